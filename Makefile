@@ -1,0 +1,61 @@
+# Nothing but python3 and make is assumed: every target sets up .venv by itself.
+# `make PYTHON=python3.13 test` chooses the interpreter the first time.
+
+PYTHON ?= python3
+SYMBOLS ?= BTCUSDT
+EVERY ?= 10
+OUT ?= data
+
+VENV := .venv
+BIN := $(VENV)/bin
+# What the recorder and the demo need, and on top of it what the tests and checks need.
+RUN := $(VENV)/.run-installed
+DEV := $(VENV)/.dev-installed
+
+.PHONY: demo record test check bench format lock clean
+
+demo: $(RUN)  ## record the built-in exchange for 20 s and read the rows back; needs no network
+	$(BIN)/python examples/demo.py
+
+record: $(RUN)  ## record the real exchange: make record SYMBOLS="BTCUSDT ETHUSDT" EVERY=10
+	$(BIN)/booktape record $(SYMBOLS) --every $(EVERY) --out $(OUT)
+
+test: $(DEV)  ## every promise, each against the built-in exchange or a real capture
+	$(BIN)/python -m pytest
+
+check: $(DEV)  ## format, lint, types, the house's import rules, the documents
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/python -m pytest tests/docs
+
+bench: $(DEV)  ## the costs per event and per row, on this machine
+	$(BIN)/python -m pytest tests/bench -o addopts= -s -m bench
+
+format: $(DEV)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# The locks name versions and hashes, and no host. `pip install uv` first.
+lock:
+	uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 \
+	    pyproject.toml --group build --group demo -o requirements/run.txt
+	uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 \
+	    pyproject.toml --extra read --group build --group demo --group dev \
+	    -c requirements/run.txt -o requirements/dev.txt
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage build dist
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(RUN): requirements/run.txt pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/run.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+$(DEV): requirements/dev.txt $(RUN)
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/dev.txt
+	touch $@

@@ -1,0 +1,1 @@
+"""booktape records Binance Spot order books that its users can prove right."""

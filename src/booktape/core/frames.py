@@ -1,0 +1,104 @@
+"""The tape's alphabet: everything that may stand on a tape, and so all that a book may depend on.
+
+Two kinds are the exchange's own bytes (`StreamFrame`, `RestFrame`). The others are our notes: what
+time or the operating system decided is written down, so that a reading of the tape needs neither.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from booktape.core.events import Gap, Held, Level
+
+
+@dataclass(frozen=True, slots=True)
+class StreamFrame:
+    """One WebSocket message, byte for byte, stamped where it left the socket."""
+
+    received_ns: int
+    connection: int
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RestFrame:
+    """The body of one REST `/depth` answer, which itself names neither symbol nor limit."""
+
+    received_ns: int
+    symbol: str
+    limit: int
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """The subscription to these symbols stands on this connection."""
+
+    received_ns: int
+    connection: int
+    symbols: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnected:
+    """The connection is gone. Until `alive_ns` (its last sign of life) it had delivered all.
+
+    TCP delivers in order: whatever the exchange sent before that sign had arrived by then.
+    `reason` is what a gap will say (`disconnected`, `stopped`, `killed`), `detail` is for people.
+    """
+
+    received_ns: int
+    connection: int
+    alive_ns: int
+    reason: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentStart:
+    """First line of a tape: who recorded, what, and how often a row was due."""
+
+    received_ns: int
+    version: str
+    exchange: str
+    every: int
+    depth: int
+    symbols: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """All that is known of one symbol, so that a segment can be read without those before it.
+
+    A symbol that is not recorded now has one too: its epoch must never fall back.
+    """
+
+    received_ns: int
+    symbol: str
+    state: str
+    epoch: int
+    update_id: int
+    updates: int
+    event_time_us: int | None
+    known_ns: int
+    attempt: int
+    gap: Gap | None
+    bid_horizon: float | None
+    ask_horizon: float | None
+    bids: list[Level]
+    asks: list[Level]
+    held: list[Held]
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentEnd:
+    """Last line of a tape. `reason` is `rotated`, `stopped` or `killed`."""
+
+    received_ns: int
+    reason: str
+
+
+Frame: TypeAlias = (
+    StreamFrame | RestFrame | Connected | Disconnected | SegmentStart | Checkpoint | SegmentEnd
+)

@@ -1,0 +1,110 @@
+"""Everything booktape raises, in one tree.
+
+    BooktapeError
+    ├── UsageError                the user's mistake: one sentence, exit 2, nothing was written
+    │   ├── UnknownSymbol           the exchange does not list it
+    │   ├── InexactSymbol           its steps need more digits than a double holds
+    │   └── DirectoryInUse          another recorder has the directory
+    ├── WireError                 bytes that do not follow the exchange's protocol
+    │   └── MalformedFrame
+    ├── ExchangeError             the exchange, or the way to it, failed; worth another try
+    │   ├── Unreachable             no answer: DNS, refused, time-out, cut
+    │   ├── Refused                 an HTTP status other than 200
+    │   └── TooFast                 429 or 418: `retry_after_s` of silence are owed
+    └── StoreError                the disk: exit 74, sealed files are intact
+        ├── WriteFailed             full, read-only, gone
+        └── DamagedTape             a tape that is not what was written
+
+A caller decides by type, never by text. Foreign exceptions are mapped where they enter
+(``net`` for aiohttp's, ``store`` for the operating system's, ``wire`` for msgspec's).
+"""
+
+from __future__ import annotations
+
+
+class BooktapeError(Exception):
+    """Base of all. Its text is a sentence for the user: what happened, to what, what to do."""
+
+    exit_code = 1
+
+
+class UsageError(BooktapeError):
+    """The user asked for something that cannot be done; nothing was written."""
+
+    exit_code = 2
+
+
+class UnknownSymbol(UsageError):
+    """A symbol that the exchange does not list."""
+
+    def __init__(self, symbol: str, exchange: str, suggestion: str | None) -> None:
+        hint = f" Did you mean {suggestion}?" if suggestion else ""
+        super().__init__(f"{symbol} is not a {exchange} symbol.{hint}")
+        self.symbol = symbol
+        self.suggestion = suggestion
+
+
+class InexactSymbol(UsageError):
+    """A symbol whose prices or sizes may not survive text → double → text."""
+
+    def __init__(self, symbol: str, what: str) -> None:
+        super().__init__(
+            f"{symbol} is refused: {what} can need more digits than a double holds exactly, "
+            f"so its stored book could not be proved right. Leave {symbol} out."
+        )
+        self.symbol = symbol
+
+
+class DirectoryInUse(UsageError):
+    """Another recorder holds the directory's lock."""
+
+    def __init__(self, directory: str) -> None:
+        super().__init__(
+            f"{directory} is in use by another recorder. Stop that one, or choose another --out."
+        )
+
+
+class WireError(BooktapeError):
+    """Bytes that do not follow the exchange's protocol."""
+
+
+class MalformedFrame(WireError):
+    """A frame that cannot be read. It stays on the tape; the book does not change."""
+
+
+class ExchangeError(BooktapeError):
+    """The exchange, or the way to it, failed. Trying again later is right."""
+
+
+class Unreachable(ExchangeError):
+    """No answer at all: name not found, refused, timed out, cut."""
+
+
+class Refused(ExchangeError):
+    """An answer with an HTTP status other than 200."""
+
+    def __init__(self, status: int, what: str) -> None:
+        super().__init__(what)
+        self.status = status
+
+
+class TooFast(Refused):
+    """HTTP 429 or 418. Any request before `retry_after_s` have passed makes it worse."""
+
+    def __init__(self, status: int, what: str, retry_after_s: float) -> None:
+        super().__init__(status, what)
+        self.retry_after_s = retry_after_s
+
+
+class StoreError(BooktapeError):
+    """The disk failed us. Files under their final names are whole."""
+
+    exit_code = 74  # EX_IOERR of sysexits.h
+
+
+class WriteFailed(StoreError):
+    """The operating system refused a write: disk full, read-only, gone."""
+
+
+class DamagedTape(StoreError):
+    """A tape that is not what booktape wrote."""

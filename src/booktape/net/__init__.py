@@ -1,0 +1,1 @@
+"""The doors: the recorder's only sockets and clock."""

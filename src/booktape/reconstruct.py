@@ -1,0 +1,174 @@
+"""THE pure function: frames in, rows and requests out.
+
+    frames ──decode──▶ events ──merge──▶ one ordered stream ──sync──▶ book ──every N──▶ rows, gaps
+
+The recorder runs it on live frames and recovery on the tape of a recorder that was killed; both
+get the same rows, since nothing here looks at a clock, a file or a socket.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from booktape.core import cadence
+from booktape.core.events import (
+    Applied,
+    BookRow,
+    DepthEvent,
+    FetchSnapshot,
+    Gap,
+    Lost,
+    ServerShutdown,
+    Synced,
+    UnknownEvent,
+    Unreadable,
+)
+from booktape.core.frames import (
+    Checkpoint,
+    Connected,
+    Disconnected,
+    Frame,
+    RestFrame,
+    SegmentEnd,
+    SegmentStart,
+    StreamFrame,
+)
+from booktape.core.merge import Merge
+from booktape.core.sync import Input, SymbolSync
+from booktape.errors import MalformedFrame
+from booktape.wire.binance import decode_depth, decode_event
+
+
+@dataclass(frozen=True, slots=True)
+class Malformed:
+    """A frame that could not be read. `connection` is None for a REST answer."""
+
+    connection: int | None
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReplaceConnection:
+    """A request for I/O: this connection delivered garbage, and now ids do not chain."""
+
+    connection: int
+
+
+Output: TypeAlias = (
+    BookRow
+    | Gap
+    | Lost
+    | Synced
+    | FetchSnapshot
+    | Malformed
+    | ReplaceConnection
+    | ServerShutdown
+    | UnknownEvent
+)
+"""`Gap` is a closed one, to be stored; an open one comes as `Lost`."""
+
+
+class Reconstruction:
+    """All books of one recording. Feed it every frame of a tape, in order."""
+
+    def __init__(self) -> None:
+        self.every = 1
+        self.depth = 0
+        self.symbols: tuple[str, ...] = ()
+        self.syncs: dict[str, SymbolSync] = {}
+        self.merge = Merge()
+        self._suspects: set[int] = set()
+        self._feeders: dict[type, Callable[..., Iterator[Output]]] = {
+            StreamFrame: self._stream,
+            RestFrame: self._rest,
+            Connected: self._connected,
+            Disconnected: self._disconnected,
+            SegmentStart: self._start,
+            Checkpoint: self._restore,
+            SegmentEnd: self._end,
+        }
+
+    def feed(self, frame: Frame) -> Iterator[Output]:
+        """What follows from one frame, in order. The iterator must be exhausted."""
+        return self._feeders[type(frame)](frame)
+
+    def checkpoints(self, received_ns: int) -> list[Checkpoint]:
+        """All that the next segment needs to stand alone, one entry for every symbol known."""
+        return [sync.checkpoint(received_ns) for sync in self.syncs.values()]
+
+    def open_gaps(self) -> list[Gap]:
+        """The intervals that have begun and not ended."""
+        return [sync.gap for sync in self.syncs.values() if sync.gap]
+
+    def _start(self, start: SegmentStart) -> Iterator[Output]:
+        self.every, self.depth, self.symbols = start.every, start.depth, start.symbols
+        for symbol in start.symbols:
+            self.syncs.setdefault(symbol, SymbolSync(symbol))
+        yield from ()
+
+    def _restore(self, saved: Checkpoint) -> Iterator[Output]:
+        self.syncs[saved.symbol] = SymbolSync.restore(saved)
+        yield from ()
+
+    def _end(self, _: SegmentEnd) -> Iterator[Output]:
+        yield from ()
+
+    def _connected(self, note: Connected) -> Iterator[Output]:
+        self.merge.connected(note.connection, note.symbols)
+        for symbol in note.symbols:
+            yield from self._take(self.syncs[symbol], note, note.received_ns)
+
+    def _disconnected(self, note: Disconnected) -> Iterator[Output]:
+        self._suspects.discard(note.connection)
+        for symbol in self.merge.lost(note.connection):
+            yield from self._take(self.syncs[symbol], note, note.received_ns)
+
+    def _stream(self, frame: StreamFrame) -> Iterator[Output]:
+        try:
+            event = decode_event(frame.payload)
+        except MalformedFrame as error:
+            self._suspects.add(frame.connection)
+            yield Malformed(frame.connection, str(error))
+            return
+        if not isinstance(event, DepthEvent):
+            yield event
+            return
+        sync = self.syncs.get(event.symbol)
+        if sync is None:
+            yield UnknownEvent(f"depthUpdate of {event.symbol}, which nobody asked for")
+            return
+        for output in self._take(sync, event, frame.received_ns):
+            yield output
+            # What could not be read was an event after all: its connection is not to be trusted.
+            if isinstance(output, Lost) and frame.connection in self._suspects:
+                self._suspects.discard(frame.connection)
+                yield ReplaceConnection(frame.connection)
+
+    def _rest(self, frame: RestFrame) -> Iterator[Output]:
+        answer: Input
+        try:
+            answer = decode_depth(frame.payload, frame.symbol, frame.limit)
+        except MalformedFrame as error:
+            yield Malformed(None, str(error))
+            answer = Unreadable()
+        yield from self._take(self.syncs[frame.symbol], answer, frame.received_ns)
+
+    def _take(self, sync: SymbolSync, item: Input, received_ns: int) -> Iterator[Output]:
+        for output in sync.take(item, received_ns):
+            if isinstance(output, Applied):
+                if cadence.is_due(sync.updates, self.every):
+                    yield sync.row(received_ns)
+            elif isinstance(output, Synced):
+                yield from self._synced(sync, output, received_ns)
+            else:
+                yield output
+
+    def _synced(self, sync: SymbolSync, synced: Synced, received_ns: int) -> Iterator[Output]:
+        if synced.closed:
+            yield synced.closed
+        yield synced
+        yield sync.row(received_ns)
+        for held in synced.held:
+            yield from self._take(sync, held.event, held.received_ns)

@@ -1,0 +1,1 @@
+"""The pantry: tape, snapshots and gaps on disk."""

@@ -1,0 +1,159 @@
+"""`exchangeInfo`: which symbols there are, what their steps are, how fast one may ask."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from booktape.errors import MalformedFrame
+from booktape.wire.limits import WEIGHT_PER_MINUTE
+
+_EXACT_DIGITS: Final = 15
+"""Every decimal of so many significant digits survives text → double → shortest text."""
+
+_EXACT_8_DECIMALS_BELOW: Final = 67_108_864
+"""2^26: below it doubles lie closer together than half of 1e-8."""
+
+
+@dataclass(frozen=True, slots=True)
+class SymbolInfo:
+    """One tradable pair. A step of "0" or an absent filter states no rule."""
+
+    symbol: str
+    status: str = "TRADING"
+    tick_size: str = "0"
+    max_price: str = "0"
+    step_size: str = "0"
+    max_quantity: str = "0"
+
+    def inexact(self) -> str | None:
+        """Which of its numbers might not survive as a double; None when all do.
+
+        Known weakness: the size of a level is the sum of its orders and may exceed the largest
+        order's. `verify` checks every stored value against its text, and would find it.
+        """
+        if not _is_exact(self.max_price, self.tick_size):
+            return "its price"
+        if not _is_exact(self.max_quantity, self.step_size):
+            return "its size"
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangeInfo:
+    """What the exchange says of itself."""
+
+    symbols: dict[str, SymbolInfo]
+    weight_per_minute: int = WEIGHT_PER_MINUTE
+
+    def suggest(self, symbol: str) -> str | None:
+        """The listed symbol that the user most likely meant."""
+        close = difflib.get_close_matches(symbol, self.symbols, n=1)
+        return next((s for s in (f"{symbol}T", *close) if s in self.symbols), None)
+
+
+def _is_exact(largest: str, step: str) -> bool:
+    try:
+        top, unit = Decimal(largest), Decimal(step).normalize()
+    except InvalidOperation:
+        return False
+    if not unit:
+        return True
+    decimals = max(0, -int(unit.as_tuple().exponent))
+    whole_digits = max(1, top.adjusted() + 1)
+    few = whole_digits + decimals <= _EXACT_DIGITS
+    return few or (decimals <= 8 and top < _EXACT_8_DECIMALS_BELOW)  # noqa: PLR2004
+
+
+class _Filter(Struct, rename="camel"):
+    filter_type: str = ""
+    tick_size: str = "0"
+    max_price: str = "0"
+    step_size: str = "0"
+    max_qty: str = "0"
+
+
+class _Symbol(Struct):
+    symbol: str
+    status: str = "TRADING"
+    filters: list[_Filter] = []
+
+
+class _RateLimit(Struct, rename="camel"):
+    rate_limit_type: str = ""
+    interval: str = ""
+    interval_num: int = 0
+    limit: int = 0
+
+
+class _Info(Struct, rename="camel"):
+    symbols: list[_Symbol]
+    rate_limits: list[_RateLimit] = []
+
+
+def decode_exchange_info(payload: bytes) -> ExchangeInfo:
+    """Raises MalformedFrame for anything that is not an `exchangeInfo` answer."""
+    try:
+        info = msgspec.json.decode(payload, type=_Info)
+    except msgspec.DecodeError as error:
+        raise MalformedFrame(f"exchangeInfo: {error}: {payload[:80]!r}") from error
+    budget = (
+        rate.limit
+        for rate in info.rate_limits
+        if (rate.rate_limit_type, rate.interval, rate.interval_num)
+        == ("REQUEST_WEIGHT", "MINUTE", 1)
+    )
+    return ExchangeInfo(
+        {entry.symbol: _symbol_info(entry) for entry in info.symbols},
+        next(budget, WEIGHT_PER_MINUTE),
+    )
+
+
+def _symbol_info(entry: _Symbol) -> SymbolInfo:
+    filters = {f.filter_type: f for f in entry.filters}
+    price, lot = filters.get("PRICE_FILTER", _Filter()), filters.get("LOT_SIZE", _Filter())
+    return SymbolInfo(
+        entry.symbol, entry.status, price.tick_size, price.max_price, lot.step_size, lot.max_qty
+    )
+
+
+def encode_exchange_info(symbols: Iterable[SymbolInfo], weight_per_minute: int) -> bytes:
+    """An `exchangeInfo` answer with the fields that booktape reads."""
+    return msgspec.json.encode(
+        {
+            "timezone": "UTC",
+            "rateLimits": [
+                {
+                    "rateLimitType": "REQUEST_WEIGHT",
+                    "interval": "MINUTE",
+                    "intervalNum": 1,
+                    "limit": weight_per_minute,
+                }
+            ],
+            "symbols": [
+                {
+                    "symbol": info.symbol,
+                    "status": info.status,
+                    "filters": [
+                        {
+                            "filterType": "PRICE_FILTER",
+                            "maxPrice": info.max_price,
+                            "tickSize": info.tick_size,
+                        },
+                        {
+                            "filterType": "LOT_SIZE",
+                            "maxQty": info.max_quantity,
+                            "stepSize": info.step_size,
+                        },
+                    ],
+                }
+                for info in symbols
+            ],
+        }
+    )

@@ -1,0 +1,66 @@
+"""Where each exchange is reached. Market data only: booktape never needs a key."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+from urllib.parse import quote, urlencode
+
+from booktape.wire.limits import STREAMS_PER_CONNECTION, URL_BYTES_MAX
+
+
+@dataclass(frozen=True, slots=True)
+class Venue:
+    """One exchange's two doors; `title` is how a person calls it."""
+
+    title: str
+    rest_url: str
+    ws_url: str
+
+    def depth_url(self, symbol: str, limit: int) -> str:
+        """REST address of one snapshot; non-ASCII symbols go as percent-encoded UTF-8."""
+        return f"{self.rest_url}/api/v3/depth?{urlencode({'symbol': symbol, 'limit': limit})}"
+
+    def exchange_info_url(self) -> str:
+        """REST address of the list of symbols, filters and limits."""
+        return f"{self.rest_url}/api/v3/exchangeInfo"
+
+    def stream_url(self, symbols: tuple[str, ...]) -> str:
+        """Combined stream of these symbols' depth; timestamps in microseconds."""
+        streams = "/".join(_stream(symbol) for symbol in symbols)
+        return f"{self.ws_url}/stream?streams={streams}&timeUnit=MICROSECOND"
+
+    def split(self, symbols: tuple[str, ...]) -> list[tuple[str, ...]]:
+        """Groups of symbols that each fit on one connection, in order."""
+        groups: list[tuple[str, ...]] = []
+        group: tuple[str, ...] = ()
+        for symbol in symbols:
+            more = (*group, symbol)
+            if len(more) > STREAMS_PER_CONNECTION or len(self.stream_url(more)) > URL_BYTES_MAX:
+                groups.append(group)
+                more = (symbol,)
+            group = more
+        return [*groups, group]
+
+
+def _stream(symbol: str) -> str:
+    """Stream names are lower-case; the exchange wants UTF-8, URL-encoded."""
+    return f"{quote(symbol.lower(), safe='')}@depth@100ms"
+
+
+VENUES: Final = MappingProxyType(
+    {
+        "binance": Venue(
+            "Binance Spot",
+            "https://data-api.binance.vision",
+            "wss://data-stream.binance.vision",
+        ),
+        "binance-us": Venue("Binance.US", "https://api.binance.us", "wss://stream.binance.us:9443"),
+        "testnet": Venue(
+            "Binance Spot Testnet",
+            "https://testnet.binance.vision",
+            "wss://stream.testnet.binance.vision",
+        ),
+    }
+)
