@@ -26,6 +26,7 @@ from booktape.core.events import (
     Unreadable,
 )
 from booktape.core.frames import (
+    ROTATED,
     Checkpoint,
     Connected,
     Disconnected,
@@ -67,7 +68,7 @@ Output: TypeAlias = (
     | ServerShutdown
     | UnknownEvent
 )
-"""`Gap` is a closed one, to be stored; an open one comes as `Lost`."""
+"""`Gap` is one to be stored: closed, or still open at the end. One that opens comes as `Lost`."""
 
 
 class Reconstruction:
@@ -112,8 +113,14 @@ class Reconstruction:
         self.syncs[saved.symbol] = SymbolSync.restore(saved)
         yield from ()
 
-    def _end(self, _: SegmentEnd) -> Iterator[Output]:
-        yield from ()
+    def _end(self, end: SegmentEnd) -> Iterator[Output]:
+        """A recording that ends loses every connection; what was lost before is said as open."""
+        if end.reason == ROTATED:
+            return
+        yield from self.open_gaps()
+        for connection in self.merge.open:
+            gone = Disconnected(end.received_ns, connection, end.received_ns, end.reason)
+            yield from self._disconnected(gone)
 
     def _connected(self, note: Connected) -> Iterator[Output]:
         self.merge.connected(note.connection, note.symbols)

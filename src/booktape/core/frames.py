@@ -7,9 +7,14 @@ time or the operating system decided is written down, so that a reading of the t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from booktape.core.events import Gap, Held, Level
+
+ROTATED: Final = "rotated"
+STOPPED: Final = "stopped"
+KILLED: Final = "killed"
+DISCONNECTED: Final = "disconnected"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +98,10 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class SegmentEnd:
-    """Last line of a tape. `reason` is `rotated`, `stopped` or `killed`."""
+    """The end of a segment: `rotated` into the next one, or the recorder was `stopped` or `killed`.
+
+    After the latter two all connections count as lost, and a last checkpoint of each symbol follows.
+    """
 
     received_ns: int
     reason: str

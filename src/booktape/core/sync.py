@@ -1,4 +1,4 @@
-"""The one state machine: when is a symbol's book known?
+"""The one state machine: it decides when a symbol's book is known.
 
     COLD ──connected──▶ SYNCING ──snapshot that joins──▶ LIVE
       ▲                    │  ▲                            │

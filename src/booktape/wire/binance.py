@@ -68,6 +68,9 @@ _depth = msgspec.json.Decoder(_Depth, strict=False)
 _any_object = msgspec.json.Decoder(dict[str, Raw])
 _WRAPPED: Final = b'{"stream"'
 
+_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""All that msgspec raises: for a wrong form, for text that is not UTF-8, for deep nesting."""
+
 
 def decode_event(payload: bytes) -> Event:
     """What one WebSocket message says.
@@ -80,7 +83,7 @@ def decode_event(payload: bytes) -> Event:
         if payload.startswith(_WRAPPED):
             return _depth_event(_combined.decode(payload).data)
         return _depth_event(_raw.decode(payload))
-    except msgspec.DecodeError:
+    except _UNREADABLE:
         return _decode_slowly(payload)
 
 
@@ -97,7 +100,7 @@ def _decode_slowly(payload: bytes) -> Event:
         if kind == "depthUpdate":
             return _depth_event(_raw.decode(inner if inner is not None else payload))
         return UnknownEvent(_name(kind, message))
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except _UNREADABLE as error:
         raise MalformedFrame(f"{error}: {_excerpt(payload)}") from error
 
 
@@ -126,7 +129,7 @@ def decode_depth(payload: bytes, symbol: str, limit: int) -> DepthSnapshot:
     """
     try:
         depth = _depth.decode(payload)
-    except msgspec.DecodeError as error:
+    except _UNREADABLE as error:
         raise MalformedFrame(f"{symbol} snapshot: {error}: {_excerpt(payload)}") from error
     # A level of size 0 is not a level; real answers have none.
     bids, asks = ([level for level in side if level[1]] for side in (depth.bids, depth.asks))

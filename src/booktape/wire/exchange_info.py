@@ -18,7 +18,7 @@ _EXACT_DIGITS: Final = 15
 """Every decimal of so many significant digits survives text → double → shortest text."""
 
 _EXACT_8_DECIMALS_BELOW: Final = 67_108_864
-"""2^26: below it doubles lie closer together than half of 1e-8."""
+"""2^26: below it neighbouring doubles differ by less than 1e-8, so none stands for two values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,8 @@ def _is_exact(largest: str, step: str) -> bool:
         top, unit = Decimal(largest), Decimal(step).normalize()
     except InvalidOperation:
         return False
+    if not (top.is_finite() and unit.is_finite()):
+        return False
     if not unit:
         return True
     decimals = max(0, -int(unit.as_tuple().exponent))
@@ -101,7 +103,7 @@ def decode_exchange_info(payload: bytes) -> ExchangeInfo:
     """Raises MalformedFrame for anything that is not an `exchangeInfo` answer."""
     try:
         info = msgspec.json.decode(payload, type=_Info)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MalformedFrame(f"exchangeInfo: {error}: {payload[:80]!r}") from error
     budget = (
         rate.limit

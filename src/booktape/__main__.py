@@ -1,0 +1,5 @@
+"""`python -m booktape` is `booktape`."""
+
+from booktape.cli import main
+
+main()

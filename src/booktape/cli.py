@@ -1,0 +1,285 @@
+"""The commands. Every option can come from the environment too: `--every` is `BOOKTAPE_EVERY`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import sys
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+import structlog
+from cyclopts import App, CycloptsError, Parameter
+from cyclopts.config import Env
+from cyclopts.validators import Number
+from rich.console import Console
+
+from booktape import info as archive_info
+from booktape.errors import BooktapeError, UsageError
+from booktape.live import console as live_table
+from booktape.live import lines
+from booktape.recorder import Recorder, Settings
+from booktape.sim.faults import Faults
+from booktape.sim.market import Market
+from booktape.sim.playback import Playback
+from booktape.sim.server import SimServer
+from booktape.version import VERSION
+from booktape.wire.limits import DEPTH_MAX
+from booktape.wire.venues import VENUES, Venue
+
+app = App(
+    name="booktape",
+    version=VERSION,
+    usage="""Example: booktape record BTCUSDT ETHUSDT --every 10 --out data
+
+Usage: booktape COMMAND""",
+    help="Records Binance Spot order books that you can prove right.",
+    config=Env("BOOKTAPE_", command=False),
+)
+
+Positive = Annotated[int, Parameter(validator=Number(gte=1))]
+Speed = Annotated[float, Parameter(validator=Number(gt=0))]
+
+_KILLED_BY_USER: Final = 130
+_UNITS_S: Final = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
+
+log = structlog.get_logger()
+
+
+@app.command(
+    usage="""Example: booktape record BTCUSDT ETHUSDT --every 10 --out data
+
+Usage: booktape record SYMBOL... [OPTIONS]"""
+)
+def record(  # noqa: PLR0913 each is one documented option
+    *symbols: str,
+    every: Positive = 10,
+    out: Path = Path("data"),
+    duration: str | None = None,
+    exchange: Literal["binance", "binance-us", "testnet", "sim"] = "binance",
+    rest_url: str | None = None,
+    ws_url: str | None = None,
+    depth: Annotated[int, Parameter(validator=Number(gte=1, lte=DEPTH_MAX))] = DEPTH_MAX,
+    connections: Positive = 1,
+    segment: str = "1h",
+) -> None:
+    """Record full order books until Ctrl-C, which seals the files.
+
+    Without a network: `booktape record BTCUSDT --exchange sim`.
+
+    Parameters
+    ----------
+    symbols
+        What to record, such as BTCUSDT.
+    every
+        Write one full snapshot after so many updates of a symbol.
+    out
+        The archive's folder; made when missing, continued when not.
+    duration
+        Stop after so long: 20, 90s, 15m, 8h, 30d. Without it: at Ctrl-C.
+    exchange
+        Where from; `sim` is built in and needs no network.
+    rest_url
+        Instead of the exchange's own; /api/v3/… is added.
+    ws_url
+        Instead of the exchange's own; /stream?streams=… is added.
+    depth
+        Levels a side to ask a snapshot for.
+    connections
+        How many connections carry each stream.
+    segment
+        Seal files on the clock, so often: only sealed files can be read.
+    """
+    if not symbols:
+        raise UsageError("Name at least one symbol, such as: booktape record BTCUSDT")
+    venue = VENUES.get(exchange, VENUES["binance"])
+    settings = Settings(
+        venue,
+        tuple(dict.fromkeys(symbol.upper() for symbol in symbols)),
+        every,
+        out,
+        depth,
+        connections,
+        seconds("--segment", segment),
+        None if duration is None else seconds("--duration", duration),
+    )
+    _say_where(Console(stderr=True))
+    asyncio.run(_record(settings, rest_url, ws_url, simulated=exchange == "sim"))
+
+
+@app.command(
+    usage="""Example: booktape simulate --port 8080 --symbols BTCUSDT --faults drop=0.01
+
+Usage: booktape simulate [OPTIONS]"""
+)
+def simulate(
+    *,
+    port: int = 8080,
+    symbols: tuple[str, ...] = (),
+    seed: int = 1,
+    speed: Speed = 1.0,
+    faults: str = "",
+) -> None:
+    """Be an exchange: Binance's protocol on loopback, honest until told to lie.
+
+    Parameters
+    ----------
+    port
+        Where to listen on 127.0.0.1; 0 for any free port.
+    symbols
+        What to trade; the built-in list when not given.
+    seed
+        The same seed is the same market.
+    speed
+        How many times faster than life.
+    faults
+        Lies to tell, such as drop=0.01,close=30,refuse=0.2,rest-error=0.1.
+    """
+    market = Market(symbols, seed=seed) if symbols else Market(seed=seed)
+    server = SimServer(market, faults=Faults.parse(faults), port=port, speed=speed)
+    asyncio.run(_serve(server))
+
+
+@app.command(
+    usage="""Example: booktape replay capture.jsonl.gz --speed 10
+
+Usage: booktape replay PATH [OPTIONS]"""
+)
+def replay(path: Path, *, port: int = 8080, speed: Speed = 1.0) -> None:
+    """Serve a recording as an exchange; it starts when the first client listens.
+
+    Parameters
+    ----------
+    path
+        A tape, or a capture (.jsonl.gz).
+    port
+        Where to listen on 127.0.0.1; 0 for any free port.
+    speed
+        How many times faster than recorded; `inf` for as fast as clients read.
+    """
+    asyncio.run(_serve(SimServer(Playback(path), port=port, speed=speed)))
+
+
+@app.command(
+    usage="""Example: booktape info data
+
+Usage: booktape info DIRECTORY"""
+)
+def info(directory: Path) -> None:
+    """What is in an archive: symbols, time covered, gaps and why, rows, bytes.
+
+    Parameters
+    ----------
+    directory
+        The archive's folder.
+    """
+    Console().print(archive_info.render(archive_info.survey(directory)))
+
+
+def main() -> None:
+    """Run the command line. Exit codes: 0 done, 2 the user's mistake, 74 the disk failed."""
+    try:
+        app(exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        sys.exit(_fail(str(error), UsageError.exit_code))
+    except BooktapeError as error:
+        sys.exit(_fail(str(error), error.exit_code))
+
+
+def seconds(option: str, text: str) -> float:
+    """A length of time such as 20, 90s, 15m, 8h or 30d. Raises UsageError."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", text)
+    length = float(match[1]) * _UNITS_S[match[2]] if match else 0.0
+    if not length:
+        raise UsageError(f"{option} {text} is no length of time. Write 90s, 15m, 8h or 30d.")
+    return length
+
+
+def _fail(sentence: str, code: int) -> int:
+    sys.stderr.write(f"booktape: {sentence}\n")
+    return code
+
+
+async def _record(
+    settings: Settings, rest_url: str | None, ws_url: str | None, *, simulated: bool
+) -> None:
+    async with AsyncExitStack() as stack:
+        if simulated:
+            server = await stack.enter_async_context(SimServer(Market(settings.symbols)))
+            venue = Venue("built-in exchange", server.rest_url, server.ws_url)
+            settings = replace(settings, venue=venue)
+        venue = settings.venue
+        venue = Venue(venue.title, rest_url or venue.rest_url, ws_url or venue.ws_url)
+        recorder = Recorder(replace(settings, venue=venue))
+        _stop_on_signals(recorder)
+        await _beside(_window(recorder), recorder.run())
+
+
+async def _serve(server: SimServer) -> None:
+    stopped = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    async with server:
+        address = f"--rest-url {server.rest_url} --ws-url {server.ws_url}"
+        sys.stdout.write(f"booktape record BTCUSDT {address}\n")
+        sys.stdout.flush()
+        await stopped.wait()
+
+
+def _stop_on_signals(recorder: Recorder) -> None:
+    """The first signal seals the files; the second leaves at once, and the next start seals."""
+    loop = asyncio.get_running_loop()
+
+    def leave() -> None:
+        recorder.flush()
+        os._exit(_KILLED_BY_USER)
+
+    def stop(number: int) -> None:
+        recorder.stop()
+        loop.add_signal_handler(number, leave)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop, number)
+
+
+async def _beside(window: Coroutine[Any, Any, None], work: Coroutine[Any, Any, None]) -> None:
+    """Run the work, with the window open as long as it takes."""
+    watching = asyncio.create_task(window)
+    try:
+        await work
+    finally:
+        watching.cancel()
+        await asyncio.wait({watching})
+
+
+def _window(recorder: Recorder) -> Coroutine[Any, Any, None]:
+    console = Console(stderr=True)
+    if console.is_terminal:
+        return live_table.show(recorder.status, console)
+    return lines.report(recorder.status)
+
+
+def _say_where(console: Console) -> None:
+    """Log to stderr: for eyes on a terminal, one `key=value` line an event elsewhere."""
+    pretty = structlog.dev.ConsoleRenderer(colors=console.is_terminal)
+    plain = structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"])
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            pretty if console.is_terminal else plain,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger("info"),
+        # Looked up at each line: while the live table is up, stderr is what writes above it.
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,31 @@
+"""How a recording stands at this moment, for whoever looks in at the window."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class BookStatus:
+    """One symbol. `spread` is None while a side is empty or the book is not known."""
+
+    symbol: str
+    state: str
+    epoch: int
+    updates: int
+    levels: int
+    spread: float | None
+    rows: int
+    gaps: int
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """A whole recorder. `lag_ms`: how long ago the frame just handled had left the socket."""
+
+    books: tuple[BookStatus, ...]
+    frames: int
+    waiting: int
+    lag_ms: float
+    snapshot_requests: int
+    segment: str

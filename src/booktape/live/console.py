@@ -1,0 +1,70 @@
+"""The table that a person watches on a terminal."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from booktape.core.status import BookStatus, Status
+
+REFRESH_S: Final = 0.5
+SHOWN: Final = 30
+"""Books in the table; the others are counted in the line below it."""
+
+_COLOURS: Final = {"live": "green", "syncing": "yellow", "cold": "red"}
+
+
+async def show(status: Callable[[], Status | None], console: Console) -> None:
+    """Redraw until cancelled. Known weakness: each look sorts the shown books' pending changes in."""
+    before: Status | None = None
+    with Live(console=console, auto_refresh=False) as live:
+        while True:
+            now = status()
+            if now:
+                live.update(render(now, before, REFRESH_S), refresh=True)
+            before = now
+            await asyncio.sleep(REFRESH_S)
+
+
+def render(now: Status, before: Status | None, seconds: float) -> Group:
+    """One picture: a row a symbol, and a line about the recorder."""
+    table = Table(title=f"booktape · segment {now.segment}", title_justify="left")
+    table.add_column("symbol")
+    table.add_column("state")
+    for name in ("updates/s", "levels", "spread", "snapshots", "gaps"):
+        table.add_column(name, justify="right")
+    earlier = {book.symbol: book for book in before.books} if before else {}
+    for book in now.books[:SHOWN]:
+        table.add_row(*_cells(book, earlier.get(book.symbol), seconds))
+    return Group(table, Text(_footer(now)))
+
+
+def _cells(book: BookStatus, earlier: BookStatus | None, seconds: float) -> list[Text]:
+    rate = ""
+    if earlier is not None:
+        since = earlier.updates if earlier.epoch == book.epoch else 0
+        rate = f"{(book.updates - since) / seconds:.0f}"
+    return [
+        Text(book.symbol),
+        Text(book.state, style=_COLOURS[book.state]),
+        Text(rate),
+        Text(f"{book.levels:,}"),
+        Text("" if book.spread is None else f"{book.spread:.8g}"),
+        Text(f"{book.rows:,}"),
+        Text(f"{book.gaps:,}", style="red" if book.gaps else ""),
+    ]
+
+
+def _footer(now: Status) -> str:
+    live = sum(book.state == "live" for book in now.books)
+    return (
+        f"{live} of {len(now.books)} books known · {now.frames:,} frames · "
+        f"lag {now.lag_ms:.1f} ms · {now.waiting} waiting · "
+        f"{now.snapshot_requests} REST requests · Ctrl-C seals the files"
+    )

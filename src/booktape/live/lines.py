@@ -1,0 +1,38 @@
+"""One structured line a minute, where there is no terminal to draw on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+
+from booktape.core.status import Status
+
+REPORT_S: Final = 60.0
+
+log = structlog.get_logger()
+
+
+async def report(status: Callable[[], Status | None]) -> None:
+    """Write a line a minute until cancelled."""
+    while True:
+        await asyncio.sleep(REPORT_S)
+        now = status()
+        if now:
+            log.info("status", **summary(now))
+
+
+def summary(now: Status) -> dict[str, object]:
+    """The whole recorder in a few figures."""
+    return {
+        "books": len(now.books),
+        "known": sum(book.state == "live" for book in now.books),
+        "frames": now.frames,
+        "snapshots": sum(book.rows for book in now.books),
+        "gaps": sum(book.gaps for book in now.books),
+        "lag_ms": round(now.lag_ms, 1),
+        "waiting": now.waiting,
+        "segment": now.segment,
+    }

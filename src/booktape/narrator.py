@@ -1,0 +1,68 @@
+"""What happened, counted and said: one structured line per event, none per row."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import structlog
+
+from booktape.core.events import (
+    BookRow,
+    FetchSnapshot,
+    Gap,
+    Lost,
+    ServerShutdown,
+    Synced,
+    UnknownEvent,
+)
+from booktape.reconstruct import Malformed, Output, ReplaceConnection
+
+log = structlog.get_logger()
+
+
+class Narrator:
+    """Keeps the counts that the window shows, and writes the log."""
+
+    def __init__(self) -> None:
+        self.rows: Counter[str] = Counter()
+        self.gaps: Counter[str] = Counter()
+        self.unknown: Counter[str] = Counter()
+
+    def tell(self, output: Output) -> None:
+        """Count what is stored and say what a person should know."""
+        match output:
+            case BookRow():
+                self.rows[output.symbol] += 1
+            case Synced() | Lost() | Gap():
+                self._tell_of_book(output)
+            case UnknownEvent():
+                self._tell_of_unknown(output)
+            case Malformed():
+                log.warning("malformed frame", connection=output.connection, detail=output.detail)
+            case ReplaceConnection():
+                log.warning("replacing a connection that sent garbage", number=output.connection)
+            case ServerShutdown():
+                log.warning("the exchange announces a shutdown of its server")
+            case FetchSnapshot():
+                log.debug("asking for a snapshot", symbol=output.symbol, attempt=output.attempt)
+
+    def _tell_of_book(self, output: Synced | Lost | Gap) -> None:
+        match output:
+            case Synced(symbol, epoch, update_id):
+                log.info("book known", symbol=symbol, epoch=epoch, update_id=update_id)
+            case Lost(gap):
+                log.warning("book lost", symbol=gap.symbol, epoch=gap.epoch, reason=gap.reason)
+            case Gap():
+                self.gaps[output.symbol] += 1
+                log.warning(
+                    "gap",
+                    symbol=output.symbol,
+                    reason=output.reason,
+                    missed_updates=output.missed_updates,
+                )
+
+    def _tell_of_unknown(self, event: UnknownEvent) -> None:
+        """The first of its kind only: a stream of them would fill the log."""
+        self.unknown[event.name] += 1
+        if self.unknown[event.name] == 1:
+            log.info("unknown event, kept on the tape", name=event.name)

@@ -1,0 +1,27 @@
+"""What every door needs."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+import aiohttp
+
+from booktape.core.frames import Frame
+from booktape.net.clock import Clock
+from booktape.wire.venues import Venue
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """The exchange's addresses, the way there, a clock for stamps, and where frames go."""
+
+    venue: Venue
+    session: aiohttp.ClientSession
+    clock: Clock
+    inbox: asyncio.Queue[Frame]
+
+
+def reason(error: BaseException) -> str:
+    """What went wrong, for a sentence: some errors of the network have no text of their own."""
+    return str(error) or type(error).__name__

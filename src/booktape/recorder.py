@@ -1,0 +1,269 @@
+"""The hall, where doors, function and pantry meet.
+
+A frame comes in at a door (`net`), is written down and followed (`store.Recording`), and what it
+asks of the exchange goes back to a door. The rest of this file is starting and stopping right.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import secrets
+from collections.abc import Coroutine
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import aiohttp
+import structlog
+
+from booktape.core.events import FetchSnapshot
+from booktape.core.frames import STOPPED, Frame, SegmentStart
+from booktape.core.status import BookStatus, Status
+from booktape.core.sync import SymbolSync
+from booktape.errors import BooktapeError, InexactSymbol, StoreError, UnknownSymbol
+from booktape.narrator import Narrator
+from booktape.net.clock import Clock, SystemClock
+from booktape.net.feed import Feed
+from booktape.net.link import Link
+from booktape.net.rest import Rest
+from booktape.reconstruct import Output, ReplaceConnection
+from booktape.store.archive import Archive, open_archive
+from booktape.store.layout import Segment, segment_end_ns
+from booktape.store.recording import Recording
+from booktape.version import VERSION
+from booktape.wire.exchange_info import ExchangeInfo
+from booktape.wire.limits import DEPTH_MAX
+from booktape.wire.venues import Venue
+
+FLUSH_S: Final = 0.5
+"""How often the tape reaches the disk: the most that a `kill -9` can take."""
+
+INBOX_FRAMES: Final = 10_000
+"""Frames that may wait; when it is full the sockets are not read, and nothing is dropped here."""
+
+TURN_FRAMES: Final = 100
+"""Frames handled before the doors get a turn, so that stamps stay honest under load."""
+
+T = TypeVar("T")
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What to record. Symbols are in the exchange's upper case."""
+
+    venue: Venue
+    symbols: tuple[str, ...]
+    every: int
+    out: Path
+    depth: int = DEPTH_MAX
+    connections: int = 1
+    segment_s: float = 3_600
+    duration_s: float | None = None
+
+
+class Recorder:
+    """Records until `stop`, or until the duration is over.
+
+    `run` raises BooktapeError for what the user can mend; files that were sealed are intact then.
+    """
+
+    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
+        self._settings = settings
+        self._clock = clock or SystemClock()
+        self._stopped = asyncio.Event()
+        self._tag = secrets.token_hex(4)
+        self._narrator = Narrator()
+        self._frames = 0
+        self._waiting = 0
+        self._lag_ns = 0
+        self._sealing: list[Future[None]] = []
+        self._feeds: list[Feed] = []
+        self._chores: asyncio.TaskGroup
+        self._recording: Recording
+        self._rest: Rest
+
+    def stop(self) -> None:
+        """Seal everything and return from `run`."""
+        self._stopped.set()
+
+    async def run(self) -> None:
+        """The whole life of a recording."""
+        if self._settings.duration_s is not None:
+            asyncio.get_running_loop().call_later(self._settings.duration_s, self.stop)
+        inbox: asyncio.Queue[Frame] = asyncio.Queue(INBOX_FRAMES)
+        # `trust_env`: proxies are taken from HTTPS_PROXY and its kin.
+        async with aiohttp.ClientSession(trust_env=True) as session:
+            link = Link(self._settings.venue, session, self._clock, inbox)
+            self._rest = Rest(link, self._settings.depth)
+            checked = await self._until_stopped(self._check_symbols())
+            if checked:
+                with open_archive(self._settings.out) as archive:
+                    self._begin(archive)
+                    await self._record(link)
+
+    def status(self) -> Status | None:
+        """How it stands; None before the recording has begun."""
+        if not hasattr(self, "_recording"):
+            return None
+        syncs = self._recording.books.syncs
+        return Status(
+            tuple(self._book_status(syncs[symbol]) for symbol in self._settings.symbols),
+            self._frames,
+            self._waiting,
+            self._lag_ns / 1e6,
+            self._rest.requests,
+            self._recording.writer.segment.name,
+        )
+
+    def flush(self) -> None:
+        """Bring the tape to the disk, for whoever is about to leave at once."""
+        if hasattr(self, "_recording"):
+            self._recording.writer.flush()
+
+    # ── starting and stopping ───────────────────────────────────────────────────────────────
+
+    async def _until_stopped(self, work: Coroutine[Any, Any, T]) -> T | None:
+        """The result of `work`, or None when `stop` came first."""
+        task = asyncio.ensure_future(work)
+        stop = asyncio.ensure_future(self._stopped.wait())
+        await asyncio.wait({task, stop}, return_when=asyncio.FIRST_COMPLETED)
+        stop.cancel()
+        if task.done():
+            return task.result()
+        task.cancel()
+        await asyncio.wait({task})
+        return None
+
+    async def _check_symbols(self) -> bool:
+        info = await self._rest.exchange_info()
+        if info is None:
+            log.warning("the server has no exchangeInfo: symbols are not checked")
+        else:
+            check_symbols(info, self._settings.symbols, self._settings.venue.title)
+        return True
+
+    def _begin(self, archive: Archive) -> None:
+        for recovered in archive.recovered:
+            log.warning(
+                "recovered what a killed recorder left",
+                segment=recovered.segment,
+                frames=recovered.frames,
+            )
+        now_ns, settings = self._clock.now_ns(), self._settings
+        start = SegmentStart(
+            now_ns, VERSION, settings.venue.title, settings.every, settings.depth, settings.symbols
+        )
+        self._recording = archive.begin(start, self._tag)
+        self._segment_end_ns = segment_end_ns(now_ns, self._segment_ns)
+
+    async def _record(self, link: Link) -> None:
+        """Run the doors until stopped; then seal, whatever happened but a disk that failed."""
+        numbers = itertools.count(1)
+        self._feeds = [
+            Feed(link, group, numbers)
+            for group in link.venue.split(self._settings.symbols)
+            for _ in range(self._settings.connections)
+        ]
+        try:
+            async with asyncio.TaskGroup() as self._chores:
+                jobs = [self._rest.run(), self._consume(link.inbox), self._tick(link.inbox)]
+                jobs += [feed.run() for feed in self._feeds]
+                tasks = [self._chores.create_task(job) for job in jobs]
+                await self._stopped.wait()
+                for task in tasks:
+                    task.cancel()
+            while not link.inbox.empty():
+                self._handle(link.inbox.get_nowait())
+            await self._seal()
+        except* StoreError as errors:
+            self._recording.writer.abandon()
+            raise _first(errors) from None
+
+    async def _seal(self) -> None:
+        log.info("sealing", segment=self._recording.writer.segment.name)
+        self._sealing.append(self._recording.end(STOPPED))
+        for sealed in self._sealing:
+            await asyncio.wrap_future(sealed)
+
+    # ── while it runs ───────────────────────────────────────────────────────────────────────
+
+    async def _consume(self, inbox: asyncio.Queue[Frame]) -> None:
+        """Handle frames, in order. Rows that outrun the disk make it wait, and the inbox fill."""
+        while True:
+            for _ in range(TURN_FRAMES):
+                self._handle(await inbox.get())
+                busy = self._recording.writer.busy
+                if busy:
+                    await asyncio.wrap_future(busy)
+            self._waiting = inbox.qsize()
+            await asyncio.sleep(0)
+
+    def _handle(self, frame: Frame) -> None:
+        if frame.received_ns >= self._segment_end_ns:
+            self._rotate(frame.received_ns)
+        for output in self._recording.take(frame):
+            self._act(output)
+        self._frames += 1
+        self._lag_ns = self._clock.now_ns() - frame.received_ns
+
+    async def _tick(self, inbox: asyncio.Queue[Frame]) -> None:
+        """Flush, and rotate also when nothing arrives."""
+        while True:
+            await self._clock.pause(FLUSH_S)
+            self._recording.writer.flush()
+            now_ns = self._clock.now_ns()
+            if now_ns >= self._segment_end_ns and inbox.empty():
+                self._rotate(now_ns)
+            while self._sealing and self._sealing[0].done():
+                self._sealing.pop(0).result()
+
+    def _rotate(self, now_ns: int) -> None:
+        segment = Segment.at(now_ns, self._tag)
+        self._sealing.append(self._recording.rotate(segment, now_ns))
+        self._segment_end_ns = segment_end_ns(now_ns, self._segment_ns)
+        log.info("new segment", segment=segment.name)
+
+    def _act(self, output: Output) -> None:
+        """Carry out what the function asks of the doors."""
+        self._narrator.tell(output)
+        if isinstance(output, FetchSnapshot):
+            self._rest.fetch(output)
+        elif isinstance(output, ReplaceConnection):
+            for feed in self._feeds:
+                self._chores.create_task(feed.replace(output.connection))
+
+    def _book_status(self, sync: SymbolSync) -> BookStatus:
+        bid, ask = sync.book.bids.best(), sync.book.asks.best()
+        return BookStatus(
+            sync.symbol,
+            sync.state.value,
+            sync.epoch,
+            sync.updates,
+            len(sync.book.bids) + len(sync.book.asks),
+            ask[0] - bid[0] if bid and ask else None,
+            self._narrator.rows[sync.symbol],
+            self._narrator.gaps[sync.symbol],
+        )
+
+    @property
+    def _segment_ns(self) -> int:
+        return round(self._settings.segment_s * 1e9)
+
+
+def check_symbols(info: ExchangeInfo, symbols: tuple[str, ...], exchange: str) -> None:
+    """Raises UnknownSymbol or InexactSymbol for the first symbol that cannot be recorded."""
+    for symbol in symbols:
+        listed = info.symbols.get(symbol)
+        if listed is None:
+            raise UnknownSymbol(symbol, exchange, info.suggest(symbol))
+        inexact = listed.inexact()
+        if inexact:
+            raise InexactSymbol(symbol, inexact)
+
+
+def _first(errors: BaseExceptionGroup[Any]) -> BooktapeError:
+    """The first error inside a group: one sentence is enough for the user."""
+    return next(error for error in errors.exceptions if isinstance(error, BooktapeError))

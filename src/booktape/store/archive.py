@@ -1,0 +1,100 @@
+"""One directory of recordings: locked, repaired, and continued where the last recorder ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+import pyarrow.parquet as pq
+
+from booktape.core.events import Gap
+from booktape.core.frames import KILLED, Checkpoint, Disconnected, SegmentStart
+from booktape.core.sync import State, SymbolSync
+from booktape.store.layout import Layout, Segment
+from booktape.store.recording import Recording
+from booktape.store.recovery import Recovered, recover
+from booktape.store.sealing import lock_directory
+from booktape.store.tape import decode, read_lines
+
+NO_TAPE: Final = "no_tape"
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@contextmanager
+def open_archive(root: Path) -> Iterator[Archive]:
+    """Own the directory, and recover whatever a killed recorder left behind.
+
+    Raises DirectoryInUse when another recorder owns it.
+    """
+    layout = Layout(root)
+    # One thread, so that the row groups of a file are written in order, and segments too.
+    with lock_directory(layout.lock), ThreadPoolExecutor(1, "booktape-store") as worker:
+        yield Archive(layout, worker, list(recover(layout, worker)))
+
+
+class Archive:
+    """A directory that is ours alone, in which everything is sealed."""
+
+    def __init__(self, layout: Layout, worker: Executor, recovered: list[Recovered]) -> None:
+        self.recovered = recovered
+        self._layout = layout
+        self._worker = worker
+
+    def begin(self, start: SegmentStart, tag: str) -> Recording:
+        """A new recording that goes on counting epochs where the archive stands."""
+        recording = Recording(self._layout, Segment.at(start.received_ns, tag), self._worker)
+        recording.begin(start, self.past(start.symbols, start.received_ns).values())
+        return recording
+
+    def past(self, symbols: tuple[str, ...], now_ns: int) -> dict[str, Checkpoint]:
+        """What is known of every symbol ever recorded here, none of it live.
+
+        The newest tape ends with it. Where that tape is missing or damaged, the newest rows still
+        tell the last epoch of the `symbols` asked for.
+        """
+        known: dict[str, Checkpoint] = {}
+        for tape in self._layout.sealed_tapes()[-1:]:
+            known = {saved.symbol: _cold(saved, now_ns) for saved in _checkpoints(tape)}
+        for symbol in symbols:
+            rows = self._layout.newest_rows(symbol)
+            if rows:
+                last = _from_rows(symbol, rows, now_ns)
+                if symbol not in known or known[symbol].epoch < last.epoch:
+                    known[symbol] = last
+        return known
+
+
+def _checkpoints(tape: Path) -> Iterator[Checkpoint]:
+    """Those at the start and those at the end, which are later and count."""
+    for line in read_lines(tape, torn=True):
+        if line.startswith(b'{"k":"checkpoint"'):
+            frame = decode(line)
+            if isinstance(frame, Checkpoint):
+                yield frame
+
+
+def _cold(saved: Checkpoint, now_ns: int) -> Checkpoint:
+    """The same symbol with nobody listening: what was live or syncing is lost."""
+    sync = SymbolSync.restore(saved)
+    if sync.state is not State.COLD:
+        sync.take(Disconnected(saved.known_ns, 0, saved.known_ns, KILLED), saved.known_ns)
+    return replace(sync.checkpoint(now_ns), attempt=0)
+
+
+def _from_rows(symbol: str, path: Path, now_ns: int) -> Checkpoint:
+    """What the last stored row of a symbol tells, when no tape tells more."""
+    file = pq.ParquetFile(path)
+    columns = ["epoch", "update_id", "receive_time"]
+    last = file.read_row_group(file.num_row_groups - 1, columns=columns)
+    row = last.slice(last.num_rows - 1).to_pylist()[0]
+    sync = SymbolSync(symbol)
+    sync.epoch, sync.update_id = row["epoch"], row["update_id"]
+    sync.known_ns = (row["receive_time"] - _EPOCH) // timedelta(microseconds=1) * 1_000
+    sync.gap = Gap(symbol, sync.epoch, sync.known_ns, sync.update_id, NO_TAPE)
+    return sync.checkpoint(now_ns)

@@ -1,0 +1,140 @@
+"""Which file stands where, under DIR. Pure: paths in, paths out.
+
+    tape/date=2026-11-22/<segment>.jsonl.zst
+    snapshots/symbol=BTCUSDT/date=2026-11-22/<segment>.parquet
+    gaps/date=2026-11-22/<segment>.parquet
+    unsealed/<segment>/                    what is being written; nothing there is for readers
+
+A segment's name begins with its start, so names sort by time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote, unquote
+
+_STAMP: Final = "%Y%m%dT%H%M%S.%fZ"
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_DAY_NS: Final = 86_400 * 10**9
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Segment:
+    """A stretch of recording that is sealed as a whole. `tag` keeps restarts apart."""
+
+    start_us: int
+    tag: str
+
+    @classmethod
+    def at(cls, start_ns: int, tag: str) -> Segment:
+        """The segment that begins at `start_ns`."""
+        return cls(start_ns // 1_000, tag)
+
+    @classmethod
+    def parse(cls, name: str) -> Segment:
+        """The segment of a file's or folder's name. Raises ValueError when it is none."""
+        stamp, _, tag = name.partition("-")
+        start = datetime.strptime(stamp, _STAMP).replace(tzinfo=UTC)
+        return cls((start - _EPOCH) // timedelta(microseconds=1), tag.partition(".")[0])
+
+    @property
+    def name(self) -> str:
+        """`20261122T101300.000000Z-3f9a2c81`."""
+        return f"{self._start.strftime(_STAMP)}-{self.tag}"
+
+    @property
+    def date(self) -> str:
+        """The UTC day in which it begins, as a hive partition: `date=2026-11-22`."""
+        return f"date={self._start:%Y-%m-%d}"
+
+    @property
+    def _start(self) -> datetime:
+        return _EPOCH + timedelta(microseconds=self.start_us)
+
+
+def segment_end_ns(start_ns: int, length_ns: int) -> int:
+    """When a segment that begins at `start_ns` gives way to the next one.
+
+    On the clock (an hour's segments end on the hour) and at midnight UTC at the latest, so that
+    every row stands under its own date.
+    """
+    end = (start_ns // length_ns + 1) * length_ns
+    midnight = (start_ns // _DAY_NS + 1) * _DAY_NS
+    return min(end, midnight)
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The paths of one archive."""
+
+    root: Path
+
+    @property
+    def lock(self) -> Path:
+        """Held by the one recorder."""
+        return self.root / ".lock"
+
+    @property
+    def snapshots(self) -> Path:
+        """All rows; every reader opens this folder in one line."""
+        return self.root / "snapshots"
+
+    @property
+    def unsealed(self) -> Path:
+        """Everything that is not whole yet."""
+        return self.root / "unsealed"
+
+    def tape(self, segment: Segment) -> Path:
+        """A sealed tape."""
+        return self.root / "tape" / segment.date / f"{segment.name}.jsonl.zst"
+
+    def rows(self, segment: Segment, symbol: str) -> Path:
+        """A sealed file of one symbol's rows."""
+        folder = self.snapshots / symbol_folder(symbol)
+        return folder / segment.date / f"{segment.name}.parquet"
+
+    def gaps(self, segment: Segment) -> Path:
+        """A sealed file of gaps, of all symbols."""
+        return self.root / "gaps" / segment.date / f"{segment.name}.parquet"
+
+    def writing_tape(self, segment: Segment) -> Path:
+        """The tape while it is written."""
+        return self.unsealed / segment.name / "tape.jsonl.zst"
+
+    def torn_tape(self, segment: Segment) -> Path:
+        """The tape of a recorder that was killed, while it is being recovered."""
+        return self.unsealed / segment.name / "torn.jsonl.zst"
+
+    def writing_rows(self, segment: Segment, symbol: str) -> Path:
+        """A symbol's rows while they are written."""
+        return self.unsealed / segment.name / f"{symbol_folder(symbol)}.parquet"
+
+    def writing_gaps(self, segment: Segment) -> Path:
+        """The gaps while they are written."""
+        return self.unsealed / segment.name / "gaps.parquet"
+
+    def sealed_tapes(self) -> list[Path]:
+        """Every sealed tape, oldest first."""
+        return sorted(self.root.glob("tape/date=*/*.jsonl.zst"), key=lambda path: path.name)
+
+    def unsealed_segments(self) -> list[Segment]:
+        """What a recorder left behind when it was killed, oldest first."""
+        return sorted(Segment.parse(path.name) for path in self.unsealed.glob("*"))
+
+    def newest_rows(self, symbol: str) -> Path | None:
+        """The last sealed file of a symbol's rows."""
+        found = (self.snapshots / symbol_folder(symbol)).glob("date=*/*.parquet")
+        return max(found, key=lambda path: path.name, default=None)
+
+
+def symbol_folder(symbol: str) -> str:
+    """`symbol=BTCUSDT`; anything but plain ASCII is percent-encoded, which readers undo."""
+    return f"symbol={quote(symbol, safe='')}"
+
+
+def symbol_of(folder: str) -> str:
+    """The symbol of such a folder's name."""
+    return unquote(folder.removeprefix("symbol="))

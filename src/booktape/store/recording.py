@@ -1,0 +1,84 @@
+"""Tape first, then the function, then its rows: one recording in progress.
+
+The recorder drives it with live frames, recovery with the tape of a recorder that was killed. So
+both write the same files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Executor, Future
+from dataclasses import replace
+
+from booktape.core.events import BookRow, Gap
+from booktape.core.frames import (
+    ROTATED,
+    Checkpoint,
+    Connected,
+    Frame,
+    SegmentEnd,
+    SegmentStart,
+)
+from booktape.reconstruct import Output, Reconstruction
+from booktape.store.layout import Layout, Segment
+from booktape.store.writer import SegmentWriter
+
+
+class Recording:
+    """Everything between a frame and the disk: `begin`, `take` every frame, `end`."""
+
+    def __init__(self, layout: Layout, segment: Segment, worker: Executor) -> None:
+        self.books = Reconstruction()
+        self.writer = SegmentWriter(layout, segment, worker)
+        self.last_ns = 0
+        self._layout = layout
+        self._worker = worker
+
+    def begin(self, start: SegmentStart, past: Iterable[Checkpoint]) -> None:
+        """First lines of a tape: what is recorded, and all that is known from before."""
+        self._start = start
+        self._follow(start)
+        for checkpoint in past:
+            self._follow(checkpoint)
+        self.writer.flush()
+
+    def take(self, frame: Frame) -> Iterator[Output]:
+        """Write the frame down, then follow it. Yields every output, stored ones included."""
+        self.writer.write(frame)
+        self.last_ns = max(self.last_ns, frame.received_ns)
+        for output in self.books.feed(frame):
+            if isinstance(output, BookRow):
+                self.writer.add_row(output)
+            elif isinstance(output, Gap):
+                self.writer.add_gap(output)
+            yield output
+
+    def rotate(self, segment: Segment, now_ns: int) -> Future[None]:
+        """Go on in a new segment; the result is there when the old one is sealed.
+
+        The new tape stands before the old one says that it ended: whenever we are killed, one of
+        the two knows how things stood. Known weakness: every book is written at once here, which
+        holds the loop up for some 10 ms per ten thousand levels.
+        """
+        old, self.writer = self.writer, SegmentWriter(self._layout, segment, self._worker)
+        self.writer.write(replace(self._start, received_ns=now_ns))
+        for checkpoint in self.books.checkpoints(now_ns):
+            self.writer.write(checkpoint)
+        for connection, symbols in self.books.merge.open.items():
+            self.writer.write(Connected(now_ns, connection, symbols))
+        self.writer.flush()
+        old.write(SegmentEnd(now_ns, ROTATED))
+        return old.seal()
+
+    def end(self, reason: str) -> Future[None]:
+        """Last lines of a tape, with what is known now for whoever starts next."""
+        self._follow(SegmentEnd(self.last_ns, reason))
+        if reason != ROTATED:
+            for checkpoint in self.books.checkpoints(self.last_ns):
+                self.writer.write(checkpoint)
+        return self.writer.seal()
+
+    def _follow(self, frame: Frame) -> None:
+        """Take a note that asks nothing of anyone."""
+        for _ in self.take(frame):
+            pass

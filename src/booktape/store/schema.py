@@ -1,0 +1,150 @@
+"""The columns, their types and what they mean. The tables of docs/format.md are generated from it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+
+from booktape.core.events import BookRow, Floats, Gap
+
+_TIME: Final = pa.timestamp("us", tz="UTC")
+# Elements are never null, which spares Parquet one level of bookkeeping per value.
+_DOUBLES: Final = pa.list_(pa.field("element", pa.float64(), nullable=False))
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a table."""
+
+    name: str
+    type: pa.DataType
+    meaning: str
+    nullable: bool = False
+
+
+SNAPSHOT_COLUMNS: Final = (
+    Column(
+        "event_time",
+        _TIME,
+        "exchange time `E` of the last applied event; null in a first row with no event yet",
+        nullable=True,
+    ),
+    Column(
+        "receive_time",
+        _TIME,
+        "our clock when that frame (of a first row: the REST answer) left the socket",
+    ),
+    Column("update_id", pa.int64(), "id of the last update contained"),
+    Column(
+        "epoch",
+        pa.int64(),
+        "grows by one each time the book had to be rebuilt, a restart included, and never falls "
+        "back in one DIR; within an epoch no update is missing",
+    ),
+    Column("updates", pa.int64(), "events applied in this epoch so far; 0 in its first row"),
+    Column("bid_price", _DOUBLES, "all known bid prices, best (highest) first"),
+    Column("bid_size", _DOUBLES, "their sizes, all > 0"),
+    Column("ask_price", _DOUBLES, "all known ask prices, best (lowest) first"),
+    Column("ask_size", _DOUBLES, "their sizes, all > 0"),
+    Column(
+        "bid_horizon",
+        pa.float64(),
+        "the bid side is complete down to this price; levels below it are real but perhaps not "
+        "all; null when the whole side is known",
+        nullable=True,
+    ),
+    Column(
+        "ask_horizon",
+        pa.float64(),
+        "the ask side is complete up to this price; levels above it are real but perhaps not "
+        "all; null when the whole side is known",
+        nullable=True,
+    ),
+)
+
+GAP_COLUMNS: Final = (
+    Column("symbol", pa.string(), "whose book was not known"),
+    Column("epoch", pa.int64(), "the epoch that ended"),
+    Column("start_time", _TIME, "our clock when the book was known for the last time"),
+    Column("end_time", _TIME, "our clock when it was known again; null while open", nullable=True),
+    Column("last_update_id", pa.int64(), "id of the last known state before"),
+    Column(
+        "next_update_id",
+        pa.int64(),
+        "id of the first known state after, the first row of the next epoch; null while open",
+        nullable=True,
+    ),
+    Column(
+        "missed_updates",
+        pa.int64(),
+        "update ids strictly between the two; null while open; negative when the exchange's ids "
+        "went backwards",
+        nullable=True,
+    ),
+    Column("reason", pa.string(), "why; see below"),
+)
+
+GAP_REASONS: Final = {
+    "id_gap": "an event began after the next expected update id",
+    "disconnected": "no connection carried the symbol any more",
+    "stopped": "the recorder had been stopped (SIGINT, SIGTERM, --duration)",
+    "killed": "the recorder had died without sealing its files, and was started again",
+    "no_tape": "the recorder was started on an archive whose last tape is missing",
+}
+
+
+def _schema(columns: Sequence[Column]) -> pa.Schema:
+    return pa.schema([pa.field(c.name, c.type, nullable=c.nullable) for c in columns])
+
+
+SNAPSHOTS: Final = _schema(SNAPSHOT_COLUMNS)
+GAPS: Final = _schema(GAP_COLUMNS)
+
+SCALARS: Final = [c.name for c in SNAPSHOT_COLUMNS if c.type != _DOUBLES]
+"""Columns with statistics, so that a reader skips what it does not need. Lists have none."""
+
+
+def snapshot_batch(rows: Sequence[BookRow]) -> pa.RecordBatch:
+    """Rows as one Arrow batch. Times lose their nanoseconds: they are cut to microseconds."""
+    columns: list[pa.Array[Any]] = [
+        pa.array([row.event_time_us for row in rows], _TIME),
+        pa.array([row.received_ns // 1_000 for row in rows], _TIME),
+        pa.array([row.update_id for row in rows], pa.int64()),
+        pa.array([row.epoch for row in rows], pa.int64()),
+        pa.array([row.updates for row in rows], pa.int64()),
+        _lists([row.bid_price for row in rows]),
+        _lists([row.bid_size for row in rows]),
+        _lists([row.ask_price for row in rows]),
+        _lists([row.ask_size for row in rows]),
+        pa.array([row.bid_horizon for row in rows], pa.float64()),
+        pa.array([row.ask_horizon for row in rows], pa.float64()),
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=SNAPSHOTS)
+
+
+def _lists(values: Sequence[Floats]) -> pa.Array[Any]:
+    lengths = np.fromiter((len(v) for v in values), np.int32, len(values))
+    offsets = np.concatenate([np.zeros(1, np.int32), np.cumsum(lengths, dtype=np.int32)])
+    return pa.ListArray.from_arrays(
+        pa.array(offsets), pa.array(np.concatenate(values)), type=_DOUBLES
+    )
+
+
+def gap_batch(gaps: Sequence[Gap]) -> pa.RecordBatch:
+    """Gaps as one Arrow batch, which may be empty: then the file says that there was none."""
+    ends = [None if gap.end_ns is None else gap.end_ns // 1_000 for gap in gaps]
+    columns: list[pa.Array[Any]] = [
+        pa.array([gap.symbol for gap in gaps], pa.string()),
+        pa.array([gap.epoch for gap in gaps], pa.int64()),
+        pa.array([gap.start_ns // 1_000 for gap in gaps], _TIME),
+        pa.array(ends, _TIME),
+        pa.array([gap.last_update_id for gap in gaps], pa.int64()),
+        pa.array([gap.next_update_id for gap in gaps], pa.int64()),
+        pa.array([gap.missed_updates for gap in gaps], pa.int64()),
+        pa.array([gap.reason for gap in gaps], pa.string()),
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=GAPS)

@@ -1,0 +1,85 @@
+"""How a file becomes visible: whole, durable, and never over another one.
+
+Files are written under `unsealed/`, made durable, then renamed to their final names, and the folder
+is made durable too: a reader of the final folders never meets half a file, after any crash.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import FileIO
+from pathlib import Path
+from typing import Final
+
+from booktape.errors import DirectoryInUse, WriteFailed
+
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Say in one sentence what the operating system refused while `path` was written."""
+    try:
+        yield
+    except OSError as error:
+        why = "the disk is full" if error.errno in _FULL else error.strerror or str(error)
+        raise WriteFailed(
+            f"Cannot write {path}: {why}. What was sealed is intact; start again when it is mended."
+        ) from error
+
+
+def sync_file(file: FileIO) -> None:
+    """Make the content durable."""
+    os.fsync(file.fileno())
+
+
+def sync_path(path: Path) -> None:
+    """Make a file's content, or a folder's names, durable."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def publish(unsealed: Path, final: Path) -> None:
+    """Give a complete, durable file its final name.
+
+    A final file that is there already was published by the same segment before a crash: what
+    stands under a final name is whole, and the same tape gives the same bytes, so it stays.
+    """
+    with writing(final):
+        final.parent.mkdir(parents=True, exist_ok=True)
+        if final.exists():
+            unsealed.unlink()
+        else:
+            unsealed.rename(final)
+        sync_path(final.parent)
+
+
+@contextmanager
+def lock_directory(path: Path) -> Iterator[None]:
+    """One recorder per directory; the operating system frees it however the process ends.
+
+    Raises DirectoryInUse. Known weakness: `flock` is only as good as the file system; some network
+    mounts ignore it.
+    """
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        _take_lock(descriptor, path.parent)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _take_lock(descriptor: int, directory: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise DirectoryInUse(str(directory)) from error

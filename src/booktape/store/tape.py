@@ -1,0 +1,223 @@
+"""The tape: the journal of everything that arrived, one JSON object a line, in zstd frames.
+
+    {"k":"ws","received_ns":1780861676491371547,"connection":1,"m":{"stream":…,"data":{…}}}
+    {"k":"rest","received_ns":…,"symbol":"BTCUSDT","limit":5000,"m":{"lastUpdateId":…}}
+    {"k":"connected","received_ns":…,"connection":1,"symbols":["BTCUSDT"]}
+
+`zstdcat … | jq` reads it. A payload stands byte for byte under `m`; one that cannot stand inside a
+line of JSON (garbage, binary, a newline) stands in base64 under `base64` instead.
+
+A block is finished at every `flush`, so a tape that was cut off is readable up to its last flush.
+"""
+
+from __future__ import annotations
+
+import sys
+from base64 import b64encode
+from collections.abc import Iterator
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+from booktape.core.frames import (
+    Checkpoint,
+    Connected,
+    Disconnected,
+    Frame,
+    RestFrame,
+    SegmentEnd,
+    SegmentStart,
+    StreamFrame,
+)
+from booktape.errors import DamagedTape
+from booktape.store.sealing import sync_file, writing
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+FRAME_BYTES: Final = 8 << 20
+"""A zstd frame ends, and with it a checksum stands, after so much text."""
+
+BUFFER_BYTES: Final = 1 << 20
+"""Text that may wait for the next flush; more is compressed and written at once."""
+
+_OPTIONS: Final = {
+    int(zstd.CompressionParameter.compression_level): 3,
+    int(zstd.CompressionParameter.checksum_flag): 1,
+}
+
+_KINDS: Final = MappingProxyType(
+    {
+        "ws": StreamFrame,
+        "rest": RestFrame,
+        "connected": Connected,
+        "disconnected": Disconnected,
+        "start": SegmentStart,
+        "checkpoint": Checkpoint,
+        "end": SegmentEnd,
+    }
+)
+_KIND_OF: Final = {kind: name for name, kind in _KINDS.items()}
+
+
+class _Kind(Struct):
+    k: str
+
+
+class _Payload(Struct):
+    """The fields of a line that carries the exchange's bytes."""
+
+    received_ns: int
+    connection: int = 0
+    symbol: str = ""
+    limit: int = 0
+    m: Raw | UnsetType = UNSET
+    base64: bytes | UnsetType = UNSET
+
+    def payload(self) -> bytes:
+        """The payload as it arrived; neither field means that the line is not ours."""
+        if isinstance(self.base64, bytes):
+            return self.base64
+        if isinstance(self.m, UnsetType):
+            raise DamagedTape("a line without its payload")
+        return bytes(self.m)
+
+
+_kind = msgspec.json.Decoder(_Kind)
+_payload = msgspec.json.Decoder(_Payload)
+_json = msgspec.json.Decoder(Raw)
+_notes: Final[dict[str, msgspec.json.Decoder[Frame]]] = {
+    name: msgspec.json.Decoder(kind) for name, kind in _KINDS.items()
+}
+
+
+def encode(frame: Frame) -> bytes:
+    """One line, newline included."""
+    if isinstance(frame, StreamFrame):
+        head = b'{"k":"ws","received_ns":%d,"connection":%d,'
+        return head % (frame.received_ns, frame.connection) + _field(frame.payload)
+    if isinstance(frame, RestFrame):
+        head = b'{"k":"rest","received_ns":%d,"symbol":%b,"limit":%d,'
+        symbol = msgspec.json.encode(frame.symbol)
+        return head % (frame.received_ns, symbol, frame.limit) + _field(frame.payload)
+    return b'{"k":"%b",' % _KIND_OF[type(frame)].encode() + msgspec.json.encode(frame)[1:] + b"\n"
+
+
+def _field(payload: bytes) -> bytes:
+    if _stands_in_a_line(payload):
+        return b'"m":%b}\n' % payload
+    return b'"base64":"%b"}\n' % b64encode(payload)
+
+
+def _stands_in_a_line(payload: bytes) -> bool:
+    """Whether the payload, as it is, can be the value of a field: JSON, UTF-8, on one line."""
+    if payload[:1] != b"{" or payload[-1:] != b"}" or b"\n" in payload:
+        return False
+    try:
+        _json.decode(payload)
+        payload.decode()
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
+
+
+def decode(line: bytes) -> Frame:
+    """The frame of one line. Raises DamagedTape for anything that `encode` does not write."""
+    try:
+        kind = _kind.decode(line).k
+        if kind == "ws":
+            found = _payload.decode(line)
+            return StreamFrame(found.received_ns, found.connection, found.payload())
+        if kind == "rest":
+            found = _payload.decode(line)
+            return RestFrame(found.received_ns, found.symbol, found.limit, found.payload())
+        note: Frame = _notes[kind].decode(line)
+    except (msgspec.DecodeError, KeyError, RecursionError) as error:
+        raise DamagedTape(f"not a line of a tape ({error!r}): {line[:80]!r}") from error
+    return note
+
+
+def read_tape(path: Path, *, torn: bool = False) -> Iterator[Frame]:
+    """Every frame of a tape, in order.
+
+    `torn` is for a tape whose recorder was killed: reading ends, without an error, before the
+    first line that is not whole. Otherwise such a line raises DamagedTape.
+    """
+    for number, line in enumerate(read_lines(path, torn=torn), 1):
+        try:
+            frame = decode(line)
+        except DamagedTape as error:
+            if torn:
+                return
+            raise DamagedTape(f"{path}, line {number}: {error}") from error
+        yield frame
+
+
+def read_lines(path: Path, *, torn: bool = False) -> Iterator[bytes]:
+    """The lines of a tape, undecoded. Raises DamagedTape, unless `torn`, where they break off."""
+    try:
+        with zstd.open(path, "rb") as file:
+            for line in file:
+                if line.endswith(b"\n"):
+                    yield line
+    except (EOFError, zstd.ZstdError) as error:
+        if not torn:
+            raise DamagedTape(f"{path} breaks off: {error}") from error
+
+
+class TapeWriter:
+    """Appends frames to a new tape. What `flush` has returned from survives a `kill -9`.
+
+    Known weakness: only `close` calls fsync, so a power cut may take more than the last flush;
+    whatever is missing is found by the next start and declared as a gap.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lines: list[bytes] = []
+        self._waiting_bytes = 0
+        self._frame_bytes = 0
+        self._compressor = zstd.ZstdCompressor(options=_OPTIONS)
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = path.open("xb", buffering=0)
+
+    def write(self, frame: Frame) -> None:
+        """Append one frame; it reaches the disk with the next flush."""
+        line = encode(frame)
+        self._lines.append(line)
+        self._waiting_bytes += len(line)
+        if self._waiting_bytes >= BUFFER_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Hand everything written so far to the operating system, readable as it stands."""
+        if not self._lines:
+            return
+        ends = self._frame_bytes + self._waiting_bytes >= FRAME_BYTES
+        self._frame_bytes = 0 if ends else self._frame_bytes + self._waiting_bytes
+        self._put(ends=ends)
+
+    def close(self) -> None:
+        """End the last frame and make the file durable."""
+        self._put(ends=True)
+        with writing(self.path):
+            sync_file(self._file)
+            self._file.close()
+
+    def abandon(self) -> None:
+        """Give up after a failed write: the file stays as it is, for the next start to repair."""
+        self._file.close()
+
+    def _put(self, *, ends: bool) -> None:
+        text, self._lines, self._waiting_bytes = b"".join(self._lines), [], 0
+        pack = self._compressor
+        rest = memoryview(pack.compress(text, pack.FLUSH_FRAME if ends else pack.FLUSH_BLOCK))
+        with writing(self.path):
+            while rest:
+                rest = rest[self._file.write(rest) :]

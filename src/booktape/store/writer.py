@@ -1,0 +1,180 @@
+"""One segment on disk: its tape, its rows, its gaps; written together, sealed together.
+
+Rows of one symbol are staged until a row group is full, then written by a worker thread: zstd sees
+the previous snapshots only inside one group, and a reader pays for a whole group. Before any group
+is handed over the tape is flushed, so rows on disk are never ahead of the tape on disk.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import Executor, Future
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from booktape.core.events import BookRow, Gap
+from booktape.core.frames import Frame
+from booktape.store.layout import Layout, Segment
+from booktape.store.schema import GAPS, SCALARS, SNAPSHOTS, gap_batch, snapshot_batch
+from booktape.store.sealing import publish, sync_path, writing
+from booktape.store.tape import TapeWriter
+
+GROUP_ROWS: Final = 600
+GROUP_BYTES: Final = 64 << 20
+"""A row group ends at so many rows or so many decoded bytes, whichever comes first."""
+
+STAGED_BYTES: Final = 256 << 20
+"""Rows of all symbols that wait for their groups; beyond it the largest group ends early."""
+
+BACKLOG_BYTES: Final = 256 << 20
+"""Row groups that may wait for the worker before the recorder has to wait too."""
+
+_LEVEL: Final = 9  # from here on zstd's window is 4 MB: it holds dozens of whole books
+_PAGE_BYTES: Final = 32 << 20  # pages a few windows long, or zstd would not see the last snapshot
+
+
+class Group:
+    """The rows of one symbol that wait to become a row group."""
+
+    def __init__(self) -> None:
+        self.rows: list[BookRow] = []
+        self.bytes = 0
+
+    def add(self, row: BookRow) -> bool:
+        """Whether the group is full now."""
+        self.rows.append(row)
+        self.bytes += row_bytes(row)
+        return len(self.rows) >= GROUP_ROWS or self.bytes >= GROUP_BYTES
+
+
+def row_bytes(row: BookRow) -> int:
+    """Decoded size of a row: its four lists."""
+    return 2 * (row.bid_price.nbytes + row.ask_price.nbytes)
+
+
+class Job(NamedTuple):
+    """A row group in the hands of the worker."""
+
+    done: Future[None]
+    bytes: int
+
+
+class SegmentWriter:
+    """Writes a segment. Nothing is visible to readers before `seal` has run.
+
+    A failed write in the worker thread is raised by the next `flush`, or by `seal`. Memory: at
+    most STAGED_BYTES staged and, when the caller respects `busy`, BACKLOG_BYTES being written.
+    """
+
+    def __init__(self, layout: Layout, segment: Segment, worker: Executor) -> None:
+        self.segment = segment
+        self._layout = layout
+        self._worker = worker
+        self._tape = TapeWriter(layout.writing_tape(segment))
+        self._groups: dict[str, Group] = {}
+        self._staged_bytes = 0
+        self._parquet: dict[str, pq.ParquetWriter] = {}
+        self._gaps: list[Gap] = []
+        self._jobs: deque[Job] = deque()
+
+    def write(self, frame: Frame) -> None:
+        """Put a frame on the tape."""
+        self._tape.write(frame)
+
+    def add_row(self, row: BookRow) -> None:
+        """Stage a row; a full group goes to the worker."""
+        group = self._groups.setdefault(row.symbol, Group())
+        full = group.add(row)
+        self._staged_bytes += row_bytes(row)
+        if full:
+            self._hand_over(row.symbol)
+        elif self._staged_bytes >= STAGED_BYTES:
+            self._hand_over(max(self._groups, key=lambda symbol: self._groups[symbol].bytes))
+
+    def add_gap(self, gap: Gap) -> None:
+        """Note a gap that ended, or that is open when the recording ends."""
+        self._gaps.append(gap)
+
+    def flush(self) -> None:
+        """Bring the tape to the disk, and raise what the worker met."""
+        self._tape.flush()
+        while self._jobs and self._jobs[0].done.done():
+            self._jobs.popleft().done.result()
+
+    @property
+    def busy(self) -> Future[None] | None:
+        """What to wait for before more rows are made; None while the worker keeps up."""
+        backlog_bytes = sum(job.bytes for job in self._jobs)
+        return self._jobs[0].done if backlog_bytes > BACKLOG_BYTES else None
+
+    def seal(self) -> Future[None]:
+        """End the segment. When the result is there, all its files have their final names."""
+        for symbol in list(self._groups):
+            self._hand_over(symbol)
+        return self._worker.submit(self._seal, [job.done for job in self._jobs])
+
+    def abandon(self) -> None:
+        """Give up: what is unsealed stays for the next start to recover."""
+        self._tape.abandon()
+
+    def _hand_over(self, symbol: str) -> None:
+        group = self._groups.pop(symbol)
+        self._staged_bytes -= group.bytes
+        # Tape first: rows never reach the disk before the frames they follow from.
+        self.flush()
+        job = self._worker.submit(self._write_group, symbol, group.rows)
+        self._jobs.append(Job(job, group.bytes))
+
+    # ── in the worker thread ────────────────────────────────────────────────────────────────
+
+    def _write_group(self, symbol: str, rows: Sequence[BookRow]) -> None:
+        path = self._layout.writing_rows(self.segment, symbol)
+        with writing(path):
+            if symbol not in self._parquet:
+                self._parquet[symbol] = _parquet_writer(path)
+            self._parquet[symbol].write_batch(snapshot_batch(rows))
+
+    def _seal(self, jobs: Sequence[Future[None]]) -> None:
+        for job in jobs:
+            job.result()
+        for symbol, writer in self._parquet.items():
+            path = self._layout.writing_rows(self.segment, symbol)
+            with writing(path):
+                writer.close()
+                sync_path(path)
+        gaps = self._layout.writing_gaps(self.segment)
+        _write_gaps(gaps, self._gaps)
+        self._tape.close()
+        self._publish()
+
+    def _publish(self) -> None:
+        """The tape last: as long as it is unsealed, the next start does all of it again."""
+        layout, segment = self._layout, self.segment
+        for symbol in self._parquet:
+            publish(layout.writing_rows(segment, symbol), layout.rows(segment, symbol))
+        publish(layout.writing_gaps(segment), layout.gaps(segment))
+        publish(layout.writing_tape(segment), layout.tape(segment))
+        shutil.rmtree(layout.writing_tape(segment).parent)
+
+
+def _parquet_writer(path: Path) -> pq.ParquetWriter:
+    return pq.ParquetWriter(
+        path,
+        SNAPSHOTS,
+        compression="zstd",
+        compression_level=_LEVEL,
+        use_dictionary=False,
+        write_statistics=SCALARS,
+        data_page_size=_PAGE_BYTES,
+    )
+
+
+def _write_gaps(path: Path, gaps: Sequence[Gap]) -> None:
+    with writing(path):
+        pq.write_table(pa.Table.from_batches([gap_batch(gaps)], GAPS), path, compression="zstd")
+        sync_path(path)
