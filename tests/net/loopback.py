@@ -1,0 +1,44 @@
+"""A real server on loopback that does just what a test tells it to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import aiohttp
+from aiohttp import web
+
+from booktape.core.frames import Frame
+from booktape.net.clock import Clock
+from booktape.net.link import Link
+from booktape.wire.venues import Venue
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@asynccontextmanager
+async def linked(handler: Handler, clock: Clock, frames: int = 0) -> AsyncIterator[Link]:
+    """A link to a server that answers every request with `handler`; the inbox holds `frames`."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        return await handler(request)
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", answer)
+    runner = web.AppRunner(app, shutdown_timeout=0.1, max_line_size=32_768)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        host, port = runner.addresses[0][:2]
+        venue = Venue("test exchange", f"http://{host}:{port}", f"ws://{host}:{port}")
+        async with aiohttp.ClientSession() as session:
+            yield Link(venue, session, clock, asyncio.Queue(frames))
+    finally:
+        await runner.cleanup()
+
+
+async def next_frame(inbox: asyncio.Queue[Frame]) -> Frame:
+    """The next frame, or a failed test."""
+    async with asyncio.timeout(10):
+        return await inbox.get()

@@ -1,0 +1,23 @@
+"""Pauses grow, are jittered in full, and are bounded."""
+
+from __future__ import annotations
+
+import random
+from itertools import islice
+
+from booktape.net.backoff import FIRST_S, LONGEST_S, full_jitter
+
+
+def test_the_bound_doubles_up_to_the_longest() -> None:
+    """With the greatest jitter the pauses are 0.5, 1, 2 … 30, 30 seconds."""
+    pauses = list(islice(full_jitter(lambda _, top: top), 9))
+    assert pauses == [0.5, 1, 2, 4, 8, 16, 30, 30, 30]
+    assert (pauses[0], pauses[-1]) == (FIRST_S, LONGEST_S)
+
+
+def test_jitter_reaches_down_to_zero() -> None:
+    """Clients that were cut at once do not come back at once: any pause below the bound may be."""
+    firsts = [next(full_jitter(random.Random(seed).uniform)) for seed in range(200)]
+    assert min(firsts) < 0.05
+    assert max(firsts) > 0.45
+    assert all(0 <= pause <= FIRST_S for pause in firsts)

@@ -1,0 +1,264 @@
+"""The REST door: every request is answered in the end, none breaks the exchange's rules."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+from aiohttp import web
+
+from booktape.core.events import FetchSnapshot
+from booktape.core.frames import RestFrame
+from booktape.net.budget import WINDOW_S
+from booktape.net.rest import Rest
+from net.hand_clock import HandClock, RestlessClock
+from net.loopback import Handler, linked, next_frame
+
+DEPTH = b'{"lastUpdateId":7,"bids":[],"asks":[]}'
+INFO = json.dumps({"symbols": [{"symbol": "BTCUSDT"}]}).encode()
+
+
+class Exchange:
+    """Answers with what a test lays out, and remembers what it was asked."""
+
+    def __init__(self, *answers: web.Response, body: bytes = DEPTH) -> None:
+        self.asked: list[str] = []
+        self._answers = list(answers)
+        self._body = body
+
+    async def __call__(self, request: web.Request) -> web.StreamResponse:
+        self.asked.append(request.path_qs)
+        return self._answers.pop(0) if self._answers else web.Response(body=self._body)
+
+
+@asynccontextmanager
+async def asking(
+    exchange: Handler, clock: HandClock, depth: int = 5_000
+) -> AsyncIterator[tuple[Rest, asyncio.Queue]]:  # type: ignore[type-arg]
+    async with linked(exchange, clock) as link:
+        rest = Rest(link, depth)
+        task = asyncio.create_task(rest.run())
+        try:
+            yield rest, link.inbox
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+
+def test_a_snapshot_comes_back_as_a_frame() -> None:
+    """The answer is a frame like any other: stamped, byte for byte, with what was asked."""
+    exchange = Exchange()
+
+    async def story() -> None:
+        async with asking(exchange, HandClock()) as (rest, inbox):
+            rest.fetch(FetchSnapshot("BTCUSDT", 1))
+            expected = RestFrame(1_000 * 10**9, "BTCUSDT", 5_000, DEPTH)
+            assert await next_frame(inbox) == expected
+
+    asyncio.run(story())
+    assert exchange.asked == ["/api/v3/depth?symbol=BTCUSDT&limit=5000"]
+
+
+def test_a_symbol_that_is_being_asked_for_is_not_asked_for_twice() -> None:
+    """A book lost twice before the answer came costs one request."""
+    exchange = Exchange()
+
+    async def story() -> None:
+        async with asking(exchange, HandClock()) as (rest, inbox):
+            for _ in range(5):
+                rest.fetch(FetchSnapshot("BTCUSDT", 1))
+            await next_frame(inbox)
+            rest.fetch(FetchSnapshot("BTCUSDT", 1))
+            await next_frame(inbox)
+
+    asyncio.run(story())
+    assert len(exchange.asked) == 2
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        web.Response(status=500),
+        web.Response(status=503, text="<html>"),
+        web.Response(status=403),
+        web.Response(status=451),
+        web.Response(status=400, text='{"code":-1121}'),
+    ],
+)
+def test_errors_are_tried_again_until_answered(trouble: web.Response) -> None:
+    """Whatever the exchange's trouble, the request is repeated after a pause."""
+    exchange = Exchange(trouble)
+
+    async def story() -> None:
+        clock = RestlessClock()
+        async with asking(exchange, clock) as (rest, inbox):
+            rest.fetch(FetchSnapshot("BTCUSDT", 1))
+            frame = await next_frame(inbox)
+            assert isinstance(frame, RestFrame)
+            assert frame.payload == DEPTH
+            assert len(exchange.asked) == 2
+            # One for the first attempt (none), one after the error.
+            assert len(clock.pauses) == 2
+
+    asyncio.run(story())
+
+
+def test_a_connection_that_is_cut_is_tried_again() -> None:
+    """A body that breaks off is no answer."""
+    asked: list[int] = []
+
+    async def exchange(request: web.Request) -> web.StreamResponse:
+        asked.append(1)
+        if len(asked) == 1:
+            assert request.transport
+            request.transport.abort()
+        return web.Response(body=DEPTH)
+
+    async def story() -> None:
+        async with asking(exchange, RestlessClock()) as (rest, inbox):
+            rest.fetch(FetchSnapshot("BTCUSDT", 1))
+            await next_frame(inbox)
+
+    asyncio.run(story())
+    assert len(asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("status", "header", "silence_s"), [(429, "17", 17), (418, "300", 300), (429, "", 60)]
+)
+def test_no_request_of_any_kind_goes_out_before_retry_after(
+    status: int, header: str, silence_s: float
+) -> None:
+    """429 and 418 silence every symbol, not only the one that met them."""
+    sent_s: list[float] = []
+    clock = RestlessClock()
+
+    async def exchange(_: web.Request) -> web.StreamResponse:
+        sent_s.append(clock.now_s)
+        if len(sent_s) == 1:
+            return web.Response(status=status, headers={"Retry-After": header} if header else {})
+        return web.Response(body=DEPTH)
+
+    async def story() -> None:
+        async with asking(exchange, clock) as (rest, inbox):
+            rest.fetch(FetchSnapshot("BTCUSDT", 1))
+            while not sent_s:
+                await asyncio.sleep(0)
+            for symbol in ("ETHUSDT", "XRPUSDT"):
+                rest.fetch(FetchSnapshot(symbol, 1))
+            for _ in range(3):
+                await next_frame(inbox)
+
+    asyncio.run(story())
+    assert all(at_s >= sent_s[0] + silence_s for at_s in sent_s[1:])
+
+
+def test_the_budget_of_the_exchange_is_kept() -> None:
+    """30 full snapshots take more than a minute: 24 go at once, the others wait their turn."""
+    sent_s: list[float] = []
+    clock = RestlessClock()
+
+    async def exchange(_: web.Request) -> web.StreamResponse:
+        sent_s.append(clock.now_s)
+        return web.Response(body=DEPTH)
+
+    async def story() -> None:
+        async with asking(exchange, clock) as (rest, inbox):
+            for number in range(30):
+                rest.fetch(FetchSnapshot(f"S{number}USDT", 1))
+            for _ in range(30):
+                await next_frame(inbox)
+
+    asyncio.run(story())
+    assert sum(at_s < sent_s[0] + WINDOW_S for at_s in sent_s) == 24
+
+
+def test_the_used_weight_header_is_obeyed() -> None:
+    """When others use our address, or we were just restarted, the exchange's count is what counts."""
+    clock = RestlessClock()
+    sent_s: list[float] = []
+
+    async def exchange(_: web.Request) -> web.StreamResponse:
+        sent_s.append(clock.now_s)
+        return web.Response(body=DEPTH, headers={"X-MBX-USED-WEIGHT-1M": "5900"})
+
+    async def story() -> None:
+        async with asking(exchange, clock) as (rest, inbox):
+            rest.fetch(FetchSnapshot("BTCUSDT", 1))
+            await next_frame(inbox)
+            rest.fetch(FetchSnapshot("ETHUSDT", 1))
+            await next_frame(inbox)
+
+    asyncio.run(story())
+    assert sent_s[1] >= sent_s[0] + WINDOW_S - 1
+
+
+def test_repeats_are_spaced_out() -> None:
+    """An answer that was stale is not asked for again at once, and ever later after more of them."""
+
+    async def story() -> None:
+        clock = RestlessClock()
+        async with asking(Exchange(), clock) as (rest, inbox):
+            for attempt in (1, 2, 9):
+                rest.fetch(FetchSnapshot("BTCUSDT", attempt))
+                await next_frame(inbox)
+            first, second, ninth = clock.pauses
+            assert first == 0
+            assert 0 <= second <= 0.5
+            assert 0 <= ninth <= 30
+
+    asyncio.run(story())
+
+
+def test_exchange_info_is_asked_until_it_is_answered() -> None:
+    """Unavailable, not JSON, then the list: the budget that it states is used from then on."""
+    limits = [
+        {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 1_200}
+    ]
+    info = {"symbols": [{"symbol": "BTCUSDT"}], "rateLimits": limits}
+    exchange = Exchange(
+        web.Response(status=502),
+        web.Response(text="<html>maintenance</html>"),
+        body=json.dumps(info).encode(),
+    )
+
+    async def story() -> None:
+        async with asking(exchange, RestlessClock()) as (rest, _):
+            found = await rest.exchange_info()
+            assert found is not None
+            assert list(found.symbols) == ["BTCUSDT"]
+            assert rest.budget.per_minute == 1_200
+
+    asyncio.run(story())
+    assert len(exchange.asked) == 3
+
+
+def test_a_server_without_exchange_info_is_no_reason_to_stop() -> None:
+    """Only 404 says so; then there is nothing to check symbols against."""
+
+    async def story() -> None:
+        async with asking(Exchange(web.Response(status=404)), RestlessClock()) as (rest, _):
+            assert await rest.exchange_info() is None
+
+    asyncio.run(story())
+
+
+def test_symbols_are_url_encoded() -> None:
+    """A non-ASCII symbol arrives as itself."""
+    asked: list[str] = []
+
+    async def exchange(request: web.Request) -> web.StreamResponse:
+        asked.append(request.query["symbol"])
+        return web.Response(body=DEPTH)
+
+    async def story() -> None:
+        async with asking(exchange, HandClock()) as (rest, inbox):
+            rest.fetch(FetchSnapshot("币安人生USDT", 1))
+            await next_frame(inbox)
+
+    asyncio.run(story())
+    assert asked == ["币安人生USDT"]
