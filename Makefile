@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 RUN := $(VENV)/.run-installed
 DEV := $(VENV)/.dev-installed
 
-.PHONY: demo record test check bench format lock clean
+.PHONY: demo record test check bench docs format lock clean
 
 demo: $(RUN)  ## record the built-in exchange for 20 s and read the rows back; needs no network
 	$(BIN)/python examples/demo.py
@@ -32,6 +32,9 @@ check: $(DEV)  ## format, lint, types, the house's import rules, the documents
 
 bench: $(DEV)  ## the costs per event and per row, on this machine
 	$(BIN)/python -m pytest tests/bench -o addopts= -s -m bench
+
+docs: $(DEV)  ## write the generated tables of docs/ anew
+	$(BIN)/python tests/docs/generated.py
 
 format: $(DEV)
 	$(BIN)/ruff format .

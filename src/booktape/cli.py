@@ -35,9 +35,7 @@ from booktape.wire.venues import VENUES, Venue
 app = App(
     name="booktape",
     version=VERSION,
-    usage="""Example: booktape record BTCUSDT ETHUSDT --every 10 --out data
-
-Usage: booktape COMMAND""",
+    help_prologue="Example: booktape record BTCUSDT ETHUSDT --every 10 --out data",
     help="Records Binance Spot order books that you can prove right.",
     config=Env("BOOKTAPE_", command=False),
 )
@@ -52,9 +50,8 @@ log = structlog.get_logger()
 
 
 @app.command(
-    usage="""Example: booktape record BTCUSDT ETHUSDT --every 10 --out data
-
-Usage: booktape record SYMBOL... [OPTIONS]"""
+    help_prologue="Example: booktape record BTCUSDT ETHUSDT --every 10 --out data",
+    usage="booktape record SYMBOL... [OPTIONS]",
 )
 def record(  # noqa: PLR0913 each is one documented option
     *symbols: str,
@@ -113,9 +110,7 @@ def record(  # noqa: PLR0913 each is one documented option
 
 
 @app.command(
-    usage="""Example: booktape simulate --port 8080 --symbols BTCUSDT --faults drop=0.01
-
-Usage: booktape simulate [OPTIONS]"""
+    help_prologue="Example: booktape simulate --port 8080 --symbols BTCUSDT --faults drop=0.01"
 )
 def simulate(
     *,
@@ -145,11 +140,7 @@ def simulate(
     asyncio.run(_serve(server))
 
 
-@app.command(
-    usage="""Example: booktape replay capture.jsonl.gz --speed 10
-
-Usage: booktape replay PATH [OPTIONS]"""
-)
+@app.command(help_prologue="Example: booktape replay capture.jsonl.gz --speed 10")
 def replay(path: Path, *, port: int = 8080, speed: Speed = 1.0) -> None:
     """Serve a recording as an exchange; it starts when the first client listens.
 
@@ -165,11 +156,7 @@ def replay(path: Path, *, port: int = 8080, speed: Speed = 1.0) -> None:
     asyncio.run(_serve(SimServer(Playback(path), port=port, speed=speed)))
 
 
-@app.command(
-    usage="""Example: booktape info data
-
-Usage: booktape info DIRECTORY"""
-)
+@app.command(help_prologue="Example: booktape info data")
 def info(directory: Path) -> None:
     """What is in an archive: symbols, time covered, gaps and why, rows, bytes.
 

@@ -9,8 +9,8 @@
     │   └── MalformedFrame
     ├── ExchangeError             the exchange, or the way to it, failed; worth another try
     │   ├── Unreachable             no answer: DNS, refused, time-out, cut
-    │   ├── Refused                 an HTTP status other than 200
-    │   └── TooFast                 429 or 418: `retry_after_s` of silence are owed
+    │   └── Refused                 an HTTP status other than 200
+    │       └── TooFast               429 or 418: `retry_after_s` of silence are owed
     └── StoreError                the disk: exit 74, sealed files are intact
         ├── WriteFailed             full, read-only, gone
         └── DamagedTape             a tape that is not what was written

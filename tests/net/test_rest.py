@@ -79,6 +79,34 @@ def test_a_symbol_that_is_being_asked_for_is_not_asked_for_twice() -> None:
     assert len(exchange.asked) == 2
 
 
+def test_an_answer_sent_for_before_the_latest_question_is_not_taken() -> None:
+    """A connection was lost and made again meanwhile: an older book could go unnoticed."""
+    asked = asyncio.Event()
+    go_on = asyncio.Event()
+    old, new = DEPTH, DEPTH.replace(b"7", b"8")
+    bodies = [old, new]
+
+    async def exchange(_: web.Request) -> web.StreamResponse:
+        body = bodies.pop(0)
+        asked.set()
+        await go_on.wait()
+        return web.Response(body=body)
+
+    async def story() -> None:
+        clock = HandClock()
+        async with asking(exchange, clock) as (rest, inbox):
+            rest.fetch(FetchSnapshot("BTCUSDT", 1))
+            await asked.wait()
+            clock.advance(1)
+            rest.fetch(FetchSnapshot("BTCUSDT", 1))
+            go_on.set()
+            frame = await next_frame(inbox)
+            assert isinstance(frame, RestFrame)
+            assert frame.payload == new
+
+    asyncio.run(story())
+
+
 @pytest.mark.parametrize(
     "trouble",
     [
@@ -262,3 +290,46 @@ def test_symbols_are_url_encoded() -> None:
 
     asyncio.run(story())
     assert asked == ["币安人生USDT"]
+
+
+def test_a_symbol_that_is_refused_does_not_hold_up_the_others() -> None:
+    """While one waits for its next try, the others are answered."""
+
+    async def exchange(request: web.Request) -> web.StreamResponse:
+        bad = request.query["symbol"] == "GONEUSDT"
+        return web.Response(status=400) if bad else web.Response(body=DEPTH)
+
+    async def story() -> None:
+        clock = HandClock()
+        async with asking(exchange, clock) as (rest, inbox):
+            rest.fetch(FetchSnapshot("GONEUSDT", 1))
+            await clock.asleep()
+            rest.fetch(FetchSnapshot("BTCUSDT", 1))
+            frame = await next_frame(inbox)
+            assert isinstance(frame, RestFrame)
+            assert frame.symbol == "BTCUSDT"
+
+    asyncio.run(story())
+
+
+def test_only_one_request_is_under_way() -> None:
+    """A 429 to one request is never followed by another that had been sent already."""
+    under_way = most = 0
+
+    async def exchange(_: web.Request) -> web.StreamResponse:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        await asyncio.sleep(0)
+        under_way -= 1
+        return web.Response(body=DEPTH)
+
+    async def story() -> None:
+        async with asking(exchange, HandClock()) as (rest, inbox):
+            for number in range(10):
+                rest.fetch(FetchSnapshot(f"S{number}USDT", 1))
+            for _ in range(10):
+                await next_frame(inbox)
+
+    asyncio.run(story())
+    assert most == 1

@@ -27,11 +27,10 @@ from booktape.wire.limits import (
     depth_weight,
 )
 
-WORKERS: Final = 4
-"""Snapshots that may be under way at once: each takes up to a second, mostly of waiting."""
-
-_TIMEOUT: Final = ClientTimeout(total=30, sock_connect=10)
+_TIMEOUT: Final = ClientTimeout(total=30, sock_connect=5, sock_read=10)
 _SILENCE_S: Final = {429: 60.0, 418: 120.0}  # where the answer itself has no Retry-After
+
+_HINT: Final = "trying again until it answers; without a network, --exchange sim works"
 
 log = structlog.get_logger()
 
@@ -39,8 +38,10 @@ log = structlog.get_logger()
 class Rest:
     """Asks, at the pace the exchange allows, until it is answered.
 
-    `fetch` is a request as a value being carried out: the answer is put into `inbox` as a frame.
-    Known weakness: requests are served in the order of asking; there are no priorities yet.
+    `fetch` is a request as a value being carried out: the answer is put into the inbox as a frame.
+    One request is under way at a time: were there two, the second could reach the exchange after it
+    had answered 429 to the first. At full depth the budget allows no more than one in 2.5 s anyway.
+    Known weakness: requests are served in the order of asking, and one that hangs holds up the rest.
     """
 
     def __init__(self, link: Link, depth: int) -> None:
@@ -49,46 +50,50 @@ class Rest:
         self._link = link
         self._clock = link.clock
         self._depth = depth
-        self._asked: set[str] = set()
-        self._queue: asyncio.Queue[FetchSnapshot] = asyncio.Queue()
+        self._asked_s: dict[str, float] = {}
         self._gate = asyncio.Lock()
+        self._queue: asyncio.Queue[FetchSnapshot] = asyncio.Queue()
 
     async def exchange_info(self) -> ExchangeInfo | None:
         """What the exchange lists; None when this server does not say (404). Tries for ever."""
         for pause_s in full_jitter(random.uniform):
             try:
-                body = await self._get(self._link.venue.exchange_info_url(), EXCHANGE_INFO_WEIGHT)
+                _, body = await self._get(
+                    self._link.venue.exchange_info_url(), EXCHANGE_INFO_WEIGHT
+                )
                 info = decode_exchange_info(body)
             except Refused as error:
                 if error.status == HTTPStatus.NOT_FOUND:
                     return None
-                await self._complain(error, pause_s)
+                await self._complain(error, pause_s, hint=_HINT)
             except (ExchangeError, MalformedFrame) as error:
-                await self._complain(error, pause_s)
+                await self._complain(error, pause_s, hint=_HINT)
             else:
                 self.budget.per_minute = info.weight_per_minute
                 return info
         raise AssertionError("the pauses never end")
 
     def fetch(self, request: FetchSnapshot) -> None:
-        """Ask for a snapshot. A symbol that is already being asked for is not asked for twice."""
-        if request.symbol not in self._asked:
-            self._asked.add(request.symbol)
+        """Ask for a snapshot as it will be from now on.
+
+        A symbol that waits for its turn is not queued twice; where an answer to an earlier
+        question is under way, that one will be asked once more.
+        """
+        if request.symbol not in self._asked_s:
             self._queue.put_nowait(request)
+        self._asked_s[request.symbol] = self._clock.steady_s()
 
     async def run(self) -> None:
-        """Serve requests until cancelled."""
+        """Serve requests until cancelled. While one waits for its next try the others go on."""
         async with asyncio.TaskGroup() as tasks:
-            for _ in range(WORKERS):
-                tasks.create_task(self._serve())
+            while True:
+                tasks.create_task(self._serve(await self._queue.get()))
 
-    async def _serve(self) -> None:
-        while True:
-            request = await self._queue.get()
-            frame = await self._answer(request)
-            # Free to be asked for again before anyone can see the answer.
-            self._asked.discard(request.symbol)
-            await self._link.inbox.put(frame)
+    async def _serve(self, request: FetchSnapshot) -> None:
+        frame = await self._answer(request)
+        # Free to be asked for again before anyone can see the answer.
+        del self._asked_s[request.symbol]
+        await self._link.inbox.put(frame)
 
     async def _answer(self, request: FetchSnapshot) -> RestFrame:
         pauses = full_jitter(random.uniform)
@@ -97,10 +102,13 @@ class Rest:
         url = self._link.venue.depth_url(request.symbol, self._depth)
         for pause_s in pauses:
             try:
-                body = await self._get(url, depth_weight(self._depth))
+                sent_s, body = await self._get(url, depth_weight(self._depth))
             except ExchangeError as error:
                 await self._complain(error, pause_s, symbol=request.symbol)
-            else:
+                continue
+            # One that was sent before the stream was (re)connected may be older than the stream:
+            # on a quiet symbol nothing would tell, and an old book would be called known.
+            if sent_s >= self._asked_s[request.symbol]:
                 return RestFrame(self._clock.now_ns(), request.symbol, self._depth, body)
         raise AssertionError("the pauses never end")
 
@@ -110,12 +118,24 @@ class Rest:
         )
         await self._clock.pause(pause_s)
 
-    async def _get(self, url: str, weight: int) -> bytes:
-        """One request, when the budget allows it. Raises ExchangeError."""
-        await self._admit(weight)
-        self.requests += 1
+    async def _get(self, url: str, weight: int) -> tuple[float, bytes]:
+        """When it was sent (steady time), and the body of the answer. Raises ExchangeError."""
+        async with self._gate:
+            await self._admit(weight)
+            self.requests += 1
+            sent_s = self._clock.steady_s()
+            return sent_s, await self._send(url)
+
+    async def _admit(self, weight: int) -> None:
+        """Wait until the budget has room."""
+        while wait_s := self.budget.wait_s(weight, self._clock.steady_s()):
+            await self._clock.pause(wait_s)
+        self.budget.spend(weight, self._clock.steady_s())
+
+    async def _send(self, url: str) -> bytes:
+        session = self._link.session
         try:
-            async with self._link.session.get(URL(url, encoded=True), timeout=_TIMEOUT) as answer:
+            async with session.get(URL(url, encoded=True), timeout=_TIMEOUT) as answer:
                 body = await answer.read()
         except (aiohttp.ClientError, OSError) as error:
             raise Unreachable(f"{url}: {reason(error)}") from error
@@ -123,13 +143,6 @@ class Rest:
         if answer.status != HTTPStatus.OK:
             raise Refused(answer.status, f"{url} answered {answer.status}: {body[:120]!r}")
         return body
-
-    async def _admit(self, weight: int) -> None:
-        """Wait until the budget has room. One at a time, or two would share the same room."""
-        async with self._gate:
-            while wait_s := self.budget.wait_s(weight, self._clock.steady_s()):
-                await self._clock.pause(wait_s)
-            self.budget.spend(weight, self._clock.steady_s())
 
     def _obey(self, answer: aiohttp.ClientResponse) -> None:
         now_s = self._clock.steady_s()

@@ -19,7 +19,7 @@ from booktape.store.layout import Layout, Segment
 from booktape.store.recording import Recording
 from booktape.store.recovery import Recovered, recover
 from booktape.store.sealing import lock_directory
-from booktape.store.tape import decode, read_lines
+from booktape.store.tape import read_checkpoints
 
 NO_TAPE: Final = "no_tape"
 
@@ -60,23 +60,19 @@ class Archive:
         """
         known: dict[str, Checkpoint] = {}
         for tape in self._layout.sealed_tapes()[-1:]:
-            known = {saved.symbol: _cold(saved, now_ns) for saved in _checkpoints(tape)}
+            # Those at its end are later, and count.
+            known = {saved.symbol: _cold(saved, now_ns) for saved in read_checkpoints(tape)}
         for symbol in symbols:
             rows = self._layout.newest_rows(symbol)
             if rows:
                 last = _from_rows(symbol, rows, now_ns)
-                if symbol not in known or known[symbol].epoch < last.epoch:
+                if symbol not in known or _stands_at(known[symbol]) < _stands_at(last):
                     known[symbol] = last
         return known
 
 
-def _checkpoints(tape: Path) -> Iterator[Checkpoint]:
-    """Those at the start and those at the end, which are later and count."""
-    for line in read_lines(tape, torn=True):
-        if line.startswith(b'{"k":"checkpoint"'):
-            frame = decode(line)
-            if isinstance(frame, Checkpoint):
-                yield frame
+def _stands_at(saved: Checkpoint) -> tuple[int, int]:
+    return saved.epoch, saved.update_id
 
 
 def _cold(saved: Checkpoint, now_ns: int) -> Checkpoint:

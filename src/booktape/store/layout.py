@@ -18,6 +18,7 @@ from urllib.parse import quote, unquote
 
 _STAMP: Final = "%Y%m%dT%H%M%S.%fZ"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_TAPE: Final = ".jsonl.zst"
 _DAY_NS: Final = 86_400 * 10**9
 
 
@@ -89,7 +90,7 @@ class Layout:
 
     def tape(self, segment: Segment) -> Path:
         """A sealed tape."""
-        return self.root / "tape" / segment.date / f"{segment.name}.jsonl.zst"
+        return self.root / "tape" / segment.date / f"{segment.name}{_TAPE}"
 
     def rows(self, segment: Segment, symbol: str) -> Path:
         """A sealed file of one symbol's rows."""
@@ -99,6 +100,10 @@ class Layout:
     def gaps(self, segment: Segment) -> Path:
         """A sealed file of gaps, of all symbols."""
         return self.root / "gaps" / segment.date / f"{segment.name}.parquet"
+
+    def starting_tape(self, segment: Segment) -> Path:
+        """The tape while its first lines are written: without all of them it is worth nothing."""
+        return self.unsealed / segment.name / "starting.jsonl.zst"
 
     def writing_tape(self, segment: Segment) -> Path:
         """The tape while it is written."""
@@ -118,16 +123,28 @@ class Layout:
 
     def sealed_tapes(self) -> list[Path]:
         """Every sealed tape, oldest first."""
-        return sorted(self.root.glob("tape/date=*/*.jsonl.zst"), key=lambda path: path.name)
+        found = self.root.glob(f"tape/date=*/*{_TAPE}")
+        ours = (path for path in found if _segment_named(path.name.removesuffix(_TAPE)))
+        return sorted(ours, key=lambda path: path.name)
 
     def unsealed_segments(self) -> list[Segment]:
-        """What a recorder left behind when it was killed, oldest first."""
-        return sorted(Segment.parse(path.name) for path in self.unsealed.glob("*"))
+        """What a recorder left behind when it was killed, oldest first; what is not ours is not."""
+        folders = (path.name for path in self.unsealed.glob("*") if path.is_dir())
+        return sorted(found for found in map(_segment_named, folders) if found)
 
     def newest_rows(self, symbol: str) -> Path | None:
         """The last sealed file of a symbol's rows."""
         found = (self.snapshots / symbol_folder(symbol)).glob("date=*/*.parquet")
         return max(found, key=lambda path: path.name, default=None)
+
+
+def _segment_named(name: str) -> Segment | None:
+    """The segment of exactly this name; None for names that we do not give."""
+    try:
+        segment = Segment.parse(name)
+    except ValueError:
+        return None
+    return segment if segment.name == name else None
 
 
 def symbol_folder(symbol: str) -> str:

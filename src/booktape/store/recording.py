@@ -40,7 +40,7 @@ class Recording:
         self._follow(start)
         for checkpoint in past:
             self._follow(checkpoint)
-        self.writer.flush()
+        self.writer.begin()
 
     def take(self, frame: Frame) -> Iterator[Output]:
         """Write the frame down, then follow it. Yields every output, stored ones included."""
@@ -60,13 +60,16 @@ class Recording:
         the two knows how things stood. Known weakness: every book is written at once here, which
         holds the loop up for some 10 ms per ten thousand levels.
         """
+        # What the new tape's checkpoints contain, the old one must tell.
+        self.writer.flush()
         old, self.writer = self.writer, SegmentWriter(self._layout, segment, self._worker)
         self.writer.write(replace(self._start, received_ns=now_ns))
         for checkpoint in self.books.checkpoints(now_ns):
             self.writer.write(checkpoint)
         for connection, symbols in self.books.merge.open.items():
             self.writer.write(Connected(now_ns, connection, symbols))
-        self.writer.flush()
+        self.writer.begin()
+        self.last_ns = max(self.last_ns, now_ns)
         old.write(SegmentEnd(now_ns, ROTATED))
         return old.seal()
 

@@ -30,46 +30,66 @@ class Recovered:
 def recover(layout: Layout, worker: Executor) -> Iterator[Recovered]:
     """Seal every segment that is not, oldest first. Safe to be killed at any moment, too."""
     unsealed = layout.unsealed_segments()
-    for segment in unsealed:
-        # A segment that has a successor had been left in good order.
-        reason = KILLED if segment == unsealed[-1] else ROTATED
-        torn = _torn_tape(layout, segment)
-        frames = _replay(layout, segment, torn, reason, worker) if torn else 0
-        if frames:
-            yield Recovered(segment.name, frames)
-        else:
-            shutil.rmtree(layout.torn_tape(segment).parent)
+    starts = {segment: _first_line(layout, segment) for segment in unsealed}
+    names = [segment.name for segment, start in starts.items() if start]
+    newest = max(names + [tape.name for tape in layout.sealed_tapes()[-1:]], default="")
+    for segment, start in starts.items():
+        if layout.tape(segment).exists() or not _found_tape(layout, segment):
+            _remove(layout, segment)
+        elif start:
+            # A segment that has a successor had been left in good order.
+            reason = ROTATED if segment.name < newest else KILLED
+            yield Recovered(segment.name, _replay(layout, segment, start, reason, worker))
+        # Else its very beginning was damaged, which no kill does: it is left for a person.
 
 
-def _torn_tape(layout: Layout, segment: Segment) -> Path | None:
-    """The tape to recover from, alone in its folder; None when the segment is sealed or empty.
+def _found_tape(layout: Layout, segment: Segment) -> Path | None:
+    """The tape of an unsealed segment; None before its first lines were complete."""
+    paths = layout.torn_tape(segment), layout.writing_tape(segment)
+    return next((path for path in paths if path.exists() and path.stat().st_size), None)
+
+
+def _first_line(layout: Layout, segment: Segment) -> SegmentStart | None:
+    """How an unsealed tape begins; None when there is nothing to recover."""
+    path = _found_tape(layout, segment)
+    first = next(read_tape(path, torn=True), None) if path else None
+    return first if isinstance(first, SegmentStart) else None
+
+
+def _set_aside(layout: Layout, segment: Segment) -> Path:
+    """The tape to recover from, alone in its folder.
 
     It is moved aside first: should recovery be killed too, the next one finds it again.
     """
     written, torn = layout.writing_tape(segment), layout.torn_tape(segment)
-    if layout.tape(segment).exists():
-        return None
     with writing(torn):
-        if written.exists() and not torn.exists():
+        if not torn.exists():
             written.rename(torn)
         for half_done in torn.parent.iterdir():
             if half_done != torn:
                 half_done.unlink()
-    return torn if torn.exists() else None
+    return torn
 
 
-def _replay(layout: Layout, segment: Segment, torn: Path, reason: str, worker: Executor) -> int:
+def _remove(layout: Layout, segment: Segment) -> None:
+    folder = layout.torn_tape(segment).parent
+    with writing(folder):
+        shutil.rmtree(folder)
+
+
+def _replay(
+    layout: Layout, segment: Segment, start: SegmentStart, reason: str, worker: Executor
+) -> int:
     """Record the torn tape once more, and seal. Returns how many frames it held."""
-    frames = read_tape(torn, torn=True)
-    start = next(frames, None)
-    if not isinstance(start, SegmentStart):
-        return 0
+    frames = read_tape(_set_aside(layout, segment), torn=True)
+    next(frames)
     recording = Recording(layout, segment, worker)
     recording.begin(start, ())
     count = 1
     for frame in frames:
         if isinstance(frame, SegmentEnd):
             reason = frame.reason
+            recording.last_ns = frame.received_ns
             break
         _take(recording, frame)
         count += 1

@@ -46,6 +46,14 @@ def sync_path(path: Path) -> None:
         os.close(descriptor)
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, durably: each name is safe once its parent was synced."""
+    if not folder.is_dir():
+        make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        sync_path(folder.parent)
+
+
 def publish(unsealed: Path, final: Path) -> None:
     """Give a complete, durable file its final name.
 
@@ -53,7 +61,7 @@ def publish(unsealed: Path, final: Path) -> None:
     stands under a final name is whole, and the same tape gives the same bytes, so it stays.
     """
     with writing(final):
-        final.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(final.parent)
         if final.exists():
             unsealed.unlink()
         else:
@@ -69,7 +77,7 @@ def lock_directory(path: Path) -> Iterator[None]:
     mounts ignore it.
     """
     with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         _take_lock(descriptor, path.parent)

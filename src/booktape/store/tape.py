@@ -20,7 +20,7 @@ from types import MappingProxyType
 from typing import Final
 
 import msgspec
-from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec import Raw, Struct
 
 from booktape.core.frames import (
     Checkpoint,
@@ -64,33 +64,29 @@ _KINDS: Final = MappingProxyType(
 )
 _KIND_OF: Final = {kind: name for name, kind in _KINDS.items()}
 
+_CHECKPOINT: Final = b'{"k":"checkpoint",'
+_M: Final = b',"m":'
+"""Stands in no text: there every quotation mark has a backslash before it."""
+
 
 class _Kind(Struct):
     k: str
 
 
 class _Payload(Struct):
-    """The fields of a line that carries the exchange's bytes."""
+    """The fields of a line that carries the exchange's bytes, but for `m`."""
 
     received_ns: int
     connection: int = 0
     symbol: str = ""
     limit: int = 0
-    m: Raw | UnsetType = UNSET
-    base64: bytes | UnsetType = UNSET
-
-    def payload(self) -> bytes:
-        """The payload as it arrived; neither field means that the line is not ours."""
-        if isinstance(self.base64, bytes):
-            return self.base64
-        if isinstance(self.m, UnsetType):
-            raise DamagedTape("a line without its payload")
-        return bytes(self.m)
+    base64: bytes | None = None
 
 
 _kind = msgspec.json.Decoder(_Kind)
 _payload = msgspec.json.Decoder(_Payload)
 _json = msgspec.json.Decoder(Raw)
+_checkpoint = msgspec.json.Decoder(Checkpoint)
 _notes: Final[dict[str, msgspec.json.Decoder[Frame]]] = {
     name: msgspec.json.Decoder(kind) for name, kind in _KINDS.items()
 }
@@ -127,27 +123,32 @@ def _stands_in_a_line(payload: bytes) -> bool:
 
 
 def decode(line: bytes) -> Frame:
-    """The frame of one line. Raises DamagedTape for anything that `encode` does not write."""
+    """The frame of one line. Raises DamagedTape when it is none."""
+    # What stands under `m` is not parsed: the nesting that a reader's stack bears is not the writer's.
+    head, inline, rest = line.partition(_M)
+    fields = head + b"}" if inline else line
     try:
-        kind = _kind.decode(line).k
-        if kind == "ws":
-            found = _payload.decode(line)
-            return StreamFrame(found.received_ns, found.connection, found.payload())
-        if kind == "rest":
-            found = _payload.decode(line)
-            return RestFrame(found.received_ns, found.symbol, found.limit, found.payload())
-        note: Frame = _notes[kind].decode(line)
-    except (msgspec.DecodeError, KeyError, RecursionError) as error:
+        kind = _kind.decode(fields).k
+        if kind not in {"ws", "rest"}:
+            return _notes[kind].decode(line)
+        found = _payload.decode(fields)
+        payload = rest.removesuffix(b"}\n") if inline else found.base64
+    except (msgspec.DecodeError, UnicodeDecodeError, KeyError, RecursionError) as error:
         raise DamagedTape(f"not a line of a tape ({error!r}): {line[:80]!r}") from error
-    return note
+    if payload is None:
+        raise DamagedTape(f"a line without its payload: {line[:80]!r}")
+    if kind == "ws":
+        return StreamFrame(found.received_ns, found.connection, payload)
+    return RestFrame(found.received_ns, found.symbol, found.limit, payload)
 
 
 def read_tape(path: Path, *, torn: bool = False) -> Iterator[Frame]:
     """Every frame of a tape, in order.
 
     `torn` is for a tape whose recorder was killed: reading ends, without an error, before the
-    first line that is not whole. Otherwise such a line raises DamagedTape.
+    first line that is not whole. Otherwise such a line, or a missing end, raises DamagedTape.
     """
+    ended = torn
     for number, line in enumerate(read_lines(path, torn=torn), 1):
         try:
             frame = decode(line)
@@ -155,7 +156,20 @@ def read_tape(path: Path, *, torn: bool = False) -> Iterator[Frame]:
             if torn:
                 return
             raise DamagedTape(f"{path}, line {number}: {error}") from error
+        ended = ended or isinstance(frame, SegmentEnd)
         yield frame
+    if not ended:
+        raise DamagedTape(f"{path} breaks off: it does not say how the recording ended")
+
+
+def read_checkpoints(path: Path) -> Iterator[Checkpoint]:
+    """Those at the start of a tape and those at its end, as far as it can be read."""
+    for line in read_lines(path, torn=True):
+        if line.startswith(_CHECKPOINT):
+            try:
+                yield _checkpoint.decode(line)
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                return
 
 
 def read_lines(path: Path, *, torn: bool = False) -> Iterator[bytes]:
@@ -163,8 +177,9 @@ def read_lines(path: Path, *, torn: bool = False) -> Iterator[bytes]:
     try:
         with zstd.open(path, "rb") as file:
             for line in file:
-                if line.endswith(b"\n"):
-                    yield line
+                if not line.endswith(b"\n"):
+                    raise EOFError("the last line has no end")
+                yield line
     except (EOFError, zstd.ZstdError) as error:
         if not torn:
             raise DamagedTape(f"{path} breaks off: {error}") from error
@@ -209,6 +224,13 @@ class TapeWriter:
         with writing(self.path):
             sync_file(self._file)
             self._file.close()
+
+    def move(self, path: Path) -> None:
+        """Flush, and only then take another name: it is never there with less than this."""
+        self.flush()
+        with writing(path):
+            self.path.rename(path)
+        self.path = path
 
     def abandon(self) -> None:
         """Give up after a failed write: the file stays as it is, for the next start to repair."""

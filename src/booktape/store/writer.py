@@ -75,12 +75,16 @@ class SegmentWriter:
         self.segment = segment
         self._layout = layout
         self._worker = worker
-        self._tape = TapeWriter(layout.writing_tape(segment))
+        self._tape = TapeWriter(layout.starting_tape(segment))
         self._groups: dict[str, Group] = {}
         self._staged_bytes = 0
         self._parquet: dict[str, pq.ParquetWriter] = {}
         self._gaps: list[Gap] = []
         self._jobs: deque[Job] = deque()
+
+    def begin(self) -> None:
+        """The first lines are complete: from now on the segment counts, whatever happens."""
+        self._tape.move(self._layout.writing_tape(self.segment))
 
     def write(self, frame: Frame) -> None:
         """Put a frame on the tape."""
@@ -109,8 +113,9 @@ class SegmentWriter:
     @property
     def busy(self) -> Future[None] | None:
         """What to wait for before more rows are made; None while the worker keeps up."""
-        backlog_bytes = sum(job.bytes for job in self._jobs)
-        return self._jobs[0].done if backlog_bytes > BACKLOG_BYTES else None
+        waiting = [job for job in self._jobs if not job.done.done()]
+        behind = sum(job.bytes for job in waiting) > BACKLOG_BYTES
+        return waiting[0].done if behind else None
 
     def seal(self) -> Future[None]:
         """End the segment. When the result is there, all its files have their final names."""
@@ -159,7 +164,9 @@ class SegmentWriter:
             publish(layout.writing_rows(segment, symbol), layout.rows(segment, symbol))
         publish(layout.writing_gaps(segment), layout.gaps(segment))
         publish(layout.writing_tape(segment), layout.tape(segment))
-        shutil.rmtree(layout.writing_tape(segment).parent)
+        folder = layout.writing_tape(segment).parent
+        with writing(folder):
+            shutil.rmtree(folder)
 
 
 def _parquet_writer(path: Path) -> pq.ParquetWriter:

@@ -131,9 +131,7 @@ def decode_depth(payload: bytes, symbol: str, limit: int) -> DepthSnapshot:
         depth = _depth.decode(payload)
     except _UNREADABLE as error:
         raise MalformedFrame(f"{symbol} snapshot: {error}: {_excerpt(payload)}") from error
-    # A level of size 0 is not a level; real answers have none.
-    bids, asks = ([level for level in side if level[1]] for side in (depth.bids, depth.asks))
-    return DepthSnapshot(symbol, limit, depth.last_update_id, bids, asks)
+    return DepthSnapshot(symbol, limit, depth.last_update_id, depth.bids, depth.asks)
 
 
 # ── the other way ───────────────────────────────────────────────────────────────────────────

@@ -1,0 +1,45 @@
+"""The main job, without a network: record the built-in exchange, then read the rows back.
+
+Three symbols for 20 seconds into demo-data/, a full snapshot after every 10 updates.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import duckdb
+
+OUT = Path("demo-data")
+BOOKTAPE = (sys.executable, "-m", "booktape")
+RECORD = ("record", "BTCUSDT", "ETHUSDT", "XRPBTC", "--every", "10", "--duration", "20")
+QUERY = f"""
+    SELECT symbol, event_time, update_id, epoch,
+           bid_price[1] AS best_bid, ask_price[1] AS best_ask,
+           len(bid_price) AS bids, len(ask_price) AS asks
+    FROM '{OUT}/snapshots/**/*.parquet'
+    ORDER BY symbol, update_id
+"""
+
+
+def run(*arguments: str) -> None:
+    """Run a command line as a user would, and show it."""
+    print(f"\n$ booktape {' '.join(arguments)}", flush=True)
+    subprocess.run([*BOOKTAPE, *arguments], check=True)
+
+
+def main() -> None:
+    """Record, look at the archive, read the first rows."""
+    shutil.rmtree(OUT, ignore_errors=True)
+    run(*RECORD, "--exchange", "sim", "--out", str(OUT))
+    run("info", str(OUT))
+    print(f"$ duckdb: {' '.join(QUERY.split())}")
+    duckdb.sql("SET TimeZone = 'UTC'")
+    print(duckdb.sql(QUERY))
+    print(f"The rows stand in {OUT}/snapshots, the raw messages in {OUT}/tape.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,111 @@
+"""What the built-in exchange lists: a symbol's steps, its price, and how busy it is.
+
+The numbers were fitted to recordings of the real exchange: ids per event, events per second, share
+of prices touched again within one event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Final, TypeAlias
+from zlib import crc32
+
+from booktape.core.events import Level
+from booktape.wire.exchange_info import SymbolInfo
+
+Whole: TypeAlias = tuple[int, int]
+"""A level in whole ticks and lots."""
+
+TextLevel: TypeAlias = tuple[str, str]
+
+E8: Final = 10**8
+"""The exchange prints 8 decimals, so every value is a whole number of 1e-8."""
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """How busy a symbol is.
+
+    ln(ids per event) is AR(1) with mean `ids_mu`, standard deviation `ids_sd` and memory
+    `ids_phi`; `activity` is the share of the 100 ms slots in which anything happens; `again` is
+    the share of updates that touch a price a second time within a slot. Half of the `levels` a
+    side lie within `depth_bps` of the touch at the start.
+    """
+
+    ids_mu: float
+    ids_sd: float
+    ids_phi: float
+    activity: float
+    again: float
+    levels: int
+    depth_bps: float
+
+
+LIQUID: Final = Profile(3.5, 1.2, 0.6, 0.999, 0.35, 8_000, 120)
+MID: Final = Profile(1.15, 0.87, 0.3, 0.65, 0.15, 600, 250)
+ILLIQUID: Final = Profile(0.16, 0.3, 0.0, 0.15, 0.0, 200, 400)
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """One symbol of the built-in exchange. Steps are whole numbers of 1e-8."""
+
+    symbol: str
+    profile: Profile
+    tick_e8: int
+    step_e8: int
+    start_ticks: int
+
+    def info(self) -> SymbolInfo:
+        """As `exchangeInfo` tells it."""
+        return SymbolInfo(
+            self.symbol,
+            tick_size=text(self.tick_e8),
+            max_price=text(self.tick_e8 * 10**8),
+            step_size=text(self.step_e8),
+            max_quantity=text(self.step_e8 * 9 * 10**8),
+        )
+
+    def doubles(self, levels: Iterable[Whole]) -> list[Level]:
+        """Levels as the doubles nearest to their decimals: dividing whole numbers rounds once."""
+        tick, step = self.tick_e8, self.step_e8
+        return [(ticks * tick / E8, lots * step / E8) for ticks, lots in levels]
+
+    def texts(self, levels: Iterable[Whole]) -> list[TextLevel]:
+        """Levels as exact decimals."""
+        tick, step = self.tick_e8, self.step_e8
+        return [(text(ticks * tick), text(lots * step)) for ticks, lots in levels]
+
+
+_KNOWN: Final[Mapping[str, Listing]] = MappingProxyType(
+    {
+        "BTCUSDT": Listing("BTCUSDT", LIQUID, E8 // 100, E8 // 10**5, 6_122_200),
+        "ETHUSDT": Listing(
+            "ETHUSDT", replace(LIQUID, levels=4_000), E8 // 100, E8 // 10**4, 254_000
+        ),
+    }
+)
+
+DEFAULT_SYMBOLS: Final = ("BTCUSDT", "ETHUSDT", "XMRBTC")
+NON_ASCII_SYMBOL: Final = "币安人生USDT"
+
+
+def listing(symbol: str) -> Listing:
+    """Any name is listed. BTCUSDT and ETHUSDT are liquid, other …USDT mid, the rest illiquid.
+
+    Steps and price of the others follow from the name's checksum: always the same, all plausible.
+    """
+    if symbol in _KNOWN:
+        return _KNOWN[symbol]
+    chance = crc32(symbol.encode())
+    ticks = 10_000 + chance % 40_000
+    if symbol.endswith("USDT"):
+        return Listing(symbol, MID, 10 ** (3 + chance % 3), E8 // 10, ticks)
+    return Listing(symbol, ILLIQUID, 10 ** (1 + chance % 2), E8 // 1_000, ticks)
+
+
+def text(value_e8: int) -> str:
+    """A whole number of 1e-8 with the exchange's 8 decimals, exactly."""
+    return f"{value_e8 // E8}.{value_e8 % E8:08d}"

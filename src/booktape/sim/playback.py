@@ -1,0 +1,208 @@
+"""Plays a recording as an exchange: what was received is sent again, byte for byte, in order.
+
+Stream frames go to whoever subscribed to their stream. A request for a snapshot waits until the
+recording has come to the symbol's first book; a recorded answer is given byte for byte, once, while
+nothing newer has been sent. All other answers come from the book that follows from the recording
+so far. Where that is not known (the recording has a gap, or its ids do not chain), the answer is 503
+until the recording holds a snapshot again.
+
+Weaknesses: a recorded book is known to the limit it was asked with; who asks for more is given what
+there is, and takes it for the whole side: replay with the recorded `--depth`. Of several recorded
+connections an event is sent once. What was recorded as garbage is not sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import msgspec
+from msgspec import Raw, Struct
+
+from booktape.core.book import Side
+from booktape.core.events import DepthEvent, DepthSnapshot, Level
+from booktape.core.frames import Checkpoint, Frame, RestFrame, SegmentEnd, SegmentStart, StreamFrame
+from booktape.core.sync import State
+from booktape.errors import MalformedFrame
+from booktape.reconstruct import Reconstruction
+from booktape.sim.recording import Recording
+from booktape.sim.source import depth_stream
+from booktape.wire.binance import decode_depth, decode_event, encode_combined, encode_depth
+from booktape.wire.exchange_info import SymbolInfo
+
+_NEVER = 2**62
+"""Every so many events a row: playing needs none."""
+
+
+class _Wrapper(Struct):
+    stream: str
+    data: Raw
+
+
+_wrapper = msgspec.json.Decoder(_Wrapper)
+
+
+@dataclass(frozen=True)
+class RecordedMessage:
+    """A message as it was received. Its timestamps stay as recorded, whatever a client asks for."""
+
+    stream: str
+    event: DepthEvent | None
+    recorded: bytes
+
+    def payload(self, *, combined: bool, microseconds: bool) -> bytes:  # noqa: ARG002
+        """See `Message`. Only a wrapper is ever added or taken off."""
+        if combined:
+            return self._parts[0]
+        return self._parts[1]
+
+    @cached_property
+    def _parts(self) -> tuple[bytes, bytes]:
+        """With and without the wrapper."""
+        if wrapped := _unwrap(self.recorded):
+            return self.recorded, bytes(wrapped.data)
+        return encode_combined(self.stream, self.recorded), self.recorded
+
+
+class Playback:
+    """A source made of a capture, a tape or an archive.
+
+    Raises UsageError when there is none at `path`.
+    """
+
+    patient = True
+
+    def __init__(self, path: Path) -> None:
+        recording = Recording(path)
+        self._symbols = recording.symbols
+        self._frames: Iterator[Frame] = recording.frames()
+        self._next = next(self._frames, None)
+        self._start_ns = self._next.received_ns if self._next else 0
+        self._due_s = 0.0
+        self._reconstruction = Reconstruction()
+        self._answers: dict[str, tuple[bytes, DepthSnapshot]] = {}
+        self._sent_ids: dict[str, int] = {}
+        self._known: set[str] = set()
+        self._end: SegmentEnd | None = None
+
+    def symbols(self) -> list[SymbolInfo]:
+        """The recorded symbols; their steps were not recorded."""
+        return [SymbolInfo(symbol) for symbol in self._symbols]
+
+    def start(self, time_us: int) -> None:
+        """A recording keeps its own time."""
+
+    def due_s(self) -> float | None:
+        """When the next frame was received; never earlier than the one before it."""
+        if self._next is None:
+            return None
+        return max(self._due_s, (self._next.received_ns - self._start_ns) / 1e9)
+
+    def advance(self) -> list[RecordedMessage]:
+        """Play one frame."""
+        frame, self._due_s = self._next, self.due_s() or self._due_s
+        self._next = next(self._frames, None)
+        if frame is None:
+            return []
+        self._follow(frame)
+        if isinstance(frame, RestFrame):
+            self._keep(frame)
+        return self._messages(frame) if isinstance(frame, StreamFrame) else []
+
+    def depth(self, symbol: str, limit: int, fraction: float) -> bytes | None:  # noqa: ARG002
+        """The recorded answer, or one that follows from the recording so far; None without a book.
+
+        A recording has no state between its frames, whatever the `fraction`.
+        """
+        if answer := self._answers.get(symbol):
+            payload, snapshot = answer
+            if max(len(snapshot.bids), len(snapshot.asks)) > limit:
+                return encode_depth(replace(snapshot, limit=limit))
+            del self._answers[symbol]
+            return payload
+        if not self._is_known(symbol):
+            return None
+        sync = self._reconstruction.syncs[symbol]
+        bids, asks = _levels(sync.book.bids), _levels(sync.book.asks)
+        return encode_depth(DepthSnapshot(symbol, limit, sync.update_id, bids, asks))
+
+    def holds(self, symbol: str) -> bool:
+        """Until its first book. After a loss a client is told so, rather than kept waiting."""
+        return symbol not in self._known
+
+    # ── one frame ───────────────────────────────────────────────────────────────────────────
+
+    def _follow(self, frame: Frame) -> None:
+        """Let the books follow.
+
+        What the recorder lost by stopping counts only when the recording goes on after it: at the
+        end of all, the last books stay as they are.
+        """
+        if isinstance(frame, SegmentEnd):
+            self._end = frame
+            return
+        if self._end and isinstance(frame, SegmentStart):
+            self._feed(self._end)
+            self._end = None
+        if not self._end:
+            self._feed(frame)
+
+    def _feed(self, frame: Frame) -> None:
+        if isinstance(frame, SegmentStart):
+            frame = replace(frame, every=_NEVER)
+        for _ in self._reconstruction.feed(frame):
+            pass
+        if isinstance(frame, RestFrame | Checkpoint) and self._is_known(frame.symbol):
+            self._known.add(frame.symbol)
+
+    def _is_known(self, symbol: str) -> bool:
+        sync = self._reconstruction.syncs.get(symbol)
+        return sync is not None and sync.state is State.LIVE
+
+    def _keep(self, frame: RestFrame) -> None:
+        """Have the recorded answer ready, if it gave a book."""
+        if not self._is_known(frame.symbol):
+            return
+        try:
+            snapshot = decode_depth(frame.payload, frame.symbol, frame.limit)
+        except MalformedFrame:
+            # An error page, while the book was known anyway: nobody asks for that.
+            return
+        self._answers[frame.symbol] = frame.payload, snapshot
+
+    def _messages(self, frame: StreamFrame) -> list[RecordedMessage]:
+        try:
+            event = decode_event(frame.payload)
+        except MalformedFrame:
+            # Nobody can have subscribed to garbage.
+            return []
+        wrapped = _unwrap(frame.payload)
+        if not isinstance(event, DepthEvent):
+            return [RecordedMessage(wrapped.stream, None, frame.payload)] if wrapped else []
+        if event.last_id <= self._sent_ids.get(event.symbol, -1):
+            return []
+        self._sent_ids[event.symbol] = event.last_id
+        self._forget_answer(event)
+        stream = wrapped.stream if wrapped else depth_stream(event.symbol)
+        return [RecordedMessage(stream, event, frame.payload)]
+
+    def _forget_answer(self, event: DepthEvent) -> None:
+        """Once something newer has been sent, the recorded answer is out of date."""
+        answer = self._answers.get(event.symbol)
+        if answer and event.last_id > answer[1].last_id:
+            del self._answers[event.symbol]
+
+
+def _unwrap(payload: bytes) -> _Wrapper | None:
+    try:
+        return _wrapper.decode(payload)
+    except msgspec.DecodeError:
+        # A raw message: it has no wrapper.
+        return None
+
+
+def _levels(side: Side) -> list[Level]:
+    prices, sizes = side.best_first()
+    return list(zip(prices.tolist(), sizes.tolist(), strict=True))

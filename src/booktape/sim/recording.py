@@ -1,0 +1,115 @@
+"""Recordings that can be played: booktape's own tapes, and plain captures of other programs.
+
+A capture is a file `*.jsonl.gz` with one message a line:
+
+    {"t": 1780861676.491, "kind": "ws", "symbol": "BTCUSDT", "m": {"stream":…, "data":{…}}}
+
+`t` is when it was received, in seconds since 1970; `kind` is "ws" or "rest", and the payload stands
+byte for byte under `m`. It becomes frames like a tape's, on one connection.
+"""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+from zlib import error as ZlibError  # noqa: N812 - zlib names its exception like a function
+
+import msgspec
+from msgspec import Raw, Struct
+
+from booktape.core.frames import Connected, Frame, RestFrame, SegmentStart, StreamFrame
+from booktape.errors import DamagedTape, MalformedFrame, UsageError
+from booktape.store.layout import Layout
+from booktape.store.tape import read_tape
+from booktape.wire.binance import decode_depth
+from booktape.wire.limits import DEPTH_MAX
+
+_CAPTURE: Final = ".jsonl.gz"
+_TAPE: Final = ".jsonl.zst"
+_LIMITS: Final = frozenset({5, 10, 20, 50, 100, 500, 1_000, DEPTH_MAX})
+
+
+class _Line(Struct):
+    t: float
+    kind: str
+    symbol: str
+    m: Raw
+
+
+class Recording:
+    """A capture, a tape, or all tapes of an archive, as frames in order.
+
+    Raises UsageError when there is none at `path`, and while reading DamagedTape when it is broken.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._paths = _paths(path)
+        found = (symbol for part in self._paths for symbol in _symbols(part))
+        self.symbols = tuple(dict.fromkeys(found))
+
+    def frames(self) -> Iterator[Frame]:
+        """All frames of all parts."""
+        for path in self._paths:
+            yield from _capture(path) if path.name.endswith(_CAPTURE) else read_tape(path)
+
+
+def _paths(path: Path) -> list[Path]:
+    if path.is_dir():
+        paths = Layout(path).sealed_tapes()
+        if not paths:
+            raise UsageError(f"{path} holds no tape. Name an archive, a tape or a capture.")
+        return paths
+    if not path.is_file():
+        raise UsageError(f"{path} does not exist.")
+    if not path.name.endswith((_CAPTURE, _TAPE)):
+        raise UsageError(f"{path} is neither a tape (*{_TAPE}) nor a capture (*{_CAPTURE}).")
+    return [path]
+
+
+def _symbols(path: Path) -> Iterator[str]:
+    if path.name.endswith(_CAPTURE):
+        return (line.symbol for line in _lines(path))
+    first = next(read_tape(path), None)
+    return iter(first.symbols if isinstance(first, SegmentStart) else ())
+
+
+def _capture(path: Path) -> Iterator[Frame]:
+    symbols = tuple(dict.fromkeys(_symbols(path)))
+    start_ns: int | None = None
+    for line in _lines(path):
+        received_ns = int(line.t * 1e9)
+        if start_ns is None:
+            start_ns = received_ns
+            yield SegmentStart(start_ns, "", "capture", 1, DEPTH_MAX, symbols)
+            yield Connected(start_ns, 0, symbols)
+        payload = bytes(line.m)
+        if line.kind == "ws":
+            yield StreamFrame(received_ns, 0, payload)
+        else:
+            yield RestFrame(received_ns, line.symbol, _limit(payload, line.symbol), payload)
+
+
+def _lines(path: Path) -> Iterator[_Line]:
+    decoder = msgspec.json.Decoder(_Line)
+    try:
+        with gzip.open(path, "rb") as file:
+            for line in file:
+                yield decoder.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, EOFError, OSError, ZlibError) as error:
+        raise DamagedTape(f"{path} is not a capture: {error}") from error
+
+
+def _limit(payload: bytes, symbol: str) -> int:
+    """The limit that was asked for, which a capture does not tell.
+
+    A longest side of one of the usual limits was most likely cut by it; any other is complete.
+    """
+    try:
+        snapshot = decode_depth(payload, symbol, DEPTH_MAX)
+    except MalformedFrame:
+        # It stays in the recording; the reconstruction will say that it cannot be read.
+        return DEPTH_MAX
+    longest = max(len(snapshot.bids), len(snapshot.asks))
+    return longest if longest in _LIMITS else DEPTH_MAX

@@ -1,0 +1,148 @@
+"""What an event and a row cost, for a liquid, a medium and an illiquid symbol.
+
+Promises nothing: `make bench` prints the table of this machine. All numbers are microseconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from random import Random
+from time import perf_counter
+from typing import Final
+
+import pytest
+
+from booktape.core import book as book_module
+from booktape.core.book import FEW_PENDING, Side
+from booktape.core.events import DepthEvent, DepthSnapshot, Level
+from booktape.core.frames import Frame, RestFrame, StreamFrame
+from booktape.reconstruct import Reconstruction
+from booktape.wire.binance import decode_event, encode_combined, encode_depth, encode_event
+from oracle import connected, start
+
+# ruff: noqa: T201
+
+pytestmark = pytest.mark.bench
+
+EVENTS: Final = 2_000
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Level changes in an event, and levels a side."""
+
+    name: str
+    changes: int
+    levels: int
+
+    def snapshot(self) -> DepthSnapshot:
+        sides = ([(self.price(sign, n), 1.5) for n in range(self.levels)] for sign in (-1, 1))
+        return DepthSnapshot("BTCUSDT", self.levels + 1, 0, *sides)
+
+    def price(self, sign: int, away: int) -> float:
+        return round(60_000 + sign * (1 + away) / 100, 2)
+
+    def events(self) -> list[DepthEvent]:
+        chance = Random(1)
+        return [
+            DepthEvent("BTCUSDT", n, n, n, self._changes(chance, -1), self._changes(chance, 1))
+            for n in range(1, EVENTS + 1)
+        ]
+
+    def _changes(self, chance: Random, sign: int) -> list[Level]:
+        """Most near the touch, a third of them deletions."""
+        return [
+            (
+                self.price(sign, min(self.levels, int(chance.expovariate(20 / self.levels)))),
+                chance.choice([0.0, 0.5, 0.12345]),
+            )
+            for _ in range(self.changes // 2)
+        ]
+
+
+SHAPES: Final = (Shape("liquid", 40, 7_500), Shape("medium", 8, 1_000), Shape("illiquid", 2, 200))
+
+
+def microseconds(work: Callable[[], object], times: int) -> float:
+    """The best of three: everything else is noise of the machine."""
+
+    def once() -> float:
+        began = perf_counter()
+        work()
+        return perf_counter() - began
+
+    return min(once() for _ in range(3)) / times * 1e6
+
+
+def whole_path(shape: Shape, payloads: list[bytes], every: int) -> float:
+    """Frame to row: decode, decide, apply, and copy out the rows that are due."""
+    opening = RestFrame(0, "BTCUSDT", shape.levels + 1, encode_depth(shape.snapshot()))
+    frames: list[Frame] = [start(every=every), connected(0), opening]
+    frames += [StreamFrame(0, 0, payload) for payload in payloads]
+
+    def read() -> None:
+        machine = Reconstruction()
+        for frame in frames:
+            for _ in machine.feed(frame):
+                pass
+
+    return microseconds(read, EVENTS)
+
+
+def costs(shape: Shape) -> Iterator[float]:
+    events = shape.events()
+    payloads = [encode_combined("btcusdt@depth@100ms", encode_event(item)) for item in events]
+    yield microseconds(lambda: [decode_event(payload) for payload in payloads], EVENTS)
+    book = book_module.Book.of(shape.snapshot())
+    book.bids.best()
+
+    def apply_all() -> None:
+        for item in events:
+            book.apply(item)
+
+    yield microseconds(apply_all, EVENTS)
+    for every in (1, 10, 100):
+        yield whole_path(shape, payloads, every)
+
+
+def test_costs_of_events_and_rows(capsys: pytest.CaptureFixture[str]) -> None:
+    """A table: decode, apply alone, and the whole path with a row every 1, 10 and 100 events."""
+    with capsys.disabled():
+        print("\n\nmicroseconds an event   decode    apply      N=1     N=10    N=100")
+        for shape in SHAPES:
+            cells = "".join(f"{cost:9.1f}" for cost in costs(shape))
+            print(f"{shape.name:9} {shape.changes:3} x {shape.levels:5,}{cells}")
+
+
+def side_of(levels: int) -> Side:
+    side = Side([(float(n), 1.0) for n in range(levels)], descending=False)
+    side.best()
+    return side
+
+
+def mend_cost(levels: int, pending: int, way: str) -> float:
+    """One restoring of the order, half of the pending keys new ones."""
+    side, chance, total = side_of(levels), Random(1), 0.0
+    mend = getattr(side, way)
+    for round_ in range(200):
+        # Half of them toggles: present in one round, deleted in the next.
+        size = float(round_ % 2)
+        keys = [chance.randrange(levels) + 0.5 * (n % 2) for n in range(pending)]
+        side._pending.update((key, size if key % 1 else 2.0) for key in keys)
+        began = perf_counter()
+        mend()
+        total += perf_counter() - began
+        side._pending.clear()
+    return total / 200 * 1e6
+
+
+def test_bisecting_or_merging(capsys: pytest.CaptureFixture[str]) -> None:
+    """Where one numpy merge becomes cheaper than bisecting key by key: sets FEW_PENDING."""
+    with capsys.disabled():
+        print(f"\n\nmicroseconds to sort in      bisect    merge   (FEW_PENDING is {FEW_PENDING})")
+        for levels in (200, 1_000, 7_500):
+            for pending in (5, 10, 20, 40, 80, 160, 320):
+                ways = (mend_cost(levels, pending, way) for way in ("_mend_each", "_merge_all"))
+                cells = "".join(f"{cost:9.1f}" for cost in ways)
+                print(f"{pending:4} keys into {levels:5,}{cells}")

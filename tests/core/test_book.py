@@ -1,0 +1,171 @@
+"""A book is its levels: any updates, read at any moment, equal a plain dictionary."""
+
+from __future__ import annotations
+
+from random import Random
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from booktape.core.book import FEW_PENDING, Book, Side
+from booktape.core.events import DepthSnapshot, Level
+from oracle import event, levels, snapshot
+
+# Few prices, so that changes meet; enough of them that one update can pass FEW_PENDING.
+PRICES = range(1, FEW_PENDING * 3)
+SIZES = (0.0, 0.5, 1.0, 12.34567891)
+
+
+def many(seed: int) -> list[Level]:
+    """More changes than are sorted in one by one, from a number that is quick to draw."""
+    chance = Random(seed)
+    count = chance.randint(FEW_PENDING, len(PRICES))
+    return [(price / 100, chance.choice(SIZES)) for price in chance.sample(PRICES, count)]
+
+
+LEVELS = st.tuples(st.sampled_from(PRICES).map(lambda cents: cents / 100), st.sampled_from(SIZES))
+UPDATES = st.lists(LEVELS, max_size=6) | st.builds(many, st.integers(0, 10**6))
+
+
+class Naive:
+    """A side as a dictionary that is sorted on every read."""
+
+    def __init__(self) -> None:
+        self.sizes: dict[float, float] = {}
+
+    def update(self, changed: list[Level]) -> None:
+        for price, size in changed:
+            self.sizes[price] = size
+            if size == 0:
+                del self.sizes[price]
+
+    def best_first(self, *, descending: bool) -> list[Level]:
+        return sorted(self.sizes.items(), reverse=descending)
+
+
+def read(side: Side) -> list[Level]:
+    prices, sizes = side.best_first()
+    return list(zip(prices.tolist(), sizes.tolist(), strict=True))
+
+
+@given(
+    first=UPDATES,
+    script=st.lists(st.tuples(UPDATES, st.sampled_from(["", "best", "len", "all"])), max_size=12),
+    descending=st.booleans(),
+)
+def test_any_updates_and_reads_equal_a_dictionary(
+    first: list[Level], script: list[tuple[list[Level], str]], descending: bool
+) -> None:
+    """Whether few or many changes are pending, and whenever somebody looks."""
+    naive, side = Naive(), Side(first, descending=descending)
+    naive.update(first)
+    for changed, look in script:
+        naive.update(changed)
+        side.update(changed)
+        expected = naive.best_first(descending=descending)
+        if look == "best":
+            assert side.best() == (expected[0] if expected else None)
+        elif look == "len":
+            assert len(side) == len(expected)
+        elif look == "all":
+            assert read(side) == expected
+    assert read(side) == naive.best_first(descending=descending)
+
+
+@pytest.mark.parametrize("pending", [1, FEW_PENDING, FEW_PENDING + 1, 4 * FEW_PENDING])
+def test_both_ways_of_sorting_agree(pending: int) -> None:
+    """Insert, replace and delete give the same side on either side of the crossover."""
+    old = [(float(price), 1.0) for price in range(1, 200, 2)]
+    changed = [(float(price), float(price % 3)) for price in range(1, pending + 1)]
+    naive, side = Naive(), Side(old, descending=False)
+    naive.update(old)
+    assert read(side) == old
+    naive.update(changed)
+    side.update(changed)
+    assert read(side) == naive.best_first(descending=False)
+
+
+def test_bids_fall_and_asks_rise() -> None:
+    """Both sides are shown best first."""
+    book = Book(levels({"99": "1", "100": "2"}), levels({"102": "1", "101": "2"}))
+    assert read(book.bids) == [(100, 2), (99, 1)]
+    assert read(book.asks) == [(101, 2), (102, 1)]
+    assert (book.bids.best(), book.asks.best()) == ((100, 2), (101, 2))
+
+
+def test_an_empty_side_is_normal() -> None:
+    """It has no best level, no levels, and deleting from it changes nothing."""
+    book = Book()
+    book.apply(event(1, 1, bids={"100": "0"}))
+    assert (book.bids.best(), len(book.bids), read(book.asks)) == (None, 0, [])
+
+
+def test_a_level_deleted_and_set_again_while_pending_stays() -> None:
+    """Only the last size counts, as if each event had been applied alone."""
+    book = Book(levels({"100": "1"}))
+    for size in ("0", "3", "0", "2"):
+        book.apply(event(1, 1, bids={"100": size}))
+    assert read(book.bids) == [(100, 2)]
+
+
+def test_one_price_may_stand_on_both_sides_of_an_event() -> None:
+    """It does in a tenth of real events: the sides do not touch each other."""
+    book = Book(levels({"100": "1"}))
+    book.apply(event(1, 1, bids={"100": "0"}, asks={"100": "4"}))
+    assert (read(book.bids), read(book.asks)) == ([], [(100, 4)])
+
+
+@pytest.mark.parametrize("pending", [1, FEW_PENDING + 1])
+def test_what_was_read_does_not_change(pending: int) -> None:
+    """A row is a copy: later updates do not reach it, nor can it reach the book."""
+    side = Side([(1.0, 1.0), (2.0, 2.0)], descending=True)
+    prices, sizes = side.best_first()
+    side.update([(float(price), 9.0) for price in range(1, pending + 1)])
+    side.best()
+    assert (prices.tolist(), sizes.tolist()) == ([2, 1], [2, 1])
+    prices[:] = 0
+    assert side.best_first()[0].tolist()[-1] == 1
+
+
+def test_a_row_is_doubles() -> None:
+    """Columns are double precision, also when empty."""
+    assert [column.dtype for column in Book().bids.best_first()] == [np.float64, np.float64]
+
+
+def test_trap_4_a_full_side_is_known_down_to_its_last_price_only() -> None:
+    """Trap 4, the horizon: the answer's limit cuts a side, and the book says where."""
+    book = Book.of(snapshot(1, {"100": "1", "99": "1"}, {"101": "1", "102": "1"}, limit=2))
+    assert (book.bid_horizon, book.ask_horizon) == (99, 102)
+
+
+def test_trap_4_a_shorter_side_is_complete() -> None:
+    """Trap 4, the horizon: fewer levels than asked for are all there are."""
+    book = Book.of(snapshot(1, {"100": "1", "99": "1"}, {"101": "1"}, limit=2))
+    assert (book.bid_horizon, book.ask_horizon) == (99, None)
+
+
+def test_equality_compares_levels() -> None:
+    """Two books are equal when their levels are, however they came to be; horizons aside."""
+    one = Book(levels({"100": "1"}), levels({"101": "1"}), bid_horizon=100)
+    other = Book(levels({"100": "5", "99": "1"}), levels({"101": "1"}))
+    assert one != other
+    other.apply(event(1, 1, bids={"100": "1", "99": "0"}))
+    assert one == other
+    other.apply(event(2, 2, asks={"101": "2"}))
+    assert one != other
+
+
+def test_a_book_is_only_equal_to_a_book() -> None:
+    """Something else is never equal, and a book that changes is no key of a dictionary."""
+    assert Book() != object()
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(Book())
+
+
+def test_a_level_without_size_fills_the_limit_but_is_no_level() -> None:
+    """No real answer has one; were there one, the side would still not be called complete."""
+    book = Book.of(DepthSnapshot("BTCUSDT", 2, 7, [(5.0, 1.0), (4.0, 0.0)], []))
+    assert book.bids.best_first()[0].tolist() == [5.0]
+    assert (book.bid_horizon, book.ask_horizon) == (4.0, None)

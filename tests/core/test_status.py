@@ -1,0 +1,18 @@
+"""How a recording stands is a value: whoever looks in cannot change it."""
+
+from __future__ import annotations
+
+from dataclasses import FrozenInstanceError
+
+import pytest
+
+from booktape.core.status import BookStatus, Status
+
+
+def test_a_status_is_a_value() -> None:
+    """Two looks at the same moment are equal, and neither can be written to."""
+    books = (BookStatus("BTCUSDT", "live", 1, 20, 7_500, 0.01, 3, 0),)
+    status = Status(books, 25, 0, 0.4, 1, "2026-11-22T10-00-00Z")
+    assert status == Status(books, 25, 0, 0.4, 1, "2026-11-22T10-00-00Z")
+    with pytest.raises(FrozenInstanceError):
+        status.frames = 26  # type: ignore[misc]

@@ -1,0 +1,99 @@
+"""The documents say what the code does: a stale sentence is a failed test."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from booktape.cli import app
+from booktape.core.sync import SymbolSync
+from booktape.store.schema import SNAPSHOT_COLUMNS
+from docs.generated import DOCS, blocks, replaced
+
+ROOT = DOCS.parent
+README = (ROOT / "README.md").read_text()
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+TARGETS = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+
+def documents() -> list[Path]:
+    """README and everything under docs/."""
+    return [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
+
+
+@pytest.mark.parametrize(("file", "name"), blocks())
+def test_generated_tables_are_up_to_date(file: str, name: str) -> None:
+    """`make docs` would change nothing."""
+    text = (DOCS / file).read_text()
+    assert replaced(text, name, blocks()[file, name]) == text
+
+
+@pytest.mark.parametrize("line", re.findall(r"^\$ booktape (.*)$", README, re.MULTILINE))
+def test_every_command_of_the_readme_is_understood(line: str) -> None:
+    """Each one parses as it stands, every option included."""
+    command, bound, ignored = app.parse_args(
+        shlex.split(line), exit_on_error=False, print_error=False
+    )
+    assert command.__name__ == line.split()[0]
+    assert bound.arguments
+    assert not ignored
+
+
+def test_every_make_target_that_is_mentioned_exists() -> None:
+    """In any document, inside code."""
+    for path in documents():
+        code = re.findall(r"`make ([a-z]+)|^\$ make ([a-z]+)", path.read_text(), re.MULTILINE)
+        assert {a or b for a, b in code} <= TARGETS, path
+
+
+def test_every_option_that_is_mentioned_exists() -> None:
+    """An option in a document is one of some command's."""
+    known = {
+        f"--{name.replace('_', '-')}"
+        for command in ("record", "simulate", "replay", "info")
+        for name in app[command].default_command.__annotations__  # type: ignore[union-attr]
+    } | {"--help"}
+    for path in documents():
+        assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", path.read_text())) <= known, path
+
+
+def test_the_readme_names_every_column() -> None:
+    """And `symbol`, which stands in the folder's name."""
+    section = README[README.index("| column |") : README.index("`gaps/` holds")]
+    named = set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (.*?) \|", section, re.M))))
+    assert named == {"symbol", *(column.name for column in SNAPSHOT_COLUMNS)}
+
+
+def test_every_link_leads_somewhere() -> None:
+    """Links between documents are paths that exist."""
+    for path in documents():
+        for target in re.findall(r"\]\(([^)#]+)\)", path.read_text()):
+            assert (path.parent / target).exists(), (path, target)
+
+
+def test_every_dependency_is_justified() -> None:
+    """docs/dependencies.md and pyproject.toml name the same packages."""
+    text = (DOCS / "dependencies.md").read_text()
+    justified = set(re.findall(r"^\| `([\w.-]+)` \|", text, re.MULTILINE))
+    declared = {re.split(r"[<>=;\s]", need)[0] for need in PROJECT["project"]["dependencies"]}
+    assert justified == declared
+
+
+def test_every_function_that_the_protocol_names_exists() -> None:
+    """`docs/protocol.md` points at rules of the machine by name."""
+    text = (DOCS / "protocol.md").read_text()
+    rules = re.findall(r"`(_[a-z_]+)`", text)
+    assert rules
+    assert all(hasattr(SymbolSync, rule) for rule in rules)
+
+
+def test_every_file_that_is_mentioned_exists() -> None:
+    """Paths in code quotes, relative to the package or the repository."""
+    for path in documents():
+        for name in re.findall(r"`((?:\w+/)+\w+\.py)`", path.read_text()):
+            places = (ROOT / name, ROOT / "src" / "booktape" / name)
+            assert any(place.exists() for place in places), (path, name)

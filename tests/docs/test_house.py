@@ -1,0 +1,55 @@
+"""The house stays a house: rooms stay small, the essential path stays readable in one evening."""
+
+from __future__ import annotations
+
+import ast
+import io
+import tokenize
+from pathlib import Path
+
+SRC = Path(__file__).parents[2] / "src" / "booktape"
+ESSENTIAL = ("core", "wire", "net", "store", "reconstruct.py", "recorder.py")
+SKIPPED = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT}
+
+
+def code_lines(path: Path) -> set[int]:
+    """Numbers of the lines that hold code: no comment, no docstring, nothing empty."""
+    text = path.read_text()
+    held: set[int] = set()
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type not in SKIPPED:
+            held |= set(range(token.start[0], token.end[0] + 1))
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            held -= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+    return held - {len(text.splitlines()) + 1}
+
+
+def files_of(*rooms: str) -> list[Path]:
+    """The Python files of some rooms."""
+    return [
+        p
+        for room in rooms
+        for p in ([SRC / room] if room.endswith(".py") else (SRC / room).rglob("*.py"))
+    ]
+
+
+def test_the_essential_path_is_short() -> None:
+    """Whoever is new reads it in one evening: about 1,500 lines of code."""
+    assert sum(len(code_lines(path)) for path in files_of(*ESSENTIAL)) <= 1_700
+
+
+def test_no_room_is_too_big() -> None:
+    """A file of more than 260 lines is really two rooms."""
+    sizes = {path.name: len(path.read_text().splitlines()) for path in SRC.rglob("*.py")}
+    assert {name: size for name, size in sizes.items() if size > 260} == {}
+
+
+def test_no_function_is_too_long() -> None:
+    """Forty lines of code at most; the commands' options are their documentation."""
+    for path in SRC.rglob("*.py"):
+        held = code_lines(path)
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                own = held & set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+                assert len(own) <= 40, (path, node.name, len(own))

@@ -1,0 +1,50 @@
+"""A recorder inside the test's own loop, so that a test can wait for what it has seen."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from booktape.recorder import Recorder, Settings
+from booktape.sim.server import SimServer
+from booktape.wire.venues import Venue
+
+
+@asynccontextmanager
+async def recording(
+    server: SimServer, symbols: tuple[str, ...], out: Path, **settings: Any
+) -> AsyncIterator[Recorder]:
+    """A recorder at work; it is stopped, and its files sealed, at the end."""
+    venue = Venue("test exchange", server.rest_url, server.ws_url)
+    recorder = Recorder(Settings(venue, symbols, out=out, **settings))
+    work = asyncio.create_task(recorder.run())
+    try:
+        yield recorder
+    finally:
+        recorder.stop()
+        async with asyncio.timeout(60):
+            await work
+
+
+async def until_known(recorder: Recorder, symbols: int) -> None:
+    """All books are live."""
+    async with asyncio.timeout(30):
+        while True:
+            status = recorder.status()
+            if status and sum(book.state == "live" for book in status.books) == symbols:
+                return
+            await asyncio.sleep(0)
+
+
+async def until_updates(recorder: Recorder, symbol: str, count: int) -> None:
+    """A symbol's current epoch has come so far."""
+    async with asyncio.timeout(60):
+        while True:
+            status = recorder.status()
+            books = status.books if status else ()
+            if any(book.symbol == symbol and book.updates >= count for book in books):
+                return
+            await asyncio.sleep(0)

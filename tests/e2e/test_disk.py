@@ -1,0 +1,70 @@
+"""A disk that fails: one sentence, exit 74, what was sealed stays, what was taped is recovered."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+from booktape.sim.market import Market
+from booktape.sim.server import SimServer
+from e2e.commands import run
+from e2e.promises import check_archive, rows_of, truth_of
+
+FULL_BYTES = 60_000
+# The operating system refuses to let any file grow beyond this, as a full disk would.
+LIMITED = f"""
+import resource, runpy, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, ({FULL_BYTES}, {FULL_BYTES}))
+sys.argv[0] = "booktape"
+runpy.run_module("booktape", run_name="__main__")
+"""
+
+
+def test_a_full_disk_is_said_once_and_loses_nothing_that_was_written(tmp_path: Path) -> None:
+    """Exit 74 and a sentence; whole files only; the next start, with space, recovers the rest."""
+
+    async def story() -> None:
+        market = Market(("BTCUSDT",), seed=4, levels=200)
+        async with SimServer(market, speed=20) as server:
+            command = (
+                *("record", "BTCUSDT", "--every", "2", "--out", str(tmp_path)),
+                *("--rest-url", server.rest_url, "--ws-url", server.ws_url),
+            )
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-c", LIMITED, *command),
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+            )
+            _, err = await process.communicate()
+            assert process.returncode == 74, err.decode()
+            last = err.decode().splitlines()[-1]
+            assert last.startswith("booktape: Cannot write ")
+            assert "the disk is full" in last
+            assert "Traceback" not in err.decode()
+            assert rows_of(tmp_path) == {}
+            code, _, again = await run(*command, "--duration", "2")
+            assert code == 0, again
+            assert "recovered" in again
+        rows = check_archive(tmp_path, truth_of(market), every=2)["BTCUSDT"]
+        assert {row["epoch"] for row in rows} == {1, 2}
+        assert sum(row["epoch"] == 1 for row in rows) > 10
+
+    asyncio.run(story())
+
+
+def test_a_directory_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    """Something else stands where the archive should be."""
+    (tmp_path / "file").write_text("not a folder")
+
+    async def story() -> None:
+        async with SimServer(Market(("BTCUSDT",), levels=50)) as server:
+            code, _, err = await run(
+                *("record", "BTCUSDT", "--out", tmp_path / "file"),
+                *("--rest-url", server.rest_url, "--ws-url", server.ws_url),
+            )
+            assert code == 74
+            assert "booktape: Cannot write" in err
+            assert "Traceback" not in err
+
+    asyncio.run(story())

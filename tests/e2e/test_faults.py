@@ -1,0 +1,73 @@
+"""The exchange lies, closes, refuses and fails: what is stored stays true, what is lost is said."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from booktape.sim.conditions import event_number
+from booktape.sim.faults import Faults
+from booktape.sim.lies import Drop
+from booktape.sim.market import Market
+from booktape.sim.server import SimServer
+from e2e.inside import recording, until_updates
+from e2e.promises import check_archive, gaps_of, truth_of
+
+SYMBOLS = ("BTCUSDT", "ETHUSDT", "BNBUSDT")
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [
+        "drop=0.03",
+        "close=1",
+        "refuse=0.5,close=1",
+        "rest-error=0.4",
+        "drop=0.02,close=2,refuse=0.3,rest-error=0.3",
+    ],
+)
+def test_whatever_the_exchange_does_rows_are_true_and_gaps_are_told(
+    faults: str, tmp_path: Path
+) -> None:
+    """Every row equals the truth, epochs and gaps agree, and no limit of the exchange is broken."""
+
+    async def story() -> None:
+        market = Market(SYMBOLS, seed=3, levels=40)
+        async with (
+            SimServer(market, faults=Faults.parse(faults), speed=5) as server,
+            recording(server, SYMBOLS, tmp_path, every=2),
+        ):
+            await asyncio.sleep(6)
+            assert set(server.violations.elements()) == set(), server.violations
+        rows = check_archive(tmp_path, truth_of(market), every=2)
+        assert sum(map(len, rows.values())) > 20
+
+    asyncio.run(story())
+
+
+def test_a_gap_in_one_symbol_leaves_the_others_alone_and_costs_one_request(
+    tmp_path: Path,
+) -> None:
+    """One dropped event: one gap, one more snapshot, and nobody else notices."""
+
+    async def story() -> None:
+        market = Market(SYMBOLS, seed=3, levels=40)
+        lie = Faults((Drop(event_number("ETHUSDT", 20)),))
+        async with (
+            SimServer(market, faults=lie, speed=5) as server,
+            recording(server, SYMBOLS, tmp_path, every=3) as recorder,
+        ):
+            await until_updates(recorder, "BTCUSDT", 40)
+            await until_updates(recorder, "ETHUSDT", 5)
+            status = recorder.status()
+            assert status is not None
+            # exchangeInfo, one snapshot a symbol, and the one that the gap cost.
+            assert status.snapshot_requests == 1 + 3 + 1
+        rows = check_archive(tmp_path, truth_of(market), every=3)
+        (gap,) = gaps_of(tmp_path)
+        assert (gap["symbol"], gap["reason"]) == ("ETHUSDT", "id_gap")
+        assert {row["epoch"] for row in rows["BTCUSDT"] + rows["BNBUSDT"]} == {1}
+
+    asyncio.run(story())

@@ -1,0 +1,110 @@
+"""A user's mistake gets one clear sentence, exit 2, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from booktape.sim.market import Market
+from booktape.sim.server import SimServer
+from e2e.commands import run, said, start
+
+
+def test_an_unknown_symbol_is_refused_with_a_suggestion(tmp_path: Path) -> None:
+    """Before anything is written."""
+
+    async def story() -> None:
+        async with SimServer(Market(("BTCUSDT", "ETHUSDT"))) as server:
+            code, out, err = await run(
+                *("record", "BTCUSD", "--out", tmp_path / "new"),
+                *("--rest-url", server.rest_url, "--ws-url", server.ws_url),
+            )
+            assert (code, out) == (2, "")
+            assert err == ("booktape: BTCUSD is not a Binance Spot symbol. Did you mean BTCUSDT?\n")
+            assert not (tmp_path / "new").exists()
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["record"], "Name at least one symbol"),
+        (["record", "BTCUSDT", "--every", "0"], "--every"),
+        (["record", "BTCUSDT", "--every", "ten"], "--every"),
+        (["record", "BTCUSDT", "--depth", "5001"], "--depth"),
+        (["record", "BTCUSDT", "--exchange", "mtgox"], "--exchange"),
+        (["record", "BTCUSDT", "--duration", "soon"], "--duration soon is no length of time"),
+        (["record", "BTCUSDT", "--segment", "0h"], "--segment 0h is no length of time"),
+        (["record", "BTCUSDT", "--evry", "5"], "--evry"),
+        (["reccord"], "reccord"),
+        (["info", "/nowhere/at/all"], "/nowhere/at/all holds no recording"),
+        (["simulate", "--faults", "lie=often"], "lie"),
+        (["replay", "/nowhere.jsonl.gz"], "/nowhere.jsonl.gz"),
+    ],
+)
+def test_a_wrong_command_line_is_one_sentence(
+    tmp_path: Path, arguments: list[str], sentence: str
+) -> None:
+    """It names what is wrong; there is no traceback, and nothing was written."""
+
+    async def story() -> None:
+        code, out, err = await run(*arguments, BOOKTAPE_OUT=str(tmp_path / "new"))
+        assert (code, out) == (2, "")
+        assert sentence in err
+        assert "Traceback" not in err
+        assert not (tmp_path / "new").exists()
+
+    asyncio.run(story())
+
+
+def test_options_can_come_from_the_environment(tmp_path: Path) -> None:
+    """`--every` is BOOKTAPE_EVERY, and so for each option."""
+
+    async def story() -> None:
+        async with SimServer(Market(("BTCUSDT",), levels=50), speed=5) as server:
+            code, _, err = await run(
+                *("record", "BTCUSDT"),
+                BOOKTAPE_EVERY="4",
+                BOOKTAPE_OUT=str(tmp_path),
+                BOOKTAPE_DURATION="1s",
+                BOOKTAPE_REST_URL=server.rest_url,
+                BOOKTAPE_WS_URL=server.ws_url,
+            )
+            assert code == 0, err
+        assert list(tmp_path.glob("snapshots/symbol=BTCUSDT/*/*.parquet"))
+
+    asyncio.run(story())
+
+
+def test_without_a_network_it_says_what_it_tried_and_goes_on_trying(tmp_path: Path) -> None:
+    """It names the address, promises to try again, and points to `--exchange sim`."""
+
+    async def story() -> None:
+        process = await start(
+            *("record", "BTCUSDT", "--out", tmp_path / "new"),
+            *("--rest-url", "http://127.0.0.1:9", "--ws-url", "ws://127.0.0.1:9"),
+        )
+        heard = await said(process, "--exchange sim")
+        assert "http://127.0.0.1:9/api/v3/exchangeInfo" in heard
+        assert "trying again until it answers" in heard
+        process.terminate()
+        await process.communicate()
+        assert process.returncode == 0
+        assert not (tmp_path / "new").exists()
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("command", [[], ["record"], ["simulate"], ["replay"], ["info"]])
+def test_help_begins_with_an_example(command: list[str]) -> None:
+    """The first line of `--help` can be typed as it stands."""
+
+    async def story() -> None:
+        code, out, _ = await run(*command, "--help")
+        assert code == 0
+        assert out.strip().startswith(" ".join(["Example: booktape", *command]))
+
+    asyncio.run(story())

@@ -1,0 +1,75 @@
+"""The central promise: after any script, each row is the truth at its id, or a gap says so."""
+
+from __future__ import annotations
+
+from random import Random
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from booktape.core.frames import Checkpoint, Connected, Frame, SegmentStart
+from booktape.reconstruct import Reconstruction, ReplaceConnection
+from oracle import frozen
+from properties.any_script import play
+
+
+@given(st.randoms(use_true_random=False))
+def test_any_script_keeps_every_promise(chance: Random) -> None:
+    """Drops, repeats, swaps, cuts, late, stale and unreadable answers, on one or two connections."""
+    play(chance)
+
+
+@pytest.mark.parametrize("hundred", range(5))
+def test_numbered_scripts_keep_every_promise(hundred: int) -> None:
+    """The scripts that find every loosened rule find nothing in the real table."""
+    for seed in range(hundred * 100, hundred * 100 + 100):
+        play(Random(seed))
+
+
+def test_scripts_are_eventful() -> None:
+    """They lose books and updates, rebuild several times, and show many rows: none is idle talk."""
+    scripts = [play(Random(seed)) for seed in range(100)]
+    pages = [page for script in scripts for page in script.ledger.pages.values()]
+    assert max(page.epoch for page in pages) >= 4
+    assert sum(page.epoch > 1 for page in pages) >= 50
+    assert sum(len(page.missed) for page in pages) >= 200
+    assert sum(len(page.reflected) for page in pages) >= 1_000
+
+
+def continued(machine: Reconstruction, opening: SegmentStart, at: int) -> Reconstruction:
+    """Another machine that knows only what the next segment of the tape begins with."""
+    saved = msgspec.json.decode(msgspec.json.encode(machine.checkpoints(at)), type=list[Checkpoint])
+    standing = [Connected(at, number, held) for number, held in machine.merge.open.items()]
+    fresh = Reconstruction()
+    beginning: list[Frame] = [opening, *saved, *standing]
+    for frame in beginning:
+        assert list(fresh.feed(frame)) == []
+    return fresh
+
+
+def said(machine: Reconstruction, frames: list[Frame]) -> list[object]:
+    """All outputs but `ReplaceConnection`: that request concerns a connection, not a book."""
+    outputs = [output for frame in frames for output in machine.feed(frame)]
+    return [frozen(output) for output in outputs if not isinstance(output, ReplaceConnection)]
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_tape_cut_anywhere_says_the_same(seed: int) -> None:
+    """Segment start, checkpoints and standing connections replace all that was before the cut."""
+    tape = play(Random(seed)).tape
+    opening = tape[0]
+    assert isinstance(opening, SegmentStart)
+    whole = said(Reconstruction(), tape)
+    for cut in range(1, len(tape) + 1):
+        first = Reconstruction()
+        before = said(first, tape[:cut])
+        after = said(continued(first, opening, tape[cut - 1].received_ns), tape[cut:])
+        assert before + after == whole, f"cut after frame {cut}"
+
+
+def test_same_tape_same_bytes() -> None:
+    """Reading a tape twice gives byte-equal rows: nothing but the tape decides."""
+    tape = play(Random(7)).tape
+    assert said(Reconstruction(), tape) == said(Reconstruction(), tape)

@@ -1,0 +1,72 @@
+"""Each module is covered, every branch of it, by its own test file alone.
+
+That tells a reader where to look, and forbids accidental coverage. One run of the tests with a
+context per test; then, module by module, only what its own file executed counts.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+import pytest
+from coverage import Coverage
+
+TESTS: Final = Path(__file__).parent
+SOURCE: Final = TESTS.parent / "src" / "booktape"
+ROOMS: Final = ("core", "wire", "store")
+MODULES: Final = [
+    path.relative_to(SOURCE).as_posix()
+    for path in (
+        *(path for room in ROOMS for path in sorted((SOURCE / room).glob("[!_]*.py"))),
+        SOURCE / "reconstruct.py",
+        SOURCE / "errors.py",
+    )
+]
+
+
+def own_tests(module: str) -> str:
+    """`core/book.py` → `tests/core/test_book.py`."""
+    room, _, name = f"tests/{module}".rpartition("/")
+    return f"{room}/test_{name}"
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The coverage of all these test files, each line and branch with the tests that took it."""
+    data = tmp_path_factory.mktemp("coverage") / "data"
+    files = [own_tests(module) for module in MODULES]
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--hypothesis-profile=few"]
+    command += ["--cov=booktape", "--cov-branch", "--cov-context=test", "--cov-report="]
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("COV_")}
+    subprocess.run(
+        [*command, *(file for file in files if (TESTS.parent / file).exists())],
+        cwd=TESTS.parent,
+        # Tests that fail fail by themselves; here only what was executed counts.
+        check=False,
+        capture_output=True,
+        env=environment | {"COVERAGE_FILE": str(data)},
+    )
+    return data
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_module_is_covered_by_its_own_tests(module: str, measured: Path, tmp_path: Path) -> None:
+    """Every line and every branch, by the test file of the same name."""
+    tests = own_tests(module)
+    assert (TESTS.parent / tests).exists(), f"{module} has no test file {tests}"
+    coverage = Coverage(data_file=str(measured), branch=True)
+    coverage.load()
+    report = tmp_path / "missing"
+    # The empty context is what runs while a module is imported: definitions.
+    with report.open("w") as file:
+        percent = coverage.report(
+            include=[str(SOURCE / module)],
+            contexts=[f"^{tests}::", "^$"],
+            show_missing=True,
+            file=file,
+        )
+    assert percent == 100, report.read_text()

@@ -1,0 +1,79 @@
+"""The error tree: drawn as it is, and each leaf says what happened and what to do."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from booktape import errors
+from booktape.errors import (
+    BooktapeError,
+    DamagedTape,
+    DirectoryInUse,
+    InexactSymbol,
+    MalformedFrame,
+    Refused,
+    TooFast,
+    UnknownSymbol,
+    Unreachable,
+    WriteFailed,
+)
+
+CLASSES = [each for each in vars(errors).values() if isinstance(each, type)]
+
+
+def test_the_drawing_is_the_tree() -> None:
+    """The docstring shows every error under its parent, as the code has it."""
+    drawn: dict[str, str] = {}
+    above: list[tuple[int, str]] = []
+    for line in (errors.__doc__ or "").splitlines():
+        found = re.match(r"    ([ │├└─]*)([A-Z]\w+)", line)
+        if found:
+            depth, name = len(found[1]), found[2]
+            above = [entry for entry in above if entry[0] < depth]
+            drawn[name] = above[-1][1] if above else "Exception"
+            above.append((depth, name))
+    parents = {each.__name__: each.__base__.__name__ for each in CLASSES if each.__base__}
+    assert drawn == parents
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (UnknownSymbol("BTCUSD", "Binance Spot", "BTCUSDT"), 2),
+        (InexactSymbol("X", "its price"), 2),
+        (DirectoryInUse("data"), 2),
+        (MalformedFrame("x"), 1),
+        (Unreachable("x"), 1),
+        (Refused(500, "x"), 1),
+        (WriteFailed("x"), 74),
+        (DamagedTape("x"), 74),
+    ],
+)
+def test_exit_codes(error: BooktapeError, code: int) -> None:
+    """2 for the user's mistake, 74 for the disk, 1 for the rest."""
+    assert error.exit_code == code
+
+
+def test_an_unknown_symbol_is_explained() -> None:
+    """One sentence, with the likely name when there is one."""
+    known = UnknownSymbol("BTCUSD", "Binance Spot", "BTCUSDT")
+    assert str(known) == "BTCUSD is not a Binance Spot symbol. Did you mean BTCUSDT?"
+    assert (known.symbol, known.suggestion) == ("BTCUSD", "BTCUSDT")
+    assert str(UnknownSymbol("X", "Binance Spot", None)) == "X is not a Binance Spot symbol."
+
+
+def test_refusals_name_what_to_do() -> None:
+    """A symbol to leave out, a directory to choose."""
+    inexact = InexactSymbol("X", "its price")
+    assert inexact.symbol == "X"
+    assert str(inexact).startswith("X is refused: its price can need more digits")
+    assert "data is in use" in str(DirectoryInUse("data"))
+
+
+def test_too_fast_says_how_long() -> None:
+    """A driver reads the seconds that are owed, and may treat it as any refusal."""
+    error = TooFast(418, "banned", 120.0)
+    assert isinstance(error, Refused)
+    assert (error.status, error.retry_after_s) == (418, 120.0)

@@ -1,0 +1,280 @@
+"""The pure function: frames in, rows and requests out, told as short market stories.
+
+The proof by any script is in properties/; here each promise has one readable story.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+import pytest
+
+from booktape.core.events import (
+    BookRow,
+    DepthEvent,
+    FetchSnapshot,
+    Gap,
+    Lost,
+    ServerShutdown,
+    Synced,
+    UnknownEvent,
+)
+from booktape.core.frames import (
+    DISCONNECTED,
+    KILLED,
+    ROTATED,
+    STOPPED,
+    Checkpoint,
+    Frame,
+    RestFrame,
+    SegmentEnd,
+)
+from booktape.core.sync import State
+from booktape.reconstruct import Malformed, Output, Reconstruction, ReplaceConnection
+from booktape.wire.binance import encode_combined, encode_server_shutdown
+from oracle import SECOND, connected, event, frozen, lost, rest, shown, snapshot, start, stream
+
+B, E = "BTCUSDT", "ETHBTC"
+BOOK = snapshot(10, {"100": "1"}, {"101": "1"})
+ETH_BOOK = snapshot(500, {"1": "1"}, symbol=E)
+
+
+def tell(*frames: Frame, to: Reconstruction | None = None) -> list[Output]:
+    machine = to or Reconstruction()
+    return [output for frame in frames for output in machine.feed(frame)]
+
+
+def known(every: int = 1) -> Reconstruction:
+    """BTCUSDT LIVE at id 10 since second 2, on connection 0."""
+    machine = Reconstruction()
+    tell(start(every=every), connected(1), rest(BOOK, 2), to=machine)
+    return machine
+
+
+def rows(outputs: Iterable[Output]) -> list[BookRow]:
+    return [output for output in outputs if isinstance(output, BookRow)]
+
+
+def ticks(first: int, last: int) -> list[DepthEvent]:
+    """One event an id; the best bid's size is the id."""
+    return [event(n, n, {"100": str(n)}) for n in range(first, last + 1)]
+
+
+def test_the_first_row_is_the_snapshot_itself() -> None:
+    """A book that becomes known is written at once: no event time, no updates."""
+    asked, synced, row = tell(start(), connected(1), rest(BOOK, 2))
+    assert asked == FetchSnapshot(B, 1)
+    assert synced == Synced(B, 1, 10)
+    assert isinstance(row, BookRow)
+    assert (row.event_time_us, row.updates, row.epoch, row.update_id) == (None, 0, 1, 10)
+    assert row.received_ns == 2 * SECOND
+    assert shown(row) == ([(100, 1)], [(101, 1)])
+
+
+@pytest.mark.parametrize("every", [1, 2, 3, 7, 100])
+def test_rows_are_exactly_n_events_apart(every: int) -> None:
+    """After the snapshot's row, one row in every N applied events, each with the book of its id."""
+    machine = known(every)
+    written = rows(tell(*(stream(tick, 3) for tick in ticks(11, 40)), to=machine))
+    assert [row.updates for row in written] == list(range(every, 31, every))
+    assert [shown(row)[0] for row in written] == [[(100, 10 + row.updates)] for row in written]
+
+
+def test_ignored_events_do_not_count() -> None:
+    """Only applied events move the count; repeats and stale ones do not."""
+    machine = known(every=2)
+    told = tell(*(stream(tick, 3) for tick in [*ticks(11, 11), *ticks(9, 12)]), to=machine)
+    assert [(row.update_id, row.updates) for row in rows(told)] == [(12, 2)]
+
+
+def test_a_gap_in_one_symbol_never_touches_another() -> None:
+    """One symbol misses an id: it alone is lost, for exactly one request."""
+    machine = Reconstruction()
+    both = connected(1, symbols=(B, E))
+    tell(start(B, E), both, rest(BOOK, 2), rest(ETH_BOOK, 2), to=machine)
+    told = tell(stream(event(12, 12), 3), stream(event(501, 501, symbol=E), 3), to=machine)
+    gap = Gap(B, 1, 2 * SECOND, 10, "id_gap")
+    assert told[:2] == [Lost(gap), FetchSnapshot(B, 1)]
+    assert [row.symbol for row in rows(told)] == [E]
+    assert machine.open_gaps() == [gap]
+    assert machine.syncs[E].state is State.LIVE
+
+
+def test_a_gap_ends_where_the_next_epoch_begins() -> None:
+    """The closed gap, the new epoch and its first row name the same id, in this order."""
+    machine = known()
+    tell(stream(event(15, 16, {"100": "9"}), 3), to=machine)
+    closed, synced, first, second = tell(rest(snapshot(15, {"99": "1"}), 4), to=machine)
+    assert closed == Gap(B, 1, 2 * SECOND, 10, "id_gap", 4 * SECOND, 15)
+    assert isinstance(closed, Gap)
+    assert closed.missed_updates == 4
+    assert isinstance(synced, Synced)
+    assert (synced.epoch, synced.update_id) == (2, 15)
+    assert isinstance(first, BookRow)
+    assert isinstance(second, BookRow)
+    assert [(row.update_id, row.epoch, row.updates) for row in (first, second)] == [
+        (15, 2, 0),
+        (16, 2, 1),
+    ]
+    assert shown(second)[0] == [(100, 9), (99, 1)]
+    assert machine.open_gaps() == []
+
+
+def test_held_events_keep_the_time_they_arrived() -> None:
+    """Events that waited for the snapshot make rows stamped with their own frame's time."""
+    machine = Reconstruction()
+    tell(start(), connected(1), to=machine)
+    waiting = [stream(tick, 2 + n) for n, tick in enumerate(ticks(10, 12))]
+    assert tell(*waiting, to=machine) == []
+    written = rows(tell(rest(BOOK, 9), to=machine))
+    assert [(row.update_id, row.received_ns // SECOND) for row in written] == [
+        (10, 9),
+        (11, 3),
+        (12, 4),
+    ]
+
+
+def test_held_events_that_do_not_chain_are_a_gap_at_once() -> None:
+    """The snapshot joins, then a hole among the held events ends that epoch and asks again."""
+    machine = Reconstruction()
+    tell(start(), connected(1), to=machine)
+    tell(stream(event(11, 11), 2), stream(event(13, 13), 2), to=machine)
+    told = tell(rest(BOOK, 3), to=machine)
+    assert [type(output) for output in told] == [Synced, BookRow, BookRow, Lost, FetchSnapshot]
+    assert [held.event for held in machine.syncs[B].held] == [event(13, 13)]
+
+
+def test_malformed_frames_do_not_stop_anything() -> None:
+    """Garbage is told and the book goes on: what was garbled need not have been an event."""
+    machine = known()
+    (malformed,) = tell(stream(b"\xff{", 3), to=machine)
+    assert isinstance(malformed, Malformed)
+    assert malformed.connection == 0
+    (row,) = tell(stream(event(11, 11), 4), to=machine)
+    assert isinstance(row, BookRow)
+
+
+def test_a_connection_is_replaced_only_when_ids_stop_chaining() -> None:
+    """Then the garbled frame was an event; once told, the connection is not accused twice."""
+    machine = known()
+    tell(stream(b"garbled", 3), to=machine)
+    told = tell(stream(event(12, 12), 4), to=machine)
+    assert [type(output) for output in told] == [Lost, ReplaceConnection, FetchSnapshot]
+    tell(rest(snapshot(12), 5), to=machine)
+    told = tell(stream(event(14, 14), 6), to=machine)
+    assert ReplaceConnection(0) not in told
+
+
+def test_a_new_connection_of_the_same_number_is_not_suspect() -> None:
+    """Garbage on the old one says nothing about the next, nor about the other one."""
+    machine = known()
+    tell(connected(3, 1), stream(b"garbled", 3), lost(4), connected(5), to=machine)
+    assert ReplaceConnection(0) not in tell(stream(event(12, 12), 6), to=machine)
+
+
+def test_messages_nobody_asked_for() -> None:
+    """Other events, another's symbol, the exchange's farewell: told, and nothing else happens."""
+    machine = known()
+    told = tell(
+        stream(b'{"e":"trade"}', 3),
+        stream(encode_combined("!serverShutdown", encode_server_shutdown(3)), 3),
+        stream(event(11, 11, symbol="DOGEUSDT"), 3),
+        to=machine,
+    )
+    foreign = UnknownEvent("depthUpdate of DOGEUSDT, which nobody asked for")
+    assert told == [UnknownEvent("trade"), ServerShutdown(), foreign]
+
+
+def test_unreadable_answers_are_asked_again() -> None:
+    """An error page in place of a snapshot is told, and the request repeated with its number."""
+    machine = Reconstruction()
+    tell(start(), connected(1), to=machine)
+    malformed, again = tell(RestFrame(2 * SECOND, B, 5000, b"<html>"), to=machine)
+    assert isinstance(malformed, Malformed)
+    assert malformed.connection is None
+    assert again == FetchSnapshot(B, 2)
+    assert len(rows(tell(rest(BOOK, 3), to=machine))) == 1
+
+
+def test_two_connections_write_each_event_once() -> None:
+    """The second copy falls away, whichever connection is the faster one."""
+    machine = known()
+    tell(connected(3, 1), to=machine)
+    order = [(11, 0), (11, 1), (12, 1), (13, 1), (12, 0), (13, 0)]
+    told = tell(*(stream(event(n, n), 4, on) for n, on in order), to=machine)
+    assert [row.update_id for row in rows(told)] == [11, 12, 13]
+    assert len(told) == 3
+
+
+def test_only_the_last_connection_s_loss_is_a_gap() -> None:
+    """While another carries the stream nothing is lost; then the gap begins at the sign of life."""
+    machine = known()
+    tell(connected(3, 1), to=machine)
+    assert tell(lost(4, 0), to=machine) == []
+    assert len(rows(tell(stream(event(11, 11), 5, 1), to=machine))) == 1
+    told = tell(lost(9, 1, alive=7), to=machine)
+    assert told == [Lost(Gap(B, 1, 7 * SECOND, 11, "disconnected"))]
+
+
+def test_losing_nothing_is_quiet() -> None:
+    """A connection that goes before its first answer leaves no gap: no epoch had begun."""
+    assert tell(start(), connected(1), lost(2)) == [FetchSnapshot(B, 1)]
+
+
+@pytest.mark.parametrize("why", [STOPPED, KILLED])
+def test_an_ending_loses_every_connection(why: str) -> None:
+    """Whoever stops or is killed knows nothing from then on: each known book becomes a gap."""
+    machine = known()
+    tell(connected(3, 1), to=machine)
+    told = tell(SegmentEnd(9 * SECOND, why), to=machine)
+    assert told == [Lost(Gap(B, 1, 9 * SECOND, 10, why))]
+    assert machine.syncs[B].state is State.COLD
+    assert machine.merge.open == {}
+
+
+def test_an_ending_tells_the_gaps_that_are_still_open() -> None:
+    """They are stored as they are; what the ending itself opens is told apart."""
+    machine = known()
+    tell(lost(4), to=machine)
+    assert tell(SegmentEnd(9 * SECOND, STOPPED), to=machine) == [
+        Gap(B, 1, 4 * SECOND, 10, DISCONNECTED)
+    ]
+
+
+def test_a_rotation_ends_nothing() -> None:
+    """The next segment goes on with the same connections and books."""
+    machine = known()
+    assert tell(SegmentEnd(9 * SECOND, ROTATED), to=machine) == []
+    assert len(rows(tell(stream(event(11, 11), 9), to=machine))) == 1
+
+
+def test_a_restart_continues_the_epochs() -> None:
+    """After a stop the gap is open until the next run's snapshot, whose epoch follows."""
+    machine = known()
+    tell(SegmentEnd(9 * SECOND, STOPPED), to=machine)
+    text = msgspec.json.encode(machine.checkpoints(9 * SECOND))
+    saved = msgspec.json.decode(text, type=list[Checkpoint])
+    told = tell(start(), *saved, connected(60), rest(snapshot(90), 61))
+    gap = Gap(B, 1, 9 * SECOND, 10, STOPPED, 61 * SECOND, 90)
+    assert told[:2] == [FetchSnapshot(B, 1), gap]
+    assert [(row.epoch, row.update_id) for row in rows(told)] == [(2, 90)]
+
+
+def test_a_symbol_left_out_keeps_its_epoch() -> None:
+    """One that is not recorded now still has a checkpoint: its epoch must never fall back."""
+    machine = known()
+    tell(lost(9), to=machine)
+    later = Reconstruction()
+    tell(start(E), *machine.checkpoints(9), to=later)
+    assert {saved.symbol: saved.epoch for saved in later.checkpoints(10)} == {B: 1, E: 0}
+    assert later.symbols == (E,)
+
+
+def test_same_frames_same_bytes() -> None:
+    """The same tape gives byte-equal rows, and rows do not change while the book does."""
+    tape: list[Frame] = [start(), connected(1), rest(BOOK, 2)]
+    tape += [stream(tick, 3) for tick in ticks(11, 30)]
+    first = tell(*tape)
+    assert [frozen(output) for output in first] == [frozen(output) for output in tell(*tape)]
+    assert [shown(row)[0] for row in rows(first)[1:]] == [[(100, n)] for n in range(11, 31)]

@@ -1,0 +1,192 @@
+"""Bytes ↔ nouns: what is accepted, that it is exact, and that the two directions agree."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from decimal import Decimal
+from itertools import permutations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from booktape.core.events import DepthEvent, DepthSnapshot, ServerShutdown, UnknownEvent
+from booktape.errors import MalformedFrame
+from booktape.wire.binance import (
+    decode_depth,
+    decode_event,
+    encode_combined,
+    encode_depth,
+    encode_event,
+    encode_server_shutdown,
+)
+from oracle import event, snapshot
+
+FIELDS = (
+    ("e", "depthUpdate"),
+    ("E", 1780861677414),
+    ("s", "BTCUSDT"),
+    ("U", 157),
+    ("u", 160),
+    ("b", [["61222.00000000", "0.88634000"]]),
+    ("a", [["61224.53000000", "0.00000000"]]),
+)
+RAW = json.dumps(dict(FIELDS), separators=(",", ":")).encode()
+COMBINED = encode_combined("btcusdt@depth@100ms", RAW)
+EVENT = DepthEvent("BTCUSDT", 1780861677414_000, 157, 160, [(61222.0, 0.88634)], [(61224.53, 0.0)])
+DEPTH = b'{"lastUpdateId":160,"bids":[["4.00000000","431.00000000"]],"asks":[]}'
+
+
+def test_a_real_event_raw_and_combined() -> None:
+    """The same event from `/ws` and from `/stream`."""
+    assert decode_event(RAW) == decode_event(COMBINED) == EVENT
+
+
+@pytest.mark.parametrize("order", list(permutations(range(len(FIELDS)), 3))[::11])
+def test_any_order_of_fields(order: tuple[int, ...]) -> None:
+    """JSON objects have no order, not even with the wrapper's `data` first."""
+    first = [FIELDS[n] for n in order]
+    payload = json.dumps(dict(first + [field for field in FIELDS if field not in first]))
+    assert decode_event(payload.encode()) == EVENT
+    wrapped = json.dumps({"data": json.loads(payload), "stream": "btcusdt@depth@100ms"})
+    assert decode_event(wrapped.encode()) == EVENT
+
+
+def test_fields_the_exchange_may_add_are_ignored() -> None:
+    """A new field is no reason to stop: in the event, in the wrapper, in a REST answer."""
+    more = json.dumps({**dict(FIELDS), "new": {"x": [1, None]}})
+    assert decode_event(more.encode()) == EVENT
+    assert decode_event(b'{"new":[1],"data":' + RAW + b"}") == EVENT
+    assert decode_event(b'{"stream":"x","new":1,"data":' + RAW + b"}") == EVENT
+    assert decode_depth(DEPTH[:-1] + b',"T":1}', "BTCUSDT", 5).last_id == 160
+
+
+@pytest.mark.parametrize(("time", "time_us"), [(10**14 - 1, 10**17 - 1000), (10**14, 10**14)])
+def test_milliseconds_and_microseconds(time: int, time_us: int) -> None:
+    """Told apart by size: milliseconds reach 10^14 in the year 5138, microseconds did in 1973."""
+    payload = RAW.replace(b"1780861677414", str(time).encode())
+    decoded = decode_event(payload)
+    assert isinstance(decoded, DepthEvent)
+    assert decoded.event_time_us == time_us
+
+
+@pytest.mark.parametrize("payload", [encode_server_shutdown(5), b'{"E":5,"e":"serverShutdown"}'])
+def test_server_shutdown_in_both_forms(payload: bytes) -> None:
+    """Announced raw, or in the wrapper of a combined stream."""
+    assert decode_event(payload) == ServerShutdown()
+    assert decode_event(encode_combined("!serverShutdown", payload)) == ServerShutdown()
+
+
+@pytest.mark.parametrize(
+    ("payload", "name"),
+    [
+        (b'{"e":"trade","E":1,"s":"BTCUSDT"}', "trade"),
+        (b'{"stream":"x@trade","data":{"e":"trade"}}', "trade"),
+        (b'{"result":null,"id":1}', "id,result"),
+        (
+            b'{"stream":"x@depth5","data":{"lastUpdateId":1,"bids":[],"asks":[]}}',
+            "asks,bids,lastUpdateId",
+        ),
+        (b'{"e":7}', "e"),
+        (b"{}", ""),
+    ],
+)
+def test_well_formed_messages_nobody_asked_for(payload: bytes, name: str) -> None:
+    """Named by their type, or by the fields they have; never fatal."""
+    assert decode_event(payload) == UnknownEvent(name)
+
+
+def test_a_snapshot() -> None:
+    """It takes symbol and limit from the question."""
+    assert decode_depth(DEPTH, "BTCUSDT", 5) == snapshot(160, {"4": "431"}, limit=5)
+
+
+def test_an_event_may_be_empty_sided() -> None:
+    """Empty sides are normal."""
+    payload = encode_event(event(1, 1))
+    assert decode_event(payload) == event(1, 1)
+
+
+def test_a_message_names_what_is_wrong() -> None:
+    """The error shows the symbol and the beginning of the bytes, safe to print."""
+    with pytest.raises(MalformedFrame, match="BTCUSDT: first id 161 is after last id 160"):
+        decode_event(RAW.replace(b"157", b"161"))
+    with pytest.raises(MalformedFrame, match="<html>"):
+        decode_event(b"<html>")
+    with pytest.raises(MalformedFrame, match=r"BTCUSDT snapshot: .*<html>"):
+        decode_depth(b"<html>\x00", "BTCUSDT", 5)
+
+
+# ── exactness ───────────────────────────────────────────────────────────────────────────────
+
+EIGHT_DECIMALS = st.integers(1, 67_108_864 * 10**8 - 1).map(lambda n: Decimal(n).scaleb(-8))
+FIFTEEN_DIGITS = st.builds(
+    lambda digits, exponent: Decimal(digits).scaleb(exponent),
+    st.integers(1, 10**15 - 1),
+    st.integers(-20, 5),
+)
+
+
+@given(EIGHT_DECIMALS | FIFTEEN_DIGITS)
+def test_text_to_double_is_exact(value: Decimal) -> None:
+    """Nearest double, whose shortest text is the value again: below 2^26 with 8 decimals, or 15 digits."""
+    text = f"{value:f}".encode()
+    decoded = decode_event(RAW.replace(b"61222.00000000", text))
+    assert isinstance(decoded, DepthEvent)
+    ((price, _),) = decoded.bids
+    assert price == float(value)
+    assert Decimal(repr(price)) == value
+
+
+def test_exactness_has_a_border() -> None:
+    """From 2^26 on two values of 8 decimals share a double: the rule is not over-cautious."""
+    assert float("67108863.99999999") != float("67108863.99999998")
+    assert float("67108864.00000001") == float("67108864.00000002")
+
+
+LEVELS = st.lists(
+    st.tuples(EIGHT_DECIMALS.map(float), (EIGHT_DECIMALS | st.just(Decimal(0))).map(float)),
+    max_size=5,
+)
+IDS = st.tuples(st.integers(0, 2**62), st.integers(0, 10**6)).map(lambda p: (p[0], p[0] + p[1]))
+
+
+EVENTS = st.builds(
+    lambda symbol, time_ms, ids, bids, asks: DepthEvent(
+        symbol, time_ms * 1000, ids[0], ids[1], bids, asks
+    ),
+    st.sampled_from(["BTCUSDT", "币安人生USDT", 'A"B\\C']),
+    st.integers(10**11, 9 * 10**12),
+    IDS,
+    LEVELS,
+    LEVELS,
+)
+
+
+@given(EVENTS, st.integers(0, 999), st.booleans())
+def test_encode_then_decode_is_identity(spoken: DepthEvent, micros: int, wrapped: bool) -> None:
+    """What the built-in exchange says is what the recorder hears, with all 8 decimals."""
+
+    def heard(payload: bytes) -> object:
+        return decode_event(encode_combined("x", payload) if wrapped else payload)
+
+    assert heard(encode_event(spoken)) == spoken
+    finer = replace(spoken, event_time_us=spoken.event_time_us + micros)
+    assert heard(encode_event(finer, microseconds=True)) == finer
+
+
+@given(LEVELS, LEVELS, st.integers(0, 2**63 - 1))
+def test_snapshot_encode_then_decode_is_identity(
+    bids: list[tuple[float, float]], asks: list[tuple[float, float]], last_id: int
+) -> None:
+    """A REST answer says what it was given, up to its limit."""
+    sides = ([level for level in side if level[1]] for side in (bids, asks))
+    spoken = DepthSnapshot("BTCUSDT", 5000, last_id, *sides)
+    assert decode_depth(encode_depth(spoken), "BTCUSDT", 5000) == spoken
+
+
+def test_a_snapshot_is_cut_at_its_limit() -> None:
+    """Only the best levels fit."""
+    spoken = snapshot(1, {"100": "1", "99": "1"}, {"101": "1"}, limit=1)
+    assert json.loads(encode_depth(spoken))["bids"] == [["100.00000000", "1.00000000"]]

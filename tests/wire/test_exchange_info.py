@@ -1,0 +1,153 @@
+"""`exchangeInfo`: which symbols there are, whether doubles can hold them, what a user meant."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from booktape.errors import MalformedFrame
+from booktape.wire.exchange_info import (
+    ExchangeInfo,
+    SymbolInfo,
+    decode_exchange_info,
+    encode_exchange_info,
+)
+
+ANSWER = {
+    "timezone": "UTC",
+    "rateLimits": [
+        {"rateLimitType": "ORDERS", "interval": "SECOND", "intervalNum": 10, "limit": 100},
+        {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 5, "limit": 9},
+        {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 1200},
+    ],
+    "symbols": [
+        {
+            "symbol": "BTCUSDT",
+            "status": "BREAK",
+            "filters": [
+                {
+                    "filterType": "PRICE_FILTER",
+                    "minPrice": "0.01",
+                    "maxPrice": "1000000.00",
+                    "tickSize": "0.01",
+                },
+                {"filterType": "LOT_SIZE", "maxQty": "9000.0", "stepSize": "0.00001000"},
+                {"filterType": "MAX_NUM_ORDERS", "maxNumOrders": 200},
+            ],
+        },
+        {"symbol": "NEWCOIN"},
+    ],
+}
+
+
+def test_a_real_answer() -> None:
+    """Symbols with their status and filters, and the weight budget of one minute."""
+    info = decode_exchange_info(json.dumps(ANSWER).encode())
+    assert info.weight_per_minute == 1200
+    assert info.symbols["BTCUSDT"] == SymbolInfo(
+        "BTCUSDT", "BREAK", "0.01", "1000000.00", "0.00001000", "9000.0"
+    )
+
+
+def test_what_is_absent_states_no_rule() -> None:
+    """No filters, no limits: the documented budget, and steps that refuse nothing."""
+    info = decode_exchange_info(b'{"symbols":[{"symbol":"NEWCOIN"}]}')
+    assert info == ExchangeInfo({"NEWCOIN": SymbolInfo("NEWCOIN")}, 6000)
+    assert info.symbols["NEWCOIN"].inexact() is None
+
+
+@pytest.mark.parametrize(
+    "payload", [b"", b"<html>", b"[]", b"{}", b'{"symbols":[{}]}', b'{"code":-1,"msg":"x"}']
+)
+def test_anything_else_is_malformed(payload: bytes) -> None:
+    """An error page, an error body, or half of an answer."""
+    with pytest.raises(MalformedFrame, match="exchangeInfo"):
+        decode_exchange_info(payload)
+
+
+TEXTS = st.decimals(0, 10**6, places=8).map(str)
+INFOS = st.builds(
+    SymbolInfo,
+    st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), min_size=1, max_size=8),
+    st.sampled_from(["TRADING", "BREAK"]),
+    TEXTS,
+    TEXTS,
+    TEXTS,
+    TEXTS,
+)
+
+
+@given(st.lists(INFOS, max_size=4, unique_by=lambda info: info.symbol), st.integers(1, 10**6))
+def test_encode_then_decode_is_identity(infos: list[SymbolInfo], weight: int) -> None:
+    """What the built-in exchange says of itself is what the recorder reads."""
+    info = decode_exchange_info(encode_exchange_info(infos, weight))
+    assert info == ExchangeInfo({each.symbol: each for each in infos}, weight)
+
+
+@pytest.mark.parametrize(
+    ("asked", "meant"),
+    [
+        ("BTCUSD", "BTCUSDT"),
+        ("BTCUSTD", "BTCUSDT"),
+        ("ETHUSDT", "ETHUSDC"),
+        ("XXXXXXX", None),
+        ("", None),
+    ],
+)
+def test_suggestions(asked: str, meant: str | None) -> None:
+    """The forgotten T first, then the nearest name, else nothing."""
+    info = ExchangeInfo(
+        {symbol: SymbolInfo(symbol) for symbol in ("BTCUSDC", "BTCUSDT", "ETHUSDC")}
+    )
+    assert info.suggest(asked) == meant
+
+
+@pytest.mark.parametrize(
+    ("largest", "step", "exact"),
+    [
+        ("1000000.00", "0.01", True),  # BTCUSDT's price
+        ("92141578.00", "1.00", True),  # a coin counted in whole pieces
+        ("9999999.99999999", "0.00000001", True),  # 7 + 8 digits
+        ("67108863.99999999", "0.00000001", True),  # 8 + 8 digits, below 2^26
+        ("67108864.00000000", "0.00000001", False),  # at 2^26
+        ("99999999.0000000", "0.0000001", True),  # 8 + 7 digits are 15 again
+        ("100000000.0000000", "0.0000001", False),  # 9 + 7 digits
+        ("999999.000000000", "0.000000001", True),  # 6 + 9 digits
+        ("1000000.000000000", "0.000000001", False),  # 7 + 9: nine decimals need 15 digits
+        ("999999999999999", "1", True),
+        ("1000000000000000", "1", False),
+        ("1000000000000000", "100.00", False),
+        ("0.00", "0.00000100", True),  # a largest of 0 states no rule
+        ("1e99", "0.00000000", True),  # nor does a step of 0
+        ("1.0", "one", False),
+        ("", "0.01", False),
+        ("NaN", "0.01", False),
+        ("1.0", "NaN", False),
+        ("1.0", "Infinity", False),
+        ("Infinity", "0.01", False),
+        ("sNaN", "0.01", False),
+        ("1.0", "sNaN", False),
+    ],
+)
+def test_which_numbers_a_double_holds(largest: str, step: str, exact: bool) -> None:
+    """15 digits, or 8 decimals below 2^26; what cannot be read is refused. Prices and sizes alike."""
+    price = SymbolInfo("X", tick_size=step, max_price=largest)
+    size = SymbolInfo("X", step_size=step, max_quantity=largest)
+    assert (price.inexact(), size.inexact()) == (
+        (None, None) if exact else ("its price", "its size")
+    )
+
+
+@given(st.integers(1, 15), st.integers(0, 10), st.integers(0, 10**15))
+def test_what_is_called_exact_is_exact(digits: int, decimals: int, number: int) -> None:
+    """Any multiple of an accepted step, up to the largest, survives text → double → text."""
+    largest = Decimal(10) ** max(0, digits - decimals) - Decimal(10) ** -decimals
+    step = Decimal(1).scaleb(-decimals)
+    info = SymbolInfo("X", tick_size=f"{step:f}", max_price=f"{largest:f}")
+    value = Decimal(number % 10**digits).scaleb(-decimals)
+    if info.inexact() is None and value <= largest:
+        assert Decimal(repr(float(f"{value:f}"))) == value
