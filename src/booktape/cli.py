@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
-import signal
 import sys
-from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
-import structlog
 from cyclopts import App, CycloptsError, Parameter
 from cyclopts.config import Env
 from cyclopts.validators import Number
 from rich.console import Console
 
 from booktape import info as archive_info
+from booktape.attend import attend, log_to_stderr, on_signals
 from booktape.errors import BooktapeError, UsageError
-from booktape.live import console as live_table
-from booktape.live import lines
 from booktape.recorder import Recorder, Settings
 from booktape.sim.faults import Faults
 from booktape.sim.market import Market
@@ -43,10 +38,7 @@ app = App(
 Positive = Annotated[int, Parameter(validator=Number(gte=1))]
 Speed = Annotated[float, Parameter(validator=Number(gt=0))]
 
-_KILLED_BY_USER: Final = 130
 _UNITS_S: Final = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
-
-log = structlog.get_logger()
 
 
 @app.command(
@@ -105,7 +97,7 @@ def record(  # noqa: PLR0913 each is one documented option
         seconds("--segment", segment),
         None if duration is None else seconds("--duration", duration),
     )
-    _say_where(Console(stderr=True))
+    log_to_stderr()
     asyncio.run(_record(settings, rest_url, ws_url, simulated=exchange == "sim"))
 
 
@@ -202,70 +194,17 @@ async def _record(
             settings = replace(settings, venue=venue)
         venue = settings.venue
         venue = Venue(venue.title, rest_url or venue.rest_url, ws_url or venue.ws_url)
-        recorder = Recorder(replace(settings, venue=venue))
-        _stop_on_signals(recorder)
-        await _beside(_window(recorder), recorder.run())
+        await attend(Recorder(replace(settings, venue=venue)))
 
 
 async def _serve(server: SimServer) -> None:
     stopped = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    on_signals(stopped.set)
     async with server:
         address = f"--rest-url {server.rest_url} --ws-url {server.ws_url}"
         sys.stdout.write(f"booktape record BTCUSDT {address}\n")
         sys.stdout.flush()
         await stopped.wait()
-
-
-def _stop_on_signals(recorder: Recorder) -> None:
-    """The first signal seals the files; the second leaves at once, and the next start seals."""
-    loop = asyncio.get_running_loop()
-
-    def leave() -> None:
-        recorder.flush()
-        os._exit(_KILLED_BY_USER)
-
-    def stop(number: int) -> None:
-        recorder.stop()
-        loop.add_signal_handler(number, leave)
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop, number)
-
-
-async def _beside(window: Coroutine[Any, Any, None], work: Coroutine[Any, Any, None]) -> None:
-    """Run the work, with the window open as long as it takes."""
-    watching = asyncio.create_task(window)
-    try:
-        await work
-    finally:
-        watching.cancel()
-        await asyncio.wait({watching})
-
-
-def _window(recorder: Recorder) -> Coroutine[Any, Any, None]:
-    console = Console(stderr=True)
-    if console.is_terminal:
-        return live_table.show(recorder.status, console)
-    return lines.report(recorder.status)
-
-
-def _say_where(console: Console) -> None:
-    """Log to stderr: for eyes on a terminal, one `key=value` line an event elsewhere."""
-    pretty = structlog.dev.ConsoleRenderer(colors=console.is_terminal)
-    plain = structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"])
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            pretty if console.is_terminal else plain,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger("info"),
-        # Looked up at each line: while the live table is up, stderr is what writes above it.
-        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
-        cache_logger_on_first_use=False,
-    )
 
 
 if __name__ == "__main__":

@@ -15,6 +15,8 @@ from booktape.core.events import (
     Synced,
     UnknownEvent,
 )
+from booktape.core.status import BookStatus
+from booktape.core.sync import SymbolSync
 from booktape.reconstruct import Malformed, Output, ReplaceConnection
 
 log = structlog.get_logger()
@@ -45,6 +47,20 @@ class Narrator:
                 log.warning("the exchange announces a shutdown of its server")
             case FetchSnapshot():
                 log.debug("asking for a snapshot", symbol=output.symbol, attempt=output.attempt)
+
+    def book(self, sync: SymbolSync) -> BookStatus:
+        """How one symbol stands."""
+        bid, ask = sync.book.bids.best(), sync.book.asks.best()
+        return BookStatus(
+            sync.symbol,
+            sync.state.value,
+            sync.epoch,
+            sync.updates,
+            len(sync.book.bids) + len(sync.book.asks),
+            ask[0] - bid[0] if bid and ask else None,
+            self.rows[sync.symbol],
+            self.gaps[sync.symbol],
+        )
 
     def _tell_of_book(self, output: Synced | Lost | Gap) -> None:
         match output:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from booktape.core import cadence
+from booktape.core import cadence, checkpoint
 from booktape.core.events import (
     Applied,
     BookRow,
@@ -97,7 +97,7 @@ class Reconstruction:
 
     def checkpoints(self, received_ns: int) -> list[Checkpoint]:
         """All that the next segment needs to stand alone, one entry for every symbol known."""
-        return [sync.checkpoint(received_ns) for sync in self.syncs.values()]
+        return [checkpoint.save(sync, received_ns) for sync in self.syncs.values()]
 
     def open_gaps(self) -> list[Gap]:
         """The intervals that have begun and not ended."""
@@ -110,7 +110,7 @@ class Reconstruction:
         yield from ()
 
     def _restore(self, saved: Checkpoint) -> Iterator[Output]:
-        self.syncs[saved.symbol] = SymbolSync.restore(saved)
+        self.syncs[saved.symbol] = checkpoint.restore(saved)
         yield from ()
 
     def _end(self, end: SegmentEnd) -> Iterator[Output]:

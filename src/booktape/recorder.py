@@ -20,9 +20,8 @@ import structlog
 
 from booktape.core.events import FetchSnapshot
 from booktape.core.frames import STOPPED, Frame, SegmentStart
-from booktape.core.status import BookStatus, Status
-from booktape.core.sync import SymbolSync
-from booktape.errors import BooktapeError, InexactSymbol, StoreError, UnknownSymbol
+from booktape.core.status import Status
+from booktape.errors import BooktapeError, StoreError
 from booktape.narrator import Narrator
 from booktape.net.clock import Clock, SystemClock
 from booktape.net.feed import Feed
@@ -33,7 +32,6 @@ from booktape.store.archive import Archive, open_archive
 from booktape.store.layout import Segment, segment_end_ns
 from booktape.store.recording import Recording
 from booktape.version import VERSION
-from booktape.wire.exchange_info import ExchangeInfo
 from booktape.wire.limits import DEPTH_MAX
 from booktape.wire.venues import Venue
 
@@ -110,7 +108,7 @@ class Recorder:
             return None
         syncs = self._recording.books.syncs
         return Status(
-            tuple(self._book_status(syncs[symbol]) for symbol in self._settings.symbols),
+            tuple(self._narrator.book(syncs[symbol]) for symbol in self._settings.symbols),
             self._frames,
             self._waiting,
             self._lag_ns / 1e6,
@@ -142,7 +140,7 @@ class Recorder:
         if info is None:
             log.warning("the server has no exchangeInfo: symbols are not checked")
         else:
-            check_symbols(info, self._settings.symbols, self._settings.venue.title)
+            info.check(self._settings.symbols, self._settings.venue.title)
         return True
 
     def _begin(self, archive: Archive) -> None:
@@ -187,6 +185,7 @@ class Recorder:
         self._sealing.append(self._recording.end(STOPPED))
         for sealed in self._sealing:
             await asyncio.wrap_future(sealed)
+        log.info("sealed", out=str(self._settings.out), snapshots=self._narrator.rows.total())
 
     # ── while it runs ───────────────────────────────────────────────────────────────────────
 
@@ -235,33 +234,9 @@ class Recorder:
             for feed in self._feeds:
                 self._chores.create_task(feed.replace(output.connection))
 
-    def _book_status(self, sync: SymbolSync) -> BookStatus:
-        bid, ask = sync.book.bids.best(), sync.book.asks.best()
-        return BookStatus(
-            sync.symbol,
-            sync.state.value,
-            sync.epoch,
-            sync.updates,
-            len(sync.book.bids) + len(sync.book.asks),
-            ask[0] - bid[0] if bid and ask else None,
-            self._narrator.rows[sync.symbol],
-            self._narrator.gaps[sync.symbol],
-        )
-
     @property
     def _segment_ns(self) -> int:
         return round(self._settings.segment_s * 1e9)
-
-
-def check_symbols(info: ExchangeInfo, symbols: tuple[str, ...], exchange: str) -> None:
-    """Raises UnknownSymbol or InexactSymbol for the first symbol that cannot be recorded."""
-    for symbol in symbols:
-        listed = info.symbols.get(symbol)
-        if listed is None:
-            raise UnknownSymbol(symbol, exchange, info.suggest(symbol))
-        inexact = listed.inexact()
-        if inexact:
-            raise InexactSymbol(symbol, inexact)
 
 
 def _first(errors: BaseExceptionGroup[Any]) -> BooktapeError:

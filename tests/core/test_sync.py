@@ -6,10 +6,7 @@ import itertools
 from collections.abc import Callable
 from typing import Final, NamedTuple, get_args
 
-import msgspec
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from booktape.core import sync
 from booktape.core.events import (
@@ -22,9 +19,8 @@ from booktape.core.events import (
     Synced,
     Unreadable,
 )
-from booktape.core.frames import Checkpoint
-from booktape.core.sync import TABLE, Input, Output, Outputs, State, SymbolSync
-from oracle import SECOND, connected, event, frozen, lost, shown, snapshot
+from booktape.core.sync import TABLE, Input, Outputs, State, SymbolSync
+from oracle import SECOND, connected, event, lost, shown, snapshot
 
 COLD, SYNCING, LIVE = State.COLD, State.SYNCING, State.LIVE
 INPUTS: Final = get_args(Input)
@@ -196,46 +192,3 @@ def test_a_row_tells_what_the_book_is() -> None:
     assert (row.symbol, row.update_id, row.epoch, row.updates) == (B, 13, 1, 1)
     assert (row.bid_horizon, row.ask_horizon) == (100, 101)
     assert shown(row) == ([(99, 2)], [(101, 1)])
-
-
-ITEMS: Final = st.one_of(
-    st.just(connected(1)),
-    st.just(lost(1)),
-    st.just(Unreadable()),
-    st.builds(snapshot, st.integers(0, 30), st.just({"100": "1", "99": "2"}), limit=st.just(2)),
-    st.builds(
-        lambda first, more, size: event(first, first + more, {"100": size}, {"101": "1"}),
-        st.integers(0, 30),
-        st.integers(0, 3),
-        st.sampled_from(["0", "1", "2"]),
-    ),
-)
-
-
-def say(machine: SymbolSync, items: list[Input]) -> list[object]:
-    """All outputs, and the book after each input."""
-    said: list[object] = []
-    for at, item in enumerate(items):
-        outputs: tuple[Output, ...] = machine.take(item, at)
-        said += [outputs, machine.state, frozen(machine.row(at))]
-    return said
-
-
-@given(before=st.lists(ITEMS, max_size=12), after=st.lists(ITEMS, max_size=12))
-def test_a_restored_machine_goes_on_identically(before: list[Input], after: list[Input]) -> None:
-    """At any moment, after any inputs, also through JSON; and none of them raises."""
-    machine = cold()
-    machine.take(connected(0), 0)
-    say(machine, before)
-    text = msgspec.json.encode(machine.checkpoint(5))
-    restored = SymbolSync.restore(msgspec.json.decode(text, type=Checkpoint))
-    assert restored.checkpoint(5) == machine.checkpoint(5)
-    assert say(restored, after) == say(machine, after)
-
-
-def test_a_checkpoint_is_a_copy() -> None:
-    """What happens later does not reach a checkpoint that was taken before."""
-    machine = syncing(event(5, 7))
-    saved = machine.checkpoint(5)
-    machine.take(event(8, 9), 9 * SECOND)
-    assert saved.held == [Held(2 * SECOND, event(5, 7))]

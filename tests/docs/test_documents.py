@@ -38,7 +38,7 @@ def test_every_command_of_the_readme_is_understood(line: str) -> None:
     command, bound, ignored = app.parse_args(
         shlex.split(line), exit_on_error=False, print_error=False
     )
-    assert command.__name__ == line.split()[0]
+    assert command.__name__ == line.split(maxsplit=1)[0]
     assert bound.arguments
     assert not ignored
 
@@ -55,7 +55,7 @@ def test_every_option_that_is_mentioned_exists() -> None:
     known = {
         f"--{name.replace('_', '-')}"
         for command in ("record", "simulate", "replay", "info")
-        for name in app[command].default_command.__annotations__  # type: ignore[union-attr]
+        for name in app[command].default_command.__annotations__
     } | {"--help"}
     for path in documents():
         assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", path.read_text())) <= known, path
@@ -64,7 +64,7 @@ def test_every_option_that_is_mentioned_exists() -> None:
 def test_the_readme_names_every_column() -> None:
     """And `symbol`, which stands in the folder's name."""
     section = README[README.index("| column |") : README.index("`gaps/` holds")]
-    named = set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (.*?) \|", section, re.M))))
+    named = set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (.*?) \|", section, re.MULTILINE))))
     assert named == {"symbol", *(column.name for column in SNAPSHOT_COLUMNS)}
 
 

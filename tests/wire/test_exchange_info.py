@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from booktape.errors import MalformedFrame
+from booktape.errors import InexactSymbol, MalformedFrame, UnknownSymbol
 from booktape.wire.exchange_info import (
     ExchangeInfo,
     SymbolInfo,
@@ -151,3 +151,14 @@ def test_what_is_called_exact_is_exact(digits: int, decimals: int, number: int) 
     value = Decimal(number % 10**digits).scaleb(-decimals)
     if info.inexact() is None and value <= largest:
         assert Decimal(repr(float(f"{value:f}"))) == value
+
+
+def test_symbols_are_checked_before_anything_is_written() -> None:
+    """The first that is unknown, or that doubles might not hold, is named."""
+    wide = SymbolInfo("WIDEUSDT", step_size="0.00000001", max_quantity="99999999.00000000")
+    info = ExchangeInfo({"BTCUSDT": SymbolInfo("BTCUSDT"), "WIDEUSDT": wide})
+    info.check(["BTCUSDT"], "Binance Spot")
+    with pytest.raises(UnknownSymbol, match=r"BTCUSD is not .* Did you mean BTCUSDT\?"):
+        info.check(["BTCUSDT", "BTCUSD"], "Binance Spot")
+    with pytest.raises(InexactSymbol, match="WIDEUSDT is refused: its size"):
+        info.check(["WIDEUSDT"], "Binance Spot")

@@ -31,7 +31,7 @@ from booktape.core.events import (
     Synced,
     Unreadable,
 )
-from booktape.core.frames import Checkpoint, Connected, Disconnected
+from booktape.core.frames import Connected, Disconnected
 
 Input: TypeAlias = Connected | Disconnected | DepthEvent | DepthSnapshot | Unreadable
 Output: TypeAlias = FetchSnapshot | Applied | Lost | Synced
@@ -103,40 +103,6 @@ class SymbolSync:
             self.book.bid_horizon,
             self.book.ask_horizon,
         )
-
-    def checkpoint(self, received_ns: int) -> Checkpoint:
-        """Everything `restore` needs to go on as if nothing had happened."""
-        sides = self.book.bids.best_first(), self.book.asks.best_first()
-        bids, asks = (list(zip(p.tolist(), s.tolist(), strict=True)) for p, s in sides)
-        return Checkpoint(
-            received_ns,
-            self.symbol,
-            self.state.value,
-            self.epoch,
-            self.update_id,
-            self.updates,
-            self.event_time_us,
-            self.known_ns,
-            self.attempt,
-            self.gap,
-            self.book.bid_horizon,
-            self.book.ask_horizon,
-            bids,
-            asks,
-            list(self.held),
-        )
-
-    @classmethod
-    def restore(cls, saved: Checkpoint) -> SymbolSync:
-        """The machine that `checkpoint` described."""
-        sync = cls(saved.symbol)
-        sync.state = State(saved.state)
-        sync.book = Book(saved.bids, saved.asks, saved.bid_horizon, saved.ask_horizon)
-        for name in ("epoch", "update_id", "updates", "event_time_us", "known_ns", "attempt"):
-            setattr(sync, name, getattr(saved, name))
-        sync.gap = saved.gap
-        sync.held = list(saved.held)
-        return sync
 
     # ── what the rules ask ──────────────────────────────────────────────────────────────────
 

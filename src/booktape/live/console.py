@@ -55,7 +55,7 @@ def _cells(book: BookStatus, earlier: BookStatus | None, seconds: float) -> list
         Text(book.state, style=_COLOURS[book.state]),
         Text(rate),
         Text(f"{book.levels:,}"),
-        Text("" if book.spread is None else f"{book.spread:.8g}"),
+        Text("" if book.spread is None else f"{book.spread:.8f}".rstrip("0").rstrip(".")),
         Text(f"{book.rows:,}"),
         Text(f"{book.gaps:,}", style="red" if book.gaps else ""),
     ]

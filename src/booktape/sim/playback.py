@@ -1,7 +1,7 @@
 """Plays a recording as an exchange: what was received is sent again, byte for byte, in order.
 
 Stream frames go to whoever subscribed to their stream. A request for a snapshot waits until the
-recording has come to the symbol's first book; a recorded answer is given byte for byte, once, while
+recording has come to the symbol's first book; a recorded answer is given byte for byte while
 nothing newer has been sent. All other answers come from the book that follows from the recording
 so far. Where that is not known (the recording has a gap, or its ids do not chain), the answer is 503
 until the recording holds a snapshot again.
@@ -120,7 +120,6 @@ class Playback:
             payload, snapshot = answer
             if max(len(snapshot.bids), len(snapshot.asks)) > limit:
                 return encode_depth(replace(snapshot, limit=limit))
-            del self._answers[symbol]
             return payload
         if not self._is_known(symbol):
             return None

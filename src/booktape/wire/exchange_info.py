@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from booktape.errors import MalformedFrame
+from booktape.errors import InexactSymbol, MalformedFrame, UnknownSymbol
 from booktape.wire.limits import WEIGHT_PER_MINUTE
 
 _EXACT_DIGITS: Final = 15
@@ -51,6 +51,16 @@ class ExchangeInfo:
 
     symbols: dict[str, SymbolInfo]
     weight_per_minute: int = WEIGHT_PER_MINUTE
+
+    def check(self, symbols: Iterable[str], exchange: str) -> None:
+        """Raises UnknownSymbol or InexactSymbol for the first one that cannot be recorded."""
+        for symbol in symbols:
+            listed = self.symbols.get(symbol)
+            if listed is None:
+                raise UnknownSymbol(symbol, exchange, self.suggest(symbol))
+            inexact = listed.inexact()
+            if inexact:
+                raise InexactSymbol(symbol, inexact)
 
     def suggest(self, symbol: str) -> str | None:
         """The listed symbol that the user most likely meant."""

@@ -1,0 +1,45 @@
+"""A symbol's machine, written down and set up again: how one segment hands over to the next."""
+
+from __future__ import annotations
+
+from booktape.core.book import Book, Side
+from booktape.core.events import Level
+from booktape.core.frames import Checkpoint
+from booktape.core.sync import State, SymbolSync
+
+
+def save(sync: SymbolSync, received_ns: int) -> Checkpoint:
+    """Everything `restore` needs to go on as if nothing had happened."""
+    return Checkpoint(
+        received_ns,
+        sync.symbol,
+        sync.state.value,
+        sync.epoch,
+        sync.update_id,
+        sync.updates,
+        sync.event_time_us,
+        sync.known_ns,
+        sync.attempt,
+        sync.gap,
+        sync.book.bid_horizon,
+        sync.book.ask_horizon,
+        _levels(sync.book.bids),
+        _levels(sync.book.asks),
+        list(sync.held),
+    )
+
+
+def restore(saved: Checkpoint) -> SymbolSync:
+    """The machine that `save` wrote down."""
+    sync = SymbolSync(saved.symbol)
+    sync.state = State(saved.state)
+    sync.book = Book(saved.bids, saved.asks, saved.bid_horizon, saved.ask_horizon)
+    sync.epoch, sync.update_id, sync.updates = saved.epoch, saved.update_id, saved.updates
+    sync.event_time_us, sync.known_ns = saved.event_time_us, saved.known_ns
+    sync.attempt, sync.gap, sync.held = saved.attempt, saved.gap, list(saved.held)
+    return sync
+
+
+def _levels(side: Side) -> list[Level]:
+    prices, sizes = side.best_first()
+    return list(zip(prices.tolist(), sizes.tolist(), strict=True))
