@@ -57,6 +57,7 @@ def record(  # noqa: PLR0913 each is one documented option
     depth: Annotated[int, Parameter(validator=Number(gte=1, lte=DEPTH_MAX))] = DEPTH_MAX,
     connections: Positive = 1,
     segment: str = "1h",
+    rollover_at: str | None = None,
 ) -> None:
     """Record full order books until Ctrl-C, which seals the files.
 
@@ -84,6 +85,9 @@ def record(  # noqa: PLR0913 each is one documented option
         How many connections carry each stream.
     segment
         Seal files on the clock, so often: only sealed files can be read.
+    rollover_at
+        When to replace connections, once a day, without a gap: HH:MM in UTC. Without it: in the
+        last hour of the 24 that the exchange grants.
     """
     if not symbols:
         raise UsageError("Name at least one symbol, such as: booktape record BTCUSDT")
@@ -97,6 +101,7 @@ def record(  # noqa: PLR0913 each is one documented option
         connections,
         seconds("--segment", segment),
         None if duration is None else seconds("--duration", duration),
+        rollover_at_s=None if rollover_at is None else time_of_day_s(rollover_at),
     )
     log_to_stderr()
     asyncio.run(_record(settings, rest_url, ws_url, simulated=exchange == "sim"))
@@ -178,6 +183,14 @@ def seconds(option: str, text: str) -> float:
     if not length:
         raise UsageError(f"{option} {text} is no length of time. Write 90s, 15m, 8h or 30d.")
     return length
+
+
+def time_of_day_s(text: str) -> float:
+    """Seconds since midnight of a time such as 04:30. Raises UsageError."""
+    match = re.fullmatch(r"([01]?\d|2[0-3]):([0-5]\d)", text)
+    if not match:
+        raise UsageError(f"--rollover-at {text} is no time of day. Write 04:30, in UTC.")
+    return int(match[1]) * 3_600.0 + int(match[2]) * 60
 
 
 def _fail(sentence: str, code: int) -> int:

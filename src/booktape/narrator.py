@@ -17,7 +17,7 @@ from booktape.core.events import (
 )
 from booktape.core.status import BookStatus
 from booktape.core.sync import SymbolSync
-from booktape.reconstruct import Malformed, Output, ReplaceConnection
+from booktape.reconstruct import Malformed, Output, RenewConnection
 
 log = structlog.get_logger()
 
@@ -41,8 +41,8 @@ class Narrator:
                 self._tell_of_unknown(output)
             case Malformed():
                 log.warning("malformed frame", connection=output.connection, detail=output.detail)
-            case ReplaceConnection():
-                log.warning("replacing a connection that sent garbage", number=output.connection)
+            case RenewConnection():
+                log.debug("to be replaced", connection=output.connection, why=output.why)
             case ServerShutdown():
                 log.warning("the exchange announces a shutdown of its server")
             case FetchSnapshot():

@@ -8,7 +8,7 @@ get the same rows, since nothing here looks at a clock, a file or a socket.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -19,6 +19,7 @@ from booktape.core.events import (
     DepthEvent,
     FetchSnapshot,
     Gap,
+    Held,
     Lost,
     ServerShutdown,
     Synced,
@@ -31,12 +32,13 @@ from booktape.core.frames import (
     Connected,
     Disconnected,
     Frame,
+    HoldExpired,
     RestFrame,
     SegmentEnd,
     SegmentStart,
     StreamFrame,
 )
-from booktape.core.merge import Merge
+from booktape.core.merge import Lane, Merge
 from booktape.core.sync import Input, SymbolSync
 from booktape.errors import MalformedFrame
 from booktape.wire.binance import decode_depth, decode_event
@@ -51,10 +53,11 @@ class Malformed:
 
 
 @dataclass(frozen=True, slots=True)
-class ReplaceConnection:
-    """A request for I/O: this connection delivered garbage, and now ids do not chain."""
+class RenewConnection:
+    """A request for I/O: open another connection in place of this one, then close it."""
 
     connection: int
+    why: str
 
 
 Output: TypeAlias = (
@@ -64,7 +67,7 @@ Output: TypeAlias = (
     | Synced
     | FetchSnapshot
     | Malformed
-    | ReplaceConnection
+    | RenewConnection
     | ServerShutdown
     | UnknownEvent
 )
@@ -86,6 +89,7 @@ class Reconstruction:
             RestFrame: self._rest,
             Connected: self._connected,
             Disconnected: self._disconnected,
+            HoldExpired: self._expired,
             SegmentStart: self._start,
             Checkpoint: self._restore,
             SegmentEnd: self._end,
@@ -97,7 +101,11 @@ class Reconstruction:
 
     def checkpoints(self, received_ns: int) -> list[Checkpoint]:
         """All that the next segment needs to stand alone, one entry for every symbol known."""
-        return [checkpoint.save(sync, received_ns) for sync in self.syncs.values()]
+        lanes = self.merge.lanes
+        return [
+            checkpoint.save(sync, lanes.get(symbol, Lane()), received_ns)
+            for symbol, sync in self.syncs.items()
+        ]
 
     def open_gaps(self) -> list[Gap]:
         """The intervals that have begun and not ended."""
@@ -110,7 +118,8 @@ class Reconstruction:
         yield from ()
 
     def _restore(self, saved: Checkpoint) -> Iterator[Output]:
-        self.syncs[saved.symbol] = checkpoint.restore(saved)
+        self.syncs[saved.symbol], lane = checkpoint.restore(saved)
+        self.merge.lanes[saved.symbol] = lane
         yield from ()
 
     def _end(self, end: SegmentEnd) -> Iterator[Output]:
@@ -118,7 +127,7 @@ class Reconstruction:
         if end.reason == ROTATED:
             return
         yield from self.open_gaps()
-        for connection in self.merge.open:
+        for connection in list(self.merge.open):
             gone = Disconnected(end.received_ns, connection, end.received_ns, end.reason)
             yield from self._disconnected(gone)
 
@@ -130,7 +139,14 @@ class Reconstruction:
     def _disconnected(self, note: Disconnected) -> Iterator[Output]:
         self._suspects.discard(note.connection)
         for symbol in self.merge.lost(note.connection):
-            yield from self._take(self.syncs[symbol], note, note.received_ns)
+            lane, sync = self.merge.lanes[symbol], self.syncs[symbol]
+            yield from self._pass(sync, lane.leave(note.connection))
+            if not lane.reached:
+                yield from self._take(sync, note, note.received_ns)
+
+    def _expired(self, note: HoldExpired) -> Iterator[Output]:
+        ready = self.merge.lanes[note.symbol].expire()
+        yield from self._pass(self.syncs[note.symbol], ready)
 
     def _stream(self, frame: StreamFrame) -> Iterator[Output]:
         try:
@@ -139,19 +155,30 @@ class Reconstruction:
             self._suspects.add(frame.connection)
             yield Malformed(frame.connection, str(error))
             return
-        if not isinstance(event, DepthEvent):
-            yield event
+        if isinstance(event, DepthEvent):
+            yield from self._event(frame, event)
             return
-        sync = self.syncs.get(event.symbol)
-        if sync is None:
+        yield event
+        if isinstance(event, ServerShutdown):
+            yield RenewConnection(frame.connection, "the exchange announced a shutdown")
+
+    def _event(self, frame: StreamFrame, event: DepthEvent) -> Iterator[Output]:
+        lane = self.merge.lanes.get(event.symbol)
+        if lane is None or frame.connection not in lane.reached:
             yield UnknownEvent(f"depthUpdate of {event.symbol}, which nobody asked for")
             return
-        for output in self._take(sync, event, frame.received_ns):
+        ready = lane.take(frame.connection, event, frame.received_ns)
+        for output in self._pass(self.syncs[event.symbol], ready):
             yield output
             # What could not be read was an event after all: its connection is not to be trusted.
             if isinstance(output, Lost) and frame.connection in self._suspects:
                 self._suspects.discard(frame.connection)
-                yield ReplaceConnection(frame.connection)
+                yield RenewConnection(frame.connection, "it delivered garbage")
+
+    def _pass(self, sync: SymbolSync, ready: Iterable[Held]) -> Iterator[Output]:
+        """Events that are in order now go to the machine, each with its own stamp."""
+        for held in ready:
+            yield from self._take(sync, held.event, held.received_ns)
 
     def _rest(self, frame: RestFrame) -> Iterator[Output]:
         answer: Input
@@ -177,5 +204,4 @@ class Reconstruction:
             yield synced.closed
         yield synced
         yield sync.row(received_ns)
-        for held in synced.held:
-            yield from self._take(sync, held.event, held.received_ns)
+        yield from self._pass(sync, synced.held)

@@ -7,7 +7,6 @@ asks of the exchange goes back to a door. The rest of this file is starting and 
 from __future__ import annotations
 
 import asyncio
-import itertools
 import secrets
 from collections.abc import Coroutine
 from concurrent.futures import Future
@@ -19,20 +18,23 @@ import aiohttp
 import structlog
 
 from booktape.core.events import FetchSnapshot
-from booktape.core.frames import STOPPED, Frame, SegmentStart
+from booktape.core.frames import STOPPED, Frame, HoldExpired, SegmentStart
 from booktape.core.status import Status
 from booktape.errors import BooktapeError, StoreError
 from booktape.narrator import Narrator
 from booktape.net.clock import Clock, SystemClock
-from booktape.net.feed import Feed
+from booktape.net.feed import Rota
+from booktape.net.feeds import Feeds
 from booktape.net.link import Link
 from booktape.net.rest import Rest
-from booktape.reconstruct import Output, ReplaceConnection
+from booktape.reconstruct import Output, RenewConnection
 from booktape.store.archive import Archive, open_archive
 from booktape.store.layout import Segment, segment_end_ns
 from booktape.store.recording import Recording
 from booktape.version import VERSION
-from booktape.wire.limits import DEPTH_MAX
+from booktape.vigil import LOOK_EVERY_S as VIGIL_S
+from booktape.vigil import Vigil
+from booktape.wire.limits import CONNECTION_LIFE_S, DEPTH_MAX
 from booktape.wire.venues import Venue
 
 FLUSH_S: Final = 0.5
@@ -43,6 +45,9 @@ INBOX_FRAMES: Final = 10_000
 
 TURN_FRAMES: Final = 100
 """Frames handled before the doors get a turn, so that stamps stay honest under load."""
+
+HOLD_NS: Final = 3 * 10**9
+"""How long an event that runs ahead waits for another connection to bring the one before it."""
 
 T = TypeVar("T")
 log = structlog.get_logger()
@@ -60,6 +65,8 @@ class Settings:
     connections: int = 1
     segment_s: float = 3_600
     duration_s: float | None = None
+    connection_life_s: float = CONNECTION_LIFE_S
+    rollover_at_s: float | None = None
 
 
 class Recorder:
@@ -78,8 +85,7 @@ class Recorder:
         self._waiting = 0
         self._lag_ns = 0
         self._sealing: list[Future[None]] = []
-        self._feeds: list[Feed] = []
-        self._chores: asyncio.TaskGroup
+        self._feeds: Feeds
         self._recording: Recording
         self._rest: Rest
 
@@ -159,17 +165,16 @@ class Recorder:
 
     async def _record(self, link: Link) -> None:
         """Run the doors until stopped; then seal, whatever happened but a disk that failed."""
-        numbers = itertools.count(1)
-        self._feeds = [
-            Feed(link, group, numbers)
-            for group in link.venue.split(self._settings.symbols)
-            for _ in range(self._settings.connections)
-        ]
+        settings = self._settings
+        rota = Rota(self._recording.books.merge.can_relieve, settings.connection_life_s)
+        self._feeds = Feeds(
+            link, settings.symbols, settings.connections, rota, settings.rollover_at_s
+        )
         try:
-            async with asyncio.TaskGroup() as self._chores:
-                jobs = [self._rest.run(), self._consume(link.inbox), self._tick(link.inbox)]
-                jobs += [feed.run() for feed in self._feeds]
-                tasks = [self._chores.create_task(job) for job in jobs]
+            async with asyncio.TaskGroup() as group:
+                jobs = [self._feeds.run(), self._rest.run(), self._keep_vigil()]
+                jobs += [self._consume(link.inbox), self._tick(link.inbox)]
+                tasks = [group.create_task(job) for job in jobs]
                 await self._stopped.wait()
                 for task in tasks:
                     task.cancel()
@@ -213,11 +218,29 @@ class Recorder:
         while True:
             await self._clock.pause(FLUSH_S)
             self._recording.writer.flush()
-            now_ns = self._clock.now_ns()
-            if now_ns >= self._segment_end_ns and inbox.empty():
-                self._rotate(now_ns)
+            # With frames still waiting, it is they that tell the time.
+            if inbox.empty():
+                self._mark_time(self._clock.now_ns())
             while self._sealing and self._sealing[0].done():
                 self._sealing.pop(0).result()
+
+    def _mark_time(self, now_ns: int) -> None:
+        """What time alone decides, is written down as a frame: the function reads no clock."""
+        for symbol, since_ns in self._recording.books.merge.waiting_since_ns().items():
+            if now_ns - since_ns >= HOLD_NS:
+                log.warning("waited in vain for a missing event", symbol=symbol)
+                self._handle(HoldExpired(now_ns, symbol))
+        if now_ns >= self._segment_end_ns:
+            self._rotate(now_ns)
+
+    async def _keep_vigil(self) -> None:
+        """Have silent connections replaced."""
+        vigil = Vigil()
+        while True:
+            await self._clock.pause(VIGIL_S)
+            lanes = self._recording.books.merge.lanes
+            for connection, why in list(vigil.look(lanes, self._clock.steady_s())):
+                self._feeds.renew(connection, why)
 
     def _rotate(self, now_ns: int) -> None:
         segment = Segment.at(now_ns, self._tag)
@@ -230,9 +253,8 @@ class Recorder:
         self._narrator.tell(output)
         if isinstance(output, FetchSnapshot):
             self._rest.fetch(output)
-        elif isinstance(output, ReplaceConnection):
-            for feed in self._feeds:
-                self._chores.create_task(feed.replace(output.connection))
+        elif isinstance(output, RenewConnection):
+            self._feeds.renew(output.connection, output.why)
 
     @property
     def _segment_ns(self) -> int:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from booktape.core.book import Book, Side
 from booktape.core.events import Level
 from booktape.core.frames import Checkpoint
+from booktape.core.merge import Lane
 from booktape.core.sync import State, SymbolSync
 
 
-def save(sync: SymbolSync, received_ns: int) -> Checkpoint:
+def save(sync: SymbolSync, lane: Lane, received_ns: int) -> Checkpoint:
     """Everything `restore` needs to go on as if nothing had happened."""
     return Checkpoint(
         received_ns,
@@ -26,18 +27,21 @@ def save(sync: SymbolSync, received_ns: int) -> Checkpoint:
         _levels(sync.book.bids),
         _levels(sync.book.asks),
         list(sync.held),
+        lane.passed,
+        dict(lane.reached),
+        list(lane.ahead),
     )
 
 
-def restore(saved: Checkpoint) -> SymbolSync:
-    """The machine that `save` wrote down."""
+def restore(saved: Checkpoint) -> tuple[SymbolSync, Lane]:
+    """The machine, and the lane before it, that `save` wrote down."""
     sync = SymbolSync(saved.symbol)
     sync.state = State(saved.state)
     sync.book = Book(saved.bids, saved.asks, saved.bid_horizon, saved.ask_horizon)
     sync.epoch, sync.update_id, sync.updates = saved.epoch, saved.update_id, saved.updates
     sync.event_time_us, sync.known_ns = saved.event_time_us, saved.known_ns
     sync.attempt, sync.gap, sync.held = saved.attempt, saved.gap, list(saved.held)
-    return sync
+    return sync, Lane(saved.passed, dict(saved.reached), list(saved.ahead))
 
 
 def _levels(side: Side) -> list[Level]:

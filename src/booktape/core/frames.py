@@ -6,7 +6,7 @@ time or the operating system decided is written down, so that a reading of the t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from booktape.core.events import Gap, Held, Level
@@ -61,6 +61,14 @@ class Disconnected:
 
 
 @dataclass(frozen=True, slots=True)
+class HoldExpired:
+    """An event of this symbol ran ahead, and waited long enough for what is missing before it."""
+
+    received_ns: int
+    symbol: str
+
+
+@dataclass(frozen=True, slots=True)
 class SegmentStart:
     """First line of a tape: who recorded, what, and how often a row was due."""
 
@@ -94,6 +102,9 @@ class Checkpoint:
     bids: list[Level]
     asks: list[Level]
     held: list[Held]
+    passed: int | None = None
+    reached: dict[int, int | None] = field(default_factory=dict)
+    ahead: list[Held] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,5 +119,12 @@ class SegmentEnd:
 
 
 Frame: TypeAlias = (
-    StreamFrame | RestFrame | Connected | Disconnected | SegmentStart | Checkpoint | SegmentEnd
+    StreamFrame
+    | RestFrame
+    | Connected
+    | Disconnected
+    | HoldExpired
+    | SegmentStart
+    | Checkpoint
+    | SegmentEnd
 )

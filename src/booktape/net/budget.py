@@ -11,10 +11,14 @@ keeps within every one of them, whatever the offset of the clocks."""
 
 
 class WeightBudget:
-    """Request weight spent in the last minute, by us and, as the exchange reports, by others."""
+    """Request weight spent in the last minute, by us and, as the exchange reports, by others.
 
-    def __init__(self, per_minute: int) -> None:
-        self.per_minute = per_minute
+    With another window it counts connection attempts, or messages, in the same way.
+    """
+
+    def __init__(self, limit: int, window_s: float = WINDOW_S) -> None:
+        self.limit = limit
+        self._window_s = window_s
         self._spent: deque[tuple[float, int]] = deque()
         self._silent_until_s = float("-inf")
 
@@ -22,13 +26,13 @@ class WeightBudget:
         """How long to wait before a request of this weight may be sent; 0 for at once."""
         if now_s < self._silent_until_s:
             return self._silent_until_s - now_s
-        excess = self.used(now_s) + weight - self.per_minute
+        excess = self.used(now_s) + weight - self.limit
         for spent_s, spent in self._spent:
             if excess <= 0:
                 break
             excess -= spent
             if excess <= 0:
-                return spent_s + WINDOW_S - now_s
+                return spent_s + self._window_s - now_s
         return 0.0
 
     def spend(self, weight: int, now_s: float) -> None:
@@ -47,6 +51,6 @@ class WeightBudget:
 
     def used(self, now_s: float) -> int:
         """Weight used within the window."""
-        while self._spent and self._spent[0][0] <= now_s - WINDOW_S:
+        while self._spent and self._spent[0][0] <= now_s - self._window_s:
             self._spent.popleft()
         return sum(weight for _, weight in self._spent)

@@ -1,152 +1,153 @@
-"""The stream door: keeps one connection's worth of streams coming, for ever.
+"""The stream door: a connection that is always there.
 
-Each frame is stamped by a task that does nothing else, before anything looks into it: however far
-behind the rest is, the stamp says when the frame left the socket. Known weakness: aiohttp hands
-frames over on the loop's next turn, so a stamp is late by what the loop was doing meanwhile.
+A lost connection is followed by another, for ever. One that will be lost (its lifetime ends, its
+server goes down, it is silent, it delivered garbage) is followed *before* it is closed: make before
+break. The two overlap until the new one carries everything the old one does.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterator
-from typing import Final, Literal, TypeAlias
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
 
-import aiohttp
 import structlog
-from aiohttp import ClientTimeout, ClientWebSocketResponse, ClientWSTimeout, WSMsgType
-from yarl import URL
 
-from booktape.core.frames import DISCONNECTED, Connected, Disconnected, StreamFrame
 from booktape.net.backoff import full_jitter
-from booktape.net.link import Link, reason
-from booktape.wire.limits import PONG_WITHIN_S
+from booktape.net.budget import WeightBudget
+from booktape.net.connection import Connection
+from booktape.net.link import Link
+from booktape.wire.limits import ATTEMPTS_PER_WINDOW, ATTEMPTS_WINDOW_S, CONNECTION_LIFE_S
 
 HEALTHY_S: Final = 60.0
 """A connection that lived so long was a success: the next failure starts with short pauses."""
 
-LOOK_EVERY_S: Final = PONG_WITHIN_S / 2
-"""After so long without a sign of life we ping; after as long again the connection is dead."""
-
-_CLOSE_S: Final = 5.0
-_CONNECT: Final = ClientTimeout(total=None, sock_connect=10, sock_read=10)
-_SIGNS_OF_LIFE: Final = frozenset(
-    {WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.PING, WSMsgType.PONG, WSMsgType.CLOSE}
-)
-_OVER: Final = (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR)
-
-# Texts arrive as bytes: `decode_text=False`.
-Socket: TypeAlias = ClientWebSocketResponse[Literal[False]]
+OVERLAP_LOOK_S: Final = 1.0
+OVERLAP_MAX_S: Final = 60.0
+"""How often, and how long at most, a new connection is looked at before the old one is closed."""
 
 log = structlog.get_logger()
 
 
+class Rota:
+    """What all feeds of a recorder share: numbers for connections, and the limit on attempts."""
+
+    def __init__(
+        self,
+        can_relieve: Callable[[int, int], bool],
+        life_s: float = CONNECTION_LIFE_S,
+    ) -> None:
+        self.can_relieve = can_relieve
+        self.life_s = life_s
+        self.attempts = WeightBudget(ATTEMPTS_PER_WINDOW, ATTEMPTS_WINDOW_S)
+        self._last = 0
+
+    def next_number(self) -> int:
+        """Connections are numbered from 1, never twice."""
+        self._last += 1
+        return self._last
+
+    def span_s(self) -> float:
+        """How long a connection may live: until a random moment of the last 1/24 of its life."""
+        before_s = self.life_s * random.uniform(1 / 1_440, 1 / 24)  # noqa: S311 no secret
+        return self.life_s - before_s
+
+
+@dataclass(slots=True)
+class _Post:
+    """The connection on duty, and the one that will follow it."""
+
+    current: Connection | None = None
+    successor: Connection | None = None
+
+
 class Feed:
-    """One connection, replaced whenever it is lost. `numbers` makes each connection's own number.
+    """Keeps one connection for `symbols`, and at times two."""
 
-    A full `inbox` stops the reading, and TCP then stops the exchange: nothing is dropped here.
-    """
-
-    def __init__(self, link: Link, symbols: tuple[str, ...], numbers: Iterator[int]) -> None:
+    def __init__(self, link: Link, symbols: tuple[str, ...], rota: Rota) -> None:
         self.symbols = symbols
-        self.number = 0
         self._link = link
         self._clock = link.clock
-        self._inbox = link.inbox
-        self._url = link.venue.stream_url(symbols)
-        self._numbers = numbers
-        self._alive_ns = 0
-        self._socket: Socket | None = None
+        self._rota = rota
+        self._post = _Post()
+        self._tasks: asyncio.TaskGroup
 
     async def run(self) -> None:
-        """Connect, read, and connect again, until cancelled."""
+        """Connect, and connect again, until cancelled."""
         pauses = full_jitter(random.uniform)
-        while True:
-            began_s = self._clock.steady_s()
-            why = await self._connection()
-            if self._clock.steady_s() - began_s >= HEALTHY_S:
-                pauses = full_jitter(random.uniform)
-            pause_s = next(pauses)
-            log.warning(
-                "no connection",
-                tried=self._url[:100],
-                error=why,
-                again_in_s=round(pause_s, 1),
-                symbols=len(self.symbols),
-            )
-            await self._clock.pause(pause_s)
+        async with asyncio.TaskGroup() as self._tasks:
+            while True:
+                began_s = self._clock.steady_s()
+                connection = self._post.successor or await self._open()
+                self._post.current, self._post.successor = connection, None
+                await self._until_over(connection)
+                if self._clock.steady_s() - began_s >= HEALTHY_S:
+                    pauses = full_jitter(random.uniform)
+                if self._post.successor is None:
+                    await self._pause(next(pauses), connection.why)
 
-    async def replace(self, number: int) -> None:
-        """Give up connection `number`, if it is still the one in use; `run` opens another."""
-        if self._socket is not None and self.number == number:
-            await self._socket.close()
+    def renew(self, number: int, why: str) -> None:
+        """Replace connection `number`, if it is on duty and nobody is about to follow it."""
+        current = self._post.current
+        if current is not None and current.number == number and self._post.successor is None:
+            log.info("replacing a connection", connection=number, why=why)
+            self._tasks.create_task(self._relieve(current))
 
-    async def _connection(self) -> str:
-        """One connection, from handshake to loss. Returns why it ended."""
+    def renew_current(self, why: str) -> None:
+        """Replace whichever connection is on duty."""
+        if self._post.current is not None:
+            self.renew(self._post.current.number, why)
+
+    async def _open(self) -> Connection:
+        """A new connection on its way, as soon as the exchange allows another attempt."""
+        attempts = self._rota.attempts
+        while wait_s := attempts.wait_s(1, self._clock.steady_s()):
+            await self._clock.pause(wait_s)
+        attempts.spend(1, self._clock.steady_s())
+        number = self._rota.next_number()
+        connection = Connection(
+            self._link, self.symbols, number, lambda: self.renew(number, "it is silent")
+        )
+        self._tasks.create_task(connection.run())
+        return connection
+
+    async def _until_over(self, connection: Connection) -> None:
+        """Wait for its end; before the exchange ends it for its age, see to a successor."""
+        retire = asyncio.create_task(self._retire(connection))
         try:
-            async with self._link.session.ws_connect(
-                URL(self._url, encoded=True),
-                autoping=False,
-                max_msg_size=0,
-                decode_text=False,
-                timeout=ClientWSTimeout(ws_close=_CLOSE_S),
-            ) as socket:
-                return await self._carry(socket)
-        except (aiohttp.ClientError, OSError) as error:
-            return reason(error)
-
-    async def _carry(self, socket: Socket) -> str:
-        self._socket = socket
-        self.number = next(self._numbers)
-        self._alive_ns = self._clock.now_ns()
-        await self._inbox.put(Connected(self._alive_ns, self.number, self.symbols))
-        log.info("connected", connection=self.number, symbols=len(self.symbols))
-        watch = asyncio.create_task(self._watch(socket))
-        try:
-            why = await self._read(socket)
-        except (aiohttp.ClientError, OSError) as error:
-            why = reason(error)
+            await connection.over.wait()
         finally:
-            watch.cancel()
-            self._socket = None
-        now_ns = self._clock.now_ns()
-        await self._inbox.put(Disconnected(now_ns, self.number, self._alive_ns, DISCONNECTED, why))
-        return why
+            retire.cancel()
 
-    async def _read(self, socket: Socket) -> str:
-        """Stamp frames into the inbox until the connection is over."""
-        while True:
-            message = await socket.receive()
-            now_ns = self._clock.now_ns()
-            if message.type in _SIGNS_OF_LIFE:
-                self._alive_ns = now_ns
-            if message.type in {WSMsgType.TEXT, WSMsgType.BINARY}:
-                frame = StreamFrame(now_ns, self.number, message.data)
-                await self._inbox.put(frame)
-            elif message.type is WSMsgType.PING:
-                # "When you receive a ping, you must send a pong with a copy of ping's payload as
-                # soon as possible."
-                await socket.pong(message.data)
-            elif message.type in _OVER:
-                return f"closed by the server (code {socket.close_code})"
+    async def _retire(self, connection: Connection) -> None:
+        await self._clock.pause(self._rota.span_s())
+        self.renew(connection.number, "its lifetime ends")
 
-    async def _watch(self, socket: Socket) -> None:
-        """End a connection that shows no sign of life: no frame, no ping, no answer to ours."""
-        seen_ns = self._alive_ns
-        while True:
-            await self._clock.pause(LOOK_EVERY_S)
-            if self._alive_ns == seen_ns:
-                await self._ping(socket)
-                await self._clock.pause(LOOK_EVERY_S)
-                if self._alive_ns == seen_ns:
-                    log.warning("silent connection", connection=self.number)
-                    await socket.close()
+    async def _relieve(self, old: Connection) -> None:
+        """Open a successor, wait until it carries everything, close the old one."""
+        for pause_s in full_jitter(random.uniform):
+            new = self._post.successor = await self._open()
+            began_s = self._clock.steady_s()
+            while not (new.over.is_set() or old.over.is_set()):
+                await self._clock.pause(OVERLAP_LOOK_S)
+                waited_s = self._clock.steady_s() - began_s
+                relieved = new.standing and self._rota.can_relieve(old.number, new.number)
+                if new.standing and (relieved or waited_s >= OVERLAP_MAX_S):
+                    await old.close()
                     return
-            seen_ns = self._alive_ns
+            if old.over.is_set():
+                return
+            self._post.successor = None
+            await self._pause(pause_s, new.why)
 
-    async def _ping(self, socket: Socket) -> None:
-        try:
-            await socket.ping()
-        except (aiohttp.ClientError, OSError) as error:
-            # The reader meets the same end, and says so.
-            log.debug("ping failed", connection=self.number, error=reason(error))
+    async def _pause(self, pause_s: float, why: str) -> None:
+        log.warning(
+            "no connection",
+            tried=self._link.venue.ws_url,
+            error=why,
+            again_in_s=round(pause_s, 1),
+            symbols=len(self.symbols),
+        )
+        await self._clock.pause(pause_s)

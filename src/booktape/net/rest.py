@@ -69,7 +69,7 @@ class Rest:
             except (ExchangeError, MalformedFrame) as error:
                 await self._complain(error, pause_s, hint=_HINT)
             else:
-                self.budget.per_minute = info.weight_per_minute
+                self.budget.limit = info.weight_per_minute
                 return info
         raise AssertionError("the pauses never end")
 

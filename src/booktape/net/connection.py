@@ -1,0 +1,161 @@
+"""One WebSocket, from handshake to loss.
+
+Each frame is stamped by a task that does nothing else, before anything looks into it: however far
+behind the rest is, the stamp says when the frame left the socket. Known weakness: aiohttp hands
+frames over on the loop's next turn, so a stamp is late by what the loop was doing meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final, Literal, TypeAlias
+
+import aiohttp
+import structlog
+from aiohttp import ClientWebSocketResponse, ClientWSTimeout, WSMsgType
+from yarl import URL
+
+from booktape.core.frames import DISCONNECTED, Connected, Disconnected, StreamFrame
+from booktape.net.budget import WeightBudget
+from booktape.net.link import Link, reason
+from booktape.wire.limits import CLIENT_MESSAGES_PER_S, PONG_WITHIN_S
+
+LOOK_EVERY_S: Final = PONG_WITHIN_S / 2
+"""After so long without a sign of life we ping; after as long again the connection is dead."""
+
+HANDSHAKE_S: Final = 10.0
+_CLOSE_S: Final = 2.0
+_SIGNS_OF_LIFE: Final = frozenset(
+    {WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.PING, WSMsgType.PONG, WSMsgType.CLOSE}
+)
+_OVER: Final = (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR)
+
+# Texts arrive as bytes: `decode_text=False`.
+Socket: TypeAlias = ClientWebSocketResponse[Literal[False]]
+
+log = structlog.get_logger()
+
+
+class Connection:
+    """Carries `symbols` into the inbox until it is lost. `on_silence` is called before it is dead.
+
+    A full inbox stops the reading, and TCP then stops the exchange: nothing is dropped here.
+    """
+
+    def __init__(
+        self, link: Link, symbols: tuple[str, ...], number: int, on_silence: Callable[[], None]
+    ) -> None:
+        self.number = number
+        self.standing = False
+        self.over = asyncio.Event()
+        self.why = ""
+        self._link = link
+        self._symbols = symbols
+        self._on_silence = on_silence
+        self._alive_ns = 0
+        self._messages = WeightBudget(CLIENT_MESSAGES_PER_S, window_s=1.0)
+        self._socket: Socket | None = None
+
+    async def run(self) -> None:
+        """From handshake to loss; then `over` is set and `why` says what happened."""
+        try:
+            self.why = await self._connect()
+        except (aiohttp.ClientError, OSError) as error:
+            self.why = reason(error)
+        finally:
+            self.standing = False
+            self.over.set()
+
+    async def close(self) -> None:
+        """End it; `run` returns."""
+        if self._socket is not None:
+            await self._socket.close()
+
+    async def _connect(self) -> str:
+        url = self._link.venue.stream_url(self._symbols)
+        handshake = self._link.session.ws_connect(
+            URL(url, encoded=True),
+            autoping=False,
+            max_msg_size=0,
+            decode_text=False,
+            timeout=ClientWSTimeout(ws_close=_CLOSE_S),
+        )
+        async with asyncio.timeout(HANDSHAKE_S):
+            socket = await handshake
+        async with socket:
+            return await self._carry(socket)
+
+    async def _carry(self, socket: Socket) -> str:
+        clock, inbox = self._link.clock, self._link.inbox
+        self._socket = socket
+        self._alive_ns = clock.now_ns()
+        await inbox.put(Connected(self._alive_ns, self.number, self._symbols))
+        self.standing = True
+        log.info("connected", connection=self.number, symbols=len(self._symbols))
+        watch = asyncio.create_task(self._watch(socket))
+        try:
+            why = await self._read(socket)
+        except (aiohttp.ClientError, OSError) as error:
+            why = reason(error)
+        finally:
+            watch.cancel()
+        gone = Disconnected(clock.now_ns(), self.number, self._alive_ns, DISCONNECTED, why)
+        await inbox.put(gone)
+        return why
+
+    async def _read(self, socket: Socket) -> str:
+        """Stamp frames into the inbox until the connection is over."""
+        clock, inbox = self._link.clock, self._link.inbox
+        while True:
+            message = await socket.receive()
+            now_ns = clock.now_ns()
+            if message.type in _SIGNS_OF_LIFE:
+                self._alive_ns = now_ns
+            if message.type in {WSMsgType.TEXT, WSMsgType.BINARY}:
+                await inbox.put(StreamFrame(now_ns, self.number, message.data))
+            elif message.type is WSMsgType.PING:
+                # "When you receive a ping, you must send a pong with a copy of ping's payload as
+                # soon as possible."
+                if self._may_send():
+                    await socket.pong(message.data)
+            elif message.type in _OVER:
+                return f"closed (code {socket.close_code})"
+
+    def _may_send(self) -> bool:
+        """Whether one more message keeps within "5 incoming messages per second", PONGs included.
+
+        A ping that goes unanswered is followed by others; an early message too many is a cut.
+        """
+        now_s = self._link.clock.steady_s()
+        free = not self._messages.wait_s(1, now_s)
+        if free:
+            self._messages.spend(1, now_s)
+        return free
+
+    async def _watch(self, socket: Socket) -> None:
+        """Look for signs of life: a frame, a ping, an answer to ours. Without any, end it.
+
+        Whoever wants to replace the connection first is told when half of the time has passed.
+        """
+        pause = self._link.clock.pause
+        seen_ns = self._alive_ns
+        while True:
+            await pause(LOOK_EVERY_S)
+            if self._alive_ns == seen_ns:
+                self._on_silence()
+                await self._ping(socket)
+                await pause(LOOK_EVERY_S)
+                if self._alive_ns == seen_ns:
+                    log.warning("dead connection", connection=self.number)
+                    await socket.close()
+                    return
+            seen_ns = self._alive_ns
+
+    async def _ping(self, socket: Socket) -> None:
+        try:
+            if self._may_send():
+                await socket.ping()
+        except (aiohttp.ClientError, OSError) as error:
+            # The reader meets the same end, and says so.
+            log.debug("ping failed", connection=self.number, error=reason(error))
