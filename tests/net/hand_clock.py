@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Self
 
+from booktape.net.connection import LOOK_EVERY_S
+
 
 class HandClock:
     """Time passes only in `advance`; whoever pauses sleeps until then."""
@@ -54,3 +56,12 @@ class RestlessClock(HandClock):
         self.pauses.append(seconds)
         self.now_s += seconds
         await asyncio.sleep(0)
+
+
+class BriskClock(RestlessClock):
+    """Short pauses are over at once; for those of a watch or of a lifetime nothing ever happens."""
+
+    async def pause(self, seconds: float) -> None:
+        if seconds >= LOOK_EVERY_S:
+            await asyncio.Event().wait()
+        await super().pause(seconds)

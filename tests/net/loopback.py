@@ -42,3 +42,17 @@ async def next_frame(inbox: asyncio.Queue[Frame]) -> Frame:
     """The next frame, or a failed test."""
     async with asyncio.timeout(10):
         return await inbox.get()
+
+
+async def accept(request: web.Request) -> web.WebSocketResponse:
+    """A WebSocket that answers nothing by itself."""
+    socket = web.WebSocketResponse(autoping=False)
+    await socket.prepare(request)
+    return socket
+
+
+async def until_closed(socket: web.WebSocketResponse) -> web.WebSocketResponse:
+    """Stay until the client leaves."""
+    async for _ in socket:
+        pass
+    return socket

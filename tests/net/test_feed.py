@@ -1,31 +1,38 @@
-"""The stream door: stamped frames, honest endings, and a new connection for ever after."""
+"""A connection that is always there: again after a loss, and before a loss that can be foreseen."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
-import pytest
-from aiohttp import ClientWebSocketResponse, WSMsgType, web
+from aiohttp import web
 
-from booktape.core.frames import Connected, Disconnected, StreamFrame
-from booktape.net.clock import Clock
-from booktape.net.feed import HEALTHY_S, LOOK_EVERY_S, Feed
+from booktape.core.frames import Connected, Disconnected, Frame, StreamFrame
+from booktape.net.feed import HEALTHY_S, OVERLAP_MAX_S, Feed, Rota
 from booktape.net.link import Link
-from net.hand_clock import HandClock, RestlessClock
-from net.loopback import Handler, linked, next_frame
+from booktape.wire.limits import ATTEMPTS_PER_WINDOW, ATTEMPTS_WINDOW_S
+from net.hand_clock import BriskClock, HandClock, RestlessClock
+from net.loopback import Handler, accept, linked, next_frame, until_closed
 
 SYMBOLS = ("BTCUSDT",)
 
 
+def always(_: int, __: int) -> bool:
+    return True
+
+
 @asynccontextmanager
 async def feeding(
-    handler: Handler, clock: Clock, symbols: tuple[str, ...] = SYMBOLS, frames: int = 0
+    handler: Handler,
+    clock: HandClock,
+    can_relieve: Callable[[int, int], bool] = always,
+    life_s: float = 86_400,
 ) -> AsyncIterator[tuple[Feed, Link]]:
-    async with linked(handler, clock, frames) as link:
-        feed = Feed(link, symbols, itertools.count(1))
+    """A feed at work."""
+    async with linked(handler, clock) as link:
+        feed = Feed(link, SYMBOLS, Rota(can_relieve, life_s))
         task = asyncio.create_task(feed.run())
         try:
             yield feed, link
@@ -35,103 +42,35 @@ async def feeding(
                 await task
 
 
-async def accept(request: web.Request) -> web.WebSocketResponse:
-    socket = web.WebSocketResponse(autoping=False)
-    await socket.prepare(request)
-    return socket
+async def stay(request: web.Request) -> web.StreamResponse:
+    """An exchange that accepts and never says anything."""
+    return await until_closed(await accept(request))
 
 
-async def until_closed(socket: web.WebSocketResponse) -> web.WebSocketResponse:
-    async for _ in socket:
-        pass
-    return socket
-
-
-def test_frames_come_in_order_byte_for_byte() -> None:
-    """What the exchange sent, texts and binary alike, is what the tape will get."""
-    sent = [b'{"a":1}', b"\xff\x00", '{"s":"币"}'.encode()]
-
-    async def exchange(request: web.Request) -> web.WebSocketResponse:
-        socket = await accept(request)
-        await socket.send_str(sent[0].decode())
-        await socket.send_bytes(sent[1])
-        await socket.send_str(sent[2].decode())
-        return await until_closed(socket)
-
-    async def story() -> None:
-        async with feeding(exchange, HandClock()) as (_, link):
-            first = await next_frame(link.inbox)
-            assert first == Connected(1_000 * 10**9, 1, SYMBOLS)
-            got = [await next_frame(link.inbox) for _ in sent]
-            assert got == [StreamFrame(1_000 * 10**9, 1, payload) for payload in sent]
-
-    asyncio.run(story())
-
-
-def test_a_stamp_is_taken_at_the_socket_not_when_somebody_looks() -> None:
-    """Frames that wait in the inbox while time passes keep the time at which they arrived."""
-
-    async def exchange(request: web.Request) -> web.WebSocketResponse:
-        socket = await accept(request)
-        for _ in range(50):
-            await socket.send_str("{}")
-        await socket.close()
-        return socket
-
-    async def story() -> None:
-        clock = HandClock()
-        async with feeding(exchange, clock) as (_, link):
-            # The feed pauses only after it has put all fifty and the end of the connection.
-            await clock.asleep()
-            clock.advance(0.0001)
-            while link.inbox.qsize() < 52:
-                await asyncio.sleep(0)
-            clock.now_s += 100
-            frames = [await next_frame(link.inbox) for _ in range(52)]
-            assert {frame.received_ns // 10**9 for frame in frames} == {1_000}
-
-    asyncio.run(story())
-
-
-def test_a_pong_echoes_the_payload_of_the_ping() -> None:
-    """ "A pong with a copy of ping's payload", or the exchange cuts the connection."""
-    pongs: list[bytes] = []
-
-    async def exchange(request: web.Request) -> web.WebSocketResponse:
-        socket = await accept(request)
-        await socket.ping(b"1780861676491")
-        message = await socket.receive()
-        assert message.type is WSMsgType.PONG
-        pongs.append(bytes(message.data))
-        await socket.send_str("{}")
-        return await until_closed(socket)
-
-    async def story() -> None:
-        async with feeding(exchange, HandClock()) as (_, link):
-            await next_frame(link.inbox)
-            await next_frame(link.inbox)
-
-    asyncio.run(story())
-    assert pongs == [b"1780861676491"]
+async def lives(link: Link, count: int) -> list[tuple[str, int]]:
+    """The next notes of connections, in order: what happened to which."""
+    found: list[tuple[str, int]] = []
+    while len(found) < count:
+        frame: Frame = await next_frame(link.inbox)
+        if isinstance(frame, Connected | Disconnected):
+            found.append((type(frame).__name__, frame.connection))
+    return found
 
 
 def test_it_connects_again_for_ever_with_growing_pauses() -> None:
-    """Refused, refused, refused, then accepted: the number of tries has no end."""
+    """Refused forty times, then accepted: the number of tries has no end."""
     tries = itertools.count(1)
 
     async def exchange(request: web.Request) -> web.StreamResponse:
-        if next(tries) <= 40:
-            return web.Response(status=503)
-        return await until_closed(await accept(request))
+        return web.Response(status=503) if next(tries) <= 40 else await stay(request)
 
     async def story() -> None:
-        clock = RestlessClock()
+        clock = BriskClock()
         async with feeding(exchange, clock) as (_, link):
-            assert isinstance(await next_frame(link.inbox), Connected)
-            refused = [p for p in clock.pauses if p != LOOK_EVERY_S]
-            assert len(refused) == 40
-            assert max(refused[:3]) <= 2
-            assert max(refused) <= 30
+            assert await lives(link, 1) == [("Connected", 41)]
+            assert len(clock.pauses) == 40
+            assert max(clock.pauses[:3]) <= 2
+            assert max(clock.pauses) <= 30
 
     asyncio.run(story())
 
@@ -141,11 +80,10 @@ def test_pauses_start_small_again_after_a_healthy_minute() -> None:
     tries = itertools.count(1)
 
     async def story() -> None:
-        clock = RestlessClock()
+        clock = BriskClock()
 
         async def exchange(request: web.Request) -> web.StreamResponse:
-            number = next(tries)
-            if number <= 9:
+            if next(tries) <= 9:
                 return web.Response(status=503)
             socket = await accept(request)
             clock.now_s += HEALTHY_S
@@ -153,191 +91,192 @@ def test_pauses_start_small_again_after_a_healthy_minute() -> None:
             return socket
 
         async with feeding(exchange, clock) as (_, link):
-            for _ in range(8):
-                await next_frame(link.inbox)
-            healthy = [p for p in clock.pauses if p != LOOK_EVERY_S][9:]
+            await lives(link, 8)
+            healthy = clock.pauses[9:]
             assert len(healthy) >= 3
             assert max(healthy) <= 0.5
 
     asyncio.run(story())
 
 
-@pytest.mark.parametrize("clean", [True, False])
-def test_an_ending_says_until_when_the_connection_was_alive(clean: bool) -> None:
-    """A close frame is a sign of life, a cut is none: the gap begins at the last one."""
+def test_a_connection_is_replaced_before_it_is_closed() -> None:
+    """Make before break: the new one stands before the old one goes."""
 
     async def story() -> None:
-        clock = HandClock()
-        cut = asyncio.Event()
-
-        async def exchange(request: web.Request) -> web.WebSocketResponse:
-            socket = await accept(request)
-            await socket.send_str("{}")
-            await cut.wait()
-            if clean:
-                await socket.close(code=1001)
-            elif request.transport:
-                request.transport.abort()
-            return socket
-
-        async with feeding(exchange, clock) as (_, link):
-            await next_frame(link.inbox)
-            frame = await next_frame(link.inbox)
-            clock.now_s += 7
-            cut.set()
-            gone = await next_frame(link.inbox)
-            assert isinstance(gone, Disconnected)
-            assert gone.received_ns == frame.received_ns + 7 * 10**9
-            assert gone.alive_ns == (gone.received_ns if clean else frame.received_ns)
-            assert (gone.connection, gone.reason) == (1, "disconnected")
+        async with feeding(stay, BriskClock()) as (feed, link):
+            await lives(link, 1)
+            feed.renew(1, "a test wants it")
+            assert await lives(link, 2) == [("Connected", 2), ("Disconnected", 1)]
+            # Perhaps 2 has not taken over yet: then it is replaced as soon as it has.
+            feed.renew(2, "once more")
+            assert await lives(link, 2) == [("Connected", 3), ("Disconnected", 2)]
 
     asyncio.run(story())
 
 
-def test_a_silent_connection_is_pinged_and_then_given_up() -> None:
-    """Half-open sockets look alive for ever; no frame, no ping and no pong for a minute do not."""
+def test_only_the_connection_that_is_meant_is_replaced_and_only_once() -> None:
+    """A late request to replace connection 1 leaves connection 2 alone."""
 
     async def story() -> None:
-        clock = HandClock()
-        asked = asyncio.Event()
-
-        async def exchange(request: web.Request) -> web.WebSocketResponse:
-            socket = await accept(request)
-            message = await socket.receive()
-            assert message.type is WSMsgType.PING
-            asked.set()  # and never answered
-            return await until_closed(socket)
-
-        async with feeding(exchange, clock) as (_, link):
-            connected = await next_frame(link.inbox)
-            (await clock.asleep()).advance(LOOK_EVERY_S)
-            await asked.wait()
-            (await clock.asleep()).advance(LOOK_EVERY_S)
-            gone = await next_frame(link.inbox)
-            assert isinstance(gone, Disconnected)
-            # Known until the handshake only.
-            assert gone.alive_ns == connected.received_ns
+        async with feeding(stay, BriskClock()) as (feed, link):
+            feed.renew_current("nothing is there yet")
+            await lives(link, 1)
+            feed.renew(1, "first")
+            feed.renew(1, "and again while it is being done")
+            await lives(link, 2)
+            feed.renew(2, "now the next one")
+            feed.renew(1, "late")
+            assert await lives(link, 2) == [("Connected", 3), ("Disconnected", 2)]
 
     asyncio.run(story())
 
 
-def test_a_quiet_connection_that_answers_pings_stays() -> None:
-    """A quiet market is not an alarm."""
+def test_the_old_connection_stays_until_the_new_one_carries_everything() -> None:
+    """As long as the merge says no, both deliver; for a bounded time."""
+    asked: list[tuple[int, int]] = []
+
+    def not_yet(old: int, new: int) -> bool:
+        asked.append((old, new))
+        return len(asked) > 5
 
     async def story() -> None:
-        clock = HandClock()
-        pinged = asyncio.Queue[None]()
-
-        async def exchange(request: web.Request) -> web.WebSocketResponse:
-            socket = await accept(request)
-            async for message in socket:
-                assert message.type is WSMsgType.PING
-                await socket.pong(message.data)
-                pinged.put_nowait(None)
-            return socket
-
-        async with feeding(exchange, clock) as (feed, link):
-            await next_frame(link.inbox)
-            for _ in range(3):
-                seen_ns = feed._alive_ns
-                (await clock.asleep()).advance(LOOK_EVERY_S)
-                await pinged.get()
-                while feed._alive_ns == seen_ns:  # the pong is still on its way
-                    await asyncio.sleep(0)
-                (await clock.asleep()).advance(LOOK_EVERY_S)
-            assert link.inbox.empty()
+        clock = BriskClock()
+        async with feeding(stay, clock, not_yet) as (feed, link):
+            await lives(link, 1)
+            feed.renew(1, "a test wants it")
+            assert await lives(link, 2) == [("Connected", 2), ("Disconnected", 1)]
+            assert asked == [(1, 2)] * 6
 
     asyncio.run(story())
 
 
-def test_a_full_inbox_stops_the_reading_and_drops_nothing() -> None:
-    """Who cannot keep up makes the exchange wait: every frame still arrives, in order."""
-    count = 500
+def test_a_new_connection_that_never_carries_everything_takes_over_in_the_end() -> None:
+    """A silent old connection must not keep its place for ever."""
 
-    async def exchange(request: web.Request) -> web.WebSocketResponse:
+    async def story() -> None:
+        clock = BriskClock()
+        async with feeding(stay, clock, lambda _, __: False) as (feed, link):
+            await lives(link, 1)
+            began_s = clock.now_s
+            feed.renew(1, "a test wants it")
+            await lives(link, 2)
+            assert clock.now_s - began_s >= OVERLAP_MAX_S
+
+    asyncio.run(story())
+
+
+def test_a_successor_that_cannot_connect_is_tried_again_and_the_old_one_stays() -> None:
+    """Nothing is given up before something better stands."""
+    tries = itertools.count(1)
+
+    async def exchange(request: web.Request) -> web.StreamResponse:
+        return web.Response(status=503) if 1 < next(tries) < 6 else await stay(request)
+
+    async def story() -> None:
+        async with feeding(exchange, BriskClock()) as (feed, link):
+            await lives(link, 1)
+            feed.renew(1, "a test wants it")
+            assert await lives(link, 2) == [("Connected", 6), ("Disconnected", 1)]
+
+    asyncio.run(story())
+
+
+def test_when_the_old_one_dies_meanwhile_its_successor_is_on_duty() -> None:
+    """It is not opened twice, and the feed goes on from it."""
+    cut, heard = asyncio.Event(), asyncio.Event()
+    tries = itertools.count(1)
+
+    async def exchange(request: web.Request) -> web.StreamResponse:
+        first = next(tries) == 1
         socket = await accept(request)
-        for number in range(count):
-            await socket.send_str(str(number))
+        await cut.wait()
+        if first:
+            await socket.close()
+            return socket
+        await heard.wait()
+        await socket.send_str("{}")
         return await until_closed(socket)
 
     async def story() -> None:
-        async with feeding(exchange, HandClock(), frames=2) as (_, link):
-            await next_frame(link.inbox)
-            got = [await next_frame(link.inbox) for _ in range(count)]
-            assert [f.payload for f in got if isinstance(f, StreamFrame)] == [
-                str(number).encode() for number in range(count)
-            ]
+        async with feeding(exchange, BriskClock(), lambda _, __: False) as (feed, link):
+            await lives(link, 1)
+            feed.renew(1, "a test wants it")
+            assert await lives(link, 1) == [("Connected", 2)]
+            cut.set()
+            assert await lives(link, 1) == [("Disconnected", 1)]
+            heard.set()
+            frame = await next_frame(link.inbox)
+            assert isinstance(frame, StreamFrame)
+            assert frame.connection == 2
 
     asyncio.run(story())
 
 
-def test_a_connection_can_be_replaced_but_only_the_one_that_is_meant() -> None:
-    """A late request to replace connection 1 leaves connection 2 alone."""
-
-    async def exchange(request: web.Request) -> web.WebSocketResponse:
-        return await until_closed(await accept(request))
+def test_a_connection_is_renewed_before_its_lifetime_ends() -> None:
+    """At a random moment of the last hour of 24, so that the exchange never has to cut it."""
 
     async def story() -> None:
-        async with feeding(exchange, RestlessClockThatWatchesNothing()) as (feed, link):
-            await next_frame(link.inbox)
-            await feed.replace(1)
-            assert isinstance(await next_frame(link.inbox), Disconnected)
-            second = await next_frame(link.inbox)
-            assert isinstance(second, Connected)
-            assert second.connection == 2
-            await feed.replace(1)
-            assert link.inbox.empty()
+        clock = HandClock()
+        async with feeding(stay, clock) as (_, link):
+            await lives(link, 1)
+            (await clock.asleep()).advance(23 * 3_600 - 1)
+            clock.pauses.clear()
+            clock.advance(3_541)
+            assert await lives(link, 1) == [("Connected", 2)]
 
     asyncio.run(story())
 
 
-class RestlessClockThatWatchesNothing(RestlessClock):
-    """Reconnects at once, but never comes to look whether a connection is silent."""
+def test_lifetimes_end_within_the_last_hour() -> None:
+    """Never later than a minute before the limit, and not all at once."""
+    spans = [Rota(always).span_s() for _ in range(500)]
+    assert min(spans) >= 23 * 3_600
+    assert max(spans) <= 24 * 3_600 - 60
+    assert max(spans) - min(spans) > 3_000
+
+
+def test_attempts_keep_within_the_exchange_s_limit() -> None:
+    """300 in five minutes, by all feeds of a recorder together."""
+    tried_s: list[float] = []
+
+    async def story() -> None:
+        clock = BriskClock()
+        enough = asyncio.Event()
+
+        async def exchange(_: web.Request) -> web.StreamResponse:
+            tried_s.append(clock.now_s)
+            if len(tried_s) > 2 * ATTEMPTS_PER_WINDOW:
+                enough.set()
+            return web.Response(status=503)
+
+        async with linked(exchange, _Impatient(clock)) as link:
+            rota = Rota(always)
+            feeds = [Feed(link, SYMBOLS, rota) for _ in range(20)]
+            tasks = [asyncio.create_task(feed.run()) for feed in feeds]
+            async with asyncio.timeout(30):
+                await enough.wait()
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+
+    asyncio.run(story())
+    for start_s in tried_s:
+        in_window = sum(start_s <= at_s < start_s + ATTEMPTS_WINDOW_S - 1 for at_s in tried_s)
+        assert in_window <= ATTEMPTS_PER_WINDOW
+
+
+class _Impatient(RestlessClock):
+    """Only the waits that a limit asks for take time; pauses between tries take next to none."""
+
+    def __init__(self, shared: HandClock) -> None:
+        super().__init__()
+        self._shared = shared
+
+    def steady_s(self) -> float:
+        return self._shared.now_s
 
     async def pause(self, seconds: float) -> None:
-        if seconds == LOOK_EVERY_S:
+        if seconds > 1_000:
             await asyncio.Event().wait()
-        await super().pause(seconds)
-
-
-def test_streams_of_non_ascii_symbols_are_asked_for_url_encoded() -> None:
-    """The exchange gets the symbol's UTF-8, percent-encoded, and microseconds are asked for."""
-    asked: list[tuple[str, str]] = []
-
-    async def exchange(request: web.Request) -> web.WebSocketResponse:
-        asked.append((request.raw_path, request.query["streams"]))
-        return await until_closed(await accept(request))
-
-    async def story() -> None:
-        async with feeding(exchange, HandClock(), ("BTCUSDT", "币安人生USDT")) as (_, link):
-            await next_frame(link.inbox)
-
-    asyncio.run(story())
-    raw, streams = asked[0]
-    assert streams == "btcusdt@depth@100ms/币安人生usdt@depth@100ms"
-    assert raw.isascii()
-    assert raw.startswith("/stream?streams=btcusdt@depth@100ms/%E5%B8%81")
-    assert raw.endswith("&timeUnit=MICROSECOND")
-
-
-def test_a_ping_that_cannot_be_sent_is_left_to_the_reader(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """The watch does not die of a connection that is just closing."""
-
-    async def closing(_: ClientWebSocketResponse, __: bytes = b"") -> None:
-        raise ConnectionResetError("Cannot write to closing transport")
-
-    async def exchange(request: web.Request) -> web.WebSocketResponse:
-        return await until_closed(await accept(request))
-
-    async def story() -> None:
-        monkeypatch.setattr(ClientWebSocketResponse, "ping", closing)
-        clock = HandClock()
-        async with feeding(exchange, clock) as (_, link):
-            await next_frame(link.inbox)
-            (await clock.asleep()).advance(LOOK_EVERY_S)
-            (await clock.asleep()).advance(LOOK_EVERY_S)
-            assert isinstance(await next_frame(link.inbox), Disconnected)
-
-    asyncio.run(story())
+        self._shared.now_s += seconds / 100 if seconds <= 30 else seconds
+        await asyncio.sleep(0)

@@ -259,7 +259,7 @@ def test_exchange_info_is_asked_until_it_is_answered() -> None:
             found = await rest.exchange_info()
             assert found is not None
             assert list(found.symbols) == ["BTCUSDT"]
-            assert rest.budget.per_minute == 1_200
+            assert rest.budget.limit == 1_200
 
     asyncio.run(story())
     assert len(exchange.asked) == 3

@@ -56,6 +56,7 @@ class Connection:
         self._alive_ns = 0
         self._messages = WeightBudget(CLIENT_MESSAGES_PER_S, window_s=1.0)
         self._socket: Socket | None = None
+        self._wanted = True
 
     async def run(self) -> None:
         """From handshake to loss; then `over` is set and `why` says what happened."""
@@ -68,7 +69,8 @@ class Connection:
             self.over.set()
 
     async def close(self) -> None:
-        """End it; `run` returns."""
+        """End it, before or after the handshake; `run` returns."""
+        self._wanted = False
         if self._socket is not None:
             await self._socket.close()
 
@@ -84,7 +86,7 @@ class Connection:
         async with asyncio.timeout(HANDSHAKE_S):
             socket = await handshake
         async with socket:
-            return await self._carry(socket)
+            return await self._carry(socket) if self._wanted else "not needed any more"
 
     async def _carry(self, socket: Socket) -> str:
         clock, inbox = self._link.clock, self._link.inbox

@@ -57,10 +57,12 @@ class Rota:
 
 @dataclass(slots=True)
 class _Post:
-    """The connection on duty, and the one that will follow it."""
+    """Who is on duty, whether it is to go, who follows, and why that one is to go as well."""
 
     current: Connection | None = None
+    leaving: bool = False
     successor: Connection | None = None
+    then_renew: str = ""
 
 
 class Feed:
@@ -81,7 +83,7 @@ class Feed:
             while True:
                 began_s = self._clock.steady_s()
                 connection = self._post.successor or await self._open()
-                self._post.current, self._post.successor = connection, None
+                self._take_up(connection)
                 await self._until_over(connection)
                 if self._clock.steady_s() - began_s >= HEALTHY_S:
                     pauses = full_jitter(random.uniform)
@@ -89,9 +91,12 @@ class Feed:
                     await self._pause(next(pauses), connection.why)
 
     def renew(self, number: int, why: str) -> None:
-        """Replace connection `number`, if it is on duty and nobody is about to follow it."""
-        current = self._post.current
-        if current is not None and current.number == number and self._post.successor is None:
+        """Replace connection `number`, if it is on duty, or as soon as it is."""
+        current, successor = self._post.current, self._post.successor
+        if successor is not None and successor.number == number:
+            self._post.then_renew = why
+        elif current is not None and current.number == number and not self._post.leaving:
+            self._post.leaving = True
             log.info("replacing a connection", connection=number, why=why)
             self._tasks.create_task(self._relieve(current))
 
@@ -99,6 +104,11 @@ class Feed:
         """Replace whichever connection is on duty."""
         if self._post.current is not None:
             self.renew(self._post.current.number, why)
+
+    def _take_up(self, connection: Connection) -> None:
+        why, self._post = self._post.then_renew, _Post(connection)
+        if why:
+            self.renew(connection.number, why)
 
     async def _open(self) -> Connection:
         """A new connection on its way, as soon as the exchange allows another attempt."""
@@ -128,7 +138,12 @@ class Feed:
     async def _relieve(self, old: Connection) -> None:
         """Open a successor, wait until it carries everything, close the old one."""
         for pause_s in full_jitter(random.uniform):
-            new = self._post.successor = await self._open()
+            new = await self._open()
+            if self._post.current is not old:
+                # It was lost while we waited for our turn, and `run` has opened another.
+                await new.close()
+                return
+            self._post.successor = new
             began_s = self._clock.steady_s()
             while not (new.over.is_set() or old.over.is_set()):
                 await self._clock.pause(OVERLAP_LOOK_S)

@@ -1,0 +1,308 @@
+"""One connection: stamped frames, an honest ending, and a watch for signs of life."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+from aiohttp import ClientWebSocketResponse, WSMsgType, web
+
+from booktape.core.frames import Connected, Disconnected, StreamFrame
+from booktape.net.clock import Clock
+from booktape.net.connection import HANDSHAKE_S, LOOK_EVERY_S, Connection
+from booktape.net.link import Link
+from net.hand_clock import HandClock
+from net.loopback import Handler, accept, linked, next_frame, until_closed
+
+SYMBOLS = ("BTCUSDT",)
+
+
+@asynccontextmanager
+async def carrying(
+    handler: Handler, clock: Clock, symbols: tuple[str, ...] = SYMBOLS, frames: int = 0
+) -> AsyncIterator[tuple[Connection, Link]]:
+    """A connection at work, number 1."""
+    async with linked(handler, clock, frames) as link:
+        connection = Connection(link, symbols, 1, lambda: None)
+        task = asyncio.create_task(connection.run())
+        try:
+            yield connection, link
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+
+def test_frames_come_in_order_byte_for_byte() -> None:
+    """What the exchange sent, texts and binary alike, is what the tape will get."""
+    sent = [b'{"a":1}', b"\xff\x00", '{"s":"币"}'.encode()]
+
+    async def exchange(request: web.Request) -> web.WebSocketResponse:
+        socket = await accept(request)
+        await socket.send_str(sent[0].decode())
+        await socket.send_bytes(sent[1])
+        await socket.send_str(sent[2].decode())
+        return await until_closed(socket)
+
+    async def story() -> None:
+        async with carrying(exchange, HandClock()) as (_, link):
+            first = await next_frame(link.inbox)
+            assert first == Connected(1_000 * 10**9, 1, SYMBOLS)
+            got = [await next_frame(link.inbox) for _ in sent]
+            assert got == [StreamFrame(1_000 * 10**9, 1, payload) for payload in sent]
+
+    asyncio.run(story())
+
+
+def test_a_stamp_is_taken_at_the_socket_not_when_somebody_looks() -> None:
+    """Frames that wait in the inbox while time passes keep the time at which they arrived."""
+
+    async def exchange(request: web.Request) -> web.WebSocketResponse:
+        socket = await accept(request)
+        for _ in range(50):
+            await socket.send_str("{}")
+        await socket.close()
+        return socket
+
+    async def story() -> None:
+        clock = HandClock()
+        async with carrying(exchange, clock) as (_, link):
+            # The feed pauses only after it has put all fifty and the end of the connection.
+            await clock.asleep()
+            clock.advance(0.0001)
+            while link.inbox.qsize() < 52:
+                await asyncio.sleep(0)
+            clock.now_s += 100
+            frames = [await next_frame(link.inbox) for _ in range(52)]
+            assert {frame.received_ns // 10**9 for frame in frames} == {1_000}
+
+    asyncio.run(story())
+
+
+def test_a_pong_echoes_the_payload_of_the_ping() -> None:
+    """ "A pong with a copy of ping's payload", or the exchange cuts the connection."""
+    pongs: list[bytes] = []
+
+    async def exchange(request: web.Request) -> web.WebSocketResponse:
+        socket = await accept(request)
+        await socket.ping(b"1780861676491")
+        message = await socket.receive()
+        assert message.type is WSMsgType.PONG
+        pongs.append(bytes(message.data))
+        await socket.send_str("{}")
+        return await until_closed(socket)
+
+    async def story() -> None:
+        async with carrying(exchange, HandClock()) as (_, link):
+            await next_frame(link.inbox)
+            await next_frame(link.inbox)
+
+    asyncio.run(story())
+    assert pongs == [b"1780861676491"]
+
+
+@pytest.mark.parametrize("clean", [True, False])
+def test_an_ending_says_until_when_the_connection_was_alive(clean: bool) -> None:
+    """A close frame is a sign of life, a cut is none: the gap begins at the last one."""
+
+    async def story() -> None:
+        clock = HandClock()
+        cut = asyncio.Event()
+
+        async def exchange(request: web.Request) -> web.WebSocketResponse:
+            socket = await accept(request)
+            await socket.send_str("{}")
+            await cut.wait()
+            if clean:
+                await socket.close(code=1001)
+            elif request.transport:
+                request.transport.abort()
+            return socket
+
+        async with carrying(exchange, clock) as (_, link):
+            await next_frame(link.inbox)
+            frame = await next_frame(link.inbox)
+            clock.now_s += 7
+            cut.set()
+            gone = await next_frame(link.inbox)
+            assert isinstance(gone, Disconnected)
+            assert gone.received_ns == frame.received_ns + 7 * 10**9
+            assert gone.alive_ns == (gone.received_ns if clean else frame.received_ns)
+            assert (gone.connection, gone.reason) == (1, "disconnected")
+
+    asyncio.run(story())
+
+
+def test_a_silent_connection_is_pinged_and_then_given_up() -> None:
+    """Half-open sockets look alive for ever; no frame, no ping and no pong for a minute do not."""
+
+    async def story() -> None:
+        clock = HandClock()
+        asked = asyncio.Event()
+
+        async def exchange(request: web.Request) -> web.WebSocketResponse:
+            socket = await accept(request)
+            message = await socket.receive()
+            assert message.type is WSMsgType.PING
+            asked.set()  # and never answered
+            return await until_closed(socket)
+
+        async with carrying(exchange, clock) as (_, link):
+            connected = await next_frame(link.inbox)
+            (await clock.asleep()).advance(LOOK_EVERY_S)
+            await asked.wait()
+            (await clock.asleep()).advance(LOOK_EVERY_S)
+            gone = await next_frame(link.inbox)
+            assert isinstance(gone, Disconnected)
+            # Known until the handshake only.
+            assert gone.alive_ns == connected.received_ns
+
+    asyncio.run(story())
+
+
+def test_a_quiet_connection_that_answers_pings_stays() -> None:
+    """A quiet market is not an alarm."""
+
+    async def story() -> None:
+        clock = HandClock()
+        pinged = asyncio.Queue[None]()
+
+        async def exchange(request: web.Request) -> web.WebSocketResponse:
+            socket = await accept(request)
+            async for message in socket:
+                assert message.type is WSMsgType.PING
+                await socket.pong(message.data)
+                pinged.put_nowait(None)
+            return socket
+
+        async with carrying(exchange, clock) as (carried, link):
+            await next_frame(link.inbox)
+            for _ in range(3):
+                seen_ns = carried._alive_ns
+                (await clock.asleep()).advance(LOOK_EVERY_S)
+                await pinged.get()
+                while carried._alive_ns == seen_ns:  # the pong is still on its way
+                    await asyncio.sleep(0)
+                (await clock.asleep()).advance(LOOK_EVERY_S)
+            assert link.inbox.empty()
+
+    asyncio.run(story())
+
+
+def test_a_full_inbox_stops_the_reading_and_drops_nothing() -> None:
+    """Who cannot keep up makes the exchange wait: every frame still arrives, in order."""
+    count = 500
+
+    async def exchange(request: web.Request) -> web.WebSocketResponse:
+        socket = await accept(request)
+        for number in range(count):
+            await socket.send_str(str(number))
+        return await until_closed(socket)
+
+    async def story() -> None:
+        async with carrying(exchange, HandClock(), frames=2) as (_, link):
+            await next_frame(link.inbox)
+            got = [await next_frame(link.inbox) for _ in range(count)]
+            assert [f.payload for f in got if isinstance(f, StreamFrame)] == [
+                str(number).encode() for number in range(count)
+            ]
+
+    asyncio.run(story())
+
+
+def test_streams_of_non_ascii_symbols_are_asked_for_url_encoded() -> None:
+    """The exchange gets the symbol's UTF-8, percent-encoded, and microseconds are asked for."""
+    asked: list[tuple[str, str]] = []
+
+    async def exchange(request: web.Request) -> web.WebSocketResponse:
+        asked.append((request.raw_path, request.query["streams"]))
+        return await until_closed(await accept(request))
+
+    async def story() -> None:
+        async with carrying(exchange, HandClock(), ("BTCUSDT", "币安人生USDT")) as (_, link):
+            await next_frame(link.inbox)
+
+    asyncio.run(story())
+    raw, streams = asked[0]
+    assert streams == "btcusdt@depth@100ms/币安人生usdt@depth@100ms"
+    assert raw.isascii()
+    assert raw.startswith("/stream?streams=btcusdt@depth@100ms/%E5%B8%81")
+    assert raw.endswith("&timeUnit=MICROSECOND")
+
+
+def test_a_ping_that_cannot_be_sent_is_left_to_the_reader(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The watch does not die of a connection that is just closing."""
+
+    async def closing(_: ClientWebSocketResponse, __: bytes = b"") -> None:
+        raise ConnectionResetError("Cannot write to closing transport")
+
+    async def exchange(request: web.Request) -> web.WebSocketResponse:
+        return await until_closed(await accept(request))
+
+    async def story() -> None:
+        monkeypatch.setattr(ClientWebSocketResponse, "ping", closing)
+        clock = HandClock()
+        async with carrying(exchange, clock) as (_, link):
+            await next_frame(link.inbox)
+            (await clock.asleep()).advance(LOOK_EVERY_S)
+            (await clock.asleep()).advance(LOOK_EVERY_S)
+            assert isinstance(await next_frame(link.inbox), Disconnected)
+
+    asyncio.run(story())
+
+
+def test_no_more_than_a_few_messages_a_second_are_sent() -> None:
+    """A hundred pings at once do not make us break the exchange's limit of five."""
+    pongs: list[bytes] = []
+
+    async def exchange(request: web.Request) -> web.WebSocketResponse:
+        socket = await accept(request)
+        for number in range(100):
+            await socket.ping(str(number).encode())
+        await socket.send_str("{}")
+        pongs.extend([message.data async for message in socket])
+        return socket
+
+    async def story() -> None:
+        async with carrying(exchange, HandClock()) as (carried, link):
+            await next_frame(link.inbox)
+            await next_frame(link.inbox)
+            await carried.close()
+
+    asyncio.run(story())
+    assert pongs == [b"0", b"1", b"2", b"3"]
+
+
+def test_a_refused_handshake_says_why() -> None:
+    """No frame reaches the inbox: nothing was ever connected."""
+
+    async def exchange(_: web.Request) -> web.StreamResponse:
+        return web.Response(status=403)
+
+    async def story() -> None:
+        async with carrying(exchange, HandClock()) as (carried, link):
+            await carried.over.wait()
+            assert "403" in carried.why
+            assert link.inbox.empty()
+
+    asyncio.run(story())
+
+
+def test_it_can_be_closed_before_the_handshake() -> None:
+    """Then it is over as soon as it stands, and never said to carry anything."""
+    assert HANDSHAKE_S <= 30
+
+    async def exchange(request: web.Request) -> web.WebSocketResponse:
+        return await until_closed(await accept(request))
+
+    async def story() -> None:
+        async with carrying(exchange, HandClock()) as (carried, link):
+            await carried.close()
+            await carried.over.wait()
+            assert link.inbox.empty()
+
+    asyncio.run(story())
