@@ -99,6 +99,27 @@ def test_pauses_start_small_again_after_a_healthy_minute() -> None:
     asyncio.run(story())
 
 
+def test_a_cut_after_delivering_is_no_reason_to_wait_long() -> None:
+    """However often it happens: only one that is cut at once is left alone for longer."""
+
+    async def story(lived_s: float) -> list[float]:
+        clock = BriskClock()
+
+        async def exchange(request: web.Request) -> web.StreamResponse:
+            socket = await accept(request)
+            await socket.send_str("{}")
+            clock.now_s += lived_s
+            await socket.close()
+            return socket
+
+        async with feeding(exchange, clock) as (_, link):
+            await lives(link, 40)
+            return clock.pauses
+
+    assert max(asyncio.run(story(lived_s=2))) <= 0.5
+    assert max(asyncio.run(story(lived_s=0))) > 2
+
+
 def test_a_connection_is_replaced_before_it_is_closed() -> None:
     """Make before break: the new one stands before the old one goes."""
 

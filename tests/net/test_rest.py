@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 from aiohttp import web
 
-from booktape.core.events import FetchSnapshot
+from booktape.core.events import FetchSnapshot, Urgency
 from booktape.core.frames import RestFrame
 from booktape.net.budget import WINDOW_S
 from booktape.net.rest import Rest
@@ -114,6 +114,7 @@ def test_an_answer_sent_for_before_the_latest_question_is_not_taken() -> None:
         web.Response(status=503, text="<html>"),
         web.Response(status=403),
         web.Response(status=451),
+        web.Response(status=404),
         web.Response(status=400, text='{"code":-1121}'),
     ],
 )
@@ -129,8 +130,7 @@ def test_errors_are_tried_again_until_answered(trouble: web.Response) -> None:
             assert isinstance(frame, RestFrame)
             assert frame.payload == DEPTH
             assert len(exchange.asked) == 2
-            # One for the first attempt (none), one after the error.
-            assert len(clock.pauses) == 2
+            assert len(clock.pauses) == 1
 
     asyncio.run(story())
 
@@ -234,12 +234,59 @@ def test_repeats_are_spaced_out() -> None:
             for attempt in (1, 2, 9):
                 rest.fetch(FetchSnapshot("BTCUSDT", attempt))
                 await next_frame(inbox)
-            first, second, ninth = clock.pauses
-            assert first == 0
+            second, ninth = clock.pauses
             assert 0 <= second <= 0.5
             assert 0 <= ninth <= 30
 
     asyncio.run(story())
+
+
+def test_a_lost_book_goes_before_a_new_one() -> None:
+    """However many new books wait, and whoever asked first."""
+    asked: list[str] = []
+    go_on = asyncio.Event()
+
+    async def exchange(request: web.Request) -> web.StreamResponse:
+        asked.append(request.query["symbol"])
+        await go_on.wait()
+        return web.Response(body=DEPTH)
+
+    async def story() -> None:
+        async with asking(exchange, HandClock()) as (rest, inbox):
+            for symbol in ("NEW1USDT", "NEW2USDT"):
+                rest.fetch(FetchSnapshot(symbol, 1))
+            while not asked:
+                await asyncio.sleep(0)
+            rest.fetch(FetchSnapshot("LOSTUSDT", 1, Urgency.LOST))
+            go_on.set()
+            for _ in range(3):
+                await next_frame(inbox)
+
+    asyncio.run(story())
+    assert asked == ["NEW1USDT", "LOSTUSDT", "NEW2USDT"]
+
+
+def test_five_hundred_books_lost_at_once_are_back_as_soon_as_the_budget_allows() -> None:
+    """The budget of no minute is exceeded, and hardly any of it is left unused."""
+    count = 500
+    least_s = (count * 250 / 6_000 - 1) * 60  # the first minute's weight goes at once
+    sent_s: list[float] = []
+    clock = RestlessClock()
+
+    async def exchange(_: web.Request) -> web.StreamResponse:
+        sent_s.append(clock.now_s)
+        return web.Response(body=DEPTH)
+
+    async def story() -> None:
+        async with asking(exchange, clock) as (rest, inbox):
+            for number in range(count):
+                rest.fetch(FetchSnapshot(f"S{number}USDT", 1, Urgency.LOST))
+            for _ in range(count):
+                await next_frame(inbox)
+
+    asyncio.run(story())
+    assert all(sum(s <= at < s + 60 for at in sent_s) * 250 <= 6_000 for s in sent_s)
+    assert sent_s[-1] - sent_s[0] <= 1.1 * least_s
 
 
 def test_exchange_info_is_asked_until_it_is_answered() -> None:

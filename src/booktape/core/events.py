@@ -7,6 +7,7 @@ ours in nanoseconds. Prices and sizes are doubles; docs/format.md says why they 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import IntEnum
 from typing import TypeAlias
 
 import numpy as np
@@ -64,15 +65,24 @@ class UnknownEvent:
 # ── what the core says ──────────────────────────────────────────────────────────────────────
 
 
+class Urgency(IntEnum):
+    """Who is served first when the exchange allows only so much."""
+
+    LOST = 0  # a book that was known: each second is a hole in the data
+    NEW = 1  # one that has never been
+
+
 @dataclass(frozen=True, slots=True)
 class FetchSnapshot:
     """A request for I/O, as a value: its answer comes back as one more frame.
 
-    `attempt` counts from 1 since the book was lost, so that the door can space out repeats.
+    `attempt` counts from 1 since the book was lost, so that the door can space out repeats. Two
+    requests are equal when they ask for the same, however urgent.
     """
 
     symbol: str
     attempt: int
+    urgency: Urgency = field(default=Urgency.NEW, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

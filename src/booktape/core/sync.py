@@ -30,6 +30,7 @@ from booktape.core.events import (
     Lost,
     Synced,
     Unreadable,
+    Urgency,
 )
 from booktape.core.frames import Connected, Disconnected
 
@@ -130,7 +131,8 @@ class SymbolSync:
 
     def _ask(self, _: Input, __: int) -> Outputs:
         self.attempt += 1
-        return (FetchSnapshot(self.symbol, self.attempt),)
+        urgency = Urgency.LOST if self.epoch else Urgency.NEW
+        return (FetchSnapshot(self.symbol, self.attempt, urgency),)
 
     def _hold(self, event: DepthEvent, received_ns: int) -> Outputs:
         self.held.append(Held(received_ns, event))

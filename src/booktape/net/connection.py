@@ -48,6 +48,7 @@ class Connection:
     ) -> None:
         self.number = number
         self.standing = False
+        self.delivered = False
         self.over = asyncio.Event()
         self.why = ""
         self._link = link
@@ -115,6 +116,7 @@ class Connection:
             if message.type in _SIGNS_OF_LIFE:
                 self._alive_ns = now_ns
             if message.type in {WSMsgType.TEXT, WSMsgType.BINARY}:
+                self.delivered = True
                 await inbox.put(StreamFrame(now_ns, self.number, message.data))
             elif message.type is WSMsgType.PING:
                 # "When you receive a ping, you must send a pong with a copy of ping's payload as

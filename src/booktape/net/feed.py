@@ -22,7 +22,9 @@ from booktape.net.link import Link
 from booktape.wire.limits import ATTEMPTS_PER_WINDOW, ATTEMPTS_WINDOW_S, CONNECTION_LIFE_S
 
 HEALTHY_S: Final = 60.0
-"""A connection that lived so long was a success: the next failure starts with short pauses."""
+DELIVERED_S: Final = 1.0
+"""A connection that lived so long (the latter: and delivered) was no failure: the pauses start
+short again. One that is accepted and cut at once is, or we would come back at it like a hammer."""
 
 OVERLAP_LOOK_S: Final = 1.0
 OVERLAP_MAX_S: Final = 60.0
@@ -85,7 +87,8 @@ class Feed:
                 connection = self._post.successor or await self._open()
                 self._take_up(connection)
                 await self._until_over(connection)
-                if self._clock.steady_s() - began_s >= HEALTHY_S:
+                lived_s = self._clock.steady_s() - began_s
+                if lived_s >= (DELIVERED_S if connection.delivered else HEALTHY_S):
                     pauses = full_jitter(random.uniform)
                 if self._post.successor is None:
                     await self._pause(next(pauses), connection.why)

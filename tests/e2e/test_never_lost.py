@@ -1,0 +1,63 @@
+"""Connections come and go; as long as one of them delivers, the book is never lost."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from booktape.sim.conditions import Delivery
+from booktape.sim.faults import Faults
+from booktape.sim.lies import Close, Lifetime
+from booktape.sim.market import Market
+from booktape.sim.server import SimServer
+from e2e.inside import recording, until_updates
+from e2e.promises import check_archive, gaps_of, truth_of
+
+SYMBOLS = ("BTCUSDT", "ETHUSDT", "BNBUSDT", "XMRBTC")
+
+
+def test_rollovers_before_the_lifetime_ends_are_seamless(tmp_path: Path) -> None:
+    """24 hours in miniature, several times over: no gap, no second snapshot, one epoch."""
+
+    async def story() -> None:
+        market = Market(SYMBOLS, seed=6, levels=40)
+        # 30 s of exchange time are 6 s of ours; the recorder leaves after 3 at the latest.
+        async with (
+            SimServer(market, faults=Faults.of(Lifetime(30)), speed=5) as server,
+            recording(server, SYMBOLS, tmp_path, every=2, connection_life_s=3) as recorder,
+        ):
+            await until_updates(recorder, "BTCUSDT", 500)
+            status = recorder.status()
+            assert status is not None
+            assert status.snapshot_requests == 1 + len(SYMBOLS)
+            assert server.connections >= 3
+        assert gaps_of(tmp_path) == []
+        rows = check_archive(tmp_path, truth_of(market), every=2)
+        assert {row["epoch"] for own in rows.values() for row in own} == {1}
+
+    asyncio.run(story())
+
+
+def test_either_of_two_connections_may_die_at_any_moment(tmp_path: Path) -> None:
+    """Each is cut abruptly every few seconds, never both at once: no gap, no second snapshot."""
+
+    def worn_out(delivery: Delivery) -> bool:
+        return delivery.message_number == (200 if delivery.connection == 0 else 400)
+
+    async def story() -> None:
+        market = Market(SYMBOLS, seed=7, levels=40)
+        lie = Faults.of(Close(worn_out, abrupt=True))
+        async with (
+            SimServer(market, faults=lie, speed=5) as server,
+            recording(server, SYMBOLS, tmp_path, every=2, connections=2) as recorder,
+        ):
+            await until_updates(recorder, "BTCUSDT", 900)
+            status = recorder.status()
+            assert status is not None
+            assert status.snapshot_requests == 1 + len(SYMBOLS)
+            assert server.connections >= 8
+        assert gaps_of(tmp_path) == []
+        rows = check_archive(tmp_path, truth_of(market), every=2)
+        assert {row["epoch"] for own in rows.values() for row in own} == {1}
+
+    asyncio.run(story())
