@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from booktape.core.checkpoint import restore, save
 from booktape.core.events import Gap
 from booktape.core.frames import KILLED, Checkpoint, Disconnected, SegmentStart
+from booktape.core.merge import Lane
 from booktape.core.sync import State, SymbolSync
 from booktape.store.layout import Layout, Segment
 from booktape.store.recording import Recording
@@ -78,10 +79,10 @@ def _stands_at(saved: Checkpoint) -> tuple[int, int]:
 
 def _cold(saved: Checkpoint, now_ns: int) -> Checkpoint:
     """The same symbol with nobody listening: what was live or syncing is lost."""
-    sync = restore(saved)
+    sync, _ = restore(saved)
     if sync.state is not State.COLD:
         sync.take(Disconnected(saved.known_ns, 0, saved.known_ns, KILLED), saved.known_ns)
-    return replace(save(sync, now_ns), attempt=0)
+    return replace(save(sync, Lane(), now_ns), attempt=0)
 
 
 def _from_rows(symbol: str, path: Path, now_ns: int) -> Checkpoint:
@@ -94,4 +95,4 @@ def _from_rows(symbol: str, path: Path, now_ns: int) -> Checkpoint:
     sync.epoch, sync.update_id = row["epoch"], row["update_id"]
     sync.known_ns = (row["receive_time"] - _EPOCH) // timedelta(microseconds=1) * 1_000
     sync.gap = Gap(symbol, sync.epoch, sync.known_ns, sync.update_id, NO_TAPE)
-    return save(sync, now_ns)
+    return save(sync, Lane(), now_ns)

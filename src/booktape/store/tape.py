@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import sys
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -27,6 +27,7 @@ from booktape.core.frames import (
     Connected,
     Disconnected,
     Frame,
+    HoldExpired,
     RestFrame,
     SegmentEnd,
     SegmentStart,
@@ -57,6 +58,7 @@ _KINDS: Final = MappingProxyType(
         "rest": RestFrame,
         "connected": Connected,
         "disconnected": Disconnected,
+        "hold-expired": HoldExpired,
         "start": SegmentStart,
         "checkpoint": Checkpoint,
         "end": SegmentEnd,
@@ -176,13 +178,17 @@ def read_lines(path: Path, *, torn: bool = False) -> Iterator[bytes]:
     """The lines of a tape, undecoded. Raises DamagedTape, unless `torn`, where they break off."""
     try:
         with zstd.open(path, "rb") as file:
-            for line in file:
-                if not line.endswith(b"\n"):
-                    raise EOFError("the last line has no end")
-                yield line
+            yield from _whole_lines(file)
     except (EOFError, zstd.ZstdError) as error:
         if not torn:
             raise DamagedTape(f"{path} breaks off: {error}") from error
+
+
+def _whole_lines(file: Iterable[bytes]) -> Iterator[bytes]:
+    for line in file:
+        if not line.endswith(b"\n"):
+            raise EOFError("the last line has no end")
+        yield line
 
 
 class TapeWriter:

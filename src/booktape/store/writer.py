@@ -145,6 +145,15 @@ class SegmentWriter:
             self._parquet[symbol].write_batch(snapshot_batch(rows))
 
     def _seal(self, jobs: Sequence[Future[None]]) -> None:
+        try:
+            self._finish(jobs)
+            self._publish()
+        finally:
+            # It is closed already, unless something failed.
+            self._tape.abandon()
+
+    def _finish(self, jobs: Sequence[Future[None]]) -> None:
+        """Make every file complete and durable, under its unsealed name."""
         for job in jobs:
             job.result()
         for symbol, writer in self._parquet.items():
@@ -152,10 +161,8 @@ class SegmentWriter:
             with writing(path):
                 writer.close()
                 sync_path(path)
-        gaps = self._layout.writing_gaps(self.segment)
-        _write_gaps(gaps, self._gaps)
+        _write_gaps(self._layout.writing_gaps(self.segment), self._gaps)
         self._tape.close()
-        self._publish()
 
     def _publish(self) -> None:
         """The tape last: as long as it is unsealed, the next start does all of it again."""

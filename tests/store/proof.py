@@ -1,0 +1,38 @@
+"""What must hold after anything that can happen to a recorder, once the next one has started."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from booktape.core.frames import KILLED
+from booktape.store.archive import open_archive
+from store.contents import (
+    assert_only_whole_files,
+    digests,
+    end_of_tape,
+    frames_on_tape,
+    stored,
+    tapes,
+)
+from store.story import FRAMES, OPENING, expected, standing
+
+
+def assert_recovers(root: Path, safe: int) -> None:
+    """The next start has every frame of the tape, at least the `safe` ones, in rows and gaps."""
+    assert_only_whole_files(root)
+    frames = frames_on_tape(root)
+    assert frames == list(FRAMES[: len(frames)])
+    assert len(frames) >= safe
+    reason = (end_of_tape(root) if tapes(root) else None) or KILLED
+    truth = expected(frames, reason)
+    with open_archive(root) as archive:
+        assert stored(root) == truth
+        if frames:
+            past = archive.past(OPENING.symbols, 0).values()
+            assert standing(past) == standing(truth.books.checkpoints(0))
+        assert not list(root.glob("unsealed/*"))
+        assert frames_on_tape(root) == frames
+    once = assert_only_whole_files(root)
+    with open_archive(root) as again:
+        assert again.recovered == []
+    assert digests(root) == once

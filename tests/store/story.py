@@ -1,0 +1,200 @@
+"""One small recording with everything in it, and what must be stored of it.
+
+Three symbols (one not ASCII) on two connections, gaps of every kind, garbage, a rotation while a
+book is lost, and one book that is lost when the recording ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Final, TypeAlias
+
+from booktape.core.events import BookRow, Gap
+from booktape.core.frames import STOPPED, Checkpoint, Frame, RestFrame, SegmentEnd, SegmentStart
+from booktape.errors import WriteFailed
+from booktape.reconstruct import Reconstruction
+from booktape.store.archive import Archive, open_archive
+from booktape.store.layout import Segment
+from oracle import SECOND, connected, event, lost, rest, snapshot, start, stream
+
+BTC, ETH, YUAN = "BTCUSDT", "ETHBTC", "币安USDT"
+OPENING: Final = start(BTC, ETH, YUAN, every=2)
+
+
+class Do(Enum):
+    """What the recorder does between two frames."""
+
+    FLUSH = "flush"
+
+
+@dataclass(frozen=True, slots=True)
+class Rotate:
+    """A new segment begins at second `at`."""
+
+    at: int
+
+
+Scene: TypeAlias = Frame | Do | Rotate
+
+STORY: Final[tuple[Scene, ...]] = (
+    connected(1, 1, (BTC, ETH)),
+    connected(1, 2, (YUAN,)),
+    rest(snapshot(10, {"100": "1", "99": "2"}, {"101": "1.5"}), 2),
+    stream(event(10, 11, {"100": "3"}), 3, 1),
+    Do.FLUSH,
+    stream(event(12, 14, {"98.5": "0.1"}, {"101": "0", "102": "7"}), 4, 1),
+    rest(snapshot(5, {"0.03": "8"}, {}, symbol=ETH, limit=1), 5),
+    rest(snapshot(70, {"7": "7"}, {"8": "8"}, symbol=YUAN), 6),
+    stream(event(71, 71, {"7.5": "1"}, symbol=YUAN), 7, 2),
+    stream(event(72, 75, {"7": "0"}, symbol=YUAN), 8, 2),
+    # An id gap, closed by the next answer.
+    stream(event(20, 21, {"100": "9"}), 9, 1),
+    Do.FLUSH,
+    stream(b"\xff\x00 no event\n", 10, 1),
+    rest(snapshot(21, {"100": "9"}, {"103": "1"}), 11),
+    stream(event(22, 22, {}, {"103": "2"}), 12, 1),
+    # The second connection breaks off; its book is still lost when the segment ends.
+    lost(14, 2, alive=13),
+    stream(event(6, 7, {}, {"0.04": "1"}, symbol=ETH), 15, 1),
+    stream(event(23, 23, {"99.5": "4"}), 16, 1),
+    # A connection that runs ahead of the other one while the segment ends.
+    connected(17, 5, (BTC,)),
+    stream(event(25, 25, {"99.5": "0"}), 18, 5),
+    Rotate(30),
+    connected(31, 3, (YUAN,)),
+    RestFrame(32 * SECOND, YUAN, 5000, b"<html>502</html>"),
+    stream(event(90, 91, {"7": "3"}, symbol=YUAN), 33, 3),
+    rest(snapshot(90, {"6": "1"}, {"8": "2"}, symbol=YUAN), 34),
+    Do.FLUSH,
+    stream(event(24, 24, {"99.5": "5"}), 35, 1),
+    stream(event(8, 9, {"0.02": "1"}, symbol=ETH), 36, 1),
+    stream(event(92, 99, {"7": "0"}, symbol=YUAN), 37, 3),
+    stream(event(25, 25, {"99.5": "0"}), 38, 1),
+    # Both break off, and only one of their two books comes back.
+    lost(39, 1),
+    lost(39, 5),
+    connected(40, 4, (BTC, ETH)),
+    Do.FLUSH,
+    rest(snapshot(30, {"95": "1"}, {"96": "1"}), 41),
+    stream(event(31, 31, {"95": "2"}), 42, 4),
+    stream(event(32, 32, {"95": "3"}), 43, 4),
+)
+FRAMES: Final[tuple[Frame, ...]] = tuple(s for s in STORY if not isinstance(s, Do | Rotate))
+
+
+@dataclass(slots=True)
+class Stored:
+    """Rows and gaps in the form in which `contents` reads them back."""
+
+    rows: dict[str, list[tuple[object, ...]]] = field(default_factory=dict)
+    gaps: list[tuple[object, ...]] = field(default_factory=list)
+    # Only of the pure function's: where the next recorder goes on.
+    books: Reconstruction = field(default_factory=Reconstruction, compare=False)
+
+    def add(self, output: BookRow | Gap) -> None:
+        if isinstance(output, BookRow):
+            self.rows.setdefault(output.symbol, []).append(row_as_stored(output))
+        else:
+            self.gaps.append(gap_as_stored(output))
+
+
+def row_as_stored(row: BookRow) -> tuple[object, ...]:
+    """Every column of `snapshots`, times as microseconds."""
+    lists = (row.bid_price, row.bid_size, row.ask_price, row.ask_size)
+    return (
+        row.event_time_us,
+        row.received_ns // 1_000,
+        row.update_id,
+        row.epoch,
+        row.updates,
+        *(values.tolist() for values in lists),
+        row.bid_horizon,
+        row.ask_horizon,
+    )
+
+
+def gap_as_stored(gap: Gap) -> tuple[object, ...]:
+    """Every column of `gaps`, times as microseconds."""
+    return (
+        gap.symbol,
+        gap.epoch,
+        gap.start_ns // 1_000,
+        None if gap.end_ns is None else gap.end_ns // 1_000,
+        gap.last_update_id,
+        gap.next_update_id,
+        gap.missed_updates,
+        gap.reason,
+    )
+
+
+def standing(checkpoints: Iterable[Checkpoint]) -> dict[str, tuple[object, ...]]:
+    """Where each book stands: all that its next gap row will say, but for the times."""
+    return {
+        saved.symbol: (
+            saved.epoch,
+            saved.update_id,
+            saved.gap and (saved.gap.epoch, saved.gap.last_update_id, saved.gap.reason),
+        )
+        for saved in checkpoints
+    }
+
+
+def expected(
+    frames: Iterable[Frame], reason: str = STOPPED, opening: SegmentStart = OPENING
+) -> Stored:
+    """What the pure function alone makes of the frames, in one go and without any disk."""
+    stored = Stored()
+    for frame in (opening, *frames, SegmentEnd(0, reason)):
+        for output in stored.books.feed(frame):
+            if isinstance(output, BookRow | Gap):
+                stored.add(output)
+    return stored
+
+
+def perform(
+    archive: Archive,
+    story: Sequence[Scene] = STORY,
+    *,
+    opening: SegmentStart = OPENING,
+    tag: str = "first",
+    on_flush: Callable[[int], None] = lambda _: None,
+) -> None:
+    """Record a story as the recorder does, and seal. `on_flush` hears how many frames are safe."""
+    recording = archive.begin(opening, tag)
+    sealing: list[Future[None]] = []
+    taken = 0
+    try:
+        for scene in story:
+            if isinstance(scene, Rotate):
+                now_ns = scene.at * SECOND
+                sealing.append(recording.rotate(Segment.at(now_ns, tag), now_ns))
+            elif isinstance(scene, Do):
+                recording.writer.flush()
+                on_flush(taken)
+            else:
+                taken += 1
+                list(recording.take(scene))
+        sealing.append(recording.end(STOPPED))
+        for sealed in sealing:
+            sealed.result()
+        on_flush(taken)
+    except WriteFailed:
+        recording.writer.abandon()
+        raise
+
+
+def record(
+    root: Path,
+    story: Sequence[Scene] = STORY,
+    *,
+    opening: SegmentStart = OPENING,
+    tag: str = "first",
+    on_flush: Callable[[int], None] = lambda _: None,
+) -> None:
+    """Start on a directory, record a story, seal, leave."""
+    with open_archive(root) as archive:
+        perform(archive, story, opening=opening, tag=tag, on_flush=on_flush)

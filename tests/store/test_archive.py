@@ -1,0 +1,184 @@
+"""Restarts: epochs go on from wherever anything is still known, and the time between is a gap."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+import pytest
+
+from booktape.core.frames import KILLED, STOPPED, Frame
+from booktape.core.sync import State
+from booktape.errors import DirectoryInUse
+from booktape.store.archive import NO_TAPE, open_archive
+from booktape.store.tape import read_checkpoints
+from oracle import SECOND, connected, event, rest, snapshot, start, stream
+from store.contents import assert_only_whole_files, frames_on_tape, stored, tapes
+from store.endless import OPENING, frames
+from store.story import BTC, ETH, YUAN, Rotate, Scene, expected, record
+
+TESTS = Path(__file__).parent.parent
+
+
+def visit(root: Path, at: int, update_id: int, *symbols: str, more: tuple[Scene, ...] = ()) -> None:
+    """Record from second `at` on: a snapshot and one event of each symbol. Ends at `at` + 2."""
+    symbols = symbols or (BTC,)
+    story: list[Scene] = [connected(at, 1, symbols)]
+    for symbol in symbols:
+        story.append(rest(snapshot(update_id, {"1": "1"}, symbol=symbol), at + 1))
+        last = update_id + 1
+        story.append(stream(event(last, last, {"2": "1"}, symbol=symbol), at + 2, 1))
+    opening = replace(start(*symbols), received_ns=at * SECOND)
+    record(root, [*story, *more], opening=opening, tag=f"at{at}")
+
+
+def die(root: Path, at: int, update_id: int) -> None:
+    """The same for one symbol, but the recorder is killed after its last flush."""
+    with open_archive(root) as archive:
+        recording = archive.begin(replace(start(), received_ns=at * SECOND), f"at{at}")
+        told: list[Frame] = [
+            connected(at),
+            rest(snapshot(update_id, {"1": "1"}), at + 1),
+            stream(event(update_id + 1, update_id + 1, {"2": "1"}), at + 2),
+        ]
+        for frame in told:
+            list(recording.take(frame))
+        recording.writer.flush()
+        recording.writer.abandon()
+
+
+def epochs(root: Path, symbol: str = BTC) -> list[object]:
+    """The epoch of each row, in order."""
+    return [row[3] for row in stored(root).rows[symbol]]
+
+
+def gap(symbol: str, epoch: int, times: tuple[int, int], ids: tuple[int, int], why: str) -> object:
+    """A closed gap as it is stored."""
+    start_us, end_us = (second * 10**6 for second in times)
+    return symbol, epoch, start_us, end_us, *ids, ids[1] - ids[0] - 1, why
+
+
+def test_a_new_directory_knows_nothing(tmp_path: Path) -> None:
+    """Nothing to recover, no past, and the first epoch is 1."""
+    with open_archive(tmp_path / "new") as archive:
+        assert archive.recovered == []
+        assert archive.past((BTC,), 0) == {}
+    visit(tmp_path / "new", 0, 10)
+    assert epochs(tmp_path / "new") == [1, 1]
+    assert stored(tmp_path / "new").gaps == []
+
+
+def test_the_time_between_is_a_gap(tmp_path: Path) -> None:
+    """From the last frame of a recorder that was stopped or killed to the next known state."""
+    visit(tmp_path, 0, 10)
+    die(tmp_path, 100, 50)
+    visit(tmp_path, 200, 90)
+    assert epochs(tmp_path) == [1, 1, 2, 2, 3, 3]
+    assert stored(tmp_path).gaps == [
+        gap(BTC, 1, (2, 101), (11, 50), STOPPED),
+        gap(BTC, 2, (102, 201), (51, 90), KILLED),
+    ]
+
+
+def test_a_gap_that_was_open_stays_the_same(tmp_path: Path) -> None:
+    """A recorder that never got a snapshot changes neither the gap's beginning nor its reason."""
+    visit(tmp_path, 0, 10)
+    with open_archive(tmp_path) as archive:
+        recording = archive.begin(replace(start(), received_ns=50 * SECOND), "at50")
+        assert list(recording.take(connected(51)))
+        recording.end(STOPPED).result()
+    visit(tmp_path, 100, 50)
+    assert stored(tmp_path).gaps == [
+        (BTC, 1, 2 * 10**6, None, 11, None, None, STOPPED),
+        gap(BTC, 1, (2, 101), (11, 50), STOPPED),
+    ]
+
+
+def test_other_symbols_in_between(tmp_path: Path) -> None:
+    """A symbol that is not recorded for a while, nor in its files, goes on where it was."""
+    visit(tmp_path, 0, 10, BTC, YUAN)
+    visit(tmp_path, 100, 10, ETH)
+    shutil.rmtree(tmp_path / "snapshots")
+    visit(tmp_path, 200, 90, BTC)
+    assert epochs(tmp_path) == [2, 2]
+    closed = [found for found in stored(tmp_path).gaps if found[3] is not None]
+    assert closed == [gap(BTC, 1, (2, 201), (11, 90), STOPPED)]
+    with open_archive(tmp_path) as archive:
+        past = archive.past((), 0)
+    assert {symbol: saved.epoch for symbol, saved in past.items()} == {BTC: 2, ETH: 1, YUAN: 1}
+    assert all(saved.state == State.COLD.value for saved in past.values())
+
+
+def test_without_its_tape_the_rows_tell(tmp_path: Path) -> None:
+    """The tape folder is gone: the last row says the epoch, and the gap says why it is wide."""
+    visit(tmp_path, 0, 10)
+    visit(tmp_path, 100, 50)
+    shutil.rmtree(tmp_path / "tape")
+    visit(tmp_path, 200, 90, BTC, ETH)
+    assert epochs(tmp_path) == [1, 1, 2, 2, 3, 3]
+    assert stored(tmp_path).gaps[-1] == gap(BTC, 2, (102, 201), (51, 90), NO_TAPE)
+    assert epochs(tmp_path, ETH) == [1, 1]
+
+
+def test_a_damaged_tape_knows_less_than_the_rows(tmp_path: Path) -> None:
+    """Its beginning is older than the newest row of the same epoch: the gap begins at the row."""
+    more = (Rotate(10), stream(event(12, 12, {"3": "1"}), 11, 1))
+    visit(tmp_path, 0, 10, more=more)
+    newest = tapes(tmp_path)[-1]
+    newest.write_bytes(newest.read_bytes()[:-30])
+    saved = list(read_checkpoints(newest))
+    assert not saved or saved[-1].update_id < 12
+    visit(tmp_path, 200, 90)
+    assert epochs(tmp_path) == [1, 1, 1, 2, 2]
+    assert stored(tmp_path).gaps == [gap(BTC, 1, (11, 201), (12, 90), NO_TAPE)]
+
+
+@pytest.mark.parametrize("cut", range(0, 400, 13))
+def test_epochs_never_fall_back(tmp_path: Path, cut: int) -> None:
+    """However much of the newest tape is left, the next epoch is a new one, and the gap is closed."""
+    visit(tmp_path, 0, 10)
+    visit(tmp_path, 100, 50, more=(Rotate(110),))
+    newest = tapes(tmp_path)[-1]
+    newest.write_bytes(newest.read_bytes()[:cut])
+    visit(tmp_path, 200, 90)
+    assert epochs(tmp_path) == [1, 1, 2, 2, 3, 3]
+    symbol, epoch, _, end, *ids, _, _ = stored(tmp_path).gaps[-1]
+    assert (symbol, epoch, end, ids) == (BTC, 2, 201 * 10**6, [51, 90])
+
+
+def test_one_recorder_at_a_time(tmp_path: Path) -> None:
+    """The second one is refused and changes nothing; after the first one it may start."""
+    second = pytest.raises(DirectoryInUse, match="in use")
+    with open_archive(tmp_path), second, open_archive(tmp_path):
+        pytest.fail("two recorders")
+    with open_archive(tmp_path):
+        pass
+
+
+@pytest.mark.parametrize("after", [1, 40])
+def test_a_real_kill(tmp_path: Path, after: int) -> None:
+    """SIGKILL in the middle of real threads' work: all that a flush promised is in the rows."""
+    command = [sys.executable, "-m", "store.endless", str(tmp_path)]
+    paths = os.pathsep.join([str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = os.environ | {"PYTHONPATH": paths}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as child:
+        assert child.stdout
+        safe = int(list(islice(child.stdout, after))[-1])
+        with pytest.raises(DirectoryInUse), open_archive(tmp_path):
+            pytest.fail("two recorders")
+        child.kill()
+        assert child.wait() == -signal.SIGKILL
+    assert_only_whole_files(tmp_path)
+    with open_archive(tmp_path) as archive:
+        assert archive.recovered
+    found = frames_on_tape(tmp_path)
+    assert len(found) >= safe
+    assert found == list(islice(frames(), len(found)))
+    assert stored(tmp_path) == expected(found, KILLED, OPENING)
+    assert not list(tmp_path.glob("unsealed/*"))

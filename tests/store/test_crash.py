@@ -1,0 +1,100 @@
+"""Killed at every single step: what reached the tape is never lost, never doubled, never wrong."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+from pathlib import Path
+
+import pytest
+
+from booktape.core.frames import STOPPED
+from booktape.store.archive import open_archive
+from booktape.store.schema import GAPS
+from store.contents import (
+    assert_only_whole_files,
+    final_files,
+    stored,
+)
+from store.fragile import Disk
+from store.proof import assert_recovers
+from store.story import FRAMES, expected, record
+
+
+def crash_a_recording(disk: Disk, root: Path, chosen: int) -> int:
+    """Die at the `chosen` operation; how many frames a flush had promised by then."""
+    safe = [0]
+    with disk.dies_at(chosen):
+        record(root, on_flush=safe.append)
+    return safe[-1]
+
+
+def test_every_step_of_a_recording_may_be_the_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed at any operation of a recording: the restart equals it up to the last frame on tape."""
+    disk = Disk(monkeypatch)
+    for chosen in itertools.count():
+        root = tmp_path / str(chosen)
+        safe = crash_a_recording(disk, root, chosen)
+        if not disk.failed:
+            break
+        root.mkdir(exist_ok=True)
+        assert_recovers(root, safe)
+    assert chosen > 80
+    assert set(disk.log) >= {"open", "write", "rename", "fsync", "mkdir", "rmdir"}
+
+
+def test_every_step_of_a_recovery_may_be_the_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed while recovering, at any operation: the restart after that has everything, too."""
+    disk = Disk(monkeypatch)
+    steps = itertools.count()
+    for first in itertools.count(step=23):
+        killed = tmp_path / str(first)
+        safe = crash_a_recording(disk, killed, first)
+        if not disk.failed:
+            break
+        killed.mkdir(exist_ok=True)
+        for second in itertools.count():
+            root = tmp_path / f"{first}-{second}"
+            shutil.copytree(killed, root)
+            with disk.dies_at(second), open_archive(root):
+                pass
+            if not disk.failed:
+                break
+            assert_recovers(root, safe)
+            next(steps)
+    assert next(steps) > 200
+
+
+def test_readers_meet_whole_files_at_every_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A final name appears only with its whole content, which never changes after."""
+    disk = Disk(monkeypatch)
+    seen: dict[Path, str] = {}
+    appeared = 0
+
+    def look(_: str) -> None:
+        nonlocal appeared
+        now = assert_only_whole_files(tmp_path)
+        assert seen.items() <= now.items()
+        appeared += now != seen
+        seen.update(now)
+
+    disk.watch = look
+    record(tmp_path)
+    # Both segments: rows of three symbols, gaps, tape.
+    assert appeared == len(final_files(tmp_path)) == 10
+
+
+def test_a_story_that_was_not_interrupted_is_the_measure(tmp_path: Path) -> None:
+    """The story that is killed above holds rows of three symbols and gaps of several reasons."""
+    record(tmp_path)
+    truth = expected(FRAMES, STOPPED)
+    assert stored(tmp_path).rows == truth.rows
+    assert {len(rows) for rows in truth.rows.values()} == {2, 4, 7}
+    reasons = [gap[GAPS.names.index("reason")] for gap in truth.gaps]
+    assert reasons == ["id_gap", "disconnected", "disconnected", "disconnected"]

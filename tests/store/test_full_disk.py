@@ -1,0 +1,84 @@
+"""A disk that is full: one clear sentence, nothing sealed is harmed, nothing on the tape is lost."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import pytest
+
+from booktape.errors import WriteFailed
+from booktape.store.archive import open_archive
+from store.contents import assert_only_whole_files
+from store.fragile import Disk, files_end_at
+from store.proof import assert_recovers
+from store.story import perform, record
+
+
+def test_the_disk_fills_up_at_any_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Full from any operation on: WriteFailed, whole files only; with space again all is there."""
+    disk, said = Disk(monkeypatch), set()
+    for chosen in itertools.count():
+        root, safe = tmp_path / str(chosen), [0]
+        with disk.is_full_at(chosen):
+            try:
+                record(root, on_flush=safe.append)
+            except WriteFailed as error:
+                said.add(str(error).rpartition("/")[2])
+            else:
+                break
+        root.mkdir(exist_ok=True)
+        assert_recovers(root, safe[-1])
+    assert not disk.failed
+    assert chosen > 80
+    assert all("the disk is full. What was sealed is intact" in sentence for sentence in said)
+
+
+def test_one_write_fails_and_then_there_is_space(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No refusal is overlooked, whoever met it; and the next start mends what it left undone."""
+    disk = Disk(monkeypatch)
+    for chosen in itertools.count():
+        root, safe = tmp_path / str(chosen), [0]
+        with disk.is_full_once_at(chosen):
+            try:
+                record(root, on_flush=safe.append)
+            except WriteFailed:
+                assert disk.failed
+            else:
+                assert not disk.failed
+                break
+        root.mkdir(exist_ok=True)
+        assert_recovers(root, safe[-1])
+    assert chosen > 80
+
+
+def test_recovery_needs_space_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A start on a full disk is refused at whatever step; the one with space has everything."""
+    disk = Disk(monkeypatch)
+    for chosen in itertools.count():
+        root, safe = tmp_path / str(chosen), [0]
+        with disk.dies_at(60):
+            record(root, on_flush=safe.append)
+        with disk.is_full_at(chosen):
+            try:
+                with open_archive(root):
+                    pass
+            except WriteFailed:
+                assert disk.failed
+            else:
+                break
+        assert_recovers(root, safe[-1])
+    assert chosen > 20
+
+
+@pytest.mark.parametrize("size", [700, 1_000, 1_500, 2_000, 3_000])
+def test_a_real_limit(tmp_path: Path, size: int) -> None:
+    """The operating system really refuses, in our writes and in Arrow's: the same promises."""
+    safe = [0]
+    refused = pytest.raises(WriteFailed, match="the disk is full")
+    with refused, files_end_at(size), open_archive(tmp_path) as archive:
+        perform(archive, on_flush=safe.append)
+    assert_only_whole_files(tmp_path)
+    assert_recovers(tmp_path, safe[-1])

@@ -1,0 +1,275 @@
+"""What a killed recorder left is sealed as he would have done it, and what is not ours is left."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor, Future
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from booktape.core.events import BookRow
+from booktape.core.frames import KILLED, ROTATED, STOPPED, Frame, SegmentEnd
+from booktape.errors import WriteFailed
+from booktape.store import writer as writer_module
+from booktape.store.archive import open_archive
+from booktape.store.layout import Layout, Segment
+from booktape.store.recovery import Recovered, recover
+from booktape.store.tape import TapeWriter, encode, read_tape
+from booktape.store.writer import SegmentWriter
+from oracle import SECOND
+from store.contents import digests, end_of_tape, final_files, stored, tapes
+from store.fragile import Disk, SameThread
+from store.story import FRAMES, OPENING, expected, record, standing
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+FIRST, NEXT = Segment(0, "first"), Segment(30 * 10**6, "first")
+JUNK = Segment(20 * 10**6, "junk")
+
+
+def kill(
+    root: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    at: str,
+    which: Callable[[Iterable[int]], int] = max,
+) -> None:
+    """Record the story and die at the last operation of this name, or at the first one."""
+    with monkeypatch.context() as patch:
+        disk = Disk(patch)
+        record(root.with_name("rehearsal"))
+        chosen = which(number for number, name in enumerate(disk.log) if name == at)
+        with disk.dies_at(chosen):
+            record(root)
+        assert disk.failed
+
+
+def leave(root: Path, segment: Segment, frames: Iterable[Frame]) -> None:
+    """A recorder was killed after its last flush."""
+    writer = TapeWriter(Layout(root).writing_tape(segment))
+    for frame in frames:
+        writer.write(frame)
+    writer.flush()
+    writer.abandon()
+
+
+def leave_first_again(root: Path) -> list[Frame]:
+    """As if the worker had not sealed the first segment, and its end had not reached the tape."""
+    layout = Layout(root)
+    lines = text(layout.tape(FIRST))[:-1]
+    for path in final_files(root):
+        if path.name.startswith(FIRST.name):
+            path.unlink()
+    leave(root, FIRST, lines)
+    return lines
+
+
+def recovered(root: Path) -> list[Recovered]:
+    """What the next start finds and seals."""
+    return list(recover(Layout(root), SameThread()))
+
+
+def text(path: Path) -> list[Frame]:
+    return list(read_tape(path))
+
+
+@pytest.mark.parametrize(
+    ("at", "which", "segments"),
+    [
+        ("parquet write_table", max, [FIRST, NEXT]),
+        ("parquet close", max, [FIRST, NEXT]),
+        ("rename", max, [FIRST, NEXT]),
+        ("rmdir", max, [FIRST, NEXT]),
+        # The worker seals the first segment when the next one has just begun.
+        ("parquet close", min, [FIRST]),
+        ("parquet write_table", min, [FIRST]),
+    ],
+)
+def test_the_result_is_what_the_recorder_would_have_written(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    at: str,
+    which: Callable[[Iterable[int]], int],
+    segments: list[Segment],
+) -> None:
+    """Killed while sealing: every Parquet file is byte-equal, every tape holds the same lines."""
+    record(tmp_path / "whole")
+    kill(tmp_path / "killed", monkeypatch, at, which)
+    recovered(tmp_path / "killed")
+    names = tuple(segment.name for segment in segments)
+    whole, found = (
+        {path: digest for path, digest in digests(root).items() if path.name.startswith(names)}
+        for root in (tmp_path / "whole", tmp_path / "killed")
+    )
+    assert found.keys() == whole.keys()
+    for path in whole:
+        if path.suffix == ".parquet":
+            assert found[path] == whole[path]
+        else:
+            assert text(tmp_path / "killed" / path) == text(tmp_path / "whole" / path)
+
+
+def test_both_halves_of_a_rotation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two unsealed segments: the older one had only been rotated, the newer one was killed."""
+    kill(tmp_path / "killed", monkeypatch, "parquet write_table")
+    lines = leave_first_again(tmp_path / "killed")
+    found = recovered(tmp_path / "killed")
+    assert [one.segment for one in found] == [FIRST.name, NEXT.name]
+    assert found[0].frames == len(lines)
+    assert stored(tmp_path / "killed") == expected(FRAMES)
+    last = text(Layout(tmp_path / "killed").tape(FIRST))[-1]
+    assert last == SegmentEnd(18 * SECOND, ROTATED)
+
+
+def test_a_successor_that_is_sealed_counts_too(tmp_path: Path) -> None:
+    """The older segment alone failed to be sealed: its books went on, so nothing ended there."""
+    record(tmp_path)
+    leave_first_again(tmp_path)
+    assert [found.segment for found in recovered(tmp_path)] == [FIRST.name]
+    assert stored(tmp_path) == expected(FRAMES)
+
+
+@pytest.mark.parametrize(
+    ("end", "reason"), [([], KILLED), ([SegmentEnd(12 * SECOND, STOPPED)], STOPPED)]
+)
+def test_why_it_ended(tmp_path: Path, end: list[Frame], reason: str) -> None:
+    """Without an end on the tape the recovered one says `killed`; with it, what the recorder said."""
+    leave(tmp_path, FIRST, [OPENING, *FRAMES[:10], *end])
+    assert recovered(tmp_path) == [Recovered(FIRST.name, 11)]
+    assert end_of_tape(tmp_path) == reason
+    assert stored(tmp_path) == expected(FRAMES[:10], reason)
+
+
+def test_a_recovery_that_was_killed_begins_anew(tmp_path: Path) -> None:
+    """The tape that was set aside counts, not what the killed recovery had made of it so far."""
+    layout = Layout(tmp_path)
+    leave(tmp_path, FIRST, [OPENING, *FRAMES[:10]])
+    layout.writing_tape(FIRST).rename(layout.torn_tape(FIRST))
+    leave(tmp_path, FIRST, [OPENING, *FRAMES[:3]])
+    layout.writing_rows(FIRST, "BTCUSDT").write_bytes(b"PAR1 half of it")
+    assert recovered(tmp_path) == [Recovered(FIRST.name, 11)]
+    assert stored(tmp_path) == expected(FRAMES[:10], KILLED)
+
+
+def test_what_is_sealed_is_not_recovered_again(tmp_path: Path) -> None:
+    """A recorder or a recovery that died between its last rename and the removal of its folder."""
+    record(tmp_path)
+    before = digests(tmp_path)
+    leave(tmp_path, FIRST, [OPENING, *FRAMES[:3]])
+    Layout(tmp_path).writing_tape(FIRST).rename(Layout(tmp_path).torn_tape(FIRST))
+    assert recovered(tmp_path) == []
+    assert digests(tmp_path) == before
+    assert not list((tmp_path / "unsealed").iterdir())
+
+
+def test_recovering_twice_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second time there is nothing to do, and no file is touched."""
+    root = tmp_path / "killed"
+    kill(root, monkeypatch, "rename")
+    assert [found.segment for found in recovered(root)] == [NEXT.name]
+    before = digests(root)
+    assert recovered(root) == []
+    assert digests(root) == before
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "stays"),
+    [
+        ("notes.txt", b"mine", True),
+        ("lost+found/file", b"mine", True),
+        (JUNK.name, b"a file named like a segment", True),
+        (f"{JUNK.name}.bak/tape.jsonl.zst", b"mine", True),
+        (f"{JUNK.name}/tape.jsonl.zst", b"no zstd at all", True),
+        (f"{JUNK.name}/torn.jsonl.zst", b"\x28\xb5\x2f\xfd and then garbage", True),
+        (f"{JUNK.name}/tape.jsonl.zst", zstd.compress(b'{"k":"end"}\n'), True),
+        (f"{JUNK.name}/tape.jsonl.zst", zstd.compress(encode(FRAMES[0])), True),
+        (f"{JUNK.name}/tape.jsonl.zst", b"", False),
+        (f"{JUNK.name}/starting.jsonl.zst", zstd.compress(encode(OPENING)), False),
+        (f"{JUNK.name}/symbol=X.parquet", b"PAR1", False),
+        (JUNK.name, None, False),
+    ],
+)
+def test_junk_does_not_stop_a_start(
+    tmp_path: Path, path: str, content: bytes | None, *, stays: bool
+) -> None:
+    """What is foreign or damaged is left alone, what holds nothing goes; the rest is recovered."""
+    leave(tmp_path, FIRST, [OPENING, *FRAMES[:10]])
+    junk = tmp_path / "unsealed" / path
+    junk.parent.mkdir(exist_ok=True)
+    if content is None:
+        junk.mkdir()
+    else:
+        junk.write_bytes(content)
+    with open_archive(tmp_path) as archive:
+        assert archive.recovered == [Recovered(FIRST.name, 11)]
+        past = archive.past(OPENING.symbols, 0).values()
+    truth = expected(FRAMES[:10], KILLED)
+    assert stored(tmp_path) == truth
+    assert standing(past) == standing(truth.books.checkpoints(0))
+    left = [found for found in (tmp_path / "unsealed").rglob("*") if found.is_file()]
+    assert left == ([junk] if stays else [])
+    assert stays or not list((tmp_path / "unsealed").iterdir())
+
+
+class WhenAsked(Executor):
+    """Does nothing before somebody waits for it: a worker that is always behind."""
+
+    def __init__(self) -> None:
+        self.waiting: list[Callable[[], None]] = []
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        executor = self
+
+        class Lazy(Future[Any]):
+            def result(self, timeout: float | None = None) -> Any:
+                while not self.done():
+                    executor.waiting.pop(0)()
+                return super().result(timeout)
+
+        done = Lazy()
+        self.waiting.append(lambda: done.set_result(fn(*args, **kwargs)))
+        return done
+
+
+def test_recovery_waits_for_its_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However fast the tape is read, no more than the backlog is in memory; the rows are all there."""
+    leave(tmp_path, FIRST, [OPENING, *FRAMES])
+    monkeypatch.setattr(writer_module, "GROUP_ROWS", 1)
+    monkeypatch.setattr(writer_module, "BACKLOG_BYTES", 100)
+    worker, most = WhenAsked(), 0
+    really_add = SegmentWriter.add_row
+
+    def add_row(self: SegmentWriter, row: BookRow) -> None:
+        nonlocal most
+        really_add(self, row)
+        most = max(most, len(worker.waiting))
+
+    monkeypatch.setattr(SegmentWriter, "add_row", add_row)
+    assert len(list(recover(Layout(tmp_path), worker))) == 1
+    assert stored(tmp_path).rows == expected(FRAMES, KILLED).rows
+    assert 1 < most <= 4
+
+
+def test_what_cannot_be_removed_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An operating system that refuses even that: a sentence, and the next start tries again."""
+    (tmp_path / "unsealed" / FIRST.name).mkdir(parents=True)
+    disk = Disk(monkeypatch)
+    with disk.is_full_once_at(0), pytest.raises(WriteFailed, match=f"Cannot write .*{FIRST.name}"):
+        recovered(tmp_path)
+    assert disk.log == ["rmdir"]
+    assert recovered(tmp_path) == []
+    assert not list((tmp_path / "unsealed").iterdir())
+
+
+def test_nothing_to_recover(tmp_path: Path) -> None:
+    """A new directory, and one whose only segment is sealed, need no recovery."""
+    assert recovered(tmp_path) == []
+    record(tmp_path)
+    assert recovered(tmp_path) == []
+    assert len(tapes(tmp_path)) == 2
+    assert OPENING in text(tapes(tmp_path)[0])

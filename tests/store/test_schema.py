@@ -1,0 +1,125 @@
+"""The columns are those of the contract, and the doubles those of the book, bit for bit."""
+
+from __future__ import annotations
+
+from io import BytesIO
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from hypothesis import given
+from hypothesis import strategies as st
+
+from booktape.core.events import BookRow, Gap
+from booktape.core.frames import DISCONNECTED, KILLED, STOPPED
+from booktape.core.sync import ID_GAP
+from booktape.store.archive import NO_TAPE
+from booktape.store.schema import (
+    GAP_COLUMNS,
+    GAP_REASONS,
+    GAPS,
+    SCALARS,
+    SNAPSHOT_COLUMNS,
+    SNAPSHOTS,
+    gap_batch,
+    snapshot_batch,
+)
+
+TIME = "timestamp[us, tz=UTC]"
+LIST = "list<element: double not null>"
+
+ids = st.integers(0, 2**63 - 1)
+times_us = st.integers(0, 10**16)
+doubles = st.floats(min_value=0, exclude_min=True, allow_infinity=False)
+
+
+floats = st.lists(doubles, max_size=5).map(np.array).map(lambda values: values.astype(np.float64))
+horizons = st.none() | doubles
+book_rows = st.builds(
+    BookRow,
+    *(st.just("BTCUSDT"), st.none() | times_us, st.integers(0, 10**19), ids, ids, ids),
+    *(floats, floats, floats, floats, horizons, horizons),
+)
+
+
+def through_parquet(batch: pa.RecordBatch) -> pa.Table:
+    file = BytesIO()
+    pq.write_table(pa.Table.from_batches([batch]), file)
+    return pq.read_table(file)
+
+
+def test_columns_of_snapshots() -> None:
+    """Names, types, order and which may be null: as the contract says; `symbol` is the folder's."""
+    assert [(f.name, str(f.type), f.nullable) for f in SNAPSHOTS] == [
+        ("event_time", TIME, True),
+        ("receive_time", TIME, False),
+        ("update_id", "int64", False),
+        ("epoch", "int64", False),
+        ("updates", "int64", False),
+        ("bid_price", LIST, False),
+        ("bid_size", LIST, False),
+        ("ask_price", LIST, False),
+        ("ask_size", LIST, False),
+        ("bid_horizon", "double", True),
+        ("ask_horizon", "double", True),
+    ]
+
+
+def test_columns_of_gaps() -> None:
+    """What is unknown while a gap is open may be null, nothing else."""
+    assert [(f.name, str(f.type), f.nullable) for f in GAPS] == [
+        ("symbol", "string", False),
+        ("epoch", "int64", False),
+        ("start_time", TIME, False),
+        ("end_time", TIME, True),
+        ("last_update_id", "int64", False),
+        ("next_update_id", "int64", True),
+        ("missed_updates", "int64", True),
+        ("reason", "string", False),
+    ]
+
+
+def test_every_column_and_reason_is_explained() -> None:
+    """The documents are made from these texts; statistics belong to what is not a list."""
+    assert all(column.meaning for column in (*SNAPSHOT_COLUMNS, *GAP_COLUMNS))
+    assert set(GAP_REASONS) == {ID_GAP, DISCONNECTED, STOPPED, KILLED, NO_TAPE}
+    assert [name for name in SNAPSHOTS.names if name not in SCALARS] == SNAPSHOTS.names[5:9]
+
+
+@given(st.lists(book_rows, min_size=1, max_size=4))
+def test_rows_survive_bit_for_bit(rows: list[BookRow]) -> None:
+    """Every double, empty sides and nulls; times are cut to the microsecond, never rounded up."""
+    table = through_parquet(snapshot_batch(rows))
+    assert table.schema.equals(SNAPSHOTS)
+    for name in ("bid_price", "bid_size", "ask_price", "ask_size"):
+        for row, stored in zip(rows, table[name], strict=True):
+            assert stored.values.to_numpy().tobytes() == getattr(row, name).tobytes()
+    for name in ("update_id", "epoch", "updates", "bid_horizon", "ask_horizon"):
+        assert table[name].to_pylist() == [getattr(row, name) for row in rows]
+    event_us, receive_us = (table[n].cast(pa.int64()) for n in ("event_time", "receive_time"))
+    assert event_us.to_pylist() == [row.event_time_us for row in rows]
+    assert receive_us.to_pylist() == [row.received_ns // 1_000 for row in rows]
+
+
+def test_gaps_open_and_closed() -> None:
+    """An open gap has nulls, a closed one the ids missed strictly between two known states."""
+    gaps = [
+        Gap("BTCUSDT", 3, 1_999, 10, ID_GAP, 5_001, 15),
+        Gap("币安USDT", 1, 2_000, 20, KILLED),
+        Gap("ETHBTC", 1, 2_000, 20, STOPPED, 3_000, 18),
+    ]
+    rows = through_parquet(gap_batch(gaps)).cast(
+        pa.schema([(f.name, pa.int64() if str(f.type) == TIME else f.type) for f in GAPS])
+    )
+    assert [tuple(row.values()) for row in rows.to_pylist()] == [
+        ("BTCUSDT", 3, 1, 5, 10, 15, 4, ID_GAP),
+        ("币安USDT", 1, 2, None, 20, None, None, KILLED),
+        ("ETHBTC", 1, 2, 3, 20, 18, -3, STOPPED),
+    ]
+
+
+def test_no_gap_is_a_table_too() -> None:
+    """An empty file with the same columns says that there was none."""
+    table = through_parquet(gap_batch([]))
+    assert table.num_rows == 0
+    assert table.schema.equals(GAPS)
