@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from booktape.core import cadence, checkpoint
 from booktape.core.events import (
@@ -27,7 +27,10 @@ from booktape.core.events import (
     Unreadable,
 )
 from booktape.core.frames import (
+    KILLED,
+    NO_TAPE,
     ROTATED,
+    STOPPED,
     Checkpoint,
     Connected,
     Disconnected,
@@ -42,6 +45,9 @@ from booktape.core.merge import Lane, Merge
 from booktape.core.sync import Input, SymbolSync
 from booktape.errors import MalformedFrame
 from booktape.wire.binance import decode_depth, decode_event
+
+_BETWEEN: Final = frozenset({STOPPED, KILLED, NO_TAPE})
+"""Reasons of gaps between two recordings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +114,9 @@ class Reconstruction:
         ]
 
     def open_gaps(self) -> list[Gap]:
-        """The intervals that have begun and not ended."""
-        return [sync.gap for sync in self.syncs.values() if sync.gap]
+        """The intervals that have begun and not ended, of the symbols that are recorded."""
+        gaps = (self.syncs[symbol].gap for symbol in self.symbols)
+        return [gap for gap in gaps if gap]
 
     def _start(self, start: SegmentStart) -> Iterator[Output]:
         self.every, self.depth, self.symbols = start.every, start.depth, start.symbols
@@ -126,7 +133,8 @@ class Reconstruction:
         """A recording that ends loses every connection; what was lost before is said as open."""
         if end.reason == ROTATED:
             return
-        yield from self.open_gaps()
+        # The time between two recordings is said by the one that ends it, not once by each.
+        yield from (gap for gap in self.open_gaps() if gap.reason not in _BETWEEN)
         for connection in list(self.merge.open):
             gone = Disconnected(end.received_ns, connection, end.received_ns, end.reason)
             yield from self._disconnected(gone)
@@ -168,17 +176,22 @@ class Reconstruction:
             yield UnknownEvent(f"depthUpdate of {event.symbol}, which nobody asked for")
             return
         ready = lane.take(frame.connection, event, frame.received_ns)
-        for output in self._pass(self.syncs[event.symbol], ready):
-            yield output
-            # What could not be read was an event after all: its connection is not to be trusted.
-            if isinstance(output, Lost) and frame.connection in self._suspects:
-                self._suspects.discard(frame.connection)
-                yield RenewConnection(frame.connection, "it delivered garbage")
+        yield from self._pass(self.syncs[event.symbol], ready)
 
     def _pass(self, sync: SymbolSync, ready: Iterable[Held]) -> Iterator[Output]:
         """Events that are in order now go to the machine, each with its own stamp."""
         for held in ready:
-            yield from self._take(sync, held.event, held.received_ns)
+            for output in self._take(sync, held.event, held.received_ns):
+                yield output
+                if isinstance(output, Lost):
+                    yield from self._accuse(sync.symbol)
+
+    def _accuse(self, symbol: str) -> Iterator[Output]:
+        """What could not be read was an event after all: its connection is not to be trusted."""
+        accused = self._suspects.intersection(self.merge.lanes[symbol].reached)
+        self._suspects -= accused
+        for connection in sorted(accused):
+            yield RenewConnection(connection, "it delivered garbage")
 
     def _rest(self, frame: RestFrame) -> Iterator[Output]:
         answer: Input
@@ -205,3 +218,4 @@ class Reconstruction:
         yield synced
         yield sync.row(received_ns)
         yield from self._pass(sync, synced.held)
+        yield from self._pass(sync, self.merge.lanes[sync.symbol].know(synced.update_id))

@@ -29,7 +29,7 @@ from booktape.net.link import Link
 from booktape.net.rest import Rest
 from booktape.reconstruct import Output, RenewConnection
 from booktape.store.archive import Archive, open_archive
-from booktape.store.layout import Segment, segment_end_ns
+from booktape.store.layout import segment_end_ns
 from booktape.store.recording import Recording
 from booktape.version import VERSION
 from booktape.vigil import LOOK_EVERY_S as VIGIL_S
@@ -243,10 +243,9 @@ class Recorder:
                 self._feeds.renew(connection, why)
 
     def _rotate(self, now_ns: int) -> None:
-        segment = Segment.at(now_ns, self._tag)
-        self._sealing.append(self._recording.rotate(segment, now_ns))
+        self._sealing.append(self._recording.rotate(now_ns))
         self._segment_end_ns = segment_end_ns(now_ns, self._segment_ns)
-        log.info("new segment", segment=segment.name)
+        log.info("new segment", segment=self._recording.writer.segment.name)
 
     def _act(self, output: Output) -> None:
         """Carry out what the function asks of the doors."""

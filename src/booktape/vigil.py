@@ -1,14 +1,15 @@
 """Who is silent and should not be? A quiet market is not an alarm.
 
 Pure: it is shown the lanes of all symbols from time to time, and names the connections that should
-be replaced. Two witnesses speak against a silence: another connection that goes on delivering the
-symbol, and, where there is no other, the symbol's own history.
+be replaced, once for each silence. Two witnesses speak against a silence: another connection that
+goes on delivering the symbol, and, where there is no other, the symbol's own history.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from booktape.core.merge import Lane
@@ -22,71 +23,87 @@ EXPECTED_LOOKS: Final = 15.0
 """A symbol is too quiet when so many looks should have seen it move and none did. By chance that
 happens once in some three million times (e^-15)."""
 
-_MEMORY: Final = 0.02  # weight of one look: the habit of a symbol forms over some hundred seconds
+_MEMORY: Final = 1 / 500  # weight of one look: what is older than half an hour hardly counts
+_DOUBT: Final = 15.0  # looks that count as still ones before the first: a habit takes some time
 
 
 @dataclass(slots=True)
 class _Habit:
-    """How often a look finds that a symbol has moved, and how many looks it has not."""
+    """How many of the past looks found that a symbol had moved; older ones weigh less."""
 
     passed: int | None = None
+    looks: float = 0.0
     moves: float = 0.0
     still: int = 0
 
     def look(self, passed: int | None) -> bool:
-        """Whether the symbol is too quiet by its own history. Said once for each silence."""
-        moved = passed != self.passed
-        self.passed = passed
-        expected = self.moves * (self.still + 1)
-        self.still = 0 if moved else self.still + 1
-        if not moved and expected >= EXPECTED_LOOKS:
-            self.moves = 0.0
-            return True
-        # A habit is learnt from moves and unlearnt from pauses, but not from the silence in doubt.
-        if moved or self.moves < _MEMORY:
-            self.moves += _MEMORY * (moved - self.moves)
+        """Whether the symbol is too quiet by its own history."""
+        if passed == self.passed:
+            self.still += 1
+            return self._is_broken()
+        # Only now the pause is part of the habit: while it lasts it is in doubt.
+        fade = (1 - _MEMORY) ** (self.still + 1)
+        self.looks = self.looks * fade + (1 - fade) / _MEMORY
+        self.moves = self.moves * fade + 1
+        self.passed, self.still = passed, 0
         return False
+
+    def _is_broken(self) -> bool:
+        """Said once: a broken habit is forgotten, and another one forms."""
+        broken = self.still * self.moves / (self.looks + _DOUBT) >= EXPECTED_LOOKS
+        if broken:
+            self.looks = self.moves = 0.0
+        return broken
 
 
 @dataclass(slots=True)
-class _Lag:
-    """A connection is behind `passed`; since `moved_s` the others have gone on."""
+class _Debt:
+    """How far a connection came on a symbol, and how far others were at a look at `since_s`."""
 
-    passed: int
-    moved_s: float | None = None
+    came: int
+    due: int
+    since_s: float
+
+    def look(self, lane: Lane, connection: int, now_s: float) -> bool:
+        """Whether it is overdue."""
+        self.came = max(self.came, lane.reached[connection] or 0)
+        if self.came >= self.due:
+            self.due, self.since_s = lane.passed or 0, now_s
+        overdue = now_s - self.since_s >= LAG_S
+        if overdue:
+            self.since_s = math.inf
+        return overdue
+
+
+@dataclass(slots=True)
+class _Watch:
+    """One symbol: its habit, and what each connection owes."""
+
+    habit: _Habit = field(default_factory=_Habit)
+    debts: dict[int, _Debt] = field(default_factory=dict)
+
+    def look(self, symbol: str, lane: Lane, now_s: float) -> Iterator[tuple[int, str]]:
+        # Nobody owes what was delivered before it came.
+        new, passed = lane.reached.keys() - self.debts.keys(), lane.passed or 0
+        self.debts.update((connection, _Debt(passed, passed, now_s)) for connection in new)
+        for connection in self.debts.keys() - lane.reached.keys():
+            del self.debts[connection]
+        for connection, debt in self.debts.items():
+            if debt.look(lane, connection, now_s):
+                yield connection, f"{symbol} is silent on it, and not elsewhere"
+        if lane.reached and self.habit.look(lane.passed):
+            for connection in lane.reached:
+                yield connection, f"{symbol} is silent, which is not its habit"
 
 
 class Vigil:
     """Remembers what it saw at its last looks."""
 
     def __init__(self) -> None:
-        self._habits: dict[str, _Habit] = {}
-        self._lags: dict[tuple[str, int], _Lag] = {}
+        self._watches: dict[str, _Watch] = {}
 
     def look(self, lanes: Mapping[str, Lane], now_s: float) -> Iterator[tuple[int, str]]:
         """Connections to replace, each with the reason. `now_s` is steady time."""
         for symbol, lane in lanes.items():
-            for connection in lane.reached:
-                if self._lags_behind(symbol, connection, lane, now_s):
-                    yield connection, f"{symbol} is silent on it, and not elsewhere"
-            habit = self._habits.setdefault(symbol, _Habit())
-            if lane.reached and habit.look(lane.passed):
-                for connection in lane.reached:
-                    yield connection, f"{symbol} is silent, which is not its habit"
-
-    def _lags_behind(self, symbol: str, connection: int, lane: Lane, now_s: float) -> bool:
-        key = symbol, connection
-        reached, passed = lane.reached[connection], lane.passed
-        if passed is None or (reached is not None and reached >= passed):
-            self._lags.pop(key, None)
-            return False
-        lag = self._lags.get(key)
-        if lag is None or (reached is not None and reached >= lag.passed):
-            self._lags[key] = _Lag(passed)
-            return False
-        if lag.moved_s is None:
-            lag.moved_s = now_s if passed > lag.passed else None
-        elif now_s - lag.moved_s >= LAG_S:
-            del self._lags[key]
-            return True
-        return False
+            watch = self._watches.setdefault(symbol, _Watch())
+            yield from watch.look(symbol, lane, now_s)

@@ -16,7 +16,6 @@ from typing import Final
 from booktape.core.frames import Frame
 from booktape.store import writer
 from booktape.store.archive import open_archive
-from booktape.store.layout import Segment
 from oracle import SECOND, connected, event, rest, snapshot, start, stream
 
 OPENING: Final = start(every=3)
@@ -48,7 +47,7 @@ def main(root: Path) -> None:
                 print(count, flush=True)  # noqa: T201 - the parent reads it
             if count % 330 == 0:
                 now_ns = frame.received_ns + SECOND // 2
-                sealing.append(recording.rotate(Segment.at(now_ns, "first"), now_ns))
+                sealing.append(recording.rotate(now_ns))
 
 
 if __name__ == "__main__":

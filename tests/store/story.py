@@ -18,7 +18,6 @@ from booktape.core.frames import STOPPED, Checkpoint, Frame, RestFrame, SegmentE
 from booktape.errors import WriteFailed
 from booktape.reconstruct import Reconstruction
 from booktape.store.archive import Archive, open_archive
-from booktape.store.layout import Segment
 from oracle import SECOND, connected, event, lost, rest, snapshot, start, stream
 
 BTC, ETH, YUAN = "BTCUSDT", "ETHBTC", "币安USDT"
@@ -171,7 +170,7 @@ def perform(
         for scene in story:
             if isinstance(scene, Rotate):
                 now_ns = scene.at * SECOND
-                sealing.append(recording.rotate(Segment.at(now_ns, tag), now_ns))
+                sealing.append(recording.rotate(now_ns))
             elif isinstance(scene, Do):
                 recording.writer.flush()
                 on_flush(taken)

@@ -15,6 +15,7 @@ ROTATED: Final = "rotated"
 STOPPED: Final = "stopped"
 KILLED: Final = "killed"
 DISCONNECTED: Final = "disconnected"
+NO_TAPE: Final = "no_tape"
 
 
 @dataclass(frozen=True, slots=True)

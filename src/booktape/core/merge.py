@@ -12,13 +12,17 @@ that have not are gone, when too much waits, or when the recorder noted that it 
 
 from __future__ import annotations
 
+from bisect import insort
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Final
 
 from booktape.core.events import DepthEvent, Held
 
 AHEAD_MAX: Final = 1_000
 """Events of one symbol that may run ahead: well over a minute of the busiest one."""
+
+_FIRST_ID: Final = attrgetter("event.first_id")
 
 
 @dataclass(slots=True)
@@ -32,53 +36,45 @@ class Lane:
     def take(self, connection: int, event: DepthEvent, received_ns: int) -> list[Held]:
         """The events that are in order now, this one perhaps among them."""
         self.reached[connection] = event.last_id
-        if self.passed is None or event.first_id <= self.passed + 1:
-            if self.passed is not None and event.last_id <= self.passed:
-                return self._release() if self.ahead else []
-            self.passed = event.last_id
-            first = Held(received_ns, event)
-            return [first, *self._release()] if self.ahead else [first]
-        self.ahead.append(Held(received_ns, event))
-        self.ahead.sort(key=lambda held: held.event.first_id)
+        insort(self.ahead, Held(received_ns, event), key=_FIRST_ID)
+        return self._release()
+
+    def know(self, update_id: int) -> list[Held]:
+        """A snapshot told everything up to here: nobody needs to bring that any more."""
+        self.passed = max(self.passed or 0, update_id)
         return self._release()
 
     def expire(self) -> list[Held]:
-        """Give up waiting: everything that runs ahead, in order."""
-        return self._pass(len(self.ahead))
+        """Give up waiting for what is missing before the first event that runs ahead."""
+        if self.ahead:
+            self.passed = self.ahead[0].event.first_id - 1
+        return self._release()
 
     def leave(self, connection: int) -> list[Held]:
         """A connection is gone: what only it could have brought will not come."""
         self.reached.pop(connection, None)
+        ready = self._release()
         if not self.reached:
             # Nobody carries the symbol: what comes next may begin anywhere.
-            self.passed, self.ahead = None, []
-        return self._release()
+            self.passed = None
+        return ready
 
     def _release(self) -> list[Held]:
-        """Pass on what is in order now, and what waits for something that cannot come."""
+        """Take out what is in order now, and what waits for something that cannot come."""
         ready: list[Held] = []
-        while self.ahead and (self._chains() or not self._fillable()):
-            ready += self._pass(1)
+        while self.ahead and not self._waits(self.ahead[0].event.first_id):
+            first = self.ahead.pop(0)
+            # Copies of what was passed on fall away here.
+            if self.passed is None or first.event.last_id > self.passed:
+                self.passed = first.event.last_id
+                ready.append(first)
         return ready
 
-    def _chains(self) -> bool:
-        return self.passed is not None and self.ahead[0].event.first_id <= self.passed + 1
-
-    def _fillable(self) -> bool:
-        """Whether a connection has not come to the hole before the first event that waits."""
-        before = self.ahead[0].event.first_id
-        behind = any(at is None or at < before - 1 for at in self.reached.values())
-        return behind and len(self.ahead) <= AHEAD_MAX
-
-    def _pass(self, count: int) -> list[Held]:
-        """Take the first ones out; copies of what was passed on meanwhile fall away."""
-        ready: list[Held] = []
-        for held in self.ahead[:count]:
-            if self.passed is None or held.event.last_id > self.passed:
-                self.passed = held.event.last_id
-                ready.append(held)
-        del self.ahead[:count]
-        return ready
+    def _waits(self, first_id: int) -> bool:
+        """Whether something is missing before this id, and a connection has not yet come past it."""
+        if self.passed is None or first_id <= self.passed + 1 or len(self.ahead) > AHEAD_MAX:
+            return False
+        return any(at is None or at < first_id - 1 for at in self.reached.values())
 
 
 class Merge:
@@ -104,18 +100,33 @@ class Merge:
         return self.open.pop(connection, ())
 
     def can_relieve(self, old: int, new: int) -> bool:
-        """Whether `new` carries all that `old` does, so that `old` can go without a hole.
+        """Whether `new` brings all that `old` still may, so that `old` can go without a hole.
 
-        A symbol that sent nothing since `new` joined proves nothing and needs no proof.
+        For each symbol `new` must have delivered something that left nothing missing before it. One
+        that is quiet since `new` joined needs no such proof, but something of it may still be on
+        its way on `old`: it is not, once `old` has delivered anything that `new` delivered too,
+        since what `old` was sent before `new` joined comes before that.
         """
         if old not in self.open or new not in self.open:
             return old not in self.open
-        return all(self._overlaps(symbol, new) for symbol in self.open[old])
+        both_deliver = any(self._has_caught_up(old, new, symbol) for symbol in self.open[old])
+        return all(
+            self._delivers(new, symbol) or (both_deliver and self._is_quiet_on(new, symbol))
+            for symbol in self.open[old]
+        )
 
-    def _overlaps(self, symbol: str, new: int) -> bool:
+    def _has_caught_up(self, old: int, new: int, symbol: str) -> bool:
+        reached = self.lanes[symbol].reached
+        mine, other = reached.get(old), reached.get(new)
+        return mine is not None and other is not None and mine >= other
+
+    def _delivers(self, connection: int, symbol: str) -> bool:
         lane = self.lanes[symbol]
-        quiet = lane.passed == self._joined[new].get(symbol)
-        return not lane.ahead and (quiet or lane.reached.get(new) is not None)
+        return not lane.ahead and lane.reached.get(connection) is not None
+
+    def _is_quiet_on(self, connection: int, symbol: str) -> bool:
+        lane = self.lanes[symbol]
+        return not lane.ahead and self._joined[connection].get(symbol, -1) == lane.passed
 
     def waiting_since_ns(self) -> dict[str, int]:
         """Since when the oldest event of each symbol runs ahead, for those where one does."""

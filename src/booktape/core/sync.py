@@ -148,9 +148,13 @@ class SymbolSync:
         self.update_id = snapshot.last_id
         self.updates = self.attempt = 0
         self.event_time_us = None
-        # Never before the end of the gap, or two gaps could overlap in time.
-        self.known_ns = received_ns
-        closed = self.gap and replace(self.gap, end_ns=received_ns, next_update_id=snapshot.last_id)
+        # Never before the end of the gap, or two gaps could overlap in time. Nor does a gap end
+        # before it began, when our clock was set back meanwhile.
+        self.known_ns = max(self.known_ns, received_ns)
+        gap = self.gap
+        closed = gap and replace(
+            gap, end_ns=max(gap.start_ns, received_ns), next_update_id=snapshot.last_id
+        )
         held, self.held, self.gap = tuple(self.held), [], None
         return (Synced(self.symbol, self.epoch, self.update_id, closed, held),)
 

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from booktape.core.checkpoint import restore, save
 from booktape.core.events import Gap
-from booktape.core.frames import KILLED, Checkpoint, Disconnected, SegmentStart
+from booktape.core.frames import KILLED, NO_TAPE, Checkpoint, Disconnected, SegmentStart
 from booktape.core.merge import Lane
 from booktape.core.sync import State, SymbolSync
 from booktape.store.layout import Layout, Segment
@@ -22,8 +22,6 @@ from booktape.store.recording import Recording
 from booktape.store.recovery import Recovered, recover
 from booktape.store.sealing import lock_directory
 from booktape.store.tape import read_checkpoints
-
-NO_TAPE: Final = "no_tape"
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -50,7 +48,8 @@ class Archive:
 
     def begin(self, start: SegmentStart, tag: str) -> Recording:
         """A new recording that goes on counting epochs where the archive stands."""
-        recording = Recording(self._layout, Segment.at(start.received_ns, tag), self._worker)
+        segment = Segment.at(start.received_ns, tag, self._layout.newest())
+        recording = Recording(self._layout, segment, self._worker)
         recording.begin(start, self.past(start.symbols, start.received_ns).values())
         return recording
 

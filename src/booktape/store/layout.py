@@ -30,9 +30,14 @@ class Segment:
     tag: str
 
     @classmethod
-    def at(cls, start_ns: int, tag: str) -> Segment:
-        """The segment that begins at `start_ns`."""
-        return cls(start_ns // 1_000, tag)
+    def at(cls, start_ns: int, tag: str, after: Segment | None = None) -> Segment:
+        """The segment that begins at `start_ns`, or just behind `after`.
+
+        When the clock was set back, names must increase all the same: the newest tape is found by
+        its name, and it is the one that knows the last epochs.
+        """
+        start_us = start_ns // 1_000
+        return cls(max(start_us, after.start_us + 1) if after else start_us, tag)
 
     @classmethod
     def parse(cls, name: str) -> Segment:
@@ -126,6 +131,11 @@ class Layout:
         found = self.root.glob(f"tape/date=*/*{_TAPE}")
         ours = (path for path in found if _segment_named(path.name.removesuffix(_TAPE)))
         return sorted(ours, key=lambda path: path.name)
+
+    def newest(self) -> Segment | None:
+        """The last sealed segment, by name."""
+        tapes = self.sealed_tapes()
+        return Segment.parse(tapes[-1].name) if tapes else None
 
     def unsealed_segments(self) -> list[Segment]:
         """What a recorder left behind when it was killed, oldest first; what is not ours is not."""

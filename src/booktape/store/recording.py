@@ -53,7 +53,7 @@ class Recording:
                 self.writer.add_gap(output)
             yield output
 
-    def rotate(self, segment: Segment, now_ns: int) -> Future[None]:
+    def rotate(self, now_ns: int) -> Future[None]:
         """Go on in a new segment; the result is there when the old one is sealed.
 
         The new tape stands before the old one says that it ended: whenever we are killed, one of
@@ -62,7 +62,9 @@ class Recording:
         """
         # What the new tape's checkpoints contain, the old one must tell.
         self.writer.flush()
-        old, self.writer = self.writer, SegmentWriter(self._layout, segment, self._worker)
+        old, before = self.writer, self.writer.segment
+        segment = Segment.at(now_ns, before.tag, after=before)
+        self.writer = SegmentWriter(self._layout, segment, self._worker)
         self.writer.write(replace(self._start, received_ns=now_ns))
         for checkpoint in self.books.checkpoints(now_ns):
             self.writer.write(checkpoint)
