@@ -103,7 +103,14 @@ class StoreError(BooktapeError):
 
 
 class WriteFailed(StoreError):
-    """The operating system refused a write: disk full, read-only, gone."""
+    """The operating system refused a write: disk full, read-only, gone.
+
+    `full` says that only space is missing: then waiting may help.
+    """
+
+    def __init__(self, what: str, *, full: bool = False) -> None:
+        super().__init__(what)
+        self.full = full
 
 
 class DamagedTape(StoreError):

@@ -45,7 +45,7 @@ class Narrator:
                 log.debug("to be replaced", connection=output.connection, why=output.why)
             case ServerShutdown():
                 log.warning("the exchange announces a shutdown of its server")
-            case FetchSnapshot():
+            case FetchSnapshot():  # pragma: no branch, mypy knows that this is the last
                 log.debug("asking for a snapshot", symbol=output.symbol, attempt=output.attempt)
 
     def book(self, sync: SymbolSync) -> BookStatus:
@@ -68,7 +68,7 @@ class Narrator:
                 log.info("book known", symbol=symbol, epoch=epoch, update_id=update_id)
             case Lost(gap):
                 log.warning("book lost", symbol=gap.symbol, epoch=gap.epoch, reason=gap.reason)
-            case Gap():
+            case Gap():  # pragma: no branch, likewise
                 self.gaps[output.symbol] += 1
                 log.warning(
                     "gap",

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Coroutine
-from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -18,8 +17,9 @@ import aiohttp
 import structlog
 
 from booktape.core.events import FetchSnapshot
-from booktape.core.frames import STOPPED, Frame, HoldExpired, SegmentStart
+from booktape.core.frames import Frame, SegmentStart
 from booktape.core.status import Status
+from booktape.desk import Desk
 from booktape.errors import BooktapeError, StoreError
 from booktape.narrator import Narrator
 from booktape.net.clock import Clock, SystemClock
@@ -29,8 +29,6 @@ from booktape.net.link import Link
 from booktape.net.rest import Rest
 from booktape.reconstruct import Output, RenewConnection
 from booktape.store.archive import Archive, open_archive
-from booktape.store.layout import segment_end_ns
-from booktape.store.recording import Recording
 from booktape.version import VERSION
 from booktape.vigil import LOOK_EVERY_S as VIGIL_S
 from booktape.vigil import Vigil
@@ -45,9 +43,6 @@ INBOX_FRAMES: Final = 10_000
 
 TURN_FRAMES: Final = 100
 """Frames handled before the doors get a turn, so that stamps stay honest under load."""
-
-HOLD_NS: Final = 3 * 10**9
-"""How long an event that runs ahead waits for another connection to bring the one before it."""
 
 T = TypeVar("T")
 log = structlog.get_logger()
@@ -79,14 +74,12 @@ class Recorder:
         self._settings = settings
         self._clock = clock or SystemClock()
         self._stopped = asyncio.Event()
-        self._tag = secrets.token_hex(4)
         self._narrator = Narrator()
         self._frames = 0
         self._waiting = 0
         self._lag_ns = 0
-        self._sealing: list[Future[None]] = []
         self._feeds: Feeds
-        self._recording: Recording
+        self._desk: Desk
         self._rest: Rest
 
     def stop(self) -> None:
@@ -110,22 +103,23 @@ class Recorder:
 
     def status(self) -> Status | None:
         """How it stands; None before the recording has begun."""
-        if not hasattr(self, "_recording"):
+        if not hasattr(self, "_desk"):
             return None
-        syncs = self._recording.books.syncs
+        recording = self._desk.recording
+        syncs = recording.books.syncs
         return Status(
             tuple(self._narrator.book(syncs[symbol]) for symbol in self._settings.symbols),
             self._frames,
             self._waiting,
             self._lag_ns / 1e6,
             self._rest.requests,
-            self._recording.writer.segment.name,
+            recording.writer.segment.name,
         )
 
     def flush(self) -> None:
         """Bring the tape to the disk, for whoever is about to leave at once."""
-        if hasattr(self, "_recording"):
-            self._recording.writer.flush()
+        if hasattr(self, "_desk"):
+            self._desk.leave_at_once()
 
     # ── starting and stopping ───────────────────────────────────────────────────────────────
 
@@ -160,13 +154,13 @@ class Recorder:
         start = SegmentStart(
             now_ns, VERSION, settings.venue.title, settings.every, settings.depth, settings.symbols
         )
-        self._recording = archive.begin(start, self._tag)
-        self._segment_end_ns = segment_end_ns(now_ns, self._segment_ns)
+        recording = archive.begin(start, secrets.token_hex(4))
+        self._desk = Desk(recording, self._clock, settings.segment_s)
 
     async def _record(self, link: Link) -> None:
         """Run the doors until stopped; then seal, whatever happened but a disk that failed."""
         settings = self._settings
-        rota = Rota(self._recording.books.merge.can_relieve, settings.connection_life_s)
+        rota = Rota(self._desk.recording.books.merge.can_relieve, settings.connection_life_s)
         self._feeds = Feeds(
             link, settings.symbols, settings.connections, rota, settings.rollover_at_s
         )
@@ -178,74 +172,45 @@ class Recorder:
                 await self._stopped.wait()
                 for task in tasks:
                     task.cancel()
-            while not link.inbox.empty():
-                self._handle(link.inbox.get_nowait())
-            await self._seal()
+            await self._desk.seal([link.inbox.get_nowait() for _ in range(link.inbox.qsize())])
         except* StoreError as errors:
-            self._recording.writer.abandon()
+            self._desk.recording.writer.abandon()
             raise _first(errors) from None
-
-    async def _seal(self) -> None:
-        log.info("sealing", segment=self._recording.writer.segment.name)
-        self._sealing.append(self._recording.end(STOPPED))
-        for sealed in self._sealing:
-            await asyncio.wrap_future(sealed)
-        log.info("sealed", out=str(self._settings.out), snapshots=self._narrator.rows.total())
+        log.info("sealed", out=str(settings.out), snapshots=self._narrator.rows.total())
 
     # ── while it runs ───────────────────────────────────────────────────────────────────────
 
     async def _consume(self, inbox: asyncio.Queue[Frame]) -> None:
         """Handle frames, in order. Rows that outrun the disk make it wait, and the inbox fill."""
         while True:
-            for _ in range(TURN_FRAMES):
-                self._handle(await inbox.get())
-                busy = self._recording.writer.busy
-                if busy:
-                    await asyncio.wrap_future(busy)
+            turn = [await inbox.get()]
+            while len(turn) < TURN_FRAMES and not inbox.empty():
+                turn.append(inbox.get_nowait())
+            for output in await self._desk.take(turn):
+                self._act(output)
+            self._frames += len(turn)
             self._waiting = inbox.qsize()
+            self._lag_ns = self._clock.now_ns() - turn[-1].received_ns
             await asyncio.sleep(0)
 
-    def _handle(self, frame: Frame) -> None:
-        if frame.received_ns >= self._segment_end_ns:
-            self._rotate(frame.received_ns)
-        for output in self._recording.take(frame):
-            self._act(output)
-        self._frames += 1
-        self._lag_ns = self._clock.now_ns() - frame.received_ns
-
     async def _tick(self, inbox: asyncio.Queue[Frame]) -> None:
-        """Flush, and rotate also when nothing arrives."""
+        """Flush, and let time decide what it decides."""
         while True:
             await self._clock.pause(FLUSH_S)
-            self._recording.writer.flush()
+            await self._desk.flush()
             # With frames still waiting, it is they that tell the time.
             if inbox.empty():
-                self._mark_time(self._clock.now_ns())
-            while self._sealing and self._sealing[0].done():
-                self._sealing.pop(0).result()
-
-    def _mark_time(self, now_ns: int) -> None:
-        """What time alone decides, is written down as a frame: the function reads no clock."""
-        for symbol, since_ns in self._recording.books.merge.waiting_since_ns().items():
-            if now_ns - since_ns >= HOLD_NS:
-                log.warning("waited in vain for a missing event", symbol=symbol)
-                self._handle(HoldExpired(now_ns, symbol))
-        if now_ns >= self._segment_end_ns:
-            self._rotate(now_ns)
+                for output in await self._desk.mark_time(self._clock.now_ns()):
+                    self._act(output)
 
     async def _keep_vigil(self) -> None:
         """Have silent connections replaced."""
         vigil = Vigil()
         while True:
             await self._clock.pause(VIGIL_S)
-            lanes = self._recording.books.merge.lanes
+            lanes = self._desk.recording.books.merge.lanes
             for connection, why in list(vigil.look(lanes, self._clock.steady_s())):
                 self._feeds.renew(connection, why)
-
-    def _rotate(self, now_ns: int) -> None:
-        self._sealing.append(self._recording.rotate(now_ns))
-        self._segment_end_ns = segment_end_ns(now_ns, self._segment_ns)
-        log.info("new segment", segment=self._recording.writer.segment.name)
 
     def _act(self, output: Output) -> None:
         """Carry out what the function asks of the doors."""
@@ -254,10 +219,6 @@ class Recorder:
             self._rest.fetch(output)
         elif isinstance(output, RenewConnection):
             self._feeds.renew(output.connection, output.why)
-
-    @property
-    def _segment_ns(self) -> int:
-        return round(self._settings.segment_s * 1e9)
 
 
 def _first(errors: BaseExceptionGroup[Any]) -> BooktapeError:

@@ -24,7 +24,7 @@ EXPECTED_LOOKS: Final = 15.0
 happens once in some three million times (e^-15)."""
 
 _MEMORY: Final = 1 / 500  # weight of one look: what is older than half an hour hardly counts
-_DOUBT: Final = 15.0  # looks that count as still ones before the first: a habit takes some time
+_DOUBT: Final = 5.0  # looks that count as still ones before the first: a habit takes some time
 
 
 @dataclass(slots=True)
@@ -50,7 +50,9 @@ class _Habit:
 
     def _is_broken(self) -> bool:
         """Said once: a broken habit is forgotten, and another one forms."""
-        broken = self.still * self.moves / (self.looks + _DOUBT) >= EXPECTED_LOOKS
+        # A few moves are no habit: what of them may be chance (two deviations) is taken off.
+        surely = (self.moves - 2 * math.sqrt(self.moves)) / (self.looks + _DOUBT)
+        broken = self.still * surely >= EXPECTED_LOOKS
         if broken:
             self.looks = self.moves = 0.0
         return broken

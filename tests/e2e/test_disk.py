@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from booktape.sim.market import Market
 from booktape.sim.server import SimServer
-from e2e.commands import run
-from e2e.promises import check_archive, rows_of, truth_of
+from e2e.commands import run, said, start
+from e2e.promises import check_archive, gaps_of, rows_of, truth_of
 
 FULL_BYTES = 60_000
 # The operating system refuses to let any file grow beyond this, as a full disk would.
@@ -68,3 +73,49 @@ def test_a_directory_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> N
             assert "Traceback" not in err
 
     asyncio.run(story())
+
+
+def test_a_disk_that_gets_space_again_in_time_loses_nothing(tmp_path: Path) -> None:
+    """Full for some seconds: the recorder waits, then goes on; no gap, no row is missing."""
+    if not mount(tmp_path, "3m"):
+        pytest.skip("mounting a small file system takes rights that this user does not have")
+
+    async def story() -> None:
+        market = Market(("BTCUSDT",), seed=4, levels=200)
+        async with SimServer(market, speed=5) as server:
+            process = await start(
+                *("record", "BTCUSDT", "--every", "2", "--out", tmp_path / "data"),
+                *("--rest-url", server.rest_url, "--ws-url", server.ws_url),
+            )
+            await said(process, "book known")
+            ballast = tmp_path / "ballast"
+            fill(ballast)
+            await said(process, "the disk is full")
+            ballast.unlink()
+            await asyncio.sleep(3)
+            process.terminate()
+            _, err = await process.communicate()
+            assert process.returncode == 0, err.decode()
+        rows = check_archive(tmp_path / "data", truth_of(market), every=2)["BTCUSDT"]
+        assert {row["epoch"] for row in rows} == {1}
+        assert gaps_of(tmp_path / "data") == []
+
+    try:
+        asyncio.run(story())
+    finally:
+        subprocess.run(["umount", str(tmp_path)], check=True)  # noqa: S607 the system's own
+
+
+def mount(folder: Path, size: str) -> bool:
+    """A small file system in memory, if we may."""
+    command = ("mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder))
+    return shutil.which("mount") is not None and (
+        subprocess.run(command, check=False, capture_output=True).returncode == 0
+    )
+
+
+def fill(path: Path) -> None:
+    """Write until there is no space."""
+    with path.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(4_096))

@@ -11,9 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from booktape.core.events import BookRow, Gap
-from booktape.core.frames import DISCONNECTED, KILLED, STOPPED
+from booktape.core.frames import DISCONNECTED, KILLED, NO_TAPE, STOPPED
 from booktape.core.sync import ID_GAP
-from booktape.core.frames import NO_TAPE
 from booktape.store.schema import (
     GAP_COLUMNS,
     GAP_REASONS,

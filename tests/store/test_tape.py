@@ -134,16 +134,47 @@ def test_frames_end_after_enough_text(tmp_path: Path, monkeypatch: pytest.Monkey
     assert [len(text) >= 300 for text in texts] == [True, True, True, False]
 
 
-def test_much_text_is_flushed_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beyond BUFFER_BYTES nothing waits in memory for the next flush."""
+def test_much_text_wants_a_flush(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond BUFFER_BYTES it should not wait in memory for the next tick."""
     monkeypatch.setattr(tape, "BUFFER_BYTES", 3 * len(encode(LINES[1])))
     writer = TapeWriter(tmp_path / "tape")
-    safe = []
-    for _ in range(7):
+    wanted = []
+    for _ in range(4):
         writer.write(LINES[1])
-        safe.append(len(list(read_tape(tmp_path / "tape", torn=True))))
+        wanted.append(writer.wants_flush)
+    writer.flush()
+    wanted.append(writer.wants_flush)
     writer.abandon()
-    assert safe == [0, 0, 3, 3, 3, 6, 6]
+    assert wanted == [False, False, True, True, False]
+
+
+def test_a_failed_flush_can_be_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When there is space again, what could not be written follows: once, and in order."""
+    full = True
+
+    class Filling(FileIO):
+        def write(self, data: Any, /) -> int:
+            if full and self.tell() + len(data) > 100:
+                if room := 100 - self.tell():
+                    return super().write(memoryview(data)[:room])
+                raise OSError(ENOSPC, "No space left on device")
+            return super().write(data)
+
+    written_by(monkeypatch, Filling)
+    writer = TapeWriter(tmp_path / "tape")
+    for line in LINES:
+        writer.write(line)
+    for _ in range(2):
+        with pytest.raises(WriteFailed, match="the disk is full") as failed:
+            writer.flush()
+        assert failed.value.full
+    writer.write(LINES[1])
+    full = False
+    writer.flush()
+    writer.flush()
+    monkeypatch.undo()
+    writer.abandon()
+    assert list(read_tape(tmp_path / "tape", torn=True)) == [*LINES, LINES[1]]
 
 
 def written_by(monkeypatch: pytest.MonkeyPatch, kind: type[FileIO]) -> None:

@@ -195,6 +195,8 @@ def test_busy_while_the_worker_is_behind(layout: Layout, monkeypatch: pytest.Mon
         seen = []
         for n in range(4):
             writer.add_row(row(n))
+            assert writer.wants_flush, "a full group waits for it"
+            writer.flush()
             seen.append(writer.busy is not None)
         assert seen == [False, False, True, True]
         first = writer.busy

@@ -100,6 +100,8 @@ def _replay(
 def _take(recording: Recording, frame: Frame) -> None:
     """Follow a frame of the past: what it asks of the exchange has been answered, or never was."""
     for _ in recording.take(frame):
+        if recording.writer.wants_flush:
+            recording.writer.flush()
         busy = recording.writer.busy
         if busy:
             busy.result()

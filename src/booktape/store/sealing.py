@@ -17,7 +17,8 @@ from typing import Final
 
 from booktape.errors import DirectoryInUse, WriteFailed
 
-_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_MAY_PASS: Final = (errno.ENOSPC, errno.EDQUOT)
+_FULL: Final = (*_MAY_PASS, errno.EFBIG)
 
 
 @contextmanager
@@ -28,7 +29,8 @@ def writing(path: Path) -> Iterator[None]:
     except OSError as error:
         why = "the disk is full" if error.errno in _FULL else error.strerror or str(error)
         raise WriteFailed(
-            f"Cannot write {path}: {why}. What was sealed is intact; start again when it is mended."
+            f"Cannot write {path}: {why}. What was sealed is intact; start again when it is mended.",
+            full=error.errno in _MAY_PASS,
         ) from error
 
 

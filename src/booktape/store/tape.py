@@ -45,7 +45,7 @@ FRAME_BYTES: Final = 8 << 20
 """A zstd frame ends, and with it a checksum stands, after so much text."""
 
 BUFFER_BYTES: Final = 1 << 20
-"""Text that may wait for the next flush; more is compressed and written at once."""
+"""Text that may wait in memory before a flush is wanted."""
 
 _OPTIONS: Final = {
     int(zstd.CompressionParameter.compression_level): 3,
@@ -203,6 +203,7 @@ class TapeWriter:
         self._lines: list[bytes] = []
         self._waiting_bytes = 0
         self._frame_bytes = 0
+        self._unwritten = b""
         self._compressor = zstd.ZstdCompressor(options=_OPTIONS)
         with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -213,12 +214,19 @@ class TapeWriter:
         line = encode(frame)
         self._lines.append(line)
         self._waiting_bytes += len(line)
-        if self._waiting_bytes >= BUFFER_BYTES:
-            self.flush()
+
+    @property
+    def wants_flush(self) -> bool:
+        """Whether so much waits in memory that the next flush should come at once."""
+        return self._waiting_bytes >= BUFFER_BYTES
 
     def flush(self) -> None:
-        """Hand everything written so far to the operating system, readable as it stands."""
+        """Hand everything written so far to the operating system, readable as it stands.
+
+        After a WriteFailed it can be called again: nothing is lost, and nothing written twice.
+        """
         if not self._lines:
+            self._drain()
             return
         ends = self._frame_bytes + self._waiting_bytes >= FRAME_BYTES
         self._frame_bytes = 0 if ends else self._frame_bytes + self._waiting_bytes
@@ -245,7 +253,10 @@ class TapeWriter:
     def _put(self, *, ends: bool) -> None:
         text, self._lines, self._waiting_bytes = b"".join(self._lines), [], 0
         pack = self._compressor
-        rest = memoryview(pack.compress(text, pack.FLUSH_FRAME if ends else pack.FLUSH_BLOCK))
+        self._unwritten += pack.compress(text, pack.FLUSH_FRAME if ends else pack.FLUSH_BLOCK)
+        self._drain()
+
+    def _drain(self) -> None:
         with writing(self.path):
-            while rest:
-                rest = rest[self._file.write(rest) :]
+            while self._unwritten:
+                self._unwritten = self._unwritten[self._file.write(self._unwritten) :]

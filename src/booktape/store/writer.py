@@ -77,6 +77,7 @@ class SegmentWriter:
         self._worker = worker
         self._tape = TapeWriter(layout.starting_tape(segment))
         self._groups: dict[str, Group] = {}
+        self._full: list[tuple[str, Group]] = []
         self._staged_bytes = 0
         self._parquet: dict[str, pq.ParquetWriter] = {}
         self._gaps: list[Gap] = []
@@ -91,22 +92,31 @@ class SegmentWriter:
         self._tape.write(frame)
 
     def add_row(self, row: BookRow) -> None:
-        """Stage a row; a full group goes to the worker."""
+        """Stage a row; a full group goes to the worker with the next flush."""
         group = self._groups.setdefault(row.symbol, Group())
         full = group.add(row)
         self._staged_bytes += row_bytes(row)
         if full:
-            self._hand_over(row.symbol)
+            self._close(row.symbol)
         elif self._staged_bytes >= STAGED_BYTES:
-            self._hand_over(max(self._groups, key=lambda symbol: self._groups[symbol].bytes))
+            self._close(max(self._groups, key=lambda symbol: self._groups[symbol].bytes))
 
     def add_gap(self, gap: Gap) -> None:
         """Note a gap that ended, or that is open when the recording ends."""
         self._gaps.append(gap)
 
+    @property
+    def wants_flush(self) -> bool:
+        """Whether a flush should come at once: much waits for the tape, or a group is full."""
+        return bool(self._full) or self._tape.wants_flush
+
     def flush(self) -> None:
-        """Bring the tape to the disk, and raise what the worker met."""
-        self._tape.flush()
+        """Bring the tape to the disk, hand over full groups, and raise what the worker met.
+
+        May be called again after a WriteFailed. It blocks for as long as the disk does; nothing
+        else of this object may be used meanwhile.
+        """
+        self._hand_over()
         while self._jobs and self._jobs[0].done.done():
             self._jobs.popleft().done.result()
 
@@ -120,20 +130,26 @@ class SegmentWriter:
     def seal(self) -> Future[None]:
         """End the segment. When the result is there, all its files have their final names."""
         for symbol in list(self._groups):
-            self._hand_over(symbol)
+            self._close(symbol)
+        self._hand_over()
         return self._worker.submit(self._seal, [job.done for job in self._jobs])
 
     def abandon(self) -> None:
         """Give up: what is unsealed stays for the next start to recover."""
         self._tape.abandon()
 
-    def _hand_over(self, symbol: str) -> None:
+    def _close(self, symbol: str) -> None:
         group = self._groups.pop(symbol)
         self._staged_bytes -= group.bytes
+        self._full.append((symbol, group))
+
+    def _hand_over(self) -> None:
         # Tape first: rows never reach the disk before the frames they follow from.
-        self.flush()
-        job = self._worker.submit(self._write_group, symbol, group.rows)
-        self._jobs.append(Job(job, group.bytes))
+        self._tape.flush()
+        full, self._full = self._full, []
+        for symbol, group in full:
+            job = self._worker.submit(self._write_group, symbol, group.rows)
+            self._jobs.append(Job(job, group.bytes))
 
     # ── in the worker thread ────────────────────────────────────────────────────────────────
 
