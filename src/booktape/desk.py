@@ -41,10 +41,14 @@ class Desk:
         self._hand = asyncio.Lock()
         self._flushing: asyncio.Future[None] | None = None
 
-    async def take(self, frames: Sequence[Frame]) -> list[Output]:
-        """Write frames down and follow them. Waits while the disk is behind."""
+    async def take(self, frames: list[Frame]) -> list[Output]:
+        """Write frames down and follow them. Waits while the disk is behind.
+
+        `frames` is empty as soon as they are taken: after a cancellation it says what was not.
+        """
         async with self._hand:
             outputs = [output for frame in frames for output in self._handle(frame)]
+            frames.clear()
         if self.recording.writer.wants_flush:
             await self.flush()
         busy = self.recording.writer.busy

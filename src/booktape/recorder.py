@@ -75,6 +75,7 @@ class Recorder:
         self._clock = clock or SystemClock()
         self._stopped = asyncio.Event()
         self._narrator = Narrator()
+        self._turn: list[Frame] = []
         self._frames = 0
         self._waiting = 0
         self._lag_ns = 0
@@ -172,7 +173,8 @@ class Recorder:
                 await self._stopped.wait()
                 for task in tasks:
                     task.cancel()
-            await self._desk.seal([link.inbox.get_nowait() for _ in range(link.inbox.qsize())])
+            waiting = [link.inbox.get_nowait() for _ in range(link.inbox.qsize())]
+            await self._desk.seal([*self._turn, *waiting])
         except* StoreError as errors:
             self._desk.recording.writer.abandon()
             raise _first(errors) from None
@@ -183,14 +185,15 @@ class Recorder:
     async def _consume(self, inbox: asyncio.Queue[Frame]) -> None:
         """Handle frames, in order. Rows that outrun the disk make it wait, and the inbox fill."""
         while True:
-            turn = [await inbox.get()]
+            turn = self._turn = [await inbox.get()]
             while len(turn) < TURN_FRAMES and not inbox.empty():
                 turn.append(inbox.get_nowait())
+            count, last_ns = len(turn), turn[-1].received_ns
             for output in await self._desk.take(turn):
                 self._act(output)
-            self._frames += len(turn)
+            self._frames += count
             self._waiting = inbox.qsize()
-            self._lag_ns = self._clock.now_ns() - turn[-1].received_ns
+            self._lag_ns = self._clock.now_ns() - last_ns
             await asyncio.sleep(0)
 
     async def _tick(self, inbox: asyncio.Queue[Frame]) -> None:
