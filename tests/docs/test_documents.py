@@ -97,3 +97,14 @@ def test_every_file_that_is_mentioned_exists() -> None:
         for name in re.findall(r"`((?:\w+/)+\w+\.py)`", path.read_text()):
             places = (ROOT / name, ROOT / "src" / "booktape" / name)
             assert any(place.exists() for place in places), (path, name)
+
+
+def test_every_promise_names_its_test() -> None:
+    """Each row of docs/reliability.md ends with tests that exist."""
+    text = (DOCS / "reliability.md").read_text()
+    rows = [line for line in text.splitlines() if line.startswith("| ") and "| test |" not in line]
+    assert len(rows) > 20
+    for row in rows:
+        tests = re.findall(r"`(tests/\S+\.py)`", row.split(" | ")[-1])
+        assert tests, row
+        assert all((ROOT / test).exists() for test in tests), row

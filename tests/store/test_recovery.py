@@ -16,8 +16,9 @@ from booktape.errors import WriteFailed
 from booktape.store import writer as writer_module
 from booktape.store.archive import open_archive
 from booktape.store.layout import Layout, Segment
+from booktape.store.line import encode
 from booktape.store.recovery import Recovered, recover
-from booktape.store.tape import TapeWriter, encode, read_tape
+from booktape.store.tape import TapeWriter, read_tape
 from booktape.store.writer import SegmentWriter
 from oracle import SECOND
 from store.contents import digests, end_of_tape, final_files, stored, tapes

@@ -22,7 +22,8 @@ from booktape.core.frames import (
 )
 from booktape.errors import DamagedTape, WriteFailed
 from booktape.store import tape
-from booktape.store.tape import TapeWriter, decode, encode, read_checkpoints, read_tape
+from booktape.store.line import decode, encode
+from booktape.store.tape import TapeWriter, read_checkpoints, read_tape
 
 if sys.version_info >= (3, 14):
     from compression import zstd

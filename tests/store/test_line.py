@@ -23,7 +23,7 @@ from booktape.core.frames import (
     StreamFrame,
 )
 from booktape.errors import DamagedTape
-from booktape.store.tape import decode, encode
+from booktape.store.line import decode, encode
 
 T = TypeVar("T")
 
