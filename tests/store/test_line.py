@@ -128,3 +128,22 @@ def test_anything_else_is_damage(line: bytes) -> None:
     except DamagedTape:
         return
     assert isinstance(frame, Frame)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"",
+        b"{}",
+        b'{"k":"new"}',
+        b'{"k":"\xff"}',
+        b'{"k":"end"}',
+        b'{"k":"end","received_ns":1,"reason":"\xff"}',
+        b'{"k":"ws","received_ns":1}',
+        b'{"k":"rest","received_ns":1,"base64":"?"}',
+    ],
+)
+def test_a_line_that_is_none_is_damage(line: bytes) -> None:
+    """Unknown kinds, missing fields, payloads that are not there: none is read as a frame."""
+    with pytest.raises(DamagedTape, match="line"):
+        decode(line)
