@@ -21,7 +21,7 @@ record: $(RUN)  ## record the real exchange: make record SYMBOLS="BTCUSDT ETHUSD
 	$(BIN)/booktape record $(SYMBOLS) --every $(EVERY) --out $(OUT)
 
 test: $(DEV)  ## every promise, each against the built-in exchange or a real capture
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 check: $(DEV)  ## format, lint, types, the house's import rules, the documents
 	$(BIN)/ruff format --check .

@@ -5,14 +5,10 @@ The proof by any script is in properties/; here each promise has one readable st
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-import msgspec
 import pytest
 
 from booktape.core.events import (
     BookRow,
-    DepthEvent,
     FetchSnapshot,
     Gap,
     Lost,
@@ -25,40 +21,17 @@ from booktape.core.frames import (
     KILLED,
     ROTATED,
     STOPPED,
-    Checkpoint,
     Frame,
     RestFrame,
     SegmentEnd,
 )
 from booktape.core.sync import State
-from booktape.reconstruct import Malformed, Output, Reconstruction, ReplaceConnection
+from booktape.reconstruct import Malformed, Reconstruction, RenewConnection
 from booktape.wire.binance import encode_combined, encode_server_shutdown
 from oracle import SECOND, connected, event, frozen, lost, rest, shown, snapshot, start, stream
+from stories import BOOK, B, E, known, rows, tell, through_text, ticks
 
-B, E = "BTCUSDT", "ETHBTC"
-BOOK = snapshot(10, {"100": "1"}, {"101": "1"})
 ETH_BOOK = snapshot(500, {"1": "1"}, symbol=E)
-
-
-def tell(*frames: Frame, to: Reconstruction | None = None) -> list[Output]:
-    machine = to or Reconstruction()
-    return [output for frame in frames for output in machine.feed(frame)]
-
-
-def known(every: int = 1) -> Reconstruction:
-    """BTCUSDT LIVE at id 10 since second 2, on connection 0."""
-    machine = Reconstruction()
-    tell(start(every=every), connected(1), rest(BOOK, 2), to=machine)
-    return machine
-
-
-def rows(outputs: Iterable[Output]) -> list[BookRow]:
-    return [output for output in outputs if isinstance(output, BookRow)]
-
-
-def ticks(first: int, last: int) -> list[DepthEvent]:
-    """One event an id; the best bid's size is the id."""
-    return [event(n, n, {"100": str(n)}) for n in range(first, last + 1)]
 
 
 def test_the_first_row_is_the_snapshot_itself() -> None:
@@ -155,24 +128,6 @@ def test_malformed_frames_do_not_stop_anything() -> None:
     assert isinstance(row, BookRow)
 
 
-def test_a_connection_is_replaced_only_when_ids_stop_chaining() -> None:
-    """Then the garbled frame was an event; once told, the connection is not accused twice."""
-    machine = known()
-    tell(stream(b"garbled", 3), to=machine)
-    told = tell(stream(event(12, 12), 4), to=machine)
-    assert [type(output) for output in told] == [Lost, ReplaceConnection, FetchSnapshot]
-    tell(rest(snapshot(12), 5), to=machine)
-    told = tell(stream(event(14, 14), 6), to=machine)
-    assert ReplaceConnection(0) not in told
-
-
-def test_a_new_connection_of_the_same_number_is_not_suspect() -> None:
-    """Garbage on the old one says nothing about the next, nor about the other one."""
-    machine = known()
-    tell(connected(3, 1), stream(b"garbled", 3), lost(4), connected(5), to=machine)
-    assert ReplaceConnection(0) not in tell(stream(event(12, 12), 6), to=machine)
-
-
 def test_messages_nobody_asked_for() -> None:
     """Other events, another's symbol, the exchange's farewell: told, and nothing else happens."""
     machine = known()
@@ -183,7 +138,12 @@ def test_messages_nobody_asked_for() -> None:
         to=machine,
     )
     foreign = UnknownEvent("depthUpdate of DOGEUSDT, which nobody asked for")
-    assert told == [UnknownEvent("trade"), ServerShutdown(), foreign]
+    assert told == [
+        UnknownEvent("trade"),
+        ServerShutdown(),
+        RenewConnection(0, "the exchange announced a shutdown"),
+        foreign,
+    ]
 
 
 def test_unreadable_answers_are_asked_again() -> None:
@@ -195,31 +155,6 @@ def test_unreadable_answers_are_asked_again() -> None:
     assert malformed.connection is None
     assert again == FetchSnapshot(B, 2)
     assert len(rows(tell(rest(BOOK, 3), to=machine))) == 1
-
-
-def test_two_connections_write_each_event_once() -> None:
-    """The second copy falls away, whichever connection is the faster one."""
-    machine = known()
-    tell(connected(3, 1), to=machine)
-    order = [(11, 0), (11, 1), (12, 1), (13, 1), (12, 0), (13, 0)]
-    told = tell(*(stream(event(n, n), 4, on) for n, on in order), to=machine)
-    assert [row.update_id for row in rows(told)] == [11, 12, 13]
-    assert len(told) == 3
-
-
-def test_only_the_last_connection_s_loss_is_a_gap() -> None:
-    """While another carries the stream nothing is lost; then the gap begins at the sign of life."""
-    machine = known()
-    tell(connected(3, 1), to=machine)
-    assert tell(lost(4, 0), to=machine) == []
-    assert len(rows(tell(stream(event(11, 11), 5, 1), to=machine))) == 1
-    told = tell(lost(9, 1, alive=7), to=machine)
-    assert told == [Lost(Gap(B, 1, 7 * SECOND, 11, "disconnected"))]
-
-
-def test_losing_nothing_is_quiet() -> None:
-    """A connection that goes before its first answer leaves no gap: no epoch had begun."""
-    assert tell(start(), connected(1), lost(2)) == [FetchSnapshot(B, 1)]
 
 
 @pytest.mark.parametrize("why", [STOPPED, KILLED])
@@ -253,9 +188,7 @@ def test_a_restart_continues_the_epochs() -> None:
     """After a stop the gap is open until the next run's snapshot, whose epoch follows."""
     machine = known()
     tell(SegmentEnd(9 * SECOND, STOPPED), to=machine)
-    text = msgspec.json.encode(machine.checkpoints(9 * SECOND))
-    saved = msgspec.json.decode(text, type=list[Checkpoint])
-    told = tell(start(), *saved, connected(60), rest(snapshot(90), 61))
+    told = tell(start(), *through_text(machine, 9), connected(60), rest(snapshot(90), 61))
     gap = Gap(B, 1, 9 * SECOND, 10, STOPPED, 61 * SECOND, 90)
     assert told[:2] == [FetchSnapshot(B, 1), gap]
     assert [(row.epoch, row.update_id) for row in rows(told)] == [(2, 90)]

@@ -17,11 +17,10 @@ from booktape.core import book as book_module
 from booktape.core.book import FEW_PENDING, Side
 from booktape.core.events import DepthEvent, DepthSnapshot, Level
 from booktape.core.frames import Frame, RestFrame, StreamFrame
+from booktape.core.merge import Lane
 from booktape.reconstruct import Reconstruction
 from booktape.wire.binance import decode_event, encode_combined, encode_depth, encode_event
 from oracle import connected, start
-
-# ruff: noqa: T201
 
 pytestmark = pytest.mark.bench
 
@@ -75,11 +74,15 @@ def microseconds(work: Callable[[], object], times: int) -> float:
     return min(once() for _ in range(3)) / times * 1e6
 
 
-def whole_path(shape: Shape, payloads: list[bytes], every: int) -> float:
-    """Frame to row: decode, decide, apply, and copy out the rows that are due."""
+def whole_path(shape: Shape, payloads: list[bytes], every: int, connections: int = 1) -> float:
+    """Frame to row: decode, merge, decide, apply, and copy out the rows that are due."""
     opening = RestFrame(0, "BTCUSDT", shape.levels + 1, encode_depth(shape.snapshot()))
-    frames: list[Frame] = [start(every=every), connected(0), opening]
-    frames += [StreamFrame(0, 0, payload) for payload in payloads]
+    frames: list[Frame] = [start(every=every)]
+    frames += [connected(0, number) for number in range(connections)]
+    frames.append(opening)
+    frames += [
+        StreamFrame(0, number, payload) for payload in payloads for number in range(connections)
+    ]
 
     def read() -> None:
         machine = Reconstruction()
@@ -113,6 +116,39 @@ def test_costs_of_events_and_rows(capsys: pytest.CaptureFixture[str]) -> None:
         for shape in SHAPES:
             cells = "".join(f"{cost:9.1f}" for cost in costs(shape))
             print(f"{shape.name:9} {shape.changes:3} x {shape.levels:5,}{cells}")
+
+
+def lane_cost(connections: int, *, dropped: bool) -> float:
+    """Merging alone. The first connection is an event ahead of the others, and may drop a tenth."""
+    brought = [
+        (n - 1.5 * (number == 0), number, event)
+        for n, event in enumerate(Shape("any", 2, 200).events())
+        for number in range(connections)
+        if not dropped or number or n % 10
+    ]
+    brought.sort(key=lambda arrival: arrival[0])
+    lane = Lane()
+
+    def merge() -> None:
+        lane.passed, lane.reached = None, dict.fromkeys(range(connections))
+        for _, number, event in brought:
+            lane.take(number, event, 0)
+
+    return microseconds(merge, EVENTS)
+
+
+def test_costs_of_connections(capsys: pytest.CaptureFixture[str]) -> None:
+    """What a second connection costs: a second decoding, and a copy that falls away."""
+    with capsys.disabled():
+        print("\n\nmicroseconds an event, all its copies together")
+        print("merge alone, 1 connection  ", f"{lane_cost(1, dropped=False):9.2f}")
+        print("merge alone, 2 connections ", f"{lane_cost(2, dropped=False):9.2f}")
+        print("  and a tenth dropped by one", f"{lane_cost(2, dropped=True):8.2f}")
+        for shape in SHAPES:
+            events = shape.events()
+            payloads = [encode_combined("btcusdt@depth@100ms", encode_event(e)) for e in events]
+            one, two = (whole_path(shape, payloads, 100, connections=n) for n in (1, 2))
+            print(f"{shape.name:9} whole path, N=100: 1 connection {one:7.1f}, 2 {two:7.1f}")
 
 
 def side_of(levels: int) -> Side:

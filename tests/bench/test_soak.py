@@ -49,9 +49,10 @@ async def soak(out: Path) -> list[tuple[float, float, int, int, int]]:
         stdout=asyncio.subprocess.PIPE,
     )
     assert simulator.stdout
-    urls = re.findall(r"\S+://\S+", (await simulator.stdout.readline()).decode())
+    line = (await simulator.stdout.readline()).decode()
+    rest_url, ws_url = re.findall(r"\S+://\S+", line)
     recorder = Recorder(
-        Settings(Venue("soak", *urls), SYMBOLS, 10, out, connections=2, segment_s=10)
+        Settings(Venue("soak", rest_url, ws_url), SYMBOLS, 10, out, connections=2, segment_s=10)
     )
     work = asyncio.create_task(recorder.run())
     seen = []

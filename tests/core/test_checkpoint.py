@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from booktape.core.checkpoint import restore, save
 from booktape.core.events import Held, Unreadable
 from booktape.core.frames import Checkpoint
+from booktape.core.merge import Lane
 from booktape.core.sync import Input, Output, SymbolSync
 from oracle import SECOND, connected, event, frozen, lost, snapshot
 
@@ -45,17 +46,37 @@ def test_a_restored_machine_goes_on_identically(before: list[Input], after: list
     machine = SymbolSync(B)
     machine.take(connected(0), 0)
     say(machine, before)
-    text = msgspec.json.encode(save(machine, 5))
-    restored = restore(msgspec.json.decode(text, type=Checkpoint))
-    assert save(restored, 5) == save(machine, 5)
+    restored, _ = through_text(save(machine, Lane(), 5))
+    assert save(restored, Lane(), 5) == save(machine, Lane(), 5)
     assert say(restored, after) == say(machine, after)
+
+
+def through_text(saved: Checkpoint) -> tuple[SymbolSync, Lane]:
+    return restore(msgspec.json.decode(msgspec.json.encode(saved), type=Checkpoint))
+
+
+def test_a_restored_lane_goes_on_identically() -> None:
+    """How far each connection is, and what waits: the hole is filled after the restoration."""
+    lane = Lane(10, {1: 10, 2: None, 3: 9})
+    lane.take(1, event(12, 12), 2 * SECOND)
+    _, restored = through_text(save(SymbolSync(B), lane, 5))
+    assert restored == lane
+    assert restored.take(3, event(10, 11), 3 * SECOND) == [
+        Held(3 * SECOND, event(10, 11)),
+        Held(2 * SECOND, event(12, 12)),
+    ]
 
 
 def test_a_checkpoint_is_a_copy() -> None:
     """What happens later does not reach a checkpoint that was taken before."""
-    machine = SymbolSync(B)
+    machine, lane = SymbolSync(B), Lane(7, {1: 7, 2: None})
     machine.take(connected(1), 1 * SECOND)
     machine.take(event(5, 7), 2 * SECOND)
-    saved = save(machine, 5)
+    lane.take(1, event(9, 9), 3 * SECOND)
+    saved = save(machine, lane, 5)
+    _, other = restore(saved)
+    for later in (lane, other):
+        later.take(1, event(10, 10), 9 * SECOND)
     machine.take(event(8, 9), 9 * SECOND)
     assert saved.held == [Held(2 * SECOND, event(5, 7))]
+    assert (saved.reached, saved.ahead) == ({1: 9, 2: None}, [Held(3 * SECOND, event(9, 9))])

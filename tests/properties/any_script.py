@@ -1,4 +1,4 @@
-"""A small true market, and a script of all that can go wrong on the way from it to a recorder.
+"""A script of all that can go wrong on the way from a true market to a recorder.
 
 Chance is an argument: a hypothesis test passes one that it can shrink, the tests of loosened rules
 pass `random.Random(seed)`, so that a script that shows a fault has a name. The script never lies:
@@ -7,15 +7,14 @@ frames are dropped, repeated, swapped, garbled, late, but what arrives whole is 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable
 from random import Random
-from typing import Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import msgspec
 import pytest
 
-from booktape.core import sync
+from booktape.core import merge, sync
 from booktape.core.events import FetchSnapshot
 from booktape.core.frames import (
     KILLED,
@@ -24,77 +23,49 @@ from booktape.core.frames import (
     Connected,
     Disconnected,
     Frame,
+    HoldExpired,
     RestFrame,
     SegmentEnd,
     SegmentStart,
     StreamFrame,
 )
-from booktape.core.sync import TABLE, Rule, SymbolSync, index
-from booktape.reconstruct import Reconstruction
-from oracle import SECOND, Side, change
-from properties.ledger import Ledger
+from booktape.core.sync import TABLE, Rule, State, SymbolSync, index
+from booktape.reconstruct import Output, Reconstruction
+from oracle import SECOND
+from properties.ledger import Ledger, promise
+from properties.market import Market
 
 SYMBOLS: Final = ("BTCUSDT", "ETHBTC")
 HELD_MAX: Final = 3
-"""In place of 3,000, or no script would ever be long enough to fill it."""
+AHEAD_MAX: Final = 5
+"""In place of 3,000 and 1,000, or no script would ever be long enough to reach them."""
 
 
-class Market:
-    """One symbol's true history: the book at every update id."""
+class Said(NamedTuple):
+    """One event on its way: the how-manieth that happened, and its bytes."""
 
-    def __init__(self, chance: Random, symbol: str) -> None:
-        self.symbol = symbol
-        self.first_id = self.last_id = chance.randint(1, 20)
-        bids, asks = (self._some_levels(chance, around) for around in (100, 105))
-        self.books: list[tuple[Side, Side]] = [(bids, asks)]
-
-    @staticmethod
-    def _some_levels(chance: Random, around: int) -> Side:
-        side: Side = {}
-        change(side, [[f"{around + n}.10", "1"] for n in range(chance.randint(0, 5))])
-        return side
-
-    def at(self, update_id: int) -> tuple[Side, Side]:
-        """Both sides as they were once `update_id` had happened."""
-        assert self.first_id <= update_id <= self.last_id
-        return self.books[update_id - self.first_id]
-
-    def happen(self, chance: Random) -> bytes:
-        """A few updates, told as one event."""
-        first = self.last_id + 1
-        told: dict[str, dict[str, str]] = {"b": {}, "a": {}}
-        for _ in range(chance.randint(1, 3)):
-            bids, asks = (dict(side) for side in self.books[-1])
-            name, side, around = chance.choice([("b", bids, 100), ("a", asks, 105)])
-            price = f"{around + chance.randint(0, 6)}.10"
-            told[name][price] = chance.choice(["0.00000000", "1.00000000", "0.30000000"])
-            change(side, [[price, told[name][price]]])
-            self.books.append((bids, asks))
-            self.last_id += 1
-        sides = {name: list(texts.items()) for name, texts in told.items()}
-        event = {"e": "depthUpdate", "E": 1_700_000_000_000 + first, "s": self.symbol}
-        return json.dumps({**event, "U": first, "u": self.last_id, **sides}).encode()
-
-    def snapshot(self, update_id: int, limit: int) -> bytes:
-        """A REST answer as of `update_id`, which may lie in the middle of an event."""
-        bids, asks = self.at(update_id)
-        body: dict[str, object] = {"lastUpdateId": update_id}
-        for name, side, falling in (("bids", bids, True), ("asks", asks, False)):
-            best_first = [side[price] for price in sorted(side, reverse=falling)][:limit]
-            body[name] = [[str(level.price), str(level.size)] for level in best_first]
-        return json.dumps(body).encode()
+    number: int
+    symbol: str
+    last_id: int
+    payload: bytes
 
 
 class Script:
-    """One play: the market, up to two connections, the REST door, and the machine under test."""
+    """One play: the markets, up to three connections, the REST door, and the machine under test."""
 
     def __init__(self, chance: Random, every: int) -> None:
         self.chance = chance
         self.now = 0
         self.markets = {symbol: Market(chance, symbol) for symbol in SYMBOLS}
-        self.queues: dict[int, list[bytes]] = {}
+        self.happened = 0
+        self.opened = 0
+        self.queues: dict[int, list[Said]] = {}
+        self.since: dict[int, int] = {}
+        self.relief: tuple[int, int] | None = None
+        self.in_order = True
         self.requests: list[str] = []
         self.tape: list[Frame] = []
+        self.said: list[Output] = []
         self.machine = Reconstruction()
         self.ledger = Ledger({s: market.at for s, market in self.markets.items()}, every)
         self.opening = SegmentStart(0, "test", "sim", every, 5, SYMBOLS)
@@ -106,6 +77,7 @@ class Script:
         asked = [output.symbol for output in outputs if isinstance(output, FetchSnapshot)]
         # As the REST door does: while an answer is awaited, nobody asks for another.
         self.requests += [symbol for symbol in asked if symbol not in self.requests]
+        self.said += outputs
         self.ledger.check(frame, outputs, self.machine)
 
     def tick(self) -> int:
@@ -115,18 +87,30 @@ class Script:
     # ── what may happen ─────────────────────────────────────────────────────────────────────
 
     def happen(self) -> None:
-        payload = self.markets[self.chance.choice(SYMBOLS)].happen(self.chance)
-        for queue in self.queues.values():
-            queue.append(payload)
+        self.tell_of(self.chance.choice(SYMBOLS), list(self.queues))
+
+    def happen_unheard(self) -> None:
+        """Whatever the reason: no connection brings this one."""
+        self.tell_of(self.chance.choice(SYMBOLS), [])
+
+    def tell_of(self, symbol: str, connections: Iterable[int]) -> None:
+        market = self.markets[symbol]
+        payload = market.happen(self.chance)
+        self.happened += 1
+        for connection in connections:
+            said = Said(self.happened, symbol, market.last_id, payload)
+            self.queues[connection].append(said)
 
     def deliver(self, *, keep: bool = False, garbled: bool = False) -> None:
         waiting = [connection for connection, queue in self.queues.items() if queue]
         if waiting:
-            connection = self.chance.choice(waiting)
-            queue = self.queues[connection]
-            payload = queue[0] if keep else queue.pop(0)
-            payload = payload[:-1] if garbled else payload
-            self.feed(StreamFrame(self.tick(), connection, payload))
+            self.deliver_from(self.chance.choice(waiting), keep=keep, garbled=garbled)
+
+    def deliver_from(self, connection: int, *, keep: bool, garbled: bool) -> None:
+        queue = self.queues[connection]
+        payload = (queue[0] if keep else queue.pop(0)).payload
+        payload = payload[:-1] if garbled else payload
+        self.feed(StreamFrame(self.tick(), connection, payload))
 
     def repeat(self) -> None:
         self.deliver(keep=True)
@@ -135,25 +119,73 @@ class Script:
         self.deliver(garbled=True)
 
     def drop(self) -> None:
-        for queue in self.queues.values():
+        if self.queues:
+            queue = self.queues[self.chance.choice(list(self.queues))]
             del queue[: self.chance.randint(0, 2)]
 
     def swap(self) -> None:
+        self.in_order = False
         for queue in self.queues.values():
             queue[:2] = reversed(queue[:2])
 
     def connect(self) -> None:
-        down = [connection for connection in (0, 1) if connection not in self.queues]
-        if down:
-            self.queues[down[0]] = []
-            self.feed(Connected(self.tick(), down[0], SYMBOLS))
+        if len(self.queues) < 3:
+            self.open()
+
+    def open(self) -> int:
+        """The subscription may take effect a little before or after the note that it stands."""
+        self.opened += 1
+        number, early = self.opened, self.chance.random() < 0.5
+        if early:
+            self.queues[number], self.since[number] = [], self.happened
+        if self.chance.random() < 0.2:
+            self.happen()
+        self.feed(Connected(self.tick(), number, SYMBOLS))
+        if not early:
+            if self.chance.random() < 0.2:
+                self.happen()
+            self.queues[number], self.since[number] = [], self.happened
+        return number
 
     def cut(self) -> None:
         if self.queues:
-            connection = self.chance.choice(list(self.queues))
-            del self.queues[connection]
-            alive_ns = self.now - self.chance.randint(0, 3) * SECOND
-            self.feed(Disconnected(self.tick(), connection, alive_ns, "disconnected"))
+            self.close(self.chance.choice(list(self.queues)))
+
+    def close(self, connection: int) -> None:
+        del self.queues[connection]
+        alive_ns = self.now - self.chance.randint(0, 3) * SECOND
+        self.feed(Disconnected(self.tick(), connection, alive_ns, "disconnected"))
+
+    def renew(self) -> None:
+        """Make before break: open a successor, and close the old one when it may go."""
+        if self.relief and self.relief[0] in self.queues and self.relief[1] in self.queues:
+            old, new = self.relief
+            if self.machine.merge.can_relieve(old, new):
+                self.check_relief(old, new)
+                if self.may_close(old):
+                    self.relief = None
+                    self.close(old)
+        elif self.queues:
+            old = self.chance.choice(list(self.queues))
+            self.relief = (old, self.open())
+
+    def may_close(self, _: int) -> bool:
+        """Nobody here cares whether what is on its way is brought by others, too."""
+        return True
+
+    def check_relief(self, old: int, new: int) -> None:
+        """What the old one still has on its way is not needed, or happened for the new one too."""
+        for said in self.queues[old]:
+            machine = self.machine.syncs[said.symbol]
+            needed = machine.state is State.LIVE and said.last_id > machine.update_id
+            covered = said.number > self.since[new] or not self.in_order
+            promise(covered or not needed, "relieved too early")
+
+    def expire(self) -> None:
+        """The recorder looked at its clock: this waited long enough."""
+        waiting = self.machine.merge.waiting_since_ns()
+        if waiting:
+            self.feed(HoldExpired(self.tick(), self.chance.choice(list(waiting))))
 
     def answer(self, *, age: int = 0) -> None:
         if self.requests:
@@ -194,20 +226,21 @@ class Script:
         """The world behaves at last, and tells one more event of each symbol."""
         self.connect()
         self._drain()
-        for market in self.markets.values():
-            payload = market.happen(self.chance)
-            for queue in self.queues.values():
-                queue.append(payload)
+        for symbol in SYMBOLS:
+            self.tell_of(symbol, list(self.queues))
         self._drain()
+        while self.machine.merge.waiting_since_ns() or self.requests:
+            self.expire()
+            self.answer()
 
     def _drain(self) -> None:
         while any(self.queues.values()) or self.requests:
             self.answer()
-            if any(self.queues.values()):
-                self.deliver()
+            self.deliver()
 
 
-Step: TypeAlias = Callable[[Script], None]
+# Any: a step of a script, or of a kind of script.
+Step: TypeAlias = Callable[[Any], None]
 
 # Mostly the world works: what stands here more than once happens more often.
 WORKING: Final[tuple[Step, ...]] = (
@@ -219,11 +252,14 @@ TROUBLES: Final[tuple[Step, ...]] = (
     Script.answer_late,
     Script.answer_unreadably,
     Script.bring_unasked,
+    Script.happen_unheard,
     Script.drop,
     Script.swap,
     Script.repeat,
     Script.garble,
     Script.cut,
+    Script.renew,
+    Script.expire,
     Script.rotate,
     Script.restart,
 )
@@ -233,6 +269,7 @@ def play(chance: Random, rules: Iterable[Rule] = TABLE) -> Script:
     """One whole script under these rules. Raises `ledger.Violation` when a promise is broken."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sync, "HELD_MAX", HELD_MAX)
+        patch.setattr(merge, "AHEAD_MAX", AHEAD_MAX)
         patch.setattr(SymbolSync, "rules", index(rules))
         script = Script(chance, every=chance.choice([1, 2, 3]))
         script.connect()

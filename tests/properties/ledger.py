@@ -1,28 +1,33 @@
 """What booktape promises, checked after every frame against the truth.
 
 Every row shows the truth at its id; rows stay N events apart; epochs grow by one, with exactly one
-gap between two; a LIVE book is the truth at its id and never behind what was delivered; without a
+gap between two; a LIVE book is the truth at its id, and behind what was delivered only while a
+connection may still bring what is missing; no gap is told that could have been avoided; without a
 connection nothing is LIVE; and in the end every update since the first sync is known or in a gap.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
-from booktape.core.events import BookRow, FetchSnapshot, Gap, Lost, Synced
-from booktape.core.frames import Frame, StreamFrame
-from booktape.core.sync import State, SymbolSync
+from booktape.core.events import BookRow, Gap, Lost, Synced
+from booktape.core.frames import Frame
+from booktape.core.sync import ID_GAP, State, SymbolSync
 from booktape.reconstruct import Output, Reconstruction
 from oracle import Side, differences
+from properties.arrivals import Arrivals
 
 Truth: TypeAlias = Callable[[int], tuple[Side, Side]]
 
 
 class Violation(Exception):
     """A promise was broken."""
+
+
+class Avoidable(Violation):
+    """A gap was told that needed not be: honest, but not as good as it gets."""
 
 
 def promise(kept: object, words: str) -> None:
@@ -41,13 +46,15 @@ class Page:
     gap: Gap | None = None
     closed: Gap | None = None
     synced: Synced | None = None
-    delivered: int = 0
+    avoidable: str = ""
     reflected: set[int] = field(default_factory=set)
     missed: set[int] = field(default_factory=set)
 
-    def see(self, output: Output) -> None:
+    def see(self, output: Output, arrivals: Arrivals) -> None:
         if isinstance(output, Lost):
             self._see_lost(output.gap)
+            if output.gap.reason == ID_GAP:
+                self.avoidable = self.avoidable or arrivals.could_avoid(output.gap)
         elif isinstance(output, Gap) and output.end_ns is None:
             promise(output == self.gap, "the ending tells a gap that is not open")
         elif isinstance(output, Gap):
@@ -110,8 +117,9 @@ class Page:
         promise((sync.state is State.COLD) != carried, f"{sync.state} while carried is {carried}")
         promise(sync.gap == self.gap, "the machine has another open gap than it told")
         promise((self.gap is not None) == (self.epoch > 0 and not live), "lost without a gap")
+        ids = [held.event.last_id for held in sync.held]
+        promise(ids == sorted(set(ids)), "events are held twice, or out of order")
         if live:
-            promise(sync.update_id >= self.delivered, "LIVE, and behind what was delivered")
             self.compare(sync.row(0))
             assert self.synced
             self.reflected |= set(range(self.synced.update_id, sync.update_id + 1))
@@ -120,39 +128,28 @@ class Page:
 
 
 class Ledger:
-    """A page for each symbol, and which connections are up."""
+    """A page for each symbol, and what arrived of it."""
 
     def __init__(self, truths: dict[str, Truth], every: int) -> None:
         self.pages = {symbol: Page(truth, every) for symbol, truth in truths.items()}
+        self.arrivals = {symbol: Arrivals(symbol) for symbol in truths}
 
     def check(self, frame: Frame, outputs: list[Output], machine: Reconstruction) -> None:
+        for arrivals in self.arrivals.values():
+            arrivals.note(frame)
         for output in outputs:
             symbol = output.gap.symbol if isinstance(output, Lost) else _symbol(output)
             if symbol is not None:
-                self.pages[symbol].see(output)
-        self._count_delivered(frame, outputs, machine)
+                self.pages[symbol].see(output, self.arrivals[symbol])
         carried = {symbol for symbols in machine.merge.open.values() for symbol in symbols}
+        waiting = machine.merge.waiting_since_ns()
         for symbol, page in self.pages.items():
-            page.agree(machine.syncs[symbol], carried=symbol in carried)
-
-    def _count_delivered(
-        self, frame: Frame, outputs: list[Output], machine: Reconstruction
-    ) -> None:
-        """The newest id each machine was given since it last started over."""
-        for symbol, page in self.pages.items():
-            if machine.syncs[symbol].state is State.COLD:
-                page.delivered = 0
-        if not isinstance(frame, StreamFrame):
-            return
-        try:
-            event = json.loads(frame.payload)
-        except ValueError:
-            return
-        page = self.pages[event["s"]]
-        if any(isinstance(output, FetchSnapshot) for output in outputs):
-            page.delivered = event["u"]
-        elif machine.syncs[event["s"]].state is not State.COLD:
-            page.delivered = max(page.delivered, event["u"])
+            sync = machine.syncs[symbol]
+            page.agree(sync, carried=symbol in carried)
+            behind = self.arrivals[symbol].compare(sync)
+            promise(not behind, behind)
+            idle = sync.state is State.LIVE and not self.arrivals[symbol].events
+            promise(not idle or symbol not in waiting, "said to wait, and nothing is missing")
 
     def close(self, sync: SymbolSync, newest_id: int) -> None:
         """After the world behaved again: all is known, and nothing is left uncovered."""
@@ -162,6 +159,8 @@ class Ledger:
         first_id = min(page.reflected)
         uncovered = set(range(first_id, newest_id + 1)) - page.reflected - page.missed
         promise(not uncovered, f"updates {sorted(uncovered)} are neither known nor in a gap")
+        if page.avoidable:
+            raise Avoidable(page.avoidable)
 
 
 def _symbol(output: Output) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from random import Random
 
 import msgspec
@@ -9,23 +10,48 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from booktape.core.frames import Checkpoint, Connected, Frame, SegmentStart
-from booktape.reconstruct import Reconstruction, ReplaceConnection
+from booktape.core.events import Lost
+from booktape.core.frames import Checkpoint, Connected, Disconnected, Frame, SegmentStart
+from booktape.reconstruct import Reconstruction, RenewConnection
 from oracle import frozen
-from properties.any_script import play
+from properties.any_script import Script, play
+from properties.covered_script import play_covered
 
 
 @given(st.randoms(use_true_random=False))
 def test_any_script_keeps_every_promise(chance: Random) -> None:
-    """Drops, repeats, swaps, cuts, late, stale and unreadable answers, on one or two connections."""
+    """Drops, repeats, swaps, cuts, rollovers, late and unreadable answers, on up to 4 connections."""
     play(chance)
 
 
-@pytest.mark.parametrize("hundred", range(5))
+@given(st.randoms(use_true_random=False))
+def test_no_gap_while_somebody_brings_each_event(chance: Random) -> None:
+    """Connections drop, garble, lag, roll over, are cut: one epoch, no gap, no second request."""
+    play_covered(chance)
+
+
+@pytest.mark.parametrize("hundred", range(4))
 def test_numbered_scripts_keep_every_promise(hundred: int) -> None:
     """The scripts that find every loosened rule find nothing in the real table."""
     for seed in range(hundred * 100, hundred * 100 + 100):
         play(Random(seed))
+        play_covered(Random(seed))
+
+
+def test_connections_are_eventful() -> None:
+    """In scripts that must not show it, connections come and go, and events run ahead and wait."""
+    notes: list[Frame] = []
+    waits = 0
+    for seed in range(50):
+        machine = Reconstruction()
+        for note in play_covered(Random(seed)).tape:
+            before = machine.merge.waiting_since_ns().keys()
+            assert all(not isinstance(output, Lost) for output in machine.feed(note))
+            waits += len(machine.merge.waiting_since_ns().keys() - before)
+            notes.append(note)
+    assert waits >= 50
+    assert sum(isinstance(note, Connected) for note in notes) >= 200
+    assert sum(isinstance(note, Disconnected) for note in notes) >= 100
 
 
 def test_scripts_are_eventful() -> None:
@@ -50,15 +76,16 @@ def continued(machine: Reconstruction, opening: SegmentStart, at: int) -> Recons
 
 
 def said(machine: Reconstruction, frames: list[Frame]) -> list[object]:
-    """All outputs but `ReplaceConnection`: that request concerns a connection, not a book."""
+    """All outputs but `RenewConnection`: that request concerns a connection, not a book."""
     outputs = [output for frame in frames for output in machine.feed(frame)]
-    return [frozen(output) for output in outputs if not isinstance(output, ReplaceConnection)]
+    return [frozen(output) for output in outputs if not isinstance(output, RenewConnection)]
 
 
-@pytest.mark.parametrize("seed", range(12))
-def test_a_tape_cut_anywhere_says_the_same(seed: int) -> None:
+@pytest.mark.parametrize("act", [play, play_covered])
+@pytest.mark.parametrize("seed", range(8))
+def test_a_tape_cut_anywhere_says_the_same(seed: int, act: Callable[[Random], Script]) -> None:
     """Segment start, checkpoints and standing connections replace all that was before the cut."""
-    tape = play(Random(seed)).tape
+    tape = act(Random(seed)).tape
     opening = tape[0]
     assert isinstance(opening, SegmentStart)
     whole = said(Reconstruction(), tape)

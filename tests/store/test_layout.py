@@ -152,3 +152,22 @@ def test_the_newest_rows_of_a_symbol(tmp_path: Path) -> None:
         path.parent.mkdir(parents=True)
         path.touch()
     assert found.newest_rows("BTCUSDT") == found.rows(Segment(86_400 * 10**6, "f"), "BTCUSDT")
+
+
+def test_the_newest_segment_is_the_last_by_name(tmp_path: Path) -> None:
+    """Whatever the order of the folders or of the files' ages."""
+    layout = Layout(tmp_path)
+    assert layout.newest() is None
+    late, early = Segment.at(9 * 10**18, "b"), Segment.at(10**18, "a")
+    for segment in (late, early):
+        layout.tape(segment).parent.mkdir(parents=True)
+        layout.tape(segment).touch()
+    assert layout.newest() == late
+
+
+def test_a_name_is_always_behind_the_one_before() -> None:
+    """Also when the clock was set back, or stands still."""
+    before = Segment.at(5_000_000, "a")
+    assert Segment.at(9_000_000, "b", before) == Segment(9_000, "b")
+    assert Segment.at(1_000_000, "b", before) == Segment(5_001, "b")
+    assert Segment.at(5_000_000, "b", before) > before

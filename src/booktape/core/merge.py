@@ -36,7 +36,8 @@ class Lane:
     def take(self, connection: int, event: DepthEvent, received_ns: int) -> list[Held]:
         """The events that are in order now, this one perhaps among them."""
         self.reached[connection] = event.last_id
-        insort(self.ahead, Held(received_ns, event), key=_FIRST_ID)
+        if self._is_new(event):
+            insort(self.ahead, Held(received_ns, event), key=_FIRST_ID)
         return self._release()
 
     def know(self, update_id: int) -> list[Held]:
@@ -64,11 +65,14 @@ class Lane:
         ready: list[Held] = []
         while self.ahead and not self._waits(self.ahead[0].event.first_id):
             first = self.ahead.pop(0)
-            # Copies of what was passed on fall away here.
-            if self.passed is None or first.event.last_id > self.passed:
+            if self._is_new(first.event):
                 self.passed = first.event.last_id
                 ready.append(first)
         return ready
+
+    def _is_new(self, event: DepthEvent) -> bool:
+        """Whether it is no copy, or part, of what was passed on."""
+        return self.passed is None or event.last_id > self.passed
 
     def _waits(self, first_id: int) -> bool:
         """Whether something is missing before this id, and a connection has not yet come past it."""

@@ -1,0 +1,99 @@
+"""What arrived of one symbol, on which connection: what may be missing, and what may not."""
+
+from __future__ import annotations
+
+import json
+
+from booktape.core import merge
+from booktape.core.events import Gap
+from booktape.core.frames import (
+    Connected,
+    Disconnected,
+    Frame,
+    HoldExpired,
+    RestFrame,
+    SegmentEnd,
+    StreamFrame,
+)
+from booktape.core.sync import State, SymbolSync
+
+
+class Arrivals:
+    """All events since the first connection came, and how far each connection is.
+
+    `waived` is the newest id that had arrived when something was given up: a hole before it needs
+    no other excuse.
+    """
+
+    def __init__(self, symbol: str) -> None:
+        self.symbol = symbol
+        self.reached: dict[int, int | None] = {}
+        self.events: list[tuple[int, int]] = []
+        self.waived = 0
+        self.frame: Frame
+
+    def note(self, frame: Frame) -> None:
+        self.frame = frame
+        if isinstance(frame, Connected):
+            self.reached[frame.connection] = None
+        elif isinstance(frame, Disconnected):
+            self.reached.pop(frame.connection)
+        elif isinstance(frame, SegmentEnd):
+            self.reached.clear()
+        elif isinstance(frame, HoldExpired) and frame.symbol == self.symbol:
+            self._waive()
+        elif isinstance(frame, StreamFrame):
+            self._note_event(frame)
+
+    def _note_event(self, frame: StreamFrame) -> None:
+        try:
+            event = json.loads(frame.payload)
+        except ValueError:
+            return
+        if event["s"] == self.symbol:
+            self.events.append((event["U"], event["u"]))
+            before = self.reached[frame.connection] or 0
+            self.reached[frame.connection] = event["u"]
+            if before > event["u"] or len(self.events) > merge.AHEAD_MAX:
+                self._waive()
+
+    def _waive(self) -> None:
+        self.waived = max((last for _, last in self.events), default=0)
+
+    def _behind(self, first_id: int) -> bool:
+        """Whether a connection has not come to what is missing before `first_id`."""
+        return any(at is None or at < first_id - 1 for at in self.reached.values())
+
+    def could_avoid(self, gap: Gap) -> str:
+        """Why this gap needed not be; empty when it had to."""
+        next_id = gap.last_update_id + 1
+        later = min(first for first, last in self.events if last >= next_id)
+        if next_id <= self.waived:
+            return ""
+        if later <= next_id:
+            return f"a gap at id {next_id}, which had been delivered"
+        # Behind a snapshot the holes are old ones: nobody could bring it when it was let through.
+        if self._behind(later) and not isinstance(self.frame, RestFrame):
+            return f"a gap at id {next_id}, which could still be delivered"
+        return ""
+
+    def compare(self, machine: SymbolSync) -> str:
+        """What is wrong with a LIVE machine that has not got all that arrived; empty if nothing."""
+        if machine.state is State.COLD:
+            self.events, self.waived = [], 0
+        elif machine.state is State.SYNCING:
+            # What it has let go, a snapshot must bring: it begins with what it holds.
+            begins = machine.held[0].event.first_id if machine.held else 0
+            self.events = [event for event in self.events if event[1] >= begins]
+        else:
+            self.events = [event for event in self.events if event[1] > machine.update_id]
+        if machine.state is not State.LIVE or not self.events:
+            return ""
+        first, next_id = min(self.events)[0], machine.update_id + 1
+        if first <= next_id or not self._behind(first):
+            return f"LIVE, and id {next_id} was delivered or cannot be any more"
+        if len(self.events) > merge.AHEAD_MAX:
+            return "LIVE, and too much waits"
+        if isinstance(self.frame, HoldExpired) and self.frame.symbol == self.symbol:
+            return "LIVE, and it still waits for what was given up"
+        return ""

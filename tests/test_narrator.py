@@ -1,0 +1,104 @@
+"""What happened is counted, and what a person should know is said once, in one line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from booktape.core.events import (
+    FetchSnapshot,
+    Gap,
+    Lost,
+    ServerShutdown,
+    Synced,
+    UnknownEvent,
+)
+from booktape.core.status import BookStatus
+from booktape.core.sync import SymbolSync
+from booktape.narrator import Narrator
+from booktape.reconstruct import Malformed, Output, RenewConnection
+from oracle import connected, event, lost, snapshot
+
+B = "BTCUSDT"
+GAP = Gap(B, 1, 2, 10, "id_gap", 4, 15)
+
+
+def known() -> SymbolSync:
+    """A book of one bid and two asks, after one update."""
+    sync = SymbolSync(B)
+    sync.take(connected(1), 1)
+    sync.take(snapshot(10, {"100": "1"}, {"101": "1"}), 2)
+    sync.take(event(11, 11, asks={"102": "1"}), 3)
+    return sync
+
+
+@pytest.mark.parametrize(
+    ("output", "said"),
+    [
+        (Synced(B, 2, 15), {"event": "book known", "symbol": B, "epoch": 2, "update_id": 15}),
+        (Lost(GAP), {"event": "book lost", "symbol": B, "epoch": 1, "reason": "id_gap"}),
+        (GAP, {"event": "gap", "symbol": B, "reason": "id_gap", "missed_updates": 4}),
+        (Malformed(3, "why"), {"event": "malformed frame", "connection": 3, "detail": "why"}),
+        (ServerShutdown(), {"event": "the exchange announces a shutdown of its server"}),
+        (UnknownEvent("trade"), {"event": "unknown event, kept on the tape", "name": "trade"}),
+        (RenewConnection(3, "why"), {"event": "to be replaced", "connection": 3, "why": "why"}),
+        (FetchSnapshot(B, 2), {"event": "asking for a snapshot", "symbol": B, "attempt": 2}),
+    ],
+)
+def test_each_output_is_one_line(output: Output, said: dict[str, Any]) -> None:
+    """With its particulars; what concerns data at least as a notice, mere requests below that."""
+    with capture_logs() as lines:
+        Narrator().tell(output)
+    (line,) = lines
+    quiet = isinstance(output, RenewConnection | FetchSnapshot)
+    assert (line.pop("log_level") == "debug") is quiet
+    assert line == said
+
+
+def test_rows_are_counted_and_not_said() -> None:
+    """There are thousands of them."""
+    narrator = Narrator()
+    with capture_logs() as lines:
+        for _ in range(3):
+            narrator.tell(known().row(5))
+    assert lines == []
+    assert narrator.rows == {B: 3}
+
+
+def test_an_unknown_event_is_said_once_and_counted_always() -> None:
+    """A stream of them would fill the log."""
+    narrator = Narrator()
+    with capture_logs() as lines:
+        for name in ("trade", "trade", "kline"):
+            narrator.tell(UnknownEvent(name))
+    assert [line["name"] for line in lines] == ["trade", "kline"]
+    assert narrator.unknown == {"trade": 2, "kline": 1}
+
+
+def test_a_gap_is_counted_when_it_is_stored() -> None:
+    """Not when it opens: it would count twice."""
+    narrator = Narrator()
+    with capture_logs():
+        narrator.tell(Lost(GAP))
+        narrator.tell(GAP)
+    assert narrator.gaps == {B: 1}
+
+
+def test_how_a_book_stands() -> None:
+    """State, epoch, updates, levels, spread, and what was stored of it."""
+    narrator, sync = Narrator(), known()
+    with capture_logs():
+        narrator.tell(sync.row(5))
+        narrator.tell(GAP)
+    assert narrator.book(sync) == BookStatus(B, "live", 1, 1, 3, 1.0, 1, 1)
+
+
+def test_a_book_that_is_not_known_has_no_spread() -> None:
+    """Nor has one of which a side is empty."""
+    sync = known()
+    sync.take(event(12, 12, {"100": "0"}), 4)
+    assert Narrator().book(sync).spread is None
+    sync.take(lost(5), 5)
+    assert Narrator().book(sync) == BookStatus(B, "cold", 1, 2, 0, None, 0, 0)
