@@ -26,6 +26,8 @@ SPOT = {
 }
 FUTURES = "usdm-futures-2021-07-must-be-refused.jsonl.gz"
 
+FEW = 20
+
 needs_captures = pytest.mark.skipif(
     not CAPTURES.is_dir(), reason="the real captures are not beside this repository"
 )
@@ -73,11 +75,15 @@ def test_every_stored_row_of_a_real_capture_equals_the_oracle(name: str, tmp_pat
 
 
 def assert_equal_to_oracle(rows: list[dict[str, Any]], lines: list[tuple[str, bytes]]) -> None:
-    """Every row is the oracle's book at its id; every id after the snapshot has a row."""
+    """Every row is the oracle's book at its id; from the first one on every event has a row.
+
+    The first row may stand a few events behind the recorded snapshot: the exchange that plays the
+    capture answers as of the moment at which it is asked.
+    """
     stored = {row["update_id"]: row for row in rows}
     oracle = Oracle()
     oracle.snapshot(next(payload for kind, payload in lines if kind == "rest"))
-    compared = 0
+    compared = skipped = 0
     for payload in [None, *(payload for kind, payload in lines if kind == "ws")]:
         if payload is not None:
             before = oracle.id
@@ -85,6 +91,9 @@ def assert_equal_to_oracle(rows: list[dict[str, Any]], lines: list[tuple[str, by
             if oracle.id == before:
                 continue
         assert oracle.id is not None
+        if oracle.id not in stored and compared == 0 and skipped < FEW:
+            skipped += 1
+            continue
         row = stored[oracle.id]
         assert list(zip(row["bid_price"], row["bid_size"], strict=True)) == doubles(
             oracle.bids, best_is_highest=True

@@ -22,10 +22,10 @@ SYMBOLS = ("BTCUSDT", "ETHUSDT", "BNBUSDT")
     "faults",
     [
         "drop=0.03",
-        "close=1",
-        "refuse=0.5,close=1",
+        "close=10",
+        "refuse=0.5,close=10",
         "rest-error=0.4",
-        "drop=0.02,close=2,refuse=0.3,rest-error=0.3",
+        "drop=0.02,close=15,refuse=0.3,rest-error=0.3",
     ],
 )
 def test_whatever_the_exchange_does_rows_are_true_and_gaps_are_told(
