@@ -113,7 +113,7 @@ def record(  # noqa: PLR0913 each is one documented option
 def simulate(
     *,
     port: int = 8080,
-    symbols: tuple[str, ...] = (),
+    symbols: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
     seed: int = 1,
     speed: Speed = 1.0,
     faults: str = "",

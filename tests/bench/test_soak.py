@@ -23,7 +23,7 @@ from booktape.wire.venues import Venue
 from e2e.promises import rows_of
 
 SYMBOLS = tuple(f"S{number}USDT" for number in range(50))
-FAULTS = "drop=0.0005,close=30,rest-error=0.05"
+FAULTS = "drop=0.0002,close=400,rest-error=0.05"  # in seconds of the exchange
 SPEED = 25.0
 SOAK_S = float(os.environ.get("BOOKTAPE_SOAK_S", "60"))
 
@@ -52,10 +52,19 @@ async def soak(out: Path) -> list[tuple[float, float, int, int, int]]:
     line = (await simulator.stdout.readline()).decode()
     rest_url, ws_url = re.findall(r"\S+://\S+", line)
     recorder = Recorder(
-        Settings(Venue("soak", rest_url, ws_url), SYMBOLS, 10, out, connections=2, segment_s=10)
+        Settings(
+            Venue("soak", rest_url, ws_url),
+            SYMBOLS,
+            10,
+            out,
+            depth=100,
+            connections=2,
+            segment_s=10,
+            connection_life_s=10,
+        )
     )
     work = asyncio.create_task(recorder.run())
-    seen = []
+    seen: list[tuple[float, float, int, int, int]] = []
     for second in range(0, int(SOAK_S), 2):
         await asyncio.sleep(2)
         status = recorder.status()

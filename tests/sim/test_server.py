@@ -13,11 +13,12 @@ import pytest
 
 from booktape.core.events import DepthEvent
 from booktape.errors import UsageError
-from booktape.sim import client
+from booktape.sim import outbox
 from booktape.sim.listing import DEFAULT_SYMBOLS, NON_ASCII_SYMBOL
 from booktape.sim.market import Market
 from booktape.sim.server import SimServer
 from booktape.sim.source import EventMessage, depth_stream
+from booktape.sim.steps import GOING_AWAY, POLICY_VIOLATION
 from booktape.wire.binance import decode_event
 from booktape.wire.exchange_info import decode_exchange_info
 from booktape.wire.limits import USED_WEIGHT_HEADER
@@ -396,7 +397,7 @@ def test_whoever_sends_too_much_is_cut() -> None:
             for number in range(6):
                 await visitor.socket.send_str(json.dumps({"method": "X", "id": number}))
             await visitor.end()
-            assert visitor.socket.close_code == client.POLICY_VIOLATION
+            assert visitor.socket.close_code == POLICY_VIOLATION
             assert visit_.server.violations == {"messages": 1}
 
     run(work())
@@ -424,7 +425,7 @@ def test_whoever_connects_too_often_is_refused() -> None:
                     assert answer.status == 400
             with pytest.raises(aiohttp.ClientError):
                 await visit_.connect("/ws")
-            # aiohttp tries twice on a connection that it had used before.
+            # aiohttp tries a GET twice, by itself.
             assert set(visit_.server.violations) == {"connections"}
 
     run(work())
@@ -432,7 +433,7 @@ def test_whoever_connects_too_often_is_refused() -> None:
 
 def test_a_slow_client_is_cut_off_and_the_others_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
     """In real time no more than a bounded number of messages waits for anybody."""
-    monkeypatch.setattr(client, "QUEUE_MAX", 50)
+    monkeypatch.setattr(outbox, "QUEUE_MAX", 50)
 
     async def work() -> None:
         server = SimServer(Market(("BTCUSDT",), levels=500), speed=300)
@@ -449,7 +450,7 @@ def test_a_slow_client_is_cut_off_and_the_others_are_not(monkeypatch: pytest.Mon
 
 def test_a_patient_exchange_waits_for_a_slow_client(monkeypatch: pytest.MonkeyPatch) -> None:
     """With infinite speed nothing is lost and nothing piles up; when it leaves, all goes on."""
-    monkeypatch.setattr(client, "QUEUE_MAX", 50)
+    monkeypatch.setattr(outbox, "QUEUE_MAX", 50)
 
     async def work() -> None:
         market = small(slots=3_000)
@@ -488,7 +489,7 @@ def test_closing_says_goodbye_and_leaves_nothing_behind() -> None:
                     await server.__aexit__(None, None, None)
                     assert time.monotonic() - began_s < 5
             await visitor.reading
-            assert visitor.socket.close_code == client.GOING_AWAY
+            assert visitor.socket.close_code == GOING_AWAY
         tasks = {task.get_name() for task in asyncio.all_tasks()} - {"Task-1"}
         assert not {name for name in tasks if "sim" in name}
 
@@ -500,7 +501,7 @@ def test_connections_can_be_ended_by_hand() -> None:
 
     async def work() -> None:
         async with visit(SimServer(small(), speed=20)) as visit_:
-            for abrupt, code in ((False, client.GOING_AWAY), (True, 1006)):
+            for abrupt, code in ((False, GOING_AWAY), (True, 1006)):
                 visitor = await visit_.listen(BTC)
                 await visitor.count(1)
                 await visit_.server.close_connections(abrupt=abrupt)

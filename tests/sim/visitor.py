@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from decimal import Decimal
@@ -36,6 +37,8 @@ class Visitor:
     def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         self.socket = socket
         self.messages: list[bytes] = []
+        self.arrived_s: list[float] = []
+        self.binaries: list[bytes] = []
         self.pings: list[bytes] = []
         self.ended = False
         self._news = asyncio.Event()
@@ -46,6 +49,9 @@ class Visitor:
             async for message in self.socket:
                 if message.type is aiohttp.WSMsgType.TEXT:
                     self.messages.append(message.data.encode())
+                    self.arrived_s.append(time.monotonic())
+                elif message.type is aiohttp.WSMsgType.BINARY:
+                    self.binaries.append(message.data)
                 elif message.type is aiohttp.WSMsgType.PING:
                     self.pings.append(bytes(message.data))
                 self._news.set()
@@ -62,6 +68,12 @@ class Visitor:
         """The first so many messages, decoded, once they are there."""
         await self.until(lambda: len(self.messages) >= messages or self.ended)
         return [json.loads(message) for message in self.messages[:messages]]
+
+    async def events(self, last_id: int) -> list[tuple[int, int]]:
+        """First and last id of all depth events, once the one that ends with this id is there."""
+        mark = b'"u":%d,' % last_id
+        await self.until(lambda: self.ended or any(mark in message for message in self.messages))
+        return ids(self.messages)
 
     async def end(self) -> None:
         """Return when the connection has ended."""
@@ -89,6 +101,18 @@ class Visitor:
         return replies[-1]
 
 
+def ids(messages: list[bytes]) -> list[tuple[int, int]]:
+    """First and last id of the depth events among raw or wrapped messages, garbage left out."""
+    found = []
+    for message in messages:
+        if message.startswith((b'{"stream":', b'{"e":"depthUpdate","E":')) and message[-1:] == b"}":
+            event = json.loads(message)
+            event = event.get("data", event)
+            if event["e"] == "depthUpdate":
+                found.append((event["U"], event["u"]))
+    return found
+
+
 class Visit:
     """A visitor's way to REST and WebSocket of one server."""
 
@@ -112,7 +136,11 @@ class Visit:
 
     async def connect(self, path: str, *, autoping: bool = True) -> Visitor:
         url = self.server.ws_url + path
-        socket = await self.http.ws_connect(url, autoping=autoping, max_msg_size=0)
+        # Who does not answer a goodbye is not waited for long.
+        patience = aiohttp.ClientWSTimeout(ws_close=0.5)
+        socket = await self.http.ws_connect(
+            url, autoping=autoping, max_msg_size=0, timeout=patience
+        )
         self.visitors.append(Visitor(socket))
         return self.visitors[-1]
 

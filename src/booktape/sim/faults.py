@@ -1,30 +1,73 @@
 """All faults of one exchange: a sequence of lies. Without any, the exchange is honest.
 
-Faults.of(Drop(randomly(0.01)), Close(message_number(100), abrupt=True))
-Faults.parse("drop=0.01,cut=100msg")
+    Faults.of(Drop(Messages(probability=0.01)), Cuts(every_s=3, spare=1))
+    Faults.parse("drop=0.01,cuts=3")
+    Faults.parse("script.toml")
+
+Every kind of a script, and its keys. Times are seconds of exchange time, counted from the market's
+beginning; before it, time stands at 0 (a client who is told a lie at the door begins it too). Only
+`retry_after_s` is in the clients' own seconds.
+
+    kind             what happens                                         keys (+ M, A: see below)
+    ───────────────  ───────────────────────────────────────────────────  ────────────────────────
+    drop             a message is lost                                    + M
+    gap              `count` consecutive events of a stream are lost      count + M
+    repeat           a message is sent again, perhaps late                times, after_s + M
+    delay            a connection is late; its order stays                seconds, jitter_s, seed + M
+    stall            no frame for a while, then all; pings go on          start_s, end_s, connection, of
+    garbage          what is no event comes before (or instead of) one    form, instead, seed + M
+    close            the connection ends right after a message            abrupt + M
+    cut              open connections end at a time                       at_s, abrupt, connection, of
+    cuts             one connection at a time ends, every few seconds     every_s, start_s, end_s, spare,
+                                                                          settled_s, abrupt, seed
+    lifetime         each connection ends at an age                       seconds, abrupt, jitter_s,
+                                                                          connection, of, code, seed
+    half-open        open connections carry nothing more, and do not end  at_s, connection, of
+    server-shutdown  `serverShutdown`, and the end `lead_s` later         at_s, lead_s, abrupt,
+                                                                          connection, of
+    outage           nobody gets in, nobody stays                         start_s, end_s, silent
+    refuse           a client at the door is reset                        + A
+    hang             a request or handshake is never answered             + A
+    status           403, 451, 5xx                                        status + A
+    too-fast         429 or 418 with Retry-After                          retry_after_s, status + A
+    html             a page with status 200                               + A
+    half             half the JSON, and a length that fits                + A
+    truncate         half the body, the length of all, the end            + A
+    stale            a snapshot from some time ago                        seconds, events + A
+    rest-error       500, 503, 429, half a body, 418 in turn              + A
+    halt             a symbol does not trade for a while                  symbol, start_s, end_s, shown
+    delist           a symbol is gone                                     symbol, at_s
+    huge             one event with very many levels                      symbol, at_s, levels_count
+    clock-step       the exchange's clock jumps                           at_s, by_s
+
+M, which messages: start_s, end_s, connection, of, symbol, first, last, probability, everywhere, seed
+A, which clients: start_s, end_s, door, path, symbol, first, last, probability, seed
+
+`connection` is a number, from 0 in the order of coming; with `of` every `of`-th one from there.
+Weaknesses: with infinite speed there is no clock, so whatever is no message's time is real seconds.
+A recording can be delayed, cut and garbled, but has neither incidents nor older books.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from types import MappingProxyType
-from typing import Final
+from functools import cached_property
+from heapq import merge
+from math import ceil
+from pathlib import Path
+from typing import Final, Self
 
-from booktape.errors import UsageError
-from booktape.sim.conditions import Attempt, Delivery, at_door, during, message_number, randomly
-from booktape.sim.lies import (
-    Close,
-    Cut,
-    Drop,
-    Lie,
-    Lifetime,
-    Refuse,
-    RestError,
-    RestLie,
-    Send,
-    Step,
-)
+from booktape.sim import script, short
+from booktape.sim.conditions import Attempt, Delivery
+from booktape.sim.door import Stale
+from booktape.sim.incidents import Incidents, MarketLie
+from booktape.sim.lies import Lie
+from booktape.sim.replies import DoorStep
+from booktape.sim.steps import Moment, Send, Step
+
+_TOML: Final = ".toml"
+_EVENTS_PER_S: Final = 10
 
 
 @dataclass(frozen=True)
@@ -34,104 +77,68 @@ class Faults:
     lies: tuple[Lie, ...] = ()
 
     @classmethod
-    def of(cls, *lies: Lie) -> Faults:
+    def of(cls, *lies: Lie) -> Self:
         """These lies."""
         return cls(lies)
 
     @classmethod
-    def parse(cls, text: str, seed: int = 0) -> Faults:
-        """The faults that a text names, comma-separated; none for an empty text.
+    def parse(cls, text: str, seed: int = 0) -> Self:
+        """The faults of a script (a path that ends in .toml), or those that a text names.
 
-        drop=P            lose a message with probability P, on each connection on its own
+        A text is comma-separated, and none for an empty one:
+
+        drop=P            lose a message with probability P, on each connection on its own; likewise
+                          repeat and garbage
         close=S           end each connection with a close frame after S seconds
         close=Nmsg        … after N messages
         cut=S, cut=Nmsg   the same without a goodbye
-        refuse=P          reset a new connection or REST request with probability P
-        outage=A-B        reset all of them from second A to second B after the exchange opened
-        rest-error=P      answer a REST request with 500, 503, 429, 418 or half a body, with
-                          probability P
+        cuts=S            cut one connection every S seconds or so
+        shutdown=S        announce `serverShutdown` at second S, cut 10 s later
+        refuse=P          reset a new connection or REST request with probability P; likewise hang,
+                          and status (503)
+        outage=A-B        from second A to second B all are reset, and nobody stays
+        rest-error=P      answer a REST request with 500, 503, 429, half a body or 418, with
+                          probability P; likewise too-fast, html, half, truncate
+        stale=S           snapshots are S seconds old
 
-        Raises UsageError, whose sentence names the part that cannot be read.
+        Raises UsageError, whose sentence names what cannot be read.
         """
-        parts = [part.strip() for part in text.split(",") if part.strip()]
-        return cls(tuple(_lie(part, seed) for part in parts))
+        if text.endswith(_TOML):
+            return cls(script.load(Path(text), seed))
+        return cls(short.read(text, seed))
 
-    def refuses(self, attempt: Attempt) -> bool:
-        """Whether any lie refuses."""
-        return any(lie.refuses(attempt) for lie in self.lies)
+    def answers(self, attempt: Attempt) -> DoorStep | None:
+        """The first lie that any has to tell."""
+        return next((told for lie in self.lies if (told := lie.answers(attempt))), None)
 
-    def lifetime(self, connection: int) -> tuple[float, Cut] | None:
-        """The first end that any lie has in mind."""
-        ends = [end for lie in self.lies if (end := lie.lifetime(connection))]
-        return min(ends, key=lambda end: end[0], default=None)
+    def fate(self, connection: int) -> list[Step]:
+        """All that any lie has in mind for this connection."""
+        return [step for lie in self.lies for step in lie.fate(connection)]
 
     def sends(self, delivery: Delivery) -> list[Step]:
         """What becomes of one message: each lie works on what the one before it left."""
         steps: list[Step] = [Send(delivery.payload)]
-        for lie in self.lies:
+        for lie in self._about_messages:
             steps = lie.sends(delivery, steps)
         return steps
 
-    def answers(self, attempt: Attempt) -> RestLie | None:
-        """The first lie that any has to tell."""
-        return next((told for lie in self.lies if (told := lie.answers(attempt))), None)
+    def moments(self) -> Iterator[Moment]:
+        """All timetables as one, in the order of time; perhaps without end."""
+        return merge(*(lie.timetable() for lie in self.lies), key=lambda moment: moment.at_s)
 
+    @property
+    def touch_messages(self) -> bool:
+        """Whether any lie is about messages. Without one they need not be asked."""
+        return bool(self._about_messages)
 
-# ── from text ───────────────────────────────────────────────────────────────────────────────
+    @cached_property
+    def incidents(self) -> Incidents:
+        """What the market itself has to do."""
+        old = (lie for lie in self.lies if isinstance(lie, Stale))
+        memory = (max(lie.events, ceil(lie.seconds * _EVENTS_PER_S) + 1) for lie in old)
+        told = tuple(lie for lie in self.lies if isinstance(lie, MarketLie))
+        return Incidents(told, max(memory, default=0))
 
-_MESSAGES: Final = "msg"
-
-
-def _lie(part: str, seed: int) -> Lie:
-    name, _, value = part.partition("=")
-    if name not in _LIES:
-        raise UsageError(f"{part!r} is not a fault. There are: {', '.join(sorted(_LIES))}.")
-    try:
-        return _LIES[name](value, seed)
-    except ValueError as error:
-        raise UsageError(f"The fault {part!r} cannot be read: {error}.") from error
-
-
-def _probability(value: str) -> float:
-    number = _number(value)
-    if not 0 <= number <= 1:
-        raise ValueError("a probability lies between 0 and 1")
-    return number
-
-
-def _number(value: str) -> float:
-    try:
-        number = float(value)
-    except ValueError as error:
-        raise ValueError(f"{value!r} is not a number") from error
-    if not 0 <= number < float("inf"):
-        raise ValueError(f"{value!r} is not a finite number from 0 up")
-    return number
-
-
-def _end(value: str, *, abrupt: bool) -> Lie:
-    if not value.endswith(_MESSAGES):
-        return Lifetime(_number(value), abrupt)
-    count = value.removesuffix(_MESSAGES)
-    if not count.isdecimal() or not int(count):
-        raise ValueError(f"{count!r} is not a number of messages")
-    return Close(message_number(int(count)), abrupt)
-
-
-def _outage(value: str) -> Lie:
-    start, dash, end = value.partition("-")
-    if not dash or _number(start) >= _number(end):
-        raise ValueError("an outage is two seconds, such as 10-25")
-    return Refuse(during(float(start), float(end)))
-
-
-_LIES: Final[Mapping[str, Callable[[str, int], Lie]]] = MappingProxyType(
-    {
-        "drop": lambda value, seed: Drop(randomly(_probability(value), seed)),
-        "close": lambda value, _: _end(value, abrupt=False),
-        "cut": lambda value, _: _end(value, abrupt=True),
-        "refuse": lambda value, seed: Refuse(at_door(_probability(value), seed, "refuse")),
-        "outage": lambda value, _: _outage(value),
-        "rest-error": lambda value, seed: RestError(at_door(_probability(value), seed, "rest")),
-    }
-)
+    @cached_property
+    def _about_messages(self) -> list[Lie]:
+        return [lie for lie in self.lies if type(lie).sends is not Lie.sends]

@@ -1,66 +1,58 @@
-"""Lies that the built-in exchange can tell. Each is an action, and a condition for it.
+"""Lies that the built-in exchange can tell: the four questions, and lies about messages.
 
-A new lie is a new subclass of `Lie`, which answers the server's four questions; the server need not
+A lie is an action and a condition for it. A new one is a new subclass of `Lie`; the server need not
 know it. Lies hold no state: the same question has the same answer, in whatever order it is asked.
+Others stand in `garbage`, `fates` (connections), `door` (requests) and `incidents` (the market).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from http import HTTPStatus
-from typing import TypeAlias
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
-from booktape.sim.conditions import Attempt, Delivery, DoorCondition, StreamCondition
-
-
-@dataclass(frozen=True, slots=True)
-class Send:
-    """Send these bytes as one text message."""
-
-    payload: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Cut:
-    """End the connection: with a close frame, or abruptly (TCP reset, no goodbye)."""
-
-    abrupt: bool
-
-
-Step: TypeAlias = Send | Cut
-
-
-@dataclass(frozen=True, slots=True)
-class RestLie:
-    """An answer other than the true one: a status, or (200) the first half of the true body."""
-
-    status: int
-    retry_after_s: int | None = None
-
-    @property
-    def truncated(self) -> bool:
-        """Whether the true body is sent, but only half of it."""
-        return self.status == HTTPStatus.OK
+from booktape.sim.conditions import (
+    Attempt,
+    Attempts,
+    Count,
+    Delivery,
+    Messages,
+    Number,
+    Positive,
+    Seconds,
+    StreamCondition,
+    among,
+    chance,
+    check_selection,
+    check_span,
+)
+from booktape.sim.replies import DoorStep
+from booktape.sim.steps import GOING_AWAY, Cut, Later, Moment, Send, Step
 
 
 class Lie:
-    """Answers the server's four questions honestly; a subclass lies in one of them."""
+    """Answers the server's four questions honestly; a subclass lies in one of them.
 
-    def refuses(self, attempt: Attempt) -> bool:  # noqa: ARG002 - the honest answer needs no look
-        """Whether to reset this connection or request without an answer."""
-        return False
+    `condition` is what a script's entry makes the field `when` from, where there is one.
+    """
 
-    def lifetime(self, connection: int) -> tuple[float, Cut] | None:  # noqa: ARG002 - likewise
-        """After how many seconds to end this connection, and how."""
+    condition: ClassVar[type[Messages | Attempts]] = Messages
+
+    def answers(self, attempt: Attempt) -> DoorStep | None:  # noqa: ARG002 - the honest answer needs no look
+        """What a client at the door gets instead of the truth."""
         return None
+
+    def fate(self, connection: int) -> Sequence[Step]:  # noqa: ARG002 - likewise
+        """What will happen to this connection, counted from its opening."""
+        return ()
 
     def sends(self, delivery: Delivery, steps: list[Step]) -> list[Step]:  # noqa: ARG002 - likewise
         """What to do in the place of `steps`, which the lies before this one have left."""
         return steps
 
-    def answers(self, attempt: Attempt) -> RestLie | None:  # noqa: ARG002 - likewise
-        """What to answer instead of the truth."""
-        return None
+    def timetable(self) -> Iterator[Moment]:
+        """What happens to open connections, and when; in the order of time, perhaps without end."""
+        return iter(())
 
 
 @dataclass(frozen=True)
@@ -72,6 +64,93 @@ class Drop(Lie):
     def sends(self, delivery: Delivery, steps: list[Step]) -> list[Step]:
         """Nothing, where the condition holds."""
         return [] if self.when(delivery) else steps
+
+
+@dataclass(frozen=True)
+class Gap(Lie):
+    """Lose `count` consecutive events of a stream, from one for which the condition holds."""
+
+    when: StreamCondition
+    count: Count = 10
+
+    def sends(self, delivery: Delivery, steps: list[Step]) -> list[Step]:
+        """Nothing, within such a run."""
+        start, first = replace(delivery), max(1, delivery.event_number - self.count + 1)
+        for start.event_number in range(delivery.event_number, first - 1, -1):
+            if self.when(start):
+                return []
+        return steps
+
+
+@dataclass(frozen=True)
+class Repeat(Lie):
+    """Send a message again: at once, or late, when newer ones have been sent."""
+
+    when: StreamCondition
+    times: Count = 1
+    after_s: Seconds = 0.0
+
+    def sends(self, delivery: Delivery, steps: list[Step]) -> list[Step]:
+        """The message, and the same message."""
+        if not self.when(delivery):
+            return steps
+        again = [step for step in steps if isinstance(step, Send)] * self.times
+        if self.after_s:
+            return [*steps, *(Later(self.after_s, step) for step in again)]
+        return [*steps, *again]
+
+
+@dataclass(frozen=True)
+class Delay(Lie):
+    """Send a message, and so all behind it on its connection, `seconds` (up to + `jitter_s`) late.
+
+    Within a connection the order stays, as TCP keeps it; between connections it does not.
+    """
+
+    when: StreamCondition
+    seconds: Seconds
+    jitter_s: Seconds = 0.0
+    seed: int = 0
+
+    def sends(self, delivery: Delivery, steps: list[Step]) -> list[Step]:
+        """The same, not before its time."""
+        if not self.when(delivery):
+            return steps
+        about = delivery.connection, delivery.stream, delivery.event_number
+        late_s = self.seconds + self.jitter_s * chance(self.seed, "delay", *about)
+        return _not_before(delivery.now_s + late_s, steps)
+
+
+@dataclass(frozen=True)
+class Stall(Lie):
+    """No frame from `start_s` to `end_s`; then all that was held back at once. Pings go on.
+
+    For a stall whose messages are lost, use a `Drop` over the same time.
+    """
+
+    start_s: Seconds
+    end_s: Seconds
+    connection: Number | None = None
+    of: Count | None = None
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for what can never hold."""
+        check_span(self.start_s, self.end_s)
+        check_selection(self.connection, self.of)
+
+    def sends(self, delivery: Delivery, steps: list[Step]) -> list[Step]:
+        """The same, not before the stall's end."""
+        stalled = self.start_s <= delivery.now_s < self.end_s
+        if stalled and among(delivery.connection, self.connection, self.of):
+            return _not_before(self.end_s, steps)
+        return steps
+
+
+def _not_before(at_s: float, steps: list[Step]) -> list[Step]:
+    return [
+        replace(step, not_before_s=max(step.not_before_s, at_s)) if isinstance(step, Send) else step
+        for step in steps
+    ]
 
 
 @dataclass(frozen=True)
@@ -88,40 +167,26 @@ class Close(Lie):
 
 @dataclass(frozen=True)
 class Lifetime(Lie):
-    """End every connection after some seconds of real time, busy or not."""
+    """End each connection so long after its opening, busy or not: 24 hours in miniature.
 
-    seconds: float
+    Users of the exchange report the close codes 1001 and 1008; `code` is 1001 unless told.
+    """
+
+    seconds: Positive
     abrupt: bool = False
+    jitter_s: Seconds = 0.0
+    connection: Number | None = None
+    of: Count | None = None
+    code: int = GOING_AWAY
+    seed: int = 0
 
-    def lifetime(self, connection: int) -> tuple[float, Cut] | None:  # noqa: ARG002 - all alike
-        """The same for every connection."""
-        return self.seconds, Cut(self.abrupt)
+    def __post_init__(self) -> None:
+        """Raises ValueError for what can never hold."""
+        check_selection(self.connection, self.of)
 
-
-@dataclass(frozen=True)
-class Refuse(Lie):
-    """Reset a WebSocket connection or a REST request at the door."""
-
-    when: DoorCondition
-
-    def refuses(self, attempt: Attempt) -> bool:
-        """Where the condition holds."""
-        return self.when(attempt)
-
-
-@dataclass(frozen=True)
-class RestError(Lie):
-    """Answer a REST request with something else."""
-
-    when: DoorCondition
-    lies: tuple[RestLie, ...] = (
-        RestLie(HTTPStatus.INTERNAL_SERVER_ERROR),
-        RestLie(HTTPStatus.SERVICE_UNAVAILABLE),
-        RestLie(HTTPStatus.TOO_MANY_REQUESTS, retry_after_s=1),
-        RestLie(HTTPStatus.OK),
-        RestLie(HTTPStatus.IM_A_TEAPOT, retry_after_s=2),
-    )
-
-    def answers(self, attempt: Attempt) -> RestLie | None:
-        """One of the lies in turn, where the condition holds."""
-        return self.lies[attempt.number % len(self.lies)] if self.when(attempt) else None
+    def fate(self, connection: int) -> Sequence[Step]:
+        """The same for every connection, but for the jitter."""
+        if not among(connection, self.connection, self.of):
+            return ()
+        later_s = self.jitter_s * chance(self.seed, "lifetime", connection)
+        return (Later(self.seconds + later_s, Cut(self.abrupt, self.code)),)

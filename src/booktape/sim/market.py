@@ -11,9 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from booktape.core.events import DepthSnapshot, Level
+from booktape.core.events import DepthEvent, DepthSnapshot, Level
+from booktape.sim.incidents import TRADING, Incidents
 from booktape.sim.listing import DEFAULT_SYMBOLS, Listing, TextLevel, Whole, listing
-from booktape.sim.pair import Pair
+from booktape.sim.pair import Pair, Surges
+from booktape.sim.past import Past
+from booktape.sim.replies import Old
 from booktape.sim.source import EventMessage
 from booktape.wire.binance import encode_depth
 from booktape.wire.exchange_info import SymbolInfo
@@ -38,9 +41,12 @@ class Market:
         levels: int | None = None,
         slots: int | None = None,
     ) -> None:
-        self._settings = tuple(symbols), seed, levels
+        surges: dict[str, Surges] = {symbol: {} for symbol in symbols}
+        self._settings = seed, levels, surges
         self._pairs = _pairs(*self._settings)
         self._slots = slots
+        self._incidents = Incidents()
+        self._past: Past | None = None
         self._start_us = 0
         self.slot = 0
 
@@ -52,26 +58,62 @@ class Market:
         """Slot k ends at `time_us` + k x 100 ms; `time_us` is moved back to the 100 ms grid."""
         self._start_us = time_us - time_us % (SLOT_MS * 1_000)
 
+    def obey(self, incidents: Incidents) -> None:
+        """Let these happen. Raises UsageError for an incident of a symbol that is not listed."""
+        incidents.check(self._pairs)
+        self._incidents = incidents
+        self._past = Past(incidents.memory_events) if incidents.memory_events else None
+
     def due_s(self) -> float | None:
         """When the current slot ends."""
         if self._slots is not None and self.slot >= self._slots:
             return None
-        return (self.slot + 1) * SLOT_MS / 1_000
+        return self._end_s()
+
+    def _end_s(self, slots_ahead: int = 0) -> float:
+        return (self.slot + 1 + slots_ahead) * SLOT_MS / 1_000
 
     def advance(self) -> list[EventMessage]:
-        """End the slot: the events of all symbols that changed in it."""
+        """End the slot: the events of all symbols that trade and changed in it."""
+        now_s, next_s = self._end_s(), self._end_s(1)
         self.slot += 1
         time_us = self._start_us + self.slot * SLOT_MS * 1_000
-        events = (pair.close_slot(time_us) for pair in self._pairs.values())
-        return [EventMessage(event) for event in events if event]
+        time_us += self._incidents.clock_step_us(now_s)
+        events = []
+        for symbol, pair in self._pairs.items():
+            if not self._trades(symbol, now_s):
+                continue
+            event = self._close(pair, now_s, time_us)
+            if event:
+                events.append(EventMessage(event))
+            if levels := self._incidents.levels(symbol, now_s, next_s):
+                pair.surge(levels)
+        return events
+
+    def _close(self, pair: Pair, now_s: float, time_us: int) -> DepthEvent | None:
+        pair.run_part(1)
+        if self._past:
+            self._past.keep(pair, now_s)
+        return pair.close_slot(time_us)
+
+    def _trades(self, symbol: str, now_s: float) -> bool:
+        return self._incidents.status(symbol, now_s) == TRADING
 
     def depth(self, symbol: str, limit: int, fraction: float) -> bytes:
         """A `/depth` answer as of `fraction` of the current slot."""
         pair = self._pairs[symbol]
-        if self.due_s() is not None:
+        due_s = self.due_s()
+        if due_s is not None and self._trades(symbol, due_s):
             pair.run_part(fraction)
         bids, asks = pair.levels(pair.bids, limit), pair.levels(pair.asks, limit)
         return encode_depth(DepthSnapshot(symbol, limit, pair.update_id, bids, asks))
+
+    def old_depth(self, symbol: str, limit: int, old: Old) -> bytes:
+        """A `/depth` answer of some time, or events, ago; what `obey` let it remember."""
+        if not self._past:
+            return self.depth(symbol, limit, 0)
+        until_s = self._end_s(-1) - old.seconds
+        return encode_depth(self._past.book(self._pairs[symbol], limit, old.events, until_s))
 
     def holds(self, symbol: str) -> bool:  # noqa: ARG002 - a market knows every book
         """Never: every book is always known."""
@@ -82,7 +124,10 @@ class Market:
         return self._pairs[symbol].update_id
 
     def truth(self) -> Truth:
-        """What really stands in each book at each update id, independent of this object's state."""
+        """What really stands in each book at each update id, independent of this object's state.
+
+        Only the huge events that faults ask for are told to it, when this market comes to them.
+        """
         return Truth(*self._settings)
 
 
@@ -122,9 +167,10 @@ class Truth:
     Ascending ids are cheap; an id behind the last one asked for starts that symbol again.
     """
 
-    def __init__(self, symbols: tuple[str, ...], seed: int, levels: int | None) -> None:
+    def __init__(self, seed: int, levels: int | None, surges: dict[str, Surges]) -> None:
         self._settings = seed, levels
-        self._pairs = _pairs(symbols, seed, levels)
+        self._surges = surges
+        self._pairs = _pairs(seed, levels, surges)
         self._first_ids = {symbol: pair.update_id for symbol, pair in self._pairs.items()}
 
     def first_id(self, symbol: str) -> int:
@@ -140,12 +186,13 @@ class Truth:
             raise ValueError(f"{symbol} begins at update id {self._first_ids[symbol]}")
         pair = self._pairs[symbol]
         if update_id < pair.update_id:
-            pair = self._pairs[symbol] = Pair(pair.listing, *self._settings)
+            pair = Pair(pair.listing, *self._settings, self._surges[symbol])
+            self._pairs[symbol] = pair
         while pair.update_id < update_id:
             pair.step()
         bids, asks = pair.whole(pair.bids), pair.whole(pair.asks)
         return TrueBook(update_id, pair.listing, bids, asks)
 
 
-def _pairs(symbols: tuple[str, ...], seed: int, levels: int | None) -> dict[str, Pair]:
-    return {symbol: Pair(listing(symbol), seed, levels) for symbol in symbols}
+def _pairs(seed: int, levels: int | None, surges: dict[str, Surges]) -> dict[str, Pair]:
+    return {symbol: Pair(listing(symbol), seed, levels, own) for symbol, own in surges.items()}

@@ -8,12 +8,12 @@ Weaknesses: sides never run empty, nobody cancels in bursts, and the price wande
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
 from math import exp, log, pi, sqrt
 from random import Random
-from typing import Final
+from typing import Final, TypeAlias
 
 from booktape.core.events import DepthEvent, Level
+from booktape.sim.ladder import Ladder
 from booktape.sim.listing import Listing, Whole
 
 _IDS_MAX: Final = 2_000
@@ -26,56 +26,31 @@ _START_SD: Final = 1.6
 _DENSITY: Final = 1 / (_START_SD * sqrt(2 * pi))
 _EVEN: Final = 0.5
 _LOTS_LN, _LOTS_SD, _LOTS_MAX = 8.0, 1.8, 10**8
+_SURGE_INSERTS: Final = 0.02
 
+Changes: TypeAlias = dict[tuple[bool, int], int]
+"""By side (is it the bids?) and price in ticks, a size in lots; 0 for none."""
 
-class Ladder:
-    """One side in whole ticks and lots. `behind` is the direction away from the touch."""
-
-    __slots__ = ("behind", "lots", "prices")
-
-    def __init__(self, *, is_bid: bool) -> None:
-        self.behind = -1 if is_bid else 1
-        self.lots: dict[int, int] = {}
-        self.prices: list[int] = []  # ascending for both sides
-
-    @property
-    def best(self) -> int:
-        """The price of the touch, in ticks."""
-        return self.prices[-1 if self.behind < 0 else 0]
-
-    def put(self, ticks: int, lots: int) -> None:
-        """Set the absolute size of one price; 0 deletes, also what is not there."""
-        if not lots:
-            if self.lots.pop(ticks, 0):
-                del self.prices[bisect_left(self.prices, ticks)]
-            return
-        if ticks not in self.lots:
-            insort(self.prices, ticks)
-        self.lots[ticks] = lots
-
-    def nearest(self, ticks: int) -> int:
-        """The known price closest to this one."""
-        at = bisect_left(self.prices, ticks)
-        return min(self.prices[max(at - 1, 0) : at + 1], key=lambda price: abs(price - ticks))
-
-    def free(self, ticks: int) -> int | None:
-        """The first price without a level from here on, away from the touch."""
-        while ticks in self.lots:
-            ticks += self.behind
-        return ticks if ticks > 0 else None
-
-    def best_first(self, limit: int | None = None) -> list[int]:
-        """The prices of the best `limit` levels."""
-        if self.behind > 0:
-            return self.prices[:limit]
-        return self.prices[::-1][:limit]
+Surges: TypeAlias = dict[int, int]
+"""By a symbol's slot, counted from 1, how many levels change in it beyond the usual."""
 
 
 class Pair:
-    """The market of one symbol, moved one slot at a time, or one update at a time."""
+    """The market of one symbol, moved one slot at a time, or one update at a time.
 
-    def __init__(self, listing: Listing, seed: int, levels: int | None = None) -> None:
+    `surges` is shared with all that re-run this market: what `surge` adds to it, they do too.
+    """
+
+    def __init__(
+        self,
+        listing: Listing,
+        seed: int,
+        levels: int | None = None,
+        surges: Surges | None = None,
+    ) -> None:
         self.listing = listing
+        self._surges: Surges = {} if surges is None else surges
+        self._slot = 0
         self._target = levels or listing.profile.levels
         self._rng = Random(f"{seed}/{listing.symbol}")
         self.update_id = self._rng.randrange(10**9, 9 * 10**10)
@@ -91,18 +66,19 @@ class Pair:
         """Make the next single update, in whatever slot it falls."""
         while not self._left:
             self._open_slot()
-        ladder, ticks, lots = self._change()
-        ladder.put(ticks, lots)
-        self._left -= 1
-        self.update_id += 1
+        ladder, ticks, lots = self._surge_change() if self._surging else self._change()
         key = ladder.behind < 0, ticks
         if key not in self._event:
             self._touched.append(key)
+            self.before[key] = ladder.lots.get(ticks, 0)
         self._event[key] = lots
+        ladder.put(ticks, lots)
+        self._left -= 1
+        self.update_id += 1
 
     def run_part(self, fraction: float) -> None:
         """Make the updates of the first `fraction` of this slot, unless they are made already."""
-        until = self._first_id - 1 + int(fraction * self._count)
+        until = self.first_id - 1 + int(fraction * self._count)
         while self._left and self.update_id < until:
             self.step()
 
@@ -114,10 +90,22 @@ class Pair:
         self._open_slot()
         return event
 
+    def surge(self, levels: int) -> None:
+        """Change so many further levels, each once, before all else in the slot just opened."""
+        self._surges[self._slot] = levels
+        self._add_surge(levels)
+
+    def _add_surge(self, levels: int) -> None:
+        self._surging = levels
+        self._count += levels
+        self._left += levels
+
     def _open_slot(self) -> None:
         profile, rng = self.listing.profile, self._rng
-        self._first_id = self.update_id + 1
-        self._event: dict[tuple[bool, int], int] = {}
+        self._slot += 1
+        self.first_id = self.update_id + 1
+        self.before: Changes = {}
+        self._event: Changes = {}
         self._touched: list[tuple[bool, int]] = []
         self._count = 0
         if rng.random() < profile.activity:
@@ -127,6 +115,8 @@ class Pair:
             )
             self._count = min(max(1, round(exp(self._ln_ids))), _IDS_MAX)
         self._left = self._count
+        self._surging = 0
+        self._add_surge(self._surges.get(self._slot, 0))
 
     def _coalesce(self, time_us: int) -> DepthEvent:
         """One event of the whole slot: the last size of each price, best first."""
@@ -136,7 +126,7 @@ class Pair:
         bids = self.listing.doubles(sorted(sides[True], reverse=True))
         asks = self.listing.doubles(sorted(sides[False]))
         symbol = self.listing.symbol
-        return DepthEvent(symbol, time_us, self._first_id, self.update_id, bids, asks)
+        return DepthEvent(symbol, time_us, self.first_id, self.update_id, bids, asks)
 
     # ── what is there ───────────────────────────────────────────────────────────────────────
 
@@ -155,7 +145,7 @@ class Pair:
         center = log(self.listing.profile.depth_bps)
         while len(ladder.lots) < self._target:
             bps = min(exp(self._rng.gauss(center, _START_SD)), _BPS_MAX)
-            ticks = ladder.free(self._away(ladder, best, bps))
+            ticks = ladder.free(max(1, best + ladder.behind * self._distance(bps)))
             if ticks is not None:
                 ladder.lots[ticks] = self._size()
         ladder.prices = sorted(ladder.lots)
@@ -176,6 +166,22 @@ class Pair:
         else:
             bps = min(exp(rng.gauss(_NEAR_LN_BPS, _NEAR_SD)), _BPS_MAX)
         return self._operate(ladder, bps)
+
+    def _surge_change(self) -> tuple[Ladder, int, int]:
+        """The next price behind the touch, on either side in turn; no price comes twice.
+
+        Most of them are deletes of what is not there, as in life; else the book would not get back
+        to its shape for long.
+        """
+        behind = 1 + self._surging // 2
+        ladder = self.bids if self._surging % 2 else self.asks
+        ticks = ladder.best + ladder.behind * behind
+        if ticks <= 0:
+            # Below there is no price left: go on above all that the asks will reach.
+            ladder, ticks = self.asks, self.asks.best + self._count + behind
+        self._surging -= 1
+        known = ticks in ladder.lots or self._rng.random() < _SURGE_INSERTS
+        return ladder, ticks, self._size() if known else 0
 
     def _again(self) -> tuple[Ladder, int, int]:
         """Touch a price of this event again: what is there changes, what is gone stays gone."""
@@ -200,10 +206,12 @@ class Pair:
 
     def _operate(self, ladder: Ladder, bps: float) -> tuple[Ladder, int, int]:
         """Insert, delete, update or repeat a level at a distance from the touch."""
-        ticks = self._away(ladder, ladder.best, bps)
+        distance = self._distance(bps)
+        ticks = max(1, ladder.best + ladder.behind * distance)
         known, free = ladder.nearest(ticks), ladder.free(ticks)
+        room = self._room(ladder, bps, distance, abs(known - ticks))
         choice = self._rng.random()
-        if choice < _INSERT_OR_DELETE * self._room(ladder, bps, known - ticks) and free is not None:
+        if choice < _INSERT_OR_DELETE * room and free is not None:
             return ladder, free, self._size()
         if choice < _INSERT_OR_DELETE and len(ladder.prices) > 1:
             return ladder, known, 0
@@ -213,23 +221,20 @@ class Pair:
             return ladder, known, self._size()
         return ladder, known, ladder.lots[known]
 
-    def _room(self, ladder: Ladder, bps: float, to_nearest: int) -> float:
+    def _room(self, ladder: Ladder, bps: float, distance: int, to_nearest: int) -> float:
         """The share of inserts among inserts and deletes, which keeps the book in its shape.
 
         More where the nearest level is farther than the shape says, and while the side is short.
         """
         z = log(bps / self.listing.profile.depth_bps) / _START_SD
         levels_per_e_fold = _DENSITY * self._target * exp(-z * z / 2)
-        usual = self._distance(bps) / levels_per_e_fold
-        crowd = usual / (usual + 2 * abs(to_nearest))
+        usual = distance / levels_per_e_fold
+        crowd = usual / (usual + 2 * to_nearest)
         missing = 1 - len(ladder.prices) / self._target
         return min(max(1 - crowd + 2 * missing, 0.05), 0.95)
 
     def _distance(self, bps: float) -> int:
         return max(1, round(self.listing.start_ticks * bps / 10_000))
-
-    def _away(self, ladder: Ladder, ticks: int, bps: float) -> int:
-        return max(1, ticks + ladder.behind * self._distance(bps))
 
     def _size(self) -> int:
         return min(1 + int(exp(self._rng.gauss(_LOTS_LN, _LOTS_SD))), _LOTS_MAX)

@@ -25,9 +25,11 @@ from booktape.core.book import Side
 from booktape.core.events import DepthEvent, DepthSnapshot, Level
 from booktape.core.frames import Checkpoint, Frame, RestFrame, SegmentEnd, SegmentStart, StreamFrame
 from booktape.core.sync import State
-from booktape.errors import MalformedFrame
+from booktape.errors import MalformedFrame, UsageError
 from booktape.reconstruct import Reconstruction
+from booktape.sim.incidents import Incidents
 from booktape.sim.recording import Recording
+from booktape.sim.replies import Old
 from booktape.sim.source import depth_stream
 from booktape.wire.binance import decode_depth, decode_event, encode_combined, encode_depth
 from booktape.wire.exchange_info import SymbolInfo
@@ -91,6 +93,13 @@ class Playback:
         """The recorded symbols; their steps were not recorded."""
         return [SymbolInfo(symbol) for symbol in self._symbols]
 
+    def obey(self, incidents: Incidents) -> None:
+        """A recording was what it was."""
+        if incidents.lies or incidents.memory_events:
+            raise UsageError(
+                "A recording cannot halt, delist, surge, shift its clock or be asked for old books."
+            )
+
     def start(self, time_us: int) -> None:
         """A recording keeps its own time."""
 
@@ -126,6 +135,10 @@ class Playback:
         sync = self._reconstruction.syncs[symbol]
         bids, asks = _levels(sync.book.bids), _levels(sync.book.asks)
         return encode_depth(DepthSnapshot(symbol, limit, sync.update_id, bids, asks))
+
+    def old_depth(self, symbol: str, limit: int, old: Old) -> bytes | None:  # noqa: ARG002
+        """The present one: `obey` allows no lie that would ask for another."""
+        return self.depth(symbol, limit, 0)
 
     def holds(self, symbol: str) -> bool:
         """Until its first book. After a loss a client is told so, rather than kept waiting."""

@@ -19,18 +19,20 @@ import math
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from booktape.sim.clock import Clock
 from booktape.sim.source import Source
 
 LEAD: Final = 3
 
 
 class Player:
-    """The clock of an exchange. `speed` 1 is real time, `math.inf` no clock at all."""
+    """Moves a source by this clock; with an infinite `speed` the clock says nothing about it."""
 
-    def __init__(self, source: Source, speed: float, patience_s: float) -> None:
-        self.started = asyncio.Event()
+    def __init__(self, source: Source, clock: Clock, speed: float, patience_s: float) -> None:
+        self.now_s = 0.0
         self._source = source
-        self._speed = speed
+        self._clock = clock
+        self._clockless = math.isinf(speed)
         self._patience_s = patience_s
         self._listeners = 0
         self._held = 0
@@ -38,21 +40,18 @@ class Player:
         self._lead = LEAD
         self._changed = asyncio.Event()
         self._start_us = 0
-        self._zero_s = 0.0
-        self._due_s = 0.0
 
     async def run(self, now_us: Callable[[], int], step: Callable[[], Awaitable[None]]) -> None:
-        """Once `started`, call `step` whenever the source is due; return when it has ended.
+        """Once the clock runs, call `step` whenever the source is due; return when it has ended.
 
-        `now_us` says what the exchange's clock shows at the start.
+        `now_us` says what time of day it is at the start; `now_s` is the time of the last step.
         """
-        await self.started.wait()
+        await self._clock.started.wait()
         self._start_us = now_us()
         self._source.start(self._start_us)
-        self._zero_s = asyncio.get_running_loop().time()
         while (due_s := self._source.due_s()) is not None:
             await self._wait_until(due_s)
-            self._due_s = due_s
+            self.now_s = due_s
             await step()
 
     # ── what it is told ─────────────────────────────────────────────────────────────────────
@@ -61,7 +60,7 @@ class Player:
         """So many clients have subscribed to something."""
         self._listeners = listeners
         if listeners:
-            self.started.set()
+            self._clock.start()
         self._changed.set()
 
     def owe(self, symbols: set[str]) -> None:
@@ -83,33 +82,34 @@ class Player:
     # ── what it says ────────────────────────────────────────────────────────────────────────
 
     def time_us(self) -> int:
-        """What the exchange's clock shows."""
+        """The time of day at the exchange."""
         return self._start_us + int(self._elapsed_s() * 1_000_000)
+
+    @property
+    def slot_end_s(self) -> float:
+        """When the next step is due; when the last one was, after it."""
+        due_s = self._source.due_s()
+        return self.now_s if due_s is None else due_s
 
     def fraction(self) -> float:
         """The part of the time until the next step that has passed; a half where none passes."""
         due_s = self._source.due_s()
-        if math.isinf(self._speed) or due_s is None or not self.started.is_set():
+        if self._clockless or due_s is None or not self._clock.started.is_set():
             return 0.5
-        span_s = max(due_s - self._due_s, 1e-9)
-        return min(max((self._elapsed_s() - self._due_s) / span_s, 0), 1)
+        span_s = max(due_s - self.now_s, 1e-9)
+        return min(max((self._elapsed_s() - self.now_s) / span_s, 0), 1)
 
     def _elapsed_s(self) -> float:
-        if math.isinf(self._speed) or not self.started.is_set():
-            return self._due_s
-        return (asyncio.get_running_loop().time() - self._zero_s) * self._speed
+        return self.now_s if self._clockless else self._clock.now_s()
 
     # ── waiting ─────────────────────────────────────────────────────────────────────────────
 
     async def _wait_until(self, due_s: float) -> None:
-        delay_s = 0.0
-        if math.isinf(self._speed):
+        if self._clockless:
             await self._until_wanted()
-        else:
-            loop = asyncio.get_running_loop()
-            delay_s = self._zero_s + due_s / self._speed - loop.time()
+            due_s = 0.0
         # Also when nothing is left to wait for: others must get their turn.
-        await asyncio.sleep(max(0, delay_s))
+        await self._clock.pause(due_s - self._clock.now_s())
 
     async def _until_wanted(self) -> None:
         while not self._listeners or (self._owed and not self._lead and not self._held):

@@ -3,35 +3,43 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from http import HTTPStatus
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
 from aiohttp import web
 
 from booktape.sim.conditions import Attempt
-from booktape.sim.faults import Faults
+from booktape.sim.incidents import DELISTED
+from booktape.sim.manners import Manners
 from booktape.sim.player import Player
+from booktape.sim.replies import (
+    BAD_PARAMETER,
+    BAD_SYMBOL,
+    TOO_FAST,
+    UNAVAILABLE,
+    Cropped,
+    DoorStep,
+    Hang,
+    Old,
+    Reply,
+    Reset,
+    cut_short,
+    error,
+    reset,
+    response,
+)
 from booktape.sim.source import Source
 from booktape.sim.weight import Weights
-from booktape.wire.exchange_info import encode_exchange_info
+from booktape.wire.exchange_info import SymbolInfo, encode_exchange_info
 from booktape.wire.limits import DEPTH_MAX, EXCHANGE_INFO_WEIGHT, USED_WEIGHT_HEADER, depth_weight
 
 _DEPTH_DEFAULT: Final = 100
 _PLAIN_WEIGHT: Final = 1
 
-_UNAVAILABLE: Final = -1001
-_TOO_FAST: Final = -1003
-_BAD_PARAMETER: Final = -1100
-_BAD_SYMBOL: Final = -1121
-
-
-class _Answer(NamedTuple):
-    status: int
-    body: bytes
-    retry_after_s: int | None = None
+_Answer: TypeAlias = Callable[[Old | None], Awaitable[Reply]]
 
 
 class _Held(NamedTuple):
@@ -43,16 +51,15 @@ class _Held(NamedTuple):
 class Rest:
     """Answers requests at once, or, where the source holds them, after a later step."""
 
-    def __init__(self, source: Source, player: Player, faults: Faults, weights: Weights) -> None:
+    def __init__(self, source: Source, player: Player, manners: Manners, weights: Weights) -> None:
         self._source = source
         self._player = player
-        self._faults = faults
+        self._manners = manners
         self._weights = weights
         self._infos = {info.symbol: info for info in source.symbols()}
         self._held: list[_Held] = []
         self._requests = 0
         self._ended = False
-        self._opened_s = time.monotonic()
 
     def routes(self) -> list[web.RouteDef]:
         """The paths it serves."""
@@ -78,38 +85,53 @@ class Rest:
 
     # ── paths ───────────────────────────────────────────────────────────────────────────────
 
-    async def _depth(self, request: web.Request) -> web.Response:
+    async def _depth(self, request: web.Request) -> web.StreamResponse:
         symbol = request.query.get("symbol", "")
         limit = _limit(request.query.get("limit", ""))
 
-        async def answer() -> _Answer:
+        async def answer(old: Old | None) -> Reply:
             if limit is None:
-                return _error(HTTPStatus.BAD_REQUEST, _BAD_PARAMETER, "Illegal 'limit'.")
-            if symbol not in self._infos:
-                return _error(HTTPStatus.BAD_REQUEST, _BAD_SYMBOL, "Invalid symbol.")
-            self._player.asked(symbol)
-            body = await self._book(symbol, limit)
+                return error(HTTPStatus.BAD_REQUEST, BAD_PARAMETER, "Illegal 'limit'.")
+            if symbol in self._infos:
+                self._player.asked(symbol)
+            if symbol not in self._listed():
+                return error(HTTPStatus.BAD_REQUEST, BAD_SYMBOL, "Invalid symbol.")
+            body = await self._book(symbol, limit, old)
             if body is None:
-                return _error(HTTPStatus.SERVICE_UNAVAILABLE, _UNAVAILABLE, "No book now.")
-            return _Answer(HTTPStatus.OK, body)
+                return error(HTTPStatus.SERVICE_UNAVAILABLE, UNAVAILABLE, "No book now.")
+            return Reply(HTTPStatus.OK, body)
 
         return await self._serve(request, depth_weight(limit or 1), answer)
 
-    async def _exchange_info(self, request: web.Request) -> web.Response:
-        async def answer() -> _Answer:
-            infos = self._infos.values()
-            return _Answer(HTTPStatus.OK, encode_exchange_info(infos, self._weights.per_minute))
+    async def _exchange_info(self, request: web.Request) -> web.StreamResponse:
+        async def answer(_: Old | None) -> Reply:
+            infos = self._listed().values()
+            return Reply(HTTPStatus.OK, encode_exchange_info(infos, self._weights.per_minute))
 
         return await self._serve(request, EXCHANGE_INFO_WEIGHT, answer)
 
-    async def _time(self, request: web.Request) -> web.Response:
-        async def answer() -> _Answer:
-            time_ms = self._player.time_us() // 1_000
-            return _Answer(HTTPStatus.OK, msgspec.json.encode({"serverTime": time_ms}))
+    async def _time(self, request: web.Request) -> web.StreamResponse:
+        async def answer(_: Old | None) -> Reply:
+            time_ms = self._manners.time_us() // 1_000
+            return Reply(HTTPStatus.OK, msgspec.json.encode({"serverTime": time_ms}))
 
         return await self._serve(request, _PLAIN_WEIGHT, answer)
 
-    async def _book(self, symbol: str, limit: int) -> bytes | None:
+    def _listed(self) -> dict[str, SymbolInfo]:
+        """The symbols that are there now, each with its status."""
+        incidents, now_s = self._manners.faults.incidents, self._player.slot_end_s
+        if not incidents.lies:
+            return self._infos
+        told = {symbol: incidents.status(symbol, now_s) for symbol in self._infos}
+        return {
+            symbol: replace(self._infos[symbol], status=status)
+            for symbol, status in told.items()
+            if status != DELISTED
+        }
+
+    async def _book(self, symbol: str, limit: int, old: Old | None) -> bytes | None:
+        if old:
+            return self._source.old_depth(symbol, limit, old)
         body = self._source.depth(symbol, limit, self._player.fraction())
         if body is not None or not self._waits(symbol):
             return body
@@ -124,49 +146,55 @@ class Rest:
     # ── around every answer ─────────────────────────────────────────────────────────────────
 
     async def _serve(
-        self, request: web.Request, weight: int, answer: Callable[[], Awaitable[_Answer]]
-    ) -> web.Response:
+        self, request: web.Request, weight: int, answer: _Answer
+    ) -> web.StreamResponse:
         """The answer, or what limits and faults put in its place."""
-        now_s = time.monotonic() - self._opened_s
-        symbol = request.query.get("symbol")
-        attempt = Attempt("rest", self._requests, now_s, request.path, symbol)
-        self._requests += 1
-        if self._faults.refuses(attempt):
+        lie = self._lie(request)
+        if isinstance(lie, Reset):
             return reset(request)
-        if owed := self._weights.charge(weight, now_s):
-            too_fast = _error(owed.status, _TOO_FAST, "Too much request weight used.")
-            return self._respond(too_fast._replace(retry_after_s=owed.retry_after_s))
-        lie = self._faults.answers(attempt)
-        if lie and not lie.truncated:
-            if lie.retry_after_s:
-                self._weights.silence(lie.status, lie.retry_after_s, now_s)
-            return self._respond(
-                _error(lie.status, _UNAVAILABLE, "Told to fail.", lie.retry_after_s)
-            )
-        true = await answer()
-        if lie and symbol in self._infos:
-            # What it got is no snapshot: it will ask again.
-            self._player.owe({symbol})
-        return self._respond(true._replace(body=true.body[: len(true.body) // 2]) if lie else true)
+        now_s, line = self._manners.client_clock.now_s(), request.transport
+        if owed := self._weights.charge(weight, now_s, line):
+            text = "Too much request weight used."
+            return self._respond(error(owed.status, TOO_FAST, text, owed.retry_after_s))
+        if isinstance(lie, Reply) and lie.retry_after_s:
+            self._weights.silence(lie.status, lie.retry_after_s, now_s, line)
+        return await self._say(request, lie, answer)
 
-    def _respond(self, answer: _Answer) -> web.Response:
-        headers = {USED_WEIGHT_HEADER: str(self._weights.used)}
-        if answer.retry_after_s is not None:
-            headers["Retry-After"] = str(answer.retry_after_s)
-        return web.Response(
-            status=answer.status,
-            body=answer.body,
-            headers=headers,
-            content_type="application/json",
-            charset="utf-8",
+    async def _say(
+        self, request: web.Request, lie: DoorStep | None, answer: _Answer
+    ) -> web.StreamResponse:
+        """The answer, or the lie."""
+        if isinstance(lie, Hang):
+            return await self._manners.void.swallow(request)
+        if isinstance(lie, Reply):
+            return self._respond(lie)
+        true = await answer(lie if isinstance(lie, Old) else None)
+        symbol = request.query.get("symbol")
+        if lie and symbol in self._infos:
+            # What it got is no snapshot, or no good one: it will ask again.
+            self._player.owe({symbol})
+        if isinstance(lie, Cropped) and lie.cut:
+            return await cut_short(request, true, self._headers())
+        half = len(true.body) // 2
+        return self._respond(
+            replace(true, body=true.body[:half]) if lie == Cropped(cut=False) else true
         )
 
+    def _lie(self, request: web.Request) -> DoorStep | None:
+        symbol, now_s = request.query.get("symbol"), self._manners.clock.now_s()
+        attempt = Attempt("rest", self._requests, now_s, request.path, symbol)
+        self._requests += 1
+        lie = self._manners.faults.answers(attempt)
+        if lie:
+            # Else an exchange that is out of order at its beginning would be so for ever.
+            self._manners.clock.start()
+        return lie
 
-def reset(request: web.Request) -> web.Response:
-    """Reset the connection. The response is for aiohttp's handler; it never leaves."""
-    if request.transport:
-        request.transport.abort()
-    return web.Response(status=HTTPStatus.SERVICE_UNAVAILABLE)
+    def _respond(self, reply: Reply) -> web.Response:
+        return response(reply, self._headers())
+
+    def _headers(self) -> dict[str, str]:
+        return {USED_WEIGHT_HEADER: str(self._weights.used)}
 
 
 def _limit(text: str) -> int | None:
@@ -176,8 +204,3 @@ def _limit(text: str) -> int | None:
     if not (text.isascii() and text.isdecimal() and int(text)):
         return None
     return min(int(text), DEPTH_MAX)
-
-
-def _error(status: int, code: int, message: str, retry_after_s: int | None = None) -> _Answer:
-    body = msgspec.json.encode({"code": code, "msg": message})
-    return _Answer(status, body, retry_after_s)

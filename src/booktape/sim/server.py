@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections import Counter
 from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass, field
 from types import TracebackType
@@ -22,8 +21,9 @@ from typing import Final, Self
 from aiohttp import web
 
 from booktape.errors import UsageError
-from booktape.sim.client import Manners
+from booktape.sim.clock import Clock
 from booktape.sim.faults import Faults
+from booktape.sim.manners import Manners
 from booktape.sim.player import Player
 from booktape.sim.rest import Rest
 from booktape.sim.source import Source
@@ -46,7 +46,9 @@ class SimServer:
     exchange's clock then shows `start_us` (default: now). `finished` is set when the source has
     ended and all of it has been handed to the clients; connections stay open.
     `violations` counts, by rule, what clients did wrong: weight, retry-after, pong, messages,
-    streams, connections, slow.
+    streams, connections, slow. The limits, Retry-After and pings run by the clients' clock, which
+    is `client_speed` times faster than life: more than 1 for clients whose clock is, too.
+    Faults of a market that it cannot have raise UsageError.
     """
 
     source: Source
@@ -54,6 +56,7 @@ class SimServer:
     faults: Faults = field(default_factory=Faults)
     port: int = 0
     speed: float = 1.0
+    client_speed: float = 1.0
     start_us: int | None = None
     start_at_once: bool = False
     weight_per_minute: int = WEIGHT_PER_MINUTE
@@ -64,14 +67,23 @@ class SimServer:
 
     def __post_init__(self) -> None:
         """Put together all that needs no event loop."""
-        self.violations: Counter[str] = Counter()
         self.finished = asyncio.Event()
-        self._player = Player(self.source, self.speed, self.patience_s)
+        self._clock = Clock(self.speed)
+        self._player = Player(self.source, self._clock, self.speed, self.patience_s)
+        self._manners = Manners(
+            faults=self.faults,
+            clock=self._clock,
+            client_clock=Clock(self.client_speed),
+            time_us=self._time_us,
+            ping_s=self.ping_s,
+            pong_within_s=self.pong_within_s,
+            patient=self.source.patient or math.isinf(self.speed),
+        )
+        self.violations = self._manners.violations
         weights = Weights(self.weight_per_minute, self.ban_s, self.violations)
-        self._rest = Rest(self.source, self._player, self.faults, weights)
-        patient = self.source.patient or math.isinf(self.speed)
-        manners = Manners(self.faults, self.violations, self.ping_s, self.pong_within_s, patient)
-        self._streams = Streams(self.source, self._player, manners)
+        self._rest = Rest(self.source, self._player, self._manners, weights)
+        self._streams = Streams(self.source, self._player, self._manners)
+        self.source.obey(self.faults.incidents)
 
     async def __aenter__(self) -> Self:
         """Open the port. Raises UsageError when it cannot be had."""
@@ -91,9 +103,13 @@ class SimServer:
             await self._runner.cleanup()
             raise UsageError(f"Port {self.port} cannot be opened: {error.strerror}.") from error
         self.port = self._runner.addresses[0][1]
-        self._playing = asyncio.create_task(self._play(), name="sim player")
+        self._manners.client_clock.start()
+        self._tasks = [
+            asyncio.create_task(self._play(), name="sim player"),
+            asyncio.create_task(self._streams.keep_timetable(), name="sim timetable"),
+        ]
         if self.start_at_once:
-            self._player.started.set()
+            self._clock.start()
         return self
 
     async def __aexit__(
@@ -103,12 +119,15 @@ class SimServer:
         traceback: TracebackType | None,
     ) -> None:
         """Say goodbye to the clients and close the port. Raises what went wrong in playing."""
-        self._playing.cancel()
+        for task in self._tasks:
+            task.cancel()
         self._rest.answer_held(ended=True)
         await self.close_connections()
+        self._manners.void.close()
         await self._runner.cleanup()
-        with suppress(asyncio.CancelledError):
-            await self._playing
+        for task in self._tasks:
+            with suppress(asyncio.CancelledError):
+                await task
 
     @property
     def rest_url(self) -> str:
@@ -147,8 +166,13 @@ class SimServer:
     def _now_us(self) -> int:
         return time.time_ns() // 1_000 if self.start_us is None else self.start_us
 
+    def _time_us(self) -> int:
+        """The time of day that the exchange would tell."""
+        now_s = self._player.now_s
+        return self._player.time_us() + self.faults.incidents.clock_step_us(now_s)
+
     async def _step(self) -> None:
         """One step of the source: whoever waits for a book has it before the events after it."""
         messages = self.source.advance()
         self._rest.answer_held()
-        await self._streams.publish(messages)
+        await self._streams.publish(messages, self._player.now_s)

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from booktape.core.events import DepthEvent
+from booktape.sim.incidents import Incidents
+from booktape.sim.replies import Old
 from booktape.wire.binance import encode_combined, encode_event
 from booktape.wire.exchange_info import SymbolInfo
 
@@ -35,6 +37,9 @@ class Source(Protocol):
     def symbols(self) -> Sequence[SymbolInfo]:
         """What `exchangeInfo` lists."""
 
+    def obey(self, incidents: Incidents) -> None:
+        """Let these happen. Called once, before `start`; raises UsageError for what it cannot do."""
+
     def start(self, time_us: int) -> None:
         """The exchange's clock shows `time_us` at second 0. Called once, before `advance`."""
 
@@ -49,6 +54,9 @@ class Source(Protocol):
 
         `fraction` (0 to 1) is the part of the time until the next `advance` that has passed.
         """
+
+    def old_depth(self, symbol: str, limit: int, old: Old) -> bytes | None:
+        """The body of a `/depth` answer of some time ago."""
 
     def holds(self, symbol: str) -> bool:
         """Whether a request that found no book should wait until there is one."""

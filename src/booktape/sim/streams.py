@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections import Counter, deque
+from collections import Counter, defaultdict
 from collections.abc import Iterable
-from typing import Final
 
 from aiohttp import web
 
-from booktape.sim.client import CLOSE_WITHIN_S, Client, Manners
+from booktape.sim.client import CLOSE_WITHIN_S, Client
 from booktape.sim.conditions import Attempt
+from booktape.sim.manners import Manners, connection_rate
 from booktape.sim.player import Player
-from booktape.sim.rest import reset
+from booktape.sim.replies import DoorStep, Hang, Reply, Reset, reset, response
 from booktape.sim.source import Message, Source
+from booktape.sim.steps import Moment
 from booktape.sim.subscription import answer
 from booktape.wire.limits import STREAMS_PER_CONNECTION
-
-CONNECTIONS_PER_5_MINUTES: Final = 300
-_FIVE_MINUTES_S: Final = 300
 
 
 class Streams:
@@ -32,9 +29,9 @@ class Streams:
         self._manners = manners
         self._symbols = {info.symbol.lower(): info.symbol for info in source.symbols()}
         self._published: Counter[str] = Counter()
+        self._listeners: dict[str, list[Client]] = {}
         self._attempts = 0
-        self._recent: deque[float] = deque(maxlen=CONNECTIONS_PER_5_MINUTES)
-        self._opened_s = time.monotonic()
+        self._rate = connection_rate()
 
     def routes(self) -> list[web.RouteDef]:
         """The paths it serves."""
@@ -44,15 +41,18 @@ class Streams:
             web.get("/ws/{streams:.+}", self._raw),
         ]
 
-    async def publish(self, messages: Iterable[Message]) -> None:
-        """Offer each message to whoever subscribed to its stream, waiting for slow clients."""
+    async def publish(self, messages: Iterable[Message], now_s: float) -> None:
+        """Offer each message to whoever subscribed to its stream, then wait for slow clients."""
         for message in messages:
             stream = message.stream
             self._published[stream] += 1
-            receivers = [client for client in self.clients if stream in client.streams]
-            sent = [await client.offer(message, self._published[stream]) for client in receivers]
-            if receivers and not any(sent):
+            receivers = self._listeners.get(stream, ())
+            number = self._published[stream]
+            sent = [client.offer(message, number, now_s) for client in receivers]
+            if sent and not any(sent):
                 self._player.owe(self._symbols_of([stream]))
+        for client in list(self.clients):
+            await client.room()
 
     async def drained(self) -> None:
         """Return when every client has been handed all that was published."""
@@ -63,22 +63,58 @@ class Streams:
         """End every connection."""
         await asyncio.gather(*(client.end(abrupt=abrupt) for client in self.clients))
 
+    async def keep_timetable(self) -> None:
+        """Let happen to open connections what faults have in mind, when its time comes."""
+        for moment in self._manners.faults.moments():
+            await self._manners.clock.until(moment.at_s)
+            self._befall(moment)
+
+    def _befall(self, moment: Moment) -> None:
+        standing = [client.standing() for client in self.clients if not client.gone]
+        chosen = moment.whom(standing)
+        for client in self.clients:
+            if client.number in chosen:
+                client.undergo(moment.steps)
+
     # ── connections ─────────────────────────────────────────────────────────────────────────
 
     async def _combined(self, request: web.Request) -> web.StreamResponse:
-        return await self._accept(request, request.query.get("streams", ""), combined=True)
+        return await self._meet(request, request.query.get("streams", ""), combined=True)
 
     async def _raw(self, request: web.Request) -> web.StreamResponse:
-        return await self._accept(request, request.match_info.get("streams", ""), combined=False)
+        return await self._meet(request, request.match_info.get("streams", ""), combined=False)
+
+    async def _meet(
+        self, request: web.Request, names: str, *, combined: bool
+    ) -> web.StreamResponse:
+        lie, too_often = self._lie(request), self._comes_too_often()
+        if too_often or isinstance(lie, Reset):
+            return reset(request)
+        if isinstance(lie, Hang):
+            return await self._manners.void.swallow(request)
+        if isinstance(lie, Reply):
+            return response(lie)
+        return await self._accept(request, names, combined=combined)
+
+    def _lie(self, request: web.Request) -> DoorStep | None:
+        attempt = Attempt("ws", self._attempts, self._manners.clock.now_s(), request.path)
+        self._attempts += 1
+        lie = self._manners.faults.answers(attempt)
+        if lie:
+            # Else an exchange that is out of order at its beginning would be so for ever.
+            self._manners.clock.start()
+        return lie
+
+    def _comes_too_often(self) -> bool:
+        """Whether this attempt breaks the limit of 300 in 5 minutes for one address."""
+        too_often = self._rate.exceeded(self._manners.client_clock.now_s())
+        if too_often:
+            self._manners.violations["connections"] += 1
+        return too_often
 
     async def _accept(
         self, request: web.Request, names: str, *, combined: bool
     ) -> web.StreamResponse:
-        now_s = time.monotonic() - self._opened_s
-        attempt = Attempt("ws", self._attempts, now_s, request.path)
-        self._attempts += 1
-        if self._comes_too_often(now_s) or self._manners.faults.refuses(attempt):
-            return reset(request)
         socket = web.WebSocketResponse(timeout=CLOSE_WITHIN_S, autoping=False, compress=False)
         await socket.prepare(request)
         client = Client(self.accepted, socket, request, self._manners, combined=combined)
@@ -92,32 +128,33 @@ class Streams:
             self._count_listeners()
         return socket
 
-    def _comes_too_often(self, now_s: float) -> bool:
-        """Whether this attempt breaks the limit of 300 in 5 minutes for one address."""
-        full = len(self._recent) == CONNECTIONS_PER_5_MINUTES
-        too_often = full and now_s - self._recent[0] < _FIVE_MINUTES_S
-        if too_often:
-            self._manners.violations["connections"] += 1
-        self._recent.append(now_s)
-        return too_often
+    # ── subscriptions ───────────────────────────────────────────────────────────────────────
 
     async def _on_text(self, client: Client, text: str) -> None:
         streams, reply = answer(text, client.streams)
         # Before the subscription: the reply comes before the first event.
-        await client.reply(reply)
+        client.reply(reply)
         await self._subscribe(client, streams)
 
     async def _subscribe(self, client: Client, streams: set[str]) -> None:
         if len(streams) > STREAMS_PER_CONNECTION:
             await client.violated("streams")
             return
-        others = (other.streams for other in self.clients if other is not client)
-        new = streams.difference(client.streams, *others)
+        new = streams.difference(client.streams, self._streams_of_others(client))
         client.streams = streams
+        client.subscribed_s = self._manners.clock.now_s()
         self._count_listeners()
         self._player.owe(self._symbols_of(new))
 
+    def _streams_of_others(self, client: Client) -> set[str]:
+        return set().union(*(other.streams for other in self.clients if other is not client))
+
     def _count_listeners(self) -> None:
+        listeners: dict[str, list[Client]] = defaultdict(list)
+        for client in self.clients:
+            for stream in client.streams:
+                listeners[stream].append(client)
+        self._listeners = listeners
         self._player.listen(sum(bool(client.streams) for client in self.clients))
 
     def _symbols_of(self, streams: Iterable[str]) -> set[str]:

@@ -1,8 +1,16 @@
-"""The exchange's patience with one client: request weight a minute, 429, then 418."""
+"""The exchange's patience with one client: request weight a minute, 429, then 418.
+
+What is counted as a violation must be one. A client cannot know of a limit answer before it has
+read it, and requests may be under way on its other connections. HTTP/1.1 carries one request at a
+time on a connection, so whatever comes on the connection that carried the answer is later than it;
+on every other connection one request, within `UNDER_WAY_S`, is refused and not counted. (If the
+weight was really used up, it is counted as weight: that the client knew without being told.)
+"""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Hashable
 from dataclasses import dataclass
 from http import HTTPStatus
 from math import ceil
@@ -11,6 +19,12 @@ from typing import Final
 MINUTE_S: Final = 60
 STRIKES: Final = 3
 """So many requests inside an owed silence turn 429 into 418."""
+
+BAN_LONGEST_S: Final = 3 * 86_400.0
+""" "scale in duration for repeat offenders, from 2 minutes to 3 days."."""
+
+UNDER_WAY_S: Final = 1.0
+"""No request takes longer to a loopback port, unless a machine is stopped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +38,8 @@ class Owed:
 class Weights:
     """Counts weight in minutes that begin with the exchange. Times are seconds since then.
 
-    `violations` is shared with whoever else catches a client breaking a rule.
+    `violations` is shared with whoever else catches a client breaking a rule. `line` is the
+    connection that a request came on.
     """
 
     def __init__(self, per_minute: int, ban_s: float, violations: Counter[str]) -> None:
@@ -34,31 +49,54 @@ class Weights:
         self._violations = violations
         self._minute = 0
         self._silent_until_s = 0.0
+        self._told_s = 0.0
+        self._told: set[Hashable] = set()
         self._strikes = 0
+        self._bans = 0
         self._status: int = HTTPStatus.TOO_MANY_REQUESTS
 
-    def charge(self, weight: int, now_s: float) -> Owed | None:
+    def charge(self, weight: int, now_s: float, line: Hashable = None) -> Owed | None:
         """Take one request into account; a refusal when it comes too soon or costs too much."""
         self._turn(now_s)
         if now_s < self._silent_until_s:
-            return self._strike(now_s)
+            if self._was_under_way(now_s, line):
+                self._spend(weight)
+                return self._owed(now_s)
+            return self._strike(now_s, line)
         self._strikes = 0
-        self.used += weight
-        if self.used <= self.per_minute:
+        if self._spend(weight):
             return None
-        self._violations["weight"] += 1
-        self.silence(HTTPStatus.TOO_MANY_REQUESTS, (self._minute + 1) * MINUTE_S - now_s, now_s)
+        self.silence(
+            HTTPStatus.TOO_MANY_REQUESTS, (self._minute + 1) * MINUTE_S - now_s, now_s, line
+        )
         return self._owed(now_s)
 
-    def silence(self, status: int, seconds: float, now_s: float) -> None:
+    def silence(self, status: int, seconds: float, now_s: float, line: Hashable = None) -> None:
         """From now on every request within these seconds is a violation."""
         self._status, self._silent_until_s = status, now_s + seconds
+        self._told_s, self._told = now_s, {line}
 
-    def _strike(self, now_s: float) -> Owed:
+    def _spend(self, weight: int) -> bool:
+        """Whether the budget allows it."""
+        self.used += weight
+        if self.used <= self.per_minute:
+            return True
+        self._violations["weight"] += 1
+        return False
+
+    def _was_under_way(self, now_s: float, line: Hashable) -> bool:
+        """Whether this one may have been sent before the limit answer was read; once a line."""
+        maybe = line not in self._told and now_s - self._told_s <= UNDER_WAY_S
+        self._told.add(line)
+        return maybe
+
+    def _strike(self, now_s: float, line: Hashable) -> Owed:
         self._violations["retry-after"] += 1
         self._strikes += 1
+        self._bans += self._strikes == STRIKES
         if self._strikes >= STRIKES:
-            self.silence(HTTPStatus.IM_A_TEAPOT, self._ban_s, now_s)
+            ban_s = min(self._ban_s * 2 ** (self._bans - 1), BAN_LONGEST_S)
+            self.silence(HTTPStatus.IM_A_TEAPOT, ban_s, now_s, line)
         return self._owed(now_s)
 
     def _owed(self, now_s: float) -> Owed:

@@ -19,6 +19,17 @@ USED_WEIGHT_HEADER: Final = "X-MBX-USED-WEIGHT-1M"
 STREAMS_PER_CONNECTION: Final = 1_024
 """ "A single connection can listen to a maximum of 1024 streams."."""
 
+CONNECTION_LIFE_S: Final = 24 * 3_600.0
+""" "A single connection … is only valid for 24 hours; expect to be disconnected"."""
+
+ATTEMPTS_PER_WINDOW: Final = 300
+ATTEMPTS_WINDOW_S: Final = 301.0
+""" "There is a limit of 300 connections per attempt every 5 minutes per IP"; and a second's grace."""
+
+CLIENT_MESSAGES_PER_S: Final = 4
+""" "WebSocket connections have a limit of 5 incoming messages per second", PING and PONG counted;
+one less, since what we send evenly may arrive bunched."""
+
 URL_BYTES_MAX: Final = 7_500
 """Not the exchange's: common servers and proxies refuse a request line of more than 8 kB."""
 

@@ -1,0 +1,170 @@
+"""Lies at the door: what a request, or a WebSocket handshake, gets instead of its answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Annotated, ClassVar, Final, Literal
+
+from msgspec import Meta
+
+from booktape.sim.conditions import (
+    Attempt,
+    Attempts,
+    Count,
+    DoorCondition,
+    Messages,
+    Number,
+    Seconds,
+)
+from booktape.sim.lies import Lie
+from booktape.sim.replies import (
+    HTML,
+    HTML_PAGE,
+    TOO_FAST,
+    UNAVAILABLE,
+    Cropped,
+    DoorStep,
+    Hang,
+    Old,
+    Reply,
+    Reset,
+    error,
+)
+
+_BY_PROXIES: Final = frozenset(
+    {HTTPStatus.FORBIDDEN, HTTPStatus.BAD_GATEWAY, HTTPStatus.GATEWAY_TIMEOUT}
+)
+"""What stands before the exchange answers with a page, the exchange itself with JSON."""
+
+
+@dataclass(frozen=True)
+class DoorLie(Lie):
+    """A lie for the clients for whom `when` holds."""
+
+    condition: ClassVar[type[Messages | Attempts]] = Attempts
+
+    when: DoorCondition
+
+    def answers(self, attempt: Attempt) -> DoorStep | None:
+        """The lie, where the condition holds."""
+        return self.lie(attempt) if self.when(attempt) else None
+
+    def lie(self, attempt: Attempt) -> DoorStep | None:
+        """What this client gets; None for the truth."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Refuse(DoorLie):
+    """Reset a WebSocket connection or a REST request at the door."""
+
+    def lie(self, attempt: Attempt) -> DoorStep:  # noqa: ARG002 - all alike
+        """No answer."""
+        return Reset()
+
+
+@dataclass(frozen=True)
+class HangUp(DoorLie):
+    """Never answer a REST request; never complete a WebSocket handshake."""
+
+    def lie(self, attempt: Attempt) -> DoorStep:  # noqa: ARG002 - all alike
+        """No answer, and no end."""
+        return Hang()
+
+
+@dataclass(frozen=True)
+class Status(DoorLie):
+    """Answer with a status: 403 (firewall), 451 (not from your country), 5xx (theirs)."""
+
+    status: Annotated[int, Meta(ge=400, le=599)] = HTTPStatus.SERVICE_UNAVAILABLE
+
+    def lie(self, attempt: Attempt) -> DoorStep:  # noqa: ARG002 - all alike
+        """A page from a proxy, or the exchange's own error."""
+        if self.status in _BY_PROXIES:
+            return Reply(self.status, HTML_PAGE, content_type=HTML)
+        return error(self.status, UNAVAILABLE, "Told to fail.")
+
+
+class _RestLie(DoorLie):
+    """One that a WebSocket handshake cannot be told."""
+
+    def answers(self, attempt: Attempt) -> DoorStep | None:
+        """The lie, for REST requests."""
+        return super().answers(attempt) if attempt.kind == "rest" else None
+
+
+@dataclass(frozen=True)
+class TooFast(_RestLie):
+    """429, or 418, though the budget was kept; every request before Retry-After is a violation."""
+
+    retry_after_s: Count = 1
+    status: Literal[429, 418] = 429
+
+    def lie(self, attempt: Attempt) -> DoorStep:  # noqa: ARG002 - all alike
+        """The exchange's own error."""
+        return error(self.status, TOO_FAST, "Told to be too fast.", self.retry_after_s)
+
+
+@dataclass(frozen=True)
+class Html(_RestLie):
+    """A page of HTML with status 200, as in a maintenance."""
+
+    def lie(self, attempt: Attempt) -> DoorStep:  # noqa: ARG002 - all alike
+        """The page."""
+        return Reply(HTTPStatus.OK, HTML_PAGE, content_type=HTML)
+
+
+@dataclass(frozen=True)
+class Half(_RestLie):
+    """Half of the true JSON, with a Content-Length that fits it."""
+
+    def lie(self, attempt: Attempt) -> DoorStep:  # noqa: ARG002 - all alike
+        """Half a body."""
+        return Cropped(cut=False)
+
+
+@dataclass(frozen=True)
+class Truncate(_RestLie):
+    """Half of the true body under a Content-Length for all of it; then the connection ends."""
+
+    def lie(self, attempt: Attempt) -> DoorStep:  # noqa: ARG002 - all alike
+        """Half a body."""
+        return Cropped(cut=True)
+
+
+@dataclass(frozen=True)
+class Stale(_RestLie):
+    """A snapshot from so many seconds, or so many events, ago; the older of the two.
+
+    No more is remembered than since the exchange began.
+    """
+
+    seconds: Seconds = 0.0
+    events: Number = 0
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a lie that would be the truth."""
+        if not self.seconds and not self.events:
+            raise ValueError("it needs `seconds` or `events`")
+
+    def lie(self, attempt: Attempt) -> DoorStep | None:
+        """An old snapshot; everything else has no age."""
+        return Old(self.seconds, self.events) if attempt.symbol else None
+
+
+@dataclass(frozen=True)
+class RestError(_RestLie):
+    """Something else instead of a REST answer: 500, 503, 429, half a body and 418, in turn."""
+
+    lies: ClassVar[tuple[DoorStep, ...]] = (
+        error(HTTPStatus.INTERNAL_SERVER_ERROR, UNAVAILABLE, "Told to fail."),
+        error(HTTPStatus.SERVICE_UNAVAILABLE, UNAVAILABLE, "Told to fail."),
+        error(HTTPStatus.TOO_MANY_REQUESTS, TOO_FAST, "Told to be too fast.", 1),
+        Cropped(cut=False),
+        error(HTTPStatus.IM_A_TEAPOT, TOO_FAST, "Told to be too fast.", 2),
+    )
+
+    def lie(self, attempt: Attempt) -> DoorStep:
+        """The one whose turn it is."""
+        return self.lies[attempt.number % len(self.lies)]

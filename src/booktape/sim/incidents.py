@@ -1,0 +1,133 @@
+"""Lies that the market itself tells, so that its truth still holds: halts, huge events, the clock.
+
+Times are market time; a slot of 100 ms is judged by its end, which is its events' time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Annotated, Final, Literal
+
+from msgspec import Meta
+
+from booktape.errors import UsageError
+from booktape.sim.conditions import Count, Seconds, check_span
+from booktape.sim.lies import Lie
+
+TRADING: Final = "TRADING"
+DELISTED: Final = "DELISTED"
+"""Never shown: such a symbol is not listed any more."""
+
+
+class MarketLie(Lie):
+    """Answers the market's questions honestly; a subclass lies in one of them."""
+
+    def status(self, symbol: str, now_s: float) -> str | None:  # noqa: ARG002 - the honest answer needs no look
+        """Another status than TRADING."""
+        return None
+
+    def levels(self, symbol: str, start_s: float, end_s: float) -> int:  # noqa: ARG002 - likewise
+        """How many levels are to change, beyond the usual, in the slot between these times."""
+        return 0
+
+    def clock_step_s(self, now_s: float) -> float:  # noqa: ARG002 - likewise
+        """How far the exchange's clock is off."""
+        return 0.0
+
+
+@dataclass(frozen=True)
+class SymbolLie(MarketLie):
+    """A lie about one symbol."""
+
+    symbol: str
+
+
+@dataclass(frozen=True)
+class Halt(SymbolLie):
+    """A symbol does not trade for a while: `exchangeInfo` says so, its stream is silent.
+
+    Its book stands still and may still be asked for.
+    """
+
+    start_s: Seconds
+    end_s: Seconds
+    shown: Literal["HALT", "BREAK"] = "HALT"
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for what can never hold."""
+        check_span(self.start_s, self.end_s)
+
+    def status(self, symbol: str, now_s: float) -> str | None:
+        """HALT or BREAK, while it lasts."""
+        return self.shown if symbol == self.symbol and self.start_s <= now_s < self.end_s else None
+
+
+@dataclass(frozen=True)
+class Delist(SymbolLie):
+    """A symbol vanishes: not in `exchangeInfo`, -1121 for its snapshots, no event ever again."""
+
+    at_s: Seconds
+
+    def status(self, symbol: str, now_s: float) -> str | None:
+        """Gone, from then on."""
+        return DELISTED if symbol == self.symbol and now_s >= self.at_s else None
+
+
+@dataclass(frozen=True)
+class Huge(SymbolLie):
+    """In one slot of 100 ms that many levels change, in one event.
+
+    The largest seen on the real exchange had 1,076. A symbol that is halted then has none.
+    """
+
+    at_s: Annotated[float, Meta(gt=0.1)]
+    levels_count: Count = 20_000
+
+    def levels(self, symbol: str, start_s: float, end_s: float) -> int:
+        """All of them, in the slot in which its time comes."""
+        due = symbol == self.symbol and start_s < self.at_s <= end_s
+        return self.levels_count if due else 0
+
+
+@dataclass(frozen=True)
+class ClockStep(MarketLie):
+    """From a time on the exchange's clock shows `by_s` more, or less; for events and `/time`."""
+
+    at_s: Seconds
+    by_s: float
+
+    def clock_step_s(self, now_s: float) -> float:
+        """Off, from then on."""
+        return self.by_s if now_s >= self.at_s else 0.0
+
+
+@dataclass(frozen=True)
+class Incidents:
+    """All lies of one market. `memory_events` is how far back its books may be asked for."""
+
+    lies: tuple[MarketLie, ...] = ()
+    memory_events: int = 0
+
+    def status(self, symbol: str, now_s: float) -> str:
+        """A symbol's status; DELISTED when it is gone."""
+        told = {status for lie in self.lies if (status := lie.status(symbol, now_s))}
+        return DELISTED if DELISTED in told else next(iter(sorted(told)), TRADING)
+
+    def levels(self, symbol: str, start_s: float, end_s: float) -> int:
+        """How many levels are to change beyond the usual."""
+        return sum(lie.levels(symbol, start_s, end_s) for lie in self.lies)
+
+    def clock_step_us(self, now_s: float) -> int:
+        """How far the exchange's clock is off, in microseconds."""
+        return round(sum(lie.clock_step_s(now_s) for lie in self.lies) * 1_000_000)
+
+    def check(self, symbols: Iterable[str]) -> None:
+        """Raises UsageError for an incident of a symbol that is not listed."""
+        known = set(symbols)
+        for lie in self.lies:
+            if isinstance(lie, SymbolLie) and lie.symbol not in known:
+                raise UsageError(
+                    f"A fault names {lie.symbol}, which this exchange does not list. "
+                    f"It lists: {', '.join(sorted(known))}."
+                )

@@ -1,0 +1,141 @@
+"""Faults from a TOML file: a list of `[[fault]]` tables, each one lie.
+
+    [[fault]]
+    kind = "delay"
+    seconds = 0.4
+    start_s = 10
+    end_s = 20
+    connection = 0
+    of = 2
+
+The keys are the fields of the kind's class and, where that asks for a condition, of the condition.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, fields
+from math import isfinite
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final, TypeVar, get_type_hints
+
+import msgspec
+
+from booktape.errors import UsageError
+from booktape.sim import door, fates, garbage, incidents, lies
+from booktape.sim.lies import Lie
+
+KINDS: Final[Mapping[str, type[Lie]]] = MappingProxyType(
+    {
+        "drop": lies.Drop,
+        "gap": lies.Gap,
+        "repeat": lies.Repeat,
+        "delay": lies.Delay,
+        "stall": lies.Stall,
+        "garbage": garbage.Garbage,
+        "close": lies.Close,
+        "cut": fates.CutAt,
+        "cuts": fates.Cuts,
+        "lifetime": lies.Lifetime,
+        "half-open": fates.HalfOpen,
+        "server-shutdown": fates.ServerShutdown,
+        "outage": fates.Outage,
+        "refuse": door.Refuse,
+        "hang": door.HangUp,
+        "status": door.Status,
+        "too-fast": door.TooFast,
+        "html": door.Html,
+        "half": door.Half,
+        "truncate": door.Truncate,
+        "stale": door.Stale,
+        "rest-error": door.RestError,
+        "halt": incidents.Halt,
+        "delist": incidents.Delist,
+        "huge": incidents.Huge,
+        "clock-step": incidents.ClockStep,
+    }
+)
+
+_T = TypeVar("_T")
+
+SEEDS_PER_SCRIPT: Final = 1_000
+"""So that each entry has chances of its own, however many others stand before it."""
+
+
+def load(path: Path, seed: int) -> tuple[Lie, ...]:
+    """The lies of a script. Raises UsageError naming the file, the entry and what is wrong."""
+    try:
+        script = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} cannot be read: {error}.") from error
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{path} is not TOML: {error}.") from error
+    entries = script.pop("fault", [])
+    if script or not isinstance(entries, list):
+        raise UsageError(f"{path} holds something else than [[fault]] tables.")
+    return tuple(
+        _entry(path, number, entry, seed * SEEDS_PER_SCRIPT + number)
+        for number, entry in enumerate(entries, 1)
+    )
+
+
+def _entry(path: Path, number: int, entry: object, seed: int) -> Lie:
+    where = f"{path}, fault {number}"
+    if not isinstance(entry, dict):
+        raise UsageError(f"{where} is not a table: write [[fault]].")
+    values = dict(entry)
+    kind = values.pop("kind", None)
+    if kind not in KINDS:
+        raise UsageError(f"{where}: kind {kind!r} is none of {', '.join(sorted(KINDS))}.")
+    try:
+        return make(KINDS[kind], values, seed)
+    except ValueError as error:
+        raise UsageError(f"{where} ({kind}): {error}.") from error
+
+
+def make(kind: type[Lie], values: dict[str, Any], seed: int) -> Lie:
+    """One lie from plain values. Raises ValueError saying which value is wrong, and why."""
+    own = keys_of(kind)
+    condition = keys_of(kind.condition) if "when" in own else set()
+    unknown = values.keys() - own - condition
+    if unknown or "when" in values:
+        known = ", ".join(sorted((own | condition) - {"when"}))
+        raise ValueError(f"there is no {min(unknown, default='when')!r}; there is: {known}")
+    values = {"seed": seed} | values
+    rest = {key: values[key] for key in own & values.keys()}
+    if not condition:
+        return _built(kind, rest)
+    chosen = {key: values[key] for key in condition & values.keys()}
+    return _built(kind, rest, when=_built(kind.condition, chosen))
+
+
+def keys_of(kind: type[Any]) -> set[str]:
+    """The fields of a lie or a condition."""
+    return {field.name for field in _fields(kind)}
+
+
+def _fields(kind: type[Any]) -> tuple[Field[Any], ...]:
+    """Lies and conditions are dataclasses, all that a script can name."""
+    return fields(kind)
+
+
+def _built(kind: type[_T], values: dict[str, Any], **ready: object) -> _T:
+    """An instance, each value checked against its field's type."""
+    for field in _fields(kind):
+        absent = field.default is MISSING and field.name not in values.keys() | ready.keys()
+        if absent:
+            raise ValueError(f"it needs {field.name!r}")
+    hints = get_type_hints(kind, include_extras=True)
+    checked = {name: _checked(name, value, hints[name]) for name, value in values.items()}
+    return kind(**checked, **ready)
+
+
+def _checked(name: str, value: object, hint: object) -> object:
+    if isinstance(value, float) and not isfinite(value):
+        raise ValueError(f"{name!r} is not finite")
+    try:
+        return msgspec.convert(value, type=hint)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"{name!r}: {error}") from error

@@ -1,0 +1,138 @@
+"""Random combinations of faults, each from a seed: what a run of a minute may have to survive.
+
+All of it is over by `HONEST_FROM_S`, so that everything can recover before `RUN_S`; only a
+delisted symbol does not come back. Times are exchange time. Two kinds ask for patience by the
+client's own clock: after a half-open connection or a hanging request it has to find out by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from random import Random
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple, TypeAlias
+
+from booktape.sim.conditions import Attempts, Messages
+from booktape.sim.door import (
+    Half,
+    HangUp,
+    Html,
+    Refuse,
+    RestError,
+    Stale,
+    Status,
+    TooFast,
+    Truncate,
+)
+from booktape.sim.fates import CutAt, Cuts, HalfOpen, Outage, ServerShutdown
+from booktape.sim.faults import Faults
+from booktape.sim.garbage import Garbage
+from booktape.sim.incidents import ClockStep, Delist, Halt, Huge
+from booktape.sim.lies import Close, Delay, Drop, Gap, Lie, Lifetime, Repeat, Stall
+
+RUN_S: Final = 60.0
+HONEST_FROM_S: Final = 40.0
+_EVEN: Final = 0.5
+SYMBOLS: Final = ("BTCUSDT", "ETHUSDT", "BNBUSDT", "XMRBTC")
+
+
+class Draw(NamedTuple):
+    """What one fault may use: chance, a time within the run, one of the symbols.
+
+    `from_start` is for faults at the door: when nothing else is wrong, clients ask for snapshots
+    only in the beginning, and would not notice those that come later.
+    """
+
+    rng: Random
+    start_s: float
+    end_s: float
+    symbol: str
+    from_start: bool
+
+    def messages(self, low: float, high: float, **more: Any) -> Messages:
+        """Some messages of this time: of all connections or of every second one."""
+        one = self.rng.choice([{}, {"connection": self.rng.randrange(2), "of": 2}])
+        return Messages(
+            self.start_s,
+            self.end_s,
+            probability=self.rng.uniform(low, high),
+            seed=self.rng.randrange(10**6),
+            **(one | more),
+        )
+
+    def attempts(self, low: float, high: float, **more: Any) -> Attempts:
+        """Some clients at the door, at this time."""
+        chosen = self.rng.uniform(low, high)
+        seed = self.rng.randrange(10**6)
+        start_s = 0.0 if self.from_start else self.start_s
+        return Attempts(start_s, self.end_s, probability=chosen, seed=seed, **more)
+
+    def one(self) -> dict[str, Any]:
+        """All connections, or every second one."""
+        return self.rng.choice([{}, {"connection": self.rng.randrange(2), "of": 2}])
+
+    def flag(self) -> bool:
+        """One or the other."""
+        return self.rng.random() < _EVEN
+
+
+Maker: TypeAlias = Callable[[Draw], Lie]
+
+MAKERS: Final[Mapping[str, Maker]] = MappingProxyType(
+    {
+        "drop": lambda d: Drop(d.messages(0.005, 0.1)),
+        "drop-everywhere": lambda d: Drop(d.messages(0.002, 0.02, everywhere=True)),
+        "gap": lambda d: Gap(d.messages(0.001, 0.01), count=d.rng.randint(2, 30)),
+        "repeat": lambda d: Repeat(d.messages(0.05, 0.5), d.rng.randint(1, 3)),
+        "repeat-late": lambda d: Repeat(d.messages(0.05, 0.3), after_s=d.rng.uniform(0.1, 3)),
+        "delay": lambda d: Delay(
+            d.messages(1, 1), d.rng.uniform(0.05, 2), d.rng.uniform(0, 1), seed=1
+        ),
+        "stall": lambda d: Stall(d.start_s, d.end_s, **d.one()),
+        "garbage": lambda d: Garbage(d.messages(0.01, 0.1), seed=d.rng.randrange(10**6)),
+        "garbage-instead": lambda d: Garbage(d.messages(0.005, 0.03), instead=True, seed=2),
+        "close": lambda d: Close(d.messages(0.001, 0.01), abrupt=d.flag()),
+        "cut": lambda d: CutAt(d.start_s, abrupt=d.flag(), **d.one()),
+        "cuts": lambda d: Cuts(d.rng.uniform(2, 6), d.start_s, d.end_s, seed=d.rng.randrange(99)),
+        "lifetime": lambda d: Lifetime(d.start_s, abrupt=d.flag(), connection=0),
+        "half-open": lambda d: HalfOpen(d.start_s, **d.one()),
+        "server-shutdown": lambda d: ServerShutdown(d.start_s, d.end_s - d.start_s, **d.one()),
+        "outage": lambda d: Outage(d.start_s, d.end_s),
+        "outage-silent": lambda d: Outage(d.start_s, d.end_s, silent=True),
+        "refuse": lambda d: Refuse(d.attempts(0.3, 1)),
+        "hang": lambda d: HangUp(d.attempts(0.1, 0.5)),
+        "status": lambda d: Status(d.attempts(0.3, 1), d.rng.choice([403, 451, 500, 502, 503])),
+        "too-fast": lambda d: TooFast(d.attempts(0.2, 0.8), d.rng.randint(1, 3)),
+        "banned": lambda d: TooFast(d.attempts(0.1, 0.3), d.rng.randint(1, 3), status=418),
+        "html": lambda d: Html(d.attempts(0.3, 1)),
+        "half": lambda d: Half(d.attempts(0.3, 1)),
+        "truncate": lambda d: Truncate(d.attempts(0.3, 1)),
+        "stale": lambda d: Stale(d.attempts(0.3, 1), seconds=d.rng.uniform(0.3, 20)),
+        "rest-error": lambda d: RestError(d.attempts(0.3, 0.8)),
+        "halt": lambda d: Halt(d.symbol, d.start_s, d.end_s, d.rng.choice(["HALT", "BREAK"])),
+        "delist": lambda d: Delist(SYMBOLS[-1], d.start_s),
+        "huge": lambda d: Huge(d.symbol, d.start_s, d.rng.randint(5_000, 20_000)),
+        "clock-step": lambda d: ClockStep(d.start_s, d.rng.uniform(-30, 30)),
+    }
+)
+
+
+def script(seed: int, kinds: Collection[str] = tuple(MAKERS)) -> Faults:
+    """Two to four of these kinds of faults, at random times and of random strength."""
+    rng = Random(f"script {seed}")
+    chosen = rng.sample(sorted(kinds), min(len(kinds), rng.randint(2, 4)))
+    return Faults.of(
+        *(MAKERS[kind](_draw(rng, from_start=rng.random() < _EVEN)) for kind in chosen)
+    )
+
+
+def single(kind: str, seed: int = 0) -> Faults:
+    """One fault alone."""
+    return Faults.of(MAKERS[kind](_draw(Random(f"single {kind} {seed}"), from_start=True)))
+
+
+def _draw(rng: Random, *, from_start: bool) -> Draw:
+    start_s = rng.uniform(3, 27)
+    # A late repeat may come 3 s after its time.
+    end_s = start_s + rng.uniform(1, 10)
+    return Draw(rng, start_s, end_s, rng.choice(SYMBOLS), from_start)

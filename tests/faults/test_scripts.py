@@ -1,0 +1,78 @@
+"""The random scripts are reproducible, differ, use every kind, and end with an honest stretch."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+
+from booktape.core.events import DepthEvent
+from booktape.sim.conditions import Attempt, Delivery
+from booktape.sim.faults import Faults
+from booktape.sim.incidents import ClockStep, Delist
+from booktape.sim.lies import Drop
+from booktape.sim.market import Market
+from booktape.sim.script import KINDS
+from booktape.sim.steps import Cut, Later, Send
+from faults.scripts import HONEST_FROM_S, MAKERS, RUN_S, SYMBOLS, script, single
+
+SEEDS = range(200)
+
+
+def test_the_same_seed_is_the_same_script() -> None:
+    """And another one another."""
+    assert [script(seed) for seed in SEEDS] == [script(seed) for seed in SEEDS]
+    assert all(a != b for a, b in pairwise(script(seed) for seed in SEEDS))
+
+
+def test_scripts_use_every_kind_and_combine_two_to_four() -> None:
+    """Each kind of fault that there is can come up, and does."""
+    scripts = [script(seed) for seed in SEEDS]
+    assert {len(faults.lies) for faults in scripts} == {2, 3, 4}
+    assert {type(lie) for faults in scripts for lie in faults.lies} == set(KINDS.values())
+
+
+def test_a_script_can_be_limited_to_some_kinds() -> None:
+    """For a run that cannot wait for what the others ask for."""
+    found = {type(lie) for seed in SEEDS for lie in script(seed, ["drop"]).lies}
+    assert found == {Drop}
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+def test_a_fault_can_be_alone(kind: str) -> None:
+    """Every one of them, and the market can do it."""
+    Market(SYMBOLS, levels=5).obey(single(kind).incidents)
+    assert len(single(kind).lies) == 1
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+def test_at_the_end_the_exchange_is_honest(kind: str) -> None:
+    """No message, client or connection suffers any more; only what is gone is gone."""
+    for seed in range(20):
+        faults = single(kind, seed)
+        for now_s in (HONEST_FROM_S, RUN_S):
+            _assert_honest(faults, now_s)
+        for moment in faults.moments():
+            ends = [step.after_s for step in moment.steps if isinstance(step, Later)]
+            assert moment.at_s + max(ends, default=0) < HONEST_FROM_S
+        for number in range(4):
+            for step in faults.fate(number):
+                assert isinstance(step, Later)
+                assert isinstance(step.step, Cut)
+                assert step.after_s < HONEST_FROM_S
+                # Connection 0 alone, which is there from the beginning.
+                assert number == 0
+
+
+def _assert_honest(faults: Faults, now_s: float) -> None:
+    for number in range(1, 50):
+        event = DepthEvent("BTCUSDT", 0, number, number, [(1.0, 1.0)], [])
+        sent = Delivery(number % 4, number, number, "btcusdt@depth@100ms", event, b"x", now_s)
+        assert faults.sends(sent) == [Send(b"x")]
+        for door in ("rest", "ws"):
+            assert faults.answers(Attempt(door, number, now_s, "/depth", "BTCUSDT")) is None
+    for lie in faults.incidents.lies:
+        if not isinstance(lie, Delist | ClockStep):
+            told = [Faults.of(lie).incidents.status(symbol, now_s) for symbol in SYMBOLS]
+            assert set(told) == {"TRADING"}
+            assert not any(lie.levels(symbol, now_s, RUN_S) for symbol in SYMBOLS)

@@ -1,0 +1,45 @@
+"""What an honest exchange would send, for tests of those that lie."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from booktape.core.events import DepthEvent
+from booktape.sim.faults import Faults
+from booktape.sim.lies import Lie
+from booktape.sim.market import Market
+from booktape.sim.server import SimServer
+from booktape.sim.source import depth_stream
+
+BTC = depth_stream("BTCUSDT")
+SLOTS = 30
+
+
+def market(*symbols: str, slots: int | None = SLOTS) -> Market:
+    """Small books, and soon over."""
+    return Market(symbols or ("BTCUSDT",), 1, levels=30, slots=slots)
+
+
+def events(*symbols: str, slots: int = SLOTS) -> list[DepthEvent]:
+    """All events of that market, in order."""
+    source = market(*symbols)
+    return [message.event for _ in range(slots) for message in source.advance()]
+
+
+def pairs(numbers: list[int] | range) -> list[tuple[int, int]]:
+    """First and last id of these events of BTCUSDT, by their place from 0."""
+    all_events = events(slots=max(numbers, default=0) + 1)
+    return [(all_events[n].first_id, all_events[n].last_id) for n in numbers]
+
+
+def last_id(slots: int = SLOTS) -> int:
+    """The last id that BTCUSDT comes to."""
+    return events(slots=slots)[-1].last_id
+
+
+def lying(*lies: Lie, **settings: Any) -> SimServer:
+    """An exchange that plays these 30 slots, as fast as it can unless told otherwise."""
+    settings = {"speed": math.inf, "patience_s": 0.05} | settings
+    source = settings.pop("source", None) or market(slots=settings.pop("slots", SLOTS))
+    return SimServer(source, faults=Faults.of(*lies), **settings)
