@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 
 from booktape.sim.conditions import Delivery
+from booktape.sim.fates import Cuts
 from booktape.sim.faults import Faults
 from booktape.sim.lies import Close, Lifetime
 from booktape.sim.market import Market
@@ -58,6 +59,31 @@ def test_either_of_two_connections_may_die_at_any_moment(tmp_path: Path) -> None
             assert server.connections >= 8
         assert gaps_of(tmp_path) == []
         rows = check_archive(tmp_path, truth_of(market), every=2)
+        assert {row["epoch"] for own in rows.values() for row in own} == {1}
+
+    asyncio.run(story())
+
+
+def test_ten_minutes_of_random_cuts_over_fifty_symbols(tmp_path: Path) -> None:
+    """Single connections are cut every few seconds: whole coverage, no gap, no further snapshot."""
+    symbols = tuple(f"S{number}USDT" for number in range(50))
+    speed = 20.0
+
+    async def story() -> None:
+        market = Market(symbols, seed=8, levels=30)
+        lie = Faults.of(Cuts(every_s=5, start_s=20, end_s=600, spare=1))
+        async with (
+            SimServer(market, faults=lie, speed=speed) as server,
+            recording(server, symbols, tmp_path, every=20, connections=2, depth=100) as recorder,
+        ):
+            await asyncio.sleep(610 / speed)
+            status = recorder.status()
+            assert status is not None
+            assert status.snapshot_requests == 1 + len(symbols)
+            assert {book.state for book in status.books} == {"live"}
+            assert server.connections > 30
+        assert gaps_of(tmp_path) == []
+        rows = check_archive(tmp_path, truth_of(market), every=20)
         assert {row["epoch"] for own in rows.values() for row in own} == {1}
 
     asyncio.run(story())
