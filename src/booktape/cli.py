@@ -131,7 +131,7 @@ def simulate(
     speed
         How many times faster than life.
     faults
-        Lies to tell, such as drop=0.01,close=30,refuse=0.2,rest-error=0.1.
+        Lies to tell, such as drop=0.01,close=30,refuse=0.2, or a script: faults.toml.
     """
     market = Market(symbols or DEFAULT_SYMBOLS, seed)
     lies = Faults.parse(faults, seed)

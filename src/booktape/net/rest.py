@@ -45,8 +45,9 @@ class Rest:
     `fetch` is a request as a value being carried out: the answer is put into the inbox as a frame.
     One request is under way at a time: were there two, the second could reach the exchange after it
     had answered 429 to the first. At full depth the budget allows no more than one in 2.5 s anyway.
-    The most urgent goes first, then whoever asked first. Known weakness: a request that hangs holds
-    up the others until it times out.
+    The most urgent goes first, then whoever asked first. Known weaknesses: a request that hangs holds
+    up the others until it times out; and aiohttp itself repeats a request once whose connection
+    breaks, which the budget does not see.
     """
 
     def __init__(self, link: Link, depth: int) -> None:
