@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 RUN := $(VENV)/.run-installed
 DEV := $(VENV)/.dev-installed
 
-.PHONY: demo record test check bench docs format lock clean
+.PHONY: demo record test check bench soak docs format lock clean
 
 demo: $(RUN)  ## record the built-in exchange for 20 s and read the rows back; needs no network
 	$(BIN)/python examples/demo.py
@@ -31,7 +31,10 @@ check: $(DEV)  ## format, lint, types, the house's import rules, the documents
 	$(BIN)/python -m pytest tests/docs
 
 bench: $(DEV)  ## the costs per event and per row, on this machine
-	$(BIN)/python -m pytest tests/bench -o addopts= -s -m bench
+	$(BIN)/python -m pytest tests/bench/test_core_costs.py -o addopts=--import-mode=importlib -s -m bench
+
+soak: $(DEV)  ## load and faults for a while: BOOKTAPE_SOAK_S=1800 make soak
+	$(BIN)/python -m pytest tests/bench/test_soak.py -o addopts=--import-mode=importlib -s -m bench
 
 docs: $(DEV)  ## write the generated tables of docs/ anew
 	$(BIN)/python tests/docs/generated.py
