@@ -20,11 +20,12 @@ from booktape.attend import attend, log_to_stderr, on_signals
 from booktape.errors import BooktapeError, UsageError
 from booktape.recorder import Recorder, Settings
 from booktape.sim.faults import Faults
-from booktape.sim.listing import DEFAULT_SYMBOLS
+from booktape.sim.listing import DEFAULT_SYMBOLS, LISTED
 from booktape.sim.market import Market
 from booktape.sim.playback import Playback
 from booktape.sim.server import SimServer
 from booktape.version import VERSION
+from booktape.wire.exchange_info import ExchangeInfo, SymbolInfo
 from booktape.wire.limits import DEPTH_MAX
 from booktape.wire.venues import VENUES, Venue
 
@@ -203,6 +204,8 @@ async def _record(
 ) -> None:
     async with AsyncExitStack() as stack:
         if simulated:
+            listed = ExchangeInfo({symbol: SymbolInfo(symbol) for symbol in LISTED})
+            listed.check(settings.symbols, "built-in exchange")
             server = await stack.enter_async_context(SimServer(Market(settings.symbols)))
             venue = Venue("built-in exchange", server.rest_url, server.ws_url)
             settings = replace(settings, venue=venue)

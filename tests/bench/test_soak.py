@@ -86,6 +86,10 @@ def test_soak(tmp_path: Path) -> None:
     slope = np.polyfit(later[:, 0], later[:, 1], 1)[0] * 3_600
     print(f"\n{seen[-1][4] / SOAK_S:,.0f} frames/s over {SOAK_S:.0f} s, {len(SYMBOLS)} symbols")
     print(f"memory {later[0, 1]:.0f} → {later[-1, 1]:.0f} MB, slope {slope:+.0f} MB/h")
+    print(
+        "memory over time, MB:",
+        *(f"{memory:.0f}" for _, memory, *_ in seen[:: max(1, len(seen) // 20)]),
+    )
     print(f"descriptors {later[:, 2].min():.0f}-{later[:, 2].max():.0f}")
     print(f"tasks {later[:, 3].min():.0f}-{later[:, 3].max():.0f}")
     assert set(rows_of(tmp_path)) == set(SYMBOLS)

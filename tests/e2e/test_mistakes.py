@@ -40,6 +40,7 @@ def test_an_unknown_symbol_is_refused_with_a_suggestion(tmp_path: Path) -> None:
         (["record", "BTCUSDT", "--segment", "0h"], "--segment 0h is no length of time"),
         (["record", "BTCUSDT", "--evry", "5"], "--evry"),
         (["reccord"], "reccord"),
+        (["record", "BTCUSD", "--exchange", "sim"], "Did you mean BTCUSDT?"),
         (["info", "/nowhere/at/all"], "/nowhere/at/all holds no recording"),
         (["simulate", "--faults", "lie=often"], "lie"),
         (["replay", "/nowhere.jsonl.gz"], "/nowhere.jsonl.gz"),

@@ -91,6 +91,14 @@ _KNOWN: Final[Mapping[str, Listing]] = MappingProxyType(
 DEFAULT_SYMBOLS: Final = ("BTCUSDT", "ETHUSDT", "XMRBTC")
 NON_ASCII_SYMBOL: Final = "币安人生USDT"
 
+LISTED: Final = (
+    *DEFAULT_SYMBOLS,
+    *("ADAUSDT", "AVAXUSDT", "BNBUSDT", "DOGEUSDT", "LINKUSDT", "LTCUSDT", "SOLUSDT", "XRPUSDT"),
+    *("ADABTC", "BNBBTC", "ETHBTC", "LTCBTC", "SOLBTC", "XRPBTC"),
+    NON_ASCII_SYMBOL,
+)
+"""What `record --exchange sim` knows: like any exchange, it does not list every name."""
+
 
 def listing(symbol: str) -> Listing:
     """Any name is listed. BTCUSDT and ETHUSDT are liquid, other …USDT mid, the rest illiquid.
