@@ -41,8 +41,8 @@ def descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
-async def soak(out: Path) -> list[tuple[float, float, int, int, int]]:
-    """Seconds, MB, descriptors, tasks and frames, every few seconds."""
+async def soak(out: Path) -> list[tuple[float, float, int, int, int, int]]:
+    """Seconds, MB, descriptors, tasks, frames and Python objects, every few seconds."""
     simulator = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "booktape", "simulate", "--port", "0", "--speed", str(SPEED)),
         *("--symbols", *SYMBOLS, "--faults", FAULTS),
@@ -64,13 +64,14 @@ async def soak(out: Path) -> list[tuple[float, float, int, int, int]]:
         )
     )
     work = asyncio.create_task(recorder.run())
-    seen: list[tuple[float, float, int, int, int]] = []
+    seen: list[tuple[float, float, int, int, int, int]] = []
     for second in range(0, int(SOAK_S), 2):
         await asyncio.sleep(2)
         status = recorder.status()
         frames = status.frames if status else 0
         gc.collect()
-        seen.append((second, resident_mb(), descriptors(), len(asyncio.all_tasks()), frames))
+        tasks, objects = len(asyncio.all_tasks()), len(gc.get_objects())
+        seen.append((second, resident_mb(), descriptors(), tasks, frames, objects))
     recorder.stop()
     await work
     simulator.terminate()
@@ -86,10 +87,9 @@ def test_soak(tmp_path: Path) -> None:
     slope = np.polyfit(later[:, 0], later[:, 1], 1)[0] * 3_600
     print(f"\n{seen[-1][4] / SOAK_S:,.0f} frames/s over {SOAK_S:.0f} s, {len(SYMBOLS)} symbols")
     print(f"memory {later[0, 1]:.0f} → {later[-1, 1]:.0f} MB, slope {slope:+.0f} MB/h")
-    print(
-        "memory over time, MB:",
-        *(f"{memory:.0f}" for _, memory, *_ in seen[:: max(1, len(seen) // 20)]),
-    )
+    every = max(1, len(seen) // 15)
+    print("memory over time, MB:", *(f"{moment[1]:.0f}" for moment in seen[::every]))
+    print("objects over time:", *(f"{moment[5]:,}" for moment in seen[::every]))
     print(f"descriptors {later[:, 2].min():.0f}-{later[:, 2].max():.0f}")
     print(f"tasks {later[:, 3].min():.0f}-{later[:, 3].max():.0f}")
     assert set(rows_of(tmp_path)) == set(SYMBOLS)
