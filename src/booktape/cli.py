@@ -202,14 +202,13 @@ def _fail(sentence: str, code: int) -> int:
 async def _record(
     settings: Settings, rest_url: str | None, ws_url: str | None, *, simulated: bool
 ) -> None:
+    venue = settings.venue
     async with AsyncExitStack() as stack:
         if simulated:
             listed = ExchangeInfo({symbol: SymbolInfo(symbol) for symbol in LISTED})
             listed.check(settings.symbols, "built-in exchange")
             server = await stack.enter_async_context(SimServer(Market(settings.symbols)))
             venue = Venue("built-in exchange", server.rest_url, server.ws_url)
-            settings = replace(settings, venue=venue)
-        venue = settings.venue
         venue = Venue(venue.title, rest_url or venue.rest_url, ws_url or venue.ws_url)
         await attend(Recorder(replace(settings, venue=venue)))
 

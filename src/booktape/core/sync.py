@@ -39,7 +39,7 @@ Output: TypeAlias = FetchSnapshot | Applied | Lost | Synced
 Outputs: TypeAlias = tuple[Output, ...]
 
 HELD_MAX: Final = 3_000
-"""Events held for a snapshot: five minutes of the busiest symbol, some 15 MB at the worst."""
+"""Events held for a snapshot: five minutes of the busiest symbol, at ten a second."""
 
 ID_GAP: Final = "id_gap"
 

@@ -57,8 +57,8 @@ class Recording:
         """Go on in a new segment; the result is there when the old one is sealed.
 
         The new tape stands before the old one says that it ended: whenever we are killed, one of
-        the two knows how things stood. Known weakness: every book is written at once here, which
-        holds the loop up for some 10 ms per ten thousand levels.
+        the two knows how things stood. Known weakness: every book is written at once here,
+        and the loop waits for as long as that takes.
         """
         # What the new tape's checkpoints contain, the old one must tell.
         self.writer.flush()
