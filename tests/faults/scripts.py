@@ -1,8 +1,7 @@
-"""Random combinations of faults, each from a seed: what a run of a minute may have to survive.
+"""Random combinations of faults, each from a seed: what a recording may have to survive.
 
-All of it is over by `HONEST_FROM_S`, so that everything can recover before `RUN_S`; only a
-delisted symbol does not come back. Times are exchange time. Two kinds ask for patience by the
-client's own clock: after a half-open connection or a hanging request it has to find out by itself.
+All of it is over by `honest_from_s`, within a minute or, after an outage of hours, when that ends;
+only a delisted symbol does not come back.
 """
 
 from __future__ import annotations
@@ -26,14 +25,18 @@ from booktape.sim.door import (
 )
 from booktape.sim.fates import CutAt, Cuts, HalfOpen, Outage, ServerShutdown
 from booktape.sim.faults import Faults
+from booktape.sim.forgeries import StaleWitness
 from booktape.sim.garbage import Garbage
-from booktape.sim.incidents import ClockStep, Delist, Halt, Huge
+from booktape.sim.incidents import ClockStep, Delist, Fall, Halt, Huge, NewListing
 from booktape.sim.lies import Close, Delay, Drop, Gap, Lie, Lifetime, Repeat, Stall
 
-RUN_S: Final = 60.0
 HONEST_FROM_S: Final = 40.0
 _EVEN: Final = 0.5
-SYMBOLS: Final = ("BTCUSDT", "ETHUSDT", "BNBUSDT", "XMRBTC")
+SYMBOLS: Final = ("BNBUSDT", "LTCBTC", "XMRBTC")
+"""None of the busiest: they would only take longer."""
+
+HOURS: Final = frozenset({"outage-hours"})
+"""Kinds that make a run long."""
 
 
 class Draw(NamedTuple):
@@ -99,11 +102,14 @@ MAKERS: Final[Mapping[str, Maker]] = MappingProxyType(
         "server-shutdown": lambda d: ServerShutdown(d.start_s, d.end_s - d.start_s, **d.one()),
         "outage": lambda d: Outage(d.start_s, d.end_s),
         "outage-silent": lambda d: Outage(d.start_s, d.end_s, silent=True),
+        "outage-hours": lambda d: Outage(
+            d.start_s, d.start_s + d.rng.uniform(3_600, 10_800), silent=d.flag()
+        ),
         "refuse": lambda d: Refuse(d.attempts(0.3, 1)),
         "hang": lambda d: HangUp(d.attempts(0.1, 0.5)),
         "status": lambda d: Status(d.attempts(0.3, 1), d.rng.choice([403, 451, 500, 502, 503])),
         "too-fast": lambda d: TooFast(d.attempts(0.2, 0.8), d.rng.randint(1, 3)),
-        "banned": lambda d: TooFast(d.attempts(0.1, 0.3), d.rng.randint(1, 3), status=418),
+        "banned": lambda d: TooFast(d.attempts(0.1, 0.3), d.rng.randint(10, 300), status=418),
         "html": lambda d: Html(d.attempts(0.3, 1)),
         "half": lambda d: Half(d.attempts(0.3, 1)),
         "truncate": lambda d: Truncate(d.attempts(0.3, 1)),
@@ -111,6 +117,11 @@ MAKERS: Final[Mapping[str, Maker]] = MappingProxyType(
         "rest-error": lambda d: RestError(d.attempts(0.3, 0.8)),
         "halt": lambda d: Halt(d.symbol, d.start_s, d.end_s, d.rng.choice(["HALT", "BREAK"])),
         "delist": lambda d: Delist(SYMBOLS[-1], d.start_s),
+        "list": lambda d: NewListing("NEWUSDT", d.start_s),
+        "fall": lambda d: Fall(d.symbol, d.start_s, d.end_s, d.rng.uniform(-0.1, 0.1)),
+        "stale-witness": lambda d: StaleWitness(
+            d.messages(0.05, 0.5, connection=None, of=None), d.rng.randint(1, 20)
+        ),
         "huge": lambda d: Huge(d.symbol, d.start_s, d.rng.randint(5_000, 20_000)),
         "clock-step": lambda d: ClockStep(d.start_s, d.rng.uniform(-30, 30)),
     }
@@ -129,6 +140,12 @@ def script(seed: int, kinds: Collection[str] = tuple(MAKERS)) -> Faults:
 def single(kind: str, seed: int = 0) -> Faults:
     """One fault alone."""
     return Faults.of(MAKERS[kind](_draw(Random(f"single {kind} {seed}"), from_start=True)))
+
+
+def honest_from_s(faults: Faults) -> float:
+    """From then on nothing goes wrong any more."""
+    outages = [lie.end_s for lie in faults.lies if isinstance(lie, Outage)]
+    return max(HONEST_FROM_S, *outages, 0.0)
 
 
 def _draw(rng: Random, *, from_start: bool) -> Draw:

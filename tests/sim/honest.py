@@ -24,7 +24,8 @@ def market(*symbols: str, slots: int | None = SLOTS) -> Market:
 def events(*symbols: str, slots: int = SLOTS) -> list[DepthEvent]:
     """All events of that market, in order."""
     source = market(*symbols)
-    return [message.event for _ in range(slots) for message in source.advance()]
+    said = (message.event for _ in range(slots) for message in source.advance())
+    return [event for event in said if event]
 
 
 def pairs(numbers: list[int] | range) -> list[tuple[int, int]]:

@@ -98,6 +98,20 @@ def test_random_losses_keep_their_probability_and_differ_between_connections() -
     assert all(Messages()(delivery(0, n, n)) for n in range(1, 100))
 
 
+def test_a_condition_can_name_a_kind_of_stream_and_a_symbol() -> None:
+    """Of depth events as well as of witnesses, whose messages hold no event."""
+    streams = ("btcusdt@depth@100ms", "btcusdt@depth20@100ms", "ethusdt@bookTicker")
+    sent = [Delivery(0, 1, 1, stream, None, b"") for stream in streams]
+    for condition, meant in (
+        (Messages(stream="depth"), streams[:1]),
+        (Messages(stream="depth20"), streams[1:2]),
+        (Messages(symbol="BTCUSDT"), streams[:2]),
+        (Messages(symbol="ETHUSDT", stream="bookTicker"), streams[2:]),
+        (Messages(symbol="ETHUSDT", stream="depth"), ()),
+    ):
+        assert tuple(one.stream for one in sent if condition(one)) == meant
+
+
 # ── text ────────────────────────────────────────────────────────────────────────────────────
 
 

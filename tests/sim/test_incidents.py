@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from itertools import pairwise
 from pathlib import Path
@@ -39,7 +40,7 @@ def test_a_halted_symbol_is_silent_and_then_returns(shown: Literal["HALT", "BREA
     async def work() -> None:
         halt = Halt("ETHUSDT", 1.0, 3.0, shown=shown)
         source = market(*BOTH, slots=50)
-        server = lying(halt, source=source, speed=20, start_us=10**15, weight_per_minute=10**6)
+        server = lying(halt, source=source, speed=1, start_us=10**15, weight_per_minute=10**6)
         async with visit(server) as visit_:
             visitor = await visit_.listen(*map(depth_stream, BOTH))
             statuses, during = [await status_of(visit_)], set()
@@ -48,6 +49,7 @@ def test_a_halted_symbol_is_silent_and_then_returns(shown: Literal["HALT", "BREA
                 statuses.append(await status_of(visit_))
                 if statuses[-2:] == [shown, shown]:
                     during.add(book.id)
+                await asyncio.sleep(0.05)
             await visitor.events(source.update_id("BTCUSDT"))
             assert set(statuses) == {"TRADING", shown}
             times = _times(visitor.messages, "ETHUSDT")

@@ -154,6 +154,14 @@ def test_the_table_of_kinds_is_complete() -> None:
         ("[[fault]]\nkind = 'outage'\nstart_s = 2\nend_s = 2", "not after its start"),
         ("[[fault]]\nkind = 'huge'\nsymbol = 'A'\nat_s = 0", "'at_s': Expected"),
         ("[[fault]]\nkind = 'rest-error'\nlies = []", "no 'lies'"),
+        ("[[fault]]\nkind = 'drop'\nstream = 'trade'", "'stream': Invalid enum value"),
+        ("[[fault]]\nkind = 'hide'\nconnection = 1", "told to all connections alike"),
+        ("[[fault]]\nkind = 'wrong-event'\nwrong = 'price'", "'wrong': Invalid enum value"),
+        (
+            "[[fault]]\nkind = 'fall'\nsymbol = 'A'\nstart_s = 1\nend_s = 2\nby = 1",
+            "'by': Expected",
+        ),
+        ("[[fault]]\nkind = 'list'\nsymbol = 'A'", "it needs 'at_s'"),
     ],
 )
 def test_what_is_wrong_is_said_with_its_place(text: str, sentence: str, tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from decimal import Decimal
@@ -14,21 +13,17 @@ from urllib.parse import quote
 
 import aiohttp
 
-from booktape.sim.market import TrueBook
+import virtual_time
 from booktape.sim.server import SimServer
+from booktape.sim.truth import TrueBook
 
-PATIENCE_S = 20
+WITHIN_S = 60.0
 Levels: TypeAlias = dict[Decimal, Decimal]
 
 
 def run(work: Coroutine[Any, Any, None]) -> None:
-    """Run one test's work; fail rather than hang."""
-
-    async def within() -> None:
-        async with asyncio.timeout(PATIENCE_S):
-            await work
-
-    asyncio.run(within())
+    """Run one test's work in virtual time; fail rather than hang."""
+    virtual_time.run(work, WITHIN_S)
 
 
 class Visitor:
@@ -49,7 +44,7 @@ class Visitor:
             async for message in self.socket:
                 if message.type is aiohttp.WSMsgType.TEXT:
                     self.messages.append(message.data.encode())
-                    self.arrived_s.append(time.monotonic())
+                    self.arrived_s.append(asyncio.get_running_loop().time())
                 elif message.type is aiohttp.WSMsgType.BINARY:
                     self.binaries.append(message.data)
                 elif message.type is aiohttp.WSMsgType.PING:
@@ -120,6 +115,11 @@ class Visit:
         self.server = server
         self.http = http
         self.visitors: list[Visitor] = []
+
+    @staticmethod
+    def now_s() -> float:
+        """The time by which messages arrive."""
+        return asyncio.get_running_loop().time()
 
     async def get(self, path: str) -> tuple[int, Any, bytes]:
         async with self.http.get(f"{self.server.rest_url}/api/v3/{path}") as answer:

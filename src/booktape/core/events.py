@@ -2,13 +2,16 @@
 
 Units are in the names: `_us` is the exchange's clock in microseconds since 1970 (UTC), `_ns` is
 ours in nanoseconds. Prices and sizes are doubles; docs/format.md says why they are exact.
+
+Nobody changes one of these once it is made. Those that are made for every event are not frozen all
+the same: that would cost half a microsecond each.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,11 +21,14 @@ Level: TypeAlias = tuple[float, float]
 
 Floats: TypeAlias = NDArray[np.float64]
 
+WHOLE_DEPTH: Final = 5_000
+"""Levels a side: no snapshot shows more."""
+
 
 # ── what the exchange says ──────────────────────────────────────────────────────────────────
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class DepthEvent:
     """One `depthUpdate`: every level that changed between two update ids, both included."""
 
@@ -43,6 +49,26 @@ class DepthSnapshot:
     last_id: int
     bids: list[Level]
     asks: list[Level]
+
+
+@dataclass(frozen=True, slots=True)
+class TopLevels:
+    """One message of `@depth20`: the best 20 levels of each side (or fewer), as of `last_id`."""
+
+    symbol: str
+    last_id: int
+    bids: list[Level]
+    asks: list[Level]
+
+
+@dataclass(frozen=True, slots=True)
+class BookTicker:
+    """One message of `@bookTicker`: the best level of each side; None on an empty one."""
+
+    symbol: str
+    update_id: int
+    bid: Level | None
+    ask: Level | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +96,8 @@ class Urgency(IntEnum):
 
     LOST = 0  # a book that was known: each second is a hole in the data
     NEW = 1  # one that has never been
+    DEEPER = 2  # one whose top is known, and not yet as deep as wanted
+    AUDIT = 3  # one that is known, to be compared and to be known further
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,20 +105,23 @@ class FetchSnapshot:
     """A request for I/O, as a value: its answer comes back as one more frame.
 
     `attempt` counts from 1 since the book was lost, so that the door can space out repeats. Two
-    requests are equal when they ask for the same, however urgent.
+    requests are equal when they ask for the same, however urgent and however deep (`limit` levels).
     """
 
     symbol: str
     attempt: int
     urgency: Urgency = field(default=Urgency.NEW, compare=False)
+    limit: int = field(default=WHOLE_DEPTH, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Applied:
-    """One event changed the book."""
+    """This event changed the book."""
+
+    event: DepthEvent
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Held:
     """An event and when it arrived, waiting for the snapshot it will be applied to."""
 
@@ -100,10 +131,10 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """An interval in which a book was not known. Open while `next_update_id` is None.
+    """An interval in which a book was not known. Open while `end_ns` is None.
 
     `epoch` is the one that ended. Both update ids are known states: `last_update_id` is the last
-    one before the interval, `next_update_id` the first one after it.
+    one before the interval, `next_update_id` the first one after it; None when the symbol ended.
     """
 
     symbol: str
@@ -141,6 +172,60 @@ class Synced:
     update_id: int
     closed: Gap | None = None
     held: tuple[Held, ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One level on which the book and a witness differ; a size of 0 says that it is not there."""
+
+    side: str
+    price: float
+    book: float
+    witness: float
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One comparison with a witness, or several that all passed, as it will stand in `checks`."""
+
+    symbol: str
+    received_ns: int
+    update_id: int
+    witness: str
+    levels_compared: int
+    differences: tuple[Difference, ...] = ()
+    comparisons: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Disproved:
+    """A witness showed levels that the book has not: it is not known any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something that happened and is no gap, as it will stand in `notes`. No symbol: to all."""
+
+    symbol: str | None
+    received_ns: int
+    kind: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Malformed:
+    """A frame that could not be read. `connection` is None for a REST answer."""
+
+    connection: int | None
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class RenewConnection:
+    """A request for I/O: open another connection in place of this one, then close it."""
+
+    connection: int
+    why: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import math
-import time
 
 
 class Clock:
     """Seconds since `start`, `speed` times faster than life; 0 until then.
 
-    With an infinite speed events come as fast as clients take them, and no time could be told from
-    them: this clock then shows real seconds.
+    Life is what the event loop's clock shows. With an infinite speed events come as fast as clients
+    take them, and no time could be told from them: this clock then shows the loop's seconds.
     """
 
     def __init__(self, speed: float) -> None:
@@ -22,14 +21,14 @@ class Clock:
     def start(self) -> None:
         """From now on time passes. Once it does, this changes nothing."""
         if not self.started.is_set():
-            self._zero_s = time.monotonic()
+            self._zero_s = asyncio.get_running_loop().time()
             self.started.set()
 
     def now_s(self) -> float:
         """What it shows."""
         if not self.started.is_set():
             return 0.0
-        return (time.monotonic() - self._zero_s) * self._rate
+        return (asyncio.get_running_loop().time() - self._zero_s) * self._rate
 
     def real_s(self, seconds: float) -> float:
         """So many of its seconds, in real ones; none for a time that has passed."""

@@ -21,6 +21,7 @@ Positive: TypeAlias = Annotated[float, Meta(gt=0)]
 Probability: TypeAlias = Annotated[float, Meta(ge=0, le=1)]
 Count: TypeAlias = Annotated[int, Meta(ge=1)]
 Number: TypeAlias = Annotated[int, Meta(ge=0)]
+StreamKind: TypeAlias = Literal["depth", "depth5", "depth10", "depth20", "bookTicker"]
 
 
 @dataclass(slots=True)
@@ -39,6 +40,16 @@ class Delivery:
     event: DepthEvent | None
     payload: bytes
     now_s: float = 0.0
+
+    @property
+    def symbol_lower(self) -> str:
+        """As the stream's name has it."""
+        return self.stream.partition("@")[0]
+
+    @property
+    def stream_kind(self) -> str:
+        """Such as depth, depth20, bookTicker."""
+        return self.stream.partition("@")[2].partition("@")[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +103,8 @@ def check_span(start_s: float, end_s: float) -> None:
 class Messages:
     """Messages on their way: those for which all that is given holds.
 
-    `start_s` and `end_s` are market time; `first` and `last` count the stream's messages from 1
-    since the exchange began. Chance is thrown for each connection on its own, or (`everywhere`)
+    `start_s` and `end_s` are market time; `stream` is the kind of stream, any when not given;
+    `first` and `last` count the stream's messages from 1 since the exchange began. Chance is thrown for each connection on its own, or (`everywhere`)
     once for all: then a second connection does not help.
     """
 
@@ -102,6 +113,7 @@ class Messages:
     connection: Number | None = None
     of: Count | None = None
     symbol: str | None = None
+    stream: StreamKind | None = None
     first: Count = 1
     last: Count | None = None
     probability: Probability = 1.0
@@ -119,7 +131,8 @@ class Messages:
             self.start_s <= sent.now_s < self.end_s
             and self.first <= sent.event_number <= (self.last or inf)
             and among(sent.connection, self.connection, self.of)
-            and (self.symbol is None or (sent.event and sent.event.symbol) == self.symbol)
+            and (self.symbol is None or sent.symbol_lower == self.symbol.lower())
+            and self.stream in {None, sent.stream_kind}
             and (self.probability >= 1 or self._chance(sent) < self.probability)
         )
 

@@ -86,7 +86,7 @@ class Status(DoorLie):
         return error(self.status, UNAVAILABLE, "Told to fail.")
 
 
-class _RestLie(DoorLie):
+class RestLie(DoorLie):
     """One that a WebSocket handshake cannot be told."""
 
     def answers(self, attempt: Attempt) -> DoorStep | None:
@@ -95,7 +95,7 @@ class _RestLie(DoorLie):
 
 
 @dataclass(frozen=True)
-class TooFast(_RestLie):
+class TooFast(RestLie):
     """429, or 418, though the budget was kept; every request before Retry-After is a violation."""
 
     retry_after_s: Count = 1
@@ -107,7 +107,7 @@ class TooFast(_RestLie):
 
 
 @dataclass(frozen=True)
-class Html(_RestLie):
+class Html(RestLie):
     """A page of HTML with status 200, as in a maintenance."""
 
     def lie(self, attempt: Attempt) -> DoorStep:  # noqa: ARG002 - all alike
@@ -116,7 +116,7 @@ class Html(_RestLie):
 
 
 @dataclass(frozen=True)
-class Half(_RestLie):
+class Half(RestLie):
     """Half of the true JSON, with a Content-Length that fits it."""
 
     def lie(self, attempt: Attempt) -> DoorStep:  # noqa: ARG002 - all alike
@@ -125,7 +125,7 @@ class Half(_RestLie):
 
 
 @dataclass(frozen=True)
-class Truncate(_RestLie):
+class Truncate(RestLie):
     """Half of the true body under a Content-Length for all of it; then the connection ends."""
 
     def lie(self, attempt: Attempt) -> DoorStep:  # noqa: ARG002 - all alike
@@ -134,7 +134,7 @@ class Truncate(_RestLie):
 
 
 @dataclass(frozen=True)
-class Stale(_RestLie):
+class Stale(RestLie):
     """A snapshot from so many seconds, or so many events, ago; the older of the two.
 
     No more is remembered than since the exchange began.
@@ -154,7 +154,7 @@ class Stale(_RestLie):
 
 
 @dataclass(frozen=True)
-class RestError(_RestLie):
+class RestError(RestLie):
     """Something else instead of a REST answer: 500, 503, 429, half a body and 418, in turn."""
 
     lies: ClassVar[tuple[DoorStep, ...]] = (

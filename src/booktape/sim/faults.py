@@ -35,15 +35,23 @@ beginning; before it, time stands at 0 (a client who is told a lie at the door b
     truncate         half the body, the length of all, the end            + A
     stale            a snapshot from some time ago                        seconds, events + A
     rest-error       500, 503, 429, half a body, 418 in turn              + A
+    wrong-snapshot   one level of a snapshot is wrong                     wrong, side, place, seed + A
+    hide             an event is lost, and the ids chain nevertheless     + M
+    wrong-event      one level of an event is wrong                       wrong, seed + M
+    stale-witness    a witness says what it said before                   messages, relabelled + M
     halt             a symbol does not trade for a while                  symbol, start_s, end_s, shown
     delist           a symbol is gone                                     symbol, at_s
+    list             a symbol is new                                      symbol, at_s
+    fall             the price falls by a share, and comes back           symbol, start_s, end_s, by
     huge             one event with very many levels                      symbol, at_s, levels_count
     clock-step       the exchange's clock jumps                           at_s, by_s
 
-M, which messages: start_s, end_s, connection, of, symbol, first, last, probability, everywhere, seed
+M, which messages: start_s, end_s, connection, of, symbol, stream, first, last, probability, everywhere, seed
 A, which clients: start_s, end_s, door, path, symbol, first, last, probability, seed
 
 `connection` is a number, from 0 in the order of coming; with `of` every `of`-th one from there.
+`stream` is depth, depth5, depth10, depth20 or bookTicker. hide, wrong-event and stale-witness are
+told to all connections alike; with wrong-snapshot they are what nothing in the data betrays.
 Weaknesses: with infinite speed there is no clock, so whatever is no message's time is real seconds.
 A recording can be delayed, cut and garbled, but has neither incidents nor older books.
 """
@@ -88,7 +96,8 @@ class Faults:
         A text is comma-separated, and none for an empty one:
 
         drop=P            lose a message with probability P, on each connection on its own; likewise
-                          repeat and garbage
+                          repeat and garbage; likewise, to all connections alike, hide,
+                          wrong-event and stale-witness
         close=S           end each connection with a close frame after S seconds
         close=Nmsg        … after N messages
         cut=S, cut=Nmsg   the same without a goodbye
@@ -98,7 +107,8 @@ class Faults:
                           and status (503)
         outage=A-B        from second A to second B all are reset, and nobody stays
         rest-error=P      answer a REST request with 500, 503, 429, half a body or 418, with
-                          probability P; likewise too-fast, html, half, truncate
+                          probability P; likewise too-fast, html, half, truncate and
+                          wrong-snapshot
         stale=S           snapshots are S seconds old
 
         Raises UsageError, whose sentence names what cannot be read.

@@ -1,4 +1,4 @@
-"""Lies that the market itself tells, so that its truth still holds: halts, huge events, the clock.
+"""Lies that the market itself tells, so that its truth still holds: halts, falls, the clock.
 
 Times are market time; a slot of 100 ms is judged by its end, which is its events' time.
 """
@@ -17,7 +17,7 @@ from booktape.sim.lies import Lie
 
 TRADING: Final = "TRADING"
 DELISTED: Final = "DELISTED"
-"""Never shown: such a symbol is not listed any more."""
+"""Never shown: such a symbol is not listed any more, or not yet."""
 
 
 class MarketLie(Lie):
@@ -30,6 +30,10 @@ class MarketLie(Lie):
     def levels(self, symbol: str, start_s: float, end_s: float) -> int:  # noqa: ARG002 - likewise
         """How many levels are to change, beyond the usual, in the slot between these times."""
         return 0
+
+    def course(self, symbol: str, start_s: float, end_s: float) -> float | None:  # noqa: ARG002 - likewise
+        """Where the price goes in the slot between these times, as a multiple of its start."""
+        return None
 
     def clock_step_s(self, now_s: float) -> float:  # noqa: ARG002 - likewise
         """How far the exchange's clock is off."""
@@ -75,6 +79,44 @@ class Delist(SymbolLie):
 
 
 @dataclass(frozen=True)
+class NewListing(SymbolLie):
+    """A symbol is not there at first, and from a time on it is: listed, and traded.
+
+    It need not be among those that the market was made with.
+    """
+
+    at_s: Seconds
+
+    def status(self, symbol: str, now_s: float) -> str | None:
+        """Not there, until then."""
+        return DELISTED if symbol == self.symbol and now_s < self.at_s else None
+
+
+@dataclass(frozen=True)
+class Fall(SymbolLie):
+    """The price falls by a share until halfway between two times, and is back at the end.
+
+    Whatever stands in its way is traded away; what lies farther off stays as old as it is, and so
+    comes near. `by` below 0: it rises first. While it lasts the symbol has no huge event.
+    """
+
+    start_s: Seconds
+    end_s: Seconds
+    by: Annotated[float, Meta(gt=-2, lt=1)] = 0.1
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for what can never hold."""
+        check_span(self.start_s, self.end_s)
+
+    def course(self, symbol: str, start_s: float, end_s: float) -> float | None:
+        """Straight down and straight up again."""
+        if symbol != self.symbol or end_s <= self.start_s or start_s >= self.end_s:
+            return None
+        share = (min(end_s, self.end_s) - self.start_s) / (self.end_s - self.start_s)
+        return 1 - self.by * (1 - abs(2 * share - 1))
+
+
+@dataclass(frozen=True)
 class Huge(SymbolLie):
     """In one slot of 100 ms that many levels change, in one event.
 
@@ -117,6 +159,15 @@ class Incidents:
     def levels(self, symbol: str, start_s: float, end_s: float) -> int:
         """How many levels are to change beyond the usual."""
         return sum(lie.levels(symbol, start_s, end_s) for lie in self.lies)
+
+    def course(self, symbol: str, start_s: float, end_s: float) -> float | None:
+        """Where the price goes, as a multiple of its start; None where nobody says. The first counts."""
+        told = (lie.course(symbol, start_s, end_s) for lie in self.lies)
+        return next((course for course in told if course is not None), None)
+
+    def newcomers(self) -> list[str]:
+        """The symbols that will be listed only later."""
+        return [lie.symbol for lie in self.lies if isinstance(lie, NewListing)]
 
     def clock_step_us(self, now_s: float) -> int:
         """How far the exchange's clock is off, in microseconds."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
+from bisect import bisect_left, bisect_right, insort
 
 
 class Ladder:
@@ -52,4 +52,10 @@ class Ladder:
         """The prices of the best `limit` levels."""
         if self.behind > 0:
             return self.prices[:limit]
-        return self.prices[::-1][:limit]
+        return self.prices[: -limit - 1 : -1] if limit is not None else self.prices[::-1]
+
+    def ahead_of(self, ticks: int) -> list[int]:
+        """The prices that are better than this one, best first."""
+        if self.behind > 0:
+            return self.prices[: bisect_left(self.prices, ticks)]
+        return self.prices[bisect_right(self.prices, ticks) :][::-1]

@@ -3,47 +3,55 @@
 Pure: no clock and no I/O. A slot's updates carry consecutive ids, one level change each; the
 slot's event coalesces them. A snapshot taken within a slot shows the updates made so far, so its
 `lastUpdateId` usually falls inside the next event, as on the real exchange.
+
+A symbol begins to trade once somebody wants it (see `want`); of many that are wanted at once, some
+begin in each slot, since making books takes time, and a market of 1,400 would be late for seconds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
 from typing import Final
 
-from booktape.core.events import DepthEvent, DepthSnapshot, Level
+from booktape.core.events import DepthSnapshot
 from booktape.sim.incidents import TRADING, Incidents
-from booktape.sim.listing import DEFAULT_SYMBOLS, Listing, TextLevel, Whole, listing
-from booktape.sim.pair import Pair, Surges
+from booktape.sim.listing import DEFAULT_SYMBOLS, Listing, listing
+from booktape.sim.pair import Pair, Push
 from booktape.sim.past import Past
 from booktape.sim.replies import Old
-from booktape.sim.source import EventMessage
+from booktape.sim.source import EventMessage, Message
+from booktape.sim.truth import Rules, Truth
+from booktape.sim.witness import Witnesses
 from booktape.wire.binance import encode_depth
 from booktape.wire.exchange_info import SymbolInfo
 
 SLOT_MS: Final = 100
+BEGIN_LEVELS: Final = 20_000
+"""Once so many levels a side have been made in a slot, further symbols wait for the next."""
 
 
 class Market:
     """A source of events that never happened. The same symbols and seed give the same bytes.
 
-    `levels` a side replaces each symbol's own number (small books make fast tests); after `slots`
-    slots the market stays quiet.
+    A symbol is a name (see `listing`) or a listing of one's own. `levels` a side replaces each
+    symbol's own number (small books make fast tests); after `slots` slots the market stays quiet.
     """
 
     patient = False
 
     def __init__(
         self,
-        symbols: Sequence[str] = DEFAULT_SYMBOLS,
+        symbols: Sequence[str | Listing] = DEFAULT_SYMBOLS,
         seed: int = 0,
         *,
         levels: int | None = None,
         slots: int | None = None,
     ) -> None:
-        surges: dict[str, Surges] = {symbol: {} for symbol in symbols}
-        self._settings = seed, levels, surges
-        self._pairs = _pairs(*self._settings)
+        listings = (listing(one) if isinstance(one, str) else one for one in symbols)
+        self._rules = Rules(seed, levels, {one.symbol: one for one in listings}, {})
+        self._pairs: dict[str, Pair] = {}
+        self._wanted: Collection[str] | None = None
+        self._witnesses: dict[str, Witnesses] = {}
         self._slots = slots
         self._incidents = Incidents()
         self._past: Past | None = None
@@ -52,7 +60,7 @@ class Market:
 
     def symbols(self) -> list[SymbolInfo]:
         """What `exchangeInfo` lists."""
-        return [pair.listing.info() for pair in self._pairs.values()]
+        return [one.info() for one in self._rules.listings.values()]
 
     def start(self, time_us: int) -> None:
         """Slot k ends at `time_us` + k x 100 ms; `time_us` is moved back to the 100 ms grid."""
@@ -60,9 +68,28 @@ class Market:
 
     def obey(self, incidents: Incidents) -> None:
         """Let these happen. Raises UsageError for an incident of a symbol that is not listed."""
-        incidents.check(self._pairs)
+        for symbol in incidents.newcomers():
+            self._rules.listings.setdefault(symbol, listing(symbol))
+        incidents.check(self._rules.listings)
         self._incidents = incidents
         self._past = Past(incidents.memory_events) if incidents.memory_events else None
+
+    def want(self, streams: Collection[str]) -> None:
+        """From now on tell the witness streams among these.
+
+        A symbol of which no stream was ever wanted and no book asked for stands still; until this
+        is called, all symbols trade, and no witness is told.
+        """
+        self._wanted = {stream.partition("@")[0] for stream in streams}
+        self._witnesses = {
+            symbol: Witnesses(symbol, streams)
+            for symbol in self._rules.listings
+            if symbol.lower() in self._wanted
+        }
+        for symbol, pair in self._pairs.items():
+            pair.watched = False
+            if symbol in self._witnesses:
+                self._witnesses[symbol].watch(pair)
 
     def due_s(self) -> float | None:
         """When the current slot ends."""
@@ -73,35 +100,64 @@ class Market:
     def _end_s(self, slots_ahead: int = 0) -> float:
         return (self.slot + 1 + slots_ahead) * SLOT_MS / 1_000
 
-    def advance(self) -> list[EventMessage]:
+    def advance(self) -> Sequence[Message]:
         """End the slot: the events of all symbols that trade and changed in it."""
+        self._begin_some()
         now_s, next_s = self._end_s(), self._end_s(1)
         self.slot += 1
         time_us = self._start_us + self.slot * SLOT_MS * 1_000
         time_us += self._incidents.clock_step_us(now_s)
-        events = []
-        for symbol, pair in self._pairs.items():
-            if not self._trades(symbol, now_s):
-                continue
-            event = self._close(pair, now_s, time_us)
-            if event:
-                events.append(EventMessage(event))
-            if levels := self._incidents.levels(symbol, now_s, next_s):
-                pair.surge(levels)
-        return events
+        messages: list[Message] = []
+        for symbol in self._rules.listings:
+            pair = self._pairs.get(symbol)
+            if pair and self._trades(symbol, now_s):
+                messages += self._close(pair, now_s, time_us)
+                self._push(pair, now_s, next_s)
+        return messages
 
-    def _close(self, pair: Pair, now_s: float, time_us: int) -> DepthEvent | None:
+    def _begin_some(self) -> None:
+        """Make some of the books that are wanted and not there."""
+        made = 0
+        for symbol in self._rules.listings:
+            wanted = self._wanted is None or symbol.lower() in self._wanted
+            if wanted and symbol not in self._pairs and made < BEGIN_LEVELS:
+                made += len(self._pair(symbol).bids.lots)
+
+    def _close(self, pair: Pair, now_s: float, time_us: int) -> Iterator[Message]:
+        """The slot's messages: witnesses come right before their event."""
         pair.run_part(1)
         if self._past:
             self._past.keep(pair, now_s)
-        return pair.close_slot(time_us)
+        if pair.before and (witnesses := self._witnesses.get(pair.listing.symbol)):
+            yield from witnesses.messages(pair)
+        if event := pair.close_slot(time_us):
+            yield EventMessage(event)
+
+    def _push(self, pair: Pair, now_s: float, next_s: float) -> None:
+        """What incidents have in mind for the slot just opened."""
+        if not self._incidents.lies:
+            return
+        symbol = pair.listing.symbol
+        course = self._incidents.course(symbol, now_s, next_s)
+        if course is not None:
+            pair.push(Push(price_ticks=round(pair.listing.start_ticks * course)))
+        elif levels := self._incidents.levels(symbol, now_s, next_s):
+            pair.push(Push(levels))
+
+    def _pair(self, symbol: str) -> Pair:
+        """The symbol's market, which begins now unless it has begun."""
+        if symbol not in self._pairs:
+            pair = self._pairs[symbol] = self._rules.pair(symbol)
+            if symbol in self._witnesses:
+                self._witnesses[symbol].watch(pair)
+        return self._pairs[symbol]
 
     def _trades(self, symbol: str, now_s: float) -> bool:
         return self._incidents.status(symbol, now_s) == TRADING
 
     def depth(self, symbol: str, limit: int, fraction: float) -> bytes:
         """A `/depth` answer as of `fraction` of the current slot."""
-        pair = self._pairs[symbol]
+        pair = self._pair(symbol)
         due_s = self.due_s()
         if due_s is not None and self._trades(symbol, due_s):
             pair.run_part(fraction)
@@ -113,7 +169,7 @@ class Market:
         if not self._past:
             return self.depth(symbol, limit, 0)
         until_s = self._end_s(-1) - old.seconds
-        return encode_depth(self._past.book(self._pairs[symbol], limit, old.events, until_s))
+        return encode_depth(self._past.book(self._pair(symbol), limit, old.events, until_s))
 
     def holds(self, symbol: str) -> bool:  # noqa: ARG002 - a market knows every book
         """Never: every book is always known."""
@@ -121,78 +177,11 @@ class Market:
 
     def update_id(self, symbol: str) -> int:
         """The last id made so far; once a bounded market has ended, the last id of all."""
-        return self._pairs[symbol].update_id
+        return self._pair(symbol).update_id
 
     def truth(self) -> Truth:
         """What really stands in each book at each update id, independent of this object's state.
 
-        Only the huge events that faults ask for are told to it, when this market comes to them.
+        Only what faults do to a book is told to it, when this market comes to it.
         """
-        return Truth(*self._settings)
-
-
-@dataclass(frozen=True)
-class TrueBook:
-    """One symbol's whole book right after one update, in whole ticks and lots, best first."""
-
-    update_id: int
-    listing: Listing
-    bid_lots: list[Whole]
-    ask_lots: list[Whole]
-
-    @property
-    def bids(self) -> list[Level]:
-        """As doubles."""
-        return self.listing.doubles(self.bid_lots)
-
-    @property
-    def asks(self) -> list[Level]:
-        """As doubles."""
-        return self.listing.doubles(self.ask_lots)
-
-    @property
-    def bid_texts(self) -> list[TextLevel]:
-        """As exact text with 8 decimals."""
-        return self.listing.texts(self.bid_lots)
-
-    @property
-    def ask_texts(self) -> list[TextLevel]:
-        """As exact text with 8 decimals."""
-        return self.listing.texts(self.ask_lots)
-
-
-class Truth:
-    """Re-runs the market from its seed, one update at a time, with the memory of one book a symbol.
-
-    Ascending ids are cheap; an id behind the last one asked for starts that symbol again.
-    """
-
-    def __init__(self, seed: int, levels: int | None, surges: dict[str, Surges]) -> None:
-        self._settings = seed, levels
-        self._surges = surges
-        self._pairs = _pairs(seed, levels, surges)
-        self._first_ids = {symbol: pair.update_id for symbol, pair in self._pairs.items()}
-
-    def first_id(self, symbol: str) -> int:
-        """The id of the book that the market begins with."""
-        return self._first_ids[symbol]
-
-    def book(self, symbol: str, update_id: int) -> TrueBook:
-        """The book after `update_id`, whether or not an event ends there.
-
-        Raises ValueError for an id before the market's beginning.
-        """
-        if update_id < self._first_ids[symbol]:
-            raise ValueError(f"{symbol} begins at update id {self._first_ids[symbol]}")
-        pair = self._pairs[symbol]
-        if update_id < pair.update_id:
-            pair = Pair(pair.listing, *self._settings, self._surges[symbol])
-            self._pairs[symbol] = pair
-        while pair.update_id < update_id:
-            pair.step()
-        bids, asks = pair.whole(pair.bids), pair.whole(pair.asks)
-        return TrueBook(update_id, pair.listing, bids, asks)
-
-
-def _pairs(seed: int, levels: int | None, surges: dict[str, Surges]) -> dict[str, Pair]:
-    return {symbol: Pair(listing(symbol), seed, levels, own) for symbol, own in surges.items()}
+        return Truth(self._rules)

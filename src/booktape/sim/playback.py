@@ -13,7 +13,7 @@ connections an event is sent once. What was recorded as garbage is not sent.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -97,8 +97,11 @@ class Playback:
         """A recording was what it was."""
         if incidents.lies or incidents.memory_events:
             raise UsageError(
-                "A recording cannot halt, delist, surge, shift its clock or be asked for old books."
+                "A recording cannot halt, list, fall, surge, shift its clock or be asked for old books."
             )
+
+    def want(self, streams: Collection[str]) -> None:
+        """A recording holds what it holds."""
 
     def start(self, time_us: int) -> None:
         """A recording keeps its own time."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final, TypeAlias
@@ -11,6 +12,8 @@ from typing import Final, TypeAlias
 import msgspec
 from aiohttp import web
 from aiohttp.web_response import StreamResponse
+
+from booktape.core.events import DepthSnapshot
 
 JSON: Final = "application/json"
 HTML: Final = "text/html"
@@ -61,7 +64,14 @@ class Old:
     events: int = 0
 
 
-DoorStep: TypeAlias = Reply | Reset | Hang | Cropped | Old
+@dataclass(frozen=True, slots=True)
+class Altered:
+    """The true snapshot, changed; it does not look as if it were."""
+
+    alter: Callable[[DepthSnapshot], DepthSnapshot]
+
+
+DoorStep: TypeAlias = Reply | Reset | Hang | Cropped | Old | Altered
 
 
 def error(status: int, code: int, message: str, retry_after_s: int | None = None) -> Reply:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from http import HTTPStatus
 from typing import Final, NamedTuple, TypeAlias
@@ -20,6 +20,7 @@ from booktape.sim.replies import (
     BAD_SYMBOL,
     TOO_FAST,
     UNAVAILABLE,
+    Altered,
     Cropped,
     DoorStep,
     Hang,
@@ -33,13 +34,15 @@ from booktape.sim.replies import (
 )
 from booktape.sim.source import Source
 from booktape.sim.weight import Weights
+from booktape.wire.binance import decode_depth, encode_depth
 from booktape.wire.exchange_info import SymbolInfo, encode_exchange_info
 from booktape.wire.limits import DEPTH_MAX, EXCHANGE_INFO_WEIGHT, USED_WEIGHT_HEADER, depth_weight
 
 _DEPTH_DEFAULT: Final = 100
 _PLAIN_WEIGHT: Final = 1
 
-_Answer: TypeAlias = Callable[[Old | None], Awaitable[Reply]]
+_Answer: TypeAlias = Callable[[DoorStep | None], Awaitable[Reply]]
+"""The true answer; a lie may want an older one, or one that is changed."""
 
 
 class _Held(NamedTuple):
@@ -89,35 +92,48 @@ class Rest:
         symbol = request.query.get("symbol", "")
         limit = _limit(request.query.get("limit", ""))
 
-        async def answer(old: Old | None) -> Reply:
+        async def answer(lie: DoorStep | None) -> Reply:
             if limit is None:
                 return error(HTTPStatus.BAD_REQUEST, BAD_PARAMETER, "Illegal 'limit'.")
             if symbol in self._infos:
                 self._player.asked(symbol)
-            if symbol not in self._listed():
+            if symbol not in self.listed():
                 return error(HTTPStatus.BAD_REQUEST, BAD_SYMBOL, "Invalid symbol.")
-            body = await self._book(symbol, limit, old)
+            # With one level to spare, since one may be left out.
+            spare = isinstance(lie, Altered)
+            body = await self._book(symbol, limit + spare, lie if isinstance(lie, Old) else None)
             if body is None:
                 return error(HTTPStatus.SERVICE_UNAVAILABLE, UNAVAILABLE, "No book now.")
+            if isinstance(lie, Altered):
+                body = encode_depth(lie.alter(decode_depth(body, symbol, limit)))
             return Reply(HTTPStatus.OK, body)
 
         return await self._serve(request, depth_weight(limit or 1), answer)
 
     async def _exchange_info(self, request: web.Request) -> web.StreamResponse:
-        async def answer(_: Old | None) -> Reply:
-            infos = self._listed().values()
+        async def answer(_: DoorStep | None) -> Reply:
+            listed = self.listed()
+            try:
+                names = _names(request.query)
+            except msgspec.DecodeError:
+                return error(HTTPStatus.BAD_REQUEST, BAD_PARAMETER, "Illegal 'symbols'.")
+            if names is None:
+                names = list(listed)
+            if any(name not in listed for name in names):
+                return error(HTTPStatus.BAD_REQUEST, BAD_SYMBOL, "Invalid symbol.")
+            infos = [listed[name] for name in names]
             return Reply(HTTPStatus.OK, encode_exchange_info(infos, self._weights.per_minute))
 
         return await self._serve(request, EXCHANGE_INFO_WEIGHT, answer)
 
     async def _time(self, request: web.Request) -> web.StreamResponse:
-        async def answer(_: Old | None) -> Reply:
+        async def answer(_: DoorStep | None) -> Reply:
             time_ms = self._manners.time_us() // 1_000
             return Reply(HTTPStatus.OK, msgspec.json.encode({"serverTime": time_ms}))
 
         return await self._serve(request, _PLAIN_WEIGHT, answer)
 
-    def _listed(self) -> dict[str, SymbolInfo]:
+    def listed(self) -> dict[str, SymbolInfo]:
         """The symbols that are there now, each with its status."""
         incidents, now_s = self._manners.faults.incidents, self._player.slot_end_s
         if not incidents.lies:
@@ -168,9 +184,9 @@ class Rest:
             return await self._manners.void.swallow(request)
         if isinstance(lie, Reply):
             return self._respond(lie)
-        true = await answer(lie if isinstance(lie, Old) else None)
+        true = await answer(lie)
         symbol = request.query.get("symbol")
-        if lie and symbol in self._infos:
+        if lie and not isinstance(lie, Altered) and symbol in self._infos:
             # What it got is no snapshot, or no good one: it will ask again.
             self._player.owe({symbol})
         if isinstance(lie, Cropped) and lie.cut:
@@ -195,6 +211,13 @@ class Rest:
 
     def _headers(self) -> dict[str, str]:
         return {USED_WEIGHT_HEADER: str(self._weights.used)}
+
+
+def _names(query: Mapping[str, str]) -> list[str] | None:
+    """The symbols asked for; None for all. Raises msgspec.DecodeError for no list of names."""
+    if "symbols" in query:
+        return msgspec.json.decode(query["symbols"], type=list[str])
+    return [query["symbol"]] if "symbol" in query else None
 
 
 def _limit(text: str) -> int | None:

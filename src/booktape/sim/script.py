@@ -24,7 +24,7 @@ from typing import Any, Final, TypeVar, get_type_hints
 import msgspec
 
 from booktape.errors import UsageError
-from booktape.sim import door, fates, garbage, incidents, lies
+from booktape.sim import door, fates, forgeries, garbage, incidents, lies
 from booktape.sim.lies import Lie
 
 KINDS: Final[Mapping[str, type[Lie]]] = MappingProxyType(
@@ -51,8 +51,14 @@ KINDS: Final[Mapping[str, type[Lie]]] = MappingProxyType(
         "truncate": door.Truncate,
         "stale": door.Stale,
         "rest-error": door.RestError,
+        "wrong-snapshot": forgeries.WrongSnapshot,
+        "hide": forgeries.Hide,
+        "wrong-event": forgeries.WrongEvent,
+        "stale-witness": forgeries.StaleWitness,
         "halt": incidents.Halt,
         "delist": incidents.Delist,
+        "list": incidents.NewListing,
+        "fall": incidents.Fall,
         "huge": incidents.Huge,
         "clock-step": incidents.ClockStep,
     }

@@ -23,6 +23,7 @@ from aiohttp import web
 from booktape.errors import UsageError
 from booktape.sim.clock import Clock
 from booktape.sim.faults import Faults
+from booktape.sim.forgeries import Forger
 from booktape.sim.manners import Manners
 from booktape.sim.player import Player
 from booktape.sim.rest import Rest
@@ -67,6 +68,9 @@ class SimServer:
 
     def __post_init__(self) -> None:
         """Put together all that needs no event loop."""
+        # First of all: it may list symbols.
+        self.source.obey(self.faults.incidents)
+        self._forger = Forger(self.faults.lies)
         self.finished = asyncio.Event()
         self._clock = Clock(self.speed)
         self._player = Player(self.source, self._clock, self.speed, self.patience_s)
@@ -83,7 +87,6 @@ class SimServer:
         weights = Weights(self.weight_per_minute, self.ban_s, self.violations)
         self._rest = Rest(self.source, self._player, self._manners, weights)
         self._streams = Streams(self.source, self._player, self._manners)
-        self.source.obey(self.faults.incidents)
 
     async def __aenter__(self) -> Self:
         """Open the port. Raises UsageError when it cannot be had."""
@@ -140,6 +143,11 @@ class SimServer:
         return f"ws://{HOST}:{self.port}"
 
     @property
+    def symbols(self) -> list[str]:
+        """What is listed now."""
+        return list(self._rest.listed())
+
+    @property
     def connections(self) -> int:
         """How many WebSocket connections were accepted so far."""
         return self._streams.accepted
@@ -173,6 +181,6 @@ class SimServer:
 
     async def _step(self) -> None:
         """One step of the source: whoever waits for a book has it before the events after it."""
-        messages = self.source.advance()
+        messages = self._forger.forged(self.source.advance(), self._player.now_s)
         self._rest.answer_held()
         await self._streams.publish(messages, self._player.now_s)

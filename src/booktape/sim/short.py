@@ -16,7 +16,7 @@ from booktape.sim.script import KINDS, SEEDS_PER_SCRIPT, make
 _MESSAGES: Final = "msg"
 _BY_PROBABILITY: Final = (
     *("drop", "repeat", "garbage", "refuse", "hang", "html", "half", "truncate"),
-    *("status", "too-fast", "rest-error"),
+    *("status", "too-fast", "rest-error", "hide", "wrong-event", "wrong-snapshot", "stale-witness"),
 )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from booktape.core.events import DepthEvent
@@ -39,6 +39,9 @@ class Source(Protocol):
 
     def obey(self, incidents: Incidents) -> None:
         """Let these happen. Called once, before `start`; raises UsageError for what it cannot do."""
+
+    def want(self, streams: Collection[str]) -> None:
+        """Somebody listens to these streams, and to no others. Without it, nothing is known of that."""
 
     def start(self, time_us: int) -> None:
         """The exchange's clock shows `time_us` at second 0. Called once, before `advance`."""

@@ -25,6 +25,7 @@ class Streams:
     def __init__(self, source: Source, player: Player, manners: Manners) -> None:
         self.clients: list[Client] = []
         self.accepted = 0
+        self._source = source
         self._player = player
         self._manners = manners
         self._symbols = {info.symbol.lower(): info.symbol for info in source.symbols()}
@@ -155,6 +156,7 @@ class Streams:
             for stream in client.streams:
                 listeners[stream].append(client)
         self._listeners = listeners
+        self._source.want(listeners.keys())
         self._player.listen(sum(bool(client.streams) for client in self.clients))
 
     def _symbols_of(self, streams: Iterable[str]) -> set[str]:

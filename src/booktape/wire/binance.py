@@ -1,4 +1,4 @@
-"""Bytes ↔ nouns, both ways. The only file that knows 'U', 'u', 'b' and 'a'.
+"""Bytes ↔ nouns, both ways: depth events and snapshots. wire/witness.py has the other streams.
 
 The recorder decodes with it and the built-in exchange encodes with it, so the two cannot drift.
 A raw event, and inside the wrapper of a combined stream:
@@ -13,7 +13,6 @@ nothing through that is not finite and non-negative.
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated, Final, TypeAlias
 
 import msgspec
@@ -22,19 +21,15 @@ from msgspec import Meta, Raw, Struct
 from booktape.core.events import (
     DepthEvent,
     DepthSnapshot,
-    Level,
     ServerShutdown,
     UnknownEvent,
 )
 from booktape.errors import MalformedFrame
+from booktape.wire.numbers import Id, Levels, texts
+from booktape.wire.witness import Statement, decoder_of
 
-Event: TypeAlias = DepthEvent | ServerShutdown | UnknownEvent
+Event: TypeAlias = DepthEvent | Statement | ServerShutdown | UnknownEvent
 
-# A NaN fails both comparisons, an infinity the second one.
-_Size: TypeAlias = Annotated[float, Meta(ge=0, le=sys.float_info.max)]
-_Price: TypeAlias = Annotated[float, Meta(gt=0, le=sys.float_info.max)]
-_Levels: TypeAlias = list[tuple[_Price, _Size]]
-_Id: TypeAlias = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 # From 1970 to 2286, in milliseconds or microseconds.
 _Time: TypeAlias = Annotated[int, Meta(ge=0, le=10**16)]
 
@@ -45,10 +40,10 @@ _MICROSECONDS_FROM: Final = 10**14
 class _DepthUpdate(Struct, tag_field="e", tag="depthUpdate"):
     E: _Time
     s: Annotated[str, Meta(min_length=1)]
-    U: _Id
-    u: _Id
-    b: _Levels
-    a: _Levels
+    U: Id
+    u: Id
+    b: Levels
+    a: Levels
 
 
 class _Combined(Struct):
@@ -57,9 +52,9 @@ class _Combined(Struct):
 
 
 class _Depth(Struct, rename="camel"):
-    last_update_id: _Id
-    bids: _Levels
-    asks: _Levels
+    last_update_id: Id
+    bids: Levels
+    asks: Levels
 
 
 _combined = msgspec.json.Decoder(_Combined, strict=False)
@@ -81,7 +76,8 @@ def decode_event(payload: bytes) -> Event:
     try:
         # The common case in one pass: a wrapped depth event.
         if payload.startswith(_WRAPPED):
-            return _depth_event(_combined.decode(payload).data)
+            witness = decoder_of(payload)
+            return witness(payload) if witness else _depth_event(_combined.decode(payload).data)
         return _depth_event(_raw.decode(payload))
     except _UNREADABLE:
         return _decode_slowly(payload)
@@ -146,8 +142,8 @@ def encode_event(event: DepthEvent, *, microseconds: bool = False) -> bytes:
         "s": event.symbol,
         "U": event.first_id,
         "u": event.last_id,
-        "b": _texts(event.bids),
-        "a": _texts(event.asks),
+        "b": texts(event.bids),
+        "a": texts(event.asks),
     }
     return msgspec.json.encode(message)
 
@@ -161,8 +157,8 @@ def encode_depth(snapshot: DepthSnapshot) -> bytes:
     """A REST `/depth` answer: the best `limit` levels of what it is given, best first."""
     message = {
         "lastUpdateId": snapshot.last_id,
-        "bids": _texts(snapshot.bids[: snapshot.limit]),
-        "asks": _texts(snapshot.asks[: snapshot.limit]),
+        "bids": texts(snapshot.bids[: snapshot.limit]),
+        "asks": texts(snapshot.asks[: snapshot.limit]),
     }
     return msgspec.json.encode(message)
 
@@ -170,7 +166,3 @@ def encode_depth(snapshot: DepthSnapshot) -> bytes:
 def encode_server_shutdown(time_ms: int) -> bytes:
     """The raw announcement that a server will go down."""
     return msgspec.json.encode({"e": "serverShutdown", "E": time_ms})
-
-
-def _texts(levels: list[Level]) -> list[tuple[str, str]]:
-    return [(f"{price:.8f}", f"{size:.8f}") for price, size in levels]

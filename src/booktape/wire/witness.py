@@ -1,0 +1,100 @@
+"""The streams that tell the same story in other words: `@depth20@100ms` and `@bookTicker`.
+
+    {"stream":"btcusdt@depth20@100ms","data":{"lastUpdateId":160,"bids":[["61222.00","0.88"]],"asks":[…]}}
+    {"stream":"btcusdt@bookTicker","data":{"u":158,"s":"BTCUSDT","b":"61222.00","B":"0.88","a":…,"A":…}}
+
+Only wrapped, as a combined stream sends them: the first of the two does not name its symbol.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import MappingProxyType
+from typing import Annotated, Final, TypeAlias
+
+import msgspec
+from msgspec import Meta, Struct
+
+from booktape.core.events import BookTicker, Level, TopLevels
+from booktape.wire.numbers import Id, Levels, Size, texts
+
+Statement: TypeAlias = TopLevels | BookTicker
+
+DEPTH20: Final = "depth20"
+BOOK_TICKER: Final = "bookTicker"
+SUFFIXES: Final = MappingProxyType({DEPTH20: "@depth20@100ms", BOOK_TICKER: "@bookTicker"})
+"""How the streams are named, after the lower-case symbol."""
+
+_NAME_BYTES: Final = 200  # a stream's name, however it is escaped, ends before
+
+
+class _Top(Struct, rename="camel"):
+    last_update_id: Id
+    bids: Levels
+    asks: Levels
+
+
+class _CombinedTop(Struct):
+    stream: str
+    data: _Top
+
+
+class _Ticker(Struct):
+    u: Id
+    s: Annotated[str, Meta(min_length=1)]
+    b: Size  # an empty side has price 0
+    B: Size
+    a: Size
+    A: Size
+
+
+class _CombinedTicker(Struct):
+    stream: str
+    data: _Ticker
+
+
+_top = msgspec.json.Decoder(_CombinedTop, strict=False)
+_ticker = msgspec.json.Decoder(_CombinedTicker, strict=False)
+
+
+def decoder_of(payload: bytes) -> Callable[[bytes], Statement] | None:
+    """What reads this message; None when it is no witness. Both raise msgspec's errors."""
+    name = payload[:_NAME_BYTES]
+    if b"@depth20@" in name:
+        return _decode_top
+    return _decode_ticker if b"@bookTicker" in name else None
+
+
+def _decode_top(payload: bytes) -> TopLevels:
+    message = _top.decode(payload)
+    symbol, top = message.stream.partition("@")[0].upper(), message.data
+    return TopLevels(symbol, top.last_update_id, top.bids, top.asks)
+
+
+def _decode_ticker(payload: bytes) -> BookTicker:
+    ticker = _ticker.decode(payload).data
+    bid, ask = (ticker.b, ticker.B), (ticker.a, ticker.A)
+    return BookTicker(ticker.s, ticker.u, bid if bid[1] else None, ask if ask[1] else None)
+
+
+def encode_top(top: TopLevels) -> bytes:
+    """A raw partial depth message."""
+    return msgspec.json.encode(
+        {"lastUpdateId": top.last_id, "bids": texts(top.bids), "asks": texts(top.asks)}
+    )
+
+
+def encode_ticker(ticker: BookTicker) -> bytes:
+    """A raw `bookTicker`, in the exchange's own field order."""
+    nothing: Level = (0.0, 0.0)
+    (bid,), (ask,) = texts([ticker.bid or nothing]), texts([ticker.ask or nothing])
+    return msgspec.json.encode(
+        {
+            "u": ticker.update_id,
+            "s": ticker.symbol,
+            "b": bid[0],
+            "B": bid[1],
+            "a": ask[0],
+            "A": ask[1],
+        }
+    )

@@ -1,0 +1,129 @@
+"""REST: what a request weighs, and which symbols are listed now."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+from urllib.parse import quote
+
+import pytest
+
+from booktape.sim.incidents import Delist, Halt, NewListing
+from booktape.sim.market import Market
+from booktape.sim.source import depth_stream
+from booktape.wire.exchange_info import decode_exchange_info
+from sim.honest import BTC, lying, market
+from sim.visitor import Naive, Visit, run, texts, visit
+
+BOTH = "BTCUSDT", "ETHUSDT"
+
+
+@pytest.mark.parametrize(
+    ("weight", "limits"),
+    [
+        (5, [1, 2, 5, 10, 20, 50, 99, 100]),
+        (25, [101, 250, 499, 500]),
+        (50, [501, 750, 1_000]),
+        (250, [1_001, 2_500, 4_999, 5_000, 5_001, 99_999]),
+    ],
+)
+def test_a_snapshot_weighs_and_holds_what_its_limit_says(weight: int, limits: list[int]) -> None:
+    """5, 25, 50 or 250; as many levels a side as asked for, and never more than 5,000."""
+
+    async def work() -> None:
+        used = 0
+        server = lying(source=Market(("BTCUSDT",), 1, levels=5_200), weight_per_minute=10**6)
+        async with visit(server) as visit_:
+            for limit in limits:
+                status, headers, body = await visit_.get(f"depth?symbol=BTCUSDT&limit={limit}")
+                used += weight
+                assert (status, int(headers["X-MBX-USED-WEIGHT-1M"])) == (200, used)
+                assert len(Naive(body).bids) == min(limit, 5_000)
+
+    run(work())
+
+
+async def statuses(visit_: Visit, query: str = "") -> dict[str, str]:
+    symbols = decode_exchange_info((await visit_.get(f"exchangeInfo{query}"))[2]).symbols
+    return {symbol: info.status for symbol, info in symbols.items()}
+
+
+def test_exchange_info_tells_of_the_symbols_asked_for() -> None:
+    """One, some in the order asked for, or all; each request weighs 20."""
+
+    async def work() -> None:
+        server = lying(Halt("ETHUSDT", 0, 99), source=market(*BOTH))
+        async with visit(server) as visit_:
+            for query, symbols in (
+                ("", BOTH),
+                ("?symbol=ETHUSDT", ["ETHUSDT"]),
+                ("?symbols=[%22ETHUSDT%22,%22BTCUSDT%22]", ["ETHUSDT", "BTCUSDT"]),
+                ("?symbols=[%22BTCUSDT%22]", ["BTCUSDT"]),
+            ):
+                told = await statuses(visit_, query)
+                assert list(told) == list(symbols)
+                assert told.get("ETHUSDT", "HALT") == "HALT"
+            _, headers, _ = await visit_.get("exchangeInfo")
+            assert headers["X-MBX-USED-WEIGHT-1M"] == "100"
+
+    run(work())
+
+
+@pytest.mark.parametrize(
+    ("query", "code"),
+    [
+        ("symbol=NONE", -1121),
+        ('symbols=["BTCUSDT","NONE"]', -1121),
+        ("symbols=BTCUSDT", -1100),
+        ("symbols=[1]", -1100),
+    ],
+)
+def test_exchange_info_refuses_what_is_not_listed_or_no_list(query: str, code: int) -> None:
+    """The whole request, as the exchange does."""
+
+    async def work() -> None:
+        async with visit(lying()) as visit_:
+            status, _, body = await visit_.get(f"exchangeInfo?{quote(query, safe='=')}")
+            assert (status, json.loads(body)["code"]) == (400, code)
+
+    run(work())
+
+
+def test_a_symbol_that_is_delisted_is_refused_by_name() -> None:
+    """Though it was listed; others are told of as ever."""
+
+    async def work() -> None:
+        async with visit(lying(Delist("ETHUSDT", 0), source=market(*BOTH))) as visit_:
+            assert await statuses(visit_) == {"BTCUSDT": "TRADING"}
+            assert (await visit_.get("exchangeInfo?symbol=ETHUSDT"))[0] == 400
+
+    run(work())
+
+
+@pytest.mark.parametrize("made_with", [("BTCUSDT",), ("BTCUSDT", "NEWUSDT")])
+def test_a_new_symbol_appears_while_others_trade(made_with: tuple[str, ...]) -> None:
+    """Until then it is not listed, has no book and no event; then all of it, true and chained."""
+
+    async def work() -> None:
+        source = market(*made_with, slots=40)
+        truth = source.truth()
+        server = lying(NewListing("NEWUSDT", 1.5), source=source, start_us=10**15)
+        async with visit(server) as visit_:
+            assert await statuses(visit_) == {"BTCUSDT": "TRADING"}
+            assert (await visit_.get("depth?symbol=NEWUSDT"))[0] == 400
+            assert server.symbols == ["BTCUSDT"]
+            visitor = await visit_.listen(BTC, depth_stream("NEWUSDT"))
+            await server.finished.wait()
+            assert await statuses(visit_) == {"BTCUSDT": "TRADING", "NEWUSDT": "TRADING"}
+            assert server.symbols == ["BTCUSDT", "NEWUSDT"]
+            last = Naive(await visit_.depth("NEWUSDT"))
+            assert (last.bids, last.asks) == texts(truth.book("NEWUSDT", last.id))
+            await visitor.holding(b'"u":%d,' % last.id)
+            events = [json.loads(message)["data"] for message in visitor.messages]
+            new = [event for event in events if event["s"] == "NEWUSDT"]
+            assert min(event["E"] for event in new) >= 10**12 + 1_500
+            assert new[0]["U"] == truth.first_id("NEWUSDT") + 1
+            assert all(b["U"] == a["u"] + 1 for a, b in pairwise(new))
+            assert len(events) - len(new) == 40
+
+    run(work())
