@@ -15,17 +15,20 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from booktape.core.events import BookRow, DepthEvent, DepthSnapshot
+from booktape.core.events import BookRow, BookTicker, DepthEvent, DepthSnapshot, TopLevels
 from booktape.core.frames import (
     DISCONNECTED,
+    Asked,
     Connected,
     Disconnected,
+    Listed,
     RestFrame,
     SegmentStart,
     StreamFrame,
 )
 from booktape.reconstruct import Output
 from booktape.wire.binance import encode_combined, encode_depth, encode_event
+from booktape.wire.witness import BOOK_TICKER, DEPTH20, SUFFIXES, encode_ticker, encode_top
 
 
 class Level(NamedTuple):
@@ -161,11 +164,48 @@ def snapshot(
     return dataclasses.replace(plain, **fields)
 
 
-def stream(said: DepthEvent | bytes, at: int, connection: int = 0) -> StreamFrame:
-    """The frame that brings an event (or any bytes) at second `at`."""
-    if isinstance(said, DepthEvent):
-        said = encode_combined(f"{said.symbol.lower()}@depth@100ms", encode_event(said))
-    return StreamFrame(at * SECOND, connection, said)
+def top(
+    last: int, bids: Texts | None = None, asks: Texts | None = None, symbol: str = SYMBOL
+) -> TopLevels:
+    """What `@depth20` says of the state after id `last`."""
+    return TopLevels(symbol, last, levels(bids), levels(asks))
+
+
+def ticker(
+    update_id: int, bids: Texts | None = None, asks: Texts | None = None, symbol: str = SYMBOL
+) -> BookTicker:
+    """What `@bookTicker` says: the first level of each side, if there is one."""
+    bid, ask = (next(iter(levels(texts)), None) for texts in (bids, asks))
+    return BookTicker(symbol, update_id, bid, ask)
+
+
+Said: TypeAlias = DepthEvent | TopLevels | BookTicker
+
+
+def combined(said: Said) -> bytes:
+    """The message of the stream that says this."""
+    name = said.symbol.lower()
+    if isinstance(said, TopLevels):
+        return encode_combined(name + SUFFIXES[DEPTH20], encode_top(said))
+    if isinstance(said, BookTicker):
+        return encode_combined(name + SUFFIXES[BOOK_TICKER], encode_ticker(said))
+    return encode_combined(f"{name}@depth@100ms", encode_event(said))
+
+
+def stream(said: Said | bytes, at: int, connection: int = 0) -> StreamFrame:
+    """The frame that brings an event, a witness's words, or any bytes, at second `at`."""
+    payload = said if isinstance(said, bytes) else combined(said)
+    return StreamFrame(at * SECOND, connection, payload)
+
+
+def asked(at: int, symbol: str = SYMBOL, limit: int = 5000) -> Asked:
+    """The request for a snapshot leaves at second `at`."""
+    return Asked(at * SECOND, symbol, limit)
+
+
+def listed(status: str, at: int, symbol: str = SYMBOL) -> Listed:
+    """At second `at` the exchange's list says this of the symbol."""
+    return Listed(at * SECOND, symbol, status)
 
 
 def rest(said: DepthSnapshot, at: int) -> RestFrame:
@@ -173,9 +213,10 @@ def rest(said: DepthSnapshot, at: int) -> RestFrame:
     return RestFrame(at * SECOND, said.symbol, said.limit, encode_depth(said))
 
 
-def start(*symbols: str, every: int = 1) -> SegmentStart:
-    """The first line of a tape."""
-    return SegmentStart(0, "test", "sim", every, 5000, symbols or (SYMBOL,))
+def start(*symbols: str, every: int = 1, **fields: Any) -> SegmentStart:
+    """The first line of a tape; `depth`, `witness` and `audit_s` may be given."""
+    plain = SegmentStart(0, "test", "sim", every, 5000, symbols or (SYMBOL,))
+    return dataclasses.replace(plain, **fields)
 
 
 def connected(at: int, connection: int = 0, symbols: tuple[str, ...] = (SYMBOL,)) -> Connected:

@@ -11,6 +11,8 @@ from booktape.core.events import (
     FetchSnapshot,
     Gap,
     Lost,
+    Malformed,
+    RenewConnection,
     ServerShutdown,
     Synced,
     UnknownEvent,
@@ -18,7 +20,7 @@ from booktape.core.events import (
 from booktape.core.status import BookStatus
 from booktape.core.sync import SymbolSync
 from booktape.narrator import Narrator
-from booktape.reconstruct import Malformed, Output, RenewConnection
+from booktape.reconstruct import Output
 from oracle import connected, event, lost, snapshot
 
 B = "BTCUSDT"

@@ -12,6 +12,8 @@ from booktape.core.events import (
     FetchSnapshot,
     Gap,
     Lost,
+    Malformed,
+    RenewConnection,
     ServerShutdown,
     Synced,
     UnknownEvent,
@@ -26,7 +28,7 @@ from booktape.core.frames import (
     SegmentEnd,
 )
 from booktape.core.sync import State
-from booktape.reconstruct import Malformed, Reconstruction, RenewConnection
+from booktape.reconstruct import Reconstruction
 from booktape.wire.binance import encode_combined, encode_server_shutdown
 from oracle import SECOND, connected, event, frozen, lost, rest, shown, snapshot, start, stream
 from stories import BOOK, B, E, known, rows, tell, through_text, ticks
@@ -137,7 +139,7 @@ def test_messages_nobody_asked_for() -> None:
         stream(event(11, 11, symbol="DOGEUSDT"), 3),
         to=machine,
     )
-    foreign = UnknownEvent("depthUpdate of DOGEUSDT, which nobody asked for")
+    foreign = UnknownEvent("a message of DOGEUSDT, which nobody asked for")
     assert told == [
         UnknownEvent("trade"),
         ServerShutdown(),

@@ -5,10 +5,10 @@ The proof by any script is in properties/; here each promise has one readable st
 
 from __future__ import annotations
 
-from booktape.core.events import BookRow, FetchSnapshot, Gap, Lost, UnknownEvent
+from booktape.core.events import BookRow, FetchSnapshot, Gap, Lost, RenewConnection, UnknownEvent
 from booktape.core.frames import HoldExpired
 from booktape.core.sync import State
-from booktape.reconstruct import Reconstruction, RenewConnection
+from booktape.reconstruct import Reconstruction
 from oracle import SECOND, connected, event, lost, rest, snapshot, start, stream
 from stories import BOOK, B, E, known, rows, tell, through_text
 
@@ -49,7 +49,7 @@ def test_what_a_connection_did_not_subscribe_to_is_foreign() -> None:
     machine = Reconstruction()
     tell(start(B, E), connected(1), connected(1, 1, (E,)), to=machine)
     assert tell(stream(event(1, 1, symbol=E), 2), to=machine) == [
-        UnknownEvent("depthUpdate of ETHBTC, which nobody asked for")
+        UnknownEvent("a message of ETHBTC, which nobody asked for")
     ]
 
 

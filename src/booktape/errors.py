@@ -4,13 +4,16 @@
     ├── UsageError                the user's mistake: one sentence, exit 2, nothing was written
     │   ├── UnknownSymbol           the exchange does not list it
     │   ├── InexactSymbol           its steps need more digits than a double holds
-    │   └── DirectoryInUse          another recorder has the directory
+    │   ├── DirectoryInUse          another recorder has the directory
+    │   └── NotRecorded             the archive does not hold it
+    ├── BookNotKnown              the recording itself says that it did not know the book then
     ├── WireError                 bytes that do not follow the exchange's protocol
     │   └── MalformedFrame
     ├── ExchangeError             the exchange, or the way to it, failed; worth another try
     │   ├── Unreachable             no answer: DNS, refused, time-out, cut
     │   └── Refused                 an HTTP status other than 200
     │       └── TooFast               429 or 418: `retry_after_s` of silence are owed
+    ├── WorkerFailed              one of several processes ended before it was asked to
     └── StoreError                the disk: exit 74, sealed files are intact
         ├── WriteFailed             full, read-only, gone
         └── DamagedTape             a tape that is not what was written
@@ -64,6 +67,14 @@ class DirectoryInUse(UsageError):
         )
 
 
+class NotRecorded(UsageError):
+    """There is no archive, or none of this symbol, or the tape that would tell is not there."""
+
+
+class BookNotKnown(BooktapeError):
+    """A moment inside a gap, or before or after everything recorded."""
+
+
 class WireError(BooktapeError):
     """Bytes that do not follow the exchange's protocol."""
 
@@ -94,6 +105,14 @@ class TooFast(Refused):
     def __init__(self, status: int, what: str, retry_after_s: float) -> None:
         super().__init__(status, what)
         self.retry_after_s = retry_after_s
+
+
+class WorkerFailed(BooktapeError):
+    """One process of several ended before it was asked to; the others have been sealed."""
+
+    def __init__(self, sentence: str, exit_code: int) -> None:
+        super().__init__(sentence)
+        self.exit_code = exit_code
 
 
 class StoreError(BooktapeError):

@@ -8,16 +8,20 @@ import structlog
 
 from booktape.core.events import (
     BookRow,
+    Check,
     FetchSnapshot,
     Gap,
     Lost,
+    Malformed,
+    Note,
+    RenewConnection,
     ServerShutdown,
     Synced,
     UnknownEvent,
 )
 from booktape.core.status import BookStatus
 from booktape.core.sync import SymbolSync
-from booktape.reconstruct import Malformed, Output, RenewConnection
+from booktape.reconstruct import Output
 
 log = structlog.get_logger()
 
@@ -28,6 +32,8 @@ class Narrator:
     def __init__(self) -> None:
         self.rows: Counter[str] = Counter()
         self.gaps: Counter[str] = Counter()
+        self.checks: Counter[str] = Counter()
+        self.mismatches: Counter[str] = Counter()
         self.unknown: Counter[str] = Counter()
 
     def tell(self, output: Output) -> None:
@@ -37,6 +43,10 @@ class Narrator:
                 self.rows[output.symbol] += 1
             case Synced() | Lost() | Gap():
                 self._tell_of_book(output)
+            case Check():
+                self._tell_of_check(output)
+            case Note(symbol, _, kind, detail):
+                log.warning("noted", symbol=symbol or "all", kind=kind, detail=detail)
             case UnknownEvent():
                 self._tell_of_unknown(output)
             case Malformed():
@@ -76,6 +86,19 @@ class Narrator:
                     reason=output.reason,
                     missed_updates=output.missed_updates,
                 )
+
+    def _tell_of_check(self, check: Check) -> None:
+        self.checks[check.symbol] += check.comparisons
+        if check.differences:
+            self.mismatches[check.symbol] += 1
+            log.error(
+                "book differs from a witness",
+                symbol=check.symbol,
+                witness=check.witness,
+                update_id=check.update_id,
+                levels=len(check.differences),
+                first=check.differences[0],
+            )
 
     def _tell_of_unknown(self, event: UnknownEvent) -> None:
         """The first of its kind only: a stream of them would fill the log."""

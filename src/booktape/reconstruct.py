@@ -1,6 +1,7 @@
 """THE pure function: frames in, rows and requests out.
 
     frames ──decode──▶ events ──merge──▶ one ordered stream ──sync──▶ book ──every N──▶ rows, gaps
+                         └──▶ later snapshots, other streams ──proof──▶ checks
 
 The recorder runs it on live frames and recovery on the tape of a recorder that was killed; both
 get the same rows, since nothing here looks at a clock, a file or a socket.
@@ -9,20 +10,25 @@ get the same rows, since nothing here looks at a clock, a file or a socket.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from booktape.core import cadence, checkpoint
+from booktape.core import checkpoint
 from booktape.core.events import (
-    Applied,
     BookRow,
+    BookTicker,
+    Check,
     DepthEvent,
+    DepthSnapshot,
     FetchSnapshot,
     Gap,
     Held,
     Lost,
+    Malformed,
+    Note,
+    RenewConnection,
     ServerShutdown,
     Synced,
+    TopLevels,
     UnknownEvent,
     Unreadable,
 )
@@ -31,44 +37,37 @@ from booktape.core.frames import (
     NO_TAPE,
     ROTATED,
     STOPPED,
+    Asked,
     Checkpoint,
+    ClockStep,
     Connected,
     Disconnected,
     Frame,
     HoldExpired,
+    Listed,
     RestFrame,
     SegmentEnd,
     SegmentStart,
     StreamFrame,
 )
 from booktape.core.merge import Lane, Merge
-from booktape.core.sync import Input, SymbolSync
+from booktape.core.sync import SymbolSync
 from booktape.errors import MalformedFrame
+from booktape.proof.examined import ExaminedSync
+from booktape.proof.examined import Output as Examined
 from booktape.wire.binance import decode_depth, decode_event
+from booktape.wire.limits import first_limit
+from booktape.wire.witness import Statement
 
 _BETWEEN: Final = frozenset({STOPPED, KILLED, NO_TAPE})
 """Reasons of gaps between two recordings."""
 
 
-@dataclass(frozen=True, slots=True)
-class Malformed:
-    """A frame that could not be read. `connection` is None for a REST answer."""
-
-    connection: int | None
-    detail: str
-
-
-@dataclass(frozen=True, slots=True)
-class RenewConnection:
-    """A request for I/O: open another connection in place of this one, then close it."""
-
-    connection: int
-    why: str
-
-
 Output: TypeAlias = (
     BookRow
     | Gap
+    | Check
+    | Note
     | Lost
     | Synced
     | FetchSnapshot
@@ -84,18 +83,21 @@ class Reconstruction:
     """All books of one recording. Feed it every frame of a tape, in order."""
 
     def __init__(self) -> None:
-        self.every = 1
-        self.depth = 0
         self.symbols: tuple[str, ...] = ()
         self.syncs: dict[str, SymbolSync] = {}
         self.merge = Merge()
+        self._examined: dict[str, ExaminedSync] = {}
         self._suspects: set[int] = set()
+        self._started: SegmentStart
         self._feeders: dict[type, Callable[..., Iterator[Output]]] = {
             StreamFrame: self._stream,
             RestFrame: self._rest,
             Connected: self._connected,
             Disconnected: self._disconnected,
             HoldExpired: self._expired,
+            Asked: self._asked,
+            Listed: self._listed,
+            ClockStep: self._stepped,
             SegmentStart: self._start,
             Checkpoint: self._restore,
             SegmentEnd: self._end,
@@ -109,8 +111,8 @@ class Reconstruction:
         """All that the next segment needs to stand alone, one entry for every symbol known."""
         lanes = self.merge.lanes
         return [
-            checkpoint.save(sync, lanes.get(symbol, Lane()), received_ns)
-            for symbol, sync in self.syncs.items()
+            examined.save(lanes.get(symbol, Lane()), received_ns)
+            for symbol, examined in self._examined.items()
         ]
 
     def open_gaps(self) -> list[Gap]:
@@ -118,19 +120,34 @@ class Reconstruction:
         gaps = (self.syncs[symbol].gap for symbol in self.symbols)
         return [gap for gap in gaps if gap]
 
+    def statuses(self) -> dict[str, str]:
+        """What the exchange's list last said of each symbol that is recorded."""
+        return {symbol: self.syncs[symbol].status for symbol in self.symbols}
+
     def _start(self, start: SegmentStart) -> Iterator[Output]:
-        self.every, self.depth, self.symbols = start.every, start.depth, start.symbols
+        self._started, self.symbols = start, start.symbols
         for symbol in start.symbols:
-            self.syncs.setdefault(symbol, SymbolSync(symbol))
+            self._know(SymbolSync(symbol))
         yield from ()
 
     def _restore(self, saved: Checkpoint) -> Iterator[Output]:
-        self.syncs[saved.symbol], lane = checkpoint.restore(saved)
-        self.merge.lanes[saved.symbol] = lane
+        sync, self.merge.lanes[saved.symbol] = checkpoint.restore(saved)
+        examiner = self._know(sync).examiner
+        examiner.due_ns, examiner.asked_ns = saved.audit_due_ns, saved.asked_ns
         yield from ()
+
+    def _know(self, sync: SymbolSync) -> ExaminedSync:
+        start = self._started
+        sync.limit = first_limit(len(start.symbols), start.depth) if start.audit_s else start.depth
+        self.syncs[sync.symbol] = sync
+        examined = ExaminedSync(sync, start.every, start.audit_s, start.depth)
+        self._examined[sync.symbol] = examined
+        return examined
 
     def _end(self, end: SegmentEnd) -> Iterator[Output]:
         """A recording that ends loses every connection; what was lost before is said as open."""
+        for examined in self._examined.values():
+            yield from examined.examiner.close()
         if end.reason == ROTATED:
             return
         # The time between two recordings is said by the one that ends it, not once by each.
@@ -141,20 +158,37 @@ class Reconstruction:
 
     def _connected(self, note: Connected) -> Iterator[Output]:
         self.merge.connected(note.connection, note.symbols)
+        # Some may have been listed after the recording had begun.
+        self.symbols += tuple(symbol for symbol in note.symbols if symbol not in self.symbols)
         for symbol in note.symbols:
-            yield from self._take(self.syncs[symbol], note, note.received_ns)
+            examined = self._examined.get(symbol) or self._know(SymbolSync(symbol))
+            examined.examiner.relayed()
+            yield from self._take(symbol, examined.take(note, note.received_ns))
 
     def _disconnected(self, note: Disconnected) -> Iterator[Output]:
         self._suspects.discard(note.connection)
         for symbol in self.merge.lost(note.connection):
-            lane, sync = self.merge.lanes[symbol], self.syncs[symbol]
-            yield from self._pass(sync, lane.leave(note.connection))
+            lane, examined = self.merge.lanes[symbol], self._examined[symbol]
+            examined.examiner.relayed()
+            yield from self._pass(symbol, lane.leave(note.connection))
             if not lane.reached:
-                yield from self._take(sync, note, note.received_ns)
+                yield from self._take(symbol, examined.take(note, note.received_ns))
 
     def _expired(self, note: HoldExpired) -> Iterator[Output]:
-        ready = self.merge.lanes[note.symbol].expire()
-        yield from self._pass(self.syncs[note.symbol], ready)
+        yield from self._pass(note.symbol, self.merge.lanes[note.symbol].expire())
+
+    def _asked(self, note: Asked) -> Iterator[Output]:
+        self._examined[note.symbol].asked()
+        yield from ()
+
+    def _listed(self, note: Listed) -> Iterator[Output]:
+        examined = self._examined[note.symbol]
+        examined.sync.status = note.status
+        yield Note(note.symbol, note.received_ns, "status", note.status)
+        yield from self._take(note.symbol, examined.take(note, note.received_ns))
+
+    def _stepped(self, note: ClockStep) -> Iterator[Output]:
+        yield Note(None, note.received_ns, "clock_step", f"{note.step_ns / 1e9:.6f}")
 
     def _stream(self, frame: StreamFrame) -> Iterator[Output]:
         try:
@@ -163,28 +197,29 @@ class Reconstruction:
             self._suspects.add(frame.connection)
             yield Malformed(frame.connection, str(error))
             return
-        if isinstance(event, DepthEvent):
-            yield from self._event(frame, event)
+        if isinstance(event, DepthEvent | TopLevels | BookTicker):
+            yield from self._of_symbol(frame, event)
             return
         yield event
         if isinstance(event, ServerShutdown):
             yield RenewConnection(frame.connection, "the exchange announced a shutdown")
 
-    def _event(self, frame: StreamFrame, event: DepthEvent) -> Iterator[Output]:
-        lane = self.merge.lanes.get(event.symbol)
+    def _of_symbol(self, frame: StreamFrame, event: DepthEvent | Statement) -> Iterator[Output]:
+        symbol, received_ns = event.symbol, frame.received_ns
+        lane = self.merge.lanes.get(symbol)
         if lane is None or frame.connection not in lane.reached:
-            yield UnknownEvent(f"depthUpdate of {event.symbol}, which nobody asked for")
-            return
-        ready = lane.take(frame.connection, event, frame.received_ns)
-        yield from self._pass(self.syncs[event.symbol], ready)
+            yield UnknownEvent(f"a message of {symbol}, which nobody asked for")
+        elif isinstance(event, DepthEvent):
+            yield from self._pass(symbol, lane.take(frame.connection, event, received_ns))
+        else:
+            told = self._examined[symbol].told(event, frame.connection, received_ns)
+            yield from self._take(symbol, told)
 
-    def _pass(self, sync: SymbolSync, ready: Iterable[Held]) -> Iterator[Output]:
+    def _pass(self, symbol: str, ready: Iterable[Held]) -> Iterator[Output]:
         """Events that are in order now go to the machine, each with its own stamp."""
+        examined = self._examined[symbol]
         for held in ready:
-            for output in self._take(sync, held.event, held.received_ns):
-                yield output
-                if isinstance(output, Lost):
-                    yield from self._accuse(sync.symbol)
+            yield from self._take(symbol, examined.take(held.event, held.received_ns))
 
     def _accuse(self, symbol: str) -> Iterator[Output]:
         """What could not be read was an event after all: its connection is not to be trusted."""
@@ -194,28 +229,23 @@ class Reconstruction:
             yield RenewConnection(connection, "it delivered garbage")
 
     def _rest(self, frame: RestFrame) -> Iterator[Output]:
-        answer: Input
+        answer: DepthSnapshot | Unreadable
         try:
             answer = decode_depth(frame.payload, frame.symbol, frame.limit)
         except MalformedFrame as error:
             yield Malformed(None, str(error))
             answer = Unreadable()
-        yield from self._take(self.syncs[frame.symbol], answer, frame.received_ns)
+        examined = self._examined[frame.symbol]
+        yield from self._take(frame.symbol, examined.answered(answer, frame.received_ns))
 
-    def _take(self, sync: SymbolSync, item: Input, received_ns: int) -> Iterator[Output]:
-        for output in sync.take(item, received_ns):
-            if isinstance(output, Applied):
-                if cadence.is_due(sync.updates, self.every):
-                    yield sync.row(received_ns)
+    def _take(self, symbol: str, said: Iterable[Examined]) -> Iterator[Output]:
+        """Pass on what one symbol says, and see to what concerns its connections."""
+        synced = None
+        for output in said:
+            yield output
+            if isinstance(output, Lost):
+                yield from self._accuse(symbol)
             elif isinstance(output, Synced):
-                yield from self._synced(sync, output, received_ns)
-            else:
-                yield output
-
-    def _synced(self, sync: SymbolSync, synced: Synced, received_ns: int) -> Iterator[Output]:
-        if synced.closed:
-            yield synced.closed
-        yield synced
-        yield sync.row(received_ns)
-        yield from self._pass(sync, synced.held)
-        yield from self._pass(sync, self.merge.lanes[sync.symbol].know(synced.update_id))
+                synced = output
+        if synced:
+            yield from self._pass(symbol, self.merge.lanes[symbol].know(synced.update_id))

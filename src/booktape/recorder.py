@@ -7,33 +7,31 @@ asks of the exchange goes back to a door. The rest of this file is starting and 
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import Coroutine
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import aiohttp
 import structlog
 
-from booktape.core.events import FetchSnapshot
-from booktape.core.frames import Frame, SegmentStart
+from booktape.core.events import FetchSnapshot, Note, RenewConnection
+from booktape.core.frames import DELISTED, ClockStep, Frame, SegmentStart
 from booktape.core.status import Status
 from booktape.desk import Desk
-from booktape.errors import BooktapeError, StoreError
+from booktape.errors import BooktapeError, StoreError, UsageError
 from booktape.narrator import Narrator
-from booktape.net.clock import Clock, SystemClock
+from booktape.net.clock import Clock, StepWatch, SystemClock
 from booktape.net.feed import Rota
 from booktape.net.feeds import Feeds
 from booktape.net.link import Link
 from booktape.net.rest import Rest
-from booktape.reconstruct import Output, RenewConnection
-from booktape.store.archive import Archive, open_archive
+from booktape.net.statuses import Statuses
+from booktape.reconstruct import Output
+from booktape.settings import Settings
+from booktape.store.archive import Archive, join_archive, open_archive
 from booktape.version import VERSION
 from booktape.vigil import LOOK_EVERY_S as VIGIL_S
 from booktape.vigil import Vigil
-from booktape.wire.limits import CONNECTION_LIFE_S, DEPTH_MAX
-from booktape.wire.venues import Venue
+from booktape.wire.exchange_info import ExchangeInfo, SymbolInfo
 
 FLUSH_S: Final = 0.5
 """How often the tape reaches the disk: the most that a `kill -9` can take."""
@@ -46,22 +44,6 @@ TURN_FRAMES: Final = 100
 
 T = TypeVar("T")
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What to record. Symbols are in the exchange's upper case."""
-
-    venue: Venue
-    symbols: tuple[str, ...]
-    every: int
-    out: Path
-    depth: int = DEPTH_MAX
-    connections: int = 1
-    segment_s: float = 3_600
-    duration_s: float | None = None
-    connection_life_s: float = CONNECTION_LIFE_S
-    rollover_at_s: float | None = None
 
 
 class Recorder:
@@ -94,22 +76,24 @@ class Recorder:
         inbox: asyncio.Queue[Frame] = asyncio.Queue(INBOX_FRAMES)
         # `trust_env`: proxies are taken from HTTPS_PROXY and its kin.
         async with aiohttp.ClientSession(trust_env=True) as session:
-            link = Link(self._settings.venue, session, self._clock, inbox)
-            self._rest = Rest(link, self._settings.depth)
-            checked = await self._until_stopped(self._check_symbols())
-            if checked:
-                with open_archive(self._settings.out) as archive:
-                    self._begin(archive)
-                    await self._record(link)
+            settings = self._settings
+            link = Link(settings.venue, session, self._clock, inbox, settings.suffixes)
+            self._rest = Rest(link, settings.share.of)
+            listed = await self._until_stopped(self._list_symbols())
+            if listed:
+                open_or_join = join_archive if settings.share.run else open_archive
+                with open_or_join(settings.out) as archive:
+                    self._begin(archive, settings.wanted(listed))
+                    await self._record(link, listed)
 
     def status(self) -> Status | None:
         """How it stands; None before the recording has begun."""
         if not hasattr(self, "_desk"):
             return None
         recording = self._desk.recording
-        syncs = recording.books.syncs
+        books = recording.books
         return Status(
-            tuple(self._narrator.book(syncs[symbol]) for symbol in self._settings.symbols),
+            tuple(self._narrator.book(books.syncs[symbol]) for symbol in books.symbols),
             self._frames,
             self._waiting,
             self._lag_ns / 1e6,
@@ -136,15 +120,26 @@ class Recorder:
         await asyncio.wait({task})
         return None
 
-    async def _check_symbols(self) -> bool:
+    async def _list_symbols(self) -> ExchangeInfo:
+        symbols, title = self._settings.symbols, self._settings.venue.title
         info = await self._rest.exchange_info()
         if info is None:
             log.warning("the server has no exchangeInfo: symbols are not checked")
-        else:
-            info.check(self._settings.symbols, self._settings.venue.title)
-        return True
+            return ExchangeInfo({symbol: SymbolInfo(symbol) for symbol in symbols})
+        info.check(symbols, title)
+        if not self._settings.wanted(info):
+            raise UsageError(f"{title} lists no symbol that trades against this asset now.")
+        return info
 
-    def _begin(self, archive: Archive) -> None:
+    def _join(self, info: ExchangeInfo) -> None:
+        """Record what has been listed since."""
+        recorded = self._desk.recording.books.symbols
+        new = tuple(symbol for symbol in self._settings.wanted(info) if symbol not in recorded)
+        if new:
+            log.info("newly listed", symbols=" ".join(new))
+            self._feeds.add(new)
+
+    def _begin(self, archive: Archive, symbols: tuple[str, ...]) -> None:
         for recovered in archive.recovered:
             log.warning(
                 "recovered what a killed recorder left",
@@ -153,22 +148,31 @@ class Recorder:
             )
         now_ns, settings = self._clock.now_ns(), self._settings
         start = SegmentStart(
-            now_ns, VERSION, settings.venue.title, settings.every, settings.depth, settings.symbols
+            now_ns,
+            VERSION,
+            settings.venue.title,
+            settings.every,
+            settings.depth,
+            symbols,
+            settings.witness,
+            settings.audit_s,
         )
-        recording = archive.begin(start, secrets.token_hex(4))
+        recording = archive.begin(start, settings.share.tag, settings.share.holds)
         self._desk = Desk(recording, self._clock, settings.segment_s)
 
-    async def _record(self, link: Link) -> None:
+    async def _record(self, link: Link, listed: ExchangeInfo) -> None:
         """Run the doors until stopped; then seal, whatever happened but a disk that failed."""
         settings = self._settings
-        rota = Rota(self._desk.recording.books.merge.can_relieve, settings.connection_life_s)
-        self._feeds = Feeds(
-            link, settings.symbols, settings.connections, rota, settings.rollover_at_s
+        books = self._desk.recording.books
+        statuses = Statuses(
+            link, self._rest, books.statuses, self._join, new_ones=not settings.symbols
         )
+        rota = Rota(books.merge.can_relieve, settings.connection_life_s, settings.share.of)
+        self._feeds = Feeds(link, books.symbols, settings.connections, rota, settings.rollover_at_s)
         try:
             async with asyncio.TaskGroup() as group:
                 jobs = [self._feeds.run(), self._rest.run(), self._keep_vigil()]
-                jobs += [self._consume(link.inbox), self._tick(link.inbox)]
+                jobs += [self._consume(link.inbox), self._tick(link.inbox), statuses.run(listed)]
                 tasks = [group.create_task(job) for job in jobs]
                 await self._stopped.wait()
                 for task in tasks:
@@ -198,9 +202,12 @@ class Recorder:
 
     async def _tick(self, inbox: asyncio.Queue[Frame]) -> None:
         """Flush, and let time decide what it decides."""
+        watch = StepWatch(self._clock)
         while True:
             await self._clock.pause(FLUSH_S)
             await self._desk.flush()
+            if step_ns := watch.step_ns():
+                await inbox.put(ClockStep(self._clock.now_ns(), step_ns))
             # With frames still waiting, it is they that tell the time.
             if inbox.empty():
                 for output in await self._desk.mark_time(self._clock.now_ns()):
@@ -214,6 +221,8 @@ class Recorder:
             lanes = self._desk.recording.books.merge.lanes
             for connection, why in list(vigil.look(lanes, self._clock.steady_s())):
                 self._feeds.renew(connection, why)
+                # Or is it halted, or gone?
+                self._rest.doubt.set()
 
     def _act(self, output: Output) -> None:
         """Carry out what the function asks of the doors."""
@@ -222,6 +231,8 @@ class Recorder:
             self._rest.fetch(output)
         elif isinstance(output, RenewConnection):
             self._feeds.renew(output.connection, output.why)
+        elif isinstance(output, Note) and output.symbol and output.detail == DELISTED:
+            self._rest.forget(output.symbol)
 
 
 def _first(errors: BaseExceptionGroup[Any]) -> BooktapeError:

@@ -5,110 +5,35 @@ They were made by others (see SOURCES.md beside them) and stay outside this repo
 
 from __future__ import annotations
 
-import functools
-import gzip
 import itertools
 import json
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from operator import itemgetter
-from pathlib import Path
-from typing import Final, NamedTuple
 
 import pytest
 
-from booktape.core.events import BookRow, FetchSnapshot, Gap, Lost, Synced
-from booktape.core.frames import Connected, Frame, RestFrame, SegmentStart, StreamFrame
+from booktape.core.events import BookRow, FetchSnapshot, Gap, Lost, Malformed, Synced
+from booktape.core.frames import RestFrame, StreamFrame
 from booktape.core.sync import State
-from booktape.reconstruct import Malformed, Output, Reconstruction
+from booktape.reconstruct import Output
+from captures.capture import (
+    BTCUSDT,
+    FOUR,
+    FUTURES,
+    SPOT,
+    TEN,
+    followed,
+    frames,
+    lines,
+    needs_captures,
+    read,
+    rows,
+)
 from oracle import Oracle, doubles, frozen, shown
 
-CAPTURES: Final = Path(__file__).parents[3] / "shared" / "captures"
-
-pytestmark = pytest.mark.skipif(
-    not CAPTURES.is_dir(), reason="the real captures are not there: ../shared/captures"
-)
-
-# File and the limit its snapshots were asked for with (SOURCES.md).
-BTCUSDT: Final = ("btcusdt-2026-06-07-depth5", 5000)
-TEN: Final = ("ten-symbols-2021-04-05-bookticker", 1000)
-FOUR: Final = ("four-symbols-2021-08-limit5000", 5000)
-FUTURES: Final = ("usdm-futures-2021-07-must-be-refused", 1000)
-
-
-class Line(NamedTuple):
-    """One line of a capture, its payload byte for byte."""
-
-    received_ns: int
-    symbol: str
-    is_rest: bool
-    payload: bytes
-
-    @property
-    def stream(self) -> str:
-        """`depth@100ms`, `bookTicker`, …; empty for a raw payload or a REST answer."""
-        head = self.payload[:80].split(b'"')
-        return head[3].decode().partition("@")[2] if head[1] == b"stream" else ""
-
-
-@functools.cache
-def lines(name: str) -> tuple[Line, ...]:
-    """All lines of a capture, in the order in which they arrived."""
-    with gzip.open(CAPTURES / f"{name}.jsonl.gz") as file:
-        return tuple(_line(text.rstrip()) for text in file)
-
-
-def _line(text: bytes) -> Line:
-    head, _, rest = text.partition(b',"m":')
-    said = json.loads(head + b"}")
-    received_ns = int(said["t"] * 1_000_000_000)
-    return Line(received_ns, said["symbol"], said["kind"] == "rest", rest[:-1])
-
-
-def frames(name: str, limit: int, every: int = 1) -> Iterator[Frame]:
-    """The capture as a tape: one connection that carries all its symbols from the start."""
-    first = lines(name)[0].received_ns
-    symbols = tuple(sorted({line.symbol for line in lines(name)}))
-    yield SegmentStart(first, "test", "binance", every, limit, symbols)
-    yield Connected(first, 0, symbols)
-    for line in lines(name):
-        if line.is_rest:
-            yield RestFrame(line.received_ns, line.symbol, limit, line.payload)
-        else:
-            yield StreamFrame(line.received_ns, 0, line.payload)
-
-
-def read(tape: Iterable[Frame]) -> tuple[Reconstruction, Iterator[Output]]:
-    """The machine, and what it says while the tape is read."""
-    machine = Reconstruction()
-    return machine, (output for frame in tape for output in machine.feed(frame))
-
-
-def rows(tape: Iterable[Frame]) -> Iterator[BookRow]:
-    return (output for output in read(tape)[1] if isinstance(output, BookRow))
-
-
-def followed(name: str, symbol: str) -> Iterator[Oracle]:
-    """The oracle of one symbol, after its snapshot and after each event that it applies."""
-    oracle = Oracle()
-    waiting: list[bytes] = []
-    for line in lines(name):
-        if line.symbol != symbol:
-            continue
-        if line.is_rest:
-            oracle.snapshot(line.payload)
-            yield oracle
-            for payload in waiting:
-                if oracle.event(payload):
-                    yield oracle
-        elif line.stream.startswith("depth@"):
-            waiting.append(line.payload)
-            if oracle.event(line.payload):
-                yield oracle
-
-
-SPOT: Final = [(BTCUSDT, 1, 594), (TEN, 10, 4_652), (FOUR, 4, 532)]
+pytestmark = needs_captures
 
 
 @pytest.mark.parametrize(("capture", "symbols", "count"), SPOT)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final, NamedTuple, get_args
 
 import pytest
@@ -12,6 +13,7 @@ from booktape.core import sync
 from booktape.core.events import (
     Applied,
     DepthEvent,
+    Disproved,
     FetchSnapshot,
     Gap,
     Held,
@@ -19,10 +21,11 @@ from booktape.core.events import (
     Synced,
     Unreadable,
 )
+from booktape.core.frames import DELISTED, Listed
 from booktape.core.sync import TABLE, Input, Outputs, State, SymbolSync
 from oracle import SECOND, connected, event, lost, shown, snapshot
 
-COLD, SYNCING, LIVE = State.COLD, State.SYNCING, State.LIVE
+COLD, SYNCING, LIVE, ENDED = State
 INPUTS: Final = get_args(Input)
 B: Final = "BTCUSDT"
 
@@ -54,6 +57,17 @@ def resyncing() -> SymbolSync:
     return machine
 
 
+def ended() -> SymbolSync:
+    """Was LIVE at id 10 when, at second 5, the exchange did not list it any more."""
+    machine = live()
+    machine.take(listed(DELISTED), 5 * SECOND)
+    return machine
+
+
+def listed(status: str) -> Listed:
+    return Listed(9 * SECOND, B, status)
+
+
 def full() -> SymbolSync:
     return syncing(*[event(n, n) for n in range(1, sync.HELD_MAX + 1)])
 
@@ -70,6 +84,8 @@ class Case(NamedTuple):
 
 GAP_BY_ID: Final = Gap(B, 1, 3 * SECOND, 10, "id_gap")
 GAP_BY_LOSS: Final = Gap(B, 1, 3 * SECOND, 10, "disconnected")
+DISPROVED: Final = Gap(B, 1, 3 * SECOND, 10, "disproved")
+WRONGLY_ENDED: Final = Gap(B, 1, 5 * SECOND, 10, "delisted")
 CLOSED: Final = Gap(B, 1, 3 * SECOND, 10, "id_gap", 9 * SECOND, 11)
 
 CASES: Final = (
@@ -102,13 +118,30 @@ CASES: Final = (
     Case(lambda: syncing(event(5, 7)), lost(9), 11, COLD, ()),
     Case(live, event(8, 9), 12, LIVE, ()),
     Case(live, event(8, 10), 12, LIVE, ()),
-    Case(live, event(11, 12), 13, LIVE, (Applied(),)),
-    Case(live, event(9, 11), 13, LIVE, (Applied(),)),
+    Case(live, event(11, 12), 13, LIVE, (Applied(event(11, 12)),)),
+    Case(live, event(9, 11), 13, LIVE, (Applied(event(9, 11)),)),
     Case(live, event(12, 12), 14, SYNCING, (Lost(GAP_BY_ID), FetchSnapshot(B, 1))),
     Case(live, snapshot(99), 15, LIVE, ()),
     Case(live, Unreadable(), 16, LIVE, ()),
     Case(live, connected(9), 17, LIVE, ()),
     Case(live, lost(9, alive=3), 18, COLD, (Lost(GAP_BY_LOSS),)),
+    Case(live, Disproved(), 19, SYNCING, (Lost(DISPROVED), FetchSnapshot(B, 1))),
+    Case(cold, Disproved(), 20, COLD, ()),
+    Case(syncing, Disproved(), 21, SYNCING, ()),
+    Case(ended, Disproved(), 22, ENDED, ()),
+    Case(cold, listed(DELISTED), 23, ENDED, ()),
+    Case(resyncing, listed(DELISTED), 24, ENDED, (replace(GAP_BY_ID, end_ns=9 * SECOND),)),
+    Case(live, listed(DELISTED), 25, ENDED, ()),
+    Case(cold, listed("TRADING"), 26, COLD, ()),
+    Case(syncing, listed("BREAK"), 27, SYNCING, ()),
+    Case(live, listed("HALT"), 28, LIVE, ()),
+    Case(ended, listed("TRADING"), 29, ENDED, ()),
+    Case(ended, event(9, 10), 30, ENDED, ()),
+    Case(ended, event(12, 12), 31, SYNCING, (Lost(WRONGLY_ENDED), FetchSnapshot(B, 1))),
+    Case(ended, snapshot(99), 32, ENDED, ()),
+    Case(ended, Unreadable(), 33, ENDED, ()),
+    Case(ended, connected(9), 34, ENDED, ()),
+    Case(ended, lost(9), 35, ENDED, ()),
 )
 
 
@@ -147,6 +180,14 @@ def test_only_a_live_book_is_shown() -> None:
         machine = live()
         machine.take(item, 9 * SECOND)
         assert shown(machine.row(0)) == ([], [])
+
+
+def test_an_ended_book_is_shown_no_more() -> None:
+    """And the end of its last gap is known, though no state follows it."""
+    assert shown(ended().row(0)) == ([], [])
+    machine = resyncing()
+    machine.take(listed(DELISTED), 9 * SECOND)
+    assert (machine.gap, machine.held) == (None, [])
 
 
 def test_what_is_held_is_bounded() -> None:

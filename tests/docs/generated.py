@@ -7,7 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from booktape.core.sync import TABLE
-from booktape.store.schema import GAP_COLUMNS, GAP_REASONS, SNAPSHOT_COLUMNS, Column
+from booktape.store.schema import (
+    CHECK_COLUMNS,
+    GAP_COLUMNS,
+    GAP_REASONS,
+    NOTE_COLUMNS,
+    NOTE_KINDS,
+    SNAPSHOT_COLUMNS,
+    Column,
+)
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -45,11 +53,15 @@ def state_machine() -> str:
 def blocks() -> dict[tuple[str, str], str]:
     """Every generated block: file, name → text."""
     reasons = [(f"`{name}`", meaning) for name, meaning in GAP_REASONS.items()]
+    kinds = [(f"`{name}`", meaning) for name, meaning in NOTE_KINDS.items()]
     return {
         ("protocol.md", "state machine"): state_machine(),
         ("format.md", "snapshots"): columns(SNAPSHOT_COLUMNS),
         ("format.md", "gaps"): columns(GAP_COLUMNS),
         ("format.md", "reasons"): table(("reason", "meaning"), reasons),
+        ("format.md", "checks"): columns(CHECK_COLUMNS),
+        ("format.md", "notes"): columns(NOTE_COLUMNS),
+        ("format.md", "kinds"): table(("kind", "detail"), kinds),
     }
 
 

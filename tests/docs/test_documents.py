@@ -53,8 +53,8 @@ def test_every_make_target_that_is_mentioned_exists() -> None:
 def test_every_option_that_is_mentioned_exists() -> None:
     """An option in a document is one of some command's."""
     known = {
-        f"--{name.replace('_', '-')}"
-        for command in ("record", "simulate", "replay", "info")
+        f"--{name.rstrip('_').replace('_', '-')}"
+        for command in app
         for name in app[command].default_command.__annotations__
     } | {"--help"}
     for path in documents():

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from pathlib import Path
 
 import pytest
 
+import virtual_time
 from booktape.sim.market import Market
 from booktape.sim.server import SimServer
 from docs.generated import DOCS
@@ -30,7 +30,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ):
             await until_updates(recorder, "BTCUSDT", 10)
 
-    asyncio.run(story())
+    virtual_time.run(story())
     return folder
 
 

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import aiohttp
 from aiohttp import web
 
-from booktape.core.frames import Frame
+from booktape.core.frames import Asked, Frame
 from booktape.net.clock import Clock
 from booktape.net.link import Link
 from booktape.wire.venues import Venue
@@ -42,6 +42,13 @@ async def next_frame(inbox: asyncio.Queue[Frame]) -> Frame:
     """The next frame, or a failed test."""
     async with asyncio.timeout(10):
         return await inbox.get()
+
+
+async def next_answer(inbox: asyncio.Queue[Frame]) -> Frame:
+    """The next frame that is no note of a request that has left."""
+    while isinstance(frame := await next_frame(inbox), Asked):
+        pass
+    return frame
 
 
 async def accept(request: web.Request) -> web.WebSocketResponse:

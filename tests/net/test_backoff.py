@@ -9,10 +9,20 @@ from booktape.net.backoff import FIRST_S, LONGEST_S, full_jitter
 
 
 def test_the_bound_doubles_up_to_the_longest() -> None:
-    """With the greatest jitter the pauses are 0.5, 1, 2 … 30, 30 seconds."""
-    pauses = list(islice(full_jitter(lambda _, top: top), 9))
-    assert pauses == [0.5, 1, 2, 4, 8, 16, 30, 30, 30]
+    """With the greatest jitter the pauses are 0.5, 0.5, 1, 2 … 30, 30 seconds."""
+    pauses = list(islice(full_jitter(lambda _, top: top), 10))
+    assert pauses == [0.5, 0.5, 1, 2, 4, 8, 16, 30, 30, 30]
     assert (pauses[0], pauses[-1]) == (FIRST_S, LONGEST_S)
+
+
+def test_coming_back_takes_no_longer_than_the_trouble_lasted() -> None:
+    """No pause is longer than all before it together, once they are half a second."""
+    for seed in range(200):
+        waited_s = 0.0
+        for pause_s in islice(full_jitter(random.Random(seed).uniform), 30):
+            assert pause_s <= max(FIRST_S, waited_s)
+            waited_s += pause_s
+        assert waited_s > 60
 
 
 def test_jitter_reaches_down_to_zero() -> None:

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 from aiohttp import ClientWebSocketResponse, WSMsgType, web
 
+import virtual_time
 from booktape.core.frames import Connected, Disconnected, StreamFrame
 from booktape.net.clock import Clock
 from booktape.net.connection import HANDSHAKE_S, LOOK_EVERY_S, Connection
@@ -53,7 +54,7 @@ def test_frames_come_in_order_byte_for_byte() -> None:
             got = [await next_frame(link.inbox) for _ in sent]
             assert got == [StreamFrame(1_000 * 10**9, 1, payload) for payload in sent]
 
-    asyncio.run(story())
+    virtual_time.run(story())
 
 
 def test_a_stamp_is_taken_at_the_socket_not_when_somebody_looks() -> None:
@@ -78,7 +79,7 @@ def test_a_stamp_is_taken_at_the_socket_not_when_somebody_looks() -> None:
             frames = [await next_frame(link.inbox) for _ in range(52)]
             assert {frame.received_ns // 10**9 for frame in frames} == {1_000}
 
-    asyncio.run(story())
+    virtual_time.run(story())
 
 
 def test_a_pong_echoes_the_payload_of_the_ping() -> None:
@@ -99,7 +100,7 @@ def test_a_pong_echoes_the_payload_of_the_ping() -> None:
             await next_frame(link.inbox)
             await next_frame(link.inbox)
 
-    asyncio.run(story())
+    virtual_time.run(story())
     assert pongs == [b"1780861676491"]
 
 
@@ -132,7 +133,7 @@ def test_an_ending_says_until_when_the_connection_was_alive(clean: bool) -> None
             assert gone.alive_ns == (gone.received_ns if clean else frame.received_ns)
             assert (gone.connection, gone.reason) == (1, "disconnected")
 
-    asyncio.run(story())
+    virtual_time.run(story())
 
 
 def test_a_silent_connection_is_pinged_and_then_given_up() -> None:
@@ -159,7 +160,7 @@ def test_a_silent_connection_is_pinged_and_then_given_up() -> None:
             # Known until the handshake only.
             assert gone.alive_ns == connected.received_ns
 
-    asyncio.run(story())
+    virtual_time.run(story())
 
 
 def test_a_quiet_connection_that_answers_pings_stays() -> None:
@@ -188,7 +189,7 @@ def test_a_quiet_connection_that_answers_pings_stays() -> None:
                 (await clock.asleep()).advance(LOOK_EVERY_S)
             assert link.inbox.empty()
 
-    asyncio.run(story())
+    virtual_time.run(story())
 
 
 def test_a_full_inbox_stops_the_reading_and_drops_nothing() -> None:
@@ -209,7 +210,7 @@ def test_a_full_inbox_stops_the_reading_and_drops_nothing() -> None:
                 str(number).encode() for number in range(count)
             ]
 
-    asyncio.run(story())
+    virtual_time.run(story())
 
 
 def test_streams_of_non_ascii_symbols_are_asked_for_url_encoded() -> None:
@@ -224,7 +225,7 @@ def test_streams_of_non_ascii_symbols_are_asked_for_url_encoded() -> None:
         async with carrying(exchange, HandClock(), ("BTCUSDT", "币安人生USDT")) as (_, link):
             await next_frame(link.inbox)
 
-    asyncio.run(story())
+    virtual_time.run(story())
     raw, streams = asked[0]
     assert streams == "btcusdt@depth@100ms/币安人生usdt@depth@100ms"
     assert raw.isascii()
@@ -252,7 +253,7 @@ def test_a_ping_that_cannot_be_sent_is_left_to_the_reader(
             (await clock.asleep()).advance(LOOK_EVERY_S)
             assert isinstance(await next_frame(link.inbox), Disconnected)
 
-    asyncio.run(story())
+    virtual_time.run(story())
 
 
 def test_no_more_than_a_few_messages_a_second_are_sent() -> None:
@@ -273,7 +274,7 @@ def test_no_more_than_a_few_messages_a_second_are_sent() -> None:
             await next_frame(link.inbox)
             await carried.close()
 
-    asyncio.run(story())
+    virtual_time.run(story())
     assert pongs == [b"0", b"1", b"2", b"3"]
 
 
@@ -289,7 +290,7 @@ def test_a_refused_handshake_says_why() -> None:
             assert "403" in carried.why
             assert link.inbox.empty()
 
-    asyncio.run(story())
+    virtual_time.run(story())
 
 
 def test_it_can_be_closed_before_the_handshake() -> None:
@@ -305,4 +306,4 @@ def test_it_can_be_closed_before_the_handshake() -> None:
             await carried.over.wait()
             assert link.inbox.empty()
 
-    asyncio.run(story())
+    virtual_time.run(story())

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, suppress
 
 from aiohttp import web
 
+import virtual_time
 from booktape.core.frames import Connected, Disconnected, Frame, StreamFrame
 from booktape.net.feed import HEALTHY_S, OVERLAP_MAX_S, Feed, Rota
 from booktape.net.link import Link
@@ -72,7 +73,7 @@ def test_it_connects_again_for_ever_with_growing_pauses() -> None:
             assert max(clock.pauses[:3]) <= 2
             assert max(clock.pauses) <= 30
 
-    asyncio.run(story())
+    virtual_time.run(story())
 
 
 def test_pauses_start_small_again_after_a_healthy_minute() -> None:
@@ -96,7 +97,7 @@ def test_pauses_start_small_again_after_a_healthy_minute() -> None:
             assert len(healthy) >= 3
             assert max(healthy) <= 0.5
 
-    asyncio.run(story())
+    virtual_time.run(story())
 
 
 def test_a_cut_after_delivering_is_no_reason_to_wait_long() -> None:
@@ -116,8 +117,8 @@ def test_a_cut_after_delivering_is_no_reason_to_wait_long() -> None:
             await lives(link, 40)
             return clock.pauses
 
-    assert max(asyncio.run(story(lived_s=2))) <= 0.5
-    assert max(asyncio.run(story(lived_s=0))) > 2
+    assert max(virtual_time.run(story(lived_s=2))) <= 0.5
+    assert max(virtual_time.run(story(lived_s=0))) > 2
 
 
 def test_a_connection_is_replaced_before_it_is_closed() -> None:
@@ -132,7 +133,7 @@ def test_a_connection_is_replaced_before_it_is_closed() -> None:
             feed.renew(2, "once more")
             assert await lives(link, 2) == [("Connected", 3), ("Disconnected", 2)]
 
-    asyncio.run(story())
+    virtual_time.run(story())
 
 
 def test_only_the_connection_that_is_meant_is_replaced_and_only_once() -> None:
@@ -149,7 +150,7 @@ def test_only_the_connection_that_is_meant_is_replaced_and_only_once() -> None:
             feed.renew(1, "late")
             assert await lives(link, 2) == [("Connected", 3), ("Disconnected", 2)]
 
-    asyncio.run(story())
+    virtual_time.run(story())
 
 
 def test_the_old_connection_stays_until_the_new_one_carries_everything() -> None:
@@ -168,7 +169,7 @@ def test_the_old_connection_stays_until_the_new_one_carries_everything() -> None
             assert await lives(link, 2) == [("Connected", 2), ("Disconnected", 1)]
             assert asked == [(1, 2)] * 6
 
-    asyncio.run(story())
+    virtual_time.run(story())
 
 
 def test_a_new_connection_that_never_carries_everything_takes_over_in_the_end() -> None:
@@ -183,7 +184,7 @@ def test_a_new_connection_that_never_carries_everything_takes_over_in_the_end() 
             await lives(link, 2)
             assert clock.now_s - began_s >= OVERLAP_MAX_S
 
-    asyncio.run(story())
+    virtual_time.run(story())
 
 
 def test_a_successor_that_cannot_connect_is_tried_again_and_the_old_one_stays() -> None:
@@ -199,7 +200,7 @@ def test_a_successor_that_cannot_connect_is_tried_again_and_the_old_one_stays() 
             feed.renew(1, "a test wants it")
             assert await lives(link, 2) == [("Connected", 6), ("Disconnected", 1)]
 
-    asyncio.run(story())
+    virtual_time.run(story())
 
 
 def test_when_the_old_one_dies_meanwhile_its_successor_is_on_duty() -> None:
@@ -230,7 +231,7 @@ def test_when_the_old_one_dies_meanwhile_its_successor_is_on_duty() -> None:
             assert isinstance(frame, StreamFrame)
             assert frame.connection == 2
 
-    asyncio.run(story())
+    virtual_time.run(story())
 
 
 def test_a_connection_is_renewed_before_its_lifetime_ends() -> None:
@@ -245,7 +246,7 @@ def test_a_connection_is_renewed_before_its_lifetime_ends() -> None:
             clock.advance(3_541)
             assert await lives(link, 1) == [("Connected", 2)]
 
-    asyncio.run(story())
+    virtual_time.run(story())
 
 
 def test_lifetimes_end_within_the_last_hour() -> None:
@@ -280,7 +281,7 @@ def test_attempts_keep_within_the_exchange_s_limit() -> None:
                 task.cancel()
             await asyncio.wait(tasks)
 
-    asyncio.run(story())
+    virtual_time.run(story())
     for start_s in tried_s:
         in_window = sum(start_s <= at_s < start_s + ATTEMPTS_WINDOW_S - 1 for at_s in tried_s)
         assert in_window <= ATTEMPTS_PER_WINDOW

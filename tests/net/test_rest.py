@@ -10,12 +10,13 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 from aiohttp import web
 
+import virtual_time
 from booktape.core.events import FetchSnapshot, Urgency
 from booktape.core.frames import RestFrame
 from booktape.net.budget import WINDOW_S
 from booktape.net.rest import Rest
 from net.hand_clock import HandClock, RestlessClock
-from net.loopback import Handler, linked, next_frame
+from net.loopback import Handler, linked, next_answer
 
 DEPTH = b'{"lastUpdateId":7,"bids":[],"asks":[]}'
 INFO = json.dumps({"symbols": [{"symbol": "BTCUSDT"}]}).encode()
@@ -35,11 +36,9 @@ class Exchange:
 
 
 @asynccontextmanager
-async def asking(
-    exchange: Handler, clock: HandClock, depth: int = 5_000
-) -> AsyncIterator[tuple[Rest, asyncio.Queue]]:  # type: ignore[type-arg]
+async def asking(exchange: Handler, clock: HandClock) -> AsyncIterator[tuple[Rest, asyncio.Queue]]:  # type: ignore[type-arg]
     async with linked(exchange, clock) as link:
-        rest = Rest(link, depth)
+        rest = Rest(link)
         task = asyncio.create_task(rest.run())
         try:
             yield rest, link.inbox
@@ -57,9 +56,9 @@ def test_a_snapshot_comes_back_as_a_frame() -> None:
         async with asking(exchange, HandClock()) as (rest, inbox):
             rest.fetch(FetchSnapshot("BTCUSDT", 1))
             expected = RestFrame(1_000 * 10**9, "BTCUSDT", 5_000, DEPTH)
-            assert await next_frame(inbox) == expected
+            assert await next_answer(inbox) == expected
 
-    asyncio.run(story())
+    virtual_time.run(story())
     assert exchange.asked == ["/api/v3/depth?symbol=BTCUSDT&limit=5000"]
 
 
@@ -71,11 +70,11 @@ def test_a_symbol_that_is_being_asked_for_is_not_asked_for_twice() -> None:
         async with asking(exchange, HandClock()) as (rest, inbox):
             for _ in range(5):
                 rest.fetch(FetchSnapshot("BTCUSDT", 1))
-            await next_frame(inbox)
+            await next_answer(inbox)
             rest.fetch(FetchSnapshot("BTCUSDT", 1))
-            await next_frame(inbox)
+            await next_answer(inbox)
 
-    asyncio.run(story())
+    virtual_time.run(story())
     assert len(exchange.asked) == 2
 
 
@@ -100,11 +99,11 @@ def test_an_answer_sent_for_before_the_latest_question_is_not_taken() -> None:
             clock.advance(1)
             rest.fetch(FetchSnapshot("BTCUSDT", 1))
             go_on.set()
-            frame = await next_frame(inbox)
+            frame = await next_answer(inbox)
             assert isinstance(frame, RestFrame)
             assert frame.payload == new
 
-    asyncio.run(story())
+    virtual_time.run(story())
 
 
 @pytest.mark.parametrize(
@@ -126,13 +125,13 @@ def test_errors_are_tried_again_until_answered(trouble: web.Response) -> None:
         clock = RestlessClock()
         async with asking(exchange, clock) as (rest, inbox):
             rest.fetch(FetchSnapshot("BTCUSDT", 1))
-            frame = await next_frame(inbox)
+            frame = await next_answer(inbox)
             assert isinstance(frame, RestFrame)
             assert frame.payload == DEPTH
             assert len(exchange.asked) == 2
             assert len(clock.pauses) == 1
 
-    asyncio.run(story())
+    virtual_time.run(story())
 
 
 def test_a_connection_that_is_cut_is_tried_again() -> None:
@@ -149,9 +148,9 @@ def test_a_connection_that_is_cut_is_tried_again() -> None:
     async def story() -> None:
         async with asking(exchange, RestlessClock()) as (rest, inbox):
             rest.fetch(FetchSnapshot("BTCUSDT", 1))
-            await next_frame(inbox)
+            await next_answer(inbox)
 
-    asyncio.run(story())
+    virtual_time.run(story())
     assert len(asked) == 2
 
 
@@ -179,9 +178,9 @@ def test_no_request_of_any_kind_goes_out_before_retry_after(
             for symbol in ("ETHUSDT", "XRPUSDT"):
                 rest.fetch(FetchSnapshot(symbol, 1))
             for _ in range(3):
-                await next_frame(inbox)
+                await next_answer(inbox)
 
-    asyncio.run(story())
+    virtual_time.run(story())
     assert all(at_s >= sent_s[0] + silence_s for at_s in sent_s[1:])
 
 
@@ -199,9 +198,9 @@ def test_the_budget_of_the_exchange_is_kept() -> None:
             for number in range(30):
                 rest.fetch(FetchSnapshot(f"S{number}USDT", 1))
             for _ in range(30):
-                await next_frame(inbox)
+                await next_answer(inbox)
 
-    asyncio.run(story())
+    virtual_time.run(story())
     assert sum(at_s < sent_s[0] + WINDOW_S for at_s in sent_s) == 24
 
 
@@ -217,11 +216,11 @@ def test_the_used_weight_header_is_obeyed() -> None:
     async def story() -> None:
         async with asking(exchange, clock) as (rest, inbox):
             rest.fetch(FetchSnapshot("BTCUSDT", 1))
-            await next_frame(inbox)
+            await next_answer(inbox)
             rest.fetch(FetchSnapshot("ETHUSDT", 1))
-            await next_frame(inbox)
+            await next_answer(inbox)
 
-    asyncio.run(story())
+    virtual_time.run(story())
     assert sent_s[1] >= sent_s[0] + WINDOW_S - 1
 
 
@@ -233,12 +232,12 @@ def test_repeats_are_spaced_out() -> None:
         async with asking(Exchange(), clock) as (rest, inbox):
             for attempt in (1, 2, 9):
                 rest.fetch(FetchSnapshot("BTCUSDT", attempt))
-                await next_frame(inbox)
+                await next_answer(inbox)
             second, ninth = clock.pauses
             assert 0 <= second <= 0.5
             assert 0 <= ninth <= 30
 
-    asyncio.run(story())
+    virtual_time.run(story())
 
 
 def test_a_lost_book_goes_before_a_new_one() -> None:
@@ -260,9 +259,9 @@ def test_a_lost_book_goes_before_a_new_one() -> None:
             rest.fetch(FetchSnapshot("LOSTUSDT", 1, Urgency.LOST))
             go_on.set()
             for _ in range(3):
-                await next_frame(inbox)
+                await next_answer(inbox)
 
-    asyncio.run(story())
+    virtual_time.run(story())
     assert asked == ["NEW1USDT", "LOSTUSDT", "NEW2USDT"]
 
 
@@ -282,11 +281,34 @@ def test_five_hundred_books_lost_at_once_are_back_as_soon_as_the_budget_allows()
             for number in range(count):
                 rest.fetch(FetchSnapshot(f"S{number}USDT", 1, Urgency.LOST))
             for _ in range(count):
-                await next_frame(inbox)
+                await next_answer(inbox)
 
-    asyncio.run(story())
+    virtual_time.run(story())
     assert all(sum(s <= at < s + 60 for at in sent_s) * 250 <= 6_000 for s in sent_s)
     assert sent_s[-1] - sent_s[0] <= 1.1 * least_s
+
+
+@pytest.mark.parametrize(("urgency", "at_once"), [(Urgency.DEEPER, 24), (Urgency.AUDIT, 12)])
+def test_audits_leave_half_of_the_budget_to_books_that_are_not_known(
+    urgency: Urgency, at_once: int
+) -> None:
+    """Books that are not yet deep do not: a start would take twice as long."""
+    sent_s: list[float] = []
+    clock = RestlessClock()
+
+    async def exchange(_: web.Request) -> web.StreamResponse:
+        sent_s.append(clock.now_s)
+        return web.Response(body=DEPTH)
+
+    async def story() -> None:
+        async with asking(exchange, clock) as (rest, inbox):
+            for number in range(25):
+                rest.fetch(FetchSnapshot(f"S{number}USDT", 1, urgency))
+            for _ in range(25):
+                await next_answer(inbox)
+
+    virtual_time.run(story())
+    assert sum(at < sent_s[0] + 60 for at in sent_s) == at_once
 
 
 def test_exchange_info_is_asked_until_it_is_answered() -> None:
@@ -308,7 +330,7 @@ def test_exchange_info_is_asked_until_it_is_answered() -> None:
             assert list(found.symbols) == ["BTCUSDT"]
             assert rest.budget.limit == 1_200
 
-    asyncio.run(story())
+    virtual_time.run(story())
     assert len(exchange.asked) == 3
 
 
@@ -319,7 +341,7 @@ def test_a_server_without_exchange_info_is_no_reason_to_stop() -> None:
         async with asking(Exchange(web.Response(status=404)), RestlessClock()) as (rest, _):
             assert await rest.exchange_info() is None
 
-    asyncio.run(story())
+    virtual_time.run(story())
 
 
 def test_symbols_are_url_encoded() -> None:
@@ -333,9 +355,9 @@ def test_symbols_are_url_encoded() -> None:
     async def story() -> None:
         async with asking(exchange, HandClock()) as (rest, inbox):
             rest.fetch(FetchSnapshot("币安人生USDT", 1))
-            await next_frame(inbox)
+            await next_answer(inbox)
 
-    asyncio.run(story())
+    virtual_time.run(story())
     assert asked == ["币安人生USDT"]
 
 
@@ -352,11 +374,11 @@ def test_a_symbol_that_is_refused_does_not_hold_up_the_others() -> None:
             rest.fetch(FetchSnapshot("GONEUSDT", 1))
             await clock.asleep()
             rest.fetch(FetchSnapshot("BTCUSDT", 1))
-            frame = await next_frame(inbox)
+            frame = await next_answer(inbox)
             assert isinstance(frame, RestFrame)
             assert frame.symbol == "BTCUSDT"
 
-    asyncio.run(story())
+    virtual_time.run(story())
 
 
 def test_only_one_request_is_under_way() -> None:
@@ -376,7 +398,7 @@ def test_only_one_request_is_under_way() -> None:
             for number in range(10):
                 rest.fetch(FetchSnapshot(f"S{number}USDT", 1))
             for _ in range(10):
-                await next_frame(inbox)
+                await next_answer(inbox)
 
-    asyncio.run(story())
+    virtual_time.run(story())
     assert most == 1

@@ -18,6 +18,7 @@ from booktape.core import merge, sync
 from booktape.core.events import FetchSnapshot
 from booktape.core.frames import (
     KILLED,
+    ROTATED,
     STOPPED,
     Checkpoint,
     Connected,
@@ -42,18 +43,19 @@ AHEAD_MAX: Final = 5
 
 
 class Said(NamedTuple):
-    """One event on its way: the how-manieth that happened, and its bytes."""
+    """One event on its way: the how-manieth that happened, and its bytes; or a witness of it."""
 
     number: int
     symbol: str
     last_id: int
     payload: bytes
+    is_witness: bool = False
 
 
 class Script:
     """One play: the markets, up to three connections, the REST door, and the machine under test."""
 
-    def __init__(self, chance: Random, every: int) -> None:
+    def __init__(self, chance: Random, every: int, audit_s: float = 0) -> None:
         self.chance = chance
         self.now = 0
         self.markets = {symbol: Market(chance, symbol) for symbol in SYMBOLS}
@@ -64,11 +66,12 @@ class Script:
         self.relief: tuple[int, int] | None = None
         self.in_order = True
         self.requests: list[str] = []
+        self.limits = [5, 3, 5000]
         self.tape: list[Frame] = []
         self.said: list[Output] = []
         self.machine = Reconstruction()
         self.ledger = Ledger({s: market.at for s, market in self.markets.items()}, every)
-        self.opening = SegmentStart(0, "test", "sim", every, 5, SYMBOLS)
+        self.opening = SegmentStart(0, "test", "sim", every, 5, SYMBOLS, audit_s=audit_s)
         self.feed(self.opening)
 
     def feed(self, frame: Frame) -> None:
@@ -177,7 +180,8 @@ class Script:
         """What the old one still has on its way is not needed, or happened for the new one too."""
         for said in self.queues[old]:
             machine = self.machine.syncs[said.symbol]
-            needed = machine.state is State.LIVE and said.last_id > machine.update_id
+            is_new = said.last_id > machine.update_id and not said.is_witness
+            needed = machine.state is State.LIVE and is_new
             covered = said.number > self.since[new] or not self.in_order
             promise(covered or not needed, "relieved too early")
 
@@ -203,12 +207,16 @@ class Script:
 
     def _bring(self, symbol: str, age: int) -> None:
         market = self.markets[symbol]
-        limit = self.chance.choice([5, 3, 5000])
+        limit = self.chance.choice(self.limits)
         update_id = max(market.first_id, market.last_id - age)
         self.feed(RestFrame(self.tick(), symbol, limit, market.snapshot(update_id, limit)))
 
     def rotate(self) -> None:
         """A new segment: what was known goes through text, and another machine goes on."""
+        self.feed(SegmentEnd(self.now, ROTATED))
+        self.go_on()
+
+    def go_on(self) -> None:
         old, self.machine = self.machine, Reconstruction()
         saved = msgspec.json.encode(old.checkpoints(self.now))
         said: list[Frame] = [self.opening, *msgspec.json.decode(saved, type=list[Checkpoint])]
@@ -220,7 +228,7 @@ class Script:
         """The recorder ends, well or badly; another one begins, with no connection and no wish."""
         self.queues, self.requests = {}, []
         self.feed(SegmentEnd(self.tick(), self.chance.choice([STOPPED, KILLED])))
-        self.rotate()
+        self.go_on()
 
     def settle(self) -> None:
         """The world behaves at last, and tells one more event of each symbol."""

@@ -7,6 +7,7 @@ import json
 from booktape.core import merge
 from booktape.core.events import Gap
 from booktape.core.frames import (
+    ROTATED,
     Connected,
     Disconnected,
     Frame,
@@ -38,7 +39,7 @@ class Arrivals:
             self.reached[frame.connection] = None
         elif isinstance(frame, Disconnected):
             self.reached.pop(frame.connection)
-        elif isinstance(frame, SegmentEnd):
+        elif isinstance(frame, SegmentEnd) and frame.reason != ROTATED:
             self.reached.clear()
         elif isinstance(frame, HoldExpired) and frame.symbol == self.symbol:
             self._waive()
@@ -50,7 +51,8 @@ class Arrivals:
             event = json.loads(frame.payload)
         except ValueError:
             return
-        if event["s"] == self.symbol:
+        # What a witness says stands in a wrapper.
+        if event.get("s") == self.symbol:
             self.events.append((event["U"], event["u"]))
             before = self.reached[frame.connection] or 0
             self.reached[frame.connection] = event["u"]

@@ -1,6 +1,7 @@
 """What booktape promises, checked after every frame against the truth.
 
-Every row shows the truth at its id; rows stay N events apart; epochs grow by one, with exactly one
+Every row shows the truth at its id, and its horizon never shrinks within an epoch; no witness of an
+honest exchange ever differs; rows stay N events apart; epochs grow by one, with exactly one
 gap between two; a LIVE book is the truth at its id, and behind what was delivered only while a
 connection may still bring what is missing; no gap is told that could have been avoided; without a
 connection nothing is LIVE; and in the end every update since the first sync is known or in a gap.
@@ -12,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
-from booktape.core.events import BookRow, Gap, Lost, Synced
+from booktape.core.events import BookRow, Check, Gap, Lost, Synced
 from booktape.core.frames import Frame
 from booktape.core.sync import ID_GAP, State, SymbolSync
 from booktape.reconstruct import Output, Reconstruction
@@ -63,6 +64,8 @@ class Page:
             self._see_synced(output)
         elif isinstance(output, BookRow):
             self._see_row(output)
+        elif isinstance(output, Check):
+            promise(not output.differences, f"a false alarm of {output.witness}: {output}")
 
     def _see_lost(self, gap: Gap) -> None:
         promise(self.gap is None, "a gap opens while another is open")
@@ -104,6 +107,7 @@ class Page:
         else:
             promise(row.update_id > self.row.update_id, "ids do not grow within an epoch")
             promise(row.updates == self.row.updates + self.every, "rows are not N events apart")
+            promise(grew(self.row, row), "a horizon shrank within an epoch")
         self.row = row
         self.compare(row)
 
@@ -125,6 +129,15 @@ class Page:
             self.reflected |= set(range(self.synced.update_id, sync.update_id + 1))
         if self.gap:
             promise(self.gap.last_update_id == sync.update_id, "a gap begins at another state")
+
+
+def grew(before: BookRow, row: BookRow) -> bool:
+    """Whether what is known reaches at least as far as before; None is all the way."""
+    bids, asks = (before.bid_horizon, row.bid_horizon), (before.ask_horizon, row.ask_horizon)
+    return all(
+        new is None or (old is not None and sign * new <= sign * old)
+        for sign, (old, new) in ((1, bids), (-1, asks))
+    )
 
 
 class Ledger:

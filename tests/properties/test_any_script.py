@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from booktape.core.events import Lost
+from booktape.core.events import Lost, RenewConnection
 from booktape.core.frames import Checkpoint, Connected, Disconnected, Frame, SegmentStart
-from booktape.reconstruct import Reconstruction, RenewConnection
+from booktape.reconstruct import Reconstruction
 from oracle import frozen
 from properties.any_script import Script, play
 from properties.covered_script import play_covered

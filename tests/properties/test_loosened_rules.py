@@ -125,13 +125,13 @@ def lose_without_the_event(machine: SymbolSync, event: DepthEvent, at: int) -> O
 
 def apply_over(machine: SymbolSync, event: DepthEvent, at: int) -> Outputs:
     machine._apply(event, at)
-    return (Applied(), Applied())
+    return (Applied(event), Applied(event))
 
 
 def apply_half(machine: SymbolSync, event: DepthEvent, at: int) -> Outputs:
     machine._apply(event, at)
     machine.book.asks.update(event.bids)
-    return (Applied(),)
+    return (Applied(event),)
 
 
 def gap_of_nobody(machine: SymbolSync, gone: Disconnected, at: int) -> Outputs:

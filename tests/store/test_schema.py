@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from datetime import UTC, datetime, timedelta
 from io import BytesIO
 
 import numpy as np
@@ -10,20 +12,25 @@ import pyarrow.parquet as pq
 from hypothesis import given
 from hypothesis import strategies as st
 
-from booktape.core.events import BookRow, Gap
+from booktape.core.events import BookRow, Check, Difference, Gap, Note
 from booktape.core.frames import DISCONNECTED, KILLED, NO_TAPE, STOPPED
-from booktape.core.sync import ID_GAP
+from booktape.core.sync import DISPROVED, ID_GAP, RELISTED
 from booktape.store.schema import (
+    CHECK_COLUMNS,
     GAP_COLUMNS,
     GAP_REASONS,
     GAPS,
+    NOTE_COLUMNS,
     SCALARS,
     SNAPSHOT_COLUMNS,
     SNAPSHOTS,
+    check_batch,
     gap_batch,
+    note_batch,
     snapshot_batch,
 )
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 TIME = "timestamp[us, tz=UTC]"
 LIST = "list<element: double not null>"
 
@@ -80,8 +87,10 @@ def test_columns_of_gaps() -> None:
 
 def test_every_column_and_reason_is_explained() -> None:
     """The documents are made from these texts; statistics belong to what is not a list."""
-    assert all(column.meaning for column in (*SNAPSHOT_COLUMNS, *GAP_COLUMNS))
-    assert set(GAP_REASONS) == {ID_GAP, DISCONNECTED, STOPPED, KILLED, NO_TAPE}
+    columns = (*SNAPSHOT_COLUMNS, *GAP_COLUMNS, *CHECK_COLUMNS, *NOTE_COLUMNS)
+    assert all(column.meaning for column in columns)
+    between = {STOPPED, KILLED, NO_TAPE}
+    assert set(GAP_REASONS) == {ID_GAP, DISCONNECTED, DISPROVED, RELISTED} | between
     assert [name for name in SNAPSHOTS.names if name not in SCALARS] == SNAPSHOTS.names[5:9]
 
 
@@ -122,3 +131,36 @@ def test_no_gap_is_a_table_too() -> None:
     table = through_parquet(gap_batch([]))
     assert table.num_rows == 0
     assert table.schema.equals(GAPS)
+
+
+def test_checks_as_they_are_stored() -> None:
+    """What passed says how many, what failed says where, at most a thousand levels of it."""
+    differences = tuple(Difference("bid", float(n), 0.0, 1.0) for n in range(1, 1_002))
+    batch = check_batch(
+        [
+            Check("BTCUSDT", 1_999, 10, "depth20", 400, (), 10),
+            Check("BTCUSDT", 2_000, 11, "rest", 2_000, differences),
+            Check("BTCUSDT", 3_000, 12, "rest", 2_000),
+        ]
+    )
+    rows = [tuple(row.values()) for row in batch.to_pylist()]
+    time = [row[1] - EPOCH for row in rows]
+    assert time == [timedelta(microseconds=n) for n in (1, 2, 3)]
+    assert [row[2:6] for row in rows] == [
+        (10, "depth20", 400, 0),
+        (11, "rest", 2_000, 1_001),
+        (12, "rest", 2_000, 0),
+    ]
+    assert (rows[0][6], rows[2][6]) == ("10 comparisons", "")
+    found = json.loads(rows[1][6])
+    assert len(found) == 1_000
+    assert found[0] == {"side": "bid", "price": 1.0, "book": 0.0, "witness": 1.0}
+
+
+def test_notes_as_they_are_stored() -> None:
+    """A note about everything has no symbol."""
+    batch = note_batch(
+        [Note("BTCUSDT", 1_000, "status", "HALT"), Note(None, 2_000, "clock_step", "-5.0")]
+    )
+    assert batch["symbol"].to_pylist() == ["BTCUSDT", None]
+    assert batch["detail"].to_pylist() == ["HALT", "-5.0"]

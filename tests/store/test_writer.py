@@ -70,7 +70,7 @@ def test_what_is_sealed_is_what_was_added(layout: Layout, writer: SegmentWriter)
     writer.write(frame)
     for one in rows:
         writer.add_row(one)
-    writer.add_gap(gap)
+    writer.add(gap)
     assert not stored(layout.root).rows, "nothing is visible before it is sealed"
     seal(writer)
     assert list(read_tape(layout.tape(SEGMENT))) == [frame, END]
@@ -232,7 +232,9 @@ def test_files_are_durable_before_their_names(
     for symbol in (BTC, ETH):
         writer.add_row(row(1, symbol))
     seal(writer)
-    assert names == ["snapshots", "snapshots", "gaps", "tape"]
+    assert names == [
+        *("snapshots", "snapshots", "gaps", "checks", "notes", "manifests", "tape"),
+    ]
 
 
 def test_giving_up_leaves_everything(layout: Layout, writer: SegmentWriter) -> None:

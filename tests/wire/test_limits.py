@@ -16,6 +16,37 @@ def test_weight_of_a_snapshot(limit: int, weight: int) -> None:
     assert limits.depth_weight(limit) == weight
 
 
+@pytest.mark.parametrize(
+    ("levels", "limit"),
+    [(0, 100), (99, 100), (100, 500), (499, 500), (999, 1000), (1000, 5000), (9000, 5000)],
+)
+def test_the_cheapest_limit_that_shows_a_whole_side(levels: int, limit: int) -> None:
+    """One more than the side has: one that fills the limit may go on behind it."""
+    assert limits.fitting_limit(levels, 5000) == limit
+
+
+def test_no_limit_is_above_the_depth_that_is_wanted() -> None:
+    """Nobody asked for more."""
+    assert limits.fitting_limit(0, 50) == 50
+    assert limits.fitting_limit(200, 300) == 300
+
+
+@pytest.mark.parametrize(
+    ("levels", "span_bps", "limit"),
+    [(100, 40, 5000), (100, 41, 500), (500, 200, 5000), (500, 201, 1000), (1000, 9e9, 5000)],
+)
+def test_a_dense_side_is_asked_for_at_once(levels: int, span_bps: float, limit: int) -> None:
+    """Any other step by step."""
+    assert limits.deeper_limit(levels, span_bps, 5000) == limit
+    assert limits.deeper_limit(levels, span_bps, 300) == 300
+
+
+@pytest.mark.parametrize(("symbols", "limit"), [(1, 5000), (24, 5000), (25, 100)])
+def test_how_much_of_a_book_is_asked_for_first(symbols: int, limit: int) -> None:
+    """All of it, as long as a minute pays for all books; else first all tops."""
+    assert limits.first_limit(symbols, 5000) == limit
+
+
 def test_a_minute_pays_for_24_full_snapshots() -> None:
     """The numbers that bound how fast many symbols can start."""
     assert limits.WEIGHT_PER_MINUTE // limits.depth_weight(limits.DEPTH_MAX) == 24

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from booktape.core.events import DepthEvent, DepthSnapshot
+from booktape.core.events import BookTicker, DepthEvent, DepthSnapshot, TopLevels
 from booktape.errors import MalformedFrame
 from booktape.wire.binance import (
     decode_depth,
@@ -23,7 +23,7 @@ from booktape.wire.binance import (
     encode_server_shutdown,
 )
 from booktape.wire.exchange_info import SymbolInfo, decode_exchange_info, encode_exchange_info
-from oracle import event, snapshot
+from oracle import combined, event, snapshot, ticker, top
 
 RAW: Final = encode_event(event(157, 160, {"61222": "0.88634"}, {"61224.53": "0"}))
 DEPTH: Final = encode_depth(snapshot(160, {"61222": "0.88634"}, {"61224.53": "1"}))
@@ -33,6 +33,8 @@ SEEDS: Final = (
     encode_server_shutdown(5),
     encode_combined("!serverShutdown", encode_server_shutdown(5)),
     DEPTH,
+    combined(top(160, {"61222": "0.88634"}, {"61224.53": "1"})),
+    combined(ticker(158, {"61222": "0.88634"}, {"61224.53": "1"})),
     encode_exchange_info([SymbolInfo("BTCUSDT", "TRADING", "0.01", "1000000")], 6000),
 )
 SPICE: Final = (
@@ -62,7 +64,14 @@ def survives(payload: bytes) -> None:
             continue
         if isinstance(said, DepthEvent):
             assert 0 <= said.first_id <= said.last_id < 2**63
-        if isinstance(said, DepthEvent | DepthSnapshot):
+        if isinstance(said, BookTicker):
+            said = TopLevels(
+                said.symbol,
+                said.update_id,
+                [said.bid] if said.bid else [],
+                [said.ask] if said.ask else [],
+            )
+        if isinstance(said, DepthEvent | DepthSnapshot | TopLevels):
             for price, size in (*said.bids, *said.asks):
                 assert 0 < price < math.inf
                 assert 0 <= size < math.inf

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from booktape.wire import venues
 from booktape.wire.limits import STREAMS_PER_CONNECTION, URL_BYTES_MAX
-from booktape.wire.venues import VENUES, Venue
+from booktape.wire.venues import DEPTH, VENUES, Venue
 
 HERE = Venue("Here", "http://127.0.0.1:1", "ws://127.0.0.1:1")
 CHINESE = "币安人生USDT"
@@ -49,6 +49,14 @@ def test_symbols_that_are_not_ascii() -> None:
     )
 
 
+def test_more_streams_of_a_symbol() -> None:
+    """Side by side with its depth, and so fewer symbols fit on one connection."""
+    url = HERE.stream_url(("BTCUSDT", "ETHBTC"), (DEPTH, "@bookTicker"))
+    assert parse_qs(urlsplit(url).query)["streams"] == [
+        "btcusdt@depth@100ms/btcusdt@bookTicker/ethbtc@depth@100ms/ethbtc@bookTicker"
+    ]
+
+
 def test_a_symbol_cannot_break_out_of_the_address() -> None:
     """Separators inside a name are encoded."""
     assert HERE.stream_url(("A/B&C?D",)).count("/") == HERE.stream_url(("AB",)).count("/")
@@ -72,3 +80,4 @@ def test_split_at_the_number_of_streams(monkeypatch: pytest.MonkeyPatch) -> None
     symbols = tuple(f"S{n}" for n in range(2 * STREAMS_PER_CONNECTION + 1))
     assert [len(group) for group in HERE.split(symbols)] == [1024, 1024, 1]
     assert [len(group) for group in HERE.split(symbols[:1024])] == [1024]
+    assert [len(group) for group in HERE.split(symbols[:1024], (DEPTH, "@x"))] == [512, 512]

@@ -145,9 +145,13 @@ class Book:
         self.bids.update(event.bids)
         self.asks.update(event.asks)
 
+    def columns(self) -> tuple[Floats, Floats, Floats, Floats, float | None, float | None]:
+        """Prices and sizes of both sides, best first, and both horizons: the last part of a row."""
+        levels = (*self.bids.best_first(), *self.asks.best_first())
+        return *levels, self.bid_horizon, self.ask_horizon
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Book):
             return NotImplemented
-        mine = (*self.bids.best_first(), *self.asks.best_first())
-        theirs = (*other.bids.best_first(), *other.asks.best_first())
+        mine, theirs = self.columns()[:4], other.columns()[:4]
         return all(np.array_equal(a, b) for a, b in zip(mine, theirs, strict=True))

@@ -30,6 +30,7 @@ def save(sync: SymbolSync, lane: Lane, received_ns: int) -> Checkpoint:
         lane.passed,
         dict(lane.reached),
         list(lane.ahead),
+        sync.status,
     )
 
 
@@ -41,6 +42,7 @@ def restore(saved: Checkpoint) -> tuple[SymbolSync, Lane]:
     sync.epoch, sync.update_id, sync.updates = saved.epoch, saved.update_id, saved.updates
     sync.event_time_us, sync.known_ns = saved.event_time_us, saved.known_ns
     sync.attempt, sync.gap, sync.held = saved.attempt, saved.gap, list(saved.held)
+    sync.status = saved.status
     return sync, Lane(saved.passed, dict(saved.reached), list(saved.ahead))
 
 

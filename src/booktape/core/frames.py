@@ -17,6 +17,9 @@ KILLED: Final = "killed"
 DISCONNECTED: Final = "disconnected"
 NO_TAPE: Final = "no_tape"
 
+TRADING: Final = "TRADING"
+DELISTED: Final = "DELISTED"
+
 
 @dataclass(frozen=True, slots=True)
 class StreamFrame:
@@ -70,8 +73,38 @@ class HoldExpired:
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """The request for a symbol's snapshot has just left. Its answer comes later, or never."""
+
+    received_ns: int
+    symbol: str
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """What the exchange's list of symbols says of one, written down when it changes.
+
+    `status` is the exchange's word (TRADING, HALT, BREAK …), or ours for one that is not listed any
+    more: DELISTED.
+    """
+
+    received_ns: int
+    symbol: str
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClockStep:
+    """Our wall clock moved against the steady one: it was set, or the machine slept."""
+
+    received_ns: int
+    step_ns: int
+
+
+@dataclass(frozen=True, slots=True)
 class SegmentStart:
-    """First line of a tape: who recorded, what, and how often a row was due."""
+    """First line of a tape: who recorded, what, how often a row was due, and what proves it."""
 
     received_ns: int
     version: str
@@ -79,6 +112,8 @@ class SegmentStart:
     every: int
     depth: int
     symbols: tuple[str, ...]
+    witness: str = "none"
+    audit_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +141,9 @@ class Checkpoint:
     passed: int | None = None
     reached: dict[int, int | None] = field(default_factory=dict)
     ahead: list[Held] = field(default_factory=list)
+    status: str = TRADING
+    audit_due_ns: int = 0
+    asked_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +163,9 @@ Frame: TypeAlias = (
     | Connected
     | Disconnected
     | HoldExpired
+    | Asked
+    | Listed
+    | ClockStep
     | SegmentStart
     | Checkpoint
     | SegmentEnd

@@ -36,9 +36,18 @@ class Lane:
     def take(self, connection: int, event: DepthEvent, received_ns: int) -> list[Held]:
         """The events that are in order now, this one perhaps among them."""
         self.reached[connection] = event.last_id
+        if not self.ahead and self.passed is not None and event.first_id <= self.passed + 1:
+            # Nearly always so, and then nothing needs to be sorted or released.
+            return self._pass_on(event, received_ns)
         if self._is_new(event):
             insort(self.ahead, Held(received_ns, event), key=_FIRST_ID)
         return self._release()
+
+    def _pass_on(self, event: DepthEvent, received_ns: int) -> list[Held]:
+        if not self._is_new(event):
+            return []
+        self.passed = event.last_id
+        return [Held(received_ns, event)]
 
     def know(self, update_id: int) -> list[Held]:
         """A snapshot told everything up to here: nobody needs to bring that any more."""

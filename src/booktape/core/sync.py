@@ -2,7 +2,7 @@
 
     COLD ──connected──▶ SYNCING ──snapshot that joins──▶ LIVE
       ▲                    │  ▲                            │
-      └──── all connections lost ◀──── ids do not chain ───┘
+      └──── all connections lost ◀──── ids do not chain ───┘      any ──not listed──▶ ENDED
 
 `TABLE`, at the end of this file, is the machine: for each state and input the first rule whose
 condition holds is followed. Quotes are from "How to manage a local order book correctly" in the
@@ -20,10 +20,12 @@ from typing import Any, ClassVar, Final, NamedTuple, TypeAlias
 
 from booktape.core.book import Book
 from booktape.core.events import (
+    WHOLE_DEPTH,
     Applied,
     BookRow,
     DepthEvent,
     DepthSnapshot,
+    Disproved,
     FetchSnapshot,
     Gap,
     Held,
@@ -32,19 +34,18 @@ from booktape.core.events import (
     Unreadable,
     Urgency,
 )
-from booktape.core.frames import Connected, Disconnected
+from booktape.core.frames import DELISTED, TRADING, Connected, Disconnected, Listed
 
-Input: TypeAlias = Connected | Disconnected | DepthEvent | DepthSnapshot | Unreadable
-Output: TypeAlias = FetchSnapshot | Applied | Lost | Synced
+Input: TypeAlias = (
+    Connected | Disconnected | DepthEvent | DepthSnapshot | Unreadable | Disproved | Listed
+)
+Output: TypeAlias = FetchSnapshot | Applied | Lost | Synced | Gap
 Outputs: TypeAlias = tuple[Output, ...]
 
-HELD_MAX: Final = 3_000
-"""Events held for a snapshot: five minutes of the busiest symbol, at ten a second."""
-
+HELD_MAX: Final = 3_000  # events held for a snapshot: five minutes of the busiest symbol
 ID_GAP: Final = "id_gap"
-
-_APPLIED: Final[Outputs] = (Applied(),)
-_NOTHING: Final[Outputs] = ()
+DISPROVED: Final = "disproved"
+RELISTED: Final = "delisted"
 
 
 class State(Enum):
@@ -53,6 +54,7 @@ class State(Enum):
     COLD = "cold"  # nothing, and no connection to learn from
     SYNCING = "syncing"  # events arrive and are held; a snapshot has been asked for
     LIVE = "live"  # every level inside the horizon
+    ENDED = "ended"  # the exchange does not list the symbol any more
 
 
 class SymbolSync:
@@ -62,10 +64,11 @@ class SymbolSync:
     """
 
     # Any: each rule knows the type of its own input, which a table of rules cannot say.
-    rules: ClassVar[dict[tuple[State, type], tuple[Rule, ...]]]
+    rules: ClassVar[dict[tuple[State, type], list[Rule]]]
 
     def __init__(self, symbol: str) -> None:
         self.symbol = symbol
+        self.limit = WHOLE_DEPTH  # of the snapshots it asks for
         self.state = State.COLD
         self.book = Book()
         self.epoch = 0
@@ -76,6 +79,7 @@ class SymbolSync:
         self.attempt = 0
         self.gap: Gap | None = None
         self.held: list[Held] = []
+        self.status = TRADING
 
     def take(self, item: Input, received_ns: int) -> Outputs:
         """Follow the table. Never raises, whatever arrives in whatever order."""
@@ -88,22 +92,8 @@ class SymbolSync:
 
     def row(self, received_ns: int) -> BookRow:
         """The whole book as it is now; `received_ns` is the stamp of the frame that made it so."""
-        bid_price, bid_size = self.book.bids.best_first()
-        ask_price, ask_size = self.book.asks.best_first()
-        return BookRow(
-            self.symbol,
-            self.event_time_us,
-            received_ns,
-            self.update_id,
-            self.epoch,
-            self.updates,
-            bid_price,
-            bid_size,
-            ask_price,
-            ask_size,
-            self.book.bid_horizon,
-            self.book.ask_horizon,
-        )
+        row = (self.symbol, self.event_time_us, received_ns, self.update_id, self.epoch)
+        return BookRow(*(*row, self.updates, *self.book.columns()))
 
     # ── what the rules ask ──────────────────────────────────────────────────────────────────
 
@@ -124,19 +114,22 @@ class SymbolSync:
     def _chains(self, event: DepthEvent) -> bool:
         return event.first_id <= self.update_id + 1 <= event.last_id
 
+    def _is_over(self, listed: Listed) -> bool:
+        return listed.status == DELISTED
+
     # ── what the rules do ───────────────────────────────────────────────────────────────────
 
     def _ignore(self, _: Input, __: int) -> Outputs:
-        return _NOTHING
+        return ()
 
     def _ask(self, _: Input, __: int) -> Outputs:
         self.attempt += 1
         urgency = Urgency.LOST if self.epoch else Urgency.NEW
-        return (FetchSnapshot(self.symbol, self.attempt, urgency),)
+        return (FetchSnapshot(self.symbol, self.attempt, urgency, self.limit),)
 
     def _hold(self, event: DepthEvent, received_ns: int) -> Outputs:
         self.held.append(Held(received_ns, event))
-        return _NOTHING
+        return ()
 
     def _start_over(self, event: DepthEvent, received_ns: int) -> Outputs:
         self.held = [Held(received_ns, event)]
@@ -148,15 +141,11 @@ class SymbolSync:
         self.update_id = snapshot.last_id
         self.updates = self.attempt = 0
         self.event_time_us = None
-        # Never before the end of the gap, or two gaps could overlap in time. Nor does a gap end
-        # before it began, when our clock was set back meanwhile.
+        # Never before the end of the gap, or two gaps could overlap in time.
         self.known_ns = max(self.known_ns, received_ns)
-        gap = self.gap
-        closed = gap and replace(
-            gap, end_ns=max(gap.start_ns, received_ns), next_update_id=snapshot.last_id
-        )
-        held, self.held, self.gap = tuple(self.held), [], None
-        return (Synced(self.symbol, self.epoch, self.update_id, closed, held),)
+        closed = self._close_gap(received_ns, snapshot.last_id)
+        held, self.held = tuple(self.held), []
+        return (Synced(self.symbol, self.epoch, snapshot.last_id, closed, held),)
 
     def _apply(self, event: DepthEvent, received_ns: int) -> Outputs:
         self.book.apply(event)
@@ -164,23 +153,41 @@ class SymbolSync:
         self.updates += 1
         self.event_time_us = event.event_time_us
         self.known_ns = max(self.known_ns, received_ns)
-        return _APPLIED
+        return (Applied(event),)
 
     def _lose(self, event: DepthEvent, received_ns: int) -> Outputs:
         lost = self._open_gap(self.known_ns, ID_GAP)
         return lost + self._start_over(event, received_ns)
+
+    def _disown(self, found: Disproved, at_ns: int) -> Outputs:
+        return self._open_gap(self.known_ns, DISPROVED) + self._ask(found, at_ns)
+
+    def _finish(self, _: Listed, received_ns: int) -> Outputs:
+        self.book, self.held, self.attempt = Book(), [], 0
+        # Should it come back all the same, the gap begins here.
+        self.known_ns = max(self.known_ns, received_ns)
+        closed = self._close_gap(received_ns, None)
+        return (closed,) if closed else ()
+
+    def _revive(self, event: DepthEvent, received_ns: int) -> Outputs:
+        return self._open_gap(self.known_ns, RELISTED) + self._start_over(event, received_ns)
 
     def _go_cold(self, gone: Disconnected, _: int) -> Outputs:
         return self._open_gap(max(self.known_ns, gone.alive_ns), gone.reason)
 
     def _forget(self, _: Disconnected, __: int) -> Outputs:
         self.held, self.attempt = [], 0
-        return _NOTHING
+        return ()
 
     def _open_gap(self, start_ns: int, reason: str) -> Outputs:
         self.book = Book()
         self.gap = Gap(self.symbol, self.epoch, start_ns, self.update_id, reason)
         return (Lost(self.gap),)
+
+    def _close_gap(self, end_ns: int, next_id: int | None) -> Gap | None:
+        gap, self.gap = self.gap, None
+        # It never ends before it began, even if our clock was set back.
+        return gap and replace(gap, end_ns=max(gap.start_ns, end_ns), next_update_id=next_id)
 
 
 class Rule(NamedTuple):
@@ -193,19 +200,18 @@ class Rule(NamedTuple):
     do: Callable[[SymbolSync, Any, int], Outputs]
 
 
-def index(table: Iterable[Rule]) -> dict[tuple[State, type], tuple[Rule, ...]]:
+def index(table: Iterable[Rule]) -> dict[tuple[State, type], list[Rule]]:
     """The rules of each state and input, in the table's order."""
-    rules: dict[tuple[State, type], tuple[Rule, ...]] = {}
+    rules: dict[tuple[State, type], list[Rule]] = {}
     for rule in table:
-        key = rule.state, rule.input
-        rules[key] = (*rules.get(key, ()), rule)
+        rules.setdefault((rule.state, rule.input), []).append(rule)
     return rules
 
 
-_COLD, _SYNCING, _LIVE = State.COLD, State.SYNCING, State.LIVE
+_COLD, _SYNCING, _LIVE, _ENDED = State.COLD, State.SYNCING, State.LIVE, State.ENDED
+_USELESS: Final = (DepthSnapshot, Unreadable, Connected, Disconnected)  # to one that has ended
 _S = SymbolSync
-# Private to this module: the rules are the class's own, written down as data.
-# ruff: noqa: SLF001
+# ruff: noqa: SLF001 the rules are the class's own, written down as data
 TABLE: Final = (
     # "Open a stream … Get a depth snapshot". Not after the first event: a quiet symbol sends none
     # for many seconds, and once the subscription stands a snapshot is a valid book.
@@ -236,10 +242,19 @@ TABLE: Final = (
     # "If the event U is > the update ID of your local order book [+ 1], something went wrong.
     # Discard your local order book and restart the process from the beginning."
     Rule(_LIVE, DepthEvent, _S._always, _SYNCING, _S._lose),
-    # Nobody asks while LIVE yet: a late answer changes nothing.
+    # It is compared elsewhere (booktape/proof); here it changes nothing, unless it proves us wrong.
     Rule(_LIVE, DepthSnapshot, _S._always, _LIVE, _S._ignore),
     Rule(_LIVE, Unreadable, _S._always, _LIVE, _S._ignore),
     Rule(_LIVE, Connected, _S._always, _LIVE, _S._ignore),
     Rule(_LIVE, Disconnected, _S._always, _COLD, _S._go_cold),
+    Rule(_LIVE, Disproved, _S._always, _SYNCING, _S._disown),
+    *(Rule(state, Disproved, _S._always, state, _S._ignore) for state in (_COLD, _SYNCING, _ENDED)),
+    # HALT, BREAK and the like change no book. A symbol that is not listed any more ends, and that
+    # is no gap; unless an event comes all the same: then the list was wrong.
+    *(Rule(state, Listed, _S._is_over, _ENDED, _S._finish) for state in (_COLD, _SYNCING, _LIVE)),
+    *(Rule(state, Listed, _S._always, state, _S._ignore) for state in State),
+    Rule(_ENDED, DepthEvent, _S._is_old, _ENDED, _S._ignore),
+    Rule(_ENDED, DepthEvent, _S._always, _SYNCING, _S._revive),
+    *(Rule(_ENDED, kind, _S._always, _ENDED, _S._ignore) for kind in _USELESS),
 )
 SymbolSync.rules = index(TABLE)

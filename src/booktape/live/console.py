@@ -17,7 +17,7 @@ REFRESH_S: Final = 0.5
 SHOWN: Final = 30
 """Books in the table; the others are counted in the line below it."""
 
-_COLOURS: Final = {"live": "green", "syncing": "yellow", "cold": "red"}
+_COLOURS: Final = {"live": "green", "syncing": "yellow", "cold": "red", "ended": "dim"}
 
 
 async def show(status: Callable[[], Status | None], console: Console) -> None:

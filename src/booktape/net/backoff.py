@@ -12,10 +12,13 @@ LONGEST_S: Final = 30.0
 def full_jitter(uniform: Callable[[float, float], float]) -> Iterator[float]:
     """Pauses in seconds: anywhere between 0 and a bound that doubles up to LONGEST_S.
 
-    Full jitter, so that many clients that were cut at once do not come back at once. Start a new
-    iterator after a success.
+    Full jitter, so that many clients that were cut at once do not come back at once. No pause is
+    longer than all before it together (but for FIRST_S): whatever was the matter, coming back takes
+    no longer than it lasted. Start a new iterator after a success.
     """
-    bound_s = FIRST_S
+    bound_s, waited_s = FIRST_S, 0.0
     while True:
-        yield uniform(0, bound_s)
-        bound_s = min(LONGEST_S, 2 * bound_s)
+        pause_s = uniform(0, bound_s)
+        yield pause_s
+        waited_s += pause_s
+        bound_s = min(LONGEST_S, 2 * bound_s, max(FIRST_S, waited_s))

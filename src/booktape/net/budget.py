@@ -9,6 +9,10 @@ WINDOW_S: Final = 61.0
 """The exchange counts by its own clock's minutes; a sliding minute (and a second for the way there)
 keeps within every one of them, whatever the offset of the clocks."""
 
+LATER_S: Final = 1.0
+"""So much longer than asked for we are silent: the exchange counts whole seconds, by its own clock,
+and one request too early makes 418 of 429."""
+
 
 class WeightBudget:
     """Request weight spent in the last minute, by us and, as the exchange reports, by others.
@@ -23,10 +27,13 @@ class WeightBudget:
         self._silent_until_s = float("-inf")
 
     def wait_s(self, weight: int, now_s: float) -> float:
-        """How long to wait before a request of this weight may be sent; 0 for at once."""
+        """How long to wait before a request of this weight may be sent; 0 for at once.
+
+        One that is dearer than the whole limit waits until nothing else counts.
+        """
         if now_s < self._silent_until_s:
             return self._silent_until_s - now_s
-        excess = self.used(now_s) + weight - self.limit
+        excess = self.used(now_s) + min(weight, self.limit) - self.limit
         for spent_s, spent in self._spent:
             if excess <= 0:
                 break
@@ -47,7 +54,7 @@ class WeightBudget:
 
     def be_silent(self, seconds: float, now_s: float) -> None:
         """429 or 418: "a Retry-After header is sent", and any request before it makes it worse."""
-        self._silent_until_s = max(self._silent_until_s, now_s + seconds)
+        self._silent_until_s = max(self._silent_until_s, now_s + seconds + LATER_S)
 
     def used(self, now_s: float) -> int:
         """Weight used within the window."""

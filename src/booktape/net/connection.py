@@ -76,7 +76,7 @@ class Connection:
             await self._socket.close()
 
     async def _connect(self) -> str:
-        url = self._link.venue.stream_url(self._symbols)
+        url = self._link.venue.stream_url(self._symbols, self._link.suffixes)
         handshake = self._link.session.ws_connect(
             URL(url, encoded=True),
             autoping=False,

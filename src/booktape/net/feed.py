@@ -40,10 +40,11 @@ class Rota:
         self,
         can_relieve: Callable[[int, int], bool],
         life_s: float = CONNECTION_LIFE_S,
+        sharers: int = 1,
     ) -> None:
         self.can_relieve = can_relieve
         self.life_s = life_s
-        self.attempts = WeightBudget(ATTEMPTS_PER_WINDOW, ATTEMPTS_WINDOW_S)
+        self.attempts = WeightBudget(ATTEMPTS_PER_WINDOW // sharers, ATTEMPTS_WINDOW_S)
         self._last = 0
 
     def next_number(self) -> int:

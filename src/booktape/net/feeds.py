@@ -23,20 +23,30 @@ class Feeds:
         rollover_at_s: float | None = None,
     ) -> None:
         self._link = link
+        self._symbols = symbols
+        self._connections = connections
+        self._rota = rota
         self._rollover_at_s = rollover_at_s
-        self._feeds = [
-            Feed(link, group, rota)
-            for group in link.venue.split(symbols)
-            for _ in range(connections)
-        ]
+        self._feeds: list[Feed] = []
+        self._tasks: asyncio.TaskGroup
 
     async def run(self) -> None:
         """Keep them all, until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
-            for feed in self._feeds:
-                tasks.create_task(feed.run())
+        async with asyncio.TaskGroup() as self._tasks:
+            self.add(self._symbols)
             if self._rollover_at_s is not None:
-                tasks.create_task(self._roll_over(self._rollover_at_s))
+                self._tasks.create_task(self._roll_over(self._rollover_at_s))
+
+    def add(self, symbols: tuple[str, ...]) -> None:
+        """Carry these, too, on connections of their own.
+
+        Known weakness: symbols that were listed one by one keep a connection each until a restart.
+        """
+        for group in self._link.venue.split(symbols, self._link.suffixes):
+            for _ in range(self._connections):
+                feed = Feed(self._link, group, self._rota)
+                self._feeds.append(feed)
+                self._tasks.create_task(feed.run())
 
     def renew(self, connection: int, why: str) -> None:
         """Replace one connection, before it is closed."""

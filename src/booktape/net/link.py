@@ -9,17 +9,21 @@ import aiohttp
 
 from booktape.core.frames import Frame
 from booktape.net.clock import Clock
-from booktape.wire.venues import Venue
+from booktape.wire.venues import DEPTH_ONLY, Venue
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """The exchange's addresses, the way there, a clock for stamps, and where frames go."""
+    """The exchange's addresses, the way there, a clock for stamps, and where frames go.
+
+    `suffixes` name the streams that are listened to, of each symbol.
+    """
 
     venue: Venue
     session: aiohttp.ClientSession
     clock: Clock
     inbox: asyncio.Queue[Frame]
+    suffixes: tuple[str, ...] = DEPTH_ONLY
 
 
 def reason(error: BaseException) -> str:

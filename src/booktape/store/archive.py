@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -35,7 +35,20 @@ def open_archive(root: Path) -> Iterator[Archive]:
     layout = Layout(root)
     # One thread, so that the row groups of a file are written in order, and segments too.
     with lock_directory(layout.lock), ThreadPoolExecutor(1, "booktape-store") as worker:
-        yield Archive(layout, worker, list(recover(layout, worker)))
+        with lock_directory(layout.workers_lock):
+            recovered = list(recover(layout, worker))
+        yield Archive(layout, worker, recovered)
+
+
+@contextmanager
+def join_archive(root: Path) -> Iterator[Archive]:
+    """The archive that another process, which has started us, owns and has repaired."""
+    layout = Layout(root)
+    with (
+        lock_directory(layout.workers_lock, shared=True),
+        ThreadPoolExecutor(1, "booktape-store") as worker,
+    ):
+        yield Archive(layout, worker, [])
 
 
 class Archive:
@@ -46,23 +59,29 @@ class Archive:
         self._layout = layout
         self._worker = worker
 
-    def begin(self, start: SegmentStart, tag: str) -> Recording:
-        """A new recording that goes on counting epochs where the archive stands."""
+    def begin(
+        self, start: SegmentStart, tag: str, is_ours: Callable[[str], bool] = lambda _: True
+    ) -> Recording:
+        """A new recording that goes on counting epochs where the archive stands.
+
+        `is_ours` chooses whose past it takes over, where several workers share one archive.
+        """
         segment = Segment.at(start.received_ns, tag, self._layout.newest())
         recording = Recording(self._layout, segment, self._worker)
-        recording.begin(start, self.past(start.symbols, start.received_ns).values())
+        past = self.past(start.symbols, start.received_ns).values()
+        recording.begin(start, [saved for saved in past if is_ours(saved.symbol)])
         return recording
 
     def past(self, symbols: tuple[str, ...], now_ns: int) -> dict[str, Checkpoint]:
         """What is known of every symbol ever recorded here, none of it live.
 
-        The newest tape ends with it. Where that tape is missing or damaged, the newest rows still
-        tell the last epoch of the `symbols` asked for.
+        The last tapes end with it. Where they are missing or damaged, the newest rows still tell
+        the last epoch of the `symbols` asked for.
         """
         known: dict[str, Checkpoint] = {}
-        for tape in self._layout.sealed_tapes()[-1:]:
+        for tape in self._layout.last_tapes():
             # Those at its end are later, and count.
-            known = {saved.symbol: _cold(saved, now_ns) for saved in read_checkpoints(tape)}
+            known |= {saved.symbol: _cold(saved, now_ns) for saved in read_checkpoints(tape)}
         for symbol in symbols:
             rows = self._layout.newest_rows(symbol)
             if rows:
@@ -79,6 +98,8 @@ def _stands_at(saved: Checkpoint) -> tuple[int, int]:
 def _cold(saved: Checkpoint, now_ns: int) -> Checkpoint:
     """The same symbol with nobody listening: what was live or syncing is lost."""
     sync, _ = restore(saved)
+    if sync.state is State.ENDED:
+        sync.state = State.COLD  # whoever records it again must have found it listed
     if sync.state is not State.COLD:
         sync.take(Disconnected(saved.known_ns, 0, saved.known_ns, KILLED), saved.known_ns)
     return replace(save(sync, Lane(), now_ns), attempt=0)

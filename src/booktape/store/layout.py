@@ -3,6 +3,9 @@
     tape/date=2026-11-22/<segment>.jsonl.zst
     snapshots/symbol=BTCUSDT/date=2026-11-22/<segment>.parquet
     gaps/date=2026-11-22/<segment>.parquet
+    checks/date=2026-11-22/<segment>.parquet
+    notes/date=2026-11-22/<segment>.parquet
+    manifests/date=2026-11-22/<segment>.json
     unsealed/<segment>/                    what is being written; nothing there is for readers
 
 A segment's name begins with its start, so names sort by time.
@@ -57,6 +60,11 @@ class Segment:
         return f"date={self._start:%Y-%m-%d}"
 
     @property
+    def run(self) -> str:
+        """What the tags of one recorder's workers have in common."""
+        return self.tag.partition("w")[0]
+
+    @property
     def _start(self) -> datetime:
         return _EPOCH + timedelta(microseconds=self.start_us)
 
@@ -84,6 +92,11 @@ class Layout:
         return self.root / ".lock"
 
     @property
+    def workers_lock(self) -> Path:
+        """Held by its workers, should it have any: they may outlive it by a moment."""
+        return self.root / ".lock-workers"
+
+    @property
     def snapshots(self) -> Path:
         """All rows; every reader opens this folder in one line."""
         return self.root / "snapshots"
@@ -106,6 +119,18 @@ class Layout:
         """A sealed file of gaps, of all symbols."""
         return self.root / "gaps" / segment.date / f"{segment.name}.parquet"
 
+    def checks(self, segment: Segment) -> Path:
+        """A sealed file of comparisons, of all symbols."""
+        return self.root / "checks" / segment.date / f"{segment.name}.parquet"
+
+    def notes(self, segment: Segment) -> Path:
+        """A sealed file of notes."""
+        return self.root / "notes" / segment.date / f"{segment.name}.parquet"
+
+    def manifest(self, segment: Segment) -> Path:
+        """What the segment's files were when it was sealed."""
+        return self.root / "manifests" / segment.date / f"{segment.name}.json"
+
     def starting_tape(self, segment: Segment) -> Path:
         """The tape while its first lines are written: without all of them it is worth nothing."""
         return self.unsealed / segment.name / "starting.jsonl.zst"
@@ -126,11 +151,30 @@ class Layout:
         """The gaps while they are written."""
         return self.unsealed / segment.name / "gaps.parquet"
 
+    def writing_checks(self, segment: Segment) -> Path:
+        """The comparisons while they are written."""
+        return self.unsealed / segment.name / "checks.parquet"
+
+    def writing_notes(self, segment: Segment) -> Path:
+        """The notes while they are written."""
+        return self.unsealed / segment.name / "notes.parquet"
+
+    def writing_manifest(self, segment: Segment) -> Path:
+        """The manifest while it is written."""
+        return self.unsealed / segment.name / "manifest.json"
+
     def sealed_tapes(self) -> list[Path]:
         """Every sealed tape, oldest first."""
         found = self.root.glob(f"tape/date=*/*{_TAPE}")
         ours = (path for path in found if _segment_named(path.name.removesuffix(_TAPE)))
         return sorted(ours, key=lambda path: path.name)
+
+    def last_tapes(self) -> list[Path]:
+        """The last sealed tape of each worker of the recorder that ran last."""
+        newest = self.newest()
+        by_tag = {Segment.parse(path.name).tag: path for path in self.sealed_tapes()}
+        last = by_tag.values()
+        return [path for path in last if newest and Segment.parse(path.name).run == newest.run]
 
     def newest(self) -> Segment | None:
         """The last sealed segment, by name."""

@@ -18,11 +18,14 @@ import msgspec
 from msgspec import Raw, Struct
 
 from booktape.core.frames import (
+    Asked,
     Checkpoint,
+    ClockStep,
     Connected,
     Disconnected,
     Frame,
     HoldExpired,
+    Listed,
     RestFrame,
     SegmentEnd,
     SegmentStart,
@@ -37,6 +40,9 @@ _KINDS: Final = MappingProxyType(
         "connected": Connected,
         "disconnected": Disconnected,
         "hold-expired": HoldExpired,
+        "asked": Asked,
+        "status": Listed,
+        "clock-step": ClockStep,
         "start": SegmentStart,
         "checkpoint": Checkpoint,
         "end": SegmentEnd,

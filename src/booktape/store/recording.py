@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor, Future
 from dataclasses import replace
 
-from booktape.core.events import BookRow, Gap
+from booktape.core.events import BookRow, Check, Gap, Note
 from booktape.core.frames import (
     ROTATED,
     Checkpoint,
@@ -46,12 +46,7 @@ class Recording:
         """Write the frame down, then follow it. Yields every output, stored ones included."""
         self.writer.write(frame)
         self.last_ns = max(self.last_ns, frame.received_ns)
-        for output in self.books.feed(frame):
-            if isinstance(output, BookRow):
-                self.writer.add_row(output)
-            elif isinstance(output, Gap):
-                self.writer.add_gap(output)
-            yield output
+        yield from self._stored(self.books.feed(frame))
 
     def rotate(self, now_ns: int) -> Future[None]:
         """Go on in a new segment; the result is there when the old one is sealed.
@@ -60,19 +55,23 @@ class Recording:
         the two knows how things stood. Known weakness: every book is written at once here,
         and the loop waits for as long as that takes.
         """
+        # The end is followed before the checkpoints are taken, and written down after them.
+        ended = SegmentEnd(now_ns, ROTATED)
+        for _ in self._stored(self.books.feed(ended)):
+            pass
         # What the new tape's checkpoints contain, the old one must tell.
         self.writer.flush()
         old, before = self.writer, self.writer.segment
         segment = Segment.at(now_ns, before.tag, after=before)
         self.writer = SegmentWriter(self._layout, segment, self._worker)
-        self.writer.write(replace(self._start, received_ns=now_ns))
+        self.writer.write(replace(self._start, received_ns=now_ns, symbols=self.books.symbols))
         for checkpoint in self.books.checkpoints(now_ns):
             self.writer.write(checkpoint)
         for connection, symbols in self.books.merge.open.items():
             self.writer.write(Connected(now_ns, connection, symbols))
         self.writer.begin()
         self.last_ns = max(self.last_ns, now_ns)
-        old.write(SegmentEnd(now_ns, ROTATED))
+        old.write(ended)
         return old.seal()
 
     def end(self, reason: str) -> Future[None]:
@@ -87,3 +86,11 @@ class Recording:
         """Take a note that asks nothing of anyone."""
         for _ in self.take(frame):
             pass
+
+    def _stored(self, outputs: Iterable[Output]) -> Iterator[Output]:
+        for output in outputs:
+            if isinstance(output, BookRow):
+                self.writer.add_row(output)
+            elif isinstance(output, Gap | Check | Note):
+                self.writer.add(output)
+            yield output

@@ -31,14 +31,15 @@ def recover(layout: Layout, worker: Executor) -> Iterator[Recovered]:
     """Seal every segment that is not, oldest first. Safe to be killed at any moment, too."""
     unsealed = layout.unsealed_segments()
     starts = {segment: _first_line(layout, segment) for segment in unsealed}
-    names = [segment.name for segment, start in starts.items() if start]
-    newest = max(names + [tape.name for tape in layout.sealed_tapes()[-1:]], default="")
+    begun = [segment for segment, start in starts.items() if start]
+    begun += [Segment.parse(tape.name) for tape in layout.last_tapes()]
+    newest = {segment.tag: segment for segment in sorted(begun)}
     for segment, start in starts.items():
         if layout.tape(segment).exists() or not _found_tape(layout, segment):
             _remove(layout, segment)
         elif start:
             # A segment that has a successor had been left in good order.
-            reason = ROTATED if segment.name < newest else KILLED
+            reason = ROTATED if segment < newest[segment.tag] else KILLED
             yield Recovered(segment.name, _replay(layout, segment, start, reason, worker))
         # Else its very beginning was damaged, which no kill does: it is left for a person.
 

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 
-from booktape.core.events import BookRow, Floats, Gap
+from booktape.core.events import BookRow, Check, Floats, Gap, Note
 
 _TIME: Final = pa.timestamp("us", tz="UTC")
 # Elements are never null, which spares Parquet one level of bookkeeping per value.
@@ -94,7 +95,44 @@ GAP_REASONS: Final = {
     "stopped": "the recorder had been stopped (SIGINT, SIGTERM, --duration)",
     "killed": "the recorder had died without sealing its files, and was started again",
     "no_tape": "the recorder was started on an archive whose last tape is missing",
+    "disproved": "a witness showed levels that the book had not, or had otherwise",
+    "delisted": "the exchange had stopped listing the symbol, and yet went on sending it",
 }
+
+CHECK_COLUMNS: Final = (
+    Column("symbol", pa.string(), "whose book was compared"),
+    Column("time", _TIME, "our clock when both were known; the last time, of several"),
+    Column("update_id", pa.int64(), "as of which both were compared; the last one, of several"),
+    Column(
+        "witness",
+        pa.string(),
+        "`rest`: a later snapshot, over the whole window both know; `depth20`, `bookTicker`: "
+        "the streams of these names",
+    ),
+    Column("levels_compared", pa.int64(), "prices that were looked at"),
+    Column("mismatches", pa.int64(), "prices at which the sizes differed"),
+    Column(
+        "detail",
+        pa.string(),
+        "of several that passed within a minute how many, of one that failed the levels that "
+        "differed (JSON, at most 1,000: side, price, size in the book, size at the witness)",
+    ),
+)
+
+NOTE_COLUMNS: Final = (
+    Column("symbol", pa.string(), "whom it concerns; null: all", nullable=True),
+    Column("time", _TIME, "our clock when it was noticed"),
+    Column("kind", pa.string(), "see below"),
+    Column("detail", pa.string(), "see below"),
+)
+
+NOTE_KINDS: Final = {
+    "status": "the exchange's list of symbols says so now: TRADING, HALT, BREAK, CANCEL_ONLY …; "
+    "DELISTED when the symbol is not there any more",
+    "clock_step": "our clock was set, or the machine slept, by so many seconds",
+}
+
+_DIFFERENCES_MAX: Final = 1_000
 
 
 def _schema(columns: Sequence[Column]) -> pa.Schema:
@@ -103,6 +141,8 @@ def _schema(columns: Sequence[Column]) -> pa.Schema:
 
 SNAPSHOTS: Final = _schema(SNAPSHOT_COLUMNS)
 GAPS: Final = _schema(GAP_COLUMNS)
+CHECKS: Final = _schema(CHECK_COLUMNS)
+NOTES: Final = _schema(NOTE_COLUMNS)
 
 SCALARS: Final = [c.name for c in SNAPSHOT_COLUMNS if c.type != _DOUBLES]
 """Columns with statistics, so that a reader skips what it does not need. Lists have none."""
@@ -148,3 +188,34 @@ def gap_batch(gaps: Sequence[Gap]) -> pa.RecordBatch:
         pa.array([gap.reason for gap in gaps], pa.string()),
     ]
     return pa.RecordBatch.from_arrays(columns, schema=GAPS)
+
+
+def check_batch(checks: Sequence[Check]) -> pa.RecordBatch:
+    """Checks as one Arrow batch, which may be empty."""
+    columns: list[pa.Array[Any]] = [
+        pa.array([check.symbol for check in checks], pa.string()),
+        pa.array([check.received_ns // 1_000 for check in checks], _TIME),
+        pa.array([check.update_id for check in checks], pa.int64()),
+        pa.array([check.witness for check in checks], pa.string()),
+        pa.array([check.levels_compared for check in checks], pa.int64()),
+        pa.array([len(check.differences) for check in checks], pa.int64()),
+        pa.array([_detail(check) for check in checks], pa.string()),
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=CHECKS)
+
+
+def _detail(check: Check) -> str:
+    if check.differences:
+        return msgspec.json.encode(check.differences[:_DIFFERENCES_MAX]).decode()
+    return "" if check.witness == "rest" else f"{check.comparisons} comparisons"
+
+
+def note_batch(notes: Sequence[Note]) -> pa.RecordBatch:
+    """Notes as one Arrow batch, which may be empty."""
+    columns: list[pa.Array[Any]] = [
+        pa.array([note.symbol for note in notes], pa.string()),
+        pa.array([note.received_ns // 1_000 for note in notes], _TIME),
+        pa.array([note.kind for note in notes], pa.string()),
+        pa.array([note.detail for note in notes], pa.string()),
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=NOTES)

@@ -72,24 +72,24 @@ def publish(unsealed: Path, final: Path) -> None:
 
 
 @contextmanager
-def lock_directory(path: Path) -> Iterator[None]:
+def lock_directory(path: Path, *, shared: bool = False) -> Iterator[None]:
     """One recorder per directory; the operating system frees it however the process ends.
 
-    Raises DirectoryInUse. Known weakness: `flock` is only as good as the file system; some network
+    `shared` is for its workers: any number of them, but nobody else. Raises DirectoryInUse. Known weakness: `flock` is only as good as the file system; some network
     mounts ignore it.
     """
     with writing(path):
         make_folder(path.parent)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        _take_lock(descriptor, path.parent)
+        _take_lock(descriptor, path.parent, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
         yield
     finally:
         os.close(descriptor)
 
 
-def _take_lock(descriptor: int, directory: Path) -> None:
+def _take_lock(descriptor: int, directory: Path, kind: int) -> None:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except BlockingIOError as error:
         raise DirectoryInUse(str(directory)) from error

@@ -8,9 +8,9 @@ A block is finished at every `flush`, so a tape that was cut off is readable up 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 import msgspec
 
@@ -39,14 +39,16 @@ _CHECKPOINT: Final = b'{"k":"checkpoint",'
 _checkpoint = msgspec.json.Decoder(Checkpoint)
 
 
-def read_tape(path: Path, *, torn: bool = False) -> Iterator[Frame]:
-    """Every frame of a tape, in order.
+def read_tape(
+    path: Path | IO[bytes], *, torn: bool = False, wanted: Callable[[bytes], bool] | None = None
+) -> Iterator[Frame]:
+    """Every frame of a tape, in order; of its lines only those `wanted`, when that is given.
 
     `torn` is for a tape whose recorder was killed: reading ends, without an error, before the
     first line that is not whole. Otherwise such a line, or a missing end, raises DamagedTape.
     """
     ended = torn
-    for number, line in enumerate(read_lines(path, torn=torn), 1):
+    for number, line in enumerate(filter(wanted, read_lines(path, torn=torn)), 1):
         try:
             frame = decode(line)
         except DamagedTape as error:
@@ -69,7 +71,7 @@ def read_checkpoints(path: Path) -> Iterator[Checkpoint]:
                 return
 
 
-def read_lines(path: Path, *, torn: bool = False) -> Iterator[bytes]:
+def read_lines(path: Path | IO[bytes], *, torn: bool = False) -> Iterator[bytes]:
     """The lines of a tape, undecoded. Raises DamagedTape, unless `torn`, where they break off."""
     try:
         with zstd.open(path, "rb") as file:

@@ -17,10 +17,18 @@ from typing import Final, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from booktape.core.events import BookRow, Gap
+from booktape.core.events import BookRow, Check, Gap, Note
 from booktape.core.frames import Frame
 from booktape.store.layout import Layout, Segment
-from booktape.store.schema import GAPS, SCALARS, SNAPSHOTS, gap_batch, snapshot_batch
+from booktape.store.manifest import seal_manifest
+from booktape.store.schema import (
+    SCALARS,
+    SNAPSHOTS,
+    check_batch,
+    gap_batch,
+    note_batch,
+    snapshot_batch,
+)
 from booktape.store.sealing import publish, sync_path, writing
 from booktape.store.tape import TapeWriter
 
@@ -81,6 +89,8 @@ class SegmentWriter:
         self._staged_bytes = 0
         self._parquet: dict[str, pq.ParquetWriter] = {}
         self._gaps: list[Gap] = []
+        self._checks: list[Check] = []
+        self._notes: list[Note] = []
         self._jobs: deque[Job] = deque()
 
     def begin(self) -> None:
@@ -101,9 +111,18 @@ class SegmentWriter:
         elif self._staged_bytes >= STAGED_BYTES:
             self._close(max(self._groups, key=lambda symbol: self._groups[symbol].bytes))
 
-    def add_gap(self, gap: Gap) -> None:
-        """Note a gap that ended, or that is open when the recording ends."""
-        self._gaps.append(gap)
+    def add(self, said: Gap | Check | Note) -> None:
+        """A row of one of the small tables; they are written when the segment is sealed.
+
+        Known weakness: until then they are in memory only, and a recovery makes them again.
+        """
+        match said:
+            case Gap():
+                self._gaps.append(said)
+            case Check():
+                self._checks.append(said)
+            case Note():  # pragma: no branch, mypy knows that this is the last
+                self._notes.append(said)
 
     @property
     def wants_flush(self) -> bool:
@@ -177,16 +196,27 @@ class SegmentWriter:
             with writing(path):
                 writer.close()
                 sync_path(path)
-        _write_gaps(self._layout.writing_gaps(self.segment), self._gaps)
+        layout, segment = self._layout, self.segment
+        _write_table(layout.writing_gaps(segment), gap_batch(self._gaps))
+        _write_table(layout.writing_checks(segment), check_batch(self._checks))
+        _write_table(layout.writing_notes(segment), note_batch(self._notes))
         self._tape.close()
 
     def _publish(self) -> None:
         """The tape last: as long as it is unsealed, the next start does all of it again."""
         layout, segment = self._layout, self.segment
-        for symbol in self._parquet:
-            publish(layout.writing_rows(segment, symbol), layout.rows(segment, symbol))
-        publish(layout.writing_gaps(segment), layout.gaps(segment))
-        publish(layout.writing_tape(segment), layout.tape(segment))
+        finals = {
+            layout.rows(segment, symbol): layout.writing_rows(segment, symbol)
+            for symbol in self._parquet
+        }
+        finals[layout.gaps(segment)] = layout.writing_gaps(segment)
+        finals[layout.checks(segment)] = layout.writing_checks(segment)
+        finals[layout.notes(segment)] = layout.writing_notes(segment)
+        for final, unsealed in finals.items():
+            publish(unsealed, final)
+        tape, final_tape = layout.writing_tape(segment), layout.tape(segment)
+        seal_manifest(layout, segment, {final: final for final in finals} | {final_tape: tape})
+        publish(tape, final_tape)
         folder = layout.writing_tape(segment).parent
         with writing(folder):
             shutil.rmtree(folder)
@@ -204,7 +234,7 @@ def _parquet_writer(path: Path) -> pq.ParquetWriter:
     )
 
 
-def _write_gaps(path: Path, gaps: Sequence[Gap]) -> None:
+def _write_table(path: Path, batch: pa.RecordBatch) -> None:
     with writing(path):
-        pq.write_table(pa.Table.from_batches([gap_batch(gaps)], GAPS), path, compression="zstd")
+        pq.write_table(pa.Table.from_batches([batch]), path, compression="zstd")
         sync_path(path)

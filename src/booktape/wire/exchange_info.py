@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from booktape.core.frames import TRADING
 from booktape.errors import InexactSymbol, MalformedFrame, UnknownSymbol
 from booktape.wire.limits import WEIGHT_PER_MINUTE
 
@@ -26,11 +27,12 @@ class SymbolInfo:
     """One tradable pair. A step of "0" or an absent filter states no rule."""
 
     symbol: str
-    status: str = "TRADING"
+    status: str = TRADING
     tick_size: str = "0"
     max_price: str = "0"
     step_size: str = "0"
     max_quantity: str = "0"
+    quote_asset: str = ""
 
     def inexact(self) -> str | None:
         """Which of its numbers might not survive as a double; None when all do.
@@ -62,6 +64,16 @@ class ExchangeInfo:
             if inexact:
                 raise InexactSymbol(symbol, inexact)
 
+    def trading(self, quote_asset: str | None) -> tuple[str, ...]:
+        """Every symbol that can be recorded and trades now, against `quote_asset` or any (None)."""
+        return tuple(
+            symbol
+            for symbol, info in self.symbols.items()
+            if info.status == TRADING
+            and quote_asset in {None, info.quote_asset}
+            and not info.inexact()
+        )
+
     def suggest(self, symbol: str) -> str | None:
         """The listed symbol that the user most likely meant."""
         close = difflib.get_close_matches(symbol, self.symbols, n=1)
@@ -91,9 +103,10 @@ class _Filter(Struct, rename="camel", omit_defaults=True):
     max_qty: str = "0"
 
 
-class _Symbol(Struct):
+class _Symbol(Struct, rename="camel"):
     symbol: str
-    status: str = "TRADING"
+    status: str = TRADING
+    quote_asset: str = ""
     filters: list[_Filter] = []
 
 
@@ -131,7 +144,8 @@ def _symbol_info(entry: _Symbol) -> SymbolInfo:
     filters = {f.filter_type: f for f in entry.filters}
     price, lot = filters.get("PRICE_FILTER", _Filter()), filters.get("LOT_SIZE", _Filter())
     return SymbolInfo(
-        entry.symbol, entry.status, price.tick_size, price.max_price, lot.step_size, lot.max_qty
+        *(entry.symbol, entry.status, price.tick_size, price.max_price),
+        *(lot.step_size, lot.max_qty, entry.quote_asset),
     )
 
 
@@ -144,4 +158,4 @@ def encode_exchange_info(symbols: Iterable[SymbolInfo], weight_per_minute: int) 
 def _symbol_entry(info: SymbolInfo) -> _Symbol:
     price = _Filter("PRICE_FILTER", tick_size=info.tick_size, max_price=info.max_price)
     lot = _Filter("LOT_SIZE", step_size=info.step_size, max_qty=info.max_quantity)
-    return _Symbol(info.symbol, info.status, [price, lot])
+    return _Symbol(info.symbol, info.status, info.quote_asset, [price, lot])

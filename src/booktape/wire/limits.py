@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-DEPTH_MAX: Final = 5_000
+from booktape.core.events import WHOLE_DEPTH
+
+DEPTH_MAX: Final = WHOLE_DEPTH
 """REST `/depth`: "Default 100; max 5000. If limit > 5000 only 5000 entries will be returned."."""
 
 WEIGHT_PER_MINUTE: Final = 6_000
@@ -42,3 +44,38 @@ _DEPTH_WEIGHTS: Final = ((100, 5), (500, 25), (1_000, 50), (DEPTH_MAX, 250))
 def depth_weight(limit: int) -> int:
     """Weight of `/depth`: 1-100 levels 5, 101-500 25, 501-1000 50, 1001-5000 250."""
     return next(weight for most, weight in _DEPTH_WEIGHTS if limit <= most)
+
+
+def fitting_limit(levels: int, depth: int) -> int:
+    """The cheapest limit that shows a whole side of so many levels, or else `depth`.
+
+    More than the side has, since a side that fills the limit may go on.
+    """
+    return next((min(most, depth) for most, _ in _DEPTH_WEIGHTS if most > levels), depth)
+
+
+DENSE_BPS: Final = 0.4
+"""A side with a level in every so many basis points, or more, is taken for a long one.
+
+In real books of 2021 to 2026 whose best 100 levels spanned at most 40 bps there were always more
+than 1,000; the built-in exchange's have 1,000 from about 45 bps on.
+"""
+
+
+def deeper_limit(levels: int, span_bps: float, depth: int) -> int:
+    """What to ask for when the best `levels`, over `span_bps`, were not all of a side.
+
+    Of a dense side all of `depth` at once: asking in steps costs a third more. Of any other the next
+    step, since all of `depth` for a few levels more costs ten times as much.
+    """
+    return depth if span_bps <= DENSE_BPS * levels else fitting_limit(levels, depth)
+
+
+def first_limit(symbols: int, depth: int) -> int:
+    """What to ask of a book that nothing is known of.
+
+    `depth`, if all books can be had so within a minute. Else as many levels as cost least: then all
+    tops are known soon, and depth follows where there is more.
+    """
+    at_once = symbols * depth_weight(depth) <= WEIGHT_PER_MINUTE
+    return depth if at_once else fitting_limit(0, depth)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 from urllib.parse import quote, urlencode
 
 from booktape.wire.limits import STREAMS_PER_CONNECTION, URL_BYTES_MAX
+
+DEPTH: Final = "@depth@100ms"
+DEPTH_ONLY: Final = (DEPTH,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,22 +26,30 @@ class Venue:
         """REST address of one snapshot; non-ASCII symbols go as percent-encoded UTF-8."""
         return f"{self.rest_url}/api/v3/depth?{urlencode({'symbol': symbol, 'limit': limit})}"
 
-    def exchange_info_url(self) -> str:
-        """REST address of the list of symbols, filters and limits."""
-        return f"{self.rest_url}/api/v3/exchangeInfo"
+    def exchange_info_url(self, symbols: tuple[str, ...] = ()) -> str:
+        """REST address of the list of symbols, filters and limits; of these symbols or of all.
 
-    def stream_url(self, symbols: tuple[str, ...]) -> str:
-        """Combined stream of these symbols' depth; timestamps in microseconds."""
-        streams = "/".join(_stream(symbol) for symbol in symbols)
+        "symbols=["BTCUSDT","BNBUSDT"]": one that is not listed makes it an error, -1121.
+        """
+        whole = f"{self.rest_url}/api/v3/exchangeInfo"
+        named = json.dumps(symbols, ensure_ascii=False, separators=(",", ":"))
+        return f"{whole}?{urlencode({'symbols': named})}" if symbols else whole
+
+    def stream_url(self, symbols: tuple[str, ...], suffixes: tuple[str, ...] = DEPTH_ONLY) -> str:
+        """Combined stream of these symbols' depth, and more; timestamps in microseconds."""
+        streams = "/".join(_stream(symbol) + each for symbol in symbols for each in suffixes)
         return f"{self.ws_url}/stream?streams={streams}&timeUnit=MICROSECOND"
 
-    def split(self, symbols: tuple[str, ...]) -> list[tuple[str, ...]]:
+    def split(
+        self, symbols: tuple[str, ...], suffixes: tuple[str, ...] = DEPTH_ONLY
+    ) -> list[tuple[str, ...]]:
         """Groups of symbols that each fit on one connection, in order."""
         groups: list[tuple[str, ...]] = []
         group: tuple[str, ...] = ()
         for symbol in symbols:
             more = (*group, symbol)
-            if len(more) > STREAMS_PER_CONNECTION or len(self.stream_url(more)) > URL_BYTES_MAX:
+            streams, url = len(more) * len(suffixes), self.stream_url(more, suffixes)
+            if streams > STREAMS_PER_CONNECTION or len(url) > URL_BYTES_MAX:
                 groups.append(group)
                 more = (symbol,)
             group = more
@@ -46,7 +58,7 @@ class Venue:
 
 def _stream(symbol: str) -> str:
     """Stream names are lower-case; the exchange wants UTF-8, URL-encoded."""
-    return f"{quote(symbol.lower(), safe='')}@depth@100ms"
+    return quote(symbol.lower(), safe="")
 
 
 VENUES: Final = MappingProxyType(

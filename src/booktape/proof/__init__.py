@@ -1,0 +1,1 @@
+"""Is the book right? What a later snapshot and the other streams say of it. Pure, like the core."""

@@ -1,0 +1,100 @@
+"""One symbol: its machine, and the examiner who looks at every state of its book.
+
+What either says goes to the other: an event that was applied is examined before it becomes a row, a
+book that is disproved is lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import TypeAlias
+
+from booktape.core import cadence, checkpoint
+from booktape.core.events import (
+    Applied,
+    BookRow,
+    Check,
+    DepthSnapshot,
+    Disproved,
+    FetchSnapshot,
+    Gap,
+    Lost,
+    Synced,
+    Unreadable,
+)
+from booktape.core.frames import Checkpoint
+from booktape.core.merge import Lane
+from booktape.core.sync import Input, State, SymbolSync
+from booktape.proof.examiner import Examiner
+from booktape.proof.examiner import Output as Finding
+from booktape.wire.witness import Statement
+
+Output: TypeAlias = BookRow | Gap | Check | Lost | Synced | FetchSnapshot
+
+
+class ExaminedSync:
+    """`take` is the only way in for what the machine knows; the others are the examiner's."""
+
+    def __init__(self, sync: SymbolSync, every: int, audit_s: float, depth: int) -> None:
+        self.sync = sync
+        self.examiner = Examiner(sync, audit_s, depth)
+        self._every = every
+
+    def save(self, lane: Lane, received_ns: int) -> Checkpoint:
+        """Everything the next segment needs."""
+        saved = checkpoint.save(self.sync, lane, received_ns)
+        due_ns, asked_ns = self.examiner.due_ns, self.examiner.asked_ns
+        return replace(saved, audit_due_ns=due_ns, asked_ns=asked_ns)
+
+    def asked(self) -> None:
+        """The request for a snapshot has left; of a book that is known it will be an audit."""
+        if self.sync.state is State.LIVE:
+            self.examiner.asked()
+
+    def answered(self, answer: DepthSnapshot | Unreadable, received_ns: int) -> Iterator[Output]:
+        """A snapshot: what the machine waits for, or an audit of what it knows."""
+        known = self.sync.state is State.LIVE
+        yield from self.take(answer, received_ns)
+        if known:
+            yield from self._follow(self.examiner.answered(answer, received_ns), received_ns)
+
+    def told(self, said: Statement, connection: int, received_ns: int) -> Iterator[Output]:
+        """Another stream spoke, on this connection."""
+        if self.sync.state is State.LIVE:
+            yield from self._follow(self.examiner.told(said, connection, received_ns), received_ns)
+
+    def take(self, item: Input, received_ns: int) -> Iterator[Output]:
+        """Let the machine decide, and say what follows."""
+        for output in self.sync.take(item, received_ns):
+            if isinstance(output, Applied):
+                yield from self._applied(output, received_ns)
+            elif isinstance(output, Synced):
+                yield from self._synced(output, received_ns)
+            else:
+                yield output
+        if self.sync.state is not State.LIVE:
+            self.examiner.lost()
+
+    def _applied(self, applied: Applied, received_ns: int) -> Iterator[Output]:
+        """What disproves the book comes first: then there is no row any more."""
+        yield from self._follow(self.examiner.applied(applied.event, received_ns), received_ns)
+        live = self.sync.state is State.LIVE
+        if live and cadence.is_due(self.sync.updates, self._every):
+            yield self.sync.row(received_ns)
+
+    def _synced(self, synced: Synced, received_ns: int) -> Iterator[Output]:
+        if synced.closed:
+            yield synced.closed
+        yield synced
+        yield self.sync.row(received_ns)
+        yield from self._follow(self.examiner.known(received_ns), received_ns)
+        for held in synced.held:
+            yield from self.take(held.event, held.received_ns)
+
+    def _follow(self, found: Iterable[Finding], received_ns: int) -> Iterator[Output]:
+        for finding in found:
+            if isinstance(finding, Disproved):
+                yield from self.take(finding, received_ns)
+            else:
+                yield finding

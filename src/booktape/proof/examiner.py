@@ -1,0 +1,203 @@
+"""What is asked of one symbol's book while it is live: is it right, and is it wide enough.
+
+Audits are asked for on four occasions:
+- the last answer was cut off before `depth` levels: the next one asks for more, at once, and for
+  all of `depth` where levels are dense;
+- a side is narrow: fewer than half of `depth` levels are left inside its horizon, looked at every
+  `LOOK_EVERY` events: the touch has come half-way to where the book is not known;
+- `audit_ns` have passed since the last one (each symbol at its own moment of that period);
+- a witness differs.
+
+The latter three are `SPACING_NS` apart at least. Each asks for as many levels as the book has, so
+that the audit of a small book costs little.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from typing import Final, TypeAlias
+from zlib import crc32
+
+import numpy as np
+
+from booktape.core.book import Book
+from booktape.core.events import (
+    Check,
+    DepthEvent,
+    DepthSnapshot,
+    Disproved,
+    FetchSnapshot,
+    TopLevels,
+    Unreadable,
+    Urgency,
+)
+from booktape.core.sync import State, SymbolSync
+from booktape.proof.audit import Audit, compare, learn
+from booktape.proof.tally import Tally
+from booktape.proof.ticker import TickerWitness
+from booktape.proof.top import LEVELS, TopWitness
+from booktape.proof.window import Comparison
+from booktape.wire.limits import deeper_limit, fitting_limit
+from booktape.wire.witness import BOOK_TICKER, DEPTH20, Statement
+
+Output: TypeAlias = Check | FetchSnapshot | Disproved
+
+REST: Final = "rest"
+SPACING_NS: Final = 10 * 10**9
+LOOK_EVERY: Final = 64
+NEVER_NS: Final = 2**63 - 1
+
+
+class Examiner:
+    """One symbol's witnesses, and the audit that may be under way."""
+
+    def __init__(self, sync: SymbolSync, audit_s: float, depth: int) -> None:
+        self.due_ns = NEVER_NS
+        self.asked_ns = 0
+        self._sync = sync
+        self._audit_ns = round(audit_s * 1e9)
+        self._depth = depth
+        self._audit: Audit | None = None
+        self._tries = 0
+        self._top = TopWitness(LEVELS)
+        self._ticker = TickerWitness()
+        self._tallies = {name: Tally(sync.symbol, name) for name in (DEPTH20, BOOK_TICKER)}
+
+    # ── what happens to the book ────────────────────────────────────────────────────────────
+
+    def known(self, received_ns: int) -> Iterator[Output]:
+        """A new epoch begins: the first audit is due at the symbol's own moment of the period."""
+        self._tries = 0
+        if self._audit_ns:
+            part = crc32(self._sync.symbol.encode()) / 2**32
+            self.due_ns = received_ns + round(self._audit_ns * part)
+            yield from self._deepen(self._sync.limit, received_ns)
+
+    def lost(self) -> None:
+        """The book is not known any more; what was said of it is of no use."""
+        self._audit = None
+        self._top.forget()
+        self._ticker.forget()
+
+    def relayed(self) -> None:
+        """A connection that carries the symbol came or went: it may have missed tickers."""
+        self._ticker.forget()
+
+    def close(self) -> Iterator[Check]:
+        """The segment ends. The next one can be read alone, so nothing is carried over."""
+        self.lost()
+        for tally in self._tallies.values():
+            yield from tally.close()
+
+    def applied(self, event: DepthEvent, received_ns: int) -> Iterable[Output]:
+        """The book is one event further."""
+        busy = self._audit or self._top.waiting or self._ticker.tickers
+        if not busy and not self._is_due(received_ns):
+            return ()  # nearly always so without a witness: then an event costs next to nothing
+        return self._examine(event, received_ns)
+
+    def _examine(self, event: DepthEvent, received_ns: int) -> Iterator[Output]:
+        if self._audit and not self._audit.keep(event):
+            self._audit = None
+        yield from self._tell(DEPTH20, self._top.applied(self._sync), received_ns)
+        for found in self._ticker.applied(self._sync):
+            yield from self._tell(BOOK_TICKER, found, received_ns)
+        yield from self._conclude(received_ns)
+        # That may have been the end of the book; then it is asked for anyway.
+        if self._sync.state is State.LIVE and self._is_due(received_ns):
+            yield from self._ask(received_ns)
+
+    # ── what is said of the book ────────────────────────────────────────────────────────────
+
+    def asked(self) -> None:
+        """A request has left: from now on events are kept for its answer."""
+        self._audit = Audit(self._sync.update_id)
+
+    def answered(self, answer: DepthSnapshot | Unreadable, received_ns: int) -> Iterator[Output]:
+        """A snapshot of a book that is known. Without a request in this segment it says nothing."""
+        if self._audit and isinstance(answer, DepthSnapshot) and self._audit.take(answer):
+            yield from self._conclude(received_ns)
+            return
+        self._audit = None
+        if self._audit_ns:
+            self._tries += 1
+            yield self._request(received_ns)
+
+    def told(self, said: Statement, connection: int, received_ns: int) -> Iterator[Output]:
+        """A witness spoke about a book that is known."""
+        if isinstance(said, TopLevels):
+            yield from self._tell(DEPTH20, self._top.take(said, self._sync), received_ns)
+        else:
+            for found in self._ticker.take(said, connection):
+                yield from self._tell(BOOK_TICKER, found, received_ns)
+
+    def _tell(self, name: str, found: Comparison | None, received_ns: int) -> Iterator[Output]:
+        if found:
+            yield from self._tallies[name].add(found, received_ns)
+            if found.differences:
+                yield from self._ask(received_ns)
+
+    def _conclude(self, received_ns: int) -> Iterator[Output]:
+        """Compare, once the book has reached the answer."""
+        book, update_id = self._sync.book, self._sync.update_id
+        audit = self._audit
+        witness = audit.witness(update_id) if audit else None
+        if not audit or not witness:
+            return
+        self._audit, self._tries = None, 0
+        found = compare(update_id, book, witness)
+        yield Check(
+            self._sync.symbol, received_ns, update_id, REST, found.levels, found.differences
+        )
+        if found.differences:
+            yield Disproved()
+        else:
+            learn(book, witness)
+            yield from self._deepen(audit.limit, received_ns)
+
+    # ── when to ask ─────────────────────────────────────────────────────────────────────────
+
+    def _is_due(self, received_ns: int) -> bool:
+        if received_ns >= self.due_ns:
+            return True
+        return self._sync.updates % LOOK_EVERY == 0 and self._is_narrow(self._sync.book)
+
+    def _is_narrow(self, book: Book) -> bool:
+        sides = ((book.bids, book.bid_horizon, -1.0), (book.asks, book.ask_horizon, 1.0))
+        for side, horizon, sign in sides:
+            if horizon is not None:
+                prices, _ = side.best_first()
+                left = int(np.searchsorted(prices * sign, horizon * sign, side="right"))
+                if 2 * left < self._depth:
+                    return True
+        return False
+
+    def _ask(self, received_ns: int) -> Iterator[Output]:
+        if self._audit_ns and not self._audit and received_ns >= self.asked_ns + SPACING_NS:
+            yield self._request(received_ns)
+
+    def _deepen(self, limit: int, received_ns: int) -> Iterator[Output]:
+        """After an answer of `limit` levels: was that all there is, or all that was wanted."""
+        book = self._sync.book
+        if limit < self._depth and self._is_narrow(book):
+            levels = max(limit, len(book.bids), len(book.asks))
+            more = deeper_limit(levels, _span_bps(book, limit) * levels / limit, self._depth)
+            yield self._request(received_ns, more, Urgency.DEEPER)
+
+    def _request(
+        self, received_ns: int, limit: int = 0, urgency: Urgency = Urgency.AUDIT
+    ) -> FetchSnapshot:
+        self.asked_ns = received_ns
+        if received_ns >= self.due_ns:
+            self.due_ns = received_ns + self._audit_ns
+        book = self._sync.book
+        limit = limit or fitting_limit(max(len(book.bids), len(book.asks)), self._depth)
+        return FetchSnapshot(self._sync.symbol, self._tries + 1, urgency, limit)
+
+
+def _span_bps(book: Book, levels: int) -> float:
+    """How far the best so many levels of the denser side reach; infinite where neither has them."""
+    prices = (side.best_first()[0] for side in (book.bids, book.asks))
+    spans = (abs(own[levels - 1] / own[0] - 1) for own in prices if len(own) >= levels)
+    return float(min(spans, default=math.inf)) * 10_000

@@ -1,0 +1,60 @@
+"""What a book and a witness both know, and whether they agree there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple, TypeAlias
+
+from booktape.core.book import Book, Side
+from booktape.core.events import Difference, Level
+
+Levels: TypeAlias = dict[float, float]
+"""Price → size, of one side."""
+
+
+class Comparison(NamedTuple):
+    """How many levels were looked at as of `update_id`, and which of them differ."""
+
+    update_id: int
+    levels: int
+    differences: tuple[Difference, ...]
+
+
+class Window(NamedTuple):
+    """One side, as far as somebody knows it: `horizon` is where that ends, None says nowhere."""
+
+    name: str
+    levels: Levels
+    horizon: float | None
+
+    def holds(self, price: float) -> bool:
+        """Whether a level of this price would be known here."""
+        if self.horizon is None:
+            return True
+        return price >= self.horizon if self.name == "bid" else price <= self.horizon
+
+    def inside(self, levels: Iterable[Level]) -> Levels:
+        """Those of the levels that would be known here."""
+        return {price: size for price, size in levels if self.holds(price)}
+
+
+def windows(book: Book, most: int | None = None) -> tuple[Window, Window]:
+    """Both sides of a book, or the best levels of each."""
+    return (
+        Window("bid", dict(best_first(book.bids, most)), book.bid_horizon),
+        Window("ask", dict(best_first(book.asks, most)), book.ask_horizon),
+    )
+
+
+def best_first(side: Side, most: int | None = None) -> Iterator[Level]:
+    """The levels of a side as pairs, or so many of them."""
+    prices, sizes = side.best_first()
+    return zip(prices[:most].tolist(), sizes[:most].tolist(), strict=True)
+
+
+def differing(name: str, book: Levels, witness: Levels) -> Iterator[Difference]:
+    """The prices, best first, at which the two have another size; none is 0."""
+    for price in sorted(book.keys() | witness.keys(), reverse=name == "bid"):
+        mine, theirs = book.get(price, 0.0), witness.get(price, 0.0)
+        if mine != theirs:
+            yield Difference(name, price, mine, theirs)

@@ -1,0 +1,71 @@
+"""What to record, from where, and how."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from zlib import crc32
+
+from booktape.wire.exchange_info import ExchangeInfo
+from booktape.wire.limits import CONNECTION_LIFE_S, DEPTH_MAX
+from booktape.wire.venues import DEPTH, DEPTH_ONLY, Venue
+from booktape.wire.witness import DEPTH20, SUFFIXES
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """One worker's part of the symbols: each belongs to exactly one, always to the same.
+
+    `run` is the name of the recorder that all workers are of; none of a recorder without any.
+    """
+
+    index: int = 0
+    of: int = 1
+    run: str = ""
+
+    @property
+    def tag(self) -> str:
+        """What this worker's segments are called."""
+        return f"{self.run}w{self.index}" if self.run else secrets.token_hex(4)
+
+    def holds(self, symbol: str) -> bool:
+        """Whether a symbol belongs to this worker.
+
+        Known weakness: it is blind to how busy a symbol is; large numbers have to even that out.
+        """
+        return crc32(symbol.encode()) % self.of == self.index
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """`symbols` are in the exchange's upper case.
+
+    Without any: every symbol that trades against `quote_asset` (None: any), those included that
+    are listed while we record.
+    """
+
+    venue: Venue
+    symbols: tuple[str, ...]
+    every: int
+    out: Path
+    depth: int = DEPTH_MAX
+    connections: int = 1
+    segment_s: float = 3_600
+    duration_s: float | None = None
+    connection_life_s: float = CONNECTION_LIFE_S
+    rollover_at_s: float | None = None
+    witness: str = DEPTH20
+    audit_s: float = 900.0
+    quote_asset: str | None = None
+    share: Share = Share()
+
+    @property
+    def suffixes(self) -> tuple[str, ...]:
+        """The streams that are listened to, of each symbol."""
+        return (DEPTH, SUFFIXES[self.witness]) if self.witness in SUFFIXES else DEPTH_ONLY
+
+    def wanted(self, info: ExchangeInfo) -> tuple[str, ...]:
+        """The symbols to record, as the exchange lists them now."""
+        symbols = self.symbols or info.trading(self.quote_asset)
+        return tuple(filter(self.share.holds, symbols))

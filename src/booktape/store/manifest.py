@@ -1,0 +1,64 @@
+"""What a sealed segment consists of: each file's size and SHA-256, in a small file of its own.
+
+    {"segment": "20261122T101300.000000Z-3f9a2c81",
+     "files": {"tape/date=2026-11-22/….jsonl.zst": {"bytes": 123, "sha256": "…"}, …}}
+
+Paths are relative to the archive. It names a file that was lost, added or changed, even where
+what the file holds still reads the same. It protects against accidents, not against a forger: who
+rewrites a file can rewrite this one, too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from booktape.store.layout import Layout, Segment
+from booktape.store.sealing import make_folder, sync_path, writing
+
+
+class FileSeal(Struct, frozen=True):
+    """One file as it was sealed."""
+
+    bytes: int
+    sha256: str
+
+    @classmethod
+    def of(cls, path: Path) -> FileSeal:
+        """Reads the whole file, which need not fit in memory."""
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256")
+            return cls(file.tell(), digest.hexdigest())
+
+
+class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
+    """All files of one segment, by their paths relative to the archive."""
+
+    segment: str
+    files: dict[str, FileSeal]
+
+
+def seal_manifest(layout: Layout, segment: Segment, files: Mapping[Path, Path]) -> None:
+    """Write down `files` (final path → where its content stands now), durably.
+
+    Unlike any other file it takes the place of one that is there: a crash may have come between it
+    and the tape, and the tape that is recovered then is packed anew, into other bytes.
+    """
+    sealed = {}
+    for final, now in files.items():
+        with writing(now):
+            sealed[final.relative_to(layout.root).as_posix()] = FileSeal.of(now)
+    unsealed, final = layout.writing_manifest(segment), layout.manifest(segment)
+    with writing(unsealed):
+        unsealed.unlink(missing_ok=True)
+        with unsealed.open("xb") as file:
+            file.write(msgspec.json.encode(Manifest(segment.name, sealed)) + b"\n")
+        sync_path(unsealed)
+    with writing(final):
+        make_folder(final.parent)
+        unsealed.rename(final)
+        sync_path(final.parent)

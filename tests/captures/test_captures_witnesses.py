@@ -1,0 +1,118 @@
+"""The real exchange's own witnesses, by our rules: not one false alarm, and why the rules are so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+
+from booktape.core.events import BookTicker, Check
+from booktape.core.frames import ROTATED, Frame, SegmentEnd, StreamFrame
+from booktape.core.sync import SymbolSync
+from booktape.proof import examiner
+from booktape.proof import ticker as ticker_module
+from booktape.proof.examiner import Examiner
+from booktape.proof.ticker import TickerWitness
+from booktape.proof.window import Comparison
+from captures.capture import BTCUSDT, FOUR, TEN, frames, lines, needs_captures, read
+
+pytestmark = needs_captures
+NO_ROWS = 10**9
+
+
+def checks(tape: Iterable[Frame]) -> list[Check]:
+    """All that the witnesses said, the end of the segment included."""
+    said = read([*tape, SegmentEnd(0, ROTATED)])[1]
+    return [output for output in said if isinstance(output, Check)]
+
+
+def comparisons(found: list[Check], witness: str) -> int:
+    """How many, all of which must have passed."""
+    assert {check.witness for check in found} == {witness}
+    assert not any(check.differences for check in found)
+    return sum(check.comparisons for check in found)
+
+
+# ── depth5: the same stream as depth20, with fewer levels ───────────────────────────────────
+
+
+@pytest.fixture
+def partial(monkeypatch: pytest.MonkeyPatch) -> list[Frame]:
+    """The capture, its partial books under the name of those that we read."""
+    monkeypatch.setattr(examiner, "LEVELS", 5)
+    return [
+        replace(frame, payload=frame.payload.replace(b"@depth5@", b"@depth20@", 1))
+        if isinstance(frame, StreamFrame)
+        else frame
+        for frame in frames(*BTCUSDT, NO_ROWS)
+    ]
+
+
+def test_partial_books_agree_at_every_id(partial: list[Frame]) -> None:
+    """595 were sent. 593 are of an event that was applied, one of the snapshot's own id, one older."""
+    found = checks(partial)
+    assert sum(line.stream == "depth5@100ms" for line in lines(BTCUSDT[0])) == 595
+    assert comparisons(found, "depth20") == 594
+    assert sum(check.levels_compared for check in found) == 594 * 10
+
+
+def test_the_levels_of_another_id_differ(partial: list[Frame]) -> None:
+    """Those of the message before, under this one's id: the id is what makes it a proof."""
+    tops = [f for f in partial if isinstance(f, StreamFrame) and b"@depth20@" in f.payload]
+    moved: dict[Frame, Frame] = {
+        frame: replace(frame, payload=with_levels_of(before.payload, frame.payload))
+        for before, frame in pairwise(tops)
+    }
+    found = checks(moved.get(frame, frame) for frame in partial)
+    assert sum(bool(check.differences) for check in found) > 400
+
+
+def with_levels_of(other: bytes, payload: bytes) -> bytes:
+    levels = b',"bids"'
+    return payload.partition(levels)[0] + levels + other.partition(levels)[2]
+
+
+# ── bookTicker ──────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(("capture", "equal"), [(TEN, 4_593), (FOUR, 516)])
+def test_tickers_agree_after_every_event(capture: tuple[str, int], equal: int) -> None:
+    """Each event of a known book that lies between two tickers; none before the first of them."""
+    assert comparisons(checks(frames(*capture, NO_ROWS)), "bookTicker") == equal
+
+
+def compare(witness: TickerWitness, sync: SymbolSync) -> Iterator[Comparison]:
+    """The touch as it is now with whatever ticker came last."""
+    if witness.tickers:
+        book = sync.book
+        bid = ticker_module._window("bid", book.bids, book.bid_horizon)
+        ask = ticker_module._window("ask", book.asks, book.ask_horizon)
+        touch = ticker_module._Touch(sync.update_id, bid, ask)
+        yield ticker_module._compare(touch, witness.tickers[-1])
+
+
+def after_each_event(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(TickerWitness, "applied", compare)
+    patch.setattr(TickerWitness, "_settle", lambda _: ())
+
+
+def at_each_ticker(patch: pytest.MonkeyPatch) -> None:
+    def told(self: Examiner, said: BookTicker, _: int, received_ns: int) -> Iterator[object]:
+        self._ticker.tickers.append(said)
+        for found in compare(self._ticker, self._sync):
+            yield from self._tell("bookTicker", found, received_ns)
+
+    patch.setattr(TickerWitness, "applied", lambda *_: ())
+    patch.setattr(Examiner, "told", told)
+
+
+@pytest.mark.parametrize(("rule", "alarms"), [(after_each_event, 3), (at_each_ticker, 5_735)])
+def test_the_latest_ticker_gives_false_alarms(
+    monkeypatch: pytest.MonkeyPatch, rule: Callable[[pytest.MonkeyPatch], None], alarms: int
+) -> None:
+    """Tickers run ahead of the event that contains them: only ids tell which of them belongs to it."""
+    rule(monkeypatch)
+    found = [check for capture in (TEN, FOUR) for check in checks(frames(*capture, NO_ROWS))]
+    assert sum(bool(check.differences) for check in found) == alarms

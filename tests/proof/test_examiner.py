@@ -1,0 +1,347 @@
+"""When a book is compared, and when a snapshot is asked for to compare it with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from booktape.core.events import Check, Difference, Disproved, FetchSnapshot, Unreadable, Urgency
+from booktape.core.sync import SymbolSync
+from booktape.proof import audit
+from booktape.proof.examiner import LOOK_EVERY, NEVER_NS, REST, SPACING_NS, Examiner, Output
+from oracle import SECOND, Texts, connected, event, snapshot, ticker, top
+
+B = "BTCUSDT"
+BIDS: Texts = {"99": "1", "98": "1"}
+ASKS: Texts = {"101": "1", "102": "1"}
+PERIOD_S = 1_000
+
+
+class Story:
+    """A book known since second 1, and its examiner; whoever asks is answered by the test."""
+
+    def __init__(
+        self, audit_s: float = PERIOD_S, limit: int = 5000, depth: int = 5000, bids: Texts = BIDS
+    ) -> None:
+        self.sync = SymbolSync(B)
+        self.sync.limit = limit
+        self.examiner = Examiner(self.sync, audit_s, depth)
+        self.sync.take(connected(1), SECOND)
+        self.sync.take(snapshot(10, bids, ASKS, limit=limit), SECOND)
+        self.began = list(self.examiner.known(SECOND))
+
+    def event(self, last: int, bids: Texts | None = None, at: int = 2) -> list[Output]:
+        said = event(self.sync.update_id + 1, last, bids)
+        self.sync.take(said, at * SECOND)
+        return list(self.examiner.applied(said, at * SECOND))
+
+    def answer(self, last: int, bids: Texts = BIDS, at: int = 3, limit: int = 5000) -> list[Output]:
+        said = snapshot(last, bids, ASKS, limit=limit)
+        return list(self.examiner.answered(said, at * SECOND))
+
+
+def audited(update_id: int, at: int, levels: int = 4) -> Check:
+    return Check(B, at * SECOND, update_id, REST, levels)
+
+
+# ── audits ──────────────────────────────────────────────────────────────────────────────────
+
+
+def test_an_audit_that_passes() -> None:
+    """The answer stands at the book's id, or is carried there by what was applied meanwhile."""
+    story = Story()
+    story.examiner.asked()
+    story.event(12, {"99": "2"})
+    assert story.answer(11) == [audited(12, 3)]
+    assert story.event(13) == [], "it is over"
+
+
+def test_an_answer_ahead_is_compared_after_the_event_that_reaches_it() -> None:
+    """Meanwhile the audit stays open."""
+    story = Story()
+    story.examiner.asked()
+    assert story.answer(12, {**BIDS, "99": "2"}) == []
+    assert story.event(11) == []
+    assert story.event(12, {"99": "2"}, at=5) == [audited(12, 5)]
+
+
+def test_an_audit_that_fails_disproves_the_book() -> None:
+    """The differing levels are told first."""
+    story = Story()
+    story.examiner.asked()
+    check, disproved = story.answer(10, {"99": "1"})
+    assert check == Check(B, 3 * SECOND, 10, REST, 4, (Difference("bid", 98, 1, 0),))
+    assert isinstance(disproved, Disproved)
+
+
+def test_an_audit_that_passes_teaches() -> None:
+    """What the answer knows beyond the horizon."""
+    story = Story(limit=2)
+    story.examiner.asked()
+    assert story.answer(10, {**BIDS, "97": "3"}) == [audited(10, 3)]
+    assert story.sync.book.bid_horizon is None
+    assert len(story.sync.book.bids) == 3
+
+
+@pytest.mark.parametrize("audit_s", [0, PERIOD_S])
+def test_an_answer_that_is_too_old_is_no_audit(audit_s: int) -> None:
+    """Nor is it later: what was applied between the two was not kept. Another one is asked for."""
+    story = Story(audit_s)
+    story.event(11, {"99": "2"})
+    story.examiner.asked()
+    again = [FetchSnapshot(B, 2, Urgency.AUDIT)] if audit_s else []
+    assert story.answer(10) == again
+    assert story.event(12) == []
+
+
+def test_what_is_no_answer_ends_the_audit() -> None:
+    """An error page, or an answer to what was asked in the segment before: ask again, later."""
+    story = Story()
+    story.examiner.asked()
+    tries = [list(story.examiner.answered(Unreadable(), 3 * SECOND)) for _ in range(2)]
+    assert tries == [[FetchSnapshot(B, n, Urgency.AUDIT)] for n in (2, 3)]
+    assert story.event(11) == []
+    story.examiner.asked()
+    assert story.answer(11) == [audited(11, 3)]
+    assert story.answer(11) == [FetchSnapshot(B, 2, Urgency.AUDIT)]
+
+
+def test_a_second_request_discards_what_was_under_way() -> None:
+    """Its own events are kept from its own leaving."""
+    story = Story()
+    story.examiner.asked()
+    story.answer(12)
+    story.event(11)
+    story.examiner.asked()
+    assert story.event(12) == []
+    assert story.answer(12) == [audited(12, 3)]
+
+
+def test_an_answer_that_never_comes_costs_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After so many events the audit is given up."""
+    monkeypatch.setattr(audit, "KEPT_MAX", 2)
+    story = Story(audit_s=0)
+    story.examiner.asked()
+    for last in (11, 12, 13):
+        story.event(last)
+    assert story.answer(13) == []
+
+
+@pytest.mark.parametrize("end", [Examiner.lost, lambda examiner: list(examiner.close())])
+def test_an_audit_ends_with_the_book_and_with_the_segment(end: object) -> None:
+    """What was kept is of no use then."""
+    story = Story(audit_s=0)
+    story.examiner.asked()
+    assert callable(end)
+    end(story.examiner)
+    assert story.answer(10) == []
+
+
+# ── witnesses ───────────────────────────────────────────────────────────────────────────────
+
+
+def told(story: Story, said: Texts, at: int, connection: int = 0) -> Iterator[Output]:
+    update_id = story.sync.update_id
+    return story.examiner.told(top(update_id, said, ASKS), connection, at * SECOND)
+
+
+def test_witnesses_that_agree_are_told_at_the_end() -> None:
+    """Each by its own name."""
+    story = Story()
+    assert list(told(story, BIDS, 2)) == []
+    for update_id in (10, 12):
+        ticked = ticker(update_id, {"99": "1"}, {"101": "1"})
+        assert list(story.examiner.told(ticked, 0, 2 * SECOND)) == []
+    assert story.event(11, at=3) == []
+    assert list(story.examiner.close()) == [
+        Check(B, 2 * SECOND, 10, "depth20", 4),
+        Check(B, 3 * SECOND, 11, "bookTicker", 2),
+    ]
+
+
+def test_a_ticker_may_settle_what_was_applied_before() -> None:
+    """The touch after an event is proven by the ticker that comes next."""
+    story = Story()
+    list(story.examiner.told(ticker(10, {"99": "1"}, {"101": "1"}), 0, 2 * SECOND))
+    story.event(11)
+    list(story.examiner.told(ticker(12, {"99": "2"}, {"101": "1"}), 0, 4 * SECOND))
+    assert list(story.examiner.close()) == [Check(B, 4 * SECOND, 11, "bookTicker", 2)]
+
+
+def test_a_witness_that_differs_asks_for_an_audit() -> None:
+    """The row first; and not again while the request is fresh, nor while the audit is under way."""
+    story = Story()
+    check, request = told(story, {"99": "1"}, 20)
+    assert isinstance(check, Check)
+    assert check.differences == (Difference("bid", 98, 1, 0),)
+    assert request == FetchSnapshot(B, 1, Urgency.AUDIT)
+    story.event(11)
+    assert [type(output) for output in told(story, {"99": "1"}, 21)] == [Check]
+    story.examiner.asked()
+    story.event(12)
+    assert [type(output) for output in told(story, {"99": "1"}, 99)] == [Check]
+
+
+def test_without_audits_a_difference_is_only_told() -> None:
+    """Somebody switched them off."""
+    assert [type(output) for output in told(Story(audit_s=0), {"99": "1"}, 20)] == [Check]
+
+
+def test_tickers_are_forgotten_when_a_connection_comes_or_goes() -> None:
+    """Some may have been missed."""
+    story = Story()
+    list(story.examiner.told(ticker(10, {"99": "1"}, {"101": "1"}), 0, 2 * SECOND))
+    story.examiner.relayed()
+    story.event(11)
+    list(story.examiner.told(ticker(12, {"99": "2"}, {"101": "1"}), 0, 4 * SECOND))
+    assert list(story.examiner.close()) == []
+
+
+# ── when to ask ─────────────────────────────────────────────────────────────────────────────
+
+
+def requests(outputs: list[Output], urgency: Urgency = Urgency.AUDIT) -> list[int]:
+    """The limits of the snapshots that are asked for, all of this urgency."""
+    found = [output for output in outputs if isinstance(output, FetchSnapshot)]
+    assert all(request.urgency is urgency for request in found)
+    return [request.limit for request in found]
+
+
+def deeper(outputs: list[Output]) -> list[int]:
+    """The same, of a book that is not yet as deep as wanted."""
+    return requests(outputs, Urgency.DEEPER)
+
+
+def test_each_symbol_has_its_own_moment_of_the_period() -> None:
+    """The first audit is due within it, the next one a period after that was asked for."""
+    story = Story()
+    examiner = story.examiner
+    assert SECOND < examiner.due_ns <= (1 + PERIOD_S) * SECOND
+    assert Examiner(SymbolSync("ETHBTC"), PERIOD_S, 5000).due_ns == NEVER_NS
+    due_s = examiner.due_ns // SECOND
+    assert requests(story.event(11, at=due_s)) == []
+    assert requests(story.event(12, at=due_s + 1)) == [100]
+    assert examiner.due_ns == (due_s + 1 + PERIOD_S) * SECOND
+    assert examiner.asked_ns == (due_s + 1) * SECOND
+
+
+def test_two_symbols_are_not_due_at_once() -> None:
+    """Or all audits of a thousand symbols would be asked for in one minute."""
+    due = set()
+    for symbol in ("BTCUSDT", "ETHUSDT", "BNBUSDT", "XRPUSDT"):
+        examiner = Examiner(SymbolSync(symbol), PERIOD_S, 5000)
+        list(examiner.known(0))
+        due.add(examiner.due_ns)
+    assert len(due) == 4
+
+
+def test_without_a_period_nothing_is_ever_due() -> None:
+    """Zero is never, also for a narrow book."""
+    story = Story(audit_s=0, limit=2, depth=2)
+    assert story.examiner.due_ns == NEVER_NS
+    assert story.began == []
+    assert all(not story.event(10 + n, {"99": "0", "98": "0"}) for n in range(1, 2 * LOOK_EVERY))
+
+
+@pytest.mark.parametrize("side", ["bid", "ask"])
+@pytest.mark.parametrize(("gone", "narrow"), [(2, False), (3, True)])
+def test_a_narrow_book_is_looked_at_now_and_then(side: str, gone: int, *, narrow: bool) -> None:
+    """Fewer than half of the levels are left: the touch is half-way to where nothing is known."""
+    story = Story()
+    sizes = [(float(90 + n), 1.0) for n in range(4)]
+    prices = sorted(price for price, _ in sizes)
+    story.sync.book.bids.update([(99.0, 0.0), (98.0, 0.0)])
+    story.sync.book.asks.update([(101.0, 0.0), (102.0, 0.0)])
+    changed = story.sync.book.bids if side == "bid" else story.sync.book.asks
+    changed.update(sizes)
+    if side == "bid":
+        story.sync.book.bid_horizon = prices[0]
+        changed.update((price, 0.0) for price in prices[4 - gone :])
+        changed.update([(89.0, 1.0)])
+    else:
+        story.sync.book.ask_horizon = prices[-1]
+        changed.update((price, 0.0) for price in prices[:gone])
+        changed.update([(94.0, 1.0)])
+    story.examiner._depth = 4
+    at = SPACING_NS // SECOND
+    asked = [requests(story.event(10 + n, at=at)) for n in range(1, LOOK_EVERY + 1)]
+    assert asked == [[]] * (LOOK_EVERY - 1) + [[4] if narrow else []]
+
+
+def test_requests_are_spaced_out() -> None:
+    """Whatever is due."""
+    story = Story()
+    story.examiner.due_ns = 0
+    space_s = SPACING_NS // SECOND
+    assert requests(story.event(11, at=space_s)) == [100]
+    story.examiner.due_ns = 0
+    assert requests(story.event(12, at=2 * space_s - 1)) == []
+    assert requests(story.event(13, at=2 * space_s)) == [100]
+
+
+def test_a_book_that_has_just_been_disproved_is_not_audited_too() -> None:
+    """It is asked for anyway."""
+    story = Story()
+    story.examiner.asked()
+    story.answer(11, {"99": "1"})
+    story.examiner.due_ns = 0
+    said = event(11, 11)
+    story.sync.take(said, 20 * SECOND)
+    outputs: list[Output] = []
+    for output in story.examiner.applied(said, 20 * SECOND):
+        outputs.append(output)
+        if isinstance(output, Disproved):
+            story.sync.take(output, 20 * SECOND)
+    assert [type(output) for output in outputs] == [Check, Disproved]
+
+
+# ── how deep to ask ─────────────────────────────────────────────────────────────────────────
+
+
+def many(count: int) -> Texts:
+    return {f"{99 - n / 100:.2f}": "1" for n in range(count)}
+
+
+def test_a_book_that_was_cut_off_is_asked_for_in_full() -> None:
+    """At once, and again while the answer is cut off; each time deeper, until it is all."""
+    story = Story(limit=100, bids=many(100))
+    assert deeper(story.began) == [500]
+    for limit, found, then in ((500, 500, [1_000]), (1_000, 1_000, [5_000]), (5_000, 1_200, [])):
+        story.examiner.asked()
+        assert deeper(story.answer(10, many(found), limit=limit)) == then
+    assert len(story.sync.book.bids) == 1_200
+
+
+def test_a_dense_book_is_asked_for_in_full_at_once() -> None:
+    """Its best hundred levels span ten basis points: there will be thousands."""
+    dense = {f"{99 - n / 1_000:.3f}": "1" for n in range(100)}
+    assert deeper(Story(limit=100, bids=dense).began) == [5_000]
+
+
+def test_each_request_is_deeper_than_the_answer_that_was_cut_off() -> None:
+    """Also when the book has lost levels meanwhile: it would be the same request for ever."""
+    story = Story(limit=100, bids=many(100))
+    story.examiner.asked()
+    story.event(11, {"99.00": "0", "98.99": "0"})
+    assert deeper(story.answer(10, many(100), limit=100)) == [500]
+
+
+def test_a_small_book_is_asked_for_cheaply() -> None:
+    """As many levels as it has, and one more, or the answer would seem cut off."""
+    assert Story().began == []
+    story = Story(bids=many(99))
+    story.examiner.due_ns = 0
+    assert requests(story.event(11, at=10)) == [100]
+    story = Story(bids=many(100))
+    story.examiner.due_ns = 0
+    assert requests(story.event(11, at=10)) == [500]
+
+
+def test_a_new_epoch_begins_with_its_first_try() -> None:
+    """What failed before is of another book."""
+    story = Story()
+    list(story.examiner.answered(Unreadable(), SECOND))
+    list(story.examiner.known(2 * SECOND))
+    (again,) = story.examiner.answered(Unreadable(), 3 * SECOND)
+    assert again == FetchSnapshot(B, 2, Urgency.AUDIT)

@@ -1,0 +1,122 @@
+"""`@depth20`: compared as of its own id, once, and only as far as the book is known."""
+
+from __future__ import annotations
+
+import pytest
+
+from booktape.core.events import Difference
+from booktape.core.sync import SymbolSync
+from booktape.proof import top as top_module
+from booktape.proof.top import TopWitness
+from booktape.proof.window import Comparison
+from oracle import SECOND, Texts, connected, event, snapshot, top
+
+SAME = Comparison(10, 2, ())
+
+
+def book(bids: Texts, asks: Texts, limit: int = 5000) -> SymbolSync:
+    """LIVE at id 10."""
+    sync = SymbolSync("BTCUSDT")
+    sync.take(connected(1), SECOND)
+    sync.take(snapshot(10, bids, asks, limit=limit), SECOND)
+    return sync
+
+
+def known() -> SymbolSync:
+    return book({"99": "1"}, {"101": "2"})
+
+
+def tell(sync: SymbolSync, last_id: int) -> None:
+    """The next event, which changes nothing."""
+    sync.take(event(sync.update_id + 1, last_id), SECOND)
+
+
+def test_one_of_the_book_s_own_id_is_compared_at_once() -> None:
+    """A quiet symbol needs no event."""
+    said = top(10, {"99": "1"}, {"101": "2"})
+    assert TopWitness(20).take(said, known()) == SAME
+
+
+def test_one_ahead_waits_for_its_event() -> None:
+    """It mostly comes just before it."""
+    sync, witness = known(), TopWitness(20)
+    assert witness.take(top(12, {"99": "1"}, {"101": "2"}), sync) is None
+    tell(sync, 11)
+    assert witness.applied(sync) is None
+    tell(sync, 12)
+    assert witness.applied(sync) == SAME._replace(update_id=12)
+    tell(sync, 13)
+    assert witness.applied(sync) is None
+
+
+def test_one_that_no_event_ends_with_is_dropped() -> None:
+    """And the one after it is compared all the same."""
+    sync, witness = known(), TopWitness(20)
+    for last_id in (12, 13):
+        witness.take(top(last_id, {"99": "1"}, {"101": "2"}), sync)
+    tell(sync, 13)
+    assert witness.applied(sync) == SAME._replace(update_id=13)
+    assert not witness.waiting
+
+
+def test_what_is_old_says_nothing() -> None:
+    """One of a state that has passed, and a copy from another connection, compared or waiting."""
+    sync, witness = known(), TopWitness(20)
+    assert witness.take(top(9), sync) is None
+    assert witness.take(top(10, {"99": "1"}, {"101": "2"}), sync)
+    assert witness.take(top(10), sync) is None
+    for last_id in (12, 12, 11):
+        assert witness.take(top(last_id), sync) is None
+    assert [said.last_id for said in witness.waiting] == [12]
+
+
+def test_what_waits_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest goes: what the newest are about may still come."""
+    monkeypatch.setattr(top_module, "WAITING_MAX", 2)
+    sync, witness = known(), TopWitness(20)
+    for last_id in (12, 13, 14):
+        witness.take(top(last_id), sync)
+    assert [said.last_id for said in witness.waiting] == [13, 14]
+
+
+def test_forgetting_is_beginning_anew() -> None:
+    """Nothing waits, and nothing counts as said."""
+    sync, witness = known(), TopWitness(20)
+    witness.take(top(12), sync)
+    witness.forget()
+    assert not witness.waiting
+    assert witness.take(top(10, {"99": "1"}, {"101": "2"}), sync) == SAME
+
+
+def test_every_way_to_differ() -> None:
+    """A size, a level too many, one too few, on both sides."""
+    said = top(10, {"99": "5", "98": "1"}, {"102": "2"})
+    found = TopWitness(20).take(said, known())
+    assert found == Comparison(
+        10,
+        4,
+        (
+            Difference("bid", 99, 1, 5),
+            Difference("bid", 98, 0, 1),
+            Difference("ask", 101, 2, 0),
+            Difference("ask", 102, 0, 2),
+        ),
+    )
+
+
+def test_as_many_levels_as_the_stream_shows() -> None:
+    """The book has more; what lies behind those is not compared."""
+    sync = book({"99": "1", "98": "1", "97": "1"}, {"101": "1", "102": "1", "103": "1"})
+    said = top(10, {"99": "1", "98": "1"}, {"101": "1", "102": "1"})
+    assert TopWitness(2).take(said, sync) == Comparison(10, 4, ())
+    found = TopWitness(3).take(said, sync)
+    assert found
+    assert [difference.price for difference in found.differences] == [97, 103]
+
+
+def test_nothing_is_compared_beyond_the_horizon() -> None:
+    """What the witness sees there the book need not know, and what the book has there is real."""
+    sync = book({"99": "1"}, {"101": "1"}, limit=1)
+    sync.take(event(11, 11, {"97": "1"}, {"103": "1"}), SECOND)
+    said = top(11, {"99": "1", "98": "1", "97": "1"}, {"101": "1", "102": "1", "103": "1"})
+    assert TopWitness(20).take(said, sync) == Comparison(11, 2, ())

@@ -1,0 +1,218 @@
+"""Would we notice? Each rule of the proofs is loosened, and scripts of an honest market must find it.
+
+As in test_loosened_rules.py: numbered scripts are played until one shows a false alarm, a horizon
+that claims too much, or a row that is not true.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from random import Random
+from typing import Any, Final, TypeAlias
+
+import pytest
+
+from booktape.core.book import Book
+from booktape.core.events import BookTicker, DepthSnapshot
+from booktape.core.sync import SymbolSync
+from booktape.proof import audit as audit_module
+from booktape.proof import examiner as examiner_module
+from booktape.proof import ticker as ticker_module
+from booktape.proof import top as top_module
+from booktape.proof.audit import Audit
+from booktape.proof.examiner import Examiner
+from booktape.proof.ticker import TickerWitness
+from booktape.proof.top import TopWitness
+from booktape.proof.window import Comparison, Window, windows
+from properties.ledger import Violation
+from properties.proved_script import play_proved
+
+SCRIPTS: Final = 500
+"""Tried for each loosened rule; nearly all show themselves within the first hundred."""
+
+Loosened: TypeAlias = tuple[object, str, Callable[..., Any]]
+
+
+# ── audits ──────────────────────────────────────────────────────────────────────────────────
+
+
+def without_kept_events(audit: Audit, update_id: int) -> Book | None:
+    audit._kept.clear()
+    return witness(audit, update_id)
+
+
+def with_all_kept_events(audit: Audit, update_id: int) -> Book | None:
+    book = witness(audit, update_id)
+    if book:
+        for event in audit._kept:
+            book.apply(event)
+    return book
+
+
+def without_the_straddling_event(audit: Audit, update_id: int) -> Book | None:
+    last_id = audit._answer.last_id if audit._answer else 0
+    audit._kept = [event for event in audit._kept if not event.first_id <= last_id < event.last_id]
+    return witness(audit, update_id)
+
+
+def ahead_of_the_book(audit: Audit, _: int) -> Book | None:
+    return witness(audit, 2**62)
+
+
+def however_old(audit: Audit, answer: DepthSnapshot) -> bool:
+    audit._answer = answer
+    return True
+
+
+def losing_without_ending_the_audit(examiner: Examiner) -> None:
+    examiner._top.forget()
+    examiner._ticker.forget()
+
+
+def compare_beyond_the_book_s_horizon(update_id: int, book: Book, other: Book) -> Comparison:
+    return compare(update_id, without_horizon(book), other)
+
+
+def compare_beyond_the_answer_s_horizon(update_id: int, book: Book, other: Book) -> Comparison:
+    return compare(update_id, book, without_horizon(other))
+
+
+def without_horizon(book: Book) -> Book:
+    bids, asks = windows(book)
+    return Book(bids.levels.items(), asks.levels.items())
+
+
+def learn_the_horizon_only(book: Book, other: Book) -> None:
+    blind = Book((), (), other.bid_horizon, other.ask_horizon)
+    learn(book, blind)
+
+
+def learn_half_of_it(book: Book, other: Book) -> None:
+    bids, _ = windows(other)
+    learn(book, Book(bids.levels.items(), (), other.bid_horizon, other.ask_horizon))
+
+
+def learn_as_if_it_were_whole(book: Book, other: Book) -> None:
+    learn(book, without_horizon(other))
+
+
+def the_nearer(choose: Callable[..., float], a: float | None, b: float | None) -> float | None:
+    return farther(max if choose is min else min, a, b)
+
+
+# ── witnesses ───────────────────────────────────────────────────────────────────────────────
+
+
+def top_of_the_next_event(top: TopWitness, sync: SymbolSync) -> Comparison | None:
+    if top.waiting and top.waiting[0].last_id <= sync.update_id:
+        return top._compare(top.waiting.popleft(), sync)
+    return None
+
+
+def top_of_the_event_before(top: TopWitness, sync: SymbolSync) -> Comparison | None:
+    if top.waiting:
+        return top._compare(top.waiting.popleft(), sync)
+    return None
+
+
+def beyond_the_horizon(book: Book, most: int | None = None) -> tuple[Window, Window]:
+    bids, asks = windows(book, most)
+    return bids._replace(horizon=None), asks._replace(horizon=None)
+
+
+def touch_beyond_the_horizon(name: str, side: Any, _: float | None) -> Window:
+    best = side.best()
+    return Window(name, dict([best] if best else []), None)
+
+
+def without_deferral(tickers: TickerWitness, sync: SymbolSync) -> Iterator[Comparison]:
+    said = [ticker for ticker in tickers.tickers if ticker.update_id <= sync.update_id]
+    if said:
+        yield touch_with(said[-1], sync)
+
+
+def with_the_latest(tickers: TickerWitness, sync: SymbolSync) -> Iterator[Comparison]:
+    if tickers.tickers:
+        yield touch_with(tickers.tickers[-1], sync)
+
+
+def touch_with(said: BookTicker, sync: SymbolSync) -> Comparison:
+    book = sync.book
+    bid = ticker_module._window("bid", book.bids, book.bid_horizon)
+    ask = ticker_module._window("ask", book.asks, book.ask_horizon)
+    return ticker_module._compare(ticker_module._Touch(sync.update_id, bid, ask), said)
+
+
+def whoever_speaks(tickers: TickerWitness, said: BookTicker, _: int) -> Iterator[Comparison]:
+    yield from take(tickers, said, tickers._speaker)
+
+
+def with_its_own_id_only(tickers: TickerWitness) -> Iterator[Comparison]:
+    """Settled by a ticker of the same id, as if none later could come."""
+    newest_id = tickers.tickers[-1].update_id
+    while tickers._touches and tickers._touches[0].update_id <= newest_id + 1:
+        touch = tickers._touches.popleft()
+        said = [ticker for ticker in tickers.tickers if ticker.update_id <= touch.update_id]
+        if said:
+            yield ticker_module._compare(touch, said[-1])
+
+
+witness, take = Audit.witness, TickerWitness.take
+compare, learn, farther = audit_module.compare, audit_module.learn, audit_module._farther
+
+LOOSENED: Final[dict[str, Loosened]] = {
+    "audit: kept events are not applied": (Audit, "witness", without_kept_events),
+    "audit: not the straddling one": (Audit, "witness", without_the_straddling_event),
+    "audit: an answer ahead does not wait": (Audit, "witness", ahead_of_the_book),
+    "audit: an answer may be too old": (Audit, "take", however_old),
+    "audit: it survives the loss of the book": (Examiner, "lost", losing_without_ending_the_audit),
+    "compare: beyond the book's horizon": (
+        examiner_module,
+        "compare",
+        compare_beyond_the_book_s_horizon,
+    ),
+    "compare: beyond the answer's horizon": (
+        examiner_module,
+        "compare",
+        compare_beyond_the_answer_s_horizon,
+    ),
+    "learn: the horizon and no levels": (examiner_module, "learn", learn_the_horizon_only),
+    "learn: one side's levels": (examiner_module, "learn", learn_half_of_it),
+    "learn: every answer is whole": (examiner_module, "learn", learn_as_if_it_were_whole),
+    "learn: the horizon moves inwards": (audit_module, "_farther", the_nearer),
+    "top: of the id before": (TopWitness, "applied", top_of_the_next_event),
+    "top: of the id after": (TopWitness, "applied", top_of_the_event_before),
+    "top: beyond the horizon": (top_module, "windows", beyond_the_horizon),
+    "ticker: beyond the horizon": (ticker_module, "_window", touch_beyond_the_horizon),
+    "ticker: without deferral": (TickerWitness, "applied", without_deferral),
+    "ticker: one id too early": (TickerWitness, "_settle", with_its_own_id_only),
+    "ticker: the latest": (TickerWitness, "applied", with_the_latest),
+    "ticker: every connection is heard": (TickerWitness, "take", whoever_speaks),
+}
+
+
+def first_violation(change: Loosened) -> tuple[int, Violation] | None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(*change)
+        for seed in range(SCRIPTS):
+            try:
+                play_proved(Random(seed))
+            except Violation as found:
+                return seed, found
+    return None
+
+
+@pytest.mark.parametrize("name", LOOSENED)
+def test_loosened_proof_is_found(name: str) -> None:
+    """Proving with this rule loosened breaks a promise in some script."""
+    found = first_violation(LOOSENED[name])
+    assert found, f"{SCRIPTS} scripts do not notice: {name}"
+    print(f"{name}: script {found[0]}: {str(found[1])[:160]}")  # noqa: T201
+
+
+def test_which_kept_events_the_answer_contains_is_not_a_safety_rule() -> None:
+    """Applying those again, too, ends in the same book: sizes are absolute, the last one counts."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Audit, "witness", with_all_kept_events)
+        for seed in range(100):
+            play_proved(Random(seed))

@@ -1,0 +1,100 @@
+"""A sealed segment says which files it consists of; a crash at any step leaves that true."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from booktape.errors import WriteFailed
+from booktape.store.archive import open_archive
+from booktape.store.layout import Layout, Segment
+from booktape.store.manifest import FileSeal, Manifest, seal_manifest
+from store.fragile import Disk
+from store.story import record
+
+SEGMENT = Segment(0, "a")
+ROOMS = ("tape", "snapshots", "gaps", "checks", "notes")
+
+
+def manifests(root: Path) -> dict[str, dict[str, Any]]:
+    """What each says: path → its seal, by segment."""
+    said = [json.loads(path.read_bytes()) for path in sorted(root.glob("manifests/*/*.json"))]
+    return {one["segment"]: one["files"] for one in said}
+
+
+def assert_all_sealed(root: Path) -> None:
+    """Every final file is listed in the manifest of its segment, as it is, and nothing else is."""
+    said = manifests(root)
+    listed = {file: seal for files in said.values() for file, seal in files.items()}
+    paths = [path for room in ROOMS for path in (root / room).rglob("*") if path.is_file()]
+    found = {path.relative_to(root).as_posix(): path.read_bytes() for path in paths}
+    assert listed == {
+        file: {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+        for file, content in found.items()
+    }
+    for segment, files in said.items():
+        assert all(segment in file for file in files)
+
+
+def test_a_manifest_lists_each_file_of_its_segment(tmp_path: Path) -> None:
+    """With its size and SHA-256, and the path relative to the archive."""
+    record(tmp_path)
+    assert_all_sealed(tmp_path)
+    assert len(manifests(tmp_path)) == 2
+    assert not list(tmp_path.glob("unsealed/*"))
+
+
+def test_a_file_may_stand_elsewhere_while_it_is_measured(tmp_path: Path) -> None:
+    """The tape gets its final name after the manifest, and is listed under it."""
+    layout, now = Layout(tmp_path), tmp_path / "now"
+    layout.writing_manifest(SEGMENT).parent.mkdir(parents=True)
+    now.write_bytes(b"abc")
+    seal_manifest(layout, SEGMENT, {layout.tape(SEGMENT): now})
+    name = layout.tape(SEGMENT).relative_to(tmp_path).as_posix()
+    said = Manifest(SEGMENT.name, {name: FileSeal(3, hashlib.sha256(b"abc").hexdigest())})
+    assert manifests(tmp_path) == {
+        said.segment: {name: {"bytes": 3, "sha256": said.files[name].sha256}}
+    }
+
+
+def test_it_takes_the_place_of_an_earlier_one(tmp_path: Path) -> None:
+    """Also when a crash left half of one behind: what was recovered may be packed otherwise."""
+    layout, now = Layout(tmp_path), tmp_path / "now"
+    layout.writing_manifest(SEGMENT).parent.mkdir(parents=True)
+    for content in (b"abc", b"abcd"):
+        now.write_bytes(content)
+        layout.writing_manifest(SEGMENT).write_bytes(b'{"seg')
+        seal_manifest(layout, SEGMENT, {layout.tape(SEGMENT): now})
+    (files,) = manifests(tmp_path).values()
+    assert [seal["bytes"] for seal in files.values()] == [4]
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    """In one sentence, as for every write that fails."""
+    layout = Layout(tmp_path)
+    with pytest.raises(WriteFailed, match="gone"):
+        seal_manifest(layout, SEGMENT, {layout.tape(SEGMENT): tmp_path / "gone"})
+
+
+def test_every_step_may_be_the_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed at any operation from the first seal on: after the next start all files are as listed."""
+    disk = Disk(monkeypatch)
+    record(tmp_path / "whole")
+    first_seal = disk.log.index("rename", disk.log.index("parquet close"))
+    steps = 0
+    for chosen in itertools.count(first_seal, 3):
+        root = tmp_path / str(chosen)
+        with disk.dies_at(chosen):
+            record(root)
+        if not disk.failed:
+            break
+        with open_archive(root):
+            pass
+        assert_all_sealed(root)
+        steps += 1
+    assert steps > 10

@@ -1,0 +1,32 @@
+"""Numbers as the exchange writes them, and what the declared types refuse."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from booktape.wire.numbers import Id, Price, Size, texts
+
+
+def test_texts_have_eight_decimals() -> None:
+    """Whatever the number."""
+    assert texts([(61222.0, 0.88634), (0.00000001, 0.0)]) == [
+        ("61222.00000000", "0.88634000"),
+        ("0.00000001", "0.00000000"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "least", "refused"),
+    [
+        (Size, b'"0"', [b'"-1"', b'"nan"', b'"inf"']),
+        (Price, b'"0.00000001"', [b'"0"', b'"-1"', b'"nan"', b'"inf"']),
+        (Id, b"0", [b"-1", b"9223372036854775808", b"1.5"]),
+    ],
+)
+def test_what_is_no_amount_is_refused(kind: type, least: bytes, refused: list[bytes]) -> None:
+    """Negative, not finite, too large; a size may be zero, a price may not."""
+    msgspec.json.decode(least, type=kind, strict=False)
+    for text in refused:
+        with pytest.raises(msgspec.ValidationError):
+            msgspec.json.decode(text, type=kind, strict=False)

@@ -1,0 +1,128 @@
+"""The witnesses' streams: what is read as one, that both directions agree, and what is refused."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from booktape.core.events import BookTicker, Level, TopLevels, UnknownEvent
+from booktape.errors import MalformedFrame
+from booktape.wire.binance import decode_event, encode_combined, encode_event
+from booktape.wire.witness import (
+    BOOK_TICKER,
+    DEPTH20,
+    SUFFIXES,
+    decoder_of,
+    encode_ticker,
+    encode_top,
+)
+from oracle import combined, event, ticker, top
+
+TOP = (
+    b'{"stream":"btcusdt@depth20@100ms","data":{"lastUpdateId":160,'
+    b'"bids":[["61222.00000000","0.88634000"]],"asks":[]}}'
+)
+TICKER = (
+    b'{"stream":"btcusdt@bookTicker","data":{"u":158,"s":"BTCUSDT","b":"61222.00000000",'
+    b'"B":"0.88634000","a":"61224.53000000","A":"1.00000000"}}'
+)
+
+
+def test_a_partial_book() -> None:
+    """Its symbol stands in the stream's name only."""
+    assert decode_event(TOP) == top(160, {"61222": "0.88634"})
+    assert combined(top(160, {"61222": "0.88634"})) == TOP
+
+
+def test_a_ticker() -> None:
+    """The best level of each side, as of an id that may lie inside an event."""
+    said = ticker(158, {"61222": "0.88634"}, {"61224.53": "1"})
+    assert decode_event(TICKER) == said
+    assert combined(said) == TICKER
+
+
+def test_an_empty_side_is_a_ticker_of_price_zero() -> None:
+    """Both ways."""
+    empty = encode_ticker(BookTicker("BTCUSDT", 5, None, (2.0, 1.0)))
+    assert json.loads(empty)["b"] == json.loads(empty)["B"] == "0.00000000"
+    for said in (ticker(5, None, {"2": "1"}), ticker(5, {"1": "1"}, None), ticker(5)):
+        assert decode_event(combined(said)) == said
+
+
+def test_symbols_that_are_not_ascii() -> None:
+    """However the exchange writes the stream's name."""
+    said = top(5, {"1": "1"}, symbol="币安人生USDT")
+    escaped = json.dumps(json.loads(combined(said))).replace(" ", "").encode()
+    assert escaped.isascii()
+    assert decode_event(combined(said)) == decode_event(escaped) == said
+    named = ticker(5, {"1": "1"}, symbol="币安人生USDT")
+    assert decode_event(combined(named)) == named
+
+
+def test_what_is_no_witness_has_no_decoder() -> None:
+    """Depth events, other streams, and a raw ticker: without its wrapper it is not asked for."""
+    depth = combined(event(1, 1))
+    for payload in (depth, encode_event(event(1, 1)), encode_combined("btcusdt@depth5", b"{}")):
+        assert decoder_of(payload) is None
+    raw = encode_ticker(ticker(5, {"1": "1"}))
+    assert decode_event(raw) == UnknownEvent("A,B,a,b,s,u")
+    assert decode_event(encode_top(top(5))) == UnknownEvent("asks,bids,lastUpdateId")
+
+
+def test_only_the_stream_s_name_decides() -> None:
+    """What stands far inside a message does not."""
+    assert decoder_of(b'{"stream":"x@trade","data":"' + b" " * 200 + b'@bookTicker"}') is None
+
+
+@pytest.mark.parametrize(
+    ("payload", "old", "new"),
+    [
+        (TOP, b":160", b":-1"),
+        (TOP, b'"61222.00000000"', b'"0"'),
+        (TOP, b'"0.88634000"', b'"nan"'),
+        (TOP, b'"bids"', b'"bid"'),
+        (TICKER, b":158", b":1.5"),
+        (TICKER, b'"BTCUSDT"', b'""'),
+        (TICKER, b'"0.88634000"', b'"-1"'),
+        (TICKER, b'"a"', b'"_"'),
+    ],
+)
+def test_a_witness_of_a_wrong_form_is_no_witness(payload: bytes, old: bytes, new: bytes) -> None:
+    """It is JSON, and so counted as an unknown event; no level of it is ever compared."""
+    assert old in payload
+    assert isinstance(decode_event(payload.replace(old, new)), UnknownEvent)
+
+
+@pytest.mark.parametrize("payload", [TOP, TICKER])
+def test_a_witness_that_is_cut_off_is_malformed(payload: bytes) -> None:
+    """Anywhere."""
+    for length in range(len(payload)):
+        with pytest.raises(MalformedFrame):
+            decode_event(payload[:length])
+
+
+def test_the_streams_are_named() -> None:
+    """After the lower-case symbol."""
+    assert SUFFIXES == {DEPTH20: "@depth20@100ms", BOOK_TICKER: "@bookTicker"}
+
+
+numbers = st.integers(1, 67_108_864 * 10**8 - 1).map(lambda n: n / 10**8)
+some_levels: st.SearchStrategy[list[Level]] = st.lists(st.tuples(numbers, numbers), max_size=20)
+ids = st.integers(0, 2**63 - 1)
+symbols = st.sampled_from(["BTCUSDT", "币安人生USDT"])
+best = st.none() | st.tuples(numbers, numbers)
+
+
+@given(st.builds(TopLevels, symbols, ids, some_levels, some_levels))
+def test_any_partial_book_comes_back(said: TopLevels) -> None:
+    """What the built-in exchange says is what the recorder hears."""
+    assert decode_event(combined(said)) == said
+
+
+@given(st.builds(BookTicker, symbols, ids, best, best))
+def test_any_ticker_comes_back(said: BookTicker) -> None:
+    """Also with an empty side."""
+    assert decode_event(combined(said)) == said
