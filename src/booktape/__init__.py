@@ -1,1 +1,35 @@
-"""booktape records Binance Spot order books that its users can prove right."""
+"""booktape records Binance Spot order books that its users can prove right.
+
+To read what was recorded: `booktape.open("data")`, described in `booktape.reader`. Its names are
+loaded when they are first used: whoever needs only the core pays for no Arrow.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from booktape.reader import (
+        Book,
+        Coverage,
+        Gap,
+        Recording,
+        Resampled,
+        Snapshots,
+        Step,
+        open,  # noqa: A004 `booktape.open` is the name its users know
+    )
+
+__all__ = ["Book", "Coverage", "Gap", "Recording", "Resampled", "Snapshots", "Step", "open"]
+
+
+def __getattr__(name: str) -> object:
+    """Find a name of the reader when it is asked for."""
+    if name in __all__:
+        return getattr(import_module("booktape.reader"), name)
+    raise AttributeError(f"module 'booktape' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

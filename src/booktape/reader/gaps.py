@@ -1,0 +1,52 @@
+"""Every interval in which a book was not known, once: sealed and unsealed, open and closed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+
+from booktape.core.events import Gap as CoreGap
+from booktape.reader.book import Gap
+from booktape.reader.place import Place
+from booktape.reader.tables import sealed_tables
+from booktape.reader.tape import NO_ROWS, outputs
+from booktape.store.schema import GAPS, gap_batch
+
+
+def gap_table(
+    place: Place, symbol: str | None = None, *, unsealed: bool = True, before_us: int | None = None
+) -> pa.Table:
+    """All gaps, as `gaps` holds them, the earliest first.
+
+    Of the rows of one gap the one that closes it counts, not the one that left it open. With a `symbol`, gaps of the unsealed end need only be right for what lies before `before_us`.
+    """
+    # The unsealed ones first: a segment that is sealed meanwhile is then read twice, not missed.
+    tail = list(_unsealed(place, symbol, before_us)) if unsealed else []
+    # Known weakness: every file of the archive is opened, since a gap may be closed much later.
+    merged = pa.concat_tables([GAPS.empty_table(), *sealed_tables(place, "gaps"), *tail])
+    rows: dict[tuple[str, int], dict[str, Any]] = {}
+    for row in merged.to_pylist():
+        known = rows.get((row["symbol"], row["epoch"]))
+        # No gap opens again: an open row that was read late does not replace the closed one.
+        if symbol in {None, row["symbol"]} and not (known and known["end_time"]):
+            rows[row["symbol"], row["epoch"]] = row
+    found = sorted(rows.values(), key=lambda row: (row["start_time"], row["symbol"]))
+    return pa.Table.from_pylist(found, GAPS)
+
+
+def gap_list(
+    place: Place, symbol: str, *, unsealed: bool, before_us: int | None = None
+) -> list[Gap]:
+    """One symbol's gaps, by epoch."""
+    table = gap_table(place, symbol, unsealed=unsealed, before_us=before_us)
+    return sorted((Gap.from_row(row) for row in table.to_pylist()), key=lambda gap: gap.epoch)
+
+
+def _unsealed(place: Place, symbol: str | None, before_us: int | None) -> Iterator[pa.Table]:
+    before_ns = None if before_us is None else before_us * 1_000
+    for tape in place.unsealed():
+        said = outputs(place, tape, symbol, before_ns, NO_ROWS)
+        gaps = [output for output in said if isinstance(output, CoreGap)]
+        yield pa.Table.from_batches([gap_batch(gaps)], GAPS)

@@ -1,0 +1,128 @@
+"""A regular grid in time, on which nothing is filled in across a gap."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from booktape.reader.book import Gap
+from booktape.reader.frames import Frames
+from booktape.reader.times import moment_us
+
+_NEVER: Final = np.iinfo(np.int64).max
+_TIME: Final = pa.field("time", pa.timestamp("us", tz="UTC"), nullable=False)
+
+Ints = NDArray[np.int64]
+
+
+class _Grid(NamedTuple):
+    """The rows that are the last of their interval: where they stand, and in which interval."""
+
+    rows: Ints
+    intervals: Ints
+
+
+class Resampled(Frames):
+    """One row an interval, from the first row's to the last row's. `time` is where it begins.
+
+    A row holds the last book known within its interval: the last one received in it, or else the
+    one before, as long as its epoch had not ended when the interval began. Where no book was known
+    all columns but `time` and `symbol` are null (in arrays NaN; `long` has no row then), so that
+    differences between neighbours are null rather than wrong.
+
+    Our clock may have been set back, and rows that were held for a snapshot carry earlier stamps
+    than it: a row counts from the latest `receive_time` up to it.
+    """
+
+    def __init__(self, rows: Frames, gaps: Callable[[], list[Gap]], interval_us: int) -> None:
+        self.depth = rows.depth
+        self._rows = rows
+        self._gaps = gaps
+        self._interval_us = interval_us
+
+    @property
+    def schema(self) -> pa.Schema:
+        """`time`, and the columns of the rows, which may be null."""
+        symbol, *others = self._rows.schema
+        return pa.schema([_TIME, symbol, *(field.with_nullable(True) for field in others)])
+
+    def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """The grid as Arrow batches with lists. `symbol`, `time` and what it needs come always."""
+        wanted = list(dict.fromkeys([*(columns or self._rows.schema.names), *_NEEDED]))
+        ended = {gap.epoch: moment_us(gap.start_time) for gap in self._gaps()}
+        rest: pa.RecordBatch | None = None
+        latest_us = 0
+        for batch in self._rows.batches(wanted):
+            if batch.num_rows:
+                joined = batch if rest is None else _joined(rest, batch)
+                times = _times(joined, latest_us)
+                latest_us = int(times[-1])
+                yield self._regular(joined, times, ended)
+                # The last interval is not over yet.
+                rest = joined.slice(joined.num_rows - 1)
+        if rest is not None:
+            interval = np.array([latest_us // self._interval_us])
+            yield self._taken(rest, pa.array([0]), interval)
+
+    def _regular(self, batch: pa.RecordBatch, times: Ints, ended: dict[int, int]) -> pa.RecordBatch:
+        """The intervals from the first row's up to the last row's, which is left for later."""
+        intervals = times // self._interval_us
+        lasts = np.append(np.flatnonzero(np.diff(intervals)), len(intervals) - 1)
+        grid = _Grid(lasts, intervals[lasts])
+        counts = np.diff(grid.intervals)
+        known = np.minimum(counts, self._known(batch, times, grid, ended))
+        # Each row as often as it counts, then nulls up to the next one.
+        places = np.repeat(grid.rows[:-1], counts)
+        begun = np.repeat(np.cumsum(counts) - counts, counts)
+        nth = np.arange(len(places)) - begun
+        indices = pa.array(places, mask=nth >= np.repeat(known, counts))
+        return self._taken(batch, indices, np.repeat(grid.intervals[:-1], counts) + nth)
+
+    def _known(
+        self, batch: pa.RecordBatch, times: Ints, grid: _Grid, ended: dict[int, int]
+    ) -> Ints:
+        """For how many intervals each row but the last counts: until its epoch ended."""
+        epochs = batch.column("epoch").to_numpy()[grid.rows]
+        until = [
+            # Two epochs that meet without a gap in the archive: nobody knows when the first ended.
+            ended.get(epoch, _NEVER if epoch == after else time)
+            for epoch, after, time in zip(
+                epochs[:-1].tolist(),
+                epochs[1:].tolist(),
+                times[grid.rows[:-1]].tolist(),
+                strict=True,
+            )
+        ]
+        last = (np.array(until, np.int64) - 1) // self._interval_us
+        # Its own interval counts in any case: the row lies in it.
+        counts: Ints = np.maximum(1, last - grid.intervals[:-1] + 1)
+        return counts
+
+    def _taken(
+        self, batch: pa.RecordBatch, indices: pa.Array[Any], intervals: Ints
+    ) -> pa.RecordBatch:
+        taken = batch.take(indices)
+        names = [name for name in self.schema.names if name in {*batch.schema.names, "time"}]
+        columns = {name: taken.column(name) for name in batch.schema.names}
+        columns["time"] = pa.array(intervals * self._interval_us).cast(_TIME.type)
+        columns["symbol"] = pa.repeat(batch.column("symbol")[0], len(indices))
+        schema = pa.schema([self.schema.field(name) for name in names])
+        return pa.RecordBatch.from_arrays([columns[name] for name in names], schema=schema)
+
+
+_NEEDED: Final = ("symbol", "receive_time", "epoch")
+
+
+def _joined(first: pa.RecordBatch, second: pa.RecordBatch) -> pa.RecordBatch:
+    return pa.Table.from_batches([first, second]).combine_chunks().to_batches()[0]
+
+
+def _times(batch: pa.RecordBatch, latest_us: int) -> Ints:
+    """When each row became known: never before one that was there already."""
+    times: Ints = batch.column("receive_time").cast(pa.int64()).to_numpy()
+    known: Ints = np.maximum(np.maximum.accumulate(times), latest_us)
+    return known

@@ -1,0 +1,193 @@
+"""One symbol's rows of a stretch of time, one Arrow batch after the other.
+
+Files are chosen by their date, row groups by the statistics of `receive_time`, and each group is
+cut to the depth asked for before the next one is read: memory holds one group.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from booktape.core.events import BookRow
+from booktape.core.frames import SegmentStart
+from booktape.errors import NotRecorded
+from booktape.reader.book import Gap
+from booktape.reader.place import File, Place
+from booktape.reader.progress import tracked
+from booktape.reader.tape import frames, outputs
+from booktape.reader.times import moment_us
+from booktape.store.layout import symbol_folder
+from booktape.store.schema import SNAPSHOTS, snapshot_batch
+from booktape.store.writer import Group
+
+LISTS: Final = ("bid_price", "bid_size", "ask_price", "ask_size")
+SCHEMA: Final = pa.schema([pa.field("symbol", pa.string(), nullable=False), *SNAPSHOTS])
+"""What every reader shows: `symbol` stands in the folder's name, then the columns as stored."""
+
+_DAY_US: Final = 86_400_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Which rows: `start_us <= receive_time < end_us`, at most `depth` levels a side."""
+
+    symbol: str
+    start_us: int | None = None
+    end_us: int | None = None
+    depth: int | None = None
+
+    def may_hold(self, first_us: int, last_us: int) -> bool:
+        """Whether a stretch of time, both ends included, has anything to do with it."""
+        before = self.end_us is not None and first_us >= self.end_us
+        after = self.start_us is not None and last_us < self.start_us
+        return not (before or after)
+
+    def holds(self, time_us: int) -> bool:
+        """Whether a row of this time is one of them."""
+        return self.may_hold(time_us, time_us)
+
+    def overlaps(self, gap: Gap) -> bool:
+        """Whether a gap reaches into it."""
+        before = self.end_us is None or moment_us(gap.start_time) < self.end_us
+        if self.start_us is None or gap.end_time is None:
+            return before
+        return before and moment_us(gap.end_time) > self.start_us
+
+
+def batches(
+    place: Place, query: Query, *, unsealed: bool = True, columns: Sequence[str] = SCHEMA.names
+) -> Iterator[pa.RecordBatch]:
+    """The rows in the order in which they were written, which is that of `update_id`.
+
+    Raises NotRecorded for a symbol of which there is nothing, in any time.
+    """
+    # Listed first: what is sealed meanwhile is then read as sealed or from its tape, not missed.
+    tapes = place.unsealed() if unsealed else []
+    sealed = place.rows(symbol_folder(query.symbol))
+    if not sealed:
+        _check_symbol(place, query.symbol, tapes)
+    done = {file.segment for file in sealed}
+    files = [file for file in sealed if _may_hold(query, file)]
+    files += [tape for tape in tapes if tape.segment not in done]
+    for file in tracked(files, f"reading {query.symbol}"):
+        yield from _of_file(place, query, file, list(columns))
+
+
+def _check_symbol(place: Place, symbol: str, tapes: Sequence[File]) -> None:
+    known = known_symbols(place, tapes)
+    if symbol not in known:
+        there = textwrap.shorten(", ".join(known), 80, placeholder=" …")
+        raise NotRecorded(f"{place.root} holds nothing of {symbol}. It holds: {there or 'none'}.")
+
+
+def known_symbols(place: Place, tapes: Sequence[File]) -> list[str]:
+    """Those with sealed rows, and those that are being recorded."""
+    found = set(place.symbols())
+    for tape in tapes:
+        start = next(frames(place, tape, None), None)
+        if isinstance(start, SegmentStart):
+            found.update(start.symbols)
+    return sorted(found)
+
+
+def _may_hold(query: Query, file: File) -> bool:
+    """By the date in its path, with a day more on either side.
+
+    An event may have been held over midnight, or the clock may have been set.
+    """
+    midnight = file.segment.start_us // _DAY_US * _DAY_US
+    return query.may_hold(midnight - _DAY_US, midnight + 2 * _DAY_US)
+
+
+def _of_file(
+    place: Place, query: Query, file: File, columns: list[str]
+) -> Iterator[pa.RecordBatch]:
+    of_file = _of_sealed if file.path.endswith(".parquet") else _of_tape
+    return of_file(place, query, file, columns)
+
+
+def _of_sealed(
+    place: Place, query: Query, file: File, columns: list[str]
+) -> Iterator[pa.RecordBatch]:
+    wanted = [name for name in columns if name != "symbol"]
+    with place.open(file.path) as opened:
+        parquet = pq.ParquetFile(opened)
+        for group in range(parquet.num_row_groups):
+            if not query.may_hold(*group_times_us(parquet.metadata.row_group(group))):
+                continue
+            rows = parquet.read_row_group(
+                group, columns=list(dict.fromkeys([*wanted, "receive_time"]))
+            )
+            for batch in rows.combine_chunks().to_batches():
+                yield _cut(batch, query, columns)
+
+
+def group_times_us(group: pq.RowGroupMetaData) -> tuple[int, int]:
+    """The earliest and the latest `receive_time` of a row group."""
+    first, last = _range(group, "receive_time")
+    return moment_us(first), moment_us(last)
+
+
+def group_epochs(group: pq.RowGroupMetaData) -> tuple[int, int]:
+    """The first and the last epoch of a row group."""
+    return _range(group, "epoch")
+
+
+# Any: the column knows the type of its values.
+def _range(group: pq.RowGroupMetaData, column: str) -> tuple[Any, Any]:
+    # Any, since the writer puts statistics to every scalar column; the stubs cannot know it.
+    found: Any = group.column(SNAPSHOTS.get_field_index(column)).statistics
+    return found.min, found.max
+
+
+def _of_tape(
+    place: Place, query: Query, tape: File, columns: list[str]
+) -> Iterator[pa.RecordBatch]:
+    """The rows that an unsealed tape will be sealed as: at most one row group of them in memory."""
+    before_ns = None if query.end_us is None else query.end_us * 1_000
+    group = Group()
+    for row in outputs(place, tape, query.symbol, before_ns):
+        if isinstance(row, BookRow) and group.add(_shallow(row, query.depth)):
+            yield _cut(snapshot_batch(group.rows), query, columns)
+            group = Group()
+    if group.rows:
+        yield _cut(snapshot_batch(group.rows), query, columns)
+
+
+def _shallow(row: BookRow, depth: int | None) -> BookRow:
+    if depth is None:
+        return row
+    # Copies, since a view would keep the whole book alive.
+    return replace(row, **{name: getattr(row, name)[:depth].copy() for name in LISTS})
+
+
+def _cut(batch: pa.RecordBatch, query: Query, columns: Sequence[str]) -> pa.RecordBatch:
+    """The rows, levels and columns asked for."""
+    times = batch.column("receive_time").cast(pa.int64()).to_numpy()
+    keep = np.ones(len(times), bool)
+    if query.start_us is not None:
+        keep &= times >= query.start_us
+    if query.end_us is not None:
+        keep &= times < query.end_us
+    # Most groups are wanted whole: they are spared the copy.
+    if not keep.all():
+        batch = batch.filter(pa.array(keep))
+    found = {name: _column(batch, name, query) for name in columns}
+    schema = pa.schema([SCHEMA.field(name) for name in columns])
+    return pa.RecordBatch.from_arrays(list(found.values()), schema=schema)
+
+
+def _column(batch: pa.RecordBatch, name: str, query: Query) -> pa.Array[Any]:
+    if name == "symbol":
+        return pa.repeat(query.symbol, batch.num_rows)
+    if name in LISTS and query.depth is not None:
+        return pc.list_slice(batch.column(name), 0, query.depth)
+    return batch.column(name)

@@ -1,0 +1,109 @@
+"""The same rows in other shapes: one row a level, one column a level, one array. No Python loops.
+
+`lists` is how rows are stored. A side with fewer levels than the depth is filled up with NaN in
+`wide` and in the array; `long` has no row for a level that is not there.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal, TypeAlias, get_args
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from booktape.core.events import Floats
+from booktape.errors import UsageError
+from booktape.reader.rows import LISTS
+
+Shape: TypeAlias = Literal["lists", "long", "wide"]
+
+_LEVEL_FIELDS: Final = (
+    pa.field("side", pa.string(), nullable=False),
+    pa.field("level", pa.int32(), nullable=False),
+    pa.field("price", pa.float64(), nullable=False),
+    pa.field("size", pa.float64(), nullable=False),
+)
+# Databento's names (MBP); the order within a level is ours: bid first.
+_WIDE_NAMES: Final = ("bid_px", "bid_sz", "ask_px", "ask_sz")
+
+
+def shaped(batch: pa.RecordBatch, shape: Shape, depth: int | None) -> pa.RecordBatch:
+    """A batch of rows in another shape. Raises UsageError for a shape that it cannot have."""
+    if shape == "wide":
+        return wide(batch, checked_depth(depth, "wide"))
+    if shape == "long":
+        return long(batch)
+    if shape not in get_args(Shape):
+        raise UsageError(f"{shape!r} is no shape. Choose one of: {', '.join(get_args(Shape))}.")
+    return batch
+
+
+def checked_depth(depth: int | None, what: str) -> int:
+    """The depth, which `what` cannot do without."""
+    if depth is None:
+        raise UsageError(f"{what} needs a number of levels. Add depth=20 to snapshots().")
+    return depth
+
+
+def wide(batch: pa.RecordBatch, depth: int) -> pa.RecordBatch:
+    """One column a level: `bid_px_00, bid_sz_00, ask_px_00, ask_sz_00, bid_px_01, …`."""
+    scalars = _scalars(batch)
+    sides = [_square(batch, name, depth) for name in LISTS]
+    columns, fields = list(scalars.columns), list(scalars.schema)
+    for level in range(depth):
+        for name, values in zip(_WIDE_NAMES, sides, strict=True):
+            columns.append(pa.array(values[:, level]))
+            fields.append(pa.field(f"{name}_{level:02d}", pa.float64()))
+    return pa.RecordBatch.from_arrays(columns, schema=pa.schema(fields))
+
+
+def long(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """One row a level: `side` (bid, ask), `level` from 0, `price`, `size`; bids before asks."""
+    of_bids, bids = _positions(batch, "bid_price")
+    of_asks, asks = _positions(batch, "ask_price")
+    rows = np.concatenate([of_bids, of_asks])
+    # A stable sort by row leaves bids before asks, and each of them best first.
+    order = np.argsort(rows, kind="stable")
+    side = np.repeat(np.array(["bid", "ask"], object), [len(bids), len(asks)])
+    columns = (
+        pa.array(side[order], pa.string()),
+        pa.array(np.concatenate([bids, asks])[order].astype(np.int32)),
+        pa.array(np.concatenate([_flat(batch, "bid_price"), _flat(batch, "ask_price")])[order]),
+        pa.array(np.concatenate([_flat(batch, "bid_size"), _flat(batch, "ask_size")])[order]),
+    )
+    scalars = _scalars(batch).take(pa.array(rows[order]))
+    schema = pa.schema([*scalars.schema, *_LEVEL_FIELDS])
+    return pa.RecordBatch.from_arrays([*scalars.columns, *columns], schema=schema)
+
+
+def lobster(batch: pa.RecordBatch, depth: int) -> Floats:
+    """(T, 4K) in LOBSTER's order: ask price, ask size, bid price, bid size of each level."""
+    names = ("ask_price", "ask_size", "bid_price", "bid_size")
+    sides = [_square(batch, name, depth) for name in names]
+    return np.stack(sides, axis=2).reshape(batch.num_rows, 4 * depth)
+
+
+def _scalars(batch: pa.RecordBatch) -> pa.RecordBatch:
+    return batch.select([name for name in batch.schema.names if name not in LISTS])
+
+
+def _flat(batch: pa.RecordBatch, name: str) -> Floats:
+    return pc.list_flatten(batch.column(name)).to_numpy()
+
+
+def _positions(batch: pa.RecordBatch, name: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Of each level of a list column, the row it stands in and its position there."""
+    rows = pc.list_parent_indices(batch.column(name)).to_numpy()
+    counts = np.bincount(rows, minlength=batch.num_rows)
+    starts = np.cumsum(counts) - counts
+    return rows, np.arange(len(rows)) - starts[rows]
+
+
+def _square(batch: pa.RecordBatch, name: str, depth: int) -> Floats:
+    """A list column as (rows, depth), filled up with NaN."""
+    rows, positions = _positions(batch, name)
+    values = np.full((batch.num_rows, depth), np.nan)
+    values[rows, positions] = _flat(batch, name)
+    return values

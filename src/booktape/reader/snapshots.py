@@ -1,0 +1,57 @@
+"""A query for rows of one symbol: nothing is read before it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+
+import pyarrow as pa
+
+from booktape.reader.book import Book, Gap
+from booktape.reader.frames import Frames
+from booktape.reader.gaps import gap_list
+from booktape.reader.place import Place
+from booktape.reader.resample import Resampled
+from booktape.reader.rows import SCHEMA, Query, batches
+from booktape.reader.times import length_us
+from booktape.reader.walk import walk
+
+
+class Snapshots(Frames):
+    """The rows of one symbol with `start <= receive_time < end`, at most `depth` levels a side."""
+
+    def __init__(self, place: Place, query: Query, *, unsealed: bool) -> None:
+        self.query = query
+        self.depth = query.depth
+        self._place = place
+        self._unsealed = unsealed
+
+    @property
+    def schema(self) -> pa.Schema:
+        """`symbol`, and the columns of `snapshots` as docs/format.md has them."""
+        return SCHEMA
+
+    def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """The rows in the order of their update ids, at most a row group at a time."""
+        wanted = SCHEMA.names if columns is None else columns
+        return batches(self._place, self.query, unsealed=self._unsealed, columns=wanted)
+
+    def gaps(self) -> list[Gap]:
+        """The intervals between `start` and `end` in which the book was not known, by epoch."""
+        found = self._all_gaps()
+        return [gap for gap in found if self.query.overlaps(gap)]
+
+    def __iter__(self) -> Iterator[Book | Gap]:
+        """Every row as a `Book`, and a `Gap` wherever the book was not known."""
+        return walk(self.query, self.batches(), self._all_gaps())
+
+    def resample(self, interval: timedelta | str) -> Resampled:
+        """One row an interval (`100ms`, `1s`, `5m`): the last book known within it.
+
+        Intervals in which no book was known have a row of nulls: nothing is filled across epochs.
+        """
+        return Resampled(self, self._all_gaps, length_us(interval))
+
+    def _all_gaps(self) -> list[Gap]:
+        query = self.query
+        return gap_list(self._place, query.symbol, unsealed=self._unsealed, before_us=query.end_us)

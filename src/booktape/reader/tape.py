@@ -1,0 +1,178 @@
+"""What only the tape tells: one symbol's frames, and what follows from them.
+
+One symbol is read at a time: the books of the others would cost far more than reading past them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import IO, Final, TypeAlias, cast
+
+from booktape.core.events import BookRow, DepthEvent
+from booktape.core.frames import (
+    Checkpoint,
+    Connected,
+    Frame,
+    SegmentEnd,
+    SegmentStart,
+    StreamFrame,
+)
+from booktape.core.sync import State
+from booktape.errors import DamagedTape, MalformedFrame
+from booktape.reader.place import File, Place
+from booktape.reconstruct import Output, Reconstruction
+from booktape.store.line import decode
+from booktape.store.tape import read_tape
+from booktape.wire.binance import decode_event
+
+NO_ROWS: Final = 2**62
+"""A row after so many events: only those with which an epoch begins."""
+
+Standing: TypeAlias = tuple[int, int] | None
+"""The last known epoch and update id; None when nothing of the symbol was on tape."""
+
+_HEAVY: Final = (b'{"k":"ws"', b'{"k":"rest"', b'{"k":"checkpoint"')
+
+
+class Filter:
+    """Passes the lines of a tape that may concern one symbol, undecoded. None: every line.
+
+    A line says its symbol literally (streams in small letters), unless it is escaped or in base64.
+    """
+
+    def __init__(self, symbol: str | None) -> None:
+        self._names = (symbol.encode(), symbol.lower().encode()) if symbol else (b"",)
+        self._last = b""
+
+    def __call__(self, line: bytes) -> bool:
+        """Whether to decode this line."""
+        self._last = line
+        return (
+            any(name in line for name in self._names)
+            or not line.startswith(_HEAVY)
+            or b"\\" in line
+            or b'"base64"' in line
+        )
+
+    @property
+    def reached_ns(self) -> int:
+        """The stamp of the last line seen, of whichever symbol; 0 before the first."""
+        return decode(self._last).received_ns if self._last else 0
+
+
+def frames(
+    place: Place, tape: File, symbol: str | None, lines: Filter | None = None, every: int = 0
+) -> Iterator[Frame]:
+    """The frames of a tape as if only `symbol` had been recorded. None: all symbols.
+
+    `every`: with a row after so many events, not as often as it was recorded. A sealed tape that is
+    damaged raises DamagedTape; an unsealed one ends where it breaks off.
+    """
+    torn = "/unsealed/" in tape.path
+    with place.open_tape(tape) as file:
+        # A file of pyarrow behaves like one of Python's, but is none by its type.
+        found = read_tape(cast("IO[bytes]", file), torn=torn, wanted=lines or Filter(symbol))
+        try:
+            for frame in found:
+                if isinstance(frame, SegmentStart) and every:
+                    yield from _only(replace(frame, every=every), symbol)
+                else:
+                    yield from _only(frame, symbol)
+        except DamagedTape as error:
+            raise DamagedTape(
+                f"{tape.path} is not what was recorded. Rows in snapshots/ can be read all the same."
+            ) from error
+
+
+def _only(frame: Frame, symbol: str | None) -> Iterator[Frame]:
+    """The frame, or what of it concerns the symbol."""
+    if symbol is None:
+        yield frame
+    elif isinstance(frame, SegmentStart | Connected):
+        yield replace(frame, symbols=(symbol,) if symbol in frame.symbols else ())
+    elif getattr(frame, "symbol", symbol) in {symbol, None}:
+        yield frame
+
+
+def outputs(
+    place: Place, tape: File, symbol: str | None, before_ns: int | None = None, every: int = 0
+) -> Iterator[Output]:
+    """What an unsealed tape will be sealed as, with the gaps that are open where it breaks off.
+
+    Ends early at a moment after which nothing can come that belongs before `before_ns`.
+    """
+    books = Reconstruction()
+    for frame in frames(place, tape, symbol, every=every):
+        if before_ns is not None and symbol and is_past(books, symbol, frame, before_ns):
+            break
+        yield from books.feed(frame)
+        if isinstance(frame, SegmentEnd):
+            # The end has said which open gaps are stored.
+            return
+    yield from books.open_gaps()
+
+
+def is_past(books: Reconstruction, symbol: str, frame: Frame, before_ns: int) -> bool:
+    """Whether all that follows is later: the book is known and no earlier event is held back.
+
+    Known weakness: it trusts that frames stand on the tape in the order of their stamps, which a
+    clock that is set back breaks.
+    """
+    if not isinstance(frame, StreamFrame) or frame.received_ns < before_ns:
+        return False
+    sync, lane = books.syncs.get(symbol), books.merge.lanes.get(symbol)
+    return sync is not None and sync.state is State.LIVE and not (lane and lane.ahead)
+
+
+class EventByEvent:
+    """The same function over the frames of one tape, read with `every=1`."""
+
+    def __init__(self, symbol: str) -> None:
+        self.books = Reconstruction()
+        self._symbol = symbol
+
+    def feed(self, frame: Frame) -> Iterator[tuple[Output, DepthEvent | None]]:
+        """Every output, and with each row the event that it comes from: None, if a snapshot.
+
+        Known weakness: an event is decoded twice, here and in the function.
+        """
+        waiting = self._waiting()
+        if isinstance(frame, StreamFrame):
+            waiting.append(_event(frame))
+        for output in self.books.feed(frame):
+            event = None
+            if isinstance(output, BookRow) and output.updates:
+                event = next(e for e in reversed(waiting) if e and e.last_id == output.update_id)
+            yield output, event
+
+    def _waiting(self) -> list[DepthEvent | None]:
+        """What had arrived before and may be applied with the next frame."""
+        sync, lane = self.books.syncs.get(self._symbol), self.books.merge.lanes.get(self._symbol)
+        held = [*(sync.held if sync else ()), *(lane.ahead if lane else ())]
+        return [each.event for each in held]
+
+
+def _event(frame: StreamFrame) -> DepthEvent | None:
+    try:
+        event = decode_event(frame.payload)
+    except MalformedFrame:
+        # The function says so too; what was garbage then is garbage now.
+        return None
+    return event if isinstance(event, DepthEvent) else None
+
+
+def standing(books: Reconstruction, symbol: str) -> Standing:
+    """Where a symbol stands."""
+    sync = books.syncs.get(symbol)
+    return (sync.epoch, sync.update_id) if sync else None
+
+
+def continues(stood: Standing, frame: Frame) -> bool:
+    """Whether a tape with this frame can go on where the one before it `stood`.
+
+    A book that is not live begins in a gap, which says by itself from where to where.
+    """
+    if stood is None or not isinstance(frame, Checkpoint) or frame.state != State.LIVE.value:
+        return True
+    return stood == (frame.epoch, frame.update_id)

@@ -1,0 +1,33 @@
+"""Two recordings of the same five minutes: one sealed, one whose last segment was not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import booktape
+from reader.day import write
+
+SECONDS, SEGMENT_S, CUTS = 300, 100, (40, 150)
+
+
+@pytest.fixture(scope="session")
+def sealed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three segments, all sealed."""
+    root = tmp_path_factory.mktemp("sealed")
+    write(root, SECONDS, segment_s=SEGMENT_S, cuts=CUTS)
+    return root
+
+
+@pytest.fixture(scope="session")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same, but for the last segment: as a recorder leaves it that runs, or was killed."""
+    root = tmp_path_factory.mktemp("running")
+    write(root, SECONDS, segment_s=SEGMENT_S, cuts=CUTS, seal=False)
+    return root
+
+
+@pytest.fixture
+def rec(sealed: Path) -> booktape.Recording:
+    return booktape.open(sealed)

@@ -1,0 +1,82 @@
+"""A synthetic recording, written by the store itself: two symbols, one event a second each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from booktape.core.events import DepthEvent
+from booktape.core.frames import STOPPED, Frame
+from booktape.store.archive import open_archive
+from oracle import SECOND, connected, event, lost, rest, snapshot, start, stream
+
+SYMBOLS: Final = ("BTCUSDT", "ETHUSDT")
+BEGIN_S: Final = 1_781_000_000 // 86_400 * 86_400  # a midnight in June 2026
+LEVELS: Final = 20
+
+
+def tick(symbol: str, second: int) -> DepthEvent:
+    """What changes in a second: one bid and one ask, each to a size that tells the second."""
+    level = second % LEVELS
+    size = str((second % 1_000 + 1) / 1_000)
+    bid, ask = {str(100 - level): size}, {str(101 + level): size}
+    number = second
+    time_us = (BEGIN_S + second) * 1_000_000 - 5_000
+    return event(number, number, bid, ask, symbol=symbol, event_time_us=time_us)
+
+
+def opening_book(symbol: str, second: int) -> Frame:
+    """A snapshot that knows everything up to this second."""
+    bids = {str(100 - level): "1" for level in range(LEVELS)}
+    asks = {str(101 + level): "1" for level in range(LEVELS)}
+    answer = snapshot(second, bids, asks, symbol=symbol, limit=LEVELS)
+    return rest(answer, BEGIN_S + second)
+
+
+def cut(second: int) -> Iterator[Frame]:
+    """The connection is gone, and another one stands ten seconds later."""
+    yield lost(BEGIN_S + second, 1)
+    yield connected(BEGIN_S + second + 9, 1, SYMBOLS)
+    for symbol in SYMBOLS:
+        yield opening_book(symbol, second + 10)
+
+
+def day(seconds: int, cuts: tuple[int, ...] = ()) -> Iterator[tuple[int, Frame]]:
+    """Second and frame; after each second of `cuts` ten seconds are missing."""
+    yield 0, connected(BEGIN_S, 1, SYMBOLS)
+    for symbol in SYMBOLS:
+        yield 0, opening_book(symbol, 0)
+    for second in range(1, seconds):
+        if second in cuts:
+            for frame in cut(second):
+                yield second, frame
+        if not any(0 <= second - at <= 10 for at in cuts):
+            for symbol in SYMBOLS:
+                yield second, stream(tick(symbol, second), BEGIN_S + second, 1)
+
+
+def write(
+    root: Path, seconds: int, *, segment_s: int, cuts: tuple[int, ...] = (), seal: bool = True
+) -> None:
+    """Record so many seconds, a row after every event; the last segment may stay unsealed."""
+    opening = replace(start(*SYMBOLS, every=1), received_ns=BEGIN_S * SECOND)
+    with open_archive(root) as archive:
+        recording = archive.begin(opening, "synthetic")
+        sealing = []
+        began = 0
+        for second, frame in day(seconds, cuts):
+            if second - began >= segment_s:
+                began = second
+                sealing.append(recording.rotate((BEGIN_S + second) * SECOND))
+            list(recording.take(frame))
+            if recording.writer.wants_flush:
+                recording.writer.flush()
+        if seal:
+            sealing.append(recording.end(STOPPED))
+        else:
+            recording.writer.flush()
+            recording.writer.abandon()
+        for sealed in sealing:
+            sealed.result()

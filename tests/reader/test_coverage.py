@@ -1,0 +1,58 @@
+"""How much was known, and what was lost and why."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+import booktape
+from reader.day import SYMBOLS, write
+from reader.truth import moment, truths
+
+
+def test_rows_times_and_losses(rec: booktape.Recording, sealed: Path) -> None:
+    """As counted by hand: two cuts of ten seconds within 299."""
+    found = rec.coverage()
+    assert [c.symbol for c in found] == list(SYMBOLS)
+    for own in found:
+        assert own.rows == len(list(truths(own.symbol)))
+        assert (own.first, own.last, own.span_s) == (moment(0), moment(299), 299)
+        assert (own.lost_s, own.gaps, own.epochs) == (20, {"disconnected": 2}, 3)
+        assert own.coverage == pytest.approx(279 / 299)
+        files = sealed.glob(f"snapshots/symbol={own.symbol}/*/*.parquet")
+        assert own.bytes == sum(file.stat().st_size for file in files)
+
+
+def test_the_unsealed_end_counts(rec: booktape.Recording, running: Path) -> None:
+    """As it will when it is sealed, but for the bytes; unless it was left out."""
+    sealed = [(c.symbol, c.rows, c.last, c.lost_s, c.gaps, c.epochs) for c in rec.coverage()]
+    later = booktape.open(running).coverage()
+    assert [(c.symbol, c.rows, c.last, c.lost_s, c.gaps, c.epochs) for c in later] == sealed
+    without = booktape.open(running, unsealed=False).coverage()
+    assert all(c.last == moment(199) for c in without)
+
+
+def test_a_segment_that_is_sealed_only_half_is_counted_once(sealed: Path, tmp_path: Path) -> None:
+    """Its rows have their final name already, its tape has not."""
+    root = tmp_path / "copy"
+    shutil.copytree(sealed, root)
+    whole = booktape.open(root).coverage()
+    tape = max(root.glob("tape/*/*"))
+    unsealed = root / "unsealed" / tape.name.removesuffix(".jsonl.zst")
+    unsealed.mkdir(parents=True)
+    tape.rename(unsealed / "tape.jsonl.zst")
+    assert booktape.open(root).coverage() == whole
+
+
+def test_a_single_row_is_covered(tmp_path: Path) -> None:
+    """No time has passed, and none was lost."""
+    write(tmp_path, 1, segment_s=10)
+    assert [c.coverage for c in booktape.open(tmp_path).coverage()] == [1.0, 1.0]
+
+
+def test_a_recording_without_rows_covers_nothing(tmp_path: Path) -> None:
+    """No symbol, rather than one with made-up times."""
+    (tmp_path / "snapshots" / "symbol=BTCUSDT").mkdir(parents=True)
+    assert booktape.open(tmp_path).coverage() == []

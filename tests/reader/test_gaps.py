@@ -1,0 +1,103 @@
+"""Every gap once, closed when it is closed, wherever it stands."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+import booktape
+from booktape.reader.gaps import gap_list
+from booktape.reader.place import Place
+from booktape.store.archive import open_archive
+from booktape.store.schema import GAPS
+from oracle import SECOND, connected, event, lost, rest, snapshot, stream
+from reader.day import BEGIN_S, SYMBOLS
+from reader.truth import moment
+from store.story import ETH, OPENING, perform
+
+CLOSING = (connected(51, 1, (ETH,)), rest(snapshot(40, {"1": "1"}, {}, symbol=ETH), 55))
+
+
+def test_all_gaps_of_all_symbols(rec: booktape.Recording, running: Path) -> None:
+    """The earliest first, with the columns of the files; sealed or not."""
+    table = rec.gaps()
+    assert table.schema == GAPS
+    assert table["symbol"].to_pylist() == [*SYMBOLS, *SYMBOLS]
+    assert table["start_time"].to_pylist() == [moment(s) for s in (40, 40, 150, 150)]
+    assert table["end_time"].to_pylist() == [moment(s) for s in (50, 50, 160, 160)]
+    assert booktape.open(running).gaps() == table
+    assert rec.gaps("ETHUSDT")["symbol"].to_pylist() == ["ETHUSDT", "ETHUSDT"]
+
+
+def test_a_gap_that_is_closed_later_is_told_once(tmp_path: Path) -> None:
+    """Open after the first run; closed by the second one, while it runs and after it is sealed."""
+    with open_archive(tmp_path) as archive:
+        perform(archive)
+
+        def eth() -> list[tuple[object, ...]]:
+            rows = booktape.open(tmp_path).gaps(ETH).to_pylist()
+            return [(row["epoch"], row["reason"], row["next_update_id"]) for row in rows]
+
+        assert eth() == [(1, "disconnected", None)]
+        recording = archive.begin(replace(OPENING, received_ns=50 * SECOND), "second")
+        recording.writer.flush()
+        assert eth() == [(1, "disconnected", None)]
+        for frame in CLOSING:
+            list(recording.take(frame))
+        recording.writer.flush()
+        assert eth() == [(1, "disconnected", 40)]
+        recording.end("stopped").result()
+        assert eth() == [(1, "disconnected", 40)]
+
+
+def test_an_open_row_that_is_read_late_does_not_open_a_closed_gap(tmp_path: Path) -> None:
+    """A tape was looked at while it was open, a file when it was closed."""
+    with open_archive(tmp_path) as archive:
+        perform(archive)
+        recording = archive.begin(replace(OPENING, received_ns=50 * SECOND), "second")
+        recording.writer.flush()
+        shutil.copytree(tmp_path / "unsealed", tmp_path / "aside")
+        for frame in CLOSING:
+            list(recording.take(frame))
+        recording.end("stopped").result()
+    shutil.rmtree(tmp_path / "unsealed")
+    (tmp_path / "aside").rename(tmp_path / "unsealed")
+    (row,) = booktape.open(tmp_path).gaps(ETH).to_pylist()
+    assert row["next_update_id"] == 40
+
+
+def test_a_gap_that_began_before_and_ends_on_an_unsealed_tape(tmp_path: Path) -> None:
+    """A query of an older time meets it all the same: the checkpoint tells, the tape closes it."""
+    start_s = BEGIN_S
+    opening = replace(OPENING, received_ns=start_s * SECOND)
+    with open_archive(tmp_path) as archive:
+        recording = archive.begin(opening, "run")
+        for frame in (
+            connected(start_s, 1, (ETH,)),
+            rest(snapshot(1, {"1": "1"}, {}, symbol=ETH), start_s + 1),
+            stream(b"?", start_s + 5, 1),
+        ):
+            list(recording.take(frame))
+        list(recording.take(lost(start_s + 8, 1)))
+        recording.rotate((start_s + 10) * SECOND).result()
+        for frame in (
+            connected(start_s + 11, 2, (ETH,)),
+            rest(snapshot(9, {"1": "1"}, {}, symbol=ETH), start_s + 20),
+            stream(event(10, 10, {"1": "2"}, symbol=ETH), start_s + 21, 2),
+        ):
+            list(recording.take(frame))
+        recording.writer.flush()
+        gap = gap_list(Place.find(tmp_path), ETH, unsealed=True, before_us=(start_s + 9) * 10**6)
+        assert [(g.start_time, g.end_time) for g in gap] == [(moment(8), moment(20))]
+        assert gap_list(Place.find(tmp_path), ETH, unsealed=False) == []
+        recording.writer.abandon()
+
+
+def test_files_are_read_as_they_are(rec: booktape.Recording, sealed: Path) -> None:
+    """The same rows that any Parquet reader finds."""
+    files = sorted(sealed.glob("gaps/*/*.parquet"))
+    rows = [row for file in files for row in pq.ParquetFile(file).read().to_pylist()]
+    assert rec.gaps().to_pylist() == rows

@@ -1,0 +1,59 @@
+"""A bar for a person who waits; nothing for anybody else."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+from rich.errors import LiveError
+from rich.progress import Progress
+
+from booktape.reader.progress import LONG, tracked
+
+
+def console(*, terminal: bool = True) -> Console:
+    return Console(file=io.StringIO(), force_terminal=terminal, width=80)
+
+
+def shown(screen: Console) -> str:
+    assert isinstance(screen.file, io.StringIO)
+    return screen.file.getvalue()
+
+
+def test_a_long_reading_shows_its_bar() -> None:
+    """With what is read; every item comes through, in order."""
+    screen = console()
+    items = list(range(LONG))
+    assert list(tracked(items, "reading BTCUSDT", screen)) == items
+    assert "reading BTCUSDT" in shown(screen)
+
+
+@pytest.mark.parametrize(("count", "terminal"), [(LONG - 1, True), (LONG, False)])
+def test_otherwise_nothing_is_written(count: int, *, terminal: bool) -> None:
+    """A short one, or one into a file or a pipe."""
+    screen = console(terminal=terminal)
+    assert len(list(tracked(range(count), "reading", screen))) == count
+    assert shown(screen) == ""
+
+
+def test_a_reading_that_is_left_takes_its_bar_away() -> None:
+    """The next one can show its own."""
+    screen = console()
+    for item in tracked(range(LONG), "left", screen):
+        assert item == 0
+        break
+    assert list(tracked(range(LONG), "second", screen)) == list(range(LONG))
+    assert "second" in shown(screen)
+
+
+def test_a_screen_that_is_taken_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two readings side by side, or one inside another display: the items come all the same."""
+    screen = console()
+    monkeypatch.setattr(Progress, "start", _refuse)
+    assert list(tracked(range(LONG), "reading", screen)) == list(range(LONG))
+    assert shown(screen) == ""
+
+
+def _refuse(_: object) -> None:
+    raise LiveError("one at a time")

@@ -1,0 +1,193 @@
+"""The book at any moment, and after any event, is the oracle's."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import booktape
+from booktape.core.events import DepthEvent
+from booktape.errors import BookNotKnown, DamagedTape, NotRecorded
+from booktape.store.archive import open_archive
+from oracle import SECOND, connected, event, rest, snapshot, stream
+from reader.conftest import CUTS, SECONDS
+from reader.day import SYMBOLS, tick, write
+from reader.truth import Levels, moment, truths
+from store.story import BTC, FRAMES, OPENING, expected, record
+
+
+def levels(book: booktape.Book) -> tuple[Levels, Levels]:
+    """Bids and asks as pairs."""
+    return (
+        list(zip(book.bid_price.tolist(), book.bid_size.tolist(), strict=True)),
+        list(zip(book.ask_price.tolist(), book.ask_size.tolist(), strict=True)),
+    )
+
+
+def known(second: float) -> bool:
+    """Whether the book was known then."""
+    return not any(cut < second < cut + 10 for cut in CUTS)
+
+
+@pytest.mark.parametrize("name", ["sealed", "running"])
+def test_at_any_moment_the_book_is_the_oracles(name: str, request: pytest.FixtureRequest) -> None:
+    """Or it is refused: exactly inside the gaps. Around every edge of segments and gaps, too."""
+    rec = booktape.open(request.getfixturevalue(name))
+    true = list(truths("BTCUSDT"))
+    edges = [edge + d for edge in (0, 100, 200, *CUTS, *(c + 10 for c in CUTS)) for d in (0, 0.5)]
+    dice = random.Random(2)
+    for second in [*edges, *(dice.randrange(2 * SECONDS - 2) / 2 for _ in range(30))]:
+        if not known(second):
+            with pytest.raises(BookNotKnown, match=r"was not known from .* until .*disconnected"):
+                rec.at("BTCUSDT", moment(second))
+            continue
+        truth = [t for t in true if t.second <= second][-1]
+        book = rec.at("BTCUSDT", moment(second))
+        assert (book.update_id, book.epoch) == (truth.update_id, truth.epoch), second
+        assert book.receive_time == moment(truth.second)
+        assert levels(book) == (truth.bids, truth.asks)
+
+
+def test_before_and_after_everything_nothing_is_claimed(
+    rec: booktape.Recording, running: Path
+) -> None:
+    """Neither before the first snapshot nor behind the last frame, sealed or not."""
+    with pytest.raises(BookNotKnown, match="nothing of that time is on tape"):
+        rec.at("BTCUSDT", moment(-1))
+    with pytest.raises(BookNotKnown, match="does not say; it ends at 2026-06-09 00:04:59"):
+        rec.at("BTCUSDT", moment(299.5))
+    with pytest.raises(BookNotKnown, match="does not say; it ends at 2026-06-09 00:04:59"):
+        booktape.open(running).at("BTCUSDT", moment(299.5))
+
+
+def test_at_before_the_first_snapshot_came(tmp_path: Path) -> None:
+    """The symbol is on tape, its book is not."""
+    write(tmp_path, 3, segment_s=100)
+    with pytest.raises(BookNotKnown, match="not known yet"):
+        booktape.open(tmp_path).at("XRPUSDT", moment(1))
+
+
+def test_at_can_be_cut(rec: booktape.Recording) -> None:
+    """To the depth asked for."""
+    assert len(rec.at("BTCUSDT", moment(20), depth=2).bid_price) == 2
+
+
+@pytest.mark.parametrize("name", ["sealed", "running"])
+@pytest.mark.parametrize("symbol", SYMBOLS)
+def test_replay_tells_every_event_and_the_book_after_it(
+    name: str, symbol: str, request: pytest.FixtureRequest
+) -> None:
+    """With the event itself, none for the snapshots, and the gaps where they lie."""
+    rec = booktape.open(request.getfixturevalue(name))
+    items = list(rec.replay(symbol))
+    steps = [item for item in items if isinstance(item, booktape.Step)]
+    for step, truth in zip(steps, truths(symbol), strict=True):
+        assert levels(step.book) == (truth.bids, truth.asks)
+        assert (step.book.update_id, step.book.epoch) == (truth.update_id, truth.epoch)
+        if step.book.updates:
+            assert step.event == tick(symbol, truth.second)
+        else:
+            assert step.event is None
+    around = [
+        (items[i - 1], gap, items[i + 1])
+        for i, gap in enumerate(items[:-1])
+        if isinstance(gap, booktape.Gap)
+    ]
+    assert len(around) == len(CUTS)
+    for before, gap, after in around:
+        assert isinstance(before, booktape.Step)
+        assert isinstance(after, booktape.Step)
+        assert (before.book.epoch, after.book.epoch) == (gap.epoch, gap.epoch + 1)
+        assert (gap.last_update_id, gap.next_update_id) == (
+            before.book.update_id,
+            after.book.update_id,
+        )
+
+
+def test_a_recording_that_ended_replays_to_an_open_gap(rec: booktape.Recording) -> None:
+    """What comes after it is not known."""
+    *_, last = rec.replay("BTCUSDT")
+    assert isinstance(last, booktape.Gap)
+    assert (last.reason, last.end_time) == ("stopped", None)
+
+
+def test_events_that_were_held_for_a_snapshot_are_told_with_it(tmp_path: Path) -> None:
+    """Each is matched with the row that it made, not with the frame that let it through."""
+    record(tmp_path)
+    items = list(booktape.open(tmp_path).replay(BTC))
+    steps = [item for item in items if isinstance(item, booktape.Step)]
+    assert [s.event.last_id if s.event else None for s in steps] == [
+        s.book.update_id if s.book.updates else None for s in steps
+    ]
+    rows = {row[2]: row[5:9] for row in expected(FRAMES).rows[BTC]}
+    told = {s.book.update_id: s.book for s in steps}
+    for update_id, row in rows.items():
+        book = told[int(str(update_id))]
+        sides = (book.bid_price, book.bid_size, book.ask_price, book.ask_size)
+        assert tuple(side.tolist() for side in sides) == row
+
+
+def test_a_stretch_is_replayed_from_the_tapes_it_lies_on(rec: booktape.Recording) -> None:
+    """Start included, end not; from any segment to any other, and nothing beyond."""
+    everything = [s for s in rec.replay("BTCUSDT") if isinstance(s, booktape.Step)]
+    for start, end in ((0, 1), (20, 60), (90, 110), (99, 201), (145, 155), (250, 400)):
+        found = list(rec.replay("BTCUSDT", moment(start), moment(end), depth=1))
+        steps = [item for item in found if isinstance(item, booktape.Step)]
+        wanted = [s for s in everything if moment(start) <= s.book.receive_time < moment(end)]
+        assert [s.book.update_id for s in steps] == [s.book.update_id for s in wanted]
+        gaps = [item for item in found if isinstance(item, booktape.Gap)]
+        assert len(gaps) == sum(start < cut + 10 and cut < end for cut in CUTS) + (end > 300)
+
+
+def test_a_tape_that_is_missing_in_between_is_not_passed_over(sealed: Path, tmp_path: Path) -> None:
+    """Replay stops with the name of the tape behind the hole; `at` claims nothing inside it."""
+    root = tmp_path / "copy"
+    shutil.copytree(sealed, root)
+    tapes = sorted(root.glob("tape/*/*"))
+    tapes[1].unlink()
+    rec = booktape.open(root)
+    with pytest.raises(DamagedTape, match=f"{tapes[2].name} does not go on where"):
+        list(rec.replay("BTCUSDT"))
+    assert len(list(rec.replay("BTCUSDT", moment(200)))) == 101
+    with pytest.raises(BookNotKnown, match="does not say"):
+        rec.at("BTCUSDT", moment(130))
+    assert rec.at("BTCUSDT", moment(220)).update_id == 220
+
+
+def test_frames_that_waited_while_a_tape_was_opened_are_found(tmp_path: Path) -> None:
+    """They stand on the next tape, with stamps from before it began."""
+    with open_archive(tmp_path) as archive:
+        recording = archive.begin(replace(OPENING, received_ns=0), "run")
+        for frame in (
+            connected(1, 1, (BTC,)),
+            rest(snapshot(1, {"1": "1"}, {}), 2),
+            stream(event(2, 2, {"1": "2"}), 3, 1),
+        ):
+            list(recording.take(frame))
+        recording.rotate(6 * SECOND).result()
+        for number, second in ((3, 5), (4, 7)):
+            list(recording.take(stream(event(number, number, {"1": "3"}), second, 1)))
+        recording.end("stopped").result()
+    rec = booktape.open(tmp_path)
+    for second, update_id in ((3, 2), (4, 2), (5, 3), (6, 3), (7, 4)):
+        assert rec.at(BTC, f"1970-01-01T00:00:0{second}Z").update_id == update_id
+    until_six = rec.replay(BTC, end="1970-01-01T00:00:06Z")
+    ids = [item.book.update_id for item in until_six if isinstance(item, booktape.Step)]
+    assert ids == [1, 2, 3]
+
+
+def test_a_symbol_without_a_tape(rec: booktape.Recording) -> None:
+    """It is said, not replayed as nothing."""
+    with pytest.raises(NotRecorded, match="no tape of XRPUSDT"):
+        list(rec.replay("XRPUSDT"))
+
+
+def test_an_event_is_what_the_exchange_said(rec: booktape.Recording) -> None:
+    """Absolute sizes, by side."""
+    step = next(s for s in rec.replay("BTCUSDT") if isinstance(s, booktape.Step) and s.event)
+    assert isinstance(step.event, DepthEvent)
+    assert (step.event.bids, step.event.asks) == ([(99.0, 0.002)], [(102.0, 0.002)])

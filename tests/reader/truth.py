@@ -1,0 +1,53 @@
+"""What the reader must say of the synthetic recording, found without it.
+
+The books come from the naive oracle, which shares no code with booktape.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+from booktape.core.frames import Disconnected, RestFrame, StreamFrame
+from oracle import SECOND, Oracle, doubles
+from reader.conftest import CUTS, SECONDS
+from reader.day import BEGIN_S, day
+
+Levels = list[tuple[float, float]]
+
+
+class Truth(NamedTuple):
+    """A book, as of a second since the recording's begin."""
+
+    second: int
+    update_id: int
+    epoch: int
+    bids: Levels
+    asks: Levels
+
+
+def moment(second: float) -> datetime:
+    """A second of the recording as a moment."""
+    return datetime.fromtimestamp(BEGIN_S, UTC) + timedelta(seconds=second)
+
+
+def truths(symbol: str) -> Iterator[Truth]:
+    """Every row that must be stored, in order: each event is one, and each snapshot."""
+    oracle, epoch = Oracle(), 0
+    for second, frame in day(SECONDS, CUTS):
+        if isinstance(frame, Disconnected):
+            oracle = Oracle()
+        elif isinstance(frame, RestFrame) and frame.symbol == symbol:
+            oracle.snapshot(frame.payload)
+            epoch += 1
+        elif (
+            not isinstance(frame, StreamFrame)
+            or symbol.encode() not in frame.payload
+            or not oracle.event(frame.payload)
+        ):
+            continue
+        if oracle.id is not None:
+            at = getattr(frame, "received_ns", 0) // SECOND - BEGIN_S if second else 0
+            bids = doubles(oracle.bids, best_is_highest=True)
+            yield Truth(at, oracle.id, epoch, bids, doubles(oracle.asks, best_is_highest=False))
