@@ -7,21 +7,48 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine
-from typing import Any, Final
+from typing import Any, Final, Protocol, TypeAlias
 
 import structlog
 from rich.console import Console
 
+from booktape.core.status import Status
 from booktape.live import console as live_table
 from booktape.live import lines
-from booktape.recorder import Recorder
 
 LEFT_AT_ONCE: Final = 130
 """Exit code after a second signal."""
 
 
-async def attend(recorder: Recorder) -> None:
-    """Record until a signal or the duration ends it, with the window open all the while."""
+class Attended(Protocol):
+    """A recorder, or several as one."""
+
+    async def run(self) -> None:
+        """Record until stopped."""
+
+    def stop(self) -> None:
+        """Seal everything and return from `run`."""
+
+    def flush(self) -> None:
+        """Bring what there is to the disk, before the process ends at once."""
+
+    def status(self) -> Status | None:
+        """How it stands; None before it has begun."""
+
+
+Watch: TypeAlias = Callable[[Attended], Coroutine[Any, Any, None]]
+
+
+def window(recorder: Attended) -> Coroutine[Any, Any, None]:
+    """A table on a terminal, a line a minute elsewhere."""
+    console = Console(stderr=True)
+    if console.is_terminal:
+        return live_table.show(recorder.status, console)
+    return lines.report(recorder.status)
+
+
+async def attend(recorder: Attended, watch: Watch = window) -> None:
+    """Record until a signal or the duration ends it, with somebody watching all the while."""
 
     def leave() -> None:
         recorder.flush()
@@ -32,7 +59,7 @@ async def attend(recorder: Recorder) -> None:
         on_signals(leave)
 
     on_signals(stop)
-    watching = asyncio.create_task(_window(recorder))
+    watching = asyncio.create_task(watch(recorder))
     try:
         await recorder.run()
     finally:
@@ -62,10 +89,3 @@ def log_to_stderr() -> None:
         logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
         cache_logger_on_first_use=False,
     )
-
-
-def _window(recorder: Recorder) -> Coroutine[Any, Any, None]:
-    console = Console(stderr=True)
-    if console.is_terminal:
-        return live_table.show(recorder.status, console)
-    return lines.report(recorder.status)

@@ -1,0 +1,1 @@
+"""What each command takes, checks and starts; `cli` puts them together."""

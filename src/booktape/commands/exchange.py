@@ -1,0 +1,76 @@
+"""`booktape simulate` and `booktape replay`: be an exchange."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from booktape.attend import on_signals
+from booktape.commands.options import Speed
+from booktape.sim.faults import Faults
+from booktape.sim.listing import DEFAULT_SYMBOLS
+from booktape.sim.market import Market
+from booktape.sim.playback import Playback
+from booktape.sim.server import SimServer
+
+
+def simulate(
+    *,
+    port: int = 8080,
+    symbols: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
+    seed: int = 1,
+    speed: Speed = 1.0,
+    faults: str = "",
+) -> None:
+    """Be an exchange: Binance's protocol on loopback, honest until told to lie.
+
+    Parameters
+    ----------
+    port
+        Where to listen on 127.0.0.1; 0 for any free port.
+    symbols
+        What to trade; the built-in list when not given.
+    seed
+        The same seed is the same market.
+    speed
+        How many times faster than life.
+    faults
+        Lies to tell, such as drop=0.01,close=30,refuse=0.2, or a script: faults.toml.
+    """
+    market = Market(symbols or DEFAULT_SYMBOLS, seed)
+    lies = Faults.parse(faults, seed)
+    asyncio.run(_serve(SimServer(market, faults=lies, port=port, speed=speed)))
+
+
+def replay(path: Path, *, port: int = 8080, speed: Speed = 1.0) -> None:
+    """Serve a recording as an exchange, from the first client's coming to the recording's end.
+
+    Parameters
+    ----------
+    path
+        A tape, or a capture (.jsonl.gz).
+    port
+        Where to listen on 127.0.0.1; 0 for any free port.
+    speed
+        How many times faster than recorded; `inf` for as fast as clients read.
+    """
+    asyncio.run(_serve(SimServer(Playback(path), port=port, speed=speed)))
+
+
+async def _serve(server: SimServer) -> None:
+    """Be an exchange until a signal comes, or until a recording has been played to its end."""
+    stopped = asyncio.Event()
+    on_signals(stopped.set)
+    async with server:
+        symbols = " ".join(server.symbols)
+        address = f"--rest-url {server.rest_url} --ws-url {server.ws_url}"
+        sys.stdout.write(f"booktape record {symbols} {address}\n")
+        sys.stdout.flush()
+        ends = [asyncio.ensure_future(event.wait()) for event in (stopped, server.finished)]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        for end in ends:
+            end.cancel()

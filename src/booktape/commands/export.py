@@ -1,0 +1,140 @@
+"""`booktape export`: the layouts of other tools."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Literal, TypeAlias
+
+from cyclopts import Parameter
+
+from booktape import reader
+from booktape.commands.options import Positive
+from booktape.errors import NotRecorded, UsageError
+from booktape.export import hftbacktest, tardis
+from booktape.export.files import Outcome, Written, nothing_of
+from booktape.export.tables import TableShape, table
+from booktape.export.tardis import Naming
+from booktape.export.updates import updates
+from booktape.reader import Recording
+from booktape.reader.times import moment_at
+from booktape.verify.run import time_us
+
+Format: TypeAlias = Literal["incremental_book_L2", "book_snapshot", "hftbacktest", "csv", "parquet"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """What was asked for, checked."""
+
+    format: Format
+    start: datetime | None
+    end: datetime | None
+    depth: int | None
+    shape: TableShape
+    venue: str
+    out: Path
+
+
+def export(  # noqa: PLR0913 each is one documented option
+    directory: Path,
+    *,
+    format: Format,  # noqa: A002 the option's name
+    out: Path,
+    symbol: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
+    from_: Annotated[str | None, Parameter(name="--from")] = None,
+    to: str | None = None,
+    depth: Positive | None = None,
+    shape: TableShape | None = None,
+    venue: Literal["binance", "binance-us"] = "binance",
+) -> None:
+    """Write what was recorded in the layouts of other tools.
+
+    Which files each format has, and how it shows a gap: docs/export.md.
+
+    Parameters
+    ----------
+    directory
+        The archive's folder; nothing in it is changed.
+    format
+        Tardis's incremental_book_L2 or book_snapshot (every event), hftbacktest's npz (every
+        event), or the stored rows as csv or parquet.
+    out
+        The folder for the files; made when missing. No file is replaced.
+    symbol
+        Only these; all when not given.
+    from_
+        Only what was received from this time on, such as 2026-11-22T10:00 (UTC).
+    to
+        Only what was received before this time.
+    depth
+        Levels a side; not for incremental_book_L2 and hftbacktest, which hold the whole book.
+    shape
+        Of csv and parquet: one row a level (long, which is the default) or one column a level.
+    venue
+        What the files of Tardis's formats call the exchange.
+    """
+    if out.resolve() == directory.resolve():
+        raise UsageError(f"{out} is the archive itself. Choose another --out.")
+    _check(format, depth, shape)
+    start, end = _moment("--from", from_), _moment("--to", to)
+    order = _Order(format, start, end, depth, shape or "long", venue, out)
+    recording = reader.open(directory)
+    for name in _symbols(recording, directory, symbol):
+        files = 0
+        for outcome in _run(recording, name, order):
+            files += isinstance(outcome, Written)
+            sys.stdout.write(f"{_sentence(outcome)}\n")
+        if not files:
+            raise nothing_of(name)
+
+
+def _check(format_: Format, depth: int | None, shape: TableShape | None) -> None:
+    """Raises UsageError where an option is missing, or says nothing."""
+    rows = format_ in {"csv", "parquet"}
+    if shape and not rows:
+        raise UsageError(f"--shape says nothing to --format {format_}. Leave it out.")
+    if depth is None and (format_ == "book_snapshot" or shape == "wide"):
+        raise UsageError(f"{shape or format_} needs a number of levels. Add --depth 25.")
+    if depth is not None and format_ in {"incremental_book_L2", "hftbacktest"}:
+        raise UsageError(f"--format {format_} holds the whole book. Leave --depth out.")
+
+
+def _symbols(recording: Recording, directory: Path, wanted: tuple[str, ...]) -> list[str]:
+    known = recording.symbols()
+    for name in wanted:
+        if name.upper() not in known:
+            raise NotRecorded(f"{directory} holds nothing of {name}. `booktape info` says what.")
+    return list(dict.fromkeys(name.upper() for name in wanted)) or known
+
+
+def _run(recording: Recording, symbol: str, order: _Order) -> Iterator[Outcome]:
+    if order.format in {"csv", "parquet"}:
+        rows = recording.snapshots(symbol, order.start, order.end, depth=order.depth)
+        return table(rows, order.shape, order.format, order.out)
+    items = updates(recording.replay(symbol, order.start, order.end))
+    if order.format == "hftbacktest":
+        return hftbacktest.parts(items, order.out, symbol)
+    naming = Naming(order.out, order.venue, symbol)
+    if order.depth is None:
+        return tardis.incremental(items, naming)
+    return tardis.snapshots(items, naming, order.depth)
+
+
+def _sentence(outcome: Outcome) -> str:
+    if isinstance(outcome, Written):
+        return f"{outcome.path}: {outcome.rows:,} rows"
+    until = outcome.end_time or "now"
+    return f"{outcome.symbol}: not known from {outcome.start_time} until {until} ({outcome.reason})"
+
+
+def _moment(option: str, text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    found = time_us(text)
+    if found is None:
+        raise UsageError(f"{option} {text} is no time. Write 2026-11-22 or 2026-11-22T10:15.")
+    return moment_at(found)

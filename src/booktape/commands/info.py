@@ -1,0 +1,20 @@
+"""`booktape info`: what is there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+
+from booktape import info as archive_info
+
+
+def info(directory: Path) -> None:
+    """What is in an archive: symbols, time covered, gaps and why, rows, bytes.
+
+    Parameters
+    ----------
+    directory
+        The archive's folder.
+    """
+    Console().print(archive_info.render(archive_info.survey(directory)))

@@ -1,0 +1,138 @@
+"""`booktape plot`: pictures of what was recorded."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+
+from cyclopts import Parameter
+from cyclopts.validators import Number
+
+from booktape import reader
+from booktape.commands.options import Positive, moment
+from booktape.errors import NotRecorded, UsageError
+from booktape.reader import Recording
+from booktape.store.layout import symbol_folder
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Kind: TypeAlias = Literal["heatmap", "depth", "spread", "calendar"]
+
+_TAKES: dict[Kind, frozenset[str]] = {
+    "heatmap": frozenset({"--symbol", "--from", "--to", "--bps"}),
+    "depth": frozenset({"--symbol", "--at", "--bps"}),
+    "spread": frozenset({"--symbol", "--from", "--to", "--levels"}),
+    "calendar": frozenset(),
+}
+
+
+def plot(  # noqa: PLR0913 each is one documented option
+    directory: Path,
+    kind: Kind,
+    *,
+    symbol: str | None = None,
+    from_: Annotated[str | None, Parameter(name="--from")] = None,
+    to: str | None = None,
+    at: str | None = None,
+    bps: Annotated[float | None, Parameter(validator=Number(gt=0))] = None,
+    levels: Positive | None = None,
+    file: Path | None = None,
+) -> None:
+    """Draw what was recorded: PNG or SVG. What each picture shows: docs/plots.md.
+
+    Parameters
+    ----------
+    directory
+        The archive's folder; nothing in it is changed.
+    kind
+        The book over time (heatmap), both sides at a moment (depth), best prices with spread and
+        imbalance (spread), or which days and symbols were recorded (calendar).
+    symbol
+        Which one; not needed when there is only one.
+    from_
+        Only what was received from this time on, such as 2026-11-22T10:00 (UTC).
+    to
+        Only what was received before this time.
+    at
+        The moment of a depth picture; the end when not given.
+    bps
+        How far to look beyond the best prices, in hundredths of a percent.
+    levels
+        How many levels a side the imbalance weighs; 5 when not given.
+    file
+        Where to write it, a name that ends with .png or .svg; one that is there is replaced.
+    """
+    given = {
+        "--symbol": symbol,
+        "--from": from_ and moment("--from", from_),
+        "--to": to and moment("--to", to),
+        "--at": at and moment("--at", at),
+        "--bps": bps,
+        "--levels": levels,
+    }
+    _check(kind, given)
+    draw = _drawing()
+    recording = reader.open(directory)
+    chosen = None if kind == "calendar" else _symbol(recording, directory, symbol)
+    path = file or Path(f"{_file_stem(chosen)}{kind}.png")
+    # Before the work, so that a wrong name costs no waiting.
+    draw.check_name(path)
+    sys.stdout.write(f"{draw.save(_picture(draw, recording, kind, chosen, given), path)}\n")
+
+
+def _check(kind: Kind, given: dict[str, Any]) -> None:
+    """Raises UsageError for an option that says nothing to this picture."""
+    useless = [option for option, value in given.items() if value and option not in _TAKES[kind]]
+    if useless:
+        raise UsageError(f"{useless[0]} says nothing to a {kind}. Leave it out.")
+
+
+# Any: a module that cannot be imported without matplotlib.
+def _drawing() -> Any:  # noqa: ANN401
+    try:
+        return import_module("booktape.plot")
+    except ModuleNotFoundError as error:
+        if error.name and error.name.partition(".")[0] != "matplotlib":
+            raise
+        raise UsageError(
+            "matplotlib is not installed. Try: pip install 'booktape[plot]'"
+        ) from error
+
+
+def _symbol(recording: Recording, directory: Path, wanted: str | None) -> str:
+    known = recording.symbols()
+    if wanted is None and len(known) == 1:
+        return known[0]
+    if wanted is None:
+        raise UsageError(f"{directory} holds {len(known)} symbols. Choose one: --symbol BTCUSDT.")
+    if wanted.upper() not in known:
+        raise NotRecorded(f"{directory} holds nothing of {wanted}. `booktape info` says what.")
+    return wanted.upper()
+
+
+def _file_stem(symbol: str | None) -> str:
+    """As folders spell the symbol: not every file system takes every script."""
+    return f"{symbol_folder(symbol).removeprefix('symbol=')}-" if symbol else ""
+
+
+def _picture(
+    draw: Any,  # noqa: ANN401 as above
+    recording: Recording,
+    kind: Kind,
+    symbol: str | None,
+    given: dict[str, Any],
+) -> Figure:
+    start, end, bps = given["--from"], given["--to"], given["--bps"]
+    pictures = {
+        "heatmap": lambda: draw.heatmap(recording, symbol, start, end, bps=bps),
+        "depth": lambda: draw.depth(recording, symbol, given["--at"], bps=bps),
+        "spread": lambda: draw.spread(
+            recording, symbol, start, end, levels=given["--levels"] or draw.LEVELS
+        ),
+        "calendar": lambda: draw.calendar(recording),
+    }
+    picture: Figure = pictures[kind]()
+    return picture

@@ -1,0 +1,124 @@
+"""`booktape record`: from options to a recorder at work."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+from cyclopts.validators import Number
+
+from booktape.attend import attend, log_to_stderr
+from booktape.commands.options import Positive, seconds, time_of_day_s
+from booktape.errors import UsageError
+from booktape.recorder import Recorder
+from booktape.settings import Settings
+from booktape.sim.listing import LISTED
+from booktape.sim.market import Market
+from booktape.sim.server import SimServer
+from booktape.sim.spot import spot
+from booktape.wire.exchange_info import ExchangeInfo, SymbolInfo
+from booktape.wire.limits import DEPTH_MAX
+from booktape.wire.venues import VENUES, Venue
+from booktape.workers import Workers
+
+
+def record(  # noqa: PLR0913 each is one documented option
+    *symbols: str,
+    all_symbols: Annotated[bool, Parameter(name="--all", negative=())] = False,
+    quote: str | None = None,
+    every: Positive = 10,
+    out: Path = Path("data"),
+    duration: str | None = None,
+    exchange: Literal["binance", "binance-us", "testnet", "sim"] = "binance",
+    rest_url: str | None = None,
+    ws_url: str | None = None,
+    depth: Annotated[int, Parameter(validator=Number(gte=1, lte=DEPTH_MAX))] = DEPTH_MAX,
+    connections: Positive = 1,
+    segment: str = "1h",
+    rollover_at: str | None = None,
+    witness: Literal["depth20", "bookTicker", "none"] = "depth20",
+    audit: str = "15m",
+    workers: Positive = 1,
+) -> None:
+    """Record full order books until Ctrl-C, which seals the files.
+
+    Without a network: `booktape record BTCUSDT --exchange sim`.
+
+    Parameters
+    ----------
+    symbols
+        What to record, such as BTCUSDT.
+    all_symbols
+        Record every symbol that trades, and those that will be listed.
+    quote
+        Of those, only what trades against this asset, such as USDT.
+    every
+        Write one full snapshot after so many updates of a symbol.
+    out
+        The archive's folder; made when missing, continued when not.
+    duration
+        Stop after so long: 20, 90s, 15m, 8h, 30d. Without it: at Ctrl-C.
+    exchange
+        Where from; `sim` is built in and needs no network.
+    rest_url
+        Instead of the exchange's own; /api/v3/… is added.
+    ws_url
+        Instead of the exchange's own; /stream?streams=… is added.
+    depth
+        Levels a side to ask a snapshot for.
+    connections
+        How many connections carry each stream.
+    segment
+        Seal files on the clock, so often: only sealed files can be read.
+    rollover_at
+        When to replace connections, once a day, without a gap: HH:MM in UTC. Without it: in the
+        last hour of the 24 that the exchange grants.
+    witness
+        Which other stream every book is compared with as it changes.
+    audit
+        How often every book is compared with a further snapshot; 0 for never.
+    workers
+        How many processes share the symbols.
+    """
+    everything = all_symbols or quote is not None
+    if not symbols and not everything:
+        raise UsageError("Name at least one symbol, such as: booktape record BTCUSDT")
+    if symbols and everything:
+        raise UsageError("Name symbols, or choose them by --all or --quote, not both.")
+    venue = VENUES.get(exchange, VENUES["binance"])
+    settings = Settings(
+        venue,
+        tuple(dict.fromkeys(symbol.upper() for symbol in symbols)),
+        every,
+        out,
+        depth,
+        connections,
+        seconds("--segment", segment),
+        None if duration is None else seconds("--duration", duration),
+        rollover_at_s=None if rollover_at is None else time_of_day_s(rollover_at),
+        witness=witness,
+        audit_s=0.0 if audit == "0" else seconds("--audit", audit),
+        quote_asset=quote and quote.upper(),
+    )
+    log_to_stderr()
+    asyncio.run(_record(settings, rest_url, ws_url, workers, simulated=exchange == "sim"))
+
+
+async def _record(
+    settings: Settings, rest_url: str | None, ws_url: str | None, workers: int, *, simulated: bool
+) -> None:
+    venue = settings.venue
+    async with AsyncExitStack() as stack:
+        if simulated:
+            listed = ExchangeInfo({symbol: SymbolInfo(symbol) for symbol in LISTED})
+            listed.check(settings.symbols, "built-in exchange")
+            market = Market(settings.symbols or spot())
+            server = await stack.enter_async_context(SimServer(market))
+            venue = Venue("built-in exchange", server.rest_url, server.ws_url)
+        venue = Venue(venue.title, rest_url or venue.rest_url, ws_url or venue.ws_url)
+        settings = replace(settings, venue=venue)
+        await attend(Workers(settings, workers) if workers > 1 else Recorder(settings))

@@ -1,0 +1,187 @@
+"""The whole archive: its segments verified one by one, on one core or several, then as a chain."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from multiprocessing.sharedctypes import Synchronized
+from pathlib import Path
+from typing import Final
+
+from booktape.errors import UsageError
+from booktape.store.layout import Layout, symbol_folder
+from booktape.verify.chain import Chain
+from booktape.verify.files import SegmentFiles, find_segments
+from booktape.verify.findings import Findings, Kind
+from booktape.verify.segment import SegmentResult, verify_segment
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_LOOK_EVERY_S: Final = 0.2
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What is asked about: some symbols or all, and the segments that reach into a stretch of time."""
+
+    symbols: frozenset[str] | None = None
+    from_us: int | None = None
+    to_us: int | None = None
+
+    def choose(self, segments: Sequence[SegmentFiles]) -> list[SegmentFiles]:
+        """A segment reaches from its start to that of the next one."""
+        starts = [files.segment.start_us for files in segments]
+        ends = [*starts, None][1:]
+        return [
+            files
+            for files, start, end in zip(segments, starts, ends, strict=True)
+            if (self.to_us is None or start < self.to_us)
+            and (self.from_us is None or end is None or end > self.from_us)
+        ]
+
+
+@dataclass
+class Report:
+    """What was verified, and the outcome."""
+
+    root: Path
+    found: Findings
+    segments: int
+    unsealed: list[str] = field(default_factory=list)
+    given: str | None = None
+    left_out: bool = False
+
+    @property
+    def clean(self) -> bool:
+        """Nothing differs, nothing is taken on trust, nothing cannot be verified."""
+        return not self.found.count.total()
+
+    @property
+    def exit_code(self) -> int:
+        """0 when clean, else 1."""
+        return 0 if self.clean else 1
+
+
+Advance = Callable[[int], None]
+
+
+def verify(root: Path, scope: Scope, jobs: int, advance: Advance = lambda _: None) -> Report:
+    """Verify an archive. Raises UsageError where there is none, or none of what is asked for.
+
+    `advance` hears how many further bytes of tape have been read.
+    """
+    found = Findings()
+    segments = find_segments(root, found)
+    unsealed = Layout(root).unsealed_segments()
+    if not segments and not unsealed:
+        raise UsageError(f"{root} holds no recording. Make one with: booktape record BTCUSDT")
+    chosen = scope.choose(segments)
+    _check_scope(root, scope, segments, chosen)
+    given = bool(chosen and segments and chosen[0] is not segments[0])
+    left_out = bool(chosen and chosen[-1] is not segments[-1])
+    chain = Chain(found, given=given)
+    results = []
+    for result in _verify_all(root, chosen, scope.symbols, jobs, advance):
+        chain.link(result)
+        results.append(result.found)
+    if not left_out:
+        chain.finish(unsealed)
+    found.merge(results)
+    names = [segment.name for segment in unsealed]
+    given_name = chosen[0].segment.name if given else None
+    return Report(root, found, len(chosen), names, given_name, left_out)
+
+
+def _check_scope(
+    root: Path, scope: Scope, segments: Sequence[SegmentFiles], chosen: Sequence[SegmentFiles]
+) -> None:
+    if segments and not chosen:
+        raise UsageError(f"{root} holds no segment between --from and --to.")
+    for symbol in sorted(scope.symbols or ()):
+        # A symbol that never became known has no rows, and is asked about by mistake most likely.
+        if not (root / "snapshots" / symbol_folder(symbol)).exists():
+            raise UsageError(f"{root} holds no snapshots of {symbol}.")
+
+
+def tape_bytes(root: Path, scope: Scope) -> int:
+    """How much tape there is to read."""
+    chosen = scope.choose(find_segments(root, Findings()))
+    return sum((root / files.tape).stat().st_size for files in chosen if files.tape)
+
+
+# ── one core or several ─────────────────────────────────────────────────────────────────────
+
+
+def _verify_all(
+    root: Path,
+    chosen: Sequence[SegmentFiles],
+    symbols: frozenset[str] | None,
+    jobs: int,
+    advance: Advance,
+) -> Iterator[SegmentResult]:
+    """The results in the order of the segments."""
+    if jobs == 1 or len(chosen) < 2:  # noqa: PLR2004 - one segment is one job
+        for files in chosen:
+            yield verify_segment(root, files, symbols, advance)
+        return
+    context = multiprocessing.get_context("spawn")
+    read: Synchronized[int] = context.Value("q", 0)
+    with ProcessPoolExecutor(jobs, context, _begin_worker, (read,)) as pool:
+        futures = [pool.submit(_in_worker, root, files, symbols) for files in chosen]
+        yield from _in_order(futures, read, advance)
+
+
+def _in_order(
+    futures: Sequence[Future[SegmentResult]], read: Synchronized[int], advance: Advance
+) -> Iterator[SegmentResult]:
+    known = 0
+    for future in futures:
+        while not future.done():
+            wait([future], _LOOK_EVERY_S, FIRST_COMPLETED)
+            advance(read.value - known)
+            known = read.value
+        yield future.result()
+
+
+_read: Synchronized[int]
+
+
+def _begin_worker(read: Synchronized[int]) -> None:
+    global _read  # noqa: PLW0603 - a worker process has one, given when it begins
+    _read = read
+
+
+def _in_worker(root: Path, files: SegmentFiles, symbols: frozenset[str] | None) -> SegmentResult:
+    return verify_segment(root, files, symbols, _step)
+
+
+def _step(count: int) -> None:
+    with _read.get_lock():
+        _read.value += count
+
+
+def verdict(report: Report) -> str:
+    """One sentence."""
+    count = report.found.count
+    if report.clean:
+        return f"Verified: everything stored in {report.segments} segments is what the tapes say."
+    told = []
+    if count[Kind.DIFFERENT]:
+        told.append(f"{count[Kind.DIFFERENT]} differences: this archive is not what its tapes say")
+    if count[Kind.TRUST]:
+        told.append("some rows are equal but rest on trust")
+    if count[Kind.UNVERIFIABLE]:
+        told.append("something cannot be verified, and so is not clean")
+    return f"Not verified: {'; '.join(told)}."
+
+
+def time_us(text: str) -> int | None:
+    """Microseconds since 1970 of an ISO time, UTC unless it says otherwise; None when it is none."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    aware = found if found.tzinfo else found.replace(tzinfo=UTC)
+    return round((aware - _EPOCH).total_seconds() * 1e6)

@@ -1,0 +1,193 @@
+"""One segment, verified by itself: its files, and all that follows from its tape.
+
+What its first checkpoints say is assumed here; `chain` sees whether the segment before proves it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import pyarrow.parquet as pq
+
+from booktape.errors import DamagedTape
+from booktape.store.layout import Segment
+from booktape.store.schema import CHECKS, GAPS, NOTES
+from booktape.verify.checks import Check
+from booktape.verify.files import SegmentFiles, check_seals
+from booktape.verify.findings import Finding, Findings, Kind
+from booktape.verify.machine import Machine, OpenGap
+from booktape.verify.reading import Edge, Note, Reading
+from booktape.verify.rows import DAMAGED, RowsOf
+from booktape.verify.tables import Table, check_row, gap_row, note_row
+from booktape.verify.tape import Line, lines
+
+_LINES_A_STEP: Final = 500
+
+Step = Callable[[int], None]
+"""Hears how many further bytes of tape have been read."""
+
+
+@dataclass
+class SegmentResult:
+    """What came out. `epochs` are those of the stored rows, where no tape tells more."""
+
+    segment: Segment
+    found: Findings
+    start: dict[str, object] | None = None
+    reason: str | None = None
+    begin: Edge = field(default_factory=Edge)
+    end: Edge | None = None
+    rests: frozenset[str] = frozenset()
+    epochs: dict[str, int] = field(default_factory=dict)
+
+
+class Comparison:
+    """Everything that follows from a tape, compared with what is stored at once, or at its end."""
+
+    def __init__(
+        self, root: Path, files: SegmentFiles, found: Findings, wanted: frozenset[str] | None
+    ) -> None:
+        self._root = root
+        self._files = files
+        self._found = found
+        self._wanted = wanted
+        self._rows = {
+            symbol: RowsOf(file, root / file, symbol, found)
+            for symbol, file in files.rows.items()
+            if self._is_wanted(symbol)
+        }
+        schemas = {"gaps": GAPS, "checks": CHECKS, "notes": NOTES}
+        self._tables = {name: Table(name, schema) for name, schema in schemas.items()}
+
+    def _is_wanted(self, symbol: str | None) -> bool:
+        return self._wanted is None or symbol is None or symbol in self._wanted
+
+    def row(self, machine: Machine, stamp_ns: int) -> None:
+        """A full book."""
+        symbol = machine.symbol
+        if not self._is_wanted(symbol):
+            return
+        if symbol in self._rows:
+            self._rows[symbol].expect(machine, stamp_ns)
+        elif not self._found.of(symbol).different["rows"]:
+            file = f"snapshots of {symbol} in {self._files.segment.name}"
+            self._found.different(file, "the file is missing", symbol=symbol)
+            self._found.of(symbol).different["rows"] += 1
+        else:
+            self._found.of(symbol).different["rows"] += 1
+
+    def gap(
+        self, symbol: str, gap: OpenGap, end_ns: int | None = None, next_id: int | None = None
+    ) -> None:
+        """A gap that ended, or that is open when the recording ends."""
+        row = gap_row(symbol, gap, end_ns, next_id)
+        self._tables["gaps"].expect(row, inherited=gap.inherited)
+
+    def check(self, check: Check) -> None:
+        """A comparison with a witness."""
+        self._tables["checks"].expect(check_row(check))
+
+    def note(self, note: Note) -> None:
+        """Something that happened and is no gap."""
+        self._tables["notes"].expect(note_row(note))
+
+    def finish(self, *, complete: bool) -> None:
+        """The tape is over: what is stored beyond it is too much, or cannot be verified."""
+        for rows in self._rows.values():
+            rows.finish(complete=complete)
+        for name, table in self._tables.items():
+            file = self._files.tables.get(name)
+            if file:
+                table.compare(
+                    file, self._root / file, self._found, self._is_wanted, complete=complete
+                )
+            else:
+                missing = f"{name} of {self._files.segment.name}"
+                self._found.different(missing, "the file is missing")
+
+
+def verify_segment(
+    root: Path, files: SegmentFiles, wanted: frozenset[str] | None, step: Step
+) -> SegmentResult:
+    """All that can be said of one segment alone. Reads its files, writes nothing."""
+    found = Findings()
+    result = SegmentResult(files.segment, found)
+    check_seals(root, files, found)
+    for symbol in files.rows:
+        if wanted is None or symbol in wanted:
+            found.of(symbol).segments += 1
+    if files.tape is None:
+        _count_unverifiable(root, files, wanted, result)
+        return result
+    comparison = Comparison(root, files, found, wanted)
+    reading = Reading(comparison)
+    complete = _read(root, files.tape, reading, found, step)
+    comparison.finish(complete=complete)
+    result.start = reading.start.fields if reading.start else None
+    result.begin, result.reason = reading.begin, reading.reason
+    if complete:
+        result.end = reading.end
+        result.rests = frozenset(s for s, m in reading.machines.items() if m.rests_on_start())
+        _compare_last_words(files.tape, reading, found)
+    return result
+
+
+def _read(root: Path, tape: str, reading: Reading, found: Findings, step: Step) -> bool:
+    """Whether the tape could be read to its end."""
+    number = known = 0
+    line: Line
+    try:
+        for number, at, line in lines(root / tape):
+            reading.feed(line)
+            if number % _LINES_A_STEP == 0:
+                step(at - known)
+                known = at
+        reading.finish()
+    except DamagedTape as error:
+        found.different(tape, f"the tape is damaged in or after line {number}: {error}")
+        found.add(Finding(Kind.UNVERIFIABLE, tape, "what follows on it cannot be verified"))
+        return False
+    finally:
+        step((root / tape).stat().st_size - known)
+    return True
+
+
+def _compare_last_words(tape: str, reading: Reading, found: Findings) -> None:
+    """A recording that ends says how each symbol stands, for whoever starts next."""
+    if reading.reason == "rotated":
+        return
+    for symbol in sorted(reading.end.books.keys() | reading.last_words.keys()):
+        ours, said = reading.end.books.get(symbol, {}), reading.last_words.get(symbol, {})
+        for part in sorted(ours.keys() | said.keys()):
+            if ours.get(part) != said.get(part):
+                found.different(
+                    tape,
+                    "its last checkpoint is not what the tape says",
+                    symbol=symbol,
+                    column=part,
+                    expected=ours.get(part, "none"),
+                    stored=said.get(part, "none"),
+                )
+                break
+
+
+def _count_unverifiable(
+    root: Path, files: SegmentFiles, wanted: frozenset[str] | None, result: SegmentResult
+) -> None:
+    """Without a tape: how many rows there are, and how far their epochs go."""
+    found = result.found
+    for symbol, file in files.rows.items():
+        if wanted is not None and symbol not in wanted:
+            continue
+        try:
+            table = pq.read_table(root / file, columns=["epoch"], partitioning=None)
+            epochs = table["epoch"].to_numpy()
+            found.of(symbol).unverifiable += len(epochs)
+            result.epochs[symbol] = int(epochs.max(initial=0))
+        except DAMAGED as error:
+            found.different(file, f"cannot be read: {error}", symbol=symbol)
+    name = files.segment.name
+    found.add(Finding(Kind.UNVERIFIABLE, name, "has no tape: none of its rows can be verified"))

@@ -1,0 +1,139 @@
+"""How a symbol stands between two segments: what a checkpoint says, and what a machine must say.
+
+Both are brought into one form, a text for each part, so that they can be compared, shown side by
+side, and handed from one process to another however large the books are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import TypeAlias
+
+from booktape.errors import DamagedTape
+from booktape.verify.arrivals import Arrived
+from booktape.verify.book import Book, Side
+from booktape.verify.exact import NoNumber, Number, number, price, whole
+from booktape.verify.machine import Machine, OpenGap, State
+from booktape.verify.payload import Event, Levels, Object
+from booktape.verify.tape import Line
+
+Standing: TypeAlias = dict[str, str]
+
+
+def standing(machine: Machine) -> Standing:
+    """All that the next segment must begin with."""
+    arrivals = machine.arrivals
+    gap = machine.gap
+    said = {
+        "state": machine.state.value,
+        "epoch": machine.epoch,
+        "update_id": machine.update_id,
+        "updates": machine.updates,
+        "event_time_us": machine.event_time_us,
+        "known_ns": machine.known_ns,
+        "status": machine.status,
+        "gap": gap and (gap.epoch, gap.start_ns, gap.last_update_id, gap.reason),
+        "bids": _side(machine.book.bids),
+        "asks": _side(machine.book.asks),
+        "held": _events(machine.held),
+        "passed": arrivals.counted,
+        "reached": sorted(arrivals.reached.items()),
+        "ahead": _events(arrivals.waiting),
+    }
+    return {name: str(value) for name, value in said.items()}
+
+
+def cold(said: Standing) -> Standing:
+    """The same symbol with nobody listening, as the next recording begins with it."""
+    nobody = {"held": "0", "passed": "None", "reached": "[]", "ahead": "0"}
+    return {**said, **nobody}
+
+
+def _side(side: Side) -> str:
+    horizon = "all" if side.horizon is None else f"known to {_plain(side.horizon.value)}"
+    text = " ".join(f"{_plain(p)}x{_plain(side.sizes[p].value)}" for p in side)
+    return f"{len(side.sizes)} levels, {horizon}, {_digest(text)}"
+
+
+def _events(arrived: Iterable[Arrived]) -> str:
+    texts = [f"{a.stamp_ns} {_event(a.event)}" for a in arrived]
+    return f"{len(texts)} {_digest(';'.join(texts))}" if texts else "0"
+
+
+def _event(event: Event) -> str:
+    sides = (
+        "".join(f" {_plain(p.value)}x{_plain(s.value)}" for p, s in side) for side in event[4:]
+    )
+    return f"{event.symbol} {event.time_us} {event.first} {event.last}{'|'.join(sides)}"
+
+
+def _plain(value: Decimal) -> str:
+    return str(value.normalize())
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+# ── from a checkpoint ───────────────────────────────────────────────────────────────────────
+
+
+def restore(machine: Machine, line: Line) -> None:
+    """Take over what a checkpoint says, on the recorder's word. Raises DamagedTape."""
+    try:
+        _restore(machine, line.fields, line)
+    except (NoNumber, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DamagedTape(
+            f"a checkpoint of {machine.symbol} is not understood: {error!r}"
+        ) from error
+
+
+def _restore(machine: Machine, fields: Object, line: Line) -> None:
+    machine.state = State(line.text("state"))
+    machine.epoch, machine.update_id = line.whole("epoch"), line.whole("update_id")
+    machine.updates, machine.known_ns = line.whole("updates"), line.whole("known_ns")
+    machine.event_time_us = _optional(fields["event_time_us"])
+    machine.status = fields.get("status", machine.status)
+    machine.book = Book(
+        Side(1, _levels(fields["bids"]), _horizon(fields["bid_horizon"])),
+        Side(-1, _levels(fields["asks"]), _horizon(fields["ask_horizon"])),
+    )
+    gap = fields["gap"]
+    if gap is not None:
+        known = gap["epoch"], gap["start_ns"], gap["last_update_id"], gap["reason"]
+        machine.gap = OpenGap(*known, inherited=True)
+    machine.held = [_arrived(held) for held in fields["held"]]
+    machine.inherited = machine.live
+    arrivals = machine.arrivals
+    arrivals.counted = _optional(fields["passed"])
+    arrivals.reached = {int(c): _optional(at) for c, at in fields["reached"].items()}
+    arrivals.waiting = [_arrived(held) for held in fields["ahead"]]
+
+
+def _optional(said: object) -> int | None:
+    return None if said is None else whole(said)
+
+
+def _horizon(said: object) -> Number | None:
+    return None if said is None else price(said)
+
+
+def _levels(said: object) -> Levels:
+    if not isinstance(said, list):
+        raise TypeError(said)
+    return [(price(p), number(s)) for p, s in said]
+
+
+def _arrived(held: Object) -> Arrived:
+    event = held["event"]
+    read = Event(
+        event["symbol"],
+        whole(event["event_time_us"]),
+        whole(event["first_id"]),
+        whole(event["last_id"]),
+        _levels(event["bids"]),
+        _levels(event["asks"]),
+    )
+    return Arrived(held["received_ns"], read, inherited=True)

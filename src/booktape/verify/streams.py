@@ -1,0 +1,133 @@
+"""The book against the exchange's other streams.
+
+What they said is forgotten when the book is lost and when a segment ends, so that a segment can be
+read alone.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from booktape.verify.book import Side
+from booktape.verify.checks import Sizes, Verdict, differ, sizes
+from booktape.verify.machine import Machine
+from booktape.verify.payload import Answer, Levels, Ticker
+
+_TOP_LEVELS: Final = 20
+_TOPS_MAX: Final = 100
+_TICKERS_MAX: Final = 1_000
+
+
+class Tops:
+    """`@depth20`: equal to the top of the book after the event that ends with its id."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+        self._newest = -1
+        self._waiting: list[Answer] = []
+
+    def forget(self) -> None:
+        """Begin with none."""
+        self._newest, self._waiting = -1, []
+
+    def take(self, top: Answer) -> Verdict | None:
+        """One more message."""
+        if top.last < self._machine.update_id or top.last <= self._newest:
+            return None
+        self._newest = top.last
+        if top.last == self._machine.update_id:
+            return self._compare(top)
+        self._waiting = [*self._waiting, top][-_TOPS_MAX:]
+        return None
+
+    def applied(self) -> Verdict | None:
+        """The book is one event further."""
+        now = self._machine.update_id
+        reached = [top for top in self._waiting if top.last == now]
+        self._waiting = [top for top in self._waiting if top.last > now]
+        return self._compare(reached[0]) if reached else None
+
+    def _compare(self, top: Answer) -> Verdict:
+        book, levels, wrong = self._machine.book, 0, []
+        for side, said in ((book.bids, top.bids), (book.asks, top.asks)):
+            mine, theirs = side.best(_TOP_LEVELS), _known(side, said)
+            levels += len(mine.keys() | theirs.keys())
+            wrong += differ(side, mine.keys() | theirs.keys(), mine, theirs)
+        return Verdict(self._machine.update_id, levels, tuple(wrong))
+
+
+def _known(side: Side, said: Levels) -> Sizes:
+    """What a witness says of prices that the book claims to know; zero is the same as not there."""
+    return {p.value: size.value for p, size in said if side.knows(p.value)}
+
+
+class Touch(NamedTuple):
+    """The best level of each side, if known, after the event that ends with `update_id`."""
+
+    update_id: int
+    bids: Side
+    asks: Side
+
+
+class Tickers:
+    """`@bookTicker`: the one with the greatest id up to an event's is the touch after that event.
+
+    Of several connections only the first that speaks counts: what lies between tickers of two
+    connections may not have come yet.
+    """
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+        self._tickers: list[Ticker] = []
+        self._touches: list[Touch] = []
+        self._speaker = 0
+
+    def forget(self) -> None:
+        """Begin with none."""
+        self._tickers, self._touches = [], []
+
+    def take(self, ticker: Ticker, connection: int) -> list[Verdict]:
+        """One more message; a copy says nothing."""
+        if not self._tickers:
+            self._speaker = connection
+        elif connection != self._speaker or ticker.last <= self._tickers[-1].last:
+            return []
+        self._tickers = [*self._tickers, ticker][-_TICKERS_MAX:]
+        return self._settle()
+
+    def applied(self) -> list[Verdict]:
+        """The book is one event further. Where no ticker ever came, none is waited for."""
+        if not self._tickers:
+            return []
+        book = self._machine.book
+        touch = Touch(self._machine.update_id, _top_of(book.bids), _top_of(book.asks))
+        self._touches = [*self._touches, touch][-_TICKERS_MAX:]
+        return self._settle()
+
+    def _settle(self) -> list[Verdict]:
+        newest, found = self._tickers[-1].last, []
+        for touch in [touch for touch in self._touches if touch.update_id < newest]:
+            said = [ticker for ticker in self._tickers if ticker.last <= touch.update_id]
+            if said:
+                # What came before the one that spoke is of no use any more.
+                self._tickers = self._tickers[len(said) - 1 :]
+                found.append(_compare_touch(touch, said[-1]))
+        self._touches = [touch for touch in self._touches if touch.update_id >= newest]
+        return found
+
+
+def _top_of(side: Side) -> Side:
+    """A copy of the best level, unless it lies beyond the horizon."""
+    best = next(iter(side), None)
+    copy = Side(side.sign, (), side.horizon)
+    if best is not None and side.knows(best):
+        copy.sizes[best] = side.sizes[best]
+    return copy
+
+
+def _compare_touch(touch: Touch, ticker: Ticker) -> Verdict:
+    wrong = []
+    for side, said in ((touch.bids, ticker.bids), (touch.asks, ticker.asks)):
+        mine, theirs = sizes(side), _known(side, said)
+        wrong += differ(side, mine.keys() | theirs.keys(), mine, theirs)
+    return Verdict(touch.update_id, 2, tuple(wrong))

@@ -1,0 +1,89 @@
+"""A tape, line by line, with nothing but zstd and the standard library's JSON."""
+
+from __future__ import annotations
+
+import sys
+from base64 import b64decode
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Final
+
+from booktape.errors import DamagedTape
+from booktape.verify.payload import Object, parse_object
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+_PAYLOAD: Final = b',"m":'
+
+
+class Line:
+    """One line. Whatever it lacks, or has in another form than it must, raises DamagedTape."""
+
+    def __init__(self, fields: Object) -> None:
+        self.fields = fields
+
+    @classmethod
+    def read(cls, text: bytes) -> Line:
+        """Parse it. A payload that Python's JSON does not bear is None; the line itself must do."""
+        if not text.endswith(b"\n"):
+            raise DamagedTape("it has no end")
+        fields = parse_object(text)
+        if fields is None:
+            head, inline, _ = text.partition(_PAYLOAD)
+            fields = parse_object(head + b"}") if inline else None
+        if fields is None:
+            raise DamagedTape("it is no JSON object")
+        return cls(fields)
+
+    @property
+    def kind(self) -> str:
+        """What it is."""
+        return self.text("k")
+
+    def whole(self, name: str) -> int:
+        """A whole number."""
+        found = self.fields.get(name)
+        if type(found) is not int:
+            raise DamagedTape(f"its {name} is no whole number: {found!r}")
+        return found
+
+    def text(self, name: str) -> str:
+        """A text."""
+        found = self.fields.get(name)
+        if not isinstance(found, str):
+            raise DamagedTape(f"its {name} is no text: {found!r}")
+        return found
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        """A list of texts."""
+        found = self.fields.get(name)
+        if not isinstance(found, list) or not all(isinstance(text, str) for text in found):
+            raise DamagedTape(f"its {name} is no list of texts: {found!r}")
+        return tuple(found)
+
+    def payload(self) -> Object | None:
+        """The exchange's own message; None when it is no JSON object."""
+        if "m" in self.fields:
+            inline = self.fields["m"]
+            return inline if isinstance(inline, dict) else None
+        if "base64" in self.fields:
+            try:
+                return parse_object(b64decode(self.text("base64"), validate=True))
+            except ValueError as error:
+                raise DamagedTape(f"its base64 is none: {error}") from error
+        return None
+
+
+def lines(path: Path) -> Iterator[tuple[int, int, Line]]:
+    """Number (from 1), bytes of the file read so far, and each line. Raises DamagedTape."""
+    number = 0
+    try:
+        with path.open("rb") as raw, closing(zstd.ZstdFile(raw, "rb")) as file:
+            for number, text in enumerate(file, 1):
+                yield number, raw.tell(), Line.read(text)
+    except (EOFError, zstd.ZstdError, OSError) as error:
+        raise DamagedTape(f"breaks off after line {number}: {error}") from error

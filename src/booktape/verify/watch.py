@@ -1,0 +1,94 @@
+"""One symbol's machine among its witnesses: who hears what, and in which order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from booktape.verify.audit import Audit, learn
+from booktape.verify.checks import BOOK_TICKER, DEPTH20, REST, Check, Tally, Verdict
+from booktape.verify.machine import Machine
+from booktape.verify.payload import Answer, Event, Ticker, Top
+from booktape.verify.streams import Tickers, Tops
+
+
+class Watch:
+    """Compares the book with each witness when both stand at the same id."""
+
+    def __init__(self, machine: Machine, put: Callable[[Check], None]) -> None:
+        self._machine = machine
+        self._put = put
+        self._audit: Audit | None = None
+        self._tops = Tops(machine)
+        self._tickers = Tickers(machine)
+        self._tallies = {name: Tally(machine.symbol, name, put) for name in (DEPTH20, BOOK_TICKER)}
+        machine.onlooker = self
+
+    # ── what happens to the book ────────────────────────────────────────────────────────────
+
+    def applied(self, event: Event, stamp_ns: int) -> None:
+        """The book is one event further: the streams are compared first, then an audit."""
+        if self._audit and not self._audit.keep(event):
+            self._audit = None
+        self._tell(DEPTH20, self._tops.applied(), stamp_ns)
+        for verdict in self._tickers.applied():
+            self._tell(BOOK_TICKER, verdict, stamp_ns)
+        self._conclude(stamp_ns)
+
+    def lost(self) -> None:
+        """The book is not known any more."""
+        self._audit = None
+        self._tops.forget()
+        self._tickers.forget()
+
+    def relayed(self) -> None:
+        """A connection came or went: tickers may have been missed."""
+        self._tickers.forget()
+
+    def close(self) -> None:
+        """The segment ends."""
+        self.lost()
+        for tally in self._tallies.values():
+            tally.close()
+
+    # ── what is said of it ──────────────────────────────────────────────────────────────────
+
+    def asked(self) -> None:
+        """A request for a snapshot has left."""
+        self._audit = Audit(self._machine) if self._machine.live else None
+
+    def answered(self, answer: Answer | None, limit: int, stamp_ns: int) -> None:
+        """A snapshot, or what was to be one: a beginning, or an audit."""
+        if not self._machine.live:
+            if answer:
+                self._machine.answered(answer, limit, stamp_ns)
+        elif self._audit and answer and self._audit.answer(answer, limit):
+            self._conclude(stamp_ns)
+        else:
+            self._audit = None
+
+    def told(self, said: Top | Ticker, connection: int, stamp_ns: int) -> None:
+        """A witness spoke; nobody listens while the book is not known."""
+        if not self._machine.live:
+            return
+        if isinstance(said, Top):
+            self._tell(DEPTH20, self._tops.take(said.answer), stamp_ns)
+        else:
+            for verdict in self._tickers.take(said, connection):
+                self._tell(BOOK_TICKER, verdict, stamp_ns)
+
+    def _tell(self, witness: str, verdict: Verdict | None, stamp_ns: int) -> None:
+        if verdict:
+            self._tallies[witness].add(verdict, stamp_ns)
+
+    def _conclude(self, stamp_ns: int) -> None:
+        found = self._audit.verdict() if self._audit else None
+        if not found:
+            return
+        self._audit = None
+        verdict, fresh = found
+        self._put(Check(self._machine.symbol, stamp_ns, verdict.update_id, REST, *verdict[1:]))
+        if verdict.mismatches:
+            self._machine.disproved()
+            return
+        learn(self._machine.book.bids, fresh.bids)
+        learn(self._machine.book.asks, fresh.asks)

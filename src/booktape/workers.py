@@ -1,0 +1,157 @@
+"""Several recorders as one: each a process with its own part of the symbols, all in one directory.
+
+Each worker is a plain recorder. This process owns the directory, repairs what a kill left behind,
+starts the workers, adds up what they say of themselves, and passes on signals. A worker that ends
+before it was asked to ends the others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import os
+import secrets
+import sys
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from typing import Final, NamedTuple
+
+import structlog
+
+from booktape.attend import Attended, attend, log_to_stderr
+from booktape.core.status import Status
+from booktape.errors import BooktapeError, WorkerFailed
+from booktape.recorder import Recorder
+from booktape.settings import Settings, Share
+from booktape.store.archive import open_archive
+
+REPORT_S: Final = 0.5
+
+log = structlog.get_logger()
+
+
+class _Failure(NamedTuple):
+    """A worker's last words: a sentence for the user, and the exit code that belongs to it."""
+
+    sentence: str
+    exit_code: int
+
+
+@dataclass(slots=True)
+class _Worker:
+    """One process, and the last it said."""
+
+    process: BaseProcess
+    ear: Connection
+    status: Status | None = None
+    failure: _Failure | None = None
+
+    def look(self) -> Status | None:
+        """How it stands, as of its last report; the last one stands when it has ended."""
+        with suppress(EOFError):
+            while self.ear.poll():
+                said = self.ear.recv()
+                if isinstance(said, _Failure):
+                    self.failure = said
+                else:
+                    self.status = said
+        if self.process.exitcode and self.failure is None:
+            what = f"A worker process died (exit code {self.process.exitcode}). What it left is "
+            self.failure = _Failure(what + "recovered at the next start.", 1)
+        return self.status
+
+
+class Workers:
+    """Records with several processes. Like a `Recorder`, to whoever runs, stops or watches it."""
+
+    def __init__(self, settings: Settings, count: int) -> None:
+        self._settings = settings
+        self._count = count
+        self._workers: list[_Worker] = []
+        self._stopping = False
+
+    def stop(self) -> None:
+        """Have every worker seal its files and end."""
+        self._stopping = True
+        for worker in self._workers:
+            worker.process.terminate()
+
+    def flush(self) -> None:
+        """Have every worker leave at once, its tape on the disk: it knows a second signal."""
+        self.stop()
+
+    async def run(self) -> None:
+        """Until all have ended. Raises WorkerFailed when one failed; the others were sealed then."""
+        with open_archive(self._settings.out) as archive:
+            for found in archive.recovered:
+                log.warning("recovered what a killed recorder left", segment=found.segment)
+            run = secrets.token_hex(4)
+            self._workers = [
+                _start(replace(self._settings, share=Share(index, self._count, run)))
+                for index in range(self._count)
+            ]
+            await asyncio.gather(*(self._see_out(worker) for worker in self._workers))
+        self.status()
+        for worker in self._workers:
+            if worker.failure:
+                raise WorkerFailed(*worker.failure)
+
+    def status(self) -> Status | None:
+        """All of them as one; None before all have begun."""
+        found = [worker.look() for worker in self._workers]
+        known = [status for status in found if status]
+        return _sum(known) if known and len(known) == len(found) else None
+
+    async def _see_out(self, worker: _Worker) -> None:
+        await asyncio.to_thread(worker.process.join)
+        if worker.process.exitcode and not self._stopping:
+            log.error("a worker ended", exit_code=worker.process.exitcode)
+            self.stop()
+
+
+def _sum(parts: list[Status]) -> Status:
+    return Status(
+        tuple(sorted((b for part in parts for b in part.books), key=lambda book: book.symbol)),
+        sum(part.frames for part in parts),
+        sum(part.waiting for part in parts),
+        max(part.lag_ms for part in parts),
+        sum(part.snapshot_requests for part in parts),
+        min(part.segment for part in parts),
+    )
+
+
+def _start(settings: Settings) -> _Worker:
+    # Spawned, not forked: this process has threads.
+    context = multiprocessing.get_context("spawn")
+    ear, mouth = context.Pipe(duplex=False)
+    process = context.Process(target=_work, args=(settings, mouth))
+    process.start()
+    mouth.close()
+    return _Worker(process, ear)
+
+
+def _work(settings: Settings, mouth: Connection) -> None:
+    """The whole life of a worker process."""
+    os.setsid()  # a Ctrl-C is for the parent, which passes it on
+    log_to_stderr()
+    try:
+        asyncio.run(attend(Recorder(settings), lambda recorder: _tell(recorder, mouth)))
+    except BooktapeError as error:
+        mouth.send(_Failure(str(error), error.exit_code))
+        sys.exit(error.exit_code)
+
+
+async def _tell(recorder: Attended, mouth: Connection) -> None:
+    """Say how it stands until cancelled, or until nobody listens any more."""
+    while True:
+        await asyncio.sleep(REPORT_S)
+        now = recorder.status()
+        try:
+            if now:
+                mouth.send(now)
+        except OSError:
+            log.warning("the recorder's main process is gone: sealing")
+            recorder.stop()
+            return

@@ -1,0 +1,82 @@
+"""A tape has a beginning, a middle and an end; whatever stands elsewhere is damage."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from booktape.errors import DamagedTape
+from verify.told import B, Told, known
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields"),
+    [
+        ("gossip", {}),
+        ("start", {"every": 1, "symbols": [B]}),
+        ("connected", {"connection": 1, "symbols": ["other"]}),
+        ("connected", {"connection": "1", "symbols": [B]}),
+        ("connected", {"connection": 1, "symbols": B}),
+        ("asked", {"symbol": "other"}),
+        ("hold-expired", {"symbol": 7}),
+        ("end", {"reason": "tired"}),
+        ("checkpoint", {"symbol": B}),
+        ("ws", {"base64": "*", "connection": 1}),
+    ],
+)
+def test_what_cannot_stand_there(kind: str, fields: dict[str, Any]) -> None:
+    """Each is damage, and says so."""
+    with pytest.raises(DamagedTape):
+        known().say(kind, 9, **fields)
+
+
+def test_a_tape_begins_with_a_start() -> None:
+    """Which says how often a row is due."""
+    with pytest.raises(DamagedTape, match="every is 0"):
+        Told(every=0)
+
+
+def test_after_the_end() -> None:
+    """Nothing, but for the last checkpoints of a recording that stopped."""
+    for reason in ("rotated", "stopped"):
+        with pytest.raises(DamagedTape, match="after the end"):
+            known().end(5, reason).event(6, 11, 11)
+
+
+def test_without_an_end() -> None:
+    """It breaks off."""
+    told = known()
+    with pytest.raises(DamagedTape, match="breaks off"):
+        told.reading.finish()
+    told.end(9).reading.finish()
+
+
+def test_what_nobody_asked_for() -> None:
+    """Events of other symbols, and on connections that do not carry the symbol, are nothing."""
+    told = known().event(3, 11, 11, connection=7)
+    told.say("ws", 4, connection=1, m={"e": "depthUpdate", "E": 1, "s": "X", "U": 11, "u": 11})
+    told.say("ws", 4, connection=1, base64="/w==")
+    told.say("ws", 4, connection=1)
+    assert told.since() == []
+
+
+def test_connections_that_were_taken_over() -> None:
+    """Those told at the time of the start belong to the beginning; later ones do not."""
+    told = Told().connected(0, 1).connected(5, 2).connected(0, 3)
+    assert told.reading.begin.connections == {1: (B,)}
+
+
+def test_a_hold_that_ran_out() -> None:
+    """Lets go of what ran ahead."""
+    told = known().connected(3, 2).event(4, 12, 12)
+    told.say("hold-expired", 5, symbol=B)
+    assert told.answer(6, 12, {}).since()[0][0] == "gap"
+
+
+def test_notes() -> None:
+    """A status and a step of the clock."""
+    told = known().status(3, "HALT")
+    told.say("clock-step", 4, step_ns=1_500_000)
+    assert told.since() == [("note", B, "status", "HALT"), ("note", None, "clock_step", "0.001500")]
+    assert told.machine.status == "HALT"

@@ -1,0 +1,111 @@
+"""A reading that is told lines, and what it says must be stored."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from booktape.verify.checks import Check
+from booktape.verify.machine import Machine, OpenGap
+from booktape.verify.reading import Note, Reading
+from booktape.verify.tables import check_row, gap_row
+from booktape.verify.tape import Line
+
+B = "B"
+
+
+class Told:
+    """Everything in the order in which it must be stored, rows as (epoch, updates, id, stamp)."""
+
+    def __init__(self, every: int = 1, *symbols: str) -> None:
+        self.all: list[tuple[Any, ...]] = []
+        self.reading = Reading(self)
+        self.say("start", 0, every=every, symbols=list(symbols or (B,)))
+
+    def row(self, machine: Machine, stamp_ns: int) -> None:
+        self.all.append(("row", machine.epoch, machine.updates, machine.update_id, stamp_ns))
+
+    def gap(
+        self, symbol: str, gap: OpenGap, end_ns: int | None = None, next_id: int | None = None
+    ) -> None:
+        row = gap_row(symbol, gap, None if end_ns is None else end_ns * 1_000, next_id)
+        self.all.append(("gap", row[1], gap.start_ns, *row[3:]))
+
+    def check(self, check: Check) -> None:
+        self.all.append(("check", *check_row(check._replace(stamp_ns=check.stamp_ns * 1_000))[1:]))
+
+    def note(self, note: Note) -> None:
+        self.all.append(("note", note.symbol, note.kind, note.detail))
+
+    def say(self, kind: str, at: int, **fields: Any) -> None:
+        line = {"k": kind, "received_ns": at, **fields}
+        self.reading.feed(Line.read(json.dumps(line).encode() + b"\n"))
+
+    @property
+    def machine(self) -> Machine:
+        return self.reading.machines[B]
+
+    # ── words ───────────────────────────────────────────────────────────────────────────────
+
+    def connected(self, at: int, connection: int = 1) -> Told:
+        self.say("connected", at, connection=connection, symbols=[B])
+        return self
+
+    def gone(self, at: int, connection: int = 1, alive: int | None = None) -> Told:
+        alive_ns = at if alive is None else alive
+        self.say(
+            "disconnected", at, connection=connection, alive_ns=alive_ns, reason="disconnected"
+        )
+        return self
+
+    def event(
+        self,
+        at: int,
+        first: int,
+        last: int,
+        bids: dict[str, str] | None = None,
+        connection: int = 1,
+    ) -> Told:
+        pairs = list((bids or {}).items())
+        said = {"e": "depthUpdate", "E": last, "s": B, "U": first, "u": last, "b": pairs, "a": []}
+        self.say("ws", at, connection=connection, m=said)
+        return self
+
+    def answer(self, at: int, last: int, bids: dict[str, str], limit: int = 5) -> Told:
+        said = {"lastUpdateId": last, "bids": list(bids.items()), "asks": [["101", "1"]]}
+        self.say("rest", at, symbol=B, limit=limit, m=said)
+        return self
+
+    def top(self, at: int, last: int, bids: dict[str, str]) -> Told:
+        said = {"lastUpdateId": last, "bids": list(bids.items()), "asks": [["101", "1"]]}
+        self.say("ws", at, connection=1, m={"stream": "b@depth20@100ms", "data": said})
+        return self
+
+    def ticker(self, at: int, last: int, bid: str) -> Told:
+        said = {"u": last, "s": B, "b": bid, "B": "1", "a": "101", "A": "1"}
+        self.say("ws", at, connection=1, m={"stream": "b@bookTicker", "data": said})
+        return self
+
+    def asked(self, at: int) -> Told:
+        self.say("asked", at, symbol=B, limit=5)
+        return self
+
+    def status(self, at: int, status: str) -> Told:
+        self.say("status", at, symbol=B, status=status)
+        return self
+
+    def end(self, at: int, reason: str = "stopped") -> Told:
+        self.say("end", at, reason=reason)
+        return self
+
+    def since(self) -> list[tuple[Any, ...]]:
+        """What came since the last time somebody looked."""
+        found, self.all = self.all, []
+        return found
+
+
+def known(every: int = 1) -> Told:
+    """Live at id 10 since 2, one bid of price 100."""
+    told = Told(every).connected(1).answer(2, 10, {"100": "1"})
+    told.since()
+    return told
