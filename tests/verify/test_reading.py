@@ -15,7 +15,6 @@ from verify.told import B, Told, known
     [
         ("gossip", {}),
         ("start", {"every": 1, "symbols": [B]}),
-        ("connected", {"connection": 1, "symbols": ["other"]}),
         ("connected", {"connection": "1", "symbols": [B]}),
         ("connected", {"connection": 1, "symbols": B}),
         ("asked", {"symbol": "other"}),

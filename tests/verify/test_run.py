@@ -100,7 +100,7 @@ def test_the_report_shows_both_sides(archive: Path, tmp_path: Path) -> None:
     shutil.copy(sealed(root, "gaps")[1], sealed(root, "gaps")[0])
     text = " ".join(shown(render(look(root))).split())
     assert f"{sealed(root, 'gaps')[0].name}, BTCUSDT, row 0, epoch:" in text
-    assert "tape: 1 stored: 2" in text
+    assert "due: 1 stored: 2" in text
     for path in sealed(root, "snapshots"):
         path.unlink()
     report = look(root)

@@ -111,3 +111,20 @@ def test_a_checkpoint_that_is_none(wrong: dict[str, Any]) -> None:
     fields = fields_of(SAVED) | wrong
     with pytest.raises(DamagedTape, match=r"not understood|is not"):
         Told().say("checkpoint", 0, **fields)
+
+
+def test_events_that_were_held_before_rest_on_the_beginning() -> None:
+    """A snapshot of this tape begins the book, but what is applied to it then is not of this tape."""
+    held = [Held(7, event(21, 21, {"100": "2"}, symbol=B))]
+    told = restored(replace(SAVED, state="syncing", held=held, ahead=[]))
+    told.answer(12, 20, {"100": "1"})
+    assert told.since() == [("row", 4, 0, 20, 12), ("row", 4, 1, 21, 7)]
+    assert told.machine.inherited
+
+
+def test_a_gap_between_recordings_is_told_by_the_one_that_ends_it() -> None:
+    """A recording that begins and ends in it says nothing; one of another reason it does say."""
+    for reason, told_again in (("stopped", 0), ("killed", 0), ("no_tape", 0), ("id_gap", 1)):
+        gap = Gap(B, 3, 1, 10, reason)
+        told = restored(replace(SAVED, state="cold", gap=gap, ahead=[], reached={}))
+        assert len(told.end(20).since()) == told_again

@@ -78,7 +78,8 @@ class Statuses:
         """A symbol that is missing counts as delisted when the next look misses it, too."""
         self._look(info)
         known = self._known()
-        missed = known.keys() - info.symbols.keys()
+        there = {symbol for symbol, status in known.items() if status != DELISTED}
+        missed = there - info.symbols.keys()
         gone, self._missed = missed & self._missed, missed - self._missed
         for symbol, before in known.items():
             listed = info.symbols.get(symbol)

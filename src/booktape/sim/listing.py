@@ -24,6 +24,10 @@ E8: Final = 10**8
 """The exchange prints 8 decimals, so every value is a whole number of 1e-8."""
 
 
+QUOTE_ASSETS: Final = ("FDUSD", "USDT", "USDC", "TRY", "BTC", "ETH", "BNB", "EUR")
+"""What a name may end with, and is traded against then."""
+
+
 @dataclass(frozen=True, slots=True)
 class Profile:
     """How busy a symbol is.
@@ -66,6 +70,7 @@ class Listing:
             max_price=text(self.tick_e8 * 10**8),
             step_size=text(self.step_e8),
             max_quantity=text(self.step_e8 * 9 * 10**8),
+            quote_asset=next(filter(self.symbol.endswith, QUOTE_ASSETS), ""),
         )
 
     def doubles(self, levels: Iterable[Whole]) -> list[Level]:

@@ -41,8 +41,12 @@ class Records(Ledger, Protocol):
 
 @dataclass
 class Edge:
-    """How things stand where a segment begins or ends, by symbol and by connection."""
+    """How things stand where a segment begins or ends, by symbol and by connection.
 
+    `symbols` are those that are recorded, where it ends.
+    """
+
+    symbols: tuple[str, ...] = ()
     books: dict[str, Standing] = field(default_factory=dict)
     connections: dict[int, tuple[str, ...]] = field(default_factory=dict)
 
@@ -140,7 +144,7 @@ class Reading:
             watch.close()
         if self.reason != "rotated":
             self._stop(line.whole("received_ns"), self.reason)
-        self.end.connections = dict(self._open)
+        self.end.symbols, self.end.connections = self.symbols, dict(self._open)
         self.end.books = {symbol: standing(machine) for symbol, machine in self.machines.items()}
 
     def _stop(self, now_ns: int, reason: str) -> None:
@@ -157,7 +161,11 @@ class Reading:
     def _connected(self, line: Line) -> None:
         connection, symbols = line.whole("connection"), line.texts("symbols")
         self._open[connection] = symbols
+        # Some may have been listed after the recording had begun.
+        self.symbols += tuple(symbol for symbol in symbols if symbol not in self.symbols)
         for symbol in symbols:
+            if symbol not in self.machines:
+                self._know(symbol)
             self._watch(symbol).relayed()
             self._machine(symbol).connected(connection)
 

@@ -62,7 +62,7 @@ def _finding(finding: Finding) -> Text:
     text.append(_place(finding), style="bold")
     text.append(f" {finding.what}")
     if finding.expected is not None or finding.stored is not None:
-        for name, said in (("tape", finding.expected), ("stored", finding.stored)):
+        for name, said in (("due", finding.expected), ("stored", finding.stored)):
             text.append(f"\n    {name + ':':8}{_short(said)}")
     return text
 

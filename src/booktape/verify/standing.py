@@ -46,9 +46,13 @@ def standing(machine: Machine) -> Standing:
 
 
 def cold(said: Standing) -> Standing:
-    """The same symbol with nobody listening, as the next recording begins with it."""
+    """The same symbol with nobody listening, as the next recording begins with it.
+
+    One that has ended is as unknown as any other: who records it again has found it listed.
+    """
     nobody = {"held": "0", "passed": "None", "reached": "[]", "ahead": "0"}
-    return {**said, **nobody}
+    ended = said.get("state") == State.ENDED.value
+    return {**said, **nobody, **({"state": State.COLD.value} if ended else {})}
 
 
 def _side(side: Side) -> str:

@@ -1,0 +1,102 @@
+"""From the socket to Parquet: how many messages a second, on how many books, at which N.
+
+Promises nothing: `make bench` prints the table of this machine. The exchange (firehose.py) runs on
+the same cores and sends as fast as it is read; what is measured is how long the recorder takes to
+read all messages, its processor time (all threads, which other work on the machine
+disturbs less), and its memory.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import pytest
+
+pytestmark = pytest.mark.bench
+
+FIREHOSE: Final = Path(__file__).parent / "firehose.py"
+MESSAGES: Final = int(os.environ.get("BOOKTAPE_BENCH_MESSAGES", "300000"))
+
+
+class Run(NamedTuple):
+    """One recording."""
+
+    messages_per_s: float
+    cpu_us: float
+    memory_mb: float
+    disk_mb: float
+
+
+@contextmanager
+def firehose(
+    symbols: int, slots: int, messages: int
+) -> Iterator[tuple[int, subprocess.Popen[str]]]:
+    """The exchange, ready, and its port."""
+    command = [sys.executable, str(FIREHOSE), *map(str, (symbols, slots, messages))]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        yield int(process.stdout.readline()), process
+        process.kill()
+
+
+def family(pid: int) -> Iterator[Path]:
+    """What the system knows of a process and its children."""
+    yield Path(f"/proc/{pid}")
+    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        yield from family(int(child))
+
+
+def resident_mb(pid: int) -> float:
+    """The most memory that they ever had resident, added up."""
+    lines = [line for one in family(pid) for line in (one / "status").read_text().splitlines()]
+    return sum(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1_024
+
+
+def cpu_s(pid: int) -> float:
+    """Processor time of all their threads so far."""
+    fields = [(one / "stat").read_text().rpartition(")")[2].split() for one in family(pid)]
+    return sum(int(found[11]) + int(found[12]) for found in fields) / os.sysconf("SC_CLK_TCK")
+
+
+def record(out: Path, symbols: int, every: int, workers: int, messages: int) -> Run:
+    """Record until everything has been read, then stop."""
+    with firehose(symbols, 150, messages) as (port, exchange):
+        command = [sys.executable, "-m", "booktape", "record", "--all", "--out", str(out)]
+        command += ["--every", str(every), "--workers", str(workers), "--witness", "none"]
+        command += ["--rest-url", f"http://127.0.0.1:{port}", "--ws-url", f"ws://127.0.0.1:{port}"]
+        with subprocess.Popen(command, stderr=subprocess.DEVNULL) as recorder:
+            assert exchange.stdout
+            sent, seconds, before_s = 0, 0.0, 0.0
+            while sent < messages * 0.999:
+                part = json.loads(exchange.stdout.readline())
+                sent, seconds = sent + part["messages"], max(seconds, part["seconds"])
+                before_s = before_s or cpu_s(recorder.pid)
+            cpu_us = (cpu_s(recorder.pid) - before_s) / sent * 1e6
+            memory_mb = resident_mb(recorder.pid)
+            recorder.send_signal(signal.SIGINT)
+            assert recorder.wait(120) == 0
+    disk = sum(path.stat().st_size for path in out.rglob("*") if path.is_file()) / 1e6
+    return Run(sent / seconds, cpu_us, memory_mb, disk)
+
+
+def test_throughput(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A table: books, N and processes against messages a second, memory and bytes."""
+    with capsys.disabled():
+        print("\n\nbooks   every  processes   messages/s   CPU us   memory MB   disk MB")
+        for symbols in (1_400, 100):
+            for every in (1, 10, 100):
+                for workers in (1, 2):
+                    out = tmp_path / f"{symbols}-{every}-{workers}"
+                    run = record(out, symbols, every, workers, MESSAGES)
+                    print(
+                        f"{symbols:5,} {every:7} {workers:10} {run.messages_per_s:12,.0f}"
+                        f" {run.cpu_us:8.1f} {run.memory_mb:11,.0f} {run.disk_mb:9,.0f}"
+                    )

@@ -1,0 +1,101 @@
+"""Several processes, one directory: to whoever reads it nothing but the names tells."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from asyncio.subprocess import Process
+from collections import Counter
+from pathlib import Path
+
+from booktape.settings import Share
+from booktape.sim.market import Market
+from booktape.sim.server import SimServer
+from e2e.commands import run, said, start
+from e2e.promises import check_archive, gaps_of, truth_of
+
+SYMBOLS = ("BTCUSDT", "ETHUSDT", "BNBUSDT", "SOLUSDT")
+WORKERS = 2
+
+
+def command(server: SimServer, out: Path, *more: str) -> tuple[str | Path, ...]:
+    way = ("--rest-url", server.rest_url, "--ws-url", server.ws_url)
+    return ("record", *SYMBOLS, "--every", "3", "--witness", "none", *way, *more, "--out", out)
+
+
+async def all_known(process: Process) -> None:
+    """Every book is live once more."""
+    heard = ""
+    while any(f"symbol={symbol} epoch" not in heard for symbol in SYMBOLS):
+        heard += await said(process, "book known")
+
+
+def children(process: Process) -> list[int]:
+    """The process ids of the workers; Python's own resource tracker is none."""
+    found = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    return [int(pid) for pid in found if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
+def test_every_symbol_belongs_to_one_worker() -> None:
+    """And to the same one at every start."""
+    shares = [Share(index, 3, "run") for index in range(3)]
+    holders = Counter(symbol for share in shares for symbol in SYMBOLS if share.holds(symbol))
+    assert holders == dict.fromkeys(SYMBOLS, 1)
+    assert [share.tag for share in shares] == ["runw0", "runw1", "runw2"]
+
+
+def test_two_workers_record_what_one_would_have(tmp_path: Path) -> None:
+    """Short segments, a stop, and a single recorder that goes on: every row true, every gap told."""
+
+    async def story() -> None:
+        market = Market(SYMBOLS, seed=5, levels=60)
+        async with SimServer(market, speed=4, start_at_once=True) as server:
+            shared = ("--workers", str(WORKERS), "--segment", "1s")
+            for more in (shared, (), shared):
+                process = await start(*command(server, tmp_path, *more))
+                await all_known(process)
+                process.send_signal(signal.SIGTERM)
+                _, err = await process.communicate()
+                assert process.returncode == 0, err.decode()
+            assert server.violations.total() == 0, server.violations
+        rows = check_archive(tmp_path, truth_of(market), every=3)
+        assert set(rows) == set(SYMBOLS)
+        reasons = Counter((gap["symbol"], gap["reason"]) for gap in gaps_of(tmp_path))
+        assert reasons == {(symbol, "stopped"): 2 for symbol in SYMBOLS}
+
+    asyncio.run(story())
+
+
+def test_a_worker_that_dies_ends_the_others_and_loses_nothing(tmp_path: Path) -> None:
+    """One sentence and exit 1; the next start repairs what it left, and declares the time between."""
+
+    async def story() -> None:
+        market = Market(SYMBOLS, seed=6, levels=60)
+        async with SimServer(market, speed=4, start_at_once=True) as server:
+            process = await start(*command(server, tmp_path, "--workers", str(WORKERS)))
+            await all_known(process)
+            workers = children(process)
+            assert len(workers) == WORKERS
+            await asyncio.sleep(1.5)  # of recording: what came before the last flush is not lost
+            os.kill(workers[0], signal.SIGKILL)
+            _, err = await process.communicate()
+            assert process.returncode == 1
+            assert b"A worker process died" in err
+            process = await start(*command(server, tmp_path))
+            await all_known(process)
+            process.terminate()
+            await process.communicate()
+        check_archive(tmp_path, truth_of(market), every=3)
+        assert {gap["reason"] for gap in gaps_of(tmp_path)} == {"killed", "stopped"}
+
+    asyncio.run(story())
+
+
+def test_the_user_s_mistake_is_one_sentence_from_a_worker_too(tmp_path: Path) -> None:
+    """Exit 2, as from a single recorder."""
+    out = tmp_path / "out"
+    mistake = ("record", "NOPEUSDT", "--exchange", "sim", "--workers", "2", "--out", out)
+    code, _, err = asyncio.run(run(*mistake))
+    assert code == 2
+    assert "NOPEUSDT is not a built-in exchange symbol." in err

@@ -1,0 +1,67 @@
+"""One symbol's rows beside the tape: what is wrong is told once, and everything else stays equal."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from verify.small import BTC, copy, edit_table, edit_tape, look, reseal, rows_of, sealed
+
+
+def test_a_row_too_many_is_told_once(archive: Path, tmp_path: Path) -> None:
+    """All others are still found in their places."""
+    root = copy(archive, tmp_path / "copy")
+    edit_table(rows_of(root, BTC, 0), lambda rows: rows.insert(1, rows[0]))
+    reseal(root)
+    report = look(root)
+    (found,) = report.found.kept
+    assert found.what == "the tape says nothing of this row"
+    assert found.row == 1
+    assert report.found.of(BTC).equal["rows"] == 12
+
+
+def test_a_number_that_no_double_is(archive: Path, tmp_path: Path) -> None:
+    """Though the stored double is the nearest one to it."""
+    root = copy(archive, tmp_path / "copy")
+    text = "0.10000000000000000001"
+
+    def lengthen(lines: list[dict[str, object]]) -> None:
+        text_lines = [
+            line for line in lines if '["97.00000000", "0.10000000"]' in str(line).replace("'", '"')
+        ]
+        line = next(line for line in text_lines if line["k"] == "ws")
+        line["m"]["data"]["b"] = [["97", text]]  # type: ignore[index]
+
+    edit_tape(sealed(root, "tape")[0], lengthen)
+    reseal(root)
+    found = next(
+        found for found in look(root).found.kept if found.what == "no double is this number"
+    )
+    assert (found.expected, found.stored) == (text, "0.1")
+
+
+def test_a_byte_that_nobody_reads(archive: Path, tmp_path: Path) -> None:
+    """The rows are the same, and yet the file is not the one that was sealed."""
+    root = copy(archive, tmp_path / "copy")
+    path = rows_of(root, BTC, 0)
+    content = path.read_bytes()
+    assert b"parquet-cpp-arrow" in content
+    path.write_bytes(content.replace(b"parquet-cpp-arrow", b"parquet-cpp-arrov"))
+    report = look(root)
+    (found,) = report.found.kept
+    assert found.what == "is not as it was sealed (SHA-256)"
+    assert report.found.of(BTC).equal["rows"] == 12
+
+
+def test_a_file_more_of_a_segment(archive: Path, tmp_path: Path) -> None:
+    """Is named, with its rows."""
+    root = copy(archive, tmp_path / "copy")
+    path = rows_of(root, BTC, 0)
+    other = root / "snapshots" / "symbol=OTHER" / path.parent.name / path.name
+    other.parent.mkdir(parents=True)
+    shutil.copy(path, other)
+    told = {found.what for found in look(root).found.kept if found.file.endswith(path.name)}
+    assert told == {
+        "is not among the files that were sealed",
+        "the tape says nothing of this row",
+    }
