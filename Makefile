@@ -11,10 +11,12 @@ BIN := $(VENV)/bin
 # What the recorder and the demo need, and on top of it what the tests and checks need.
 RUN := $(VENV)/.run-installed
 DEV := $(VENV)/.dev-installed
+# The tools that load our exports need older versions of what the rest uses: a place of their own.
+INTEROP := .venv-interop
 
-.PHONY: demo record test check bench soak docs format lock clean
+.PHONY: demo record test check interop bench soak coverage proofs docs pictures format lock clean
 
-demo: $(RUN)  ## record the built-in exchange for 20 s and read the rows back; needs no network
+demo: $(RUN)  ## record the built-in exchange for 20 s, read, prove and draw it; needs no network
 	$(BIN)/python examples/demo.py
 
 record: $(RUN)  ## record the real exchange: make record SYMBOLS="BTCUSDT ETHUSDT" EVERY=10
@@ -30,14 +32,26 @@ check: $(DEV)  ## format, lint, types, the house's import rules, the documents
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m pytest tests/docs
 
-bench: $(DEV)  ## the costs per event and per row, on this machine
-	$(BIN)/python -m pytest tests/bench/test_core_costs.py -o addopts=--import-mode=importlib -s -m bench
+interop: $(INTEROP)/.installed  ## hftbacktest and nautilus_trader load our exports (to Python 3.13)
+	BOOKTAPE_INTEROP=1 $(INTEROP)/bin/python -m pytest -rs tests/export/test_interop.py tests/examples/test_backtest.py
+
+bench: $(DEV)  ## the costs per event, per row and per question, on this machine
+	$(BIN)/python -m pytest tests/bench/test_core_costs.py tests/bench/test_reader_costs.py -o addopts=--import-mode=importlib -s -m bench
 
 soak: $(DEV)  ## load and faults for a while: BOOKTAPE_SOAK_S=1800 make soak
 	$(BIN)/python -m pytest tests/bench/test_soak.py -o addopts=--import-mode=importlib -s -m bench
 
+proofs: $(DEV)  ## a fall by a tenth, an hour of witnesses, lies, 1,400 symbols: the figures of docs/proofs.md
+	$(BIN)/python -m pytest tests/bench/test_proofs.py -o addopts=--import-mode=importlib -s -m bench
+
+coverage: $(DEV)  ## measure what each fault costs, into docs/reliability.md
+	PYTHONPATH=tests $(BIN)/python tests/faults/losses.py
+
 docs: $(DEV)  ## write the generated tables of docs/ anew
 	$(BIN)/python tests/docs/generated.py
+
+pictures: $(DEV)  ## draw the pictures of docs/ anew
+	PYTHONPATH=tests $(BIN)/python tests/plot/pictures.py
 
 format: $(DEV)
 	$(BIN)/ruff format .
@@ -48,11 +62,13 @@ lock:
 	uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 \
 	    pyproject.toml --group build --group demo -o requirements/run.txt
 	uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 \
-	    pyproject.toml --extra read --group build --group demo --group dev \
+	    pyproject.toml --extra plot --extra read --group build --group demo --group dev \
 	    -c requirements/run.txt -o requirements/dev.txt
+	uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 \
+	    pyproject.toml --group build --group export-tests -o requirements/interop.txt
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage build dist
+	rm -rf $(VENV) $(INTEROP) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage build dist
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -64,4 +80,10 @@ $(RUN): requirements/run.txt pyproject.toml | $(VENV)/bin/python
 
 $(DEV): requirements/dev.txt $(RUN)
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/dev.txt
+	touch $@
+
+$(INTEROP)/.installed: requirements/interop.txt pyproject.toml
+	test -x $(INTEROP)/bin/python || $(PYTHON) -m venv $(INTEROP)
+	$(INTEROP)/bin/python -m pip install --quiet --require-hashes -r requirements/interop.txt
+	$(INTEROP)/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@

@@ -1,4 +1,4 @@
-"""The main job, without a network: record the built-in exchange, then read the rows back.
+"""The main job, without a network: record the built-in exchange, read the rows back, prove and draw them.
 
 Three symbols for 20 seconds into demo-data/, a full snapshot after every 10 updates.
 """
@@ -13,6 +13,7 @@ from pathlib import Path
 import duckdb
 
 OUT = Path("demo-data")
+PICTURE = OUT / "heatmap.png"
 BOOKTAPE = (sys.executable, "-m", "booktape")
 RECORD = ("record", "BTCUSDT", "ETHUSDT", "XRPBTC", "--every", "10", "--duration", "20")
 QUERY = f"""
@@ -31,14 +32,17 @@ def run(*arguments: str) -> None:
 
 
 def main() -> None:
-    """Record, look at the archive, read the first rows."""
+    """Record, look at the archive, read the first rows, prove them all, draw a book."""
     shutil.rmtree(OUT, ignore_errors=True)
     run(*RECORD, "--exchange", "sim", "--out", str(OUT))
     run("info", str(OUT))
     print(f"$ duckdb: {' '.join(QUERY.split())}")
     duckdb.sql("SET TimeZone = 'UTC'")
     print(duckdb.sql(QUERY))
-    print(f"The rows stand in {OUT}/snapshots, the raw messages in {OUT}/tape.")
+    run("verify", str(OUT))
+    run("plot", str(OUT), "heatmap", "--symbol", "BTCUSDT", "--file", str(PICTURE))
+    print(f"\nThe rows stand in {OUT}/snapshots, the raw messages in {OUT}/tape,")
+    print(f"and a picture of the book over time in {PICTURE}.")
 
 
 if __name__ == "__main__":

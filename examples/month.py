@@ -1,0 +1,72 @@
+"""SQL over a long recording: one line reads a month, and no file is opened that is not needed.
+
+`python examples/month.py data`. Symbol and date stand in the folders' names; a filter on them leaves
+all other folders alone. The columns of levels are read only when they are asked for.
+"""
+
+# %%
+from __future__ import annotations
+
+import sys
+
+import duckdb
+
+data = sys.argv[1] if len(sys.argv) > 1 else "data"
+duckdb.sql("SET TimeZone = 'UTC'")
+duckdb.sql(f"CREATE OR REPLACE VIEW books AS FROM '{data}/snapshots/**/*.parquet'")
+duckdb.sql(f"""
+    CREATE OR REPLACE VIEW gaps AS FROM '{data}/gaps/**/*.parquet'
+    QUALIFY row_number() OVER (PARTITION BY symbol, epoch ORDER BY end_time NULLS LAST) = 1
+""")
+
+# %% Day by day and symbol by symbol, without a single level
+print(
+    duckdb.sql("""
+    SELECT symbol, date, count(*) AS rows, count(DISTINCT epoch) AS epochs,
+           min(receive_time) AS first, max(receive_time) AS last
+    FROM books GROUP BY symbol, date ORDER BY symbol, date
+""")
+)
+
+# %% What was lost each day. A gap over midnight counts on the day on which it began
+print(
+    duckdb.sql("""
+    SELECT symbol, CAST(start_time AS DATE) AS day, count(*) AS gaps,
+           sum(epoch_us(coalesce(end_time, start_time)) - epoch_us(start_time)) / 1e6 AS lost_s
+    FROM gaps GROUP BY ALL ORDER BY ALL
+""")
+)
+
+# %% The spread by hour of the day, over the whole month
+print(
+    duckdb.sql("""
+    SELECT symbol, hour(receive_time) AS hour,
+           median((ask_price[1] - bid_price[1]) / (ask_price[1] + bid_price[1]) * 20000) AS bps
+    FROM books GROUP BY symbol, hour ORDER BY symbol, hour
+""")
+)
+
+# %% One day of one symbol: every other file stays closed
+first = duckdb.execute("SELECT symbol, min(date) FROM books GROUP BY ALL ORDER BY ALL").fetchall()[
+    0
+]
+one_day = (
+    "SELECT count(*), avg(ask_price[1] - bid_price[1]) FROM books WHERE symbol = ? AND date = ?"
+)
+print(duckdb.execute(one_day, first).fetchall())
+
+# %% Realised volatility a day, from minute to minute, never across a gap
+print(
+    duckdb.sql("""
+    WITH minutes AS (
+        SELECT symbol, date, epoch, date_trunc('minute', receive_time) AS minute,
+               last((bid_price[1] + ask_price[1]) / 2 ORDER BY update_id) AS mid
+        FROM books GROUP BY ALL),
+    steps AS (
+        SELECT symbol, date, ln(mid / lag(mid) OVER (PARTITION BY symbol, epoch ORDER BY minute))
+               AS step
+        FROM minutes)
+    SELECT symbol, date, count(step) AS steps, sqrt(sum(step * step)) * 10000 AS bps
+    FROM steps GROUP BY symbol, date ORDER BY symbol, date
+""")
+)

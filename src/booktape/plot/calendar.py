@@ -1,0 +1,137 @@
+"""Which days can be trusted: of each day and symbol the share in which the book was known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from math import floor
+from typing import Final
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from booktape.errors import NotRecorded
+from booktape.plot import style
+from booktape.plot.raster import Floats
+from booktape.reader import Coverage, Gap, Recording
+
+_DAY: Final = timedelta(days=1)
+_NUMBERED_DAYS: Final = 14
+"""Above so many days there is no room for numbers in the cells."""
+
+_WIDTH_MAX: Final = 16.0
+_DARK: Final = 0.55
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One symbol on one day (UTC)."""
+
+    known_s: float = 0.0
+    gaps: int = 0
+
+    @property
+    def share(self) -> float:
+        """Of the day's 24 hours."""
+        return self.known_s / _DAY.total_seconds()
+
+
+def calendar(rec: Recording) -> Figure:
+    """The share of each day in which each book was known; days with gaps are marked.
+
+    Known weakness: what no gap file tells of (a lost segment) counts as known. Raises NotRecorded
+    when there are no rows.
+    """
+    owns = rec.coverage()
+    if not owns:
+        raise NotRecorded("There are no rows yet. Try again in a moment.")
+    days = days_between(min(own.first for own in owns), max(own.last for own in owns))
+    rows = [Gap.from_row(row) for row in rec.gaps().to_pylist()]
+    cells = [_cells(own, [gap for gap in rows if gap.symbol == own.symbol], days) for own in owns]
+    width = min(_WIDTH_MAX, 4.2 + 0.85 * len(days))
+    picture = style.figure(max(6.0, width), 2.3 + 0.42 * len(owns))
+    axes = picture.add_subplot()
+    _paint(picture, axes, cells)
+    _names(picture, axes, [own.symbol for own in owns], days)
+    return picture
+
+
+def days_between(first: datetime, last: datetime) -> list[date]:
+    """Every day, both ends included."""
+    count = (last.date() - first.date()).days + 1
+    return [first.date() + number * _DAY for number in range(count)]
+
+
+def _cells(own: Coverage, gaps: Sequence[Gap], days: Sequence[date]) -> list[Cell]:
+    spans = [(gap.start_time, gap.end_time or own.last) for gap in gaps]
+    return [cell(own.first, own.last, spans, day) for day in days]
+
+
+def cell(
+    first: datetime, last: datetime, lost: Sequence[tuple[datetime, datetime]], day: date
+) -> Cell:
+    """What was known of a day: what was recorded of it, less what was lost."""
+    begin = datetime(day.year, day.month, day.day, tzinfo=UTC)
+    start, end = max(first, begin), min(last, begin + _DAY)
+    if start >= end:
+        return Cell()
+    gone = [max(0.0, (min(b, end) - max(a, start)).total_seconds()) for a, b in lost]
+    return Cell((end - start).total_seconds() - sum(gone), sum(1 for one in gone if one))
+
+
+def _paint(picture: Figure, axes: Axes, cells: Sequence[Sequence[Cell]]) -> None:
+    shares: Floats = np.array([[one.share * 100 for one in row] for row in cells])
+    axes.set_facecolor("white")
+    axes.patch.set(hatch="....", edgecolor="#cccccc")
+    image = axes.imshow(
+        np.ma.masked_equal(shares, 0), cmap=style.SIZES, vmin=0, vmax=100, aspect="auto"
+    )
+    picture.colorbar(image, ax=axes, label="% of 24 h", pad=0.01)
+    numbered = len(shares[0]) <= _NUMBERED_DAYS
+    for row, column in np.argwhere(shares > 0).tolist():
+        one = cells[row][column]
+        color = "white" if one.share > _DARK else "black"
+        if numbered:
+            axes.text(column, row, told(one), ha="center", va="center", fontsize=7.5, color=color)
+        elif one.gaps:
+            axes.plot(column, row, ".", color=style.ASK, ms=4)
+    handles: list[Artist] = [
+        Patch(facecolor="white", edgecolor="#cccccc", hatch="....", label="not recorded")
+    ]
+    if not numbered:
+        handles.append(
+            Line2D([], [], color=style.ASK, marker=".", ls="", label="a gap on that day")
+        )
+    style.legend_below(picture, handles)
+
+
+def told(one: Cell) -> str:
+    """A cell in words. Never rounded up: only a day without any loss is 100 %."""
+    if one.known_s < 3_600:  # noqa: PLR2004 an hour
+        known = f"{one.known_s:,.0f} s"
+    else:
+        known = f"{floor(one.share * 10_000) / 100:.4g} %"
+    gaps = "" if not one.gaps else "\n1 gap" if one.gaps == 1 else f"\n{one.gaps:,} gaps"
+    return known + gaps
+
+
+def _names(picture: Figure, axes: Axes, symbols: Sequence[str], days: Sequence[date]) -> None:
+    style.head(
+        picture,
+        axes,
+        "Coverage: when each book was known",
+        "Share of each day (UTC) in which no update was missing.",
+    )
+    axes.set_yticks(range(len(symbols)), [style.name(symbol) for symbol in symbols])
+    every = -(-len(days) // _NUMBERED_DAYS)
+    shown = range(0, len(days), every)
+    axes.set_xticks(
+        shown, [f"{days[number]:%Y-%m-%d}" for number in shown], rotation=30, ha="right"
+    )
+    axes.set_xlabel("day (UTC)")
+    axes.set_ylabel("symbol")

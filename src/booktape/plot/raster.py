@@ -1,0 +1,81 @@
+"""From books to a picture's cells: time across, price up, the sizes of both sides added up. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil, floor, log10
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+_ROUND: Final = (1, 2, 5, 10)
+# Prices are decimals held as doubles: 61222.1 / 0.1 is a hair below 612221.
+_HAIR: Final = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """`bins` cells of `step` each, from `low` up; `low` is a multiple of `step`."""
+
+    low: float
+    step: float
+    bins: int
+
+    @classmethod
+    def between(cls, low: float, high: float, tick: float, bins: int) -> Prices:
+        """At most `bins` cells (and a rest) that hold both ends, none smaller than `tick`."""
+        step = max(round_up((high - low) / bins), tick)
+        first = floor(low / step + _HAIR)
+        return cls(first * step, step, max(1, ceil(high / step - _HAIR) - first))
+
+    @property
+    def high(self) -> float:
+        """Where the last cell ends."""
+        return self.low + self.bins * self.step
+
+    def cells(self, prices: Floats) -> NDArray[np.int64]:
+        """Of each price its cell; those outside have numbers below 0 or from `bins` on."""
+        found: NDArray[np.int64] = np.floor((prices - self.low) / self.step + _HAIR).astype(
+            np.int64
+        )
+        return found
+
+
+def round_up(value: float) -> float:
+    """The next of 1, 2, 5, 10, 20, … (and 0.5, 0.2, …)."""
+    power = 10.0 ** floor(log10(value))
+    found = next(factor for factor in _ROUND if factor * power >= value * (1 - 1e-9))
+    # Not 0.30000000000000004 for three tenths.
+    return float(f"{found * power:.12g}")
+
+
+def tick_of(columns: list[Floats]) -> float:
+    """The smallest distance between two prices that stand side by side in any book; 0 for none."""
+    prices = np.unique(np.concatenate(columns)) if columns else np.empty(0)
+    steps = np.diff(prices)
+    return float(f"{steps.min():.6g}") if len(steps) else 0.0
+
+
+def painted(batch: pa.RecordBatch, prices: Prices) -> Floats:
+    """(rows of the batch, bins) sizes; NaN in rows whose book was not known."""
+    grid = np.zeros((batch.num_rows, prices.bins))
+    for side in ("bid", "ask"):
+        column = batch.column(f"{side}_price")
+        rows = pc.list_parent_indices(column).to_numpy()
+        cells = prices.cells(flat(column))
+        sizes = flat(batch.column(f"{side}_size"))
+        inside = (cells >= 0) & (cells < prices.bins)
+        np.add.at(grid, (rows[inside], cells[inside]), sizes[inside])
+    grid[batch.column("epoch").is_null().to_numpy(zero_copy_only=False)] = np.nan
+    return grid
+
+
+# Any: pyarrow's stubs cannot tell which lists.
+def flat(column: pa.Array[Any]) -> Floats:
+    """All values of a list column in one array."""
+    return pc.list_flatten(column).to_numpy()

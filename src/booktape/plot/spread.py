@@ -1,0 +1,81 @@
+"""The touch over time: best prices, the spread between them, and which side weighs more."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from booktape.errors import UsageError
+from booktape.plot import style
+from booktape.plot.raster import Floats
+from booktape.plot.stretch import Stretch
+from booktape.plot.touch import Touch
+from booktape.reader import Recording
+from booktape.reader.times import Moment
+
+COLUMNS: Final = 1_000
+LEVELS: Final = 5
+
+
+def spread(
+    rec: Recording,
+    symbol: str,
+    start: Moment | None = None,
+    end: Moment | None = None,
+    *,
+    levels: int = LEVELS,
+) -> Figure:
+    """Best bid and ask, the spread in bps of the mid, and the imbalance of the best levels.
+
+    The imbalance is (bids - asks) / (bids + asks), summed over the sizes of the best `levels` of
+    each side: +1 is all bids, -1 all asks. Each point is the last book known in its interval.
+    Raises NotRecorded when no book was known in the stretch.
+    """
+    if levels < 1:
+        raise UsageError(f"levels={levels} is no number of levels. Write 1 or more.")
+    stretch = Stretch.of(rec, symbol, start, end, COLUMNS)
+    touch = Touch.of(rec, stretch, levels)
+    picture = style.figure(10, 7)
+    price, width, weight = picture.subplots(3, 1, sharex=True, height_ratios=(3, 2, 2))
+    _prices(price, touch, style.assets(symbol)[1])
+    _line(width, touch, touch.spread_bps, "spread (bps of the mid)")
+    width.set_ylim(bottom=0)
+    _line(weight, touch, imbalance(touch), f"imbalance of\nthe best {levels} levels")
+    weight.axhline(0, color=style.NEUTRAL, lw=0.6, ls=":")
+    weight.set_ylim(-1.05, 1.05)
+    weight.set_yticks([-1, 0, 1], ["-1 (asks)", "0", "+1 (bids)"])
+    hatched = [style.hatch_gaps(axes, stretch) for axes in (price, width, weight)]
+    style.legend_below(picture, [*price.get_lines()[:2], *hatched[0]])
+    style.head(
+        picture,
+        price,
+        f"{style.name(symbol)}: best prices, spread and imbalance",
+        f"Each point is the last book known within {stretch.interval_text}.",
+    )
+    style.time_axis(weight, stretch)
+    return picture
+
+
+def imbalance(touch: Touch) -> Floats:
+    """Which side weighs more, from -1 (asks) to +1 (bids); NaN where no book was known."""
+    bids, asks = touch.total("bid_sz"), touch.total("ask_sz")
+    found: Floats = np.divide(bids - asks, bids + asks)
+    return found
+
+
+def _prices(axes: Axes, touch: Touch, quote: str) -> None:
+    for column, color, label in (
+        ("ask_px_00", style.ASK, "best ask"),
+        ("bid_px_00", style.BID, "best bid"),
+    ):
+        axes.step(*touch.line(touch[column]), where="post", color=color, lw=1, label=label)
+    axes.set_ylabel(f"price ({quote})")
+    axes.ticklabel_format(axis="y", style="plain", useOffset=False)
+
+
+def _line(axes: Axes, touch: Touch, values: Floats, label: str) -> None:
+    axes.step(*touch.line(values), where="post", color=style.NEUTRAL, lw=0.9)
+    axes.set_ylabel(label)

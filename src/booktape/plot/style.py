@@ -1,0 +1,133 @@
+"""How every picture looks: colours, titles, the time axis, and how a gap is drawn.
+
+The colours are Okabe and Ito's, which people with any kind of colour blindness can tell apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote
+
+import matplotlib as mpl
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from booktape.errors import UsageError
+from booktape.plot.stretch import Stretch
+from booktape.reader import Gap
+
+BID: Final = "#0072B2"
+ASK: Final = "#D55E00"
+NEUTRAL: Final = "#333333"
+SIZES: Final = "YlGnBu"
+"""From light to dark also when printed in grey."""
+
+_GAP: Final = "#8c8c8c"
+VEIL: Final = (0.55, 0.55, 0.55, 0.3)
+_SUFFIXES: Final = (".png", ".svg")
+_DPI: Final = 110
+# Only those that no other quote asset ends with: BATUSD may be BAT against USD, or BA against TUSD.
+_QUOTES: Final = ("USDT", "USDC", "BTC", "ETH", "BNB", "TRY", "BRL", "JPY")
+
+
+def figure(width: float = 10, height: float = 5.6) -> Figure:
+    """An empty picture, in inches. Nothing global is touched: pyplot is never imported."""
+    return Figure((width, height), dpi=_DPI, layout="constrained")
+
+
+def save(picture: Figure, path: Path | str) -> Path:
+    """Write it as PNG or SVG, by the name's end; the same picture gives the same bytes.
+
+    A file that is there is replaced. Raises UsageError for another ending, or a place that cannot
+    be written to.
+    """
+    path = Path(path)
+    check_name(path)
+    svg = path.suffix.lower() == ".svg"
+    try:
+        with mpl.rc_context({"svg.hashsalt": "booktape"}):
+            picture.savefig(path, metadata={"Date": None} if svg else {"Software": None})
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}.") from error
+    return path
+
+
+def check_name(path: Path) -> None:
+    """Raises UsageError for a name that no picture may have."""
+    if path.suffix.lower() not in _SUFFIXES:
+        raise UsageError(f"{path} is no picture's name: let it end with .png or .svg.")
+
+
+def name(symbol: str) -> str:
+    """A symbol as pictures spell it: as folders do, since not every font has every script."""
+    return quote(symbol, safe="")
+
+
+def assets(symbol: str) -> tuple[str, str]:
+    """Base and quote asset, as units. Known weakness: only of common quote assets, by the name."""
+    known = next((one for one in _QUOTES if symbol.endswith(one) and symbol != one), None)
+    if known is None:
+        return "base asset", "quote asset"
+    return name(symbol.removesuffix(known)), known
+
+
+def head(picture: Figure, axes: Axes, title: str, subtitle: str) -> None:
+    """What the picture shows in bold, and below it in which terms."""
+    picture.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold")
+    axes.set_title(subtitle, loc="left", fontsize=9, color=NEUTRAL)
+
+
+def legend_below(picture: Figure, handles: Sequence[Artist], columns: int = 4) -> None:
+    """Below the axes: nothing that is drawn there is covered."""
+    picture.legend(
+        handles=list(handles), loc="outside lower left", ncols=columns, fontsize=8.5, frameon=False
+    )
+
+
+def time_axis(axes: Axes, stretch: Stretch) -> None:
+    """From the stretch's start to its end, in UTC."""
+    locator = AutoDateLocator(tz=UTC)
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz=UTC))
+    axes.set_xlim(number(stretch.start), number(stretch.end))
+    axes.set_xlabel("time (UTC, when we received it)")
+
+
+def number(moment: object) -> float:
+    """A moment, or an array of them, as matplotlib counts: days."""
+    found: float = date2num(moment)
+    return found
+
+
+def hatch_gaps(axes: Axes, stretch: Stretch) -> list[Patch]:
+    """Draw every gap of the stretch. What a legend shows of them; nothing when there is none."""
+    for gap in stretch.gaps:
+        first, last = (number(one) for one in stretch.span_of(gap))
+        axes.axvspan(first, last, facecolor="white", edgecolor=_GAP, hatch="////", lw=0, zorder=3)
+        # A line as well: a gap that is thinner than a pixel must be seen too.
+        axes.axvline(first, color=_GAP, lw=0.8, zorder=3)
+    if not stretch.gaps:
+        return []
+    label = f"book not known ({_told(stretch.gaps, stretch.lost_s)})"
+    return [Patch(facecolor="white", edgecolor=_GAP, hatch="////", label=label)]
+
+
+def _told(gaps: Sequence[Gap], lost_s: float) -> str:
+    count = "1 gap" if len(gaps) == 1 else f"{len(gaps):,} gaps"
+    return f"{count}, {lost_s:,.3g} s"
+
+
+HORIZON: Final = "horizon: all levels are known up to here"
+WHOLE: Final = " No horizon: both sides are known whole."
+OUTSIDE: Final = " The horizon lies outside the picture."
+
+
+def veil() -> Patch:
+    """What a legend shows of the prices beyond the horizon, which are drawn in VEIL."""
+    return Patch(facecolor=VEIL, label="beyond the horizon: perhaps not all levels")

@@ -1,0 +1,99 @@
+"""The best levels on a regular grid of time, as lines that never run across a gap."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+
+from booktape.errors import NotRecorded
+from booktape.plot.raster import Floats
+from booktape.plot.stretch import Stretch
+from booktape.reader import Recording, Resampled
+
+_DAY_US: Final = 86_400_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Touch:
+    """The last book known in each interval, its best levels only. NaN where none was known."""
+
+    columns: dict[str, Floats]
+    levels: int
+
+    @classmethod
+    def of(cls, rec: Recording, stretch: Stretch, levels: int) -> Touch:
+        """Raises NotRecorded when no book was known in the stretch, or had never two sides."""
+        table = grid(rec, stretch, levels).to_arrow("wide")
+        touch = cls({name: _floats(table[name]) for name in table.schema.names}, levels)
+        if not np.isfinite(touch.mid).any():
+            raise NotRecorded(
+                f"{stretch.symbol} had no book of two sides between {stretch.start:%H:%M:%S} "
+                f"and {stretch.end:%H:%M:%S} UTC. Choose another time."
+            )
+        return touch
+
+    def __getitem__(self, name: str) -> Floats:
+        """A column of the shape `wide`."""
+        return self.columns[name]
+
+    @property
+    def days(self) -> Floats:
+        """When each interval begins, as matplotlib counts."""
+        return self["time"]
+
+    @property
+    def mid(self) -> Floats:
+        """Halfway between best bid and best ask."""
+        mid: Floats = (self["bid_px_00"] + self["ask_px_00"]) / 2
+        return mid
+
+    @property
+    def spread_bps(self) -> Floats:
+        """Best ask minus best bid, in hundredths of a percent of the mid."""
+        spread: Floats = (self["ask_px_00"] - self["bid_px_00"]) / self.mid * 1e4
+        return spread
+
+    def total(self, name: str) -> Floats:
+        """The sum of a column over all levels (`bid_sz`); NaN where no level is there."""
+        values = np.stack([self[f"{name}_{level:02d}"] for level in range(self.levels)])
+        total: Floats = np.where(np.isfinite(values[0]), np.nansum(values, axis=0), np.nan)
+        return total
+
+    @property
+    def prices(self) -> list[Floats]:
+        """All price columns."""
+        names = [
+            f"{side}_px_{level:02d}" for side in ("bid", "ask") for level in range(self.levels)
+        ]
+        return [self[one][np.isfinite(self[one])] for one in names]
+
+    def line(self, values: Floats) -> tuple[Floats, Floats]:
+        """Steps of values, broken wherever the epoch changes, also in a gap within one interval."""
+        epochs = self["epoch"]
+        ends = np.flatnonzero(np.diff(epochs)) + 1
+        days = np.append(self.days, 2 * self.days[-1] - self.days[-2:][0])
+        values = np.append(values, values[-1])
+        return np.insert(days, ends, days[ends]), np.insert(values, ends, np.nan)
+
+
+def grid(rec: Recording, stretch: Stretch, levels: int | None) -> Resampled:
+    """The stretch, one row an interval."""
+    rows = rec.snapshots(stretch.symbol, stretch.start, stretch.after, depth=levels)
+    return rows.resample(stretch.interval)
+
+
+def days_of(times: pa.ChunkedArray[Any] | pa.Array[Any]) -> Floats:
+    """Moments as matplotlib counts: days since 1970."""
+    days: Floats = times.cast(pa.int64()).to_numpy() / _DAY_US
+    return days
+
+
+def _floats(column: pa.ChunkedArray[Any]) -> Floats:
+    if pa.types.is_timestamp(column.type):
+        return days_of(column.cast(pa.timestamp("us", tz="UTC")))
+    if pa.types.is_string(column.type):
+        return np.full(len(column), np.nan)
+    return column.cast(pa.float64()).to_numpy()

@@ -1,0 +1,76 @@
+"""`booktape plot` as its user meets it: a file and its name, or one sentence."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from booktape.cli import app
+from booktape.commands.plot import plot
+from booktape.errors import BooktapeError, NotRecorded, UsageError
+from reader.day import write
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A minute of two symbols, with a gap."""
+    folder = tmp_path_factory.mktemp("plotted")
+    write(folder, 60, segment_s=60, cuts=(20,))
+    return folder
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "heatmap --symbol btcusdt --from 2026-06-09T00:00:05 --to 2026-06-09T00:00:40 --bps 500",
+        "depth --symbol BTCUSDT --at 2026-06-09T00:00:10Z --bps 100",
+        "spread --symbol BTCUSDT --levels 3 --file spread.svg",
+        "calendar",
+    ],
+)
+def test_each_picture_is_written_and_named(
+    root: Path,
+    options: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Where it was asked for, or beside whoever asks."""
+    monkeypatch.chdir(tmp_path)
+    command, bound, _ = app.parse_args(["plot", str(root), *options.split()])
+    command(*bound.args, **bound.kwargs)
+    (picture,) = tmp_path.iterdir()
+    assert capsys.readouterr().out == f"{picture.name}\n"
+    assert options.split(maxsplit=1)[0] in picture.name
+    assert picture.stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "sentence"),
+    [
+        ({}, UsageError, "holds 2 symbols. Choose one"),
+        ({"symbol": "XMRBTC"}, NotRecorded, "holds nothing of XMRBTC"),
+        ({"symbol": "BTCUSDT", "at": "2026-06-09"}, UsageError, "--at says nothing to a heatmap"),
+        ({"symbol": "BTCUSDT", "to": "noon"}, UsageError, "--to noon is no time"),
+        ({"symbol": "BTCUSDT", "file": Path("x.gif")}, UsageError, "x.gif is no picture's name"),
+    ],
+)
+def test_a_mistake_is_one_sentence(
+    root: Path, options: dict[str, str], error: type[BooktapeError], sentence: str
+) -> None:
+    """Before anything is drawn."""
+    with pytest.raises(error, match=sentence):
+        plot(root, "heatmap", **options)  # type: ignore[arg-type] # as the command line gives them
+
+
+def test_without_matplotlib_it_says_what_to_install(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the other commands do not need it."""
+    for module in [name for name in sys.modules if name.startswith("booktape.plot")]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(UsageError, match=r"pip install 'booktape\[plot\]'"):
+        plot(root, "calendar")

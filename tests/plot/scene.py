@@ -1,0 +1,34 @@
+"""A few minutes of the built-in exchange, recorded in virtual time.
+
+The same arguments give the same rows, so that pictures and answers made from them stay the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from pathlib import Path
+from typing import Any
+
+import virtual_time
+from booktape.sim.faults import Faults
+from booktape.sim.market import Market
+from booktape.sim.server import SimServer
+from e2e.inside import recording
+
+
+async def _story(out: Path, market: Market, seconds: float, faults: str, **settings: Any) -> None:
+    symbols = tuple(info.symbol for info in market.symbols())
+    start_us = virtual_time.START_NS // 1_000
+    async with (
+        SimServer(market, faults=Faults.parse(faults), start_us=start_us) as server,
+        recording(server, symbols, out, witness="none", **settings),
+    ):
+        await asyncio.sleep(seconds)
+
+
+def record(out: Path, market: Market, seconds: float, faults: str = "", **settings: Any) -> None:
+    """Record so many seconds of a market into a folder."""
+    # Pauses between two attempts to connect are drawn by chance, and so would be the end of a gap.
+    random.seed(8)
+    virtual_time.run(_story(out, market, seconds, faults, **settings))

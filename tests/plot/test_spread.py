@@ -1,0 +1,51 @@
+"""Spread and imbalance: the figures that anybody can work out, and nothing across a gap."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import booktape
+from booktape.errors import UsageError
+from booktape.plot import spread
+from booktape.plot.spread import imbalance
+from booktape.plot.stretch import Stretch
+from booktape.plot.touch import Touch
+from plot import drawn
+from reader.truth import moment
+
+
+def test_every_panel_hatches_the_gap(rec: booktape.Recording) -> None:
+    """And none draws a line through it."""
+    figure = spread(rec, "BTCUSDT")
+    assert len(figure.axes) == 3
+    for axes in figure.axes:
+        assert drawn.hatched(axes) == [(moment(40), moment(50))]
+        days, values = (np.asarray(one, float) for one in axes.get_lines()[0].get_data())
+        inside = [moment(40) <= drawn.when(day) < moment(50) for day in days]
+        assert np.isnan(values[inside]).all()
+        assert np.isfinite(values[np.invert(inside)]).sum() > 500
+
+
+def test_the_figures_are_the_usual_ones(rec: booktape.Recording) -> None:
+    """99.5 bps of spread; and (bids - asks) / (bids + asks) of the best levels."""
+    touch = Touch.of(rec, Stretch.of(rec, "BTCUSDT", None, None, 119), 2)
+    assert np.nanmax(touch.spread_bps) == pytest.approx(1 / 100.5 * 1e4)
+    bids = touch["bid_sz_00"] + touch["bid_sz_01"]
+    asks = touch["ask_sz_00"] + touch["ask_sz_01"]
+    np.testing.assert_array_equal(imbalance(touch), (bids - asks) / (bids + asks))
+
+
+def test_its_words_say_what_is_drawn(rec: booktape.Recording) -> None:
+    """Units on every axis, and both colours in the legend."""
+    figure = spread(rec, "ETHUSDT", levels=3)
+    assert drawn.title(figure) == "ETHUSDT: best prices, spread and imbalance"
+    labels = [axes.get_ylabel() for axes in figure.axes]
+    assert labels == ["price (USDT)", "spread (bps of the mid)", "imbalance of\nthe best 3 levels"]
+    assert drawn.legend(figure) == ["best ask", "best bid", "book not known (1 gap, 10 s)"]
+
+
+def test_no_levels_are_refused(rec: booktape.Recording) -> None:
+    """Like any number that cannot be."""
+    with pytest.raises(UsageError):
+        spread(rec, "BTCUSDT", levels=0)
