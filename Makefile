@@ -14,7 +14,7 @@ DEV := $(VENV)/.dev-installed
 # The tools that load our exports need older versions of what the rest uses: a place of their own.
 INTEROP := .venv-interop
 
-.PHONY: demo record test check interop bench soak coverage proofs docs pictures format lock clean
+.PHONY: demo record test check interop bench soak coverage proofs mutants docs pictures format lock clean
 
 demo: $(RUN)  ## record the built-in exchange for 20 s, read, prove and draw it; needs no network
 	$(BIN)/python examples/demo.py
@@ -46,6 +46,9 @@ proofs: $(DEV)  ## a fall by a tenth, an hour of witnesses, lies, 1,400 symbols:
 
 coverage: $(DEV)  ## measure what each fault costs, into docs/reliability.md
 	PYTHONPATH=tests $(BIN)/python tests/faults/losses.py
+
+mutants: $(DEV)  ## change the core in small ways, one at a time: do its tests notice? Takes a while
+	PYTHONPATH=tests $(BIN)/python tests/mutants/run.py
 
 docs: $(DEV)  ## write the generated tables of docs/ anew
 	$(BIN)/python tests/docs/generated.py

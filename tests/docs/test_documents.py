@@ -53,9 +53,11 @@ def test_every_make_target_that_is_mentioned_exists() -> None:
 def test_every_option_that_is_mentioned_exists() -> None:
     """An option in a document is one of some command's."""
     known = {
-        f"--{name.rstrip('_').replace('_', '-')}"
+        name
         for command in app
-        for name in app[command].default_command.__annotations__
+        if not command.startswith("-")
+        for argument in app[command].assemble_argument_collection()
+        for name in argument.names
     } | {"--help"}
     for path in documents():
         assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", path.read_text())) <= known, path

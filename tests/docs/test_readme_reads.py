@@ -34,9 +34,10 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_readme_has_three_readings() -> None:
-    """DuckDB, polars and pandas."""
-    assert [reading.split()[1] for reading in READINGS] == ["duckdb", "polars", "pandas"]
+def test_the_readme_has_four_readings() -> None:
+    """DuckDB, polars, pandas and our own."""
+    names = [reading.split()[1] for reading in READINGS]
+    assert names == ["duckdb", "polars", "pandas", "booktape"]
 
 
 @pytest.mark.parametrize("reading", READINGS)

@@ -12,7 +12,7 @@ from typing import Annotated, Literal, TypeAlias
 from cyclopts import Parameter
 
 from booktape import reader
-from booktape.commands.options import Positive
+from booktape.commands.options import Positive, moment
 from booktape.errors import NotRecorded, UsageError
 from booktape.export import hftbacktest, tardis
 from booktape.export.files import Outcome, Written, nothing_of
@@ -20,8 +20,6 @@ from booktape.export.tables import TableShape, table
 from booktape.export.tardis import Naming
 from booktape.export.updates import updates
 from booktape.reader import Recording
-from booktape.reader.times import moment_at
-from booktape.verify.run import time_us
 
 Format: TypeAlias = Literal["incremental_book_L2", "book_snapshot", "hftbacktest", "csv", "parquet"]
 
@@ -80,7 +78,8 @@ def export(  # noqa: PLR0913 each is one documented option
     if out.resolve() == directory.resolve():
         raise UsageError(f"{out} is the archive itself. Choose another --out.")
     _check(format, depth, shape)
-    start, end = _moment("--from", from_), _moment("--to", to)
+    start = moment("--from", from_) if from_ else None
+    end = moment("--to", to) if to else None
     order = _Order(format, start, end, depth, shape or "long", venue, out)
     recording = reader.open(directory)
     for name in _symbols(recording, directory, symbol):
@@ -129,12 +128,3 @@ def _sentence(outcome: Outcome) -> str:
         return f"{outcome.path}: {outcome.rows:,} rows"
     until = outcome.end_time or "now"
     return f"{outcome.symbol}: not known from {outcome.start_time} until {until} ({outcome.reason})"
-
-
-def _moment(option: str, text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    found = time_us(text)
-    if found is None:
-        raise UsageError(f"{option} {text} is no time. Write 2026-11-22 or 2026-11-22T10:15.")
-    return moment_at(found)

@@ -1,0 +1,100 @@
+"""hftbacktest's `.npz`: one array `data` of events a file, times in nanoseconds.
+
+Every event is for both of its processors (the exchange's and the local one), which is right because
+neither clock ever falls. A side-less DEPTH_CLEAR stands where a gap begins, so that the book is empty
+inside it, and before each snapshot: a clear of a range would leave levels beyond it.
+
+Memory holds one file's events, 64 bytes each, and twice that while it is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from booktape.core.events import Level
+from booktape.export.files import Outcome, Written, file_name, stamp, whole
+from booktape.export.updates import Break, Update
+from booktape.store.sealing import writing
+
+EVENT: Final = np.dtype(
+    [
+        ("ev", "u8"),
+        ("exch_ts", "i8"),
+        ("local_ts", "i8"),
+        ("px", "f8"),
+        ("qty", "f8"),
+        ("order_id", "u8"),
+        ("ival", "i8"),
+        ("fval", "f8"),
+    ]
+)
+Events: TypeAlias = NDArray[np.void]
+
+DEPTH, CLEAR, SNAPSHOT = 1, 3, 4
+BOTH: Final = 1 << 31 | 1 << 30
+"""For the exchange's processor and for the local one."""
+BUY, SELL = 1 << 29, 1 << 28
+
+PART_ROWS: Final = 1_000_000
+"""A file is closed behind the update with which it has so many: 64 MB in memory."""
+
+
+def parts(
+    items: Iterable[Update | Break], out: Path, symbol: str, part_rows: int = PART_ROWS
+) -> Iterator[Outcome]:
+    """Write the events, never cutting one update in two. Names sort in the order of time."""
+    part = _Part(out, file_name(symbol))
+    for item in items:
+        part.add(item)
+        if part.rows >= part_rows:
+            yield part.write()
+        if isinstance(item, Break):
+            yield item.gap
+    if part.rows:
+        yield part.write()
+
+
+class _Part:
+    """The events that wait to become a file, and that file's name."""
+
+    def __init__(self, out: Path, prefix: str) -> None:
+        self._out, self._prefix, self._number = out, prefix, 0
+        self._waiting: list[Events] = []
+        self.rows = 0
+
+    def add(self, item: Update | Break) -> None:
+        if not self._number and not self._waiting:
+            self._prefix += f"_{stamp(item.local_us, item.epoch)}"
+        found = events(item)
+        self._waiting.append(found)
+        self.rows += len(found)
+
+    def write(self) -> Written:
+        path = self._out / f"{self._prefix}_{self._number:04}.npz"
+        with whole(path) as (partial, _), writing(path), partial.open("wb") as file:
+            np.savez_compressed(file, data=np.concatenate(self._waiting))
+        done = Written(path, self.rows)
+        self._waiting, self.rows, self._number = [], 0, self._number + 1
+        return done
+
+
+def events(item: Update | Break) -> Events:
+    """What an update or a break is to hftbacktest."""
+    bids, asks = ([], []) if isinstance(item, Break) else (item.bids, item.asks)
+    whole_book = not isinstance(item, Break) and item.opens
+    clears = int(whole_book or isinstance(item, Break))
+    found = np.zeros(clears + len(bids) + len(asks), EVENT)
+    found["ev"][:clears] = BOTH | CLEAR
+    kind = BOTH | (SNAPSHOT if whole_book else DEPTH)
+    found["ev"][clears : clears + len(bids)] = kind | BUY
+    found["ev"][clears + len(bids) :] = kind | SELL
+    found["exch_ts"], found["local_ts"] = item.exchange_us * 1_000, item.local_us * 1_000
+    levels: list[Level] = [*bids, *asks]
+    if levels:
+        found["px"][clears:], found["qty"][clears:] = zip(*levels, strict=True)
+    return found

@@ -1,0 +1,91 @@
+"""The stored rows as CSV or Parquet, one file a symbol: one row a level, or one column a level.
+
+Every row says its `epoch`: between two that differ, updates are missing. Memory holds one row group
+of the archive and `CHUNK_LEVELS` levels in the new shape.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Final, Literal, TypeAlias
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from booktape.export.files import Outcome, Written, file_name, gzip_file, nothing_of, whole
+from booktape.reader import Snapshots
+from booktape.reader.rows import LISTS
+from booktape.reader.shapes import shaped
+from booktape.store.sealing import writing
+
+TableShape: TypeAlias = Literal["long", "wide"]
+TableFormat: TypeAlias = Literal["csv", "parquet"]
+
+CHUNK_LEVELS: Final = 250_000
+"""Some 70 bytes each in the shape `long`."""
+
+_SUFFIXES: Final = {"csv": "csv.gz", "parquet": "parquet"}
+Put: TypeAlias = Callable[[pa.RecordBatch], None]
+
+
+def table(
+    rows: Snapshots, shape: TableShape, table_format: TableFormat, out: Path
+) -> Iterator[Outcome]:
+    """Write all rows to one file, and say the gaps in between.
+
+    Raises NotRecorded where there is no row, UsageError where the shape needs a depth.
+    """
+    like = _shaped(pa.RecordBatch.from_pylist([], rows.schema), shape, rows.depth)
+    path = out / f"{file_name(rows.query.symbol)}_{shape}.{_SUFFIXES[table_format]}"
+    written = 0
+    with whole(path) as (partial, stack):
+        with writing(path):
+            put = _OPEN[table_format](partial, like.schema, stack)
+        for batch in rows.batches():
+            for chunk in _chunks(batch):
+                found = _shaped(chunk, shape, rows.depth)
+                with writing(path):
+                    put(found)
+                written += found.num_rows
+        if not written:
+            raise nothing_of(rows.query.symbol)
+    yield Written(path, written)
+    yield from rows.gaps()
+
+
+def _chunks(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """As many rows at a time as have few enough levels."""
+    levels = sum(len(pc.list_flatten(batch.column(name))) for name in LISTS[::2])
+    step = max(1, batch.num_rows * CHUNK_LEVELS // max(1, levels))
+    for start in range(0, batch.num_rows, step):
+        # Copied, since a slice of lists still refers to the levels of the whole batch.
+        yield batch.take(pa.array(range(start, min(start + step, batch.num_rows))))
+
+
+def _shaped(batch: pa.RecordBatch, shape: TableShape, depth: int | None) -> pa.RecordBatch:
+    """In files a level that is not there is null, not NaN: databases count NaN as a number."""
+    found = shaped(batch, shape, depth)
+    columns = [
+        pc.if_else(pc.is_nan(column), None, column) if pa.types.is_float64(column.type) else column
+        for column in found.columns
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=found.schema)
+
+
+def _csv(path: Path, schema: pa.Schema, stack: ExitStack) -> Put:
+    file = gzip_file(path, stack)
+    options = pyarrow.csv.WriteOptions(quoting_style="none")
+    writer = stack.enter_context(pyarrow.csv.CSVWriter(file, schema, write_options=options))
+    return writer.write_batch
+
+
+def _parquet(path: Path, schema: pa.Schema, stack: ExitStack) -> Put:
+    writer = stack.enter_context(pq.ParquetWriter(str(path), schema, compression="zstd"))
+    return writer.write_batch
+
+
+_OPEN: Final = {"csv": _csv, "parquet": _parquet}

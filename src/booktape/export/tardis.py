@@ -1,0 +1,136 @@
+"""Tardis.dev's CSV layouts, `incremental_book_L2` and `book_snapshot_K`, compressed with gzip.
+
+One file per stretch without a gap: readers that meet a second snapshot in one file may cut it to
+the size of the first. Memory holds one book.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from decimal import Decimal
+from itertools import chain, groupby
+from operator import attrgetter
+from pathlib import Path
+from typing import Final, NamedTuple, Protocol
+
+import numpy as np
+
+from booktape.core.events import Floats, Level
+from booktape.export.files import Outcome, Written, file_name, gzip_file, stamp, whole
+from booktape.export.updates import Break, Update
+from booktape.reader import Book
+from booktape.store.sealing import writing
+
+_KEYS: Final = "exchange,symbol,timestamp,local_timestamp"
+
+
+class Naming(NamedTuple):
+    """Where files go, and what their first columns say. `exchange` is one of Tardis's names."""
+
+    out: Path
+    exchange: str
+    symbol: str
+
+    def path(self, kind: str, first: Update | Break) -> Path:
+        """`binance_incremental_book_L2_<start>-<epoch>_BTCUSDT.csv.gz`."""
+        when = stamp(first.local_us, first.epoch)
+        return self.out / f"{self.exchange}_{kind}_{when}_{file_name(self.symbol)}.csv.gz"
+
+    def keys(self, update: Update) -> str:
+        """The first columns; times in microseconds."""
+        return f"{self.exchange},{self.symbol},{update.exchange_us},{update.local_us}"
+
+
+class Lines(Protocol):
+    """The lines of one layout. A new one is made for each file."""
+
+    header: str
+
+    def of(self, update: Update, keys: str) -> list[str]:
+        """The lines that an update is worth."""
+
+
+def decimal(value: float) -> str:
+    """The shortest text of a double, never with an exponent, which some readers do not know."""
+    text = repr(value)
+    if "e" in text:
+        text = f"{Decimal(text):f}"
+    return text.removesuffix(".0")
+
+
+class Incremental:
+    """One line a level; a size of 0 deletes. The first update of a file is the whole book."""
+
+    header = f"{_KEYS},is_snapshot,side,price,amount"
+
+    def of(self, update: Update, keys: str) -> list[str]:
+        """Bids before asks, best first in a snapshot."""
+        head = f"{keys},{'true' if update.opens else 'false'}"
+        sides: tuple[tuple[str, list[Level]], ...] = (("bid", update.bids), ("ask", update.asks))
+        return [
+            f"{head},{side},{decimal(price)},{decimal(size)}\n"
+            for side, levels in sides
+            for price, size in levels
+        ]
+
+
+class TopLevels:
+    """One line whenever one of the best `depth` levels has changed; no level is an empty cell."""
+
+    def __init__(self, depth: int) -> None:
+        names = ("asks[{0}].price", "asks[{0}].amount", "bids[{0}].price", "bids[{0}].amount")
+        cells = (name.format(level) for level in range(depth) for name in names)
+        self.header = ",".join([_KEYS, *cells])
+        self._depth = depth
+        self._last: list[bytes] = []
+
+    def of(self, update: Update, keys: str) -> list[str]:
+        """The line, or none when nothing of it has changed."""
+        sides = self._sides(update.book)
+        now = [side.tobytes() for side in sides]
+        if now == self._last:
+            return []
+        self._last = now
+        square = np.full((self._depth, len(sides)), np.nan)
+        for column, side in enumerate(sides):
+            square[: len(side), column] = side
+        cells = ("" if value != value else decimal(value) for value in square.ravel().tolist())  # noqa: PLR0124 only NaN differs from itself
+        return [",".join([keys, *cells]) + "\n"]
+
+    def _sides(self, book: Book) -> tuple[Floats, ...]:
+        sides = (book.ask_price, book.ask_size, book.bid_price, book.bid_size)
+        return tuple(side[: self._depth] for side in sides)
+
+
+def incremental(items: Iterable[Update | Break], naming: Naming) -> Iterator[Outcome]:
+    """Write `incremental_book_L2`: every level of every event."""
+    for _, stretch in groupby(items, attrgetter("epoch")):
+        yield from _write(stretch, naming, "incremental_book_L2", Incremental())
+
+
+def snapshots(items: Iterable[Update | Break], naming: Naming, depth: int) -> Iterator[Outcome]:
+    """Write `book_snapshot_<depth>`: the best levels, whenever they change."""
+    for _, stretch in groupby(items, attrgetter("epoch")):
+        yield from _write(stretch, naming, f"book_snapshot_{depth}", TopLevels(depth))
+
+
+def _write(
+    stretch: Iterator[Update | Break], naming: Naming, kind: str, lines: Lines
+) -> Iterator[Outcome]:
+    """One file, then the gaps that end it."""
+    first, gaps, rows = next(stretch), [], 0
+    path = naming.path(kind, first)
+    with whole(path) as (partial, stack):
+        with writing(path):
+            file = gzip_file(partial, stack)
+            file.write(f"{lines.header}\n".encode())
+        for item in chain((first,), stretch):
+            if isinstance(item, Break):
+                gaps.append(item.gap)
+                continue
+            found = lines.of(item, naming.keys(item))
+            rows += len(found)
+            with writing(path):
+                file.write("".join(found).encode())
+    yield Written(path, rows)
+    yield from gaps

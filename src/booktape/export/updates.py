@@ -1,0 +1,108 @@
+"""A replay as the layouts of other tools want it: changes of levels, and clocks that never fall."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain, pairwise
+from typing import Final
+
+from booktape.core.events import Floats, Level
+from booktape.reader import Book, Gap, Step
+from booktape.reader.times import moment_us
+
+_LONG_AGO: Final = -(2**62)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Update:
+    """What made `book` of the one before it; with `opens` that is every level.
+
+    Sizes are absolute and 0 deletes. Times are microseconds since 1970. Neither clock ever falls:
+    an event that was held for a snapshot is stamped when that came, which is when the book was known.
+    """
+
+    opens: bool
+    exchange_us: int
+    local_us: int
+    bids: list[Level]
+    asks: list[Level]
+    book: Book
+
+    @property
+    def epoch(self) -> int:
+        """The stretch that it belongs to."""
+        return self.book.epoch
+
+
+@dataclass(frozen=True, slots=True)
+class Break:
+    """From here on the book was not known; `gap` says until when, and why."""
+
+    exchange_us: int
+    local_us: int
+    epoch: int
+    gap: Gap
+
+
+class _Clocks:
+    """Both clocks of one export."""
+
+    def __init__(self) -> None:
+        self.exchange_us = self.local_us = _LONG_AGO
+
+    def advance(self, exchange_us: int, local_us: int) -> tuple[int, int]:
+        """The two times, or those before where they would fall."""
+        self.exchange_us = max(self.exchange_us, exchange_us)
+        self.local_us = max(self.local_us, local_us)
+        return self.exchange_us, self.local_us
+
+
+def updates(replayed: Iterable[Step | Gap]) -> Iterator[Update | Break]:
+    """Every change, and a `Break` where a stretch ends in a gap; one that comes first is left out."""
+    clocks, before = _Clocks(), None
+    for item, following in pairwise(chain(replayed, (None,))):
+        if isinstance(item, Step):
+            times = clocks.advance(_exchange_us(item, following), moment_us(item.book.receive_time))
+            yield _update(item, before, times)
+            before = item.book
+        elif item is not None and before is not None:
+            # The exchange's clock goes on as ours does: a gap has no time of its own there.
+            passed_us = max(0, moment_us(item.start_time) - clocks.local_us)
+            times = clocks.advance(clocks.exchange_us + passed_us, clocks.local_us + passed_us)
+            yield Break(*times, before.epoch, item)
+            before = None
+
+
+def _exchange_us(step: Step, following: Step | Gap | None) -> int:
+    """A snapshot bears no time of the exchange: then that of the next event, or at the latest ours."""
+    if step.book.event_time is not None:
+        return moment_us(step.book.event_time)
+    local_us = moment_us(step.book.receive_time)
+    if isinstance(following, Step) and following.book.event_time is not None:
+        return min(local_us, moment_us(following.book.event_time))
+    return local_us
+
+
+def _update(step: Step, before: Book | None, times: tuple[int, int]) -> Update:
+    book, event = step.book, step.event
+    if before is None or event is None or before.epoch != book.epoch:
+        bids, asks = _levels(book.bid_price, book.bid_size), _levels(book.ask_price, book.ask_size)
+        return Update(True, *times, bids, asks, book)
+    if (before.bid_horizon, before.ask_horizon) == (book.bid_horizon, book.ask_horizon):
+        return Update(False, *times, event.bids, event.asks, book)
+    # An audit has taught the book more than its events say.
+    bids = changed(before.bid_price, before.bid_size, book.bid_price, book.bid_size)
+    asks = changed(before.ask_price, before.ask_size, book.ask_price, book.ask_size)
+    return Update(False, *times, bids, asks, book)
+
+
+def _levels(prices: Floats, sizes: Floats) -> list[Level]:
+    return list(zip(prices.tolist(), sizes.tolist(), strict=True))
+
+
+def changed(prices: Floats, sizes: Floats, new_prices: Floats, new_sizes: Floats) -> list[Level]:
+    """The levels that make the new side of the old one: what is gone, then what is other or new."""
+    old, new = dict(_levels(prices, sizes)), dict(_levels(new_prices, new_sizes))
+    gone = [(price, 0.0) for price in old if price not in new]
+    return gone + [(price, size) for price, size in new.items() if old.get(price) != size]

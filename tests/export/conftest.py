@@ -1,0 +1,20 @@
+"""One recording for all of them: two stretches with a gap between, and one behind the last."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import booktape
+from export.story import record, story
+
+
+@pytest.fixture(scope="session")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return record(tmp_path_factory.mktemp("story"), story())
+
+
+@pytest.fixture
+def rec(archive: Path) -> booktape.Recording:
+    return booktape.open(archive)

@@ -1,0 +1,112 @@
+"""A recording to export: held events, an audit that moves the horizon, a gap, two segments.
+
+All of it is random but seeded. Our clock is behind the exchange's at times.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from booktape.core.events import DepthEvent, DepthSnapshot, Level
+from booktape.core.frames import (
+    DISCONNECTED,
+    STOPPED,
+    Asked,
+    Connected,
+    Disconnected,
+    Frame,
+    RestFrame,
+    StreamFrame,
+)
+from booktape.store.archive import open_archive
+from booktape.wire.binance import encode_depth
+from oracle import SYMBOL, combined, start
+
+BEGIN_NS: Final = 1_781_000_000_000_000_000
+TICK, LOT = 0.01, 0.00001
+EVENTS: Final = 150
+"""Before the gap, and after it."""
+
+_MS: Final = 1_000_000
+Changes = dict[float, float]
+
+
+class Market:
+    """A true book, 300 levels a side at first, whose touch wanders."""
+
+    def __init__(self, seed: int) -> None:
+        self._random = random.Random(seed)
+        self._mid = 10_000
+        self.bids: Changes = {round((9_999 - n) * TICK, 2): self._size() for n in range(300)}
+        self.asks: Changes = {round((10_001 + n) * TICK, 2): self._size() for n in range(300)}
+        self.id = 1_000
+
+    def tick(self, time_us: int) -> DepthEvent:
+        """The next event: the touch moves, what it crosses is deleted, some levels change."""
+        self._mid += self._random.randint(-3, 3)
+        bids, asks = self._side(self.bids, -1), self._side(self.asks, 1)
+        first = self.id + 1
+        self.id += self._random.randint(1, 5)
+        return DepthEvent(SYMBOL, time_us, first, self.id, list(bids.items()), list(asks.items()))
+
+    def snapshot(self, limit: int) -> DepthSnapshot:
+        bids: list[Level] = sorted(self.bids.items(), reverse=True)
+        return DepthSnapshot(SYMBOL, limit, self.id, bids, sorted(self.asks.items()))
+
+    def _side(self, side: Changes, sign: int) -> Changes:
+        changes = {p: 0.0 for p in side if sign * (p / TICK - self._mid) <= 0}
+        for _ in range(6):
+            price = round((self._mid + sign * self._random.randint(1, 250)) * TICK, 2)
+            changes[price] = self._random.choice([0.0, self._size(), self._size()])
+        for price, size in changes.items():
+            side.pop(price, None)
+            if size:
+                side[price] = size
+        return changes
+
+    def _size(self) -> float:
+        return self._random.choice([LOT, 71_224.12345, self._random.randint(1, 10**7) * LOT])
+
+
+def answer(received_ns: int, said: DepthSnapshot) -> RestFrame:
+    return RestFrame(received_ns, SYMBOL, said.limit, encode_depth(said))
+
+
+def story(seed: int = 1) -> Iterator[Frame]:
+    """Times are milliseconds; one event every 100."""
+    market, latency_ms = Market(seed), random.Random(seed)
+    for opening_ms, limit in ((0, 60), (EVENTS * 100 + 5_000, 250)):
+        yield Connected(BEGIN_NS + opening_ms * _MS, 0, (SYMBOL,))
+        for number in range(EVENTS):
+            at_ns = BEGIN_NS + (opening_ms + number * 100) * _MS
+            event = market.tick(at_ns // 1_000 - latency_ms.randint(-60, 120) * 1_000)
+            if number == 1:
+                opening = answer(at_ns + 230 * _MS, market.snapshot(limit))
+            if number == 60:
+                yield Asked(at_ns - 1, SYMBOL, 2 * limit)
+            yield StreamFrame(at_ns, 0, combined(event))
+            if number == 3:
+                yield opening  # older than the two events before it, which were held for it
+            if number == 62:
+                yield answer(at_ns + 30 * _MS, market.snapshot(2 * limit))
+        yield Disconnected(at_ns + 900 * _MS, 0, at_ns + 40 * _MS, DISCONNECTED)
+
+
+def record(root: Path, frames: Iterable[Frame], rotate_after: int = 100) -> Path:
+    """Store it in two segments, a row after every third event."""
+    first, *others = frames
+    with open_archive(root) as archive:
+        opening = replace(start(every=3, audit_s=60.0), received_ns=first.received_ns - 1)
+        recording, sealing = archive.begin(opening, "story"), []
+        for number, frame in enumerate([first, *others]):
+            if number == rotate_after:
+                sealing.append(recording.rotate(frame.received_ns - 1))
+            list(recording.take(frame))
+        sealing.append(recording.end(STOPPED))
+        for sealed in sealing:
+            sealed.result()
+    return root

@@ -1,0 +1,41 @@
+"""The lines of docs/export.md that need no other tool, run as they stand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from export.guide import EXAMPLES, export_everything, run_example
+
+
+def test_the_guide_runs(
+    archive: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Its commands, and then its examples; gaps and files are said, and nothing else."""
+    export_everything(archive, tmp_path, monkeypatch)
+    said = capsys.readouterr().out.splitlines()
+    files = sorted(path.name for path in (tmp_path / "exported").iterdir())
+    assert len(files) == 2 + 2 + 1 + 1 + 1
+    assert sorted(line.partition(":")[0] for line in said if line.startswith("exported")) == [
+        f"exported/{name}" for name in files
+    ]
+    gap = (
+        "BTCUSDT: not known from 2026-06-09 10:13:34.940000+00:00 "
+        "until 2026-06-09 10:13:40.330000+00:00 (disconnected)"
+    )
+    assert said.count(gap) == 5
+    run_example("levels = pandas.read_csv")
+    run_example("import duckdb")
+    moves = run_example("books.groupby")["moves"]
+    assert moves.isna().sum() == 2  # the first book of each stretch has no move
+
+
+def test_every_example_is_run_somewhere() -> None:
+    """Four here need no other tool; those of nautilus_trader and hftbacktest are in test_interop."""
+    tools = ("nautilus", "loader", "hftbacktest", "backtest", "pandas", "duckdb")
+    assert len(EXAMPLES) == 8
+    assert all(any(tool in example for tool in tools) for example in EXAMPLES)
