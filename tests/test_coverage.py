@@ -18,7 +18,7 @@ from coverage import Coverage
 
 TESTS: Final = Path(__file__).parent
 SOURCE: Final = TESTS.parent / "src" / "booktape"
-ROOMS: Final = ("core", "wire", "store")
+ROOMS: Final = ("core", "wire", "proof", "store")
 MODULES: Final = [
     path.relative_to(SOURCE).as_posix()
     for path in (

@@ -17,6 +17,7 @@ from booktape.errors import (
     TooFast,
     UnknownSymbol,
     Unreachable,
+    WorkerFailed,
     WriteFailed,
 )
 
@@ -70,6 +71,12 @@ def test_refusals_name_what_to_do() -> None:
     assert inexact.symbol == "X"
     assert str(inexact).startswith("X is refused: its price can need more digits")
     assert "data is in use" in str(DirectoryInUse("data"))
+
+
+def test_a_process_that_failed_says_with_which_code() -> None:
+    """The whole recording ends with it."""
+    error = WorkerFailed("One of the processes ended.", 74)
+    assert (str(error), error.exit_code) == ("One of the processes ended.", 74)
 
 
 def test_too_fast_says_how_long() -> None:

@@ -8,10 +8,13 @@ import pytest
 from structlog.testing import capture_logs
 
 from booktape.core.events import (
+    Check,
+    Difference,
     FetchSnapshot,
     Gap,
     Lost,
     Malformed,
+    Note,
     RenewConnection,
     ServerShutdown,
     Synced,
@@ -44,6 +47,14 @@ def known() -> SymbolSync:
         (GAP, {"event": "gap", "symbol": B, "reason": "id_gap", "missed_updates": 4}),
         (Malformed(3, "why"), {"event": "malformed frame", "connection": 3, "detail": "why"}),
         (ServerShutdown(), {"event": "the exchange announces a shutdown of its server"}),
+        (
+            Note(B, 1, "status", "HALT"),
+            {"event": "noted", "symbol": B, "kind": "status", "detail": "HALT"},
+        ),
+        (
+            Note(None, 1, "clock_step", "-5.000000"),
+            {"event": "noted", "symbol": "all", "kind": "clock_step", "detail": "-5.000000"},
+        ),
         (UnknownEvent("trade"), {"event": "unknown event, kept on the tape", "name": "trade"}),
         (RenewConnection(3, "why"), {"event": "to be replaced", "connection": 3, "why": "why"}),
         (FetchSnapshot(B, 2), {"event": "asking for a snapshot", "symbol": B, "attempt": 2}),
@@ -67,6 +78,36 @@ def test_rows_are_counted_and_not_said() -> None:
             narrator.tell(known().row(5))
     assert lines == []
     assert narrator.rows == {B: 3}
+
+
+def test_what_witnesses_confirm_is_counted_and_not_said() -> None:
+    """Ten times a second."""
+    narrator = Narrator()
+    with capture_logs() as lines:
+        narrator.tell(Check(B, 1, 10, "rest", 2_000))
+        narrator.tell(Check(B, 2, 11, "depth20", 400, (), 10))
+    assert lines == []
+    assert narrator.checks == {B: 11}
+    assert narrator.mismatches == {}
+
+
+def test_a_witness_that_differs_is_an_error() -> None:
+    """Said with the first of its levels, and counted."""
+    narrator, wrong = Narrator(), Difference("bid", 99.0, 1.0, 2.0)
+    with capture_logs() as lines:
+        narrator.tell(Check(B, 1, 10, "depth20", 40, (wrong, wrong)))
+    assert lines == [
+        {
+            "event": "book differs from a witness",
+            "log_level": "error",
+            "symbol": B,
+            "witness": "depth20",
+            "update_id": 10,
+            "levels": 2,
+            "first": wrong,
+        }
+    ]
+    assert (narrator.checks, narrator.mismatches) == ({B: 1}, {B: 1})
 
 
 def test_an_unknown_event_is_said_once_and_counted_always() -> None:

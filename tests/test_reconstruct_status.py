@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from booktape.core.events import BookRow, FetchSnapshot, Gap, Lost, Note, Synced
-from booktape.core.frames import DELISTED, STOPPED, TRADING, ClockStep, SegmentEnd
+from booktape.core.frames import DELISTED, ROTATED, STOPPED, TRADING, ClockStep, SegmentEnd
 from booktape.core.sync import State
-from oracle import SECOND, connected, event, listed, lost, rest, snapshot, start, stream
-from stories import B, continued, known, rows, tell, through_text
+from oracle import SECOND, connected, event, listed, lost, rest, snapshot, stream
+from stories import B, continued, known, rows, tell
 
 
 def test_a_halt_is_a_note_and_no_gap() -> None:
@@ -23,8 +23,9 @@ def test_a_halt_is_a_note_and_no_gap() -> None:
 def test_the_last_status_goes_on_in_the_next_segment() -> None:
     """Or every segment would begin with a note of what everybody knows."""
     machine = known()
+    assert machine.statuses() == {B: TRADING}
     tell(listed("BREAK", 3), to=machine)
-    assert continued(machine, 4).syncs[B].status == "BREAK"
+    assert continued(machine, 4).statuses() == {B: "BREAK"}
 
 
 def test_a_known_book_that_ends_leaves_no_gap() -> None:
@@ -58,13 +59,13 @@ def test_an_event_proves_the_list_wrong() -> None:
     assert [row.update_id for row in rows(told)] == [11, 12]
 
 
-def test_a_symbol_that_has_ended_stays_so() -> None:
-    """Over the end of a recording and the next start, which asks for nothing."""
+def test_a_symbol_that_has_ended_stays_so_in_the_next_segment() -> None:
+    """Which asks for nothing; nor is its end told when the recording stops."""
     machine = known()
-    tell(listed(DELISTED, 5), SegmentEnd(9 * SECOND, STOPPED), to=machine)
-    told = tell(start(), *through_text(machine, 9), connected(60), to=machine)
-    assert told == []
-    assert machine.syncs[B].state is State.ENDED
+    tell(listed(DELISTED, 5), SegmentEnd(9 * SECOND, ROTATED), to=machine)
+    later = continued(machine, 9)
+    assert tell(connected(10, 1), SegmentEnd(11 * SECOND, STOPPED), to=later) == []
+    assert later.syncs[B].state is State.ENDED
 
 
 def test_a_clock_that_was_set_is_a_note_about_all() -> None:

@@ -34,7 +34,8 @@ T = TypeVar("T")
 START_S: Final = 1_000.0
 START_NS: Final = 1_780_000_000 * 10**9  # 2026-05-28, 20:26:40 UTC
 PATIENCE_S: Final = 180.0
-"""Real time after which a test that does not end is called hung, however busy the machine."""
+"""Real time in which virtual time has to move; else the test is called hung. Long: the machine may
+be busy, and what is played at infinite speed takes no virtual time."""
 
 WITHIN_S: Final = 3_600.0
 """Virtual time within which a story must end, unless it says otherwise."""
@@ -49,8 +50,8 @@ class Hung(AssertionError):
 def run(work: Coroutine[Any, Any, T], within_s: float | None = WITHIN_S) -> T:
     """The result of `work`, run in virtual time.
 
-    Raises TimeoutError after `within_s` of virtual time (None: never), and Hung after PATIENCE_S of
-    real time.
+    Raises TimeoutError after `within_s` of virtual time (None: never), and Hung when that has not
+    moved for PATIENCE_S of real time.
     """
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         loop = runner.get_loop()
@@ -60,26 +61,42 @@ def run(work: Coroutine[Any, Any, T], within_s: float | None = WITHIN_S) -> T:
 
 
 async def _guarded(work: Coroutine[Any, Any, T], within_s: float | None) -> T:
-    loop, task = running(), asyncio.current_task()
-    assert task
-    found: list[str] = []
-
-    def bark() -> None:
-        found.append(loop.explain())
-        task.cancel()
-
-    watchdog = threading.Timer(PATIENCE_S, loop.call_soon_threadsafe, (bark,))
-    watchdog.daemon = True
-    watchdog.start()
+    watchdog = _Watchdog(running(), asyncio.current_task())
+    watchdog.watch()
     try:
         async with asyncio.timeout(within_s):
             return await work
     except asyncio.CancelledError:
-        if found:
-            raise Hung(found[0]) from None
+        if watchdog.found:
+            raise Hung(watchdog.found) from None
         raise
     finally:
-        watchdog.cancel()
+        watchdog.stop()
+
+
+class _Watchdog:
+    """Cancels a task in whose loop time does not move any more, and says what was going on."""
+
+    def __init__(self, loop: VirtualLoop, task: asyncio.Task[Any] | None) -> None:
+        self.found = ""
+        self._loop = loop
+        self._task = task
+
+    def watch(self) -> None:
+        self._seen_s = self._loop.time()
+        self._timer = threading.Timer(PATIENCE_S, self._loop.call_soon_threadsafe, (self._look,))
+        self._timer.daemon = True
+        self._timer.start()
+
+    def stop(self) -> None:
+        self._timer.cancel()
+
+    def _look(self) -> None:
+        if self._loop.time() > self._seen_s:
+            self.watch()
+        elif self._task:
+            self.found = self._loop.explain()
+            self._task.cancel()
 
 
 def running() -> VirtualLoop:

@@ -1,23 +1,28 @@
 """A long recording under load and faults: memory, tasks and descriptors must not grow.
 
 `BOOKTAPE_SOAK_S` says for how long (default a minute). It prints what it saw, and the slope of the
-resident memory; it promises nothing about time.
+resident memory, also without what is known to come and go: rows that are staged, what Arrow holds,
+the levels of the books, and what malloc keeps of what was freed. It promises nothing about time.
 """
 
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import gc
 import os
 import re
 import shutil
 import sys
 from pathlib import Path
+from typing import ClassVar, Final, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
-from booktape.recorder import Recorder, Settings
+from booktape.recorder import Recorder
+from booktape.settings import Settings
 from booktape.store.tape import read_lines
 from booktape.wire.venues import Venue
 from e2e.promises import rows_of
@@ -25,6 +30,8 @@ from e2e.promises import rows_of
 SYMBOLS = tuple(f"S{number}USDT" for number in range(50))
 FAULTS = "drop=0.0002,close=400,rest-error=0.05"  # in seconds of the exchange
 SPEED = 25.0
+MB: Final = 1 << 20
+LEVEL_BYTES: Final = 16
 SOAK_S = float(os.environ.get("BOOKTAPE_SOAK_S", "60"))
 
 
@@ -41,8 +48,64 @@ def descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
-async def soak(out: Path) -> list[tuple[float, float, int, int, int, int]]:
-    """Seconds, MB, descriptors, tasks, frames and Python objects, every few seconds."""
+class MallInfo(ctypes.Structure):
+    """What glibc tells of its heaps, all threads' together."""
+
+    names: ClassVar = ("arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks")
+    _fields_: ClassVar = [
+        (name, ctypes.c_size_t) for name in (*names, "uordblks", "fordblks", "keepcost")
+    ]
+
+
+def freed_mb() -> float:
+    """What was freed and is kept by malloc; 0 where malloc does not say."""
+    ask = getattr(ctypes.CDLL(None), "mallinfo2", None)
+    if ask is None:
+        return 0.0
+    ask.restype = MallInfo
+    return float(ask().fordblks) / MB
+
+
+class Moment(NamedTuple):
+    """What was seen at one time. Memory in MB."""
+
+    second: float
+    resident: float
+    staged: float
+    arrow: float
+    books: float
+    freed: float
+    descriptors: int
+    tasks: int
+    frames: int
+    objects: int
+
+    @property
+    def unexplained(self) -> float:
+        """Resident memory without what is known to come and go."""
+        return self.resident - self.staged - self.arrow - self.books - self.freed
+
+
+def look(recorder: Recorder, second: float) -> Moment:
+    """How things stand."""
+    status = recorder.status()
+    gc.collect()
+    return Moment(
+        second,
+        resident_mb(),
+        recorder._desk.recording.writer._staged_bytes / MB if status else 0.0,
+        pa.total_allocated_bytes() / MB,
+        sum(book.levels for book in status.books) * LEVEL_BYTES / MB if status else 0.0,
+        freed_mb(),
+        descriptors(),
+        len(asyncio.all_tasks()),
+        status.frames if status else 0,
+        len(gc.get_objects()),
+    )
+
+
+async def soak(out: Path) -> list[Moment]:
+    """What was seen every few seconds."""
     simulator = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "booktape", "simulate", "--port", "0", "--speed", str(SPEED)),
         *("--symbols", *SYMBOLS, "--faults", FAULTS),
@@ -64,14 +127,10 @@ async def soak(out: Path) -> list[tuple[float, float, int, int, int, int]]:
         )
     )
     work = asyncio.create_task(recorder.run())
-    seen: list[tuple[float, float, int, int, int, int]] = []
+    seen: list[Moment] = []
     for second in range(0, int(SOAK_S), 2):
         await asyncio.sleep(2)
-        status = recorder.status()
-        frames = status.frames if status else 0
-        gc.collect()
-        tasks, objects = len(asyncio.all_tasks()), len(gc.get_objects())
-        seen.append((second, resident_mb(), descriptors(), tasks, frames, objects))
+        seen.append(look(recorder, second))
     recorder.stop()
     await work
     simulator.terminate()
@@ -79,19 +138,27 @@ async def soak(out: Path) -> list[tuple[float, float, int, int, int, int]]:
     return seen
 
 
+def tell(seen: list[Moment]) -> None:
+    """The figures; slopes are of the last two thirds, when the first segments are over."""
+    later = seen[len(seen) // 3 :]
+    print(f"\n{seen[-1].frames / SOAK_S:,.0f} frames/s over {SOAK_S:.0f} s, {len(SYMBOLS)} symbols")
+    every = max(1, len(seen) // 15)
+    for what in ("resident", "staged", "arrow", "books", "freed", "unexplained"):
+        found = [getattr(moment, what) for moment in later]
+        slope = np.polyfit([moment.second for moment in later], found, 1)[0] * 3_600
+        course = " ".join(f"{getattr(moment, what):.0f}" for moment in seen[::every])
+        print(f"{what:12} {slope:+6.0f} MB/h, MB over time: {course}")
+    print("objects over time:", *(f"{moment.objects:,}" for moment in seen[::every]))
+    for what in ("descriptors", "tasks"):
+        found = [getattr(moment, what) for moment in later]
+        print(f"{what} {min(found)}-{max(found)}")
+
+
 @pytest.mark.bench
 def test_soak(tmp_path: Path) -> None:
     """Files are whole at the end; the figures are for a person to judge."""
     seen = asyncio.run(soak(tmp_path))
-    later = np.array(seen[len(seen) // 3 :])
-    slope = np.polyfit(later[:, 0], later[:, 1], 1)[0] * 3_600
-    print(f"\n{seen[-1][4] / SOAK_S:,.0f} frames/s over {SOAK_S:.0f} s, {len(SYMBOLS)} symbols")
-    print(f"memory {later[0, 1]:.0f} → {later[-1, 1]:.0f} MB, slope {slope:+.0f} MB/h")
-    every = max(1, len(seen) // 15)
-    print("memory over time, MB:", *(f"{moment[1]:.0f}" for moment in seen[::every]))
-    print("objects over time:", *(f"{moment[5]:,}" for moment in seen[::every]))
-    print(f"descriptors {later[:, 2].min():.0f}-{later[:, 2].max():.0f}")
-    print(f"tasks {later[:, 3].min():.0f}-{later[:, 3].max():.0f}")
+    tell(seen)
     assert set(rows_of(tmp_path)) == set(SYMBOLS)
     for tape in tmp_path.glob("tape/*/*.zst"):
         assert sum(1 for _ in read_lines(tape)) > 0

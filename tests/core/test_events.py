@@ -14,7 +14,7 @@ def gap(next_update_id: int | None) -> Gap:
     return Gap("BTCUSDT", 1, 10, 100, "disconnected", 20, next_update_id)
 
 
-@pytest.mark.parametrize(("next_update_id", "missed"), [(101, 0), (102, 1), (150, 49), (90, -11)])
+@pytest.mark.parametrize(("next_update_id", "missed"), [(100, 0), (101, 0), (102, 1), (150, 49), (90, -11)])
 def test_gap_counts_ids_between_two_known_states(next_update_id: int, missed: int) -> None:
     """Both ends are known, so only what lies strictly between was missed; ids may fall back."""
     assert gap(next_update_id).missed_updates == missed

@@ -8,18 +8,27 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from booktape.recorder import Recorder, Settings
+from booktape.recorder import Recorder
+from booktape.settings import Settings
 from booktape.sim.server import SimServer
 from booktape.wire.venues import Venue
+from virtual_time import WallClock
+
+LOOK_S = 0.01
+"""How often a test looks whether something has happened; time must pass between two looks."""
 
 
 @asynccontextmanager
 async def recording(
-    server: SimServer, symbols: tuple[str, ...], out: Path, **settings: Any
+    server: SimServer,
+    symbols: tuple[str, ...],
+    out: Path,
+    clock: WallClock | None = None,
+    **settings: Any,
 ) -> AsyncIterator[Recorder]:
-    """A recorder at work; it is stopped, and its files sealed, at the end."""
+    """A recorder at work, in virtual time; it is stopped, and its files sealed, at the end."""
     venue = Venue("test exchange", server.rest_url, server.ws_url)
-    recorder = Recorder(Settings(venue, symbols, out=out, **settings))
+    recorder = Recorder(Settings(venue, symbols, out=out, **settings), clock or WallClock())
     work = asyncio.create_task(recorder.run())
     try:
         yield recorder
@@ -36,15 +45,15 @@ async def until_known(recorder: Recorder, symbols: int) -> None:
             status = recorder.status()
             if status and sum(book.state == "live" for book in status.books) == symbols:
                 return
-            await asyncio.sleep(0)
+            await asyncio.sleep(LOOK_S)
 
 
 async def until_updates(recorder: Recorder, symbol: str, count: int) -> None:
     """A symbol's current epoch has come so far."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(600):
         while True:
             status = recorder.status()
             books = status.books if status else ()
             if any(book.symbol == symbol and book.updates >= count for book in books):
                 return
-            await asyncio.sleep(0)
+            await asyncio.sleep(LOOK_S)

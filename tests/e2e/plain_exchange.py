@@ -108,7 +108,7 @@ class PlainExchange:
         )
 
     async def _stream(self, request: web.Request) -> web.WebSocketResponse:
-        assert request.query["streams"] == f"{self.symbol.lower()}@depth@100ms"
+        assert f"{self.symbol.lower()}@depth@100ms" in request.query["streams"].split("/")
         socket = web.WebSocketResponse()
         await socket.prepare(request)
         self._clients.append(socket)

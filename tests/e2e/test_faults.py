@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import virtual_time
 from booktape.sim.conditions import event_number
 from booktape.sim.faults import Faults
 from booktape.sim.lies import Drop
@@ -36,15 +37,15 @@ def test_whatever_the_exchange_does_rows_are_true_and_gaps_are_told(
     async def story() -> None:
         market = Market(SYMBOLS, seed=3, levels=40)
         async with (
-            SimServer(market, faults=Faults.parse(faults), speed=5) as server,
+            SimServer(market, faults=Faults.parse(faults)) as server,
             recording(server, SYMBOLS, tmp_path, every=2),
         ):
-            await asyncio.sleep(6)
+            await asyncio.sleep(30)
             assert set(server.violations.elements()) == set(), server.violations
         rows = check_archive(tmp_path, truth_of(market), every=2)
         assert sum(map(len, rows.values())) > 20
 
-    asyncio.run(story())
+    virtual_time.run(story())
 
 
 def test_a_gap_in_one_symbol_leaves_the_others_alone_and_costs_one_request(
@@ -56,7 +57,7 @@ def test_a_gap_in_one_symbol_leaves_the_others_alone_and_costs_one_request(
         market = Market(SYMBOLS, seed=3, levels=40)
         lie = Faults((Drop(event_number("ETHUSDT", 20)),))
         async with (
-            SimServer(market, faults=lie, speed=5) as server,
+            SimServer(market, faults=lie) as server,
             recording(server, SYMBOLS, tmp_path, every=3) as recorder,
         ):
             await until_updates(recorder, "BTCUSDT", 40)
@@ -70,4 +71,4 @@ def test_a_gap_in_one_symbol_leaves_the_others_alone_and_costs_one_request(
         assert (gap["symbol"], gap["reason"]) == ("ETHUSDT", "id_gap")
         assert {row["epoch"] for row in rows["BTCUSDT"] + rows["BNBUSDT"]} == {1}
 
-    asyncio.run(story())
+    virtual_time.run(story())

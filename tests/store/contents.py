@@ -22,7 +22,8 @@ from store.story import Stored
 
 def final_files(root: Path) -> list[Path]:
     """All that a reader may open, in the order of the segments."""
-    found = [*root.glob("tape/*/*"), *root.glob("gaps/*/*"), *root.glob("snapshots/*/*/*")]
+    tables = (path for room in ("gaps", "checks", "notes") for path in root.glob(f"{room}/*/*"))
+    found = [*root.glob("tape/*/*"), *tables, *root.glob("snapshots/*/*/*")]
     return sorted(found, key=lambda path: (path.name, str(path)))
 
 
@@ -45,7 +46,7 @@ def digests(root: Path) -> dict[Path, str]:
 
 
 def stored(root: Path) -> Stored:
-    """All rows and gaps, in the order of the segments."""
+    """All rows, gaps, checks and notes, in the order of the segments."""
     found = Stored()
     for path in final_files(root):
         if "snapshots" in path.parts:
@@ -53,6 +54,10 @@ def stored(root: Path) -> Stored:
             found.rows.setdefault(symbol, []).extend(table_rows(path))
         elif "gaps" in path.parts:
             found.gaps.extend(table_rows(path))
+        elif "checks" in path.parts:
+            found.checks.update(table_rows(path))
+        elif "notes" in path.parts:
+            found.notes.extend(table_rows(path))
     return found
 
 

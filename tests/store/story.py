@@ -1,11 +1,12 @@
 """One small recording with everything in it, and what must be stored of it.
 
-Three symbols (one not ASCII) on two connections, gaps of every kind, garbage, a rotation while a
-book is lost, and one book that is lost when the recording ends.
+Three symbols (one not ASCII) on two connections, gaps of every kind, garbage, witnesses that agree,
+audits, notes, a rotation while a book is lost, and one book that is lost when the recording ends.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -13,12 +14,20 @@ from enum import Enum
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from booktape.core.events import BookRow, Gap
-from booktape.core.frames import STOPPED, Checkpoint, Frame, RestFrame, SegmentEnd, SegmentStart
+from booktape.core.events import BookRow, Check, Gap, Note
+from booktape.core.frames import (
+    STOPPED,
+    Checkpoint,
+    ClockStep,
+    Frame,
+    RestFrame,
+    SegmentEnd,
+    SegmentStart,
+)
 from booktape.errors import WriteFailed
-from booktape.reconstruct import Reconstruction
+from booktape.reconstruct import Output, Reconstruction
 from booktape.store.archive import Archive, open_archive
-from oracle import SECOND, connected, event, lost, rest, snapshot, start, stream
+from oracle import SECOND, asked, connected, event, listed, lost, rest, snapshot, start, stream, top
 
 BTC, ETH, YUAN = "BTCUSDT", "ETHBTC", "币安USDT"
 OPENING: Final = start(BTC, ETH, YUAN, every=2)
@@ -46,13 +55,17 @@ STORY: Final[tuple[Scene, ...]] = (
     stream(event(10, 11, {"100": "3"}), 3, 1),
     Do.FLUSH,
     stream(event(12, 14, {"98.5": "0.1"}, {"101": "0", "102": "7"}), 4, 1),
+    stream(top(14, {"100": "3", "99": "2", "98.5": "0.1"}, {"102": "7"}), 4, 1),
     rest(snapshot(5, {"0.03": "8"}, {}, symbol=ETH, limit=1), 5),
     rest(snapshot(70, {"7": "7"}, {"8": "8"}, symbol=YUAN), 6),
+    asked(6, YUAN),
     stream(event(71, 71, {"7.5": "1"}, symbol=YUAN), 7, 2),
+    rest(snapshot(71, {"7.5": "1", "7": "7"}, {"8": "8"}, symbol=YUAN), 7),
     stream(event(72, 75, {"7": "0"}, symbol=YUAN), 8, 2),
     # An id gap, closed by the next answer.
     stream(event(20, 21, {"100": "9"}), 9, 1),
     Do.FLUSH,
+    ClockStep(10 * SECOND, -5 * SECOND),
     stream(b"\xff\x00 no event\n", 10, 1),
     rest(snapshot(21, {"100": "9"}, {"103": "1"}), 11),
     stream(event(22, 22, {}, {"103": "2"}), 12, 1),
@@ -70,7 +83,10 @@ STORY: Final[tuple[Scene, ...]] = (
     rest(snapshot(90, {"6": "1"}, {"8": "2"}, symbol=YUAN), 34),
     Do.FLUSH,
     stream(event(24, 24, {"99.5": "5"}), 35, 1),
+    asked(36, ETH),
     stream(event(8, 9, {"0.02": "1"}, symbol=ETH), 36, 1),
+    listed("HALT", 36, ETH),
+    rest(snapshot(9, {"0.03": "8", "0.02": "1", "0.01": "3"}, {"0.04": "1"}, symbol=ETH), 37),
     stream(event(92, 99, {"7": "0"}, symbol=YUAN), 37, 3),
     stream(event(25, 25, {"99.5": "0"}), 38, 1),
     # Both break off, and only one of their two books comes back.
@@ -87,18 +103,30 @@ FRAMES: Final[tuple[Frame, ...]] = tuple(s for s in STORY if not isinstance(s, D
 
 @dataclass(slots=True)
 class Stored:
-    """Rows and gaps in the form in which `contents` reads them back."""
+    """All that a recording says, in the form in which `contents` reads it back.
+
+    Checks have no order here: what a witness confirmed is told when its segment ends.
+    """
 
     rows: dict[str, list[tuple[object, ...]]] = field(default_factory=dict)
     gaps: list[tuple[object, ...]] = field(default_factory=list)
+    checks: Counter[tuple[object, ...]] = field(default_factory=Counter)
+    notes: list[tuple[object, ...]] = field(default_factory=list)
     # Only of the pure function's: where the next recorder goes on.
     books: Reconstruction = field(default_factory=Reconstruction, compare=False)
 
-    def add(self, output: BookRow | Gap) -> None:
-        if isinstance(output, BookRow):
-            self.rows.setdefault(output.symbol, []).append(row_as_stored(output))
-        else:
-            self.gaps.append(gap_as_stored(output))
+    def add(self, output: Output) -> None:
+        match output:
+            case BookRow():
+                self.rows.setdefault(output.symbol, []).append(row_as_stored(output))
+            case Gap():
+                self.gaps.append(gap_as_stored(output))
+            case Check():
+                self.checks[check_as_stored(output)] += 1
+            case Note():
+                self.notes.append(note_as_stored(output))
+            case _:
+                pass
 
 
 def row_as_stored(row: BookRow) -> tuple[object, ...]:
@@ -130,6 +158,20 @@ def gap_as_stored(gap: Gap) -> tuple[object, ...]:
     )
 
 
+def check_as_stored(check: Check) -> tuple[object, ...]:
+    """Every column of `checks` of one that passed, time as microseconds."""
+    assert not check.differences
+    detail = "" if check.witness == "rest" else f"{check.comparisons} comparisons"
+    time_us = check.received_ns // 1_000
+    known = check.update_id, check.witness, check.levels_compared, 0, detail
+    return (check.symbol, time_us, *known)
+
+
+def note_as_stored(note: Note) -> tuple[object, ...]:
+    """Every column of `notes`, time as microseconds."""
+    return (note.symbol, note.received_ns // 1_000, note.kind, note.detail)
+
+
 def standing(checkpoints: Iterable[Checkpoint]) -> dict[str, tuple[object, ...]]:
     """Where each book stands: all that its next gap row will say, but for the times."""
     return {
@@ -149,8 +191,7 @@ def expected(
     stored = Stored()
     for frame in (opening, *frames, SegmentEnd(0, reason)):
         for output in stored.books.feed(frame):
-            if isinstance(output, BookRow | Gap):
-                stored.add(output)
+            stored.add(output)
     return stored
 
 

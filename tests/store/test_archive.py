@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from booktape.core.frames import KILLED, NO_TAPE, STOPPED, Frame
+from booktape.core.frames import DELISTED, KILLED, NO_TAPE, STOPPED, Frame
 from booktape.core.sync import State
 from booktape.errors import DirectoryInUse
-from booktape.store.archive import open_archive
+from booktape.store.archive import join_archive, open_archive
 from booktape.store.tape import read_checkpoints
-from oracle import SECOND, connected, event, rest, snapshot, start, stream
+from oracle import SECOND, connected, event, listed, rest, snapshot, start, stream
 from store.contents import assert_only_whole_files, frames_on_tape, stored, tapes
 from store.endless import OPENING, frames
 from store.story import BTC, ETH, YUAN, Rotate, Scene, expected, record
@@ -111,6 +111,38 @@ def test_other_symbols_in_between(tmp_path: Path) -> None:
         past = archive.past((), 0)
     assert {symbol: saved.epoch for symbol, saved in past.items()} == {BTC: 2, ETH: 1, YUAN: 1}
     assert all(saved.state == State.COLD.value for saved in past.values())
+
+
+def test_a_symbol_that_was_delisted_may_be_listed_again(tmp_path: Path) -> None:
+    """Whoever records it now has found it listed: its epochs go on, and it is no gap."""
+    visit(tmp_path, 0, 10, more=(listed(DELISTED, 3),))
+    visit(tmp_path, 100, 50)
+    assert epochs(tmp_path) == [1, 1, 2, 2]
+    assert stored(tmp_path).gaps == []
+
+
+def test_a_worker_takes_over_the_past_of_its_own_symbols(tmp_path: Path) -> None:
+    """Or two of them would both go on with one symbol's epochs and gaps."""
+    visit(tmp_path, 0, 10, BTC, ETH)
+    with open_archive(tmp_path), join_archive(tmp_path) as archive:
+        assert archive.recovered == []
+        opening = replace(start(BTC), received_ns=50 * SECOND)
+        recording = archive.begin(opening, "at50", lambda symbol: symbol == BTC)
+        assert [saved.symbol for saved in recording.books.checkpoints(0)] == [BTC]
+        recording.end(STOPPED).result()
+
+
+def test_an_archive_that_workers_still_write_is_in_use(tmp_path: Path) -> None:
+    """Of one another they need not know; but whoever repairs must be alone."""
+    with (
+        join_archive(tmp_path),
+        join_archive(tmp_path),
+        pytest.raises(DirectoryInUse),
+        open_archive(tmp_path),
+    ):
+        pass
+    with open_archive(tmp_path):
+        pass
 
 
 def test_without_its_tape_the_rows_tell(tmp_path: Path) -> None:

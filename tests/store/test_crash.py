@@ -51,7 +51,7 @@ def test_every_step_of_a_recovery_may_be_the_last(
     """Killed while recovering, at any operation: the restart after that has everything, too."""
     disk = Disk(monkeypatch)
     steps = itertools.count()
-    for first in itertools.count(step=23):
+    for first in itertools.count(step=37):
         killed = tmp_path / str(first)
         safe = crash_a_recording(disk, killed, first)
         if not disk.failed:
@@ -86,8 +86,8 @@ def test_readers_meet_whole_files_at_every_step(
 
     disk.watch = look
     record(tmp_path)
-    # Both segments: rows of three symbols, gaps, tape.
-    assert appeared == len(final_files(tmp_path)) == 10
+    # Both segments: rows of three symbols, gaps, checks, notes, tape.
+    assert appeared == len(final_files(tmp_path)) == 14
 
 
 def test_a_story_that_was_not_interrupted_is_the_measure(tmp_path: Path) -> None:

@@ -91,6 +91,9 @@ def test_final_files_stand_where_the_format_says() -> None:
     name = "date=2026-11-22/20261122T101300.123456Z-3f9a2c81"
     assert layout.tape(segment) == Path(f"/archive/tape/{name}.jsonl.zst")
     assert layout.gaps(segment) == Path(f"/archive/gaps/{name}.parquet")
+    assert layout.checks(segment) == Path(f"/archive/checks/{name}.parquet")
+    assert layout.notes(segment) == Path(f"/archive/notes/{name}.parquet")
+    assert layout.manifest(segment) == Path(f"/archive/manifests/{name}.json")
     rows = layout.rows(segment, "BTCUSDT")
     assert rows == Path(f"/archive/snapshots/symbol=BTCUSDT/{name}.parquet")
 
@@ -106,6 +109,9 @@ def test_unsealed_files_are_out_of_every_readers_sight() -> None:
             layout.writing_tape(segment),
             layout.torn_tape(segment),
             layout.writing_gaps(segment),
+            layout.writing_checks(segment),
+            layout.writing_notes(segment),
+            layout.writing_manifest(segment),
             layout.writing_rows(segment, "BTCUSDT"),
             layout.writing_rows(segment, "gaps"),
             layout.writing_rows(segment, "币安USDT"),
@@ -114,8 +120,10 @@ def test_unsealed_files_are_out_of_every_readers_sight() -> None:
     assert len(set(paths)) == len(paths)
     for path in paths:
         assert path.parent.parent == layout.unsealed
-    readers = [layout.snapshots, layout.root / "tape", layout.root / "gaps"]
-    for one, other in combinations([layout.unsealed, layout.lock, *readers], 2):
+    rooms = ("tape", "gaps", "checks", "notes", "manifests")
+    readers = [layout.snapshots, *(layout.root / room for room in rooms)]
+    ours = [layout.unsealed, layout.lock, layout.workers_lock]
+    for one, other in combinations([*ours, *readers], 2):
         assert not one.is_relative_to(other)
         assert not other.is_relative_to(one)
 
@@ -163,6 +171,21 @@ def test_the_newest_segment_is_the_last_by_name(tmp_path: Path) -> None:
         layout.tape(segment).parent.mkdir(parents=True)
         layout.tape(segment).touch()
     assert layout.newest() == late
+
+
+def test_the_last_tapes_are_those_of_all_workers_of_the_last_run(tmp_path: Path) -> None:
+    """The last one of each; a run before it says nothing any more."""
+    layout = Layout(tmp_path)
+    assert layout.last_tapes() == []
+    segments = [Segment(1, "aw1"), Segment(2, "bw1"), Segment(3, "bw2"), Segment(4, "bw1")]
+    for segment in segments:
+        layout.tape(segment).parent.mkdir(parents=True, exist_ok=True)
+        layout.tape(segment).touch()
+    assert {segment.run for segment in segments} == {"a", "b"}
+    assert sorted(layout.last_tapes()) == [layout.tape(segments[2]), layout.tape(segments[3])]
+    alone = Segment(5, "c")
+    layout.tape(alone).touch()
+    assert (alone.run, layout.last_tapes()) == ("c", [layout.tape(alone)])
 
 
 def test_a_name_is_always_behind_the_one_before() -> None:

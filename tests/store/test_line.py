@@ -12,11 +12,14 @@ from hypothesis import strategies as st
 
 from booktape.core.events import DepthEvent, Gap, Held
 from booktape.core.frames import (
+    Asked,
     Checkpoint,
+    ClockStep,
     Connected,
     Disconnected,
     Frame,
     HoldExpired,
+    Listed,
     RestFrame,
     SegmentEnd,
     SegmentStart,
@@ -67,6 +70,7 @@ checkpoints = st.builds(
     *(ints, texts, texts, ints, ints, ints, st.none() | ints, ints, ints, st.none() | gaps),
     *(st.none() | floats, st.none() | floats, levels, levels, st.lists(held, max_size=2)),
     *(st.none() | ints, st.dictionaries(ints, st.none() | ints), st.lists(held, max_size=2)),
+    *(texts, ints, ints),
 )
 frames = st.one_of(
     st.builds(StreamFrame, ints, ints, payloads),
@@ -74,7 +78,10 @@ frames = st.one_of(
     st.builds(Connected, ints, ints, symbols),
     st.builds(Disconnected, ints, ints, ints, texts, texts),
     st.builds(HoldExpired, ints, texts),
-    st.builds(SegmentStart, ints, texts, texts, ints, ints, symbols),
+    st.builds(Asked, ints, texts, ints),
+    st.builds(Listed, ints, texts, texts),
+    st.builds(ClockStep, ints, ints),
+    st.builds(SegmentStart, ints, texts, texts, ints, ints, symbols, texts, floats),
     st.builds(SegmentEnd, ints, texts),
     checkpoints,
 )
@@ -107,6 +114,18 @@ def test_json_is_readable_on_the_tape() -> None:
     """An ordinary message stands as it is: `zstdcat … | jq` shows it."""
     line = encode(StreamFrame(7, 1, PAYLOADS[2]))
     assert line == b'{"k":"ws","received_ns":7,"connection":1,"m":%b}\n' % PAYLOADS[2]
+
+
+def test_notes_have_their_names_on_the_tape() -> None:
+    """What other readers of a tape look for."""
+    kinds: dict[bytes, Frame] = {
+        b'{"k":"asked","received_ns":7,"symbol":"BTCUSDT","limit":5}\n': Asked(7, "BTCUSDT", 5),
+        b'{"k":"status","received_ns":7,"symbol":"A","status":"HALT"}\n': Listed(7, "A", "HALT"),
+        b'{"k":"clock-step","received_ns":7,"step_ns":-5}\n': ClockStep(7, -5),
+    }
+    for line, frame in kinds.items():
+        assert encode(frame) == line
+        assert decode(line) == frame
 
 
 def test_reading_needs_no_more_stack_than_writing() -> None:

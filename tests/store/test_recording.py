@@ -24,7 +24,7 @@ from booktape.store.recording import Recording
 from booktape.store.tape import read_tape
 from booktape.store.writer import SegmentWriter
 from oracle import SECOND, connected, rest, snapshot, start
-from store.contents import frames_on_tape, stored, tapes
+from store.contents import final_files, frames_on_tape, stored, table_rows, tapes
 from store.fragile import Disk, SameThread
 from store.story import (
     BTC,
@@ -68,9 +68,8 @@ def test_each_segment_stands_alone(tmp_path: Path) -> None:
     found = Stored()
     for frame in read_tape(second):
         for output in found.books.feed(frame):
-            if isinstance(output, BookRow | Gap):
-                found.add(output)
-    for path in (*tmp_path.glob("snapshots/*/*/*"), *tmp_path.glob("gaps/*/*")):
+            found.add(output)
+    for path in final_files(tmp_path):
         if path.name.startswith(first.name.partition(".jsonl")[0]):
             path.unlink()
     assert stored(tmp_path) == found
@@ -115,6 +114,18 @@ def test_a_gap_is_stored_once(tmp_path: Path) -> None:
         (BTC, 2, 39 * second, 41 * second, 25, 30, 4, "disconnected"),
         (ETH, 1, 39 * second, None, 9, None, None, "disconnected"),
     ]
+
+
+def test_what_was_confirmed_is_told_in_its_own_segment(tmp_path: Path) -> None:
+    """A witness's minute ends with the segment, and the next segment begins with none."""
+    record(tmp_path)
+    files = sorted(tmp_path.glob("checks/*/*"))
+    assert [[row[3] for row in table_rows(file)] for file in files] == [
+        ["rest", "depth20"],
+        ["rest"],
+    ]
+    notes = [row[2:] for file in sorted(tmp_path.glob("notes/*/*")) for row in table_rows(file)]
+    assert notes == [("clock_step", "-5.000000"), ("status", "HALT")]
 
 
 def test_what_is_known_from_before_goes_on(tmp_path: Path) -> None:

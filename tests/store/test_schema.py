@@ -17,10 +17,12 @@ from booktape.core.frames import DISCONNECTED, KILLED, NO_TAPE, STOPPED
 from booktape.core.sync import DISPROVED, ID_GAP, RELISTED
 from booktape.store.schema import (
     CHECK_COLUMNS,
+    CHECKS,
     GAP_COLUMNS,
     GAP_REASONS,
     GAPS,
     NOTE_COLUMNS,
+    NOTES,
     SCALARS,
     SNAPSHOT_COLUMNS,
     SNAPSHOTS,
@@ -82,6 +84,25 @@ def test_columns_of_gaps() -> None:
         ("next_update_id", "int64", True),
         ("missed_updates", "int64", True),
         ("reason", "string", False),
+    ]
+
+
+def test_columns_of_checks_and_notes() -> None:
+    """Only a note may concern nobody in particular."""
+    assert [(f.name, str(f.type), f.nullable) for f in CHECKS] == [
+        ("symbol", "string", False),
+        ("time", TIME, False),
+        ("update_id", "int64", False),
+        ("witness", "string", False),
+        ("levels_compared", "int64", False),
+        ("mismatches", "int64", False),
+        ("detail", "string", False),
+    ]
+    assert [(f.name, str(f.type), f.nullable) for f in NOTES] == [
+        ("symbol", "string", True),
+        ("time", TIME, False),
+        ("kind", "string", False),
+        ("detail", "string", False),
     ]
 
 

@@ -12,12 +12,12 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from booktape.core.events import BookRow, Gap
+from booktape.core.events import BookRow, Check, Gap, Note
 from booktape.core.frames import SegmentEnd, StreamFrame
 from booktape.errors import WriteFailed
 from booktape.store import writer as writer_module
 from booktape.store.layout import Layout, Segment
-from booktape.store.schema import GAPS, SNAPSHOTS
+from booktape.store.schema import CHECKS, GAPS, NOTES, SNAPSHOTS
 from booktape.store.tape import read_tape
 from booktape.store.writer import SegmentWriter
 from store.contents import stored, table_rows
@@ -71,6 +71,8 @@ def test_what_is_sealed_is_what_was_added(layout: Layout, writer: SegmentWriter)
     for one in rows:
         writer.add_row(one)
     writer.add(gap)
+    writer.add(Check(BTC, 2_000, 7, "rest", 5))
+    writer.add(Note(None, 3_000, "clock_step", "1.000000"))
     assert not stored(layout.root).rows, "nothing is visible before it is sealed"
     seal(writer)
     assert list(read_tape(layout.tape(SEGMENT))) == [frame, END]
@@ -78,14 +80,18 @@ def test_what_is_sealed_is_what_was_added(layout: Layout, writer: SegmentWriter)
     for symbol in (BTC, "币安USDT"):
         assert found.rows[symbol] == [row_as_stored(one) for one in rows if one.symbol == symbol]
     assert found.gaps == [gap_as_stored(gap)]
+    assert list(found.checks) == [(BTC, 2, 7, "rest", 5, 0, "")]
+    assert found.notes == [(None, 3, "clock_step", "1.000000")]
     assert list(layout.unsealed.iterdir()) == []
 
 
 def test_a_segment_without_gaps_says_so(layout: Layout, writer: SegmentWriter) -> None:
-    """Its file of gaps exists and is empty; a symbol without rows has no file."""
+    """Its files of gaps, checks and notes exist and are empty; a symbol without rows has none."""
     seal(writer)
-    assert pq.read_schema(layout.gaps(SEGMENT)).equals(GAPS)
-    assert table_rows(layout.gaps(SEGMENT)) == []
+    tables = (layout.gaps, GAPS), (layout.checks, CHECKS), (layout.notes, NOTES)
+    for path, schema in tables:
+        assert pq.read_schema(path(SEGMENT)).equals(schema)
+        assert table_rows(path(SEGMENT)) == []
     assert not layout.snapshots.exists()
 
 

@@ -43,6 +43,16 @@ def test_after_the_end() -> None:
             known().end(5, reason).event(6, 11, 11)
 
 
+def test_what_is_listed_later_is_recorded_too() -> None:
+    """From the connection on that first carries it; the next segment begins with it."""
+    told = known()
+    told.say("connected", 3, connection=2, symbols=["NEWUSDT"])
+    told.say("asked", 4, symbol="NEWUSDT", limit=100)
+    told.end(5, "rotated")
+    assert told.reading.end.symbols == (B, "NEWUSDT")
+    assert told.reading.end.books["NEWUSDT"]["state"] == "syncing"
+
+
 def test_without_an_end() -> None:
     """It breaks off."""
     told = known()

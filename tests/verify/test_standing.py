@@ -103,6 +103,15 @@ def test_nobody_listens() -> None:
     assert said["epoch"] == "1"
 
 
+def test_what_has_ended_may_be_recorded_again() -> None:
+    """The next recording begins with it as with any other that is not known."""
+    told = known()
+    told.say("status", 4, symbol=B, status="DELISTED")
+    said = standing(told.machine)
+    assert said["state"] == "ended"
+    assert cold(said)["state"] == "cold"
+
+
 @pytest.mark.parametrize(
     "wrong", [{"bids": [[-1, 2]]}, {"bids": 7}, {"state": "asleep"}, {"held": [7]}, {"gap": 5}]
 )

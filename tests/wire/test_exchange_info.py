@@ -162,3 +162,19 @@ def test_symbols_are_checked_before_anything_is_written() -> None:
         info.check(["BTCUSDT", "BTCUSD"], "Binance Spot")
     with pytest.raises(InexactSymbol, match="WIDEUSDT is refused: its size"):
         info.check(["WIDEUSDT"], "Binance Spot")
+
+
+def test_what_trades_and_can_be_recorded() -> None:
+    """All of it, or what is quoted in one asset; nothing that is halted or not exact."""
+    prices = ("0.01", "1000000", "0.00001", "9000")
+    info = ExchangeInfo(
+        {
+            "BTCUSDT": SymbolInfo("BTCUSDT", "TRADING", *prices, "USDT"),
+            "ETHBTC": SymbolInfo("ETHBTC", "TRADING", *prices, "BTC"),
+            "OLDUSDT": SymbolInfo("OLDUSDT", "BREAK", *prices, "USDT"),
+            "BIGUSDT": SymbolInfo("BIGUSDT", "TRADING", "0.00000001", "1e12", quote_asset="USDT"),
+        }
+    )
+    assert info.trading(None) == ("BTCUSDT", "ETHBTC")
+    assert info.trading("USDT") == ("BTCUSDT",)
+    assert info.trading("EUR") == ()

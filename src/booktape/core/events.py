@@ -153,6 +153,8 @@ class Gap:
         """
         if self.next_update_id is None:
             return None
+        if self.next_update_id == self.last_update_id:
+            return 0
         return self.next_update_id - self.last_update_id - 1
 
 

@@ -146,6 +146,8 @@ def _read(path: Path, schema: pa.Schema) -> list[Row]:
 def gap_row(symbol: str, gap: OpenGap, end_ns: int | None, next_id: int | None) -> Row:
     """As in `gaps`."""
     missed = None if next_id is None else next_id - gap.last_update_id - 1
+    if missed == -1:
+        missed = 0  # the same state before and after: nothing was missed
     end_us = None if end_ns is None else end_ns // 1_000
     start_us, last = gap.start_ns // 1_000, gap.last_update_id
     return symbol, gap.epoch, start_us, end_us, last, next_id, missed, gap.reason

@@ -1,0 +1,105 @@
+"""A recorder of very many symbols starts: when all books are known, and when all are deep."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from booktape.net.budget import WINDOW_S
+from booktape.recorder import Recorder
+from booktape.sim.market import Market
+from booktape.sim.server import SimServer
+from booktape.sim.spot import spot
+from booktape.wire.limits import (
+    DEPTH_MAX,
+    EXCHANGE_INFO_WEIGHT,
+    WEIGHT_PER_MINUTE,
+    depth_weight,
+    fitting_limit,
+)
+from e2e.inside import recording
+from e2e.tables import lines_of
+
+SLOWLY: Final = 0.1
+"""So fast the exchange's time goes, since what is measured goes by the budget's minutes: a tenth
+of the events is enough."""
+
+
+@dataclass(frozen=True)
+class Started:
+    """Virtual seconds from the first request; `weight` of all requests that were sent."""
+
+    known_s: float
+    deep_s: float
+    weight: int
+    per_minute: int
+    sides: tuple[int, ...]
+    violations: Counter[str]
+
+
+@dataclass(frozen=True)
+class Least:
+    """What no recorder could do better that asks for each top first, and then once for the rest."""
+
+    known_s: float
+    deep_s: float
+    weight: int
+
+
+async def start(count: int, out: Path, per_minute: int = WEIGHT_PER_MINUTE) -> Started:
+    """Record all symbols of an exchange until all are deep."""
+    market = Market(spot(count), seed=4)
+    loop = asyncio.get_running_loop()
+    async with SimServer(market, speed=SLOWLY, weight_per_minute=per_minute) as server:
+        began_s = loop.time()
+        async with recording(
+            *(server, (), out), every=10**6, audit_s=36_000, witness="none", segment_s=86_400
+        ) as recorder:
+            while not _known(recorder, count):
+                await asyncio.sleep(1)
+            known_s = loop.time() - began_s
+            while not _deep(recorder):
+                await asyncio.sleep(1)
+            deep_s = loop.time() - began_s
+            sides = tuple(
+                max(len(sync.book.bids), len(sync.book.asks))
+                for sync in recorder._desk.recording.books.syncs.values()
+            )
+    weight = sum(depth_weight(line["limit"]) for line in lines_of(out, "asked"))
+    return Started(
+        known_s, deep_s, weight + EXCHANGE_INFO_WEIGHT, per_minute, sides, server.violations
+    )
+
+
+def least(started: Started) -> Least:
+    """Every minute's weight is spent as soon as the minute begins; the first at once.
+
+    A minute is that of the budget, which has a second for the way there.
+    """
+    top = depth_weight(1)
+    rest = [fitting_limit(levels, DEPTH_MAX) for levels in started.sides]
+    tops = EXCHANGE_INFO_WEIGHT + top * len(rest)
+    weight = tops + sum(depth_weight(limit) for limit in rest if depth_weight(limit) > top)
+
+    def minutes_s(spent: int) -> float:
+        return (spent - 1) // started.per_minute * WINDOW_S
+
+    return Least(minutes_s(tops), minutes_s(weight), weight)
+
+
+def _known(recorder: Recorder, count: int) -> bool:
+    status = recorder.status()
+    return status is not None and [book.state for book in status.books] == ["live"] * count
+
+
+def _deep(recorder: Recorder) -> bool:
+    """No side is cut off before half of what is wanted: the examiner would ask for more."""
+    for sync in recorder._desk.recording.books.syncs.values():
+        book = sync.book
+        sides = ((book.bids, book.bid_horizon), (book.asks, book.ask_horizon))
+        if any(horizon is not None and 2 * len(side) < DEPTH_MAX for side, horizon in sides):
+            return False
+    return True

@@ -1,0 +1,180 @@
+"""Rare and long faults, in virtual time: what is stored stays true, what is lost is said exactly."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+import virtual_time
+from booktape import recorder
+from booktape.core.events import DepthEvent
+from booktape.core.frames import StreamFrame
+from booktape.sim.conditions import Attempts
+from booktape.sim.door import HangUp
+from booktape.sim.fates import CutAt, HalfOpen, Outage
+from booktape.sim.faults import Faults
+from booktape.sim.incidents import Huge
+from booktape.sim.lies import Lie
+from booktape.sim.market import Market
+from booktape.sim.server import SimServer
+from booktape.store.tape import read_tape
+from booktape.wire.binance import decode_event
+from e2e.inside import recording, until_known
+from e2e.promises import Row, check_archive, gaps_of, truth_of
+from virtual_time import START_NS, WallClock, running
+
+HOUR_S = 3_600.0
+LARGEST = 1_076  # levels of the largest event in the real captures
+START = datetime.fromtimestamp(START_NS // 10**9, UTC)
+
+
+async def record(
+    out: Path, seconds: float, *lies: Lie, symbol: str = "BNBUSDT", connections: int = 1
+) -> list[Row]:
+    """Record one symbol for so long under faults; its rows, found true, one for each event."""
+    market = Market((symbol,), seed=11, levels=40)
+    async with (
+        SimServer(market, faults=Faults.of(*lies)) as server,
+        recording(server, (symbol,), out, every=1, connections=connections) as recorder,
+    ):
+        await asyncio.sleep(seconds)
+        await until_known(recorder, 1)
+    assert not server.violations
+    return check_archive(out, truth_of(market), every=1)[symbol]
+
+
+def seconds_of(gap: Row) -> tuple[float, float]:
+    """When a gap began, from the start of the recording, and how long it lasted."""
+    begun: timedelta = gap["start_time"] - START
+    lasted: timedelta = gap["end_time"] - gap["start_time"]
+    return begun.total_seconds(), lasted.total_seconds()
+
+
+def test_an_event_ten_times_the_largest_real_one_is_a_row_like_any_other(tmp_path: Path) -> None:
+    """It is on the tape, whole, and cost no gap; the row at its id equals the truth."""
+    rows = virtual_time.run(record(tmp_path, 20, Huge("BNBUSDT", 10.0, 10 * LARGEST)))
+    (tape,) = tmp_path.glob("tape/*/*.zst")
+    frames = [frame for frame in read_tape(tape) if isinstance(frame, StreamFrame)]
+    huge = max(frames, key=lambda frame: len(frame.payload))
+    event = decode_event(huge.payload)
+    assert isinstance(event, DepthEvent)
+    assert len(event.bids) + len(event.asks) >= 10 * LARGEST
+    assert event.last_id in {row["update_id"] for row in rows}
+    assert gaps_of(tmp_path) == []
+
+
+def test_a_half_open_connection_is_a_gap_of_less_than_a_minute(tmp_path: Path) -> None:
+    """From its last event on, though nobody said that it was lost."""
+    virtual_time.run(record(tmp_path, 120, HalfOpen(20.05)))
+    (gap,) = gaps_of(tmp_path)
+    began_s, lasted_s = seconds_of(gap)
+    assert 19 < began_s < 20.05
+    assert lasted_s < 60
+
+
+def test_one_of_two_connections_may_be_half_open(tmp_path: Path) -> None:
+    """The other one goes on: nothing is lost."""
+    virtual_time.run(record(tmp_path, 120, HalfOpen(20.05, connection=0), connections=2))
+    assert gaps_of(tmp_path) == []
+
+
+def test_requests_that_hang_are_given_up_and_asked_again(tmp_path: Path) -> None:
+    """The list of symbols once, the first snapshot twice: each costs ten seconds and a pause."""
+    lies = (
+        HangUp(Attempts(door="rest", first=1, last=1)),
+        HangUp(Attempts(door="rest", first=3, last=4)),
+    )
+    rows = virtual_time.run(record(tmp_path, 60, *lies))
+    known_s = (rows[0]["receive_time"] - START).total_seconds()
+    assert 30 <= known_s < 32
+    assert gaps_of(tmp_path) == []
+
+
+def test_an_exchange_that_is_away_for_hours_is_one_gap(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is there again half a minute after the exchange at the latest, within all its limits."""
+    monkeypatch.setattr(recorder, "FLUSH_S", 60.0)  # flushing every half second is not the point
+    away_s = 3 * HOUR_S
+
+    async def story() -> None:
+        market = Market(("XMRBTC",), seed=11, levels=40)
+        # A slow exchange, or it would have to invent six hours of events that nobody sees.
+        slow = 1 / 60
+        lie = Outage(60 * slow, (60 + away_s) * slow)
+        async with (
+            SimServer(market, faults=Faults.of(lie), speed=slow, start_at_once=True) as server,
+            recording(server, ("XMRBTC",), tmp_path, every=1) as recorder,
+        ):
+            await asyncio.sleep(60 + away_s + 120)
+            await until_known(recorder, 1)
+        assert not server.violations
+        check_archive(tmp_path, truth_of(market), every=1)
+
+    virtual_time.run(story(), within_s=10 * HOUR_S)
+    (gap,) = gaps_of(tmp_path)
+    began_s, lasted_s = seconds_of(gap)
+    assert began_s <= 60
+    assert away_s <= lasted_s <= away_s + (60 - began_s) + 31
+
+
+@pytest.mark.parametrize("steps_s", [(-HOUR_S, 2 * HOUR_S), (HOUR_S, -2 * HOUR_S)])
+def test_a_wall_clock_that_is_set_changes_no_row_and_no_order(
+    tmp_path: Path, steps_s: tuple[float, float]
+) -> None:
+    """Forward and back, with a cut between: gaps never end before they begin, nor overlap."""
+
+    async def story() -> None:
+        market, clock = Market(("BNBUSDT",), seed=11, levels=40), WallClock()
+        cuts = [CutAt(at_s) for at_s in (10.05, 20.05, 30.05)]
+        async with (
+            SimServer(market, faults=Faults.of(*cuts)) as server,
+            recording(server, ("BNBUSDT",), tmp_path, clock, every=1) as recorder,
+        ):
+            for step_s in steps_s:
+                await asyncio.sleep(15)
+                clock.step(step_s)
+            await asyncio.sleep(15)
+            await until_known(recorder, 1)
+        rows = check_archive(tmp_path, truth_of(market), every=1)["BNBUSDT"]
+        assert all(a["update_id"] <= b["update_id"] for a, b in pairwise(rows))
+
+    virtual_time.run(story())
+    gaps = gaps_of(tmp_path)
+    assert len(gaps) == 3
+    assert all(gap["start_time"] <= gap["end_time"] for gap in gaps)
+    assert all(a["end_time"] <= b["start_time"] for a, b in pairwise(gaps))
+
+
+@pytest.mark.parametrize("cut", [False, True])
+def test_a_machine_that_sleeps_for_an_hour_says_what_it_missed(tmp_path: Path, cut: bool) -> None:
+    """What the exchange kept for it is recorded; without the connection the hour is one gap."""
+
+    async def story() -> None:
+        market = Market(("XMRBTC",), seed=11, levels=40)
+        async with (
+            SimServer(market, speed=1 / 60, start_at_once=True) as server,
+            recording(server, ("XMRBTC",), tmp_path, every=1) as recorder,
+        ):
+            await asyncio.sleep(63)  # between two slots
+            if cut:
+                # Only after it wakes does the machine see it.
+                cutting = asyncio.create_task(server.close_connections(abrupt=True))
+            running().pass_over(HOUR_S)
+            await asyncio.sleep(600)
+            await until_known(recorder, 1)
+            assert not cut or cutting.done()
+        assert not server.violations
+        check_archive(tmp_path, truth_of(market), every=1)
+
+    virtual_time.run(story(), within_s=10 * HOUR_S)
+    lasted = [seconds_of(gap)[1] for gap in gaps_of(tmp_path)]
+    if cut:
+        assert len(lasted) == 1
+        assert HOUR_S <= lasted[0] <= HOUR_S + 62
+    else:
+        assert lasted == []

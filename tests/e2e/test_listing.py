@@ -1,0 +1,141 @@
+"""What the exchange lists while it is recorded: halts, delistings, and what is new."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import virtual_time
+from booktape.errors import UnknownSymbol
+from booktape.net import statuses
+from booktape.net.statuses import LOOK_EVERY_S, SPACING_S
+from booktape.recorder import Recorder
+from booktape.sim.faults import Faults
+from booktape.sim.incidents import Delist, Halt, NewListing
+from booktape.sim.market import Market
+from booktape.sim.server import SimServer
+from e2e.inside import recording
+from e2e.promises import check_archive, gaps_of, truth_of
+from e2e.tables import lines_of, table_of
+
+SYMBOLS = ("BTCUSDT", "ETHUSDT")
+BTC, ETH = SYMBOLS
+SPEED = 0.1
+"""A tenth of the usual events: what is waited for goes by the recorder's time."""
+
+BEFORE_S = 60.0
+"""Of the recorder's time."""
+
+NOTICED_S = LOOK_EVERY_S + 3 * SPACING_S
+"""Two looks at the list, the second soon after the first."""
+
+HALT_S = 400.0
+SEGMENT_S = 300.0
+
+
+def market_time_s(recorder_s: float) -> float:
+    return recorder_s * SPEED
+
+
+def states(recorder: Recorder) -> dict[str, str]:
+    status = recorder.status()
+    assert status
+    return {book.symbol: book.state for book in status.books}
+
+
+def test_a_halt_is_noted_and_no_gap(tmp_path: Path) -> None:
+    """The list says why it is silent, and some minutes later that it trades again."""
+    halt = Halt(BTC, market_time_s(BEFORE_S), market_time_s(BEFORE_S + HALT_S), "BREAK")
+
+    async def story() -> Market:
+        market = Market(SYMBOLS, seed=5, levels=40)
+        async with (
+            SimServer(market, faults=Faults.of(halt), speed=SPEED) as server,
+            recording(server, SYMBOLS, tmp_path, every=20, witness="none") as recorder,
+        ):
+            await asyncio.sleep(BEFORE_S + NOTICED_S)
+            assert set(states(recorder).values()) == {"live"}
+            await asyncio.sleep(HALT_S + LOOK_EVERY_S)
+            assert not server.violations
+        return market
+
+    market = virtual_time.run(story())
+    notes = table_of(tmp_path, "notes")
+    assert [(n["symbol"], n["kind"], n["detail"]) for n in notes] == [
+        (BTC, "status", "BREAK"),
+        (BTC, "status", "TRADING"),
+    ]
+    assert gaps_of(tmp_path) == []
+    rows = check_archive(tmp_path, truth_of(market), every=20)
+    assert rows[BTC][-1]["receive_time"] > notes[1]["time"]
+
+
+def test_a_delisted_symbol_ends_and_the_others_go_on(tmp_path: Path) -> None:
+    """No open gap, no request for it any more; the next start refuses it with one sentence."""
+    delist = Delist(BTC, market_time_s(BEFORE_S))
+
+    async def story() -> Market:
+        market = Market(SYMBOLS, seed=5, levels=40)
+        async with SimServer(market, faults=Faults.of(delist), speed=SPEED) as server:
+            async with recording(
+                *(server, SYMBOLS, tmp_path), every=20, witness="none", audit_s=60
+            ) as recorder:
+                await asyncio.sleep(BEFORE_S + NOTICED_S)
+                assert states(recorder) == {BTC: "ended", ETH: "live"}
+                await asyncio.sleep(NOTICED_S)
+                assert states(recorder) == {BTC: "ended", ETH: "live"}
+            with pytest.raises(UnknownSymbol, match=BTC) as told:
+                async with recording(server, SYMBOLS, tmp_path, every=20) as recorder:
+                    await asyncio.sleep(SPACING_S)
+            assert "\n" not in str(told.value)
+            async with recording(server, (ETH,), tmp_path, every=20, audit_s=0):
+                await asyncio.sleep(SPACING_S)
+            assert not server.violations
+        return market
+
+    market = virtual_time.run(story())
+    (note,) = table_of(tmp_path, "notes")
+    assert (note["symbol"], note["detail"]) == (BTC, "DELISTED")
+    assert {(gap["symbol"], gap["reason"]) for gap in gaps_of(tmp_path)} == {(ETH, "stopped")}
+    said = [line for line in lines_of(tmp_path, "asked", "status") if line["symbol"] == BTC]
+    assert said[-1]["k"] == "status"
+    rows = check_archive(tmp_path, truth_of(market), every=20)
+    assert rows[BTC][-1]["receive_time"] < note["time"] < rows[ETH][-1]["receive_time"]
+
+
+@pytest.mark.parametrize("quote_asset", [None, "USDT"])
+def test_what_is_listed_later_is_joined(
+    quote_asset: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where everything is recorded, at the next look; and the next start goes on with all of it."""
+    monkeypatch.setattr(statuses, "LOOK_AT_ALL_EVERY_S", LOOK_EVERY_S)
+    new, other = "NEWUSDT", "NEWBTC"
+    lies = tuple(NewListing(symbol, market_time_s(BEFORE_S)) for symbol in (new, other))
+    wanted = {*SYMBOLS, new} if quote_asset else {*SYMBOLS, new, other}
+
+    async def story() -> Market:
+        market = Market(SYMBOLS, seed=5, levels=40)
+        how: dict[str, Any] = {"every": 20, "witness": "none", "audit_s": 0, "segment_s": SEGMENT_S}
+        async with SimServer(market, faults=Faults(lies), speed=SPEED) as server:
+            async with recording(server, (), tmp_path, quote_asset=quote_asset, **how) as recorder:
+                await asyncio.sleep(BEFORE_S)
+                assert states(recorder) == dict.fromkeys(SYMBOLS, "live")
+                await asyncio.sleep(LOOK_EVERY_S + 2 * SPACING_S)
+                assert states(recorder) == dict.fromkeys(wanted, "live")
+                await asyncio.sleep(2 * SEGMENT_S)
+                assert states(recorder) == dict.fromkeys(wanted, "live")
+            async with recording(server, (), tmp_path, quote_asset=quote_asset, **how) as recorder:
+                await asyncio.sleep(SPACING_S)
+                assert states(recorder) == dict.fromkeys(wanted, "live")
+            assert not server.violations
+        return market
+
+    market = virtual_time.run(story())
+    rows = check_archive(tmp_path, truth_of(market), every=20)
+    assert {symbol: own[-1]["epoch"] for symbol, own in rows.items()} == dict.fromkeys(wanted, 2)
+    gaps = gaps_of(tmp_path)
+    assert {(gap["symbol"], gap["reason"]) for gap in gaps} == {(s, "stopped") for s in wanted}
+    assert all(gap["next_update_id"] for gap in gaps)

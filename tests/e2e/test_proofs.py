@@ -1,0 +1,85 @@
+"""Audits and witnesses against the built-in exchange: silent when the book is right, and only then."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import virtual_time
+from e2e.promises import check_archive, gaps_of, rows_of, truth_of
+from e2e.proving import (
+    Planted,
+    compared,
+    crowd,
+    lie_and_listen,
+    listen,
+    outcomes,
+    three_kinds,
+)
+from e2e.tables import lines_of
+
+
+@pytest.mark.parametrize("witness", ["depth20", "bookTicker"])
+def test_no_false_alarm(witness: str, tmp_path: Path) -> None:
+    """Late witnesses, late connections, cuts, rollovers, new segments: all comparisons pass."""
+    market = virtual_time.run(
+        listen(
+            *(witness, crowd(5), tmp_path),
+            lasts_s=60,
+            levels=60,
+            depth=100,
+            every=20,
+            audit_s=20,
+            segment_s=20,
+        )
+    )
+    passed, failed = compared(tmp_path)
+    assert not failed.total()
+    assert passed[witness] > 300
+    assert passed["rest"] > 10
+    assert len(list(tmp_path.glob("tape/*/*.zst"))) >= 3
+    assert gaps_of(tmp_path) == []
+    check_archive(tmp_path, truth_of(market), every=20)
+
+
+@pytest.mark.parametrize("kind", ["hide", "wrong-event", "wrong-snapshot"])
+def test_a_lie_that_nothing_betrays_is_found(kind: str, tmp_path: Path) -> None:
+    """By witness or audit, within a period; or it has healed. What is written after that is true."""
+    symbols, planted, audit_s = three_kinds(5), Planted(20, 60), 40.0
+    market = virtual_time.run(
+        lie_and_listen(
+            *(kind, symbols, planted, tmp_path),
+            lasts_s=120,
+            depth=500,
+            every=5,
+            audit_s=audit_s,
+        )
+    )
+    found = outcomes(symbols, planted, tmp_path)
+    assert any(one.witness for one in found)
+    assert all(one.after_s <= audit_s + 10 for one in found)
+    assert {gap["reason"] for gap in gaps_of(tmp_path)} == {"disproved"}
+    truth = truth_of(market)
+    for symbol, rows in rows_of(tmp_path).items():
+        book = truth(symbol, rows[-1]["update_id"])
+        best = list(zip(rows[-1]["bid_price"][:20], rows[-1]["bid_size"][:20], strict=True))
+        assert best == book[0][:20]
+
+
+def test_without_audits_nobody_asks_again(tmp_path: Path) -> None:
+    """A witness that differs is a row of `checks`, and nothing else: somebody switched them off."""
+    symbols, planted = three_kinds(5), Planted(20, 60)
+    virtual_time.run(
+        lie_and_listen(
+            *("hide", symbols, planted, tmp_path),
+            lasts_s=30,
+            depth=500,
+            every=50,
+            audit_s=0,
+        )
+    )
+    _, failed = compared(tmp_path)
+    assert failed["depth20"] > 0
+    assert gaps_of(tmp_path) == []
+    assert len(list(lines_of(tmp_path, "asked"))) == len(symbols)

@@ -1,0 +1,159 @@
+"""`make mutants`: change the core in many small ways, and see whether its tests notice.
+
+For each mutation a process is forked in which the changed module takes the place of the real one;
+there the module's own tests run, and if they notice nothing the rest of the core's, and the stories
+and scripts that drive it. What none of them notices is listed in docs/mutants.md, whose reasons are
+written by hand. Exits with 1 when a survivor has no reason, or fewer than 95 % are noticed.
+
+    python tests/mutants/run.py [MODULE …]      such as sync; without names, all, and write the list
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.abc
+import importlib.util
+import os
+import re
+import resource
+import sys
+from collections.abc import Iterator, Sequence
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from types import CodeType, ModuleType
+from typing import Final
+
+import hypothesis
+import msgspec
+import numpy as np
+import pytest
+
+from mutants.mutations import Mutation, mutations
+
+ROOT: Final = Path(__file__).parents[2]
+ROOM: Final = ROOT / "src" / "booktape" / "core"
+LIST: Final = ROOT / "docs" / "mutants.md"
+LEAST: Final = 0.95
+CPU_S: Final = 120
+"""After so much work a test counts as hung: that is noticed, too."""
+
+LOADED: Final = (hypothesis, msgspec, np)
+"""What every process needs, loaded once before they are forked; nothing of booktape."""
+
+ALL: Final = (
+    "tests/core",
+    "tests/proof",
+    *sorted(str(p) for p in ROOT.glob("tests/test_reco*.py")),
+)
+SCRIPTS: Final = ("tests/properties/test_any_script.py",)
+QUIETLY: Final = (
+    *("-x", "-q", "-p", "no:cacheprovider", "--hypothesis-profile=few"),
+    # Hypothesis is loaded before pytest could look into it; its own asserts say nothing to us.
+    *("-W", "ignore::pytest.PytestAssertRewriteWarning"),
+)
+
+
+class Impostor(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Whoever imports the module gets the mutant."""
+
+    def __init__(self, name: str, code: CodeType) -> None:
+        self._name = name
+        self._code = code
+
+    def find_spec(self, fullname: str, *_: object) -> ModuleSpec | None:
+        if fullname != self._name:
+            return None
+        return importlib.util.spec_from_loader(fullname, self)
+
+    def exec_module(self, module: ModuleType) -> None:
+        exec(self._code, module.__dict__)  # noqa: S102 - a changed copy of our own module
+
+
+def is_noticed(module: str, mutation: Mutation, tests: Sequence[str]) -> bool:
+    """Whether these tests fail, hang or crash with the mutant in place of the module."""
+    child = os.fork()
+    if not child:
+        os._exit(_test(module, mutation, tests))
+    _, status = os.waitpid(child, 0)
+    return status != 0
+
+
+def _test(module: str, mutation: Mutation, tests: Sequence[str]) -> int:
+    silence = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(silence, 1)
+    os.dup2(silence, 2)
+    resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S))
+    resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
+    try:
+        code = compile(mutation.tree, module, "exec")
+        sys.meta_path.insert(0, Impostor(f"booktape.core.{module}", code))
+        return int(pytest.main([*QUIETLY, *tests]))
+    except BaseException:  # noqa: BLE001 - a mutant may raise anything, and must not go on here
+        return 1
+
+
+def check_tests(modules: list[str]) -> None:
+    """Tests that fail anyway would notice every mutant."""
+    for module in modules:
+        source = (ROOM / f"{module}.py").read_text()
+        unchanged = Mutation("", "", "", 0, ast.parse(source))
+        if any(is_noticed(module, unchanged, tests) for tests in (own(module), ALL, SCRIPTS)):
+            sys.exit(f"tests fail without a change of {module}: nothing can be learnt from them")
+
+
+def own(module: str) -> list[str]:
+    """The tests of this name."""
+    return [str(path) for path in sorted((ROOT / "tests" / "core").glob(f"test_{module}*.py"))]
+
+
+def survivors(module: str, found: list[Mutation]) -> Iterator[Mutation]:
+    """Those that nobody notices."""
+    for number, mutation in enumerate(found, 1):
+        noticed = any(is_noticed(module, mutation, tests) for tests in (own(module), ALL, SCRIPTS))
+        if sys.stdout.isatty():
+            print(f"\r{module} {number}/{len(found)} ", end="", flush=True)
+        if not noticed:
+            print(f"\nsurvives: {module}.py {mutation.name}", flush=True)
+            yield mutation
+
+
+def reasons() -> dict[str, str]:
+    """What was written by hand beside each survivor so far."""
+    rows = re.findall(r"^\| (.+?) \| (.*?) \|$", LIST.read_text(), re.MULTILINE)
+    return {name.replace("\\|", "|"): reason for name, reason in rows}
+
+
+def write_list(alive: dict[str, list[Mutation]], total: int) -> bool:
+    """The list anew, with the reasons that stood there. Whether each survivor has one."""
+    known, count = reasons(), sum(map(len, alive.values()))
+    text = LIST.read_text().partition("<!-- generated -->")[0]
+    figure = f"{total - count} of {total} mutations ({(total - count) / total:.1%})"
+    text += f"<!-- generated -->\n`make mutants` found that the tests notice {figure}.\n"
+    explained = True
+    for module, found in alive.items():
+        if found:
+            text += f"\n## {module}.py\n\n| survivor | harmless because |\n|---|---|\n"
+        for mutation in found:
+            reason = known.get(mutation.name, "")
+            explained = explained and bool(reason)
+            escaped = mutation.name.replace("|", "\\|")
+            text += f"| {escaped} | {reason} |\n"
+    LIST.write_text(text)
+    return explained
+
+
+def main(wanted: list[str]) -> int:
+    """See above."""
+    os.chdir(ROOT)
+    paths = [path for path in sorted(ROOM.glob("[!_]*.py")) if not wanted or path.stem in wanted]
+    found = {path.stem: list(mutations(path.read_text())) for path in paths}
+    check_tests(list(found)[:1])
+    alive = {module: list(survivors(module, each)) for module, each in found.items()}
+    total, left = (sum(map(len, each.values())) for each in (found, alive))
+    print(f"\n{total - left} of {total} noticed ({(total - left) / total:.1%})")
+    explained = bool(wanted) or write_list(alive, total)
+    return 0 if explained and left <= (1 - LEAST) * total else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,173 @@
+"""Audits at the REST door: they wait for whoever needs a snapshot more, and leave room for them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from aiohttp import web
+
+import virtual_time
+from booktape.core.events import FetchSnapshot, Urgency
+from booktape.core.frames import Asked, Frame, RestFrame
+from booktape.net.rest import Rest
+from net.loopback import Handler, linked
+
+DEPTH = b'{"lastUpdateId":7,"bids":[],"asks":[]}'
+AUDIT, DEEPER, NEW, LOST = Urgency.AUDIT, Urgency.DEEPER, Urgency.NEW, Urgency.LOST
+
+
+class Exchange:
+    """Takes a second for each answer; notes what it is asked, and when it knew what."""
+
+    def __init__(self, *unknown: str) -> None:
+        self.asked: list[tuple[str, str]] = []
+        self._unknown = unknown
+
+    async def __call__(self, request: web.Request) -> web.StreamResponse:
+        symbol = request.query["symbol"]
+        self.asked.append((symbol, request.query["limit"]))
+        await asyncio.sleep(1)
+        if symbol in self._unknown:
+            return web.Response(status=400, text='{"code":-1121,"msg":"Invalid symbol."}')
+        return web.Response(body=DEPTH)
+
+    def symbols(self) -> list[str]:
+        return [symbol for symbol, _ in self.asked]
+
+
+@asynccontextmanager
+async def asking(exchange: Handler) -> AsyncIterator[tuple[Rest, asyncio.Queue[Frame]]]:
+    async with linked(exchange, virtual_time.WallClock()) as link:
+        rest = Rest(link)
+        task = asyncio.create_task(rest.run())
+        try:
+            yield rest, link.inbox
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+
+def request(symbol: str, urgency: Urgency, limit: int = 5_000) -> FetchSnapshot:
+    return FetchSnapshot(symbol, 1, urgency, limit)
+
+
+def test_a_request_that_leaves_is_noted_before_its_answer() -> None:
+    """With its limit: from that moment on events are kept for what it may show."""
+    exchange = Exchange()
+
+    async def story() -> None:
+        async with asking(exchange) as (rest, inbox):
+            rest.fetch(request("A", AUDIT, 500))
+            left, answer = await inbox.get(), await inbox.get()
+            assert left == Asked(virtual_time.START_NS, "A", 500)
+            assert answer == RestFrame(virtual_time.START_NS + 10**9, "A", 500, DEPTH)
+
+    virtual_time.run(story())
+    assert exchange.asked == [("A", "500")]
+
+
+def test_the_most_urgent_goes_first() -> None:
+    """Lost before new before deeper before audits, each in the order in which they asked."""
+    exchange = Exchange()
+
+    async def story() -> None:
+        async with asking(exchange) as (rest, _):
+            rest.fetch(request("FIRST", AUDIT))
+            await asyncio.sleep(0.5)
+            for urgency in (AUDIT, DEEPER, NEW, LOST):
+                for number in (1, 2):
+                    rest.fetch(request(f"{urgency.name}{number}", urgency))
+            await asyncio.sleep(20)
+
+    virtual_time.run(story())
+    order = ["LOST1", "LOST2", "NEW1", "NEW2", "DEEPER1", "DEEPER2", "AUDIT1", "AUDIT2"]
+    assert exchange.symbols() == ["FIRST", *order]
+
+
+def test_an_audit_of_a_book_that_is_lost_now_becomes_urgent() -> None:
+    """It does not wait where it was, and it is one request, with what is needed now."""
+    exchange = Exchange()
+
+    async def story() -> None:
+        async with asking(exchange) as (rest, _):
+            for symbol in ("FIRST", "A", "B"):
+                rest.fetch(request(symbol, AUDIT, 100))
+            await asyncio.sleep(0.5)
+            rest.fetch(request("B", LOST))
+            await asyncio.sleep(20)
+
+    virtual_time.run(story())
+    assert exchange.asked == [("FIRST", "100"), ("B", "5000"), ("A", "100")]
+
+
+def test_an_audit_never_takes_the_place_of_what_is_asked_already() -> None:
+    """A lost book stays urgent, and its answer is not thrown away for it."""
+    exchange = Exchange()
+
+    async def story() -> None:
+        async with asking(exchange) as (rest, inbox):
+            rest.fetch(request("A", LOST))
+            await asyncio.sleep(0.5)
+            rest.fetch(request("A", AUDIT, 100))
+            rest.fetch(request("A", DEEPER, 100))
+            await asyncio.sleep(20)
+            assert inbox.qsize() == 2
+
+    virtual_time.run(story())
+    assert exchange.asked == [("A", "5000")]
+
+
+def test_an_audit_that_waits_for_room_makes_way() -> None:
+    """Half of the budget is for books that are not known, at once, whoever waits already."""
+    exchange = Exchange()
+
+    async def story() -> None:
+        async with asking(exchange) as (rest, _):
+            for number in range(13):
+                rest.fetch(request(f"A{number}", AUDIT))
+            await asyncio.sleep(20)
+            assert len(exchange.asked) == 12
+            for number in range(12):
+                rest.fetch(request(f"L{number}", LOST))
+            await asyncio.sleep(15)
+            assert len(exchange.asked) == 24
+            await asyncio.sleep(120)
+
+    virtual_time.run(story())
+    assert exchange.symbols()[-1] == "A12"
+
+
+def test_a_symbol_that_is_forgotten_is_not_asked_for() -> None:
+    """Neither if it waits, nor if it is spaced out; what is under way is not taken."""
+    exchange = Exchange("GONE")
+
+    async def story() -> None:
+        async with asking(exchange) as (rest, inbox):
+            for symbol in ("GONE", "A", "B"):
+                rest.fetch(request(symbol, NEW))
+            await asyncio.sleep(1.5)
+            for symbol in ("GONE", "A", "B", "NEVER"):
+                rest.forget(symbol)
+            await asyncio.sleep(600)
+            assert [type(inbox.get_nowait()) for _ in range(inbox.qsize())] == [Asked, Asked]
+
+    virtual_time.run(story())
+    assert exchange.symbols() == ["GONE", "A"]
+
+
+def test_a_symbol_that_is_refused_is_a_doubt() -> None:
+    """Perhaps the exchange does not list it any more."""
+
+    async def story() -> None:
+        async with asking(Exchange("GONE")) as (rest, _):
+            rest.fetch(request("A", NEW))
+            await asyncio.sleep(2)
+            assert not rest.doubt.is_set()
+            rest.fetch(request("GONE", NEW))
+            await asyncio.sleep(2)
+            assert rest.doubt.is_set()
+
+    virtual_time.run(story())
