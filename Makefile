@@ -5,6 +5,7 @@ PYTHON ?= python3
 SYMBOLS ?= BTCUSDT
 EVERY ?= 10
 OUT ?= data
+BENCH ?= $(addprefix tests/bench/test_,core_costs.py throughput.py sizes.py verify.py reader_costs.py)
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -35,8 +36,8 @@ check: $(DEV)  ## format, lint, types, the house's import rules, the documents
 interop: $(INTEROP)/.installed  ## hftbacktest and nautilus_trader load our exports (to Python 3.13)
 	BOOKTAPE_INTEROP=1 $(INTEROP)/bin/python -m pytest -rs tests/export/test_interop.py tests/examples/test_backtest.py
 
-bench: $(DEV)  ## the costs per event, per row and per question, on this machine
-	$(BIN)/python -m pytest tests/bench/test_core_costs.py tests/bench/test_reader_costs.py -o addopts=--import-mode=importlib -s -m bench
+bench: $(DEV)  ## the costs on this machine, or some of them: make bench BENCH=tests/bench/test_throughput.py
+	$(BIN)/python -m pytest $(BENCH) -o addopts=--import-mode=importlib -s -m bench
 
 soak: $(DEV)  ## load and faults for a while: BOOKTAPE_SOAK_S=1800 make soak
 	$(BIN)/python -m pytest tests/bench/test_soak.py -o addopts=--import-mode=importlib -s -m bench

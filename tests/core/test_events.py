@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, fields, is_dataclass
 
 import numpy as np
 import pytest
 
-from booktape.core.events import BookRow, FetchSnapshot, Gap
+from booktape.core import events
+from booktape.core.events import (
+    WHOLE_DEPTH,
+    Applied,
+    BookRow,
+    Check,
+    DepthEvent,
+    FetchSnapshot,
+    Gap,
+    Held,
+    Urgency,
+)
 
 
 def gap(next_update_id: int | None) -> Gap:
     return Gap("BTCUSDT", 1, 10, 100, "disconnected", 20, next_update_id)
 
 
-@pytest.mark.parametrize(("next_update_id", "missed"), [(100, 0), (101, 0), (102, 1), (150, 49), (90, -11)])
+@pytest.mark.parametrize(
+    ("next_update_id", "missed"), [(100, 0), (101, 0), (102, 1), (150, 49), (90, -11)]
+)
 def test_gap_counts_ids_between_two_known_states(next_update_id: int, missed: int) -> None:
     """Both ends are known, so only what lies strictly between was missed; ids may fall back."""
     assert gap(next_update_id).missed_updates == missed
@@ -25,10 +38,46 @@ def test_open_gap_has_missed_nobody_knows_how_many() -> None:
     assert gap(None).missed_updates is None
 
 
-def test_nouns_cannot_be_changed() -> None:
-    """What the exchange said and what the core said back is history."""
-    with pytest.raises(FrozenInstanceError):
-        FetchSnapshot("BTCUSDT", 1).attempt = 2  # type: ignore[misc]
+OF_EVERY_EVENT = {Applied, DepthEvent, Held}
+NOUNS = [each for each in vars(events).values() if is_dataclass(each) and isinstance(each, type)]
+
+
+@pytest.mark.parametrize("noun", [noun for noun in NOUNS if noun not in OF_EVERY_EVENT])
+def test_nouns_cannot_be_changed(noun: type) -> None:
+    """What the exchange said and what the core said back is history.
+
+    All but those that are made for every event: there it would cost more than it is worth.
+    """
+    empty: object = object.__new__(noun)
+    for name in (field.name for field in fields(noun)):
+        with pytest.raises(FrozenInstanceError):
+            setattr(empty, name, 2)
+
+
+@pytest.mark.parametrize("noun", NOUNS)
+def test_nouns_are_small(noun: type) -> None:
+    """Thousands of them are held: none has a dict of its own."""
+    assert "__slots__" in vars(noun)
+
+
+def test_requests_are_equal_when_they_ask_for_the_same() -> None:
+    """However urgent, however deep; by themselves they are of a new book, and for all of it."""
+    plain = FetchSnapshot("BTCUSDT", 1)
+    assert (plain.urgency, plain.limit) == (Urgency.NEW, WHOLE_DEPTH)
+    assert plain == FetchSnapshot("BTCUSDT", 1, Urgency.AUDIT, 100)
+    assert plain != FetchSnapshot("BTCUSDT", 2)
+    assert WHOLE_DEPTH == 5_000
+
+
+def test_who_is_served_first() -> None:
+    """A hole in the data, then what has never been known, then what could be known better."""
+    assert sorted(Urgency) == [Urgency.LOST, Urgency.NEW, Urgency.DEEPER, Urgency.AUDIT]
+
+
+def test_a_check_is_one_comparison_that_passed() -> None:
+    """Unless something else is said."""
+    check = Check("BTCUSDT", 1, 10, "rest", 5)
+    assert (check.differences, check.comparisons) == ((), 1)
 
 
 def test_rows_are_compared_by_identity() -> None:

@@ -7,7 +7,9 @@ from typing import get_args
 
 import pytest
 
-from booktape.core.frames import Disconnected, Frame, StreamFrame
+from booktape.core import frames
+from booktape.core.events import Gap
+from booktape.core.frames import Checkpoint, Disconnected, Frame, SegmentStart, StreamFrame
 
 KINDS: tuple[type, ...] = get_args(Frame)
 
@@ -23,6 +25,29 @@ def test_every_frame_is_frozen(kind: type) -> None:
     """A tape is a record of what happened."""
     frozen = kind.__dataclass_params__.frozen  # type: ignore[attr-defined]
     assert frozen
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_frames_are_small(kind: type) -> None:
+    """Thousands a second wait in a queue: none has a dict of its own."""
+    assert "__slots__" in vars(kind)
+
+
+def test_the_words_that_stand_on_tapes() -> None:
+    """Other readers look for them: they never change."""
+    words = (frames.ROTATED, frames.STOPPED, frames.KILLED, frames.DISCONNECTED, frames.NO_TAPE)
+    assert words == ("rotated", "stopped", "killed", "disconnected", "no_tape")
+    assert (frames.TRADING, frames.DELISTED) == ("TRADING", "DELISTED")
+
+
+def test_what_older_tapes_do_not_say() -> None:
+    """They had no witness and no audits, and each symbol traded."""
+    start = SegmentStart(1, "0.1", "sim", 10, 5_000, ("A",))
+    assert (start.witness, start.audit_s) == ("none", 0)
+    gap = Gap("A", 1, 0, 9, "stopped")
+    saved = Checkpoint(1, "A", "cold", 1, 9, 0, None, 0, 0, gap, None, None, [], [], [])
+    assert (saved.passed, saved.reached, saved.ahead) == (None, {}, [])
+    assert (saved.status, saved.audit_due_ns, saved.asked_ns) == ("TRADING", 0, 0)
 
 
 def test_frames_are_equal_by_content() -> None:

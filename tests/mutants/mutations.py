@@ -43,7 +43,8 @@ class Mutation(NamedTuple):
     before: str
     after: str
     number: int
-    tree: ast.Module
+    site: int
+    change: Change
 
     @property
     def name(self) -> str:
@@ -51,18 +52,20 @@ class Mutation(NamedTuple):
         again = f" ({self.number})" if self.number > 1 else ""
         return f"`{self.where}`: `{self.before}` → `{self.after}`{again}"
 
+    def of(self, source: str) -> ast.Module:
+        """The changed program."""
+        tree = ast.parse(source)
+        old, _ = list(_sites(tree, "module"))[self.site]
+        _replace(tree, old, self.change(old))
+        return ast.fix_missing_locations(tree)
+
 
 def mutations(source: str) -> Iterator[Mutation]:
     """All of them, in the order of the source."""
-    tree = ast.parse(source)
     seen: Counter[str] = Counter()
-    for number, (node, where) in enumerate(_sites(tree, "module")):
+    for site, (node, where) in enumerate(_sites(ast.parse(source), "module")):
         for change in _changes(node):
-            changed = copy.deepcopy(tree)
-            target, _ = list(_sites(changed, "module"))[number]
-            before, after = _text(node), change(target)
-            _replace(changed, target, after)
-            found = Mutation(where, before, _text(after), 1, ast.fix_missing_locations(changed))
+            found = Mutation(where, _text(node), _text(change(node)), 1, site, change)
             seen[found.name] += 1
             yield found._replace(number=seen[found.name])
 
@@ -118,7 +121,7 @@ def _changes_of_statement(node: ast.stmt) -> list[Change]:
             return [_set(op=ARITHMETIC[type(operator)]())]
         case ast.If(test=test) | ast.While(test=test):
             return [_set(test=ast.UnaryOp(ast.Not(), test))]
-        case ast.Return(value=ast.expr()):
+        case ast.Return(value=ast.expr() as value) if _text(value) != "None":
             return [_set(value=ast.Constant(None))]
         case ast.Expr() | ast.Delete() | ast.Assign(targets=[ast.Attribute() | ast.Subscript()]):
             return [lambda _: ast.Pass()]
@@ -165,4 +168,4 @@ def _replace(tree: ast.AST, old: ast.AST, new: ast.AST) -> None:
 
 def _text(node: ast.AST) -> str:
     """One line of it: of a statement with a body, its head."""
-    return ast.unparse(ast.fix_missing_locations(copy.deepcopy(node))).splitlines()[0]
+    return ast.unparse(node).splitlines()[0]

@@ -69,23 +69,23 @@ class Impostor(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         exec(self._code, module.__dict__)  # noqa: S102 - a changed copy of our own module
 
 
-def is_noticed(module: str, mutation: Mutation, tests: Sequence[str]) -> bool:
-    """Whether these tests fail, hang or crash with the mutant in place of the module."""
+def is_noticed(module: str, program: ast.Module, tests: Sequence[str]) -> bool:
+    """Whether these tests fail, hang or crash with this program in place of the module."""
     child = os.fork()
     if not child:
-        os._exit(_test(module, mutation, tests))
+        os._exit(_test(module, program, tests))
     _, status = os.waitpid(child, 0)
     return status != 0
 
 
-def _test(module: str, mutation: Mutation, tests: Sequence[str]) -> int:
+def _test(module: str, program: ast.Module, tests: Sequence[str]) -> int:
     silence = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silence, 1)
     os.dup2(silence, 2)
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S))
     resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
     try:
-        code = compile(mutation.tree, module, "exec")
+        code = compile(program, module, "exec")
         sys.meta_path.insert(0, Impostor(f"booktape.core.{module}", code))
         return int(pytest.main([*QUIETLY, *tests]))
     except BaseException:  # noqa: BLE001 - a mutant may raise anything, and must not go on here
@@ -95,8 +95,7 @@ def _test(module: str, mutation: Mutation, tests: Sequence[str]) -> int:
 def check_tests(modules: list[str]) -> None:
     """Tests that fail anyway would notice every mutant."""
     for module in modules:
-        source = (ROOM / f"{module}.py").read_text()
-        unchanged = Mutation("", "", "", 0, ast.parse(source))
+        unchanged = ast.parse((ROOM / f"{module}.py").read_text())
         if any(is_noticed(module, unchanged, tests) for tests in (own(module), ALL, SCRIPTS)):
             sys.exit(f"tests fail without a change of {module}: nothing can be learnt from them")
 
@@ -108,8 +107,10 @@ def own(module: str) -> list[str]:
 
 def survivors(module: str, found: list[Mutation]) -> Iterator[Mutation]:
     """Those that nobody notices."""
+    source = (ROOM / f"{module}.py").read_text()
     for number, mutation in enumerate(found, 1):
-        noticed = any(is_noticed(module, mutation, tests) for tests in (own(module), ALL, SCRIPTS))
+        program = mutation.of(source)
+        noticed = any(is_noticed(module, program, tests) for tests in (own(module), ALL, SCRIPTS))
         if sys.stdout.isatty():
             print(f"\r{module} {number}/{len(found)} ", end="", flush=True)
         if not noticed:

@@ -1,0 +1,76 @@
+"""The mutants themselves: each is another program, and the list of survivors is not stale."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from mutants.mutations import mutations
+from mutants.run import LEAST, LIST, ROOM, reasons
+
+CHANGES: Final = {
+    "x < 1": {"x <= 1", "x >= 1", "x < 2"},
+    "x == y": {"x != y"},
+    "x is None": {"x is not None"},
+    "a <= b < c": {"a < b < c", "a <= b <= c"},
+    "a and b": {"a or b"},
+    "not a": {"a"},
+    "a - b": {"a + b"},
+    "a | b": set(),
+    "f(True)": {"f(False)", "pass"},
+    "min(a)": {"max(a)", "pass"},
+    "a if b else c": {"c if b else a"},
+    "x += y": {"x -= y"},
+    "x = y": set(),
+    "x.a = y": {"pass"},
+    "'doc'": set(),
+    "x = 'text'": {"x = 'XXtext'"},
+    "x: int = 1": {"x: int = 2"},
+    "A: TypeAlias = 'B'": set(),
+    "del x": {"pass"},
+    "if a:\n    b": {"if not a:\n    b", "if a:\n    pass"},
+    "def f(x: 'T') -> 'R':\n    return x": {"def f(x: 'T') -> 'R':\n    return None"},
+}
+
+
+@pytest.mark.parametrize("source", CHANGES)
+def test_what_is_changed_and_how(source: str) -> None:
+    """One change at a time; annotations, aliases and docstrings are left alone."""
+    body = {"pass"} if isinstance(ast.parse(source).body[0], ast.Expr) else set()
+    found = {ast.unparse(mutation.of(source)) for mutation in mutations(source)}
+    assert found - body == CHANGES[source] - body
+
+
+@pytest.mark.parametrize("path", sorted(ROOM.glob("[!_]*.py")), ids=lambda path: path.stem)
+def test_each_mutant_is_another_program(path: Path) -> None:
+    """It can be compiled, it is not the module itself, and no two have one name."""
+    source = path.read_text()
+    found = list(mutations(source))
+    assert len({mutation.name for mutation in found}) == len(found)
+    same = ast.dump(ast.parse(source))
+    for mutation in found[::7]:
+        changed = mutation.of(source)
+        assert ast.dump(changed) != same, mutation.name
+        compile(changed, path.name, "exec")
+
+
+def test_every_survivor_is_explained_and_still_possible() -> None:
+    """Whoever changes the line that it is about has to run `make mutants` again."""
+    explained = reasons()
+    possible = {
+        mutation.name for path in ROOM.glob("[!_]*.py") for mutation in mutations(path.read_text())
+    }
+    assert all(explained.values())
+    assert explained.keys() <= possible
+
+
+def test_the_figure_is_good_enough() -> None:
+    """As the last run wrote it down, with the survivors that are listed."""
+    (found,) = re.findall(r"(\d+) of (\d+) mutations", LIST.read_text())
+    noticed, total = map(int, found)
+    assert noticed >= LEAST * total
+    assert total - noticed == len(reasons())
