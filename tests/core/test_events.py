@@ -52,6 +52,9 @@ def test_nouns_cannot_be_changed(noun: type) -> None:
     for name in (field.name for field in fields(noun)):
         with pytest.raises(FrozenInstanceError):
             setattr(empty, name, 2)
+    # One without fields answers so (the standard library cannot say better there).
+    with pytest.raises((FrozenInstanceError, TypeError)):
+        empty.anything = 2  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("noun", NOUNS)

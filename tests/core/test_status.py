@@ -16,3 +16,13 @@ def test_a_status_is_a_value() -> None:
     assert status == Status(books, 25, 0, 0.4, 1, "2026-11-22T10-00-00Z")
     with pytest.raises(FrozenInstanceError):
         status.frames = 26  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("kind", [BookStatus, Status])
+def test_a_status_is_of_one_moment(kind: type) -> None:
+    """Whoever looks at it later sees what was true then; and it has no dict of its own."""
+    empty: object = object.__new__(kind)
+    for name in (field.name for field in fields(kind)):
+        with pytest.raises(FrozenInstanceError):
+            setattr(empty, name, 2)
+    assert "__slots__" in vars(kind)

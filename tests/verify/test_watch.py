@@ -43,7 +43,7 @@ def test_an_audit_that_disproves() -> None:
     told = known().asked(3).answer(4, 11, {"100": "2"}).event(5, 11, 11)
     assert told.since() == [("check", 5, 11, "rest", 2, 1, (wrong("100", "1", "2"),))]
     assert told.answer(7, 11, {"100": "2"}).since() == [
-        ("gap", 1, 5, 7, 11, 11, -1, "disproved"),
+        ("gap", 1, 5, 7, 11, 11, 0, "disproved"),
         ("row", 2, 0, 11, 7),
     ]
 
