@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-import pyarrow.parquet as pq
+import pandas as pd
 import pytest
 
 from booktape.core.frames import Connected, Frame, RestFrame, SegmentStart, StreamFrame
@@ -82,10 +82,10 @@ def test_sizes_of_snapshots(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
             record(root, every)
             (rows,) = root.glob("snapshots/*/*/*.parquet")
             (tape,) = root.glob("tape/*/*")
-            table = pq.read_table(rows, columns=["bid_price", "ask_price"])
-            levels = sum(len(row) for column in table.columns for row in column.to_pylist())
+            frame = pd.read_parquet(rows, columns=["bid_price", "ask_price"])
+            levels = int(frame.map(len).to_numpy().sum())
             size = rows.stat().st_size
             print(
-                f"{every:5} {table.num_rows:7,} {levels / table.num_rows:8,.0f}"
-                f" {size / table.num_rows:13,.0f} {size / packed:29.2f} {tape.stat().st_size:12,}"
+                f"{every:5} {len(frame):7,} {levels / len(frame):8,.0f}"
+                f" {size / len(frame):13,.0f} {size / packed:29.2f} {tape.stat().st_size:12,}"
             )

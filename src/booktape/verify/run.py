@@ -166,7 +166,8 @@ def verdict(report: Report) -> str:
     """One sentence."""
     count = report.found.count
     if report.clean:
-        return f"Verified: everything stored in {report.segments} segments is what the tapes say."
+        segments = "1 segment" if report.segments == 1 else f"{report.segments} segments"
+        return f"Verified: everything stored in {segments} is what the tapes say."
     told = []
     if count[Kind.DIFFERENT]:
         told.append(f"{count[Kind.DIFFERENT]} differences: this archive is not what its tapes say")
