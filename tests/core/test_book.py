@@ -87,6 +87,14 @@ def test_both_ways_of_sorting_agree(pending: int) -> None:
     assert read(side) == naive.best_first(descending=False)
 
 
+@pytest.mark.parametrize("count", [1, FEW_PENDING + 1])
+def test_a_change_is_sorted_in_once(count: int) -> None:
+    """Or each read would cost more than the one before."""
+    side = Side([(float(n), 1.0) for n in range(count)], descending=False)
+    side.best()
+    assert not side._pending
+
+
 def test_bids_fall_and_asks_rise() -> None:
     """Both sides are shown best first."""
     book = Book(levels({"99": "1", "100": "2"}), levels({"102": "1", "101": "2"}))
@@ -160,6 +168,7 @@ def test_equality_compares_levels() -> None:
 def test_a_book_is_only_equal_to_a_book() -> None:
     """Something else is never equal, and a book that changes is no key of a dictionary."""
     assert Book() != object()
+    assert Book().__eq__(object()) is NotImplemented
     with pytest.raises(TypeError, match="unhashable"):
         hash(Book())
 

@@ -162,6 +162,14 @@ def test_a_snapshot_says_where_the_first_event_must_join() -> None:
     assert bring(lane, B, 11) == [11, 12]
 
 
+def test_a_market_may_begin_with_nothing() -> None:
+    """A snapshot of id 0: the first event is number 1, and nothing is missing before it."""
+    lane = Lane(None, {A: None})
+    lane.know(0)
+    assert lane.passed == 0
+    assert bring(lane, A, 1) == [1]
+
+
 def test_an_old_snapshot_changes_nothing() -> None:
     """Events have come past it."""
     lane = lane_of(A)
@@ -196,6 +204,16 @@ def test_a_lost_connection_carried_its_symbols_once() -> None:
     merge = overlap(BTC, ETH)
     assert [merge.lost(A), merge.lost(A), merge.lost(7)] == [(BTC, ETH), (), ()]
     assert merge.open == {B: (BTC, ETH)}
+
+
+def test_a_connection_that_is_lost_leaves_nothing_behind() -> None:
+    """Numbers are never used again: what was kept of each would pile up for years."""
+    merge = overlap(BTC)
+    for connection in (A, B):
+        merge.lost(connection)
+        merge.lanes[BTC].leave(connection)
+    assert (merge.open, merge._joined, merge.lanes[BTC].reached) == ({}, {}, {})
+    assert "__slots__" in vars(Lane)
 
 
 def test_joining_again_forgets_nothing() -> None:

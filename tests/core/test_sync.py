@@ -20,6 +20,7 @@ from booktape.core.events import (
     Lost,
     Synced,
     Unreadable,
+    Urgency,
 )
 from booktape.core.frames import DELISTED, Listed
 from booktape.core.sync import TABLE, Input, Outputs, State, SymbolSync
@@ -167,6 +168,11 @@ def test_every_state_has_a_rule_for_every_input(state: State, item: type) -> Non
     assert SymbolSync.rules[state, item][-1].when is SymbolSync._always
 
 
+def test_states_have_their_words_on_the_tape() -> None:
+    """Checkpoints name them, and the next start reads them: they never change."""
+    assert [state.value for state in State] == ["cold", "syncing", "live", "ended"]
+
+
 def test_the_index_keeps_the_table_s_order() -> None:
     """Nothing of the table is left out, and an earlier row is tried before a later one."""
     indexed = [rule for rules in SymbolSync.rules.values() for rule in rules]
@@ -188,6 +194,42 @@ def test_an_ended_book_is_shown_no_more() -> None:
     machine = resyncing()
     machine.take(listed(DELISTED), 9 * SECOND)
     assert (machine.gap, machine.held) == (None, [])
+
+
+def test_a_machine_begins_with_nothing() -> None:
+    """Its checkpoint says so, before anything has come."""
+    machine = cold()
+    counts = (machine.epoch, machine.update_id, machine.updates, machine.attempt, machine.known_ns)
+    assert counts == (0, 0, 0, 0, 0)
+
+
+def test_a_book_that_was_known_is_more_urgent_than_a_new_one() -> None:
+    """Each second without it is a hole in the data."""
+    (new,) = cold().take(connected(1), SECOND)
+    lost_book, again = live().take(event(12, 12), 4 * SECOND)
+    assert isinstance(new, FetchSnapshot)
+    assert isinstance(lost_book, Lost)
+    assert isinstance(again, FetchSnapshot)
+    assert (new.urgency, again.urgency) == (Urgency.NEW, Urgency.LOST)
+
+
+def test_a_new_epoch_knows_no_time_of_the_exchange() -> None:
+    """Until its first event: a snapshot has none, and the last one is of another epoch."""
+    machine = live()
+    for item in (event(11, 11), event(13, 13), snapshot(20)):
+        machine.take(item, 9 * SECOND)
+    assert machine.row(0).event_time_us is None
+    assert machine.updates == 0
+
+
+def test_a_cached_answer_takes_nobody_back() -> None:
+    """Also where no event is held: it is of a state before the one that was known."""
+    machine = live()
+    machine.take(lost(4), 4 * SECOND)
+    machine.take(connected(5), 5 * SECOND)
+    assert machine.take(snapshot(9), 6 * SECOND) == (FetchSnapshot(B, 2),)
+    assert machine.take(snapshot(10), 7 * SECOND) != ()
+    assert machine.state is LIVE
 
 
 def test_what_is_held_is_bounded() -> None:

@@ -244,29 +244,20 @@ def test_without_a_period_nothing_is_ever_due() -> None:
     assert all(not story.event(10 + n, {"99": "0", "98": "0"}) for n in range(1, 2 * LOOK_EVERY))
 
 
-@pytest.mark.parametrize("side", ["bid", "ask"])
-@pytest.mark.parametrize(("gone", "narrow"), [(2, False), (3, True)])
-def test_a_narrow_book_is_looked_at_now_and_then(side: str, gone: int, *, narrow: bool) -> None:
-    """Fewer than half of the levels are left: the touch is half-way to where nothing is known."""
-    story = Story()
-    sizes = [(float(90 + n), 1.0) for n in range(4)]
-    prices = sorted(price for price, _ in sizes)
-    story.sync.book.bids.update([(99.0, 0.0), (98.0, 0.0)])
-    story.sync.book.asks.update([(101.0, 0.0), (102.0, 0.0)])
-    changed = story.sync.book.bids if side == "bid" else story.sync.book.asks
-    changed.update(sizes)
-    if side == "bid":
-        story.sync.book.bid_horizon = prices[0]
-        changed.update((price, 0.0) for price in prices[4 - gone :])
-        changed.update([(89.0, 1.0)])
-    else:
-        story.sync.book.ask_horizon = prices[-1]
-        changed.update((price, 0.0) for price in prices[:gone])
-        changed.update([(94.0, 1.0)])
-    story.examiner._depth = 4
+@pytest.mark.parametrize("side", ["bids", "asks"])
+@pytest.mark.parametrize(("left", "narrow"), [(5, False), (4, True)])
+def test_a_narrow_book_is_looked_at_now_and_then(side: str, left: int, *, narrow: bool) -> None:
+    """Fewer than half of ten levels are left: the touch is half-way to where nothing is known."""
+    story = Story(depth=10, bids={})
+    book, sign = story.sync.book, -1 if side == "bids" else 1
+    # The horizon is at 100; what lies beyond it does not count.
+    prices = [100.0 - sign * n for n in range(left)] + [100.0 + sign]
+    book.asks.update([(101.0, 0.0), (102.0, 0.0)])
+    getattr(book, side).update((price, 1.0) for price in prices)
+    setattr(book, f"{side.removesuffix('s')}_horizon", 100.0)
     at = SPACING_NS // SECOND
     asked = [requests(story.event(10 + n, at=at)) for n in range(1, LOOK_EVERY + 1)]
-    assert asked == [[]] * (LOOK_EVERY - 1) + [[4] if narrow else []]
+    assert asked == [[]] * (LOOK_EVERY - 1) + [[10] if narrow else []]
 
 
 def test_requests_are_spaced_out() -> None:
@@ -325,6 +316,16 @@ def test_each_request_is_deeper_than_the_answer_that_was_cut_off() -> None:
     story.examiner.asked()
     story.event(11, {"99.00": "0", "98.99": "0"})
     assert deeper(story.answer(10, many(100), limit=100)) == [500]
+
+
+def test_what_was_shown_whole_or_as_deep_as_wanted_is_not_asked_for_again() -> None:
+    """A small answer that was not cut off is all; and one of full depth is all there is to have."""
+    assert Story(limit=100).began == []
+    story = Story(depth=4)
+    story.examiner.asked()
+    story.event(11, {"99": "0", "98": "0"})
+    story.sync.book.bid_horizon = 98.0
+    assert requests(story.answer(10, {**BIDS, "97": "1", "96": "1"}, limit=4)) == []
 
 
 def test_a_small_book_is_asked_for_cheaply() -> None:
