@@ -7,7 +7,7 @@ import pytest
 from booktape.core.events import Difference
 from booktape.core.sync import SymbolSync
 from booktape.proof import top as top_module
-from booktape.proof.top import TopWitness
+from booktape.proof.top import LEVELS, TopWitness
 from booktape.proof.window import Comparison
 from oracle import SECOND, Texts, connected, event, snapshot, top
 
@@ -105,7 +105,8 @@ def test_every_way_to_differ() -> None:
 
 
 def test_as_many_levels_as_the_stream_shows() -> None:
-    """The book has more; what lies behind those is not compared."""
+    """The book has more; what lies behind those is not compared. Of `@depth20` that is 20."""
+    assert LEVELS == 20
     sync = book({"99": "1", "98": "1", "97": "1"}, {"101": "1", "102": "1", "103": "1"})
     said = top(10, {"99": "1", "98": "1"}, {"101": "1", "102": "1"})
     assert TopWitness(2).take(said, sync) == Comparison(10, 4, ())
