@@ -51,5 +51,5 @@ def continued(machine: Reconstruction, at: int, **opening: Any) -> Reconstructio
 
 
 def through_text(machine: Reconstruction, at: int) -> list[Checkpoint]:
-    text = msgspec.json.encode(machine.checkpoints(at * SECOND))
+    text = msgspec.json.encode(list(machine.checkpoints(at * SECOND)))
     return msgspec.json.decode(text, type=list[Checkpoint])

@@ -175,11 +175,11 @@ def test_a_book_that_is_cut_off_is_asked_for_more() -> None:
 def test_when_the_next_audit_is_due_goes_on_in_the_next_segment() -> None:
     """Though nothing else of an audit does."""
     machine = known(audit_s=600)
-    due_ns = machine.checkpoints(3)[0].audit_due_ns
+    due_ns = next(machine.checkpoints(3)).audit_due_ns
     due_s = due_ns // SECOND + 1
     tell(SegmentEnd(5 * SECOND, ROTATED), to=machine)
     later = continued(machine, 5, audit_s=600)
-    assert later.checkpoints(3)[0].audit_due_ns == due_ns
+    assert next(later.checkpoints(3)).audit_due_ns == due_ns
     told = tell(stream(event(11, 11), due_s), to=later)
     assert [type(output) for output in told] == [FetchSnapshot, BookRow]
 

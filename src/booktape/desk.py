@@ -7,9 +7,9 @@ the disk is; meanwhile frames wait in the inbox, which is bounded.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Coroutine, Sequence
 from concurrent.futures import Future
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
@@ -39,16 +39,19 @@ class Desk:
         self._ends_ns = segment_end_ns(clock.now_ns(), self._segment_ns)
         self._sealing: list[Future[None]] = []
         self._hand = asyncio.Lock()
-        self._flushing: asyncio.Future[None] | None = None
+        self._under_way: asyncio.Future[None] | None = None
 
     async def take(self, frames: list[Frame]) -> list[Output]:
         """Write frames down and follow them. Waits while the disk is behind.
 
-        `frames` is empty as soon as they are taken: after a cancellation it says what was not.
+        `frames` loses each one as it is taken: after a cancellation it says what was not.
         """
+        outputs: list[Output] = []
         async with self._hand:
-            outputs = [output for frame in frames for output in self._handle(frame)]
-            frames.clear()
+            while frames:
+                if frames[0].received_ns >= self._ends_ns:
+                    await self._rotate(frames[0].received_ns)
+                outputs += self.recording.take(frames.pop(0))
         if self.recording.writer.wants_flush:
             await self.flush()
         busy = self.recording.writer.busy
@@ -62,56 +65,63 @@ class Desk:
             waiting = self.recording.books.merge.waiting_since_ns()
             expired = [s for s, since_ns in waiting.items() if now_ns - since_ns >= HOLD_NS]
             notes = [HoldExpired(now_ns, symbol) for symbol in expired]
-            outputs = [output for note in notes for output in self._handle(note)]
+            outputs = [output for note in notes for output in self.recording.take(note)]
             if now_ns >= self._ends_ns:
-                self._rotate(now_ns)
+                await self._rotate(now_ns)
             while self._sealing and self._sealing[0].done():
                 self._sealing.pop(0).result()
         return outputs
 
     async def flush(self) -> None:
-        """Bring the tape to the disk. Raises StoreError.
-
-        A full disk is waited for, as long as the inbox can take what arrives, and a little longer.
-        """
+        """Bring the tape to the disk. Raises StoreError."""
         async with self._hand:
-            for left_s in range(FULL_DISK_GRACE_S, -1, -1):
-                loop = asyncio.get_running_loop()
-                self._flushing = loop.run_in_executor(None, self.recording.writer.flush)
-                try:
-                    # Shielded: should we be cancelled, `seal` waits for it.
-                    await asyncio.shield(self._flushing)
-                except WriteFailed as error:
-                    if not (error.full and left_s):
-                        raise
-                    log.warning("the disk is full", giving_up_in_s=left_s)
-                    await self._clock.pause(1)
-                else:
-                    return
+            await self._finish(self._flush())
 
     def leave_at_once(self) -> None:
-        """Whoever is about to leave brings the tape to the disk, unless a thread is just doing so."""
+        """Whoever is about to leave brings the tape to the disk, unless that is under way."""
         if not self._hand.locked():
             self.recording.writer.flush()
 
     async def seal(self, rest: Sequence[Frame]) -> None:
         """Take what is left, end the recording, and wait until every file has its final name."""
-        if self._flushing is not None:
-            await asyncio.wait({self._flushing})
+        if self._under_way is not None:
+            await self._under_way
         for frame in rest:
-            for _ in self._handle(frame):
+            for _ in self.recording.take(frame):
                 pass
         log.info("sealing", segment=self.recording.writer.segment.name)
         self._sealing.append(self.recording.end(STOPPED))
         for sealed in self._sealing:
             await asyncio.wrap_future(sealed)
 
-    def _handle(self, frame: Frame) -> Iterator[Output]:
-        if frame.received_ns >= self._ends_ns:
-            self._rotate(frame.received_ns)
-        yield from self.recording.take(frame)
+    async def _finish(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do what must not be left half-done: should we be cancelled, `seal` waits for it."""
+        self._under_way = asyncio.ensure_future(work)
+        await asyncio.shield(self._under_way)
 
-    def _rotate(self, now_ns: int) -> None:
-        self._sealing.append(self.recording.rotate(now_ns))
+    async def _flush(self) -> None:
+        """In a thread. A full disk is waited for, while the inbox can take what arrives."""
+        for left_s in range(FULL_DISK_GRACE_S, -1, -1):
+            try:
+                await asyncio.to_thread(self.recording.writer.flush)
+            except WriteFailed as error:
+                if not (error.full and left_s):
+                    raise
+                log.warning("the disk is full", giving_up_in_s=left_s)
+                await self._clock.pause(1)
+            else:
+                return
+
+    async def _rotate(self, now_ns: int) -> None:
         self._ends_ns = segment_end_ns(now_ns, self._segment_ns)
+        await self._finish(self._begin_next(now_ns))
         log.info("new segment", segment=self.recording.writer.segment.name)
+
+    async def _begin_next(self, now_ns: int) -> None:
+        """Write every book down, and serve the loop in between: it must not wait for all of them."""
+        for _ in self.recording.open_next(now_ns):
+            if self.recording.writer.wants_flush:
+                await self._flush()
+            await asyncio.sleep(0)
+        await self._flush()
+        self._sealing.append(self.recording.seal_last())

@@ -107,13 +107,11 @@ class Reconstruction:
         """What follows from one frame, in order. The iterator must be exhausted."""
         return self._feeders[type(frame)](frame)
 
-    def checkpoints(self, received_ns: int) -> list[Checkpoint]:
+    def checkpoints(self, received_ns: int) -> Iterator[Checkpoint]:
         """All that the next segment needs to stand alone, one entry for every symbol known."""
         lanes = self.merge.lanes
-        return [
-            examined.save(lanes.get(symbol, Lane()), received_ns)
-            for symbol, examined in self._examined.items()
-        ]
+        for symbol, examined in self._examined.items():
+            yield examined.save(lanes.get(symbol, Lane()), received_ns)
 
     def open_gaps(self) -> list[Gap]:
         """The intervals that have begun and not ended, of the symbols that are recorded."""

@@ -218,7 +218,7 @@ class Script:
 
     def go_on(self) -> None:
         old, self.machine = self.machine, Reconstruction()
-        saved = msgspec.json.encode(old.checkpoints(self.now))
+        saved = msgspec.json.encode(list(old.checkpoints(self.now)))
         said: list[Frame] = [self.opening, *msgspec.json.decode(saved, type=list[Checkpoint])]
         said += [Connected(self.now, number, held) for number, held in old.merge.open.items()]
         for frame in said:

@@ -66,7 +66,9 @@ def test_scripts_are_eventful() -> None:
 
 def continued(machine: Reconstruction, opening: SegmentStart, at: int) -> Reconstruction:
     """Another machine that knows only what the next segment of the tape begins with."""
-    saved = msgspec.json.decode(msgspec.json.encode(machine.checkpoints(at)), type=list[Checkpoint])
+    saved = msgspec.json.decode(
+        msgspec.json.encode(list(machine.checkpoints(at))), type=list[Checkpoint]
+    )
     standing = [Connected(at, number, held) for number, held in machine.merge.open.items()]
     fresh = Reconstruction()
     beginning: list[Frame] = [opening, *saved, *standing]

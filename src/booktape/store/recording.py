@@ -49,30 +49,40 @@ class Recording:
         yield from self._stored(self.books.feed(frame))
 
     def rotate(self, now_ns: int) -> Future[None]:
-        """Go on in a new segment; the result is there when the old one is sealed.
+        """Go on in a new segment; the result is there when the old one is sealed."""
+        for _ in self.open_next(now_ns):
+            pass
+        return self.seal_last()
 
-        The new tape stands before the old one says that it ended: whenever we are killed, one of
-        the two knows how things stood. Known weakness: every book is written at once here,
-        and the loop waits for as long as that takes.
+    def open_next(self, now_ns: int) -> Iterator[None]:
+        """Begin the next segment, book by book: whoever has a loop to serve does so in between.
+
+        No frame may be taken before it is exhausted and `seal_last` was called. The new tape stands
+        before the old one says that it ended: whenever we are killed, one of the two knows how
+        things stood.
         """
         # The end is followed before the checkpoints are taken, and written down after them.
-        ended = SegmentEnd(now_ns, ROTATED)
-        for _ in self._stored(self.books.feed(ended)):
+        self._ended = SegmentEnd(now_ns, ROTATED)
+        for _ in self._stored(self.books.feed(self._ended)):
             pass
         # What the new tape's checkpoints contain, the old one must tell.
         self.writer.flush()
-        old, before = self.writer, self.writer.segment
+        self._last, before = self.writer, self.writer.segment
         segment = Segment.at(now_ns, before.tag, after=before)
         self.writer = SegmentWriter(self._layout, segment, self._worker)
         self.writer.write(replace(self._start, received_ns=now_ns, symbols=self.books.symbols))
         for checkpoint in self.books.checkpoints(now_ns):
             self.writer.write(checkpoint)
+            yield
         for connection, symbols in self.books.merge.open.items():
             self.writer.write(Connected(now_ns, connection, symbols))
+
+    def seal_last(self) -> Future[None]:
+        """The next segment counts from now on, and the last one ends."""
         self.writer.begin()
-        self.last_ns = max(self.last_ns, now_ns)
-        old.write(ended)
-        return old.seal()
+        self.last_ns = max(self.last_ns, self._ended.received_ns)
+        self._last.write(self._ended)
+        return self._last.seal()
 
     def end(self, reason: str) -> Future[None]:
         """Last lines of a tape, with what is known now for whoever starts next."""
