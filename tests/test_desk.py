@@ -1,0 +1,76 @@
+"""The desk: one hand at a time, and the loop never waits for all books at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, TypeVar
+
+import pytest
+
+from booktape.core.frames import Frame
+from booktape.desk import Desk
+from booktape.store.archive import open_archive
+from oracle import SECOND
+from store.contents import frames_on_tape, stored
+from store.story import FRAMES, OPENING, expected
+
+T = TypeVar("T")
+SEGMENT_S: Final = 32.0
+"""The story rotates once, at its 32nd second."""
+
+
+class StandingClock:
+    """The frames tell the time."""
+
+    def now_ns(self) -> int:
+        return SECOND
+
+    def steady_s(self) -> float:
+        return 0.0
+
+    async def pause(self, seconds: float) -> None:
+        raise AssertionError(f"nobody waits here, not for {seconds} s")
+
+
+@pytest.fixture
+def _threads_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What runs in a thread is done at once, without giving the loop a turn."""
+
+    async def here(work: Callable[[], T]) -> T:
+        return work()
+
+    monkeypatch.setattr(asyncio, "to_thread", here)
+
+
+async def record(root: Path, cancelled_after: int | None) -> int:
+    """Hand all frames over at once, in a task. How many turns others got until it was done."""
+    with open_archive(root) as archive:
+        desk = Desk(archive.begin(OPENING, "first"), StandingClock(), SEGMENT_S)
+        frames: list[Frame] = list(FRAMES)
+        work = asyncio.ensure_future(desk.take(frames))
+        turns = 0
+        while not work.done() and turns != cancelled_after:
+            turns += 1
+            await asyncio.sleep(0)
+        work.cancel()
+        await asyncio.wait({work})
+        await desk.seal(frames)
+    return turns
+
+
+@pytest.mark.usefixtures("_threads_at_once")
+def test_between_two_books_of_a_rotation_others_get_their_turn(tmp_path: Path) -> None:
+    """The sockets among them: stamps stay honest however many books there are."""
+    assert asyncio.run(record(tmp_path, None)) > len(OPENING.symbols)
+
+
+@pytest.mark.usefixtures("_threads_at_once")
+@pytest.mark.parametrize("turns", range(2, 12))
+def test_whoever_is_stopped_amid_a_rotation_loses_nothing(tmp_path: Path, turns: int) -> None:
+    """At whichever turn of the loop: the rotation is finished first, then the rest is taken."""
+    asyncio.run(record(tmp_path, turns))
+    assert frames_on_tape(tmp_path) == list(FRAMES)
+    assert stored(tmp_path) == expected(FRAMES)
+    assert len(list(tmp_path.glob("tape/*/*"))) == 2
