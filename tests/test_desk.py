@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import Final, TypeVar
 
 import pytest
 
-from booktape.core.frames import Frame
+from booktape.core.frames import Checkpoint, Frame
 from booktape.desk import Desk
 from booktape.store.archive import open_archive
+from booktape.store.tape import read_tape
 from oracle import SECOND, start
-from store.contents import frames_on_tape, stored
+from store.contents import frames_on_tape, stored, tapes
 from store.story import BTC, ETH, FRAMES, YUAN, expected
 
 T = TypeVar("T")
@@ -75,4 +77,6 @@ def test_whoever_is_stopped_amid_a_rotation_loses_nothing(tmp_path: Path, turns:
     asyncio.run(record(tmp_path, turns))
     assert frames_on_tape(tmp_path) == list(FRAMES)
     assert stored(tmp_path) == expected(FRAMES, opening=OPENING)
-    assert len(list(tmp_path.glob("tape/*/*"))) == 2
+    _, second = map(read_tape, tapes(tmp_path))
+    begins = list(islice(second, 1, 1 + len(OPENING.symbols)))
+    assert {type(frame) for frame in begins} == {Checkpoint}
