@@ -22,7 +22,7 @@ our clock, which every row has and by which rows were written (`event_time` may 
 update, rows of two do not. Iterating yields a `Gap` between them, `resample` never fills across, and
 `at` raises BookNotKnown inside one.
 
-**Memory.** Everything is read one row group at a time (at most 64 MB decoded), and cut to `depth`
+**Memory.** Everything is read one row group at a time (at most 96 MB decoded), and cut to `depth`
 before the next one is read. What `to_…` returns must fit; `batches()` and iteration are bounded.
 
 **A recording that still runs** is readable to its last flushed moment: the rows that are not sealed

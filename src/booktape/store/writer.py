@@ -33,7 +33,7 @@ from booktape.store.sealing import publish, sync_path, writing
 from booktape.store.tape import TapeWriter
 
 GROUP_ROWS: Final = 600
-GROUP_BYTES: Final = 64 << 20
+GROUP_BYTES: Final = 96 << 20
 """A row group ends at so many rows or so many decoded bytes, whichever comes first."""
 
 STAGED_BYTES: Final = 256 << 20
