@@ -5,7 +5,7 @@ there the module's own tests run, and if they notice nothing the rest of the cor
 and scripts that drive it. What none of them notices is listed in docs/mutants.md, whose reasons are
 written by hand. Exits with 1 when a survivor has no reason, or fewer than 95 % are noticed.
 
-    python tests/mutants/run.py [MODULE …]      such as sync; without names, all, and write the list
+    python tests/mutants/run.py [MODULE …]      such as sync; without names, all
 """
 
 from __future__ import annotations
@@ -118,42 +118,49 @@ def survivors(module: str, found: list[Mutation]) -> Iterator[Mutation]:
             yield mutation
 
 
-def reasons() -> dict[str, str]:
-    """What was written by hand beside each survivor so far."""
-    rows = re.findall(r"^\| (.+?) \| (.*?) \|$", LIST.read_text(), re.MULTILINE)
-    return {name.replace("\\|", "|"): reason for name, reason in rows}
+def listed() -> dict[str, dict[str, str]]:
+    """The survivors of each module so far, and what was written by hand beside them."""
+    found: dict[str, dict[str, str]] = {}
+    for part in LIST.read_text().split("\n## ")[1:]:
+        rows = re.findall(r"^\| (`.+?) \| (.*?) \|$", part, re.MULTILINE)
+        found[part.partition(".py")[0]] = {n.replace("\\|", "|"): reason for n, reason in rows}
+    return found
 
 
-def write_list(alive: dict[str, list[Mutation]], total: int) -> bool:
-    """The list anew, with the reasons that stood there. Whether each survivor has one."""
-    known, count = reasons(), sum(map(len, alive.values()))
-    text = LIST.read_text().partition("<!-- generated -->")[0]
-    figure = f"{total - count} of {total} mutations ({(total - count) / total:.1%})"
-    text += f"<!-- generated -->\n`make mutants` found that the tests notice {figure}.\n"
-    explained = True
-    for module, found in alive.items():
+def all_mutations() -> dict[str, list[Mutation]]:
+    """Of every module of the core."""
+    return {p.stem: list(mutations(p.read_text())) for p in sorted(ROOM.glob("[!_]*.py"))}
+
+
+def write_list(alive: dict[str, dict[str, str]]) -> float:
+    """The list anew. How many of all are noticed."""
+    total, left = sum(map(len, all_mutations().values())), sum(map(len, alive.values()))
+    part = (total - left) / total
+    text = LIST.read_text().partition("<!-- generated -->")[0] + "<!-- generated -->\n"
+    text += f"`make mutants`: the tests notice {total - left} of {total} mutations ({part:.1%}).\n"
+    for module, found in sorted(alive.items()):
         if found:
             text += f"\n## {module}.py\n\n| survivor | harmless because |\n|---|---|\n"
-        for mutation in found:
-            reason = known.get(mutation.name, "")
-            explained = explained and bool(reason)
-            escaped = mutation.name.replace("|", "\\|")
-            text += f"| {escaped} | {reason} |\n"
+        for name, reason in found.items():
+            text += "| {} | {} |\n".format(name.replace("|", "\\|"), reason)
     LIST.write_text(text)
-    return explained
+    return part
 
 
 def main(wanted: list[str]) -> int:
     """See above."""
     os.chdir(ROOT)
-    paths = [path for path in sorted(ROOM.glob("[!_]*.py")) if not wanted or path.stem in wanted]
-    found = {path.stem: list(mutations(path.read_text())) for path in paths}
+    found = {
+        module: each for module, each in all_mutations().items() if module in wanted or not wanted
+    }
     check_tests(list(found)[:1])
-    alive = {module: list(survivors(module, each)) for module, each in found.items()}
-    total, left = (sum(map(len, each.values())) for each in (found, alive))
-    print(f"\n{total - left} of {total} noticed ({(total - left) / total:.1%})")
-    explained = bool(wanted) or write_list(alive, total)
-    return 0 if explained and left <= (1 - LEAST) * total else 1
+    alive = listed()
+    for module, each in found.items():
+        known = alive.get(module, {})
+        alive[module] = {m.name: known.get(m.name, "") for m in survivors(module, each)}
+    part = write_list(alive)
+    print(f"\n{part:.1%} are noticed")
+    return 0 if part >= LEAST and all(all(each.values()) for each in alive.values()) else 1
 
 
 if __name__ == "__main__":
