@@ -62,6 +62,8 @@ from booktape.wire.witness import Statement
 _BETWEEN: Final = frozenset({STOPPED, KILLED, NO_TAPE})
 """Reasons of gaps between two recordings."""
 
+_OF_A_SYMBOL: Final = (DepthEvent, TopLevels, BookTicker)
+
 
 Output: TypeAlias = (
     BookRow
@@ -89,7 +91,7 @@ class Reconstruction:
         self._examined: dict[str, ExaminedSync] = {}
         self._suspects: set[int] = set()
         self._started: SegmentStart
-        self._feeders: dict[type, Callable[..., Iterator[Output]]] = {
+        self._feeders: dict[type, Callable[..., Iterable[Output]]] = {
             StreamFrame: self._stream,
             RestFrame: self._rest,
             Connected: self._connected,
@@ -103,8 +105,8 @@ class Reconstruction:
             SegmentEnd: self._end,
         }
 
-    def feed(self, frame: Frame) -> Iterator[Output]:
-        """What follows from one frame, in order. The iterator must be exhausted."""
+    def feed(self, frame: Frame) -> Iterable[Output]:
+        """What follows from one frame, in order. It must be exhausted before the next one."""
         return self._feeders[type(frame)](frame)
 
     def checkpoints(self, received_ns: int) -> Iterator[Checkpoint]:
@@ -188,36 +190,36 @@ class Reconstruction:
     def _stepped(self, note: ClockStep) -> Iterator[Output]:
         yield Note(None, note.received_ns, "clock_step", f"{note.step_ns / 1e9:.6f}")
 
-    def _stream(self, frame: StreamFrame) -> Iterator[Output]:
+    def _stream(self, frame: StreamFrame) -> Iterable[Output]:
         try:
             event = decode_event(frame.payload)
         except MalformedFrame as error:
             self._suspects.add(frame.connection)
-            yield Malformed(frame.connection, str(error))
-            return
-        if isinstance(event, DepthEvent | TopLevels | BookTicker):
-            yield from self._of_symbol(frame, event)
-            return
-        yield event
+            return (Malformed(frame.connection, str(error)),)
+        if isinstance(event, _OF_A_SYMBOL):
+            return self._of_symbol(frame, event)
         if isinstance(event, ServerShutdown):
-            yield RenewConnection(frame.connection, "the exchange announced a shutdown")
+            why = "the exchange announced a shutdown"
+            return (event, RenewConnection(frame.connection, why))
+        return (event,)
 
-    def _of_symbol(self, frame: StreamFrame, event: DepthEvent | Statement) -> Iterator[Output]:
+    def _of_symbol(self, frame: StreamFrame, event: DepthEvent | Statement) -> Iterable[Output]:
         symbol, received_ns = event.symbol, frame.received_ns
         lane = self.merge.lanes.get(symbol)
         if lane is None or frame.connection not in lane.reached:
-            yield UnknownEvent(f"a message of {symbol}, which nobody asked for")
-        elif isinstance(event, DepthEvent):
-            yield from self._pass(symbol, lane.take(frame.connection, event, received_ns))
-        else:
-            told = self._examined[symbol].told(event, frame.connection, received_ns)
-            yield from self._take(symbol, told)
+            return (UnknownEvent(f"a message of {symbol}, which nobody asked for"),)
+        if isinstance(event, DepthEvent):
+            return self._pass(symbol, lane.take(frame.connection, event, received_ns))
+        told = self._examined[symbol].told(event, frame.connection, received_ns)
+        return self._take(symbol, told)
 
     def _pass(self, symbol: str, ready: Iterable[Held]) -> Iterator[Output]:
         """Events that are in order now go to the machine, each with its own stamp."""
         examined = self._examined[symbol]
         for held in ready:
-            yield from self._take(symbol, examined.take(held.event, held.received_ns))
+            said = examined.take(held.event, held.received_ns)
+            if said:  # nearly always there is nothing to say, and then no time to lose
+                yield from self._take(symbol, said)
 
     def _accuse(self, symbol: str) -> Iterator[Output]:
         """What could not be read was an event after all: its connection is not to be trusted."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from enum import Enum
+from enum import StrEnum
 from typing import Any, ClassVar, Final, NamedTuple, TypeAlias
 
 from booktape.core.book import Book
@@ -48,8 +48,8 @@ DISPROVED: Final = "disproved"
 RELISTED: Final = "delisted"
 
 
-class State(Enum):
-    """What is known of a book."""
+class State(StrEnum):
+    """What is known of a book. A text: the machine looks it up for every event, and those hash fast."""
 
     COLD = "cold"  # nothing, and no connection to learn from
     SYNCING = "syncing"  # events arrive and are held; a snapshot has been asked for

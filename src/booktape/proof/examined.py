@@ -15,6 +15,7 @@ from booktape.core.events import (
     Applied,
     BookRow,
     Check,
+    DepthEvent,
     DepthSnapshot,
     Disproved,
     FetchSnapshot,
@@ -25,7 +26,7 @@ from booktape.core.events import (
 )
 from booktape.core.frames import Checkpoint
 from booktape.core.merge import Lane
-from booktape.core.sync import Input, State, SymbolSync
+from booktape.core.sync import Input, Outputs, State, SymbolSync
 from booktape.proof.examiner import Examiner
 from booktape.proof.examiner import Output as Finding
 from booktape.wire.witness import Statement
@@ -64,24 +65,39 @@ class ExaminedSync:
         if self.sync.state is State.LIVE:
             yield from self._follow(self.examiner.told(said, connection, received_ns), received_ns)
 
-    def take(self, item: Input, received_ns: int) -> Iterator[Output]:
+    def take(self, item: Input, received_ns: int) -> Iterable[Output]:
         """Let the machine decide, and say what follows."""
-        for output in self.sync.take(item, received_ns):
+        said = self.sync.take(item, received_ns)
+        if len(said) == 1 and isinstance(said[0], Applied):
+            # Nearly always so: then an event costs no generator.
+            return self._applied(said[0].event, received_ns)
+        return self._said(said, received_ns)
+
+    def _applied(self, event: DepthEvent, received_ns: int) -> Iterable[Output]:
+        found = self.examiner.applied(event, received_ns)
+        if found:
+            return self._found(found, received_ns)
+        return (self.sync.row(received_ns),) if self._is_due() else ()
+
+    def _found(self, found: Iterable[Finding], received_ns: int) -> Iterator[Output]:
+        """What disproves the book comes first: then there is no row any more."""
+        yield from self._follow(found, received_ns)
+        if self.sync.state is State.LIVE and self._is_due():
+            yield self.sync.row(received_ns)
+
+    def _is_due(self) -> bool:
+        return cadence.is_due(self.sync.updates, self._every)
+
+    def _said(self, said: Outputs, received_ns: int) -> Iterator[Output]:
+        for output in said:
             if isinstance(output, Applied):
-                yield from self._applied(output, received_ns)
+                yield from self._applied(output.event, received_ns)
             elif isinstance(output, Synced):
                 yield from self._synced(output, received_ns)
             else:
                 yield output
         if self.sync.state is not State.LIVE:
             self.examiner.lost()
-
-    def _applied(self, applied: Applied, received_ns: int) -> Iterator[Output]:
-        """What disproves the book comes first: then there is no row any more."""
-        yield from self._follow(self.examiner.applied(applied.event, received_ns), received_ns)
-        live = self.sync.state is State.LIVE
-        if live and cadence.is_due(self.sync.updates, self._every):
-            yield self.sync.row(received_ns)
 
     def _synced(self, synced: Synced, received_ns: int) -> Iterator[Output]:
         if synced.closed:

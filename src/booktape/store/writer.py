@@ -176,7 +176,7 @@ class SegmentWriter:
         path = self._layout.writing_rows(self.segment, symbol)
         with writing(path):
             if symbol not in self._parquet:
-                self._parquet[symbol] = _parquet_writer(path)
+                self._parquet[symbol] = parquet_writer(path)
             self._parquet[symbol].write_batch(snapshot_batch(rows))
 
     def _seal(self, jobs: Sequence[Future[None]]) -> None:
@@ -222,7 +222,8 @@ class SegmentWriter:
             shutil.rmtree(folder)
 
 
-def _parquet_writer(path: Path) -> pq.ParquetWriter:
+def parquet_writer(path: Path) -> pq.ParquetWriter:
+    """A new file of rows, compressed so that zstd sees the last snapshots."""
     return pq.ParquetWriter(
         path,
         SNAPSHOTS,
