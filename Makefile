@@ -6,6 +6,8 @@ SYMBOLS ?= BTCUSDT
 EVERY ?= 10
 OUT ?= data
 BENCH ?= $(addprefix tests/bench/test_,core_costs.py throughput.py sizes.py verify.py reader_costs.py)
+# What docs/performance.md shows, but for the other libraries' books.
+PERFORMANCE := $(addprefix tests/bench/test_,machine.py core_costs.py instructions.py scaling.py loop.py throughput.py sizes.py)
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -14,8 +16,10 @@ RUN := $(VENV)/.run-installed
 DEV := $(VENV)/.dev-installed
 # The tools that load our exports need older versions of what the rest uses: a place of their own.
 INTEROP := .venv-interop
+# So do the books that ours is measured beside.
+PEERS := .venv-peers
 
-.PHONY: demo record test check interop bench soak coverage proofs mutants docs pictures format lock clean
+.PHONY: demo record test check interop bench peers performance soak coverage proofs mutants docs pictures format lock clean
 
 demo: $(RUN)  ## record the built-in exchange for 20 s, read, prove and draw it; needs no network
 	$(BIN)/python examples/demo.py
@@ -38,6 +42,13 @@ interop: $(INTEROP)/.installed  ## hftbacktest and nautilus_trader load our expo
 
 bench: $(DEV)  ## the costs on this machine, or some of them: make bench BENCH=tests/bench/test_throughput.py
 	$(BIN)/python -m pytest $(BENCH) -o addopts=--import-mode=importlib -s -m bench
+
+peers: $(PEERS)/.installed  ## our book beside those of other Python libraries (to Python 3.13)
+	$(PEERS)/bin/python -m pytest tests/bench/test_peers.py -o addopts=--import-mode=importlib -rs -s -m bench
+
+performance: $(DEV) $(PEERS)/.installed  ## measure all of docs/performance.md anew, and write it
+	BOOKTAPE_BENCH_WRITE=1 $(MAKE) bench BENCH="$(PERFORMANCE)"
+	BOOKTAPE_BENCH_WRITE=1 $(MAKE) peers
 
 soak: $(DEV)  ## load and faults for a while: BOOKTAPE_SOAK_S=1800 make soak
 	$(BIN)/python -m pytest tests/bench/test_soak.py -o addopts=--import-mode=importlib -s -m bench
@@ -70,9 +81,11 @@ lock:
 	    -c requirements/run.txt -o requirements/dev.txt
 	uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 \
 	    pyproject.toml --group build --group export-tests -o requirements/interop.txt
+	uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 \
+	    pyproject.toml --group build --group peers -o requirements/peers.txt
 
 clean:
-	rm -rf $(VENV) $(INTEROP) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage build dist
+	rm -rf $(VENV) $(INTEROP) $(PEERS) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage build dist
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -90,4 +103,10 @@ $(INTEROP)/.installed: requirements/interop.txt pyproject.toml
 	test -x $(INTEROP)/bin/python || $(PYTHON) -m venv $(INTEROP)
 	$(INTEROP)/bin/python -m pip install --quiet --require-hashes -r requirements/interop.txt
 	$(INTEROP)/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+$(PEERS)/.installed: requirements/peers.txt pyproject.toml
+	test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --require-hashes -r requirements/peers.txt
+	$(PEERS)/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
 from random import Random
 from time import perf_counter
 from typing import Final
@@ -15,11 +17,15 @@ import pytest
 
 from booktape.core import book as book_module
 from booktape.core.book import FEW_PENDING, Side
-from booktape.core.events import DepthEvent, DepthSnapshot, Level
+from booktape.core.events import BookRow, DepthEvent, DepthSnapshot, Level
 from booktape.core.frames import Frame, RestFrame, StreamFrame
 from booktape.core.merge import Lane
 from booktape.reconstruct import Reconstruction
+from booktape.store.schema import snapshot_batch
+from booktape.store.tape import TapeWriter
+from booktape.store.writer import GROUP_ROWS, Group, parquet_writer
 from booktape.wire.binance import decode_event, encode_combined, encode_depth, encode_event
+from docs.generated import table
 from oracle import connected, start
 
 pytestmark = pytest.mark.bench
@@ -93,7 +99,8 @@ def whole_path(shape: Shape, payloads: list[bytes], every: int, connections: int
     return microseconds(read, EVENTS)
 
 
-def costs(shape: Shape) -> Iterator[float]:
+def stages(shape: Shape, folder: Path) -> Iterator[float]:
+    """Decode, apply, the tape, the whole path at each N, and a row to Parquet."""
     events = shape.events()
     payloads = [encode_combined("btcusdt@depth@100ms", encode_event(item)) for item in events]
     yield microseconds(lambda: [decode_event(payload) for payload in payloads], EVENTS)
@@ -105,17 +112,59 @@ def costs(shape: Shape) -> Iterator[float]:
             book.apply(item)
 
     yield microseconds(apply_all, EVENTS)
+    yield tape_cost(payloads, folder)
     for every in (1, 10, 100):
         yield whole_path(shape, payloads, every)
+    yield parquet_cost(shape, payloads, folder)
 
 
-def test_costs_of_events_and_rows(capsys: pytest.CaptureFixture[str]) -> None:
-    """A table: decode, apply alone, and the whole path with a row every 1, 10 and 100 events."""
-    with capsys.disabled():
-        print("\n\nmicroseconds an event   decode    apply      N=1     N=10    N=100")
-        for shape in SHAPES:
-            cells = "".join(f"{cost:9.1f}" for cost in costs(shape))
-            print(f"{shape.name:9} {shape.changes:3} x {shape.levels:5,}{cells}")
+def tape_cost(payloads: list[bytes], folder: Path) -> float:
+    """To the disk, compressed, flushed every hundred events."""
+    numbers = count()
+
+    def write() -> None:
+        tape = TapeWriter(folder / f"tape-{next(numbers)}")
+        for number, payload in enumerate(payloads):
+            tape.write(StreamFrame(number, 1, payload))
+            if not number % 100:
+                tape.flush()
+        tape.close()
+
+    return microseconds(write, EVENTS)
+
+
+def parquet_cost(shape: Shape, payloads: list[bytes], folder: Path) -> float:
+    """A row group of consecutive rows, as the worker thread writes it."""
+    opening = RestFrame(0, "BTCUSDT", shape.levels + 1, encode_depth(shape.snapshot()))
+    frames: list[Frame] = [start(every=1), connected(0, 0), opening]
+    frames += [StreamFrame(0, 0, payload) for payload in payloads[: GROUP_ROWS - 1]]
+    machine, group = Reconstruction(), Group()
+    for frame in frames:
+        for said in machine.feed(frame):
+            if isinstance(said, BookRow):
+                group.add(said)
+
+    def write() -> None:
+        with parquet_writer(folder / "rows.parquet") as parquet:
+            parquet.write_batch(snapshot_batch(group.rows))
+
+    return microseconds(write, len(group.rows))
+
+
+HEAD: Final = [
+    *("microseconds an event", "decode", "apply", "tape", "whole, N = 1", "whole, N = 10"),
+    *("whole, N = 100", "a row to Parquet"),
+]
+
+
+def test_costs_of_events_and_rows(tmp_path: Path, report: Callable[[str, str], None]) -> None:
+    """Stage by stage, for three kinds of symbol."""
+    rows = []
+    for shape in SHAPES:
+        folder = tmp_path / shape.name
+        cells = [f"{cost:.1f}" for cost in stages(shape, folder)]
+        rows.append([f"{shape.name}: {shape.changes} changes, {shape.levels:,} levels", *cells])
+    report("stages", table(HEAD, rows))
 
 
 def lane_cost(connections: int, *, dropped: bool) -> float:
