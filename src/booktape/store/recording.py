@@ -46,7 +46,7 @@ class Recording:
         """Write the frame down, then follow it. Yields every output, stored ones included."""
         self.writer.write(frame)
         self.last_ns = max(self.last_ns, frame.received_ns)
-        yield from self._stored(self.books.feed(frame))
+        return self._stored(self.books.feed(frame))
 
     def rotate(self, now_ns: int) -> Future[None]:
         """Go on in a new segment; the result is there when the old one is sealed."""

@@ -44,16 +44,18 @@ class Venue:
         self, symbols: tuple[str, ...], suffixes: tuple[str, ...] = DEPTH_ONLY
     ) -> list[tuple[str, ...]]:
         """Groups of symbols that each fit on one connection, in order."""
-        groups: list[tuple[str, ...]] = []
-        group: tuple[str, ...] = ()
+        groups: list[list[str]] = []
+        url_bytes = URL_BYTES_MAX  # the first symbol begins the first group
         for symbol in symbols:
-            more = (*group, symbol)
-            streams, url = len(more) * len(suffixes), self.stream_url(more, suffixes)
-            if streams > STREAMS_PER_CONNECTION or len(url) > URL_BYTES_MAX:
-                groups.append(group)
-                more = (symbol,)
-            group = more
-        return [*groups, group]
+            # Each with the slash that parts it from the next one.
+            more_bytes = sum(len(_stream(symbol) + each) + 1 for each in suffixes)
+            streams = (len(groups[-1]) + 1) * len(suffixes) if groups else 0
+            if streams > STREAMS_PER_CONNECTION or url_bytes + more_bytes > URL_BYTES_MAX:
+                groups.append([])
+                url_bytes = len(self.stream_url((), suffixes))
+            groups[-1].append(symbol)
+            url_bytes += more_bytes
+        return [tuple(group) for group in groups]
 
 
 def _stream(symbol: str) -> str:
