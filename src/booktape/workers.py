@@ -12,6 +12,7 @@ import multiprocessing
 import os
 import secrets
 import sys
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
@@ -27,7 +28,8 @@ from booktape.recorder import Recorder
 from booktape.settings import Settings, Share
 from booktape.store.archive import open_archive
 
-REPORT_S: Final = 0.5
+REPORT_S: Final = 2.0
+"""How often a worker says how it stands: with 700 books that is some milliseconds' work."""
 
 log = structlog.get_logger()
 
@@ -48,19 +50,22 @@ class _Worker:
     status: Status | None = None
     failure: _Failure | None = None
 
-    def look(self) -> Status | None:
-        """How it stands, as of its last report; the last one stands when it has ended."""
+    def hear_out(self) -> None:
+        """Take everything it says, at once, until it has ended; blocks, so in a thread.
+
+        A pipe that nobody reads is soon full, and then the worker would wait instead of recording.
+        """
         with suppress(EOFError):
-            while self.ear.poll():
+            while True:
                 said = self.ear.recv()
                 if isinstance(said, _Failure):
                     self.failure = said
                 else:
                     self.status = said
+        self.process.join()
         if self.process.exitcode and self.failure is None:
             what = f"A worker process died (exit code {self.process.exitcode}). What it left is "
             self.failure = _Failure(what + "recovered at the next start.", 1)
-        return self.status
 
 
 class Workers:
@@ -92,20 +97,19 @@ class Workers:
                 _start(replace(self._settings, share=Share(index, self._count, run)))
                 for index in range(self._count)
             ]
-            await asyncio.gather(*(self._see_out(worker) for worker in self._workers))
-        self.status()
+            with ThreadPoolExecutor(self._count) as ears:
+                await asyncio.gather(*(self._see_out(each, ears) for each in self._workers))
         for worker in self._workers:
             if worker.failure:
                 raise WorkerFailed(*worker.failure)
 
     def status(self) -> Status | None:
-        """All of them as one; None before all have begun."""
-        found = [worker.look() for worker in self._workers]
-        known = [status for status in found if status]
-        return _sum(known) if known and len(known) == len(found) else None
+        """All of them as one, as of their last reports; None before all have begun."""
+        known = [worker.status for worker in self._workers if worker.status]
+        return _sum(known) if known and len(known) == len(self._workers) else None
 
-    async def _see_out(self, worker: _Worker) -> None:
-        await asyncio.to_thread(worker.process.join)
+    async def _see_out(self, worker: _Worker, ears: Executor) -> None:
+        await asyncio.get_running_loop().run_in_executor(ears, worker.hear_out)
         if worker.process.exitcode and not self._stopping:
             log.error("a worker ended", exit_code=worker.process.exitcode)
             self.stop()
@@ -150,7 +154,8 @@ async def _tell(recorder: Attended, mouth: Connection) -> None:
         now = recorder.status()
         try:
             if now:
-                mouth.send(now)
+                # In a thread: should the main process be stopped or busy, only that one waits.
+                await asyncio.to_thread(mouth.send, now)
         except OSError:
             log.warning("the recorder's main process is gone: sealing")
             recorder.stop()

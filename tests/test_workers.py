@@ -1,0 +1,95 @@
+"""Workers and the process that listens to them: neither waits for the other."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from multiprocessing import Pipe
+from multiprocessing.process import BaseProcess
+from typing import Final
+
+import pytest
+
+from booktape import workers
+from booktape.core.status import BookStatus, Status
+from booktape.workers import _tell, _Worker
+
+BOOK: Final = BookStatus("BTCUSDT", "live", 1, 10, 100, 0.01, 1, 0)
+LONG: Final = Status((BOOK,) * 20_000, 1, 0, 0.0, 1, "first")
+"""Many times what a pipe holds."""
+
+PATIENCE_S: Final = 20.0
+
+
+class Told:
+    """A recorder that is asked how it stands, and has much to say."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.stopped = False
+
+    async def run(self) -> None:
+        raise NotImplementedError
+
+    def flush(self) -> None:
+        raise NotImplementedError
+
+    def stop(self) -> None:
+        self.stopped = True
+
+    def status(self) -> Status:
+        self.asked.set()
+        return LONG
+
+
+def test_a_worker_goes_on_while_nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However much it has to say; and when nobody is left to listen, it seals."""
+    monkeypatch.setattr(workers, "REPORT_S", 0.0)
+    ear, mouth = Pipe(duplex=False)
+    # Whoever waits for a full pipe waits for ever, unless somebody closes it.
+    giving_up = threading.Timer(PATIENCE_S, ear.close)
+    giving_up.start()
+
+    async def story() -> None:
+        recorder = Told()
+        telling = asyncio.create_task(_tell(recorder, mouth))
+        await recorder.asked.wait()
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert giving_up.is_alive()
+        ear.close()
+        await telling
+        assert recorder.stopped
+
+    asyncio.run(story())
+    giving_up.cancel()
+
+
+def test_a_worker_is_heard_though_nobody_asks() -> None:
+    """All it says is taken at once, and the last of it stands when it has ended."""
+    ear, mouth = Pipe(duplex=False)
+    ended = BaseProcess.__new__(BaseProcess)
+    worker = _Worker(ended, ear)
+    hearing = threading.Thread(target=_hear, args=(worker,), daemon=True)
+    hearing.start()
+
+    def speak() -> None:
+        for frames in range(20):
+            mouth.send(Status(LONG.books, frames, 0, 0.0, 1, "first"))
+        mouth.close()
+
+    speaking = threading.Thread(target=speak, daemon=True)
+    speaking.start()
+    speaking.join(PATIENCE_S)
+    hearing.join(PATIENCE_S)
+    assert not speaking.is_alive()
+    assert worker.status
+    assert worker.status.frames == 19
+
+
+def _hear(worker: _Worker) -> None:
+    """Without a process behind it, so there is none to join."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(BaseProcess, "join", lambda _: None)
+        patch.setattr(BaseProcess, "exitcode", 0)
+        worker.hear_out()
