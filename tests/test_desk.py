@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from booktape.core.frames import Checkpoint, Frame
 from booktape.desk import Desk
+from booktape.store import writer
 from booktape.store.archive import open_archive
 from booktape.store.tape import read_tape
 from oracle import SECOND, start
@@ -80,3 +82,29 @@ def test_whoever_is_stopped_amid_a_rotation_loses_nothing(tmp_path: Path, turns:
     _, second = map(read_tape, tapes(tmp_path))
     begins = list(islice(second, 1, 1 + len(OPENING.symbols)))
     assert {type(frame) for frame in begins} == {Checkpoint}
+
+
+def test_whoever_is_stopped_while_the_disk_is_behind_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows that wait for the worker are written, however long it takes."""
+    monkeypatch.setattr(writer, "GROUP_ROWS", 1)
+    monkeypatch.setattr(writer, "BACKLOG_BYTES", 0)
+    free = threading.Event()
+
+    async def story() -> None:
+        with open_archive(tmp_path) as archive:
+            archive._worker.submit(free.wait)
+            desk = Desk(archive.begin(OPENING, "first"), StandingClock(), SEGMENT_S)
+            frames = list(FRAMES)
+            before, rest = frames[:10], frames[10:]
+            work = asyncio.ensure_future(desk.take(before))
+            while not desk.recording.writer.busy or desk._hand.locked():
+                await asyncio.sleep(0)
+            work.cancel()
+            await asyncio.wait({work})
+            free.set()
+            await desk.seal(before + rest)
+
+    asyncio.run(story())
+    assert stored(tmp_path) == expected(FRAMES, opening=OPENING)

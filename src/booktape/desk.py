@@ -56,7 +56,8 @@ class Desk:
             await self.flush()
         busy = self.recording.writer.busy
         if busy:
-            await asyncio.wrap_future(busy)
+            # Not awaited itself: who is cancelled then would cancel the work, and its rows.
+            await asyncio.wait({asyncio.wrap_future(busy)})
         return outputs
 
     async def mark_time(self, now_ns: int) -> list[Output]:
@@ -89,6 +90,7 @@ class Desk:
         for frame in rest:
             for _ in self.recording.take(frame):
                 pass
+            await asyncio.sleep(0)  # there may be thousands, and a second signal wants to be heard
         log.info("sealing", segment=self.recording.writer.segment.name)
         self._sealing.append(self.recording.end(STOPPED))
         for sealed in self._sealing:

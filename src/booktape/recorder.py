@@ -14,7 +14,14 @@ import aiohttp
 import structlog
 
 from booktape.core.events import FetchSnapshot, Note, RenewConnection
-from booktape.core.frames import DELISTED, ClockStep, Frame, SegmentStart
+from booktape.core.frames import (
+    DELISTED,
+    ClockStep,
+    Frame,
+    RestFrame,
+    SegmentStart,
+    StreamFrame,
+)
 from booktape.core.status import Status
 from booktape.desk import Desk
 from booktape.errors import BooktapeError, StoreError, UsageError
@@ -40,7 +47,8 @@ INBOX_FRAMES: Final = 10_000
 """Frames that may wait; when it is full the sockets are not read, and nothing is dropped here."""
 
 TURN_FRAMES: Final = 100
-"""Frames handled before the doors get a turn, so that stamps stay honest under load."""
+TURN_BYTES: Final = 64 << 10
+"""What is handled before the doors get a turn, so that stamps stay honest under load."""
 
 T = TypeVar("T")
 log = structlog.get_logger()
@@ -133,7 +141,7 @@ class Recorder:
 
     def _join(self, info: ExchangeInfo) -> None:
         """Record what has been listed since."""
-        recorded = self._desk.recording.books.symbols
+        recorded = set(self._desk.recording.books.symbols)
         new = tuple(symbol for symbol in self._settings.wanted(info) if symbol not in recorded)
         if new:
             log.info("newly listed", symbols=" ".join(new))
@@ -190,8 +198,10 @@ class Recorder:
         """Handle frames, in order. Rows that outrun the disk make it wait, and the inbox fill."""
         while True:
             turn = self._turn = [await inbox.get()]
-            while len(turn) < TURN_FRAMES and not inbox.empty():
+            size = _size(turn[0])
+            while len(turn) < TURN_FRAMES and size < TURN_BYTES and not inbox.empty():
                 turn.append(inbox.get_nowait())
+                size += _size(turn[-1])
             count, last_ns = len(turn), turn[-1].received_ns
             for output in await self._desk.take(turn):
                 self._act(output)
@@ -233,6 +243,11 @@ class Recorder:
             self._feeds.renew(output.connection, output.why)
         elif isinstance(output, Note) and output.symbol and output.detail == DELISTED:
             self._rest.forget(output.symbol)
+
+
+def _size(frame: Frame) -> int:
+    """Bytes of a message or an answer: a rough measure of how long it takes."""
+    return len(frame.payload) if isinstance(frame, StreamFrame | RestFrame) else 0
 
 
 def _first(errors: BaseExceptionGroup[Any]) -> BooktapeError:

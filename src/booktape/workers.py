@@ -22,6 +22,7 @@ from typing import Final, NamedTuple
 import structlog
 
 from booktape.attend import Attended, attend, log_to_stderr
+from booktape.collector import spare_the_old
 from booktape.core.status import Status
 from booktape.errors import BooktapeError, WorkerFailed
 from booktape.recorder import Recorder
@@ -140,6 +141,7 @@ def _work(settings: Settings, mouth: Connection) -> None:
     """The whole life of a worker process."""
     os.setsid()  # a Ctrl-C is for the parent, which passes it on
     log_to_stderr()
+    spare_the_old()
     try:
         asyncio.run(attend(Recorder(settings), lambda recorder: _tell(recorder, mouth)))
     except BooktapeError as error:

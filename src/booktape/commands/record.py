@@ -12,6 +12,7 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from booktape.attend import attend, log_to_stderr
+from booktape.collector import spare_the_old
 from booktape.commands.options import Positive, seconds, time_of_day_s
 from booktape.errors import UsageError
 from booktape.recorder import Recorder
@@ -105,6 +106,7 @@ def record(  # noqa: PLR0913 each is one documented option
         quote_asset=quote and quote.upper(),
     )
     log_to_stderr()
+    spare_the_old()
     asyncio.run(_record(settings, rest_url, ws_url, workers, simulated=exchange == "sim"))
 
 

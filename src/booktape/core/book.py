@@ -45,10 +45,9 @@ class Side:
     def best_first(self) -> tuple[Floats, Floats]:
         """Prices and sizes, best first, as copies that later updates do not touch."""
         self._mend()
-        prices, sizes = np.frombuffer(self._prices), np.frombuffer(self._sizes)
-        if self._descending:
-            prices, sizes = prices[::-1], sizes[::-1]
-        return prices.copy(), sizes.copy()
+        # Copied at once: an array cannot grow while a view of it is alive, in a traceback perhaps.
+        prices, sizes = np.array(self._prices), np.array(self._sizes)
+        return (prices[::-1], sizes[::-1]) if self._descending else (prices, sizes)
 
     def best(self) -> Level | None:
         """The best level, or None when the side is empty."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, Literal, TypeAlias
 
 import aiohttp
@@ -73,7 +74,7 @@ class Connection:
         """End it, before or after the handshake; `run` returns."""
         self._wanted = False
         if self._socket is not None:
-            await self._socket.close()
+            await _end(self._socket)
 
     async def _connect(self) -> str:
         url = self._link.venue.stream_url(self._symbols, self._link.suffixes)
@@ -86,8 +87,10 @@ class Connection:
         )
         async with asyncio.timeout(HANDSHAKE_S):
             socket = await handshake
-        async with socket:
+        try:
             return await self._carry(socket) if self._wanted else "not needed any more"
+        finally:
+            await _end(socket)
 
     async def _carry(self, socket: Socket) -> str:
         clock, inbox = self._link.clock, self._link.inbox
@@ -152,7 +155,7 @@ class Connection:
                 await pause(LOOK_EVERY_S)
                 if self._alive_ns == seen_ns:
                     log.warning("dead connection", connection=self.number)
-                    await socket.close()
+                    await _end(socket)
                     return
             seen_ns = self._alive_ns
 
@@ -163,3 +166,13 @@ class Connection:
         except (aiohttp.ClientError, OSError) as error:
             # The reader meets the same end, and says so.
             log.debug("ping failed", connection=self.number, error=reason(error))
+
+
+async def _end(socket: Socket) -> None:
+    """Say goodbye, and wait a little for the answer.
+
+    aiohttp waits so long for each next message; a peer that goes on sending would hold us for ever.
+    """
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_CLOSE_S):
+            await socket.close()

@@ -66,7 +66,7 @@ def row_bytes(row: BookRow) -> int:
 
 
 class Job(NamedTuple):
-    """A row group in the hands of the worker."""
+    """Row groups in the hands of the worker."""
 
     done: Future[None]
     bytes: int
@@ -166,11 +166,15 @@ class SegmentWriter:
         # Tape first: rows never reach the disk before the frames they follow from.
         self._tape.flush()
         full, self._full = self._full, []
-        for symbol, group in full:
-            job = self._worker.submit(self._write_group, symbol, group.rows)
-            self._jobs.append(Job(job, group.bytes))
+        if full:
+            job = self._worker.submit(self._write_groups, full)
+            self._jobs.append(Job(job, sum(group.bytes for _, group in full)))
 
     # ── in the worker thread ────────────────────────────────────────────────────────────────
+
+    def _write_groups(self, groups: Sequence[tuple[str, Group]]) -> None:
+        for symbol, group in groups:
+            self._write_group(symbol, group.rows)
 
     def _write_group(self, symbol: str, rows: Sequence[BookRow]) -> None:
         path = self._layout.writing_rows(self.segment, symbol)
@@ -183,6 +187,8 @@ class SegmentWriter:
         try:
             self._finish(jobs)
             self._publish()
+            # To end a thousand Parquet writers takes a while; here nobody waits for it.
+            self._parquet.clear()
         finally:
             # It is closed already, unless something failed.
             self._tape.abandon()
