@@ -3,10 +3,11 @@
 A process of its own, on bare sockets, so that it costs little of what is measured. Each round of
 the same messages carries higher ids, so they chain for ever; the levels they set repeat.
 
-    python tests/bench/firehose.py SYMBOLS SLOTS MESSAGES
+    python tests/bench/firehose.py SYMBOLS SLOTS MESSAGES [MESSAGES_PER_S]
 
-It prints its port, then two lines of JSON for every connection: when it begins to send (0 messages)
-and when it has sent all (how many, in how many seconds).
+With a pace it sends as the exchange does: what all symbols have to say, ten times a second. All
+connections are served in step, in the order of the market. It prints its port, then two lines of
+JSON: when it begins to send (0 messages) and when it has sent all (how many, in how many seconds).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import asyncio
 import base64
 import hashlib
 import json
+import math
 import re
 import sys
 import time
@@ -28,6 +30,9 @@ from booktape.wire.exchange_info import encode_exchange_info
 
 WARM_UP_SLOTS: Final = 60
 CHUNK_BYTES: Final = 1 << 18
+GRID_S: Final = 0.1
+"""Recorded event times of different symbols fall into the same tenth of a second."""
+
 WEIGHT: Final = 10**9
 """A budget that never binds: here it is the recorder that is measured."""
 
@@ -74,14 +79,13 @@ class Minute:
         first, last = int(found[1]), int(found[2])
         return Template(symbol, payload[: found.start()], first, last, payload[found.end() :])
 
-    def frames(self, symbols: set[str]) -> Iterator[bytes]:
-        """WebSocket frames of these symbols, round after round, for ever."""
-        chosen = [template for template in self.templates if template.symbol in symbols]
+    def frames(self) -> Iterator[tuple[str, bytes]]:
+        """Symbols and WebSocket frames, round after round, for ever."""
         for turn in range(sys.maxsize):
-            for symbol, before, first, last, after in chosen:
+            for symbol, before, first, last, after in self.templates:
                 shift = turn * self.spans[symbol]
                 text = b'%b"U":%d,"u":%d%b' % (before, first + shift, last + shift, after)
-                yield _header(len(text)) + text
+                yield symbol, _header(len(text)) + text
 
 
 def _header(length: int) -> bytes:
@@ -93,14 +97,30 @@ def _header(length: int) -> bytes:
     return b"\x81\x7f" + length.to_bytes(8, "big")
 
 
-class Firehose:
-    """One port for REST and streams. Sending begins when every book has been asked for."""
+class Line:
+    """One connection, and what waits to be sent on it."""
 
-    def __init__(self, minute: Minute, messages: int) -> None:
+    def __init__(self, writer: asyncio.StreamWriter) -> None:
+        self._writer = writer
+        self.waiting = bytearray()
+
+    async def send(self) -> None:
+        """Hand it over; waits while the other side does not read."""
+        self._writer.write(bytes(self.waiting))
+        self.waiting.clear()
+        await self._writer.drain()
+
+
+class Firehose:
+    """One port for REST and streams. Sending begins when every book was asked for and is awaited."""
+
+    def __init__(self, minute: Minute, messages: int, pace: float = math.inf) -> None:
         self._minute = minute
         self._messages = messages
+        self._pace = pace
         self._asked: set[str] = set()
-        self._all_asked = asyncio.Event()
+        self._lines: dict[str, Line] = {}
+        self._ready = asyncio.Event()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer one client until it leaves."""
@@ -109,7 +129,7 @@ class Firehose:
                 request = await reader.readuntil(b"\r\n\r\n")
                 target = urlsplit(request.split(b" ", 2)[1].decode())
                 if target.path == "/stream":
-                    await self._stream(request, target.query, writer)
+                    self._stream(request, target.query, writer)
                     await reader.read()
                     return
                 body = self._answer(target.path, target.query)
@@ -122,11 +142,14 @@ class Firehose:
             return self._minute.listed
         symbol = parse_qs(query)["symbol"][0]
         self._asked.add(symbol)
-        if len(self._asked) == len(self._minute.depths):
-            self._all_asked.set()
+        self._look()
         return self._minute.depths[symbol]
 
-    async def _stream(self, request: bytes, query: str, writer: asyncio.StreamWriter) -> None:
+    def _look(self) -> None:
+        if len(self._asked) == len(self._lines) == len(self._minute.depths):
+            self._ready.set()
+
+    def _stream(self, request: bytes, query: str, writer: asyncio.StreamWriter) -> None:
         key = next(
             line for line in request.split(b"\r\n") if line.lower().startswith(b"sec-websocket-key")
         )
@@ -136,27 +159,36 @@ class Firehose:
             b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
         )
         streams = unquote(parse_qs(query)["streams"][0]).split("/")
-        symbols = {stream.partition("@")[0].upper() for stream in streams}
-        await self._all_asked.wait()
-        await self._pour(symbols, writer)
+        line = Line(writer)
+        self._lines |= {stream.partition("@")[0].upper(): line for stream in streams}
+        self._look()
 
-    async def _pour(self, symbols: set[str], writer: asyncio.StreamWriter) -> None:
-        """This connection's part of all messages, by its part of the symbols' messages."""
-        templates = self._minute.templates
-        part = sum(template.symbol in symbols for template in templates) / len(templates)
+    async def pour(self) -> None:
+        """All messages, each on the connection of its symbol."""
+        await self._ready.wait()
         _say({"messages": 0, "seconds": 0.0})
-        began, waiting, count = time.perf_counter(), bytearray(), 0
-        for frame in self._minute.frames(symbols):
-            waiting += frame
-            count += 1
-            if len(waiting) >= CHUNK_BYTES or count >= self._messages * part:
-                writer.write(bytes(waiting))
-                waiting.clear()
-                await writer.drain()
-            if count >= self._messages * part:
-                break
-        seconds = time.perf_counter() - began
-        _say({"messages": count, "seconds": seconds})
+        began = time.perf_counter()
+        due = await self._due(began)
+        for count, (symbol, frame) in enumerate(self._minute.frames(), 1):
+            line = self._lines[symbol]
+            line.waiting += frame
+            if len(line.waiting) >= CHUNK_BYTES:
+                await line.send()
+            if count >= min(due, self._messages):
+                for each in set(self._lines.values()):
+                    await each.send()
+                if count >= self._messages:
+                    break
+                due = await self._due(began)
+        _say({"messages": self._messages, "seconds": time.perf_counter() - began})
+
+    async def _due(self, began: float) -> float:
+        """How many messages shall have been sent, once the next slot has come."""
+        if self._pace == math.inf:
+            return math.inf
+        slot = (time.perf_counter() - began) // GRID_S + 1
+        await asyncio.sleep(began + slot * GRID_S - time.perf_counter())
+        return self._pace * slot * GRID_S
 
 
 def _say(what: object) -> None:
@@ -164,12 +196,12 @@ def _say(what: object) -> None:
     sys.stdout.flush()
 
 
-async def main(symbols: int, slots: int, messages: int) -> None:
+async def main(symbols: int, slots: int, messages: int, pace: float = math.inf) -> None:
     """Serve until killed."""
-    firehose = Firehose(Minute(symbols, slots), messages)
+    firehose = Firehose(Minute(symbols, slots), messages, pace)
     server = await asyncio.start_server(firehose.serve, "127.0.0.1", 0, limit=1 << 20)
     _say(server.sockets[0].getsockname()[1])
-    await server.serve_forever()
+    await asyncio.gather(firehose.pour(), server.serve_forever())
 
 
 if __name__ == "__main__":

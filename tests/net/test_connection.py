@@ -307,3 +307,27 @@ def test_it_can_be_closed_before_the_handshake() -> None:
             assert link.inbox.empty()
 
     virtual_time.run(story())
+
+
+def test_a_peer_that_goes_on_sending_does_not_hold_a_goodbye() -> None:
+    """It has had its two seconds after our close; what it sends meanwhile gives it no more."""
+
+    async def exchange(request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse(autoclose=False)
+        await socket.prepare(request)
+        with suppress(ConnectionError):
+            while True:
+                await socket.send_str("{}")
+                await asyncio.sleep(1)
+        return socket
+
+    async def story() -> None:
+        async with carrying(exchange, virtual_time.WallClock()) as (connection, link):
+            for _ in range(3):
+                await next_frame(link.inbox)
+            began_s = asyncio.get_running_loop().time()
+            await connection.close()
+            await connection.over.wait()
+            assert asyncio.get_running_loop().time() - began_s <= 4
+
+    virtual_time.run(story())

@@ -1,0 +1,74 @@
+"""How many instructions an event takes: the same on a busy machine, so that a regression shows.
+
+Promises nothing: `make bench` prints the table. Callgrind counts instructions of the whole process,
+the interpreter's included; which Python and which numpy it is matters, which processor hardly.
+`perf stat` would count them, too, but few containers and rented machines let it.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pytest
+
+from bench.instructions import WORKS
+from bench.test_core_costs import EVENTS, SHAPES, Shape
+from booktape.wire.binance import encode_combined, encode_depth, encode_event
+from docs.generated import table
+
+pytestmark = [
+    pytest.mark.bench,
+    pytest.mark.skipif(not shutil.which("valgrind"), reason="needs valgrind, which counts them"),
+]
+
+RUNS: Final = 3
+SCRIPT: Final = Path(__file__).with_name("instructions.py")
+_TOTALS: Final = re.compile(r"^totals: (\d+)$", re.MULTILINE)
+
+
+def write(shape: Shape, folder: Path) -> Path:
+    """A symbol as instructions.py reads it."""
+    events = [encode_combined("btcusdt@depth@100ms", encode_event(e)) for e in shape.events()]
+    file = folder / shape.name
+    file.write_bytes(b"\n".join([encode_depth(shape.snapshot()), *events]))
+    return file
+
+
+def counted(files: list[Path], folder: Path) -> list[float]:
+    """Instructions an event, of each work of each file in turn."""
+    folder.mkdir()
+    command = ["valgrind", "--tool=callgrind", "--dump-before=getppid"]
+    command += [f"--callgrind-out-file={folder}/out", sys.executable, str(SCRIPT)]
+    # The seed of hashes decides where dicts collide.
+    environment = os.environ | {"PYTHONHASHSEED": "0"}
+    done = subprocess.run(
+        [*command, *map(str, files)], env=environment, capture_output=True, check=False, text=True
+    )
+    assert not done.returncode, done.stderr
+    # Each second dump is what was counted; the one without a number is the end of the process.
+    dumps = [folder / f"out.{2 * n}" for n in range(1, len(files) * len(WORKS) + 1)]
+    found = (_TOTALS.search(dump.read_text()) for dump in dumps)
+    return [int(totals[1]) / (EVENTS / 2) for totals in found if totals]
+
+
+def test_instructions_of_an_event(tmp_path: Path, report: Callable[[str, str], None]) -> None:
+    """A table, and how far several runs are apart."""
+    files = [write(shape, tmp_path) for shape in SHAPES]
+    runs = np.array([counted(files, tmp_path / f"run-{n}") for n in range(RUNS)])
+    by_shape = runs.min(axis=0).reshape(len(SHAPES), len(WORKS))
+    spread = (np.ptp(runs, axis=0) / runs.min(axis=0)).max()
+    rows = [
+        (f"{s.name}: {s.changes} changes, {s.levels:,} levels a side", *(f"{n:,.0f}" for n in one))
+        for s, one in zip(SHAPES, by_shape, strict=True)
+    ]
+    told = f"{RUNS} runs are at most {spread:.2%} apart; Python {platform.python_version()}, numpy {np.__version__}."
+    report("instructions", table(("instructions an event", *WORKS), rows) + f"\n\n{told}")
