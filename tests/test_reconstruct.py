@@ -143,7 +143,7 @@ def test_messages_nobody_asked_for() -> None:
     assert told == [
         UnknownEvent("trade"),
         ServerShutdown(),
-        RenewConnection(0, "the exchange announced a shutdown"),
+        RenewConnection(0, "the exchange will shut down"),
         foreign,
     ]
 

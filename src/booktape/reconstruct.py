@@ -199,8 +199,7 @@ class Reconstruction:
         if isinstance(event, _OF_A_SYMBOL):
             return self._of_symbol(frame, event)
         if isinstance(event, ServerShutdown):
-            why = "the exchange announced a shutdown"
-            return (event, RenewConnection(frame.connection, why))
+            return (event, RenewConnection(frame.connection, "the exchange will shut down"))
         return (event,)
 
     def _of_symbol(self, frame: StreamFrame, event: DepthEvent | Statement) -> Iterable[Output]:

@@ -7,7 +7,8 @@ the same messages carries higher ids, so they chain for ever; the levels they se
 
 With a pace it sends as the exchange does: what all symbols have to say, ten times a second. All
 connections are served in step, in the order of the market. It prints its port, then two lines of
-JSON: when it begins to send (0 messages) and when it has sent all (how many, in how many seconds).
+JSON: when it begins to send (0 messages) and when all was read (how many, in how many seconds),
+which is when a ping behind the last message has been answered on every connection.
 """
 
 from __future__ import annotations
@@ -103,12 +104,20 @@ class Line:
     def __init__(self, writer: asyncio.StreamWriter) -> None:
         self._writer = writer
         self.waiting = bytearray()
+        self.heard = asyncio.Event()
 
     async def send(self) -> None:
         """Hand it over; waits while the other side does not read."""
         self._writer.write(bytes(self.waiting))
         self.waiting.clear()
         await self._writer.drain()
+
+    async def ping(self) -> None:
+        """Whoever answers has read all that came before. (It has nothing else to say.)"""
+        self.heard.clear()
+        self.waiting += b"\x89\x00"
+        await self.send()
+        await self.heard.wait()
 
 
 class Firehose:
@@ -129,8 +138,9 @@ class Firehose:
                 request = await reader.readuntil(b"\r\n\r\n")
                 target = urlsplit(request.split(b" ", 2)[1].decode())
                 if target.path == "/stream":
-                    self._stream(request, target.query, writer)
-                    await reader.read()
+                    line = self._stream(request, target.query, writer)
+                    while await reader.read(CHUNK_BYTES):
+                        line.heard.set()
                     return
                 body = self._answer(target.path, target.query)
                 writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
@@ -149,7 +159,7 @@ class Firehose:
         if len(self._asked) == len(self._lines) == len(self._minute.depths):
             self._ready.set()
 
-    def _stream(self, request: bytes, query: str, writer: asyncio.StreamWriter) -> None:
+    def _stream(self, request: bytes, query: str, writer: asyncio.StreamWriter) -> Line:
         key = next(
             line for line in request.split(b"\r\n") if line.lower().startswith(b"sec-websocket-key")
         )
@@ -162,6 +172,7 @@ class Firehose:
         line = Line(writer)
         self._lines |= {stream.partition("@")[0].upper(): line for stream in streams}
         self._look()
+        return line
 
     async def pour(self) -> None:
         """All messages, each on the connection of its symbol."""
@@ -180,6 +191,8 @@ class Firehose:
                 if count >= self._messages:
                     break
                 due = await self._due(began)
+        for each in set(self._lines.values()):
+            await each.ping()
         _say({"messages": self._messages, "seconds": time.perf_counter() - began})
 
     async def _due(self, began: float) -> float:

@@ -25,6 +25,7 @@ from booktape.core.frames import (
 from booktape.store.archive import open_archive
 from booktape.wire.binance import encode_depth
 from oracle import SYMBOL, combined, start
+from rotation import rotate
 
 BEGIN_NS: Final = 1_781_000_000_000_000_000
 TICK, LOT = 0.01, 0.00001
@@ -104,7 +105,7 @@ def record(root: Path, frames: Iterable[Frame], rotate_after: int = 100) -> Path
         recording, sealing = archive.begin(opening, "story"), []
         for number, frame in enumerate([first, *others]):
             if number == rotate_after:
-                sealing.append(recording.rotate(frame.received_ns - 1))
+                sealing.append(rotate(recording, frame.received_ns - 1))
             list(recording.take(frame))
         sealing.append(recording.end(STOPPED))
         for sealed in sealing:

@@ -11,6 +11,7 @@ from booktape.core.events import DepthEvent
 from booktape.core.frames import STOPPED, Frame
 from booktape.store.archive import open_archive
 from oracle import SECOND, connected, event, lost, rest, snapshot, start, stream
+from rotation import rotate
 
 SYMBOLS: Final = ("BTCUSDT", "ETHUSDT")
 BEGIN_S: Final = 1_781_000_000 // 86_400 * 86_400  # a midnight in June 2026
@@ -69,7 +70,7 @@ def write(
         for second, frame in day(seconds, cuts):
             if second - began >= segment_s:
                 began = second
-                sealing.append(recording.rotate((BEGIN_S + second) * SECOND))
+                sealing.append(rotate(recording, (BEGIN_S + second) * SECOND))
             list(recording.take(frame))
             if recording.writer.wants_flush:
                 recording.writer.flush()

@@ -16,6 +16,7 @@ from booktape.store.schema import GAPS
 from oracle import SECOND, connected, event, lost, rest, snapshot, stream
 from reader.day import BEGIN_S, SYMBOLS
 from reader.truth import moment
+from rotation import rotate
 from store.story import ETH, OPENING, perform
 
 CLOSING = (connected(51, 1, (ETH,)), rest(snapshot(40, {"1": "1"}, {}, symbol=ETH), 55))
@@ -82,7 +83,7 @@ def test_a_gap_that_began_before_and_ends_on_an_unsealed_tape(tmp_path: Path) ->
         ):
             list(recording.take(frame))
         list(recording.take(lost(start_s + 8, 1)))
-        recording.rotate((start_s + 10) * SECOND).result()
+        rotate(recording, (start_s + 10) * SECOND).result()
         for frame in (
             connected(start_s + 11, 2, (ETH,)),
             rest(snapshot(9, {"1": "1"}, {}, symbol=ETH), start_s + 20),

@@ -17,6 +17,7 @@ from oracle import SECOND, connected, event, rest, snapshot, stream
 from reader.conftest import CUTS, SECONDS
 from reader.day import SYMBOLS, tick, write
 from reader.truth import Levels, moment, truths
+from rotation import rotate
 from store.story import BTC, FRAMES, OPENING, expected, record
 
 
@@ -168,7 +169,7 @@ def test_frames_that_waited_while_a_tape_was_opened_are_found(tmp_path: Path) ->
             stream(event(2, 2, {"1": "2"}), 3, 1),
         ):
             list(recording.take(frame))
-        recording.rotate(6 * SECOND).result()
+        rotate(recording, 6 * SECOND).result()
         for number, second in ((3, 5), (4, 7)):
             list(recording.take(stream(event(number, number, {"1": "3"}), second, 1)))
         recording.end("stopped").result()

@@ -17,6 +17,7 @@ from booktape.core.frames import Frame
 from booktape.store import writer
 from booktape.store.archive import open_archive
 from oracle import SECOND, connected, event, rest, snapshot, start, stream
+from rotation import rotate
 
 OPENING: Final = start(every=3)
 
@@ -47,7 +48,7 @@ def main(root: Path) -> None:
                 print(count, flush=True)  # noqa: T201 - the parent reads it
             if count % 330 == 0:
                 now_ns = frame.received_ns + SECOND // 2
-                sealing.append(recording.rotate(now_ns))
+                sealing.append(rotate(recording, now_ns))
 
 
 if __name__ == "__main__":

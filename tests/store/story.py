@@ -28,6 +28,7 @@ from booktape.errors import WriteFailed
 from booktape.reconstruct import Output, Reconstruction
 from booktape.store.archive import Archive, open_archive
 from oracle import SECOND, asked, connected, event, listed, lost, rest, snapshot, start, stream, top
+from rotation import rotate
 
 BTC, ETH, YUAN = "BTCUSDT", "ETHBTC", "币安USDT"
 OPENING: Final = start(BTC, ETH, YUAN, every=2)
@@ -211,7 +212,7 @@ def perform(
         for scene in story:
             if isinstance(scene, Rotate):
                 now_ns = scene.at * SECOND
-                sealing.append(recording.rotate(now_ns))
+                sealing.append(rotate(recording, now_ns))
             elif isinstance(scene, Do):
                 recording.writer.flush()
                 on_flush(taken)

@@ -22,7 +22,7 @@ from booktape.store import writer as writer_module
 from booktape.store.layout import Layout, Segment
 from booktape.store.recording import Recording
 from booktape.store.tape import read_tape
-from booktape.store.writer import SegmentWriter
+from booktape.store.writer import Group, SegmentWriter
 from oracle import SECOND, connected, rest, snapshot, start
 from store.contents import final_files, frames_on_tape, stored, table_rows, tapes
 from store.fragile import Disk, SameThread
@@ -150,16 +150,18 @@ def test_the_tape_is_first(
 ) -> None:
     """Whenever rows are written, the frame that made the last one is on the disk already."""
     monkeypatch.setattr(writer_module, "GROUP_ROWS", 2)
-    really_write = SegmentWriter._write_group
+    really_write = SegmentWriter._write_groups
     checked = 0
 
-    def check(self: SegmentWriter, symbol: str, rows: list[BookRow]) -> None:
+    def check(self: SegmentWriter, groups: list[tuple[str, Group]]) -> None:
         nonlocal checked
-        assert rows[-1].received_ns in {f.received_ns for f in frames_on_tape(tmp_path)}
-        checked += len(rows)
-        really_write(self, symbol, rows)
+        for _, group in groups:
+            last_ns = group.rows[-1].received_ns
+            assert last_ns in {f.received_ns for f in frames_on_tape(tmp_path)}
+            checked += len(group.rows)
+        really_write(self, groups)
 
-    monkeypatch.setattr(SegmentWriter, "_write_group", check)
+    monkeypatch.setattr(SegmentWriter, "_write_groups", check)
     record(tmp_path, story)
     assert checked == sum(map(len, expected(FRAMES).rows.values()))
 

@@ -19,7 +19,7 @@ from booktape.store import writer as writer_module
 from booktape.store.layout import Layout, Segment
 from booktape.store.schema import CHECKS, GAPS, NOTES, SNAPSHOTS
 from booktape.store.tape import read_tape
-from booktape.store.writer import SegmentWriter
+from booktape.store.writer import Group, SegmentWriter
 from store.contents import stored, table_rows
 from store.fragile import SameThread
 from store.story import gap_as_stored, row_as_stored
@@ -147,16 +147,17 @@ def test_no_row_is_ahead_of_the_tape(
 ) -> None:
     """When a group is written, the tape on disk holds the frames its rows follow from."""
     monkeypatch.setattr(writer_module, "GROUP_ROWS", 2)
-    written = SegmentWriter._write_group
+    written = SegmentWriter._write_groups
     checked = []
 
-    def check(self: SegmentWriter, symbol: str, rows: list[BookRow]) -> None:
+    def check(self: SegmentWriter, groups: list[tuple[str, Group]]) -> None:
         on_disk = list(read_tape(layout.writing_tape(SEGMENT), torn=True))
-        assert on_disk[-1].received_ns >= rows[-1].received_ns
-        checked.append(len(rows))
-        written(self, symbol, rows)
+        for _, group in groups:
+            assert on_disk[-1].received_ns >= group.rows[-1].received_ns
+            checked.append(len(group.rows))
+        written(self, groups)
 
-    monkeypatch.setattr(SegmentWriter, "_write_group", check)
+    monkeypatch.setattr(SegmentWriter, "_write_groups", check)
     for n in range(5):
         writer.write(StreamFrame(n * 1_000, 0, b"{}"))
         writer.add_row(row(n))

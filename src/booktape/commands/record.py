@@ -106,13 +106,13 @@ def record(  # noqa: PLR0913 each is one documented option
         quote_asset=quote and quote.upper(),
     )
     log_to_stderr()
-    spare_the_old()
     asyncio.run(_record(settings, rest_url, ws_url, workers, simulated=exchange == "sim"))
 
 
 async def _record(
     settings: Settings, rest_url: str | None, ws_url: str | None, workers: int, *, simulated: bool
 ) -> None:
+    spare_the_old()
     venue = settings.venue
     async with AsyncExitStack() as stack:
         if simulated:

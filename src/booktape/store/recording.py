@@ -48,12 +48,6 @@ class Recording:
         self.last_ns = max(self.last_ns, frame.received_ns)
         return self._stored(self.books.feed(frame))
 
-    def rotate(self, now_ns: int) -> Future[None]:
-        """Go on in a new segment; the result is there when the old one is sealed."""
-        for _ in self.open_next(now_ns):
-            pass
-        return self.seal_last()
-
     def open_next(self, now_ns: int) -> Iterator[None]:
         """Begin the next segment, book by book: whoever has a loop to serve does so in between.
 
@@ -78,7 +72,7 @@ class Recording:
             self.writer.write(Connected(now_ns, connection, symbols))
 
     def seal_last(self) -> Future[None]:
-        """The next segment counts from now on, and the last one ends."""
+        """The next segment counts from now on; the result is there when the last one is sealed."""
         self.writer.begin()
         self.last_ns = max(self.last_ns, self._ended.received_ns)
         self._last.write(self._ended)

@@ -174,14 +174,11 @@ class SegmentWriter:
 
     def _write_groups(self, groups: Sequence[tuple[str, Group]]) -> None:
         for symbol, group in groups:
-            self._write_group(symbol, group.rows)
-
-    def _write_group(self, symbol: str, rows: Sequence[BookRow]) -> None:
-        path = self._layout.writing_rows(self.segment, symbol)
-        with writing(path):
-            if symbol not in self._parquet:
-                self._parquet[symbol] = parquet_writer(path)
-            self._parquet[symbol].write_batch(snapshot_batch(rows))
+            path = self._layout.writing_rows(self.segment, symbol)
+            with writing(path):
+                if symbol not in self._parquet:
+                    self._parquet[symbol] = parquet_writer(path)
+                self._parquet[symbol].write_batch(snapshot_batch(group.rows))
 
     def _seal(self, jobs: Sequence[Future[None]]) -> None:
         try:
