@@ -46,7 +46,7 @@ FLUSH_S: Final = 0.5
 INBOX_FRAMES: Final = 10_000
 """Frames that may wait; when it is full the sockets are not read, and nothing is dropped here."""
 
-TURN_FRAMES: Final = 100
+TURN_FRAMES: Final = 50
 TURN_BYTES: Final = 64 << 10
 """What is handled before the doors get a turn, so that stamps stay honest under load."""
 

@@ -19,18 +19,19 @@ pytestmark = pytest.mark.bench
 LIBRARIES: Final = ("msgspec", "numpy", "pyarrow", "aiohttp")
 
 
-def said(file: str, name: str) -> str:
-    """What Linux says of its processor or memory; empty elsewhere."""
-    path = Path("/proc") / file
+def processor() -> str:
+    """What Linux calls it; elsewhere what Python knows."""
+    path = Path("/proc/cpuinfo")
     lines = path.read_text().splitlines() if path.exists() else []
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith(name)), "")
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor())
 
 
 def machine() -> Iterator[list[str]]:
     yield ["booktape", VERSION]
-    yield ["processor", f"{os.cpu_count()} x {said('cpuinfo', 'model name')}"]
-    yield ["memory", said("meminfo", "MemTotal")]
-    yield ["system", f"{platform.system()} {platform.release()}"]
+    yield ["processor", f"{os.cpu_count()} x {processor()}"]
+    yield ["memory", f"{os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') / 1e9:.0f} GB"]
+    yield ["system", platform.system()]
     yield ["Python", platform.python_version()]
     yield ["libraries", ", ".join(f"{name} {version(name)}" for name in LIBRARIES)]
 
