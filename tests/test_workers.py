@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from multiprocessing import Pipe
 from multiprocessing.process import BaseProcess
@@ -85,6 +86,18 @@ def test_a_worker_is_heard_though_nobody_asks() -> None:
     assert not speaking.is_alive()
     assert worker.status
     assert worker.status.frames == 19
+
+
+def test_a_worker_may_die_amid_a_sentence() -> None:
+    """Then what it said before stands."""
+    ear, mouth = Pipe(duplex=False)
+    worker = _Worker(BaseProcess.__new__(BaseProcess), ear)
+    mouth.send(Status((BOOK,), 7, 0, 0.0, 1, "first"))
+    os.write(mouth.fileno(), (100).to_bytes(4, "big") + b"cut")
+    mouth.close()
+    _hear(worker)
+    assert worker.status
+    assert worker.status.frames == 7
 
 
 def _hear(worker: _Worker) -> None:

@@ -56,7 +56,8 @@ class _Worker:
 
         A pipe that nobody reads is soon full, and then the worker would wait instead of recording.
         """
-        with suppress(EOFError):
+        # OSError: it was killed amid a sentence.
+        with suppress(EOFError, OSError):
             while True:
                 said = self.ear.recv()
                 if isinstance(said, _Failure):
