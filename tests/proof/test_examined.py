@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from booktape.core.events import (
+    Applied,
     BookRow,
     Check,
     DepthSnapshot,
@@ -148,3 +151,11 @@ def test_what_the_next_segment_needs() -> None:
     assert (saved.audit_due_ns, saved.asked_ns) == (77, 66)
     assert (saved.received_ns, saved.symbol, saved.state) == (5 * SECOND, B, "live")
     assert (saved.update_id, saved.passed, saved.reached) == (10, 10, {0: 10})
+
+
+def test_all_that_the_machine_says_is_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says of an event that it was applied, and no more; should it ever, nothing gets lost."""
+    examined = known()
+    wordy = (Applied(event(11, 11)), Applied(event(12, 12)), Lost(Gap(B, 1, SECOND, 12, "id_gap")))
+    monkeypatch.setattr(SymbolSync, "take", lambda *_: wordy)
+    assert kinds(list(examined.take(event(11, 11), SECOND))) == [BookRow, BookRow, Lost]

@@ -68,8 +68,8 @@ class ExaminedSync:
     def take(self, item: Input, received_ns: int) -> Iterable[Output]:
         """Let the machine decide, and say what follows."""
         said = self.sync.take(item, received_ns)
-        if said and isinstance(said[0], Applied):
-            # Nearly always so, and it comes alone: then an event costs no generator.
+        if len(said) == 1 and isinstance(said[0], Applied):
+            # Nearly always so: then an event costs no generator.
             return self._applied(said[0].event, received_ns)
         return self._said(said, received_ns)
 
@@ -90,9 +90,11 @@ class ExaminedSync:
 
     def _said(self, said: Outputs, received_ns: int) -> Iterator[Output]:
         for output in said:
-            if isinstance(output, Synced):
+            if isinstance(output, Applied):
+                yield from self._applied(output.event, received_ns)
+            elif isinstance(output, Synced):
                 yield from self._synced(output, received_ns)
-            elif not isinstance(output, Applied):  # pragma: no branch, see above
+            else:
                 yield output
         if self.sync.state is not State.LIVE:
             self.examiner.lost()
