@@ -59,9 +59,11 @@ class Rest:
     that are not known. `doubt` is set when the exchange does not know a symbol. When `sharers`
     processes have one address, each keeps to its part of the budget.
 
-    Known weaknesses: books that become deep may take all of the budget, and one that is lost then
-    waits for a minute at most; a 429 silences only the one that got it, so each sharer has to meet it; a request that hangs holds up the others until it times out; and aiohttp
-    itself repeats a request once whose connection breaks, which the budget does not see.
+    Known weaknesses: where answers are slow and many books shallow, round trips and not the budget
+    say how long it takes until all are known; books that become deep may take all of the budget, and
+    one that is lost then waits for a minute at most; a 429 silences only the sharer that met it; a
+    request that hangs holds up the others until it times out; and aiohttp itself repeats a request
+    once whose connection breaks, which the budget does not see.
     """
 
     def __init__(self, link: Link, sharers: int = 1) -> None:
