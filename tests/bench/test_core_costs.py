@@ -52,11 +52,11 @@ class Shape:
     def events(self) -> list[DepthEvent]:
         chance = Random(1)
         return [
-            DepthEvent("BTCUSDT", n, n, n, self._changes(chance, -1), self._changes(chance, 1))
+            DepthEvent("BTCUSDT", n, n, n, self.changes_of(chance, -1), self.changes_of(chance, 1))
             for n in range(1, EVENTS + 1)
         ]
 
-    def _changes(self, chance: Random, sign: int) -> list[Level]:
+    def changes_of(self, chance: Random, sign: int) -> list[Level]:
         """Most near the touch, a third of them deletions."""
         return [
             (

@@ -19,7 +19,8 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from booktape.core.events import DepthEvent, DepthSnapshot, Level
+from bench.test_core_costs import Shape
+from booktape.core.events import DepthEvent
 from booktape.core.frames import Connected, Frame, RestFrame, SegmentStart, StreamFrame
 from booktape.plot.style import ASK, BID, NEUTRAL, figure, save
 from booktape.reconstruct import Reconstruction
@@ -63,34 +64,23 @@ class Case(NamedTuple):
         return took_s / len(self.frames) * 1e6
 
 
-def price(sign: int, away: int) -> float:
-    return round(60_000 + sign * (1 + away) / 100, 2)
+def shape_of(levels: int) -> Shape:
+    """Changes over more levels where there are more."""
+    return Shape("any", 2 * CHANGES, levels)
 
 
 @cache
 def opening(levels: int) -> bytes:
     """A book of any symbol."""
-    sides = ([(price(sign, n), 1.5) for n in range(levels)] for sign in (-1, 1))
-    return encode_depth(DepthSnapshot("", levels + 1, 0, *sides))
-
-
-def changes(chance: Random, sign: int, levels: int) -> list[Level]:
-    """Most near the touch, over more levels where there are more; a third of them deletions."""
-    return [
-        (
-            price(sign, min(levels, int(chance.expovariate(20 / levels)))),
-            chance.choice([0.0, 0.5, 0.12345]),
-        )
-        for _ in range(CHANGES)
-    ]
+    return encode_depth(shape_of(levels).snapshot())
 
 
 def messages(symbols: Sequence[str], levels: int) -> list[StreamFrame]:
     """One of each symbol in turn, until there are enough."""
-    chance, frames = Random(1), []
+    chance, shape, frames = Random(1), shape_of(levels), []
     for number in range(EVENTS):
         turn, which = divmod(number, len(symbols))
-        sides = (changes(chance, sign, levels) for sign in (-1, 1))
+        sides = (shape.changes_of(chance, sign) for sign in (-1, 1))
         event = DepthEvent(symbols[which], 0, turn + 1, turn + 1, *sides)
         payload = encode_combined(f"{event.symbol.lower()}@depth@100ms", encode_event(event))
         frames.append(StreamFrame(0, 0, payload))

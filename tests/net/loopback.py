@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import aiohttp
 from aiohttp import web
@@ -12,6 +12,7 @@ from aiohttp import web
 from booktape.core.frames import Asked, Frame
 from booktape.net.clock import Clock
 from booktape.net.link import Link
+from booktape.net.rest import Rest
 from booktape.wire.venues import Venue
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -36,6 +37,22 @@ async def linked(handler: Handler, clock: Clock, frames: int = 0) -> AsyncIterat
             yield Link(venue, session, clock, asyncio.Queue(frames))
     finally:
         await runner.cleanup()
+
+
+@asynccontextmanager
+async def asking(
+    exchange: Handler, clock: Clock
+) -> AsyncIterator[tuple[Rest, asyncio.Queue[Frame]]]:
+    """A REST door at work, and the inbox into which its answers go."""
+    async with linked(exchange, clock) as link:
+        rest = Rest(link)
+        task = asyncio.create_task(rest.run())
+        try:
+            yield rest, link.inbox
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
 
 
 async def next_frame(inbox: asyncio.Queue[Frame]) -> Frame:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
 
 import pytest
 from aiohttp import web
@@ -14,9 +12,8 @@ import virtual_time
 from booktape.core.events import FetchSnapshot, Urgency
 from booktape.core.frames import RestFrame
 from booktape.net.budget import WINDOW_S
-from booktape.net.rest import Rest
 from net.hand_clock import HandClock, RestlessClock
-from net.loopback import Handler, linked, next_answer
+from net.loopback import asking, next_answer
 
 DEPTH = b'{"lastUpdateId":7,"bids":[],"asks":[]}'
 INFO = json.dumps({"symbols": [{"symbol": "BTCUSDT"}]}).encode()
@@ -33,19 +30,6 @@ class Exchange:
     async def __call__(self, request: web.Request) -> web.StreamResponse:
         self.asked.append(request.path_qs)
         return self._answers.pop(0) if self._answers else web.Response(body=self._body)
-
-
-@asynccontextmanager
-async def asking(exchange: Handler, clock: HandClock) -> AsyncIterator[tuple[Rest, asyncio.Queue]]:  # type: ignore[type-arg]
-    async with linked(exchange, clock) as link:
-        rest = Rest(link)
-        task = asyncio.create_task(rest.run())
-        try:
-            yield rest, link.inbox
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
 
 
 def test_a_snapshot_comes_back_as_a_frame() -> None:

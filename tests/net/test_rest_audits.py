@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
 
 from aiohttp import web
 
 import virtual_time
 from booktape.core.events import FetchSnapshot, Urgency
-from booktape.core.frames import Asked, Frame, RestFrame
-from booktape.net.rest import Rest
-from net.loopback import Handler, linked
+from booktape.core.frames import Asked, RestFrame
+from net.loopback import asking
 
 DEPTH = b'{"lastUpdateId":7,"bids":[],"asks":[]}'
 AUDIT, DEEPER, NEW, LOST = Urgency.AUDIT, Urgency.DEEPER, Urgency.NEW, Urgency.LOST
@@ -37,19 +34,6 @@ class Exchange:
         return [symbol for symbol, _ in self.asked]
 
 
-@asynccontextmanager
-async def asking(exchange: Handler) -> AsyncIterator[tuple[Rest, asyncio.Queue[Frame]]]:
-    async with linked(exchange, virtual_time.WallClock()) as link:
-        rest = Rest(link)
-        task = asyncio.create_task(rest.run())
-        try:
-            yield rest, link.inbox
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
-
-
 def request(symbol: str, urgency: Urgency, limit: int = 5_000) -> FetchSnapshot:
     return FetchSnapshot(symbol, 1, urgency, limit)
 
@@ -59,7 +43,7 @@ def test_a_request_that_leaves_is_noted_before_its_answer() -> None:
     exchange = Exchange()
 
     async def story() -> None:
-        async with asking(exchange) as (rest, inbox):
+        async with asking(exchange, virtual_time.WallClock()) as (rest, inbox):
             rest.fetch(request("A", AUDIT, 500))
             left, answer = await inbox.get(), await inbox.get()
             assert left == Asked(virtual_time.START_NS, "A", 500)
@@ -74,7 +58,7 @@ def test_the_most_urgent_goes_first() -> None:
     exchange = Exchange()
 
     async def story() -> None:
-        async with asking(exchange) as (rest, _):
+        async with asking(exchange, virtual_time.WallClock()) as (rest, _):
             rest.fetch(request("FIRST", AUDIT))
             await asyncio.sleep(0.5)
             for urgency in (AUDIT, DEEPER, NEW, LOST):
@@ -92,7 +76,7 @@ def test_an_audit_of_a_book_that_is_lost_now_becomes_urgent() -> None:
     exchange = Exchange()
 
     async def story() -> None:
-        async with asking(exchange) as (rest, _):
+        async with asking(exchange, virtual_time.WallClock()) as (rest, _):
             for symbol in ("FIRST", "A", "B"):
                 rest.fetch(request(symbol, AUDIT, 100))
             await asyncio.sleep(0.5)
@@ -108,7 +92,7 @@ def test_an_audit_never_takes_the_place_of_what_is_asked_already() -> None:
     exchange = Exchange()
 
     async def story() -> None:
-        async with asking(exchange) as (rest, inbox):
+        async with asking(exchange, virtual_time.WallClock()) as (rest, inbox):
             rest.fetch(request("A", LOST))
             await asyncio.sleep(0.5)
             rest.fetch(request("A", AUDIT, 100))
@@ -125,7 +109,7 @@ def test_an_audit_that_waits_for_room_makes_way() -> None:
     exchange = Exchange()
 
     async def story() -> None:
-        async with asking(exchange) as (rest, _):
+        async with asking(exchange, virtual_time.WallClock()) as (rest, _):
             for number in range(13):
                 rest.fetch(request(f"A{number}", AUDIT))
             await asyncio.sleep(20)
@@ -145,7 +129,7 @@ def test_a_symbol_that_is_forgotten_is_not_asked_for() -> None:
     exchange = Exchange("GONE")
 
     async def story() -> None:
-        async with asking(exchange) as (rest, inbox):
+        async with asking(exchange, virtual_time.WallClock()) as (rest, inbox):
             for symbol in ("GONE", "A", "B"):
                 rest.fetch(request(symbol, NEW))
             await asyncio.sleep(1.5)
@@ -162,7 +146,7 @@ def test_a_symbol_that_is_refused_is_a_doubt() -> None:
     """Perhaps the exchange does not list it any more."""
 
     async def story() -> None:
-        async with asking(Exchange("GONE")) as (rest, _):
+        async with asking(Exchange("GONE"), virtual_time.WallClock()) as (rest, _):
             rest.fetch(request("A", NEW))
             await asyncio.sleep(2)
             assert not rest.doubt.is_set()
