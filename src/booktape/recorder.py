@@ -105,7 +105,7 @@ class Recorder:
             self._frames,
             self._waiting,
             self._lag_ns / 1e6,
-            self._rest.requests,
+            self._rest.door.requests,
             recording.writer.segment.name,
         )
 

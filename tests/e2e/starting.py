@@ -10,6 +10,9 @@ from typing import Final
 
 from booktape.net.budget import WINDOW_S
 from booktape.recorder import Recorder
+from booktape.sim.conditions import Attempts
+from booktape.sim.door import Slow
+from booktape.sim.faults import Faults
 from booktape.sim.market import Market
 from booktape.sim.server import SimServer
 from booktape.sim.spot import spot
@@ -49,11 +52,14 @@ class Least:
     weight: int
 
 
-async def start(count: int, out: Path, per_minute: int = WEIGHT_PER_MINUTE) -> Started:
-    """Record all symbols of an exchange until all are deep."""
+async def start(
+    count: int, out: Path, per_minute: int = WEIGHT_PER_MINUTE, away_s: float = 0
+) -> Started:
+    """Record all symbols of an exchange, whose answers take `away_s`, until all are deep."""
     market = Market(spot(count), seed=4)
     loop = asyncio.get_running_loop()
-    async with SimServer(market, speed=SLOWLY, weight_per_minute=per_minute) as server:
+    far = Faults.of(*[Slow(Attempts(path="depth"), away_s * SLOWLY)] if away_s else [])
+    async with SimServer(market, faults=far, speed=SLOWLY, weight_per_minute=per_minute) as server:
         began_s = loop.time()
         async with recording(
             *(server, (), out), every=10**6, audit_s=36_000, witness="none", segment_s=86_400

@@ -15,6 +15,7 @@ from booktape.net.link import Link
 from booktape.net.rest import Rest
 from booktape.wire.venues import Venue
 
+DEPTH = b'{"lastUpdateId":7,"bids":[],"asks":[]}'
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -41,11 +42,11 @@ async def linked(handler: Handler, clock: Clock, frames: int = 0) -> AsyncIterat
 
 @asynccontextmanager
 async def asking(
-    exchange: Handler, clock: Clock
+    exchange: Handler, clock: Clock, *, sharers: int = 1, frames: int = 0
 ) -> AsyncIterator[tuple[Rest, asyncio.Queue[Frame]]]:
-    """A REST door at work, and the inbox into which its answers go."""
-    async with linked(exchange, clock) as link:
-        rest = Rest(link)
+    """A REST door at work, and the inbox (of so many frames) into which its answers go."""
+    async with linked(exchange, clock, frames) as link:
+        rest = Rest(link, sharers)
         task = asyncio.create_task(rest.run())
         try:
             yield rest, link.inbox
@@ -53,6 +54,27 @@ async def asking(
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
+
+
+class Waits:
+    """Answers nobody before `go_on`; knows how many are under way, and how many were at most."""
+
+    def __init__(self, go_on: asyncio.Event, *answers: web.Response) -> None:
+        self.under_way = self.most = 0
+        self._go_on = go_on
+        self._answers = list(answers)
+
+    async def __call__(self, _: web.Request) -> web.StreamResponse:
+        self.under_way += 1
+        self.most = max(self.most, self.under_way)
+        await self._go_on.wait()
+        self.under_way -= 1
+        return self._answers.pop(0) if self._answers else web.Response(body=DEPTH)
+
+    async def are_under_way(self, count: int) -> None:
+        """Wait until so many are."""
+        while self.under_way < count:
+            await asyncio.sleep(0)
 
 
 async def next_frame(inbox: asyncio.Queue[Frame]) -> Frame:

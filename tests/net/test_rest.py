@@ -10,12 +10,12 @@ from aiohttp import web
 
 import virtual_time
 from booktape.core.events import FetchSnapshot, Urgency
-from booktape.core.frames import RestFrame
+from booktape.core.frames import Asked, RestFrame
 from booktape.net.budget import WINDOW_S
+from booktape.net.door import AT_ONCE
 from net.hand_clock import HandClock, RestlessClock
-from net.loopback import asking, next_answer
+from net.loopback import DEPTH, Waits, asking, next_answer, next_frame
 
-DEPTH = b'{"lastUpdateId":7,"bids":[],"asks":[]}'
 INFO = json.dumps({"symbols": [{"symbol": "BTCUSDT"}]}).encode()
 
 
@@ -157,7 +157,7 @@ def test_no_request_of_any_kind_goes_out_before_retry_after(
     async def story() -> None:
         async with asking(exchange, clock) as (rest, inbox):
             rest.fetch(FetchSnapshot("BTCUSDT", 1))
-            while not sent_s:
+            while not rest.door.wait_s(0):
                 await asyncio.sleep(0)
             for symbol in ("ETHUSDT", "XRPUSDT"):
                 rest.fetch(FetchSnapshot(symbol, 1))
@@ -227,27 +227,23 @@ def test_repeats_are_spaced_out() -> None:
 
 def test_a_lost_book_goes_before_a_new_one() -> None:
     """However many new books wait, and whoever asked first."""
-    asked: list[str] = []
-    go_on = asyncio.Event()
-
-    async def exchange(request: web.Request) -> web.StreamResponse:
-        asked.append(request.query["symbol"])
-        await go_on.wait()
-        return web.Response(body=DEPTH)
+    left: list[str] = []
 
     async def story() -> None:
+        go_on = asyncio.Event()
+        exchange = Waits(go_on)
         async with asking(exchange, HandClock()) as (rest, inbox):
-            for symbol in ("NEW1USDT", "NEW2USDT"):
-                rest.fetch(FetchSnapshot(symbol, 1))
-            while not asked:
-                await asyncio.sleep(0)
+            for number in range(AT_ONCE + 1):
+                rest.fetch(FetchSnapshot(f"NEW{number}USDT", 1))
+            await exchange.are_under_way(AT_ONCE)
             rest.fetch(FetchSnapshot("LOSTUSDT", 1, Urgency.LOST))
             go_on.set()
-            for _ in range(3):
-                await next_answer(inbox)
+            while len(left) < AT_ONCE + 2:
+                frame = await next_frame(inbox)
+                left.extend([frame.symbol] if isinstance(frame, Asked) else [])
 
     virtual_time.run(story())
-    assert asked == ["NEW1USDT", "LOSTUSDT", "NEW2USDT"]
+    assert left[-2:] == ["LOSTUSDT", f"NEW{AT_ONCE}USDT"]
 
 
 def test_five_hundred_books_lost_at_once_are_back_as_soon_as_the_budget_allows() -> None:
@@ -313,7 +309,7 @@ def test_exchange_info_is_asked_until_it_is_answered() -> None:
             found = await rest.exchange_info()
             assert found is not None
             assert list(found.symbols) == ["BTCUSDT"]
-            assert rest.budget.limit == 1_200
+            assert rest.door.budget.limit == 1_200
 
     virtual_time.run(story())
     assert len(exchange.asked) == 3
@@ -364,26 +360,3 @@ def test_a_symbol_that_is_refused_does_not_hold_up_the_others() -> None:
             assert frame.symbol == "BTCUSDT"
 
     virtual_time.run(story())
-
-
-def test_only_one_request_is_under_way() -> None:
-    """A 429 to one request is never followed by another that had been sent already."""
-    under_way = most = 0
-
-    async def exchange(_: web.Request) -> web.StreamResponse:
-        nonlocal under_way, most
-        under_way += 1
-        most = max(most, under_way)
-        await asyncio.sleep(0)
-        under_way -= 1
-        return web.Response(body=DEPTH)
-
-    async def story() -> None:
-        async with asking(exchange, HandClock()) as (rest, inbox):
-            for number in range(10):
-                rest.fetch(FetchSnapshot(f"S{number}USDT", 1))
-            for _ in range(10):
-                await next_answer(inbox)
-
-    virtual_time.run(story())
-    assert most == 1

@@ -9,9 +9,10 @@ from aiohttp import web
 import virtual_time
 from booktape.core.events import FetchSnapshot, Urgency
 from booktape.core.frames import Asked, RestFrame
-from net.loopback import asking
+from booktape.net.door import AT_ONCE
+from net.loopback import DEPTH, asking
 
-DEPTH = b'{"lastUpdateId":7,"bids":[],"asks":[]}'
+ONE_BY_ONE = AT_ONCE  # as many sharers as there may be requests: one for each
 AUDIT, DEEPER, NEW, LOST = Urgency.AUDIT, Urgency.DEEPER, Urgency.NEW, Urgency.LOST
 
 
@@ -58,12 +59,13 @@ def test_the_most_urgent_goes_first() -> None:
     exchange = Exchange()
 
     async def story() -> None:
-        async with asking(exchange, virtual_time.WallClock()) as (rest, _):
-            rest.fetch(request("FIRST", AUDIT))
+        clock = virtual_time.WallClock()
+        async with asking(exchange, clock, sharers=ONE_BY_ONE) as (rest, _):
+            rest.fetch(request("FIRST", AUDIT, 100))
             await asyncio.sleep(0.5)
             for urgency in (AUDIT, DEEPER, NEW, LOST):
                 for number in (1, 2):
-                    rest.fetch(request(f"{urgency.name}{number}", urgency))
+                    rest.fetch(request(f"{urgency.name}{number}", urgency, 100))
             await asyncio.sleep(20)
 
     virtual_time.run(story())
@@ -76,12 +78,13 @@ def test_an_audit_of_a_book_that_is_lost_now_becomes_urgent() -> None:
     exchange = Exchange()
 
     async def story() -> None:
-        async with asking(exchange, virtual_time.WallClock()) as (rest, _):
+        clock = virtual_time.WallClock()
+        async with asking(exchange, clock, sharers=ONE_BY_ONE) as (rest, _):
             for symbol in ("FIRST", "A", "B"):
                 rest.fetch(request(symbol, AUDIT, 100))
             await asyncio.sleep(0.5)
             rest.fetch(request("B", LOST))
-            await asyncio.sleep(20)
+            await asyncio.sleep(120)
 
     virtual_time.run(story())
     assert exchange.asked == [("FIRST", "100"), ("B", "5000"), ("A", "100")]
@@ -129,7 +132,8 @@ def test_a_symbol_that_is_forgotten_is_not_asked_for() -> None:
     exchange = Exchange("GONE")
 
     async def story() -> None:
-        async with asking(exchange, virtual_time.WallClock()) as (rest, inbox):
+        clock = virtual_time.WallClock()
+        async with asking(exchange, clock, sharers=ONE_BY_ONE) as (rest, inbox):
             for symbol in ("GONE", "A", "B"):
                 rest.fetch(request(symbol, NEW))
             await asyncio.sleep(1.5)

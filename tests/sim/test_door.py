@@ -17,6 +17,7 @@ from booktape.sim.door import (
     Html,
     Refuse,
     RestError,
+    Slow,
     Stale,
     Status,
     TooFast,
@@ -105,6 +106,23 @@ def test_half_a_body_can_have_the_length_of_all() -> None:
             assert whole.startswith(got)
             assert 0 < len(got) <= len(whole) // 2
             assert int(answer.headers["Content-Length"]) == len(whole)
+
+    run(work())
+
+
+def test_an_answer_can_be_long_on_its_way() -> None:
+    """It is the true one, so many seconds late; another request does not wait for it."""
+
+    async def work() -> None:
+        loop = asyncio.get_running_loop()
+        async with visit(lying(Slow(FIRST, seconds=3), speed=1)) as visit_:
+            began_s = loop.time()
+            late = asyncio.create_task(visit_.depth("BTCUSDT"))
+            await asyncio.sleep(1)
+            assert (await visit_.get("time"))[0] == 200
+            assert not late.done()
+            assert json.loads(await late)["lastUpdateId"]
+            assert loop.time() - began_s == pytest.approx(3)
 
     run(work())
 

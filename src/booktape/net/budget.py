@@ -53,8 +53,8 @@ class WeightBudget:
             self._spent.append((now_s, others))
 
     def be_silent(self, seconds: float, now_s: float) -> None:
-        """429 or 418: "a Retry-After header is sent", and any request before it makes it worse."""
-        self._silent_until_s = max(self._silent_until_s, now_s + seconds + LATER_S)
+        """Nothing may be asked for so long, whatever is left to spend."""
+        self._silent_until_s = max(self._silent_until_s, now_s + seconds)
 
     def used(self, now_s: float) -> int:
         """Weight used within the window."""

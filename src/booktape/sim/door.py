@@ -15,6 +15,7 @@ from booktape.sim.conditions import (
     DoorCondition,
     Messages,
     Number,
+    Positive,
     Seconds,
 )
 from booktape.sim.lies import Lie
@@ -26,6 +27,7 @@ from booktape.sim.replies import (
     Cropped,
     DoorStep,
     Hang,
+    Late,
     Old,
     Reply,
     Reset,
@@ -113,6 +115,17 @@ class Html(RestLie):
     def lie(self, attempt: Attempt) -> DoorStep:  # noqa: ARG002 - all alike
         """The page."""
         return Reply(HTTPStatus.OK, HTML_PAGE, content_type=HTML)
+
+
+@dataclass(frozen=True)
+class Slow(RestLie):
+    """The answer is on its way for some seconds, as from far away."""
+
+    seconds: Positive
+
+    def lie(self, attempt: Attempt) -> DoorStep:  # noqa: ARG002 - all alike
+        """The true answer, later."""
+        return Late(self.seconds)
 
 
 @dataclass(frozen=True)

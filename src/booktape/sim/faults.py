@@ -31,6 +31,7 @@ beginning; before it, time stands at 0 (a client who is told a lie at the door b
     status           403, 451, 5xx                                        status + A
     too-fast         429 or 418 with Retry-After                          retry_after_s, status + A
     html             a page with status 200                               + A
+    slow             the answer to a request comes late                   seconds + A
     half             half the JSON, and a length that fits                + A
     truncate         half the body, the length of all, the end            + A
     stale            a snapshot from some time ago                        seconds, events + A

@@ -46,6 +46,13 @@ class Hang:
 
 
 @dataclass(frozen=True, slots=True)
+class Late:
+    """The true answer, so many seconds of exchange time later."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Cropped:
     """The first half of the true body.
 
@@ -71,7 +78,7 @@ class Altered:
     alter: Callable[[DepthSnapshot], DepthSnapshot]
 
 
-DoorStep: TypeAlias = Reply | Reset | Hang | Cropped | Old | Altered
+DoorStep: TypeAlias = Reply | Reset | Hang | Late | Cropped | Old | Altered
 
 
 def error(status: int, code: int, message: str, retry_after_s: int | None = None) -> Reply:

@@ -24,6 +24,7 @@ from booktape.sim.replies import (
     Cropped,
     DoorStep,
     Hang,
+    Late,
     Old,
     Reply,
     Reset,
@@ -185,6 +186,9 @@ class Rest:
         if isinstance(lie, Reply):
             return self._respond(lie)
         true = await answer(lie)
+        if isinstance(lie, Late):
+            await self._manners.clock.pause(lie.seconds)
+            return self._respond(true)
         symbol = request.query.get("symbol")
         if lie and not isinstance(lie, Altered) and symbol in self._infos:
             # What it got is no snapshot, or no good one: it will ask again.

@@ -47,6 +47,7 @@ KINDS: Final[Mapping[str, type[Lie]]] = MappingProxyType(
         "status": door.Status,
         "too-fast": door.TooFast,
         "html": door.Html,
+        "slow": door.Slow,
         "half": door.Half,
         "truncate": door.Truncate,
         "stale": door.Stale,

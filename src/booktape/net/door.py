@@ -1,0 +1,124 @@
+"""The way to the exchange's REST door, and our manners there."""
+
+from __future__ import annotations
+
+import random
+from http import HTTPStatus
+from typing import Final
+
+import aiohttp
+import structlog
+from aiohttp import ClientHandlerType, ClientRequest, ClientResponse, ClientTimeout
+from yarl import URL
+
+from booktape.errors import Refused, TooFast, Unreachable
+from booktape.net.backoff import full_jitter
+from booktape.net.budget import LATER_S, WeightBudget
+from booktape.net.link import Link, reason
+from booktape.wire.limits import USED_WEIGHT_HEADER, WEIGHT_PER_MINUTE
+
+_TIMEOUT: Final = ClientTimeout(total=30, sock_connect=5, sock_read=10)
+_SILENCE_S: Final = {429: 60.0, 418: 120.0}  # where the answer itself has no Retry-After
+
+AT_ONCE: Final = 12
+"""So many requests are under way at most. From half around the world an answer takes 0.3 s: then
+very many shallow books are known as soon as the budget allows, to a tenth (`make proofs`)."""
+
+log = structlog.get_logger()
+
+
+async def _only_once(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+    """Else aiohttp repeats one whose connection breaks: past the budget, and into a silence."""
+    try:
+        return await handler(request)
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise Unreachable(f"{request.url}: {reason(error)}") from error
+
+
+class Door:
+    """Requests within the weight that the exchange allows, and none where it wants silence.
+
+    `at_once` snapshots may be under way, each on a connection of its own; from any trouble on only
+    one, until an answer is good. A 429 is followed by those at most that were under way when it was
+    read, and by nothing else until Retry-After has passed: an address is banned "for continuing to
+    send requests after receiving 429 codes". When `sharers` processes have one address, each keeps
+    to its part of the budget and of AT_ONCE.
+
+    Known weaknesses: the exchange may count what was under way against us, and a 429 silences only
+    the sharer that met it.
+    """
+
+    def __init__(self, link: Link, sharers: int = 1) -> None:
+        self.requests = 0
+        self._link = link
+        self._clock = link.clock
+        self._sharers = sharers
+        self.budget = WeightBudget(WEIGHT_PER_MINUTE // sharers)
+        self._most = self.at_once = max(1, AT_ONCE // sharers)
+        self._pauses = full_jitter(random.uniform)
+        self._troubled = 0  # as many requests had left when the last trouble was met
+
+    def share(self, weight_per_minute: int) -> None:
+        """So much the exchange allows to all sharers together."""
+        self.budget.limit = weight_per_minute // self._sharers
+
+    def wait_s(self, weight: int) -> float:
+        """How long to wait before a request of this weight may leave."""
+        return self.budget.wait_s(weight, self._clock.steady_s())
+
+    def leave(self, weight: int) -> int:
+        """A request of this weight is about to leave; its number."""
+        self.budget.spend(weight, self._clock.steady_s())
+        self.requests += 1
+        return self.requests
+
+    async def get(self, url: str) -> bytes:
+        """The body of the answer. Raises ExchangeError."""
+        session = self._link.session
+        try:
+            async with session.get(
+                URL(url, encoded=True), timeout=_TIMEOUT, middlewares=(_only_once,)
+            ) as answer:
+                body = await answer.read()
+        except (aiohttp.ClientError, OSError) as error:
+            raise Unreachable(f"{url}: {reason(error)}") from error
+        self._obey(answer)
+        if answer.status != HTTPStatus.OK:
+            raise Refused(answer.status, f"{url} answered {answer.status}: {body[:120]!r}")
+        return body
+
+    def trust(self, number: int) -> None:
+        """This request had a good answer: if it left after the last trouble, that is over."""
+        if number > self._troubled:
+            self.at_once, self._pauses = self._most, full_jitter(random.uniform)
+
+    def back_off(self, number: int, error: Exception, **what: str) -> None:
+        """The exchange, or the way to it, is in trouble: nothing is asked for a while.
+
+        What had left before this was known, and fails as well, is the same trouble.
+        """
+        if number <= self._troubled:
+            return
+        self._troubled, self.at_once = self.requests, 1
+        pause_s = next(self._pauses)
+        self.budget.be_silent(pause_s, self._clock.steady_s())
+        log.warning(
+            "exchange did not answer", error=str(error), again_in_s=round(pause_s, 1), **what
+        )
+
+    def _obey(self, answer: aiohttp.ClientResponse) -> None:
+        now_s = self._clock.steady_s()
+        used = answer.headers.get(USED_WEIGHT_HEADER, "")
+        if used.isdecimal():
+            # What the other sharers may use is not ours to count.
+            theirs = self.budget.limit * (self._sharers - 1)
+            self.budget.observe(int(used) - theirs, now_s)
+        if answer.status in _SILENCE_S:
+            after = answer.headers.get("Retry-After", "")
+            silence_s = float(after) if after.isdecimal() else _SILENCE_S[answer.status]
+            self.budget.be_silent(silence_s + LATER_S, now_s)
+            raise TooFast(
+                answer.status,
+                f"{answer.url.host} answered {answer.status}: no request for {silence_s:.0f} s",
+                silence_s,
+            )
