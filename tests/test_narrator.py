@@ -20,10 +20,11 @@ from booktape.core.events import (
     Synced,
     UnknownEvent,
 )
-from booktape.core.status import BookStatus
+from booktape.core.frames import SegmentStart
+from booktape.core.status import BookStatus, Status
 from booktape.core.sync import SymbolSync
 from booktape.narrator import Narrator
-from booktape.reconstruct import Output
+from booktape.reconstruct import Output, Reconstruction
 from oracle import connected, event, lost, snapshot
 
 B = "BTCUSDT"
@@ -145,3 +146,15 @@ def test_a_book_that_is_not_known_has_no_spread() -> None:
     assert Narrator().book(sync).spread is None
     sync.take(lost(5), 5)
     assert Narrator().book(sync) == BookStatus(B, "cold", 1, 2, 0, None, 0, 0)
+
+
+def test_how_all_of_it_stands() -> None:
+    """Every book, frames in all, and of the rest the latest: what waits, and how late we are."""
+    narrator, books = Narrator(), Reconstruction()
+    for _ in books.feed(SegmentStart(1, "0", "sim", 1, 5_000, ("ETHUSDT", B))):
+        pass
+    narrator.handled(50, 7, 2_500_000)
+    narrator.handled(3, 0, 1_500_000)
+    status = narrator.status(books, 4, "first")
+    assert [book.symbol for book in status.books] == ["ETHUSDT", B]
+    assert status == Status(status.books, 53, 0, 1.5, 4, "first")

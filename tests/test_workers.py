@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+from math import inf
 from multiprocessing import Pipe
 from multiprocessing.process import BaseProcess
 from typing import Final
@@ -13,7 +14,7 @@ import pytest
 
 from booktape import workers
 from booktape.core.status import BookStatus, Status
-from booktape.workers import _tell, _Worker
+from booktape.workers import _SPAWN, _tell, _Worker, shares
 
 BOOK: Final = BookStatus("BTCUSDT", "live", 1, 10, 100, 0.01, 1, 0)
 LONG: Final = Status((BOOK,) * 20_000, 1, 0, 0.0, 1, "first")
@@ -98,6 +99,18 @@ def test_a_worker_may_die_amid_a_sentence() -> None:
     _hear(worker)
     assert worker.status
     assert worker.status.frames == 7
+
+
+def test_what_one_worker_is_told_all_of_them_know() -> None:
+    """Until when the exchange wants silence: one number, in whatever process it is written."""
+    first, second = shares(2)
+    assert first.silent_until_s is not None
+    assert second.silent_until_s is not None
+    assert second.silent_until_s.value == -inf
+    process = _SPAWN.Process(target=setattr, args=(first.silent_until_s, "value", 7.5))
+    process.start()
+    process.join(PATIENCE_S)
+    assert second.silent_until_s.value == 7.5
 
 
 def _hear(worker: _Worker) -> None:

@@ -19,9 +19,9 @@ from booktape.core.events import (
     Synced,
     UnknownEvent,
 )
-from booktape.core.status import BookStatus
+from booktape.core.status import BookStatus, Status
 from booktape.core.sync import SymbolSync
-from booktape.reconstruct import Output
+from booktape.reconstruct import Output, Reconstruction
 
 log = structlog.get_logger()
 
@@ -35,6 +35,25 @@ class Narrator:
         self.checks: Counter[str] = Counter()
         self.mismatches: Counter[str] = Counter()
         self.unknown: Counter[str] = Counter()
+        self._frames = 0
+        self._waiting = 0
+        self._lag_ns = 0
+
+    def handled(self, count: int, waiting: int, lag_ns: int) -> None:
+        """So many frames more; others wait, and the last one had left the socket so long ago."""
+        self._frames += count
+        self._waiting, self._lag_ns = waiting, lag_ns
+
+    def status(self, books: Reconstruction, requests: int, segment: str) -> Status:
+        """How all of it stands."""
+        return Status(
+            tuple(self.book(books.syncs[symbol]) for symbol in books.symbols),
+            self._frames,
+            self._waiting,
+            self._lag_ns / 1e6,
+            requests,
+            segment,
+        )
 
     def tell(self, output: Output) -> None:
         """Count what is stored and say what a person should know."""

@@ -14,17 +14,10 @@ import aiohttp
 import structlog
 
 from booktape.core.events import FetchSnapshot, Note, RenewConnection
-from booktape.core.frames import (
-    DELISTED,
-    ClockStep,
-    Frame,
-    RestFrame,
-    SegmentStart,
-    StreamFrame,
-)
+from booktape.core.frames import DELISTED, ClockStep, Frame, RestFrame, StreamFrame
 from booktape.core.status import Status
 from booktape.desk import Desk
-from booktape.errors import BooktapeError, StoreError, UsageError
+from booktape.errors import BooktapeError, StoreError
 from booktape.narrator import Narrator
 from booktape.net.clock import Clock, StepWatch, SystemClock
 from booktape.net.feed import Rota
@@ -35,10 +28,9 @@ from booktape.net.statuses import Statuses
 from booktape.reconstruct import Output
 from booktape.settings import Settings
 from booktape.store.archive import Archive, join_archive, open_archive
-from booktape.version import VERSION
 from booktape.vigil import LOOK_EVERY_S as VIGIL_S
 from booktape.vigil import Vigil
-from booktape.wire.exchange_info import ExchangeInfo, SymbolInfo
+from booktape.wire.exchange_info import ExchangeInfo
 
 FLUSH_S: Final = 0.5
 """How often the tape reaches the disk: the most that a `kill -9` can take."""
@@ -66,9 +58,6 @@ class Recorder:
         self._stopped = asyncio.Event()
         self._narrator = Narrator()
         self._turn: list[Frame] = []
-        self._frames = 0
-        self._waiting = 0
-        self._lag_ns = 0
         self._feeds: Feeds
         self._desk: Desk
         self._rest: Rest
@@ -86,28 +75,22 @@ class Recorder:
         async with aiohttp.ClientSession(trust_env=True) as session:
             settings = self._settings
             link = Link(settings.venue, session, self._clock, inbox, settings.suffixes)
-            self._rest = Rest(link, settings.share.of)
-            listed = await self._until_stopped(self._list_symbols())
-            if listed:
-                open_or_join = join_archive if settings.share.run else open_archive
-                with open_or_join(settings.out) as archive:
-                    self._begin(archive, settings.wanted(listed))
-                    await self._record(link, listed)
+            self._rest = Rest(link, settings.share.of, settings.share.silent_until_s)
+            found = await self._until_stopped(self._rest.exchange_info())
+            if self._stopped.is_set():
+                return
+            listed = settings.checked(found)
+            open_or_join = join_archive if settings.share.run else open_archive
+            with open_or_join(settings.out) as archive:
+                self._begin(archive, settings.wanted(listed))
+                await self._record(link, listed)
 
     def status(self) -> Status | None:
         """How it stands; None before the recording has begun."""
         if not hasattr(self, "_desk"):
             return None
-        recording = self._desk.recording
-        books = recording.books
-        return Status(
-            tuple(self._narrator.book(books.syncs[symbol]) for symbol in books.symbols),
-            self._frames,
-            self._waiting,
-            self._lag_ns / 1e6,
-            self._rest.door.requests,
-            recording.writer.segment.name,
-        )
+        recording, requests = self._desk.recording, self._rest.door.requests
+        return self._narrator.status(recording.books, requests, recording.writer.segment.name)
 
     def flush(self) -> None:
         """Bring the tape to the disk, for whoever is about to leave at once."""
@@ -128,17 +111,6 @@ class Recorder:
         await asyncio.wait({task})
         return None
 
-    async def _list_symbols(self) -> ExchangeInfo:
-        symbols, title = self._settings.symbols, self._settings.venue.title
-        info = await self._rest.exchange_info()
-        if info is None:
-            log.warning("the server has no exchangeInfo: symbols are not checked")
-            return ExchangeInfo({symbol: SymbolInfo(symbol) for symbol in symbols})
-        info.check(symbols, title)
-        if not self._settings.wanted(info):
-            raise UsageError(f"{title} lists no symbol that trades against this asset now.")
-        return info
-
     def _join(self, info: ExchangeInfo) -> None:
         """Record what has been listed since."""
         recorded = set(self._desk.recording.books.symbols)
@@ -148,28 +120,16 @@ class Recorder:
             self._feeds.add(new)
 
     def _begin(self, archive: Archive, symbols: tuple[str, ...]) -> None:
-        for recovered in archive.recovered:
-            log.warning(
-                "recovered what a killed recorder left",
-                segment=recovered.segment,
-                frames=recovered.frames,
-            )
-        now_ns, settings = self._clock.now_ns(), self._settings
-        start = SegmentStart(
-            now_ns,
-            VERSION,
-            settings.venue.title,
-            settings.every,
-            settings.depth,
-            symbols,
-            settings.witness,
-            settings.audit_s,
-        )
+        settings = self._settings
+        start = settings.start(self._clock.now_ns(), symbols)
         recording = archive.begin(start, settings.share.tag, settings.share.holds)
         self._desk = Desk(recording, self._clock, settings.segment_s)
 
     async def _record(self, link: Link, listed: ExchangeInfo) -> None:
-        """Run the doors until stopped; then seal, whatever happened but a disk that failed."""
+        """Run the doors until stopped, then seal.
+
+        After a disk that failed, or a bug, nothing is sealed: the next start does it, by the tape.
+        """
         settings = self._settings
         books = self._desk.recording.books
         statuses = Statuses(
@@ -205,9 +165,7 @@ class Recorder:
             count, last_ns = len(turn), turn[-1].received_ns
             for output in await self._desk.take(turn):
                 self._act(output)
-            self._frames += count
-            self._waiting = inbox.qsize()
-            self._lag_ns = self._clock.now_ns() - last_ns
+            self._narrator.handled(count, inbox.qsize(), self._clock.now_ns() - last_ns)
             await asyncio.sleep(0)
 
     async def _tick(self, inbox: asyncio.Queue[Frame]) -> None:

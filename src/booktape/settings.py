@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import secrets
+from ctypes import c_double
 from dataclasses import dataclass
 from pathlib import Path
 from zlib import crc32
 
-from booktape.wire.exchange_info import ExchangeInfo
+import structlog
+
+from booktape.core.frames import SegmentStart
+from booktape.errors import UsageError
+from booktape.version import VERSION
+from booktape.wire.exchange_info import ExchangeInfo, SymbolInfo
 from booktape.wire.limits import CONNECTION_LIFE_S, DEPTH_MAX
 from booktape.wire.venues import DEPTH, DEPTH_ONLY, Venue
 from booktape.wire.witness import DEPTH20, SUFFIXES
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,11 +26,14 @@ class Share:
     """One worker's part of the symbols: each belongs to exactly one, always to the same.
 
     `run` is the name of the recorder that all workers are of; none of a recorder without any.
+    `silent_until_s` lies in memory that all of them share: the steady time until which the exchange
+    wants no request from their address, whichever of them was told.
     """
 
     index: int = 0
     of: int = 1
     run: str = ""
+    silent_until_s: c_double | None = None
 
     @property
     def tag(self) -> str:
@@ -65,7 +76,37 @@ class Settings:
         """The streams that are listened to, of each symbol."""
         return (DEPTH, SUFFIXES[self.witness]) if self.witness in SUFFIXES else DEPTH_ONLY
 
+    def checked(self, info: ExchangeInfo | None) -> ExchangeInfo:
+        """What the exchange lists; where it does not say, the symbols are taken on trust.
+
+        Raises UsageError for a symbol that it does not list, and when there is nothing to record.
+        """
+        if info is None:
+            log.warning("the server has no exchangeInfo: symbols are not checked")
+            info = ExchangeInfo({symbol: SymbolInfo(symbol) for symbol in self.symbols})
+        info.check(self.symbols, self.venue.title)
+        if not self._asked_for(info):
+            raise UsageError(
+                f"{self.venue.title} lists no symbol that trades against this asset now."
+            )
+        return info
+
     def wanted(self, info: ExchangeInfo) -> tuple[str, ...]:
-        """The symbols to record, as the exchange lists them now."""
-        symbols = self.symbols or info.trading(self.quote_asset)
-        return tuple(filter(self.share.holds, symbols))
+        """The symbols to record, as the exchange lists them now; a worker may have none."""
+        return tuple(filter(self.share.holds, self._asked_for(info)))
+
+    def _asked_for(self, info: ExchangeInfo) -> tuple[str, ...]:
+        return self.symbols or info.trading(self.quote_asset)
+
+    def start(self, now_ns: int, symbols: tuple[str, ...]) -> SegmentStart:
+        """The first line of a tape of these symbols."""
+        return SegmentStart(
+            now_ns,
+            VERSION,
+            self.venue.title,
+            self.every,
+            self.depth,
+            symbols,
+            self.witness,
+            self.audit_s,
+        )

@@ -14,7 +14,9 @@ import secrets
 import sys
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
+from ctypes import c_double
 from dataclasses import dataclass, replace
+from math import inf
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Final, NamedTuple
@@ -31,6 +33,8 @@ from booktape.store.archive import open_archive
 
 REPORT_S: Final = 2.0
 """How often a worker says how it stands: with 700 books that is some milliseconds' work."""
+
+_SPAWN: Final = multiprocessing.get_context("spawn")  # not forked: this process has threads
 
 log = structlog.get_logger()
 
@@ -91,13 +95,9 @@ class Workers:
 
     async def run(self) -> None:
         """Until all have ended. Raises WorkerFailed when one failed; the others were sealed then."""
-        with open_archive(self._settings.out) as archive:
-            for found in archive.recovered:
-                log.warning("recovered what a killed recorder left", segment=found.segment)
-            run = secrets.token_hex(4)
+        with open_archive(self._settings.out):
             self._workers = [
-                _start(replace(self._settings, share=Share(index, self._count, run)))
-                for index in range(self._count)
+                _start(replace(self._settings, share=share)) for share in shares(self._count)
             ]
             with ThreadPoolExecutor(self._count) as ears:
                 await asyncio.gather(*(self._see_out(each, ears) for each in self._workers))
@@ -117,6 +117,15 @@ class Workers:
             self.stop()
 
 
+def shares(count: int) -> list[Share]:
+    """What each of so many workers is given."""
+    # Steady time is the machine's (on Linux and macOS), so it is the same in every process. No
+    # lock: of two silences that are written at the very same moment the shorter may win. The
+    # exchange wants one of the whole address, so they end within a second of each other.
+    run, silent_until_s = secrets.token_hex(4), _SPAWN.RawValue(c_double, -inf)
+    return [Share(index, count, run, silent_until_s) for index in range(count)]
+
+
 def _sum(parts: list[Status]) -> Status:
     return Status(
         tuple(sorted((b for part in parts for b in part.books), key=lambda book: book.symbol)),
@@ -129,10 +138,8 @@ def _sum(parts: list[Status]) -> Status:
 
 
 def _start(settings: Settings) -> _Worker:
-    # Spawned, not forked: this process has threads.
-    context = multiprocessing.get_context("spawn")
-    ear, mouth = context.Pipe(duplex=False)
-    process = context.Process(target=_work, args=(settings, mouth))
+    ear, mouth = _SPAWN.Pipe(duplex=False)
+    process = _SPAWN.Process(target=_work, args=(settings, mouth))
     process.start()
     mouth.close()
     return _Worker(process, ear)

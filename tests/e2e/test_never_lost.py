@@ -6,14 +6,14 @@ import asyncio
 from pathlib import Path
 
 import virtual_time
-from booktape.core.frames import RestFrame
+from booktape.core.frames import Connected, Disconnected, RestFrame
 from booktape.sim.conditions import Delivery
 from booktape.sim.fates import Cuts
 from booktape.sim.faults import Faults
 from booktape.sim.lies import Close, Lifetime
 from booktape.sim.market import Market
 from booktape.sim.server import SimServer
-from booktape.store.tape import read_tape
+from booktape.store.reading import read_tape
 from e2e.inside import recording, until_updates
 from e2e.promises import check_archive, gaps_of, truth_of
 
@@ -42,6 +42,43 @@ def test_rollovers_before_the_lifetime_ends_are_seamless(tmp_path: Path) -> None
         assert gaps_of(tmp_path) == []
         assert snapshots_in(tmp_path) == len(SYMBOLS)
         rows = check_archive(tmp_path, truth_of(market), every=2)
+        assert {row["epoch"] for own in rows.values() for row in own} == {1}
+
+    virtual_time.run(story())
+
+
+def test_all_connections_are_replaced_at_a_time_of_day_without_a_gap(tmp_path: Path) -> None:
+    """Each is followed before it is closed: no gap, no second snapshot."""
+    symbols, started_s = SYMBOLS[:2], virtual_time.START_NS // 10**9 % 86_400
+
+    async def story() -> None:
+        market = Market(symbols, seed=9, levels=40)
+        async with (
+            SimServer(market) as server,
+            recording(
+                server,
+                symbols,
+                tmp_path,
+                every=5,
+                connections=2,
+                rollover_at_s=started_s + 20,
+                audit_s=0,
+            ) as recorder,
+        ):
+            await asyncio.sleep(40)
+            assert server.connections == 4
+            status = recorder.status()
+            assert status is not None
+            assert {book.state for book in status.books} == {"live"}
+        (tape,) = tmp_path.glob("tape/*/*.zst")
+        frames = list(read_tape(tape))
+        new = [frame for frame in frames if isinstance(frame, Connected)][2:]
+        lost = [frame for frame in frames if isinstance(frame, Disconnected)]
+        assert {round(frame.received_ns / 1e9) % 86_400 - started_s for frame in new} == {20}
+        assert {frame.connection for frame in lost} == {1, 2}
+        assert gaps_of(tmp_path) == []
+        assert snapshots_in(tmp_path) == len(symbols)
+        rows = check_archive(tmp_path, truth_of(market), every=5)
         assert {row["epoch"] for own in rows.values() for row in own} == {1}
 
     virtual_time.run(story())

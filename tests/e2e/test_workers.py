@@ -9,10 +9,16 @@ from asyncio.subprocess import Process
 from collections import Counter
 from pathlib import Path
 
+import virtual_time
 from booktape.settings import Share
+from booktape.sim.conditions import Attempts
+from booktape.sim.door import TooFast
+from booktape.sim.faults import Faults
 from booktape.sim.market import Market
 from booktape.sim.server import SimServer
+from booktape.workers import shares
 from e2e.commands import run, said, start
+from e2e.inside import recording
 from e2e.promises import check_archive, gaps_of, truth_of
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "BNBUSDT", "SOLUSDT")
@@ -90,6 +96,25 @@ def test_a_worker_that_dies_ends_the_others_and_loses_nothing(tmp_path: Path) ->
         assert {gap["reason"] for gap in gaps_of(tmp_path)} == {"killed", "stopped"}
 
     asyncio.run(story())
+
+
+def test_a_429_silences_every_worker(tmp_path: Path) -> None:
+    """One is told to be silent; one that comes a moment later knows, and breaks no rule."""
+
+    async def story() -> None:
+        market = Market(SYMBOLS, seed=7, levels=40)
+        first, second = shares(WORKERS)
+        lie = TooFast(Attempts(path="depth", first=2, last=2), retry_after_s=20)
+        async with SimServer(market, faults=Faults.of(lie)) as server:
+            async with recording(server, SYMBOLS, tmp_path, every=5, share=first):
+                await asyncio.sleep(5)
+                async with recording(server, SYMBOLS, tmp_path, every=5, share=second):
+                    await asyncio.sleep(30)
+            assert server.violations.total() == 0, server.violations
+        rows = check_archive(tmp_path, truth_of(market), every=5)
+        assert set(rows) == set(SYMBOLS)
+
+    virtual_time.run(story())
 
 
 def test_the_user_s_mistake_is_one_sentence_from_a_worker_too(tmp_path: Path) -> None:

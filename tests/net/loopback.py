@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from ctypes import c_double
+from typing import Any
 
 import aiohttp
 from aiohttp import web
@@ -20,8 +22,13 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @asynccontextmanager
-async def linked(handler: Handler, clock: Clock, frames: int = 0) -> AsyncIterator[Link]:
-    """A link to a server that answers every request with `handler`; the inbox holds `frames`."""
+async def linked(
+    handler: Handler, clock: Clock, frames: int = 0, *, trust_env: bool = False
+) -> AsyncIterator[Link]:
+    """A link to a server that answers every request with `handler`; the inbox holds `frames`.
+
+    With `trust_env`, as in the recorder, each request first looks for proxies in a thread.
+    """
 
     async def answer(request: web.Request) -> web.StreamResponse:
         return await handler(request)
@@ -34,7 +41,7 @@ async def linked(handler: Handler, clock: Clock, frames: int = 0) -> AsyncIterat
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         host, port = runner.addresses[0][:2]
         venue = Venue("test exchange", f"http://{host}:{port}", f"ws://{host}:{port}")
-        async with aiohttp.ClientSession() as session:
+        async with aiohttp.ClientSession(trust_env=trust_env) as session:
             yield Link(venue, session, clock, asyncio.Queue(frames))
     finally:
         await runner.cleanup()
@@ -42,11 +49,16 @@ async def linked(handler: Handler, clock: Clock, frames: int = 0) -> AsyncIterat
 
 @asynccontextmanager
 async def asking(
-    exchange: Handler, clock: Clock, *, sharers: int = 1, frames: int = 0
+    exchange: Handler,
+    clock: Clock,
+    *,
+    sharers: int = 1,
+    silent_until_s: c_double | None = None,
+    **linking: Any,
 ) -> AsyncIterator[tuple[Rest, asyncio.Queue[Frame]]]:
-    """A REST door at work, and the inbox (of so many frames) into which its answers go."""
-    async with linked(exchange, clock, frames) as link:
-        rest = Rest(link, sharers)
+    """A REST door at work, and the inbox into which its answers go."""
+    async with linked(exchange, clock, **linking) as link:
+        rest = Rest(link, sharers, silent_until_s)
         task = asyncio.create_task(rest.run())
         try:
             yield rest, link.inbox

@@ -256,6 +256,33 @@ def test_a_ping_that_cannot_be_sent_is_left_to_the_reader(
     virtual_time.run(story())
 
 
+def test_what_had_arrived_is_read_though_a_pong_cannot_be_sent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The way out is shut first, and the frames behind the ping are here already."""
+
+    async def closing(_: ClientWebSocketResponse, __: bytes = b"") -> None:
+        raise ConnectionResetError("Cannot write to closing transport")
+
+    async def exchange(request: web.Request) -> web.WebSocketResponse:
+        socket = await accept(request)
+        await socket.ping(b"1")
+        for number in range(3):
+            await socket.send_str(str(number))
+        await socket.close()
+        return socket
+
+    async def story() -> None:
+        monkeypatch.setattr(ClientWebSocketResponse, "pong", closing)
+        async with carrying(exchange, HandClock()) as (_, link):
+            await next_frame(link.inbox)
+            got = [await next_frame(link.inbox) for _ in range(4)]
+            assert [f.payload for f in got if isinstance(f, StreamFrame)] == [b"0", b"1", b"2"]
+            assert isinstance(got[-1], Disconnected)
+
+    virtual_time.run(story())
+
+
 def test_no_more_than_a_few_messages_a_second_are_sent() -> None:
     """A hundred pings at once do not make us break the exchange's limit of five."""
     pongs: list[bytes] = []

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from ctypes import c_double
+from math import inf
 
 import pytest
 from aiohttp import web
@@ -146,6 +148,113 @@ def test_a_429_is_followed_by_what_was_under_way_and_nothing_else() -> None:
     virtual_time.run(story())
     assert [at_s > told_s[0] for at_s in sent_s[:AT_ONCE]] == [False] * AT_ONCE
     assert min(sent_s[AT_ONCE:]) >= told_s[0] + 11
+
+
+def test_a_429_is_obeyed_before_all_of_it_is_here() -> None:
+    """Its head says enough; the rest may be on its way for long."""
+
+    async def story() -> None:
+        go_on = asyncio.Event()
+        clock = HandClock()
+
+        async def exchange(request: web.Request) -> web.StreamResponse:
+            answer = web.StreamResponse(status=429, headers={"Retry-After": "10"})
+            await answer.prepare(request)
+            await answer.write(b"{")
+            await go_on.wait()
+            return answer
+
+        async with asking(exchange, clock) as (rest, _):
+            fetch_all(rest, 1)
+            await clock.asleep()
+            assert rest.door.wait_s(0) == 11
+            go_on.set()
+
+    virtual_time.run(story())
+
+
+def test_nothing_follows_a_429_on_its_connection() -> None:
+    """A connection is free again when its answer is here: whoever comes then knows what it says."""
+
+    async def story(turns: int) -> list[asyncio.Transport | None]:
+        told: list[asyncio.Transport | None] = []
+        clock = HandClock()
+
+        async def exchange(request: web.Request) -> web.StreamResponse:
+            told.append(request.transport)
+            return web.Response(status=429, headers={"Retry-After": "10"})
+
+        async with asking(exchange, clock, trust_env=True) as (rest, _):
+            fetch_all(rest, 1)
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            rest.fetch(FetchSnapshot("LATE", 1))
+            await clock.asleep()
+            for _ in range(20):
+                await asyncio.sleep(0)
+        return told
+
+    for turns in range(40):
+        told = virtual_time.run(story(turns))
+        assert len(set(told)) == len(told), turns
+
+
+def test_the_longest_silence_that_was_asked_for_counts() -> None:
+    """An answer from before a ban does not end it."""
+    sent_s: list[float] = []
+    clock = RestlessClock()
+
+    async def story() -> None:
+        go_on = asyncio.Event()
+        ban = web.Response(status=418, headers={"Retry-After": "120"})
+        late = web.Response(status=429, headers={"Retry-After": "10"})
+        waits = Waits(go_on, ban, late)
+
+        async def exchange(request: web.Request) -> web.StreamResponse:
+            sent_s.append(clock.now_s)
+            return await waits(request)
+
+        async with asking(exchange, clock, sharers=AT_ONCE // 2) as (rest, inbox):
+            fetch_all(rest, 2)
+            await waits.are_under_way(2)
+            go_on.set()
+            for _ in range(2):
+                assert isinstance(await next_answer(inbox), RestFrame)
+
+    virtual_time.run(story())
+    assert min(sent_s[2:]) >= sent_s[0] + 121
+
+
+def test_a_429_silences_all_that_share_the_address() -> None:
+    """Whoever was told; the others wait as long, and then go on without having met one."""
+    told_s: list[float] = []
+    sent_s: list[float] = []
+    clock = RestlessClock()
+
+    async def refuse_once(_: web.Request) -> web.StreamResponse:
+        told_s.append(clock.now_s)
+        if len(told_s) > 1:
+            return web.Response(body=DEPTH)
+        return web.Response(status=429, headers={"Retry-After": "10"})
+
+    async def exchange(_: web.Request) -> web.StreamResponse:
+        sent_s.append(clock.now_s)
+        return web.Response(body=DEPTH)
+
+    async def story() -> None:
+        until_s = c_double(-inf)
+        async with (
+            asking(refuse_once, clock, sharers=2, silent_until_s=until_s) as (first, _),
+            asking(exchange, clock, sharers=2, silent_until_s=until_s) as (second, inbox),
+        ):
+            fetch_all(first, 1)
+            while not first.door.wait_s(0):
+                await asyncio.sleep(0)
+            fetch_all(second, 1)
+            assert isinstance(await next_answer(inbox), RestFrame)
+
+    virtual_time.run(story())
+    assert told_s[0] + 11 <= sent_s[0] <= told_s[0] + 12
 
 
 def test_a_request_whose_connection_breaks_is_not_repeated_unseen() -> None:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
+import pytest
 from aiohttp import web
+from structlog.testing import capture_logs
 
 import virtual_time
 from booktape.core.frames import Connected, Disconnected, Frame, StreamFrame
+from booktape.net.backoff import LONGEST_S
+from booktape.net.clock import Clock
 from booktape.net.feed import HEALTHY_S, OVERLAP_MAX_S, Feed, Rota
 from booktape.net.link import Link
 from booktape.wire.limits import ATTEMPTS_PER_WINDOW, ATTEMPTS_WINDOW_S
@@ -27,13 +32,14 @@ def always(_: int, __: int) -> bool:
 @asynccontextmanager
 async def feeding(
     handler: Handler,
-    clock: HandClock,
+    clock: Clock,
     can_relieve: Callable[[int, int], bool] = always,
     life_s: float = 86_400,
+    sharers: int = 1,
 ) -> AsyncIterator[tuple[Feed, Link]]:
     """A feed at work."""
     async with linked(handler, clock) as link:
-        feed = Feed(link, SYMBOLS, Rota(can_relieve, life_s))
+        feed = Feed(link, SYMBOLS, Rota(can_relieve, life_s, sharers))
         task = asyncio.create_task(feed.run())
         try:
             yield feed, link
@@ -46,6 +52,25 @@ async def feeding(
 async def stay(request: web.Request) -> web.StreamResponse:
     """An exchange that accepts and never says anything."""
     return await until_closed(await accept(request))
+
+
+class Pinging:
+    """An exchange that pings as the real one does, and refuses the attempts of these numbers."""
+
+    def __init__(self, *refused: int) -> None:
+        self.tries = 0
+        self.open: dict[int, web.WebSocketResponse] = {}
+        self._refused = refused
+
+    async def __call__(self, request: web.Request) -> web.StreamResponse:
+        self.tries = number = self.tries + 1
+        if number in self._refused:
+            return web.Response(status=503)
+        socket = self.open[number] = web.WebSocketResponse(heartbeat=20)
+        await socket.prepare(request)
+        await until_closed(socket)
+        del self.open[number]
+        return socket
 
 
 async def lives(link: Link, count: int) -> list[tuple[str, int]]:
@@ -255,6 +280,101 @@ def test_lifetimes_end_within_the_last_hour() -> None:
     assert min(spans) >= 23 * 3_600
     assert max(spans) <= 24 * 3_600 - 60
     assert max(spans) - min(spans) > 3_000
+
+
+def test_a_successor_s_lifetime_counts_from_its_handshake(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may have stood by for a minute, and for the exchange it was as old as any."""
+    monkeypatch.setattr(random, "uniform", lambda low, _: low)
+    life_s = 3_600
+
+    async def story() -> None:
+        clock = virtual_time.WallClock()
+        async with feeding(Pinging(), clock, lambda _, __: False, life_s) as (feed, link):
+            await lives(link, 1)
+            feed.renew(1, "a test wants it")
+            await clock.pause(2 * life_s)
+            second, first_gone, third = [await next_frame(link.inbox) for _ in range(3)]
+            assert isinstance(second, Connected)
+            assert isinstance(first_gone, Disconnected)
+            assert isinstance(third, Connected)
+            assert third.received_ns - second.received_ns < life_s * 10**9
+
+    virtual_time.run(story(), within_s=None)
+
+
+def test_waiting_for_one_s_turn_is_no_sign_of_health(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refused at once, five minutes apart: the pauses grow all the same."""
+    monkeypatch.setattr(random, "uniform", lambda _, high: high)
+
+    async def story() -> None:
+        clock = virtual_time.WallClock()
+        exchange = Pinging(*range(20))
+        with capture_logs() as lines:
+            async with feeding(exchange, clock, sharers=ATTEMPTS_PER_WINDOW):
+                while exchange.tries < 12:
+                    await clock.pause(1)
+        pauses = [line["again_in_s"] for line in lines if line["event"] == "no connection"]
+        assert max(pauses) == LONGEST_S
+
+    virtual_time.run(story(), within_s=None)
+
+
+def test_what_was_said_of_a_successor_that_failed_is_forgotten() -> None:
+    """The next one has done nothing, and stays."""
+
+    async def story() -> None:
+        clock, exchange = virtual_time.WallClock(), Pinging()
+        async with feeding(exchange, clock, lambda _, new: new == 3) as (feed, link):
+            await lives(link, 1)
+            feed.renew(1, "a test wants it")
+            await lives(link, 1)
+            feed.renew(2, "it is no good")
+            await exchange.open[2].close()
+            expected = [("Disconnected", 2), ("Connected", 3), ("Disconnected", 1)]
+            assert await lives(link, 3) == expected
+            await clock.pause(100)
+            assert list(exchange.open) == [3]
+            assert exchange.tries == 3
+
+    virtual_time.run(story())
+
+
+def test_once_the_old_one_is_lost_nobody_opens_a_successor(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is lost while a longer pause follows a failure: another is there before that is over."""
+    monkeypatch.setattr(random, "uniform", lambda _, high: high)
+
+    async def story() -> None:
+        clock, exchange = virtual_time.WallClock(), Pinging(*range(2, 8))
+        async with feeding(exchange, clock) as (feed, link):
+            await lives(link, 1)
+            feed.renew(1, "a test wants it")
+            while exchange.tries < 7:
+                await clock.pause(0.1)
+            await clock.pause(2)  # the next try would be in eight seconds
+            await exchange.open[1].close()
+            assert await lives(link, 2) == [("Disconnected", 1), ("Connected", 8)]
+            await clock.pause(100)
+            assert exchange.tries == 8
+
+    virtual_time.run(story())
+
+
+def test_two_that_wait_for_their_turn_do_not_both_open() -> None:
+    """The old one is lost while its successor waits for an attempt: one connection is enough."""
+
+    async def story() -> None:
+        clock, exchange = virtual_time.WallClock(), Pinging(2)
+        async with feeding(exchange, clock, sharers=ATTEMPTS_PER_WINDOW // 2) as (feed, link):
+            await lives(link, 1)
+            feed.renew(1, "a test wants it")
+            await clock.pause(10)
+            await exchange.open[1].close()
+            await clock.pause(3 * ATTEMPTS_WINDOW_S)
+            assert list(exchange.open) == [3]
+
+    virtual_time.run(story())
 
 
 def test_attempts_keep_within_the_exchange_s_limit() -> None:

@@ -8,7 +8,7 @@ frames over on the loop's next turn, so a stamp is late by what the loop was doi
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final, Literal, TypeAlias
 
@@ -48,6 +48,7 @@ class Connection:
         self, link: Link, symbols: tuple[str, ...], number: int, on_silence: Callable[[], None]
     ) -> None:
         self.number = number
+        self.opened_s = link.clock.steady_s()
         self.standing = False
         self.delivered = False
         self.over = asyncio.Event()
@@ -124,21 +125,24 @@ class Connection:
             elif message.type is WSMsgType.PING:
                 # "When you receive a ping, you must send a pong with a copy of ping's payload as
                 # soon as possible."
-                if self._may_send():
-                    await socket.pong(message.data)
+                await self._say(socket.pong, message.data)
             elif message.type in _OVER:
                 return f"closed (code {socket.close_code})"
 
-    def _may_send(self) -> bool:
-        """Whether one more message keeps within "5 incoming messages per second", PONGs included.
+    async def _say(self, send: Callable[[bytes], Awaitable[None]], payload: bytes = b"") -> None:
+        """Send, if one more keeps within "5 incoming messages per second", PONGs included.
 
         A ping that goes unanswered is followed by others; an early message too many is a cut.
         """
         now_s = self._link.clock.steady_s()
-        free = not self._messages.wait_s(1, now_s)
-        if free:
-            self._messages.spend(1, now_s)
-        return free
+        if self._messages.wait_s(1, now_s):
+            return
+        self._messages.spend(1, now_s)
+        try:
+            await send(payload)
+        except (aiohttp.ClientError, OSError) as error:
+            # The reader meets the same end, after all that has arrived before it, and says so.
+            log.debug("not sent", connection=self.number, error=reason(error))
 
     async def _watch(self, socket: Socket) -> None:
         """Look for signs of life: a frame, a ping, an answer to ours. Without any, end it.
@@ -151,21 +155,13 @@ class Connection:
             await pause(LOOK_EVERY_S)
             if self._alive_ns == seen_ns:
                 self._on_silence()
-                await self._ping(socket)
+                await self._say(socket.ping)
                 await pause(LOOK_EVERY_S)
                 if self._alive_ns == seen_ns:
                     log.warning("dead connection", connection=self.number)
                     await _end(socket)
                     return
             seen_ns = self._alive_ns
-
-    async def _ping(self, socket: Socket) -> None:
-        try:
-            if self._may_send():
-                await socket.ping()
-        except (aiohttp.ClientError, OSError) as error:
-            # The reader meets the same end, and says so.
-            log.debug("ping failed", connection=self.number, error=reason(error))
 
 
 async def _end(socket: Socket) -> None:

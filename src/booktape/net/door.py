@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+from ctypes import c_double
 from http import HTTPStatus
+from math import inf
 from typing import Final
 
 import aiohttp
@@ -27,14 +29,6 @@ very many shallow books are known as soon as the budget allows, to a tenth (`mak
 log = structlog.get_logger()
 
 
-async def _only_once(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
-    """Else aiohttp repeats one whose connection breaks: past the budget, and into a silence."""
-    try:
-        return await handler(request)
-    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-        raise Unreachable(f"{request.url}: {reason(error)}") from error
-
-
 class Door:
     """Requests within the weight that the exchange allows, and none where it wants silence.
 
@@ -42,13 +36,14 @@ class Door:
     one, until an answer is good. A 429 is followed by those at most that were under way when it was
     read, and by nothing else until Retry-After has passed: an address is banned "for continuing to
     send requests after receiving 429 codes". When `sharers` processes have one address, each keeps
-    to its part of the budget and of AT_ONCE.
+    to its part of the budget and of AT_ONCE; `silent_until_s` (steady time) is one for all of them.
 
-    Known weaknesses: the exchange may count what was under way against us, and a 429 silences only
-    the sharer that met it.
+    Known weakness: the exchange may count what was under way against us.
     """
 
-    def __init__(self, link: Link, sharers: int = 1) -> None:
+    def __init__(
+        self, link: Link, sharers: int = 1, silent_until_s: c_double | None = None
+    ) -> None:
         self.requests = 0
         self._link = link
         self._clock = link.clock
@@ -56,6 +51,7 @@ class Door:
         self.budget = WeightBudget(WEIGHT_PER_MINUTE // sharers)
         self._most = self.at_once = max(1, AT_ONCE // sharers)
         self._pauses = full_jitter(random.uniform)
+        self._silent_until_s = c_double(-inf) if silent_until_s is None else silent_until_s
         self._troubled = 0  # as many requests had left when the last trouble was met
 
     def share(self, weight_per_minute: int) -> None:
@@ -64,7 +60,8 @@ class Door:
 
     def wait_s(self, weight: int) -> float:
         """How long to wait before a request of this weight may leave."""
-        return self.budget.wait_s(weight, self._clock.steady_s())
+        now_s = self._clock.steady_s()
+        return max(self.budget.wait_s(weight, now_s), self._silent_until_s.value - now_s)
 
     def leave(self, weight: int) -> int:
         """A request of this weight is about to leave; its number."""
@@ -77,12 +74,13 @@ class Door:
         session = self._link.session
         try:
             async with session.get(
-                URL(url, encoded=True), timeout=_TIMEOUT, middlewares=(_only_once,)
+                URL(url, encoded=True), timeout=_TIMEOUT, middlewares=(self._send,)
             ) as answer:
+                # Before anyone else can have its connection.
+                self._obey(answer)
                 body = await answer.read()
         except (aiohttp.ClientError, OSError) as error:
             raise Unreachable(f"{url}: {reason(error)}") from error
-        self._obey(answer)
         if answer.status != HTTPStatus.OK:
             raise Refused(answer.status, f"{url} answered {answer.status}: {body[:120]!r}")
         return body
@@ -106,6 +104,19 @@ class Door:
             "exchange did not answer", error=str(error), again_in_s=round(pause_s, 1), **what
         )
 
+    async def _send(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+        """Once and now, or not at all.
+
+        Before this aiohttp looks for proxies, in a thread, and meanwhile silence may be asked for.
+        After it, it would repeat what breaks: past the budget, and into a silence.
+        """
+        if self.wait_s(0):
+            raise Unreachable(f"{request.url}: not asked, for we were told to wait")
+        try:
+            return await handler(request)
+        except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+            raise Unreachable(f"{request.url}: {reason(error)}") from error
+
     def _obey(self, answer: aiohttp.ClientResponse) -> None:
         now_s = self._clock.steady_s()
         used = answer.headers.get(USED_WEIGHT_HEADER, "")
@@ -116,7 +127,8 @@ class Door:
         if answer.status in _SILENCE_S:
             after = answer.headers.get("Retry-After", "")
             silence_s = float(after) if after.isdecimal() else _SILENCE_S[answer.status]
-            self.budget.be_silent(silence_s + LATER_S, now_s)
+            until_s = now_s + silence_s + LATER_S
+            self._silent_until_s.value = max(self._silent_until_s.value, until_s)
             raise TooFast(
                 answer.status,
                 f"{answer.url.host} answered {answer.status}: no request for {silence_s:.0f} s",

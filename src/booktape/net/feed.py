@@ -8,6 +8,7 @@ break. The two overlap until the new one carries everything the old one does.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -34,7 +35,7 @@ log = structlog.get_logger()
 
 
 class Rota:
-    """What all feeds of a recorder share: numbers for connections, and the limit on attempts."""
+    """What all feeds of a recorder share: the limit on attempts, and numbers, from 1, never twice."""
 
     def __init__(
         self,
@@ -45,12 +46,7 @@ class Rota:
         self.can_relieve = can_relieve
         self.life_s = life_s
         self.attempts = WeightBudget(ATTEMPTS_PER_WINDOW // sharers, ATTEMPTS_WINDOW_S)
-        self._last = 0
-
-    def next_number(self) -> int:
-        """Connections are numbered from 1, never twice."""
-        self._last += 1
-        return self._last
+        self.numbers = itertools.count(1)
 
     def span_s(self) -> float:
         """How long a connection may live: until a random moment of the last 1/24 of its life."""
@@ -83,16 +79,17 @@ class Feed:
         """Connect, and connect again, until cancelled."""
         pauses = full_jitter(random.uniform)
         async with asyncio.TaskGroup() as self._tasks:
+            await self._turn()
             while True:
-                began_s = self._clock.steady_s()
-                connection = self._post.successor or await self._open()
+                connection = self._post.successor or self._open()
                 self._take_up(connection)
                 await self._until_over(connection)
-                lived_s = self._clock.steady_s() - began_s
+                lived_s = self._clock.steady_s() - connection.opened_s
                 if lived_s >= (DELIVERED_S if connection.delivered else HEALTHY_S):
                     pauses = full_jitter(random.uniform)
                 if self._post.successor is None:
                     await self._pause(next(pauses), connection.why)
+                    await self._turn()
 
     def renew(self, number: int, why: str) -> None:
         """Replace connection `number`, if it is on duty, or as soon as it is."""
@@ -114,13 +111,15 @@ class Feed:
         if why:
             self.renew(connection.number, why)
 
-    async def _open(self) -> Connection:
-        """A new connection on its way, as soon as the exchange allows another attempt."""
-        attempts = self._rota.attempts
-        while wait_s := attempts.wait_s(1, self._clock.steady_s()):
+    async def _turn(self) -> None:
+        """Wait until the exchange allows another attempt."""
+        while wait_s := self._rota.attempts.wait_s(1, self._clock.steady_s()):
             await self._clock.pause(wait_s)
-        attempts.spend(1, self._clock.steady_s())
-        number = self._rota.next_number()
+
+    def _open(self) -> Connection:
+        """A new connection on its way."""
+        self._rota.attempts.spend(1, self._clock.steady_s())
+        number = next(self._rota.numbers)
         connection = Connection(
             self._link, self.symbols, number, lambda: self.renew(number, "it is silent")
         )
@@ -136,29 +135,29 @@ class Feed:
             retire.cancel()
 
     async def _retire(self, connection: Connection) -> None:
-        await self._clock.pause(self._rota.span_s())
+        # The exchange counts from the handshake, not from when it came on duty.
+        lived_s = self._clock.steady_s() - connection.opened_s
+        await self._clock.pause(self._rota.span_s() - lived_s)
         self.renew(connection.number, "its lifetime ends")
 
     async def _relieve(self, old: Connection) -> None:
         """Open a successor, wait until it carries everything, close the old one."""
         for pause_s in full_jitter(random.uniform):
-            new = await self._open()
-            if self._post.current is not old:
-                # It was lost while we waited for our turn, and `run` has opened another.
-                await new.close()
+            await self._turn()
+            if old.over.is_set():
+                # It was lost while we waited: `run` opens another.
                 return
-            self._post.successor = new
-            began_s = self._clock.steady_s()
+            new = self._post.successor = self._open()
             while not (new.over.is_set() or old.over.is_set()):
                 await self._clock.pause(OVERLAP_LOOK_S)
-                waited_s = self._clock.steady_s() - began_s
+                waited_s = self._clock.steady_s() - new.opened_s
                 relieved = new.standing and self._rota.can_relieve(old.number, new.number)
                 if new.standing and (relieved or waited_s >= OVERLAP_MAX_S):
                     await old.close()
                     return
             if old.over.is_set():
                 return
-            self._post.successor = None
+            self._post = _Post(old, leaving=True)
             await self._pause(pause_s, new.why)
 
     async def _pause(self, pause_s: float, why: str) -> None:

@@ -7,6 +7,7 @@ import heapq
 import itertools
 import random
 from collections import deque
+from ctypes import c_double
 from dataclasses import replace
 from http import HTTPStatus
 from typing import Final, NamedTuple
@@ -49,8 +50,10 @@ class Rest:
     waits for a minute at most.
     """
 
-    def __init__(self, link: Link, sharers: int = 1) -> None:
-        self.door = Door(link, sharers)
+    def __init__(
+        self, link: Link, sharers: int = 1, silent_until_s: c_double | None = None
+    ) -> None:
+        self.door = Door(link, sharers, silent_until_s)
         self.doubt = asyncio.Event()
         self._link = link
         self._clock = link.clock
@@ -135,10 +138,6 @@ class Rest:
     async def _ask(self, request: FetchSnapshot, number: int) -> None:
         symbol, limit, inbox = request.symbol, request.limit, self._link.inbox
         await inbox.put(Asked(self._clock.now_ns(), symbol, limit))
-        if self.door.wait_s(0):
-            # The inbox was full, and meanwhile the exchange has asked for silence.
-            self._again(symbol)
-            return
         sent_s = self._clock.steady_s()
         try:
             body = await self.door.get(self._link.venue.depth_url(symbol, limit))

@@ -1,0 +1,50 @@
+"""The recorder's own promises; what it records is shown in `tests/e2e`."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+import virtual_time
+from booktape.recorder import Recorder
+from booktape.settings import Settings
+from booktape.sim.market import Market
+from booktape.sim.server import SimServer
+from booktape.vigil import Vigil
+from booktape.wire.venues import Venue
+from e2e.inside import recording
+from e2e.promises import check_archive, gaps_of, truth_of
+
+
+def test_a_bug_is_told_and_what_is_on_the_tape_is_recovered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is sealed by a program that is in doubt; the next start does it, as after a kill."""
+    symbols = ("BTCUSDT",)
+
+    def bug(*_: object) -> None:
+        raise RuntimeError("a bug")
+
+    async def story() -> None:
+        market = Market(symbols, seed=3, levels=40)
+        async with SimServer(market) as server:
+            monkeypatch.setattr(Vigil, "look", bug)
+            venue = Venue("test exchange", server.rest_url, server.ws_url)
+            recorder = Recorder(Settings(venue, symbols, 2, tmp_path), virtual_time.WallClock())
+            with pytest.raises(ExceptionGroup) as told:
+                await recorder.run()
+            assert told.group_contains(RuntimeError, match="a bug")
+            assert list((tmp_path / "unsealed").iterdir())
+            await asyncio.sleep(1)
+            recorder._desk.recording.writer.abandon()  # as the end of a process does
+            monkeypatch.undo()
+            async with recording(server, symbols, tmp_path, every=2):
+                await asyncio.sleep(1)
+        assert not list((tmp_path / "unsealed").iterdir())
+        rows = check_archive(tmp_path, truth_of(market), every=2)["BTCUSDT"]
+        assert sum(row["epoch"] == 1 for row in rows) >= 5
+        assert [gap["reason"] for gap in gaps_of(tmp_path)] == ["killed"]
+
+    virtual_time.run(story())
