@@ -27,8 +27,14 @@ from booktape.core.frames import (
     StreamFrame,
 )
 from booktape.reconstruct import Output
-from booktape.wire.binance import encode_combined, encode_depth, encode_event
-from booktape.wire.witness import BOOK_TICKER, DEPTH20, SUFFIXES, encode_ticker, encode_top
+from booktape.wire.encode import (
+    encode_combined,
+    encode_depth,
+    encode_event,
+    encode_ticker,
+    encode_top,
+)
+from booktape.wire.witness import BOOK_TICKER, DEPTH20, SUFFIXES
 
 
 class Level(NamedTuple):

@@ -15,7 +15,7 @@ from booktape.core.frames import Checkpoint, Frame
 from booktape.desk import Desk
 from booktape.store import writer
 from booktape.store.archive import open_archive
-from booktape.store.tape import read_tape
+from booktape.store.reading import read_tape
 from oracle import SECOND, start
 from store.contents import frames_on_tape, stored, tapes
 from store.story import BTC, ETH, FRAMES, YUAN, expected

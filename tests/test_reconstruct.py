@@ -29,7 +29,7 @@ from booktape.core.frames import (
 )
 from booktape.core.sync import State
 from booktape.reconstruct import Reconstruction
-from booktape.wire.binance import encode_combined, encode_server_shutdown
+from booktape.wire.encode import encode_combined, encode_server_shutdown
 from oracle import SECOND, connected, event, frozen, lost, rest, shown, snapshot, start, stream
 from stories import BOOK, B, E, known, rows, tell, through_text, ticks
 

@@ -13,8 +13,8 @@ from booktape.commands.export import export
 from booktape.commands.info import info
 from booktape.commands.plot import plot
 from booktape.commands.record import record
+from booktape.commands.verify import verify
 from booktape.errors import BooktapeError, UsageError
-from booktape.verify.command import verify
 from booktape.version import VERSION
 
 _RECORD = "booktape record BTCUSDT ETHUSDT --every 10 --out data"

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from booktape import reader
 from booktape.reader import Coverage
+from booktape.store.found import sealed_tapes, unsealed_segments
 from booktape.store.layout import Layout
 
 
@@ -33,7 +34,8 @@ def survey(root: Path) -> Survey:
     Raises NotRecorded where there is no archive.
     """
     layout = Layout(root)
-    tapes, unsealed = layout.sealed_tapes(), layout.unsealed_segments()
+    tapes = [layout.tape(segment) for segment in sealed_tapes(layout)]
+    unsealed = unsealed_segments(layout)
     # What is not sealed yet is told by its tape, which takes long to read.
     symbols = reader.open(root, unsealed=False).coverage()
     return Survey(root, symbols, len(tapes), sum(t.stat().st_size for t in tapes), len(unsealed))

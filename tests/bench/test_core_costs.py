@@ -25,7 +25,8 @@ from booktape.reconstruct import Reconstruction
 from booktape.store.schema import snapshot_batch
 from booktape.store.tape import TapeWriter
 from booktape.store.writer import GROUP_ROWS, Group, parquet_writer
-from booktape.wire.binance import decode_event, encode_combined, encode_depth, encode_event
+from booktape.wire.binance import decode_event
+from booktape.wire.encode import encode_combined, encode_depth, encode_event
 from docs.generated import table
 from oracle import connected, start
 

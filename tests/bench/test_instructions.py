@@ -22,7 +22,7 @@ import pytest
 
 from bench.instructions import WORKS
 from bench.test_core_costs import EVENTS, SHAPES, Shape
-from booktape.wire.binance import encode_combined, encode_depth, encode_event
+from booktape.wire.encode import encode_combined, encode_depth, encode_event
 from docs.generated import table
 
 pytestmark = [

@@ -26,7 +26,7 @@ import numpy.typing as npt
 import pyarrow.parquet as pq
 import pytest
 
-from booktape.store.tape import read_lines
+from booktape.store.reading import read_lines
 from docs.generated import table
 
 pytestmark = [

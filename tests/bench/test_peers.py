@@ -20,7 +20,7 @@ import pytest
 from bench.peers.ours import OwnBook, OwnPath
 from bench.peers.peer import Pairs, Peer
 from bench.test_core_costs import SHAPES, Shape
-from booktape.wire.binance import encode_depth
+from booktape.wire.encode import encode_depth
 from docs.generated import table
 
 pytestmark = [
@@ -49,11 +49,12 @@ NOT_MEASURED: Final = (
 
 
 class Cost(NamedTuple):
-    """Microseconds: an event alone, a snapshot alone, an event with its share of a snapshot."""
+    """Microseconds: an event alone, a snapshot alone, an event with its share of a snapshot, or one."""
 
     event: float
     snapshot: float
     both: float
+    full: float
 
 
 Costs: TypeAlias = dict[type[Peer], Cost]
@@ -81,12 +82,14 @@ class Task:
         ]
 
     def measure(self, peer: type[Peer]) -> Cost:
-        """Three books: one takes events alone, one gives snapshots, of one they are timed alone."""
+        """A book for each: events alone, snapshots timed alone, both together, after every event."""
         messages = [peer.message(event) for event in self.events]
+        few = messages[:EVENTS_OF_SNAPSHOTS]
         return Cost(
             _events(peer.asked(self.snapshot, NEVER), messages),
-            _snapshots(peer.asked(self.snapshot, EVERY), messages[:EVENTS_OF_SNAPSHOTS]),
-            _both(peer.asked(self.snapshot, EVERY), messages),
+            _snapshots(peer.asked(self.snapshot, EVERY), few),
+            _both(peer.asked(self.snapshot, EVERY), messages, EVERY),
+            _both(peer.asked(self.snapshot, 1), few, 1),
         )
 
     def check(self, peer: type[Peer]) -> None:
@@ -118,11 +121,11 @@ def _events(book: Peer, messages: list[bytes | str]) -> float:
     return (thread_time() - began) / len(messages) * 1e6
 
 
-def _both(book: Peer, messages: list[bytes | str]) -> float:
+def _both(book: Peer, messages: list[bytes | str], every: int) -> float:
     apply, levels = book.apply, book.levels
     began = thread_time()
-    for first in range(0, len(messages), EVERY):
-        for message in messages[first : first + EVERY]:
+    for first in range(0, len(messages), every):
+        for message in messages[first : first + every]:
             apply(message)
         levels()
     return (thread_time() - began) / len(messages) * 1e6
@@ -165,6 +168,7 @@ def tables(results: dict[Shape, Costs]) -> Iterator[str]:
         ("µs an event: JSON text → changed book", "event"),
         ("µs a snapshot: the whole sorted book, after every 10th event", "snapshot"),
         ("µs an event, with a snapshot after every 10th: JSON text → sorted book", "both"),
+        ("µs an event, with a snapshot after every one: JSON text → sorted book", "full"),
     )
     shapes = [f"{s.name}: {s.changes} changes, {s.levels:,} levels a side" for s in results]
     for title, field in kinds:
@@ -207,7 +211,7 @@ async def results(peers: list[type[Peer]]) -> dict[Shape, Costs]:
 
 
 def test_beside_other_order_books(report: Callable[[str, str], None]) -> None:
-    """Three tables: an event, a snapshot, and both together, with what each of them includes."""
+    """Tables: an event, a snapshot, and both together, with what each of them includes."""
     peers = everyone()
     found = asyncio.run(results(peers))
     report("peers", "\n\n".join([*tables(found), *notes(peers)]))

@@ -24,7 +24,7 @@ from booktape.core.events import DepthEvent
 from booktape.core.frames import Connected, Frame, RestFrame, SegmentStart, StreamFrame
 from booktape.plot.style import ASK, BID, NEUTRAL, figure, save
 from booktape.reconstruct import Reconstruction
-from booktape.wire.binance import encode_combined, encode_depth, encode_event
+from booktape.wire.encode import encode_combined, encode_depth, encode_event
 from docs.generated import DOCS, table
 
 pytestmark = pytest.mark.bench

@@ -24,7 +24,7 @@ import pytest
 from booktape.collector import spare_the_old
 from booktape.recorder import Recorder
 from booktape.settings import Settings
-from booktape.store.tape import read_lines
+from booktape.store.reading import read_lines
 from booktape.wire.venues import Venue
 from e2e.promises import rows_of
 

@@ -38,7 +38,7 @@ def test_open_gap_has_missed_nobody_knows_how_many() -> None:
     assert gap(None).missed_updates is None
 
 
-OF_EVERY_EVENT = {Applied, DepthEvent, Held}
+OF_EVERY_EVENT = {Applied, BookRow, DepthEvent, Held}
 NOUNS = [each for each in vars(events).values() if is_dataclass(each) and isinstance(each, type)]
 
 
@@ -46,7 +46,7 @@ NOUNS = [each for each in vars(events).values() if is_dataclass(each) and isinst
 def test_nouns_cannot_be_changed(noun: type) -> None:
     """What the exchange said and what the core said back is history.
 
-    All but those that are made for every event: there it would cost more than it is worth.
+    All but those that are made for every event or row: there it would cost more than it is worth.
     """
     empty: object = object.__new__(noun)
     for name in (field.name for field in fields(noun)):

@@ -8,13 +8,17 @@ import tokenize
 from pathlib import Path
 
 SRC = Path(__file__).parents[2] / "src" / "booktape"
-WRITING = ("tape", "writer", "recording", "sealing", "layout", "schema")
+WRITING = ("line", "tape", "writer", "recording", "sealing", "layout", "schema")
 ESSENTIAL = (
-    *("core", "wire", "net", "reconstruct.py", "recorder.py"),
+    *("core", "wire", "net", "reconstruct.py", "proof/examined.py", "recorder.py", "desk.py"),
     *(f"store/{name}.py" for name in WRITING),
 )
-# Not on the way of an event to the disk: what proves a book, lists symbols, or shows how it stands.
-BESIDE = ("wire/witness.py", "wire/exchange_info.py", "net/statuses.py", "core/status.py")
+# Not on the way of an event to the disk: what proves a book, lists symbols, shows how it stands, or
+# is said by the built-in exchange only.
+BESIDE = (
+    *("wire/witness.py", "wire/exchange_info.py", "wire/encode.py"),
+    *("net/statuses.py", "core/status.py"),
+)
 SKIPPED = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT}
 
 
@@ -45,7 +49,7 @@ def files_of(*rooms: str) -> list[Path]:
 def test_the_essential_path_is_short() -> None:
     """Whoever is new reads it in one evening. The aim is 1,500 lines; redundancy took it above."""
     path = set(files_of(*ESSENTIAL)) - set(files_of(*BESIDE))
-    assert sum(len(code_lines(file)) for file in path) <= 2_190
+    assert sum(len(code_lines(file)) for file in path) <= 2_255
 
 
 def test_no_room_is_too_big() -> None:

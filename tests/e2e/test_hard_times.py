@@ -21,7 +21,7 @@ from booktape.sim.incidents import Huge
 from booktape.sim.lies import Lie
 from booktape.sim.market import Market
 from booktape.sim.server import SimServer
-from booktape.store.tape import read_tape
+from booktape.store.reading import read_tape
 from booktape.wire.binance import decode_event
 from e2e.inside import recording, until_known
 from e2e.promises import Row, check_archive, gaps_of, truth_of

@@ -10,7 +10,7 @@ import pytest
 
 from booktape.sim.market import Market
 from booktape.sim.server import SimServer
-from booktape.store.tape import read_tape
+from booktape.store.reading import read_tape
 from e2e.commands import run, said, start
 from e2e.promises import check_archive, gaps_of, truth_of
 

@@ -23,7 +23,7 @@ from booktape.core.frames import (
     StreamFrame,
 )
 from booktape.store.archive import open_archive
-from booktape.wire.binance import encode_depth
+from booktape.wire.encode import encode_depth
 from oracle import SYMBOL, combined, start
 from rotation import rotate
 

@@ -14,7 +14,7 @@ from booktape.reader.place import Place
 from booktape.reader.tape import NO_ROWS, Filter, frames, outputs
 from booktape.store.archive import open_archive
 from booktape.store.line import decode, encode
-from booktape.wire.binance import encode_combined, encode_event
+from booktape.wire.encode import encode_combined, encode_event
 from oracle import SECOND, connected, event, frozen, rest, snapshot, stream
 from reader.truth import moment
 from store.story import BTC, ETH, OPENING, YUAN, record

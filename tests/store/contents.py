@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from booktape.core.frames import Checkpoint, Connected, Frame, SegmentEnd, SegmentStart
-from booktape.store.tape import read_tape
+from booktape.store.reading import read_tape
 from store.story import Stored
 
 

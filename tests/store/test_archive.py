@@ -17,7 +17,7 @@ from booktape.core.frames import DELISTED, KILLED, NO_TAPE, STOPPED, Frame
 from booktape.core.sync import State
 from booktape.errors import DirectoryInUse
 from booktape.store.archive import join_archive, open_archive
-from booktape.store.tape import read_checkpoints
+from booktape.store.reading import read_checkpoints
 from oracle import SECOND, connected, event, listed, rest, snapshot, start, stream
 from store.contents import assert_only_whole_files, frames_on_tape, stored, tapes
 from store.endless import OPENING, frames

@@ -10,7 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from booktape.store.layout import Layout, Segment, segment_end_ns, symbol_folder, symbol_of
+from booktape.store.layout import (
+    TAPE,
+    Layout,
+    Segment,
+    segment_end_ns,
+    symbol_folder,
+    symbol_of,
+)
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LAST_US = (datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC) - EPOCH) // timedelta(
@@ -30,12 +37,19 @@ def test_a_name_tells_when_and_who() -> None:
     assert segment.date == "date=2026-11-22"
 
 
+@pytest.mark.parametrize(("tag", "run"), [("aw1", "a"), ("aw12", "a"), ("3f9a2c81", "3f9a2c81")])
+def test_the_workers_of_one_recorder_are_one_run(tag: str, run: str) -> None:
+    """Their tags begin alike; a recorder that works alone has a tag of its own."""
+    assert Segment(1, tag).run == run
+
+
 @given(segments)
 def test_a_name_reads_back(segment: Segment) -> None:
-    """A segment's name, as a folder or with any ending, is that segment."""
+    """A segment's name is that segment, as a folder's or with the ending that a file should have."""
     assert Segment.parse(segment.name) == segment
-    assert Segment.parse(f"{segment.name}.jsonl.zst") == segment
-    assert Segment.parse(f"{segment.name}.parquet") == segment
+    assert Segment.parse(segment.name + TAPE, TAPE) == segment
+    for name, ending in ((segment.name, TAPE), (segment.name + TAPE, "")):
+        assert Segment.parse(name, ending) is None
 
 
 @given(st.lists(segments))
@@ -44,11 +58,24 @@ def test_names_sort_by_time(found: list[Segment]) -> None:
     assert sorted(segment.name for segment in found) == [s.name for s in sorted(found)]
 
 
-@pytest.mark.parametrize("name", ["", "lost+found", "notes.txt", "20261122-3f9a2c81", ".DS_Store"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("", "lost+found", "notes.txt", "20261122-3f9a2c81", ".DS_Store"),
+        "20261122T101300.123456Z",
+        "20261122T101300.123456Z-",
+        "20261122T101300.123456Z-3f9a2c81.bak",
+        "20261122T101300.123Z-3f9a2c81",
+        "20261122T101300.123456-3f9a2c81",
+        "20261122T101300.123456+0100-3f9a2c81",
+        "2026-11-22T10:13:00.123456Z-3f9a2c81",
+        "20261332T101300.123456Z-3f9a2c81",
+    ],
+)
 def test_other_names_are_no_segments(name: str) -> None:
-    """What we did not name is refused."""
-    with pytest.raises(ValueError, match="does not match"):
-        Segment.parse(name)
+    """What we did not name, or would name otherwise, is not ours."""
+    assert Segment.parse(name) is None
+    assert Segment.parse(name + TAPE, TAPE) is None
 
 
 @given(st.integers(0, LAST_US * 1_000), st.integers(1, 2 * DAY))
@@ -90,9 +117,7 @@ def test_final_files_stand_where_the_format_says() -> None:
     segment = Segment.at(MOMENT_NS, "3f9a2c81")
     name = "date=2026-11-22/20261122T101300.123456Z-3f9a2c81"
     assert layout.tape(segment) == Path(f"/archive/tape/{name}.jsonl.zst")
-    assert layout.gaps(segment) == Path(f"/archive/gaps/{name}.parquet")
-    assert layout.checks(segment) == Path(f"/archive/checks/{name}.parquet")
-    assert layout.notes(segment) == Path(f"/archive/notes/{name}.parquet")
+    assert layout.table(segment, "gaps") == Path(f"/archive/gaps/{name}.parquet")
     assert layout.manifest(segment) == Path(f"/archive/manifests/{name}.json")
     rows = layout.rows(segment, "BTCUSDT")
     assert rows == Path(f"/archive/snapshots/symbol=BTCUSDT/{name}.parquet")
@@ -108,9 +133,7 @@ def test_unsealed_files_are_out_of_every_readers_sight() -> None:
             layout.starting_tape(segment),
             layout.writing_tape(segment),
             layout.torn_tape(segment),
-            layout.writing_gaps(segment),
-            layout.writing_checks(segment),
-            layout.writing_notes(segment),
+            *(layout.writing_table(segment, name) for name in ("gaps", "checks", "notes")),
             layout.writing_manifest(segment),
             layout.writing_rows(segment, "BTCUSDT"),
             layout.writing_rows(segment, "gaps"),
@@ -126,66 +149,6 @@ def test_unsealed_files_are_out_of_every_readers_sight() -> None:
     for one, other in combinations([*ours, *readers], 2):
         assert not one.is_relative_to(other)
         assert not other.is_relative_to(one)
-
-
-def test_tapes_are_found_in_order_of_time(tmp_path: Path) -> None:
-    """Oldest first over all days, without what somebody else put there."""
-    found = Layout(tmp_path)
-    assert found.sealed_tapes() == []
-    ours = [found.tape(Segment(us, "f")) for us in (5 * 86_400 * 10**6, 10, 9, 86_400 * 10**6)]
-    for path in (*ours, ours[0].with_name("zzz.jsonl.zst"), ours[0].with_name("notes.txt")):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-    assert found.sealed_tapes() == [ours[2], ours[1], ours[3], ours[0]]
-
-
-def test_only_our_folders_are_unsealed_segments(tmp_path: Path) -> None:
-    """Oldest first; stray files and folders with other names are not ours to touch."""
-    found = Layout(tmp_path)
-    assert found.unsealed_segments() == []
-    old, new = Segment(1, "b"), Segment(2, "a")
-    for name in (new.name, old.name, "lost+found", f"{new.name}.bak", "20261122T1Z-a"):
-        (found.unsealed / name).mkdir(parents=True)
-    (found.unsealed / Segment(3, "c").name).touch()
-    (found.unsealed / "notes.txt").touch()
-    assert found.unsealed_segments() == [old, new]
-
-
-def test_the_newest_rows_of_a_symbol(tmp_path: Path) -> None:
-    """The last by time over all days, of this symbol alone."""
-    found = Layout(tmp_path)
-    assert found.newest_rows("BTCUSDT") is None
-    for us, symbol in ((1, "BTCUSDT"), (86_400 * 10**6, "BTCUSDT"), (2 * 86_400 * 10**6, "ETHBTC")):
-        path = found.rows(Segment(us, "f"), symbol)
-        path.parent.mkdir(parents=True)
-        path.touch()
-    assert found.newest_rows("BTCUSDT") == found.rows(Segment(86_400 * 10**6, "f"), "BTCUSDT")
-
-
-def test_the_newest_segment_is_the_last_by_name(tmp_path: Path) -> None:
-    """Whatever the order of the folders or of the files' ages."""
-    layout = Layout(tmp_path)
-    assert layout.newest() is None
-    late, early = Segment.at(9 * 10**18, "b"), Segment.at(10**18, "a")
-    for segment in (late, early):
-        layout.tape(segment).parent.mkdir(parents=True)
-        layout.tape(segment).touch()
-    assert layout.newest() == late
-
-
-def test_the_last_tapes_are_those_of_all_workers_of_the_last_run(tmp_path: Path) -> None:
-    """The last one of each; a run before it says nothing any more."""
-    layout = Layout(tmp_path)
-    assert layout.last_tapes() == []
-    segments = [Segment(1, "aw1"), Segment(2, "bw1"), Segment(3, "bw2"), Segment(4, "bw1")]
-    for segment in segments:
-        layout.tape(segment).parent.mkdir(parents=True, exist_ok=True)
-        layout.tape(segment).touch()
-    assert {segment.run for segment in segments} == {"a", "b"}
-    assert sorted(layout.last_tapes()) == [layout.tape(segments[2]), layout.tape(segments[3])]
-    alone = Segment(5, "c")
-    layout.tape(alone).touch()
-    assert (alone.run, layout.last_tapes()) == ("c", [layout.tape(alone)])
 
 
 def test_a_name_is_always_behind_the_one_before() -> None:

@@ -20,8 +20,8 @@ from booktape.core.frames import (
 from booktape.reconstruct import Reconstruction
 from booktape.store import writer as writer_module
 from booktape.store.layout import Layout, Segment
+from booktape.store.reading import read_tape
 from booktape.store.recording import Recording
-from booktape.store.tape import read_tape
 from booktape.store.writer import Group, SegmentWriter
 from oracle import SECOND, connected, rest, snapshot, start
 from store.contents import final_files, frames_on_tape, stored, table_rows, tapes

@@ -17,8 +17,9 @@ from booktape.store import writer as writer_module
 from booktape.store.archive import open_archive
 from booktape.store.layout import Layout, Segment
 from booktape.store.line import encode
+from booktape.store.reading import read_tape
 from booktape.store.recovery import Recovered, recover
-from booktape.store.tape import TapeWriter, read_tape
+from booktape.store.tape import TapeWriter
 from booktape.store.writer import SegmentWriter
 from oracle import SECOND
 from store.contents import digests, end_of_tape, final_files, stored, tapes

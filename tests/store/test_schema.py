@@ -9,6 +9,7 @@ from io import BytesIO
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,9 +27,8 @@ from booktape.store.schema import (
     SCALARS,
     SNAPSHOT_COLUMNS,
     SNAPSHOTS,
-    check_batch,
-    gap_batch,
-    note_batch,
+    TABLES,
+    SmallTable,
     snapshot_batch,
 )
 
@@ -137,7 +137,7 @@ def test_gaps_open_and_closed() -> None:
         Gap("币安USDT", 1, 2_000, 20, KILLED),
         Gap("ETHBTC", 1, 2_000, 20, STOPPED, 3_000, 18),
     ]
-    rows = through_parquet(gap_batch(gaps)).cast(
+    rows = through_parquet(TABLES["gaps"].batch(gaps)).cast(
         pa.schema([(f.name, pa.int64() if str(f.type) == TIME else f.type) for f in GAPS])
     )
     assert [tuple(row.values()) for row in rows.to_pylist()] == [
@@ -149,15 +149,40 @@ def test_gaps_open_and_closed() -> None:
 
 def test_no_gap_is_a_table_too() -> None:
     """An empty file with the same columns says that there was none."""
-    table = through_parquet(gap_batch([]))
+    table = through_parquet(TABLES["gaps"].batch([]))
     assert table.num_rows == 0
     assert table.schema.equals(GAPS)
+
+
+def test_each_table_takes_what_belongs_to_it() -> None:
+    """Of everything that was said, in its order."""
+    gap = Gap("BTCUSDT", 3, 1_999, 10, ID_GAP, 5_001, 15)
+    check, note = Check("BTCUSDT", 1, 1, "rest", 5), Note(None, 1, "clock_step", "1.0")
+    for name, own in {"gaps": gap, "checks": check, "notes": note}.items():
+        table = TABLES[name]
+        assert table.batch([note, gap, check, own]).num_rows == 2
+        assert table.batch([note, gap, check]) == table.batch([own])
+        assert table.batch([]).schema.equals(table.schema)
+
+
+def test_a_row_that_is_not_whole_is_refused() -> None:
+    """One value too few or too many, of the wrong type, or nothing where something must stand."""
+    rows: list[tuple[object, ...]] = [
+        ("BTCUSDT", 1, "status"),
+        ("BTCUSDT", 1, "status", "HALT", "more"),
+        ("BTCUSDT", "noon", "status", "HALT"),
+        ("BTCUSDT", 1, "status", None),
+    ]
+    for row in rows:
+        table = SmallTable(Note, NOTES, lambda _, row=row: row)  # type: ignore[misc]
+        with pytest.raises((ValueError, TypeError), match=r"zip|converted|non-nullable"):
+            through_parquet(table.batch([Note(None, 1, "", "")]))
 
 
 def test_checks_as_they_are_stored() -> None:
     """What passed says how many, what failed says where, at most a thousand levels of it."""
     differences = tuple(Difference("bid", float(n), 0.0, 1.0) for n in range(1, 1_002))
-    batch = check_batch(
+    batch = TABLES["checks"].batch(
         [
             Check("BTCUSDT", 1_999, 10, "depth20", 400, (), 10),
             Check("BTCUSDT", 2_000, 11, "rest", 2_000, differences),
@@ -180,7 +205,7 @@ def test_checks_as_they_are_stored() -> None:
 
 def test_notes_as_they_are_stored() -> None:
     """A note about everything has no symbol."""
-    batch = note_batch(
+    batch = TABLES["notes"].batch(
         [Note("BTCUSDT", 1_000, "status", "HALT"), Note(None, 2_000, "clock_step", "-5.0")]
     )
     assert batch["symbol"].to_pylist() == ["BTCUSDT", None]

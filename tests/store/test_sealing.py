@@ -1,34 +1,15 @@
-"""A final name stands for a whole, durable file; a directory belongs to one recorder."""
+"""A final name stands for a whole, durable file."""
 
 from __future__ import annotations
 
 import errno
 import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from booktape.errors import DirectoryInUse, WriteFailed
-from booktape.store.sealing import (
-    lock_directory,
-    make_folder,
-    publish,
-    sync_file,
-    sync_path,
-    writing,
-)
-
-HOLDER = """
-import sys
-from pathlib import Path
-from booktape.store.sealing import lock_directory
-with lock_directory(Path(sys.argv[1])):
-    print("held", flush=True)
-    sys.stdin.read()
-"""
+from booktape.errors import WriteFailed
+from booktape.store.sealing import make_folder, publish, sync_path, writing
 
 
 @pytest.fixture
@@ -103,12 +84,12 @@ def test_folders_that_exist_are_left_alone(tmp_path: Path, order: list[tuple[str
 
 
 def test_sync_reaches_the_file_itself(tmp_path: Path, order: list[tuple[str, object]]) -> None:
-    """Open files and paths are synced by what they are, and paths are closed again."""
+    """Whatever stands under a path is synced, and closed again."""
     free = next_descriptor()
-    with (tmp_path / "file").open("xb", buffering=0) as file:
-        sync_file(file)
+    (tmp_path / "file").write_bytes(b"")
     sync_path(tmp_path / "file")
-    assert order == [("sync", inode(tmp_path / "file"))] * 2
+    sync_path(tmp_path)
+    assert order == [("sync", inode(tmp_path / "file")), ("sync", inode(tmp_path))]
     assert next_descriptor() == free
 
 
@@ -134,41 +115,3 @@ def test_our_own_mistakes_are_not_the_disks() -> None:
     """Any other exception passes as it is."""
     with pytest.raises(ZeroDivisionError), writing(Path("a")):
         raise ZeroDivisionError
-
-
-def test_a_second_recorder_is_refused(tmp_path: Path) -> None:
-    """One directory has one owner; when he has gone, the next one may come."""
-    lock = tmp_path / "new" / "archive" / ".lock"
-    with lock_directory(lock):
-        refused = f"{lock.parent} is in use by another recorder"
-        with pytest.raises(DirectoryInUse, match=refused), lock_directory(lock):
-            pytest.fail("two owners")
-        # A refusal must not take the lock away from its owner either.
-        with pytest.raises(DirectoryInUse, match=refused), lock_directory(lock):
-            pytest.fail("two owners, the second time")
-    with lock_directory(lock):
-        pass
-
-
-def test_a_killed_owner_frees_the_directory(tmp_path: Path) -> None:
-    """Another process holds the lock against us until a SIGKILL ends it."""
-    lock = tmp_path / ".lock"
-    with subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(lock)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as holder:
-        assert holder.stdout
-        assert holder.stdout.readline() == b"held\n"
-        with pytest.raises(DirectoryInUse), lock_directory(lock):
-            pytest.fail("two owners")
-        holder.kill()
-        assert holder.wait() == -signal.SIGKILL
-        with lock_directory(lock):
-            pass
-
-
-def test_a_directory_that_cannot_be_made_is_said(tmp_path: Path) -> None:
-    """An output directory below a file: one sentence, no traceback of the operating system."""
-    (tmp_path / "file").write_bytes(b"")
-    lock = tmp_path / "file" / "archive" / ".lock"
-    with pytest.raises(WriteFailed, match=f"Cannot write {lock}: "), lock_directory(lock):
-        pytest.fail("a lock below a file")

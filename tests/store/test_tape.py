@@ -1,10 +1,9 @@
-"""The tape as a file: readable at any moment, cut or flipped anywhere, and never overwritten."""
+"""The tape as it is written: readable at any moment, nothing twice, and never overwritten."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
 from errno import EDQUOT, EIO, ENOSPC, EROFS
 from io import FileIO
 from pathlib import Path
@@ -12,42 +11,17 @@ from typing import Any
 
 import pytest
 
-from booktape.core.frames import (
-    Checkpoint,
-    Frame,
-    RestFrame,
-    SegmentEnd,
-    SegmentStart,
-    StreamFrame,
-)
-from booktape.errors import DamagedTape, WriteFailed
+from booktape.errors import WriteFailed
 from booktape.store import tape
 from booktape.store.line import encode
-from booktape.store.tape import TapeWriter, read_checkpoints, read_tape
+from booktape.store.reading import read_tape
+from booktape.store.tape import TapeWriter
+from store.small_tape import LINES, write
 
 if sys.version_info >= (3, 14):
     from compression import zstd
 else:
     from backports import zstd
-
-LINES: list[Frame] = [
-    SegmentStart(1, "test", "sim", 1, 5, ("BTCUSDT",)),
-    *(StreamFrame(n, 0, b'{"n":%d,"data":"%b"}' % (n, b"ab" * n)) for n in range(4)),
-    RestFrame(7, "币安USDT", 5, b"<html>\n\xff</html>"),
-    StreamFrame(8, 0, b"{not json}"),
-    SegmentEnd(9, "stopped"),
-]
-
-
-def write(path: Path, lines: Sequence[Frame] = LINES) -> bytes:
-    """A closed tape of these lines, and its bytes. Every third line is flushed."""
-    writer = TapeWriter(path)
-    for number, frame in enumerate(lines):
-        writer.write(frame)
-        if number % 3 == 0:
-            writer.flush()
-    writer.close()
-    return path.read_bytes()
 
 
 def test_what_was_flushed_is_readable_at_once(tmp_path: Path) -> None:
@@ -61,46 +35,6 @@ def test_what_was_flushed_is_readable_at_once(tmp_path: Path) -> None:
         writer.flush()
         assert (tmp_path / "tape").stat().st_size == size, "nothing to flush writes nothing"
     writer.close()
-
-
-@pytest.mark.parametrize("frame_bytes", [1 << 20, 100])
-def test_a_cut_tape_is_read_up_to_a_whole_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, frame_bytes: int
-) -> None:
-    """Cut at any byte: a torn reading gives a prefix, never a wrong frame; a strict one refuses."""
-    monkeypatch.setattr(tape, "FRAME_BYTES", frame_bytes)
-    whole = write(tmp_path / "tape")
-    cut = tmp_path / "cut"
-    longest = 0
-    for size in range(len(whole)):
-        cut.write_bytes(whole[:size])
-        found = list(read_tape(cut, torn=True))
-        assert found == LINES[: len(found)]
-        assert len(found) >= longest
-        longest = len(found)
-        with pytest.raises(DamagedTape, match="breaks off"):
-            list(read_tape(cut))
-    assert longest >= len(LINES) - 1
-    assert list(read_tape(tmp_path / "tape")) == LINES
-
-
-def test_a_flipped_bit_never_reads_as_another_frame(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A sealed tape with any single bit flipped raises, or reads the same (bits that mean nothing)."""
-    monkeypatch.setattr(tape, "FRAME_BYTES", 300)
-    whole = bytearray(write(tmp_path / "tape"))
-    flipped = tmp_path / "flipped"
-    found = 0
-    for bit in range(8 * len(whole)):
-        whole[bit // 8] ^= 1 << bit % 8
-        flipped.write_bytes(whole)
-        whole[bit // 8] ^= 1 << bit % 8
-        try:
-            assert list(read_tape(flipped)) == LINES
-        except DamagedTape:
-            found += 1
-    assert found > 0.99 * 8 * len(whole)
 
 
 def test_frames_end_after_enough_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -241,34 +175,3 @@ def test_a_moved_tape_overwrites_nothing_it_cannot_reach(tmp_path: Path) -> None
     writer.abandon()
     assert list(read_tape(tmp_path / "starting", torn=True)) == LINES[:1]
     assert writer.path == tmp_path / "starting"
-
-
-def test_checkpoints_are_read_as_far_as_a_tape_goes(tmp_path: Path) -> None:
-    """Nothing else is decoded; where one is damaged, reading ends without an error."""
-    first, second = (
-        Checkpoint(n, "BTCUSDT", "cold", n, 0, 0, None, 0, 0, None, None, None, [], [], [])
-        for n in (1, 2)
-    )
-    write(tmp_path / "tape", [first, LINES[1], second])
-    assert list(read_checkpoints(tmp_path / "tape")) == [first, second]
-    lines = [encode(first), b"not a frame\n", encode(second)[:40] + b"\n", encode(second)]
-    (tmp_path / "damaged").write_bytes(zstd.compress(b"".join(lines)))
-    assert list(read_checkpoints(tmp_path / "damaged")) == [first]
-
-
-def test_a_damaged_line_is_named(tmp_path: Path) -> None:
-    """A strict reading says in which line of which file; a torn one ends before it."""
-    text = encode(LINES[0]) + b'{"k":"new"}\n' + encode(LINES[-1])
-    (tmp_path / "tape").write_bytes(zstd.compress(text))
-    with pytest.raises(DamagedTape, match="tape, line 2: not a line"):
-        list(read_tape(tmp_path / "tape"))
-    assert list(read_tape(tmp_path / "tape", torn=True)) == LINES[:1]
-
-
-def test_half_a_last_line_is_damage(tmp_path: Path) -> None:
-    """A whole zstd frame whose text breaks off is no tape of ours: only a torn reading takes it."""
-    text = b"".join(map(encode, LINES))
-    (tmp_path / "tape").write_bytes(zstd.compress(text + encode(LINES[1])[:-1]))
-    with pytest.raises(DamagedTape, match="breaks off"):
-        list(read_tape(tmp_path / "tape"))
-    assert list(read_tape(tmp_path / "tape", torn=True)) == LINES

@@ -17,8 +17,8 @@ from booktape.core.frames import SegmentEnd, StreamFrame
 from booktape.errors import WriteFailed
 from booktape.store import writer as writer_module
 from booktape.store.layout import Layout, Segment
+from booktape.store.reading import read_tape
 from booktape.store.schema import CHECKS, GAPS, NOTES, SNAPSHOTS
-from booktape.store.tape import read_tape
 from booktape.store.writer import Group, SegmentWriter
 from store.contents import stored, table_rows
 from store.fragile import SameThread
@@ -88,10 +88,10 @@ def test_what_is_sealed_is_what_was_added(layout: Layout, writer: SegmentWriter)
 def test_a_segment_without_gaps_says_so(layout: Layout, writer: SegmentWriter) -> None:
     """Its files of gaps, checks and notes exist and are empty; a symbol without rows has none."""
     seal(writer)
-    tables = (layout.gaps, GAPS), (layout.checks, CHECKS), (layout.notes, NOTES)
-    for path, schema in tables:
-        assert pq.read_schema(path(SEGMENT)).equals(schema)
-        assert table_rows(path(SEGMENT)) == []
+    for name, schema in {"gaps": GAPS, "checks": CHECKS, "notes": NOTES}.items():
+        path = layout.table(SEGMENT, name)
+        assert pq.read_schema(path).equals(schema)
+        assert table_rows(path) == []
     assert not layout.snapshots.exists()
 
 

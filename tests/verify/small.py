@@ -28,11 +28,10 @@ from booktape.core.frames import (
     StreamFrame,
 )
 from booktape.store.archive import open_archive
-from booktape.store.tape import read_lines
+from booktape.store.reading import read_lines
 from booktape.verify.files import measure
 from booktape.verify.run import Report, Scope, verify
-from booktape.wire.binance import encode_combined
-from booktape.wire.witness import encode_ticker, encode_top
+from booktape.wire.encode import encode_combined, encode_ticker, encode_top
 from oracle import SECOND, connected, event, levels, lost, rest, snapshot, stream
 from store.story import Rotate, Scene, perform, record
 

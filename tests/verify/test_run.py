@@ -1,19 +1,17 @@
-"""The whole archive: chosen segments, several cores, and what the command line makes of it."""
+"""The whole archive: chosen segments, several cores, and what the report says of it."""
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from booktape.cli import app
 from booktape.errors import UsageError
 from booktape.verify.findings import Kind
 from booktape.verify.report import SHOWN_MAX, as_json, render
-from booktape.verify.run import Scope, tape_bytes, time_us, verdict, verify
+from booktape.verify.run import Scope, tape_bytes, verdict, verify
 from verify.small import BTC, ETH, copy, look, remove_segment, rows_of, sealed
 
 
@@ -22,13 +20,6 @@ def shown(report: object) -> str:
     with console.capture() as captured:
         console.print(report)
     return captured.get()
-
-
-def run(*arguments: str) -> int:
-    """The exit code of the command."""
-    with pytest.raises(SystemExit) as ended:
-        app(["verify", *arguments], exit_on_error=False, print_error=False)
-    return int(ended.value.code or 0)
 
 
 def test_several_cores_find_the_same(archive: Path, tmp_path: Path) -> None:
@@ -86,14 +77,6 @@ def test_a_segment_goes_on_in_one_that_is_not_sealed(archive: Path, tmp_path: Pa
     assert look(root).clean
 
 
-def test_times() -> None:
-    """UTC unless they say otherwise."""
-    assert time_us("1970-01-02") == 86_400 * 10**6
-    assert time_us("1970-01-01T00:00:01.5") == 1_500_000
-    assert time_us("1970-01-01T01:00:00+01:00") == 0
-    assert time_us("soon") is None
-
-
 def test_the_report_shows_both_sides(archive: Path, tmp_path: Path) -> None:
     """Where a difference is, what the tape says, and what is stored; only the first ones."""
     root = copy(archive, tmp_path / "copy")
@@ -107,23 +90,3 @@ def test_the_report_shows_both_sides(archive: Path, tmp_path: Path) -> None:
     assert report.found.count[Kind.DIFFERENT] > SHOWN_MAX
     assert "more (different)" in shown(render(report))
     assert verdict(report).startswith("Not verified: ")
-
-
-def test_the_command(archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Exit 0 when clean, 1 when not, JSON for machines."""
-    assert run(str(archive)) == 0
-    assert "Verified: everything stored in 5 segments" in capsys.readouterr().out
-    root = copy(archive, tmp_path / "copy")
-    sealed(root, "tape")[0].unlink()
-    assert run(str(root), "--json") == 1
-    said = json.loads(capsys.readouterr().out)
-    assert said["clean"] is False
-    assert said["counts"]["unverifiable"] == 2
-    assert said["symbols"][BTC]["unverifiable"] == 4
-    assert run(str(archive), "--symbol", "ethbtc", "--from", "1970-01-01") == 0
-
-
-def test_a_time_that_is_none(archive: Path) -> None:
-    """Is the user's mistake."""
-    with pytest.raises(UsageError, match="--from soon is no time"):
-        app(["verify", str(archive), "--from", "soon"], exit_on_error=False, print_error=False)

@@ -21,7 +21,7 @@ from booktape.verify.checks import Check
 from booktape.verify.machine import Machine, OpenGap, State
 from booktape.verify.reading import Note, Reading
 from booktape.verify.tape import Line
-from booktape.wire.binance import encode_event
+from booktape.wire.encode import encode_event
 
 SYMBOL = "XMRBTC"
 

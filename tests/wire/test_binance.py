@@ -1,9 +1,8 @@
-"""Bytes ↔ nouns: what is accepted, that it is exact, and that the two directions agree."""
+"""Bytes → nouns: what is accepted, and that it is exact. test_encode.py has the way back."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from decimal import Decimal
 from itertools import permutations
 
@@ -11,16 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from booktape.core.events import DepthEvent, DepthSnapshot, ServerShutdown, UnknownEvent
+from booktape.core.events import DepthEvent, ServerShutdown, UnknownEvent
 from booktape.errors import MalformedFrame
-from booktape.wire.binance import (
-    decode_depth,
-    decode_event,
-    encode_combined,
-    encode_depth,
-    encode_event,
-    encode_server_shutdown,
-)
+from booktape.wire.binance import decode_depth, decode_event
+from booktape.wire.encode import encode_combined, encode_event, encode_server_shutdown
 from oracle import event, snapshot
 
 FIELDS = (
@@ -143,50 +136,3 @@ def test_exactness_has_a_border() -> None:
     """From 2^26 on two values of 8 decimals share a double: the rule is not over-cautious."""
     assert float("67108863.99999999") != float("67108863.99999998")
     assert float("67108864.00000001") == float("67108864.00000002")
-
-
-LEVELS = st.lists(
-    st.tuples(EIGHT_DECIMALS.map(float), (EIGHT_DECIMALS | st.just(Decimal(0))).map(float)),
-    max_size=5,
-)
-IDS = st.tuples(st.integers(0, 2**62), st.integers(0, 10**6)).map(lambda p: (p[0], p[0] + p[1]))
-
-
-EVENTS = st.builds(
-    lambda symbol, time_ms, ids, bids, asks: DepthEvent(
-        symbol, time_ms * 1000, ids[0], ids[1], bids, asks
-    ),
-    st.sampled_from(["BTCUSDT", "币安人生USDT", 'A"B\\C']),
-    st.integers(10**11, 9 * 10**12),
-    IDS,
-    LEVELS,
-    LEVELS,
-)
-
-
-@given(EVENTS, st.integers(0, 999), st.booleans())
-def test_encode_then_decode_is_identity(spoken: DepthEvent, micros: int, wrapped: bool) -> None:
-    """What the built-in exchange says is what the recorder hears, with all 8 decimals."""
-
-    def heard(payload: bytes) -> object:
-        return decode_event(encode_combined("x", payload) if wrapped else payload)
-
-    assert heard(encode_event(spoken)) == spoken
-    finer = replace(spoken, event_time_us=spoken.event_time_us + micros)
-    assert heard(encode_event(finer, microseconds=True)) == finer
-
-
-@given(LEVELS, LEVELS, st.integers(0, 2**63 - 1))
-def test_snapshot_encode_then_decode_is_identity(
-    bids: list[tuple[float, float]], asks: list[tuple[float, float]], last_id: int
-) -> None:
-    """A REST answer says what it was given, up to its limit."""
-    sides = ([level for level in side if level[1]] for side in (bids, asks))
-    spoken = DepthSnapshot("BTCUSDT", 5000, last_id, *sides)
-    assert decode_depth(encode_depth(spoken), "BTCUSDT", 5000) == spoken
-
-
-def test_a_snapshot_is_cut_at_its_limit() -> None:
-    """Only the best levels fit."""
-    spoken = snapshot(1, {"100": "1", "99": "1"}, {"101": "1"}, limit=1)
-    assert json.loads(encode_depth(spoken))["bids"] == [["100.00000000", "1.00000000"]]

@@ -14,9 +14,8 @@ from hypothesis import strategies as st
 
 from booktape.core.events import BookTicker, DepthEvent, DepthSnapshot, TopLevels
 from booktape.errors import MalformedFrame
-from booktape.wire.binance import (
-    decode_depth,
-    decode_event,
+from booktape.wire.binance import decode_depth, decode_event
+from booktape.wire.encode import (
     encode_combined,
     encode_depth,
     encode_event,

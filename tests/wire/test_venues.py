@@ -74,6 +74,19 @@ def test_split_keeps_all_in_order_and_fits(symbols: list[str]) -> None:
         assert len(HERE.stream_url((*group, following[0]))) > URL_BYTES_MAX
 
 
+@pytest.mark.parametrize("suffixes", [(DEPTH,), (DEPTH, "@bookTicker")])
+def test_an_address_may_be_as_long_as_allowed(
+    monkeypatch: pytest.MonkeyPatch, suffixes: tuple[str, ...]
+) -> None:
+    """To the byte: n streams are parted by n - 1 slashes."""
+    whole = len(HERE.stream_url(("A", CHINESE, "C"), suffixes))
+    symbols = ("A", CHINESE, "C", "D")
+    monkeypatch.setattr(venues, "URL_BYTES_MAX", whole)
+    assert HERE.split(symbols, suffixes) == [("A", CHINESE, "C"), ("D",)]
+    monkeypatch.setattr(venues, "URL_BYTES_MAX", whole - 1)
+    assert HERE.split(symbols, suffixes) == [("A", CHINESE), ("C", "D")]
+
+
 def test_split_at_the_number_of_streams(monkeypatch: pytest.MonkeyPatch) -> None:
     """At most 1,024 streams on one connection, were addresses allowed to be that long."""
     monkeypatch.setattr(venues, "URL_BYTES_MAX", 10**6)

@@ -3,8 +3,8 @@
 Units are in the names: `_us` is the exchange's clock in microseconds since 1970 (UTC), `_ns` is
 ours in nanoseconds. Prices and sizes are doubles; docs/format.md says why they are exact.
 
-Nobody changes one of these once it is made. Those that are made for every event are not frozen all
-the same: that would cost half a microsecond each.
+Nobody changes one of these once it is made. Those that are made for every event or row are not frozen
+all the same: that would cost half a microsecond each, or more.
 """
 
 from __future__ import annotations
@@ -230,7 +230,7 @@ class RenewConnection:
     why: str
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class BookRow:
     """One full book, as it will stand in `snapshots`. Arrays are best first, sizes > 0."""
 

@@ -63,7 +63,6 @@ class SymbolSync:
     `update_id` stays at the last known state while the book is lost; so does `epoch`.
     """
 
-    # Any: each rule knows the type of its own input, which a table of rules cannot say.
     rules: ClassVar[dict[tuple[State, type], list[Rule]]]
 
     def __init__(self, symbol: str) -> None:
@@ -195,6 +194,7 @@ class Rule(NamedTuple):
 
     state: State
     input: type
+    # Any: each rule knows the type of its own input, which a table of rules cannot say.
     when: Callable[[SymbolSync, Any], bool]
     becomes: State
     do: Callable[[SymbolSync, Any, int], Outputs]

@@ -7,12 +7,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from booktape.core.events import Gap as CoreGap
 from booktape.reader.book import Gap
 from booktape.reader.place import Place
 from booktape.reader.tables import sealed_tables
 from booktape.reader.tape import NO_ROWS, outputs
-from booktape.store.schema import GAPS, gap_batch
+from booktape.store.schema import GAPS, TABLES
 
 
 def gap_table(
@@ -20,7 +19,8 @@ def gap_table(
 ) -> pa.Table:
     """All gaps, as `gaps` holds them, the earliest first.
 
-    Of the rows of one gap the one that closes it counts, not the one that left it open. With a `symbol`, gaps of the unsealed end need only be right for what lies before `before_us`.
+    Of the rows of one gap the one that closes it counts, not the one that left it open. With a
+    `symbol`, gaps of the unsealed end need only be right for what lies before `before_us`.
     """
     # The unsealed ones first: a segment that is sealed meanwhile is then read twice, not missed.
     tail = list(_unsealed(place, symbol, before_us)) if unsealed else []
@@ -48,5 +48,4 @@ def _unsealed(place: Place, symbol: str | None, before_us: int | None) -> Iterat
     before_ns = None if before_us is None else before_us * 1_000
     for tape in place.unsealed():
         said = outputs(place, tape, symbol, before_ns, NO_ROWS)
-        gaps = [output for output in said if isinstance(output, CoreGap)]
-        yield pa.Table.from_batches([gap_batch(gaps)], GAPS)
+        yield pa.Table.from_batches([TABLES["gaps"].batch(said)])

@@ -5,16 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Final
 
 import pyarrow as pa
 from pyarrow.fs import FileSelector, FileSystem, FileType, LocalFileSystem
 
 from booktape.errors import NotRecorded, UsageError
-from booktape.store.layout import Layout, Segment, symbol_of
-
-_TAPE: Final = ".jsonl.zst"
-_TABLE: Final = ".parquet"
+from booktape.store.layout import TABLE, TAPE, Layout, Segment, symbol_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,23 +64,23 @@ class Place:
 
     def rows(self, folder: str) -> list[File]:
         """The sealed files of one symbol's rows, oldest first; `folder` is `symbol=BTCUSDT`."""
-        return self._files(f"snapshots/{folder}", _TABLE)
+        return self._files(f"snapshots/{folder}", TABLE)
 
     def tables(self, name: str) -> list[File]:
         """The sealed files of `gaps`, `checks` or `notes`, oldest first."""
-        return self._files(name, _TABLE)
+        return self._files(name, TABLE)
 
     def tapes(self) -> list[File]:
         """The sealed tapes, oldest first."""
-        return self._files("tape", _TAPE)
+        return self._files("tape", TAPE)
 
     def unsealed(self) -> list[File]:
         """The tapes that are being written, recovered, or wait for it, oldest first."""
         found: dict[Segment, File] = {}
         for info in self._list("unsealed", recursive=True):
-            segment = _segment(info.path.split("/")[-2])
+            segment = Segment.parse(info.path.split("/")[-2])
             # `tape` has become `torn` while a dead recorder's rows are recovered.
-            if segment and info.base_name in {f"tape{_TAPE}", f"torn{_TAPE}"}:
+            if segment and info.base_name in {f"tape{TAPE}", f"torn{TAPE}"}:
                 found[segment] = File(segment, info.path, info.size)
         return [found[segment] for segment in sorted(found)]
 
@@ -102,20 +98,11 @@ class Place:
     def _files(self, folder: str, suffix: str) -> list[File]:
         found = []
         for info in self._list(folder, recursive=True):
-            segment = _segment(info.base_name.removesuffix(suffix))
-            if info.type == FileType.File and segment and info.base_name.endswith(suffix):
+            segment = Segment.parse(info.base_name, suffix)
+            if info.type == FileType.File and segment:
                 found.append(File(segment, info.path, info.size))
         return sorted(found, key=lambda file: file.segment)
 
     def _list(self, folder: str, *, recursive: bool = False) -> list[pa.fs.FileInfo]:
         selector = FileSelector(f"{self.root}/{folder}", allow_not_found=True, recursive=recursive)
         return self.filesystem.get_file_info(selector)
-
-
-def _segment(name: str) -> Segment | None:
-    """The segment of this name; None for names that we do not give."""
-    try:
-        segment = Segment.parse(name)
-    except ValueError:
-        return None
-    return segment if segment.name == name else None

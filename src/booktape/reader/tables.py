@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from booktape.core.events import Check, Note
 from booktape.reader.place import File, Place
 from booktape.reader.tape import NO_ROWS, outputs
-from booktape.store.schema import CHECKS, NOTES, check_batch, note_batch
-
-SCHEMAS: Final = {"checks": CHECKS, "notes": NOTES}
+from booktape.store.schema import TABLES
 
 
 def sealed_tables(place: Place, name: str) -> Iterator[pa.Table]:
@@ -27,13 +23,11 @@ def table(place: Place, name: str, *, unsealed: bool) -> pa.Table:
     """All of `checks` or `notes`, in order; an archive from before they existed has none."""
     tapes = place.unsealed() if unsealed else []
     sealed = {file.segment for file in place.tables(name)}
-    found = [SCHEMAS[name].empty_table(), *sealed_tables(place, name)]
+    schema = TABLES[name].schema
+    found = [schema.empty_table(), *sealed_tables(place, name)]
     tail = [_of_tape(place, tape, name) for tape in tapes if tape.segment not in sealed]
-    return pa.concat_tables([*found, pa.Table.from_batches(tail, SCHEMAS[name])])
+    return pa.concat_tables([*found, pa.Table.from_batches(tail, schema)])
 
 
 def _of_tape(place: Place, tape: File, name: str) -> pa.RecordBatch:
-    said = list(outputs(place, tape, None, every=NO_ROWS))
-    if name == "checks":
-        return check_batch([output for output in said if isinstance(output, Check)])
-    return note_batch([output for output in said if isinstance(output, Note)])
+    return TABLES[name].batch(outputs(place, tape, None, every=NO_ROWS))

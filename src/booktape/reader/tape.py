@@ -23,7 +23,7 @@ from booktape.errors import DamagedTape, MalformedFrame
 from booktape.reader.place import File, Place
 from booktape.reconstruct import Output, Reconstruction
 from booktape.store.line import decode
-from booktape.store.tape import read_tape
+from booktape.store.reading import read_tape
 from booktape.wire.binance import decode_event
 
 NO_ROWS: Final = 2**62

@@ -29,7 +29,7 @@ from booktape.sim.steps import (
     Standing,
     Step,
 )
-from booktape.wire.binance import encode_combined, encode_server_shutdown
+from booktape.wire.encode import encode_combined, encode_server_shutdown
 
 CLOSE_WITHIN_S: Final = 1.0
 """So long a client has to answer a close frame."""

@@ -22,7 +22,7 @@ from booktape.sim.replies import Old
 from booktape.sim.source import EventMessage, Message
 from booktape.sim.truth import Rules, Truth
 from booktape.sim.witness import Witnesses
-from booktape.wire.binance import encode_depth
+from booktape.wire.encode import encode_depth
 from booktape.wire.exchange_info import SymbolInfo
 
 SLOT_MS: Final = 100

@@ -31,7 +31,8 @@ from booktape.sim.incidents import Incidents
 from booktape.sim.recording import Recording
 from booktape.sim.replies import Old
 from booktape.sim.source import depth_stream
-from booktape.wire.binance import decode_depth, decode_event, encode_combined, encode_depth
+from booktape.wire.binance import decode_depth, decode_event
+from booktape.wire.encode import encode_combined, encode_depth
 from booktape.wire.exchange_info import SymbolInfo
 
 _NEVER = 2**62

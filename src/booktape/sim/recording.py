@@ -21,13 +21,13 @@ from msgspec import Raw, Struct
 
 from booktape.core.frames import Connected, Frame, RestFrame, SegmentStart, StreamFrame
 from booktape.errors import DamagedTape, MalformedFrame, UsageError
-from booktape.store.layout import Layout
-from booktape.store.tape import read_tape
+from booktape.store.found import sealed_tapes
+from booktape.store.layout import TAPE, Layout
+from booktape.store.reading import read_tape
 from booktape.wire.binance import decode_depth
 from booktape.wire.limits import DEPTH_MAX
 
 _CAPTURE: Final = ".jsonl.gz"
-_TAPE: Final = ".jsonl.zst"
 _LIMITS: Final = frozenset({5, 10, 20, 50, 100, 500, 1_000, DEPTH_MAX})
 
 
@@ -57,14 +57,15 @@ class Recording:
 
 def _paths(path: Path) -> list[Path]:
     if path.is_dir():
-        paths = Layout(path).sealed_tapes()
+        layout = Layout(path)
+        paths = [layout.tape(segment) for segment in sealed_tapes(layout)]
         if not paths:
             raise UsageError(f"{path} holds no tape. Name an archive, a tape or a capture.")
         return paths
     if not path.is_file():
         raise UsageError(f"{path} does not exist.")
-    if not path.name.endswith((_CAPTURE, _TAPE)):
-        raise UsageError(f"{path} is neither a tape (*{_TAPE}) nor a capture (*{_CAPTURE}).")
+    if not path.name.endswith((_CAPTURE, TAPE)):
+        raise UsageError(f"{path} is neither a tape (*{TAPE}) nor a capture (*{_CAPTURE}).")
     return [path]
 
 

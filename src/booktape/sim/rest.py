@@ -35,7 +35,8 @@ from booktape.sim.replies import (
 )
 from booktape.sim.source import Source
 from booktape.sim.weight import Weights
-from booktape.wire.binance import decode_depth, encode_depth
+from booktape.wire.binance import decode_depth
+from booktape.wire.encode import encode_depth
 from booktape.wire.exchange_info import SymbolInfo, encode_exchange_info
 from booktape.wire.limits import DEPTH_MAX, EXCHANGE_INFO_WEIGHT, USED_WEIGHT_HEADER, depth_weight
 

@@ -8,7 +8,7 @@ from typing import Protocol
 from booktape.core.events import DepthEvent
 from booktape.sim.incidents import Incidents
 from booktape.sim.replies import Old
-from booktape.wire.binance import encode_combined, encode_event
+from booktape.wire.encode import encode_combined, encode_event
 from booktape.wire.exchange_info import SymbolInfo
 
 

@@ -13,8 +13,7 @@ from typing import Final, TypeAlias
 
 from booktape.core.events import BookTicker, TopLevels
 from booktape.sim.pair import Pair
-from booktape.wire.binance import encode_combined
-from booktape.wire.witness import encode_ticker, encode_top
+from booktape.wire.encode import encode_combined, encode_ticker, encode_top
 
 PARTIAL_LEVELS: Final = (20, 10, 5)
 

@@ -11,19 +11,23 @@ from pathlib import Path
 from typing import Final
 
 import pyarrow.parquet as pq
+import structlog
 
 from booktape.core.checkpoint import restore, save
 from booktape.core.events import Gap
 from booktape.core.frames import KILLED, NO_TAPE, Checkpoint, Disconnected, SegmentStart
 from booktape.core.merge import Lane
 from booktape.core.sync import State, SymbolSync
+from booktape.store.found import last_tapes, newest_rows, newest_tape
 from booktape.store.layout import Layout, Segment
+from booktape.store.lock import lock_directory
+from booktape.store.reading import read_checkpoints
 from booktape.store.recording import Recording
 from booktape.store.recovery import Recovered, recover
-from booktape.store.sealing import lock_directory
-from booktape.store.tape import read_checkpoints
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+log = structlog.get_logger()
 
 
 @contextmanager
@@ -37,6 +41,10 @@ def open_archive(root: Path) -> Iterator[Archive]:
     with lock_directory(layout.lock), ThreadPoolExecutor(1, "booktape-store") as worker:
         with lock_directory(layout.workers_lock):
             recovered = list(recover(layout, worker))
+        for found in recovered:
+            log.warning(
+                "recovered what a killed recorder left", segment=found.segment, frames=found.frames
+            )
         yield Archive(layout, worker, recovered)
 
 
@@ -66,7 +74,7 @@ class Archive:
 
         `is_ours` chooses whose past it takes over, where several workers share one archive.
         """
-        segment = Segment.at(start.received_ns, tag, self._layout.newest())
+        segment = Segment.at(start.received_ns, tag, newest_tape(self._layout))
         recording = Recording(self._layout, segment, self._worker)
         past = self.past(start.symbols, start.received_ns).values()
         recording.begin(start, [saved for saved in past if is_ours(saved.symbol)])
@@ -79,13 +87,13 @@ class Archive:
         the last epoch of the `symbols` asked for.
         """
         known: dict[str, Checkpoint] = {}
-        for tape in self._layout.last_tapes():
+        for tape in map(self._layout.tape, last_tapes(self._layout)):
             # Those at its end are later, and count.
             known |= {saved.symbol: _cold(saved, now_ns) for saved in read_checkpoints(tape)}
         for symbol in symbols:
-            rows = self._layout.newest_rows(symbol)
-            if rows:
-                last = _from_rows(symbol, rows, now_ns)
+            newest = newest_rows(self._layout, symbol)
+            if newest:
+                last = _from_rows(symbol, self._layout.rows(newest, symbol), now_ns)
                 if symbol not in known or _stands_at(known[symbol]) < _stands_at(last):
                     known[symbol] = last
         return known

@@ -19,9 +19,12 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote, unquote
 
+TAPE: Final = ".jsonl.zst"
+TABLE: Final = ".parquet"
+"""How the names of files end."""
+
 _STAMP: Final = "%Y%m%dT%H%M%S.%fZ"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_TAPE: Final = ".jsonl.zst"
 _DAY_NS: Final = 86_400 * 10**9
 
 
@@ -43,11 +46,16 @@ class Segment:
         return cls(max(start_us, after.start_us + 1) if after else start_us, tag)
 
     @classmethod
-    def parse(cls, name: str) -> Segment:
-        """The segment of a file's or folder's name. Raises ValueError when it is none."""
-        stamp, _, tag = name.partition("-")
-        start = datetime.strptime(stamp, _STAMP).replace(tzinfo=UTC)
-        return cls((start - _EPOCH) // timedelta(microseconds=1), tag.partition(".")[0])
+    def parse(cls, name: str, ending: str = "") -> Segment | None:
+        """The segment of exactly this name with this ending; None for names that we do not give."""
+        stamp, _, tag = name.removesuffix(ending).partition("-")
+        try:
+            start = datetime.fromisoformat(stamp).replace(tzinfo=UTC)
+        except ValueError:
+            return None
+        segment = cls((start - _EPOCH) // timedelta(microseconds=1), tag)
+        # `fromisoformat` takes other spellings, too, and a tag holds no dot.
+        return segment if segment.name + ending == name and tag.isalnum() else None
 
     @property
     def name(self) -> str:
@@ -108,97 +116,48 @@ class Layout:
 
     def tape(self, segment: Segment) -> Path:
         """A sealed tape."""
-        return self.root / "tape" / segment.date / f"{segment.name}{_TAPE}"
+        return self.root / "tape" / segment.date / f"{segment.name}{TAPE}"
 
     def rows(self, segment: Segment, symbol: str) -> Path:
         """A sealed file of one symbol's rows."""
         folder = self.snapshots / symbol_folder(symbol)
-        return folder / segment.date / f"{segment.name}.parquet"
+        return folder / segment.date / f"{segment.name}{TABLE}"
 
-    def gaps(self, segment: Segment) -> Path:
-        """A sealed file of gaps, of all symbols."""
-        return self.root / "gaps" / segment.date / f"{segment.name}.parquet"
-
-    def checks(self, segment: Segment) -> Path:
-        """A sealed file of comparisons, of all symbols."""
-        return self.root / "checks" / segment.date / f"{segment.name}.parquet"
-
-    def notes(self, segment: Segment) -> Path:
-        """A sealed file of notes."""
-        return self.root / "notes" / segment.date / f"{segment.name}.parquet"
+    def table(self, segment: Segment, name: str) -> Path:
+        """A sealed file of `gaps`, `checks` or `notes`, of all symbols."""
+        return self.root / name / segment.date / f"{segment.name}{TABLE}"
 
     def manifest(self, segment: Segment) -> Path:
         """What the segment's files were when it was sealed."""
         return self.root / "manifests" / segment.date / f"{segment.name}.json"
 
+    def unsealed_of(self, segment: Segment) -> Path:
+        """Everything of this segment that is not whole yet."""
+        return self.unsealed / segment.name
+
     def starting_tape(self, segment: Segment) -> Path:
         """The tape while its first lines are written: without all of them it is worth nothing."""
-        return self.unsealed / segment.name / "starting.jsonl.zst"
+        return self.unsealed_of(segment) / f"starting{TAPE}"
 
     def writing_tape(self, segment: Segment) -> Path:
         """The tape while it is written."""
-        return self.unsealed / segment.name / "tape.jsonl.zst"
+        return self.unsealed_of(segment) / f"tape{TAPE}"
 
     def torn_tape(self, segment: Segment) -> Path:
         """The tape of a recorder that was killed, while it is being recovered."""
-        return self.unsealed / segment.name / "torn.jsonl.zst"
+        return self.unsealed_of(segment) / f"torn{TAPE}"
 
     def writing_rows(self, segment: Segment, symbol: str) -> Path:
         """A symbol's rows while they are written."""
-        return self.unsealed / segment.name / f"{symbol_folder(symbol)}.parquet"
+        return self.unsealed_of(segment) / f"{symbol_folder(symbol)}{TABLE}"
 
-    def writing_gaps(self, segment: Segment) -> Path:
-        """The gaps while they are written."""
-        return self.unsealed / segment.name / "gaps.parquet"
-
-    def writing_checks(self, segment: Segment) -> Path:
-        """The comparisons while they are written."""
-        return self.unsealed / segment.name / "checks.parquet"
-
-    def writing_notes(self, segment: Segment) -> Path:
-        """The notes while they are written."""
-        return self.unsealed / segment.name / "notes.parquet"
+    def writing_table(self, segment: Segment, name: str) -> Path:
+        """`gaps`, `checks` or `notes` while they are written."""
+        return self.unsealed_of(segment) / f"{name}{TABLE}"
 
     def writing_manifest(self, segment: Segment) -> Path:
         """The manifest while it is written."""
-        return self.unsealed / segment.name / "manifest.json"
-
-    def sealed_tapes(self) -> list[Path]:
-        """Every sealed tape, oldest first."""
-        found = self.root.glob(f"tape/date=*/*{_TAPE}")
-        ours = (path for path in found if _segment_named(path.name.removesuffix(_TAPE)))
-        return sorted(ours, key=lambda path: path.name)
-
-    def last_tapes(self) -> list[Path]:
-        """The last sealed tape of each worker of the recorder that ran last."""
-        newest = self.newest()
-        by_tag = {Segment.parse(path.name).tag: path for path in self.sealed_tapes()}
-        last = by_tag.values()
-        return [path for path in last if newest and Segment.parse(path.name).run == newest.run]
-
-    def newest(self) -> Segment | None:
-        """The last sealed segment, by name."""
-        tapes = self.sealed_tapes()
-        return Segment.parse(tapes[-1].name) if tapes else None
-
-    def unsealed_segments(self) -> list[Segment]:
-        """What a recorder left behind when it was killed, oldest first; what is not ours is not."""
-        folders = (path.name for path in self.unsealed.glob("*") if path.is_dir())
-        return sorted(found for found in map(_segment_named, folders) if found)
-
-    def newest_rows(self, symbol: str) -> Path | None:
-        """The last sealed file of a symbol's rows."""
-        found = (self.snapshots / symbol_folder(symbol)).glob("date=*/*.parquet")
-        return max(found, key=lambda path: path.name, default=None)
-
-
-def _segment_named(name: str) -> Segment | None:
-    """The segment of exactly this name; None for names that we do not give."""
-    try:
-        segment = Segment.parse(name)
-    except ValueError:
-        return None
-    return segment if segment.name == name else None
+        return self.unsealed_of(segment) / "manifest.json"
 
 
 def symbol_folder(symbol: str) -> str:

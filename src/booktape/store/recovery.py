@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from booktape.core.frames import KILLED, ROTATED, Frame, SegmentEnd, SegmentStart
+from booktape.store.found import last_tapes, unsealed_segments
 from booktape.store.layout import Layout, Segment
+from booktape.store.reading import read_tape
 from booktape.store.recording import Recording
 from booktape.store.sealing import writing
-from booktape.store.tape import read_tape
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +30,10 @@ class Recovered:
 
 def recover(layout: Layout, worker: Executor) -> Iterator[Recovered]:
     """Seal every segment that is not, oldest first. Safe to be killed at any moment, too."""
-    unsealed = layout.unsealed_segments()
+    unsealed = unsealed_segments(layout)
     starts = {segment: _first_line(layout, segment) for segment in unsealed}
     begun = [segment for segment, start in starts.items() if start]
-    begun += [Segment.parse(tape.name) for tape in layout.last_tapes()]
-    newest = {segment.tag: segment for segment in sorted(begun)}
+    newest = {segment.tag: segment for segment in sorted([*begun, *last_tapes(layout)])}
     for segment, start in starts.items():
         if layout.tape(segment).exists() or not _found_tape(layout, segment):
             _remove(layout, segment)
@@ -73,7 +73,7 @@ def _set_aside(layout: Layout, segment: Segment) -> Path:
 
 
 def _remove(layout: Layout, segment: Segment) -> None:
-    folder = layout.torn_tape(segment).parent
+    folder = layout.unsealed_of(segment)
     with writing(folder):
         shutil.rmtree(folder)
 

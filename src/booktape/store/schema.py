@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
@@ -174,34 +175,50 @@ def _lists(values: Sequence[Floats]) -> pa.Array[Any]:
     )
 
 
-def gap_batch(gaps: Sequence[Gap]) -> pa.RecordBatch:
-    """Gaps as one Arrow batch, which may be empty: then the file says that there was none."""
-    ends = [None if gap.end_ns is None else gap.end_ns // 1_000 for gap in gaps]
-    columns: list[pa.Array[Any]] = [
-        pa.array([gap.symbol for gap in gaps], pa.string()),
-        pa.array([gap.epoch for gap in gaps], pa.int64()),
-        pa.array([gap.start_ns // 1_000 for gap in gaps], _TIME),
-        pa.array(ends, _TIME),
-        pa.array([gap.last_update_id for gap in gaps], pa.int64()),
-        pa.array([gap.next_update_id for gap in gaps], pa.int64()),
-        pa.array([gap.missed_updates for gap in gaps], pa.int64()),
-        pa.array([gap.reason for gap in gaps], pa.string()),
-    ]
-    return pa.RecordBatch.from_arrays(columns, schema=GAPS)
+@dataclass(frozen=True, slots=True)
+class SmallTable:
+    """A table of whatever happens rarely, of all symbols: what it holds, and as which row."""
+
+    holds: type
+    schema: pa.Schema
+    row: Callable[[Any], tuple[object, ...]]
+
+    def batch(self, said: Iterable[object]) -> pa.RecordBatch:
+        """What of it belongs here, as one Arrow batch. An empty one says that there was nothing.
+
+        A null where none may be is refused when it is written: Parquet's writer looks.
+        """
+        rows = [self.row(one) for one in said if isinstance(one, self.holds)]
+        # Of no rows `zip` makes no columns.
+        columns = list(zip(*rows, strict=True)) or [()] * len(self.schema)
+        typed = zip(columns, self.schema.types, strict=True)
+        arrays = [pa.array(values, of) for values, of in typed]
+        return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
 
 
-def check_batch(checks: Sequence[Check]) -> pa.RecordBatch:
-    """Checks as one Arrow batch, which may be empty."""
-    columns: list[pa.Array[Any]] = [
-        pa.array([check.symbol for check in checks], pa.string()),
-        pa.array([check.received_ns // 1_000 for check in checks], _TIME),
-        pa.array([check.update_id for check in checks], pa.int64()),
-        pa.array([check.witness for check in checks], pa.string()),
-        pa.array([check.levels_compared for check in checks], pa.int64()),
-        pa.array([len(check.differences) for check in checks], pa.int64()),
-        pa.array([_detail(check) for check in checks], pa.string()),
-    ]
-    return pa.RecordBatch.from_arrays(columns, schema=CHECKS)
+def _gap_row(gap: Gap) -> tuple[object, ...]:
+    return (
+        gap.symbol,
+        gap.epoch,
+        gap.start_ns // 1_000,
+        None if gap.end_ns is None else gap.end_ns // 1_000,
+        gap.last_update_id,
+        gap.next_update_id,
+        gap.missed_updates,
+        gap.reason,
+    )
+
+
+def _check_row(check: Check) -> tuple[object, ...]:
+    return (
+        check.symbol,
+        check.received_ns // 1_000,
+        check.update_id,
+        check.witness,
+        check.levels_compared,
+        len(check.differences),
+        _detail(check),
+    )
 
 
 def _detail(check: Check) -> str:
@@ -210,12 +227,15 @@ def _detail(check: Check) -> str:
     return "" if check.witness == "rest" else f"{check.comparisons} comparisons"
 
 
-def note_batch(notes: Sequence[Note]) -> pa.RecordBatch:
-    """Notes as one Arrow batch, which may be empty."""
-    columns: list[pa.Array[Any]] = [
-        pa.array([note.symbol for note in notes], pa.string()),
-        pa.array([note.received_ns // 1_000 for note in notes], _TIME),
-        pa.array([note.kind for note in notes], pa.string()),
-        pa.array([note.detail for note in notes], pa.string()),
-    ]
-    return pa.RecordBatch.from_arrays(columns, schema=NOTES)
+def _note_row(note: Note) -> tuple[object, ...]:
+    return note.symbol, note.received_ns // 1_000, note.kind, note.detail
+
+
+TABLES: Final = MappingProxyType(
+    {
+        "gaps": SmallTable(Gap, GAPS, _gap_row),
+        "checks": SmallTable(Check, CHECKS, _check_row),
+        "notes": SmallTable(Note, NOTES, _note_row),
+    }
+)
+"""By the name of their folder."""

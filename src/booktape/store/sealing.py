@@ -7,15 +7,13 @@ is made durable too: a reader of the final folders never meets half a file, afte
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from io import FileIO
 from pathlib import Path
 from typing import Final
 
-from booktape.errors import DirectoryInUse, WriteFailed
+from booktape.errors import WriteFailed
 
 _MAY_PASS: Final = (errno.ENOSPC, errno.EDQUOT)
 _FULL: Final = (*_MAY_PASS, errno.EFBIG)
@@ -32,11 +30,6 @@ def writing(path: Path) -> Iterator[None]:
             f"Cannot write {path}: {why}. What was sealed is intact; start again when it is mended.",
             full=error.errno in _MAY_PASS,
         ) from error
-
-
-def sync_file(file: FileIO) -> None:
-    """Make the content durable."""
-    os.fsync(file.fileno())
 
 
 def sync_path(path: Path) -> None:
@@ -69,27 +62,3 @@ def publish(unsealed: Path, final: Path) -> None:
         else:
             unsealed.rename(final)
         sync_path(final.parent)
-
-
-@contextmanager
-def lock_directory(path: Path, *, shared: bool = False) -> Iterator[None]:
-    """One recorder per directory; the operating system frees it however the process ends.
-
-    `shared` is for its workers: any number of them, but nobody else. Raises DirectoryInUse. Known weakness: `flock` is only as good as the file system; some network
-    mounts ignore it.
-    """
-    with writing(path):
-        make_folder(path.parent)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        _take_lock(descriptor, path.parent, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _take_lock(descriptor: int, directory: Path, kind: int) -> None:
-    try:
-        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise DirectoryInUse(str(directory)) from error

@@ -1,23 +1,20 @@
 """The tape: the journal of everything that arrived, one JSON object a line, in zstd frames.
 
-`zstdcat … | jq` reads it; store/line.py says what stands in a line.
+`zstdcat … | jq` reads it, and so does store/reading.py; store/line.py says what stands in a line.
 
 A block is finished at every `flush`, so a tape that was cut off is readable up to its last flush.
 """
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
-import msgspec
-
-from booktape.core.frames import Checkpoint, Frame, SegmentEnd
-from booktape.errors import DamagedTape
-from booktape.store.line import decode, encode
-from booktape.store.sealing import sync_file, writing
+from booktape.core.frames import Frame
+from booktape.store.line import encode
+from booktape.store.sealing import writing
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -34,58 +31,6 @@ _OPTIONS: Final = {
     int(zstd.CompressionParameter.compression_level): 3,
     int(zstd.CompressionParameter.checksum_flag): 1,
 }
-
-_CHECKPOINT: Final = b'{"k":"checkpoint",'
-_checkpoint = msgspec.json.Decoder(Checkpoint)
-
-
-def read_tape(
-    path: Path | IO[bytes], *, torn: bool = False, wanted: Callable[[bytes], bool] | None = None
-) -> Iterator[Frame]:
-    """Every frame of a tape, in order; of its lines only those `wanted`, when that is given.
-
-    `torn` is for a tape whose recorder was killed: reading ends, without an error, before the
-    first line that is not whole. Otherwise such a line, or a missing end, raises DamagedTape.
-    """
-    ended = torn
-    for number, line in enumerate(filter(wanted, read_lines(path, torn=torn)), 1):
-        try:
-            frame = decode(line)
-        except DamagedTape as error:
-            if torn:
-                return
-            raise DamagedTape(f"{path}, line {number}: {error}") from error
-        ended = ended or isinstance(frame, SegmentEnd)
-        yield frame
-    if not ended:
-        raise DamagedTape(f"{path} breaks off: it does not say how the recording ended")
-
-
-def read_checkpoints(path: Path) -> Iterator[Checkpoint]:
-    """Those at the start of a tape and those at its end, as far as it can be read."""
-    for line in read_lines(path, torn=True):
-        if line.startswith(_CHECKPOINT):
-            try:
-                yield _checkpoint.decode(line)
-            except (msgspec.DecodeError, UnicodeDecodeError):
-                return
-
-
-def read_lines(path: Path | IO[bytes], *, torn: bool = False) -> Iterator[bytes]:
-    """The lines of a tape, undecoded. Raises DamagedTape, unless `torn`, where they break off."""
-    try:
-        with zstd.open(path, "rb") as file:
-            yield from _whole_lines(file)
-    except (EOFError, zstd.ZstdError) as error:
-        if not torn:
-            raise DamagedTape(f"{path} breaks off: {error}") from error
-
-
-def _whole_lines(file: Iterable[bytes]) -> Iterator[bytes]:
-    for line in file:
-        if not line.endswith(b"\n"):
-            raise EOFError("the last line has no end")
-        yield line
 
 
 class TapeWriter:
@@ -133,7 +78,7 @@ class TapeWriter:
         """End the last frame and make the file durable."""
         self._put(ends=True)
         with writing(self.path):
-            sync_file(self._file)
+            os.fsync(self._file.fileno())
             self._file.close()
 
     def move(self, path: Path) -> None:

@@ -21,14 +21,7 @@ from booktape.core.events import BookRow, Check, Gap, Note
 from booktape.core.frames import Frame
 from booktape.store.layout import Layout, Segment
 from booktape.store.manifest import seal_manifest
-from booktape.store.schema import (
-    SCALARS,
-    SNAPSHOTS,
-    check_batch,
-    gap_batch,
-    note_batch,
-    snapshot_batch,
-)
+from booktape.store.schema import SCALARS, SNAPSHOTS, TABLES, snapshot_batch
 from booktape.store.sealing import publish, sync_path, writing
 from booktape.store.tape import TapeWriter
 
@@ -88,9 +81,7 @@ class SegmentWriter:
         self._full: list[tuple[str, Group]] = []
         self._staged_bytes = 0
         self._parquet: dict[str, pq.ParquetWriter] = {}
-        self._gaps: list[Gap] = []
-        self._checks: list[Check] = []
-        self._notes: list[Note] = []
+        self._said: list[Gap | Check | Note] = []
         self._jobs: deque[Job] = deque()
 
     def begin(self) -> None:
@@ -116,13 +107,7 @@ class SegmentWriter:
 
         Known weakness: until then they are in memory only, and a recovery makes them again.
         """
-        match said:
-            case Gap():
-                self._gaps.append(said)
-            case Check():
-                self._checks.append(said)
-            case Note():  # pragma: no branch, mypy knows that this is the last
-                self._notes.append(said)
+        self._said.append(said)
 
     @property
     def wants_flush(self) -> bool:
@@ -199,10 +184,9 @@ class SegmentWriter:
             with writing(path):
                 writer.close()
                 sync_path(path)
-        layout, segment = self._layout, self.segment
-        _write_table(layout.writing_gaps(segment), gap_batch(self._gaps))
-        _write_table(layout.writing_checks(segment), check_batch(self._checks))
-        _write_table(layout.writing_notes(segment), note_batch(self._notes))
+        for name, table in TABLES.items():
+            path = self._layout.writing_table(self.segment, name)
+            _write_table(path, table.batch(self._said))
         self._tape.close()
 
     def _publish(self) -> None:
@@ -212,15 +196,15 @@ class SegmentWriter:
             layout.rows(segment, symbol): layout.writing_rows(segment, symbol)
             for symbol in self._parquet
         }
-        finals[layout.gaps(segment)] = layout.writing_gaps(segment)
-        finals[layout.checks(segment)] = layout.writing_checks(segment)
-        finals[layout.notes(segment)] = layout.writing_notes(segment)
+        finals |= {
+            layout.table(segment, name): layout.writing_table(segment, name) for name in TABLES
+        }
         for final, unsealed in finals.items():
             publish(unsealed, final)
         tape, final_tape = layout.writing_tape(segment), layout.tape(segment)
         seal_manifest(layout, segment, {final: final for final in finals} | {final_tape: tape})
         publish(tape, final_tape)
-        folder = layout.writing_tape(segment).parent
+        folder = layout.unsealed_of(segment)
         with writing(folder):
             shutil.rmtree(folder)
 

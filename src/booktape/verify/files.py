@@ -56,13 +56,11 @@ def _files(root: Path) -> Iterator[str]:
 def _segment_of(file: PurePosixPath) -> Segment | None:
     """The segment of a path, if it stands exactly where a file of that segment must stand."""
     room, *folders = file.parts[:-1]
-    suffix = _SUFFIXES.get(room, ".parquet")
-    try:
-        segment = Segment.parse(file.name.removesuffix(suffix))
-    except ValueError:
+    segment = Segment.parse(file.name, _SUFFIXES.get(room, ".parquet"))
+    if segment is None:
         return None
     wanted = [segment.date] if room != "snapshots" else [*folders[:1], segment.date]
-    is_ours = file.name == segment.name + suffix and folders == wanted
+    is_ours = folders == wanted
     if room == "snapshots":
         is_ours = is_ours and folders[0].startswith("symbol=")
     return segment if is_ours else None

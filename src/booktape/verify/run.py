@@ -6,19 +6,18 @@ import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 from typing import Final
 
 from booktape.errors import UsageError
+from booktape.store.found import unsealed_segments
 from booktape.store.layout import Layout, symbol_folder
 from booktape.verify.chain import Chain
 from booktape.verify.files import SegmentFiles, find_segments
 from booktape.verify.findings import Findings, Kind
 from booktape.verify.segment import SegmentResult, verify_segment
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LOOK_EVERY_S: Final = 0.2
 
 
@@ -74,7 +73,7 @@ def verify(root: Path, scope: Scope, jobs: int, advance: Advance = lambda _: Non
     """
     found = Findings()
     segments = find_segments(root, found)
-    unsealed = Layout(root).unsealed_segments()
+    unsealed = unsealed_segments(Layout(root))
     if not segments and not unsealed:
         raise UsageError(f"{root} holds no recording. Make one with: booktape record BTCUSDT")
     chosen = scope.choose(segments)
@@ -176,13 +175,3 @@ def verdict(report: Report) -> str:
     if count[Kind.UNVERIFIABLE]:
         told.append("something cannot be verified, and so is not clean")
     return f"Not verified: {'; '.join(told)}."
-
-
-def time_us(text: str) -> int | None:
-    """Microseconds since 1970 of an ISO time, UTC unless it says otherwise; None when it is none."""
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    aware = found if found.tzinfo else found.replace(tzinfo=UTC)
-    return round((aware - _EPOCH).total_seconds() * 1e6)

@@ -47,12 +47,12 @@ class Venue:
         groups: list[list[str]] = []
         url_bytes = URL_BYTES_MAX  # the first symbol begins the first group
         for symbol in symbols:
-            # Each with the slash that parts it from the next one.
+            # Each with the slash that parts it from the one before.
             more_bytes = sum(len(_stream(symbol) + each) + 1 for each in suffixes)
             streams = (len(groups[-1]) + 1) * len(suffixes) if groups else 0
             if streams > STREAMS_PER_CONNECTION or url_bytes + more_bytes > URL_BYTES_MAX:
                 groups.append([])
-                url_bytes = len(self.stream_url((), suffixes))
+                url_bytes = len(self.stream_url(())) - 1  # before the first there is no slash
             groups[-1].append(symbol)
             url_bytes += more_bytes
         return [tuple(group) for group in groups]

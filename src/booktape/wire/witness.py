@@ -15,8 +15,8 @@ from typing import Annotated, Final, TypeAlias
 import msgspec
 from msgspec import Meta, Struct
 
-from booktape.core.events import BookTicker, Level, TopLevels
-from booktape.wire.numbers import Id, Levels, Size, texts
+from booktape.core.events import BookTicker, TopLevels
+from booktape.wire.numbers import Id, Levels, Size
 
 Statement: TypeAlias = TopLevels | BookTicker
 
@@ -77,26 +77,3 @@ def _decode_ticker(payload: bytes) -> BookTicker:
     ticker = _ticker.decode(payload).data
     bid, ask = (ticker.b, ticker.B), (ticker.a, ticker.A)
     return BookTicker(ticker.s, ticker.u, bid if bid[1] else None, ask if ask[1] else None)
-
-
-def encode_top(top: TopLevels) -> bytes:
-    """A raw partial depth message."""
-    return msgspec.json.encode(
-        {"lastUpdateId": top.last_id, "bids": texts(top.bids), "asks": texts(top.asks)}
-    )
-
-
-def encode_ticker(ticker: BookTicker) -> bytes:
-    """A raw `bookTicker`, in the exchange's own field order."""
-    nothing: Level = (0.0, 0.0)
-    (bid,), (ask,) = texts([ticker.bid or nothing]), texts([ticker.ask or nothing])
-    return msgspec.json.encode(
-        {
-            "u": ticker.update_id,
-            "s": ticker.symbol,
-            "b": bid[0],
-            "B": bid[1],
-            "a": ask[0],
-            "A": ask[1],
-        }
-    )

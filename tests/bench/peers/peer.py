@@ -14,7 +14,7 @@ from types import coroutine
 from typing import Any, ClassVar, TypeAlias
 
 from booktape.core.events import DepthEvent, Level
-from booktape.wire.binance import encode_combined, encode_event
+from booktape.wire.encode import encode_combined, encode_event
 
 SYMBOL = "BTCUSDT"
 

@@ -1,4 +1,4 @@
-"""`booktape verify`: the command line of this room."""
+"""`booktape verify`: prove what was recorded."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
-from cyclopts.validators import Number
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from booktape.errors import UsageError
+from booktape.commands.options import Positive, moment
+from booktape.reader.times import moment_us
 from booktape.verify.report import as_json, render
-from booktape.verify.run import Report, Scope, tape_bytes, time_us
+from booktape.verify.run import Report, Scope, tape_bytes
 from booktape.verify.run import verify as verify_archive
 
 
@@ -24,7 +24,7 @@ def verify(  # noqa: PLR0913 - each is one documented option
     symbol: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
     from_: Annotated[str | None, Parameter(name="--from")] = None,
     to: str | None = None,
-    jobs: Annotated[int, Parameter(validator=Number(gte=1))] = 1,
+    jobs: Positive = 1,
     json: bool = False,
 ) -> int:
     """Prove every stored row from the tape, with an independent implementation.
@@ -46,8 +46,11 @@ def verify(  # noqa: PLR0913 - each is one documented option
     json
         Report as JSON, for machines.
     """
-    symbols = frozenset(name.upper() for name in symbol) or None
-    scope = Scope(symbols, _time_us("--from", from_), _time_us("--to", to))
+    scope = Scope(
+        frozenset(name.upper() for name in symbol) or None,
+        moment_us(moment("--from", from_)) if from_ else None,
+        moment_us(moment("--to", to)) if to else None,
+    )
     report = _with_progress(directory, scope, jobs)
     if json:
         sys.stdout.write(json_text.dumps(as_json(report), indent=2) + "\n")
@@ -65,12 +68,3 @@ def _with_progress(directory: Path, scope: Scope, jobs: int) -> Report:
     ) as bar:
         task = bar.add_task("verifying", total=tape_bytes(directory, scope) or None)
         return verify_archive(directory, scope, jobs, lambda count: bar.advance(task, count))
-
-
-def _time_us(option: str, text: str | None) -> int | None:
-    if text is None:
-        return None
-    found = time_us(text)
-    if found is None:
-        raise UsageError(f"{option} {text} is no time. Write 2026-11-22 or 2026-11-22T10:15.")
-    return found

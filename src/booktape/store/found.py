@@ -1,0 +1,56 @@
+"""Which segments an archive holds: store/layout.py says where, here the disk is looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from booktape.store.layout import TABLE, TAPE, Layout, Segment, symbol_folder
+
+
+def sealed_tapes(layout: Layout) -> list[Segment]:
+    """Those with a sealed tape, oldest first."""
+    return sorted(_newest_first(layout.root / "tape", TAPE))
+
+
+def last_tapes(layout: Layout) -> list[Segment]:
+    """The last sealed tape of each worker of the recorder that ran last.
+
+    Known weakness: it looks at every tape, since nobody says how long ago a worker sealed its last.
+    """
+    tapes = sealed_tapes(layout)
+    last = {tape.tag: tape for tape in tapes}
+    return [tape for tape in last.values() if tape.run == tapes[-1].run]
+
+
+def newest_tape(layout: Layout) -> Segment | None:
+    """The last one with a sealed tape."""
+    return next(_newest_first(layout.root / "tape", TAPE), None)
+
+
+def newest_rows(layout: Layout, symbol: str) -> Segment | None:
+    """The last one with sealed rows of a symbol."""
+    return next(_newest_first(layout.snapshots / symbol_folder(symbol), TABLE), None)
+
+
+def unsealed_segments(layout: Layout) -> list[Segment]:
+    """What a recorder left behind when it was killed, oldest first; what is not ours is not."""
+    found = (Segment.parse(path.name) for path in layout.unsealed.glob("*") if path.is_dir())
+    return sorted(segment for segment in found if segment)
+
+
+def _newest_first(folder: Path, ending: str) -> Iterator[Segment]:
+    """The segments of files below `folder` that stand where they should, day by day.
+
+    Names sort by time: whoever wants the newest one looks at a single day of an archive of years.
+    """
+    for day in sorted(_names(folder), reverse=True):
+        for name in sorted(_names(folder / day), reverse=True):
+            segment = Segment.parse(name, ending)
+            if segment and segment.date == day:
+                yield segment
+
+
+def _names(folder: Path) -> list[str]:
+    """What a folder holds; nothing, if it is none."""
+    return [path.name for path in folder.iterdir()] if folder.is_dir() else []

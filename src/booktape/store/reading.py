@@ -1,0 +1,70 @@
+"""Tapes read back: at a start, by recovery, by the reader and by the built-in exchange.
+
+Whoever wants to know how a recording is written needs none of this: store/tape.py.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import IO
+
+from booktape.core.frames import Checkpoint, Frame, SegmentEnd
+from booktape.errors import DamagedTape
+from booktape.store.line import decode
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+
+def read_tape(
+    path: Path | IO[bytes], *, torn: bool = False, wanted: Callable[[bytes], bool] | None = None
+) -> Iterator[Frame]:
+    """Every frame of a tape, in order; of its lines only those `wanted`, when that is given.
+
+    `torn` is for a tape whose recorder was killed: reading ends, without an error, before the
+    first line that is not whole. Otherwise such a line, or a missing end, raises DamagedTape.
+    """
+    ended = torn
+    for number, line in enumerate(filter(wanted, read_lines(path, torn=torn)), 1):
+        try:
+            frame = decode(line)
+        except DamagedTape as error:
+            if torn:
+                return
+            raise DamagedTape(f"{path}, line {number}: {error}") from error
+        ended = ended or isinstance(frame, SegmentEnd)
+        yield frame
+    if not ended:
+        raise DamagedTape(f"{path} breaks off: it does not say how the recording ended")
+
+
+def read_checkpoints(path: Path) -> Iterator[Checkpoint]:
+    """Those at the start of a tape and those at its end, as far as it can be read."""
+    frames = read_tape(path, torn=True, wanted=_is_checkpoint)
+    return (frame for frame in frames if isinstance(frame, Checkpoint))
+
+
+def _is_checkpoint(line: bytes) -> bool:
+    """Whether a line is worth decoding: nearly all others hold what the exchange sent."""
+    return line.startswith(b'{"k":"checkpoint",')
+
+
+def read_lines(path: Path | IO[bytes], *, torn: bool = False) -> Iterator[bytes]:
+    """The lines of a tape, undecoded. Raises DamagedTape, unless `torn`, where they break off."""
+    try:
+        with zstd.open(path, "rb") as file:
+            yield from _whole_lines(file)
+    except (EOFError, zstd.ZstdError) as error:
+        if not torn:
+            raise DamagedTape(f"{path} breaks off: {error}") from error
+
+
+def _whole_lines(file: Iterable[bytes]) -> Iterator[bytes]:
+    for line in file:
+        if not line.endswith(b"\n"):
+            raise EOFError("the last line has no end")
+        yield line

@@ -1,0 +1,77 @@
+"""Nouns → bytes: what the built-in exchange says. The recorder needs none of it.
+
+The other half of wire/binance.py and wire/witness.py, in the exchange's own field order and with its
+8 decimals. Tests decode whatever is encoded here, so that the two cannot drift.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+from msgspec import Raw
+
+from booktape.core.events import BookTicker, DepthEvent, DepthSnapshot, Level, TopLevels
+
+
+def texts(levels: Iterable[Level]) -> list[tuple[str, str]]:
+    """Levels with the exchange's 8 decimals."""
+    return [(f"{price:.8f}", f"{size:.8f}") for price, size in levels]
+
+
+def encode_event(event: DepthEvent, *, microseconds: bool = False) -> bytes:
+    """A raw `depthUpdate`."""
+    time = event.event_time_us if microseconds else event.event_time_us // 1_000
+    message = {
+        "e": "depthUpdate",
+        "E": time,
+        "s": event.symbol,
+        "U": event.first_id,
+        "u": event.last_id,
+        "b": texts(event.bids),
+        "a": texts(event.asks),
+    }
+    return msgspec.json.encode(message)
+
+
+def encode_top(top: TopLevels) -> bytes:
+    """A raw partial depth message."""
+    return msgspec.json.encode(
+        {"lastUpdateId": top.last_id, "bids": texts(top.bids), "asks": texts(top.asks)}
+    )
+
+
+def encode_ticker(ticker: BookTicker) -> bytes:
+    """A raw `bookTicker`."""
+    nothing: Level = (0.0, 0.0)
+    (bid,), (ask,) = texts([ticker.bid or nothing]), texts([ticker.ask or nothing])
+    return msgspec.json.encode(
+        {
+            "u": ticker.update_id,
+            "s": ticker.symbol,
+            "b": bid[0],
+            "B": bid[1],
+            "a": ask[0],
+            "A": ask[1],
+        }
+    )
+
+
+def encode_server_shutdown(time_ms: int) -> bytes:
+    """The raw announcement that a server will go down."""
+    return msgspec.json.encode({"e": "serverShutdown", "E": time_ms})
+
+
+def encode_combined(stream: str, data: bytes) -> bytes:
+    """The wrapper in which `/stream` sends any raw message."""
+    return msgspec.json.encode({"stream": stream, "data": Raw(data)})
+
+
+def encode_depth(snapshot: DepthSnapshot) -> bytes:
+    """A REST `/depth` answer: the best `limit` levels of what it is given, best first."""
+    message = {
+        "lastUpdateId": snapshot.last_id,
+        "bids": texts(snapshot.bids[: snapshot.limit]),
+        "asks": texts(snapshot.asks[: snapshot.limit]),
+    }
+    return msgspec.json.encode(message)

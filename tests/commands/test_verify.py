@@ -1,0 +1,56 @@
+"""`booktape verify` as its user meets it: an exit code, a report, or one sentence."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from booktape.cli import app
+from booktape.errors import UsageError
+from verify.small import BTC, build, copy, sealed
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Never written to."""
+    root = tmp_path_factory.mktemp("verified") / "archive"
+    build(root)
+    return root
+
+
+def run(*arguments: str) -> int:
+    """The exit code of the command."""
+    with pytest.raises(SystemExit) as ended:
+        app(["verify", *arguments], exit_on_error=False, print_error=False)
+    return int(ended.value.code or 0)
+
+
+def test_the_command(archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit 0 when clean, 1 when not, JSON for machines."""
+    assert run(str(archive)) == 0
+    assert "Verified: everything stored in 5 segments" in capsys.readouterr().out
+    root = copy(archive, tmp_path / "copy")
+    sealed(root, "tape")[0].unlink()
+    assert run(str(root), "--json") == 1
+    said = json.loads(capsys.readouterr().out)
+    assert said["clean"] is False
+    assert said["counts"]["unverifiable"] == 2
+    assert said["symbols"][BTC]["unverifiable"] == 4
+
+
+def test_a_part(archive: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One symbol, and the segments that reach into a stretch of time: UTC unless it says otherwise."""
+    stretch = ["--from", "1970-01-01T00:00:35", "--to", "1970-01-01T01:01:01+01:00"]
+    assert run(str(archive), "--symbol", "ethbtc", *stretch, "--json") == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["segments"] == 2
+    assert list(said["symbols"]) == ["ETHBTC"]
+
+
+@pytest.mark.parametrize("option", ["--from", "--to"])
+def test_a_time_that_is_none(archive: Path, option: str) -> None:
+    """Is the user's mistake."""
+    with pytest.raises(UsageError, match=f"{option} soon is no time"):
+        app(["verify", str(archive), option, "soon"], exit_on_error=False, print_error=False)

@@ -1,0 +1,72 @@
+"""A directory belongs to one recorder, or to the workers of one."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from booktape.errors import DirectoryInUse, WriteFailed
+from booktape.store.lock import lock_directory
+
+HOLDER = """
+import sys
+from pathlib import Path
+from booktape.store.lock import lock_directory
+with lock_directory(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_second_recorder_is_refused(tmp_path: Path) -> None:
+    """One directory has one owner; when he has gone, the next one may come."""
+    lock = tmp_path / "new" / "archive" / ".lock"
+    with lock_directory(lock):
+        refused = f"{lock.parent} is in use by another recorder"
+        with pytest.raises(DirectoryInUse, match=refused), lock_directory(lock):
+            pytest.fail("two owners")
+        # A refusal must not take the lock away from its owner either.
+        with pytest.raises(DirectoryInUse, match=refused), lock_directory(lock):
+            pytest.fail("two owners, the second time")
+    with lock_directory(lock):
+        pass
+
+
+def test_a_killed_owner_frees_the_directory(tmp_path: Path) -> None:
+    """Another process holds the lock against us until a SIGKILL ends it."""
+    lock = tmp_path / ".lock"
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(lock)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as holder:
+        assert holder.stdout
+        assert holder.stdout.readline() == b"held\n"
+        with pytest.raises(DirectoryInUse), lock_directory(lock):
+            pytest.fail("two owners")
+        holder.kill()
+        assert holder.wait() == -signal.SIGKILL
+        with lock_directory(lock):
+            pass
+
+
+def test_a_directory_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+    """An output directory below a file: one sentence, no traceback of the operating system."""
+    (tmp_path / "file").write_bytes(b"")
+    lock = tmp_path / "file" / "archive" / ".lock"
+    with pytest.raises(WriteFailed, match=f"Cannot write {lock}: "), lock_directory(lock):
+        pytest.fail("a lock below a file")
+
+
+def test_workers_share_what_nobody_else_may_have(tmp_path: Path) -> None:
+    """Any number of them; whoever wants it alone waits until the last one has gone."""
+    lock = tmp_path / ".lock"
+    with lock_directory(lock, shared=True):
+        with lock_directory(lock, shared=True):
+            pass
+        with pytest.raises(DirectoryInUse), lock_directory(lock):
+            pytest.fail("an owner beside a worker")
+    with lock_directory(lock), pytest.raises(DirectoryInUse), lock_directory(lock, shared=True):
+        pytest.fail("a worker beside an owner")
