@@ -12,10 +12,15 @@ from booktape.recorder import Recorder
 from booktape.settings import Settings
 from booktape.sim.market import Market
 from booktape.sim.server import SimServer
+from booktape.store import recovery
+from booktape.store.layout import Layout, Segment
+from booktape.store.tape import TapeWriter
 from booktape.vigil import Vigil
 from booktape.wire.venues import Venue
+from booktape.workers import Workers
 from e2e.inside import recording
 from e2e.promises import check_archive, gaps_of, truth_of
+from store.story import FRAMES, OPENING
 
 
 def test_a_bug_is_told_and_what_is_on_the_tape_is_recovered(
@@ -48,3 +53,34 @@ def test_a_bug_is_told_and_what_is_on_the_tape_is_recovered(
         assert [gap["reason"] for gap in gaps_of(tmp_path)] == ["killed"]
 
     virtual_time.run(story())
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_stop_is_heard_while_what_was_left_is_recovered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    """It may take minutes. What is not recovered yet stays for the next start."""
+    monkeypatch.setattr(recovery, "BREATH_FRAMES", 1)
+    layout, killed = Layout(tmp_path), Segment(0, "killed")
+    tape = TapeWriter(layout.writing_tape(killed))
+    for frame in (OPENING, *FRAMES):
+        tape.write(frame)
+    tape.flush()
+    tape.abandon()
+
+    async def story() -> None:
+        async with SimServer(Market(("BTCUSDT",), seed=3, levels=40)) as server:
+            venue = Venue("test exchange", server.rest_url, server.ws_url)
+            settings = Settings(venue, ("BTCUSDT",), 2, tmp_path)
+            clock = virtual_time.WallClock()
+            recorder = Workers(settings, count) if count > 1 else Recorder(settings, clock)
+            work = asyncio.create_task(recorder.run())
+            while not layout.torn_tape(killed).exists():
+                await asyncio.sleep(0)
+            recorder.stop()
+            await work
+
+    virtual_time.run(story())
+    assert layout.torn_tape(killed).exists()
+    assert list((tmp_path / "unsealed").iterdir()) == [layout.unsealed_of(killed)]
+    assert not (tmp_path / "tape").exists()

@@ -27,7 +27,7 @@ from booktape.net.rest import Rest
 from booktape.net.statuses import Statuses
 from booktape.reconstruct import Output
 from booktape.settings import Settings
-from booktape.store.archive import Archive, join_archive, open_archive
+from booktape.store.archive import Archive, join_archive, own_archive
 from booktape.vigil import LOOK_EVERY_S as VIGIL_S
 from booktape.vigil import Vigil
 from booktape.wire.exchange_info import ExchangeInfo
@@ -80,8 +80,12 @@ class Recorder:
             if self._stopped.is_set():
                 return
             listed = settings.checked(found)
-            open_or_join = join_archive if settings.share.run else open_archive
-            with open_or_join(settings.out) as archive:
+            own_or_join = join_archive if settings.share.run else own_archive
+            with own_or_join(settings.out) as archive:
+                for _ in archive.repair():
+                    await asyncio.sleep(0)
+                    if self._stopped.is_set():
+                        return
                 self._begin(archive, settings.wanted(listed))
                 await self._record(link, listed)
 

@@ -29,7 +29,7 @@ from booktape.core.status import Status
 from booktape.errors import BooktapeError, WorkerFailed
 from booktape.recorder import Recorder
 from booktape.settings import Settings, Share
-from booktape.store.archive import open_archive
+from booktape.store.archive import own_archive
 
 REPORT_S: Final = 2.0
 """How often a worker says how it stands: with 700 books that is some milliseconds' work."""
@@ -95,7 +95,11 @@ class Workers:
 
     async def run(self) -> None:
         """Until all have ended. Raises WorkerFailed when one failed; the others were sealed then."""
-        with open_archive(self._settings.out):
+        with own_archive(self._settings.out) as archive:
+            for _ in archive.repair():
+                await asyncio.sleep(0)
+                if self._stopping:
+                    return
             self._workers = [
                 _start(replace(self._settings, share=share)) for share in shares(self._count)
             ]

@@ -1,30 +1,33 @@
 """What full snapshots cost on disk, against the raw messages they follow from.
 
-Promises nothing. A minute of the real BTCUSDT, where the captures are there, and an hour of the
-built-in market's, both through the recorder's own store; beside them the raw messages through zstd
-at level 9. Then what a reader pays for one minute of that hour, and for all of it.
+A minute of the real BTCUSDT, where the captures are there, as it is and with a book of about 8,400
+levels; an hour that is like it (`lifelike.py`); and an hour of the built-in market, whose changes repeat
+less. All go through the recorder's own store; beside them the raw messages through zstd at
+level 9. Then what a reader pays for one minute of the hour, and for all of it.
+
+Promises one thing: the hour that is like the real minute is not easier than it.
 """
 
 from __future__ import annotations
 
-import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
 import booktape
-from booktape.core.frames import Connected, Frame, RestFrame, SegmentStart, StreamFrame
-from booktape.sim.market import Market
-from booktape.store.archive import open_archive
+from bench.lifelike import START_NS, SYMBOL
+from bench.likeness import beside, minutes
+from bench.recorded import SECONDS, built_in_hour, lifelike_hour, real_minute, record
+from booktape.core.frames import Frame, StreamFrame
 from booktape.store.writer import GROUP_BYTES, GROUP_ROWS
-from captures.capture import BTCUSDT, CAPTURES, frames
+from captures.capture import CAPTURES, needs_captures
 from docs.generated import table
 
 if sys.version_info >= (3, 14):
@@ -34,82 +37,49 @@ else:
 
 pytestmark = pytest.mark.bench
 
-SECONDS: Final = int(os.environ.get("BOOKTAPE_BENCH_SECONDS", "3600"))
-SYMBOL: Final = "BTCUSDT"
-START_NS: Final = 1_780_000_000 * 10**9
-SLOTS_PER_S: Final = 10
 EVERY: Final = (1, 10, 100)
 LEVEL_BYTES: Final = 16
+SHALLOW: Final = 4_200
+"""Levels a side that make a book of about 8,400."""
 
 Report: TypeAlias = Callable[[str, str], None]
-
-
-def built_in() -> Iterator[Frame]:
-    """A snapshot of 5,000 levels a side, and then ten events a second."""
-    market = Market((SYMBOL,), seed=1)
-    market.want([f"{SYMBOL.lower()}@depth@100ms"])
-    market.start(START_NS // 1_000)
-    market.advance()
-    yield Connected(START_NS, 1, (SYMBOL,))
-    yield RestFrame(START_NS, SYMBOL, 5_000, market.depth(SYMBOL, 5_000, 0.0))
-    for slot in range(1, SECONDS * SLOTS_PER_S):
-        for message in market.advance():
-            payload = message.payload(combined=True, microseconds=True)
-            yield StreamFrame(START_NS + slot * 10**9 // SLOTS_PER_S, 1, payload)
-
-
-def real() -> Iterator[Frame]:
-    """The capture without its other streams, and its snapshot first: what came before is stale."""
-    _, connected, *arrived = frames(*BTCUSDT)
-    yield connected
-    yield from (frame for frame in arrived if isinstance(frame, RestFrame))
-    events = (frame for frame in arrived if isinstance(frame, StreamFrame))
-    yield from (frame for frame in events if b"@depth@" in frame.payload[:60])
-
-
-def record(root: Path, arrived: Iterable[Frame], every: int) -> Path:
-    """A sealed archive of them; its file of rows."""
-    with open_archive(root) as archive:
-        start = SegmentStart(START_NS, "bench", "sim", every, 5_000, (SYMBOL,), audit_s=0)
-        recording = archive.begin(start, "bench")
-        for frame in arrived:
-            for _ in recording.take(frame):
-                pass
-            if recording.writer.wants_flush:
-                recording.writer.flush()
-            busy = recording.writer.busy
-            if busy:
-                busy.result()
-        recording.end("stopped").result()
-    (rows,) = root.glob("snapshots/*/*/*.parquet")
-    return rows
-
-
-def sizes(root: Path, name: str, arrived: list[Frame]) -> Iterator[list[str]]:
-    """A line of the table for every N."""
-    payloads = [frame.payload for frame in arrived if isinstance(frame, StreamFrame)]
-    packed = len(zstd.compress(b"\n".join(payloads), level=9)) / len(payloads)
-    for every in EVERY:
-        path = record(root / f"{name}-{every}", arrived, every)
-        size, found = path.stat().st_size, pq.read_metadata(path)
-        first = record(root / f"{name}-{every}-first", arrived[:2], every).stat().st_size
-        lists = pq.read_table(path, columns=["bid_price", "ask_price"]).columns
-        count = sum(pc.sum(pc.list_value_length(each)).as_py() for each in lists)
-        row = LEVEL_BYTES * count / found.num_rows
-        further = (size - first * found.num_row_groups) / (found.num_rows - found.num_row_groups)
-        whole = further + first / min(GROUP_ROWS, GROUP_BYTES / row)
-        cells = (found.num_rows, row / LEVEL_BYTES, size / found.num_rows, first, further, whole)
-        yield [
-            *(f"{name}, N = {every}", *(f"{cell:,.0f}" for cell in cells)),
-            f"{packed * every:,.0f}",
-            f"{whole / packed / every:.2f}",
-        ]
-
 
 HEAD: Final = [
     *("market", "rows", "levels a row", "bytes a row", "a group's first row", "each further row"),
     *("a row of a full group", "its messages, zstd-9", "ratio"),
 ]
+
+
+class Cost(NamedTuple):
+    """Of a row at one N, in bytes, and of the messages it follows from."""
+
+    rows: int
+    levels: float
+    bytes: float
+    first: int
+    further: float
+    whole: float
+    messages: float
+
+    def cells(self, name: str) -> list[str]:
+        """A line of the table."""
+        return [name, *(f"{cell:,.0f}" for cell in self), f"{self.whole / self.messages:.2f}"]
+
+
+def costs(root: Path, name: str, arrived: list[Frame]) -> Iterator[Cost]:
+    """For every N."""
+    payloads = [frame.payload for frame in arrived if isinstance(frame, StreamFrame)]
+    packed = len(zstd.compress(b"\n".join(payloads), level=9)) / len(payloads)
+    for every in EVERY:
+        path = record(root / f"{name}-{every}", arrived, every)
+        size, found = path.stat().st_size, pq.read_metadata(path)
+        rows, groups = found.num_rows, found.num_row_groups
+        first = record(root / f"{name}-{every}-first", arrived[:2], every).stat().st_size
+        lists = pq.read_table(path, columns=["bid_price", "ask_price"]).columns
+        levels = sum(pc.sum(pc.list_value_length(each)).as_py() for each in lists) / rows
+        further = (size - first * groups) / (rows - groups)
+        whole = further + first / min(GROUP_ROWS, GROUP_BYTES / (LEVEL_BYTES * levels))
+        yield Cost(rows, levels, size / rows, first, further, whole, packed * every)
 
 
 def reading(root: Path) -> list[str]:
@@ -129,10 +99,26 @@ def reading(root: Path) -> list[str]:
 
 def test_sizes_of_snapshots(tmp_path: Path, report: Report) -> None:
     """Bytes a row at each N against the messages in zstd-9, and the cost of reading a minute."""
-    lines = []
+    markets = {"lifelike hour": lifelike_hour(), "built-in hour": list(built_in_hour())}
+    shallow = f"real minute, {SHALLOW:,} levels a side"
     if CAPTURES.is_dir():
-        lines += list(sizes(tmp_path, "real minute", list(real())))
-    lines += list(sizes(tmp_path, "built-in hour", list(built_in())))
+        real = {"real minute": list(real_minute()), shallow: list(real_minute(SHALLOW))}
+        markets = real | markets
+    found = {name: list(costs(tmp_path, name, arrived)) for name, arrived in markets.items()}
+    lines = [
+        cost.cells(f"{name}, N = {every}")
+        for name, each in found.items()
+        for every, cost in zip(EVERY, each, strict=True)
+    ]
     head = ["archive", "row groups", "rows of a minute", "s", "rows of all", "s"]
-    read = [reading(tmp_path / f"built-in hour-{every}") for every in EVERY]
+    read = [reading(tmp_path / f"lifelike hour-{every}") for every in EVERY]
     report("sizes", f"{table(HEAD, lines)}\n\n{table(head, read)}")
+    for real_cost, cost in zip(found.get(shallow, ()), found["lifelike hour"], strict=False):
+        assert cost.whole >= real_cost.whole
+
+
+@needs_captures
+def test_likeness(report: Report) -> None:
+    """What the real minute and those of the lifelike hour are made of, side by side."""
+    (real,) = minutes(real_minute(SHALLOW))
+    report("likeness", beside(real, list(minutes(lifelike_hour()))))

@@ -137,6 +137,19 @@ def test_what_was_read_does_not_change(pending: int) -> None:
     assert side.best_first()[0].tolist()[-1] == 1
 
 
+@pytest.mark.parametrize("descending", [True, False])
+def test_the_best_levels_as_pairs(*, descending: bool) -> None:
+    """So many, or as many as there are, or all; what is pending counts, and floats are plain."""
+    side = Side([(1.0, 1.0), (2.0, 2.0), (3.0, 3.0)], descending=descending)
+    side.update([(2.0, 0.0), (4.0, 4.0)])
+    best_first = [(4.0, 4.0), (3.0, 3.0), (1.0, 1.0)]
+    best_first = best_first if descending else best_first[::-1]
+    assert [side.pairs(most) for most in (1, 2, 3, 9)] == [best_first[:n] for n in (1, 2, 3, 9)]
+    assert side.pairs() == best_first
+    assert Side([], descending=descending).pairs(1) == []
+    assert {type(number) for pair in side.pairs() for number in pair} == {float}
+
+
 def test_a_row_is_doubles() -> None:
     """Columns are double precision, also when empty."""
     assert [column.dtype for column in Book().bids.best_first()] == [np.float64, np.float64]

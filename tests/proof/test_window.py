@@ -6,7 +6,7 @@ import pytest
 
 from booktape.core.book import Book
 from booktape.core.events import Difference
-from booktape.proof.window import Window, best_first, differing, windows
+from booktape.proof.window import Window, differing, windows
 from oracle import levels
 
 
@@ -46,10 +46,15 @@ def test_the_best_levels_of_both_sides() -> None:
     assert (bids.levels, asks.levels) == ({99: 2}, {102: 4})
 
 
-def test_levels_are_plain_floats() -> None:
-    """They are compared with what was decoded, and may be written as JSON."""
-    ((price, size),) = best_first(Book(levels({"99": "2"})).bids)
-    assert (type(price), type(size)) == (float, float)
+@pytest.mark.parametrize("name", ["bid", "ask"])
+@pytest.mark.parametrize(("horizon", "inside"), [(None, True), (99.0, True), (98.5, False)])
+def test_whether_all_is_inside(name: str, horizon: float | None, *, inside: bool) -> None:
+    """Its worst level says so; the horizon itself is inside, and so is nothing at all."""
+    sign = 1 if name == "ask" else -1
+    edge = horizon and horizon * sign
+    window = Window(name, {98.0 * sign: 1.0, 99.0 * sign: 1.0}, edge)
+    assert window.is_inside() == inside
+    assert Window(name, {}, edge).is_inside()
 
 
 @pytest.mark.parametrize(("name", "order"), [("bid", [103, 101, 100]), ("ask", [100, 101, 103])])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, Future
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ import pytest
 from booktape.core.events import BookRow
 from booktape.core.frames import KILLED, ROTATED, STOPPED, Frame, SegmentEnd
 from booktape.errors import WriteFailed
+from booktape.store import recovery
 from booktape.store import writer as writer_module
-from booktape.store.archive import open_archive
+from booktape.store.archive import open_archive, own_archive
 from booktape.store.layout import Layout, Segment
 from booktape.store.line import encode
 from booktape.store.reading import read_tape
@@ -73,7 +75,7 @@ def leave_first_again(root: Path) -> list[Frame]:
 
 def recovered(root: Path) -> list[Recovered]:
     """What the next start finds and seals."""
-    return list(recover(Layout(root), SameThread()))
+    return [found for found in recover(Layout(root), SameThread()) if found]
 
 
 def text(path: Path) -> list[Frame]:
@@ -255,6 +257,20 @@ def test_recovery_waits_for_its_worker(tmp_path: Path, monkeypatch: pytest.Monke
     assert len(list(recover(Layout(tmp_path), worker))) == 1
     assert stored(tmp_path).rows == expected(FRAMES, KILLED).rows
     assert 1 < most <= 4
+
+
+@pytest.mark.parametrize("breaths", range(len(FRAMES)))
+def test_a_recovery_can_be_left_at_any_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, breaths: int
+) -> None:
+    """As when it is killed: the next one begins anew, and the result is the same."""
+    leave(tmp_path, FIRST, [OPENING, *FRAMES])
+    monkeypatch.setattr(recovery, "BREATH_FRAMES", 1)
+    with own_archive(tmp_path) as archive:
+        assert list(islice(archive.repair(), breaths)) == [None] * breaths
+        assert archive.recovered == []
+    assert recovered(tmp_path) == [Recovered(FIRST.name, len(FRAMES) + 1)]
+    assert stored(tmp_path) == expected(FRAMES, KILLED)
 
 
 def test_what_cannot_be_removed_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

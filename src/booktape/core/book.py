@@ -49,6 +49,14 @@ class Side:
         prices, sizes = np.array(self._prices), np.array(self._sizes)
         return (prices[::-1], sizes[::-1]) if self._descending else (prices, sizes)
 
+    def pairs(self, most: int | None = None) -> list[Level]:
+        """The best levels, so many or all of them, best first."""
+        self._mend()
+        count = len(self._prices) if most is None else most
+        best = slice(-count, None) if self._descending else slice(count)
+        pairs = list(zip(self._prices[best], self._sizes[best], strict=True))
+        return pairs[::-1] if self._descending else pairs
+
     def best(self) -> Level | None:
         """The best level, or None when the side is empty."""
         self._mend()

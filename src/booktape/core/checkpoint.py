@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from booktape.core.book import Book, Side
-from booktape.core.events import Level
+from booktape.core.book import Book
 from booktape.core.frames import Checkpoint
 from booktape.core.merge import Lane
 from booktape.core.sync import State, SymbolSync
@@ -24,8 +23,8 @@ def save(sync: SymbolSync, lane: Lane, received_ns: int) -> Checkpoint:
         sync.gap,
         sync.book.bid_horizon,
         sync.book.ask_horizon,
-        _levels(sync.book.bids),
-        _levels(sync.book.asks),
+        sync.book.bids.pairs(),
+        sync.book.asks.pairs(),
         list(sync.held),
         lane.passed,
         dict(lane.reached),
@@ -44,8 +43,3 @@ def restore(saved: Checkpoint) -> tuple[SymbolSync, Lane]:
     sync.attempt, sync.gap, sync.held = saved.attempt, saved.gap, list(saved.held)
     sync.status = saved.status
     return sync, Lane(saved.passed, dict(saved.reached), list(saved.ahead))
-
-
-def _levels(side: Side) -> list[Level]:
-    prices, sizes = side.best_first()
-    return list(zip(prices.tolist(), sizes.tolist(), strict=True))

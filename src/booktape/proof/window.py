@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple, TypeAlias
 
-from booktape.core.book import Book, Side
+from booktape.core.book import Book
 from booktape.core.events import Difference, Level
 
 Levels: TypeAlias = dict[float, float]
@@ -37,19 +37,17 @@ class Window(NamedTuple):
         """Those of the levels that would be known here."""
         return {price: size for price, size in levels if self.holds(price)}
 
+    def is_inside(self) -> bool:
+        """Whether all its own levels would be known here; they are best first."""
+        return not self.levels or self.holds(next(reversed(self.levels)))
+
 
 def windows(book: Book, most: int | None = None) -> tuple[Window, Window]:
     """Both sides of a book, or the best levels of each."""
     return (
-        Window("bid", dict(best_first(book.bids, most)), book.bid_horizon),
-        Window("ask", dict(best_first(book.asks, most)), book.ask_horizon),
+        Window("bid", dict(book.bids.pairs(most)), book.bid_horizon),
+        Window("ask", dict(book.asks.pairs(most)), book.ask_horizon),
     )
-
-
-def best_first(side: Side, most: int | None = None) -> Iterator[Level]:
-    """The levels of a side as pairs, or so many of them."""
-    prices, sizes = side.best_first()
-    return zip(prices[:most].tolist(), sizes[:most].tolist(), strict=True)
 
 
 def differing(name: str, book: Levels, witness: Levels) -> Iterator[Difference]:

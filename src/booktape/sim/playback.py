@@ -21,8 +21,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Raw, Struct
 
-from booktape.core.book import Side
-from booktape.core.events import DepthEvent, DepthSnapshot, Level
+from booktape.core.events import DepthEvent, DepthSnapshot
 from booktape.core.frames import Checkpoint, Frame, RestFrame, SegmentEnd, SegmentStart, StreamFrame
 from booktape.core.sync import State
 from booktape.errors import MalformedFrame, UsageError
@@ -137,7 +136,7 @@ class Playback:
         if not self._is_known(symbol):
             return None
         sync = self._reconstruction.syncs[symbol]
-        bids, asks = _levels(sync.book.bids), _levels(sync.book.asks)
+        bids, asks = sync.book.bids.pairs(), sync.book.asks.pairs()
         return encode_depth(DepthSnapshot(symbol, limit, sync.update_id, bids, asks))
 
     def old_depth(self, symbol: str, limit: int, old: Old) -> bytes | None:  # noqa: ARG002
@@ -217,8 +216,3 @@ def _unwrap(payload: bytes) -> _Wrapper | None:
     except msgspec.DecodeError:
         # A raw message: it has no wrapper.
         return None
-
-
-def _levels(side: Side) -> list[Level]:
-    prices, sizes = side.best_first()
-    return list(zip(prices.tolist(), sizes.tolist(), strict=True))

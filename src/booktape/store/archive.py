@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Final
 
 import pyarrow.parquet as pq
-import structlog
 
 from booktape.core.checkpoint import restore, save
 from booktape.core.events import Gap
@@ -27,25 +26,29 @@ from booktape.store.recovery import Recovered, recover
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
-log = structlog.get_logger()
-
 
 @contextmanager
 def open_archive(root: Path) -> Iterator[Archive]:
-    """Own the directory, and recover whatever a killed recorder left behind.
+    """Own the directory, with whatever a killed recorder left in it recovered.
+
+    Raises DirectoryInUse when another recorder owns it.
+    """
+    with own_archive(root) as archive:
+        for _ in archive.repair():
+            pass
+        yield archive
+
+
+@contextmanager
+def own_archive(root: Path) -> Iterator[Archive]:
+    """Own the directory. `repair` comes first of all that is done with it.
 
     Raises DirectoryInUse when another recorder owns it.
     """
     layout = Layout(root)
     # One thread, so that the row groups of a file are written in order, and segments too.
     with lock_directory(layout.lock), ThreadPoolExecutor(1, "booktape-store") as worker:
-        with lock_directory(layout.workers_lock):
-            recovered = list(recover(layout, worker))
-        for found in recovered:
-            log.warning(
-                "recovered what a killed recorder left", segment=found.segment, frames=found.frames
-            )
-        yield Archive(layout, worker, recovered)
+        yield Archive(layout, worker)
 
 
 @contextmanager
@@ -56,16 +59,30 @@ def join_archive(root: Path) -> Iterator[Archive]:
         lock_directory(layout.workers_lock, shared=True),
         ThreadPoolExecutor(1, "booktape-store") as worker,
     ):
-        yield Archive(layout, worker, [])
+        yield Archive(layout, worker, whole=True)
 
 
 class Archive:
-    """A directory that is ours alone, in which everything is sealed."""
+    """A directory that is ours alone; once it is `whole`, everything in it is sealed."""
 
-    def __init__(self, layout: Layout, worker: Executor, recovered: list[Recovered]) -> None:
-        self.recovered = recovered
+    def __init__(self, layout: Layout, worker: Executor, *, whole: bool = False) -> None:
+        self.recovered: list[Recovered] = []
         self._layout = layout
         self._worker = worker
+        self._whole = whole
+
+    def repair(self) -> Iterator[None]:
+        """Recover what a killed recorder left, bit by bit: it may take minutes.
+
+        Raises DirectoryInUse while a worker of a killed recorder still lives.
+        """
+        if self._whole:
+            return
+        with lock_directory(self._layout.workers_lock):
+            for found in recover(self._layout, self._worker):
+                self.recovered.extend([found] if found else [])
+                yield
+        self._whole = True
 
     def begin(
         self, start: SegmentStart, tag: str, is_ours: Callable[[str], bool] = lambda _: True

@@ -2,15 +2,21 @@
 
 The same function over the same frames gives the same rows, so the result is what the recorder
 would have written, minus at most the last moments that had not reached the tape.
+
+Known weakness: it takes as long as reading the tape does, and nothing is recorded meanwhile. A
+recording could begin at once, if its first epochs did not depend on how the torn tape ends.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
+
+import structlog
 
 from booktape.core.frames import KILLED, ROTATED, Frame, SegmentEnd, SegmentStart
 from booktape.store.found import last_tapes, unsealed_segments
@@ -18,6 +24,11 @@ from booktape.store.layout import Layout, Segment
 from booktape.store.reading import read_tape
 from booktape.store.recording import Recording
 from booktape.store.sealing import writing
+
+BREATH_FRAMES: Final = 100
+"""After so many frames whoever waits for a recovery may look up."""
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +39,12 @@ class Recovered:
     frames: int
 
 
-def recover(layout: Layout, worker: Executor) -> Iterator[Recovered]:
-    """Seal every segment that is not, oldest first. Safe to be killed at any moment, too."""
+def recover(layout: Layout, worker: Executor) -> Iterator[Recovered | None]:
+    """Seal every segment that is not, oldest first; each is yielded, and None every now and then.
+
+    Whoever does not want to wait any more may leave it there: like a recovery that is killed, it
+    begins anew.
+    """
     unsealed = unsealed_segments(layout)
     starts = {segment: _first_line(layout, segment) for segment in unsealed}
     begun = [segment for segment, start in starts.items() if start]
@@ -40,7 +55,10 @@ def recover(layout: Layout, worker: Executor) -> Iterator[Recovered]:
         elif start:
             # A segment that has a successor had been left in good order.
             reason = ROTATED if segment < newest[segment.tag] else KILLED
-            yield Recovered(segment.name, _replay(layout, segment, start, reason, worker))
+            log.warning("recovering what a killed recorder left", segment=segment.name)
+            frames = yield from _replay(layout, segment, start, reason, worker)
+            log.warning("recovered", segment=segment.name, frames=frames)
+            yield Recovered(segment.name, frames)
         # Else its very beginning was damaged, which no kill does: it is left for a person.
 
 
@@ -80,20 +98,26 @@ def _remove(layout: Layout, segment: Segment) -> None:
 
 def _replay(
     layout: Layout, segment: Segment, start: SegmentStart, reason: str, worker: Executor
-) -> int:
+) -> Generator[None, None, int]:
     """Record the torn tape once more, and seal. Returns how many frames it held."""
     frames = read_tape(_set_aside(layout, segment), torn=True)
     next(frames)
     recording = Recording(layout, segment, worker)
     recording.begin(start, ())
     count = 1
-    for frame in frames:
-        if isinstance(frame, SegmentEnd):
-            reason = frame.reason
-            recording.last_ns = frame.received_ns
-            break
-        _take(recording, frame)
-        count += 1
+    try:
+        for frame in frames:
+            if isinstance(frame, SegmentEnd):
+                reason = frame.reason
+                recording.last_ns = frame.received_ns
+                break
+            _take(recording, frame)
+            count += 1
+            if not count % BREATH_FRAMES:
+                yield
+    except GeneratorExit:
+        recording.writer.abandon()
+        raise
     recording.end(reason).result()
     return count
 

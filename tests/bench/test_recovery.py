@@ -1,0 +1,69 @@
+"""How long the next start is busy with what a killed recorder has left.
+
+Promises nothing: `make bench` prints it. The recorder is the real one, and it is killed.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from bench.test_throughput import firehose
+from docs.generated import table
+
+pytestmark = pytest.mark.bench
+
+MESSAGES: Final = 200_000
+SYMBOLS: Final = 1_400
+QUIET_PER_S: Final = 3_000
+"""What the real exchange sends over all symbols in a quiet minute, about."""
+
+
+def killed(out: Path, every: int) -> None:
+    """Record until everything has been read, then `kill -9`."""
+    with firehose(SYMBOLS, 150, MESSAGES) as (port, exchange):
+        command = [sys.executable, "-m", "booktape", "record", "--all", "--out", str(out)]
+        command += ["--every", str(every), "--witness", "none", "--segment", "24h"]
+        command += ["--rest-url", f"http://127.0.0.1:{port}", "--ws-url", f"ws://127.0.0.1:{port}"]
+        with subprocess.Popen(command, stderr=subprocess.DEVNULL) as recorder:
+            assert exchange.stdout
+            for _ in ("it begins", "it has been read"):
+                exchange.stdout.readline()
+            recorder.kill()
+
+
+def recovered(out: Path) -> tuple[int, float]:
+    """Start again: how many frames were found, and how many seconds it took."""
+    command = [sys.executable, "-m", "booktape", "record", "BTCUSDT", "--exchange", "sim"]
+    command += ["--out", str(out)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as recorder:
+        assert recorder.stderr
+        began_s = 0.0
+        for line in recorder.stderr:
+            if "recovering" in line:
+                began_s = time.perf_counter()
+            elif found := re.search(r"event=recovered .*frames=(\d+)", line):
+                recorder.terminate()
+                return int(found[1]), time.perf_counter() - began_s
+    raise AssertionError("nothing was recovered")
+
+
+def test_recovery(tmp_path: Path, report: Callable[[str, str], None]) -> None:
+    """Messages on the torn tape, how fast they become rows again, and what that means."""
+    rows = []
+    for every in (10, 100):
+        out = tmp_path / str(every)
+        killed(out, every)
+        frames, seconds = recovered(out)
+        per_s = frames / seconds
+        hour_min = 3_600 * QUIET_PER_S / per_s / 60
+        rows.append((f"{SYMBOLS:,}", str(every), f"{frames:,}", f"{per_s:,.0f}", f"{hour_min:.0f}"))
+    head = ("books", "N", "messages on the tape", "recovered a second")
+    report("recovery", table((*head, f"minutes for an hour of {QUIET_PER_S:,} a second"), rows))
