@@ -37,6 +37,9 @@ GRID_S: Final = 0.1
 WEIGHT: Final = 10**9
 """A budget that never binds: here it is the recorder that is measured."""
 
+QUIET_S: Final = 1.0
+"""Sending begins when nothing has been asked for so long: every book is deep then."""
+
 _MAGIC: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, 1.3
 _IDS: Final = re.compile(rb'"U":(\d+),"u":(\d+)')
 _SMALL, _MIDDLE = 126, 1 << 16
@@ -121,13 +124,14 @@ class Line:
 
 
 class Firehose:
-    """One port for REST and streams. Sending begins when every book was asked for and is awaited."""
+    """One port for REST and streams. Sending begins when every book is known, deep, and awaited."""
 
     def __init__(self, minute: Minute, messages: int, pace: float = math.inf) -> None:
         self._minute = minute
         self._messages = messages
         self._pace = pace
         self._asked: set[str] = set()
+        self._asked_s = 0.0
         self._lines: dict[str, Line] = {}
         self._ready = asyncio.Event()
 
@@ -152,6 +156,7 @@ class Firehose:
             return self._minute.listed
         symbol = parse_qs(query)["symbol"][0]
         self._asked.add(symbol)
+        self._asked_s = time.perf_counter()
         self._look()
         return self._minute.depths[symbol]
 
@@ -177,6 +182,8 @@ class Firehose:
     async def pour(self) -> None:
         """All messages, each on the connection of its symbol."""
         await self._ready.wait()
+        while (quiet_s := time.perf_counter() - self._asked_s) < QUIET_S:
+            await asyncio.sleep(QUIET_S - quiet_s)
         _say({"messages": 0, "seconds": 0.0})
         began = time.perf_counter()
         due = await self._due(began)
