@@ -233,13 +233,15 @@ def test_streams_of_non_ascii_symbols_are_asked_for_url_encoded() -> None:
     assert raw.endswith("&timeUnit=MICROSECOND")
 
 
+async def closing(_: ClientWebSocketResponse, __: bytes = b"") -> None:
+    """Instead of a ping or a pong: the way out is shut."""
+    raise ConnectionResetError("Cannot write to closing transport")
+
+
 def test_a_ping_that_cannot_be_sent_is_left_to_the_reader(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The watch does not die of a connection that is just closing."""
-
-    async def closing(_: ClientWebSocketResponse, __: bytes = b"") -> None:
-        raise ConnectionResetError("Cannot write to closing transport")
 
     async def exchange(request: web.Request) -> web.WebSocketResponse:
         return await until_closed(await accept(request))
@@ -260,9 +262,6 @@ def test_what_had_arrived_is_read_though_a_pong_cannot_be_sent(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The way out is shut first, and the frames behind the ping are here already."""
-
-    async def closing(_: ClientWebSocketResponse, __: bytes = b"") -> None:
-        raise ConnectionResetError("Cannot write to closing transport")
 
     async def exchange(request: web.Request) -> web.WebSocketResponse:
         socket = await accept(request)

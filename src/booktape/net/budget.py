@@ -9,10 +9,6 @@ WINDOW_S: Final = 61.0
 """The exchange counts by its own clock's minutes; a sliding minute (and a second for the way there)
 keeps within every one of them, whatever the offset of the clocks."""
 
-LATER_S: Final = 1.0
-"""So much longer than asked for we are silent: the exchange counts whole seconds, by its own clock,
-and one request too early makes 418 of 429."""
-
 
 class WeightBudget:
     """Request weight spent in the last minute, by us and, as the exchange reports, by others.

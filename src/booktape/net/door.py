@@ -15,12 +15,16 @@ from yarl import URL
 
 from booktape.errors import Refused, TooFast, Unreachable
 from booktape.net.backoff import full_jitter
-from booktape.net.budget import LATER_S, WeightBudget
+from booktape.net.budget import WeightBudget
 from booktape.net.link import Link, reason
 from booktape.wire.limits import USED_WEIGHT_HEADER, WEIGHT_PER_MINUTE
 
 _TIMEOUT: Final = ClientTimeout(total=30, sock_connect=5, sock_read=10)
 _SILENCE_S: Final = {429: 60.0, 418: 120.0}  # where the answer itself has no Retry-After
+
+LATER_S: Final = 1.0
+"""So much longer than asked for we are silent: the exchange counts whole seconds, by its own clock,
+and one request too early makes 418 of 429."""
 
 AT_ONCE: Final = 12
 """So many requests are under way at most. From half around the world an answer takes 0.3 s: then

@@ -80,7 +80,8 @@ class Archive:
             return
         with lock_directory(self._layout.workers_lock):
             for found in recover(self._layout, self._worker):
-                self.recovered.extend([found] if found else [])
+                if found:
+                    self.recovered.append(found)
                 yield
         self._whole = True
 
