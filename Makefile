@@ -5,9 +5,9 @@ PYTHON ?= python3
 SYMBOLS ?= BTCUSDT
 EVERY ?= 10
 OUT ?= data
-BENCH ?= $(addprefix tests/bench/test_,core_costs.py scaling.py instructions.py loop.py throughput.py recovery.py sizes.py verify.py reader_costs.py)
+BENCH ?= $(addprefix tests/bench/test_,core_costs.py scaling.py instructions.py loop.py throughput.py recovery.py sizes.py packing.py verify.py reader_costs.py)
 # What docs/performance.md shows, but for the other libraries' books.
-PERFORMANCE := $(addprefix tests/bench/test_,machine.py core_costs.py instructions.py scaling.py loop.py throughput.py recovery.py sizes.py)
+PERFORMANCE := $(addprefix tests/bench/test_,machine.py core_costs.py instructions.py scaling.py loop.py throughput.py recovery.py sizes.py packing.py)
 
 VENV := .venv
 BIN := $(VENV)/bin

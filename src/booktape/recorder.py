@@ -86,7 +86,7 @@ class Recorder:
                     await asyncio.sleep(0)
                     if self._stopped.is_set():
                         return
-                self._begin(archive, settings.wanted(listed))
+                await self._begin(archive, settings.wanted(listed))
                 await self._record(link, listed)
 
     def status(self) -> Status | None:
@@ -123,10 +123,12 @@ class Recorder:
             log.info("newly listed", symbols=" ".join(new))
             self._feeds.add(new)
 
-    def _begin(self, archive: Archive, symbols: tuple[str, ...]) -> None:
+    async def _begin(self, archive: Archive, symbols: tuple[str, ...]) -> None:
         settings = self._settings
         start = settings.start(self._clock.now_ns(), symbols)
-        recording = archive.begin(start, settings.share.tag, settings.share.holds)
+        # In a thread: it looks for the newest rows of every symbol, in an archive of years perhaps.
+        tag, holds = settings.share.tag, settings.share.holds
+        recording = await asyncio.to_thread(archive.begin, start, tag, holds)
         self._desk = Desk(recording, self._clock, settings.segment_s)
 
     async def _record(self, link: Link, listed: ExchangeInfo) -> None:

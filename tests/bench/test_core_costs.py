@@ -147,7 +147,7 @@ def parquet_cost(shape: Shape, payloads: list[bytes], folder: Path) -> float:
                 group.add(said)
 
     def write() -> None:
-        with parquet_writer(folder / "rows.parquet") as parquet:
+        with parquet_writer(folder / "rows.parquet", group.rows[-1]) as parquet:
             parquet.write_batch(snapshot_batch(group.rows))
 
     return microseconds(write, len(group.rows))

@@ -95,18 +95,30 @@ def test_a_segment_without_gaps_says_so(layout: Layout, writer: SegmentWriter) -
     assert not layout.snapshots.exists()
 
 
-def test_files_are_written_as_measured(layout: Layout, writer: SegmentWriter) -> None:
-    """zstd without dictionaries; statistics where they help, none for the lists of levels."""
-    writer.add_row(row(1))
+@pytest.mark.parametrize(("levels", "codec"), [(2_047, "ZSTD"), (2_048, "BROTLI")])
+def test_files_are_written_as_measured(
+    layout: Layout, writer: SegmentWriter, levels: int, codec: str
+) -> None:
+    """Deep rows in Brotli, others in zstd; no dictionaries, statistics where they help only."""
+    writer.add_row(row(1, levels=levels))
     seal(writer)
     file = pq.ParquetFile(layout.rows(SEGMENT, BTC))
     assert file.schema_arrow.equals(SNAPSHOTS)
     group = file.metadata.row_group(0)
     for column in (group.column(n) for n in range(group.num_columns)):
         is_list = "." in column.path_in_schema
-        assert column.compression == "ZSTD"
+        assert column.compression == codec
         assert not column.has_dictionary_page
         assert column.is_stats_set is not is_list
+
+
+def test_the_last_row_says_how_a_file_is_packed(layout: Layout, writer: SegmentWriter) -> None:
+    """A book may begin shallow: what its first row group ends with is what will follow."""
+    writer.add_row(row(1))
+    writer.add_row(row(2, levels=2_048))
+    seal(writer)
+    metadata = pq.read_metadata(layout.rows(SEGMENT, BTC))
+    assert metadata.row_group(0).column(0).compression == "BROTLI"
 
 
 @pytest.mark.parametrize(
