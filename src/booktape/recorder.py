@@ -17,7 +17,7 @@ from booktape.core.events import FetchSnapshot, Note, RenewConnection
 from booktape.core.frames import DELISTED, ClockStep, Frame, RestFrame, StreamFrame
 from booktape.core.status import Status
 from booktape.desk import Desk
-from booktape.errors import BooktapeError, StoreError
+from booktape.errors import StoreError
 from booktape.narrator import Narrator
 from booktape.net.clock import Clock, StepWatch, SystemClock
 from booktape.net.feed import Rota
@@ -124,11 +124,10 @@ class Recorder:
             self._feeds.add(new)
 
     async def _begin(self, archive: Archive, symbols: tuple[str, ...]) -> None:
-        settings = self._settings
+        settings, share = self._settings, self._settings.share
         start = settings.start(self._clock.now_ns(), symbols)
         # In a thread: it looks for the newest rows of every symbol, in an archive of years perhaps.
-        tag, holds = settings.share.tag, settings.share.holds
-        recording = await asyncio.to_thread(archive.begin, start, tag, holds)
+        recording = await asyncio.to_thread(archive.begin, start, share.tag, share.holds)
         self._desk = Desk(recording, self._clock, settings.segment_s)
 
     async def _record(self, link: Link, listed: ExchangeInfo) -> None:
@@ -155,7 +154,7 @@ class Recorder:
             await self._desk.seal([*self._turn, *waiting])
         except* StoreError as errors:
             self._desk.recording.writer.abandon()
-            raise _first(errors) from None
+            raise errors.exceptions[0] from None  # one sentence is enough for the user
         log.info("sealed", out=str(settings.out), snapshots=self._narrator.rows.total())
 
     # ── while it runs ───────────────────────────────────────────────────────────────────────
@@ -212,8 +211,3 @@ class Recorder:
 def _size(frame: Frame) -> int:
     """Bytes of a message or an answer: a rough measure of how long it takes."""
     return len(frame.payload) if isinstance(frame, StreamFrame | RestFrame) else 0
-
-
-def _first(errors: BaseExceptionGroup[Any]) -> BooktapeError:
-    """The first error inside a group: one sentence is enough for the user."""
-    return next(error for error in errors.exceptions if isinstance(error, BooktapeError))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -33,23 +34,25 @@ PACKINGS: Final = (
     *(("zstd", level) for level in (3, 9, 12, 16)),
     *(("brotli", level) for level in (4, 5, 7, 9)),
 )
+SUMS: Final = "sum(list_sum(bid_size) + list_sum(ask_size) + bid_price[1] + ask_price[1])"
 READERS: Final[dict[str, Callable[[str], object]]] = {
     "pyarrow": pq.read_table,
     "polars": pl.read_parquet,
-    "DuckDB": lambda path: duckdb.sql(
-        f"SELECT sum(list_sum(bid_size) + list_sum(ask_size) + bid_price[1] + ask_price[1]) "
-        f"FROM '{path}'"
-    ).fetchall(),
+    "DuckDB": lambda path: duckdb.read_parquet(path).aggregate(SUMS).fetchall(),
 }
 ROUNDS: Final = 3
 
 
-def batches(every: int) -> list[pa.RecordBatch]:
-    """The row groups of some minutes."""
+def rows_of(every: int) -> list[BookRow]:
+    """Of some minutes."""
     books = Reconstruction()
     list(books.feed(SegmentStart(START_NS, "bench", "sim", every, LIMIT, (SYMBOL,))))
     said = (output for frame in lifelike(SECONDS[every]) for output in books.feed(frame))
-    rows = [output for output in said if isinstance(output, BookRow)]
+    return [output for output in said if isinstance(output, BookRow)]
+
+
+def batches(rows: list[BookRow]) -> list[pa.RecordBatch]:
+    """The row groups that the recorder would make of them."""
     most = min(writer.GROUP_ROWS, writer.GROUP_BYTES // writer.row_bytes(rows[-1]))
     return [snapshot_batch(rows[at : at + most]) for at in range(0, len(rows), most)]
 
@@ -64,31 +67,31 @@ def least_us(work: Callable[[], object], rows: int) -> float:
     return min(took) / rows * 1e6
 
 
-def cost(path: Path, groups: list[pa.RecordBatch]) -> list[float]:
+def costs(path: Path, rows: list[BookRow]) -> list[float]:
     """Bytes of a row, then microseconds to write it, and to read it by each reader."""
-    rows = sum(group.num_rows for group in groups)
-    deep = BookRow(SYMBOL, 0, 0, 0, 0, 0, *[groups[0]["bid_price"][0].values.to_numpy()] * 4, 0, 0)
+    groups = batches(rows)
 
     def write() -> None:
-        with writer.parquet_writer(path, deep) as parquet:
+        with writer.parquet_writer(path, rows[-1]) as parquet:
             for group in groups:
                 parquet.write_batch(group)
 
-    written = least_us(write, rows)
-    read = [least_us(lambda read=read: read(str(path)), rows) for read in READERS.values()]
-    return [path.stat().st_size / rows, written, *read]
+    written = least_us(write, len(rows))
+    read = [least_us(partial(read, str(path)), len(rows)) for read in READERS.values()]
+    return [path.stat().st_size / len(rows), written, *read]
 
 
 def test_packings(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, report: Callable[[str, str], None]
 ) -> None:
     """Codec and level against bytes and microseconds of processor time a row, at two N."""
-    rows = []
+    lines = []
     for every in SECONDS:
-        groups = batches(every)
-        for packing in PACKINGS:
-            monkeypatch.setattr(writer, "_OF_DEEP", packing)
-            found = cost(tmp_path / "rows.parquet", groups)
-            rows.append((str(every), f"{packing[0]} {packing[1]}", *(f"{c:,.0f}" for c in found)))
+        rows = rows_of(every)
+        for codec, level in PACKINGS:
+            found = (codec, level)
+            monkeypatch.setattr(writer, "packing", lambda _, found=found: found)
+            figures = (f"{cost:,.0f}" for cost in costs(tmp_path / "rows.parquet", rows))
+            lines.append((f"{every}", f"{codec} {level}", *figures))
     head = ("N", "packed with", "bytes a row", "µs a row to write")
-    report("packing", table((*head, *(f"µs to read: {name}" for name in READERS)), rows))
+    report("packing", table((*head, *(f"µs to read: {name}" for name in READERS)), lines))

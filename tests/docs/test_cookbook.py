@@ -138,3 +138,19 @@ def test_the_recording_has_what_the_questions_are_about(kitchen: Kitchen) -> Non
     assert sum(mid is not None for mid in mids) > 150
     assert [minute.minute for (minute,) in kitchen.answers(names["7"])[0]] == [29]
     assert kitchen.answers(names["18"])[0]
+
+
+def test_a_copy_without_brotli(kitchen: Kitchen) -> None:
+    """The line of docs/format.md for tools that do not know it: the same rows, all in zstd."""
+    (line,) = blocks((DOCS / "format.md").read_text())
+    kitchen.duckdb.execute(line)
+    copied, stored = (
+        kitchen.duckdb.read_parquet(f"{folder}/**/*.parquet")
+        .project("symbol, update_id, bid_price, ask_size")
+        .order("ALL")
+        .fetchall()
+        for folder in ("copy", "data/snapshots")
+    )
+    assert copied == stored
+    codecs = "SELECT DISTINCT compression FROM parquet_metadata('copy/**/*.parquet')"
+    assert kitchen.duckdb.sql(codecs).fetchall() == [("ZSTD",)]

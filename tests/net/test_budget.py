@@ -1,4 +1,4 @@
-"""Never more weight in any minute than the exchange allows, and silence when it asks for it."""
+"""Never more weight in any minute than the exchange allows."""
 
 from __future__ import annotations
 
@@ -43,15 +43,6 @@ def test_a_header_that_reports_less_than_we_sent_changes_nothing() -> None:
     budget.spend(80, 0.0)
     budget.observe(5, 1.0)
     assert budget.used(1.0) == 80
-
-
-def test_silence_is_absolute() -> None:
-    """After 429 or 418 nothing may be sent until Retry-After has passed, however much room."""
-    budget = WeightBudget(100)
-    budget.be_silent(30, 0.0)
-    budget.be_silent(10, 5.0)
-    assert budget.wait_s(1, 29.0) == 1.0
-    assert budget.wait_s(1, 30.0) == 0
 
 
 def test_a_request_larger_than_the_budget_goes_when_nothing_else_is_in_the_way() -> None:

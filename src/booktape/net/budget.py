@@ -20,15 +20,12 @@ class WeightBudget:
         self.limit = limit
         self._window_s = window_s
         self._spent: deque[tuple[float, int]] = deque()
-        self._silent_until_s = float("-inf")
 
     def wait_s(self, weight: int, now_s: float) -> float:
         """How long to wait before a request of this weight may be sent; 0 for at once.
 
         One that is dearer than the whole limit waits until nothing else counts.
         """
-        if now_s < self._silent_until_s:
-            return self._silent_until_s - now_s
         excess = self.used(now_s) + min(weight, self.limit) - self.limit
         for spent_s, spent in self._spent:
             if excess <= 0:
@@ -47,10 +44,6 @@ class WeightBudget:
         others = used - self.used(now_s)
         if others > 0:
             self._spent.append((now_s, others))
-
-    def be_silent(self, seconds: float, now_s: float) -> None:
-        """Nothing may be asked for so long, whatever is left to spend."""
-        self._silent_until_s = max(self._silent_until_s, now_s + seconds)
 
     def used(self, now_s: float) -> int:
         """Weight used within the window."""

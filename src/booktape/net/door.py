@@ -55,6 +55,7 @@ class Door:
         self.budget = WeightBudget(WEIGHT_PER_MINUTE // sharers)
         self._most = self.at_once = max(1, AT_ONCE // sharers)
         self._pauses = full_jitter(random.uniform)
+        self._paused_until_s = -inf
         self._silent_until_s = c_double(-inf) if silent_until_s is None else silent_until_s
         self._troubled = 0  # as many requests had left when the last trouble was met
 
@@ -65,7 +66,8 @@ class Door:
     def wait_s(self, weight: int) -> float:
         """How long to wait before a request of this weight may leave."""
         now_s = self._clock.steady_s()
-        return max(self.budget.wait_s(weight, now_s), self._silent_until_s.value - now_s)
+        until_s = max(self._paused_until_s, self._silent_until_s.value)
+        return max(self.budget.wait_s(weight, now_s), until_s - now_s)
 
     def leave(self, weight: int) -> int:
         """A request of this weight is about to leave; its number."""
@@ -103,7 +105,7 @@ class Door:
             return
         self._troubled, self.at_once = self.requests, 1
         pause_s = next(self._pauses)
-        self.budget.be_silent(pause_s, self._clock.steady_s())
+        self._paused_until_s = self._clock.steady_s() + pause_s
         log.warning(
             "exchange did not answer", error=str(error), again_in_s=round(pause_s, 1), **what
         )

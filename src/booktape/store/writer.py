@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Executor, Future
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -35,14 +35,12 @@ STAGED_BYTES: Final = 256 << 20
 BACKLOG_BYTES: Final = 256 << 20
 """Row groups that may wait for the worker before the recorder has to wait too."""
 
-_PAGE_BYTES: Final = 32 << 20  # pages a few windows long, or the last snapshot would be out of sight
+_PAGE_BYTES: Final = (
+    32 << 20
+)  # pages a few windows long, or the last snapshot would be out of sight
 
 _DEEP_BYTES: Final = 64 << 10
 """From such rows on Brotli saves a quarter of the bytes, and is worth twice the time."""
-
-_OF_DEEP: Final = ("brotli", 7)
-_OF_OTHERS: Final = ("zstd", 9)
-"""Codec and level. Either looks back 4 MB, which hold dozens of whole books."""
 
 
 class Group:
@@ -215,9 +213,14 @@ class SegmentWriter:
             shutil.rmtree(folder)
 
 
+def packing(like: BookRow) -> tuple[Literal["brotli", "zstd"], int]:
+    """Codec and level for rows like this one. Either looks back 4 MB: dozens of whole books."""
+    return ("brotli", 7) if row_bytes(like) >= _DEEP_BYTES else ("zstd", 9)
+
+
 def parquet_writer(path: Path, like: BookRow) -> pq.ParquetWriter:
     """A new file of rows `like` this one, compressed so that each is seen beside the last ones."""
-    codec, level = _OF_DEEP if row_bytes(like) >= _DEEP_BYTES else _OF_OTHERS
+    codec, level = packing(like)
     return pq.ParquetWriter(
         path,
         SNAPSHOTS,
