@@ -147,7 +147,7 @@ def test_a_copy_without_brotli(kitchen: Kitchen) -> None:
     copied, stored = (
         kitchen.duckdb.read_parquet(f"{folder}/**/*.parquet")
         .project("symbol, update_id, bid_price, ask_size")
-        .order("ALL")
+        .order("symbol, update_id, ask_size")
         .fetchall()
         for folder in ("copy", "data/snapshots")
     )
