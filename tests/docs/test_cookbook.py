@@ -145,7 +145,7 @@ def test_a_copy_without_brotli(kitchen: Kitchen) -> None:
     (line,) = blocks((DOCS / "format.md").read_text())
     kitchen.duckdb.execute(line)
     copied, stored = (
-        kitchen.duckdb.read_parquet(f"{folder}/**/*.parquet")
+        kitchen.duckdb.read_parquet(f"{folder}/**/*.parquet", hive_partitioning=True)
         .project("symbol, update_id, bid_price, ask_size")
         .order("symbol, update_id, ask_size")
         .fetchall()
