@@ -20,15 +20,17 @@ from docs.generated import table
 
 pytestmark = pytest.mark.bench
 
-MESSAGES: Final = 200_000
+MESSAGES: Final = (20_000, 320_000)
+"""On a short tape and on a longer one: what every tape begins with is told from what a message costs."""
+
 SYMBOLS: Final = 1_400
 QUIET_PER_S: Final = 3_000
 """What the real exchange sends over all symbols in a quiet minute, about."""
 
 
-def killed(out: Path, every: int) -> None:
+def killed(out: Path, every: int, messages: int) -> None:
     """Record until everything has been read, then `kill -9`."""
-    with firehose(SYMBOLS, 150, MESSAGES) as (port, exchange):
+    with firehose(SYMBOLS, 150, messages) as (port, exchange):
         command = [sys.executable, "-m", "booktape", "record", "--all", "--out", str(out)]
         command += ["--every", str(every), "--witness", "none", "--segment", "24h"]
         command += ["--rest-url", f"http://127.0.0.1:{port}", "--ws-url", f"ws://127.0.0.1:{port}"]
@@ -56,14 +58,19 @@ def recovered(out: Path) -> tuple[int, float]:
 
 
 def test_recovery(tmp_path: Path, report: Callable[[str, str], None]) -> None:
-    """Messages on the torn tape, how fast they become rows again, and what that means."""
+    """How long every book's snapshots take, how fast messages become rows, and what that means."""
     rows = []
     for every in (10, 100):
-        out = tmp_path / str(every)
-        killed(out, every)
-        frames, seconds = recovered(out)
-        per_s = frames / seconds
-        hour_min = 3_600 * QUIET_PER_S / per_s / 60
-        rows.append((f"{SYMBOLS:,}", str(every), f"{frames:,}", f"{per_s:,.0f}", f"{hour_min:.0f}"))
-    head = ("books", "N", "messages on the tape", "recovered a second")
+        found = []
+        for messages in MESSAGES:
+            out = tmp_path / f"{every}-{messages}"
+            killed(out, every, messages)
+            found.append(recovered(out))
+        (short, short_s), (long, long_s) = found
+        per_s = (long - short) / (long_s - short_s)
+        begin_s = short_s - short / per_s
+        hour_min = (begin_s + 3_600 * QUIET_PER_S / per_s) / 60
+        figures = (f"{begin_s:.0f}", f"{per_s:,.0f}", f"{hour_min:.0f}")
+        rows.append((f"{SYMBOLS:,}", str(every), *figures))
+    head = ("books", "N", "s for the first snapshots", "messages a second")
     report("recovery", table((*head, f"minutes for an hour of {QUIET_PER_S:,} a second"), rows))
