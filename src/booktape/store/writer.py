@@ -35,9 +35,8 @@ STAGED_BYTES: Final = 256 << 20
 BACKLOG_BYTES: Final = 256 << 20
 """Row groups that may wait for the worker before the recorder has to wait too."""
 
-_PAGE_BYTES: Final = (
-    32 << 20
-)  # pages a few windows long, or the last snapshot would be out of sight
+_PAGE_BYTES: Final = 32 << 20
+"""Pages a few windows long, or the last snapshot would be out of sight."""
 
 _DEEP_BYTES: Final = 64 << 10
 """From such rows on Brotli saves a fifth of the bytes or more, and is worth twice the time."""
