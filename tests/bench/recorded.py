@@ -20,6 +20,7 @@ from booktape.core.frames import (
 )
 from booktape.sim.market import Market
 from booktape.store.archive import open_archive
+from booktape.store.recovery import follow
 from booktape.wire.binance import decode_depth
 from booktape.wire.encode import encode_depth
 from captures.capture import BTCUSDT, frames
@@ -72,13 +73,7 @@ def record(root: Path, arrived: Iterable[Frame], every: int) -> Path:
         start = SegmentStart(START_NS, "bench", "sim", every, LIMIT, (SYMBOL,), audit_s=0)
         recording = archive.begin(start, "bench")
         for frame in arrived:
-            for _ in recording.take(frame):
-                pass
-            if recording.writer.wants_flush:
-                recording.writer.flush()
-            busy = recording.writer.busy
-            if busy:
-                busy.result()
+            follow(recording, frame)
         recording.end(STOPPED).result()
     (rows,) = root.glob("snapshots/*/*/*.parquet")
     return rows

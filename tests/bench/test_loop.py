@@ -26,6 +26,7 @@ import numpy.typing as npt
 import pyarrow.parquet as pq
 import pytest
 
+from bench.test_throughput import options
 from booktape.store.reading import read_lines
 from docs.generated import table
 
@@ -102,10 +103,8 @@ def record(out: Path) -> Watched:
     with start("firehose.py", *sent, log=out / "exchange.log") as exchange:
         assert exchange.stdout
         port, passes, log = int(exchange.stdout.readline()), out / "passes.json", out / "log"
-        options = ["record", "--all", "--every", EVERY, "--witness", "none"]
-        options += ["--segment", f"{SEGMENT_S}s", "--out", out / "data"]
-        options += ["--rest-url", f"http://127.0.0.1:{port}", "--ws-url", f"ws://127.0.0.1:{port}"]
-        with start("watched.py", passes, *options, log=log) as recorder:
+        told = [*options(out / "data", port, EVERY), "--segment", f"{SEGMENT_S}s"]
+        with start("watched.py", passes, *told, log=log) as recorder:
             exchange.stdout.readline()
             began_s = time.time()
             with suppress(subprocess.TimeoutExpired):

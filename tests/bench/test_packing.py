@@ -5,7 +5,6 @@ Promises nothing: `make bench` prints it. Everything goes through the recorder's
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -18,6 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from bench.lifelike import LIMIT, START_NS, SYMBOL, lifelike
+from bench.test_core_costs import microseconds
 from booktape.core.events import BookRow
 from booktape.core.frames import SegmentStart
 from booktape.reconstruct import Reconstruction
@@ -40,7 +40,6 @@ READERS: Final[dict[str, Callable[[str], object]]] = {
     "polars": pl.read_parquet,
     "DuckDB": lambda path: duckdb.read_parquet(path).aggregate(SUMS).fetchall(),
 }
-ROUNDS: Final = 3
 
 
 def rows_of(every: int) -> list[BookRow]:
@@ -57,16 +56,6 @@ def batches(rows: list[BookRow]) -> list[pa.RecordBatch]:
     return [snapshot_batch(rows[at : at + most]) for at in range(0, len(rows), most)]
 
 
-def least_us(work: Callable[[], object], rows: int) -> float:
-    """Processor time of all threads, a row: the best of some rounds."""
-    took = []
-    for _ in range(ROUNDS):
-        began = time.process_time()
-        work()
-        took.append(time.process_time() - began)
-    return min(took) / rows * 1e6
-
-
 def costs(path: Path, rows: list[BookRow]) -> list[float]:
     """Bytes of a row, then microseconds to write it, and to read it by each reader."""
     groups = batches(rows)
@@ -76,8 +65,8 @@ def costs(path: Path, rows: list[BookRow]) -> list[float]:
             for group in groups:
                 parquet.write_batch(group)
 
-    written = least_us(write, len(rows))
-    read = [least_us(partial(read, str(path)), len(rows)) for read in READERS.values()]
+    written = microseconds(write, len(rows))
+    read = [microseconds(partial(read, str(path)), len(rows)) for read in READERS.values()]
     return [path.stat().st_size / len(rows), written, *read]
 
 

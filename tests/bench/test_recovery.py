@@ -15,7 +15,7 @@ from typing import Final
 
 import pytest
 
-from bench.test_throughput import firehose
+from bench.test_throughput import firehose, options
 from docs.generated import table
 
 pytestmark = pytest.mark.bench
@@ -31,9 +31,8 @@ QUIET_PER_S: Final = 3_000
 def killed(out: Path, every: int, messages: int) -> None:
     """Record until everything has been read, then `kill -9`."""
     with firehose(SYMBOLS, 150, messages) as (port, exchange):
-        command = [sys.executable, "-m", "booktape", "record", "--all", "--out", str(out)]
-        command += ["--every", str(every), "--witness", "none", "--segment", "24h"]
-        command += ["--rest-url", f"http://127.0.0.1:{port}", "--ws-url", f"ws://127.0.0.1:{port}"]
+        command = [sys.executable, "-m", "booktape", *options(out, port, every)]
+        command += ["--segment", "24h"]
         with subprocess.Popen(command, stderr=subprocess.DEVNULL) as recorder:
             assert exchange.stdout
             for _ in ("it begins", "it has been read"):

@@ -76,12 +76,18 @@ def cpu_s(pid: int) -> float:
     return sum(int(found[11]) + int(found[12]) for found in fields) / os.sysconf("SC_CLK_TCK")
 
 
+def options(out: Path, port: int, every: int) -> list[str]:
+    """What a recorder is told that shall take in all that the firehose sends."""
+    server = f"127.0.0.1:{port}"
+    told = ["record", "--all", "--out", str(out), "--every", str(every), "--witness", "none"]
+    return [*told, "--rest-url", f"http://{server}", "--ws-url", f"ws://{server}"]
+
+
 def record(out: Path, symbols: int, every: int, workers: int, messages: int) -> Run:
     """Record until everything has been read, then stop."""
     with firehose(symbols, 150, messages) as (port, exchange):
-        command = [sys.executable, "-m", "booktape", "record", "--all", "--out", str(out)]
-        command += ["--every", str(every), "--workers", str(workers), "--witness", "none"]
-        command += ["--rest-url", f"http://127.0.0.1:{port}", "--ws-url", f"ws://127.0.0.1:{port}"]
+        command = [sys.executable, "-m", "booktape", *options(out, port, every)]
+        command += ["--workers", str(workers)]
         with subprocess.Popen(command, stderr=subprocess.DEVNULL) as recorder:
             assert exchange.stdout
             exchange.stdout.readline()

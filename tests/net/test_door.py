@@ -12,6 +12,7 @@ from aiohttp import web
 import virtual_time
 from booktape.core.events import FetchSnapshot
 from booktape.core.frames import Asked, RestFrame
+from booktape.errors import Unreachable
 from booktape.net.door import AT_ONCE
 from booktape.net.rest import Rest
 from net.hand_clock import HandClock, RestlessClock
@@ -79,6 +80,24 @@ def test_what_meets_the_same_trouble_makes_no_pause_longer() -> None:
             for _ in range(AT_ONCE):
                 await next_answer(inbox)
             assert clock.now_s - began_s <= 0.5
+
+    virtual_time.run(story())
+
+
+def test_a_pause_is_absolute() -> None:
+    """After trouble nothing may leave before its time, however much of the budget is left."""
+    clock = HandClock()
+
+    async def story() -> None:
+        async with asking(Waits(asyncio.Event()), clock) as (rest, _):
+            door = rest.door
+            door.back_off(door.leave(1), Unreachable("nobody is there"))
+            pause_s = door.wait_s(1)
+            assert pause_s > 0
+            clock.advance(pause_s / 2)
+            assert door.wait_s(1) == pytest.approx(pause_s / 2)
+            clock.advance(pause_s)
+            assert door.wait_s(1) == 0
 
     virtual_time.run(story())
 

@@ -10,6 +10,7 @@ from typing import Final
 from booktape.core.events import DepthEvent
 from booktape.core.frames import STOPPED, Frame
 from booktape.store.archive import open_archive
+from booktape.store.recovery import follow
 from oracle import SECOND, connected, event, lost, rest, snapshot, start, stream
 from rotation import rotate
 
@@ -71,9 +72,7 @@ def write(
             if second - began >= segment_s:
                 began = second
                 sealing.append(rotate(recording, (BEGIN_S + second) * SECOND))
-            list(recording.take(frame))
-            if recording.writer.wants_flush:
-                recording.writer.flush()
+            follow(recording, frame)
         if seal:
             sealing.append(recording.end(STOPPED))
         else:

@@ -111,7 +111,7 @@ def _replay(
                 reason = frame.reason
                 recording.last_ns = frame.received_ns
                 break
-            _take(recording, frame)
+            follow(recording, frame)
             count += 1
             if not count % BREATH_FRAMES:
                 yield
@@ -122,8 +122,8 @@ def _replay(
     return count
 
 
-def _take(recording: Recording, frame: Frame) -> None:
-    """Follow a frame of the past: what it asks of the exchange has been answered, or never was."""
+def follow(recording: Recording, frame: Frame) -> None:
+    """Take a frame of the past: what it asks of the exchange has been answered, or never was."""
     for _ in recording.take(frame):
         if recording.writer.wants_flush:
             recording.writer.flush()
