@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from booktape.core.events import BookRow, BookTicker, DepthEvent, DepthSnapshot, TopLevels
+from booktape.core.events import BookRow, DepthEvent, DepthSnapshot
 from booktape.core.frames import (
     DISCONNECTED,
     Asked,
@@ -26,6 +26,7 @@ from booktape.core.frames import (
     SegmentStart,
     StreamFrame,
 )
+from booktape.core.proving import BookTicker, TopLevels
 from booktape.reconstruct import Output
 from booktape.wire.encode import (
     encode_combined,

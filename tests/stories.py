@@ -7,8 +7,9 @@ from typing import Any
 
 import msgspec
 
-from booktape.core.events import BookRow, Check, DepthEvent, DepthSnapshot
+from booktape.core.events import BookRow, DepthEvent, DepthSnapshot
 from booktape.core.frames import Checkpoint, Frame
+from booktape.core.proving import Check
 from booktape.reconstruct import Output, Reconstruction
 from oracle import SECOND, connected, event, rest, snapshot, start
 

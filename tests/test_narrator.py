@@ -8,8 +8,6 @@ import pytest
 from structlog.testing import capture_logs
 
 from booktape.core.events import (
-    Check,
-    Difference,
     FetchSnapshot,
     Gap,
     Lost,
@@ -21,7 +19,8 @@ from booktape.core.events import (
     UnknownEvent,
 )
 from booktape.core.frames import SegmentStart
-from booktape.core.status import BookStatus, Status
+from booktape.core.proving import Check, Difference
+from booktape.core.status import SHOWN, BookStatus, Status
 from booktape.core.sync import SymbolSync
 from booktape.narrator import Narrator
 from booktape.reconstruct import Output, Reconstruction
@@ -157,4 +156,19 @@ def test_how_all_of_it_stands() -> None:
     narrator.handled(3, 0, 1_500_000)
     status = narrator.status(books, 4, "first")
     assert [book.symbol for book in status.books] == ["ETHUSDT", B]
-    assert status == Status(status.books, 53, 0, 1.5, 4, "first")
+    assert status == Status(status.books, 2, 0, 0, 0, 53, 0, 1.5, 4, "first")
+
+
+def test_only_some_books_are_looked_at() -> None:
+    """To look at one costs it some work, in the loop; of the others the state alone is counted."""
+    narrator, books = Narrator(), Reconstruction()
+    symbols = tuple(f"S{n}USDT" for n in range(SHOWN + 1))
+    for _ in books.feed(SegmentStart(1, "0", "sim", 1, 5_000, symbols)):
+        pass
+    books.syncs[symbols[-1]] = known()
+    with capture_logs():
+        narrator.tell(books.syncs[symbols[-1]].row(5))
+        narrator.tell(GAP)
+    status = narrator.status(books, 4, "first")
+    assert [book.symbol for book in status.books] == list(symbols[:-1])
+    assert (status.recorded, status.known, status.rows, status.gaps) == (SHOWN + 1, 1, 1, 1)

@@ -7,18 +7,9 @@ from __future__ import annotations
 
 import pytest
 
-from booktape.core.events import (
-    BookRow,
-    Check,
-    Difference,
-    FetchSnapshot,
-    Gap,
-    Lost,
-    Malformed,
-    Synced,
-    Urgency,
-)
+from booktape.core.events import BookRow, FetchSnapshot, Gap, Lost, Malformed, Synced, Urgency
 from booktape.core.frames import ROTATED, Frame, RestFrame, SegmentEnd
+from booktape.core.proving import Check, Difference
 from booktape.core.sync import State
 from booktape.reconstruct import Output, Reconstruction
 from oracle import SECOND, asked, connected, event, lost, rest, shown, snapshot, start, stream

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import pytest
 
-from booktape.core.events import BookRow, Check, Difference, FetchSnapshot, UnknownEvent
+from booktape.core.events import BookRow, FetchSnapshot, UnknownEvent
 from booktape.core.frames import ROTATED, STOPPED, Frame, SegmentEnd
+from booktape.core.proving import Check, Difference
 from oracle import SECOND, connected, event, lost, rest, snapshot, stream, ticker, top
 from stories import B, checks, continued, known, rows, tell
 

@@ -30,7 +30,8 @@ class Market:
 
     def look(self) -> list[tuple[int, str]]:
         self.now_s += LOOK_EVERY_S
-        return list(self.vigil.look(self.lanes, self.now_s))
+        lanes = self.lanes.items()
+        return [found for s, lane in lanes for found in self.vigil.look(s, lane, self.now_s)]
 
     def move(self, *connections: int) -> None:
         """One more event of S0, delivered by these."""

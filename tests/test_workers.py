@@ -5,19 +5,23 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+from dataclasses import replace
 from math import inf
 from multiprocessing import Pipe
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from typing import Final
 
 import pytest
 
 from booktape import workers
-from booktape.core.status import BookStatus, Status
-from booktape.workers import _SPAWN, _tell, _Worker, shares
+from booktape.core.status import SHOWN, BookStatus, Status
+from booktape.settings import Settings
+from booktape.wire.venues import Venue
+from booktape.workers import _SPAWN, Workers, _tell, _Worker, shares
 
 BOOK: Final = BookStatus("BTCUSDT", "live", 1, 10, 100, 0.01, 1, 0)
-LONG: Final = Status((BOOK,) * 20_000, 1, 0, 0.0, 1, "first")
+LONG: Final = Status((BOOK,) * 20_000, 1, 1, 1, 0, 1, 0, 0.0, 1, "first")
 """Many times what a pipe holds."""
 
 PATIENCE_S: Final = 20.0
@@ -77,7 +81,7 @@ def test_a_worker_is_heard_though_nobody_asks() -> None:
 
     def speak() -> None:
         for frames in range(20):
-            mouth.send(Status(LONG.books, frames, 0, 0.0, 1, "first"))
+            mouth.send(replace(LONG, frames=frames))
         mouth.close()
 
     speaking = threading.Thread(target=speak, daemon=True)
@@ -93,12 +97,30 @@ def test_a_worker_may_die_amid_a_sentence() -> None:
     """Then what it said before stands."""
     ear, mouth = Pipe(duplex=False)
     worker = _Worker(BaseProcess.__new__(BaseProcess), ear)
-    mouth.send(Status((BOOK,), 7, 0, 0.0, 1, "first"))
+    mouth.send(replace(LONG, books=(BOOK,), frames=7))
     os.write(mouth.fileno(), (100).to_bytes(4, "big") + b"cut")
     mouth.close()
     _hear(worker)
     assert worker.status
     assert worker.status.frames == 7
+
+
+def test_workers_stand_as_one() -> None:
+    """Nothing before all have spoken; then sums, the first books by name, and the worst lag."""
+    names = [f"S{n:02}USDT" for n in range(SHOWN + 10)]
+    books = [replace(BOOK, symbol=name) for name in names]
+    parts = [
+        Status(tuple(books[::2]), 700, 699, 10, 1, 5, 3, 0.5, 4, "b"),
+        Status(tuple(books[1::2]), 600, 550, 20, 2, 6, 4, 9.5, 5, "a"),
+    ]
+    recorders = Workers(Settings(Venue("none", "", ""), (), every=1, out=Path()), 2)
+    ear, _ = Pipe(duplex=False)
+    recorders._workers = [_Worker(BaseProcess.__new__(BaseProcess), ear) for _ in parts]
+    for worker, part in zip(recorders._workers, parts, strict=True):
+        assert recorders.status() is None
+        worker.status = part
+    shown = tuple(books[:SHOWN])
+    assert recorders.status() == Status(shown, 1_300, 1_249, 30, 3, 11, 7, 9.5, 9, "a")
 
 
 def test_what_one_worker_is_told_all_of_them_know() -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import gc
 from typing import Final
 
-YOUNG: Final = 5_000
+YOUNG: Final = 1_000
 MIDDLE: Final = 4
 NEVER: Final = 1_000_000
 """So many passes over the middle generation come before one over the old one."""

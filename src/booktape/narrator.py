@@ -8,7 +8,6 @@ import structlog
 
 from booktape.core.events import (
     BookRow,
-    Check,
     FetchSnapshot,
     Gap,
     Lost,
@@ -19,8 +18,9 @@ from booktape.core.events import (
     Synced,
     UnknownEvent,
 )
-from booktape.core.status import BookStatus, Status
-from booktape.core.sync import SymbolSync
+from booktape.core.proving import Check
+from booktape.core.status import SHOWN, BookStatus, Status
+from booktape.core.sync import State, SymbolSync
 from booktape.reconstruct import Output, Reconstruction
 
 log = structlog.get_logger()
@@ -46,8 +46,13 @@ class Narrator:
 
     def status(self, books: Reconstruction, requests: int, segment: str) -> Status:
         """How all of it stands."""
+        syncs = [books.syncs[symbol] for symbol in books.symbols]
         return Status(
-            tuple(self.book(books.syncs[symbol]) for symbol in books.symbols),
+            tuple(self.book(sync) for sync in syncs[:SHOWN]),
+            len(syncs),
+            sum(sync.state is State.LIVE for sync in syncs),
+            self.rows.total(),
+            self.gaps.total(),
             self._frames,
             self._waiting,
             self._lag_ns / 1e6,

@@ -15,8 +15,6 @@ from typing import Final, TypeAlias
 from booktape.core import checkpoint
 from booktape.core.events import (
     BookRow,
-    BookTicker,
-    Check,
     DepthEvent,
     DepthSnapshot,
     FetchSnapshot,
@@ -28,7 +26,6 @@ from booktape.core.events import (
     RenewConnection,
     ServerShutdown,
     Synced,
-    TopLevels,
     UnknownEvent,
     Unreadable,
 )
@@ -51,6 +48,7 @@ from booktape.core.frames import (
     StreamFrame,
 )
 from booktape.core.merge import Lane, Merge
+from booktape.core.proving import BookTicker, Check, TopLevels
 from booktape.core.sync import SymbolSync
 from booktape.errors import MalformedFrame
 from booktape.proof.examined import ExaminedSync

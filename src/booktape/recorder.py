@@ -38,9 +38,10 @@ FLUSH_S: Final = 0.5
 INBOX_FRAMES: Final = 10_000
 """Frames that may wait; when it is full the sockets are not read, and nothing is dropped here."""
 
-TURN_FRAMES: Final = 50
-TURN_BYTES: Final = 64 << 10
-"""What is handled before the doors get a turn, so that stamps stay honest under load."""
+TURN_FRAMES: Final = 20
+TURN_BYTES: Final = 32 << 10
+BREATH_BOOKS: Final = 50
+"""What is handled, or looked at, before the doors get a turn, so that stamps stay honest under load."""
 
 T = TypeVar("T")
 log = structlog.get_logger()
@@ -191,11 +192,14 @@ class Recorder:
         vigil = Vigil()
         while True:
             await self._clock.pause(VIGIL_S)
-            lanes = self._desk.recording.books.merge.lanes
-            for connection, why in list(vigil.look(lanes, self._clock.steady_s())):
-                self._feeds.renew(connection, why)
-                # Or is it halted, or gone?
-                self._rest.doubt.set()
+            lanes = list(self._desk.recording.books.merge.lanes.items())
+            for number, (symbol, lane) in enumerate(lanes):
+                if not number % BREATH_BOOKS:
+                    await asyncio.sleep(0)
+                for connection, why in vigil.look(symbol, lane, self._clock.steady_s()):
+                    self._feeds.renew(connection, why)
+                    # Or is it halted, or gone?
+                    self._rest.doubt.set()
 
     def _act(self, output: Output) -> None:
         """Carry out what the function asks of the doors."""

@@ -1,6 +1,6 @@
 """Who is silent and should not be? A quiet market is not an alarm.
 
-Pure: it is shown the lanes of all symbols from time to time, and names the connections that should
+Pure: it is shown the lane of each symbol from time to time, and names the connections that should
 be replaced, once for each silence. Two witnesses speak against a silence: another connection that
 goes on delivering the symbol, and, where there is no other, the symbol's own history.
 """
@@ -8,7 +8,8 @@ goes on delivering the symbol, and, where there is no other, the symbol's own hi
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -102,10 +103,8 @@ class Vigil:
     """Remembers what it saw at its last looks."""
 
     def __init__(self) -> None:
-        self._watches: dict[str, _Watch] = {}
+        self._watches: defaultdict[str, _Watch] = defaultdict(_Watch)
 
-    def look(self, lanes: Mapping[str, Lane], now_s: float) -> Iterator[tuple[int, str]]:
+    def look(self, symbol: str, lane: Lane, now_s: float) -> Iterator[tuple[int, str]]:
         """Connections to replace, each with the reason. `now_s` is steady time."""
-        for symbol, lane in lanes.items():
-            watch = self._watches.setdefault(symbol, _Watch())
-            yield from watch.look(symbol, lane, now_s)
+        return self._watches[symbol].look(symbol, lane, now_s)

@@ -25,14 +25,14 @@ import structlog
 
 from booktape.attend import Attended, attend, log_to_stderr
 from booktape.collector import spare_the_old
-from booktape.core.status import Status
+from booktape.core.status import SHOWN, Status
 from booktape.errors import BooktapeError, WorkerFailed
 from booktape.recorder import Recorder
 from booktape.settings import Settings, Share
 from booktape.store.archive import own_archive
 
-REPORT_S: Final = 2.0
-"""How often a worker says how it stands: with 700 books that is some milliseconds' work."""
+REPORT_S: Final = 0.5
+"""How often a worker says how it stands."""
 
 _SPAWN: Final = multiprocessing.get_context("spawn")  # not forked: this process has threads
 
@@ -131,8 +131,13 @@ def shares(count: int) -> list[Share]:
 
 
 def _sum(parts: list[Status]) -> Status:
+    books = sorted((b for part in parts for b in part.books), key=lambda book: book.symbol)
     return Status(
-        tuple(sorted((b for part in parts for b in part.books), key=lambda book: book.symbol)),
+        tuple(books[:SHOWN]),
+        sum(part.recorded for part in parts),
+        sum(part.known for part in parts),
+        sum(part.rows for part in parts),
+        sum(part.gaps for part in parts),
         sum(part.frames for part in parts),
         sum(part.waiting for part in parts),
         max(part.lag_ms for part in parts),

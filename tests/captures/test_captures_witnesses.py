@@ -8,8 +8,8 @@ from itertools import pairwise
 
 import pytest
 
-from booktape.core.events import BookTicker, Check
 from booktape.core.frames import ROTATED, Frame, SegmentEnd, StreamFrame
+from booktape.core.proving import BookTicker, Check
 from booktape.core.sync import SymbolSync
 from booktape.proof import examiner
 from booktape.proof import ticker as ticker_module

@@ -12,7 +12,6 @@ from booktape.core.events import (
     WHOLE_DEPTH,
     Applied,
     BookRow,
-    Check,
     DepthEvent,
     FetchSnapshot,
     Gap,
@@ -75,12 +74,6 @@ def test_requests_are_equal_when_they_ask_for_the_same() -> None:
 def test_who_is_served_first() -> None:
     """A hole in the data, then what has never been known, then what could be known better."""
     assert sorted(Urgency) == [Urgency.LOST, Urgency.NEW, Urgency.DEEPER, Urgency.AUDIT]
-
-
-def test_a_check_is_one_comparison_that_passed() -> None:
-    """Unless something else is said."""
-    check = Check("BTCUSDT", 1, 10, "rest", 5)
-    assert (check.differences, check.comparisons) == ((), 1)
 
 
 def test_rows_are_compared_by_identity() -> None:

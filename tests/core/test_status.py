@@ -12,8 +12,8 @@ from booktape.core.status import BookStatus, Status
 def test_a_status_is_a_value() -> None:
     """Two looks at the same moment are equal."""
     books = (BookStatus("BTCUSDT", "live", 1, 20, 7_500, 0.01, 3, 0),)
-    status = Status(books, 25, 0, 0.4, 1, "2026-11-22T10-00-00Z")
-    assert status == Status(books, 25, 0, 0.4, 1, "2026-11-22T10-00-00Z")
+    status = Status(books, 1, 1, 3, 0, 25, 0, 0.4, 1, "2026-11-22T10-00-00Z")
+    assert status == Status(books, 1, 1, 3, 0, 25, 0, 0.4, 1, "2026-11-22T10-00-00Z")
 
 
 @pytest.mark.parametrize("kind", [BookStatus, Status])

@@ -17,7 +17,7 @@ ESSENTIAL = (
 # is said by the built-in exchange only.
 BESIDE = (
     *("wire/witness.py", "wire/exchange_info.py", "wire/encode.py"),
-    *("net/statuses.py", "core/status.py"),
+    *("net/statuses.py", "core/status.py", "core/proving.py"),
 )
 SKIPPED = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT}
 
@@ -49,7 +49,7 @@ def files_of(*rooms: str) -> list[Path]:
 def test_the_essential_path_is_short() -> None:
     """Whoever is new reads it in one evening. The aim is 1,500 lines; redundancy took it above."""
     path = set(files_of(*ESSENTIAL)) - set(files_of(*BESIDE))
-    assert sum(len(code_lines(file)) for file in path) <= 2_260
+    assert sum(len(code_lines(file)) for file in path) <= 2_243
 
 
 def test_no_room_is_too_big() -> None:

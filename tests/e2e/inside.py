@@ -43,7 +43,7 @@ async def until_known(recorder: Recorder, symbols: int) -> None:
     async with asyncio.timeout(30):
         while True:
             status = recorder.status()
-            if status and sum(book.state == "live" for book in status.books) == symbols:
+            if status and status.known == symbols:
                 return
             await asyncio.sleep(LOOK_S)
 

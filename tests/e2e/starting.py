@@ -98,7 +98,7 @@ def least(started: Started) -> Least:
 
 def _known(recorder: Recorder, count: int) -> bool:
     status = recorder.status()
-    return status is not None and [book.state for book in status.books] == ["live"] * count
+    return status is not None and status.recorded == status.known == count
 
 
 def _deep(recorder: Recorder) -> bool:

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 import pytest
 
 from booktape.core.book import Book
-from booktape.core.events import Difference
+from booktape.core.proving import Difference
 from booktape.proof import audit
 from booktape.proof.audit import Audit, compare, learn
 from oracle import Texts, event, levels, snapshot

@@ -7,7 +7,6 @@ import pytest
 from booktape.core.events import (
     Applied,
     BookRow,
-    Check,
     DepthSnapshot,
     FetchSnapshot,
     Gap,
@@ -16,6 +15,7 @@ from booktape.core.events import (
     Unreadable,
 )
 from booktape.core.merge import Lane
+from booktape.core.proving import Check
 from booktape.core.sync import State, SymbolSync
 from booktape.proof.examined import ExaminedSync, Output
 from oracle import SECOND, connected, event, lost, shown, snapshot, top

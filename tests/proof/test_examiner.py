@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from booktape.core.events import Check, Difference, Disproved, FetchSnapshot, Unreadable, Urgency
+from booktape.core.events import Disproved, FetchSnapshot, Unreadable, Urgency
+from booktape.core.proving import Check, Difference
 from booktape.core.sync import SymbolSync
 from booktape.proof import audit
 from booktape.proof.examiner import LOOK_EVERY, NEVER_NS, REST, SPACING_NS, Examiner, Output

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from booktape.core.events import Check, Difference
+from booktape.core.proving import Check, Difference
 from booktape.proof.tally import Tally
 from booktape.proof.window import Comparison
 from oracle import SECOND

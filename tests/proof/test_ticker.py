@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from booktape.core.events import Difference
+from booktape.core.proving import Difference
 from booktape.core.sync import SymbolSync
 from booktape.proof import ticker as ticker_module
 from booktape.proof.ticker import TickerWitness

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from booktape.core.book import Book
-from booktape.core.events import Difference
+from booktape.core.proving import Difference
 from booktape.proof.window import Window, differing, windows
 from oracle import levels
 

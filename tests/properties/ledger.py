@@ -13,8 +13,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
-from booktape.core.events import BookRow, Check, Gap, Lost, Synced
+from booktape.core.events import BookRow, Gap, Lost, Synced
 from booktape.core.frames import Frame
+from booktape.core.proving import Check
 from booktape.core.sync import ID_GAP, State, SymbolSync
 from booktape.reconstruct import Output, Reconstruction
 from oracle import Side, differences

@@ -14,8 +14,8 @@ from typing import Final
 
 import pytest
 
-from booktape.core.events import BookTicker, TopLevels
 from booktape.core.frames import Asked
+from booktape.core.proving import BookTicker, TopLevels
 from booktape.proof import examiner
 from oracle import combined, doubles
 from properties.any_script import Said, Script, Step

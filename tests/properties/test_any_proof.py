@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from booktape.core.events import BookRow, Check, FetchSnapshot, Lost
+from booktape.core.events import BookRow, FetchSnapshot, Lost
 from booktape.core.frames import (
     ROTATED,
     Asked,
@@ -21,6 +21,7 @@ from booktape.core.frames import (
     SegmentStart,
     StreamFrame,
 )
+from booktape.core.proving import Check
 from booktape.core.sync import DISPROVED, State
 from booktape.proof import examiner
 from booktape.reconstruct import Output, Reconstruction

@@ -13,7 +13,8 @@ from typing import Any, Final, TypeAlias
 import pytest
 
 from booktape.core.book import Book
-from booktape.core.events import BookTicker, DepthSnapshot
+from booktape.core.events import DepthSnapshot
+from booktape.core.proving import BookTicker
 from booktape.core.sync import SymbolSync
 from booktape.proof import audit as audit_module
 from booktape.proof import examiner as examiner_module

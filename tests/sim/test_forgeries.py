@@ -10,7 +10,8 @@ from typing import Literal, TypeAlias
 
 import pytest
 
-from booktape.core.events import BookTicker, DepthEvent, TopLevels
+from booktape.core.events import DepthEvent
+from booktape.core.proving import BookTicker, TopLevels
 from booktape.sim.conditions import Attempts, Messages
 from booktape.sim.forgeries import Forger, Hide, StaleWitness, Wrong, WrongEvent, WrongSnapshot
 from booktape.sim.lies import Drop, Lie

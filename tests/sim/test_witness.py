@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from booktape.core.events import BookTicker, DepthEvent, Level, TopLevels
+from booktape.core.events import DepthEvent, Level
+from booktape.core.proving import BookTicker, TopLevels
 from booktape.sim.incidents import Halt
 from booktape.sim.listing import DEFAULT_SYMBOLS, NON_ASCII_SYMBOL
 from booktape.sim.market import Market

@@ -14,7 +14,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from booktape.core.events import BookRow, Check, Gap, Note
+from booktape.core.events import BookRow, Gap, Note
 from booktape.core.frames import (
     STOPPED,
     Checkpoint,
@@ -24,6 +24,7 @@ from booktape.core.frames import (
     SegmentEnd,
     SegmentStart,
 )
+from booktape.core.proving import Check
 from booktape.errors import WriteFailed
 from booktape.reconstruct import Output, Reconstruction
 from booktape.store.archive import Archive, open_archive

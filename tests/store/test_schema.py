@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from booktape.core.events import BookRow, Check, Difference, Gap, Note
+from booktape.core.events import BookRow, Gap, Note
 from booktape.core.frames import DISCONNECTED, KILLED, NO_TAPE, STOPPED
+from booktape.core.proving import Check, Difference
 from booktape.core.sync import DISPROVED, ID_GAP, RELISTED
 from booktape.store.schema import (
     CHECK_COLUMNS,

@@ -12,8 +12,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from booktape.core.events import BookRow, Check, Gap, Note
+from booktape.core.events import BookRow, Gap, Note
 from booktape.core.frames import SegmentEnd, StreamFrame
+from booktape.core.proving import Check
 from booktape.errors import WriteFailed
 from booktape.store import writer as writer_module
 from booktape.store.layout import Layout, Segment

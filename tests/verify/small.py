@@ -17,7 +17,6 @@ from typing import Any, TypeAlias
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from booktape.core.events import BookTicker, TopLevels
 from booktape.core.frames import (
     Asked,
     ClockStep,
@@ -27,6 +26,7 @@ from booktape.core.frames import (
     SegmentStart,
     StreamFrame,
 )
+from booktape.core.proving import BookTicker, TopLevels
 from booktape.store.archive import open_archive
 from booktape.store.reading import read_lines
 from booktape.verify.files import measure

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from booktape.core.events import BookTicker, DepthEvent, TopLevels
+from booktape.core.events import DepthEvent
+from booktape.core.proving import BookTicker, TopLevels
 from booktape.errors import MalformedFrame
 from booktape.verify.payload import (
     Event,

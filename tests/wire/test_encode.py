@@ -8,14 +8,8 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from booktape.core.events import (
-    BookTicker,
-    DepthEvent,
-    DepthSnapshot,
-    Level,
-    ServerShutdown,
-    TopLevels,
-)
+from booktape.core.events import DepthEvent, DepthSnapshot, Level, ServerShutdown
+from booktape.core.proving import BookTicker, TopLevels
 from booktape.wire.binance import decode_depth, decode_event
 from booktape.wire.encode import (
     encode_combined,

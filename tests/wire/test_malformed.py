@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from booktape.core.events import BookTicker, DepthEvent, DepthSnapshot, TopLevels
+from booktape.core.events import DepthEvent, DepthSnapshot
+from booktape.core.proving import BookTicker, TopLevels
 from booktape.errors import MalformedFrame
 from booktape.wire.binance import decode_depth, decode_event
 from booktape.wire.encode import (

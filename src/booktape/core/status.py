@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
+
+SHOWN: Final = 30
+"""Books that a person is shown. To look at one sorts its pending changes in, so the others are counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +27,11 @@ class BookStatus:
 class Status:
     """A whole recorder. `lag_ms`: how long ago the frame just handled had left the socket."""
 
-    books: tuple[BookStatus, ...]
+    books: tuple[BookStatus, ...]  # the first ones, at most SHOWN
+    recorded: int
+    known: int
+    rows: int
+    gaps: int
     frames: int
     waiting: int
     lag_ms: float

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from rich.console import Console, Group
@@ -14,34 +15,33 @@ from rich.text import Text
 from booktape.core.status import BookStatus, Status
 
 REFRESH_S: Final = 0.5
-SHOWN: Final = 30
-"""Books in the table; the others are counted in the line below it."""
-
+RATE_S: Final = 5.0
+"""Over so long updates are counted: workers do not say how they stand at the moment of a redraw."""
 _COLOURS: Final = {"live": "green", "syncing": "yellow", "cold": "red", "ended": "dim"}
 
 
 async def show(status: Callable[[], Status | None], console: Console) -> None:
     """Redraw until cancelled. Known weakness: each look sorts the shown books' pending changes in."""
-    before: Status | None = None
+    looks: deque[Status] = deque(maxlen=round(RATE_S / REFRESH_S))
     with Live(console=console, auto_refresh=False) as live:
         while True:
             now = status()
             if now:
-                live.update(render(now, before, REFRESH_S), refresh=True)
-            before = now
+                live.update(render(now, looks), refresh=True)
+                looks.append(now)
             await asyncio.sleep(REFRESH_S)
 
 
-def render(now: Status, before: Status | None, seconds: float) -> Group:
-    """One picture: a row a symbol, and a line about the recorder."""
+def render(now: Status, looks: Sequence[Status]) -> Group:
+    """One picture: a row a symbol, and a line about the recorder. `looks` are the last ones before."""
     table = Table(title=f"booktape · segment {now.segment}", title_justify="left")
     table.add_column("symbol")
     table.add_column("state")
     for name in ("updates/s", "levels", "spread", "snapshots", "gaps"):
         table.add_column(name, justify="right")
-    earlier = {book.symbol: book for book in before.books} if before else {}
-    for book in now.books[:SHOWN]:
-        table.add_row(*_cells(book, earlier.get(book.symbol), seconds))
+    earlier = {book.symbol: book for book in (looks[0].books if looks else ())}
+    for book in now.books:
+        table.add_row(*_cells(book, earlier.get(book.symbol), REFRESH_S * len(looks)))
     return Group(table, Text(_footer(now)))
 
 
@@ -62,9 +62,8 @@ def _cells(book: BookStatus, earlier: BookStatus | None, seconds: float) -> list
 
 
 def _footer(now: Status) -> str:
-    live = sum(book.state == "live" for book in now.books)
     return (
-        f"{live} of {len(now.books)} books known · {now.frames:,} frames · "
+        f"{now.known} of {now.recorded} books known · {now.frames:,} frames · "
         f"lag {now.lag_ms:.1f} ms · {now.waiting} waiting · "
         f"{now.snapshot_requests} REST requests · Ctrl-C seals the files"
     )

@@ -27,11 +27,11 @@ async def report(status: Callable[[], Status | None]) -> None:
 def summary(now: Status) -> dict[str, object]:
     """The whole recorder in a few figures."""
     return {
-        "books": len(now.books),
-        "known": sum(book.state == "live" for book in now.books),
+        "books": now.recorded,
+        "known": now.known,
         "frames": now.frames,
-        "snapshots": sum(book.rows for book in now.books),
-        "gaps": sum(book.gaps for book in now.books),
+        "snapshots": now.rows,
+        "gaps": now.gaps,
         "lag_ms": round(now.lag_ms, 1),
         "waiting": now.waiting,
         "segment": now.segment,

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from typing import Final
 
 from booktape.core.book import Book
-from booktape.core.events import DepthEvent, DepthSnapshot, Difference
+from booktape.core.events import DepthEvent, DepthSnapshot
+from booktape.core.proving import Difference
 from booktape.proof.window import Comparison, Window, differing, windows
 
 KEPT_MAX: Final = 3_000

@@ -14,7 +14,6 @@ from booktape.core import cadence, checkpoint
 from booktape.core.events import (
     Applied,
     BookRow,
-    Check,
     DepthEvent,
     DepthSnapshot,
     Disproved,
@@ -26,6 +25,7 @@ from booktape.core.events import (
 )
 from booktape.core.frames import Checkpoint
 from booktape.core.merge import Lane
+from booktape.core.proving import Check
 from booktape.core.sync import Input, Outputs, State, SymbolSync
 from booktape.proof.examiner import Examiner
 from booktape.proof.examiner import Output as Finding

@@ -23,15 +23,14 @@ import numpy as np
 
 from booktape.core.book import Book
 from booktape.core.events import (
-    Check,
     DepthEvent,
     DepthSnapshot,
     Disproved,
     FetchSnapshot,
-    TopLevels,
     Unreadable,
     Urgency,
 )
+from booktape.core.proving import Check, TopLevels
 from booktape.core.sync import State, SymbolSync
 from booktape.proof.audit import Audit, compare, learn
 from booktape.proof.tally import Tally

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
-from booktape.core.events import Check
+from booktape.core.proving import Check
 from booktape.proof.window import Comparison
 
 _MINUTE_NS: Final = 60 * 10**9

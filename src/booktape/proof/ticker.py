@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from booktape.core.book import Side
-from booktape.core.events import BookTicker, Difference, Level
+from booktape.core.events import Level
+from booktape.core.proving import BookTicker, Difference
 from booktape.core.sync import SymbolSync
 from booktape.proof.window import Comparison, Window, differing
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
-from booktape.core.events import Difference, TopLevels
+from booktape.core.proving import Difference, TopLevels
 from booktape.core.sync import SymbolSync
 from booktape.proof.window import Comparison, differing, windows
 

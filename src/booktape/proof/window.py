@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple, TypeAlias
 
 from booktape.core.book import Book
-from booktape.core.events import Difference, Level
+from booktape.core.events import Level
+from booktape.core.proving import Difference
 
 Levels: TypeAlias = dict[float, float]
 """Price → size, of one side."""

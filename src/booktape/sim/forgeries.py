@@ -12,7 +12,8 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias
 
-from booktape.core.events import BookTicker, DepthEvent, DepthSnapshot, Level, TopLevels
+from booktape.core.events import DepthEvent, DepthSnapshot, Level
+from booktape.core.proving import BookTicker, TopLevels
 from booktape.sim.conditions import (
     Attempt,
     Count,

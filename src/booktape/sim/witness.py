@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, TypeAlias
 
-from booktape.core.events import BookTicker, TopLevels
+from booktape.core.proving import BookTicker, TopLevels
 from booktape.sim.pair import Pair
 from booktape.wire.encode import encode_combined, encode_ticker, encode_top
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor, Future
 from dataclasses import replace
 
-from booktape.core.events import BookRow, Check, Gap, Note
+from booktape.core.events import BookRow, Gap, Note
 from booktape.core.frames import (
     ROTATED,
     Checkpoint,
@@ -19,6 +19,7 @@ from booktape.core.frames import (
     SegmentEnd,
     SegmentStart,
 )
+from booktape.core.proving import Check
 from booktape.reconstruct import Output, Reconstruction
 from booktape.store.layout import Layout, Segment
 from booktape.store.writer import SegmentWriter

@@ -11,7 +11,8 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from booktape.core.events import BookRow, Check, Floats, Gap, Note
+from booktape.core.events import BookRow, Floats, Gap, Note
+from booktape.core.proving import Check
 
 _TIME: Final = pa.timestamp("us", tz="UTC")
 # Elements are never null, which spares Parquet one level of bookkeeping per value.

@@ -17,8 +17,9 @@ from typing import Final, Literal, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from booktape.core.events import BookRow, Check, Gap, Note
+from booktape.core.events import BookRow, Gap, Note
 from booktape.core.frames import Frame
+from booktape.core.proving import Check
 from booktape.store.layout import Layout, Segment
 from booktape.store.manifest import seal_manifest
 from booktape.store.schema import SCALARS, SNAPSHOTS, TABLES, snapshot_batch

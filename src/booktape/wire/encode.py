@@ -11,7 +11,8 @@ from collections.abc import Iterable
 import msgspec
 from msgspec import Raw
 
-from booktape.core.events import BookTicker, DepthEvent, DepthSnapshot, Level, TopLevels
+from booktape.core.events import DepthEvent, DepthSnapshot, Level
+from booktape.core.proving import BookTicker, TopLevels
 
 
 def texts(levels: Iterable[Level]) -> list[tuple[str, str]]:

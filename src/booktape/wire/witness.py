@@ -15,7 +15,7 @@ from typing import Annotated, Final, TypeAlias
 import msgspec
 from msgspec import Meta, Struct
 
-from booktape.core.events import BookTicker, TopLevels
+from booktape.core.proving import BookTicker, TopLevels
 from booktape.wire.numbers import Id, Levels, Size
 
 Statement: TypeAlias = TopLevels | BookTicker

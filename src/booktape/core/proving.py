@@ -1,0 +1,53 @@
+"""The nouns of a proof: what other streams of the exchange say of a book, and how it compared.
+
+Like those of core/events.py: made once, changed by nobody.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from booktape.core.events import Level
+
+
+@dataclass(frozen=True, slots=True)
+class TopLevels:
+    """One message of `@depth20`: the best 20 levels of each side (or fewer), as of `last_id`."""
+
+    symbol: str
+    last_id: int
+    bids: list[Level]
+    asks: list[Level]
+
+
+@dataclass(frozen=True, slots=True)
+class BookTicker:
+    """One message of `@bookTicker`: the best level of each side; None on an empty one."""
+
+    symbol: str
+    update_id: int
+    bid: Level | None
+    ask: Level | None
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One level on which the book and a witness differ; a size of 0 says that it is not there."""
+
+    side: str
+    price: float
+    book: float
+    witness: float
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One comparison with a witness, or several that all passed, as it will stand in `checks`."""
+
+    symbol: str
+    received_ns: int
+    update_id: int
+    witness: str
+    levels_compared: int
+    differences: tuple[Difference, ...] = ()
+    comparisons: int = 1
