@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, Future
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from booktape.core.events import BookRow
 from booktape.core.frames import KILLED, ROTATED, STOPPED, Frame, SegmentEnd
 from booktape.errors import WriteFailed
 from booktape.store import recovery
+from booktape.store import tape as tape_module
 from booktape.store import writer as writer_module
 from booktape.store.archive import open_archive, own_archive
 from booktape.store.layout import Layout, Segment
@@ -257,6 +259,18 @@ def test_recovery_waits_for_its_worker(tmp_path: Path, monkeypatch: pytest.Monke
     assert len(list(recover(Layout(tmp_path), worker))) == 1
     assert stored(tmp_path).rows == expected(FRAMES, KILLED).rows
     assert 1 < most <= 4
+
+
+def test_recovery_keeps_no_tape_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However few rows follow from it: what waits is written after each frame."""
+    leave(tmp_path, FIRST, [replace(OPENING, every=10**6), *FRAMES])
+    monkeypatch.setattr(recovery, "BREATH_FRAMES", 1)
+    monkeypatch.setattr(tape_module, "BUFFER_BYTES", 1)
+    layout, size = Layout(tmp_path), 0
+    for _ in islice(recover(layout, SameThread()), len(FRAMES)):
+        tape = layout.writing_tape(FIRST)
+        assert tape.stat().st_size > size
+        size = tape.stat().st_size
 
 
 @pytest.mark.parametrize("breaths", range(len(FRAMES)))

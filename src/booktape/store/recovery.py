@@ -125,9 +125,11 @@ def _replay(
 def follow(recording: Recording, frame: Frame) -> None:
     """Take a frame of the past: what it asks of the exchange has been answered, or never was."""
     for _ in recording.take(frame):
-        if recording.writer.wants_flush:
-            recording.writer.flush()
-        busy = recording.writer.busy
-        if busy:
-            busy.result()
-            recording.writer.flush()
+        pass
+    # Also after one that no row follows from: its line waits to be written.
+    if recording.writer.wants_flush:
+        recording.writer.flush()
+    busy = recording.writer.busy
+    if busy:
+        busy.result()
+        recording.writer.flush()
