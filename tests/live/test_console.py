@@ -13,18 +13,18 @@ from rich.console import Console
 
 from booktape.core.status import BookStatus, Status
 from booktape.live import console as live_table
-from booktape.live.console import REFRESH_S, render
+from booktape.live.console import render
 
 BTC: Final = BookStatus("BTCUSDT", "live", 2, 1_000, 12_345, 0.01, 80, 1)
 COLD: Final = BookStatus("ETHUSDT", "cold", 0, 0, 0, None, 0, 0)
 NOW: Final = Status((BTC, COLD), 1_400, 1_399, 80, 1, 5_000, 7, 1.25, 31, "2026-11-22T10-00-00Z")
 
 
-def drawn(now: Status, looks: list[Status]) -> list[str]:
+def drawn(now: Status, before: Status = NOW, seconds: float = 0.0) -> list[str]:
     """The picture as lines of text."""
     console = Console(file=io.StringIO(), width=120)
     with console.capture() as captured:
-        console.print(render(now, looks))
+        console.print(render(now, before, seconds))
     return captured.get().splitlines()
 
 
@@ -34,33 +34,32 @@ def line_of(symbol: str, lines: list[str]) -> list[str]:
 
 def test_each_book_has_a_line() -> None:
     """Levels, spread, snapshots and gaps; no rate at the first look, and no spread of no book."""
-    lines = drawn(NOW, [])
+    lines = drawn(NOW)
     assert line_of("BTCUSDT", lines) == ["BTCUSDT", "live", "12,345", "0.01", "80", "1"]
     assert line_of("ETHUSDT", lines) == ["ETHUSDT", "cold", "0", "0", "0"]
 
 
 def test_the_last_line_is_about_all_books() -> None:
     """Those that are not shown are counted."""
-    last = drawn(NOW, [])[-1]
+    last = drawn(NOW)[-1]
     assert last.startswith("1399 of 1400 books known · 5,000 frames · lag 1.2 ms · 7 waiting")
 
 
-def test_a_rate_is_counted_since_the_first_look() -> None:
-    """A worker that says nothing new between two redraws is not thought to stand still."""
-    looks = [replace(NOW, books=(replace(BTC, updates=updates),)) for updates in (940, 1_000)]
-    rate = line_of("BTCUSDT", drawn(NOW, looks))[2]
-    assert float(rate) == 60 / (2 * REFRESH_S)
+def test_a_rate_is_counted_since_a_look_before() -> None:
+    """Over seconds, so that a worker that said nothing new meanwhile is not thought to stand still."""
+    before = replace(NOW, books=(replace(BTC, updates=940),))
+    assert line_of("BTCUSDT", drawn(NOW, before, 5.0))[2] == "12"
 
 
 def test_a_new_epoch_is_counted_from_its_beginning() -> None:
     """Its updates begin at zero again; the rate is never negative."""
-    looks = [replace(NOW, books=(replace(BTC, epoch=1, updates=9_000),))]
-    assert float(line_of("BTCUSDT", drawn(NOW, looks))[2]) == 1_000 / REFRESH_S
+    before = replace(NOW, books=(replace(BTC, epoch=1, updates=9_000),))
+    assert line_of("BTCUSDT", drawn(NOW, before, 10.0))[2] == "100"
 
 
 def test_a_book_that_was_not_there_has_no_rate() -> None:
     """One listed since."""
-    lines = drawn(NOW, [replace(NOW, books=(COLD,))])
+    lines = drawn(NOW, replace(NOW, books=(COLD,)), 5.0)
     assert line_of("BTCUSDT", lines)[2] == "12,345"
     assert line_of("ETHUSDT", lines)[2] == "0"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final
 
 from rich.console import Console, Group
@@ -14,40 +14,45 @@ from rich.text import Text
 
 from booktape.core.status import BookStatus, Status
 
-REFRESH_S: Final = 0.5
+REFRESH_S: Final = 1.0
 RATE_S: Final = 5.0
 """Over so long updates are counted: workers do not say how they stand at the moment of a redraw."""
+
 _COLOURS: Final = {"live": "green", "syncing": "yellow", "cold": "red", "ended": "dim"}
 
 
 async def show(status: Callable[[], Status | None], console: Console) -> None:
     """Redraw until cancelled. Known weakness: each look sorts the shown books' pending changes in."""
-    looks: deque[Status] = deque(maxlen=round(RATE_S / REFRESH_S))
+    time_s = asyncio.get_running_loop().time
+    looks: deque[tuple[float, Status]] = deque(maxlen=round(RATE_S / REFRESH_S))
     with Live(console=console, auto_refresh=False) as live:
         while True:
             now = status()
             if now:
-                live.update(render(now, looks), refresh=True)
-                looks.append(now)
+                looks.append((time_s(), now))
+                (since_s, before), (now_s, _) = looks[0], looks[-1]
+                picture = render(now, before, now_s - since_s)
+                # In a thread: to draw takes longer than the recorder's loop should be held.
+                await asyncio.to_thread(live.update, picture, refresh=True)
             await asyncio.sleep(REFRESH_S)
 
 
-def render(now: Status, looks: Sequence[Status]) -> Group:
-    """One picture: a row a symbol, and a line about the recorder. `looks` are the last ones before."""
+def render(now: Status, before: Status, seconds: float) -> Group:
+    """One picture: a row a symbol, and a line about the recorder. `before` was so long ago."""
     table = Table(title=f"booktape · segment {now.segment}", title_justify="left")
     table.add_column("symbol")
     table.add_column("state")
     for name in ("updates/s", "levels", "spread", "snapshots", "gaps"):
         table.add_column(name, justify="right")
-    earlier = {book.symbol: book for book in (looks[0].books if looks else ())}
+    earlier = {book.symbol: book for book in before.books}
     for book in now.books:
-        table.add_row(*_cells(book, earlier.get(book.symbol), REFRESH_S * len(looks)))
+        table.add_row(*_cells(book, earlier.get(book.symbol), seconds))
     return Group(table, Text(_footer(now)))
 
 
 def _cells(book: BookStatus, earlier: BookStatus | None, seconds: float) -> list[Text]:
     rate = ""
-    if earlier is not None:
+    if earlier is not None and seconds:
         since = earlier.updates if earlier.epoch == book.epoch else 0
         rate = f"{(book.updates - since) / seconds:.0f}"
     return [
