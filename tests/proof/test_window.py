@@ -30,7 +30,7 @@ def test_a_horizon_is_known_itself(name: str, horizon: float | None, known: list
 def test_both_sides_of_a_book() -> None:
     """Each has its own horizon, and its levels best first."""
     book = Book(levels({"98": "1", "99": "2"}), levels({"103": "3", "102": "4"}), 98.0, 103.0)
-    bids, asks = windows(book)
+    bids, asks = windows(book, 2)
     assert (bids.name, list(bids.levels.items()), bids.horizon) == ("bid", [(99, 2), (98, 1)], 98)
     assert (asks.name, list(asks.levels.items()), asks.horizon) == (
         "ask",

@@ -79,8 +79,7 @@ def compare_beyond_the_answer_s_horizon(update_id: int, book: Book, other: Book)
 
 
 def without_horizon(book: Book) -> Book:
-    bids, asks = windows(book)
-    return Book(bids.levels.items(), asks.levels.items())
+    return Book(book.bids.pairs(), book.asks.pairs())
 
 
 def learn_the_horizon_only(book: Book, other: Book) -> None:
@@ -89,8 +88,7 @@ def learn_the_horizon_only(book: Book, other: Book) -> None:
 
 
 def learn_half_of_it(book: Book, other: Book) -> None:
-    bids, _ = windows(other)
-    learn(book, Book(bids.levels.items(), (), other.bid_horizon, other.ask_horizon))
+    learn(book, Book(other.bids.pairs(), (), other.bid_horizon, other.ask_horizon))
 
 
 def learn_as_if_it_were_whole(book: Book, other: Book) -> None:
@@ -116,7 +114,7 @@ def top_of_the_event_before(top: TopWitness, sync: SymbolSync) -> Comparison | N
     return None
 
 
-def beyond_the_horizon(book: Book, most: int | None = None) -> tuple[Window, Window]:
+def beyond_the_horizon(book: Book, most: int) -> tuple[Window, Window]:
     bids, asks = windows(book, most)
     return bids._replace(horizon=None), asks._replace(horizon=None)
 

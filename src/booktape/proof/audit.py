@@ -7,13 +7,16 @@ and where the answer knows further than the book, the book learns it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Iterator
+from math import inf
+from typing import Final, NamedTuple
+
+import numpy as np
 
 from booktape.core.book import Book
-from booktape.core.events import DepthEvent, DepthSnapshot
+from booktape.core.events import DepthEvent, DepthSnapshot, Floats
 from booktape.core.proving import Difference
-from booktape.proof.window import Comparison, Window, differing, windows
+from booktape.proof.window import Comparison
 
 KEPT_MAX: Final = 3_000
 """Events kept for an answer: five minutes of the busiest symbol, at ten a second."""
@@ -56,6 +59,23 @@ class Audit:
         return book
 
 
+class _Side(NamedTuple):
+    """One side, best first. `away` are its prices, turned so that they grow away from the touch."""
+
+    name: str
+    sign: float
+    away: Floats
+    sizes: Floats
+    horizon: float
+
+    def sizes_at(self, away: Floats) -> Floats:
+        """The size of each of these levels; 0 where there is none."""
+        _, mine, theirs = np.intersect1d(self.away, away, assume_unique=True, return_indices=True)
+        sizes = np.zeros(len(away))
+        sizes[theirs] = self.sizes[mine]
+        return sizes
+
+
 def compare(update_id: int, book: Book, witness: Book) -> Comparison:
     """Compare every level that both must know, or one has where the other must know it.
 
@@ -64,29 +84,39 @@ def compare(update_id: int, book: Book, witness: Book) -> Comparison:
     """
     levels = 0
     differences: list[Difference] = []
-    for mine, theirs in zip(windows(book), windows(witness), strict=True):
-        ours = theirs.inside(mine.levels.items())
-        due = mine.inside(theirs.inside(theirs.levels.items()).items())
-        due.update((price, theirs.levels.get(price, 0.0)) for price in ours)
-        levels += len(due)
-        differences += differing(mine.name, ours, due)
+    for mine, theirs in zip(_sides(book), _sides(witness), strict=True):
+        due = theirs.away[theirs.away <= min(mine.horizon, theirs.horizon)]
+        away = np.union1d(mine.away[mine.away <= theirs.horizon], due)
+        levels += len(away)
+        differences += _differing(mine, away, mine.sizes_at(away), theirs.sizes_at(away))
     return Comparison(update_id, levels, tuple(differences))
 
 
 def learn(book: Book, witness: Book) -> None:
     """Where the witness knows further than the book, take over what it knows."""
-    bids, asks = (
-        _unknown(mine, theirs) for mine, theirs in zip(windows(book), windows(witness), strict=True)
-    )
-    book.bids.update(bids.items())
-    book.asks.update(asks.items())
+    sides = (book.bids, book.asks)
+    for side, mine, theirs in zip(sides, _sides(book), _sides(witness), strict=True):
+        new = (theirs.away > mine.horizon) & (theirs.away <= theirs.horizon)
+        prices, sizes = theirs.away[new] * theirs.sign, theirs.sizes[new]
+        side.update(zip(prices.tolist(), sizes.tolist(), strict=True))
     book.bid_horizon = _farther(min, book.bid_horizon, witness.bid_horizon)
     book.ask_horizon = _farther(max, book.ask_horizon, witness.ask_horizon)
 
 
-def _unknown(mine: Window, theirs: Window) -> dict[float, float]:
-    known = theirs.inside(theirs.levels.items())
-    return {price: size for price, size in known.items() if not mine.holds(price)}
+def _sides(book: Book) -> tuple[_Side, _Side]:
+    bids, bid_sizes, asks, ask_sizes, bid_horizon, ask_horizon = book.columns()
+    lowest = -inf if bid_horizon is None else bid_horizon
+    highest = inf if ask_horizon is None else ask_horizon
+    return (
+        _Side("bid", -1.0, -bids, bid_sizes, -lowest),
+        _Side("ask", 1.0, asks, ask_sizes, highest),
+    )
+
+
+def _differing(mine: _Side, away: Floats, ours: Floats, theirs: Floats) -> Iterator[Difference]:
+    for at in np.flatnonzero(ours != theirs).tolist():
+        price = float(away[at]) * mine.sign
+        yield Difference(mine.name, price, float(ours[at]), float(theirs[at]))
 
 
 def _farther(

@@ -43,8 +43,8 @@ class Window(NamedTuple):
         return not self.levels or self.holds(next(reversed(self.levels)))
 
 
-def windows(book: Book, most: int | None = None) -> tuple[Window, Window]:
-    """Both sides of a book, or the best levels of each."""
+def windows(book: Book, most: int) -> tuple[Window, Window]:
+    """The best levels of each side, so many or as many as there are."""
     return (
         Window("bid", dict(book.bids.pairs(most)), book.bid_horizon),
         Window("ask", dict(book.asks.pairs(most)), book.ask_horizon),
