@@ -22,6 +22,7 @@ from booktape.narrator import Narrator
 from booktape.net.clock import Clock, StepWatch, SystemClock
 from booktape.net.feed import Rota
 from booktape.net.feeds import Feeds
+from booktape.net.inbox import Inbox
 from booktape.net.link import Link
 from booktape.net.rest import Rest
 from booktape.net.statuses import Statuses
@@ -71,7 +72,7 @@ class Recorder:
         """The whole life of a recording."""
         if self._settings.duration_s is not None:
             asyncio.get_running_loop().call_later(self._settings.duration_s, self.stop)
-        inbox: asyncio.Queue[Frame] = asyncio.Queue(INBOX_FRAMES)
+        inbox = Inbox(INBOX_FRAMES)
         # `trust_env`: proxies are taken from HTTPS_PROXY and its kin.
         async with aiohttp.ClientSession(trust_env=True) as session:
             settings = self._settings
@@ -160,7 +161,7 @@ class Recorder:
 
     # ── while it runs ───────────────────────────────────────────────────────────────────────
 
-    async def _consume(self, inbox: asyncio.Queue[Frame]) -> None:
+    async def _consume(self, inbox: Inbox) -> None:
         """Handle frames, in order. Rows that outrun the disk make it wait, and the inbox fill."""
         while True:
             turn = self._turn = [await inbox.get()]
@@ -174,7 +175,7 @@ class Recorder:
             self._narrator.handled(count, inbox.qsize(), self._clock.now_ns() - last_ns)
             await asyncio.sleep(0)
 
-    async def _tick(self, inbox: asyncio.Queue[Frame]) -> None:
+    async def _tick(self, inbox: Inbox) -> None:
         """Flush, and let time decide what it decides."""
         watch = StepWatch(self._clock)
         while True:

@@ -13,6 +13,7 @@ from aiohttp import web
 
 from booktape.core.frames import Asked, Frame
 from booktape.net.clock import Clock
+from booktape.net.inbox import Inbox
 from booktape.net.link import Link
 from booktape.net.rest import Rest
 from booktape.wire.venues import Venue
@@ -42,7 +43,7 @@ async def linked(
         host, port = runner.addresses[0][:2]
         venue = Venue("test exchange", f"http://{host}:{port}", f"ws://{host}:{port}")
         async with aiohttp.ClientSession(trust_env=trust_env) as session:
-            yield Link(venue, session, clock, asyncio.Queue(frames))
+            yield Link(venue, session, clock, Inbox(frames))
     finally:
         await runner.cleanup()
 
@@ -55,7 +56,7 @@ async def asking(
     sharers: int = 1,
     silent_until_s: c_double | None = None,
     **linking: Any,
-) -> AsyncIterator[tuple[Rest, asyncio.Queue[Frame]]]:
+) -> AsyncIterator[tuple[Rest, Inbox]]:
     """A REST door at work, and the inbox into which its answers go."""
     async with linked(exchange, clock, **linking) as link:
         rest = Rest(link, sharers, silent_until_s)
@@ -89,13 +90,13 @@ class Waits:
             await asyncio.sleep(0)
 
 
-async def next_frame(inbox: asyncio.Queue[Frame]) -> Frame:
+async def next_frame(inbox: Inbox) -> Frame:
     """The next frame, or a failed test."""
     async with asyncio.timeout(10):
         return await inbox.get()
 
 
-async def next_answer(inbox: asyncio.Queue[Frame]) -> Frame:
+async def next_answer(inbox: Inbox) -> Frame:
     """The next frame that is no note of a request that has left."""
     while isinstance(frame := await next_frame(inbox), Asked):
         pass

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 
 import aiohttp
 
-from booktape.core.frames import Frame
 from booktape.net.clock import Clock
+from booktape.net.inbox import Inbox
 from booktape.wire.venues import DEPTH_ONLY, Venue
 
 
@@ -22,7 +21,7 @@ class Link:
     venue: Venue
     session: aiohttp.ClientSession
     clock: Clock
-    inbox: asyncio.Queue[Frame]
+    inbox: Inbox
     suffixes: tuple[str, ...] = DEPTH_ONLY
 
 

@@ -1,0 +1,117 @@
+"""Frames wait in order, so many and no more, and nobody is woken for each of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+import pytest
+
+from booktape.core.frames import Frame, StreamFrame
+from booktape.net.inbox import Inbox
+
+MOST = 10
+
+
+def frame(number: int, door: int = 1) -> Frame:
+    return StreamFrame(number, door, b"")
+
+
+async def settled() -> None:
+    """Everything that can go on has gone on."""
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+def told(story: Coroutine[Any, Any, None]) -> None:
+    async def in_time() -> None:
+        async with asyncio.timeout(20):
+            await story
+
+    asyncio.run(in_time())
+
+
+def test_who_finds_it_full_waits_until_half_is_empty() -> None:
+    """To be woken for each place costs more than the frame that it is for."""
+
+    async def story() -> None:
+        inbox = Inbox(MOST)
+        for number in range(MOST):
+            await inbox.put(frame(number))
+        waiting = asyncio.create_task(inbox.put(frame(MOST)))
+        await settled()
+        for left in range(MOST - 1, MOST // 2, -1):
+            inbox.get_nowait()
+            await settled()
+            assert (inbox.qsize(), waiting.done()) == (left, False)
+        inbox.get_nowait()
+        await settled()
+        assert waiting.done()
+        assert inbox.qsize() == MOST // 2 + 1
+
+    told(story())
+
+
+def test_who_comes_later_does_not_overtake() -> None:
+    """While somebody waits for room, there is none for others either."""
+
+    async def story() -> None:
+        inbox = Inbox(MOST)
+        for number in range(MOST):
+            await inbox.put(frame(number))
+        first = asyncio.create_task(inbox.put(frame(MOST)))
+        await settled()
+        inbox.get_nowait()
+        second = asyncio.create_task(inbox.put(frame(MOST + 1)))
+        await settled()
+        assert not first.done()
+        assert not second.done()
+        numbers = [(await inbox.get()).received_ns for _ in range(MOST + 1)]
+        assert numbers == list(range(1, MOST + 2))
+
+    told(story())
+
+
+@pytest.mark.parametrize("most", [1, 2, 3, MOST])
+@pytest.mark.parametrize("doors", [1, 4])
+def test_everything_arrives_in_order(most: int, doors: int) -> None:
+    """Of however many doors, however small it is; and never does it hold more than it may."""
+
+    async def story() -> None:
+        inbox, numbers = Inbox(most), range(100)
+
+        async def deliver(door: int) -> None:
+            for number in numbers:
+                await inbox.put(frame(number, door))
+
+        delivering = [asyncio.create_task(deliver(door)) for door in range(doors)]
+        found: list[list[int]] = [[] for _ in delivering]
+        for _ in range(doors * len(numbers)):
+            assert inbox.qsize() <= most
+            taken = await inbox.get()
+            assert isinstance(taken, StreamFrame)
+            found[taken.connection].append(taken.received_ns)
+        assert found == [list(numbers)] * doors
+        assert inbox.empty()
+        await asyncio.gather(*delivering)
+
+    told(story())
+
+
+def test_who_stops_waiting_leaves_nothing_behind() -> None:
+    """A door that is closed meanwhile puts nothing in, and nobody else waits for it."""
+
+    async def story() -> None:
+        inbox = Inbox(1)
+        await inbox.put(frame(0))
+        waiting = asyncio.create_task(inbox.put(frame(1)))
+        await settled()
+        waiting.cancel()
+        await settled()
+        assert inbox.get_nowait() == frame(0)
+        await inbox.put(frame(2))
+        assert await inbox.get() == frame(2)
+        assert inbox.empty()
+
+    told(story())
