@@ -193,11 +193,11 @@ class Recorder:
         vigil = Vigil()
         while True:
             await self._clock.pause(VIGIL_S)
-            lanes = list(self._desk.recording.books.merge.lanes.items())
-            for number, (symbol, lane) in enumerate(lanes):
+            now_s, lanes = self._clock.steady_s(), self._desk.recording.books.merge.lanes
+            for number, (symbol, lane) in enumerate(list(lanes.items())):
                 if not number % BREATH_BOOKS:
                     await asyncio.sleep(0)
-                for connection, why in vigil.look(symbol, lane, self._clock.steady_s()):
+                for connection, why in vigil.look(symbol, lane, now_s):
                     self._feeds.renew(connection, why)
                     # Or is it halted, or gone?
                     self._rest.doubt.set()
