@@ -10,9 +10,9 @@ from booktape.core.frames import Frame
 class Inbox(asyncio.Queue[Frame]):
     """A queue; whoever finds it full waits until half of it is empty.
 
-    Were he woken for each place that becomes free, the recorder would wake a reader for every frame
-    that it takes: when it is behind, and only then, a third of its time. The price: frames that
-    wait outside meanwhile are stamped later, by what half an inbox takes.
+    Were he woken for each place that becomes free, readers and recorder would wake each other for
+    every frame, just when the recorder is behind. Known weakness: frames that wait outside meanwhile
+    are stamped later, by as long as half an inbox takes.
     """
 
     def __init__(self, most: int) -> None:
