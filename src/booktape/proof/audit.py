@@ -60,7 +60,10 @@ class Audit:
 
 
 class _Side(NamedTuple):
-    """One side, best first. `away` are its prices, turned so that they grow away from the touch."""
+    """One side, best first. `away` are its prices, turned so that they grow away from the touch.
+
+    So is `horizon`, infinite where all is known.
+    """
 
     name: str
     sign: float
