@@ -24,6 +24,13 @@ async def settled() -> None:
         await asyncio.sleep(0)
 
 
+async def full() -> Inbox:
+    inbox = Inbox(MOST)
+    for number in range(MOST):
+        await inbox.put(frame(number))
+    return inbox
+
+
 def told(story: Coroutine[Any, Any, None]) -> None:
     async def in_time() -> None:
         async with asyncio.timeout(20):
@@ -36,9 +43,7 @@ def test_who_finds_it_full_waits_until_half_is_empty() -> None:
     """To be woken for each place costs more than the frame that it is for."""
 
     async def story() -> None:
-        inbox = Inbox(MOST)
-        for number in range(MOST):
-            await inbox.put(frame(number))
+        inbox = await full()
         waiting = asyncio.create_task(inbox.put(frame(MOST)))
         await settled()
         for left in range(MOST - 1, MOST // 2, -1):
@@ -57,9 +62,7 @@ def test_who_comes_later_does_not_overtake() -> None:
     """While somebody waits for room, there is none for others either."""
 
     async def story() -> None:
-        inbox = Inbox(MOST)
-        for number in range(MOST):
-            await inbox.put(frame(number))
+        inbox = await full()
         first = asyncio.create_task(inbox.put(frame(MOST)))
         await settled()
         inbox.get_nowait()
