@@ -19,10 +19,15 @@ SIZES = (0.0, 0.5, 1.0, 12.34567891)
 
 
 def many(seed: int) -> list[Level]:
-    """More changes than are sorted in one by one, from a number that is quick to draw."""
+    """More changes than are sorted in one by one, from a number that is quick to draw.
+
+    All over the side, or in one half of it only, the better or the worse.
+    """
     chance = Random(seed)
-    count = chance.randint(FEW_PENDING, len(PRICES))
-    return [(price / 100, chance.choice(SIZES)) for price in chance.sample(PRICES, count)]
+    half = len(PRICES) // 2
+    prices = chance.choice([PRICES, PRICES[:half], PRICES[half:]])
+    count = chance.randint(FEW_PENDING, len(prices))
+    return [(price / 100, chance.choice(SIZES)) for price in chance.sample(prices, count)]
 
 
 LEVELS = st.tuples(st.sampled_from(PRICES).map(lambda cents: cents / 100), st.sampled_from(SIZES))
@@ -148,6 +153,15 @@ def test_the_best_levels_as_pairs(*, descending: bool) -> None:
     assert side.pairs() == best_first
     assert Side([], descending=descending).pairs(1) == []
     assert {type(number) for pair in side.pairs() for number in pair} == {float}
+
+
+@pytest.mark.parametrize(("descending", "counts"), [(True, [0, 1, 2]), (False, [3, 3, 2])])
+def test_how_many_levels_are_as_good_as_a_price(counts: list[int], *, descending: bool) -> None:
+    """That of the price itself included, if there is one; what is pending counts."""
+    side = Side([(1.0, 1.0), (2.0, 2.0), (3.0, 3.0)], descending=descending)
+    assert [side.count_to(price) for price in (3.5, 3.0, 2.0)] == counts
+    side.update([(2.0, 0.0), (3.0, 0.0)])
+    assert [side.count_to(price) for price in (0.5, 2.5)] == ([1, 0] if descending else [0, 1])
 
 
 def test_a_row_is_doubles() -> None:

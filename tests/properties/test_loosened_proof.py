@@ -121,7 +121,7 @@ def beyond_the_horizon(book: Book, most: int) -> tuple[Window, Window]:
 
 def touch_beyond_the_horizon(name: str, side: Any, _: float | None) -> Window:
     best = side.best()
-    return Window(name, dict([best] if best else []), None)
+    return Window(name, [best] if best else [], None)
 
 
 def without_deferral(tickers: TickerWitness, sync: SymbolSync) -> Iterator[Comparison]:

@@ -23,15 +23,16 @@ FEW_PENDING: Final = 80
 class Side:
     """The levels of one side, price → size, and the changes that still wait to be sorted in.
 
-    Kept ascending for both sides, 16 bytes a level; `best_first` turns bids round.
+    Both sides keep their best level last, 16 bytes a level: most changes are near the touch, and
+    only what lies behind a new level moves to make room. Asks are in order by the price's negative.
     """
 
-    __slots__ = ("_descending", "_pending", "_prices", "_sizes")
+    __slots__ = ("_keys", "_pending", "_sign", "_sizes")
 
     def __init__(self, levels: Iterable[Level], *, descending: bool) -> None:
-        self._descending = descending
+        self._sign = 1.0 if descending else -1.0
         self._pending: dict[float, float] = dict(levels)
-        self._prices = array("d")
+        self._keys = array("d")
         self._sizes = array("d")
 
     def update(self, levels: Iterable[Level]) -> None:
@@ -46,65 +47,67 @@ class Side:
         """Prices and sizes, best first, as copies that later updates do not touch."""
         self._mend()
         # Copied at once: an array cannot grow while a view of it is alive, in a traceback perhaps.
-        prices, sizes = np.array(self._prices), np.array(self._sizes)
-        return (prices[::-1], sizes[::-1]) if self._descending else (prices, sizes)
+        return np.abs(np.frombuffer(self._keys)[::-1]), np.array(self._sizes)[::-1]
 
     def pairs(self, most: int | None = None) -> list[Level]:
         """The best levels, so many or all of them, best first."""
         self._mend()
-        count = len(self._prices) if most is None else most
-        best = slice(-count, None) if self._descending else slice(count)
-        pairs = list(zip(self._prices[best], self._sizes[best], strict=True))
-        return pairs[::-1] if self._descending else pairs
+        best = slice(None if most is None else -most, None)
+        best_last = list(zip(map(abs, self._keys[best]), self._sizes[best], strict=True))
+        return best_last[::-1]
 
     def best(self) -> Level | None:
         """The best level, or None when the side is empty."""
         self._mend()
-        if not self._prices:
-            return None
-        index = -1 if self._descending else 0
-        return self._prices[index], self._sizes[index]
+        return (abs(self._keys[-1]), self._sizes[-1]) if self._keys else None
+
+    def count_to(self, price: float) -> int:
+        """How many levels are as good as this price, or better."""
+        self._mend()
+        return len(self._keys) - bisect_left(self._keys, self._sign * price)
 
     def __len__(self) -> int:
         self._mend()
-        return len(self._prices)
+        return len(self._keys)
 
     def _mend(self) -> None:
-        if len(self._pending) > FEW_PENDING:
-            self._merge_all()
-        else:
-            self._mend_each()
-        self._pending.clear()
+        if self._pending:
+            if len(self._pending) > FEW_PENDING:
+                self._merge_all()
+            else:
+                self._mend_each()
+            self._pending.clear()
 
     def _mend_each(self) -> None:
-        prices, sizes = self._prices, self._sizes
+        keys, sizes, sign = self._keys, self._sizes, self._sign
         for price, size in self._pending.items():
-            at = bisect_left(prices, price)
-            known = at < len(prices) and prices[at] == price
+            key = sign * price
+            at = bisect_left(keys, key)
+            known = at < len(keys) and keys[at] == key
             if not size:
                 if known:
-                    del prices[at], sizes[at]
+                    del keys[at], sizes[at]
             elif known:
                 sizes[at] = size
             else:
-                prices.insert(at, price)
+                keys.insert(at, key)
                 sizes.insert(at, size)
 
     def _merge_all(self) -> None:
+        """All at once, from the farthest level that changes up to the best."""
         count = len(self._pending)
-        prices = np.concatenate(
-            [np.frombuffer(self._prices), np.fromiter(self._pending.keys(), np.float64, count)]
-        )
-        sizes = np.concatenate(
-            [np.frombuffer(self._sizes), np.fromiter(self._pending.values(), np.float64, count)]
-        )
+        new = self._sign * np.fromiter(self._pending.keys(), np.float64, count)
+        new_sizes = np.fromiter(self._pending.values(), np.float64, count)
+        far = bisect_left(self._keys, new.min())
+        keys = np.concatenate([np.frombuffer(self._keys[far:]), new])
+        sizes = np.concatenate([np.frombuffer(self._sizes[far:]), new_sizes])
         # Pending changes come last, and a stable sort leaves them behind the size they replace.
-        order = np.argsort(prices, kind="stable")
-        prices, sizes = prices[order], sizes[order]
+        order = keys.argsort(kind="stable")
+        keys, sizes = keys.take(order), sizes.take(order)
         keep = sizes > 0
-        keep[:-1] &= prices[1:] != prices[:-1]
-        self._prices = array("d", prices[keep].tobytes())
-        self._sizes = array("d", sizes[keep].tobytes())
+        keep[:-1] &= keys[1:] != keys[:-1]
+        self._keys[far:] = array("d", keys[keep].tobytes())
+        self._sizes[far:] = array("d", sizes[keep].tobytes())
 
 
 class Book:

@@ -1,6 +1,7 @@
 """The nouns of a proof: what other streams of the exchange say of a book, and how it compared.
 
-Like those of core/events.py: made once, changed by nobody.
+Like those of core/events.py: made once, changed by nobody, and frozen unless one is made for every
+message.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from booktape.core.events import Level
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class TopLevels:
     """One message of `@depth20`: the best 20 levels of each side (or fewer), as of `last_id`."""
 
@@ -20,7 +21,7 @@ class TopLevels:
     asks: list[Level]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class BookTicker:
     """One message of `@bookTicker`: the best level of each side; None on an empty one."""
 

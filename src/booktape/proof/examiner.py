@@ -19,8 +19,6 @@ from collections.abc import Iterable, Iterator
 from typing import Final, TypeAlias
 from zlib import crc32
 
-import numpy as np
-
 from booktape.core.book import Book
 from booktape.core.events import (
     DepthEvent,
@@ -163,14 +161,11 @@ class Examiner:
         return self._sync.updates % LOOK_EVERY == 0 and self._is_narrow(self._sync.book)
 
     def _is_narrow(self, book: Book) -> bool:
-        sides = ((book.bids, book.bid_horizon, -1.0), (book.asks, book.ask_horizon, 1.0))
-        for side, horizon, sign in sides:
-            if horizon is not None:
-                prices, _ = side.best_first()
-                left = int(np.searchsorted(prices * sign, horizon * sign, side="right"))
-                if 2 * left < self._depth:
-                    return True
-        return False
+        sides = ((book.bids, book.bid_horizon), (book.asks, book.ask_horizon))
+        return any(
+            horizon is not None and 2 * side.count_to(horizon) < self._depth
+            for side, horizon in sides
+        )
 
     def _ask(self, received_ns: int) -> Iterator[Output]:
         if self._audit_ns and not self._audit and received_ns >= self.asked_ns + SPACING_NS:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from booktape.core.proving import Check
@@ -14,36 +14,30 @@ _MINUTE_NS: Final = 60 * 10**9
 
 @dataclass(slots=True)
 class Tally:
-    """What one witness confirmed of one symbol in the current minute."""
+    """What one witness confirmed of one symbol in the current minute, summed up to the last time."""
 
     symbol: str
     witness: str
-    passed: Check | None = None
+    _received_ns: int = 0
+    _update_id: int = 0
+    _levels: int = 0
+    _comparisons: int = 0
 
     def add(self, found: Comparison, received_ns: int) -> Iterator[Check]:
         """One more comparison; the checks that are complete by it."""
-        check = Check(
-            self.symbol, received_ns, found.update_id, self.witness, found.levels, found.differences
-        )
-        before = self.passed
-        if before and before.received_ns // _MINUTE_NS != received_ns // _MINUTE_NS:
+        if self._received_ns // _MINUTE_NS != received_ns // _MINUTE_NS:
             yield from self.close()
-            before = None
-        if check.differences:
-            yield check
-        else:
-            self.passed = _sum(before, check) if before else check
+        if found.differences:
+            told = (found.update_id, self.witness, found.levels, found.differences)
+            yield Check(self.symbol, received_ns, *told)
+            return
+        self._received_ns, self._update_id = received_ns, found.update_id
+        self._levels += found.levels
+        self._comparisons += 1
 
     def close(self) -> Iterator[Check]:
         """The minute, or the segment, is over."""
-        if self.passed:
-            yield self.passed
-        self.passed = None
-
-
-def _sum(before: Check, check: Check) -> Check:
-    return replace(
-        check,
-        levels_compared=before.levels_compared + check.levels_compared,
-        comparisons=before.comparisons + 1,
-    )
+        if self._comparisons:
+            told = (self._received_ns, self._update_id, self.witness, self._levels)
+            yield Check(self.symbol, *told, comparisons=self._comparisons)
+        self._levels = self._comparisons = 0

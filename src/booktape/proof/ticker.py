@@ -75,8 +75,8 @@ class TickerWitness:
 
 def _window(name: str, side: Side, horizon: float | None) -> Window:
     """The best level, unless it lies beyond the horizon: then perhaps a better one is unknown."""
-    best, nothing = side.best(), Window(name, {}, horizon)
-    return nothing._replace(levels=nothing.inside(_levels(best)))
+    touch = Window(name, _levels(side.best()), horizon)
+    return touch if touch.is_inside() else touch._replace(levels=[])
 
 
 def _levels(best: Level | None) -> list[Level]:
@@ -86,5 +86,5 @@ def _levels(best: Level | None) -> list[Level]:
 def _compare(touch: _Touch, ticker: BookTicker) -> Comparison:
     differences: list[Difference] = []
     for mine, said in ((touch.bid, ticker.bid), (touch.ask, ticker.ask)):
-        differences += differing(mine.name, mine.levels, mine.inside(_levels(said)))
+        differences += differing(mine.name, dict(mine.levels), mine.inside(_levels(said)))
     return Comparison(touch.update_id, 2, tuple(differences))

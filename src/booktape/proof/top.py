@@ -55,10 +55,10 @@ class TopWitness:
         differences: list[Difference] = []
         sides = windows(sync.book, self._levels)
         for book, said in zip(sides, (top.bids, top.asks), strict=True):
-            if dict(said) == book.levels and book.is_inside():
-                levels += len(book.levels)  # nearly always so
+            if said == book.levels and book.is_inside():
+                levels += len(said)  # nearly always so
                 continue
-            mine, theirs = book.inside(book.levels.items()), book.inside(said)
+            mine, theirs = book.inside(book.levels), book.inside(said)
             levels += len(mine.keys() | theirs.keys())
             differences += differing(book.name, mine, theirs)
         return Comparison(sync.update_id, levels, tuple(differences))

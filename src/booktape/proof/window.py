@@ -25,7 +25,7 @@ class Window(NamedTuple):
     """One side, as far as somebody knows it: `horizon` is where that ends, None says nowhere."""
 
     name: str
-    levels: Levels
+    levels: list[Level]
     horizon: float | None
 
     def holds(self, price: float) -> bool:
@@ -40,14 +40,14 @@ class Window(NamedTuple):
 
     def is_inside(self) -> bool:
         """Whether all its own levels would be known here; they are best first."""
-        return not self.levels or self.holds(next(reversed(self.levels)))
+        return not self.levels or self.holds(self.levels[-1][0])
 
 
 def windows(book: Book, most: int) -> tuple[Window, Window]:
     """The best levels of each side, so many or as many as there are."""
     return (
-        Window("bid", dict(book.bids.pairs(most)), book.bid_horizon),
-        Window("ask", dict(book.asks.pairs(most)), book.ask_horizon),
+        Window("bid", book.bids.pairs(most), book.bid_horizon),
+        Window("ask", book.asks.pairs(most), book.ask_horizon),
     )
 
 
