@@ -1,11 +1,11 @@
-"""An exchange that sends as fast as it is read: a recorded minute of market, over and over.
+"""An exchange that sends as fast as it is read: some seconds of market, over and over.
 
-A process of its own, on bare sockets, so that it costs little of what is measured. Each round of
-the same messages carries higher ids, so they chain for ever; the levels they set repeat.
+A process of its own, on bare sockets, so that it costs little of what is measured.
 
-    python tests/bench/firehose.py SYMBOLS SLOTS MESSAGES [MESSAGES_PER_S]
+    cd tests; python -m bench.firehose SYMBOLS SLOTS MESSAGES WITNESS [MESSAGES_PER_S]
 
-With a pace it sends as the exchange does: what all symbols have to say, ten times a second. All
+WITNESS is depth20 or none, as `booktape record --witness` takes it; what it says counts as messages,
+too. With a pace it sends as the exchange does: what all symbols have to say, ten times a second. All
 connections are served in step, in the order of the market. It prints its port, then two lines of
 JSON: when it begins to send (0 messages) and when all was read (how many, in how many seconds),
 which is when a ping behind the last message has been answered on every connection.
@@ -18,78 +18,22 @@ import base64
 import hashlib
 import json
 import math
-import re
 import sys
 import time
-from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Final
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from booktape.sim.market import Market
-from booktape.sim.spot import spot
-from booktape.wire.exchange_info import encode_exchange_info
+from bench.round import Round
 
-WARM_UP_SLOTS: Final = 60
 CHUNK_BYTES: Final = 1 << 18
 GRID_S: Final = 0.1
 """Recorded event times of different symbols fall into the same tenth of a second."""
-
-WEIGHT: Final = 10**9
-"""A budget that never binds: here it is the recorder that is measured."""
 
 QUIET_S: Final = 1.0
 """Sending begins when nothing has been asked for so long: every book is deep then."""
 
 _MAGIC: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, 1.3
-_IDS: Final = re.compile(rb'"U":(\d+),"u":(\d+)')
 _SMALL, _MIDDLE = 126, 1 << 16
-
-
-class Template(NamedTuple):
-    """One message, its ids taken out."""
-
-    symbol: str
-    before: bytes
-    first_id: int
-    last_id: int
-    after: bytes
-
-
-class Minute:
-    """What is sent in every round, and the snapshots to begin with."""
-
-    def __init__(self, symbols: int, slots: int) -> None:
-        listings = spot(symbols)
-        market = Market(listings, 1)
-        names = [listing.symbol for listing in listings]
-        self.listed = encode_exchange_info(market.symbols(), WEIGHT)
-        market.want([f"{name.lower()}@depth@100ms" for name in names])
-        market.start(1_780_000_000_000_000)
-        for _ in range(WARM_UP_SLOTS):
-            market.advance()
-        self.depths = {name: market.depth(name, 5_000, 0.0) for name in names}
-        self.began = {name: json.loads(self.depths[name])["lastUpdateId"] for name in names}
-        self.templates = [
-            self._template(m.payload(combined=True, microseconds=True))
-            for _ in range(slots)
-            for m in market.advance()
-        ]
-        self.spans = {t.symbol: t.last_id - self.began[t.symbol] for t in self.templates}
-
-    def _template(self, payload: bytes) -> Template:
-        found = _IDS.search(payload)
-        assert found
-        symbol = payload[payload.index(b'"s":"') + 5 :].partition(b'"')[0].decode()
-        first, last = int(found[1]), int(found[2])
-        return Template(symbol, payload[: found.start()], first, last, payload[found.end() :])
-
-    def frames(self) -> Iterator[tuple[str, bytes]]:
-        """Symbols and WebSocket frames, round after round, for ever."""
-        for turn in range(sys.maxsize):
-            for symbol, before, first, last, after in self.templates:
-                shift = turn * self.spans[symbol]
-                text = b'%b"U":%d,"u":%d%b' % (before, first + shift, last + shift, after)
-                yield symbol, _header(len(text)) + text
 
 
 def _header(length: int) -> bytes:
@@ -126,8 +70,8 @@ class Line:
 class Firehose:
     """One port for REST and streams. Sending begins when every book is known, deep, and awaited."""
 
-    def __init__(self, minute: Minute, messages: int, pace: float = math.inf) -> None:
-        self._minute = minute
+    def __init__(self, sent: Round, messages: int, pace: float = math.inf) -> None:
+        self._round = sent
         self._messages = messages
         self._pace = pace
         self._asked: set[str] = set()
@@ -153,15 +97,15 @@ class Firehose:
 
     def _answer(self, path: str, query: str) -> bytes:
         if path.endswith("exchangeInfo"):
-            return self._minute.listed
+            return self._round.listed
         symbol = parse_qs(query)["symbol"][0]
         self._asked.add(symbol)
         self._asked_s = time.perf_counter()
         self._look()
-        return self._minute.depths[symbol]
+        return self._round.depths[symbol]
 
     def _look(self) -> None:
-        if len(self._asked) == len(self._lines) == len(self._minute.depths):
+        if len(self._asked) == len(self._lines) == len(self._round.depths):
             self._ready.set()
 
     def _stream(self, request: bytes, query: str, writer: asyncio.StreamWriter) -> Line:
@@ -187,9 +131,9 @@ class Firehose:
         _say({"messages": 0, "seconds": 0.0})
         began = time.perf_counter()
         due = await self._due(began)
-        for count, (symbol, frame) in enumerate(self._minute.frames(), 1):
+        for count, (symbol, text) in enumerate(self._round.messages(), 1):
             line = self._lines[symbol]
-            line.waiting += frame
+            line.waiting += _header(len(text)) + text
             if len(line.waiting) >= CHUNK_BYTES:
                 await line.send()
             if count >= min(due, self._messages):
@@ -216,13 +160,16 @@ def _say(what: object) -> None:
     sys.stdout.flush()
 
 
-async def main(symbols: int, slots: int, messages: int, pace: float = math.inf) -> None:
+async def main(
+    symbols: int, slots: int, messages: int, witness: str, pace: float = math.inf
+) -> None:
     """Serve until killed."""
-    firehose = Firehose(Minute(symbols, slots), messages, pace)
+    firehose = Firehose(Round(symbols, slots, witness), messages, pace)
     server = await asyncio.start_server(firehose.serve, "127.0.0.1", 0, limit=1 << 20)
     _say(server.sockets[0].getsockname()[1])
     await asyncio.gather(firehose.pour(), server.serve_forever())
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*map(int, sys.argv[1:])))
+    _, symbols, slots, messages, witness, *pace = sys.argv
+    asyncio.run(main(int(symbols), int(slots), int(messages), witness, *map(int, pace)))

@@ -38,7 +38,7 @@ pytestmark = [
     ),
 ]
 
-HERE: Final = Path(__file__).parent
+TESTS: Final = Path(__file__).parents[1]
 SYMBOLS: Final = int(os.environ.get("BOOKTAPE_BENCH_SYMBOLS", "1400"))
 PACE: Final = int(os.environ.get("BOOKTAPE_BENCH_PACE", "10000"))
 SECONDS: Final = int(os.environ.get("BOOKTAPE_BENCH_LOOP_S", "60"))
@@ -90,21 +90,21 @@ def place(text: str) -> str:
     return " ← ".join(f"`{file}.{name}`" for file, name in ours) or "asyncio and aiohttp"
 
 
-def start(script: str, *words: object, log: Path) -> subprocess.Popen[str]:
+def start(module: str, *words: object, log: Path) -> subprocess.Popen[str]:
     """One of the two processes; what it logs goes to a file, since nobody reads on."""
-    command = [sys.executable, str(HERE / script), *map(str, words)]
+    command = [sys.executable, "-m", module, *map(str, words)]
     with log.open("w") as said:
-        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said, text=True)
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said, text=True, cwd=TESTS)
 
 
 def record(out: Path) -> Watched:
     """Record for a while at this pace, and stop."""
-    sent = (SYMBOLS, SLOTS, 10 * PACE * SECONDS, PACE)
-    with start("firehose.py", *sent, log=out / "exchange.log") as exchange:
+    sent = (SYMBOLS, SLOTS, 10 * PACE * SECONDS, "none", PACE)
+    with start("bench.firehose", *sent, log=out / "exchange.log") as exchange:
         assert exchange.stdout
         port, passes, log = int(exchange.stdout.readline()), out / "passes.json", out / "log"
-        told = [*options(out / "data", port, EVERY), "--segment", f"{SEGMENT_S}s"]
-        with start("watched.py", passes, *told, log=log) as recorder:
+        told = [*options(out / "data", port, EVERY, "none"), "--segment", f"{SEGMENT_S}s"]
+        with start("bench.watched", passes, *told, log=log) as recorder:
             exchange.stdout.readline()
             began_s = time.time()
             with suppress(subprocess.TimeoutExpired):

@@ -30,8 +30,8 @@ QUIET_PER_S: Final = 3_000
 
 def killed(out: Path, every: int, messages: int) -> None:
     """Record until everything has been read, then `kill -9`."""
-    with firehose(SYMBOLS, 150, messages) as (port, exchange):
-        command = [sys.executable, "-m", "booktape", *options(out, port, every)]
+    with firehose(SYMBOLS, 150, messages, "none") as (port, exchange):
+        command = [sys.executable, "-m", "booktape", *options(out, port, every, "none")]
         command += ["--segment", "24h"]
         with subprocess.Popen(command, stderr=subprocess.DEVNULL) as recorder:
             assert exchange.stdout
