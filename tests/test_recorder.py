@@ -18,7 +18,7 @@ from booktape.store.tape import TapeWriter
 from booktape.vigil import Vigil
 from booktape.wire.venues import Venue
 from booktape.workers import Workers
-from e2e.inside import recording
+from e2e.inside import recording, until_known
 from e2e.promises import check_archive, gaps_of, truth_of
 from store.story import FRAMES, OPENING
 
@@ -51,6 +51,22 @@ def test_a_bug_is_told_and_what_is_on_the_tape_is_recovered(
         rows = check_archive(tmp_path, truth_of(market), every=2)["BTCUSDT"]
         assert sum(row["epoch"] == 1 for row in rows) >= 5
         assert [gap["reason"] for gap in gaps_of(tmp_path)] == ["killed"]
+
+    virtual_time.run(story())
+
+
+def test_how_it_stands_is_told_until_it_shall_end(tmp_path: Path) -> None:
+    """Then connections close, one after another: no book would look well any more."""
+
+    async def story() -> None:
+        async with (
+            SimServer(Market(("BTCUSDT",), seed=3, levels=40)) as server,
+            recording(server, ("BTCUSDT",), tmp_path, every=2) as recorder,
+        ):
+            assert recorder.status() is None
+            await until_known(recorder, 1)
+            recorder.stop()
+            assert recorder.status() is None
 
     virtual_time.run(story())
 

@@ -33,7 +33,7 @@ class Attended(Protocol):
         """Bring what there is to the disk, before the process ends at once."""
 
     def status(self) -> Status | None:
-        """How it stands; None before it has begun."""
+        """How it stands; None before it has begun, and while it ends."""
 
 
 Watch: TypeAlias = Callable[[Attended], Coroutine[Any, Any, None]]

@@ -208,15 +208,15 @@ class Reconstruction:
         if isinstance(event, DepthEvent):
             return self._pass(symbol, lane.take(frame.connection, event, received_ns))
         told = self._examined[symbol].told(event, frame.connection, received_ns)
-        return self._take(symbol, told)
+        return self._take(symbol, told) if told else ()
 
-    def _pass(self, symbol: str, ready: Iterable[Held]) -> Iterator[Output]:
+    def _pass(self, symbol: str, ready: list[Held]) -> Iterable[Output]:
         """Events that are in order now go to the machine, each with its own stamp."""
-        examined = self._examined[symbol]
-        for held in ready:
-            said = examined.take(held.event, held.received_ns)
-            if said:  # nearly always there is nothing to say, and then no time to lose
-                yield from self._take(symbol, said)
+        if len(ready) != 1:
+            return (output for held in ready for output in self._pass(symbol, [held]))
+        # Nearly always one, and nothing to say: then there is no time to lose.
+        said = self._examined[symbol].take(ready[0].event, ready[0].received_ns)
+        return self._take(symbol, said) if said else ()
 
     def _accuse(self, symbol: str) -> Iterator[Output]:
         """What could not be read was an event after all: its connection is not to be trusted."""

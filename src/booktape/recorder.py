@@ -92,8 +92,11 @@ class Recorder:
                 await self._record(link, listed)
 
     def status(self) -> Status | None:
-        """How it stands; None before the recording has begun."""
-        if not hasattr(self, "_desk"):
+        """How it stands; None before the recording has begun, and once it shall end.
+
+        Then connections close, and a book that nobody listens for is cold; that says nothing of it.
+        """
+        if self._stopped.is_set() or not hasattr(self, "_desk"):
             return None
         recording, requests = self._desk.recording, self._rest.door.requests
         return self._narrator.status(recording.books, requests, recording.writer.segment.name)

@@ -110,7 +110,10 @@ class Workers:
                 raise WorkerFailed(*worker.failure)
 
     def status(self) -> Status | None:
-        """All of them as one, as of their last reports; None before all have begun."""
+        """All of them as one, as of their last reports; None before all have begun.
+
+        Who was told to stop reports no more, so the last picture stays.
+        """
         known = [worker.status for worker in self._workers if worker.status]
         return _sum(known) if known and len(known) == len(self._workers) else None
 

@@ -2,7 +2,8 @@
 
     valgrind --tool=callgrind --dump-before=getppid … python tests/bench/instructions.py FILE…
 
-Each file is a symbol: a line that opens its book (what REST answers), then one line for each message.
+Each file is a symbol: a line that opens its book (what REST answers), then two lines for each event:
+what `@depth20` says of the book as it will be then, and the event.
 `os.getppid` stands where counting begins and where it ends: callgrind is told to write its count down
 and start anew there, and nothing else here calls it. Little is imported, since valgrind is slow.
 """
@@ -27,7 +28,8 @@ SYMBOL: Final = "BTCUSDT"
 LIMIT: Final = 100_000
 NEVER: Final = 10**9
 WHOLE_PATHS: Final = {"whole path, no rows": NEVER, "N = 100": 100, "N = 10": 10}
-WORKS: Final = ("decode", "apply", *WHOLE_PATHS)
+WITNESSED: Final = "N = 100, depth20"
+WORKS: Final = ("decode", "apply", *WHOLE_PATHS, WITNESSED)
 mark = os.getppid
 
 
@@ -73,20 +75,25 @@ def opened(every: int, opening: bytes) -> Reconstruction:
     return books
 
 
+def whole_path(every: int, opening: bytes, payloads: list[bytes]) -> None:
+    frames, half = [StreamFrame(0, 0, payload) for payload in payloads], len(payloads) // 2
+    books = opened(every, opening)
+    count(partial(follow, books, frames[half:]), partial(follow, books, frames[:half]))
+
+
 def symbol(file: Path) -> None:
     """All works of one symbol, in the order of WORKS."""
-    opening, *payloads = file.read_bytes().splitlines()
-    half = len(payloads) // 2
+    opening, *both = file.read_bytes().splitlines()
+    payloads, half = both[1::2], len(both) // 4
     first, second = payloads[:half], payloads[half:]
     count(partial(decode, second), partial(decode, first))
     book = Book.of(decode_depth(opening, SYMBOL, LIMIT))
     book.bids.best()
     book.asks.best()
     count(apply(book, second), apply(book, first))
-    frames = [StreamFrame(0, 0, payload) for payload in payloads]
     for every in WHOLE_PATHS.values():
-        books = opened(every, opening)
-        count(partial(follow, books, frames[half:]), partial(follow, books, frames[:half]))
+        whole_path(every, opening, payloads)
+    whole_path(100, opening, both)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,9 @@ import pytest
 
 from bench.instructions import WORKS
 from bench.test_core_costs import EVENTS, SHAPES, Shape
-from booktape.wire.encode import encode_combined, encode_depth, encode_event
+from booktape.core.book import Book
+from booktape.core.proving import TopLevels
+from booktape.wire.encode import encode_combined, encode_depth, encode_event, encode_top
 from docs.generated import table
 
 pytestmark = [
@@ -37,9 +39,15 @@ _TOTALS: Final = re.compile(r"^totals: (\d+)$", re.MULTILINE)
 
 def write(shape: Shape, folder: Path) -> Path:
     """A symbol as instructions.py reads it."""
-    events = [encode_combined("btcusdt@depth@100ms", encode_event(e)) for e in shape.events()]
+    snapshot = shape.snapshot()
+    lines, book = [encode_depth(snapshot)], Book.of(snapshot)
+    for event in shape.events():
+        book.apply(event)
+        top = TopLevels("BTCUSDT", event.last_id, book.bids.pairs(20), book.asks.pairs(20))
+        lines.append(encode_combined("btcusdt@depth20@100ms", encode_top(top)))
+        lines.append(encode_combined("btcusdt@depth@100ms", encode_event(event)))
     file = folder / shape.name
-    file.write_bytes(b"\n".join([encode_depth(shape.snapshot()), *events]))
+    file.write_bytes(b"\n".join(lines))
     return file
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 
 import pytest
 
@@ -142,7 +142,7 @@ def test_an_audit_ends_with_the_book_and_with_the_segment(end: object) -> None:
 # ── witnesses ───────────────────────────────────────────────────────────────────────────────
 
 
-def told(story: Story, said: Texts, at: int, connection: int = 0) -> Iterator[Output]:
+def told(story: Story, said: Texts, at: int, connection: int = 0) -> Iterable[Output]:
     update_id = story.sync.update_id
     return story.examiner.told(top(update_id, said, ASKS), connection, at * SECOND)
 
@@ -182,6 +182,20 @@ def test_a_witness_that_differs_asks_for_an_audit() -> None:
     story.examiner.asked()
     story.event(12)
     assert [type(output) for output in told(story, {"99": "1"}, 99)] == [Check]
+
+
+def test_a_witness_and_an_audit_may_speak_of_one_event() -> None:
+    """Both are told, the witness first."""
+    story = Story()
+    story.examiner.asked()
+    assert story.answer(11) == []
+    waits = top(11, {"99": "1"}, ASKS)
+    assert list(story.examiner.told(waits, 0, 3 * SECOND)) == []
+    found = [check for check in story.event(11, at=4) if isinstance(check, Check)]
+    assert [(check.witness, len(check.differences)) for check in found] == [
+        ("depth20", 1),
+        (REST, 0),
+    ]
 
 
 def test_without_audits_a_difference_is_only_told() -> None:

@@ -60,10 +60,11 @@ class ExaminedSync:
         if known:
             yield from self._follow(self.examiner.answered(answer, received_ns), received_ns)
 
-    def told(self, said: Statement, connection: int, received_ns: int) -> Iterator[Output]:
+    def told(self, said: Statement, connection: int, received_ns: int) -> Iterable[Output]:
         """Another stream spoke, on this connection."""
-        if self.sync.state is State.LIVE:
-            yield from self._follow(self.examiner.told(said, connection, received_ns), received_ns)
+        live = self.sync.state is State.LIVE
+        found = self.examiner.told(said, connection, received_ns) if live else ()
+        return self._follow(found, received_ns) if found else ()
 
     def take(self, item: Input, received_ns: int) -> Iterable[Output]:
         """Let the machine decide, and say what follows."""

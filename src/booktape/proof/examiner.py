@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Final, TypeAlias
 from zlib import crc32
 
@@ -88,16 +89,16 @@ class Examiner:
             yield from tally.close()
 
     def applied(self, event: DepthEvent, received_ns: int) -> Iterable[Output]:
-        """The book is one event further."""
-        busy = self._audit or self._top.waiting or self._ticker.tickers
-        if not busy and not self._is_due(received_ns):
-            return ()  # nearly always so without a witness: then an event costs next to nothing
-        return self._examine(event, received_ns)
+        """The book is one event further. Nearly always there is nothing to say, and no time to lose."""
+        found = self._top.applied(self._sync) if self._top.waiting else None
+        told = self._tell(DEPTH20, found, received_ns) if found else ()
+        if self._audit or self._ticker.tickers or self._is_due(received_ns):
+            return chain(told, self._examine(event, received_ns))
+        return told
 
     def _examine(self, event: DepthEvent, received_ns: int) -> Iterator[Output]:
         if self._audit and not self._audit.keep(event):
             self._audit = None
-        yield from self._tell(DEPTH20, self._top.applied(self._sync), received_ns)
         for found in self._ticker.applied(self._sync):
             yield from self._tell(BOOK_TICKER, found, received_ns)
         yield from self._conclude(received_ns)
@@ -121,19 +122,17 @@ class Examiner:
             self._tries += 1
             yield self._request(received_ns)
 
-    def told(self, said: Statement, connection: int, received_ns: int) -> Iterator[Output]:
+    def told(self, said: Statement, connection: int, received_ns: int) -> Iterable[Output]:
         """A witness spoke about a book that is known."""
         if isinstance(said, TopLevels):
-            yield from self._tell(DEPTH20, self._top.take(said, self._sync), received_ns)
-        else:
-            for found in self._ticker.take(said, connection):
-                yield from self._tell(BOOK_TICKER, found, received_ns)
+            at_once = self._top.take(said, self._sync)
+            return self._tell(DEPTH20, at_once, received_ns) if at_once else ()
+        all_found = self._ticker.take(said, connection)
+        return (out for found in all_found for out in self._tell(BOOK_TICKER, found, received_ns))
 
-    def _tell(self, name: str, found: Comparison | None, received_ns: int) -> Iterator[Output]:
-        if found:
-            yield from self._tallies[name].add(found, received_ns)
-            if found.differences:
-                yield from self._ask(received_ns)
+    def _tell(self, name: str, found: Comparison, received_ns: int) -> tuple[Output, ...]:
+        checks = self._tallies[name].add(found, received_ns)
+        return (*checks, *self._ask(received_ns)) if found.differences else checks
 
     def _conclude(self, received_ns: int) -> Iterator[Output]:
         """Compare, once the book has reached the answer."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -23,21 +22,23 @@ class Tally:
     _levels: int = 0
     _comparisons: int = 0
 
-    def add(self, found: Comparison, received_ns: int) -> Iterator[Check]:
-        """One more comparison; the checks that are complete by it."""
-        if self._received_ns // _MINUTE_NS != received_ns // _MINUTE_NS:
-            yield from self.close()
+    def add(self, found: Comparison, received_ns: int) -> tuple[Check, ...]:
+        """One more comparison; the checks that are complete by it, nearly always none."""
+        same_minute = self._received_ns // _MINUTE_NS == received_ns // _MINUTE_NS
+        complete = () if same_minute else self.close()
         if found.differences:
             told = (found.update_id, self.witness, found.levels, found.differences)
-            yield Check(self.symbol, received_ns, *told)
-            return
+            return (*complete, Check(self.symbol, received_ns, *told))
         self._received_ns, self._update_id = received_ns, found.update_id
         self._levels += found.levels
         self._comparisons += 1
+        return complete
 
-    def close(self) -> Iterator[Check]:
+    def close(self) -> tuple[Check, ...]:
         """The minute, or the segment, is over."""
-        if self._comparisons:
-            told = (self._received_ns, self._update_id, self.witness, self._levels)
-            yield Check(self.symbol, *told, comparisons=self._comparisons)
+        if not self._comparisons:
+            return ()
+        told = (self._received_ns, self._update_id, self.witness, self._levels)
+        passed = Check(self.symbol, *told, comparisons=self._comparisons)
         self._levels = self._comparisons = 0
+        return (passed,)

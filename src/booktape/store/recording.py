@@ -43,11 +43,12 @@ class Recording:
             self._follow(checkpoint)
         self.writer.begin()
 
-    def take(self, frame: Frame) -> Iterator[Output]:
+    def take(self, frame: Frame) -> Iterable[Output]:
         """Write the frame down, then follow it. Yields every output, stored ones included."""
         self.writer.write(frame)
         self.last_ns = max(self.last_ns, frame.received_ns)
-        return self._stored(self.books.feed(frame))
+        outputs = self.books.feed(frame)
+        return self._stored(outputs) if outputs else ()
 
     def open_next(self, now_ns: int) -> Iterator[None]:
         """Begin the next segment, book by book: whoever has a loop to serve does so in between.
