@@ -31,9 +31,9 @@ pytestmark = pytest.mark.bench
 
 TESTS: Final = Path(__file__).parents[1]
 MESSAGES: Final = int(os.environ.get("BOOKTAPE_BENCH_MESSAGES", "600000"))
-"""At N = 100; half as many at 10, a sixth at 1."""
+"""At N = 100; half as many at 10, a twentieth at 1."""
 
-PART: Final = {1: 6, 10: 2, 100: 1}
+PART: Final = {1: 20, 10: 2, 100: 1}
 ROUNDS: Final = 3
 
 
