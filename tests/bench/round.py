@@ -80,7 +80,7 @@ class Round:
         for turn in range(1, sys.maxsize):
             for symbol, text, ids in self.templates:
                 shift = turn * self.spans[symbol]
-                yield symbol, text % tuple(own + shift for own in ids)
+                yield symbol, text % tuple([own + shift for own in ids])
 
 
 def _applied(books: dict[str, Book], sent: list[bytes]) -> Iterator[tuple[DepthEvent, bytes]]:
