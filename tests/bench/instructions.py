@@ -28,8 +28,7 @@ SYMBOL: Final = "BTCUSDT"
 LIMIT: Final = 100_000
 NEVER: Final = 10**9
 WHOLE_PATHS: Final = {"whole path, no rows": NEVER, "N = 100": 100, "N = 10": 10}
-WITNESSED: Final = "N = 100, depth20"
-WORKS: Final = ("decode", "apply", *WHOLE_PATHS, WITNESSED)
+WORKS: Final = ("decode", "apply", *WHOLE_PATHS, "N = 100, depth20")
 mark = os.getppid
 
 
@@ -93,7 +92,7 @@ def symbol(file: Path) -> None:
     count(apply(book, second), apply(book, first))
     for every in WHOLE_PATHS.values():
         whole_path(every, opening, payloads)
-    whole_path(100, opening, both)
+    whole_path(WHOLE_PATHS["N = 100"], opening, both)
 
 
 if __name__ == "__main__":

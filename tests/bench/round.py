@@ -14,9 +14,10 @@ from booktape.proof.top import LEVELS
 from booktape.sim.market import Market
 from booktape.sim.spot import spot
 from booktape.wire.binance import decode_depth, decode_event
-from booktape.wire.encode import encode_combined, encode_depth, encode_top
+from booktape.wire.encode import encode_depth
 from booktape.wire.exchange_info import encode_exchange_info
-from booktape.wire.witness import DEPTH20, SUFFIXES
+from booktape.wire.witness import DEPTH20
+from oracle import combined
 
 WARM_UP_SLOTS: Final = 60
 WEIGHT: Final = 10**9
@@ -45,7 +46,7 @@ class Round:
     witness says of it is right in every one.
     """
 
-    def __init__(self, symbols: int, slots: int, witness: str = "none") -> None:
+    def __init__(self, symbols: int, slots: int, witness: str) -> None:
         listings = spot(symbols)
         market = Market(listings, 1)
         names = [listing.symbol for listing in listings]
@@ -96,7 +97,10 @@ def _templates(books: dict[str, Book], sent: list[bytes], witness: str) -> Itera
     for event, payload in _applied(books, sent):
         symbol, book = event.symbol, books[event.symbol]
         if witness == DEPTH20:
-            top = TopLevels(symbol, event.last_id, book.bids.pairs(LEVELS), book.asks.pairs(LEVELS))
-            said = encode_combined(symbol.lower() + SUFFIXES[DEPTH20], encode_top(top))
-            yield Template.of(symbol, said)
+            yield Template.of(symbol, combined(top_of(symbol, book, event.last_id)))
         yield Template.of(symbol, payload)
+
+
+def top_of(symbol: str, book: Book, last_id: int) -> TopLevels:
+    """What `@depth20` says of this book."""
+    return TopLevels(symbol, last_id, book.bids.pairs(LEVELS), book.asks.pairs(LEVELS))

@@ -21,11 +21,12 @@ import numpy as np
 import pytest
 
 from bench.instructions import WORKS
+from bench.round import top_of
 from bench.test_core_costs import EVENTS, SHAPES, Shape
 from booktape.core.book import Book
-from booktape.core.proving import TopLevels
-from booktape.wire.encode import encode_combined, encode_depth, encode_event, encode_top
+from booktape.wire.encode import encode_depth
 from docs.generated import table
+from oracle import combined
 
 pytestmark = [
     pytest.mark.bench,
@@ -43,9 +44,8 @@ def write(shape: Shape, folder: Path) -> Path:
     lines, book = [encode_depth(snapshot)], Book.of(snapshot)
     for event in shape.events():
         book.apply(event)
-        top = TopLevels("BTCUSDT", event.last_id, book.bids.pairs(20), book.asks.pairs(20))
-        lines.append(encode_combined("btcusdt@depth20@100ms", encode_top(top)))
-        lines.append(encode_combined("btcusdt@depth@100ms", encode_event(event)))
+        top = top_of(event.symbol, book, event.last_id)
+        lines += [combined(top), combined(event)]
     file = folder / shape.name
     file.write_bytes(b"\n".join(lines))
     return file

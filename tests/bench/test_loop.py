@@ -26,7 +26,7 @@ import numpy.typing as npt
 import pyarrow.parquet as pq
 import pytest
 
-from bench.test_throughput import options
+from bench.test_throughput import TESTS, options
 from booktape.store.reading import read_lines
 from docs.generated import table
 
@@ -38,7 +38,6 @@ pytestmark = [
     ),
 ]
 
-TESTS: Final = Path(__file__).parents[1]
 SYMBOLS: Final = int(os.environ.get("BOOKTAPE_BENCH_SYMBOLS", "1400"))
 PACE: Final = int(os.environ.get("BOOKTAPE_BENCH_PACE", "10000"))
 SECONDS: Final = int(os.environ.get("BOOKTAPE_BENCH_LOOP_S", "60"))

@@ -90,8 +90,8 @@ class Examiner:
 
     def applied(self, event: DepthEvent, received_ns: int) -> Iterable[Output]:
         """The book is one event further. Nearly always there is nothing to say, and no time to lose."""
-        found = self._top.applied(self._sync) if self._top.waiting else None
-        told = self._tell(DEPTH20, found, received_ns) if found else ()
+        waits, sync = self._top.waiting, self._sync
+        told = self._tell(DEPTH20, self._top.applied(sync), received_ns) if waits else ()
         if self._audit or self._ticker.tickers or self._is_due(received_ns):
             return chain(told, self._examine(event, received_ns))
         return told
@@ -125,12 +125,13 @@ class Examiner:
     def told(self, said: Statement, connection: int, received_ns: int) -> Iterable[Output]:
         """A witness spoke about a book that is known."""
         if isinstance(said, TopLevels):
-            at_once = self._top.take(said, self._sync)
-            return self._tell(DEPTH20, at_once, received_ns) if at_once else ()
+            return self._tell(DEPTH20, self._top.take(said, self._sync), received_ns)
         all_found = self._ticker.take(said, connection)
         return (out for found in all_found for out in self._tell(BOOK_TICKER, found, received_ns))
 
-    def _tell(self, name: str, found: Comparison, received_ns: int) -> tuple[Output, ...]:
+    def _tell(self, name: str, found: Comparison | None, received_ns: int) -> tuple[Output, ...]:
+        if not found:
+            return ()
         checks = self._tallies[name].add(found, received_ns)
         return (*checks, *self._ask(received_ns)) if found.differences else checks
 
