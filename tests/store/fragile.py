@@ -95,8 +95,6 @@ class Disk:
         for name in ("__init__", "write_batch", "write_table", "close"):
             method = getattr(pq.ParquetWriter, name)
             patch.setattr(pq.ParquetWriter, name, self._counted(f"parquet {name}", method))
-        # It would still write to the disk after its process died.
-        patch.delattr(pq.ParquetWriter, "__del__")
 
     @contextmanager
     def dies_at(self, chosen: int) -> Iterator[None]:

@@ -218,10 +218,20 @@ def packing(like: BookRow) -> tuple[Literal["brotli", "zstd"], int]:
     return ("brotli", 7) if row_bytes(like) >= _DEEP_BYTES else ("zstd", 9)
 
 
+class _ParquetFile(pq.ParquetWriter):
+    """Thrown away unfinished, it stays as it is: the next start makes all of it again.
+
+    pyarrow's own would try to end it even then, and on a full disk Python would show the traceback.
+    """
+
+    def __del__(self) -> None:
+        pass
+
+
 def parquet_writer(path: Path, like: BookRow) -> pq.ParquetWriter:
     """A new file of rows `like` this one, compressed so that each is seen beside the last ones."""
     codec, level = packing(like)
-    return pq.ParquetWriter(
+    return _ParquetFile(
         path,
         SNAPSHOTS,
         compression=codec,
@@ -234,5 +244,6 @@ def parquet_writer(path: Path, like: BookRow) -> pq.ParquetWriter:
 
 def _write_table(path: Path, batch: pa.RecordBatch) -> None:
     with writing(path):
-        pq.write_table(pa.Table.from_batches([batch]), path, compression="zstd")
+        with _ParquetFile(path, batch.schema, compression="zstd") as file:
+            file.write_batch(batch)
         sync_path(path)
