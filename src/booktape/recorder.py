@@ -14,7 +14,7 @@ import aiohttp
 import structlog
 
 from booktape.core.events import FetchSnapshot, Note, RenewConnection
-from booktape.core.frames import DELISTED, ClockStep, Frame, RestFrame, StreamFrame
+from booktape.core.frames import DELISTED, ClockStep, Frame
 from booktape.core.status import Status
 from booktape.desk import Desk
 from booktape.errors import StoreError
@@ -155,8 +155,7 @@ class Recorder:
                 await self._stopped.wait()
                 for task in tasks:
                     task.cancel()
-            waiting = [link.inbox.get_nowait() for _ in range(link.inbox.qsize())]
-            await self._desk.seal([*self._turn, *waiting])
+            await self._desk.seal([*self._turn, *link.inbox.rest()])
         except* StoreError as errors:
             self._desk.recording.writer.abandon()
             raise errors.exceptions[0] from None  # one sentence is enough for the user
@@ -167,15 +166,11 @@ class Recorder:
     async def _consume(self, inbox: Inbox) -> None:
         """Handle frames, in order. Rows that outrun the disk make it wait, and the inbox fill."""
         while True:
-            turn = self._turn = [await inbox.get()]
-            size = _size(turn[0])
-            while len(turn) < TURN_FRAMES and size < TURN_BYTES and not inbox.empty():
-                turn.append(inbox.get_nowait())
-                size += _size(turn[-1])
+            turn = self._turn = await inbox.take(TURN_FRAMES, TURN_BYTES)
             count, last_ns = len(turn), turn[-1].received_ns
             for output in await self._desk.take(turn):
                 self._act(output)
-            self._narrator.handled(count, inbox.qsize(), self._clock.now_ns() - last_ns)
+            self._narrator.handled(count, len(inbox), self._clock.now_ns() - last_ns)
             await asyncio.sleep(0)
 
     async def _tick(self, inbox: Inbox) -> None:
@@ -187,7 +182,7 @@ class Recorder:
             if step_ns := watch.step_ns():
                 await inbox.put(ClockStep(self._clock.now_ns(), step_ns))
             # With frames still waiting, it is they that tell the time.
-            if inbox.empty():
+            if not inbox:
                 for output in await self._desk.mark_time(self._clock.now_ns()):
                     self._act(output)
 
@@ -214,8 +209,3 @@ class Recorder:
             self._feeds.renew(output.connection, output.why)
         elif isinstance(output, Note) and output.symbol and output.detail == DELISTED:
             self._rest.forget(output.symbol)
-
-
-def _size(frame: Frame) -> int:
-    """Bytes of a message or an answer: a rough measure of how long it takes."""
-    return len(frame.payload) if isinstance(frame, StreamFrame | RestFrame) else 0

@@ -24,7 +24,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @asynccontextmanager
 async def linked(
-    handler: Handler, clock: Clock, frames: int = 0, *, trust_env: bool = False
+    handler: Handler, clock: Clock, frames: int = 1_000, *, trust_env: bool = False
 ) -> AsyncIterator[Link]:
     """A link to a server that answers every request with `handler`; the inbox holds `frames`.
 
@@ -93,7 +93,7 @@ class Waits:
 async def next_frame(inbox: Inbox) -> Frame:
     """The next frame, or a failed test."""
     async with asyncio.timeout(10):
-        return await inbox.get()
+        return (await inbox.take(1, 1))[0]
 
 
 async def next_answer(inbox: Inbox) -> Frame:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from booktape.core.frames import Frame, StreamFrame
+from booktape.core.frames import Frame, RestFrame, StreamFrame
 from booktape.net.inbox import Inbox
 
 MOST = 10
@@ -31,6 +31,11 @@ async def full() -> Inbox:
     return inbox
 
 
+async def taken_one(inbox: Inbox) -> Frame:
+    (taken,) = await inbox.take(1, 1)
+    return taken
+
+
 def told(story: Coroutine[Any, Any, None]) -> None:
     async def in_time() -> None:
         async with asyncio.timeout(20):
@@ -47,13 +52,13 @@ def test_who_finds_it_full_waits_until_half_is_empty() -> None:
         waiting = asyncio.create_task(inbox.put(frame(MOST)))
         await settled()
         for left in range(MOST - 1, MOST // 2, -1):
-            inbox.get_nowait()
+            await inbox.take(1, 1)
             await settled()
-            assert (inbox.qsize(), waiting.done()) == (left, False)
-        inbox.get_nowait()
+            assert (len(inbox), waiting.done()) == (left, False)
+        await inbox.take(1, 1)
         await settled()
         assert waiting.done()
-        assert inbox.qsize() == MOST // 2 + 1
+        assert len(inbox) == MOST // 2 + 1
 
     told(story())
 
@@ -65,13 +70,13 @@ def test_who_comes_later_does_not_overtake() -> None:
         inbox = await full()
         first = asyncio.create_task(inbox.put(frame(MOST)))
         await settled()
-        inbox.get_nowait()
+        await inbox.take(1, 1)
         second = asyncio.create_task(inbox.put(frame(MOST + 1)))
         await settled()
         assert not first.done()
         assert not second.done()
-        numbers = [(await inbox.get()).received_ns for _ in range(MOST + 1)]
-        assert numbers == list(range(1, MOST + 2))
+        taken = [await taken_one(inbox) for _ in range(MOST + 1)]
+        assert taken == [frame(number) for number in range(1, MOST + 2)]
 
     told(story())
 
@@ -91,12 +96,12 @@ def test_everything_arrives_in_order(most: int, doors: int) -> None:
         delivering = [asyncio.create_task(deliver(door)) for door in range(doors)]
         found: list[list[int]] = [[] for _ in delivering]
         for _ in range(doors * len(numbers)):
-            assert inbox.qsize() <= most
-            taken = await inbox.get()
+            assert len(inbox) <= most
+            taken = await taken_one(inbox)
             assert isinstance(taken, StreamFrame)
             found[taken.connection].append(taken.received_ns)
         assert found == [list(numbers)] * doors
-        assert inbox.empty()
+        assert not inbox
         await asyncio.gather(*delivering)
 
     told(story())
@@ -112,9 +117,47 @@ def test_who_stops_waiting_leaves_nothing_behind() -> None:
         await settled()
         waiting.cancel()
         await settled()
-        assert inbox.get_nowait() == frame(0)
+        assert await taken_one(inbox) == frame(0)
         await inbox.put(frame(2))
-        assert await inbox.get() == frame(2)
-        assert inbox.empty()
+        assert await taken_one(inbox) == frame(2)
+        assert not inbox
+
+    told(story())
+
+
+def test_some_are_taken_at_a_time() -> None:
+    """So many, or so many bytes, or all that there are: a turn is short, and never empty."""
+
+    async def story() -> None:
+        inbox = await full()
+        heavy = StreamFrame(MOST, 1, b"12345678"), RestFrame(MOST + 1, "BTCUSDT", 5, b"1234")
+        assert await inbox.take(MOST - 1, 1) == [frame(number) for number in range(MOST - 1)]
+        for each in (*heavy, frame(MOST + 2)):
+            await inbox.put(each)
+        assert await inbox.take(MOST, 9) == [frame(MOST - 1), *heavy]
+        assert await inbox.take(MOST, 9) == [frame(MOST + 2)]
+        late = asyncio.create_task(inbox.take(MOST, 9))
+        await settled()
+        assert not late.done()
+        await inbox.put(frame(0))
+        assert await late == [frame(0)]
+
+    told(story())
+
+
+def test_who_ends_gets_the_rest() -> None:
+    """At once, and in order; a turn that was given up meanwhile has taken nothing."""
+
+    async def story() -> None:
+        inbox = Inbox(MOST)
+        assert inbox.rest() == []
+        turn = asyncio.create_task(inbox.take(1, 1))
+        await settled()
+        await inbox.put(frame(0))
+        await inbox.put(frame(1))
+        turn.cancel()
+        await settled()
+        assert turn.cancelled()
+        assert inbox.rest() == [frame(0), frame(1)]
 
     told(story())

@@ -10,7 +10,7 @@ import virtual_time
 from booktape.core.events import FetchSnapshot, Urgency
 from booktape.core.frames import Asked, RestFrame
 from booktape.net.door import AT_ONCE
-from net.loopback import DEPTH, asking
+from net.loopback import DEPTH, asking, next_frame
 
 ONE_BY_ONE = AT_ONCE  # as many sharers as there may be requests: one for each
 AUDIT, DEEPER, NEW, LOST = Urgency.AUDIT, Urgency.DEEPER, Urgency.NEW, Urgency.LOST
@@ -46,7 +46,7 @@ def test_a_request_that_leaves_is_noted_before_its_answer() -> None:
     async def story() -> None:
         async with asking(exchange, virtual_time.WallClock()) as (rest, inbox):
             rest.fetch(request("A", AUDIT, 500))
-            left, answer = await inbox.get(), await inbox.get()
+            left, answer = await next_frame(inbox), await next_frame(inbox)
             assert left == Asked(virtual_time.START_NS, "A", 500)
             assert answer == RestFrame(virtual_time.START_NS + 10**9, "A", 500, DEPTH)
 
@@ -101,7 +101,7 @@ def test_an_audit_never_takes_the_place_of_what_is_asked_already() -> None:
             rest.fetch(request("A", AUDIT, 100))
             rest.fetch(request("A", DEEPER, 100))
             await asyncio.sleep(20)
-            assert inbox.qsize() == 2
+            assert len(inbox) == 2
 
     virtual_time.run(story())
     assert exchange.asked == [("A", "5000")]
@@ -140,7 +140,7 @@ def test_a_symbol_that_is_forgotten_is_not_asked_for() -> None:
             for symbol in ("GONE", "A", "B", "NEVER"):
                 rest.forget(symbol)
             await asyncio.sleep(600)
-            assert [type(inbox.get_nowait()) for _ in range(inbox.qsize())] == [Asked, Asked]
+            assert [type(frame) for frame in inbox.rest()] == [Asked, Asked]
 
     virtual_time.run(story())
     assert exchange.symbols() == ["GONE", "A"]

@@ -12,6 +12,7 @@ from aiohttp import web
 
 import virtual_time
 from booktape.core.frames import DELISTED, TRADING, Listed
+from booktape.net.inbox import Inbox
 from booktape.net.rest import Rest
 from booktape.net.statuses import FEW, LOOK_EVERY_S, SPACING_S, Statuses
 from booktape.wire.exchange_info import ExchangeInfo, SymbolInfo, encode_exchange_info
@@ -54,11 +55,12 @@ class Recorder:
         self.frames: list[Listed] = []
         self.lists: list[ExchangeInfo] = []
 
-    async def listen(self, inbox: asyncio.Queue[Listed]) -> None:
+    async def listen(self, inbox: Inbox) -> None:
         while True:
-            frame = await inbox.get()
-            self.known[frame.symbol] = frame.status
-            self.frames.append(frame)
+            for frame in await inbox.take(1, 1):
+                assert isinstance(frame, Listed)
+                self.known[frame.symbol] = frame.status
+                self.frames.append(frame)
 
     def said(self) -> list[tuple[str, str]]:
         return [(frame.symbol, frame.status) for frame in self.frames]
@@ -75,7 +77,7 @@ async def watching(
         statuses = Statuses(link, rest, lambda: recorder.known, look, new_ones=new_ones)
         jobs = [
             asyncio.create_task(statuses.run(info(first))),
-            asyncio.create_task(recorder.listen(link.inbox)),  # type: ignore[arg-type]
+            asyncio.create_task(recorder.listen(link.inbox)),
         ]
         try:
             yield rest
