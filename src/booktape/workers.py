@@ -23,8 +23,8 @@ from typing import Final, NamedTuple
 
 import structlog
 
+from booktape import interpreter
 from booktape.attend import Attended, attend, log_to_stderr
-from booktape.collector import spare_the_old
 from booktape.core.status import SHOWN, Status
 from booktape.errors import BooktapeError, WorkerFailed
 from booktape.recorder import Recorder
@@ -161,7 +161,7 @@ def _work(settings: Settings, mouth: Connection) -> None:
     """The whole life of a worker process."""
     os.setsid()  # a Ctrl-C is for the parent, which passes it on
     log_to_stderr()
-    spare_the_old()
+    interpreter.prepare()
     try:
         asyncio.run(attend(Recorder(settings), lambda recorder: _tell(recorder, mouth)))
     except BooktapeError as error:

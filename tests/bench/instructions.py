@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from booktape.collector import spare_the_old
+from booktape import interpreter
 from booktape.core.book import Book
 from booktape.core.frames import Connected, RestFrame, SegmentStart, StreamFrame
 from booktape.reconstruct import Reconstruction
@@ -96,6 +96,6 @@ def symbol(file: Path) -> None:
 
 
 if __name__ == "__main__":
-    spare_the_old()
+    interpreter.prepare()
     for name in sys.argv[1:]:
         symbol(Path(name))

@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from booktape.collector import spare_the_old
+from booktape import interpreter
 from booktape.recorder import Recorder
 from booktape.settings import Settings
 from booktape.store.reading import read_lines
@@ -126,7 +126,7 @@ async def soak(out: Path) -> list[Moment]:
             connection_life_s=10,
         )
     )
-    spare_the_old()  # as the command does: what dies old is not collected here either
+    interpreter.prepare()  # as the command does: what dies old is not collected here either
     work = asyncio.create_task(recorder.run())
     seen: list[Moment] = []
     for second in range(0, int(SOAK_S), 2):

@@ -11,8 +11,8 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
+from booktape import interpreter
 from booktape.attend import attend, log_to_stderr
-from booktape.collector import spare_the_old
 from booktape.commands.options import Positive, seconds, time_of_day_s
 from booktape.errors import UsageError
 from booktape.recorder import Recorder
@@ -112,7 +112,7 @@ def record(  # noqa: PLR0913 each is one documented option
 async def _record(
     settings: Settings, rest_url: str | None, ws_url: str | None, workers: int, *, simulated: bool
 ) -> None:
-    spare_the_old()
+    interpreter.prepare()
     venue = settings.venue
     async with AsyncExitStack() as stack:
         if simulated:

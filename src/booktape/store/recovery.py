@@ -129,7 +129,6 @@ def follow(recording: Recording, frame: Frame) -> None:
     # Also after one that no row follows from: its line waits to be written.
     if recording.writer.wants_flush:
         recording.writer.flush()
-    busy = recording.writer.busy
-    if busy:
-        busy.result()
-        recording.writer.flush()
+        busy = recording.writer.busy
+        if busy:
+            busy.result()
