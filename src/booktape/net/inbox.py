@@ -19,7 +19,7 @@ class Inbox:
     behind. Known weakness: frames that wait outside meanwhile are stamped later, by as long as half
     an inbox takes.
 
-    asyncio's own queue would do, but for one frame after the other: that costs three times as much.
+    asyncio's own queue would do, but it counts, wakes and looks again for each frame.
     """
 
     def __init__(self, most: int) -> None:
