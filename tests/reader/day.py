@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from booktape.core.events import DepthEvent
-from booktape.core.frames import STOPPED, Frame
+from booktape.core.frames import STOPPED, Frame, SegmentStart
 from booktape.store.archive import open_archive
+from booktape.store.recording import Recording
 from booktape.store.recovery import follow
 from oracle import SECOND, connected, event, lost, rest, snapshot, start, stream
 from rotation import rotate
@@ -37,42 +39,42 @@ def opening_book(symbol: str, second: int) -> Frame:
     return rest(answer, BEGIN_S + second)
 
 
-def cut(second: int) -> Iterator[Frame]:
+def cut(second: int, symbols: tuple[str, ...]) -> Iterator[Frame]:
     """The connection is gone, and another one stands ten seconds later."""
     yield lost(BEGIN_S + second, 1)
-    yield connected(BEGIN_S + second + 9, 1, SYMBOLS)
-    for symbol in SYMBOLS:
+    yield connected(BEGIN_S + second + 9, 1, symbols)
+    for symbol in symbols:
         yield opening_book(symbol, second + 10)
 
 
-def day(seconds: int, cuts: tuple[int, ...] = ()) -> Iterator[tuple[int, Frame]]:
+def day(
+    seconds: int, cuts: tuple[int, ...] = (), symbols: tuple[str, ...] = SYMBOLS
+) -> Iterator[tuple[int, Frame]]:
     """Second and frame; after each second of `cuts` ten seconds are missing."""
-    yield 0, connected(BEGIN_S, 1, SYMBOLS)
-    for symbol in SYMBOLS:
+    yield 0, connected(BEGIN_S, 1, symbols)
+    for symbol in symbols:
         yield 0, opening_book(symbol, 0)
     for second in range(1, seconds):
         if second in cuts:
-            for frame in cut(second):
+            for frame in cut(second, symbols):
                 yield second, frame
         if not any(0 <= second - at <= 10 for at in cuts):
-            for symbol in SYMBOLS:
+            for symbol in symbols:
                 yield second, stream(tick(symbol, second), BEGIN_S + second, 1)
+
+
+def opening(*symbols: str) -> SegmentStart:
+    """A row is due after every event."""
+    return replace(start(*symbols, every=1), received_ns=BEGIN_S * SECOND)
 
 
 def write(
     root: Path, seconds: int, *, segment_s: int, cuts: tuple[int, ...] = (), seal: bool = True
 ) -> None:
     """Record so many seconds, a row after every event; the last segment may stay unsealed."""
-    opening = replace(start(*SYMBOLS, every=1), received_ns=BEGIN_S * SECOND)
     with open_archive(root) as archive:
-        recording = archive.begin(opening, "synthetic")
-        sealing = []
-        began = 0
-        for second, frame in day(seconds, cuts):
-            if second - began >= segment_s:
-                began = second
-                sealing.append(rotate(recording, (BEGIN_S + second) * SECOND))
-            follow(recording, frame)
+        recording = archive.begin(opening(*SYMBOLS), "synthetic")
+        sealing = drive(recording, day(seconds, cuts), segment_s)
         if seal:
             sealing.append(recording.end(STOPPED))
         else:
@@ -80,3 +82,30 @@ def write(
             recording.writer.abandon()
         for sealed in sealing:
             sealed.result()
+
+
+def write_by_workers(root: Path, seconds: int, *, segment_s: int) -> None:
+    """The same seconds by a worker for each symbol: two tapes for each stretch of time."""
+    with open_archive(root) as archive:
+        recordings = {
+            symbol: archive.begin(opening(symbol), f"synthetic{worker}")
+            for worker, symbol in zip(("w0", "w1"), SYMBOLS, strict=True)
+        }
+        for symbol, recording in recordings.items():
+            sealing = drive(recording, day(seconds, symbols=(symbol,)), segment_s)
+            for sealed in [*sealing, recording.end(STOPPED)]:
+                sealed.result()
+
+
+def drive(
+    recording: Recording, frames: Iterable[tuple[int, Frame]], segment_s: int
+) -> list[Future[None]]:
+    """Take all of them; the segments that ended meanwhile."""
+    sealing = []
+    began = 0
+    for second, frame in frames:
+        if second - began >= segment_s:
+            began = second
+            sealing.append(rotate(recording, (BEGIN_S + second) * SECOND))
+        follow(recording, frame)
+    return sealing

@@ -15,10 +15,10 @@ from booktape.errors import BookNotKnown, DamagedTape, NotRecorded
 from booktape.store.archive import open_archive
 from oracle import SECOND, connected, event, rest, snapshot, stream
 from reader.conftest import CUTS, SECONDS
-from reader.day import SYMBOLS, tick, write
+from reader.day import SYMBOLS, tick, write, write_by_workers
 from reader.truth import Levels, moment, truths
 from rotation import rotate
-from store.story import BTC, FRAMES, OPENING, expected, record
+from store.story import BTC, ETH, FRAMES, OPENING, expected, record
 
 
 def levels(book: booktape.Book) -> tuple[Levels, Levels]:
@@ -160,25 +160,44 @@ def test_a_tape_that_is_missing_in_between_is_not_passed_over(sealed: Path, tmp_
 
 
 def test_frames_that_waited_while_a_tape_was_opened_are_found(tmp_path: Path) -> None:
-    """They stand on the next tape, with stamps from before it began."""
+    """They stand on the worker's next tape, with stamps from before it began."""
     with open_archive(tmp_path) as archive:
-        recording = archive.begin(replace(OPENING, received_ns=0), "run")
-        for frame in (
-            connected(1, 1, (BTC,)),
-            rest(snapshot(1, {"1": "1"}, {}), 2),
-            stream(event(2, 2, {"1": "2"}), 3, 1),
-        ):
-            list(recording.take(frame))
-        rotate(recording, 6 * SECOND).result()
-        for number, second in ((3, 5), (4, 7)):
-            list(recording.take(stream(event(number, number, {"1": "3"}), second, 1)))
-        recording.end("stopped").result()
+        openings = {
+            symbol: replace(OPENING, received_ns=0, symbols=(symbol,)) for symbol in (BTC, ETH)
+        }
+        recordings = {symbol: archive.begin(openings[symbol], f"w{symbol}") for symbol in openings}
+        for symbol, recording in recordings.items():
+            for frame in (
+                connected(1, 1, (symbol,)),
+                rest(snapshot(1, {"1": "1"}, {}, symbol=symbol), 2),
+                stream(event(2, 2, {"1": "2"}, symbol=symbol), 3, 1),
+            ):
+                list(recording.take(frame))
+            rotate(recording, 6 * SECOND).result()
+            for number, second in ((3, 5), (4, 7)):
+                told = event(number, number, {"1": "3"}, symbol=symbol)
+                list(recording.take(stream(told, second, 1)))
+            recording.end("stopped").result()
     rec = booktape.open(tmp_path)
-    for second, update_id in ((3, 2), (4, 2), (5, 3), (6, 3), (7, 4)):
-        assert rec.at(BTC, f"1970-01-01T00:00:0{second}Z").update_id == update_id
-    until_six = rec.replay(BTC, end="1970-01-01T00:00:06Z")
-    ids = [item.book.update_id for item in until_six if isinstance(item, booktape.Step)]
-    assert ids == [1, 2, 3]
+    for symbol in recordings:
+        for second, update_id in ((3, 2), (4, 2), (5, 3), (6, 3), (7, 4)):
+            assert rec.at(symbol, f"1970-01-01T00:00:0{second}Z").update_id == update_id
+        until_six = rec.replay(symbol, end="1970-01-01T00:00:06Z")
+        ids = [item.book.update_id for item in until_six if isinstance(item, booktape.Step)]
+        assert ids == [1, 2, 3]
+
+
+def test_each_worker_has_tapes_of_its_own(tmp_path: Path) -> None:
+    """Whichever a symbol is on, its book is found at any moment, and its events in any stretch."""
+    write_by_workers(tmp_path, 300, segment_s=100)
+    rec = booktape.open(tmp_path)
+    for symbol in SYMBOLS:
+        for second in (0, 50, 99, 100, 150, 299):
+            assert rec.at(symbol, moment(second)).update_id == second
+        for start, end in ((0, 300), (50, 150), (120, 130), (199, 201)):
+            found = rec.replay(symbol, moment(start), moment(end))
+            ids = [item.book.update_id for item in found if isinstance(item, booktape.Step)]
+            assert ids == list(range(start, end))
 
 
 def test_a_symbol_without_a_tape(rec: booktape.Recording) -> None:

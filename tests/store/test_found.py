@@ -9,6 +9,7 @@ from typing import Final
 import pytest
 
 from booktape.store.found import (
+    ends_us,
     last_tapes,
     newest_rows,
     newest_tape,
@@ -118,3 +119,12 @@ def test_a_worker_that_sealed_nothing_for_days_still_tells(layout: Layout) -> No
     quiet, busy = Segment(1, "aw1"), Segment(9 * DAY_US, "aw2")
     touch(layout.tape(quiet), layout.tape(busy))
     assert sorted(last_tapes(layout)) == [quiet, busy]
+
+
+def test_a_segment_ends_where_its_own_worker_begins_the_next_one() -> None:
+    """Or the next recorder; not where the worker beside it begins."""
+    names = [(1, "aw0"), (2, "aw1"), (5, "aw0"), (6, "aw1"), (9, "b"), (12, "b")]
+    segments = [Segment(*name) for name in names]
+    assert ends_us(segments) == [5, 6, 9, 9, 12, None]
+    assert ends_us(segments[:4]) == [5, 6, None, None]
+    assert ends_us([]) == []

@@ -12,6 +12,7 @@ from booktape.errors import UsageError
 from booktape.verify.findings import Kind
 from booktape.verify.report import SHOWN_MAX, as_json, render
 from booktape.verify.run import Scope, tape_bytes, verdict, verify
+from reader.day import BEGIN_S, SYMBOLS, write_by_workers
 from verify.small import BTC, ETH, copy, look, remove_segment, rows_of, sealed
 
 
@@ -50,6 +51,15 @@ def test_a_stretch_of_time(archive: Path) -> None:
     assert look(archive, from_us=10**15).segments == 1, "the last one has no end that is known"
     with pytest.raises(UsageError, match="no segment between"):
         look(archive, to_us=-1)
+
+
+def test_a_stretch_of_time_holds_what_every_worker_recorded_in_it(tmp_path: Path) -> None:
+    """The second worker's tape begins with the first one's; that one ends with its own next."""
+    write_by_workers(tmp_path, 30, segment_s=10)
+    ten, twenty = ((BEGIN_S + second) * 10**6 for second in (10, 20))
+    assert look(tmp_path, from_us=ten + 5, to_us=twenty).segments == 2
+    rows_of(tmp_path, SYMBOLS[0], 1).unlink()
+    assert not look(tmp_path, from_us=ten + 5, to_us=twenty).clean
 
 
 def test_nothing_to_verify(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
 from collections.abc import Generator, Iterator, Sequence
 from typing import NamedTuple
 
@@ -28,6 +27,7 @@ from booktape.reader.tape import (
 )
 from booktape.reader.times import moment_at
 from booktape.reconstruct import Reconstruction
+from booktape.store.found import ends_us
 
 
 def tapes_of(place: Place, *, unsealed: bool) -> list[File]:
@@ -40,10 +40,22 @@ def tapes_of(place: Place, *, unsealed: bool) -> list[File]:
 
 
 def _since(tapes: Sequence[File], time_us: int | None) -> Sequence[File]:
-    """From the tape on in which this moment lies."""
+    """Those that reach beyond this moment: in which it lies (one of each worker), and later ones."""
     if time_us is None:
         return tapes
-    return tapes[max(0, bisect_right([tape.segment.start_us for tape in tapes], time_us) - 1) :]
+    ends = ends_us([tape.segment for tape in tapes])
+    return [t for t, end in zip(tapes, ends, strict=True) if end is None or end > time_us]
+
+
+def _until(tapes: Sequence[File], end_us: int | None) -> Sequence[File]:
+    """Those that begin before, and one more of each worker: frames may have waited for it to be opened."""
+    if end_us is None:
+        return tapes
+    begun = [tape for tape in tapes if tape.segment.start_us < end_us]
+    following: dict[str, File] = {}
+    for tape in tapes[len(begun) :]:
+        following.setdefault(tape.segment.tag, tape)
+    return begun + list(following.values())
 
 
 def book_at(place: Place, symbol: str, time_us: int, depth: int | None, *, unsealed: bool) -> Book:
@@ -87,13 +99,24 @@ class _Run(NamedTuple):
 
 
 def _known_at(place: Place, tapes: Sequence[File], symbol: str, time_us: int) -> _Run:
-    """The machine after every frame until this moment."""
-    run = _run(place, tapes[0], symbol, time_us, None)
-    if run is None or run.past or len(tapes) == 1:
-        return run or _Run(None, 0, past=True)
-    # The next tape may begin with frames that had waited while it was opened.
-    stood = (run.sync.epoch, run.sync.update_id) if run.sync else None
-    return _run(place, tapes[1], symbol, time_us, stood) or run
+    """The machine after every frame until this moment: on the tape of the worker that has the symbol."""
+    for tape in tapes:
+        if tape.segment.start_us > time_us:
+            break
+        run = _run(place, tape, symbol, time_us, None)
+        if run and run.sync:
+            return run if run.past else _after_it(place, tapes, tape, run.sync, time_us) or run
+    return _Run(None, 0, past=True)
+
+
+def _after_it(
+    place: Place, tapes: Sequence[File], tape: File, sync: SymbolSync, time_us: int
+) -> _Run | None:
+    """The worker's next tape may begin with frames that had waited while it was opened."""
+    later = (t for t in tapes if t.segment.tag == tape.segment.tag and t.segment > tape.segment)
+    following = next(later, None)
+    stood = sync.epoch, sync.update_id
+    return _run(place, following, sync.symbol, time_us, stood) if following else None
 
 
 def _run(place: Place, tape: File, symbol: str, time_us: int, stood: Standing) -> _Run | None:
@@ -137,13 +160,6 @@ def replay(place: Place, query: Query, *, unsealed: bool) -> Iterator[Step | Gap
         raise NotRecorded(f"{place.root} has no tape of {query.symbol} in that time.")
     if gap and query.overlaps(Gap.of(gap)):
         yield Gap.of(gap)
-
-
-def _until(tapes: Sequence[File], end_us: int | None) -> Sequence[File]:
-    """And one more, which may begin with frames that had waited while it was opened."""
-    if end_us is None:
-        return tapes
-    return tapes[: bisect_left([tape.segment.start_us for tape in tapes], end_us) + 1]
 
 
 def _steps(

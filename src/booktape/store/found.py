@@ -1,8 +1,8 @@
-"""Which segments an archive holds: store/layout.py says where, here the disk is looked at."""
+"""Which segments an archive holds, and how far each reaches: store/layout.py says where they stand."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from booktape.store.layout import TABLE, TAPE, Layout, Segment, symbol_folder
@@ -37,6 +37,23 @@ def unsealed_segments(layout: Layout) -> list[Segment]:
     """What a recorder left behind when it was killed, oldest first; what is not ours is not."""
     found = (Segment.parse(path.name) for path in layout.unsealed.glob("*") if path.is_dir())
     return sorted(segment for segment in found if segment)
+
+
+def ends_us(segments: Sequence[Segment]) -> list[int | None]:
+    """When each of these, oldest first, ends at the latest; None where nothing tells.
+
+    It gives way to the next one of the same worker, or to those of the next recorder. Beside it lie
+    those of the other workers.
+    """
+    ends: list[int | None] = []
+    run, begun_us, next_run_us = "", None, None
+    own: dict[str, int] = {}
+    for segment in reversed(segments):
+        if segment.run != run:
+            run, next_run_us, own = segment.run, begun_us, {}
+        ends.append(own.get(segment.tag, next_run_us))
+        begun_us = own[segment.tag] = segment.start_us
+    return ends[::-1]
 
 
 def _newest_first(folder: Path, ending: str) -> Iterator[Segment]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from booktape.errors import UsageError
-from booktape.store.found import unsealed_segments
+from booktape.store.found import ends_us, unsealed_segments
 from booktape.store.layout import Layout, symbol_folder
 from booktape.verify.chain import Chain
 from booktape.verify.files import SegmentFiles, find_segments
@@ -30,13 +30,12 @@ class Scope:
     to_us: int | None = None
 
     def choose(self, segments: Sequence[SegmentFiles]) -> list[SegmentFiles]:
-        """A segment reaches from its start to that of the next one."""
-        starts = [files.segment.start_us for files in segments]
-        ends = [*starts, None][1:]
+        """In the order of their starts."""
+        ends = ends_us([files.segment for files in segments])
         return [
             files
-            for files, start, end in zip(segments, starts, ends, strict=True)
-            if (self.to_us is None or start < self.to_us)
+            for files, end in zip(segments, ends, strict=True)
+            if (self.to_us is None or files.segment.start_us < self.to_us)
             and (self.from_us is None or end is None or end > self.from_us)
         ]
 
