@@ -9,10 +9,10 @@ from typing import Final
 import pytest
 
 from booktape.store.found import (
-    ends_us,
     last_tapes,
     newest_rows,
     newest_tape,
+    reaching_into,
     sealed_tapes,
     unsealed_segments,
 )
@@ -121,10 +121,30 @@ def test_a_worker_that_sealed_nothing_for_days_still_tells(layout: Layout) -> No
     assert sorted(last_tapes(layout)) == [quiet, busy]
 
 
-def test_a_segment_ends_where_its_own_worker_begins_the_next_one() -> None:
-    """Or the next recorder; not where the worker beside it begins."""
+@pytest.mark.parametrize(
+    ("from_us", "to_us", "wanted"),
+    [
+        (None, None, [1, 2, 5, 6, 9, 12]),
+        (3, 4, [1, 2]),
+        (5, 6, [2, 5]),
+        (6, None, [5, 6, 9, 12]),
+        (8, 9, [5, 6]),
+        (9, 12, [9]),
+        (99, None, [12]),
+        (None, 1, []),
+    ],
+)
+def test_a_stretch_of_time_lies_in_the_segments_of_all_workers(
+    from_us: int | None, to_us: int | None, wanted: list[int]
+) -> None:
+    """Each ends where its own worker, or the next recorder, begins; not where the one beside it does."""
     names = [(1, "aw0"), (2, "aw1"), (5, "aw0"), (6, "aw1"), (9, "b"), (12, "b")]
-    segments = [Segment(*name) for name in names]
-    assert ends_us(segments) == [5, 6, 9, 9, 12, None]
-    assert ends_us(segments[:4]) == [5, 6, None, None]
-    assert ends_us([]) == []
+    found = reaching_into([Segment(*name) for name in names], from_us, to_us)
+    assert sorted(segment.start_us for segment in found) == wanted
+
+
+def test_the_last_segment_of_each_worker_has_no_known_end() -> None:
+    """While it is recorded, say."""
+    segments = [Segment(1, "aw0"), Segment(2, "aw1")]
+    assert reaching_into(segments, 99, None) == set(segments)
+    assert reaching_into([], 1, 2) == set()

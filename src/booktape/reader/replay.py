@@ -27,7 +27,7 @@ from booktape.reader.tape import (
 )
 from booktape.reader.times import moment_at
 from booktape.reconstruct import Reconstruction
-from booktape.store.found import ends_us
+from booktape.store.found import reaching_into
 
 
 def tapes_of(place: Place, *, unsealed: bool) -> list[File]:
@@ -41,10 +41,8 @@ def tapes_of(place: Place, *, unsealed: bool) -> list[File]:
 
 def _since(tapes: Sequence[File], time_us: int | None) -> Sequence[File]:
     """Those that reach beyond this moment: in which it lies (one of each worker), and later ones."""
-    if time_us is None:
-        return tapes
-    ends = ends_us([tape.segment for tape in tapes])
-    return [t for t, end in zip(tapes, ends, strict=True) if end is None or end > time_us]
+    wanted = reaching_into([tape.segment for tape in tapes], time_us, None)
+    return [tape for tape in tapes if tape.segment in wanted]
 
 
 def _until(tapes: Sequence[File], end_us: int | None) -> Sequence[File]:

@@ -39,8 +39,20 @@ def unsealed_segments(layout: Layout) -> list[Segment]:
     return sorted(segment for segment in found if segment)
 
 
-def ends_us(segments: Sequence[Segment]) -> list[int | None]:
-    """When each of these, oldest first, ends at the latest; None where nothing tells.
+def reaching_into(
+    segments: Sequence[Segment], from_us: int | None, to_us: int | None
+) -> set[Segment]:
+    """Those of these, oldest first, that may hold something of a stretch of time; None: no end."""
+    return {
+        segment
+        for segment, end_us in zip(segments, _ends_us(segments), strict=True)
+        if (to_us is None or segment.start_us < to_us)
+        and (from_us is None or end_us is None or end_us > from_us)
+    }
+
+
+def _ends_us(segments: Sequence[Segment]) -> list[int | None]:
+    """When each of them ends at the latest; None where nothing tells.
 
     It gives way to the next one of the same worker, or to those of the next recorder. Beside it lie
     those of the other workers.

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from booktape.errors import UsageError
-from booktape.store.found import ends_us, unsealed_segments
+from booktape.store.found import reaching_into, unsealed_segments
 from booktape.store.layout import Layout, symbol_folder
 from booktape.verify.chain import Chain
 from booktape.verify.files import SegmentFiles, find_segments
@@ -31,13 +31,8 @@ class Scope:
 
     def choose(self, segments: Sequence[SegmentFiles]) -> list[SegmentFiles]:
         """In the order of their starts."""
-        ends = ends_us([files.segment for files in segments])
-        return [
-            files
-            for files, end in zip(segments, ends, strict=True)
-            if (self.to_us is None or files.segment.start_us < self.to_us)
-            and (self.from_us is None or end is None or end > self.from_us)
-        ]
+        wanted = reaching_into([files.segment for files in segments], self.from_us, self.to_us)
+        return [files for files in segments if files.segment in wanted]
 
 
 @dataclass
