@@ -12,6 +12,7 @@ from booktape.commands.exchange import replay, simulate
 from booktape.commands.export import export
 from booktape.commands.info import info
 from booktape.commands.plot import plot
+from booktape.commands.rebuild import rebuild
 from booktape.commands.record import record
 from booktape.commands.verify import verify
 from booktape.errors import BooktapeError, UsageError
@@ -37,6 +38,7 @@ _add(simulate, "booktape simulate --port 8080 --symbols BTCUSDT --faults drop=0.
 _add(replay, "booktape replay capture.jsonl.gz --speed 10")
 _add(info, "booktape info data")
 _add(verify, "booktape verify data --jobs 4")
+_add(rebuild, "booktape rebuild data --every 1 --symbol BTCUSDT --out fine")
 _add(export, "booktape export data --format parquet --symbol BTCUSDT --out exported")
 _add(plot, "booktape plot data heatmap --symbol BTCUSDT --file heatmap.png")
 
@@ -44,7 +46,7 @@ _add(plot, "booktape plot data heatmap --symbol BTCUSDT --file heatmap.png")
 def main() -> None:
     """Run the command line.
 
-    Exit codes: 0 done, 1 what was verified is not clean, 2 the user's mistake, 74 the disk failed.
+    Exit codes: 0 done, 1 what was verified or rebuilt is not whole, 2 the user's mistake, 74 the disk failed.
     """
     try:
         app(exit_on_error=False, print_error=False)

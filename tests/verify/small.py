@@ -123,13 +123,13 @@ SECOND_RUN: tuple[Scene, ...] = (
 )
 
 
-def build(root: Path) -> None:
+def build(root: Path, every: int = 2) -> None:
     """Three recordings; each of the first two was stopped."""
-    record(root, FIRST, opening=opening(0), tag="first")
-    record(root, SECOND_RUN, opening=opening(100), tag="second")
+    record(root, FIRST, opening=opening(0, every=every), tag="first")
+    record(root, SECOND_RUN, opening=opening(100, every=every), tag="second")
     with open_archive(root) as archive:
         story = (connected(201, 1, (BTC,)), rest(snapshot(50, {"95": "1"}, {"96": "1"}), 202))
-        perform(archive, story, opening=opening(200, BTC), tag="third")
+        perform(archive, story, opening=opening(200, BTC, every=every), tag="third")
 
 
 def look(root: Path, **scope: Any) -> Report:

@@ -19,6 +19,7 @@ from typing import Final
 import structlog
 
 from booktape.core.frames import KILLED, ROTATED, Frame, SegmentEnd, SegmentStart
+from booktape.errors import DamagedTape
 from booktape.store.found import last_tapes, unsealed_segments
 from booktape.store.layout import Layout, Segment
 from booktape.store.reading import read_tape
@@ -104,18 +105,31 @@ def _replay(
     next(frames)
     recording = Recording(layout, segment, worker)
     recording.begin(start, ())
-    count = 1
+    return 1 + (yield from record_again(recording, frames, reason))
+
+
+def record_again(
+    recording: Recording, frames: Iterator[Frame], reason: str
+) -> Generator[None, None, int]:
+    """Take every frame of a tape but its first, and seal. Returns how many they were.
+
+    It ends as the tape does, or for this `reason` where that does not say. Whoever leaves it early
+    leaves everything unsealed.
+    """
+    count = 0
     try:
         for frame in frames:
             if isinstance(frame, SegmentEnd):
-                reason = frame.reason
-                recording.last_ns = frame.received_ns
+                reason, recording.last_ns = frame.reason, frame.received_ns
+                # What follows is said anew; but only at the very end a checksum proves the last lines.
+                for _ in frames:
+                    pass
                 break
             follow(recording, frame)
             count += 1
             if not count % BREATH_FRAMES:
                 yield
-    except GeneratorExit:
+    except (GeneratorExit, DamagedTape):
         recording.writer.abandon()
         raise
     recording.end(reason).result()

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 from typing import Final
 
 from booktape.errors import UsageError
+from booktape.jobs import SPAWN, in_processes
 from booktape.store.found import reaching_into, unsealed_segments
 from booktape.store.layout import Layout, symbol_folder
 from booktape.verify.chain import Chain
@@ -119,10 +119,9 @@ def _verify_all(
         for files in chosen:
             yield verify_segment(root, files, symbols, advance)
         return
-    context = multiprocessing.get_context("spawn")
-    read: Synchronized[int] = context.Value("q", 0)
-    with ProcessPoolExecutor(jobs, context, _begin_worker, (read,)) as pool:
-        futures = [pool.submit(_in_worker, root, files, symbols) for files in chosen]
+    read: Synchronized[int] = SPAWN.Value("q", 0)
+    tasks = [(root, files, symbols) for files in chosen]
+    with in_processes(jobs, _in_worker, tasks, _begin_worker, read) as futures:
         yield from _in_order(futures, read, advance)
 
 

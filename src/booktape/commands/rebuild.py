@@ -1,0 +1,70 @@
+"""`booktape rebuild`: the same books at another N, from the tapes."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from booktape import interpreter
+from booktape.commands.options import Positive, moment
+from booktape.reader.place import Place
+from booktape.reader.times import moment_us
+from booktape.rebuild import Order, Outcome
+from booktape.rebuild import rebuild as rebuild_archive
+
+
+def rebuild(  # noqa: PLR0913 - each is one documented option
+    directory: Path,
+    *,
+    every: Positive,
+    out: Path,
+    symbol: str | None = None,
+    from_: Annotated[str | None, Parameter(name="--from")] = None,
+    to: str | None = None,
+    jobs: Positive = 1,
+) -> int:
+    """Make the same books again from the tapes, at another N, or where files were lost.
+
+    Exit code 1 when a tape is damaged: its segment is left out. See docs/rebuild.md.
+
+    Parameters
+    ----------
+    directory
+        The archive's folder; nothing in it is changed.
+    every
+        Write one full snapshot after so many updates of a symbol.
+    out
+        The folder for the new archive; an interrupted rebuild is taken up where it was left.
+    symbol
+        Only this one; all when not given.
+    from_
+        Only segments that reach beyond this time, such as 2026-11-22T10:00 (UTC).
+    to
+        Only segments that begin before this time.
+    jobs
+        How many segments to rebuild at the same time, each on its own core.
+    """
+    interpreter.prepare()
+    order = Order(
+        Place.find(directory),
+        out,
+        every,
+        symbol and symbol.upper(),
+        moment_us(moment("--from", from_)) if from_ else None,
+        moment_us(moment("--to", to)) if to else None,
+    )
+    damaged = False
+    for outcome in rebuild_archive(order, jobs):
+        sys.stdout.write(f"{_sentence(outcome)}\n")
+        sys.stdout.flush()
+        damaged = damaged or outcome.damage is not None
+    return int(damaged)
+
+
+def _sentence(outcome: Outcome) -> str:
+    if outcome.damage:
+        return f"{outcome.segment}: left out. {outcome.damage}"
+    return f"{outcome.segment}: {'is there already' if outcome.was_there else 'rebuilt'}"

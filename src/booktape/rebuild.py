@@ -1,0 +1,186 @@
+"""Every tape recorded once more: the same books at another N, or what was lost beside the tapes.
+
+Rows, gaps, checks and notes follow from the tape alone. So the result is the archive that a recorder
+with that `every` would have left, tapes included, and `verify` proves it like any other. A segment
+stands alone: each is rebuilt by itself, on a core of its own if there are several.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from booktape import interpreter
+from booktape.core.frames import KILLED, Frame, SegmentStart
+from booktape.errors import DamagedTape, NotRecorded, UsageError
+from booktape.jobs import in_processes
+from booktape.reader.place import File, Place
+from booktape.reader.tape import frames
+from booktape.store.found import reaching_into, sealed_tapes, unsealed_segments
+from booktape.store.layout import Layout
+from booktape.store.lock import lock_directory
+from booktape.store.reading import read_tape
+from booktape.store.recording import Recording
+from booktape.store.recovery import record_again
+from booktape.store.sealing import writing
+
+
+class Site(Layout):
+    """An archive while it is rebuilt. Half a segment of ours is no recording that was killed.
+
+    So it stands where no recorder, and no reader, looks for one.
+    """
+
+    @property
+    def unsealed(self) -> Path:
+        """Everything that is not whole yet."""
+        return self.root / "rebuilding"
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is wanted: of which archive, where, and with a row after how many updates.
+
+    No `symbol`: all of them. Whole segments are rebuilt: those that reach into the stretch of time.
+    """
+
+    source: Place
+    out: Path
+    every: int
+    symbol: str | None = None
+    from_us: int | None = None
+    to_us: int | None = None
+
+    @property
+    def layout(self) -> Site:
+        """Where everything goes."""
+        return Site(self.out)
+
+    def read(self, tape: File) -> Iterator[Frame]:
+        """The frames of a tape as they will stand on the new one."""
+        return frames(self.source, tape, self.symbol, every=self.every)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one segment. `damage` says why it could not be rebuilt."""
+
+    segment: str
+    was_there: bool = False
+    damage: str | None = None
+
+
+def rebuild(order: Order, jobs: int = 1) -> Iterator[Outcome]:
+    """Rebuild segment by segment, each yielded in its turn.
+
+    What an earlier run has sealed stays; what it left half done is done again. Raises NotRecorded where
+    there is nothing to rebuild, UsageError where `out` holds anything else, DirectoryInUse, WriteFailed.
+    """
+    tapes = _chosen(order)
+    with lock_directory(order.layout.lock):
+        _clear(order)
+        there = set(sealed_tapes(order.layout))
+        for tape in tapes:
+            if tape.segment in there:
+                _check_same(order, tape)
+                yield Outcome(tape.segment.name, was_there=True)
+        yield from _all(order, [tape for tape in tapes if tape.segment not in there], jobs)
+        _clear_site(order.layout)
+
+
+def _chosen(order: Order) -> list[File]:
+    """The sealed tapes to read, oldest first."""
+    root = order.source.root
+    if order.out.resolve() == Path(root).resolve():
+        raise UsageError(f"{order.out} is the archive itself. Choose another --out.")
+    tapes = order.source.tapes()
+    if not tapes:
+        raise NotRecorded(f"{root} holds no sealed tape to rebuild anything from.")
+    wanted = reaching_into([tape.segment for tape in tapes], order.from_us, order.to_us)
+    chosen = [tape for tape in tapes if tape.segment in wanted]
+    if not chosen:
+        raise NotRecorded(f"{root} holds no segment between --from and --to.")
+    if order.symbol and not _holds(order.source, chosen, order.symbol):
+        raise NotRecorded(f"{root} holds nothing of {order.symbol}. `booktape info` says what.")
+    return chosen
+
+
+def _holds(source: Place, tapes: Sequence[File], symbol: str) -> bool:
+    """By the rows that were stored, or, where those are lost, by how the tapes begin."""
+    if symbol in source.symbols():
+        return True
+    starts = (_start(frames(source, tape, None)) for tape in tapes)
+    return any(symbol in start.symbols for start in starts if start)
+
+
+def _start(found: Iterator[Frame]) -> SegmentStart | None:
+    """The first line of a tape; None where it cannot be read, or is none."""
+    try:
+        first = next(found, None)
+    except DamagedTape:
+        return None
+    return first if isinstance(first, SegmentStart) else None
+
+
+def _clear(order: Order) -> None:
+    """Remove what an earlier run left half done. Raises UsageError where others have recorded."""
+    layout = order.layout
+    _clear_site(layout)
+    ours = {tape.segment for tape in order.source.tapes()}
+    if not ours.issuperset([*sealed_tapes(layout), *unsealed_segments(Layout(order.out))]):
+        raise UsageError(
+            f"{order.out} holds recordings that are not of {order.source.root}. "
+            "Choose another --out."
+        )
+
+
+def _clear_site(layout: Site) -> None:
+    if layout.unsealed.exists():
+        with writing(layout.unsealed):
+            shutil.rmtree(layout.unsealed)
+
+
+def _check_same(order: Order, tape: File) -> None:
+    """What is there already must be what would be written: of the same symbols, at the same N."""
+    wanted = _start(order.read(tape))
+    if wanted and _start(read_tape(order.layout.tape(tape.segment))) != wanted:
+        raise UsageError(
+            f"{order.out} holds {tape.segment.name} of other symbols, or at another N. "
+            "Choose another --out."
+        )
+
+
+def _all(order: Order, tapes: Sequence[File], jobs: int) -> Iterator[Outcome]:
+    """One after the other, or some at the same time; in the order of the segments."""
+    if jobs == 1 or len(tapes) < 2:  # noqa: PLR2004 - one segment is one job
+        yield from (rebuild_segment(order, tape) for tape in tapes)
+        return
+    tasks = [(order, tape) for tape in tapes]
+    with in_processes(jobs, rebuild_segment, tasks, interpreter.prepare) as futures:
+        yield from (future.result() for future in futures)
+
+
+def rebuild_segment(order: Order, tape: File) -> Outcome:
+    """Record one tape once more, and seal what follows. Of a damaged one nothing is."""
+    try:
+        found = order.read(tape)
+        start = _first(found, tape)
+        with ThreadPoolExecutor(1, "booktape-store") as worker:
+            recording = Recording(order.layout, tape.segment, worker)
+            recording.begin(start, ())
+            # A tape that does not say how it ended is damaged, so the reason is never asked for.
+            for _ in record_again(recording, found, KILLED):
+                pass
+    except DamagedTape as error:
+        return Outcome(tape.segment.name, damage=str(error))
+    return Outcome(tape.segment.name)
+
+
+def _first(found: Iterator[Frame], tape: File) -> SegmentStart:
+    first = next(found)
+    if isinstance(first, SegmentStart):
+        return first
+    raise DamagedTape(f"{tape.path} does not begin as a tape does.")

@@ -1,0 +1,68 @@
+"""`booktape rebuild` as its user meets it: a line for each segment, an exit code, or one sentence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from booktape.cli import app
+from booktape.errors import UsageError
+from store.contents import stored
+from verify.small import BTC, build, look, sealed
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Path:
+    root = tmp_path / "archive"
+    build(root)
+    return root
+
+
+def run(*arguments: str) -> int:
+    """The exit code of the command."""
+    with pytest.raises(SystemExit) as ended:
+        app(["rebuild", *arguments], exit_on_error=False, print_error=False)
+    return int(ended.value.code or 0)
+
+
+def test_the_command(archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each segment is named with what became of it; again, and it is there already."""
+    names = [path.name.removesuffix(".jsonl.zst") for path in sealed(archive, "tape")]
+    command = (str(archive), "--every", "1", "--out", str(tmp_path / "fine"), "--jobs", "2")
+    assert run(*command) == 0
+    assert capsys.readouterr().out == "".join(f"{name}: rebuilt\n" for name in names)
+    assert look(tmp_path / "fine").clean
+    assert run(*command) == 0
+    assert capsys.readouterr().out == "".join(f"{name}: is there already\n" for name in names)
+
+
+def test_a_part(archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One symbol, in small letters if you like, and the segments of a stretch of time."""
+    stretch = ["--from", "1970-01-01T00:00:35", "--to", "1970-01-01T01:01:01+01:00"]
+    out = tmp_path / "fine"
+    assert (
+        run(str(archive), "--every", "1", "--out", str(out), "--symbol", "btcusdt", *stretch) == 0
+    )
+    assert len(capsys.readouterr().out.splitlines()) == 2
+    assert set(stored(out).rows) == {BTC}
+
+
+def test_a_damaged_tape(archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit 1: something is missing, and the line says why."""
+    sealed(archive, "tape")[0].write_bytes(b"")
+    assert run(str(archive), "--every", "1", "--out", str(tmp_path / "fine")) == 1
+    first, *others = capsys.readouterr().out.splitlines()
+    assert ": left out. " in first
+    assert "is not what was recorded" in first
+    assert len(others) == 4
+
+
+def test_onto_itself(archive: Path) -> None:
+    """A mistake, in one sentence."""
+    with pytest.raises(UsageError, match="is the archive itself"):
+        app(
+            ["rebuild", str(archive), "--every", "1", "--out", str(archive)],
+            exit_on_error=False,
+            print_error=False,
+        )

@@ -1,0 +1,237 @@
+"""A rebuilt archive is the one that a recorder with that N would have left, or says what is missing."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from booktape.core.frames import Frame
+from booktape.errors import DirectoryInUse, NotRecorded, UsageError
+from booktape.reader.place import Place
+from booktape.rebuild import Order, Outcome, Site, rebuild
+from booktape.store.archive import open_archive
+from booktape.store.layout import Layout
+from booktape.store.lock import lock_directory
+from booktape.store.reading import read_tape
+from oracle import SECOND
+from reader.day import SYMBOLS, write_by_workers
+from store.contents import digests, stored
+from store.story import record
+from verify.small import BTC, ETH, build, copy, edit_tape, look, sealed
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A row after every second update; five segments of three recordings. Never written to."""
+    root = tmp_path_factory.mktemp("rebuild") / "archive"
+    build(root, every=2)
+    return root
+
+
+def order(
+    source: Path, out: Path, every: int = 1, symbol: str | None = None, **stretch: int
+) -> Order:
+    return Order(Place.find(source), out, every, symbol, **stretch)
+
+
+def again(
+    source: Path,
+    out: Path,
+    every: int = 1,
+    symbol: str | None = None,
+    *,
+    jobs: int = 1,
+    **stretch: int,
+) -> list[Outcome]:
+    return list(rebuild(order(source, out, every, symbol, **stretch), jobs))
+
+
+def tables(root: Path) -> dict[Path, str]:
+    """What each Parquet file holds, byte for byte."""
+    return {path: digest for path, digest in digests(root).items() if path.suffix == ".parquet"}
+
+
+def lines(root: Path) -> list[list[Frame]]:
+    """What each tape holds. How it is packed depends on when it was flushed."""
+    return [list(read_tape(path)) for path in sealed(root, "tape")]
+
+
+@pytest.mark.parametrize(("every", "jobs"), [(1, 1), (2, 1), (3, 2), (1_000, 1)])
+def test_it_is_what_a_recorder_with_that_n_would_have_left(
+    archive: Path, tmp_path: Path, every: int, jobs: int
+) -> None:
+    """Every Parquet file to the byte, every line of every tape; and it is proved like any other."""
+    build(tmp_path / "recorded", every=every)
+    outcomes = again(archive, tmp_path / "rebuilt", every, jobs=jobs)
+    assert outcomes == [
+        Outcome(path.name.removesuffix(".jsonl.zst")) for path in sealed(archive, "tape")
+    ]
+    assert tables(tmp_path / "rebuilt") == tables(tmp_path / "recorded")
+    assert lines(tmp_path / "rebuilt") == lines(tmp_path / "recorded")
+    assert look(tmp_path / "rebuilt").clean
+    assert not (tmp_path / "rebuilt" / "rebuilding").exists()
+
+
+def test_one_symbol(archive: Path, tmp_path: Path) -> None:
+    """As if nothing else had been recorded: no row, gap, check or note of another one."""
+    again(archive, tmp_path / "rebuilt", 2, ETH, jobs=2)
+    whole, found = stored(archive), stored(tmp_path / "rebuilt")
+    assert found.rows == {ETH: whole.rows[ETH]}
+    for table in ("gaps", "checks", "notes"):
+        # A note without a symbol is of all of them.
+        of_it = [row for row in getattr(whole, table) if row[0] in {ETH, None}]
+        assert list(getattr(found, table)) == of_it, table
+    assert look(tmp_path / "rebuilt").clean
+
+
+def test_one_symbol_of_many_workers(tmp_path: Path) -> None:
+    """The others' tapes stay, and hold nothing of it."""
+    write_by_workers(tmp_path / "recorded", 30, segment_s=10)
+    again(tmp_path / "recorded", tmp_path / "rebuilt", 1, SYMBOLS[1])
+    wanted = {SYMBOLS[1]: stored(tmp_path / "recorded").rows[SYMBOLS[1]]}
+    assert stored(tmp_path / "rebuilt").rows == wanted
+    assert look(tmp_path / "rebuilt").clean
+
+
+def test_a_stretch_of_time(archive: Path, tmp_path: Path) -> None:
+    """The whole segments that it touches, and no other."""
+    outcomes = again(archive, tmp_path / "rebuilt", 2, from_us=35 * 10**6, to_us=61 * 10**6)
+    assert len(outcomes) == 2
+    names = tuple(outcome.segment for outcome in outcomes)
+    of_them = {p: d for p, d in tables(archive).items() if p.name.startswith(names)}
+    assert tables(tmp_path / "rebuilt") == of_them
+
+
+def test_what_was_lost_beside_the_tapes_is_there_again(archive: Path, tmp_path: Path) -> None:
+    """The rows of all symbols, say; then nothing but the tapes knows that there were any."""
+    root = copy(archive, tmp_path / "damaged")
+    for room in ("snapshots", "gaps", "manifests"):
+        shutil.rmtree(root / room)
+    again(root, tmp_path / "rebuilt", 2)
+    assert tables(tmp_path / "rebuilt") == tables(archive)
+    again(root, tmp_path / "one", 2, BTC)
+    assert stored(tmp_path / "one").rows == {BTC: stored(archive).rows[BTC]}
+
+
+def nothing(content: bytes) -> bytes:
+    return content[:0]
+
+
+def half(content: bytes) -> bytes:
+    return content[: len(content) // 2]
+
+
+def all_but_the_last_byte(content: bytes) -> bytes:
+    return content[:-1]
+
+
+def one_bit_flipped(content: bytes) -> bytes:
+    at = len(content) - 3
+    return content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :]
+
+
+@pytest.mark.parametrize("kept", [nothing, half, all_but_the_last_byte, one_bit_flipped])
+def test_a_damaged_tape_is_left_out_and_named(
+    archive: Path, tmp_path: Path, kept: Callable[[bytes], bytes]
+) -> None:
+    """Nothing of its segment is there, and nothing of the others is missing."""
+    root = copy(archive, tmp_path / "damaged")
+    tape = sealed(root, "tape")[1]
+    tape.write_bytes(kept(tape.read_bytes()))
+    outcomes = again(root, tmp_path / "rebuilt", 2)
+    name = tape.name.removesuffix(".jsonl.zst")
+    assert [outcome.segment for outcome in outcomes if outcome.damage] == [name]
+    assert tape.name in str(outcomes[1].damage)
+    others = {p: d for p, d in tables(archive).items() if not p.name.startswith(name)}
+    assert tables(tmp_path / "rebuilt") == others
+
+
+def test_what_was_rebuilt_before_the_tape_was_damaged_stays(archive: Path, tmp_path: Path) -> None:
+    """It is whole, and nothing could make it again."""
+    root = copy(archive, tmp_path / "damaged")
+    again(root, tmp_path / "rebuilt", 2)
+    sealed(root, "tape")[1].write_bytes(b"")
+    assert again(root, tmp_path / "rebuilt", 2)[1].was_there
+    assert tables(tmp_path / "rebuilt") == tables(archive)
+
+
+def test_a_tape_that_does_not_begin_as_one_is_left_out(archive: Path, tmp_path: Path) -> None:
+    """Without its first line nobody knows what was recorded."""
+    root = copy(archive, tmp_path / "damaged")
+    edit_tape(sealed(root, "tape")[0], lambda tape: tape.pop(0))
+    outcomes = again(root, tmp_path / "rebuilt", 2, BTC)
+    assert "does not begin as a tape does" in str(outcomes[0].damage)
+    assert [outcome.damage for outcome in outcomes[1:]] == [None] * 4
+
+
+def test_an_interrupted_rebuild_is_taken_up_where_it_was_left(
+    archive: Path, tmp_path: Path
+) -> None:
+    """What was sealed stays; what was half done is nobody's recording, and is done again."""
+    out = tmp_path / "rebuilt"
+    running = rebuild(order(archive, out, 2))
+    first = next(running)
+    running.close()  # type: ignore[attr-defined]
+    half_done = Site(out).unsealed_of(Place.find(archive).tapes()[1].segment)
+    half_done.mkdir(parents=True)
+    for name in ("starting.jsonl.zst", "tape.jsonl.zst"):
+        shutil.copy(sealed(archive, "tape")[1], half_done / name)
+    with open_archive(out) as nobodys:
+        assert nobodys.recovered == []
+    outcomes = again(archive, out, 2)
+    assert outcomes[0] == Outcome(first.segment, was_there=True)
+    assert not any(outcome.was_there for outcome in outcomes[1:])
+    assert tables(out) == tables(archive)
+    assert look(out).clean
+
+
+def test_more_of_the_same_can_be_added(archive: Path, tmp_path: Path) -> None:
+    """One stretch of time after the other, into one archive."""
+    again(archive, tmp_path / "rebuilt", 2, to_us=35 * 10**6)
+    outcomes = again(archive, tmp_path / "rebuilt", 2)
+    assert [outcome.was_there for outcome in outcomes] == [True, True, False, False, False]
+    assert look(tmp_path / "rebuilt").clean
+
+
+def test_what_cannot_be_done_is_one_sentence(archive: Path, tmp_path: Path) -> None:
+    """And nothing is written, nothing replaced."""
+    out, other, empty = tmp_path / "rebuilt", tmp_path / "other", tmp_path / "empty"
+    with pytest.raises(UsageError, match="is the archive itself"):
+        again(archive, archive)
+    with pytest.raises(NotRecorded, match="no segment between"):
+        again(archive, out, to_us=-1)
+    with pytest.raises(NotRecorded, match="nothing of XRPUSDT"):
+        again(archive, out, 1, "XRPUSDT")
+    (empty / "tape").mkdir(parents=True)
+    with pytest.raises(NotRecorded, match="no sealed tape"):
+        again(empty, out)
+    assert not out.exists()
+    record(other, tag="other")
+    before = digests(other)
+    with pytest.raises(UsageError, match="recordings that are not of"):
+        again(archive, other)
+    assert digests(other) == before
+
+
+def test_what_was_rebuilt_otherwise_stays_as_it_is(archive: Path, tmp_path: Path) -> None:
+    """Another N, or other symbols: two answers to one question cannot stand in one archive."""
+    out = tmp_path / "rebuilt"
+    again(archive, out, 1, BTC)
+    before = digests(out)
+    for every, symbol in ((2, BTC), (1, ETH), (1, None)):
+        with pytest.raises(UsageError, match="of other symbols, or at another N"):
+            again(archive, out, every, symbol)
+    with lock_directory(Layout(out).lock), pytest.raises(DirectoryInUse):
+        again(archive, out, 1, BTC)
+    assert digests(out) == before
+
+
+def test_a_recorder_goes_on_where_a_rebuilt_archive_ends(archive: Path, tmp_path: Path) -> None:
+    """Epochs never fall back in it either."""
+    again(archive, tmp_path / "rebuilt", 1)
+    with open_archive(archive) as old, open_archive(tmp_path / "rebuilt") as new:
+        now_ns = 10**6 * SECOND
+        assert new.past((BTC, ETH), now_ns) == old.past((BTC, ETH), now_ns)
