@@ -32,8 +32,15 @@ def test_generated_tables_are_up_to_date(file: str, name: str) -> None:
     assert replaced(text, name, blocks()[file, name]) == text
 
 
-@pytest.mark.parametrize("line", re.findall(r"^\$ booktape (.*)$", README, re.MULTILINE))
-def test_every_command_of_the_readme_is_understood(line: str) -> None:
+def commands() -> list[str]:
+    """What readers are told to type."""
+    texts = (path.read_text() for path in documents())
+    found = [re.findall(r"^\$ booktape (.*)$", text, re.MULTILINE) for text in texts]
+    return sorted({line for lines in found for line in lines})
+
+
+@pytest.mark.parametrize("line", commands())
+def test_every_command_is_understood(line: str) -> None:
     """Each one parses as it stands, every option included."""
     command, bound, ignored = app.parse_args(
         shlex.split(line), exit_on_error=False, print_error=False
