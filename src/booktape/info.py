@@ -76,5 +76,6 @@ def _reasons(gaps: dict[str, int]) -> str:
 def _footer(found: Survey) -> str:
     text = f"tape: {found.tape_files} sealed, {found.tape_bytes / 1e6:,.1f} MB."
     if found.unsealed:
-        text += f" {found.unsealed} segment is still being written, or waits for the next start."
+        what = "1 segment is" if found.unsealed == 1 else f"{found.unsealed} segments are"
+        text += f" {what} not sealed: still being written, or left for the next start."
     return text

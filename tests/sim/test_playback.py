@@ -14,6 +14,8 @@ import msgspec
 import pytest
 
 from booktape.core.frames import (
+    ROTATED,
+    STOPPED,
     Connected,
     Disconnected,
     Frame,
@@ -199,11 +201,14 @@ class Recorder:
         self.frames.append(frame)
         return self
 
-    def tape(self, path: Path) -> Path:
-        writer = TapeWriter(path)
-        for frame in self.frames:
+    def tape(self, path: Path, reason: str = STOPPED) -> Path:
+        """As the store writes it: who stops says how things stand then."""
+        writer, books = TapeWriter(path), Reconstruction()
+        for frame in (*self.frames, SegmentEnd(self.now_ns, reason)):
+            list(books.feed(frame))
             writer.write(frame)
-        writer.write(SegmentEnd(self.now_ns, "stopped"))
+        for checkpoint in books.checkpoints(self.now_ns) if reason == STOPPED else ():
+            writer.write(checkpoint)
         writer.close()
         return path
 
@@ -275,6 +280,41 @@ def test_an_archive_is_played_tape_after_tape(tmp_path: Path) -> None:
             assert [book.apply(message) for message in await visitor.count(10)] == [True] * 10
 
     run(work())
+
+
+def test_what_workers_recorded_side_by_side_is_played_at_the_same_time(tmp_path: Path) -> None:
+    """In the order of its stamps, each with connections and ends of its own; all books are known."""
+    folder = tmp_path / "tape" / "date=2026-11-22"
+    recorders = [Recorder(symbol).connected().rest().events(5) for symbol in ("BTCUSDT", "ETHUSDT")]
+    for number, recorder in enumerate(recorders):
+        recorder.tape(folder / f"20261122T100000.00000{number}Z-aw{number}.jsonl.zst", ROTATED)
+        recorder.checkpoint().connected().events(5)
+        recorder.tape(folder / f"20261122T110000.00000{number}Z-aw{number}.jsonl.zst")
+    playback, told = Playback(tmp_path), []
+    while (due_s := playback.due_s()) is not None:
+        told += [(due_s, message.stream.partition("@")[0]) for message in playback.advance()]
+    assert told == [
+        (slot / 10, symbol) for slot in range(1, 11) for symbol in ("btcusdt", "ethusdt")
+    ]
+    for recorder in recorders:
+        book = Naive(playback.depth(recorder.symbol, 5000, 0) or b"")
+        assert book.id == recorder.last_id
+        assert (book.bids, book.asks) == texts(recorder.truth.book(recorder.symbol, book.id))
+
+
+def test_what_nobody_records_any_more_is_lost(tmp_path: Path) -> None:
+    """The next recorder has one worker, and one symbol."""
+    folder = tmp_path / "tape" / "date=2026-11-22"
+    for number, symbol in enumerate(("BTCUSDT", "ETHUSDT")):
+        recorder = Recorder(symbol).connected().rest().events(5)
+        recorder.tape(folder / f"20261122T100000.00000{number}Z-aw{number}.jsonl.zst")
+    next_one = Recorder("BTCUSDT").connected().rest().events(5)
+    next_one.tape(folder / "20261122T110000.000000Z-b.jsonl.zst")
+    playback = Playback(tmp_path)
+    while playback.due_s() is not None:
+        playback.advance()
+    assert playback.depth("BTCUSDT", 5000, 0)
+    assert playback.depth("ETHUSDT", 5000, 0) is None
 
 
 def test_what_was_lost_by_stopping_counts_when_the_recording_goes_on(tmp_path: Path) -> None:
@@ -411,7 +451,8 @@ def test_the_limit_of_a_captured_snapshot_follows_from_its_size(tmp_path: Path) 
     """A longest side of exactly 1,000 was cut by the limit; one of 30 is complete."""
     for levels, limit in ((1_200, 1_000), (30, 5_000)):
         path = Recorder(levels=levels).rest(1_000).capture(tmp_path / f"{levels}.jsonl.gz")
-        (frame,) = [f for f in Recording(path).frames() if isinstance(f, RestFrame)]
+        frames = [played.frame for played in Recording(path).frames()]
+        (frame,) = [frame for frame in frames if isinstance(frame, RestFrame)]
         assert frame.limit == limit
 
 
@@ -435,4 +476,15 @@ def test_a_broken_capture_is_said_to_be_broken(tmp_path: Path, content: bytes) -
     path = tmp_path / "a.jsonl.gz"
     path.write_bytes(content)
     with pytest.raises(DamagedTape, match="is not a capture"):
+        Playback(path)
+
+
+def test_a_tape_without_its_first_line_is_said_to_be_broken(tmp_path: Path) -> None:
+    """Nobody knows what was recorded on it."""
+    path = tmp_path / "a.jsonl.zst"
+    writer = TapeWriter(path)
+    writer.write(Connected(0, 0, ("BTCUSDT",)))
+    writer.write(SegmentEnd(0, STOPPED))
+    writer.close()
+    with pytest.raises(DamagedTape, match=r"a\.jsonl\.zst does not begin as a tape does"):
         Playback(path)

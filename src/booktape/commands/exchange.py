@@ -52,7 +52,7 @@ def replay(path: Path, *, port: int = 8080, speed: Speed = 1.0) -> None:
     Parameters
     ----------
     path
-        A tape, or a capture (.jsonl.gz).
+        A tape, an archive's folder, or a capture (.jsonl.gz).
     port
         Where to listen on 127.0.0.1; 0 for any free port.
     speed

@@ -22,12 +22,12 @@ import msgspec
 from msgspec import Raw, Struct
 
 from booktape.core.events import DepthEvent, DepthSnapshot
-from booktape.core.frames import Checkpoint, Frame, RestFrame, SegmentEnd, SegmentStart, StreamFrame
-from booktape.core.sync import State
+from booktape.core.frames import Checkpoint, RestFrame, SegmentEnd, SegmentStart, StreamFrame
+from booktape.core.sync import State, SymbolSync
 from booktape.errors import MalformedFrame, UsageError
 from booktape.reconstruct import Reconstruction
 from booktape.sim.incidents import Incidents
-from booktape.sim.recording import Recording
+from booktape.sim.recording import Played, Recording
 from booktape.sim.replies import Old
 from booktape.sim.source import depth_stream
 from booktape.wire.binance import decode_depth, decode_event
@@ -79,15 +79,15 @@ class Playback:
     def __init__(self, path: Path) -> None:
         recording = Recording(path)
         self._symbols = recording.symbols
-        self._frames: Iterator[Frame] = recording.frames()
-        self._next = next(self._frames, None)
-        self._start_ns = self._next.received_ns if self._next else 0
+        self._played: Iterator[Played] = recording.frames()
+        self._next = next(self._played, None)
+        self._start_ns = self._next.frame.received_ns if self._next else 0
         self._due_s = 0.0
-        self._reconstruction = Reconstruction()
+        self._run = 0
+        self._books: dict[int, Reconstruction] = {}
         self._answers: dict[str, tuple[bytes, DepthSnapshot]] = {}
         self._sent_ids: dict[str, int] = {}
         self._known: set[str] = set()
-        self._end: SegmentEnd | None = None
 
     def symbols(self) -> list[SymbolInfo]:
         """The recorded symbols; their steps were not recorded."""
@@ -110,15 +110,16 @@ class Playback:
         """When the next frame was received; never earlier than the one before it."""
         if self._next is None:
             return None
-        return max(self._due_s, (self._next.received_ns - self._start_ns) / 1e9)
+        return max(self._due_s, (self._next.frame.received_ns - self._start_ns) / 1e9)
 
     def advance(self) -> list[RecordedMessage]:
         """Play one frame."""
-        frame, self._due_s = self._next, self.due_s() or self._due_s
-        self._next = next(self._frames, None)
-        if frame is None:
+        played, self._due_s = self._next, self.due_s() or self._due_s
+        self._next = next(self._played, None)
+        if played is None:
             return []
-        self._follow(frame)
+        self._follow(played)
+        frame = played.frame
         if isinstance(frame, RestFrame):
             self._keep(frame)
         return self._messages(frame) if isinstance(frame, StreamFrame) else []
@@ -133,9 +134,9 @@ class Playback:
             if max(len(snapshot.bids), len(snapshot.asks)) > limit:
                 return encode_depth(replace(snapshot, limit=limit))
             return payload
-        if not self._is_known(symbol):
+        sync = self._live(symbol)
+        if sync is None:
             return None
-        sync = self._reconstruction.syncs[symbol]
         bids, asks = sync.book.bids.pairs(), sync.book.asks.pairs()
         return encode_depth(DepthSnapshot(symbol, limit, sync.update_id, bids, asks))
 
@@ -149,36 +150,33 @@ class Playback:
 
     # ── one frame ───────────────────────────────────────────────────────────────────────────
 
-    def _follow(self, frame: Frame) -> None:
-        """Let the books follow.
+    def _follow(self, played: Played) -> None:
+        """Let the books follow. A tape stands alone, so each begins with none.
 
-        What the recorder lost by stopping counts only when the recording goes on after it: at the
-        end of all, the last books stay as they are.
+        What a recorder lost by stopping counts only when another one goes on after it: at the end
+        of all, the last books stay as they are.
         """
-        if isinstance(frame, SegmentEnd):
-            self._end = frame
-            return
-        if self._end and isinstance(frame, SegmentStart):
-            self._feed(self._end)
-            self._end = None
-        if not self._end:
-            self._feed(frame)
-
-    def _feed(self, frame: Frame) -> None:
+        if played.run != self._run:
+            self._run, self._books = played.run, {}
+        frame = played.frame
         if isinstance(frame, SegmentStart):
+            self._books[played.worker] = Reconstruction()
             frame = replace(frame, every=_NEVER)
-        for _ in self._reconstruction.feed(frame):
+        if isinstance(frame, SegmentEnd):
+            return
+        for _ in self._books[played.worker].feed(frame):
             pass
-        if isinstance(frame, RestFrame | Checkpoint) and self._is_known(frame.symbol):
+        if isinstance(frame, RestFrame | Checkpoint) and self._live(frame.symbol):
             self._known.add(frame.symbol)
 
-    def _is_known(self, symbol: str) -> bool:
-        sync = self._reconstruction.syncs.get(symbol)
-        return sync is not None and sync.state is State.LIVE
+    def _live(self, symbol: str) -> SymbolSync | None:
+        """A symbol whose book is known; it is one worker's."""
+        syncs = (books.syncs.get(symbol) for books in self._books.values())
+        return next((sync for sync in syncs if sync and sync.state is State.LIVE), None)
 
     def _keep(self, frame: RestFrame) -> None:
         """Have the recorded answer ready, if it gave a book."""
-        if not self._is_known(frame.symbol):
+        if not self._live(frame.symbol):
             return
         try:
             snapshot = decode_depth(frame.payload, frame.symbol, frame.limit)

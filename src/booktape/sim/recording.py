@@ -11,15 +11,17 @@ byte for byte under `m`. It becomes frames like a tape's, on one connection.
 from __future__ import annotations
 
 import gzip
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from heapq import merge
+from itertools import groupby
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 from zlib import error as ZlibError  # noqa: N812 - zlib names its exception like a function
 
 import msgspec
 from msgspec import Raw, Struct
 
-from booktape.core.frames import Connected, Frame, RestFrame, SegmentStart, StreamFrame
+from booktape.core.frames import Connected, Frame, RestFrame, SegmentEnd, SegmentStart, StreamFrame
 from booktape.errors import DamagedTape, MalformedFrame, UsageError
 from booktape.store.found import sealed_tapes
 from booktape.store.layout import TAPE, Layout
@@ -38,6 +40,14 @@ class _Line(Struct):
     m: Raw
 
 
+class Played(NamedTuple):
+    """A frame, and where it comes from: from which of several recorders, and which of its workers."""
+
+    run: int
+    worker: int
+    frame: Frame
+
+
 class Recording:
     """A capture, a tape, or all tapes of an archive, as frames in order.
 
@@ -45,35 +55,55 @@ class Recording:
     """
 
     def __init__(self, path: Path) -> None:
-        self._paths = _paths(path)
-        found = (symbol for part in self._paths for symbol in _symbols(part))
+        self._runs = _runs(path)
+        tapes = (tape for workers in self._runs for tapes in workers for tape in tapes)
+        found = (symbol for tape in tapes for symbol in _symbols(tape))
         self.symbols = tuple(dict.fromkeys(found))
 
-    def frames(self) -> Iterator[Frame]:
-        """All frames of all parts."""
-        for path in self._paths:
-            yield from _capture(path) if path.name.endswith(_CAPTURE) else read_tape(path)
+    def frames(self) -> Iterator[Played]:
+        """All frames of all tapes. What several workers recorded at a time comes in one order."""
+        for run, workers in enumerate(self._runs):
+            told = [_told(run, worker, tapes) for worker, tapes in enumerate(workers)]
+            yield from merge(*told, key=lambda played: played.frame.received_ns)
 
 
-def _paths(path: Path) -> list[Path]:
+def _runs(path: Path) -> list[list[list[Path]]]:
+    """The tapes of each worker of each recorder, oldest first."""
     if path.is_dir():
         layout = Layout(path)
-        paths = [layout.tape(segment) for segment in sealed_tapes(layout)]
-        if not paths:
+        runs: list[list[list[Path]]] = []
+        for _, segments in groupby(sealed_tapes(layout), key=lambda segment: segment.run):
+            workers: dict[str, list[Path]] = {}
+            for segment in segments:
+                workers.setdefault(segment.tag, []).append(layout.tape(segment))
+            runs.append(list(workers.values()))
+        if not runs:
             raise UsageError(f"{path} holds no tape. Name an archive, a tape or a capture.")
-        return paths
+        return runs
     if not path.is_file():
         raise UsageError(f"{path} does not exist.")
     if not path.name.endswith((_CAPTURE, TAPE)):
         raise UsageError(f"{path} is neither a tape (*{TAPE}) nor a capture (*{_CAPTURE}).")
-    return [path]
+    return [[[path]]]
+
+
+def _told(run: int, worker: int, tapes: Iterable[Path]) -> Iterator[Played]:
+    """What one worker recorded. What it says after the end is for whoever starts next."""
+    for tape in tapes:
+        ended = False
+        for frame in _capture(tape) if tape.name.endswith(_CAPTURE) else read_tape(tape):
+            if not ended:
+                yield Played(run, worker, frame)
+            ended = ended or isinstance(frame, SegmentEnd)
 
 
 def _symbols(path: Path) -> Iterator[str]:
     if path.name.endswith(_CAPTURE):
         return (line.symbol for line in _lines(path))
     first = next(read_tape(path), None)
-    return iter(first.symbols if isinstance(first, SegmentStart) else ())
+    if not isinstance(first, SegmentStart):
+        raise DamagedTape(f"{path} does not begin as a tape does.")
+    return iter(first.symbols)
 
 
 def _capture(path: Path) -> Iterator[Frame]:
