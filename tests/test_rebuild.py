@@ -20,7 +20,7 @@ from oracle import SECOND
 from reader.day import SYMBOLS, write_by_workers
 from store.contents import digests, stored
 from store.story import record
-from verify.small import BTC, ETH, build, copy, edit_tape, look, sealed
+from verify.small import BTC, ETH, build, copy, edit_tape, look, rows_of, sealed
 
 
 @pytest.fixture(scope="module")
@@ -197,8 +197,8 @@ def test_more_of_the_same_can_be_added(archive: Path, tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_done_is_one_sentence(archive: Path, tmp_path: Path) -> None:
-    """And nothing is written, nothing replaced."""
-    out, other, empty = tmp_path / "rebuilt", tmp_path / "other", tmp_path / "empty"
+    """And nothing is written."""
+    out, empty = tmp_path / "rebuilt", tmp_path / "empty"
     with pytest.raises(UsageError, match="is the archive itself"):
         again(archive, archive)
     with pytest.raises(NotRecorded, match="no segment between"):
@@ -209,11 +209,6 @@ def test_what_cannot_be_done_is_one_sentence(archive: Path, tmp_path: Path) -> N
     with pytest.raises(NotRecorded, match="no sealed tape"):
         again(empty, out)
     assert not out.exists()
-    record(other, tag="other")
-    before = digests(other)
-    with pytest.raises(UsageError, match="recordings that are not of"):
-        again(archive, other)
-    assert digests(other) == before
 
 
 def test_what_was_rebuilt_otherwise_stays_as_it_is(archive: Path, tmp_path: Path) -> None:
@@ -227,6 +222,39 @@ def test_what_was_rebuilt_otherwise_stays_as_it_is(archive: Path, tmp_path: Path
     with lock_directory(Layout(out).lock), pytest.raises(DirectoryInUse):
         again(archive, out, 1, BTC)
     assert digests(out) == before
+
+
+def test_killed_while_files_take_their_names(archive: Path, tmp_path: Path) -> None:
+    """The same order makes the same files again; another one is refused, since some are there."""
+    out = tmp_path / "rebuilt"
+    again(archive, out, 2)
+    for tape in sealed(out, "tape"):
+        half_done = Site(out).unsealed / tape.name.removesuffix(".jsonl.zst")
+        half_done.mkdir(parents=True)
+        tape.rename(half_done / "tape.jsonl.zst")
+    rows_of(out, BTC, 1).unlink()
+    with pytest.raises(UsageError, match="of other symbols, or at another N"):
+        again(archive, out, 1)
+    again(archive, out, 2)
+    assert tables(out) == tables(archive)
+    assert look(out).clean
+
+
+@pytest.mark.parametrize("kept", ["tape", "unsealed", "snapshots"])
+def test_nothing_is_mixed_with_a_recording(archive: Path, tmp_path: Path, kept: str) -> None:
+    """Whatever is left of it: sealed tapes, what a recorder is writing, or rows without their tapes."""
+    other = tmp_path / "other"
+    record(other, tag="other")
+    tape = sealed(other, "tape")[0]
+    half_done = other / "unsealed" / tape.name.removesuffix(".jsonl.zst")
+    half_done.mkdir(parents=True)
+    shutil.copy(tape, half_done / "tape.jsonl.zst")
+    for room in {"tape", "unsealed", "snapshots"} - {kept}:
+        shutil.rmtree(other / room)
+    before = digests(other)
+    with pytest.raises(UsageError, match="not rebuilt from"):
+        again(archive, other)
+    assert digests(other) == before
 
 
 def test_a_recorder_goes_on_where_a_rebuilt_archive_ends(archive: Path, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from booktape.jobs import in_processes
 from booktape.reader.place import File, Place
 from booktape.reader.tape import frames
 from booktape.store.found import reaching_into, sealed_tapes, unsealed_segments
-from booktape.store.layout import Layout
+from booktape.store.layout import TABLE, Layout, Segment
 from booktape.store.lock import lock_directory
 from booktape.store.reading import read_tape
 from booktape.store.recording import Recording
@@ -80,15 +80,16 @@ def rebuild(order: Order, jobs: int = 1) -> Iterator[Outcome]:
     there is nothing to rebuild, UsageError where `out` holds anything else, DirectoryInUse, WriteFailed.
     """
     tapes = _chosen(order)
-    with lock_directory(order.layout.lock):
-        _clear(order)
-        there = set(sealed_tapes(order.layout))
+    layout = order.layout
+    with lock_directory(layout.lock):
+        _check(order)
+        _clear(layout)
+        there = set(sealed_tapes(layout))
         for tape in tapes:
             if tape.segment in there:
-                _check_same(order, tape)
                 yield Outcome(tape.segment.name, was_there=True)
         yield from _all(order, [tape for tape in tapes if tape.segment not in there], jobs)
-        _clear_site(order.layout)
+        _clear(layout)
 
 
 def _chosen(order: Order) -> list[File]:
@@ -125,32 +126,40 @@ def _start(found: Iterator[Frame]) -> SegmentStart | None:
     return first if isinstance(first, SegmentStart) else None
 
 
-def _clear(order: Order) -> None:
-    """Remove what an earlier run left half done. Raises UsageError where others have recorded."""
-    layout = order.layout
-    _clear_site(layout)
-    ours = {tape.segment for tape in order.source.tapes()}
-    if not ours.issuperset([*sealed_tapes(layout), *unsealed_segments(Layout(order.out))]):
+def _check(order: Order) -> None:
+    """Raises UsageError where `out` holds anything that an order like this one would not have made."""
+    layout, tapes = order.layout, {tape.segment: tape for tape in order.source.tapes()}
+    begun = {segment: layout.writing_tape(segment) for segment in unsealed_segments(layout)}
+    begun |= {segment: layout.tape(segment) for segment in sealed_tapes(layout)}
+    strange = [segment for segment in begun if segment not in tapes]
+    strange += [segment for segment in _of_rows(layout) if segment not in begun]
+    if strange or unsealed_segments(Layout(order.out)):
         raise UsageError(
-            f"{order.out} holds recordings that are not of {order.source.root}. "
+            f"{order.out} holds recordings that are not rebuilt from {order.source.root}. "
             "Choose another --out."
         )
+    for segment, path in begun.items():
+        wanted = _start(order.read(tapes[segment]))
+        # What is half done counts: some of its files may have their final names.
+        if wanted and path.exists() and _start(read_tape(path, torn=True)) != wanted:
+            raise UsageError(
+                f"{order.out} holds {segment.name} of other symbols, or at another N. "
+                "Choose another --out."
+            )
 
 
-def _clear_site(layout: Site) -> None:
+def _of_rows(layout: Layout) -> Iterator[Segment]:
+    """Every segment of which there are rows: also those whose tape was thrown away."""
+    files = layout.snapshots.glob(f"*/*/*{TABLE}")
+    found = (Segment.parse(path.name, TABLE) for path in files)
+    return (segment for segment in found if segment)
+
+
+def _clear(layout: Site) -> None:
+    """Remove what is half done."""
     if layout.unsealed.exists():
         with writing(layout.unsealed):
             shutil.rmtree(layout.unsealed)
-
-
-def _check_same(order: Order, tape: File) -> None:
-    """What is there already must be what would be written: of the same symbols, at the same N."""
-    wanted = _start(order.read(tape))
-    if wanted and _start(read_tape(order.layout.tape(tape.segment))) != wanted:
-        raise UsageError(
-            f"{order.out} holds {tape.segment.name} of other symbols, or at another N. "
-            "Choose another --out."
-        )
 
 
 def _all(order: Order, tapes: Sequence[File], jobs: int) -> Iterator[Outcome]:
