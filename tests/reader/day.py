@@ -85,14 +85,17 @@ def write(
 
 
 def write_by_workers(root: Path, seconds: int, *, segment_s: int) -> None:
-    """The same seconds by a worker for each symbol: two tapes for each stretch of time."""
+    """The same seconds by a worker for each symbol: two tapes for each stretch of time.
+
+    The first one's segments last a second longer.
+    """
     with open_archive(root) as archive:
         recordings = {
             symbol: archive.begin(opening(symbol), f"synthetic{worker}")
             for worker, symbol in zip(("w0", "w1"), SYMBOLS, strict=True)
         }
-        for symbol, recording in recordings.items():
-            sealing = drive(recording, day(seconds, symbols=(symbol,)), segment_s)
+        for longer, (symbol, recording) in zip((1, 0), recordings.items(), strict=True):
+            sealing = drive(recording, day(seconds, symbols=(symbol,)), segment_s + longer)
             for sealed in [*sealing, recording.end(STOPPED)]:
                 sealed.result()
 

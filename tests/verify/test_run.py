@@ -54,10 +54,11 @@ def test_a_stretch_of_time(archive: Path) -> None:
 
 
 def test_a_stretch_of_time_holds_what_every_worker_recorded_in_it(tmp_path: Path) -> None:
-    """The second worker's tape begins with the first one's; that one ends with its own next."""
+    """Each one's tape ends with its own next; and what lies before is not asked of any of them."""
     write_by_workers(tmp_path, 30, segment_s=10)
     ten, twenty = ((BEGIN_S + second) * 10**6 for second in (10, 20))
-    assert look(tmp_path, from_us=ten + 5, to_us=twenty).segments == 2
+    found = look(tmp_path, from_us=ten + 5, to_us=twenty)
+    assert (found.segments, found.clean) == (3, True), "0 to 11, 10 to 20, 11 to 22"
     rows_of(tmp_path, SYMBOLS[0], 1).unlink()
     assert not look(tmp_path, from_us=ten + 5, to_us=twenty).clean
 
