@@ -19,7 +19,7 @@ from booktape.store.reading import read_tape
 from oracle import SECOND
 from reader.day import SYMBOLS, write_by_workers
 from store.contents import digests, stored
-from store.story import record
+from store.story import YUAN, record
 from verify.small import BTC, ETH, build, copy, edit_tape, look, rows_of, sealed
 
 
@@ -31,22 +31,19 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def order(
-    source: Path, out: Path, every: int = 1, symbol: str | None = None, **stretch: int
-) -> Order:
-    return Order(Place.find(source), out, every, symbol, **stretch)
+def order(source: Path, out: Path, every: int = 1, *symbols: str, **stretch: int) -> Order:
+    return Order(Place.find(source), out, every, frozenset(symbols) or None, **stretch)
 
 
 def again(
     source: Path,
     out: Path,
     every: int = 1,
-    symbol: str | None = None,
-    *,
+    *symbols: str,
     jobs: int = 1,
     **stretch: int,
 ) -> list[Outcome]:
-    return list(rebuild(order(source, out, every, symbol, **stretch), jobs))
+    return list(rebuild(order(source, out, every, *symbols, **stretch), jobs))
 
 
 def tables(root: Path) -> dict[Path, str]:
@@ -84,6 +81,16 @@ def test_one_symbol(archive: Path, tmp_path: Path) -> None:
         # A note without a symbol is of all of them.
         of_it = [row for row in getattr(whole, table) if row[0] in {ETH, None}]
         assert list(getattr(found, table)) == of_it, table
+    assert look(tmp_path / "rebuilt").clean
+
+
+def test_some_symbols(tmp_path: Path) -> None:
+    """Also one that is not written in plain ASCII."""
+    record(tmp_path / "recorded")
+    again(tmp_path / "recorded", tmp_path / "rebuilt", 2, YUAN, ETH)
+    whole, found = stored(tmp_path / "recorded"), stored(tmp_path / "rebuilt")
+    assert found.rows == {symbol: whole.rows[symbol] for symbol in (ETH, YUAN)}
+    assert found.gaps == [row for row in whole.gaps if row[0] != BTC]
     assert look(tmp_path / "rebuilt").clean
 
 
@@ -216,9 +223,9 @@ def test_what_was_rebuilt_otherwise_stays_as_it_is(archive: Path, tmp_path: Path
     out = tmp_path / "rebuilt"
     again(archive, out, 1, BTC)
     before = digests(out)
-    for every, symbol in ((2, BTC), (1, ETH), (1, None)):
+    for every, symbols in ((2, (BTC,)), (1, (ETH,)), (1, (BTC, ETH)), (1, ())):
         with pytest.raises(UsageError, match="of other symbols, or at another N"):
-            again(archive, out, every, symbol)
+            again(archive, out, every, *symbols)
     with lock_directory(Layout(out).lock), pytest.raises(DirectoryInUse):
         again(archive, out, 1, BTC)
     assert digests(out) == before

@@ -44,13 +44,13 @@ class Site(Layout):
 class Order:
     """What is wanted: of which archive, where, and with a row after how many updates.
 
-    No `symbol`: all of them. Whole segments are rebuilt: those that reach into the stretch of time.
+    No `symbols`: all of them. Whole segments are rebuilt: those that reach into the stretch of time.
     """
 
     source: Place
     out: Path
     every: int
-    symbol: str | None = None
+    symbols: frozenset[str] | None = None
     from_us: int | None = None
     to_us: int | None = None
 
@@ -61,7 +61,7 @@ class Order:
 
     def read(self, tape: File) -> Iterator[Frame]:
         """The frames of a tape as they will stand on the new one."""
-        return frames(self.source, tape, self.symbol, every=self.every)
+        return frames(self.source, tape, self.symbols, every=self.every)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,17 +104,15 @@ def _chosen(order: Order) -> list[File]:
     chosen = [tape for tape in tapes if tape.segment in wanted]
     if not chosen:
         raise NotRecorded(f"{root} holds no segment between --from and --to.")
-    if order.symbol and not _holds(order.source, chosen, order.symbol):
-        raise NotRecorded(f"{root} holds nothing of {order.symbol}. `booktape info` says what.")
+    for symbol in sorted((order.symbols or frozenset()) - _held(order.source, chosen)):
+        raise NotRecorded(f"{root} holds nothing of {symbol}. `booktape info` says what.")
     return chosen
 
 
-def _holds(source: Place, tapes: Sequence[File], symbol: str) -> bool:
-    """By the rows that were stored, or, where those are lost, by how the tapes begin."""
-    if symbol in source.symbols():
-        return True
+def _held(source: Place, tapes: Sequence[File]) -> set[str]:
+    """The symbols there are rows of, and, where those are lost, those the tapes begin with."""
     starts = (_start(frames(source, tape, None)) for tape in tapes)
-    return any(symbol in start.symbols for start in starts if start)
+    return {*source.symbols(), *(symbol for start in starts if start for symbol in start.symbols)}
 
 
 def _start(found: Iterator[Frame]) -> SegmentStart | None:

@@ -45,9 +45,9 @@ def test_one_symbol_alone_is_as_among_all(place: Place, symbol: str) -> None:
 
 def test_lines_of_others_are_not_decoded(place: Place) -> None:
     """Only those that may concern the symbol reach the decoder."""
-    lines = Filter(ETH)
+    lines = Filter(frozenset({ETH}))
     tape = place.tapes()[0]
-    of_one = [f for f in frames(place, tape, ETH, lines) if isinstance(f, StreamFrame)]
+    of_one = [f for f in frames(place, tape, frozenset({ETH}), lines) if isinstance(f, StreamFrame)]
     of_all = [f for f in frames(place, tape, None) if isinstance(f, StreamFrame)]
     assert 0 < len(of_one) < len(of_all)
     assert lines.reached_ns == 30 * SECOND
@@ -55,7 +55,7 @@ def test_lines_of_others_are_not_decoded(place: Place) -> None:
 
 def test_a_line_is_passed_over_only_when_it_cannot_concern_the_symbol() -> None:
     """Small letters in a stream's name, escapes and base64 are all looked at."""
-    lines = Filter(BTC)
+    lines = Filter(frozenset({BTC}))
     plain = encode_event(event(1, 1, {"1": "1"}))
     other = encode_event(event(1, 1, {"1": "1"}, symbol=ETH))
     top = encode_combined("btcusdt@depth20@100ms", b'{"lastUpdateId":1,"bids":[],"asks":[]}')
@@ -67,6 +67,9 @@ def test_a_line_is_passed_over_only_when_it_cannot_concern_the_symbol() -> None:
     )
     assert all(lines(encode(StreamFrame(1, 1, payload))) for payload in passed)
     assert not lines(encode(StreamFrame(1, 1, other)))
+    # Nor does one of a symbol whose name holds this one's.
+    longer = plain.replace(b"BTCUSDT", b"BTCUSDTX"), top.replace(b"btcusdt", b"abtcusdt")
+    assert not any(lines(encode(StreamFrame(1, 1, payload))) for payload in longer)
     assert lines(encode(OPENING))
     assert lines(encode(SegmentEnd(7, "stopped")))
     assert lines.reached_ns == 7

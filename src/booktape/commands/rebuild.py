@@ -21,7 +21,7 @@ def rebuild(  # noqa: PLR0913 - each is one documented option
     *,
     every: Positive,
     out: Path,
-    symbol: str | None = None,
+    symbol: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
     from_: Annotated[str | None, Parameter(name="--from")] = None,
     to: str | None = None,
     jobs: Positive = 1,
@@ -39,7 +39,7 @@ def rebuild(  # noqa: PLR0913 - each is one documented option
     out
         The folder for the new archive; an interrupted rebuild is taken up where it was left.
     symbol
-        Only this one; all when not given.
+        Only these; all when not given.
     from_
         Only segments that reach beyond this time, such as 2026-11-22T10:00 (UTC).
     to
@@ -52,7 +52,7 @@ def rebuild(  # noqa: PLR0913 - each is one documented option
         Place.find(directory),
         out,
         every,
-        symbol and symbol.upper(),
+        frozenset(name.upper() for name in symbol) or None,
         moment_us(moment("--from", from_)) if from_ else None,
         moment_us(moment("--to", to)) if to else None,
     )

@@ -123,8 +123,9 @@ def _run(place: Place, tape: File, symbol: str, time_us: int, stood: Standing) -
     It starts at the tape's checkpoint. Starting at the nearest row would spare some decoding, but
     what an audit taught the book since, and how far each connection was, stands in no row.
     """
-    books, lines = Reconstruction(), Filter(symbol)
-    for frame in frames(place, tape, symbol, lines, NO_ROWS):
+    only = frozenset({symbol})
+    books, lines = Reconstruction(), Filter(only)
+    for frame in frames(place, tape, only, lines, NO_ROWS):
         if not continues(stood, frame):
             return None
         if isinstance(frame, StreamFrame | RestFrame) and frame.received_ns // 1_000 > time_us:
@@ -164,7 +165,7 @@ def _steps(
     place: Place, tape: File, query: Query, events: EventByEvent, stood: Standing
 ) -> Generator[Step | Gap, None, bool]:
     """Returns whether the end of the query's time was passed."""
-    for frame in frames(place, tape, query.symbol, every=1):
+    for frame in frames(place, tape, frozenset({query.symbol}), every=1):
         if not continues(stood, frame):
             raise DamagedTape(
                 f"{tape.path} does not go on where the tape before it ended: one between them is "

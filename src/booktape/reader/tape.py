@@ -1,6 +1,6 @@
-"""What only the tape tells: one symbol's frames, and what follows from them.
+"""What only the tape tells: the frames of some symbols, and what follows from them.
 
-One symbol is read at a time: the books of the others would cost far more than reading past them.
+Readers want one symbol at a time: the books of the others would cost far more than reading past them.
 """
 
 from __future__ import annotations
@@ -35,14 +35,20 @@ Standing: TypeAlias = tuple[int, int] | None
 _HEAVY: Final = (b'{"k":"ws"', b'{"k":"rest"', b'{"k":"checkpoint"')
 
 
-class Filter:
-    """Passes the lines of a tape that may concern one symbol, undecoded. None: every line.
+Symbols: TypeAlias = frozenset[str] | None
+"""None: all of them."""
 
-    A line says its symbol literally (streams in small letters), unless it is escaped or in base64.
+
+class Filter:
+    """Passes the lines of a tape that may concern some symbols, undecoded.
+
+    A line says its symbol literally, in quotes, or as a stream's name begins; unless it is escaped or
+    in base64.
     """
 
-    def __init__(self, symbol: str | None) -> None:
-        self._names = (symbol.encode(), symbol.lower().encode()) if symbol else (b"",)
+    def __init__(self, symbols: Symbols) -> None:
+        spelt = [(f'"{symbol}"', f'"{symbol.lower()}@') for symbol in symbols or ()]
+        self._names = [name.encode() for both in spelt for name in both] or [b""]
         self._last = b""
 
     def __call__(self, line: bytes) -> bool:
@@ -62,9 +68,9 @@ class Filter:
 
 
 def frames(
-    place: Place, tape: File, symbol: str | None, lines: Filter | None = None, every: int = 0
+    place: Place, tape: File, symbols: Symbols, lines: Filter | None = None, every: int = 0
 ) -> Iterator[Frame]:
-    """The frames of a tape as if only `symbol` had been recorded. None: all symbols.
+    """The frames of a tape as if only these symbols had been recorded.
 
     `every`: with a row after so many events, not as often as it was recorded. A sealed tape that is
     damaged raises DamagedTape; an unsealed one ends where it breaks off.
@@ -72,26 +78,26 @@ def frames(
     torn = "/unsealed/" in tape.path
     with place.open_tape(tape) as file:
         # A file of pyarrow behaves like one of Python's, but is none by its type.
-        found = read_tape(cast("IO[bytes]", file), torn=torn, wanted=lines or Filter(symbol))
+        found = read_tape(cast("IO[bytes]", file), torn=torn, wanted=lines or Filter(symbols))
         try:
             for frame in found:
                 if isinstance(frame, SegmentStart) and every:
-                    yield from _only(replace(frame, every=every), symbol)
+                    yield from _only(replace(frame, every=every), symbols)
                 else:
-                    yield from _only(frame, symbol)
+                    yield from _only(frame, symbols)
         except DamagedTape as error:
             raise DamagedTape(
                 f"{tape.path} is not what was recorded. Rows in snapshots/ can be read all the same."
             ) from error
 
 
-def _only(frame: Frame, symbol: str | None) -> Iterator[Frame]:
-    """The frame, or what of it concerns the symbol."""
-    if symbol is None:
+def _only(frame: Frame, symbols: Symbols) -> Iterator[Frame]:
+    """The frame, or what of it concerns the symbols."""
+    if symbols is None:
         yield frame
     elif isinstance(frame, SegmentStart | Connected):
-        yield replace(frame, symbols=(symbol,) if symbol in frame.symbols else ())
-    elif getattr(frame, "symbol", symbol) in {symbol, None}:
+        yield replace(frame, symbols=tuple(s for s in frame.symbols if s in symbols))
+    elif not hasattr(frame, "symbol") or frame.symbol in symbols:
         yield frame
 
 
@@ -103,7 +109,7 @@ def outputs(
     Ends early at a moment after which nothing can come that belongs before `before_ns`.
     """
     books = Reconstruction()
-    for frame in frames(place, tape, symbol, every=every):
+    for frame in frames(place, tape, frozenset({symbol}) if symbol else None, every=every):
         if before_ns is not None and symbol and is_past(books, symbol, frame, before_ns):
             break
         yield from books.feed(frame)
