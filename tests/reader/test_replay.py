@@ -200,6 +200,20 @@ def test_each_worker_has_tapes_of_its_own(tmp_path: Path) -> None:
             assert ids == list(range(start, end))
 
 
+def test_a_worker_may_be_behind_with_its_sealing(tmp_path: Path) -> None:
+    """Its tape is older than some that are sealed, and is read in its place."""
+    write_by_workers(tmp_path, 300, segment_s=100)
+    tape = sorted(tmp_path.glob("tape/*/*w1*"))[1]
+    behind = tmp_path / "unsealed" / tape.name.removesuffix(".jsonl.zst")
+    behind.mkdir(parents=True)
+    tape.rename(behind / "tape.jsonl.zst")
+    rec = booktape.open(tmp_path)
+    assert rec.at(SYMBOLS[1], moment(150)).update_id == 150
+    found = rec.replay(SYMBOLS[1], moment(50), moment(250))
+    ids = [item.book.update_id for item in found if isinstance(item, booktape.Step)]
+    assert ids == list(range(50, 250))
+
+
 def test_a_symbol_without_a_tape(rec: booktape.Recording) -> None:
     """It is said, not replayed as nothing."""
     with pytest.raises(NotRecorded, match="no tape of XRPUSDT"):

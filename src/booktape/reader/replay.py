@@ -36,7 +36,9 @@ def tapes_of(place: Place, *, unsealed: bool) -> list[File]:
     tail = place.unsealed() if unsealed else []
     sealed = place.tapes()
     done = {tape.segment for tape in sealed}
-    return sealed + [tape for tape in tail if tape.segment not in done]
+    # A worker may seal a later tape than one that another has not sealed yet.
+    tail = [tape for tape in tail if tape.segment not in done]
+    return sorted(sealed + tail, key=lambda tape: tape.segment)
 
 
 def _since(tapes: Sequence[File], time_us: int | None) -> Sequence[File]:
