@@ -16,12 +16,11 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from threading import Thread
-from typing import Any, Final, ParamSpec, TypeVar
+from typing import Any, Final, TypeVar
 
 from booktape.errors import WorkerFailed
 
 T = TypeVar("T")
-P = ParamSpec("P")
 
 SPAWN: Final = multiprocessing.get_context("spawn")
 """Processes that begin afresh: a copy of one with threads may hang."""
@@ -32,9 +31,8 @@ def in_processes(
     count: int,
     work: Callable[..., T],
     tasks: Sequence[tuple[Any, ...]],
-    begin: Callable[P, None],
-    *args: P.args,
-    **_: P.kwargs,
+    begin: Callable[..., None],
+    *args: object,
 ) -> Iterator[list[Future[T]]]:
     """What will come of each task, in their order. Each process first calls `begin` with `args`.
 
@@ -66,7 +64,7 @@ def _unheard_by_children() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _begin(theirs: Connection, begin: Callable[..., None], args: tuple[Any, ...]) -> None:
+def _begin(theirs: Connection, begin: Callable[..., None], args: tuple[object, ...]) -> None:
     Thread(target=_leave_with, args=(theirs,), daemon=True).start()
     begin(*args)
 

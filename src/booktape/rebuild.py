@@ -22,7 +22,7 @@ from booktape.reader.tape import frames
 from booktape.store.found import reaching_into, sealed_tapes, unsealed_segments
 from booktape.store.layout import TABLE, Layout, Segment
 from booktape.store.lock import lock_directory
-from booktape.store.reading import read_tape
+from booktape.store.reading import first_line, read_tape
 from booktape.store.recording import Recording
 from booktape.store.recovery import record_again
 from booktape.store.sealing import writing
@@ -104,8 +104,9 @@ def _chosen(order: Order) -> list[File]:
     chosen = [tape for tape in tapes if tape.segment in wanted]
     if not chosen:
         raise NotRecorded(f"{root} holds no segment between --from and --to.")
-    for symbol in sorted((order.symbols or frozenset()) - _held(order.source, chosen)):
-        raise NotRecorded(f"{root} holds nothing of {symbol}. `booktape info` says what.")
+    if order.symbols:
+        for symbol in sorted(order.symbols - _held(order.source, chosen)):
+            raise NotRecorded(f"{root} holds nothing of {symbol}. `booktape info` says what.")
     return chosen
 
 
@@ -118,10 +119,9 @@ def _held(source: Place, tapes: Sequence[File]) -> set[str]:
 def _start(found: Iterator[Frame]) -> SegmentStart | None:
     """The first line of a tape; None where it cannot be read, or is none."""
     try:
-        first = next(found, None)
+        return first_line(found, "it")
     except DamagedTape:
         return None
-    return first if isinstance(first, SegmentStart) else None
 
 
 def _check(order: Order) -> None:
@@ -174,7 +174,7 @@ def rebuild_segment(order: Order, tape: File) -> Outcome:
     """Record one tape once more, and seal what follows. Of a damaged one nothing is."""
     try:
         found = order.read(tape)
-        start = _first(found, tape)
+        start = first_line(found, tape.path)
         with ThreadPoolExecutor(1, "booktape-store") as worker:
             recording = Recording(order.layout, tape.segment, worker)
             recording.begin(start, ())
@@ -184,10 +184,3 @@ def rebuild_segment(order: Order, tape: File) -> Outcome:
     except DamagedTape as error:
         return Outcome(tape.segment.name, damage=str(error))
     return Outcome(tape.segment.name)
-
-
-def _first(found: Iterator[Frame], tape: File) -> SegmentStart:
-    first = next(found)
-    if isinstance(first, SegmentStart):
-        return first
-    raise DamagedTape(f"{tape.path} does not begin as a tape does.")

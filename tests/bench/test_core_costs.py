@@ -107,7 +107,7 @@ def stages(shape: Shape, folder: Path) -> Iterator[float]:
     payloads = [encode_combined("btcusdt@depth@100ms", encode_event(item)) for item in events]
 
     def decode_all() -> None:
-        # None is kept: to find room for all of them at once would take twice as long as this does.
+        # None is kept: finding room for all of them at once takes longer than this does.
         for payload in payloads:
             decode_event(payload)
 

@@ -10,6 +10,7 @@ import pytest
 
 from booktape.core.frames import Frame, RestFrame, StreamFrame
 from booktape.net.inbox import Inbox
+from net.loopback import next_frame
 
 MOST = 10
 
@@ -29,11 +30,6 @@ async def full() -> Inbox:
     for number in range(MOST):
         await inbox.put(frame(number))
     return inbox
-
-
-async def taken_one(inbox: Inbox) -> Frame:
-    (taken,) = await inbox.take(1, 1)
-    return taken
 
 
 def told(story: Coroutine[Any, Any, None]) -> None:
@@ -75,7 +71,7 @@ def test_who_comes_later_does_not_overtake() -> None:
         await settled()
         assert not first.done()
         assert not second.done()
-        taken = [await taken_one(inbox) for _ in range(MOST + 1)]
+        taken = [await next_frame(inbox) for _ in range(MOST + 1)]
         assert taken == [frame(number) for number in range(1, MOST + 2)]
 
     told(story())
@@ -97,7 +93,7 @@ def test_everything_arrives_in_order(most: int, doors: int) -> None:
         found: list[list[int]] = [[] for _ in delivering]
         for _ in range(doors * len(numbers)):
             assert len(inbox) <= most
-            taken = await taken_one(inbox)
+            taken = await next_frame(inbox)
             assert isinstance(taken, StreamFrame)
             found[taken.connection].append(taken.received_ns)
         assert found == [list(numbers)] * doors
@@ -117,9 +113,9 @@ def test_who_stops_waiting_leaves_nothing_behind() -> None:
         await settled()
         waiting.cancel()
         await settled()
-        assert await taken_one(inbox) == frame(0)
+        assert await next_frame(inbox) == frame(0)
         await inbox.put(frame(2))
-        assert await taken_one(inbox) == frame(2)
+        assert await next_frame(inbox) == frame(2)
         assert not inbox
 
     told(story())

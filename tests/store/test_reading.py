@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from booktape.core.frames import Checkpoint
+from booktape.core.frames import Checkpoint, Disconnected, Frame
 from booktape.errors import DamagedTape
 from booktape.store import tape
 from booktape.store.line import encode
-from booktape.store.reading import read_checkpoints, read_tape
+from booktape.store.reading import first_line, read_checkpoints, read_tape
+from oracle import start
 from store.small_tape import LINES, write
 
 if sys.version_info >= (3, 14):
@@ -58,6 +59,16 @@ def test_a_flipped_bit_never_reads_as_another_frame(
         except DamagedTape:
             found += 1
     assert found > 0.99 * 8 * len(whole)
+
+
+def test_a_tape_begins_with_its_start(tmp_path: Path) -> None:
+    """Or it is none, whether it holds something else or nothing."""
+    opening, other = start("BTCUSDT"), Disconnected(0, 1, 0, "stopped")
+    assert first_line(iter([opening, other]), tmp_path) == opening
+    without: tuple[list[Frame], ...] = ([other, opening], [])
+    for frames in without:
+        with pytest.raises(DamagedTape, match=f"{tmp_path} does not begin as a tape does"):
+            first_line(iter(frames), tmp_path)
 
 
 def test_checkpoints_are_read_as_far_as_a_tape_goes(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from booktape.errors import UsageError
+from booktape.reader.times import moment_us
 
 Positive: TypeAlias = Annotated[int, Parameter(validator=Number(gte=1))]
 Speed: TypeAlias = Annotated[float, Parameter(validator=Number(gt=0))]
@@ -32,6 +33,14 @@ def time_of_day_s(text: str) -> float:
     if not match:
         raise UsageError(f"--rollover-at {text} is no time of day. Write 04:30, in UTC.")
     return int(match[1]) * 3_600.0 + int(match[2]) * 60
+
+
+def stretch_us(from_: str | None, to: str | None) -> tuple[int | None, int | None]:
+    """What --from and --to say, in microseconds since 1970. Raises UsageError."""
+    return (
+        moment_us(moment("--from", from_)) if from_ else None,
+        moment_us(moment("--to", to)) if to else None,
+    )
 
 
 def moment(option: str, text: str) -> datetime:

@@ -9,9 +9,8 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from booktape import interpreter
-from booktape.commands.options import Positive, moment
+from booktape.commands.options import Positive, stretch_us
 from booktape.reader.place import Place
-from booktape.reader.times import moment_us
 from booktape.rebuild import Order, Outcome
 from booktape.rebuild import rebuild as rebuild_archive
 
@@ -53,8 +52,7 @@ def rebuild(  # noqa: PLR0913 - each is one documented option
         out,
         every,
         frozenset(name.upper() for name in symbol) or None,
-        moment_us(moment("--from", from_)) if from_ else None,
-        moment_us(moment("--to", to)) if to else None,
+        *stretch_us(from_, to),
     )
     damaged = False
     for outcome in rebuild_archive(order, jobs):

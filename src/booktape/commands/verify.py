@@ -11,8 +11,7 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from booktape.commands.options import Positive, moment
-from booktape.reader.times import moment_us
+from booktape.commands.options import Positive, stretch_us
 from booktape.verify.report import as_json, render
 from booktape.verify.run import Report, Scope, tape_bytes
 from booktape.verify.run import verify as verify_archive
@@ -48,8 +47,7 @@ def verify(  # noqa: PLR0913 - each is one documented option
     """
     scope = Scope(
         frozenset(name.upper() for name in symbol) or None,
-        moment_us(moment("--from", from_)) if from_ else None,
-        moment_us(moment("--to", to)) if to else None,
+        *stretch_us(from_, to),
     )
     report = _with_progress(directory, scope, jobs)
     if json:

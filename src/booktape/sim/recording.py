@@ -25,7 +25,7 @@ from booktape.core.frames import Connected, Frame, RestFrame, SegmentEnd, Segmen
 from booktape.errors import DamagedTape, MalformedFrame, UsageError
 from booktape.store.found import sealed_tapes
 from booktape.store.layout import TAPE, Layout
-from booktape.store.reading import read_tape
+from booktape.store.reading import first_line, read_tape
 from booktape.wire.binance import decode_depth
 from booktape.wire.limits import DEPTH_MAX
 
@@ -100,10 +100,7 @@ def _told(run: int, worker: int, tapes: Iterable[Path]) -> Iterator[Played]:
 def _symbols(path: Path) -> Iterator[str]:
     if path.name.endswith(_CAPTURE):
         return (line.symbol for line in _lines(path))
-    first = next(read_tape(path), None)
-    if not isinstance(first, SegmentStart):
-        raise DamagedTape(f"{path} does not begin as a tape does.")
-    return iter(first.symbols)
+    return iter(first_line(read_tape(path), path).symbols)
 
 
 def _capture(path: Path) -> Iterator[Frame]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO
 
-from booktape.core.frames import Checkpoint, Frame, SegmentEnd
+from booktape.core.frames import Checkpoint, Frame, SegmentEnd, SegmentStart
 from booktape.errors import DamagedTape
 from booktape.store.line import decode
 
@@ -40,6 +40,14 @@ def read_tape(
         yield frame
     if not ended:
         raise DamagedTape(f"{path} breaks off: it does not say how the recording ended")
+
+
+def first_line(frames: Iterator[Frame], name: object) -> SegmentStart:
+    """How a tape begins. Raises DamagedTape, with the tape's `name`, when it does not begin as one."""
+    first = next(frames, None)
+    if not isinstance(first, SegmentStart):
+        raise DamagedTape(f"{name} does not begin as a tape does.")
+    return first
 
 
 def read_checkpoints(path: Path) -> Iterator[Checkpoint]:

@@ -30,7 +30,7 @@ class Scope:
     to_us: int | None = None
 
     def choose(self, segments: Sequence[SegmentFiles]) -> list[SegmentFiles]:
-        """In the order of their starts."""
+        """Those that reach into the stretch, in the order of their starts."""
         wanted = reaching_into([files.segment for files in segments], self.from_us, self.to_us)
         return [files for files in segments if files.segment in wanted]
 
