@@ -19,6 +19,13 @@ NO_TAPE: Final = "no_tape"
 
 TRADING: Final = "TRADING"
 DELISTED: Final = "DELISTED"
+NO_MARKET_DATA: Final = frozenset({"BREAK", "END_OF_DAY"})
+"""While a symbol has one of these statuses the exchange generates no market data, and orders can be
+cancelled all the same: its book is not known, however quiet its stream."""
+
+FORMAT: Final = 2
+"""Of the tapes that are written now. 1: no `Tick`; a row is stamped as its last frame was, and a gap
+after a lost connection begins at that connection's last sign of life."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +58,10 @@ class Connected:
 
 @dataclass(frozen=True, slots=True)
 class Disconnected:
-    """The connection is gone. Until `alive_ns` (its last sign of life) it had delivered all.
+    """The connection is gone. `alive_ns` is its last sign of life.
 
-    TCP delivers in order: whatever the exchange sent before that sign had arrived by then.
+    That sign proves no book current: a subscription can be dead while its connection answers pings.
+    So a gap begins at the book's own last evidence (on tapes of format 1: at `alive_ns`).
     `reason` is what a gap will say (`disconnected`, `stopped`, `killed`), `detail` is for people.
     """
 
@@ -65,8 +73,45 @@ class Disconnected:
 
 
 @dataclass(frozen=True, slots=True)
+class Tick:
+    """Time has passed: written once a second, and the only clock that the function knows.
+
+    `elapsed_ns` is the steady time since the tick before it. A tick that comes late tells of a pause
+    of this process: frames that arrived meanwhile were stamped at its end, and stand behind the tick.
+    """
+
+    received_ns: int
+    elapsed_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """The best levels of symbols that were quiet, from one answer that held those of all symbols.
+
+    `asked_ns` is when the request left. `tops` holds, as the exchange wrote them, the price and size of
+    the best bid and of the best ask; an empty side has price and size 0.
+    """
+
+    received_ns: int
+    asked_ns: int
+    tops: dict[str, tuple[str, str, str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class ClockOffset:
+    """How far our clock is ahead of the exchange's, give or take `error_ns` (half a round trip)."""
+
+    received_ns: int
+    offset_ns: int
+    error_ns: int
+
+
+@dataclass(frozen=True, slots=True)
 class HoldExpired:
-    """An event of this symbol ran ahead, and waited long enough for what is missing before it."""
+    """An event of this symbol ran ahead, and waited long enough for what is missing before it.
+
+    Only on tapes of format 1: since then it follows from the ticks.
+    """
 
     received_ns: int
     symbol: str
@@ -83,15 +128,18 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """What the exchange's list of symbols says of one, written down when it changes.
+    """What the exchange's list of symbols says of one, written down when first seen and when it changes.
 
     `status` is the exchange's word (TRADING, HALT, BREAK …), or ours for one that is not listed any
-    more: DELISTED.
+    more: DELISTED. `tick_size` and `lot_size` are the steps of prices and sizes, as the exchange writes
+    them; empty where it states none.
     """
 
     received_ns: int
     symbol: str
     status: str
+    tick_size: str = ""
+    lot_size: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +162,8 @@ class SegmentStart:
     symbols: tuple[str, ...]
     witness: str = "none"
     audit_s: float = 0.0
+    format: int = 1
+    pulse_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +194,12 @@ class Checkpoint:
     status: str = TRADING
     audit_due_ns: int = 0
     asked_ns: int = 0
+    tick_size: str = ""
+    lot_size: str = ""
+    synced_ns: int = 0
+    stamp_ns: int = 0
+    evidence_age_ns: int = 0
+    newest_us: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,10 +218,13 @@ Frame: TypeAlias = (
     | RestFrame
     | Connected
     | Disconnected
+    | Tick
+    | Pulse
     | HoldExpired
     | Asked
     | Listed
     | ClockStep
+    | ClockOffset
     | SegmentStart
     | Checkpoint
     | SegmentEnd

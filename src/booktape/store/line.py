@@ -20,16 +20,19 @@ from msgspec import Raw, Struct
 from booktape.core.frames import (
     Asked,
     Checkpoint,
+    ClockOffset,
     ClockStep,
     Connected,
     Disconnected,
     Frame,
     HoldExpired,
     Listed,
+    Pulse,
     RestFrame,
     SegmentEnd,
     SegmentStart,
     StreamFrame,
+    Tick,
 )
 from booktape.errors import DamagedTape
 
@@ -39,10 +42,13 @@ _KINDS: Final = MappingProxyType(
         "rest": RestFrame,
         "connected": Connected,
         "disconnected": Disconnected,
+        "tick": Tick,
+        "pulse": Pulse,
         "hold-expired": HoldExpired,
         "asked": Asked,
         "status": Listed,
         "clock-step": ClockStep,
+        "clock-offset": ClockOffset,
         "start": SegmentStart,
         "checkpoint": Checkpoint,
         "end": SegmentEnd,
