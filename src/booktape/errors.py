@@ -8,7 +8,8 @@
     │   └── NotRecorded             the archive does not hold it
     ├── BookNotKnown              the recording itself says that it did not know the book then
     ├── WireError                 bytes that do not follow the exchange's protocol
-    │   └── MalformedFrame
+    │   ├── MalformedFrame
+    │   └── MalformedNumber
     ├── ExchangeError             the exchange, or the way to it, failed; worth another try
     │   ├── Unreachable             no answer: DNS, refused, time-out, cut
     │   └── Refused                 an HTTP status other than 200
@@ -81,6 +82,10 @@ class WireError(BooktapeError):
 
 class MalformedFrame(WireError):
     """A frame that cannot be read. It stays on the tape; the book does not change."""
+
+
+class MalformedNumber(WireError):
+    """A text that should be a number: it is none, or one that nobody could mean."""
 
 
 class ExchangeError(BooktapeError):

@@ -7,6 +7,7 @@ import json
 
 import pytest
 from aiohttp import web
+from structlog.testing import capture_logs
 
 import virtual_time
 from booktape.core.events import FetchSnapshot, Urgency
@@ -139,7 +140,11 @@ def test_a_connection_that_is_cut_is_tried_again() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "header", "silence_s"), [(429, "17", 17), (418, "300", 300), (429, "", 60)]
+    ("status", "header", "silence_s"),
+    [
+        *((429, "17", 17), (418, "300", 300), (429, "", 60)),
+        *((418, "9" * 5_000, 120), (429, "soon", 60), (429, "٣٠", 60)),  # not understood
+    ],
 )
 def test_no_request_of_any_kind_goes_out_before_retry_after(
     status: int, header: str, silence_s: float
@@ -207,6 +212,51 @@ def test_the_used_weight_header_is_obeyed() -> None:
 
     virtual_time.run(story())
     assert sent_s[1] >= sent_s[0] + WINDOW_S - 1
+
+
+@pytest.mark.parametrize("asked_s", [3 * 86_400 + 1, 10**17])
+def test_no_silence_is_longer_than_the_longest_ban_and_it_is_said(asked_s: int) -> None:
+    """Three days: one answer that asks for a thousand years does not end a recording."""
+    sent_s: list[float] = []
+    clock = RestlessClock()
+
+    async def exchange(_: web.Request) -> web.StreamResponse:
+        sent_s.append(clock.now_s)
+        if len(sent_s) == 1:
+            return web.Response(status=418, headers={"Retry-After": str(asked_s)})
+        return web.Response(body=DEPTH)
+
+    async def story() -> None:
+        async with asking(exchange, clock) as (rest, inbox):
+            rest.fetch(FetchSnapshot("BTCUSDT", 1))
+            await next_answer(inbox)
+
+    with capture_logs() as lines:
+        virtual_time.run(story())
+    assert 3 * 86_400 < sent_s[1] - sent_s[0] < 3 * 86_400 + 60
+    said = [line for line in lines if "longest ban" in line["event"]]
+    assert [(line["asked_s"], line["silent_for_s"]) for line in said] == [(asked_s, 259_200)]
+
+
+@pytest.mark.parametrize("header", ["9" * 5_000, "-1", "1e9", "full", ""])
+def test_a_weight_that_cannot_be_read_is_not_counted_and_said_once(header: str) -> None:
+    """It ends no recording and stops no request; the budget that we count ourselves still holds."""
+
+    async def exchange(_: web.Request) -> web.StreamResponse:
+        return web.Response(body=DEPTH, headers={"X-MBX-USED-WEIGHT-1M": header})
+
+    async def story() -> None:
+        async with asking(exchange, HandClock()) as (rest, inbox):
+            for symbol in ("BTCUSDT", "ETHUSDT"):
+                rest.fetch(FetchSnapshot(symbol, 1))
+                assert isinstance(await next_answer(inbox), RestFrame)
+            assert rest.door.budget.used(1_000.0) == 2 * 250
+
+    with capture_logs() as lines:
+        virtual_time.run(story())
+    said = [line for line in lines if line["event"] == "header not understood"]
+    assert [line["header"] for line in said] == ["X-MBX-USED-WEIGHT-1M"]
+    assert len(said[0]["error"]) < 200
 
 
 def test_repeats_are_spaced_out() -> None:

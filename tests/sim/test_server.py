@@ -301,6 +301,7 @@ def test_depth_keeps_the_limit() -> None:
         ("depth?symbol=BTCUSDT&limit=0", -1100),
         ("depth?symbol=BTCUSDT&limit=-5", -1100),
         ("depth?symbol=BTCUSDT&limit=many", -1100),
+        (f"depth?symbol=BTCUSDT&limit={'9' * 5_000}", -1100),
     ],
 )
 def test_a_bad_request_gets_the_exchanges_error(path: str, code: int) -> None:

@@ -61,7 +61,12 @@ def test_what_is_absent_states_no_rule() -> None:
 
 
 @pytest.mark.parametrize(
-    "payload", [b"", b"<html>", b"[]", b"{}", b'{"symbols":[{}]}', b'{"code":-1,"msg":"x"}']
+    "payload",
+    [
+        *(b"", b"<html>", b"[]", b"{}", b'{"symbols":[{}]}', b'{"code":-1,"msg":"x"}'),
+        b'{"symbols":[],"rateLimits":[{"limit":%s}]}' % (b"9" * 5_000),
+        b'{"symbols":[],"rateLimits":[{"limit":-1}]}',
+    ],
 )
 def test_anything_else_is_malformed(payload: bytes) -> None:
     """An error page, an error body, or half of an answer."""
@@ -131,6 +136,11 @@ def test_suggestions(asked: str, meant: str | None) -> None:
         ("Infinity", "0.01", False),
         ("sNaN", "0.01", False),
         ("1.0", "sNaN", False),
+        ("1.0", "1e9999999", False),
+        ("1e9999999", "0.01", False),
+        ("1.0", "1e-9999999", False),
+        ("1.0", "9" * 5_000, False),
+        ("1.0", "1.0000000000000000000000000001", False),  # not to be rounded to 1
     ],
 )
 def test_which_numbers_a_double_holds(largest: str, step: str, exact: bool) -> None:

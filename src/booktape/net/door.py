@@ -13,14 +13,15 @@ import structlog
 from aiohttp import ClientHandlerType, ClientRequest, ClientResponse, ClientTimeout
 from yarl import URL
 
-from booktape.errors import Refused, TooFast, Unreachable
+from booktape.errors import MalformedNumber, Refused, TooFast, Unreachable
 from booktape.net.backoff import full_jitter
 from booktape.net.budget import WeightBudget
 from booktape.net.link import Link, reason
-from booktape.wire.limits import USED_WEIGHT_HEADER, WEIGHT_PER_MINUTE
+from booktape.wire.limits import RETRY_AFTER_MAX_S, USED_WEIGHT_HEADER, WEIGHT_PER_MINUTE
+from booktape.wire.numbers import whole_number
 
 _TIMEOUT: Final = ClientTimeout(total=30, sock_connect=5, sock_read=10)
-_SILENCE_S: Final = {429: 60.0, 418: 120.0}  # where the answer itself has no Retry-After
+_SILENCE_S: Final = {429: 60, 418: 120}  # where the answer itself has no Retry-After
 
 LATER_S: Final = 1.0
 """So much longer than asked for we are silent: the exchange counts whole seconds, by its own clock,
@@ -58,6 +59,7 @@ class Door:
         self._paused_until_s = -inf
         self._silent_until_s = c_double(-inf) if silent_until_s is None else silent_until_s
         self._troubled = 0  # as many requests had left when the last trouble was met
+        self._unreadable: set[str] = set()  # headers that were said to be so
 
     def share(self, weight_per_minute: int) -> None:
         """So much the exchange allows to all sharers together."""
@@ -125,14 +127,22 @@ class Door:
 
     def _obey(self, answer: aiohttp.ClientResponse) -> None:
         now_s = self._clock.steady_s()
-        used = answer.headers.get(USED_WEIGHT_HEADER, "")
-        if used.isdecimal():
+        used = self._header(answer, USED_WEIGHT_HEADER)
+        if used is not None:
             # What the other sharers may use is not ours to count.
             theirs = self.budget.limit * (self._sharers - 1)
-            self.budget.observe(int(used) - theirs, now_s)
+            self.budget.observe(used - theirs, now_s)
         if answer.status in _SILENCE_S:
-            after = answer.headers.get("Retry-After", "")
-            silence_s = float(after) if after.isdecimal() else _SILENCE_S[answer.status]
+            asked_s = self._header(answer, "Retry-After")
+            if asked_s is None:
+                asked_s = _SILENCE_S[answer.status]
+            if asked_s > RETRY_AFTER_MAX_S:
+                log.warning(
+                    "more silence asked for than the exchange's longest ban",
+                    asked_s=asked_s,
+                    silent_for_s=RETRY_AFTER_MAX_S,
+                )
+            silence_s = float(min(asked_s, RETRY_AFTER_MAX_S))
             until_s = now_s + silence_s + LATER_S
             self._silent_until_s.value = max(self._silent_until_s.value, until_s)
             raise TooFast(
@@ -140,3 +150,16 @@ class Door:
                 f"{answer.url.host} answered {answer.status}: no request for {silence_s:.0f} s",
                 silence_s,
             )
+
+    def _header(self, answer: aiohttp.ClientResponse, name: str) -> int | None:
+        """The number that a header holds; None when it is missing, or cannot be read (said once)."""
+        text = answer.headers.get(name)
+        if text is None:
+            return None
+        try:
+            return whole_number(text)
+        except MalformedNumber as error:
+            if name not in self._unreadable:
+                self._unreadable.add(name)
+                log.warning("header not understood", header=name, error=str(error))
+            return None

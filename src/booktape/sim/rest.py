@@ -11,6 +11,7 @@ from typing import Final, NamedTuple, TypeAlias
 import msgspec
 from aiohttp import web
 
+from booktape.errors import MalformedNumber
 from booktape.sim.conditions import Attempt
 from booktape.sim.incidents import DELISTED
 from booktape.sim.manners import Manners
@@ -39,6 +40,7 @@ from booktape.wire.binance import decode_depth
 from booktape.wire.encode import encode_depth
 from booktape.wire.exchange_info import SymbolInfo, encode_exchange_info
 from booktape.wire.limits import DEPTH_MAX, EXCHANGE_INFO_WEIGHT, USED_WEIGHT_HEADER, depth_weight
+from booktape.wire.numbers import whole_number
 
 _DEPTH_DEFAULT: Final = 100
 _PLAIN_WEIGHT: Final = 1
@@ -229,6 +231,7 @@ def _limit(text: str) -> int | None:
     """How many levels a side are asked for; None when that makes no sense."""
     if not text:
         return _DEPTH_DEFAULT
-    if not (text.isascii() and text.isdecimal() and int(text)):
+    try:
+        return min(whole_number(text), DEPTH_MAX) or None
+    except MalformedNumber:
         return None
-    return min(int(text), DEPTH_MAX)

@@ -5,15 +5,15 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
 from typing import Final
 
 import msgspec
 from msgspec import Struct
 
 from booktape.core.frames import TRADING
-from booktape.errors import InexactSymbol, MalformedFrame, UnknownSymbol
+from booktape.errors import InexactSymbol, MalformedFrame, MalformedNumber, UnknownSymbol
 from booktape.wire.limits import WEIGHT_PER_MINUTE
+from booktape.wire.numbers import Id, decimal_number
 
 _EXACT_DIGITS: Final = 15
 """Every decimal of so many significant digits survives text → double → shortest text."""
@@ -82,10 +82,8 @@ class ExchangeInfo:
 
 def _is_exact(largest: str, step: str) -> bool:
     try:
-        top, unit = Decimal(largest), Decimal(step).normalize()
-    except InvalidOperation:
-        return False
-    if not (top.is_finite() and unit.is_finite()):
+        top, unit = decimal_number(largest), decimal_number(step).normalize()
+    except MalformedNumber:
         return False
     if not unit:
         return True
@@ -113,8 +111,8 @@ class _Symbol(Struct, rename="camel"):
 class _RateLimit(Struct, rename="camel"):
     rate_limit_type: str = ""
     interval: str = ""
-    interval_num: int = 0
-    limit: int = 0
+    interval_num: Id = 0
+    limit: Id = 0
 
 
 class _Info(Struct, rename="camel"):

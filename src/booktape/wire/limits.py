@@ -18,6 +18,10 @@ EXCHANGE_INFO_WEIGHT: Final = 20
 USED_WEIGHT_HEADER: Final = "X-MBX-USED-WEIGHT-1M"
 """Every answer says how much the IP has used in the current minute, by anyone."""
 
+RETRY_AFTER_MAX_S: Final = 3 * 86_400
+""" "IP bans are tracked and scale in duration for repeat offenders, from 2 minutes to 3 days." An
+answer that asks for more is not the exchange's, or is mistaken."""
+
 STREAMS_PER_CONNECTION: Final = 1_024
 """ "A single connection can listen to a maximum of 1024 streams."."""
 

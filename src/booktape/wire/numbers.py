@@ -1,14 +1,52 @@
-"""How the exchange writes numbers: what the declared types let through."""
+"""How the exchange writes numbers, and what is taken for one.
+
+Every number that comes from outside as a text passes through here: those of JSON as declared types,
+those of headers and filters through `whole_number` and `decimal_number`, which raise one error. Python
+by itself would raise three kinds (5,000 digits, an exponent of ten million, letters), or take what
+nobody writes: other scripts' digits, underscores, "NaN".
+"""
 
 from __future__ import annotations
 
+import re
 import sys
-from typing import Annotated, TypeAlias
+from decimal import Decimal
+from typing import Annotated, Final, TypeAlias
 
 from msgspec import Meta
+
+from booktape.errors import MalformedNumber
 
 # A NaN fails both comparisons, an infinity the second one.
 Size: TypeAlias = Annotated[float, Meta(ge=0, le=sys.float_info.max)]
 Price: TypeAlias = Annotated[float, Meta(gt=0, le=sys.float_info.max)]
 Levels: TypeAlias = list[tuple[Price, Size]]
 Id: TypeAlias = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+
+_WHOLE: Final = re.compile(r"[0-9]{1,18}")
+_DECIMAL: Final = re.compile(r"[0-9]{1,40}(\.[0-9]{0,40})?([eE][+-]?[0-9]{1,3})?")
+
+_DIGITS_MAX: Final = 28
+"""Significant digits that Python's decimals compute with: any more would be rounded in silence."""
+
+_SHOWN: Final = 40
+
+
+def whole_number(text: str) -> int:
+    """A count such as a header holds: 1 to 18 digits, and nothing else. Raises MalformedNumber."""
+    if not _WHOLE.fullmatch(text):
+        raise MalformedNumber(f"{text[:_SHOWN]!r} is not a number of at most 18 digits.")
+    return int(text)
+
+
+def decimal_number(text: str) -> Decimal:
+    """A price, a size or a step, exactly as written; never negative, infinite or NaN.
+
+    Raises MalformedNumber, also for more than 28 significant digits and for an exponent of more
+    than three.
+    """
+    if _DECIMAL.fullmatch(text):
+        number = Decimal(text)
+        if len(number.as_tuple().digits) <= _DIGITS_MAX:
+            return number
+    raise MalformedNumber(f"{text[:_SHOWN]!r} is not a decimal of at most {_DIGITS_MAX} digits.")
