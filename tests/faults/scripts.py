@@ -29,7 +29,7 @@ from booktape.sim.faults import Faults
 from booktape.sim.forgeries import StaleWitness
 from booktape.sim.garbage import Garbage
 from booktape.sim.incidents import ClockStep, Delist, Fall, Halt, Huge, NewListing
-from booktape.sim.lies import Close, Delay, Drop, Gap, Lie, Lifetime, Repeat, Stall
+from booktape.sim.lies import Close, Deaf, Delay, Drop, Gap, Lie, Lifetime, Repeat, Stall
 
 HONEST_FROM_S: Final = 40.0
 _EVEN: Final = 0.5
@@ -82,7 +82,7 @@ class Draw(NamedTuple):
 
 Maker: TypeAlias = Callable[[Draw], Lie]
 
-MAKERS: Final[Mapping[str, Maker]] = MappingProxyType(
+HEARD_MAKERS: Final[Mapping[str, Maker]] = MappingProxyType(
     {
         "drop": lambda d: Drop(d.messages(0.005, 0.1)),
         "drop-everywhere": lambda d: Drop(d.messages(0.002, 0.02, everywhere=True)),
@@ -129,19 +129,46 @@ MAKERS: Final[Mapping[str, Maker]] = MappingProxyType(
     }
 )
 
+SILENT_MAKERS: Final[Mapping[str, Maker]] = MappingProxyType(
+    {
+        # Of the connections that are open then: those that come later hear all.
+        "deaf": lambda d: Deaf(
+            Messages(d.start_s, symbol=d.symbol, stream="depth", end_s=HONEST_FROM_S, **d.one())
+        ),
+        "deaf-from-the-start": lambda d: Deaf(
+            Messages(symbol=d.symbol, stream="depth", end_s=d.end_s, **d.one()), opened_by_s=1
+        ),
+        "deaf-witness": lambda d: Deaf(
+            Messages(d.start_s, symbol=d.symbol, stream="depth20", end_s=d.end_s, **d.one())
+        ),
+        "deaf-symbol": lambda d: Deaf(
+            Messages(d.start_s, symbol=d.symbol, end_s=HONEST_FROM_S, **d.one())
+        ),
+        "silence": lambda d: Deaf(Messages(d.start_s, end_s=HONEST_FROM_S)),
+        "silence-for-all": lambda d: Deaf(Messages(d.start_s, d.end_s), opened_by_s=d.end_s),
+    }
+)
+"""Nothing in the stream betrays these: it takes other evidence to see that a book is not current."""
+
+EVIDENCE: Final = False
+"""Whether the recorder has such evidence, so that these may be among the random faults, too."""
+
+ALL_MAKERS: Final = MappingProxyType({**HEARD_MAKERS, **SILENT_MAKERS})
+MAKERS: Final = ALL_MAKERS if EVIDENCE else HEARD_MAKERS
+
 
 def script(seed: int, kinds: Collection[str] = tuple(MAKERS)) -> Faults:
     """Two to four of these kinds of faults, at random times and of random strength."""
     rng = Random(f"script {seed}")
     chosen = rng.sample(sorted(kinds), min(len(kinds), rng.randint(2, 4)))
     return Faults.of(
-        *(MAKERS[kind](_draw(rng, from_start=rng.random() < _EVEN)) for kind in chosen)
+        *(ALL_MAKERS[kind](_draw(rng, from_start=rng.random() < _EVEN)) for kind in chosen)
     )
 
 
 def single(kind: str, seed: int = 0) -> Faults:
     """One fault alone."""
-    return Faults.of(MAKERS[kind](_draw(Random(f"single {kind} {seed}"), from_start=True)))
+    return Faults.of(ALL_MAKERS[kind](_draw(Random(f"single {kind} {seed}"), from_start=True)))
 
 
 def honest_from_s(faults: Faults) -> float:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from itertools import pairwise
+from typing import Any
 from urllib.parse import quote
 
 import pytest
 
-from booktape.sim.incidents import Delist, Halt, NewListing
+from booktape.sim.incidents import ClockStep, Delist, Halt, NewListing
 from booktape.sim.market import Market
 from booktape.sim.source import depth_stream
 from booktape.wire.exchange_info import decode_exchange_info
@@ -125,5 +127,120 @@ def test_a_new_symbol_appears_while_others_trade(made_with: tuple[str, ...]) -> 
             assert new[0]["U"] == truth.first_id("NEWUSDT") + 1
             assert all(b["U"] == a["u"] + 1 for a, b in pairwise(new))
             assert len(events) - len(new) == 40
+
+    run(work())
+
+
+# ── best levels ─────────────────────────────────────────────────────────────────────────────
+
+
+async def tops(visit_: Visit, query: str = "") -> Any:
+    status, _, body = await visit_.get(f"ticker/bookTicker{quote(query, safe='?=')}")
+    assert status == 200, body
+    return json.loads(body)
+
+
+def test_a_book_ticker_is_the_top_of_the_snapshot() -> None:
+    """Of one symbol, of some in the order asked for, of all; at every moment, while they trade."""
+
+    async def work() -> None:
+        source = market(*BOTH, slots=None)
+        server = lying(source=source, speed=1, weight_per_minute=10**6)
+        async with visit(server) as visit_:
+            await visit_.listen(*map(depth_stream, BOTH))
+            seen = set()
+            for _ in range(40):
+                await asyncio.sleep(0.037)
+                book = json.loads(await visit_.depth("ETHUSDT", 1))
+                (bid, bid_size), (ask, ask_size) = book["bids"][0], book["asks"][0]
+                top = {
+                    "symbol": "ETHUSDT",
+                    "bidPrice": bid,
+                    "bidQty": bid_size,
+                    "askPrice": ask,
+                    "askQty": ask_size,
+                }
+                assert await tops(visit_, "?symbol=ETHUSDT") == top
+                assert (await tops(visit_))[1] == top
+                some = await tops(visit_, '?symbols=["ETHUSDT","BTCUSDT"]')
+                assert [some[0], some[1]["symbol"]] == [top, "BTCUSDT"]
+                seen.add((bid, bid_size, ask, ask_size))
+            assert len(seen) > 10
+
+    run(work())
+
+
+def test_a_book_ticker_tells_of_symbols_that_nobody_follows() -> None:
+    """The top of the book that they would begin with; asking does not make them trade."""
+
+    async def work() -> None:
+        source = Market((*BOTH, "XMRBTC"), 4, levels=30)
+        async with visit(lying(source=source, speed=1)) as visit_:
+            await visit_.listen(BTC)
+            before = await tops(visit_)
+            assert [top["symbol"] for top in before] == ["BTCUSDT", "ETHUSDT", "XMRBTC"]
+            await asyncio.sleep(3)
+            after = await tops(visit_)
+            assert after[1:] == before[1:]
+            assert after[0] != before[0]
+            for top in before[1:]:
+                book = json.loads(await visit_.depth(top["symbol"], 1))
+                assert [top["bidPrice"], top["bidQty"]] == book["bids"][0]
+                assert [top["askPrice"], top["askQty"]] == book["asks"][0]
+
+    run(work())
+
+
+def test_what_a_book_ticker_weighs_and_refuses() -> None:
+    """2 for one symbol, 4 for a list or for all; a symbol that is not listed makes it an error."""
+
+    async def work() -> None:
+        server = lying(Delist("ETHUSDT", 0), source=market(*BOTH))
+        async with visit(server) as visit_:
+            used = 0
+            for query, weight, status, code in (
+                ("?symbol=BTCUSDT", 2, 200, None),
+                ("?symbols=[%22BTCUSDT%22]", 4, 200, None),
+                ("", 4, 200, None),
+                ("?symbol=ETHUSDT", 2, 400, -1121),
+                ("?symbols=[%22BTCUSDT%22,%22NONE%22]", 4, 400, -1121),
+                ("?symbols=BTCUSDT", 4, 400, -1100),
+            ):
+                used += weight
+                got, headers, body = await visit_.get(f"ticker/bookTicker{query}")
+                assert (got, int(headers["X-MBX-USED-WEIGHT-1M"])) == (status, used)
+                answer = json.loads(body)
+                assert (answer["code"] if code else None) == code
+                assert isinstance(answer, dict if code or "symbol=" in query else list)
+
+    run(work())
+
+
+# ── the time ────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("by_s", [0.0, 12.5, -3.25])
+def test_the_time_is_told_in_the_unit_asked_for_and_can_be_off(by_s: float) -> None:
+    """Also before anything has happened; then it goes on with the exchange's clock."""
+
+    async def work() -> None:
+        lie = ClockStep(0, by_s)
+        server = lying(lie, source=market(slots=None), speed=1, start_us=10**15)
+        async with visit(server) as visit_:
+
+            async def time_us(unit: str = "") -> int:
+                headers = {"X-MBX-TIME-UNIT": unit} if unit else {}
+                url = f"{server.rest_url}/api/v3/time"
+                async with visit_.http.get(url, headers=headers) as answer:
+                    return int((await answer.json())["serverTime"])
+
+            assert await time_us() == 10**12 + by_s * 1_000
+            assert await time_us("MICROSECOND") == 10**15 + by_s * 10**6
+            assert await time_us("MILLISECOND") == 10**12 + by_s * 1_000
+            await visit_.listen(BTC)
+            start_us = await time_us("MICROSECOND")
+            await asyncio.sleep(2.5)
+            assert 0 <= await time_us("MICROSECOND") - start_us - 2_500_000 < 10_000
+            assert 0 <= start_us - 10**15 - by_s * 10**6 < 10_000
 
     run(work())

@@ -16,7 +16,7 @@ from booktape.sim.fates import Cuts
 from booktape.sim.faults import Faults
 from booktape.sim.incidents import Halt
 from booktape.sim.lies import Delay, Drop
-from booktape.sim.script import KINDS, keys_of, make
+from booktape.sim.script import KINDS, SILENT, keys_of, make
 
 NEEDED: dict[str, Any] = {
     "symbol": "BTCUSDT",
@@ -107,6 +107,13 @@ def test_every_kind_can_be_written(kind: str) -> None:
         assert lie.seed == 3  # type: ignore[attr-defined]
     if "when" in own:
         assert lie.when.seed == 3  # type: ignore[attr-defined]
+
+
+def test_what_is_called_silent_is_a_kind_and_the_document_names_it() -> None:
+    """All of them, and no others."""
+    assert KINDS.keys() >= SILENT
+    (line,) = re.findall(r"^Silent: (.*)\.$", faults.__doc__ or "", re.MULTILINE)
+    assert set(line.split(", ")) == SILENT
 
 
 def test_the_table_of_kinds_is_complete() -> None:

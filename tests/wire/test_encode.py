@@ -15,8 +15,10 @@ from booktape.wire.encode import (
     encode_combined,
     encode_depth,
     encode_event,
+    encode_one_top,
     encode_server_shutdown,
     encode_ticker,
+    encode_tops,
     texts,
 )
 from oracle import combined, snapshot, ticker
@@ -56,6 +58,18 @@ def test_an_empty_side_is_a_ticker_of_price_zero() -> None:
     assert json.loads(empty)["b"] == json.loads(empty)["B"] == "0.00000000"
     for said in (ticker(5, None, {"2": "1"}), ticker(5, {"1": "1"}, None), ticker(5)):
         assert decode_event(combined(said)) == said
+
+
+def test_the_best_levels_of_many_symbols_are_a_list_and_of_one_are_none() -> None:
+    """In the exchange's words; a side without levels has price and size 0."""
+    one, other = BookTicker("A", 5, (1.5, 2.0), (2.0, 1.0)), BookTicker("B", 6, None, None)
+    said = {"bidPrice": "1.50000000", "bidQty": "2.00000000"}
+    said |= {"symbol": "A", "askPrice": "2.00000000", "askQty": "1.00000000"}
+    assert json.loads(encode_one_top(one)) == said
+    listed = json.loads(encode_tops([one, other]))
+    assert listed[0] == said
+    nothing = dict.fromkeys(("bidPrice", "bidQty", "askPrice", "askQty"), "0.00000000")
+    assert listed[1:] == [{"symbol": "B"} | nothing]
 
 
 @given(st.integers(0, 10**16))

@@ -54,6 +54,7 @@ class Client:
     ) -> None:
         self.number = number
         self.streams: set[str] = set()
+        self.opened_s = manners.clock.now_s()
         self.subscribed_s = 0.0
         self.gone = False
         self._socket = socket
@@ -101,7 +102,8 @@ class Client:
             self._put(Send(payload))
             return True
         delivery = Delivery(
-            self.number, self._sent, event_number, message.stream, message.event, payload, now_s
+            *(self.number, self._sent, event_number, message.stream, message.event, payload),
+            *(now_s, self.opened_s),
         )
         steps = self._manners.faults.sends(delivery)
         for step in steps:

@@ -30,7 +30,8 @@ class Delivery:
 
     `connection` counts connections from 0; `message_number` counts this connection's messages and
     `event_number` this stream's messages since the exchange began, both from 1. `event` is None
-    for whatever is no depth event.
+    for whatever is no depth event. `opened_s` is when the connection was opened; 0 before the
+    market began.
     """
 
     connection: int
@@ -40,6 +41,7 @@ class Delivery:
     event: DepthEvent | None
     payload: bytes
     now_s: float = 0.0
+    opened_s: float = 0.0
 
     @property
     def symbol_lower(self) -> str:

@@ -12,6 +12,7 @@ beginning; before it, time stands at 0 (a client who is told a lie at the door b
     ───────────────  ───────────────────────────────────────────────────  ────────────────────────
     drop             a message is lost                                    + M
     gap              `count` consecutive events of a stream are lost      count + M
+    deaf             subscriptions die, connections and pings go on       opened_by_s + M
     repeat           a message is sent again, perhaps late                times, after_s + M
     delay            a connection is late; its order stays                seconds, jitter_s, seed + M
     stall            no frame for a while, then all; pings go on          start_s, end_s, connection, of
@@ -49,6 +50,10 @@ beginning; before it, time stands at 0 (a client who is told a lie at the door b
 
 M, which messages: start_s, end_s, connection, of, symbol, stream, first, last, probability, everywhere, seed
 A, which clients: start_s, end_s, door, path, symbol, first, last, probability, seed
+
+All connections fall silent with `deaf` alone (then pings are answered) or `half-open` (then not).
+Nothing that is sent afterwards need betray these; who only listens takes them for a quiet market.
+Silent: deaf.
 
 `connection` is a number, from 0 in the order of coming; with `of` every `of`-th one from there.
 `stream` is depth, depth5, depth10, depth20 or bookTicker. hide, wrong-event and stale-witness are

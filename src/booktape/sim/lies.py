@@ -83,6 +83,24 @@ class Gap(Lie):
 
 
 @dataclass(frozen=True)
+class Deaf(Lie):
+    """Subscriptions die: their messages are lost, while the connection and its pings go on.
+
+    Only connections that were opened by `opened_by_s` have dead subscriptions (without it: those
+    opened by `start_s`, or before the market began); later ones hear all. So a late `opened_by_s`
+    makes new connections deaf, too, and `start_s` 0 makes them so from their beginning.
+    """
+
+    when: Messages
+    opened_by_s: Seconds | None = None
+
+    def sends(self, delivery: Delivery, steps: list[Step]) -> list[Step]:
+        """Nothing, on such a connection."""
+        by_s = self.when.start_s if self.opened_by_s is None else self.opened_by_s
+        return [] if delivery.opened_s <= by_s and self.when(delivery) else steps
+
+
+@dataclass(frozen=True)
 class Repeat(Lie):
     """Send a message again: at once, or late, when newer ones have been sent."""
 

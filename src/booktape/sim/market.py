@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import Final
 
 from booktape.core.events import DepthSnapshot
+from booktape.core.proving import BookTicker
 from booktape.sim.incidents import TRADING, Incidents
 from booktape.sim.listing import DEFAULT_SYMBOLS, Listing, listing
 from booktape.sim.pair import Pair, Push
@@ -50,6 +51,7 @@ class Market:
         listings = (listing(one) if isinstance(one, str) else one for one in symbols)
         self._rules = Rules(seed, levels, {one.symbol: one for one in listings}, {})
         self._pairs: dict[str, Pair] = {}
+        self._first_tops: dict[str, BookTicker] = {}
         self._wanted: Collection[str] | None = None
         self._witnesses: dict[str, Witnesses] = {}
         self._slots = slots
@@ -158,11 +160,14 @@ class Market:
     def depth(self, symbol: str, limit: int, fraction: float) -> bytes:
         """A `/depth` answer as of `fraction` of the current slot."""
         pair = self._pair(symbol)
-        due_s = self.due_s()
-        if due_s is not None and self._trades(symbol, due_s):
-            pair.run_part(fraction)
+        self._run_part(pair, fraction)
         bids, asks = pair.levels(pair.bids, limit), pair.levels(pair.asks, limit)
         return encode_depth(DepthSnapshot(symbol, limit, pair.update_id, bids, asks))
+
+    def _run_part(self, pair: Pair, fraction: float) -> None:
+        due_s = self.due_s()
+        if due_s is not None and self._trades(pair.listing.symbol, due_s):
+            pair.run_part(fraction)
 
     def old_depth(self, symbol: str, limit: int, old: Old) -> bytes:
         """A `/depth` answer of some time, or events, ago; what `obey` let it remember."""
@@ -170,6 +175,16 @@ class Market:
             return self.depth(symbol, limit, 0)
         until_s = self._end_s(-1) - old.seconds
         return encode_depth(self._past.book(self._pair(symbol), limit, old.events, until_s))
+
+    def top(self, symbol: str, fraction: float) -> BookTicker:
+        """The best levels of `depth`. Asking for them does not make a symbol trade."""
+        if symbol not in self._pairs:
+            if symbol not in self._first_tops:
+                self._first_tops[symbol] = _top(self._rules.pair(symbol))
+            return self._first_tops[symbol]
+        pair = self._pair(symbol)
+        self._run_part(pair, fraction)
+        return _top(pair)
 
     def holds(self, symbol: str) -> bool:  # noqa: ARG002 - a market knows every book
         """Never: every book is always known."""
@@ -185,3 +200,8 @@ class Market:
         Only what faults do to a book is told to it, when this market comes to it.
         """
         return Truth(self._rules)
+
+
+def _top(pair: Pair) -> BookTicker:
+    (bid,), (ask,) = pair.levels(pair.bids, 1), pair.levels(pair.asks, 1)
+    return BookTicker(pair.listing.symbol, pair.update_id, bid, ask)

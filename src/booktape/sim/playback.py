@@ -23,6 +23,7 @@ from msgspec import Raw, Struct
 
 from booktape.core.events import DepthEvent, DepthSnapshot
 from booktape.core.frames import Checkpoint, RestFrame, SegmentEnd, SegmentStart, StreamFrame
+from booktape.core.proving import BookTicker
 from booktape.core.sync import State, SymbolSync
 from booktape.errors import MalformedFrame, UsageError
 from booktape.reconstruct import Reconstruction
@@ -143,6 +144,15 @@ class Playback:
     def old_depth(self, symbol: str, limit: int, old: Old) -> bytes | None:  # noqa: ARG002
         """The present one: `obey` allows no lie that would ask for another."""
         return self.depth(symbol, limit, 0)
+
+    def top(self, symbol: str, fraction: float) -> BookTicker | None:  # noqa: ARG002 - as in `depth`
+        """From the recording so far; None without a book."""
+        sync = self._live(symbol)
+        if sync is None:
+            return None
+        sides = (sync.book.bids.pairs(), sync.book.asks.pairs())
+        bid, ask = (side[0] if side else None for side in sides)
+        return BookTicker(symbol, sync.update_id, bid, ask)
 
     def holds(self, symbol: str) -> bool:
         """Until its first book. After a loss a client is told so, rather than kept waiting."""

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple, TypeAlias
 import msgspec
 from aiohttp import web
 
+from booktape.core.proving import BookTicker
 from booktape.errors import MalformedNumber
 from booktape.sim.conditions import Attempt
 from booktape.sim.incidents import DELISTED
@@ -37,13 +38,18 @@ from booktape.sim.replies import (
 from booktape.sim.source import Source
 from booktape.sim.weight import Weights
 from booktape.wire.binance import decode_depth
-from booktape.wire.encode import encode_depth
+from booktape.wire.encode import encode_depth, encode_one_top, encode_tops
 from booktape.wire.exchange_info import SymbolInfo, encode_exchange_info
 from booktape.wire.limits import DEPTH_MAX, EXCHANGE_INFO_WEIGHT, USED_WEIGHT_HEADER, depth_weight
 from booktape.wire.numbers import whole_number
 
 _DEPTH_DEFAULT: Final = 100
 _PLAIN_WEIGHT: Final = 1
+_TICKER_WEIGHT: Final = 2
+_TICKERS_WEIGHT: Final = 4
+"""`/ticker/bookTicker`: 2 for `symbol=`, 4 for `symbols=[…]` and for all."""
+
+_TIME_UNIT_HEADER: Final = "X-MBX-TIME-UNIT"
 
 _Answer: TypeAlias = Callable[[DoorStep | None], Awaitable[Reply]]
 """The true answer; a lie may want an older one, or one that is changed."""
@@ -73,6 +79,7 @@ class Rest:
         return [
             web.get("/api/v3/depth", self._depth),
             web.get("/api/v3/exchangeInfo", self._exchange_info),
+            web.get("/api/v3/ticker/bookTicker", self._book_ticker),
             web.get("/api/v3/time", self._time),
         ]
 
@@ -130,10 +137,38 @@ class Rest:
 
         return await self._serve(request, EXCHANGE_INFO_WEIGHT, answer)
 
-    async def _time(self, request: web.Request) -> web.StreamResponse:
+    async def _book_ticker(self, request: web.Request) -> web.StreamResponse:
+        one = "symbol" in request.query and "symbols" not in request.query
+
         async def answer(_: DoorStep | None) -> Reply:
-            time_ms = self._manners.time_us() // 1_000
-            return Reply(HTTPStatus.OK, msgspec.json.encode({"serverTime": time_ms}))
+            listed = self.listed()
+            try:
+                names = _names(request.query)
+            except msgspec.DecodeError:
+                return error(HTTPStatus.BAD_REQUEST, BAD_PARAMETER, "Illegal 'symbols'.")
+            if any(name not in listed for name in names or ()):
+                return error(HTTPStatus.BAD_REQUEST, BAD_SYMBOL, "Invalid symbol.")
+            tops: list[BookTicker] = []
+            for name in list(listed) if names is None else names:
+                # A first book of a symbol that nobody follows takes a while to make.
+                await asyncio.sleep(0)
+                if top := self._source.top(name, self._player.fraction()):
+                    tops.append(top)
+            if not one:
+                return Reply(HTTPStatus.OK, encode_tops(tops))
+            if not tops:
+                return error(HTTPStatus.SERVICE_UNAVAILABLE, UNAVAILABLE, "No book now.")
+            return Reply(HTTPStatus.OK, encode_one_top(tops[0]))
+
+        return await self._serve(request, _TICKER_WEIGHT if one else _TICKERS_WEIGHT, answer)
+
+    async def _time(self, request: web.Request) -> web.StreamResponse:
+        unit = request.headers.get(_TIME_UNIT_HEADER, "").upper()
+
+        async def answer(_: DoorStep | None) -> Reply:
+            time_us = self._manners.time_us()
+            time = time_us if unit == "MICROSECOND" else time_us // 1_000
+            return Reply(HTTPStatus.OK, msgspec.json.encode({"serverTime": time}))
 
         return await self._serve(request, _PLAIN_WEIGHT, answer)
 

@@ -31,6 +31,7 @@ KINDS: Final[Mapping[str, type[Lie]]] = MappingProxyType(
     {
         "drop": lies.Drop,
         "gap": lies.Gap,
+        "deaf": lies.Deaf,
         "repeat": lies.Repeat,
         "delay": lies.Delay,
         "stall": lies.Stall,
@@ -64,6 +65,9 @@ KINDS: Final[Mapping[str, type[Lie]]] = MappingProxyType(
         "clock-step": incidents.ClockStep,
     }
 )
+
+SILENT: Final = frozenset({"deaf"})
+"""Faults that nothing sent afterwards need betray: after them a stream looks like a quiet market's."""
 
 _T = TypeVar("_T")
 

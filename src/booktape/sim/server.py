@@ -177,6 +177,9 @@ class SimServer:
     def _time_us(self) -> int:
         """The time of day that the exchange would tell."""
         now_s = self._player.now_s
+        if not self._clock.started.is_set():
+            # Nothing has happened yet, and it is some time of day all the same.
+            return self._now_us() + self.faults.incidents.clock_step_us(now_s)
         return self._player.time_us() + self.faults.incidents.clock_step_us(now_s)
 
     async def _step(self) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from booktape.core.events import DepthEvent
+from booktape.core.proving import BookTicker
 from booktape.sim.incidents import Incidents
 from booktape.sim.replies import Old
 from booktape.wire.encode import encode_combined, encode_event
@@ -60,6 +61,9 @@ class Source(Protocol):
 
     def old_depth(self, symbol: str, limit: int, old: Old) -> bytes | None:
         """The body of a `/depth` answer of some time ago."""
+
+    def top(self, symbol: str, fraction: float) -> BookTicker | None:
+        """The best level of each side, as `depth` would show it; None when the book is not known."""
 
     def holds(self, symbol: str) -> bool:
         """Whether a request that found no book should wait until there is one."""

@@ -7,12 +7,16 @@ The other half of wire/binance.py and wire/witness.py, in the exchange's own fie
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 import msgspec
 from msgspec import Raw
 
 from booktape.core.events import DepthEvent, DepthSnapshot, Level
 from booktape.core.proving import BookTicker, TopLevels
+
+_NOTHING: Final[Level] = (0.0, 0.0)
+"""What a ticker says of a side without levels."""
 
 
 def texts(levels: Iterable[Level]) -> list[tuple[str, str]]:
@@ -44,8 +48,7 @@ def encode_top(top: TopLevels) -> bytes:
 
 def encode_ticker(ticker: BookTicker) -> bytes:
     """A raw `bookTicker`."""
-    nothing: Level = (0.0, 0.0)
-    (bid,), (ask,) = texts([ticker.bid or nothing]), texts([ticker.ask or nothing])
+    bid, ask = texts([ticker.bid or _NOTHING, ticker.ask or _NOTHING])
     return msgspec.json.encode(
         {
             "u": ticker.update_id,
@@ -56,6 +59,27 @@ def encode_ticker(ticker: BookTicker) -> bytes:
             "A": ask[1],
         }
     )
+
+
+def encode_tops(tops: Iterable[BookTicker]) -> bytes:
+    """The list of a REST `/ticker/bookTicker` answer. It tells no ids."""
+    return msgspec.json.encode([_top(top) for top in tops])
+
+
+def encode_one_top(top: BookTicker) -> bytes:
+    """The answer of REST `/ticker/bookTicker` to `symbol=`: one entry, and no list."""
+    return msgspec.json.encode(_top(top))
+
+
+def _top(top: BookTicker) -> dict[str, str]:
+    (bid, bid_size), (ask, ask_size) = texts([top.bid or _NOTHING, top.ask or _NOTHING])
+    return {
+        "symbol": top.symbol,
+        "bidPrice": bid,
+        "bidQty": bid_size,
+        "askPrice": ask,
+        "askQty": ask_size,
+    }
 
 
 def encode_server_shutdown(time_ms: int) -> bytes:
