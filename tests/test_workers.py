@@ -6,7 +6,6 @@ import asyncio
 import os
 import threading
 from dataclasses import replace
-from math import inf
 from multiprocessing import Pipe
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -16,6 +15,7 @@ import pytest
 
 from booktape import workers
 from booktape.core.status import SHOWN, BookStatus, Status
+from booktape.net.silence import NO_SILENCE
 from booktape.settings import Settings
 from booktape.wire.venues import Venue
 from booktape.workers import _SPAWN, Workers, _tell, _Worker, shares
@@ -124,15 +124,15 @@ def test_workers_stand_as_one() -> None:
 
 
 def test_what_one_worker_is_told_all_of_them_know() -> None:
-    """Until when the exchange wants silence: one number, in whatever process it is written."""
-    first, second = shares(2)
-    assert first.silent_until_s is not None
-    assert second.silent_until_s is not None
-    assert second.silent_until_s.value == -inf
-    process = _SPAWN.Process(target=setattr, args=(first.silent_until_s, "value", 7.5))
+    """Until when the exchange wants silence: one memory, in whatever process it is written."""
+    first, second = (share.silence for share in shares(2))
+    assert first is not None
+    assert second is not None
+    assert tuple(second) == NO_SILENCE
+    process = _SPAWN.Process(target=first.__setitem__, args=(0, 7.5))
     process.start()
     process.join(PATIENCE_S)
-    assert second.silent_until_s.value == 7.5
+    assert second[0] == 7.5
 
 
 def _hear(worker: _Worker) -> None:

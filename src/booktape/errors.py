@@ -13,7 +13,7 @@
     ├── ExchangeError             the exchange, or the way to it, failed; worth another try
     │   ├── Unreachable             no answer: DNS, refused, time-out, cut
     │   └── Refused                 an HTTP status other than 200
-    │       └── TooFast               429 or 418: `retry_after_s` of silence are owed
+    │       └── TooFast               429, 418 or 403: `retry_after_s` of silence are owed
     ├── WorkerFailed              one of several processes ended before it was asked to
     └── StoreError                the disk: exit 74, sealed files are intact
         ├── WriteFailed             full, read-only, gone
@@ -105,7 +105,7 @@ class Refused(ExchangeError):
 
 
 class TooFast(Refused):
-    """HTTP 429 or 418. Any request before `retry_after_s` have passed makes it worse."""
+    """HTTP 429, 418 or 403. Any request before `retry_after_s` have passed makes it worse."""
 
     def __init__(self, status: int, what: str, retry_after_s: float) -> None:
         super().__init__(status, what)

@@ -10,7 +10,6 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, Final, TypeVar
 
-import aiohttp
 import structlog
 
 from booktape.core.events import FetchSnapshot, Note, RenewConnection
@@ -23,8 +22,9 @@ from booktape.net.clock import Clock, StepWatch, SystemClock
 from booktape.net.feed import Rota
 from booktape.net.feeds import Feeds
 from booktape.net.inbox import Inbox
-from booktape.net.link import Link
+from booktape.net.link import Link, open_session
 from booktape.net.rest import Rest
+from booktape.net.silence import Silence
 from booktape.net.statuses import Statuses
 from booktape.reconstruct import Output
 from booktape.settings import Settings
@@ -73,11 +73,11 @@ class Recorder:
         if self._settings.duration_s is not None:
             asyncio.get_running_loop().call_later(self._settings.duration_s, self.stop)
         inbox = Inbox(INBOX_FRAMES)
-        # `trust_env`: proxies are taken from HTTPS_PROXY and its kin.
-        async with aiohttp.ClientSession(trust_env=True) as session:
-            settings = self._settings
-            link = Link(settings.venue, session, self._clock, inbox, settings.suffixes)
-            self._rest = Rest(link, settings.share.of, settings.share.silent_until_s)
+        settings = self._settings
+        silence = Silence(self._clock, settings.share.silence)
+        async with open_session(silence) as session:
+            link = Link(settings.venue, session, self._clock, inbox, silence, settings.suffixes)
+            self._rest = Rest(link, settings.share.of)
             found = await self._until_stopped(self._rest.exchange_info())
             if self._stopped.is_set():
                 return

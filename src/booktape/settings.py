@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from ctypes import c_double
+from ctypes import Array, c_double
 from dataclasses import dataclass
 from pathlib import Path
 from zlib import crc32
@@ -26,14 +26,14 @@ class Share:
     """One worker's part of the symbols: each belongs to exactly one, always to the same.
 
     `run` is the name of the recorder that all workers are of; none of a recorder without any.
-    `silent_until_s` lies in memory that all of them share: the steady time until which the exchange
-    wants no request from their address, whichever of them was told.
+    `silence` is memory that all of them share: until when the exchange wants to hear nothing from their
+    address, whichever of them was told (`net/silence.py`).
     """
 
     index: int = 0
     of: int = 1
     run: str = ""
-    silent_until_s: c_double | None = None
+    silence: Array[c_double] | None = None
 
     @property
     def tag(self) -> str:
@@ -68,6 +68,7 @@ class Settings:
     rollover_at_s: float | None = None
     witness: str = DEPTH20
     audit_s: float = 900.0
+    pulse_s: float = 30.0
     quote_asset: str | None = None
     share: Share = Share()
 

@@ -16,7 +16,6 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
 from ctypes import c_double
 from dataclasses import dataclass, replace
-from math import inf
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Final, NamedTuple
@@ -27,6 +26,7 @@ from booktape import interpreter
 from booktape.attend import Attended, attend, log_to_stderr
 from booktape.core.status import SHOWN, Status
 from booktape.errors import BooktapeError, WorkerFailed
+from booktape.net.silence import NO_SILENCE
 from booktape.recorder import Recorder
 from booktape.settings import Settings, Share
 from booktape.store.archive import own_archive
@@ -126,11 +126,9 @@ class Workers:
 
 def shares(count: int) -> list[Share]:
     """What each of so many workers is given."""
-    # Steady time is the machine's (on Linux and macOS), so it is the same in every process. No
-    # lock: of two silences that are written at the very same moment the shorter may win. The
-    # exchange wants one of the whole address, so they end within a second of each other.
-    run, silent_until_s = secrets.token_hex(4), _SPAWN.RawValue(c_double, -inf)
-    return [Share(index, count, run, silent_until_s) for index in range(count)]
+    # Steady time is the machine's (on Linux and macOS), so it is the same in every process.
+    run, silence = secrets.token_hex(4), _SPAWN.RawArray(c_double, NO_SILENCE)
+    return [Share(index, count, run, silence) for index in range(count)]
 
 
 def _sum(parts: list[Status]) -> Status:

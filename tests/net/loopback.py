@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from ctypes import c_double
+from ctypes import Array, c_double
 from typing import Any
 
-import aiohttp
 from aiohttp import web
 
 from booktape.core.frames import Asked, Frame
 from booktape.net.clock import Clock
 from booktape.net.inbox import Inbox
-from booktape.net.link import Link
+from booktape.net.link import Link, open_session
 from booktape.net.rest import Rest
+from booktape.net.silence import Silence
 from booktape.wire.venues import Venue
 
 DEPTH = b'{"lastUpdateId":7,"bids":[],"asks":[]}'
@@ -24,11 +24,17 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @asynccontextmanager
 async def linked(
-    handler: Handler, clock: Clock, frames: int = 1_000, *, trust_env: bool = False
+    handler: Handler,
+    clock: Clock,
+    frames: int = 1_000,
+    *,
+    trust_env: bool = False,
+    shared: Array[c_double] | None = None,
 ) -> AsyncIterator[Link]:
     """A link to a server that answers every request with `handler`; the inbox holds `frames`.
 
-    With `trust_env`, as in the recorder, each request first looks for proxies in a thread.
+    With `trust_env`, as in the recorder, each request first looks for proxies in a thread. `shared` is
+    the silence's memory.
     """
 
     async def answer(request: web.Request) -> web.StreamResponse:
@@ -42,8 +48,9 @@ async def linked(
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         host, port = runner.addresses[0][:2]
         venue = Venue("test exchange", f"http://{host}:{port}", f"ws://{host}:{port}")
-        async with aiohttp.ClientSession(trust_env=trust_env) as session:
-            yield Link(venue, session, clock, Inbox(frames))
+        silence = Silence(clock, shared)
+        async with open_session(silence, trust_env=trust_env) as session:
+            yield Link(venue, session, clock, Inbox(frames), silence)
     finally:
         await runner.cleanup()
 
@@ -54,12 +61,11 @@ async def asking(
     clock: Clock,
     *,
     sharers: int = 1,
-    silent_until_s: c_double | None = None,
     **linking: Any,
 ) -> AsyncIterator[tuple[Rest, Inbox]]:
     """A REST door at work, and the inbox into which its answers go."""
     async with linked(exchange, clock, **linking) as link:
-        rest = Rest(link, sharers, silent_until_s)
+        rest = Rest(link, sharers)
         task = asyncio.create_task(rest.run())
         try:
             yield rest, link.inbox

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from ctypes import c_double
-from math import inf
 
 import pytest
 from aiohttp import web
@@ -15,6 +14,7 @@ from booktape.core.frames import Asked, RestFrame
 from booktape.errors import Unreachable
 from booktape.net.door import AT_ONCE
 from booktape.net.rest import Rest
+from booktape.net.silence import NO_SILENCE
 from net.hand_clock import HandClock, RestlessClock
 from net.loopback import DEPTH, Waits, asking, next_answer, next_frame
 
@@ -261,10 +261,10 @@ def test_a_429_silences_all_that_share_the_address() -> None:
         return web.Response(body=DEPTH)
 
     async def story() -> None:
-        until_s = c_double(-inf)
+        shared = (c_double * len(NO_SILENCE))(*NO_SILENCE)
         async with (
-            asking(refuse_once, clock, sharers=2, silent_until_s=until_s) as (first, _),
-            asking(exchange, clock, sharers=2, silent_until_s=until_s) as (second, inbox),
+            asking(refuse_once, clock, sharers=2, shared=shared) as (first, _),
+            asking(exchange, clock, sharers=2, shared=shared) as (second, inbox),
         ):
             fetch_all(first, 1)
             while not first.door.wait_s(0):

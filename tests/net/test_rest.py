@@ -96,7 +96,6 @@ def test_an_answer_sent_for_before_the_latest_question_is_not_taken() -> None:
     [
         web.Response(status=500),
         web.Response(status=503, text="<html>"),
-        web.Response(status=403),
         web.Response(status=451),
         web.Response(status=404),
         web.Response(status=400, text='{"code":-1121}'),

@@ -43,6 +43,7 @@ def record(  # noqa: PLR0913 each is one documented option
     rollover_at: str | None = None,
     witness: Literal["depth20", "bookTicker", "none"] = "depth20",
     audit: str = "15m",
+    pulse: str = "30s",
     workers: Positive = 1,
 ) -> None:
     """Record full order books until Ctrl-C, which seals the files.
@@ -82,6 +83,9 @@ def record(  # noqa: PLR0913 each is one documented option
         Which other stream every book is compared with as it changes.
     audit
         How often every book is compared with a further snapshot; 0 for never.
+    pulse
+        How often the best prices of all symbols are asked for, which prove quiet books current; 0 for
+        never.
     workers
         How many processes share the symbols.
     """
@@ -103,6 +107,7 @@ def record(  # noqa: PLR0913 each is one documented option
         rollover_at_s=None if rollover_at is None else time_of_day_s(rollover_at),
         witness=witness,
         audit_s=0.0 if audit == "0" else seconds("--audit", audit),
+        pulse_s=0.0 if pulse == "0" else seconds("--pulse", pulse),
         quote_asset=quote and quote.upper(),
     )
     log_to_stderr()

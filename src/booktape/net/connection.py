@@ -14,12 +14,19 @@ from typing import Final, Literal, TypeAlias
 
 import aiohttp
 import structlog
-from aiohttp import ClientWebSocketResponse, ClientWSTimeout, WSMsgType
+from aiohttp import (
+    ClientWebSocketResponse,
+    ClientWSTimeout,
+    WSCloseCode,
+    WSMsgType,
+    WSServerHandshakeError,
+)
 from yarl import URL
 
 from booktape.core.frames import DISCONNECTED, Connected, Disconnected, StreamFrame
 from booktape.net.budget import WeightBudget
 from booktape.net.link import Link, reason
+from booktape.net.silence import ASKS_FOR_SILENCE
 from booktape.wire.limits import CLIENT_MESSAGES_PER_S, PONG_WITHIN_S
 
 LOOK_EVERY_S: Final = PONG_WITHIN_S / 2
@@ -41,6 +48,7 @@ log = structlog.get_logger()
 class Connection:
     """Carries `symbols` into the inbox until it is lost. `on_silence` is called before it is dead.
 
+    `unwelcome` says that the exchange closed it for our behaviour: then the next one has to wait.
     A full inbox stops the reading, and TCP then stops the exchange: nothing is dropped here.
     """
 
@@ -53,6 +61,7 @@ class Connection:
         self.delivered = False
         self.over = asyncio.Event()
         self.why = ""
+        self.unwelcome = False
         self._link = link
         self._symbols = symbols
         self._on_silence = on_silence
@@ -65,6 +74,8 @@ class Connection:
         """From handshake to loss; then `over` is set and `why` says what happened."""
         try:
             self.why = await self._connect()
+        except WSServerHandshakeError as error:
+            self.why = self._refused(error)
         except (aiohttp.ClientError, OSError) as error:
             self.why = reason(error)
         finally:
@@ -76,6 +87,12 @@ class Connection:
         self._wanted = False
         if self._socket is not None:
             await _end(self._socket)
+
+    def _refused(self, error: WSServerHandshakeError) -> str:
+        """What a handshake got that has an HTTP status: it may ask for silence, as a request's may."""
+        if error.status in ASKS_FOR_SILENCE:
+            return str(self._link.silence.begin(error.status, error.headers or {}))
+        return reason(error)
 
     async def _connect(self) -> str:
         url = self._link.venue.stream_url(self._symbols, self._link.suffixes)
@@ -127,7 +144,10 @@ class Connection:
                 # soon as possible."
                 await self._say(socket.pong, message.data)
             elif message.type in _OVER:
-                return f"closed (code {socket.close_code})"
+                self.unwelcome = socket.close_code == WSCloseCode.POLICY_VIOLATION
+                # A reason is what the exchange has to say, such as "Too many requests".
+                said = message.type is WSMsgType.CLOSE and message.extra
+                return f"closed (code {socket.close_code}{f': {said}' if said else ''})"
 
     async def _say(self, send: Callable[[bytes], Awaitable[None]], payload: bytes = b"") -> None:
         """Send, if one more keeps within "5 incoming messages per second", PONGs included.

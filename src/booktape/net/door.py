@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
-from ctypes import c_double
+from contextlib import suppress
 from http import HTTPStatus
 from math import inf
 from typing import Final
@@ -13,19 +14,17 @@ import structlog
 from aiohttp import ClientHandlerType, ClientRequest, ClientResponse, ClientTimeout
 from yarl import URL
 
-from booktape.errors import MalformedNumber, Refused, TooFast, Unreachable
+from booktape.errors import MalformedNumber, Refused, Unreachable
 from booktape.net.backoff import full_jitter
 from booktape.net.budget import WeightBudget
 from booktape.net.link import Link, reason
-from booktape.wire.limits import RETRY_AFTER_MAX_S, USED_WEIGHT_HEADER, WEIGHT_PER_MINUTE
+from booktape.net.silence import ASKS_FOR_SILENCE
+from booktape.wire.limits import USED_WEIGHT_HEADER, WEIGHT_PER_MINUTE
 from booktape.wire.numbers import whole_number
 
 _TIMEOUT: Final = ClientTimeout(total=30, sock_connect=5, sock_read=10)
-_SILENCE_S: Final = {429: 60, 418: 120}  # where the answer itself has no Retry-After
-
-LATER_S: Final = 1.0
-"""So much longer than asked for we are silent: the exchange counts whole seconds, by its own clock,
-and one request too early makes 418 of 429."""
+_BODY_S: Final = 2.0
+"""How long the body of a ban is waited for: it says until when, where Retry-After does not."""
 
 AT_ONCE: Final = 12
 """So many requests are under way at most. From half around the world an answer takes 0.3 s: then
@@ -41,14 +40,12 @@ class Door:
     one, until an answer is good. A 429 is followed by those at most that were under way when it was
     read, and by nothing else until Retry-After has passed: an address is banned "for continuing to
     send requests after receiving 429 codes". When `sharers` processes have one address, each keeps
-    to its part of the budget and of AT_ONCE; `silent_until_s` (steady time) is one for all of them.
+    to its part of the budget and of AT_ONCE; the link's silence is one for all of them.
 
     Known weakness: the exchange may count what was under way against us.
     """
 
-    def __init__(
-        self, link: Link, sharers: int = 1, silent_until_s: c_double | None = None
-    ) -> None:
+    def __init__(self, link: Link, sharers: int = 1) -> None:
         self.requests = 0
         self._link = link
         self._clock = link.clock
@@ -57,9 +54,8 @@ class Door:
         self._most = self.at_once = max(1, AT_ONCE // sharers)
         self._pauses = full_jitter(random.uniform)
         self._paused_until_s = -inf
-        self._silent_until_s = c_double(-inf) if silent_until_s is None else silent_until_s
         self._troubled = 0  # as many requests had left when the last trouble was met
-        self._unreadable: set[str] = set()  # headers that were said to be so
+        self._unreadable = False  # the header of the used weight, which was said
 
     def share(self, weight_per_minute: int) -> None:
         """So much the exchange allows to all sharers together."""
@@ -68,8 +64,8 @@ class Door:
     def wait_s(self, weight: int) -> float:
         """How long to wait before a request of this weight may leave."""
         now_s = self._clock.steady_s()
-        until_s = max(self._paused_until_s, self._silent_until_s.value)
-        return max(self.budget.wait_s(weight, now_s), until_s - now_s)
+        silent_s = self._link.silence.left_s()
+        return max(self.budget.wait_s(weight, now_s), self._paused_until_s - now_s, silent_s)
 
     def leave(self, weight: int) -> int:
         """A request of this weight is about to leave; its number."""
@@ -85,7 +81,7 @@ class Door:
                 URL(url, encoded=True), timeout=_TIMEOUT, middlewares=(self._send,)
             ) as answer:
                 # Before anyone else can have its connection.
-                self._obey(answer)
+                await self._obey(answer)
                 body = await answer.read()
         except (aiohttp.ClientError, OSError) as error:
             raise Unreachable(f"{url}: {reason(error)}") from error
@@ -125,41 +121,37 @@ class Door:
         except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
             raise Unreachable(f"{request.url}: {reason(error)}") from error
 
-    def _obey(self, answer: aiohttp.ClientResponse) -> None:
-        now_s = self._clock.steady_s()
-        used = self._header(answer, USED_WEIGHT_HEADER)
+    async def _obey(self, answer: ClientResponse) -> None:
+        """Count what has been used. Raises TooFast where the answer asks for silence."""
+        used = self._used(answer)
         if used is not None:
             # What the other sharers may use is not ours to count.
             theirs = self.budget.limit * (self._sharers - 1)
-            self.budget.observe(used - theirs, now_s)
-        if answer.status in _SILENCE_S:
-            asked_s = self._header(answer, "Retry-After")
-            if asked_s is None:
-                asked_s = _SILENCE_S[answer.status]
-            if asked_s > RETRY_AFTER_MAX_S:
-                log.warning(
-                    "more silence asked for than the exchange's longest ban",
-                    asked_s=asked_s,
-                    silent_for_s=RETRY_AFTER_MAX_S,
-                )
-            silence_s = float(min(asked_s, RETRY_AFTER_MAX_S))
-            until_s = now_s + silence_s + LATER_S
-            self._silent_until_s.value = max(self._silent_until_s.value, until_s)
-            raise TooFast(
-                answer.status,
-                f"{answer.url.host} answered {answer.status}: no request for {silence_s:.0f} s",
-                silence_s,
-            )
+            self.budget.observe(used - theirs, self._clock.steady_s())
+        if answer.status in ASKS_FOR_SILENCE:
+            body = await self._ban_of(answer)
+            raise self._link.silence.begin(answer.status, answer.headers, body)
 
-    def _header(self, answer: aiohttp.ClientResponse, name: str) -> int | None:
-        """The number that a header holds; None when it is missing, or cannot be read (said once)."""
-        text = answer.headers.get(name)
+    def _used(self, answer: ClientResponse) -> int | None:
+        """The weight that the answer says; None without, or where it cannot be read (said once)."""
+        text = answer.headers.get(USED_WEIGHT_HEADER)
         if text is None:
             return None
         try:
             return whole_number(text)
         except MalformedNumber as error:
-            if name not in self._unreadable:
-                self._unreadable.add(name)
-                log.warning("header not understood", header=name, error=str(error))
+            if not self._unreadable:
+                self._unreadable = True
+                log.warning("header not understood", header=USED_WEIGHT_HEADER, error=str(error))
             return None
+
+    async def _ban_of(self, answer: ClientResponse) -> bytes:
+        """The body of a ban whose head does not say how long it is; else nothing."""
+        if answer.status != HTTPStatus.IM_A_TEAPOT or "Retry-After" in answer.headers:
+            return b""
+        self._paused_until_s = self._clock.steady_s() + _BODY_S
+        # What does not come says nothing, and the ban is a ban all the same.
+        with suppress(TimeoutError, aiohttp.ClientError, OSError):
+            async with asyncio.timeout(_BODY_S):
+                return await answer.read()
+        return b""

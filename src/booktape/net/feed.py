@@ -12,6 +12,7 @@ import itertools
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 from typing import Final
 
 import structlog
@@ -26,6 +27,14 @@ HEALTHY_S: Final = 60.0
 DELIVERED_S: Final = 1.0
 """A connection that lived so long (the latter: and delivered) was no failure: the pauses start
 short again. One that is accepted and cut at once is, or we would come back at it like a hammer."""
+
+UNWELCOME_S: Final = 60.0
+"""So long nothing follows a connection that was closed for our behaviour (1008). The exchange names no
+time; its limits are counted by the minute."""
+
+AFTER_SILENCE_S: Final = 5.0
+"""When a silence is over the feeds come back one by one within this time: should the first be told
+again, the others hear of it."""
 
 OVERLAP_LOOK_S: Final = 1.0
 OVERLAP_MAX_S: Final = 60.0
@@ -73,6 +82,7 @@ class Feed:
         self._clock = link.clock
         self._rota = rota
         self._post = _Post()
+        self._not_before_s = -inf
         self._tasks: asyncio.TaskGroup
 
     async def run(self) -> None:
@@ -88,7 +98,7 @@ class Feed:
                 if lived_s >= (DELIVERED_S if connection.delivered else HEALTHY_S):
                     pauses = full_jitter(random.uniform)
                 if self._post.successor is None:
-                    await self._pause(next(pauses), connection.why)
+                    await self._pause(next(pauses), connection)
                     await self._turn()
 
     def renew(self, number: int, why: str) -> None:
@@ -113,7 +123,15 @@ class Feed:
 
     async def _turn(self) -> None:
         """Wait until the exchange allows another attempt."""
-        while wait_s := self._rota.attempts.wait_s(1, self._clock.steady_s()):
+        while True:
+            if silent_s := self._link.silence.left_s():
+                jitter_s = random.uniform(0, AFTER_SILENCE_S)  # noqa: S311 no secret
+                await self._clock.pause(silent_s + jitter_s)
+                continue
+            now_s = self._clock.steady_s()
+            wait_s = max(self._rota.attempts.wait_s(1, now_s), self._not_before_s - now_s)
+            if wait_s <= 0:
+                return
             await self._clock.pause(wait_s)
 
     def _open(self) -> Connection:
@@ -158,13 +176,17 @@ class Feed:
             if old.over.is_set():
                 return
             self._post = _Post(old, leaving=True)
-            await self._pause(pause_s, new.why)
+            await self._pause(pause_s, new)
 
-    async def _pause(self, pause_s: float, why: str) -> None:
+    async def _pause(self, pause_s: float, lost: Connection) -> None:
+        now_s = self._clock.steady_s()
+        if lost.unwelcome:
+            self._not_before_s = now_s + pause_s + UNWELCOME_S
+        pause_s = max(pause_s, self._not_before_s - now_s)
         log.warning(
             "no connection",
             tried=self._link.venue.ws_url,
-            error=why,
+            error=lost.why,
             again_in_s=round(pause_s, 1),
             symbols=len(self.symbols),
         )

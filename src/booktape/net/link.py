@@ -8,6 +8,7 @@ import aiohttp
 
 from booktape.net.clock import Clock
 from booktape.net.inbox import Inbox
+from booktape.net.silence import Silence
 from booktape.wire.venues import DEPTH_ONLY, Venue
 
 
@@ -15,6 +16,7 @@ from booktape.wire.venues import DEPTH_ONLY, Venue
 class Link:
     """The exchange's addresses, the way there, a clock for stamps, and where frames go.
 
+    `silence` is what the exchange may have asked for, of requests and handshakes alike.
     `suffixes` name the streams that are listened to, of each symbol.
     """
 
@@ -22,7 +24,16 @@ class Link:
     session: aiohttp.ClientSession
     clock: Clock
     inbox: Inbox
+    silence: Silence
     suffixes: tuple[str, ...] = DEPTH_ONLY
+
+
+def open_session(silence: Silence, *, trust_env: bool = True) -> aiohttp.ClientSession:
+    """What all requests and handshakes of a recorder go through.
+
+    `trust_env`: proxies are taken from HTTPS_PROXY and its kin.
+    """
+    return aiohttp.ClientSession(trust_env=trust_env, middlewares=(silence.guard,))
 
 
 def reason(error: BaseException) -> str:

@@ -7,7 +7,6 @@ import heapq
 import itertools
 import random
 from collections import deque
-from ctypes import c_double
 from dataclasses import replace
 from http import HTTPStatus
 from typing import Final, NamedTuple
@@ -50,10 +49,8 @@ class Rest:
     waits for a minute at most.
     """
 
-    def __init__(
-        self, link: Link, sharers: int = 1, silent_until_s: c_double | None = None
-    ) -> None:
-        self.door = Door(link, sharers, silent_until_s)
+    def __init__(self, link: Link, sharers: int = 1) -> None:
+        self.door = Door(link, sharers)
         self.doubt = asyncio.Event()
         self._link = link
         self._clock = link.clock
