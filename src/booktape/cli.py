@@ -8,6 +8,7 @@ from collections.abc import Callable
 from cyclopts import App, CycloptsError
 from cyclopts.config import Env
 
+from booktape import descriptors
 from booktape.commands.exchange import replay, simulate
 from booktape.commands.export import export
 from booktape.commands.info import info
@@ -15,7 +16,7 @@ from booktape.commands.plot import plot
 from booktape.commands.rebuild import rebuild
 from booktape.commands.record import record
 from booktape.commands.verify import verify
-from booktape.errors import BooktapeError, UsageError
+from booktape.errors import BooktapeError, TooFewDescriptors, UsageError
 from booktape.version import VERSION
 
 _RECORD = "booktape record BTCUSDT ETHUSDT --every 10 --out data"
@@ -49,12 +50,18 @@ def main() -> None:
     Exit codes: 0 done, 1 what was verified or rebuilt is not whole, 2 the user's mistake, 74 the disk
     failed.
     """
+    descriptors.raise_limit()
     try:
         app(exit_on_error=False, print_error=False)
     except CycloptsError as error:
         sys.exit(_fail(str(error), UsageError.exit_code))
     except BooktapeError as error:
         sys.exit(_fail(str(error), error.exit_code))
+    except OSError as error:
+        # Wherever it was met: what could not be opened is not at fault.
+        if not descriptors.are_used_up(error):
+            raise
+        sys.exit(_fail(str(descriptors.used_up(error)), TooFewDescriptors.exit_code))
 
 
 def _fail(sentence: str, code: int) -> int:

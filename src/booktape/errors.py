@@ -5,6 +5,7 @@
     │   ├── UnknownSymbol           the exchange does not list it
     │   ├── InexactSymbol           its steps need more digits than a double holds
     │   ├── DirectoryInUse          another recorder has the directory
+    │   ├── TooFewDescriptors       the process may not open as many files and sockets as it needs
     │   └── NotRecorded             the archive does not hold it
     ├── BookNotKnown              the recording itself says that it did not know the book then
     ├── WireError                 bytes that do not follow the exchange's protocol
@@ -66,6 +67,10 @@ class DirectoryInUse(UsageError):
         super().__init__(
             f"{directory} is in use by another recorder. Stop that one, or choose another --out."
         )
+
+
+class TooFewDescriptors(UsageError):
+    """The process may not have as many files and sockets open as it needs (`ulimit -n`)."""
 
 
 class NotRecorded(UsageError):

@@ -18,9 +18,13 @@ from multiprocessing.connection import Connection
 from threading import Thread
 from typing import Any, Final, TypeVar
 
+from booktape import descriptors
 from booktape.errors import WorkerFailed
 
 T = TypeVar("T")
+
+_A_PROCESS: Final = 4
+"""Descriptors that each process takes of ours: the ends of its pipes."""
 
 SPAWN: Final = multiprocessing.get_context("spawn")
 """Processes that begin afresh: a copy of one with threads may hang."""
@@ -37,8 +41,9 @@ def in_processes(
     """What will come of each task, in their order. Each process first calls `begin` with `args`.
 
     Leaving with an exception ends all of them; without one it waits until all tasks are done. Raises
-    WorkerFailed when one of them was killed.
+    WorkerFailed when one of them was killed, TooFewDescriptors before any has begun.
     """
+    descriptors.require(descriptors.OWN + count * _A_PROCESS, f"{count} --jobs")
     theirs, ours = SPAWN.Pipe(duplex=False)
     with ours, theirs, ProcessPoolExecutor(count, SPAWN, _begin, (theirs, begin, args)) as pool:
         with _unheard_by_children():

@@ -20,7 +20,7 @@ from booktape.errors import StoreError
 from booktape.narrator import Narrator
 from booktape.net.clock import Clock, StepWatch, SystemClock
 from booktape.net.feed import Rota
-from booktape.net.feeds import Feeds
+from booktape.net.feeds import Feeds, check_descriptors
 from booktape.net.inbox import Inbox
 from booktape.net.link import Link, open_session
 from booktape.net.rest import Rest
@@ -82,6 +82,7 @@ class Recorder:
             if self._stopped.is_set():
                 return
             listed = settings.checked(found)
+            check_descriptors(link, settings.wanted(listed), settings.connections)
             own_or_join = join_archive if settings.share.run else own_archive
             with own_or_join(settings.out) as archive:
                 for _ in archive.repair():

@@ -22,7 +22,7 @@ from typing import Final, NamedTuple
 
 import structlog
 
-from booktape import interpreter
+from booktape import descriptors, interpreter
 from booktape.attend import Attended, attend, log_to_stderr
 from booktape.core.status import SHOWN, Status
 from booktape.errors import BooktapeError, WorkerFailed
@@ -33,6 +33,9 @@ from booktape.store.archive import own_archive
 
 REPORT_S: Final = 0.5
 """How often a worker says how it stands."""
+
+_A_WORKER: Final = 4
+"""Descriptors that each worker takes of the process that started it: its pipe, its process."""
 
 _SPAWN: Final = multiprocessing.get_context("spawn")  # not forked: this process has threads
 
@@ -95,6 +98,7 @@ class Workers:
 
     async def run(self) -> None:
         """Until all have ended. Raises WorkerFailed when one failed; the others were sealed then."""
+        descriptors.require(descriptors.OWN + self._count * _A_WORKER, f"{self._count} --workers")
         with own_archive(self._settings.out) as archive:
             for _ in archive.repair():
                 await asyncio.sleep(0)

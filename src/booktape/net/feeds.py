@@ -5,10 +5,22 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
+from booktape import descriptors
+from booktape.net.door import AT_ONCE
 from booktape.net.feed import Feed, Rota
 from booktape.net.link import Link
 
 _DAY_S: Final = 86_400.0
+
+
+def check_descriptors(link: Link, symbols: tuple[str, ...], connections: int) -> None:
+    """Whether this process may open the sockets that these symbols need. Raises TooFewDescriptors.
+
+    Each connection needs two, since the next one is opened before it is closed.
+    """
+    streams = 2 * connections * len(link.venue.split(symbols, link.suffixes))
+    what = f"{len(symbols):,} symbols on --connections {connections}"
+    descriptors.require(descriptors.OWN + streams + AT_ONCE, what)
 
 
 class Feeds:

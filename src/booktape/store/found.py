@@ -35,7 +35,9 @@ def newest_rows(layout: Layout, symbol: str) -> Segment | None:
 
 def unsealed_segments(layout: Layout) -> list[Segment]:
     """What a recorder left behind when it was killed, oldest first; what is not ours is not."""
-    found = (Segment.parse(path.name) for path in layout.unsealed.glob("*") if path.is_dir())
+    found = (
+        Segment.parse(name) for name in _names(layout.unsealed) if (layout.unsealed / name).is_dir()
+    )
     return sorted(segment for segment in found if segment)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from io import SEEK_CUR, SEEK_END, SEEK_SET, RawIOBase
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -11,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from booktape.descriptors import refuse_used_up
 from booktape.store.schema import SNAPSHOTS
 from booktape.verify.book import Floats, Side
 from booktape.verify.findings import Findings
@@ -21,7 +23,54 @@ _LISTS: Final = ("bid_price", "bid_size", "ask_price", "ask_size")
 _SCALARS: Final = tuple(name for name in SNAPSHOTS.names if name not in _LISTS)
 
 DAMAGED: Final = (pa.ArrowException, OSError, ValueError, OverflowError)
-"""All that a file raises which is no Parquet any more, or not the one that was written."""
+"""All that a file raises which is no Parquet any more, or not the one that was written.
+
+`damage` says what it was: among the OSErrors are some that say nothing of the file.
+"""
+
+
+def damage(error: Exception) -> str:
+    """What a finding says of an error that is one of DAMAGED. Raises TooFewDescriptors."""
+    refuse_used_up(error)
+    return f"cannot be read: {error}"
+
+
+class Reopened(RawIOBase):
+    """A file for reading that is open only while something is read.
+
+    The files of a segment are read side by side, one for each symbol, as the tape has it; all of them
+    open would be more than a process may have.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._bytes = path.stat().st_size
+        self._at = 0
+
+    def seekable(self) -> bool:
+        """It is."""
+        return True
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def seek(self, offset: int, whence: int = SEEK_SET) -> int:
+        """Go to a place; returns it."""
+        self._at = offset + {SEEK_SET: 0, SEEK_CUR: self._at, SEEK_END: self._bytes}[whence]
+        return self._at
+
+    def tell(self) -> int:
+        """Where the next read begins."""
+        return self._at
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """So many bytes from there, fewer at the end of the file only; without a size: all."""
+        with self._path.open("rb") as file:
+            file.seek(self._at)
+            found = file.read(size)
+        self._at += len(found)
+        return found
 
 
 class StoredRow(NamedTuple):
@@ -50,7 +99,7 @@ def read_rows(path: Path) -> Iterator[StoredRow]:
     Memory: one row group, decoded as far as pyarrow does it; at most some 100 MB.
     """
     number = 0
-    with pq.ParquetFile(path) as file:
+    with pq.ParquetFile(pa.PythonFile(Reopened(path), mode="r")) as file:
         wrong = schema_error(file.schema_arrow, SNAPSHOTS)
         if wrong:
             raise ValueError(wrong)
@@ -99,7 +148,7 @@ class RowsOf:
             return next(self._rows, None)
         except DAMAGED as error:
             self._broken = True
-            self._found.different(self._file, f"cannot be read: {error}", symbol=self._symbol)
+            self._found.different(self._file, damage(error), symbol=self._symbol)
             return None
 
     def expect(self, machine: Machine, stamp_ns: int) -> None:

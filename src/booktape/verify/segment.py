@@ -20,7 +20,7 @@ from booktape.verify.files import SegmentFiles, check_seals
 from booktape.verify.findings import Finding, Findings, Kind
 from booktape.verify.machine import Machine, OpenGap
 from booktape.verify.reading import Edge, Note, Reading
-from booktape.verify.rows import DAMAGED, RowsOf
+from booktape.verify.rows import DAMAGED, RowsOf, damage
 from booktape.verify.tables import Table, check_row, gap_row, note_row
 from booktape.verify.tape import Line, lines
 
@@ -188,6 +188,6 @@ def _count_unverifiable(
             found.of(symbol).unverifiable += len(epochs)
             result.epochs[symbol] = int(epochs.max(initial=0))
         except DAMAGED as error:
-            found.different(file, f"cannot be read: {error}", symbol=symbol)
+            found.different(file, damage(error), symbol=symbol)
     name = files.segment.name
     found.add(Finding(Kind.UNVERIFIABLE, name, "has no tape: none of its rows can be verified"))

@@ -21,7 +21,7 @@ from booktape.verify.checks import Check, Mismatch
 from booktape.verify.findings import Findings
 from booktape.verify.machine import OpenGap
 from booktape.verify.reading import Note
-from booktape.verify.rows import DAMAGED, schema_error
+from booktape.verify.rows import DAMAGED, damage, schema_error
 
 Row: TypeAlias = tuple[Any, ...]
 
@@ -55,7 +55,7 @@ class Table:
         try:
             stored = [row for row in _read(path, self.schema) if is_wanted(self._symbol(row))]
         except DAMAGED as error:
-            found.different(file, f"cannot be read: {error}")
+            found.different(file, damage(error))
             return
         wanted = [
             (row, inherited)

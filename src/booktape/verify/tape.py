@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
+from booktape.descriptors import refuse_used_up
 from booktape.errors import DamagedTape
 from booktape.verify.payload import Object, parse_object
 
@@ -86,4 +87,5 @@ def lines(path: Path) -> Iterator[tuple[int, int, Line]]:
             for number, text in enumerate(file, 1):
                 yield number, raw.tell(), Line.read(text)
     except (EOFError, zstd.ZstdError, OSError) as error:
+        refuse_used_up(error)
         raise DamagedTape(f"breaks off after line {number}: {error}") from error

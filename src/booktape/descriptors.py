@@ -1,0 +1,76 @@
+"""File descriptors: as many as the system grants, and one sentence where those are too few.
+
+A shell grants 256 (macOS) or 1,024 (most of Linux) to begin with, and lets every process take more.
+So the limit is raised first. A process that has used up what it may have fails to open anything: that
+says nothing about the file it wanted, and is never to be told as damage.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+from typing import Final
+
+from booktape.errors import TooFewDescriptors
+
+OWN: Final = 48
+"""What any command may need for itself: standard streams, the event loop, the files that it is at."""
+
+_MAC_MAX: Final = 10_240
+"""macOS calls its hard limit infinite and refuses more than this (OPEN_MAX of its sys/syslimits.h)."""
+
+
+def raise_limit() -> None:
+    """Allow this process, and those it starts, as many as the system grants without being asked."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    for wanted in (hard, _MAC_MAX):
+        if _exceeds(soft, wanted):
+            return
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        except (ValueError, OSError):
+            continue  # macOS and its infinity: the next one
+        return
+
+
+def require(count: int, what: str) -> None:
+    """Raise TooFewDescriptors unless `count` can be open; `what` says what for, such as "12 symbols"."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if not _exceeds(soft, count):
+        raise TooFewDescriptors(
+            f"{what} need {count} open files and sockets, and this process may have {soft}. "
+            f"Raise the limit with `ulimit -n {count}`, and start again."
+        )
+
+
+def are_used_up(error: BaseException) -> bool:
+    """Whether the system refused to open anything, whatever it was."""
+    return isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE)
+
+
+def used_up(error: OSError) -> TooFewDescriptors:
+    """The sentence for an error that is one of those."""
+    if error.errno == errno.ENFILE:
+        return TooFewDescriptors(
+            f"{os.strerror(errno.ENFILE)}: all programs of this computer together have as many files "
+            "open as it allows. End some of them, or raise its limit, and start again."
+        )
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return TooFewDescriptors(
+        f"{os.strerror(errno.EMFILE)}: this process may have {soft} files and sockets open. "
+        f"Raise the limit with `ulimit -n {max(2 * soft, 1_024)}`, and start again."
+    )
+
+
+def refuse_used_up(error: BaseException) -> None:
+    """For whoever takes an error for damage. Raises TooFewDescriptors where it is none."""
+    if isinstance(error, OSError) and are_used_up(error):
+        raise used_up(error) from error
+
+
+def _exceeds(limit: int, count: int) -> bool:
+    """Whether a limit allows so many."""
+    if count == resource.RLIM_INFINITY:
+        return limit == resource.RLIM_INFINITY
+    return limit == resource.RLIM_INFINITY or limit >= count
