@@ -19,7 +19,7 @@ INTEROP := .venv-interop
 # So do the books that ours is measured beside.
 PEERS := .venv-peers
 
-.PHONY: demo record test check interop bench peers performance soak coverage proofs mutants docs pictures format lock clean
+.PHONY: demo record test check interop locks bench peers performance soak coverage proofs mutants docs pictures format lock clean
 
 demo: $(RUN)  ## record the built-in exchange for 20 s, read, prove and draw it; needs no network
 	$(BIN)/python examples/demo.py
@@ -39,6 +39,9 @@ check: $(DEV)  ## format, lint, types, the house's import rules, the documents
 
 interop: $(INTEROP)/.installed  ## hftbacktest and nautilus_trader load our exports (to Python 3.13)
 	BOOKTAPE_INTEROP=1 $(INTEROP)/bin/python -m pytest -rs tests/export/test_interop.py tests/examples/test_backtest.py
+
+locks: $(DEV)  ## install each lock into a fresh environment with the oldest pip; needs the index, takes minutes
+	BOOKTAPE_WHOLE_LOCKS=1 $(BIN)/python -m pytest -rs tests/install
 
 bench: $(DEV)  ## the costs on this machine, or some of them: make bench BENCH=tests/bench/test_throughput.py
 	$(BIN)/python -m pytest $(BENCH) -o addopts=--import-mode=importlib -s -m bench
@@ -73,6 +76,8 @@ format: $(DEV)
 	$(BIN)/ruff check --fix .
 
 # The locks name versions and hashes, and no host. `pip install uv` first.
+# A lock is complete, so it is installed without resolving (--no-deps): a pip of 2023 looks for the
+# newest version of whatever is asked for with an extra, and stops when there has been a release since.
 lock:
 	uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 \
 	    pyproject.toml --group build --group demo -o requirements/run.txt
@@ -103,10 +108,12 @@ $(INTEROP)/.installed: requirements/interop.txt pyproject.toml
 	test -x $(INTEROP)/bin/python || $(PYTHON) -m venv $(INTEROP)
 	$(INTEROP)/bin/python -m pip install --quiet --no-deps --require-hashes -r requirements/interop.txt
 	$(INTEROP)/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	$(INTEROP)/bin/python -m pip check
 	touch $@
 
 $(PEERS)/.installed: requirements/peers.txt pyproject.toml
 	test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
 	$(PEERS)/bin/python -m pip install --quiet --no-deps --require-hashes -r requirements/peers.txt
 	$(PEERS)/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	$(PEERS)/bin/python -m pip check
 	touch $@

@@ -1,0 +1,76 @@
+"""Each lock installs into a fresh environment with the oldest pip that is supported, and is complete.
+
+Whole installations need the index, and minutes: `make locks` makes them, which CI runs. In `make test`
+pip is asked about the environment that the tests run on, which was installed from `run.txt` and
+`dev.txt`. `make interop` and `make peers` ask `pip check` about theirs.
+"""
+
+from __future__ import annotations
+
+import ensurepip
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from install.fresh import LOCKS, ROOT, Fresh, lock_options
+
+WHOLE: Final = bool(os.environ.get("BOOKTAPE_WHOLE_LOCKS"))
+OLDEST_PIP: Final = "23.2"
+"""Stated in the README, "What an installation needs"."""
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Fresh:
+    """With the oldest supported pip; later Pythons cannot run it, and bring none that is older."""
+    version = OLDEST_PIP if sys.version_info < (3, 13) else ensurepip.version()
+    made = Fresh(tmp_path / "venv")
+    fetched = made.pip(
+        *("download", "--quiet", "--no-deps", "--retries", "1", "--timeout", "30"),
+        *("--dest", tmp_path, f"pip=={version}"),
+    )
+    if fetched.returncode:
+        pytest.skip(f"no index is reachable from here: {fetched.stderr.strip().splitlines()[-1]}")
+    done = made.pip("install", "--no-index", "--find-links", tmp_path, f"pip=={version}")
+    assert done.returncode == 0, done.stderr
+    assert made.installed_pip() == tuple(int(part) for part in version.split(".")[:2])
+    return made
+
+
+@pytest.mark.skipif(not WHOLE, reason="takes minutes, and the index: `make locks`")
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.name)
+def test_a_lock_installs_with_the_oldest_pip_and_is_complete(lock: Path, fresh: Fresh) -> None:
+    """By the Makefile's own command; `pip check` finds nothing missing and nothing contradictory."""
+    done = fresh.pip("install", *lock_options(lock.name), "-r", lock)
+    assert done.returncode == 0, done.stderr
+    check = fresh.pip("check")
+    assert check.returncode == 0, check.stdout
+
+
+def test_what_these_tests_run_on_is_complete() -> None:
+    """`make test` has just installed `run.txt` and `dev.txt`, and booktape beside them."""
+    check = subprocess.run(
+        [sys.executable, "-m", "pip", "check"], capture_output=True, text=True, check=False
+    )
+    assert check.returncode == 0, check.stdout
+
+
+def test_every_installation_of_the_makefile_takes_the_lock_as_complete() -> None:
+    """And checks what it downloads."""
+    for lock in LOCKS:
+        assert {"--no-deps", "--require-hashes"} <= set(lock_options(lock.name))
+
+
+def test_the_readme_states_the_oldest_pip() -> None:
+    """And the oldest Python that the package takes."""
+    readme = (ROOT / "README.md").read_text()
+    assert f"pip {OLDEST_PIP}" in readme
+    oldest_python = re.search(
+        r'requires-python = ">=([\d.]+)"', (ROOT / "pyproject.toml").read_text()
+    )
+    assert oldest_python
+    assert f"Python {oldest_python[1]}" in readme
