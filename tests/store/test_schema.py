@@ -112,7 +112,8 @@ def test_every_column_and_reason_is_explained() -> None:
     columns = (*SNAPSHOT_COLUMNS, *GAP_COLUMNS, *CHECK_COLUMNS, *NOTE_COLUMNS)
     assert all(column.meaning for column in columns)
     between = {STOPPED, KILLED, NO_TAPE}
-    assert set(GAP_REASONS) == {ID_GAP, DISCONNECTED, DISPROVED, RELISTED} | between
+    evidence = {"silent", "ids_reset", "break"}
+    assert set(GAP_REASONS) == {ID_GAP, DISCONNECTED, DISPROVED, RELISTED} | between | evidence
     assert [name for name in SNAPSHOTS.names if name not in SCALARS] == SNAPSHOTS.names[5:9]
 
 

@@ -97,7 +97,7 @@ def test_a_snapshot_ends_what_rests_on_the_beginning() -> None:
 def test_nobody_listens() -> None:
     """The next recording begins with the same state, without connections."""
     told = known().connected(3, 2).event(4, 12, 12)
-    said = cold(standing(told.machine))
+    said = cold(standing(told.machine), 1)
     assert said["reached"] == "[]"
     assert said["ahead"] == said["held"] == "0"
     assert said["epoch"] == "1"
@@ -109,7 +109,7 @@ def test_what_has_ended_may_be_recorded_again() -> None:
     told.say("status", 4, symbol=B, status="DELISTED")
     said = standing(told.machine)
     assert said["state"] == "ended"
-    assert cold(said)["state"] == "cold"
+    assert cold(said, 1)["state"] == "cold"
 
 
 @pytest.mark.parametrize(

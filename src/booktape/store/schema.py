@@ -99,6 +99,9 @@ GAP_REASONS: Final = {
     "no_tape": "the recorder was started on an archive whose last tape is missing",
     "disproved": "a witness showed levels that the book had not, or had otherwise",
     "delisted": "the exchange had stopped listing the symbol, and yet went on sending it",
+    "silent": "an event that must have come did not, or nothing had shown the book current for too long",
+    "ids_reset": "the exchange had begun to count update ids anew",
+    "break": "the exchange generated no market data (BREAK, END_OF_DAY), and orders could be cancelled",
 }
 
 CHECK_COLUMNS: Final = (
@@ -109,7 +112,7 @@ CHECK_COLUMNS: Final = (
         "witness",
         pa.string(),
         "`rest`: a later snapshot, over the whole window both know; `depth20`, `bookTicker`: "
-        "the streams of these names",
+        "the streams of these names; `pulse`: the best levels, of a book that was quiet",
     ),
     Column("levels_compared", pa.int64(), "prices that were looked at"),
     Column("mismatches", pa.int64(), "prices at which the sizes differed"),
@@ -132,6 +135,10 @@ NOTE_KINDS: Final = {
     "status": "the exchange's list of symbols says so now: TRADING, HALT, BREAK, CANCEL_ONLY …; "
     "DELISTED when the symbol is not there any more",
     "clock_step": "our clock was set, or the machine slept, by so many seconds",
+    "pause": "the recorder itself stood still for so many seconds, and could see nothing",
+    "tick_size": "the step of the symbol's prices, as the exchange writes it: first seen, or changed",
+    "lot_size": "the step of its sizes, likewise",
+    "clock_offset": "how far our clock was ahead of the exchange's, give or take half a round trip",
 }
 
 _DIFFERENCES_MAX: Final = 1_000

@@ -8,6 +8,7 @@ whenever one comes.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from typing import Final, NamedTuple
 
 from booktape.verify.payload import Event
@@ -24,12 +25,21 @@ class Arrived(NamedTuple):
 
 
 class Arrivals:
-    """`counted` is the last id that counted, None when the next event may begin anywhere."""
+    """`counted` is the last id that counted, None when the next event may begin anywhere.
 
-    def __init__(self) -> None:
+    `silent` are the connections that are not waited for at this moment; whoever made the set changes it.
+    `newest_id` and `newest_us` are the last id and the newest `E` of the events that counted, both 0
+    when there are none. `held_ns` is how long the first hole has been waited for, in tape time as of
+    the last tick; None when no tick has seen an event wait.
+    """
+
+    def __init__(self, silent: AbstractSet[int] = frozenset()) -> None:
         self.counted: int | None = None
         self.reached: dict[int, int | None] = {}
         self.waiting: list[Arrived] = []
+        self.newest_id = self.newest_us = 0
+        self.held_ns: int | None = None
+        self._silent = silent
 
     def open(self, connection: int) -> None:
         """A connection carries the symbol from now on."""
@@ -42,25 +52,45 @@ class Arrivals:
         self.waiting.append(arrived)
         # Sorting is stable: of two that begin alike, the one that came first counts first.
         self.waiting.sort(key=lambda waiting: waiting.event.first)
-        return list(self._due())
+        return self.release()
 
     def show(self, last: int) -> list[Arrived]:
         """A snapshot showed all up to `last`; what is due now."""
         self.counted = last if self.counted is None else max(self.counted, last)
-        return list(self._due())
+        return self.release()
 
     def give_up(self) -> list[Arrived]:
         """What is missing before the first one that waits will not be waited for."""
         if self.waiting:
             self.counted = self.waiting[0].event.first - 1
-        return list(self._due())
+        return self.release()
 
     def close(self, connection: int) -> list[Arrived]:
         """A connection is gone; what only it could have brought does not come."""
         self.reached.pop(connection, None)
-        due = list(self._due())
+        due = self.release()
         if not self.reached:
             self.counted = None
+            self.newest_id = self.newest_us = 0
+        return due
+
+    def forget(self) -> None:
+        """The exchange counts anew: what was reached and what waits is of ids that are over."""
+        self.counted = None
+        self.newest_id = self.newest_us = 0
+        self.reached = dict.fromkeys(self.reached)
+        self.waiting, self.held_ns = [], None
+
+    def restart(self, first: Arrived, second: Arrived) -> list[Arrived]:
+        """After all is forgotten, begin with these two."""
+        self.waiting = [first, second]
+        return self.release()
+
+    def release(self) -> list[Arrived]:
+        """What is due now, in order."""
+        due = list(self._due())
+        if not self.waiting:
+            self.held_ns = None
         return due
 
     def _due(self) -> Iterator[Arrived]:
@@ -71,11 +101,15 @@ class Arrivals:
                 return
             arrived = self.waiting.pop(0)
             if not known:
-                self.counted = first.last
+                self.counted = self.newest_id = first.last
+                self.newest_us = max(self.newest_us, first.time_us)
                 yield arrived
 
     def _may_be_completed(self, first: int) -> bool:
         """Whether ids before `first` are missing, and some connection has not come past them."""
         if self.counted is None or self.counted + 1 >= first or len(self.waiting) > _WAITING_MAX:
             return False
-        return not all(at is not None and at + 1 >= first for at in self.reached.values())
+        return any(
+            connection not in self._silent and (at is None or at + 1 < first)
+            for connection, at in self.reached.items()
+        )

@@ -14,11 +14,15 @@ _KEPT_MAX: Final = 3_000
 
 
 class Audit:
-    """A snapshot of a book that is known: from the request on, every applied event is kept."""
+    """A snapshot of a book that is known: from the request on, every applied event is kept.
 
-    def __init__(self, machine: Machine) -> None:
+    The request left at `asked_ns`, when the book stood at the id `since`.
+    """
+
+    def __init__(self, machine: Machine, asked_ns: int) -> None:
+        self.asked_ns = asked_ns
+        self.since = machine.update_id
         self._machine = machine
-        self._since = machine.update_id
         self._kept: list[Event] = []
         self._answer: tuple[Answer, int] | None = None
 
@@ -30,7 +34,7 @@ class Audit:
     def answer(self, answer: Answer, limit: int) -> bool:
         """False when it is older than the request, and so of no use."""
         self._answer = answer, limit
-        return answer.last >= self._since
+        return answer.last >= self.since
 
     def verdict(self) -> tuple[Verdict, Book] | None:
         """The comparison and the answer carried forward, once the book has reached it."""

@@ -79,7 +79,9 @@ class Chain:
         if same:
             self._compare_starts(before[0], result)
         ends = {symbol: said for one in before if one.end for symbol, said in one.end.books.items()}
-        wanted = ends if same else {symbol: cold(said) for symbol, said in ends.items()}
+        wanted = (
+            ends if same else {symbol: cold(said, result.format) for symbol, said in ends.items()}
+        )
         # Of several workers each begins with its own symbols only. Known weakness: one that none
         # of them took over is not missed.
         alone = tag == result.segment.run

@@ -10,7 +10,7 @@ from booktape.verify.book import Side
 
 Sizes: TypeAlias = dict[Decimal, Decimal]
 
-REST, DEPTH20, BOOK_TICKER = "rest", "depth20", "bookTicker"
+REST, DEPTH20, BOOK_TICKER, PULSE = "rest", "depth20", "bookTicker", "pulse"
 _MINUTE_NS: Final = 60 * 10**9
 
 

@@ -25,6 +25,7 @@ class State(StrEnum):
     SYNCING = "syncing"
     LIVE = "live"
     ENDED = "ended"
+    BREAK = "break"  # only on tapes of format 2
 
 
 @dataclass
@@ -61,14 +62,18 @@ class Onlooker(Protocol):
 
 
 class Machine:
-    """`inherited` says that the book rests on what a checkpoint said, not on this tape alone."""
+    """A symbol on a tape of format 1; `TimedMachine` differs in what time and evidence decide.
 
-    def __init__(self, symbol: str, every: int, ledger: Ledger) -> None:
+    `inherited` says that the book rests on what a checkpoint said, not on this tape alone.
+    `known_ns` is the moment at which the book was known last.
+    """
+
+    def __init__(self, symbol: str, every: int, ledger: Ledger, arrivals: Arrivals) -> None:
         self.symbol = symbol
         self.every = every
         self.ledger = ledger
         self.onlooker: Onlooker | None = None
-        self.arrivals = Arrivals()
+        self.arrivals = arrivals
         self.state = State.COLD
         self.book = Book.empty()
         self.epoch = self.update_id = self.updates = self.known_ns = 0
@@ -103,7 +108,7 @@ class Machine:
         if self.arrivals.reached or self.state == State.ENDED:
             return
         if self.live:
-            self._lose(max(self.known_ns, alive_ns), reason)
+            self._lose(self._known_until(alive_ns), reason)
         self.held = []
         self.state = State.COLD
 
@@ -122,13 +127,18 @@ class Machine:
         """A snapshot: a beginning while there is none, nothing here when the book is known."""
         if self.state != State.SYNCING:
             return
-        behind = self.held[0].event.first - 1 if self.held else self.update_id
-        if answer.last < behind:
+        if self._refuses(answer):
             return
         self._begin(answer, limit, stamp_ns)
         held, self.held = self.held, []
         self._pass(held)
-        self._pass(self.arrivals.show(answer.last))
+        self._show(answer)
+
+    def listed(self, status: str, stamp_ns: int) -> None:
+        """What the exchange's list says of it."""
+        self.status = status
+        if status == "DELISTED":
+            self.delisted(stamp_ns)
 
     def delisted(self, stamp_ns: int) -> None:
         """The exchange does not list it any more: it is over, and that is no gap."""
@@ -137,13 +147,44 @@ class Machine:
         self._forget()
         self.state = State.ENDED
         self.held = []
-        self.known_ns = max(self.known_ns, stamp_ns)
+        self.prove(stamp_ns)
         self._close_gap(stamp_ns, None)
 
     def disproved(self) -> None:
         """A witness has shown that the book is wrong."""
         if self.live:
-            self._lose(self.known_ns, "disproved")
+            self._lose(self._known_until(), "disproved")
+
+    # ── what time says: other on a tape of format 2 ─────────────────────────────────────────
+
+    def prove(self, at_ns: int) -> None:
+        """Something other than an event shows how things stood at this moment."""
+        self.known_ns = max(self.known_ns, at_ns)
+
+    def shown(self, at_ns: int) -> None:
+        """A witness agreed with the book as of this moment. On format 1 that moves no gap."""
+
+    def _known_until(self, alive_ns: int = 0) -> int:
+        """Where a gap begins."""
+        return max(self.known_ns, alive_ns)
+
+    def _row_time(self, stamp_ns: int) -> int:
+        """The book is one event or one snapshot of this stamp further; the time of a row due now."""
+        self.known_ns = max(self.known_ns, stamp_ns)
+        return stamp_ns
+
+    def _refuses(self, answer: Answer) -> bool:
+        """Whether a snapshot is older than what is known already."""
+        behind = self.held[0].event.first - 1 if self.held else self.update_id
+        return answer.last < behind
+
+    def _show(self, answer: Answer) -> None:
+        """Nobody needs to bring what a snapshot shows."""
+        self._pass(self.arrivals.show(answer.last))
+
+    def _joins(self, event: Event) -> bool:
+        """Whether an event is the book's next."""
+        return event.first <= self.update_id + 1
 
     # ── what follows ────────────────────────────────────────────────────────────────────────
 
@@ -159,11 +200,11 @@ class Machine:
             self.held.append(arrived)
         elif self.state == State.COLD or event.last <= self.update_id:
             return
-        elif self.live and event.first <= self.update_id + 1:
+        elif self.live and self._joins(event):
             self._apply(arrived)
         else:
             # The ids do not chain; or a symbol that was called delisted lives.
-            self._lose(self.known_ns, "id_gap" if self.live else "delisted")
+            self._lose(self._known_until(), "id_gap" if self.live else "delisted")
             self.held = [arrived]
 
     def _begin(self, answer: Answer, limit: int, stamp_ns: int) -> None:
@@ -171,22 +212,22 @@ class Machine:
         self.book = Book.of(answer, limit)
         self.epoch += 1
         self.update_id, self.updates, self.event_time_us = answer.last, 0, None
-        self.known_ns = max(self.known_ns, stamp_ns)
+        row_ns = self._row_time(stamp_ns)
         self.inherited = False
-        self._close_gap(stamp_ns, answer.last)
-        self.ledger.row(self, stamp_ns)
+        self._close_gap(row_ns, answer.last)
+        self.ledger.row(self, row_ns)
 
     def _apply(self, arrived: Arrived) -> None:
         event = arrived.event
         self.book.change(event.bids, event.asks)
         self.update_id, self.event_time_us = event.last, event.time_us
         self.updates += 1
-        self.known_ns = max(self.known_ns, arrived.stamp_ns)
+        row_ns = self._row_time(arrived.stamp_ns)
         self.inherited = self.inherited or arrived.inherited
         if self.onlooker:
-            self.onlooker.applied(event, arrived.stamp_ns)
+            self.onlooker.applied(event, row_ns)
         if self.live and self.updates % self.every == 0:
-            self.ledger.row(self, arrived.stamp_ns)
+            self.ledger.row(self, row_ns)
 
     def _lose(self, start_ns: int, reason: str) -> None:
         self.gap = OpenGap(self.epoch, start_ns, self.update_id, reason, self.inherited)

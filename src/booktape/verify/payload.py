@@ -15,6 +15,9 @@ from booktape.verify.exact import NoNumber, Number, number, price, whole
 Object: TypeAlias = dict[str, Any]
 Levels: TypeAlias = list[tuple[Number, Number]]
 
+UNOPENED: Final = -1
+"""The id of a snapshot of a symbol that was not opened yet: a known empty book."""
+
 _TIME_MAX: Final = 10**16  # microseconds, in the year 2286
 _MICROSECONDS_FROM: Final = 10**14
 _TOP, _TICKER = "@depth20@", "@bookTicker"
@@ -94,8 +97,15 @@ def stream_message(message: Object | None) -> Event | Top | Ticker | None:
         return None
 
 
-def depth_answer(message: Object | None) -> Answer | None:
-    """A REST `/depth` answer; None for an error page, half a body and the like."""
+def depth_answer(message: Object | None, *, may_be_unopened: bool = False) -> Answer | None:
+    """A REST `/depth` answer; None for an error page, half a body and the like.
+
+    That of a symbol that was not opened yet is one of them on a tape of format 1.
+    """
+    if may_be_unopened and message is not None:
+        said = [message.get(name) for name in ("lastUpdateId", "bids", "asks")]
+        if said == [UNOPENED, [], []]:
+            return Answer(UNOPENED, [], [])
     try:
         return _answer(message)
     except (NoNumber, KeyError, TypeError):
@@ -123,6 +133,21 @@ def _ticker(data: object) -> Ticker:
     sides = [(number(data[p]), number(data[s])) for p, s in ("bB", "aA")]
     bids, asks = ([side] if side[0].value and side[1].value else [] for side in sides)
     return Ticker(_name(data["s"]), whole(data["u"]), bids, asks)
+
+
+def best_levels(said: object) -> tuple[Levels, Levels] | None:
+    """What a pulse shows of one symbol: at most one level a side. None for what no exchange can mean."""
+    if not isinstance(said, list) or len(said) != 4:  # noqa: PLR2004 - price and size of two sides
+        return None
+    try:
+        bid, bid_size, ask, ask_size = map(number, said)
+    except NoNumber:
+        return None
+    sides = ((bid, bid_size), (ask, ask_size))
+    if any(size.value and not price.double for price, size in sides):
+        return None
+    bids, asks = ([side] if side[1].value else [] for side in sides)
+    return bids, asks
 
 
 def _object(said: object) -> Object:

@@ -7,13 +7,22 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from booktape.errors import DamagedTape
-from booktape.verify.arrivals import Arrived
+from booktape.verify.arrivals import Arrivals, Arrived
 from booktape.verify.checks import Check
 from booktape.verify.machine import Ledger, Machine
-from booktape.verify.payload import Event, depth_answer, stream_message
+from booktape.verify.payload import Event, best_levels, depth_answer, stream_message
 from booktape.verify.standing import Standing, restore, standing
 from booktape.verify.tape import Line
+from booktape.verify.ticks import PAUSE_NS, SECOND_NS, Habits, UsualLag, tape_time
+from booktape.verify.timed import TimedMachine
+from booktape.verify.timed_watch import TimedWatch
 from booktape.verify.watch import Watch
+
+_FORMATS: Final = (1, 2)
+_PULSES_MAX: Final = 5
+_AUDITS_MAX: Final = 2
+_ONLY_IN: Final = {"hold-expired": 1, "tick": 2, "pulse": 2, "clock-offset": 2}
+"""Kinds of lines that stand on tapes of one format only."""
 
 _NEXT_SAYS: Final = frozenset({"stopped", "killed", "no_tape"})
 """Gaps between two recordings: the recording that ends them says so, not each that begins in one."""
@@ -52,10 +61,14 @@ class Edge:
 
 
 class Reading:
-    """`feed` it every line. Raises DamagedTape for a line that cannot stand where it stands."""
+    """`feed` it every line. Raises DamagedTape for a line that cannot stand where it stands.
+
+    `format` is the tape's: 1 knows no time; on 2 what time decides is decided at its ticks.
+    """
 
     def __init__(self, records: Records) -> None:
         self.start: Line | None = None
+        self.format = 1
         self.reason: str | None = None
         self.begin = Edge()
         self.end = Edge()
@@ -65,6 +78,10 @@ class Reading:
         self._records = records
         self._watches: dict[str, Watch] = {}
         self._open: dict[int, tuple[str, ...]] = {}
+        self._timed: dict[str, TimedWatch] = {}
+        self._lags = UsualLag()
+        self._habits = Habits()
+        self._bound_ns: int | None = None
         self._beginning = True
         self._feeders: dict[str, Callable[[Line], None]] = {
             "ws": self._ws,
@@ -75,6 +92,9 @@ class Reading:
             "asked": self._asked,
             "status": self._status,
             "clock-step": self._clock_step,
+            "clock-offset": self._clock_offset,
+            "tick": self._tick,
+            "pulse": self._pulse,
             "start": self._start,
             "checkpoint": self._checkpoint,
             "end": self._end,
@@ -87,6 +107,8 @@ class Reading:
             raise DamagedTape(f"a line of kind {kind!r} is not known here")
         if (self.start is None) != (kind == "start"):
             raise DamagedTape("a tape has one start, and it comes first")
+        if _ONLY_IN.get(kind, self.format) != self.format:
+            raise DamagedTape(f"a line of kind {kind!r} on a tape of format {self.format}")
         if self.reason is not None and (kind != "checkpoint" or self.reason == "rotated"):
             raise DamagedTape(f"a line of kind {kind!r} comes after the end")
         if self._beginning and kind not in {"start", "checkpoint"}:
@@ -102,23 +124,39 @@ class Reading:
 
     def _start(self, line: Line) -> None:
         self.start = line
+        self.format = line.whole("format") if "format" in line.fields else 1
+        if self.format not in _FORMATS:
+            raise DamagedTape(f"its format is {self.format}, and this version reads 1 and 2")
         self.symbols = line.texts("symbols")
         if line.whole("every") < 1:
             raise DamagedTape(f"its every is {line.whole('every')}")
+        pulses, audits = line.number("pulse_s"), line.number("audit_s")
+        bound_s = pulses * _PULSES_MAX or audits * _AUDITS_MAX
+        self._bound_ns = int(bound_s * SECOND_NS) or None
         for symbol in self.symbols:
             self._know(symbol)
 
     def _know(self, symbol: str) -> Machine:
+        machine = self._new_machine(symbol)
+        self.machines[symbol] = machine
+        if isinstance(machine, TimedMachine):
+            watch = TimedWatch(machine, self._records.check, self._bound_ns)
+            self._watches[symbol] = self._timed[symbol] = watch
+        else:
+            self._watches[symbol] = Watch(machine, self._records.check)
+        return machine
+
+    def _new_machine(self, symbol: str) -> Machine:
         if self.start is None:
             raise DamagedTape("it has no start")
-        machine = Machine(symbol, self.start.whole("every"), self._records)
-        self.machines[symbol] = machine
-        self._watches[symbol] = Watch(machine, self._records.check)
-        return machine
+        every, arrivals = self.start.whole("every"), Arrivals(self._habits.silent)
+        if self.format == 1:
+            return Machine(symbol, every, self._records, arrivals)
+        return TimedMachine(symbol, every, self._records, arrivals, self._lags)
 
     def _checkpoint(self, line: Line) -> None:
         symbol = line.text("symbol")
-        said = self._know(symbol) if self._beginning else Machine(symbol, 1, self._records)
+        said = self._know(symbol) if self._beginning else self._new_machine(symbol)
         restore(said, line)
         words = self.begin.books if self._beginning else self.last_words
         if symbol in words or not (self._beginning or self.reason):
@@ -161,6 +199,7 @@ class Reading:
     def _connected(self, line: Line) -> None:
         connection, symbols = line.whole("connection"), line.texts("symbols")
         self._open[connection] = symbols
+        self._habits.open(connection)
         # Some may have been listed after the recording had begun.
         self.symbols += tuple(symbol for symbol in symbols if symbol not in self.symbols)
         for symbol in symbols:
@@ -173,6 +212,7 @@ class Reading:
         self._leave(line.whole("connection"), line.whole("alive_ns"), line.text("reason"))
 
     def _leave(self, connection: int, alive_ns: int, reason: str) -> None:
+        self._habits.close(connection)
         for symbol in self._open.pop(connection, ()):
             self._watch(symbol).relayed()
             self._machine(symbol).disconnected(connection, alive_ns, reason)
@@ -181,6 +221,7 @@ class Reading:
 
     def _ws(self, line: Line) -> None:
         connection, stamp_ns = line.whole("connection"), line.whole("received_ns")
+        self._habits.spoke(connection)
         said = stream_message(line.payload())
         machine = self.machines.get(said.symbol) if said else None
         if said is None or machine is None or connection not in machine.arrivals.reached:
@@ -191,11 +232,12 @@ class Reading:
             self._watches[said.symbol].told(said, connection, stamp_ns)
 
     def _rest(self, line: Line) -> None:
-        answer, limit = depth_answer(line.payload()), line.whole("limit")
+        answer = depth_answer(line.payload(), may_be_unopened=self.format > 1)
+        limit = line.whole("limit")
         self._watch(line.text("symbol")).answered(answer, limit, line.whole("received_ns"))
 
     def _asked(self, line: Line) -> None:
-        self._watch(line.text("symbol")).asked()
+        self._watch(line.text("symbol")).asked(line.whole("received_ns"))
 
     def _expired(self, line: Line) -> None:
         self._machine(line.text("symbol")).expired()
@@ -203,14 +245,63 @@ class Reading:
     def _status(self, line: Line) -> None:
         symbol, status = line.text("symbol"), line.text("status")
         stamp_ns, machine = line.whole("received_ns"), self._machine(symbol)
-        machine.status = status
-        self._records.note(Note(symbol, stamp_ns, "status", status))
-        if status == "DELISTED":
-            machine.delisted(stamp_ns)
+        if isinstance(machine, TimedMachine):
+            self._note_listed(machine, line, stamp_ns)
+        else:
+            self._records.note(Note(symbol, stamp_ns, "status", status))
+        machine.listed(status, stamp_ns)
+
+    def _note_listed(self, machine: TimedMachine, line: Line, stamp_ns: int) -> None:
+        """What the list says for the first time, and what it says now otherwise. An empty text says nothing."""
+        for kind in ("status", "tick_size", "lot_size"):
+            text = line.text(kind)
+            if text and text != getattr(machine, kind):
+                self._records.note(Note(machine.symbol, stamp_ns, kind, text))
+                setattr(machine, kind, text)
+
+    # ── time and our clock ──────────────────────────────────────────────────────────────────
 
     def _clock_step(self, line: Line) -> None:
-        seconds = f"{line.whole('step_ns') / 1e9:.6f}"
-        self._records.note(Note(None, line.whole("received_ns"), "clock_step", seconds))
+        step_ns = line.whole("step_ns")
+        self._records.note(
+            Note(None, line.whole("received_ns"), "clock_step", f"{step_ns / 1e9:.6f}")
+        )
+        self._lags.step()
+        if step_ns <= -SECOND_NS:
+            for watch in self._timed.values():
+                watch.clock_set_back(step_ns)
+
+    def _clock_offset(self, line: Line) -> None:
+        ours, error = line.whole("offset_ns") / 1e6, line.whole("error_ns") / 1e6
+        detail = f"{ours:+.1f} ms ± {error:.1f} ms"
+        self._records.note(Note(None, line.whole("received_ns"), "clock_offset", detail))
+
+    def _tick(self, line: Line) -> None:
+        stamp_ns, elapsed_ns = line.whole("received_ns"), line.whole("elapsed_ns")
+        passed_ns = tape_time(elapsed_ns)
+        if elapsed_ns >= PAUSE_NS:
+            self._records.note(Note(None, stamp_ns, "pause", f"{elapsed_ns / 1e9:.3f}"))
+        for connection in self._habits.tick(passed_ns):
+            for symbol in self._open[connection]:
+                self._timed_of(symbol).not_waited_for()
+        for symbol in self.symbols:
+            self._timed[symbol].tick(passed_ns, stamp_ns)
+        lags = [self._timed_of(symbol).lag_since_tick() for symbol in self.symbols]
+        self._lags.tick(min((lag for lag in lags if lag is not None), default=None))
+
+    def _pulse(self, line: Line) -> None:
+        asked_ns, tops = line.whole("asked_ns"), line.fields.get("tops")
+        if not isinstance(tops, dict):
+            raise DamagedTape(f"its tops are no object: {tops!r}")
+        for symbol, said in tops.items():
+            best = best_levels(said)
+            if best and symbol in self._timed:
+                self._timed[symbol].pulsed(best, asked_ns)
+
+    def _timed_of(self, symbol: str) -> TimedMachine:
+        return self._timed[symbol].timed
+
+    # ── who is meant ────────────────────────────────────────────────────────────────────────
 
     def _machine(self, symbol: str) -> Machine:
         if symbol not in self.machines:

@@ -37,6 +37,7 @@ class SegmentResult:
     segment: Segment
     found: Findings
     start: dict[str, object] | None = None
+    format: int = 1
     reason: str | None = None
     begin: Edge = field(default_factory=Edge)
     end: Edge | None = None
@@ -127,7 +128,7 @@ def verify_segment(
     complete = _read(root, files.tape, reading, found, step)
     comparison.finish(complete=complete)
     result.start = reading.start.fields if reading.start else None
-    result.begin, result.reason = reading.begin, reading.reason
+    result.begin, result.reason, result.format = reading.begin, reading.reason, reading.format
     if complete:
         result.end = reading.end
         result.rests = frozenset(s for s, m in reading.machines.items() if m.rests_on_start())

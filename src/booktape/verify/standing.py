@@ -18,6 +18,7 @@ from booktape.verify.exact import NoNumber, Number, number, price, whole
 from booktape.verify.machine import Machine, OpenGap, State
 from booktape.verify.payload import Event, Levels, Object
 from booktape.verify.tape import Line
+from booktape.verify.timed import TimedMachine
 
 Standing: TypeAlias = dict[str, str]
 
@@ -42,17 +43,34 @@ def standing(machine: Machine) -> Standing:
         "reached": sorted(arrivals.reached.items()),
         "ahead": _events(arrivals.waiting),
     }
+    if isinstance(machine, TimedMachine):
+        said |= {
+            "tick_size": machine.tick_size,
+            "lot_size": machine.lot_size,
+            "synced_ns": machine.synced_ns,
+            "stamp_ns": machine.stamp_ns,
+            "evidence_age_ns": machine.evidence_age_ns(),
+            "newest_us": arrivals.newest_us,
+            "newest_id": arrivals.newest_id,
+        }
     return {name: str(value) for name, value in said.items()}
 
 
-def cold(said: Standing) -> Standing:
+def cold(said: Standing, tape_format: int) -> Standing:
     """The same symbol with nobody listening, as the next recording begins with it.
 
-    One that has ended is as unknown as any other: who records it again has found it listed.
+    One that has ended is as unknown as any other: who records it again has found it listed. A
+    recording of format 1 did not say all that one of format 2 begins with.
     """
     nobody = {"held": "0", "passed": "None", "reached": "[]", "ahead": "0"}
     ended = said.get("state") == State.ENDED.value
-    return {**said, **nobody, **({"state": State.COLD.value} if ended else {})}
+    found = {**said, **nobody, **({"state": State.COLD.value} if ended else {})}
+    if tape_format > 1:
+        found |= {"evidence_age_ns": "0", "newest_us": "0", "newest_id": "0"}
+        if "stamp_ns" not in said:
+            found |= {"status": "", "tick_size": "", "lot_size": ""}
+            found |= {"synced_ns": "0", "stamp_ns": "0"}
+    return found
 
 
 def _side(side: Side) -> str:
@@ -114,6 +132,20 @@ def _restore(machine: Machine, fields: Object, line: Line) -> None:
     arrivals.counted = _optional(fields["passed"])
     arrivals.reached = {int(c): _optional(at) for c, at in fields["reached"].items()}
     arrivals.waiting = [_arrived(held) for held in fields["ahead"]]
+    if isinstance(machine, TimedMachine):
+        _restore_timed(machine, line)
+    elif machine.state == State.BREAK:
+        raise ValueError(machine.state)
+
+
+def _restore_timed(machine: TimedMachine, line: Line) -> None:
+    machine.tick_size, machine.lot_size = line.text("tick_size"), line.text("lot_size")
+    machine.synced_ns, machine.stamp_ns = line.whole("synced_ns"), line.whole("stamp_ns")
+    # Which of the two moments was the later one is not told, and makes no difference.
+    machine.proved_ns = machine.known_ns
+    machine.arrivals.newest_us = line.whole("newest_us")
+    machine.arrivals.newest_id = line.whole("newest_id")
+    machine.restored(line.whole("evidence_age_ns"))
 
 
 def _optional(said: object) -> int | None:

@@ -19,40 +19,53 @@ _TICKERS_MAX: Final = 1_000
 
 
 class Tops:
-    """`@depth20`: equal to the top of the book after the event that ends with its id."""
+    """`@depth20`: equal to the top of the book after the event that ends with its id.
+
+    `agreed` is the id of the last message that was equal.
+    """
 
     def __init__(self, machine: Machine) -> None:
+        self.agreed: int | None = None
         self._machine = machine
         self._newest = -1
-        self._waiting: list[Answer] = []
+        self._waiting: list[tuple[int, Answer]] = []
 
     def forget(self) -> None:
         """Begin with none."""
-        self._newest, self._waiting = -1, []
+        self._newest, self._waiting, self.agreed = -1, [], None
 
-    def take(self, top: Answer) -> Verdict | None:
+    def clock_set_back(self, step_ns: int) -> None:
+        """What waits was stamped before."""
+        self._waiting = [(stamp_ns + step_ns, top) for stamp_ns, top in self._waiting]
+
+    def take(self, top: Answer, stamp_ns: int) -> Verdict | None:
         """One more message."""
         if top.last < self._machine.update_id or top.last <= self._newest:
+            if top.last == self._machine.update_id == self.agreed:
+                self._machine.shown(stamp_ns)
             return None
         self._newest = top.last
         if top.last == self._machine.update_id:
-            return self._compare(top)
-        self._waiting = [*self._waiting, top][-_TOPS_MAX:]
+            return self._compare(top, stamp_ns)
+        self._waiting = [*self._waiting, (stamp_ns, top)][-_TOPS_MAX:]
         return None
 
     def applied(self) -> Verdict | None:
         """The book is one event further."""
         now = self._machine.update_id
-        reached = [top for top in self._waiting if top.last == now]
-        self._waiting = [top for top in self._waiting if top.last > now]
-        return self._compare(reached[0]) if reached else None
+        reached = [waiting for waiting in self._waiting if waiting[1].last == now]
+        self._waiting = [waiting for waiting in self._waiting if waiting[1].last > now]
+        return self._compare(reached[0][1], reached[0][0]) if reached else None
 
-    def _compare(self, top: Answer) -> Verdict:
+    def _compare(self, top: Answer, stamp_ns: int) -> Verdict:
         book, levels, wrong = self._machine.book, 0, []
         for side, said in ((book.bids, top.bids), (book.asks, top.asks)):
             mine, theirs = side.best(_TOP_LEVELS), _known(side, said)
             levels += len(mine.keys() | theirs.keys())
             wrong += differ(side, mine.keys() | theirs.keys(), mine, theirs)
+        if not wrong:
+            self.agreed = self._machine.update_id
+            self._machine.shown(stamp_ns)
         return Verdict(self._machine.update_id, levels, tuple(wrong))
 
 
@@ -99,8 +112,7 @@ class Tickers:
         """The book is one event further. Where no ticker ever came, none is waited for."""
         if not self._tickers:
             return []
-        book = self._machine.book
-        touch = Touch(self._machine.update_id, _top_of(book.bids), _top_of(book.asks))
+        touch = touch_of(self._machine)
         self._touches = [*self._touches, touch][-_TICKERS_MAX:]
         return self._settle()
 
@@ -111,7 +123,7 @@ class Tickers:
             if said:
                 # What came before the one that spoke is of no use any more.
                 self._tickers = self._tickers[len(said) - 1 :]
-                found.append(_compare_touch(touch, said[-1]))
+                found.append(compare_touch(touch, said[-1].bids, said[-1].asks))
         self._touches = [touch for touch in self._touches if touch.update_id >= newest]
         return found
 
@@ -125,9 +137,15 @@ def _top_of(side: Side) -> Side:
     return copy
 
 
-def _compare_touch(touch: Touch, ticker: Ticker) -> Verdict:
+def touch_of(machine: Machine) -> Touch:
+    """The touch of a book as it is now."""
+    return Touch(machine.update_id, _top_of(machine.book.bids), _top_of(machine.book.asks))
+
+
+def compare_touch(touch: Touch, bids: Levels, asks: Levels) -> Verdict:
+    """With the best levels that somebody else shows."""
     wrong = []
-    for side, said in ((touch.bids, ticker.bids), (touch.asks, ticker.asks)):
+    for side, said in ((touch.bids, bids), (touch.asks, asks)):
         mine, theirs = sizes(side), _known(side, said)
         wrong += differ(side, mine.keys() | theirs.keys(), mine, theirs)
     return Verdict(touch.update_id, 2, tuple(wrong))

@@ -6,6 +6,7 @@ import sys
 from base64 import b64decode
 from collections.abc import Iterator
 from contextlib import closing
+from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
@@ -58,6 +59,13 @@ class Line:
         if not isinstance(found, str):
             raise DamagedTape(f"its {name} is no text: {found!r}")
         return found
+
+    def number(self, name: str, default: int = 0) -> Decimal:
+        """A number that is not negative; `default` where there is none."""
+        found = self.fields.get(name, default)
+        if isinstance(found, bool) or not isinstance(found, int | Decimal) or found < 0:
+            raise DamagedTape(f"its {name} is no number from 0 on: {found!r}")
+        return Decimal(found)
 
     def texts(self, name: str) -> tuple[str, ...]:
         """A list of texts."""

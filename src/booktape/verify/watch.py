@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from booktape.verify.audit import Audit, learn
-from booktape.verify.checks import BOOK_TICKER, DEPTH20, REST, Check, Tally, Verdict
+from booktape.verify.checks import BOOK_TICKER, DEPTH20, PULSE, REST, Check, Tally, Verdict
 from booktape.verify.machine import Machine
 from booktape.verify.payload import Answer, Event, Ticker, Top
 from booktape.verify.streams import Tickers, Tops
@@ -20,7 +20,8 @@ class Watch:
         self._audit: Audit | None = None
         self._tops = Tops(machine)
         self._tickers = Tickers(machine)
-        self._tallies = {name: Tally(machine.symbol, name, put) for name in (DEPTH20, BOOK_TICKER)}
+        names = (DEPTH20, BOOK_TICKER, PULSE)
+        self._tallies = {name: Tally(machine.symbol, name, put) for name in names}
         machine.onlooker = self
 
     # ── what happens to the book ────────────────────────────────────────────────────────────
@@ -52,9 +53,9 @@ class Watch:
 
     # ── what is said of it ──────────────────────────────────────────────────────────────────
 
-    def asked(self) -> None:
+    def asked(self, stamp_ns: int) -> None:
         """A request for a snapshot has left."""
-        self._audit = Audit(self._machine) if self._machine.live else None
+        self._audit = Audit(self._machine, stamp_ns) if self._machine.live else None
 
     def answered(self, answer: Answer | None, limit: int, stamp_ns: int) -> None:
         """A snapshot, or what was to be one: a beginning, or an audit."""
@@ -71,7 +72,7 @@ class Watch:
         if not self._machine.live:
             return
         if isinstance(said, Top):
-            self._tell(DEPTH20, self._tops.take(said.answer), stamp_ns)
+            self._tell(DEPTH20, self._tops.take(said.answer, stamp_ns), stamp_ns)
         else:
             for verdict in self._tickers.take(said, connection):
                 self._tell(BOOK_TICKER, verdict, stamp_ns)
@@ -81,8 +82,8 @@ class Watch:
             self._tallies[witness].add(verdict, stamp_ns)
 
     def _conclude(self, stamp_ns: int) -> None:
-        found = self._audit.verdict() if self._audit else None
-        if not found:
+        audit, found = self._audit, self._audit.verdict() if self._audit else None
+        if not audit or not found:
             return
         self._audit = None
         verdict, fresh = found
@@ -90,5 +91,6 @@ class Watch:
         if verdict.mismatches:
             self._machine.disproved()
             return
+        self._machine.shown(audit.asked_ns)
         learn(self._machine.book.bids, fresh.bids)
         learn(self._machine.book.asks, fresh.asks)
