@@ -193,9 +193,10 @@ class TimedMachine(Machine):
 
         Then the exchange counts anew, and what connections had reached says nothing.
         """
-        if self.held:
-            return answer.last != UNOPENED and super()._refuses(answer)
-        if not super()._refuses(answer) or not self.epoch:
+        is_behind = super()._refuses(answer)
+        if self.held or not is_behind:
+            return is_behind
+        if not self.epoch:
             return False
         self._stale += 1
         if self._stale <= _STALE_MAX:

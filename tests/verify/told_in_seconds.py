@@ -1,0 +1,167 @@
+"""A reading of a tape of format 2 that is told lines in seconds, and what it says must be stored."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from booktape.verify.checks import Check
+from booktape.verify.machine import Machine, OpenGap
+from booktape.verify.reading import Note
+from booktape.verify.tables import check_row, gap_row
+from booktape.verify.timed import TimedMachine
+from verify.told import B, Told
+
+SECOND = 10**9
+
+
+def seconds(at_ns: int | None) -> float | None:
+    return None if at_ns is None else at_ns / SECOND
+
+
+def ns(at: float) -> int:
+    return int(Decimal(str(at)) * SECOND)
+
+
+class Timed(Told):
+    """Everything in the order in which it must be stored, every time in seconds.
+
+    Rows are (epoch, updates, id, time), gaps (epoch, start, end, last id, next id, missed, reason).
+    An event's `E` is its stamp, unless another one is said.
+    """
+
+    def __init__(
+        self, every: int = 1, *symbols: str, pulse: float = 30, audit: float = 900
+    ) -> None:
+        self.pulse_s, self.audit_s = pulse, audit
+        super().__init__(every, *symbols)
+
+    def say(self, kind: str, at: float, **fields: Any) -> None:
+        if kind == "start":
+            fields |= {"format": 2, "pulse_s": self.pulse_s, "audit_s": self.audit_s}
+        super().say(kind, ns(at), **fields)
+
+    def row(self, machine: Machine, stamp_ns: int) -> None:
+        row = (machine.epoch, machine.updates, machine.update_id, seconds(stamp_ns))
+        self.all.append(("row", *row))
+
+    def gap(
+        self, symbol: str, gap: OpenGap, end_ns: int | None = None, next_id: int | None = None
+    ) -> None:
+        row = gap_row(symbol, gap, end_ns, next_id)
+        self.all.append(("gap", row[1], seconds(gap.start_ns), seconds(end_ns), *row[4:]))
+
+    def check(self, check: Check) -> None:
+        self.all.append(("check", seconds(check.stamp_ns), *check_row(check)[2:]))
+
+    def note(self, note: Note) -> None:
+        self.all.append(("note", seconds(note.stamp_ns), note.symbol, note.kind, note.detail))
+
+    @property
+    def timed(self) -> TimedMachine:
+        machine = self.machine
+        assert isinstance(machine, TimedMachine)
+        return machine
+
+    # ── words ───────────────────────────────────────────────────────────────────────────────
+
+    def tick(self, at: float, elapsed: float = 1) -> Timed:
+        self.say("tick", at, elapsed_ns=ns(elapsed))
+        return self
+
+    def ticks(self, first: int, last: int) -> Timed:
+        """One a second, both included."""
+        for at in range(first, last + 1):
+            self.tick(at)
+        return self
+
+    def came(  # noqa: PLR0913 - as many as it has fields
+        self,
+        at: float,
+        first: int,
+        last: int,
+        *,
+        E: float | None = None,  # noqa: N803 - the exchange's name
+        bids: dict[str, str] | None = None,
+        connection: int = 1,
+    ) -> Timed:
+        """An event."""
+        time = int(Decimal(str(at if E is None else E)) * 1_000)
+        pairs = list((bids or {}).items())
+        said = {"e": "depthUpdate", "E": time, "s": B, "U": first, "u": last, "b": pairs, "a": []}
+        self.say("ws", at, connection=connection, m=said)
+        return self
+
+    def snapshot(
+        self, at: float, last: int, bids: dict[str, str] | None = None, limit: int = 5
+    ) -> Timed:
+        self.answer(at, last, {"100": "1"} if bids is None else bids, limit)  # type: ignore[arg-type]
+        return self
+
+    def unopened(self, at: float) -> Timed:
+        said = {"lastUpdateId": -1, "bids": [], "asks": []}
+        self.say("rest", at, symbol=B, limit=5, m=said)
+        return self
+
+    def up(self, at: float, connection: int = 1) -> Timed:
+        self.say("connected", at, connection=connection, symbols=[B])
+        return self
+
+    def down(self, at: float, connection: int = 1) -> Timed:
+        """Its last sign of life is its end, which proves nothing."""
+        self.say("disconnected", at, connection=connection, alive_ns=ns(at), reason="disconnected")
+        return self
+
+    def top20(
+        self, at: float, last: int, bids: dict[str, str] | None = None, connection: int = 1
+    ) -> Timed:
+        """Of `depth20`."""
+        pairs = list(({"100": "1"} if bids is None else bids).items())
+        said = {"lastUpdateId": last, "bids": pairs, "asks": [["101", "1"]]}
+        self.say("ws", at, connection=connection, m={"stream": "b@depth20@100ms", "data": said})
+        return self
+
+    def best(self, at: float, last: int, bid: str = "100", connection: int = 1) -> Timed:
+        """Of `bookTicker`."""
+        said = {"u": last, "s": B, "b": bid, "B": "1", "a": "101", "A": "1"}
+        self.say("ws", at, connection=connection, m={"stream": "b@bookTicker", "data": said})
+        return self
+
+    def ask(self, at: float) -> Timed:
+        """A request for a snapshot leaves."""
+        self.say("asked", at, symbol=B, limit=5)
+        return self
+
+    def pulse(self, at: float, asked: float, *best: str) -> Timed:
+        tops = {B: list(best or ("100", "1", "101", "1"))}
+        self.say("pulse", at, asked_ns=ns(asked), tops=tops)
+        return self
+
+    def listed(self, at: float, status: str, tick: str = "", lot: str = "") -> Timed:
+        self.say("status", at, symbol=B, status=status, tick_size=tick, lot_size=lot)
+        return self
+
+    def clock(self, at: float, step: float) -> Timed:
+        """Our clock was set."""
+        self.say("clock-step", at, step_ns=ns(step))
+        return self
+
+    @property
+    def lost(self) -> tuple[float | None, str] | None:
+        """When the gap that is open began, and why."""
+        gap = self.machine.gap
+        return None if gap is None else (seconds(gap.start_ns), gap.reason)
+
+
+def live(**settings: Any) -> Timed:
+    """Live at id 10 since 2 s, one bid of price 100; one connection."""
+    told = Timed(**settings).up(1).snapshot(2, 10)
+    told.since()
+    return told
+
+
+def live_on_two(**settings: Any) -> Timed:
+    """The same with a second connection."""
+    told = live(**settings).up(2, 2)
+    told.since()
+    return told
