@@ -48,7 +48,7 @@ def states(recorder: Recorder) -> dict[str, str]:
 
 def test_a_halt_is_noted_and_no_gap(tmp_path: Path) -> None:
     """The list says why it is silent, and some minutes later that it trades again."""
-    halt = Halt(BTC, market_time_s(BEFORE_S), market_time_s(BEFORE_S + HALT_S), "BREAK")
+    halt = Halt(BTC, market_time_s(BEFORE_S), market_time_s(BEFORE_S + HALT_S), "BREAK", 0)
 
     async def story() -> Market:
         market = Market(SYMBOLS, seed=5, levels=40)

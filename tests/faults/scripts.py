@@ -28,7 +28,7 @@ from booktape.sim.fates import CutAt, Cuts, HalfOpen, Outage, ServerShutdown
 from booktape.sim.faults import Faults
 from booktape.sim.forgeries import StaleWitness
 from booktape.sim.garbage import Garbage
-from booktape.sim.incidents import ClockStep, Delist, Fall, Halt, Huge, NewListing
+from booktape.sim.incidents import ClockStep, Delist, Fall, Halt, Huge, IdsReset, NewListing
 from booktape.sim.lies import Close, Deaf, Delay, Drop, Gap, Lie, Lifetime, Repeat, Stall
 
 HONEST_FROM_S: Final = 40.0
@@ -117,7 +117,10 @@ HEARD_MAKERS: Final[Mapping[str, Maker]] = MappingProxyType(
         "truncate": lambda d: Truncate(d.attempts(0.3, 1)),
         "stale": lambda d: Stale(d.attempts(0.3, 1), seconds=d.rng.uniform(0.3, 20)),
         "rest-error": lambda d: RestError(d.attempts(0.3, 0.8)),
-        "halt": lambda d: Halt(d.symbol, d.start_s, d.end_s, d.rng.choice(["HALT", "BREAK"])),
+        "halt": lambda d: Halt(
+            d.symbol, d.start_s, d.end_s, d.rng.choice(["HALT", "CANCEL_ONLY"]), d.rng.uniform(0, 5)
+        ),
+        "break-without-cancels": lambda d: Halt(d.symbol, d.start_s, d.end_s, "BREAK", 0),
         "delist": lambda d: Delist(SYMBOLS[-1], d.start_s),
         "list": lambda d: NewListing("NEWUSDT", d.start_s),
         "fall": lambda d: Fall(d.symbol, d.start_s, d.end_s, d.rng.uniform(-0.1, 0.1)),
@@ -145,6 +148,12 @@ SILENT_MAKERS: Final[Mapping[str, Maker]] = MappingProxyType(
             Messages(d.start_s, symbol=d.symbol, end_s=HONEST_FROM_S, **d.one())
         ),
         "silence": lambda d: Deaf(Messages(d.start_s, end_s=HONEST_FROM_S)),
+        "break": lambda d: Halt(
+            *(d.symbol, d.start_s, d.end_s),
+            shown=d.rng.choice(["BREAK", "END_OF_DAY"]),
+            cancels_per_s=d.rng.uniform(0.3, 5),
+        ),
+        "ids-reset": lambda d: IdsReset(d.start_s, d.rng.choice([d.symbol, None]), blank=d.flag()),
         "silence-for-all": lambda d: Deaf(Messages(d.start_s, d.end_s), opened_by_s=d.end_s),
     }
 )

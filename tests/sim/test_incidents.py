@@ -34,11 +34,13 @@ async def status_of(visit_: Visit) -> str:
 
 
 @pytest.mark.parametrize("shown", ["HALT", "BREAK"])
-def test_a_halted_symbol_is_silent_and_then_returns(shown: Literal["HALT", "BREAK"]) -> None:
+def test_a_halted_symbol_without_cancels_is_silent_and_then_returns(
+    shown: Literal["HALT", "BREAK"],
+) -> None:
     """Its status says so; its book stands still; ids go on without a gap; others trade on."""
 
     async def work() -> None:
-        halt = Halt("ETHUSDT", 1.0, 3.0, shown=shown)
+        halt = Halt("ETHUSDT", 1.0, 3.0, shown=shown, cancels_per_s=0)
         source = market(*BOTH, slots=50)
         server = lying(halt, source=source, speed=1, start_us=10**15, weight_per_minute=10**6)
         async with visit(server) as visit_:
@@ -60,6 +62,36 @@ def test_a_halted_symbol_is_silent_and_then_returns(shown: Literal["HALT", "BREA
             assert _chains(visitor.messages, "ETHUSDT")
             others = _times(visitor.messages, "BTCUSDT")
             assert len([t for t in others if 1_000 <= t < 3_000]) == 20
+
+    run(work())
+
+
+def test_in_a_break_orders_are_cancelled_and_only_snapshots_show_it() -> None:
+    """Over sockets: not a message, ids that go on, true books; then the ids do not chain."""
+
+    async def work() -> None:
+        source = market(*BOTH, slots=50)
+        truth = source.truth()
+        halt = Halt("ETHUSDT", 1.0, 3.0, "BREAK", cancels_per_s=20)
+        server = lying(halt, source=source, speed=1, start_us=10**15, weight_per_minute=10**6)
+        async with visit(server) as visit_:
+            visitor = await visit_.listen(*map(depth_stream, BOTH))
+            seen = []
+            while not server.finished.is_set():
+                if await status_of(visit_) == "BREAK":
+                    book = Naive(await visit_.depth("ETHUSDT"))
+                    seen.append(book.id)
+                    assert (book.bids, book.asks) == texts(truth.book("ETHUSDT", book.id))
+                    top = json.loads((await visit_.get("ticker/bookTicker?symbol=ETHUSDT"))[2])
+                    assert float(top["bidPrice"]) == float(max(book.bids))
+                await asyncio.sleep(0.05)
+            await visitor.events(source.update_id("BTCUSDT"))
+            assert len(set(seen)) >= 10
+            assert not [t for t in _times(visitor.messages, "ETHUSDT") if 1_000 <= t < 3_000]
+            assert not _chains(visitor.messages, "ETHUSDT")
+            untold = truth.untold("ETHUSDT")
+            assert untold[0].first_id <= min(seen)
+            assert max(seen) <= untold[-1].last_id
 
     run(work())
 

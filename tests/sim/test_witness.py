@@ -184,7 +184,7 @@ def test_a_halted_symbols_witnesses_are_silent_too() -> None:
     """No event, no witness; and its book's touch stays."""
 
     async def work() -> None:
-        server = lying(Halt("BTCUSDT", 1, 2), source=market(slots=SLOTS))
+        server = lying(Halt("BTCUSDT", 1, 2, "BREAK"), source=market(slots=SLOTS))
         async with visit(server) as visit_:
             visitor = await visit_.listen(BTC, TOP)
             await server.finished.wait()

@@ -9,6 +9,7 @@ which only a scripted fall moves.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import zip_longest
 from math import exp, log, pi, sqrt
 from random import Random
 from typing import Final, TypeAlias
@@ -68,6 +69,37 @@ class Crowd:
                 ladder, ticks = self.asks, self.asks.best + levels + behind
             known = ticks in ladder.lots or self._rng.random() < _SURGE_INSERTS
             yield ladder, ticks, self._size() if known else 0
+
+    def cancels(self, count: int) -> Iterator[Change]:
+        """So many levels, anywhere, shrink or go; no price comes twice, and no side runs empty."""
+        seen: set[Place] = set()
+        left = {ladder.behind: len(ladder.prices) for ladder in (self.bids, self.asks)}
+        most = sum(left.values()) - 2
+        while len(seen) < min(count, most):
+            ladder = self.bids if self._rng.random() < _EVEN else self.asks
+            ticks = ladder.prices[int(self._rng.random() * len(ladder.prices))]
+            place = ladder.behind < 0, ticks
+            if place in seen:
+                continue
+            lots = int(self._rng.random() * ladder.lots[ticks])
+            if left[ladder.behind] == 1 and not lots:
+                # The last level of a side stays.
+                most = len(seen)
+                continue
+            seen.add(place)
+            left[ladder.behind] -= not lots
+            yield ladder, ticks, lots
+
+    def empty(self) -> list[Change]:
+        """Take everything out; what would put it back, the best levels first."""
+        sides = (
+            [(side, ticks, side.lots[ticks]) for ticks in side.best_first()]
+            for side in (self.bids, self.asks)
+        )
+        changes = [change for both in zip_longest(*sides) for change in both if change]
+        for ladder in (self.bids, self.asks):
+            ladder.lots, ladder.prices = {}, []
+        return changes
 
     def take_to(self, price_ticks: int) -> Iterator[Change]:
         """Bring the best bid down, or the best ask up, to a price, where the crowd then stays.

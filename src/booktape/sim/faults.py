@@ -41,9 +41,11 @@ beginning; before it, time stands at 0 (a client who is told a lie at the door b
     hide             an event is lost, and the ids chain nevertheless     + M
     wrong-event      one level of an event is wrong                       wrong, seed + M
     stale-witness    a witness says what it said before                   messages, relabelled + M
-    halt             a symbol does not trade for a while                  symbol, start_s, end_s, shown
+    halt             a symbol does not trade; orders are cancelled        symbol, start_s, end_s, shown,
+                                                                          cancels_per_s
     delist           a symbol is gone                                     symbol, at_s
-    list             a symbol is new                                      symbol, at_s
+    list             a symbol is new, and perhaps opens later             symbol, at_s, opens_s
+    ids-reset        ids count anew, of a book that may be another        at_s, symbol, first_id, blank
     fall             the price falls by a share, and comes back           symbol, start_s, end_s, by
     huge             one event with very many levels                      symbol, at_s, levels_count
     clock-step       the exchange's clock jumps                           at_s, by_s
@@ -53,7 +55,7 @@ A, which clients: start_s, end_s, door, path, symbol, first, last, probability, 
 
 All connections fall silent with `deaf` alone (then pings are answered) or `half-open` (then not).
 Nothing that is sent afterwards need betray these; who only listens takes them for a quiet market.
-Silent: deaf.
+Silent: deaf, ids-reset. So is a halt that shows BREAK or END_OF_DAY, until the symbol trades again.
 
 `connection` is a number, from 0 in the order of coming; with `of` every `of`-th one from there.
 `stream` is depth, depth5, depth10, depth20 or bookTicker. hide, wrong-event and stale-witness are

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from msgspec import Meta
 
 from booktape.errors import UsageError
-from booktape.sim.conditions import Count, Seconds, check_span
+from booktape.sim.conditions import Count, Rate, Seconds, check_span
 from booktape.sim.lies import Lie
+from booktape.sim.pair import Push
 
 TRADING: Final = "TRADING"
 DELISTED: Final = "DELISTED"
@@ -35,6 +36,18 @@ class MarketLie(Lie):
         """Where the price goes in the slot between these times, as a multiple of its start."""
         return None
 
+    def cancel_rate(self, symbol: str, now_s: float) -> float:  # noqa: ARG002 - likewise
+        """How many orders a second are cancelled while a symbol does not trade."""
+        return 0.0
+
+    def not_opened(self, symbol: str, now_s: float) -> bool:  # noqa: ARG002 - likewise
+        """Whether a symbol is listed, and has not opened yet."""
+        return False
+
+    def push(self, symbol: str, start_s: float, end_s: float) -> Push | None:  # noqa: ARG002 - likewise
+        """What else happens at the beginning of the slot between these times."""
+        return None
+
     def clock_step_s(self, now_s: float) -> float:  # noqa: ARG002 - likewise
         """How far the exchange's clock is off."""
         return 0.0
@@ -49,22 +62,28 @@ class SymbolLie(MarketLie):
 
 @dataclass(frozen=True)
 class Halt(SymbolLie):
-    """A symbol does not trade for a while: `exchangeInfo` says so, its stream is silent.
+    """A symbol does not trade for a while, and `exchangeInfo` says so. Orders are only cancelled.
 
-    Its book stands still and may still be asked for.
+    While it shows BREAK or END_OF_DAY no market data tells of that, though snapshots show it and
+    ids count it. While it shows anything else events go on.
     """
 
     start_s: Seconds
     end_s: Seconds
-    shown: Literal["HALT", "BREAK"] = "HALT"
+    shown: Literal["HALT", "BREAK", "END_OF_DAY", "CANCEL_ONLY"] = "HALT"
+    cancels_per_s: Rate = 2.0
 
     def __post_init__(self) -> None:
         """Raises ValueError for what can never hold."""
         check_span(self.start_s, self.end_s)
 
     def status(self, symbol: str, now_s: float) -> str | None:
-        """HALT or BREAK, while it lasts."""
+        """What is shown, while it lasts."""
         return self.shown if symbol == self.symbol and self.start_s <= now_s < self.end_s else None
+
+    def cancel_rate(self, symbol: str, now_s: float) -> float:
+        """So many, while it lasts."""
+        return self.cancels_per_s if self.status(symbol, now_s) else 0.0
 
 
 @dataclass(frozen=True)
@@ -82,10 +101,21 @@ class Delist(SymbolLie):
 class NewListing(SymbolLie):
     """A symbol is not there at first, and from a time on it is: listed, and traded.
 
-    It need not be among those that the market was made with.
+    It need not be among those that the market was made with. With `opens_s` it is listed first and
+    opens then: until then its book is empty, without an id, and then it fills within one event.
     """
 
     at_s: Seconds
+    opens_s: Seconds | None = None
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for what can never hold."""
+        if self.opens_s is not None:
+            check_span(self.at_s, self.opens_s)
+
+    def not_opened(self, symbol: str, now_s: float) -> bool:
+        """Until `opens_s`."""
+        return symbol == self.symbol and self.opens_s is not None and now_s < self.opens_s
 
     def status(self, symbol: str, now_s: float) -> str | None:
         """Not there, until then."""
@@ -133,6 +163,25 @@ class Huge(SymbolLie):
 
 
 @dataclass(frozen=True)
+class IdsReset(MarketLie):
+    """Ids count anew from `first_id`, of one symbol or of all, and no connection ends.
+
+    With `blank` (as when a test exchange is set back) the book begins anew as well; without it
+    only its ids change. No event tells of either.
+    """
+
+    at_s: Annotated[float, Meta(gt=0.1)]
+    symbol: str | None = None
+    first_id: Count = 1
+    blank: bool = True
+
+    def push(self, symbol: str, start_s: float, end_s: float) -> Push | None:
+        """In the slot in which its time comes."""
+        due = self.symbol in {None, symbol} and start_s < self.at_s <= end_s
+        return Push(first_id=self.first_id, blank=self.blank) if due else None
+
+
+@dataclass(frozen=True)
 class ClockStep(MarketLie):
     """From a time on the exchange's clock shows `by_s` more, or less; for events and `/time`."""
 
@@ -165,6 +214,28 @@ class Incidents:
         told = (lie.course(symbol, start_s, end_s) for lie in self.lies)
         return next((course for course in told if course is not None), None)
 
+    def cancel_rate(self, symbol: str, now_s: float) -> float:
+        """How many orders a second are cancelled while a symbol does not trade."""
+        return sum(lie.cancel_rate(symbol, now_s) for lie in self.lies)
+
+    def not_opened(self, symbol: str, now_s: float) -> bool:
+        """Whether a symbol is listed, and has not opened yet."""
+        return any(lie.not_opened(symbol, now_s) for lie in self.lies)
+
+    def opening(self) -> set[str]:
+        """The symbols that begin with an empty book."""
+        late = (lie for lie in self.lies if isinstance(lie, NewListing))
+        return {lie.symbol for lie in late if lie.opens_s is not None}
+
+    def push(self, symbol: str, start_s: float, end_s: float) -> Push:
+        """What else happens at the beginning of a slot, all of it in one."""
+        told = (lie.push(symbol, start_s, end_s) for lie in self.lies)
+        merged: dict[str, Any] = {}
+        for push in told:
+            if push:
+                merged |= {name: value for name, value in push._asdict().items() if value}
+        return Push(**merged)
+
     def newcomers(self) -> list[str]:
         """The symbols that will be listed only later."""
         return [lie.symbol for lie in self.lies if isinstance(lie, NewListing)]
@@ -177,8 +248,9 @@ class Incidents:
         """Raises UsageError for an incident of a symbol that is not listed."""
         known = set(symbols)
         for lie in self.lies:
-            if isinstance(lie, SymbolLie) and lie.symbol not in known:
+            symbol = lie.symbol if isinstance(lie, SymbolLie | IdsReset) else None
+            if symbol is not None and symbol not in known:
                 raise UsageError(
-                    f"A fault names {lie.symbol}, which this exchange does not list. "
+                    f"A fault names {symbol}, which this exchange does not list. "
                     f"It lists: {', '.join(sorted(known))}."
                 )

@@ -14,14 +14,16 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import Final
 
 from booktape.core.events import DepthSnapshot
+from booktape.core.frames import NO_MARKET_DATA
 from booktape.core.proving import BookTicker
-from booktape.sim.incidents import TRADING, Incidents
+from booktape.sim.conditions import chance
+from booktape.sim.incidents import DELISTED, TRADING, Incidents
 from booktape.sim.listing import DEFAULT_SYMBOLS, Listing, listing
 from booktape.sim.pair import Pair, Push
 from booktape.sim.past import Past
 from booktape.sim.replies import Old
 from booktape.sim.source import EventMessage, Message
-from booktape.sim.truth import Rules, Truth
+from booktape.sim.truth import NOT_OPENED, Reached, Rules, Truth, Untold
 from booktape.sim.witness import Witnesses
 from booktape.wire.encode import encode_depth
 from booktape.wire.exchange_info import SymbolInfo
@@ -36,6 +38,7 @@ class Market:
 
     A symbol is a name (see `listing`) or a listing of one's own. `levels` a side replaces each
     symbol's own number (small books make fast tests); after `slots` slots the market stays quiet.
+    One that `remembers` can tell where ids stood at any time, and its memory grows with it.
     """
 
     patient = False
@@ -47,10 +50,13 @@ class Market:
         *,
         levels: int | None = None,
         slots: int | None = None,
+        remembers: bool = False,
     ) -> None:
         listings = (listing(one) if isinstance(one, str) else one for one in symbols)
-        self._rules = Rules(seed, levels, {one.symbol: one for one in listings}, {})
+        self._rules = Rules(seed, levels, {one.symbol: one for one in listings})
+        self._remembers = remembers
         self._pairs: dict[str, Pair] = {}
+        self._first_ids: dict[str, int] = {}
         self._first_tops: dict[str, BookTicker] = {}
         self._wanted: Collection[str] | None = None
         self._witnesses: dict[str, Witnesses] = {}
@@ -73,6 +79,7 @@ class Market:
         for symbol in incidents.newcomers():
             self._rules.listings.setdefault(symbol, listing(symbol))
         incidents.check(self._rules.listings)
+        self._rules.opening.update(incidents.opening())
         self._incidents = incidents
         self._past = Past(incidents.memory_events) if incidents.memory_events else None
 
@@ -112,7 +119,7 @@ class Market:
         messages: list[Message] = []
         for symbol in self._rules.listings:
             pair = self._pairs.get(symbol)
-            if pair and self._trades(symbol, now_s):
+            if pair and self._lives(symbol, now_s):
                 messages += self._close(pair, now_s, time_us)
                 self._push(pair, now_s, next_s)
         return messages
@@ -130,35 +137,73 @@ class Market:
         pair.run_part(1)
         if self._past:
             self._past.keep(pair, now_s)
-        if pair.before and (witnesses := self._witnesses.get(pair.listing.symbol)):
+        symbol, counting = pair.listing.symbol, pair.counting
+        told = self._incidents.status(symbol, now_s) not in NO_MARKET_DATA
+        if told and pair.before and (witnesses := self._witnesses.get(symbol)):
             yield from witnesses.messages(pair)
-        if event := pair.close_slot(time_us):
+        event = pair.close_slot(time_us)
+        if event is None:
+            return
+        history, last_id = self._rules.history(symbol), event.last_id
+        history.last_id = last_id
+        if self._remembers:
+            history.reached.append(Reached(time_us, counting, last_id))
+        if told:
             yield EventMessage(event)
+        else:
+            history.untold.append(Untold(time_us, counting, event.first_id, last_id))
 
     def _push(self, pair: Pair, now_s: float, next_s: float) -> None:
         """What incidents have in mind for the slot just opened."""
         if not self._incidents.lies:
             return
         symbol = pair.listing.symbol
-        course = self._incidents.course(symbol, now_s, next_s)
-        if course is not None:
-            pair.push(Push(price_ticks=round(pair.listing.start_ticks * course)))
-        elif levels := self._incidents.levels(symbol, now_s, next_s):
-            pair.push(Push(levels))
+        push = self._incidents.push(symbol, now_s, next_s)
+        if push.first_id is not None:
+            self._count_anew(pair)
+        if self._incidents.status(symbol, next_s) not in {TRADING, DELISTED}:
+            per_slot = self._incidents.cancel_rate(symbol, next_s) * SLOT_MS / 1_000
+            # So many on average, whole ones each time.
+            dice = chance(self._rules.seed, "cancels", symbol, self.slot)
+            push = push._replace(cancels=int(per_slot + dice))
+        else:
+            course = self._incidents.course(symbol, now_s, next_s)
+            if course is not None:
+                push = push._replace(price_ticks=round(pair.listing.start_ticks * course))
+            else:
+                push = push._replace(levels=self._incidents.levels(symbol, now_s, next_s))
+        if push != Push():
+            pair.push(push)
+            self._rules.history(symbol).last_id = pair.update_id
+
+    def _count_anew(self, pair: Pair) -> None:
+        """The ids that there were are over."""
+        symbol = pair.listing.symbol
+        history = self._rules.history(symbol)
+        history.ended.append((history.base(self._first_ids[symbol]), pair.update_id))
+        if self._past:
+            self._past.forget(symbol)
 
     def _pair(self, symbol: str) -> Pair:
         """The symbol's market, which begins now unless it has begun."""
         if symbol not in self._pairs:
             pair = self._pairs[symbol] = self._rules.pair(symbol)
+            self._first_ids[symbol] = pair.update_id
             if symbol in self._witnesses:
                 self._witnesses[symbol].watch(pair)
+            if symbol not in self._rules.opening:
+                self._push(pair, self._end_s(-1), self._end_s())
         return self._pairs[symbol]
 
-    def _trades(self, symbol: str, now_s: float) -> bool:
-        return self._incidents.status(symbol, now_s) == TRADING
+    def _lives(self, symbol: str, now_s: float) -> bool:
+        """Whether anything can happen in its book: orders can be cancelled while it is halted."""
+        gone = self._incidents.status(symbol, now_s) == DELISTED
+        return not gone and not self._incidents.not_opened(symbol, now_s)
 
     def depth(self, symbol: str, limit: int, fraction: float) -> bytes:
         """A `/depth` answer as of `fraction` of the current slot."""
+        if self._incidents.not_opened(symbol, self._end_s()):
+            return encode_depth(DepthSnapshot(symbol, limit, NOT_OPENED, [], []))
         pair = self._pair(symbol)
         self._run_part(pair, fraction)
         bids, asks = pair.levels(pair.bids, limit), pair.levels(pair.asks, limit)
@@ -166,18 +211,21 @@ class Market:
 
     def _run_part(self, pair: Pair, fraction: float) -> None:
         due_s = self.due_s()
-        if due_s is not None and self._trades(pair.listing.symbol, due_s):
+        if due_s is not None and self._lives(pair.listing.symbol, due_s):
             pair.run_part(fraction)
+            self._rules.history(pair.listing.symbol).last_id = pair.update_id
 
     def old_depth(self, symbol: str, limit: int, old: Old) -> bytes:
         """A `/depth` answer of some time, or events, ago; what `obey` let it remember."""
-        if not self._past:
+        if not self._past or self._incidents.not_opened(symbol, self._end_s()):
             return self.depth(symbol, limit, 0)
         until_s = self._end_s(-1) - old.seconds
         return encode_depth(self._past.book(self._pair(symbol), limit, old.events, until_s))
 
     def top(self, symbol: str, fraction: float) -> BookTicker:
         """The best levels of `depth`. Asking for them does not make a symbol trade."""
+        if self._incidents.not_opened(symbol, self._end_s()):
+            return BookTicker(symbol, NOT_OPENED, None, None)
         if symbol not in self._pairs:
             if symbol not in self._first_tops:
                 self._first_tops[symbol] = _top(self._rules.pair(symbol))
@@ -203,5 +251,5 @@ class Market:
 
 
 def _top(pair: Pair) -> BookTicker:
-    (bid,), (ask,) = pair.levels(pair.bids, 1), pair.levels(pair.asks, 1)
+    bid, ask = (next(iter(pair.levels(side, 1)), None) for side in (pair.bids, pair.asks))
     return BookTicker(pair.listing.symbol, pair.update_id, bid, ask)

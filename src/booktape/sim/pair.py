@@ -18,6 +18,8 @@ from booktape.sim.ladder import Ladder
 from booktape.sim.listing import Listing, Whole
 
 _IDS_MAX: Final = 2_000
+_NO_LEVEL: Final[Whole] = (0, 0)
+"""The touch of a side without levels."""
 
 Changes: TypeAlias = dict[Place, int]
 """By side and price, a size in lots; 0 for none."""
@@ -26,11 +28,16 @@ Changes: TypeAlias = dict[Place, int]
 class Push(NamedTuple):
     """What happens at the beginning of a slot beyond the usual.
 
-    So many levels change; or, where `price_ticks` is not None, the price is taken there.
+    So many levels change; or, where `price_ticks` is not None, the price is taken there; or, where
+    `cancels` is not None, nothing happens but so many cancellations. Before that, where `first_id`
+    is not None, ids count anew from there; with `blank` the book begins anew, too.
     """
 
     levels: int = 0
     price_ticks: int | None = None
+    cancels: int | None = None
+    first_id: int | None = None
+    blank: bool = False
 
 
 Pushes: TypeAlias = dict[int, Push]
@@ -49,7 +56,8 @@ class Pair:
     """The market of one symbol, moved one slot at a time, or one update at a time.
 
     `pushes` is shared with all that re-run this market: what `push` adds to it, they do too.
-    While `watched`, `touches` has each change of the touch in this slot.
+    While `watched`, `touches` has each change of the touch in this slot. `counting` is how often its
+    ids have begun anew. An `empty` one begins without a level, and gets all of them in its first slot.
     """
 
     def __init__(
@@ -58,24 +66,38 @@ class Pair:
         seed: int,
         levels: int | None = None,
         pushes: Pushes | None = None,
+        *,
+        empty: bool = False,
     ) -> None:
         self.listing = listing
         self.watched = False
+        self.counting = 0
         self._pushes: Pushes = {} if pushes is None else pushes
         self._slot = 0
         self._rng = Random(f"{seed}/{listing.symbol}")
         self.update_id = self._rng.randrange(10**9, 9 * 10**10)
-        self._crowd = Crowd(listing, self._rng, levels or listing.profile.levels)
-        self.bids, self.asks = self._crowd.bids, self._crowd.asks
+        self._target = levels or listing.profile.levels
+        self._gather()
+        self._opening = self._crowd.empty() if empty else []
         self._ln_ids = listing.profile.ids_mu
-        self._open_slot()
+        self.open_slot()
+
+    def _gather(self) -> None:
+        """A new crowd, and so a new book."""
+        self._crowd = Crowd(self.listing, self._rng, self._target)
+        self.bids, self.asks = self._crowd.bids, self._crowd.asks
 
     # ── moving on ───────────────────────────────────────────────────────────────────────────
+
+    @property
+    def updates_left(self) -> int:
+        """How many updates of this slot are still to be made."""
+        return self._left
 
     def step(self) -> None:
         """Make the next single update, in whatever slot it falls."""
         while not self._left:
-            self._open_slot()
+            self.open_slot()
         planned = self._planned
         ladder, ticks, lots = planned.popleft() if planned else self._crowd.change(self._touched)
         key = ladder.behind < 0, ticks
@@ -101,7 +123,7 @@ class Pair:
         while self._left:
             self.step()
         event = self._coalesce(time_us) if self._count else None
-        self._open_slot()
+        self.open_slot()
         return event
 
     def push(self, push: Push) -> None:
@@ -110,6 +132,15 @@ class Pair:
         self._plan(push)
 
     def _plan(self, push: Push) -> None:
+        if push.first_id is not None:
+            self.counting += 1
+            self.first_id, self.update_id = push.first_id, push.first_id - 1
+        if push.blank:
+            self._gather()
+        if push.cancels is not None:
+            self._planned.extend(self._crowd.cancels(push.cancels))
+            self._count = self._left = len(self._planned)
+            return
         if push.price_ticks is None:
             self._planned.extend(self._crowd.surge(push.levels))
         else:
@@ -117,7 +148,8 @@ class Pair:
         self._count += len(self._planned)
         self._left += len(self._planned)
 
-    def _open_slot(self) -> None:
+    def open_slot(self) -> None:
+        """Begin the next slot. Whatever of this one is not made is left out."""
         profile, rng = self.listing.profile, self._rng
         self._slot += 1
         self.first_id = self.update_id + 1
@@ -133,6 +165,10 @@ class Pair:
                 profile.ids_mu + profile.ids_phi * (self._ln_ids - profile.ids_mu) + shock
             )
             self._count = min(max(1, round(exp(self._ln_ids))), _IDS_MAX)
+        if self._opening:
+            self._planned.extend(self._opening)
+            self._opening = []
+            self._count = len(self._planned)
         self._left = self._count
         if push := self._pushes.get(self._slot):
             self._plan(push)
@@ -158,5 +194,5 @@ class Pair:
         return self.listing.doubles(self.whole(ladder, limit))
 
     def _touch(self) -> tuple[Whole, Whole]:
-        bid, ask = self.bids.best, self.asks.best
-        return (bid, self.bids.lots[bid]), (ask, self.asks.lots[ask])
+        bid, ask = (next(iter(self.whole(side, 1)), _NO_LEVEL) for side in (self.bids, self.asks))
+        return bid, ask

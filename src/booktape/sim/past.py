@@ -30,6 +30,10 @@ class Past:
             event = _Event(time_s, pair.first_id, pair.before)
             self._events[pair.listing.symbol].append(event)
 
+    def forget(self, symbol: str) -> None:
+        """What was before has nothing to do with what is now."""
+        self._events.pop(symbol, None)
+
     def book(self, pair: Pair, limit: int, events: int, not_after_s: float) -> DepthSnapshot:
         """The book before the last `events` events, and before all that came after `not_after_s`.
 

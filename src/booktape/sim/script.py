@@ -60,13 +60,14 @@ KINDS: Final[Mapping[str, type[Lie]]] = MappingProxyType(
         "halt": incidents.Halt,
         "delist": incidents.Delist,
         "list": incidents.NewListing,
+        "ids-reset": incidents.IdsReset,
         "fall": incidents.Fall,
         "huge": incidents.Huge,
         "clock-step": incidents.ClockStep,
     }
 )
 
-SILENT: Final = frozenset({"deaf"})
+SILENT: Final = frozenset({"deaf", "ids-reset"})
 """Faults that nothing sent afterwards need betray: after them a stream looks like a quiet market's."""
 
 _T = TypeVar("_T")
