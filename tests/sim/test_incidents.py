@@ -90,7 +90,7 @@ def test_in_a_break_orders_are_cancelled_and_only_snapshots_show_it() -> None:
             assert not [t for t in _times(visitor.messages, "ETHUSDT") if 1_000 <= t < 3_000]
             assert not _chains(visitor.messages, "ETHUSDT")
             untold = truth.untold("ETHUSDT")
-            assert untold[0].first_id <= min(seen)
+            assert untold[0].first_id - 1 <= min(seen)
             assert max(seen) <= untold[-1].last_id
 
     run(work())
