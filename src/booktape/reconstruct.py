@@ -20,6 +20,7 @@ from booktape.core.events import (
     FetchSnapshot,
     Gap,
     Held,
+    IdsReset,
     Lost,
     Malformed,
     Note,
@@ -36,31 +37,45 @@ from booktape.core.frames import (
     STOPPED,
     Asked,
     Checkpoint,
+    ClockOffset,
     ClockStep,
     Connected,
     Disconnected,
     Frame,
     HoldExpired,
     Listed,
+    Pulse,
     RestFrame,
     SegmentEnd,
     SegmentStart,
     StreamFrame,
+    Tick,
 )
-from booktape.core.merge import Lane, Merge
+from booktape.core.lag import UsualLag
+from booktape.core.merge import Lane, Merge, Ordered
 from booktape.core.proving import BookTicker, Check, TopLevels
-from booktape.core.sync import SymbolSync
+from booktape.core.sync import NOT_OPENED, SILENT, State, SymbolSync
 from booktape.errors import MalformedFrame
 from booktape.proof.examined import ExaminedSync
 from booktape.proof.examined import Output as Examined
+from booktape.proof.load import Loads
 from booktape.wire.binance import decode_depth, decode_event
 from booktape.wire.limits import first_limit
-from booktape.wire.witness import Statement
+from booktape.wire.witness import Statement, decode_best_levels
 
 _BETWEEN: Final = frozenset({STOPPED, KILLED, NO_TAPE})
 """Reasons of gaps between two recordings."""
 
 _OF_A_SYMBOL: Final = (DepthEvent, TopLevels, BookTicker)
+
+TICK_MAX_NS: Final = 2 * 10**9
+"""More than this of a tick is no tape time: while this process stood still it could see nothing."""
+
+PAUSE_NS: Final = 3 * 10**9
+"""A tick after so long tells of a pause, which `notes` shows."""
+
+RENEWALS_MAX: Final = 2
+"""So often a silent symbol has its connections replaced, until an event of it comes again."""
 
 
 Output: TypeAlias = (
@@ -86,18 +101,24 @@ class Reconstruction:
         self.symbols: tuple[str, ...] = ()
         self.syncs: dict[str, SymbolSync] = {}
         self.merge = Merge()
+        self._lag = UsualLag()
+        self._loads = Loads()
         self._examined: dict[str, ExaminedSync] = {}
         self._suspects: set[int] = set()
+        self._renewals: dict[str, tuple[int, int]] = {}
         self._started: SegmentStart
         self._feeders: dict[type, Callable[..., Iterable[Output]]] = {
             StreamFrame: self._stream,
             RestFrame: self._rest,
             Connected: self._connected,
             Disconnected: self._disconnected,
+            Tick: self._tick,
+            Pulse: self._pulse,
             HoldExpired: self._expired,
             Asked: self._asked,
             Listed: self._listed,
             ClockStep: self._stepped,
+            ClockOffset: self._offset,
             SegmentStart: self._start,
             Checkpoint: self._restore,
             SegmentEnd: self._end,
@@ -122,23 +143,42 @@ class Reconstruction:
         """What the exchange's list last said of each symbol that is recorded."""
         return {symbol: self.syncs[symbol].status for symbol in self.symbols}
 
+    def listings(self) -> dict[str, tuple[str, str, str]]:
+        """What the exchange's list last said of each symbol: status, tick size and lot size.
+
+        Empty texts where it has not said anything yet.
+        """
+        syncs = (self.syncs[symbol] for symbol in self.symbols)
+        return {sync.symbol: (sync.status, sync.tick_size, sync.lot_size) for sync in syncs}
+
+    def quiet_since(self, moment_ns: int) -> list[str]:
+        """The symbols whose books are known, and have not changed since this moment."""
+        syncs = (self.syncs[symbol] for symbol in self.symbols)
+        return [
+            sync.symbol for sync in syncs if sync.state is State.LIVE and sync.stamp_ns <= moment_ns
+        ]
+
     def _start(self, start: SegmentStart) -> Iterator[Output]:
         self._started, self.symbols = start, start.symbols
+        self.merge.see_resets = start.format != 1
         for symbol in start.symbols:
-            self._know(SymbolSync(symbol))
+            self._know(self._sync_of(symbol))
         yield from ()
 
+    def _sync_of(self, symbol: str) -> SymbolSync:
+        return SymbolSync(symbol, self._started.format, self._lag)
+
     def _restore(self, saved: Checkpoint) -> Iterator[Output]:
-        sync, self.merge.lanes[saved.symbol] = checkpoint.restore(saved)
-        examiner = self._know(sync).examiner
-        examiner.due_ns, examiner.asked_ns = saved.audit_due_ns, saved.asked_ns
+        restored = checkpoint.restore(saved, self._started.format, self._lag)
+        sync, self.merge.lanes[saved.symbol] = restored
+        self._know(sync).restore(saved)
         yield from ()
 
     def _know(self, sync: SymbolSync) -> ExaminedSync:
         start = self._started
         sync.limit = first_limit(len(start.symbols), start.depth) if start.audit_s else start.depth
         self.syncs[sync.symbol] = sync
-        examined = ExaminedSync(sync, start.every, start.audit_s, start.depth)
+        examined = ExaminedSync(sync, start.every, start.audit_s, start.depth, start.pulse_s)
         self._examined[sync.symbol] = examined
         return examined
 
@@ -147,6 +187,7 @@ class Reconstruction:
         for examined in self._examined.values():
             yield from examined.examiner.close()
         if end.reason == ROTATED:
+            self._begin_segment()
             return
         # The time between two recordings is said by the one that ends it, not once by each.
         yield from (gap for gap in self.open_gaps() if gap.reason not in _BETWEEN)
@@ -154,17 +195,28 @@ class Reconstruction:
             gone = Disconnected(end.received_ns, connection, end.received_ns, end.reason)
             yield from self._disconnected(gone)
 
+    def _begin_segment(self) -> None:
+        """Forget what no checkpoint tells, as a reading of the next segment alone would not know it."""
+        self._lag.begin_segment()
+        self._loads.begin_segment()
+        for lane in self.merge.lanes.values():
+            lane.begin_segment()
+        for examined in self._examined.values():
+            examined.begin_segment()
+
     def _connected(self, note: Connected) -> Iterator[Output]:
         self.merge.connected(note.connection, note.symbols)
+        self._loads.connected(note.connection)
         # Some may have been listed after the recording had begun.
         self.symbols += tuple(symbol for symbol in note.symbols if symbol not in self.symbols)
         for symbol in note.symbols:
-            examined = self._examined.get(symbol) or self._know(SymbolSync(symbol))
+            examined = self._examined.get(symbol) or self._know(self._sync_of(symbol))
             examined.examiner.relayed()
             yield from self._take(symbol, examined.take(note, note.received_ns))
 
     def _disconnected(self, note: Disconnected) -> Iterator[Output]:
         self._suspects.discard(note.connection)
+        self._loads.lost(note.connection)
         for symbol in self.merge.lost(note.connection):
             lane, examined = self.merge.lanes[symbol], self._examined[symbol]
             examined.examiner.relayed()
@@ -172,23 +224,88 @@ class Reconstruction:
             if not lane.reached:
                 yield from self._take(symbol, examined.take(note, note.received_ns))
 
+    def _tick(self, tick: Tick) -> Iterator[Output]:
+        """Time has passed: what it decides is decided now, and nowhere else."""
+        if tick.elapsed_ns >= PAUSE_NS:
+            yield Note(None, tick.received_ns, "pause", f"{tick.elapsed_ns / 1e9:.3f}")
+        passed_ns = min(tick.elapsed_ns, TICK_MAX_NS)
+        for connection in self._loads.tick(passed_ns):
+            yield RenewConnection(connection, "it brings nothing any more", silent=True)
+            for symbol, lane in self.merge.lanes_of(connection):
+                yield from self._pass(symbol, lane.silence(connection))
+        for symbol in self.symbols:
+            found, waits = self.merge.lanes.get(symbol), False
+            if found and found.ahead:
+                yield from self._pass(symbol, found.tick(passed_ns))
+                waits = bool(found.ahead)
+            told = self._examined[symbol].tick(tick.received_ns, passed_ns, waits=waits)
+            if told:
+                yield from self._take(symbol, told)
+        lags_ns = (self._examined[symbol].lag_ns() for symbol in self.symbols)
+        self._lag.tick(min((lag_ns for lag_ns in lags_ns if lag_ns is not None), default=None))
+
+    def _pulse(self, pulse: Pulse) -> Iterator[Output]:
+        for symbol, texts in pulse.tops.items():
+            if symbol not in self._examined:
+                continue
+            try:
+                best = decode_best_levels(texts)
+            except MalformedFrame as error:
+                yield Malformed(None, f"{symbol} pulse: {error}")
+            else:
+                self._examined[symbol].pulse(pulse.asked_ns, best)
+
+    def _replace_silent(self, symbol: str) -> Iterator[Output]:
+        """Replace the connections on which a symbol fell silent; not again and again, for nothing."""
+        lane = self.merge.lanes[symbol]
+        at_id, times = self._renewals.get(symbol, (lane.newest_id, 0))
+        times = times if at_id == lane.newest_id else 0
+        self._renewals[symbol] = lane.newest_id, times + 1
+        if times < RENEWALS_MAX:
+            for connection in sorted(lane.reached):
+                yield RenewConnection(connection, f"{symbol} is silent on it", silent=True)
+
     def _expired(self, note: HoldExpired) -> Iterator[Output]:
         yield from self._pass(note.symbol, self.merge.lanes[note.symbol].expire())
 
     def _asked(self, note: Asked) -> Iterator[Output]:
-        self._examined[note.symbol].asked()
+        self._examined[note.symbol].asked(note.received_ns)
         yield from ()
 
     def _listed(self, note: Listed) -> Iterator[Output]:
         examined = self._examined[note.symbol]
-        examined.sync.status = note.status
-        yield Note(note.symbol, note.received_ns, "status", note.status)
+        sync = examined.sync
+        for kind, text, known in (
+            ("status", note.status, None if self._started.format == 1 else sync.status),
+            ("tick_size", note.tick_size, sync.tick_size),
+            ("lot_size", note.lot_size, sync.lot_size),
+        ):
+            if text and text != known:
+                yield Note(note.symbol, note.received_ns, kind, text)
+        sync.status = note.status
+        sync.tick_size = note.tick_size or sync.tick_size
+        sync.lot_size = note.lot_size or sync.lot_size
         yield from self._take(note.symbol, examined.take(note, note.received_ns))
 
     def _stepped(self, note: ClockStep) -> Iterator[Output]:
         yield Note(None, note.received_ns, "clock_step", f"{note.step_ns / 1e9:.6f}")
+        self._lag.step_clock()
+        if note.step_ns > 0 or self._started.format == 1:
+            return
+        # Else nothing would be newer than what is known, until the clock had caught up.
+        for symbol, examined in self._examined.items():
+            examined.step_clock(note.step_ns)
+            if symbol in self.merge.lanes:
+                self.merge.lanes[symbol].step_clock(note.step_ns)
+
+    def _offset(self, note: ClockOffset) -> Iterator[Output]:
+        offset = f"{note.offset_ns / 1e6:+.1f} ms ± {note.error_ns / 1e6:.1f} ms"
+        yield Note(None, note.received_ns, "clock_offset", offset)
 
     def _stream(self, frame: StreamFrame) -> Iterable[Output]:
+        if self._loads.brought(frame.connection):
+            for _, lane in self.merge.lanes_of(frame.connection):
+                lane.silent.discard(frame.connection)
         try:
             event = decode_event(frame.payload)
         except MalformedFrame as error:
@@ -210,13 +327,21 @@ class Reconstruction:
         told = self._examined[symbol].told(event, frame.connection, received_ns)
         return self._take(symbol, told) if told else ()
 
-    def _pass(self, symbol: str, ready: list[Held]) -> Iterable[Output]:
+    def _pass(self, symbol: str, ready: Ordered) -> Iterable[Output]:
         """Events that are in order now go to the machine, each with its own stamp."""
-        if len(ready) != 1:
-            return (output for held in ready for output in self._pass(symbol, [held]))
-        # Nearly always one, and nothing to say: then there is no time to lose.
-        said = self._examined[symbol].take(ready[0].event, ready[0].received_ns)
-        return self._take(symbol, said) if said else ()
+        if len(ready) == 1 and isinstance(held := ready[0], Held):
+            # Nearly always one, and nothing to say: then there is no time to lose.
+            said = self._examined[symbol].take(held.event, held.received_ns)
+            return self._take(symbol, said) if said else ()
+        return self._pass_all(symbol, ready) if ready else ()
+
+    def _pass_all(self, symbol: str, ready: Ordered) -> Iterator[Output]:
+        examined = self._examined[symbol]
+        for item in ready:
+            if isinstance(item, IdsReset):
+                yield from self._take(symbol, examined.take(item, 0))
+            else:
+                yield from self._take(symbol, examined.take(item.event, item.received_ns))
 
     def _accuse(self, symbol: str) -> Iterator[Output]:
         """What could not be read was an event after all: its connection is not to be trusted."""
@@ -232,6 +357,10 @@ class Reconstruction:
         except MalformedFrame as error:
             yield Malformed(None, str(error))
             answer = Unreadable()
+        else:
+            if answer.last_id == NOT_OPENED and self._started.format == 1:
+                # What it was taken for when it was recorded.
+                answer = Unreadable()
         examined = self._examined[frame.symbol]
         yield from self._take(frame.symbol, examined.answered(answer, frame.received_ns))
 
@@ -239,10 +368,19 @@ class Reconstruction:
         """Pass on what one symbol says, and see to what concerns its connections."""
         synced = None
         for output in said:
+            if isinstance(output, IdsReset):
+                self.merge.lanes[symbol].forget()
+                continue
             yield output
             if isinstance(output, Lost):
                 yield from self._accuse(symbol)
+                if output.gap.reason == SILENT:
+                    yield from self._replace_silent(symbol)
             elif isinstance(output, Synced):
                 synced = output
         if synced:
-            yield from self._pass(symbol, self.merge.lanes[symbol].know(synced.update_id))
+            lane = self.merge.lanes[symbol]
+            if synced.counts_anew:
+                lane.forget()
+            if synced.update_id != NOT_OPENED:
+                yield from self._pass(symbol, lane.know(synced.update_id))

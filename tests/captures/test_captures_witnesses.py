@@ -89,8 +89,9 @@ def compare(witness: TickerWitness, sync: SymbolSync) -> Iterator[Comparison]:
         book = sync.book
         bid = ticker_module._window("bid", book.bids, book.bid_horizon)
         ask = ticker_module._window("ask", book.asks, book.ask_horizon)
-        touch = ticker_module._Touch(sync.update_id, bid, ask)
-        yield ticker_module._compare(touch, witness.tickers[-1])
+        touch = ticker_module.Touch(sync.update_id, bid, ask)
+        said = witness.tickers[-1]
+        yield ticker_module.compare_touch(touch, said.bid, said.ask)
 
 
 def after_each_event(patch: pytest.MonkeyPatch) -> None:

@@ -72,7 +72,13 @@ def test_requests_are_equal_when_they_ask_for_the_same() -> None:
 
 def test_who_is_served_first() -> None:
     """A hole in the data, then what has never been known, then what could be known better."""
-    assert sorted(Urgency) == [Urgency.LOST, Urgency.NEW, Urgency.DEEPER, Urgency.AUDIT]
+    assert sorted(Urgency) == [
+        Urgency.LOST,
+        Urgency.DOUBT,
+        Urgency.NEW,
+        Urgency.DEEPER,
+        Urgency.AUDIT,
+    ]
 
 
 def test_rows_are_compared_by_identity() -> None:

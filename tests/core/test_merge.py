@@ -5,12 +5,13 @@ The promises over any interleaving are in test_merge_any_order.py.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import pytest
 
 from booktape.core import merge as merge_module
-from booktape.core.events import Held
+from booktape.core.events import Held, IdsReset
 from booktape.core.merge import Lane, Merge
 from oracle import SECOND, event
 
@@ -18,8 +19,8 @@ A, B, C = 1, 2, 3
 BTC, ETH = "BTCUSDT", "ETHBTC"
 
 
-def ids(ready: list[Held]) -> list[int]:
-    return [held.event.last_id for held in ready]
+def ids(ready: Sequence[Held | IdsReset]) -> list[int]:
+    return [held.event.last_id for held in ready if isinstance(held, Held)]
 
 
 def lane_of(*connections: int, passed: int = 10) -> Lane:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from booktape.core import merge as merge_module
 from booktape.core.events import DepthEvent, Held
-from booktape.core.merge import Lane, Merge
+from booktape.core.merge import Lane, Merge, Ordered
 from oracle import event
 
 RANDOMS: Final = st.randoms(use_true_random=False)
@@ -72,9 +72,10 @@ class World:
         assert ready[:1] == waited
         self.see(ready)
 
-    def see(self, ready: list[Held]) -> None:
+    def see(self, ready: Ordered) -> None:
         """At most once, in order, and over a hole only when nobody can bring it any more."""
         for held in ready:
+            assert isinstance(held, Held)
             said = held.event
             if self.begun is None:
                 self.begun = said.first_id

@@ -1,4 +1,4 @@
-"""The state machine, row by row: each rule of the table followed once, and no input without one."""
+"""The state machine: each rule of the table followed once, and no input without one."""
 
 from __future__ import annotations
 
@@ -17,16 +17,19 @@ from booktape.core.events import (
     FetchSnapshot,
     Gap,
     Held,
+    IdsReset,
     Lost,
+    Silent,
     Synced,
     Unreadable,
     Urgency,
 )
 from booktape.core.frames import DELISTED, Listed
-from booktape.core.sync import TABLE, Input, Outputs, State, SymbolSync
+from booktape.core.lag import UsualLag
+from booktape.core.sync import NOT_OPENED, TABLE, Input, Outputs, Rule, State, SymbolSync
 from oracle import SECOND, connected, event, lost, shown, snapshot
 
-COLD, SYNCING, LIVE, ENDED = State
+COLD, SYNCING, LIVE, BREAK, ENDED = State
 INPUTS: Final = get_args(Input)
 B: Final = "BTCUSDT"
 
@@ -73,93 +76,148 @@ def full() -> SymbolSync:
     return syncing(*[event(n, n) for n in range(1, sync.HELD_MAX + 1)])
 
 
-class Case(NamedTuple):
-    """One row of the table: from where, on what, which row, to where, saying what."""
+def in_break(start: Callable[[], SymbolSync] = live) -> SymbolSync:
+    """At second 5 the exchange's list said BREAK."""
+    machine = start()
+    machine.status = "BREAK"
+    machine.take(Listed(5 * SECOND, B, "BREAK"), 5 * SECOND)
+    return machine
 
+
+def cold_in_break() -> SymbolSync:
+    """The same, and then the only connection was lost."""
+    machine = in_break()
+    machine.take(lost(6), 6 * SECOND)
+    return machine
+
+
+def not_opened() -> SymbolSync:
+    """Known to be empty: the exchange has never traded it."""
+    machine = syncing()
+    machine.take(snapshot(NOT_OPENED), 3 * SECOND)
+    return machine
+
+
+class Case(NamedTuple):
+    """What is promised: from where, on what, to where, saying what."""
+
+    promise: str
     start: Callable[[], SymbolSync]
     item: Input
-    rule: int
     becomes: State
     says: Outputs
 
 
-GAP_BY_ID: Final = Gap(B, 1, 3 * SECOND, 10, "id_gap")
-GAP_BY_LOSS: Final = Gap(B, 1, 3 * SECOND, 10, "disconnected")
-DISPROVED: Final = Gap(B, 1, 3 * SECOND, 10, "disproved")
-WRONGLY_ENDED: Final = Gap(B, 1, 5 * SECOND, 10, "delisted")
-CLOSED: Final = Gap(B, 1, 3 * SECOND, 10, "id_gap", 9 * SECOND, 11)
+def gap(reason: str, start: int = 3) -> Gap:
+    return Gap(B, 1, start * SECOND, 10, reason)
+
+
+CLOSED: Final = replace(gap("id_gap"), end_ns=9 * SECOND, next_update_id=11)
+ASK: Final = FetchSnapshot(B, 1)
+ASK_AGAIN: Final = FetchSnapshot(B, 2)
+HELD: Final = Held(2 * SECOND, event(5, 7))
 
 CASES: Final = (
-    Case(cold, connected(9), 0, SYNCING, (FetchSnapshot(B, 1),)),
-    Case(cold, event(1, 2), 1, COLD, ()),
-    Case(cold, snapshot(10), 2, COLD, ()),
-    Case(cold, Unreadable(), 3, COLD, ()),
-    Case(cold, lost(9), 4, COLD, ()),
-    Case(full, event(9_000, 9_001), 5, SYNCING, (FetchSnapshot(B, 2),)),
-    Case(syncing, event(5, 7), 6, SYNCING, ()),
-    Case(lambda: syncing(event(5, 7)), snapshot(3), 7, SYNCING, (FetchSnapshot(B, 2),)),
-    Case(resyncing, snapshot(10), 7, SYNCING, (FetchSnapshot(B, 2),)),
-    Case(syncing, snapshot(10), 8, LIVE, (Synced(B, 1, 10),)),
+    Case("a subscription is followed by a request", cold, connected(9), SYNCING, (ASK,)),
+    Case("a full buffer starts over", full, event(9_000, 9_001), SYNCING, (ASK_AGAIN,)),
+    Case("an event waits for the snapshot", syncing, event(5, 7), SYNCING, ()),
     Case(
+        "an answer that cannot join is asked for again",
+        lambda: syncing(event(5, 7)),
+        snapshot(3),
+        SYNCING,
+        (ASK_AGAIN,),
+    ),
+    Case("so is one from before the loss", resyncing, snapshot(10), SYNCING, (ASK_AGAIN,)),
+    Case("a quiet symbol needs no event", syncing, snapshot(10), LIVE, (Synced(B, 1, 10),)),
+    Case(
+        "a snapshot joins what is held",
         lambda: syncing(event(5, 7)),
         snapshot(4),
-        8,
         LIVE,
-        (Synced(B, 1, 4, None, (Held(2 * SECOND, event(5, 7)),)),),
+        (Synced(B, 1, 4, None, (HELD,)),),
     ),
     Case(
+        "a snapshot closes the gap",
         resyncing,
         snapshot(11),
-        8,
         LIVE,
         (Synced(B, 2, 11, CLOSED, (Held(4 * SECOND, event(12, 12)),)),),
     ),
-    Case(syncing, Unreadable(), 9, SYNCING, (FetchSnapshot(B, 2),)),
-    Case(syncing, connected(9), 10, SYNCING, ()),
-    Case(lambda: syncing(event(5, 7)), lost(9), 11, COLD, ()),
-    Case(live, event(8, 9), 12, LIVE, ()),
-    Case(live, event(8, 10), 12, LIVE, ()),
-    Case(live, event(11, 12), 13, LIVE, (Applied(event(11, 12)),)),
-    Case(live, event(9, 11), 13, LIVE, (Applied(event(9, 11)),)),
-    Case(live, event(12, 12), 14, SYNCING, (Lost(GAP_BY_ID), FetchSnapshot(B, 1))),
-    Case(live, snapshot(99), 15, LIVE, ()),
-    Case(live, Unreadable(), 16, LIVE, ()),
-    Case(live, connected(9), 17, LIVE, ()),
-    Case(live, lost(9, alive=3), 18, COLD, (Lost(GAP_BY_LOSS),)),
-    Case(live, Disproved(), 19, SYNCING, (Lost(DISPROVED), FetchSnapshot(B, 1))),
-    Case(cold, Disproved(), 20, COLD, ()),
-    Case(syncing, Disproved(), 21, SYNCING, ()),
-    Case(ended, Disproved(), 22, ENDED, ()),
-    Case(cold, listed(DELISTED), 23, ENDED, ()),
-    Case(resyncing, listed(DELISTED), 24, ENDED, (replace(GAP_BY_ID, end_ns=9 * SECOND),)),
-    Case(live, listed(DELISTED), 25, ENDED, ()),
-    Case(cold, listed("TRADING"), 26, COLD, ()),
-    Case(syncing, listed("BREAK"), 27, SYNCING, ()),
-    Case(live, listed("HALT"), 28, LIVE, ()),
-    Case(ended, listed("TRADING"), 29, ENDED, ()),
-    Case(ended, event(9, 10), 30, ENDED, ()),
-    Case(ended, event(12, 12), 31, SYNCING, (Lost(WRONGLY_ENDED), FetchSnapshot(B, 1))),
-    Case(ended, snapshot(99), 32, ENDED, ()),
-    Case(ended, Unreadable(), 33, ENDED, ()),
-    Case(ended, connected(9), 34, ENDED, ()),
-    Case(ended, lost(9), 35, ENDED, ()),
+    Case("no answer is asked for again", syncing, Unreadable(), SYNCING, (ASK_AGAIN,)),
+    Case("new ids need no new request", lambda: syncing(event(5, 7)), IdsReset(), SYNCING, ()),
+    Case("without connection cold", lambda: syncing(event(5, 7)), lost(9), COLD, ()),
+    Case("an old event is ignored", live, event(8, 9), LIVE, ()),
+    Case("so is one that ends at the book's id", live, event(8, 10), LIVE, ()),
+    Case("what chains is applied", live, event(11, 12), LIVE, (Applied(event(11, 12)),)),
+    Case("so is what overlaps", live, event(9, 11), LIVE, (Applied(event(9, 11)),)),
+    Case(
+        "a symbol opens at any id",
+        not_opened,
+        event(12, 14),
+        LIVE,
+        (Applied(event(12, 14)),),
+    ),
+    Case("a missing id is a gap", live, event(12, 12), SYNCING, (Lost(gap("id_gap")), ASK)),
+    Case("so is a witness that differs", live, Disproved(), SYNCING, (Lost(gap("disproved")), ASK)),
+    Case("so is silence", live, Silent(), SYNCING, (Lost(gap("silent")), ASK)),
+    Case("so are new ids", live, IdsReset(), SYNCING, (Lost(gap("ids_reset")), ASK)),
+    Case("so is a lost connection", live, lost(9, alive=7), COLD, (Lost(gap("disconnected")),)),
+    Case("one that is not listed ends", cold, listed(DELISTED), ENDED, ()),
+    Case(
+        "with its gap, if there is one",
+        resyncing,
+        listed(DELISTED),
+        ENDED,
+        (replace(gap("id_gap"), end_ns=9 * SECOND),),
+    ),
+    Case("without one, if not", live, listed(DELISTED), ENDED, ()),
+    Case(
+        "also from a break",
+        in_break,
+        listed(DELISTED),
+        ENDED,
+        (replace(gap("break"), end_ns=9 * SECOND),),
+    ),
+    Case("once ended, old events say nothing", ended, event(9, 10), ENDED, ()),
+    Case(
+        "a new one says that it had not ended",
+        ended,
+        event(12, 12),
+        SYNCING,
+        (Lost(gap("delisted", 5)), ASK),
+    ),
+    Case("a break is a gap", live, listed("BREAK"), BREAK, (Lost(gap("break")),)),
+    Case("so is the end of the day", live, listed("END_OF_DAY"), BREAK, (Lost(gap("break")),)),
+    Case("in a break nothing is asked for", syncing, listed("BREAK"), BREAK, ()),
+    Case("nor said twice", in_break, listed("END_OF_DAY"), BREAK, ()),
+    Case("a snapshot of a break is no book", in_break, snapshot(12), BREAK, ()),
+    Case("trading again needs a snapshot", in_break, listed("TRADING"), SYNCING, (ASK,)),
+    Case("so does an event", in_break, event(12, 12), SYNCING, (ASK,)),
+    Case("a break without connection is cold", in_break, lost(9), COLD, ()),
+    Case("and goes on with the next one", cold_in_break, connected(9), BREAK, ()),
+    Case("a halt changes nothing", live, listed("HALT"), LIVE, ()),
+    Case("no snapshot changes a known book", live, snapshot(99), LIVE, ()),
 )
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.becomes.name}-rule-{case.rule}")
-def test_each_row_of_the_table(case: Case) -> None:
-    """From this state, on this input, this very rule is followed to this state and these words."""
+def followed(machine: SymbolSync, item: Input) -> Rule:
+    rules = SymbolSync.rules[machine.state, type(item)]
+    return next(rule for rule in rules if rule.when(machine, item))
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.promise)
+def test_each_promise_of_the_table(case: Case) -> None:
+    """From this state, on this input, to this state and these words."""
     machine = case.start()
-    rules = [rule for rule in TABLE if (rule.state, rule.input) == (machine.state, type(case.item))]
-    followed = next(rule for rule in rules if rule.when(machine, case.item))
-    assert followed is TABLE[case.rule]
     assert machine.take(case.item, 9 * SECOND) == case.says
     assert machine.state is case.becomes
 
 
 def test_no_row_is_untested() -> None:
-    """The cases above are all of the table."""
-    assert {case.rule for case in CASES} == set(range(len(TABLE)))
+    """The cases above follow every row of the table at least once."""
+    used = [followed(case.start(), case.item) for case in CASES]
+    assert [rule for rule in TABLE if rule not in used] == []
 
 
 @pytest.mark.parametrize(("state", "item"), list(itertools.product(State, INPUTS)))
@@ -168,16 +226,26 @@ def test_every_state_has_a_rule_for_every_input(state: State, item: type) -> Non
     assert SymbolSync.rules[state, item][-1].when is SymbolSync._always
 
 
+@pytest.mark.parametrize(("state", "item"), list(itertools.product(State, INPUTS)))
+def test_what_the_table_does_not_name_changes_nothing(state: State, item: type) -> None:
+    """Neither the state, nor is anything said."""
+    if not any((rule.state, rule.input) == (state, item) for rule in TABLE):
+        (rule,) = SymbolSync.rules[state, item]
+        assert (rule.becomes, rule.do) == (state, SymbolSync._ignore)
+
+
 def test_states_have_their_words_on_the_tape() -> None:
     """Checkpoints name them, and the next start reads them: they never change."""
-    assert [state.value for state in State] == ["cold", "syncing", "live", "ended"]
+    assert [state.value for state in State] == ["cold", "syncing", "live", "break", "ended"]
 
 
 def test_the_index_keeps_the_table_s_order() -> None:
     """Nothing of the table is left out, and an earlier row is tried before a later one."""
     indexed = [rule for rules in SymbolSync.rules.values() for rule in rules]
-    assert sorted(indexed, key=TABLE.index) == list(TABLE)
-    assert all(list(rules) == sorted(rules, key=TABLE.index) for rules in SymbolSync.rules.values())
+    assert [rule for rule in TABLE if rule not in indexed] == []
+    for rules in SymbolSync.rules.values():
+        own = [rule for rule in rules if rule in TABLE]
+        assert own == sorted(own, key=TABLE.index)
 
 
 def test_only_a_live_book_is_shown() -> None:
@@ -247,20 +315,143 @@ def test_a_lost_connection_forgets_what_was_held() -> None:
     assert machine.take(connected(4), 4 * SECOND) == (FetchSnapshot(B, 1),)
 
 
-def test_a_gap_begins_with_the_last_sign_of_life() -> None:
-    """Until then everything had arrived, so a quiet symbol was known until then."""
+def test_a_sign_of_life_of_the_connection_proves_no_book() -> None:
+    """A subscription can be dead while its connection answers pings: the last evidence counts."""
     machine = live()
+    machine.take(lost(9, alive=7), 9 * SECOND)
+    assert machine.gap is not None
+    assert machine.gap.start_ns == 3 * SECOND
+
+
+def test_on_old_tapes_a_gap_begins_with_the_last_sign_of_life() -> None:
+    """They hold nothing that proves more, and must be read as they were written."""
+    machine = SymbolSync(B, tape_format=1)
+    machine.take(connected(1), SECOND)
+    machine.take(snapshot(10), 3 * SECOND)
     machine.take(lost(9, alive=7), 9 * SECOND)
     assert machine.gap is not None
     assert machine.gap.start_ns == 7 * SECOND
 
 
-def test_a_gap_never_begins_before_the_book_was_known() -> None:
-    """A sign of life older than the snapshot does not make two gaps overlap."""
-    machine = live()
-    machine.take(lost(9, alive=1), 9 * SECOND)
+def test_a_gap_begins_with_the_last_evidence() -> None:
+    """Whatever ends the epoch: what proved the book last is where it was known for the last time."""
+    for item in (event(12, 12), Disproved(), Silent(), IdsReset(), listed("BREAK"), lost(9)):
+        machine = live()
+        machine.prove(7 * SECOND)
+        machine.take(item, 9 * SECOND)
+        assert machine.gap is not None
+        assert machine.gap.start_ns == 7 * SECOND
+
+
+def usual(lag_ns: int) -> UsualLag:
+    lag = UsualLag()
+    lag.tick(lag_ns)
+    return lag
+
+
+def lost_after_an_event(lag: UsualLag, stamp_s: float, exchange_s: float) -> SymbolSync:
+    """Known since second 3, an event of that time of the exchange, then a lost connection."""
+    machine = SymbolSync(B, lag=lag)
+    machine.take(connected(1), 1 * SECOND)
+    machine.take(snapshot(10), 3 * SECOND)
+    late = event(11, 11, event_time_us=round(exchange_s * 1e6))
+    machine.take(late, round(stamp_s * SECOND))
+    machine.take(lost(40), 40 * SECOND)
+    return machine
+
+
+@pytest.mark.parametrize(
+    ("stamp_s", "exchange_s", "starts_s"),
+    [
+        (30, 29.9, 30),  # as late as usual
+        (30, 28.9, 30),  # a second later, and no more
+        (30, 20, 20.1),  # it waited for 9.9 s: it was due at 20.1 s
+        (30, 1, 3),  # but the snapshot proves more
+    ],
+)
+def test_an_event_that_waited_proves_the_book_when_it_was_due(
+    stamp_s: float, exchange_s: float, starts_s: float
+) -> None:
+    """Frames wait while we, or the network, stand still: their stamps say nothing about that time."""
+    machine = lost_after_an_event(usual(SECOND // 10), stamp_s, exchange_s)
     assert machine.gap is not None
-    assert machine.gap.start_ns == 3 * SECOND
+    assert machine.gap.start_ns == round(starts_s * SECOND)
+
+
+def test_without_a_usual_lag_no_event_is_late() -> None:
+    """Clocks may differ by hours, so only what is later than usual tells of a wait."""
+    machine = lost_after_an_event(UsualLag(), 30, 1)
+    assert machine.gap is not None
+    assert machine.gap.start_ns == 30 * SECOND
+
+
+def test_a_row_is_known_when_the_last_of_what_it_follows_from_is_here() -> None:
+    """An event that waited in the buffer was stamped before the snapshot that it follows."""
+    machine = syncing(event(11, 11), event(12, 12))
+    machine.take(snapshot(10), 3 * SECOND)
+    for each in (event(11, 11), event(12, 12)):
+        machine.take(each, 2 * SECOND)
+    assert machine.row(2 * SECOND).received_ns == 3 * SECOND
+
+
+def test_an_epoch_never_begins_before_the_last_moment_that_was_known() -> None:
+    """Or two gaps could overlap in time, and rows go back in it."""
+    machine = live()
+    machine.take(event(11, 11), 8 * SECOND)
+    machine.take(event(13, 13), 8 * SECOND)
+    (synced,) = machine.take(snapshot(13), 7 * SECOND)
+    assert isinstance(synced, Synced)
+    assert synced.closed is not None
+    assert (synced.closed.start_ns, synced.closed.end_ns) == (8 * SECOND, 8 * SECOND)
+    assert machine.row(7 * SECOND).received_ns == 8 * SECOND
+
+
+def test_a_clock_that_is_set_back_takes_every_moment_with_it() -> None:
+    """Or nothing would be newer than what is known, until the clock had caught up."""
+    machine = live()
+    machine.take(event(12, 12), 9 * SECOND)
+    machine.step_clock(-2 * SECOND)
+    assert machine.gap == gap("id_gap", 1)
+    assert machine.held == [Held(7 * SECOND, event(12, 12))]
+    (synced,) = machine.take(snapshot(11), 8 * SECOND)
+    assert isinstance(synced, Synced)
+    assert machine.row(0).received_ns == 8 * SECOND
+
+
+def test_lower_ids_are_believed_when_they_come_again_and_again() -> None:
+    """Once or twice it may be a cache's answer; the third one says that the exchange counts anew."""
+    machine = live()
+    machine.take(Silent(), 4 * SECOND)
+    assert machine.take(snapshot(5), 5 * SECOND) == (ASK_AGAIN,)
+    assert machine.take(snapshot(5), 6 * SECOND) == (FetchSnapshot(B, 3),)
+    (synced,) = machine.take(snapshot(5), 7 * SECOND)
+    assert isinstance(synced, Synced)
+    assert (synced.update_id, synced.counts_anew) == (5, True)
+
+
+def test_after_new_ids_the_first_answer_is_believed() -> None:
+    """The stream itself has said that ids are lower now."""
+    machine = live()
+    machine.take(IdsReset(), 4 * SECOND)
+    (synced,) = machine.take(snapshot(5), 5 * SECOND)
+    assert isinstance(synced, Synced)
+    assert synced.counts_anew
+
+
+def test_what_was_held_of_the_old_ids_is_dropped() -> None:
+    """It would not join a snapshot of the new ones."""
+    machine = resyncing()
+    machine.take(IdsReset(), 5 * SECOND)
+    assert machine.held == []
+
+
+def test_on_old_tapes_a_break_changes_nothing() -> None:
+    """They must be read as they were written: there a status was a note, and no more."""
+    machine = SymbolSync(B, tape_format=1)
+    machine.take(connected(1), SECOND)
+    machine.take(snapshot(10), 3 * SECOND)
+    assert machine.take(listed("BREAK"), 5 * SECOND) == ()
+    assert machine.state is LIVE
 
 
 def test_a_row_tells_what_the_book_is() -> None:

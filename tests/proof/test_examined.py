@@ -41,13 +41,13 @@ def kinds(outputs: list[Output]) -> list[type]:
 
 
 def test_an_answer_to_a_machine_that_waits_is_a_beginning() -> None:
-    """The gap that ends, the epoch, its first row, and what was held, each with its own stamp."""
+    """The gap that ends, the epoch, its first row, and what was held: known since the answer came."""
     examined = known()
     list(examined.take(event(12, 12), 3 * SECOND))
     told = list(examined.answered(snapshot(11), 4 * SECOND))
     assert kinds(told) == [Gap, Synced, BookRow, BookRow]
     rows = [output for output in told if isinstance(output, BookRow)]
-    assert [(row.update_id, row.received_ns // SECOND) for row in rows] == [(11, 4), (12, 3)]
+    assert [(row.update_id, row.received_ns // SECOND) for row in rows] == [(11, 4), (12, 4)]
 
 
 def test_what_was_held_may_end_the_epoch_at_once() -> None:
@@ -72,7 +72,7 @@ def test_an_answer_that_was_cut_off_is_followed_by_another_request() -> None:
 def test_rows_come_every_n_events_and_after_the_check() -> None:
     """The row already knows what the check taught."""
     examined = known(every=2, answer=snapshot(10, {"99": "1"}, limit=1))
-    examined.asked()
+    examined.asked(0)
     list(examined.answered(snapshot(12, {"99": "1", "98": "2"}), 3 * SECOND))
     assert list(examined.take(event(11, 11), 4 * SECOND)) == []
     check, row = examined.take(event(12, 12), 5 * SECOND)
@@ -85,7 +85,7 @@ def test_rows_come_every_n_events_and_after_the_check() -> None:
 def test_a_disproved_book_makes_no_row() -> None:
     """The check, the end of the epoch, a request; not the row that was due."""
     examined = known()
-    examined.asked()
+    examined.asked(0)
     list(examined.answered(snapshot(11), 3 * SECOND))
     check, gone, request = examined.take(event(11, 11), 4 * SECOND)
     assert isinstance(check, Check)
@@ -98,7 +98,7 @@ def test_a_disproved_book_makes_no_row() -> None:
 def test_an_answer_that_disproves_is_not_the_next_beginning() -> None:
     """What is asked for now comes later than whatever went wrong."""
     examined = known()
-    examined.asked()
+    examined.asked(0)
     assert kinds(list(examined.answered(snapshot(10), 3 * SECOND))) == [Check, Lost, FetchSnapshot]
     assert examined.sync.state is State.SYNCING
 
@@ -107,7 +107,7 @@ def test_a_request_of_a_book_that_is_not_known_is_no_audit() -> None:
     """Its answer will be a beginning."""
     examined = cold(audit_s=0)
     list(examined.take(connected(1), SECOND))
-    examined.asked()
+    examined.asked(0)
     list(examined.answered(BOOK, 2 * SECOND))
     assert list(examined.answered(BOOK, 3 * SECOND)) == []
 
@@ -115,7 +115,7 @@ def test_a_request_of_a_book_that_is_not_known_is_no_audit() -> None:
 def test_losing_the_book_ends_the_audit_and_the_waiting() -> None:
     """What was kept before the hole must not be applied to an answer behind it."""
     examined = known()
-    examined.asked()
+    examined.asked(0)
     list(examined.told(top(30), 0, 3 * SECOND))
     list(examined.take(lost(4), 4 * SECOND))
     list(examined.take(connected(5), 5 * SECOND))
@@ -130,7 +130,7 @@ def test_unreadable_answers_are_the_machine_s_or_the_examiner_s() -> None:
     list(examined.take(connected(1), SECOND))
     assert list(examined.answered(Unreadable(), SECOND)) == [FetchSnapshot(B, 2)]
     list(examined.answered(BOOK, 2 * SECOND))
-    examined.asked()
+    examined.asked(0)
     assert list(examined.answered(Unreadable(), SECOND)) == [FetchSnapshot(B, 2)]
 
 

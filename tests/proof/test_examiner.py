@@ -37,6 +37,9 @@ class Story:
         self.sync.take(said, at * SECOND)
         return list(self.examiner.applied(said, at * SECOND))
 
+    def tick(self, at: int) -> list[Output]:
+        return list(self.examiner.tick(at * SECOND, SECOND, waits=False))
+
     def answer(self, last: int, bids: Texts = BIDS, at: int = 3, limit: int = 5000) -> list[Output]:
         said = snapshot(last, bids, ASKS, limit=limit)
         return list(self.examiner.answered(said, at * SECOND))
@@ -52,7 +55,7 @@ def audited(update_id: int, at: int, levels: int = 4) -> Check:
 def test_an_audit_that_passes() -> None:
     """The answer stands at the book's id, or is carried there by what was applied meanwhile."""
     story = Story()
-    story.examiner.asked()
+    story.examiner.asked(0)
     story.event(12, {"99": "2"})
     assert story.answer(11) == [audited(12, 3)]
     assert story.event(13) == [], "it is over"
@@ -61,7 +64,7 @@ def test_an_audit_that_passes() -> None:
 def test_an_answer_ahead_is_compared_after_the_event_that_reaches_it() -> None:
     """Meanwhile the audit stays open."""
     story = Story()
-    story.examiner.asked()
+    story.examiner.asked(0)
     assert story.answer(12, {**BIDS, "99": "2"}) == []
     assert story.event(11) == []
     assert story.event(12, {"99": "2"}, at=5) == [audited(12, 5)]
@@ -70,7 +73,7 @@ def test_an_answer_ahead_is_compared_after_the_event_that_reaches_it() -> None:
 def test_an_audit_that_fails_disproves_the_book() -> None:
     """The differing levels are told first."""
     story = Story()
-    story.examiner.asked()
+    story.examiner.asked(0)
     check, disproved = story.answer(10, {"99": "1"})
     assert check == Check(B, 3 * SECOND, 10, REST, 4, (Difference("bid", 98, 1, 0),))
     assert isinstance(disproved, Disproved)
@@ -79,7 +82,7 @@ def test_an_audit_that_fails_disproves_the_book() -> None:
 def test_an_audit_that_passes_teaches() -> None:
     """What the answer knows beyond the horizon."""
     story = Story(limit=2)
-    story.examiner.asked()
+    story.examiner.asked(0)
     assert story.answer(10, {**BIDS, "97": "3"}) == [audited(10, 3)]
     assert story.sync.book.bid_horizon is None
     assert len(story.sync.book.bids) == 3
@@ -90,7 +93,7 @@ def test_an_answer_that_is_too_old_is_no_audit(audit_s: int) -> None:
     """Nor is it later: what was applied between the two was not kept. Another one is asked for."""
     story = Story(audit_s)
     story.event(11, {"99": "2"})
-    story.examiner.asked()
+    story.examiner.asked(0)
     again = [FetchSnapshot(B, 2, Urgency.AUDIT)] if audit_s else []
     assert story.answer(10) == again
     assert story.event(12) == []
@@ -99,11 +102,11 @@ def test_an_answer_that_is_too_old_is_no_audit(audit_s: int) -> None:
 def test_what_is_no_answer_ends_the_audit() -> None:
     """An error page, or an answer to what was asked in the segment before: ask again, later."""
     story = Story()
-    story.examiner.asked()
+    story.examiner.asked(0)
     tries = [list(story.examiner.answered(Unreadable(), 3 * SECOND)) for _ in range(2)]
     assert tries == [[FetchSnapshot(B, n, Urgency.AUDIT)] for n in (2, 3)]
     assert story.event(11) == []
-    story.examiner.asked()
+    story.examiner.asked(0)
     assert story.answer(11) == [audited(11, 3)]
     assert story.answer(11) == [FetchSnapshot(B, 2, Urgency.AUDIT)]
 
@@ -111,10 +114,10 @@ def test_what_is_no_answer_ends_the_audit() -> None:
 def test_a_second_request_discards_what_was_under_way() -> None:
     """Its own events are kept from its own leaving."""
     story = Story()
-    story.examiner.asked()
+    story.examiner.asked(0)
     story.answer(12)
     story.event(11)
-    story.examiner.asked()
+    story.examiner.asked(0)
     assert story.event(12) == []
     assert story.answer(12) == [audited(12, 3)]
 
@@ -123,7 +126,7 @@ def test_an_answer_that_never_comes_costs_bounded_memory(monkeypatch: pytest.Mon
     """After so many events the audit is given up."""
     monkeypatch.setattr(audit, "KEPT_MAX", 2)
     story = Story(audit_s=0)
-    story.examiner.asked()
+    story.examiner.asked(0)
     for last in (11, 12, 13):
         story.event(last)
     assert story.answer(13) == []
@@ -133,7 +136,7 @@ def test_an_answer_that_never_comes_costs_bounded_memory(monkeypatch: pytest.Mon
 def test_an_audit_ends_with_the_book_and_with_the_segment(end: object) -> None:
     """What was kept is of no use then."""
     story = Story(audit_s=0)
-    story.examiner.asked()
+    story.examiner.asked(0)
     assert callable(end)
     end(story.examiner)
     assert story.answer(10) == []
@@ -179,7 +182,7 @@ def test_a_witness_that_differs_asks_for_an_audit() -> None:
     assert request == FetchSnapshot(B, 1, Urgency.AUDIT)
     story.event(11)
     assert [type(output) for output in told(story, {"99": "1"}, 21)] == [Check]
-    story.examiner.asked()
+    story.examiner.asked(0)
     story.event(12)
     assert [type(output) for output in told(story, {"99": "1"}, 99)] == [Check]
 
@@ -187,7 +190,7 @@ def test_a_witness_that_differs_asks_for_an_audit() -> None:
 def test_a_witness_and_an_audit_may_speak_of_one_event() -> None:
     """Both are told, the witness first."""
     story = Story()
-    story.examiner.asked()
+    story.examiner.asked(0)
     assert story.answer(11) == []
     waits = top(11, {"99": "1"}, ASKS)
     assert list(story.examiner.told(waits, 0, 3 * SECOND)) == []
@@ -235,8 +238,8 @@ def test_each_symbol_has_its_own_moment_of_the_period() -> None:
     assert SECOND < examiner.due_ns <= (1 + PERIOD_S) * SECOND
     assert Examiner(SymbolSync("ETHBTC"), PERIOD_S, 5000).due_ns == NEVER_NS
     due_s = examiner.due_ns // SECOND
-    assert requests(story.event(11, at=due_s)) == []
-    assert requests(story.event(12, at=due_s + 1)) == [100]
+    assert requests(story.tick(due_s)) == []
+    assert requests(story.tick(due_s + 1)) == [100]
     assert examiner.due_ns == (due_s + 1 + PERIOD_S) * SECOND
     assert examiner.asked_ns == (due_s + 1) * SECOND
 
@@ -280,16 +283,16 @@ def test_requests_are_spaced_out() -> None:
     story = Story()
     story.examiner.due_ns = 0
     space_s = SPACING_NS // SECOND
-    assert requests(story.event(11, at=space_s)) == [100]
+    assert requests(story.tick(space_s)) == [100]
     story.examiner.due_ns = 0
-    assert requests(story.event(12, at=2 * space_s - 1)) == []
-    assert requests(story.event(13, at=2 * space_s)) == [100]
+    assert requests(story.tick(2 * space_s - 1)) == []
+    assert requests(story.tick(2 * space_s)) == [100]
 
 
 def test_a_book_that_has_just_been_disproved_is_not_audited_too() -> None:
     """It is asked for anyway."""
     story = Story()
-    story.examiner.asked()
+    story.examiner.asked(0)
     story.answer(11, {"99": "1"})
     story.examiner.due_ns = 0
     said = event(11, 11)
@@ -314,7 +317,7 @@ def test_a_book_that_was_cut_off_is_asked_for_in_full() -> None:
     story = Story(limit=100, bids=many(100))
     assert deeper(story.began) == [500]
     for limit, found, then in ((500, 500, [1_000]), (1_000, 1_000, [5_000]), (5_000, 1_200, [])):
-        story.examiner.asked()
+        story.examiner.asked(0)
         assert deeper(story.answer(10, many(found), limit=limit)) == then
     assert len(story.sync.book.bids) == 1_200
 
@@ -328,7 +331,7 @@ def test_a_dense_book_is_asked_for_in_full_at_once() -> None:
 def test_each_request_is_deeper_than_the_answer_that_was_cut_off() -> None:
     """Also when the book has lost levels meanwhile: it would be the same request for ever."""
     story = Story(limit=100, bids=many(100))
-    story.examiner.asked()
+    story.examiner.asked(0)
     story.event(11, {"99.00": "0", "98.99": "0"})
     assert deeper(story.answer(10, many(100), limit=100)) == [500]
 
@@ -337,7 +340,7 @@ def test_what_was_shown_whole_or_as_deep_as_wanted_is_not_asked_for_again() -> N
     """A small answer that was not cut off is all; and one of full depth is all there is to have."""
     assert Story(limit=100).began == []
     story = Story(depth=4)
-    story.examiner.asked()
+    story.examiner.asked(0)
     story.event(11, {"99": "0", "98": "0"})
     story.sync.book.bid_horizon = 98.0
     assert requests(story.answer(10, {**BIDS, "97": "1", "96": "1"}, limit=4)) == []
@@ -348,10 +351,10 @@ def test_a_small_book_is_asked_for_cheaply() -> None:
     assert Story().began == []
     story = Story(bids=many(99))
     story.examiner.due_ns = 0
-    assert requests(story.event(11, at=10)) == [100]
+    assert requests(story.tick(10)) == [100]
     story = Story(bids=many(100))
     story.examiner.due_ns = 0
-    assert requests(story.event(11, at=10)) == [500]
+    assert requests(story.tick(10)) == [500]
 
 
 def test_a_new_epoch_begins_with_its_first_try() -> None:

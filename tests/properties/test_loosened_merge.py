@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias
 import pytest
 
 from booktape.core.events import DepthEvent, Held
-from booktape.core.merge import Lane, Merge
+from booktape.core.merge import Lane, Merge, Ordered
 from properties.any_script import play
 from properties.covered_script import play_covered
 from properties.ledger import Violation
@@ -22,14 +22,13 @@ SCRIPTS: Final = 500
 """Tried for each loosened rule, in both kinds of script."""
 
 Loosened: TypeAlias = tuple[type[Lane | Merge], str, Callable[..., Any]]
-Ready: TypeAlias = list[Held]
 
 
 def never(*_: object) -> bool:
     return False
 
 
-def nothing(*_: object) -> Ready:
+def nothing(*_: object) -> Ordered:
     return []
 
 
@@ -59,14 +58,16 @@ def a_hole_of_one_is_none(lane: Lane, first_id: int) -> bool:
     return waits(lane, first_id) and waits(lane, first_id - 1)
 
 
-def take_without_what_runs_ahead(lane: Lane, connection: int, event: DepthEvent, at: int) -> Ready:
+def take_without_what_runs_ahead(
+    lane: Lane, connection: int, event: DepthEvent, at: int
+) -> Ordered:
     if lane.passed is not None and event.first_id > lane.passed + 1:
         lane.reached[connection] = event.last_id
         return []
     return take(lane, connection, event, at)
 
 
-def take_out_of_order(lane: Lane, connection: int, event: DepthEvent, at: int) -> Ready:
+def take_out_of_order(lane: Lane, connection: int, event: DepthEvent, at: int) -> Ordered:
     """The last to come waits last, whatever its id."""
     earlier, lane.ahead = lane.ahead, []
     ready = take(lane, connection, event, at)
@@ -74,15 +75,15 @@ def take_out_of_order(lane: Lane, connection: int, event: DepthEvent, at: int) -
     return ready + lane._release()
 
 
-def take_forgetting_how_far(lane: Lane, connection: int, event: DepthEvent, at: int) -> Ready:
+def take_forgetting_how_far(lane: Lane, connection: int, event: DepthEvent, at: int) -> Ordered:
     before = lane.reached[connection]
     ready = take(lane, connection, event, at)
     lane.reached[connection] = before
     return ready
 
 
-def release_copies_too(lane: Lane) -> Ready:
-    ready = []
+def release_copies_too(lane: Lane) -> Ordered:
+    ready: Ordered = []
     while lane.ahead and not lane._waits(lane.ahead[0].event.first_id):
         first = lane.ahead.pop(0)
         lane.passed = max(lane.passed or 0, first.event.last_id)
@@ -90,28 +91,28 @@ def release_copies_too(lane: Lane) -> Ready:
     return ready
 
 
-def release_the_first_only(lane: Lane) -> Ready:
-    ready = release(lane)
+def release_the_first_only(lane: Lane) -> Ordered:
+    ready = [held for held in release(lane) if isinstance(held, Held)]
     lane.ahead = ready[1:] + lane.ahead
     if ready:
         lane.passed = ready[0].event.last_id
-    return ready[:1]
+    return [*ready[:1]]
 
 
-def leave_without_releasing(lane: Lane, connection: int) -> Ready:
+def leave_without_releasing(lane: Lane, connection: int) -> Ordered:
     lane.reached.pop(connection, None)
     if not lane.reached:
         lane.passed, lane.ahead = None, []
     return []
 
 
-def leave_beginning_anew(lane: Lane, connection: int) -> Ready:
+def leave_beginning_anew(lane: Lane, connection: int) -> Ordered:
     ready = leave(lane, connection)
     lane.passed = None
     return ready
 
 
-def leave_and_remain(lane: Lane, connection: int) -> Ready:
+def leave_and_remain(lane: Lane, connection: int) -> Ordered:
     at = lane.reached.get(connection)
     ready = leave(lane, connection)
     if lane.reached:
@@ -119,7 +120,7 @@ def leave_and_remain(lane: Lane, connection: int) -> Ready:
     return ready
 
 
-def know_without_releasing(lane: Lane, update_id: int) -> Ready:
+def know_without_releasing(lane: Lane, update_id: int) -> Ordered:
     lane.passed = max(lane.passed or 0, update_id)
     return []
 

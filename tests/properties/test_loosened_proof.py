@@ -139,7 +139,9 @@ def touch_with(said: BookTicker, sync: SymbolSync) -> Comparison:
     book = sync.book
     bid = ticker_module._window("bid", book.bids, book.bid_horizon)
     ask = ticker_module._window("ask", book.asks, book.ask_horizon)
-    return ticker_module._compare(ticker_module._Touch(sync.update_id, bid, ask), said)
+    return ticker_module.compare_touch(
+        ticker_module.Touch(sync.update_id, bid, ask), said.bid, said.ask
+    )
 
 
 def whoever_speaks(tickers: TickerWitness, said: BookTicker, _: int) -> Iterator[Comparison]:
@@ -153,7 +155,7 @@ def with_its_own_id_only(tickers: TickerWitness) -> Iterator[Comparison]:
         touch = tickers._touches.popleft()
         said = [ticker for ticker in tickers.tickers if ticker.update_id <= touch.update_id]
         if said:
-            yield ticker_module._compare(touch, said[-1])
+            yield ticker_module.compare_touch(touch, said[-1].bid, said[-1].ask)
 
 
 witness, take = Audit.witness, TickerWitness.take

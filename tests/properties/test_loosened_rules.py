@@ -46,8 +46,6 @@ CUT: Final = row(LIVE, Disconnected, SymbolSync._always)
 JOIN: Final = row(SYNCING, DepthSnapshot, SymbolSync._always)
 STALE: Final = row(SYNCING, DepthSnapshot, SymbolSync._is_stale)
 FULL: Final = row(SYNCING, DepthEvent, SymbolSync._is_full)
-LATE_COLD: Final = row(COLD, DepthSnapshot, SymbolSync._always)
-LATE_LIVE: Final = row(LIVE, DepthSnapshot, SymbolSync._always)
 SUBSCRIBED: Final = row(COLD, Connected, SymbolSync._always)
 
 
@@ -163,8 +161,14 @@ LOOSENED: Final[dict[str, Table]] = {
     "join: the gap is forgotten": swapped(JOIN, do=join_leaving_the_gap),
     "join: the snapshot is called newer": swapped(JOIN, do=join_onto_the_old_id),
     "full: dropped silently": swapped(FULL, do=ignore),
-    "late answer: LIVE without a connection": swapped(LATE_COLD, becomes=LIVE, do=SymbolSync._join),
-    "late answer: replaces a LIVE book": swapped(LATE_LIVE, do=take_late_answer),
+    "late answer: LIVE without a connection": (
+        Rule(COLD, DepthSnapshot, SymbolSync._always, LIVE, SymbolSync._join),
+        *TABLE,
+    ),
+    "late answer: replaces a LIVE book": (
+        Rule(LIVE, DepthSnapshot, SymbolSync._always, LIVE, take_late_answer),
+        *TABLE,
+    ),
     "apply: bids into asks too": swapped(CHAINS, do=apply_half),
     "apply: counted twice": swapped(CHAINS, do=apply_over),
     "subscribed: nobody asks": swapped(SUBSCRIBED, do=ignore),

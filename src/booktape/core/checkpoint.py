@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from booktape.core.book import Book
-from booktape.core.frames import Checkpoint
+from booktape.core.frames import FORMAT, Checkpoint
+from booktape.core.lag import UsualLag
 from booktape.core.merge import Lane
 from booktape.core.sync import State, SymbolSync
 
 
 def save(sync: SymbolSync, lane: Lane, received_ns: int) -> Checkpoint:
     """Everything `restore` needs to go on as if nothing had happened."""
-    return Checkpoint(
+    saved = Checkpoint(
         received_ns,
         sync.symbol,
         sync.state.value,
@@ -31,15 +34,39 @@ def save(sync: SymbolSync, lane: Lane, received_ns: int) -> Checkpoint:
         list(lane.ahead),
         sync.status,
     )
+    if sync.tape_format == 1:
+        return saved
+    return replace(
+        saved,
+        tick_size=sync.tick_size,
+        lot_size=sync.lot_size,
+        synced_ns=sync.synced_ns,
+        stamp_ns=sync.stamp_ns,
+        newest_us=lane.newest_us,
+        newest_id=lane.newest_id,
+    )
 
 
-def restore(saved: Checkpoint) -> tuple[SymbolSync, Lane]:
+def restore(
+    saved: Checkpoint, tape_format: int = FORMAT, lag: UsualLag | None = None
+) -> tuple[SymbolSync, Lane]:
     """The machine, and the lane before it, that `save` wrote down."""
-    sync = SymbolSync(saved.symbol)
+    sync = SymbolSync(saved.symbol, tape_format, lag)
     sync.state = State(saved.state)
     sync.book = Book(saved.bids, saved.asks, saved.bid_horizon, saved.ask_horizon)
     sync.epoch, sync.update_id, sync.updates = saved.epoch, saved.update_id, saved.updates
-    sync.event_time_us, sync.known_ns = saved.event_time_us, saved.known_ns
+    sync.event_time_us = saved.event_time_us
+    # A checkpoint of format 1 has one moment only.
+    sync.stamp_ns, sync.synced_ns = saved.stamp_ns or saved.known_ns, saved.synced_ns
+    sync.proved_ns = saved.known_ns
     sync.attempt, sync.gap, sync.held = saved.attempt, saved.gap, list(saved.held)
-    sync.status = saved.status
-    return sync, Lane(saved.passed, dict(saved.reached), list(saved.ahead))
+    sync.status, sync.tick_size, sync.lot_size = saved.status, saved.tick_size, saved.lot_size
+    lane = Lane(
+        saved.passed,
+        dict(saved.reached),
+        list(saved.ahead),
+        saved.newest_id,
+        saved.newest_us,
+        sees_resets=tape_format != 1,
+    )
+    return sync, lane

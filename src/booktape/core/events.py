@@ -75,9 +75,10 @@ class Urgency(IntEnum):
     """Who is served first when the exchange allows only so much."""
 
     LOST = 0  # a book that was known: each second is a hole in the data
-    NEW = 1  # one that has never been
-    DEEPER = 2  # one whose top is known, and not yet as deep as wanted
-    AUDIT = 3  # one that is known, to be compared and to be known further
+    DOUBT = 1  # one that is called known, while the exchange shows other best levels
+    NEW = 2  # one that has never been
+    DEEPER = 3  # one whose top is known, and not yet as deep as wanted
+    AUDIT = 4  # one that is known, to be compared and to be known further
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +108,10 @@ class Held:
 
     received_ns: int
     event: DepthEvent
+
+    def moved(self, step_ns: int) -> Held:
+        """The same, as if it had arrived by another clock."""
+        return Held(self.received_ns + step_ns, self.event)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,18 +152,32 @@ class Lost:
 
 @dataclass(frozen=True, slots=True)
 class Synced:
-    """The book is known: a new epoch begins. `held` must now go through the machine again."""
+    """The book is known: a new epoch begins. `held` must now go through the machine again.
+
+    `counts_anew`: its update id is lower than that of the book before, and believed.
+    """
 
     symbol: str
     epoch: int
     update_id: int
     closed: Gap | None = None
     held: tuple[Held, ...] = field(default=())
+    counts_anew: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Disproved:
     """A witness showed levels that the book has not: it is not known any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Silent:
+    """Nothing proves the book current any more: it is not known, from its last evidence on."""
+
+
+@dataclass(frozen=True, slots=True)
+class IdsReset:
+    """The exchange counts this symbol's updates anew, from lower ids: the book is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,10 +200,15 @@ class Malformed:
 
 @dataclass(frozen=True, slots=True)
 class RenewConnection:
-    """A request for I/O: open another connection in place of this one, then close it."""
+    """A request for I/O: open another connection in place of this one, then close it.
+
+    `silent`: it brings nothing where it should, so whatever looks at the exchange otherwise should
+    look soon.
+    """
 
     connection: int
     why: str
+    silent: bool = False
 
 
 @dataclass(slots=True, eq=False)

@@ -200,6 +200,7 @@ class Checkpoint:
     stamp_ns: int = 0
     evidence_age_ns: int = 0
     newest_us: int = 0
+    newest_id: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,14 @@ class BookTicker:
 
 
 @dataclass(frozen=True, slots=True)
+class BestLevels:
+    """What a pulse shows of one symbol: the best level of each side; None on an empty one."""
+
+    bid: Level | None
+    ask: Level | None
+
+
+@dataclass(frozen=True, slots=True)
 class Difference:
     """One level on which the book and a witness differ; a size of 0 says that it is not there."""
 

@@ -3,17 +3,20 @@
     COLD ──connected──▶ SYNCING ──snapshot that joins──▶ LIVE
       ▲                    │  ▲                            │
       └──── all connections lost ◀──── ids do not chain ───┘      any ──not listed──▶ ENDED
+                              ▲◀───── silent, ids reset ───┘   known ──in a break───▶ BREAK
 
 `TABLE`, at the end of this file, is the machine: for each state and input the first rule whose
-condition holds is followed. Quotes are from "How to manage a local order book correctly" in the
+condition holds is followed; where none does, nothing changes. Quotes are from "How to manage a local order book correctly" in the
 exchange's WebSocket documentation; docs/protocol.md is checked against the table.
 
-Only a LIVE book is ever shown. There is no clock here: every input carries its own time.
+Only a LIVE book is ever shown, and only a book that something proves current is LIVE: the moment of
+its last evidence is where the gap begins that follows (docs/proofs.md, "Now: evidence"). There is no
+clock here: every input carries its own time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from enum import StrEnum
 from typing import Any, ClassVar, Final, NamedTuple, TypeAlias
@@ -29,15 +32,34 @@ from booktape.core.events import (
     FetchSnapshot,
     Gap,
     Held,
+    IdsReset,
     Lost,
+    Silent,
     Synced,
     Unreadable,
     Urgency,
 )
-from booktape.core.frames import DELISTED, TRADING, Connected, Disconnected, Listed
+from booktape.core.frames import (
+    DELISTED,
+    FORMAT,
+    NO_MARKET_DATA,
+    TRADING,
+    Connected,
+    Disconnected,
+    Listed,
+)
+from booktape.core.lag import UsualLag
 
 Input: TypeAlias = (
-    Connected | Disconnected | DepthEvent | DepthSnapshot | Unreadable | Disproved | Listed
+    Connected
+    | Disconnected
+    | DepthEvent
+    | DepthSnapshot
+    | Unreadable
+    | Disproved
+    | Silent
+    | IdsReset
+    | Listed
 )
 Output: TypeAlias = FetchSnapshot | Applied | Lost | Synced | Gap
 Outputs: TypeAlias = tuple[Output, ...]
@@ -45,7 +67,20 @@ Outputs: TypeAlias = tuple[Output, ...]
 HELD_MAX: Final = 3_000  # events held for a snapshot: five minutes of the busiest symbol
 ID_GAP: Final = "id_gap"
 DISPROVED: Final = "disproved"
+SILENT: Final = "silent"
+IDS_RESET: Final = "ids_reset"
+BREAK: Final = "break"
 RELISTED: Final = "delisted"
+
+STALE_MAX: Final = 2
+"""A snapshot of a quiet symbol may come from a cache, and be older than the book that was lost. One
+more than this in a row is no cache: the exchange counts anew."""
+
+NOT_OPENED: Final = -1
+"""`lastUpdateId` of a symbol that has not opened yet: its book is empty, and known to be."""
+
+LATE_NS: Final = 10**9
+"""An event that is later than usual by more than this waited somewhere, and proves nothing meanwhile."""
 
 
 class State(StrEnum):
@@ -54,19 +89,28 @@ class State(StrEnum):
     COLD = "cold"  # nothing, and no connection to learn from
     SYNCING = "syncing"  # events arrive and are held; a snapshot has been asked for
     LIVE = "live"  # every level inside the horizon
+    BREAK = (
+        "break"  # connected, but the exchange generates no market data: orders may vanish unseen
+    )
     ENDED = "ended"  # the exchange does not list the symbol any more
 
 
 class SymbolSync:
-    """One symbol's machine and book. `take` is its only way in.
+    """One symbol's machine and book. `take` is its only way in, but for what proves the book (`prove`).
 
     `update_id` stays at the last known state while the book is lost; so does `epoch`.
+
+    `stamp_ns` is the latest stamp among the snapshot and the events that made the book, `synced_ns`
+    what it was when the epoch began, `proved_ns` the latest moment at which anything else proved the
+    book current. `lag` is shared by all symbols.
     """
 
     rules: ClassVar[dict[tuple[State, type], list[Rule]]]
 
-    def __init__(self, symbol: str) -> None:
+    def __init__(self, symbol: str, tape_format: int = FORMAT, lag: UsualLag | None = None) -> None:
         self.symbol = symbol
+        self.tape_format = tape_format
+        self.lag = lag or UsualLag()
         self.limit = WHOLE_DEPTH  # of the snapshots it asks for
         self.state = State.COLD
         self.book = Book()
@@ -74,11 +118,29 @@ class SymbolSync:
         self.update_id = 0
         self.updates = 0
         self.event_time_us: int | None = None
-        self.known_ns = 0
+        self.stamp_ns = self.synced_ns = self.proved_ns = 0
         self.attempt = 0
+        self.stale = 0
         self.gap: Gap | None = None
         self.held: list[Held] = []
-        self.status = TRADING
+        # As the exchange's list says; "" before it has said anything.
+        self.status = TRADING if tape_format == 1 else ""
+        self.tick_size = self.lot_size = ""
+
+    @property
+    def known_ns(self) -> int:
+        """The last moment at which the book is proved to have been the exchange's."""
+        return max(self.stamp_ns, self.proved_ns)
+
+    @property
+    def rests_on_event(self) -> bool:
+        """Whether the last evidence is an event: then its lag says how late that was."""
+        return self.stamp_ns > self.synced_ns and self.proved_ns <= self.stamp_ns
+
+    @property
+    def lag_ns(self) -> int:
+        """How late the last event was, by our clock and the exchange's. Only after an event."""
+        return self.stamp_ns - (self.event_time_us or 0) * 1_000
 
     def take(self, item: Input, received_ns: int) -> Outputs:
         """Follow the table. Never raises, whatever arrives in whatever order."""
@@ -89,9 +151,33 @@ class SymbolSync:
                 return rule.do(self, item, received_ns)
         raise AssertionError((self.state, item))  # pragma: no cover
 
+    def prove(self, at_ns: int) -> None:
+        """Something other than an event proves the book current at this moment."""
+        self.proved_ns = max(self.proved_ns, at_ns)
+
+    def step_clock(self, step_ns: int) -> None:
+        """Our clock was set back: all moments that count from now on go back with it."""
+        # 0 says that there was none.
+        self.stamp_ns += step_ns if self.stamp_ns else 0
+        self.synced_ns += step_ns if self.synced_ns else 0
+        self.proved_ns += step_ns if self.proved_ns else 0
+        self.held = [held.moved(step_ns) for held in self.held]
+        if self.gap:
+            self.gap = replace(self.gap, start_ns=self.gap.start_ns + step_ns)
+
+    def begin_segment(self) -> None:
+        """What a checkpoint does not tell is forgotten: the next segment can be read alone."""
+        self.stale = 0
+
     def row(self, received_ns: int) -> BookRow:
-        """The whole book as it is now; `received_ns` is the stamp of the frame that made it so."""
-        row = (self.symbol, self.event_time_us, received_ns, self.update_id, self.epoch)
+        """The whole book as it is now, and since when it was known here.
+
+        `received_ns`, the stamp of the frame that made it so, counts on tapes of format 1 alone. An
+        event that ran ahead was stamped before the one that it waited for, and events that waited
+        for a snapshot before that: no book was known before the last of what it is made of.
+        """
+        at_ns = received_ns if self.tape_format == 1 else self.stamp_ns
+        row = (self.symbol, self.event_time_us, at_ns, self.update_id, self.epoch)
         return BookRow(*(*row, self.updates, *self.book.columns()))
 
     # ── what the rules ask ──────────────────────────────────────────────────────────────────
@@ -105,7 +191,8 @@ class SymbolSync:
     def _is_stale(self, snapshot: DepthSnapshot) -> bool:
         if self.held:
             return snapshot.last_id < self.held[0].event.first_id - 1
-        return snapshot.last_id < self.update_id
+        believed = self.tape_format != 1 and self.stale >= STALE_MAX
+        return bool(self.epoch) and snapshot.last_id < self.update_id and not believed
 
     def _is_old(self, event: DepthEvent) -> bool:
         return event.last_id <= self.update_id
@@ -113,8 +200,17 @@ class SymbolSync:
     def _chains(self, event: DepthEvent) -> bool:
         return event.first_id <= self.update_id + 1 <= event.last_id
 
+    def _is_first(self, _: DepthEvent) -> bool:
+        return self.update_id == NOT_OPENED
+
     def _is_over(self, listed: Listed) -> bool:
         return listed.status == DELISTED
+
+    def _has_no_data(self, listed: Listed) -> bool:
+        return self.tape_format != 1 and listed.status in NO_MARKET_DATA
+
+    def _is_in_a_break(self, _: Connected) -> bool:
+        return self.tape_format != 1 and self.status in NO_MARKET_DATA
 
     # ── what the rules do ───────────────────────────────────────────────────────────────────
 
@@ -126,6 +222,10 @@ class SymbolSync:
         urgency = Urgency.LOST if self.epoch else Urgency.NEW
         return (FetchSnapshot(self.symbol, self.attempt, urgency, self.limit),)
 
+    def _ask_again(self, stale: DepthSnapshot, received_ns: int) -> Outputs:
+        self.stale += 1
+        return self._ask(stale, received_ns)
+
     def _hold(self, event: DepthEvent, received_ns: int) -> Outputs:
         self.held.append(Held(received_ns, event))
         return ()
@@ -136,35 +236,53 @@ class SymbolSync:
 
     def _join(self, snapshot: DepthSnapshot, received_ns: int) -> Outputs:
         self.book = Book.of(snapshot)
+        counts_anew = bool(self.epoch) and not self.held and snapshot.last_id < self.update_id
         self.epoch += 1
         self.update_id = snapshot.last_id
-        self.updates = self.attempt = 0
+        self.updates = self.attempt = self.stale = 0
         self.event_time_us = None
-        # Never before the end of the gap, or two gaps could overlap in time.
-        self.known_ns = max(self.known_ns, received_ns)
-        closed = self._close_gap(received_ns, snapshot.last_id)
+        # Never before what was known, or two gaps could overlap in time.
+        self.stamp_ns = self.synced_ns = max(self.known_ns, received_ns)
+        ends_ns = received_ns if self.tape_format == 1 else self.synced_ns
+        closed = self._close_gap(ends_ns, snapshot.last_id)
         held, self.held = tuple(self.held), []
-        return (Synced(self.symbol, self.epoch, snapshot.last_id, closed, held),)
+        return (Synced(self.symbol, self.epoch, snapshot.last_id, closed, held, counts_anew),)
 
     def _apply(self, event: DepthEvent, received_ns: int) -> Outputs:
         self.book.apply(event)
         self.update_id = event.last_id
         self.updates += 1
         self.event_time_us = event.event_time_us
-        self.known_ns = max(self.known_ns, received_ns)
+        # `if`, not `max`: this is done for every event.
+        self.stamp_ns = max(self.stamp_ns, received_ns)
         return (Applied(event),)
 
     def _lose(self, event: DepthEvent, received_ns: int) -> Outputs:
-        lost = self._open_gap(self.known_ns, ID_GAP)
+        lost = self._open_gap(self._last_evidence_ns(), ID_GAP)
         return lost + self._start_over(event, received_ns)
 
     def _disown(self, found: Disproved, at_ns: int) -> Outputs:
-        return self._open_gap(self.known_ns, DISPROVED) + self._ask(found, at_ns)
+        return self._open_gap(self._last_evidence_ns(), DISPROVED) + self._ask(found, at_ns)
+
+    def _fall_silent(self, found: Silent, at_ns: int) -> Outputs:
+        return self._open_gap(self._last_evidence_ns(), SILENT) + self._ask(found, at_ns)
+
+    def _count_anew(self, found: IdsReset, at_ns: int) -> Outputs:
+        lost = self._open_gap(self._last_evidence_ns(), IDS_RESET)
+        self._expect_lower_ids(found, at_ns)
+        return lost + self._ask(found, at_ns)
+
+    def _expect_lower_ids(self, _: IdsReset, __: int) -> Outputs:
+        self.held, self.stale = [], STALE_MAX
+        return ()
+
+    def _interrupt(self, _: Listed, __: int) -> Outputs:
+        return self._open_gap(self._last_evidence_ns(), BREAK)
 
     def _finish(self, _: Listed, received_ns: int) -> Outputs:
         self.book, self.held, self.attempt = Book(), [], 0
         # Should it come back all the same, the gap begins here.
-        self.known_ns = max(self.known_ns, received_ns)
+        self.prove(received_ns)
         closed = self._close_gap(received_ns, None)
         return (closed,) if closed else ()
 
@@ -172,11 +290,24 @@ class SymbolSync:
         return self._open_gap(self.known_ns, RELISTED) + self._start_over(event, received_ns)
 
     def _go_cold(self, gone: Disconnected, _: int) -> Outputs:
-        return self._open_gap(max(self.known_ns, gone.alive_ns), gone.reason)
+        # A sign of life of the connection proves nothing: on it a stream can be dead all the same.
+        alive_ns = max(self.known_ns, gone.alive_ns)
+        start_ns = alive_ns if self.tape_format == 1 else self._last_evidence_ns()
+        return self._open_gap(start_ns, gone.reason)
 
-    def _forget(self, _: Disconnected, __: int) -> Outputs:
+    def _forget(self, _: Disconnected | Listed, __: int) -> Outputs:
         self.held, self.attempt = [], 0
         return ()
+
+    def _last_evidence_ns(self) -> int:
+        """When the book was known for the last time; of an event that came late, when it was due.
+
+        Frames that waited while we, or the network, stood still prove nothing about that time.
+        """
+        usual_ns = self.lag.usual_ns
+        if usual_ns is None or not self.rests_on_event or self.lag_ns <= usual_ns + LATE_NS:
+            return self.known_ns
+        return max(self.stamp_ns - self.lag_ns + usual_ns, self.synced_ns)
 
     def _open_gap(self, start_ns: int, reason: str) -> Outputs:
         self.book = Book()
@@ -200,38 +331,55 @@ class Rule(NamedTuple):
     do: Callable[[SymbolSync, Any, int], Outputs]
 
 
+_INPUTS: Final = (
+    Connected,
+    Disconnected,
+    DepthEvent,
+    DepthSnapshot,
+    Unreadable,
+    Disproved,
+    Silent,
+    IdsReset,
+    Listed,
+)
+
+
 def index(table: Iterable[Rule]) -> dict[tuple[State, type], list[Rule]]:
-    """The rules of each state and input, in the table's order."""
+    """The rules of each state and input, in the table's order; last, that nothing changes."""
     rules: dict[tuple[State, type], list[Rule]] = {}
-    for rule in table:
+    for rule in (*table, *_nothing_changes()):
         rules.setdefault((rule.state, rule.input), []).append(rule)
     return rules
 
 
-_COLD, _SYNCING, _LIVE, _ENDED = State.COLD, State.SYNCING, State.LIVE, State.ENDED
-_USELESS: Final = (DepthSnapshot, Unreadable, Connected, Disconnected)  # to one that has ended
+def _nothing_changes() -> Iterator[Rule]:
+    for state in State:
+        for kind in _INPUTS:
+            yield Rule(state, kind, SymbolSync._always, state, SymbolSync._ignore)
+
+
+_COLD, _SYNCING, _LIVE, _BREAK, _ENDED = State
 _S = SymbolSync
 # ruff: noqa: SLF001 the rules are the class's own, written down as data
 TABLE: Final = (
+    # A symbol that the list shows in a break has no book to ask for, whoever listens.
+    Rule(_COLD, Connected, _S._is_in_a_break, _BREAK, _S._ignore),
     # "Open a stream … Get a depth snapshot". Not after the first event: a quiet symbol sends none
     # for many seconds, and once the subscription stands a snapshot is a valid book.
     Rule(_COLD, Connected, _S._always, _SYNCING, _S._ask),
-    Rule(_COLD, DepthEvent, _S._always, _COLD, _S._ignore),
-    Rule(_COLD, DepthSnapshot, _S._always, _COLD, _S._ignore),
-    Rule(_COLD, Unreadable, _S._always, _COLD, _S._ignore),
-    Rule(_COLD, Disconnected, _S._always, _COLD, _S._ignore),
     # "Buffer the events received from the stream." Bounded: if no answer comes, start over.
     Rule(_SYNCING, DepthEvent, _S._is_full, _SYNCING, _S._start_over),
     Rule(_SYNCING, DepthEvent, _S._always, _SYNCING, _S._hold),
     # "If the lastUpdateId from the snapshot is strictly less than the U [of the first event],
     # go back": at U - 1 it joins exactly, so only less than that is stale. Nor may a cached answer
-    # take us back behind the book we had. Both save a false gap; neither is a safety rule.
-    Rule(_SYNCING, DepthSnapshot, _S._is_stale, _SYNCING, _S._ask),
+    # take us back behind the book we had, unless it comes again and again while nothing else does.
+    # Both save a false gap; neither is a safety rule.
+    Rule(_SYNCING, DepthSnapshot, _S._is_stale, _SYNCING, _S._ask_again),
     # "Set your local order book to the retrieved snapshot. Its update ID is lastUpdateId."
     # What was held goes through the LIVE rules: those alone decide what chains.
     Rule(_SYNCING, DepthSnapshot, _S._always, _LIVE, _S._join),
     Rule(_SYNCING, Unreadable, _S._always, _SYNCING, _S._ask),
-    Rule(_SYNCING, Connected, _S._always, _SYNCING, _S._ignore),
+    Rule(_SYNCING, IdsReset, _S._always, _SYNCING, _S._expect_lower_ids),
     Rule(_SYNCING, Disconnected, _S._always, _COLD, _S._forget),
     # "If the event u (last update ID) is < the update ID of your local order book, ignore the
     # event." Equal adds nothing either. Stale events go on coming after the snapshot.
@@ -239,22 +387,33 @@ TABLE: Final = (
     # "The U of the next event should be the update ID + 1"; the first one after a snapshot may
     # also begin before it. An event that overlaps is applied whole: its sizes are absolute.
     Rule(_LIVE, DepthEvent, _S._chains, _LIVE, _S._apply),
+    # A symbol that opens may begin at any id.
+    Rule(_LIVE, DepthEvent, _S._is_first, _LIVE, _S._apply),
     # "If the event U is > the update ID of your local order book [+ 1], something went wrong.
     # Discard your local order book and restart the process from the beginning."
     Rule(_LIVE, DepthEvent, _S._always, _SYNCING, _S._lose),
-    # It is compared elsewhere (booktape/proof); here it changes nothing, unless it proves us wrong.
-    Rule(_LIVE, DepthSnapshot, _S._always, _LIVE, _S._ignore),
-    Rule(_LIVE, Unreadable, _S._always, _LIVE, _S._ignore),
-    Rule(_LIVE, Connected, _S._always, _LIVE, _S._ignore),
-    Rule(_LIVE, Disconnected, _S._always, _COLD, _S._go_cold),
+    # A snapshot is compared elsewhere (booktape/proof); it changes nothing here, unless it, a
+    # witness or time proves us wrong.
     Rule(_LIVE, Disproved, _S._always, _SYNCING, _S._disown),
-    *(Rule(state, Disproved, _S._always, state, _S._ignore) for state in (_COLD, _SYNCING, _ENDED)),
-    # HALT, BREAK and the like change no book. A symbol that is not listed any more ends, and that
-    # is no gap; unless an event comes all the same: then the list was wrong.
-    *(Rule(state, Listed, _S._is_over, _ENDED, _S._finish) for state in (_COLD, _SYNCING, _LIVE)),
-    *(Rule(state, Listed, _S._always, state, _S._ignore) for state in State),
+    Rule(_LIVE, Silent, _S._always, _SYNCING, _S._fall_silent),
+    Rule(_LIVE, IdsReset, _S._always, _SYNCING, _S._count_anew),
+    Rule(_LIVE, Disconnected, _S._always, _COLD, _S._go_cold),
+    # A symbol that is not listed any more ends, and that is no gap; unless an event comes all the
+    # same: then the list was wrong.
+    *(
+        Rule(state, Listed, _S._is_over, _ENDED, _S._finish)
+        for state in (_COLD, _SYNCING, _LIVE, _BREAK)
+    ),
     Rule(_ENDED, DepthEvent, _S._is_old, _ENDED, _S._ignore),
     Rule(_ENDED, DepthEvent, _S._always, _SYNCING, _S._revive),
-    *(Rule(_ENDED, kind, _S._always, _ENDED, _S._ignore) for kind in _USELESS),
+    # BREAK: "no market data is generated, and orders can be cancelled meanwhile". Not so in a HALT:
+    # its events go on.
+    Rule(_LIVE, Listed, _S._has_no_data, _BREAK, _S._interrupt),
+    Rule(_SYNCING, Listed, _S._has_no_data, _BREAK, _S._forget),
+    Rule(_BREAK, Listed, _S._has_no_data, _BREAK, _S._ignore),
+    # It trades again: the list says so, or an event comes, which may be sooner.
+    Rule(_BREAK, Listed, _S._always, _SYNCING, _S._ask),
+    Rule(_BREAK, DepthEvent, _S._always, _SYNCING, _S._start_over),
+    Rule(_BREAK, Disconnected, _S._always, _COLD, _S._forget),
 )
 SymbolSync.rules = index(TABLE)

@@ -5,11 +5,16 @@ Audits are asked for on four occasions:
   all of `depth` where levels are dense;
 - a side is narrow: fewer than half of `depth` levels are left inside its horizon, looked at every
   `LOOK_EVERY` events: the touch has come half-way to where the book is not known;
-- `audit_ns` have passed since the last one (each symbol at its own moment of that period);
+- `audit_ns` have passed since the last one (each symbol at its own moment of that period), looked at
+  every tick, however quiet the book is;
 - a witness differs.
 
 The latter three are `SPACING_NS` apart at least. Each asks for as many levels as the book has, so
-that the audit of a small book costs little.
+that the audit of a small book costs little. Where a pulse differs, a few levels are asked for at once:
+their update id says whether the book is behind.
+
+Whatever agrees is evidence that the book is current; whatever is ahead of it must be followed by the
+events that lead there (`freshness`).
 """
 
 from __future__ import annotations
@@ -26,12 +31,16 @@ from booktape.core.events import (
     DepthSnapshot,
     Disproved,
     FetchSnapshot,
+    IdsReset,
+    Silent,
     Unreadable,
     Urgency,
 )
-from booktape.core.proving import Check, TopLevels
+from booktape.core.proving import BestLevels, Check, TopLevels
 from booktape.core.sync import State, SymbolSync
 from booktape.proof.audit import Audit, compare, learn
+from booktape.proof.freshness import Freshness, bound_ns
+from booktape.proof.pulse import PulseWitness
 from booktape.proof.tally import Tally
 from booktape.proof.ticker import TickerWitness
 from booktape.proof.top import LEVELS, TopWitness
@@ -39,28 +48,41 @@ from booktape.proof.window import Comparison
 from booktape.wire.limits import deeper_limit, fitting_limit
 from booktape.wire.witness import BOOK_TICKER, DEPTH20, Statement
 
-Output: TypeAlias = Check | FetchSnapshot | Disproved
+Output: TypeAlias = Check | FetchSnapshot | Disproved | Silent | IdsReset
 
 REST: Final = "rest"
+PULSE: Final = "pulse"
 SPACING_NS: Final = 10 * 10**9
 LOOK_EVERY: Final = 64
 NEVER_NS: Final = 2**63 - 1
+
+DOUBT_LIMIT: Final = 100
+"""Levels asked for where a pulse differs. What counts is the update id, and it costs the least."""
+
+LOW_MAX: Final = 3
+"""So many answers in a row with ids below the book's, while no event came, are no cache's: the exchange
+counts anew."""
 
 
 class Examiner:
     """One symbol's witnesses, and the audit that may be under way."""
 
-    def __init__(self, sync: SymbolSync, audit_s: float, depth: int) -> None:
+    def __init__(self, sync: SymbolSync, audit_s: float, depth: int, pulse_s: float = 0.0) -> None:
         self.due_ns = NEVER_NS
         self.asked_ns = 0
+        self.freshness = Freshness(sync, bound_ns(pulse_s, audit_s))
         self._sync = sync
         self._audit_ns = round(audit_s * 1e9)
         self._depth = depth
         self._audit: Audit | None = None
+        self._audit_asked_ns = 0
         self._tries = 0
+        self._low_answers = 0
+        self._low_at_id = 0
         self._top = TopWitness(LEVELS)
         self._ticker = TickerWitness()
-        self._tallies = {name: Tally(sync.symbol, name) for name in (DEPTH20, BOOK_TICKER)}
+        self._pulse = PulseWitness()
+        self._tallies = {name: Tally(sync.symbol, name) for name in (DEPTH20, BOOK_TICKER, PULSE)}
 
     # ── what happens to the book ────────────────────────────────────────────────────────────
 
@@ -75,8 +97,11 @@ class Examiner:
     def lost(self) -> None:
         """The book is not known any more; what was said of it is of no use."""
         self._audit = None
+        self._low_answers = 0
         self._top.forget()
         self._ticker.forget()
+        self._pulse.forget()
+        self.freshness.forget()
 
     def relayed(self) -> None:
         """A connection that carries the symbol came or went: it may have missed tickers."""
@@ -106,26 +131,72 @@ class Examiner:
         if self._sync.state is State.LIVE and self._is_due(received_ns):
             yield from self._ask(received_ns)
 
+    def tick(self, now_ns: int, passed_ns: int, *, waits: bool) -> Iterator[Output]:
+        """So much tape time has passed. `waits`: an event of the symbol runs ahead."""
+        if self.freshness.tick(passed_ns, waits=waits):
+            yield Silent()
+            return
+        found = self._pulse.tick(self._sync, waits=waits)
+        if found:
+            asked_ns, comparison = found
+            yield from self._tallies[PULSE].add(comparison, now_ns)
+            if not comparison.differences:
+                self._sync.prove(asked_ns)
+            elif not self._audit:
+                yield self._request(now_ns, DOUBT_LIMIT, Urgency.DOUBT)
+        if now_ns >= self.due_ns:
+            yield from self._ask(now_ns)
+
+    def step_clock(self, step_ns: int) -> None:
+        """Our clock was set back."""
+        self.asked_ns += step_ns
+        self._audit_asked_ns += step_ns
+        if self.due_ns != NEVER_NS:
+            self.due_ns += step_ns
+        self._pulse.step_clock(step_ns)
+        self.freshness.step_clock(step_ns)
+
     # ── what is said of the book ────────────────────────────────────────────────────────────
 
-    def asked(self) -> None:
+    def asked(self, at_ns: int) -> None:
         """A request has left: from now on events are kept for its answer."""
-        self._audit = Audit(self._sync.update_id)
+        self._audit, self._audit_asked_ns = Audit(self._sync.update_id), at_ns
 
     def answered(self, answer: DepthSnapshot | Unreadable, received_ns: int) -> Iterator[Output]:
         """A snapshot of a book that is known. Without a request in this segment it says nothing."""
-        if self._audit and isinstance(answer, DepthSnapshot) and self._audit.take(answer):
-            yield from self._conclude(received_ns)
-            return
+        if self._audit and isinstance(answer, DepthSnapshot):
+            if self._audit.take(answer):
+                self._low_answers = 0
+                if answer.last_id > self._sync.update_id:
+                    self.freshness.saw(answer.last_id)
+                yield from self._conclude(received_ns)
+                return
+            if self._is_reset():
+                yield IdsReset()
+                return
         self._audit = None
         if self._audit_ns:
             self._tries += 1
             yield self._request(received_ns)
 
+    def pulse(self, asked_ns: int, best: BestLevels) -> None:
+        """An answer shows the best levels of a book that is known."""
+        self._pulse.take(asked_ns, best, self._sync)
+
     def told(self, said: Statement, connection: int, received_ns: int) -> Iterable[Output]:
         """A witness spoke about a book that is known."""
+        sync = self._sync
         if isinstance(said, TopLevels):
-            return self._tell(DEPTH20, self._top.take(said, self._sync), received_ns)
+            if said.last_id > sync.update_id:
+                self.freshness.saw(said.last_id)
+            found = self._top.take(said, sync)
+            if self._top.confirms(said, sync):
+                sync.prove(received_ns)
+            return self._tell(DEPTH20, found, received_ns)
+        if said.update_id > sync.update_id:
+            self.freshness.saw(said.update_id)
+        elif self._ticker.confirms(said, sync):
+            sync.prove(received_ns)
         all_found = self._ticker.take(said, connection)
         return (out for found in all_found for out in self._tell(BOOK_TICKER, found, received_ns))
 
@@ -150,13 +221,27 @@ class Examiner:
         if found.differences:
             yield Disproved()
         else:
+            self._sync.prove(self._audit_asked_ns)
             learn(book, witness)
             yield from self._deepen(audit.limit, received_ns)
 
     # ── when to ask ─────────────────────────────────────────────────────────────────────────
 
+    def _is_reset(self) -> bool:
+        """One more answer has an id below the book's: whether the exchange counts anew.
+
+        While events go on coming it is the answers that are old.
+        """
+        if self._sync.tape_format == 1:
+            return False
+        if self._low_at_id != self._sync.update_id:
+            self._low_at_id, self._low_answers = self._sync.update_id, 0
+        self._low_answers += 1
+        return self._low_answers >= LOW_MAX
+
     def _is_due(self, received_ns: int) -> bool:
-        if received_ns >= self.due_ns:
+        """At an event. What is due by time alone is due at a tick; without ticks (format 1) here."""
+        if self._sync.tape_format == 1 and received_ns >= self.due_ns:
             return True
         return self._sync.updates % LOOK_EVERY == 0 and self._is_narrow(self._sync.book)
 

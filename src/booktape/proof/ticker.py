@@ -20,7 +20,7 @@ from booktape.proof.window import Comparison, Window, differing
 WAITING_MAX: Final = 1_000
 
 
-class _Touch(NamedTuple):
+class Touch(NamedTuple):
     """The best levels after one event, each as a side of one level or none."""
 
     update_id: int
@@ -38,7 +38,7 @@ class TickerWitness:
     def __init__(self) -> None:
         self._speaker = 0
         self.tickers: deque[BookTicker] = deque(maxlen=WAITING_MAX)
-        self._touches: deque[_Touch] = deque(maxlen=WAITING_MAX)
+        self._touches: deque[Touch] = deque(maxlen=WAITING_MAX)
 
     def forget(self) -> None:
         """The book is not known, or tickers may have been missed."""
@@ -57,11 +57,14 @@ class TickerWitness:
     def applied(self, sync: SymbolSync) -> Iterator[Comparison]:
         """The book is one event further. Without any ticker there is nothing to wait for."""
         if self.tickers:
-            book = sync.book
-            bid = _window("bid", book.bids, book.bid_horizon)
-            ask = _window("ask", book.asks, book.ask_horizon)
-            self._touches.append(_Touch(sync.update_id, bid, ask))
+            self._touches.append(touch_of(sync))
             yield from self._settle()
+
+    def confirms(self, ticker: BookTicker, sync: SymbolSync) -> bool:
+        """Whether it shows the book's touch as of the book's own id: evidence, from any connection."""
+        if ticker.update_id != sync.update_id:
+            return False
+        return not compare_touch(touch_of(sync), ticker.bid, ticker.ask).differences
 
     def _settle(self) -> Iterator[Comparison]:
         newest_id = self.tickers[-1].update_id
@@ -70,7 +73,15 @@ class TickerWitness:
             while len(self.tickers) > 1 and self.tickers[1].update_id <= touch.update_id:
                 self.tickers.popleft()
             if self.tickers[0].update_id <= touch.update_id:
-                yield _compare(touch, self.tickers[0])
+                yield compare_touch(touch, self.tickers[0].bid, self.tickers[0].ask)
+
+
+def touch_of(sync: SymbolSync) -> Touch:
+    """The touch of a book that is known."""
+    book = sync.book
+    bid = _window("bid", book.bids, book.bid_horizon)
+    ask = _window("ask", book.asks, book.ask_horizon)
+    return Touch(sync.update_id, bid, ask)
 
 
 def _window(name: str, side: Side, horizon: float | None) -> Window:
@@ -83,8 +94,9 @@ def _levels(best: Level | None) -> list[Level]:
     return [best] if best else []
 
 
-def _compare(touch: _Touch, ticker: BookTicker) -> Comparison:
+def compare_touch(touch: Touch, bid: Level | None, ask: Level | None) -> Comparison:
+    """Compare with the best levels that the exchange shows, as far as the book must know them."""
     differences: list[Difference] = []
-    for mine, said in ((touch.bid, ticker.bid), (touch.ask, ticker.ask)):
+    for mine, said in ((touch.bid, bid), (touch.ask, ask)):
         differences += differing(mine.name, dict(mine.levels), mine.inside(_levels(said)))
     return Comparison(touch.update_id, 2, tuple(differences))

@@ -23,13 +23,17 @@ class TopWitness:
 
     def __init__(self, levels: int) -> None:
         self.waiting: deque[TopLevels] = deque(maxlen=WAITING_MAX)
-        self._newest_id = -1
+        self._newest_id = self._agreed_id = -1
         self._levels = levels
 
     def forget(self) -> None:
         """The book is not known, or a new segment begins."""
         self.waiting.clear()
-        self._newest_id = -1
+        self._newest_id = self._agreed_id = -1
+
+    def confirms(self, top: TopLevels, sync: SymbolSync) -> bool:
+        """Whether it shows the book as of the book's own id, by what was compared already."""
+        return top.last_id == sync.update_id == self._agreed_id
 
     def take(self, top: TopLevels, sync: SymbolSync) -> Comparison | None:
         """One more statement. A copy, or one of a state that has passed, says nothing."""
@@ -61,4 +65,6 @@ class TopWitness:
             mine, theirs = book.inside(book.levels), book.inside(said)
             levels += len(mine.keys() | theirs.keys())
             differences += differing(book.name, mine, theirs)
+        if not differences:
+            self._agreed_id = sync.update_id
         return Comparison(sync.update_id, levels, tuple(differences))

@@ -128,6 +128,9 @@ def _cold(saved: Checkpoint, now_ns: int) -> Checkpoint:
         sync.state = State.COLD  # whoever records it again must have found it listed
     if sync.state is not State.COLD:
         sync.take(Disconnected(saved.known_ns, 0, saved.known_ns, KILLED), saved.known_ns)
+    if not saved.stamp_ns:
+        # From a tape of format 1, where TRADING only said that nothing else was known.
+        sync.status = ""
     return replace(save(sync, Lane(), now_ns), attempt=0)
 
 
@@ -139,6 +142,7 @@ def _from_rows(symbol: str, path: Path, now_ns: int) -> Checkpoint:
     row = last.slice(last.num_rows - 1).to_pylist()[0]
     sync = SymbolSync(symbol)
     sync.epoch, sync.update_id = row["epoch"], row["update_id"]
-    sync.known_ns = (row["receive_time"] - _EPOCH) // timedelta(microseconds=1) * 1_000
-    sync.gap = Gap(symbol, sync.epoch, sync.known_ns, sync.update_id, NO_TAPE)
+    last_ns = (row["receive_time"] - _EPOCH) // timedelta(microseconds=1) * 1_000
+    sync.prove(last_ns)
+    sync.gap = Gap(symbol, sync.epoch, last_ns, sync.update_id, NO_TAPE)
     return save(sync, Lane(), now_ns)

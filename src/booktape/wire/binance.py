@@ -51,7 +51,7 @@ class _Combined(Struct):
 
 
 class _Depth(Struct, rename="camel"):
-    last_update_id: Id
+    last_update_id: Annotated[int, Meta(ge=-1, le=2**63 - 1)]
     bids: Levels
     asks: Levels
 
@@ -128,4 +128,7 @@ def decode_depth(payload: bytes, symbol: str, limit: int) -> DepthSnapshot:
         depth = _depth.decode(payload)
     except _UNREADABLE as error:
         raise MalformedFrame(f"{symbol} snapshot: {error}: {_excerpt(payload)}") from error
+    if depth.last_update_id < 0 and (depth.bids or depth.asks):
+        # -1 is what a symbol answers before it opens, and then its book is empty.
+        raise MalformedFrame(f"{symbol} snapshot: no update id, and levels: {_excerpt(payload)}")
     return DepthSnapshot(symbol, limit, depth.last_update_id, depth.bids, depth.asks)

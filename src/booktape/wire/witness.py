@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import MappingProxyType
-from typing import Annotated, Final, TypeAlias
+from typing import Annotated, Final, NamedTuple, TypeAlias
 
 import msgspec
 from msgspec import Meta, Struct
 
-from booktape.core.proving import BookTicker, TopLevels
+from booktape.core.events import Level
+from booktape.core.proving import BestLevels, BookTicker, TopLevels
+from booktape.errors import MalformedFrame
 from booktape.wire.numbers import Id, Levels, Size
 
 Statement: TypeAlias = TopLevels | BookTicker
@@ -53,6 +55,15 @@ class _CombinedTicker(Struct):
     data: _Ticker
 
 
+class _Best(NamedTuple):
+    """One symbol of a pulse: price and size of the best bid, and of the best ask."""
+
+    bid: Size
+    bid_size: Size
+    ask: Size
+    ask_size: Size
+
+
 _top = msgspec.json.Decoder(_CombinedTop, strict=False)
 _ticker = msgspec.json.Decoder(_CombinedTicker, strict=False)
 
@@ -77,3 +88,21 @@ def _decode_ticker(payload: bytes) -> BookTicker:
     ticker = _ticker.decode(payload).data
     bid, ask = (ticker.b, ticker.B), (ticker.a, ticker.A)
     return BookTicker(ticker.s, ticker.u, bid if bid[1] else None, ask if ask[1] else None)
+
+
+def decode_best_levels(texts: tuple[str, str, str, str]) -> BestLevels:
+    """What a pulse shows of one symbol, from the texts on the tape.
+
+    Raises MalformedFrame for what is no number, and for a size without a price.
+    """
+    try:
+        best = msgspec.convert(texts, _Best, strict=False)
+    except msgspec.ValidationError as error:
+        raise MalformedFrame(str(error)) from error
+    return BestLevels(_best(best.bid, best.bid_size), _best(best.ask, best.ask_size))
+
+
+def _best(price: float, size: float) -> Level | None:
+    if size and not price:
+        raise MalformedFrame(f"a size of {size} without a price")
+    return (price, size) if size else None

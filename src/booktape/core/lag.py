@@ -1,0 +1,53 @@
+"""How late events usually are here: our stamp less the exchange's time.
+
+Neither clock is trusted: their difference, the way from the exchange to us and our own delays all
+stand in it. Only what is later *than usual* tells of frames that waited somewhere. So the smallest
+lag that was seen lately is the yardstick: nothing arrives before it was sent.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+TICKS: Final = 60
+"""How long a sample counts, in ticks: a minute, in which two clocks hardly drift apart."""
+
+TICKS_AFTER_STEP: Final = 2
+"""How long what was seen before a step of our clock still counts: until there is something newer."""
+
+
+class UsualLag:
+    """The smallest lag of the last minute, one sample a tick.
+
+    `usual_ns` is None before the first sample, and after a minute without any.
+    """
+
+    def __init__(self) -> None:
+        self.usual_ns: int | None = None
+        self._samples: deque[tuple[int, int]] = deque()  # lag, and the last tick at which it counts
+        self._tick = 0
+        self._stepped_until = 0
+
+    def tick(self, smallest_ns: int | None) -> None:
+        """A tick; since the last one this was the smallest lag, None where no book moved."""
+        self._tick += 1
+        if smallest_ns is not None:
+            until = self._tick + TICKS - 1
+            if self._tick <= self._stepped_until:
+                until = self._stepped_until
+            self._samples.append((smallest_ns, until))
+        while self._samples and self._samples[0][1] < self._tick:
+            self._samples.popleft()
+        self.usual_ns = min((lag_ns for lag_ns, _ in self._samples), default=None)
+
+    def begin_segment(self) -> None:
+        """The next segment can be read alone."""
+        self.usual_ns = None
+        self._samples.clear()
+        self._stepped_until = 0
+
+    def step_clock(self) -> None:
+        """Our clock was set, or the machine slept: what was seen before soon counts no more."""
+        last = self._stepped_until = self._tick + TICKS_AFTER_STEP - 1
+        self._samples = deque((lag_ns, min(until, last)) for lag_ns, until in self._samples)
