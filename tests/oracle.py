@@ -22,9 +22,11 @@ from booktape.core.frames import (
     Connected,
     Disconnected,
     Listed,
+    Pulse,
     RestFrame,
     SegmentStart,
     StreamFrame,
+    Tick,
 )
 from booktape.core.proving import BookTicker, TopLevels
 from booktape.reconstruct import Output
@@ -213,6 +215,17 @@ def asked(at: int, symbol: str = SYMBOL, limit: int = 5000) -> Asked:
 def listed(status: str, at: int, symbol: str = SYMBOL) -> Listed:
     """At second `at` the exchange's list says this of the symbol."""
     return Listed(at * SECOND, symbol, status)
+
+
+def tick(at: float, elapsed_s: float = 1) -> Tick:
+    """At second `at` so much steady time has passed since the tick before."""
+    return Tick(round(at * SECOND), round(elapsed_s * SECOND))
+
+
+def pulse(at: float, asked_at: float, bid: str, ask: str = "1", symbol: str = SYMBOL) -> Pulse:
+    """The best levels of one symbol are 100 and 101, of these sizes; the request left at `asked_at`."""
+    tops = {symbol: ("100", bid, "101", ask)}
+    return Pulse(round(at * SECOND), round(asked_at * SECOND), tops)
 
 
 def rest(said: DepthSnapshot, at: int) -> RestFrame:

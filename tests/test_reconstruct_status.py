@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import pytest
+
 from booktape.core.events import BookRow, FetchSnapshot, Gap, Lost, Note, Synced
-from booktape.core.frames import DELISTED, ROTATED, STOPPED, TRADING, ClockStep, SegmentEnd
+from booktape.core.frames import (
+    DELISTED,
+    ROTATED,
+    STOPPED,
+    TRADING,
+    ClockStep,
+    Listed,
+    SegmentEnd,
+)
 from booktape.core.sync import State
-from oracle import SECOND, connected, event, listed, lost, rest, snapshot, stream
+from booktape.reconstruct import Output, Reconstruction
+from oracle import SECOND, connected, event, listed, lost, rest, snapshot, start, stream, tick
 from stories import B, continued, known, rows, tell
 
 
@@ -23,9 +34,9 @@ def test_a_halt_is_a_note_and_no_gap() -> None:
 def test_the_last_status_goes_on_in_the_next_segment() -> None:
     """Or every segment would begin with a note of what everybody knows."""
     machine = known()
-    assert machine.statuses() == {B: TRADING}
+    assert machine.listings() == {B: (TRADING, "", "")}
     tell(listed("BREAK", 3), to=machine)
-    assert continued(machine, 4).statuses() == {B: "BREAK"}
+    assert continued(machine, 4).listings() == {B: ("BREAK", "", "")}
 
 
 def test_a_known_book_that_ends_leaves_no_gap() -> None:
@@ -66,6 +77,123 @@ def test_a_symbol_that_has_ended_stays_so_in_the_next_segment() -> None:
     later = continued(machine, 9)
     assert tell(connected(10, 1), SegmentEnd(11 * SECOND, STOPPED), to=later) == []
     assert later.syncs[B].state is State.ENDED
+
+
+# ── on tapes of today ───────────────────────────────────────────────────────────────────────
+
+
+def in_a_break(at: int = 5, status: str = "BREAK") -> Reconstruction:
+    """Known at id 11 since second 3, until the list says that there is a break."""
+    machine = known(format=2)
+    tell(listed(TRADING, 2), stream(event(11, 11), 3), to=machine)
+    note, opened = tell(listed(status, at), to=machine)
+    assert note == Note(B, at * SECOND, "status", status)
+    assert opened == Lost(Gap(B, 1, 3 * SECOND, 11, "break"))
+    return machine
+
+
+@pytest.mark.parametrize("status", ["BREAK", "END_OF_DAY"])
+def test_in_a_break_a_book_is_not_known(status: str) -> None:
+    """From its last evidence on: orders may vanish without an event. Nothing is asked for."""
+    machine = in_a_break(status=status)
+    assert machine.syncs[B].state is State.BREAK
+    assert tell(rest(snapshot(11), 6), listed(status, 7), connected(8, 1), to=machine) == []
+    assert tell(*(tick(at) for at in range(9, 200)), to=machine) == []
+
+
+def test_a_break_ends_when_the_list_says_so() -> None:
+    """Then a snapshot is asked for, and the gap ends with it: its id may be that of before."""
+    machine = in_a_break()
+    said = tell(listed("TRADING", 9), to=machine)
+    assert said == [Note(B, 9 * SECOND, "status", "TRADING"), FetchSnapshot(B, 1)]
+    closed, *_ = tell(rest(snapshot(11, {"99": "1"}), 10), to=machine)
+    assert closed == Gap(B, 1, 3 * SECOND, 11, "break", 10 * SECOND, 11)
+
+
+def test_a_break_ends_when_an_event_comes() -> None:
+    """The list is looked at seldom; that event is held for the snapshot."""
+    machine = in_a_break()
+    assert tell(stream(event(14, 15), 9), to=machine) == [FetchSnapshot(B, 1)]
+    written = rows(tell(rest(snapshot(13), 10), to=machine))
+    assert [row.update_id for row in written] == [13, 15]
+
+
+def test_a_copy_of_an_old_event_does_not_end_a_break() -> None:
+    """Another connection brings what was known already."""
+    machine = in_a_break()
+    tell(connected(6, 1), to=machine)
+    assert tell(stream(event(11, 11), 9, 1), to=machine) == []
+    assert machine.syncs[B].state is State.BREAK
+
+
+def test_a_break_goes_on_in_the_next_segment() -> None:
+    """With its gap, and whoever connects asks for nothing."""
+    machine = in_a_break()
+    tell(SegmentEnd(6 * SECOND, ROTATED), to=machine)
+    later = continued(machine, 6, format=2)
+    assert later.syncs[B].state is State.BREAK
+    assert tell(lost(7), connected(8, 1), to=later) == []
+    assert tell(listed("TRADING", 9), to=later)[1:] == [FetchSnapshot(B, 1)]
+
+
+def test_a_break_while_nobody_listens_changes_nothing() -> None:
+    """The gap that is open stays; only when somebody listens again is there a break."""
+    machine = known(format=2)
+    tell(lost(4), listed("BREAK", 5), to=machine)
+    assert machine.syncs[B].state is State.COLD
+    assert tell(connected(6, 1), to=machine) == []
+    assert machine.syncs[B].state is State.BREAK
+    assert machine.open_gaps() == [Gap(B, 1, 2 * SECOND, 10, "disconnected")]
+    tell(lost(7, 1), to=machine)
+    assert machine.syncs[B].state is State.COLD
+
+
+def test_a_book_that_is_being_fetched_is_not_waited_for_in_a_break() -> None:
+    """What was held is dropped: what follows the break is another market."""
+    machine = Reconstruction()
+    tell(start(format=2), connected(1), stream(event(11, 11), 2), listed("BREAK", 3), to=machine)
+    assert tell(rest(snapshot(10), 4), to=machine) == []
+    assert machine.syncs[B].held == []
+    assert tell(stream(event(12, 12), 9), to=machine) == [FetchSnapshot(B, 1)]
+
+
+def test_in_a_halt_events_go_on() -> None:
+    """A book stays known, and a snapshot is not asked for."""
+    machine = known(format=2)
+    assert len(tell(listed("HALT", 3), to=machine)) == 1
+    assert len(rows(tell(stream(event(11, 11), 10), to=machine))) == 1
+
+
+def test_delisted_in_a_break_ends_the_gap() -> None:
+    """There is no state after it."""
+    machine = in_a_break()
+    _, gap = tell(listed(DELISTED, 9), to=machine)
+    assert gap == Gap(B, 1, 3 * SECOND, 11, "break", 9 * SECOND, None)
+
+
+def test_what_the_list_says_is_noted_when_first_seen_and_when_it_changes() -> None:
+    """Status, then the steps of price and size; what it does not state is no change."""
+    machine = known(format=2)
+    assert machine.listings() == {B: ("", "", "")}
+    said = tell(Listed(3 * SECOND, B, TRADING, "0.01", "0.001"), to=machine)
+    assert [(note.kind, note.detail) for note in notes(said)] == [
+        ("status", TRADING),
+        ("tick_size", "0.01"),
+        ("lot_size", "0.001"),
+    ]
+    assert tell(Listed(4 * SECOND, B, TRADING, "0.01", "0.001"), to=machine) == []
+    assert tell(Listed(5 * SECOND, B, TRADING), to=machine) == []
+    said = tell(Listed(6 * SECOND, B, TRADING, "0.1", "0.001"), to=machine)
+    assert [(note.kind, note.detail) for note in notes(said)] == [("tick_size", "0.1")]
+    assert machine.listings() == {B: (TRADING, "0.1", "0.001")}
+    assert continued(machine, 7, format=2).listings() == machine.listings()
+
+
+def notes(outputs: list[Output]) -> list[Note]:
+    return [output for output in outputs if isinstance(output, Note)]
+
+
+# ── clocks ──────────────────────────────────────────────────────────────────────────────────
 
 
 def test_a_clock_that_was_set_is_a_note_about_all() -> None:

@@ -187,6 +187,223 @@ def test_what_waits_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ids(lane.ahead) == [15, 16]
 
 
+# ── how long it is waited for ───────────────────────────────────────────────────────────────
+
+
+def hold(lane: Lane, *passed_s: float) -> list[list[int]]:
+    """What each of these ticks releases."""
+    return [ids(lane.tick(round(seconds * SECOND))) for seconds in passed_s]
+
+
+def test_a_hole_is_given_up_three_seconds_after_the_tick_that_finds_it() -> None:
+    """Of tape time, in any number of ticks; the first tick only starts the clock."""
+    lane = lane_of(A, B)
+    bring(lane, A, 12)
+    assert hold(lane, 2, 1, 1, 0.5) == [[], [], [], []]
+    assert hold(lane, 0.5) == [[12]]
+    assert hold(lane, 9) == [[]]
+
+
+def test_each_hole_has_three_seconds_of_its_own() -> None:
+    """After the first one is given up, the next one's clock begins."""
+    lane = lane_of(A, B)
+    bring(lane, A, 12, 14)
+    assert hold(lane, 1, 1, 1, 1) == [[], [], [], [12]]
+    assert hold(lane, 1, 1, 1) == [[], [], [14]]
+
+
+def test_a_hole_that_is_filled_stops_the_clock() -> None:
+    """Between two ticks or not: the next hole is found by the next tick."""
+    lane = lane_of(A, B)
+    bring(lane, A, 12)
+    assert hold(lane, 1, 1, 1) == [[]] * 3
+    assert bring(lane, B, 11) == [11, 12]
+    bring(lane, A, 14)
+    assert hold(lane, 1, 1, 1) == [[]] * 3
+    assert hold(lane, 1) == [[14]]
+
+
+def test_a_segment_gives_a_hole_its_time_anew() -> None:
+    """It can be read alone, and no checkpoint tells how long something has waited."""
+    lane = lane_of(A, B)
+    bring(lane, A, 12)
+    assert hold(lane, 1, 1, 1) == [[]] * 3
+    lane.begin_segment()
+    assert hold(lane, 1, 1, 1) == [[]] * 3
+    assert hold(lane, 1) == [[12]]
+
+
+# ── who is silent ───────────────────────────────────────────────────────────────────────────
+
+
+def test_a_silent_connection_is_not_waited_for() -> None:
+    """What waited only for it is released at once, and nothing waits for it later."""
+    lane = lane_of(A, B, C)
+    bring(lane, A, 12)
+    assert lane.silence(B) == []
+    assert ids(lane.silence(C)) == [12]
+    assert bring(lane, A, 14) == [14]
+
+
+def test_a_connection_that_speaks_again_is_waited_for() -> None:
+    """It may bring what is missing."""
+    lane = lane_of(A, B)
+    lane.silence(B)
+    lane.silent.discard(B)
+    assert bring(lane, A, 12) == []
+    assert bring(lane, B, 11) == [11, 12]
+
+
+def test_who_is_silent_is_forgotten_with_the_connection_and_the_segment() -> None:
+    """Numbers of connections are never used again; and a segment knows no habits."""
+    lane = lane_of(A, B, C)
+    lane.silence(B)
+    lane.silence(C)
+    lane.leave(B)
+    assert lane.silent == {C}
+    lane.begin_segment()
+    assert lane.silent == set()
+
+
+# ── ids that fall back ──────────────────────────────────────────────────────────────────────
+
+
+def say(lane: Lane, connection: int, first: int, last: int, at_s: float) -> list[int | str]:
+    """One event of these ids that the exchange made at `at_s`: what is passed on."""
+    told = event(first, last, event_time_us=round(at_s * 1e6))
+    ready = lane.take(connection, told, round(at_s * SECOND))
+    return ["reset" if isinstance(item, IdsReset) else item.event.last_id for item in ready]
+
+
+def at_a_hundred(*connections: int) -> Lane:
+    """The newest id passed on is 100, of second 10."""
+    lane = Lane(99, dict.fromkeys(connections or (A,), 99))
+    assert say(lane, A, 100, 100, 10) == [100]
+    return lane
+
+
+def test_two_low_and_late_events_that_chain_begin_new_ids() -> None:
+    """Both are passed on behind the reset; then the stream goes on from there."""
+    lane = at_a_hundred()
+    assert say(lane, A, 1, 3, 11.1) == []
+    assert say(lane, A, 4, 5, 11.2) == ["reset", 3, 5]
+    assert say(lane, A, 6, 6, 11.3) == [6]
+    assert (lane.passed, lane.newest_id) == (6, 6)
+
+
+@pytest.mark.parametrize(
+    ("at_s", "reset"), [(10.0, False), (10.5, False), (11.0, False), (11.000001, True)]
+)
+def test_late_is_more_than_a_second_after_the_newest(at_s: float, *, reset: bool) -> None:
+    """By the exchange's own clock."""
+    lane = at_a_hundred()
+    said = [say(lane, A, n, n, at_s) for n in (1, 2)]
+    assert said == ([[], ["reset", 1, 2]] if reset else [[], []])
+
+
+def test_one_low_event_alone_is_nothing() -> None:
+    """Nor are two that do not chain: each may be the beginning, the last one counts."""
+    lane = at_a_hundred()
+    assert say(lane, A, 1, 1, 12) == []
+    assert say(lane, A, 5, 5, 12) == []
+    assert say(lane, A, 2, 2, 12) == [], "it follows on one that has been replaced"
+    assert say(lane, A, 101, 101, 12.5) == [101]
+
+
+def test_the_second_must_not_be_earlier_than_the_first() -> None:
+    """Time does not go back where ids go on."""
+    lane = at_a_hundred()
+    assert say(lane, A, 1, 1, 13) == []
+    assert say(lane, A, 2, 2, 12) == []
+    assert say(lane, A, 3, 3, 12) == ["reset", 2, 3]
+
+
+def test_copies_of_the_first_low_event_are_ignored() -> None:
+    """Other connections bring it, too; its successor still chains."""
+    lane = at_a_hundred(A, B)
+    assert say(lane, A, 1, 3, 12) == []
+    assert say(lane, B, 1, 3, 12) == []
+    assert say(lane, B, 4, 4, 12.1) == ["reset", 3, 4]
+    assert say(lane, A, 4, 4, 12.1) == []
+    assert say(lane, A, 5, 5, 12.2) == [5]
+
+
+def test_copies_and_late_duplicates_begin_nothing() -> None:
+    """Another connection repeats all that was passed on, minutes later: with its old times."""
+    lane = Lane(None, {A: None, B: None})
+    story = [(n, n, n / 10) for n in range(1, 200)]
+    assert [say(lane, A, *told) for told in story] == [[n] for n, _, _ in story]
+    assert [say(lane, B, *told) for told in story] == [[]] * len(story)
+    assert [say(lane, A, *told) for told in story[50:]] == [[]] * len(story[50:])
+
+
+def test_what_a_snapshot_covered_is_not_low() -> None:
+    """The snapshot ran ahead: its ids were never passed on, so their times say nothing."""
+    lane = at_a_hundred(A, B)
+    assert lane.know(500) == []
+    assert [say(lane, A, n, n, 20 + n / 10) for n in range(101, 500)] == [[]] * 399
+    assert say(lane, A, 501, 501, 80) == [501]
+
+
+def test_nothing_is_low_before_anything_was_passed_on() -> None:
+    """A symbol whose snapshot came first."""
+    lane = Lane(None, {A: None})
+    lane.know(500)
+    assert [say(lane, A, n, n, 1_000) for n in (1, 2, 3)] == [[]] * 3
+
+
+def test_after_a_reset_nothing_of_the_old_ids_counts() -> None:
+    """What waited is dropped, no connection has reached anything but the one that spoke."""
+    lane = at_a_hundred(A, B)
+    bring(lane, A, 103)
+    assert say(lane, A, 1, 1, 12) == []
+    assert say(lane, A, 2, 2, 12) == ["reset", 1, 2]
+    assert (lane.ahead, lane.reached) == ([], {A: 2, B: None})
+
+
+def test_new_ids_may_be_counted_anew_again() -> None:
+    """Each time by times that are later still."""
+    lane = at_a_hundred()
+    say(lane, A, 1, 1, 12)
+    assert say(lane, A, 2, 2, 12) == ["reset", 1, 2]
+    assert say(lane, A, 1, 1, 13.5) == []
+    assert say(lane, A, 2, 2, 13.5) == ["reset", 1, 2]
+
+
+def test_the_first_low_event_is_dropped_with_the_segment_and_the_last_connection() -> None:
+    """No checkpoint tells of it; and whoever comes next may begin anywhere."""
+    lane = at_a_hundred()
+    say(lane, A, 1, 1, 12)
+    lane.begin_segment()
+    assert say(lane, A, 2, 2, 12) == []
+    assert say(lane, A, 3, 3, 12) == ["reset", 2, 3]
+    lane = at_a_hundred()
+    say(lane, A, 1, 1, 12)
+    lane.leave(A)
+    assert lane == Lane()
+
+
+def test_on_old_tapes_what_is_low_is_a_copy() -> None:
+    """As it was when they were recorded."""
+    lane = at_a_hundred()
+    lane.sees_resets = False
+    assert [say(lane, A, n, n, 20) for n in (1, 2, 3)] == [[]] * 3
+
+
+def test_a_clock_that_is_set_back_moves_the_stamps_of_what_waits() -> None:
+    """Also that of the first low event; the exchange's own times stay."""
+    lane = lane_of(A, B)
+    bring(lane, A, 12)
+    lane.step_clock(-5 * SECOND)
+    assert lane.take(B, event(11, 11), 8 * SECOND)[1] == Held(7 * SECOND, event(12, 12))
+    lane = at_a_hundred()
+    say(lane, A, 1, 1, 12)
+    lane.step_clock(-5 * SECOND)
+    _, first, _ = lane.take(A, event(2, 2, event_time_us=12_000_000), 8 * SECOND)
+    assert isinstance(first, Held)
+    assert first.received_ns == 7 * SECOND
+
+
 # ── who carries what ────────────────────────────────────────────────────────────────────────
 
 
@@ -222,13 +439,6 @@ def test_joining_again_forgets_nothing() -> None:
     merge = overlap(BTC)
     merge.connected(A, (BTC,))
     assert merge.lanes[BTC].reached == {A: 10, B: None}
-
-
-def test_waiting_since_the_oldest_stamp() -> None:
-    """Only symbols of which something waits, each since the first that came."""
-    merge = overlap(BTC, ETH)
-    bring(merge.lanes[BTC], A, 14, 16)
-    assert merge.waiting_since_ns() == {BTC: 14 * SECOND}
 
 
 RELIEF: Final[dict[str, tuple[tuple[tuple[str, int, int], ...], bool]]] = {

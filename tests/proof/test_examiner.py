@@ -3,14 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 import pytest
 
-from booktape.core.events import Disproved, FetchSnapshot, Unreadable, Urgency
-from booktape.core.proving import Check, Difference
+from booktape.core.events import (
+    Disproved,
+    FetchSnapshot,
+    IdsReset,
+    Silent,
+    Unreadable,
+    Urgency,
+)
+from booktape.core.proving import BestLevels, Check, Difference
 from booktape.core.sync import SymbolSync
 from booktape.proof import audit
-from booktape.proof.examiner import LOOK_EVERY, NEVER_NS, REST, SPACING_NS, Examiner, Output
+from booktape.proof.examiner import (
+    DOUBT_LIMIT,
+    LOOK_EVERY,
+    NEVER_NS,
+    PULSE,
+    REST,
+    SPACING_NS,
+    Examiner,
+    Output,
+)
+from booktape.wire.witness import Statement
 from oracle import SECOND, Texts, connected, event, snapshot, ticker, top
 
 B = "BTCUSDT"
@@ -23,11 +41,16 @@ class Story:
     """A book known since second 1, and its examiner; whoever asks is answered by the test."""
 
     def __init__(
-        self, audit_s: float = PERIOD_S, limit: int = 5000, depth: int = 5000, bids: Texts = BIDS
+        self,
+        audit_s: float = PERIOD_S,
+        limit: int = 5000,
+        depth: int = 5000,
+        bids: Texts = BIDS,
+        pulse_s: float = 0,
     ) -> None:
         self.sync = SymbolSync(B)
         self.sync.limit = limit
-        self.examiner = Examiner(self.sync, audit_s, depth)
+        self.examiner = Examiner(self.sync, audit_s, depth, pulse_s)
         self.sync.take(connected(1), SECOND)
         self.sync.take(snapshot(10, bids, ASKS, limit=limit), SECOND)
         self.began = list(self.examiner.known(SECOND))
@@ -37,8 +60,11 @@ class Story:
         self.sync.take(said, at * SECOND)
         return list(self.examiner.applied(said, at * SECOND))
 
-    def tick(self, at: int) -> list[Output]:
-        return list(self.examiner.tick(at * SECOND, SECOND, waits=False))
+    def tick(self, at: int, *, waits: bool = False) -> list[Output]:
+        return list(self.examiner.tick(at * SECOND, SECOND, waits=waits))
+
+    def says(self, said: Statement, at: int, connection: int = 0) -> list[Output]:
+        return list(self.examiner.told(said, connection, at * SECOND))
 
     def answer(self, last: int, bids: Texts = BIDS, at: int = 3, limit: int = 5000) -> list[Output]:
         said = snapshot(last, bids, ASKS, limit=limit)
@@ -214,6 +240,225 @@ def test_tickers_are_forgotten_when_a_connection_comes_or_goes() -> None:
     story.event(11)
     list(story.examiner.told(ticker(12, {"99": "2"}, {"101": "1"}), 0, 4 * SECOND))
     assert list(story.examiner.close()) == []
+
+
+# ── what proves the book current ────────────────────────────────────────────────────────────
+
+TOUCH: Final = ({"99": "1"}, {"101": "1"})
+
+
+def test_a_partial_book_of_the_book_s_id_is_evidence_where_it_agrees() -> None:
+    """At its stamp; every further copy of it, too, from any connection."""
+    story = Story()
+    for at, connection in ((5, 0), (6, 0), (8, 1)):
+        story.says(top(10, BIDS, ASKS), at, connection)
+        assert story.sync.known_ns == at * SECOND
+
+
+def test_a_partial_book_that_differs_is_none() -> None:
+    """Nor is a copy of it, nor one of the same id that had not been compared."""
+    story = Story()
+    for at in (5, 6, 8):
+        story.says(top(10, {"99": "1"}, ASKS), at)
+        assert story.sync.known_ns == SECOND
+
+
+def test_copies_of_what_agreed_before_the_book_moved_are_none() -> None:
+    """They show a state that has passed."""
+    story = Story()
+    story.says(top(10, BIDS, ASKS), 5)
+    story.event(11, at=6)
+    story.says(top(10, BIDS, ASKS), 9)
+    assert story.sync.known_ns == 6 * SECOND
+
+
+def test_a_partial_book_that_waited_is_evidence_through_its_event() -> None:
+    """And its copies afterwards by themselves."""
+    story = Story()
+    story.says(top(11, BIDS, ASKS), 5)
+    assert story.sync.known_ns == SECOND
+    story.event(11, at=6)
+    story.says(top(11, BIDS, ASKS), 9)
+    assert story.sync.known_ns == 9 * SECOND
+
+
+def test_copies_prove_nothing_in_the_next_segment_or_epoch() -> None:
+    """It can be read alone, so the first one there is compared anew."""
+    for end in (Examiner.lost, Examiner.close):
+        story = Story()
+        story.says(top(10, BIDS, ASKS), 5)
+        list(end(story.examiner) or ())
+        story.sync.book.bids.update([(99.0, 7.0)])
+        story.says(top(10, BIDS, ASKS), 9)
+        assert story.sync.known_ns == 5 * SECOND
+
+
+def test_a_ticker_of_the_book_s_id_is_evidence_where_the_touch_agrees() -> None:
+    """From any connection."""
+    story = Story()
+    for at, connection in ((5, 0), (6, 1)):
+        story.says(ticker(10, *TOUCH), at, connection)
+        assert story.sync.known_ns == at * SECOND
+    story.says(ticker(10, {"99": "2"}, {"101": "1"}), 7)
+    story.says(ticker(9, *TOUCH), 8)
+    story.says(ticker(11, *TOUCH), 9)
+    assert story.sync.known_ns == 6 * SECOND
+
+
+def test_an_audit_that_passes_is_evidence_of_when_it_was_asked_for() -> None:
+    """Its answer may have been on its way for long."""
+    story = Story()
+    story.examiner.asked(5 * SECOND)
+    story.answer(10, at=8)
+    assert story.sync.known_ns == 5 * SECOND
+
+
+def test_a_pulse_that_agrees_is_evidence_of_when_it_was_asked_for() -> None:
+    """Compared at the second tick; it is summed up as the other witnesses are."""
+    story = Story(pulse_s=30)
+    story.examiner.pulse(5 * SECOND, BestLevels((99.0, 1.0), (101.0, 1.0)))
+    assert (story.tick(6), story.sync.known_ns) == ([], SECOND)
+    assert (story.tick(7), story.sync.known_ns) == ([], 5 * SECOND)
+    assert list(story.examiner.close()) == [Check(B, 7 * SECOND, 10, PULSE, 2)]
+
+
+def test_a_pulse_that_differs_asks_for_a_small_snapshot_at_once() -> None:
+    """However short ago the last request was; it says by its id whether the book is behind."""
+    story = Story(pulse_s=30)
+    story.examiner.asked_ns = 6 * SECOND
+    story.examiner.pulse(5 * SECOND, BestLevels((99.0, 2.0), (101.0, 1.0)))
+    assert story.tick(6) == []
+    assert story.tick(7) == [
+        Check(B, 7 * SECOND, 10, PULSE, 2, (Difference("bid", 99, 1, 2),)),
+        FetchSnapshot(B, 1, Urgency.DOUBT, DOUBT_LIMIT),
+    ]
+    assert story.sync.known_ns == SECOND
+
+
+def test_a_pulse_that_differs_during_an_audit_waits_for_it() -> None:
+    """Its answer is on its way, and will say more."""
+    story = Story(pulse_s=30)
+    story.examiner.asked(5 * SECOND)
+    story.examiner.pulse(5 * SECOND, BestLevels((99.0, 2.0), (101.0, 1.0)))
+    assert [type(output) for at in (6, 7) for output in story.tick(at)] == [Check]
+
+
+def test_an_audit_finds_the_book_behind() -> None:
+    """The answer to a doubt is ahead, no event leads there: silent after three seconds."""
+    story = Story(pulse_s=30)
+    story.examiner.asked(5 * SECOND)
+    assert story.answer(12, at=6) == []
+    told = [story.tick(at) for at in range(7, 11)]
+    assert told == [[], [], [], [Silent()]]
+
+
+@pytest.mark.parametrize("said", [top(12, BIDS, ASKS), ticker(12, *TOUCH)])
+def test_a_witness_finds_the_book_behind(said: Statement) -> None:
+    """Or the events up to there come in time, and then it was evidence."""
+    story = Story()
+    story.says(said, 5)
+    assert [story.tick(at) for at in range(6, 10)] == [[], [], [], [Silent()]]
+    story = Story()
+    story.says(said, 5)
+    assert [story.tick(at) for at in range(6, 9)] == [[]] * 3
+    story.event(12, at=8)
+    assert [story.tick(at) for at in range(9, 30)] == [[]] * 21
+
+
+def test_a_witness_that_is_ahead_while_an_event_waits_is_not_silence() -> None:
+    """The arbiter's own hold decides that."""
+    story = Story()
+    story.says(top(12, BIDS, ASKS), 5)
+    assert [story.tick(at, waits=True) for at in range(6, 30)] == [[]] * 24
+
+
+def test_a_book_that_nothing_proves_is_silent_at_its_bound() -> None:
+    """Five pulses; an audit, which may be due later than that, is then not asked for."""
+    story = Story(pulse_s=2)
+    assert [story.tick(at) for at in range(2, 13)] == [[]] * 11
+    assert story.tick(13) == [Silent()]
+
+
+def low(story: Story, at: int, last: int = 9) -> list[Output]:
+    story.examiner.asked(at * SECOND)
+    return story.answer(last, at=at)
+
+
+def test_three_low_answers_are_new_ids() -> None:
+    """While no event came, all of them below the book's id when they were asked for."""
+    story = Story()
+    again = [FetchSnapshot(B, n, Urgency.AUDIT) for n in (2, 3)]
+    assert low(story, 5) + low(story, 6) == again
+    assert low(story, 7, last=3) == [IdsReset()]
+
+
+def test_one_answer_that_is_not_low_begins_the_count_anew() -> None:
+    """A cache gave the others."""
+    story = Story()
+    low(story, 5)
+    low(story, 6)
+    assert [type(output) for output in low(story, 7, last=10)] == [Check]
+    assert not [out for at in (8, 9) for out in low(story, at) if isinstance(out, IdsReset)]
+    assert low(story, 10) == [IdsReset()]
+
+
+def test_an_event_meanwhile_begins_the_count_anew() -> None:
+    """While ids go on, it is the answers that are old."""
+    story = Story()
+    for last in range(11, 40):
+        assert not [out for out in low(story, last) if isinstance(out, IdsReset)]
+        assert not [out for out in low(story, last) if isinstance(out, IdsReset)]
+        story.event(last, at=last)
+
+
+def test_an_unreadable_answer_between_low_ones_neither_counts_nor_resets() -> None:
+    """It says nothing of ids."""
+    story = Story()
+    low(story, 5)
+    low(story, 6)
+    story.examiner.asked(7 * SECOND)
+    list(story.examiner.answered(Unreadable(), 7 * SECOND))
+    assert low(story, 8) == [IdsReset()]
+
+
+def test_low_answers_are_counted_within_one_epoch() -> None:
+    """The count is dropped with the book."""
+    story = Story()
+    low(story, 5)
+    low(story, 6)
+    story.examiner.lost()
+    assert not [out for at in (7, 8) for out in low(story, at) if isinstance(out, IdsReset)]
+    assert low(story, 9) == [IdsReset()]
+
+
+def test_an_answer_that_nobody_asked_for_in_this_segment_says_nothing() -> None:
+    """Neither that the book is behind, nor that ids fell back."""
+    story = Story()
+    for last in (9, 9, 9, 12):
+        story.answer(last)
+    assert [story.tick(at) for at in range(4, 30)] == [[]] * 26
+
+
+def test_on_old_tapes_low_answers_never_end_an_epoch() -> None:
+    """As it was when they were recorded."""
+    story = Story()
+    story.sync.tape_format = 1
+    assert not [out for at in range(5, 30) for out in low(story, at) if isinstance(out, IdsReset)]
+
+
+def test_a_clock_that_is_set_back_moves_what_is_due() -> None:
+    """And what was asked for; a moment that there was not stays none."""
+    story = Story(pulse_s=30)
+    due_ns = story.examiner.due_ns
+    story.examiner.asked(9 * SECOND)
+    story.sync.step_clock(-4 * SECOND)
+    story.examiner.step_clock(-4 * SECOND)
+    assert (story.examiner.due_ns, story.examiner.asked_ns) == (due_ns - 4 * SECOND, 0)
+    story.answer(10, at=6)
+    assert story.sync.known_ns == 5 * SECOND
+    without = Story(audit_s=0)
+    without.examiner.step_clock(-4 * SECOND)
+    assert without.examiner.due_ns == NEVER_NS
 
 
 # ── when to ask ─────────────────────────────────────────────────────────────────────────────

@@ -168,6 +168,8 @@ class SymbolSync:
     def begin_segment(self) -> None:
         """What a checkpoint does not tell is forgotten: the next segment can be read alone."""
         self.stale = 0
+        # It tells the later of the two moments only.
+        self.proved_ns = self.known_ns
 
     def row(self, received_ns: int) -> BookRow:
         """The whole book as it is now, and since when it was known here.

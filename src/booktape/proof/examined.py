@@ -63,10 +63,10 @@ class ExaminedSync:
 
     def begin_segment(self) -> None:
         """What a checkpoint does not tell is forgotten: the next segment can be read alone."""
-        live = self.sync.state is State.LIVE
-        self.sync.begin_segment()
         freshness = self.examiner.freshness
-        freshness.begin_segment(freshness.age_ns if live else 0)
+        age_ns = freshness.age_ns if self.sync.state is State.LIVE else 0
+        self.sync.begin_segment()
+        freshness.begin_segment(age_ns)
         self._ticked_id = self.sync.update_id
 
     def tick(self, now_ns: int, passed_ns: int, *, waits: bool) -> Iterable[Output]:

@@ -149,7 +149,8 @@ class Examiner:
 
     def step_clock(self, step_ns: int) -> None:
         """Our clock was set back."""
-        self.asked_ns += step_ns
+        # 0 says that there was none.
+        self.asked_ns += step_ns if self.asked_ns else 0
         self._audit_asked_ns += step_ns
         if self.due_ns != NEVER_NS:
             self.due_ns += step_ns

@@ -1,0 +1,74 @@
+"""How late events usually are: the smallest lag of the last minute."""
+
+from __future__ import annotations
+
+from booktape.core.lag import TICKS, TICKS_AFTER_STEP, UsualLag
+
+
+def after(*lags_ns: int | None) -> UsualLag:
+    lag = UsualLag()
+    for lag_ns in lags_ns:
+        lag.tick(lag_ns)
+    return lag
+
+
+def usual(lag: UsualLag, *lags_ns: int | None) -> list[int | None]:
+    """What is usual after each of these ticks."""
+    found = []
+    for lag_ns in lags_ns:
+        lag.tick(lag_ns)
+        found.append(lag.usual_ns)
+    return found
+
+
+def test_nothing_is_usual_before_the_first_sample() -> None:
+    """Then no gap is corrected."""
+    assert UsualLag().usual_ns is None
+    assert after(None, None).usual_ns is None
+
+
+def test_the_smallest_counts() -> None:
+    """Nothing arrives before it was sent; a negative one tells that our clock is behind."""
+    assert usual(UsualLag(), 7, 9, 5, None, -3, 8) == [7, 7, 5, 5, -3, -3]
+
+
+def test_a_sample_counts_for_sixty_ticks() -> None:
+    """At its own tick and 59 more."""
+    lag = after(5)
+    assert usual(lag, *[None] * (TICKS - 1)) == [5] * (TICKS - 1)
+    assert usual(lag, None) == [None]
+    lag = after(5)
+    assert usual(lag, *[9] * (TICKS - 1))[-1] == 5
+    assert usual(lag, 9) == [9]
+
+
+def test_after_a_step_of_the_clock_old_samples_count_for_two_ticks() -> None:
+    """At the second one they decide for the last time, and fall away at its end.
+
+    So does what was seen at the first one: most of it was seen before the step.
+    """
+    lag = after(5, 5)
+    lag.step_clock()
+    assert lag.usual_ns == 5
+    assert usual(lag, *[9] * TICKS_AFTER_STEP) == [5, 9]
+    lag = after(5)
+    lag.step_clock()
+    assert usual(lag, 2, 9) == [2, 9]
+
+
+def test_a_second_step_keeps_nothing_longer() -> None:
+    """What falls away at the next tick does so after another step, too."""
+    lag = after(5)
+    lag.step_clock()
+    lag.tick(7)
+    lag.step_clock()
+    assert usual(lag, 8, 9) == [8, 9]
+
+
+def test_a_segment_begins_with_nothing() -> None:
+    """It can be read alone; a step before it is forgotten, too."""
+    lag = after(5)
+    lag.step_clock()
+    lag.begin_segment()
+    assert lag.usual_ns is None
+    assert usual(lag, *[9] * TICKS, None) == [9] * TICKS + [9]
