@@ -23,9 +23,10 @@ from booktape.net.feed import Rota
 from booktape.net.feeds import Feeds, check_descriptors
 from booktape.net.inbox import Inbox
 from booktape.net.link import Link, open_session
+from booktape.net.pulse import PulseClient
 from booktape.net.rest import Rest
 from booktape.net.silence import Silence
-from booktape.net.statuses import Statuses
+from booktape.net.statuses import Known, Statuses
 from booktape.reconstruct import Output
 from booktape.settings import Settings
 from booktape.store.archive import Archive, join_archive, own_archive
@@ -60,6 +61,7 @@ class Recorder:
         self._stopped = asyncio.Event()
         self._narrator = Narrator()
         self._turn: list[Frame] = []
+        self._joined: set[str] = set()
         self._feeds: Feeds
         self._desk: Desk
         self._rest: Rest
@@ -78,7 +80,7 @@ class Recorder:
         async with open_session(silence) as session:
             link = Link(settings.venue, session, self._clock, inbox, silence, settings.suffixes)
             self._rest = Rest(link, settings.share.of)
-            found = await self._until_stopped(self._rest.exchange_info())
+            found = await self._until_stopped(self._rest.look_up(settings.symbols))
             if self._stopped.is_set():
                 return
             listed = settings.checked(found)
@@ -90,7 +92,7 @@ class Recorder:
                     if self._stopped.is_set():
                         return
                 await self._begin(archive, settings.wanted(listed))
-                await self._record(link, listed)
+                await self._record(link, found)
 
     def status(self) -> Status | None:
         """How it stands; None before the recording has begun, and once it shall end.
@@ -123,9 +125,11 @@ class Recorder:
 
     def _join(self, info: ExchangeInfo) -> None:
         """Record what has been listed since."""
-        recorded = set(self._desk.recording.books.symbols)
+        recorded = {*self._desk.recording.books.symbols, *self._joined}
         new = tuple(symbol for symbol in self._settings.wanted(info) if symbol not in recorded)
         if new:
+            # They are recorded only once their connection stands.
+            self._joined.update(new)
             log.info("newly listed", symbols=" ".join(new))
             self._feeds.add(new)
 
@@ -136,22 +140,24 @@ class Recorder:
         recording = await asyncio.to_thread(archive.begin, start, share.tag, share.holds)
         self._desk = Desk(recording, self._clock, settings.segment_s)
 
-    async def _record(self, link: Link, listed: ExchangeInfo) -> None:
+    async def _record(self, link: Link, listed: ExchangeInfo | None) -> None:
         """Run the doors until stopped, then seal.
 
         After a disk that failed, or a bug, nothing is sealed: the next start does it, by the tape.
         """
         settings = self._settings
         books = self._desk.recording.books
-        statuses = Statuses(
-            link, self._rest, books.statuses, self._join, new_ones=not settings.symbols
-        )
+        everything = not settings.symbols
+        statuses = Statuses(link, self._rest, self._known, self._join, new_ones=everything)
+        on_names = statuses.named if everything else None
+        pulse = PulseClient(link, self._rest, settings.pulse_s, self._quiet_since, on_names)
         rota = Rota(books.merge.can_relieve, settings.connection_life_s, settings.share.of)
         self._feeds = Feeds(link, books.symbols, settings.connections, rota, settings.rollover_at_s)
         try:
             async with asyncio.TaskGroup() as group:
                 jobs = [self._feeds.run(), self._rest.run(), self._keep_vigil()]
                 jobs += [self._consume(link.inbox), self._tick(link.inbox), statuses.run(listed)]
+                jobs += [pulse.run()] if settings.pulse_s else []
                 tasks = [group.create_task(job) for job in jobs]
                 await self._stopped.wait()
                 for task in tasks:
@@ -161,6 +167,15 @@ class Recorder:
             self._desk.recording.writer.abandon()
             raise errors.exceptions[0] from None  # one sentence is enough for the user
         log.info("sealed", out=str(settings.out), snapshots=self._narrator.rows.total())
+
+    def _known(self) -> dict[str, Known]:
+        """What is written down of each symbol. Tapes of format 1 have no place for steps."""
+        statuses = self._desk.recording.books.statuses()
+        return {symbol: Known(status) for symbol, status in statuses.items()}
+
+    def _quiet_since(self, moment_ns: int) -> tuple[str, ...]:  # noqa: ARG002 - see below
+        """The books that nothing changed since. None where the tape has no place for a pulse (format 1)."""
+        return ()
 
     # ── while it runs ───────────────────────────────────────────────────────────────────────
 

@@ -106,12 +106,20 @@ def test_a_delisted_symbol_ends_and_the_others_go_on(tmp_path: Path) -> None:
     assert rows[BTC][-1]["receive_time"] < note["time"] < rows[ETH][-1]["receive_time"]
 
 
-@pytest.mark.parametrize("quote_asset", [None, "USDT"])
+@pytest.mark.parametrize(
+    ("quote_asset", "pulse_s", "within_s"),
+    [(None, 30, 35), ("USDT", 30, 35), ("USDT", 0, LOOK_EVERY_S + 2 * SPACING_S)],
+)
 def test_what_is_listed_later_is_joined(
-    quote_asset: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    quote_asset: str | None,
+    pulse_s: float,
+    within_s: float,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Where everything is recorded, at the next look; and the next start goes on with all of it."""
-    monkeypatch.setattr(statuses, "LOOK_AT_ALL_EVERY_S", LOOK_EVERY_S)
+    """By the pulse within 35 s, without one at the next look; the next start goes on with all of it."""
+    if not pulse_s:
+        monkeypatch.setattr(statuses, "LOOK_AT_ALL_EVERY_S", LOOK_EVERY_S)
     new, other = "NEWUSDT", "NEWBTC"
     lies = tuple(NewListing(symbol, market_time_s(BEFORE_S)) for symbol in (new, other))
     wanted = {*SYMBOLS, new} if quote_asset else {*SYMBOLS, new, other}
@@ -119,11 +127,12 @@ def test_what_is_listed_later_is_joined(
     async def story() -> Market:
         market = Market(SYMBOLS, seed=5, levels=40)
         how: dict[str, Any] = {"every": 20, "witness": "none", "audit_s": 0, "segment_s": SEGMENT_S}
+        how["pulse_s"] = pulse_s
         async with SimServer(market, faults=Faults(lies), speed=SPEED) as server:
             async with recording(server, (), tmp_path, quote_asset=quote_asset, **how) as recorder:
                 await asyncio.sleep(BEFORE_S)
                 assert states(recorder) == dict.fromkeys(SYMBOLS, "live")
-                await asyncio.sleep(LOOK_EVERY_S + 2 * SPACING_S)
+                await asyncio.sleep(within_s)
                 assert states(recorder) == dict.fromkeys(wanted, "live")
                 await asyncio.sleep(2 * SEGMENT_S)
                 assert states(recorder) == dict.fromkeys(wanted, "live")

@@ -163,6 +163,25 @@ def test_what_is_called_exact_is_exact(digits: int, decimals: int, number: int) 
         assert Decimal(repr(float(f"{value:f}"))) == value
 
 
+@pytest.mark.parametrize(
+    ("text", "step"),
+    [
+        ("0.01000000", "0.01000000"),
+        ("1", "1"),
+        ("0.00000000", ""),
+        ("", ""),
+        ("one", ""),
+        ("1e9999999", ""),
+        ("0." + "1" * 5_000, ""),
+    ],
+)
+def test_steps_are_told_as_they_are_written(text: str, step: str) -> None:
+    """Nothing where the exchange states none, or nothing that can be read."""
+    info = SymbolInfo("X", tick_size=text, step_size="0.1")
+    assert info.steps() == (step, "0.1")
+    assert SymbolInfo("X", step_size=text).steps() == ("", step)
+
+
 def test_symbols_are_checked_before_anything_is_written() -> None:
     """The first that is unknown, or that doubles might not hold, is named."""
     wide = SymbolInfo("WIDEUSDT", step_size="0.00000001", max_quantity="99999999.00000000")

@@ -23,7 +23,18 @@ def test_addresses_of_binance() -> None:
     assert binance.depth_url("BTCUSDT", 5000) == (
         "https://data-api.binance.vision/api/v3/depth?symbol=BTCUSDT&limit=5000"
     )
-    assert binance.exchange_info_url() == "https://data-api.binance.vision/api/v3/exchangeInfo"
+    assert binance.exchange_info_url() == (
+        "https://data-api.binance.vision/api/v3/exchangeInfo?showPermissionSets=false"
+    )
+    assert binance.exchange_info_url(("BTCUSDT", "ETHBTC")) == (
+        "https://data-api.binance.vision/api/v3/exchangeInfo"
+        "?symbols=%5B%22BTCUSDT%22%2C%22ETHBTC%22%5D&showPermissionSets=false"
+    )
+    assert VENUES["binance-us"].exchange_info_url() == "https://api.binance.us/api/v3/exchangeInfo"
+    assert binance.best_prices_url() == ("https://data-api.binance.vision/api/v3/ticker/bookTicker")
+    assert binance.best_prices_url(("BTCUSDT",)) == (
+        "https://data-api.binance.vision/api/v3/ticker/bookTicker?symbols=%5B%22BTCUSDT%22%5D"
+    )
     assert binance.stream_url(("BTCUSDT", "ETHBTC")) == (
         "wss://data-stream.binance.vision/stream"
         "?streams=btcusdt@depth@100ms/ethbtc@depth@100ms&timeUnit=MICROSECOND"

@@ -28,6 +28,12 @@ _HINT: Final = "trying again until it answers; without a network, --exchange sim
 
 LOOK_EVERY_S: Final = 1.0
 
+NAMED_MOST: Final = 100
+"""Symbols that are asked for by name. The whole list has thousands, in many megabytes."""
+
+ONE_BY_ONE_MOST: Final = 20
+"""Symbols that are looked for one by one: each costs as much as the whole list."""
+
 log = structlog.get_logger()
 
 
@@ -60,6 +66,38 @@ class Rest:
         self._ready = asyncio.Event()
         self._order = itertools.count()
         self._tasks: asyncio.TaskGroup
+
+    @property
+    def serves_lost_books(self) -> bool:
+        """Whether the snapshot of a book that was known waits for its turn."""
+        return bool(self._waiting) and self._waiting[0][0] is Urgency.LOST
+
+    async def look_up(
+        self, symbols: tuple[str, ...], *, whole: bool = False
+    ) -> ExchangeInfo | None:
+        """What the exchange lists: these symbols, by name; or all, and these among them.
+
+        Without a symbol, or with very many, it is all of them. None when this server does not say.
+
+        "If permissions parameter not provided, all symbols having either SPOT, MARGIN, or LEVERAGED
+        permission will be exposed": others are shown when they are named. And one name that the exchange
+        does not know spoils the answer for all. So what is missing is asked for once more, one by one.
+        """
+        if not whole and 0 < len(symbols) <= NAMED_MOST:
+            named = await self.exchange_info(symbols)
+            if named:
+                return named
+            if len(symbols) == 1:
+                return await self.exchange_info()
+        info = await self.exchange_info()
+        if info is None:
+            return None
+        missing = [symbol for symbol in symbols if symbol not in info.symbols]
+        for symbol in missing[:ONE_BY_ONE_MOST]:
+            one = await self.exchange_info((symbol,))
+            if one:
+                info.symbols.update(one.symbols)
+        return info
 
     async def exchange_info(self, symbols: tuple[str, ...] = ()) -> ExchangeInfo | None:
         """What the exchange lists, of these symbols or of all. Tries for ever.

@@ -46,6 +46,10 @@ class SymbolInfo:
             return "its size"
         return None
 
+    def steps(self) -> tuple[str, str]:
+        """The steps of prices and of sizes, as the exchange writes them; "" where it states none."""
+        return _step(self.tick_size), _step(self.step_size)
+
 
 @dataclass(frozen=True, slots=True)
 class ExchangeInfo:
@@ -78,6 +82,14 @@ class ExchangeInfo:
         """The listed symbol that the user most likely meant."""
         close = difflib.get_close_matches(symbol, self.symbols, n=1)
         return next((s for s in (f"{symbol}T", *close) if s in self.symbols), None)
+
+
+def _step(text: str) -> str:
+    """What cannot be read is no step either."""
+    try:
+        return text if decimal_number(text) else ""
+    except MalformedNumber:
+        return ""
 
 
 def _is_exact(largest: str, step: str) -> bool:

@@ -15,6 +15,9 @@ WEIGHT_PER_MINUTE: Final = 6_000
 EXCHANGE_INFO_WEIGHT: Final = 20
 """Weight of `/exchangeInfo`, whatever is asked of it."""
 
+BEST_PRICES_WEIGHT: Final = 4
+"""Weight of `/ticker/bookTicker` of several symbols or of all; of one, 2."""
+
 USED_WEIGHT_HEADER: Final = "X-MBX-USED-WEIGHT-1M"
 """Every answer says how much the IP has used in the current minute, by anyone."""
 

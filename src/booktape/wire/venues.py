@@ -16,11 +16,15 @@ DEPTH_ONLY: Final = (DEPTH,)
 
 @dataclass(frozen=True, slots=True)
 class Venue:
-    """One exchange's two doors; `title` is how a person calls it."""
+    """One exchange's two doors; `title` is how a person calls it.
+
+    `hides_permissions` says that it knows `showPermissionSets`; an exchange refuses what it does not know.
+    """
 
     title: str
     rest_url: str
     ws_url: str
+    hides_permissions: bool = True
 
     def depth_url(self, symbol: str, limit: int) -> str:
         """REST address of one snapshot; non-ASCII symbols go as percent-encoded UTF-8."""
@@ -31,9 +35,14 @@ class Venue:
 
         "symbols=["BTCUSDT","BNBUSDT"]": one that is not listed makes it an error, -1121.
         """
-        whole = f"{self.rest_url}/api/v3/exchangeInfo"
-        named = json.dumps(symbols, ensure_ascii=False, separators=(",", ":"))
-        return f"{whole}?{urlencode({'symbols': named})}" if symbols else whole
+        # "showPermissionSets: controls whether the content of the permissionSets field is populated": more
+        # than half of the list, and nothing to us.
+        lean = {"showPermissionSets": "false"} if self.hides_permissions else {}
+        return _url(f"{self.rest_url}/api/v3/exchangeInfo", _named(symbols) | lean)
+
+    def best_prices_url(self, symbols: tuple[str, ...] = ()) -> str:
+        """REST address of the best bid and ask of these symbols, or of all that there are."""
+        return _url(f"{self.rest_url}/api/v3/ticker/bookTicker", _named(symbols))
 
     def stream_url(self, symbols: tuple[str, ...], suffixes: tuple[str, ...] = DEPTH_ONLY) -> str:
         """Combined stream of these symbols' depth, and more; timestamps in microseconds."""
@@ -58,6 +67,16 @@ class Venue:
         return [tuple(group) for group in groups]
 
 
+def _named(symbols: tuple[str, ...]) -> dict[str, str]:
+    """How a list of symbols is asked for; none means all."""
+    named = json.dumps(symbols, ensure_ascii=False, separators=(",", ":"))
+    return {"symbols": named} if symbols else {}
+
+
+def _url(path: str, query: dict[str, str]) -> str:
+    return f"{path}?{urlencode(query)}" if query else path
+
+
 def _stream(symbol: str) -> str:
     """Stream names are lower-case; the exchange wants UTF-8, URL-encoded."""
     return quote(symbol.lower(), safe="")
@@ -70,7 +89,12 @@ VENUES: Final = MappingProxyType(
             "https://data-api.binance.vision",
             "wss://data-stream.binance.vision",
         ),
-        "binance-us": Venue("Binance.US", "https://api.binance.us", "wss://stream.binance.us:9443"),
+        "binance-us": Venue(
+            "Binance.US",
+            "https://api.binance.us",
+            "wss://stream.binance.us:9443",
+            hides_permissions=False,
+        ),
         "testnet": Venue(
             "Binance Spot Testnet",
             "https://testnet.binance.vision",

@@ -1,0 +1,143 @@
+"""The pulse: what proves a quiet book current.
+
+A subscription can be dead while its connection answers every ping, so a book that nothing comes for is
+believed only as long as something else says that it is current. One request has the best prices of all
+symbols, for next to nothing; what it shows of quiet books goes to the inbox as a frame.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from http import HTTPStatus
+from typing import Final
+
+import structlog
+
+from booktape.core.frames import Pulse
+from booktape.errors import ExchangeError, MalformedFrame, Refused
+from booktape.net.link import Link
+from booktape.net.rest import LOOK_EVERY_S, Rest
+from booktape.wire.best_prices import BestPrices, decode_best_prices
+from booktape.wire.limits import BEST_PRICES_WEIGHT, URL_BYTES_MAX
+
+FIRST_S: Final = 5.0
+"""After the start: by then the first books are known."""
+
+SOONEST_S: Final = 5.0
+"""So long after a pulse the next one may be asked for, whoever is in a hurry."""
+
+QUIET_NS: Final = 10**9
+"""A book is quiet when nothing changed it from so long before the request left."""
+
+GIVES_WAY_S: Final = 10.0
+"""How long snapshots of lost books go first. No longer: without a pulse quiet books are lost, too."""
+
+_NOT_SERVED: Final = (HTTPStatus.NOT_FOUND, HTTPStatus.BAD_REQUEST)
+
+log = structlog.get_logger()
+
+
+class PulseClient:
+    """Asks for the best prices every `period_s` until cancelled.
+
+    `quiet_since` names the books that nothing changed since a moment (ns since 1970). They are asked for
+    by name, unless `on_names` wants every symbol that there is: then each answer has all of them.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        rest: Rest,
+        period_s: float,
+        quiet_since: Callable[[int], Collection[str]],
+        on_names: Callable[[BestPrices], None] | None,
+    ) -> None:
+        self._link = link
+        self._clock = link.clock
+        self._rest = rest
+        self._period_s = period_s
+        self._quiet_since = quiet_since
+        self._on_names = on_names
+        self._by_name = on_names is None
+        self._hurried = asyncio.Event()
+        self._refused = False
+
+    def hurry(self) -> None:
+        """Let the next pulse come at once, or five seconds after the last one."""
+        self._hurried.set()
+
+    async def run(self) -> None:
+        """Ask, for ever. No answer of the exchange ends it."""
+        await self._until_due(FIRST_S)
+        while True:
+            await self._turn()
+            began_s = self._clock.steady_s()
+            self._hurried.clear()
+            await self._ask()
+            await self._until_due(began_s + self._period_s - self._clock.steady_s())
+            early_s = began_s + SOONEST_S - self._clock.steady_s()
+            if early_s > 0:
+                await self._clock.pause(early_s)
+
+    async def _until_due(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._hurried.wait()
+
+    async def _turn(self) -> None:
+        """Wait until the budget has room, and for a while until no lost book waits for it."""
+        began_s = self._clock.steady_s()
+        while True:
+            wait_s = self._rest.door.wait_s(BEST_PRICES_WEIGHT)
+            gives_way = self._clock.steady_s() - began_s < GIVES_WAY_S
+            if not wait_s and not (gives_way and self._rest.serves_lost_books):
+                return
+            await self._clock.pause(min(wait_s or LOOK_EVERY_S, LOOK_EVERY_S))
+
+    async def _ask(self) -> None:
+        quiet = self._quiet_since(self._clock.now_ns() - QUIET_NS)
+        if not (quiet or self._on_names):
+            return
+        door, venue = self._rest.door, self._link.venue
+        url = venue.best_prices_url(tuple(sorted(quiet)) if self._by_name else ())
+        # A long list of names is no smaller than the whole answer.
+        whole = not self._by_name or len(url) > URL_BYTES_MAX
+        number = door.leave(BEST_PRICES_WEIGHT)
+        asked_ns = self._clock.now_ns()
+        try:
+            body = await door.get(venue.best_prices_url() if whole else url)
+            prices = await asyncio.to_thread(decode_best_prices, body, frozenset(quiet))
+        except MalformedFrame as error:
+            log.warning("pulse not understood", error=str(error))
+        except ExchangeError as error:
+            self._failed(number, error, whole=whole)
+        else:
+            door.trust(number)
+            self._refused, self._by_name = False, self._on_names is None
+            await self._answered(asked_ns, prices)
+            if self._on_names:
+                self._on_names(prices)
+
+    async def _answered(self, asked_ns: int, prices: BestPrices) -> None:
+        for why in prices.unreadable:
+            log.warning("pulse not understood", error=why)
+        # What changed while the answer was on its way may be newer than the answer.
+        quiet = self._quiet_since(asked_ns - QUIET_NS)
+        tops = {symbol: prices.tops[symbol] for symbol in quiet if symbol in prices.tops}
+        if tops:
+            await self._link.inbox.put(Pulse(self._clock.now_ns(), asked_ns, tops))
+
+    def _failed(self, number: int, error: ExchangeError, *, whole: bool) -> None:
+        if not (isinstance(error, Refused) and error.status in _NOT_SERVED):
+            self._rest.door.back_off(number, error)
+            return
+        if not whole:
+            # "Invalid symbol": one that is not listed any more spoils the answer for all.
+            self._by_name = False
+            self._rest.doubt.set()
+            self.hurry()
+        elif not self._refused:
+            self._refused = True
+            log.warning("no pulse from this server", error=str(error))

@@ -1,0 +1,297 @@
+"""The pulse: asked for in time, within the budget, and only what is quiet is written down."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+from aiohttp import web
+from structlog.testing import capture_logs
+
+import virtual_time
+from booktape.core.events import FetchSnapshot, Urgency
+from booktape.core.frames import Pulse
+from booktape.net.link import Link
+from booktape.net.pulse import FIRST_S, GIVES_WAY_S, QUIET_NS, SOONEST_S, PulseClient
+from booktape.net.rest import Rest
+from booktape.wire.best_prices import BestPrices
+from booktape.wire.limits import BEST_PRICES_WEIGHT
+from net.loopback import DEPTH, Handler, linked
+
+BTC, ETH, LTC = "BTCUSDT", "ETHBTC", "LTCBTC"
+TOP = ("1.50000000", "2.00000000", "2.50000000", "1.00000000")
+PERIOD_S = 30.0
+
+
+def now_s() -> float:
+    return virtual_time.running().time() - virtual_time.START_S
+
+
+class Exchange:
+    """Has the best prices of some symbols; knows when it was asked for which."""
+
+    def __init__(self, *symbols: str) -> None:
+        self.symbols = symbols
+        self.asked: list[tuple[float, str]] = []
+        self.instead: dict[int, web.Response] = {}
+        self.before: Callable[[], None] = lambda: None
+
+    async def __call__(self, request: web.Request) -> web.StreamResponse:
+        if request.path != "/api/v3/ticker/bookTicker":
+            return web.Response(body=DEPTH)
+        named = request.query.get("symbols", "")
+        self.asked.append((now_s(), named))
+        self.before()
+        if len(self.asked) in self.instead:
+            return self.instead[len(self.asked)]
+        names = json.loads(named) if named else self.symbols
+        if not set(names) <= set(self.symbols):
+            return web.Response(status=400, text='{"code":-1121,"msg":"Invalid symbol."}')
+        fields = ("bidPrice", "bidQty", "askPrice", "askQty")
+        answer = [{"symbol": name, **dict(zip(fields, TOP, strict=True))} for name in names]
+        return web.json_response(answer)
+
+    def times(self) -> list[float]:
+        return [round(at_s) for at_s, _ in self.asked]
+
+
+class Books:
+    """Which of them are quiet, and since when that was asked."""
+
+    def __init__(self, *quiet: str) -> None:
+        self.quiet: Collection[str] = quiet
+        self.moments: list[int] = []
+
+    def __call__(self, moment_ns: int) -> Collection[str]:
+        self.moments.append(moment_ns)
+        return self.quiet
+
+
+@asynccontextmanager
+async def beating(
+    exchange: Handler, books: Books, on_names: Callable[[BestPrices], None] | None = None
+) -> AsyncIterator[tuple[PulseClient, Rest, Link]]:
+    """A pulse at work."""
+    async with linked(exchange, virtual_time.WallClock()) as link:
+        rest = Rest(link)
+        pulse = PulseClient(link, rest, PERIOD_S, books, on_names)
+        tasks = [asyncio.create_task(pulse.run()), asyncio.create_task(rest.run())]
+        try:
+            yield pulse, rest, link
+        finally:
+            for task in tasks:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
+
+
+async def pulses(link: Link) -> list[Pulse]:
+    """All that came into the inbox until now."""
+    if not link.inbox:
+        return []
+    return [frame for frame in await link.inbox.take(100, 10**9) if isinstance(frame, Pulse)]
+
+
+def test_it_comes_soon_after_the_start_and_then_every_period() -> None:
+    """Asked for by name; what it shows of quiet books is a frame that says when it was asked for."""
+    exchange, books = Exchange(BTC, ETH), Books(BTC)
+
+    async def story() -> None:
+        async with beating(exchange, books) as (_, _, link):
+            await asyncio.sleep(FIRST_S + 2 * PERIOD_S + 1)
+            found = await pulses(link)
+        assert exchange.times() == [FIRST_S, FIRST_S + PERIOD_S, FIRST_S + 2 * PERIOD_S]
+        assert {named for _, named in exchange.asked} == {f'["{BTC}"]'}
+        assert [pulse.tops for pulse in found] == [{BTC: TOP}] * 3
+        asked_ns = virtual_time.START_NS + round(FIRST_S * 1e9)
+        assert found[0].asked_ns == pytest.approx(asked_ns, abs=1_000)
+        assert found[0].received_ns >= found[0].asked_ns
+        assert books.moments[:2] == [found[0].asked_ns - QUIET_NS] * 2
+
+    virtual_time.run(story())
+
+
+def test_while_no_book_is_quiet_nothing_is_asked_and_nothing_is_written() -> None:
+    """What is proved by its events needs no pulse."""
+    exchange, books = Exchange(BTC), Books()
+
+    async def story() -> None:
+        async with beating(exchange, books) as (_, _, link):
+            await asyncio.sleep(3 * PERIOD_S)
+            assert exchange.asked == []
+            books.quiet = (BTC,)
+            await asyncio.sleep(PERIOD_S)
+            assert len(await pulses(link)) == 1
+
+    virtual_time.run(story())
+
+
+def test_what_changed_while_the_answer_was_on_its_way_is_not_written() -> None:
+    """The answer may be older than the book."""
+    exchange, books = Exchange(BTC, ETH), Books(BTC, ETH)
+
+    def change() -> None:
+        books.quiet = (ETH,)
+
+    exchange.before = change
+
+    async def story() -> None:
+        async with beating(exchange, books) as (_, _, link):
+            await asyncio.sleep(FIRST_S + 1)
+            (pulse,) = await pulses(link)
+            assert set(pulse.tops) == {ETH}
+            books.quiet, exchange.before = (ETH,), lambda: setattr(books, "quiet", ())
+            await asyncio.sleep(PERIOD_S)
+            assert len(exchange.asked) == 2
+            assert await pulses(link) == []
+
+    virtual_time.run(story())
+
+
+def test_very_many_are_asked_for_without_names() -> None:
+    """An address may be so long and no longer; the whole answer costs the same."""
+    many = [f"S{n}USDT" for n in range(1_000)]
+    exchange, books = Exchange(*many), Books(*many)
+
+    async def story() -> None:
+        async with beating(exchange, books) as (_, _, link):
+            await asyncio.sleep(FIRST_S + 1)
+            (pulse,) = await pulses(link)
+            assert set(pulse.tops) == set(many)
+        assert [named for _, named in exchange.asked] == [""]
+
+    virtual_time.run(story())
+
+
+def test_who_wants_every_name_gets_them_at_every_pulse() -> None:
+    """Though no book be quiet: that is how a new symbol is found."""
+    exchange = Exchange(BTC, ETH)
+    seen: list[BestPrices] = []
+
+    async def story() -> None:
+        async with beating(exchange, Books(), seen.append) as (_, _, link):
+            await asyncio.sleep(FIRST_S + PERIOD_S + 1)
+            assert await pulses(link) == []
+        assert [set(prices.names) for prices in seen] == [{BTC, ETH}] * 2
+
+    virtual_time.run(story())
+
+
+def test_in_a_hurry_it_comes_at_once_and_never_more_often_than_every_five_seconds() -> None:
+    """After a connection was replaced, the books that it carried are to be proved soon."""
+    exchange = Exchange(BTC)
+
+    async def story() -> None:
+        async with beating(exchange, Books(BTC)) as (pulse, _, _):
+            await asyncio.sleep(FIRST_S + 12)
+            for _ in range(3):
+                pulse.hurry()
+                await asyncio.sleep(1)
+            await asyncio.sleep(10)
+            assert exchange.times() == [5, 17, 17 + SOONEST_S]
+            await asyncio.sleep(PERIOD_S - 5)
+            assert exchange.times()[-1] == 17 + SOONEST_S + PERIOD_S
+
+    virtual_time.run(story())
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        web.Response(status=500),
+        web.Response(status=503, text="<html>"),
+        web.Response(status=429, headers={"Retry-After": "1"}),
+        web.Response(status=404),
+        web.Response(text="<html>"),
+        web.Response(text='[{"symbol":"BTCUSDT","bidPrice":"1.5","bidQ'),
+        web.Response(
+            text='[{"symbol":"BTCUSDT","bidPrice":"x","bidQty":"","askPrice":"","askQty":""}]'
+        ),
+    ],
+)
+def test_no_answer_ends_it(answer: web.Response) -> None:
+    """It is said in the log, nothing is written, and the next one comes."""
+    exchange = Exchange(BTC)
+    exchange.instead[1] = answer
+
+    async def story() -> None:
+        async with beating(exchange, Books(BTC)) as (_, _, link):
+            await asyncio.sleep(FIRST_S + 2)
+            assert await pulses(link) == []
+            await asyncio.sleep(PERIOD_S + SOONEST_S)
+            assert (await pulses(link))[0].tops == {BTC: TOP}
+
+    with capture_logs() as lines:
+        virtual_time.run(story())
+    assert any(line["log_level"] == "warning" for line in lines) or answer.status == 404
+
+
+def test_a_symbol_that_is_gone_does_not_take_the_proof_from_the_others() -> None:
+    """By name it spoils the answer for all; so all are asked for next, and the list is looked at."""
+    exchange, books = Exchange(BTC, ETH), Books(BTC, "GONEUSDT")
+
+    async def story() -> None:
+        async with beating(exchange, books) as (_, rest, link):
+            await asyncio.sleep(FIRST_S + SOONEST_S + 1)
+            (pulse,) = await pulses(link)
+            assert pulse.tops == {BTC: TOP}
+            assert rest.doubt.is_set()
+        assert [named for _, named in exchange.asked] == [f'["{BTC}","GONEUSDT"]', ""]
+
+    virtual_time.run(story())
+
+
+def test_the_budget_counts_it() -> None:
+    """Each costs 4; and without budget it waits."""
+    exchange = Exchange(BTC)
+
+    async def story() -> None:
+        async with beating(exchange, Books(BTC)) as (_, rest, _):
+            await asyncio.sleep(FIRST_S + 1)
+            assert rest.door.budget.used(virtual_time.running().time()) == BEST_PRICES_WEIGHT
+            rest.door.budget.spend(6_000, virtual_time.running().time())
+            await asyncio.sleep(PERIOD_S + 20)
+            assert len(exchange.asked) == 1
+            await asyncio.sleep(30)
+            assert len(exchange.asked) == 2
+
+    virtual_time.run(story())
+
+
+def test_snapshots_of_lost_books_go_first_for_a_while() -> None:
+    """But no longer: without a pulse quiet books would be lost, too."""
+    exchange = Exchange(BTC)
+
+    async def story() -> None:
+        async with beating(exchange, Books(BTC)) as (_, rest, _):
+            rest.door.budget.limit = 300
+            for number in range(3):
+                rest.fetch(FetchSnapshot(f"S{number}", 1, Urgency.LOST))
+            await asyncio.sleep(FIRST_S + GIVES_WAY_S - 1)
+            assert rest.serves_lost_books
+            assert exchange.asked == []
+            await asyncio.sleep(2)
+            assert len(exchange.asked) == 1
+
+    virtual_time.run(story())
+
+
+def test_a_server_that_has_no_pulse_is_asked_on_and_said_once() -> None:
+    """Other servers speak the same protocol and do not know it."""
+    asked: list[float] = []
+
+    async def exchange(_: web.Request) -> web.StreamResponse:
+        asked.append(now_s())
+        return web.Response(status=404)
+
+    async def story() -> None:
+        async with beating(exchange, Books(), lambda _: None):
+            await asyncio.sleep(10 * PERIOD_S)
+
+    with capture_logs() as lines:
+        virtual_time.run(story())
+    assert len(asked) == 10
+    assert [line["event"] for line in lines].count("no pulse from this server") == 1
