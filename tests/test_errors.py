@@ -43,7 +43,7 @@ def test_the_drawing_is_the_tree() -> None:
     ("error", "code"),
     [
         (UnknownSymbol("BTCUSD", "Binance Spot", "BTCUSDT"), 2),
-        (InexactSymbol("X", "its price"), 2),
+        (InexactSymbol("X"), 2),
         (DirectoryInUse("data"), 2),
         (MalformedFrame("x"), 1),
         (Unreachable("x"), 1),
@@ -67,7 +67,7 @@ def test_an_unknown_symbol_is_explained() -> None:
 
 def test_refusals_name_what_to_do() -> None:
     """A symbol to leave out, a directory to choose."""
-    inexact = InexactSymbol("X", "its price")
+    inexact = InexactSymbol("X")
     assert inexact.symbol == "X"
     assert str(inexact).startswith("X is refused: its price can need more digits")
     assert "data is in use" in str(DirectoryInUse("data"))

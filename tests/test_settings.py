@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from booktape.errors import UnknownSymbol, UsageError
 from booktape.settings import Settings, Share
@@ -47,6 +48,16 @@ def test_where_there_is_no_list_the_names_are_taken_on_trust() -> None:
     trusted = settings("NOPEUSDT").checked(None)
     assert settings("NOPEUSDT").wanted(trusted) == ("NOPEUSDT",)
     assert "NOPEUSDT" in trusted.symbols
+
+
+def test_a_symbol_with_large_sizes_is_recorded_and_said() -> None:
+    """By what the exchange allows, not by what is there; others are not spoken of."""
+    wide = SymbolInfo("WIDEUSDT", step_size="0.00000001", max_quantity="92141578.00000000")
+    info = ExchangeInfo({"BTCUSDT": SymbolInfo("BTCUSDT"), "WIDEUSDT": wide})
+    named = settings("BTCUSDT", "WIDEUSDT")
+    with capture_logs() as lines:
+        named.warn_of_large_sizes(named.checked(info), named.wanted(info))
+    assert [line["symbol"] for line in lines] == ["WIDEUSDT"]
 
 
 def test_a_tape_begins_with_what_was_asked_for() -> None:

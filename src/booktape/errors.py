@@ -3,7 +3,7 @@
     BooktapeError
     ├── UsageError                the user's mistake: one sentence, exit 2, nothing was written
     │   ├── UnknownSymbol           the exchange does not list it
-    │   ├── InexactSymbol           its steps need more digits than a double holds
+    │   ├── InexactSymbol           its prices need more digits than a double holds
     │   ├── DirectoryInUse          another recorder has the directory
     │   ├── TooFewDescriptors       the process may not open as many files and sockets as it needs
     │   └── NotRecorded             the archive does not hold it
@@ -50,11 +50,11 @@ class UnknownSymbol(UsageError):
 
 
 class InexactSymbol(UsageError):
-    """A symbol whose prices or sizes may not survive text → double → text."""
+    """A symbol whose prices may not survive text → double → text."""
 
-    def __init__(self, symbol: str, what: str) -> None:
+    def __init__(self, symbol: str) -> None:
         super().__init__(
-            f"{symbol} is refused: {what} can need more digits than a double holds exactly, "
+            f"{symbol} is refused: its price can need more digits than a double holds exactly, "
             f"so its stored book could not be proved right. Leave {symbol} out."
         )
         self.symbol = symbol

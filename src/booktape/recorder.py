@@ -13,12 +13,13 @@ from typing import Any, Final, TypeVar
 import structlog
 
 from booktape.core.events import FetchSnapshot, Note, RenewConnection
-from booktape.core.frames import DELISTED, ClockStep, Frame
+from booktape.core.frames import DELISTED, FORMAT, ClockStep, Frame, SegmentStart
 from booktape.core.status import Status
 from booktape.desk import Desk
 from booktape.errors import StoreError
 from booktape.narrator import Narrator
 from booktape.net.clock import Clock, StepWatch, SystemClock
+from booktape.net.clock_offset import OffsetMeter
 from booktape.net.feed import Rota
 from booktape.net.feeds import Feeds, check_descriptors
 from booktape.net.inbox import Inbox
@@ -91,8 +92,10 @@ class Recorder:
                     await asyncio.sleep(0)
                     if self._stopped.is_set():
                         return
-                await self._begin(archive, settings.wanted(listed))
-                await self._record(link, found)
+                start = settings.start(self._clock.now_ns(), settings.wanted(listed))
+                await self._begin(archive, start)
+                settings.warn_of_large_sizes(listed, start.symbols)
+                await self._record(link, found, start)
 
     def status(self) -> Status | None:
         """How it stands; None before the recording has begun, and once it shall end.
@@ -131,16 +134,16 @@ class Recorder:
             # They are recorded only once their connection stands.
             self._joined.update(new)
             log.info("newly listed", symbols=" ".join(new))
+            self._settings.warn_of_large_sizes(info, new)
             self._feeds.add(new)
 
-    async def _begin(self, archive: Archive, symbols: tuple[str, ...]) -> None:
+    async def _begin(self, archive: Archive, start: SegmentStart) -> None:
         settings, share = self._settings, self._settings.share
-        start = settings.start(self._clock.now_ns(), symbols)
         # In a thread: it looks for the newest rows of every symbol, in an archive of years perhaps.
         recording = await asyncio.to_thread(archive.begin, start, share.tag, share.holds)
         self._desk = Desk(recording, self._clock, settings.segment_s)
 
-    async def _record(self, link: Link, listed: ExchangeInfo | None) -> None:
+    async def _record(self, link: Link, listed: ExchangeInfo | None, start: SegmentStart) -> None:
         """Run the doors until stopped, then seal.
 
         After a disk that failed, or a bug, nothing is sealed: the next start does it, by the tape.
@@ -158,6 +161,8 @@ class Recorder:
                 jobs = [self._feeds.run(), self._rest.run(), self._keep_vigil()]
                 jobs += [self._consume(link.inbox), self._tick(link.inbox), statuses.run(listed)]
                 jobs += [pulse.run()] if settings.pulse_s else []
+                # Tapes of format 1 have no place for it.
+                jobs += [OffsetMeter(link, self._rest).run()] if start.format >= FORMAT else []
                 tasks = [group.create_task(job) for job in jobs]
                 await self._stopped.wait()
                 for task in tasks:

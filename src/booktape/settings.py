@@ -99,6 +99,21 @@ class Settings:
     def _asked_for(self, info: ExchangeInfo) -> tuple[str, ...]:
         return self.symbols or info.trading(self.quote_asset)
 
+    def warn_of_large_sizes(self, info: ExchangeInfo, symbols: tuple[str, ...]) -> None:
+        """Say which of these symbols may have sizes that no double holds, by what the exchange allows.
+
+        They are recorded all the same: the largest order that is allowed is hardly ever there.
+        """
+        for symbol in symbols:
+            listed = info.symbols.get(symbol)
+            if listed and not listed.sizes_are_exact():
+                log.warning(
+                    "sizes may need more digits than a double holds",
+                    symbol=symbol,
+                    largest=listed.max_quantity,
+                    step=listed.step_size,
+                )
+
     def start(self, now_ns: int, symbols: tuple[str, ...]) -> SegmentStart:
         """The first line of a tape of these symbols."""
         return SegmentStart(

@@ -26,7 +26,7 @@ async def carrying(
 ) -> AsyncIterator[tuple[Connection, Link]]:
     """A connection at work, number 1."""
     async with linked(handler, clock, frames) as link:
-        connection = Connection(link, symbols, 1, lambda: None)
+        connection = Connection(link, symbols, 1, lambda: None, link.venue.ws_url)
         task = asyncio.create_task(connection.run())
         try:
             yield connection, link

@@ -18,7 +18,6 @@ from booktape.net.link import Link
 from booktape.net.pulse import FIRST_S, GIVES_WAY_S, QUIET_NS, SOONEST_S, PulseClient
 from booktape.net.rest import Rest
 from booktape.wire.best_prices import BestPrices
-from booktape.wire.limits import BEST_PRICES_WEIGHT
 from net.loopback import DEPTH, Handler, linked
 
 BTC, ETH, LTC = "BTCUSDT", "ETHBTC", "LTCBTC"
@@ -251,7 +250,7 @@ def test_the_budget_counts_it() -> None:
     async def story() -> None:
         async with beating(exchange, Books(BTC)) as (_, rest, _):
             await asyncio.sleep(FIRST_S + 1)
-            assert rest.door.budget.used(virtual_time.running().time()) == BEST_PRICES_WEIGHT
+            assert rest.door.budget.used(virtual_time.running().time()) == 4
             rest.door.budget.spend(6_000, virtual_time.running().time())
             await asyncio.sleep(PERIOD_S + 20)
             assert len(exchange.asked) == 1

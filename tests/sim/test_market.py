@@ -238,7 +238,8 @@ def test_what_is_listed_is_what_is_traded(symbol: str) -> None:
     market = Market((symbol,), 16)
     (info,) = market.symbols()
     assert info.symbol == symbol
-    assert info.inexact() is None
+    assert info.prices_are_exact()
+    assert info.sizes_are_exact()
     book = Naive(market.depth(symbol, 5000, 0))
     filters = [[info.tick_size, info.step_size], [info.max_price, info.max_quantity]]
     (tick, step), (top, most) = decimals(filters)

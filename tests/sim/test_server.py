@@ -239,7 +239,9 @@ def test_symbols_beyond_ascii_are_percent_encoded_in_addresses_and_plain_in_mess
             assert message["data"]["s"] == NON_ASCII_SYMBOL
             assert message["stream"] == depth_stream(NON_ASCII_SYMBOL)
             assert isinstance(decode_event(visitor.messages[0]), DepthEvent)
-            async with visit_.http.get(venue.depth_url(NON_ASCII_SYMBOL, 10)) as answer:
+            async with visit_.http.get(
+                venue.rest_url + venue.depth_path(NON_ASCII_SYMBOL, 10)
+            ) as answer:
                 assert answer.status == 200
 
     run(work())

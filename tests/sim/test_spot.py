@@ -19,7 +19,7 @@ def test_all_symbols_are_different_and_always_the_same() -> None:
     assert listings == spot()
     assert len({one.symbol for one in listings}) == len(listings) == SYMBOLS_MAX == 1_400
     assert not any(one.symbol[: len(one.symbol) // 2] * 2 == one.symbol for one in listings)
-    assert [one.symbol for one in listings if one.info().inexact()] == []
+    assert all(one.info().prices_are_exact() and one.info().sizes_are_exact() for one in listings)
 
 
 @pytest.mark.parametrize("count", [1_400, 200])

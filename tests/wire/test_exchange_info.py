@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from booktape.core.frames import TRADING
 from booktape.errors import InexactSymbol, MalformedFrame, UnknownSymbol
 from booktape.wire.exchange_info import (
     ExchangeInfo,
@@ -54,10 +55,11 @@ def test_a_real_answer() -> None:
 
 
 def test_what_is_absent_states_no_rule() -> None:
-    """No filters, no limits: the documented budget, and steps that refuse nothing."""
+    """No filters, no limits: nothing of a budget, and steps that refuse nothing."""
     info = decode_exchange_info(b'{"symbols":[{"symbol":"NEWCOIN"}]}')
-    assert info == ExchangeInfo({"NEWCOIN": SymbolInfo("NEWCOIN")}, 6000)
-    assert info.symbols["NEWCOIN"].inexact() is None
+    assert info == ExchangeInfo({"NEWCOIN": SymbolInfo("NEWCOIN")}, None)
+    assert info.symbols["NEWCOIN"].prices_are_exact()
+    assert info.symbols["NEWCOIN"].sizes_are_exact()
 
 
 @pytest.mark.parametrize(
@@ -147,9 +149,8 @@ def test_which_numbers_a_double_holds(largest: str, step: str, exact: bool) -> N
     """15 digits, or 8 decimals below 2^26; what cannot be read is refused. Prices and sizes alike."""
     price = SymbolInfo("X", tick_size=step, max_price=largest)
     size = SymbolInfo("X", step_size=step, max_quantity=largest)
-    assert (price.inexact(), size.inexact()) == (
-        (None, None) if exact else ("its price", "its size")
-    )
+    assert (price.prices_are_exact(), price.sizes_are_exact()) == (exact, True)
+    assert (size.prices_are_exact(), size.sizes_are_exact()) == (True, exact)
 
 
 @given(st.integers(1, 15), st.integers(0, 10), st.integers(0, 10**15))
@@ -159,7 +160,7 @@ def test_what_is_called_exact_is_exact(digits: int, decimals: int, number: int) 
     step = Decimal(1).scaleb(-decimals)
     info = SymbolInfo("X", tick_size=f"{step:f}", max_price=f"{largest:f}")
     value = Decimal(number % 10**digits).scaleb(-decimals)
-    if info.inexact() is None and value <= largest:
+    if info.prices_are_exact() and value <= largest:
         assert Decimal(repr(float(f"{value:f}"))) == value
 
 
@@ -183,27 +184,31 @@ def test_steps_are_told_as_they_are_written(text: str, step: str) -> None:
 
 
 def test_symbols_are_checked_before_anything_is_written() -> None:
-    """The first that is unknown, or that doubles might not hold, is named."""
+    """The first that is unknown, or whose prices doubles might not hold, is named; sizes are no reason."""
+    fine = SymbolInfo("FINEUSDT", tick_size="0.00000001", max_price="99999999.00000000")
     wide = SymbolInfo("WIDEUSDT", step_size="0.00000001", max_quantity="99999999.00000000")
-    info = ExchangeInfo({"BTCUSDT": SymbolInfo("BTCUSDT"), "WIDEUSDT": wide})
-    info.check(["BTCUSDT"], "Binance Spot")
+    info = ExchangeInfo({each.symbol: each for each in (SymbolInfo("BTCUSDT"), fine, wide)})
+    info.check(["BTCUSDT", "WIDEUSDT"], "Binance Spot")
     with pytest.raises(UnknownSymbol, match=r"BTCUSD is not .* Did you mean BTCUSDT\?"):
         info.check(["BTCUSDT", "BTCUSD"], "Binance Spot")
-    with pytest.raises(InexactSymbol, match="WIDEUSDT is refused: its size"):
-        info.check(["WIDEUSDT"], "Binance Spot")
+    with pytest.raises(InexactSymbol, match="FINEUSDT is refused: its price"):
+        info.check(["FINEUSDT"], "Binance Spot")
 
 
 def test_what_trades_and_can_be_recorded() -> None:
-    """All of it, or what is quoted in one asset; nothing that is halted or not exact."""
+    """All of it, or what is quoted in one asset; nothing that is halted or has inexact prices."""
     prices = ("0.01", "1000000", "0.00001", "9000")
+    big = SymbolInfo("BIGUSDT", TRADING, *prices[:2], "0.00000001", "1e12", "USDT")
+    fine = SymbolInfo("FINEUSDT", TRADING, "0.00000001", "1e12", quote_asset="USDT")
     info = ExchangeInfo(
         {
-            "BTCUSDT": SymbolInfo("BTCUSDT", "TRADING", *prices, "USDT"),
-            "ETHBTC": SymbolInfo("ETHBTC", "TRADING", *prices, "BTC"),
+            "BTCUSDT": SymbolInfo("BTCUSDT", TRADING, *prices, "USDT"),
+            "ETHBTC": SymbolInfo("ETHBTC", TRADING, *prices, "BTC"),
             "OLDUSDT": SymbolInfo("OLDUSDT", "BREAK", *prices, "USDT"),
-            "BIGUSDT": SymbolInfo("BIGUSDT", "TRADING", "0.00000001", "1e12", quote_asset="USDT"),
+            "BIGUSDT": big,
+            "FINEUSDT": fine,
         }
     )
-    assert info.trading(None) == ("BTCUSDT", "ETHBTC")
-    assert info.trading("USDT") == ("BTCUSDT",)
+    assert info.trading(None) == ("BTCUSDT", "ETHBTC", "BIGUSDT")
+    assert info.trading("USDT") == ("BTCUSDT", "BIGUSDT")
     assert info.trading("EUR") == ()

@@ -49,7 +49,9 @@ def depth(payload: bytes) -> DepthSnapshot:
 
 def inexact(payload: bytes) -> None:
     for info in decode_exchange_info(payload).symbols.values():
-        info.inexact()
+        info.prices_are_exact()
+        info.sizes_are_exact()
+        info.steps()
 
 
 DECODERS: Final = (decode_event, depth, inexact)

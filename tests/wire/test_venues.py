@@ -18,39 +18,67 @@ CHINESE = "币安人生USDT"
 
 
 def test_addresses_of_binance() -> None:
-    """Market data only, combined stream, microseconds."""
+    """Market data only, combined stream, microseconds; and another way to the same."""
     binance = VENUES["binance"]
-    assert binance.depth_url("BTCUSDT", 5000) == (
-        "https://data-api.binance.vision/api/v3/depth?symbol=BTCUSDT&limit=5000"
+    assert binance.rest_urls == ("https://data-api.binance.vision", "https://api.binance.com")
+    assert binance.ws_urls == (
+        "wss://data-stream.binance.vision",
+        "wss://stream.binance.com:9443",
     )
-    assert binance.exchange_info_url() == (
-        "https://data-api.binance.vision/api/v3/exchangeInfo?showPermissionSets=false"
-    )
-    assert binance.exchange_info_url(("BTCUSDT", "ETHBTC")) == (
-        "https://data-api.binance.vision/api/v3/exchangeInfo"
-        "?symbols=%5B%22BTCUSDT%22%2C%22ETHBTC%22%5D&showPermissionSets=false"
-    )
-    assert VENUES["binance-us"].exchange_info_url() == "https://api.binance.us/api/v3/exchangeInfo"
-    assert binance.best_prices_url() == ("https://data-api.binance.vision/api/v3/ticker/bookTicker")
-    assert binance.best_prices_url(("BTCUSDT",)) == (
-        "https://data-api.binance.vision/api/v3/ticker/bookTicker?symbols=%5B%22BTCUSDT%22%5D"
-    )
+    assert binance.depth_path("BTCUSDT", 5000) == "/api/v3/depth?symbol=BTCUSDT&limit=5000"
+    assert binance.time_path() == "/api/v3/time"
     assert binance.stream_url(("BTCUSDT", "ETHBTC")) == (
         "wss://data-stream.binance.vision/stream"
         "?streams=btcusdt@depth@100ms/ethbtc@depth@100ms&timeUnit=MICROSECOND"
     )
 
 
+def test_lists_are_asked_for_by_name_or_whole() -> None:
+    """Without permission sets, where the exchange knows how to leave them out."""
+    named = "symbols=%5B%22BTCUSDT%22%2C%22ETHBTC%22%5D"
+    symbols = ("BTCUSDT", "ETHBTC")
+    info = "/api/v3/exchangeInfo"
+    binance, us = VENUES["binance"], VENUES["binance-us"]
+    assert binance.exchange_info_path() == f"{info}?showPermissionSets=false"
+    assert binance.exchange_info_path(symbols) == f"{info}?{named}&showPermissionSets=false"
+    assert us.exchange_info_path() == info
+    assert us.exchange_info_path(symbols) == f"{info}?{named}"
+    assert binance.best_prices_path() == "/api/v3/ticker/bookTicker"
+    assert binance.best_prices_path(symbols) == f"/api/v3/ticker/bookTicker?{named}"
+
+
+def test_weights_belong_to_the_venue() -> None:
+    """Binance.US counts a fifth: so what fits into a minute is the same."""
+    binance, us = VENUES["binance"].weights, VENUES["binance-us"].weights
+    limits = (1, 100, 101, 500, 501, 1_000, 1_001, 5_000)
+    assert [us.of_depth(limit) for limit in limits] == [1, 1, 5, 5, 10, 10, 50, 50]
+    assert [binance.of_depth(limit) for limit in limits] == [5, 5, 25, 25, 50, 50, 250, 250]
+    assert (us.per_minute, us.exchange_info) == (1_200, 10)
+    for limit in limits:
+        books = binance.per_minute // binance.of_depth(limit)
+        assert us.per_minute // us.of_depth(limit) == books
+
+
+def test_other_addresses_take_the_place_of_both() -> None:
+    """One that is given has no stand-in of the exchange's own; what is not given stays."""
+    binance = VENUES["binance"]
+    one = binance.reached_by(("http://a",), ())
+    assert (one.rest_urls, one.ws_urls) == (("http://a",), binance.ws_urls)
+    two = binance.reached_by((), ("ws://a", "ws://b"))
+    assert (two.rest_urls, two.ws_urls) == (binance.rest_urls, ("ws://a", "ws://b"))
+    assert two.weights == binance.weights
+
+
 @pytest.mark.parametrize("name", VENUES)
 def test_every_venue_is_encrypted(name: str) -> None:
     """Nothing real is asked in the clear."""
-    assert urlsplit(VENUES[name].rest_url).scheme == "https"
-    assert urlsplit(VENUES[name].ws_url).scheme == "wss"
+    assert {urlsplit(url).scheme for url in VENUES[name].rest_urls} == {"https"}
+    assert {urlsplit(url).scheme for url in VENUES[name].ws_urls} == {"wss"}
 
 
 def test_symbols_that_are_not_ascii() -> None:
     """They exist, and go as percent-encoded UTF-8, lower-case in the stream."""
-    url = HERE.depth_url(CHINESE, 5)
+    url = HERE.depth_path(CHINESE, 5)
     assert url.isascii()
     assert parse_qs(urlsplit(url).query) == {"symbol": [CHINESE], "limit": ["5"]}
     stream = HERE.stream_url((CHINESE,))
@@ -71,7 +99,7 @@ def test_more_streams_of_a_symbol() -> None:
 def test_a_symbol_cannot_break_out_of_the_address() -> None:
     """Separators inside a name are encoded."""
     assert HERE.stream_url(("A/B&C?D",)).count("/") == HERE.stream_url(("AB",)).count("/")
-    assert "A%2FB%26C" in HERE.depth_url("A/B&C", 5)
+    assert "A%2FB%26C" in HERE.depth_path("A/B&C", 5)
 
 
 @given(st.lists(st.sampled_from(["BTCUSDT", "A", CHINESE, "X" * 40]), min_size=1, max_size=600))

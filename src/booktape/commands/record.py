@@ -6,7 +6,7 @@ import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
@@ -26,6 +26,8 @@ from booktape.wire.limits import DEPTH_MAX
 from booktape.wire.venues import VENUES, Venue
 from booktape.workers import Workers
 
+_HOSTS_MOST: Final = 2
+
 
 def record(  # noqa: PLR0913 each is one documented option
     *symbols: str,
@@ -34,9 +36,9 @@ def record(  # noqa: PLR0913 each is one documented option
     every: Positive = 10,
     out: Path = Path("data"),
     duration: str | None = None,
-    exchange: Literal["binance", "binance-us", "testnet", "sim"] = "binance",
-    rest_url: str | None = None,
-    ws_url: str | None = None,
+    exchange: Literal["binance", "binance-us", "demo", "testnet", "sim"] = "binance",
+    rest_url: tuple[str, ...] = (),
+    ws_url: tuple[str, ...] = (),
     depth: Annotated[int, Parameter(validator=Number(gte=1, lte=DEPTH_MAX))] = DEPTH_MAX,
     connections: Positive = 1,
     segment: str = "1h",
@@ -65,15 +67,17 @@ def record(  # noqa: PLR0913 each is one documented option
     duration
         Stop after so long: 20, 90s, 15m, 8h, 30d. Without it: at Ctrl-C.
     exchange
-        Where from; `sim` is built in and needs no network.
+        Where from; `demo` has live data, `sim` is built in and needs no network.
     rest_url
-        Instead of the exchange's own; /api/v3/… is added.
+        Instead of the exchange's own; /api/v3/… is added. Given twice, the second one is asked while the
+        first cannot be reached.
     ws_url
-        Instead of the exchange's own; /stream?streams=… is added.
+        Instead of the exchange's own; /stream?streams=… is added. Given twice, every second connection
+        goes to the second one.
     depth
         Levels a side to ask a snapshot for.
     connections
-        How many connections carry each stream.
+        How many connections carry each stream; a second one goes to the exchange's other host.
     segment
         Seal files on the clock, so often: only sealed files can be read.
     rollover_at
@@ -110,12 +114,26 @@ def record(  # noqa: PLR0913 each is one documented option
         pulse_s=0.0 if pulse == "0" else seconds("--pulse", pulse),
         quote_asset=quote and quote.upper(),
     )
+    ways = _one_or_two("--rest-url", rest_url), _one_or_two("--ws-url", ws_url)
     log_to_stderr()
-    asyncio.run(_record(settings, rest_url, ws_url, workers, simulated=exchange == "sim"))
+    asyncio.run(_record(settings, ways, workers, simulated=exchange == "sim"))
+
+
+def _one_or_two(option: str, urls: tuple[str, ...]) -> tuple[str, ...]:
+    """What an option that may be given twice says. Raises UsageError."""
+    if len(urls) > _HOSTS_MOST:
+        raise UsageError(
+            f"{option} is given {len(urls)} times. Twice at most: there are two paths."
+        )
+    return urls
 
 
 async def _record(
-    settings: Settings, rest_url: str | None, ws_url: str | None, workers: int, *, simulated: bool
+    settings: Settings,
+    ways: tuple[tuple[str, ...], tuple[str, ...]],
+    workers: int,
+    *,
+    simulated: bool,
 ) -> None:
     interpreter.prepare()
     venue = settings.venue
@@ -126,6 +144,5 @@ async def _record(
             market = Market(settings.symbols or spot())
             server = await stack.enter_async_context(SimServer(market))
             venue = Venue("built-in exchange", server.rest_url, server.ws_url)
-        venue = Venue(venue.title, rest_url or venue.rest_url, ws_url or venue.ws_url)
-        settings = replace(settings, venue=venue)
+        settings = replace(settings, venue=venue.reached_by(*ways))
         await attend(Workers(settings, workers) if workers > 1 else Recorder(settings))

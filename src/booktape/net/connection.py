@@ -32,6 +32,9 @@ from booktape.wire.limits import CLIENT_MESSAGES_PER_S, PONG_WITHIN_S
 LOOK_EVERY_S: Final = PONG_WITHIN_S / 2
 """After so long without a sign of life we ping; after as long again the connection is dead."""
 
+ANSWERED_S: Final = 10.0
+"""So long an exchange that pings seldom has to answer our ping before its silence means anything."""
+
 HANDSHAKE_S: Final = 10.0
 _CLOSE_S: Final = 2.0
 _SIGNS_OF_LIFE: Final = frozenset(
@@ -53,9 +56,15 @@ class Connection:
     """
 
     def __init__(
-        self, link: Link, symbols: tuple[str, ...], number: int, on_silence: Callable[[], None]
+        self,
+        link: Link,
+        symbols: tuple[str, ...],
+        number: int,
+        on_silence: Callable[[], None],
+        ws_url: str,
     ) -> None:
         self.number = number
+        self.ws_url = ws_url
         self.opened_s = link.clock.steady_s()
         self.standing = False
         self.delivered = False
@@ -95,7 +104,7 @@ class Connection:
         return reason(error)
 
     async def _connect(self) -> str:
-        url = self._link.venue.stream_url(self._symbols, self._link.suffixes)
+        url = self._link.venue.stream_url(self._symbols, self._link.suffixes, self.ws_url)
         handshake = self._link.session.ws_connect(
             URL(url, encoded=True),
             autoping=False,
@@ -116,7 +125,7 @@ class Connection:
         self._alive_ns = clock.now_ns()
         await inbox.put(Connected(self._alive_ns, self.number, self._symbols))
         self.standing = True
-        log.info("connected", connection=self.number, symbols=len(self._symbols))
+        log.info("connected", connection=self.number, symbols=len(self._symbols), to=self.ws_url)
         watch = asyncio.create_task(self._watch(socket))
         try:
             why = await self._read(socket)
@@ -170,9 +179,13 @@ class Connection:
         Whoever wants to replace the connection first is told when half of the time has passed.
         """
         pause = self._link.clock.pause
+        pings_often = self._link.venue.ping_every_s < LOOK_EVERY_S
         seen_ns = self._alive_ns
         while True:
             await pause(LOOK_EVERY_S)
+            if self._alive_ns == seen_ns and not pings_often:
+                await self._say(socket.ping)
+                await pause(ANSWERED_S)
             if self._alive_ns == seen_ns:
                 self._on_silence()
                 await self._say(socket.ping)

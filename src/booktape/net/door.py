@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Mapping
 from contextlib import suppress
 from http import HTTPStatus
 from math import inf
@@ -19,7 +20,7 @@ from booktape.net.backoff import full_jitter
 from booktape.net.budget import WeightBudget
 from booktape.net.link import Link, reason
 from booktape.net.silence import ASKS_FOR_SILENCE
-from booktape.wire.limits import USED_WEIGHT_HEADER, WEIGHT_PER_MINUTE
+from booktape.wire.limits import USED_WEIGHT_HEADER
 from booktape.wire.numbers import whole_number
 
 _TIMEOUT: Final = ClientTimeout(total=30, sock_connect=5, sock_read=10)
@@ -47,10 +48,11 @@ class Door:
 
     def __init__(self, link: Link, sharers: int = 1) -> None:
         self.requests = 0
+        self._host = 0  # which of the venue's is asked
         self._link = link
         self._clock = link.clock
         self._sharers = sharers
-        self.budget = WeightBudget(WEIGHT_PER_MINUTE // sharers)
+        self.budget = WeightBudget(link.venue.weights.per_minute // sharers)
         self._most = self.at_once = max(1, AT_ONCE // sharers)
         self._pauses = full_jitter(random.uniform)
         self._paused_until_s = -inf
@@ -73,17 +75,25 @@ class Door:
         self.requests += 1
         return self.requests
 
-    async def get(self, url: str) -> bytes:
-        """The body of the answer. Raises ExchangeError."""
-        session = self._link.session
+    async def get(self, path: str, headers: Mapping[str, str] | None = None) -> bytes:
+        """The body of the answer. Raises ExchangeError.
+
+        Where the venue has two hosts and one cannot be reached, the other one is asked from then on.
+        """
+        session, host = self._link.session, self._host
+        url = self._link.venue.rest_urls[host] + path
         try:
             async with session.get(
-                URL(url, encoded=True), timeout=_TIMEOUT, middlewares=(self._send,)
+                URL(url, encoded=True),
+                headers=headers,
+                timeout=_TIMEOUT,
+                middlewares=(self._send,),
             ) as answer:
                 # Before anyone else can have its connection.
                 await self._obey(answer)
                 body = await answer.read()
         except (aiohttp.ClientError, OSError) as error:
+            self._leave_host(host)
             raise Unreachable(f"{url}: {reason(error)}") from error
         if answer.status != HTTPStatus.OK:
             raise Refused(answer.status, f"{url} answered {answer.status}: {body[:120]!r}")
@@ -119,7 +129,15 @@ class Door:
         try:
             return await handler(request)
         except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-            raise Unreachable(f"{request.url}: {reason(error)}") from error
+            # Neither of the two that aiohttp would repeat the request for.
+            raise aiohttp.ClientConnectionError(reason(error)) from error
+
+    def _leave_host(self, host: int) -> None:
+        """It cannot be reached. Others that were under way find the same, and change nothing."""
+        urls = self._link.venue.rest_urls
+        if host == self._host and len(urls) > 1:
+            self._host = (host + 1) % len(urls)
+            log.warning("asking the other host", cannot_reach=urls[host], asking=urls[self._host])
 
     async def _obey(self, answer: ClientResponse) -> None:
         """Count what has been used. Raises TooFast where the answer asks for silence."""

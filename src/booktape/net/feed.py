@@ -74,15 +74,21 @@ class _Post:
 
 
 class Feed:
-    """Keeps one connection for `symbols`, and at times two."""
+    """Keeps one connection for `symbols`, and at times two.
 
-    def __init__(self, link: Link, symbols: tuple[str, ...], rota: Rota) -> None:
+    `path` chooses among the venue's hosts, so that feeds of the same symbols go different ways. After a
+    failure the next attempt goes to the next host: one that carries a stream twice is better than none.
+    """
+
+    def __init__(self, link: Link, symbols: tuple[str, ...], rota: Rota, path: int = 0) -> None:
         self.symbols = symbols
         self._link = link
         self._clock = link.clock
         self._rota = rota
         self._post = _Post()
         self._not_before_s = -inf
+        self._path = path
+        self._failures = 0  # since a connection was none
         self._tasks: asyncio.TaskGroup
 
     async def run(self) -> None:
@@ -97,6 +103,9 @@ class Feed:
                 lived_s = self._clock.steady_s() - connection.opened_s
                 if lived_s >= (DELIVERED_S if connection.delivered else HEALTHY_S):
                     pauses = full_jitter(random.uniform)
+                    self._failures = 0
+                else:
+                    self._failures += 1
                 if self._post.successor is None:
                     await self._pause(next(pauses), connection)
                     await self._turn()
@@ -138,8 +147,13 @@ class Feed:
         """A new connection on its way."""
         self._rota.attempts.spend(1, self._clock.steady_s())
         number = next(self._rota.numbers)
+        urls = self._link.venue.ws_urls
         connection = Connection(
-            self._link, self.symbols, number, lambda: self.renew(number, "it is silent")
+            self._link,
+            self.symbols,
+            number,
+            lambda: self.renew(number, "it is silent"),
+            urls[(self._path + self._failures) % len(urls)],
         )
         self._tasks.create_task(connection.run())
         return connection
@@ -160,6 +174,7 @@ class Feed:
 
     async def _relieve(self, old: Connection) -> None:
         """Open a successor, wait until it carries everything, close the old one."""
+        self._failures = 0  # its own host first, though the old one be on another
         for pause_s in full_jitter(random.uniform):
             await self._turn()
             if old.over.is_set():
@@ -176,6 +191,7 @@ class Feed:
             if old.over.is_set():
                 return
             self._post = _Post(old, leaving=True)
+            self._failures += 1
             await self._pause(pause_s, new)
 
     async def _pause(self, pause_s: float, lost: Connection) -> None:
@@ -185,7 +201,7 @@ class Feed:
         pause_s = max(pause_s, self._not_before_s - now_s)
         log.warning(
             "no connection",
-            tried=self._link.venue.ws_url,
+            tried=lost.ws_url,
             error=lost.why,
             again_in_s=round(pause_s, 1),
             symbols=len(self.symbols),

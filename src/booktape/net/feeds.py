@@ -24,7 +24,10 @@ def check_descriptors(link: Link, symbols: tuple[str, ...], connections: int) ->
 
 
 class Feeds:
-    """`connections` feeds for each group of symbols that fits on one connection."""
+    """`connections` feeds for each group of symbols that fits on one connection.
+
+    Where the venue has two hosts, they are spread over both: two paths, of which one may break.
+    """
 
     def __init__(
         self,
@@ -55,8 +58,8 @@ class Feeds:
         Known weakness: symbols that were listed one by one keep a connection each until a restart.
         """
         for group in self._link.venue.split(symbols, self._link.suffixes):
-            for _ in range(self._connections):
-                feed = Feed(self._link, group, self._rota)
+            for path in range(self._connections):
+                feed = Feed(self._link, group, self._rota, path)
                 self._feeds.append(feed)
                 self._tasks.create_task(feed.run())
 

@@ -20,7 +20,7 @@ from booktape.errors import ExchangeError, MalformedFrame, Refused
 from booktape.net.link import Link
 from booktape.net.rest import LOOK_EVERY_S, Rest
 from booktape.wire.best_prices import BestPrices, decode_best_prices
-from booktape.wire.limits import BEST_PRICES_WEIGHT, URL_BYTES_MAX
+from booktape.wire.limits import URL_BYTES_MAX
 
 FIRST_S: Final = 5.0
 """After the start: by then the first books are known."""
@@ -56,6 +56,7 @@ class PulseClient:
     ) -> None:
         self._link = link
         self._clock = link.clock
+        self._weight = link.venue.weights.best_prices
         self._rest = rest
         self._period_s = period_s
         self._quiet_since = quiet_since
@@ -90,7 +91,7 @@ class PulseClient:
         """Wait until the budget has room, and for a while until no lost book waits for it."""
         began_s = self._clock.steady_s()
         while True:
-            wait_s = self._rest.door.wait_s(BEST_PRICES_WEIGHT)
+            wait_s = self._rest.door.wait_s(self._weight)
             gives_way = self._clock.steady_s() - began_s < GIVES_WAY_S
             if not wait_s and not (gives_way and self._rest.serves_lost_books):
                 return
@@ -101,13 +102,13 @@ class PulseClient:
         if not (quiet or self._on_names):
             return
         door, venue = self._rest.door, self._link.venue
-        url = venue.best_prices_url(tuple(sorted(quiet)) if self._by_name else ())
+        path = venue.best_prices_path(tuple(sorted(quiet)) if self._by_name else ())
         # A long list of names is no smaller than the whole answer.
-        whole = not self._by_name or len(url) > URL_BYTES_MAX
-        number = door.leave(BEST_PRICES_WEIGHT)
+        whole = not self._by_name or len(path) > URL_BYTES_MAX
+        number = door.leave(self._weight)
         asked_ns = self._clock.now_ns()
         try:
-            body = await door.get(venue.best_prices_url() if whole else url)
+            body = await door.get(venue.best_prices_path() if whole else path)
             prices = await asyncio.to_thread(decode_best_prices, body, frozenset(quiet))
         except MalformedFrame as error:
             log.warning("pulse not understood", error=str(error))

@@ -20,7 +20,6 @@ from booktape.net.backoff import full_jitter
 from booktape.net.door import Door
 from booktape.net.link import Link
 from booktape.wire.exchange_info import ExchangeInfo, decode_exchange_info
-from booktape.wire.limits import EXCHANGE_INFO_WEIGHT, depth_weight
 
 _SAYS_NOTHING: Final = (HTTPStatus.NOT_FOUND, HTTPStatus.BAD_REQUEST)
 _NEVER_SOON: Final = 14  # as many attempts as it takes for the longest pauses
@@ -60,6 +59,7 @@ class Rest:
         self.doubt = asyncio.Event()
         self._link = link
         self._clock = link.clock
+        self._weights = link.venue.weights
         self._asked: dict[str, _Asked] = {}
         self._under_way = 0
         self._waiting: list[tuple[Urgency, int, FetchSnapshot]] = []
@@ -104,20 +104,22 @@ class Rest:
 
         None when this server does not say (404), or does not list one of the symbols (400).
         """
-        weight, url = EXCHANGE_INFO_WEIGHT, self._link.venue.exchange_info_url(symbols)
+        venue = self._link.venue
+        weight, path = venue.weights.exchange_info, venue.exchange_info_path(symbols)
         while True:
             while wait_s := self.door.wait_s(weight):
                 await self._clock.pause(wait_s)
             number = self.door.leave(weight)
             try:
-                info = await asyncio.to_thread(decode_exchange_info, await self.door.get(url))
+                info = await asyncio.to_thread(decode_exchange_info, await self.door.get(path))
             except (ExchangeError, MalformedFrame) as error:
                 if isinstance(error, Refused) and error.status in _SAYS_NOTHING:
                     return None
                 self.door.back_off(number, error, hint=_HINT)
             else:
                 self.door.trust(number)
-                self.door.share(info.weight_per_minute)
+                if info.weight_per_minute:
+                    self.door.share(info.weight_per_minute)
                 return info
 
     def fetch(self, request: FetchSnapshot) -> None:
@@ -152,7 +154,7 @@ class Rest:
                     await self._clock.pause(min(wait_s, LOOK_EVERY_S))
                 else:
                     _, _, request = heapq.heappop(self._waiting)
-                    number = self.door.leave(depth_weight(request.limit))
+                    number = self.door.leave(self._weights.of_depth(request.limit))
                     self._under_way += 1
                     self._look()
                     self._tasks.create_task(self._serve(request, number))
@@ -161,7 +163,7 @@ class Rest:
         """How long whoever is most urgent has to wait."""
         urgency, _, request = self._waiting[0]
         reserve = self.door.budget.limit // 2 if urgency is Urgency.AUDIT else 0
-        return self.door.wait_s(depth_weight(request.limit) + reserve)
+        return self.door.wait_s(self._weights.of_depth(request.limit) + reserve)
 
     async def _serve(self, request: FetchSnapshot, number: int) -> None:
         try:
@@ -175,7 +177,7 @@ class Rest:
         await inbox.put(Asked(self._clock.now_ns(), symbol, limit))
         sent_s = self._clock.steady_s()
         try:
-            body = await self.door.get(self._link.venue.depth_url(symbol, limit))
+            body = await self.door.get(self._link.venue.depth_path(symbol, limit))
         except ExchangeError as error:
             self._failed(request, number, error)
             return

@@ -12,7 +12,6 @@ from msgspec import Struct
 
 from booktape.core.frames import TRADING
 from booktape.errors import InexactSymbol, MalformedFrame, MalformedNumber, UnknownSymbol
-from booktape.wire.limits import WEIGHT_PER_MINUTE
 from booktape.wire.numbers import Id, decimal_number
 
 _EXACT_DIGITS: Final = 15
@@ -34,17 +33,17 @@ class SymbolInfo:
     max_quantity: str = "0"
     quote_asset: str = ""
 
-    def inexact(self) -> str | None:
-        """Which of its numbers might not survive as a double; None when all do.
+    def prices_are_exact(self) -> bool:
+        """Whether every price that the exchange allows survives as a double."""
+        return _is_exact(self.max_price, self.tick_size)
 
-        Known weakness: the size of a level is the sum of its orders and may exceed the largest
-        order's. `verify` checks every stored value against its text, and would find it.
+    def sizes_are_exact(self) -> bool:
+        """Whether every size of an order that the exchange allows does.
+
+        A level's size is the sum of its orders and may exceed it. So this is a hint, and `verify` checks
+        every stored value against its text.
         """
-        if not _is_exact(self.max_price, self.tick_size):
-            return "its price"
-        if not _is_exact(self.max_quantity, self.step_size):
-            return "its size"
-        return None
+        return _is_exact(self.max_quantity, self.step_size)
 
     def steps(self) -> tuple[str, str]:
         """The steps of prices and of sizes, as the exchange writes them; "" where it states none."""
@@ -53,10 +52,10 @@ class SymbolInfo:
 
 @dataclass(frozen=True, slots=True)
 class ExchangeInfo:
-    """What the exchange says of itself."""
+    """What the exchange says of itself. Without a `weight_per_minute` it said nothing of that."""
 
     symbols: dict[str, SymbolInfo]
-    weight_per_minute: int = WEIGHT_PER_MINUTE
+    weight_per_minute: int | None = None
 
     def check(self, symbols: Iterable[str], exchange: str) -> None:
         """Raises UnknownSymbol or InexactSymbol for the first one that cannot be recorded."""
@@ -64,9 +63,8 @@ class ExchangeInfo:
             listed = self.symbols.get(symbol)
             if listed is None:
                 raise UnknownSymbol(symbol, exchange, self.suggest(symbol))
-            inexact = listed.inexact()
-            if inexact:
-                raise InexactSymbol(symbol, inexact)
+            if not listed.prices_are_exact():
+                raise InexactSymbol(symbol)
 
     def trading(self, quote_asset: str | None) -> tuple[str, ...]:
         """Every symbol that can be recorded and trades now, against `quote_asset` or any (None)."""
@@ -75,7 +73,7 @@ class ExchangeInfo:
             for symbol, info in self.symbols.items()
             if info.status == TRADING
             and quote_asset in {None, info.quote_asset}
-            and not info.inexact()
+            and info.prices_are_exact()
         )
 
     def suggest(self, symbol: str) -> str | None:
@@ -146,7 +144,7 @@ def decode_exchange_info(payload: bytes) -> ExchangeInfo:
     )
     return ExchangeInfo(
         {entry.symbol: _symbol_info(entry) for entry in info.symbols},
-        next(budget, WEIGHT_PER_MINUTE),
+        next(budget, None),
     )
 
 

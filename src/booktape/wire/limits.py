@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 from booktape.core.events import WHOLE_DEPTH
@@ -9,14 +10,41 @@ from booktape.core.events import WHOLE_DEPTH
 DEPTH_MAX: Final = WHOLE_DEPTH
 """REST `/depth`: "Default 100; max 5000. If limit > 5000 only 5000 entries will be returned."."""
 
-WEIGHT_PER_MINUTE: Final = 6_000
-"""Request weight per IP and minute, until `exchangeInfo.rateLimits` says otherwise."""
 
-EXCHANGE_INFO_WEIGHT: Final = 20
-"""Weight of `/exchangeInfo`, whatever is asked of it."""
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """What requests cost at one exchange, and how much of that it allows an address in a minute.
 
-BEST_PRICES_WEIGHT: Final = 4
-"""Weight of `/ticker/bookTicker` of several symbols or of all; of one, 2."""
+    `per_minute` holds until `exchangeInfo.rateLimits` says otherwise. `depth` has the dearest number of
+    levels for each weight; `best_prices` are of several symbols or of all.
+    """
+
+    per_minute: int
+    depth: tuple[tuple[int, int], ...]
+    exchange_info: int
+    best_prices: int = 4
+    time: int = 1
+
+    def of_depth(self, limit: int) -> int:
+        """Weight of a snapshot of so many levels a side."""
+        return next(weight for most, weight in self.depth if limit <= most)
+
+
+BINANCE: Final = Weights(
+    per_minute=6_000,
+    # 1-100 levels: 5, 101-500: 25, 501-1000: 50, 1001-5000: 250.
+    depth=((100, 5), (500, 25), (1_000, 50), (DEPTH_MAX, 250)),
+    exchange_info=20,
+)
+BINANCE_US: Final = Weights(
+    per_minute=1_200,
+    # 1-100 levels: 1, 101-500: 5, 501-1000: 10, 1001-5000: 50.
+    depth=((100, 1), (500, 5), (1_000, 10), (DEPTH_MAX, 50)),
+    exchange_info=10,
+)
+
+WEIGHT_PER_MINUTE: Final = BINANCE.per_minute
+EXCHANGE_INFO_WEIGHT: Final = BINANCE.exchange_info
 
 USED_WEIGHT_HEADER: Final = "X-MBX-USED-WEIGHT-1M"
 """Every answer says how much the IP has used in the current minute, by anyone."""
@@ -42,15 +70,14 @@ one less, since what we send evenly may arrive bunched."""
 URL_BYTES_MAX: Final = 7_500
 """Not the exchange's: common servers and proxies refuse a request line of more than 8 kB."""
 
+PING_EVERY_S: Final = 20.0
 PONG_WITHIN_S: Final = 60
 """The server pings every 20 s, and "if it does not receive a pong within a minute" it cuts."""
 
-_DEPTH_WEIGHTS: Final = ((100, 5), (500, 25), (1_000, 50), (DEPTH_MAX, 250))
-
 
 def depth_weight(limit: int) -> int:
-    """Weight of `/depth`: 1-100 levels 5, 101-500 25, 501-1000 50, 1001-5000 250."""
-    return next(weight for most, weight in _DEPTH_WEIGHTS if limit <= most)
+    """Weight of `/depth` at Binance."""
+    return BINANCE.of_depth(limit)
 
 
 def fitting_limit(levels: int, depth: int) -> int:
@@ -58,7 +85,7 @@ def fitting_limit(levels: int, depth: int) -> int:
 
     More than the side has, since a side that fills the limit may go on.
     """
-    return next((min(most, depth) for most, _ in _DEPTH_WEIGHTS if most > levels), depth)
+    return next((min(most, depth) for most, _ in BINANCE.depth if most > levels), depth)
 
 
 DENSE_BPS: Final = 0.4
@@ -82,7 +109,8 @@ def first_limit(symbols: int, depth: int) -> int:
     """What to ask of a book that nothing is known of.
 
     `depth`, if all books can be had so within a minute. Else as many levels as cost least: then all
-    tops are known soon, and depth follows where there is more.
+    tops are known soon, and depth follows where there is more. The numbers are Binance's; other venues'
+    are in the same proportion, a fifth of each, so the answer holds for them as well.
     """
     at_once = symbols * depth_weight(depth) <= WEIGHT_PER_MINUTE
     return depth if at_once else fitting_limit(0, depth)

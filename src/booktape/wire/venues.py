@@ -1,14 +1,21 @@
-"""Where each exchange is reached. Market data only: booktape never needs a key."""
+"""Where each exchange is reached, and what it allows. Market data only: booktape never needs a key."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final
 from urllib.parse import quote, urlencode
 
-from booktape.wire.limits import STREAMS_PER_CONNECTION, URL_BYTES_MAX
+from booktape.wire.limits import (
+    BINANCE,
+    BINANCE_US,
+    PING_EVERY_S,
+    STREAMS_PER_CONNECTION,
+    URL_BYTES_MAX,
+    Weights,
+)
 
 DEPTH: Final = "@depth@100ms"
 DEPTH_ONLY: Final = (DEPTH,)
@@ -16,38 +23,75 @@ DEPTH_ONLY: Final = (DEPTH,)
 
 @dataclass(frozen=True, slots=True)
 class Venue:
-    """One exchange's two doors; `title` is how a person calls it.
+    """One exchange: how a person calls it (`title`), where it is reached, what its requests cost.
 
-    `hides_permissions` says that it knows `showPermissionSets`; an exchange refuses what it does not know.
+    `other_rest_url` and `other_ws_url` are other ways to the same books, ids and all; "" where there is
+    none. It pings every connection each `ping_every_s`. `hides_permissions` says that it knows
+    `showPermissionSets`; an exchange refuses what it does not know.
     """
 
     title: str
     rest_url: str
     ws_url: str
+    other_rest_url: str = ""
+    other_ws_url: str = ""
+    weights: Weights = BINANCE
+    ping_every_s: float = PING_EVERY_S
     hides_permissions: bool = True
 
-    def depth_url(self, symbol: str, limit: int) -> str:
-        """REST address of one snapshot; non-ASCII symbols go as percent-encoded UTF-8."""
-        return f"{self.rest_url}/api/v3/depth?{urlencode({'symbol': symbol, 'limit': limit})}"
+    @property
+    def rest_urls(self) -> tuple[str, ...]:
+        """What stands before a path; where there are two, whoever cannot be reached has a stand-in."""
+        return tuple(filter(None, (self.rest_url, self.other_rest_url)))
 
-    def exchange_info_url(self, symbols: tuple[str, ...] = ()) -> str:
-        """REST address of the list of symbols, filters and limits; of these symbols or of all.
+    @property
+    def ws_urls(self) -> tuple[str, ...]:
+        """What stands before `/stream`: the paths that connections of the same symbols are spread over."""
+        return tuple(filter(None, (self.ws_url, self.other_ws_url)))
+
+    def reached_by(self, rest_urls: tuple[str, ...], ws_urls: tuple[str, ...]) -> Venue:
+        """The same exchange at one or two other addresses; where none is given it keeps its own."""
+        rest_url, other_rest_url = _two(rest_urls or self.rest_urls)
+        ws_url, other_ws_url = _two(ws_urls or self.ws_urls)
+        return replace(
+            self,
+            rest_url=rest_url,
+            ws_url=ws_url,
+            other_rest_url=other_rest_url,
+            other_ws_url=other_ws_url,
+        )
+
+    def depth_path(self, symbol: str, limit: int) -> str:
+        """REST path of one snapshot; non-ASCII symbols go as percent-encoded UTF-8."""
+        return _path("depth", {"symbol": symbol, "limit": str(limit)})
+
+    def exchange_info_path(self, symbols: tuple[str, ...] = ()) -> str:
+        """REST path of the list of symbols, filters and limits; of these symbols or of all.
 
         "symbols=["BTCUSDT","BNBUSDT"]": one that is not listed makes it an error, -1121.
         """
         # "showPermissionSets: controls whether the content of the permissionSets field is populated": more
         # than half of the list, and nothing to us.
         lean = {"showPermissionSets": "false"} if self.hides_permissions else {}
-        return _url(f"{self.rest_url}/api/v3/exchangeInfo", _named(symbols) | lean)
+        return _path("exchangeInfo", _named(symbols) | lean)
 
-    def best_prices_url(self, symbols: tuple[str, ...] = ()) -> str:
-        """REST address of the best bid and ask of these symbols, or of all that there are."""
-        return _url(f"{self.rest_url}/api/v3/ticker/bookTicker", _named(symbols))
+    def best_prices_path(self, symbols: tuple[str, ...] = ()) -> str:
+        """REST path of the best bid and ask of these symbols, or of all that there are."""
+        return _path("ticker/bookTicker", _named(symbols))
 
-    def stream_url(self, symbols: tuple[str, ...], suffixes: tuple[str, ...] = DEPTH_ONLY) -> str:
-        """Combined stream of these symbols' depth, and more; timestamps in microseconds."""
+    def time_path(self) -> str:
+        """REST path of the exchange's time of day."""
+        return _path("time", {})
+
+    def stream_url(
+        self, symbols: tuple[str, ...], suffixes: tuple[str, ...] = DEPTH_ONLY, ws_url: str = ""
+    ) -> str:
+        """Combined stream of these symbols' depth, and more; timestamps in microseconds.
+
+        At `ws_url`, or at the first of the venue's.
+        """
         streams = "/".join(_stream(symbol) + each for symbol in symbols for each in suffixes)
-        return f"{self.ws_url}/stream?streams={streams}&timeUnit=MICROSECOND"
+        return f"{ws_url or self.ws_url}/stream?streams={streams}&timeUnit=MICROSECOND"
 
     def split(
         self, symbols: tuple[str, ...], suffixes: tuple[str, ...] = DEPTH_ONLY
@@ -61,10 +105,15 @@ class Venue:
             streams = (len(groups[-1]) + 1) * len(suffixes) if groups else 0
             if streams > STREAMS_PER_CONNECTION or url_bytes + more_bytes > URL_BYTES_MAX:
                 groups.append([])
-                url_bytes = len(self.stream_url(())) - 1  # before the first there is no slash
+                # Before the first there is no slash; and it has to fit wherever it is asked for.
+                url_bytes = len(self.stream_url((), ws_url=max(self.ws_urls, key=len))) - 1
             groups[-1].append(symbol)
             url_bytes += more_bytes
         return [tuple(group) for group in groups]
+
+
+def _two(urls: tuple[str, ...]) -> tuple[str, str]:
+    return urls[0], urls[1] if len(urls) > 1 else ""
 
 
 def _named(symbols: tuple[str, ...]) -> dict[str, str]:
@@ -73,8 +122,8 @@ def _named(symbols: tuple[str, ...]) -> dict[str, str]:
     return {"symbols": named} if symbols else {}
 
 
-def _url(path: str, query: dict[str, str]) -> str:
-    return f"{path}?{urlencode(query)}" if query else path
+def _path(what: str, query: dict[str, str]) -> str:
+    return f"/api/v3/{what}?{urlencode(query)}" if query else f"/api/v3/{what}"
 
 
 def _stream(symbol: str) -> str:
@@ -84,16 +133,26 @@ def _stream(symbol: str) -> str:
 
 VENUES: Final = MappingProxyType(
     {
+        # "For APIs that only send public market data, please use … data-api.binance.vision"; the others are
+        # the exchange's main ones, which send the same.
         "binance": Venue(
             "Binance Spot",
             "https://data-api.binance.vision",
             "wss://data-stream.binance.vision",
+            other_rest_url="https://api.binance.com",
+            other_ws_url="wss://stream.binance.com:9443",
         ),
         "binance-us": Venue(
             "Binance.US",
             "https://api.binance.us",
             "wss://stream.binance.us:9443",
+            weights=BINANCE_US,
+            ping_every_s=180,
             hides_permissions=False,
+        ),
+        # Live market data and limits, for orders that are none.
+        "demo": Venue(
+            "Binance Spot Demo", "https://demo-api.binance.com", "wss://demo-stream.binance.com"
         ),
         "testnet": Venue(
             "Binance Spot Testnet",

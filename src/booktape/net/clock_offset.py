@@ -1,0 +1,78 @@
+"""How far our clock is from the exchange's: measured now and then, and written down.
+
+The exchange's time belongs to some moment between request and answer. So our clock in the middle of the
+two is ahead by the difference, give or take half of the round trip.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import structlog
+
+from booktape.core.frames import ClockOffset
+from booktape.errors import ExchangeError, MalformedFrame
+from booktape.net.link import Link
+from booktape.net.rest import LOOK_EVERY_S, Rest
+from booktape.wire.server_time import MICROSECONDS, decode_server_time
+
+FIRST_S: Final = 2.0
+EVERY_S: Final = 900.0
+"""Soon after the start, and then each quarter of an hour."""
+
+AFTER_TROUBLE_S: Final = 60.0
+
+SAMPLES: Final = 3
+"""Requests for each measurement, of which the fastest counts: the first one may open a connection, and
+any may be held up."""
+
+log = structlog.get_logger()
+
+
+class OffsetMeter:
+    """Puts a `ClockOffset` into the inbox, again and again."""
+
+    def __init__(self, link: Link, rest: Rest) -> None:
+        self._link = link
+        self._clock = link.clock
+        self._rest = rest
+
+    async def run(self) -> None:
+        """Measure until cancelled. No answer of the exchange ends it."""
+        await self._clock.pause(FIRST_S)
+        while True:
+            offset = await self._measure()
+            if offset:
+                await self._link.inbox.put(offset)
+            await self._clock.pause(EVERY_S if offset else AFTER_TROUBLE_S)
+
+    async def _measure(self) -> ClockOffset | None:
+        samples: list[ClockOffset] = []
+        for _ in range(SAMPLES):
+            number = await self._turn()
+            try:
+                samples.append(await self._sample())
+            except MalformedFrame as error:
+                log.warning("the exchange's clock is not understood", error=str(error))
+                return None
+            except ExchangeError as error:
+                self._rest.door.back_off(number, error)
+                return None
+            self._rest.door.trust(number)
+        return min(samples, key=lambda sample: sample.error_ns)
+
+    async def _turn(self) -> int:
+        """Wait for budget; the request's number."""
+        door, weight = self._rest.door, self._link.venue.weights.time
+        while wait_s := door.wait_s(weight):
+            await self._clock.pause(min(wait_s, LOOK_EVERY_S))
+        return door.leave(weight)
+
+    async def _sample(self) -> ClockOffset:
+        began_ns, began_s = self._clock.now_ns(), self._clock.steady_s()
+        body = await self._rest.door.get(self._link.venue.time_path(), MICROSECONDS)
+        # By steady time: our clock may be set meanwhile.
+        half_ns = round((self._clock.steady_s() - began_s) * 1e9 / 2)
+        theirs_ns, unsure_ns = decode_server_time(body)
+        offset_ns = began_ns + half_ns - theirs_ns
+        return ClockOffset(self._clock.now_ns(), offset_ns, half_ns + unsure_ns)

@@ -1,0 +1,144 @@
+"""How far our clock is from the exchange's: within the error that is told with it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+from aiohttp import web
+
+import virtual_time
+from booktape.core.frames import ClockOffset
+from booktape.net.clock_offset import AFTER_TROUBLE_S, EVERY_S, FIRST_S, SAMPLES, OffsetMeter
+from booktape.net.link import Link
+from booktape.net.rest import Rest
+from net.loopback import Handler, linked
+
+
+class Exchange:
+    """Its clock is `behind_s` behind ours; requests take `there_s` to it, answers `back_s` to us."""
+
+    def __init__(self, behind_s: float, there_s: float, back_s: float) -> None:
+        self.behind_s = behind_s
+        self.asked = 0
+        self.slow_one = 0
+        self.instead: dict[int, web.Response] = {}
+        self.knows_microseconds = True
+        self._there_s = there_s
+        self._back_s = back_s
+        self._clock = virtual_time.WallClock()
+
+    async def __call__(self, request: web.Request) -> web.StreamResponse:
+        assert request.path == "/api/v3/time"
+        self.asked += 1
+        if self.asked in self.instead:
+            return self.instead[self.asked]
+        await asyncio.sleep(self._there_s)
+        if self.asked == self.slow_one:
+            await asyncio.sleep(1)
+        micro = self.knows_microseconds and request.headers["X-MBX-TIME-UNIT"] == "MICROSECOND"
+        time_ns = self._clock.now_ns() - round(self.behind_s * 1e9)
+        await asyncio.sleep(self._back_s)
+        return web.json_response({"serverTime": time_ns // (1_000 if micro else 1_000_000)})
+
+
+@asynccontextmanager
+async def measuring(exchange: Handler) -> AsyncIterator[tuple[Link, virtual_time.WallClock]]:
+    clock = virtual_time.WallClock()
+    async with linked(exchange, clock) as link:
+        task = asyncio.create_task(OffsetMeter(link, Rest(link)).run())
+        try:
+            yield link, clock
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+
+async def offsets(link: Link) -> list[ClockOffset]:
+    found = await link.inbox.take(100, 10**9) if link.inbox else []
+    assert all(isinstance(frame, ClockOffset) for frame in found)
+    return [frame for frame in found if isinstance(frame, ClockOffset)]
+
+
+@pytest.mark.parametrize("behind_s", [0.0, 1.25, -3_600.0])
+@pytest.mark.parametrize(("there_s", "back_s"), [(0.1, 0.1), (0.3, 0.0), (0.0, 0.3)])
+@pytest.mark.parametrize("knows_microseconds", [True, False])
+def test_the_truth_is_within_the_error(
+    behind_s: float, there_s: float, back_s: float, knows_microseconds: bool
+) -> None:
+    """However uneven the ways are; exactly in the middle where they are even."""
+    exchange = Exchange(behind_s, there_s, back_s)
+    exchange.knows_microseconds = knows_microseconds
+
+    async def story() -> None:
+        async with measuring(exchange) as (link, _):
+            await asyncio.sleep(FIRST_S + 10)
+            (found,) = await offsets(link)
+        unit_s = 1e-6 if knows_microseconds else 1e-3
+        rounded_ns = 10
+        assert abs(found.offset_ns - round(behind_s * 1e9)) <= found.error_ns + rounded_ns
+        assert found.error_ns / 1e9 == pytest.approx((there_s + back_s) / 2 + unit_s / 2)
+        if there_s == back_s:
+            assert found.offset_ns / 1e9 == pytest.approx(behind_s, abs=unit_s)
+
+    virtual_time.run(story())
+
+
+def test_it_is_measured_each_quarter_of_an_hour_and_the_fastest_sample_counts() -> None:
+    """One that was held up says less than one that was not."""
+    exchange = Exchange(2, 0.1, 0.1)
+    exchange.slow_one = 1
+
+    async def story() -> None:
+        async with measuring(exchange) as (link, _):
+            await asyncio.sleep(FIRST_S + 10 + 2 * EVERY_S)
+            found = await offsets(link)
+        assert len(found) == 3
+        assert exchange.asked == 3 * SAMPLES
+        assert {round(each.error_ns / 1e9, 3) for each in found} == {0.1}
+        assert found[2].received_ns - found[1].received_ns >= EVERY_S * 10**9
+
+    virtual_time.run(story())
+
+
+def test_a_clock_that_is_set_meanwhile_does_not_spoil_it() -> None:
+    """How long an answer took is measured in time that never steps."""
+    exchange = Exchange(0, 0.5, 0.5)
+
+    async def story() -> None:
+        async with measuring(exchange) as (link, clock):
+            await asyncio.sleep(FIRST_S + 0.25)
+            clock.step(-3_600)
+            await asyncio.sleep(10)
+            (found,) = await offsets(link)
+        assert found.error_ns == pytest.approx(0.5e9, rel=0.01)
+
+    virtual_time.run(story())
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        web.Response(status=500),
+        web.Response(status=404),
+        web.Response(text="<html>"),
+        web.Response(text='{"serverTime":-1}'),
+        web.Response(status=429, headers={"Retry-After": "5"}),
+    ],
+)
+def test_no_answer_ends_it(answer: web.Response) -> None:
+    """The next measurement comes a minute later."""
+    exchange = Exchange(1, 0.1, 0.1)
+    exchange.instead[1] = answer
+
+    async def story() -> None:
+        async with measuring(exchange) as (link, _):
+            await asyncio.sleep(FIRST_S + AFTER_TROUBLE_S - 1)
+            assert await offsets(link) == []
+            await asyncio.sleep(10)
+            assert len(await offsets(link)) == 1
+
+    virtual_time.run(story())

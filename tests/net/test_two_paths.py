@@ -1,0 +1,220 @@
+"""An exchange with two hosts: connections go both ways, and requests where one can be reached."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import pytest
+from aiohttp import web
+from structlog.testing import capture_logs
+
+import virtual_time
+from booktape.core.events import FetchSnapshot
+from booktape.core.frames import Connected, Disconnected, RestFrame
+from booktape.net.feed import Rota
+from booktape.net.feeds import Feeds
+from booktape.net.link import Link
+from booktape.net.rest import Rest
+from net.loopback import DEPTH, Handler, accept, linked, next_answer, until_closed
+
+SYMBOLS = ("BTCUSDT",)
+
+
+class Host:
+    """One of the two; `up` says whether it can be reached."""
+
+    def __init__(self) -> None:
+        self.up = True
+        self.asked: list[str] = []
+        self.open: list[web.WebSocketResponse] = []
+        self.seen = 0
+
+    async def __call__(self, request: web.Request) -> web.StreamResponse:
+        if not self.up:
+            assert request.transport
+            request.transport.abort()
+            return web.Response()
+        if request.path != "/stream":
+            self.asked.append(request.query["symbol"])
+            return web.Response(body=DEPTH)
+        self.seen += 1
+        # As the real one does: whoever is silent for long is taken for dead.
+        socket = web.WebSocketResponse(heartbeat=20)
+        await socket.prepare(request)
+        self.open.append(socket)
+        await until_closed(socket)
+        self.open.remove(socket)
+        return socket
+
+
+@asynccontextmanager
+async def two_hosts() -> AsyncIterator[tuple[Link, Host, Host]]:
+    first, second = Host(), Host()
+    clock = virtual_time.WallClock()
+    async with linked(first, clock) as link, linked(second, clock) as other:
+        venue = replace(
+            link.venue, other_rest_url=other.venue.rest_url, other_ws_url=other.venue.ws_url
+        )
+        yield replace(link, venue=venue), first, second
+
+
+@asynccontextmanager
+async def feeding(link: Link, connections: int) -> AsyncIterator[Feeds]:
+    feeds = Feeds(link, SYMBOLS, connections, Rota(lambda _, __: True))
+    task = asyncio.create_task(feeds.run())
+    try:
+        yield feeds
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+@pytest.mark.parametrize(("connections", "spread"), [(1, (1, 0)), (2, (1, 1)), (3, (2, 1))])
+def test_connections_are_spread_over_both(connections: int, spread: tuple[int, int]) -> None:
+    """The second one goes the other way, so that whatever breaks one path leaves the other."""
+
+    async def story() -> None:
+        async with two_hosts() as (link, first, second), feeding(link, connections):
+            await asyncio.sleep(5)
+            assert (len(first.open), len(second.open)) == spread
+
+    virtual_time.run(story())
+
+
+def test_a_connection_goes_where_there_is_somebody_and_later_comes_back() -> None:
+    """While its own host cannot be reached; a replacement tries its own first."""
+
+    async def story() -> None:
+        async with two_hosts() as (link, first, second), feeding(link, 1) as feeds:
+            first.up = False
+            await asyncio.sleep(10)
+            assert (len(first.open), len(second.open)) == (0, 1)
+            first.up = True
+            notes = [f for f in await link.inbox.take(9, 99) if isinstance(f, Connected)]
+            feeds.renew(notes[-1].connection, "a test wants it")
+            await asyncio.sleep(10)
+            assert (len(first.open), len(second.open)) == (1, 0)
+
+    virtual_time.run(story())
+
+
+def test_a_cut_does_not_change_the_way() -> None:
+    """A connection that had been good is opened again where it was."""
+
+    async def story() -> None:
+        async with two_hosts() as (link, first, second), feeding(link, 2):
+            await asyncio.sleep(90)
+            await second.open[0].close()
+            await asyncio.sleep(5)
+            assert (first.seen, second.seen) == (1, 2)
+            assert (len(first.open), len(second.open)) == (1, 1)
+            frames = await link.inbox.take(9, 99)
+            assert sum(isinstance(frame, Disconnected) for frame in frames) == 1
+
+    virtual_time.run(story())
+
+
+def test_requests_go_to_the_other_host_while_one_cannot_be_reached() -> None:
+    """It is said, and whoever answered is asked on until it fails as well."""
+
+    async def story() -> None:
+        async with two_hosts() as (link, first, second):
+            rest = Rest(link)
+            task = asyncio.create_task(rest.run())
+
+            async def ask(symbol: str) -> None:
+                rest.fetch(FetchSnapshot(symbol, 1, limit=100))
+                assert isinstance(await next_answer(link.inbox), RestFrame)
+
+            await ask("A")
+            first.up = False
+            await ask("B")
+            first.up = True
+            await ask("C")
+            second.up = False
+            await ask("D")
+            assert (first.asked, second.asked) == (["A", "D"], ["B", "C"])
+            task.cancel()
+            await asyncio.wait([task])
+
+    with capture_logs() as lines:
+        virtual_time.run(story())
+    assert [line["event"] for line in lines].count("asking the other host") == 2
+
+
+def test_what_fails_at_the_same_time_changes_the_host_once() -> None:
+    """A dozen requests that are cut together must not lead back to where nobody is."""
+
+    async def story() -> None:
+        async with two_hosts() as (link, first, second):
+            first.up = False
+            rest = Rest(link)
+            task = asyncio.create_task(rest.run())
+            for number in range(12):
+                rest.fetch(FetchSnapshot(f"S{number}", 1, limit=100))
+            for _ in range(12):
+                assert isinstance(await next_answer(link.inbox), RestFrame)
+            assert (len(first.asked), len(second.asked)) == (0, 12)
+            task.cancel()
+            await asyncio.wait([task])
+
+    virtual_time.run(story())
+
+
+@pytest.mark.parametrize("status", [500, 429])
+def test_a_host_that_answers_is_not_left(status: int) -> None:
+    """Its trouble is the exchange's; and a silence that it asks for is one of the whole address."""
+
+    async def story() -> None:
+        async with two_hosts() as (link, first, second):
+            answers = [web.Response(status=status, headers={"Retry-After": "2"})]
+
+            async def troubled(request: web.Request) -> web.StreamResponse:
+                return answers.pop() if answers else await Host.__call__(first, request)
+
+            async with linked(troubled, link.clock) as own:
+                venue = replace(own.venue, other_rest_url=link.venue.other_rest_url)
+                rest = Rest(replace(own, venue=venue))
+                task = asyncio.create_task(rest.run())
+                rest.fetch(FetchSnapshot("A", 1))
+                assert isinstance(await next_answer(own.inbox), RestFrame)
+                assert (first.asked, second.asked) == (["A"], [])
+                task.cancel()
+                await asyncio.wait([task])
+
+    virtual_time.run(story())
+
+
+@pytest.mark.parametrize(("ping_every_s", "said_s"), [(20, 30), (180, 40)])
+def test_an_exchange_that_pings_seldom_is_not_taken_for_dead(
+    ping_every_s: float, said_s: float
+) -> None:
+    """It answers our ping; one that does not is replaced, and then ended."""
+
+    async def answers(request: web.Request) -> web.StreamResponse:
+        return await until_closed(await _plain(request))
+
+    async def deaf(request: web.Request) -> web.StreamResponse:
+        return await until_closed(await accept(request))
+
+    async def story(handler: Handler, seconds: float) -> int:
+        async with linked(handler, virtual_time.WallClock()) as plain:
+            link = replace(plain, venue=replace(plain.venue, ping_every_s=ping_every_s))
+            async with feeding(link, 1):
+                await asyncio.sleep(seconds)
+                frames = await link.inbox.take(99, 99)
+                return sum(isinstance(frame, Connected) for frame in frames)
+
+    assert virtual_time.run(story(answers, 600)) == (1 if ping_every_s > 30 else 20)
+    assert virtual_time.run(story(deaf, said_s - 1)) == 1
+    assert virtual_time.run(story(deaf, said_s + 1)) == 2
+
+
+async def _plain(request: web.Request) -> web.WebSocketResponse:
+    """It never pings by itself, and answers ours."""
+    socket = web.WebSocketResponse(autoping=True)
+    await socket.prepare(request)
+    return socket
