@@ -7,7 +7,7 @@ asks of the exchange goes back to a door. The rest of this file is starting and 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Collection, Coroutine
 from typing import Any, Final, TypeVar
 
 import structlog
@@ -63,6 +63,7 @@ class Recorder:
         self._narrator = Narrator()
         self._turn: list[Frame] = []
         self._joined: set[str] = set()
+        self._format = 1  # of the tape that is written
         self._feeds: Feeds
         self._desk: Desk
         self._rest: Rest
@@ -95,7 +96,7 @@ class Recorder:
                 start = settings.start(self._clock.now_ns(), settings.wanted(listed))
                 await self._begin(archive, start)
                 settings.warn_of_large_sizes(listed, start.symbols)
-                await self._record(link, found, start)
+                await self._record(link, found)
 
     def status(self) -> Status | None:
         """How it stands; None before the recording has begun, and once it shall end.
@@ -139,11 +140,12 @@ class Recorder:
 
     async def _begin(self, archive: Archive, start: SegmentStart) -> None:
         settings, share = self._settings, self._settings.share
+        self._format = start.format
         # In a thread: it looks for the newest rows of every symbol, in an archive of years perhaps.
         recording = await asyncio.to_thread(archive.begin, start, share.tag, share.holds)
         self._desk = Desk(recording, self._clock, settings.segment_s)
 
-    async def _record(self, link: Link, listed: ExchangeInfo | None, start: SegmentStart) -> None:
+    async def _record(self, link: Link, listed: ExchangeInfo | None) -> None:
         """Run the doors until stopped, then seal.
 
         After a disk that failed, or a bug, nothing is sealed: the next start does it, by the tape.
@@ -162,7 +164,7 @@ class Recorder:
                 jobs += [self._consume(link.inbox), self._tick(link.inbox), statuses.run(listed)]
                 jobs += [pulse.run()] if settings.pulse_s else []
                 # Tapes of format 1 have no place for it.
-                jobs += [OffsetMeter(link, self._rest).run()] if start.format >= FORMAT else []
+                jobs += [OffsetMeter(link, self._rest).run()] if self._format >= FORMAT else []
                 tasks = [group.create_task(job) for job in jobs]
                 await self._stopped.wait()
                 for task in tasks:
@@ -175,12 +177,15 @@ class Recorder:
 
     def _known(self) -> dict[str, Known]:
         """What is written down of each symbol. Tapes of format 1 have no place for steps."""
-        statuses = self._desk.recording.books.statuses()
-        return {symbol: Known(status) for symbol, status in statuses.items()}
+        books = self._desk.recording.books
+        if self._format >= FORMAT:
+            return {symbol: Known(*said) for symbol, said in books.listings().items()}
+        return {symbol: Known(status) for symbol, status in books.statuses().items()}
 
-    def _quiet_since(self, moment_ns: int) -> tuple[str, ...]:  # noqa: ARG002 - see below
+    def _quiet_since(self, moment_ns: int) -> Collection[str]:
         """The books that nothing changed since. None where the tape has no place for a pulse (format 1)."""
-        return ()
+        books = self._desk.recording.books
+        return books.quiet_since(moment_ns) if self._format >= FORMAT else ()
 
     # ── while it runs ───────────────────────────────────────────────────────────────────────
 
