@@ -23,9 +23,10 @@ from booktape.net.clock_offset import OffsetMeter
 from booktape.net.feed import Rota
 from booktape.net.feeds import Feeds, check_descriptors
 from booktape.net.inbox import Inbox
-from booktape.net.link import Link, open_session
+from booktape.net.link import Link
 from booktape.net.pulse import PulseClient
 from booktape.net.rest import Rest
+from booktape.net.session import open_session
 from booktape.net.silence import Silence
 from booktape.net.statuses import Known, Statuses
 from booktape.reconstruct import Output

@@ -13,8 +13,9 @@ from aiohttp import web
 from booktape.core.frames import Asked, Frame
 from booktape.net.clock import Clock
 from booktape.net.inbox import Inbox
-from booktape.net.link import Link, open_session
+from booktape.net.link import Link
 from booktape.net.rest import Rest
+from booktape.net.session import open_session
 from booktape.net.silence import Silence
 from booktape.wire.venues import Venue
 
@@ -28,13 +29,11 @@ async def linked(
     clock: Clock,
     frames: int = 1_000,
     *,
-    trust_env: bool = False,
     shared: Array[c_double] | None = None,
 ) -> AsyncIterator[Link]:
     """A link to a server that answers every request with `handler`; the inbox holds `frames`.
 
-    With `trust_env`, as in the recorder, each request first looks for proxies in a thread. `shared` is
-    the silence's memory.
+    `shared` is the silence's memory.
     """
 
     async def answer(request: web.Request) -> web.StreamResponse:
@@ -49,7 +48,7 @@ async def linked(
         host, port = runner.addresses[0][:2]
         venue = Venue("test exchange", f"http://{host}:{port}", f"ws://{host}:{port}")
         silence = Silence(clock, shared)
-        async with open_session(silence, trust_env=trust_env) as session:
+        async with open_session(silence) as session:
             yield Link(venue, session, clock, Inbox(frames), silence)
     finally:
         await runner.cleanup()

@@ -203,7 +203,7 @@ def test_nothing_follows_a_429_on_its_connection() -> None:
             told.append(request.transport)
             return web.Response(status=429, headers={"Retry-After": "10"})
 
-        async with asking(exchange, clock, trust_env=True) as (rest, _):
+        async with asking(exchange, clock) as (rest, _):
             fetch_all(rest, 1)
             for _ in range(turns):
                 await asyncio.sleep(0)

@@ -226,15 +226,14 @@ def _memory() -> Array[c_double]:
     return (c_double * len(NO_SILENCE))(*NO_SILENCE)
 
 
-def test_a_handshake_that_waited_for_proxies_does_not_leave_into_a_silence() -> None:
-    """Silence was asked for while aiohttp looked for proxies, in a thread."""
+def test_a_handshake_that_was_decided_upon_does_not_leave_into_a_silence() -> None:
+    """Silence was asked for between the decision and the handshake."""
 
     async def story() -> None:
         exchange = Exchange()
-        async with linked(exchange, virtual_time.WallClock(), trust_env=True) as link:
+        async with linked(exchange, virtual_time.WallClock()) as link:
             feed = Feed(link, (SYMBOL,), Rota(lambda _, __: True))
             task = asyncio.create_task(feed.run())
-            await asyncio.sleep(0)
             await asyncio.sleep(0)
             link.silence.begin(429, {"Retry-After": "30"})
             await asyncio.sleep(29)

@@ -15,6 +15,7 @@ from booktape import interpreter
 from booktape.attend import attend, log_to_stderr
 from booktape.commands.options import Positive, seconds, time_of_day_s
 from booktape.errors import UsageError
+from booktape.net.session import proxy_for
 from booktape.recorder import Recorder
 from booktape.settings import Settings
 from booktape.sim.listing import LISTED
@@ -145,4 +146,6 @@ async def _record(
             server = await stack.enter_async_context(SimServer(market))
             venue = Venue("built-in exchange", server.rest_url, server.ws_url)
         settings = replace(settings, venue=venue.reached_by(*ways))
+        for url in (*settings.venue.rest_urls, *settings.venue.ws_urls):
+            proxy_for(url)  # one that cannot be used is said before anything begins
         await attend(Workers(settings, workers) if workers > 1 else Recorder(settings))

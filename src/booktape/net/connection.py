@@ -26,6 +26,7 @@ from yarl import URL
 from booktape.core.frames import DISCONNECTED, Connected, Disconnected, StreamFrame
 from booktape.net.budget import WeightBudget
 from booktape.net.link import Link, reason
+from booktape.net.session import proxy_for
 from booktape.net.silence import ASKS_FOR_SILENCE
 from booktape.wire.limits import CLIENT_MESSAGES_PER_S, PONG_WITHIN_S
 
@@ -107,6 +108,7 @@ class Connection:
         url = self._link.venue.stream_url(self._symbols, self._link.suffixes, self.ws_url)
         handshake = self._link.session.ws_connect(
             URL(url, encoded=True),
+            proxy=proxy_for(url),
             autoping=False,
             max_msg_size=0,
             decode_text=False,

@@ -19,6 +19,7 @@ from booktape.errors import MalformedNumber, Refused, Unreachable
 from booktape.net.backoff import full_jitter
 from booktape.net.budget import WeightBudget
 from booktape.net.link import Link, reason
+from booktape.net.session import proxy_for, refuse_redirects
 from booktape.net.silence import ASKS_FOR_SILENCE
 from booktape.wire.limits import USED_WEIGHT_HEADER
 from booktape.wire.numbers import whole_number
@@ -86,8 +87,9 @@ class Door:
             async with session.get(
                 URL(url, encoded=True),
                 headers=headers,
+                proxy=proxy_for(url),
                 timeout=_TIMEOUT,
-                middlewares=(self._send,),
+                middlewares=(self._send, refuse_redirects),
             ) as answer:
                 # Before anyone else can have its connection.
                 await self._obey(answer)
@@ -121,8 +123,8 @@ class Door:
     async def _send(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
         """Once and now, or not at all.
 
-        Before this aiohttp looks for proxies, in a thread, and meanwhile silence may be asked for.
-        After it, it would repeat what breaks: past the budget, and into a silence.
+        The request's note may have waited for room in the inbox, and meanwhile silence was asked
+        for. After this, aiohttp would repeat what breaks: past the budget, and into a silence.
         """
         if self.wait_s(0):
             raise Unreachable(f"{request.url}: not asked, for we were told to wait")

@@ -28,14 +28,6 @@ class Link:
     suffixes: tuple[str, ...] = DEPTH_ONLY
 
 
-def open_session(silence: Silence, *, trust_env: bool = True) -> aiohttp.ClientSession:
-    """What all requests and handshakes of a recorder go through.
-
-    `trust_env`: proxies are taken from HTTPS_PROXY and its kin.
-    """
-    return aiohttp.ClientSession(trust_env=trust_env, middlewares=(silence.guard,))
-
-
 def reason(error: BaseException) -> str:
     """What went wrong, for a sentence: some errors of the network have no text of their own."""
     return str(error) or type(error).__name__

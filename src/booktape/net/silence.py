@@ -85,10 +85,7 @@ class Silence:
         return TooFast(status, what, silence_s)
 
     async def guard(self, request: ClientRequest, send: ClientHandlerType) -> ClientResponse:
-        """The session's middleware: looks once more, at the last moment.
-
-        Before it aiohttp looks for proxies, in a thread, and meanwhile silence may be asked for.
-        """
+        """The session's middleware: looks once more, at the last moment."""
         if self.left_s():
             raise aiohttp.ClientConnectionError(
                 f"{request.url}: not sent, for silence is asked for"

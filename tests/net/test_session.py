@@ -1,0 +1,238 @@
+"""Where requests go and what goes with them: nothing is followed, nothing is remembered."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+import virtual_time
+from booktape.core.events import FetchSnapshot
+from booktape.core.frames import Connected, RestFrame
+from booktape.errors import Refused, Unreachable, UsageError
+from booktape.net.connection import Connection
+from booktape.net.link import Link
+from booktape.net.session import proxy_for
+from booktape.wire.venues import Venue
+from net.hand_clock import HandClock, RestlessClock
+from net.loopback import DEPTH, accept, asking, linked, next_answer, next_frame, until_closed
+
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "WS_PROXY", "WSS_PROXY", "ALL_PROXY", "NO_PROXY")
+
+
+@pytest.fixture(autouse=True)
+def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither of the machine's own."""
+    for name in PROXIES:
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+
+
+@pytest.fixture
+def passwords_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A ~/.netrc with a password for this very host, and one for any other."""
+    netrc = tmp_path / ".netrc"
+    netrc.write_text(
+        "machine 127.0.0.1 login me password secret\ndefault login me password secret\n"
+    )
+    netrc.chmod(0o600)
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+
+async def handshake(link: Link) -> None:
+    """A connection that is closed again as soon as it stands."""
+    connection = Connection(link, ("BTCUSDT",), 1, lambda: None)
+    task = asyncio.create_task(connection.run())
+    while not (connection.standing or connection.over.is_set()):
+        await asyncio.sleep(0)
+    await connection.close()
+    await task
+
+
+def urls(venue: Venue) -> tuple[str, str]:
+    return venue.rest_url, venue.ws_url
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirected_request_is_an_error_and_goes_nowhere_else(status: int) -> None:
+    """Not to another port, nor to another path of the same host; and it is asked again later."""
+    visited: list[str] = []
+
+    async def elsewhere(request: web.Request) -> web.StreamResponse:
+        visited.append(request.path_qs)
+        return web.Response(body=DEPTH)
+
+    async def story() -> None:
+        async with linked(elsewhere, HandClock()) as other:
+            asked: list[str] = []
+
+            async def exchange(request: web.Request) -> web.StreamResponse:
+                asked.append(request.path)
+                if request.path != "/api/v3/depth":
+                    visited.append(request.path)
+                if len(asked) < 3:
+                    where = [f"{other.venue.rest_url}/api/v3/depth", "/elsewhere"][len(asked) - 1]
+                    return web.Response(status=status, headers={"Location": where})
+                return web.Response(body=DEPTH)
+
+            async with asking(exchange, RestlessClock()) as (rest, inbox):
+                rest.fetch(FetchSnapshot("BTCUSDT", 1))
+                assert isinstance(await next_answer(inbox), RestFrame)
+                assert len(asked) == 3
+
+    virtual_time.run(story())
+    assert visited == []
+
+
+def test_the_error_names_where_it_should_have_gone() -> None:
+    """So that a user sees what stands between the recorder and the exchange."""
+
+    async def exchange(_: web.Request) -> web.StreamResponse:
+        return web.Response(status=302, headers={"Location": "http://portal.example/login"})
+
+    async def story() -> None:
+        async with asking(exchange, HandClock()) as (rest, _):
+            with pytest.raises(Unreachable, match=r"302 .*portal\.example/login.* not followed"):
+                await rest.door.get(f"{rest._link.venue.rest_url}/api/v3/exchangeInfo")
+
+    virtual_time.run(story())
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirected_handshake_is_an_error_and_goes_nowhere_else(status: int) -> None:
+    """A WebSocket that another server would have accepted."""
+    visited: list[str] = []
+
+    async def elsewhere(request: web.Request) -> web.StreamResponse:
+        visited.append(request.path_qs)
+        return await until_closed(await accept(request))
+
+    async def story() -> str:
+        async with linked(elsewhere, HandClock()) as other:
+            location = f"{other.venue.rest_url}/stream"
+
+            async def exchange(_: web.Request) -> web.StreamResponse:
+                return web.Response(status=status, headers={"Location": location})
+
+            async with linked(exchange, HandClock()) as link:
+                connection = Connection(link, ("BTCUSDT",), 1, lambda: None)
+                await connection.run()
+                assert not len(link.inbox)
+                return connection.why
+
+    why = virtual_time.run(story())
+    assert "redirects are not followed" in why
+    assert visited == []
+
+
+@pytest.mark.usefixtures("passwords_at_home")
+def test_neither_passwords_nor_cookies_are_sent() -> None:
+    """By requests, by handshakes, and to a host that asks for them."""
+    headers: list[dict[str, str]] = []
+
+    async def exchange(request: web.Request) -> web.StreamResponse:
+        headers.append(dict(request.headers))
+        if request.path == "/stream":
+            return await until_closed(await accept(request))
+        answer = web.Response(status=401 if len(headers) == 1 else 200, body=DEPTH)
+        answer.headers["WWW-Authenticate"] = "Basic realm=x"
+        answer.set_cookie("session", "1")
+        return answer
+
+    async def story() -> None:
+        async with asking(exchange, RestlessClock()) as (rest, inbox):
+            # By its name: aiohttp keeps no cookies of a bare address anyway.
+            venue = rest._link.venue
+            named = Venue("by name", *(u.replace("127.0.0.1", "localhost") for u in urls(venue)))
+            link = replace(rest._link, venue=named)
+            address = named.depth_url("BTCUSDT", 100)
+            with pytest.raises(Refused):
+                await rest.door.get(address)
+            for _ in range(2):
+                assert await rest.door.get(address) == DEPTH
+            await handshake(link)
+            assert isinstance(await next_frame(inbox), Connected)
+
+    virtual_time.run(story())
+    assert len(headers) == 4
+    assert {each["Host"].partition(":")[0] for each in headers} == {"localhost"}
+    names = {name.lower() for each in headers for name in each}
+    assert names & {"authorization", "proxy-authorization", "cookie"} == set()
+
+
+@pytest.mark.usefixtures("passwords_at_home")
+def test_a_proxy_of_the_environment_is_used_and_told_no_password_but_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Requests and handshakes go through it; what ~/.netrc says of its host stays at home."""
+    through: list[tuple[str, str | None]] = []
+
+    async def proxy(request: web.Request) -> web.StreamResponse:
+        through.append((request.raw_path, request.headers.get("Proxy-Authorization")))
+        if "/stream" in request.raw_path:
+            return await until_closed(await accept(request))
+        return web.Response(body=DEPTH)
+
+    async def story() -> None:
+        async with linked(proxy, HandClock()) as way, asking(proxy, HandClock()) as (rest, inbox):
+            # No machine has this name: only the proxy can answer.
+            far = Venue("far away", "http://exchange.invalid", "ws://exchange.invalid")
+            proxy_url = way.venue.rest_url
+            monkeypatch.setenv("HTTP_PROXY", proxy_url)
+            assert await rest.door.get(far.depth_url("BTCUSDT", 100)) == DEPTH
+            monkeypatch.setenv("HTTP_PROXY", proxy_url.replace("//", "//user:pass@"))
+            await handshake(replace(rest._link, venue=far))
+            assert isinstance(await next_frame(inbox), Connected)
+
+    virtual_time.run(story())
+    (first, no_password), (second, password) = through
+    assert "/api/v3/depth?" in first
+    assert "/stream?" in second
+    assert (no_password, password) == (None, "Basic dXNlcjpwYXNz")
+
+
+@pytest.mark.parametrize(
+    ("environment", "address", "proxy"),
+    [
+        ({}, "https://a.example/api", None),
+        ({"https_proxy": "http://p:1"}, "https://a.example/api", "http://p:1"),
+        ({"HTTPS_PROXY": "http://p:1"}, "wss://a.example/stream", "http://p:1"),
+        ({"HTTPS_PROXY": "http://p:1", "WSS_PROXY": "http://q:2"}, "wss://a.example", "http://q:2"),
+        ({"HTTPS_PROXY": "http://p:1"}, "http://a.example/api", None),
+        ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "a.example"}, "https://a.example/api", None),
+        ({"HTTP_PROXY": "http://p:1", "NO_PROXY": "a.example:81"}, "http://a.example:81/", None),
+        ({"HTTP_PROXY": "http://p:1", "NO_PROXY": "a.example:81"}, "ws://a.example", "http://p:1"),
+        ({"HTTPS_PROXY": ""}, "https://a.example/api", None),
+        ({"HTTP_PROXY": "http://p:1"}, "http://127.0.0.1:8080/api", None),
+        ({"HTTP_PROXY": "http://p:1"}, "ws://[::1]:8080/stream", None),
+        ({"HTTP_PROXY": "http://p:1"}, "ws://localhost/stream", None),
+    ],
+)
+def test_which_proxy(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], address: str, proxy: str | None
+) -> None:
+    """As other programs read the environment; a WebSocket's proxy is that of pages, if not named."""
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    found = proxy_for(address)
+    assert (found and str(found)) == proxy
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("proxy.example:3128", "foo:bar:baz", "http://", "http://[", "socks5://p:1", "//p:3"),
+        *("http://p:99999", "http://me:secret@p:port"),
+    ],
+)
+def test_a_malformed_proxy_is_the_user_s_mistake(
+    monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    """By its name in the environment, without the password that may stand in it."""
+    monkeypatch.setenv("HTTPS_PROXY", text)
+    with pytest.raises(UsageError, match=r"HTTPS_PROXY .* is not the address of a proxy") as caught:
+        proxy_for("wss://a.example/stream")
+    assert "secret" not in str(caught.value)
