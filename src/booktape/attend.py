@@ -1,17 +1,14 @@
-"""A recorder at work, and a person beside it: signals, the window, the log."""
+"""A recorder at work, and a person beside it: signals, and the window."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import signal
-import sys
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, Protocol, TypeAlias
 
-import structlog
-from rich.console import Console
-
+from booktape import terminal
 from booktape.core.status import Status
 from booktape.live import console as live_table
 from booktape.live import lines
@@ -41,7 +38,7 @@ Watch: TypeAlias = Callable[[Attended], Coroutine[Any, Any, None]]
 
 def window(recorder: Attended) -> Coroutine[Any, Any, None]:
     """A table on a terminal, a line a minute elsewhere."""
-    console = Console(stderr=True)
+    console = terminal.console(stderr=True)
     if console.is_terminal:
         return live_table.show(recorder.status, console)
     return lines.report(recorder.status)
@@ -56,9 +53,11 @@ async def attend(recorder: Attended, watch: Watch = window) -> None:
 
     def stop() -> None:
         recorder.stop()
-        on_signals(leave)
+        on_stop_signals(leave)
+        ignore_hangup()
 
-    on_signals(stop)
+    on_stop_signals(stop)
+    on_hangup(stop)
     watching = asyncio.create_task(watch(recorder))
     try:
         await recorder.run()
@@ -67,25 +66,23 @@ async def attend(recorder: Attended, watch: Watch = window) -> None:
         await asyncio.wait({watching})
 
 
-def on_signals(react: Callable[[], None]) -> None:
+def on_stop_signals(react: Callable[[], None]) -> None:
     """What SIGINT and SIGTERM do from now on."""
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, react)
 
 
-def log_to_stderr() -> None:
-    """For eyes on a terminal; one `key=value` line an event elsewhere."""
-    colours = sys.stderr.isatty()
-    pretty = structlog.dev.ConsoleRenderer(colors=colours)
-    plain = structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"])
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            pretty if colours else plain,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger("info"),
-        # Looked up at each line: while the live table is up, stderr is what writes above it.
-        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
-        cache_logger_on_first_use=False,
-    )
+def on_hangup(react: Callable[[], None]) -> None:
+    """What SIGHUP does from now on: the terminal was closed. Where nohup ignores it, it stays ignored."""
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, react)
+
+
+def ignore_hangup() -> None:
+    """SIGHUP is never the second signal, which would leave at once.
+
+    A terminal that closes sends it twice, by way of the system and of the shell; a service manager
+    may send it right after SIGTERM.
+    """
+    asyncio.get_running_loop().remove_signal_handler(signal.SIGHUP)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from cyclopts import App, CycloptsError
 from cyclopts.config import Env
 
-from booktape import descriptors
+from booktape import descriptors, terminal
 from booktape.commands.exchange import replay, simulate
 from booktape.commands.export import export
 from booktape.commands.info import info
@@ -16,7 +16,7 @@ from booktape.commands.plot import plot
 from booktape.commands.rebuild import rebuild
 from booktape.commands.record import record
 from booktape.commands.verify import verify
-from booktape.errors import BooktapeError, TooFewDescriptors, UsageError
+from booktape.errors import BooktapeError, StoreError, TooFewDescriptors, UsageError
 from booktape.version import VERSION
 
 _RECORD = "booktape record BTCUSDT ETHUSDT --every 10 --out data"
@@ -51,21 +51,31 @@ def main() -> None:
     failed.
     """
     descriptors.raise_limit()
+    with terminal.connected():
+        code = _run()
+        if failure := terminal.stdout_failure():
+            code = code or _fail(f"Cannot write to stdout: {failure}.", StoreError.exit_code)
+        sys.exit(code)
+
+
+def _run() -> int:
+    """Run the command that was asked for; its exit code."""
     try:
-        app(exit_on_error=False, print_error=False)
+        result = app(exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
-        sys.exit(_fail(str(error), UsageError.exit_code))
+        return _fail(str(error), UsageError.exit_code)
     except BooktapeError as error:
-        sys.exit(_fail(str(error), error.exit_code))
+        return _fail(str(error), error.exit_code)
     except OSError as error:
         # Wherever it was met: what could not be opened is not at fault.
         if not descriptors.are_used_up(error):
             raise
-        sys.exit(_fail(str(descriptors.used_up(error)), TooFewDescriptors.exit_code))
+        return _fail(str(descriptors.used_up(error)), TooFewDescriptors.exit_code)
+    return result if isinstance(result, int) else 0
 
 
 def _fail(sentence: str, code: int) -> int:
-    sys.stderr.write(f"booktape: {sentence}\n")
+    terminal.write_error(sentence)
     return code
 
 

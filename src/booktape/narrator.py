@@ -22,6 +22,7 @@ from booktape.core.proving import Check
 from booktape.core.status import SHOWN, BookStatus, Status
 from booktape.core.sync import State, SymbolSync
 from booktape.reconstruct import Output, Reconstruction
+from booktape.terminal import lost_lines
 
 log = structlog.get_logger()
 
@@ -58,6 +59,7 @@ class Narrator:
             self._lag_ns / 1e6,
             requests,
             segment,
+            lost_lines(),
         )
 
     def tell(self, output: Output) -> None:

@@ -23,13 +23,14 @@ from typing import Final, NamedTuple
 import structlog
 
 from booktape import descriptors, interpreter
-from booktape.attend import Attended, attend, log_to_stderr
+from booktape.attend import Attended, attend
 from booktape.core.status import SHOWN, Status
 from booktape.errors import BooktapeError, WorkerFailed
 from booktape.net.silence import NO_SILENCE
 from booktape.recorder import Recorder
 from booktape.settings import Settings, Share
 from booktape.store.archive import own_archive
+from booktape.terminal import connected, log_to_stderr, lost_lines
 
 REPORT_S: Final = 0.5
 """How often a worker says how it stands."""
@@ -148,6 +149,7 @@ def _sum(parts: list[Status]) -> Status:
         max(part.lag_ms for part in parts),
         sum(part.snapshot_requests for part in parts),
         min(part.segment for part in parts),
+        sum(part.lost_lines for part in parts) + lost_lines(),
     )
 
 
@@ -161,14 +163,15 @@ def _start(settings: Settings) -> _Worker:
 
 def _work(settings: Settings, mouth: Connection) -> None:
     """The whole life of a worker process."""
-    os.setsid()  # a Ctrl-C is for the parent, which passes it on
-    log_to_stderr()
-    interpreter.prepare()
-    try:
-        asyncio.run(attend(Recorder(settings), lambda recorder: _tell(recorder, mouth)))
-    except BooktapeError as error:
-        mouth.send(_Failure(str(error), error.exit_code))
-        sys.exit(error.exit_code)
+    os.setsid()  # a Ctrl-C, or a terminal that closes, is for the parent, which passes it on
+    with connected():
+        log_to_stderr()
+        interpreter.prepare()
+        try:
+            asyncio.run(attend(Recorder(settings), lambda recorder: _tell(recorder, mouth)))
+        except BooktapeError as error:
+            mouth.send(_Failure(str(error), error.exit_code))
+            sys.exit(error.exit_code)
 
 
 async def _tell(recorder: Attended, mouth: Connection) -> None:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from booktape.attend import on_signals
+from booktape.attend import on_hangup, on_stop_signals
 from booktape.commands.options import Speed
 from booktape.sim.faults import Faults
 from booktape.sim.listing import DEFAULT_SYMBOLS
 from booktape.sim.market import Market
 from booktape.sim.playback import Playback
 from booktape.sim.server import SimServer
+from booktape.terminal import never_wait_for_stdout, write_line
 
 
 def simulate(
@@ -63,13 +63,14 @@ def replay(path: Path, *, port: int = 8080, speed: Speed = 1.0) -> None:
 
 async def _serve(server: SimServer) -> None:
     """Be an exchange until a signal comes, or until a recording has been played to its end."""
+    never_wait_for_stdout()
     stopped = asyncio.Event()
-    on_signals(stopped.set)
+    on_stop_signals(stopped.set)
+    on_hangup(stopped.set)
     async with server:
         symbols = " ".join(server.symbols)
         address = f"--rest-url {server.rest_url} --ws-url {server.ws_url}"
-        sys.stdout.write(f"booktape record {symbols} {address}\n")
-        sys.stdout.flush()
+        write_line(f"booktape record {symbols} {address}")
         ends = [asyncio.ensure_future(event.wait()) for event in (stopped, server.finished)]
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         for end in ends:

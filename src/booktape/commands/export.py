@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,6 +19,7 @@ from booktape.export.tables import TableShape, table
 from booktape.export.tardis import Naming
 from booktape.export.updates import updates
 from booktape.reader import Recording
+from booktape.terminal import write_line
 
 Format: TypeAlias = Literal["incremental_book_L2", "book_snapshot", "hftbacktest", "csv", "parquet"]
 
@@ -86,7 +86,7 @@ def export(  # noqa: PLR0913 each is one documented option
         files = 0
         for outcome in _run(recording, name, order):
             files += isinstance(outcome, Written)
-            sys.stdout.write(f"{_sentence(outcome)}\n")
+            write_line(_sentence(outcome))
         if not files:
             raise nothing_of(name)
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.console import Console
-
 from booktape import info as archive_info
+from booktape.terminal import console
 
 
 def info(directory: Path) -> None:
@@ -17,4 +16,4 @@ def info(directory: Path) -> None:
     directory
         The archive's folder.
     """
-    Console().print(archive_info.render(archive_info.survey(directory)))
+    console().print(archive_info.render(archive_info.survey(directory)))

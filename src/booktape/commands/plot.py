@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
@@ -15,6 +14,7 @@ from booktape.commands.options import Positive, moment
 from booktape.errors import NotRecorded, UsageError
 from booktape.reader import Recording
 from booktape.store.layout import symbol_folder
+from booktape.terminal import write_line
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -80,7 +80,7 @@ def plot(  # noqa: PLR0913 each is one documented option
     path = file or Path(f"{_file_stem(chosen)}{kind}.png")
     # Before the work, so that a wrong name costs no waiting.
     draw.check_name(path)
-    sys.stdout.write(f"{draw.save(_picture(draw, recording, kind, chosen, given), path)}\n")
+    write_line(str(draw.save(_picture(draw, recording, kind, chosen, given), path)))
 
 
 def _check(kind: Kind, given: dict[str, Any]) -> None:

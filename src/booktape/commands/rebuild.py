@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +12,7 @@ from booktape.commands.options import Positive, stretch_us
 from booktape.reader.place import Place
 from booktape.rebuild import Order, Outcome
 from booktape.rebuild import rebuild as rebuild_archive
+from booktape.terminal import write_line
 
 
 def rebuild(  # noqa: PLR0913 - each is one documented option
@@ -56,8 +56,7 @@ def rebuild(  # noqa: PLR0913 - each is one documented option
     )
     damaged = False
     for outcome in rebuild_archive(order, jobs):
-        sys.stdout.write(f"{_sentence(outcome)}\n")
-        sys.stdout.flush()
+        write_line(_sentence(outcome))
         damaged = damaged or outcome.damage is not None
     return int(damaged)
 

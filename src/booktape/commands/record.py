@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from booktape import interpreter
-from booktape.attend import attend, log_to_stderr
+from booktape.attend import attend
 from booktape.commands.options import Positive, seconds, time_of_day_s
 from booktape.errors import UsageError
 from booktape.net.session import proxy_for
@@ -22,6 +22,7 @@ from booktape.sim.listing import LISTED
 from booktape.sim.market import Market
 from booktape.sim.server import SimServer
 from booktape.sim.spot import spot
+from booktape.terminal import log_to_stderr, never_wait_for_stdout
 from booktape.wire.exchange_info import ExchangeInfo, SymbolInfo
 from booktape.wire.limits import DEPTH_MAX
 from booktape.wire.venues import VENUES, Venue
@@ -116,6 +117,7 @@ def record(  # noqa: PLR0913 each is one documented option
         quote_asset=quote and quote.upper(),
     )
     ways = _one_or_two("--rest-url", rest_url), _one_or_two("--ws-url", ws_url)
+    never_wait_for_stdout()
     log_to_stderr()
     asyncio.run(_record(settings, ways, workers, simulated=exchange == "sim"))
 

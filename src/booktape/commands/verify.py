@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json as json_text
-import sys
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from booktape import terminal
 from booktape.commands.options import Positive, stretch_us
 from booktape.verify.report import as_json, render
 from booktape.verify.run import Report, Scope, tape_bytes
@@ -51,15 +50,15 @@ def verify(  # noqa: PLR0913 - each is one documented option
     )
     report = _with_progress(directory, scope, jobs)
     if json:
-        sys.stdout.write(json_text.dumps(as_json(report), indent=2) + "\n")
+        terminal.write_line(json_text.dumps(as_json(report), indent=2))
     else:
-        Console().print(render(report))
+        terminal.console().print(render(report))
     return report.exit_code
 
 
 def _with_progress(directory: Path, scope: Scope, jobs: int) -> Report:
     """The bar goes to stderr, and only when somebody can see it move."""
-    console = Console(stderr=True)
+    console = terminal.console(stderr=True)
     columns = (TextColumn("verifying"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(
         *columns, console=console, transient=True, disable=not console.is_terminal

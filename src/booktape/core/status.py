@@ -25,7 +25,10 @@ class BookStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """A whole recorder. `lag_ms`: how long ago the frame just handled had left the socket."""
+    """A whole recorder. `lag_ms`: how long ago the frame just handled had left the socket.
+
+    `lost_lines`: of the log, which nobody read in time, or which could not be written.
+    """
 
     books: tuple[BookStatus, ...]  # the first ones, at most SHOWN
     recorded: int
@@ -37,3 +40,4 @@ class Status:
     lag_ms: float
     snapshot_requests: int
     segment: str
+    lost_lines: int = 0

@@ -67,8 +67,9 @@ def _cells(book: BookStatus, earlier: BookStatus | None, seconds: float) -> list
 
 
 def _footer(now: Status) -> str:
+    lost = f"{now.lost_lines:,} lines of the log lost · " if now.lost_lines else ""
     return (
         f"{now.known} of {now.recorded} books known · {now.frames:,} frames · "
         f"lag {now.lag_ms:.1f} ms · {now.waiting} waiting · "
-        f"{now.snapshot_requests} REST requests · Ctrl-C seals the files"
+        f"{now.snapshot_requests} REST requests · {lost}Ctrl-C seals the files"
     )

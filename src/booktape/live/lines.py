@@ -35,4 +35,5 @@ def summary(now: Status) -> dict[str, object]:
         "lag_ms": round(now.lag_ms, 1),
         "waiting": now.waiting,
         "segment": now.segment,
+        "lost_lines": now.lost_lines,
     }

@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.errors import LiveError
 from rich.progress import Progress
 
+from booktape import terminal
+
 T = TypeVar("T")
 
 LONG: Final = 8
@@ -17,7 +19,7 @@ LONG: Final = 8
 
 def tracked(items: Sequence[T], what: str, console: Console | None = None) -> Iterator[T]:
     """The items, with a bar that says how many are done and goes away at the end."""
-    console = console or Console(stderr=True)
+    console = console or terminal.console(stderr=True)
     if len(items) < LONG or not console.is_terminal:
         yield from items
         return

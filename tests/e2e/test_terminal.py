@@ -1,0 +1,223 @@
+"""Whatever becomes of what a recorder says: the recording goes on, and a signal is obeyed.
+
+The streams are real: a pipe that is full or has no reader, a terminal that was stopped or closed,
+`/dev/full`, a descriptor that is closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from functools import partial
+from pathlib import Path
+from typing import Final, TypeAlias
+
+import pytest
+
+from booktape.sim.market import Market
+from booktape.sim.server import SimServer
+from e2e.commands import BOOKTAPE
+from e2e.promises import check_archive, gaps_of, truth_of
+from test_terminal import fill
+
+PATIENCE_S: Final = 60.0
+TAPED_BYTES: Final = 4_000
+"""So much of each worker's tape has been written: it records."""
+
+Stderr: TypeAlias = Callable[[ExitStack], int]
+"""Makes a descriptor for a recorder's stdout and stderr."""
+
+
+def pipe(stack: ExitStack) -> tuple[int, int]:
+    """Both ends, closed at the end of the test."""
+    ends = os.pipe()
+    for end in ends:
+        stack.callback(_close, end)
+    return ends
+
+
+def terminal(stack: ExitStack) -> tuple[int, int]:
+    """A pseudo-terminal: the side of the person, and that of the program."""
+    ends = os.openpty()
+    for end in ends:
+        stack.callback(_close, end)
+    return ends
+
+
+def nobody_reads_the_pipe(stack: ExitStack) -> int:
+    """A pager that was stopped."""
+    _, writer = pipe(stack)
+    fill(writer)
+    return writer
+
+
+def nobody_reads_the_terminal(stack: ExitStack) -> int:
+    """A frozen ssh, or Ctrl-S."""
+    _, program = terminal(stack)
+    fill(program)
+    return program
+
+
+def the_reader_is_gone(stack: ExitStack) -> int:
+    """`… 2>&1 | head -1`."""
+    reader, writer = pipe(stack)
+    os.close(reader)
+    return writer
+
+
+def the_disk_is_full(stack: ExitStack) -> int:
+    """Of the log, not of the recording."""
+    full = os.open("/dev/full", os.O_WRONLY)
+    stack.callback(os.close, full)
+    return full
+
+
+@pytest.mark.parametrize(
+    ("way", "workers"),
+    [
+        (nobody_reads_the_pipe, 1),
+        (nobody_reads_the_pipe, 2),
+        (nobody_reads_the_terminal, 1),
+        (the_reader_is_gone, 2),
+        (the_disk_is_full, 1),
+    ],
+)
+def test_a_recording_does_not_hang_on_what_it_says(
+    tmp_path: Path, way: Stderr, workers: int
+) -> None:
+    """It records, obeys SIGTERM, seals everything, and ends with exit code 0."""
+
+    async def story() -> None:
+        market = Market(("BTCUSDT", "ETHUSDT"), seed=3, levels=50)
+        async with SimServer(market, speed=5, start_at_once=True) as server:
+            with ExitStack() as stack:
+                end = way(stack)
+                process = record(server, tmp_path, workers, stdout=end, stderr=end)
+                await recording(process, tmp_path, workers)
+                process.terminate()
+                assert await ended(process) == 0
+        check(tmp_path, market)
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("closed", ["2>&-", "<&- >&- 2>&-"])
+def test_a_recording_needs_no_streams(tmp_path: Path, closed: str) -> None:
+    """And none of its files takes the place of one."""
+
+    async def story() -> None:
+        market = Market(("BTCUSDT", "ETHUSDT"), seed=3, levels=50)
+        async with SimServer(market, speed=5, start_at_once=True) as server:
+            shell = ("sh", "-c", f'exec "$@" {closed}', "sh")
+            process = record(server, tmp_path, 1, before=shell)
+            await recording(process, tmp_path, 1)
+            process.terminate()
+            assert await ended(process) == 0
+        check(tmp_path, market)
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_terminal_that_closes_ends_the_recording_as_sigterm_does(
+    tmp_path: Path, workers: int
+) -> None:
+    """The system sends SIGHUP, the shell sends it again; stderr is gone."""
+
+    async def story() -> None:
+        market = Market(("BTCUSDT", "ETHUSDT"), seed=3, levels=50)
+        async with SimServer(market, speed=5, start_at_once=True) as server:
+            with ExitStack() as stack:
+                person, program = terminal(stack)
+                process = record(server, tmp_path, workers, of_terminal=program)
+                os.close(program)
+                await recording(process, tmp_path, workers)
+                os.close(person)
+                process.send_signal(signal.SIGHUP)
+                assert await ended(process) == 0
+        check(tmp_path, market)
+
+    asyncio.run(story())
+
+
+def test_nohup_keeps_its_word(tmp_path: Path) -> None:
+    """SIGHUP that was ignored when the recorder began stays ignored."""
+
+    async def story() -> None:
+        market = Market(("BTCUSDT", "ETHUSDT"), seed=3, levels=50)
+        async with SimServer(market, speed=5, start_at_once=True) as server:
+            process = record(server, tmp_path, 1, before=("nohup",))
+            await recording(process, tmp_path, 1)
+            process.send_signal(signal.SIGHUP)
+            before = taped(tmp_path)
+            while taped(tmp_path) < [size + TAPED_BYTES for size in before]:
+                await asyncio.sleep(0.1)
+                assert process.poll() is None
+            process.terminate()
+            assert await ended(process) == 0
+        check(tmp_path, market)
+
+    asyncio.run(story())
+
+
+def record(  # noqa: PLR0913 each is one circumstance
+    server: SimServer,
+    out: Path,
+    workers: int,
+    *,
+    stdout: int = subprocess.DEVNULL,
+    stderr: int = subprocess.DEVNULL,
+    before: tuple[str, ...] = (),
+    of_terminal: int | None = None,
+) -> subprocess.Popen[bytes]:
+    """A recorder with these streams, or as the leader of a terminal's session, with its streams."""
+    return subprocess.Popen(
+        [
+            *(*before, *BOOKTAPE, "record", "BTCUSDT", "ETHUSDT", "--every", "2"),
+            *("--rest-url", server.rest_url, "--ws-url", server.ws_url),
+            *("--workers", str(workers), "--out", str(out)),
+        ],
+        stdout=None if of_terminal else stdout,
+        stderr=None if of_terminal else stderr,
+        preexec_fn=partial(os.login_tty, of_terminal) if of_terminal else None,  # noqa: PLW1509 no threads yet
+    )
+
+
+def taped(out: Path) -> list[int]:
+    """The sizes of the tapes that are being written."""
+    return [path.stat().st_size for path in (out / "unsealed").glob("**/*.zst*")]
+
+
+async def recording(process: subprocess.Popen[bytes], out: Path, workers: int) -> None:
+    """Wait until each worker has written a good part of a tape."""
+    async with asyncio.timeout(PATIENCE_S):
+        while sum(size > TAPED_BYTES for size in taped(out)) < workers:
+            assert process.poll() is None, "it has ended"
+            await asyncio.sleep(0.1)
+
+
+async def ended(process: subprocess.Popen[bytes]) -> int:
+    """The exit code; who hangs is killed, and fails."""
+    try:
+        return await asyncio.to_thread(process.wait, PATIENCE_S)
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
+def check(out: Path, market: Market) -> None:
+    """Every row is true, everything is sealed, and no gap is told."""
+    rows = check_archive(out, truth_of(market), every=2)
+    assert set(rows) == {"BTCUSDT", "ETHUSDT"}
+    assert gaps_of(out) == []
+    assert not list((out / "unsealed").iterdir())
+
+
+def _close(descriptor: int) -> None:
+    with suppress(OSError):  # the test has closed it
+        os.close(descriptor)
