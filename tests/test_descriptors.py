@@ -85,7 +85,7 @@ def test_jobs_need_descriptors_too(tmp_path: Path) -> None:
 
 READERS: dict[str, Callable[[Path], object]] = {
     "verify": lambda root: verify(root, Scope(), 1).clean or pytest.fail("a finding"),
-    "info": info.survey,
+    "info": lambda root: info.survey(root, reader.open(root, unsealed=False)),
     "rows": lambda root: list(reader.open(root).snapshots("BTCUSDT")),
     "gaps": lambda root: reader.open(root).gaps(),
 }

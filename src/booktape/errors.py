@@ -7,6 +7,7 @@
     │   ├── DirectoryInUse          another recorder has the directory
     │   ├── TooFewDescriptors       the process may not open as many files and sockets as it needs
     │   └── NotRecorded             the archive does not hold it
+    ├── DamagedArchive            what was asked for may be in files that cannot be read
     ├── BookNotKnown              the recording itself says that it did not know the book then
     ├── WireError                 bytes that do not follow the exchange's protocol
     │   ├── MalformedFrame
@@ -19,6 +20,9 @@
     └── StoreError                the disk: exit 74, sealed files are intact
         ├── WriteFailed             full, read-only, gone
         └── DamagedTape             a tape that is not what was written
+
+    UserWarning
+    └── DamagedFile               a file cannot be read; all others are shown
 
 A caller decides by type, never by text. Foreign exceptions are mapped where they enter
 (``net`` for aiohttp's, ``store`` for the operating system's, ``wire`` for msgspec's).
@@ -75,6 +79,10 @@ class TooFewDescriptors(UsageError):
 
 class NotRecorded(UsageError):
     """There is no archive, or none of this symbol, or the tape that would tell is not there."""
+
+
+class DamagedArchive(BooktapeError):
+    """Nothing was found of what was asked for, and some files could not be read: it may be in them."""
 
 
 class BookNotKnown(BooktapeError):
@@ -144,3 +152,15 @@ class WriteFailed(StoreError):
 
 class DamagedTape(StoreError):
     """A tape that is not what booktape wrote."""
+
+
+class DamagedFile(UserWarning):
+    """One file of an archive cannot be read. What the others hold is shown without it."""
+
+    def __init__(self, path: str, why: str) -> None:
+        super().__init__(
+            f"{path} cannot be read ({why}). All else is shown. "
+            "`booktape rebuild` makes anything but a tape again, from the tapes."
+        )
+        self.path = path
+        self.why = why

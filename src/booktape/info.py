@@ -11,8 +11,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from booktape import reader
-from booktape.reader import Coverage
+from booktape.reader import Coverage, Recording
 from booktape.store.found import sealed_tapes, unsealed_segments
 from booktape.store.layout import Layout
 
@@ -28,17 +27,20 @@ class Survey:
     unsealed: int
 
 
-def survey(root: Path) -> Survey:
-    """Look through an archive. Reads footers and gaps only, never a list of levels.
+def survey(root: Path, recording: Recording) -> Survey:
+    """Look through an archive. Reads footers, gaps and manifests, never a list of levels.
 
-    Raises NotRecorded where there is no archive.
+    `recording` is the one at `root` without its unsealed end: what is not sealed yet is told by its
+    tape, which takes long to read. Files that are not as they were sealed are in `recording.damaged`
+    afterwards.
     """
     layout = Layout(root)
+    recording.check_files()
     tapes = [layout.tape(segment) for segment in sealed_tapes(layout)]
     unsealed = unsealed_segments(layout)
-    # What is not sealed yet is told by its tape, which takes long to read.
-    symbols = reader.open(root, unsealed=False).coverage()
-    return Survey(root, symbols, len(tapes), sum(t.stat().st_size for t in tapes), len(unsealed))
+    return Survey(
+        root, recording.coverage(), len(tapes), sum(t.stat().st_size for t in tapes), len(unsealed)
+    )
 
 
 def render(found: Survey) -> Group:

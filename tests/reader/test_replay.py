@@ -11,7 +11,7 @@ import pytest
 
 import booktape
 from booktape.core.events import DepthEvent
-from booktape.errors import BookNotKnown, DamagedTape, NotRecorded
+from booktape.errors import BookNotKnown, DamagedFile, NotRecorded
 from booktape.store.archive import open_archive
 from oracle import SECOND, connected, event, rest, snapshot, stream
 from reader.conftest import CUTS, SECONDS
@@ -145,14 +145,18 @@ def test_a_stretch_is_replayed_from_the_tapes_it_lies_on(rec: booktape.Recording
 
 
 def test_a_tape_that_is_missing_in_between_is_not_passed_over(sealed: Path, tmp_path: Path) -> None:
-    """Replay stops with the name of the tape behind the hole; `at` claims nothing inside it."""
+    """It is a gap that nobody declared, and a warning says which; `at` claims nothing inside it."""
     root = tmp_path / "copy"
     shutil.copytree(sealed, root)
     tapes = sorted(root.glob("tape/*/*"))
     tapes[1].unlink()
     rec = booktape.open(root)
-    with pytest.raises(DamagedTape, match=f"{tapes[2].name} does not go on where"):
-        list(rec.replay("BTCUSDT"))
+    with pytest.warns(DamagedFile, match=f"{tapes[2].name} .*the tape before it is missing"):
+        items = list(rec.replay("BTCUSDT"))
+    gaps = [item for item in items if isinstance(item, booktape.Gap) and item.end_time is not None]
+    assert [gap.reason for gap in gaps] == ["disconnected", "undeclared"]
+    assert [gaps[1].start_time, gaps[1].end_time] == [moment(99), moment(199)]
+    assert gaps[1].missed_updates == 99
     assert len(list(rec.replay("BTCUSDT", moment(200)))) == 101
     with pytest.raises(BookNotKnown, match="does not say"):
         rec.at("BTCUSDT", moment(130))

@@ -85,13 +85,26 @@ def test_a_row_whose_event_was_held_over_midnight_is_found(tmp_path: Path) -> No
     assert rows.to_arrow().num_rows == 1
 
 
-def test_files_of_other_days_are_not_opened(sealed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A query of another week costs a look at the names."""
+def test_of_files_of_other_times_the_footer_is_read_once(
+    sealed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A query of another week costs a look at what the files say of themselves; the next one nothing."""
     place = Place.find(sealed)
-    monkeypatch.setattr(place, "open", lambda path: pytest.fail(f"{path} was opened"))
+    opened: list[str] = []
+    really = place.open
+
+    def opening(path: str) -> pa.NativeFile:
+        opened.append(path)
+        return really(path)
+
+    monkeypatch.setattr(place, "open", opening)
+    monkeypatch.setattr(pq.ParquetFile, "read_row_group", lambda *_, **__: pytest.fail("rows read"))
     week_us = 7 * 86_400_000_000
-    end_us = place.rows("symbol=BTCUSDT")[0].segment.start_us - week_us
-    assert list(batches(place, Query("BTCUSDT", end_us=end_us))) == []
+    files = place.rows("symbol=BTCUSDT")
+    end_us = files[0].segment.start_us - week_us
+    for _ in range(2):
+        assert list(batches(place, Query("BTCUSDT", end_us=end_us))) == []
+    assert opened == [file.path for file in files]
 
 
 def test_row_groups_of_other_times_are_not_read(

@@ -67,14 +67,14 @@ def test_only_our_folders_are_unsealed_segments(layout: Layout) -> None:
 
 def test_the_newest_rows_of_a_symbol(layout: Layout) -> None:
     """The last by time over all days, of this symbol alone; what is not ours is looked past."""
-    assert newest_rows(layout, BTC) is None
+    assert not list(newest_rows(layout, BTC))
     first, last, later = Segment(1, "f"), Segment(DAY_US, "f"), Segment(2 * DAY_US, "f")
     for segment in (last, first):
         touch(layout.rows(segment, BTC))
     touch(layout.rows(later, ETH), layout.rows(later, BTC).with_name("zzz.parquet"))
-    assert newest_rows(layout, BTC) == last
+    assert list(newest_rows(layout, BTC)) == [last, first]
     touch(layout.rows(Segment(DAY_US + 1, "a"), BTC))
-    assert newest_rows(layout, BTC) == Segment(DAY_US + 1, "a")
+    assert next(newest_rows(layout, BTC)) == Segment(DAY_US + 1, "a")
 
 
 def test_who_wants_the_newest_looks_at_one_day(
@@ -91,7 +91,7 @@ def test_who_wants_the_newest_looks_at_one_day(
         return iter(list(really(path)))
 
     monkeypatch.setattr(Path, "iterdir", iterdir)
-    assert newest_rows(layout, BTC) == Segment(2 * DAY_US, "f")
+    assert next(newest_rows(layout, BTC)) == Segment(2 * DAY_US, "f")
     assert looked == ["symbol=BTCUSDT", "date=1970-01-03"]
 
 

@@ -11,6 +11,7 @@ from typing import Annotated, Literal, TypeAlias
 from cyclopts import Parameter
 
 from booktape import reader
+from booktape.commands.damage import naming_damage
 from booktape.commands.options import Positive, moment
 from booktape.errors import NotRecorded, UsageError
 from booktape.export import hftbacktest, tardis
@@ -19,7 +20,7 @@ from booktape.export.tables import TableShape, table
 from booktape.export.tardis import Naming
 from booktape.export.updates import updates
 from booktape.reader import Recording
-from booktape.terminal import write_line
+from booktape.terminal import write_error, write_line
 
 Format: TypeAlias = Literal["incremental_book_L2", "book_snapshot", "hftbacktest", "csv", "parquet"]
 
@@ -48,10 +49,11 @@ def export(  # noqa: PLR0913 each is one documented option
     depth: Positive | None = None,
     shape: TableShape | None = None,
     venue: Literal["binance", "binance-us"] = "binance",
-) -> None:
+) -> int:
     """Write what was recorded in the layouts of other tools.
 
-    Which files each format has, and how it shows a gap: docs/export.md.
+    Which files each format has, and how it shows a gap: docs/export.md. Exit code 1 when a file is
+    damaged: it is named, and all others are written.
 
     Parameters
     ----------
@@ -82,13 +84,26 @@ def export(  # noqa: PLR0913 each is one documented option
     end = moment("--to", to) if to else None
     order = _Order(format, start, end, depth, shape or "long", venue, out)
     recording = reader.open(directory)
-    for name in _symbols(recording, directory, symbol):
-        files = 0
-        for outcome in _run(recording, name, order):
-            files += isinstance(outcome, Written)
-            write_line(_sentence(outcome))
-        if not files:
-            raise nothing_of(name)
+    with naming_damage(recording):
+        for name in _symbols(recording, directory, symbol):
+            try:
+                _export(recording, name, order)
+            except NotRecorded as error:
+                # The symbols after it may be whole.
+                if not recording.damaged:
+                    raise
+                write_error(str(error))
+    return int(bool(recording.damaged))
+
+
+def _export(recording: Recording, name: str, order: _Order) -> None:
+    """One symbol. Raises NotRecorded when nothing was written."""
+    files = 0
+    for outcome in _run(recording, name, order):
+        files += isinstance(outcome, Written)
+        write_line(_sentence(outcome))
+    if not files:
+        raise nothing_of(name)
 
 
 def _check(format_: Format, depth: int | None, shape: TableShape | None) -> None:

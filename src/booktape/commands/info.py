@@ -5,15 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 
 from booktape import info as archive_info
+from booktape import reader
+from booktape.commands.damage import naming_damage
 from booktape.terminal import console
 
 
-def info(directory: Path) -> None:
+def info(directory: Path) -> int:
     """What is in an archive: symbols, time covered, gaps and why, rows, bytes.
+
+    Exit code 1 when a file is damaged: it is named, and all others are shown.
 
     Parameters
     ----------
     directory
         The archive's folder.
     """
-    console().print(archive_info.render(archive_info.survey(directory)))
+    recording = reader.open(directory, unsealed=False)
+    with naming_damage(recording):
+        console().print(archive_info.render(archive_info.survey(directory, recording)))
+    return int(bool(recording.damaged))

@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from booktape import reader
+from booktape.commands.damage import naming_damage
 from booktape.commands.options import Positive, moment
 from booktape.errors import NotRecorded, UsageError
 from booktape.reader import Recording
@@ -40,8 +41,10 @@ def plot(  # noqa: PLR0913 each is one documented option
     bps: Annotated[float | None, Parameter(validator=Number(gt=0))] = None,
     levels: Positive | None = None,
     file: Path | None = None,
-) -> None:
+) -> int:
     """Draw what was recorded: PNG or SVG. What each picture shows: docs/plots.md.
+
+    Exit code 1 when a file is damaged: it is named, and all others are shown.
 
     Parameters
     ----------
@@ -76,11 +79,13 @@ def plot(  # noqa: PLR0913 each is one documented option
     _check(kind, given)
     draw = _drawing()
     recording = reader.open(directory)
-    chosen = None if kind == "calendar" else _symbol(recording, directory, symbol)
-    path = file or Path(f"{_file_stem(chosen)}{kind}.png")
-    # Before the work, so that a wrong name costs no waiting.
-    draw.check_name(path)
-    write_line(str(draw.save(_picture(draw, recording, kind, chosen, given), path)))
+    with naming_damage(recording):
+        chosen = None if kind == "calendar" else _symbol(recording, directory, symbol)
+        path = file or Path(f"{_file_stem(chosen)}{kind}.png")
+        # Before the work, so that a wrong name costs no waiting.
+        draw.check_name(path)
+        write_line(str(draw.save(_picture(draw, recording, kind, chosen, given), path)))
+    return int(bool(recording.damaged))
 
 
 def _check(kind: Kind, given: dict[str, Any]) -> None:

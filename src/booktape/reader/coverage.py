@@ -7,14 +7,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-import pyarrow.parquet as pq
-
 from booktape.core.events import BookRow
 from booktape.reader.book import Gap
 from booktape.reader.gaps import gap_table
 from booktape.reader.place import File, Place
 from booktape.reader.progress import tracked
-from booktape.reader.rows import group_epochs, group_times_us
 from booktape.reader.tape import outputs
 from booktape.reader.times import moment_at
 from booktape.store.layout import symbol_folder
@@ -92,11 +89,9 @@ def _segments(files: Iterable[File]) -> set[object]:
 def _sealed(place: Place, symbol: str, files: Sequence[File]) -> _Extent:
     extent = _Extent()
     for file in tracked(files, f"reading {symbol}"):
-        with place.open(file.path) as opened:
-            metadata = pq.read_metadata(opened)
-        for number in range(metadata.num_row_groups):
-            group = metadata.row_group(number)
-            extent.add(group.num_rows, group_times_us(group), group_epochs(group))
+        for group in place.extents(file):
+            times_us = group.first_us, group.last_us
+            extent.add(group.rows, times_us, (group.first_epoch, group.last_epoch))
     return extent
 
 

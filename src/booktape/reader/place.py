@@ -1,34 +1,60 @@
-"""Where an archive stands: a folder, a bucket, or any file system that pyarrow knows."""
+"""Where an archive stands: a folder, a bucket, or any file system that pyarrow knows.
+
+A file that cannot be read hides no other one: it is named, in `Place.damaged` and by a warning, and
+left out.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from os import PathLike, fspath
 from pathlib import Path
+from typing import Final
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 from pyarrow.fs import FileSelector, FileSystem, FileType, LocalFileSystem
 
-from booktape.errors import NotRecorded, UsageError
+from booktape.descriptors import refuse_used_up
+from booktape.errors import (
+    DamagedFile,
+    DamagedTape,
+    NotRecorded,
+    UsageError,
+)
+from booktape.reader.extents import GroupExtent, group_extents
 from booktape.store.layout import TABLE, TAPE, Layout, Segment, symbol_of
+
+_UNREADABLE: Final = (pa.ArrowException, OSError, ValueError, DamagedTape)
+"""All that a file raises which is gone, forbidden, cut, or not what was written."""
 
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """One file of one segment."""
+    """One file of one segment. `changed_ns`: when it was last written to, if the file system says."""
 
     segment: Segment
     path: str
     bytes: int
+    changed_ns: int | None = field(default=None, repr=False)
 
 
 class Place:
-    """The files of one archive. Nothing is remembered: a recorder may be at work in it."""
+    """The files of one archive. They are listed anew each time: a recorder may be at work in it.
+
+    Only how far a sealed file reaches is remembered, until the file changes. `damaged` says of each
+    file that could not be read why, since this was made.
+    """
 
     def __init__(self, root: str, filesystem: FileSystem) -> None:
         self.root = root
         self.filesystem = filesystem
         self.layout = Layout(Path(root))
+        self.damaged: dict[str, str] = {}
+        self._extents: dict[File, tuple[GroupExtent, ...]] = {}
 
     @classmethod
     def find(cls, where: str | PathLike[str], filesystem: FileSystem | None = None) -> Place:
@@ -74,6 +100,10 @@ class Place:
         """The sealed tapes, oldest first."""
         return self._files("tape", TAPE)
 
+    def manifests(self) -> list[File]:
+        """Those of the sealed segments, oldest first."""
+        return self._files("manifests", ".json")
+
     def unsealed(self) -> list[File]:
         """The tapes that are being written, recovered, or wait for it, oldest first."""
         found: dict[Segment, File] = {}
@@ -81,7 +111,7 @@ class Place:
             segment = Segment.parse(info.path.split("/")[-2])
             # `tape` has become `torn` while a dead recorder's rows are recovered.
             if segment and info.base_name in {f"tape{TAPE}", f"torn{TAPE}"}:
-                found[segment] = File(segment, info.path, info.size)
+                found[segment] = File(segment, info.path, info.size, info.mtime_ns)
         return [found[segment] for segment in sorted(found)]
 
     def open(self, path: str) -> pa.NativeFile:
@@ -95,12 +125,41 @@ class Place:
         except FileNotFoundError:
             return self.open(self.layout.tape(tape.segment).as_posix())
 
+    def extents(self, file: File) -> tuple[GroupExtent, ...]:
+        """How far each row group of a file of rows reaches; none where it cannot be read."""
+        if file not in self._extents:
+            with self.reading(file.path), self.open(file.path) as opened:
+                self._extents[file] = group_extents(pq.read_metadata(opened))
+        return self._extents.get(file, ())
+
+    @contextmanager
+    def reading(self, path: str) -> Iterator[None]:
+        """What a file raises that cannot be read is said once, as a DamagedFile warning; then go on.
+
+        Raises TooFewDescriptors, or a MemoryError, where it is the machine that lacks something.
+        """
+        try:
+            yield
+        except _UNREADABLE as error:
+            refuse_used_up(error)
+            if isinstance(error, MemoryError):
+                raise
+            first, *_ = str(error).split(". ")
+            self.report_damage(path, first.replace(f"{path} ", "it ").strip("."))
+
+    def report_damage(self, path: str, why: str) -> None:
+        """Name a file that cannot be read, or that is missing."""
+        if path not in self.damaged:
+            self.damaged[path] = why
+            # 3: the line of ours that has met the file is of no interest, and there is no better one.
+            warnings.warn(DamagedFile(path, why), stacklevel=3)
+
     def _files(self, folder: str, suffix: str) -> list[File]:
         found = []
         for info in self._list(folder, recursive=True):
             segment = Segment.parse(info.base_name, suffix)
             if info.type == FileType.File and segment:
-                found.append(File(segment, info.path, info.size))
+                found.append(File(segment, info.path, info.size, info.mtime_ns))
         return sorted(found, key=lambda file: file.segment)
 
     def _list(self, folder: str, *, recursive: bool = False) -> list[pa.fs.FileInfo]:

@@ -11,6 +11,7 @@ from pyarrow.fs import FileSystem
 from booktape.errors import UsageError
 from booktape.reader.book import Book, Gap, Step
 from booktape.reader.coverage import Coverage, coverage
+from booktape.reader.files import check_files
 from booktape.reader.gaps import gap_table
 from booktape.reader.place import Place
 from booktape.reader.replay import book_at, replay
@@ -41,6 +42,22 @@ class Recording:
 
     def __repr__(self) -> str:
         return f"<booktape recording {self._place.root}>"
+
+    @property
+    def damaged(self) -> dict[str, str]:
+        """Files that could not be read so far, and why. Each was also told as a DamagedFile warning.
+
+        What the others hold was shown without them.
+        """
+        return dict(self._place.damaged)
+
+    def check_files(self) -> None:
+        """Look at every sealed file: `damaged` then names those that are not as they were sealed.
+
+        It finds what is cut, empty, forbidden or no file of its kind, and reads no rows. `booktape
+        verify` proves the rest.
+        """
+        check_files(self._place)
 
     def symbols(self) -> list[str]:
         """By name."""

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from booktape.core.events import BookRow
 from booktape.core.events import Gap as CoreGap
-from booktape.core.frames import Disconnected, RestFrame, SegmentEnd, StreamFrame
+from booktape.core.frames import Checkpoint, Disconnected, RestFrame, SegmentEnd, StreamFrame
 from booktape.core.sync import State, SymbolSync
 from booktape.errors import BookNotKnown, DamagedTape, NotRecorded
 from booktape.reader.book import Book, Gap, Step
@@ -70,7 +70,10 @@ def book_at(place: Place, symbol: str, time_us: int, depth: int | None, *, unsea
     tapes = _since(tapes_of(place, unsealed=unsealed), time_us)
     if not tapes or tapes[0].segment.start_us > time_us:
         raise BookNotKnown(f"{symbol} at {moment}: nothing of that time is on tape.")
-    sync, reached_ns, _ = _known_at(place, tapes, symbol, time_us)
+    try:
+        sync, reached_ns, _ = _known_at(place, tapes, symbol, time_us)
+    except DamagedTape as error:
+        raise BookNotKnown(f"{symbol} at {moment}: {error}") from error
     if sync is None or not sync.epoch:
         raise BookNotKnown(f"{symbol} at {moment}: the book was not known yet.")
     if sync.state is not State.LIVE or reached_ns // 1_000 < time_us:
@@ -115,11 +118,13 @@ def _after_it(
     """The worker's next tape may begin with frames that had waited while it was opened."""
     later = (t for t in tapes if t.segment.tag == tape.segment.tag and t.segment > tape.segment)
     following = next(later, None)
-    stood = sync.epoch, sync.update_id
+    stood = Standing(sync.epoch, sync.update_id, sync.known_ns)
     return _run(place, following, sync.symbol, time_us, stood) if following else None
 
 
-def _run(place: Place, tape: File, symbol: str, time_us: int, stood: Standing) -> _Run | None:
+def _run(
+    place: Place, tape: File, symbol: str, time_us: int, stood: Standing | None
+) -> _Run | None:
     """The same over one tape; None when it does not go on from where the one before `stood`.
 
     It starts at the tape's checkpoint. Starting at the nearest row would spare some decoding, but
@@ -145,13 +150,16 @@ def _run(place: Place, tape: File, symbol: str, time_us: int, stood: Standing) -
 def replay(place: Place, query: Query, *, unsealed: bool) -> Iterator[Step | Gap]:
     """Every event of a symbol with the book after it, and every gap, in order.
 
-    Raises NotRecorded without a tape of the symbol, DamagedTape where one is missing in between.
+    What a damaged or missing tape would have told is a gap with the reason `undeclared`. Raises
+    NotRecorded without a tape of the symbol.
     """
     tapes = _until(_since(tapes_of(place, unsealed=unsealed), query.start_us), query.end_us)
     stood, gap = None, None
     for tape in tracked(tapes, f"replaying {query.symbol}"):
         events = EventByEvent(query.symbol)
-        past = yield from _steps(place, tape, query, events, stood)
+        past = False
+        with place.reading(tape.path):
+            past = yield from _steps(place, tape, query, events, stood)
         stood = standing(events.books, query.symbol) or stood
         sync = events.books.syncs.get(query.symbol)
         gap = sync.gap if sync else gap
@@ -164,15 +172,15 @@ def replay(place: Place, query: Query, *, unsealed: bool) -> Iterator[Step | Gap
 
 
 def _steps(
-    place: Place, tape: File, query: Query, events: EventByEvent, stood: Standing
+    place: Place, tape: File, query: Query, events: EventByEvent, stood: Standing | None
 ) -> Generator[Step | Gap, None, bool]:
     """Returns whether the end of the query's time was passed."""
     for frame in frames(place, tape, frozenset({query.symbol}), every=1):
-        if not continues(stood, frame):
-            raise DamagedTape(
-                f"{tape.path} does not go on where the tape before it ended: one between them is "
-                f"missing. Replay each side alone, with start and end."
-            )
+        if stood and isinstance(frame, Checkpoint) and not continues(stood, frame):
+            untold = _untold(place, tape, stood, frame)
+            # Before the first epoch nothing was known that could be lost.
+            if stood.epoch and query.overlaps(untold):
+                yield untold
         if query.end_us is not None and is_past(
             events.books, query.symbol, frame, query.end_us * 1_000
         ):
@@ -184,3 +192,19 @@ def _steps(
             elif isinstance(output, CoreGap) and output.end_ns is not None:
                 yield from (gap for gap in [Gap.of(output)] if query.overlaps(gap))
     return False
+
+
+def _untold(place: Place, tape: File, stood: Standing, begins: Checkpoint) -> Gap:
+    """What lies between the last state that was told and a tape that does not go on from there."""
+    if not place.damaged:
+        place.report_damage(tape.path, "the tape before it is missing")
+    return Gap(
+        begins.symbol,
+        stood.epoch,
+        moment_at(stood.known_ns // 1_000),
+        moment_at(begins.known_ns // 1_000),
+        stood.update_id,
+        begins.update_id,
+        begins.update_id - stood.update_id - 1,
+        "undeclared",
+    )

@@ -1,7 +1,8 @@
 """One symbol's rows of a stretch of time, one Arrow batch after the other.
 
-Files are chosen by their date, row groups by the statistics of `receive_time`, and each group is
-cut to the depth asked for before the next one is read: memory holds one group.
+Row groups are chosen by the statistics of `receive_time`, whatever the date in their file's name: our
+clock may have been wrong. Each group is cut to the depth asked for before the next one is read: memory
+holds one group.
 """
 
 from __future__ import annotations
@@ -31,8 +32,6 @@ from booktape.store.writer import Group
 LISTS: Final = ("bid_price", "bid_size", "ask_price", "ask_size")
 SCHEMA: Final = pa.schema([pa.field("symbol", pa.string(), nullable=False), *SNAPSHOTS])
 """What every reader shows: `symbol` stands in the folder's name, then the columns as stored."""
-
-_DAY_US: Final = 86_400_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +73,25 @@ def batches(
     sealed = place.rows(symbol_folder(query.symbol))
     if not sealed:
         _check_symbol(place, query.symbol, tapes)
-    done = {file.segment for file in sealed}
-    files = [file for file in sealed if _may_hold(query, file)]
+    # Where a file cannot be read, its tape tells the same, as long as it is not sealed.
+    done = {file.segment for file in sealed if place.extents(file)}
+    files = [file for file in in_order(place, sealed) if _may_hold(place, query, file)]
     files += [tape for tape in tapes if tape.segment not in done]
     for file in tracked(files, f"reading {query.symbol}"):
         yield from _of_file(place, query, file, list(columns))
+
+
+def in_order(place: Place, files: Sequence[File]) -> list[File]:
+    """One symbol's files of rows, as they were recorded; without those that hold none.
+
+    Epochs never fall back, and ids grow within one, while a clock may be set back: names do not tell.
+    Known weakness: the footer of each file is read for it, once as long as the recording is open.
+    """
+    known = {file: place.extents(file) for file in files}
+    return sorted(
+        (file for file in files if known[file]),
+        key=lambda file: (known[file][0].first_epoch, known[file][0].first_id, file.segment),
+    )
 
 
 def _check_symbol(place: Place, symbol: str, tapes: Sequence[File]) -> None:
@@ -92,19 +105,15 @@ def known_symbols(place: Place, tapes: Sequence[File]) -> list[str]:
     """Those with sealed rows, and those that are being recorded."""
     found = set(place.symbols())
     for tape in tapes:
-        start = next(frames(place, tape, None), None)
-        if isinstance(start, SegmentStart):
-            found.update(start.symbols)
+        with place.reading(tape.path):
+            start = next(frames(place, tape, None), None)
+            if isinstance(start, SegmentStart):
+                found.update(start.symbols)
     return sorted(found)
 
 
-def _may_hold(query: Query, file: File) -> bool:
-    """By the date in its path, with a day more on either side.
-
-    An event may have been held over midnight, or the clock may have been set.
-    """
-    midnight = file.segment.start_us // _DAY_US * _DAY_US
-    return query.may_hold(midnight - _DAY_US, midnight + 2 * _DAY_US)
+def _may_hold(place: Place, query: Query, file: File) -> bool:
+    return any(query.may_hold(group.first_us, group.last_us) for group in place.extents(file))
 
 
 def _of_file(
@@ -118,34 +127,15 @@ def _of_sealed(
     place: Place, query: Query, file: File, columns: list[str]
 ) -> Iterator[pa.RecordBatch]:
     wanted = [name for name in columns if name != "symbol"]
-    with place.open(file.path) as opened:
+    groups = [g for g in place.extents(file) if query.may_hold(g.first_us, g.last_us)]
+    with place.reading(file.path), place.open(file.path) as opened:
         parquet = pq.ParquetFile(opened)
-        for group in range(parquet.num_row_groups):
-            if not query.may_hold(*group_times_us(parquet.metadata.row_group(group))):
-                continue
+        for group in groups:
             rows = parquet.read_row_group(
-                group, columns=list(dict.fromkeys([*wanted, "receive_time"]))
+                group.number, columns=list(dict.fromkeys([*wanted, "receive_time"]))
             )
             for batch in rows.combine_chunks().to_batches():
                 yield _cut(batch, query, columns)
-
-
-def group_times_us(group: pq.RowGroupMetaData) -> tuple[int, int]:
-    """The earliest and the latest `receive_time` of a row group."""
-    first, last = _range(group, "receive_time")
-    return moment_us(first), moment_us(last)
-
-
-def group_epochs(group: pq.RowGroupMetaData) -> tuple[int, int]:
-    """The first and the last epoch of a row group."""
-    return _range(group, "epoch")
-
-
-# Any: the column knows the type of its values.
-def _range(group: pq.RowGroupMetaData, column: str) -> tuple[Any, Any]:
-    # Any, since the writer puts statistics to every scalar column; the stubs cannot know it.
-    found: Any = group.column(SNAPSHOTS.get_field_index(column)).statistics
-    return found.min, found.max
 
 
 def _of_tape(

@@ -13,10 +13,13 @@ from booktape.store.schema import TABLES
 
 
 def sealed_tables(place: Place, name: str) -> Iterator[pa.Table]:
-    """Every sealed file of one table, oldest first."""
+    """Every sealed file of one table that can be read, oldest first."""
+    schema = TABLES[name].schema
     for file in place.tables(name):
-        with place.open(file.path) as opened:
-            yield pq.ParquetFile(opened).read()
+        found = schema.empty_table()
+        with place.reading(file.path), place.open(file.path) as opened:
+            found = pq.ParquetFile(opened).read().select(schema.names).cast(schema)
+        yield found
 
 
 def table(place: Place, name: str, *, unsealed: bool) -> pa.Table:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import IO, Final, TypeAlias, cast
+from typing import IO, Final, NamedTuple, TypeAlias, cast
 
 from booktape.core.events import BookRow, DepthEvent
 from booktape.core.frames import (
@@ -19,6 +19,7 @@ from booktape.core.frames import (
     StreamFrame,
 )
 from booktape.core.sync import State
+from booktape.descriptors import refuse_used_up
 from booktape.errors import DamagedTape, MalformedFrame
 from booktape.reader.place import File, Place
 from booktape.reconstruct import Output, Reconstruction
@@ -29,8 +30,14 @@ from booktape.wire.binance import decode_event
 NO_ROWS: Final = 2**62
 """A row after so many events: only those with which an epoch begins."""
 
-Standing: TypeAlias = tuple[int, int] | None
-"""The last known epoch and update id; None when nothing of the symbol was on tape."""
+
+class Standing(NamedTuple):
+    """The last known state of a book: its epoch, its update id, and when it was known."""
+
+    epoch: int
+    update_id: int
+    known_ns: int
+
 
 _HEAVY: Final = (b'{"k":"ws"', b'{"k":"rest"', b'{"k":"checkpoint"')
 
@@ -76,19 +83,22 @@ def frames(
     damaged raises DamagedTape; an unsealed one ends where it breaks off.
     """
     torn = "/unsealed/" in tape.path
-    with place.open_tape(tape) as file:
-        # A file of pyarrow behaves like one of Python's, but is none by its type.
-        found = read_tape(cast("IO[bytes]", file), torn=torn, wanted=lines or Filter(symbols))
-        try:
+    try:
+        with place.open_tape(tape) as file:
+            # A file of pyarrow behaves like one of Python's, but is none by its type.
+            found = read_tape(cast("IO[bytes]", file), torn=torn, wanted=lines or Filter(symbols))
             for frame in found:
                 if isinstance(frame, SegmentStart) and every:
                     yield from _only(replace(frame, every=every), symbols)
                 else:
                     yield from _only(frame, symbols)
-        except DamagedTape as error:
-            raise DamagedTape(
-                f"{tape.path} is not what was recorded. Rows in snapshots/ can be read all the same."
-            ) from error
+    except DamagedTape as error:
+        raise DamagedTape(
+            f"{tape.path} is not what was recorded. Rows in snapshots/ can be read all the same."
+        ) from error
+    except OSError as error:
+        refuse_used_up(error)
+        raise DamagedTape(f"{tape.path} cannot be read: {error}.") from error
 
 
 def _only(frame: Frame, symbols: Symbols) -> Iterator[Frame]:
@@ -106,16 +116,18 @@ def outputs(
 ) -> Iterator[Output]:
     """What an unsealed tape will be sealed as, with the gaps that are open where it breaks off.
 
-    Ends early at a moment after which nothing can come that belongs before `before_ns`.
+    Ends early at a moment after which nothing can come that belongs before `before_ns`. A tape that
+    cannot be read is named in `place.damaged`.
     """
     books = Reconstruction()
-    for frame in frames(place, tape, frozenset({symbol}) if symbol else None, every=every):
-        if before_ns is not None and symbol and is_past(books, symbol, frame, before_ns):
-            break
-        yield from books.feed(frame)
-        if isinstance(frame, SegmentEnd):
-            # The end has said which open gaps are stored.
-            return
+    with place.reading(tape.path):
+        for frame in frames(place, tape, frozenset({symbol}) if symbol else None, every=every):
+            if before_ns is not None and symbol and is_past(books, symbol, frame, before_ns):
+                break
+            yield from books.feed(frame)
+            if isinstance(frame, SegmentEnd):
+                # The end has said which open gaps are stored.
+                return
     yield from books.open_gaps()
 
 
@@ -168,17 +180,17 @@ def _event(frame: StreamFrame) -> DepthEvent | None:
     return event if isinstance(event, DepthEvent) else None
 
 
-def standing(books: Reconstruction, symbol: str) -> Standing:
-    """Where a symbol stands."""
+def standing(books: Reconstruction, symbol: str) -> Standing | None:
+    """Where a symbol stands; None when nothing of it was on tape."""
     sync = books.syncs.get(symbol)
-    return (sync.epoch, sync.update_id) if sync else None
+    return Standing(sync.epoch, sync.update_id, sync.known_ns) if sync else None
 
 
-def continues(stood: Standing, frame: Frame) -> bool:
+def continues(stood: Standing | None, frame: Frame) -> bool:
     """Whether a tape with this frame can go on where the one before it `stood`.
 
     A book that is not live begins in a gap, which says by itself from where to where.
     """
     if stood is None or not isinstance(frame, Checkpoint) or frame.state != State.LIVE.value:
         return True
-    return stood == (frame.epoch, frame.update_id)
+    return (stood.epoch, stood.update_id) == (frame.epoch, frame.update_id)

@@ -10,13 +10,16 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
+import pyarrow as pa
 import pyarrow.parquet as pq
+import structlog
 
 from booktape.core.checkpoint import restore, save
 from booktape.core.events import Gap
 from booktape.core.frames import KILLED, NO_TAPE, Checkpoint, Disconnected, SegmentStart
 from booktape.core.merge import Lane
 from booktape.core.sync import State, SymbolSync
+from booktape.descriptors import refuse_used_up
 from booktape.store.found import last_tapes, newest_rows, newest_tape
 from booktape.store.layout import Layout, Segment
 from booktape.store.lock import lock_directory
@@ -24,6 +27,7 @@ from booktape.store.reading import read_checkpoints
 from booktape.store.recording import Recording
 from booktape.store.recovery import Recovered, recover
 
+log = structlog.get_logger()
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -106,15 +110,34 @@ class Archive:
         """
         known: dict[str, Checkpoint] = {}
         for tape in map(self._layout.tape, last_tapes(self._layout)):
-            # Those at its end are later, and count.
-            known |= {saved.symbol: _cold(saved, now_ns) for saved in read_checkpoints(tape)}
+            with _naming_damage(tape):
+                # Those at its end are later, and count.
+                known |= {saved.symbol: _cold(saved, now_ns) for saved in read_checkpoints(tape)}
         for symbol in symbols:
-            newest = newest_rows(self._layout, symbol)
-            if newest:
-                last = _from_rows(symbol, self._layout.rows(newest, symbol), now_ns)
-                if symbol not in known or _stands_at(known[symbol]) < _stands_at(last):
-                    known[symbol] = last
+            last = self._last_row(symbol, now_ns)
+            if last and (symbol not in known or _stands_at(known[symbol]) < _stands_at(last)):
+                known[symbol] = last
         return known
+
+    def _last_row(self, symbol: str, now_ns: int) -> Checkpoint | None:
+        """What the newest rows of a symbol tell that can be read."""
+        for segment in newest_rows(self._layout, symbol):
+            path = self._layout.rows(segment, symbol)
+            with _naming_damage(path):
+                return _from_rows(symbol, path, now_ns)
+        return None
+
+
+@contextmanager
+def _naming_damage(path: Path) -> Iterator[None]:
+    """A file that cannot be read is named, and is no reason to record nothing: others tell, too."""
+    try:
+        yield
+    except (pa.ArrowException, OSError, ValueError, LookupError) as error:
+        refuse_used_up(error)
+        if isinstance(error, MemoryError):
+            raise
+        log.warning("a file cannot be read", file=str(path), why=str(error))
 
 
 def _stands_at(saved: Checkpoint) -> tuple[int, int]:

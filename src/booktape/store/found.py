@@ -28,9 +28,9 @@ def newest_tape(layout: Layout) -> Segment | None:
     return next(_newest_first(layout.root / "tape", TAPE), None)
 
 
-def newest_rows(layout: Layout, symbol: str) -> Segment | None:
-    """The last one with sealed rows of a symbol."""
-    return next(_newest_first(layout.snapshots / symbol_folder(symbol), TABLE), None)
+def newest_rows(layout: Layout, symbol: str) -> Iterator[Segment]:
+    """Those with sealed rows of a symbol, the newest first."""
+    return _newest_first(layout.snapshots / symbol_folder(symbol), TABLE)
 
 
 def unsealed_segments(layout: Layout) -> list[Segment]:

@@ -42,6 +42,14 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
     files: dict[str, FileSeal]
 
 
+def read_manifest(content: bytes) -> Manifest:
+    """What `seal_manifest` wrote. Raises ValueError for anything else."""
+    try:
+        return msgspec.json.decode(content, type=Manifest)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ValueError(f"it is no manifest: {error}") from error
+
+
 def seal_manifest(layout: Layout, segment: Segment, files: Mapping[Path, Path]) -> None:
     """Write down `files` (final path → where its content stands now), durably.
 

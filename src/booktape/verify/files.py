@@ -16,6 +16,17 @@ from booktape.verify.findings import Finding, Findings, Kind
 
 TABLES: Final = ("gaps", "checks", "notes")
 _ROOMS: Final = ("tape", "snapshots", "manifests", *TABLES)
+_LITTER: Final = frozenset(
+    {
+        "lost+found",
+        "Thumbs.db",
+        "desktop.ini",
+        "$RECYCLE.BIN",
+        "System Volume Information",
+        "@eaDir",
+        "#recycle",
+    }
+)
 _SUFFIXES: Final = {"tape": ".jsonl.zst", "manifests": ".json"}
 
 
@@ -53,8 +64,16 @@ def _files(root: Path) -> Iterator[str]:
         found = []
         # Not `rglob`: from Python 3.13 on it passes over a folder that it had no descriptor for.
         for folder, _, names in os.walk(root / room, onerror=refuse_used_up):
-            found += [Path(folder, name).relative_to(root).as_posix() for name in names]
-        yield from sorted(found)
+            found += [Path(folder, name).relative_to(root) for name in names]
+        yield from sorted(f.as_posix() for f in found if not any(map(_is_litter, f.parts)))
+
+
+def _is_litter(name: str) -> bool:
+    """What operating systems and file servers leave in any folder; no recorder gives such names.
+
+    Those that begin with a dot are macOS's `.DS_Store` and `._…`, NFS's `.nfs…`, and their like.
+    """
+    return name.startswith(".") or name in _LITTER
 
 
 def _segment_of(file: PurePosixPath) -> Segment | None:
@@ -112,7 +131,8 @@ def _read_manifest(
         if segment == files.segment.name and isinstance(seals, dict):
             return seals
         found.different(where, "is not this segment's", expected=files.segment.name, stored=segment)
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        refuse_used_up(error)
         found.different(where, f"cannot be read: {error!r}")
     return None
 
@@ -125,7 +145,12 @@ def _report_lost(file: str, found: Findings) -> None:
 
 
 def _compare(root: Path, file: str, seal: object, found: Findings) -> None:
-    size, digest = measure(root / file)
+    try:
+        size, digest = measure(root / file)
+    except OSError as error:
+        refuse_used_up(error)
+        found.different(file, f"cannot be read: {error}")
+        return
     said = (seal.get("bytes"), seal.get("sha256")) if isinstance(seal, dict) else (None, None)
     if said[0] != size:
         found.different(

@@ -1,0 +1,37 @@
+"""Files that cannot be read: named on stderr, and an exit code that is not 0."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from booktape.errors import BookNotKnown, DamagedArchive, DamagedFile, NotRecorded
+from booktape.reader import Recording
+from booktape.terminal import write_error
+
+NAMED_MAX: Final = 20
+"""So many files are named one by one."""
+
+
+@contextmanager
+def naming_damage(recording: Recording) -> Iterator[None]:
+    """Whatever happens in between: in the end every file that could not be read is named on stderr.
+
+    Raises DamagedArchive where nothing was found, since such a file may hold it.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DamagedFile)
+        try:
+            yield
+        except (NotRecorded, BookNotKnown) as error:
+            if not recording.damaged:
+                raise
+            raise DamagedArchive(f"{error} It may be in a file that cannot be read.") from error
+        finally:
+            damaged = list(recording.damaged.items())
+            for path, why in damaged[:NAMED_MAX]:
+                write_error(str(DamagedFile(path, why)))
+            if more := len(damaged[NAMED_MAX:]):
+                write_error(f"and {more:,} more. `booktape verify` names them.")

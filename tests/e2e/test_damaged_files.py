@@ -1,0 +1,208 @@
+"""One damaged file hides no other one: it is named, all else is shown, and the exit code is 1.
+
+The archive is what `booktape record --exchange sim` leaves; then it is broken by hand.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+import booktape
+from booktape.errors import BookNotKnown, DamagedFile
+from booktape.store.archive import open_archive
+from e2e.commands import BOOKTAPE, run
+from oracle import start
+
+KINDS: Final = ("tape", "snapshots", "gaps", "checks", "notes", "manifests")
+DAMAGES: Final[dict[str, Callable[[bytes], bytes]]] = {
+    "emptied": lambda _: b"",
+    "cut": lambda content: content[: len(content) * 2 // 3],
+    "garbage": lambda content: bytes(255 - byte for byte in content),
+}
+BTC, ETH = "BTCUSDT", "ETHUSDT"
+
+WITHOUT_POWER: Final = ("setpriv", "--bounding-set", "-dac_override,-dac_read_search")
+"""Root that must obey permissions like anyone."""
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two symbols, and three segments or more; never written to."""
+    root = tmp_path_factory.mktemp("recorded") / "data"
+    options = ("--every", "2", "--segment", "1s", "--duration", "5", "--out", root)
+    code, _, err = asyncio.run(run("record", BTC, ETH, "--exchange", "sim", *options))
+    assert code == 0, err
+    assert len(files(root, "tape")) >= 3
+    return root
+
+
+@pytest.fixture
+def root(recorded: Path, tmp_path: Path) -> Path:
+    """A copy to damage."""
+    return Path(shutil.copytree(recorded, tmp_path / "data"))
+
+
+def files(root: Path, kind: str) -> list[Path]:
+    """Oldest first; of rows only those of one symbol."""
+    below = f"symbol={BTC}/*/*" if kind == "snapshots" else "*/*"
+    return sorted((root / kind).glob(below))
+
+
+def rows_of(path: Path) -> int:
+    """How many lines an export has below its header."""
+    return gzip.decompress(path.read_bytes()).count(b"\n") - 1
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_damaged_file_is_named_and_all_others_are_shown(
+    recorded: Path, root: Path, kind: str, damage: str
+) -> None:
+    """By `info`, and by whatever in the library reads a file of this kind."""
+    victim = files(root, kind)[1]
+    victim.write_bytes(DAMAGES[damage](victim.read_bytes()))
+    whole, rec = booktape.open(recorded), booktape.open(root)
+    with pytest.warns(DamagedFile, match=victim.name) as told:  # noqa: PT031 - each may tell
+        rec.check_files()
+        damaged = {own.symbol: own for own in rec.coverage()}
+        found = {symbol: rec.snapshots(symbol).to_arrow() for symbol in (BTC, ETH)}
+        small = [rec.gaps(), rec.checks(), rec.notes()]
+        list(rec.replay(ETH))
+    assert [w.message.path for w in told if isinstance(w.message, DamagedFile)] == [str(victim)]
+    assert list(rec.damaged) == [str(victim)]
+    lost = kind == "snapshots"
+    for own in whole.coverage():
+        assert (damaged[own.symbol].rows < own.rows) == (lost and own.symbol == BTC)
+        assert found[own.symbol].num_rows == damaged[own.symbol].rows > 0
+    wanted = [whole.gaps(), whole.checks(), whole.notes()]
+    for name, one, other in zip(("gaps", "checks", "notes"), small, wanted, strict=True):
+        assert name == kind or one == other
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_recorder_starts_and_epochs_go_on(root: Path, kind: str) -> None:
+    """Whichever file is damaged, the newest of its kind or all of them: epochs come from the others."""
+    epochs = {own.symbol: own.epochs for own in booktape.open(root).coverage()}
+    for victim in files(root, kind):
+        victim.write_bytes(b"")
+    opening = start(BTC, ETH)
+    with open_archive(root) as archive:
+        past = archive.past(opening.symbols, 0)
+    assert {symbol: saved.epoch for symbol, saved in past.items()} == epochs
+
+
+def test_the_commands_go_on_and_end_with_1(recorded: Path, root: Path) -> None:
+    """Each names the files, shows the rest, and a recorder adds to it; `verify` names them all."""
+    # Not the manifest of a segment that has another victim: it tells that one's size.
+    victims = [files(root, kind)[-1 if kind == "manifests" else -2] for kind in KINDS]
+    for victim in victims:
+        victim.write_bytes(victim.read_bytes()[:-30])
+
+    async def look() -> None:
+        code, out, err = await run("info", root)
+        assert (code, "Traceback" in err) == (1, False)
+        assert BTC in out
+        assert ETH in out
+        assert all(str(victim) in err for victim in victims)
+        exported = root.parent / "exported"
+        for kind, victim in (("csv", victims[1]), ("incremental_book_L2", victims[0])):
+            code, out, err = await run("export", root, "--format", kind, "--out", exported)
+            assert (code, "Traceback" in err) == (1, False)
+            assert str(victim) in err
+            assert f"{ETH}" in out
+        before = booktape.open(recorded).snapshots(ETH, depth=5)
+        assert rows_of(exported / f"{ETH}_long.csv.gz") >= before.to_arrow().num_rows
+        picture = root.parent / "spread.png"
+        code, _, err = await run("plot", root, "spread", "--symbol", BTC, "--file", picture)
+        assert (code, "Traceback" in err, picture.exists()) == (1, False, True)
+        assert str(victims[1]) in err
+        options = ("--duration", "3", "--out", root)
+        code, _, err = await run("record", BTC, ETH, "--exchange", "sim", *options)
+        assert (code, "Traceback" in err) == (0, False), err
+        code, out, err = await run("verify", root, "--json")
+        assert (code, err) == (1, "")
+        assert all(victim.name in out for victim in victims)
+
+    asyncio.run(look())
+    with pytest.warns(DamagedFile):
+        assert {own.epochs for own in booktape.open(root).coverage()} == {2}
+
+
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="needs setpriv, of util-linux")
+def test_a_file_that_may_not_be_read_is_like_a_damaged_one(root: Path) -> None:
+    """A recorder starts; `info`, exports and `verify` name it. None shows a traceback."""
+    victims = [files(root, kind)[-1] for kind in KINDS]
+    for victim in victims:
+        victim.chmod(0)
+    if victims[0].stat().st_uid != 0:
+        pytest.skip("needs to be root, to be a root without its power")
+
+    def tell(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        command = (*WITHOUT_POWER, *BOOKTAPE, *map(str, arguments))
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    told = tell("info", root)
+    assert (told.returncode, "Traceback" in told.stderr) == (1, False)
+    assert all(str(victim) in told.stderr for victim in victims)
+    told = tell("export", root, "--format", "hftbacktest", "--out", root.parent / "exported")
+    assert (told.returncode, "Traceback" in told.stderr) == (1, False)
+    assert str(victims[0]) in told.stderr
+    told = tell("record", BTC, ETH, "--exchange", "sim", "--duration", "3", "--out", root)
+    assert (told.returncode, "Traceback" in told.stderr) == (0, False), told.stderr
+    told = tell("verify", root, "--json")
+    assert (told.returncode, told.stderr) == (1, "")
+    assert all(victim.name in told.stdout for victim in victims)
+
+
+def test_replay_tells_what_a_damaged_tape_leaves_open(root: Path) -> None:
+    """Up to it, then a gap that nobody declared, then the tapes after it; `at` says why it does not know."""
+    steps = [item for item in booktape.open(root).replay(BTC) if isinstance(item, booktape.Step)]
+    victim = files(root, "tape")[-2]
+    content = victim.read_bytes()
+    victim.write_bytes(content[: len(content) // 2])
+    rec = booktape.open(root)
+    with pytest.warns(DamagedFile, match=victim.name):
+        items = list(rec.replay(BTC))
+    (gap,) = (i for i in items[:-1] if isinstance(i, booktape.Gap))
+    assert (gap.reason, gap.symbol) == ("undeclared", BTC)
+    place = items.index(gap)
+    before, after = items[place - 1], items[place + 1]
+    assert isinstance(before, booktape.Step)
+    assert isinstance(after, booktape.Step)
+    told = [item.book.update_id for item in items if isinstance(item, booktape.Step)]
+    lost = [s.book.update_id for s in steps if s.book.update_id not in told]
+    assert lost
+    assert min(lost) > before.book.update_id
+    assert (gap.last_update_id, gap.next_update_id) == (before.book.update_id, max(lost))
+    assert gap.missed_updates == max(lost) - before.book.update_id - 1
+    lost_at = next(s.book.receive_time for s in steps if s.book.update_id == lost[-1])
+    with pytest.raises(BookNotKnown, match=victim.name):
+        rec.at(BTC, lost_at)
+
+
+def test_litter_is_no_difference(root: Path) -> None:
+    """What an operating system leaves in folders that a person has opened; anything else is named."""
+    for folder in [root, *(path for path in root.rglob("*") if path.is_dir())]:
+        for name in (".DS_Store", "._2026", "Thumbs.db", ".nfs0000"):
+            (folder / name).write_bytes(b"litter")
+        (folder / "lost+found").mkdir(exist_ok=True)
+        (folder / "lost+found" / "#123").write_bytes(b"litter")
+
+    async def look() -> None:
+        for command in ("info", "verify"):
+            code, out, err = await run(command, root)
+            assert (code, err) == (0, ""), out
+        (root / "gaps" / "copy of gaps.parquet").write_bytes(b"x")
+        code, out, _ = await run("verify", root)
+        assert code == 1
+        assert "copy of gaps.parquet" in out
+
+    asyncio.run(look())
