@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from booktape.sim.conditions import Attempts, Messages
 from booktape.sim.door import (
+    Firewall,
     Half,
     HangUp,
     Html,
@@ -111,6 +112,10 @@ HEARD_MAKERS: Final[Mapping[str, Maker]] = MappingProxyType(
         "status": lambda d: Status(d.attempts(0.3, 1), d.rng.choice([403, 451, 500, 502, 503])),
         "too-fast": lambda d: TooFast(d.attempts(0.2, 0.8), d.rng.randint(1, 3)),
         "banned": lambda d: TooFast(d.attempts(0.1, 0.3), d.rng.randint(10, 300), status=418),
+        "banned-in-the-body": lambda d: TooFast(
+            d.attempts(0.1, 0.3), d.rng.randint(10, 300), status=418, told="body"
+        ),
+        "firewall": lambda d: Firewall(d.attempts(0.1, 0.3), d.rng.uniform(20, 300)),
         "html": lambda d: Html(d.attempts(0.3, 1)),
         "slow": lambda d: Slow(d.attempts(0.3, 1), d.rng.uniform(0.1, 3)),
         "half": lambda d: Half(d.attempts(0.3, 1)),

@@ -35,7 +35,10 @@ async def survive(faults: Faults, seed: int, out: Path) -> None:
     """Record the exchange under faults until it is honest and all books are back, and check."""
     market = Market(SYMBOLS, seed=seed, levels=40)
     async with (
-        SimServer(market, faults=faults) as server,
+        # By one clock: a ban that its body tells is told by the time of day.
+        SimServer(
+            market, faults=faults, start_us=virtual_time.START_NS // 1_000, start_at_once=True
+        ) as server,
         recording(server, SYMBOLS, out, every=2, connections=1 + seed % 2) as recorder,
     ):
         await asyncio.sleep(honest_from_s(faults))

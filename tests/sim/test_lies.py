@@ -6,6 +6,7 @@ import asyncio
 import itertools
 from collections.abc import Callable
 
+import aiohttp
 import pytest
 
 from booktape.core.events import DepthEvent
@@ -16,6 +17,7 @@ from booktape.sim.conditions import (
     event_number,
     message_number,
 )
+from booktape.sim.fates import CutAt
 from booktape.sim.lies import Close, Delay, Drop, Gap, Lie, Lifetime, Repeat, Stall
 from booktape.sim.market import Market
 from booktape.sim.steps import GOING_AWAY, POLICY_VIOLATION, Send
@@ -224,6 +226,29 @@ def test_a_connection_ends_after_the_named_message(abrupt: bool, code: int) -> N
             await visit_.server.finished.wait()
             assert len(await again.count(10)) == 10
             assert not again.ended
+
+    run(work())
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        Close(message_number(3), code=POLICY_VIOLATION, reason="Too many requests"),
+        CutAt(0.25, abrupt=False, code=POLICY_VIOLATION, reason="Too many requests"),
+        Lifetime(0.25, code=POLICY_VIOLATION, reason="Too many requests"),
+    ],
+)
+def test_a_close_frame_says_why(lie: Lie) -> None:
+    """Its code and its reason come as told."""
+
+    async def work() -> None:
+        async with visit(lying(lie, speed=1)) as visit_:
+            url = f"{visit_.server.ws_url}/ws/{BTC}"
+            async with visit_.http.ws_connect(url, autoclose=False) as socket:
+                while (message := await socket.receive()).type is aiohttp.WSMsgType.TEXT:
+                    pass
+                assert message.type is aiohttp.WSMsgType.CLOSE
+                assert (message.data, message.extra) == (1_008, "Too many requests")
 
     run(work())
 

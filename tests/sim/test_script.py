@@ -155,6 +155,8 @@ def test_the_table_of_kinds_is_complete() -> None:
         ("[[fault]]\nkind = 'half-open'\nat_s = 1\nof = 2", "needs `connection`"),
         ("[[fault]]\nkind = 'status'\nstatus = 200", "'status': Expected"),
         ("[[fault]]\nkind = 'too-fast'\nstatus = 430", "'status': Invalid enum value"),
+        ("[[fault]]\nkind = 'too-fast'\ntold = 'body'", "only the body of a 418"),
+        ("[[fault]]\nkind = 'cut'\nat_s = 1\ncode = 99", "'code': Expected"),
         ("[[fault]]\nkind = 'garbage'\nform = 'odd'", "'form': Invalid enum value"),
         ("[[fault]]\nkind = 'halt'\nstart_s = 1\nend_s = 2", "it needs 'symbol'"),
         ("[[fault]]\nkind = 'stale'", "it needs `seconds` or `events`"),

@@ -5,19 +5,21 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
+from typing import Any, Literal, TypeAlias
 
 import aiohttp
 import pytest
 
 from booktape.sim.conditions import Attempts
-from booktape.sim.door import Refuse, TooFast
+from booktape.sim.door import Firewall, Refuse, TooFast
 from booktape.sim.manners import Pings, Rate
 from booktape.sim.server import SimServer
 from booktape.sim.weight import BAN_LONGEST_S, UNDER_WAY_S, Owed, Weights
 from sim.honest import BTC, lying, market
-from sim.visitor import run, visit
+from sim.visitor import Visit, run, visit
 
 DEPTH = "depth?symbol=BTCUSDT&limit=5000"
+Door: TypeAlias = Literal["rest", "ws"]
 
 # ── requests ────────────────────────────────────────────────────────────────────────────────
 
@@ -103,6 +105,105 @@ def test_a_refused_request_is_no_request() -> None:
             assert not visit_.server.violations
 
     run(work())
+
+
+# ── silences that both doors want ───────────────────────────────────────────────────────────
+
+
+async def refusal(visit_: Visit, door: Door) -> tuple[int, Any, bytes]:
+    """Status, headers and body of what a request or a handshake gets."""
+    if door == "rest":
+        return await visit_.get(DEPTH)
+    handshake = {
+        "Upgrade": "websocket",
+        "Connection": "Upgrade",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+    }
+    url = f"{visit_.server.rest_url}/stream?streams={BTC}"
+    async with visit_.http.get(url, headers=handshake) as answer:
+        return answer.status, answer.headers, await answer.read()
+
+
+@pytest.mark.parametrize("first", ["rest", "ws"])
+@pytest.mark.parametrize("then", ["rest", "ws"])
+@pytest.mark.parametrize("status", [429, 418])
+def test_a_ban_told_at_one_door_holds_at_both(first: Door, then: Door, status: Any) -> None:
+    """Whoever comes before Retry-After has passed is refused and counted; who comes after is not."""
+
+    async def work() -> None:
+        lie = TooFast(Attempts(door=first, last=1), retry_after_s=30, status=status)
+        async with visit(lying(lie, source=market(slots=None), speed=1)) as visit_:
+            told, headers, _ = await refusal(visit_, first)
+            assert (told, headers["Retry-After"]) == (status, "30")
+            await asyncio.sleep(20)
+            told, headers, _ = await refusal(visit_, then)
+            assert (told, headers["Retry-After"]) == (status, "10")
+            assert visit_.server.violations == {"retry-after": 1}
+            await asyncio.sleep(10.5)
+            assert (await visit_.get(DEPTH))[0] == 200
+            await (await visit_.listen(BTC)).count(1)
+            assert visit_.server.violations == {"retry-after": 1}
+
+    run(work())
+
+
+def test_a_ban_can_stand_in_the_body_alone() -> None:
+    """Until when, in milliseconds by the exchange's clock; a request before that is counted."""
+
+    async def work() -> None:
+        lie = TooFast(Attempts(door="rest", last=1), retry_after_s=25, status=418, told="body")
+        server = lying(lie, source=market(slots=None), speed=1, start_us=10**15)
+        async with visit(server) as visit_:
+            status, headers, body = await visit_.get(DEPTH)
+            assert (status, headers.get("Retry-After")) == (418, None)
+            message = json.loads(body)["msg"]
+            assert f"IP banned until {10**12 + 25_000}. " in message
+            await asyncio.sleep(24)
+            assert (await visit_.get(DEPTH))[0] == 418
+            await asyncio.sleep(1.5)
+            assert (await visit_.get(DEPTH))[0] == 200
+            assert server.violations == {"retry-after": 1}
+
+    run(work())
+
+
+@pytest.mark.parametrize("first", ["rest", "ws"])
+def test_the_firewall_shuts_an_address_out_and_longer_if_it_comes_back(first: Door) -> None:
+    """403 and a page that says nothing of time; each request or handshake begins the time anew."""
+
+    async def work() -> None:
+        lie = Firewall(Attempts(door=first, last=1), seconds=10)
+        async with visit(lying(lie, source=market(slots=None), speed=1)) as visit_:
+            doors: list[Door] = [first, "rest", "ws", "rest"]
+            for door in doors:
+                status, headers, body = await refusal(visit_, door)
+                assert (status, headers.get("Retry-After")) == (403, None)
+                assert headers["Content-Type"].startswith("text/html")
+                assert body.startswith(b"<!DOCTYPE html>")
+                await asyncio.sleep(8)
+            assert visit_.server.violations == {"firewall": 3}
+            await asyncio.sleep(2.5)
+            assert (await visit_.get(DEPTH))[0] == 200
+            await (await visit_.listen(BTC)).count(1)
+            assert visit_.server.violations == {"firewall": 3}
+
+    run(work())
+
+
+def test_what_is_under_way_when_the_firewall_shuts_is_not_counted_and_prolongs_nothing() -> None:
+    """Nobody can have known of it."""
+    violations: Counter[str] = Counter()
+    account = Weights(6_000, 120, violations)
+    account.silence(403, 30, 100, line="a", prolongs=True)
+    assert account.charge(1, 100.5, "b") == Owed(403, 30)
+    assert account.knock(100.6, "c") == Owed(403, 30)
+    assert not violations
+    assert account.knock(129.5, "a") == Owed(403, 30)
+    assert account.charge(1, 130.5, "d") == Owed(403, 30)
+    assert violations == {"firewall": 2}
+    assert account.charge(1, 160.5, "d") is None
+    assert account.knock(160.5, "e") is None
 
 
 # ── messages ────────────────────────────────────────────────────────────────────────────────

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from types import MappingProxyType
 from typing import Final
 
 from aiohttp import WSMsgType, web
@@ -36,6 +37,11 @@ CLOSE_WITHIN_S: Final = 1.0
 
 PONG_LOOKED_FOR_S: Final = 1.0
 """A pong may lie unread in our own socket: so long we look for it before it is called missing."""
+
+_REASONS: Final = MappingProxyType(
+    {"messages": "Too many requests", "pong": "Pong timeout", "streams": "Too many streams"}
+)
+"""What a close frame says of the rule that was broken."""
 
 _SHUTDOWN_STREAM: Final = "!serverShutdown"
 
@@ -135,13 +141,13 @@ class Client:
         """Return when all that was queued has left, or the client is gone."""
         await self._outbox.drained()
 
-    async def end(self, *, abrupt: bool = False, code: int = GOING_AWAY) -> None:
+    async def end(self, *, abrupt: bool = False, code: int = GOING_AWAY, reason: str = "") -> None:
         """End the connection now; what is queued is lost."""
         self._give_up()
         if not (abrupt or self._muted):
             try:
                 async with asyncio.timeout(CLOSE_WITHIN_S):
-                    await self._socket.close(code=code, drain=False)
+                    await self._socket.close(code=code, message=reason.encode(), drain=False)
             except TimeoutError:
                 # It reads nothing, not even the goodbye.
                 abrupt = True
@@ -151,7 +157,7 @@ class Client:
     async def violated(self, rule: str) -> None:
         """Count a broken rule and end the connection."""
         self._manners.violations[rule] += 1
-        await self.end(code=POLICY_VIOLATION)
+        await self.end(code=POLICY_VIOLATION, reason=_REASONS.get(rule, ""))
 
     # ── out ─────────────────────────────────────────────────────────────────────────────────
 
@@ -198,7 +204,7 @@ class Client:
         elif isinstance(step, Announce):
             await self._transmit(self._announcement(), WSMsgType.TEXT)
         elif isinstance(step, Cut):
-            await self.end(abrupt=step.abrupt, code=step.code)
+            await self.end(abrupt=step.abrupt, code=step.code, reason=step.reason)
         elif isinstance(step, Mute):
             self._mute()
 

@@ -22,6 +22,9 @@ Positive: TypeAlias = Annotated[float, Meta(gt=0)]
 Probability: TypeAlias = Annotated[float, Meta(ge=0, le=1)]
 Count: TypeAlias = Annotated[int, Meta(ge=1)]
 Number: TypeAlias = Annotated[int, Meta(ge=0)]
+CloseCode: TypeAlias = Annotated[int, Meta(ge=1_000, le=4_999)]
+Reason: TypeAlias = Annotated[str, Meta(max_length=40)]
+"""Of a close frame, which has room for 123 bytes of UTF-8."""
 StreamKind: TypeAlias = Literal["depth", "depth5", "depth10", "depth20", "bookTicker"]
 
 

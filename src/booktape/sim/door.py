@@ -24,6 +24,7 @@ from booktape.sim.replies import (
     HTML_PAGE,
     TOO_FAST,
     UNAVAILABLE,
+    Banned,
     Cropped,
     DoorStep,
     Hang,
@@ -31,7 +32,9 @@ from booktape.sim.replies import (
     Old,
     Reply,
     Reset,
+    Silence,
     error,
+    firewall,
 )
 
 _BY_PROXIES: Final = frozenset(
@@ -88,24 +91,50 @@ class Status(DoorLie):
         return error(self.status, UNAVAILABLE, "Told to fail.")
 
 
+@dataclass(frozen=True)
+class TooFast(DoorLie):
+    """429, or 418, though the budget was kept; whoever comes before the time is over breaks a rule.
+
+    `told` says where that time stands: in Retry-After, or in the body alone, as of a ban whose
+    header got lost.
+    """
+
+    retry_after_s: Count = 1
+    status: Literal[429, 418] = 429
+    told: Literal["header", "body"] = "header"
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for what the exchange never says."""
+        if self.told == "body" and self.status == HTTPStatus.TOO_MANY_REQUESTS.value:
+            raise ValueError("only the body of a 418 says until when")
+
+    def lie(self, attempt: Attempt) -> DoorStep:  # noqa: ARG002 - all alike
+        """The exchange's own error."""
+        if self.told == "body":
+            return Banned(self.retry_after_s)
+        return error(self.status, TOO_FAST, "Told to be too fast.", self.retry_after_s)
+
+
+@dataclass(frozen=True)
+class Firewall(DoorLie):
+    """403 and a page, for `seconds`: the address is shut out, and whoever comes meanwhile prolongs it.
+
+    Five minutes on the real exchange. It is for requests and handshakes alike.
+    """
+
+    seconds: Positive = 300.0
+
+    def lie(self, attempt: Attempt) -> DoorStep:  # noqa: ARG002 - all alike
+        """The page, which says nothing of time."""
+        return firewall(Silence(self.seconds, prolongs=True))
+
+
 class RestLie(DoorLie):
     """One that a WebSocket handshake cannot be told."""
 
     def answers(self, attempt: Attempt) -> DoorStep | None:
         """The lie, for REST requests."""
         return super().answers(attempt) if attempt.kind == "rest" else None
-
-
-@dataclass(frozen=True)
-class TooFast(RestLie):
-    """429, or 418, though the budget was kept; every request before Retry-After is a violation."""
-
-    retry_after_s: Count = 1
-    status: Literal[429, 418] = 429
-
-    def lie(self, attempt: Attempt) -> DoorStep:  # noqa: ARG002 - all alike
-        """The exchange's own error."""
-        return error(self.status, TOO_FAST, "Told to be too fast.", self.retry_after_s)
 
 
 @dataclass(frozen=True)

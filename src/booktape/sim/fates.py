@@ -11,9 +11,11 @@ from typing import Final
 
 from booktape.sim.conditions import (
     Attempt,
+    CloseCode,
     Count,
     Number,
     Positive,
+    Reason,
     Seconds,
     chance,
     check_selection,
@@ -21,19 +23,24 @@ from booktape.sim.conditions import (
 )
 from booktape.sim.lies import Lie
 from booktape.sim.replies import DoorStep, Hang, Reset
-from booktape.sim.steps import Announce, Cut, Later, Moment, Mute, Standing, Those
+from booktape.sim.steps import GOING_AWAY, Announce, Cut, Later, Moment, Mute, Standing, Those
 
 _EVEN: Final = 0.5
 
 
 @dataclass(frozen=True)
 class CutAt(Lie):
-    """End the connections that are open at a time."""
+    """End the connections that are open at a time.
+
+    A close frame that is not `abrupt` has a code and a reason, such as 1008, "Too many requests".
+    """
 
     at_s: Seconds
     abrupt: bool = True
     connection: Number | None = None
     of: Count | None = None
+    code: CloseCode = GOING_AWAY
+    reason: Reason = ""
 
     def __post_init__(self) -> None:
         """Raises ValueError for what can never hold."""
@@ -41,7 +48,8 @@ class CutAt(Lie):
 
     def timetable(self) -> Iterator[Moment]:
         """Once."""
-        yield Moment(self.at_s, Those(self.connection, self.of), (Cut(self.abrupt),))
+        end = Cut(self.abrupt, self.code, self.reason)
+        yield Moment(self.at_s, Those(self.connection, self.of), (end,))
 
 
 @dataclass(frozen=True)

@@ -17,12 +17,14 @@ beginning; before it, time stands at 0 (a client who is told a lie at the door b
     delay            a connection is late; its order stays                seconds, jitter_s, seed + M
     stall            no frame for a while, then all; pings go on          start_s, end_s, connection, of
     garbage          what is no event comes before (or instead of) one    form, instead, seed + M
-    close            the connection ends right after a message            abrupt + M
-    cut              open connections end at a time                       at_s, abrupt, connection, of
+    close            the connection ends right after a message            abrupt, code, reason + M
+    cut              open connections end at a time                       at_s, abrupt, connection, of,
+                                                                          code, reason
     cuts             one connection at a time ends, every few seconds     every_s, start_s, end_s, spare,
                                                                           settled_s, abrupt, seed
     lifetime         each connection ends at an age                       seconds, abrupt, jitter_s,
-                                                                          connection, of, code, seed
+                                                                          connection, of, code,
+                                                                          reason, seed
     half-open        open connections carry nothing more, and do not end  at_s, connection, of
     server-shutdown  `serverShutdown`, and the end `lead_s` later         at_s, lead_s, abrupt,
                                                                           connection, of
@@ -30,7 +32,9 @@ beginning; before it, time stands at 0 (a client who is told a lie at the door b
     refuse           a client at the door is reset                        + A
     hang             a request or handshake is never answered             + A
     status           403, 451, 5xx                                        status + A
-    too-fast         429 or 418 with Retry-After                          retry_after_s, status + A
+    too-fast         429 or 418 with Retry-After, or with it in the body  retry_after_s, status,
+                                                                          told + A
+    firewall         403 for so long; who comes meanwhile prolongs it     seconds + A
     html             a page with status 200                               + A
     slow             the answer to a request comes late                   seconds + A
     half             half the JSON, and a length that fits                + A

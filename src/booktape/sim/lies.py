@@ -14,11 +14,13 @@ from typing import ClassVar
 from booktape.sim.conditions import (
     Attempt,
     Attempts,
+    CloseCode,
     Count,
     Delivery,
     Messages,
     Number,
     Positive,
+    Reason,
     Seconds,
     StreamCondition,
     among,
@@ -177,10 +179,13 @@ class Close(Lie):
 
     when: StreamCondition
     abrupt: bool = False
+    code: CloseCode = GOING_AWAY
+    reason: Reason = ""
 
     def sends(self, delivery: Delivery, steps: list[Step]) -> list[Step]:
         """The message, then the end."""
-        return [*steps, Cut(self.abrupt)] if self.when(delivery) else steps
+        end = Cut(self.abrupt, self.code, self.reason)
+        return [*steps, end] if self.when(delivery) else steps
 
 
 @dataclass(frozen=True)
@@ -195,7 +200,8 @@ class Lifetime(Lie):
     jitter_s: Seconds = 0.0
     connection: Number | None = None
     of: Count | None = None
-    code: int = GOING_AWAY
+    code: CloseCode = GOING_AWAY
+    reason: Reason = ""
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -207,4 +213,4 @@ class Lifetime(Lie):
         if not among(connection, self.connection, self.of):
             return ()
         later_s = self.jitter_s * chance(self.seed, "lifetime", connection)
-        return (Later(self.seconds + later_s, Cut(self.abrupt, self.code)),)
+        return (Later(self.seconds + later_s, Cut(self.abrupt, self.code, self.reason)),)

@@ -1,7 +1,7 @@
 """How the exchange treats its clients, and how it catches those that break its rules.
 
-Violations are counted by rule: weight, retry-after (both in `weight`), messages, pong, streams,
-connections, slow. All of them run by the clients' clock, which `client_speed` may make faster than
+Violations are counted by rule: weight, retry-after, firewall (all in `weight`), messages, pong,
+streams, connections, slow. All of them run by the clients' clock, which `client_speed` may make faster than
 life, but not by the exchange's.
 """
 
@@ -10,11 +10,16 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Final
+
+from aiohttp import web
 
 from booktape.sim.clock import Clock
 from booktape.sim.faults import Faults
+from booktape.sim.replies import TOO_FAST, Banned, Reply, error, firewall
 from booktape.sim.void import Void
+from booktape.sim.weight import Weights
 
 INCOMING_PER_SECOND: Final = 5
 """ "WebSocket connections have a limit of 5 incoming messages per second."."""
@@ -31,18 +36,41 @@ class Manners:
     """What all doors of one exchange share.
 
     `clock` is the exchange's, `client_clock` the one by which clients keep the limits; `time_us` is
-    what the exchange would say is the time of day. A `patient` exchange waits for slow clients.
+    what the exchange would say is the time of day, `steady_time_us` the same without the steps that
+    faults make in it: bans are told by that. A `patient` exchange waits for slow clients.
     """
 
     faults: Faults
     clock: Clock
     client_clock: Clock
     time_us: Callable[[], int]
+    steady_time_us: Callable[[], int]
     ping_s: float
     pong_within_s: float
     patient: bool
-    violations: Counter[str] = field(default_factory=Counter)
+    weights: Weights
+    violations: Counter[str]
     void: Void = field(default_factory=Void)
+
+    def refusal(self, request: web.Request, *, weight: int = 0) -> Reply | None:
+        """What a client gets who comes too soon, or too often; a handshake has no weight."""
+        now_s, line = self.client_clock.now_s(), request.transport
+        charge = self.weights.charge
+        owed = charge(weight, now_s, line) if weight else self.weights.knock(now_s, line)
+        if owed is None:
+            return None
+        if owed.status == HTTPStatus.FORBIDDEN:
+            return firewall()
+        return error(owed.status, TOO_FAST, "Too much request weight used.", owed.retry_after_s)
+
+    def told(self, lie: Reply | Banned, request: web.Request) -> Reply:
+        """What a lie at the door says now; from then on the silence that it asks for is owed."""
+        reply = lie.reply(self.steady_time_us()) if isinstance(lie, Banned) else lie
+        if silence := reply.silence:
+            now_s, line = self.client_clock.now_s(), request.transport
+            seconds, prolongs = silence.seconds, silence.prolongs
+            self.weights.silence(reply.status, seconds, now_s, line, prolongs=prolongs)
+        return reply
 
 
 class Rate:

@@ -39,7 +39,7 @@ class Player:
         self._owed: set[str] = set()
         self._lead = LEAD
         self._changed = asyncio.Event()
-        self._start_us = 0
+        self._start_us: int | None = None
 
     async def run(self, now_us: Callable[[], int], step: Callable[[], Awaitable[None]]) -> None:
         """Once the clock runs, call `step` whenever the source is due; return when it has ended.
@@ -47,8 +47,8 @@ class Player:
         `now_us` says what time of day it is at the start; `now_s` is the time of the last step.
         """
         await self._clock.started.wait()
-        self._start_us = now_us()
-        self._source.start(self._start_us)
+        self._start_us = start_us = now_us()
+        self._source.start(start_us)
         while (due_s := self._source.due_s()) is not None:
             await self._wait_until(due_s)
             self.now_s = due_s
@@ -81,8 +81,10 @@ class Player:
 
     # ── what it says ────────────────────────────────────────────────────────────────────────
 
-    def time_us(self) -> int:
-        """The time of day at the exchange."""
+    def time_us(self) -> int | None:
+        """The time of day at the exchange; None before it runs."""
+        if self._start_us is None:
+            return None
         return self._start_us + int(self._elapsed_s() * 1_000_000)
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Final, TypeAlias
 
@@ -33,6 +33,32 @@ class Reply:
     body: bytes
     retry_after_s: int | None = None
     content_type: str = JSON
+    silence: Silence | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """What an answer asks of its client's address, whatever the answer says of it.
+
+    No request and no handshake for so many seconds; where one `prolongs` it, for as long again.
+    """
+
+    seconds: float
+    prolongs: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Banned:
+    """A ban (418) that is told in its body alone: until when, by the exchange's clock."""
+
+    seconds: float
+
+    def reply(self, now_us: int) -> Reply:
+        """In the exchange's words."""
+        until_ms = (now_us + round(self.seconds * 1_000_000)) // 1_000
+        sentence = f"Way too much request weight used; IP banned until {until_ms}. "
+        told = error(HTTPStatus.IM_A_TEAPOT, TOO_FAST, sentence + "Please use the websocket.")
+        return replace(told, silence=Silence(self.seconds))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +104,19 @@ class Altered:
     alter: Callable[[DepthSnapshot], DepthSnapshot]
 
 
-DoorStep: TypeAlias = Reply | Reset | Hang | Late | Cropped | Old | Altered
+DoorStep: TypeAlias = Reply | Banned | Reset | Hang | Late | Cropped | Old | Altered
 
 
 def error(status: int, code: int, message: str, retry_after_s: int | None = None) -> Reply:
     """An error in the exchange's own form."""
     body = msgspec.json.encode({"code": code, "msg": message})
-    return Reply(status, body, retry_after_s)
+    silence = Silence(retry_after_s) if retry_after_s else None
+    return Reply(status, body, retry_after_s, silence=silence)
+
+
+def firewall(silence: Silence | None = None) -> Reply:
+    """What stands before the exchange answers with a page, and says nothing of time."""
+    return Reply(HTTPStatus.FORBIDDEN, HTML_PAGE, content_type=HTML, silence=silence)
 
 
 def response(reply: Reply, headers: dict[str, str] | None = None) -> web.Response:

@@ -20,9 +20,9 @@ from booktape.sim.player import Player
 from booktape.sim.replies import (
     BAD_PARAMETER,
     BAD_SYMBOL,
-    TOO_FAST,
     UNAVAILABLE,
     Altered,
+    Banned,
     Cropped,
     DoorStep,
     Hang,
@@ -36,7 +36,6 @@ from booktape.sim.replies import (
     response,
 )
 from booktape.sim.source import Source
-from booktape.sim.weight import Weights
 from booktape.wire.binance import decode_depth
 from booktape.wire.encode import encode_depth, encode_one_top, encode_tops
 from booktape.wire.exchange_info import SymbolInfo, encode_exchange_info
@@ -64,11 +63,10 @@ class _Held(NamedTuple):
 class Rest:
     """Answers requests at once, or, where the source holds them, after a later step."""
 
-    def __init__(self, source: Source, player: Player, manners: Manners, weights: Weights) -> None:
+    def __init__(self, source: Source, player: Player, manners: Manners) -> None:
         self._source = source
         self._player = player
         self._manners = manners
-        self._weights = weights
         self._infos = {info.symbol: info for info in source.symbols()}
         self._held: list[_Held] = []
         self._requests = 0
@@ -133,7 +131,9 @@ class Rest:
             if any(name not in listed for name in names):
                 return error(HTTPStatus.BAD_REQUEST, BAD_SYMBOL, "Invalid symbol.")
             infos = [listed[name] for name in names]
-            return Reply(HTTPStatus.OK, encode_exchange_info(infos, self._weights.per_minute))
+            return Reply(
+                HTTPStatus.OK, encode_exchange_info(infos, self._manners.weights.per_minute)
+            )
 
         return await self._serve(request, EXCHANGE_INFO_WEIGHT, answer)
 
@@ -207,12 +207,10 @@ class Rest:
         lie = self._lie(request)
         if isinstance(lie, Reset):
             return reset(request)
-        now_s, line = self._manners.client_clock.now_s(), request.transport
-        if owed := self._weights.charge(weight, now_s, line):
-            text = "Too much request weight used."
-            return self._respond(error(owed.status, TOO_FAST, text, owed.retry_after_s))
-        if isinstance(lie, Reply) and lie.retry_after_s:
-            self._weights.silence(lie.status, lie.retry_after_s, now_s, line)
+        if refusal := self._manners.refusal(request, weight=weight):
+            return self._respond(refusal)
+        if isinstance(lie, Reply | Banned):
+            return self._respond(self._manners.told(lie, request))
         return await self._say(request, lie, answer)
 
     async def _say(
@@ -221,8 +219,6 @@ class Rest:
         """The answer, or the lie."""
         if isinstance(lie, Hang):
             return await self._manners.void.swallow(request)
-        if isinstance(lie, Reply):
-            return self._respond(lie)
         true = await answer(lie)
         if isinstance(lie, Late):
             await self._manners.clock.pause(lie.seconds)
@@ -252,7 +248,7 @@ class Rest:
         return response(reply, self._headers())
 
     def _headers(self) -> dict[str, str]:
-        return {USED_WEIGHT_HEADER: str(self._weights.used)}
+        return {USED_WEIGHT_HEADER: str(self._manners.weights.used)}
 
 
 def _names(query: Mapping[str, str]) -> list[str] | None:

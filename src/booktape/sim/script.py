@@ -47,6 +47,7 @@ KINDS: Final[Mapping[str, type[Lie]]] = MappingProxyType(
         "hang": door.HangUp,
         "status": door.Status,
         "too-fast": door.TooFast,
+        "firewall": door.Firewall,
         "html": door.Html,
         "slow": door.Slow,
         "half": door.Half,

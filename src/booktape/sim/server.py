@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from collections import Counter
 from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass, field
 from types import TracebackType
@@ -46,8 +47,8 @@ class SimServer:
     `player`). The source starts at the first subscription, or at once with `start_at_once`; the
     exchange's clock then shows `start_us` (default: now). `finished` is set when the source has
     ended and all of it has been handed to the clients; connections stay open.
-    `violations` counts, by rule, what clients did wrong: weight, retry-after, pong, messages,
-    streams, connections, slow. The limits, Retry-After and pings run by the clients' clock, which
+    `violations` counts, by rule, what clients did wrong: weight, retry-after, firewall, pong,
+    messages, streams, connections, slow. The limits, Retry-After and pings run by the clients' clock, which
     is `client_speed` times faster than life: more than 1 for clients whose clock is, too.
     Faults of a market that it cannot have raise UsageError.
     """
@@ -74,18 +75,20 @@ class SimServer:
         self.finished = asyncio.Event()
         self._clock = Clock(self.speed)
         self._player = Player(self.source, self._clock, self.speed, self.patience_s)
+        self.violations: Counter[str] = Counter()
         self._manners = Manners(
             faults=self.faults,
             clock=self._clock,
             client_clock=Clock(self.client_speed),
             time_us=self._time_us,
+            steady_time_us=self._steady_time_us,
             ping_s=self.ping_s,
             pong_within_s=self.pong_within_s,
             patient=self.source.patient or math.isinf(self.speed),
+            weights=Weights(self.weight_per_minute, self.ban_s, self.violations),
+            violations=self.violations,
         )
-        self.violations = self._manners.violations
-        weights = Weights(self.weight_per_minute, self.ban_s, self.violations)
-        self._rest = Rest(self.source, self._player, self._manners, weights)
+        self._rest = Rest(self.source, self._player, self._manners)
         self._streams = Streams(self.source, self._player, self._manners)
 
     async def __aenter__(self) -> Self:
@@ -176,11 +179,11 @@ class SimServer:
 
     def _time_us(self) -> int:
         """The time of day that the exchange would tell."""
-        now_s = self._player.now_s
-        if not self._clock.started.is_set():
-            # Nothing has happened yet, and it is some time of day all the same.
-            return self._now_us() + self.faults.incidents.clock_step_us(now_s)
-        return self._player.time_us() + self.faults.incidents.clock_step_us(now_s)
+        return self._steady_time_us() + self.faults.incidents.clock_step_us(self._player.now_s)
+
+    def _steady_time_us(self) -> int:
+        running_us = self._player.time_us()
+        return self._now_us() if running_us is None else running_us
 
     async def _step(self) -> None:
         """One step of the source: whoever waits for a book has it before the events after it."""

@@ -35,6 +35,7 @@ class Cut:
 
     abrupt: bool
     code: int = GOING_AWAY
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from booktape.sim.client import CLOSE_WITHIN_S, Client
 from booktape.sim.conditions import Attempt
 from booktape.sim.manners import Manners, connection_rate
 from booktape.sim.player import Player
-from booktape.sim.replies import DoorStep, Hang, Reply, Reset, reset, response
+from booktape.sim.replies import Banned, DoorStep, Hang, Reply, Reset, reset, response
 from booktape.sim.source import Message, Source
 from booktape.sim.steps import Moment
 from booktape.sim.subscription import answer
@@ -93,8 +93,10 @@ class Streams:
             return reset(request)
         if isinstance(lie, Hang):
             return await self._manners.void.swallow(request)
-        if isinstance(lie, Reply):
-            return response(lie)
+        if refusal := self._manners.refusal(request):
+            return response(refusal)
+        if isinstance(lie, Reply | Banned):
+            return response(self._manners.told(lie, request))
         return await self._accept(request, names, combined=combined)
 
     def _lie(self, request: web.Request) -> DoorStep | None:

@@ -5,6 +5,8 @@ read it, and requests may be under way on its other connections. HTTP/1.1 carrie
 time on a connection, so whatever comes on the connection that carried the answer is later than it;
 on every other connection one request, within `UNDER_WAY_S`, is refused and not counted. (If the
 weight was really used up, it is counted as weight: that the client knew without being told.)
+
+A silence is owed at every door: a WebSocket handshake inside one breaks it as a request does.
 """
 
 from __future__ import annotations
@@ -54,6 +56,7 @@ class Weights:
         self._strikes = 0
         self._bans = 0
         self._status: int = HTTPStatus.TOO_MANY_REQUESTS
+        self._prolonged_by_s = 0.0
 
     def charge(self, weight: int, now_s: float, line: Hashable = None) -> Owed | None:
         """Take one request into account; a refusal when it comes too soon or costs too much."""
@@ -71,9 +74,29 @@ class Weights:
         )
         return self._owed(now_s)
 
-    def silence(self, status: int, seconds: float, now_s: float, line: Hashable = None) -> None:
-        """From now on every request within these seconds is a violation."""
+    def knock(self, now_s: float, line: Hashable = None) -> Owed | None:
+        """Take one handshake into account, which has no weight; a refusal when it comes too soon."""
+        if now_s >= self._silent_until_s:
+            return None
+        if self._was_under_way(now_s, line):
+            return self._owed(now_s)
+        return self._strike(now_s, line)
+
+    def silence(
+        self,
+        status: int,
+        seconds: float,
+        now_s: float,
+        line: Hashable = None,
+        *,
+        prolongs: bool = False,
+    ) -> None:
+        """From now on whatever comes within these seconds is a violation.
+
+        Where it `prolongs`, they begin anew with it; else too many of them make a ban.
+        """
         self._status, self._silent_until_s = status, now_s + seconds
+        self._prolonged_by_s = seconds if prolongs else 0.0
         self._told_s, self._told = now_s, {line}
 
     def _spend(self, weight: int) -> bool:
@@ -91,6 +114,10 @@ class Weights:
         return maybe
 
     def _strike(self, now_s: float, line: Hashable) -> Owed:
+        if self._prolonged_by_s:
+            self._violations["firewall"] += 1
+            self._silent_until_s = now_s + self._prolonged_by_s
+            return self._owed(now_s)
         self._violations["retry-after"] += 1
         self._strikes += 1
         self._bans += self._strikes == STRIKES
