@@ -58,8 +58,13 @@ def test_levels_beyond_the_horizon_are_not_the_best() -> None:
 
 
 def test_numbers_that_no_double_is() -> None:
-    """Are told once, when they stand in a book; a deleted level's do not."""
+    """Are told as long as they stand in the book, and no longer."""
     book = Book.empty()
     book.change(levels("9 0.10000000000000000001"), levels("10.00000000000000000001 0"))
-    assert [str(n.value) for n in book.take_inexact()] == ["0.10000000000000000001"]
-    assert not list(book.take_inexact())
+    for _ in range(2):
+        assert [str(n.value) for n in book.inexact()] == ["0.10000000000000000001"]
+    book.change(levels("9 0.1"), levels("10.00000000000000000001 2"))
+    assert [str(n.value) for n in book.inexact()] == ["10.00000000000000000001"]
+    assert [price.exact for price, _ in (*book.bids.levels(), *book.asks.levels())] == [True, False]
+    book.change([], levels("10.00000000000000000001 0"))
+    assert not list(book.inexact())

@@ -93,6 +93,13 @@ def test_a_clock_that_was_set_ages_the_samples(after: int, start: float, step: f
     assert told.came(after + 0.5, 12, 12, E=2).down(9).lost == (start, "disconnected")
 
 
+@pytest.mark.parametrize(("after", "start"), [(5, 2.1), (6, 6.5)])
+def test_the_sample_of_the_tick_after_a_step_falls_away_with_them(after: int, start: float) -> None:
+    """It may be of before the step."""
+    told = live().clock(2.5, 30).came(3, 11, 11, E=2.9).clock(4.5, 30).ticks(5, after)
+    assert told.came(after + 0.5, 12, 12, E=2).down(9).lost == (start, "disconnected")
+
+
 def test_a_book_that_did_not_move_is_no_sample() -> None:
     """Nor one of which a witness spoke later: its last evidence is no event."""
     told = live().came(3, 11, 11, E=2.9).top20(3.5, 11).tick(4)

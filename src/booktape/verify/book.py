@@ -23,7 +23,7 @@ Level: TypeAlias = tuple[Number, Number]
 
 
 class Side:
-    """One side, ascending by price. `inexact` collects numbers that no double stands for."""
+    """One side, ascending by price. `inexact` are the levels with a number that no double stands for."""
 
     def __init__(
         self, sign: int, levels: Iterable[Level] = (), horizon: Number | None = None
@@ -31,7 +31,7 @@ class Side:
         self.sign = sign
         self.sizes: dict[Decimal, Number] = {}
         self.horizon = horizon
-        self.inexact: list[Number] = []
+        self.inexact: dict[Decimal, Level] = {}
         self._prices: list[Decimal] = []
         self._price_doubles = array("d")
         self._size_doubles = array("d")
@@ -43,6 +43,7 @@ class Side:
             if size.value:
                 self._put(price, size)
             elif self.sizes.pop(price.value, None):
+                self.inexact.pop(price.value, None)
                 at = bisect_left(self._prices, price.value)
                 del self._prices[at], self._price_doubles[at], self._size_doubles[at]
 
@@ -56,7 +57,9 @@ class Side:
             self._size_doubles.insert(at, size.double)
         self.sizes[price.value] = size
         if not (price.exact and size.exact):
-            self.inexact += [number for number in (price, size) if not number.exact]
+            self.inexact[price.value] = price, size
+        elif self.inexact:
+            self.inexact.pop(price.value, None)
 
     def doubles(self) -> tuple[Floats, Floats]:
         """Prices and sizes best first, as a row must hold them. Valid until the next change."""
@@ -82,7 +85,8 @@ class Side:
         """All of them, to be put elsewhere."""
         doubles = zip(self._prices, self._price_doubles, strict=True)
         for price, double in doubles:
-            yield Number(price, double, exact=True), self.sizes[price]
+            exact = price not in self.inexact or self.inexact[price][0].exact
+            yield Number(price, double, exact), self.sizes[price]
 
 
 class Book:
@@ -114,8 +118,8 @@ class Book:
         self.bids.change(bids)
         self.asks.change(asks)
 
-    def take_inexact(self) -> Iterable[Number]:
-        """The numbers that came in since the last time and that no double stands for."""
-        found = [*self.bids.inexact, *self.asks.inexact]
-        self.bids.inexact, self.asks.inexact = [], []
-        return found
+    def inexact(self) -> Iterator[Number]:
+        """The numbers in it that no double stands for."""
+        for side in (self.bids, self.asks):
+            for level in side.inexact.values():
+                yield from (number for number in level if not number.exact)

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Final, NamedTuple, TypeAlias
 
 from booktape.verify.book import Side
+from booktape.verify.exact import as_double
 
 Sizes: TypeAlias = dict[Decimal, Decimal]
 
@@ -44,11 +45,18 @@ class Verdict(NamedTuple):
 
 
 def differ(side: Side, prices: Iterable[Decimal], book: Sizes, witness: Sizes) -> list[Mismatch]:
-    """The prices at which the two are not equal, best first."""
+    """The prices at which the two are not equal, best first.
+
+    A book that a checkpoint handed over holds doubles: what those cannot tell apart is equal.
+    """
     name, nothing = ("bid" if side.sign > 0 else "ask"), Decimal(0)
     pairs = ((p, book.get(p, nothing), witness.get(p, nothing)) for p in prices)
-    wrong = [Mismatch(name, p, mine, theirs) for p, mine, theirs in pairs if mine != theirs]
+    wrong = [Mismatch(name, p, mine, theirs) for p, mine, theirs in pairs if _differ(mine, theirs)]
     return sorted(wrong, key=lambda mismatch: -side.sign * mismatch.price)
+
+
+def _differ(mine: Decimal, theirs: Decimal) -> bool:
+    return mine != theirs and as_double(mine) != as_double(theirs)
 
 
 def sizes(side: Side) -> Sizes:

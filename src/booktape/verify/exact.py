@@ -1,5 +1,8 @@
 """Numbers as the exchange writes them: the text's own value, and the double that must stand for it.
 
+The exchange caps a size at the largest value that eight decimals leave room for, 92233720368.54775807,
+and means that "or more" (2022-05-23). No double is this number; the nearest one stands for it.
+
 A stored double is right when it is the nearest one to the text (Python's `float` rounds correctly)
 and when the shortest text of that double has the text's value: then nothing was lost on the way.
 """
@@ -10,6 +13,8 @@ import re
 from decimal import Decimal
 from math import isfinite
 from typing import Final, NamedTuple
+
+CAP: Final = Decimal("92233720368.54775807")
 
 _NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?").fullmatch
 _ID_MAX: Final = 2**63 - 1
@@ -26,6 +31,11 @@ class Number(NamedTuple):
     value: Decimal
     double: float
     exact: bool
+
+    @property
+    def is_capped(self) -> bool:
+        """Whether it says "or more"."""
+        return self.value == CAP
 
 
 _remembered: dict[str, Number] = {}
@@ -53,6 +63,17 @@ def _parse(text: str) -> Number:
     if not isfinite(double) or value < 0:
         raise NoNumber(text)
     return Number(value, double, Decimal(repr(double)) == value)
+
+
+def from_double(said: object) -> Number:
+    """A number that was a double when it was written: that of the cap stands for the cap. Raises NoNumber."""
+    found = number(said)
+    return number(str(CAP)) if found.double == float(CAP) else found
+
+
+def as_double(value: Decimal) -> Decimal:
+    """The value as somebody writes it who has doubles."""
+    return Decimal(repr(float(value)))
 
 
 def price(said: object) -> Number:

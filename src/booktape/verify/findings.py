@@ -40,12 +40,14 @@ class Counts:
     """How many rows of one symbol (None: of all) were compared, by table, and with what outcome.
 
     `inherited` rows are equal to what the tape says, if the checkpoint it begins with is right.
+    `capped` rows are equal, and hold a size that the exchange caps: so much, or more.
     """
 
     segments: int = 0
     equal: Counter[str] = field(default_factory=Counter)
     different: Counter[str] = field(default_factory=Counter)
     inherited: int = 0
+    capped: int = 0
     trusted: int = 0
     unverifiable: int = 0
 
@@ -55,6 +57,7 @@ class Counts:
         self.equal += other.equal
         self.different += other.different
         self.inherited += other.inherited
+        self.capped += other.capped
         self.trusted += other.trusted
         self.unverifiable += other.unverifiable
 

@@ -11,6 +11,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from booktape.verify.exact import CAP
 from booktape.verify.findings import Counts, Finding, Kind
 from booktape.verify.run import Report, verdict
 
@@ -91,6 +92,12 @@ def _remarks(report: Report) -> Iterator[str]:
         yield f"Taken as right, since you asked from there on: how {report.given} begins."
     if report.left_out:
         yield "Segments after --to were not looked at."
+    for symbol, counts in sorted(report.found.symbols.items(), key=lambda item: item[0] or ""):
+        if counts.capped:
+            yield (
+                f"{counts.capped:,} rows of {symbol} hold a capped size: "
+                f"the exchange says {CAP} and means so much, or more."
+            )
 
 
 def as_json(report: Report) -> dict[str, Any]:
@@ -100,6 +107,7 @@ def as_json(report: Report) -> dict[str, Any]:
             "segments": counts.segments,
             "equal": dict(counts.equal),
             "different": dict(counts.different),
+            "capped": counts.capped,
             "on_trust": counts.trusted,
             "unverifiable": counts.unverifiable,
         }

@@ -14,7 +14,7 @@ from typing import TypeAlias
 from booktape.errors import DamagedTape
 from booktape.verify.arrivals import Arrived
 from booktape.verify.book import Book, Side
-from booktape.verify.exact import NoNumber, Number, number, price, whole
+from booktape.verify.exact import NoNumber, Number, as_double, from_double, price, whole
 from booktape.verify.machine import Machine, OpenGap, State
 from booktape.verify.payload import Event, Levels, Object
 from booktape.verify.tape import Line
@@ -75,7 +75,7 @@ def cold(said: Standing, tape_format: int) -> Standing:
 
 def _side(side: Side) -> str:
     horizon = "all" if side.horizon is None else f"known to {_plain(side.horizon.value)}"
-    text = " ".join(f"{_plain(p)}x{_plain(side.sizes[p].value)}" for p in side)
+    text = " ".join(f"{_double(p)}x{_double(size)}" for p, size in side.levels())
     return f"{len(side.sizes)} levels, {horizon}, {_digest(text)}"
 
 
@@ -85,10 +85,13 @@ def _events(arrived: Iterable[Arrived]) -> str:
 
 
 def _event(event: Event) -> str:
-    sides = (
-        "".join(f" {_plain(p.value)}x{_plain(s.value)}" for p, s in side) for side in event[4:]
-    )
+    sides = ("".join(f" {_double(p)}x{_double(s)}" for p, s in side) for side in event[4:])
     return f"{event.symbol} {event.time_us} {event.first} {event.last}{'|'.join(sides)}"
+
+
+def _double(number: Number) -> str:
+    """As a checkpoint says it, which is written with doubles."""
+    return _plain(number.value if number.exact else as_double(number.value))
 
 
 def _plain(value: Decimal) -> str:
@@ -159,7 +162,7 @@ def _horizon(said: object) -> Number | None:
 def _levels(said: object) -> Levels:
     if not isinstance(said, list):
         raise TypeError(said)
-    return [(price(p), number(s)) for p, s in said]
+    return [(price(p), from_double(s)) for p, s in said]
 
 
 def _arrived(held: Object) -> Arrived:

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from booktape.verify.checks import Check, Mismatch
+from booktape.verify.exact import as_double
 from booktape.verify.findings import Findings
 from booktape.verify.machine import OpenGap
 from booktape.verify.reading import Note
@@ -168,7 +169,8 @@ def note_row(note: Note) -> Row:
 
 
 def _mismatch(wrong: Mismatch) -> Row:
-    return wrong.side, *(value.normalize() for value in wrong[1:])
+    # Stored as doubles, which matters for a size that is capped.
+    return wrong.side, *(as_double(value).normalize() for value in wrong[1:])
 
 
 def _detail(text: object) -> object:

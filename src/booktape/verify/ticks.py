@@ -26,6 +26,7 @@ class UsualLag:
 
     def __init__(self) -> None:
         self._samples: list[tuple[int, int]] = []  # each with the ticks for which it still counts
+        self._stepped = False
 
     @property
     def usual_ns(self) -> int | None:
@@ -36,10 +37,13 @@ class UsualLag:
         """The smallest lag since the tick before."""
         self._samples = [(lag, left - 1) for lag, left in self._samples if left > 1]
         if lag_ns is not None:
-            self._samples.append((lag_ns, _LAG_TICKS))
+            # The first one after a step may be of before it, and falls away with all of those.
+            self._samples.append((lag_ns, _AFTER_STEP_TICKS - 1 if self._stepped else _LAG_TICKS))
+        self._stepped = False
 
     def step(self) -> None:
         """Our clock was set: what was measured with it before says little."""
+        self._stepped = True
         self._samples = [(lag, min(left, _AFTER_STEP_TICKS)) for lag, left in self._samples]
 
 
