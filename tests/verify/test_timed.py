@@ -33,6 +33,8 @@ def test_a_row_is_never_earlier_than_the_one_before() -> None:
         ("gap", 1, 5, 5, 12, 20, 7, "disconnected"),
         ("row", 2, 0, 20, 5),
     ]
+    told = live().top20(5, 10).down(5.1).up(5.2).snapshot(4.9, 20)
+    assert told.since()[-1] == ("row", 2, 0, 20, 5), "the last evidence was a witness"
 
 
 # ── where a gap begins ──────────────────────────────────────────────────────────────────────
@@ -104,6 +106,8 @@ def test_a_book_that_did_not_move_is_no_sample() -> None:
     """Nor one of which a witness spoke later: its last evidence is no event."""
     told = live().came(3, 11, 11, E=2.9).top20(3.5, 11).tick(4)
     assert told.came(9, 12, 12, E=4).down(9.5).lost == (9, "disconnected")
+    told = Timed().up(1).came(2, 11, 11, E=1.9).snapshot(4, 10).tick(5)
+    assert told.came(9, 12, 12, E=4).down(9.5).lost == (9, "disconnected"), "it waited for its book"
 
 
 def test_a_late_event_with_a_witness() -> None:
