@@ -294,7 +294,12 @@ def test_a_snapshot_that_takes_us_back_is_believed_the_third_time() -> None:
         ("gap", 1, 3, 8, 11, 7, -5, "disconnected"),
         ("row", 2, 0, 7, 8),
     ]
-    assert told.machine.arrivals.counted == 7
+    told = live().came(3, 11, 11).best(3.5, 12).ticks(4, 7)
+    assert told.lost == (3, "silent")
+    told.snapshot(8, 7).snapshot(9, 7).snapshot(10, 7).since()
+    arrivals = told.machine.arrivals
+    assert (arrivals.counted, arrivals.newest_id, arrivals.reached) == (7, 0, {1: None})
+    assert told.came(11, 8, 8).since() == [("row", 2, 1, 8, 11)]
 
 
 def test_a_snapshot_older_than_what_is_held_is_never_believed() -> None:

@@ -130,9 +130,10 @@ class Reading:
         self.symbols = line.texts("symbols")
         if line.whole("every") < 1:
             raise DamagedTape(f"its every is {line.whole('every')}")
-        pulses, audits = line.number("pulse_s"), line.number("audit_s")
-        bound_s = pulses * _PULSES_MAX or audits * _AUDITS_MAX
-        self._bound_ns = int(bound_s * SECOND_NS) or None
+        if self.format > 1:
+            pulses, audits = line.number("pulse_s"), line.number("audit_s")
+            bound_s = pulses * _PULSES_MAX or audits * _AUDITS_MAX
+            self._bound_ns = int(bound_s * SECOND_NS) or None
         for symbol in self.symbols:
             self._know(symbol)
 
