@@ -319,6 +319,8 @@ def test_a_symbol_that_was_not_opened_is_an_empty_book() -> None:
     told = Timed().up(1).unopened(2).came(3, 500, 510)
     assert told.since() == [("row", 1, 0, -1, 2), ("row", 1, 1, 510, 3)]
     assert Timed().up(1).came(1.5, 500, 510).unopened(2).since() == []
+    told = Timed().up(1).up(1, 2).unopened(2).came(3, 500, 510)
+    assert told.since()[1:] == [("row", 1, 1, 510, 3)], "nobody is waited for"
 
 
 def test_an_audit_of_what_was_not_opened() -> None:
