@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import structlog
 
-from booktape.core.frames import STOPPED, Frame, HoldExpired
+from booktape.core.frames import STOPPED, Frame
 from booktape.errors import WriteFailed
 from booktape.net.clock import Clock
 from booktape.reconstruct import Output
@@ -22,9 +22,6 @@ from booktape.store.recording import Recording
 
 FULL_DISK_GRACE_S: Final = 30
 """How long a full disk is waited for before the recorder gives up."""
-
-HOLD_NS: Final = 3 * 10**9
-"""How long an event that runs ahead waits for another connection to bring the one before it."""
 
 log = structlog.get_logger()
 
@@ -60,18 +57,10 @@ class Desk:
             await asyncio.wait({asyncio.wrap_future(busy)})
         return outputs
 
-    async def mark_time(self, now_ns: int) -> list[Output]:
-        """What time alone decides is written down as a frame: the function reads no clock."""
-        async with self._hand:
-            waiting = self.recording.books.merge.waiting_since_ns()
-            expired = [s for s, since_ns in waiting.items() if now_ns - since_ns >= HOLD_NS]
-            notes = [HoldExpired(now_ns, symbol) for symbol in expired]
-            outputs = [output for note in notes for output in self.recording.take(note)]
-            if now_ns >= self._ends_ns:
-                await self._rotate(now_ns)
-            while self._sealing and self._sealing[0].done():
-                self._sealing.pop(0).result()
-        return outputs
+    def raise_failed(self) -> None:
+        """Raise StoreError, if a segment that ended could not be sealed."""
+        while self._sealing and self._sealing[0].done():
+            self._sealing.pop(0).result()
 
     async def flush(self) -> None:
         """Bring the tape to the disk. Raises StoreError."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Final
 
 import structlog
 
@@ -18,11 +19,15 @@ from booktape.core.events import (
     Synced,
     UnknownEvent,
 )
+from booktape.core.frames import DELISTED, NO_MARKET_DATA
 from booktape.core.proving import Check
 from booktape.core.status import SHOWN, BookStatus, Status
 from booktape.core.sync import State, SymbolSync
 from booktape.reconstruct import Output, Reconstruction
 from booktape.terminal import lost_lines
+
+OFFSET: Final = "clock_offset"
+_NO_TRADING: Final = frozenset({"HALT", "CANCEL_ONLY", DELISTED, *NO_MARKET_DATA})
 
 log = structlog.get_logger()
 
@@ -36,6 +41,7 @@ class Narrator:
         self.checks: Counter[str] = Counter()
         self.mismatches: Counter[str] = Counter()
         self.unknown: Counter[str] = Counter()
+        self._noted: set[tuple[str | None, str]] = set()
         self._frames = 0
         self._waiting = 0
         self._lag_ns = 0
@@ -71,8 +77,8 @@ class Narrator:
                 self._tell_of_book(output)
             case Check():
                 self._tell_of_check(output)
-            case Note(symbol, _, kind, detail):
-                log.warning("noted", symbol=symbol or "all", kind=kind, detail=detail)
+            case Note():
+                self._tell_of_note(output)
             case UnknownEvent():
                 self._tell_of_unknown(output)
             case Malformed():
@@ -112,6 +118,16 @@ class Narrator:
                     reason=output.reason,
                     missed_updates=output.missed_updates,
                 )
+
+    def _tell_of_note(self, note: Note) -> None:
+        """What is said of each symbol once, at the start, is no news unless the symbol does not trade."""
+        known = (note.symbol, note.kind) in self._noted
+        self._noted.add((note.symbol, note.kind))
+        quiet = (
+            note.symbol and not known and note.detail not in _NO_TRADING
+        ) or note.kind == OFFSET
+        say = log.debug if quiet else log.warning
+        say("noted", symbol=note.symbol or "all", kind=note.kind, detail=note.detail)
 
     def _tell_of_check(self, check: Check) -> None:
         self.checks[check.symbol] += check.comparisons

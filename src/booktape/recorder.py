@@ -7,18 +7,18 @@ asks of the exchange goes back to a door. The rest of this file is starting and 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Coroutine
+from collections.abc import Coroutine
 from typing import Any, Final, TypeVar
 
 import structlog
 
 from booktape.core.events import FetchSnapshot, Note, RenewConnection
-from booktape.core.frames import DELISTED, FORMAT, ClockStep, Frame, SegmentStart
+from booktape.core.frames import DELISTED, Frame, SegmentStart
 from booktape.core.status import Status
 from booktape.desk import Desk
 from booktape.errors import StoreError
 from booktape.narrator import Narrator
-from booktape.net.clock import Clock, StepWatch, SystemClock
+from booktape.net.clock import Clock, SystemClock
 from booktape.net.clock_offset import OffsetMeter
 from booktape.net.feed import Rota
 from booktape.net.feeds import Feeds, check_descriptors
@@ -29,6 +29,7 @@ from booktape.net.rest import Rest
 from booktape.net.session import open_session
 from booktape.net.silence import Silence
 from booktape.net.statuses import Known, Statuses
+from booktape.net.ticks import Ticks
 from booktape.reconstruct import Output
 from booktape.settings import Settings
 from booktape.store.archive import Archive, join_archive, own_archive
@@ -64,10 +65,10 @@ class Recorder:
         self._narrator = Narrator()
         self._turn: list[Frame] = []
         self._joined: set[str] = set()
-        self._format = 1  # of the tape that is written
         self._feeds: Feeds
         self._desk: Desk
         self._rest: Rest
+        self._pulse: PulseClient
 
     def stop(self) -> None:
         """Seal everything and return from `run`."""
@@ -81,7 +82,10 @@ class Recorder:
         settings = self._settings
         silence = Silence(self._clock, settings.share.silence)
         async with open_session(silence) as session:
-            link = Link(settings.venue, session, self._clock, inbox, silence, settings.suffixes)
+            ticks = Ticks(self._clock, inbox)
+            link = Link(
+                settings.venue, session, self._clock, inbox, silence, ticks, settings.suffixes
+            )
             self._rest = Rest(link, settings.share.of)
             found = await self._until_stopped(self._rest.look_up(settings.symbols))
             if self._stopped.is_set():
@@ -141,7 +145,6 @@ class Recorder:
 
     async def _begin(self, archive: Archive, start: SegmentStart) -> None:
         settings, share = self._settings, self._settings.share
-        self._format = start.format
         # In a thread: it looks for the newest rows of every symbol, in an archive of years perhaps.
         recording = await asyncio.to_thread(archive.begin, start, share.tag, share.holds)
         self._desk = Desk(recording, self._clock, settings.segment_s)
@@ -156,16 +159,15 @@ class Recorder:
         everything = not settings.symbols
         statuses = Statuses(link, self._rest, self._known, self._join, new_ones=everything)
         on_names = statuses.named if everything else None
-        pulse = PulseClient(link, self._rest, settings.pulse_s, self._quiet_since, on_names)
+        self._pulse = PulseClient(link, self._rest, settings.pulse_s, books.quiet_since, on_names)
         rota = Rota(books.merge.can_relieve, settings.connection_life_s, settings.share.of)
         self._feeds = Feeds(link, books.symbols, settings.connections, rota, settings.rollover_at_s)
         try:
             async with asyncio.TaskGroup() as group:
                 jobs = [self._feeds.run(), self._rest.run(), self._keep_vigil()]
-                jobs += [self._consume(link.inbox), self._tick(link.inbox), statuses.run(listed)]
-                jobs += [pulse.run()] if settings.pulse_s else []
-                # Tapes of format 1 have no place for it.
-                jobs += [OffsetMeter(link, self._rest).run()] if self._format >= FORMAT else []
+                jobs += [self._consume(link.inbox), self._flush_often(), statuses.run(listed)]
+                jobs += [link.ticks.run(), OffsetMeter(link, self._rest).run()]
+                jobs += [self._pulse.run()] if settings.pulse_s else []
                 tasks = [group.create_task(job) for job in jobs]
                 await self._stopped.wait()
                 for task in tasks:
@@ -177,16 +179,9 @@ class Recorder:
         log.info("sealed", out=str(settings.out), snapshots=self._narrator.rows.total())
 
     def _known(self) -> dict[str, Known]:
-        """What is written down of each symbol. Tapes of format 1 have no place for steps."""
-        books = self._desk.recording.books
-        if self._format >= FORMAT:
-            return {symbol: Known(*said) for symbol, said in books.listings().items()}
-        return {symbol: Known(status) for symbol, status in books.statuses().items()}
-
-    def _quiet_since(self, moment_ns: int) -> Collection[str]:
-        """The books that nothing changed since. None where the tape has no place for a pulse (format 1)."""
-        books = self._desk.recording.books
-        return books.quiet_since(moment_ns) if self._format >= FORMAT else ()
+        """What is written down of each symbol."""
+        listings = self._desk.recording.books.listings()
+        return {symbol: Known(*listing) for symbol, listing in listings.items()}
 
     # ── while it runs ───────────────────────────────────────────────────────────────────────
 
@@ -200,18 +195,12 @@ class Recorder:
             self._narrator.handled(count, len(inbox), self._clock.now_ns() - last_ns)
             await asyncio.sleep(0)
 
-    async def _tick(self, inbox: Inbox) -> None:
-        """Flush, and let time decide what it decides."""
-        watch = StepWatch(self._clock)
+    async def _flush_often(self) -> None:
+        """Bring the tape to the disk, and end where a segment could not be sealed."""
         while True:
             await self._clock.pause(FLUSH_S)
             await self._desk.flush()
-            if step_ns := watch.step_ns():
-                await inbox.put(ClockStep(self._clock.now_ns(), step_ns))
-            # With frames still waiting, it is they that tell the time.
-            if not inbox:
-                for output in await self._desk.mark_time(self._clock.now_ns()):
-                    self._act(output)
+            self._desk.raise_failed()
 
     async def _keep_vigil(self) -> None:
         """Have silent connections replaced."""
@@ -234,5 +223,9 @@ class Recorder:
             self._rest.fetch(output)
         elif isinstance(output, RenewConnection):
             self._feeds.renew(output.connection, output.why)
+            if output.silent:
+                # Or is it halted, or gone? And are the quiet books still the exchange's?
+                self._rest.doubt.set()
+                self._pulse.hurry()
         elif isinstance(output, Note) and output.symbol and output.detail == DELISTED:
             self._rest.forget(output.symbol)

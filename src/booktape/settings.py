@@ -10,7 +10,7 @@ from zlib import crc32
 
 import structlog
 
-from booktape.core.frames import SegmentStart
+from booktape.core.frames import FORMAT, SegmentStart
 from booktape.errors import UsageError
 from booktape.version import VERSION
 from booktape.wire.exchange_info import ExchangeInfo, SymbolInfo
@@ -125,4 +125,6 @@ class Settings:
             symbols,
             self.witness,
             self.audit_s,
+            FORMAT,
+            self.pulse_s,
         )

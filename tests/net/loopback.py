@@ -10,13 +10,14 @@ from typing import Any
 
 from aiohttp import web
 
-from booktape.core.frames import Asked, Frame
+from booktape.core.frames import Asked, Frame, Tick
 from booktape.net.clock import Clock
 from booktape.net.inbox import Inbox
 from booktape.net.link import Link
 from booktape.net.rest import Rest
 from booktape.net.session import open_session
 from booktape.net.silence import Silence
+from booktape.net.ticks import Ticks
 from booktape.wire.venues import Venue
 
 DEPTH = b'{"lastUpdateId":7,"bids":[],"asks":[]}'
@@ -49,7 +50,8 @@ async def linked(
         venue = Venue("test exchange", f"http://{host}:{port}", f"ws://{host}:{port}")
         silence = Silence(clock, shared)
         async with open_session(silence) as session:
-            yield Link(venue, session, clock, Inbox(frames), silence)
+            inbox = Inbox(frames)
+            yield Link(venue, session, clock, inbox, silence, Ticks(clock, inbox))
     finally:
         await runner.cleanup()
 
@@ -96,9 +98,11 @@ class Waits:
 
 
 async def next_frame(inbox: Inbox) -> Frame:
-    """The next frame, or a failed test."""
+    """The next frame but for ticks, which come whenever the clock has moved; or a failed test."""
     async with asyncio.timeout(10):
-        return (await inbox.take(1, 1))[0]
+        while isinstance(frame := (await inbox.take(1, 1))[0], Tick):
+            pass
+        return frame
 
 
 async def next_answer(inbox: Inbox) -> Frame:

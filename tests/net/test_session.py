@@ -14,6 +14,7 @@ from booktape.core.events import FetchSnapshot
 from booktape.core.frames import Connected, RestFrame
 from booktape.errors import Refused, Unreachable, UsageError
 from booktape.net.connection import Connection
+from booktape.net.door import Door
 from booktape.net.link import Link
 from booktape.net.session import proxy_for
 from booktape.wire.venues import Venue
@@ -44,7 +45,7 @@ def passwords_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def handshake(link: Link) -> None:
     """A connection that is closed again as soon as it stands."""
-    connection = Connection(link, ("BTCUSDT",), 1, lambda: None)
+    connection = Connection(link, ("BTCUSDT",), 1, lambda: None, link.venue.ws_url)
     task = asyncio.create_task(connection.run())
     while not (connection.standing or connection.over.is_set()):
         await asyncio.sleep(0)
@@ -96,7 +97,7 @@ def test_the_error_names_where_it_should_have_gone() -> None:
     async def story() -> None:
         async with asking(exchange, HandClock()) as (rest, _):
             with pytest.raises(Unreachable, match=r"302 .*portal\.example/login.* not followed"):
-                await rest.door.get(f"{rest._link.venue.rest_url}/api/v3/exchangeInfo")
+                await rest.door.get("/api/v3/exchangeInfo")
 
     virtual_time.run(story())
 
@@ -118,7 +119,7 @@ def test_a_redirected_handshake_is_an_error_and_goes_nowhere_else(status: int) -
                 return web.Response(status=status, headers={"Location": location})
 
             async with linked(exchange, HandClock()) as link:
-                connection = Connection(link, ("BTCUSDT",), 1, lambda: None)
+                connection = Connection(link, ("BTCUSDT",), 1, lambda: None, link.venue.ws_url)
                 await connection.run()
                 assert not len(link.inbox)
                 return connection.why
@@ -145,14 +146,13 @@ def test_neither_passwords_nor_cookies_are_sent() -> None:
     async def story() -> None:
         async with asking(exchange, RestlessClock()) as (rest, inbox):
             # By its name: aiohttp keeps no cookies of a bare address anyway.
-            venue = rest._link.venue
-            named = Venue("by name", *(u.replace("127.0.0.1", "localhost") for u in urls(venue)))
-            link = replace(rest._link, venue=named)
-            address = named.depth_url("BTCUSDT", 100)
+            rest_url, ws_url = (u.replace("127.0.0.1", "localhost") for u in urls(rest._link.venue))
+            link = replace(rest._link, venue=Venue("by name", rest_url, ws_url))
+            door, path = Door(link), link.venue.depth_path("BTCUSDT", 100)
             with pytest.raises(Refused):
-                await rest.door.get(address)
+                await door.get(path)
             for _ in range(2):
-                assert await rest.door.get(address) == DEPTH
+                assert await door.get(path) == DEPTH
             await handshake(link)
             assert isinstance(await next_frame(inbox), Connected)
 
@@ -182,9 +182,10 @@ def test_a_proxy_of_the_environment_is_used_and_told_no_password_but_its_own(
             far = Venue("far away", "http://exchange.invalid", "ws://exchange.invalid")
             proxy_url = way.venue.rest_url
             monkeypatch.setenv("HTTP_PROXY", proxy_url)
-            assert await rest.door.get(far.depth_url("BTCUSDT", 100)) == DEPTH
+            link = replace(rest._link, venue=far)
+            assert await Door(link).get(far.depth_path("BTCUSDT", 100)) == DEPTH
             monkeypatch.setenv("HTTP_PROXY", proxy_url.replace("//", "//user:pass@"))
-            await handshake(replace(rest._link, venue=far))
+            await handshake(link)
             assert isinstance(await next_frame(inbox), Connected)
 
     virtual_time.run(story())

@@ -141,9 +141,12 @@ class Connection:
 
     async def _read(self, socket: Socket) -> str:
         """Stamp frames into the inbox until the connection is over."""
-        clock, inbox = self._link.clock, self._link.inbox
+        clock, inbox, ticks = self._link.clock, self._link.inbox, self._link.ticks
         while True:
             message = await socket.receive()
+            if ticks.is_due():
+                # What waited in the socket while we stood still must not stand before the pause.
+                await ticks.put()
             now_ns = clock.now_ns()
             if message.type in _SIGNS_OF_LIFE:
                 self._alive_ns = now_ns

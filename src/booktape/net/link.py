@@ -9,6 +9,7 @@ import aiohttp
 from booktape.net.clock import Clock
 from booktape.net.inbox import Inbox
 from booktape.net.silence import Silence
+from booktape.net.ticks import Ticks
 from booktape.wire.venues import DEPTH_ONLY, Venue
 
 
@@ -16,6 +17,7 @@ from booktape.wire.venues import DEPTH_ONLY, Venue
 class Link:
     """The exchange's addresses, the way there, a clock for stamps, and where frames go.
 
+    `ticks` must be asked before a frame is put into the inbox, whether one is due.
     `silence` is what the exchange may have asked for, of requests and handshakes alike.
     `suffixes` name the streams that are listened to, of each symbol.
     """
@@ -25,6 +27,7 @@ class Link:
     clock: Clock
     inbox: Inbox
     silence: Silence
+    ticks: Ticks
     suffixes: tuple[str, ...] = DEPTH_ONLY
 
 
