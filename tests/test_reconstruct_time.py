@@ -390,6 +390,16 @@ def test_a_clock_that_is_set_forward_moves_nothing() -> None:
     assert gap_after(machine, 1_001).start_ns == 2 * SECOND
 
 
+@pytest.mark.parametrize(("step_s", "moved_s"), [(-0.999, 0), (-1, -1)])
+def test_a_clock_that_is_set_back_by_less_than_a_second_moves_nothing(
+    step_s: float, moved_s: float
+) -> None:
+    """Rows wait for it to catch up: their times never go back."""
+    machine = at_two()
+    tell(stream(event(11, 11), 100), ClockStep(100 * SECOND, second(step_s)), to=machine)
+    assert machine.syncs[B].known_ns == second(100 + moved_s)
+
+
 def test_a_step_ages_what_is_usual() -> None:
     """It decides at two more ticks, then an event is late only beside newer ones."""
     machine = with_usual_lag()

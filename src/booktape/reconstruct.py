@@ -74,6 +74,9 @@ TICK_MAX_NS: Final = 2 * 10**9
 PAUSE_NS: Final = 3 * 10**9
 """A tick after so long tells of a pause, which `notes` shows."""
 
+STEP_BACK_NS: Final = 10**9
+"""A clock that is set back by so much takes all stamps with it; by less, they wait for it to catch up."""
+
 RENEWALS_MAX: Final = 2
 """So often a silent symbol has its connections replaced, until an event of it comes again."""
 
@@ -290,7 +293,7 @@ class Reconstruction:
     def _stepped(self, note: ClockStep) -> Iterator[Output]:
         yield Note(None, note.received_ns, "clock_step", f"{note.step_ns / 1e9:.6f}")
         self._lag.step_clock()
-        if note.step_ns > 0 or self._started.format == 1:
+        if note.step_ns > -STEP_BACK_NS or self._started.format == 1:
             return
         # Else nothing would be newer than what is known, until the clock had caught up.
         for symbol, examined in self._examined.items():

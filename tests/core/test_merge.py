@@ -353,12 +353,12 @@ def test_nothing_is_low_before_anything_was_passed_on() -> None:
 
 
 def test_after_a_reset_nothing_of_the_old_ids_counts() -> None:
-    """What waited is dropped, no connection has reached anything but the one that spoke."""
+    """What waited is dropped, and no connection has reached anything."""
     lane = at_a_hundred(A, B)
     bring(lane, A, 103)
     assert say(lane, A, 1, 1, 12) == []
     assert say(lane, A, 2, 2, 12) == ["reset", 1, 2]
-    assert (lane.ahead, lane.reached) == ([], {A: 2, B: None})
+    assert (lane.ahead, lane.reached) == ([], {A: None, B: None})
 
 
 def test_new_ids_may_be_counted_anew_again() -> None:

@@ -8,6 +8,7 @@ frames are dropped, repeated, swapped, garbled, late, but what arrives whole is 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from random import Random
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -29,6 +30,7 @@ from booktape.core.frames import (
     SegmentEnd,
     SegmentStart,
     StreamFrame,
+    Tick,
 )
 from booktape.core.sync import TABLE, Rule, State, SymbolSync, index
 from booktape.reconstruct import Output, Reconstruction
@@ -70,8 +72,11 @@ class Script:
         self.tape: list[Frame] = []
         self.said: list[Output] = []
         self.machine = Reconstruction()
-        self.ledger = Ledger({s: market.at for s, market in self.markets.items()}, every)
         self.opening = SegmentStart(0, "test", "sim", every, 5, SYMBOLS, audit_s=audit_s)
+        # Most tapes are of today.
+        self.opening = replace(self.opening, format=chance.choice([2, 2, 2, 1]))
+        truths = {symbol: market.at for symbol, market in self.markets.items()}
+        self.ledger = Ledger(truths, every, has_ticks=self.opening.format != 1)
         self.feed(self.opening)
 
     def feed(self, frame: Frame) -> None:
@@ -98,7 +103,7 @@ class Script:
 
     def tell_of(self, symbol: str, connections: Iterable[int]) -> None:
         market = self.markets[symbol]
-        payload = market.happen(self.chance)
+        payload = market.happen(self.chance, self.now)
         self.happened += 1
         for connection in connections:
             said = Said(self.happened, symbol, market.last_id, payload)
@@ -185,11 +190,17 @@ class Script:
             covered = said.number > self.since[new] or not self.in_order
             promise(covered or not needed, "relieved too early")
 
+    def waiting(self) -> list[str]:
+        """The symbols of which an event runs ahead."""
+        return [symbol for symbol, lane in self.machine.merge.lanes.items() if lane.ahead]
+
     def expire(self) -> None:
-        """The recorder looked at its clock: this waited long enough."""
-        waiting = self.machine.merge.waiting_since_ns()
-        if waiting:
-            self.feed(HoldExpired(self.tick(), self.chance.choice(list(waiting))))
+        """The recorder looked at its clock: some seconds have passed, or this waited long enough."""
+        if self.opening.format != 1:
+            for _ in range(self.chance.randint(1, 3)):
+                self.feed(Tick(self.tick(), self.chance.randint(1, 3) * SECOND))
+        elif self.waiting():
+            self.feed(HoldExpired(self.tick(), self.chance.choice(self.waiting())))
 
     def answer(self, *, age: int = 0) -> None:
         if self.requests:
@@ -237,8 +248,9 @@ class Script:
         for symbol in SYMBOLS:
             self.tell_of(symbol, list(self.queues))
         self._drain()
-        while self.machine.merge.waiting_since_ns() or self.requests:
-            self.expire()
+        while self.waiting() or self.requests:
+            if self.waiting():
+                self.expire()
             self.answer()
 
     def _drain(self) -> None:

@@ -15,8 +15,10 @@ from booktape.core.frames import (
     RestFrame,
     SegmentEnd,
     StreamFrame,
+    Tick,
 )
 from booktape.core.sync import State, SymbolSync
+from oracle import SECOND
 
 
 class Arrivals:
@@ -31,18 +33,24 @@ class Arrivals:
         self.reached: dict[int, int | None] = {}
         self.events: list[tuple[int, int]] = []
         self.waived = 0
+        self.waited_ns: int | None = None
+        self.given_up: int | None = None
         self.frame: Frame
 
     def note(self, frame: Frame) -> None:
-        self.frame = frame
+        self.frame, self.given_up = frame, None
         if isinstance(frame, Connected):
             self.reached[frame.connection] = None
         elif isinstance(frame, Disconnected):
             self.reached.pop(frame.connection)
-        elif isinstance(frame, SegmentEnd) and frame.reason != ROTATED:
-            self.reached.clear()
+        elif isinstance(frame, SegmentEnd):
+            self.waited_ns = None
+            if frame.reason != ROTATED:
+                self.reached.clear()
         elif isinstance(frame, HoldExpired) and frame.symbol == self.symbol:
-            self._waive()
+            self._give_up()
+        elif isinstance(frame, Tick):
+            self._note_tick(frame)
         elif isinstance(frame, StreamFrame):
             self._note_event(frame)
 
@@ -58,6 +66,20 @@ class Arrivals:
             self.reached[frame.connection] = event["u"]
             if before > event["u"] or len(self.events) > merge.AHEAD_MAX:
                 self._waive()
+
+    def _note_tick(self, tick: Tick) -> None:
+        """Three seconds of tape time after the tick that found an event waiting, it waits no more."""
+        if not self.events:
+            return
+        before = self.waited_ns
+        self.waited_ns = 0 if before is None else before + min(tick.elapsed_ns, 2 * SECOND)
+        if self.waited_ns >= 3 * SECOND:
+            self.waited_ns = 0
+            self._give_up()
+
+    def _give_up(self) -> None:
+        self.given_up = min((first for first, _ in self.events), default=None)
+        self._waive()
 
     def _waive(self) -> None:
         self.waived = max((last for _, last in self.events), default=0)
@@ -89,6 +111,8 @@ class Arrivals:
             self.events = [event for event in self.events if event[1] >= begins]
         else:
             self.events = [event for event in self.events if event[1] > machine.update_id]
+        if not self.events:
+            self.waited_ns = None
         if machine.state is not State.LIVE or not self.events:
             return ""
         first, next_id = min(self.events)[0], machine.update_id + 1
@@ -96,6 +120,6 @@ class Arrivals:
             return f"LIVE, and id {next_id} was delivered or cannot be any more"
         if len(self.events) > merge.AHEAD_MAX:
             return "LIVE, and too much waits"
-        if isinstance(self.frame, HoldExpired) and self.frame.symbol == self.symbol:
+        if first == self.given_up:
             return "LIVE, and it still waits for what was given up"
         return ""

@@ -43,12 +43,14 @@ class Page:
 
     truth: Truth
     every: int
+    has_ticks: bool
     epoch: int = 0
     row: BookRow | None = None
     gap: Gap | None = None
     closed: Gap | None = None
     synced: Synced | None = None
     avoidable: str = ""
+    at_ns: int = 0
     reflected: set[int] = field(default_factory=set)
     missed: set[int] = field(default_factory=set)
 
@@ -105,11 +107,14 @@ class Page:
             promise((row.update_id, row.updates) == (first_id, 0), "the first row is no snapshot")
             joined = self.closed.next_update_id if self.closed else first_id
             promise(joined == first_id, "a gap ends elsewhere than the next epoch begins")
+            ended_ns = self.closed.end_ns if self.closed else row.received_ns
+            promise(row.received_ns == ended_ns, "a gap ends at another time than its next row")
         else:
             promise(row.update_id > self.row.update_id, "ids do not grow within an epoch")
             promise(row.updates == self.row.updates + self.every, "rows are not N events apart")
             promise(grew(self.row, row), "a horizon shrank within an epoch")
-        self.row = row
+        promise(not self.has_ticks or row.received_ns >= self.at_ns, "row times go back")
+        self.row, self.at_ns = row, row.received_ns
         self.compare(row)
 
     def compare(self, row: BookRow) -> None:
@@ -144,8 +149,8 @@ def grew(before: BookRow, row: BookRow) -> bool:
 class Ledger:
     """A page for each symbol, and what arrived of it."""
 
-    def __init__(self, truths: dict[str, Truth], every: int) -> None:
-        self.pages = {symbol: Page(truth, every) for symbol, truth in truths.items()}
+    def __init__(self, truths: dict[str, Truth], every: int, *, has_ticks: bool) -> None:
+        self.pages = {symbol: Page(truth, every, has_ticks) for symbol, truth in truths.items()}
         self.arrivals = {symbol: Arrivals(symbol) for symbol in truths}
 
     def check(self, frame: Frame, outputs: list[Output], machine: Reconstruction) -> None:
@@ -156,7 +161,7 @@ class Ledger:
             if symbol is not None:
                 self.pages[symbol].see(output, self.arrivals[symbol])
         carried = {symbol for symbols in machine.merge.open.values() for symbol in symbols}
-        waiting = machine.merge.waiting_since_ns()
+        waiting = {symbol for symbol, lane in machine.merge.lanes.items() if lane.ahead}
         for symbol, page in self.pages.items():
             sync = machine.syncs[symbol]
             page.agree(sync, carried=symbol in carried)

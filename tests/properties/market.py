@@ -28,7 +28,7 @@ class Market:
         assert self.first_id <= update_id <= self.last_id
         return self.books[update_id - self.first_id]
 
-    def happen(self, chance: Random) -> bytes:
+    def happen(self, chance: Random, now_ns: int = 0) -> bytes:
         """A few updates, told as one event."""
         first = self.last_id + 1
         told: dict[str, dict[str, str]] = {"b": {}, "a": {}}
@@ -41,7 +41,7 @@ class Market:
             self.books.append((bids, asks))
             self.last_id += 1
         sides = {name: list(texts.items()) for name, texts in told.items()}
-        event = {"e": "depthUpdate", "E": 1_700_000_000_000 + first, "s": self.symbol}
+        event = {"e": "depthUpdate", "E": now_ns // 10**6, "s": self.symbol}
         return json.dumps({**event, "U": first, "u": self.last_id, **sides}).encode()
 
     def snapshot(self, update_id: int, limit: int) -> bytes:

@@ -11,7 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from booktape.core.events import Lost, RenewConnection
-from booktape.core.frames import Checkpoint, Connected, Disconnected, Frame, SegmentStart
+from booktape.core.frames import (
+    ROTATED,
+    Checkpoint,
+    Connected,
+    Disconnected,
+    Frame,
+    SegmentEnd,
+    SegmentStart,
+)
 from booktape.reconstruct import Reconstruction
 from oracle import frozen
 from properties.any_script import Script, play
@@ -45,9 +53,10 @@ def test_connections_are_eventful() -> None:
     for seed in range(50):
         machine = Reconstruction()
         for note in play_covered(Random(seed)).tape:
-            before = machine.merge.waiting_since_ns().keys()
+            lanes = machine.merge.lanes.values()
+            before = sum(bool(lane.ahead) for lane in lanes)
             assert all(not isinstance(output, Lost) for output in machine.feed(note))
-            waits += len(machine.merge.waiting_since_ns().keys() - before)
+            waits += sum(bool(lane.ahead) for lane in lanes) > before
             notes.append(note)
     assert waits >= 50
     assert sum(isinstance(note, Connected) for note in notes) >= 200
@@ -84,18 +93,18 @@ def said(machine: Reconstruction, frames: list[Frame]) -> list[object]:
 
 
 @pytest.mark.parametrize("act", [play, play_covered])
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(6))
 def test_a_tape_cut_anywhere_says_the_same(seed: int, act: Callable[[Random], Script]) -> None:
     """Segment start, checkpoints and standing connections replace all that was before the cut."""
     tape = act(Random(seed)).tape
     opening = tape[0]
     assert isinstance(opening, SegmentStart)
-    whole = said(Reconstruction(), tape)
-    for cut in range(1, len(tape) + 1):
+    for cut in range(1 + seed % 2, len(tape) + 1, 2):
         first = Reconstruction()
-        before = said(first, tape[:cut])
-        after = said(continued(first, opening, tape[cut - 1].received_ns), tape[cut:])
-        assert before + after == whole, f"cut after frame {cut}"
+        end = SegmentEnd(tape[cut - 1].received_ns, ROTATED)
+        said(first, [*tape[:cut], end])
+        after = said(continued(first, opening, end.received_ns), tape[cut:])
+        assert after == said(first, tape[cut:]), f"cut after frame {cut}"
 
 
 def test_same_tape_same_bytes() -> None:

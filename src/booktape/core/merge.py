@@ -66,9 +66,9 @@ class Lane:
             # Nearly always so, and then nothing needs to be sorted or released.
             if event.last_id > passed:
                 return [self._pass_on(Held(received_ns, event))]
-            return self._look_back(connection, Held(received_ns, event))
+            return self._look_back(Held(received_ns, event))
         if not self._is_new(event):
-            return self._look_back(connection, Held(received_ns, event))
+            return self._look_back(Held(received_ns, event))
         insort(self.ahead, Held(received_ns, event), key=_FIRST_ID)
         return self._release()
 
@@ -136,7 +136,7 @@ class Lane:
         self.newest_us = max(self.newest_us, event.event_time_us)
         return held
 
-    def _look_back(self, connection: int, old: Held) -> Ordered:
+    def _look_back(self, old: Held) -> Ordered:
         """A copy; or, by its time, the beginning of new ids, once another event follows on it."""
         event, fallen = old.event, self._fallen
         if not self.sees_resets:
@@ -153,7 +153,6 @@ class Lane:
             self._fallen = old
             return []
         self.forget()
-        self.reached[connection] = event.last_id
         return [IdsReset(), self._pass_on(fallen), self._pass_on(old)]
 
     def _release(self) -> Ordered:
