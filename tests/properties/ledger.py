@@ -9,7 +9,7 @@ connection nothing is LIVE; and in the end every update since the first sync is 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
@@ -149,7 +149,7 @@ def grew(before: BookRow, row: BookRow) -> bool:
 class Ledger:
     """A page for each symbol, and what arrived of it."""
 
-    def __init__(self, truths: dict[str, Truth], every: int, *, has_ticks: bool) -> None:
+    def __init__(self, truths: Mapping[str, Truth], every: int, *, has_ticks: bool) -> None:
         self.pages = {symbol: Page(truth, every, has_ticks) for symbol, truth in truths.items()}
         self.arrivals = {symbol: Arrivals(symbol) for symbol in truths}
 
