@@ -47,8 +47,8 @@ _add(plot, "booktape plot data heatmap --symbol BTCUSDT --file heatmap.png")
 def main() -> None:
     """Run the command line.
 
-    Exit codes: 0 done, 1 what was verified, rebuilt or read is not whole, 2 the user's mistake, 74 the
-    disk failed.
+    Exit codes: 0 done, 1 what was verified, rebuilt or read is not whole, 2 the user's mistake, 69 nothing
+    was recorded, 74 the disk failed.
     """
     descriptors.raise_limit()
     with terminal.connected():

@@ -16,6 +16,7 @@
     │   ├── Unreachable             no answer: DNS, refused, time-out, cut
     │   └── Refused                 an HTTP status other than 200
     │       └── TooFast               429, 418 or 403: `retry_after_s` of silence are owed
+    ├── NothingRecorded           no book became known during all of --duration: exit 69
     ├── WorkerFailed              one of several processes ended before it was asked to
     └── StoreError                the disk: exit 74, sealed files are intact
         ├── WriteFailed             full, read-only, gone
@@ -123,6 +124,12 @@ class TooFast(Refused):
     def __init__(self, status: int, what: str, retry_after_s: float) -> None:
         super().__init__(status, what)
         self.retry_after_s = retry_after_s
+
+
+class NothingRecorded(BooktapeError):
+    """No book became known during all of `--duration`, so there is no row."""
+
+    exit_code = 69  # EX_UNAVAILABLE of sysexits.h
 
 
 class WorkerFailed(BooktapeError):

@@ -42,6 +42,8 @@ class Narrator:
         self.mismatches: Counter[str] = Counter()
         self.unknown: Counter[str] = Counter()
         self._noted: set[tuple[str | None, str]] = set()
+        self.known_once = False
+        """Whether any book became known since the start."""
         self._frames = 0
         self._waiting = 0
         self._lag_ns = 0
@@ -107,6 +109,7 @@ class Narrator:
     def _tell_of_book(self, output: Synced | Lost | Gap) -> None:
         match output:
             case Synced(symbol, epoch, update_id):
+                self.known_once = True
                 log.info("book known", symbol=symbol, epoch=epoch, update_id=update_id)
             case Lost(gap):
                 log.warning("book lost", symbol=gap.symbol, epoch=gap.epoch, reason=gap.reason)

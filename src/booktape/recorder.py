@@ -16,7 +16,7 @@ from booktape.core.events import FetchSnapshot, Note, RenewConnection
 from booktape.core.frames import DELISTED, Frame, SegmentStart
 from booktape.core.status import Status
 from booktape.desk import Desk
-from booktape.errors import StoreError
+from booktape.errors import NothingRecorded, StoreError
 from booktape.narrator import Narrator
 from booktape.net.clock import Clock, SystemClock
 from booktape.net.clock_offset import OffsetMeter
@@ -55,7 +55,8 @@ log = structlog.get_logger()
 class Recorder:
     """Records until `stop`, or until the duration is over.
 
-    `run` raises BooktapeError for what the user can mend; files that were sealed are intact then.
+    `run` raises BooktapeError for what the user can mend; files that were sealed are intact then. So it
+    raises NothingRecorded where no book became known before the duration was over.
     """
 
     def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
@@ -65,6 +66,7 @@ class Recorder:
         self._narrator = Narrator()
         self._turn: list[Frame] = []
         self._joined: set[str] = set()
+        self._duration_over = False
         self._feeds: Feeds
         self._desk: Desk
         self._rest: Rest
@@ -77,7 +79,7 @@ class Recorder:
     async def run(self) -> None:
         """The whole life of a recording."""
         if self._settings.duration_s is not None:
-            asyncio.get_running_loop().call_later(self._settings.duration_s, self.stop)
+            asyncio.get_running_loop().call_later(self._settings.duration_s, self._end_duration)
         inbox = Inbox(INBOX_FRAMES)
         settings = self._settings
         silence = Silence(self._clock, settings.share.silence)
@@ -89,6 +91,7 @@ class Recorder:
             self._rest = Rest(link, settings.share.of)
             found = await self._until_stopped(self._rest.look_up(settings.symbols))
             if self._stopped.is_set():
+                self._check_recorded()
                 return
             listed = settings.checked(found)
             check_descriptors(link, settings.wanted(listed), settings.connections)
@@ -97,11 +100,14 @@ class Recorder:
                 for _ in archive.repair():
                     await asyncio.sleep(0)
                     if self._stopped.is_set():
+                        self._check_recorded()
                         return
                 start = settings.start(self._clock.now_ns(), settings.wanted(listed))
                 await self._begin(archive, start)
                 settings.warn_of_large_sizes(listed, start.symbols)
                 await self._record(link, found)
+                if start.symbols:  # a worker may have none
+                    self._check_recorded()
 
     def status(self) -> Status | None:
         """How it stands; None before the recording has begun, and once it shall end.
@@ -117,6 +123,22 @@ class Recorder:
         """Bring the tape to the disk, for whoever is about to leave at once."""
         if hasattr(self, "_desk"):
             self._desk.leave_at_once()
+
+    def _end_duration(self) -> None:
+        # A signal that came first is the user's wish to end, whatever there was to record.
+        self._duration_over = not self._stopped.is_set()
+        self.stop()
+
+    def _check_recorded(self) -> None:
+        """Raises NothingRecorded."""
+        if self._duration_over and not self._narrator.known_once:
+            venue = self._settings.venue
+            where = ", ".join((*venue.rest_urls, *venue.ws_urls))
+            raise NothingRecorded(
+                f"No book became known in {self._settings.duration_s:g} s, so no row was written. "
+                f"The log says what came from {venue.title} ({where}). "
+                "Check the network and the addresses, or record for longer; --exchange sim needs neither."
+            )
 
     # ── starting and stopping ───────────────────────────────────────────────────────────────
 

@@ -25,7 +25,7 @@ import structlog
 from booktape import descriptors, interpreter
 from booktape.attend import Attended, attend
 from booktape.core.status import SHOWN, Status
-from booktape.errors import BooktapeError, WorkerFailed
+from booktape.errors import BooktapeError, NothingRecorded, WorkerFailed
 from booktape.net.silence import NO_SILENCE
 from booktape.recorder import Recorder
 from booktape.settings import Settings, Share
@@ -110,9 +110,7 @@ class Workers:
             ]
             with ThreadPoolExecutor(self._count) as ears:
                 await asyncio.gather(*(self._see_out(each, ears) for each in self._workers))
-        for worker in self._workers:
-            if worker.failure:
-                raise WorkerFailed(*worker.failure)
+        self._check_failures()
 
     def status(self) -> Status | None:
         """All of them as one, as of their last reports; None before all have begun.
@@ -122,9 +120,18 @@ class Workers:
         known = [worker.status for worker in self._workers if worker.status]
         return _sum(known) if known and len(known) == len(self._workers) else None
 
+    def _check_failures(self) -> None:
+        """Raises WorkerFailed. That some of them recorded nothing matters where the others did not either."""
+        failures = [worker.failure for worker in self._workers if worker.failure]
+        worst = [each for each in failures if each.exit_code != NothingRecorded.exit_code]
+        in_vain = not any(worker.status and worker.status.rows for worker in self._workers)
+        if worst or (failures and in_vain):
+            raise WorkerFailed(*(worst or failures)[0])
+
     async def _see_out(self, worker: _Worker, ears: Executor) -> None:
         await asyncio.get_running_loop().run_in_executor(ears, worker.hear_out)
-        if worker.process.exitcode and not self._stopping:
+        in_vain = worker.failure and worker.failure.exit_code == NothingRecorded.exit_code
+        if worker.process.exitcode and not self._stopping and not in_vain:
             log.error("a worker ended", exit_code=worker.process.exitcode)
             self.stop()
 

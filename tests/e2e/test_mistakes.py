@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from booktape.sim.conditions import Attempts
+from booktape.sim.door import Refuse
+from booktape.sim.faults import Faults
 from booktape.sim.market import Market
 from booktape.sim.server import SimServer
 from e2e.commands import run, said, start
@@ -95,6 +98,57 @@ def test_without_a_network_it_says_what_it_tried_and_goes_on_trying(tmp_path: Pa
         await process.communicate()
         assert process.returncode == 0
         assert not (tmp_path / "new").exists()
+
+    asyncio.run(story())
+
+
+NOBODY = ("--rest-url", "http://127.0.0.1:9", "--ws-url", "ws://127.0.0.1:9")
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_duration_without_an_answer_is_no_success(tmp_path: Path, workers: str) -> None:
+    """Exit 69 and a last word, instead of 0 and nothing to read."""
+
+    async def story() -> None:
+        code, out, err = await run(
+            *("record", "BTCUSDT", "ETHUSDT", *NOBODY, "--duration", "1", "--workers", workers),
+            *("--out", tmp_path / "new"),
+        )
+        assert (code, out) == (69, "")
+        last = err.splitlines()[-1]
+        assert last.startswith("booktape: No book became known in 1 s, so no row was written.")
+        assert "http://127.0.0.1:9" in last
+        assert "Traceback" not in err
+        assert not list(tmp_path.rglob("*.parquet"))
+
+    asyncio.run(story())
+
+
+def test_a_duration_without_a_book_is_no_success(tmp_path: Path) -> None:
+    """The list of symbols came, and nothing else: no stream, no snapshot."""
+
+    async def story() -> None:
+        faults = Faults.of(Refuse(Attempts(path="depth")))
+        async with SimServer(Market(("BTCUSDT",), levels=50), faults=faults) as server:
+            code, _, err = await run(
+                *("record", "BTCUSDT", "--duration", "2", "--out", tmp_path),
+                *("--rest-url", server.rest_url, "--ws-url", server.ws_url),
+            )
+        assert code == 69, err
+        assert err.splitlines()[-1].startswith("booktape: No book became known in 2 s")
+
+    asyncio.run(story())
+
+
+def test_a_signal_before_the_duration_is_over_is_what_the_user_wants(tmp_path: Path) -> None:
+    """Whatever there was to record: exit 0."""
+
+    async def story() -> None:
+        process = await start("record", "BTCUSDT", *NOBODY, "--duration", "1h", "--out", tmp_path)
+        await said(process, "trying again")
+        process.terminate()
+        await process.communicate()
+        assert process.returncode == 0
 
     asyncio.run(story())
 

@@ -1,0 +1,186 @@
+"""What a command writes to stdout cannot be written: its work is done whole, its exit code is its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Final
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import pytest
+
+from booktape.sim.market import Market
+from e2e.commands import BOOKTAPE
+from e2e.test_terminal import PATIENCE_S, nobody_reads_the_pipe, the_reader_is_gone
+from plot.scene import record
+
+CHINESE: Final = "币安人生USDT"
+ESCAPED: Final = CHINESE.encode("ascii", "backslashreplace").decode()
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two symbols, one of them not in ASCII."""
+    folder = tmp_path_factory.mktemp("archive") / "data"
+    record(folder, Market(("BTCUSDT", CHINESE), seed=8, levels=30), 20, every=2)
+    return folder
+
+
+def commands(archive: Path, out: Path) -> dict[str, list[str]]:
+    """Each command that writes to stdout; what it makes goes below `out`."""
+    exported = ("--format", "csv", "--out", str(out / "exported"))
+    return {
+        "info": ["info", str(archive)],
+        "verify": ["verify", str(archive)],
+        "verify-json": ["verify", str(archive), "--json"],
+        "export": ["export", str(archive), *exported],
+        "rebuild": ["rebuild", str(archive), "--every", "1", "--out", str(out / "rebuilt")],
+        "plot": [
+            "plot",
+            str(archive),
+            "depth",
+            "--symbol",
+            "BTCUSDT",
+            "--file",
+            str(out / "a.png"),
+        ],
+        "help": ["--help"],
+    }
+
+
+NAMES: Final = sorted(commands(Path(), Path()).keys() - {"verify-json"})
+
+
+def run(
+    arguments: list[str], redirections: str = "", **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """`booktape …`, its streams redirected as a shell does it."""
+    return subprocess.run(
+        ["sh", "-c", f'exec "$@" {redirections}', "sh", *BOOKTAPE, *arguments],  # noqa: S607
+        capture_output=True,
+        encoding=environment.get("PYTHONIOENCODING", "utf-8"),
+        check=False,
+        env={**os.environ, **environment},
+    )
+
+
+def made(out: Path) -> set[str]:
+    """The files below a folder, but for names that tell the time."""
+    return {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_reader_that_is_gone_changes_nothing(archive: Path, tmp_path: Path, name: str) -> None:
+    """`booktape … | true`: everything is made, nothing is said, and the exit code is 0."""
+    for folder in ("heard", "unheard"):
+        (tmp_path / folder).mkdir()
+    with ExitStack() as stack:
+        nobody = the_reader_is_gone(stack)
+        done = subprocess.run(
+            [*BOOKTAPE, *commands(archive, tmp_path / "unheard")[name]],
+            stdout=nobody,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (0, b"")
+    heard = run(commands(archive, tmp_path / "heard")[name])
+    assert (heard.returncode, heard.stderr) == (0, "")
+    assert heard.stdout
+    assert made(tmp_path / "unheard") == made(tmp_path / "heard")
+
+
+@pytest.mark.parametrize("name", ["info", "verify"])
+def test_a_closed_stdout_changes_nothing(archive: Path, tmp_path: Path, name: str) -> None:
+    """`booktape … >&-`."""
+    done = run(commands(archive, tmp_path)[name], ">&-")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("name", ["verify-json", "export"])
+def test_a_report_that_the_disk_does_not_take_is_a_failure(
+    archive: Path, tmp_path: Path, name: str
+) -> None:
+    """Exit 74 and one sentence, after all the work: who redirects a report wants to have it."""
+    done = run(commands(archive, tmp_path)[name], ">/dev/full")
+    assert done.returncode == 74
+    assert done.stderr == "booktape: Cannot write to stdout: No space left on device.\n"
+    assert name != "export" or len(made(tmp_path / "exported")) == 2
+
+
+@pytest.mark.parametrize("redirection", [">/dev/full", ">&-", "| true"])
+def test_differences_are_told_by_the_exit_code_all_the_same(
+    archive: Path, tmp_path: Path, redirection: str
+) -> None:
+    """1 means that something differs, and nothing else does."""
+    damaged = tmp_path / "data"
+    shutil.copytree(archive, damaged)
+    next(damaged.glob("snapshots/**/*.parquet")).unlink()
+    if redirection == "| true":
+        with ExitStack() as stack:
+            command = [*BOOKTAPE, "verify", str(damaged)]
+            done = subprocess.run(command, stdout=the_reader_is_gone(stack), check=False)
+            assert done.returncode == 1
+    else:
+        assert run(["verify", str(damaged)], redirection).returncode == 1
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+@pytest.mark.parametrize("name", ["info", "verify"])
+def test_a_symbol_that_the_encoding_does_not_have_is_escaped(
+    archive: Path, tmp_path: Path, name: str, encoding: str
+) -> None:
+    """The name can be read back from the escape; the command does not fail."""
+    done = run(commands(archive, tmp_path)[name], PYTHONIOENCODING=encoding)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "BTCUSDT" in done.stdout
+    assert ESCAPED in done.stdout
+
+
+@pytest.mark.parametrize("way", [nobody_reads_the_pipe, the_reader_is_gone])
+@pytest.mark.parametrize("kind", ["simulate", "replay"])
+def test_an_exchange_serves_though_nobody_reads_its_address(
+    archive: Path, way: Callable[[ExitStack], int], kind: str
+) -> None:
+    """And ends with exit code 0 at SIGTERM."""
+    port = free_port()
+    what = [str(archive)] if kind == "replay" else []
+    with ExitStack() as stack:
+        end = way(stack)
+        process = subprocess.Popen(
+            [*BOOKTAPE, kind, *what, "--port", str(port)], stdout=end, stderr=end
+        )
+        try:
+            assert b"BTCUSDT" in answer(f"http://127.0.0.1:{port}/api/v3/exchangeInfo", process)
+            process.terminate()
+            assert process.wait(PATIENCE_S) == 0
+        finally:
+            process.kill()
+            process.wait()
+
+
+def free_port() -> int:
+    """One that nobody listens at now."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        return int(listening.getsockname()[1])
+
+
+def answer(url: str, process: subprocess.Popen[bytes]) -> bytes:
+    """What a server says, as soon as it is there."""
+    deadline_s = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            with urlopen(url, timeout=PATIENCE_S) as response:  # noqa: S310 http, on this machine
+                said: bytes = response.read()
+                return said
+        except URLError:
+            assert process.poll() is None, "it has ended"
+            assert time.monotonic() < deadline_s, "it does not serve"
+            time.sleep(0.05)
