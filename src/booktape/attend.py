@@ -73,9 +73,18 @@ def on_stop_signals(react: Callable[[], None]) -> None:
 
 
 def on_hangup(react: Callable[[], None]) -> None:
-    """What SIGHUP does from now on: the terminal was closed. Where nohup ignores it, it stays ignored."""
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, react)
+    """What the first SIGHUP does: the terminal was closed. Where nohup ignores it, it stays ignored."""
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        return
+    loop = asyncio.get_running_loop()
+
+    def hear(*_: object) -> None:
+        ignore_hangup()
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(react)
+
+    # Not by the loop: when it closes it lets the next one end the process.
+    signal.signal(signal.SIGHUP, hear)
 
 
 def ignore_hangup() -> None:
@@ -84,5 +93,4 @@ def ignore_hangup() -> None:
     A terminal that closes sends it twice, by way of the system and of the shell; a service manager
     may send it right after SIGTERM.
     """
-    asyncio.get_running_loop().remove_signal_handler(signal.SIGHUP)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
