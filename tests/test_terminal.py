@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import io
 import os
 import subprocess
@@ -15,6 +14,7 @@ from typing import Final, NamedTuple
 import pytest
 
 from booktape.terminal import QueuedOutput, _text
+from full_streams import fill
 
 PATIENCE_S: Final = 20.0
 LINE: Final = b"a line of the log\n"
@@ -34,18 +34,6 @@ def pipe() -> Iterator[Pipe]:
     for end in made:
         with suppress(OSError):  # the test has closed it
             os.close(end)
-
-
-def fill(descriptor: int) -> int:
-    """Write into a pipe or a terminal until it takes no more; returns how many bytes that were."""
-    flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
-    fcntl.fcntl(descriptor, fcntl.F_SETFL, flags | os.O_NONBLOCK)
-    written = 0
-    with suppress(BlockingIOError):
-        while True:
-            written += os.write(descriptor, b".")
-    fcntl.fcntl(descriptor, fcntl.F_SETFL, flags)
-    return written
 
 
 def read_to_end(pipe: Pipe, skipped: int = 0) -> list[str]:

@@ -22,7 +22,7 @@ from booktape.sim.market import Market
 from booktape.sim.server import SimServer
 from e2e.commands import BOOKTAPE
 from e2e.promises import check_archive, gaps_of, truth_of
-from test_terminal import fill
+from full_streams import fill
 
 PATIENCE_S: Final = 60.0
 TAPED_BYTES: Final = 4_000

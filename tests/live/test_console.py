@@ -45,6 +45,12 @@ def test_the_last_line_is_about_all_books() -> None:
     assert last.startswith("1399 of 1400 books known · 5,000 frames · lag 1.2 ms · 7 waiting")
 
 
+def test_lines_of_the_log_that_were_lost_are_counted_below_the_table() -> None:
+    """Where the person looks who could not read them; nothing is said while none is."""
+    assert "lost" not in " ".join(drawn(NOW))
+    assert "1,200 lines of the log lost" in " ".join(drawn(replace(NOW, lost_lines=1_200)))
+
+
 def test_a_rate_is_counted_since_a_look_before() -> None:
     """Over seconds, so that a worker that said nothing new meanwhile is not thought to stand still."""
     before = replace(NOW, books=(replace(BTC, updates=940),))

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 from booktape.core.status import Status
 from booktape.live import lines
 
-NOW: Final = Status((), 1_400, 1_399, 80, 1, 5_000, 7, 1.25, 31, "first")
+NOW: Final = Status((), 1_400, 1_399, 80, 1, 5_000, 7, 1.25, 31, "first", lost_lines=3)
 
 
 def test_a_line_says_how_all_of_it_stands(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -47,5 +47,6 @@ def test_a_line_says_how_all_of_it_stands(monkeypatch: pytest.MonkeyPatch) -> No
             "lag_ms": 1.2,
             "waiting": 7,
             "segment": "first",
+            "lost_lines": 3,
         }
     ]
