@@ -46,9 +46,16 @@ def states(recorder: Recorder) -> dict[str, str]:
     return {book.symbol: book.state for book in status.books}
 
 
-def test_a_halt_is_noted_and_no_gap(tmp_path: Path) -> None:
-    """The list says why it is silent, and some minutes later that it trades again."""
-    halt = Halt(BTC, market_time_s(BEFORE_S), market_time_s(BEFORE_S + HALT_S), "BREAK", 0)
+def said_of(root: Path, symbol: str) -> list[tuple[str, Any]]:
+    """What was noted of a symbol's status, and when."""
+    notes = [n for n in table_of(root, "notes") if n["symbol"] == symbol and n["kind"] == "status"]
+    return [(note["detail"], note["time"]) for note in notes]
+
+
+@pytest.mark.parametrize("shown", ["HALT", "BREAK"])
+def test_a_halt_is_noted_and_only_a_break_makes_a_gap(shown: str, tmp_path: Path) -> None:
+    """A halted market goes on by its events; in a break nothing tells what is canceled meanwhile."""
+    halt = Halt(BTC, market_time_s(BEFORE_S), market_time_s(BEFORE_S + HALT_S), shown)  # type: ignore[arg-type]
 
     async def story() -> Market:
         market = Market(SYMBOLS, seed=5, levels=40)
@@ -57,20 +64,19 @@ def test_a_halt_is_noted_and_no_gap(tmp_path: Path) -> None:
             recording(server, SYMBOLS, tmp_path, every=20, witness="none") as recorder,
         ):
             await asyncio.sleep(BEFORE_S + NOTICED_S)
-            assert set(states(recorder).values()) == {"live"}
+            assert states(recorder) == {BTC: "break" if shown == "BREAK" else "live", ETH: "live"}
             await asyncio.sleep(HALT_S + LOOK_EVERY_S)
+            assert set(states(recorder).values()) == {"live"}
             assert not server.violations
         return market
 
     market = virtual_time.run(story())
-    notes = table_of(tmp_path, "notes")
-    assert [(n["symbol"], n["kind"], n["detail"]) for n in notes] == [
-        (BTC, "status", "BREAK"),
-        (BTC, "status", "TRADING"),
-    ]
-    assert gaps_of(tmp_path) == []
+    statuses = said_of(tmp_path, BTC)
+    assert [status for status, _ in statuses] == ["TRADING", shown, "TRADING"]
+    reasons = [(gap["symbol"], gap["reason"]) for gap in gaps_of(tmp_path)]
+    assert reasons == ([(BTC, "break")] if shown == "BREAK" else [])
     rows = check_archive(tmp_path, truth_of(market), every=20)
-    assert rows[BTC][-1]["receive_time"] > notes[1]["time"]
+    assert rows[BTC][-1]["receive_time"] > statuses[-1][1]
 
 
 def test_a_delisted_symbol_ends_and_the_others_go_on(tmp_path: Path) -> None:
@@ -97,13 +103,13 @@ def test_a_delisted_symbol_ends_and_the_others_go_on(tmp_path: Path) -> None:
         return market
 
     market = virtual_time.run(story())
-    (note,) = table_of(tmp_path, "notes")
-    assert (note["symbol"], note["detail"]) == (BTC, "DELISTED")
+    statuses = said_of(tmp_path, BTC)
+    assert [status for status, _ in statuses] == ["TRADING", "DELISTED"]
     assert {(gap["symbol"], gap["reason"]) for gap in gaps_of(tmp_path)} == {(ETH, "stopped")}
     said = [line for line in lines_of(tmp_path, "asked", "status") if line["symbol"] == BTC]
     assert said[-1]["k"] == "status"
     rows = check_archive(tmp_path, truth_of(market), every=20)
-    assert rows[BTC][-1]["receive_time"] < note["time"] < rows[ETH][-1]["receive_time"]
+    assert rows[BTC][-1]["receive_time"] < statuses[-1][1] < rows[ETH][-1]["receive_time"]
 
 
 @pytest.mark.parametrize(

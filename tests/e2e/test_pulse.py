@@ -1,16 +1,14 @@
-"""What a quiet market leaves on a tape of format 2: pulses, the offset of the clocks, the steps."""
+"""What a quiet market leaves on a tape: pulses, the offset of the clocks, the steps."""
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import virtual_time
-from booktape.core.frames import FORMAT, TRADING, SegmentStart
-from booktape.settings import Settings
+from booktape.core.frames import TRADING
 from booktape.sim.faults import Faults
 from booktape.sim.incidents import NewListing
 from booktape.sim.market import Market
@@ -20,27 +18,11 @@ from e2e.tables import lines_of
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 QUIET_AFTER_S = 10
-OF_FORMAT_2 = ("pulse", "clock-offset")
-
-
-@pytest.fixture(params=[1, FORMAT])
-def tape_format(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
-    """Which tapes the recorder writes."""
-    plain = Settings.start
-    found: int = request.param
-
-    def start(settings: Settings, now_ns: int, symbols: tuple[str, ...]) -> SegmentStart:
-        return replace(plain(settings, now_ns, symbols), format=found, pulse_s=settings.pulse_s)
-
-    monkeypatch.setattr(Settings, "start", start)
-    return found
 
 
 @pytest.mark.parametrize("pulse_s", [0.0, 30.0])
-def test_quiet_books_are_on_the_tape_with_their_tops(
-    tape_format: int, pulse_s: float, tmp_path: Path
-) -> None:
-    """Every half minute, as the exchange wrote them; tapes of format 1 have no place for any of it."""
+def test_quiet_books_are_on_the_tape_with_their_tops(pulse_s: float, tmp_path: Path) -> None:
+    """Every half minute, as the exchange wrote them; and how far the clocks are from each other."""
 
     async def story() -> SimServer:
         market = Market(SYMBOLS, seed=5, levels=40, slots=QUIET_AFTER_S * 10)
@@ -55,15 +37,15 @@ def test_quiet_books_are_on_the_tape_with_their_tops(
     assert not server.violations
     pulses = list(lines_of(tmp_path, "pulse"))
     offsets = list(lines_of(tmp_path, "clock-offset"))
-    assert len(offsets) == (tape_format == FORMAT)
-    assert len(pulses) == (3 if tape_format == FORMAT and pulse_s else 0)
+    assert len(offsets) == 1
+    assert len(pulses) == (3 if pulse_s else 0)
     for pulse in pulses:
         assert set(pulse["tops"]) == set(SYMBOLS)
         assert pulse["asked_ns"] <= pulse["received_ns"]
         assert all(price.endswith("000000") for price, *_ in pulse["tops"].values())
 
 
-def test_the_steps_of_every_symbol_are_on_the_tape(tape_format: int, tmp_path: Path) -> None:
+def test_the_steps_of_every_symbol_are_on_the_tape(tmp_path: Path) -> None:
     """Of those that are recorded from the start, and of one that is listed later; once each."""
     new = "NEWUSDT"
 
@@ -82,7 +64,4 @@ def test_the_steps_of_every_symbol_are_on_the_tape(tape_format: int, tmp_path: P
         for line in lines_of(tmp_path, "status")
     }
     assert len(list(lines_of(tmp_path, "status"))) == len(found)
-    if tape_format == FORMAT:
-        assert found == dict.fromkeys((*SYMBOLS, new), (TRADING, True, True))
-    else:
-        assert found == {}
+    assert found == dict.fromkeys((*SYMBOLS, new), (TRADING, True, True))

@@ -30,6 +30,7 @@ from net.loopback import Handler, linked
 
 Lists: TypeAlias = dict[str, str]
 BTC, ETH = "BTCUSDT", "ETHBTC"
+TRADED = Known(TRADING, "", "")
 
 
 def info(statuses: Lists) -> ExchangeInfo:
@@ -65,7 +66,7 @@ class Exchange:
 class Recorder:
     """What it knows of each symbol, and the frames that it was given."""
 
-    def __init__(self, *symbols: str, known: Known = Known(TRADING)) -> None:  # noqa: B008 immutable
+    def __init__(self, *symbols: str, known: Known = TRADED) -> None:
         self.known = dict.fromkeys(symbols, known)
         self.frames: list[Listed] = []
         self.lists: list[ExchangeInfo] = []
@@ -74,9 +75,7 @@ class Recorder:
         while True:
             for frame in await inbox.take(1, 1):
                 assert isinstance(frame, Listed)
-                before = self.known[frame.symbol]
-                steps = (None, None) if before.tick_size is None else _steps(frame)
-                self.known[frame.symbol] = Known(frame.status, *steps)
+                self.known[frame.symbol] = Known(frame.status, *_steps(frame))
                 self.frames.append(frame)
 
     def said(self) -> list[tuple[str, str]]:
@@ -309,19 +308,6 @@ def test_the_steps_are_written_down_when_first_seen_and_when_they_change() -> No
     virtual_time.run(story(), within_s=None)
 
 
-def test_a_tape_without_a_place_for_steps_gets_none() -> None:
-    """Then only a status that changes is written down, and it alone."""
-    recorder = Recorder(BTC)
-
-    async def story() -> None:
-        first = ExchangeInfo({BTC: replace(STEPS, status="HALT")})
-        async with watching(Exchange({BTC: TRADING}), recorder, first):
-            await asyncio.sleep(SPACING_S)
-            assert [(f.status, *_steps(f)) for f in recorder.frames] == [("HALT", "", "")]
-
-    virtual_time.run(story(), within_s=None)
-
-
 def test_one_that_was_delisted_keeps_its_steps() -> None:
     """They are its last ones; nothing says that they changed."""
     recorder = Recorder(BTC, known=Known(TRADING, "0.1", "0.2"))
@@ -435,7 +421,7 @@ def test_nothing_is_written_twice_however_far_behind_the_recorder_is() -> None:
 
     async def story() -> None:
         async with linked(Exchange({BTC: "HALT"}), virtual_time.WallClock()) as link:
-            known = {BTC: Known(TRADING)}
+            known = {BTC: TRADED}
             statuses = Statuses(link, Rest(link), lambda: known, lambda _: None, new_ones=False)
             task = asyncio.create_task(statuses.run(info({BTC: "HALT"})))
             await asyncio.sleep(10 * LOOK_EVERY_S)

@@ -35,11 +35,11 @@ log = structlog.get_logger()
 
 
 class Known(NamedTuple):
-    """What is written down of a symbol. A step of None is not written down at all (tapes of format 1)."""
+    """What is written down of a symbol; empty texts where nothing is."""
 
     status: str
-    tick_size: str | None = None
-    lot_size: str | None = None
+    tick_size: str
+    lot_size: str
 
 
 class Statuses:
@@ -136,14 +136,12 @@ class Statuses:
             # What was written before may wait in the inbox still.
             if now != before and self._written.get(symbol) != (before, now):
                 self._written[symbol] = before, now
-                steps = now.tick_size or "", now.lot_size or ""
-                stamp_ns = self._link.clock.now_ns()
-                await self._link.inbox.put(Listed(stamp_ns, symbol, now.status, *steps))
+                await self._link.inbox.put(Listed(self._link.clock.now_ns(), symbol, *now))
 
 
 def _said(info: SymbolInfo, before: Known) -> Known:
     """What is to be written down. One that is not listed any more keeps its steps."""
-    if info.status == DELISTED or before.tick_size is None:
+    if info.status == DELISTED:
         return before._replace(status=info.status)
     return Known(info.status, *info.steps())
 
