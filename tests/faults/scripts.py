@@ -29,7 +29,17 @@ from booktape.sim.fates import CutAt, Cuts, HalfOpen, Outage, ServerShutdown
 from booktape.sim.faults import Faults
 from booktape.sim.forgeries import StaleWitness
 from booktape.sim.garbage import Garbage
-from booktape.sim.incidents import ClockStep, Delist, Fall, Halt, Huge, IdsReset, NewListing
+from booktape.sim.incidents import (
+    Cap,
+    ClockStep,
+    Delist,
+    Fall,
+    Halt,
+    Huge,
+    IdsReset,
+    NewListing,
+    TickSize,
+)
 from booktape.sim.lies import Close, Deaf, Delay, Drop, Gap, Lie, Lifetime, Repeat, Stall
 
 HONEST_FROM_S: Final = 40.0
@@ -129,6 +139,11 @@ HEARD_MAKERS: Final[Mapping[str, Maker]] = MappingProxyType(
         "delist": lambda d: Delist(SYMBOLS[-1], d.start_s),
         "list": lambda d: NewListing("NEWUSDT", d.start_s),
         "fall": lambda d: Fall(d.symbol, d.start_s, d.end_s, d.rng.uniform(-0.1, 0.1)),
+        "list-before-it-opens": lambda d: NewListing("NEWUSDT", d.start_s, opens_s=d.end_s),
+        "tick-size": lambda d: TickSize(
+            d.symbol, d.start_s, d.rng.choice([2, 5, 10]), finer=d.flag()
+        ),
+        "cap": lambda d: Cap(d.symbol, d.start_s, listed=d.flag()),
         "stale-witness": lambda d: StaleWitness(
             d.messages(0.05, 0.5, connection=None, of=None), d.rng.randint(1, 20)
         ),

@@ -10,9 +10,11 @@ from urllib.parse import quote
 
 import pytest
 
-from booktape.sim.incidents import ClockStep, Delist, Halt, NewListing
+import virtual_time
+from booktape.sim.incidents import Cap, ClockStep, Delist, Halt, NewListing, TickSize
 from booktape.sim.market import Market
 from booktape.sim.source import depth_stream
+from booktape.sim.weight import TARIFFS
 from booktape.wire.exchange_info import decode_exchange_info
 from sim.honest import BTC, lying, market
 from sim.visitor import Naive, Visit, run, texts, visit
@@ -242,5 +244,135 @@ def test_the_time_is_told_in_the_unit_asked_for_and_can_be_off(by_s: float) -> N
             await asyncio.sleep(2.5)
             assert 0 <= await time_us("MICROSECOND") - start_us - 2_500_000 < 10_000
             assert 0 <= start_us - 10**15 - by_s * 10**6 < 10_000
+
+    run(work())
+
+
+# ── venues, and all that the list of symbols says ───────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("venue", "weights"),
+    [
+        ("binance", [5, 25, 50, 250, 20, 2, 4, 1]),
+        ("binance-us", [1, 5, 10, 50, 10, 2, 4, 1]),
+    ],
+)
+def test_a_venue_has_numbers_of_its_own(venue: str, weights: list[int]) -> None:
+    """What requests weigh, what a minute has, how often it pings."""
+
+    async def work() -> None:
+        tariff = TARIFFS[venue]
+        async with visit(lying(tariff=tariff, speed=1, source=market(slots=None))) as visit_:
+            used = 0
+            paths = (
+                *(f"depth?symbol=BTCUSDT&limit={limit}" for limit in (100, 500, 1_000, 5_000)),
+                *("exchangeInfo", "ticker/bookTicker?symbol=BTCUSDT", "ticker/bookTicker", "time"),
+            )
+            for path, weight in zip(paths, weights, strict=True):
+                _, headers, _ = await visit_.get(path)
+                used += weight
+                assert int(headers["X-MBX-USED-WEIGHT-1M"]) == used
+            info = decode_exchange_info((await visit_.get("exchangeInfo"))[2])
+            assert info.weight_per_minute == {"binance": 6_000, "binance-us": 1_200}[venue]
+            visitor = await visit_.listen(BTC, autoping=False)
+            await asyncio.sleep({"binance": 20, "binance-us": 180}[venue] - 0.5)
+            assert not visitor.pings
+            await asyncio.sleep(1)
+            assert len(visitor.pings) == 1
+
+    virtual_time.run(work(), 300)
+
+
+def test_the_list_of_symbols_can_leave_out_the_permission_sets() -> None:
+    """They are more than half of it; all else stays, and one venue does not know the option."""
+
+    async def work() -> None:
+        async with visit(lying(source=market(*BOTH))) as visit_:
+            whole = (await visit_.get("exchangeInfo"))[2]
+            lean = (await visit_.get("exchangeInfo?showPermissionSets=false"))[2]
+            assert len(lean) < len(whole) / 2
+            all_of_it, rest = json.loads(whole), json.loads(lean)
+            for symbol in all_of_it["symbols"]:
+                assert "SPOT" in symbol.pop("permissionSets")[0]
+            for symbol in rest["symbols"]:
+                assert symbol.pop("permissionSets") == []
+            assert rest["symbols"] == all_of_it["symbols"]
+            filters = {entry["filterType"]: entry for entry in rest["symbols"][0]["filters"]}
+            assert filters["PRICE_FILTER"]["tickSize"] == "0.01000000"
+            assert filters["LOT_SIZE"]["stepSize"] == "0.00001000"
+            assert [one["baseAsset"] for one in rest["symbols"]] == ["BTC", "ETH"]
+            status, _, body = await visit_.get("exchangeInfo?showPermissionsets=false")
+            assert (status, json.loads(body)["code"]) == (400, -1104)
+        async with visit(lying(tariff=TARIFFS["binance-us"])) as visit_:
+            status, _, body = await visit_.get("exchangeInfo?showPermissionSets=false")
+            assert (status, json.loads(body)["code"]) == (400, -1104)
+
+    run(work())
+
+
+@pytest.mark.parametrize(
+    ("lie", "before", "after"),
+    [
+        (TickSize("BTCUSDT", 2), "0.01000000", "0.10000000"),
+        (TickSize("BTCUSDT", 2, 5, finer=True), "0.05000000", "0.01000000"),
+        (TickSize("ETHUSDT", 2), "0.01000000", "0.01000000"),
+    ],
+)
+def test_the_list_tells_the_tick_size_of_the_moment(lie: TickSize, before: str, after: str) -> None:
+    """Of that symbol alone."""
+
+    async def work() -> None:
+        server = lying(lie, source=market(*BOTH, slots=None), speed=1)
+        async with visit(server) as visit_:
+
+            async def tick() -> str:
+                info = decode_exchange_info((await visit_.get("exchangeInfo?symbol=BTCUSDT"))[2])
+                return info.symbols["BTCUSDT"].tick_size
+
+            await visit_.listen(BTC)
+            assert await tick() == before
+            await asyncio.sleep(2.2)
+            assert await tick() == after
+
+    run(work())
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_the_list_can_allow_sizes_beyond_what_doubles_hold(listed: bool) -> None:
+    """From the beginning, where that is wanted."""
+
+    async def work() -> None:
+        async with visit(lying(Cap("BTCUSDT", 1, listed=listed))) as visit_:
+            info = decode_exchange_info((await visit_.get("exchangeInfo"))[2]).symbols["BTCUSDT"]
+            assert info.prices_are_exact()
+            assert info.sizes_are_exact() != listed
+
+    run(work())
+
+
+def test_a_listed_symbol_that_has_not_opened_has_an_empty_book() -> None:
+    """It is in the list, its snapshot has the id -1 and no levels, and its best prices are 0."""
+
+    async def work() -> None:
+        lie = NewListing("NEWUSDT", 1, opens_s=3)
+        source = market("BTCUSDT", slots=60)
+        server = lying(lie, source=source, speed=1)
+        async with visit(server) as visit_:
+            visitor = await visit_.listen(BTC, depth_stream("NEWUSDT"))
+            assert await statuses(visit_) == {"BTCUSDT": "TRADING"}
+            await asyncio.sleep(2)
+            assert await statuses(visit_) == {"BTCUSDT": "TRADING", "NEWUSDT": "TRADING"}
+            body = await visit_.depth("NEWUSDT")
+            assert body == b'{"lastUpdateId":-1,"bids":[],"asks":[]}'
+            book, top = Naive(body), await tops(visit_, "?symbol=NEWUSDT")
+            assert [float(top[side]) for side in ("bidPrice", "bidQty", "askPrice", "askQty")] == [
+                0
+            ] * 4
+            opening = json.loads(await visitor.holding(b'"s":"NEWUSDT"'))
+            book.id = opening["data"]["U"] - 1
+            assert book.apply(opening)
+            true = source.truth().book("NEWUSDT", book.id)
+            assert (book.bids, book.asks) == texts(true)
 
     run(work())

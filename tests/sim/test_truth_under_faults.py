@@ -13,7 +13,16 @@ import pytest
 from booktape.core.frames import NO_MARKET_DATA
 from booktape.core.proving import BookTicker
 from booktape.sim.faults import Faults
-from booktape.sim.incidents import Fall, Halt, Huge, IdsReset, MarketLie, NewListing
+from booktape.sim.incidents import (
+    Cap,
+    Fall,
+    Halt,
+    Huge,
+    IdsReset,
+    MarketLie,
+    NewListing,
+    TickSize,
+)
 from booktape.sim.market import SLOT_MS, Market
 from booktape.sim.source import depth_stream
 from booktape.sim.truth import NOT_OPENED, Truth
@@ -46,6 +55,24 @@ LIES: dict[str, tuple[MarketLie, ...]] = {
         *(NewListing(one, 1, 3) for one in SYMBOLS),
         *(Halt(one, 2.5, 4, "BREAK", 30) for one in SYMBOLS),
     ),
+    **{
+        f"ticks {'finer' if finer else 'coarser'}, {factor}": tuple(
+            TickSize(one, 3, factor, finer) for one in SYMBOLS
+        )
+        for finer in (True, False)
+        for factor in (2, 10, 100)
+    },
+    "ticks and a fall": (
+        *(TickSize(one, 3) for one in SYMBOLS),
+        *(Fall(one, 1, 7, 0.2) for one in SYMBOLS),
+        *(Huge(one, 4, 2_000) for one in SYMBOLS),
+        IdsReset(5),
+    ),
+    "capped": tuple(Cap(one, at_s) for one in SYMBOLS for at_s in (1, 2, 3, 4)),
+    "capped, then cancels": (
+        *(Cap(one, 2) for one in SYMBOLS),
+        *(Halt(one, 2.5, 5, "CANCEL_ONLY", 200) for one in SYMBOLS),
+    ),
     "all at once": (
         *(Halt(one, 2, 4, "BREAK", 20) for one in SYMBOLS),
         *(Fall(one, 1, 7, 0.1) for one in SYMBOLS),
@@ -61,6 +88,7 @@ class Listener:
 
     market: Market
     truth: Truth
+    tickers: Truth
     symbol: str
     book: Naive | None = None
     renewed: list[float] = field(default_factory=list)
@@ -87,7 +115,7 @@ class Listener:
             shown = (dict(decimals(message[side])) for side in ("bids", "asks"))
             assert tuple(shown) == best(true, 20)
         else:
-            bids, asks = best(texts(self.truth.book(self.symbol, message["u"], counting)), 1)
+            bids, asks = best(texts(self.tickers.book(self.symbol, message["u"], counting)), 1)
             told = decimals([[message["b"], message["B"]], [message["a"], message["A"]]])
             assert dict(told) == (bids or NOTHING) | (asks or NOTHING)
 
@@ -110,13 +138,14 @@ def test_all_that_is_said_is_true_at_the_id_it_names(name: str) -> None:
     kinds = depth_stream, lambda one: partial_stream(one, 20), ticker_stream
     market.want([stream(one) for one in SYMBOLS for stream in kinds])
     truth = market.truth()
-    listeners = {one: Listener(market, truth, one) for one in SYMBOLS}
+    # One for each way of asking: within a slot their ids do not ascend together.
+    listeners = {one: Listener(market, market.truth(), market.truth(), one) for one in SYMBOLS}
     counting, said = dict.fromkeys(SYMBOLS, 0), 0
     for slot in range(SLOTS):
         end_s = (slot + 1) * SLOT_MS / 1_000
         for symbol in SYMBOLS:
-            counts = [lie for lie in LIES[name] if lie.push(symbol, end_s - 0.1, end_s)]
-            counting[symbol] += len(counts)
+            anew = incidents.push(symbol, end_s - 0.1, end_s).first_id is not None
+            counting[symbol] += anew
             for part in range(4):
                 body = market.depth(symbol, 5000, part / 4)
                 book, top = Naive(body), market.top(symbol, part / 4)
@@ -239,8 +268,9 @@ def test_an_id_that_was_there_twice_must_be_told_apart() -> None:
         truth.book("BTCUSDT", 5)
     books = [texts(truth.book("BTCUSDT", 5, counting)) for counting in (1, 2)]
     assert books[0] != books[1]
-    with pytest.raises(ValueError, match="no update id"):
-        truth.book("BTCUSDT", 10**6, 1)
+    for update_id, counting in ((10**6, 1), (5, 3), (5, -1)):
+        with pytest.raises(ValueError, match="no update id"):
+            truth.book("BTCUSDT", update_id, counting)
 
 
 # ── openings ────────────────────────────────────────────────────────────────────────────────
@@ -267,3 +297,57 @@ def test_a_book_opens_with_one_event_that_holds_all_of_it() -> None:
     assert not truth.book("FTMUSDT", NOT_OPENED).bids
     with pytest.raises(ValueError, match="begins at"):
         Market(("FTMUSDT",)).truth().book("FTMUSDT", NOT_OPENED)
+
+
+# ── steps and sizes ─────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("finer", [True, False])
+def test_new_orders_keep_the_tick_size_of_their_time(finer: bool) -> None:
+    """What was placed before stays where it is; some prices off the new grid are left."""
+    symbol, grid = "FTMUSDT", 10
+    market = Market((symbol,), 4, levels=200)
+    market.obey(Faults.of(TickSize(symbol, 3, grid, finer)).incidents)
+    market.start(START_US)
+    (info,) = market.symbols()
+    tick, truth = Decimal(info.tick_size), market.truth()
+    first = texts(truth.book(symbol, truth.first_id(symbol)))
+    off = {price for side in first for price in side if price % (tick * grid)}
+    assert bool(off) != finer
+    known, after = set(first[0]) | set(first[1]), 0
+    for _ in range(SLOTS):
+        for message in market.advance():
+            event = json.loads(message.payload(combined=False, microseconds=True))
+            coarse = (event["E"] >= START_US + 3_000_000) != finer
+            for price, size in decimals(event["b"] + event["a"]):
+                if size and price not in known:
+                    assert not (price % (tick * grid if coarse else tick))
+                    after += bool(price % (tick * grid))
+                known.add(price)
+    assert after
+    last = texts(truth.book(symbol, market.update_id(symbol)))
+    assert any(price % (tick * grid) for side in last for price in side)
+
+
+def test_a_capped_size_has_all_its_decimals() -> None:
+    """In events, snapshots, witnesses and the truth; as a double it is the nearest one."""
+    market = Market(("FTMUSDT",), 4, levels=30)
+    market.obey(Faults.of(Cap("FTMUSDT", 1)).incidents)
+    market.want([depth_stream("FTMUSDT"), partial_stream("FTMUSDT", 20), ticker_stream("FTMUSDT")])
+    truth, kinds = market.truth(), set()
+    for _ in range(12):
+        for message in market.advance():
+            if (
+                "92233720368.54775807"
+                in message.payload(combined=False, microseconds=True).decode()
+            ):
+                kinds.add(message.stream.partition("@")[2])
+    assert kinds == {"depth@100ms", "depth20@100ms", "bookTicker"}
+    capped = [
+        (double, text)
+        for update_id in range(truth.first_id("FTMUSDT"), market.update_id("FTMUSDT"))
+        for book in [truth.book("FTMUSDT", update_id)]
+        for (_, double), (_, text) in zip(book.bids, book.bid_texts, strict=True)
+        if double > 2**36
+    ]
+    assert set(capped) == {(92233720368.54775807, "92233720368.54775807")}

@@ -15,7 +15,7 @@ from random import Random
 from typing import Final, TypeAlias
 
 from booktape.sim.ladder import Ladder
-from booktape.sim.listing import Listing
+from booktape.sim.listing import CAPPED_LOTS, Listing
 
 _AHEAD, _AT_TOUCH, _FAR = 0.04, 0.03, 0.02
 _INSERT_OR_DELETE, _DELETE_UNKNOWN, _UPDATE = 0.69, 0.07, 0.22
@@ -37,9 +37,13 @@ Place: TypeAlias = tuple[bool, int]
 
 
 class Crowd:
-    """Fills two sides with `target` levels each, and then says what changes in them."""
+    """Fills two sides with `target` levels each, and then says what changes in them.
 
-    def __init__(self, listing: Listing, rng: Random, target: int) -> None:
+    New prices are multiples of `grid` ticks; when it changes, levels that are there stay.
+    """
+
+    def __init__(self, listing: Listing, rng: Random, target: int, grid: int = 1) -> None:
+        self.grid = grid
         self.bids, self.asks = Ladder(is_bid=True), Ladder(is_bid=False)
         self._listing = listing
         self._rng = rng
@@ -63,12 +67,21 @@ class Crowd:
         for left in range(levels, 0, -1):
             behind = 1 + left // 2
             ladder = self.bids if left % 2 else self.asks
-            ticks = ladder.best + ladder.behind * behind
+            ticks = self._behind(ladder, behind)
             if ticks <= 0:
                 # Below there is no price left: go on above all that the asks will reach.
-                ladder, ticks = self.asks, self.asks.best + levels + behind
+                ladder, ticks = self.asks, self._behind(self.asks, levels + behind)
             known = ticks in ladder.lots or self._rng.random() < _SURGE_INSERTS
             yield ladder, ticks, self._size() if known else 0
+
+    def _behind(self, ladder: Ladder, steps: int) -> int:
+        """The price so many steps behind the best one."""
+        return ladder.on_grid(ladder.best, self.grid) + ladder.behind * steps * self.grid
+
+    def caps(self) -> Iterator[Change]:
+        """The best bid, and an ask a little behind the best, grow beyond what a size can tell."""
+        yield self.bids, self.bids.best, CAPPED_LOTS
+        yield self.asks, self.asks.prices[:3][-1], CAPPED_LOTS
 
     def cancels(self, count: int) -> Iterator[Change]:
         """So many levels, anywhere, shrink or go; no price comes twice, and no side runs empty."""
@@ -81,7 +94,8 @@ class Crowd:
             place = ladder.behind < 0, ticks
             if place in seen:
                 continue
-            lots = int(self._rng.random() * ladder.lots[ticks])
+            # What is left of a capped size is a usual one: doubles hold nothing in between.
+            lots = int(self._rng.random() * min(ladder.lots[ticks], _LOTS_MAX))
             if left[ladder.behind] == 1 and not lots:
                 # The last level of a side stays.
                 most = len(seen)
@@ -107,8 +121,9 @@ class Crowd:
         What stands in the way goes, best first, and both sides quote anew around the price. What
         lies farther away stays as old as it is.
         """
-        self._anchor_ticks = price_ticks = max(1, price_ticks)
-        below, above = (self.bids, price_ticks), (self.asks, price_ticks + 1)
+        price_ticks = max(self.grid, price_ticks - price_ticks % self.grid)
+        self._anchor_ticks = price_ticks
+        below, above = (self.bids, price_ticks), (self.asks, price_ticks + self.grid)
         if self.bids.best > price_ticks:
             (losing, end), gaining = below, above
         elif self.asks.best <= price_ticks:
@@ -126,18 +141,21 @@ class Crowd:
     def _quote(self, ladder: Ladder, best: int) -> Iterator[Change]:
         for bps in _QUOTE_BPS:
             behind = round(bps * self._listing.start_ticks / 10_000)
-            yield ladder, max(1, best + ladder.behind * behind), self._size()
+            ticks = ladder.on_grid(max(1, best + ladder.behind * behind), self.grid)
+            yield ladder, ticks, self._size()
 
     # ── the start ───────────────────────────────────────────────────────────────────────────
 
     def _fill(self, ladder: Ladder, best: int) -> None:
+        best = ladder.on_grid(best, self.grid)
         ladder.lots[best] = self._size()
         center = log(self._listing.profile.depth_bps)
         while len(ladder.lots) < self._target:
             bps = min(exp(self._rng.gauss(center, _START_SD)), _BPS_MAX)
-            ticks = ladder.free(max(1, best + ladder.behind * self._distance(bps)))
-            if ticks is not None:
-                ladder.lots[ticks] = self._size()
+            ticks = max(1, best + ladder.behind * self._distance(bps))
+            free = ladder.free(ladder.on_grid(ticks, self.grid), self.grid)
+            if free is not None:
+                ladder.lots[free] = self._size()
         ladder.prices = sorted(ladder.lots)
 
     # ── chance ──────────────────────────────────────────────────────────────────────────────
@@ -173,7 +191,7 @@ class Crowd:
         room = self.asks.best - self.bids.best - 1
         if room:
             step = 1 + int(self._rng.random() * room)
-            return mine, mine.best - mine.behind * step, self._size()
+            return mine, mine.on_grid(mine.best - mine.behind * step, self.grid), self._size()
         lots = self._size() if len(other.prices) == 1 else 0
         return other, other.best, lots
 
@@ -181,7 +199,8 @@ class Crowd:
         """Insert, delete, update or repeat a level at a distance from the touch."""
         distance = self._distance(bps)
         ticks = max(1, ladder.best + ladder.behind * distance)
-        known, free = ladder.nearest(ticks), ladder.free(ticks)
+        known = ladder.nearest(ticks)
+        free = ladder.free(ladder.on_grid(ticks, self.grid), self.grid)
         room = self._room(ladder, bps, distance, abs(known - ticks))
         choice = self._rng.random()
         if choice < _INSERT_OR_DELETE * room and free is not None:

@@ -50,6 +50,8 @@ beginning; before it, time stands at 0 (a client who is told a lie at the door b
     delist           a symbol is gone                                     symbol, at_s
     list             a symbol is new, and perhaps opens later             symbol, at_s, opens_s
     ids-reset        ids count anew, of a book that may be another        at_s, symbol, first_id, blank
+    tick-size        the tick size changes; what is there stays           symbol, at_s, factor, finer
+    cap              two sizes are told as the largest there is, or more  symbol, at_s, listed
     fall             the price falls by a share, and comes back           symbol, start_s, end_s, by
     huge             one event with very many levels                      symbol, at_s, levels_count
     clock-step       the exchange's clock jumps                           at_s, by_s

@@ -6,7 +6,9 @@ Times are market time; a slot of 100 ms is judged by its end, which is its event
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from math import prod
 from typing import Annotated, Any, Final, Literal
 
 from msgspec import Meta
@@ -15,6 +17,7 @@ from booktape.errors import UsageError
 from booktape.sim.conditions import Count, Rate, Seconds, check_span
 from booktape.sim.lies import Lie
 from booktape.sim.pair import Push
+from booktape.wire.exchange_info import SymbolInfo
 
 TRADING: Final = "TRADING"
 DELISTED: Final = "DELISTED"
@@ -47,6 +50,14 @@ class MarketLie(Lie):
     def push(self, symbol: str, start_s: float, end_s: float) -> Push | None:  # noqa: ARG002 - likewise
         """What else happens at the beginning of the slot between these times."""
         return None
+
+    def grid(self, symbol: str, now_s: float) -> int:  # noqa: ARG002 - likewise
+        """What new prices are multiples of, in the symbol's own ticks."""
+        return 1
+
+    def described(self, info: SymbolInfo, now_s: float) -> SymbolInfo:  # noqa: ARG002 - likewise
+        """What the list of symbols says of one."""
+        return info
 
     def clock_step_s(self, now_s: float) -> float:  # noqa: ARG002 - likewise
         """How far the exchange's clock is off."""
@@ -182,6 +193,49 @@ class IdsReset(MarketLie):
 
 
 @dataclass(frozen=True)
+class TickSize(SymbolLie):
+    """The tick size becomes `factor` times as large; or, `finer`, it was so and becomes the usual one.
+
+    Orders that were placed before keep their prices.
+    """
+
+    at_s: Seconds
+    factor: Annotated[int, Meta(ge=2, le=1_000)] = 10
+    finer: bool = False
+
+    def grid(self, symbol: str, now_s: float) -> int:
+        """The larger one, after its time; or before it."""
+        coarse = symbol == self.symbol and (now_s >= self.at_s) != self.finer
+        return self.factor if coarse else 1
+
+    def described(self, info: SymbolInfo, now_s: float) -> SymbolInfo:
+        """The tick size of that time."""
+        tick = Decimal(info.tick_size) * self.grid(info.symbol, now_s)
+        return replace(info, tick_size=f"{tick:.8f}")
+
+
+@dataclass(frozen=True)
+class Cap(SymbolLie):
+    """Two sizes grow beyond what the exchange can tell: it says 92233720368.54775807, or more.
+
+    With `listed` the list of symbols allows orders beyond what doubles tell apart.
+    """
+
+    at_s: Annotated[float, Meta(gt=0.1)]
+    listed: bool = False
+
+    def push(self, symbol: str, start_s: float, end_s: float) -> Push | None:
+        """In the slot in which its time comes."""
+        due = symbol == self.symbol and start_s < self.at_s <= end_s
+        return Push(caps=True) if due else None
+
+    def described(self, info: SymbolInfo, now_s: float) -> SymbolInfo:  # noqa: ARG002 - from the beginning
+        """The largest order that has been seen on the real exchange."""
+        allowed = self.listed and info.symbol == self.symbol
+        return replace(info, max_quantity="46116860414.00000000") if allowed else info
+
+
+@dataclass(frozen=True)
 class ClockStep(MarketLie):
     """From a time on the exchange's clock shows `by_s` more, or less; for events and `/time`."""
 
@@ -226,6 +280,21 @@ class Incidents:
         """The symbols that begin with an empty book."""
         late = (lie for lie in self.lies if isinstance(lie, NewListing))
         return {lie.symbol for lie in late if lie.opens_s is not None}
+
+    def grids(self, now_s: float) -> dict[str, int]:
+        """What new prices are multiples of, for each symbol of which it ever changes."""
+        symbols = (lie.symbol for lie in self.lies if isinstance(lie, TickSize))
+        return {symbol: self.grid(symbol, now_s) for symbol in symbols}
+
+    def grid(self, symbol: str, now_s: float) -> int:
+        """What new prices are multiples of, in the symbol's own ticks."""
+        return prod(lie.grid(symbol, now_s) for lie in self.lies)
+
+    def described(self, info: SymbolInfo, now_s: float) -> SymbolInfo:
+        """What the list of symbols says of one."""
+        for lie in self.lies:
+            info = lie.described(info, now_s)
+        return info
 
     def push(self, symbol: str, start_s: float, end_s: float) -> Push:
         """What else happens at the beginning of a slot, all of it in one."""

@@ -42,10 +42,16 @@ class Ladder:
         below = prices[at - 1]
         return below if ticks - below <= above - ticks else above
 
-    def free(self, ticks: int) -> int | None:
-        """The first price without a level from here on, away from the touch."""
+    def on_grid(self, ticks: int, grid: int) -> int:
+        """The nearest multiple of `grid` from here on, away from the touch; the same where none is."""
+        below = ticks - ticks % grid
+        on = below if below == ticks or self.behind < 0 else below + grid
+        return on or ticks
+
+    def free(self, ticks: int, grid: int = 1) -> int | None:
+        """The first price without a level from here on, away from the touch, in steps of `grid`."""
         while ticks in self.lots:
-            ticks += self.behind
+            ticks += self.behind * grid
         return ticks if ticks > 0 else None
 
     def best_first(self, limit: int | None = None) -> list[int]:

@@ -23,6 +23,12 @@ TextLevel: TypeAlias = tuple[str, str]
 E8: Final = 10**8
 """The exchange prints 8 decimals, so every value is a whole number of 1e-8."""
 
+CAP_E8: Final = 2**63 - 1
+"""The largest size that the exchange tells, 92,233,720,368.54775807: "or more"."""
+
+CAPPED_LOTS: Final = 10**19
+"""So many lots are more than that, whatever the step."""
+
 
 QUOTE_ASSETS: Final = ("FDUSD", "USDT", "USDC", "TRY", "BTC", "ETH", "BNB", "EUR")
 """What a name may end with, and is traded against then."""
@@ -76,12 +82,12 @@ class Listing:
     def doubles(self, levels: Iterable[Whole]) -> list[Level]:
         """Levels as the doubles nearest to their decimals: dividing whole numbers rounds once."""
         tick, step = self.tick_e8, self.step_e8
-        return [(ticks * tick / E8, lots * step / E8) for ticks, lots in levels]
+        return [(ticks * tick / E8, min(lots * step, CAP_E8) / E8) for ticks, lots in levels]
 
     def texts(self, levels: Iterable[Whole]) -> list[TextLevel]:
         """Levels as exact decimals."""
         tick, step = self.tick_e8, self.step_e8
-        return [(text(ticks * tick), text(lots * step)) for ticks, lots in levels]
+        return [(text(ticks * tick), text(min(lots * step, CAP_E8))) for ticks, lots in levels]
 
 
 _KNOWN: Final[Mapping[str, Listing]] = MappingProxyType(

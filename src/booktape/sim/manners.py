@@ -19,7 +19,7 @@ from booktape.sim.clock import Clock
 from booktape.sim.faults import Faults
 from booktape.sim.replies import TOO_FAST, Banned, Reply, error, firewall
 from booktape.sim.void import Void
-from booktape.sim.weight import Weights
+from booktape.sim.weight import Tariff, Weights
 
 INCOMING_PER_SECOND: Final = 5
 """ "WebSocket connections have a limit of 5 incoming messages per second."."""
@@ -45,6 +45,7 @@ class Manners:
     client_clock: Clock
     time_us: Callable[[], int]
     steady_time_us: Callable[[], int]
+    tariff: Tariff
     ping_s: float
     pong_within_s: float
     patient: bool

@@ -80,6 +80,7 @@ class Market:
             self._rules.listings.setdefault(symbol, listing(symbol))
         incidents.check(self._rules.listings)
         self._rules.opening.update(incidents.opening())
+        self._rules.grids.update(incidents.grids(0))
         self._incidents = incidents
         self._past = Past(incidents.memory_events) if incidents.memory_events else None
 
@@ -161,6 +162,9 @@ class Market:
         push = self._incidents.push(symbol, now_s, next_s)
         if push.first_id is not None:
             self._count_anew(pair)
+        grid = self._incidents.grid(symbol, next_s)
+        if grid != pair.grid:
+            push = push._replace(grid=grid)
         if self._incidents.status(symbol, next_s) not in {TRADING, DELISTED}:
             per_slot = self._incidents.cancel_rate(symbol, next_s) * SLOT_MS / 1_000
             # So many on average, whole ones each time.

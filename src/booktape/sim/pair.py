@@ -30,7 +30,8 @@ class Push(NamedTuple):
 
     So many levels change; or, where `price_ticks` is not None, the price is taken there; or, where
     `cancels` is not None, nothing happens but so many cancellations. Before that, where `first_id`
-    is not None, ids count anew from there; with `blank` the book begins anew, too.
+    is not None, ids count anew from there; with `blank` the book begins anew, too. New prices are
+    multiples of `grid` ticks from then on. With `caps` two levels grow beyond all bounds.
     """
 
     levels: int = 0
@@ -38,10 +39,26 @@ class Push(NamedTuple):
     cancels: int | None = None
     first_id: int | None = None
     blank: bool = False
+    grid: int | None = None
+    caps: bool = False
 
 
 Pushes: TypeAlias = dict[int, Push]
 """By a symbol's slot, counted from 1."""
+
+
+class Start(NamedTuple):
+    """How a symbol's market begins.
+
+    An `empty` one has no level, and gets all of them in its first slot. Prices are multiples of
+    `grid` ticks.
+    """
+
+    empty: bool = False
+    grid: int = 1
+
+
+USUAL: Final = Start()
 
 
 class Touch(NamedTuple):
@@ -57,7 +74,7 @@ class Pair:
 
     `pushes` is shared with all that re-run this market: what `push` adds to it, they do too.
     While `watched`, `touches` has each change of the touch in this slot. `counting` is how often its
-    ids have begun anew. An `empty` one begins without a level, and gets all of them in its first slot.
+    ids have begun anew.
     """
 
     def __init__(
@@ -66,25 +83,25 @@ class Pair:
         seed: int,
         levels: int | None = None,
         pushes: Pushes | None = None,
-        *,
-        empty: bool = False,
+        start: Start = USUAL,
     ) -> None:
         self.listing = listing
         self.watched = False
         self.counting = 0
+        self.grid = start.grid
         self._pushes: Pushes = {} if pushes is None else pushes
         self._slot = 0
         self._rng = Random(f"{seed}/{listing.symbol}")
         self.update_id = self._rng.randrange(10**9, 9 * 10**10)
         self._target = levels or listing.profile.levels
         self._gather()
-        self._opening = self._crowd.empty() if empty else []
+        self._opening = self._crowd.empty() if start.empty else []
         self._ln_ids = listing.profile.ids_mu
         self.open_slot()
 
     def _gather(self) -> None:
         """A new crowd, and so a new book."""
-        self._crowd = Crowd(self.listing, self._rng, self._target)
+        self._crowd = Crowd(self.listing, self._rng, self._target, self.grid)
         self.bids, self.asks = self._crowd.bids, self._crowd.asks
 
     # ── moving on ───────────────────────────────────────────────────────────────────────────
@@ -135,12 +152,16 @@ class Pair:
         if push.first_id is not None:
             self.counting += 1
             self.first_id, self.update_id = push.first_id, push.first_id - 1
+        if push.grid is not None:
+            self.grid = self._crowd.grid = push.grid
         if push.blank:
             self._gather()
         if push.cancels is not None:
             self._planned.extend(self._crowd.cancels(push.cancels))
             self._count = self._left = len(self._planned)
             return
+        if push.caps:
+            self._planned.extend(self._crowd.caps())
         if push.price_ticks is None:
             self._planned.extend(self._crowd.surge(push.levels))
         else:

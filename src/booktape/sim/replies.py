@@ -22,6 +22,7 @@ HTML_PAGE: Final = b"<!DOCTYPE html><html><body><h1>We are under maintenance</h1
 UNAVAILABLE: Final = -1001
 TOO_FAST: Final = -1003
 BAD_PARAMETER: Final = -1100
+UNREAD_PARAMETER: Final = -1104
 BAD_SYMBOL: Final = -1121
 
 

@@ -21,6 +21,7 @@ from booktape.sim.replies import (
     BAD_PARAMETER,
     BAD_SYMBOL,
     UNAVAILABLE,
+    UNREAD_PARAMETER,
     Altered,
     Banned,
     Cropped,
@@ -36,18 +37,14 @@ from booktape.sim.replies import (
     response,
 )
 from booktape.sim.source import Source
+from booktape.sim.symbol_list import encode_symbol_list
 from booktape.wire.binance import decode_depth
 from booktape.wire.encode import encode_depth, encode_one_top, encode_tops
-from booktape.wire.exchange_info import SymbolInfo, encode_exchange_info
-from booktape.wire.limits import DEPTH_MAX, EXCHANGE_INFO_WEIGHT, USED_WEIGHT_HEADER, depth_weight
+from booktape.wire.exchange_info import SymbolInfo
+from booktape.wire.limits import DEPTH_MAX, USED_WEIGHT_HEADER
 from booktape.wire.numbers import whole_number
 
 _DEPTH_DEFAULT: Final = 100
-_PLAIN_WEIGHT: Final = 1
-_TICKER_WEIGHT: Final = 2
-_TICKERS_WEIGHT: Final = 4
-"""`/ticker/bookTicker`: 2 for `symbol=`, 4 for `symbols=[…]` and for all."""
-
 _TIME_UNIT_HEADER: Final = "X-MBX-TIME-UNIT"
 
 _Answer: TypeAlias = Callable[[DoorStep | None], Awaitable[Reply]]
@@ -117,9 +114,12 @@ class Rest:
                 body = encode_depth(lie.alter(decode_depth(body, symbol, limit)))
             return Reply(HTTPStatus.OK, body)
 
-        return await self._serve(request, depth_weight(limit or 1), answer)
+        weight = self._manners.tariff.depth_weight(limit or 1)
+        return await self._serve(request, weight, answer)
 
     async def _exchange_info(self, request: web.Request) -> web.StreamResponse:
+        tariff = self._manners.tariff
+
         async def answer(_: DoorStep | None) -> Reply:
             listed = self.listed()
             try:
@@ -130,12 +130,19 @@ class Rest:
                 names = list(listed)
             if any(name not in listed for name in names):
                 return error(HTTPStatus.BAD_REQUEST, BAD_SYMBOL, "Invalid symbol.")
-            infos = [listed[name] for name in names]
-            return Reply(
-                HTTPStatus.OK, encode_exchange_info(infos, self._manners.weights.per_minute)
+            unread = request.query.keys() - tariff.list_options - {"symbol", "symbols"}
+            if unread:
+                sentence = f"Not all sent parameters were read: {min(unread)}."
+                return error(HTTPStatus.BAD_REQUEST, UNREAD_PARAMETER, sentence)
+            body = encode_symbol_list(
+                (listed[name] for name in names),
+                self._manners.weights.per_minute,
+                self._manners.time_us(),
+                permission_sets=request.query.get("showPermissionSets", "true") != "false",
             )
+            return Reply(HTTPStatus.OK, body)
 
-        return await self._serve(request, EXCHANGE_INFO_WEIGHT, answer)
+        return await self._serve(request, tariff.exchange_info, answer)
 
     async def _book_ticker(self, request: web.Request) -> web.StreamResponse:
         one = "symbol" in request.query and "symbols" not in request.query
@@ -160,7 +167,8 @@ class Rest:
                 return error(HTTPStatus.SERVICE_UNAVAILABLE, UNAVAILABLE, "No book now.")
             return Reply(HTTPStatus.OK, encode_one_top(tops[0]))
 
-        return await self._serve(request, _TICKER_WEIGHT if one else _TICKERS_WEIGHT, answer)
+        tariff = self._manners.tariff
+        return await self._serve(request, tariff.best_price if one else tariff.best_prices, answer)
 
     async def _time(self, request: web.Request) -> web.StreamResponse:
         unit = request.headers.get(_TIME_UNIT_HEADER, "").upper()
@@ -170,7 +178,7 @@ class Rest:
             time = time_us if unit == "MICROSECOND" else time_us // 1_000
             return Reply(HTTPStatus.OK, msgspec.json.encode({"serverTime": time}))
 
-        return await self._serve(request, _PLAIN_WEIGHT, answer)
+        return await self._serve(request, self._manners.tariff.time, answer)
 
     def listed(self) -> dict[str, SymbolInfo]:
         """The symbols that are there now, each with its status."""
@@ -179,7 +187,7 @@ class Rest:
             return self._infos
         told = {symbol: incidents.status(symbol, now_s) for symbol in self._infos}
         return {
-            symbol: replace(self._infos[symbol], status=status)
+            symbol: incidents.described(replace(self._infos[symbol], status=status), now_s)
             for symbol, status in told.items()
             if status != DELISTED
         }

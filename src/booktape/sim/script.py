@@ -62,6 +62,8 @@ KINDS: Final[Mapping[str, type[Lie]]] = MappingProxyType(
         "delist": incidents.Delist,
         "list": incidents.NewListing,
         "ids-reset": incidents.IdsReset,
+        "tick-size": incidents.TickSize,
+        "cap": incidents.Cap,
         "fall": incidents.Fall,
         "huge": incidents.Huge,
         "clock-step": incidents.ClockStep,

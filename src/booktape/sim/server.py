@@ -3,9 +3,9 @@
     async with SimServer(Market(seed=7)) as server:
         ...  # server.rest_url, server.ws_url
 
-Honest unless `faults` says otherwise. Events, snapshots and `exchangeInfo` are encoded by
-`booktape.wire`, so this exchange and the recorder cannot drift apart; only answers that the
-recorder never reads (time, errors, replies to SUBSCRIBE) are spelled in this package.
+Honest unless `faults` says otherwise. Events, witnesses, snapshots and best levels are encoded by
+`booktape.wire`, so this exchange and the recorder cannot drift apart; other answers (the list of
+symbols, the time, errors, replies to SUBSCRIBE) are spelled in this package.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from booktape.sim.player import Player
 from booktape.sim.rest import Rest
 from booktape.sim.source import Source
 from booktape.sim.streams import Streams
-from booktape.sim.weight import Weights
-from booktape.wire.limits import PONG_WITHIN_S, WEIGHT_PER_MINUTE
+from booktape.sim.weight import TARIFFS, Tariff, Weights
+from booktape.wire.limits import PONG_WITHIN_S
 
 HOST: Final = "127.0.0.1"
 _SHUTDOWN_S: Final = 1.0
@@ -47,6 +47,7 @@ class SimServer:
     `player`). The source starts at the first subscription, or at once with `start_at_once`; the
     exchange's clock then shows `start_us` (default: now). `finished` is set when the source has
     ended and all of it has been handed to the clients; connections stay open.
+    `tariff` has a venue's numbers, of which `weight_per_minute` and `ping_s` can be told apart.
     `violations` counts, by rule, what clients did wrong: weight, retry-after, firewall, pong,
     messages, streams, connections, slow. The limits, Retry-After and pings run by the clients' clock, which
     is `client_speed` times faster than life: more than 1 for clients whose clock is, too.
@@ -61,9 +62,10 @@ class SimServer:
     client_speed: float = 1.0
     start_us: int | None = None
     start_at_once: bool = False
-    weight_per_minute: int = WEIGHT_PER_MINUTE
+    tariff: Tariff = TARIFFS["binance"]
+    weight_per_minute: int | None = None
     ban_s: float = 120.0
-    ping_s: float = 20.0
+    ping_s: float | None = None
     pong_within_s: float = PONG_WITHIN_S
     patience_s: float = 5.0
 
@@ -76,16 +78,18 @@ class SimServer:
         self._clock = Clock(self.speed)
         self._player = Player(self.source, self._clock, self.speed, self.patience_s)
         self.violations: Counter[str] = Counter()
+        per_minute = self.weight_per_minute or self.tariff.per_minute
         self._manners = Manners(
             faults=self.faults,
             clock=self._clock,
             client_clock=Clock(self.client_speed),
             time_us=self._time_us,
             steady_time_us=self._steady_time_us,
-            ping_s=self.ping_s,
+            tariff=self.tariff,
+            ping_s=self.ping_s or self.tariff.ping_s,
             pong_within_s=self.pong_within_s,
             patient=self.source.patient or math.isinf(self.speed),
-            weights=Weights(self.weight_per_minute, self.ban_s, self.violations),
+            weights=Weights(per_minute, self.ban_s, self.violations),
             violations=self.violations,
         )
         self._rest = Rest(self.source, self._player, self._manners)

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from booktape.core.events import Level
 from booktape.sim.listing import Listing, TextLevel, Whole
-from booktape.sim.pair import Pair, Pushes
+from booktape.sim.pair import Pair, Pushes, Start
 
 NOT_OPENED: Final = -1
 """The id of the empty book of a symbol that is listed and has not opened."""
@@ -89,7 +89,8 @@ class Rules:
     """All that decides a market: who else follows them has the same market.
 
     `listings` and `histories` grow while a market runs: by what faults list or do. `opening` are
-    the symbols that begin with an empty book, of the id -1.
+    the symbols that begin with an empty book, of the id -1; `grids` has what prices are multiples
+    of in the beginning, in ticks, where that is not 1.
     """
 
     seed: int
@@ -97,6 +98,7 @@ class Rules:
     listings: dict[str, Listing]
     histories: dict[str, History] = field(default_factory=dict)
     opening: set[str] = field(default_factory=set)
+    grids: dict[str, int] = field(default_factory=dict)
 
     def history(self, symbol: str) -> History:
         """This symbol's, from its beginning."""
@@ -104,8 +106,9 @@ class Rules:
 
     def pair(self, symbol: str) -> Pair:
         """This symbol's market, at its beginning."""
-        pushes, empty = self.history(symbol).pushes, symbol in self.opening
-        return Pair(self.listings[symbol], self.seed, self.levels, pushes, empty=empty)
+        start = Start(symbol in self.opening, self.grids.get(symbol, 1))
+        pushes = self.history(symbol).pushes
+        return Pair(self.listings[symbol], self.seed, self.levels, pushes, start)
 
 
 class Truth:
@@ -134,7 +137,11 @@ class Truth:
         if update_id == NOT_OPENED and symbol in self._rules.opening:
             return TrueBook(NOT_OPENED, self._rules.listings[symbol], [], [])
         self.first_id(symbol)
-        wanted = self._counting(symbol, update_id) if counting is None else counting, update_id
+        if counting is None:
+            counting = self._counting(symbol, update_id)
+        wanted, absent = (counting, update_id), f"{symbol} had no update id {update_id} in counting"
+        if not 0 <= counting <= len(self._rules.history(symbol).ended):
+            raise ValueError(f"{absent} {counting}")
         pair = self._pairs[symbol]
         if wanted < (pair.counting, pair.update_id):
             pair = self._begin(symbol)
@@ -144,7 +151,7 @@ class Truth:
             else:
                 pair.open_slot()
         if (pair.counting, pair.update_id) != wanted:
-            raise ValueError(f"{symbol} had no update id {update_id} in counting {wanted[0]}")
+            raise ValueError(f"{absent} {counting}")
         bids, asks = pair.whole(pair.bids), pair.whole(pair.asks)
         return TrueBook(update_id, pair.listing, bids, asks)
 

@@ -12,10 +12,11 @@ A silence is owed at every door: a WebSocket handshake inside one breaks it as a
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from math import ceil
+from types import MappingProxyType
 from typing import Final
 
 MINUTE_S: Final = 60
@@ -27,6 +28,53 @@ BAN_LONGEST_S: Final = 3 * 86_400.0
 
 UNDER_WAY_S: Final = 1.0
 """No request takes longer to a loopback port, unless a machine is stopped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tariff:
+    """The numbers of one venue: what requests weigh, how much a minute has, how often it pings.
+
+    `depth` is the weight up to a limit. `list_options` are what `exchangeInfo` can be asked beside
+    symbols; it refuses everything else.
+    """
+
+    depth: tuple[tuple[int, int], ...]
+    exchange_info: int
+    best_price: int
+    best_prices: int
+    per_minute: int
+    ping_s: float
+    list_options: frozenset[str]
+    time: int = 1
+
+    def depth_weight(self, limit: int) -> int:
+        """Of a snapshot."""
+        return next((weight for most, weight in self.depth if limit <= most), self.depth[-1][1])
+
+
+TARIFFS: Final[Mapping[str, Tariff]] = MappingProxyType(
+    {
+        "binance": Tariff(
+            depth=((100, 5), (500, 25), (1_000, 50), (5_000, 250)),
+            exchange_info=20,
+            best_price=2,
+            best_prices=4,
+            per_minute=6_000,
+            ping_s=20.0,
+            list_options=frozenset({"showPermissionSets", "permissions", "symbolStatus"}),
+        ),
+        "binance-us": Tariff(
+            depth=((100, 1), (500, 5), (1_000, 10), (5_000, 50)),
+            exchange_info=10,
+            # Not known for sure: as on Binance, which is the more careful guess.
+            best_price=2,
+            best_prices=4,
+            per_minute=1_200,
+            ping_s=180.0,
+            list_options=frozenset({"permissions"}),
+        ),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,13 +15,17 @@ from msgspec import Raw
 from booktape.core.events import DepthEvent, DepthSnapshot, Level
 from booktape.core.proving import BookTicker, TopLevels
 
+CAP_TEXT: Final = "92233720368.54775807"
+"""The largest size that the exchange tells: "or more". No double has its 8 decimals."""
+
+_CAP: Final = float(CAP_TEXT)
 _NOTHING: Final[Level] = (0.0, 0.0)
 """What a ticker says of a side without levels."""
 
 
 def texts(levels: Iterable[Level]) -> list[tuple[str, str]]:
     """Levels with the exchange's 8 decimals."""
-    return [(f"{price:.8f}", f"{size:.8f}") for price, size in levels]
+    return [(f"{price:.8f}", f"{size:.8f}" if size < _CAP else CAP_TEXT) for price, size in levels]
 
 
 def encode_event(event: DepthEvent, *, microseconds: bool = False) -> bytes:
