@@ -35,6 +35,7 @@ from booktape.wire.limits import PONG_WITHIN_S
 from docs.generated import DOCS, replaced, table
 from e2e.inside import recording, until_known
 from e2e.promises import check_archive, gaps_of, truth_of
+from faults import detection
 from virtual_time import WallClock
 
 RESYNC_S: Final = 1.0
@@ -162,3 +163,4 @@ if __name__ == "__main__":
     structlog.configure(wrapper_class=quiet)
     path = DOCS / "reliability.md"
     path.write_text(replaced(path.read_text(), BLOCK, coverage()))
+    path.write_text(replaced(path.read_text(), detection.BLOCK, detection.measured()))
