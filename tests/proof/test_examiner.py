@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from typing import Final
 
@@ -373,9 +374,10 @@ def test_a_witness_that_is_ahead_while_an_event_waits_is_not_silence() -> None:
 
 
 def test_a_book_that_nothing_proves_is_silent_at_its_bound() -> None:
-    """Five pulses; an audit, which may be due later than that, is then not asked for."""
+    """Five pulses; it was asked for once before, and nothing answered."""
     story = Story(pulse_s=2)
-    assert [story.tick(at) for at in range(2, 13)] == [[]] * 11
+    said = [output for at in range(2, 13) for output in story.tick(at)]
+    assert requests(said) == [100]
     assert story.tick(13) == [Silent()]
 
 
@@ -609,3 +611,16 @@ def test_a_new_epoch_begins_with_its_first_try() -> None:
     list(story.examiner.known(2 * SECOND))
     (again,) = story.examiner.answered(Unreadable(), 3 * SECOND)
     assert again == FetchSnapshot(B, 2, Urgency.AUDIT)
+
+
+def test_a_book_without_a_pulse_is_asked_for_before_its_bound() -> None:
+    """Not every exchange serves one. A few levels of the book's own id prove it, and cost little."""
+    story = Story(pulse_s=30)
+    asked_s = [second for second in range(2, 130) if requests(story.tick(second)) == [100]]
+    space_s = SPACING_NS // SECOND
+    # The first tick finds the evidence; three of five pulses later it is old.
+    assert asked_s[0] == 2 + 91
+    assert all(b - a == space_s for a, b in itertools.pairwise(asked_s))
+    story.examiner.asked(130 * SECOND)
+    assert story.answer(10, at=131, limit=100) == [audited(10, 131)]
+    assert [second for second in range(132, 220) if story.tick(second)] == []

@@ -146,6 +146,10 @@ class Examiner:
                 yield self._request(now_ns, DOUBT_LIMIT, Urgency.DOUBT)
         if now_ns >= self.due_ns:
             yield from self._ask(now_ns)
+        elif self.freshness.is_ageing and not self._audit and self._is_spaced(now_ns):
+            # Where there is no pulse (not every exchange has one) a few levels prove as much: equal, and
+            # of the book's own id, they say that all of it is current.
+            yield self._request(now_ns, DOUBT_LIMIT)
 
     def step_clock(self, step_ns: int) -> None:
         """Our clock was set back."""
@@ -254,8 +258,11 @@ class Examiner:
         )
 
     def _ask(self, received_ns: int) -> Iterator[Output]:
-        if self._audit_ns and not self._audit and received_ns >= self.asked_ns + SPACING_NS:
+        if self._audit_ns and not self._audit and self._is_spaced(received_ns):
             yield self._request(received_ns)
+
+    def _is_spaced(self, now_ns: int) -> bool:
+        return now_ns >= self.asked_ns + SPACING_NS
 
     def _deepen(self, limit: int, received_ns: int) -> Iterator[Output]:
         """After an answer of `limit` levels: was that all there is, or all that was wanted."""

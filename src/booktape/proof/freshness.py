@@ -23,6 +23,9 @@ PULSES: Final = 5
 
 AUDITS: Final = 2
 
+AGEING: Final = 3 / 5
+"""From this part of its bound on a book is asked for by itself: the pulse may not be served here."""
+
 
 def bound_ns(pulse_s: float, audit_s: float) -> int | None:
     """How old the last evidence of a known book may become; None when nothing looks at quiet books."""
@@ -47,6 +50,11 @@ class Freshness:
     def age_ns(self) -> int:
         """Tape time since the tick that followed the last evidence; 0 where there is newer evidence."""
         return self._age_ns if self._evidence == self._newest_evidence() else 0
+
+    @property
+    def is_ageing(self) -> bool:
+        """Whether the last evidence is so old that the book should be looked at by itself."""
+        return self._bound_ns is not None and self.age_ns > AGEING * self._bound_ns
 
     def begin_segment(self, age_ns: int) -> None:
         """Go on with what a checkpoint tells: the age; 0 where it is to be counted afresh."""

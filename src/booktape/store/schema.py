@@ -39,7 +39,8 @@ SNAPSHOT_COLUMNS: Final = (
     Column(
         "receive_time",
         _TIME,
-        "our clock when that frame (of a first row: the REST answer) left the socket",
+        "our clock when that book was known here: the latest stamp of the snapshot and the events that "
+        "it was made of",
     ),
     Column("update_id", pa.int64(), "id of the last update contained"),
     Column(
