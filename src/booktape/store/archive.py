@@ -99,7 +99,12 @@ class Archive:
         segment = Segment.at(start.received_ns, tag, newest_tape(self._layout))
         recording = Recording(self._layout, segment, self._worker)
         past = self.past(start.symbols, start.received_ns).values()
-        recording.begin(start, [saved for saved in past if is_ours(saved.symbol)])
+        ours = [saved for saved in past if is_ours(saved.symbol)]
+        if start.format > 1:
+            # Of a book that was never known, or that a tape of format 1 tells of, where TRADING only
+            # said that nothing else was known, the status is unknown.
+            ours = [saved if saved.stamp_ns else replace(saved, status="") for saved in ours]
+        recording.begin(start, ours)
         return recording
 
     def past(self, symbols: tuple[str, ...], now_ns: int) -> dict[str, Checkpoint]:
@@ -151,9 +156,6 @@ def _cold(saved: Checkpoint, now_ns: int) -> Checkpoint:
         sync.state = State.COLD  # whoever records it again must have found it listed
     if sync.state is not State.COLD:
         sync.take(Disconnected(saved.known_ns, 0, saved.known_ns, KILLED), saved.known_ns)
-    if not saved.stamp_ns:
-        # From a tape of format 1, where TRADING only said that nothing else was known.
-        sync.status = ""
     return replace(save(sync, Lane(), now_ns), attempt=0)
 
 

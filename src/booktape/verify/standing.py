@@ -60,16 +60,17 @@ def cold(said: Standing, tape_format: int) -> Standing:
     """The same symbol with nobody listening, as the next recording begins with it.
 
     One that has ended is as unknown as any other: who records it again has found it listed. A
-    recording of format 1 did not say all that one of format 2 begins with.
+    recording of format 1 did not say all that one of format 2 begins with; there the status of a
+    book that format 2 has never known is looked up anew.
     """
     nobody = {"held": "0", "passed": "None", "reached": "[]", "ahead": "0"}
     ended = said.get("state") == State.ENDED.value
     found = {**said, **nobody, **({"state": State.COLD.value} if ended else {})}
     if tape_format > 1:
-        found |= {"evidence_age_ns": "0", "newest_us": "0", "newest_id": "0"}
-        if "stamp_ns" not in said:
-            found |= {"status": "", "tick_size": "", "lot_size": ""}
-            found |= {"synced_ns": "0", "stamp_ns": "0"}
+        unsaid = {"tick_size": "", "lot_size": "", "synced_ns": "0", "stamp_ns": "0"}
+        found = unsaid | found | {"evidence_age_ns": "0", "newest_us": "0", "newest_id": "0"}
+        if found["stamp_ns"] == "0":
+            found["status"] = ""
     return found
 
 
