@@ -44,6 +44,7 @@ SAVED = Checkpoint(
     stamp_ns=8 * SECOND,
     evidence_age_ns=140 * SECOND,
     newest_us=7_900_000,
+    newest_id=10,
 )
 CHANGES: dict[str, Any] = {
     "state": "break",
@@ -59,9 +60,9 @@ CHANGES: dict[str, Any] = {
 }
 
 
-def restored(saved: Checkpoint = SAVED, newest_id: int = 10, **other: Any) -> Timed:
+def restored(saved: Checkpoint = SAVED, **other: Any) -> Timed:
     told = Timed()
-    fields = {"newest_id": newest_id} | json.loads(msgspec.json.encode(saved)) | other
+    fields = json.loads(msgspec.json.encode(saved)) | other
     del fields["received_ns"]
     told.say("checkpoint", 0, **fields)
     return told.up(0)
@@ -88,7 +89,7 @@ def test_what_is_restored_stands_as_it_was_said() -> None:
 def test_a_checkpoint_of_format_2_says_all_of_it(part: str) -> None:
     """One that lacks a part is damage."""
     told = Timed()
-    fields = {"newest_id": 10} | json.loads(msgspec.json.encode(SAVED))
+    fields = json.loads(msgspec.json.encode(SAVED))
     del fields["received_ns"], fields[part]
     with pytest.raises(DamagedTape, match=part):
         told.say("checkpoint", 0, **fields)

@@ -241,6 +241,7 @@ def test_a_book_must_have_been_quiet(asked: float, compared: int) -> None:
         lambda told: told.came(4.5, 11, 11),
         lambda told: told.down(4.25).up(4.5).snapshot(4.75, 10),
         lambda told: told.down(4.5),
+        lambda told: told.up(4.1, 2).came(4.5, 12, 12, connection=2),
     ],
 )
 def test_a_book_must_stay_quiet(then: Word) -> None:

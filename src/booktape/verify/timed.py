@@ -157,7 +157,7 @@ class TimedMachine(Machine):
         if connection in self.arrivals.reached and self._has_fallen(arrived.event):
             if first and _follows(first.event, arrived.event):
                 self._count_anew()
-                self._pass(self.arrivals.restart(first, arrived))
+                self._pass(self.arrivals.restart(connection, first, arrived))
                 return
             if not (first and _lies_in(arrived.event, first.event)):
                 self._fallen = arrived

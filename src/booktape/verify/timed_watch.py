@@ -146,7 +146,8 @@ class TimedWatch(Watch):
         if pulse.ticks + 1 < _TICKS_AFTER_PULSE:
             return
         self._pulse = None
-        if pulse.state == self._state():
+        # An event that waits for the one before it is news, too: the book is not quiet.
+        if pulse.state == self._state() and not self.timed.arrivals.waiting:
             verdict = compare_touch(touch_of(self.timed), pulse.bids, pulse.asks)
             self._tell(PULSE, verdict, stamp_ns)
             if not verdict.mismatches:
