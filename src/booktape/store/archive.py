@@ -16,14 +16,14 @@ import structlog
 
 from booktape.core.checkpoint import restore, save
 from booktape.core.events import Gap
-from booktape.core.frames import KILLED, NO_TAPE, Checkpoint, Disconnected, SegmentStart
+from booktape.core.frames import FORMAT, KILLED, NO_TAPE, Checkpoint, Disconnected, SegmentStart
 from booktape.core.merge import Lane
 from booktape.core.sync import State, SymbolSync
 from booktape.descriptors import refuse_used_up
 from booktape.store.found import last_tapes, newest_rows, newest_tape
 from booktape.store.layout import Layout, Segment
 from booktape.store.lock import lock_directory
-from booktape.store.reading import read_checkpoints
+from booktape.store.reading import read_checkpoints, read_format
 from booktape.store.recording import Recording
 from booktape.store.recovery import Recovered, recover
 
@@ -98,16 +98,13 @@ class Archive:
         """
         segment = Segment.at(start.received_ns, tag, newest_tape(self._layout))
         recording = Recording(self._layout, segment, self._worker)
-        past = self.past(start.symbols, start.received_ns).values()
-        ours = [saved for saved in past if is_ours(saved.symbol)]
-        if start.format > 1:
-            # Of a book that was never known, or that a tape of format 1 tells of, where TRADING only
-            # said that nothing else was known, the status is unknown.
-            ours = [saved if saved.stamp_ns else replace(saved, status="") for saved in ours]
-        recording.begin(start, ours)
+        past = self.past(start.symbols, start.received_ns, start.format).values()
+        recording.begin(start, [saved for saved in past if is_ours(saved.symbol)])
         return recording
 
-    def past(self, symbols: tuple[str, ...], now_ns: int) -> dict[str, Checkpoint]:
+    def past(
+        self, symbols: tuple[str, ...], now_ns: int, tape_format: int = FORMAT
+    ) -> dict[str, Checkpoint]:
         """What is known of every symbol ever recorded here, none of it live.
 
         The last tapes end with it. Where they are missing or damaged, the newest rows still tell
@@ -117,7 +114,11 @@ class Archive:
         for tape in map(self._layout.tape, last_tapes(self._layout)):
             with _naming_damage(tape):
                 # Those at its end are later, and count.
-                known |= {saved.symbol: _cold(saved, now_ns) for saved in read_checkpoints(tape)}
+                found = {saved.symbol: _cold(saved, now_ns) for saved in read_checkpoints(tape)}
+                if read_format(tape) < tape_format:
+                    # On format 1 TRADING only said that nothing else was known.
+                    found = {symbol: replace(saved, status="") for symbol, saved in found.items()}
+                known |= found
         for symbol in symbols:
             last = self._last_row(symbol, now_ns)
             if last and (symbol not in known or _stands_at(known[symbol]) < _stands_at(last)):

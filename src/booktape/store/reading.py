@@ -50,6 +50,11 @@ def first_line(frames: Iterator[Frame], name: object) -> SegmentStart:
     return first
 
 
+def read_format(path: Path) -> int:
+    """Of which format a tape is. Raises DamagedTape when its first line cannot be read."""
+    return first_line(read_tape(path, torn=True), path).format
+
+
 def read_checkpoints(path: Path) -> Iterator[Checkpoint]:
     """Those at the start of a tape and those at its end, as far as it can be read."""
     frames = read_tape(path, torn=True, wanted=_is_checkpoint)

@@ -48,7 +48,8 @@ def standing(machine: Machine) -> Standing:
             "tick_size": machine.tick_size,
             "lot_size": machine.lot_size,
             "synced_ns": machine.synced_ns,
-            "stamp_ns": machine.stamp_ns,
+            # A checkpoint that says 0 means that it is unknown: no later than what was known.
+            "stamp_ns": machine.stamp_ns or machine.known_ns,
             "evidence_age_ns": machine.evidence_age_ns(),
             "newest_us": arrivals.newest_us,
             "newest_id": arrivals.newest_id,
@@ -60,17 +61,16 @@ def cold(said: Standing, tape_format: int) -> Standing:
     """The same symbol with nobody listening, as the next recording begins with it.
 
     One that has ended is as unknown as any other: who records it again has found it listed. A
-    recording of format 1 did not say all that one of format 2 begins with; there the status of a
-    book that format 2 has never known is looked up anew.
+    recording of format 1 did not say all that one of format 2 begins with.
     """
     nobody = {"held": "0", "passed": "None", "reached": "[]", "ahead": "0"}
     ended = said.get("state") == State.ENDED.value
     found = {**said, **nobody, **({"state": State.COLD.value} if ended else {})}
     if tape_format > 1:
-        unsaid = {"tick_size": "", "lot_size": "", "synced_ns": "0", "stamp_ns": "0"}
-        found = unsaid | found | {"evidence_age_ns": "0", "newest_us": "0", "newest_id": "0"}
-        if found["stamp_ns"] == "0":
-            found["status"] = ""
+        if "stamp_ns" not in said:
+            found |= {"tick_size": "", "lot_size": "", "status": ""}
+            found |= {"synced_ns": "0", "stamp_ns": found["known_ns"]}
+        found |= {"evidence_age_ns": "0", "newest_us": "0", "newest_id": "0"}
     return found
 
 
@@ -144,7 +144,8 @@ def _restore(machine: Machine, fields: Object, line: Line) -> None:
 
 def _restore_timed(machine: TimedMachine, line: Line) -> None:
     machine.tick_size, machine.lot_size = line.text("tick_size"), line.text("lot_size")
-    machine.synced_ns, machine.stamp_ns = line.whole("synced_ns"), line.whole("stamp_ns")
+    machine.stamp_ns = line.whole("stamp_ns") or machine.known_ns
+    machine.synced_ns = line.whole("synced_ns")
     # Which of the two moments was the later one is not told, and makes no difference.
     machine.proved_ns = machine.known_ns
     machine.arrivals.newest_us = line.whole("newest_us")
