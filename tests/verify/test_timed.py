@@ -210,7 +210,7 @@ def test_ids_that_fall_back() -> None:
     assert held(told) == [(5, 2), (5.5, 3)]
     arrivals = told.machine.arrivals
     assert (arrivals.counted, arrivals.newest_id, arrivals.newest_us) == (3, 3, 5_500_000)
-    assert arrivals.reached == {1: 3}
+    assert arrivals.reached == {1: None}
     told.since()
     assert told.snapshot(6, 2).since() == [
         ("gap", 1, 3, 6, 11, 2, -10, "ids_reset"),
@@ -230,7 +230,7 @@ def test_a_copy_of_the_first_one_changes_nothing() -> None:
     """The first to come counts."""
     told = live_on_two().came(3, 11, 11).came(5, 1, 2).came(5.25, 1, 2, E=5, connection=2)
     assert held(told.came(5.5, 3, 3)) == [(5, 2), (5.5, 3)]
-    assert told.machine.arrivals.reached == {1: 3, 2: None}
+    assert told.machine.arrivals.reached == {1: None, 2: None}
 
 
 def test_one_that_does_not_follow_takes_its_place() -> None:

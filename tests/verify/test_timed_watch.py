@@ -70,6 +70,42 @@ def test_what_proves_nothing(what: str) -> None:
     assert told.down(9).down(9, 2).lost == (2, "disconnected")
 
 
+SAID: dict[str, Callable[[Timed, float, int], Any]] = {
+    "depth20": Timed.top20,
+    "bookTicker": Timed.best,
+}
+
+
+@pytest.mark.parametrize("what", SAID)
+@pytest.mark.parametrize(("elapsed", "start"), [(2.999, 9.5), (3, 3)])
+def test_what_waited_during_a_pause_proves_nothing(what: str, elapsed: float, start: float) -> None:
+    """Its stamp is that of the pause's end. What comes after the next tick has not waited."""
+    told = live().came(3, 11, 11).tick(4).tick(9, elapsed)
+    SAID[what](told, 9.5, 11)
+    assert told.down(9.75).lost == (start, "disconnected")
+    told = live().came(3, 11, 11).tick(4).tick(9, elapsed).tick(10)
+    SAID[what](told, 10.5, 11)
+    assert told.down(11).lost == (10.5, "disconnected")
+
+
+def test_a_copy_that_waited_proves_nothing_either() -> None:
+    """But the first one has agreed all the same, and later copies of it count."""
+    told = live().tick(9, 5).top20(9.5, 10).top20(9.6, 10)
+    assert checks(told) == [("check", 9.5, 10, "depth20", 2, 0, "1 comparisons")]
+    assert live().tick(9, 5).top20(9.5, 10).top20(9.6, 10).down(9.75).lost == (2, "disconnected")
+    told = live().tick(9, 5).top20(9.5, 10).tick(10).top20(10.5, 10, {"100": "7"})
+    assert told.down(11).lost == (10.5, "disconnected")
+
+
+@pytest.mark.parametrize("what", SAID)
+@pytest.mark.parametrize(("lag", "start"), [(1.1, 9.5), (1.101, 6.999)])
+def test_what_comes_where_all_is_late_proves_nothing(what: str, lag: float, start: float) -> None:
+    """The smallest lag since the tick before exceeds the usual one, 0.1 s, by more than a second."""
+    told = live().came(3, 11, 11, E=2.9).tick(4).came(8, 12, 12, E=8 - lag).tick(9)
+    SAID[what](told, 9.5, 12)
+    assert told.down(9.75).lost == (start, "disconnected")
+
+
 def test_a_copy_counts_within_the_epoch_only() -> None:
     """In the next one the same id must agree once more."""
     told = live().top20(3, 10).down(4).up(5).snapshot(6, 10)

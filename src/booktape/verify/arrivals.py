@@ -81,9 +81,8 @@ class Arrivals:
         self.reached = dict.fromkeys(self.reached)
         self.waiting, self.held_ns = [], None
 
-    def restart(self, connection: int, first: Arrived, second: Arrived) -> list[Arrived]:
-        """After all is forgotten, begin with these two, of which a connection has just brought the second."""
-        self.reached[connection] = second.event.last
+    def restart(self, first: Arrived, second: Arrived) -> list[Arrived]:
+        """After all is forgotten, begin with these two."""
         self.waiting = [first, second]
         return self.release()
 

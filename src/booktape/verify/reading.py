@@ -288,7 +288,7 @@ class Reading:
         for symbol in self.symbols:
             self._timed[symbol].tick(passed_ns, stamp_ns)
         lags = [self._timed_of(symbol).lag_since_tick() for symbol in self.symbols]
-        self._lags.tick(min((lag for lag in lags if lag is not None), default=None))
+        self._lags.tick(elapsed_ns, min((lag for lag in lags if lag is not None), default=None))
 
     def _pulse(self, line: Line) -> None:
         asked_ns, tops = line.whole("asked_ns"), line.fields.get("tops")

@@ -28,7 +28,7 @@ class Tops:
         self.agreed: int | None = None
         self._machine = machine
         self._newest = -1
-        self._waiting: list[tuple[int, Answer]] = []
+        self._waiting: list[tuple[int | None, Answer]] = []
 
     def forget(self) -> None:
         """Begin with none."""
@@ -36,18 +36,18 @@ class Tops:
 
     def clock_set_back(self, step_ns: int) -> None:
         """What waits was stamped before."""
-        self._waiting = [(stamp_ns + step_ns, top) for stamp_ns, top in self._waiting]
+        self._waiting = [(at_ns and at_ns + step_ns, top) for at_ns, top in self._waiting]
 
-    def take(self, top: Answer, stamp_ns: int) -> Verdict | None:
-        """One more message."""
+    def take(self, top: Answer, shown_ns: int | None) -> Verdict | None:
+        """One more message. If it agrees, it shows the book as of `shown_ns`; None: it shows nothing."""
         if top.last < self._machine.update_id or top.last <= self._newest:
-            if top.last == self._machine.update_id == self.agreed:
-                self._machine.shown(stamp_ns)
+            if top.last == self._machine.update_id == self.agreed and shown_ns is not None:
+                self._machine.shown(shown_ns)
             return None
         self._newest = top.last
         if top.last == self._machine.update_id:
-            return self._compare(top, stamp_ns)
-        self._waiting = [*self._waiting, (stamp_ns, top)][-_TOPS_MAX:]
+            return self._compare(top, shown_ns)
+        self._waiting = [*self._waiting, (shown_ns, top)][-_TOPS_MAX:]
         return None
 
     def applied(self) -> Verdict | None:
@@ -57,7 +57,7 @@ class Tops:
         self._waiting = [waiting for waiting in self._waiting if waiting[1].last > now]
         return self._compare(reached[0][1], reached[0][0]) if reached else None
 
-    def _compare(self, top: Answer, stamp_ns: int) -> Verdict:
+    def _compare(self, top: Answer, shown_ns: int | None) -> Verdict:
         book, levels, wrong = self._machine.book, 0, []
         for side, said in ((book.bids, top.bids), (book.asks, top.asks)):
             mine, theirs = side.best(_TOP_LEVELS), _known(side, said)
@@ -65,7 +65,8 @@ class Tops:
             wrong += differ(side, mine.keys() | theirs.keys(), mine, theirs)
         if not wrong:
             self.agreed = self._machine.update_id
-            self._machine.shown(stamp_ns)
+            if shown_ns is not None:
+                self._machine.shown(shown_ns)
         return Verdict(self._machine.update_id, levels, tuple(wrong))
 
 

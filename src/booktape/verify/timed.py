@@ -50,6 +50,11 @@ class TimedMachine(Machine):
         """A witness agreed with the book as of this moment."""
         self.prove(at_ns)
 
+    @property
+    def frames_waited(self) -> bool:
+        """Whether what arrives now may have waited in the socket: then a witness's stamp says nothing."""
+        return self._lags.frames_waited
+
     def lag_ns(self) -> int | None:
         """How late the last evidence came, if it is an event."""
         is_event = self.stamp_ns > self.synced_ns and self.proved_ns <= self.stamp_ns
@@ -157,7 +162,7 @@ class TimedMachine(Machine):
         if connection in self.arrivals.reached and self._has_fallen(arrived.event):
             if first and _follows(first.event, arrived.event):
                 self._count_anew()
-                self._pass(self.arrivals.restart(connection, first, arrived))
+                self._pass(self.arrivals.restart(first, arrived))
                 return
             if not (first and _lies_in(arrived.event, first.event)):
                 self._fallen = arrived

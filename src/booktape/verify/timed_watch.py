@@ -110,12 +110,17 @@ class TimedWatch(Watch):
         if self.timed.live:
             self._ahead.shown(said.answer.last if isinstance(said, Top) else said.last)
             if isinstance(said, Ticker) and said.last == self.timed.update_id:
-                self._compare_best(said.bids, said.asks, stamp_ns)
+                self._compare_best(said.bids, said.asks, self._shown_at(stamp_ns))
         super().told(said, connection, stamp_ns)
 
-    def _compare_best(self, bids: Levels, asks: Levels, shown_ns: int) -> None:
-        if not compare_touch(touch_of(self.timed), bids, asks).mismatches:
+    def _compare_best(self, bids: Levels, asks: Levels, shown_ns: int | None) -> None:
+        differ = compare_touch(touch_of(self.timed), bids, asks).mismatches
+        if shown_ns is not None and not differ:
             self.timed.shown(shown_ns)
+
+    def _shown_at(self, stamp_ns: int) -> int | None:
+        """What waited in the socket was stamped when the pause was over, and proves nothing of it."""
+        return None if self.timed.frames_waited else stamp_ns
 
     def pulsed(self, best: tuple[Levels, Levels], asked_ns: int) -> None:
         """A pulse shows the best levels; of use if the book was quiet when it was asked for."""

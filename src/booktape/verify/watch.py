@@ -72,10 +72,14 @@ class Watch:
         if not self._machine.live:
             return
         if isinstance(said, Top):
-            self._tell(DEPTH20, self._tops.take(said.answer, stamp_ns), stamp_ns)
+            self._tell(DEPTH20, self._tops.take(said.answer, self._shown_at(stamp_ns)), stamp_ns)
         else:
             for verdict in self._tickers.take(said, connection):
                 self._tell(BOOK_TICKER, verdict, stamp_ns)
+
+    def _shown_at(self, stamp_ns: int) -> int | None:
+        """As of when a message of this stamp proves a book that it agrees with; None: it does not."""
+        return stamp_ns
 
     def _tell(self, witness: str, verdict: Verdict | None, stamp_ns: int) -> None:
         if verdict:
