@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -49,7 +50,7 @@ def test_the_drawing_is_the_tree() -> None:
         (MalformedFrame("x"), 1),
         (Unreachable("x"), 1),
         (Refused(500, "x"), 1),
-        (WriteFailed("x"), 74),
+        (WriteFailed(Path("x"), "y"), 74),
         (DamagedTape("x"), 74),
     ],
 )

@@ -43,7 +43,6 @@ def test_a_bug_is_told_and_what_is_on_the_tape_is_recovered(
             assert told.group_contains(RuntimeError, match="a bug")
             assert list((tmp_path / "unsealed").iterdir())
             await asyncio.sleep(1)
-            recorder._desk.recording.writer.abandon()  # as the end of a process does
             monkeypatch.undo()
             async with recording(server, symbols, tmp_path, every=2):
                 await asyncio.sleep(1)
@@ -82,7 +81,6 @@ def test_a_stop_is_heard_while_what_was_left_is_recovered(
     for frame in (OPENING, *FRAMES):
         tape.write(frame)
     tape.flush()
-    tape.abandon()
 
     async def story() -> None:
         async with SimServer(Market(("BTCUSDT",), seed=3, levels=40)) as server:

@@ -7,8 +7,7 @@ the disk is; meanwhile frames wait in the inbox, which is bounded.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
-from concurrent.futures import Future
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Final
 
 import structlog
@@ -18,10 +17,9 @@ from booktape.errors import WriteFailed
 from booktape.net.clock import Clock
 from booktape.reconstruct import Output
 from booktape.store.layout import segment_end_ns
+from booktape.store.patience import Patience
 from booktape.store.recording import Recording
-
-FULL_DISK_GRACE_S: Final = 30
-"""How long a full disk is waited for before the recorder gives up."""
+from booktape.store.writer import SegmentWriter
 
 log = structlog.get_logger()
 
@@ -34,7 +32,8 @@ class Desk:
         self._clock = clock
         self._segment_ns = round(segment_s * 1e9)
         self._ends_ns = segment_end_ns(clock.now_ns(), self._segment_ns)
-        self._sealing: list[Future[None]] = []
+        self._sealing: list[asyncio.Task[None]] = []
+        self._is_over = False
         self._hand = asyncio.Lock()
         self._under_way: asyncio.Future[None] | None = None
 
@@ -69,8 +68,19 @@ class Desk:
 
     def leave_at_once(self) -> None:
         """Whoever is about to leave brings the tape to the disk, unless that is under way."""
-        if not self._hand.locked():
+        under_way = self._under_way is not None and not self._under_way.done()
+        if self._hand.locked() or under_way or self._is_over:
+            return
+        try:
             self.recording.writer.flush()
+        except WriteFailed as error:
+            # It leaves all the same: the next start recovers what has reached the disk.
+            log.warning("the tape could not be flushed", why=error.why)
+
+    def give_up(self) -> None:
+        """Seal nothing more: what is unsealed stays for the next start to recover."""
+        for sealing in self._sealing:
+            sealing.cancel()
 
     async def seal(self, rest: Sequence[Frame]) -> None:
         """Take what is left, end the recording, and wait until every file has its final name."""
@@ -81,9 +91,12 @@ class Desk:
                 pass
             await asyncio.sleep(0)  # there may be thousands, and a second signal wants to be heard
         log.info("sealing", segment=self.recording.writer.segment.name)
-        self._sealing.append(self.recording.end(STOPPED))
+        self.recording.end(STOPPED)
+        await self._finish(self._flush())
+        self._is_over = True
+        self._seal_ended()
         for sealed in self._sealing:
-            await asyncio.wrap_future(sealed)
+            await sealed
 
     async def _finish(self, work: Coroutine[Any, Any, None]) -> None:
         """Do what must not be left half-done: should we be cancelled, `seal` waits for it."""
@@ -92,16 +105,28 @@ class Desk:
 
     async def _flush(self) -> None:
         """In a thread. A full disk is waited for, while the inbox can take what arrives."""
-        for left_s in range(FULL_DISK_GRACE_S, -1, -1):
+        await self._patiently(lambda: asyncio.to_thread(self.recording.writer.flush))
+
+    def _seal_ended(self) -> None:
+        """Seal what has ended, while the next segment is written."""
+        for writer in self.recording.ended():
+            sealing = asyncio.create_task(self._seal(writer))
+            # Should another error end the recording first, nobody asks for this one.
+            sealing.add_done_callback(lambda done: done.cancelled() or done.exception())
+            self._sealing.append(sealing)
+
+    async def _seal(self, writer: SegmentWriter) -> None:
+        await self._patiently(lambda: asyncio.wrap_future(writer.seal()))
+
+    async def _patiently(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Do it again while the disk is full, as long as that is waited for."""
+        patience = Patience()
+        while True:
             try:
-                await asyncio.to_thread(self.recording.writer.flush)
+                return await work()
             except WriteFailed as error:
-                if not (error.full and left_s):
-                    raise
-                log.warning("the disk is full", giving_up_in_s=left_s)
-                await self._clock.pause(1)
-            else:
-                return
+                pause_s = patience.pause_s(error)
+            await self._clock.pause(pause_s)
 
     async def _rotate(self, now_ns: int) -> None:
         self._ends_ns = segment_end_ns(now_ns, self._segment_ns)
@@ -110,9 +135,10 @@ class Desk:
 
     async def _begin_next(self, now_ns: int) -> None:
         """Write every book down, and serve the loop in between: it must not wait for all of them."""
-        for _ in self.recording.open_next(now_ns):
+        self.recording.rotate(now_ns)
+        while self.recording.save_next():
             if self.recording.writer.wants_flush:
                 await self._flush()
             await asyncio.sleep(0)
         await self._flush()
-        self._sealing.append(self.recording.seal_last())
+        self._seal_ended()

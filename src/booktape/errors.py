@@ -31,6 +31,11 @@ A caller decides by type, never by text. Foreign exceptions are mapped where the
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import PurePath
+
 
 class BooktapeError(Exception):
     """Base of all. Its text is a sentence for the user: what happened, to what, what to do."""
@@ -149,12 +154,15 @@ class StoreError(BooktapeError):
 class WriteFailed(StoreError):
     """The operating system refused a write: disk full, read-only, gone.
 
-    `full` says that only space is missing: then waiting may help.
+    `may_pass` says that only space, or a descriptor, is missing: then waiting may help.
     """
 
-    def __init__(self, what: str, *, full: bool = False) -> None:
-        super().__init__(what)
-        self.full = full
+    def __init__(self, path: PurePath, why: str, *, may_pass: bool = False) -> None:
+        super().__init__(
+            f"Cannot write {path}: {why}. What was sealed is intact; start again when it is mended."
+        )
+        self.why = why
+        self.may_pass = may_pass
 
 
 class DamagedTape(StoreError):

@@ -22,6 +22,7 @@ from booktape.reader.tape import frames
 from booktape.store.found import reaching_into, sealed_tapes, unsealed_segments
 from booktape.store.layout import TABLE, Layout, Segment
 from booktape.store.lock import lock_directory
+from booktape.store.patience import insist
 from booktape.store.reading import first_line, read_tape
 from booktape.store.recording import Recording
 from booktape.store.recovery import record_again
@@ -155,9 +156,13 @@ def _of_rows(layout: Layout) -> Iterator[Segment]:
 
 def _clear(layout: Site) -> None:
     """Remove what is half done."""
-    if layout.unsealed.exists():
-        with writing(layout.unsealed):
-            shutil.rmtree(layout.unsealed)
+
+    def clear() -> None:
+        if layout.unsealed.exists():
+            with writing(layout.unsealed):
+                shutil.rmtree(layout.unsealed)
+
+    insist(clear)
 
 
 def _all(order: Order, tapes: Sequence[File], jobs: int) -> Iterator[Outcome]:

@@ -169,7 +169,9 @@ class Recorder:
         settings, share = self._settings, self._settings.share
         # In a thread: it looks for the newest rows of every symbol, in an archive of years perhaps.
         recording = await asyncio.to_thread(archive.begin, start, share.tag, share.holds)
-        self._desk = Desk(recording, self._clock, settings.segment_s)
+        desk = Desk(recording, self._clock, settings.segment_s)
+        await desk.flush()
+        self._desk = desk
 
     async def _record(self, link: Link, listed: ExchangeInfo | None) -> None:
         """Run the doors until stopped, then seal.
@@ -196,7 +198,7 @@ class Recorder:
                     task.cancel()
             await self._desk.seal([*self._turn, *link.inbox.rest()])
         except* StoreError as errors:
-            self._desk.recording.writer.abandon()
+            self._desk.give_up()
             raise errors.exceptions[0] from None  # one sentence is enough for the user
         log.info("sealed", out=str(settings.out), snapshots=self._narrator.rows.total())
 

@@ -20,10 +20,10 @@ from booktape.core.frames import (
 )
 from booktape.sim.market import Market
 from booktape.store.archive import open_archive
-from booktape.store.recovery import follow
 from booktape.wire.binance import decode_depth
 from booktape.wire.encode import encode_depth
 from captures.capture import BTCUSDT, frames
+from rotation import finish, follow
 
 SECONDS: Final = int(os.environ.get("BOOKTAPE_BENCH_SECONDS", "3600"))
 
@@ -74,6 +74,6 @@ def record(root: Path, arrived: Iterable[Frame], every: int) -> Path:
         recording = archive.begin(start, "bench")
         for frame in arrived:
             follow(recording, frame)
-        recording.end(STOPPED).result()
+        finish(recording, STOPPED).result()
     (rows,) = root.glob("snapshots/*/*/*.parquet")
     return rows

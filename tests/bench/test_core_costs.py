@@ -22,9 +22,10 @@ from booktape.core.events import BookRow, DepthEvent, DepthSnapshot, Level
 from booktape.core.frames import Frame, RestFrame, StreamFrame
 from booktape.core.merge import Lane
 from booktape.reconstruct import Reconstruction
+from booktape.store.parquet_file import rows_file
 from booktape.store.schema import snapshot_batch
 from booktape.store.tape import TapeWriter
-from booktape.store.writer import GROUP_ROWS, Group, parquet_writer
+from booktape.store.writer import GROUP_ROWS, Group
 from booktape.wire.binance import decode_event
 from booktape.wire.encode import encode_combined, encode_depth, encode_event
 from docs.generated import table
@@ -136,7 +137,7 @@ def tape_cost(payloads: list[bytes], folder: Path) -> float:
             tape.write(StreamFrame(number, 1, payload))
             if not number % 100:
                 tape.flush()
-        tape.close()
+        tape.seal()
 
     return microseconds(write, EVENTS)
 
@@ -153,8 +154,10 @@ def parquet_cost(shape: Shape, payloads: list[bytes], folder: Path) -> float:
                 group.add(said)
 
     def write() -> None:
-        with parquet_writer(folder / "rows.parquet", group.rows[-1]) as parquet:
-            parquet.write_batch(snapshot_batch(group.rows))
+        (folder / "rows.parquet").unlink(missing_ok=True)
+        file = rows_file(folder / "rows.parquet", group.rows[-1])
+        file.append(snapshot_batch(group.rows))
+        file.seal(len(group.rows))
 
     return microseconds(write, len(group.rows))
 

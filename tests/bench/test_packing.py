@@ -21,7 +21,7 @@ from bench.test_core_costs import microseconds
 from booktape.core.events import BookRow
 from booktape.core.frames import SegmentStart
 from booktape.reconstruct import Reconstruction
-from booktape.store import writer
+from booktape.store import parquet_file, writer
 from booktape.store.schema import snapshot_batch
 from docs.generated import table
 
@@ -52,7 +52,7 @@ def rows_of(every: int) -> list[BookRow]:
 
 def batches(rows: list[BookRow]) -> list[pa.RecordBatch]:
     """The row groups that the recorder would make of them."""
-    most = min(writer.GROUP_ROWS, writer.GROUP_BYTES // writer.row_bytes(rows[-1]))
+    most = min(writer.GROUP_ROWS, writer.GROUP_BYTES // parquet_file.row_bytes(rows[-1]))
     return [snapshot_batch(rows[at : at + most]) for at in range(0, len(rows), most)]
 
 
@@ -61,9 +61,11 @@ def costs(path: Path, rows: list[BookRow]) -> list[float]:
     groups = batches(rows)
 
     def write() -> None:
-        with writer.parquet_writer(path, rows[-1]) as parquet:
-            for group in groups:
-                parquet.write_batch(group)
+        path.unlink(missing_ok=True)
+        file = parquet_file.rows_file(path, rows[-1])
+        for group in groups:
+            file.append(group)
+        file.seal(len(rows))
 
     written = microseconds(write, len(rows))
     read = [microseconds(partial(read, str(path)), len(rows)) for read in READERS.values()]
@@ -79,7 +81,7 @@ def test_packings(
         rows = rows_of(every)
         for codec, level in PACKINGS:
             found = (codec, level)
-            monkeypatch.setattr(writer, "packing", lambda _, found=found: found)
+            monkeypatch.setattr(parquet_file, "packing", lambda _, found=found: found)
             figures = (f"{cost:,.0f}" for cost in costs(tmp_path / "rows.parquet", rows))
             lines.append((f"{every}", f"{codec} {level}", *figures))
     head = ("N", "packed with", "bytes a row", "µs a row to write")

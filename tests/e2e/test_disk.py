@@ -48,7 +48,7 @@ def test_a_full_disk_is_said_once_and_loses_nothing_that_was_written(tmp_path: P
             assert "the disk is full" in last
             assert "Traceback" not in err.decode()
             assert rows_of(tmp_path) == {}
-            code, _, again = await run(*command, "--duration", "2")
+            code, _, again = await run(*command, "--duration", "6")
             assert code == 0, again
             assert "recovered" in again
         rows = check_archive(tmp_path, truth_of(market), every=2)["BTCUSDT"]

@@ -25,7 +25,7 @@ from booktape.core.frames import (
 from booktape.store.archive import open_archive
 from booktape.wire.encode import encode_depth
 from oracle import SYMBOL, combined, start
-from rotation import rotate
+from rotation import finish, rotate
 
 BEGIN_NS: Final = 1_781_000_000_000_000_000
 TICK, LOT = 0.01, 0.00001
@@ -107,7 +107,7 @@ def record(root: Path, frames: Iterable[Frame], rotate_after: int = 100) -> Path
             if number == rotate_after:
                 sealing.append(rotate(recording, frame.received_ns - 1))
             list(recording.take(frame))
-        sealing.append(recording.end(STOPPED))
+        sealing.append(finish(recording, STOPPED))
         for sealed in sealing:
             sealed.result()
     return root

@@ -12,6 +12,7 @@ from booktape.plot import calendar, depth, heatmap, save, spread
 from booktape.store.archive import open_archive
 from captures.capture import BTCUSDT, TEN, frames, needs_captures
 from plot import drawn
+from rotation import finish
 
 pytestmark = needs_captures
 
@@ -24,7 +25,7 @@ def record(root: Path, name: str, limit: int) -> booktape.Recording:
         recording = archive.begin(opening, "capture")
         for frame in tape:
             list(recording.take(frame))
-        recording.end(STOPPED).result()
+        finish(recording, STOPPED).result()
     return booktape.open(root)
 
 

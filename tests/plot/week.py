@@ -11,6 +11,7 @@ from booktape.core.frames import STOPPED, Frame
 from booktape.store.archive import open_archive
 from oracle import SECOND, connected, event, lost, rest, snapshot, start, stream
 from reader.day import BEGIN_S
+from rotation import finish
 
 SYMBOLS: Final = ("BTCUSDT", "ETHUSDT", "XMRBTC")
 HOUR_S: Final = 3_600
@@ -52,4 +53,4 @@ def write(root: Path, days: int = 6) -> None:
         recording = archive.begin(opening, "synthetic")
         for frame in _frames(days * 24 + 15):
             list(recording.take(frame))
-        recording.end(STOPPED).result()
+        finish(recording, STOPPED).result()

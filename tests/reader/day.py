@@ -12,9 +12,8 @@ from booktape.core.events import DepthEvent
 from booktape.core.frames import STOPPED, Frame, SegmentStart
 from booktape.store.archive import open_archive
 from booktape.store.recording import Recording
-from booktape.store.recovery import follow
 from oracle import SECOND, connected, event, lost, rest, snapshot, start, stream
-from rotation import rotate
+from rotation import finish, follow, rotate
 
 SYMBOLS: Final = ("BTCUSDT", "ETHUSDT")
 BEGIN_S: Final = 1_781_000_000 // 86_400 * 86_400  # a midnight in June 2026
@@ -76,10 +75,9 @@ def write(
         recording = archive.begin(opening(*SYMBOLS), "synthetic")
         sealing = drive(recording, day(seconds, cuts), segment_s)
         if seal:
-            sealing.append(recording.end(STOPPED))
+            sealing.append(finish(recording, STOPPED))
         else:
             recording.writer.flush()
-            recording.writer.abandon()
         for sealed in sealing:
             sealed.result()
 
@@ -96,7 +94,7 @@ def write_by_workers(root: Path, seconds: int, *, segment_s: int) -> None:
         }
         for longer, (symbol, recording) in zip((1, 0), recordings.items(), strict=True):
             sealing = drive(recording, day(seconds, symbols=(symbol,)), segment_s + longer)
-            for sealed in [*sealing, recording.end(STOPPED)]:
+            for sealed in [*sealing, finish(recording, STOPPED)]:
                 sealed.result()
 
 

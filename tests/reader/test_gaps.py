@@ -16,7 +16,7 @@ from booktape.store.schema import GAPS
 from oracle import SECOND, connected, event, lost, rest, snapshot, stream
 from reader.day import BEGIN_S, SYMBOLS
 from reader.truth import moment
-from rotation import rotate
+from rotation import finish, rotate
 from store.story import ETH, OPENING, perform
 
 CLOSING = (connected(51, 1, (ETH,)), rest(snapshot(40, {"1": "1"}, {}, symbol=ETH), 55))
@@ -50,7 +50,7 @@ def test_a_gap_that_is_closed_later_is_told_once(tmp_path: Path) -> None:
             list(recording.take(frame))
         recording.writer.flush()
         assert eth() == [(1, "disconnected", 40)]
-        recording.end("stopped").result()
+        finish(recording, "stopped").result()
         assert eth() == [(1, "disconnected", 40)]
 
 
@@ -63,7 +63,7 @@ def test_an_open_row_that_is_read_late_does_not_open_a_closed_gap(tmp_path: Path
         shutil.copytree(tmp_path / "unsealed", tmp_path / "aside")
         for frame in CLOSING:
             list(recording.take(frame))
-        recording.end("stopped").result()
+        finish(recording, "stopped").result()
     shutil.rmtree(tmp_path / "unsealed")
     (tmp_path / "aside").rename(tmp_path / "unsealed")
     (row,) = booktape.open(tmp_path).gaps(ETH).to_pylist()
@@ -94,7 +94,6 @@ def test_a_gap_that_began_before_and_ends_on_an_unsealed_tape(tmp_path: Path) ->
         gap = gap_list(Place.find(tmp_path), ETH, unsealed=True, before_us=(start_s + 9) * 10**6)
         assert [(g.start_time, g.end_time) for g in gap] == [(moment(8), moment(20))]
         assert gap_list(Place.find(tmp_path), ETH, unsealed=False) == []
-        recording.writer.abandon()
 
 
 def test_files_are_read_as_they_are(rec: booktape.Recording, sealed: Path) -> None:

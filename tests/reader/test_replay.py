@@ -17,7 +17,7 @@ from oracle import SECOND, connected, event, rest, snapshot, stream
 from reader.conftest import CUTS, SECONDS
 from reader.day import SYMBOLS, tick, write, write_by_workers
 from reader.truth import Levels, moment, truths
-from rotation import rotate
+from rotation import finish, rotate
 from store.story import BTC, ETH, FRAMES, OPENING, expected, record
 
 
@@ -181,7 +181,7 @@ def test_frames_that_waited_while_a_tape_was_opened_are_found(tmp_path: Path) ->
             for number, second in ((3, 5), (4, 7)):
                 told = event(number, number, {"1": "3"}, symbol=symbol)
                 list(recording.take(stream(told, second, 1)))
-            recording.end("stopped").result()
+            finish(recording, "stopped").result()
     rec = booktape.open(tmp_path)
     for symbol in recordings:
         for second, update_id in ((3, 2), (4, 2), (5, 3), (6, 3), (7, 4)):

@@ -13,6 +13,7 @@ from booktape.core.frames import Listed
 from booktape.store.archive import open_archive
 from booktape.store.schema import CHECKS, NOTES
 from oracle import SECOND
+from rotation import finish
 from store.story import BTC, OPENING
 
 HALT = Listed(55 * SECOND, BTC, "HALT")
@@ -36,10 +37,9 @@ def test_a_note_is_read_before_and_after_it_is_sealed(tmp_path: Path, *, seal: b
         recording = archive.begin(replace(OPENING, received_ns=50 * SECOND), "run")
         list(recording.take(HALT))
         if seal:
-            recording.end("stopped").result()
+            finish(recording, "stopped").result()
         else:
             recording.writer.flush()
-            recording.writer.abandon()
     rec = booktape.open(tmp_path)
     (note,) = rec.notes().to_pylist()
     assert (note["symbol"], note["kind"], note["detail"]) == (BTC, "status", "HALT")

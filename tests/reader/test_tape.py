@@ -110,7 +110,6 @@ def test_an_event_that_is_held_for_a_snapshot_is_waited_for(tmp_path: Path) -> N
         assert [s.book.update_id for s in steps if isinstance(s, booktape.Step)] == [2]
         rows = rec.snapshots(BTC, end="1970-01-01T00:00:07Z").to_arrow()
         assert rows["update_id"].to_pylist() == [4]  # a row every two events
-        recording.writer.abandon()
 
 
 @pytest.mark.parametrize("tail", [b"", b"garbage"])

@@ -209,7 +209,7 @@ class Recorder:
             writer.write(frame)
         for checkpoint in books.checkpoints(self.now_ns) if reason == STOPPED else ():
             writer.write(checkpoint)
-        writer.close()
+        writer.seal()
         return path
 
     def capture(self, path: Path) -> Path:
@@ -485,6 +485,6 @@ def test_a_tape_without_its_first_line_is_said_to_be_broken(tmp_path: Path) -> N
     writer = TapeWriter(path)
     writer.write(Connected(0, 0, ("BTCUSDT",)))
     writer.write(SegmentEnd(0, STOPPED))
-    writer.close()
+    writer.seal()
     with pytest.raises(DamagedTape, match=r"a\.jsonl\.zst does not begin as a tape does"):
         Playback(path)

@@ -1,9 +1,9 @@
-"""A disk that dies, or fills up, at the operation a test chooses.
+"""A disk that dies, or refuses, at the operation a test chooses.
 
-Every change that the store makes to the disk passes here and is counted: making and removing
-folders, opening for writing, writing, syncing, renaming, unlinking, and each step of a Parquet
-file. A dead disk stays dead for every thread, as after a `kill -9`: whatever Python still unwinds
-reaches it no more. A worker in the same thread makes the count the same on every run.
+Every change that the store makes to the disk is one of the calls to the operating system that are
+counted here: making and removing folders, opening and closing, writing, syncing, renaming, unlinking.
+A dead disk stays dead for every thread, as after a `kill -9`: whatever Python still unwinds reaches it
+no more. A worker in the same thread makes the count the same on every run.
 """
 
 from __future__ import annotations
@@ -14,25 +14,22 @@ import resource
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager, suppress
-from io import FileIO
-from pathlib import Path
-from typing import IO, Any, ParamSpec, TypeVar
+from math import inf
+from typing import Any, Final, ParamSpec, TypeVar
 
-import pyarrow.parquet as pq
 import pytest
 
-from booktape.store import archive
+from booktape import rebuild
+from booktape.store import archive, patience
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
+STEPS: Final = ("open", "pwrite", "close", "fsync", "rename", "mkdir", "rmdir", "unlink")
+
 
 class Crash(BaseException):
     """The process is dead: nothing may catch this."""
-
-
-def _no_space() -> OSError:
-    return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 @contextmanager
@@ -61,57 +58,52 @@ class SameThread(Executor):
         return done
 
 
-class FragileFile(FileIO):
-    """A file on such a disk. What a dying write still brings there is half of it."""
-
-    disk: Disk
-
-    def write(self, data: Any, /) -> int:
-        half = memoryview(data)[: len(data) // 2]
-        self.disk.step("write", lambda: super(FragileFile, self).write(half))
-        return super().write(data)
-
-
 class Disk:
-    """Counts operations; `dies_at` and `is_full_at` choose the first that fails."""
+    """Counts operations; `dies_at`, `is_full_at` and `refuses_at` choose the first that fails.
 
-    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+    For a `patient` store it counts every open and close; else what changes something.
+    """
+
+    def __init__(self, patch: pytest.MonkeyPatch, *, patient: bool = False) -> None:
+        self._patient = patient
         self.log: list[str] = []
         self.watch: Callable[[str], None] = lambda _: None
-        self.failed = False
-        self._fails_at: int | None = None
+        self.failed = 0
+        self._fails_at: float = inf
+        self._times: float = inf
         self._error: Callable[[], BaseException] = Crash
         self._spared: tuple[str, ...] = ()
-        self._once = False
-        self._files: list[FileIO] = []
-        self._really_open = Path.open
+        self._open: set[int] = set()
+        self._really = {name: getattr(os, name) for name in STEPS}
         patch.setattr(archive, "ThreadPoolExecutor", SameThread)
-        for name in ("mkdir", "rmdir", "rename", "unlink"):
-            patch.setattr(os, name, self._counted(name, getattr(os, name)))
+        patch.setattr(rebuild, "ThreadPoolExecutor", SameThread)
+        for name in ("rename", "mkdir", "rmdir", "unlink"):
+            patch.setattr(os, name, self._counted(name, self._really[name]))
         # Counted, not done: no test here cuts the power, and it is slow.
         patch.setattr(os, "fsync", self._counted("fsync", lambda _: None))
-        # Not a method of ours: bound by the lambda.
-        patch.setattr(Path, "open", lambda path, mode="r", **how: self._open(path, mode, **how))
-        for name in ("__init__", "write_batch", "write_table", "close"):
-            method = getattr(pq.ParquetWriter, name)
-            patch.setattr(pq.ParquetWriter, name, self._counted(f"parquet {name}", method))
+        patch.setattr(os, "open", self._opened)
+        patch.setattr(os, "pwrite", self._written)
+        patch.setattr(os, "close", self._closed)
+        # Whoever is patient tries again soon, twenty times.
+        patch.setattr(patience, "PAUSE_S", 0.001)
+        patch.setattr(patience, "GRACE_S", 0.02 if patient else 0.0)
 
     @contextmanager
     def dies_at(self, chosen: int) -> Iterator[None]:
         """Nothing changes from the `chosen` operation on; the Crash ends here. See `failed`."""
-        with self._failing(chosen, Crash), suppress(Crash):
+        with self._failing(chosen, Crash, inf, ()), suppress(Crash):
             yield
 
     @contextmanager
     def is_full_at(self, chosen: int) -> Iterator[None]:
         """From the `chosen` operation on there is no space; removing still works. See `failed`."""
-        with self._failing(chosen, _no_space, spared=("unlink", "rmdir")):
+        with self._failing(chosen, _refusal(errno.ENOSPC), inf, ("unlink", "rmdir", "close")):
             yield
 
     @contextmanager
-    def is_full_once_at(self, chosen: int) -> Iterator[None]:
-        """Only the `chosen` operation, of whatever kind, finds no space."""
-        with self._failing(chosen, _no_space, once=True):
+    def refuses_at(self, chosen: int, number: int, times: int = 1) -> Iterator[None]:
+        """So many operations from the `chosen` one on, of whatever kind, fail with this error."""
+        with self._failing(chosen, _refusal(number), times, ()):
             yield
 
     @contextmanager
@@ -119,31 +111,28 @@ class Disk:
         self,
         chosen: int,
         error: Callable[[], BaseException],
-        *,
-        spared: tuple[str, ...] = (),
-        once: bool = False,
+        times: float,
+        spared: tuple[str, ...],
     ) -> Iterator[None]:
-        self.log, self.failed = [], False
-        self._fails_at, self._error, self._spared, self._once = chosen, error, spared, once
+        self.log, self.failed = [], 0
+        self._fails_at, self._error, self._times, self._spared = chosen, error, times, spared
         try:
             yield
         finally:
-            self._fails_at = None
+            self._fails_at = inf
             # The operating system closes what a dead process had open.
-            for file in self._files:
-                file.close()
-            self._files.clear()
+            for descriptor in self._open:
+                self._really["close"](descriptor)
+            self._open.clear()
 
     def step(self, name: str, last_act: Callable[[], object] = lambda: None) -> None:
-        """One operation: the chosen one fails (after its `last_act`), and all later ones do."""
+        """One operation: the chosen one fails (after its `last_act`), and so do the next ones."""
         self.log.append(name)
         self.watch(name)
-        if self._fails_at is None or len(self.log) <= self._fails_at or name in self._spared:
+        if len(self.log) <= self._fails_at or name in self._spared or self.failed >= self._times:
             return
-        if self._once and self.failed:
-            return
-        if not self.failed:
-            self.failed = True
+        self.failed += 1
+        if self.failed == 1 or self._error is not Crash:
             last_act()
         raise self._error()
 
@@ -154,11 +143,34 @@ class Disk:
 
         return counted
 
-    def _open(self, path: Path, mode: str, **how: Any) -> IO[Any] | FileIO:
-        if "x" not in mode:
-            return self._really_open(path, mode, **how)
-        self.step("open")
-        file = FragileFile(path, mode.replace("b", ""))
-        file.disk = self
-        self._files.append(file)
-        return file
+    def _opened(self, path: Any, flags: int, *args: Any, **kwargs: Any) -> int:
+        writes = flags & (os.O_WRONLY | os.O_RDWR)
+        if writes or self._patient:
+            self.step("open")
+        descriptor: int = self._really["open"](path, flags, *args, **kwargs)
+        if writes or self._patient:
+            self._open.add(descriptor)
+        return descriptor
+
+    def _written(self, descriptor: int, data: memoryview, at: int) -> int:
+        """What a dying or failing write still brings there is half of it."""
+        half = data[: len(data) // 2]
+        self.step("pwrite", lambda: self._really["pwrite"](descriptor, half, at))
+        written: int = self._really["pwrite"](descriptor, data, at)
+        return written
+
+    def _closed(self, descriptor: int) -> None:
+        """Also when it fails, it is closed: that is what it says of a write before it."""
+
+        def close() -> None:
+            self._open.discard(descriptor)
+            self._really["close"](descriptor)
+
+        # Dead at a close is dead before whatever comes next.
+        if descriptor in self._open and self._patient:
+            self.step("close", close)
+        close()
+
+
+def _refusal(number: int) -> Callable[[], OSError]:
+    return lambda: OSError(number, os.strerror(number))

@@ -24,5 +24,5 @@ def write(path: Path, lines: Sequence[Frame] = LINES) -> bytes:
         writer.write(frame)
         if number % 3 == 0:
             writer.flush()
-    writer.close()
+    writer.seal()
     return path.read_bytes()

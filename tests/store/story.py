@@ -25,11 +25,10 @@ from booktape.core.frames import (
     SegmentStart,
 )
 from booktape.core.proving import Check
-from booktape.errors import WriteFailed
 from booktape.reconstruct import Output, Reconstruction
 from booktape.store.archive import Archive, open_archive
 from oracle import SECOND, asked, connected, event, listed, lost, rest, snapshot, start, stream, top
-from rotation import rotate
+from rotation import finish, rotate
 
 BTC, ETH, YUAN = "BTCUSDT", "ETHBTC", "币安USDT"
 OPENING: Final = start(BTC, ETH, YUAN, every=2)
@@ -209,24 +208,20 @@ def perform(
     recording = archive.begin(opening, tag)
     sealing: list[Future[None]] = []
     taken = 0
-    try:
-        for scene in story:
-            if isinstance(scene, Rotate):
-                now_ns = scene.at * SECOND
-                sealing.append(rotate(recording, now_ns))
-            elif isinstance(scene, Do):
-                recording.writer.flush()
-                on_flush(taken)
-            else:
-                taken += 1
-                list(recording.take(scene))
-        sealing.append(recording.end(STOPPED))
-        for sealed in sealing:
-            sealed.result()
-        on_flush(taken)
-    except WriteFailed:
-        recording.writer.abandon()
-        raise
+    for scene in story:
+        if isinstance(scene, Rotate):
+            now_ns = scene.at * SECOND
+            sealing.append(rotate(recording, now_ns))
+        elif isinstance(scene, Do):
+            recording.writer.flush()
+            on_flush(taken)
+        else:
+            taken += 1
+            list(recording.take(scene))
+    sealing.append(finish(recording, STOPPED))
+    for sealed in sealing:
+        sealed.result()
+    on_flush(taken)
 
 
 def record(

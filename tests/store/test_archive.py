@@ -19,6 +19,7 @@ from booktape.errors import DirectoryInUse
 from booktape.store.archive import join_archive, open_archive
 from booktape.store.reading import read_checkpoints
 from oracle import SECOND, connected, event, listed, rest, snapshot, start, stream
+from rotation import finish
 from store.contents import assert_only_whole_files, frames_on_tape, stored, tapes
 from store.endless import OPENING, frames
 from store.story import BTC, ETH, YUAN, Rotate, Scene, expected, record
@@ -50,7 +51,6 @@ def die(root: Path, at: int, update_id: int) -> None:
         for frame in told:
             list(recording.take(frame))
         recording.writer.flush()
-        recording.writer.abandon()
 
 
 def epochs(root: Path, symbol: str = BTC) -> list[object]:
@@ -92,7 +92,7 @@ def test_a_gap_that_was_open_stays_the_same(tmp_path: Path) -> None:
     with open_archive(tmp_path) as archive:
         recording = archive.begin(replace(start(), received_ns=50 * SECOND), "at50")
         assert list(recording.take(connected(51)))
-        recording.end(STOPPED).result()
+        finish(recording, STOPPED).result()
     visit(tmp_path, 100, 50)
     # Between recordings, so it stands there once: said by the one that closes it.
     assert stored(tmp_path).gaps == [gap(BTC, 1, (2, 101), (11, 50), STOPPED)]
@@ -129,7 +129,7 @@ def test_a_worker_takes_over_the_past_of_its_own_symbols(tmp_path: Path) -> None
         opening = replace(start(BTC), received_ns=50 * SECOND)
         recording = archive.begin(opening, "at50", lambda symbol: symbol == BTC)
         assert [saved.symbol for saved in recording.books.checkpoints(0)] == [BTC]
-        recording.end(STOPPED).result()
+        finish(recording, STOPPED).result()
 
 
 def test_an_archive_that_workers_still_write_is_in_use(tmp_path: Path) -> None:

@@ -42,7 +42,6 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         recording.writer.flush()
         assert list((root / "unsealed").iterdir())
         yield root
-        recording.writer.abandon()
 
 
 @pytest.mark.parametrize("read", [by_duckdb, by_polars, by_pandas])

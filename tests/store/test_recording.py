@@ -22,8 +22,9 @@ from booktape.store import writer as writer_module
 from booktape.store.layout import Layout, Segment
 from booktape.store.reading import read_tape
 from booktape.store.recording import Recording
-from booktape.store.writer import Group, SegmentWriter
+from booktape.store.writer import SegmentWriter
 from oracle import SECOND, connected, rest, snapshot, start
+from rotation import finish
 from store.contents import final_files, frames_on_tape, stored, table_rows, tapes
 from store.fragile import Disk, SameThread
 from store.story import (
@@ -57,7 +58,7 @@ def test_every_output_is_handed_on(tmp_path: Path) -> None:
         outputs = list(recording.take(frame))
         assert [type(o) for o in outputs] == [type(o) for o in books.feed(frame)]
         heard += [type(output) for output in outputs]
-    recording.end(STOPPED).result()
+    finish(recording, STOPPED).result()
     assert {BookRow, Gap, FetchSnapshot} <= set(heard)
 
 
@@ -137,7 +138,7 @@ def test_what_is_known_from_before_goes_on(tmp_path: Path) -> None:
     recording.begin(start(BTC), [past])
     for frame in (connected(1), rest(snapshot(50), 2)):
         list(recording.take(frame))
-    recording.end(ROTATED).result()
+    finish(recording, ROTATED).result()
     assert stored(tmp_path).gaps == [(BTC, 7, 0, 2 * 10**6, 40, 50, 9, "stopped")]
     assert [row[3] for row in stored(tmp_path).rows[BTC]] == [8]
     *_, last = read_tape(layout.tape(segment))
@@ -153,13 +154,13 @@ def test_the_tape_is_first(
     really_write = SegmentWriter._write_groups
     checked = 0
 
-    def check(self: SegmentWriter, groups: list[tuple[str, Group]]) -> None:
+    def check(self: SegmentWriter, count: int) -> None:
         nonlocal checked
-        for _, group in groups:
+        for _, group in [self._queue[n] for n in range(count)]:
             last_ns = group.rows[-1].received_ns
             assert last_ns in {f.received_ns for f in frames_on_tape(tmp_path)}
             checked += len(group.rows)
-        really_write(self, groups)
+        really_write(self, count)
 
     monkeypatch.setattr(SegmentWriter, "_write_groups", check)
     record(tmp_path, story)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, Future
@@ -45,11 +46,14 @@ def kill(
     at: str,
     which: Callable[[Iterable[int]], int] = max,
 ) -> None:
-    """Record the story and die at the last operation of this name, or at the first one."""
+    """Record the story and die at the last operation of this name, or at the first one of a seal."""
     with monkeypatch.context() as patch:
         disk = Disk(patch)
         record(root.with_name("rehearsal"))
-        chosen = which(number for number, name in enumerate(disk.log) if name == at)
+        # The first rename begins the first segment, the second one the next: then the first is sealed.
+        begun = [number for number, name in enumerate(disk.log) if name == "rename"][1]
+        steps = enumerate(disk.log)
+        chosen = which(number for number, name in steps if name == at and number > begun)
         with disk.dies_at(chosen):
             record(root)
         assert disk.failed
@@ -61,7 +65,6 @@ def leave(root: Path, segment: Segment, frames: Iterable[Frame]) -> None:
     for frame in frames:
         writer.write(frame)
     writer.flush()
-    writer.abandon()
 
 
 def leave_first_again(root: Path) -> list[Frame]:
@@ -87,13 +90,14 @@ def text(path: Path) -> list[Frame]:
 @pytest.mark.parametrize(
     ("at", "which", "segments"),
     [
-        ("parquet write_table", max, [FIRST, NEXT]),
-        ("parquet close", max, [FIRST, NEXT]),
+        ("pwrite", max, [FIRST, NEXT]),
+        ("fsync", max, [FIRST, NEXT]),
         ("rename", max, [FIRST, NEXT]),
         ("rmdir", max, [FIRST, NEXT]),
         # The worker seals the first segment when the next one has just begun.
-        ("parquet close", min, [FIRST]),
-        ("parquet write_table", min, [FIRST]),
+        # Its first write is the end of its tape.
+        ("pwrite", lambda numbers: sorted(numbers)[1], [FIRST]),
+        ("fsync", min, [FIRST]),
     ],
 )
 def test_the_result_is_what_the_recorder_would_have_written(
@@ -122,7 +126,7 @@ def test_the_result_is_what_the_recorder_would_have_written(
 
 def test_both_halves_of_a_rotation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two unsealed segments: the older one had only been rotated, the newer one was killed."""
-    kill(tmp_path / "killed", monkeypatch, "parquet write_table")
+    kill(tmp_path / "killed", monkeypatch, "pwrite")
     lines = leave_first_again(tmp_path / "killed")
     found = recovered(tmp_path / "killed")
     assert [one.segment for one in found] == [FIRST.name, NEXT.name]
@@ -291,7 +295,10 @@ def test_what_cannot_be_removed_is_said(tmp_path: Path, monkeypatch: pytest.Monk
     """An operating system that refuses even that: a sentence, and the next start tries again."""
     (tmp_path / "unsealed" / FIRST.name).mkdir(parents=True)
     disk = Disk(monkeypatch)
-    with disk.is_full_once_at(0), pytest.raises(WriteFailed, match=f"Cannot write .*{FIRST.name}"):
+    with (
+        disk.refuses_at(1, errno.ENOSPC),
+        pytest.raises(WriteFailed, match=f"Cannot write .*{FIRST.name}"),
+    ):
         recovered(tmp_path)
     assert disk.log == ["rmdir"]
     assert recovered(tmp_path) == []

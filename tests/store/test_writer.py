@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
@@ -20,7 +19,7 @@ from booktape.store import writer as writer_module
 from booktape.store.layout import Layout, Segment
 from booktape.store.reading import read_tape
 from booktape.store.schema import CHECKS, GAPS, NOTES, SNAPSHOTS
-from booktape.store.writer import Group, SegmentWriter
+from booktape.store.writer import SegmentWriter
 from store.contents import stored, table_rows
 from store.fragile import SameThread
 from store.story import gap_as_stored, row_as_stored
@@ -44,12 +43,11 @@ def layout(tmp_path: Path) -> Layout:
 
 
 @pytest.fixture
-def writer(layout: Layout) -> Iterator[SegmentWriter]:
+def writer(layout: Layout) -> SegmentWriter:
     """A segment in progress, whose worker does everything at once."""
     found = SegmentWriter(layout, SEGMENT, SameThread())
     found.begin()
-    yield found
-    found.abandon()
+    return found
 
 
 def groups(layout: Layout, symbol: str = BTC) -> list[int]:
@@ -163,12 +161,12 @@ def test_no_row_is_ahead_of_the_tape(
     written = SegmentWriter._write_groups
     checked = []
 
-    def check(self: SegmentWriter, groups: list[tuple[str, Group]]) -> None:
+    def check(self: SegmentWriter, count: int) -> None:
         on_disk = list(read_tape(layout.writing_tape(SEGMENT), torn=True))
-        for _, group in groups:
+        for _, group in [self._queue[n] for n in range(count)]:
             assert on_disk[-1].received_ns >= group.rows[-1].received_ns
             checked.append(len(group.rows))
-        written(self, groups)
+        written(self, count)
 
     monkeypatch.setattr(SegmentWriter, "_write_groups", check)
     for n in range(5):
@@ -184,7 +182,7 @@ def test_what_the_worker_met_is_raised_by_the_next_flush(
 ) -> None:
     """A row group that cannot be written is no secret for longer than that."""
     monkeypatch.setattr(writer_module, "GROUP_ROWS", 1)
-    layout.writing_rows(SEGMENT, BTC).mkdir()
+    layout.writing_rows(SEGMENT, BTC).mkdir(parents=True)
     writer.add_row(row(1))
     with pytest.raises(WriteFailed, match=r"Cannot write .*symbol=BTCUSDT.parquet"):
         writer.flush()
@@ -192,7 +190,7 @@ def test_what_the_worker_met_is_raised_by_the_next_flush(
 
 def test_what_the_worker_met_is_raised_by_seal(layout: Layout, writer: SegmentWriter) -> None:
     """A segment with a failed row group is not sealed: nothing of it becomes visible."""
-    layout.writing_rows(SEGMENT, BTC).mkdir()
+    layout.writing_rows(SEGMENT, BTC).mkdir(parents=True)
     writer.add_row(row(1, ETH))
     writer.add_row(row(1))
     writer.write(END)
@@ -200,7 +198,6 @@ def test_what_the_worker_met_is_raised_by_seal(layout: Layout, writer: SegmentWr
         writer.seal().result()
     assert not stored(layout.root).rows
     assert list(read_tape(layout.writing_tape(SEGMENT), torn=True)) == [END]
-    assert writer._tape._file.closed, "the next start may be in this very process"
 
 
 def test_busy_while_the_worker_is_behind(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -247,6 +244,7 @@ def test_files_are_durable_before_their_names(
         names.append(final.relative_to(layout.root).parts[0])
         return really_rename(path, final)
 
+    writer.flush()
     monkeypatch.setattr(os, "fsync", sync)
     monkeypatch.setattr(Path, "rename", rename)
     for symbol in (BTC, ETH):
@@ -258,10 +256,9 @@ def test_files_are_durable_before_their_names(
 
 
 def test_giving_up_leaves_everything(layout: Layout, writer: SegmentWriter) -> None:
-    """After `abandon` the tape stands where the next start looks for it."""
+    """A recorder that seals nothing more: the tape stands where the next start looks for it."""
     writer.write(END)
     writer.flush()
-    writer.abandon()
     assert list(read_tape(layout.writing_tape(SEGMENT), torn=True)) == [END]
 
 

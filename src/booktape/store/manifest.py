@@ -10,7 +10,6 @@ rewrites a file can rewrite this one, too.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -19,20 +18,7 @@ from msgspec import Struct
 
 from booktape.store.layout import Layout, Segment
 from booktape.store.sealing import make_folder, sync_path, writing
-
-
-class FileSeal(Struct, frozen=True):
-    """One file as it was sealed."""
-
-    bytes: int
-    sha256: str
-
-    @classmethod
-    def of(cls, path: Path) -> FileSeal:
-        """Reads the whole file, which need not fit in memory."""
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256")
-            return cls(file.tell(), digest.hexdigest())
+from booktape.store.unsealed_file import FileSeal, UnsealedFile
 
 
 class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
@@ -50,22 +36,19 @@ def read_manifest(content: bytes) -> Manifest:
         raise ValueError(f"it is no manifest: {error}") from error
 
 
-def seal_manifest(layout: Layout, segment: Segment, files: Mapping[Path, Path]) -> None:
-    """Write down `files` (final path → where its content stands now), durably.
+def seal_manifest(layout: Layout, segment: Segment, files: Mapping[Path, FileSeal]) -> None:
+    """Write down `files`, by their final paths, durably. May be called again after a WriteFailed.
 
     Unlike any other file it takes the place of one that is there: a crash may have come between it
     and the tape, and the tape that is recovered then is packed anew, into other bytes.
     """
-    sealed = {}
-    for final, now in files.items():
-        with writing(now):
-            sealed[final.relative_to(layout.root).as_posix()] = FileSeal.of(now)
+    sealed = {path.relative_to(layout.root).as_posix(): seal for path, seal in files.items()}
     unsealed, final = layout.writing_manifest(segment), layout.manifest(segment)
     with writing(unsealed):
         unsealed.unlink(missing_ok=True)
-        with unsealed.open("xb") as file:
-            file.write(msgspec.json.encode(Manifest(segment.name, sealed)) + b"\n")
-        sync_path(unsealed)
+    manifest = UnsealedFile(unsealed)
+    manifest.append(msgspec.json.encode(Manifest(segment.name, sealed)) + b"\n")
+    manifest.seal()
     with writing(final):
         make_folder(final.parent)
         unsealed.rename(final)

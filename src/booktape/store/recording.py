@@ -7,7 +7,7 @@ both write the same files.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor
 from dataclasses import replace
 
 from booktape.core.events import BookRow, Gap, Note
@@ -22,11 +22,15 @@ from booktape.core.frames import (
 from booktape.core.proving import Check
 from booktape.reconstruct import Output, Reconstruction
 from booktape.store.layout import Layout, Segment
-from booktape.store.writer import SegmentWriter
+from booktape.store.writer import Predecessor, SegmentWriter
 
 
 class Recording:
-    """Everything between a frame and the disk: `begin`, `take` every frame, `end`."""
+    """Everything between a frame and the disk: `begin`, `take` every frame, `end`.
+
+    All of it is memory's work. What there is reaches the disk with `writer.flush`, and segments that
+    have `ended` are sealed one by one: both may fail, and be called again.
+    """
 
     def __init__(self, layout: Layout, segment: Segment, worker: Executor) -> None:
         self.books = Reconstruction()
@@ -34,6 +38,10 @@ class Recording:
         self.last_ns = 0
         self._layout = layout
         self._worker = worker
+        # What the first lines of a new tape still lack.
+        self._opening: Iterator[Frame] = iter(())
+        self._is_opening = False
+        self._unsealed: list[SegmentWriter] = [self.writer]
 
     def begin(self, start: SegmentStart, past: Iterable[Checkpoint]) -> None:
         """First lines of a tape: what is recorded, and all that is known from before."""
@@ -45,48 +53,67 @@ class Recording:
 
     def take(self, frame: Frame) -> Iterable[Output]:
         """Write the frame down, then follow it. Yields every output, stored ones included."""
+        self._complete_opening()
         self.writer.write(frame)
         self.last_ns = max(self.last_ns, frame.received_ns)
         outputs = self.books.feed(frame)
         return self._stored(outputs) if outputs else ()
 
-    def open_next(self, now_ns: int) -> Iterator[None]:
-        """Begin the next segment, book by book: whoever has a loop to serve does so in between.
+    def rotate(self, now_ns: int) -> None:
+        """Begin the next segment.
 
-        No frame may be taken before it is exhausted and `seal_last` was called. The new tape stands
-        before the old one says that it ended: whenever we are killed, one of the two knows how
-        things stood.
+        The books have yet to be written down, which takes a while when there are many: whoever has a
+        loop to serve calls `save_next` until it is False, and whoever does not simply goes on.
         """
+        self._complete_opening()
         # The end is followed before the checkpoints are taken, and written down after them.
-        self._ended = SegmentEnd(now_ns, ROTATED)
-        for _ in self._stored(self.books.feed(self._ended)):
+        end = SegmentEnd(now_ns, ROTATED)
+        for _ in self._stored(self.books.feed(end)):
             pass
-        # What the new tape's checkpoints contain, the old one must tell.
-        self.writer.flush()
-        self._last, before = self.writer, self.writer.segment
-        segment = Segment.at(now_ns, before.tag, after=before)
-        self.writer = SegmentWriter(self._layout, segment, self._worker)
+        self.last_ns = max(self.last_ns, now_ns)
+        last = self.writer
+        segment = Segment.at(now_ns, last.segment.tag, after=last.segment)
+        self.writer = SegmentWriter(self._layout, segment, self._worker, Predecessor(last, end))
+        self._unsealed.append(self.writer)
         self.writer.write(replace(self._start, received_ns=now_ns, symbols=self.books.symbols))
-        for checkpoint in self.books.checkpoints(now_ns):
-            self.writer.write(checkpoint)
-            yield
-        for connection, symbols in self.books.merge.open.items():
-            self.writer.write(Connected(now_ns, connection, symbols))
+        self._opening, self._is_opening = self._books_as_they_stand(now_ns), True
 
-    def seal_last(self) -> Future[None]:
-        """The next segment counts from now on; the result is there when the last one is sealed."""
-        self.writer.begin()
-        self.last_ns = max(self.last_ns, self._ended.received_ns)
-        self._last.write(self._ended)
-        return self._last.seal()
+    def save_next(self) -> bool:
+        """Write the next book down on a new tape; whether there was one left."""
+        frame = next(self._opening, None)
+        if frame is not None:
+            self.writer.write(frame)
+        elif self._is_opening:
+            self.writer.begin()
+            self._is_opening = False
+        return frame is not None
 
-    def end(self, reason: str) -> Future[None]:
+    def end(self, reason: str) -> None:
         """Last lines of a tape, with what is known now for whoever starts next."""
-        self._follow(SegmentEnd(self.last_ns, reason))
-        if reason != ROTATED:
-            for checkpoint in self.books.checkpoints(self.last_ns):
-                self.writer.write(checkpoint)
-        return self.writer.seal()
+        self._complete_opening()
+        end = SegmentEnd(self.last_ns, reason)
+        for _ in self._stored(self.books.feed(end)):
+            pass
+        known = self.books.checkpoints(self.last_ns) if reason != ROTATED else ()
+        self.writer.end([end, *known])
+
+    def ended(self) -> list[SegmentWriter]:
+        """The segments that can be sealed now, oldest first, each once.
+
+        One that was rotated is among them as soon as the next one stands on the disk.
+        """
+        found = [writer for writer in self._unsealed if writer.is_ended]
+        self._unsealed = [writer for writer in self._unsealed if not writer.is_ended]
+        return found
+
+    def _complete_opening(self) -> None:
+        while self.save_next():
+            pass
+
+    def _books_as_they_stand(self, now_ns: int) -> Iterator[Frame]:
+        yield from self.books.checkpoints(now_ns)
+        for connection, symbols in self.books.merge.open.items():
+            yield Connected(now_ns, connection, symbols)
 
     def _follow(self, frame: Frame) -> None:
         """Take a note that asks nothing of anyone."""

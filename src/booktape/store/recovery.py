@@ -11,20 +11,22 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Generator, Iterator
-from concurrent.futures import Executor
+from concurrent.futures import Executor, wait
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import structlog
 
 from booktape.core.frames import KILLED, ROTATED, Frame, SegmentEnd, SegmentStart
-from booktape.errors import DamagedTape
 from booktape.store.found import last_tapes, unsealed_segments
 from booktape.store.layout import Layout, Segment
+from booktape.store.patience import patiently
 from booktape.store.reading import read_tape
 from booktape.store.recording import Recording
 from booktape.store.sealing import writing
+from booktape.store.writer import SegmentWriter
 
 BREATH_FRAMES: Final = 100
 """After so many frames whoever waits for a recovery may look up."""
@@ -52,7 +54,7 @@ def recover(layout: Layout, worker: Executor) -> Iterator[Recovered | None]:
     newest = {segment.tag: segment for segment in sorted([*begun, *last_tapes(layout)])}
     for segment, start in starts.items():
         if layout.tape(segment).exists() or not _found_tape(layout, segment):
-            _remove(layout, segment)
+            yield from patiently(partial(_remove, layout, segment))
         elif start:
             # A segment that has a successor had been left in good order.
             reason = ROTATED if segment < newest[segment.tag] else KILLED
@@ -76,7 +78,7 @@ def _first_line(layout: Layout, segment: Segment) -> SegmentStart | None:
     return first if isinstance(first, SegmentStart) else None
 
 
-def _set_aside(layout: Layout, segment: Segment) -> Path:
+def _set_aside(layout: Layout, segment: Segment) -> None:
     """The tape to recover from, alone in its folder.
 
     It is moved aside first: should recovery be killed too, the next one finds it again.
@@ -88,20 +90,22 @@ def _set_aside(layout: Layout, segment: Segment) -> Path:
         for half_done in torn.parent.iterdir():
             if half_done != torn:
                 half_done.unlink()
-    return torn
 
 
 def _remove(layout: Layout, segment: Segment) -> None:
     folder = layout.unsealed_of(segment)
     with writing(folder):
-        shutil.rmtree(folder)
+        # It may be tried again after it has been gone half-way.
+        if folder.exists():
+            shutil.rmtree(folder)
 
 
 def _replay(
     layout: Layout, segment: Segment, start: SegmentStart, reason: str, worker: Executor
 ) -> Generator[None, None, int]:
     """Record the torn tape once more, and seal. Returns how many frames it held."""
-    frames = read_tape(_set_aside(layout, segment), torn=True)
+    yield from patiently(partial(_set_aside, layout, segment))
+    frames = read_tape(layout.torn_tape(segment), torn=True)
     next(frames)
     recording = Recording(layout, segment, worker)
     recording.begin(start, ())
@@ -117,32 +121,30 @@ def record_again(
     leaves everything unsealed.
     """
     count = 0
-    try:
-        for frame in frames:
-            if isinstance(frame, SegmentEnd):
-                reason, recording.last_ns = frame.reason, frame.received_ns
-                # What follows is said anew; but only at the very end a checksum proves the last lines.
-                for _ in frames:
-                    pass
-                break
-            follow(recording, frame)
-            count += 1
-            if not count % BREATH_FRAMES:
-                yield
-    except (GeneratorExit, DamagedTape):
-        recording.writer.abandon()
-        raise
-    recording.end(reason).result()
+    for frame in frames:
+        if isinstance(frame, SegmentEnd):
+            reason, recording.last_ns = frame.reason, frame.received_ns
+            # What follows is said anew; but only at the very end a checksum proves the last lines.
+            for _ in frames:
+                pass
+            break
+        for _ in recording.take(frame):
+            pass  # what it asks of the exchange has been answered, or never was
+        # Also after one that no row follows from: its line waits to be written.
+        if recording.writer.wants_flush:
+            yield from _flush(recording.writer)
+        count += 1
+        if not count % BREATH_FRAMES:
+            yield
+    recording.end(reason)
+    yield from patiently(recording.writer.flush)
+    yield from patiently(lambda: recording.writer.seal().result())
     return count
 
 
-def follow(recording: Recording, frame: Frame) -> None:
-    """Take a frame of the past: what it asks of the exchange has been answered, or never was."""
-    for _ in recording.take(frame):
-        pass
-    # Also after one that no row follows from: its line waits to be written.
-    if recording.writer.wants_flush:
-        recording.writer.flush()
-        busy = recording.writer.busy
-        if busy:
-            busy.result()
+def _flush(writer: SegmentWriter) -> Iterator[None]:
+    """Bring to the disk what waits for it; yields while the disk is full."""
+    yield from patiently(writer.flush)
+    busy = writer.busy
+    if busy:
+        wait([busy])

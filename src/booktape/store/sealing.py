@@ -9,14 +9,15 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from booktape.descriptors import are_used_up, used_up
 from booktape.errors import WriteFailed
 
-_MAY_PASS: Final = (errno.ENOSPC, errno.EDQUOT)
-_FULL: Final = (*_MAY_PASS, errno.EFBIG)
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_MAY_PASS: Final = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE)
 
 
 @contextmanager
@@ -25,11 +26,26 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        why = "the disk is full" if error.errno in _FULL else error.strerror or str(error)
-        raise WriteFailed(
-            f"Cannot write {path}: {why}. What was sealed is intact; start again when it is mended.",
-            full=error.errno in _MAY_PASS,
-        ) from error
+        raise WriteFailed(path, _why(error, path), may_pass=error.errno in _MAY_PASS) from error
+
+
+def _why(error: OSError, path: Path) -> str:
+    if error.errno == errno.ENOSPC and _has_no_inode(path):
+        return "the disk is full (it has space, and no inode for another file)"
+    if error.errno in _FULL:
+        return "the disk is full"
+    if are_used_up(error):
+        return str(used_up(error)).rstrip(".")
+    return error.strerror or str(error)
+
+
+def _has_no_inode(path: Path) -> bool:
+    """Whether too many files are what fills the disk. Some file systems do not count them."""
+    try:
+        found = os.statvfs(path.parent)
+    except OSError:
+        return False  # it is no more than a word in a sentence
+    return bool(found.f_files and not found.f_favail and found.f_bavail)
 
 
 def sync_path(path: Path) -> None:
@@ -46,19 +62,26 @@ def make_folder(folder: Path) -> None:
     if not folder.is_dir():
         make_folder(folder.parent)
         folder.mkdir(exist_ok=True)
-        sync_path(folder.parent)
+        try:
+            sync_path(folder.parent)
+        except OSError:
+            # Or the next attempt would take its name for a safe one.
+            with suppress(OSError):  # another worker has put something there
+                folder.rmdir()
+            raise
 
 
 def publish(unsealed: Path, final: Path) -> None:
     """Give a complete, durable file its final name.
 
-    A final file that is there already was published by the same segment before a crash: what
-    stands under a final name is whole, and the same tape gives the same bytes, so it stays.
+    A final file that is there already was published by the same segment before a crash, or when this
+    was called before: what stands under a final name is whole, and the same tape gives the same rows,
+    so it stays. May be called again after a WriteFailed.
     """
     with writing(final):
         make_folder(final.parent)
         if final.exists():
-            unsealed.unlink()
+            unsealed.unlink(missing_ok=True)
         else:
             unsealed.rename(final)
         sync_path(final.parent)

@@ -7,14 +7,13 @@ A block is finished at every `flush`, so a tape that was cut off is readable up 
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import Final
 
 from booktape.core.frames import Frame
 from booktape.store.line import encode
-from booktape.store.sealing import writing
+from booktape.store.unsealed_file import FileSeal, UnsealedFile
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -36,20 +35,23 @@ _OPTIONS: Final = {
 class TapeWriter:
     """Appends frames to a new tape. What `flush` has returned from survives a `kill -9`.
 
-    Known weakness: only `close` calls fsync, so a power cut may take more than the last flush;
+    What brings it to the disk (`flush`, `move`, `seal`) may be called again after a WriteFailed: nothing
+    is lost, and nothing stands there twice. Known weakness: only `seal` calls fsync, so a power cut may take more than the last flush;
     whatever is missing is found by the next start and declared as a gap.
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self._file = UnsealedFile(path)
         self._lines: list[bytes] = []
         self._waiting_bytes = 0
         self._frame_bytes = 0
-        self._unwritten = b""
+        self._is_ended = False
         self._compressor = zstd.ZstdCompressor(options=_OPTIONS)
-        with writing(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = path.open("xb", buffering=0)
+
+    @property
+    def path(self) -> Path:
+        """Where it stands now."""
+        return self._file.path
 
     def write(self, frame: Frame) -> None:
         """Append one frame; it reaches the disk with the next flush."""
@@ -63,42 +65,26 @@ class TapeWriter:
         return self._waiting_bytes >= BUFFER_BYTES
 
     def flush(self) -> None:
-        """Hand everything written so far to the operating system, readable as it stands.
-
-        After a WriteFailed it can be called again: nothing is lost, and nothing written twice.
-        """
-        if not self._lines:
-            self._drain()
-            return
-        ends = self._frame_bytes + self._waiting_bytes >= FRAME_BYTES
-        self._frame_bytes = 0 if ends else self._frame_bytes + self._waiting_bytes
-        self._put(ends=ends)
-
-    def close(self) -> None:
-        """End the last frame and make the file durable."""
-        self._put(ends=True)
-        with writing(self.path):
-            os.fsync(self._file.fileno())
-            self._file.close()
+        """Hand everything written so far to the operating system, readable as it stands."""
+        if self._lines:
+            ends = self._frame_bytes + self._waiting_bytes >= FRAME_BYTES
+            self._frame_bytes = 0 if ends else self._frame_bytes + self._waiting_bytes
+            self._pack(ends=ends)
+        self._file.write()
 
     def move(self, path: Path) -> None:
         """Flush, and only then take another name: it is never there with less than this."""
         self.flush()
-        with writing(path):
-            self.path.rename(path)
-        self.path = path
+        self._file.move(path)
 
-    def abandon(self) -> None:
-        """Give up after a failed write: the file stays as it is, for the next start to repair."""
-        self._file.close()
+    def seal(self) -> FileSeal:
+        """End the last frame and make the file durable. Nothing may be written after it."""
+        if not self._is_ended:
+            self._pack(ends=True)
+            self._is_ended = True
+        return self._file.seal()
 
-    def _put(self, *, ends: bool) -> None:
+    def _pack(self, *, ends: bool) -> None:
         text, self._lines, self._waiting_bytes = b"".join(self._lines), [], 0
         pack = self._compressor
-        self._unwritten += pack.compress(text, pack.FLUSH_FRAME if ends else pack.FLUSH_BLOCK)
-        self._drain()
-
-    def _drain(self) -> None:
-        with writing(self.path):
-            while self._unwritten:
-                self._unwritten = self._unwritten[self._file.write(self._unwritten) :]
+        self._file.append(pack.compress(text, pack.FLUSH_FRAME if ends else pack.FLUSH_BLOCK))

@@ -3,28 +3,33 @@
 Rows of one symbol are staged until a row group is full, then written by a worker thread: only inside
 one group is a row compressed against those before it, and a reader pays for a whole group. Before any
 group is handed over the tape is flushed, so rows on disk are never ahead of the tape on disk.
+
+**No group is dropped.** All that is full stands in one queue, and leaves it when its bytes are written.
+What brings anything to the disk (`flush`, `seal`) may be called again after a WriteFailed, and goes on
+where it was: store/patience.py says how long.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections import deque
-from collections.abc import Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future
+from functools import partial
 from pathlib import Path
-from typing import Final, Literal, NamedTuple
-
-import pyarrow as pa
-import pyarrow.parquet as pq
+from typing import Final, NamedTuple
 
 from booktape.core.events import BookRow, Gap, Note
-from booktape.core.frames import Frame
+from booktape.core.frames import Frame, SegmentEnd
 from booktape.core.proving import Check
+from booktape.errors import WriteFailed
 from booktape.store.layout import Layout, Segment
 from booktape.store.manifest import seal_manifest
-from booktape.store.schema import SCALARS, SNAPSHOTS, TABLES, snapshot_batch
-from booktape.store.sealing import publish, sync_path, writing
+from booktape.store.parquet_file import ParquetFile, row_bytes, rows_file, table_file
+from booktape.store.schema import TABLES, snapshot_batch
+from booktape.store.sealing import publish, writing
 from booktape.store.tape import TapeWriter
+from booktape.store.unsealed_file import FileSeal
 
 GROUP_ROWS: Final = 600
 GROUP_BYTES: Final = 96 << 20
@@ -36,12 +41,6 @@ STAGED_BYTES: Final = 256 << 20
 BACKLOG_BYTES: Final = 256 << 20
 """Row groups that may wait for the worker before the recorder has to wait too."""
 
-_PAGE_BYTES: Final = 32 << 20
-"""Pages a few windows long, or the last snapshot would be out of sight."""
-
-_DEEP_BYTES: Final = 64 << 10
-"""From such rows on Brotli saves a seventh of the bytes or more, and is worth twice the time."""
-
 
 class Group:
     """The rows of one symbol that wait to become a row group."""
@@ -49,17 +48,13 @@ class Group:
     def __init__(self) -> None:
         self.rows: list[BookRow] = []
         self.bytes = 0
+        self.is_encoded = False
 
     def add(self, row: BookRow) -> bool:
         """Whether the group is full now."""
         self.rows.append(row)
         self.bytes += row_bytes(row)
         return len(self.rows) >= GROUP_ROWS or self.bytes >= GROUP_BYTES
-
-
-def row_bytes(row: BookRow) -> int:
-    """Decoded size of a row: its four lists."""
-    return 2 * (row.bid_price.nbytes + row.ask_price.nbytes)
 
 
 class Job(NamedTuple):
@@ -69,37 +64,62 @@ class Job(NamedTuple):
     bytes: int
 
 
+class Predecessor(NamedTuple):
+    """The segment before, and the last line of its tape, which it does not have yet."""
+
+    writer: SegmentWriter
+    end: SegmentEnd
+
+
 class SegmentWriter:
     """Writes a segment. Nothing is visible to readers before `seal` has run.
 
-    A failed write in the worker thread is raised by the next `flush`, or by `seal`. Memory: at
-    most STAGED_BYTES staged and, when the caller respects `busy`, BACKLOG_BYTES being written.
+    To make it, to write and to add is memory's work alone; `flush` and `seal` are the disk's. Neither
+    may run beside anything else of this object. Memory: at most STAGED_BYTES staged and, when the caller
+    respects `busy`, BACKLOG_BYTES being written.
     """
 
-    def __init__(self, layout: Layout, segment: Segment, worker: Executor) -> None:
+    def __init__(
+        self, layout: Layout, segment: Segment, worker: Executor, after: Predecessor | None = None
+    ) -> None:
         self.segment = segment
+        self.is_ended = False
         self._layout = layout
         self._worker = worker
+        self._after = after
         self._tape = TapeWriter(layout.starting_tape(segment))
+        self._is_opened = False
         self._groups: dict[str, Group] = {}
-        self._full: list[tuple[str, Group]] = []
+        self._rows: Counter[str] = Counter()
         self._staged_bytes = 0
-        self._parquet: dict[str, pq.ParquetWriter] = {}
         self._said: list[Gap | Check | Note] = []
+        self._full: list[tuple[str, Group]] = []
+        # Handed to the worker, which takes out what is written.
+        self._queue: deque[tuple[str, Group]] = deque()
         self._jobs: deque[Job] = deque()
+        self._files: dict[str, ParquetFile] = {}
+        self._steps: deque[Callable[[], None]] | None = None
+        self._seals: dict[Path, FileSeal] = {}
 
     def begin(self) -> None:
-        """The first lines are complete: from now on the segment counts, whatever happens."""
-        self._tape.move(self._layout.writing_tape(self.segment))
+        """The first lines are complete: with the next flush the segment counts, whatever happens."""
+        self._is_opened = True
 
     def write(self, frame: Frame) -> None:
         """Put a frame on the tape."""
         self._tape.write(frame)
 
+    def end(self, last: Iterable[Frame]) -> None:
+        """Put the last lines on the tape: from now on the segment can be sealed."""
+        for frame in last:
+            self._tape.write(frame)
+        self.is_ended = True
+
     def add_row(self, row: BookRow) -> None:
         """Stage a row; a full group goes to the worker with the next flush."""
         group = self._groups.setdefault(row.symbol, Group())
         full = group.add(row)
+        self._rows[row.symbol] += 1
         self._staged_bytes += row_bytes(row)
         if full:
             self._close(row.symbol)
@@ -121,129 +141,141 @@ class SegmentWriter:
     def flush(self) -> None:
         """Bring the tape to the disk, hand over full groups, and raise what the worker met.
 
-        May be called again after a WriteFailed. It blocks for as long as the disk does; nothing
-        else of this object may be used meanwhile.
+        It blocks for as long as the disk does. What the worker could not write is tried again here,
+        and waited for, so that a patient caller knows when it is written.
         """
-        self._hand_over()
-        while self._jobs and self._jobs[0].done.done():
-            self._jobs.popleft().done.result()
+        # Tape first: rows never reach the disk before the frames they follow from.
+        self._flush_tape()
+        full, self._full = self._full, []
+        if full:
+            self._queue.extend(full)
+            job = self._worker.submit(self._write_groups, len(full))
+            self._jobs.append(Job(job, sum(group.bytes for _, group in full)))
+        failed = False
+        while self._jobs and (failed or self._jobs[0].done.done()):
+            failed = _failed(self._jobs[0]) or failed
+            self._jobs.popleft()
+        if self._queue and not self._jobs:
+            self._worker.submit(self._write_groups, len(self._queue)).result()
 
     @property
     def busy(self) -> Future[None] | None:
-        """What to wait for before more rows are made; None while the worker keeps up."""
+        """What to wait for before more rows are made; None while the worker keeps up.
+
+        Its result is the next flush's business.
+        """
         waiting = [job for job in self._jobs if not job.done.done()]
         behind = sum(job.bytes for job in waiting) > BACKLOG_BYTES
         return waiting[0].done if behind else None
 
     def seal(self) -> Future[None]:
-        """End the segment. When the result is there, all its files have their final names."""
+        """End the segment. When the result is there, all its files have their final names.
+
+        After a WriteFailed it may be called again. Nothing has a final name before every row of every
+        file is durable.
+        """
         for symbol in list(self._groups):
             self._close(symbol)
-        self._hand_over()
-        return self._worker.submit(self._seal, [job.done for job in self._jobs])
-
-    def abandon(self) -> None:
-        """Give up: what is unsealed stays for the next start to recover."""
-        self._tape.abandon()
+        self._queue.extend(self._full)
+        self._full = []
+        return self._worker.submit(self._seal)
 
     def _close(self, symbol: str) -> None:
         group = self._groups.pop(symbol)
         self._staged_bytes -= group.bytes
         self._full.append((symbol, group))
 
-    def _hand_over(self) -> None:
-        # Tape first: rows never reach the disk before the frames they follow from.
-        self._tape.flush()
-        full, self._full = self._full, []
-        if full:
-            job = self._worker.submit(self._write_groups, full)
-            self._jobs.append(Job(job, sum(group.bytes for _, group in full)))
+    def _flush_tape(self) -> None:
+        """Once the first lines are complete the tape takes the name under which it counts.
+
+        It stands before the one before it says that it ended: whenever we are killed, one of the two
+        knows how things stood.
+        """
+        counts = self._layout.writing_tape(self.segment)
+        if self._is_opened and self._tape.path != counts:
+            if self._after:
+                # What the new tape's checkpoints contain, the old one must tell.
+                self._after.writer._flush_tape()  # noqa: SLF001 another of our own
+            self._tape.move(counts)
+            if self._after:
+                self._after.writer.end([self._after.end])
+                self._after = None
+        else:
+            self._tape.flush()
 
     # ── in the worker thread ────────────────────────────────────────────────────────────────
 
-    def _write_groups(self, groups: Sequence[tuple[str, Group]]) -> None:
-        for symbol, group in groups:
-            path = self._layout.writing_rows(self.segment, symbol)
-            with writing(path):
-                if symbol not in self._parquet:
-                    self._parquet[symbol] = parquet_writer(path, group.rows[-1])
-                self._parquet[symbol].write_batch(snapshot_batch(group.rows))
+    def _write_groups(self, count: int) -> None:
+        """Write the first ones of the queue, in their order. What fails stays the first."""
+        for _ in range(count):
+            symbol, group = self._queue[0]
+            if symbol not in self._files:
+                path = self._layout.writing_rows(self.segment, symbol)
+                self._files[symbol] = rows_file(path, group.rows[-1])
+            file = self._files[symbol]
+            if not group.is_encoded:
+                file.append(snapshot_batch(group.rows))
+                group.is_encoded = True
+            file.write()
+            self._queue.popleft()
 
-    def _seal(self, jobs: Sequence[Future[None]]) -> None:
-        try:
-            self._finish(jobs)
-            self._publish()
-            # To end a thousand Parquet writers takes a while; here nobody waits for it.
-            self._parquet.clear()
-        finally:
-            # It is closed already, unless something failed.
-            self._tape.abandon()
+    def _seal(self) -> None:
+        self._flush_tape()
+        while self._jobs:
+            _failed(self._jobs[0])
+            self._jobs.popleft()
+        self._write_groups(len(self._queue))
+        if self._steps is None:
+            self._steps = deque(self._steps_to_seal())
+        while self._steps:
+            self._steps[0]()
+            self._steps.popleft()
 
-    def _finish(self, jobs: Sequence[Future[None]]) -> None:
-        """Make every file complete and durable, under its unsealed name."""
-        for job in jobs:
-            job.result()
-        for symbol, writer in self._parquet.items():
-            path = self._layout.writing_rows(self.segment, symbol)
-            with writing(path):
-                writer.close()
-                sync_path(path)
-        for name, table in TABLES.items():
-            path = self._layout.writing_table(self.segment, name)
-            _write_table(path, table.batch(self._said))
-        self._tape.close()
-
-    def _publish(self) -> None:
-        """The tape last: as long as it is unsealed, the next start does all of it again."""
+    def _steps_to_seal(self) -> Iterator[Callable[[], None]]:
+        """All that is left to do, in order. Each can be done again after it failed."""
         layout, segment = self._layout, self.segment
-        finals = {
-            layout.rows(segment, symbol): layout.writing_rows(segment, symbol)
-            for symbol in self._parquet
+        files = {
+            layout.rows(segment, symbol): (self._files[symbol], rows)
+            for symbol, rows in self._rows.items()
         }
-        finals |= {
-            layout.table(segment, name): layout.writing_table(segment, name) for name in TABLES
-        }
-        for final, unsealed in finals.items():
-            publish(unsealed, final)
-        tape, final_tape = layout.writing_tape(segment), layout.tape(segment)
-        seal_manifest(layout, segment, {final: final for final in finals} | {final_tape: tape})
-        publish(tape, final_tape)
-        folder = layout.unsealed_of(segment)
-        with writing(folder):
+        for name, table in TABLES.items():
+            batch = table.batch(self._said)
+            file = table_file(layout.writing_table(segment, name), batch)
+            files[layout.table(segment, name)] = file, batch.num_rows
+        for final, (file, rows) in files.items():
+            yield partial(self._make_durable, final, partial(file.seal, rows))
+        tape = layout.tape(segment)
+        yield partial(self._make_durable, tape, self._tape.seal)
+        for final, (file, _) in files.items():
+            yield partial(self._publish, file.path, final)
+        # The tape last: as long as it is unsealed, the next start does all of it again.
+        yield partial(seal_manifest, layout, segment, self._seals)
+        yield partial(publish, self._tape.path, tape)
+        yield partial(_remove, layout.unsealed_of(segment))
+        # To end a thousand Parquet writers takes a while; here nobody waits for it.
+        yield self._files.clear
+
+    def _make_durable(self, final: Path, seal: Callable[[], FileSeal]) -> None:
+        """Make a file complete and durable, under its unsealed name."""
+        self._seals[final] = seal()
+
+    def _publish(self, unsealed: Path, final: Path) -> None:
+        """What is there already stays, and is what the manifest has to tell."""
+        if final.exists():
+            with writing(final):
+                self._seals[final] = FileSeal.of(final)
+        publish(unsealed, final)
+
+
+def _failed(job: Job) -> bool:
+    """Whether what it should write has to be tried again. Raises what no second try would mend."""
+    error = job.done.exception()
+    if error is not None and not (isinstance(error, WriteFailed) and error.may_pass):
+        raise error
+    return error is not None
+
+
+def _remove(folder: Path) -> None:
+    with writing(folder):
+        if folder.exists():
             shutil.rmtree(folder)
-
-
-def packing(like: BookRow) -> tuple[Literal["brotli", "zstd"], int]:
-    """Codec and level for rows like this one. Either looks back 4 MB: dozens of whole books."""
-    return ("brotli", 7) if row_bytes(like) >= _DEEP_BYTES else ("zstd", 9)
-
-
-class _ParquetFile(pq.ParquetWriter):
-    """Thrown away unfinished, it stays as it is: the next start makes all of it again.
-
-    pyarrow's own would try to end it even then, and on a full disk Python would show the traceback.
-    """
-
-    def __del__(self) -> None:
-        pass
-
-
-def parquet_writer(path: Path, like: BookRow) -> pq.ParquetWriter:
-    """A new file of rows `like` this one, compressed so that each is seen beside the last ones."""
-    codec, level = packing(like)
-    return _ParquetFile(
-        path,
-        SNAPSHOTS,
-        compression=codec,
-        compression_level=level,
-        use_dictionary=False,
-        write_statistics=SCALARS,
-        data_page_size=_PAGE_BYTES,
-    )
-
-
-def _write_table(path: Path, batch: pa.RecordBatch) -> None:
-    with writing(path):
-        with _ParquetFile(path, batch.schema, compression="zstd") as file:
-            file.write_batch(batch)
-        sync_path(path)
