@@ -144,9 +144,11 @@ def silence(machine: Reconstruction, at: int, update_id: int) -> list[int]:
 
 
 def test_nothing_proves_a_quiet_book_without_a_pulse() -> None:
-    """Five periods after the tick that followed its last evidence."""
+    """Five periods after the tick that followed its last evidence; meanwhile it is asked for."""
     machine = at_two(pulse_s=30)
-    assert ticked(machine, 3, 153) == []
+    asked = ticked(machine, 3, 153)
+    assert asked
+    assert all(isinstance(output, FetchSnapshot) for output in asked)
     said = ticked(machine, 154, 154)
     assert said[0] == Lost(Gap(B, 1, 2 * SECOND, 10, "silent"))
 
@@ -327,6 +329,16 @@ def test_an_event_that_is_a_little_late_is_evidence_of_its_stamp() -> None:
     machine = with_usual_lag()
     bring_made_at(machine, 21, 21, 20.9, 22.101)
     assert gap_after(machine, 23).start_ns == second(21.1)
+
+
+@pytest.mark.parametrize("said", [top(20, *SIDES), ticker(20, *SIDES)])
+def test_a_witness_that_waited_proves_nothing_of_the_time_it_waited(said: Any) -> None:
+    """It agreed while the recorder stood still: it does not say when; the next tick ends that."""
+    machine = with_usual_lag()
+    tell(stream(top(20, *SIDES), 20), tick(60, 40), stream(said, 60), stream(said, 60), to=machine)
+    assert machine.syncs[B].known_ns == second(20)
+    tell(tick(61), stream(said, 62), to=machine)
+    assert gap_after(machine, 63).start_ns == second(62)
 
 
 def test_other_evidence_needs_no_correction() -> None:

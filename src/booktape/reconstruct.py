@@ -245,7 +245,8 @@ class Reconstruction:
             if told:
                 yield from self._take(symbol, told)
         lags_ns = (self._examined[symbol].lag_ns() for symbol in self.symbols)
-        self._lag.tick(min((lag_ns for lag_ns in lags_ns if lag_ns is not None), default=None))
+        smallest_ns = min((lag_ns for lag_ns in lags_ns if lag_ns is not None), default=None)
+        self._lag.tick(smallest_ns, paused=tick.elapsed_ns >= PAUSE_NS)
 
     def _pulse(self, pulse: Pulse) -> Iterator[Output]:
         for symbol, texts in pulse.tops.items():

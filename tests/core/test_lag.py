@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from booktape.core.lag import TICKS, TICKS_AFTER_STEP, UsualLag
+from booktape.core.lag import LATE_NS, TICKS, TICKS_AFTER_STEP, UsualLag
 
 
 def after(*lags_ns: int | None) -> UsualLag:
@@ -63,6 +63,22 @@ def test_a_second_step_keeps_nothing_longer() -> None:
     lag.tick(7)
     lag.step_clock()
     assert usual(lag, 8, 9) == [8, 9]
+
+
+def test_after_a_pause_what_arrives_has_waited() -> None:
+    """Until the next tick; and for as long as all events are later than usual by more than a second."""
+    lag = after(5)
+    assert not lag.waited
+    lag.tick(None, paused=True)
+    assert lag.waited
+    found = []
+    for lag_ns in (5 + LATE_NS + 1, 5 + LATE_NS, 5 + LATE_NS + 1, None):
+        lag.tick(lag_ns)
+        found.append(lag.waited)
+    assert found == [True, False, True, False]
+    lag.tick(None, paused=True)
+    lag.begin_segment()
+    assert not lag.waited
 
 
 def test_a_segment_begins_with_nothing() -> None:

@@ -132,6 +132,12 @@ def apply_half(machine: SymbolSync, event: DepthEvent, at: int) -> Outputs:
     return (Applied(event),)
 
 
+def stamped_by_its_own_frame(machine: SymbolSync, event: DepthEvent, at: int) -> Outputs:
+    outputs = machine._apply(event, at)
+    machine.stamp_ns = at
+    return outputs
+
+
 def gap_of_nobody(machine: SymbolSync, gone: Disconnected, at: int) -> Outputs:
     machine._go_cold(gone, at)
     machine.gap = Gap(machine.symbol, machine.epoch, at, machine.update_id, "silent")
@@ -171,6 +177,7 @@ LOOSENED: Final[dict[str, Table]] = {
     ),
     "apply: bids into asks too": swapped(CHAINS, do=apply_half),
     "apply: counted twice": swapped(CHAINS, do=apply_over),
+    "apply: stamped by its own frame": swapped(CHAINS, do=stamped_by_its_own_frame),
     "subscribed: nobody asks": swapped(SUBSCRIBED, do=ignore),
 }
 

@@ -48,7 +48,7 @@ from booktape.core.frames import (
     Disconnected,
     Listed,
 )
-from booktape.core.lag import UsualLag
+from booktape.core.lag import LATE_NS, UsualLag
 
 Input: TypeAlias = (
     Connected
@@ -78,9 +78,6 @@ more than this in a row is no cache: the exchange counts anew."""
 
 NOT_OPENED: Final = -1
 """`lastUpdateId` of a symbol that has not opened yet: its book is empty, and known to be."""
-
-LATE_NS: Final = 10**9
-"""An event that is later than usual by more than this waited somewhere, and proves nothing meanwhile."""
 
 
 class State(StrEnum):
@@ -225,7 +222,8 @@ class SymbolSync:
         return (FetchSnapshot(self.symbol, self.attempt, urgency, self.limit),)
 
     def _ask_again(self, stale: DepthSnapshot, received_ns: int) -> Outputs:
-        self.stale += 1
+        # While events are held they say themselves what is old.
+        self.stale += not self.held
         return self._ask(stale, received_ns)
 
     def _hold(self, event: DepthEvent, received_ns: int) -> Outputs:

@@ -196,14 +196,19 @@ class Examiner:
                 self.freshness.saw(said.last_id)
             found = self._top.take(said, sync)
             if self._top.confirms(said, sync):
-                sync.prove(received_ns)
+                self._prove(received_ns)
             return self._tell(DEPTH20, found, received_ns)
         if said.update_id > sync.update_id:
             self.freshness.saw(said.update_id)
         elif self._ticker.confirms(said, sync):
-            sync.prove(received_ns)
+            self._prove(received_ns)
         all_found = self._ticker.take(said, connection)
         return (out for found in all_found for out in self._tell(BOOK_TICKER, found, received_ns))
+
+    def _prove(self, received_ns: int) -> None:
+        """A witness agreed. It does not say when it was made: one that waited proves nothing of now."""
+        if not self._sync.lag.waited:
+            self._sync.prove(received_ns)
 
     def _tell(self, name: str, found: Comparison | None, received_ns: int) -> tuple[Output, ...]:
         if not found:
