@@ -20,6 +20,7 @@
     ├── WorkerFailed              one of several processes ended before it was asked to
     └── StoreError                the disk: exit 74, sealed files are intact
         ├── WriteFailed             full, read-only, gone
+        ├── CannotLock              the file system keeps no locks
         └── DamagedTape             a tape that is not what was written
 
     UserWarning
@@ -163,6 +164,16 @@ class WriteFailed(StoreError):
         )
         self.why = why
         self.may_pass = may_pass
+
+
+class CannotLock(StoreError):
+    """The file system does not lock files, so nothing would keep two recorders apart."""
+
+    def __init__(self, directory: str, why: str) -> None:
+        super().__init__(
+            f"{directory} cannot be locked ({why}), and two recorders in one folder would spoil it. "
+            "Choose a folder on a file system that locks files, such as a local disk."
+        )
 
 
 class DamagedTape(StoreError):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
+import os
 import signal
 import subprocess
 import sys
@@ -9,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from booktape.errors import DirectoryInUse, WriteFailed
+from booktape.errors import CannotLock, DirectoryInUse, WriteFailed
 from booktape.store.lock import lock_directory
 
 HOLDER = """
@@ -70,3 +73,20 @@ def test_workers_share_what_nobody_else_may_have(tmp_path: Path) -> None:
             pytest.fail("an owner beside a worker")
     with lock_directory(lock), pytest.raises(DirectoryInUse), lock_directory(lock, shared=True):
         pytest.fail("a worker beside an owner")
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS])
+def test_a_file_system_without_locks_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """What the system call says there; no such file system can be had for a test."""
+
+    def flock(_: int, __: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with (
+        pytest.raises(CannotLock, match=r"cannot be locked .*on a file system that locks files"),
+        lock_directory(tmp_path / ".lock"),
+    ):
+        pytest.fail("it was not locked")

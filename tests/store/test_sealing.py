@@ -115,3 +115,28 @@ def test_our_own_mistakes_are_not_the_disks() -> None:
     """Any other exception passes as it is."""
     with pytest.raises(ZeroDivisionError), writing(Path("a")):
         raise ZeroDivisionError
+
+
+def test_a_folder_that_cannot_be_synced_is_no_reason_to_stop() -> None:
+    """A real one: the kernel's own folder says EINVAL to fsync, as some network shares do."""
+    folder = Path("/proc")
+    if not folder.is_dir():
+        pytest.skip("there is no /proc here")
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with pytest.raises(OSError, match="Invalid argument"):
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    before = next_descriptor()
+    sync_path(folder)
+    assert next_descriptor() == before
+
+
+def test_a_file_that_cannot_be_synced_is_one() -> None:
+    """The same answer of a file means that its content may not be kept."""
+    file = Path("/proc/self/status")
+    if not file.exists():
+        pytest.skip("there is no /proc here")
+    with pytest.raises(OSError, match="Invalid argument"):
+        sync_path(file)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,6 +19,7 @@ from booktape.errors import WriteFailed
 
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _MAY_PASS: Final = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE)
+_NO_FSYNC: Final = (errno.EINVAL, errno.ENOTSUP)
 
 
 @contextmanager
@@ -49,10 +51,17 @@ def _has_no_inode(path: Path) -> bool:
 
 
 def sync_path(path: Path) -> None:
-    """Make a file's content, or a folder's names, durable."""
+    """Make a file's content, or a folder's names, durable.
+
+    Known weakness: some network shares know no fsync of a folder (EINVAL). Then it is for them to
+    keep a name that they have acknowledged, and we go on.
+    """
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_FSYNC or not stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise
     finally:
         os.close(descriptor)
 
