@@ -33,6 +33,7 @@ from booktape.net.ticks import Ticks
 from booktape.reconstruct import Output
 from booktape.settings import Settings
 from booktape.store.archive import Archive, join_archive, own_archive
+from booktape.store.layout import can_be_stored
 from booktape.vigil import LOOK_EVERY_S as VIGIL_S
 from booktape.vigil import Vigil
 from booktape.wire.exchange_info import ExchangeInfo
@@ -64,6 +65,7 @@ class Recorder:
         self._clock = clock or SystemClock()
         self._stopped = asyncio.Event()
         self._narrator = Narrator()
+        self._left_out: set[str] = set()
         self._turn: list[Frame] = []
         self._joined: set[str] = set()
         self._duration_over = False
@@ -94,7 +96,7 @@ class Recorder:
                 self._check_recorded()
                 return
             listed = settings.checked(found)
-            check_descriptors(link, settings.wanted(listed), settings.connections)
+            check_descriptors(link, self._wanted(listed), settings.connections)
             own_or_join = join_archive if settings.share.run else own_archive
             with own_or_join(settings.out) as archive:
                 for _ in archive.repair():
@@ -102,7 +104,7 @@ class Recorder:
                     if self._stopped.is_set():
                         self._check_recorded()
                         return
-                start = settings.start(self._clock.now_ns(), settings.wanted(listed))
+                start = settings.start(self._clock.now_ns(), self._wanted(listed))
                 await self._begin(archive, start)
                 settings.warn_of_large_sizes(listed, start.symbols)
                 await self._record(link, found)
@@ -154,10 +156,19 @@ class Recorder:
         await asyncio.wait({task})
         return None
 
+    def _wanted(self, info: ExchangeInfo) -> tuple[str, ...]:
+        """What is to be recorded and can be stored; what cannot is left out, and said once."""
+        wanted = self._settings.wanted(info)
+        too_long = {symbol for symbol in wanted if not can_be_stored(symbol)}
+        for symbol in sorted(too_long - self._left_out):
+            log.warning("left out: no file can have so long a name", symbol=symbol)
+        self._left_out |= too_long
+        return tuple(symbol for symbol in wanted if symbol not in too_long)
+
     def _join(self, info: ExchangeInfo) -> None:
         """Record what has been listed since."""
         recorded = {*self._desk.recording.books.symbols, *self._joined}
-        new = tuple(symbol for symbol in self._settings.wanted(info) if symbol not in recorded)
+        new = tuple(symbol for symbol in self._wanted(info) if symbol not in recorded)
         if new:
             # They are recorded only once their connection stands.
             self._joined.update(new)

@@ -9,6 +9,7 @@ import pytest
 
 from booktape.cli import app
 from booktape.errors import BooktapeError, NotRecorded, UsageError, WriteFailed
+from mounts import mounted
 from reader.day import write
 
 
@@ -116,6 +117,8 @@ def test_no_file_is_replaced(root: Path, tmp_path: Path) -> None:
 
 def test_a_place_that_cannot_be_written_is_said(root: Path, tmp_path: Path) -> None:
     """It is the disk's failure, not the user's mistake."""
-    (tmp_path / "file").write_text("")
-    with pytest.raises(WriteFailed, match="Cannot write"):
-        run(root, "--format parquet", tmp_path / "file")
+    with (
+        mounted(tmp_path / "disk", "-t", "tmpfs", "-o", "ro", "tmpfs") as disk,
+        pytest.raises(WriteFailed, match="Cannot write"),
+    ):
+        run(root, "--format parquet", disk / "new")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 import virtual_time
 from booktape.errors import UnknownSymbol
@@ -110,6 +111,33 @@ def test_a_delisted_symbol_ends_and_the_others_go_on(tmp_path: Path) -> None:
     assert said[-1]["k"] == "status"
     rows = check_archive(tmp_path, truth_of(market), every=20)
     assert rows[BTC][-1]["receive_time"] < statuses[-1][1] < rows[ETH][-1]["receive_time"]
+
+
+def test_what_no_file_can_be_named_after_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the start or listed later: a warning each, and all others are recorded and sealed."""
+    monkeypatch.setattr(statuses, "LOOK_AT_ALL_EVERY_S", LOOK_EVERY_S)
+    long, later, new = "币" * 27, "安" * 27, "NEWUSDT"
+    lies = tuple(NewListing(symbol, market_time_s(BEFORE_S)) for symbol in (later, new))
+
+    async def story() -> Market:
+        market = Market((BTC, long), seed=5, levels=40)
+        how: dict[str, Any] = {"every": 20, "witness": "none", "audit_s": 0, "segment_s": SEGMENT_S}
+        async with SimServer(market, faults=Faults(lies), speed=SPEED) as server:
+            async with recording(server, (), tmp_path, **how) as recorder:
+                await asyncio.sleep(BEFORE_S + 2 * LOOK_EVERY_S + 2 * SPACING_S)
+                assert states(recorder) == {BTC: "live", new: "live"}
+                await asyncio.sleep(SEGMENT_S)
+            assert not server.violations
+        return market
+
+    with capture_logs() as lines:
+        market = virtual_time.run(story())
+    left_out = [line["symbol"] for line in lines if line["event"].startswith("left out")]
+    assert left_out == [long, later]
+    assert set(check_archive(tmp_path, truth_of(market), every=20)) == {BTC, new}
+    assert not list((tmp_path / "unsealed").iterdir())
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,14 @@ def test_an_unknown_symbol_is_refused_with_a_suggestion(tmp_path: Path) -> None:
         (["reccord"], "reccord"),
         (["record", "BTCUSD", "--exchange", "sim"], "Did you mean BTCUSDT?"),
         (["info", "/nowhere/at/all"], "/nowhere/at/all holds no recording"),
+        (["record", "BTCUSDT", "--every", "1.5"], "'1.5' is not a whole number from 1"),
+        (["record", "BTCUSDT", "--exchange", "sim", "--every", "3.0"], "--every"),
+        (["record", "币" * 27 + "USDT"], "no file can have so long a name"),
+        (["record", "", "--exchange", "sim"], "Name at least one symbol"),
+        (["record", "BTCUSDT", "--rest-url", ""], "--rest-url '' is not an address"),
+        (["record", "BTCUSDT", "--rest-url", "127.0.0.1"], "--rest-url '127.0.0.1' is not"),
+        (["record", "BTCUSDT", "--ws-url", "ws://127.0.0.1:99999"], "--ws-url 'ws://127.0.0.1:9"),
+        (["simulate", "--port", "99999"], "'99999' is not a whole number from 0 to 65,535"),
         (["simulate", "--faults", "lie=often"], "lie"),
         (["replay", "/nowhere.jsonl.gz"], "/nowhere.jsonl.gz"),
     ],
@@ -55,11 +63,40 @@ def test_a_wrong_command_line_is_one_sentence(
     """It names what is wrong; there is no traceback, and nothing was written."""
 
     async def story() -> None:
-        code, out, err = await run(*arguments, BOOKTAPE_OUT=str(tmp_path / "new"))
+        async with asyncio.timeout(60):  # one that is believed is recorded from, for ever
+            code, out, err = await run(*arguments, BOOKTAPE_OUT=str(tmp_path / "new"))
         assert (code, out) == (2, "")
         assert sentence in err
         assert "Traceback" not in err
         assert not (tmp_path / "new").exists()
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("BOOKTAPE_EVERY", "1.5"),
+        ("BOOKTAPE_OUT", ""),
+        ("BOOKTAPE_REST_URL", ""),
+        ("BOOKTAPE_WS_URL", "http://127.0.0.1"),
+        ("BOOKTAPE_DURATION", "0.0001"),
+        ("HTTPS_PROXY", "proxy:port"),
+        ("WSS_PROXY", "http://[::1"),
+    ],
+)
+def test_a_wrong_environment_is_one_sentence(tmp_path: Path, variable: str, value: str) -> None:
+    """As if it had been typed; it is named, and nothing was written."""
+
+    async def story() -> None:
+        environment = {"BOOKTAPE_OUT": str(tmp_path / "new"), variable: value}
+        async with asyncio.timeout(60):  # one that is believed is recorded from, for ever
+            code, out, err = await run("record", "BTCUSDT", **environment)
+        assert (code, out) == (2, "")
+        option = "--" + variable.removeprefix("BOOKTAPE_").lower().replace("_", "-")
+        assert variable in err or option in err
+        assert "Traceback" not in err
+        assert list(tmp_path.iterdir()) == []
 
     asyncio.run(story())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from datetime import UTC, datetime, timedelta
 from itertools import combinations
 from pathlib import Path, PurePath
@@ -14,6 +15,7 @@ from booktape.store.layout import (
     TAPE,
     Layout,
     Segment,
+    can_be_stored,
     segment_end_ns,
     symbol_folder,
     symbol_of,
@@ -149,6 +151,38 @@ def test_unsealed_files_are_out_of_every_readers_sight() -> None:
     for one, other in combinations([*ours, *readers], 2):
         assert not one.is_relative_to(other)
         assert not other.is_relative_to(one)
+
+
+@pytest.mark.parametrize(
+    ("symbol", "fits"),
+    [
+        ("BTCUSDT", True),
+        ("A" * 240, True),
+        ("A" * 241, False),
+        ("币" * 26, True),
+        ("币" * 27, False),
+    ],
+)
+def test_a_symbol_can_be_stored_if_all_its_names_can_be_made(
+    tmp_path: Path, symbol: str, fits: bool
+) -> None:
+    """A real file system says whether they can; a Chinese letter takes nine bytes."""
+    layout, segment = Layout(tmp_path), Segment.at(MOMENT_NS, "a")
+    made = all(
+        _made(path) for path in (layout.rows(segment, symbol), layout.writing_rows(segment, symbol))
+    )
+    assert can_be_stored(symbol) == made == fits
+
+
+def _made(path: Path) -> bool:
+    try:
+        path.parent.mkdir(parents=True)
+        path.touch()
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        return False
+    return True
 
 
 def test_a_name_is_always_behind_the_one_before() -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
+import shlex
 from typing import Annotated
 
 from cyclopts import Parameter
 
 from booktape.attend import on_hangup, on_stop_signals
-from booktape.commands.options import Speed
+from booktape.commands.options import NamedPath, Port, Seed, Speed
 from booktape.sim.faults import Faults
 from booktape.sim.listing import DEFAULT_SYMBOLS
 from booktape.sim.market import Market
@@ -20,9 +20,9 @@ from booktape.terminal import never_wait_for_stdout, write_line
 
 def simulate(
     *,
-    port: int = 8080,
+    port: Port = 8080,
     symbols: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
-    seed: int = 1,
+    seed: Seed = 1,
     speed: Speed = 1.0,
     faults: str = "",
 ) -> None:
@@ -46,7 +46,7 @@ def simulate(
     asyncio.run(_serve(SimServer(market, faults=lies, port=port, speed=speed)))
 
 
-def replay(path: Path, *, port: int = 8080, speed: Speed = 1.0) -> None:
+def replay(path: NamedPath, *, port: Port = 8080, speed: Speed = 1.0) -> None:
     """Serve a recording as an exchange, from the first client's coming to the recording's end.
 
     Parameters
@@ -68,10 +68,17 @@ async def _serve(server: SimServer) -> None:
     on_stop_signals(stopped.set)
     on_hangup(stopped.set)
     async with server:
-        symbols = " ".join(server.symbols)
-        address = f"--rest-url {server.rest_url} --ws-url {server.ws_url}"
-        write_line(f"booktape record {symbols} {address}")
+        write_line(_command(server))
         ends = [asyncio.ensure_future(event.wait()) for event in (stopped, server.finished)]
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         for end in ends:
             end.cancel()
+
+
+def _command(server: SimServer) -> str:
+    """What to type to record this exchange. A recording's symbols are words of a stranger's."""
+    addresses = ["--rest-url", server.rest_url, "--ws-url", server.ws_url]
+    # Behind `--` nothing is an option, whatever a symbol begins with.
+    options = any(symbol.startswith("-") for symbol in server.symbols)
+    words = [*addresses, "--", *server.symbols] if options else [*server.symbols, *addresses]
+    return shlex.join(["booktape", "record", *words])

@@ -12,7 +12,7 @@ from cyclopts import Parameter
 
 from booktape import reader
 from booktape.commands.damage import naming_damage
-from booktape.commands.options import Positive, moment
+from booktape.commands.options import NamedPath, Positive, moment
 from booktape.errors import NotRecorded, UsageError
 from booktape.export import hftbacktest, tardis
 from booktape.export.files import Outcome, Written, nothing_of
@@ -20,6 +20,7 @@ from booktape.export.tables import TableShape, table
 from booktape.export.tardis import Naming
 from booktape.export.updates import updates
 from booktape.reader import Recording
+from booktape.store.target import check_folder
 from booktape.terminal import write_error, write_line
 
 Format: TypeAlias = Literal["incremental_book_L2", "book_snapshot", "hftbacktest", "csv", "parquet"]
@@ -39,10 +40,10 @@ class _Order:
 
 
 def export(  # noqa: PLR0913 each is one documented option
-    directory: Path,
+    directory: NamedPath,
     *,
     format: Format,  # noqa: A002 the option's name
-    out: Path,
+    out: NamedPath,
     symbol: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
     from_: Annotated[str | None, Parameter(name="--from")] = None,
     to: str | None = None,
@@ -77,6 +78,7 @@ def export(  # noqa: PLR0913 each is one documented option
     venue
         What the files of Tardis's formats call the exchange.
     """
+    check_folder("--out", out)
     if out.resolve() == directory.resolve():
         raise UsageError(f"{out} is the archive itself. Choose another --out.")
     _check(format, depth, shape)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from booktape import info as archive_info
 from booktape import reader
 from booktape.commands.damage import naming_damage
+from booktape.commands.options import NamedPath
 from booktape.terminal import console
 
 
-def info(directory: Path) -> int:
+def info(directory: NamedPath) -> int:
     """What is in an archive: symbols, time covered, gaps and why, rows, bytes.
 
     Exit code 1 when a file is damaged: it is named, and all others are shown.

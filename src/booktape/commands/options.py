@@ -1,35 +1,126 @@
-"""What several commands take: numbers within bounds, lengths of time, times of day."""
+"""What several commands take: numbers within bounds, lengths of time, folders, addresses.
+
+Whatever is not exactly that is refused with a sentence, whether it was typed or stands in the
+environment. Nothing is rounded and nothing is guessed: cyclopts alone would read `--every 1.5` as 2.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from math import inf
+from pathlib import Path
 from typing import Annotated, Final, TypeAlias
+from urllib.parse import urlsplit
 
-from cyclopts import Parameter
-from cyclopts.validators import Number
+from cyclopts import Parameter, Token
 
 from booktape.errors import UsageError
 from booktape.reader.times import moment_us
+from booktape.wire.limits import DEPTH_MAX
 
-Positive: TypeAlias = Annotated[int, Parameter(validator=Number(gte=1))]
-Speed: TypeAlias = Annotated[float, Parameter(validator=Number(gt=0))]
+_SHOWN: Final = 60
+
+
+def _whole(least: int, most: int) -> Parameter:
+    """An option that is a whole number within bounds, both included."""
+    return _read_by(lambda text: _whole_number(text, least, most))
+
+
+def _whole_number(text: str, least: int, most: int) -> int:
+    # Python's `int` takes 1_000, other scripts' digits, and no more than 4,300 digits.
+    number = int(text) if re.fullmatch(r"-?[0-9]{1,19}", text) else None
+    if number is None or not least <= number <= most:
+        raise ValueError(f"{text[:_SHOWN]!r} is not a whole number from {least:,} to {most:,}.")
+    return number
+
+
+def _positive(text: str) -> float:
+    number = float(text) if re.fullmatch(r"[0-9]{1,15}(\.[0-9]{1,15})?", text) else 0.0
+    if not number:
+        raise ValueError(f"{text[:_SHOWN]!r} is not a number above 0, such as 10 or 0.5.")
+    return number
+
+
+def _path(text: str) -> Path:
+    # Python's `Path("")` is the current folder: "$DIR" of a variable that is not set.
+    if not text:
+        raise ValueError("It is empty. Name a file or a folder; the current folder is a dot.")
+    return Path(text)
+
+
+def _words(_: object, text: str, *, delimiter: str | None = None) -> list[str]:
+    return text.split(delimiter) or [text]
+
+
+def _read_by(read: Callable[[str], object]) -> Parameter:
+    """Cyclopts asks with a list of one token, and adds the option's name to a ValueError."""
+
+    def convert(_: object, tokens: Sequence[Token]) -> object:
+        return read(tokens[0].value)
+
+    return Parameter(converter=convert)
+
+
+Positive: TypeAlias = Annotated[int, _whole(1, 10**9)]
+Processes: TypeAlias = Annotated[int, _whole(1, 1_000)]
+Depth: TypeAlias = Annotated[int, _whole(1, DEPTH_MAX)]
+Port: TypeAlias = Annotated[int, _whole(0, 2**16 - 1)]
+Seed: TypeAlias = Annotated[int, _whole(-(2**63), 2**63 - 1)]
+Number: TypeAlias = Annotated[float, _read_by(_positive)]
+Speed: TypeAlias = Annotated[
+    float, _read_by(lambda text: inf if text == "inf" else _positive(text))
+]
+NamedPath: TypeAlias = Annotated[Path, _read_by(_path)]
+"""A file or a folder."""
+Addresses: TypeAlias = Annotated[tuple[str, ...], Parameter(env_var_split=_words)]
+"""Each as it was given. A variable that is set to nothing is one address, and a wrong one."""
 
 _UNITS_S: Final = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
+_LONGEST_S: Final = 3_650 * 86_400
 
 
 def seconds(option: str, text: str) -> float:
-    """A length of time such as 20, 90s, 15m, 8h or 30d. Raises UsageError."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", text)
-    length = float(match[1]) * _UNITS_S[match[2]] if match else 0.0
-    if not length:
-        raise UsageError(f"{option} {text} is no length of time. Write 90s, 15m, 8h or 30d.")
-    return length
+    """A length of time such as 20, 90s, 15m, 8h or 30d. Raises UsageError.
+
+    From a second to ten years: the recorder looks at the clock twice a second, and a longer time is
+    a slip of the finger.
+    """
+    match = re.fullmatch(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)([smhd]?)", text)
+    length_s = float(match[1]) * _UNITS_S[match[2]] if match else 0.0
+    if not 1 <= length_s <= _LONGEST_S:
+        raise UsageError(
+            f"{option} {text[:_SHOWN]} is no length of time. Write 90s, 15m, 8h or 30d; "
+            "1s at least, 3650d at most."
+        )
+    return length_s
+
+
+def address(option: str, text: str, *schemes: str) -> str:
+    """The address of a server, without a slash at its end. Raises UsageError.
+
+    A path may follow the host, for a server that stands behind another one; a question, a password
+    and anything that an address cannot hold may not.
+    """
+    try:
+        parts = urlsplit(text)
+        # An empty or overlong part of a name would be found only by whoever looks it up.
+        (parts.hostname or "").encode("idna")
+        fits = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        fits = False
+    if not fits or not re.fullmatch(r"[!-~]+", text) or set(text) & set("?#@\\"):
+        raise UsageError(
+            f"{option} {text[:_SHOWN]!r} is not an address. "
+            f"Write {schemes[0]}://HOST:PORT or {schemes[-1]}://HOST."
+        )
+    return text.rstrip("/")
 
 
 def time_of_day_s(text: str) -> float:
     """Seconds since midnight of a time such as 04:30. Raises UsageError."""
-    match = re.fullmatch(r"([01]?\d|2[0-3]):([0-5]\d)", text)
+    match = re.fullmatch(r"([01]?[0-9]|2[0-3]):([0-5][0-9])", text)
     if not match:
         raise UsageError(f"--rollover-at {text} is no time of day. Write 04:30, in UTC.")
     return int(match[1]) * 3_600.0 + int(match[2]) * 60

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from cyclopts import Parameter
-from cyclopts.validators import Number
 
 from booktape import reader
 from booktape.commands.damage import naming_damage
-from booktape.commands.options import Positive, moment
+from booktape.commands.options import NamedPath, Number, Positive, moment
 from booktape.errors import NotRecorded, UsageError
 from booktape.reader import Recording
 from booktape.store.layout import symbol_folder
+from booktape.store.target import check_file
 from booktape.terminal import write_line
 
 if TYPE_CHECKING:
@@ -31,16 +31,16 @@ _TAKES: dict[Kind, frozenset[str]] = {
 
 
 def plot(  # noqa: PLR0913 each is one documented option
-    directory: Path,
+    directory: NamedPath,
     kind: Kind,
     *,
     symbol: str | None = None,
     from_: Annotated[str | None, Parameter(name="--from")] = None,
     to: str | None = None,
     at: str | None = None,
-    bps: Annotated[float | None, Parameter(validator=Number(gt=0))] = None,
+    bps: Number | None = None,
     levels: Positive | None = None,
-    file: Path | None = None,
+    file: NamedPath | None = None,
 ) -> int:
     """Draw what was recorded: PNG or SVG. What each picture shows: docs/plots.md.
 
@@ -84,6 +84,7 @@ def plot(  # noqa: PLR0913 each is one documented option
         path = file or Path(f"{_file_stem(chosen)}{kind}.png")
         # Before the work, so that a wrong name costs no waiting.
         draw.check_name(path)
+        check_file("--file", path)
         write_line(str(draw.save(_picture(draw, recording, kind, chosen, given), path)))
     return int(bool(recording.damaged))
 

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
 from booktape import interpreter
-from booktape.commands.options import Positive, stretch_us
+from booktape.commands.options import NamedPath, Positive, Processes, stretch_us
 from booktape.reader.place import Place
 from booktape.rebuild import Order, Outcome
 from booktape.rebuild import rebuild as rebuild_archive
+from booktape.store.target import check_archive
 from booktape.terminal import write_line
 
 
 def rebuild(  # noqa: PLR0913 - each is one documented option
-    directory: Path,
+    directory: NamedPath,
     *,
     every: Positive,
-    out: Path,
+    out: NamedPath,
     symbol: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
     from_: Annotated[str | None, Parameter(name="--from")] = None,
     to: str | None = None,
-    jobs: Positive = 1,
+    jobs: Processes = 1,
 ) -> int:
     """Make the same books again from the tapes, at another N, or where files were lost.
 
@@ -54,6 +54,7 @@ def rebuild(  # noqa: PLR0913 - each is one documented option
         frozenset(name.upper() for name in symbol) or None,
         *stretch_us(from_, to),
     )
+    check_archive("--out", order.layout)
     damaged = False
     for outcome in rebuild_archive(order, jobs):
         write_line(_sentence(outcome))

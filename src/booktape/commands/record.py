@@ -9,11 +9,19 @@ from pathlib import Path
 from typing import Annotated, Final, Literal
 
 from cyclopts import Parameter
-from cyclopts.validators import Number
 
 from booktape import interpreter
 from booktape.attend import attend
-from booktape.commands.options import Positive, seconds, time_of_day_s
+from booktape.commands.options import (
+    Addresses,
+    Depth,
+    NamedPath,
+    Positive,
+    Processes,
+    address,
+    seconds,
+    time_of_day_s,
+)
 from booktape.errors import UsageError
 from booktape.net.session import proxy_for
 from booktape.recorder import Recorder
@@ -22,6 +30,8 @@ from booktape.sim.listing import LISTED
 from booktape.sim.market import Market
 from booktape.sim.server import SimServer
 from booktape.sim.spot import spot
+from booktape.store.layout import Layout, can_be_stored
+from booktape.store.target import check_archive
 from booktape.terminal import log_to_stderr, never_wait_for_stdout
 from booktape.wire.exchange_info import ExchangeInfo, SymbolInfo
 from booktape.wire.limits import DEPTH_MAX
@@ -36,19 +46,19 @@ def record(  # noqa: PLR0913 each is one documented option
     all_symbols: Annotated[bool, Parameter(name="--all", negative=())] = False,
     quote: str | None = None,
     every: Positive = 10,
-    out: Path = Path("data"),
+    out: NamedPath = Path("data"),
     duration: str | None = None,
     exchange: Literal["binance", "binance-us", "demo", "testnet", "sim"] = "binance",
-    rest_url: tuple[str, ...] = (),
-    ws_url: tuple[str, ...] = (),
-    depth: Annotated[int, Parameter(validator=Number(gte=1, lte=DEPTH_MAX))] = DEPTH_MAX,
+    rest_url: Addresses = (),
+    ws_url: Addresses = (),
+    depth: Depth = DEPTH_MAX,
     connections: Positive = 1,
     segment: str = "1h",
     rollover_at: str | None = None,
     witness: Literal["depth20", "bookTicker", "none"] = "depth20",
     audit: str = "15m",
     pulse: str = "30s",
-    workers: Positive = 1,
+    workers: Processes = 1,
 ) -> None:
     """Record full order books until Ctrl-C, which seals the files.
 
@@ -96,7 +106,7 @@ def record(  # noqa: PLR0913 each is one documented option
         How many processes share the symbols.
     """
     everything = all_symbols or quote is not None
-    if not symbols and not everything:
+    if not all(symbols) or not (symbols or everything):
         raise UsageError("Name at least one symbol, such as: booktape record BTCUSDT")
     if symbols and everything:
         raise UsageError("Name symbols, or choose them by --all or --quote, not both.")
@@ -116,19 +126,26 @@ def record(  # noqa: PLR0913 each is one documented option
         pulse_s=0.0 if pulse == "0" else seconds("--pulse", pulse),
         quote_asset=quote and quote.upper(),
     )
-    ways = _one_or_two("--rest-url", rest_url), _one_or_two("--ws-url", ws_url)
+    ways = (
+        _addresses("--rest-url", rest_url, "http", "https"),
+        _addresses("--ws-url", ws_url, "ws", "wss"),
+    )
+    check_archive("--out", Layout(out))
+    for symbol in settings.symbols:
+        if not can_be_stored(symbol):
+            raise UsageError(f"{symbol} is refused: no file can have so long a name. Leave it out.")
     never_wait_for_stdout()
     log_to_stderr()
     asyncio.run(_record(settings, ways, workers, simulated=exchange == "sim"))
 
 
-def _one_or_two(option: str, urls: tuple[str, ...]) -> tuple[str, ...]:
+def _addresses(option: str, urls: tuple[str, ...], *schemes: str) -> tuple[str, ...]:
     """What an option that may be given twice says. Raises UsageError."""
     if len(urls) > _HOSTS_MOST:
         raise UsageError(
             f"{option} is given {len(urls)} times. Twice at most: there are two paths."
         )
-    return urls
+    return tuple(address(option, url, *schemes) for url in urls)
 
 
 async def _record(

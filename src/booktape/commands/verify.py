@@ -10,19 +10,19 @@ from cyclopts import Parameter
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from booktape import terminal
-from booktape.commands.options import Positive, stretch_us
+from booktape.commands.options import NamedPath, Processes, stretch_us
 from booktape.verify.report import as_json, render
 from booktape.verify.run import Report, Scope, tape_bytes
 from booktape.verify.run import verify as verify_archive
 
 
 def verify(  # noqa: PLR0913 - each is one documented option
-    directory: Path,
+    directory: NamedPath,
     *,
     symbol: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
     from_: Annotated[str | None, Parameter(name="--from")] = None,
     to: str | None = None,
-    jobs: Positive = 1,
+    jobs: Processes = 1,
     json: bool = False,
 ) -> int:
     """Prove every stored row from the tape, with an independent implementation.

@@ -50,7 +50,7 @@ def length_us(length: timedelta | str) -> int:
     if isinstance(length, timedelta):
         found = length // _MICROSECOND
     else:
-        match = re.fullmatch(r"(\d+)\s*(us|ms|s|m|h|d)", length)
+        match = re.fullmatch(r"([0-9]{1,15})\s*(us|ms|s|m|h|d)", length)
         found = int(match[1]) * _UNITS_US[match[2]] if match else 0
     if found <= 0:
         raise UsageError(f"{length} is no length of time. Write 100ms, 1s, 5m or 1h.")

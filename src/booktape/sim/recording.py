@@ -15,11 +15,11 @@ from collections.abc import Iterable, Iterator
 from heapq import merge
 from itertools import groupby
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Annotated, Final, NamedTuple
 from zlib import error as ZlibError  # noqa: N812 - zlib names its exception like a function
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Meta, Raw, Struct
 
 from booktape.core.frames import Connected, Frame, RestFrame, SegmentEnd, SegmentStart, StreamFrame
 from booktape.errors import DamagedTape, MalformedFrame, UsageError
@@ -34,7 +34,7 @@ _LIMITS: Final = frozenset({5, 10, 20, 50, 100, 500, 1_000, DEPTH_MAX})
 
 
 class _Line(Struct):
-    t: float
+    t: Annotated[float, Meta(ge=0, le=10**10)]  # from 1970 to 2286
     kind: str
     symbol: str
     m: Raw

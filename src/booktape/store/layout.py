@@ -23,6 +23,9 @@ TAPE: Final = ".jsonl.zst"
 TABLE: Final = ".parquet"
 """How the names of files end."""
 
+NAME_BYTES_MAX: Final = 255
+"""The longest name of a file or a folder, on nearly every file system."""
+
 _STAMP: Final = "%Y%m%dT%H%M%S.%fZ"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY_NS: Final = 86_400 * 10**9
@@ -163,6 +166,14 @@ class Layout:
 def symbol_folder(symbol: str) -> str:
     """`symbol=BTCUSDT`; anything but plain ASCII is percent-encoded, which readers undo."""
     return f"symbol={quote(symbol, safe='')}"
+
+
+def can_be_stored(symbol: str) -> bool:
+    """Whether every name that we make of a symbol is one that a file may have.
+
+    The longest is that of its rows while they are written; about 27 Chinese letters are too many.
+    """
+    return len(symbol_folder(symbol) + TABLE) <= NAME_BYTES_MAX
 
 
 def symbol_of(folder: str) -> str:

@@ -1,0 +1,201 @@
+"""Where a command may write: a place that cannot be, or must not, is refused before the first byte."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cyclopts import CycloptsError
+
+from booktape.cli import app
+from booktape.errors import UsageError
+from mounts import again, tmpfs
+from reader.day import write
+
+DAY = "date=2026-06-09"
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Path:
+    """Another one than is written to."""
+    root = tmp_path / "archive"
+    write(root, 10, segment_s=10)
+    (root / ".lock").touch()
+    return root
+
+
+def commands(archive: Path, out: Path) -> dict[str, list[str]]:
+    """Each command that writes, with its target."""
+    where = str(archive)
+    return {
+        "record": ["record", "BTCUSDT", "--exchange", "sim", "--duration", "1", "--out", str(out)],
+        "rebuild": ["rebuild", where, "--every", "1", "--out", str(out)],
+        "export": ["export", where, "--format", "csv", "--out", str(out)],
+        "plot": ["plot", where, "calendar", "--file", str(out / "calendar.png")],
+    }
+
+
+COMMANDS = list(commands(Path(), Path()))
+
+
+def run(command: list[str]) -> None:
+    app(command, exit_on_error=False, print_error=False, result_action="return_value")
+
+
+def everything(folder: Path) -> dict[str, tuple[int, int]]:
+    """Each path below a folder with its kind and size: links are not followed."""
+    return dict(_found(folder))
+
+
+def _found(folder: Path) -> Iterator[tuple[str, tuple[int, int]]]:
+    for path in folder.rglob("*"):
+        state = path.lstat()
+        yield str(path), (state.st_mode, state.st_size)
+
+
+def refused(archive: Path, name: str, out: Path, sentence: str) -> None:
+    """The command ends with a sentence, and nothing has changed on the disk."""
+    before = everything(archive.parent)
+    with pytest.raises(UsageError, match=sentence) as caught:
+        run(commands(archive, out)[name])
+    assert str(caught.value).startswith("--file" if name == "plot" else "--out")
+    assert everything(archive.parent) == before
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize(
+    "inside",
+    [
+        *("snapshots", "snapshots/new", "tape", f"tape/{DAY}/new", "gaps", "checks", "notes/new"),
+        *("unsealed", "rebuilding/new", "manifests"),
+    ],
+)
+def test_nothing_is_written_inside_another_archive(archive: Path, name: str, inside: str) -> None:
+    """Readers would take it for a part of that one, and a recorder would clear it up."""
+    refused(archive, name, archive / inside, f"lies inside the archive {archive}")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_nor_by_a_link_that_leads_there(archive: Path, tmp_path: Path, name: str) -> None:
+    """What counts is where it would be; and by which name it would be seen."""
+    (tmp_path / "link").symlink_to(archive / "snapshots")
+    refused(archive, name, tmp_path / "link", "lies inside the archive")
+    (tmp_path / "elsewhere").mkdir()
+    (archive / "snapshots" / "out").symlink_to(tmp_path / "elsewhere")
+    refused(archive, name, archive / "snapshots" / "out", "lies inside the archive")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("below", ["symbol=X", "symbol=X/new", "a/symbol=%2e/b", f"{DAY}/new"])
+def test_nothing_is_written_where_readers_take_a_column_from_the_path(
+    archive: Path, tmp_path: Path, name: str, below: str
+) -> None:
+    """They would find two symbols, or two dates, in one path."""
+    refused(archive, name, tmp_path / below, "readers would take symbol or date from that name")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_target_that_is_a_file_or_leads_nowhere(archive: Path, tmp_path: Path, name: str) -> None:
+    """Itself, or one of the folders above it."""
+    (tmp_path / "file").write_text("a thesis")
+    (tmp_path / "nowhere").symlink_to(tmp_path / "gone")
+    (tmp_path / "circle").symlink_to(tmp_path / "circle")
+    refused(archive, name, tmp_path / "file", r"file is not a folder")
+    refused(archive, name, tmp_path / "file" / "new", r"file is not a folder")
+    refused(archive, name, tmp_path / "nowhere", "nowhere is a link that leads nowhere")
+    refused(archive, name, tmp_path / "nowhere" / "new", "nowhere is a link that leads nowhere")
+    refused(archive, name, tmp_path / "circle", "circle cannot be used")
+    refused(archive, name, tmp_path / ("n" * 256), "cannot be used: File name too long")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_an_empty_target(
+    archive: Path, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Typed, or from a variable that is set to nothing: not the folder that one happens to be in."""
+    monkeypatch.chdir(tmp_path)
+    before = everything(tmp_path)
+    command = commands(archive, Path("out"))[name]
+    option, variable = command[-2], "BOOKTAPE_" + command[-2].removeprefix("--").upper()
+    with pytest.raises(CycloptsError, match=f"{option}: It is empty"):
+        run([*command[:-1], ""])
+    monkeypatch.setenv(variable, "")
+    with pytest.raises(CycloptsError, match=f"{variable}: It is empty"):
+        run(command[:-2])
+    assert everything(tmp_path) == before
+
+
+def test_a_picture_needs_a_folder_and_replaces_files_only(archive: Path, tmp_path: Path) -> None:
+    """A folder of that name, a link that leads nowhere, and a folder that is not there."""
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "nowhere.png").symlink_to(tmp_path / "gone.png")
+    for file, sentence in (
+        ("folder.png", "is not a file"),
+        ("nowhere.png", "is a link that leads nowhere"),
+        ("missing/calendar.png", "there is no folder"),
+    ):
+        before = everything(tmp_path)
+        with pytest.raises(UsageError, match=sentence):
+            run(["plot", str(archive), "calendar", "--file", str(tmp_path / file)])
+        assert everything(tmp_path) == before
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_folders_that_only_look_alike_are_nobody_s_archive(
+    archive: Path, tmp_path: Path, name: str
+) -> None:
+    """`snapshots` is a word; beside an archive's folders there is room."""
+    for folder in (tmp_path / "snapshots", archive / "exported", tmp_path / "tape" / "gaps"):
+        folder.mkdir(parents=True)
+        run(commands(archive, folder)[name])
+        assert everything(folder)
+
+
+PARTS = ["tape", "gaps", "manifests", "unsealed", "snapshots"]
+
+
+@pytest.mark.parametrize("name", ["record", "rebuild"])
+@pytest.mark.parametrize("part", [*PARTS, "snapshots/symbol=BTCUSDT"])
+def test_a_part_of_an_archive_on_another_disk_is_refused(
+    archive: Path, tmp_path: Path, name: str, part: str
+) -> None:
+    """A link to it: a file could not be renamed into place, which would be found an hour later."""
+    out = tmp_path / "out"
+    (out / part).parent.mkdir(parents=True)
+    with tmpfs(tmp_path / "disk") as disk:
+        (out / part).symlink_to(disk)
+        before = everything(tmp_path)
+        with pytest.raises(UsageError, match=r"lies on another disk than .*keep all of an archive"):
+            run(commands(archive, out)[name])
+        assert everything(tmp_path) == before
+    (out / part).unlink()
+
+
+@pytest.mark.parametrize("name", ["record", "rebuild"])
+@pytest.mark.parametrize("part", PARTS)
+def test_a_part_of_an_archive_that_is_a_mount_of_the_same_disk_is_refused(
+    archive: Path, tmp_path: Path, name: str, part: str
+) -> None:
+    """By its number it is the same disk, and the system renames nothing from one mount to another."""
+    out = tmp_path / "out"
+    (tmp_path / "elsewhere").mkdir()
+    with again(tmp_path / "elsewhere", out / part):
+        before = everything(tmp_path)
+        with pytest.raises(UsageError, match="lies on another disk than"):
+            run(commands(archive, out)[name])
+        assert everything(tmp_path) == before
+
+
+def test_an_archive_that_is_all_on_another_disk_is_one_archive(
+    archive: Path, tmp_path: Path
+) -> None:
+    """By a link or mounted there; and so is one of which a part is a link to the same disk."""
+    with tmpfs(tmp_path / "disk") as disk:
+        (tmp_path / "out").symlink_to(disk)
+        run(commands(archive, tmp_path / "out")["rebuild"])
+        shutil.move(disk / "tape", disk / "moved")
+        (disk / "tape").symlink_to(disk / "moved")
+        run(commands(archive, tmp_path / "out")["rebuild"])
+        assert list((disk / "moved").iterdir())
