@@ -51,8 +51,9 @@ def first_line(frames: Iterator[Frame], name: object) -> SegmentStart:
 
 
 def read_format(path: Path) -> int:
-    """Of which format a tape is. Raises DamagedTape when its first line cannot be read."""
-    return first_line(read_tape(path, torn=True), path).format
+    """Of which format a tape is: 1, which says least, where its first line cannot be read."""
+    first = next(read_tape(path, torn=True), None)
+    return first.format if isinstance(first, SegmentStart) else 1
 
 
 def read_checkpoints(path: Path) -> Iterator[Checkpoint]:
