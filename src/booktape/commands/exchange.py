@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shlex
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -15,16 +15,19 @@ from booktape.sim.listing import DEFAULT_SYMBOLS
 from booktape.sim.market import Market
 from booktape.sim.playback import Playback
 from booktape.sim.server import SimServer
+from booktape.sim.weight import TARIFFS
 from booktape.terminal import never_wait_for_stdout, write_line
 
 
-def simulate(
+def simulate(  # noqa: PLR0913 - each is one documented option
     *,
     port: Port = 8080,
     symbols: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
     seed: Seed = 1,
     speed: Speed = 1.0,
     faults: str = "",
+    venue: Literal["binance", "binance-us"] = "binance",
+    second_port: Port | None = None,
 ) -> None:
     """Be an exchange: Binance's protocol on loopback, honest until told to lie.
 
@@ -40,10 +43,24 @@ def simulate(
         How many times faster than life.
     faults
         Lies to tell, such as drop=0.01,close=30,refuse=0.2, or a script: faults.toml.
+    venue
+        Whose numbers count: what requests weigh, how much of it a minute has, how often it pings.
+    second_port
+        Where the same market listens as a second host; 0 for any free port, none when not given.
     """
     market = Market(symbols or DEFAULT_SYMBOLS, seed)
     lies = Faults.parse(faults, seed)
-    asyncio.run(_serve(SimServer(market, faults=lies, port=port, speed=speed)))
+    second = None if second_port is None else lies.of_second()
+    server = SimServer(
+        market,
+        faults=lies,
+        second=second,
+        port=port,
+        second_port=second_port or 0,
+        speed=speed,
+        tariff=TARIFFS[venue],
+    )
+    asyncio.run(_serve(server))
 
 
 def replay(path: NamedPath, *, port: Port = 8080, speed: Speed = 1.0) -> None:
@@ -69,6 +86,8 @@ async def _serve(server: SimServer) -> None:
     on_hangup(stopped.set)
     async with server:
         write_line(_command(server))
+        if server.second is not None:
+            write_line(f"Second host: {server.second_rest_url} {server.second_ws_url}")
         ends = [asyncio.ensure_future(event.wait()) for event in (stopped, server.finished)]
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         for end in ends:

@@ -64,6 +64,8 @@ Nothing that is sent afterwards need betray these; who only listens takes them f
 Silent: deaf, ids-reset. So is a halt that shows BREAK or END_OF_DAY, until the symbol trades again.
 
 `connection` is a number, from 0 in the order of coming; with `of` every `of`-th one from there.
+Any entry but the market's own (halt … clock-step) can have `host`, 1 or 2: then only that host of
+the exchange tells the lie. Connections of both are counted together.
 `stream` is depth, depth5, depth10, depth20 or bookTicker. hide, wrong-event and stale-witness are
 told to all connections alike; with wrong-snapshot they are what nothing in the data betrays.
 Weaknesses: with infinite speed there is no clock, so whatever is no message's time is real seconds.
@@ -94,9 +96,13 @@ _EVENTS_PER_S: Final = 10
 
 @dataclass(frozen=True)
 class Faults:
-    """All lies of one exchange, asked in order."""
+    """All lies of one host, asked in order.
+
+    `second` are those of an exchange's second host, where they are others.
+    """
 
     lies: tuple[Lie, ...] = ()
+    second: tuple[Lie, ...] | None = None
 
     @classmethod
     def of(cls, *lies: Lie) -> Self:
@@ -128,8 +134,12 @@ class Faults:
         Raises UsageError, whose sentence names what cannot be read.
         """
         if text.endswith(_TOML):
-            return cls(script.load(Path(text), seed))
+            return cls(*script.load(Path(text), seed))
         return cls(short.read(text, seed))
+
+    def of_second(self) -> Self:
+        """Those of the second host."""
+        return type(self)(self.lies if self.second is None else self.second)
 
     def answers(self, attempt: Attempt) -> DoorStep | None:
         """The first lie that any has to tell."""

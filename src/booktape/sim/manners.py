@@ -17,6 +17,7 @@ from aiohttp import web
 
 from booktape.sim.clock import Clock
 from booktape.sim.faults import Faults
+from booktape.sim.incidents import Incidents
 from booktape.sim.replies import TOO_FAST, Banned, Reply, error, firewall
 from booktape.sim.void import Void
 from booktape.sim.weight import Tariff, Weights
@@ -29,49 +30,6 @@ JITTER_S: Final = 0.1
 
 CONNECTIONS_PER_5_MINUTES: Final = 300
 _FIVE_MINUTES_S: Final = 300
-
-
-@dataclass(frozen=True, slots=True)
-class Manners:
-    """What all doors of one exchange share.
-
-    `clock` is the exchange's, `client_clock` the one by which clients keep the limits; `time_us` is
-    what the exchange would say is the time of day, `steady_time_us` the same without the steps that
-    faults make in it: bans are told by that. A `patient` exchange waits for slow clients.
-    """
-
-    faults: Faults
-    clock: Clock
-    client_clock: Clock
-    time_us: Callable[[], int]
-    steady_time_us: Callable[[], int]
-    tariff: Tariff
-    ping_s: float
-    pong_within_s: float
-    patient: bool
-    weights: Weights
-    violations: Counter[str]
-    void: Void = field(default_factory=Void)
-
-    def refusal(self, request: web.Request, *, weight: int = 0) -> Reply | None:
-        """What a client gets who comes too soon, or too often; a handshake has no weight."""
-        now_s, line = self.client_clock.now_s(), request.transport
-        charge = self.weights.charge
-        owed = charge(weight, now_s, line) if weight else self.weights.knock(now_s, line)
-        if owed is None:
-            return None
-        if owed.status == HTTPStatus.FORBIDDEN:
-            return firewall()
-        return error(owed.status, TOO_FAST, "Too much request weight used.", owed.retry_after_s)
-
-    def told(self, lie: Reply | Banned, request: web.Request) -> Reply:
-        """What a lie at the door says now; from then on the silence that it asks for is owed."""
-        reply = lie.reply(self.steady_time_us()) if isinstance(lie, Banned) else lie
-        if silence := reply.silence:
-            now_s, line = self.client_clock.now_s(), request.transport
-            seconds, prolongs = silence.seconds, silence.prolongs
-            self.weights.silence(reply.status, seconds, now_s, line, prolongs=prolongs)
-        return reply
 
 
 class Rate:
@@ -97,6 +55,51 @@ def message_rate() -> Rate:
 def connection_rate() -> Rate:
     """Of all attempts from one address: refused ones count too."""
     return Rate(CONNECTIONS_PER_5_MINUTES, _FIVE_MINUTES_S)
+
+
+@dataclass(frozen=True, slots=True)
+class Manners:
+    """What all doors of one host share; but for `faults` and `void`, both hosts of an exchange.
+
+    `clock` is the exchange's, `client_clock` the one by which clients keep the limits; `time_us` is
+    what the exchange would say is the time of day, `steady_time_us` the same without the steps that
+    faults make in it: bans are told by that. A `patient` exchange waits for slow clients.
+    """
+
+    faults: Faults
+    incidents: Incidents
+    clock: Clock
+    client_clock: Clock
+    time_us: Callable[[], int]
+    steady_time_us: Callable[[], int]
+    tariff: Tariff
+    ping_s: float
+    pong_within_s: float
+    patient: bool
+    weights: Weights
+    violations: Counter[str]
+    attempts: Rate = field(default_factory=connection_rate)
+    void: Void = field(default_factory=Void)
+
+    def refusal(self, request: web.Request, *, weight: int = 0) -> Reply | None:
+        """What a client gets who comes too soon, or too often; a handshake has no weight."""
+        now_s, line = self.client_clock.now_s(), request.transport
+        charge = self.weights.charge
+        owed = charge(weight, now_s, line) if weight else self.weights.knock(now_s, line)
+        if owed is None:
+            return None
+        if owed.status == HTTPStatus.FORBIDDEN:
+            return firewall()
+        return error(owed.status, TOO_FAST, "Too much request weight used.", owed.retry_after_s)
+
+    def told(self, lie: Reply | Banned, request: web.Request) -> Reply:
+        """What a lie at the door says now; from then on the silence that it asks for is owed."""
+        reply = lie.reply(self.steady_time_us()) if isinstance(lie, Banned) else lie
+        if silence := reply.silence:
+            now_s, line = self.client_clock.now_s(), request.transport
+            seconds, prolongs = silence.seconds, silence.prolongs
+            self.weights.silence(reply.status, seconds, now_s, line, prolongs=prolongs)
+        return reply
 
 
 class Pings:

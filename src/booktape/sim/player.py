@@ -75,8 +75,8 @@ class Player:
         self._changed.set()
 
     def hold(self, requests: int) -> None:
-        """So many requests wait until the source has come farther."""
-        self._held = requests
+        """So many requests more wait until the source has come farther; below 0: so many fewer."""
+        self._held += requests
         self._changed.set()
 
     # ── what it says ────────────────────────────────────────────────────────────────────────

@@ -88,7 +88,7 @@ class Rest:
             body = self._source.depth(held.symbol, held.limit, 0)
             if body is not None or not self._waits(held.symbol):
                 self._held.remove(held)
-                self._player.hold(len(self._held))
+                self._player.hold(-1)
                 if not held.body.done():
                     held.body.set_result(body)
 
@@ -182,7 +182,7 @@ class Rest:
 
     def listed(self) -> dict[str, SymbolInfo]:
         """The symbols that are there now, each with its status."""
-        incidents, now_s = self._manners.faults.incidents, self._player.slot_end_s
+        incidents, now_s = self._manners.incidents, self._player.slot_end_s
         if not incidents.lies:
             return self._infos
         told = {symbol: incidents.status(symbol, now_s) for symbol in self._infos}
@@ -200,7 +200,7 @@ class Rest:
             return body
         held = _Held(symbol, limit, asyncio.get_running_loop().create_future())
         self._held.append(held)
-        self._player.hold(len(self._held))
+        self._player.hold(1)
         return await held.body
 
     def _waits(self, symbol: str) -> bool:

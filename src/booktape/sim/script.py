@@ -79,8 +79,11 @@ SEEDS_PER_SCRIPT: Final = 1_000
 """So that each entry has chances of its own, however many others stand before it."""
 
 
-def load(path: Path, seed: int) -> tuple[Lie, ...]:
-    """The lies of a script. Raises UsageError naming the file, the entry and what is wrong."""
+def load(path: Path, seed: int) -> tuple[tuple[Lie, ...], tuple[Lie, ...] | None]:
+    """The lies of a script: of the first host, and of the second one, where it tells them apart.
+
+    Raises UsageError naming the file, the entry and what is wrong.
+    """
     try:
         script = tomllib.loads(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError) as error:
@@ -90,13 +93,17 @@ def load(path: Path, seed: int) -> tuple[Lie, ...]:
     entries = script.pop("fault", [])
     if script or not isinstance(entries, list):
         raise UsageError(f"{path} holds something else than [[fault]] tables.")
-    return tuple(
+    told = [
         _entry(path, number, entry, seed * SEEDS_PER_SCRIPT + number)
         for number, entry in enumerate(entries, 1)
+    ]
+    first, second = (
+        tuple(lie for host, lie in told if host in {None, wanted}) for wanted in (1, 2)
     )
+    return first, None if first == second else second
 
 
-def _entry(path: Path, number: int, entry: object, seed: int) -> Lie:
+def _entry(path: Path, number: int, entry: object, seed: int) -> tuple[int | None, Lie]:
     where = f"{path}, fault {number}"
     if not isinstance(entry, dict):
         raise UsageError(f"{where} is not a table: write [[fault]].")
@@ -104,10 +111,24 @@ def _entry(path: Path, number: int, entry: object, seed: int) -> Lie:
     kind = values.pop("kind", None)
     if kind not in KINDS:
         raise UsageError(f"{where}: kind {kind!r} is none of {', '.join(sorted(KINDS))}.")
+    host = values.pop("host", None)
     try:
-        return make(KINDS[kind], values, seed)
+        _check_host(KINDS[kind], host)
+        return host, make(KINDS[kind], values, seed)
     except ValueError as error:
         raise UsageError(f"{where} ({kind}): {error}.") from error
+
+
+def _check_host(kind: type[Lie], host: object) -> None:
+    """Raises ValueError for one that is not there, or of which it makes no sense to speak."""
+    if host is None:
+        return
+    if host not in {1, 2}:
+        raise ValueError(f"'host' is 1 or 2, not {host!r}")
+    if issubclass(kind, incidents.MarketLie):
+        raise ValueError(  # noqa: TRY004 - it is the script's value that is wrong
+            "it happens to the market, and takes no 'host'"
+        )
 
 
 def make(kind: type[Lie], values: dict[str, Any], seed: int) -> Lie:

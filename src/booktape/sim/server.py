@@ -15,28 +15,22 @@ import math
 import time
 from collections import Counter
 from contextlib import suppress
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass, field, replace
 from types import TracebackType
-from typing import Final, Self
-
-from aiohttp import web
+from typing import Self
 
 from booktape.errors import UsageError
 from booktape.sim.clock import Clock
 from booktape.sim.faults import Faults
-from booktape.sim.forgeries import Forger
+from booktape.sim.host import Host
+from booktape.sim.incidents import Incidents
 from booktape.sim.manners import Manners
 from booktape.sim.player import Player
-from booktape.sim.rest import Rest
 from booktape.sim.source import Source
 from booktape.sim.streams import Streams
+from booktape.sim.void import Void
 from booktape.sim.weight import TARIFFS, Tariff, Weights
 from booktape.wire.limits import PONG_WITHIN_S
-
-HOST: Final = "127.0.0.1"
-_SHUTDOWN_S: Final = 1.0
-_LINE_BYTES_MAX: Final = 64 * 1_024
-"""aiohttp's default of 8 kB would refuse request lines that the exchange takes."""
 
 
 @dataclass(eq=False)
@@ -51,13 +45,17 @@ class SimServer:
     `violations` counts, by rule, what clients did wrong: weight, retry-after, firewall, pong,
     messages, streams, connections, slow. The limits, Retry-After and pings run by the clients' clock, which
     is `client_speed` times faster than life: more than 1 for clients whose clock is, too.
+    With `second` the same market has a second host, on a port of its own, with these faults; the
+    market's own faults are `faults`' alone. Limits and silences are a client's with both of them.
     Faults of a market that it cannot have raise UsageError.
     """
 
     source: Source
     _: KW_ONLY
     faults: Faults = field(default_factory=Faults)
+    second: Faults | None = None
     port: int = 0
+    second_port: int = 0
     speed: float = 1.0
     client_speed: float = 1.0
     start_us: int | None = None
@@ -71,9 +69,9 @@ class SimServer:
 
     def __post_init__(self) -> None:
         """Put together all that needs no event loop."""
+        self._incidents = self._agreed()
         # First of all: it may list symbols.
-        self.source.obey(self.faults.incidents)
-        self._forger = Forger(self.faults.lies)
+        self.source.obey(self._incidents)
         self.finished = asyncio.Event()
         self._clock = Clock(self.speed)
         self._player = Player(self.source, self._clock, self.speed, self.patience_s)
@@ -81,6 +79,7 @@ class SimServer:
         per_minute = self.weight_per_minute or self.tariff.per_minute
         self._manners = Manners(
             faults=self.faults,
+            incidents=self._incidents,
             clock=self._clock,
             client_clock=Clock(self.client_speed),
             time_us=self._time_us,
@@ -92,31 +91,44 @@ class SimServer:
             weights=Weights(per_minute, self.ban_s, self.violations),
             violations=self.violations,
         )
-        self._rest = Rest(self.source, self._player, self._manners)
-        self._streams = Streams(self.source, self._player, self._manners)
+        streams: list[Streams] = []
+        source, player, manners = self.source, self._player, self._manners
+        self._first = Host(source, player, manners, self.port, streams)
+        self._hosts = [self._first]
+        if self.second is not None:
+            others = replace(manners, faults=self.second, void=Void())
+            self._hosts.append(Host(source, player, others, self.second_port, streams))
+
+    def _agreed(self) -> Incidents:
+        """What the market has to do. Raises UsageError for what only the second host wants of it."""
+        first = self.faults.incidents
+        if self.second is None:
+            return first
+        second = self.second.incidents
+        for lie in second.lies:
+            if lie not in first.lies:
+                raise UsageError(f"{type(lie).__name__} happens to the market, not to one host.")
+        return replace(first, memory_events=max(first.memory_events, second.memory_events))
 
     async def __aenter__(self) -> Self:
-        """Open the port. Raises UsageError when it cannot be had."""
-        app = web.Application()
-        app.add_routes([*self._rest.routes(), *self._streams.routes()])
-        self._runner = web.AppRunner(
-            app,
-            access_log=None,
-            shutdown_timeout=_SHUTDOWN_S,
-            max_line_size=_LINE_BYTES_MAX,
-            max_field_size=_LINE_BYTES_MAX,
-        )
-        await self._runner.setup()
+        """Open the port, or both. Raises UsageError when one cannot be had."""
+        opened: list[Host] = []
         try:
-            await web.TCPSite(self._runner, HOST, self.port).start()
-        except OSError as error:
-            await self._runner.cleanup()
-            raise UsageError(f"Port {self.port} cannot be opened: {error.strerror}.") from error
-        self.port = self._runner.addresses[0][1]
+            for host in self._hosts:
+                await host.open()
+                opened.append(host)
+        except UsageError:
+            for host in opened:
+                await host.close()
+            raise
+        self.port, self.second_port = self._first.port, self._hosts[-1].port
         self._manners.client_clock.start()
         self._tasks = [
             asyncio.create_task(self._play(), name="sim player"),
-            asyncio.create_task(self._streams.keep_timetable(), name="sim timetable"),
+            *(
+                asyncio.create_task(host.streams.keep_timetable(), name="sim timetable")
+                for host in self._hosts
+            ),
         ]
         if self.start_at_once:
             self._clock.start()
@@ -128,13 +140,11 @@ class SimServer:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Say goodbye to the clients and close the port. Raises what went wrong in playing."""
+        """Say goodbye to the clients and close the ports. Raises what went wrong in playing."""
         for task in self._tasks:
             task.cancel()
-        self._rest.answer_held(ended=True)
-        await self.close_connections()
-        self._manners.void.close()
-        await self._runner.cleanup()
+        for host in self._hosts:
+            await host.close()
         for task in self._tasks:
             with suppress(asyncio.CancelledError):
                 await task
@@ -142,55 +152,71 @@ class SimServer:
     @property
     def rest_url(self) -> str:
         """What stands before `/api/v3/…`."""
-        return f"http://{HOST}:{self.port}"
+        return self._first.rest_url
 
     @property
     def ws_url(self) -> str:
         """What stands before `/stream` and `/ws`."""
-        return f"ws://{HOST}:{self.port}"
+        return self._first.ws_url
+
+    @property
+    def second_rest_url(self) -> str:
+        """Of the second host; of the only one, where there is no other."""
+        return self._hosts[-1].rest_url
+
+    @property
+    def second_ws_url(self) -> str:
+        """Likewise."""
+        return self._hosts[-1].ws_url
 
     @property
     def symbols(self) -> list[str]:
         """What is listed now."""
-        return list(self._rest.listed())
+        return list(self._first.rest.listed())
 
     @property
     def connections(self) -> int:
         """How many WebSocket connections were accepted so far."""
-        return self._streams.accepted
+        return sum(host.streams.accepted for host in self._hosts)
 
     @property
     def open_connections(self) -> int:
         """How many of them are open."""
-        return len(self._streams.clients)
+        return sum(len(host.streams.clients) for host in self._hosts)
 
     async def close_connections(self, *, abrupt: bool = False) -> None:
         """End every WebSocket connection now, with a close frame or abruptly."""
-        await self._streams.close(abrupt=abrupt)
+        for host in self._hosts:
+            await host.streams.close(abrupt=abrupt)
 
     async def _play(self) -> None:
         try:
             await self._player.run(self._now_us, self._step)
-            self._rest.answer_held(ended=True)
-            await self._streams.drained()
+            self._answer_held_at_the_end()
+            for host in self._hosts:
+                await host.streams.drained()
         finally:
             # Also after an error, which `async with` raises at its end: nobody waits in vain.
-            self._rest.answer_held(ended=True)
+            self._answer_held_at_the_end()
             self.finished.set()
+
+    def _answer_held_at_the_end(self) -> None:
+        for host in self._hosts:
+            host.rest.answer_held(ended=True)
 
     def _now_us(self) -> int:
         return time.time_ns() // 1_000 if self.start_us is None else self.start_us
 
     def _time_us(self) -> int:
         """The time of day that the exchange would tell."""
-        return self._steady_time_us() + self.faults.incidents.clock_step_us(self._player.now_s)
+        return self._steady_time_us() + self._incidents.clock_step_us(self._player.now_s)
 
     def _steady_time_us(self) -> int:
         running_us = self._player.time_us()
         return self._now_us() if running_us is None else running_us
 
     async def _step(self) -> None:
-        """One step of the source: whoever waits for a book has it before the events after it."""
-        messages = self._forger.forged(self.source.advance(), self._player.now_s)
-        self._rest.answer_held()
-        await self._streams.publish(messages, self._player.now_s)
+        """One step of the source, told by every host."""
+        messages = self.source.advance()
+        for host in self._hosts:
+            await host.publish(messages, self._player.now_s)

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from booktape.sim.client import CLOSE_WITHIN_S, Client
 from booktape.sim.conditions import Attempt
-from booktape.sim.manners import Manners, connection_rate
+from booktape.sim.manners import Manners
 from booktape.sim.player import Player
 from booktape.sim.replies import Banned, DoorStep, Hang, Reply, Reset, reset, response
 from booktape.sim.source import Message, Source
@@ -20,9 +20,16 @@ from booktape.wire.limits import STREAMS_PER_CONNECTION
 
 
 class Streams:
-    """Accepts clients, keeps their subscriptions, and offers them each message."""
+    """Accepts clients, keeps their subscriptions, and offers them each message.
 
-    def __init__(self, source: Source, player: Player, manners: Manners) -> None:
+    `everywhere` has those of all hosts, to which it adds itself: connections are counted together.
+    """
+
+    def __init__(
+        self, source: Source, player: Player, manners: Manners, everywhere: list[Streams]
+    ) -> None:
+        everywhere.append(self)
+        self._everywhere = everywhere
         self.clients: list[Client] = []
         self.accepted = 0
         self._source = source
@@ -32,7 +39,6 @@ class Streams:
         self._published: Counter[str] = Counter()
         self._listeners: dict[str, list[Client]] = {}
         self._attempts = 0
-        self._rate = connection_rate()
 
     def routes(self) -> list[web.RouteDef]:
         """The paths it serves."""
@@ -110,7 +116,7 @@ class Streams:
 
     def _comes_too_often(self) -> bool:
         """Whether this attempt breaks the limit of 300 in 5 minutes for one address."""
-        too_often = self._rate.exceeded(self._manners.client_clock.now_s())
+        too_often = self._manners.attempts.exceeded(self._manners.client_clock.now_s())
         if too_often:
             self._manners.violations["connections"] += 1
         return too_often
@@ -120,7 +126,8 @@ class Streams:
     ) -> web.StreamResponse:
         socket = web.WebSocketResponse(timeout=CLOSE_WITHIN_S, autoping=False, compress=False)
         await socket.prepare(request)
-        client = Client(self.accepted, socket, request, self._manners, combined=combined)
+        number = sum(streams.accepted for streams in self._everywhere)
+        client = Client(number, socket, request, self._manners, combined=combined)
         self.accepted += 1
         self.clients.append(client)
         try:
@@ -150,7 +157,12 @@ class Streams:
         self._player.owe(self._symbols_of(new))
 
     def _streams_of_others(self, client: Client) -> set[str]:
-        return set().union(*(other.streams for other in self.clients if other is not client))
+        others = (other for other in self._everybody() if other is not client)
+        return set().union(*(other.streams for other in others))
+
+    def _everybody(self) -> list[Client]:
+        """The clients of all hosts."""
+        return [client for streams in self._everywhere for client in streams.clients]
 
     def _count_listeners(self) -> None:
         listeners: dict[str, list[Client]] = defaultdict(list)
@@ -158,8 +170,8 @@ class Streams:
             for stream in client.streams:
                 listeners[stream].append(client)
         self._listeners = listeners
-        self._source.want(listeners.keys())
-        self._player.listen(sum(bool(client.streams) for client in self.clients))
+        self._source.want(set().union(*(client.streams for client in self._everybody())))
+        self._player.listen(sum(bool(client.streams) for client in self._everybody()))
 
     def _symbols_of(self, streams: Iterable[str]) -> set[str]:
         """The symbols whose depth is among these streams."""
