@@ -13,7 +13,8 @@ import pytest
 from booktape import info, reader
 from booktape.descriptors import are_used_up, refuse_used_up, require, used_up
 from booktape.errors import TooFewDescriptors
-from booktape.verify.run import Scope, verify
+from booktape.verify.order import Scope
+from booktape.verify.run import verify
 from limits import descriptors_left
 from store.story import record
 

@@ -5,18 +5,21 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Final, TypeVar
 
 import pytest
 
-from booktape.core.frames import Checkpoint, Frame
+from booktape.core.frames import Checkpoint, ClockStep, Frame
 from booktape.desk import Desk
 from booktape.store import writer
 from booktape.store.archive import open_archive
+from booktape.store.found import lineage_of
+from booktape.store.layout import Layout
 from booktape.store.reading import read_tape
-from oracle import SECOND, start
+from oracle import SECOND, connected, start
 from store.contents import frames_on_tape, stored, tapes
 from store.story import BTC, ETH, FRAMES, YUAN, expected
 
@@ -108,3 +111,27 @@ def test_whoever_is_stopped_while_the_disk_is_behind_loses_nothing(
 
     asyncio.run(story())
     assert stored(tmp_path) == expected(FRAMES, opening=OPENING)
+
+
+@pytest.mark.parametrize(("back_s", "segments"), [(30, 1), (90, 2), (400 * 86_400, 2)])
+def test_a_clock_that_is_set_back_begins_a_new_segment(
+    tmp_path: Path, back_s: int, segments: int
+) -> None:
+    """So that what follows has its own date at once; a frame that waited a little begins none."""
+    begun = 500 * 86_400
+
+    class Ahead(StandingClock):
+        def now_ns(self) -> int:
+            return begun * SECOND
+
+    async def story() -> None:
+        with open_archive(tmp_path) as archive:
+            opening = replace(start(BTC), received_ns=begun * SECOND)
+            desk = Desk(archive.begin(opening, "first"), Ahead(), 3_600)
+            told = [ClockStep((begun - back_s + second) * SECOND, 0) for second in range(3)]
+            await desk.take([connected(begun, 1, (BTC,)), *told])
+            await desk.seal([])
+
+    asyncio.run(story())
+    order = lineage_of(Layout(tmp_path)).order
+    assert [one.start_us for one in order] == [begun * 10**6, (begun - back_s) * 10**6][:segments]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Any
+from typing import Any, Final
 
 import structlog
 
@@ -21,6 +21,10 @@ from booktape.store.patience import Patience
 from booktape.store.recording import Recording
 from booktape.store.writer import SegmentWriter
 
+SET_BACK_NS: Final = 60 * 10**9
+"""A frame stamped so long before its segment began came after the clock was set back, not while it
+waited: a new segment begins, so that rows stand under the date that the clock says now."""
+
 log = structlog.get_logger()
 
 
@@ -31,7 +35,8 @@ class Desk:
         self.recording = recording
         self._clock = clock
         self._segment_ns = round(segment_s * 1e9)
-        self._ends_ns = segment_end_ns(clock.now_ns(), self._segment_ns)
+        self._begun_ns = clock.now_ns()
+        self._ends_ns = segment_end_ns(self._begun_ns, self._segment_ns)
         self._sealing: list[asyncio.Task[None]] = []
         self._is_over = False
         self._hand = asyncio.Lock()
@@ -45,7 +50,7 @@ class Desk:
         outputs: list[Output] = []
         async with self._hand:
             while frames:
-                if frames[0].received_ns >= self._ends_ns:
+                if self._must_rotate(frames[0].received_ns):
                     await self._rotate(frames[0].received_ns)
                 outputs += self.recording.take(frames.pop(0))
         if self.recording.writer.wants_flush:
@@ -128,7 +133,12 @@ class Desk:
                 pause_s = patience.pause_s(error)
             await self._clock.pause(pause_s)
 
+    def _must_rotate(self, now_ns: int) -> bool:
+        """Whether the segment has ended on the clock, or lies ahead of it since the clock was set back."""
+        return now_ns >= self._ends_ns or now_ns < self._begun_ns - SET_BACK_NS
+
     async def _rotate(self, now_ns: int) -> None:
+        self._begun_ns = now_ns
         self._ends_ns = segment_end_ns(now_ns, self._segment_ns)
         await self._finish(self._begin_next(now_ns))
         log.info("new segment", segment=self.recording.writer.segment.name)

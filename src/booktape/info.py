@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -60,7 +61,21 @@ def render(found: Survey) -> Group:
             f"{symbol.coverage:.3%}",
             _reasons(symbol.gaps),
         )
-    return Group(Text(_period(found)), table, Text(_footer(found)))
+    return Group(Text(_period(found)), table, *_strays(found), Text(_footer(found)))
+
+
+def _strays(found: Survey) -> Iterator[Text]:
+    """Rows that a wrong clock stamped, and gaps that no file tells of."""
+    for symbol in found.symbols:
+        if symbol.stray_rows:
+            yield Text(
+                f"{symbol.symbol}: {symbol.stray_rows:,} rows were stamped by a clock that was wrong by "
+                "more than a day. They do not count in its time and coverage."
+            )
+    if any("undeclared" in symbol.gaps for symbol in found.symbols):
+        yield Text(
+            "undeclared: two epochs meet, and no file of gaps/ says why. See booktape verify."
+        )
 
 
 def _period(found: Survey) -> str:

@@ -18,8 +18,8 @@ from booktape.core.frames import KILLED, Frame, SegmentStart
 from booktape.errors import DamagedTape, NotRecorded, UsageError
 from booktape.jobs import in_processes
 from booktape.reader.place import File, Place
-from booktape.reader.tape import frames
-from booktape.store.found import reaching_into, sealed_tapes, unsealed_segments
+from booktape.reader.tape import chosen_tapes, frames
+from booktape.store.found import sealed_tapes, unsealed_segments
 from booktape.store.layout import TABLE, Layout, Segment
 from booktape.store.lock import lock_directory
 from booktape.store.patience import insist
@@ -101,8 +101,7 @@ def _chosen(order: Order) -> list[File]:
     tapes = order.source.tapes()
     if not tapes:
         raise NotRecorded(f"{root} holds no sealed tape to rebuild anything from.")
-    wanted = reaching_into([tape.segment for tape in tapes], order.from_us, order.to_us)
-    chosen = [tape for tape in tapes if tape.segment in wanted]
+    chosen = chosen_tapes(order.source, tapes, order.from_us, order.to_us)
     if not chosen:
         raise NotRecorded(f"{root} holds no segment between --from and --to.")
     if order.symbols:

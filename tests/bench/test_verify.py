@@ -15,7 +15,8 @@ import pytest
 
 from bench.lifelike import SYMBOL
 from bench.recorded import SECONDS, lifelike_hour, record
-from booktape.verify.run import Scope, verdict, verify
+from booktape.verify.order import Scope
+from booktape.verify.run import verdict, verify
 
 
 @pytest.mark.bench

@@ -11,7 +11,8 @@ from urllib.parse import unquote
 import pyarrow.parquet as pq
 
 from booktape.sim.market import Market
-from booktape.verify.run import Scope, verify
+from booktape.verify.order import Scope
+from booktape.verify.run import verify
 
 Levels: TypeAlias = list[tuple[float, float]]
 Truth: TypeAlias = Callable[[str, int], tuple[Levels, ...]]

@@ -151,7 +151,9 @@ def test_a_tape_that_is_missing_in_between_is_not_passed_over(sealed: Path, tmp_
     tapes = sorted(root.glob("tape/*/*"))
     tapes[1].unlink()
     rec = booktape.open(root)
-    with pytest.warns(DamagedFile, match=f"{tapes[2].name} .*the tape before it is missing"):
+    with pytest.warns(
+        DamagedFile, match=f"{tapes[2].name} .*{tapes[1].name[:22]}.* a tape is missing"
+    ):
         items = list(rec.replay("BTCUSDT"))
     gaps = [item for item in items if isinstance(item, booktape.Gap) and item.end_time is not None]
     assert [gap.reason for gap in gaps] == ["disconnected", "undeclared"]

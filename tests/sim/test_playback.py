@@ -7,6 +7,7 @@ import gzip
 import json
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -201,10 +202,12 @@ class Recorder:
         self.frames.append(frame)
         return self
 
-    def tape(self, path: Path, reason: str = STOPPED) -> Path:
-        """As the store writes it: who stops says how things stand then."""
+    def tape(self, path: Path, reason: str = STOPPED, *, after: tuple[str, ...] = ()) -> Path:
+        """As the store writes it: who stops says how things stand then. `after`: what it goes on from."""
         writer, books = TapeWriter(path), Reconstruction()
-        for frame in (*self.frames, SegmentEnd(self.now_ns, reason)):
+        opening, *others = self.frames
+        assert isinstance(opening, SegmentStart)
+        for frame in (replace(opening, continues=after), *others, SegmentEnd(self.now_ns, reason)):
             list(books.feed(frame))
             writer.write(frame)
         for checkpoint in books.checkpoints(self.now_ns) if reason == STOPPED else ():
@@ -289,7 +292,8 @@ def test_what_workers_recorded_side_by_side_is_played_at_the_same_time(tmp_path:
     for number, recorder in enumerate(recorders):
         recorder.tape(folder / f"20261122T100000.00000{number}Z-aw{number}.jsonl.zst", ROTATED)
         recorder.checkpoint().connected().events(5)
-        recorder.tape(folder / f"20261122T110000.00000{number}Z-aw{number}.jsonl.zst")
+        after = (f"20261122T100000.00000{number}Z-aw{number}",)
+        recorder.tape(folder / f"20261122T110000.00000{number}Z-aw{number}.jsonl.zst", after=after)
     playback, told = Playback(tmp_path), []
     while (due_s := playback.due_s()) is not None:
         told += [(due_s, message.stream.partition("@")[0]) for message in playback.advance()]
@@ -309,7 +313,8 @@ def test_what_nobody_records_any_more_is_lost(tmp_path: Path) -> None:
         recorder = Recorder(symbol).connected().rest().events(5)
         recorder.tape(folder / f"20261122T100000.00000{number}Z-aw{number}.jsonl.zst")
     next_one = Recorder("BTCUSDT").connected().rest().events(5)
-    next_one.tape(folder / "20261122T110000.000000Z-b.jsonl.zst")
+    both = tuple(f"20261122T100000.00000{number}Z-aw{number}" for number in (0, 1))
+    next_one.tape(folder / "20261122T110000.000000Z-b.jsonl.zst", after=both)
     playback = Playback(tmp_path)
     while playback.due_s() is not None:
         playback.advance()
@@ -325,7 +330,8 @@ def test_what_was_lost_by_stopping_counts_when_the_recording_goes_on(tmp_path: P
     ended, known = Playback(tmp_path), texts(recorder.truth.book("BTCUSDT", recorder.last_id))
     recorder.frames = recorder.frames[:1]
     recorder.connected().events(5)
-    recorder.tape(folder / "20261122T110000.000000Z-a.jsonl.zst")
+    after = ("20261122T100000.000000Z-b",)
+    recorder.tape(folder / "20261122T110000.000000Z-a.jsonl.zst", after=after)
     restarted = Playback(tmp_path)
     for source in (ended, restarted):
         while source.due_s() is not None:

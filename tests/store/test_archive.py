@@ -15,9 +15,11 @@ import pytest
 
 from booktape.core.frames import DELISTED, KILLED, NO_TAPE, STOPPED, Frame
 from booktape.core.sync import State
-from booktape.errors import DirectoryInUse
+from booktape.errors import DamagedTape, DirectoryInUse
 from booktape.store.archive import join_archive, open_archive
-from booktape.store.reading import read_checkpoints
+from booktape.store.found import lineage_of
+from booktape.store.layout import Layout
+from booktape.store.reading import read_words
 from oracle import SECOND, connected, event, listed, rest, snapshot, start, stream
 from rotation import finish
 from store.contents import assert_only_whole_files, frames_on_tape, stored, tapes
@@ -162,8 +164,8 @@ def test_a_damaged_tape_knows_less_than_the_rows(tmp_path: Path) -> None:
     visit(tmp_path, 0, 10, more=more)
     newest = tapes(tmp_path)[-1]
     newest.write_bytes(newest.read_bytes()[:-30])
-    saved = list(read_checkpoints(newest))
-    assert not saved or saved[-1].update_id < 12
+    with pytest.raises(DamagedTape):
+        list(read_words(newest))
     visit(tmp_path, 200, 90)
     assert epochs(tmp_path) == [1, 1, 1, 2, 2]
     assert stored(tmp_path).gaps == [gap(BTC, 1, (11, 201), (12, 90), NO_TAPE)]
@@ -182,15 +184,43 @@ def test_epochs_never_fall_back(tmp_path: Path, cut: int) -> None:
     assert (symbol, epoch, end, ids) == (BTC, 2, 201 * 10**6, [51, 90])
 
 
-def test_a_clock_that_was_set_back_confuses_nobody(tmp_path: Path) -> None:
-    """Segments still sort in the order of recording, so epochs go on growing."""
+def test_a_clock_that_was_set_back_confuses_nobody(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Names follow the clock, tapes say what they go on from, so epochs go on growing; and it is said."""
     visit(tmp_path, 1_000, 10)
+    assert "ahead of the clock" not in capsys.readouterr().out
     visit(tmp_path, 100, 20)
+    assert "ahead_s=900" in capsys.readouterr().out.replace("\x1b[35m", "").replace("\x1b[0m", "")
     visit(tmp_path, 200, 30)
-    assert sorted(set(epochs(tmp_path))) == [1, 2, 3]  # type: ignore[type-var]
-    assert [path.name for path in tapes(tmp_path)] == sorted(path.name for path in tapes(tmp_path))
-    times = [(gap[2], gap[3]) for gap in stored(tmp_path).gaps]
-    assert times == [(1_002 * 10**6,) * 2] * 2
+    names = sorted(path.name for path in tmp_path.glob("tape/*/*"))
+    assert [name[9:15] for name in names] == ["000140", "000320", "001640"], "100, 200 and 1,000 s"
+    assert len(set(epochs(tmp_path))) == 3
+    times = sorted((gap[1], gap[2], gap[3]) for gap in stored(tmp_path).gaps)
+    assert times == [(1, 1_002 * 10**6, 1_002 * 10**6), (2, 102 * 10**6, 201 * 10**6)]
+
+
+def test_a_clock_that_is_set_back_while_it_is_recorded(tmp_path: Path) -> None:
+    """The next segment has its name by the new clock, and goes on from the one before it."""
+    more = (Rotate(100), stream(event(12, 12, {"3": "1"}), 101, 1))
+    visit(tmp_path, 1_000, 10, more=more)
+    lineage = lineage_of(Layout(tmp_path))
+    assert [segment.start_us // 10**6 for segment in lineage.order] == [1_000, 100]
+    visit(tmp_path, 200, 90)
+    symbol, epoch, *_, next_id, _, reason = stored(tmp_path).gaps[-1]
+    assert (symbol, epoch, next_id, reason) == (BTC, 1, 90, STOPPED)
+
+
+def test_epochs_are_known_from_the_gaps_where_tape_and_rows_are_damaged(tmp_path: Path) -> None:
+    """A gap that was closed began an epoch, though its rows cannot be read any more."""
+    visit(tmp_path, 0, 10)
+    visit(tmp_path, 100, 50)
+    newest = tapes(tmp_path)[-1]
+    newest.write_bytes(b"")
+    rows = tmp_path / "snapshots" / f"symbol={BTC}"
+    max(rows.glob("*/*"), key=lambda path: path.name).write_bytes(b"")
+    with open_archive(tmp_path) as archive:
+        assert archive.past((BTC,), 0)[BTC].epoch == 2
 
 
 def test_one_recorder_at_a_time(tmp_path: Path) -> None:

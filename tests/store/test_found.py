@@ -9,10 +9,8 @@ from typing import Final
 import pytest
 
 from booktape.store.found import (
-    last_tapes,
+    free_segment,
     newest_rows,
-    newest_tape,
-    reaching_into,
     sealed_tapes,
     unsealed_segments,
 )
@@ -95,56 +93,10 @@ def test_who_wants_the_newest_looks_at_one_day(
     assert looked == ["symbol=BTCUSDT", "date=1970-01-03"]
 
 
-def test_the_newest_tape_is_the_last_by_name(layout: Layout) -> None:
-    """Whatever the order of the folders or of the files' ages."""
-    assert newest_tape(layout) is None
-    late, early = Segment.at(9 * 10**18, "b"), Segment.at(10**18, "a")
-    touch(layout.tape(late), layout.tape(early))
-    assert newest_tape(layout) == late
-
-
-def test_the_last_tapes_are_those_of_all_workers_of_the_last_run(layout: Layout) -> None:
-    """The last one of each; a run before it says nothing any more."""
-    assert last_tapes(layout) == []
-    segments = [Segment(1, "aw1"), Segment(2, "bw1"), Segment(3, "bw2"), Segment(4, "bw1")]
-    touch(*map(layout.tape, segments))
-    assert sorted(last_tapes(layout)) == segments[2:]
-    alone = Segment(5, "c")
-    touch(layout.tape(alone))
-    assert last_tapes(layout) == [alone]
-
-
-def test_a_worker_that_sealed_nothing_for_days_still_tells(layout: Layout) -> None:
-    """Its last tape is the only one that knows its symbols."""
-    quiet, busy = Segment(1, "aw1"), Segment(9 * DAY_US, "aw2")
-    touch(layout.tape(quiet), layout.tape(busy))
-    assert sorted(last_tapes(layout)) == [quiet, busy]
-
-
-@pytest.mark.parametrize(
-    ("from_us", "to_us", "wanted"),
-    [
-        (None, None, [1, 2, 5, 6, 9, 12]),
-        (3, 4, [1, 2]),
-        (5, 6, [2, 5]),
-        (6, None, [5, 6, 9, 12]),
-        (8, 9, [5, 6]),
-        (9, 12, [9]),
-        (99, None, [12]),
-        (None, 1, []),
-    ],
-)
-def test_a_stretch_of_time_lies_in_the_segments_of_all_workers(
-    from_us: int | None, to_us: int | None, wanted: list[int]
-) -> None:
-    """Each ends where its own worker, or the next recorder, begins; not where the one beside it does."""
-    names = [(1, "aw0"), (2, "aw1"), (5, "aw0"), (6, "aw1"), (9, "b"), (12, "b")]
-    found = reaching_into([Segment(*name) for name in names], from_us, to_us)
-    assert sorted(segment.start_us for segment in found) == wanted
-
-
-def test_the_last_segment_of_each_worker_has_no_known_end() -> None:
-    """While it is recorded, say."""
-    segments = [Segment(1, "aw0"), Segment(2, "aw1")]
-    assert reaching_into(segments, 99, None) == set(segments)
-    assert reaching_into([], 1, 2) == set()
+def test_a_name_is_used_once(layout: Layout) -> None:
+    """A clock may be set back to the very microsecond at which a segment began."""
+    assert free_segment(layout, 5_999, "f") == Segment(5, "f")
+    touch(layout.tape(Segment(5, "f")))
+    layout.unsealed_of(Segment(6, "f")).mkdir(parents=True)
+    assert free_segment(layout, 5_999, "f") == Segment(7, "f")
+    assert free_segment(layout, 5_999, "g") == Segment(5, "g")

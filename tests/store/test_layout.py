@@ -183,11 +183,3 @@ def _made(path: Path) -> bool:
             raise
         return False
     return True
-
-
-def test_a_name_is_always_behind_the_one_before() -> None:
-    """Also when the clock was set back, or stands still."""
-    before = Segment.at(5_000_000, "a")
-    assert Segment.at(9_000_000, "b", before) == Segment(9_000, "b")
-    assert Segment.at(1_000_000, "b", before) == Segment(5_001, "b")
-    assert Segment.at(5_000_000, "b", before) > before

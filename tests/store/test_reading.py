@@ -11,7 +11,7 @@ from booktape.core.frames import Checkpoint, Disconnected, Frame
 from booktape.errors import DamagedTape
 from booktape.store import tape
 from booktape.store.line import encode
-from booktape.store.reading import first_line, read_checkpoints, read_tape
+from booktape.store.reading import first_line, read_tape, read_words
 from oracle import start
 from store.small_tape import LINES, write
 
@@ -71,17 +71,22 @@ def test_a_tape_begins_with_its_start(tmp_path: Path) -> None:
             first_line(iter(frames), tmp_path)
 
 
-def test_checkpoints_are_read_as_far_as_a_tape_goes(tmp_path: Path) -> None:
-    """Nothing else is decoded; where one is damaged, reading ends without an error."""
+def test_what_a_tape_says_of_its_books_is_read_without_what_the_exchange_said(
+    tmp_path: Path,
+) -> None:
+    """Checkpoints and the end; nothing else is decoded."""
     first, second = (
         Checkpoint(n, "BTCUSDT", "cold", n, 0, 0, None, 0, 0, None, None, None, [], [], [])
         for n in (1, 2)
     )
-    write(tmp_path / "tape", [first, LINES[1], second])
-    assert list(read_checkpoints(tmp_path / "tape")) == [first, second]
-    lines = [encode(first), b"not a frame\n", encode(second), encode(second)[:40] + b"\n"]
-    (tmp_path / "damaged").write_bytes(zstd.compress(b"".join([*lines, encode(first)])))
-    assert list(read_checkpoints(tmp_path / "damaged")) == [first, second]
+    lines = [encode(first), b"not a frame\n", encode(LINES[-1]), encode(second)]
+    (tmp_path / "tape").write_bytes(zstd.compress(b"".join(lines)))
+    assert list(read_words(tmp_path / "tape")) == [first, LINES[-1], second]
+    (tmp_path / "damaged").write_bytes(zstd.compress(b"".join([*lines, encode(first)[:40], b"\n"])))
+    words = read_words(tmp_path / "damaged")
+    assert [next(words), next(words), next(words)] == [first, LINES[-1], second]
+    with pytest.raises(DamagedTape, match="not a line"):
+        next(words)
 
 
 def test_a_damaged_line_is_named(tmp_path: Path) -> None:

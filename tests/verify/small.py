@@ -30,7 +30,8 @@ from booktape.core.proving import BookTicker, TopLevels
 from booktape.store.archive import open_archive
 from booktape.store.reading import read_lines
 from booktape.verify.files import measure
-from booktape.verify.run import Report, Scope, verify
+from booktape.verify.order import Scope
+from booktape.verify.run import Report, verify
 from booktape.wire.encode import encode_combined, encode_ticker, encode_top
 from oracle import SECOND, connected, event, levels, lost, rest, snapshot, stream
 from store.story import Rotate, Scene, perform, record

@@ -97,7 +97,7 @@ def test_a_snapshot_ends_what_rests_on_the_beginning() -> None:
 def test_nobody_listens() -> None:
     """The next recording begins with the same state, without connections."""
     told = known().connected(3, 2).event(4, 12, 12)
-    said = cold(standing(told.machine), 1)
+    said = cold(standing(told.machine), 1, 10**18)
     assert said["reached"] == "[]"
     assert said["ahead"] == said["held"] == "0"
     assert said["epoch"] == "1"
@@ -109,7 +109,17 @@ def test_what_has_ended_may_be_recorded_again() -> None:
     told.say("status", 4, symbol=B, status="DELISTED")
     said = standing(told.machine)
     assert said["state"] == "ended"
-    assert cold(said, 1)["state"] == "cold"
+    assert cold(said, 1, None)["state"] == "cold"
+
+
+def test_a_book_was_known_no_later_than_now() -> None:
+    """A clock that was ahead when it ended does not stay ahead of all that comes; on old tapes it did."""
+    said = standing(known().machine)
+    known_ns = int(said["known_ns"])
+    assert cold(said, 1, known_ns - 1)["known_ns"] == str(known_ns - 1)
+    assert (
+        cold(said, 1, known_ns + 1)["known_ns"] == cold(said, 1, None)["known_ns"] == str(known_ns)
+    )
 
 
 @pytest.mark.parametrize(

@@ -169,7 +169,7 @@ def test_the_next_recording_begins_without_connections() -> None:
     """What is known of the list and of the last evidence is handed over."""
     told = live().came(3, 11, 11).listed(4, "BREAK", "0.01", "1").listed(5, "BREAK", "0.1")
     told.say("end", 6, reason="stopped")
-    said = cold(told.reading.end.books[B], 2)
+    said = cold(told.reading.end.books[B], 2, None)
     assert said == told.reading.end.books[B]
     assert {part: said[part] for part in ("state", "status", "tick_size", "lot_size")} == {
         "state": "cold",
@@ -183,7 +183,7 @@ def test_the_next_recording_begins_without_connections() -> None:
 def test_an_archive_of_format_1_is_continued() -> None:
     """What it did not say is unknown; the rest is as it was."""
     old = known().gone(5)
-    said = cold(standing(old.machine), 2)
+    said = cold(standing(old.machine), 2, None)
     gap = Gap(B, 1, 5, 10, "disconnected")
     new = restored(
         replace(SAVED, state="cold", epoch=1, updates=0, event_time_us=None, known_ns=2, gap=gap),

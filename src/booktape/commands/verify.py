@@ -11,8 +11,9 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from booktape import terminal
 from booktape.commands.options import NamedPath, Processes, stretch_us
+from booktape.verify.order import Scope
 from booktape.verify.report import as_json, render
-from booktape.verify.run import Report, Scope, tape_bytes
+from booktape.verify.run import Report, tape_bytes
 from booktape.verify.run import verify as verify_archive
 
 

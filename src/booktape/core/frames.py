@@ -152,7 +152,11 @@ class ClockStep:
 
 @dataclass(frozen=True, slots=True)
 class SegmentStart:
-    """First line of a tape: who recorded, what, how often a row was due, and what proves it."""
+    """First line of a tape: who recorded, what, how often a row was due, and what proves it.
+
+    `continues` names the segments that this one goes on from: the one before it, or the last ones of the
+    recorders before this one. None on tapes from before that was written down.
+    """
 
     received_ns: int
     version: str
@@ -164,6 +168,7 @@ class SegmentStart:
     audit_s: float = 0.0
     format: int = 1
     pulse_s: float = 0.0
+    continues: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

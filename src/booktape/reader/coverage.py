@@ -12,16 +12,21 @@ from booktape.reader.book import Gap
 from booktape.reader.gaps import gap_table
 from booktape.reader.place import File, Place
 from booktape.reader.progress import tracked
+from booktape.reader.rows import in_order
 from booktape.reader.tape import outputs
-from booktape.reader.times import moment_at
-from booktape.store.layout import symbol_folder
+from booktape.reader.timeline import Timeline
+from booktape.reader.times import moment_at, moment_us
+from booktape.store.extents import GroupExtent
+from booktape.store.layout import Segment, symbol_folder
 
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
     """One symbol's rows and gaps. `lost_s` counts gaps between its first and its last row.
 
-    `epochs` counts from the first row's to the last row's. `bytes` are those of sealed rows.
+    `epochs` counts from the first row's to the last row's. `bytes` are those of sealed rows. `stray_rows`
+    were stamped while our clock was wrong by more than a day: they are counted in `rows`, and left out of
+    `first`, `last` and `lost_s`.
     """
 
     symbol: str
@@ -32,6 +37,7 @@ class Coverage:
     last: datetime
     lost_s: float
     gaps: dict[str, int]
+    stray_rows: int = 0
 
     @property
     def span_s(self) -> float:
@@ -44,24 +50,6 @@ class Coverage:
         return 1 - self.lost_s / self.span_s if self.span_s else 1.0
 
 
-@dataclass(slots=True)
-class _Extent:
-    """What rows say together."""
-
-    rows: int = 0
-    first_us: int = 2**62
-    last_us: int = -(2**62)
-    first_epoch: int = 2**62
-    last_epoch: int = 0
-
-    def add(self, rows: int, times_us: tuple[int, int], epochs: tuple[int, int]) -> None:
-        self.rows += rows
-        self.first_us = min(self.first_us, times_us[0])
-        self.last_us = max(self.last_us, times_us[1])
-        self.first_epoch = min(self.first_epoch, epochs[0])
-        self.last_epoch = max(self.last_epoch, epochs[1])
-
-
 def coverage(place: Place, *, unsealed: bool = True) -> list[Coverage]:
     """Of every symbol that has rows, by name.
 
@@ -69,56 +57,74 @@ def coverage(place: Place, *, unsealed: bool = True) -> list[Coverage]:
     """
     tapes = place.unsealed() if unsealed else []
     files = {symbol: place.rows(symbol_folder(symbol)) for symbol in place.symbols()}
-    extents = {symbol: _sealed(place, symbol, own) for symbol, own in files.items()}
+    groups = {symbol: _sealed(place, symbol, own) for symbol, own in files.items()}
     for tape in tapes:
-        sealed = {symbol for symbol, own in files.items() if tape.segment in _segments(own)}
-        _add_tape(place, tape, extents, sealed)
+        sealed = {symbol for symbol, own in files.items() if _holds(place, own, tape.segment)}
+        _add_tape(place, tape, groups, sealed)
     table = gap_table(place, unsealed=unsealed)
-    gaps = [Gap.from_row(row) for row in table.to_pylist()]
+    gaps: dict[str, list[Gap]] = {}
+    for row in table.to_pylist():
+        gaps.setdefault(row["symbol"], []).append(Gap.from_row(row))
     return [
-        _coverage(symbol, extent, sum(file.bytes for file in files.get(symbol, ())), gaps)
-        for symbol, extent in sorted(extents.items())
-        if extent.rows
+        _coverage(
+            symbol, own, sum(file.bytes for file in files.get(symbol, ())), gaps.get(symbol, [])
+        )
+        for symbol, own in sorted(groups.items())
+        if own
     ]
 
 
-def _segments(files: Iterable[File]) -> set[object]:
-    return {file.segment for file in files}
+def _holds(place: Place, files: Sequence[File], segment: Segment) -> bool:
+    return any(file.segment == segment and place.extents(file) for file in files)
 
 
-def _sealed(place: Place, symbol: str, files: Sequence[File]) -> _Extent:
-    extent = _Extent()
+def _sealed(place: Place, symbol: str, files: Sequence[File]) -> list[GroupExtent]:
     for file in tracked(files, f"reading {symbol}"):
-        for group in place.extents(file):
-            times_us = group.first_us, group.last_us
-            extent.add(group.rows, times_us, (group.first_epoch, group.last_epoch))
-    return extent
+        place.extents(file)
+    return [group for file in in_order(place, files) for group in place.extents(file)]
 
 
-def _add_tape(place: Place, tape: File, extents: dict[str, _Extent], sealed: set[str]) -> None:
+def _add_tape(
+    place: Place, tape: File, groups: dict[str, list[GroupExtent]], sealed: set[str]
+) -> None:
     for row in outputs(place, tape, None):
         if isinstance(row, BookRow) and row.symbol not in sealed:
             time_us = row.received_ns // 1_000
-            extent = extents.setdefault(row.symbol, _Extent())
-            extent.add(1, (time_us, time_us), (row.epoch, row.epoch))
+            ranges = (time_us, time_us, row.epoch, row.epoch, row.update_id, row.update_id)
+            groups.setdefault(row.symbol, []).append(GroupExtent(0, 1, *ranges))
 
 
-def _coverage(symbol: str, extent: _Extent, size: int, gaps: Sequence[Gap]) -> Coverage:
-    first, last = moment_at(extent.first_us), moment_at(extent.last_us)
-    own = [gap for gap in gaps if gap.symbol == symbol]
+def _coverage(
+    symbol: str, groups: Sequence[GroupExtent], size: int, gaps: Sequence[Gap]
+) -> Coverage:
+    times = Timeline(groups)
+    first_us = min(group.first_us for group in times.kept)
+    last_us = max(group.last_us for group in times.kept)
+    epochs = max(g.last_epoch for g in groups) - min(g.first_epoch for g in groups) + 1
+    lost = (_span_us(times.fit(gap), first_us, last_us) for gap in gaps)
     return Coverage(
         symbol,
-        extent.rows,
+        sum(group.rows for group in groups),
         size,
-        extent.last_epoch - extent.first_epoch + 1,
-        first,
-        last,
-        sum(_overlap_s(gap, first, last) for gap in own),
-        dict(Counter(gap.reason for gap in own)),
+        epochs,
+        moment_at(first_us),
+        moment_at(last_us),
+        _union_us(lost) / 1e6,
+        dict(Counter(gap.reason for gap in gaps)),
+        times.stray_rows,
     )
 
 
-def _overlap_s(gap: Gap, first: datetime, last: datetime) -> float:
+def _span_us(gap: Gap, first_us: int, last_us: int) -> tuple[int, int]:
     """How much of a gap lies between two times; an open gap reaches to the end."""
-    start, end = max(gap.start_time, first), min(gap.end_time or last, last)
-    return max(0.0, (end - start).total_seconds())
+    end_us = last_us if gap.end_time is None else moment_us(gap.end_time)
+    return max(moment_us(gap.start_time), first_us), min(end_us, last_us)
+
+
+def _union_us(spans: Iterable[tuple[int, int]]) -> int:
+    """How long they last together; what two of them share counts once."""
+    total_us, reached_us = 0, -(2**62)
+    for start_us, end_us in sorted(spans):
+        total_us += max(0, end_us - max(start_us, reached_us))
+        reached_us = max(reached_us, end_us)
+    return total_us

@@ -7,12 +7,12 @@ left out.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Final
+from typing import IO, Final, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -25,8 +25,10 @@ from booktape.errors import (
     NotRecorded,
     UsageError,
 )
-from booktape.reader.extents import GroupExtent, group_extents
+from booktape.store.extents import GroupExtent, group_extents
 from booktape.store.layout import TABLE, TAPE, Layout, Segment, symbol_of
+from booktape.store.lineage import Beginning, Lineage
+from booktape.store.reading import read_beginning, read_taken_over
 
 _UNREADABLE: Final = (pa.ArrowException, OSError, ValueError, DamagedTape)
 """All that a file raises which is gone, forbidden, cut, or not what was written."""
@@ -45,7 +47,7 @@ class File:
 class Place:
     """The files of one archive. They are listed anew each time: a recorder may be at work in it.
 
-    Only how far a sealed file reaches is remembered, until the file changes. `damaged` says of each
+    Only how a file begins and how far it reaches is remembered, until the file changes. `damaged` says of each
     file that could not be read why, since this was made.
     """
 
@@ -55,6 +57,7 @@ class Place:
         self.layout = Layout(Path(root))
         self.damaged: dict[str, str] = {}
         self._extents: dict[File, tuple[GroupExtent, ...]] = {}
+        self._beginnings: dict[File, Beginning] = {}
 
     @classmethod
     def find(cls, where: str | PathLike[str], filesystem: FileSystem | None = None) -> Place:
@@ -131,6 +134,27 @@ class Place:
             with self.reading(file.path), self.open(file.path) as opened:
                 self._extents[file] = group_extents(pq.read_metadata(opened))
         return self._extents.get(file, ())
+
+    def lineage(self, tapes: Iterable[File]) -> Lineage:
+        """In which order these tapes were recorded."""
+        by_segment = {tape.segment: tape for tape in tapes}
+        begun = [self._beginning(tape) for tape in by_segment.values()]
+        return Lineage(begun, lambda segment: self._taken_over(by_segment[segment]))
+
+    def _beginning(self, tape: File) -> Beginning:
+        if tape not in self._beginnings:
+            self._beginnings[tape] = Beginning.unknown(tape.segment)
+            # Whoever needs what a damaged tape holds names it.
+            with suppress(DamagedTape, OSError), self.open_tape(tape) as file:
+                # A file of pyarrow behaves like one of Python's, but is none by its type.
+                found = read_beginning(tape.segment, cast("IO[bytes]", file))
+                self._beginnings[tape] = found
+        return self._beginnings[tape]
+
+    def _taken_over(self, tape: File) -> frozenset[str]:
+        with suppress(DamagedTape, OSError), self.open_tape(tape) as file:
+            return read_taken_over(cast("IO[bytes]", file))
+        return frozenset()
 
     @contextmanager
     def reading(self, path: str) -> Iterator[None]:

@@ -27,35 +27,45 @@ from booktape.reader.tape import (
 )
 from booktape.reader.times import moment_at
 from booktape.reconstruct import Reconstruction
-from booktape.store.found import reaching_into
 
 
-def tapes_of(place: Place, *, unsealed: bool) -> list[File]:
-    """All tapes, oldest first."""
-    # Listed first: what is sealed meanwhile is then read as sealed, not missed.
-    tail = place.unsealed() if unsealed else []
-    sealed = place.tapes()
-    done = {tape.segment for tape in sealed}
-    # A worker may seal a later tape than one that another has not sealed yet.
-    tail = [tape for tape in tail if tape.segment not in done]
-    return sorted(sealed + tail, key=lambda tape: tape.segment)
+class _Tapes:
+    """All tapes of an archive, in the order in which they were recorded."""
 
+    def __init__(self, place: Place, *, unsealed: bool) -> None:
+        self.place = place
+        # Listed first: what is sealed meanwhile is then read as sealed, not missed.
+        tail = place.unsealed() if unsealed else []
+        sealed = place.tapes()
+        done = {tape.segment for tape in sealed}
+        # A worker may seal a later tape than one that another has not sealed yet.
+        files = sealed + [tape for tape in tail if tape.segment not in done]
+        self.lineage = place.lineage(files)
+        self._files = {tape.segment: tape for tape in files}
 
-def _since(tapes: Sequence[File], time_us: int | None) -> Sequence[File]:
-    """Those that reach beyond this moment: in which it lies (one of each worker), and later ones."""
-    wanted = reaching_into([tape.segment for tape in tapes], time_us, None)
-    return [tape for tape in tapes if tape.segment in wanted]
+    def begun_by(self, time_us: int) -> list[File]:
+        """Those that may hold something of a moment, the last recorded first."""
+        found = self.lineage.reaching_into(time_us, time_us + 1)
+        return [self._files[one] for one in reversed(self.lineage.order) if one in found]
 
+    def between(self, start_us: int | None, end_us: int | None) -> list[File]:
+        """Those that reach into a stretch of time; and those after: frames may have waited for them."""
+        found = self.lineage.reaching_into(start_us, end_us)
+        found |= {after for one in found for after in self.lineage.after[one]}
+        return [self._files[one] for one in self.lineage.order if one in found]
 
-def _until(tapes: Sequence[File], end_us: int | None) -> Sequence[File]:
-    """Those that begin before, and one more of each worker: frames may have waited for it to be opened."""
-    if end_us is None:
-        return tapes
-    begun = [tape for tape in tapes if tape.segment.start_us < end_us]
-    following: dict[str, File] = {}
-    for tape in tapes[len(begun) :]:
-        following.setdefault(tape.segment.tag, tape)
-    return begun + list(following.values())
+    def after(self, tape: File) -> list[File]:
+        """Those that go on from a tape."""
+        return [self._files[one] for one in self.lineage.after[tape.segment]]
+
+    def follows(self, tape: File, read: Sequence[File]) -> bool:
+        """Whether a tape must begin where one of these ended: where a clock was wrong, others lie between."""
+        before = self.lineage.before[tape.segment]
+        return bool(self.lineage.missing[tape.segment]) or any(t.segment in before for t in read)
+
+    def missing_before(self, tape: File) -> str:
+        """What a tape should have gone on from: a name where it says one."""
+        return " and ".join(self.lineage.missing[tape.segment]) or "the tape before it"
 
 
 def book_at(place: Place, symbol: str, time_us: int, depth: int | None, *, unsealed: bool) -> Book:
@@ -67,8 +77,8 @@ def book_at(place: Place, symbol: str, time_us: int, depth: int | None, *, unsea
     for gap in gap_list(place, symbol, unsealed=unsealed, before_us=time_us + 1):
         if gap.covers(moment):
             raise BookNotKnown(_in_a_gap(gap, time_us))
-    tapes = _since(tapes_of(place, unsealed=unsealed), time_us)
-    if not tapes or tapes[0].segment.start_us > time_us:
+    tapes = _Tapes(place, unsealed=unsealed)
+    if not tapes.begun_by(time_us):
         raise BookNotKnown(f"{symbol} at {moment}: nothing of that time is on tape.")
     try:
         sync, reached_ns, _ = _known_at(place, tapes, symbol, time_us)
@@ -100,26 +110,47 @@ class _Run(NamedTuple):
     reached_ns: int
     past: bool
 
+    def tells(self, time_us: int) -> bool:
+        """Whether the book was known at this moment."""
+        live = self.sync is not None and self.sync.state is State.LIVE
+        return live and self.reached_ns // 1_000 >= time_us
 
-def _known_at(place: Place, tapes: Sequence[File], symbol: str, time_us: int) -> _Run:
-    """The machine after every frame until this moment: on the tape of the worker that has the symbol."""
-    for tape in tapes:
-        if tape.segment.start_us > time_us:
-            break
-        run = _run(place, tape, symbol, time_us, None)
+
+def _known_at(place: Place, tapes: _Tapes, symbol: str, time_us: int) -> _Run:
+    """The machine after every frame until this moment, on the tape on which the book was known then.
+
+    Of several tapes (of workers, of recorders, of a clock that was set back) the last one counts that
+    knows the book at this moment; where none does, what the last one says. Raises DamagedTape where none
+    does, and one is damaged.
+    """
+    last, damage = _Run(None, 0, past=True), None
+    for tape in tapes.begun_by(time_us):
+        try:
+            run = _run(place, tape, symbol, time_us, None)
+        except DamagedTape as error:
+            damage = error
+            continue
         if run and run.sync:
-            return run if run.past else _after_it(place, tapes, tape, run.sync, time_us) or run
-    return _Run(None, 0, past=True)
+            after = None if run.past else _after_it(place, tapes, tape, run.sync, time_us)
+            for one in filter(None, (after, run)):
+                if one.tells(time_us):
+                    return one
+            last = last if last.sync else after or run
+    if damage:
+        raise damage
+    return last
 
 
 def _after_it(
-    place: Place, tapes: Sequence[File], tape: File, sync: SymbolSync, time_us: int
+    place: Place, tapes: _Tapes, tape: File, sync: SymbolSync, time_us: int
 ) -> _Run | None:
-    """The worker's next tape may begin with frames that had waited while it was opened."""
-    later = (t for t in tapes if t.segment.tag == tape.segment.tag and t.segment > tape.segment)
-    following = next(later, None)
+    """The next tape of the symbol may begin with frames that had waited while it was opened."""
     stood = Standing(sync.epoch, sync.update_id, sync.known_ns)
-    return _run(place, following, sync.symbol, time_us, stood) if following else None
+    for following in tapes.after(tape):
+        run = _run(place, following, sync.symbol, time_us, stood)
+        if run and run.sync:
+            return run
+    return None
 
 
 def _run(
@@ -153,13 +184,15 @@ def replay(place: Place, query: Query, *, unsealed: bool) -> Iterator[Step | Gap
     What a damaged or missing tape would have told is a gap with the reason `undeclared`. Raises
     NotRecorded without a tape of the symbol.
     """
-    tapes = _until(_since(tapes_of(place, unsealed=unsealed), query.start_us), query.end_us)
+    tapes = _Tapes(place, unsealed=unsealed)
     stood, gap = None, None
-    for tape in tracked(tapes, f"replaying {query.symbol}"):
+    chosen = tapes.between(query.start_us, query.end_us)
+    for tape in tracked(chosen, f"replaying {query.symbol}"):
         events = EventByEvent(query.symbol)
         past = False
         with place.reading(tape.path):
-            past = yield from _steps(place, tape, query, events, stood)
+            follows = tapes.follows(tape, chosen)
+            past = yield from _steps(tapes, tape, query, events, stood if follows else None)
         stood = standing(events.books, query.symbol) or stood
         sync = events.books.syncs.get(query.symbol)
         gap = sync.gap if sync else gap
@@ -172,12 +205,21 @@ def replay(place: Place, query: Query, *, unsealed: bool) -> Iterator[Step | Gap
 
 
 def _steps(
-    place: Place, tape: File, query: Query, events: EventByEvent, stood: Standing | None
+    tapes: _Tapes,
+    tape: File,
+    query: Query,
+    events: EventByEvent,
+    stood: Standing | None,
 ) -> Generator[Step | Gap, None, bool]:
     """Returns whether the end of the query's time was passed."""
-    for frame in frames(place, tape, frozenset({query.symbol}), every=1):
+    for frame in frames(tapes.place, tape, frozenset({query.symbol}), every=1):
         if stood and isinstance(frame, Checkpoint) and not continues(stood, frame):
-            untold = _untold(place, tape, stood, frame)
+            if not tapes.place.damaged:
+                why = (
+                    f"it does not go on where {tapes.missing_before(tape)} ended: a tape is missing"
+                )
+                tapes.place.report_damage(tape.path, why)
+            untold = _untold(stood, frame)
             # Before the first epoch nothing was known that could be lost.
             if stood.epoch and query.overlaps(untold):
                 yield untold
@@ -194,10 +236,8 @@ def _steps(
     return False
 
 
-def _untold(place: Place, tape: File, stood: Standing, begins: Checkpoint) -> Gap:
+def _untold(stood: Standing, begins: Checkpoint) -> Gap:
     """What lies between the last state that was told and a tape that does not go on from there."""
-    if not place.damaged:
-        place.report_damage(tape.path, "the tape before it is missing")
     return Gap(
         begins.symbol,
         stood.epoch,

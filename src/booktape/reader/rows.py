@@ -25,6 +25,7 @@ from booktape.reader.place import File, Place
 from booktape.reader.progress import tracked
 from booktape.reader.tape import frames, outputs
 from booktape.reader.times import moment_us
+from booktape.store.extents import GroupExtent
 from booktape.store.layout import symbol_folder
 from booktape.store.schema import SNAPSHOTS, snapshot_batch
 from booktape.store.writer import Group
@@ -136,6 +137,19 @@ def _of_sealed(
             )
             for batch in rows.combine_chunks().to_batches():
                 yield _cut(batch, query, columns)
+
+
+def read_scalars(place: Place, file: File, group: GroupExtent) -> list[GroupExtent]:
+    """A row group row by row, each as if it were one by itself; none where it cannot be read."""
+    found: list[GroupExtent] = []
+    with place.reading(file.path), place.open(file.path) as opened:
+        columns = ["receive_time", "epoch", "update_id"]
+        rows = pq.ParquetFile(opened).read_row_group(group.number, columns=columns)
+        values = (rows[name].cast(pa.int64()).to_pylist() for name in columns)
+        for time_us, epoch, last_id in zip(*values, strict=True):
+            ranges = (time_us, time_us, epoch, epoch, last_id, last_id)
+            found.append(GroupExtent(group.number, 1, *ranges))
+    return found
 
 
 def _of_tape(

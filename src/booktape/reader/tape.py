@@ -5,7 +5,8 @@ Readers want one symbol at a time: the books of the others would cost far more t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import IO, Final, NamedTuple, TypeAlias, cast
 
@@ -24,7 +25,7 @@ from booktape.errors import DamagedTape, MalformedFrame
 from booktape.reader.place import File, Place
 from booktape.reconstruct import Output, Reconstruction
 from booktape.store.line import decode
-from booktape.store.reading import read_tape
+from booktape.store.reading import read_lines, read_tape
 from booktape.wire.binance import decode_event
 
 NO_ROWS: Final = 2**62
@@ -39,6 +40,7 @@ class Standing(NamedTuple):
     known_ns: int
 
 
+_STAMP: Final = re.compile(rb'"received_ns":(\d+)')
 _HEAVY: Final = (b'{"k":"ws"', b'{"k":"rest"', b'{"k":"checkpoint"')
 
 
@@ -99,6 +101,37 @@ def frames(
     except OSError as error:
         refuse_used_up(error)
         raise DamagedTape(f"{tape.path} cannot be read: {error}.") from error
+
+
+def chosen_tapes(
+    place: Place, tapes: Sequence[File], from_us: int | None, to_us: int | None
+) -> list[File]:
+    """Of these sealed tapes those that reach into a stretch of time, in the order of recording.
+
+    A tape of which no other one tells when it ended is read to its end, to see how far it reaches.
+    """
+    lineage = place.lineage(tapes)
+    wanted = lineage.reaching_into(from_us, to_us)
+    files = {tape.segment: tape for tape in tapes}
+    return [
+        files[one]
+        for one in lineage.order
+        if one in wanted
+        and (from_us is None or lineage.end_us(one) or _ends_after(place, files[one], from_us))
+    ]
+
+
+def _ends_after(place: Place, tape: File, time_us: int) -> bool:
+    """Whether any line is from then or later, whatever the clock did; yes, where it cannot be read."""
+    try:
+        with place.open_tape(tape) as file:
+            return any(
+                int(stamp[1]) // 1_000 >= time_us
+                for stamp in map(_STAMP.search, read_lines(cast("IO[bytes]", file)))
+                if stamp
+            )
+    except (DamagedTape, OSError):
+        return True
 
 
 def _only(frame: Frame, symbols: Symbols) -> Iterator[Frame]:

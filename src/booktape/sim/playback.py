@@ -84,7 +84,6 @@ class Playback:
         self._next = next(self._played, None)
         self._start_ns = self._next.frame.received_ns if self._next else 0
         self._due_s = 0.0
-        self._run = 0
         self._books: dict[int, Reconstruction] = {}
         self._answers: dict[str, tuple[bytes, DepthSnapshot]] = {}
         self._sent_ids: dict[str, int] = {}
@@ -166,15 +165,15 @@ class Playback:
         What a recorder lost by stopping counts only when another one goes on after it: at the end
         of all, the last books stay as they are.
         """
-        if played.run != self._run:
-            self._run, self._books = played.run, {}
         frame = played.frame
         if isinstance(frame, SegmentStart):
-            self._books[played.worker] = Reconstruction()
+            for tape in played.replaces:
+                self._books.pop(tape, None)
+            self._books[played.tape] = Reconstruction()
             frame = replace(frame, every=_NEVER)
         if isinstance(frame, SegmentEnd):
             return
-        for _ in self._books[played.worker].feed(frame):
+        for _ in self._books[played.tape].feed(frame):
             pass
         if isinstance(frame, RestFrame | Checkpoint) and self._live(frame.symbol):
             self._known.add(frame.symbol)

@@ -11,9 +11,8 @@ byte for byte under `m`. It becomes frames like a tape's, on one connection.
 from __future__ import annotations
 
 import gzip
-from collections.abc import Iterable, Iterator
-from heapq import merge
-from itertools import groupby
+from collections.abc import Iterator
+from heapq import heappop, heappush
 from pathlib import Path
 from typing import Annotated, Final, NamedTuple
 from zlib import error as ZlibError  # noqa: N812 - zlib names its exception like a function
@@ -23,7 +22,7 @@ from msgspec import Meta, Raw, Struct
 
 from booktape.core.frames import Connected, Frame, RestFrame, SegmentEnd, SegmentStart, StreamFrame
 from booktape.errors import DamagedTape, MalformedFrame, UsageError
-from booktape.store.found import sealed_tapes
+from booktape.store.found import lineage_of
 from booktape.store.layout import TAPE, Layout
 from booktape.store.reading import first_line, read_tape
 from booktape.wire.binance import decode_depth
@@ -41,10 +40,10 @@ class _Line(Struct):
 
 
 class Played(NamedTuple):
-    """A frame, and where it comes from: from which of several recorders, and which of its workers."""
+    """A frame, and on which of several tapes it stands. `replaces` are those that its tape goes on from."""
 
-    run: int
-    worker: int
+    tape: int
+    replaces: tuple[int, ...]
     frame: Frame
 
 
@@ -55,46 +54,70 @@ class Recording:
     """
 
     def __init__(self, path: Path) -> None:
-        self._runs = _runs(path)
-        tapes = (tape for workers in self._runs for tapes in workers for tape in tapes)
-        found = (symbol for tape in tapes for symbol in _symbols(tape))
+        self._tapes, self._before = _tapes(path)
+        found = (symbol for tape in self._tapes for symbol in _symbols(tape))
         self.symbols = tuple(dict.fromkeys(found))
 
     def frames(self) -> Iterator[Played]:
-        """All frames of all tapes. What several workers recorded at a time comes in one order."""
-        for run, workers in enumerate(self._runs):
-            told = [_told(run, worker, tapes) for worker, tapes in enumerate(workers)]
-            yield from merge(*told, key=lambda played: played.frame.received_ns)
+        """All frames of all tapes, by time; but none of a tape before those that it goes on from are over.
+
+        What several workers, or several recorders, recorded at a time comes in one order.
+        """
+        waits = [len(before) for before in self._before]
+        after: list[list[int]] = [[] for _ in self._tapes]
+        for number, before in enumerate(self._before):
+            for one in before:
+                after[one].append(number)
+        # A tape's number parts two frames of the same time, so that iterators are never compared.
+        heap: list[tuple[int, int, Frame, Iterator[Frame]]] = []
+        for number in range(len(self._tapes)):
+            if not waits[number]:
+                self._play(number, _told(self._tapes[number]), heap)
+        while heap:
+            _, number, frame, rest = heappop(heap)
+            yield Played(number, self._before[number], frame)
+            if self._play(number, rest, heap):
+                continue
+            for following in after[number]:
+                waits[following] -= 1
+                if not waits[following]:
+                    self._play(following, _told(self._tapes[following]), heap)
+
+    @staticmethod
+    def _play(
+        number: int, rest: Iterator[Frame], heap: list[tuple[int, int, Frame, Iterator[Frame]]]
+    ) -> bool:
+        """Whether there is one more frame; then it waits for its time."""
+        frame = next(rest, None)
+        if frame is not None:
+            heappush(heap, (frame.received_ns, number, frame, rest))
+        return frame is not None
 
 
-def _runs(path: Path) -> list[list[list[Path]]]:
-    """The tapes of each worker of each recorder, oldest first."""
+def _tapes(path: Path) -> tuple[list[Path], list[tuple[int, ...]]]:
+    """Every tape, and for each the numbers of those that it goes on from."""
     if path.is_dir():
         layout = Layout(path)
-        runs: list[list[list[Path]]] = []
-        for _, segments in groupby(sealed_tapes(layout), key=lambda segment: segment.run):
-            workers: dict[str, list[Path]] = {}
-            for segment in segments:
-                workers.setdefault(segment.tag, []).append(layout.tape(segment))
-            runs.append(list(workers.values()))
-        if not runs:
+        lineage = lineage_of(layout)
+        if not lineage.order:
             raise UsageError(f"{path} holds no tape. Name an archive, a tape or a capture.")
-        return runs
+        numbers = {segment: number for number, segment in enumerate(lineage.order)}
+        before = [tuple(numbers[b] for b in lineage.before[one]) for one in lineage.order]
+        return [layout.tape(segment) for segment in lineage.order], before
     if not path.is_file():
         raise UsageError(f"{path} does not exist.")
     if not path.name.endswith((_CAPTURE, TAPE)):
         raise UsageError(f"{path} is neither a tape (*{TAPE}) nor a capture (*{_CAPTURE}).")
-    return [[[path]]]
+    return [path], [()]
 
 
-def _told(run: int, worker: int, tapes: Iterable[Path]) -> Iterator[Played]:
-    """What one worker recorded. What it says after the end is for whoever starts next."""
-    for tape in tapes:
-        ended = False
-        for frame in _capture(tape) if tape.name.endswith(_CAPTURE) else read_tape(tape):
-            if not ended:
-                yield Played(run, worker, frame)
-            ended = ended or isinstance(frame, SegmentEnd)
+def _told(tape: Path) -> Iterator[Frame]:
+    """What a tape holds. What it says after the end is for whoever starts next."""
+    ended = False
+    for frame in _capture(tape) if tape.name.endswith(_CAPTURE) else read_tape(tape):
+        if not ended:
+            yield frame
+        ended = ended or isinstance(frame, SegmentEnd)
 
 
 def _symbols(path: Path) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,18 +16,31 @@ import structlog
 
 from booktape.core.checkpoint import restore, save
 from booktape.core.events import Gap
-from booktape.core.frames import FORMAT, KILLED, NO_TAPE, Checkpoint, Disconnected, SegmentStart
+from booktape.core.frames import (
+    FORMAT,
+    KILLED,
+    NO_TAPE,
+    ROTATED,
+    Checkpoint,
+    Disconnected,
+    SegmentEnd,
+    SegmentStart,
+)
 from booktape.core.merge import Lane
 from booktape.core.sync import State, SymbolSync
 from booktape.descriptors import refuse_used_up
-from booktape.store.found import last_tapes, newest_rows, newest_tape
-from booktape.store.layout import Layout, Segment
+from booktape.errors import DamagedTape
+from booktape.store.extents import GroupExtent, group_extents
+from booktape.store.found import free_segment, lineage_of, newest_rows
+from booktape.store.layout import TABLE, Layout, Segment
+from booktape.store.lineage import Lineage
 from booktape.store.lock import lock_directory
-from booktape.store.reading import read_checkpoints, read_format
+from booktape.store.reading import read_format, read_words
 from booktape.store.recording import Recording
 from booktape.store.recovery import Recovered, recover
 
 log = structlog.get_logger()
+_MOMENTS: Final = ("known_ns", "stamp_ns", "synced_ns")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -96,9 +109,14 @@ class Archive:
 
         `is_ours` chooses whose past it takes over, where several workers share one archive.
         """
-        segment = Segment.at(start.received_ns, tag, newest_tape(self._layout))
+        lineage = lineage_of(self._layout)
+        segment = free_segment(self._layout, start.received_ns, tag)
+        _warn_if_ahead(lineage, segment)
+        # Another worker of the same recorder may have begun, or even sealed something, already.
+        last = lineage.last(but_of_run=segment.run)
+        start = replace(start, continues=tuple(one.name for one in last))
+        past = self._past(lineage, last, start).values()
         recording = Recording(self._layout, segment, self._worker)
-        past = self.past(start.symbols, start.received_ns, start.format).values()
         recording.begin(start, [saved for saved in past if is_ours(saved.symbol)])
         return recording
 
@@ -107,31 +125,106 @@ class Archive:
     ) -> dict[str, Checkpoint]:
         """What is known of every symbol ever recorded here, none of it live.
 
-        The last tapes end with it. Where they are missing or damaged, the newest rows still tell
-        the last epoch of the `symbols` asked for.
+        The last tapes end with it. Where they are missing or damaged, rows and gaps still tell the
+        last epoch of the `symbols` asked for.
         """
+        lineage = lineage_of(self._layout)
+        start = SegmentStart(now_ns, "", "", 1, 1, symbols, format=tape_format)
+        return self._past(lineage, lineage.last(), start)
+
+    def _past(
+        self, lineage: Lineage, last: Sequence[Segment], start: SegmentStart
+    ) -> dict[str, Checkpoint]:
         known: dict[str, Checkpoint] = {}
-        for tape in map(self._layout.tape, last_tapes(self._layout)):
-            with _naming_damage(tape):
-                # Those at its end are later, and count.
-                found = {saved.symbol: _cold(saved, now_ns) for saved in read_checkpoints(tape)}
-                if read_format(tape) < tape_format:
-                    # On format 1 TRADING only said that nothing else was known.
-                    found = {symbol: replace(saved, status="") for symbol, saved in found.items()}
-                known |= found
-        for symbol in symbols:
-            last = self._last_row(symbol, now_ns)
-            if last and (symbol not in known or _stands_at(known[symbol]) < _stands_at(last)):
-                known[symbol] = last
+        whole, looked = True, set(last)
+        waiting = list(last)
+        while waiting:
+            segment = waiting.pop()
+            told, ended = self._told(segment, start.format)
+            for saved in told:
+                _keep_later(known, _cold(saved, start.received_ns))
+            if not ended:
+                whole = False
+                waiting += [one for one in lineage.before[segment] if one not in looked]
+                looked.update(waiting)
+        now_ns = start.received_ns
+        for symbol in start.symbols:
+            found = self._last_row(symbol, now_ns) if whole else self._any_row(symbol, now_ns)
+            if found:
+                _keep_later(known, found)
         return known
 
+    def _told(self, segment: Segment, tape_format: int) -> tuple[Iterable[Checkpoint], bool]:
+        """What a tape tells of every symbol, and whether that is how its recording ended."""
+        told: dict[str, Checkpoint] = {}
+        reason, whole = ROTATED, False
+        tape = self._layout.tape(segment)
+        with _naming_damage(tape):
+            for frame in read_words(tape):
+                if isinstance(frame, SegmentEnd):
+                    reason = frame.reason
+                elif isinstance(frame, Checkpoint):
+                    # Those at its end are later, and count.
+                    told[frame.symbol] = frame
+            whole = True
+        with _naming_damage(tape):
+            if read_format(tape) < tape_format:
+                # On format 1 TRADING only said that nothing else was known.
+                told = {symbol: replace(saved, status="") for symbol, saved in told.items()}
+        return told.values(), whole and reason != ROTATED
+
     def _last_row(self, symbol: str, now_ns: int) -> Checkpoint | None:
-        """What the newest rows of a symbol tell that can be read."""
+        """What the newest file of a symbol's rows tells that can be read."""
         for segment in newest_rows(self._layout, symbol):
             path = self._layout.rows(segment, symbol)
             with _naming_damage(path):
                 return _from_rows(symbol, path, now_ns)
         return None
+
+    def _any_row(self, symbol: str, now_ns: int) -> Checkpoint | None:
+        """The same of all its files, whatever their names; where one cannot be read, gaps tell, too."""
+        latest: tuple[int, int, Path] | None = None
+        damaged = False
+        for segment in newest_rows(self._layout, symbol):
+            path = self._layout.rows(segment, symbol)
+            groups: tuple[GroupExtent, ...] = ()
+            with _naming_damage(path):
+                groups = group_extents(pq.read_metadata(path))
+            damaged = damaged or not groups
+            for group in groups[-1:]:
+                stands = group.last_epoch, group.last_id, path
+                latest = stands if latest is None else max(latest, stands)
+        found = _from_rows(symbol, latest[2], now_ns) if latest else None
+        return self._beyond_gaps(symbol, found, now_ns) if damaged else found
+
+    def _beyond_gaps(self, symbol: str, found: Checkpoint | None, now_ns: int) -> Checkpoint | None:
+        """An epoch that its rows do not tell any more: each gap that was closed began one."""
+        for path in sorted((self._layout.root / "gaps").glob(f"*/*{TABLE}")):
+            with _naming_damage(path):
+                for row in pq.read_table(path, partitioning=None).to_pylist():
+                    closed = row["symbol"] == symbol and row["end_time"]
+                    if closed and row["epoch"] >= (found.epoch if found else 0):
+                        place = row["epoch"] + 1, row["next_update_id"], row["end_time"]
+                        found = _from_row(symbol, *place, now_ns)
+        return found
+
+
+def _warn_if_ahead(lineage: Lineage, segment: Segment) -> None:
+    """Names and dates follow our clock; so one that was wrong once, or is wrong now, is said."""
+    newest = max(lineage.beginnings, default=segment)
+    if newest.start_us > segment.start_us:
+        log.warning(
+            "the archive's newest segment lies ahead of the clock: it was wrong then, or is now",
+            segment=newest.name,
+            ahead_s=round((newest.start_us - segment.start_us) / 1e6),
+        )
+
+
+def _keep_later(known: dict[str, Checkpoint], saved: Checkpoint) -> None:
+    """Of two that tell of one symbol the one that is further on counts."""
+    before = known.get(saved.symbol)
+    if before is None or _stands_at(before) < _stands_at(saved):
+        known[saved.symbol] = saved
 
 
 @contextmanager
@@ -139,7 +232,7 @@ def _naming_damage(path: Path) -> Iterator[None]:
     """A file that cannot be read is named, and is no reason to record nothing: others tell, too."""
     try:
         yield
-    except (pa.ArrowException, OSError, ValueError, LookupError) as error:
+    except (pa.ArrowException, OSError, ValueError, LookupError, DamagedTape) as error:
         refuse_used_up(error)
         if isinstance(error, MemoryError):
             raise
@@ -157,7 +250,11 @@ def _cold(saved: Checkpoint, now_ns: int) -> Checkpoint:
         sync.state = State.COLD  # whoever records it again must have found it listed
     if sync.state is not State.COLD:
         sync.take(Disconnected(saved.known_ns, 0, saved.known_ns, KILLED), saved.known_ns)
-    return replace(save(sync, Lane(), now_ns), attempt=0)
+    # A clock that was ahead must not be ahead of every gap to come: what is lost from now on would then
+    # be told too short.
+    cold = save(sync, Lane(), now_ns)
+    moments = {name: min(getattr(cold, name), now_ns) for name in _MOMENTS}
+    return replace(cold, attempt=0, **moments)
 
 
 def _from_rows(symbol: str, path: Path, now_ns: int) -> Checkpoint:
@@ -166,9 +263,13 @@ def _from_rows(symbol: str, path: Path, now_ns: int) -> Checkpoint:
     columns = ["epoch", "update_id", "receive_time"]
     last = file.read_row_group(file.num_row_groups - 1, columns=columns)
     row = last.slice(last.num_rows - 1).to_pylist()[0]
+    return _from_row(symbol, row["epoch"], row["update_id"], row["receive_time"], now_ns)
+
+
+def _from_row(symbol: str, epoch: int, update_id: int, known: datetime, now_ns: int) -> Checkpoint:
     sync = SymbolSync(symbol)
-    sync.epoch, sync.update_id = row["epoch"], row["update_id"]
-    last_ns = (row["receive_time"] - _EPOCH) // timedelta(microseconds=1) * 1_000
-    sync.prove(last_ns)
+    sync.epoch, sync.update_id = epoch, update_id
+    last_ns = (known - _EPOCH) // timedelta(microseconds=1) * 1_000
+    sync.prove(min(last_ns, now_ns))
     sync.gap = Gap(symbol, sync.epoch, last_ns, sync.update_id, NO_TAPE)
     return save(sync, Lane(), now_ns)

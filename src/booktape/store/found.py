@@ -1,31 +1,54 @@
-"""Which segments an archive holds, and how far each reaches: store/layout.py says where they stand."""
+"""Which segments an archive holds: store/layout.py says where they stand, store/lineage.py their order."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
+from booktape.errors import DamagedTape
 from booktape.store.layout import TABLE, TAPE, Layout, Segment, symbol_folder
+from booktape.store.lineage import Beginning, Lineage
+from booktape.store.reading import read_beginning, read_taken_over
 
 
 def sealed_tapes(layout: Layout) -> list[Segment]:
-    """Those with a sealed tape, oldest first."""
+    """Those with a sealed tape, by name."""
     return sorted(_newest_first(layout.root / "tape", TAPE))
 
 
-def last_tapes(layout: Layout) -> list[Segment]:
-    """The last sealed tape of each worker of the recorder that ran last.
+def lineage_of(layout: Layout, unsealed: Iterable[Beginning] = ()) -> Lineage:
+    """In which order all sealed tapes, and those that are not sealed yet, were recorded.
 
-    Known weakness: it looks at every tape, since nobody says how long ago a worker sealed its last.
+    Known weakness: the first line of every tape is read for it.
     """
-    tapes = sealed_tapes(layout)
-    last = {tape.tag: tape for tape in tapes}
-    return [tape for tape in last.values() if tape.run == tapes[-1].run]
+    begun = {segment: _beginning(layout, segment) for segment in sealed_tapes(layout)}
+    begun |= {each.segment: each for each in unsealed}
+    return Lineage(begun.values(), lambda segment: _taken_over(layout, segment))
 
 
-def newest_tape(layout: Layout) -> Segment | None:
-    """The last one with a sealed tape."""
-    return next(_newest_first(layout.root / "tape", TAPE), None)
+def _beginning(layout: Layout, segment: Segment) -> Beginning:
+    try:
+        return read_beginning(segment, layout.tape(segment))
+    except (DamagedTape, OSError):
+        # Whoever needs what it holds says so.
+        return Beginning.unknown(segment)
+
+
+def _taken_over(layout: Layout, segment: Segment) -> frozenset[str]:
+    try:
+        return read_taken_over(layout.tape(segment))
+    except (DamagedTape, OSError):
+        return frozenset()
+
+
+def free_segment(
+    layout: Layout, start_ns: int, tag: str, taken: Collection[Segment] = ()
+) -> Segment:
+    """The segment that begins at `start_ns`, or the next microsecond that has none of this name yet."""
+    segment = Segment.at(start_ns, tag)
+    while segment in taken or layout.tape(segment).exists() or layout.unsealed_of(segment).exists():
+        segment = Segment(segment.start_us + 1, tag)
+    return segment
 
 
 def newest_rows(layout: Layout, symbol: str) -> Iterator[Segment]:
@@ -41,39 +64,11 @@ def unsealed_segments(layout: Layout) -> list[Segment]:
     return sorted(segment for segment in found if segment)
 
 
-def reaching_into(
-    segments: Sequence[Segment], from_us: int | None, to_us: int | None
-) -> set[Segment]:
-    """Those of these, oldest first, that may hold something of a stretch of time; None: no end."""
-    return {
-        segment
-        for segment, end_us in zip(segments, _ends_us(segments), strict=True)
-        if (to_us is None or segment.start_us < to_us)
-        and (from_us is None or end_us is None or end_us > from_us)
-    }
-
-
-def _ends_us(segments: Sequence[Segment]) -> list[int | None]:
-    """When each of them ends at the latest; None where nothing tells.
-
-    It gives way to the next one of the same worker, or to those of the next recorder. Beside it lie
-    those of the other workers.
-    """
-    ends: list[int | None] = []
-    run, begun_us, next_run_us = "", None, None
-    own: dict[str, int] = {}
-    for segment in reversed(segments):
-        if segment.run != run:
-            run, next_run_us, own = segment.run, begun_us, {}
-        ends.append(own.get(segment.tag, next_run_us))
-        begun_us = own[segment.tag] = segment.start_us
-    return ends[::-1]
-
-
 def _newest_first(folder: Path, ending: str) -> Iterator[Segment]:
     """The segments of files below `folder` that stand where they should, day by day.
 
-    Names sort by time: whoever wants the newest one looks at a single day of an archive of years.
+    By name, which is by our clock as it was: whoever wants the newest one looks at a single day of an
+    archive of years.
     """
     for day in sorted(_names(folder), reverse=True):
         for name in sorted(_names(folder / day), reverse=True):

@@ -8,7 +8,8 @@
     manifests/date=2026-11-22/<segment>.json
     unsealed/<segment>/                    what is being written; nothing there is for readers
 
-A segment's name begins with its start, so names sort by time.
+A segment's name begins with its start by our clock, so names sort by time, as far as that was right. In
+which order segments were recorded their tapes say: store/lineage.py.
 """
 
 from __future__ import annotations
@@ -39,14 +40,9 @@ class Segment:
     tag: str
 
     @classmethod
-    def at(cls, start_ns: int, tag: str, after: Segment | None = None) -> Segment:
-        """The segment that begins at `start_ns`, or just behind `after`.
-
-        When the clock was set back, names must increase all the same: the newest tape is found by
-        its name, and it is the one that knows the last epochs.
-        """
-        start_us = start_ns // 1_000
-        return cls(max(start_us, after.start_us + 1) if after else start_us, tag)
+    def at(cls, start_ns: int, tag: str) -> Segment:
+        """The segment that begins at `start_ns`."""
+        return cls(start_ns // 1_000, tag)
 
     @classmethod
     def parse(cls, name: str, ending: str = "") -> Segment | None:

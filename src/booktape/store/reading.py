@@ -7,12 +7,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import IO
 
-from booktape.core.frames import Checkpoint, Frame, SegmentEnd, SegmentStart
+import msgspec
+from msgspec import Struct
+
+from booktape.core.frames import Frame, SegmentEnd, SegmentStart
 from booktape.errors import DamagedTape
+from booktape.store.layout import Segment
 from booktape.store.line import decode
+from booktape.store.lineage import Beginning
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -56,14 +62,53 @@ def read_format(path: Path) -> int:
     return first.format if isinstance(first, SegmentStart) else 1
 
 
-def read_checkpoints(path: Path) -> Iterator[Checkpoint]:
-    """Those at the start of a tape and those at its end, as far as it can be read."""
-    frames = read_tape(path, torn=True, wanted=_is_checkpoint)
-    return (frame for frame in frames if isinstance(frame, Checkpoint))
+def read_beginning(segment: Segment, tape: Path | IO[bytes]) -> Beginning:
+    """What a tape's first line says of where it stands. Raises DamagedTape, OSError."""
+    return beginning(segment, first_line(read_tape(tape), segment.name))
+
+
+def beginning(segment: Segment, start: SegmentStart) -> Beginning:
+    """What the first line of a segment's tape says of where it stands."""
+    start_us = start.received_ns // 1_000
+    return Beginning(segment, start_us, frozenset(start.symbols), start.continues)
+
+
+def read_taken_over(tape: Path | IO[bytes]) -> frozenset[str]:
+    """The symbols of which a tape begins with a checkpoint. Raises DamagedTape, OSError."""
+    lines = islice(read_lines(tape), 1, None)
+    return frozenset(map(_symbol_of, takewhile(_is_checkpoint, lines)))
+
+
+def _symbol_of(line: bytes) -> str:
+    try:
+        return _symbol.decode(line).symbol
+    except msgspec.DecodeError as error:
+        raise DamagedTape(f"not a checkpoint: {line[:80]!r}") from error
+
+
+class _Symbol(Struct):
+    """All that is wanted of a checkpoint, which may hold thousands of levels."""
+
+    symbol: str
+
+
+_symbol = msgspec.json.Decoder(_Symbol)
+
+
+def read_words(path: Path) -> Iterator[Frame]:
+    """The checkpoints at the start of a tape, its end, and those behind it.
+
+    Raises DamagedTape where it is damaged, or does not say how it ended.
+    """
+    return read_tape(path, wanted=_is_word)
+
+
+def _is_word(line: bytes) -> bool:
+    """Whether a line is worth decoding: nearly all others hold what the exchange sent."""
+    return line.startswith((b'{"k":"checkpoint",', b'{"k":"end",'))
 
 
 def _is_checkpoint(line: bytes) -> bool:
-    """Whether a line is worth decoding: nearly all others hold what the exchange sent."""
     return line.startswith(b'{"k":"checkpoint",')
 
 

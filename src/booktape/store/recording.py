@@ -21,6 +21,7 @@ from booktape.core.frames import (
 )
 from booktape.core.proving import Check
 from booktape.reconstruct import Output, Reconstruction
+from booktape.store.found import free_segment
 from booktape.store.layout import Layout, Segment
 from booktape.store.writer import Predecessor, SegmentWriter
 
@@ -72,10 +73,13 @@ class Recording:
             pass
         self.last_ns = max(self.last_ns, now_ns)
         last = self.writer
-        segment = Segment.at(now_ns, last.segment.tag, after=last.segment)
+        # Those that are not sealed yet may not stand on the disk yet.
+        taken = {writer.segment for writer in self._unsealed}
+        segment = free_segment(self._layout, now_ns, last.segment.tag, taken)
         self.writer = SegmentWriter(self._layout, segment, self._worker, Predecessor(last, end))
         self._unsealed.append(self.writer)
-        self.writer.write(replace(self._start, received_ns=now_ns, symbols=self.books.symbols))
+        start = replace(self._start, received_ns=now_ns, symbols=self.books.symbols)
+        self.writer.write(replace(start, continues=(last.segment.name,)))
         self._opening, self._is_opening = self._books_as_they_stand(now_ns), True
 
     def save_next(self) -> bool:

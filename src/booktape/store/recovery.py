@@ -20,10 +20,11 @@ from typing import Final
 import structlog
 
 from booktape.core.frames import KILLED, ROTATED, Frame, SegmentEnd, SegmentStart
-from booktape.store.found import last_tapes, unsealed_segments
+from booktape.errors import StoreError
+from booktape.store.found import lineage_of, unsealed_segments
 from booktape.store.layout import Layout, Segment
 from booktape.store.patience import patiently
-from booktape.store.reading import read_tape
+from booktape.store.reading import beginning, read_tape
 from booktape.store.recording import Recording
 from booktape.store.sealing import writing
 from booktape.store.writer import SegmentWriter
@@ -50,14 +51,14 @@ def recover(layout: Layout, worker: Executor) -> Iterator[Recovered | None]:
     """
     unsealed = unsealed_segments(layout)
     starts = {segment: _first_line(layout, segment) for segment in unsealed}
-    begun = [segment for segment, start in starts.items() if start]
-    newest = {segment.tag: segment for segment in sorted([*begun, *last_tapes(layout)])}
+    begun = [beginning(segment, start) for segment, start in starts.items() if start]
+    lineage = lineage_of(layout, begun)
     for segment, start in starts.items():
         if layout.tape(segment).exists() or not _found_tape(layout, segment):
             yield from patiently(partial(_remove, layout, segment))
         elif start:
             # A segment that has a successor had been left in good order.
-            reason = ROTATED if segment < newest[segment.tag] else KILLED
+            reason = ROTATED if lineage.after[segment] else KILLED
             log.warning("recovering what a killed recorder left", segment=segment.name)
             frames = yield from _replay(layout, segment, start, reason, worker)
             log.warning("recovered", segment=segment.name, frames=frames)
@@ -74,7 +75,13 @@ def _found_tape(layout: Layout, segment: Segment) -> Path | None:
 def _first_line(layout: Layout, segment: Segment) -> SegmentStart | None:
     """How an unsealed tape begins; None when there is nothing to recover."""
     path = _found_tape(layout, segment)
-    first = next(read_tape(path, torn=True), None) if path else None
+    try:
+        first = next(read_tape(path, torn=True), None) if path else None
+    except OSError as error:
+        raise StoreError(
+            f"Cannot read {path}: {error.strerror}. It holds what a killed recorder left. Make it "
+            "readable, then start again."
+        ) from error
     return first if isinstance(first, SegmentStart) else None
 
 

@@ -11,28 +11,15 @@ from typing import Final
 
 from booktape.errors import UsageError
 from booktape.jobs import SPAWN, in_processes
-from booktape.store.found import reaching_into, unsealed_segments
+from booktape.store.found import unsealed_segments
 from booktape.store.layout import Layout, symbol_folder
 from booktape.verify.chain import Chain
-from booktape.verify.files import SegmentFiles, find_segments
+from booktape.verify.files import SegmentFiles
 from booktape.verify.findings import Findings, Kind
+from booktape.verify.order import Order, Scope
 from booktape.verify.segment import SegmentResult, verify_segment
 
 _LOOK_EVERY_S: Final = 0.2
-
-
-@dataclass(frozen=True)
-class Scope:
-    """What is asked about: some symbols or all, and the segments that reach into a stretch of time."""
-
-    symbols: frozenset[str] | None = None
-    from_us: int | None = None
-    to_us: int | None = None
-
-    def choose(self, segments: Sequence[SegmentFiles]) -> list[SegmentFiles]:
-        """Those that reach into the stretch, in the order of their starts."""
-        wanted = reaching_into([files.segment for files in segments], self.from_us, self.to_us)
-        return [files for files in segments if files.segment in wanted]
 
 
 @dataclass
@@ -66,32 +53,27 @@ def verify(root: Path, scope: Scope, jobs: int, advance: Advance = lambda _: Non
     `advance` hears how many further bytes of tape have been read.
     """
     found = Findings()
-    segments = find_segments(root, found)
+    order = Order(root, scope, found)
+    chosen = order.chosen
     unsealed = unsealed_segments(Layout(root))
-    if not segments and not unsealed:
+    if not order.segments and not unsealed:
         raise UsageError(f"{root} holds no recording. Make one with: booktape record BTCUSDT")
-    chosen = scope.choose(segments)
-    _check_scope(root, scope, segments, chosen)
-    # Of several workers one may begin later in the stretch than what is left out of another.
-    given = chosen != segments[: len(chosen)]
-    left_out = bool(chosen and chosen[-1] is not segments[-1])
-    chain = Chain(found, given=given)
+    _check_scope(root, scope, order)
+    chain = Chain(found, order.lineage, {files.segment for files in chosen})
     results = []
     for result in _verify_all(root, chosen, scope.symbols, jobs, advance):
         chain.link(result)
         results.append(result.found)
-    if not left_out:
-        chain.finish(unsealed)
+    chain.finish(unsealed)
     found.merge(results)
     names = [segment.name for segment in unsealed]
-    given_name = chosen[0].segment.name if given else None
-    return Report(root, found, len(chosen), names, given_name, left_out)
+    later = order.lineage.reaching_into(scope.to_us, None) if scope.to_us is not None else set()
+    left_out = bool(later - {files.segment for files in chosen})
+    return Report(root, found, len(chosen), names, chain.given, left_out)
 
 
-def _check_scope(
-    root: Path, scope: Scope, segments: Sequence[SegmentFiles], chosen: Sequence[SegmentFiles]
-) -> None:
-    if segments and not chosen:
+def _check_scope(root: Path, scope: Scope, order: Order) -> None:
+    if order.segments and not order.chosen:
         raise UsageError(f"{root} holds no segment between --from and --to.")
     for symbol in sorted(scope.symbols or ()):
         # A symbol that never became known has no rows, and is asked about by mistake most likely.
@@ -101,7 +83,7 @@ def _check_scope(
 
 def tape_bytes(root: Path, scope: Scope) -> int:
     """How much tape there is to read."""
-    chosen = scope.choose(find_segments(root, Findings()))
+    chosen = Order(root, scope, Findings()).chosen
     return sum((root / files.tape).stat().st_size for files in chosen if files.tape)
 
 

@@ -57,11 +57,12 @@ def standing(machine: Machine) -> Standing:
     return {name: str(value) for name, value in said.items()}
 
 
-def cold(said: Standing, tape_format: int) -> Standing:
-    """The same symbol with nobody listening, as the next recording begins with it.
+def cold(said: Standing, tape_format: int, now_ns: int | None) -> Standing:
+    """The same symbol with nobody listening, as a recording that begins `now_ns` takes it over.
 
     One that has ended is as unknown as any other: who records it again has found it listed. A
-    recording of format 1 did not say all that one of format 2 begins with.
+    recording of format 1 did not say all that one of format 2 begins with. And a book was known no later
+    than now, whatever the clock said then; `now_ns` None: a tape from before that rule.
     """
     nobody = {"held": "0", "passed": "None", "reached": "[]", "ahead": "0"}
     ended = said.get("state") == State.ENDED.value
@@ -71,6 +72,9 @@ def cold(said: Standing, tape_format: int) -> Standing:
             found |= {"tick_size": "", "lot_size": "", "status": ""}
             found |= {"synced_ns": "0", "stamp_ns": found["known_ns"]}
         found |= {"evidence_age_ns": "0", "newest_us": "0", "newest_id": "0"}
+    if now_ns is not None:
+        moments = found.keys() & {"known_ns", "stamp_ns", "synced_ns"}
+        found |= {name: str(min(int(found[name]), now_ns)) for name in moments}
     return found
 
 

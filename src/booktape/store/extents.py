@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, NamedTuple
 
 import pyarrow.parquet as pq
 
-from booktape.reader.times import moment_us
 from booktape.store.schema import SNAPSHOTS
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class GroupExtent(NamedTuple):
@@ -49,11 +51,15 @@ def _extent(number: int, group: pq.RowGroupMetaData) -> GroupExtent:
     return GroupExtent(
         number,
         group.num_rows,
-        moment_us(times[0]),
-        moment_us(times[1]),
+        _microseconds(times[0]),
+        _microseconds(times[1]),
         *_range(statistics["epoch"]),
         *_range(statistics["update_id"]),
     )
+
+
+def _microseconds(moment: datetime) -> int:
+    return (moment - _EPOCH) // timedelta(microseconds=1)
 
 
 # Any: the column knows the type of its values, the stubs do not.

@@ -1,0 +1,96 @@
+"""When a book was known, where our clock was wrong, or nobody says what lies between two epochs."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import Final
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from booktape.reader.book import Gap
+from booktape.reader.timeline import WRONG_US, Timeline
+from booktape.reader.times import moment_at
+from booktape.store.extents import GroupExtent
+
+DAY: Final = 86_400_000_000
+
+
+def group(first_us: int, last_us: int, epoch: int = 1, rows: int = 10) -> GroupExtent:
+    return GroupExtent(0, rows, first_us, last_us, epoch, epoch, epoch * 100, epoch * 100 + rows)
+
+
+def gap(epoch: int, start_us: int, end_us: int | None) -> Gap:
+    start, end = moment_at(start_us), None if end_us is None else moment_at(end_us)
+    return Gap("X", epoch, start, end, 0, 0, 0, "stopped")
+
+
+def test_a_clock_that_never_was_far_off_leaves_nothing_out() -> None:
+    """Events that were held, or a clock that was set right by minutes, are no wrong clock."""
+    groups = [group(0, 100), group(90, 200), group(200 - WRONG_US, 300, epoch=2)]
+    assert Timeline(groups).kept == groups
+    assert Timeline(groups).stray_rows == 0
+    assert Timeline([]).kept == []
+
+
+def test_the_fewest_rows_are_left_out() -> None:
+    """Of a recording whose clock was ahead, or behind, only that one; whichever was longer counts."""
+    first, ahead = group(0, 10, 1), group(400 * DAY, 400 * DAY + 10, 2)
+    back = group(20, 30, 3)
+    assert Timeline([first, ahead, back]).kept == [first, back]
+    assert Timeline([first, ahead, back]).stray_rows == 10
+    behind = group(-400 * DAY, -400 * DAY + 5, 2, rows=3)
+    assert Timeline([first, behind, back]).kept == [first, back]
+    long_ahead = group(400 * DAY, 401 * DAY, 2, rows=600)
+    assert Timeline([first, long_ahead, back]).kept == [first, long_ahead]
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 5), st.integers(0, 2), st.integers(1, 9)), min_size=1, max_size=7
+    )
+)
+def test_no_other_choice_keeps_more(said: list[tuple[int, int, int]]) -> None:
+    """Among all that never fall back by more than a day."""
+    groups = [
+        group(2 * DAY * at, 2 * DAY * (at + length), number, rows)
+        for number, (at, length, rows) in enumerate(said)
+    ]
+
+    def fits(chosen: tuple[GroupExtent, ...]) -> bool:
+        reached = -(2**62)
+        for one in chosen:
+            if one.first_us < reached - WRONG_US:
+                return False
+            reached = one.last_us
+        return True
+
+    kept = Timeline(groups).kept
+    assert fits(tuple(kept))
+    most = max(
+        sum(one.rows for one in chosen)
+        for size in range(len(groups) + 1)
+        for chosen in combinations(groups, size)
+        if fits(chosen)
+    )
+    assert sum(one.rows for one in kept) == most
+
+
+def test_a_gap_of_a_wrong_clock_lies_between_the_rows_around_it() -> None:
+    """Whichever of its ends was told by that clock; any other gap keeps its times."""
+    first, ahead, back = group(0, 10, 1), group(400 * DAY, 400 * DAY + 10, 2), group(20, 30, 3)
+    times = Timeline([first, ahead, back])
+    between = moment_at(10), moment_at(20)
+    into, out = gap(1, 11, 400 * DAY), gap(2, 400 * DAY + 10, 400 * DAY + 10)
+    assert (times.fit(into).start_time, times.fit(into).end_time) == (moment_at(11), moment_at(20))
+    assert (times.fit(out).start_time, times.fit(out).end_time) == between
+    for usual in (gap(1, 12, 19), gap(3, 31, None), gap(3, 31, 5 * DAY)):
+        assert times.fit(usual) == usual
+
+
+@pytest.mark.parametrize("epoch", [1, 2])
+def test_without_rows_around_it_a_gap_says_what_it_says(epoch: int) -> None:
+    """There is nothing to compare it with."""
+    told = gap(epoch, 5, 400 * DAY)
+    assert Timeline([]).fit(told) == told
