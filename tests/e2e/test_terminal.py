@@ -10,7 +10,7 @@ import asyncio
 import os
 import signal
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,8 @@ from typing import Final, TypeAlias
 
 import pytest
 
+import booktape
+from booktape.errors import NotRecorded
 from booktape.sim.market import Market
 from booktape.sim.server import SimServer
 from e2e.commands import BOOKTAPE
@@ -25,11 +27,26 @@ from e2e.promises import check_archive, gaps_of, truth_of
 from full_streams import fill
 
 PATIENCE_S: Final = 60.0
-TAPED_BYTES: Final = 4_000
-"""So much of each worker's tape has been written: it records."""
+SYMBOLS: Final = ("BTCUSDT", "ETHUSDT")
+ROWS: Final = 3
+"""So many of each symbol are on the tape: it records."""
 
 Stderr: TypeAlias = Callable[[ExitStack], int]
 """Makes a descriptor for a recorder's stdout and stderr."""
+
+
+_STARTED: Final[list[subprocess.Popen[bytes]]] = []
+
+
+@pytest.fixture(autouse=True)
+def no_recorder_outlives_its_test() -> Iterator[None]:
+    """One that hangs would take the machine's time from all tests after it."""
+    yield
+    while _STARTED:
+        process = _STARTED.pop()
+        if process.poll() is None:
+            process.kill()
+            process.wait()
 
 
 def pipe(stack: ExitStack) -> tuple[int, int]:
@@ -92,12 +109,12 @@ def test_a_recording_does_not_hang_on_what_it_says(
     """It records, obeys SIGTERM, seals everything, and ends with exit code 0."""
 
     async def story() -> None:
-        market = Market(("BTCUSDT", "ETHUSDT"), seed=3, levels=50)
+        market = Market(SYMBOLS, seed=3, levels=50)
         async with SimServer(market, speed=5, start_at_once=True) as server:
             with ExitStack() as stack:
                 end = way(stack)
                 process = record(server, tmp_path, workers, stdout=end, stderr=end)
-                await recording(process, tmp_path, workers)
+                await recording(process, tmp_path)
                 process.terminate()
                 assert await ended(process) == 0
         check(tmp_path, market)
@@ -110,11 +127,11 @@ def test_a_recording_needs_no_streams(tmp_path: Path, closed: str) -> None:
     """And none of its files takes the place of one."""
 
     async def story() -> None:
-        market = Market(("BTCUSDT", "ETHUSDT"), seed=3, levels=50)
+        market = Market(SYMBOLS, seed=3, levels=50)
         async with SimServer(market, speed=5, start_at_once=True) as server:
             shell = ("sh", "-c", f'exec "$@" {closed}', "sh")
             process = record(server, tmp_path, 1, before=shell)
-            await recording(process, tmp_path, 1)
+            await recording(process, tmp_path)
             process.terminate()
             assert await ended(process) == 0
         check(tmp_path, market)
@@ -129,13 +146,13 @@ def test_a_terminal_that_closes_ends_the_recording_as_sigterm_does(
     """The system sends SIGHUP, the shell sends it again, and again; stderr is gone."""
 
     async def story() -> None:
-        market = Market(("BTCUSDT", "ETHUSDT"), seed=3, levels=50)
+        market = Market(SYMBOLS, seed=3, levels=50)
         async with SimServer(market, speed=5, start_at_once=True) as server:
             with ExitStack() as stack:
                 person, program = terminal(stack)
                 process = record(server, tmp_path, workers, of_terminal=program)
                 os.close(program)
-                await recording(process, tmp_path, workers)
+                await recording(process, tmp_path)
                 os.close(person)
                 async with asyncio.timeout(PATIENCE_S):
                     while process.poll() is None:
@@ -151,20 +168,35 @@ def test_nohup_keeps_its_word(tmp_path: Path) -> None:
     """SIGHUP that was ignored when the recorder began stays ignored."""
 
     async def story() -> None:
-        market = Market(("BTCUSDT", "ETHUSDT"), seed=3, levels=50)
+        market = Market(SYMBOLS, seed=3, levels=50)
         async with SimServer(market, speed=5, start_at_once=True) as server:
             process = record(server, tmp_path, 1, before=("nohup",))
-            await recording(process, tmp_path, 1)
+            await recording(process, tmp_path)
             process.send_signal(signal.SIGHUP)
-            before = taped(tmp_path)
-            while taped(tmp_path) < [size + TAPED_BYTES for size in before]:
-                await asyncio.sleep(0.1)
-                assert process.poll() is None
+            await recording(process, tmp_path, rows=2 * max(rows_on_tape(tmp_path)))
             process.terminate()
             assert await ended(process) == 0
         check(tmp_path, market)
 
     asyncio.run(story())
+
+
+def test_a_terminal_that_stops_who_writes_from_the_background_stops_no_recording(
+    tmp_path: Path,
+) -> None:
+    """`stty tostop`: the system stops a background job that writes, unless it asks not to be."""
+    job = [*BOOKTAPE, "record", "BTCUSDT", "--exchange", "sim", "--every", "2", "--duration", "3"]
+    in_background = 'stty tostop; set -m; "$@" & wait $!'
+    with ExitStack() as stack:
+        _, program = terminal(stack)
+        shell = subprocess.Popen(
+            ["sh", "-c", in_background, "sh", *job, "--out", str(tmp_path)],  # noqa: S607
+            preexec_fn=partial(os.login_tty, program),  # noqa: PLW1509 no threads yet
+        )
+        _STARTED.append(shell)
+        os.close(program)
+        assert asyncio.run(ended(shell)) == 0
+    assert list(tmp_path.glob("snapshots/**/*.parquet"))
 
 
 def record(  # noqa: PLR0913 each is one circumstance
@@ -178,9 +210,9 @@ def record(  # noqa: PLR0913 each is one circumstance
     of_terminal: int | None = None,
 ) -> subprocess.Popen[bytes]:
     """A recorder with these streams, or as the leader of a terminal's session, with its streams."""
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [
-            *(*before, *BOOKTAPE, "record", "BTCUSDT", "ETHUSDT", "--every", "2"),
+            *(*before, *BOOKTAPE, "record", *SYMBOLS, "--every", "2"),
             *("--rest-url", server.rest_url, "--ws-url", server.ws_url),
             *("--workers", str(workers), "--out", str(out)),
         ],
@@ -188,35 +220,36 @@ def record(  # noqa: PLR0913 each is one circumstance
         stderr=None if of_terminal else stderr,
         preexec_fn=partial(os.login_tty, of_terminal) if of_terminal else None,  # noqa: PLW1509 no threads yet
     )
+    _STARTED.append(process)
+    return process
 
 
-def taped(out: Path) -> list[int]:
-    """The sizes of the tapes that are being written."""
-    return [path.stat().st_size for path in (out / "unsealed").glob("**/*.zst*")]
+def rows_on_tape(out: Path) -> list[int]:
+    """How many rows of each symbol the tapes hold that are being written."""
+    try:
+        found = {symbol.symbol: symbol.rows for symbol in booktape.open(out).coverage()}
+    except NotRecorded:
+        found = {}
+    return [found.get(symbol, 0) for symbol in SYMBOLS]
 
 
-async def recording(process: subprocess.Popen[bytes], out: Path, workers: int) -> None:
-    """Wait until each worker has written a good part of a tape."""
+async def recording(process: subprocess.Popen[bytes], out: Path, rows: int = ROWS) -> None:
+    """Wait until so many rows of each symbol are on its tape."""
     async with asyncio.timeout(PATIENCE_S):
-        while sum(size > TAPED_BYTES for size in taped(out)) < workers:
+        while min(rows_on_tape(out)) < rows:
             assert process.poll() is None, "it has ended"
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.2)
 
 
 async def ended(process: subprocess.Popen[bytes]) -> int:
-    """The exit code; who hangs is killed, and fails."""
-    try:
-        return await asyncio.to_thread(process.wait, PATIENCE_S)
-    finally:
-        if process.poll() is None:
-            process.kill()
-            process.wait()
+    """The exit code. Raises TimeoutExpired when it hangs."""
+    return await asyncio.to_thread(process.wait, PATIENCE_S)
 
 
 def check(out: Path, market: Market) -> None:
     """Every row is true, everything is sealed, and no gap is told."""
     rows = check_archive(out, truth_of(market), every=2)
-    assert set(rows) == {"BTCUSDT", "ETHUSDT"}
+    assert set(rows) == set(SYMBOLS)
     assert gaps_of(out) == []
     assert not list((out / "unsealed").iterdir())
 
