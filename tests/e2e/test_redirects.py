@@ -1,0 +1,81 @@
+"""A server that sends the recorder elsewhere, and one that would like its passwords: it gets neither."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from e2e.commands import said, start
+from e2e.plain_exchange import PlainExchange
+
+SYMBOL = "BTCUSDT"
+
+
+class Gate:
+    """Stands where the exchange should be, and sends on whoever asks for one of its pages."""
+
+    def __init__(self, redirected: str, to: str) -> None:
+        self.address = ""
+        self.headers: list[dict[str, str]] = []
+        self._redirected = redirected
+        self._to = to
+
+    async def answer(self, request: web.Request) -> web.Response:
+        self.headers.append({name.lower(): value for name, value in request.headers.items()})
+        if request.path.endswith(self._redirected):
+            return web.Response(status=307, headers={"Location": f"{self._to}{request.path_qs}"})
+        answer = web.json_response({"symbols": [{"symbol": SYMBOL, "status": "TRADING"}]})
+        answer.set_cookie("session", "1")
+        return answer
+
+
+@asynccontextmanager
+async def gate(redirected: str, to: str) -> AsyncIterator[Gate]:
+    there = Gate(redirected, to)
+    app = web.Application()
+    app.router.add_get("/{path:.*}", there.answer)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "localhost", 0).start()
+        there.address = f"localhost:{runner.addresses[0][1]}"
+        yield there
+    finally:
+        await runner.cleanup()
+
+
+@pytest.mark.parametrize("redirected", ["/exchangeInfo", "/depth", "/stream"])
+def test_a_recorder_goes_where_it_was_told_to_and_nowhere_else(
+    tmp_path: Path, redirected: str
+) -> None:
+    """The log says who wanted what; a real exchange behind the gate is never asked for anything."""
+    netrc = tmp_path / ".netrc"
+    netrc.write_text("default login me password secret\n")
+    netrc.chmod(0o600)
+
+    async def story() -> None:
+        async with (
+            PlainExchange(SYMBOL, seed=1) as exchange,
+            gate(redirected, f"http://{exchange.address}") as there,
+        ):
+            ws_address = there.address if redirected == "/stream" else exchange.address
+            process = await start(
+                *("record", SYMBOL, "--out", tmp_path / "out"),
+                *("--rest-url", f"http://{there.address}", "--ws-url", f"ws://{ws_address}"),
+                HOME=str(tmp_path),
+            )
+            heard = await said(process, "redirects are not followed")
+            assert f"http://{exchange.address}" in heard
+            process.kill()
+            await process.communicate()
+            assert exchange.snapshots == 0
+            assert there.headers
+            names = {name for headers in there.headers for name in headers}
+            assert not names & {"authorization", "cookie", "proxy-authorization"}
+
+    asyncio.run(story())
