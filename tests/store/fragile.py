@@ -144,11 +144,13 @@ class Disk:
         return counted
 
     def _opened(self, path: Any, flags: int, *args: Any, **kwargs: Any) -> int:
-        writes = flags & (os.O_WRONLY | os.O_RDWR)
-        if writes or self._patient:
+        # A lock that is there takes no space.
+        is_lock = ".lock" in str(path) and os.path.exists(path)  # noqa: PTH110
+        writes = not is_lock and flags & (os.O_WRONLY | os.O_RDWR)
+        if writes or (self._patient and not is_lock):
             self.step("open")
         descriptor: int = self._really["open"](path, flags, *args, **kwargs)
-        if writes or self._patient:
+        if writes:
             self._open.add(descriptor)
         return descriptor
 

@@ -1,0 +1,193 @@
+"""The disk refuses, at every operation of a segment's life: nothing that the tape promises is missing.
+
+What may pass (no space, no quota) is waited for, and then everything is there; at anything else the
+recorder, the recovery or the rebuild ends with a sentence, and the next start has everything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import itertools
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, TypeVar
+
+import pytest
+
+from booktape.core.frames import KILLED, STOPPED, Frame
+from booktape.desk import Desk
+from booktape.errors import WriteFailed
+from booktape.reader.place import Place
+from booktape.rebuild import Order, rebuild
+from booktape.store import writer as writer_module
+from booktape.store.archive import open_archive, own_archive
+from booktape.verify.order import Scope
+from booktape.verify.run import verify
+from oracle import SECOND
+from store.contents import assert_only_whole_files, digests, stored
+from store.fragile import STEPS, Disk
+from store.proof import assert_recovers
+from store.story import FRAMES, OPENING, expected, record
+from test_desk import SEGMENT_S
+
+T = TypeVar("T")
+AT_ONCE: Final = 5
+"""Frames that are handed over together; then comes a flush."""
+
+A_WHILE: Final = 5
+"""So many operations in a row are refused: each attempt ends at its first."""
+
+
+class Clock:
+    """The frames tell the time; a pause is over at once."""
+
+    def now_ns(self) -> int:
+        return SECOND
+
+    def steady_s(self) -> float:
+        return 0.0
+
+    async def pause(self, _: float) -> None:
+        await asyncio.sleep(0)
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
+    """Small row groups, so that a segment has several of each symbol; threads are none."""
+
+    async def here(work: Callable[[], T]) -> T:
+        return work()
+
+    monkeypatch.setattr(asyncio, "to_thread", here)
+    monkeypatch.setattr(writer_module, "GROUP_ROWS", 2)
+    return Disk(monkeypatch, patient=True)
+
+
+def record_at_a_desk(root: Path) -> None:
+    """The whole story, as the recorder does it: with flushes, a rotation, and an end."""
+
+    async def story() -> None:
+        with open_archive(root) as archive:
+            desk = Desk(archive.begin(OPENING, "first"), Clock(), SEGMENT_S)
+            frames: list[Frame] = list(FRAMES)
+            while frames:
+                turn, frames = frames[:AT_ONCE], frames[AT_ONCE:]
+                await desk.take(turn)
+                await desk.flush()
+            await desk.seal(())
+
+    asyncio.run(story())
+
+
+def rebuild_into(source: Path) -> Callable[[Path], None]:
+    def run(root: Path) -> None:
+        order = Order(Place.find(source), root, OPENING.every)
+        assert [outcome.damage for outcome in rebuild(order)] == [None, None]
+
+    return run
+
+
+def start_again(root: Path) -> None:
+    with open_archive(root):
+        pass
+
+
+def assert_nothing_is_missing(root: Path, reason: str, verified: set[frozenset[str]]) -> None:
+    """It is what the tape promises, `verify` finds nothing, and one more start changes nothing."""
+    assert stored(root) == expected(FRAMES, reason)
+    found = assert_only_whole_files(root)
+    content = frozenset(found.values())
+    if content not in verified:
+        assert verify(root, Scope(), 1).clean
+        verified.add(content)
+    start_again(root)
+    assert digests(root) == found
+
+
+def leave_torn(root: Path) -> None:
+    """What a `kill -9` leaves after the last frame was flushed."""
+    with own_archive(root) as archive:
+        recording = archive.begin(OPENING, "first")
+        for frame in FRAMES:
+            list(recording.take(frame))
+        recording.writer.flush()
+
+
+# How many operations lie between two that are tried; with BOOKTAPE_EVERY_REFUSAL=1 none do.
+STRIDES: Final = {"record": 1, "recover": 3, "rebuild": 3}
+ALL: Final = "BOOKTAPE_EVERY_REFUSAL" in os.environ
+
+
+@pytest.mark.parametrize(
+    "refusal", [(errno.ENOSPC, 1, 1), (errno.ENOSPC, A_WHILE, 5), (errno.EDQUOT, 1, 7)]
+)
+@pytest.mark.parametrize("what", STRIDES)
+def test_what_passes_is_waited_for(
+    tmp_path: Path, disk: Disk, what: str, refusal: tuple[int, int, int]
+) -> None:
+    """A disk that is full for a while loses nothing: no error, no row missing, no half file."""
+    number, times, stride = refusal
+    verified: set[frozenset[str]] = set()
+    prepare, work, reason = _life(tmp_path, what)
+    for chosen in itertools.count(step=1 if ALL else stride * STRIDES[what]):
+        root = tmp_path / str(chosen)
+        prepare(root)
+        with disk.refuses_at(chosen, number, times):
+            work(root)
+        failed = disk.failed
+        assert_nothing_is_missing(root, reason, verified)
+        shutil.rmtree(root)
+        if not failed:
+            break
+    assert chosen > 150
+    assert set(disk.log) <= set(STEPS)
+
+
+@pytest.mark.parametrize("what", STRIDES)
+def test_what_does_not_pass_is_said_and_mended_by_the_next_start(
+    tmp_path: Path, disk: Disk, what: str
+) -> None:
+    """EIO at any operation: one sentence, whole files only; then one more start has everything."""
+    prepare, work, reason = _life(tmp_path, what)
+    for chosen in itertools.count(step=1 if ALL else STRIDES[what]):
+        root = tmp_path / str(chosen)
+        prepare(root)
+        with disk.refuses_at(chosen, errno.EIO):
+            try:
+                work(root)
+            except WriteFailed as error:
+                assert "Input/output error" in str(error)  # noqa: PT017
+            else:
+                assert stored(root) == expected(FRAMES, reason)
+        if what == "rebuild":
+            work(root)
+            assert stored(root) == expected(FRAMES, reason)
+        else:
+            assert_recovers(root, len(FRAMES) if what == "recover" else 0)
+        shutil.rmtree(root)
+        if not disk.failed:
+            break
+    assert chosen > 150
+
+
+def _life(
+    tmp_path: Path, what: str
+) -> tuple[Callable[[Path], object], Callable[[Path], None], str]:
+    """What comes before, what is tried, and why the recording then says that it ended."""
+    # A first start on a full disk is refused at once: there is nothing to lose. All later ones wait.
+    start_again(tmp_path / "begun")
+    if what == "record":
+        return (lambda root: shutil.copytree(tmp_path / "begun", root)), record_at_a_desk, STOPPED
+    if what == "recover":
+        shutil.copytree(tmp_path / "begun", tmp_path / "torn")
+        leave_torn(tmp_path / "torn")
+        return (lambda root: shutil.copytree(tmp_path / "torn", root)), start_again, KILLED
+    record(tmp_path / "source")
+    return (
+        (lambda root: shutil.copytree(tmp_path / "begun", root)),
+        rebuild_into(tmp_path / "source"),
+        STOPPED,
+    )
