@@ -64,6 +64,11 @@ def ticked(machine: Reconstruction, first: int, last: int) -> list[Output]:
     return tell(*(tick(at) for at in range(first, last + 1)), to=machine)
 
 
+def losses(said: list[Output]) -> list[Output]:
+    """Without the requests by which a book is asked for before its bound."""
+    return [output for output in said if isinstance(output, Lost)]
+
+
 def told(first: int, last: int, made_s: float, **fields: Any) -> DepthEvent:
     """An event that the exchange made at this second."""
     return event(first, last, event_time_us=round(made_s * 1e6), **fields)
@@ -282,7 +287,7 @@ def test_a_pause_is_a_note_and_little_tape_time() -> None:
     assert tell(tick(4_000, 3_997), to=machine) == [Note(None, 4_000 * SECOND, "pause", "3997.000")]
     row, *_ = tell(stream(event(11, 12), 4_000), to=machine)
     assert isinstance(row, BookRow)
-    assert ticked(machine, 4_001, 4_100) == []
+    assert ticked(machine, 4_001, 4_080) == []
 
 
 @pytest.mark.parametrize(("elapsed_s", "noted"), [(2.999, False), (3, True)])
@@ -559,9 +564,8 @@ def test_a_rotation_in_a_silence_changes_nothing_but_what_was_ahead() -> None:
     tell(stream(top(12, *SIDES), 100), tick(101), tick(102), to=machine)
     tell(SegmentEnd(102 * SECOND, ROTATED), to=machine)
     alone = continued(machine, 102, format=2, pulse_s=30)
-    said = [ticked(reader, 103, 160) for reader in (machine, alone)]
-    assert said[0] == said[1]
-    assert said[0][0] == Lost(Gap(B, 1, 2 * SECOND, 10, "silent"))
+    said = [losses(ticked(reader, 103, 160)) for reader in (machine, alone)]
+    assert said[0] == said[1] == [Lost(Gap(B, 1, 2 * SECOND, 10, "silent"))]
     assert machine.syncs[B].known_ns == 2 * SECOND
 
 
@@ -574,5 +578,5 @@ def test_proof_of_before_the_last_event_does_not_differ_after_a_rotation() -> No
     said = []
     for reader in (machine, alone):
         reader.syncs[B].prove(49 * SECOND)
-        said.append([at for at in range(60, 220) if tell(tick(at), to=reader)])
+        said.append([at for at in range(60, 220) if losses(tell(tick(at), to=reader))])
     assert said[0] == said[1] == [201]

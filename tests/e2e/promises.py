@@ -31,21 +31,22 @@ def truth_of(market: Market) -> Truth:
 
 
 def rows_of(root: Path) -> dict[str, list[Row]]:
-    """Every stored row of every symbol, in the order of the files and in each file's own order."""
+    """Every stored row of every symbol, by epoch and count: file names follow a clock that may be set."""
     found: dict[str, list[Row]] = {}
     for folder in sorted((root / "snapshots").glob("symbol=*")):
         files = sorted(folder.glob("date=*/*.parquet"), key=lambda path: path.name)
         tables = [pq.read_table(path, partitioning=None) for path in files]
-        found[unquote(folder.name.removeprefix("symbol="))] = [
-            row for table in tables for row in table.to_pylist()
-        ]
+        rows = [row for table in tables for row in table.to_pylist()]
+        rows.sort(key=lambda row: (row["epoch"], row["updates"]))
+        found[unquote(folder.name.removeprefix("symbol="))] = rows
     return found
 
 
 def gaps_of(root: Path) -> list[Row]:
-    """Every stored gap, oldest file first."""
+    """Every stored gap, by epoch; of one that was open and closed later, the row that closes it last."""
     files = sorted(root.glob("gaps/date=*/*.parquet"), key=lambda path: path.name)
-    return [row for path in files for row in pq.read_table(path, partitioning=None).to_pylist()]
+    gaps = [row for path in files for row in pq.read_table(path, partitioning=None).to_pylist()]
+    return sorted(gaps, key=lambda gap: (gap["epoch"], gap["end_time"] is not None))
 
 
 def check_archive(root: Path, truth: Truth, every: int) -> dict[str, list[Row]]:

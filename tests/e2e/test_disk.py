@@ -68,8 +68,8 @@ def test_a_directory_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> N
                 *("record", "BTCUSDT", "--out", tmp_path / "file"),
                 *("--rest-url", server.rest_url, "--ws-url", server.ws_url),
             )
-            assert code == 74
-            assert "booktape: Cannot write" in err
+            assert code == 2
+            assert "is not a folder" in err
             assert "Traceback" not in err
 
     asyncio.run(story())

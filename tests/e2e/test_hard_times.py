@@ -86,7 +86,7 @@ def test_requests_that_hang_are_given_up_and_asked_again(tmp_path: Path) -> None
     """The list of symbols once, the first snapshot twice: each costs ten seconds and a pause."""
     lies = (
         HangUp(Attempts(door="rest", first=1, last=1)),
-        HangUp(Attempts(door="rest", first=3, last=4)),
+        HangUp(Attempts(door="rest", path="depth", first=1, last=2)),
     )
     rows = virtual_time.run(record(tmp_path, 60, *lies))
     known_s = (rows[0]["receive_time"] - START).total_seconds()

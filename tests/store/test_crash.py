@@ -42,7 +42,7 @@ def test_every_step_of_a_recording_may_be_the_last(
         root.mkdir(exist_ok=True)
         assert_recovers(root, safe)
     assert chosen > 80
-    assert set(disk.log) >= {"open", "write", "rename", "fsync", "mkdir", "rmdir"}
+    assert set(disk.log) >= {"open", "pwrite", "rename", "fsync", "mkdir", "rmdir"}
 
 
 def test_every_step_of_a_recovery_may_be_the_last(

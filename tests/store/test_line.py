@@ -120,7 +120,8 @@ def test_notes_have_their_names_on_the_tape() -> None:
     """What other readers of a tape look for."""
     kinds: dict[bytes, Frame] = {
         b'{"k":"asked","received_ns":7,"symbol":"BTCUSDT","limit":5}\n': Asked(7, "BTCUSDT", 5),
-        b'{"k":"status","received_ns":7,"symbol":"A","status":"HALT"}\n': Listed(7, "A", "HALT"),
+        b'{"k":"status","received_ns":7,"symbol":"A","status":"HALT","tick_size":"0.01",'
+        b'"lot_size":"1"}\n': Listed(7, "A", "HALT", "0.01", "1"),
         b'{"k":"clock-step","received_ns":7,"step_ns":-5}\n': ClockStep(7, -5),
     }
     for line, frame in kinds.items():
