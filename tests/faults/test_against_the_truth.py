@@ -23,7 +23,7 @@ from e2e.promises import check_archive, gaps_of, truth_of
 from faults.scripts import HOURS, MAKERS, SYMBOLS, honest_from_s, script, single
 
 COMBINATIONS = os.environ.get("BOOKTAPE_FAULT_SCRIPTS", "")
-REASONS = {"id_gap", "disconnected", "delisted"}
+REASONS = {"id_gap", "disconnected", "delisted", "silent", "break", "ids_reset"}
 
 BACK_WITHIN_S = 400.0
 """A ban of 300 s may begin when all else is over."""

@@ -193,7 +193,10 @@ def replay(place: Place, query: Query, *, unsealed: bool) -> Iterator[Step | Gap
         with place.reading(tape.path):
             follows = tapes.follows(tape, chosen)
             past = yield from _steps(tapes, tape, query, events, stood if follows else None)
-        stood = standing(events.books, query.symbol) or stood
+        told = standing(events.books, query.symbol)
+        # A damaged tape may name its symbols, and end before it says how their books stood.
+        if told and (told.epoch or not stood):
+            stood = told
         sync = events.books.syncs.get(query.symbol)
         gap = sync.gap if sync else gap
         if past:
