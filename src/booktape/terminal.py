@@ -277,6 +277,9 @@ def _open_closed_descriptors() -> None:
     Else the first files that are opened become them, and what is written to stderr, by whatever
     library, lands in a tape.
     """
-    while (opened := os.open(os.devnull, os.O_RDWR)) <= STDERR:
-        os.set_inheritable(opened, True)
-    os.close(opened)
+    for descriptor in range(STDERR + 1):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            # The lowest that is free, which is this one: those below are open by now.
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
