@@ -296,7 +296,7 @@ def test_what_cannot_be_removed_is_said(tmp_path: Path, monkeypatch: pytest.Monk
     (tmp_path / "unsealed" / FIRST.name).mkdir(parents=True)
     disk = Disk(monkeypatch)
     with (
-        disk.refuses_at(1, errno.EIO),
+        disk.refuses_at(0, errno.EIO),
         pytest.raises(WriteFailed, match=f"Cannot write .*{FIRST.name}"),
     ):
         recovered(tmp_path)
