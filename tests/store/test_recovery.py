@@ -241,6 +241,10 @@ class WhenAsked(Executor):
                     executor.waiting.pop(0)()
                 return super().result(timeout)
 
+            def exception(self, timeout: float | None = None) -> BaseException | None:
+                self.result(timeout)
+                return super().exception(timeout)
+
         done = Lazy()
         self.waiting.append(lambda: done.set_result(fn(*args, **kwargs)))
         return done

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Generator, Iterator
-from concurrent.futures import Executor, wait
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -154,4 +154,4 @@ def _flush(writer: SegmentWriter) -> Iterator[None]:
     yield from patiently(writer.flush)
     busy = writer.busy
     if busy:
-        wait([busy])
+        busy.exception()  # waits for it; what it met is raised by the next flush
