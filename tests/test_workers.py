@@ -71,6 +71,24 @@ def test_a_worker_goes_on_while_nobody_listens(monkeypatch: pytest.MonkeyPatch) 
     giving_up.cancel()
 
 
+def test_a_worker_that_has_nothing_to_say_notices_that_nobody_is_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It may wait for an exchange that never answers; it must not outlive the main process."""
+    monkeypatch.setattr(workers, "REPORT_S", 0.0)
+    monkeypatch.setattr(Told, "status", lambda _: None)
+    ear, mouth = Pipe(duplex=False)
+    ear.close()
+
+    async def story() -> None:
+        recorder = Told()
+        async with asyncio.timeout(PATIENCE_S):
+            await _tell(recorder, mouth)
+        assert recorder.stopped
+
+    asyncio.run(story())
+
+
 def test_a_worker_is_heard_though_nobody_asks() -> None:
     """All it says is taken at once, and the last of it stands when it has ended."""
     ear, mouth = Pipe(duplex=False)
@@ -82,6 +100,7 @@ def test_a_worker_is_heard_though_nobody_asks() -> None:
     def speak() -> None:
         for frames in range(20):
             mouth.send(replace(LONG, frames=frames))
+        mouth.send(None)
         mouth.close()
 
     speaking = threading.Thread(target=speak, daemon=True)

@@ -70,7 +70,7 @@ class _Worker:
                 said = self.ear.recv()
                 if isinstance(said, _Failure):
                     self.failure = said
-                else:
+                elif said is not None:  # it has not begun, or is ending: the last picture stays
                     self.status = said
         self.process.join()
         if self.process.exitcode and self.failure is None:
@@ -187,9 +187,10 @@ async def _tell(recorder: Attended, mouth: Connection) -> None:
         await asyncio.sleep(REPORT_S)
         now = recorder.status()
         try:
-            if now:
-                # In a thread: should the main process be stopped or busy, only that one waits.
-                await asyncio.to_thread(mouth.send, now)
+            # Also before there is anything to say: else a worker that waits for the exchange would
+            # never learn that the main process is gone, and outlive it.
+            # In a thread: should the main process be stopped or busy, only that one waits.
+            await asyncio.to_thread(mouth.send, now)
         except OSError:
             log.warning("the recorder's main process is gone: sealing")
             recorder.stop()
