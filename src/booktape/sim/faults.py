@@ -6,7 +6,7 @@
 
 Every kind of a script, and its keys. Times are seconds of exchange time, counted from the market's
 beginning; before it, time stands at 0 (a client who is told a lie at the door begins it too). Only
-`retry_after_s` is in the clients' own seconds.
+`retry_after_s` and the firewall's `seconds` are in the clients' own seconds.
 
     kind             what happens                                         keys (+ M, A: see below)
     ───────────────  ───────────────────────────────────────────────────  ────────────────────────
