@@ -48,8 +48,8 @@ def standing(machine: Machine) -> Standing:
             "tick_size": machine.tick_size,
             "lot_size": machine.lot_size,
             "synced_ns": machine.synced_ns,
-            # A checkpoint that says 0 means that it is unknown: no later than what was known.
-            "stamp_ns": machine.stamp_ns or machine.known_ns,
+            # A book that was never known has none: a checkpoint says what it has in its place.
+            "stamp_ns": machine.stamp_ns if machine.epoch else machine.known_ns,
             "evidence_age_ns": machine.evidence_age_ns(),
             "newest_us": arrivals.newest_us,
             "newest_id": arrivals.newest_id,

@@ -1,0 +1,37 @@
+"""Random tapes of format 2, recorded as the recorder does, read by `verify`: both say the same of each.
+
+Two implementations of one text, written apart: of what both agree on, at least the text is clear.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from booktape.core.frames import Pulse, Tick
+from verify.any_tape import SYMBOLS, NextSegment, Script, write
+from verify.small import look
+
+SEEDS = range(16)
+STEPS = 120
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_recorder_and_verify_agree(tmp_path: Path, seed: int) -> None:
+    """In every row, gap, check and note, and in what each segment hands to the next."""
+    write(tmp_path, seed, STEPS)
+    report = look(tmp_path)
+    assert report.found.kept == []
+    assert set(report.found.symbols) <= {*SYMBOLS, None}
+
+
+def test_the_tapes_hold_everything() -> None:
+    """All kinds of lines are told, and by far most of the time something happens."""
+    kinds: Counter[type] = Counter()
+    for seed in SEEDS:
+        kinds += Counter(type(scene) for scene in Script(seed).scenes(STEPS))
+    assert {Tick, Pulse, NextSegment} <= set(kinds)
+    assert min(kinds.values()) > 3
+    assert len(kinds) == 12
