@@ -17,6 +17,7 @@ from e2e.commands import run, said, start
 from e2e.promises import check_archive, gaps_of, rows_of, truth_of
 
 FULL_BYTES = 60_000
+SYMBOLS = ("BTCUSDT", "ETHUSDT", "BNBUSDT", "SOLUSDT")
 # The operating system refuses to let any file grow beyond this, as a full disk would.
 LIMITED = f"""
 import resource, runpy, sys
@@ -75,30 +76,39 @@ def test_a_directory_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> N
     asyncio.run(story())
 
 
-def test_a_disk_that_gets_space_again_in_time_loses_nothing(tmp_path: Path) -> None:
-    """Full for some seconds: the recorder waits, then goes on; no gap, no row is missing."""
-    if not mount(tmp_path, "3m"):
+@pytest.mark.parametrize("short_of", ["size=3m", "nr_inodes=200"])
+def test_a_disk_that_gets_space_again_in_time_loses_nothing(tmp_path: Path, short_of: str) -> None:
+    """No space, or no inode, for some seconds: it waits, then goes on; nothing is missing.
+
+    Segments end meanwhile, so that rotation and sealing meet the full disk, too.
+    """
+    if not mount(tmp_path, short_of):
         pytest.skip("mounting a small file system takes rights that this user does not have")
 
     async def story() -> None:
-        market = Market(("BTCUSDT",), seed=4, levels=200)
+        market = Market(SYMBOLS, seed=4, levels=50)
         async with SimServer(market, speed=5) as server:
             process = await start(
-                *("record", "BTCUSDT", "--every", "2", "--out", tmp_path / "data"),
+                *("record", *SYMBOLS, "--every", "1", "--segment", "3s"),
+                *("--out", tmp_path / "data"),
                 *("--rest-url", server.rest_url, "--ws-url", server.ws_url),
             )
-            await said(process, "book known")
+            await said(process, "new segment")
             ballast = tmp_path / "ballast"
+            ballast.mkdir()
             fill(ballast)
             await said(process, "the disk is full")
-            ballast.unlink()
-            await asyncio.sleep(3)
+            shutil.rmtree(ballast)
+            await said(process, "new segment")
             process.terminate()
-            _, err = await process.communicate()
-            assert process.returncode == 0, err.decode()
-        rows = check_archive(tmp_path / "data", truth_of(market), every=2)["BTCUSDT"]
-        assert {row["epoch"] for row in rows} == {1}
+            _, told = await process.communicate()
+            assert process.returncode == 0, told.decode()
+        rows = check_archive(tmp_path / "data", truth_of(market), every=1)
+        assert rows.keys() == set(SYMBOLS)
+        assert {row["epoch"] for found in rows.values() for row in found} == {1}
         assert gaps_of(tmp_path / "data") == []
+        code, out, err = await run("verify", tmp_path / "data")
+        assert code == 0, out + err
 
     try:
         asyncio.run(story())
@@ -106,16 +116,19 @@ def test_a_disk_that_gets_space_again_in_time_loses_nothing(tmp_path: Path) -> N
         subprocess.run(["umount", str(tmp_path)], check=True)  # noqa: S607 the system's own
 
 
-def mount(folder: Path, size: str) -> bool:
+def mount(folder: Path, short_of: str) -> bool:
     """A small file system in memory, if we may."""
-    command = ("mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder))
+    command = ("mount", "-t", "tmpfs", "-o", short_of, "tmpfs", str(folder))
     return shutil.which("mount") is not None and (
         subprocess.run(command, check=False, capture_output=True).returncode == 0
     )
 
 
-def fill(path: Path) -> None:
-    """Write until there is no space."""
-    with path.open("wb", buffering=0) as file, contextlib.suppress(OSError):
-        while True:
+def fill(folder: Path) -> None:
+    """Use up all inodes, or all space: whichever ends first."""
+    with contextlib.suppress(OSError):
+        for number in range(300):
+            (folder / str(number)).touch()
+    with contextlib.suppress(OSError), (folder / "0").open("wb", buffering=0) as file:
+        for _ in range(1_000):
             file.write(bytes(4_096))
