@@ -246,6 +246,8 @@ def test_with_the_last_connection_the_old_ids_are_forgotten() -> None:
     told = live().came(3, 11, 11).came(5, 1, 2).down(5.25).up(5.5).came(6, 3, 3).came(7, 4, 4)
     assert told.lost == (3, "disconnected")
     assert held(told) == [(6, 3), (7, 4)]
+    told = live().came(3, 11, 11).came(5, 1, 2).down(5.25).up(5.5).came(6, 20, 20).came(9, 3, 3)
+    assert held(told) == [(6, 20)], "it follows nothing that is still known"
 
 
 def test_a_snapshot_is_no_event() -> None:
