@@ -185,7 +185,7 @@ def replay(place: Place, query: Query, *, unsealed: bool) -> Iterator[Step | Gap
     NotRecorded without a tape of the symbol.
     """
     tapes = _Tapes(place, unsealed=unsealed)
-    stood, gap = None, None
+    stood, gap, recorded = None, None, False
     chosen = tapes.between(query.start_us, query.end_us)
     for tape in tracked(chosen, f"replaying {query.symbol}"):
         events = EventByEvent(query.symbol)
@@ -194,14 +194,16 @@ def replay(place: Place, query: Query, *, unsealed: bool) -> Iterator[Step | Gap
             follows = tapes.follows(tape, chosen)
             past = yield from _steps(tapes, tape, query, events, stood if follows else None)
         told = standing(events.books, query.symbol)
+        recorded = recorded or told is not None
+        if past:
+            # It was left before its end. What goes on from it may be earlier, where a clock was wrong.
+            stood = None
         # A damaged tape may name its symbols, and end before it says how their books stood.
-        if told and (told.epoch or not stood):
+        elif told and (told.epoch or not stood):
             stood = told
         sync = events.books.syncs.get(query.symbol)
         gap = sync.gap if sync else gap
-        if past:
-            break
-    if stood is None:
+    if not recorded:
         raise NotRecorded(f"{place.root} has no tape of {query.symbol} in that time.")
     if gap and query.overlaps(Gap.of(gap)):
         yield Gap.of(gap)
