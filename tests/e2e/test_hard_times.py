@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 import virtual_time
 from booktape import recorder
 from booktape.core.events import DepthEvent
 from booktape.core.frames import StreamFrame
-from booktape.sim.conditions import Attempts
+from booktape.sim.conditions import Attempt
 from booktape.sim.door import HangUp
 from booktape.sim.fates import CutAt, HalfOpen, Outage
 from booktape.sim.faults import Faults
@@ -29,6 +32,24 @@ from virtual_time import START_NS, WallClock, running
 HOUR_S = 3_600.0
 LARGEST = 1_076  # levels of the largest event in the real captures
 START = datetime.fromtimestamp(START_NS // 10**9, UTC)
+
+
+@dataclass
+class FirstOf:
+    """The first `count` requests for what ends with `path`; others are not counted.
+
+    `asked_s` are the times of all requests for it, since the exchange began.
+    """
+
+    path: str
+    count: int
+    asked_s: list[float] = field(default_factory=list)
+
+    def __call__(self, attempt: Attempt) -> bool:
+        if attempt.kind != "rest" or not attempt.path.endswith(self.path):
+            return False
+        self.asked_s.append(attempt.now_s)
+        return len(self.asked_s) <= self.count
 
 
 async def record(
@@ -51,6 +72,15 @@ def seconds_of(gap: Row) -> tuple[float, float]:
     begun: timedelta = gap["start_time"] - START
     lasted: timedelta = gap["end_time"] - gap["start_time"]
     return begun.total_seconds(), lasted.total_seconds()
+
+
+def steps_in_notes(root: Path) -> list[float]:
+    """By how many seconds our clock was set, as `notes` tells, smallest first."""
+    tables = [
+        pq.read_table(path, partitioning=None) for path in root.glob("notes/date=*/*.parquet")
+    ]
+    notes = [note for table in tables for note in table.to_pylist()]
+    return sorted(float(note["detail"]) for note in notes if note["kind"] == "clock_step")
 
 
 def test_an_event_ten_times_the_largest_real_one_is_a_row_like_any_other(tmp_path: Path) -> None:
@@ -82,14 +112,12 @@ def test_one_of_two_connections_may_be_half_open(tmp_path: Path) -> None:
 
 
 def test_requests_that_hang_are_given_up_and_asked_again(tmp_path: Path) -> None:
-    """The list of symbols once, the first snapshot at least once: each costs ten seconds and a pause."""
-    lies = (
-        HangUp(Attempts(door="rest", first=1, last=1)),
-        HangUp(Attempts(door="rest", first=3, last=4)),
-    )
-    rows = virtual_time.run(record(tmp_path, 60, *lies))
+    """The list of symbols once, the first snapshot twice: each costs ten seconds and a pause."""
+    lists, snapshots = FirstOf("exchangeInfo", 1), FirstOf("depth", 2)
+    rows = virtual_time.run(record(tmp_path, 60, HangUp(lists), HangUp(snapshots)))
+    assert (len(lists.asked_s), len(snapshots.asked_s)) == (2, 3)
     known_s = (rows[0]["receive_time"] - START).total_seconds()
-    assert 20 <= known_s < 32
+    assert 30 <= known_s < 32
     assert gaps_of(tmp_path) == []
 
 
@@ -125,13 +153,17 @@ def test_an_exchange_that_is_away_for_hours_is_one_gap(
 def test_a_wall_clock_that_is_set_changes_no_row_and_no_order(
     tmp_path: Path, steps_s: tuple[float, float]
 ) -> None:
-    """Forward and back, with a cut between: gaps never end before they begin, nor overlap."""
+    """Forward and back, with a cut between: each gap lies where it was, by the clock of its time.
 
-    async def story() -> None:
+    So without the steps that `notes` tells no two gaps overlap, and `receive_time` goes back where
+    our clock does, and nowhere else.
+    """
+    cuts_s = (10.05, 20.05, 30.05)
+
+    async def story() -> list[Row]:
         market, clock = Market(("BNBUSDT",), seed=11, levels=40), WallClock()
-        cuts = [CutAt(at_s) for at_s in (10.05, 20.05, 30.05)]
         async with (
-            SimServer(market, faults=Faults.of(*cuts)) as server,
+            SimServer(market, faults=Faults.of(*map(CutAt, cuts_s))) as server,
             recording(server, ("BNBUSDT",), tmp_path, clock, every=1) as recorder,
         ):
             for step_s in steps_s:
@@ -139,13 +171,79 @@ def test_a_wall_clock_that_is_set_changes_no_row_and_no_order(
                 clock.step(step_s)
             await asyncio.sleep(15)
             await until_known(recorder, 1)
-        rows = check_archive(tmp_path, truth_of(market), every=1)["BNBUSDT"]
-        assert rows
+        return check_archive(tmp_path, truth_of(market), every=1)["BNBUSDT"]
+
+    rows = virtual_time.run(story())
+    assert all(a["update_id"] <= b["update_id"] for a, b in pairwise(rows))
+    times = [row["receive_time"] for row in rows]
+    back_s = [(a - b).total_seconds() for a, b in pairwise(times) if b < a]
+    assert [round(by_s / HOUR_S) for by_s in back_s] == [-round(min(steps_s) / HOUR_S)]
+
+    assert steps_in_notes(tmp_path) == pytest.approx(sorted(steps_s))
+    # The first gap lies before both steps, the second one between them, the third behind both.
+    ahead_s = (0.0, steps_s[0], sum(steps_s))
+    gaps = [seconds_of(gap) for gap in gaps_of(tmp_path)]
+    true = [
+        (begun_s - by_s, lasted_s) for (begun_s, lasted_s), by_s in zip(gaps, ahead_s, strict=True)
+    ]
+    for (begun_s, lasted_s), cut_s in zip(true, cuts_s, strict=True):
+        assert cut_s - 1 < begun_s <= cut_s
+        assert 0 <= lasted_s < 2
+    assert all(a[0] + a[1] <= b[0] for a, b in pairwise(true))
+
+
+@pytest.mark.parametrize(("step_s", "longer_s"), [(-HOUR_S, 0.0), (HOUR_S, HOUR_S)])
+def test_a_wall_clock_that_is_set_during_a_gap(
+    tmp_path: Path, step_s: float, longer_s: float
+) -> None:
+    """Set back, it takes the gap's start with it, so the gap is as long as it was; forward it is told longer."""
+
+    async def story() -> None:
+        market, clock = Market(("BNBUSDT",), seed=11, levels=40), WallClock()
+        async with (
+            SimServer(market, faults=Faults.of(Outage(10.05, 20.05))) as server,
+            recording(server, ("BNBUSDT",), tmp_path, clock, every=1) as recorder,
+        ):
+            await asyncio.sleep(15)
+            clock.step(step_s)
+            await asyncio.sleep(30)
+            await until_known(recorder, 1)
+        check_archive(tmp_path, truth_of(market), every=1)
 
     virtual_time.run(story())
+    (gap,) = gaps_of(tmp_path)
+    begun_s, lasted_s = seconds_of(gap)
+    assert 9 < begun_s - min(step_s, 0) <= 10.05
+    # No pause before a new attempt is longer than all of them together, so 20 s at most.
+    assert 10 <= lasted_s - longer_s <= 21
+
+
+def test_a_wall_clock_that_is_set_back_by_less_than_a_second(tmp_path: Path) -> None:
+    """No step is noted; then nothing goes back at all, and what is stamped waits for the clock."""
+
+    async def story() -> list[Row]:
+        market, clock = Market(("BNBUSDT",), seed=11, levels=40), WallClock()
+        async with (
+            SimServer(market, faults=Faults.of(CutAt(10.05), CutAt(20.05))) as server,
+            recording(server, ("BNBUSDT",), tmp_path, clock, every=1) as recorder,
+        ):
+            # In the first gap, and while the book is known.
+            await asyncio.sleep(10.15)
+            clock.step(-0.9)
+            await asyncio.sleep(5)
+            clock.step(-0.9)
+            await asyncio.sleep(15)
+            await until_known(recorder, 1)
+        return check_archive(tmp_path, truth_of(market), every=1)["BNBUSDT"]
+
+    rows = virtual_time.run(story())
+    times = [row["receive_time"] for row in rows]
+    assert times == sorted(times)
+    assert steps_in_notes(tmp_path) == []
     gaps = gaps_of(tmp_path)
-    assert len(gaps) == 3
+    assert len(gaps) == 2
     assert all(gap["start_time"] <= gap["end_time"] for gap in gaps)
+    assert all(a["end_time"] <= b["start_time"] for a, b in pairwise(gaps))
 
 
 @pytest.mark.parametrize("cut", [False, True])

@@ -16,6 +16,10 @@ from booktape.net.inbox import Inbox
 
 EVERY_S: Final = 1.0
 
+_EARLY_S: Final = 1e-6
+"""A sleeper may wake a hair early, by the rounding of its clock: that second has passed, too. Else it
+would sleep for no time at all, again and again, until the clock had moved."""
+
 
 class Ticks:
     """Puts a `Tick` into the inbox every second, and a `ClockStep` where our clock was set.
@@ -32,7 +36,7 @@ class Ticks:
 
     def is_due(self) -> bool:
         """Whether a second has passed since the last tick."""
-        return self._clock.steady_s() - self._last_s >= EVERY_S
+        return self._clock.steady_s() - self._last_s >= EVERY_S - _EARLY_S
 
     async def put(self) -> None:
         """Write down that time has passed. Waits where the inbox is full."""

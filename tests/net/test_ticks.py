@@ -1,0 +1,58 @@
+"""Where ticks come from: one a second, whatever the rounding of the clock."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+
+import pytest
+
+from booktape.core.frames import Tick
+from booktape.net.inbox import Inbox
+from booktape.net.ticks import Ticks
+
+PAUSES = 100
+
+
+class Enough(Exception):
+    """It has slept often enough."""
+
+
+class EarlyClock:
+    """A sleeper of it wakes one float early; one who wants less than a nanosecond does not sleep.
+
+    So does asyncio's, while nothing else makes time pass.
+    """
+
+    def __init__(self) -> None:
+        self.pauses = 0
+        self._now_s = 1_000.1
+
+    def now_ns(self) -> int:
+        return round(self._now_s * 1e9)
+
+    def steady_s(self) -> float:
+        return self._now_s
+
+    async def pause(self, seconds: float) -> None:
+        if self.pauses == PAUSES:
+            raise Enough
+        self.pauses += 1
+        if seconds >= 1e-9:
+            self._now_s = math.nextafter(self._now_s + seconds, 0.0)
+
+
+def test_each_sleep_ends_with_a_tick_though_a_sleeper_wakes_a_hair_early() -> None:
+    """Else it would sleep for no time at all, for ever where only sleep makes time pass."""
+    inbox = Inbox(PAUSES)
+
+    async def story() -> None:
+        await Ticks(EarlyClock(), inbox).run()
+
+    with pytest.raises(Enough):
+        asyncio.run(story())
+    ticks = inbox.rest()
+    assert len(ticks) == PAUSES
+    for tick in ticks:
+        assert isinstance(tick, Tick)
+        assert tick.elapsed_ns == pytest.approx(1e9, abs=1_000)
