@@ -12,6 +12,7 @@ from booktape.core.frames import Frame
 from booktape.errors import DirectoryInUse, NotRecorded, UsageError
 from booktape.reader.place import Place
 from booktape.rebuild import Order, Outcome, Site, rebuild
+from booktape.rebuild import _clear as clear
 from booktape.store.archive import open_archive
 from booktape.store.layout import Layout
 from booktape.store.lock import lock_directory
@@ -193,6 +194,43 @@ def test_an_interrupted_rebuild_is_taken_up_where_it_was_left(
     assert not any(outcome.was_there for outcome in outcomes[1:])
     assert tables(out) == tables(archive)
     assert look(out).clean
+
+
+def test_nothing_that_is_not_ours_is_removed(archive: Path, tmp_path: Path) -> None:
+    """Neither in the folder for what is half done, nor in that of a segment, nor behind a link."""
+    out, thesis = tmp_path / "rebuilt", tmp_path / "thesis"
+    thesis.mkdir()
+    (thesis / "tape.jsonl.zst").write_text("a thesis")
+    first, second, third, *_ = (tape.segment for tape in Place.find(archive).tapes())
+    half_done = Site(out).unsealed_of(first)
+    (half_done / "gaps.parquet").mkdir(parents=True)
+    for path in (half_done.parent / "thesis", half_done / "thesis", half_done / "gaps.parquet/x"):
+        path.write_text("a thesis")
+    (half_done / "tape.jsonl.zst").write_bytes(b"half of a tape: this is ours")
+    (half_done / "symbol=%41.parquet").write_text("no name that we give")
+    Site(out).unsealed_of(second).symlink_to(thesis)
+    (half_done / "checks.parquet").symlink_to(thesis / "tape.jsonl.zst")
+    Site(out).unsealed_of(third).mkdir()
+    before = {str(path) for path in tmp_path.rglob("*")}
+    clear(Site(out))
+    gone = before - {str(path) for path in tmp_path.rglob("*")}
+    assert gone == {str(half_done / "tape.jsonl.zst"), str(Site(out).unsealed_of(third))}
+    assert (thesis / "tape.jsonl.zst").read_text() == "a thesis"
+
+
+def test_somebodys_files_beside_what_is_half_done_outlive_a_rebuild(
+    archive: Path, tmp_path: Path
+) -> None:
+    """Also in the folder of a segment that is rebuilt."""
+    out = tmp_path / "rebuilt"
+    half_done = Site(out).unsealed_of(Place.find(archive).tapes()[0].segment)
+    half_done.mkdir(parents=True)
+    for folder in (half_done, half_done.parent):
+        (folder / "thesis").write_text("a thesis")
+    again(archive, out, 2)
+    assert tables(out) == tables(archive)
+    left = sorted(path for path in (out / "rebuilding").rglob("*") if path.is_file())
+    assert left == [half_done / "thesis", half_done.parent / "thesis"]
 
 
 def test_more_of_the_same_can_be_added(archive: Path, tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ stands alone: each is rebuilt by itself, on a core of its own if there are sever
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from booktape.errors import DamagedTape, NotRecorded, UsageError
 from booktape.jobs import in_processes
 from booktape.reader.place import File, Place
 from booktape.reader.tape import chosen_tapes, frames
+from booktape.store.clearing import clear_segment, remove_empty_folder
 from booktape.store.found import sealed_tapes, unsealed_segments
 from booktape.store.layout import TABLE, Layout, Segment
 from booktape.store.lock import lock_directory
@@ -154,12 +154,13 @@ def _of_rows(layout: Layout) -> Iterator[Segment]:
 
 
 def _clear(layout: Site) -> None:
-    """Remove what is half done."""
+    """Remove what is half done, and nothing else that somebody put there."""
 
     def clear() -> None:
-        if layout.unsealed.exists():
-            with writing(layout.unsealed):
-                shutil.rmtree(layout.unsealed)
+        with writing(layout.unsealed):
+            for segment in unsealed_segments(layout):
+                clear_segment(layout, segment)
+            remove_empty_folder(layout.unsealed)
 
     insist(clear)
 

@@ -69,7 +69,7 @@ def refused(archive: Path, name: str, out: Path, sentence: str) -> None:
     "inside",
     [
         *("snapshots", "snapshots/new", "tape", f"tape/{DAY}/new", "gaps", "checks", "notes/new"),
-        *("unsealed", "rebuilding/new", "manifests"),
+        *("unsealed", "rebuilding/new", "manifests", "set-aside/new"),
     ],
 )
 def test_nothing_is_written_inside_another_archive(archive: Path, name: str, inside: str) -> None:
@@ -151,6 +151,22 @@ def test_folders_that_only_look_alike_are_nobody_s_archive(
         folder.mkdir(parents=True)
         run(commands(archive, folder)[name])
         assert everything(folder)
+
+
+@pytest.mark.parametrize("name", ["record", "rebuild"])
+@pytest.mark.parametrize("part", ["unsealed", "rebuilding", "set-aside"])
+def test_a_folder_in_which_files_are_removed_is_no_link(
+    archive: Path, tmp_path: Path, name: str, part: str
+) -> None:
+    """Not even to the same disk: what stands there might be another archive's."""
+    out, other = tmp_path / "out", tmp_path / "other"
+    for folder in (out, other):
+        folder.mkdir()
+    (out / part).symlink_to(other)
+    before = everything(tmp_path)
+    with pytest.raises(UsageError, match=f"{part} is a link"):
+        run(commands(archive, out)[name])
+    assert everything(tmp_path) == before
 
 
 PARTS = ["tape", "gaps", "manifests", "unsealed", "snapshots"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
+import os
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,8 +18,8 @@ from booktape.export.files import file_name, gzip_file, stamp, whole
 def test_a_file_gets_its_name_when_it_is_whole(tmp_path: Path) -> None:
     """Until then its name is free; the folder is made."""
     path = tmp_path / "a" / "b.csv"
-    with whole(path) as (partial, _):
-        partial.write_text("x")
+    with whole(path) as (file, _):
+        file.write(b"x")
         assert not path.exists()
     assert path.read_text() == "x"
     assert list(path.parent.iterdir()) == [path]
@@ -27,8 +29,8 @@ def test_half_a_file_goes_away(tmp_path: Path) -> None:
     """Whatever broke it off."""
 
     def broken_off() -> None:
-        with whole(tmp_path / "b.csv") as (partial, _):
-            partial.write_text("x")
+        with whole(tmp_path / "b.csv") as (file, _):
+            file.write(b"x")
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -45,6 +47,69 @@ def test_no_file_is_replaced(tmp_path: Path) -> None:
     assert path.read_text() == "old"
 
 
+def write_while(path: Path, meanwhile: Callable[[], object]) -> None:
+    """Something happens between the first look and the last moment: there may be hours."""
+    with whole(path) as (file, _):
+        file.write(b"new")
+        meanwhile()
+
+
+def test_nor_is_one_that_comes_meanwhile(tmp_path: Path) -> None:
+    """A link counts as a file."""
+    path, link = tmp_path / "file.csv", tmp_path / "link.csv"
+    with pytest.raises(UsageError, match="is there already"):
+        write_while(path, lambda: path.write_text("old"))
+    with pytest.raises(UsageError, match="is there already"):
+        write_while(link, lambda: link.symlink_to(tmp_path / "gone"))
+    assert path.read_text() == "old"
+    assert sorted(tmp_path.iterdir()) == [path, link]
+
+
+def test_what_is_written_to_has_a_name_that_nobody_else_has(tmp_path: Path) -> None:
+    """A user's own `.partial`, or a link of that name, is neither followed nor removed."""
+    path = tmp_path / "b.csv"
+    own, link = tmp_path / "b.csv.partial", tmp_path / "c.csv.partial"
+    own.write_text("a thesis")
+    link.symlink_to(own)
+    for target in (path, tmp_path / "c.csv"):
+        with whole(target) as (file, _):
+            file.write(b"x")
+        assert target.read_bytes() == b"x"
+    assert own.read_text() == "a thesis"
+    assert link.is_symlink()
+
+
+def test_whoever_takes_the_place_of_half_a_file_keeps_it(tmp_path: Path) -> None:
+    """What is removed at the end is what was made at the beginning, not whatever has its name."""
+
+    def take_its_place() -> None:
+        (partial,) = tmp_path.iterdir()
+        partial.unlink()
+        partial.write_text("a thesis")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_while(tmp_path / "b.csv", take_its_place)
+    (partial,) = tmp_path.iterdir()
+    assert partial.read_text() == "a thesis"
+
+
+def test_a_disk_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the system call says on FAT, of which no test can have one: still nobody loses a file."""
+
+    def link(*_: object, **__: object) -> None:
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "link", link)
+    path, other = tmp_path / "b.csv", tmp_path / "c.csv"
+    write_while(path, lambda: None)
+    assert path.read_bytes() == b"new"
+    with pytest.raises(UsageError, match="is there already"):
+        write_while(other, lambda: other.write_text("old"))
+    assert other.read_text() == "old"
+    assert sorted(tmp_path.iterdir()) == [path, other]
+
+
 def _full() -> None:
     raise OSError(28, "No space left on device")
 
@@ -57,8 +122,8 @@ def test_a_disk_that_is_full_at_the_last_moment_leaves_nothing(
     path = tmp_path / "b.csv"
 
     def write() -> None:
-        with whole(path) as (partial, stack):
-            partial.write_text("x")
+        with whole(path) as (file, stack):
+            file.write(b"x")
             stack.callback(last)
 
     if last is not _full:
@@ -81,7 +146,8 @@ def test_the_same_content_gives_the_same_bytes(tmp_path: Path) -> None:
     """Neither the time nor the file's name stands in it."""
     for name in ("a", "b"):
         with ExitStack() as stack:
-            gzip_file(tmp_path / name, stack).write(b"hello\n")
+            file = stack.enter_context((tmp_path / name).open("wb"))
+            gzip_file(file, stack).write(b"hello\n")
     packed = (tmp_path / "a").read_bytes()
     assert packed == (tmp_path / "b").read_bytes()
     assert packed[4:8] == bytes(4)

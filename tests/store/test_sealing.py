@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from booktape.errors import WriteFailed
+from booktape.store.layout import Layout, Segment
 from booktape.store.sealing import make_folder, publish, sync_path, writing
 
 
@@ -61,11 +62,13 @@ def test_a_final_name_is_made_durable_after_it_is_given(
 
 def test_a_final_file_is_never_replaced(tmp_path: Path) -> None:
     """What stands under a final name stays; the file that would replace it goes."""
+    unsealed = Layout(tmp_path).writing_tape(Segment(0, "first"))
+    unsealed.parent.mkdir(parents=True)
+    unsealed.write_bytes(b"newer")
     (tmp_path / "final").write_bytes(b"older")
-    (tmp_path / "unsealed").write_bytes(b"newer")
-    publish(tmp_path / "unsealed", tmp_path / "final")
+    publish(unsealed, tmp_path / "final")
     assert (tmp_path / "final").read_bytes() == b"older"
-    assert not (tmp_path / "unsealed").exists()
+    assert not unsealed.exists()
 
 
 def test_a_name_that_cannot_be_given_is_said(tmp_path: Path) -> None:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
+import os
+import secrets
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TypeAlias, cast
+from typing import IO, Final, TypeAlias, cast
 from urllib.parse import quote
 
 from booktape.errors import NotRecorded, UsageError
 from booktape.reader import Gap
 from booktape.reader.times import moment_at
+from booktape.store.clearing import remove_made
 from booktape.store.sealing import make_folder, writing
 
 
@@ -43,33 +47,62 @@ def stamp(local_us: int, epoch: int) -> str:
     return f"{moment_at(local_us):%Y%m%dT%H%M%S.%fZ}-{epoch}"
 
 
-@contextmanager
-def whole(path: Path) -> Iterator[tuple[Path, ExitStack]]:
-    """Where to write, and a stack that closes what writes there.
+_NO_LINKS: Final = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
+"""What file systems say that have no hard links."""
 
-    The file gets its name when all is written and closed, and goes away if that fails. Raises
-    UsageError where a file of that name is, WriteFailed where the disk fails.
+
+@contextmanager
+def whole(path: Path) -> Iterator[tuple[IO[bytes], ExitStack]]:
+    """What to write to, and a stack that closes what writes there.
+
+    The file gets its name when all is written and closed, and goes away if that fails. Until then it has
+    a name that nobody else has, and that must not be there. Raises UsageError where a file of that name
+    is, or comes to be meanwhile, WriteFailed where the disk fails.
     """
-    if path.exists():
-        raise UsageError(f"{path} is there already. Remove it, or choose another --out.")
-    partial = path.with_name(f"{path.name}.partial")
+    if os.path.lexists(path):
+        raise _is_there(path)
+    partial = path.with_name(f"booktape-{secrets.token_hex(8)}.partial")
     with writing(path):
         make_folder(path.parent)
+        file = partial.open("xb")
+    made = os.fstat(file.fileno())
     stack = ExitStack()
+    stack.enter_context(file)
     try:
         try:
-            yield partial, stack
+            yield file, stack
         finally:
             with writing(path):
                 stack.close()
         with writing(path):
-            partial.rename(path)
+            _publish(partial, path)
     finally:
-        partial.unlink(missing_ok=True)
+        remove_made(partial, made)
 
 
-def gzip_file(path: Path, stack: ExitStack) -> IO[bytes]:
+def _publish(partial: Path, path: Path) -> None:
+    """Give a file a second name, which must be free: a rename would take the place of a file there.
+
+    Known weakness: where a file system has no hard links (FAT), a file that comes between a look and
+    the rename is replaced.
+    """
+    try:
+        os.link(partial, path, follow_symlinks=False)
+    except FileExistsError:
+        raise _is_there(path) from None
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        if os.path.lexists(path):
+            raise _is_there(path) from None
+        partial.rename(path)
+
+
+def _is_there(path: Path) -> UsageError:
+    return UsageError(f"{path} is there already. Remove it, or choose another --out.")
+
+
+def gzip_file(file: IO[bytes], stack: ExitStack) -> IO[bytes]:
     """A compressed file. The same content gives the same bytes, whenever it is written."""
-    file = stack.enter_context(path.open("wb"))
     packed = gzip.GzipFile("", "wb", compresslevel=6, fileobj=file, mtime=0)
     return cast("IO[bytes]", stack.enter_context(packed))

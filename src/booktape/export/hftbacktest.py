@@ -76,7 +76,7 @@ class _Part:
 
     def write(self) -> Written:
         path = self._out / f"{self._prefix}_{self._number:04}.npz"
-        with whole(path) as (partial, _), writing(path), partial.open("wb") as file:
+        with whole(path) as (file, _), writing(path):
             np.savez_compressed(file, data=np.concatenate(self._waiting))
         done = Written(path, self.rows)
         self._waiting, self.rows, self._number = [], 0, self._number + 1

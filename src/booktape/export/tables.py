@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Final, Literal, TypeAlias
+from typing import IO, Final, Literal, TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -42,9 +42,9 @@ def table(
     like = _shaped(pa.RecordBatch.from_pylist([], rows.schema), shape, rows.depth)
     path = out / f"{file_name(rows.query.symbol)}_{shape}.{_SUFFIXES[table_format]}"
     written = 0
-    with whole(path) as (partial, stack):
+    with whole(path) as (file, stack):
         with writing(path):
-            put = _OPEN[table_format](partial, like.schema, stack)
+            put = _OPEN[table_format](file, like.schema, stack)
         for batch in rows.batches():
             for chunk in _chunks(batch):
                 found = _shaped(chunk, shape, rows.depth)
@@ -76,15 +76,15 @@ def _shaped(batch: pa.RecordBatch, shape: TableShape, depth: int | None) -> pa.R
     return pa.RecordBatch.from_arrays(columns, schema=found.schema)
 
 
-def _csv(path: Path, schema: pa.Schema, stack: ExitStack) -> Put:
-    file = gzip_file(path, stack)
+def _csv(file: IO[bytes], schema: pa.Schema, stack: ExitStack) -> Put:
+    packed = gzip_file(file, stack)
     options = pyarrow.csv.WriteOptions(quoting_style="none")
-    writer = stack.enter_context(pyarrow.csv.CSVWriter(file, schema, write_options=options))
+    writer = stack.enter_context(pyarrow.csv.CSVWriter(packed, schema, write_options=options))
     return writer.write_batch
 
 
-def _parquet(path: Path, schema: pa.Schema, stack: ExitStack) -> Put:
-    writer = stack.enter_context(pq.ParquetWriter(str(path), schema, compression="zstd"))
+def _parquet(file: IO[bytes], schema: pa.Schema, stack: ExitStack) -> Put:
+    writer = stack.enter_context(pq.ParquetWriter(file, schema, compression="zstd"))
     return writer.write_batch
 
 

@@ -120,9 +120,9 @@ def _write(
     """One file, then the gaps that end it."""
     first, gaps, rows = next(stretch), [], 0
     path = naming.path(kind, first)
-    with whole(path) as (partial, stack):
+    with whole(path) as (raw, stack):
         with writing(path):
-            file = gzip_file(partial, stack)
+            file = gzip_file(raw, stack)
             file.write(f"{lines.header}\n".encode())
         for item in chain((first,), stretch):
             if isinstance(item, Break):

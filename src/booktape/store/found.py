@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
@@ -57,9 +58,16 @@ def newest_rows(layout: Layout, symbol: str) -> Iterator[Segment]:
 
 
 def unsealed_segments(layout: Layout) -> list[Segment]:
-    """What a recorder left behind when it was killed, oldest first; what is not ours is not."""
+    """What a recorder left behind when it was killed, oldest first; what is not ours is not.
+
+    A link is nothing that we made, wherever it leads: neither `unsealed` itself nor what is in it.
+    """
+    if layout.unsealed.is_symlink():
+        return []
     found = (
-        Segment.parse(name) for name in _names(layout.unsealed) if (layout.unsealed / name).is_dir()
+        Segment.parse(name)
+        for name in _names(layout.unsealed)
+        if stat.S_ISDIR((layout.unsealed / name).lstat().st_mode)
     )
     return sorted(segment for segment in found if segment)
 

@@ -7,6 +7,7 @@
     notes/date=2026-11-22/<segment>.parquet
     manifests/date=2026-11-22/<segment>.json
     unsealed/<segment>/                    what is being written; nothing there is for readers
+    set-aside/                             what a start found in the way, and did not make; nobody reads it
 
 A segment's name begins with its start by our clock, so names sort by time, as far as that was right. In
 which order segments were recorded their tapes say: store/lineage.py.
@@ -113,6 +114,11 @@ class Layout:
         """Everything that is not whole yet."""
         return self.root / "unsealed"
 
+    @property
+    def set_aside(self) -> Path:
+        """What stood in the way and was not ours to remove, or could not be recovered."""
+        return self.root / "set-aside"
+
     def tape(self, segment: Segment) -> Path:
         """A sealed tape."""
         return self.root / "tape" / segment.date / f"{segment.name}{TAPE}"
@@ -157,6 +163,31 @@ class Layout:
     def writing_manifest(self, segment: Segment) -> Path:
         """The manifest while it is written."""
         return self.unsealed_of(segment) / "manifest.json"
+
+
+_UNSEALED: Final = frozenset(
+    {
+        *(f"{name}{TAPE}" for name in ("starting", "tape", "torn")),
+        *(f"{name}{TABLE}" for name in ("gaps", "checks", "notes")),
+        "manifest.json",
+    }
+)
+
+
+def is_unsealed_name(name: str) -> bool:
+    """Whether we give this name to a file of an unsealed segment."""
+    folder = name.removesuffix(TABLE)
+    return name in _UNSEALED or (name.endswith(TABLE) and is_symbol_folder(folder))
+
+
+def is_symbol_folder(name: str) -> bool:
+    """Whether this is, letter by letter, the name that we give to a symbol's folder."""
+    if not name.startswith("symbol="):
+        return False
+    try:
+        return symbol_folder(symbol_of(name)) == name
+    except UnicodeError:
+        return False
 
 
 def symbol_folder(symbol: str) -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from booktape.store.clearing import remove_unsealed
 from booktape.store.layout import Layout, Segment
 from booktape.store.sealing import make_folder, sync_path, writing
 from booktape.store.unsealed_file import FileSeal, UnsealedFile
@@ -45,7 +46,7 @@ def seal_manifest(layout: Layout, segment: Segment, files: Mapping[Path, FileSea
     sealed = {path.relative_to(layout.root).as_posix(): seal for path, seal in files.items()}
     unsealed, final = layout.writing_manifest(segment), layout.manifest(segment)
     with writing(unsealed):
-        unsealed.unlink(missing_ok=True)
+        remove_unsealed(unsealed)
     manifest = UnsealedFile(unsealed)
     manifest.append(msgspec.json.encode(Manifest(segment.name, sealed)) + b"\n")
     manifest.seal()

@@ -9,7 +9,6 @@ recording could begin at once, if its first epochs did not depend on how the tor
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Generator, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ import structlog
 
 from booktape.core.frames import KILLED, ROTATED, Frame, SegmentEnd, SegmentStart
 from booktape.errors import StoreError
+from booktape.store.clearing import clear_segment
 from booktape.store.found import lineage_of, unsealed_segments
 from booktape.store.layout import Layout, Segment
 from booktape.store.patience import patiently
@@ -94,17 +94,13 @@ def _set_aside(layout: Layout, segment: Segment) -> None:
     with writing(torn):
         if not torn.exists():
             written.rename(torn)
-        for half_done in torn.parent.iterdir():
-            if half_done != torn:
-                half_done.unlink()
+        clear_segment(layout, segment, but=torn)
 
 
 def _remove(layout: Layout, segment: Segment) -> None:
-    folder = layout.unsealed_of(segment)
-    with writing(folder):
+    with writing(layout.unsealed_of(segment)):
         # It may be tried again after it has been gone half-way.
-        if folder.exists():
-            shutil.rmtree(folder)
+        clear_segment(layout, segment)
 
 
 def _replay(

@@ -16,6 +16,7 @@ from typing import Final
 
 from booktape.descriptors import are_used_up, used_up
 from booktape.errors import WriteFailed
+from booktape.store.clearing import remove_empty_folder, remove_unsealed
 
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _MAY_PASS: Final = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE)
@@ -76,21 +77,20 @@ def make_folder(folder: Path) -> None:
         except OSError:
             # Or the next attempt would take its name for a safe one.
             with suppress(OSError):  # another worker has put something there
-                folder.rmdir()
+                remove_empty_folder(folder)
             raise
 
 
 def publish(unsealed: Path, final: Path) -> None:
     """Give a complete, durable file its final name.
 
-    A final file that is there already was published by the same segment before a crash, or when this
-    was called before: what stands under a final name is whole, and the same tape gives the same rows,
-    so it stays. May be called again after a WriteFailed.
+    A final file that is there already stays, and the unsealed one goes: the caller has seen that it is
+    the same, to the byte. May be called again after a WriteFailed.
     """
     with writing(final):
         make_folder(final.parent)
-        if final.exists():
-            unsealed.unlink(missing_ok=True)
+        if os.path.lexists(final):
+            remove_unsealed(unsealed)
         else:
             unsealed.rename(final)
         sync_path(final.parent)

@@ -20,7 +20,10 @@ from booktape.store.layout import Layout
 
 _PARTITIONS: Final = ("symbol=", "date=")
 _OWN: Final = frozenset(
-    {"snapshots", "tape", "gaps", "checks", "notes", "manifests", "unsealed", "rebuilding"}
+    {
+        *("snapshots", "tape", "gaps", "checks", "notes", "manifests"),
+        *("unsealed", "rebuilding", "set-aside"),
+    }
 )
 """The folders of an archive: whatever lies in them is read as a part of it, or cleared up."""
 
@@ -71,6 +74,12 @@ def check_archive(option: str, layout: Layout) -> None:
             raise UsageError(
                 f"{folder} lies on another disk than {start}: files could not be moved there whole. "
                 f"Choose another {option}, or keep all of an archive on one disk."
+            )
+    for name in ("unsealed", "rebuilding", "set-aside"):
+        if (layout.root / name).is_symlink():
+            raise UsageError(
+                f"{layout.root / name} is a link. Files are removed and moved there, which is done in "
+                f"an archive's own folders only. Remove the link, or choose another {option}."
             )
 
 

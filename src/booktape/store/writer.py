@@ -11,7 +11,7 @@ where it was: store/patience.py says how long.
 
 from __future__ import annotations
 
-import shutil
+import os
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future
@@ -19,10 +19,13 @@ from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
+import structlog
+
 from booktape.core.events import BookRow, Gap, Note
 from booktape.core.frames import Frame, SegmentEnd
 from booktape.core.proving import Check
 from booktape.errors import WriteFailed
+from booktape.store.clearing import clear_segment, is_regular, set_aside
 from booktape.store.layout import Layout, Segment
 from booktape.store.manifest import seal_manifest
 from booktape.store.parquet_file import ParquetFile, row_bytes, rows_file, table_file
@@ -40,6 +43,8 @@ STAGED_BYTES: Final = 256 << 20
 
 BACKLOG_BYTES: Final = 256 << 20
 """Row groups that may wait for the worker before the recorder has to wait too."""
+
+log = structlog.get_logger()
 
 
 class Group:
@@ -250,8 +255,8 @@ class SegmentWriter:
             yield partial(self._publish, file.path, final)
         # The tape last: as long as it is unsealed, the next start does all of it again.
         yield partial(seal_manifest, layout, segment, self._seals)
-        yield partial(publish, self._tape.path, tape)
-        yield partial(_remove, layout.unsealed_of(segment))
+        yield partial(self._publish, self._tape.path, tape)
+        yield partial(_clear, layout, segment)
         # To end a thousand Parquet writers takes a while; here nobody waits for it.
         yield self._files.clear
 
@@ -260,11 +265,20 @@ class SegmentWriter:
         self._seals[final] = seal()
 
     def _publish(self, unsealed: Path, final: Path) -> None:
-        """What is there already stays, and is what the manifest has to tell."""
-        if final.exists():
-            with writing(final):
-                self._seals[final] = FileSeal.of(final)
+        """Give a file its final name.
+
+        One that is there already was published before a crash: the same tape gives the same bytes. If it
+        is another one, ours is not thrown away for it, nor it for ours: it is set aside.
+        """
+        with writing(final):
+            if unsealed.exists() and os.path.lexists(final) and not self._is_sealed_as(final):
+                moved = set_aside(self._layout, final)
+                log.warning("a file was in the way, and set aside", file=str(final), to=str(moved))
         publish(unsealed, final)
+
+    def _is_sealed_as(self, final: Path) -> bool:
+        """Whether size and checksum of what stands there are those of the file that it should be."""
+        return is_regular(final) and FileSeal.of(final) == self._seals[final]
 
 
 def _failed(job: Job) -> bool:
@@ -275,7 +289,6 @@ def _failed(job: Job) -> bool:
     return error is not None
 
 
-def _remove(folder: Path) -> None:
-    with writing(folder):
-        if folder.exists():
-            shutil.rmtree(folder)
+def _clear(layout: Layout, segment: Segment) -> None:
+    with writing(layout.unsealed_of(segment)):
+        clear_segment(layout, segment)
