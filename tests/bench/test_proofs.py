@@ -29,6 +29,7 @@ from e2e.proving import (
     outcomes,
     three_kinds,
 )
+from e2e.quiet import Crowd, longest_pause_s, needless_gaps, watch
 from e2e.starting import least, start
 
 LISTEN_S = int(os.environ.get("BOOKTAPE_PROOF_S", "3600"))
@@ -77,6 +78,36 @@ def test_no_false_alarm(witness: str, tmp_path: Path) -> None:
     assert not failed.total()
     assert gaps_of(tmp_path) == []
     check_archive(tmp_path, truth_of(market), every=600)
+
+
+@pytest.mark.bench
+@pytest.mark.parametrize("connections", [2, 1])
+def test_no_false_alarm_of_silence(connections: int, tmp_path: Path) -> None:
+    """300 symbols, of which 200 pause for up to twenty minutes; renewals every ten, cuts every five."""
+    watched = virtual_time.run(
+        watch(
+            *(Crowd(300, quiet=200, activity=0.0007), tmp_path),
+            lasts_s=LISTEN_S,
+            cut_every_s=300,
+            connections=connections,
+            connection_life_s=600,
+            segment_s=1_800,
+            every=1_000,
+        ),
+        None,
+    )
+    passed, failed = compared(tmp_path)
+    gaps, needless = gaps_of(tmp_path), needless_gaps(tmp_path, watched.cuts_s)
+    print(
+        f"\n{LISTEN_S} s, connections {connections}, longest pause {longest_pause_s(tmp_path):.0f} s"
+    )
+    print(f"comparisons {dict(passed)}, failed {dict(failed)}, weight {dict(watched.weight)}")
+    print(f"gaps {len(gaps)}, needless {len(needless)}; cuts {len(watched.cuts_s)}")
+    print(f"connections opened {watched.connections}")
+    assert not failed.total()
+    assert needless == []
+    assert bool(gaps) is (connections == 1)
+    check_archive(tmp_path, truth_of(watched.market), every=1_000)
 
 
 @pytest.mark.bench

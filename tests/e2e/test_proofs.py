@@ -17,6 +17,7 @@ from e2e.proving import (
     outcomes,
     three_kinds,
 )
+from e2e.quiet import Crowd, longest_pause_s, needless_gaps, watch
 from e2e.tables import lines_of
 
 
@@ -41,6 +42,31 @@ def test_no_false_alarm(witness: str, tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("tape/*/*.zst"))) >= 3
     assert gaps_of(tmp_path) == []
     check_archive(tmp_path, truth_of(market), every=20)
+
+
+@pytest.mark.parametrize("connections", [1, 2])
+def test_a_quiet_market_is_no_silence(connections: int, tmp_path: Path) -> None:
+    """No book is lost that the pulse proves, however long its pause: only a cut without a stand-in costs a gap."""
+    watched = virtual_time.run(
+        watch(
+            *(Crowd(7, quiet=5, activity=0.0004), tmp_path),
+            lasts_s=330,
+            cut_every_s=100,
+            connections=connections,
+            connection_life_s=150,
+            audit_s=150,
+            segment_s=200,
+            every=100,
+        )
+    )
+    passed, failed = compared(tmp_path)
+    assert not failed.total()
+    assert passed["pulse"] > 40
+    assert passed["rest"] >= 7
+    assert longest_pause_s(tmp_path) > 160  # nothing else would prove a book for longer than 150 s
+    assert needless_gaps(tmp_path, watched.cuts_s) == []
+    assert bool(gaps_of(tmp_path)) is (connections == 1)
+    check_archive(tmp_path, truth_of(watched.market), every=100)
 
 
 @pytest.mark.parametrize("kind", ["hide", "wrong-event", "wrong-snapshot"])

@@ -1,0 +1,153 @@
+"""A market of which most symbols are quiet, recorded through renewals and cuts: what was that for nothing?"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Final
+from unittest import mock
+
+from booktape.core.events import FetchSnapshot
+from booktape.net.rest import Rest
+from booktape.sim.conditions import Attempt, Attempts, Messages
+from booktape.sim.door import Slow
+from booktape.sim.fates import Cuts
+from booktape.sim.faults import Faults
+from booktape.sim.lies import Delay, Lie
+from booktape.sim.listing import ILLIQUID, MID, Listing, listing
+from booktape.sim.market import Market
+from booktape.sim.server import SimServer
+from booktape.wire.limits import BINANCE, depth_weight
+from e2e.inside import recording
+from e2e.promises import Row, gaps_of
+from e2e.tables import lines_of
+from virtual_time import START_NS
+
+AWAY_S: Final = 0.2
+"""What every answer takes."""
+
+SETTLE_S: Final = 30.0
+"""From a cut on: the pause before a reconnect, snapshots of all books."""
+
+
+@dataclass(frozen=True)
+class Crowd:
+    """So many symbols: `quiet` ones, one busy one, all others now and then.
+
+    `activity` is the share of 0.1 s in which a quiet one changes.
+    """
+
+    symbols: int
+    quiet: int
+    activity: float
+
+    def listings(self) -> tuple[Listing, ...]:
+        """The busy one first."""
+        quiet = replace(ILLIQUID, activity=self.activity)
+        calm = replace(MID, activity=0.02)
+        busy = replace(listing("BTCUSDT"), profile=replace(MID, activity=0.999))
+        others = [calm] * (self.symbols - self.quiet - 1) + [quiet] * self.quiet
+        return busy, *(
+            replace(listing(f"Q{n}BTC"), profile=profile) for n, profile in enumerate(others)
+        )
+
+
+@dataclass
+class Watched:
+    """What happened: times in seconds since the market began, weights by what they were spent on."""
+
+    market: Market
+    weight: Counter[str]
+    cuts_s: list[float]
+    connections: int
+
+
+@dataclass(frozen=True)
+class _PulsesCounted(Lie):
+    """Tells the truth, and counts who asks for the best prices."""
+
+    weight: Counter[str] = field(default_factory=Counter)
+
+    def answers(self, attempt: Attempt) -> None:
+        if attempt.path.endswith("bookTicker"):
+            self.weight["pulse"] += BINANCE.best_prices
+
+
+@contextmanager
+def _snapshots_counted(weight: Counter[str]) -> Iterator[None]:
+    """The weight of every request for a snapshot, by what it is for."""
+    ask = Rest._ask
+
+    async def counted(rest: Rest, request: FetchSnapshot, number: int) -> None:
+        weight[request.urgency.name.lower()] += depth_weight(request.limit)
+        await ask(rest, request, number)
+
+    with mock.patch.object(Rest, "_ask", counted):
+        yield
+
+
+async def watch(
+    crowd: Crowd, out: Path, *, lasts_s: float, cut_every_s: float, connections: int, **how: Any
+) -> Watched:
+    """Record it while connections are cut: those of two that another one stands in for, or the only one.
+
+    Nothing else goes wrong; but messages and answers take their time, some of them a long one.
+    """
+    listings = crowd.listings()
+    market = Market(listings, seed=16)
+    counted = _PulsesCounted()
+    cuts = Cuts(cut_every_s, SETTLE_S, lasts_s - SETTLE_S, spare=connections - 1)
+    faults = Faults.of(
+        counted,
+        Delay(Messages(probability=0.02), 0.05, jitter_s=0.5),
+        Slow(Attempts(door="rest"), AWAY_S),
+        cuts,
+    )
+    names = tuple(one.symbol for one in listings)
+    async with (
+        SimServer(market, faults=faults, start_us=START_NS // 1_000, start_at_once=True) as server,
+        recording(server, names, out, connections=connections, **how),
+    ):
+        with _snapshots_counted(counted.weight):
+            await asyncio.sleep(lasts_s)
+        assert not server.violations, server.violations
+        cuts_s = [moment.at_s for moment in cuts.timetable()]
+        return Watched(market, counted.weight, cuts_s, server.connections)
+
+
+def longest_pause_s(out: Path) -> float:
+    """Without an event of one symbol, as the tape tells; from the first event of all to the last one."""
+    times: dict[str, set[int]] = defaultdict(set)
+    for line in lines_of(out, "ws"):
+        said = line["m"].get("data", line["m"])
+        if said.get("e") == "depthUpdate":
+            times[said["s"]].add(said["E"])
+    ends = {min(map(min, times.values())), max(map(max, times.values()))}
+    pauses = (b - a for own in times.values() for a, b in pairwise(sorted(own | ends)))
+    return max(pauses) / 1e6
+
+
+def needless_gaps(out: Path, cuts_s: list[float]) -> list[Row]:
+    """The gaps that no cut explains: each cut may cost a symbol one."""
+    explained: set[tuple[str, float]] = set()
+    needless = []
+    for gap in gaps_of(out):
+        start_s, end_s = (
+            gap[name].timestamp() - START_NS / 1e9 for name in ("start_time", "end_time")
+        )
+        within = [
+            cut_s
+            for cut_s in cuts_s
+            if start_s <= cut_s <= end_s <= cut_s + SETTLE_S
+            and (gap["symbol"], cut_s) not in explained
+        ]
+        if gap["reason"] == "disconnected" and within:
+            explained.add((gap["symbol"], within[0]))
+        else:
+            needless.append(gap)
+    return needless
