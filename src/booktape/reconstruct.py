@@ -142,10 +142,6 @@ class Reconstruction:
         gaps = (self.syncs[symbol].gap for symbol in self.symbols)
         return [gap for gap in gaps if gap]
 
-    def statuses(self) -> dict[str, str]:
-        """What the exchange's list last said of each symbol that is recorded."""
-        return {symbol: self.syncs[symbol].status for symbol in self.symbols}
-
     def listings(self) -> dict[str, tuple[str, str, str]]:
         """What the exchange's list last said of each symbol: status, tick size and lot size.
 

@@ -208,14 +208,6 @@ class Merge:
         for symbol in self.open.get(connection, ()):
             yield symbol, self.lanes[symbol]
 
-    def waiting_since_ns(self) -> dict[str, int]:
-        """Since when the oldest event of each symbol runs ahead, for those where one does."""
-        return {
-            symbol: min(held.received_ns for held in lane.ahead)
-            for symbol, lane in self.lanes.items()
-            if lane.ahead
-        }
-
     def can_relieve(self, old: int, new: int) -> bool:
         """Whether `new` brings all that `old` still may, so that `old` can go without a hole.
 
