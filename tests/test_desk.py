@@ -113,6 +113,31 @@ def test_whoever_is_stopped_while_the_disk_is_behind_loses_nothing(
     assert stored(tmp_path) == expected(FRAMES, opening=OPENING)
 
 
+def test_what_is_left_at_the_end_is_taken_at_the_pace_of_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A whole inbox may be left; its rows do not pile up in memory while the worker is behind."""
+    monkeypatch.setattr(writer, "GROUP_ROWS", 1)
+    monkeypatch.setattr(writer, "BACKLOG_BYTES", 0)
+    free = threading.Event()
+
+    async def story() -> None:
+        with open_archive(tmp_path) as archive:
+            archive._worker.submit(free.wait)
+            desk = Desk(archive.begin(OPENING, "first"), StandingClock(), 3_600)
+            sealing = asyncio.ensure_future(desk.seal(FRAMES))
+            while not desk.recording.writer.busy:
+                await asyncio.sleep(0)
+            for _ in FRAMES:
+                await asyncio.sleep(0)
+            assert len(desk.recording.writer._jobs) + len(desk.recording.writer._full) == 1
+            free.set()
+            await sealing
+
+    asyncio.run(story())
+    assert frames_on_tape(tmp_path) == list(FRAMES)
+
+
 @pytest.mark.parametrize(("back_s", "segments"), [(30, 1), (90, 2), (400 * 86_400, 2)])
 def test_a_clock_that_is_set_back_begins_a_new_segment(
     tmp_path: Path, back_s: int, segments: int

@@ -7,7 +7,8 @@ the disk is; meanwhile frames wait in the inbox, which is bounded.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any, Final
 
 import structlog
@@ -53,13 +54,17 @@ class Desk:
                 if self._must_rotate(frames[0].received_ns):
                     await self._rotate(frames[0].received_ns)
                 outputs += self.recording.take(frames.pop(0))
+        await self._keep_pace()
+        return outputs
+
+    async def _keep_pace(self) -> None:
+        """Wait while the disk is behind, so that rows do not pile up in memory."""
         if self.recording.writer.wants_flush:
             await self.flush()
         busy = self.recording.writer.busy
         if busy:
             # Not awaited itself: who is cancelled then would cancel the work, and its rows.
             await asyncio.wait({asyncio.wrap_future(busy)})
-        return outputs
 
     def raise_failed(self) -> None:
         """Raise StoreError, if a segment that ended could not be sealed."""
@@ -87,13 +92,19 @@ class Desk:
         for sealing in self._sealing:
             sealing.cancel()
 
-    async def seal(self, rest: Sequence[Frame]) -> None:
-        """Take what is left, end the recording, and wait until every file has its final name."""
+    async def seal(self, rest: Iterable[Frame]) -> None:
+        """Take what is left, end the recording, and wait until every file has its final name.
+
+        What is left is taken at the pace of the disk, as ever: it may be a whole inbox.
+        """
         if self._under_way is not None:
             await self._under_way
-        for frame in rest:
-            for _ in self.recording.take(frame):
+        left = deque(rest)
+        del rest  # or each frame would stay in memory until the last one is taken
+        while left:
+            for _ in self.recording.take(left.popleft()):
                 pass
+            await self._keep_pace()
             await asyncio.sleep(0)  # there may be thousands, and a second signal wants to be heard
         log.info("sealing", segment=self.recording.writer.segment.name)
         self.recording.end(STOPPED)

@@ -14,6 +14,7 @@
     │   └── MalformedNumber
     ├── ExchangeError             the exchange, or the way to it, failed; worth another try
     │   ├── Unreachable             no answer: DNS, refused, time-out, cut
+    │   ├── Oversized               an answer or message with more bytes than any honest one
     │   └── Refused                 an HTTP status other than 200
     │       └── TooFast               429, 418 or 403: `retry_after_s` of silence are owed
     ├── NothingRecorded           no book became known during all of --duration: exit 69
@@ -114,6 +115,10 @@ class ExchangeError(BooktapeError):
 
 class Unreachable(ExchangeError):
     """No answer at all: name not found, refused, timed out, cut."""
+
+
+class Oversized(ExchangeError):
+    """More bytes than any honest answer or message has. What came of it was thrown away."""
 
 
 class Refused(ExchangeError):

@@ -157,6 +157,14 @@ class Reconstruction:
             sync.symbol for sync in syncs if sync.state is State.LIVE and sync.stamp_ns <= moment_ns
         ]
 
+    def waiting_bytes(self) -> dict[str, int]:
+        """Memory of the events that wait, for a snapshot or for those before them; by symbol, where any do."""
+        waiting = {symbol: [*sync.held] for symbol, sync in self.syncs.items() if sync.held}
+        for symbol, lane in self.merge.lanes.items():
+            if lane.ahead:
+                waiting.setdefault(symbol, []).extend(lane.ahead)
+        return {symbol: sum(held.bytes for held in all_) for symbol, all_ in waiting.items()}
+
     def _start(self, start: SegmentStart) -> Iterator[Output]:
         self._started, self.symbols = start, start.symbols
         self.merge.see_resets = start.format != 1

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 import structlog
 
 from booktape.core.events import FetchSnapshot, Note, RenewConnection
-from booktape.core.frames import DELISTED, Frame, SegmentStart
+from booktape.core.frames import DELISTED, DISCONNECTED, Disconnected, Frame, SegmentStart
 from booktape.core.status import Status
 from booktape.desk import Desk
 from booktape.errors import NothingRecorded, StoreError
@@ -22,7 +22,7 @@ from booktape.net.clock import Clock, SystemClock
 from booktape.net.clock_offset import OffsetMeter
 from booktape.net.feed import Rota
 from booktape.net.feeds import Feeds, check_descriptors
-from booktape.net.inbox import Inbox
+from booktape.net.inbox import Inbox, size_bytes
 from booktape.net.link import Link
 from booktape.net.pulse import PulseClient
 from booktape.net.rest import Rest
@@ -42,7 +42,14 @@ FLUSH_S: Final = 0.5
 """How often the tape reaches the disk: the most that a `kill -9` can take."""
 
 INBOX_FRAMES: Final = 10_000
-"""Frames that may wait; when it is full the sockets are not read, and nothing is dropped here."""
+INBOX_BYTES: Final = 128 << 20
+"""What may wait; when it is full the sockets are not read, and nothing is dropped here."""
+
+WAITING_BYTES_MAX: Final = 128 << 20
+"""Of all events that wait for a snapshot or for the one before them. With more, connections end."""
+
+BYTES_OF_A_BYTE: Final = 20
+"""What a byte of a message takes of memory at most, once it is decoded: `["1","1"],` is 120 bytes."""
 
 TURN_FRAMES: Final = 20
 TURN_BYTES: Final = 32 << 10
@@ -69,6 +76,7 @@ class Recorder:
         self._turn: list[Frame] = []
         self._joined: set[str] = set()
         self._duration_over = False
+        self._waiting_bytes = 0  # of events that wait, at most
         self._feeds: Feeds
         self._desk: Desk
         self._rest: Rest
@@ -82,7 +90,7 @@ class Recorder:
         """The whole life of a recording."""
         if self._settings.duration_s is not None:
             asyncio.get_running_loop().call_later(self._settings.duration_s, self._end_duration)
-        inbox = Inbox(INBOX_FRAMES)
+        inbox = Inbox(INBOX_FRAMES, INBOX_BYTES)
         settings = self._settings
         silence = Silence(self._clock, settings.share.silence)
         async with open_session(silence) as session:
@@ -225,10 +233,37 @@ class Recorder:
         while True:
             turn = self._turn = await inbox.take(TURN_FRAMES, TURN_BYTES)
             count, last_ns = len(turn), turn[-1].received_ns
+            came_bytes = sum(map(size_bytes, turn))
             for output in await self._desk.take(turn):
                 self._act(output)
+            await self._relieve(came_bytes, last_ns)
             self._narrator.handled(count, len(inbox), self._clock.now_ns() - last_ns)
             await asyncio.sleep(0)
+
+    async def _relieve(self, came_bytes: int, now_ns: int) -> None:
+        """End the connections for which most events wait, while all that wait are too many.
+
+        As after any lost connection a gap says what is lost with them. `now_ns` stamps the end, which
+        stands before what is left of them in the inbox: that belongs to nobody any more.
+        """
+        # Counted only once it can be too much: to look at thousands of books takes a while.
+        self._waiting_bytes += came_bytes * BYTES_OF_A_BYTE
+        if self._waiting_bytes <= WAITING_BYTES_MAX:
+            return
+        books = self._desk.recording.books
+        waiting = books.waiting_bytes()
+        self._waiting_bytes = sum(waiting.values())
+        for symbol in sorted(waiting, key=waiting.__getitem__, reverse=True):
+            if self._waiting_bytes <= WAITING_BYTES_MAX:
+                return
+            self._waiting_bytes -= waiting[symbol]
+            why = f"{symbol}: {waiting[symbol] >> 20} MiB of events wait, and none can be applied"
+            for connection in sorted(books.merge.lanes[symbol].reached):
+                log.warning("ending a connection", connection=connection, why=why)
+                self._feeds.end(connection)
+                gone = Disconnected(now_ns, connection, now_ns, DISCONNECTED, why)
+                for output in await self._desk.take([gone]):
+                    self._act(output)
 
     async def _flush_often(self) -> None:
         """Bring the tape to the disk, and end where a segment could not be sealed."""

@@ -121,6 +121,27 @@ def test_who_stops_waiting_leaves_nothing_behind() -> None:
     told(story())
 
 
+def test_bytes_fill_it_too() -> None:
+    """A few long messages take as much memory as thousands of short ones; half of it must be empty again."""
+
+    async def story() -> None:
+        inbox, long = Inbox(MOST, 100), StreamFrame(0, 1, bytes(40))
+        for _ in range(3):
+            await inbox.put(long)
+        waiting = asyncio.create_task(inbox.put(long))
+        await settled()
+        for done in (False, True):
+            assert not waiting.done()
+            await inbox.take(1, 1)
+            await settled()
+            assert waiting.done() is done
+        assert len(inbox) == 2
+        assert len(inbox.rest()) == 2
+        assert not inbox
+
+    told(story())
+
+
 def test_some_are_taken_at_a_time() -> None:
     """So many, or so many bytes, or all that there are: a turn is short, and never empty."""
 

@@ -17,6 +17,7 @@ import structlog
 from aiohttp import (
     ClientWebSocketResponse,
     ClientWSTimeout,
+    WebSocketError,
     WSCloseCode,
     WSMsgType,
     WSServerHandshakeError,
@@ -24,11 +25,12 @@ from aiohttp import (
 from yarl import URL
 
 from booktape.core.frames import DISCONNECTED, Connected, Disconnected, StreamFrame
+from booktape.errors import Oversized
 from booktape.net.budget import WeightBudget
 from booktape.net.link import Link, reason
 from booktape.net.session import proxy_for
 from booktape.net.silence import ASKS_FOR_SILENCE
-from booktape.wire.limits import CLIENT_MESSAGES_PER_S, PONG_WITHIN_S
+from booktape.wire.limits import CLIENT_MESSAGES_PER_S, MESSAGE_BYTES_MAX, PONG_WITHIN_S
 
 LOOK_EVERY_S: Final = PONG_WITHIN_S / 2
 """After so long without a sign of life we ping; after as long again the connection is dead."""
@@ -110,7 +112,8 @@ class Connection:
             URL(url, encoded=True),
             proxy=proxy_for(url),
             autoping=False,
-            max_msg_size=0,
+            # The first length that is refused, announced or reached by fragments.
+            max_msg_size=MESSAGE_BYTES_MAX + 1,
             decode_text=False,
             timeout=ClientWSTimeout(ws_close=_CLOSE_S),
         )
@@ -131,7 +134,7 @@ class Connection:
         watch = asyncio.create_task(self._watch(socket))
         try:
             why = await self._read(socket)
-        except (aiohttp.ClientError, OSError) as error:
+        except (aiohttp.ClientError, OSError, Oversized) as error:
             why = reason(error)
         finally:
             watch.cancel()
@@ -140,7 +143,7 @@ class Connection:
         return why
 
     async def _read(self, socket: Socket) -> str:
-        """Stamp frames into the inbox until the connection is over."""
+        """Stamp frames into the inbox until the connection is over. Raises Oversized."""
         clock, inbox, ticks = self._link.clock, self._link.inbox, self._link.ticks
         while True:
             message = await socket.receive()
@@ -157,6 +160,10 @@ class Connection:
                 # "When you receive a ping, you must send a pong with a copy of ping's payload as
                 # soon as possible."
                 await self._say(socket.pong, message.data)
+            elif message.type is WSMsgType.ERROR and _is_too_long(message.data):
+                raise Oversized(
+                    f"a message of more than {MESSAGE_BYTES_MAX >> 20} MiB: thrown away"
+                )
             elif message.type in _OVER:
                 self.unwelcome = socket.close_code == WSCloseCode.POLICY_VIOLATION
                 # A reason is what the exchange has to say, such as "Too many requests".
@@ -200,6 +207,10 @@ class Connection:
                     await _end(socket)
                     return
             seen_ns = self._alive_ns
+
+
+def _is_too_long(error: object) -> bool:
+    return isinstance(error, WebSocketError) and error.code == WSCloseCode.MESSAGE_TOO_BIG
 
 
 async def _end(socket: Socket) -> None:

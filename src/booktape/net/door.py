@@ -15,13 +15,13 @@ import structlog
 from aiohttp import ClientHandlerType, ClientRequest, ClientResponse, ClientTimeout
 from yarl import URL
 
-from booktape.errors import MalformedNumber, Refused, Unreachable
+from booktape.errors import MalformedNumber, Oversized, Refused, Unreachable
 from booktape.net.backoff import full_jitter
 from booktape.net.budget import WeightBudget
 from booktape.net.link import Link, reason
 from booktape.net.session import proxy_for, refuse_redirects
 from booktape.net.silence import ASKS_FOR_SILENCE
-from booktape.wire.limits import USED_WEIGHT_HEADER
+from booktape.wire.limits import BODY_BYTES_MAX, ERROR_BYTES_MAX, USED_WEIGHT_HEADER
 from booktape.wire.numbers import whole_number
 
 _TIMEOUT: Final = ClientTimeout(total=30, sock_connect=5, sock_read=10)
@@ -76,8 +76,13 @@ class Door:
         self.requests += 1
         return self.requests
 
-    async def get(self, path: str, headers: Mapping[str, str] | None = None) -> bytes:
-        """The body of the answer. Raises ExchangeError.
+    async def get(
+        self,
+        path: str,
+        headers: Mapping[str, str] | None = None,
+        most_bytes: int = BODY_BYTES_MAX,
+    ) -> bytes:
+        """The body of the answer, decompressed. Raises ExchangeError: Oversized beyond `most_bytes`.
 
         Where the venue has two hosts and one cannot be reached, the other one is asked from then on.
         """
@@ -93,13 +98,13 @@ class Door:
             ) as answer:
                 # Before anyone else can have its connection.
                 await self._obey(answer)
-                body = await answer.read()
+                if answer.status != HTTPStatus.OK:
+                    said = await _beginning(answer)
+                    raise Refused(answer.status, f"{url} answered {answer.status}: {said[:120]!r}")
+                return await _whole(answer, most_bytes)
         except (aiohttp.ClientError, OSError) as error:
             self._leave_host(host)
             raise Unreachable(f"{url}: {reason(error)}") from error
-        if answer.status != HTTPStatus.OK:
-            raise Refused(answer.status, f"{url} answered {answer.status}: {body[:120]!r}")
-        return body
 
     def trust(self, number: int) -> None:
         """This request had a good answer: if it left after the last trouble, that is over."""
@@ -173,5 +178,33 @@ class Door:
         # What does not come says nothing, and the ban is a ban all the same.
         with suppress(TimeoutError, aiohttp.ClientError, OSError):
             async with asyncio.timeout(_BODY_S):
-                return await answer.read()
+                return await _beginning(answer)
         return b""
+
+
+async def _whole(answer: ClientResponse, most_bytes: int) -> bytes:
+    """All of the body. Raises Oversized, and closes the connection, as soon as it is too long.
+
+    aiohttp's own `read` would take any length. What it hands over piece by piece is decompressed in
+    pieces of bounded length, too.
+    """
+    body = bytearray()
+    async for piece in answer.content.iter_any():
+        body += piece
+        if len(body) > most_bytes:
+            answer.close()
+            raise Oversized(
+                f"{answer.url} answered with more than {most_bytes >> 20} MiB: thrown away"
+            )
+    return bytes(body)
+
+
+async def _beginning(answer: ClientResponse) -> bytes:
+    """What a sentence needs of the body; where there is more, the connection is closed."""
+    body = bytearray()
+    async for piece in answer.content.iter_any():
+        body += piece
+        if len(body) > ERROR_BYTES_MAX:
+            answer.close()
+            break
+    return bytes(body[:ERROR_BYTES_MAX])

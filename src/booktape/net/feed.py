@@ -120,6 +120,12 @@ class Feed:
             log.info("replacing a connection", connection=number, why=why)
             self._tasks.create_task(self._relieve(current))
 
+    def end(self, number: int) -> None:
+        """Close connection `number`, if it is one of this feed."""
+        for connection in (self._post.current, self._post.successor):
+            if connection is not None and connection.number == number:
+                self._tasks.create_task(connection.close())
+
     def renew_current(self, why: str) -> None:
         """Replace whichever connection is on duty."""
         if self._post.current is not None:

@@ -68,6 +68,11 @@ class Feeds:
         for feed in self._feeds:
             feed.renew(connection, why)
 
+    def end(self, connection: int) -> None:
+        """Close one connection now; another follows, as after any that is lost."""
+        for feed in self._feeds:
+            feed.end(connection)
+
     async def _roll_over(self, at_s: float) -> None:
         """Replace all of them once a day, at this second of the day (UTC)."""
         while True:

@@ -1,9 +1,13 @@
-"""Where frames wait, in order, between the doors and the recorder. Bounded, and nothing is dropped."""
+"""Where frames wait, in order, between the doors and the recorder. Bounded, and nothing is dropped.
+
+The bound is a number of frames and of their bytes, whichever is reached first.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
+from math import inf
 from typing import Final
 
 from booktape.core.frames import Frame, RestFrame, StreamFrame
@@ -14,6 +18,7 @@ _HEAVY: Final = (StreamFrame, RestFrame)
 class Inbox:
     """A queue from which the recorder takes some frames at a time. Its length is how many wait.
 
+    It is full with `most` frames, and with the one that makes their payloads `most_bytes` long.
     Whoever finds it full waits until half of it is empty. Were he woken for each place that becomes
     free, readers and recorder would wake each other for every frame, just when the recorder is
     behind. Known weakness: frames that wait outside meanwhile are stamped later, by as long as half
@@ -22,8 +27,10 @@ class Inbox:
     asyncio's own queue would do, but it counts, wakes and looks again for each frame.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, most_bytes: float = inf) -> None:
         self._most = most
+        self._most_bytes = most_bytes
+        self._bytes = 0
         self._frames: deque[Frame] = deque()
         self._some = asyncio.Event()
         self._open = asyncio.Event()
@@ -34,10 +41,15 @@ class Inbox:
 
     async def put(self, frame: Frame) -> None:
         """Wait for room, and put it in."""
-        while len(self._frames) >= self._most or not self._open.is_set():
+        while (
+            len(self._frames) >= self._most
+            or self._bytes >= self._most_bytes
+            or not self._open.is_set()
+        ):
             self._open.clear()
             await self._open.wait()
         self._frames.append(frame)
+        self._bytes += size_bytes(frame)
         self._some.set()
 
     async def take(self, most: int, most_bytes: int) -> list[Frame]:
@@ -48,16 +60,19 @@ class Inbox:
         taken: list[Frame] = []
         while self._frames and len(taken) < most and most_bytes > 0:
             taken.append(self._frames.popleft())
-            most_bytes -= _size_bytes(taken[-1])
-        if 2 * len(self._frames) <= self._most:
+            taken_bytes = size_bytes(taken[-1])
+            most_bytes -= taken_bytes
+            self._bytes -= taken_bytes
+        if 2 * len(self._frames) <= self._most and 2 * self._bytes <= self._most_bytes:
             self._open.set()
         return taken
 
     def rest(self) -> list[Frame]:
-        """All that wait, for whoever ends. Nobody may put anything in afterwards."""
-        return list(self._frames)
+        """All that wait, handed over to whoever ends. Nobody may put anything in afterwards."""
+        frames, self._frames = list(self._frames), deque()
+        return frames
 
 
-def _size_bytes(frame: Frame) -> int:
-    """Of a message or an answer: a rough measure of how long it takes."""
+def size_bytes(frame: Frame) -> int:
+    """Of a message or an answer: what it holds of memory, and a rough measure of how long it takes."""
     return len(frame.payload) if isinstance(frame, _HEAVY) else 0

@@ -20,6 +20,7 @@ from booktape.net.backoff import full_jitter
 from booktape.net.door import Door
 from booktape.net.link import Link
 from booktape.wire.exchange_info import ExchangeInfo, decode_exchange_info
+from booktape.wire.limits import DEPTH_BYTES_MAX
 
 _SAYS_NOTHING: Final = (HTTPStatus.NOT_FOUND, HTTPStatus.BAD_REQUEST)
 _NEVER_SOON: Final = 14  # as many attempts as it takes for the longest pauses
@@ -177,7 +178,8 @@ class Rest:
         await inbox.put(Asked(self._clock.now_ns(), symbol, limit))
         sent_s = self._clock.steady_s()
         try:
-            body = await self.door.get(self._link.venue.depth_path(symbol, limit))
+            path = self._link.venue.depth_path(symbol, limit)
+            body = await self.door.get(path, most_bytes=DEPTH_BYTES_MAX)
         except ExchangeError as error:
             self._failed(request, number, error)
             return

@@ -67,6 +67,19 @@ CLIENT_MESSAGES_PER_S: Final = 4
 """ "WebSocket connections have a limit of 5 incoming messages per second", PING and PONG counted;
 one less, since what we send evenly may arrive bunched."""
 
+BODY_BYTES_MAX: Final = 64 << 20
+"""Of an answer, decompressed. Ours, not the exchange's: its longest one, the list of all symbols, has
+some 20 MB."""
+
+DEPTH_BYTES_MAX: Final = 8 << 20
+"""Of a `/depth` answer, of which several are under way at once: 5,000 levels a side are 0.4 MB."""
+
+ERROR_BYTES_MAX: Final = 64 << 10
+"""Of an answer that is an error: all that is read of it, since a sentence is all that it can say."""
+
+MESSAGE_BYTES_MAX: Final = 32 << 20
+"""Of a WebSocket message, its fragments together. An event with every level of a deep book has 1 MB."""
+
 URL_BYTES_MAX: Final = 7_500
 """Not the exchange's: common servers and proxies refuse a request line of more than 8 kB."""
 

@@ -1,0 +1,156 @@
+"""Whatever comes, and however much: the recorder's memory stays below a bound, and it goes on.
+
+The bound is the one that docs/reliability.md states ("Memory"). It is measured as the operating system
+measures it: the most that the process ever held (VmHWM).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow.parquet as pq
+import pytest
+
+from e2e.flooding import (
+    DEPTH,
+    LISTED,
+    Flood,
+    FloodingExchange,
+    Pieces,
+    announced,
+    answer,
+    endless_body,
+    endless_fragments,
+    events,
+    gzip_bomb,
+    messages,
+    nothing,
+)
+
+PEAK_MIB = 600
+"""As stated in docs/reliability.md."""
+
+_LAUNCHER = """
+import atexit, sys
+def tell():
+    with open("/proc/self/status") as status:
+        print(next(line for line in status if line.startswith("VmHWM")), file=sys.__stderr__)
+atexit.register(tell)
+from booktape.cli import main
+main()
+"""
+
+pytestmark = pytest.mark.skipif(
+    not Path("/proc/self/status").exists(), reason="only Linux tells a process's peak"
+)
+
+
+async def recording(exchange: FloodingExchange, out: Path) -> Process:
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", _LAUNCHER, "record", "BTCUSDT", "--every", "1", "--out", str(out)),
+        *("--rest-url", f"http://{exchange.address}", "--ws-url", f"ws://{exchange.address}"),
+        *("--witness", "none", "--pulse", "0"),
+        stderr=PIPE,
+        env={**os.environ, "NO_COLOR": "1"},
+    )
+
+
+async def heard(process: Process, words: str, times: int) -> str:
+    """The log, once it has said this so often."""
+    assert process.stderr is not None
+    log = ""
+    async with asyncio.timeout(60):
+        while log.count(words) < times:
+            line = await process.stderr.readline()
+            assert line, f"it ended without saying {words!r}:\n{log}"
+            log += line.decode()[:500]
+    return log
+
+
+async def ended(process: Process) -> tuple[int | None, float, str]:
+    """Stop it; its exit code, the most memory that it ever held in MiB, and the rest of its log."""
+    process.send_signal(signal.SIGINT)
+    async with asyncio.timeout(60):
+        _, err = await process.communicate()
+    rest = err.decode()
+    peak = re.search(r"VmHWM:\s+(\d+) kB", rest)
+    assert peak, rest
+    return process.returncode, int(peak[1]) / 1024, rest
+
+
+HONEST = answer(LISTED)
+GARBAGE = messages(lambda: iter([b"\x00" * (20 << 20)] * 1_000))
+BIG_EVENTS = messages(lambda: events(levels=50_000))
+
+
+class Case(NamedTuple):
+    """What the exchange answers, and what the log says of it, so often at least."""
+
+    listed: Flood
+    depth: Flood
+    stream: Flood
+    says: str
+    times: int = 2
+
+
+CASES = {
+    "a gzip bomb": Case(gzip_bomb(), nothing, nothing, "more than 64 MiB"),
+    "an endless list": Case(endless_body(), nothing, nothing, "more than 64 MiB"),
+    "a gzip bomb of a depth": Case(HONEST, gzip_bomb(), nothing, "more than 8 MiB"),
+    "an endless depth": Case(HONEST, endless_body(), nothing, "more than 8 MiB"),
+    "a bomb of an error": Case(HONEST, gzip_bomb(b"500 Broken"), nothing, "answered 500"),
+    "an endless error": Case(HONEST, endless_body(b"500 Broken"), nothing, "answered 500"),
+    "a message of 1 GB": Case(HONEST, nothing, announced(1 << 30), "more than 32 MiB"),
+    "endless fragments": Case(HONEST, nothing, endless_fragments, "more than 32 MiB"),
+    "an inbox of garbage": Case(HONEST, nothing, GARBAGE, "malformed frame", 40),
+    "events nobody can apply": Case(HONEST, nothing, BIG_EVENTS, "ending a connection"),
+}
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_memory_is_bounded(tmp_path: Path, case: Case) -> None:
+    """Too much is thrown away, said, and followed by another attempt; what is sealed is sound."""
+
+    async def story() -> None:
+        exchange = FloodingExchange(case.stream, case.depth, case.listed)
+        async with exchange.serving():
+            process = await recording(exchange, tmp_path)
+            log = await heard(process, case.says, case.times)
+            code, peak_mib, rest = await ended(process)
+            assert code == 0, log + rest
+            assert peak_mib < PEAK_MIB
+
+    asyncio.run(story())
+
+
+def test_what_was_lost_is_declared(tmp_path: Path) -> None:
+    """A known book whose connection sends too long a message: a gap, and the book is known again."""
+    known, never = asyncio.Event(), asyncio.Event()
+
+    def first() -> Pieces:
+        yield known
+        yield from announced(1 << 30)()
+
+    def stream() -> Pieces:
+        return iter([never]) if known.is_set() else first()
+
+    async def story() -> None:
+        async with FloodingExchange(stream, answer(DEPTH), HONEST).serving() as exchange:
+            process = await recording(exchange, tmp_path)
+            log = await heard(process, "book known", 1)
+            known.set()
+            log += await heard(process, "more than 32 MiB", 1)
+            log += await heard(process, "book known", 1)
+            code, _, rest = await ended(process)
+            assert code == 0, log + rest
+
+    asyncio.run(story())
+    gaps = pq.read_table(tmp_path / "gaps").to_pylist()
+    assert [gap["reason"] for gap in gaps] == ["disconnected"]
