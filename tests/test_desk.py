@@ -126,12 +126,15 @@ def test_what_is_left_at_the_end_is_taken_at_the_pace_of_the_disk(
             archive._worker.submit(free.wait)
             desk = Desk(archive.begin(OPENING, "first"), StandingClock(), 3_600)
             sealing = asyncio.ensure_future(desk.seal(FRAMES))
-            while not desk.recording.writer.busy:
-                await asyncio.sleep(0)
-            for _ in FRAMES:
-                await asyncio.sleep(0)
-            assert len(desk.recording.writer._jobs) + len(desk.recording.writer._full) == 1
-            free.set()
+            try:
+                async with asyncio.timeout(20):
+                    while not desk.recording.writer.busy:
+                        await asyncio.sleep(0)
+                for _ in FRAMES:
+                    await asyncio.sleep(0)
+                assert len(desk.recording.writer._jobs) + len(desk.recording.writer._full) == 1
+            finally:
+                free.set()
             await sealing
 
     asyncio.run(story())
