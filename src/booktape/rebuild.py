@@ -23,7 +23,7 @@ from booktape.store.found import sealed_tapes, unsealed_segments
 from booktape.store.layout import TABLE, Layout, Segment
 from booktape.store.lock import lock_directory
 from booktape.store.patience import insist
-from booktape.store.reading import first_line, read_tape
+from booktape.store.reading import first_line, following, read_tape
 from booktape.store.recording import Recording
 from booktape.store.recovery import record_again
 from booktape.store.sealing import writing
@@ -182,9 +182,10 @@ def rebuild_segment(order: Order, tape: File) -> Outcome:
         start = first_line(found, tape.path)
         with ThreadPoolExecutor(1, "booktape-store") as worker:
             recording = Recording(order.layout, tape.segment, worker)
-            recording.begin(start, ())
+            with following(tape.path):
+                recording.begin(start, ())
             # A tape that does not say how it ended is damaged, so the reason is never asked for.
-            for _ in record_again(recording, found, KILLED):
+            for _ in record_again(recording, found, KILLED, tape.path):
                 pass
     except DamagedTape as error:
         return Outcome(tape.segment.name, damage=str(error))

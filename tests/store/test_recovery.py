@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import errno
+import json
 import sys
+import warnings
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, Future
+from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
+from structlog.testing import capture_logs
 
+import booktape
+from booktape.core.checkpoint import save
 from booktape.core.events import BookRow
 from booktape.core.frames import KILLED, ROTATED, STOPPED, Frame, SegmentEnd
-from booktape.errors import WriteFailed
+from booktape.core.merge import Lane
+from booktape.core.sync import SymbolSync
+from booktape.errors import NotRecorded, WriteFailed
+from booktape.reader.place import Place
+from booktape.rebuild import Order, rebuild
 from booktape.store import recovery
 from booktape.store import tape as tape_module
 from booktape.store import writer as writer_module
@@ -26,7 +36,7 @@ from booktape.store.reading import read_tape
 from booktape.store.recovery import Recovered, recover
 from booktape.store.tape import TapeWriter
 from booktape.store.writer import SegmentWriter
-from oracle import SECOND
+from oracle import SECOND, connected, rest, snapshot
 from store.contents import digests, end_of_tape, final_files, stored, tapes
 from store.fragile import Disk, SameThread
 from store.story import FRAMES, OPENING, expected, record, standing
@@ -38,6 +48,30 @@ else:
 
 FIRST, NEXT = Segment(0, "first"), Segment(30 * 10**6, "first")
 JUNK = Segment(20 * 10**6, "junk")
+
+
+def _checkpoint(**changed: object) -> bytes:
+    sync, lane = SymbolSync("BTCUSDT"), Lane()
+    fields = json.loads(encode(save(sync, lane, 0)))
+    return json.dumps({**fields, **changed}, separators=(",", ":")).encode() + b"\n"
+
+
+LONG: Final = "X" * 300
+_ROW: Final = (
+    encode(connected(1, 1, ("BTCUSDT",))),
+    encode(rest(snapshot(10, {"100": "1"}, {"101": "1"}), 2)),
+)
+CRAFTED: Final = {
+    "a state that there is not": (_checkpoint(state="nonsense"),),
+    "an epoch beyond 64 bits": (_checkpoint(epoch=2**63 - 1), *_ROW, *_ROW),
+    "a time beyond 64 bits": (_ROW[0], _ROW[1].replace(b":2000000000,", b":%d," % 10**27)),
+    "a symbol that no file can be named after": (
+        encode(connected(1, 1, (LONG,))),
+        encode(rest(snapshot(10, {"100": "1"}, {"101": "1"}, symbol=LONG), 2)),
+    ),
+}
+
+TOLD_BY_A_READER: Final = ("a state that there is not", "a time beyond 64 bits")
 
 
 def kill(
@@ -170,11 +204,156 @@ def test_what_is_sealed_is_not_recovered_again(tmp_path: Path) -> None:
     """A recorder or a recovery that died between its last rename and the removal of its folder."""
     record(tmp_path)
     before = digests(tmp_path)
-    leave(tmp_path, FIRST, [OPENING, *FRAMES[:3]])
+    leave(tmp_path, FIRST, text(Layout(tmp_path).tape(FIRST))[:4])
     Layout(tmp_path).writing_tape(FIRST).rename(Layout(tmp_path).torn_tape(FIRST))
     assert recovered(tmp_path) == []
     assert digests(tmp_path) == before
     assert not list((tmp_path / "unsealed").iterdir())
+
+
+def set_aside(root: Path) -> list[str]:
+    """The names of what no start touches any more."""
+    return sorted(path.name for path in (root / "set-aside").glob("*/*"))
+
+
+@pytest.mark.parametrize("kept", [0, 40, -30])
+def test_an_unsealed_tape_outlives_a_sealed_one_that_is_not_whole(
+    tmp_path: Path, kept: int
+) -> None:
+    """A power cut may leave a final name with nothing, or half of it, behind it: the good copy counts."""
+    layout = Layout(tmp_path)
+    leave(tmp_path, FIRST, [OPENING, *FRAMES[:10]])
+    sealed = layout.tape(FIRST)
+    sealed.parent.mkdir(parents=True)
+    sealed.write_bytes(layout.writing_tape(FIRST).read_bytes()[:kept])
+    assert recovered(tmp_path) == [Recovered(FIRST.name, 11)]
+    assert stored(tmp_path) == expected(FRAMES[:10], KILLED)
+    assert set_aside(tmp_path) == [sealed.name], "even that was not removed"
+
+
+def test_a_sealed_tape_that_holds_less_takes_nobodys_place(tmp_path: Path) -> None:
+    """Whole by itself, and yet not all that was recorded."""
+    layout = Layout(tmp_path)
+    leave(tmp_path, FIRST, [OPENING, *FRAMES[:3]])
+    recovered(tmp_path)
+    leave(tmp_path, FIRST, [OPENING, *FRAMES[:10]])
+    assert recovered(tmp_path) == [Recovered(FIRST.name, 11)]
+    assert stored(tmp_path) == expected(FRAMES[:10], KILLED)
+    assert layout.tape(FIRST).name in set_aside(tmp_path)
+
+
+def test_a_sealed_file_of_rows_that_is_not_whole_is_replaced(tmp_path: Path) -> None:
+    """It is set aside, and what follows from the tape stands there."""
+    layout = Layout(tmp_path)
+    leave(tmp_path, FIRST, [OPENING, *FRAMES[:10]])
+    for path in (layout.rows(FIRST, "BTCUSDT"), layout.table(FIRST, "gaps")):
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"")
+    recovered(tmp_path)
+    assert stored(tmp_path) == expected(FRAMES[:10], KILLED)
+    assert len(set_aside(tmp_path)) == 2
+
+
+def test_what_may_be_the_only_copy_is_not_removed(tmp_path: Path) -> None:
+    """Rows beside a sealed tape that cannot be read."""
+    layout = Layout(tmp_path)
+    layout.tape(FIRST).parent.mkdir(parents=True)
+    layout.tape(FIRST).write_bytes(b"")
+    layout.unsealed_of(FIRST).mkdir(parents=True)
+    layout.writing_rows(FIRST, "BTCUSDT").write_bytes(b"PAR1 rows")
+    assert recovered(tmp_path) == []
+    assert layout.writing_rows(FIRST, "BTCUSDT").exists()
+
+
+@pytest.mark.parametrize("torn", [b"", b"no zstd", zstd.compress(encode(FRAMES[0]))])
+def test_a_torn_tape_that_is_none_does_not_replace_a_good_one(tmp_path: Path, torn: bytes) -> None:
+    """Empty, or garbage."""
+    layout = Layout(tmp_path)
+    leave(tmp_path, FIRST, [OPENING, *FRAMES[:10]])
+    layout.torn_tape(FIRST).write_bytes(torn)
+    assert recovered(tmp_path) == [Recovered(FIRST.name, 11)]
+    assert stored(tmp_path) == expected(FRAMES[:10], KILLED)
+    assert set_aside(tmp_path) == ([layout.torn_tape(FIRST).name] if torn else [])
+
+
+def test_of_two_tapes_the_one_that_holds_more_counts(tmp_path: Path) -> None:
+    """Whichever name it has; and of two that differ none is removed."""
+    layout = Layout(tmp_path)
+    leave(tmp_path, FIRST, [OPENING, *FRAMES[:3]])
+    layout.writing_tape(FIRST).rename(layout.torn_tape(FIRST))
+    leave(tmp_path, FIRST, [OPENING, *FRAMES[:10]])
+    assert recovered(tmp_path) == [Recovered(FIRST.name, 11)]
+    assert set_aside(tmp_path) == []
+    leave(tmp_path, NEXT, [OPENING, *FRAMES[:3]])
+    layout.writing_tape(NEXT).rename(layout.torn_tape(NEXT))
+    leave(tmp_path, NEXT, [OPENING, *FRAMES[4:9]])
+    assert recovered(tmp_path) == [Recovered(NEXT.name, 4)]
+    assert set_aside(tmp_path) == [layout.writing_tape(NEXT).name]
+
+
+def test_links_are_not_followed(tmp_path: Path) -> None:
+    """Neither a segment that is one, nor a file in it: what lies behind them stays."""
+    layout, other = Layout(tmp_path / "archive"), Layout(tmp_path / "other")
+    leave(other.root, FIRST, [OPENING, *FRAMES[:10]])
+    leave(layout.root, NEXT, [OPENING, *FRAMES[:10]])
+    thesis = tmp_path / "thesis"
+    thesis.write_text("a thesis")
+    layout.unsealed_of(FIRST).symlink_to(other.unsealed_of(FIRST))
+    layout.torn_tape(NEXT).symlink_to(thesis)
+    layout.writing_table(NEXT, "gaps").symlink_to(thesis)
+    layout.starting_tape(NEXT).mkdir()
+    before = digests(other.root)
+    assert recovered(layout.root) == [Recovered(NEXT.name, 11)]
+    assert digests(other.root) == before
+    assert thesis.read_text() == "a thesis"
+    assert stored(layout.root) == expected(FRAMES[:10], KILLED)
+    assert set_aside(layout.root) == ["gaps.parquet", "starting.jsonl.zst", "torn.jsonl.zst"]
+    assert layout.unsealed_of(FIRST).is_symlink()
+    linked = tmp_path / "linked"
+    linked.mkdir()
+    (linked / "unsealed").symlink_to(other.unsealed)
+    assert recovered(linked) == []
+    assert digests(other.root) == before
+
+
+@pytest.mark.parametrize("jobs", ["recovery", "rebuild", "reader"])
+@pytest.mark.parametrize("crafted", CRAFTED)
+def test_a_tape_that_no_recorder_wrote_ends_nothing(
+    tmp_path: Path, crafted: str, jobs: str
+) -> None:
+    """A start sets it aside and says where; a rebuild and a reader name it."""
+    layout = Layout(tmp_path)
+    leave(tmp_path, JUNK, [])
+    lines = [encode(OPENING), *CRAFTED[crafted]]
+    if jobs != "recovery":
+        lines.append(encode(SegmentEnd(0, STOPPED)))
+        layout.tape(JUNK).parent.mkdir(parents=True)
+        layout.tape(JUNK).write_bytes(zstd.compress(b"".join(lines)))
+    else:
+        layout.writing_tape(JUNK).write_bytes(zstd.compress(b"".join(lines)))
+    if jobs == "rebuild":
+        (outcome,) = rebuild(Order(Place.find(tmp_path), tmp_path / "out", 1))
+        assert JUNK.name in str(outcome.damage)
+        return
+    if jobs == "reader":
+        (tmp_path / "unsealed" / JUNK.name / "tape.jsonl.zst").unlink()
+        rec = booktape.open(tmp_path)
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            for symbol in ("BTCUSDT", LONG):
+                with suppress(NotRecorded):
+                    list(rec.replay(symbol))
+        # A reader has no columns, and makes no files: those two do not disturb it.
+        names = [str(each.message) for each in said]
+        assert any(JUNK.name in name for name in names) == (crafted in TOLD_BY_A_READER)
+        return
+    leave(tmp_path, FIRST, [OPENING, *FRAMES[:10]])
+    with capture_logs() as logs, open_archive(tmp_path) as archive:
+        assert archive.recovered == [Recovered(FIRST.name, 11)]
+    assert stored(tmp_path) == expected(FRAMES[:10], KILLED)
+    (told,) = (log for log in logs if log["log_level"] == "error")
+    assert Path(told["to"], "torn.jsonl.zst").exists()
+    assert set_aside(tmp_path) == [JUNK.name]
 
 
 def test_recovering_twice_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,6 +27,7 @@ from booktape.reader.tape import (
 )
 from booktape.reader.times import moment_at
 from booktape.reconstruct import Reconstruction
+from booktape.store.reading import following
 
 
 class _Tapes:
@@ -146,8 +147,8 @@ def _after_it(
 ) -> _Run | None:
     """The next tape of the symbol may begin with frames that had waited while it was opened."""
     stood = Standing(sync.epoch, sync.update_id, sync.known_ns)
-    for following in tapes.after(tape):
-        run = _run(place, following, sync.symbol, time_us, stood)
+    for successor in tapes.after(tape):
+        run = _run(place, successor, sync.symbol, time_us, stood)
         if run and run.sync:
             return run
     return None
@@ -173,8 +174,9 @@ def _run(
             continue
         if isinstance(frame, SegmentEnd) and frame.received_ns // 1_000 >= time_us:
             break
-        for _ in books.feed(frame):
-            pass
+        with following(tape.path):
+            for _ in books.feed(frame):
+                pass
     return _Run(books.syncs.get(symbol), lines.reached_ns, past=False)
 
 
@@ -190,7 +192,7 @@ def replay(place: Place, query: Query, *, unsealed: bool) -> Iterator[Step | Gap
     for tape in tracked(chosen, f"replaying {query.symbol}"):
         events = EventByEvent(query.symbol)
         past = False
-        with place.reading(tape.path):
+        with place.reading(tape.path), following(tape.path):
             follows = tapes.follows(tape, chosen)
             past = yield from _steps(tapes, tape, query, events, stood if follows else None)
         told = standing(events.books, query.symbol)

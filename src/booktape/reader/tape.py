@@ -25,7 +25,7 @@ from booktape.errors import DamagedTape, MalformedFrame
 from booktape.reader.place import File, Place
 from booktape.reconstruct import Output, Reconstruction
 from booktape.store.line import decode
-from booktape.store.reading import read_lines, read_tape
+from booktape.store.reading import following, read_lines, read_tape
 from booktape.wire.binance import decode_event
 
 NO_ROWS: Final = 2**62
@@ -153,7 +153,7 @@ def outputs(
     cannot be read is named in `place.damaged`.
     """
     books = Reconstruction()
-    with place.reading(tape.path):
+    with place.reading(tape.path), following(tape.path):
         for frame in frames(place, tape, frozenset({symbol}) if symbol else None, every=every):
             if before_ns is not None and symbol and is_past(books, symbol, frame, before_ns):
                 break
@@ -161,7 +161,8 @@ def outputs(
             if isinstance(frame, SegmentEnd):
                 # The end has said which open gaps are stored.
                 return
-    yield from books.open_gaps()
+    with place.reading(tape.path), following(tape.path):
+        yield from books.open_gaps()
 
 
 def is_past(books: Reconstruction, symbol: str, frame: Frame, before_ns: int) -> bool:

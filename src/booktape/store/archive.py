@@ -35,7 +35,7 @@ from booktape.store.found import free_segment, lineage_of, newest_rows
 from booktape.store.layout import TABLE, Layout, Segment
 from booktape.store.lineage import Lineage
 from booktape.store.lock import lock_directory
-from booktape.store.reading import read_format, read_words
+from booktape.store.reading import following, read_format, read_words
 from booktape.store.recording import Recording
 from booktape.store.recovery import Recovered, recover
 
@@ -142,7 +142,8 @@ class Archive:
             segment = waiting.pop()
             told, ended = self._told(segment, start.format)
             for saved in told:
-                _keep_later(known, _cold(saved, start.received_ns))
+                with _naming_damage(self._layout.tape(segment)), following("it"):
+                    _keep_later(known, _cold(saved, start.received_ns))
             if not ended:
                 whole = False
                 waiting += [one for one in lineage.before[segment] if one not in looked]

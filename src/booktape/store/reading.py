@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from itertools import islice, takewhile
 from pathlib import Path
-from typing import IO
+from typing import IO, Final
 
 import msgspec
 from msgspec import Struct
@@ -24,6 +25,15 @@ if sys.version_info >= (3, 14):
     from compression import zstd
 else:
     from backports import zstd
+
+_NOT_FOLLOWED: Final = (
+    LookupError,
+    ValueError,
+    ArithmeticError,
+    TypeError,
+    AttributeError,
+    RecursionError,
+)
 
 
 def read_tape(
@@ -54,6 +64,20 @@ def first_line(frames: Iterator[Frame], name: object) -> SegmentStart:
     if not isinstance(first, SegmentStart):
         raise DamagedTape(f"{name} does not begin as a tape does.")
     return first
+
+
+@contextmanager
+def following(tape: object) -> Iterator[None]:
+    """A tape that the function cannot follow holds what no recorder writes: raises DamagedTape.
+
+    Each line may be one, and the whole of them be nothing: a state that there is not, a gap without its
+    beginning, a number beyond what a column holds. Known weakness: a mistake of ours would be called damage
+    of the tape, too; so the error stands in the sentence.
+    """
+    try:
+        yield
+    except _NOT_FOLLOWED as error:
+        raise DamagedTape(f"{tape} holds what no recorder writes ({error!r})") from error
 
 
 def read_format(path: Path) -> int:

@@ -9,22 +9,32 @@ recording could begin at once, if its first epochs did not depend on how the tor
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+import os
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Executor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import structlog
 
 from booktape.core.frames import KILLED, ROTATED, Frame, SegmentEnd, SegmentStart
-from booktape.errors import StoreError
-from booktape.store.clearing import clear_segment
+from booktape.descriptors import refuse_used_up
+from booktape.errors import DamagedTape, StoreError
+from booktape.store.clearing import (
+    clear_segment,
+    foreign_entries,
+    is_regular,
+    remove_unsealed,
+    set_aside,
+)
 from booktape.store.found import lineage_of, unsealed_segments
 from booktape.store.layout import Layout, Segment
 from booktape.store.patience import patiently
-from booktape.store.reading import beginning, read_tape
+from booktape.store.reading import beginning, following, read_tape
 from booktape.store.recording import Recording
 from booktape.store.sealing import writing
 from booktape.store.writer import SegmentWriter
@@ -46,83 +56,184 @@ class Recovered:
 def recover(layout: Layout, worker: Executor) -> Iterator[Recovered | None]:
     """Seal every segment that is not, oldest first; each is yielded, and None every now and then.
 
-    Whoever does not want to wait any more may leave it there: like a recovery that is killed, it
-    begins anew.
+    Nothing that is found is trusted. No link is followed, and no tape is removed before another one, read
+    to its end, holds all that it holds. What was not made by a recorder, and a tape that no recorder wrote,
+    is set aside, so that it stands in no later start's way. Whoever does not want to wait any more may
+    leave it there: like a recovery that is killed, it begins anew.
     """
     unsealed = unsealed_segments(layout)
-    starts = {segment: _first_line(layout, segment) for segment in unsealed}
-    begun = [beginning(segment, start) for segment, start in starts.items() if start]
+    for segment in unsealed:
+        with writing(layout.unsealed_of(segment)):
+            foreign = foreign_entries(layout, segment)
+        for path in foreign:
+            yield from _move_aside(layout, path, "no recorder made it")
+    found = {segment: _found_tape(layout, segment) for segment in unsealed}
+    begun = [beginning(segment, tape.start) for segment, tape in found.items() if tape]
     lineage = lineage_of(layout, begun)
-    for segment, start in starts.items():
-        if layout.tape(segment).exists() or not _found_tape(layout, segment):
-            yield from patiently(partial(_remove, layout, segment))
-        elif start:
+    for segment, tape in found.items():
+        if _is_sealed(layout, segment, tape):
+            yield from patiently(partial(_clear, layout, segment))
+        elif tape:
             # A segment that has a successor had been left in good order.
             reason = ROTATED if lineage.after[segment] else KILLED
             log.warning("recovering what a killed recorder left", segment=segment.name)
-            frames = yield from _replay(layout, segment, start, reason, worker)
+            try:
+                frames = yield from _replay(layout, segment, tape, reason, worker)
+            except DamagedTape as error:
+                worker.submit(int).result()  # what it still writes is written there
+                yield from _move_aside(layout, layout.unsealed_of(segment), str(error))
+                continue
             log.warning("recovered", segment=segment.name, frames=frames)
             yield Recovered(segment.name, frames)
+        elif not _may_hold_anything(layout, segment):
+            yield from patiently(partial(_clear, layout, segment))
         # Else its very beginning was damaged, which no kill does: it is left for a person.
 
 
-def _found_tape(layout: Layout, segment: Segment) -> Path | None:
-    """The tape of an unsealed segment; None before its first lines were complete."""
-    paths = layout.torn_tape(segment), layout.writing_tape(segment)
-    return next((path for path in paths if path.exists() and path.stat().st_size), None)
+def _move_aside(layout: Layout, path: Path, why: str) -> Iterator[None]:
+    """Out of the way of this start and of all later ones. Says where it is now."""
+
+    def move() -> None:
+        with writing(layout.set_aside):
+            moved = set_aside(layout, path)
+        log.error("set aside, not recovered", file=str(path), to=str(moved), why=why)
+
+    yield from patiently(move)
 
 
-def _first_line(layout: Layout, segment: Segment) -> SegmentStart | None:
-    """How an unsealed tape begins; None when there is nothing to recover."""
-    path = _found_tape(layout, segment)
-    try:
-        first = next(read_tape(path, torn=True), None) if path else None
-    except OSError as error:
-        raise StoreError(
-            f"Cannot read {path}: {error.strerror}. It holds what a killed recorder left. Make it "
-            "readable, then start again."
-        ) from error
+class _Tape(NamedTuple):
+    """The tape to recover a segment from. `other` is one that it does not hold all of."""
+
+    path: Path
+    start: SegmentStart
+    other: Path | None
+
+
+def _found_tape(layout: Layout, segment: Segment) -> _Tape | None:
+    """The tape of an unsealed segment; None before its first lines were complete.
+
+    Of two it is the one that holds all of the other: a recovery that is killed leaves a part of the tape
+    that it was made from.
+    """
+    torn, written = layout.torn_tape(segment), layout.writing_tape(segment)
+    with _named(layout.unsealed_of(segment)):
+        starts = {path: start for path in (torn, written) if (start := _first_line(path))}
+        if not starts:
+            return None
+        path, other = next(iter(starts)), written
+        if torn in starts and written in starts:
+            if _is_part(read_tape(written, torn=True), read_tape(torn, torn=True)):
+                return _Tape(torn, starts[torn], None)
+            if _is_part(read_tape(torn, torn=True), read_tape(written, torn=True)):
+                return _Tape(written, starts[written], None)
+        elif path == written:
+            other = torn
+        keeps = is_regular(other) and other.stat().st_size > 0
+    return _Tape(path, starts[path], other if keeps else None)
+
+
+def _first_line(path: Path) -> SegmentStart | None:
+    """How an unsealed tape begins; None where it does not begin as a tape does."""
+    if not is_regular(path):
+        return None
+    first = next(read_tape(path, torn=True), None)
     return first if isinstance(first, SegmentStart) else None
 
 
-def _set_aside(layout: Layout, segment: Segment) -> None:
-    """The tape to recover from, alone in its folder.
+@contextmanager
+def _named(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(
+            f"Cannot read {error.filename or folder}: {error.strerror}. It holds what a killed recorder "
+            "left. Make it readable, then start again."
+        ) from error
 
-    It is moved aside first: should recovery be killed too, the next one finds it again.
+
+def _is_part(part: Iterable[Frame], whole: Iterator[Frame]) -> bool:
+    """Whether one tape begins with all that the other one says before its end, which is said anew."""
+    frames = takewhile(lambda frame: not isinstance(frame, SegmentEnd), part)
+    return all(next(whole, None) == frame for frame in frames)
+
+
+def _is_sealed(layout: Layout, segment: Segment, tape: _Tape | None) -> bool:
+    """Whether a sealed tape, whole to its end, holds all that the unsealed one does."""
+    sealed = layout.tape(segment)
+    if not is_regular(sealed) or (tape is not None and tape.other):
+        return False
+    try:
+        whole = read_tape(sealed)
+        if not _is_part(read_tape(tape.path, torn=True) if tape else (), whole):
+            return False
+        for _ in whole:
+            pass
+    except (DamagedTape, OSError) as error:
+        refuse_used_up(error)
+        return False
+    return True
+
+
+def _may_hold_anything(layout: Layout, segment: Segment) -> bool:
+    """Whether something unsealed may be the only copy of what it holds."""
+    tapes = layout.torn_tape(segment), layout.writing_tape(segment)
+    return os.path.lexists(layout.tape(segment)) or any(
+        is_regular(path) and path.stat().st_size for path in tapes
+    )
+
+
+def _clear(layout: Layout, segment: Segment) -> None:
+    with writing(layout.unsealed_of(segment)):
+        clear_segment(layout, segment)
+
+
+def _isolate(layout: Layout, segment: Segment, tape: _Tape) -> None:
+    """Leave the tape to recover from alone in its folder, as the torn one.
+
+    It is moved first: should recovery be killed too, the next one finds it again.
     """
     written, torn = layout.writing_tape(segment), layout.torn_tape(segment)
     with writing(torn):
-        if not torn.exists():
+        if tape.path == written and is_regular(written):
+            remove_unsealed(torn)
             written.rename(torn)
         clear_segment(layout, segment, but=torn)
 
 
-def _remove(layout: Layout, segment: Segment) -> None:
-    with writing(layout.unsealed_of(segment)):
-        # It may be tried again after it has been gone half-way.
-        clear_segment(layout, segment)
-
-
 def _replay(
-    layout: Layout, segment: Segment, start: SegmentStart, reason: str, worker: Executor
+    layout: Layout, segment: Segment, tape: _Tape, reason: str, worker: Executor
 ) -> Generator[None, None, int]:
     """Record the torn tape once more, and seal. Returns how many frames it held."""
-    yield from patiently(partial(_set_aside, layout, segment))
-    frames = read_tape(layout.torn_tape(segment), torn=True)
+    if tape.other:
+        yield from _move_aside(layout, tape.other, "another tape of its segment is recovered")
+    yield from patiently(partial(_isolate, layout, segment, tape))
+    torn = layout.torn_tape(segment)
+    frames = read_tape(torn, torn=True)
     next(frames)
     recording = Recording(layout, segment, worker)
-    recording.begin(start, ())
-    return 1 + (yield from record_again(recording, frames, reason))
+    with following(torn):
+        recording.begin(tape.start, ())
+    return 1 + (yield from record_again(recording, frames, reason, torn))
 
 
 def record_again(
-    recording: Recording, frames: Iterator[Frame], reason: str
+    recording: Recording, frames: Iterator[Frame], reason: str, tape: object
 ) -> Generator[None, None, int]:
     """Take every frame of a tape but its first, and seal. Returns how many they were.
 
     It ends as the tape does, or for this `reason` where that does not say. Whoever leaves it early
-    leaves everything unsealed.
+    leaves everything unsealed. Raises DamagedTape, with the tape's name, where no recorder wrote it.
     """
+    with following(tape):
+        count = yield from _take_all(recording, frames, reason)
+        yield from patiently(recording.writer.flush)
+        yield from patiently(lambda: recording.writer.seal().result())
+    return count
+
+
+def _take_all(
+    recording: Recording, frames: Iterator[Frame], reason: str
+) -> Generator[None, None, int]:
     count = 0
     for frame in frames:
         if isinstance(frame, SegmentEnd):
@@ -140,8 +251,6 @@ def record_again(
         if not count % BREATH_FRAMES:
             yield
     recording.end(reason)
-    yield from patiently(recording.writer.flush)
-    yield from patiently(lambda: recording.writer.seal().result())
     return count
 
 

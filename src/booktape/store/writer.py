@@ -26,7 +26,7 @@ from booktape.core.frames import Frame, SegmentEnd
 from booktape.core.proving import Check
 from booktape.errors import WriteFailed
 from booktape.store.clearing import clear_segment, is_regular, set_aside
-from booktape.store.layout import Layout, Segment
+from booktape.store.layout import Layout, Segment, can_be_stored
 from booktape.store.manifest import seal_manifest
 from booktape.store.parquet_file import ParquetFile, row_bytes, rows_file, table_file
 from booktape.store.schema import TABLES, snapshot_batch
@@ -121,7 +121,12 @@ class SegmentWriter:
         self.is_ended = True
 
     def add_row(self, row: BookRow) -> None:
-        """Stage a row; a full group goes to the worker with the next flush."""
+        """Stage a row; a full group goes to the worker with the next flush.
+
+        Raises ValueError for a symbol that no file can be named after: no recorder has one.
+        """
+        if row.symbol not in self._rows and not can_be_stored(row.symbol):
+            raise ValueError(f"no file can be named after {row.symbol[:80]!r}")
         group = self._groups.setdefault(row.symbol, Group())
         full = group.add(row)
         self._rows[row.symbol] += 1
