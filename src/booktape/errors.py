@@ -122,11 +122,12 @@ class Oversized(ExchangeError):
 
 
 class Refused(ExchangeError):
-    """An answer with an HTTP status other than 200."""
+    """An answer with an HTTP status other than 200; `code` is the exchange's own number, where it told one."""
 
-    def __init__(self, status: int, what: str) -> None:
+    def __init__(self, status: int, what: str, code: int | None = None) -> None:
         super().__init__(what)
         self.status = status
+        self.code = code
 
 
 class TooFast(Refused):

@@ -133,21 +133,22 @@ def longest_pause_s(out: Path) -> float:
 
 
 def needless_gaps(out: Path, cuts_s: list[float]) -> list[Row]:
-    """The gaps that no cut explains: each cut may cost a symbol one."""
-    explained: set[tuple[str, float]] = set()
+    """The gaps that no cut explains: each cut may cost a symbol one, which ends soon after."""
+    # Of one that was open and closed later, the row that closes it.
+    gaps = {(gap["symbol"], gap["epoch"]): gap for gap in gaps_of(out)}
+    left = {(symbol, cut_s) for symbol, _ in gaps for cut_s in cuts_s}
     needless = []
-    for gap in gaps_of(out):
-        start_s, end_s = (
-            gap[name].timestamp() - START_NS / 1e9 for name in ("start_time", "end_time")
-        )
-        within = [
-            cut_s
-            for cut_s in cuts_s
-            if start_s <= cut_s <= end_s <= cut_s + SETTLE_S
-            and (gap["symbol"], cut_s) not in explained
-        ]
-        if gap["reason"] == "disconnected" and within:
-            explained.add((gap["symbol"], within[0]))
+    for (symbol, _), gap in gaps.items():
+        caused = [cut_s for cut_s in cuts_s if (symbol, cut_s) in left and _explains(cut_s, gap)]
+        if caused:
+            left.remove((symbol, caused[0]))
         else:
             needless.append(gap)
     return needless
+
+
+def _explains(cut_s: float, gap: Row) -> bool:
+    if gap["reason"] != "disconnected" or gap["end_time"] is None:
+        return False
+    start_s, end_s = (gap[name].timestamp() - START_NS / 1e9 for name in ("start_time", "end_time"))
+    return bool(start_s <= cut_s <= end_s <= cut_s + SETTLE_S)

@@ -18,6 +18,7 @@ from booktape.sim.faults import Faults
 from booktape.sim.incidents import Delist, Halt, NewListing
 from booktape.sim.market import Market
 from booktape.sim.server import SimServer
+from booktape.sim.weight import TARIFFS
 from e2e.inside import recording
 from e2e.promises import check_archive, gaps_of, truth_of
 from e2e.tables import lines_of, table_of
@@ -182,3 +183,23 @@ def test_what_is_listed_later_is_joined(
     gaps = gaps_of(tmp_path)
     assert {(gap["symbol"], gap["reason"]) for gap in gaps} == {(s, "stopped") for s in wanted}
     assert all(gap["next_update_id"] for gap in gaps)
+
+
+@pytest.mark.parametrize("symbols", [(BTC,), ()])
+def test_an_exchange_that_does_not_know_an_option_of_the_list_is_asked_without(
+    symbols: tuple[str, ...], tmp_path: Path
+) -> None:
+    """It refuses the first question (-1104); its list is read all the same, and later questions are good ones."""
+
+    async def story() -> None:
+        market = Market(SYMBOLS, seed=3, levels=40)
+        async with (
+            SimServer(market, tariff=TARIFFS["binance-us"]) as server,
+            recording(server, symbols, tmp_path, every=20),
+        ):
+            await asyncio.sleep(400)
+            assert not server.violations
+
+    virtual_time.run(story())
+    kinds = {note["kind"] for note in table_of(tmp_path, "notes") if note["symbol"] == BTC}
+    assert {"status", "tick_size", "lot_size"} <= kinds

@@ -23,6 +23,7 @@ from booktape.net.session import proxy_for, refuse_redirects
 from booktape.net.silence import ASKS_FOR_SILENCE
 from booktape.wire.limits import BODY_BYTES_MAX, ERROR_BYTES_MAX, USED_WEIGHT_HEADER
 from booktape.wire.numbers import whole_number
+from booktape.wire.refusal import refusal_code
 
 _TIMEOUT: Final = ClientTimeout(total=30, sock_connect=5, sock_read=10)
 _BODY_S: Final = 2.0
@@ -100,7 +101,8 @@ class Door:
                 await self._obey(answer)
                 if answer.status != HTTPStatus.OK:
                     said = await _beginning(answer)
-                    raise Refused(answer.status, f"{url} answered {answer.status}: {said[:120]!r}")
+                    what = f"{url} answered {answer.status}: {said[:120]!r}"
+                    raise Refused(answer.status, what, refusal_code(said))
                 return await _whole(answer, most_bytes)
         except (aiohttp.ClientError, OSError) as error:
             self._leave_host(host)

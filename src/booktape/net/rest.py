@@ -21,6 +21,7 @@ from booktape.net.door import Door
 from booktape.net.link import Link
 from booktape.wire.exchange_info import ExchangeInfo, decode_exchange_info
 from booktape.wire.limits import DEPTH_BYTES_MAX
+from booktape.wire.refusal import UNREAD_PARAMETER
 
 _SAYS_NOTHING: Final = (HTTPStatus.NOT_FOUND, HTTPStatus.BAD_REQUEST)
 _NEVER_SOON: Final = 14  # as many attempts as it takes for the longest pauses
@@ -61,6 +62,7 @@ class Rest:
         self._link = link
         self._clock = link.clock
         self._weights = link.venue.weights
+        self._hides_permissions = link.venue.hides_permissions
         self._asked: dict[str, _Asked] = {}
         self._under_way = 0
         self._waiting: list[tuple[Urgency, int, FetchSnapshot]] = []
@@ -103,18 +105,24 @@ class Rest:
     async def exchange_info(self, symbols: tuple[str, ...] = ()) -> ExchangeInfo | None:
         """What the exchange lists, of these symbols or of all. Tries for ever.
 
-        None when this server does not say (404), or does not list one of the symbols (400).
+        None when this server does not say (404), or does not list one of the symbols (400). Where it does
+        not know `showPermissionSets` (400, -1104), it is asked without, now and from then on.
         """
         venue = self._link.venue
-        weight, path = venue.weights.exchange_info, venue.exchange_info_path(symbols)
+        weight = venue.weights.exchange_info
         while True:
             while wait_s := self.door.wait_s(weight):
                 await self._clock.pause(wait_s)
             number = self.door.leave(weight)
+            hides_permissions = self._hides_permissions
+            path = replace(venue, hides_permissions=hides_permissions).exchange_info_path(symbols)
             try:
                 info = await asyncio.to_thread(decode_exchange_info, await self.door.get(path))
             except (ExchangeError, MalformedFrame) as error:
                 if isinstance(error, Refused) and error.status in _SAYS_NOTHING:
+                    if error.code == UNREAD_PARAMETER and hides_permissions:
+                        self._hides_permissions = False
+                        continue
                     return None
                 self.door.back_off(number, error, hint=_HINT)
             else:

@@ -26,8 +26,8 @@ class Venue:
     """One exchange: how a person calls it (`title`), where it is reached, what its requests cost.
 
     `other_rest_url` and `other_ws_url` are other ways to the same books, ids and all; "" where there is
-    none. It pings every connection each `ping_every_s`. `hides_permissions` says that it knows
-    `showPermissionSets`; an exchange refuses what it does not know.
+    none. It pings every connection each `ping_every_s`. `hides_permissions` says that it may know
+    `showPermissionSets`; an exchange refuses what it does not know (-1104).
     """
 
     title: str
