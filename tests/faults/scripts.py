@@ -179,11 +179,7 @@ SILENT_MAKERS: Final[Mapping[str, Maker]] = MappingProxyType(
 )
 """Nothing in the stream betrays these: it takes other evidence to see that a book is not current."""
 
-EVIDENCE: Final = False
-"""Whether the recorder has such evidence, so that these may be among the random faults, too."""
-
-ALL_MAKERS: Final = MappingProxyType({**HEARD_MAKERS, **SILENT_MAKERS})
-MAKERS: Final = ALL_MAKERS if EVIDENCE else HEARD_MAKERS
+MAKERS: Final = MappingProxyType({**HEARD_MAKERS, **SILENT_MAKERS})
 
 
 def script(seed: int, kinds: Collection[str] = tuple(MAKERS)) -> Faults:
@@ -191,13 +187,13 @@ def script(seed: int, kinds: Collection[str] = tuple(MAKERS)) -> Faults:
     rng = Random(f"script {seed}")
     chosen = rng.sample(sorted(kinds), min(len(kinds), rng.randint(2, 4)))
     return Faults.of(
-        *(ALL_MAKERS[kind](_draw(rng, from_start=rng.random() < _EVEN)) for kind in chosen)
+        *(MAKERS[kind](_draw(rng, from_start=rng.random() < _EVEN)) for kind in chosen)
     )
 
 
 def single(kind: str, seed: int = 0) -> Faults:
     """One fault alone."""
-    return Faults.of(ALL_MAKERS[kind](_draw(Random(f"single {kind} {seed}"), from_start=True)))
+    return Faults.of(MAKERS[kind](_draw(Random(f"single {kind} {seed}"), from_start=True)))
 
 
 def honest_from_s(faults: Faults) -> float:
