@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from os import PathLike, fspath
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, Final, cast
 
 import pyarrow as pa
@@ -26,7 +26,7 @@ from booktape.errors import (
     UsageError,
 )
 from booktape.store.extents import GroupExtent, group_extents
-from booktape.store.layout import TABLE, TAPE, Layout, Segment, symbol_of
+from booktape.store.layout import TABLE, TAPE, Layout, Segment, is_symbol_folder, symbol_of
 from booktape.store.lineage import Beginning, Lineage
 from booktape.store.reading import read_beginning, read_taken_over
 
@@ -88,7 +88,7 @@ class Place:
         return sorted(
             symbol_of(info.base_name)
             for info in self._list("snapshots")
-            if info.type == FileType.Directory and info.base_name.startswith("symbol=")
+            if info.type == FileType.Directory and is_symbol_folder(info.base_name)
         )
 
     def rows(self, folder: str) -> list[File]:
@@ -112,8 +112,11 @@ class Place:
         found: dict[Segment, File] = {}
         for info in self._list("unsealed", recursive=True):
             segment = Segment.parse(info.path.split("/")[-2])
+            if not segment or info.type != FileType.File:
+                continue
             # `tape` has become `torn` while a dead recorder's rows are recovered.
-            if segment and info.base_name in {f"tape{TAPE}", f"torn{TAPE}"}:
+            names = {f"tape{TAPE}", f"torn{TAPE}"}
+            if info.base_name in names and self._stands_in(info, "unsealed", segment.name):
                 found[segment] = File(segment, info.path, info.size, info.mtime_ns)
         return [found[segment] for segment in sorted(found)]
 
@@ -182,9 +185,15 @@ class Place:
         found = []
         for info in self._list(folder, recursive=True):
             segment = Segment.parse(info.base_name, suffix)
-            if info.type == FileType.File and segment:
+            if info.type != FileType.File or not segment:
+                continue
+            if self._stands_in(info, folder, segment.date):
                 found.append(File(segment, info.path, info.size, info.mtime_ns))
         return sorted(found, key=lambda file: file.segment)
+
+    def _stands_in(self, info: pa.fs.FileInfo, folder: str, below: str) -> bool:
+        """Whether a recorder would have put it exactly there: what lies deeper, or elsewhere, is not ours."""
+        return PurePosixPath(info.path).parent == PurePosixPath(self.root, folder, below)
 
     def _list(self, folder: str, *, recursive: bool = False) -> list[pa.fs.FileInfo]:
         selector = FileSelector(f"{self.root}/{folder}", allow_not_found=True, recursive=recursive)

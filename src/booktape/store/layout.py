@@ -16,7 +16,7 @@ which order segments were recorded their tapes say: store/lineage.py.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote, unquote
@@ -187,6 +187,14 @@ def is_symbol_folder(name: str) -> bool:
     try:
         return symbol_folder(symbol_of(name)) == name
     except UnicodeError:
+        return False
+
+
+def is_date_folder(name: str) -> bool:
+    """Whether this is, letter by letter, the name that we give to a day's folder."""
+    try:
+        return f"date={date.fromisoformat(name.removeprefix('date=')):%Y-%m-%d}" == name
+    except ValueError:
         return False
 
 

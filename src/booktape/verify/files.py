@@ -11,7 +11,15 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from booktape.descriptors import refuse_used_up
-from booktape.store.layout import Layout, Segment, symbol_of
+from booktape.store.layout import (
+    TABLE,
+    TAPE,
+    Layout,
+    Segment,
+    is_date_folder,
+    is_symbol_folder,
+    symbol_of,
+)
 from booktape.verify.findings import Finding, Findings, Kind
 
 TABLES: Final = ("gaps", "checks", "notes")
@@ -27,7 +35,10 @@ _LITTER: Final = frozenset(
         "#recycle",
     }
 )
-_SUFFIXES: Final = {"tape": ".jsonl.zst", "manifests": ".json"}
+_SUFFIXES: Final = {"tape": TAPE, "manifests": ".json"}
+_ENDINGS: Final = (TABLE, TAPE, ".json")
+_MAGIC: Final = b"PAR1"
+"""How every Parquet file begins."""
 
 
 @dataclass
@@ -48,24 +59,92 @@ class SegmentFiles:
 
 
 def find_segments(root: Path, found: Findings) -> list[SegmentFiles]:
-    """Every segment of which any file is there, oldest first; what belongs to none is reported."""
+    """Every segment of which any file is there, oldest first.
+
+    Whatever else stands there is reported: each link, each file that is not regular, each name that is not
+    exactly the one that we would have written. Readers of other makers read rows out of some of them.
+    """
     segments: dict[Segment, SegmentFiles] = {}
-    for file in _files(root):
-        segment = _segment_of(PurePosixPath(file))
-        if segment is None:
-            found.different(file, "is no file of this archive")
-        else:
-            _put(segments.setdefault(segment, SegmentFiles(segment)), PurePosixPath(file))
+    for room in _ROOMS:
+        for file in _Room(root, room, found).files():
+            segment = _segment_of(PurePosixPath(file))
+            if segment is None:
+                found.different(file, "is no file of this archive")
+            else:
+                _put(segments.setdefault(segment, SegmentFiles(segment)), PurePosixPath(file))
+    _check_unsealed(root, found)
     return [segments[segment] for segment in sorted(segments)]
 
 
-def _files(root: Path) -> Iterator[str]:
-    for room in _ROOMS:
-        found = []
-        # Not `rglob`: from Python 3.13 on it passes over a folder that it had no descriptor for.
-        for folder, _, names in os.walk(root / room, onerror=refuse_used_up):
-            found += [Path(folder, name).relative_to(root) for name in names]
-        yield from sorted(f.as_posix() for f in found if not any(map(_is_litter, f.parts)))
+class _Room:
+    """One folder of the archive, such as `snapshots`, and all that is below it."""
+
+    def __init__(self, root: Path, room: str, found: Findings) -> None:
+        self._root = root
+        self._room = room
+        self._found = found
+        # Names of folders, by depth.
+        levels = [is_date_folder]
+        self._levels = [is_symbol_folder, *levels] if room == "snapshots" else levels
+
+    def files(self) -> Iterator[str]:
+        """The regular files that are no litter, relative to the archive. All else is reported."""
+        yield from sorted(self._below(self._root / self._room, 0))
+
+    def _below(self, folder: Path, depth: int, *, litter: bool = False) -> Iterator[str]:
+        for entry in _entries(folder, self._root, self._found):
+            path = Path(entry.path)
+            name = _shown(path.relative_to(self._root))
+            is_litter = litter or _is_litter(entry.name)
+            if entry.is_symlink():
+                self._found.different(name, "is a link: readers follow it, and it is not proved")
+            elif entry.is_dir(follow_symlinks=False):
+                if is_litter:
+                    yield from self._below(path, depth + 1, litter=True)
+                elif depth < len(self._levels) and self._levels[depth](entry.name):
+                    yield from self._below(path, depth + 1)
+                else:
+                    self._found.different(name, "is no folder of this archive")
+            elif not entry.is_file(follow_symlinks=False):
+                self._found.different(name, "is no regular file")
+            elif not is_litter or _is_read_by_any(path):
+                yield name
+
+
+def _entries(folder: Path, root: Path, found: Findings) -> list[os.DirEntry[str]]:
+    """What a folder holds; that it cannot be read is reported."""
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        refuse_used_up(error)
+        found.different(_shown(folder.relative_to(root)), f"cannot be read: {error.strerror}")
+    return []
+
+
+def _shown(path: Path) -> str:
+    """A path as text, also one whose bytes are no UTF-8."""
+    return os.fsencode(path.as_posix()).decode(errors="backslashreplace")
+
+
+def _check_unsealed(root: Path, found: Findings) -> None:
+    """Tapes that are not sealed yet are not verified, which is said of each; but a link is none of ours."""
+    unsealed = Layout(root).unsealed
+    if unsealed.is_symlink():
+        found.different("unsealed", "is a link: readers follow it, and it is not proved")
+        return
+    for entry in _entries(unsealed, root, found):
+        within = [entry]
+        if entry.is_dir(follow_symlinks=False) and Segment.parse(entry.name):
+            within += _entries(Path(entry.path), root, found)
+        for one in within:
+            name = _shown(Path(one.path).relative_to(root))
+            if one.is_symlink():
+                found.different(name, "is a link: readers follow it, and it is not proved")
+            elif not (one.is_file(follow_symlinks=False) or one.is_dir(follow_symlinks=False)):
+                found.different(name, "is no regular file")
 
 
 def _is_litter(name: str) -> bool:
@@ -76,17 +155,29 @@ def _is_litter(name: str) -> bool:
     return name.startswith(".") or name in _LITTER
 
 
+def _is_read_by_any(path: Path) -> bool:
+    """Whether a reader takes a file for one of an archive, whatever its name says of where it came from.
+
+    DuckDB and polars go by the ending, pandas by what a file begins with.
+    """
+    if path.name.lower().endswith(_ENDINGS):
+        return True
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_MAGIC)) == _MAGIC
+    except OSError as error:
+        refuse_used_up(error)
+        return False  # neither can anybody else read it
+
+
 def _segment_of(file: PurePosixPath) -> Segment | None:
     """The segment of a path, if it stands exactly where a file of that segment must stand."""
     room, *folders = file.parts[:-1]
-    segment = Segment.parse(file.name, _SUFFIXES.get(room, ".parquet"))
+    segment = Segment.parse(file.name, _SUFFIXES.get(room, TABLE))
     if segment is None:
         return None
-    wanted = [segment.date] if room != "snapshots" else [*folders[:1], segment.date]
-    is_ours = folders == wanted
-    if room == "snapshots":
-        is_ours = is_ours and folders[0].startswith("symbol=")
-    return segment if is_ours else None
+    symbol = folders[:1] if room == "snapshots" else []
+    return segment if folders == [*symbol, segment.date] else None
 
 
 def _put(files: SegmentFiles, file: PurePosixPath) -> None:
