@@ -1,4 +1,4 @@
-"""A process that may open few files more: the operating system's own limit."""
+"""A process that may open few files more, or take little memory more: the operating system's own limit."""
 
 from __future__ import annotations
 
@@ -6,6 +6,20 @@ import os
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
+
+
+@contextmanager
+def memory_left(count_bytes: int) -> Iterator[None]:
+    """This process may map only so much more; then Python raises MemoryError."""
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    mapped_pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+    limit_bytes = mapped_pages * resource.getpagesize() + count_bytes
+    resource.setrlimit(resource.RLIMIT_AS, (limit_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
 
 
 @contextmanager

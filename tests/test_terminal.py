@@ -12,8 +12,14 @@ from contextlib import suppress
 from typing import Final, NamedTuple
 
 import pytest
+import structlog
+from rich.table import Table
+from rich.text import Text
 
-from booktape.terminal import QueuedOutput, _text
+from booktape import terminal
+from booktape.core.events import UnknownEvent
+from booktape.narrator import KINDS_MAX, NAME_MAX, Narrator
+from booktape.terminal import BURST_LINES, TEXT_MAX, QueuedOutput, _text, fit, log_to_stderr
 from full_streams import fill
 
 PATIENCE_S: Final = 20.0
@@ -191,3 +197,88 @@ def test_a_bug_is_shown_in_full() -> None:
     assert done.stderr.startswith("Traceback")
     assert done.stderr.endswith("ValueError: of ours\n")
     assert run("  raise ValueError('of ours')", "2>/dev/full").returncode == 1
+
+
+# ── what is fit for a terminal ──────────────────────────────────────────────────────────────────
+
+HOSTILE: Final = "\x1b]0;owned\x07[/red]:warning:\0\u202egnp\u2066\x9b2J\r"
+"""An escape sequence, markup, an emoji's name, NUL, marks that turn the direction, a C1 code, a return."""
+
+SHOWN: Final = r"\x1b]0;owned\x07[/red]:warning:\x00\u202egnp\u2066\x9b2J\r"
+
+
+def test_what_is_not_printable_is_shown_as_an_escape() -> None:
+    """And what is printable, in any script, stays."""
+    assert fit(HOSTILE) == SHOWN
+    assert fit("币安人生USDT — 1 µs\nnext") == "币安人生USDT — 1 µs\nnext"
+
+
+def test_what_is_too_long_is_cut() -> None:
+    """And how much is missing stands there; but nothing is cut of a report."""
+    assert fit("x" * (TEXT_MAX + 7)) == "x" * TEXT_MAX + "… (7 characters more)"
+    assert fit("x" * TEXT_MAX) == "x" * TEXT_MAX
+    assert len(fit("x" * 10**6, None)) == 10**6
+
+
+def test_lines_of_reports_and_errors(capsys: pytest.CaptureFixture[str]) -> None:
+    """Both ways by which a sentence goes out."""
+    terminal.write_line(HOSTILE)
+    terminal.write_error(HOSTILE)
+    assert capsys.readouterr() == (f"{SHOWN}\n", f"booktape: {SHOWN}\n")
+
+
+def test_tables_take_nothing_for_markup(capsys: pytest.CaptureFixture[str]) -> None:
+    """A symbol named `[/red]` is one; a plain cell, a title and a styled text alike."""
+    table = Table(title=HOSTILE)
+    table.add_column("symbol", no_wrap=True)
+    table.add_row(HOSTILE)
+    console = terminal.console()
+    console.print(table, width=200)
+    console.print(Text(HOSTILE, style="red"), width=200)
+    said = capsys.readouterr().out
+    assert said.count(SHOWN.replace("\\x07", "").replace("\\r", "")) == 2  # and in the cell, cut
+    assert said.count("[/red]:warning:") == 3
+    assert all(character.isprintable() or character == "\n" for character in said)
+
+
+@pytest.fixture
+def _log() -> Iterator[None]:
+    log_to_stderr()
+    yield
+    structlog.reset_defaults()
+
+
+@pytest.mark.usefixtures("_log")
+def test_lines_of_the_log(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each value: a text, an error, a tuple that holds texts."""
+    log = structlog.get_logger()
+    log.info("event", name=HOSTILE, error=str(OSError("x" * 700_000)), first=(HOSTILE,), count=3)
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert len(said) < 2 * TEXT_MAX
+    assert all(character.isprintable() or character == "\n" for character in said)
+    assert "count=3" in said
+
+
+@pytest.mark.usefixtures("_log")
+def test_a_flood_of_one_line_is_limited(capsys: pytest.CaptureFixture[str]) -> None:
+    """Other events are written as ever; later the flood says how much of it was left out."""
+    log = structlog.get_logger()
+    for number in range(3 * BURST_LINES):
+        log.info("flood", number=number)
+    log.info("other")
+    said = capsys.readouterr().err
+    assert BURST_LINES <= said.count("event=flood") < 2 * BURST_LINES
+    assert "event=other" in said
+
+
+@pytest.mark.usefixtures("_log")
+def test_kinds_of_unknown_events_are_limited(capsys: pytest.CaptureFixture[str]) -> None:
+    """In number and in length: neither the log nor the memory grows with what somebody invents."""
+    narrator = Narrator()
+    for number in range(10 * KINDS_MAX):
+        narrator.tell(UnknownEvent(f"kind {number} " + "x" * 1_000))
+    assert narrator.unknown.total() == 10 * KINDS_MAX
+    assert len(narrator.unknown) == KINDS_MAX + 1
+    assert max(map(len, narrator.unknown)) == NAME_MAX
+    assert capsys.readouterr().err.count("\n") == KINDS_MAX + 1

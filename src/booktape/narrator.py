@@ -26,6 +26,11 @@ from booktape.core.sync import State, SymbolSync
 from booktape.reconstruct import Output, Reconstruction
 from booktape.terminal import lost_lines
 
+KINDS_MAX: Final = 100
+NAME_MAX: Final = 200
+OTHER_KINDS: Final = "more kinds, which are not told apart"
+"""Unknown events are counted by name, so many of so many characters; all others together."""
+
 OFFSET: Final = "clock_offset"
 _NO_TRADING: Final = frozenset({"HALT", "CANCEL_ONLY", DELISTED, *NO_MARKET_DATA})
 
@@ -146,7 +151,10 @@ class Narrator:
             )
 
     def _tell_of_unknown(self, event: UnknownEvent) -> None:
-        """The first of its kind only: a stream of them would fill the log."""
-        self.unknown[event.name] += 1
-        if self.unknown[event.name] == 1:
-            log.info("unknown event, kept on the tape", name=event.name)
+        """The first of its kind only: a stream of them would fill the log, and of kinds the memory."""
+        name = event.name[:NAME_MAX]
+        if name not in self.unknown and len(self.unknown) >= KINDS_MAX:
+            name = OTHER_KINDS
+        self.unknown[name] += 1
+        if self.unknown[name] == 1:
+            log.info("unknown event, kept on the tape", name=name)

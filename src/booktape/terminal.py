@@ -10,6 +10,11 @@ them (the log, rich, warnings, tracebacks, the logging of libraries) obeys the s
   lines are lost and counted. A pager that was stopped, a frozen ssh or a Ctrl-S holds that thread
   alone, also when the process ends: it leaves the thread behind.
 
+What stands in a text is nobody's to choose but ours: names, answers and files come from elsewhere. So
+here, and only here, text is made fit for a terminal (`fit`): escape sequences, NUL, marks that turn the
+direction of writing and the like are shown as escapes, nothing is taken for markup, and what is too
+long is cut. A flood of one kind of log line is limited, and what was left out is counted.
+
 stdout is waited for, as other programs do: its reader sets the pace, and no line of a report is lost
 to a slow one. A server does not wait for it either (`never_wait_for_stdout`).
 """
@@ -26,10 +31,14 @@ import threading
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from time import monotonic
 from typing import TYPE_CHECKING, Final, NamedTuple, TextIO
 
 import structlog
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+from structlog.typing import EventDict
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -44,23 +53,110 @@ STDOUT: Final = 1
 STDERR: Final = 2
 
 
+TEXT_MAX: Final = 2_000
+"""Characters of a sentence or of one value in the log; a message may quote an answer of megabytes."""
+
+BURST_LINES: Final = 10_000
+LINES_PER_S: Final = 50.0
+"""Of one event of the log. A connection of 1,024 symbols that is lost says a few lines of each, at once."""
+
+
 # ── what the program writes with ────────────────────────────────────────────────────────────────
 
 
+def fit(text: str, most: int | None = TEXT_MAX) -> str:
+    r"""The same, safe to show: what is not printable as an escape (`\x1b`), and cut after `most` characters.
+
+    Ends of lines stay. Spaces other than U+0020 are escaped too, since they look like it.
+    """
+    cut = ""
+    if most is not None and len(text) > most:
+        cut = f"… ({len(text) - most:,} characters more)"
+        text = text[:most]
+    if not text.isprintable():
+        text = "".join(map(_shown, text))
+    return text + cut
+
+
+def _shown(character: str) -> str:
+    if character.isprintable() or character == "\n":
+        return character
+    return character.encode("unicode_escape").decode()
+
+
 def write_line(text: str) -> None:
-    """Write one line of a report to stdout."""
-    sys.stdout.write(f"{text}\n")
+    """Write a line of a report, or several, to stdout; not cut, for it may be JSON."""
+    sys.stdout.write(f"{fit(text, None)}\n")
     sys.stdout.flush()
 
 
 def write_error(sentence: str) -> None:
     """Tell the user what went wrong, on stderr."""
-    sys.stderr.write(f"booktape: {sentence}\n")
+    sys.stderr.write(f"booktape: {fit(sentence)}\n")
 
 
 def console(*, stderr: bool = False) -> Console:
-    """What rich draws tables and progress bars on."""
-    return Console(stderr=stderr)
+    """What rich draws tables and progress bars on. It takes nothing for markup or an emoji."""
+    return _FitConsole(stderr=stderr, markup=False, emoji=False)
+
+
+class _FitConsole(Console):
+    """Makes each piece of text fit, after its style was decided and before it becomes escape codes.
+
+    Known weakness: a table's columns are measured before, so that an escaped name may be cut.
+    """
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterator[Segment]:
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=fit(segment.text, None))
+
+
+def _fit_values(_: object, __: str, event: EventDict) -> EventDict:
+    """A processor of the log: all that a line says."""
+    return {
+        fit(key): value if isinstance(value, int | float | None) else fit(str(value))
+        for key, value in event.items()
+    }
+
+
+class _Limit:
+    """A processor of the log: so many lines of one event at once, then so many a second.
+
+    The next line that passes says how many were `left_out` before it.
+    """
+
+    def __init__(self) -> None:
+        self._events: dict[object, _Allowance] = {}
+
+    def __call__(self, _: object, __: str, event: EventDict) -> EventDict:
+        # Which event it is stands in our own code, so that these are few.
+        allowance = self._events.setdefault(event["event"], _Allowance(monotonic()))
+        if not allowance.take(monotonic()):
+            raise structlog.DropEvent
+        if allowance.left_out:
+            event["left_out"], allowance.left_out = allowance.left_out, 0
+        return event
+
+
+@dataclass(slots=True)
+class _Allowance:
+    """How many lines may follow at once, as of a moment of steady time."""
+
+    at_s: float
+    lines: float = BURST_LINES
+    left_out: int = 0
+
+    def take(self, now_s: float) -> bool:
+        """Whether one more may be written."""
+        self.lines = min(BURST_LINES, self.lines + (now_s - self.at_s) * LINES_PER_S)
+        self.at_s = now_s
+        if self.lines < 1:
+            self.left_out += 1
+            return False
+        self.lines -= 1
+        return True
 
 
 def log_to_stderr() -> None:
@@ -70,6 +166,8 @@ def log_to_stderr() -> None:
     plain = structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"])
     structlog.configure(
         processors=[
+            _Limit(),
+            _fit_values,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             pretty if colours else plain,

@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 from booktape.reader.place import Place
 from booktape.reader.progress import tracked
 from booktape.reader.tape import frames
+from booktape.store.extents import check_sizes
 from booktape.store.layout import symbol_folder
 from booktape.store.manifest import read_manifest
 from booktape.store.reading import first_line
@@ -28,7 +29,7 @@ def check_files(place: Place) -> None:
             first_line(frames(place, tape, frozenset()), tape.path)
     for file in tracked([*rows, *tables], "looking at files"):
         with place.reading(file.path), place.open(file.path) as opened:
-            pq.read_metadata(opened)
+            check_sizes(pq.read_metadata(opened))
     for manifest in place.manifests():
         with place.reading(manifest.path), place.open(manifest.path) as opened:
             for name, seal in read_manifest(opened.read()).files.items():

@@ -15,7 +15,6 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from booktape.core.events import BookRow
 from booktape.core.frames import SegmentStart
@@ -25,7 +24,7 @@ from booktape.reader.place import File, Place
 from booktape.reader.progress import tracked
 from booktape.reader.tape import frames, outputs
 from booktape.reader.times import moment_us
-from booktape.store.extents import GroupExtent
+from booktape.store.extents import GroupExtent, open_parquet
 from booktape.store.layout import symbol_folder
 from booktape.store.schema import SNAPSHOTS, snapshot_batch
 from booktape.store.writer import Group
@@ -130,7 +129,7 @@ def _of_sealed(
     wanted = [name for name in columns if name != "symbol"]
     groups = [g for g in place.extents(file) if query.may_hold(g.first_us, g.last_us)]
     with place.reading(file.path), place.open(file.path) as opened:
-        parquet = pq.ParquetFile(opened)
+        parquet = open_parquet(opened)
         for group in groups:
             rows = parquet.read_row_group(
                 group.number, columns=list(dict.fromkeys([*wanted, "receive_time"]))
@@ -144,7 +143,7 @@ def read_scalars(place: Place, file: File, group: GroupExtent) -> list[GroupExte
     found: list[GroupExtent] = []
     with place.reading(file.path), place.open(file.path) as opened:
         columns = ["receive_time", "epoch", "update_id"]
-        rows = pq.ParquetFile(opened).read_row_group(group.number, columns=columns)
+        rows = open_parquet(opened).read_row_group(group.number, columns=columns)
         values = (rows[name].cast(pa.int64()).to_pylist() for name in columns)
         for time_us, epoch, last_id in zip(*values, strict=True):
             ranges = (time_us, time_us, epoch, epoch, last_id, last_id)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from booktape.reader.place import File, Place
 from booktape.reader.tape import NO_ROWS, outputs
+from booktape.store.extents import open_parquet
 from booktape.store.schema import TABLES
 
 
@@ -18,7 +18,7 @@ def sealed_tables(place: Place, name: str) -> Iterator[pa.Table]:
     for file in place.tables(name):
         found = schema.empty_table()
         with place.reading(file.path), place.open(file.path) as opened:
-            found = pq.ParquetFile(opened).read().select(schema.names).cast(schema)
+            found = open_parquet(opened).read().select(schema.names).cast(schema)
         yield found
 
 

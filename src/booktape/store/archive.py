@@ -30,7 +30,7 @@ from booktape.core.merge import Lane
 from booktape.core.sync import State, SymbolSync
 from booktape.descriptors import refuse_used_up
 from booktape.errors import DamagedTape
-from booktape.store.extents import GroupExtent, group_extents
+from booktape.store.extents import GroupExtent, group_extents, open_parquet
 from booktape.store.found import free_segment, lineage_of, newest_rows
 from booktape.store.layout import TABLE, Layout, Segment
 from booktape.store.lineage import Lineage
@@ -202,7 +202,7 @@ class Archive:
         """An epoch that its rows do not tell any more: each gap that was closed began one."""
         for path in sorted((self._layout.root / "gaps").glob(f"*/*{TABLE}")):
             with _naming_damage(path):
-                for row in pq.read_table(path, partitioning=None).to_pylist():
+                for row in open_parquet(path).read().to_pylist():
                     closed = row["symbol"] == symbol and row["end_time"]
                     if closed and row["epoch"] >= (found.epoch if found else 0):
                         place = row["epoch"] + 1, row["next_update_id"], row["end_time"]
@@ -260,7 +260,7 @@ def _cold(saved: Checkpoint, now_ns: int) -> Checkpoint:
 
 def _from_rows(symbol: str, path: Path, now_ns: int) -> Checkpoint:
     """What the last stored row of a symbol tells, when no tape tells more."""
-    file = pq.ParquetFile(path)
+    file = open_parquet(path)
     columns = ["epoch", "update_id", "receive_time"]
     last = file.read_row_group(file.num_row_groups - 1, columns=columns)
     row = last.slice(last.num_rows - 1).to_pylist()[0]

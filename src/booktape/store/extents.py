@@ -7,9 +7,11 @@ from typing import Any, Final, NamedTuple
 
 import pyarrow.parquet as pq
 
+from booktape.store.layout import GROUP_BYTES_MAX
 from booktape.store.schema import SNAPSHOTS
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_VALUE_BYTES: Final = 8  # of a number, a time, or the place of a text
 
 
 class GroupExtent(NamedTuple):
@@ -28,11 +30,37 @@ class GroupExtent(NamedTuple):
     last_id: int
 
 
+def open_parquet(source: Any) -> pq.ParquetFile:  # noqa: ANN401 whatever pyarrow opens
+    """A file of ours, opened to be read. Raises ValueError where a row group is too large to be ours.
+
+    A hundred kilobytes can hold gigabytes of one value that comes again and again.
+    """
+    file = pq.ParquetFile(source)
+    check_sizes(file.metadata)
+    return file
+
+
+def check_sizes(metadata: pq.FileMetaData) -> None:
+    """Raises ValueError where a row group is too large, decoded, to be one of ours.
+
+    Known weakness: of texts only what their dictionary holds is counted, not how often each comes.
+    """
+    for number in range(metadata.num_row_groups):
+        group = metadata.row_group(number)
+        decoded_bytes = sum(
+            max(chunk.total_uncompressed_size, _VALUE_BYTES * chunk.num_values)
+            for chunk in map(group.column, range(group.num_columns))
+        )
+        if decoded_bytes > GROUP_BYTES_MAX:
+            raise ValueError(f"its row group {number} has more than {GROUP_BYTES_MAX >> 20} MiB")
+
+
 def group_extents(metadata: pq.FileMetaData) -> tuple[GroupExtent, ...]:
     """Every row group, in the order in which it was written.
 
     Raises ValueError for a file that lacks a column of ours, or its statistics.
     """
+    check_sizes(metadata)
     missing = set(SNAPSHOTS.names) - set(metadata.schema.to_arrow_schema().names)
     if missing:
         raise ValueError(f"it has no column {min(missing)}")

@@ -23,6 +23,13 @@ from urllib.parse import quote, unquote
 
 TAPE: Final = ".jsonl.zst"
 TABLE: Final = ".parquet"
+
+LINE_BYTES_MAX: Final = 128 << 20
+"""Of one line of a tape, decompressed. The longest that we write: a message of 32 MiB in base64, or the
+checkpoint of a symbol for which 128 MiB of decoded events wait, both about 45 MiB."""
+
+GROUP_BYTES_MAX: Final = 1 << 30
+"""Of one row group of a table, decoded. We write 96 MiB, or one row more."""
 """How the names of files end."""
 
 NAME_BYTES_MAX: Final = 255

@@ -6,7 +6,7 @@ Whoever wants to know how a recording is written needs none of this: store/tape.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import islice, takewhile
 from pathlib import Path
@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from booktape.core.frames import Frame, SegmentEnd, SegmentStart
 from booktape.errors import DamagedTape
-from booktape.store.layout import Segment
+from booktape.store.layout import LINE_BYTES_MAX, Segment
 from booktape.store.line import decode
 from booktape.store.lineage import Beginning
 
@@ -146,8 +146,10 @@ def read_lines(path: Path | IO[bytes], *, torn: bool = False) -> Iterator[bytes]
             raise DamagedTape(f"{path} breaks off: {error}") from error
 
 
-def _whole_lines(file: Iterable[bytes]) -> Iterator[bytes]:
-    for line in file:
+def _whole_lines(file: zstd.ZstdFile) -> Iterator[bytes]:
+    while line := file.readline(LINE_BYTES_MAX):
         if not line.endswith(b"\n"):
+            if len(line) == LINE_BYTES_MAX:
+                raise EOFError(f"a line has more than {LINE_BYTES_MAX >> 20} MiB")
             raise EOFError("the last line has no end")
         yield line

@@ -10,9 +10,9 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from booktape.descriptors import refuse_used_up
+from booktape.store.extents import open_parquet
 from booktape.store.schema import SNAPSHOTS
 from booktape.verify.book import Floats, Side
 from booktape.verify.findings import Findings
@@ -99,7 +99,7 @@ def read_rows(path: Path) -> Iterator[StoredRow]:
     Memory: one row group, decoded as far as pyarrow does it; at most some 100 MB.
     """
     number = 0
-    with pq.ParquetFile(pa.PythonFile(Reopened(path), mode="r")) as file:
+    with open_parquet(pa.PythonFile(Reopened(path), mode="r")) as file:
         wrong = schema_error(file.schema_arrow, SNAPSHOTS)
         if wrong:
             raise ValueError(wrong)

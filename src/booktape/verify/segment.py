@@ -10,9 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-import pyarrow.parquet as pq
-
 from booktape.errors import DamagedTape
+from booktape.store.extents import open_parquet
 from booktape.store.layout import Segment
 from booktape.store.schema import CHECKS, GAPS, NOTES
 from booktape.verify.checks import Check
@@ -184,8 +183,8 @@ def _count_unverifiable(
         if wanted is not None and symbol not in wanted:
             continue
         try:
-            table = pq.read_table(root / file, columns=["epoch"], partitioning=None)
-            epochs = table["epoch"].to_numpy()
+            with open_parquet(root / file) as opened:
+                epochs = opened.read(columns=["epoch"])["epoch"].to_numpy()
             found.of(symbol).unverifiable += len(epochs)
             result.epochs[symbol] = int(epochs.max(initial=0))
         except DAMAGED as error:

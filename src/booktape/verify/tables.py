@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from booktape.store.extents import open_parquet
 from booktape.verify.checks import Check, Mismatch
 from booktape.verify.exact import as_double
 from booktape.verify.findings import Findings
@@ -125,7 +125,7 @@ def _show(row: Row | None) -> str | None:
 
 
 def _read(path: Path, schema: pa.Schema) -> list[Row]:
-    with pq.ParquetFile(path) as file:
+    with open_parquet(path) as file:
         wrong = schema_error(file.schema_arrow, schema)
         if wrong:
             raise ValueError(wrong)

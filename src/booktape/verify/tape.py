@@ -12,6 +12,7 @@ from typing import Final
 
 from booktape.descriptors import refuse_used_up
 from booktape.errors import DamagedTape
+from booktape.store.layout import LINE_BYTES_MAX
 from booktape.verify.payload import Object, parse_object
 
 if sys.version_info >= (3, 14):
@@ -92,7 +93,10 @@ def lines(path: Path) -> Iterator[tuple[int, int, Line]]:
     number = 0
     try:
         with path.open("rb") as raw, closing(zstd.ZstdFile(raw, "rb")) as file:
-            for number, text in enumerate(file, 1):
+            while text := file.readline(LINE_BYTES_MAX):
+                number += 1
+                if len(text) == LINE_BYTES_MAX:
+                    raise DamagedTape(f"line {number} has more than {LINE_BYTES_MAX >> 20} MiB")
                 yield number, raw.tell(), Line.read(text)
     except (EOFError, zstd.ZstdError, OSError) as error:
         refuse_used_up(error)

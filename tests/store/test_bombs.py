@@ -1,0 +1,95 @@
+"""A file of some kilobytes that holds gigabytes is damaged, by name; nobody takes the memory for it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from booktape.core.frames import SegmentEnd
+from booktape.errors import DamagedTape
+from booktape.store import extents
+from booktape.store.extents import group_extents, open_parquet
+from booktape.store.layout import LINE_BYTES_MAX
+from booktape.store.line import encode
+from booktape.store.reading import read_taken_over, read_tape
+from booktape.store.schema import SNAPSHOTS
+from booktape.verify import tape
+from limits import memory_left
+from oracle import start
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+LINE_BYTES = 2 << 30
+LEFT_BYTES = 1 << 30
+
+pytestmark = pytest.mark.skipif(
+    not Path("/proc/self/statm").exists(), reason="only Linux tells what a process has mapped"
+)
+
+
+@pytest.fixture(scope="module")
+def bomb(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tape that begins as one does, and then has a line of 2 GiB in a few kilobytes."""
+    path = tmp_path_factory.mktemp("bomb") / "tape.jsonl.zst"
+    piece = zstd.compress(bytes(64 << 20))
+    with path.open("wb") as file:
+        file.write(zstd.compress(encode(start("BTCUSDT"))))
+        for _ in range(LINE_BYTES // (64 << 20)):
+            file.write(piece)
+    assert path.stat().st_size < 1 << 20
+    return path
+
+
+def verified(path: Path) -> Iterator[object]:
+    return tape.lines(path)
+
+
+@pytest.mark.parametrize("read", [read_tape, verified, read_taken_over])
+def test_a_line_too_long_to_be_ours(bomb: Path, read: Callable[[Path], Iterator[object]]) -> None:
+    """For the reader, rebuild and the start; for verify; for whoever looks how a tape begins."""
+    with memory_left(LEFT_BYTES), pytest.raises(DamagedTape, match="128 MiB"):
+        list(read(bomb))
+
+
+def test_one_on_a_torn_tape(bomb: Path) -> None:
+    """Recovery ends before it, as before any line that is not whole."""
+    with memory_left(LEFT_BYTES):
+        assert [type(frame) for frame in read_tape(bomb, torn=True)] == [type(start("BTCUSDT"))]
+
+
+def test_the_longest_line_is_read(tmp_path: Path) -> None:
+    """One byte less than the limit, its end included, is a line like any other."""
+    path = tmp_path / "tape.jsonl.zst"
+    empty, end = len(encode(SegmentEnd(1, ""))), encode(SegmentEnd(2, "stopped"))
+    longest = SegmentEnd(1, "x" * (LINE_BYTES_MAX - 1 - empty))
+    path.write_bytes(zstd.compress(encode(longest) + end))
+    assert list(read_tape(path)) == [longest, SegmentEnd(2, "stopped")]
+    assert [line.whole("received_ns") for _, _, line in tape.lines(path)] == [1, 2]
+
+
+@pytest.mark.parametrize("column", ["update_id", "bid_price"])
+def test_a_row_group_too_large_to_be_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, column: str
+) -> None:
+    """One value a hundred thousand times: a file of some kilobytes. (The limit is scaled down.)"""
+    monkeypatch.setattr(extents, "GROUP_BYTES_MAX", 100_000 * 8)
+    rows = 100_001 if column == "update_id" else 1
+    columns = {field.name: pa.nulls(rows, field.type) for field in SNAPSHOTS}
+    if column == "bid_price":
+        columns[column] = pa.array([[1.0] * 100_001], SNAPSHOTS.field(column).type)
+    schema = pa.schema([pa.field(field.name, field.type) for field in SNAPSHOTS])
+    path = tmp_path / "rows.parquet"
+    pq.write_table(pa.table(columns, schema), path, compression="zstd")
+    assert path.stat().st_size < 100_000
+    with pytest.raises(ValueError, match="row group 0"):
+        open_parquet(path)
+    with pytest.raises(ValueError, match="row group 0"):
+        group_extents(pq.read_metadata(path))
