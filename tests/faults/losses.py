@@ -3,7 +3,8 @@
 *Unknown* is the sum of a symbol's gaps; *forced* is the time from the moment at which nothing is
 delivered any more until the service is back, as the fault itself has it, plus RESYNC_S for coming
 back: a pause of up to half a second before the first reconnect, a snapshot, the next event. What
-looks like a quiet market is given a minute: so long the exchange itself waits for a pong.
+looks like a quiet market is given a minute: so long the exchange itself waits for a pong; what other
+evidence contradicts is given the time within which that must be seen (detection.py).
 
 `make coverage` writes the table in docs/reliability.md anew.
 """
@@ -27,8 +28,8 @@ from booktape.sim.door import HangUp, Status, TooFast
 from booktape.sim.fates import CutAt, HalfOpen, Outage, ServerShutdown
 from booktape.sim.faults import Faults
 from booktape.sim.garbage import Garbage
-from booktape.sim.incidents import Huge
-from booktape.sim.lies import Drop, Lie, Lifetime, Stall
+from booktape.sim.incidents import Halt, Huge, IdsReset
+from booktape.sim.lies import Deaf, Drop, Lie, Lifetime, Stall
 from booktape.sim.market import Market
 from booktape.sim.server import SimServer
 from booktape.wire.limits import PONG_WITHIN_S
@@ -89,6 +90,7 @@ def meanwhile(seconds: float) -> Attempts:
 
 
 _CUT: Final = CutAt(AT_S, abrupt=True)
+_DEAF: Final = Deaf(Messages(symbol=SYMBOL, stream="depth", start_s=AT_S), opened_by_s=AT_S)
 _LOST: Final = Messages(start_s=AT_S, end_s=AT_S + 0.5, symbol=SYMBOL)
 
 CASES: Final = (
@@ -110,6 +112,9 @@ CASES: Final = (
     Case("the exchange is away for 1 minute", (outage(60),), 60),
     Case("the exchange is silent for 5 minutes", (outage(300, silent=True),), 300),
     Case("the exchange is away for 1 hour", (outage(HOUR_S),), HOUR_S, seeds=1),
+    Case("a stream dies, its `depth20` goes on", (_DEAF,), 5),
+    Case("ids count anew", (IdsReset(AT_S, SYMBOL),), 5),
+    Case("BREAK for 2 minutes", (Halt(SYMBOL, AT_S, AT_S + 120, shown="BREAK"),), 120),
     Case("an event of 20,000 levels", (Huge(SYMBOL, AT_S),), 0),
     Case("the wall clock is set back by 1 hour", (), 0, deed=_step_back),
     Case("the wall clock is set forward by 1 hour", (), 0, deed=_step_forward),
@@ -161,6 +166,8 @@ def coverage() -> str:
 if __name__ == "__main__":
     quiet = structlog.make_filtering_bound_logger(logging.CRITICAL)
     structlog.configure(wrapper_class=quiet)
+    # All of it before the document is read: it takes minutes, and somebody may write there meanwhile.
+    tables = {BLOCK: coverage(), detection.BLOCK: detection.measured()}
     path = DOCS / "reliability.md"
-    path.write_text(replaced(path.read_text(), BLOCK, coverage()))
-    path.write_text(replaced(path.read_text(), detection.BLOCK, detection.measured()))
+    for block, measured in tables.items():
+        path.write_text(replaced(path.read_text(), block, measured))
