@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from cyclopts import CycloptsError
 
+import booktape
 from booktape.cli import app
 from booktape.errors import UsageError
 from mounts import again, tmpfs
@@ -108,6 +110,44 @@ def test_a_target_that_is_a_file_or_leads_nowhere(archive: Path, tmp_path: Path,
     refused(archive, name, tmp_path / "nowhere" / "new", "nowhere is a link that leads nowhere")
     refused(archive, name, tmp_path / "circle", "circle cannot be used")
     refused(archive, name, tmp_path / ("n" * 256), "cannot be used: File name too long")
+
+
+NO_TEXT = os.fsdecode(b"caf\xe9")  # as a disk of the last century has it
+
+
+@pytest.mark.parametrize(
+    "command", ["record", "info", "verify", "rebuild", "export", "plot", "replay"]
+)
+def test_a_folder_whose_name_is_not_utf_8(
+    archive: Path, tmp_path: Path, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Parquet files there could not be opened: one sentence; also where only the way to it is none."""
+    odd = archive.rename(tmp_path / NO_TEXT)
+    before = everything(tmp_path)
+    words = commands(odd, odd / "out").get(command, [command, str(odd)])
+    with pytest.raises((CycloptsError, UsageError), match=r"caf\\xe9.* is not UTF-8.*Rename"):
+        run(words)
+    monkeypatch.chdir(odd)
+    with pytest.raises((CycloptsError, UsageError), match=r"caf\\xe9.* is not UTF-8.*Rename"):
+        run(commands(Path(), Path("out")).get(command, [command, "."]))
+    assert everything(tmp_path) == before
+
+
+def test_the_library_says_so_too(archive: Path, tmp_path: Path) -> None:
+    """As it does for an address that no file system has."""
+    odd = archive.rename(tmp_path / NO_TEXT)
+    with pytest.raises(UsageError, match="is not UTF-8"):
+        booktape.open(odd)
+
+
+def test_names_in_an_archive_that_are_not_utf_8_are_litter(archive: Path) -> None:
+    """No recorder gives them; they hide nothing."""
+    rows = booktape.open(archive).coverage()
+    for folder in [archive, *(path for path in archive.rglob("*") if path.is_dir())]:
+        (folder / NO_TEXT).mkdir()
+        (folder / f"{NO_TEXT}.txt").touch()
+    assert booktape.open(archive).coverage() == rows
+    run(["info", str(archive)])
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import shlex
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -16,10 +18,15 @@ from typing import Final
 import pytest
 
 import booktape
+from booktape.core.events import DepthEvent
+from booktape.core.frames import StreamFrame
 from booktape.errors import BookNotKnown, DamagedFile
 from booktape.store.archive import open_archive
+from booktape.store.reading import read_tape
+from booktape.wire.binance import decode_event
 from e2e.archives import record
 from e2e.commands import BOOKTAPE, run
+from e2e.commands import start as start_command
 from oracle import start
 
 KINDS: Final = ("tape", "snapshots", "gaps", "checks", "notes", "manifests")
@@ -182,6 +189,42 @@ def test_replay_tells_what_a_damaged_tape_leaves_open(root: Path) -> None:
     lost_at = next(s.book.receive_time for s in steps if s.book.update_id == lost[-1])
     with pytest.raises(BookNotKnown, match=victim.name):
         rec.at(BTC, lost_at)
+
+
+def test_the_replay_command_goes_on_behind_a_damaged_tape(root: Path) -> None:
+    """It plays up to the damage, then the tapes that go on from it, names the file, and ends with 1."""
+    tapes = files(root, "tape")
+    victim, last = tapes[-3], tapes[-1]
+    content = victim.read_bytes()
+    victim.write_bytes(content[: len(content) // 2])
+    tapes[0].write_bytes(b"")
+    again = root.parent / "again"
+
+    async def story() -> tuple[int | None, str]:
+        exchange = await start_command("replay", root, "--port", "0", "--speed", "2")
+        assert exchange.stdout is not None
+        _, *words = shlex.split((await exchange.stdout.readline()).decode())
+        assert {BTC, ETH} < set(words)
+        recorder = await start_command(*words, "--every", "1", "--out", again)
+        # It ends with the recording.
+        _, err = await exchange.communicate()
+        recorder.send_signal(signal.SIGTERM)
+        await recorder.communicate()
+        return exchange.returncode, err.decode()
+
+    code, err = asyncio.run(story())
+    assert (code, "Traceback" in err) == (1, False), err
+    assert all(err.count(str(tape)) == 1 for tape in (victim, tapes[0]))
+    played = set(booktape.open(again).snapshots(BTC).to_arrow()["update_id"].to_pylist())
+    behind = [
+        event.last_id
+        for frame in read_tape(last)
+        if isinstance(frame, StreamFrame)
+        for event in [decode_event(frame.payload)]
+        if isinstance(event, DepthEvent) and event.symbol == BTC
+    ]
+    assert behind
+    assert played.issuperset(behind[-3:])
 
 
 def test_litter_is_no_difference(root: Path) -> None:

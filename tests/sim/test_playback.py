@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import json
 import math
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -25,15 +26,22 @@ from booktape.core.frames import (
     SegmentStart,
     StreamFrame,
 )
-from booktape.errors import DamagedTape, UsageError
+from booktape.errors import DamagedFile, DamagedTape, UsageError
 from booktape.reconstruct import Reconstruction
 from booktape.sim.market import Market
 from booktape.sim.playback import Playback
 from booktape.sim.recording import Recording
 from booktape.sim.server import SimServer
 from booktape.sim.source import depth_stream
+from booktape.store.line import decode
+from booktape.store.reading import read_lines
 from booktape.store.tape import TapeWriter
 from sim.visitor import Naive, Visit, run, texts, visit
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 CAPTURES = Path(__file__).parents[3] / "shared" / "captures"
 SPOT = (
@@ -457,7 +465,7 @@ def test_the_limit_of_a_captured_snapshot_follows_from_its_size(tmp_path: Path) 
     """A longest side of exactly 1,000 was cut by the limit; one of 30 is complete."""
     for levels, limit in ((1_200, 1_000), (30, 5_000)):
         path = Recorder(levels=levels).rest(1_000).capture(tmp_path / f"{levels}.jsonl.gz")
-        frames = [played.frame for played in Recording(path).frames()]
+        frames = [played.frame for played in Recording(path, print).frames()]
         (frame,) = [frame for frame in frames if isinstance(frame, RestFrame)]
         assert frame.limit == limit
 
@@ -494,3 +502,22 @@ def test_a_tape_without_its_first_line_is_said_to_be_broken(tmp_path: Path) -> N
     writer.seal()
     with pytest.raises(DamagedTape, match=r"a\.jsonl\.zst does not begin as a tape does"):
         Playback(path)
+
+
+def test_a_damaged_tape_ends_where_the_damage_begins(tmp_path: Path) -> None:
+    """What stands before is played, the file is named once, and its last books stay."""
+    recorder = Recorder().connected().rest().events(50)
+    path = recorder.tape(tmp_path / "a.jsonl.zst")
+    whole = list(read_lines(path))
+    with zstd.open(path, "wb") as tape:
+        tape.writelines([*whole[:20], b"{garbage\n", *whole[21:]])
+    named: list[DamagedFile] = []
+    playback, sent = Playback(path, named.append), []
+    while playback.due_s() is not None:
+        sent += playback.advance()
+    before = [decode(line) for line in whole[:20]]
+    assert len(sent) == sum(isinstance(frame, StreamFrame) for frame in before) > 10
+    (file,) = named
+    assert file.path == str(path)
+    assert "line 21" in file.why
+    assert playback.depth("BTCUSDT", 5000, 0)

@@ -10,13 +10,14 @@ from cyclopts import Parameter
 
 from booktape.attend import on_hangup, on_stop_signals
 from booktape.commands.options import NamedPath, Port, Seed, Speed
+from booktape.errors import DamagedFile
 from booktape.sim.faults import Faults
 from booktape.sim.listing import DEFAULT_SYMBOLS
 from booktape.sim.market import Market
 from booktape.sim.playback import Playback
 from booktape.sim.server import SimServer
 from booktape.sim.weight import TARIFFS
-from booktape.terminal import never_wait_for_stdout, write_line
+from booktape.terminal import never_wait_for_stdout, write_error, write_line
 
 
 def simulate(  # noqa: PLR0913 - each is one documented option
@@ -63,8 +64,11 @@ def simulate(  # noqa: PLR0913 - each is one documented option
     asyncio.run(_serve(server))
 
 
-def replay(path: NamedPath, *, port: Port = 8080, speed: Speed = 1.0) -> None:
+def replay(path: NamedPath, *, port: Port = 8080, speed: Speed = 1.0) -> int:
     """Serve a recording as an exchange, from the first client's coming to the recording's end.
+
+    A tape that is damaged ends where the damage begins, and those that go on from it follow.
+    Exit code 1 when there was one.
 
     Parameters
     ----------
@@ -75,7 +79,14 @@ def replay(path: NamedPath, *, port: Port = 8080, speed: Speed = 1.0) -> None:
     speed
         How many times faster than recorded; `inf` for as fast as clients read.
     """
-    asyncio.run(_serve(SimServer(Playback(path), port=port, speed=speed)))
+    damaged: list[DamagedFile] = []
+
+    def name(file: DamagedFile) -> None:
+        damaged.append(file)
+        write_error(str(file))
+
+    asyncio.run(_serve(SimServer(Playback(path, name), port=port, speed=speed)))
+    return 1 if damaged else 0
 
 
 async def _serve(server: SimServer) -> None:

@@ -18,6 +18,7 @@ from cyclopts import Parameter, Token
 
 from booktape.errors import UsageError
 from booktape.reader.times import moment_us
+from booktape.store.target import check_is_utf8
 from booktape.wire.limits import DEPTH_MAX
 
 _SHOWN: Final = 60
@@ -47,7 +48,9 @@ def _path(text: str) -> Path:
     # Python's `Path("")` is the current folder: "$DIR" of a variable that is not set.
     if not text:
         raise ValueError("It is empty. Name a file or a folder; the current folder is a dot.")
-    return Path(text)
+    path = Path(text)
+    check_is_utf8(str(path.absolute()))
+    return path
 
 
 def _words(_: object, text: str, *, delimiter: str | None = None) -> list[str]:

@@ -29,6 +29,7 @@ from booktape.store.extents import GroupExtent, group_extents
 from booktape.store.layout import TABLE, TAPE, Layout, Segment, is_symbol_folder, symbol_of
 from booktape.store.lineage import Beginning, Lineage
 from booktape.store.reading import read_beginning, read_taken_over
+from booktape.store.target import check_is_utf8
 
 _UNREADABLE: Final = (pa.ArrowException, OSError, ValueError, DamagedTape)
 """All that a file raises which is gone, forbidden, cut, or not what was written."""
@@ -61,7 +62,7 @@ class Place:
 
     @classmethod
     def find(cls, where: str | PathLike[str], filesystem: FileSystem | None = None) -> Place:
-        """Raises UsageError for an address that no file system has, NotRecorded for an empty one."""
+        """Raises UsageError for an address that no file system has, or Arrow; NotRecorded for an empty one."""
         text = fspath(where)
         if filesystem is not None:
             place = cls(text, filesystem)
@@ -73,6 +74,7 @@ class Place:
             place = cls(root, found)
         else:
             place = cls(str(Path(text).absolute()), LocalFileSystem())
+            check_is_utf8(place.root)
         place.check(text)
         return place
 
@@ -197,4 +199,12 @@ class Place:
 
     def _list(self, folder: str, *, recursive: bool = False) -> list[pa.fs.FileInfo]:
         selector = FileSelector(f"{self.root}/{folder}", allow_not_found=True, recursive=recursive)
-        return self.filesystem.get_file_info(selector)
+        return [info for info in self.filesystem.get_file_info(selector) if _is_named(info)]
+
+
+def _is_named(info: pa.fs.FileInfo) -> bool:
+    """Whether its name is UTF-8. No recorder gives any other, and Arrow raises when asked for it."""
+    try:
+        return bool(info.path)
+    except UnicodeDecodeError:
+        return False

@@ -13,7 +13,8 @@ connections an event is sent once. What was recorded as garbage is not sent.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+import warnings
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -25,7 +26,7 @@ from booktape.core.events import DepthEvent, DepthSnapshot
 from booktape.core.frames import Checkpoint, RestFrame, SegmentEnd, SegmentStart, StreamFrame
 from booktape.core.proving import BookTicker
 from booktape.core.sync import State, SymbolSync
-from booktape.errors import MalformedFrame, UsageError
+from booktape.errors import DamagedFile, MalformedFrame, UsageError
 from booktape.reconstruct import Reconstruction
 from booktape.sim.incidents import Incidents
 from booktape.sim.recording import Played, Recording
@@ -72,13 +73,16 @@ class RecordedMessage:
 class Playback:
     """A source made of a capture, a tape or an archive.
 
-    Raises UsageError when there is none at `path`.
+    Raises UsageError when there is none at `path`, DamagedTape where nothing of it can be played. A tape
+    that is damaged further on ends there, as if its recorder had been killed; `on_damage` hears of it.
     """
 
     patient = True
 
-    def __init__(self, path: Path) -> None:
-        recording = Recording(path)
+    def __init__(
+        self, path: Path, on_damage: Callable[[DamagedFile], object] = warnings.warn
+    ) -> None:
+        recording = Recording(path, on_damage)
         self._symbols = recording.symbols
         self._played: Iterator[Played] = recording.frames()
         self._next = next(self._played, None)

@@ -11,7 +11,8 @@ byte for byte under `m`. It becomes frames like a tape's, on one connection.
 from __future__ import annotations
 
 import gzip
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from heapq import heappop, heappush
 from pathlib import Path
 from typing import Annotated, Final, NamedTuple
@@ -21,7 +22,7 @@ import msgspec
 from msgspec import Meta, Raw, Struct
 
 from booktape.core.frames import Connected, Frame, RestFrame, SegmentEnd, SegmentStart, StreamFrame
-from booktape.errors import DamagedTape, MalformedFrame, UsageError
+from booktape.errors import DamagedFile, DamagedTape, MalformedFrame, UsageError
 from booktape.store.found import lineage_of
 from booktape.store.layout import TAPE, Layout
 from booktape.store.reading import first_line, read_tape
@@ -50,12 +51,22 @@ class Played(NamedTuple):
 class Recording:
     """A capture, a tape, or all tapes of an archive, as frames in order.
 
-    Raises UsageError when there is none at `path`, and while reading DamagedTape when it is broken.
+    Raises UsageError when there is none at `path`, DamagedTape where none says what was recorded, or a
+    capture is not whole. A tape that is damaged later ends there; `on_damage` hears of it, once.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, on_damage: Callable[[DamagedFile], object]) -> None:
+        self._on_damage = on_damage
         self._tapes, self._before = _tapes(path)
-        found = (symbol for tape in self._tapes for symbol in _symbols(tape))
+        self._damaged: set[int] = set()
+        found: list[str] = []
+        for number, tape in enumerate(self._tapes):
+            try:
+                found += _symbols(tape)
+            except DamagedTape as error:
+                if len(self._damaged) + 1 == len(self._tapes):
+                    raise
+                self._name(number, error)
         self.symbols = tuple(dict.fromkeys(found))
 
     def frames(self) -> Iterator[Played]:
@@ -70,28 +81,43 @@ class Recording:
                 after[one].append(number)
         # A tape's number parts two frames of the same time, so that iterators are never compared.
         heap: list[tuple[int, int, Frame, Iterator[Frame]]] = []
-        for number in range(len(self._tapes)):
-            if not waits[number]:
-                self._play(number, _told(self._tapes[number]), heap)
-        while heap:
-            _, number, frame, rest = heappop(heap)
-            yield Played(number, self._before[number], frame)
+        ready = deque(number for number, before in enumerate(waits) if not before)
+        while ready or heap:
+            if ready:
+                number = ready.popleft()
+                rest = _told(self._tapes[number])
+            else:
+                _, number, frame, rest = heappop(heap)
+                yield Played(number, self._before[number], frame)
             if self._play(number, rest, heap):
                 continue
             for following in after[number]:
                 waits[following] -= 1
                 if not waits[following]:
-                    self._play(following, _told(self._tapes[following]), heap)
+                    ready.append(following)
 
-    @staticmethod
     def _play(
-        number: int, rest: Iterator[Frame], heap: list[tuple[int, int, Frame, Iterator[Frame]]]
+        self,
+        number: int,
+        rest: Iterator[Frame],
+        heap: list[tuple[int, int, Frame, Iterator[Frame]]],
     ) -> bool:
-        """Whether there is one more frame; then it waits for its time."""
-        frame = next(rest, None)
+        """Whether there is one more frame; then it waits for its time. Damage is the end of a tape."""
+        try:
+            frame = next(rest, None)
+        except DamagedTape as error:
+            self._name(number, error)
+            return False
         if frame is not None:
             heappush(heap, (frame.received_ns, number, frame, rest))
         return frame is not None
+
+    def _name(self, number: int, error: DamagedTape) -> None:
+        if number not in self._damaged:
+            self._damaged.add(number)
+            path = str(self._tapes[number])
+            why = str(error).replace(f"{path} ", "it ").replace(f"{path}, ", "").strip(".")
+            self._on_damage(DamagedFile(path, why))
 
 
 def _tapes(path: Path) -> tuple[list[Path], list[tuple[int, ...]]]:

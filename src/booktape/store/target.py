@@ -28,12 +28,22 @@ _OWN: Final = frozenset(
 """The folders of an archive: whatever lies in them is read as a part of it, or cleared up."""
 
 
+def check_is_utf8(path: str) -> None:
+    """Raises UsageError for a path that Arrow, which reads and writes Parquet, cannot be given."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        shown = os.fsencode(path).decode(errors="backslashreplace")
+        raise UsageError(f"{shown} is not UTF-8, which Parquet needs. Rename the folder.") from None
+
+
 def check_folder(option: str, folder: Path) -> None:
     """Raises UsageError unless files may be written into this folder, which may have to be made.
 
     It must not be a file, or lead nowhere, or lie where the readers of another archive would take
     what is written there for a part of that one.
     """
+    check_is_utf8(str(folder.absolute()))
     _check_way(option, folder)
     # Both ways to it, by its names and by where they lead: readers come by either.
     ways = (Path(os.path.abspath(folder)), folder.resolve())  # noqa: PTH100 - it undoes `..`
