@@ -1,0 +1,81 @@
+"""A clock that is set back takes along what waits, and who is not recorded: for the recorder, and for `verify`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from booktape.core.frames import Checkpoint, ClockStep, SegmentEnd, SegmentStart, Tick
+from booktape.store.reading import read_tape
+from oracle import SECOND, connected, event, lost, rest, snapshot, stream
+from store.story import record
+from verify.small import BTC, ETH, look, opening, sealed, top
+
+BACK_S = 10
+ASK = {"101": "1"}
+
+
+def begins(at: int, *symbols: str) -> SegmentStart:
+    return replace(opening(at, *symbols, every=1), format=2, pulse_s=30.0)
+
+
+def last_words(tape: Path) -> dict[str, Checkpoint]:
+    """How each symbol stands behind the end of a tape."""
+    words, ended = {}, False
+    for frame in read_tape(tape):
+        ended = ended or isinstance(frame, SegmentEnd)
+        if ended and isinstance(frame, Checkpoint):
+            words[frame.symbol] = frame
+    return words
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Path:
+    """Two symbols, then one of them alone, then both. In the second recording the clock is set back."""
+    eth = snapshot(5, {"3": "8"}, {"4": "1"}, symbol=ETH, limit=3)
+    btc = snapshot(10, {"100": "1"}, ASK, limit=3)
+    both = (connected(1, 1, (BTC, ETH)), rest(btc, 2), rest(eth, 3))
+    alone = (
+        connected(101, 1, (BTC,)),
+        rest(snapshot(40, {"100": "1"}, ASK, limit=3), 102),
+        Tick(103 * SECOND, SECOND),
+        # A witness is ahead of the book, and waits for the event that leads there.
+        top(42, {"100": "2"}, ASK, 103),
+        Tick(104 * SECOND, SECOND),
+        ClockStep(94 * SECOND, -BACK_S * SECOND),
+        stream(event(41, 42, {"100": "2"}), 95, 1),
+        lost(96, 1, alive=96),
+    )
+    again = (
+        connected(201, 1, (BTC, ETH)),
+        rest(snapshot(50, {"100": "1"}, ASK, limit=3), 202),
+        rest(replace(eth, last_id=9), 203),
+    )
+    stories = ((0, (BTC, ETH), both), (100, (BTC,), alone), (200, (BTC, ETH), again))
+    for at, symbols, story in stories:
+        record(tmp_path, story, opening=begins(at, *symbols), tag=f"r{at}")
+    return tmp_path
+
+
+def test_a_witness_that_waits_proves_nothing_of_the_future(archive: Path) -> None:
+    """Its stamp of before is later than the event that it agrees with: the gap begins at that one."""
+    gaps = [row for path in sealed(archive, "gaps") for row in pq.read_table(path).to_pylist()]
+    (gap,) = (
+        g for g in gaps if (g["symbol"], g["reason"]) == (BTC, "disconnected") and g["end_time"]
+    )
+    assert gap["start_time"].timestamp() == 95
+    assert look(archive).found.kept == []
+
+
+def test_a_symbol_that_is_not_recorded_moves_along(archive: Path) -> None:
+    """Its checkpoint is carried, with all its moments; else its next gap would begin in the future."""
+    first, second, _ = (last_words(tape)[ETH] for tape in sealed(archive, "tape"))
+    for name in ("known_ns", "stamp_ns", "synced_ns"):
+        assert getattr(second, name) == getattr(first, name) - BACK_S * SECOND, name
+    assert first.gap
+    assert second.gap
+    assert second.gap.start_ns == first.gap.start_ns - BACK_S * SECOND
+    assert look(archive).found.kept == []
