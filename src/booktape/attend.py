@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from typing import Any, Final, Protocol, TypeAlias
 
 from booktape import terminal
 from booktape.core.status import Status
 from booktape.live import console as live_table
 from booktape.live import lines
+
+STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 LEFT_AT_ONCE: Final = 130
 """Exit code after a second signal."""
@@ -44,8 +46,15 @@ def window(recorder: Attended) -> Coroutine[Any, Any, None]:
     return lines.report(recorder.status)
 
 
-async def attend(recorder: Attended, watch: Watch = window) -> None:
-    """Record until a signal or the duration ends it, with somebody watching all the while."""
+async def attend(
+    recorder: Attended,
+    watch: Watch = window,
+    leaves_at_once: Collection[signal.Signals] = STOP_SIGNALS,
+) -> None:
+    """Record until a signal or the duration ends it, with somebody watching all the while.
+
+    A second signal ends the process at once, if it is one of `leaves_at_once`.
+    """
 
     def leave() -> None:
         recorder.flush()
@@ -53,7 +62,8 @@ async def attend(recorder: Attended, watch: Watch = window) -> None:
 
     def stop() -> None:
         recorder.stop()
-        on_stop_signals(leave)
+        on_stop_signals(lambda: None)
+        on_stop_signals(leave, leaves_at_once)
         ignore_hangup()
 
     on_stop_signals(stop)
@@ -66,9 +76,11 @@ async def attend(recorder: Attended, watch: Watch = window) -> None:
         await asyncio.wait({watching})
 
 
-def on_stop_signals(react: Callable[[], None]) -> None:
+def on_stop_signals(
+    react: Callable[[], None], numbers: Collection[signal.Signals] = STOP_SIGNALS
+) -> None:
     """What SIGINT and SIGTERM do from now on."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in numbers:
         asyncio.get_running_loop().add_signal_handler(number, react)
 
 

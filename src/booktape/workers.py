@@ -11,11 +11,13 @@ import asyncio
 import multiprocessing
 import os
 import secrets
+import signal
 import sys
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
 from ctypes import c_double
 from dataclasses import dataclass, replace
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Final, NamedTuple
@@ -37,6 +39,13 @@ REPORT_S: Final = 0.5
 
 _A_WORKER: Final = 4
 """Descriptors that each worker takes of the process that started it: its pipe, its process."""
+
+_LEAVE: Final = signal.SIGINT
+"""What has a worker leave at once that is stopping. Not SIGTERM: a service manager may send that to
+every process, and this one passes on its own."""
+
+_HELD_BACK: Final = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
+"""Signals that wait while a worker starts."""
 
 _SPAWN: Final = multiprocessing.get_context("spawn")  # not forked: this process has threads
 
@@ -94,8 +103,10 @@ class Workers:
             worker.process.terminate()
 
     def flush(self) -> None:
-        """Have every worker leave at once, its tape on the disk: it knows a second signal."""
-        self.stop()
+        """Have every worker leave at once, its tape on the disk."""
+        for worker in self._workers:
+            if worker.process.is_alive() and worker.process.pid:
+                os.kill(worker.process.pid, _LEAVE)
 
     async def run(self) -> None:
         """Until all have ended. Raises WorkerFailed when one failed; the others were sealed then."""
@@ -163,7 +174,14 @@ def _sum(parts: list[Status]) -> Status:
 def _start(settings: Settings) -> _Worker:
     ear, mouth = _SPAWN.Pipe(duplex=False)
     process = _SPAWN.Process(target=_work, args=(settings, mouth))
-    process.start()
+    # A new process inherits which signals are held back. So one that comes while it is still starting
+    # waits until the worker can stop in order, instead of killing it.
+    resource_tracker.ensure_running()  # else it would be started in between, and let signals through
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD_BACK)
+    try:
+        process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     mouth.close()
     return _Worker(process, ear)
 
@@ -171,11 +189,14 @@ def _start(settings: Settings) -> _Worker:
 def _work(settings: Settings, mouth: Connection) -> None:
     """The whole life of a worker process."""
     os.setsid()  # a Ctrl-C, or a terminal that closes, is for the parent, which passes it on
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # also if it came before, and waits
     with connected():
         log_to_stderr()
         interpreter.prepare()
         try:
-            asyncio.run(attend(Recorder(settings), lambda recorder: _tell(recorder, mouth)))
+            recorder = Recorder(settings)
+            asyncio.run(attend(recorder, lambda seen: _tell(seen, mouth), (_LEAVE,)))
         except BooktapeError as error:
             mouth.send(_Failure(str(error), error.exit_code))
             sys.exit(error.exit_code)
@@ -183,6 +204,8 @@ def _work(settings: Settings, mouth: Connection) -> None:
 
 async def _tell(recorder: Attended, mouth: Connection) -> None:
     """Say how it stands until cancelled, or until nobody listens any more."""
+    # By now `attend` reacts to signals.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD_BACK)
     while True:
         await asyncio.sleep(REPORT_S)
         now = recorder.status()

@@ -9,6 +9,8 @@ from asyncio.subprocess import Process
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 import virtual_time
 from booktape.settings import Share
 from booktape.sim.conditions import Attempts
@@ -16,6 +18,8 @@ from booktape.sim.door import TooFast
 from booktape.sim.faults import Faults
 from booktape.sim.market import Market
 from booktape.sim.server import SimServer
+from booktape.verify.order import Scope
+from booktape.verify.run import verify
 from booktape.workers import shares
 from e2e.commands import run, said, start
 from e2e.inside import recording
@@ -94,6 +98,77 @@ def test_a_worker_that_dies_ends_the_others_and_loses_nothing(tmp_path: Path) ->
             await process.communicate()
         check_archive(tmp_path, truth_of(market), every=3)
         assert {gap["reason"] for gap in gaps_of(tmp_path)} == {"killed", "stopped"}
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_that_meets_workers_while_they_start_stops_them(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    """As a Ctrl-C reaches every process of a terminal: nobody has died, and the exit code is 0."""
+
+    async def story() -> None:
+        async with SimServer(Market(SYMBOLS, seed=8, levels=40), start_at_once=True) as server:
+            process = await start(*command(server, tmp_path, "--workers", str(WORKERS)))
+            async with asyncio.timeout(60):
+                while not (found := children(process)):
+                    await asyncio.sleep(0.001)
+            # Long before Python has begun in them, let alone reacts to signals.
+            for pid in found:
+                os.kill(pid, number)
+            process.send_signal(number)
+            _, err = await process.communicate()
+        assert process.returncode == 0, err.decode()
+        assert b"died" not in err
+
+    asyncio.run(story())
+
+
+def test_a_sigterm_to_every_process_seals_all_of_them(tmp_path: Path) -> None:
+    """As service managers send it; what the main process passes on is no second one."""
+
+    async def story() -> None:
+        async with SimServer(Market(SYMBOLS, seed=9, levels=40), start_at_once=True) as server:
+            process = await start(*command(server, tmp_path, "--workers", str(WORKERS)))
+            await all_known(process)
+            for pid in children(process):
+                os.kill(pid, signal.SIGTERM)
+            process.send_signal(signal.SIGTERM)
+            _, err = await process.communicate()
+        assert process.returncode == 0, err.decode()
+
+    asyncio.run(story())
+
+
+def test_a_second_signal_has_every_worker_leave_at_once(tmp_path: Path) -> None:
+    """None is left behind; the next start seals what they left."""
+
+    async def story() -> None:
+        async with SimServer(Market(SYMBOLS, seed=9, levels=40), start_at_once=True) as server:
+            process = await start(*command(server, tmp_path, "--workers", str(WORKERS)))
+            await all_known(process)
+            workers = children(process)
+            for pid in workers:
+                os.kill(pid, signal.SIGSTOP)  # so that none has ended before the second one
+            process.send_signal(signal.SIGTERM)
+            async with asyncio.timeout(20):
+                while process.returncode is None:  # two at the same moment count as one
+                    process.send_signal(signal.SIGINT)
+                    await asyncio.sleep(0.05)
+            for pid in workers:
+                os.kill(pid, signal.SIGCONT)
+            await process.communicate()
+            assert process.returncode == 130
+            async with asyncio.timeout(20):
+                while any(Path(f"/proc/{pid}").exists() for pid in workers):
+                    await asyncio.sleep(0.01)
+            process = await start(*command(server, tmp_path))
+            await all_known(process)
+            process.terminate()
+            await process.communicate()
+            assert process.returncode == 0
+        assert verify(tmp_path, Scope(), jobs=1).clean
 
     asyncio.run(story())
 
