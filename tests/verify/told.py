@@ -39,7 +39,7 @@ class Told:
 
     def say(self, kind: str, at: int, **fields: Any) -> None:
         line = {"k": kind, "received_ns": at, **fields}
-        self.reading.feed(Line.read(json.dumps(line).encode() + b"\n"))
+        self.reading.feed(Line.read(json.dumps(line, separators=(",", ":")).encode() + b"\n"))
 
     @property
     def machine(self) -> Machine:

@@ -10,7 +10,7 @@ and when the shortest text of that double has the text's value: then nothing was
 from __future__ import annotations
 
 import re
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from math import isfinite
 from typing import Final, NamedTuple
 
@@ -59,10 +59,17 @@ def number(said: object) -> Number:
 def _parse(text: str) -> Number:
     if not _NUMBER(text):
         raise NoNumber(text)
-    value, double = Decimal(text), float(text)
-    if not isfinite(double) or value < 0:
+    double = float(text)
+    if not isfinite(double):
         raise NoNumber(text)
-    return Number(value, double, Decimal(repr(double)) == value)
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        return Number(Decimal(0), 0.0, exact=False)  # an exponent of -10^18 or less
+    if value < 0 and double:
+        raise NoNumber(text)
+    # What is too small for a double is zero to whoever has doubles.
+    return Number(value if double else Decimal(0), double, Decimal(repr(double)) == value)
 
 
 def from_double(said: object) -> Number:
@@ -88,7 +95,11 @@ def whole(said: object, most: int = _ID_MAX) -> int:
     """An id or a time: a whole number from 0 to `most`. Raises NoNumber."""
     if type(said) is int and 0 <= said <= most:
         return said
-    value = number(said).value
+    found = number(said)
+    text = said if isinstance(said, str) else ""
+    # Written with a point or an exponent it is what its double is.
+    written_out = isinstance(said, int) or text.isdigit()
+    value = found.value if written_out else Decimal(found.double)
     if value > most or value != value.to_integral_value():
         raise NoNumber(repr(said))
     return int(value)

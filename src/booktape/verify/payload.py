@@ -7,7 +7,8 @@ change, and whether an event was lost with it shows in the ids of the next one.
 from __future__ import annotations
 
 import json
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
+from math import isfinite
 from typing import Any, Final, NamedTuple, NoReturn, TypeAlias
 
 from booktape.verify.exact import NoNumber, Number, number, price, whole
@@ -20,6 +21,14 @@ UNOPENED: Final = -1
 
 _TIME_MAX: Final = 10**16  # microseconds, in the year 2286
 _MICROSECONDS_FROM: Final = 10**14
+_DEPTH_MAX: Final = 100
+_LONG_BYTES: Final = 1 << 20
+_BRACKETS_MAX: Final = 500_000
+_WRAPPER: Final = frozenset({"stream", "data"})
+_FORMS: Final = frozenset(
+    {frozenset("eEsUuba"), frozenset({"lastUpdateId", "bids", "asks"}), frozenset("usbBaA")}
+)
+
 _TOP, _TICKER = "@depth20@", "@bookTicker"
 
 
@@ -62,15 +71,63 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON")
 
 
-_decode = json.JSONDecoder(parse_float=Decimal, parse_constant=_no_constant).decode
+def _decimal(text: str) -> Decimal:
+    if not isfinite(float(text)):
+        raise ValueError(f"{text[:40]} is larger than any double")
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        return Decimal(0)  # its exponent is below all that decimals have, and all that doubles have
+
+
+def _int(text: str) -> int:
+    if not isfinite(float(text)):
+        raise ValueError(f"{text[:40]} is larger than any double")
+    return int(text)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> Object:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key stands twice")
+    return found
+
+
+_decode = json.JSONDecoder(
+    parse_float=_decimal,
+    parse_int=_int,
+    parse_constant=_no_constant,
+    object_pairs_hook=_once,
+).decode
 
 
 def parse(text: bytes) -> object:
-    """JSON with its numbers as they are written. Raises ValueError, or RecursionError.
+    """JSON with its numbers as they are written, by the rule for odd JSON (docs/protocol.md).
 
-    Bytes that are not UTF-8 do no harm in a field that nobody reads.
+    Raises ValueError, or RecursionError.
     """
-    return _decode(text.decode(errors="surrogateescape"))
+    found = _decode(text.decode())
+    if b"\\u" in text or not _is_usual(found):
+        _check(found, 1)
+    return found
+
+
+def _is_usual(found: object) -> bool:
+    """Whether it has a field that somebody reads, and no other: then its form says all."""
+    if isinstance(found, dict) and found.keys() == _WRAPPER:
+        return isinstance(found["stream"], str) and _is_usual(found["data"])
+    return isinstance(found, dict) and frozenset(found) in _FORMS
+
+
+def _check(value: object, depth: int) -> None:
+    """Raises ValueError for what is nested too deep, and for half of a surrogate pair."""
+    if isinstance(value, str):
+        value.encode()
+    elif isinstance(value, dict | list):
+        if depth > _DEPTH_MAX:
+            raise ValueError("nested too deep")
+        for each in (*value, *value.values()) if isinstance(value, dict) else value:
+            _check(each, depth + 1)
 
 
 def parse_object(text: bytes) -> Object | None:
@@ -80,6 +137,13 @@ def parse_object(text: bytes) -> Object | None:
     except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
+
+
+def parse_message(text: bytes) -> Object | None:
+    """The same, for bytes that the exchange sent: nor does one with very many brackets say anything."""
+    if len(text) > _LONG_BYTES and text.count(b"[") + text.count(b"{") > _BRACKETS_MAX:
+        return None
+    return parse_object(text)
 
 
 def stream_message(message: Object | None) -> Event | Top | Ticker | None:
@@ -131,7 +195,7 @@ def _answer(data: object) -> Answer:
 def _ticker(data: object) -> Ticker:
     data = _object(data)
     sides = [(number(data[p]), number(data[s])) for p, s in ("bB", "aA")]
-    bids, asks = ([side] if side[0].value and side[1].value else [] for side in sides)
+    bids, asks = ([side] if side[1].value else [] for side in sides)
     return Ticker(_name(data["s"]), whole(data["u"]), bids, asks)
 
 

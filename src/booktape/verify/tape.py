@@ -13,34 +13,36 @@ from typing import Final
 from booktape.descriptors import refuse_used_up
 from booktape.errors import DamagedTape
 from booktape.store.layout import LINE_BYTES_MAX
-from booktape.verify.payload import Object, parse_object
+from booktape.verify.payload import Object, parse_message, parse_object
 
 if sys.version_info >= (3, 14):
     from compression import zstd
 else:
     from backports import zstd
 
+_CARRIERS: Final = frozenset({"ws", "rest"})
 _PAYLOAD: Final = b',"m":'
 
 
 class Line:
     """One line. Whatever it lacks, or has in another form than it must, raises DamagedTape."""
 
-    def __init__(self, fields: Object) -> None:
+    def __init__(self, fields: Object, inline: bytes | None = None) -> None:
         self.fields = fields
+        self._inline = inline
 
     @classmethod
     def read(cls, text: bytes) -> Line:
-        """Parse it. A payload that Python's JSON does not bear is None; the line itself must do."""
+        """Parse it. The payload is all that stands between the first `,"m":` and the last brace."""
         if not text.endswith(b"\n"):
             raise DamagedTape("it has no end")
-        fields = parse_object(text)
-        if fields is None:
-            head, inline, _ = text.partition(_PAYLOAD)
-            fields = parse_object(head + b"}") if inline else None
+        head, inline, rest = text.partition(_PAYLOAD)
+        fields = parse_object(head + b"}" if inline else text)
+        if inline and (fields is None or fields.get("k") not in _CARRIERS):
+            fields, inline = parse_object(text), b""
         if fields is None:
             raise DamagedTape("it is no JSON object")
-        return cls(fields)
+        return cls(fields, rest.removesuffix(b"}\n") if inline else None)
 
     @property
     def kind(self) -> str:
@@ -77,12 +79,11 @@ class Line:
 
     def payload(self) -> Object | None:
         """The exchange's own message; None when it is no JSON object."""
-        if "m" in self.fields:
-            inline = self.fields["m"]
-            return inline if isinstance(inline, dict) else None
+        if self._inline is not None:
+            return parse_message(self._inline)
         if "base64" in self.fields:
             try:
-                return parse_object(b64decode(self.text("base64"), validate=True))
+                return parse_message(b64decode(self.text("base64"), validate=True))
             except ValueError as error:
                 raise DamagedTape(f"its base64 is none: {error}") from error
         return None

@@ -12,10 +12,10 @@ nothing through that is not finite and non-negative.
 
 from __future__ import annotations
 
-from typing import Annotated, Final, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 import msgspec
-from msgspec import Meta, Raw, Struct
+from msgspec import Meta, Struct
 
 from booktape.core.events import (
     DepthEvent,
@@ -24,8 +24,9 @@ from booktape.core.events import (
     UnknownEvent,
 )
 from booktape.errors import MalformedFrame
+from booktape.wire.form import UNREADABLE, decode_object, refuse_bloated
 from booktape.wire.numbers import Id, Levels
-from booktape.wire.witness import Statement, decoder_of
+from booktape.wire.witness import Statement, decode_witness, decoder_of, kind_of
 
 Event: TypeAlias = DepthEvent | Statement | ServerShutdown | UnknownEvent
 
@@ -36,7 +37,8 @@ _MICROSECONDS_FROM: Final = 10**14
 """Milliseconds reach this in the year 5138, microseconds did in 1973."""
 
 
-class _DepthUpdate(Struct, tag_field="e", tag="depthUpdate"):
+class _DepthUpdate(Struct, forbid_unknown_fields=True):
+    e: Literal["depthUpdate"]
     E: _Time
     s: Annotated[str, Meta(min_length=1)]
     U: Id
@@ -45,7 +47,18 @@ class _DepthUpdate(Struct, tag_field="e", tag="depthUpdate"):
     a: Levels
 
 
-class _Combined(Struct):
+class _AnyDepthUpdate(Struct):
+    """With more fields than those, or without `e`."""
+
+    E: _Time
+    s: Annotated[str, Meta(min_length=1)]
+    U: Id
+    u: Id
+    b: Levels
+    a: Levels
+
+
+class _Combined(Struct, forbid_unknown_fields=True):
     stream: str
     data: _DepthUpdate
 
@@ -59,49 +72,65 @@ class _Depth(Struct, rename="camel"):
 _combined = msgspec.json.Decoder(_Combined, strict=False)
 _raw = msgspec.json.Decoder(_DepthUpdate, strict=False)
 _depth = msgspec.json.Decoder(_Depth, strict=False)
-_any_object = msgspec.json.Decoder(dict[str, Raw])
 _WRAPPED: Final = b'{"stream"'
 
-_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""All that msgspec raises: for a wrong form, for text that is not UTF-8, for deep nesting."""
+# So many keys has each message that follows the exchange's form, and so many colons.
+_RAW_KEYS: Final = 7
+_COMBINED_KEYS: Final = 9
+_DEPTH_KEYS: Final = 3
 
 
 def decode_event(payload: bytes) -> Event:
     """What one WebSocket message says.
 
-    Raises MalformedFrame for anything that is not JSON, or calls itself a `depthUpdate` and does
-    not follow its form. Known weakness: a witness that does not is an unknown event, said in the log
-    once; after that only the `checks` that are missing show it. As malformed frames each of them
-    would be a line of log, hundreds a second, and accuse a connection whose events may be good.
+    Raises MalformedFrame for anything that is not JSON by the rule of wire/form.py, or calls itself a
+    `depthUpdate` and does not follow its form. Known weakness: a witness that does not is an unknown
+    event, said in the log once; after that only the `checks` that are missing show it. As malformed
+    frames each of them would be a line of log, hundreds a second, and accuse a connection whose events
+    may be good.
     """
+    refuse_bloated(payload)
     try:
-        # The common case in one pass: a wrapped depth event.
+        # The common case in one pass: a wrapped depth event, each key of it once and no other one.
         if payload.startswith(_WRAPPED):
             witness = decoder_of(payload)
-            return witness(payload) if witness else _depth_event(_combined.decode(payload).data)
-        return _depth_event(_raw.decode(payload))
-    except _UNREADABLE:
-        return _decode_slowly(payload)
+            if witness:
+                return witness(payload)
+            combined = _combined.decode(payload)
+            if payload.count(b":") == _COMBINED_KEYS and kind_of(combined.stream) is None:
+                return _depth_event(combined.data)
+        else:
+            update = _raw.decode(payload)
+            if payload.count(b":") == _RAW_KEYS:
+                return _depth_event(update)
+    except UNREADABLE:
+        pass  # it is something else, or no message at all
+    return _decode_slowly(payload)
 
 
 def _decode_slowly(payload: bytes) -> Event:
-    """Anything but a plain depth event: find out what it is, or what is wrong with it."""
+    """Anything but a plain message: find out what it is, or what is wrong with it."""
+    message = decode_object(payload)
+    stream, data = message.get("stream"), message.get("data")
+    witness = kind_of(stream) if isinstance(stream, str) else None
+    inner = message if data is None else data
+    if not isinstance(inner, dict):
+        raise MalformedFrame(f"its data is no object: {_excerpt(payload)}")
+    kind = inner.get("e", "depthUpdate")
     try:
-        message = _any_object.decode(payload)
-        inner = message.get("data")
-        if inner is not None:
-            message = _any_object.decode(inner)
-        kind = msgspec.json.decode(message["e"]) if "e" in message else None
-        if kind == "serverShutdown":
-            return ServerShutdown()
+        if witness:
+            return decode_witness(witness, message)
         if kind == "depthUpdate":
-            return _depth_event(_raw.decode(inner if inner is not None else payload))
-        return UnknownEvent(_name(kind, message))
-    except _UNREADABLE as error:
-        raise MalformedFrame(f"{error}: {_excerpt(payload)}") from error
+            return _depth_event(msgspec.convert(inner, _AnyDepthUpdate, strict=False))
+    except msgspec.ValidationError as error:
+        if not witness and "e" in inner:
+            raise MalformedFrame(f"{error}: {_excerpt(payload)}") from error
+    if kind == "serverShutdown":
+        return ServerShutdown()
+    return UnknownEvent(_name(inner.get("e"), inner))
 
 
-def _depth_event(update: _DepthUpdate) -> DepthEvent:
+def _depth_event(update: _DepthUpdate | _AnyDepthUpdate) -> DepthEvent:
     if update.u < update.U:
         raise MalformedFrame(f"{update.s}: first id {update.U} is after last id {update.u}")
     time = update.E
@@ -109,7 +138,7 @@ def _depth_event(update: _DepthUpdate) -> DepthEvent:
     return DepthEvent(update.s, time_us, update.U, update.u, update.b, update.a)
 
 
-def _name(kind: object, message: dict[str, Raw]) -> str:
+def _name(kind: object, message: dict[str, Any]) -> str:
     """How an unknown event is counted: by its type, or by the fields it has."""
     return kind if isinstance(kind, str) else ",".join(sorted(message))
 
@@ -124,10 +153,13 @@ def decode_depth(payload: bytes, symbol: str, limit: int) -> DepthSnapshot:
 
     Raises MalformedFrame for anything else, an error page or a truncated body included.
     """
+    refuse_bloated(payload)
     try:
         depth = _depth.decode(payload)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise MalformedFrame(f"{symbol} snapshot: {error}: {_excerpt(payload)}") from error
+    if payload.count(b":") != _DEPTH_KEYS:
+        decode_object(payload)
     if depth.last_update_id < 0 and (depth.bids or depth.asks):
         # -1 is what a symbol answers before it opens, and then its book is empty.
         raise MalformedFrame(f"{symbol} snapshot: no update id, and levels: {_excerpt(payload)}")

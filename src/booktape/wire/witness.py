@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import MappingProxyType
-from typing import Annotated, Final, NamedTuple, TypeAlias
+from typing import Annotated, Any, Final, NamedTuple, TypeAlias
 
 import msgspec
 from msgspec import Meta, Struct
@@ -64,8 +64,17 @@ class _Best(NamedTuple):
     ask_size: Size
 
 
+_TOP_KEYS: Final = 5
+_TICKER_KEYS: Final = 8
 _top = msgspec.json.Decoder(_CombinedTop, strict=False)
 _ticker = msgspec.json.Decoder(_CombinedTicker, strict=False)
+
+
+def kind_of(stream: str) -> str | None:
+    """Which witness a stream of this name is; None when it is none."""
+    if "@depth20@" in stream:
+        return DEPTH20
+    return BOOK_TICKER if "@bookTicker" in stream else None
 
 
 def decoder_of(payload: bytes) -> Callable[[bytes], Statement] | None:
@@ -78,16 +87,40 @@ def decoder_of(payload: bytes) -> Callable[[bytes], Statement] | None:
     return _decode_ticker if payload.find(b"@bookTicker", 0, _NAME_BYTES) > 0 else None
 
 
+def decode_witness(kind: str, message: dict[str, Any]) -> Statement:
+    """One that was decoded as a whole. Raises msgspec.ValidationError."""
+    if kind == DEPTH20:
+        return _said_top(msgspec.convert(message, _CombinedTop, strict=False))
+    return _said_ticker(msgspec.convert(message, _CombinedTicker, strict=False))
+
+
 def _decode_top(payload: bytes) -> TopLevels:
     message = _top.decode(payload)
+    _refuse_odd(payload, message.stream, DEPTH20, _TOP_KEYS)
+    return _said_top(message)
+
+
+def _said_top(message: _CombinedTop) -> TopLevels:
     symbol, top = message.stream.partition("@")[0].upper(), message.data
     return TopLevels(symbol, top.last_update_id, top.bids, top.asks)
 
 
 def _decode_ticker(payload: bytes) -> BookTicker:
-    ticker = _ticker.decode(payload).data
+    message = _ticker.decode(payload)
+    _refuse_odd(payload, message.stream, BOOK_TICKER, _TICKER_KEYS)
+    return _said_ticker(message)
+
+
+def _said_ticker(message: _CombinedTicker) -> BookTicker:
+    ticker = message.data
     bid, ask = (ticker.b, ticker.B), (ticker.a, ticker.A)
     return BookTicker(ticker.s, ticker.u, bid if bid[1] else None, ask if ask[1] else None)
+
+
+def _refuse_odd(payload: bytes, stream: str, kind: str, keys: int) -> None:
+    """Not each key once and no other one, or not in that stream: it is to be looked at as a whole."""
+    if payload.count(b":") != keys or kind_of(stream) != kind:
+        raise msgspec.ValidationError("odd")
 
 
 def decode_best_levels(texts: tuple[str, str, str, str]) -> BestLevels:
