@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 
@@ -68,10 +69,20 @@ def _run() -> int:
         return _fail(str(error), error.exit_code)
     except OSError as error:
         # Wherever it was met: what could not be opened is not at fault.
-        if not descriptors.are_used_up(error):
-            raise
-        return _fail(str(descriptors.used_up(error)), TooFewDescriptors.exit_code)
+        if descriptors.are_used_up(error):
+            return _fail(str(descriptors.used_up(error)), TooFewDescriptors.exit_code)
+        if error.filename is None and not isinstance(error, PermissionError | NotADirectoryError):
+            raise  # no file's, so we know no sentence for it
+        return _fail(_sentence(error), StoreError.exit_code)
     return result if isinstance(result, int) else 0
+
+
+def _sentence(error: OSError) -> str:
+    """What the operating system refused, and of which file; its bytes may be no text."""
+    if error.filename is None:
+        return f"A file cannot be used: {error}."
+    name = os.fsencode(error.filename).decode(errors="backslashreplace")
+    return f"{name} cannot be used: {error.strerror}."
 
 
 def _fail(sentence: str, code: int) -> int:

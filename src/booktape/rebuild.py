@@ -82,7 +82,7 @@ def rebuild(order: Order, jobs: int = 1) -> Iterator[Outcome]:
     """
     tapes = _chosen(order)
     layout = order.layout
-    with lock_directory(layout.lock):
+    with lock_directory(layout.lock, folder=True):
         _check(order)
         _clear(layout)
         there = set(sealed_tapes(layout))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import gzip
 import os
+import secrets
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -77,6 +78,19 @@ def test_what_is_written_to_has_a_name_that_nobody_else_has(tmp_path: Path) -> N
         assert target.read_bytes() == b"x"
     assert own.read_text() == "a thesis"
     assert link.is_symlink()
+
+
+def test_nor_is_a_name_followed_that_somebody_foresaw(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However little chance may be worth: what is written to is a new file."""
+    thesis = tmp_path / "thesis"
+    thesis.write_text("a thesis")
+    monkeypatch.setattr(secrets, "token_hex", lambda _: "foreseen")
+    (tmp_path / "booktape-foreseen.partial").symlink_to(thesis)
+    with pytest.raises(WriteFailed, match="File exists"):
+        write_while(tmp_path / "b.csv", lambda: None)
+    assert thesis.read_text() == "a thesis"
 
 
 def test_whoever_takes_the_place_of_half_a_file_keeps_it(tmp_path: Path) -> None:

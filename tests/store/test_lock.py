@@ -8,16 +8,22 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
 from booktape.errors import CannotLock, DirectoryInUse, WriteFailed
+from booktape.store.archive import Archive, open_archive, own_archive
 from booktape.store.lock import lock_directory
 
 HOLDER = """
 import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
+from booktape.store.archive import Archive, open_archive, own_archive
 from booktape.store.lock import lock_directory
 with lock_directory(Path(sys.argv[1])):
     print("held", flush=True)
@@ -53,6 +59,37 @@ def test_a_killed_owner_frees_the_directory(tmp_path: Path) -> None:
         assert holder.wait() == -signal.SIGKILL
         with lock_directory(lock):
             pass
+
+
+def test_an_owner_whose_lock_file_is_removed_is_still_one(tmp_path: Path) -> None:
+    """Somebody tidies up while a recorder is at work: a second one is refused all the same."""
+    lock = tmp_path / ".lock"
+    with lock_directory(lock, folder=True):
+        lock.unlink()
+        with pytest.raises(DirectoryInUse), lock_directory(lock, folder=True):
+            pytest.fail("two owners")
+        lock.unlink()
+    with lock_directory(lock, folder=True):
+        pass
+
+
+@pytest.mark.parametrize("own", [own_archive, open_archive])
+def test_an_archive_is_locked_like_that(
+    tmp_path: Path, own: Callable[[Path], AbstractContextManager[Archive]]
+) -> None:
+    """Whoever owns one."""
+    with own(tmp_path):
+        (tmp_path / ".lock").unlink()
+        with pytest.raises(DirectoryInUse), own(tmp_path):
+            pytest.fail("two owners")
+
+
+def test_a_lock_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
+    """Nor made where it leads."""
+    (tmp_path / ".lock").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(WriteFailed), lock_directory(tmp_path / ".lock"):
+        pytest.fail("it was followed")
+    assert not (tmp_path / "elsewhere").exists()
 
 
 def test_a_directory_that_cannot_be_made_is_said(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from booktape.errors import (
 from booktape.store.extents import GroupExtent, group_extents
 from booktape.store.layout import TABLE, TAPE, Layout, Segment, is_symbol_folder, symbol_of
 from booktape.store.lineage import Beginning, Lineage
+from booktape.store.opening import open_file
 from booktape.store.reading import read_beginning, read_taken_over
 from booktape.store.target import check_is_utf8
 
@@ -123,7 +124,9 @@ class Place:
         return [found[segment] for segment in sorted(found)]
 
     def open(self, path: str) -> pa.NativeFile:
-        """For random access. Raises FileNotFoundError."""
+        """For random access. Raises OSError, also for what is no regular file, which might never end."""
+        if isinstance(self.filesystem, LocalFileSystem):
+            open_file(Path(path)).close()
         return self.filesystem.open_input_file(path)
 
     def open_tape(self, tape: File) -> pa.NativeFile:

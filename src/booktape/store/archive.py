@@ -35,6 +35,7 @@ from booktape.store.found import free_segment, lineage_of, newest_rows
 from booktape.store.layout import TABLE, Layout, Segment
 from booktape.store.lineage import Lineage
 from booktape.store.lock import lock_directory
+from booktape.store.opening import open_file
 from booktape.store.reading import following, read_format, read_words
 from booktape.store.recording import Recording
 from booktape.store.recovery import Recovered, recover
@@ -64,7 +65,10 @@ def own_archive(root: Path) -> Iterator[Archive]:
     """
     layout = Layout(root)
     # One thread, so that the row groups of a file are written in order, and segments too.
-    with lock_directory(layout.lock), ThreadPoolExecutor(1, "booktape-store") as worker:
+    with (
+        lock_directory(layout.lock, folder=True),
+        ThreadPoolExecutor(1, "booktape-store") as worker,
+    ):
         yield Archive(layout, worker)
 
 
@@ -189,8 +193,8 @@ class Archive:
         for segment in newest_rows(self._layout, symbol):
             path = self._layout.rows(segment, symbol)
             groups: tuple[GroupExtent, ...] = ()
-            with _naming_damage(path):
-                groups = group_extents(pq.read_metadata(path))
+            with _naming_damage(path), open_file(path) as file:
+                groups = group_extents(pq.read_metadata(file))
             damaged = damaged or not groups
             for group in groups[-1:]:
                 stands = group.last_epoch, group.last_id, path

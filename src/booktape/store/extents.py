@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import pyarrow.parquet as pq
 
 from booktape.store.layout import GROUP_BYTES_MAX
+from booktape.store.opening import open_file
 from booktape.store.schema import SNAPSHOTS
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -35,6 +37,8 @@ def open_parquet(source: Any) -> pq.ParquetFile:  # noqa: ANN401 whatever pyarro
 
     A hundred kilobytes can hold gigabytes of one value that comes again and again.
     """
+    if isinstance(source, Path):
+        open_file(source).close()  # a FIFO would be waited for
     file = pq.ParquetFile(source)
     check_sizes(file.metadata)
     return file

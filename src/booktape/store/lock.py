@@ -18,21 +18,38 @@ _NO_LOCKS: Final = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
 @contextmanager
-def lock_directory(path: Path, *, shared: bool = False) -> Iterator[None]:
+def lock_directory(path: Path, *, shared: bool = False, folder: bool = False) -> Iterator[None]:
     """One recorder per directory; the operating system frees it however the process ends.
 
-    `shared` is for its workers: any number of them, but nobody else. Raises DirectoryInUse, and
+    With `folder` the folder itself is locked too: a lock file that somebody removes meanwhile keeps nobody
+    away, since the next one makes another. `shared` is for its workers: any number of them, but nobody else. Raises DirectoryInUse, and
     CannotLock where the file system keeps no locks. Known weakness: `flock` is only as good as the
     file system; some network mounts say yes to everyone.
     """
     with writing(path):
         make_folder(path.parent)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        opened = [os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)]
     try:
-        _take_lock(descriptor, path.parent, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+        _take_lock(opened[0], path.parent, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+        if folder:
+            with writing(path):
+                opened.append(os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY))
+            _take_folder(opened[1], path.parent)
         yield
     finally:
-        os.close(descriptor)
+        for descriptor in opened:
+            os.close(descriptor)
+
+
+def _take_folder(descriptor: int, directory: Path) -> None:
+    """Known weakness: network shares lock files only (NFS says EBADF); there `.lock` is all there is."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise DirectoryInUse(str(directory)) from error
+    except OSError as error:
+        if error.errno not in (*_NO_LOCKS, errno.EBADF, errno.EINVAL):
+            raise
 
 
 def _take_lock(descriptor: int, directory: Path, kind: int) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import islice, takewhile
 from pathlib import Path
 from typing import IO, Final
@@ -20,6 +20,7 @@ from booktape.errors import DamagedTape
 from booktape.store.layout import LINE_BYTES_MAX, Segment
 from booktape.store.line import decode
 from booktape.store.lineage import Beginning
+from booktape.store.opening import open_file
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -139,8 +140,9 @@ def _is_checkpoint(line: bytes) -> bool:
 def read_lines(path: Path | IO[bytes], *, torn: bool = False) -> Iterator[bytes]:
     """The lines of a tape, undecoded. Raises DamagedTape, unless `torn`, where they break off."""
     try:
-        with zstd.open(path, "rb") as file:
-            yield from _whole_lines(file)
+        with ExitStack() as stack:
+            source = stack.enter_context(open_file(path)) if isinstance(path, Path) else path
+            yield from _whole_lines(stack.enter_context(zstd.open(source, "rb")))
     except (EOFError, zstd.ZstdError) as error:
         if not torn:
             raise DamagedTape(f"{path} breaks off: {error}") from error

@@ -10,6 +10,7 @@ from typing import Final
 from msgspec import Struct
 
 from booktape.errors import WriteFailed
+from booktape.store.opening import open_file
 from booktape.store.sealing import sync_path, writing
 
 _CHUNK_BYTES: Final = 1 << 20
@@ -24,7 +25,7 @@ class FileSeal(Struct, frozen=True):
     @classmethod
     def of(cls, path: Path) -> FileSeal:
         """Reads the whole file, which need not fit in memory."""
-        with path.open("rb") as file:
+        with open_file(path) as file:
             digest = hashlib.file_digest(file, "sha256")
             return cls(file.tell(), digest.hexdigest())
 

@@ -20,6 +20,7 @@ from booktape.store.layout import (
     is_symbol_folder,
     symbol_of,
 )
+from booktape.store.opening import open_file
 from booktape.verify.findings import Finding, Findings, Kind
 
 TABLES: Final = ("gaps", "checks", "notes")
@@ -163,7 +164,7 @@ def _is_read_by_any(path: Path) -> bool:
     if path.name.lower().endswith(_ENDINGS):
         return True
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             return file.read(len(_MAGIC)) == _MAGIC
     except OSError as error:
         refuse_used_up(error)
@@ -202,7 +203,8 @@ def check_seals(root: Path, files: SegmentFiles, found: Findings) -> None:
     if seals is None:
         return
     for file in sorted(seals.keys() | set(files.sealed)):
-        if not (root / file).is_file():
+        # Only what was found under its own name is opened: what a link leads to is not.
+        if file not in files.sealed:
             _report_lost(file, found)
         elif file not in seals:
             found.different(file, "is not among the files that were sealed")
@@ -217,15 +219,31 @@ def _read_manifest(
         found.different(where, "is missing: nobody can say which files were sealed")
         return None
     try:
-        said = json.loads((root / where).read_bytes())
+        with open_file(root / where) as file:
+            said = json.loads(file.read())
         segment, seals = said["segment"], said["files"]
         if segment == files.segment.name and isinstance(seals, dict):
-            return seals
+            return _of_its_segment(seals, files.segment, where, found)
         found.different(where, "is not this segment's", expected=files.segment.name, stored=segment)
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         refuse_used_up(error)
         found.different(where, f"cannot be read: {error!r}")
     return None
+
+
+def _of_its_segment(
+    seals: dict[str, Any], segment: Segment, where: str, found: Findings
+) -> dict[str, Any]:
+    """What a manifest says of files that may be this segment's. It is no reason to open any other."""
+    kept = {}
+    for file, seal in seals.items():
+        path = PurePosixPath(file)
+        is_own = len(path.parts) > 1 and path.parts[0] in _ROOMS and _segment_of(path) == segment
+        if is_own and str(path) == file and ".." not in path.parts:
+            kept[file] = seal
+        else:
+            found.different(where, "names a file that is none of its segment", stored=file)
+    return kept
 
 
 def _report_lost(file: str, found: Findings) -> None:
@@ -255,6 +273,6 @@ def _compare(root: Path, file: str, seal: object, found: Findings) -> None:
 
 def measure(path: Path) -> tuple[int, str]:
     """Bytes and SHA-256 of a file."""
-    with path.open("rb") as file:
+    with open_file(path) as file:
         digest = hashlib.file_digest(file, "sha256")
         return file.tell(), digest.hexdigest()

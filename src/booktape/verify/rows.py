@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from booktape.descriptors import refuse_used_up
 from booktape.store.extents import open_parquet
+from booktape.store.opening import open_file
 from booktape.store.schema import SNAPSHOTS
 from booktape.verify.book import Floats, Side
 from booktape.verify.findings import Findings
@@ -66,7 +67,7 @@ class Reopened(RawIOBase):
 
     def read(self, size: int | None = -1, /) -> bytes:
         """So many bytes from there, fewer at the end of the file only; without a size: all."""
-        with self._path.open("rb") as file:
+        with open_file(self._path) as file:
             file.seek(self._at)
             found = file.read(size)
         self._at += len(found)

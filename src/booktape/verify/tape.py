@@ -13,6 +13,7 @@ from typing import Final
 from booktape.descriptors import refuse_used_up
 from booktape.errors import DamagedTape
 from booktape.store.layout import LINE_BYTES_MAX
+from booktape.store.opening import open_file
 from booktape.verify.payload import Object, parse_message, parse_object
 
 if sys.version_info >= (3, 14):
@@ -93,7 +94,7 @@ def lines(path: Path) -> Iterator[tuple[int, int, Line]]:
     """Number (from 1), bytes of the file read so far, and each line. Raises DamagedTape."""
     number = 0
     try:
-        with path.open("rb") as raw, closing(zstd.ZstdFile(raw, "rb")) as file:
+        with open_file(path) as raw, closing(zstd.ZstdFile(raw, "rb")) as file:
             while text := file.readline(LINE_BYTES_MAX):
                 number += 1
                 if len(text) == LINE_BYTES_MAX:

@@ -1,0 +1,132 @@
+"""A file of an archive is a regular one, wherever it is opened: nobody waits for a FIFO, nothing leads outside."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import warnings
+from pathlib import Path
+
+import pytest
+
+from booktape.store.opening import open_file
+from e2e.commands import BOOKTAPE
+from verify.small import BTC, build, look, sealed
+
+WITHIN_S = 60
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("opening") / "archive"
+    build(root)
+    return root
+
+
+@pytest.fixture
+def root(recorded: Path, tmp_path: Path) -> Path:
+    """A copy to damage."""
+    return Path(shutil.copytree(recorded, tmp_path / "archive"))
+
+
+def test_only_a_regular_file_is_opened(tmp_path: Path) -> None:
+    """Neither a FIFO, which has no end, nor a device, nor a folder, nor a link to one; at once."""
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "link").symlink_to(tmp_path / "fifo")
+    for path in (tmp_path / "fifo", tmp_path / "link", tmp_path, Path("/dev/zero")):
+        with pytest.raises(OSError, match="no regular file"):
+            open_file(path)
+    with pytest.raises(FileNotFoundError):
+        open_file(tmp_path / "gone")
+    (tmp_path / "file").write_bytes(b"x")
+    with open_file(tmp_path / "file") as file:
+        assert file.read() == b"x"
+
+
+def told(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """What a command says; it fails the test when it does not come back."""
+    command = [*BOOKTAPE, *map(str, arguments)]
+    return subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=WITHIN_S,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+@pytest.mark.parametrize("kind", ["tape", "unsealed"])
+def test_no_command_waits_for_a_fifo(root: Path, tmp_path: Path, kind: str) -> None:
+    """Each goes on with all other files, and none shows a traceback."""
+    if kind == "unsealed":
+        victim = root / "unsealed" / "20300101T000000.000000Z-x" / "tape.jsonl.zst"
+        victim.parent.mkdir(parents=True)
+    else:
+        victim = sealed(root, kind)[0]
+        victim.unlink()
+    os.mkfifo(victim)
+    for arguments in (
+        ("info", root),
+        ("verify", root),
+        ("export", root, "--format", "csv", "--out", tmp_path / "csv"),
+        ("rebuild", root, "--every", "1", "--out", tmp_path / "rebuilt"),
+        ("record", BTC, "--exchange", "sim", "--duration", "1", "--out", root),
+    ):
+        done = told(*arguments)
+        assert "Traceback" not in done.stderr, arguments
+        if arguments[0] == "verify":
+            assert done.returncode == 1
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../outside",
+        "/etc/hostname",
+        "tape/../../outside",
+        "outside",
+        "",
+        "snapshots/symbol=X/outside",
+    ],
+)
+def test_a_manifest_leads_nowhere_else(root: Path, tmp_path: Path, name: str) -> None:
+    """What it names outside its segment is reported and not opened: a FIFO would hold `verify` up."""
+    os.mkfifo(tmp_path / "outside")
+    manifest = sealed(root, "manifests")[0]
+    said = json.loads(manifest.read_bytes())
+    said["files"][name] = {"bytes": 0, "sha256": ""}
+    manifest.write_text(json.dumps(said))
+    report = look(root)
+    (finding,) = report.found.kept
+    assert (finding.what, finding.stored) == ("names a file that is none of its segment", name)
+
+
+def test_a_manifest_does_not_lead_through_a_link(root: Path, tmp_path: Path) -> None:
+    """A day's folder that is a link: what is behind it is not looked at."""
+    day = sealed(root, "gaps")[0].parent
+    day.rename(tmp_path / "outside")
+    day.symlink_to(tmp_path / "outside")
+    report = look(root)
+    kept = [(finding.file, finding.what) for finding in report.found.kept]
+    assert any(what.startswith("is a link") for _, what in kept)
+    assert any(file.startswith("gaps/date=") and what == "is gone" for file, what in kept)
+
+
+def test_names_that_are_no_text(root: Path) -> None:
+    """Bytes that are no UTF-8: a sentence that names them, by every command."""
+    day = os.fsencode(sealed(root, "gaps")[0].parent)
+    for name in (b"\xff\xfe", b"\xff.parquet"):
+        with open(os.path.join(day, name), "wb") as file:  # noqa: PTH118, PTH123 - of bytes
+            file.write(b"x")
+    os.mkdir(os.path.join(os.fsencode(root / "snapshots"), b"symbol=\xff"))  # noqa: PTH102, PTH118
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for arguments in (("info", root), ("verify", root), ("verify", root, "--json")):
+            done = told(*arguments)
+            assert "Traceback" not in done.stderr, arguments
+            if arguments[0] == "verify":
+                assert done.returncode == 1
+                assert "xff" in done.stdout
