@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from booktape import info, reader
+from booktape import reader
 from booktape.descriptors import are_used_up, refuse_used_up, require, used_up
 from booktape.errors import TooFewDescriptors
+from booktape.reader import summary
 from booktape.verify.order import Scope
 from booktape.verify.run import verify
-from limits import descriptors_left
 from store.story import record
+from support.limits import descriptors_left
 
 LIMITED = """
 import resource, runpy, sys
@@ -86,7 +87,7 @@ def test_jobs_need_descriptors_too(tmp_path: Path) -> None:
 
 READERS: dict[str, Callable[[Path], object]] = {
     "verify": lambda root: verify(root, Scope(), 1).clean or pytest.fail("a finding"),
-    "info": lambda root: info.survey(root, reader.open(root, unsealed=False)),
+    "info": lambda root: summary.summarize(root, reader.open(root, unsealed=False)),
     "rows": lambda root: list(reader.open(root).snapshots("BTCUSDT")),
     "gaps": lambda root: reader.open(root).gaps(),
 }

@@ -12,10 +12,10 @@ from booktape.errors import (
     BooktapeError,
     DamagedTape,
     DirectoryInUse,
+    HttpStatusError,
     InexactSymbol,
     MalformedFrame,
-    Refused,
-    TooFast,
+    RateLimited,
     UnknownSymbol,
     Unreachable,
     WorkerFailed,
@@ -49,7 +49,7 @@ def test_the_drawing_is_the_tree() -> None:
         (DirectoryInUse("data"), 2),
         (MalformedFrame("x"), 1),
         (Unreachable("x"), 1),
-        (Refused(500, "x"), 1),
+        (HttpStatusError(500, "x"), 1),
         (WriteFailed(Path("x"), "y"), 74),
         (DamagedTape("x"), 74),
     ],
@@ -83,6 +83,6 @@ def test_a_process_that_failed_says_with_which_code() -> None:
 
 def test_too_fast_says_how_long() -> None:
     """A driver reads the seconds that are owed, and may treat it as any refusal."""
-    error = TooFast(418, "banned", 120.0)
-    assert isinstance(error, Refused)
+    error = RateLimited(418, "banned", 120.0)
+    assert isinstance(error, HttpStatusError)
     assert (error.status, error.retry_after_s) == (418, 120.0)

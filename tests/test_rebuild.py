@@ -8,19 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from booktape.core.frames import Frame
+from booktape.core.tape_records import TapeRecord
 from booktape.errors import DirectoryInUse, NotRecorded, UsageError
-from booktape.reader.place import Place
-from booktape.rebuild import Order, Outcome, Site, rebuild
+from booktape.reader.archive_files import ArchiveFiles
+from booktape.rebuild import RebuildLayout, RebuildOutcome, RebuildRequest, rebuild
 from booktape.rebuild import _clear as clear
 from booktape.store.archive import open_archive
 from booktape.store.layout import Layout
 from booktape.store.lock import lock_directory
-from booktape.store.reading import read_tape
-from oracle import SECOND
+from booktape.store.tape_reader import read_tape
 from reader.day import SYMBOLS, write_by_workers
 from store.contents import digests, stored
 from store.story import YUAN, record
+from support.oracle import SECOND
 from verify.small import BTC, ETH, build, copy, edit_tape, look, rows_of, sealed
 
 
@@ -32,8 +32,10 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def order(source: Path, out: Path, every: int = 1, *symbols: str, **stretch: int) -> Order:
-    return Order(Place.find(source), out, every, frozenset(symbols) or None, **stretch)
+def order(source: Path, out: Path, every: int = 1, *symbols: str, **stretch: int) -> RebuildRequest:
+    return RebuildRequest(
+        ArchiveFiles.find(source), out, every, frozenset(symbols) or None, **stretch
+    )
 
 
 def again(
@@ -43,7 +45,7 @@ def again(
     *symbols: str,
     jobs: int = 1,
     **stretch: int,
-) -> list[Outcome]:
+) -> list[RebuildOutcome]:
     return list(rebuild(order(source, out, every, *symbols, **stretch), jobs))
 
 
@@ -52,7 +54,7 @@ def tables(root: Path) -> dict[Path, str]:
     return {path: digest for path, digest in digests(root).items() if path.suffix == ".parquet"}
 
 
-def lines(root: Path) -> list[list[Frame]]:
+def lines(root: Path) -> list[list[TapeRecord]]:
     """What each tape holds. How it is packed depends on when it was flushed."""
     return [list(read_tape(path)) for path in sealed(root, "tape")]
 
@@ -65,7 +67,7 @@ def test_it_is_what_a_recorder_with_that_n_would_have_left(
     build(tmp_path / "recorded", every=every)
     outcomes = again(archive, tmp_path / "rebuilt", every, jobs=jobs)
     assert outcomes == [
-        Outcome(path.name.removesuffix(".jsonl.zst")) for path in sealed(archive, "tape")
+        RebuildOutcome(path.name.removesuffix(".jsonl.zst")) for path in sealed(archive, "tape")
     ]
     assert tables(tmp_path / "rebuilt") == tables(tmp_path / "recorded")
     assert lines(tmp_path / "rebuilt") == lines(tmp_path / "recorded")
@@ -183,14 +185,14 @@ def test_an_interrupted_rebuild_is_taken_up_where_it_was_left(
     running = rebuild(order(archive, out, 2))
     first = next(running)
     running.close()  # type: ignore[attr-defined]
-    half_done = Site(out).unsealed_of(Place.find(archive).tapes()[1].segment)
+    half_done = RebuildLayout(out).unsealed_of(ArchiveFiles.find(archive).tapes()[1].segment)
     half_done.mkdir(parents=True)
     for name in ("starting.jsonl.zst", "tape.jsonl.zst"):
         shutil.copy(sealed(archive, "tape")[1], half_done / name)
     with open_archive(out) as nobodys:
         assert nobodys.recovered == []
     outcomes = again(archive, out, 2)
-    assert outcomes[0] == Outcome(first.segment, was_there=True)
+    assert outcomes[0] == RebuildOutcome(first.segment, was_there=True)
     assert not any(outcome.was_there for outcome in outcomes[1:])
     assert tables(out) == tables(archive)
     assert look(out).clean
@@ -201,20 +203,20 @@ def test_nothing_that_is_not_ours_is_removed(archive: Path, tmp_path: Path) -> N
     out, thesis = tmp_path / "rebuilt", tmp_path / "thesis"
     thesis.mkdir()
     (thesis / "tape.jsonl.zst").write_text("a thesis")
-    first, second, third, *_ = (tape.segment for tape in Place.find(archive).tapes())
-    half_done = Site(out).unsealed_of(first)
+    first, second, third, *_ = (tape.segment for tape in ArchiveFiles.find(archive).tapes())
+    half_done = RebuildLayout(out).unsealed_of(first)
     (half_done / "gaps.parquet").mkdir(parents=True)
     for path in (half_done.parent / "thesis", half_done / "thesis", half_done / "gaps.parquet/x"):
         path.write_text("a thesis")
     (half_done / "tape.jsonl.zst").write_bytes(b"half of a tape: this is ours")
     (half_done / "symbol=%41.parquet").write_text("no name that we give")
-    Site(out).unsealed_of(second).symlink_to(thesis)
+    RebuildLayout(out).unsealed_of(second).symlink_to(thesis)
     (half_done / "checks.parquet").symlink_to(thesis / "tape.jsonl.zst")
-    Site(out).unsealed_of(third).mkdir()
+    RebuildLayout(out).unsealed_of(third).mkdir()
     before = {str(path) for path in tmp_path.rglob("*")}
-    clear(Site(out))
+    clear(RebuildLayout(out))
     gone = before - {str(path) for path in tmp_path.rglob("*")}
-    assert gone == {str(half_done / "tape.jsonl.zst"), str(Site(out).unsealed_of(third))}
+    assert gone == {str(half_done / "tape.jsonl.zst"), str(RebuildLayout(out).unsealed_of(third))}
     assert (thesis / "tape.jsonl.zst").read_text() == "a thesis"
 
 
@@ -223,7 +225,7 @@ def test_somebodys_files_beside_what_is_half_done_outlive_a_rebuild(
 ) -> None:
     """Also in the folder of a segment that is rebuilt."""
     out = tmp_path / "rebuilt"
-    half_done = Site(out).unsealed_of(Place.find(archive).tapes()[0].segment)
+    half_done = RebuildLayout(out).unsealed_of(ArchiveFiles.find(archive).tapes()[0].segment)
     half_done.mkdir(parents=True)
     for folder in (half_done, half_done.parent):
         (folder / "thesis").write_text("a thesis")
@@ -274,7 +276,7 @@ def test_killed_while_files_take_their_names(archive: Path, tmp_path: Path) -> N
     out = tmp_path / "rebuilt"
     again(archive, out, 2)
     for tape in sealed(out, "tape"):
-        half_done = Site(out).unsealed / tape.name.removesuffix(".jsonl.zst")
+        half_done = RebuildLayout(out).unsealed / tape.name.removesuffix(".jsonl.zst")
         half_done.mkdir(parents=True)
         tape.rename(half_done / "tape.jsonl.zst")
     rows_of(out, BTC, 1).unlink()

@@ -8,30 +8,41 @@ from __future__ import annotations
 import pytest
 
 from booktape.core.events import (
+    BookLost,
     BookRow,
+    BookSynced,
     FetchSnapshot,
-    Gap,
-    Lost,
-    Malformed,
-    RenewConnection,
+    GapInterval,
+    MalformedMessage,
+    ReplaceConnection,
     ServerShutdown,
-    Synced,
     UnknownEvent,
 )
-from booktape.core.frames import (
+from booktape.core.sync import State
+from booktape.core.tape_records import (
     DISCONNECTED,
     KILLED,
     ROTATED,
     STOPPED,
-    Frame,
-    RestFrame,
+    DepthAnswer,
     SegmentEnd,
+    TapeRecord,
 )
-from booktape.core.sync import State
 from booktape.reconstruct import Reconstruction
 from booktape.wire.encode import encode_combined, encode_server_shutdown
-from oracle import SECOND, connected, event, frozen, lost, rest, shown, snapshot, start, stream
-from stories import BOOK, B, E, known, rows, tell, through_text, ticks
+from support.oracle import (
+    SECOND,
+    connected,
+    event,
+    frozen,
+    lost,
+    rest,
+    shown,
+    snapshot,
+    start,
+    stream,
+)
+from support.stories import BOOK, B, E, known, rows, tell, through_text, ticks
 
 ETH_BOOK = snapshot(500, {"1": "1"}, symbol=E)
 
@@ -40,7 +51,7 @@ def test_the_first_row_is_the_snapshot_itself() -> None:
     """A book that becomes known is written at once: no event time, no updates."""
     asked, synced, row = tell(start(), connected(1), rest(BOOK, 2))
     assert asked == FetchSnapshot(B, 1)
-    assert synced == Synced(B, 1, 10)
+    assert synced == BookSynced(B, 1, 10)
     assert isinstance(row, BookRow)
     assert (row.event_time_us, row.updates, row.epoch, row.update_id) == (None, 0, 1, 10)
     assert row.received_ns == 2 * SECOND
@@ -69,8 +80,8 @@ def test_a_gap_in_one_symbol_never_touches_another() -> None:
     both = connected(1, symbols=(B, E))
     tell(start(B, E), both, rest(BOOK, 2), rest(ETH_BOOK, 2), to=machine)
     told = tell(stream(event(12, 12), 3), stream(event(501, 501, symbol=E), 3), to=machine)
-    gap = Gap(B, 1, 2 * SECOND, 10, "id_gap")
-    assert told[:2] == [Lost(gap), FetchSnapshot(B, 1)]
+    gap = GapInterval(B, 1, 2 * SECOND, 10, "id_gap")
+    assert told[:2] == [BookLost(gap), FetchSnapshot(B, 1)]
     assert [row.symbol for row in rows(told)] == [E]
     assert machine.open_gaps() == [gap]
     assert machine.syncs[E].state is State.LIVE
@@ -81,10 +92,10 @@ def test_a_gap_ends_where_the_next_epoch_begins() -> None:
     machine = known()
     tell(stream(event(15, 16, {"100": "9"}), 3), to=machine)
     closed, synced, first, second = tell(rest(snapshot(15, {"99": "1"}), 4), to=machine)
-    assert closed == Gap(B, 1, 2 * SECOND, 10, "id_gap", 4 * SECOND, 15)
-    assert isinstance(closed, Gap)
+    assert closed == GapInterval(B, 1, 2 * SECOND, 10, "id_gap", 4 * SECOND, 15)
+    assert isinstance(closed, GapInterval)
     assert closed.missed_updates == 4
-    assert isinstance(synced, Synced)
+    assert isinstance(synced, BookSynced)
     assert (synced.epoch, synced.update_id) == (2, 15)
     assert isinstance(first, BookRow)
     assert isinstance(second, BookRow)
@@ -116,7 +127,13 @@ def test_held_events_that_do_not_chain_are_a_gap_at_once() -> None:
     tell(start(), connected(1), to=machine)
     tell(stream(event(11, 11), 2), stream(event(13, 13), 2), to=machine)
     told = tell(rest(BOOK, 3), to=machine)
-    assert [type(output) for output in told] == [Synced, BookRow, BookRow, Lost, FetchSnapshot]
+    assert [type(output) for output in told] == [
+        BookSynced,
+        BookRow,
+        BookRow,
+        BookLost,
+        FetchSnapshot,
+    ]
     assert [held.event for held in machine.syncs[B].held] == [event(13, 13)]
 
 
@@ -124,7 +141,7 @@ def test_malformed_frames_do_not_stop_anything() -> None:
     """Garbage is told and the book goes on: what was garbled need not have been an event."""
     machine = known()
     (malformed,) = tell(stream(b"\xff{", 3), to=machine)
-    assert isinstance(malformed, Malformed)
+    assert isinstance(malformed, MalformedMessage)
     assert malformed.connection == 0
     (row,) = tell(stream(event(11, 11), 4), to=machine)
     assert isinstance(row, BookRow)
@@ -143,7 +160,7 @@ def test_messages_nobody_asked_for() -> None:
     assert told == [
         UnknownEvent("trade"),
         ServerShutdown(),
-        RenewConnection(0, "the exchange will shut down"),
+        ReplaceConnection(0, "the exchange will shut down"),
         foreign,
     ]
 
@@ -152,8 +169,8 @@ def test_unreadable_answers_are_asked_again() -> None:
     """An error page in place of a snapshot is told, and the request repeated with its number."""
     machine = Reconstruction()
     tell(start(), connected(1), to=machine)
-    malformed, again = tell(RestFrame(2 * SECOND, B, 5000, b"<html>"), to=machine)
-    assert isinstance(malformed, Malformed)
+    malformed, again = tell(DepthAnswer(2 * SECOND, B, 5000, b"<html>"), to=machine)
+    assert isinstance(malformed, MalformedMessage)
     assert malformed.connection is None
     assert again == FetchSnapshot(B, 2)
     assert len(rows(tell(rest(BOOK, 3), to=machine))) == 1
@@ -165,9 +182,9 @@ def test_an_ending_loses_every_connection(why: str) -> None:
     machine = known()
     tell(connected(3, 1), to=machine)
     told = tell(SegmentEnd(9 * SECOND, why), to=machine)
-    assert told == [Lost(Gap(B, 1, 9 * SECOND, 10, why))]
+    assert told == [BookLost(GapInterval(B, 1, 9 * SECOND, 10, why))]
     assert machine.syncs[B].state is State.COLD
-    assert machine.merge.open == {}
+    assert machine.arbiter.connections == {}
 
 
 def test_an_ending_tells_the_gaps_that_are_still_open() -> None:
@@ -175,7 +192,7 @@ def test_an_ending_tells_the_gaps_that_are_still_open() -> None:
     machine = known()
     tell(lost(4), to=machine)
     assert tell(SegmentEnd(9 * SECOND, STOPPED), to=machine) == [
-        Gap(B, 1, 4 * SECOND, 10, DISCONNECTED)
+        GapInterval(B, 1, 4 * SECOND, 10, DISCONNECTED)
     ]
 
 
@@ -191,7 +208,7 @@ def test_a_restart_continues_the_epochs() -> None:
     machine = known()
     tell(SegmentEnd(9 * SECOND, STOPPED), to=machine)
     told = tell(start(), *through_text(machine, 9), connected(60), rest(snapshot(90), 61))
-    gap = Gap(B, 1, 9 * SECOND, 10, STOPPED, 61 * SECOND, 90)
+    gap = GapInterval(B, 1, 9 * SECOND, 10, STOPPED, 61 * SECOND, 90)
     assert told[:2] == [FetchSnapshot(B, 1), gap]
     assert [(row.epoch, row.update_id) for row in rows(told)] == [(2, 90)]
 
@@ -208,7 +225,7 @@ def test_a_symbol_left_out_keeps_its_epoch() -> None:
 
 def test_same_frames_same_bytes() -> None:
     """The same tape gives byte-equal rows, and rows do not change while the book does."""
-    tape: list[Frame] = [start(), connected(1), rest(BOOK, 2)]
+    tape: list[TapeRecord] = [start(), connected(1), rest(BOOK, 2)]
     tape += [stream(tick, 3) for tick in ticks(11, 30)]
     first = tell(*tape)
     assert [frozen(output) for output in first] == [frozen(output) for output in tell(*tape)]

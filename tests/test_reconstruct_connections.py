@@ -5,12 +5,19 @@ The proof by any script is in properties/; here each promise has one readable st
 
 from __future__ import annotations
 
-from booktape.core.events import BookRow, FetchSnapshot, Gap, Lost, RenewConnection, UnknownEvent
-from booktape.core.frames import HoldExpired
+from booktape.core.events import (
+    BookLost,
+    BookRow,
+    FetchSnapshot,
+    GapInterval,
+    ReplaceConnection,
+    UnknownEvent,
+)
 from booktape.core.sync import State
+from booktape.core.tape_records import HoldExpired
 from booktape.reconstruct import Reconstruction
-from oracle import SECOND, connected, event, lost, rest, snapshot, start, stream
-from stories import BOOK, B, E, known, rows, tell, through_text
+from support.oracle import SECOND, connected, event, lost, rest, snapshot, start, stream
+from support.stories import BOOK, B, E, known, rows, tell, through_text
 
 GARBAGE = "it delivered garbage"
 
@@ -20,10 +27,10 @@ def test_a_connection_is_renewed_only_when_ids_stop_chaining() -> None:
     machine = known()
     tell(stream(b"garbled", 3), to=machine)
     told = tell(stream(event(12, 12), 4), to=machine)
-    assert [type(output) for output in told] == [Lost, RenewConnection, FetchSnapshot]
+    assert [type(output) for output in told] == [BookLost, ReplaceConnection, FetchSnapshot]
     tell(rest(snapshot(12), 5), to=machine)
     told = tell(stream(event(14, 14), 6), to=machine)
-    assert RenewConnection(0, GARBAGE) not in told
+    assert ReplaceConnection(0, GARBAGE) not in told
 
 
 def test_a_new_connection_of_the_same_number_is_not_suspect() -> None:
@@ -31,7 +38,7 @@ def test_a_new_connection_of_the_same_number_is_not_suspect() -> None:
     machine = known()
     tell(connected(3, 1), stream(b"garbled", 3), lost(4), connected(5), lost(5, 1), to=machine)
     told = tell(stream(event(12, 12), 6), to=machine)
-    assert [type(output) for output in told] == [Lost, FetchSnapshot]
+    assert [type(output) for output in told] == [BookLost, FetchSnapshot]
 
 
 def test_garbage_that_another_connection_made_good_accuses_nobody() -> None:
@@ -41,7 +48,7 @@ def test_garbage_that_another_connection_made_good_accuses_nobody() -> None:
     told = tell(stream(event(11, 11), 3), stream(event(12, 12), 3, 1), to=machine)
     assert [type(output) for output in told] == [BookRow, BookRow]
     tell(stream(event(14, 14), 4, 1), to=machine)
-    assert RenewConnection(1, GARBAGE) in tell(stream(event(15, 15), 4), to=machine)
+    assert ReplaceConnection(1, GARBAGE) in tell(stream(event(15, 15), 4), to=machine)
 
 
 def test_what_a_connection_did_not_subscribe_to_is_foreign() -> None:
@@ -78,7 +85,7 @@ def test_a_hold_that_ran_out_is_a_gap() -> None:
     machine = known()
     tell(connected(3, 1), stream(event(12, 12), 4, 0), to=machine)
     told = tell(HoldExpired(9 * SECOND, B), to=machine)
-    assert told == [Lost(Gap(B, 1, 2 * SECOND, 10, "id_gap")), FetchSnapshot(B, 1)]
+    assert told == [BookLost(GapInterval(B, 1, 2 * SECOND, 10, "id_gap")), FetchSnapshot(B, 1)]
 
 
 def test_a_snapshot_tells_where_events_must_join() -> None:
@@ -103,8 +110,8 @@ def test_what_waits_is_lost_with_the_last_connection() -> None:
     machine = known()
     tell(connected(3, 1), stream(event(12, 12), 4, 0), to=machine)
     told = tell(lost(5, 0), lost(6, 1), to=machine)
-    gap = Gap(B, 1, 2 * SECOND, 10, "id_gap")
-    assert told == [Lost(gap), FetchSnapshot(B, 1)]
+    gap = GapInterval(B, 1, 2 * SECOND, 10, "id_gap")
+    assert told == [BookLost(gap), FetchSnapshot(B, 1)]
     assert (machine.syncs[B].state, machine.open_gaps()) == (State.COLD, [gap])
 
 
@@ -115,7 +122,7 @@ def test_only_the_last_connection_s_loss_is_a_gap() -> None:
     assert tell(lost(4, 0), to=machine) == []
     assert len(rows(tell(stream(event(11, 11), 5, 1), to=machine))) == 1
     told = tell(lost(9, 1, alive=7), to=machine)
-    assert told == [Lost(Gap(B, 1, 7 * SECOND, 11, "disconnected"))]
+    assert told == [BookLost(GapInterval(B, 1, 7 * SECOND, 11, "disconnected"))]
 
 
 def test_losing_nothing_is_quiet() -> None:

@@ -7,13 +7,32 @@ from __future__ import annotations
 
 import pytest
 
-from booktape.core.events import BookRow, FetchSnapshot, Gap, Lost, Malformed, Synced, Urgency
-from booktape.core.frames import ROTATED, Frame, RestFrame, SegmentEnd
-from booktape.core.proving import Check, Difference
+from booktape.core.checks import Check, Difference
+from booktape.core.events import (
+    BookLost,
+    BookRow,
+    BookSynced,
+    FetchSnapshot,
+    GapInterval,
+    MalformedMessage,
+    Urgency,
+)
 from booktape.core.sync import State
+from booktape.core.tape_records import ROTATED, DepthAnswer, SegmentEnd, TapeRecord
 from booktape.reconstruct import Output, Reconstruction
-from oracle import SECOND, asked, connected, event, lost, rest, shown, snapshot, start, stream
-from stories import B, continued, known, rows, tell, ticks
+from support.oracle import (
+    SECOND,
+    asked,
+    connected,
+    event,
+    lost,
+    rest,
+    shown,
+    snapshot,
+    start,
+    stream,
+)
+from support.stories import B, continued, known, rows, tell, ticks
 
 NARROW = snapshot(10, {"100": "1", "99": "2"}, {"101": "1"}, limit=2)
 """A book of which only two bids are known for certain."""
@@ -21,7 +40,7 @@ NARROW = snapshot(10, {"100": "1", "99": "2"}, {"101": "1"}, limit=2)
 WIDE = {"100": "1", "99": "2", "98": "3"}
 
 
-def answer(last: int, at: int, first_bid: str = "1") -> RestFrame:
+def answer(last: int, at: int, first_bid: str = "1") -> DepthAnswer:
     return rest(snapshot(last, {**WIDE, "100": first_bid}, {"101": "1"}), at)
 
 
@@ -59,7 +78,7 @@ def test_an_event_that_straddles_the_answer() -> None:
     """Whether it comes before the answer or after it, its sizes are those of its end."""
     straddling = stream(event(11, 14, {"100": "14", "98": "5"}), 4)
     late, early = answer(12, 5, "12"), answer(12, 4, "12")
-    orders: list[list[Frame]] = [[straddling, late], [early, straddling]]
+    orders: list[list[TapeRecord]] = [[straddling, late], [early, straddling]]
     for frames in orders:
         machine = known(book=NARROW)
         told = tell(asked(3), *frames, to=machine)
@@ -84,10 +103,10 @@ def test_a_mismatch_ends_the_epoch() -> None:
     tell(stream(event(11, 11), 5), to=machine)
     told = tell(stream(event(12, 12), 6), to=machine)
     wrong = Difference("bid", 100, 1, 7)
-    gap = Gap(B, 1, 6 * SECOND, 12, "disproved")
+    gap = GapInterval(B, 1, 6 * SECOND, 12, "disproved")
     assert told == [
         Check(B, 6 * SECOND, 12, "rest", 2, (wrong,)),
-        Lost(gap),
+        BookLost(gap),
         FetchSnapshot(B, 1),
     ]
     assert machine.open_gaps() == [gap]
@@ -102,8 +121,8 @@ def test_a_book_that_was_disproved_comes_back_with_the_next_answer() -> None:
     assert told == []
     told = tell(rest(snapshot(11, {"100": "8"}), 7), to=machine)
     gap, synced, row = told
-    assert gap == Gap(B, 1, 2 * SECOND, 10, "disproved", 7 * SECOND, 11)
-    assert isinstance(synced, Synced)
+    assert gap == GapInterval(B, 1, 2 * SECOND, 10, "disproved", 7 * SECOND, 11)
+    assert isinstance(synced, BookSynced)
     assert isinstance(row, BookRow)
     assert (row.epoch, shown(row)[0]) == (2, [(100, 8)])
 
@@ -119,7 +138,12 @@ def test_a_request_that_is_asked_again_begins_the_audit_anew() -> None:
 def test_no_audit_survives_the_loss_of_its_book() -> None:
     """Were the events before the hole applied to an answer behind it, a good book were disproved."""
     machine = known()
-    frames: list[Frame] = [asked(3), stream(event(11, 11, {"100": "11"}), 4), lost(5), connected(6)]
+    frames: list[TapeRecord] = [
+        asked(3),
+        stream(event(11, 11, {"100": "11"}), 4),
+        lost(5),
+        connected(6),
+    ]
     frames += [rest(snapshot(15, {"100": "15"}), 7), stream(event(16, 16, {"100": "16"}), 8)]
     tell(*frames, to=machine)
     assert tell(rest(snapshot(12, {"100": "12"}), 9), to=machine) == []
@@ -145,9 +169,9 @@ def test_an_answer_without_a_request_says_nothing() -> None:
 def test_an_error_page_ends_the_audit() -> None:
     """It is told, and nothing else changes."""
     machine = known()
-    page = RestFrame(4 * SECOND, B, 5000, b"<html>")
+    page = DepthAnswer(4 * SECOND, B, 5000, b"<html>")
     told = tell(asked(3), page, rest(snapshot(10), 5), to=machine)
-    assert [type(output) for output in told] == [Malformed]
+    assert [type(output) for output in told] == [MalformedMessage]
     assert machine.syncs[B].epoch == 1
 
 
@@ -178,6 +202,6 @@ def test_when_the_next_audit_is_due_goes_on_in_the_next_segment() -> None:
 def test_checks_do_not_depend_on_n() -> None:
     """How often rows are written has nothing to do with what is proven."""
     final = rest(snapshot(13, {"100": "13"}, {"101": "1"}), 5)
-    frames: list[Frame] = [asked(3), *(stream(tick, 4) for tick in ticks(11, 14)), final]
+    frames: list[TapeRecord] = [asked(3), *(stream(tick, 4) for tick in ticks(11, 14)), final]
     found = [passed(tell(*frames, to=known(every))) for every in (1, 3, 100)]
     assert found == [[(14, 5, 2)]] * 3

@@ -4,20 +4,31 @@ from __future__ import annotations
 
 import pytest
 
-from booktape.core.events import BookRow, FetchSnapshot, Gap, Lost, Note, Synced
-from booktape.core.frames import (
+from booktape.core.events import BookLost, BookRow, BookSynced, FetchSnapshot, GapInterval, Note
+from booktape.core.sync import State
+from booktape.core.tape_records import (
     DELISTED,
     ROTATED,
     STOPPED,
     TRADING,
     ClockStep,
-    Listed,
     SegmentEnd,
+    SymbolListing,
 )
-from booktape.core.sync import State
 from booktape.reconstruct import Output, Reconstruction
-from oracle import SECOND, connected, event, listed, lost, rest, snapshot, start, stream, tick
-from stories import B, continued, known, rows, tell
+from support.oracle import (
+    SECOND,
+    connected,
+    event,
+    listed,
+    lost,
+    rest,
+    snapshot,
+    start,
+    stream,
+    tick,
+)
+from support.stories import B, continued, known, rows, tell
 
 
 def test_a_halt_is_a_note_and_no_gap() -> None:
@@ -54,7 +65,7 @@ def test_a_lost_book_that_ends_closes_its_gap() -> None:
     tell(lost(4), to=machine)
     note, gap = tell(listed(DELISTED, 5), to=machine)
     assert isinstance(note, Note)
-    assert gap == Gap(B, 1, 4 * SECOND, 10, "disconnected", 5 * SECOND, None)
+    assert gap == GapInterval(B, 1, 4 * SECOND, 10, "disconnected", 5 * SECOND, None)
     assert machine.open_gaps() == []
 
 
@@ -62,11 +73,11 @@ def test_an_event_proves_the_list_wrong() -> None:
     """The gap begins when the symbol was said to have ended, and the book comes back."""
     machine = known()
     tell(listed(DELISTED, 5), to=machine)
-    gap = Gap(B, 1, 5 * SECOND, 10, "delisted")
-    assert tell(stream(event(11, 12), 9), to=machine) == [Lost(gap), FetchSnapshot(B, 1)]
+    gap = GapInterval(B, 1, 5 * SECOND, 10, "delisted")
+    assert tell(stream(event(11, 12), 9), to=machine) == [BookLost(gap), FetchSnapshot(B, 1)]
     told = tell(rest(snapshot(11), 10), to=machine)
-    assert told[0] == Gap(B, 1, 5 * SECOND, 10, "delisted", 10 * SECOND, 11)
-    assert isinstance(told[1], Synced)
+    assert told[0] == GapInterval(B, 1, 5 * SECOND, 10, "delisted", 10 * SECOND, 11)
+    assert isinstance(told[1], BookSynced)
     assert [row.update_id for row in rows(told)] == [11, 12]
 
 
@@ -88,7 +99,7 @@ def in_a_break(at: int = 5, status: str = "BREAK") -> Reconstruction:
     tell(listed(TRADING, 2), stream(event(11, 11), 3), to=machine)
     note, opened = tell(listed(status, at), to=machine)
     assert note == Note(B, at * SECOND, "status", status)
-    assert opened == Lost(Gap(B, 1, 3 * SECOND, 11, "break"))
+    assert opened == BookLost(GapInterval(B, 1, 3 * SECOND, 11, "break"))
     return machine
 
 
@@ -107,7 +118,7 @@ def test_a_break_ends_when_the_list_says_so() -> None:
     said = tell(listed("TRADING", 9), to=machine)
     assert said == [Note(B, 9 * SECOND, "status", "TRADING"), FetchSnapshot(B, 1)]
     closed, *_ = tell(rest(snapshot(11, {"99": "1"}), 10), to=machine)
-    assert closed == Gap(B, 1, 3 * SECOND, 11, "break", 10 * SECOND, 11)
+    assert closed == GapInterval(B, 1, 3 * SECOND, 11, "break", 10 * SECOND, 11)
 
 
 def test_a_break_ends_when_an_event_comes() -> None:
@@ -143,7 +154,7 @@ def test_a_break_while_nobody_listens_changes_nothing() -> None:
     assert machine.syncs[B].state is State.COLD
     assert tell(connected(6, 1), to=machine) == []
     assert machine.syncs[B].state is State.BREAK
-    assert machine.open_gaps() == [Gap(B, 1, 2 * SECOND, 10, "disconnected")]
+    assert machine.open_gaps() == [GapInterval(B, 1, 2 * SECOND, 10, "disconnected")]
     tell(lost(7, 1), to=machine)
     assert machine.syncs[B].state is State.COLD
 
@@ -168,22 +179,22 @@ def test_delisted_in_a_break_ends_the_gap() -> None:
     """There is no state after it."""
     machine = in_a_break()
     _, gap = tell(listed(DELISTED, 9), to=machine)
-    assert gap == Gap(B, 1, 3 * SECOND, 11, "break", 9 * SECOND, None)
+    assert gap == GapInterval(B, 1, 3 * SECOND, 11, "break", 9 * SECOND, None)
 
 
 def test_what_the_list_says_is_noted_when_first_seen_and_when_it_changes() -> None:
     """Status, then the steps of price and size; what it does not state is no change."""
     machine = known(format=2)
     assert machine.listings() == {B: ("", "", "")}
-    said = tell(Listed(3 * SECOND, B, TRADING, "0.01", "0.001"), to=machine)
+    said = tell(SymbolListing(3 * SECOND, B, TRADING, "0.01", "0.001"), to=machine)
     assert [(note.kind, note.detail) for note in notes(said)] == [
         ("status", TRADING),
         ("tick_size", "0.01"),
         ("lot_size", "0.001"),
     ]
-    assert tell(Listed(4 * SECOND, B, TRADING, "0.01", "0.001"), to=machine) == []
-    assert tell(Listed(5 * SECOND, B, TRADING), to=machine) == []
-    said = tell(Listed(6 * SECOND, B, TRADING, "0.1", "0.001"), to=machine)
+    assert tell(SymbolListing(4 * SECOND, B, TRADING, "0.01", "0.001"), to=machine) == []
+    assert tell(SymbolListing(5 * SECOND, B, TRADING), to=machine) == []
+    said = tell(SymbolListing(6 * SECOND, B, TRADING, "0.1", "0.001"), to=machine)
     assert [(note.kind, note.detail) for note in notes(said)] == [("tick_size", "0.1")]
     assert machine.listings() == {B: (TRADING, "0.1", "0.001")}
     assert continued(machine, 7, format=2).listings() == machine.listings()

@@ -6,33 +6,33 @@ from typing import Any
 
 import pytest
 
+from booktape.checks.connection_load import BUSY_TICKS, SILENT_NS
 from booktape.core.events import (
+    BookLost,
     BookRow,
+    BookSynced,
     DepthEvent,
     FetchSnapshot,
-    Gap,
-    Lost,
-    Malformed,
+    GapInterval,
+    MalformedMessage,
     Note,
-    RenewConnection,
-    Synced,
+    ReplaceConnection,
     Urgency,
 )
-from booktape.core.frames import (
+from booktape.core.sync import State
+from booktape.core.tape_records import (
     DISCONNECTED,
     ROTATED,
     STOPPED,
     ClockOffset,
     ClockStep,
-    Frame,
     Pulse,
     SegmentEnd,
-    StreamFrame,
+    StreamMessage,
+    TapeRecord,
 )
-from booktape.core.sync import State
-from booktape.proof.load import BUSY_TICKS, SILENT_NS
 from booktape.reconstruct import Output, Reconstruction
-from oracle import (
+from support.oracle import (
     SECOND,
     asked,
     combined,
@@ -48,7 +48,7 @@ from oracle import (
     ticker,
     top,
 )
-from stories import BOOK, B, E, checks, continued, known, rows, tell
+from support.stories import BOOK, B, E, checks, continued, known, rows, tell
 
 SIDES = ({"100": "1"}, {"101": "1"})
 SILENT_S = SILENT_NS // SECOND
@@ -66,7 +66,7 @@ def ticked(machine: Reconstruction, first: int, last: int) -> list[Output]:
 
 def losses(said: list[Output]) -> list[Output]:
     """Without the requests by which a book is asked for before its bound."""
-    return [output for output in said if isinstance(output, Lost)]
+    return [output for output in said if isinstance(output, BookLost)]
 
 
 def told(first: int, last: int, made_s: float, **fields: Any) -> DepthEvent:
@@ -74,8 +74,8 @@ def told(first: int, last: int, made_s: float, **fields: Any) -> DepthEvent:
     return event(first, last, event_time_us=round(made_s * 1e6), **fields)
 
 
-def arrives(said: DepthEvent, at_s: float, connection: int = 0) -> StreamFrame:
-    return StreamFrame(round(at_s * SECOND), connection, combined(said))
+def arrives(said: DepthEvent, at_s: float, connection: int = 0) -> StreamMessage:
+    return StreamMessage(round(at_s * SECOND), connection, combined(said))
 
 
 def second(at_s: float) -> int:
@@ -93,10 +93,10 @@ def test_a_dead_stream_beside_a_living_witness_is_lost_within_five_seconds(said:
     found: list[tuple[int, Output]] = []
     for at in range(6, 20):
         found += [(at, out) for out in tell(stream(said, at), tick(at), to=machine)]
-    gap = Gap(B, 1, 5 * SECOND, 11, "silent")
+    gap = GapInterval(B, 1, 5 * SECOND, 11, "silent")
     assert found == [
-        (9, Lost(gap)),
-        (9, RenewConnection(0, f"{B} is silent on it", silent=True)),
+        (9, BookLost(gap)),
+        (9, ReplaceConnection(0, f"{B} is silent on it", silent=True)),
         (9, FetchSnapshot(B, 1)),
     ]
     assert machine.syncs[B].state is State.SYNCING
@@ -108,7 +108,7 @@ def test_agreeing_copies_move_the_beginning_of_the_gap() -> None:
     same, ahead = top(10, *SIDES), top(12, *SIDES)
     tell(*(stream(same, at) for at in (6, 7, 8)), stream(ahead, 9), to=machine)
     lost_book, *_ = ticked(machine, 9, 12)
-    assert lost_book == Lost(Gap(B, 1, 8 * SECOND, 10, "silent"))
+    assert lost_book == BookLost(GapInterval(B, 1, 8 * SECOND, 10, "silent"))
 
 
 def test_a_book_that_was_never_anything_but_a_snapshot_is_lost_too() -> None:
@@ -116,7 +116,7 @@ def test_a_book_that_was_never_anything_but_a_snapshot_is_lost_too() -> None:
     machine = at_two()
     tell(stream(top(12, *SIDES), 3), to=machine)
     lost_book, *_ = ticked(machine, 3, 6)
-    assert lost_book == Lost(Gap(B, 1, 2 * SECOND, 10, "silent"))
+    assert lost_book == BookLost(GapInterval(B, 1, 2 * SECOND, 10, "silent"))
 
 
 def test_the_event_in_time_is_all_that_is_needed() -> None:
@@ -142,10 +142,10 @@ def silence(machine: Reconstruction, at: int, update_id: int) -> list[int]:
     """The witness is ahead, the book is lost and comes back; the connections that are replaced."""
     tell(stream(top(update_id, *SIDES), at), to=machine)
     said = ticked(machine, at, at + 3)
-    assert isinstance(said[0], Lost)
+    assert isinstance(said[0], BookLost)
     tell(rest(snapshot(update_id, *SIDES), at + 4), to=machine)
     assert machine.syncs[B].state is State.LIVE
-    return [out.connection for out in said if isinstance(out, RenewConnection) and out.silent]
+    return [out.connection for out in said if isinstance(out, ReplaceConnection) and out.silent]
 
 
 def test_nothing_proves_a_quiet_book_without_a_pulse() -> None:
@@ -155,7 +155,7 @@ def test_nothing_proves_a_quiet_book_without_a_pulse() -> None:
     assert asked
     assert all(isinstance(output, FetchSnapshot) for output in asked)
     said = ticked(machine, 154, 154)
-    assert said[0] == Lost(Gap(B, 1, 2 * SECOND, 10, "silent"))
+    assert said[0] == BookLost(GapInterval(B, 1, 2 * SECOND, 10, "silent"))
 
 
 def test_without_pulse_and_audits_silence_is_believed() -> None:
@@ -182,7 +182,7 @@ def test_a_pulse_finds_a_dead_stream_without_a_witness() -> None:
     assert request == FetchSnapshot(B, 1, Urgency.DOUBT)
     assert tell(asked(63, limit=100), rest(snapshot(12, limit=100), 64), to=machine) == []
     lost_book, *_ = ticked(machine, 64, 67)
-    assert lost_book == Lost(Gap(B, 1, 30 * SECOND, 10, "silent"))
+    assert lost_book == BookLost(GapInterval(B, 1, 30 * SECOND, 10, "silent"))
 
 
 def test_a_pulse_and_a_snapshot_of_the_same_id_disprove_a_book() -> None:
@@ -191,7 +191,7 @@ def test_a_pulse_and_a_snapshot_of_the_same_id_disprove_a_book() -> None:
     tell(pulse(61, 60, "2"), tick(62), tick(63), asked(63), to=machine)
     check, lost_book, _ = tell(rest(snapshot(10, {"100": "2"}, {"101": "1"}), 64), to=machine)
     assert checks([check])[0].differences
-    assert lost_book == Lost(Gap(B, 1, 2 * SECOND, 10, "disproved"))
+    assert lost_book == BookLost(GapInterval(B, 1, 2 * SECOND, 10, "disproved"))
 
 
 def test_a_pulse_of_symbols_that_are_not_known_says_nothing() -> None:
@@ -201,7 +201,7 @@ def test_a_pulse_of_symbols_that_are_not_known_says_nothing() -> None:
     assert ticked(machine, 62, 70) == []
     bad = Pulse(71 * SECOND, 70 * SECOND, {B: ("0", "1", "101", "1")})
     (malformed,) = tell(bad, to=machine)
-    assert isinstance(malformed, Malformed)
+    assert isinstance(malformed, MalformedMessage)
     assert malformed.connection is None
 
 
@@ -230,7 +230,7 @@ def test_a_busy_connection_that_brings_nothing_is_replaced() -> None:
     busy(machine, 0, BUSY_TICKS, since=3)
     begin = 3 + BUSY_TICKS
     found = [tell(tick(at), to=machine) for at in range(begin, begin + 60)]
-    renewal = [RenewConnection(0, "it brings nothing any more", silent=True)]
+    renewal = [ReplaceConnection(0, "it brings nothing any more", silent=True)]
     assert found == [[]] * (SILENT_S - 1) + [renewal] + [[]] * (60 - SILENT_S)
     assert machine.syncs[B].state is State.LIVE
 
@@ -243,8 +243,8 @@ def test_what_cannot_be_read_is_a_sign_of_life() -> None:
         assert not renewals(tell(stream(b"{", at), tick(at), to=machine))
 
 
-def renewals(outputs: list[Output]) -> list[RenewConnection]:
-    return [out for out in outputs if isinstance(out, RenewConnection)]
+def renewals(outputs: list[Output]) -> list[ReplaceConnection]:
+    return [out for out in outputs if isinstance(out, ReplaceConnection)]
 
 
 def test_an_event_does_not_wait_for_a_silent_connection() -> None:
@@ -264,7 +264,7 @@ def test_an_event_does_not_wait_for_a_silent_connection() -> None:
     assert tell(stream(event(n + 2, n + 2), begin + SILENT_S - 1), to=machine) == []
     said = tell(tick(begin + SILENT_S - 1), to=machine)
     assert renewals(said)[0].connection == 1
-    (opened,) = (out for out in said if isinstance(out, Lost))
+    (opened,) = (out for out in said if isinstance(out, BookLost))
     assert (opened.gap.last_update_id, opened.gap.reason) == (n, "id_gap")
 
 
@@ -274,7 +274,7 @@ def test_a_hold_is_decided_at_a_tick() -> None:
     tell(connected(2, 1), stream(event(12, 12), 3), to=machine)
     assert ticked(machine, 4, 6) == []
     said = ticked(machine, 7, 7)
-    assert said[0] == Lost(Gap(B, 1, 2 * SECOND, 10, "id_gap"))
+    assert said[0] == BookLost(GapInterval(B, 1, 2 * SECOND, 10, "id_gap"))
 
 
 # ── a recorder that stands still ────────────────────────────────────────────────────────────
@@ -311,10 +311,10 @@ def with_usual_lag(lag_s: float = 0.2) -> Reconstruction:
     return machine
 
 
-def gap_after(machine: Reconstruction, at: int) -> Gap:
+def gap_after(machine: Reconstruction, at: int) -> GapInterval:
     """The connection is lost: the gap that opens."""
     (opened,) = tell(lost(at), to=machine)
-    assert isinstance(opened, Lost)
+    assert isinstance(opened, BookLost)
     return opened.gap
 
 
@@ -360,7 +360,7 @@ def test_a_gap_never_begins_before_the_snapshot_of_its_epoch() -> None:
     tell(lost(21), connected(22, 1), rest(snapshot(30, *SIDES), 40), to=machine)
     tell(arrives(told(31, 31, 25), 50, 1), to=machine)
     (opened,) = tell(lost(51, 1), to=machine)
-    assert isinstance(opened, Lost)
+    assert isinstance(opened, BookLost)
     assert opened.gap.start_ns == second(40)
 
 
@@ -395,7 +395,7 @@ def test_an_open_gap_goes_back_with_the_clock() -> None:
     machine = at_two()
     tell(lost(100), ClockStep(50 * SECOND, -50 * SECOND), connected(51), to=machine)
     closed, *_ = tell(rest(snapshot(20, *SIDES), 52), to=machine)
-    assert isinstance(closed, Gap)
+    assert isinstance(closed, GapInterval)
     assert (closed.start_ns, closed.end_ns) == (-48 * SECOND, 52 * SECOND)
 
 
@@ -461,7 +461,7 @@ def test_a_gap_ends_where_the_first_row_stands() -> None:
     machine = at_two()
     tell(stream(event(11, 11), 9), stream(event(13, 13), 9), to=machine)
     closed, _, row, *_ = tell(rest(snapshot(12, *SIDES), 8), to=machine)
-    assert isinstance(closed, Gap)
+    assert isinstance(closed, GapInterval)
     assert isinstance(row, BookRow)
     assert (closed.start_ns, closed.end_ns, row.received_ns) == (9 * SECOND,) * 3
 
@@ -470,14 +470,16 @@ def test_a_lost_connection_proves_nothing() -> None:
     """It answered pings until second 50; the book's last evidence is its event."""
     machine = at_two()
     tell(stream(event(11, 11), 9), to=machine)
-    assert tell(lost(60, alive=50), to=machine) == [Lost(Gap(B, 1, 9 * SECOND, 11, DISCONNECTED))]
+    assert tell(lost(60, alive=50), to=machine) == [
+        BookLost(GapInterval(B, 1, 9 * SECOND, 11, DISCONNECTED))
+    ]
 
 
 def test_an_ending_is_no_evidence() -> None:
     """What was known last is known last."""
     machine = at_two()
     assert tell(SegmentEnd(60 * SECOND, STOPPED), to=machine) == [
-        Lost(Gap(B, 1, 2 * SECOND, 10, STOPPED))
+        BookLost(GapInterval(B, 1, 2 * SECOND, 10, STOPPED))
     ]
 
 
@@ -490,9 +492,9 @@ def test_ids_that_begin_anew_end_the_epoch() -> None:
     tell(arrives(told(11, 11, 3), 3), to=machine)
     assert tell(arrives(told(1, 1, 8), 8), to=machine) == []
     said = tell(arrives(told(2, 3, 8.1), 8.1), to=machine)
-    assert said == [Lost(Gap(B, 1, 3 * SECOND, 11, "ids_reset")), FetchSnapshot(B, 1)]
+    assert said == [BookLost(GapInterval(B, 1, 3 * SECOND, 11, "ids_reset")), FetchSnapshot(B, 1)]
     said = tell(rest(snapshot(1, *SIDES), 9), to=machine)
-    assert said[0] == Gap(B, 1, 3 * SECOND, 11, "ids_reset", 9 * SECOND, 1)
+    assert said[0] == GapInterval(B, 1, 3 * SECOND, 11, "ids_reset", 9 * SECOND, 1)
     assert [(row.update_id, row.epoch) for row in rows(said)] == [(1, 2), (3, 2)]
     assert len(rows(tell(arrives(told(4, 4, 10), 10), to=machine))) == 1
 
@@ -514,8 +516,8 @@ def test_low_snapshots_of_a_quiet_symbol_are_believed_the_third_time() -> None:
     assert tell(rest(snapshot(5, *SIDES), 5), to=machine) == [FetchSnapshot(B, 2)]
     assert tell(rest(snapshot(5, *SIDES), 6), to=machine) == [FetchSnapshot(B, 3)]
     closed, synced, row, *_ = tell(rest(snapshot(5, *SIDES), 7), to=machine)
-    assert closed == Gap(B, 1, 2 * SECOND, 10, DISCONNECTED, 7 * SECOND, 5)
-    assert isinstance(synced, Synced)
+    assert closed == GapInterval(B, 1, 2 * SECOND, 10, DISCONNECTED, 7 * SECOND, 5)
+    assert isinstance(synced, BookSynced)
     assert isinstance(row, BookRow)
     assert len(rows(tell(arrives(told(6, 6, 8), 8, 1), to=machine))) == 1
 
@@ -523,11 +525,11 @@ def test_low_snapshots_of_a_quiet_symbol_are_believed_the_third_time() -> None:
 def test_low_audits_of_a_quiet_symbol_are_believed_the_third_time() -> None:
     """Then the arbiter forgets, and the first snapshot afterwards is believed at once."""
     machine = at_two(audit_s=900)
-    low: list[Frame] = [asked(5), rest(snapshot(5, *SIDES), 6)]
+    low: list[TapeRecord] = [asked(5), rest(snapshot(5, *SIDES), 6)]
     again = tell(*low, *low, to=machine)
     assert [type(out) for out in again] == [FetchSnapshot] * 2
     said = tell(*low, to=machine)
-    assert said == [Lost(Gap(B, 1, 2 * SECOND, 10, "ids_reset")), FetchSnapshot(B, 1)]
+    assert said == [BookLost(GapInterval(B, 1, 2 * SECOND, 10, "ids_reset")), FetchSnapshot(B, 1)]
     said = tell(rest(snapshot(5, *SIDES), 9), to=machine)
     assert [row.update_id for row in rows(said)] == [5]
     assert len(rows(tell(stream(event(6, 6), 10), to=machine))) == 1
@@ -565,7 +567,7 @@ def test_a_rotation_in_a_silence_changes_nothing_but_what_was_ahead() -> None:
     tell(SegmentEnd(102 * SECOND, ROTATED), to=machine)
     alone = continued(machine, 102, format=2, pulse_s=30)
     said = [losses(ticked(reader, 103, 160)) for reader in (machine, alone)]
-    assert said[0] == said[1] == [Lost(Gap(B, 1, 2 * SECOND, 10, "silent"))]
+    assert said[0] == said[1] == [BookLost(GapInterval(B, 1, 2 * SECOND, 10, "silent"))]
     assert machine.syncs[B].known_ns == 2 * SECOND
 
 

@@ -7,32 +7,32 @@ from __future__ import annotations
 
 import pytest
 
+from booktape.core.checks import Check, Difference
 from booktape.core.events import BookRow, FetchSnapshot, UnknownEvent
-from booktape.core.frames import ROTATED, STOPPED, Frame, SegmentEnd
-from booktape.core.proving import Check, Difference
-from oracle import SECOND, connected, event, lost, rest, snapshot, stream, ticker, top
-from stories import B, checks, continued, known, rows, tell
+from booktape.core.tape_records import ROTATED, STOPPED, SegmentEnd, TapeRecord
+from support.oracle import SECOND, connected, event, lost, rest, snapshot, stream, ticker, top
+from support.stories import B, checks, continued, known, rows, tell
 
 BIDS, ASKS = {"100": "1"}, {"101": "1"}
 END = SegmentEnd(600 * SECOND, ROTATED)
 
 
-def compared(*frames: Frame) -> list[tuple[str, int, int, int]]:
+def compared(*frames: TapeRecord) -> list[tuple[str, int, int, int]]:
     """Who compared how much, and how often, at which id; after a book known since second 2."""
     found = checks(tell(*frames, END, to=known()))
     assert not any(check.differences for check in found)
     return [(c.witness, c.update_id, c.levels_compared, c.comparisons) for c in found]
 
 
-def said(last: int, at: int, connection: int = 0) -> Frame:
+def said(last: int, at: int, connection: int = 0) -> TapeRecord:
     return stream(top(last, BIDS, ASKS), at, connection)
 
 
-def ticked(update_id: int, at: int, connection: int = 0) -> Frame:
+def ticked(update_id: int, at: int, connection: int = 0) -> TapeRecord:
     return stream(ticker(update_id, BIDS, ASKS), at, connection)
 
 
-def quiet(last: int, at: int, connection: int = 0) -> Frame:
+def quiet(last: int, at: int, connection: int = 0) -> TapeRecord:
     """An event that changes nothing."""
     return stream(event(last, last), at, connection)
 
@@ -117,7 +117,7 @@ def test_a_touch_that_differs_is_told_at_once() -> None:
 
 
 @pytest.mark.parametrize("note", [connected(4, 1), lost(4, 1)])
-def test_a_connection_that_comes_or_goes_may_have_missed_tickers(note: Frame) -> None:
+def test_a_connection_that_comes_or_goes_may_have_missed_tickers(note: TapeRecord) -> None:
     """What was heard and seen before is of no use."""
     five = {"100": "5"}
     machine = known()

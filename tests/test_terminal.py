@@ -18,9 +18,9 @@ from rich.text import Text
 
 from booktape import terminal
 from booktape.core.events import UnknownEvent
-from booktape.narrator import KINDS_MAX, NAME_MAX, Narrator
+from booktape.recorder.telemetry import KINDS_MAX, NAME_MAX, Telemetry
 from booktape.terminal import BURST_LINES, TEXT_MAX, QueuedOutput, _text, fit, log_to_stderr
-from full_streams import fill
+from support.full_streams import fill
 
 PATIENCE_S: Final = 20.0
 LINE: Final = b"a line of the log\n"
@@ -275,10 +275,10 @@ def test_a_flood_of_one_line_is_limited(capsys: pytest.CaptureFixture[str]) -> N
 @pytest.mark.usefixtures("_log")
 def test_kinds_of_unknown_events_are_limited(capsys: pytest.CaptureFixture[str]) -> None:
     """In number and in length: neither the log nor the memory grows with what somebody invents."""
-    narrator = Narrator()
+    telemetry = Telemetry()
     for number in range(10 * KINDS_MAX):
-        narrator.tell(UnknownEvent(f"kind {number} " + "x" * 1_000))
-    assert narrator.unknown.total() == 10 * KINDS_MAX
-    assert len(narrator.unknown) == KINDS_MAX + 1
-    assert max(map(len, narrator.unknown)) == NAME_MAX
+        telemetry.record(UnknownEvent(f"kind {number} " + "x" * 1_000))
+    assert telemetry.unknown.total() == 10 * KINDS_MAX
+    assert len(telemetry.unknown) == KINDS_MAX + 1
+    assert max(map(len, telemetry.unknown)) == NAME_MAX
     assert capsys.readouterr().err.count("\n") == KINDS_MAX + 1

@@ -10,12 +10,12 @@ from cyclopts import App, CycloptsError
 from cyclopts.config import Env
 
 from booktape import descriptors, terminal
-from booktape.commands.exchange import replay, simulate
 from booktape.commands.export import export
 from booktape.commands.info import info
 from booktape.commands.plot import plot
 from booktape.commands.rebuild import rebuild
 from booktape.commands.record import record
+from booktape.commands.simulate import replay, simulate
 from booktape.commands.verify import verify
 from booktape.errors import BooktapeError, StoreError, TooFewDescriptors, UsageError
 from booktape.version import VERSION

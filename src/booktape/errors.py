@@ -15,8 +15,8 @@
     ├── ExchangeError             the exchange, or the way to it, failed; worth another try
     │   ├── Unreachable             no answer: DNS, refused, time-out, cut
     │   ├── Oversized               an answer or message with more bytes than any honest one
-    │   └── Refused                 an HTTP status other than 200
-    │       └── TooFast               429, 418 or 403: `retry_after_s` of silence are owed
+    │   └── HttpStatusError                 an HTTP status other than 200
+    │       └── RateLimited               429, 418 or 403: `retry_after_s` of silence are owed
     ├── NothingRecorded           no book became known during all of --duration: exit 69
     ├── WorkerFailed              one of several processes ended before it was asked to
     └── StoreError                the disk: exit 74, sealed files are intact
@@ -121,7 +121,7 @@ class Oversized(ExchangeError):
     """More bytes than any honest answer or message has. What came of it was thrown away."""
 
 
-class Refused(ExchangeError):
+class HttpStatusError(ExchangeError):
     """An answer with an HTTP status other than 200; `code` is the exchange's own number, where it told one."""
 
     def __init__(self, status: int, what: str, code: int | None = None) -> None:
@@ -130,7 +130,7 @@ class Refused(ExchangeError):
         self.code = code
 
 
-class TooFast(Refused):
+class RateLimited(HttpStatusError):
     """HTTP 429, 418 or 403. Any request before `retry_after_s` have passed makes it worse."""
 
     def __init__(self, status: int, what: str, retry_after_s: float) -> None:

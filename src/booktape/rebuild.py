@@ -12,24 +12,24 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from booktape import interpreter
-from booktape.core.frames import KILLED, Frame, SegmentStart
+from booktape import tuning
+from booktape.core.tape_records import KILLED, SegmentStart, TapeRecord
 from booktape.errors import DamagedTape, NotRecorded, UsageError
-from booktape.jobs import in_processes
-from booktape.reader.place import File, Place
-from booktape.reader.tape import chosen_tapes, frames
+from booktape.process_pool import process_pool
+from booktape.reader.archive_files import ArchiveFile, ArchiveFiles
+from booktape.reader.tape_query import chosen_tapes, read_records
+from booktape.store.catalog import sealed_tapes, unsealed_segments
 from booktape.store.clearing import clear_segment, remove_empty_folder
-from booktape.store.found import sealed_tapes, unsealed_segments
+from booktape.store.durable_files import disk_errors_named
 from booktape.store.layout import TABLE, Layout, Segment
 from booktape.store.lock import lock_directory
 from booktape.store.patience import insist
-from booktape.store.reading import first_line, following, read_tape
-from booktape.store.recording import Recording
 from booktape.store.recovery import record_again
-from booktape.store.sealing import writing
+from booktape.store.session import RecordingSession
+from booktape.store.tape_reader import first_line, following, read_tape
 
 
-class Site(Layout):
+class RebuildLayout(Layout):
     """An archive while it is rebuilt. Half a segment of ours is no recording that was killed.
 
     So it stands where no recorder, and no reader, looks for one.
@@ -42,13 +42,13 @@ class Site(Layout):
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class RebuildRequest:
     """What is wanted: of which archive, where, and with a row after how many updates.
 
     No `symbols`: all of them. Whole segments are rebuilt: those that reach into the stretch of time.
     """
 
-    source: Place
+    source: ArchiveFiles
     out: Path
     every: int
     symbols: frozenset[str] | None = None
@@ -56,17 +56,17 @@ class Order:
     to_us: int | None = None
 
     @property
-    def layout(self) -> Site:
+    def layout(self) -> RebuildLayout:
         """Where everything goes."""
-        return Site(self.out)
+        return RebuildLayout(self.out)
 
-    def read(self, tape: File) -> Iterator[Frame]:
-        """The frames of a tape as they will stand on the new one."""
-        return frames(self.source, tape, self.symbols, every=self.every)
+    def read(self, tape: ArchiveFile) -> Iterator[TapeRecord]:
+        """The records of a tape as they will stand on the new one."""
+        return read_records(self.source, tape, self.symbols, every=self.every)
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class RebuildOutcome:
     """What became of one segment. `damage` says why it could not be rebuilt."""
 
     segment: str
@@ -74,7 +74,7 @@ class Outcome:
     damage: str | None = None
 
 
-def rebuild(order: Order, jobs: int = 1) -> Iterator[Outcome]:
+def rebuild(order: RebuildRequest, jobs: int = 1) -> Iterator[RebuildOutcome]:
     """Rebuild segment by segment, each yielded in its turn.
 
     What an earlier run has sealed stays; what it left half done is done again. Raises NotRecorded where
@@ -88,12 +88,12 @@ def rebuild(order: Order, jobs: int = 1) -> Iterator[Outcome]:
         there = set(sealed_tapes(layout))
         for tape in tapes:
             if tape.segment in there:
-                yield Outcome(tape.segment.name, was_there=True)
+                yield RebuildOutcome(tape.segment.name, was_there=True)
         yield from _all(order, [tape for tape in tapes if tape.segment not in there], jobs)
         _clear(layout)
 
 
-def _chosen(order: Order) -> list[File]:
+def _chosen(order: RebuildRequest) -> list[ArchiveFile]:
     """The sealed tapes to read, oldest first."""
     root = order.source.root
     if order.out.resolve() == Path(root).resolve():
@@ -110,13 +110,13 @@ def _chosen(order: Order) -> list[File]:
     return chosen
 
 
-def _held(source: Place, tapes: Sequence[File]) -> set[str]:
+def _held(source: ArchiveFiles, tapes: Sequence[ArchiveFile]) -> set[str]:
     """The symbols there are rows of, and, where those are lost, those the tapes begin with."""
-    starts = (_start(frames(source, tape, None)) for tape in tapes)
+    starts = (_start(read_records(source, tape, None)) for tape in tapes)
     return {*source.symbols(), *(symbol for start in starts if start for symbol in start.symbols)}
 
 
-def _start(found: Iterator[Frame]) -> SegmentStart | None:
+def _start(found: Iterator[TapeRecord]) -> SegmentStart | None:
     """The first line of a tape; None where it cannot be read, or is none."""
     try:
         return first_line(found, "it")
@@ -124,7 +124,7 @@ def _start(found: Iterator[Frame]) -> SegmentStart | None:
         return None
 
 
-def _check(order: Order) -> None:
+def _check(order: RebuildRequest) -> None:
     """Raises UsageError where `out` holds anything that an order like this one would not have made."""
     layout, tapes = order.layout, {tape.segment: tape for tape in order.source.tapes()}
     begun = {segment: layout.writing_tape(segment) for segment in unsealed_segments(layout)}
@@ -153,11 +153,11 @@ def _of_rows(layout: Layout) -> Iterator[Segment]:
     return (segment for segment in found if segment)
 
 
-def _clear(layout: Site) -> None:
+def _clear(layout: RebuildLayout) -> None:
     """Remove what is half done, and nothing else that somebody put there."""
 
     def clear() -> None:
-        with writing(layout.unsealed):
+        with disk_errors_named(layout.unsealed):
             for segment in unsealed_segments(layout):
                 clear_segment(layout, segment)
             remove_empty_folder(layout.unsealed)
@@ -165,28 +165,30 @@ def _clear(layout: Site) -> None:
     insist(clear)
 
 
-def _all(order: Order, tapes: Sequence[File], jobs: int) -> Iterator[Outcome]:
+def _all(
+    order: RebuildRequest, tapes: Sequence[ArchiveFile], jobs: int
+) -> Iterator[RebuildOutcome]:
     """One after the other, or some at the same time; in the order of the segments."""
     if jobs == 1 or len(tapes) < 2:  # noqa: PLR2004 - one segment is one job
         yield from (rebuild_segment(order, tape) for tape in tapes)
         return
     tasks = [(order, tape) for tape in tapes]
-    with in_processes(jobs, rebuild_segment, tasks, interpreter.prepare) as futures:
+    with process_pool(jobs, rebuild_segment, tasks, tuning.tune_interpreter) as futures:
         yield from (future.result() for future in futures)
 
 
-def rebuild_segment(order: Order, tape: File) -> Outcome:
+def rebuild_segment(order: RebuildRequest, tape: ArchiveFile) -> RebuildOutcome:
     """Record one tape once more, and seal what follows. Of a damaged one nothing is."""
     try:
         found = order.read(tape)
         start = first_line(found, tape.path)
         with ThreadPoolExecutor(1, "booktape-store") as worker:
-            recording = Recording(order.layout, tape.segment, worker)
+            recording = RecordingSession(order.layout, tape.segment, worker)
             with following(tape.path):
                 recording.begin(start, ())
             # A tape that does not say how it ended is damaged, so the reason is never asked for.
             for _ in record_again(recording, found, KILLED, tape.path):
                 pass
     except DamagedTape as error:
-        return Outcome(tape.segment.name, damage=str(error))
-    return Outcome(tape.segment.name)
+        return RebuildOutcome(tape.segment.name, damage=str(error))
+    return RebuildOutcome(tape.segment.name)

@@ -18,9 +18,9 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from booktape import interpreter
-from booktape.core.book import Book
-from booktape.core.frames import Connected, RestFrame, SegmentStart, StreamFrame
+from booktape import tuning
+from booktape.core.book import OrderBook
+from booktape.core.tape_records import Connected, DepthAnswer, SegmentStart, StreamMessage
 from booktape.reconstruct import Reconstruction
 from booktape.wire.binance import decode_depth, decode_event
 
@@ -47,7 +47,7 @@ def decode(payloads: list[bytes]) -> None:
         decode_event(payload)
 
 
-def apply(book: Book, payloads: list[bytes]) -> Callable[[], object]:
+def apply(book: OrderBook, payloads: list[bytes]) -> Callable[[], object]:
     """Decoded before it is counted."""
     events = [decode_event(payload) for payload in payloads]
 
@@ -58,7 +58,7 @@ def apply(book: Book, payloads: list[bytes]) -> Callable[[], object]:
     return do
 
 
-def follow(books: Reconstruction, frames: list[StreamFrame]) -> None:
+def follow(books: Reconstruction, frames: list[StreamMessage]) -> None:
     for frame in frames:
         for _ in books.feed(frame):
             pass
@@ -68,14 +68,14 @@ def opened(every: int, opening: bytes) -> Reconstruction:
     """One symbol whose book is known."""
     books = Reconstruction()
     start = SegmentStart(0, "bench", "bench", every, 5_000, (SYMBOL,))
-    for frame in (start, Connected(0, 0, (SYMBOL,)), RestFrame(0, SYMBOL, LIMIT, opening)):
+    for frame in (start, Connected(0, 0, (SYMBOL,)), DepthAnswer(0, SYMBOL, LIMIT, opening)):
         for _ in books.feed(frame):
             pass
     return books
 
 
 def whole_path(every: int, opening: bytes, payloads: list[bytes]) -> None:
-    frames, half = [StreamFrame(0, 0, payload) for payload in payloads], len(payloads) // 2
+    frames, half = [StreamMessage(0, 0, payload) for payload in payloads], len(payloads) // 2
     books = opened(every, opening)
     count(partial(follow, books, frames[half:]), partial(follow, books, frames[:half]))
 
@@ -86,7 +86,7 @@ def symbol(file: Path) -> None:
     payloads, half = both[1::2], len(both) // 4
     first, second = payloads[:half], payloads[half:]
     count(partial(decode, second), partial(decode, first))
-    book = Book.of(decode_depth(opening, SYMBOL, LIMIT))
+    book = OrderBook.from_snapshot(decode_depth(opening, SYMBOL, LIMIT))
     book.bids.best()
     book.asks.best()
     count(apply(book, second), apply(book, first))
@@ -96,6 +96,6 @@ def symbol(file: Path) -> None:
 
 
 if __name__ == "__main__":
-    interpreter.prepare()
+    tuning.tune_interpreter()
     for name in sys.argv[1:]:
         symbol(Path(name))

@@ -23,9 +23,9 @@ from random import Random
 from typing import Final, Literal, TypeAlias
 
 from booktape.core.events import DepthEvent, DepthSnapshot
-from booktape.core.frames import Connected, Frame, RestFrame, StreamFrame
-from booktape.sim.ladder import Ladder
-from booktape.sim.listing import listing
+from booktape.core.tape_records import Connected, DepthAnswer, StreamMessage, TapeRecord
+from booktape.sim.market.ladder import Ladder
+from booktape.sim.market.listing import listing
 from booktape.sim.source import EventMessage
 from booktape.wire.encode import encode_depth
 
@@ -232,12 +232,12 @@ class Lifelike:
         return SMALLEST_LOTS + int(exp(self._rng.gauss(SIZE_MU, SIZE_SD)))
 
 
-def lifelike(seconds: int) -> Iterator[Frame]:
+def lifelike(seconds: int) -> Iterator[TapeRecord]:
     """A snapshot of the whole book, and then ten events a second."""
     market = Lifelike()
     yield Connected(START_NS, 1, (SYMBOL,))
-    yield RestFrame(START_NS, SYMBOL, LIMIT, market.depth())
+    yield DepthAnswer(START_NS, SYMBOL, LIMIT, market.depth())
     for slot in range(1, seconds * SLOTS_PER_S + 1):
         at_ns = START_NS + slot * 10**9 // SLOTS_PER_S
         message = EventMessage(market.event(at_ns // 1_000))
-        yield StreamFrame(at_ns, 1, message.payload(combined=True, microseconds=False))
+        yield StreamMessage(at_ns, 1, message.payload(combined=True, microseconds=False))

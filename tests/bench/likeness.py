@@ -16,8 +16,8 @@ import numpy as np
 
 from bench.minute import Minute, whole
 from booktape.core.events import DepthEvent
-from booktape.core.frames import Frame, RestFrame, StreamFrame
-from booktape.sim.ladder import Ladder
+from booktape.core.tape_records import DepthAnswer, StreamMessage, TapeRecord
+from booktape.sim.market.ladder import Ladder
 from booktape.wire.binance import decode_depth, decode_event
 from docs.generated import table
 
@@ -37,18 +37,18 @@ QUARTERS: Final = (25, 50, 75, 90)
 Figures: TypeAlias = dict[str, float]
 
 
-def minutes(frames: Iterable[Frame]) -> Iterator[Figures]:
+def minutes(frames: Iterable[TapeRecord]) -> Iterator[Figures]:
     """The figures of every full minute of events after a snapshot."""
     snapshot_id = 0
     for frame in frames:
-        if isinstance(frame, RestFrame):
+        if isinstance(frame, DepthAnswer):
             snapshot = decode_depth(frame.payload, frame.symbol, frame.limit)
             ladders = Ladder(is_bid=True), Ladder(is_bid=False)
             for ladder, levels in zip(ladders, (snapshot.bids, snapshot.asks), strict=True):
                 for ticks, lots in whole(levels):
                     ladder.put(ticks, lots)
             minute, snapshot_id = Minute(ladders), snapshot.last_id
-        elif isinstance(frame, StreamFrame):
+        elif isinstance(frame, StreamMessage):
             event = decode_event(frame.payload)
             assert isinstance(event, DepthEvent)
             if event.last_id > snapshot_id:

@@ -10,64 +10,64 @@ from pathlib import Path
 from typing import Final
 
 from bench.lifelike import LIMIT, SLOTS_PER_S, START_NS, SYMBOL, lifelike
-from booktape.core.frames import (
+from booktape.core.tape_records import (
     STOPPED,
     Connected,
-    Frame,
-    RestFrame,
+    DepthAnswer,
     SegmentStart,
-    StreamFrame,
+    StreamMessage,
+    TapeRecord,
 )
-from booktape.sim.market import Market
+from booktape.sim.market.market import Market
 from booktape.store.archive import open_archive
 from booktape.wire.binance import decode_depth
 from booktape.wire.encode import encode_depth
 from captures.capture import BTCUSDT, frames
-from rotation import finish, follow
+from support.rotation import finish, follow
 
 SECONDS: Final = int(os.environ.get("BOOKTAPE_BENCH_SECONDS", "3600"))
 
 
 @cache
-def lifelike_hour() -> list[Frame]:
+def lifelike_hour() -> list[TapeRecord]:
     """Made once, whoever asks."""
     return list(lifelike(SECONDS))
 
 
-def built_in_hour() -> Iterator[Frame]:
+def built_in_hour() -> Iterator[TapeRecord]:
     """A snapshot of 5,000 levels a side, and then ten events a second."""
     market = Market((SYMBOL,), seed=1)
     market.want([f"{SYMBOL.lower()}@depth@100ms"])
     market.start(START_NS // 1_000)
     market.advance()
     yield Connected(START_NS, 1, (SYMBOL,))
-    yield RestFrame(START_NS, SYMBOL, LIMIT, market.depth(SYMBOL, LIMIT, 0.0))
+    yield DepthAnswer(START_NS, SYMBOL, LIMIT, market.depth(SYMBOL, LIMIT, 0.0))
     for slot in range(1, SECONDS * SLOTS_PER_S):
         for message in market.advance():
             payload = message.payload(combined=True, microseconds=True)
-            yield StreamFrame(START_NS + slot * 10**9 // SLOTS_PER_S, 1, payload)
+            yield StreamMessage(START_NS + slot * 10**9 // SLOTS_PER_S, 1, payload)
 
 
-def real_minute(levels: int = LIMIT) -> Iterator[Frame]:
+def real_minute(levels: int = LIMIT) -> Iterator[TapeRecord]:
     """The capture without its other streams, and its snapshot first: what came before is stale.
 
     Of the snapshot the best `levels` a side.
     """
     _, connected, *arrived = frames(*BTCUSDT)
     yield connected
-    yield from (_cut(frame, levels) for frame in arrived if isinstance(frame, RestFrame))
-    events = (frame for frame in arrived if isinstance(frame, StreamFrame))
+    yield from (_cut(frame, levels) for frame in arrived if isinstance(frame, DepthAnswer))
+    events = (frame for frame in arrived if isinstance(frame, StreamMessage))
     yield from (frame for frame in events if b"@depth@" in frame.payload[:60])
 
 
-def _cut(frame: RestFrame, levels: int) -> RestFrame:
+def _cut(frame: DepthAnswer, levels: int) -> DepthAnswer:
     """As if no more had been asked for."""
     said = decode_depth(frame.payload, frame.symbol, frame.limit)
     fewer = replace(said, limit=levels, bids=said.bids[:levels], asks=said.asks[:levels])
     return replace(frame, limit=levels, payload=encode_depth(fewer))
 
 
-def record(root: Path, arrived: Iterable[Frame], every: int) -> Path:
+def record(root: Path, arrived: Iterable[TapeRecord], every: int) -> Path:
     """A sealed archive of them, made by the recorder's own store; its file of rows."""
     with open_archive(root) as archive:
         start = SegmentStart(START_NS, "bench", "sim", every, LIMIT, (SYMBOL,), audit_s=0)

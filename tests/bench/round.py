@@ -7,17 +7,17 @@ import sys
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from booktape.core.book import Book
+from booktape.checks.depth20 import LEVELS
+from booktape.core.book import OrderBook
+from booktape.core.checks import TopLevels
 from booktape.core.events import WHOLE_DEPTH, DepthEvent, DepthSnapshot
-from booktape.core.proving import TopLevels
-from booktape.proof.top import LEVELS
-from booktape.sim.market import Market
-from booktape.sim.spot import spot
+from booktape.sim.market.market import Market
+from booktape.sim.market.symbols import spot
 from booktape.wire.binance import decode_depth, decode_event
 from booktape.wire.encode import encode_depth
 from booktape.wire.exchange_info import encode_exchange_info
 from booktape.wire.witness import DEPTH20
-from oracle import combined
+from support.oracle import combined
 
 WARM_UP_SLOTS: Final = 60
 WEIGHT: Final = 10**9
@@ -57,7 +57,7 @@ class Round:
             market.advance()
         depths = (decode_depth(market.depth(n, WHOLE_DEPTH, 0.0), n, WHOLE_DEPTH) for n in names)
         began = {depth.symbol: depth for depth in depths}
-        books = {name: Book.of(depth) for name, depth in began.items()}
+        books = {name: OrderBook.from_snapshot(depth) for name, depth in began.items()}
         sent = [
             m.payload(combined=True, microseconds=True)
             for _ in range(slots)
@@ -69,7 +69,7 @@ class Round:
         self.depths = {
             name: encode_depth(
                 DepthSnapshot(
-                    name, WHOLE_DEPTH, last_ids[name], book.bids.pairs(), book.asks.pairs()
+                    name, WHOLE_DEPTH, last_ids[name], book.bids.levels(), book.asks.levels()
                 )
             )
             for name, book in books.items()
@@ -84,7 +84,7 @@ class Round:
                 yield symbol, text % tuple([own + shift for own in ids])
 
 
-def _applied(books: dict[str, Book], sent: list[bytes]) -> Iterator[tuple[DepthEvent, bytes]]:
+def _applied(books: dict[str, OrderBook], sent: list[bytes]) -> Iterator[tuple[DepthEvent, bytes]]:
     for payload in sent:
         event = decode_event(payload)
         assert isinstance(event, DepthEvent)
@@ -92,7 +92,7 @@ def _applied(books: dict[str, Book], sent: list[bytes]) -> Iterator[tuple[DepthE
         yield event, payload
 
 
-def _templates(books: dict[str, Book], sent: list[bytes], witness: str) -> Iterator[Template]:
+def _templates(books: dict[str, OrderBook], sent: list[bytes], witness: str) -> Iterator[Template]:
     """Each event, and just before it what `@depth20` says of the book as it will be then."""
     for event, payload in _applied(books, sent):
         symbol, book = event.symbol, books[event.symbol]
@@ -101,6 +101,6 @@ def _templates(books: dict[str, Book], sent: list[bytes], witness: str) -> Itera
         yield Template.of(symbol, payload)
 
 
-def top_of(symbol: str, book: Book, last_id: int) -> TopLevels:
+def top_of(symbol: str, book: OrderBook, last_id: int) -> TopLevels:
     """What `@depth20` says of this book."""
-    return TopLevels(symbol, last_id, book.bids.pairs(LEVELS), book.asks.pairs(LEVELS))
+    return TopLevels(symbol, last_id, book.bids.levels(LEVELS), book.asks.levels(LEVELS))

@@ -17,19 +17,19 @@ from typing import Final
 import pytest
 
 from booktape.core import book as book_module
-from booktape.core.book import FEW_PENDING, Side
+from booktape.core.arbitration import SymbolFeed
+from booktape.core.book import FEW_PENDING, BookSide
 from booktape.core.events import BookRow, DepthEvent, DepthSnapshot, Level
-from booktape.core.frames import Frame, RestFrame, StreamFrame
-from booktape.core.merge import Lane
+from booktape.core.tape_records import DepthAnswer, StreamMessage, TapeRecord
 from booktape.reconstruct import Reconstruction
 from booktape.store.parquet_file import rows_file
 from booktape.store.schema import snapshot_batch
-from booktape.store.tape import TapeWriter
-from booktape.store.writer import GROUP_ROWS, Group
+from booktape.store.segment_writer import GROUP_ROWS, Group
+from booktape.store.tape_writer import TapeWriter
 from booktape.wire.binance import decode_event
 from booktape.wire.encode import encode_combined, encode_depth, encode_event
 from docs.generated import table
-from oracle import connected, start
+from support.oracle import connected, start
 
 pytestmark = pytest.mark.bench
 
@@ -85,12 +85,12 @@ def microseconds(work: Callable[[], object], times: int) -> float:
 
 def whole_path(shape: Shape, payloads: list[bytes], every: int, connections: int = 1) -> float:
     """Frame to row: decode, merge, decide, apply, and copy out the rows that are due."""
-    opening = RestFrame(0, "BTCUSDT", shape.levels + 1, encode_depth(shape.snapshot()))
-    frames: list[Frame] = [start(every=every)]
+    opening = DepthAnswer(0, "BTCUSDT", shape.levels + 1, encode_depth(shape.snapshot()))
+    frames: list[TapeRecord] = [start(every=every)]
     frames += [connected(0, number) for number in range(connections)]
     frames.append(opening)
     frames += [
-        StreamFrame(0, number, payload) for payload in payloads for number in range(connections)
+        StreamMessage(0, number, payload) for payload in payloads for number in range(connections)
     ]
 
     def read() -> None:
@@ -113,7 +113,7 @@ def stages(shape: Shape, folder: Path) -> Iterator[float]:
             decode_event(payload)
 
     yield microseconds(decode_all, EVENTS)
-    book = book_module.Book.of(shape.snapshot())
+    book = book_module.OrderBook.from_snapshot(shape.snapshot())
     book.bids.best()
 
     def apply_all() -> None:
@@ -134,7 +134,7 @@ def tape_cost(payloads: list[bytes], folder: Path) -> float:
     def write() -> None:
         tape = TapeWriter(folder / f"tape-{next(numbers)}")
         for number, payload in enumerate(payloads):
-            tape.write(StreamFrame(number, 1, payload))
+            tape.write(StreamMessage(number, 1, payload))
             if not number % 100:
                 tape.flush()
         tape.seal()
@@ -144,9 +144,9 @@ def tape_cost(payloads: list[bytes], folder: Path) -> float:
 
 def parquet_cost(shape: Shape, payloads: list[bytes], folder: Path) -> float:
     """A row group of consecutive rows, as the worker thread writes it."""
-    opening = RestFrame(0, "BTCUSDT", shape.levels + 1, encode_depth(shape.snapshot()))
-    frames: list[Frame] = [start(every=1), connected(0, 0), opening]
-    frames += [StreamFrame(0, 0, payload) for payload in payloads[: GROUP_ROWS - 1]]
+    opening = DepthAnswer(0, "BTCUSDT", shape.levels + 1, encode_depth(shape.snapshot()))
+    frames: list[TapeRecord] = [start(every=1), connected(0, 0), opening]
+    frames += [StreamMessage(0, 0, payload) for payload in payloads[: GROUP_ROWS - 1]]
     machine, group = Reconstruction(), Group()
     for frame in frames:
         for said in machine.feed(frame):
@@ -187,12 +187,12 @@ def lane_cost(connections: int, *, dropped: bool) -> float:
         if not dropped or number or n % 10
     ]
     brought.sort(key=lambda arrival: arrival[0])
-    lane = Lane()
+    feed = SymbolFeed()
 
     def merge() -> None:
-        lane.passed, lane.reached = None, dict.fromkeys(range(connections))
+        feed.last_released, feed.last_by_connection = None, dict.fromkeys(range(connections))
         for _, number, event in brought:
-            lane.take(number, event, 0)
+            feed.accept(number, event, 0)
 
     return microseconds(merge, EVENTS)
 
@@ -211,8 +211,8 @@ def test_costs_of_connections(capsys: pytest.CaptureFixture[str]) -> None:
             print(f"{shape.name:9} whole path, N=100: 1 connection {one:7.1f}, 2 {two:7.1f}")
 
 
-def side_of(levels: int) -> Side:
-    side = Side([(float(n), 1.0) for n in range(levels)], descending=False)
+def side_of(levels: int) -> BookSide:
+    side = BookSide([(float(n), 1.0) for n in range(levels)], descending=False)
     side.best()
     return side
 

@@ -23,10 +23,10 @@ import pytest
 from bench.instructions import WORKS
 from bench.round import top_of
 from bench.test_core_costs import EVENTS, SHAPES, Shape
-from booktape.core.book import Book
+from booktape.core.book import OrderBook
 from booktape.wire.encode import encode_depth
 from docs.generated import table
-from oracle import combined
+from support.oracle import combined
 
 pytestmark = [
     pytest.mark.bench,
@@ -41,7 +41,7 @@ _TOTALS: Final = re.compile(r"^totals: (\d+)$", re.MULTILINE)
 def write(shape: Shape, folder: Path) -> Path:
     """A symbol as instructions.py reads it."""
     snapshot = shape.snapshot()
-    lines, book = [encode_depth(snapshot)], Book.of(snapshot)
+    lines, book = [encode_depth(snapshot)], OrderBook.from_snapshot(snapshot)
     for event in shape.events():
         book.apply(event)
         top = top_of(event.symbol, book, event.last_id)

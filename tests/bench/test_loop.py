@@ -27,7 +27,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from bench.test_throughput import TESTS, options
-from booktape.store.reading import read_lines
+from booktape.store.tape_reader import read_lines
 from docs.generated import table
 
 pytestmark = [

@@ -16,7 +16,6 @@ import numpy as np
 import pytest
 import structlog
 
-import virtual_time
 from e2e.falling import Course, record_fall
 from e2e.promises import check_archive, gaps_of, rows_of, truth_of
 from e2e.proving import (
@@ -31,6 +30,7 @@ from e2e.proving import (
 )
 from e2e.quiet import Crowd, longest_pause_s, needless_gaps, watch
 from e2e.starting import least, start
+from support import virtual_time
 
 LISTEN_S = int(os.environ.get("BOOKTAPE_PROOF_S", "3600"))
 AUDIT_S = 300.0

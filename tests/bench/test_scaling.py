@@ -21,7 +21,13 @@ from matplotlib.figure import Figure
 
 from bench.test_core_costs import Shape
 from booktape.core.events import DepthEvent
-from booktape.core.frames import Connected, Frame, RestFrame, SegmentStart, StreamFrame
+from booktape.core.tape_records import (
+    Connected,
+    DepthAnswer,
+    SegmentStart,
+    StreamMessage,
+    TapeRecord,
+)
 from booktape.plot.style import ASK, BID, NEUTRAL, figure, save
 from booktape.reconstruct import Reconstruction
 from booktape.wire.encode import encode_combined, encode_depth, encode_event
@@ -49,7 +55,7 @@ class Case(NamedTuple):
     symbols: tuple[str, ...]
     levels: int
     every: int
-    frames: Sequence[StreamFrame]
+    frames: Sequence[StreamMessage]
 
     def once_us(self) -> float:
         """Of an event and its part of a row."""
@@ -75,7 +81,7 @@ def opening(levels: int) -> bytes:
     return encode_depth(shape_of(levels).snapshot())
 
 
-def messages(symbols: Sequence[str], levels: int) -> list[StreamFrame]:
+def messages(symbols: Sequence[str], levels: int) -> list[StreamMessage]:
     """One of each symbol in turn, until there are enough."""
     chance, shape, frames = Random(1), shape_of(levels), []
     for number in range(EVENTS):
@@ -83,24 +89,24 @@ def messages(symbols: Sequence[str], levels: int) -> list[StreamFrame]:
         sides = (shape.changes_of(chance, sign) for sign in (-1, 1))
         event = DepthEvent(symbols[which], 0, turn + 1, turn + 1, *sides)
         payload = encode_combined(f"{event.symbol.lower()}@depth@100ms", encode_event(event))
-        frames.append(StreamFrame(0, 0, payload))
+        frames.append(StreamMessage(0, 0, payload))
     return frames
 
 
 def known(symbols: tuple[str, ...], levels: int, every: int) -> Reconstruction:
     """All books open, and, as in life, not all due for a row at the same time."""
     books = Reconstruction()
-    frames: list[Frame] = [SegmentStart(0, "bench", "bench", every, 5_000, symbols)]
+    frames: list[TapeRecord] = [SegmentStart(0, "bench", "bench", every, 5_000, symbols)]
     frames.append(Connected(0, 0, symbols))
     # Both sides are whole: they do not reach the limit.
-    frames += [RestFrame(0, symbol, levels + 1, opening(levels)) for symbol in symbols]
+    frames += [DepthAnswer(0, symbol, levels + 1, opening(levels)) for symbol in symbols]
     follow(books, frames)
     for number, symbol in enumerate(symbols):
         books.syncs[symbol].updates = number * 37 % 100
     return books
 
 
-def follow(books: Reconstruction, frames: Sequence[Frame]) -> None:
+def follow(books: Reconstruction, frames: Sequence[TapeRecord]) -> None:
     for frame in frames:
         for _ in books.feed(frame):
             pass

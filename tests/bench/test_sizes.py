@@ -25,8 +25,8 @@ import booktape
 from bench.lifelike import START_NS, SYMBOL
 from bench.likeness import beside, minutes
 from bench.recorded import SECONDS, built_in_hour, lifelike_hour, real_minute, record
-from booktape.core.frames import Frame, StreamFrame
-from booktape.store.writer import GROUP_BYTES, GROUP_ROWS
+from booktape.core.tape_records import StreamMessage, TapeRecord
+from booktape.store.segment_writer import GROUP_BYTES, GROUP_ROWS
 from captures.capture import CAPTURES, needs_captures
 from docs.generated import table
 
@@ -66,9 +66,9 @@ class Cost(NamedTuple):
         return [name, *(f"{cell:,.0f}" for cell in self), f"{self.whole / self.messages:.2f}"]
 
 
-def costs(root: Path, name: str, arrived: list[Frame]) -> Iterator[Cost]:
+def costs(root: Path, name: str, arrived: list[TapeRecord]) -> Iterator[Cost]:
     """For every N."""
-    payloads = [frame.payload for frame in arrived if isinstance(frame, StreamFrame)]
+    payloads = [frame.payload for frame in arrived if isinstance(frame, StreamMessage)]
     packed = len(zstd.compress(b"\n".join(payloads), level=9)) / len(payloads)
     for every in EVERY:
         path = record(root / f"{name}-{every}", arrived, every)

@@ -21,11 +21,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from booktape import interpreter
-from booktape.recorder import Recorder
-from booktape.settings import Settings
-from booktape.store.reading import read_lines
-from booktape.wire.venues import Venue
+from booktape import tuning
+from booktape.recorder.recorder import Recorder
+from booktape.recorder.settings import Settings
+from booktape.store.tape_reader import read_lines
+from booktape.wire.endpoints import Venue
 from e2e.promises import rows_of
 
 SYMBOLS = tuple(f"S{number}USDT" for number in range(50))
@@ -93,13 +93,13 @@ def look(recorder: Recorder, second: float) -> Moment:
     return Moment(
         second,
         resident_mb(),
-        recorder._desk.recording.writer._staged_bytes / MB if status else 0.0,
+        recorder._async_recording.session.writer._staged_bytes / MB if status else 0.0,
         pa.total_allocated_bytes() / MB,
         sum(book.levels for book in status.books) * LEVEL_BYTES / MB if status else 0.0,
         freed_mb(),
         descriptors(),
         len(asyncio.all_tasks()),
-        status.frames if status else 0,
+        status.records if status else 0,
         len(gc.get_objects()),
     )
 
@@ -126,7 +126,7 @@ async def soak(out: Path) -> list[Moment]:
             connection_life_s=10,
         )
     )
-    interpreter.prepare()  # as the command does: what dies old is not collected here either
+    tuning.tune_interpreter()  # as the command does: what dies old is not collected here either
     work = asyncio.create_task(recorder.run())
     seen: list[Moment] = []
     for second in range(0, int(SOAK_S), 2):

@@ -23,7 +23,7 @@ from typing import Final, NamedTuple
 import pyarrow.dataset as ds
 import pytest
 
-from booktape.recorder import INBOX_FRAMES
+from booktape.recorder.recorder import INBOX_FRAMES
 from booktape.wire.witness import DEPTH20
 from docs.generated import table
 

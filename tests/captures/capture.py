@@ -15,9 +15,15 @@ from typing import Final, NamedTuple
 import pytest
 
 from booktape.core.events import BookRow
-from booktape.core.frames import Connected, Frame, RestFrame, SegmentStart, StreamFrame
+from booktape.core.tape_records import (
+    Connected,
+    DepthAnswer,
+    SegmentStart,
+    StreamMessage,
+    TapeRecord,
+)
 from booktape.reconstruct import Output, Reconstruction
-from oracle import Oracle
+from support.oracle import Oracle
 
 CAPTURES: Final = Path(__file__).parents[3] / "shared" / "captures"
 
@@ -61,7 +67,7 @@ def _line(text: bytes) -> Line:
     return Line(received_ns, said["symbol"], said["kind"] == "rest", rest[:-1])
 
 
-def frames(name: str, limit: int, every: int = 1) -> Iterator[Frame]:
+def frames(name: str, limit: int, every: int = 1) -> Iterator[TapeRecord]:
     """The capture as a tape: one connection that carries all its symbols from the start."""
     first = lines(name)[0].received_ns
     symbols = tuple(sorted({line.symbol for line in lines(name)}))
@@ -69,18 +75,18 @@ def frames(name: str, limit: int, every: int = 1) -> Iterator[Frame]:
     yield Connected(first, 0, symbols)
     for line in lines(name):
         if line.is_rest:
-            yield RestFrame(line.received_ns, line.symbol, limit, line.payload)
+            yield DepthAnswer(line.received_ns, line.symbol, limit, line.payload)
         else:
-            yield StreamFrame(line.received_ns, 0, line.payload)
+            yield StreamMessage(line.received_ns, 0, line.payload)
 
 
-def read(tape: Iterable[Frame]) -> tuple[Reconstruction, Iterator[Output]]:
+def read(tape: Iterable[TapeRecord]) -> tuple[Reconstruction, Iterator[Output]]:
     """The machine, and what it says while the tape is read."""
     machine = Reconstruction()
     return machine, (output for frame in tape for output in machine.feed(frame))
 
 
-def rows(tape: Iterable[Frame]) -> Iterator[BookRow]:
+def rows(tape: Iterable[TapeRecord]) -> Iterator[BookRow]:
     return (output for output in read(tape)[1] if isinstance(output, BookRow))
 
 

@@ -14,9 +14,16 @@ from operator import itemgetter
 
 import pytest
 
-from booktape.core.events import BookRow, FetchSnapshot, Gap, Lost, Malformed, Synced
-from booktape.core.frames import RestFrame, StreamFrame
+from booktape.core.events import (
+    BookLost,
+    BookRow,
+    BookSynced,
+    FetchSnapshot,
+    GapInterval,
+    MalformedMessage,
+)
 from booktape.core.sync import State
+from booktape.core.tape_records import DepthAnswer, StreamMessage
 from booktape.reconstruct import Output
 from captures.capture import (
     BTCUSDT,
@@ -31,7 +38,7 @@ from captures.capture import (
     read,
     rows,
 )
-from oracle import Oracle, doubles, frozen, shown
+from support.oracle import Oracle, doubles, frozen, shown
 
 pytestmark = needs_captures
 
@@ -60,9 +67,9 @@ def test_nothing_is_lost_or_malformed(capture: tuple[str, int], symbols: int, co
     del count
     machine, said = read(frames(*capture, every=10**9))
     kinds = Counter(type(output) for output in said)
-    assert kinds[FetchSnapshot] == kinds[Synced] == kinds[BookRow] == symbols
-    assert not kinds[Malformed]
-    assert not kinds[Lost]
+    assert kinds[FetchSnapshot] == kinds[BookSynced] == kinds[BookRow] == symbols
+    assert not kinds[MalformedMessage]
+    assert not kinds[BookLost]
     assert {sync.state for sync in machine.syncs.values()} == {State.LIVE}
 
 
@@ -112,7 +119,7 @@ def test_a_cut_capture_shows_a_gap() -> None:
     """Without three events of one symbol its book is lost there, and no other symbol notices."""
     name, limit = TEN
     tape = list(frames(name, limit))
-    mine = [f for f in tape if isinstance(f, StreamFrame) and b'"zilusdt@depth@' in f.payload]
+    mine = [f for f in tape if isinstance(f, StreamMessage) and b'"zilusdt@depth@' in f.payload]
     dropped = mine[500:503]
     last_known = json.loads(mine[499].payload)["data"]["u"]
     machine, said = read(frame for frame in tape if frame not in dropped)
@@ -123,7 +130,7 @@ def test_a_cut_capture_shows_a_gap() -> None:
             shown_rows.setdefault(output.symbol, []).append(frozen(output))
         else:
             others.append(output)
-    (loss,) = [output.gap for output in others if isinstance(output, Lost)]
+    (loss,) = [output.gap for output in others if isinstance(output, BookLost)]
     assert (loss.symbol, loss.last_update_id) == ("ZILUSDT", last_known)
     assert loss.start_ns == mine[499].received_ns
     asked = Counter(output.symbol for output in others if isinstance(output, FetchSnapshot))
@@ -143,7 +150,7 @@ def test_a_cut_capture_recovers_exactly() -> None:
     name, limit = TEN
     symbol, cut, back = "NEOUSDC", 100, 120
     tape = list(frames(name, limit))
-    mine = [f for f in tape if isinstance(f, StreamFrame) and b'"neousdc@depth@' in f.payload]
+    mine = [f for f in tape if isinstance(f, StreamMessage) and b'"neousdc@depth@' in f.payload]
     *_, known = itertools.islice(followed(name, symbol), back)
     assert known.id is not None
     sides = {"bids": known.bids, "asks": known.asks}
@@ -153,11 +160,11 @@ def test_a_cut_capture_recovers_exactly() -> None:
     }
     answer = json.dumps({"lastUpdateId": known.id, **body}).encode()
     at = tape.index(mine[back + 10])
-    tape.insert(at, RestFrame(tape[at].received_ns, symbol, limit, answer))
+    tape.insert(at, DepthAnswer(tape[at].received_ns, symbol, limit, answer))
     whole = {row.update_id: shown(row) for row in rows(frames(name, limit)) if row.symbol == symbol}
     _, said = read(frame for frame in tape if frame not in mine[cut : cut + 3])
-    mended = [o for o in said if isinstance(o, BookRow | Gap) and o.symbol == symbol]
-    (gap,) = [output for output in mended if isinstance(output, Gap)]
+    mended = [o for o in said if isinstance(o, BookRow | GapInterval) and o.symbol == symbol]
+    (gap,) = [output for output in mended if isinstance(output, GapInterval)]
     after = [o for o in mended if isinstance(o, BookRow) and o.epoch == 2]
     assert gap.next_update_id == after[0].update_id == known.id
     assert [(row.update_id, shown(row)) for row in after] == [
@@ -173,4 +180,4 @@ def test_futures_are_refused() -> None:
     assert {gap.symbol for gap in machine.open_gaps()} == set(machine.symbols)
     applied = [output.updates for output in outputs if isinstance(output, BookRow)]
     assert max(applied) <= 1
-    assert not any(isinstance(output, Gap) for output in outputs)
+    assert not any(isinstance(output, GapInterval) for output in outputs)

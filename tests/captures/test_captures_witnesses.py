@@ -8,21 +8,21 @@ from itertools import pairwise
 
 import pytest
 
-from booktape.core.frames import ROTATED, Frame, SegmentEnd, StreamFrame
-from booktape.core.proving import BookTicker, Check
+from booktape.checks import book_checks
+from booktape.checks import book_ticker as ticker_module
+from booktape.checks.book_checks import BookChecks
+from booktape.checks.book_ticker import BookTickerCheck
+from booktape.checks.compare import Comparison
+from booktape.core.checks import BookTicker, Check
 from booktape.core.sync import SymbolSync
-from booktape.proof import examiner
-from booktape.proof import ticker as ticker_module
-from booktape.proof.examiner import Examiner
-from booktape.proof.ticker import TickerWitness
-from booktape.proof.window import Comparison
+from booktape.core.tape_records import ROTATED, SegmentEnd, StreamMessage, TapeRecord
 from captures.capture import BTCUSDT, FOUR, TEN, frames, lines, needs_captures, read
 
 pytestmark = needs_captures
 NO_ROWS = 10**9
 
 
-def checks(tape: Iterable[Frame]) -> list[Check]:
+def checks(tape: Iterable[TapeRecord]) -> list[Check]:
     """All that the witnesses said, the end of the segment included."""
     said = read([*tape, SegmentEnd(0, ROTATED)])[1]
     return [output for output in said if isinstance(output, Check)]
@@ -39,18 +39,18 @@ def comparisons(found: list[Check], witness: str) -> int:
 
 
 @pytest.fixture
-def partial(monkeypatch: pytest.MonkeyPatch) -> list[Frame]:
+def partial(monkeypatch: pytest.MonkeyPatch) -> list[TapeRecord]:
     """The capture, its partial books under the name of those that we read."""
-    monkeypatch.setattr(examiner, "LEVELS", 5)
+    monkeypatch.setattr(book_checks, "LEVELS", 5)
     return [
         replace(frame, payload=frame.payload.replace(b"@depth5@", b"@depth20@", 1))
-        if isinstance(frame, StreamFrame)
+        if isinstance(frame, StreamMessage)
         else frame
         for frame in frames(*BTCUSDT, NO_ROWS)
     ]
 
 
-def test_partial_books_agree_at_every_id(partial: list[Frame]) -> None:
+def test_partial_books_agree_at_every_id(partial: list[TapeRecord]) -> None:
     """595 were sent. 593 are of an event that was applied, one of the snapshot's own id, one older."""
     found = checks(partial)
     assert sum(line.stream == "depth5@100ms" for line in lines(BTCUSDT[0])) == 595
@@ -58,10 +58,10 @@ def test_partial_books_agree_at_every_id(partial: list[Frame]) -> None:
     assert sum(check.levels_compared for check in found) == 594 * 10
 
 
-def test_the_levels_of_another_id_differ(partial: list[Frame]) -> None:
+def test_the_levels_of_another_id_differ(partial: list[TapeRecord]) -> None:
     """Those of the message before, under this one's id: the id is what makes it a proof."""
-    tops = [f for f in partial if isinstance(f, StreamFrame) and b"@depth20@" in f.payload]
-    moved: dict[Frame, Frame] = {
+    tops = [f for f in partial if isinstance(f, StreamMessage) and b"@depth20@" in f.payload]
+    moved: dict[TapeRecord, TapeRecord] = {
         frame: replace(frame, payload=with_levels_of(before.payload, frame.payload))
         for before, frame in pairwise(tops)
     }
@@ -83,7 +83,7 @@ def test_tickers_agree_after_every_event(capture: tuple[str, int], equal: int) -
     assert comparisons(checks(frames(*capture, NO_ROWS)), "bookTicker") == equal
 
 
-def compare(witness: TickerWitness, sync: SymbolSync) -> Iterator[Comparison]:
+def compare(witness: BookTickerCheck, sync: SymbolSync) -> Iterator[Comparison]:
     """The touch as it is now with whatever ticker came last."""
     if witness.tickers:
         book = sync.book
@@ -95,18 +95,18 @@ def compare(witness: TickerWitness, sync: SymbolSync) -> Iterator[Comparison]:
 
 
 def after_each_event(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(TickerWitness, "applied", compare)
-    patch.setattr(TickerWitness, "_settle", lambda _: ())
+    patch.setattr(BookTickerCheck, "on_applied", compare)
+    patch.setattr(BookTickerCheck, "_compare_settled", lambda _: ())
 
 
 def at_each_ticker(patch: pytest.MonkeyPatch) -> None:
-    def told(self: Examiner, said: BookTicker, _: int, received_ns: int) -> Iterator[object]:
-        self._ticker.tickers.append(said)
-        for found in compare(self._ticker, self._sync):
-            yield from self._tell("bookTicker", found, received_ns)
+    def told(self: BookChecks, said: BookTicker, _: int, received_ns: int) -> Iterator[object]:
+        self._book_ticker.tickers.append(said)
+        for found in compare(self._book_ticker, self._sync):
+            yield from self._record("bookTicker", found, received_ns)
 
-    patch.setattr(TickerWitness, "applied", lambda *_: ())
-    patch.setattr(Examiner, "told", told)
+    patch.setattr(BookTickerCheck, "on_applied", lambda *_: ())
+    patch.setattr(BookChecks, "on_witness", told)
 
 
 @pytest.mark.parametrize(("rule", "alarms"), [(after_each_event, 3), (at_each_ticker, 5_735)])

@@ -9,8 +9,8 @@ import pytest
 
 from booktape.cli import app
 from booktape.errors import BooktapeError, NotRecorded, UsageError, WriteFailed
-from mounts import mounted
 from reader.day import write
+from support.mounts import mounted
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,8 @@ from cyclopts import CycloptsError
 import booktape
 from booktape.cli import app
 from booktape.errors import UsageError
-from mounts import again, tmpfs
 from reader.day import write
+from support.mounts import again, tmpfs
 
 DAY = "date=2026-06-09"
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from booktape.core.book import FEW_PENDING, Book, Side
+from booktape.core.book import FEW_PENDING, BookSide, OrderBook
 from booktape.core.events import DepthSnapshot, Level
-from oracle import event, levels, snapshot
+from support.oracle import event, levels, snapshot
 
 # Few prices, so that changes meet; enough of them that one update can pass FEW_PENDING.
 PRICES = range(1, FEW_PENDING * 3)
@@ -50,7 +50,7 @@ class Naive:
         return sorted(self.sizes.items(), reverse=descending)
 
 
-def read(side: Side) -> list[Level]:
+def read(side: BookSide) -> list[Level]:
     prices, sizes = side.best_first()
     return list(zip(prices.tolist(), sizes.tolist(), strict=True))
 
@@ -64,7 +64,7 @@ def test_any_updates_and_reads_equal_a_dictionary(
     first: list[Level], script: list[tuple[list[Level], str]], descending: bool
 ) -> None:
     """Whether few or many changes are pending, and whenever somebody looks."""
-    naive, side = Naive(), Side(first, descending=descending)
+    naive, side = Naive(), BookSide(first, descending=descending)
     naive.update(first)
     for changed, look in script:
         naive.update(changed)
@@ -84,7 +84,7 @@ def test_both_ways_of_sorting_agree(pending: int) -> None:
     """Insert, replace and delete give the same side on either side of the crossover."""
     old = [(float(price), 1.0) for price in range(1, 200, 2)]
     changed = [(float(price), float(price % 3)) for price in range(1, pending + 1)]
-    naive, side = Naive(), Side(old, descending=False)
+    naive, side = Naive(), BookSide(old, descending=False)
     naive.update(old)
     assert read(side) == old
     naive.update(changed)
@@ -95,14 +95,14 @@ def test_both_ways_of_sorting_agree(pending: int) -> None:
 @pytest.mark.parametrize("count", [1, FEW_PENDING + 1])
 def test_a_change_is_sorted_in_once(count: int) -> None:
     """Or each read would cost more than the one before."""
-    side = Side([(float(n), 1.0) for n in range(count)], descending=False)
+    side = BookSide([(float(n), 1.0) for n in range(count)], descending=False)
     side.best()
     assert not side._pending
 
 
 def test_bids_fall_and_asks_rise() -> None:
     """Both sides are shown best first."""
-    book = Book(levels({"99": "1", "100": "2"}), levels({"102": "1", "101": "2"}))
+    book = OrderBook(levels({"99": "1", "100": "2"}), levels({"102": "1", "101": "2"}))
     assert read(book.bids) == [(100, 2), (99, 1)]
     assert read(book.asks) == [(101, 2), (102, 1)]
     assert (book.bids.best(), book.asks.best()) == ((100, 2), (101, 2))
@@ -110,14 +110,14 @@ def test_bids_fall_and_asks_rise() -> None:
 
 def test_an_empty_side_is_normal() -> None:
     """It has no best level, no levels, and deleting from it changes nothing."""
-    book = Book()
+    book = OrderBook()
     book.apply(event(1, 1, bids={"100": "0"}))
     assert (book.bids.best(), len(book.bids), read(book.asks)) == (None, 0, [])
 
 
 def test_a_level_deleted_and_set_again_while_pending_stays() -> None:
     """Only the last size counts, as if each event had been applied alone."""
-    book = Book(levels({"100": "1"}))
+    book = OrderBook(levels({"100": "1"}))
     for size in ("0", "3", "0", "2"):
         book.apply(event(1, 1, bids={"100": size}))
     assert read(book.bids) == [(100, 2)]
@@ -125,7 +125,7 @@ def test_a_level_deleted_and_set_again_while_pending_stays() -> None:
 
 def test_one_price_may_stand_on_both_sides_of_an_event() -> None:
     """It does in a tenth of real events: the sides do not touch each other."""
-    book = Book(levels({"100": "1"}))
+    book = OrderBook(levels({"100": "1"}))
     book.apply(event(1, 1, bids={"100": "0"}, asks={"100": "4"}))
     assert (read(book.bids), read(book.asks)) == ([], [(100, 4)])
 
@@ -133,7 +133,7 @@ def test_one_price_may_stand_on_both_sides_of_an_event() -> None:
 @pytest.mark.parametrize("pending", [1, FEW_PENDING + 1])
 def test_what_was_read_does_not_change(pending: int) -> None:
     """A row is a copy: later updates do not reach it, nor can it reach the book."""
-    side = Side([(1.0, 1.0), (2.0, 2.0)], descending=True)
+    side = BookSide([(1.0, 1.0), (2.0, 2.0)], descending=True)
     prices, sizes = side.best_first()
     side.update([(float(price), 9.0) for price in range(1, pending + 1)])
     side.best()
@@ -145,20 +145,20 @@ def test_what_was_read_does_not_change(pending: int) -> None:
 @pytest.mark.parametrize("descending", [True, False])
 def test_the_best_levels_as_pairs(*, descending: bool) -> None:
     """So many, or as many as there are, or all; what is pending counts, and floats are plain."""
-    side = Side([(1.0, 1.0), (2.0, 2.0), (3.0, 3.0)], descending=descending)
+    side = BookSide([(1.0, 1.0), (2.0, 2.0), (3.0, 3.0)], descending=descending)
     side.update([(2.0, 0.0), (4.0, 4.0)])
     best_first = [(4.0, 4.0), (3.0, 3.0), (1.0, 1.0)]
     best_first = best_first if descending else best_first[::-1]
-    assert [side.pairs(most) for most in (1, 2, 3, 9)] == [best_first[:n] for n in (1, 2, 3, 9)]
-    assert side.pairs() == best_first
-    assert Side([], descending=descending).pairs(1) == []
-    assert {type(number) for pair in side.pairs() for number in pair} == {float}
+    assert [side.levels(most) for most in (1, 2, 3, 9)] == [best_first[:n] for n in (1, 2, 3, 9)]
+    assert side.levels() == best_first
+    assert BookSide([], descending=descending).levels(1) == []
+    assert {type(number) for pair in side.levels() for number in pair} == {float}
 
 
 @pytest.mark.parametrize(("descending", "counts"), [(True, [0, 1, 2]), (False, [3, 3, 2])])
 def test_how_many_levels_are_as_good_as_a_price(counts: list[int], *, descending: bool) -> None:
     """That of the price itself included, if there is one; what is pending counts."""
-    side = Side([(1.0, 1.0), (2.0, 2.0), (3.0, 3.0)], descending=descending)
+    side = BookSide([(1.0, 1.0), (2.0, 2.0), (3.0, 3.0)], descending=descending)
     assert [side.count_to(price) for price in (3.5, 3.0, 2.0)] == counts
     side.update([(2.0, 0.0), (3.0, 0.0)])
     assert [side.count_to(price) for price in (0.5, 2.5)] == ([1, 0] if descending else [0, 1])
@@ -166,25 +166,27 @@ def test_how_many_levels_are_as_good_as_a_price(counts: list[int], *, descending
 
 def test_a_row_is_doubles() -> None:
     """Columns are double precision, also when empty."""
-    assert [column.dtype for column in Book().bids.best_first()] == [np.float64, np.float64]
+    assert [column.dtype for column in OrderBook().bids.best_first()] == [np.float64, np.float64]
 
 
 def test_trap_4_a_full_side_is_known_down_to_its_last_price_only() -> None:
     """Trap 4, the horizon: the answer's limit cuts a side, and the book says where."""
-    book = Book.of(snapshot(1, {"100": "1", "99": "1"}, {"101": "1", "102": "1"}, limit=2))
+    book = OrderBook.from_snapshot(
+        snapshot(1, {"100": "1", "99": "1"}, {"101": "1", "102": "1"}, limit=2)
+    )
     assert (book.bid_horizon, book.ask_horizon) == (99, 102)
 
 
 def test_trap_4_a_shorter_side_is_complete() -> None:
     """Trap 4, the horizon: fewer levels than asked for are all there are."""
-    book = Book.of(snapshot(1, {"100": "1", "99": "1"}, {"101": "1"}, limit=2))
+    book = OrderBook.from_snapshot(snapshot(1, {"100": "1", "99": "1"}, {"101": "1"}, limit=2))
     assert (book.bid_horizon, book.ask_horizon) == (99, None)
 
 
 def test_equality_compares_levels() -> None:
     """Two books are equal when their levels are, however they came to be; horizons aside."""
-    one = Book(levels({"100": "1"}), levels({"101": "1"}), bid_horizon=100)
-    other = Book(levels({"100": "5", "99": "1"}), levels({"101": "1"}))
+    one = OrderBook(levels({"100": "1"}), levels({"101": "1"}), bid_horizon=100)
+    other = OrderBook(levels({"100": "5", "99": "1"}), levels({"101": "1"}))
     assert one != other
     other.apply(event(1, 1, bids={"100": "1", "99": "0"}))
     assert one == other
@@ -194,14 +196,14 @@ def test_equality_compares_levels() -> None:
 
 def test_a_book_is_only_equal_to_a_book() -> None:
     """Something else is never equal, and a book that changes is no key of a dictionary."""
-    assert Book() != object()
-    assert Book().__eq__(object()) is NotImplemented
+    assert OrderBook() != object()
+    assert OrderBook().__eq__(object()) is NotImplemented
     with pytest.raises(TypeError, match="unhashable"):
-        hash(Book())
+        hash(OrderBook())
 
 
 def test_a_level_without_size_fills_the_limit_but_is_no_level() -> None:
     """No real answer has one; were there one, the side would still not be called complete."""
-    book = Book.of(DepthSnapshot("BTCUSDT", 2, 7, [(5.0, 1.0), (4.0, 0.0)], []))
+    book = OrderBook.from_snapshot(DepthSnapshot("BTCUSDT", 2, 7, [(5.0, 1.0), (4.0, 0.0)], []))
     assert book.bids.best_first()[0].tolist() == [5.0]
     assert (book.bid_horizon, book.ask_horizon) == (4.0, None)

@@ -8,19 +8,19 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
+from booktape.core.arbitration import SymbolFeed
 from booktape.core.checkpoint import restore, save
-from booktape.core.events import Held, Unreadable
-from booktape.core.frames import Checkpoint
-from booktape.core.merge import Lane
-from booktape.core.sync import Input, Output, SymbolSync
-from oracle import SECOND, connected, event, frozen, lost, snapshot
+from booktape.core.events import HeldEvent, UnreadableAnswer
+from booktape.core.sync import SymbolSync, SyncInput, SyncOutput
+from booktape.core.tape_records import Checkpoint
+from support.oracle import SECOND, connected, event, frozen, lost, snapshot
 
 B: Final = "BTCUSDT"
 
 ITEMS: Final = st.one_of(
     st.just(connected(1)),
     st.just(lost(1)),
-    st.just(Unreadable()),
+    st.just(UnreadableAnswer()),
     st.builds(snapshot, st.integers(0, 30), st.just({"100": "1", "99": "2"}), limit=st.just(2)),
     st.builds(
         lambda first, more, size: event(first, first + more, {"100": size}, {"101": "1"}),
@@ -31,52 +31,54 @@ ITEMS: Final = st.one_of(
 )
 
 
-def say(machine: SymbolSync, items: list[Input]) -> list[object]:
+def say(machine: SymbolSync, items: list[SyncInput]) -> list[object]:
     """All outputs, and the book after each input."""
     said: list[object] = []
     for at, item in enumerate(items):
-        outputs: tuple[Output, ...] = machine.take(item, at)
+        outputs: tuple[SyncOutput, ...] = machine.handle(item, at)
         said += [outputs, machine.state, frozen(machine.row(at))]
     return said
 
 
 @given(before=st.lists(ITEMS, max_size=12), after=st.lists(ITEMS, max_size=12))
-def test_a_restored_machine_goes_on_identically(before: list[Input], after: list[Input]) -> None:
+def test_a_restored_machine_goes_on_identically(
+    before: list[SyncInput], after: list[SyncInput]
+) -> None:
     """At any moment, after any inputs, also through JSON; and none of them raises."""
     machine = SymbolSync(B)
-    machine.take(connected(0), 0)
+    machine.handle(connected(0), 0)
     say(machine, before)
-    restored, _ = through_text(save(machine, Lane(), 5))
-    assert save(restored, Lane(), 5) == save(machine, Lane(), 5)
+    restored, _ = through_text(save(machine, SymbolFeed(), 5))
+    assert save(restored, SymbolFeed(), 5) == save(machine, SymbolFeed(), 5)
     assert say(restored, after) == say(machine, after)
 
 
-def through_text(saved: Checkpoint) -> tuple[SymbolSync, Lane]:
+def through_text(saved: Checkpoint) -> tuple[SymbolSync, SymbolFeed]:
     return restore(msgspec.json.decode(msgspec.json.encode(saved), type=Checkpoint))
 
 
 def test_a_restored_lane_goes_on_identically() -> None:
     """How far each connection is, and what waits: the hole is filled after the restoration."""
-    lane = Lane(10, {1: 10, 2: None, 3: 9})
-    lane.take(1, event(12, 12), 2 * SECOND)
-    _, restored = through_text(save(SymbolSync(B), lane, 5))
-    assert restored == lane
-    assert restored.take(3, event(10, 11), 3 * SECOND) == [
-        Held(3 * SECOND, event(10, 11)),
-        Held(2 * SECOND, event(12, 12)),
+    feed = SymbolFeed(10, {1: 10, 2: None, 3: 9})
+    feed.accept(1, event(12, 12), 2 * SECOND)
+    _, restored = through_text(save(SymbolSync(B), feed, 5))
+    assert restored == feed
+    assert restored.accept(3, event(10, 11), 3 * SECOND) == [
+        HeldEvent(3 * SECOND, event(10, 11)),
+        HeldEvent(2 * SECOND, event(12, 12)),
     ]
 
 
 def test_a_checkpoint_is_a_copy() -> None:
     """What happens later does not reach a checkpoint that was taken before."""
-    machine, lane = SymbolSync(B), Lane(7, {1: 7, 2: None})
-    machine.take(connected(1), 1 * SECOND)
-    machine.take(event(5, 7), 2 * SECOND)
-    lane.take(1, event(9, 9), 3 * SECOND)
-    saved = save(machine, lane, 5)
+    machine, feed = SymbolSync(B), SymbolFeed(7, {1: 7, 2: None})
+    machine.handle(connected(1), 1 * SECOND)
+    machine.handle(event(5, 7), 2 * SECOND)
+    feed.accept(1, event(9, 9), 3 * SECOND)
+    saved = save(machine, feed, 5)
     _, other = restore(saved)
-    for later in (lane, other):
-        later.take(1, event(10, 10), 9 * SECOND)
-    machine.take(event(8, 9), 9 * SECOND)
-    assert saved.held == [Held(2 * SECOND, event(5, 7))]
-    assert (saved.reached, saved.ahead) == ({1: 9, 2: None}, [Held(3 * SECOND, event(9, 9))])
+    for later in (feed, other):
+        later.accept(1, event(10, 10), 9 * SECOND)
+    machine.handle(event(8, 9), 9 * SECOND)
+    assert saved.held == [HeldEvent(2 * SECOND, event(5, 7))]
+    assert (saved.reached, saved.ahead) == ({1: 9, 2: None}, [HeldEvent(3 * SECOND, event(9, 9))])

@@ -10,19 +10,19 @@ import pytest
 from booktape.core import events
 from booktape.core.events import (
     WHOLE_DEPTH,
-    Applied,
     BookRow,
     DepthEvent,
+    EventApplied,
     FetchSnapshot,
-    Gap,
-    Held,
+    GapInterval,
+    HeldEvent,
     Urgency,
 )
 from core.frozen import check_frozen
 
 
-def gap(next_update_id: int | None) -> Gap:
-    return Gap("BTCUSDT", 1, 10, 100, "disconnected", 20, next_update_id)
+def gap(next_update_id: int | None) -> GapInterval:
+    return GapInterval("BTCUSDT", 1, 10, 100, "disconnected", 20, next_update_id)
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_open_gap_has_missed_nobody_knows_how_many() -> None:
     assert gap(None).missed_updates is None
 
 
-OF_EVERY_EVENT = {Applied, BookRow, DepthEvent, Held}
+OF_EVERY_EVENT = {EventApplied, BookRow, DepthEvent, HeldEvent}
 NOUNS = [each for each in vars(events).values() if is_dataclass(each) and isinstance(each, type)]
 
 

@@ -8,7 +8,7 @@ from booktape.core.lag import LATE_NS, TICKS, TICKS_AFTER_STEP, UsualLag
 def after(*lags_ns: int | None) -> UsualLag:
     lag = UsualLag()
     for lag_ns in lags_ns:
-        lag.tick(lag_ns)
+        lag.on_tick(lag_ns)
     return lag
 
 
@@ -16,7 +16,7 @@ def usual(lag: UsualLag, *lags_ns: int | None) -> list[int | None]:
     """What is usual after each of these ticks."""
     found = []
     for lag_ns in lags_ns:
-        lag.tick(lag_ns)
+        lag.on_tick(lag_ns)
         found.append(lag.usual_ns)
     return found
 
@@ -60,7 +60,7 @@ def test_a_second_step_keeps_nothing_longer() -> None:
     """What falls away at the next tick does so after another step, too."""
     lag = after(5)
     lag.step_clock()
-    lag.tick(7)
+    lag.on_tick(7)
     lag.step_clock()
     assert usual(lag, 8, 9) == [8, 9]
 
@@ -68,17 +68,17 @@ def test_a_second_step_keeps_nothing_longer() -> None:
 def test_after_a_pause_what_arrives_has_waited() -> None:
     """Until the next tick; and for as long as all events are later than usual by more than a second."""
     lag = after(5)
-    assert not lag.waited
-    lag.tick(None, paused=True)
-    assert lag.waited
+    assert not lag.frames_waited
+    lag.on_tick(None, paused=True)
+    assert lag.frames_waited
     found = []
     for lag_ns in (5 + LATE_NS + 1, 5 + LATE_NS, 5 + LATE_NS + 1, None):
-        lag.tick(lag_ns)
-        found.append(lag.waited)
+        lag.on_tick(lag_ns)
+        found.append(lag.frames_waited)
     assert found == [True, False, True, False]
-    lag.tick(None, paused=True)
+    lag.on_tick(None, paused=True)
     lag.begin_segment()
-    assert not lag.waited
+    assert not lag.frames_waited
 
 
 def test_a_segment_begins_with_nothing() -> None:

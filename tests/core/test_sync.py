@@ -11,26 +11,26 @@ import pytest
 
 from booktape.core import sync
 from booktape.core.events import (
-    Applied,
+    BookLost,
+    BookSynced,
+    CheckFailed,
     DepthEvent,
-    Disproved,
+    EventApplied,
     FetchSnapshot,
-    Gap,
-    Held,
+    GapInterval,
+    HeldEvent,
     IdsReset,
-    Lost,
-    Silent,
-    Synced,
-    Unreadable,
+    StreamSilent,
+    UnreadableAnswer,
     Urgency,
 )
-from booktape.core.frames import DELISTED, Listed
 from booktape.core.lag import UsualLag
-from booktape.core.sync import NOT_OPENED, TABLE, Input, Outputs, Rule, State, SymbolSync
-from oracle import SECOND, connected, event, lost, shown, snapshot
+from booktape.core.sync import NOT_OPENED, TABLE, Rule, State, SymbolSync, SyncInput, SyncOutputs
+from booktape.core.tape_records import DELISTED, SymbolListing
+from support.oracle import SECOND, connected, event, lost, shown, snapshot
 
 COLD, SYNCING, LIVE, BREAK, ENDED = State
-INPUTS: Final = get_args(Input)
+INPUTS: Final = get_args(SyncInput)
 B: Final = "BTCUSDT"
 
 
@@ -41,35 +41,35 @@ def cold() -> SymbolSync:
 def syncing(*held: DepthEvent) -> SymbolSync:
     """Connected at second 1; the snapshot has been asked for, the events wait for it."""
     machine = cold()
-    machine.take(connected(1), 1 * SECOND)
+    machine.handle(connected(1), 1 * SECOND)
     for item in held:
-        machine.take(item, 2 * SECOND)
+        machine.handle(item, 2 * SECOND)
     return machine
 
 
 def live(last_id: int = 10) -> SymbolSync:
     """Known since second 3: one bid of 100, one ask of 101."""
     machine = syncing()
-    machine.take(snapshot(last_id, {"100": "1"}, {"101": "1"}), 3 * SECOND)
+    machine.handle(snapshot(last_id, {"100": "1"}, {"101": "1"}), 3 * SECOND)
     return machine
 
 
 def resyncing() -> SymbolSync:
     """Was LIVE at id 10, missed 11, holds 12."""
     machine = live()
-    machine.take(event(12, 12), 4 * SECOND)
+    machine.handle(event(12, 12), 4 * SECOND)
     return machine
 
 
 def ended() -> SymbolSync:
     """Was LIVE at id 10 when, at second 5, the exchange did not list it any more."""
     machine = live()
-    machine.take(listed(DELISTED), 5 * SECOND)
+    machine.handle(listed(DELISTED), 5 * SECOND)
     return machine
 
 
-def listed(status: str) -> Listed:
-    return Listed(9 * SECOND, B, status)
+def listed(status: str) -> SymbolListing:
+    return SymbolListing(9 * SECOND, B, status)
 
 
 def full() -> SymbolSync:
@@ -80,21 +80,21 @@ def in_break(start: Callable[[], SymbolSync] = live) -> SymbolSync:
     """At second 5 the exchange's list said BREAK."""
     machine = start()
     machine.status = "BREAK"
-    machine.take(Listed(5 * SECOND, B, "BREAK"), 5 * SECOND)
+    machine.handle(SymbolListing(5 * SECOND, B, "BREAK"), 5 * SECOND)
     return machine
 
 
 def cold_in_break() -> SymbolSync:
     """The same, and then the only connection was lost."""
     machine = in_break()
-    machine.take(lost(6), 6 * SECOND)
+    machine.handle(lost(6), 6 * SECOND)
     return machine
 
 
 def not_opened() -> SymbolSync:
     """Known to be empty: the exchange has never traded it."""
     machine = syncing()
-    machine.take(snapshot(NOT_OPENED), 3 * SECOND)
+    machine.handle(snapshot(NOT_OPENED), 3 * SECOND)
     return machine
 
 
@@ -103,19 +103,19 @@ class Case(NamedTuple):
 
     promise: str
     start: Callable[[], SymbolSync]
-    item: Input
+    item: SyncInput
     becomes: State
-    says: Outputs
+    says: SyncOutputs
 
 
-def gap(reason: str, start: int = 3) -> Gap:
-    return Gap(B, 1, start * SECOND, 10, reason)
+def gap(reason: str, start: int = 3) -> GapInterval:
+    return GapInterval(B, 1, start * SECOND, 10, reason)
 
 
 CLOSED: Final = replace(gap("id_gap"), end_ns=9 * SECOND, next_update_id=11)
 ASK: Final = FetchSnapshot(B, 1)
 ASK_AGAIN: Final = FetchSnapshot(B, 2)
-HELD: Final = Held(2 * SECOND, event(5, 7))
+HELD: Final = HeldEvent(2 * SECOND, event(5, 7))
 
 CASES: Final = (
     Case("a subscription is followed by a request", cold, connected(9), SYNCING, (ASK,)),
@@ -129,40 +129,46 @@ CASES: Final = (
         (ASK_AGAIN,),
     ),
     Case("so is one from before the loss", resyncing, snapshot(10), SYNCING, (ASK_AGAIN,)),
-    Case("a quiet symbol needs no event", syncing, snapshot(10), LIVE, (Synced(B, 1, 10),)),
+    Case("a quiet symbol needs no event", syncing, snapshot(10), LIVE, (BookSynced(B, 1, 10),)),
     Case(
         "a snapshot joins what is held",
         lambda: syncing(event(5, 7)),
         snapshot(4),
         LIVE,
-        (Synced(B, 1, 4, None, (HELD,)),),
+        (BookSynced(B, 1, 4, None, (HELD,)),),
     ),
     Case(
         "a snapshot closes the gap",
         resyncing,
         snapshot(11),
         LIVE,
-        (Synced(B, 2, 11, CLOSED, (Held(4 * SECOND, event(12, 12)),)),),
+        (BookSynced(B, 2, 11, CLOSED, (HeldEvent(4 * SECOND, event(12, 12)),)),),
     ),
-    Case("no answer is asked for again", syncing, Unreadable(), SYNCING, (ASK_AGAIN,)),
+    Case("no answer is asked for again", syncing, UnreadableAnswer(), SYNCING, (ASK_AGAIN,)),
     Case("new ids need no new request", lambda: syncing(event(5, 7)), IdsReset(), SYNCING, ()),
     Case("without connection cold", lambda: syncing(event(5, 7)), lost(9), COLD, ()),
     Case("an old event is ignored", live, event(8, 9), LIVE, ()),
     Case("so is one that ends at the book's id", live, event(8, 10), LIVE, ()),
-    Case("what chains is applied", live, event(11, 12), LIVE, (Applied(event(11, 12)),)),
-    Case("so is what overlaps", live, event(9, 11), LIVE, (Applied(event(9, 11)),)),
+    Case("what chains is applied", live, event(11, 12), LIVE, (EventApplied(event(11, 12)),)),
+    Case("so is what overlaps", live, event(9, 11), LIVE, (EventApplied(event(9, 11)),)),
     Case(
         "a symbol opens at any id",
         not_opened,
         event(12, 14),
         LIVE,
-        (Applied(event(12, 14)),),
+        (EventApplied(event(12, 14)),),
     ),
-    Case("a missing id is a gap", live, event(12, 12), SYNCING, (Lost(gap("id_gap")), ASK)),
-    Case("so is a witness that differs", live, Disproved(), SYNCING, (Lost(gap("disproved")), ASK)),
-    Case("so is silence", live, Silent(), SYNCING, (Lost(gap("silent")), ASK)),
-    Case("so are new ids", live, IdsReset(), SYNCING, (Lost(gap("ids_reset")), ASK)),
-    Case("so is a lost connection", live, lost(9, alive=7), COLD, (Lost(gap("disconnected")),)),
+    Case("a missing id is a gap", live, event(12, 12), SYNCING, (BookLost(gap("id_gap")), ASK)),
+    Case(
+        "so is a witness that differs",
+        live,
+        CheckFailed(),
+        SYNCING,
+        (BookLost(gap("disproved")), ASK),
+    ),
+    Case("so is silence", live, StreamSilent(), SYNCING, (BookLost(gap("silent")), ASK)),
+    Case("so are new ids", live, IdsReset(), SYNCING, (BookLost(gap("ids_reset")), ASK)),
+    Case("so is a lost connection", live, lost(9, alive=7), COLD, (BookLost(gap("disconnected")),)),
     Case("one that is not listed ends", cold, listed(DELISTED), ENDED, ()),
     Case(
         "with its gap, if there is one",
@@ -185,10 +191,10 @@ CASES: Final = (
         ended,
         event(12, 12),
         SYNCING,
-        (Lost(gap("delisted", 5)), ASK),
+        (BookLost(gap("delisted", 5)), ASK),
     ),
-    Case("a break is a gap", live, listed("BREAK"), BREAK, (Lost(gap("break")),)),
-    Case("so is the end of the day", live, listed("END_OF_DAY"), BREAK, (Lost(gap("break")),)),
+    Case("a break is a gap", live, listed("BREAK"), BREAK, (BookLost(gap("break")),)),
+    Case("so is the end of the day", live, listed("END_OF_DAY"), BREAK, (BookLost(gap("break")),)),
     Case("in a break nothing is asked for", syncing, listed("BREAK"), BREAK, ()),
     Case("nor said twice", in_break, listed("END_OF_DAY"), BREAK, ()),
     Case("a snapshot of a break is no book", in_break, snapshot(12), BREAK, ()),
@@ -201,16 +207,16 @@ CASES: Final = (
 )
 
 
-def followed(machine: SymbolSync, item: Input) -> Rule:
+def followed(machine: SymbolSync, item: SyncInput) -> Rule:
     rules = SymbolSync.rules[machine.state, type(item)]
-    return next(rule for rule in rules if rule.when(machine, item))
+    return next(rule for rule in rules if rule.condition(machine, item))
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.promise)
 def test_each_promise_of_the_table(case: Case) -> None:
     """From this state, on this input, to this state and these words."""
     machine = case.start()
-    assert machine.take(case.item, 9 * SECOND) == case.says
+    assert machine.handle(case.item, 9 * SECOND) == case.says
     assert machine.state is case.becomes
 
 
@@ -223,7 +229,7 @@ def test_no_row_is_untested() -> None:
 @pytest.mark.parametrize(("state", "item"), list(itertools.product(State, INPUTS)))
 def test_every_state_has_a_rule_for_every_input(state: State, item: type) -> None:
     """There is no input that a state does not expect: the last rule always holds."""
-    assert SymbolSync.rules[state, item][-1].when is SymbolSync._always
+    assert SymbolSync.rules[state, item][-1].condition is SymbolSync._always
 
 
 @pytest.mark.parametrize(("state", "item"), list(itertools.product(State, INPUTS)))
@@ -231,7 +237,7 @@ def test_what_the_table_does_not_name_changes_nothing(state: State, item: type) 
     """Neither the state, nor is anything said."""
     if not any((rule.state, rule.input) == (state, item) for rule in TABLE):
         (rule,) = SymbolSync.rules[state, item]
-        assert (rule.becomes, rule.do) == (state, SymbolSync._ignore)
+        assert (rule.next_state, rule.action) == (state, SymbolSync._ignore)
 
 
 def test_states_have_their_words_on_the_tape() -> None:
@@ -252,7 +258,7 @@ def test_only_a_live_book_is_shown() -> None:
     """A lost book is empty at once: nobody can read a stale one by mistake."""
     for item in (event(12, 12, {"100": "2"}), lost(9)):
         machine = live()
-        machine.take(item, 9 * SECOND)
+        machine.handle(item, 9 * SECOND)
         assert shown(machine.row(0)) == ([], [])
 
 
@@ -260,7 +266,7 @@ def test_an_ended_book_is_shown_no_more() -> None:
     """And the end of its last gap is known, though no state follows it."""
     assert shown(ended().row(0)) == ([], [])
     machine = resyncing()
-    machine.take(listed(DELISTED), 9 * SECOND)
+    machine.handle(listed(DELISTED), 9 * SECOND)
     assert (machine.gap, machine.held) == (None, [])
 
 
@@ -273,10 +279,10 @@ def test_a_machine_begins_with_nothing() -> None:
 
 def test_a_book_that_was_known_is_more_urgent_than_a_new_one() -> None:
     """Each second without it is a hole in the data."""
-    (new,) = cold().take(connected(1), SECOND)
-    lost_book, again = live().take(event(12, 12), 4 * SECOND)
+    (new,) = cold().handle(connected(1), SECOND)
+    lost_book, again = live().handle(event(12, 12), 4 * SECOND)
     assert isinstance(new, FetchSnapshot)
-    assert isinstance(lost_book, Lost)
+    assert isinstance(lost_book, BookLost)
     assert isinstance(again, FetchSnapshot)
     assert (new.urgency, again.urgency) == (Urgency.NEW, Urgency.LOST)
 
@@ -285,7 +291,7 @@ def test_a_new_epoch_knows_no_time_of_the_exchange() -> None:
     """Until its first event: a snapshot has none, and the last one is of another epoch."""
     machine = live()
     for item in (event(11, 11), event(13, 13), snapshot(20)):
-        machine.take(item, 9 * SECOND)
+        machine.handle(item, 9 * SECOND)
     assert machine.row(0).event_time_us is None
     assert machine.updates == 0
 
@@ -293,32 +299,32 @@ def test_a_new_epoch_knows_no_time_of_the_exchange() -> None:
 def test_a_cached_answer_takes_nobody_back() -> None:
     """Also where no event is held: it is of a state before the one that was known."""
     machine = live()
-    machine.take(lost(4), 4 * SECOND)
-    machine.take(connected(5), 5 * SECOND)
-    assert machine.take(snapshot(9), 6 * SECOND) == (FetchSnapshot(B, 2),)
-    assert machine.take(snapshot(10), 7 * SECOND) != ()
+    machine.handle(lost(4), 4 * SECOND)
+    machine.handle(connected(5), 5 * SECOND)
+    assert machine.handle(snapshot(9), 6 * SECOND) == (FetchSnapshot(B, 2),)
+    assert machine.handle(snapshot(10), 7 * SECOND) != ()
     assert machine.state is LIVE
 
 
 def test_what_is_held_is_bounded() -> None:
     """When no answer comes, the oldest events go, and the newest begins a new wait."""
     machine = full()
-    machine.take(event(9_000, 9_001), 9 * SECOND)
-    assert machine.held == [Held(9 * SECOND, event(9_000, 9_001))]
+    machine.handle(event(9_000, 9_001), 9 * SECOND)
+    assert machine.held == [HeldEvent(9 * SECOND, event(9_000, 9_001))]
 
 
 def test_a_lost_connection_forgets_what_was_held() -> None:
     """The next connection begins afresh, its requests counted from 1 again."""
     machine = syncing(event(5, 7))
-    machine.take(lost(3), 3 * SECOND)
+    machine.handle(lost(3), 3 * SECOND)
     assert machine.held == []
-    assert machine.take(connected(4), 4 * SECOND) == (FetchSnapshot(B, 1),)
+    assert machine.handle(connected(4), 4 * SECOND) == (FetchSnapshot(B, 1),)
 
 
 def test_a_sign_of_life_of_the_connection_proves_no_book() -> None:
     """A subscription can be dead while its connection answers pings: the last evidence counts."""
     machine = live()
-    machine.take(lost(9, alive=7), 9 * SECOND)
+    machine.handle(lost(9, alive=7), 9 * SECOND)
     assert machine.gap is not None
     assert machine.gap.start_ns == 3 * SECOND
 
@@ -326,37 +332,44 @@ def test_a_sign_of_life_of_the_connection_proves_no_book() -> None:
 def test_on_old_tapes_a_gap_begins_with_the_last_sign_of_life() -> None:
     """They hold nothing that proves more, and must be read as they were written."""
     machine = SymbolSync(B, tape_format=1)
-    machine.take(connected(1), SECOND)
-    machine.take(snapshot(10), 3 * SECOND)
-    machine.take(lost(9, alive=7), 9 * SECOND)
+    machine.handle(connected(1), SECOND)
+    machine.handle(snapshot(10), 3 * SECOND)
+    machine.handle(lost(9, alive=7), 9 * SECOND)
     assert machine.gap is not None
     assert machine.gap.start_ns == 7 * SECOND
 
 
 def test_a_gap_begins_with_the_last_evidence() -> None:
     """Whatever ends the epoch: what proved the book last is where it was known for the last time."""
-    for item in (event(12, 12), Disproved(), Silent(), IdsReset(), listed("BREAK"), lost(9)):
+    for item in (
+        event(12, 12),
+        CheckFailed(),
+        StreamSilent(),
+        IdsReset(),
+        listed("BREAK"),
+        lost(9),
+    ):
         machine = live()
         machine.prove(7 * SECOND)
-        machine.take(item, 9 * SECOND)
+        machine.handle(item, 9 * SECOND)
         assert machine.gap is not None
         assert machine.gap.start_ns == 7 * SECOND
 
 
 def usual(lag_ns: int) -> UsualLag:
     lag = UsualLag()
-    lag.tick(lag_ns)
+    lag.on_tick(lag_ns)
     return lag
 
 
 def lost_after_an_event(lag: UsualLag, stamp_s: float, exchange_s: float) -> SymbolSync:
     """Known since second 3, an event of that time of the exchange, then a lost connection."""
     machine = SymbolSync(B, lag=lag)
-    machine.take(connected(1), 1 * SECOND)
-    machine.take(snapshot(10), 3 * SECOND)
+    machine.handle(connected(1), 1 * SECOND)
+    machine.handle(snapshot(10), 3 * SECOND)
     late = event(11, 11, event_time_us=round(exchange_s * 1e6))
-    machine.take(late, round(stamp_s * SECOND))
-    machine.take(lost(40), 40 * SECOND)
+    machine.handle(late, round(stamp_s * SECOND))
+    machine.handle(lost(40), 40 * SECOND)
     return machine
 
 
@@ -388,19 +401,19 @@ def test_without_a_usual_lag_no_event_is_late() -> None:
 def test_a_row_is_known_when_the_last_of_what_it_follows_from_is_here() -> None:
     """An event that waited in the buffer was stamped before the snapshot that it follows."""
     machine = syncing(event(11, 11), event(12, 12))
-    machine.take(snapshot(10), 3 * SECOND)
+    machine.handle(snapshot(10), 3 * SECOND)
     for each in (event(11, 11), event(12, 12)):
-        machine.take(each, 2 * SECOND)
+        machine.handle(each, 2 * SECOND)
     assert machine.row(2 * SECOND).received_ns == 3 * SECOND
 
 
 def test_an_epoch_never_begins_before_the_last_moment_that_was_known() -> None:
     """Or two gaps could overlap in time, and rows go back in it."""
     machine = live()
-    machine.take(event(11, 11), 8 * SECOND)
-    machine.take(event(13, 13), 8 * SECOND)
-    (synced,) = machine.take(snapshot(13), 7 * SECOND)
-    assert isinstance(synced, Synced)
+    machine.handle(event(11, 11), 8 * SECOND)
+    machine.handle(event(13, 13), 8 * SECOND)
+    (synced,) = machine.handle(snapshot(13), 7 * SECOND)
+    assert isinstance(synced, BookSynced)
     assert synced.closed is not None
     assert (synced.closed.start_ns, synced.closed.end_ns) == (8 * SECOND, 8 * SECOND)
     assert machine.row(7 * SECOND).received_ns == 8 * SECOND
@@ -409,58 +422,58 @@ def test_an_epoch_never_begins_before_the_last_moment_that_was_known() -> None:
 def test_a_clock_that_is_set_back_takes_every_moment_with_it() -> None:
     """Or nothing would be newer than what is known, until the clock had caught up."""
     machine = live()
-    machine.take(event(12, 12), 9 * SECOND)
+    machine.handle(event(12, 12), 9 * SECOND)
     machine.step_clock(-2 * SECOND)
     assert machine.gap == gap("id_gap", 1)
-    assert machine.held == [Held(7 * SECOND, event(12, 12))]
-    (synced,) = machine.take(snapshot(11), 8 * SECOND)
-    assert isinstance(synced, Synced)
+    assert machine.held == [HeldEvent(7 * SECOND, event(12, 12))]
+    (synced,) = machine.handle(snapshot(11), 8 * SECOND)
+    assert isinstance(synced, BookSynced)
     assert machine.row(0).received_ns == 8 * SECOND
 
 
 def test_lower_ids_are_believed_when_they_come_again_and_again() -> None:
     """Once or twice it may be a cache's answer; the third one says that the exchange counts anew."""
     machine = live()
-    machine.take(Silent(), 4 * SECOND)
-    assert machine.take(snapshot(5), 5 * SECOND) == (ASK_AGAIN,)
-    assert machine.take(snapshot(5), 6 * SECOND) == (FetchSnapshot(B, 3),)
-    (synced,) = machine.take(snapshot(5), 7 * SECOND)
-    assert isinstance(synced, Synced)
+    machine.handle(StreamSilent(), 4 * SECOND)
+    assert machine.handle(snapshot(5), 5 * SECOND) == (ASK_AGAIN,)
+    assert machine.handle(snapshot(5), 6 * SECOND) == (FetchSnapshot(B, 3),)
+    (synced,) = machine.handle(snapshot(5), 7 * SECOND)
+    assert isinstance(synced, BookSynced)
     assert (synced.update_id, synced.counts_anew) == (5, True)
 
 
 def test_after_new_ids_the_first_answer_is_believed() -> None:
     """The stream itself has said that ids are lower now."""
     machine = live()
-    machine.take(IdsReset(), 4 * SECOND)
-    (synced,) = machine.take(snapshot(5), 5 * SECOND)
-    assert isinstance(synced, Synced)
+    machine.handle(IdsReset(), 4 * SECOND)
+    (synced,) = machine.handle(snapshot(5), 5 * SECOND)
+    assert isinstance(synced, BookSynced)
     assert synced.counts_anew
 
 
 def test_what_was_held_of_the_old_ids_is_dropped() -> None:
     """It would not join a snapshot of the new ones."""
     machine = resyncing()
-    machine.take(IdsReset(), 5 * SECOND)
+    machine.handle(IdsReset(), 5 * SECOND)
     assert machine.held == []
 
 
 def test_on_old_tapes_a_break_changes_nothing() -> None:
     """They must be read as they were written: there a status was a note, and no more."""
     machine = SymbolSync(B, tape_format=1)
-    machine.take(connected(1), SECOND)
-    machine.take(snapshot(10), 3 * SECOND)
-    assert machine.take(listed("BREAK"), 5 * SECOND) == ()
+    machine.handle(connected(1), SECOND)
+    machine.handle(snapshot(10), 3 * SECOND)
+    assert machine.handle(listed("BREAK"), 5 * SECOND) == ()
     assert machine.state is LIVE
 
 
 def test_a_row_tells_what_the_book_is() -> None:
     """Time of the exchange, our time, id, epoch, count, levels and horizons."""
     machine = syncing()
-    machine.take(snapshot(10, {"100": "1"}, {"101": "1"}, limit=1), 3 * SECOND)
+    machine.handle(snapshot(10, {"100": "1"}, {"101": "1"}, limit=1), 3 * SECOND)
     first = machine.row(3 * SECOND)
     assert (first.event_time_us, first.received_ns) == (None, 3 * SECOND)
-    machine.take(event(11, 13, {"100": "0", "99": "2"}, event_time_us=77), 4 * SECOND)
+    machine.handle(event(11, 13, {"100": "0", "99": "2"}, event_time_us=77), 4 * SECOND)
     row = machine.row(4 * SECOND)
     assert (row.event_time_us, row.received_ns) == (77, 4 * SECOND)
     assert (row.symbol, row.update_id, row.epoch, row.updates) == (B, 13, 1, 1)

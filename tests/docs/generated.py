@@ -8,7 +8,7 @@ from pathlib import Path
 from textwrap import dedent
 
 from booktape.core.sync import TABLE
-from booktape.sim import faults
+from booktape.sim.faults import base
 from booktape.store.schema import (
     CHECK_COLUMNS,
     GAP_COLUMNS,
@@ -43,9 +43,9 @@ def state_machine() -> str:
         (
             rule.state.name,
             f"`{rule.input.__name__}`",
-            rule.when.__name__.strip("_").replace("_", " "),
-            rule.becomes.name,
-            rule.do.__name__.strip("_").replace("_", " "),
+            rule.condition.__name__.strip("_").replace("_", " "),
+            rule.next_state.name,
+            rule.action.__name__.strip("_").replace("_", " "),
         )
         for rule in TABLE
     ]
@@ -54,7 +54,7 @@ def state_machine() -> str:
 
 def kinds_of_faults() -> str:
     """What the module that has them says of them, from its table on."""
-    text = faults.__doc__ or ""
+    text = base.__doc__ or ""
     return "```text\n" + dedent(text[text.index("    kind ") :]).strip() + "\n```"
 
 

@@ -18,7 +18,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from booktape.sim.market import Market
+from booktape.sim.market.market import Market
 from docs.generated import DOCS
 from plot.scene import record
 

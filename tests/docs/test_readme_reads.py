@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-import virtual_time
-from booktape.sim.market import Market
-from booktape.sim.server import SimServer
+from booktape.sim.market.market import Market
+from booktape.sim.server.server import SimServer
 from docs.generated import DOCS
 from e2e.inside import recording, until_updates
+from support import virtual_time
 
 README = (DOCS.parent / "README.md").read_text()
 READINGS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)

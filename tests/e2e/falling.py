@@ -6,15 +6,15 @@ import asyncio
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import virtual_time
-from booktape.sim.faults import Faults
-from booktape.sim.incidents import Fall
-from booktape.sim.listing import LIQUID, Listing
-from booktape.sim.market import Market
-from booktape.sim.server import SimServer
+from booktape.sim.faults.base import Faults
+from booktape.sim.faults.market import Fall
+from booktape.sim.market.listing import LIQUID, Listing
+from booktape.sim.market.market import Market
+from booktape.sim.server.server import SimServer
 from e2e.inside import recording
 from e2e.promises import Levels, Row, check_row, rows_of, truth_of
 from e2e.tables import lines_of
+from support import virtual_time
 
 SYMBOL = "FALLUSDT"
 CALM_S = 10.0

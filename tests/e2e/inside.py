@@ -8,11 +8,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from booktape.recorder import Recorder
-from booktape.settings import Settings
-from booktape.sim.server import SimServer
-from booktape.wire.venues import Venue
-from virtual_time import WallClock
+from booktape.recorder.recorder import Recorder
+from booktape.recorder.settings import Settings
+from booktape.sim.server.server import SimServer
+from booktape.wire.endpoints import Venue
+from support.virtual_time import WallClock
 
 LOOK_S = 0.01
 """How often a test looks whether something has happened; time must pass between two looks."""

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 import pyarrow.parquet as pq
 
-from booktape.sim.market import Market
+from booktape.sim.market.market import Market
 from booktape.verify.order import Scope
 from booktape.verify.run import verify
 

@@ -10,19 +10,19 @@ from pathlib import Path
 from typing import Any, Final
 
 from booktape.core.events import DepthEvent
-from booktape.sim.conditions import Attempt, Delivery, Messages, chance
-from booktape.sim.fates import Cuts
-from booktape.sim.faults import Faults
-from booktape.sim.forgeries import Hide, StaleWitness, WrongEvent, WrongSnapshot
-from booktape.sim.lies import Delay, Lie
-from booktape.sim.listing import ILLIQUID, LIQUID, MID, Listing, listing
-from booktape.sim.market import Market
-from booktape.sim.server import SimServer
+from booktape.sim.faults.base import Faults
+from booktape.sim.faults.conditions import Attempt, Delivery, Messages, chance
+from booktape.sim.faults.connections import Cuts
+from booktape.sim.faults.messages import Delay, Fault
+from booktape.sim.faults.undetectable import Hide, StaleWitness, WrongEvent, WrongSnapshot
+from booktape.sim.market.listing import ILLIQUID, LIQUID, MID, Listing, listing
+from booktape.sim.market.market import Market
+from booktape.sim.server.server import SimServer
 from e2e.inside import recording
 from e2e.promises import Row
 from e2e.tables import lines_of, table_of
 
-LATE: Final[dict[str, tuple[Lie, ...]]] = {
+LATE: Final[dict[str, tuple[Fault, ...]]] = {
     "depth20": (StaleWitness(Messages(probability=0.05, stream="depth20"), messages=3),),
     # No ticker is lost or comes again on a connection: the rule about them rests on that. A whole
     # connection may be late.

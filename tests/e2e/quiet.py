@@ -13,20 +13,20 @@ from typing import Any, Final
 from unittest import mock
 
 from booktape.core.events import FetchSnapshot
-from booktape.net.rest import Rest
-from booktape.sim.conditions import Attempt, Attempts, Messages
-from booktape.sim.door import Slow
-from booktape.sim.fates import Cuts
-from booktape.sim.faults import Faults
-from booktape.sim.lies import Delay, Lie
-from booktape.sim.listing import ILLIQUID, MID, Listing, listing
-from booktape.sim.market import Market
-from booktape.sim.server import SimServer
+from booktape.net.rest_client import RestClient
+from booktape.sim.faults.base import Faults
+from booktape.sim.faults.conditions import Attempt, Attempts, Messages
+from booktape.sim.faults.connections import Cuts
+from booktape.sim.faults.messages import Delay, Fault
+from booktape.sim.faults.requests import Slow
+from booktape.sim.market.listing import ILLIQUID, MID, Listing, listing
+from booktape.sim.market.market import Market
+from booktape.sim.server.server import SimServer
 from booktape.wire.limits import BINANCE, depth_weight
 from e2e.inside import recording
 from e2e.promises import Row, gaps_of
 from e2e.tables import lines_of
-from virtual_time import START_NS
+from support.virtual_time import START_NS
 
 AWAY_S: Final = 0.2
 """What every answer takes."""
@@ -68,7 +68,7 @@ class Watched:
 
 
 @dataclass(frozen=True)
-class _PulsesCounted(Lie):
+class _PulsesCounted(Fault):
     """Tells the truth, and counts who asks for the best prices."""
 
     weight: Counter[str] = field(default_factory=Counter)
@@ -81,13 +81,13 @@ class _PulsesCounted(Lie):
 @contextmanager
 def _snapshots_counted(weight: Counter[str]) -> Iterator[None]:
     """The weight of every request for a snapshot, by what it is for."""
-    ask = Rest._ask
+    ask = RestClient._fetch_snapshot
 
-    async def counted(rest: Rest, request: FetchSnapshot, number: int) -> None:
+    async def counted(rest: RestClient, request: FetchSnapshot, number: int) -> None:
         weight[request.urgency.name.lower()] += depth_weight(request.limit)
         await ask(rest, request, number)
 
-    with mock.patch.object(Rest, "_ask", counted):
+    with mock.patch.object(RestClient, "_fetch_snapshot", counted):
         yield
 
 

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from booktape.net.budget import WINDOW_S
-from booktape.recorder import Recorder
-from booktape.sim.conditions import Attempts
-from booktape.sim.door import Slow
-from booktape.sim.faults import Faults
-from booktape.sim.market import Market
-from booktape.sim.server import SimServer
-from booktape.sim.spot import spot
+from booktape.net.rate_limit import WINDOW_S
+from booktape.recorder.recorder import Recorder
+from booktape.sim.faults.base import Faults
+from booktape.sim.faults.conditions import Attempts
+from booktape.sim.faults.requests import Slow
+from booktape.sim.market.market import Market
+from booktape.sim.market.symbols import spot
+from booktape.sim.server.server import SimServer
 from booktape.wire.limits import (
     DEPTH_MAX,
     EXCHANGE_INFO_WEIGHT,
@@ -72,7 +72,7 @@ async def start(
             deep_s = loop.time() - began_s
             sides = tuple(
                 max(len(sync.book.bids), len(sync.book.asks))
-                for sync in recorder._desk.recording.books.syncs.values()
+                for sync in recorder._async_recording.session.books.syncs.values()
             )
     weight = sum(depth_weight(line["limit"]) for line in lines_of(out, "asked"))
     return Started(
@@ -103,7 +103,7 @@ def _known(recorder: Recorder, count: int) -> bool:
 
 def _deep(recorder: Recorder) -> bool:
     """No side is cut off before half of what is wanted: the examiner would ask for more."""
-    for sync in recorder._desk.recording.books.syncs.values():
+    for sync in recorder._async_recording.session.books.syncs.values():
         book = sync.book
         sides = ((book.bids, book.bid_horizon), (book.asks, book.ask_horizon))
         if any(horizon is not None and 2 * len(side) < DEPTH_MAX for side, horizon in sides):

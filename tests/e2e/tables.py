@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from booktape.store.reading import read_lines
+from booktape.store.tape_reader import read_lines
 from e2e.promises import Row
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import virtual_time
 from e2e.promises import gaps_of
 from e2e.starting import least, start
+from support import virtual_time
 
 SYMBOLS, PER_MINUTE = 60, 600
 """`make proofs` has 1,400; so few with a small budget meet the same rules."""

@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-import virtual_time
-from booktape.sim.playback import Playback
-from booktape.sim.server import SimServer
+from booktape.sim.replay.source import ReplaySource
+from booktape.sim.server.server import SimServer
 from e2e.inside import LOOK_S, recording
 from e2e.promises import check_epochs, check_row, gaps_of, rows_of
-from oracle import Oracle, doubles
+from support import virtual_time
+from support.oracle import Oracle, doubles
 
 CAPTURES = Path(__file__).parents[3] / "shared" / "captures"
 SPOT = {
@@ -52,13 +52,13 @@ async def record(name: str, depth: int, out: Path) -> None:
     symbols = tuple(sorted({symbol for _, symbol, _ in lines}))
     events = sum(kind == "ws" for kind, _, _ in lines)
     async with (
-        SimServer(Playback(CAPTURES / name), speed=math.inf) as server,
+        SimServer(ReplaySource(CAPTURES / name), speed=math.inf) as server,
         recording(server, symbols, out, every=1, depth=depth) as recorder,
     ):
         await server.finished.wait()
         async with asyncio.timeout(60):
             # One note of the connection, and an answer for each symbol, come on top.
-            while (status := recorder.status()) is None or status.frames < events + 1:
+            while (status := recorder.status()) is None or status.records < events + 1:
                 await asyncio.sleep(LOOK_S)
 
 

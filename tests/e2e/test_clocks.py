@@ -14,8 +14,8 @@ from typing import Any, Final
 import pytest
 
 import booktape
-from booktape.reader.book import Gap, Step
-from booktape.store.found import lineage_of
+from booktape.reader.records import Gap, Step
+from booktape.store.catalog import lineage_of
 from booktape.store.layout import Layout
 from e2e.archives import record
 from e2e.commands import run

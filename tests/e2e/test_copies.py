@@ -12,9 +12,9 @@ from typing import Final
 import pytest
 
 import booktape
-from booktape.reader.book import Gap, Step
-from booktape.sim.playback import Playback
-from booktape.store.found import lineage_of
+from booktape.reader.records import Gap, Step
+from booktape.sim.replay.source import ReplaySource
+from booktape.store.catalog import lineage_of
 from booktape.store.layout import Layout
 from e2e.archives import record
 from e2e.commands import run
@@ -107,7 +107,7 @@ def test_they_are_replayed_as_one_exchange(merged: Path, recorded: tuple[Path, P
     """Every message once, in the order in which they came."""
 
     def played(root: Path) -> tuple[Counter[str], list[float]]:
-        playback, told, times = Playback(root), Counter[str](), []
+        playback, told, times = ReplaySource(root), Counter[str](), []
         while (due_s := playback.due_s()) is not None:
             streams = [message.stream for message in playback.advance()]
             told.update(streams)

@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import Final
 
 import booktape
-import virtual_time
-from booktape.sim.conditions import Messages
-from booktape.sim.fates import CutAt
-from booktape.sim.faults import Faults
-from booktape.sim.incidents import Halt
-from booktape.sim.lies import Deaf, Lie
-from booktape.sim.market import SLOT_MS, Market
-from booktape.sim.server import SimServer
+from booktape.sim.faults.base import Faults
+from booktape.sim.faults.conditions import Messages
+from booktape.sim.faults.connections import CutAt
+from booktape.sim.faults.market import Halt
+from booktape.sim.faults.messages import Deaf, Fault
+from booktape.sim.market.market import SLOT_MS, Market
+from booktape.sim.server.server import SimServer
 from booktape.sim.truth import Truth
 from e2e.inside import recording, until_known
 from e2e.promises import Row, check_archive, gaps_of, rows_of, truth_of
+from support import virtual_time
 
 DEAF, BROKEN, SOUND = SYMBOLS = ("BNBUSDT", "LTCBTC", "XMRBTC")
 DEAF_S, BREAK_S, CUT_S, SILENT_S, END_S = 45.05, 60.05, 130.05, 170.05, 240.0
@@ -33,7 +33,7 @@ SPARE_S: Final = 2.0
 granted before a row counts as old."""
 
 REASONS: Final = {DEAF: ("silent",), BROKEN: ("break",)}
-FAULTS: Final[tuple[Lie, ...]] = (
+FAULTS: Final[tuple[Fault, ...]] = (
     Deaf(Messages(symbol=DEAF, stream="depth", start_s=DEAF_S), opened_by_s=DEAF_S),
     Halt(BROKEN, BREAK_S, BREAK_S + 50, shown="BREAK", cancels_per_s=3),
     CutAt(CUT_S),

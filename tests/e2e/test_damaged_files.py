@@ -19,15 +19,15 @@ import pytest
 
 import booktape
 from booktape.core.events import DepthEvent
-from booktape.core.frames import StreamFrame
+from booktape.core.tape_records import StreamMessage
 from booktape.errors import BookNotKnown, DamagedFile
 from booktape.store.archive import open_archive
-from booktape.store.reading import read_tape
+from booktape.store.tape_reader import read_tape
 from booktape.wire.binance import decode_event
 from e2e.archives import record
 from e2e.commands import BOOKTAPE, run
 from e2e.commands import start as start_command
-from oracle import start
+from support.oracle import start
 
 KINDS: Final = ("tape", "snapshots", "gaps", "checks", "notes", "manifests")
 DAMAGES: Final[dict[str, Callable[[bytes], bytes]]] = {
@@ -219,7 +219,7 @@ def test_the_replay_command_goes_on_behind_a_damaged_tape(root: Path) -> None:
     behind = [
         event.last_id
         for frame in read_tape(last)
-        if isinstance(frame, StreamFrame)
+        if isinstance(frame, StreamMessage)
         for event in [decode_event(frame.payload)]
         if isinstance(event, DepthEvent) and event.symbol == BTC
     ]

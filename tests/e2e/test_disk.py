@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from booktape.sim.market import Market
-from booktape.sim.server import SimServer
+from booktape.sim.market.market import Market
+from booktape.sim.server.server import SimServer
 from e2e.commands import run, said, start
 from e2e.promises import check_archive, gaps_of, rows_of, truth_of
 

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-import virtual_time
-from booktape.sim.conditions import event_number
-from booktape.sim.faults import Faults
-from booktape.sim.lies import Drop
-from booktape.sim.market import Market
-from booktape.sim.server import SimServer
+from booktape.sim.faults.base import Faults
+from booktape.sim.faults.conditions import event_number
+from booktape.sim.faults.messages import Drop
+from booktape.sim.market.market import Market
+from booktape.sim.server.server import SimServer
 from e2e.inside import recording, until_updates
 from e2e.promises import check_archive, gaps_of, truth_of
 from e2e.tables import lines_of
+from support import virtual_time
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "BNBUSDT")
 

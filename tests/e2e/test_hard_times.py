@@ -11,23 +11,23 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-import virtual_time
-from booktape import recorder
 from booktape.core.events import DepthEvent
-from booktape.core.frames import StreamFrame
-from booktape.sim.conditions import Attempt
-from booktape.sim.door import HangUp
-from booktape.sim.fates import CutAt, HalfOpen, Outage
-from booktape.sim.faults import Faults
-from booktape.sim.incidents import Huge
-from booktape.sim.lies import Lie
-from booktape.sim.market import Market
-from booktape.sim.server import SimServer
-from booktape.store.reading import read_tape
+from booktape.core.tape_records import StreamMessage
+from booktape.recorder import recorder
+from booktape.sim.faults.base import Faults
+from booktape.sim.faults.conditions import Attempt
+from booktape.sim.faults.connections import CutAt, HalfOpen, Outage
+from booktape.sim.faults.market import Huge
+from booktape.sim.faults.messages import Fault
+from booktape.sim.faults.requests import HangUp
+from booktape.sim.market.market import Market
+from booktape.sim.server.server import SimServer
+from booktape.store.tape_reader import read_tape
 from booktape.wire.binance import decode_event
 from e2e.inside import recording, until_known
 from e2e.promises import Row, check_archive, gaps_of, truth_of
-from virtual_time import START_NS, WallClock, running
+from support import virtual_time
+from support.virtual_time import START_NS, WallClock, running
 
 HOUR_S = 3_600.0
 LARGEST = 1_076  # levels of the largest event in the real captures
@@ -53,7 +53,7 @@ class FirstOf:
 
 
 async def record(
-    out: Path, seconds: float, *lies: Lie, symbol: str = "BNBUSDT", connections: int = 1
+    out: Path, seconds: float, *lies: Fault, symbol: str = "BNBUSDT", connections: int = 1
 ) -> list[Row]:
     """Record one symbol for so long under faults; its rows, found true, one for each event."""
     market = Market((symbol,), seed=11, levels=40)
@@ -87,7 +87,7 @@ def test_an_event_ten_times_the_largest_real_one_is_a_row_like_any_other(tmp_pat
     """It is on the tape, whole, and cost no gap; the row at its id equals the truth."""
     rows = virtual_time.run(record(tmp_path, 20, Huge("BNBUSDT", 10.0, 10 * LARGEST)))
     (tape,) = tmp_path.glob("tape/*/*.zst")
-    frames = [frame for frame in read_tape(tape) if isinstance(frame, StreamFrame)]
+    frames = [frame for frame in read_tape(tape) if isinstance(frame, StreamMessage)]
     huge = max(frames, key=lambda frame: len(frame.payload))
     event = decode_event(huge.payload)
     assert isinstance(event, DepthEvent)

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from booktape.core.frames import Frame
-from booktape.sim.market import Market
-from booktape.sim.server import SimServer
-from booktape.store.reading import read_tape
+from booktape.core.tape_records import TapeRecord
+from booktape.sim.market.market import Market
+from booktape.sim.server.server import SimServer
+from booktape.store.tape_reader import read_tape
 from e2e.commands import said, start
 from e2e.promises import check_archive, gaps_of, truth_of
 
@@ -20,7 +20,7 @@ SYMBOLS = ("BTCUSDT", "ETHUSDT")
 KILLS = 20
 
 
-def sealed_frames(root: Path) -> list[Frame]:
+def sealed_frames(root: Path) -> list[TapeRecord]:
     """Every frame of every sealed tape, in order."""
     tapes = sorted(root.glob("tape/date=*/*.zst"), key=lambda path: path.name)
     return [frame for path in tapes for frame in read_tape(path)]

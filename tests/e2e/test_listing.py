@@ -9,19 +9,19 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-import virtual_time
 from booktape.errors import UnknownSymbol
-from booktape.net import statuses
-from booktape.net.statuses import LOOK_EVERY_S, SPACING_S
-from booktape.recorder import Recorder
-from booktape.sim.faults import Faults
-from booktape.sim.incidents import Delist, Halt, NewListing
-from booktape.sim.market import Market
-from booktape.sim.server import SimServer
-from booktape.sim.weight import TARIFFS
+from booktape.net import symbol_status
+from booktape.net.symbol_status import LOOK_EVERY_S, SPACING_S
+from booktape.recorder.recorder import Recorder
+from booktape.sim.faults.base import Faults
+from booktape.sim.faults.market import Delist, Halt, NewListing
+from booktape.sim.market.market import Market
+from booktape.sim.server.limits import TARIFFS
+from booktape.sim.server.server import SimServer
 from e2e.inside import recording
 from e2e.promises import check_archive, gaps_of, truth_of
 from e2e.tables import lines_of, table_of
+from support import virtual_time
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 BTC, ETH = SYMBOLS
@@ -73,12 +73,12 @@ def test_a_halt_is_noted_and_only_a_break_makes_a_gap(shown: str, tmp_path: Path
         return market
 
     market = virtual_time.run(story())
-    statuses = said_of(tmp_path, BTC)
-    assert [status for status, _ in statuses] == ["TRADING", shown, "TRADING"]
+    symbol_status = said_of(tmp_path, BTC)
+    assert [status for status, _ in symbol_status] == ["TRADING", shown, "TRADING"]
     reasons = [(gap["symbol"], gap["reason"]) for gap in gaps_of(tmp_path)]
     assert reasons == ([(BTC, "break")] if shown == "BREAK" else [])
     rows = check_archive(tmp_path, truth_of(market), every=20)
-    assert rows[BTC][-1]["receive_time"] > statuses[-1][1]
+    assert rows[BTC][-1]["receive_time"] > symbol_status[-1][1]
 
 
 def test_a_delisted_symbol_ends_and_the_others_go_on(tmp_path: Path) -> None:
@@ -105,20 +105,20 @@ def test_a_delisted_symbol_ends_and_the_others_go_on(tmp_path: Path) -> None:
         return market
 
     market = virtual_time.run(story())
-    statuses = said_of(tmp_path, BTC)
-    assert [status for status, _ in statuses] == ["TRADING", "DELISTED"]
+    symbol_status = said_of(tmp_path, BTC)
+    assert [status for status, _ in symbol_status] == ["TRADING", "DELISTED"]
     assert {(gap["symbol"], gap["reason"]) for gap in gaps_of(tmp_path)} == {(ETH, "stopped")}
     said = [line for line in lines_of(tmp_path, "asked", "status") if line["symbol"] == BTC]
     assert said[-1]["k"] == "status"
     rows = check_archive(tmp_path, truth_of(market), every=20)
-    assert rows[BTC][-1]["receive_time"] < statuses[-1][1] < rows[ETH][-1]["receive_time"]
+    assert rows[BTC][-1]["receive_time"] < symbol_status[-1][1] < rows[ETH][-1]["receive_time"]
 
 
 def test_what_no_file_can_be_named_after_is_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """From the start or listed later: a warning each, and all others are recorded and sealed."""
-    monkeypatch.setattr(statuses, "LOOK_AT_ALL_EVERY_S", LOOK_EVERY_S)
+    monkeypatch.setattr(symbol_status, "LOOK_AT_ALL_EVERY_S", LOOK_EVERY_S)
     long, later, new = "币" * 27, "安" * 27, "NEWUSDT"
     lies = tuple(NewListing(symbol, market_time_s(BEFORE_S)) for symbol in (later, new))
 
@@ -154,7 +154,7 @@ def test_what_is_listed_later_is_joined(
 ) -> None:
     """By the pulse within 35 s, without one at the next look; the next start goes on with all of it."""
     if not pulse_s:
-        monkeypatch.setattr(statuses, "LOOK_AT_ALL_EVERY_S", LOOK_EVERY_S)
+        monkeypatch.setattr(symbol_status, "LOOK_AT_ALL_EVERY_S", LOOK_EVERY_S)
     new, other = "NEWUSDT", "NEWBTC"
     lies = tuple(NewListing(symbol, market_time_s(BEFORE_S)) for symbol in (new, other))
     wanted = {*SYMBOLS, new} if quote_asset else {*SYMBOLS, new, other}

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from booktape.sim.conditions import Attempts
-from booktape.sim.door import Refuse
-from booktape.sim.faults import Faults
-from booktape.sim.market import Market
-from booktape.sim.server import SimServer
+from booktape.sim.faults.base import Faults
+from booktape.sim.faults.conditions import Attempts
+from booktape.sim.faults.requests import Refuse
+from booktape.sim.market.market import Market
+from booktape.sim.server.server import SimServer
 from e2e.commands import run, said, start
 
 

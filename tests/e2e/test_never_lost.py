@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-import virtual_time
-from booktape.core.frames import Connected, Disconnected, RestFrame
-from booktape.sim.conditions import Delivery
-from booktape.sim.fates import Cuts
-from booktape.sim.faults import Faults
-from booktape.sim.lies import Close, Lifetime
-from booktape.sim.market import Market
-from booktape.sim.server import SimServer
-from booktape.store.reading import read_tape
+from booktape.core.tape_records import Connected, DepthAnswer, Disconnected
+from booktape.sim.faults.base import Faults
+from booktape.sim.faults.conditions import Delivery
+from booktape.sim.faults.connections import Cuts
+from booktape.sim.faults.messages import Close, Lifetime
+from booktape.sim.market.market import Market
+from booktape.sim.server.server import SimServer
+from booktape.store.tape_reader import read_tape
 from e2e.inside import recording, until_updates
 from e2e.promises import check_archive, gaps_of, truth_of
+from support import virtual_time
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "BNBUSDT", "XMRBTC")
 
@@ -23,7 +23,7 @@ SYMBOLS = ("BTCUSDT", "ETHUSDT", "BNBUSDT", "XMRBTC")
 def snapshots_in(root: Path) -> int:
     """How many answers with a book were recorded; without audits, only what was lost costs one."""
     tapes = root.glob("tape/*/*.zst")
-    return sum(isinstance(frame, RestFrame) for tape in tapes for frame in read_tape(tape))
+    return sum(isinstance(frame, DepthAnswer) for tape in tapes for frame in read_tape(tape))
 
 
 def test_rollovers_before_the_lifetime_ends_are_seamless(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
-from booktape.sim.market import Market
-from booktape.sim.server import SimServer
+from booktape.sim.market.market import Market
+from booktape.sim.server.server import SimServer
 from e2e.commands import said, start
 from e2e.promises import check_archive, gaps_of, truth_of
 from e2e.tables import table_of

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-import virtual_time
 from e2e.promises import check_archive, gaps_of, rows_of, truth_of
 from e2e.proving import (
     Planted,
@@ -19,6 +18,7 @@ from e2e.proving import (
 )
 from e2e.quiet import Crowd, longest_pause_s, needless_gaps, watch
 from e2e.tables import lines_of
+from support import virtual_time
 
 
 @pytest.mark.parametrize("witness", ["depth20", "bookTicker"])

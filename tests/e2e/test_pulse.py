@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-import virtual_time
-from booktape.core.frames import TRADING
-from booktape.sim.faults import Faults
-from booktape.sim.incidents import NewListing
-from booktape.sim.market import Market
-from booktape.sim.server import SimServer
+from booktape.core.tape_records import TRADING
+from booktape.sim.faults.base import Faults
+from booktape.sim.faults.market import NewListing
+from booktape.sim.market.market import Market
+from booktape.sim.server.server import SimServer
 from e2e.inside import recording
 from e2e.tables import lines_of
+from support import virtual_time
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 QUIET_AFTER_S = 10

@@ -16,7 +16,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from booktape.sim.market import Market
+from booktape.sim.market.market import Market
 from e2e.commands import BOOKTAPE
 from e2e.test_terminal import PATIENCE_S, nobody_reads_the_pipe, the_reader_is_gone
 from plot.scene import record

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from booktape.sim.market import Market
-from booktape.sim.server import SimServer
-from booktape.store.reading import read_tape
+from booktape.sim.market.market import Market
+from booktape.sim.server.server import SimServer
+from booktape.store.tape_reader import read_tape
 from e2e.commands import run, said, start
 from e2e.promises import check_archive, gaps_of, truth_of
 

@@ -20,11 +20,11 @@ import pytest
 
 import booktape
 from booktape.errors import NotRecorded
-from booktape.sim.market import Market
-from booktape.sim.server import SimServer
+from booktape.sim.market.market import Market
+from booktape.sim.server.server import SimServer
 from e2e.commands import BOOKTAPE
 from e2e.promises import check_archive, gaps_of, truth_of
-from full_streams import fill
+from support.full_streams import fill
 
 PATIENCE_S: Final = 60.0
 SYMBOLS: Final = ("BTCUSDT", "ETHUSDT")

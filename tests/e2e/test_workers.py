@@ -11,19 +11,19 @@ from pathlib import Path
 
 import pytest
 
-import virtual_time
-from booktape.settings import Share
-from booktape.sim.conditions import Attempts
-from booktape.sim.door import TooFast
-from booktape.sim.faults import Faults
-from booktape.sim.market import Market
-from booktape.sim.server import SimServer
+from booktape.recorder.settings import Partition
+from booktape.recorder.workers import partitions
+from booktape.sim.faults.base import Faults
+from booktape.sim.faults.conditions import Attempts
+from booktape.sim.faults.requests import TooFast
+from booktape.sim.market.market import Market
+from booktape.sim.server.server import SimServer
 from booktape.verify.order import Scope
 from booktape.verify.run import verify
-from booktape.workers import shares
 from e2e.commands import run, said, start
 from e2e.inside import recording
 from e2e.promises import check_archive, gaps_of, truth_of
+from support import virtual_time
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "BNBUSDT", "SOLUSDT")
 WORKERS = 2
@@ -49,10 +49,10 @@ def children(process: Process) -> list[int]:
 
 def test_every_symbol_belongs_to_one_worker() -> None:
     """And to the same one at every start."""
-    shares = [Share(index, 3, "run") for index in range(3)]
-    holders = Counter(symbol for share in shares for symbol in SYMBOLS if share.holds(symbol))
+    partitions = [Partition(index, 3, "run") for index in range(3)]
+    holders = Counter(symbol for share in partitions for symbol in SYMBOLS if share.owns(symbol))
     assert holders == dict.fromkeys(SYMBOLS, 1)
-    assert [share.tag for share in shares] == ["runw0", "runw1", "runw2"]
+    assert [share.tag for share in partitions] == ["runw0", "runw1", "runw2"]
 
 
 def test_two_workers_record_what_one_would_have(tmp_path: Path) -> None:
@@ -178,7 +178,7 @@ def test_a_429_silences_every_worker(tmp_path: Path) -> None:
 
     async def story() -> None:
         market = Market(SYMBOLS, seed=7, levels=40)
-        first, second = shares(WORKERS)
+        first, second = partitions(WORKERS)
         lie = TooFast(Attempts(path="depth", first=2, last=2), retry_after_s=20)
         async with SimServer(market, faults=Faults.of(lie)) as server:
             async with recording(server, SYMBOLS, tmp_path, every=5, share=first):

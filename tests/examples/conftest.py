@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from booktape.sim.market import Market
+from booktape.sim.market.market import Market
 from plot.scene import record
 
 

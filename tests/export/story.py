@@ -12,20 +12,20 @@ from pathlib import Path
 from typing import Final
 
 from booktape.core.events import DepthEvent, DepthSnapshot, Level
-from booktape.core.frames import (
+from booktape.core.tape_records import (
     DISCONNECTED,
     STOPPED,
-    Asked,
     Connected,
+    DepthAnswer,
     Disconnected,
-    Frame,
-    RestFrame,
-    StreamFrame,
+    SnapshotRequested,
+    StreamMessage,
+    TapeRecord,
 )
 from booktape.store.archive import open_archive
 from booktape.wire.encode import encode_depth
-from oracle import SYMBOL, combined, start
-from rotation import finish, rotate
+from support.oracle import SYMBOL, combined, start
+from support.rotation import finish, rotate
 
 BEGIN_NS: Final = 1_781_000_000_000_000_000
 TICK, LOT = 0.01, 0.00001
@@ -73,11 +73,11 @@ class Market:
         return self._random.choice([LOT, 71_224.12345, self._random.randint(1, 10**7) * LOT])
 
 
-def answer(received_ns: int, said: DepthSnapshot) -> RestFrame:
-    return RestFrame(received_ns, SYMBOL, said.limit, encode_depth(said))
+def answer(received_ns: int, said: DepthSnapshot) -> DepthAnswer:
+    return DepthAnswer(received_ns, SYMBOL, said.limit, encode_depth(said))
 
 
-def story(seed: int = 1) -> Iterator[Frame]:
+def story(seed: int = 1) -> Iterator[TapeRecord]:
     """Times are milliseconds; one event every 100."""
     market, latency_ms = Market(seed), random.Random(seed)
     for opening_ms, limit in ((0, 60), (EVENTS * 100 + 5_000, 250)):
@@ -88,8 +88,8 @@ def story(seed: int = 1) -> Iterator[Frame]:
             if number == 1:
                 opening = answer(at_ns + 230 * _MS, market.snapshot(limit))
             if number == 60:
-                yield Asked(at_ns - 1, SYMBOL, 2 * limit)
-            yield StreamFrame(at_ns, 0, combined(event))
+                yield SnapshotRequested(at_ns - 1, SYMBOL, 2 * limit)
+            yield StreamMessage(at_ns, 0, combined(event))
             if number == 3:
                 yield opening  # older than the two events before it, which were held for it
             if number == 62:
@@ -97,7 +97,7 @@ def story(seed: int = 1) -> Iterator[Frame]:
         yield Disconnected(at_ns + 900 * _MS, 0, at_ns + 40 * _MS, DISCONNECTED)
 
 
-def record(root: Path, frames: Iterable[Frame], rotate_after: int = 100) -> Path:
+def record(root: Path, frames: Iterable[TapeRecord], rotate_after: int = 100) -> Path:
     """Store it in two segments, a row after every third event."""
     first, *others = frames
     with open_archive(root) as archive:
@@ -106,7 +106,7 @@ def record(root: Path, frames: Iterable[Frame], rotate_after: int = 100) -> Path
         for number, frame in enumerate([first, *others]):
             if number == rotate_after:
                 sealing.append(rotate(recording, frame.received_ns - 1))
-            list(recording.take(frame))
+            list(recording.handle(frame))
         sealing.append(finish(recording, STOPPED))
         for sealed in sealing:
             sealed.result()

@@ -27,7 +27,7 @@ from booktape.export.updates import Break, updates
 from booktape.reader import Step
 from booktape.reader.times import moment_us
 from export.test_updates import sides
-from oracle import SYMBOL
+from support.oracle import SYMBOL
 
 
 def exported(rec: booktape.Recording, out: Path, part_rows: int = 1_000_000) -> list[Events]:

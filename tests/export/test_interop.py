@@ -21,13 +21,19 @@ import pytest
 
 import booktape
 from booktape.core.events import DepthSnapshot
-from booktape.core.frames import DISCONNECTED, Connected, Disconnected, Frame, StreamFrame
+from booktape.core.tape_records import (
+    DISCONNECTED,
+    Connected,
+    Disconnected,
+    StreamMessage,
+    TapeRecord,
+)
 from booktape.reader import Book, Gap
 from booktape.reader.times import moment_us
 from captures.capture import BTCUSDT, followed, frames, needs_captures
 from export.guide import export_everything, run_example
 from export.story import TICK, answer, record, story
-from oracle import SYMBOL, doubles
+from support.oracle import SYMBOL, doubles
 
 MOMENTS: Final = 1_000
 SECOND_NS: Final = 1_000_000_000
@@ -49,7 +55,7 @@ def needs(tool: str) -> pytest.MarkDecorator:
     return pytest.mark.skipif(absent, reason=f"{tool} is not installed: make interop")
 
 
-def real() -> Iterator[Frame]:
+def real() -> Iterator[TapeRecord]:
     """A real minute of BTCUSDT, in which a fifth was lost; the oracle answers what is asked then."""
     said = list(frames(*BTCUSDT))[1:]
     lost, back, answered = (len(said) * tenths // 100 for tenths in (40, 60, 63))
@@ -67,8 +73,8 @@ def real() -> Iterator[Frame]:
     yield from said[answered + 5 :]
 
 
-def _depth_id(frame: Frame) -> int | None:
-    if not isinstance(frame, StreamFrame) or b"@depth@" not in frame.payload[:60]:
+def _depth_id(frame: TapeRecord) -> int | None:
+    if not isinstance(frame, StreamMessage) or b"@depth@" not in frame.payload[:60]:
         return None
     found: int = json.loads(frame.payload)["data"]["u"]
     return found

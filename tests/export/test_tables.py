@@ -14,7 +14,7 @@ from booktape.export import tables
 from booktape.export.files import Written
 from booktape.export.tables import TableFormat, TableShape, table
 from booktape.reader import Gap
-from oracle import SYMBOL
+from support.oracle import SYMBOL
 
 FORMATS: list[TableFormat] = ["csv", "parquet"]
 SHAPES: list[TableShape] = ["long", "wide"]

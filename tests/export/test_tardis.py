@@ -16,7 +16,7 @@ from booktape.export.tardis import Naming, decimal, incremental, snapshots
 from booktape.export.updates import Update, updates
 from booktape.reader import Gap
 from export.test_updates import applied, sides
-from oracle import SYMBOL
+from support.oracle import SYMBOL
 
 
 @pytest.fixture

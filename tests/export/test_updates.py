@@ -13,7 +13,7 @@ from booktape.core.events import Level
 from booktape.export.updates import Break, Update, changed, updates
 from booktape.reader import Book, Gap, Step
 from booktape.reader.times import moment_us
-from oracle import SYMBOL
+from support.oracle import SYMBOL
 
 
 def followed(items: list[Update | Break]) -> list[tuple[dict[float, float], dict[float, float]]]:

@@ -15,20 +15,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-import virtual_time
-from booktape.core.events import Lost
+from booktape.core.events import BookLost
 from booktape.reconstruct import Reconstruction
-from booktape.sim.conditions import Messages, StreamKind
-from booktape.sim.faults import Faults
-from booktape.sim.incidents import Halt, IdsReset
-from booktape.sim.lies import Deaf, Lie
-from booktape.sim.market import Market
-from booktape.sim.server import SimServer
-from booktape.store.reading import read_tape
+from booktape.sim.faults.base import Faults
+from booktape.sim.faults.conditions import Messages, StreamKind
+from booktape.sim.faults.market import Halt, IdsReset
+from booktape.sim.faults.messages import Deaf, Fault
+from booktape.sim.market.market import Market
+from booktape.sim.server.server import SimServer
+from booktape.store.tape_reader import read_tape
 from docs.generated import table
 from e2e.inside import recording, until_known
 from e2e.promises import check_archive, truth_of
-from virtual_time import WallClock
+from support import virtual_time
+from support.virtual_time import WallClock
 
 SEEDS: Final = 5
 SYMBOL: Final = "BNBUSDT"
@@ -52,7 +52,7 @@ class Case:
     """One fault that no event tells of, and how soon it must be seen; `others` go on meanwhile."""
 
     name: str
-    fault: Lie
+    fault: Fault
     bound_s: float
     settings: dict[str, Any] = field(default_factory=dict)
     at_s: float = AT_S
@@ -123,7 +123,7 @@ def first_loss(out: Path, began_ns: int) -> Seen:
     books = Reconstruction()
     for frame in read_tape(tape):
         for output in books.feed(frame):
-            if isinstance(output, Lost):
+            if isinstance(output, BookLost):
                 assert output.gap.symbol == SYMBOL, "the others go on"
                 lost_s, begins_s = (
                     (at_ns - began_ns) / 1e9 for at_ns in (frame.received_ns, output.gap.start_ns)

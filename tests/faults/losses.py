@@ -22,22 +22,22 @@ from typing import Final, TypeAlias
 
 import structlog
 
-import virtual_time
-from booktape.sim.conditions import Attempts, Messages
-from booktape.sim.door import HangUp, Status, TooFast
-from booktape.sim.fates import CutAt, HalfOpen, Outage, ServerShutdown
-from booktape.sim.faults import Faults
-from booktape.sim.garbage import Garbage
-from booktape.sim.incidents import Halt, Huge, IdsReset
-from booktape.sim.lies import Deaf, Drop, Lie, Lifetime, Stall
-from booktape.sim.market import Market
-from booktape.sim.server import SimServer
+from booktape.sim.faults.base import Faults
+from booktape.sim.faults.conditions import Attempts, Messages
+from booktape.sim.faults.connections import CutAt, HalfOpen, Outage, ServerShutdown
+from booktape.sim.faults.garbage import Garbage
+from booktape.sim.faults.market import Halt, Huge, IdsReset
+from booktape.sim.faults.messages import Deaf, Drop, Fault, Lifetime, Stall
+from booktape.sim.faults.requests import HangUp, Status, TooFast
+from booktape.sim.market.market import Market
+from booktape.sim.server.server import SimServer
 from booktape.wire.limits import PONG_WITHIN_S
 from docs.generated import DOCS, replaced, table
 from e2e.inside import recording, until_known
 from e2e.promises import check_archive, gaps_of, truth_of
 from faults import detection
-from virtual_time import WallClock
+from support import virtual_time
+from support.virtual_time import WallClock
 
 RESYNC_S: Final = 1.0
 SEEDS: Final = 5
@@ -72,7 +72,7 @@ class Case:
     """One fault, and for how long it alone keeps a book from being known."""
 
     name: str
-    faults: tuple[Lie, ...]
+    faults: tuple[Fault, ...]
     forced_s: float
     connections: int = 1
     deed: Deed = _nothing

@@ -11,8 +11,33 @@ from random import Random
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from booktape.sim.conditions import Attempts, Messages
-from booktape.sim.door import (
+from booktape.sim.faults.base import Faults
+from booktape.sim.faults.conditions import Attempts, Messages
+from booktape.sim.faults.connections import CutAt, Cuts, HalfOpen, Outage, ServerShutdown
+from booktape.sim.faults.garbage import Garbage
+from booktape.sim.faults.market import (
+    Cap,
+    ClockStep,
+    Delist,
+    Fall,
+    Halt,
+    Huge,
+    IdsReset,
+    NewListing,
+    TickSize,
+)
+from booktape.sim.faults.messages import (
+    Close,
+    Deaf,
+    Delay,
+    Drop,
+    Fault,
+    Gap,
+    Lifetime,
+    Repeat,
+    Stall,
+)
+from booktape.sim.faults.requests import (
     Firewall,
     Half,
     HangUp,
@@ -25,22 +50,7 @@ from booktape.sim.door import (
     TooFast,
     Truncate,
 )
-from booktape.sim.fates import CutAt, Cuts, HalfOpen, Outage, ServerShutdown
-from booktape.sim.faults import Faults
-from booktape.sim.forgeries import StaleWitness
-from booktape.sim.garbage import Garbage
-from booktape.sim.incidents import (
-    Cap,
-    ClockStep,
-    Delist,
-    Fall,
-    Halt,
-    Huge,
-    IdsReset,
-    NewListing,
-    TickSize,
-)
-from booktape.sim.lies import Close, Deaf, Delay, Drop, Gap, Lie, Lifetime, Repeat, Stall
+from booktape.sim.faults.undetectable import StaleWitness
 
 HONEST_FROM_S: Final = 40.0
 _EVEN: Final = 0.5
@@ -91,7 +101,7 @@ class Draw(NamedTuple):
         return self.rng.random() < _EVEN
 
 
-Maker: TypeAlias = Callable[[Draw], Lie]
+Maker: TypeAlias = Callable[[Draw], Fault]
 
 HEARD_MAKERS: Final[Mapping[str, Maker]] = MappingProxyType(
     {

@@ -12,15 +12,15 @@ from pathlib import Path
 
 import pytest
 
-import virtual_time
-from booktape.recorder import Recorder
-from booktape.sim.faults import Faults
-from booktape.sim.incidents import Delist
-from booktape.sim.market import Market
-from booktape.sim.server import SimServer
+from booktape.recorder.recorder import Recorder
+from booktape.sim.faults.base import Faults
+from booktape.sim.faults.market import Delist
+from booktape.sim.market.market import Market
+from booktape.sim.server.server import SimServer
 from e2e.inside import recording
 from e2e.promises import check_archive, gaps_of, truth_of
 from faults.scripts import HOURS, MAKERS, SYMBOLS, honest_from_s, script, single
+from support import virtual_time
 
 COMBINATIONS = os.environ.get("BOOKTAPE_FAULT_SCRIPTS", "")
 REASONS = {"id_gap", "disconnected", "delisted", "silent", "break", "ids_reset"}

@@ -7,14 +7,14 @@ from itertools import pairwise
 import pytest
 
 from booktape.core.events import DepthEvent
-from booktape.sim.conditions import Attempt, Delivery
-from booktape.sim.faults import Faults
-from booktape.sim.forgeries import Hide, WrongEvent, WrongSnapshot
-from booktape.sim.incidents import ClockStep, Delist
-from booktape.sim.lies import Drop, Lie
-from booktape.sim.market import Market
-from booktape.sim.script import KINDS, SILENT
-from booktape.sim.steps import Cut, Later, Send
+from booktape.sim.faults.actions import Cut, Later, Send
+from booktape.sim.faults.base import Faults
+from booktape.sim.faults.conditions import Attempt, Delivery
+from booktape.sim.faults.market import ClockStep, Delist
+from booktape.sim.faults.messages import Drop, Fault
+from booktape.sim.faults.parse import KINDS, SILENT
+from booktape.sim.faults.undetectable import Hide, WrongEvent, WrongSnapshot
+from booktape.sim.market.market import Market
 from faults.scripts import (
     HEARD_MAKERS,
     MAKERS,
@@ -26,7 +26,7 @@ from faults.scripts import (
 )
 
 SEEDS = range(200)
-FORGERIES: set[type[Lie]] = {Hide, WrongEvent, WrongSnapshot}
+FORGERIES: set[type[Fault]] = {Hide, WrongEvent, WrongSnapshot}
 
 
 def test_the_same_seed_is_the_same_script() -> None:

@@ -10,15 +10,15 @@ from typing import Any
 
 from aiohttp import web
 
-from booktape.core.frames import Asked, Frame, Tick
+from booktape.core.tape_records import SnapshotRequested, TapeRecord, Tick
 from booktape.net.clock import Clock
-from booktape.net.inbox import Inbox
-from booktape.net.link import Link
-from booktape.net.rest import Rest
+from booktape.net.context import NetContext
+from booktape.net.record_queue import RecordQueue
+from booktape.net.request_pause import RequestPause
+from booktape.net.rest_client import RestClient
 from booktape.net.session import open_session
-from booktape.net.silence import Silence
 from booktape.net.ticks import Ticks
-from booktape.wire.venues import Venue
+from booktape.wire.endpoints import Venue
 
 DEPTH = b'{"lastUpdateId":7,"bids":[],"asks":[]}'
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -31,8 +31,8 @@ async def linked(
     frames: int = 1_000,
     *,
     shared: Array[c_double] | None = None,
-) -> AsyncIterator[Link]:
-    """A link to a server that answers every request with `handler`; the inbox holds `frames`.
+) -> AsyncIterator[NetContext]:
+    """A context to a server that answers every request with `handler`; the queue holds `frames`.
 
     `shared` is the silence's memory.
     """
@@ -48,10 +48,10 @@ async def linked(
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         host, port = runner.addresses[0][:2]
         venue = Venue("test exchange", f"http://{host}:{port}", f"ws://{host}:{port}")
-        silence = Silence(clock, shared)
+        silence = RequestPause(clock, shared)
         async with open_session(silence) as session:
-            inbox = Inbox(frames)
-            yield Link(venue, session, clock, inbox, silence, Ticks(clock, inbox))
+            queue = RecordQueue(frames)
+            yield NetContext(venue, session, clock, queue, silence, Ticks(clock, queue))
     finally:
         await runner.cleanup()
 
@@ -63,13 +63,13 @@ async def asking(
     *,
     sharers: int = 1,
     **linking: Any,
-) -> AsyncIterator[tuple[Rest, Inbox]]:
-    """A REST door at work, and the inbox into which its answers go."""
-    async with linked(exchange, clock, **linking) as link:
-        rest = Rest(link, sharers)
+) -> AsyncIterator[tuple[RestClient, RecordQueue]]:
+    """A REST http at work, and the queue into which its answers go."""
+    async with linked(exchange, clock, **linking) as context:
+        rest = RestClient(context, sharers)
         task = asyncio.create_task(rest.run())
         try:
-            yield rest, link.inbox
+            yield rest, context.queue
         finally:
             task.cancel()
             with suppress(asyncio.CancelledError):
@@ -97,17 +97,17 @@ class Waits:
             await asyncio.sleep(0)
 
 
-async def next_frame(inbox: Inbox) -> Frame:
+async def next_frame(queue: RecordQueue) -> TapeRecord:
     """The next frame but for ticks, which come whenever the clock has moved; or a failed test."""
     async with asyncio.timeout(10):
-        while isinstance(frame := (await inbox.take(1, 1))[0], Tick):
+        while isinstance(frame := (await queue.take(1, 1))[0], Tick):
             pass
         return frame
 
 
-async def next_answer(inbox: Inbox) -> Frame:
+async def next_answer(queue: RecordQueue) -> TapeRecord:
     """The next frame that is no note of a request that has left."""
-    while isinstance(frame := await next_frame(inbox), Asked):
+    while isinstance(frame := await next_frame(queue), SnapshotRequested):
         pass
     return frame
 

@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-import virtual_time
 from booktape.net.clock import STEP_NS, StepWatch, SystemClock
+from support import virtual_time
 
 
 def test_the_machine_s_clocks() -> None:

@@ -9,12 +9,12 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 from aiohttp import web
 
-import virtual_time
-from booktape.core.frames import ClockOffset
+from booktape.core.tape_records import ClockOffset
 from booktape.net.clock_offset import AFTER_TROUBLE_S, EVERY_S, FIRST_S, SAMPLES, OffsetMeter
-from booktape.net.link import Link
-from booktape.net.rest import Rest
+from booktape.net.context import NetContext
+from booktape.net.rest_client import RestClient
 from net.loopback import Handler, linked
+from support import virtual_time
 
 
 class Exchange:
@@ -45,20 +45,20 @@ class Exchange:
 
 
 @asynccontextmanager
-async def measuring(exchange: Handler) -> AsyncIterator[tuple[Link, virtual_time.WallClock]]:
+async def measuring(exchange: Handler) -> AsyncIterator[tuple[NetContext, virtual_time.WallClock]]:
     clock = virtual_time.WallClock()
-    async with linked(exchange, clock) as link:
-        task = asyncio.create_task(OffsetMeter(link, Rest(link)).run())
+    async with linked(exchange, clock) as context:
+        task = asyncio.create_task(OffsetMeter(context, RestClient(context)).run())
         try:
-            yield link, clock
+            yield context, clock
         finally:
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
 
 
-async def offsets(link: Link) -> list[ClockOffset]:
-    found = await link.inbox.take(100, 10**9) if link.inbox else []
+async def offsets(context: NetContext) -> list[ClockOffset]:
+    found = await context.queue.take(100, 10**9) if context.queue else []
     assert all(isinstance(frame, ClockOffset) for frame in found)
     return [frame for frame in found if isinstance(frame, ClockOffset)]
 
@@ -74,9 +74,9 @@ def test_the_truth_is_within_the_error(
     exchange.knows_microseconds = knows_microseconds
 
     async def story() -> None:
-        async with measuring(exchange) as (link, _):
+        async with measuring(exchange) as (context, _):
             await asyncio.sleep(FIRST_S + 10)
-            (found,) = await offsets(link)
+            (found,) = await offsets(context)
         unit_s = 1e-6 if knows_microseconds else 1e-3
         rounded_ns = 10
         assert abs(found.offset_ns - round(behind_s * 1e9)) <= found.error_ns + rounded_ns
@@ -93,9 +93,9 @@ def test_it_is_measured_each_quarter_of_an_hour_and_the_fastest_sample_counts() 
     exchange.slow_one = 1
 
     async def story() -> None:
-        async with measuring(exchange) as (link, _):
+        async with measuring(exchange) as (context, _):
             await asyncio.sleep(FIRST_S + 10 + 2 * EVERY_S)
-            found = await offsets(link)
+            found = await offsets(context)
         assert len(found) == 3
         assert exchange.asked == 3 * SAMPLES
         assert {round(each.error_ns / 1e9, 3) for each in found} == {0.1}
@@ -109,11 +109,11 @@ def test_a_clock_that_is_set_meanwhile_does_not_spoil_it() -> None:
     exchange = Exchange(0, 0.5, 0.5)
 
     async def story() -> None:
-        async with measuring(exchange) as (link, clock):
+        async with measuring(exchange) as (context, clock):
             await asyncio.sleep(FIRST_S + 0.25)
             clock.step(-3_600)
             await asyncio.sleep(10)
-            (found,) = await offsets(link)
+            (found,) = await offsets(context)
         assert found.error_ns == pytest.approx(0.5e9, rel=0.01)
 
     virtual_time.run(story())
@@ -135,10 +135,10 @@ def test_no_answer_ends_it(answer: web.Response) -> None:
     exchange.instead[1] = answer
 
     async def story() -> None:
-        async with measuring(exchange) as (link, _):
+        async with measuring(exchange) as (context, _):
             await asyncio.sleep(FIRST_S + AFTER_TROUBLE_S - 1)
-            assert await offsets(link) == []
+            assert await offsets(context) == []
             await asyncio.sleep(10)
-            assert len(await offsets(link)) == 1
+            assert len(await offsets(context)) == 1
 
     virtual_time.run(story())

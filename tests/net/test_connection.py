@@ -9,13 +9,13 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 from aiohttp import ClientWebSocketResponse, WSMsgType, web
 
-import virtual_time
-from booktape.core.frames import Connected, Disconnected, StreamFrame, Tick
+from booktape.core.tape_records import Connected, Disconnected, StreamMessage, Tick
 from booktape.net.clock import Clock
 from booktape.net.connection import HANDSHAKE_S, LOOK_EVERY_S, Connection
-from booktape.net.link import Link
+from booktape.net.context import NetContext
 from net.hand_clock import HandClock
 from net.loopback import Handler, accept, linked, next_frame, until_closed
+from support import virtual_time
 
 SYMBOLS = ("BTCUSDT",)
 
@@ -23,13 +23,13 @@ SYMBOLS = ("BTCUSDT",)
 @asynccontextmanager
 async def carrying(
     handler: Handler, clock: Clock, symbols: tuple[str, ...] = SYMBOLS, frames: int = 1_000
-) -> AsyncIterator[tuple[Connection, Link]]:
+) -> AsyncIterator[tuple[Connection, NetContext]]:
     """A connection at work, number 1."""
-    async with linked(handler, clock, frames) as link:
-        connection = Connection(link, symbols, 1, lambda: None, link.venue.ws_url)
+    async with linked(handler, clock, frames) as context:
+        connection = Connection(context, symbols, 1, lambda: None, context.venue.ws_url)
         task = asyncio.create_task(connection.run())
         try:
-            yield connection, link
+            yield connection, context
         finally:
             task.cancel()
             with suppress(asyncio.CancelledError):
@@ -48,17 +48,17 @@ def test_frames_come_in_order_byte_for_byte() -> None:
         return await until_closed(socket)
 
     async def story() -> None:
-        async with carrying(exchange, HandClock()) as (_, link):
-            first = await next_frame(link.inbox)
+        async with carrying(exchange, HandClock()) as (_, context):
+            first = await next_frame(context.queue)
             assert first == Connected(1_000 * 10**9, 1, SYMBOLS)
-            got = [await next_frame(link.inbox) for _ in sent]
-            assert got == [StreamFrame(1_000 * 10**9, 1, payload) for payload in sent]
+            got = [await next_frame(context.queue) for _ in sent]
+            assert got == [StreamMessage(1_000 * 10**9, 1, payload) for payload in sent]
 
     virtual_time.run(story())
 
 
 def test_a_stamp_is_taken_at_the_socket_not_when_somebody_looks() -> None:
-    """Frames that wait in the inbox while time passes keep the time at which they arrived."""
+    """Frames that wait in the queue while time passes keep the time at which they arrived."""
 
     async def exchange(request: web.Request) -> web.WebSocketResponse:
         socket = await accept(request)
@@ -69,11 +69,11 @@ def test_a_stamp_is_taken_at_the_socket_not_when_somebody_looks() -> None:
 
     async def story() -> None:
         clock = HandClock()
-        async with carrying(exchange, clock) as (_, link):
-            while len(link.inbox) < 52:
+        async with carrying(exchange, clock) as (_, context):
+            while len(context.queue) < 52:
                 await asyncio.sleep(0)
             clock.now_s += 100
-            frames = [await next_frame(link.inbox) for _ in range(52)]
+            frames = [await next_frame(context.queue) for _ in range(52)]
             assert {frame.received_ns // 10**9 for frame in frames} == {1_000}
 
     virtual_time.run(story())
@@ -93,9 +93,9 @@ def test_a_pong_echoes_the_payload_of_the_ping() -> None:
         return await until_closed(socket)
 
     async def story() -> None:
-        async with carrying(exchange, HandClock()) as (_, link):
-            await next_frame(link.inbox)
-            await next_frame(link.inbox)
+        async with carrying(exchange, HandClock()) as (_, context):
+            await next_frame(context.queue)
+            await next_frame(context.queue)
 
     virtual_time.run(story())
     assert pongs == [b"1780861676491"]
@@ -119,12 +119,12 @@ def test_an_ending_says_until_when_the_connection_was_alive(clean: bool) -> None
                 request.transport.abort()
             return socket
 
-        async with carrying(exchange, clock) as (_, link):
-            await next_frame(link.inbox)
-            frame = await next_frame(link.inbox)
+        async with carrying(exchange, clock) as (_, context):
+            await next_frame(context.queue)
+            frame = await next_frame(context.queue)
             clock.now_s += 7
             cut.set()
-            gone = await next_frame(link.inbox)
+            gone = await next_frame(context.queue)
             assert isinstance(gone, Disconnected)
             assert gone.received_ns == frame.received_ns + 7 * 10**9
             assert gone.alive_ns == (gone.received_ns if clean else frame.received_ns)
@@ -147,12 +147,12 @@ def test_a_silent_connection_is_pinged_and_then_given_up() -> None:
             asked.set()  # and never answered
             return await until_closed(socket)
 
-        async with carrying(exchange, clock) as (_, link):
-            connected = await next_frame(link.inbox)
+        async with carrying(exchange, clock) as (_, context):
+            connected = await next_frame(context.queue)
             (await clock.asleep()).advance(LOOK_EVERY_S)
             await asked.wait()
             (await clock.asleep()).advance(LOOK_EVERY_S)
-            gone = await next_frame(link.inbox)
+            gone = await next_frame(context.queue)
             assert isinstance(gone, Disconnected)
             # Known until the handshake only.
             assert gone.alive_ns == connected.received_ns
@@ -175,8 +175,8 @@ def test_a_quiet_connection_that_answers_pings_stays() -> None:
                 pinged.put_nowait(None)
             return socket
 
-        async with carrying(exchange, clock) as (carried, link):
-            await next_frame(link.inbox)
+        async with carrying(exchange, clock) as (carried, context):
+            await next_frame(context.queue)
             for _ in range(3):
                 seen_ns = carried._alive_ns
                 (await clock.asleep()).advance(LOOK_EVERY_S)
@@ -184,7 +184,7 @@ def test_a_quiet_connection_that_answers_pings_stays() -> None:
                 while carried._alive_ns == seen_ns:  # the pong is still on its way
                     await asyncio.sleep(0)
                 (await clock.asleep()).advance(LOOK_EVERY_S)
-            assert all(isinstance(frame, Tick) for frame in link.inbox.rest())
+            assert all(isinstance(frame, Tick) for frame in context.queue.drain())
 
     virtual_time.run(story())
 
@@ -200,10 +200,10 @@ def test_a_full_inbox_stops_the_reading_and_drops_nothing() -> None:
         return await until_closed(socket)
 
     async def story() -> None:
-        async with carrying(exchange, HandClock(), frames=2) as (_, link):
-            await next_frame(link.inbox)
-            got = [await next_frame(link.inbox) for _ in range(count)]
-            assert [f.payload for f in got if isinstance(f, StreamFrame)] == [
+        async with carrying(exchange, HandClock(), frames=2) as (_, context):
+            await next_frame(context.queue)
+            got = [await next_frame(context.queue) for _ in range(count)]
+            assert [f.payload for f in got if isinstance(f, StreamMessage)] == [
                 str(number).encode() for number in range(count)
             ]
 
@@ -219,8 +219,8 @@ def test_streams_of_non_ascii_symbols_are_asked_for_url_encoded() -> None:
         return await until_closed(await accept(request))
 
     async def story() -> None:
-        async with carrying(exchange, HandClock(), ("BTCUSDT", "币安人生USDT")) as (_, link):
-            await next_frame(link.inbox)
+        async with carrying(exchange, HandClock(), ("BTCUSDT", "币安人生USDT")) as (_, context):
+            await next_frame(context.queue)
 
     virtual_time.run(story())
     raw, streams = asked[0]
@@ -246,11 +246,11 @@ def test_a_ping_that_cannot_be_sent_is_left_to_the_reader(
     async def story() -> None:
         monkeypatch.setattr(ClientWebSocketResponse, "ping", closing)
         clock = HandClock()
-        async with carrying(exchange, clock) as (_, link):
-            await next_frame(link.inbox)
+        async with carrying(exchange, clock) as (_, context):
+            await next_frame(context.queue)
             (await clock.asleep()).advance(LOOK_EVERY_S)
             (await clock.asleep()).advance(LOOK_EVERY_S)
-            assert isinstance(await next_frame(link.inbox), Disconnected)
+            assert isinstance(await next_frame(context.queue), Disconnected)
 
     virtual_time.run(story())
 
@@ -270,10 +270,10 @@ def test_what_had_arrived_is_read_though_a_pong_cannot_be_sent(
 
     async def story() -> None:
         monkeypatch.setattr(ClientWebSocketResponse, "pong", closing)
-        async with carrying(exchange, HandClock()) as (_, link):
-            await next_frame(link.inbox)
-            got = [await next_frame(link.inbox) for _ in range(4)]
-            assert [f.payload for f in got if isinstance(f, StreamFrame)] == [b"0", b"1", b"2"]
+        async with carrying(exchange, HandClock()) as (_, context):
+            await next_frame(context.queue)
+            got = [await next_frame(context.queue) for _ in range(4)]
+            assert [f.payload for f in got if isinstance(f, StreamMessage)] == [b"0", b"1", b"2"]
             assert isinstance(got[-1], Disconnected)
 
     virtual_time.run(story())
@@ -292,9 +292,9 @@ def test_no_more_than_a_few_messages_a_second_are_sent() -> None:
         return socket
 
     async def story() -> None:
-        async with carrying(exchange, HandClock()) as (carried, link):
-            await next_frame(link.inbox)
-            await next_frame(link.inbox)
+        async with carrying(exchange, HandClock()) as (carried, context):
+            await next_frame(context.queue)
+            await next_frame(context.queue)
             await carried.close()
 
     virtual_time.run(story())
@@ -302,16 +302,16 @@ def test_no_more_than_a_few_messages_a_second_are_sent() -> None:
 
 
 def test_a_refused_handshake_says_why() -> None:
-    """No frame reaches the inbox: nothing was ever connected."""
+    """No frame reaches the queue: nothing was ever connected."""
 
     async def exchange(_: web.Request) -> web.StreamResponse:
         return web.Response(status=403)
 
     async def story() -> None:
-        async with carrying(exchange, HandClock()) as (carried, link):
-            await carried.over.wait()
+        async with carrying(exchange, HandClock()) as (carried, context):
+            await carried.ended.wait()
             assert "403" in carried.why
-            assert not link.inbox
+            assert not context.queue
 
     virtual_time.run(story())
 
@@ -324,10 +324,10 @@ def test_it_can_be_closed_before_the_handshake() -> None:
         return await until_closed(await accept(request))
 
     async def story() -> None:
-        async with carrying(exchange, HandClock()) as (carried, link):
+        async with carrying(exchange, HandClock()) as (carried, context):
             await carried.close()
-            await carried.over.wait()
-            assert not link.inbox
+            await carried.ended.wait()
+            assert not context.queue
 
     virtual_time.run(story())
 
@@ -345,12 +345,12 @@ def test_a_peer_that_goes_on_sending_does_not_hold_a_goodbye() -> None:
         return socket
 
     async def story() -> None:
-        async with carrying(exchange, virtual_time.WallClock()) as (connection, link):
+        async with carrying(exchange, virtual_time.WallClock()) as (connection, context):
             for _ in range(3):
-                await next_frame(link.inbox)
+                await next_frame(context.queue)
             began_s = asyncio.get_running_loop().time()
             await connection.close()
-            await connection.over.wait()
+            await connection.ended.wait()
             assert asyncio.get_running_loop().time() - began_s <= 4
 
     virtual_time.run(story())

@@ -12,15 +12,15 @@ import pytest
 from aiohttp import web
 from structlog.testing import capture_logs
 
-import virtual_time
-from booktape.core.frames import Connected, Disconnected, Frame, StreamFrame
+from booktape.core.tape_records import Connected, Disconnected, StreamMessage, TapeRecord
 from booktape.net.backoff import LONGEST_S
 from booktape.net.clock import Clock
-from booktape.net.feed import HEALTHY_S, OVERLAP_MAX_S, Feed, Rota
-from booktape.net.link import Link
+from booktape.net.context import NetContext
+from booktape.net.feed import HEALTHY_S, OVERLAP_MAX_S, Feed, FeedLimits
 from booktape.wire.limits import ATTEMPTS_PER_WINDOW, ATTEMPTS_WINDOW_S
 from net.hand_clock import BriskClock, HandClock, RestlessClock
 from net.loopback import Handler, accept, linked, next_frame, until_closed
+from support import virtual_time
 
 SYMBOLS = ("BTCUSDT",)
 
@@ -36,13 +36,13 @@ async def feeding(
     can_relieve: Callable[[int, int], bool] = always,
     life_s: float = 86_400,
     sharers: int = 1,
-) -> AsyncIterator[tuple[Feed, Link]]:
+) -> AsyncIterator[tuple[Feed, NetContext]]:
     """A feed at work."""
-    async with linked(handler, clock) as link:
-        feed = Feed(link, SYMBOLS, Rota(can_relieve, life_s, sharers))
+    async with linked(handler, clock) as context:
+        feed = Feed(context, SYMBOLS, FeedLimits(can_relieve, life_s, sharers))
         task = asyncio.create_task(feed.run())
         try:
-            yield feed, link
+            yield feed, context
         finally:
             task.cancel()
             with suppress(asyncio.CancelledError):
@@ -73,11 +73,11 @@ class Pinging:
         return socket
 
 
-async def lives(link: Link, count: int) -> list[tuple[str, int]]:
+async def lives(context: NetContext, count: int) -> list[tuple[str, int]]:
     """The next notes of connections, in order: what happened to which."""
     found: list[tuple[str, int]] = []
     while len(found) < count:
-        frame: Frame = await next_frame(link.inbox)
+        frame: TapeRecord = await next_frame(context.queue)
         if isinstance(frame, Connected | Disconnected):
             found.append((type(frame).__name__, frame.connection))
     return found
@@ -92,8 +92,8 @@ def test_it_connects_again_for_ever_with_growing_pauses() -> None:
 
     async def story() -> None:
         clock = BriskClock()
-        async with feeding(exchange, clock) as (_, link):
-            assert await lives(link, 1) == [("Connected", 41)]
+        async with feeding(exchange, clock) as (_, context):
+            assert await lives(context, 1) == [("Connected", 41)]
             assert len(clock.pauses) == 40
             assert max(clock.pauses[:3]) <= 2
             assert max(clock.pauses) <= 30
@@ -116,8 +116,8 @@ def test_pauses_start_small_again_after_a_healthy_minute() -> None:
             await socket.close()
             return socket
 
-        async with feeding(exchange, clock) as (_, link):
-            await lives(link, 8)
+        async with feeding(exchange, clock) as (_, context):
+            await lives(context, 8)
             healthy = clock.pauses[9:]
             assert len(healthy) >= 3
             assert max(healthy) <= 0.5
@@ -138,8 +138,8 @@ def test_a_cut_after_delivering_is_no_reason_to_wait_long() -> None:
             await socket.close()
             return socket
 
-        async with feeding(exchange, clock) as (_, link):
-            await lives(link, 40)
+        async with feeding(exchange, clock) as (_, context):
+            await lives(context, 40)
             return clock.pauses
 
     assert max(virtual_time.run(story(lived_s=2))) <= 0.5
@@ -150,13 +150,13 @@ def test_a_connection_is_replaced_before_it_is_closed() -> None:
     """Make before break: the new one stands before the old one goes."""
 
     async def story() -> None:
-        async with feeding(stay, BriskClock()) as (feed, link):
-            await lives(link, 1)
-            feed.renew(1, "a test wants it")
-            assert await lives(link, 2) == [("Connected", 2), ("Disconnected", 1)]
+        async with feeding(stay, BriskClock()) as (feed, context):
+            await lives(context, 1)
+            feed.replace(1, "a test wants it")
+            assert await lives(context, 2) == [("Connected", 2), ("Disconnected", 1)]
             # Perhaps 2 has not taken over yet: then it is replaced as soon as it has.
-            feed.renew(2, "once more")
-            assert await lives(link, 2) == [("Connected", 3), ("Disconnected", 2)]
+            feed.replace(2, "once more")
+            assert await lives(context, 2) == [("Connected", 3), ("Disconnected", 2)]
 
     virtual_time.run(story())
 
@@ -165,15 +165,15 @@ def test_only_the_connection_that_is_meant_is_replaced_and_only_once() -> None:
     """A late request to replace connection 1 leaves connection 2 alone."""
 
     async def story() -> None:
-        async with feeding(stay, BriskClock()) as (feed, link):
-            feed.renew_current("nothing is there yet")
-            await lives(link, 1)
-            feed.renew(1, "first")
-            feed.renew(1, "and again while it is being done")
-            await lives(link, 2)
-            feed.renew(2, "now the next one")
-            feed.renew(1, "late")
-            assert await lives(link, 2) == [("Connected", 3), ("Disconnected", 2)]
+        async with feeding(stay, BriskClock()) as (feed, context):
+            feed.replace_current("nothing is there yet")
+            await lives(context, 1)
+            feed.replace(1, "first")
+            feed.replace(1, "and again while it is being done")
+            await lives(context, 2)
+            feed.replace(2, "now the next one")
+            feed.replace(1, "late")
+            assert await lives(context, 2) == [("Connected", 3), ("Disconnected", 2)]
 
     virtual_time.run(story())
 
@@ -188,10 +188,10 @@ def test_the_old_connection_stays_until_the_new_one_carries_everything() -> None
 
     async def story() -> None:
         clock = BriskClock()
-        async with feeding(stay, clock, not_yet) as (feed, link):
-            await lives(link, 1)
-            feed.renew(1, "a test wants it")
-            assert await lives(link, 2) == [("Connected", 2), ("Disconnected", 1)]
+        async with feeding(stay, clock, not_yet) as (feed, context):
+            await lives(context, 1)
+            feed.replace(1, "a test wants it")
+            assert await lives(context, 2) == [("Connected", 2), ("Disconnected", 1)]
             assert asked == [(1, 2)] * 6
 
     virtual_time.run(story())
@@ -202,11 +202,11 @@ def test_a_new_connection_that_never_carries_everything_takes_over_in_the_end() 
 
     async def story() -> None:
         clock = BriskClock()
-        async with feeding(stay, clock, lambda _, __: False) as (feed, link):
-            await lives(link, 1)
+        async with feeding(stay, clock, lambda _, __: False) as (feed, context):
+            await lives(context, 1)
             began_s = clock.now_s
-            feed.renew(1, "a test wants it")
-            await lives(link, 2)
+            feed.replace(1, "a test wants it")
+            await lives(context, 2)
             assert clock.now_s - began_s >= OVERLAP_MAX_S
 
     virtual_time.run(story())
@@ -220,10 +220,10 @@ def test_a_successor_that_cannot_connect_is_tried_again_and_the_old_one_stays() 
         return web.Response(status=503) if 1 < next(tries) < 6 else await stay(request)
 
     async def story() -> None:
-        async with feeding(exchange, BriskClock()) as (feed, link):
-            await lives(link, 1)
-            feed.renew(1, "a test wants it")
-            assert await lives(link, 2) == [("Connected", 6), ("Disconnected", 1)]
+        async with feeding(exchange, BriskClock()) as (feed, context):
+            await lives(context, 1)
+            feed.replace(1, "a test wants it")
+            assert await lives(context, 2) == [("Connected", 6), ("Disconnected", 1)]
 
     virtual_time.run(story())
 
@@ -245,15 +245,15 @@ def test_when_the_old_one_dies_meanwhile_its_successor_is_on_duty() -> None:
         return await until_closed(socket)
 
     async def story() -> None:
-        async with feeding(exchange, BriskClock(), lambda _, __: False) as (feed, link):
-            await lives(link, 1)
-            feed.renew(1, "a test wants it")
-            assert await lives(link, 1) == [("Connected", 2)]
+        async with feeding(exchange, BriskClock(), lambda _, __: False) as (feed, context):
+            await lives(context, 1)
+            feed.replace(1, "a test wants it")
+            assert await lives(context, 1) == [("Connected", 2)]
             cut.set()
-            assert await lives(link, 1) == [("Disconnected", 1)]
+            assert await lives(context, 1) == [("Disconnected", 1)]
             heard.set()
-            frame = await next_frame(link.inbox)
-            assert isinstance(frame, StreamFrame)
+            frame = await next_frame(context.queue)
+            assert isinstance(frame, StreamMessage)
             assert frame.connection == 2
 
     virtual_time.run(story())
@@ -264,19 +264,19 @@ def test_a_connection_is_renewed_before_its_lifetime_ends() -> None:
 
     async def story() -> None:
         clock = HandClock()
-        async with feeding(stay, clock) as (_, link):
-            await lives(link, 1)
+        async with feeding(stay, clock) as (_, context):
+            await lives(context, 1)
             (await clock.asleep()).advance(23 * 3_600 - 1)
             clock.pauses.clear()
             clock.advance(3_541)
-            assert await lives(link, 1) == [("Connected", 2)]
+            assert await lives(context, 1) == [("Connected", 2)]
 
     virtual_time.run(story())
 
 
 def test_lifetimes_end_within_the_last_hour() -> None:
     """Never later than a minute before the limit, and not all at once."""
-    spans = [Rota(always).span_s() for _ in range(500)]
+    spans = [FeedLimits(always).lifetime_s() for _ in range(500)]
     assert min(spans) >= 23 * 3_600
     assert max(spans) <= 24 * 3_600 - 60
     assert max(spans) - min(spans) > 3_000
@@ -289,11 +289,11 @@ def test_a_successor_s_lifetime_counts_from_its_handshake(monkeypatch: pytest.Mo
 
     async def story() -> None:
         clock = virtual_time.WallClock()
-        async with feeding(Pinging(), clock, lambda _, __: False, life_s) as (feed, link):
-            await lives(link, 1)
-            feed.renew(1, "a test wants it")
+        async with feeding(Pinging(), clock, lambda _, __: False, life_s) as (feed, context):
+            await lives(context, 1)
+            feed.replace(1, "a test wants it")
             await clock.pause(2 * life_s)
-            second, first_gone, third = [await next_frame(link.inbox) for _ in range(3)]
+            second, first_gone, third = [await next_frame(context.queue) for _ in range(3)]
             assert isinstance(second, Connected)
             assert isinstance(first_gone, Disconnected)
             assert isinstance(third, Connected)
@@ -324,14 +324,14 @@ def test_what_was_said_of_a_successor_that_failed_is_forgotten() -> None:
 
     async def story() -> None:
         clock, exchange = virtual_time.WallClock(), Pinging()
-        async with feeding(exchange, clock, lambda _, new: new == 3) as (feed, link):
-            await lives(link, 1)
-            feed.renew(1, "a test wants it")
-            await lives(link, 1)
-            feed.renew(2, "it is no good")
+        async with feeding(exchange, clock, lambda _, new: new == 3) as (feed, context):
+            await lives(context, 1)
+            feed.replace(1, "a test wants it")
+            await lives(context, 1)
+            feed.replace(2, "it is no good")
             await exchange.open[2].close()
             expected = [("Disconnected", 2), ("Connected", 3), ("Disconnected", 1)]
-            assert await lives(link, 3) == expected
+            assert await lives(context, 3) == expected
             await clock.pause(100)
             assert list(exchange.open) == [3]
             assert exchange.tries == 3
@@ -347,14 +347,14 @@ def test_once_the_old_one_is_lost_nobody_opens_a_successor(
 
     async def story() -> None:
         clock, exchange = virtual_time.WallClock(), Pinging(*range(2, 8))
-        async with feeding(exchange, clock) as (feed, link):
-            await lives(link, 1)
-            feed.renew(1, "a test wants it")
+        async with feeding(exchange, clock) as (feed, context):
+            await lives(context, 1)
+            feed.replace(1, "a test wants it")
             while exchange.tries < 7:
                 await clock.pause(0.1)
             await clock.pause(2)  # the next try would be in eight seconds
             await exchange.open[1].close()
-            assert await lives(link, 2) == [("Disconnected", 1), ("Connected", 8)]
+            assert await lives(context, 2) == [("Disconnected", 1), ("Connected", 8)]
             await clock.pause(100)
             assert exchange.tries == 8
 
@@ -366,9 +366,9 @@ def test_two_that_wait_for_their_turn_do_not_both_open() -> None:
 
     async def story() -> None:
         clock, exchange = virtual_time.WallClock(), Pinging(2)
-        async with feeding(exchange, clock, sharers=ATTEMPTS_PER_WINDOW // 2) as (feed, link):
-            await lives(link, 1)
-            feed.renew(1, "a test wants it")
+        async with feeding(exchange, clock, sharers=ATTEMPTS_PER_WINDOW // 2) as (feed, context):
+            await lives(context, 1)
+            feed.replace(1, "a test wants it")
             await clock.pause(10)
             await exchange.open[1].close()
             await clock.pause(3 * ATTEMPTS_WINDOW_S)
@@ -391,9 +391,9 @@ def test_attempts_keep_within_the_exchange_s_limit() -> None:
                 enough.set()
             return web.Response(status=503)
 
-        async with linked(exchange, _Impatient(clock)) as link:
-            rota = Rota(always)
-            feeds = [Feed(link, SYMBOLS, rota) for _ in range(20)]
+        async with linked(exchange, _Impatient(clock)) as context:
+            limits = FeedLimits(always)
+            feeds = [Feed(context, SYMBOLS, limits) for _ in range(20)]
             tasks = [asyncio.create_task(feed.run()) for feed in feeds]
             async with asyncio.timeout(30):
                 await enough.wait()

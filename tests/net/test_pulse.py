@@ -11,14 +11,14 @@ import pytest
 from aiohttp import web
 from structlog.testing import capture_logs
 
-import virtual_time
 from booktape.core.events import FetchSnapshot, Urgency
-from booktape.core.frames import Pulse
-from booktape.net.link import Link
+from booktape.core.tape_records import Pulse
+from booktape.net.context import NetContext
 from booktape.net.pulse import FIRST_S, GIVES_WAY_S, QUIET_NS, SOONEST_S, PulseClient
-from booktape.net.rest import Rest
+from booktape.net.rest_client import RestClient
 from booktape.wire.best_prices import BestPrices
 from net.loopback import DEPTH, Handler, linked
+from support import virtual_time
 
 BTC, ETH, LTC = "BTCUSDT", "ETHBTC", "LTCBTC"
 TOP = ("1.50000000", "2.00000000", "2.50000000", "1.00000000")
@@ -72,14 +72,14 @@ class Books:
 @asynccontextmanager
 async def beating(
     exchange: Handler, books: Books, on_names: Callable[[BestPrices], None] | None = None
-) -> AsyncIterator[tuple[PulseClient, Rest, Link]]:
+) -> AsyncIterator[tuple[PulseClient, RestClient, NetContext]]:
     """A pulse at work."""
-    async with linked(exchange, virtual_time.WallClock()) as link:
-        rest = Rest(link)
-        pulse = PulseClient(link, rest, PERIOD_S, books, on_names)
+    async with linked(exchange, virtual_time.WallClock()) as context:
+        rest = RestClient(context)
+        pulse = PulseClient(context, rest, PERIOD_S, books, on_names)
         tasks = [asyncio.create_task(pulse.run()), asyncio.create_task(rest.run())]
         try:
-            yield pulse, rest, link
+            yield pulse, rest, context
         finally:
             for task in tasks:
                 task.cancel()
@@ -87,11 +87,11 @@ async def beating(
                     await task
 
 
-async def pulses(link: Link) -> list[Pulse]:
-    """All that came into the inbox until now."""
-    if not link.inbox:
+async def pulses(context: NetContext) -> list[Pulse]:
+    """All that came into the queue until now."""
+    if not context.queue:
         return []
-    return [frame for frame in await link.inbox.take(100, 10**9) if isinstance(frame, Pulse)]
+    return [frame for frame in await context.queue.take(100, 10**9) if isinstance(frame, Pulse)]
 
 
 def test_it_comes_soon_after_the_start_and_then_every_period() -> None:
@@ -99,9 +99,9 @@ def test_it_comes_soon_after_the_start_and_then_every_period() -> None:
     exchange, books = Exchange(BTC, ETH), Books(BTC)
 
     async def story() -> None:
-        async with beating(exchange, books) as (_, _, link):
+        async with beating(exchange, books) as (_, _, context):
             await asyncio.sleep(FIRST_S + 2 * PERIOD_S + 1)
-            found = await pulses(link)
+            found = await pulses(context)
         assert exchange.times() == [FIRST_S, FIRST_S + PERIOD_S, FIRST_S + 2 * PERIOD_S]
         assert {named for _, named in exchange.asked} == {f'["{BTC}"]'}
         assert [pulse.tops for pulse in found] == [{BTC: TOP}] * 3
@@ -118,12 +118,12 @@ def test_while_no_book_is_quiet_nothing_is_asked_and_nothing_is_written() -> Non
     exchange, books = Exchange(BTC), Books()
 
     async def story() -> None:
-        async with beating(exchange, books) as (_, _, link):
+        async with beating(exchange, books) as (_, _, context):
             await asyncio.sleep(3 * PERIOD_S)
             assert exchange.asked == []
             books.quiet = (BTC,)
             await asyncio.sleep(PERIOD_S)
-            assert len(await pulses(link)) == 1
+            assert len(await pulses(context)) == 1
 
     virtual_time.run(story())
 
@@ -138,14 +138,14 @@ def test_what_changed_while_the_answer_was_on_its_way_is_not_written() -> None:
     exchange.before = change
 
     async def story() -> None:
-        async with beating(exchange, books) as (_, _, link):
+        async with beating(exchange, books) as (_, _, context):
             await asyncio.sleep(FIRST_S + 1)
-            (pulse,) = await pulses(link)
+            (pulse,) = await pulses(context)
             assert set(pulse.tops) == {ETH}
             books.quiet, exchange.before = (ETH,), lambda: setattr(books, "quiet", ())
             await asyncio.sleep(PERIOD_S)
             assert len(exchange.asked) == 2
-            assert await pulses(link) == []
+            assert await pulses(context) == []
 
     virtual_time.run(story())
 
@@ -156,9 +156,9 @@ def test_very_many_are_asked_for_without_names() -> None:
     exchange, books = Exchange(*many), Books(*many)
 
     async def story() -> None:
-        async with beating(exchange, books) as (_, _, link):
+        async with beating(exchange, books) as (_, _, context):
             await asyncio.sleep(FIRST_S + 1)
-            (pulse,) = await pulses(link)
+            (pulse,) = await pulses(context)
             assert set(pulse.tops) == set(many)
         assert [named for _, named in exchange.asked] == [""]
 
@@ -171,9 +171,9 @@ def test_who_wants_every_name_gets_them_at_every_pulse() -> None:
     seen: list[BestPrices] = []
 
     async def story() -> None:
-        async with beating(exchange, Books(), seen.append) as (_, _, link):
+        async with beating(exchange, Books(), seen.append) as (_, _, context):
             await asyncio.sleep(FIRST_S + PERIOD_S + 1)
-            assert await pulses(link) == []
+            assert await pulses(context) == []
         assert [set(prices.names) for prices in seen] == [{BTC, ETH}] * 2
 
     virtual_time.run(story())
@@ -217,11 +217,11 @@ def test_no_answer_ends_it(answer: web.Response) -> None:
     exchange.instead[1] = answer
 
     async def story() -> None:
-        async with beating(exchange, Books(BTC)) as (_, _, link):
+        async with beating(exchange, Books(BTC)) as (_, _, context):
             await asyncio.sleep(FIRST_S + 2)
-            assert await pulses(link) == []
+            assert await pulses(context) == []
             await asyncio.sleep(PERIOD_S + SOONEST_S)
-            assert (await pulses(link))[0].tops == {BTC: TOP}
+            assert (await pulses(context))[0].tops == {BTC: TOP}
 
     with capture_logs() as lines:
         virtual_time.run(story())
@@ -233,11 +233,11 @@ def test_a_symbol_that_is_gone_does_not_take_the_proof_from_the_others() -> None
     exchange, books = Exchange(BTC, ETH), Books(BTC, "GONEUSDT")
 
     async def story() -> None:
-        async with beating(exchange, books) as (_, rest, link):
+        async with beating(exchange, books) as (_, rest, context):
             await asyncio.sleep(FIRST_S + SOONEST_S + 1)
-            (pulse,) = await pulses(link)
+            (pulse,) = await pulses(context)
             assert pulse.tops == {BTC: TOP}
-            assert rest.doubt.is_set()
+            assert rest.recheck_listing.is_set()
         assert [named for _, named in exchange.asked] == [f'["{BTC}","GONEUSDT"]', ""]
 
     virtual_time.run(story())
@@ -250,8 +250,8 @@ def test_the_budget_counts_it() -> None:
     async def story() -> None:
         async with beating(exchange, Books(BTC)) as (_, rest, _):
             await asyncio.sleep(FIRST_S + 1)
-            assert rest.door.budget.used(virtual_time.running().time()) == 4
-            rest.door.budget.spend(6_000, virtual_time.running().time())
+            assert rest.http.budget.used(virtual_time.running().time()) == 4
+            rest.http.budget.spend(6_000, virtual_time.running().time())
             await asyncio.sleep(PERIOD_S + 20)
             assert len(exchange.asked) == 1
             await asyncio.sleep(30)
@@ -266,11 +266,11 @@ def test_snapshots_of_lost_books_go_first_for_a_while() -> None:
 
     async def story() -> None:
         async with beating(exchange, Books(BTC)) as (_, rest, _):
-            rest.door.budget.limit = 300
+            rest.http.budget.limit = 300
             for number in range(3):
-                rest.fetch(FetchSnapshot(f"S{number}", 1, Urgency.LOST))
+                rest.request_snapshot(FetchSnapshot(f"S{number}", 1, Urgency.LOST))
             await asyncio.sleep(FIRST_S + GIVES_WAY_S - 1)
-            assert rest.serves_lost_books
+            assert rest.has_lost_book_waiting
             assert exchange.asked == []
             await asyncio.sleep(2)
             assert len(exchange.asked) == 1

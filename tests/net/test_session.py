@@ -9,17 +9,17 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-import virtual_time
 from booktape.core.events import FetchSnapshot
-from booktape.core.frames import Connected, RestFrame
-from booktape.errors import Refused, Unreachable, UsageError
+from booktape.core.tape_records import Connected, DepthAnswer
+from booktape.errors import HttpStatusError, Unreachable, UsageError
 from booktape.net.connection import Connection
-from booktape.net.door import Door
-from booktape.net.link import Link
+from booktape.net.context import NetContext
+from booktape.net.http import RateLimitedHttp
 from booktape.net.session import proxy_for
-from booktape.wire.venues import Venue
+from booktape.wire.endpoints import Venue
 from net.hand_clock import HandClock, RestlessClock
 from net.loopback import DEPTH, accept, asking, linked, next_answer, next_frame, until_closed
+from support import virtual_time
 
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "WS_PROXY", "WSS_PROXY", "ALL_PROXY", "NO_PROXY")
 
@@ -43,11 +43,11 @@ def passwords_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
 
 
-async def handshake(link: Link) -> None:
+async def handshake(context: NetContext) -> None:
     """A connection that is closed again as soon as it stands."""
-    connection = Connection(link, ("BTCUSDT",), 1, lambda: None, link.venue.ws_url)
+    connection = Connection(context, ("BTCUSDT",), 1, lambda: None, context.venue.ws_url)
     task = asyncio.create_task(connection.run())
-    while not (connection.standing or connection.over.is_set()):
+    while not (connection.is_subscribed or connection.ended.is_set()):
         await asyncio.sleep(0)
     await connection.close()
     await task
@@ -79,9 +79,9 @@ def test_a_redirected_request_is_an_error_and_goes_nowhere_else(status: int) -> 
                     return web.Response(status=status, headers={"Location": where})
                 return web.Response(body=DEPTH)
 
-            async with asking(exchange, RestlessClock()) as (rest, inbox):
-                rest.fetch(FetchSnapshot("BTCUSDT", 1))
-                assert isinstance(await next_answer(inbox), RestFrame)
+            async with asking(exchange, RestlessClock()) as (rest, queue):
+                rest.request_snapshot(FetchSnapshot("BTCUSDT", 1))
+                assert isinstance(await next_answer(queue), DepthAnswer)
                 assert len(asked) == 3
 
     virtual_time.run(story())
@@ -97,7 +97,7 @@ def test_the_error_names_where_it_should_have_gone() -> None:
     async def story() -> None:
         async with asking(exchange, HandClock()) as (rest, _):
             with pytest.raises(Unreachable, match=r"302 .*portal\.example/login.* not followed"):
-                await rest.door.get("/api/v3/exchangeInfo")
+                await rest.http.get("/api/v3/exchangeInfo")
 
     virtual_time.run(story())
 
@@ -118,10 +118,12 @@ def test_a_redirected_handshake_is_an_error_and_goes_nowhere_else(status: int) -
             async def exchange(_: web.Request) -> web.StreamResponse:
                 return web.Response(status=status, headers={"Location": location})
 
-            async with linked(exchange, HandClock()) as link:
-                connection = Connection(link, ("BTCUSDT",), 1, lambda: None, link.venue.ws_url)
+            async with linked(exchange, HandClock()) as context:
+                connection = Connection(
+                    context, ("BTCUSDT",), 1, lambda: None, context.venue.ws_url
+                )
                 await connection.run()
-                assert not len(link.inbox)
+                assert not len(context.queue)
                 return connection.why
 
     why = virtual_time.run(story())
@@ -144,17 +146,19 @@ def test_neither_passwords_nor_cookies_are_sent() -> None:
         return answer
 
     async def story() -> None:
-        async with asking(exchange, RestlessClock()) as (rest, inbox):
+        async with asking(exchange, RestlessClock()) as (rest, queue):
             # By its name: aiohttp keeps no cookies of a bare address anyway.
-            rest_url, ws_url = (u.replace("127.0.0.1", "localhost") for u in urls(rest._link.venue))
-            link = replace(rest._link, venue=Venue("by name", rest_url, ws_url))
-            door, path = Door(link), link.venue.depth_path("BTCUSDT", 100)
-            with pytest.raises(Refused):
-                await door.get(path)
+            rest_url, ws_url = (
+                u.replace("127.0.0.1", "localhost") for u in urls(rest._context.venue)
+            )
+            context = replace(rest._context, venue=Venue("by name", rest_url, ws_url))
+            http, path = RateLimitedHttp(context), context.venue.depth_path("BTCUSDT", 100)
+            with pytest.raises(HttpStatusError):
+                await http.get(path)
             for _ in range(2):
-                assert await door.get(path) == DEPTH
-            await handshake(link)
-            assert isinstance(await next_frame(inbox), Connected)
+                assert await http.get(path) == DEPTH
+            await handshake(context)
+            assert isinstance(await next_frame(queue), Connected)
 
     virtual_time.run(story())
     assert len(headers) == 4
@@ -177,16 +181,16 @@ def test_a_proxy_of_the_environment_is_used_and_told_no_password_but_its_own(
         return web.Response(body=DEPTH)
 
     async def story() -> None:
-        async with linked(proxy, HandClock()) as way, asking(proxy, HandClock()) as (rest, inbox):
+        async with linked(proxy, HandClock()) as way, asking(proxy, HandClock()) as (rest, queue):
             # No machine has this name: only the proxy can answer.
             far = Venue("far away", "http://exchange.invalid", "ws://exchange.invalid")
             proxy_url = way.venue.rest_url
             monkeypatch.setenv("HTTP_PROXY", proxy_url)
-            link = replace(rest._link, venue=far)
-            assert await Door(link).get(far.depth_path("BTCUSDT", 100)) == DEPTH
+            context = replace(rest._context, venue=far)
+            assert await RateLimitedHttp(context).get(far.depth_path("BTCUSDT", 100)) == DEPTH
             monkeypatch.setenv("HTTP_PROXY", proxy_url.replace("//", "//user:pass@"))
-            await handshake(link)
-            assert isinstance(await next_frame(inbox), Connected)
+            await handshake(context)
+            assert isinstance(await next_frame(queue), Connected)
 
     virtual_time.run(story())
     (first, no_password), (second, password) = through

@@ -7,8 +7,8 @@ import math
 
 import pytest
 
-from booktape.core.frames import Tick
-from booktape.net.inbox import Inbox
+from booktape.core.tape_records import Tick
+from booktape.net.record_queue import RecordQueue
 from booktape.net.ticks import Ticks
 
 PAUSES = 100
@@ -44,14 +44,14 @@ class EarlyClock:
 
 def test_each_sleep_ends_with_a_tick_though_a_sleeper_wakes_a_hair_early() -> None:
     """Else it would sleep for no time at all, for ever where only sleep makes time pass."""
-    inbox = Inbox(PAUSES)
+    queue = RecordQueue(PAUSES)
 
     async def story() -> None:
-        await Ticks(EarlyClock(), inbox).run()
+        await Ticks(EarlyClock(), queue).run()
 
     with pytest.raises(Enough):
         asyncio.run(story())
-    ticks = inbox.rest()
+    ticks = queue.drain()
     assert len(ticks) == PAUSES
     for tick in ticks:
         assert isinstance(tick, Tick)

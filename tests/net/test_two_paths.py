@@ -11,14 +11,14 @@ import pytest
 from aiohttp import web
 from structlog.testing import capture_logs
 
-import virtual_time
 from booktape.core.events import FetchSnapshot
-from booktape.core.frames import Connected, Disconnected, RestFrame
-from booktape.net.feed import Rota
-from booktape.net.feeds import Feeds
-from booktape.net.link import Link
-from booktape.net.rest import Rest
+from booktape.core.tape_records import Connected, DepthAnswer, Disconnected
+from booktape.net.context import NetContext
+from booktape.net.feed import FeedLimits
+from booktape.net.feeds import FeedSet
+from booktape.net.rest_client import RestClient
 from net.loopback import DEPTH, Handler, accept, linked, next_answer, until_closed
+from support import virtual_time
 
 SYMBOLS = ("BTCUSDT",)
 
@@ -51,19 +51,19 @@ class Host:
 
 
 @asynccontextmanager
-async def two_hosts() -> AsyncIterator[tuple[Link, Host, Host]]:
+async def two_hosts() -> AsyncIterator[tuple[NetContext, Host, Host]]:
     first, second = Host(), Host()
     clock = virtual_time.WallClock()
-    async with linked(first, clock) as link, linked(second, clock) as other:
+    async with linked(first, clock) as context, linked(second, clock) as other:
         venue = replace(
-            link.venue, other_rest_url=other.venue.rest_url, other_ws_url=other.venue.ws_url
+            context.venue, other_rest_url=other.venue.rest_url, other_ws_url=other.venue.ws_url
         )
-        yield replace(link, venue=venue), first, second
+        yield replace(context, venue=venue), first, second
 
 
 @asynccontextmanager
-async def feeding(link: Link, connections: int) -> AsyncIterator[Feeds]:
-    feeds = Feeds(link, SYMBOLS, connections, Rota(lambda _, __: True))
+async def feeding(context: NetContext, connections: int) -> AsyncIterator[FeedSet]:
+    feeds = FeedSet(context, SYMBOLS, connections, FeedLimits(lambda _, __: True))
     task = asyncio.create_task(feeds.run())
     try:
         yield feeds
@@ -77,7 +77,7 @@ def test_connections_are_spread_over_both(connections: int, spread: tuple[int, i
     """The second one goes the other way, so that whatever breaks one path leaves the other."""
 
     async def story() -> None:
-        async with two_hosts() as (link, first, second), feeding(link, connections):
+        async with two_hosts() as (context, first, second), feeding(context, connections):
             await asyncio.sleep(5)
             assert (len(first.open), len(second.open)) == spread
 
@@ -88,13 +88,13 @@ def test_a_connection_goes_where_there_is_somebody_and_later_comes_back() -> Non
     """While its own host cannot be reached; a replacement tries its own first."""
 
     async def story() -> None:
-        async with two_hosts() as (link, first, second), feeding(link, 1) as feeds:
+        async with two_hosts() as (context, first, second), feeding(context, 1) as feeds:
             first.up = False
             await asyncio.sleep(10)
             assert (len(first.open), len(second.open)) == (0, 1)
             first.up = True
-            notes = [f for f in await link.inbox.take(9, 99) if isinstance(f, Connected)]
-            feeds.renew(notes[-1].connection, "a test wants it")
+            notes = [f for f in await context.queue.take(9, 99) if isinstance(f, Connected)]
+            feeds.replace(notes[-1].connection, "a test wants it")
             await asyncio.sleep(10)
             assert (len(first.open), len(second.open)) == (1, 0)
 
@@ -105,13 +105,13 @@ def test_a_cut_does_not_change_the_way() -> None:
     """A connection that had been good is opened again where it was."""
 
     async def story() -> None:
-        async with two_hosts() as (link, first, second), feeding(link, 2):
+        async with two_hosts() as (context, first, second), feeding(context, 2):
             await asyncio.sleep(90)
             await second.open[0].close()
             await asyncio.sleep(5)
             assert (first.seen, second.seen) == (1, 2)
             assert (len(first.open), len(second.open)) == (1, 1)
-            frames = await link.inbox.take(9, 99)
+            frames = await context.queue.take(9, 99)
             assert sum(isinstance(frame, Disconnected) for frame in frames) == 1
 
     virtual_time.run(story())
@@ -121,13 +121,13 @@ def test_requests_go_to_the_other_host_while_one_cannot_be_reached() -> None:
     """It is said, and whoever answered is asked on until it fails as well."""
 
     async def story() -> None:
-        async with two_hosts() as (link, first, second):
-            rest = Rest(link)
+        async with two_hosts() as (context, first, second):
+            rest = RestClient(context)
             task = asyncio.create_task(rest.run())
 
             async def ask(symbol: str) -> None:
-                rest.fetch(FetchSnapshot(symbol, 1, limit=100))
-                assert isinstance(await next_answer(link.inbox), RestFrame)
+                rest.request_snapshot(FetchSnapshot(symbol, 1, limit=100))
+                assert isinstance(await next_answer(context.queue), DepthAnswer)
 
             await ask("A")
             first.up = False
@@ -149,14 +149,14 @@ def test_what_fails_at_the_same_time_changes_the_host_once() -> None:
     """A dozen requests that are cut together must not lead back to where nobody is."""
 
     async def story() -> None:
-        async with two_hosts() as (link, first, second):
+        async with two_hosts() as (context, first, second):
             first.up = False
-            rest = Rest(link)
+            rest = RestClient(context)
             task = asyncio.create_task(rest.run())
             for number in range(12):
-                rest.fetch(FetchSnapshot(f"S{number}", 1, limit=100))
+                rest.request_snapshot(FetchSnapshot(f"S{number}", 1, limit=100))
             for _ in range(12):
-                assert isinstance(await next_answer(link.inbox), RestFrame)
+                assert isinstance(await next_answer(context.queue), DepthAnswer)
             assert (len(first.asked), len(second.asked)) == (0, 12)
             task.cancel()
             await asyncio.wait([task])
@@ -169,18 +169,18 @@ def test_a_host_that_answers_is_not_left(status: int) -> None:
     """Its trouble is the exchange's; and a silence that it asks for is one of the whole address."""
 
     async def story() -> None:
-        async with two_hosts() as (link, first, second):
+        async with two_hosts() as (context, first, second):
             answers = [web.Response(status=status, headers={"Retry-After": "2"})]
 
             async def troubled(request: web.Request) -> web.StreamResponse:
                 return answers.pop() if answers else await Host.__call__(first, request)
 
-            async with linked(troubled, link.clock) as own:
-                venue = replace(own.venue, other_rest_url=link.venue.other_rest_url)
-                rest = Rest(replace(own, venue=venue))
+            async with linked(troubled, context.clock) as own:
+                venue = replace(own.venue, other_rest_url=context.venue.other_rest_url)
+                rest = RestClient(replace(own, venue=venue))
                 task = asyncio.create_task(rest.run())
-                rest.fetch(FetchSnapshot("A", 1))
-                assert isinstance(await next_answer(own.inbox), RestFrame)
+                rest.request_snapshot(FetchSnapshot("A", 1))
+                assert isinstance(await next_answer(own.queue), DepthAnswer)
                 assert (first.asked, second.asked) == (["A"], [])
                 task.cancel()
                 await asyncio.wait([task])
@@ -202,10 +202,10 @@ def test_an_exchange_that_pings_seldom_is_not_taken_for_dead(
 
     async def story(handler: Handler, seconds: float) -> int:
         async with linked(handler, virtual_time.WallClock()) as plain:
-            link = replace(plain, venue=replace(plain.venue, ping_every_s=ping_every_s))
-            async with feeding(link, 1):
+            context = replace(plain, venue=replace(plain.venue, ping_every_s=ping_every_s))
+            async with feeding(context, 1):
                 await asyncio.sleep(seconds)
-                frames = await link.inbox.take(99, 99)
+                frames = await context.queue.take(99, 99)
                 return sum(isinstance(frame, Connected) for frame in frames)
 
     assert virtual_time.run(story(answers, 600)) == (1 if ping_every_s > 30 else 20)

@@ -11,7 +11,7 @@ from typing import Final
 
 import booktape
 from booktape.plot import calendar, depth, heatmap, save, spread
-from booktape.sim.market import Market
+from booktape.sim.market.market import Market
 from plot.scene import record
 from plot.week import write as write_week
 

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import virtual_time
-from booktape.sim.faults import Faults
-from booktape.sim.market import Market
-from booktape.sim.server import SimServer
+from booktape.sim.faults.base import Faults
+from booktape.sim.market.market import Market
+from booktape.sim.server.server import SimServer
 from e2e.inside import recording
+from support import virtual_time
 
 
 async def _story(out: Path, market: Market, seconds: float, faults: str, **settings: Any) -> None:

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 
 import booktape
-from booktape.core.frames import STOPPED, SegmentStart
+from booktape.core.tape_records import STOPPED, SegmentStart
 from booktape.plot import calendar, depth, heatmap, save, spread
 from booktape.store.archive import open_archive
 from captures.capture import BTCUSDT, TEN, frames, needs_captures
 from plot import drawn
-from rotation import finish
+from support.rotation import finish
 
 pytestmark = needs_captures
 
@@ -24,7 +24,7 @@ def record(root: Path, name: str, limit: int) -> booktape.Recording:
     with open_archive(root) as archive:
         recording = archive.begin(opening, "capture")
         for frame in tape:
-            list(recording.take(frame))
+            list(recording.handle(frame))
         finish(recording, STOPPED).result()
     return booktape.open(root)
 

@@ -7,11 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from booktape.core.frames import STOPPED, Frame
+from booktape.core.tape_records import STOPPED, TapeRecord
 from booktape.store.archive import open_archive
-from oracle import SECOND, connected, event, lost, rest, snapshot, start, stream
 from reader.day import BEGIN_S
-from rotation import finish
+from support.oracle import SECOND, connected, event, lost, rest, snapshot, start, stream
+from support.rotation import finish
 
 SYMBOLS: Final = ("BTCUSDT", "ETHUSDT", "XMRBTC")
 HOUR_S: Final = 3_600
@@ -21,13 +21,13 @@ _LOST: Final = range(4 * 24 + 8, 5 * 24 + 20)
 """In these hours the third symbol waits for a snapshot."""
 
 
-def _books(hour: int, symbols: tuple[str, ...]) -> Iterator[Frame]:
+def _books(hour: int, symbols: tuple[str, ...]) -> Iterator[TapeRecord]:
     for symbol in symbols:
         answer = snapshot(hour * 10, {"100": "1"}, {"101": "1"}, symbol=symbol)
         yield rest(answer, BEGIN_S + hour * HOUR_S)
 
 
-def _frames(last: int) -> Iterator[Frame]:
+def _frames(last: int) -> Iterator[TapeRecord]:
     for hour in range(_FIRST, last):
         at = BEGIN_S + hour * HOUR_S
         if hour == _OUTAGE.start:
@@ -52,5 +52,5 @@ def write(root: Path, days: int = 6) -> None:
     with open_archive(root) as archive:
         recording = archive.begin(opening, "synthetic")
         for frame in _frames(days * 24 + 15):
-            list(recording.take(frame))
+            list(recording.handle(frame))
         finish(recording, STOPPED).result()

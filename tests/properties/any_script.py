@@ -15,32 +15,32 @@ from typing import Any, Final, NamedTuple, TypeAlias
 import msgspec
 import pytest
 
-from booktape.core import merge, sync
+from booktape.core import arbitration, sync
 from booktape.core.events import FetchSnapshot
-from booktape.core.frames import (
+from booktape.core.sync import TABLE, Rule, State, SymbolSync, index
+from booktape.core.tape_records import (
     KILLED,
     ROTATED,
     STOPPED,
     Checkpoint,
     Connected,
+    DepthAnswer,
     Disconnected,
-    Frame,
     HoldExpired,
-    RestFrame,
     SegmentEnd,
     SegmentStart,
-    StreamFrame,
+    StreamMessage,
+    TapeRecord,
     Tick,
 )
-from booktape.core.sync import TABLE, Rule, State, SymbolSync, index
 from booktape.reconstruct import Output, Reconstruction
-from oracle import SECOND
 from properties.ledger import Ledger, promise
 from properties.market import Market
+from support.oracle import SECOND
 
 SYMBOLS: Final = ("BTCUSDT", "ETHBTC")
 HELD_MAX: Final = 3
-AHEAD_MAX: Final = 5
+BUFFERED_MAX: Final = 5
 """In place of 3,000 and 1,000, or no script would ever be long enough to reach them."""
 
 
@@ -69,7 +69,7 @@ class Script:
         self.in_order = True
         self.requests: list[str] = []
         self.limits = [5, 3, 5000]
-        self.tape: list[Frame] = []
+        self.tape: list[TapeRecord] = []
         self.said: list[Output] = []
         self.machine = Reconstruction()
         self.opening = SegmentStart(0, "test", "sim", every, 5, SYMBOLS, audit_s=audit_s)
@@ -79,7 +79,7 @@ class Script:
         self.ledger = Ledger(truths, every, has_ticks=self.opening.format != 1)
         self.feed(self.opening)
 
-    def feed(self, frame: Frame) -> None:
+    def feed(self, frame: TapeRecord) -> None:
         self.tape.append(frame)
         outputs = list(self.machine.feed(frame))
         asked = [output.symbol for output in outputs if isinstance(output, FetchSnapshot)]
@@ -118,7 +118,7 @@ class Script:
         queue = self.queues[connection]
         payload = (queue[0] if keep else queue.pop(0)).payload
         payload = payload[:-1] if garbled else payload
-        self.feed(StreamFrame(self.tick(), connection, payload))
+        self.feed(StreamMessage(self.tick(), connection, payload))
 
     def repeat(self) -> None:
         self.deliver(keep=True)
@@ -168,7 +168,7 @@ class Script:
         """Make before break: open a successor, and close the old one when it may go."""
         if self.relief and self.relief[0] in self.queues and self.relief[1] in self.queues:
             old, new = self.relief
-            if self.machine.merge.can_relieve(old, new):
+            if self.machine.arbiter.covers(old, new):
                 self.check_relief(old, new)
                 if self.may_close(old):
                     self.relief = None
@@ -192,7 +192,7 @@ class Script:
 
     def waiting(self) -> list[str]:
         """The symbols of which an event runs ahead."""
-        return [symbol for symbol, lane in self.machine.merge.lanes.items() if lane.ahead]
+        return [symbol for symbol, feed in self.machine.arbiter.feeds.items() if feed.buffered]
 
     def expire(self) -> None:
         """The recorder looked at its clock: some seconds have passed, or this waited long enough."""
@@ -214,13 +214,13 @@ class Script:
 
     def answer_unreadably(self) -> None:
         if self.requests:
-            self.feed(RestFrame(self.tick(), self.requests.pop(0), 5, b"<html>502</html>"))
+            self.feed(DepthAnswer(self.tick(), self.requests.pop(0), 5, b"<html>502</html>"))
 
     def _bring(self, symbol: str, age: int) -> None:
         market = self.markets[symbol]
         limit = self.chance.choice(self.limits)
         update_id = max(market.first_id, market.last_id - age)
-        self.feed(RestFrame(self.tick(), symbol, limit, market.snapshot(update_id, limit)))
+        self.feed(DepthAnswer(self.tick(), symbol, limit, market.snapshot(update_id, limit)))
 
     def rotate(self) -> None:
         """A new segment: what was known goes through text, and another machine goes on."""
@@ -230,8 +230,10 @@ class Script:
     def go_on(self) -> None:
         old, self.machine = self.machine, Reconstruction()
         saved = msgspec.json.encode(list(old.checkpoints(self.now)))
-        said: list[Frame] = [self.opening, *msgspec.json.decode(saved, type=list[Checkpoint])]
-        said += [Connected(self.now, number, held) for number, held in old.merge.open.items()]
+        said: list[TapeRecord] = [self.opening, *msgspec.json.decode(saved, type=list[Checkpoint])]
+        said += [
+            Connected(self.now, number, held) for number, held in old.arbiter.connections.items()
+        ]
         for frame in said:
             assert list(self.machine.feed(frame)) == []
 
@@ -289,7 +291,7 @@ def play(chance: Random, rules: Iterable[Rule] = TABLE) -> Script:
     """One whole script under these rules. Raises `ledger.Violation` when a promise is broken."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sync, "HELD_MAX", HELD_MAX)
-        patch.setattr(merge, "AHEAD_MAX", AHEAD_MAX)
+        patch.setattr(arbitration, "BUFFERED_MAX", BUFFERED_MAX)
         patch.setattr(SymbolSync, "rules", index(rules))
         script = Script(chance, every=chance.choice([1, 2, 3]))
         script.connect()

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import json
 
-from booktape.core import merge
-from booktape.core.events import Gap
-from booktape.core.frames import (
+from booktape.core import arbitration
+from booktape.core.events import GapInterval
+from booktape.core.sync import State, SymbolSync
+from booktape.core.tape_records import (
     ROTATED,
     Connected,
+    DepthAnswer,
     Disconnected,
-    Frame,
     HoldExpired,
-    RestFrame,
     SegmentEnd,
-    StreamFrame,
+    StreamMessage,
+    TapeRecord,
     Tick,
 )
-from booktape.core.sync import State, SymbolSync
-from oracle import SECOND
+from support.oracle import SECOND
 
 
 class Arrivals:
@@ -35,9 +35,9 @@ class Arrivals:
         self.waived = 0
         self.waited_ns: int | None = None
         self.given_up: int | None = None
-        self.frame: Frame
+        self.frame: TapeRecord
 
-    def note(self, frame: Frame) -> None:
+    def note(self, frame: TapeRecord) -> None:
         self.frame, self.given_up = frame, None
         if isinstance(frame, Connected):
             self.reached[frame.connection] = None
@@ -51,10 +51,10 @@ class Arrivals:
             self._give_up()
         elif isinstance(frame, Tick):
             self._note_tick(frame)
-        elif isinstance(frame, StreamFrame):
+        elif isinstance(frame, StreamMessage):
             self._note_event(frame)
 
-    def _note_event(self, frame: StreamFrame) -> None:
+    def _note_event(self, frame: StreamMessage) -> None:
         try:
             event = json.loads(frame.payload)
         except ValueError:
@@ -64,7 +64,7 @@ class Arrivals:
             self.events.append((event["U"], event["u"]))
             before = self.reached[frame.connection] or 0
             self.reached[frame.connection] = event["u"]
-            if before > event["u"] or len(self.events) > merge.AHEAD_MAX:
+            if before > event["u"] or len(self.events) > arbitration.BUFFERED_MAX:
                 self._waive()
 
     def _note_tick(self, tick: Tick) -> None:
@@ -88,7 +88,7 @@ class Arrivals:
         """Whether a connection has not come to what is missing before `first_id`."""
         return any(at is None or at < first_id - 1 for at in self.reached.values())
 
-    def could_avoid(self, gap: Gap) -> str:
+    def could_avoid(self, gap: GapInterval) -> str:
         """Why this gap needed not be; empty when it had to."""
         next_id = gap.last_update_id + 1
         later = min(first for first, last in self.events if last >= next_id)
@@ -97,7 +97,7 @@ class Arrivals:
         if later <= next_id:
             return f"a gap at id {next_id}, which had been delivered"
         # Behind a snapshot the holes are old ones: nobody could bring it when it was let through.
-        if self._behind(later) and not isinstance(self.frame, RestFrame):
+        if self._behind(later) and not isinstance(self.frame, DepthAnswer):
             return f"a gap at id {next_id}, which could still be delivered"
         return ""
 
@@ -118,7 +118,7 @@ class Arrivals:
         first, next_id = min(self.events)[0], machine.update_id + 1
         if first <= next_id or not self._behind(first):
             return f"LIVE, and id {next_id} was delivered or cannot be any more"
-        if len(self.events) > merge.AHEAD_MAX:
+        if len(self.events) > arbitration.BUFFERED_MAX:
             return "LIVE, and too much waits"
         if first == self.given_up:
             return "LIVE, and it still waits for what was given up"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from random import Random
 from typing import Final
 
-from booktape.core.events import FetchSnapshot, Gap, Lost, Synced
+from booktape.core.events import BookLost, BookSynced, FetchSnapshot, GapInterval
 from properties.any_script import SYMBOLS, Script, Step
 from properties.ledger import promise
 
@@ -80,9 +80,12 @@ def play_covered(chance: Random) -> Script:
     script.settle()
     known: set[str] = set()
     for output in script.said:
-        if isinstance(output, Synced):
+        if isinstance(output, BookSynced):
             known.add(output.symbol)
-        promise(not isinstance(output, Lost | Gap), "a gap, and somebody had brought everything")
+        promise(
+            not isinstance(output, BookLost | GapInterval),
+            "a gap, and somebody had brought everything",
+        )
         asked = isinstance(output, FetchSnapshot) and output.symbol in known
         promise(not asked, "a request for a book that was never lost")
     for symbol, market in script.markets.items():

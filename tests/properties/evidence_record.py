@@ -21,25 +21,25 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from booktape.core.events import BookRow, Gap, Lost, Note, Synced
-from booktape.core.frames import (
+from booktape.checks.freshness import bound_ns
+from booktape.core.checks import Check
+from booktape.core.events import BookLost, BookRow, BookSynced, GapInterval, Note
+from booktape.core.sync import State, SymbolSync
+from booktape.core.tape_records import (
     ROTATED,
     ClockStep,
     Connected,
+    DepthAnswer,
     Disconnected,
-    Frame,
     Pulse,
-    RestFrame,
     SegmentEnd,
-    StreamFrame,
+    StreamMessage,
+    TapeRecord,
     Tick,
 )
-from booktape.core.proving import Check
-from booktape.core.sync import State, SymbolSync
-from booktape.proof.freshness import bound_ns
 from booktape.reconstruct import Output
-from oracle import SECOND, differences, frozen
 from properties.ledger import promise
+from support.oracle import SECOND, differences, frozen
 
 if TYPE_CHECKING:
     from properties.faulty_world import World
@@ -77,7 +77,7 @@ class Page:
     at: tuple[int, int] | None = None
     generation: int = 0
     began_anew: bool = False
-    gap: Gap | None = None
+    gap: GapInterval | None = None
     row_ns: int = 0
     ended_ns: int = 0
     synced_ns: int = 0
@@ -132,10 +132,10 @@ class Record:
 
     # ── what the machine says ───────────────────────────────────────────────────────────────
 
-    def before(self, frame: Frame) -> None:
+    def before(self, frame: TapeRecord) -> None:
         """What decides of a gap's beginning is what was usual until now."""
-        lag = self.world.machine._lag
-        self.usual_ns, self.waited = lag.usual_ns, lag.waited
+        lag = self.world.machine._usual_lag
+        self.usual_ns, self.waited = lag.usual_ns, lag.frames_waited
         if isinstance(frame, ClockStep) and frame.step_ns <= -SECOND:
             for page in self.pages.values():
                 self._set_back(page, frame.step_ns)
@@ -148,7 +148,7 @@ class Record:
         if page.gap:
             page.gap = replace(page.gap, start_ns=page.gap.start_ns + step_ns)
 
-    def see(self, frame: Frame, outputs: list[Output], shown: Shown | None) -> None:
+    def see(self, frame: TapeRecord, outputs: list[Output], shown: Shown | None) -> None:
         for output in outputs:
             self._see_output(output)
         self._see_frame(frame)
@@ -167,7 +167,7 @@ class Record:
 
     def see_alone(self, outputs: list[Output], alone: list[Output]) -> None:
         """What is stored follows from the segment alone; how connections are kept does not."""
-        stored = (BookRow, Check, Gap, Lost, Note, Synced)
+        stored = (BookRow, Check, GapInterval, BookLost, Note, BookSynced)
         said, too = (
             [frozen(output) for output in told if isinstance(output, stored)]
             for told in (outputs, alone)
@@ -176,16 +176,16 @@ class Record:
 
     def _see_output(self, output: Output) -> None:
         self.said.append(output)
-        if isinstance(output, Lost):
+        if isinstance(output, BookLost):
             self._see_lost(self.pages[output.gap.symbol], output.gap)
-        elif isinstance(output, Gap):
+        elif isinstance(output, GapInterval):
             self._see_gap(self.pages[output.symbol], output)
         elif isinstance(output, BookRow):
             self._see_row(self.pages[output.symbol], output)
         elif isinstance(output, Check) and self.honest:
             promise(not output.differences, f"a false alarm: {output}")
 
-    def _see_lost(self, page: Page, gap: Gap) -> None:
+    def _see_lost(self, page: Page, gap: GapInterval) -> None:
         promise(not self.honest, f"a needless gap: {gap}")
         promise(page.gap is None, "a gap opens while another is open")
         promise(gap.start_ns >= page.ended_ns, "gaps overlap")
@@ -207,7 +207,7 @@ class Record:
                 late_ns <= 0 or is_old, f"a gap begins {late_ns} ns after its book was over: {gap}"
             )
 
-    def _see_gap(self, page: Page, gap: Gap) -> None:
+    def _see_gap(self, page: Page, gap: GapInterval) -> None:
         if gap.end_ns is None:
             promise(gap == page.gap, "the ending tells a gap that is not open")
             return
@@ -236,8 +236,8 @@ class Record:
 
     # ── evidence ────────────────────────────────────────────────────────────────────────────
 
-    def _see_frame(self, frame: Frame) -> None:
-        if isinstance(frame, StreamFrame) and frame.connection in self.links:
+    def _see_frame(self, frame: TapeRecord) -> None:
+        if isinstance(frame, StreamMessage) and frame.connection in self.links:
             self.links[frame.connection].brought = True
         elif isinstance(frame, Connected):
             self.links[frame.connection] = Link()
@@ -248,7 +248,7 @@ class Record:
             self.links = {connection: Link() for connection in again}
             for page in self.pages.values():
                 page.ahead_id = page.waits_for = None
-        elif isinstance(frame, RestFrame):
+        elif isinstance(frame, DepthAnswer):
             self.pages[frame.symbol].is_fresh = True
         elif isinstance(frame, Pulse):
             for symbol, said in frame.tops.items():
@@ -292,16 +292,18 @@ class Record:
             promise(page.over_ns < UNSEEN_NS, "LIVE, and over for long")
 
     def _see_waiting(self, page: Page, sync: SymbolSync, passed_ns: int) -> bool:
-        lane = self.world.machine.merge.lanes[sync.symbol]
-        if not lane.ahead:
+        feed = self.world.machine.arbiter.feeds[sync.symbol]
+        if not feed.buffered:
             page.waits_for = None
             return False
-        first_id = lane.ahead[0].event.first_id
+        first_id = feed.buffered[0].event.first_id
         page.waits_ns = page.waits_ns + passed_ns if first_id == page.waits_for else 0
         page.waits_for = first_id
         promise(page.waits_ns < OVERDUE_NS, f"an event waits for {first_id - 1} for ever")
         heard = (
-            at for connection, at in lane.reached.items() if not self.links[connection].is_silent
+            at
+            for connection, at in feed.last_by_connection.items()
+            if not self.links[connection].is_silent
         )
         behind = any(at is None or at < first_id - 1 for at in heard)
         promise(behind, "an event waits for a connection that is silent")

@@ -21,34 +21,34 @@ from typing import Final, TypeAlias, TypeGuard
 import msgspec
 import pytest
 
-from booktape.core.events import FetchSnapshot, RenewConnection
-from booktape.core.frames import (
+from booktape.checks import book_checks
+from booktape.core.checks import TopLevels
+from booktape.core.events import FetchSnapshot, ReplaceConnection
+from booktape.core.sync import State
+from booktape.core.tape_records import (
     KILLED,
     ROTATED,
     STOPPED,
-    Asked,
     Checkpoint,
     ClockStep,
     Connected,
+    DepthAnswer,
     Disconnected,
-    Frame,
-    Listed,
     Pulse,
-    RestFrame,
     SegmentEnd,
     SegmentStart,
-    StreamFrame,
+    SnapshotRequested,
+    StreamMessage,
+    SymbolListing,
+    TapeRecord,
     Tick,
 )
-from booktape.core.proving import TopLevels
-from booktape.core.sync import State
-from booktape.proof import examiner
 from booktape.reconstruct import Output, Reconstruction
-from oracle import SECOND, combined, doubles
 from properties.evidence_record import Record, Shown
 from properties.ledger import promise
 from properties.market import Market
 from properties.proved_script import tickers, touch
+from support.oracle import SECOND, combined, doubles
 
 BUSY, QUIET = SYMBOLS = ("BTCUSDT", "ETHBTC")
 STEP_NS: Final = SECOND // 2
@@ -178,7 +178,7 @@ class World:
         self.to_close: list[tuple[int, int]] = []
         self.machine = Reconstruction()
         self.alone: Reconstruction | None = None
-        self.tape: list[Frame] = []
+        self.tape: list[TapeRecord] = []
         self.read_from_ns = 0
         self.asked_wall_ns = 0
         self.pulse_shows = self.best_levels()
@@ -197,7 +197,7 @@ class World:
 
     # ── the machine ─────────────────────────────────────────────────────────────────────────
 
-    def feed(self, frame: Frame, shown: Shown | None = None) -> None:
+    def feed(self, frame: TapeRecord, shown: Shown | None = None) -> None:
         self.tape.append(frame)
         self.record.before(frame)
         outputs = list(self.machine.feed(frame))
@@ -212,7 +212,7 @@ class World:
         if isinstance(output, FetchSnapshot):
             if all(asking.symbol != output.symbol for asking in self.asking):
                 self.asking.append(Asking(output.symbol, output.limit))
-        elif isinstance(output, RenewConnection):
+        elif isinstance(output, ReplaceConnection):
             is_new = all(connection != output.connection for connection, _ in self.to_close)
             if is_new and output.connection in self.links:
                 self.to_close.append((output.connection, self.now + 2 * SECOND))
@@ -290,7 +290,7 @@ class World:
         while queue and queue[0].due_ns <= self.now:
             message = queue.popleft()
             stamp_ns = max(message.due_ns, self.read_from_ns) + self.wall_ahead_ns
-            self.feed(StreamFrame(stamp_ns, connection, message.payload), message.shown)
+            self.feed(StreamMessage(stamp_ns, connection, message.payload), message.shown)
 
     def is_seen_to_be_over(self, symbol: str, generation: int, update_id: int) -> bool:
         """Whether this state is not the exchange's any more, and something is there that shows it."""
@@ -343,7 +343,7 @@ class World:
         for asking in [*self.asking]:
             if not asking.due_ns:
                 asking.due_ns = self.now + self.chance.choice([100, 300, 900]) * 10**6
-                self.feed(Asked(self.wall, asking.symbol, asking.limit))
+                self.feed(SnapshotRequested(self.wall, asking.symbol, asking.limit))
             elif asking.due_ns <= self.now:
                 self.asking.remove(asking)
                 self.bring(asking)
@@ -357,7 +357,7 @@ class World:
             update_id = max(market.first_id, market.last_id - self.chance.randint(1, 4))
         if self.chance.random() >= self.rest_fails:
             payload = market.snapshot(update_id, limit)
-        self.feed(RestFrame(self.wall, asking.symbol, limit, payload))
+        self.feed(DepthAnswer(self.wall, asking.symbol, limit, payload))
 
     def pulse(self) -> None:
         if not self.pulse_s:
@@ -395,9 +395,9 @@ class World:
     def another(self, *, keep_links: bool) -> Reconstruction:
         fresh = Reconstruction()
         text = msgspec.json.encode(list(self.machine.checkpoints(self.wall)))
-        said: list[Frame] = [self.opening, *msgspec.json.decode(text, type=list[Checkpoint])]
+        said: list[TapeRecord] = [self.opening, *msgspec.json.decode(text, type=list[Checkpoint])]
         if keep_links:
-            held = self.machine.merge.open.items()
+            held = self.machine.arbiter.connections.items()
             said += [Connected(self.wall, number, symbols) for number, symbols in held]
         for frame in said:
             assert list(fresh.feed(frame)) == []
@@ -470,7 +470,7 @@ class World:
             self.second()
             self.second()
             place.status = "BREAK"
-            self.feed(Listed(self.wall, place.symbol, "BREAK", "0.01", "0.001"))
+            self.feed(SymbolListing(self.wall, place.symbol, "BREAK", "0.01", "0.001"))
 
     def trade_again(self) -> None:
         """The list says so, or the first event does."""
@@ -478,13 +478,13 @@ class World:
             if place.status != "TRADING":
                 place.status = "TRADING"
                 if self.chance.random() < 0.7:
-                    self.feed(Listed(self.wall, place.symbol, "TRADING", "0.01", "0.001"))
+                    self.feed(SymbolListing(self.wall, place.symbol, "TRADING", "0.01", "0.001"))
 
     def halt(self) -> None:
         """Events go on."""
         symbol = self.symbol()
         if self.places[symbol].status == "TRADING":
-            self.feed(Listed(self.wall, symbol, "HALT", "0.01", "0.001"))
+            self.feed(SymbolListing(self.wall, symbol, "HALT", "0.01", "0.001"))
 
     def pause(self) -> None:
         """The recorder stands still; what came meanwhile is read at the end, behind a late tick."""
@@ -536,11 +536,11 @@ class World:
         connection = self.chance.choice([*self.links])
         begin = self.chance.randint(0, len(old))
         for payload in [frame.payload for frame in old[begin : begin + 4]]:
-            self.feed(StreamFrame(self.wall, connection, payload))
+            self.feed(StreamMessage(self.wall, connection, payload))
 
-    def may_repeat(self, frame: Frame) -> TypeGuard[StreamFrame]:
+    def may_repeat(self, frame: TapeRecord) -> TypeGuard[StreamMessage]:
         """An event; of ids that began anew a copy would look like another beginning."""
-        is_event = isinstance(frame, StreamFrame) and b"depthUpdate" in frame.payload
+        is_event = isinstance(frame, StreamMessage) and b"depthUpdate" in frame.payload
         return is_event and not any(place.generation for place in self.places.values())
 
     def make_rest_bad(self) -> None:
@@ -608,7 +608,7 @@ HEALING: Final[tuple[Step, ...]] = (World.heal, World.trade_again, World.make_re
 def play_world(chance: Random, *, honest: bool = False, only: tuple[Step, ...] = ()) -> World:
     """One script, of any faults or of these only. Raises `ledger.Violation` when a promise is broken."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(examiner, "SPACING_NS", 2 * SECOND)
+        patch.setattr(book_checks, "SPACING_NS", 2 * SECOND)
         world = World(chance)
         world.record.honest = honest
         for _ in range(6):

@@ -13,13 +13,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
-from booktape.core.events import BookRow, Gap, Lost, Synced
-from booktape.core.frames import Frame
-from booktape.core.proving import Check
+from booktape.core.checks import Check
+from booktape.core.events import BookLost, BookRow, BookSynced, GapInterval
 from booktape.core.sync import ID_GAP, State, SymbolSync
+from booktape.core.tape_records import TapeRecord
 from booktape.reconstruct import Output, Reconstruction
-from oracle import Side, differences
 from properties.arrivals import Arrivals
+from support.oracle import Side, differences
 
 Truth: TypeAlias = Callable[[int], tuple[Side, Side]]
 
@@ -46,31 +46,31 @@ class Page:
     has_ticks: bool
     epoch: int = 0
     row: BookRow | None = None
-    gap: Gap | None = None
-    closed: Gap | None = None
-    synced: Synced | None = None
+    gap: GapInterval | None = None
+    closed: GapInterval | None = None
+    synced: BookSynced | None = None
     avoidable: str = ""
     at_ns: int = 0
     reflected: set[int] = field(default_factory=set)
     missed: set[int] = field(default_factory=set)
 
     def see(self, output: Output, arrivals: Arrivals) -> None:
-        if isinstance(output, Lost):
+        if isinstance(output, BookLost):
             self._see_lost(output.gap)
             if output.gap.reason == ID_GAP:
                 self.avoidable = self.avoidable or arrivals.could_avoid(output.gap)
-        elif isinstance(output, Gap) and output.end_ns is None:
+        elif isinstance(output, GapInterval) and output.end_ns is None:
             promise(output == self.gap, "the ending tells a gap that is not open")
-        elif isinstance(output, Gap):
+        elif isinstance(output, GapInterval):
             self._see_closed(output)
-        elif isinstance(output, Synced):
+        elif isinstance(output, BookSynced):
             self._see_synced(output)
         elif isinstance(output, BookRow):
             self._see_row(output)
         elif isinstance(output, Check):
             promise(not output.differences, f"a false alarm of {output.witness}: {output}")
 
-    def _see_lost(self, gap: Gap) -> None:
+    def _see_lost(self, gap: GapInterval) -> None:
         promise(self.gap is None, "a gap opens while another is open")
         promise(self.epoch and gap.epoch == self.epoch, "a gap ends an epoch that was not there")
         promise(not self.closed or gap.start_ns >= (self.closed.end_ns or 0), "gaps overlap")
@@ -82,7 +82,7 @@ class Page:
             self.reflected |= set(range(self.synced.update_id, gap.last_update_id + 1))
         self.gap = gap
 
-    def _see_closed(self, gap: Gap) -> None:
+    def _see_closed(self, gap: GapInterval) -> None:
         promise(self.gap, "a gap closes that was not open")
         opened = replace(gap, end_ns=None, next_update_id=None)
         promise(opened == self.gap, "a gap closes as another than it opened")
@@ -90,7 +90,7 @@ class Page:
         self.missed |= set(range(gap.last_update_id + 1, gap.next_update_id or 0))
         self.gap, self.closed = None, gap
 
-    def _see_synced(self, synced: Synced) -> None:
+    def _see_synced(self, synced: BookSynced) -> None:
         promise(synced.epoch == self.epoch + 1, "an epoch does not follow the one before")
         promise(self.gap is None, "a new epoch begins inside a gap")
         before = self.closed.epoch if self.closed else 0
@@ -153,15 +153,15 @@ class Ledger:
         self.pages = {symbol: Page(truth, every, has_ticks) for symbol, truth in truths.items()}
         self.arrivals = {symbol: Arrivals(symbol) for symbol in truths}
 
-    def check(self, frame: Frame, outputs: list[Output], machine: Reconstruction) -> None:
+    def check(self, frame: TapeRecord, outputs: list[Output], machine: Reconstruction) -> None:
         for arrivals in self.arrivals.values():
             arrivals.note(frame)
         for output in outputs:
-            symbol = output.gap.symbol if isinstance(output, Lost) else _symbol(output)
+            symbol = output.gap.symbol if isinstance(output, BookLost) else _symbol(output)
             if symbol is not None:
                 self.pages[symbol].see(output, self.arrivals[symbol])
-        carried = {symbol for symbols in machine.merge.open.values() for symbol in symbols}
-        waiting = {symbol for symbol, lane in machine.merge.lanes.items() if lane.ahead}
+        carried = {symbol for symbols in machine.arbiter.connections.values() for symbol in symbols}
+        waiting = {symbol for symbol, feed in machine.arbiter.feeds.items() if feed.buffered}
         for symbol, page in self.pages.items():
             sync = machine.syncs[symbol]
             page.agree(sync, carried=symbol in carried)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from random import Random
 
-from oracle import Side, change
+from support.oracle import Side, change
 
 
 class Market:

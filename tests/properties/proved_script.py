@@ -14,12 +14,12 @@ from typing import Final
 
 import pytest
 
-from booktape.core.frames import Asked
-from booktape.core.proving import BookTicker, TopLevels
-from booktape.proof import examiner
-from oracle import combined, doubles
+from booktape.checks import book_checks
+from booktape.core.checks import BookTicker, TopLevels
+from booktape.core.tape_records import SnapshotRequested
 from properties.any_script import Said, Script, Step
 from properties.market import Market
+from support.oracle import combined, doubles
 
 LEVELS: Final = 2
 """In place of 20: the markets here have six prices a side."""
@@ -73,7 +73,7 @@ class ProvedScript(Script):
             super().answer(age=age)
         else:
             self.left.add(symbol)
-            self.feed(Asked(self.tick(), symbol, 5))
+            self.feed(SnapshotRequested(self.tick(), symbol, 5))
 
     def answer_unreadably(self) -> None:
         self.left.difference_update(self.requests[:1])
@@ -144,9 +144,9 @@ TROUBLES: Final[tuple[Step, ...]] = (
 def play_proved(chance: Random) -> ProvedScript:
     """One such script. Raises `ledger.Violation` when a promise is broken."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(examiner, "LEVELS", LEVELS)
-        patch.setattr(examiner, "LOOK_EVERY", 3)
-        patch.setattr(examiner, "SPACING_NS", 2 * 10**9)
+        patch.setattr(book_checks, "LEVELS", LEVELS)
+        patch.setattr(book_checks, "LOOK_EVERY", 3)
+        patch.setattr(book_checks, "SPACING_NS", 2 * 10**9)
         script = ProvedScript(chance, every=chance.choice([1, 2, 3]))
         script.connect()
         troubles = chance.sample(TROUBLES, chance.randint(1, 5))

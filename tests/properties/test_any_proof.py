@@ -10,25 +10,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from booktape.core.events import BookRow, FetchSnapshot, Lost
-from booktape.core.frames import (
+from booktape.checks import book_checks
+from booktape.core.checks import Check
+from booktape.core.events import BookLost, BookRow, FetchSnapshot
+from booktape.core.sync import DISPROVED, State
+from booktape.core.tape_records import (
     ROTATED,
-    Asked,
     Connected,
-    Frame,
-    RestFrame,
+    DepthAnswer,
     SegmentEnd,
     SegmentStart,
-    StreamFrame,
+    SnapshotRequested,
+    StreamMessage,
+    TapeRecord,
 )
-from booktape.core.proving import Check
-from booktape.core.sync import DISPROVED, State
-from booktape.proof import examiner
 from booktape.reconstruct import Output, Reconstruction
-from oracle import differences, frozen
 from properties.market import Market
 from properties.proved_script import LEVELS, play_proved
 from properties.test_any_script import continued
+from support.oracle import differences, frozen
 
 B = "BTCUSDT"
 
@@ -69,7 +69,7 @@ def test_proofs_are_eventful() -> None:
     assert count["grown"] >= 50
 
 
-def stored(machine: Reconstruction, frames: list[Frame]) -> list[object]:
+def stored(machine: Reconstruction, frames: list[TapeRecord]) -> list[object]:
     """All outputs but requests: those concern nothing that is stored."""
     outputs = [output for frame in frames for output in machine.feed(frame)]
     return [
@@ -83,7 +83,7 @@ def stored(machine: Reconstruction, frames: list[Frame]) -> list[object]:
 def test_a_segment_that_ends_anywhere_is_followed_by_one_that_says_the_same(seed: int) -> None:
     """Read alone from its checkpoints or after the one before: rows, gaps and checks are equal."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(examiner, "LEVELS", LEVELS)
+        patch.setattr(book_checks, "LEVELS", LEVELS)
         tape = play_proved(Random(seed)).tape
         opening = tape[0]
         assert isinstance(opening, SegmentStart)
@@ -110,7 +110,7 @@ class Liar:
         self.feed(Connected(0, 0, (B,)))
         self.answer(chance.choice([2, 3, 5000]))
 
-    def feed(self, frame: Frame) -> list[Output]:
+    def feed(self, frame: TapeRecord) -> list[Output]:
         return list(self.machine.feed(frame))
 
     def tick(self) -> int:
@@ -119,7 +119,7 @@ class Liar:
 
     def answer(self, limit: int, age: int = 0) -> list[Output]:
         last_id = max(self.market.first_id, self.market.last_id - age)
-        return self.feed(RestFrame(self.tick(), B, limit, self.market.snapshot(last_id, limit)))
+        return self.feed(DepthAnswer(self.tick(), B, limit, self.market.snapshot(last_id, limit)))
 
     def event(self) -> None:
         said = json.loads(self.market.happen(self.chance))
@@ -129,10 +129,10 @@ class Liar:
                 side.pop()
             case 1:
                 side[-1] = [side[-1][0], "7.00000000"]
-        self.feed(StreamFrame(self.tick(), 0, json.dumps(said).encode()))
+        self.feed(StreamMessage(self.tick(), 0, json.dumps(said).encode()))
 
     def ask(self) -> None:
-        self.feed(Asked(self.tick(), B, 5000))
+        self.feed(SnapshotRequested(self.tick(), B, 5000))
 
     def act(self) -> None:
         if self.machine.syncs[B].state is not State.LIVE:
@@ -170,7 +170,7 @@ def check_audit(chance: Random) -> bool:
     check, *more = liar.answer(5000)
     assert isinstance(check, Check)
     assert bool(check.differences) is bool(wrong)
-    assert [type(output) for output in more] == ([Lost, FetchSnapshot] if wrong else [])
+    assert [type(output) for output in more] == ([BookLost, FetchSnapshot] if wrong else [])
     if wrong:
         assert sync.gap is not None
         assert sync.gap.reason == DISPROVED

@@ -10,20 +10,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from booktape.core.events import Lost, RenewConnection
-from booktape.core.frames import (
+from booktape.core.events import BookLost, ReplaceConnection
+from booktape.core.tape_records import (
     ROTATED,
     Checkpoint,
     Connected,
     Disconnected,
-    Frame,
     SegmentEnd,
     SegmentStart,
+    TapeRecord,
 )
 from booktape.reconstruct import Reconstruction
-from oracle import frozen
 from properties.any_script import Script, play
 from properties.covered_script import play_covered
+from support.oracle import frozen
 
 
 @given(st.randoms(use_true_random=False))
@@ -48,15 +48,15 @@ def test_numbered_scripts_keep_every_promise(hundred: int) -> None:
 
 def test_connections_are_eventful() -> None:
     """In scripts that must not show it, connections come and go, and events run ahead and wait."""
-    notes: list[Frame] = []
+    notes: list[TapeRecord] = []
     waits = 0
     for seed in range(50):
         machine = Reconstruction()
         for note in play_covered(Random(seed)).tape:
-            lanes = machine.merge.lanes.values()
-            before = sum(bool(lane.ahead) for lane in lanes)
-            assert all(not isinstance(output, Lost) for output in machine.feed(note))
-            waits += sum(bool(lane.ahead) for lane in lanes) > before
+            feeds = machine.arbiter.feeds.values()
+            before = sum(bool(feed.buffered) for feed in feeds)
+            assert all(not isinstance(output, BookLost) for output in machine.feed(note))
+            waits += sum(bool(feed.buffered) for feed in feeds) > before
             notes.append(note)
     assert waits >= 50
     assert sum(isinstance(note, Connected) for note in notes) >= 200
@@ -78,18 +78,18 @@ def continued(machine: Reconstruction, opening: SegmentStart, at: int) -> Recons
     saved = msgspec.json.decode(
         msgspec.json.encode(list(machine.checkpoints(at))), type=list[Checkpoint]
     )
-    standing = [Connected(at, number, held) for number, held in machine.merge.open.items()]
+    standing = [Connected(at, number, held) for number, held in machine.arbiter.connections.items()]
     fresh = Reconstruction()
-    beginning: list[Frame] = [opening, *saved, *standing]
+    beginning: list[TapeRecord] = [opening, *saved, *standing]
     for frame in beginning:
         assert list(fresh.feed(frame)) == []
     return fresh
 
 
-def said(machine: Reconstruction, frames: list[Frame]) -> list[object]:
-    """All outputs but `RenewConnection`: that request concerns a connection, not a book."""
+def said(machine: Reconstruction, frames: list[TapeRecord]) -> list[object]:
+    """All outputs but `ReplaceConnection`: that request concerns a connection, not a book."""
     outputs = [output for frame in frames for output in machine.feed(frame)]
-    return [frozen(output) for output in outputs if not isinstance(output, RenewConnection)]
+    return [frozen(output) for output in outputs if not isinstance(output, ReplaceConnection)]
 
 
 @pytest.mark.parametrize("act", [play, play_covered])

@@ -13,15 +13,15 @@ from typing import Any, Final, TypeAlias
 
 import pytest
 
-from booktape.core import merge
-from booktape.core.events import Lost, Silent
-from booktape.core.frames import Disconnected
+from booktape.checks import freshness, pulse
+from booktape.checks.freshness import Freshness
+from booktape.checks.pulse import PulseCheck
+from booktape.core import arbitration
+from booktape.core.arbitration import SymbolFeed
+from booktape.core.events import BookLost, StreamSilent
 from booktape.core.lag import UsualLag
-from booktape.core.merge import Lane
-from booktape.core.sync import TABLE, Outputs, SymbolSync, index
-from booktape.proof import freshness, pulse
-from booktape.proof.freshness import Freshness
-from booktape.proof.pulse import PulseWitness
+from booktape.core.sync import TABLE, SymbolSync, SyncOutputs, index
+from booktape.core.tape_records import Disconnected
 from properties.faulty_world import Step, World, play_world
 from properties.ledger import Violation
 
@@ -49,7 +49,7 @@ def test_faults_are_eventful() -> None:
     reasons: Counter[str] = Counter()
     for seed in range(100, 140):
         said = play_world(Random(seed)).record.said
-        reasons.update(output.gap.reason for output in said if isinstance(output, Lost))
+        reasons.update(output.gap.reason for output in said if isinstance(output, BookLost))
     for reason in ("silent", "id_gap", "break", "disconnected", "stopped", "killed", "ids_reset"):
         assert reasons[reason], reasons
 
@@ -67,23 +67,23 @@ def nothing(*_: object) -> list[Any]:
 
 def never_waited(lag: UsualLag, smallest_ns: int | None, *, paused: bool = False) -> None:
     tick(lag, smallest_ns, paused=paused)
-    lag.waited = False
+    lag.frames_waited = False
 
 
 def at_its_stamp(sync: SymbolSync) -> int:
     return sync.known_ns
 
 
-def from_now_on(sync: SymbolSync, found: Silent, at_ns: int) -> Outputs:
+def from_now_on(sync: SymbolSync, found: StreamSilent, at_ns: int) -> SyncOutputs:
     sync.prove(at_ns)
     return fall_silent(sync, found, at_ns)
 
 
-def from_the_last_sign_of_life(sync: SymbolSync, gone: Disconnected, _: int) -> Outputs:
+def from_the_last_sign_of_life(sync: SymbolSync, gone: Disconnected, _: int) -> SyncOutputs:
     return sync._open_gap(max(sync.known_ns, gone.alive_ns), gone.reason)
 
 
-def whatever_came_meanwhile(witness: PulseWitness, sync: SymbolSync, *, waits: bool) -> Any:
+def whatever_came_meanwhile(witness: PulseCheck, sync: SymbolSync, *, waits: bool) -> Any:
     if witness._waiting:
         witness._waiting = witness._waiting._replace(epoch=sync.epoch, update_id=sync.update_id)
     return compare(witness, sync, waits=waits)
@@ -93,25 +93,25 @@ def moves_nothing(*_: object) -> None:
     return
 
 
-fall_silent = SymbolSync._fall_silent
-compare, tick = PulseWitness.tick, UsualLag.tick
+fall_silent = SymbolSync._on_silent
+compare, tick = PulseCheck.on_tick, UsualLag.on_tick
 
 LOOSENED: Final[dict[str, Loosened]] = {
     "ahead: for ever": (freshness, "AHEAD_NS", 2**62),
     "bound: none": (Freshness, "_is_stale", never),
     "pulse: of a book that was not quiet": (pulse, "QUIET_NS", -(2**62)),
-    "pulse: whatever came meanwhile": (PulseWitness, "tick", whatever_came_meanwhile),
+    "pulse: whatever came meanwhile": (PulseCheck, "on_tick", whatever_came_meanwhile),
     "gap: begins at a late event's stamp": (SymbolSync, "_last_evidence_ns", at_its_stamp),
-    "new ids: any old event": (merge, "LATER_US", -(2**62)),
-    "new ids: never": (Lane, "_look_back", nothing),
-    "hold: for ever": (Lane, "tick", nothing),
+    "new ids: any old event": (arbitration, "LATER_US", -(2**62)),
+    "new ids: never": (SymbolFeed, "_check_for_reset", nothing),
+    "hold: for ever": (SymbolFeed, "on_tick", nothing),
     "clock set back: nothing moves": (SymbolSync, "step_clock", moves_nothing),
-    "what waited: counts": (UsualLag, "tick", never_waited),
+    "what waited: counts": (UsualLag, "on_tick", never_waited),
 }
 
 RULES: Final[dict[str, tuple[Callable[..., Any], Callable[..., Any]]]] = {
-    "gap: begins when silence is found": (SymbolSync._fall_silent, from_now_on),
-    "gap: begins at a connection's end": (SymbolSync._go_cold, from_the_last_sign_of_life),
+    "gap: begins when silence is found": (SymbolSync._on_silent, from_now_on),
+    "gap: begins at a connection's end": (SymbolSync._on_disconnect, from_the_last_sign_of_life),
     "break: ignored": (SymbolSync._has_no_data, never),
 }
 
@@ -149,8 +149,8 @@ def test_loosened_evidence_is_found(name: str) -> None:
             rule, loose = RULES[name]
             table = (
                 row._replace(
-                    when=loose if row.when == rule else row.when,
-                    do=loose if row.do == rule else row.do,
+                    condition=loose if row.condition == rule else row.condition,
+                    action=loose if row.action == rule else row.action,
                 )
                 for row in TABLE
             )

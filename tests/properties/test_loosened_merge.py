@@ -12,8 +12,8 @@ from typing import Any, Final, TypeAlias
 
 import pytest
 
-from booktape.core.events import DepthEvent, Held
-from booktape.core.merge import Lane, Merge, Ordered
+from booktape.core.arbitration import FeedArbiter, ReleasedEvents, SymbolFeed
+from booktape.core.events import DepthEvent, HeldEvent
 from properties.any_script import play
 from properties.covered_script import play_covered
 from properties.ledger import Violation
@@ -21,107 +21,111 @@ from properties.ledger import Violation
 SCRIPTS: Final = 500
 """Tried for each loosened rule, in both kinds of script."""
 
-Loosened: TypeAlias = tuple[type[Lane | Merge], str, Callable[..., Any]]
+Loosened: TypeAlias = tuple[type[SymbolFeed | FeedArbiter], str, Callable[..., Any]]
 
 
 def never(*_: object) -> bool:
     return False
 
 
-def nothing(*_: object) -> Ordered:
+def nothing(*_: object) -> ReleasedEvents:
     return []
 
 
-def anything_may_be_missing(lane: Lane, first_id: int) -> bool:
-    return lane.passed is not None and first_id > lane.passed + 1
+def anything_may_be_missing(feed: SymbolFeed, first_id: int) -> bool:
+    return feed.last_released is not None and first_id > feed.last_released + 1
 
 
-def newcomers_are_not_waited_for(lane: Lane, first_id: int) -> bool:
-    if lane.passed is None or first_id <= lane.passed + 1:
+def newcomers_are_not_waited_for(feed: SymbolFeed, first_id: int) -> bool:
+    if feed.last_released is None or first_id <= feed.last_released + 1:
         return False
-    return any(at is not None and at < first_id - 1 for at in lane.reached.values())
+    return any(at is not None and at < first_id - 1 for at in feed.last_by_connection.values())
 
 
-def without_bound(lane: Lane, first_id: int) -> bool:
-    if lane.passed is None or first_id <= lane.passed + 1:
+def without_bound(feed: SymbolFeed, first_id: int) -> bool:
+    if feed.last_released is None or first_id <= feed.last_released + 1:
         return False
-    return any(at is None or at < first_id - 1 for at in lane.reached.values())
+    return any(at is None or at < first_id - 1 for at in feed.last_by_connection.values())
 
 
-def all_must_be_behind(lane: Lane, first_id: int) -> bool:
-    if lane.passed is None or first_id <= lane.passed + 1:
+def all_must_be_behind(feed: SymbolFeed, first_id: int) -> bool:
+    if feed.last_released is None or first_id <= feed.last_released + 1:
         return False
-    return all(at is None or at < first_id - 1 for at in lane.reached.values())
+    return all(at is None or at < first_id - 1 for at in feed.last_by_connection.values())
 
 
-def a_hole_of_one_is_none(lane: Lane, first_id: int) -> bool:
-    return waits(lane, first_id) and waits(lane, first_id - 1)
+def a_hole_of_one_is_none(feed: SymbolFeed, first_id: int) -> bool:
+    return waits(feed, first_id) and waits(feed, first_id - 1)
 
 
 def take_without_what_runs_ahead(
-    lane: Lane, connection: int, event: DepthEvent, at: int
-) -> Ordered:
-    if lane.passed is not None and event.first_id > lane.passed + 1:
-        lane.reached[connection] = event.last_id
+    feed: SymbolFeed, connection: int, event: DepthEvent, at: int
+) -> ReleasedEvents:
+    if feed.last_released is not None and event.first_id > feed.last_released + 1:
+        feed.last_by_connection[connection] = event.last_id
         return []
-    return take(lane, connection, event, at)
+    return take(feed, connection, event, at)
 
 
-def take_out_of_order(lane: Lane, connection: int, event: DepthEvent, at: int) -> Ordered:
+def take_out_of_order(
+    feed: SymbolFeed, connection: int, event: DepthEvent, at: int
+) -> ReleasedEvents:
     """The last to come waits last, whatever its id."""
-    earlier, lane.ahead = lane.ahead, []
-    ready = take(lane, connection, event, at)
-    lane.ahead = earlier + lane.ahead
-    return ready + lane._release()
+    earlier, feed.buffered = feed.buffered, []
+    ready = take(feed, connection, event, at)
+    feed.buffered = earlier + feed.buffered
+    return ready + feed._release()
 
 
-def take_forgetting_how_far(lane: Lane, connection: int, event: DepthEvent, at: int) -> Ordered:
-    before = lane.reached[connection]
-    ready = take(lane, connection, event, at)
-    lane.reached[connection] = before
+def take_forgetting_how_far(
+    feed: SymbolFeed, connection: int, event: DepthEvent, at: int
+) -> ReleasedEvents:
+    before = feed.last_by_connection[connection]
+    ready = take(feed, connection, event, at)
+    feed.last_by_connection[connection] = before
     return ready
 
 
-def release_copies_too(lane: Lane) -> Ordered:
-    ready: Ordered = []
-    while lane.ahead and not lane._waits(lane.ahead[0].event.first_id):
-        first = lane.ahead.pop(0)
-        lane.passed = max(lane.passed or 0, first.event.last_id)
+def release_copies_too(feed: SymbolFeed) -> ReleasedEvents:
+    ready: ReleasedEvents = []
+    while feed.buffered and not feed._is_waited_for(feed.buffered[0].event.first_id):
+        first = feed.buffered.pop(0)
+        feed.last_released = max(feed.last_released or 0, first.event.last_id)
         ready.append(first)
     return ready
 
 
-def release_the_first_only(lane: Lane) -> Ordered:
-    ready = [held for held in release(lane) if isinstance(held, Held)]
-    lane.ahead = ready[1:] + lane.ahead
+def release_the_first_only(feed: SymbolFeed) -> ReleasedEvents:
+    ready = [held for held in release(feed) if isinstance(held, HeldEvent)]
+    feed.buffered = ready[1:] + feed.buffered
     if ready:
-        lane.passed = ready[0].event.last_id
+        feed.last_released = ready[0].event.last_id
     return [*ready[:1]]
 
 
-def leave_without_releasing(lane: Lane, connection: int) -> Ordered:
-    lane.reached.pop(connection, None)
-    if not lane.reached:
-        lane.passed, lane.ahead = None, []
+def leave_without_releasing(feed: SymbolFeed, connection: int) -> ReleasedEvents:
+    feed.last_by_connection.pop(connection, None)
+    if not feed.last_by_connection:
+        feed.last_released, feed.buffered = None, []
     return []
 
 
-def leave_beginning_anew(lane: Lane, connection: int) -> Ordered:
-    ready = leave(lane, connection)
-    lane.passed = None
+def leave_beginning_anew(feed: SymbolFeed, connection: int) -> ReleasedEvents:
+    ready = leave(feed, connection)
+    feed.last_released = None
     return ready
 
 
-def leave_and_remain(lane: Lane, connection: int) -> Ordered:
-    at = lane.reached.get(connection)
-    ready = leave(lane, connection)
-    if lane.reached:
-        lane.reached[connection] = at
+def leave_and_remain(feed: SymbolFeed, connection: int) -> ReleasedEvents:
+    at = feed.last_by_connection.get(connection)
+    ready = leave(feed, connection)
+    if feed.last_by_connection:
+        feed.last_by_connection[connection] = at
     return ready
 
 
-def know_without_releasing(lane: Lane, update_id: int) -> Ordered:
-    lane.passed = max(lane.passed or 0, update_id)
+def know_without_releasing(feed: SymbolFeed, update_id: int) -> ReleasedEvents:
+    feed.last_released = max(feed.last_released or 0, update_id)
     return []
 
 
@@ -129,34 +133,43 @@ def always(*_: object) -> bool:
     return True
 
 
-def delivers_though_something_waits(merge: Merge, connection: int, symbol: str) -> bool:
-    return merge.lanes[symbol].reached.get(connection) is not None
+def delivers_though_something_waits(merge: FeedArbiter, connection: int, symbol: str) -> bool:
+    return merge.feeds[symbol].last_by_connection.get(connection) is not None
 
 
-take, release, leave, waits = Lane.take, Lane._release, Lane.leave, Lane._waits
+take, release, leave, waits = (
+    SymbolFeed.accept,
+    SymbolFeed._release,
+    SymbolFeed.drop_connection,
+    SymbolFeed._is_waited_for,
+)
 
 LOOSENED: Final[dict[str, Loosened]] = {
-    "waits: never": (Lane, "_waits", never),
-    "waits: for ever": (Lane, "_waits", anything_may_be_missing),
-    "waits: not for who has just come": (Lane, "_waits", newcomers_are_not_waited_for),
-    "waits: only for all": (Lane, "_waits", all_must_be_behind),
-    "waits: without bound": (Lane, "_waits", without_bound),
-    "waits: not for a single id": (Lane, "_waits", a_hole_of_one_is_none),
-    "take: what runs ahead is dropped": (Lane, "take", take_without_what_runs_ahead),
-    "take: what waits is not in order": (Lane, "take", take_out_of_order),
-    "take: nobody notes how far it came": (Lane, "take", take_forgetting_how_far),
-    "copies: all are new": (Lane, "_is_new", always),
-    "release: copies too": (Lane, "_release", release_copies_too),
-    "release: one at a time": (Lane, "_release", release_the_first_only),
-    "leave: nothing is released": (Lane, "leave", leave_without_releasing),
-    "leave: what is next may begin anywhere": (Lane, "leave", leave_beginning_anew),
-    "leave: it is waited for": (Lane, "leave", leave_and_remain),
-    "expire: nothing happens": (Lane, "expire", nothing),
-    "know: not told": (Lane, "know", nothing),
-    "know: nothing is released": (Lane, "know", know_without_releasing),
-    "relief: at once": (Merge, "can_relieve", always),
-    "relief: something waits": (Merge, "_delivers", delivers_though_something_waits),
-    "relief: silence needs no proof": (Merge, "_has_caught_up", always),
+    "waits: never": (SymbolFeed, "_is_waited_for", never),
+    "waits: for ever": (SymbolFeed, "_is_waited_for", anything_may_be_missing),
+    "waits: not for who has just come": (
+        SymbolFeed,
+        "_is_waited_for",
+        newcomers_are_not_waited_for,
+    ),
+    "waits: only for all": (SymbolFeed, "_is_waited_for", all_must_be_behind),
+    "waits: without bound": (SymbolFeed, "_is_waited_for", without_bound),
+    "waits: not for a single id": (SymbolFeed, "_is_waited_for", a_hole_of_one_is_none),
+    "take: what runs ahead is dropped": (SymbolFeed, "accept", take_without_what_runs_ahead),
+    "take: what waits is not in order": (SymbolFeed, "accept", take_out_of_order),
+    "take: nobody notes how far it came": (SymbolFeed, "accept", take_forgetting_how_far),
+    "copies: all are new": (SymbolFeed, "_is_new", always),
+    "release: copies too": (SymbolFeed, "_release", release_copies_too),
+    "release: one at a time": (SymbolFeed, "_release", release_the_first_only),
+    "leave: nothing is released": (SymbolFeed, "drop_connection", leave_without_releasing),
+    "leave: what is next may begin anywhere": (SymbolFeed, "drop_connection", leave_beginning_anew),
+    "leave: it is waited for": (SymbolFeed, "drop_connection", leave_and_remain),
+    "expire: nothing happens": (SymbolFeed, "release_next", nothing),
+    "know: not told": (SymbolFeed, "advance_to", nothing),
+    "know: nothing is released": (SymbolFeed, "advance_to", know_without_releasing),
+    "relief: at once": (FeedArbiter, "covers", always),
+    "relief: something waits": (FeedArbiter, "_delivers", delivers_though_something_waits),
+    "relief: silence needs no proof": (FeedArbiter, "_has_caught_up", always),
 }
 
 PLAYS: Final = (play, play_covered)

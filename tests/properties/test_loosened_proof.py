@@ -12,19 +12,19 @@ from typing import Any, Final, TypeAlias
 
 import pytest
 
-from booktape.core.book import Book
+from booktape.checks import audit as audit_module
+from booktape.checks import book_checks as examiner_module
+from booktape.checks import book_ticker as ticker_module
+from booktape.checks import depth20 as top_module
+from booktape.checks.audit import Audit
+from booktape.checks.book_checks import BookChecks
+from booktape.checks.book_ticker import BookTickerCheck
+from booktape.checks.compare import Comparison, KnownSide, known_sides
+from booktape.checks.depth20 import Depth20Check
+from booktape.core.book import OrderBook
+from booktape.core.checks import BookTicker
 from booktape.core.events import DepthSnapshot
-from booktape.core.proving import BookTicker
 from booktape.core.sync import SymbolSync
-from booktape.proof import audit as audit_module
-from booktape.proof import examiner as examiner_module
-from booktape.proof import ticker as ticker_module
-from booktape.proof import top as top_module
-from booktape.proof.audit import Audit
-from booktape.proof.examiner import Examiner
-from booktape.proof.ticker import TickerWitness
-from booktape.proof.top import TopWitness
-from booktape.proof.window import Comparison, Window, windows
 from properties.ledger import Violation
 from properties.proved_script import play_proved
 
@@ -37,12 +37,12 @@ Loosened: TypeAlias = tuple[object, str, Callable[..., Any]]
 # ── audits ──────────────────────────────────────────────────────────────────────────────────
 
 
-def without_kept_events(audit: Audit, update_id: int) -> Book | None:
+def without_kept_events(audit: Audit, update_id: int) -> OrderBook | None:
     audit._kept.clear()
     return witness(audit, update_id)
 
 
-def with_all_kept_events(audit: Audit, update_id: int) -> Book | None:
+def with_all_kept_events(audit: Audit, update_id: int) -> OrderBook | None:
     book = witness(audit, update_id)
     if book:
         for event in audit._kept:
@@ -50,13 +50,13 @@ def with_all_kept_events(audit: Audit, update_id: int) -> Book | None:
     return book
 
 
-def without_the_straddling_event(audit: Audit, update_id: int) -> Book | None:
+def without_the_straddling_event(audit: Audit, update_id: int) -> OrderBook | None:
     last_id = audit._answer.last_id if audit._answer else 0
     audit._kept = [event for event in audit._kept if not event.first_id <= last_id < event.last_id]
     return witness(audit, update_id)
 
 
-def ahead_of_the_book(audit: Audit, _: int) -> Book | None:
+def ahead_of_the_book(audit: Audit, _: int) -> OrderBook | None:
     return witness(audit, 2**62)
 
 
@@ -65,33 +65,37 @@ def however_old(audit: Audit, answer: DepthSnapshot) -> bool:
     return True
 
 
-def losing_without_ending_the_audit(examiner: Examiner) -> None:
-    examiner._top.forget()
-    examiner._ticker.forget()
+def losing_without_ending_the_audit(examiner: BookChecks) -> None:
+    examiner._depth20.reset()
+    examiner._book_ticker.reset()
 
 
-def compare_beyond_the_book_s_horizon(update_id: int, book: Book, other: Book) -> Comparison:
+def compare_beyond_the_book_s_horizon(
+    update_id: int, book: OrderBook, other: OrderBook
+) -> Comparison:
     return compare(update_id, without_horizon(book), other)
 
 
-def compare_beyond_the_answer_s_horizon(update_id: int, book: Book, other: Book) -> Comparison:
+def compare_beyond_the_answer_s_horizon(
+    update_id: int, book: OrderBook, other: OrderBook
+) -> Comparison:
     return compare(update_id, book, without_horizon(other))
 
 
-def without_horizon(book: Book) -> Book:
-    return Book(book.bids.pairs(), book.asks.pairs())
+def without_horizon(book: OrderBook) -> OrderBook:
+    return OrderBook(book.bids.levels(), book.asks.levels())
 
 
-def learn_the_horizon_only(book: Book, other: Book) -> None:
-    blind = Book((), (), other.bid_horizon, other.ask_horizon)
+def learn_the_horizon_only(book: OrderBook, other: OrderBook) -> None:
+    blind = OrderBook((), (), other.bid_horizon, other.ask_horizon)
     learn(book, blind)
 
 
-def learn_half_of_it(book: Book, other: Book) -> None:
-    learn(book, Book(other.bids.pairs(), (), other.bid_horizon, other.ask_horizon))
+def learn_half_of_it(book: OrderBook, other: OrderBook) -> None:
+    learn(book, OrderBook(other.bids.levels(), (), other.bid_horizon, other.ask_horizon))
 
 
-def learn_as_if_it_were_whole(book: Book, other: Book) -> None:
+def learn_as_if_it_were_whole(book: OrderBook, other: OrderBook) -> None:
     learn(book, without_horizon(other))
 
 
@@ -102,35 +106,35 @@ def the_nearer(choose: Callable[..., float], a: float | None, b: float | None) -
 # ── witnesses ───────────────────────────────────────────────────────────────────────────────
 
 
-def top_of_the_next_event(top: TopWitness, sync: SymbolSync) -> Comparison | None:
+def top_of_the_next_event(top: Depth20Check, sync: SymbolSync) -> Comparison | None:
     if top.waiting and top.waiting[0].last_id <= sync.update_id:
         return top._compare(top.waiting.popleft(), sync)
     return None
 
 
-def top_of_the_event_before(top: TopWitness, sync: SymbolSync) -> Comparison | None:
+def top_of_the_event_before(top: Depth20Check, sync: SymbolSync) -> Comparison | None:
     if top.waiting:
         return top._compare(top.waiting.popleft(), sync)
     return None
 
 
-def beyond_the_horizon(book: Book, most: int) -> tuple[Window, Window]:
-    bids, asks = windows(book, most)
+def beyond_the_horizon(book: OrderBook, most: int) -> tuple[KnownSide, KnownSide]:
+    bids, asks = known_sides(book, most)
     return bids._replace(horizon=None), asks._replace(horizon=None)
 
 
-def touch_beyond_the_horizon(name: str, side: Any, _: float | None) -> Window:
+def touch_beyond_the_horizon(name: str, side: Any, _: float | None) -> KnownSide:
     best = side.best()
-    return Window(name, [best] if best else [], None)
+    return KnownSide(name, [best] if best else [], None)
 
 
-def without_deferral(tickers: TickerWitness, sync: SymbolSync) -> Iterator[Comparison]:
+def without_deferral(tickers: BookTickerCheck, sync: SymbolSync) -> Iterator[Comparison]:
     said = [ticker for ticker in tickers.tickers if ticker.update_id <= sync.update_id]
     if said:
         yield touch_with(said[-1], sync)
 
 
-def with_the_latest(tickers: TickerWitness, sync: SymbolSync) -> Iterator[Comparison]:
+def with_the_latest(tickers: BookTickerCheck, sync: SymbolSync) -> Iterator[Comparison]:
     if tickers.tickers:
         yield touch_with(tickers.tickers[-1], sync)
 
@@ -144,11 +148,11 @@ def touch_with(said: BookTicker, sync: SymbolSync) -> Comparison:
     )
 
 
-def whoever_speaks(tickers: TickerWitness, said: BookTicker, _: int) -> Iterator[Comparison]:
-    yield from take(tickers, said, tickers._speaker)
+def whoever_speaks(tickers: BookTickerCheck, said: BookTicker, _: int) -> Iterator[Comparison]:
+    yield from take(tickers, said, tickers._connection)
 
 
-def with_its_own_id_only(tickers: TickerWitness) -> Iterator[Comparison]:
+def with_its_own_id_only(tickers: BookTickerCheck) -> Iterator[Comparison]:
     """Settled by a ticker of the same id, as if none later could come."""
     newest_id = tickers.tickers[-1].update_id
     while tickers._touches and tickers._touches[0].update_id <= newest_id + 1:
@@ -158,15 +162,19 @@ def with_its_own_id_only(tickers: TickerWitness) -> Iterator[Comparison]:
             yield ticker_module.compare_touch(touch, said[-1].bid, said[-1].ask)
 
 
-witness, take = Audit.witness, TickerWitness.take
+witness, take = Audit.book_of_answer, BookTickerCheck.on_ticker
 compare, learn, farther = audit_module.compare, audit_module.learn, audit_module._farther
 
 LOOSENED: Final[dict[str, Loosened]] = {
-    "audit: kept events are not applied": (Audit, "witness", without_kept_events),
-    "audit: not the straddling one": (Audit, "witness", without_the_straddling_event),
-    "audit: an answer ahead does not wait": (Audit, "witness", ahead_of_the_book),
-    "audit: an answer may be too old": (Audit, "take", however_old),
-    "audit: it survives the loss of the book": (Examiner, "lost", losing_without_ending_the_audit),
+    "audit: kept events are not applied": (Audit, "book_of_answer", without_kept_events),
+    "audit: not the straddling one": (Audit, "book_of_answer", without_the_straddling_event),
+    "audit: an answer ahead does not wait": (Audit, "book_of_answer", ahead_of_the_book),
+    "audit: an answer may be too old": (Audit, "on_answer", however_old),
+    "audit: it survives the loss of the book": (
+        BookChecks,
+        "on_lost",
+        losing_without_ending_the_audit,
+    ),
     "compare: beyond the book's horizon": (
         examiner_module,
         "compare",
@@ -181,14 +189,14 @@ LOOSENED: Final[dict[str, Loosened]] = {
     "learn: one side's levels": (examiner_module, "learn", learn_half_of_it),
     "learn: every answer is whole": (examiner_module, "learn", learn_as_if_it_were_whole),
     "learn: the horizon moves inwards": (audit_module, "_farther", the_nearer),
-    "top: of the id before": (TopWitness, "applied", top_of_the_next_event),
-    "top: of the id after": (TopWitness, "applied", top_of_the_event_before),
-    "top: beyond the horizon": (top_module, "windows", beyond_the_horizon),
+    "top: of the id before": (Depth20Check, "on_applied", top_of_the_next_event),
+    "top: of the id after": (Depth20Check, "on_applied", top_of_the_event_before),
+    "top: beyond the horizon": (top_module, "known_sides", beyond_the_horizon),
     "ticker: beyond the horizon": (ticker_module, "_window", touch_beyond_the_horizon),
-    "ticker: without deferral": (TickerWitness, "applied", without_deferral),
-    "ticker: one id too early": (TickerWitness, "_settle", with_its_own_id_only),
-    "ticker: the latest": (TickerWitness, "applied", with_the_latest),
-    "ticker: every connection is heard": (TickerWitness, "take", whoever_speaks),
+    "ticker: without deferral": (BookTickerCheck, "on_applied", without_deferral),
+    "ticker: one id too early": (BookTickerCheck, "_compare_settled", with_its_own_id_only),
+    "ticker: the latest": (BookTickerCheck, "on_applied", with_the_latest),
+    "ticker: every connection is heard": (BookTickerCheck, "on_ticker", whoever_speaks),
 }
 
 
@@ -214,6 +222,6 @@ def test_loosened_proof_is_found(name: str) -> None:
 def test_which_kept_events_the_answer_contains_is_not_a_safety_rule() -> None:
     """Applying those again, too, ends in the same book: sizes are absolute, the last one counts."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Audit, "witness", with_all_kept_events)
+        patch.setattr(Audit, "book_of_answer", with_all_kept_events)
         for seed in range(100):
             play_proved(Random(seed))

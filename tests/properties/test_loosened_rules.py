@@ -12,10 +12,10 @@ from typing import Any, Final, TypeAlias
 
 import pytest
 
-from booktape.core.book import Book
-from booktape.core.events import Applied, DepthEvent, DepthSnapshot, Gap, Synced
-from booktape.core.frames import Connected, Disconnected
-from booktape.core.sync import TABLE, Outputs, Rule, State, SymbolSync
+from booktape.core.book import OrderBook
+from booktape.core.events import BookSynced, DepthEvent, DepthSnapshot, EventApplied, GapInterval
+from booktape.core.sync import TABLE, Rule, State, SymbolSync, SyncOutputs
+from booktape.core.tape_records import Connected, Disconnected
 from properties.any_script import play
 from properties.ledger import Violation
 
@@ -34,7 +34,7 @@ def swapped(old: Rule, **parts: Any) -> Table:
 
 def row(state: State, item: type, when: Callable[..., bool]) -> Rule:
     """The table's row for this state, input and condition."""
-    (found,) = (r for r in TABLE if (r.state, r.input, r.when) == (state, item, when))
+    (found,) = (r for r in TABLE if (r.state, r.input, r.condition) == (state, item, when))
     return found
 
 
@@ -68,105 +68,105 @@ def never(_: SymbolSync, __: Any) -> bool:
     return False
 
 
-def ignore(_: SymbolSync, __: Any, ___: int) -> Outputs:
+def ignore(_: SymbolSync, __: Any, ___: int) -> SyncOutputs:
     return ()
 
 
-def forget_silently(machine: SymbolSync, _: Any, __: int) -> Outputs:
-    machine.held, machine.book = [], Book()
+def forget_silently(machine: SymbolSync, _: Any, __: int) -> SyncOutputs:
+    machine.held, machine.book = [], OrderBook()
     return ()
 
 
-def join_without_held(machine: SymbolSync, item: DepthSnapshot, at: int) -> Outputs:
+def join_without_held(machine: SymbolSync, item: DepthSnapshot, at: int) -> SyncOutputs:
     machine.held = []
     return machine._join(item, at)
 
 
-def join_without_epoch(machine: SymbolSync, item: DepthSnapshot, at: int) -> Outputs:
+def join_without_epoch(machine: SymbolSync, item: DepthSnapshot, at: int) -> SyncOutputs:
     machine.epoch -= 1
     return machine._join(item, at)
 
 
-def join_leaving_the_gap(machine: SymbolSync, item: DepthSnapshot, at: int) -> Outputs:
+def join_leaving_the_gap(machine: SymbolSync, item: DepthSnapshot, at: int) -> SyncOutputs:
     machine.gap = None
     return machine._join(item, at)
 
 
-def join_onto_the_old_id(machine: SymbolSync, item: DepthSnapshot, at: int) -> Outputs:
+def join_onto_the_old_id(machine: SymbolSync, item: DepthSnapshot, at: int) -> SyncOutputs:
     held, known = machine.held, machine.update_id
     (synced,) = machine._join(item, at)
-    assert isinstance(synced, Synced)
+    assert isinstance(synced, BookSynced)
     machine.update_id = max(known, held[-1].event.last_id if held else 0, item.last_id)
     return (synced,)
 
 
-def take_late_answer(machine: SymbolSync, item: DepthSnapshot, _: int) -> Outputs:
-    machine.book = Book.of(item)
+def take_late_answer(machine: SymbolSync, item: DepthSnapshot, _: int) -> SyncOutputs:
+    machine.book = OrderBook.from_snapshot(item)
     return ()
 
 
-def lose_without_gap(machine: SymbolSync, event: DepthEvent, at: int) -> Outputs:
-    machine.book = Book()
+def lose_without_gap(machine: SymbolSync, event: DepthEvent, at: int) -> SyncOutputs:
+    machine.book = OrderBook()
     return machine._start_over(event, at)
 
 
-def lose_late(machine: SymbolSync, event: DepthEvent, at: int) -> Outputs:
+def lose_late(machine: SymbolSync, event: DepthEvent, at: int) -> SyncOutputs:
     machine.update_id = event.first_id - 1
-    return machine._lose(event, at)
+    return machine._on_id_gap(event, at)
 
 
-def lose_without_the_event(machine: SymbolSync, event: DepthEvent, at: int) -> Outputs:
-    outputs = machine._lose(event, at)
+def lose_without_the_event(machine: SymbolSync, event: DepthEvent, at: int) -> SyncOutputs:
+    outputs = machine._on_id_gap(event, at)
     machine.held = []
     return outputs
 
 
-def apply_over(machine: SymbolSync, event: DepthEvent, at: int) -> Outputs:
+def apply_over(machine: SymbolSync, event: DepthEvent, at: int) -> SyncOutputs:
     machine._apply(event, at)
-    return (Applied(event), Applied(event))
+    return (EventApplied(event), EventApplied(event))
 
 
-def apply_half(machine: SymbolSync, event: DepthEvent, at: int) -> Outputs:
+def apply_half(machine: SymbolSync, event: DepthEvent, at: int) -> SyncOutputs:
     machine._apply(event, at)
     machine.book.asks.update(event.bids)
-    return (Applied(event),)
+    return (EventApplied(event),)
 
 
-def stamped_by_its_own_frame(machine: SymbolSync, event: DepthEvent, at: int) -> Outputs:
+def stamped_by_its_own_frame(machine: SymbolSync, event: DepthEvent, at: int) -> SyncOutputs:
     outputs = machine._apply(event, at)
     machine.stamp_ns = at
     return outputs
 
 
-def gap_of_nobody(machine: SymbolSync, gone: Disconnected, at: int) -> Outputs:
-    machine._go_cold(gone, at)
-    machine.gap = Gap(machine.symbol, machine.epoch, at, machine.update_id, "silent")
+def gap_of_nobody(machine: SymbolSync, gone: Disconnected, at: int) -> SyncOutputs:
+    machine._on_disconnect(gone, at)
+    machine.gap = GapInterval(machine.symbol, machine.epoch, at, machine.update_id, "silent")
     return ()
 
 
 LOOSENED: Final[dict[str, Table]] = {
-    "chains: always": swapped(CHAINS, when=chains_always),
-    "chains: over a hole of one id": swapped(CHAINS, when=chains_with_a_hole_of_one),
+    "chains: always": swapped(CHAINS, condition=chains_always),
+    "chains: over a hole of one id": swapped(CHAINS, condition=chains_with_a_hole_of_one),
     "old: never, and chains takes it": tuple(
-        rule._replace(when=never)
+        rule._replace(condition=never)
         if rule == OLD
-        else rule._replace(when=chains_backwards)
+        else rule._replace(condition=chains_backwards)
         if rule == CHAINS
         else rule
         for rule in TABLE
     ),
-    "cut: stays LIVE": swapped(CUT, becomes=LIVE, do=ignore),
-    "cut: COLD without a gap": swapped(CUT, do=forget_silently),
-    "cut: the gap is not told": swapped(CUT, do=gap_of_nobody),
-    "lose: ignored": swapped(LOSE, becomes=LIVE, do=ignore),
-    "lose: without a gap": swapped(LOSE, do=lose_without_gap),
-    "lose: the gap begins too late": swapped(LOSE, do=lose_late),
-    "lose: its event is not held": swapped(LOSE, do=lose_without_the_event),
-    "join: held events are dropped": swapped(JOIN, do=join_without_held),
-    "join: the same epoch again": swapped(JOIN, do=join_without_epoch),
-    "join: the gap is forgotten": swapped(JOIN, do=join_leaving_the_gap),
-    "join: the snapshot is called newer": swapped(JOIN, do=join_onto_the_old_id),
-    "full: dropped silently": swapped(FULL, do=ignore),
+    "cut: stays LIVE": swapped(CUT, next_state=LIVE, action=ignore),
+    "cut: COLD without a gap": swapped(CUT, action=forget_silently),
+    "cut: the gap is not told": swapped(CUT, action=gap_of_nobody),
+    "lose: ignored": swapped(LOSE, next_state=LIVE, action=ignore),
+    "lose: without a gap": swapped(LOSE, action=lose_without_gap),
+    "lose: the gap begins too late": swapped(LOSE, action=lose_late),
+    "lose: its event is not held": swapped(LOSE, action=lose_without_the_event),
+    "join: held events are dropped": swapped(JOIN, action=join_without_held),
+    "join: the same epoch again": swapped(JOIN, action=join_without_epoch),
+    "join: the gap is forgotten": swapped(JOIN, action=join_leaving_the_gap),
+    "join: the snapshot is called newer": swapped(JOIN, action=join_onto_the_old_id),
+    "full: dropped silently": swapped(FULL, action=ignore),
     "late answer: LIVE without a connection": (
         Rule(COLD, DepthSnapshot, SymbolSync._always, LIVE, SymbolSync._join),
         *TABLE,
@@ -175,10 +175,10 @@ LOOSENED: Final[dict[str, Table]] = {
         Rule(LIVE, DepthSnapshot, SymbolSync._always, LIVE, take_late_answer),
         *TABLE,
     ),
-    "apply: bids into asks too": swapped(CHAINS, do=apply_half),
-    "apply: counted twice": swapped(CHAINS, do=apply_over),
-    "apply: stamped by its own frame": swapped(CHAINS, do=stamped_by_its_own_frame),
-    "subscribed: nobody asks": swapped(SUBSCRIBED, do=ignore),
+    "apply: bids into asks too": swapped(CHAINS, action=apply_half),
+    "apply: counted twice": swapped(CHAINS, action=apply_over),
+    "apply: stamped by its own frame": swapped(CHAINS, action=stamped_by_its_own_frame),
+    "subscribed: nobody asks": swapped(SUBSCRIBED, action=ignore),
 }
 
 
@@ -201,6 +201,6 @@ def test_loosened_rule_is_found(name: str) -> None:
 
 def test_stale_answers_are_not_a_safety_rule() -> None:
     """Taking every answer as it comes costs gaps, and never a wrong or silent book."""
-    rules = swapped(STALE, when=never)
+    rules = swapped(STALE, condition=never)
     for seed in range(200):
         play(Random(seed), rules)

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Final
 
 from booktape.core.events import DepthEvent
-from booktape.core.frames import STOPPED, Frame, SegmentStart
+from booktape.core.tape_records import STOPPED, SegmentStart, TapeRecord
 from booktape.store.archive import open_archive
-from booktape.store.recording import Recording
-from oracle import SECOND, connected, event, lost, rest, snapshot, start, stream
-from rotation import finish, follow, rotate
+from booktape.store.session import RecordingSession
+from support.oracle import SECOND, connected, event, lost, rest, snapshot, start, stream
+from support.rotation import finish, follow, rotate
 
 SYMBOLS: Final = ("BTCUSDT", "ETHUSDT")
 BEGIN_S: Final = 1_781_000_000 // 86_400 * 86_400  # a midnight in June 2026
@@ -30,7 +30,7 @@ def tick(symbol: str, second: int) -> DepthEvent:
     return event(number, number, bid, ask, symbol=symbol, event_time_us=time_us)
 
 
-def opening_book(symbol: str, second: int) -> Frame:
+def opening_book(symbol: str, second: int) -> TapeRecord:
     """A snapshot that knows everything up to this second."""
     bids = {str(100 - level): "1" for level in range(LEVELS)}
     asks = {str(101 + level): "1" for level in range(LEVELS)}
@@ -38,7 +38,7 @@ def opening_book(symbol: str, second: int) -> Frame:
     return rest(answer, BEGIN_S + second)
 
 
-def cut(second: int, symbols: tuple[str, ...]) -> Iterator[Frame]:
+def cut(second: int, symbols: tuple[str, ...]) -> Iterator[TapeRecord]:
     """The connection is gone, and another one stands ten seconds later."""
     yield lost(BEGIN_S + second, 1)
     yield connected(BEGIN_S + second + 9, 1, symbols)
@@ -48,7 +48,7 @@ def cut(second: int, symbols: tuple[str, ...]) -> Iterator[Frame]:
 
 def day(
     seconds: int, cuts: tuple[int, ...] = (), symbols: tuple[str, ...] = SYMBOLS
-) -> Iterator[tuple[int, Frame]]:
+) -> Iterator[tuple[int, TapeRecord]]:
     """Second and frame; after each second of `cuts` ten seconds are missing."""
     yield 0, connected(BEGIN_S, 1, symbols)
     for symbol in symbols:
@@ -99,7 +99,7 @@ def write_by_workers(root: Path, seconds: int, *, segment_s: int) -> None:
 
 
 def drive(
-    recording: Recording, frames: Iterable[tuple[int, Frame]], segment_s: int
+    recording: RecordingSession, frames: Iterable[tuple[int, TapeRecord]], segment_s: int
 ) -> list[Future[None]]:
     """Take all of them; the segments that ended meanwhile."""
     sealing = []

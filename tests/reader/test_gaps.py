@@ -9,15 +9,15 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 import booktape
+from booktape.reader.archive_files import ArchiveFiles
 from booktape.reader.gaps import gap_list
-from booktape.reader.place import Place
 from booktape.store.archive import open_archive
 from booktape.store.schema import GAPS
-from oracle import SECOND, connected, event, lost, rest, snapshot, stream
 from reader.day import BEGIN_S, SYMBOLS
 from reader.truth import moment
-from rotation import finish, rotate
 from store.story import ETH, OPENING, perform
+from support.oracle import SECOND, connected, event, lost, rest, snapshot, stream
+from support.rotation import finish, rotate
 
 CLOSING = (connected(51, 1, (ETH,)), rest(snapshot(40, {"1": "1"}, {}, symbol=ETH), 55))
 
@@ -47,7 +47,7 @@ def test_a_gap_that_is_closed_later_is_told_once(tmp_path: Path) -> None:
         recording.writer.flush()
         assert eth() == [(1, "disconnected", None)]
         for frame in CLOSING:
-            list(recording.take(frame))
+            list(recording.handle(frame))
         recording.writer.flush()
         assert eth() == [(1, "disconnected", 40)]
         finish(recording, "stopped").result()
@@ -62,7 +62,7 @@ def test_an_open_row_that_is_read_late_does_not_open_a_closed_gap(tmp_path: Path
         recording.writer.flush()
         shutil.copytree(tmp_path / "unsealed", tmp_path / "aside")
         for frame in CLOSING:
-            list(recording.take(frame))
+            list(recording.handle(frame))
         finish(recording, "stopped").result()
     shutil.rmtree(tmp_path / "unsealed")
     (tmp_path / "aside").rename(tmp_path / "unsealed")
@@ -81,19 +81,21 @@ def test_a_gap_that_began_before_and_ends_on_an_unsealed_tape(tmp_path: Path) ->
             rest(snapshot(1, {"1": "1"}, {}, symbol=ETH), start_s + 1),
             stream(b"?", start_s + 5, 1),
         ):
-            list(recording.take(frame))
-        list(recording.take(lost(start_s + 8, 1)))
+            list(recording.handle(frame))
+        list(recording.handle(lost(start_s + 8, 1)))
         rotate(recording, (start_s + 10) * SECOND).result()
         for frame in (
             connected(start_s + 11, 2, (ETH,)),
             rest(snapshot(9, {"1": "1"}, {}, symbol=ETH), start_s + 20),
             stream(event(10, 10, {"1": "2"}, symbol=ETH), start_s + 21, 2),
         ):
-            list(recording.take(frame))
+            list(recording.handle(frame))
         recording.writer.flush()
-        gap = gap_list(Place.find(tmp_path), ETH, unsealed=True, before_us=(start_s + 9) * 10**6)
+        gap = gap_list(
+            ArchiveFiles.find(tmp_path), ETH, unsealed=True, before_us=(start_s + 9) * 10**6
+        )
         assert [(g.start_time, g.end_time) for g in gap] == [(moment(8), moment(20))]
-        assert gap_list(Place.find(tmp_path), ETH, unsealed=False) == []
+        assert gap_list(ArchiveFiles.find(tmp_path), ETH, unsealed=False) == []
 
 
 def test_files_are_read_as_they_are(rec: booktape.Recording, sealed: Path) -> None:

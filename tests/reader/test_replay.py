@@ -13,12 +13,12 @@ import booktape
 from booktape.core.events import DepthEvent
 from booktape.errors import BookNotKnown, DamagedFile, NotRecorded
 from booktape.store.archive import open_archive
-from oracle import SECOND, connected, event, rest, snapshot, stream
 from reader.conftest import CUTS, SECONDS
 from reader.day import SYMBOLS, tick, write, write_by_workers
 from reader.truth import Levels, moment, truths
-from rotation import finish, rotate
 from store.story import BTC, ETH, FRAMES, OPENING, expected, record
+from support.oracle import SECOND, connected, event, rest, snapshot, stream
+from support.rotation import finish, rotate
 
 
 def levels(book: booktape.Book) -> tuple[Levels, Levels]:
@@ -178,11 +178,11 @@ def test_frames_that_waited_while_a_tape_was_opened_are_found(tmp_path: Path) ->
                 rest(snapshot(1, {"1": "1"}, {}, symbol=symbol), 2),
                 stream(event(2, 2, {"1": "2"}, symbol=symbol), 3, 1),
             ):
-                list(recording.take(frame))
+                list(recording.handle(frame))
             rotate(recording, 6 * SECOND).result()
             for number, second in ((3, 5), (4, 7)):
                 told = event(number, number, {"1": "3"}, symbol=symbol)
-                list(recording.take(stream(told, second, 1)))
+                list(recording.handle(stream(told, second, 1)))
             finish(recording, "stopped").result()
     rec = booktape.open(tmp_path)
     for symbol in recordings:

@@ -13,8 +13,8 @@ import pytest
 
 import booktape
 from booktape.errors import NotRecorded
-from booktape.reader.place import Place
-from booktape.reader.rows import LISTS, SCHEMA, Query, batches
+from booktape.reader.archive_files import ArchiveFiles
+from booktape.reader.rows import LISTS, SCHEMA, RowQuery, batches
 from booktape.store.archive import open_archive
 from reader.day import SYMBOLS, write
 from reader.truth import moment, truths
@@ -89,7 +89,7 @@ def test_of_files_of_other_times_the_footer_is_read_once(
     sealed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A query of another week costs a look at what the files say of themselves; the next one nothing."""
-    place = Place.find(sealed)
+    place = ArchiveFiles.find(sealed)
     opened: list[str] = []
     really = place.open
 
@@ -103,7 +103,7 @@ def test_of_files_of_other_times_the_footer_is_read_once(
     files = place.rows("symbol=BTCUSDT")
     end_us = files[0].segment.start_us - week_us
     for _ in range(2):
-        assert list(batches(place, Query("BTCUSDT", end_us=end_us))) == []
+        assert list(batches(place, RowQuery("BTCUSDT", end_us=end_us))) == []
     assert opened == [file.path for file in files]
 
 
@@ -200,9 +200,9 @@ def test_a_gap_reaches_into_a_query_or_not() -> None:
     second = timedelta(seconds=1)
     gap = booktape.Gap("X", 1, first, first + second, 1, 2, 0, "killed")
     us = int(first.timestamp()) * 1_000_000
-    assert Query("X").overlaps(gap)
-    assert Query("X", us + 999_999, us + 10**7).overlaps(gap)
-    assert not Query("X", us + 1_000_000).overlaps(gap)
-    assert not Query("X", end_us=us).overlaps(gap)
+    assert RowQuery("X").overlaps(gap)
+    assert RowQuery("X", us + 999_999, us + 10**7).overlaps(gap)
+    assert not RowQuery("X", us + 1_000_000).overlaps(gap)
+    assert not RowQuery("X", end_us=us).overlaps(gap)
     still = booktape.Gap("X", 1, first, None, 1, None, None, "killed")
-    assert Query("X", us + 10**9).overlaps(still)
+    assert RowQuery("X", us + 10**9).overlaps(still)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from booktape.reader.book import Gap
+from booktape.reader.records import Gap
 from booktape.reader.timeline import WRONG_US, Timeline
 from booktape.reader.times import moment_at
 from booktape.store.extents import GroupExtent

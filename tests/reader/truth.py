@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from booktape.core.frames import Disconnected, RestFrame, StreamFrame
-from oracle import SECOND, Oracle, doubles
+from booktape.core.tape_records import DepthAnswer, Disconnected, StreamMessage
 from reader.conftest import CUTS, SECONDS
 from reader.day import BEGIN_S, day
+from support.oracle import SECOND, Oracle, doubles
 
 Levels = list[tuple[float, float]]
 
@@ -38,11 +38,11 @@ def truths(symbol: str) -> Iterator[Truth]:
     for second, frame in day(SECONDS, CUTS):
         if isinstance(frame, Disconnected):
             oracle = Oracle()
-        elif isinstance(frame, RestFrame) and frame.symbol == symbol:
+        elif isinstance(frame, DepthAnswer) and frame.symbol == symbol:
             oracle.snapshot(frame.payload)
             epoch += 1
         elif (
-            not isinstance(frame, StreamFrame)
+            not isinstance(frame, StreamMessage)
             or symbol.encode() not in frame.payload
             or not oracle.event(frame.payload)
         ):

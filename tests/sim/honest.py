@@ -6,10 +6,10 @@ import math
 from typing import Any
 
 from booktape.core.events import DepthEvent
-from booktape.sim.faults import Faults
-from booktape.sim.lies import Lie
-from booktape.sim.market import Market
-from booktape.sim.server import SimServer
+from booktape.sim.faults.base import Faults
+from booktape.sim.faults.messages import Fault
+from booktape.sim.market.market import Market
+from booktape.sim.server.server import SimServer
 from booktape.sim.source import depth_stream
 
 BTC = depth_stream("BTCUSDT")
@@ -39,7 +39,7 @@ def last_id(slots: int = SLOTS) -> int:
     return events(slots=slots)[-1].last_id
 
 
-def lying(*lies: Lie, **settings: Any) -> SimServer:
+def lying(*lies: Fault, **settings: Any) -> SimServer:
     """An exchange that plays these 30 slots, as fast as it can unless told otherwise."""
     settings = {"speed": math.inf, "patience_s": 0.05} | settings
     source = settings.pop("source", None) or market(slots=settings.pop("slots", SLOTS))

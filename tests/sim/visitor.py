@@ -13,9 +13,9 @@ from urllib.parse import quote
 
 import aiohttp
 
-import virtual_time
-from booktape.sim.server import SimServer
+from booktape.sim.server.server import SimServer
 from booktape.sim.truth import TrueBook
+from support import virtual_time
 
 WITHIN_S = 60.0
 Levels: TypeAlias = dict[Decimal, Decimal]

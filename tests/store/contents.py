@@ -15,8 +15,8 @@ from urllib.parse import unquote
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from booktape.core.frames import Checkpoint, Connected, Frame, SegmentEnd, SegmentStart
-from booktape.store.reading import read_tape
+from booktape.core.tape_records import Checkpoint, Connected, SegmentEnd, SegmentStart, TapeRecord
+from booktape.store.tape_reader import read_tape
 from store.story import Stored
 
 
@@ -89,9 +89,9 @@ def tapes(root: Path) -> list[Path]:
     return [found[name] for name in sorted(found)]
 
 
-def frames_on_tape(root: Path) -> list[Frame]:
+def frames_on_tape(root: Path) -> list[TapeRecord]:
     """What arrived, without our notes of where segments begin and end."""
-    found: list[Frame] = []
+    found: list[TapeRecord] = []
     for path in tapes(root):
         head = True
         for frame in read_tape(path, torn=True):

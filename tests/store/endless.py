@@ -13,16 +13,16 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Final
 
-from booktape.core.frames import Frame
-from booktape.store import writer
+from booktape.core.tape_records import TapeRecord
+from booktape.store import segment_writer
 from booktape.store.archive import open_archive
-from oracle import SECOND, connected, event, rest, snapshot, start, stream
-from rotation import rotate
+from support.oracle import SECOND, connected, event, rest, snapshot, start, stream
+from support.rotation import rotate
 
 OPENING: Final = start(every=3)
 
 
-def frames() -> Iterator[Frame]:
+def frames() -> Iterator[TapeRecord]:
     """One symbol's events, one a second; every hundredth was preceded by a loss."""
     yield connected(1)
     at = update_id = 10
@@ -37,12 +37,12 @@ def frames() -> Iterator[Frame]:
 
 
 def main(root: Path) -> None:
-    writer.GROUP_ROWS = 7  # type: ignore[misc]
+    segment_writer.GROUP_ROWS = 7  # type: ignore[misc]
     sealing: list[Future[None]] = []
     with open_archive(root) as archive:
         recording = archive.begin(OPENING, "first")
         for count, frame in zip(itertools.count(1), frames(), strict=False):
-            list(recording.take(frame))
+            list(recording.handle(frame))
             if count % 20 == 0:
                 recording.writer.flush()
                 print(count, flush=True)  # noqa: T201 - the parent reads it

@@ -5,19 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from booktape.core.frames import Frame, RestFrame, SegmentEnd, SegmentStart, StreamFrame
-from booktape.store.tape import TapeWriter
+from booktape.core.tape_records import (
+    DepthAnswer,
+    SegmentEnd,
+    SegmentStart,
+    StreamMessage,
+    TapeRecord,
+)
+from booktape.store.tape_writer import TapeWriter
 
-LINES: list[Frame] = [
+LINES: list[TapeRecord] = [
     SegmentStart(1, "test", "sim", 1, 5, ("BTCUSDT",)),
-    *(StreamFrame(n, 0, b'{"n":%d,"data":"%b"}' % (n, b"ab" * n)) for n in range(4)),
-    RestFrame(7, "币安USDT", 5, b"<html>\n\xff</html>"),
-    StreamFrame(8, 0, b"{not json}"),
+    *(StreamMessage(n, 0, b'{"n":%d,"data":"%b"}' % (n, b"ab" * n)) for n in range(4)),
+    DepthAnswer(7, "币安USDT", 5, b"<html>\n\xff</html>"),
+    StreamMessage(8, 0, b"{not json}"),
     SegmentEnd(9, "stopped"),
 ]
 
 
-def write(path: Path, lines: Sequence[Frame] = LINES) -> bytes:
+def write(path: Path, lines: Sequence[TapeRecord] = LINES) -> bytes:
     """A closed tape of these lines, and its bytes. Every third line is flushed."""
     writer = TapeWriter(path)
     for number, frame in enumerate(lines):

@@ -14,21 +14,33 @@ from enum import Enum
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from booktape.core.events import BookRow, Gap, Note
-from booktape.core.frames import (
+from booktape.core.checks import Check
+from booktape.core.events import BookRow, GapInterval, Note
+from booktape.core.tape_records import (
     STOPPED,
     Checkpoint,
     ClockStep,
-    Frame,
-    RestFrame,
+    DepthAnswer,
     SegmentEnd,
     SegmentStart,
+    TapeRecord,
 )
-from booktape.core.proving import Check
 from booktape.reconstruct import Output, Reconstruction
 from booktape.store.archive import Archive, open_archive
-from oracle import SECOND, asked, connected, event, listed, lost, rest, snapshot, start, stream, top
-from rotation import finish, rotate
+from support.oracle import (
+    SECOND,
+    asked,
+    connected,
+    event,
+    listed,
+    lost,
+    rest,
+    snapshot,
+    start,
+    stream,
+    top,
+)
+from support.rotation import finish, rotate
 
 BTC, ETH, YUAN = "BTCUSDT", "ETHBTC", "币安USDT"
 OPENING: Final = start(BTC, ETH, YUAN, every=2)
@@ -47,7 +59,7 @@ class Rotate:
     at: int
 
 
-Scene: TypeAlias = Frame | Do | Rotate
+Scene: TypeAlias = TapeRecord | Do | Rotate
 
 STORY: Final[tuple[Scene, ...]] = (
     connected(1, 1, (BTC, ETH)),
@@ -79,7 +91,7 @@ STORY: Final[tuple[Scene, ...]] = (
     stream(event(25, 25, {"99.5": "0"}), 18, 5),
     Rotate(30),
     connected(31, 3, (YUAN,)),
-    RestFrame(32 * SECOND, YUAN, 5000, b"<html>502</html>"),
+    DepthAnswer(32 * SECOND, YUAN, 5000, b"<html>502</html>"),
     stream(event(90, 91, {"7": "3"}, symbol=YUAN), 33, 3),
     rest(snapshot(90, {"6": "1"}, {"8": "2"}, symbol=YUAN), 34),
     Do.FLUSH,
@@ -99,7 +111,7 @@ STORY: Final[tuple[Scene, ...]] = (
     stream(event(31, 31, {"95": "2"}), 42, 4),
     stream(event(32, 32, {"95": "3"}), 43, 4),
 )
-FRAMES: Final[tuple[Frame, ...]] = tuple(s for s in STORY if not isinstance(s, Do | Rotate))
+FRAMES: Final[tuple[TapeRecord, ...]] = tuple(s for s in STORY if not isinstance(s, Do | Rotate))
 
 
 @dataclass(slots=True)
@@ -120,7 +132,7 @@ class Stored:
         match output:
             case BookRow():
                 self.rows.setdefault(output.symbol, []).append(row_as_stored(output))
-            case Gap():
+            case GapInterval():
                 self.gaps.append(gap_as_stored(output))
             case Check():
                 self.checks[check_as_stored(output)] += 1
@@ -145,7 +157,7 @@ def row_as_stored(row: BookRow) -> tuple[object, ...]:
     )
 
 
-def gap_as_stored(gap: Gap) -> tuple[object, ...]:
+def gap_as_stored(gap: GapInterval) -> tuple[object, ...]:
     """Every column of `gaps`, times as microseconds."""
     return (
         gap.symbol,
@@ -186,7 +198,7 @@ def standing(checkpoints: Iterable[Checkpoint]) -> dict[str, tuple[object, ...]]
 
 
 def expected(
-    frames: Iterable[Frame], reason: str = STOPPED, opening: SegmentStart = OPENING
+    frames: Iterable[TapeRecord], reason: str = STOPPED, opening: SegmentStart = OPENING
 ) -> Stored:
     """What the pure function alone makes of the frames, in one go and without any disk."""
     stored = Stored()
@@ -217,7 +229,7 @@ def perform(
             on_flush(taken)
         else:
             taken += 1
-            list(recording.take(scene))
+            list(recording.handle(scene))
     sealing.append(finish(recording, STOPPED))
     for sealed in sealing:
         sealed.result()

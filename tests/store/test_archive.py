@@ -13,18 +13,18 @@ from pathlib import Path
 
 import pytest
 
-from booktape.core.frames import DELISTED, KILLED, NO_TAPE, STOPPED, Frame
 from booktape.core.sync import State
+from booktape.core.tape_records import DELISTED, KILLED, NO_TAPE, STOPPED, TapeRecord
 from booktape.errors import DamagedTape, DirectoryInUse
 from booktape.store.archive import join_archive, open_archive
-from booktape.store.found import lineage_of
+from booktape.store.catalog import lineage_of
 from booktape.store.layout import Layout
-from booktape.store.reading import read_words
-from oracle import SECOND, connected, event, listed, rest, snapshot, start, stream
-from rotation import finish
+from booktape.store.tape_reader import read_ends
 from store.contents import assert_only_whole_files, frames_on_tape, stored, tapes
 from store.endless import OPENING, frames
 from store.story import BTC, ETH, YUAN, Rotate, Scene, expected, record
+from support.oracle import SECOND, connected, event, listed, rest, snapshot, start, stream
+from support.rotation import finish
 
 TESTS = Path(__file__).parent.parent
 
@@ -45,13 +45,13 @@ def die(root: Path, at: int, update_id: int) -> None:
     """The same for one symbol, but the recorder is killed after its last flush."""
     with open_archive(root) as archive:
         recording = archive.begin(replace(start(), received_ns=at * SECOND), f"at{at}")
-        told: list[Frame] = [
+        told: list[TapeRecord] = [
             connected(at),
             rest(snapshot(update_id, {"1": "1"}), at + 1),
             stream(event(update_id + 1, update_id + 1, {"2": "1"}), at + 2),
         ]
         for frame in told:
-            list(recording.take(frame))
+            list(recording.handle(frame))
         recording.writer.flush()
 
 
@@ -93,7 +93,7 @@ def test_a_gap_that_was_open_stays_the_same(tmp_path: Path) -> None:
     visit(tmp_path, 0, 10)
     with open_archive(tmp_path) as archive:
         recording = archive.begin(replace(start(), received_ns=50 * SECOND), "at50")
-        assert list(recording.take(connected(51)))
+        assert list(recording.handle(connected(51)))
         finish(recording, STOPPED).result()
     visit(tmp_path, 100, 50)
     # Between recordings, so it stands there once: said by the one that closes it.
@@ -165,7 +165,7 @@ def test_a_damaged_tape_knows_less_than_the_rows(tmp_path: Path) -> None:
     newest = tapes(tmp_path)[-1]
     newest.write_bytes(newest.read_bytes()[:-30])
     with pytest.raises(DamagedTape):
-        list(read_words(newest))
+        list(read_ends(newest))
     visit(tmp_path, 200, 90)
     assert epochs(tmp_path) == [1, 1, 1, 2, 2]
     assert stored(tmp_path).gaps == [gap(BTC, 1, (11, 201), (12, 90), NO_TAPE)]

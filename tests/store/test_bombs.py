@@ -10,17 +10,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from booktape.core.frames import SegmentEnd
+from booktape.core.tape_records import SegmentEnd
 from booktape.errors import DamagedTape
 from booktape.store import extents
 from booktape.store.extents import group_extents, open_parquet
 from booktape.store.layout import LINE_BYTES_MAX
-from booktape.store.line import encode
-from booktape.store.reading import read_taken_over, read_tape
 from booktape.store.schema import SNAPSHOTS
-from booktape.verify import tape
-from limits import memory_left
-from oracle import start
+from booktape.store.tape_codec import encode_record
+from booktape.store.tape_reader import read_taken_over, read_tape
+from booktape.verify.model import tape
+from support.limits import memory_left
+from support.oracle import start
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -41,7 +41,7 @@ def bomb(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("bomb") / "tape.jsonl.zst"
     piece = zstd.compress(bytes(64 << 20))
     with path.open("wb") as file:
-        file.write(zstd.compress(encode(start("BTCUSDT"))))
+        file.write(zstd.compress(encode_record(start("BTCUSDT"))))
         for _ in range(LINE_BYTES // (64 << 20)):
             file.write(piece)
     assert path.stat().st_size < 1 << 20
@@ -68,9 +68,9 @@ def test_one_on_a_torn_tape(bomb: Path) -> None:
 def test_the_longest_line_is_read(tmp_path: Path) -> None:
     """One byte less than the limit, its end included, is a line like any other."""
     path = tmp_path / "tape.jsonl.zst"
-    empty, end = len(encode(SegmentEnd(1, ""))), encode(SegmentEnd(2, "stopped"))
+    empty, end = len(encode_record(SegmentEnd(1, ""))), encode_record(SegmentEnd(2, "stopped"))
     longest = SegmentEnd(1, "x" * (LINE_BYTES_MAX - 1 - empty))
-    path.write_bytes(zstd.compress(encode(longest) + end))
+    path.write_bytes(zstd.compress(encode_record(longest) + end))
     assert list(read_tape(path)) == [longest, SegmentEnd(2, "stopped")]
     assert [line.whole("received_ns") for _, _, line in tape.lines(path)] == [1, 2]
 

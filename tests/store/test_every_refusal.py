@@ -17,21 +17,21 @@ from typing import Final, TypeVar
 
 import pytest
 
-from booktape.core.frames import KILLED, STOPPED, Frame
-from booktape.desk import Desk
+from booktape.core.tape_records import KILLED, STOPPED, TapeRecord
 from booktape.errors import WriteFailed
-from booktape.reader.place import Place
-from booktape.rebuild import Order, rebuild
-from booktape.store import writer as writer_module
+from booktape.reader.archive_files import ArchiveFiles
+from booktape.rebuild import RebuildRequest, rebuild
+from booktape.recorder.async_recording import AsyncRecording
+from booktape.store import segment_writer as writer_module
 from booktape.store.archive import open_archive, own_archive
 from booktape.verify.order import Scope
 from booktape.verify.run import verify
-from oracle import SECOND
+from recorder.test_async_recording import SEGMENT_S
 from store.contents import assert_only_whole_files, digests, stored
 from store.fragile import STEPS, Disk
 from store.proof import assert_recovers
 from store.story import FRAMES, OPENING, expected, record
-from test_desk import SEGMENT_S
+from support.oracle import SECOND
 
 T = TypeVar("T")
 AT_ONCE: Final = 5
@@ -71,20 +71,20 @@ def record_at_a_desk(root: Path) -> None:
 
     async def story() -> None:
         with open_archive(root) as archive:
-            desk = Desk(archive.begin(OPENING, "first"), Clock(), SEGMENT_S)
-            frames: list[Frame] = list(FRAMES)
+            async_recording = AsyncRecording(archive.begin(OPENING, "first"), Clock(), SEGMENT_S)
+            frames: list[TapeRecord] = list(FRAMES)
             while frames:
                 turn, frames = frames[:AT_ONCE], frames[AT_ONCE:]
-                await desk.take(turn)
-                await desk.flush()
-            await desk.seal(())
+                await async_recording.handle(turn)
+                await async_recording.flush()
+            await async_recording.seal(())
 
     asyncio.run(story())
 
 
 def rebuild_into(source: Path) -> Callable[[Path], None]:
     def run(root: Path) -> None:
-        order = Order(Place.find(source), root, OPENING.every)
+        order = RebuildRequest(ArchiveFiles.find(source), root, OPENING.every)
         assert [outcome.damage for outcome in rebuild(order)] == [None, None]
 
     return run
@@ -112,7 +112,7 @@ def leave_torn(root: Path) -> None:
     with own_archive(root) as archive:
         recording = archive.begin(OPENING, "first")
         for frame in FRAMES:
-            list(recording.take(frame))
+            list(recording.handle(frame))
         recording.writer.flush()
 
 

@@ -38,7 +38,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         perform(archive)
         recording = archive.begin(OPENING, "second")
         for frame in FRAMES[:8]:
-            list(recording.take(frame))
+            list(recording.handle(frame))
         recording.writer.flush()
         assert list((root / "unsealed").iterdir())
         yield root

@@ -18,28 +18,28 @@ import pytest
 from structlog.testing import capture_logs
 
 import booktape
+from booktape.core.arbitration import SymbolFeed
 from booktape.core.checkpoint import save
 from booktape.core.events import BookRow
-from booktape.core.frames import KILLED, ROTATED, STOPPED, Frame, SegmentEnd
-from booktape.core.merge import Lane
 from booktape.core.sync import SymbolSync
+from booktape.core.tape_records import KILLED, ROTATED, STOPPED, SegmentEnd, TapeRecord
 from booktape.errors import NotRecorded, WriteFailed
-from booktape.reader.place import Place
-from booktape.rebuild import Order, rebuild
+from booktape.reader.archive_files import ArchiveFiles
+from booktape.rebuild import RebuildRequest, rebuild
 from booktape.store import recovery
-from booktape.store import tape as tape_module
-from booktape.store import writer as writer_module
+from booktape.store import segment_writer as writer_module
+from booktape.store import tape_writer as tape_module
 from booktape.store.archive import open_archive, own_archive
 from booktape.store.layout import Layout, Segment
-from booktape.store.line import encode
-from booktape.store.reading import read_tape
 from booktape.store.recovery import Recovered, recover
-from booktape.store.tape import TapeWriter
-from booktape.store.writer import SegmentWriter
-from oracle import SECOND, connected, rest, snapshot
+from booktape.store.segment_writer import SegmentWriter
+from booktape.store.tape_codec import encode_record
+from booktape.store.tape_reader import read_tape
+from booktape.store.tape_writer import TapeWriter
 from store.contents import digests, end_of_tape, final_files, stored, tapes
 from store.fragile import Disk, SameThread
 from store.story import FRAMES, OPENING, expected, record, standing
+from support.oracle import SECOND, connected, rest, snapshot
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -51,23 +51,23 @@ JUNK = Segment(20 * 10**6, "junk")
 
 
 def _checkpoint(**changed: object) -> bytes:
-    sync, lane = SymbolSync("BTCUSDT"), Lane()
-    fields = json.loads(encode(save(sync, lane, 0)))
+    sync, feed = SymbolSync("BTCUSDT"), SymbolFeed()
+    fields = json.loads(encode_record(save(sync, feed, 0)))
     return json.dumps({**fields, **changed}, separators=(",", ":")).encode() + b"\n"
 
 
 LONG: Final = "X" * 300
 _ROW: Final = (
-    encode(connected(1, 1, ("BTCUSDT",))),
-    encode(rest(snapshot(10, {"100": "1"}, {"101": "1"}), 2)),
+    encode_record(connected(1, 1, ("BTCUSDT",))),
+    encode_record(rest(snapshot(10, {"100": "1"}, {"101": "1"}), 2)),
 )
 CRAFTED: Final = {
     "a state that there is not": (_checkpoint(state="nonsense"),),
     "an epoch beyond 64 bits": (_checkpoint(epoch=2**63 - 1), *_ROW, *_ROW),
     "a time beyond 64 bits": (_ROW[0], _ROW[1].replace(b":2000000000,", b":%d," % 10**27)),
     "a symbol that no file can be named after": (
-        encode(connected(1, 1, (LONG,))),
-        encode(rest(snapshot(10, {"100": "1"}, {"101": "1"}, symbol=LONG), 2)),
+        encode_record(connected(1, 1, (LONG,))),
+        encode_record(rest(snapshot(10, {"100": "1"}, {"101": "1"}, symbol=LONG), 2)),
     ),
 }
 
@@ -93,7 +93,7 @@ def kill(
         assert disk.failed
 
 
-def leave(root: Path, segment: Segment, frames: Iterable[Frame]) -> None:
+def leave(root: Path, segment: Segment, frames: Iterable[TapeRecord]) -> None:
     """A recorder was killed after its last flush."""
     writer = TapeWriter(Layout(root).writing_tape(segment))
     for frame in frames:
@@ -101,7 +101,7 @@ def leave(root: Path, segment: Segment, frames: Iterable[Frame]) -> None:
     writer.flush()
 
 
-def leave_first_again(root: Path) -> list[Frame]:
+def leave_first_again(root: Path) -> list[TapeRecord]:
     """As if the worker had not sealed the first segment, and its end had not reached the tape."""
     layout = Layout(root)
     lines = text(layout.tape(FIRST))[:-1]
@@ -117,7 +117,7 @@ def recovered(root: Path) -> list[Recovered]:
     return [found for found in recover(Layout(root), SameThread()) if found]
 
 
-def text(path: Path) -> list[Frame]:
+def text(path: Path) -> list[TapeRecord]:
     return list(read_tape(path))
 
 
@@ -164,7 +164,7 @@ def test_both_halves_of_a_rotation(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     lines = leave_first_again(tmp_path / "killed")
     found = recovered(tmp_path / "killed")
     assert [one.segment for one in found] == [FIRST.name, NEXT.name]
-    assert found[0].frames == len(lines)
+    assert found[0].records == len(lines)
     assert stored(tmp_path / "killed") == expected(FRAMES)
     last = text(Layout(tmp_path / "killed").tape(FIRST))[-1]
     assert last == SegmentEnd(18 * SECOND, ROTATED)
@@ -181,7 +181,7 @@ def test_a_successor_that_is_sealed_counts_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("end", "reason"), [([], KILLED), ([SegmentEnd(12 * SECOND, STOPPED)], STOPPED)]
 )
-def test_why_it_ended(tmp_path: Path, end: list[Frame], reason: str) -> None:
+def test_why_it_ended(tmp_path: Path, end: list[TapeRecord], reason: str) -> None:
     """Without an end on the tape the recovered one says `killed`; with it, what the recorder said."""
     leave(tmp_path, FIRST, [OPENING, *FRAMES[:10], *end])
     assert recovered(tmp_path) == [Recovered(FIRST.name, 11)]
@@ -265,7 +265,7 @@ def test_what_may_be_the_only_copy_is_not_removed(tmp_path: Path) -> None:
     assert layout.writing_rows(FIRST, "BTCUSDT").exists()
 
 
-@pytest.mark.parametrize("torn", [b"", b"no zstd", zstd.compress(encode(FRAMES[0]))])
+@pytest.mark.parametrize("torn", [b"", b"no zstd", zstd.compress(encode_record(FRAMES[0]))])
 def test_a_torn_tape_that_is_none_does_not_replace_a_good_one(tmp_path: Path, torn: bytes) -> None:
     """Empty, or garbage."""
     layout = Layout(tmp_path)
@@ -324,15 +324,15 @@ def test_a_tape_that_no_recorder_wrote_ends_nothing(
     """A start sets it aside and says where; a rebuild and a reader name it."""
     layout = Layout(tmp_path)
     leave(tmp_path, JUNK, [])
-    lines = [encode(OPENING), *CRAFTED[crafted]]
+    lines = [encode_record(OPENING), *CRAFTED[crafted]]
     if jobs != "recovery":
-        lines.append(encode(SegmentEnd(0, STOPPED)))
+        lines.append(encode_record(SegmentEnd(0, STOPPED)))
         layout.tape(JUNK).parent.mkdir(parents=True)
         layout.tape(JUNK).write_bytes(zstd.compress(b"".join(lines)))
     else:
         layout.writing_tape(JUNK).write_bytes(zstd.compress(b"".join(lines)))
     if jobs == "rebuild":
-        (outcome,) = rebuild(Order(Place.find(tmp_path), tmp_path / "out", 1))
+        (outcome,) = rebuild(RebuildRequest(ArchiveFiles.find(tmp_path), tmp_path / "out", 1))
         assert JUNK.name in str(outcome.damage)
         return
     if jobs == "reader":
@@ -376,9 +376,9 @@ def test_recovering_twice_changes_nothing(tmp_path: Path, monkeypatch: pytest.Mo
         (f"{JUNK.name}/tape.jsonl.zst", b"no zstd at all", True),
         (f"{JUNK.name}/torn.jsonl.zst", b"\x28\xb5\x2f\xfd and then garbage", True),
         (f"{JUNK.name}/tape.jsonl.zst", zstd.compress(b'{"k":"end"}\n'), True),
-        (f"{JUNK.name}/tape.jsonl.zst", zstd.compress(encode(FRAMES[0])), True),
+        (f"{JUNK.name}/tape.jsonl.zst", zstd.compress(encode_record(FRAMES[0])), True),
         (f"{JUNK.name}/tape.jsonl.zst", b"", False),
-        (f"{JUNK.name}/starting.jsonl.zst", zstd.compress(encode(OPENING)), False),
+        (f"{JUNK.name}/starting.jsonl.zst", zstd.compress(encode_record(OPENING)), False),
         (f"{JUNK.name}/symbol=X.parquet", b"PAR1", False),
         (JUNK.name, None, False),
     ],

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from booktape.core.events import BookRow, Gap, Note
-from booktape.core.frames import DISCONNECTED, KILLED, NO_TAPE, STOPPED
-from booktape.core.proving import Check, Difference
+from booktape.core.checks import Check, Difference
+from booktape.core.events import BookRow, GapInterval, Note
 from booktape.core.sync import DISPROVED, ID_GAP, RELISTED
+from booktape.core.tape_records import DISCONNECTED, KILLED, NO_TAPE, STOPPED
 from booktape.store.schema import (
     CHECK_COLUMNS,
     CHECKS,
@@ -135,9 +135,9 @@ def test_rows_survive_bit_for_bit(rows: list[BookRow]) -> None:
 def test_gaps_open_and_closed() -> None:
     """An open gap has nulls, a closed one the ids missed strictly between two known states."""
     gaps = [
-        Gap("BTCUSDT", 3, 1_999, 10, ID_GAP, 5_001, 15),
-        Gap("币安USDT", 1, 2_000, 20, KILLED),
-        Gap("ETHBTC", 1, 2_000, 20, STOPPED, 3_000, 18),
+        GapInterval("BTCUSDT", 3, 1_999, 10, ID_GAP, 5_001, 15),
+        GapInterval("币安USDT", 1, 2_000, 20, KILLED),
+        GapInterval("ETHBTC", 1, 2_000, 20, STOPPED, 3_000, 18),
     ]
     rows = through_parquet(TABLES["gaps"].batch(gaps)).cast(
         pa.schema([(f.name, pa.int64() if str(f.type) == TIME else f.type) for f in GAPS])
@@ -158,7 +158,7 @@ def test_no_gap_is_a_table_too() -> None:
 
 def test_each_table_takes_what_belongs_to_it() -> None:
     """Of everything that was said, in its order."""
-    gap = Gap("BTCUSDT", 3, 1_999, 10, ID_GAP, 5_001, 15)
+    gap = GapInterval("BTCUSDT", 3, 1_999, 10, ID_GAP, 5_001, 15)
     check, note = Check("BTCUSDT", 1, 1, "rest", 5), Note(None, 1, "clock_step", "1.0")
     for name, own in {"gaps": gap, "checks": check, "notes": note}.items():
         table = TABLES[name]

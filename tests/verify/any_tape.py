@@ -14,24 +14,24 @@ from random import Random
 from typing import Final, TypeAlias
 
 from booktape.core.events import DepthEvent, DepthSnapshot
-from booktape.core.frames import (
-    Asked,
+from booktape.core.tape_records import (
     ClockOffset,
     ClockStep,
     Connected,
+    DepthAnswer,
     Disconnected,
-    Frame,
-    Listed,
     Pulse,
-    RestFrame,
     SegmentStart,
-    StreamFrame,
+    SnapshotRequested,
+    StreamMessage,
+    SymbolListing,
+    TapeRecord,
     Tick,
 )
 from booktape.store.archive import open_archive
 from booktape.wire.encode import encode_depth
-from oracle import SECOND, combined, ticker, top
-from rotation import finish, follow, rotate
+from support.oracle import SECOND, combined, ticker, top
+from support.rotation import finish, follow, rotate
 
 SYMBOLS: Final = ("BTCUSDT", "ETHBTC")
 MS: Final = 10**6
@@ -52,7 +52,7 @@ class NextRecorder:
     at_ns: int
 
 
-Scene: TypeAlias = Frame | NextSegment | NextRecorder
+Scene: TypeAlias = TapeRecord | NextSegment | NextRecorder
 
 
 @dataclass
@@ -191,9 +191,9 @@ class Script:
             yield NextRecorder(self.now_ns)
             self.ticked_ns = self.now_ns
         if self.open and self.does("garbage"):
-            yield StreamFrame(self.now_ns, self.rng.choice(sorted(self.open)), b"\xff none")
+            yield StreamMessage(self.now_ns, self.rng.choice(sorted(self.open)), b"\xff none")
 
-    def _hang_up(self, connection: int) -> Frame:
+    def _hang_up(self, connection: int) -> TapeRecord:
         self.open.discard(connection)
         alive_ns = self.now_ns - self.rng.randrange(SECOND)
         return Disconnected(self.now_ns, connection, alive_ns, "disconnected")
@@ -225,15 +225,15 @@ class Script:
                 if self.does("lie"):
                     bids["97.5"] = "1"
                 said = say(exchange.last - rng.choice((0, 0, 0, 1)), bids, asks, symbol)
-                yield StreamFrame(self.now_ns, rng.choice(sorted(self.open)), combined(said))
+                yield StreamMessage(self.now_ns, rng.choice(sorted(self.open)), combined(said))
         if self.does("ask"):
             self.asked.append((self.now_ns + rng.randrange(SECOND), symbol, rng.choice((2, 5))))
-            yield Asked(self.now_ns, symbol, self.asked[-1][2])
+            yield SnapshotRequested(self.now_ns, symbol, self.asked[-1][2])
         if self.does("status"):
             status = rng.choice(("TRADING", "TRADING", "HALT", "BREAK", "END_OF_DAY"))
             if rng.random() < 0.1:
                 status = "DELISTED"
-            yield Listed(self.now_ns, symbol, status, rng.choice(("", "0.01", "0.1")), "1")
+            yield SymbolListing(self.now_ns, symbol, status, rng.choice(("", "0.01", "0.1")), "1")
 
     def _arrive(self) -> Iterator[Scene]:
         rng = self.rng
@@ -241,7 +241,7 @@ class Script:
         while self.late and self.late[0][0] <= self.now_ns:
             _, connection, event = self.late.pop(0)
             if connection in self.open and (connection, event.symbol) not in self.deaf:
-                yield StreamFrame(self.now_ns, connection, combined(event))
+                yield StreamMessage(self.now_ns, connection, combined(event))
         for due in [due for due in self.asked if due[0] <= self.now_ns]:
             self.asked.remove(due)
             yield self._answer(due[1], due[2])
@@ -254,14 +254,14 @@ class Script:
             self.pulses.remove(pulse)
             yield Pulse(self.now_ns, pulse[1], pulse[2])
 
-    def _answer(self, symbol: str, limit: int) -> Frame:
+    def _answer(self, symbol: str, limit: int) -> TapeRecord:
         said = self.exchanges[symbol].snapshot(limit)
         if self.does("stale"):
             said = replace(said, last_id=max(0, said.last_id - self.rng.choice((1, 5, 50))))
         payload = encode_depth(said)
         if self.does("garbage"):
             payload = self.rng.choice((b"<html>", UNOPENED))
-        return RestFrame(self.now_ns, symbol, limit, payload)
+        return DepthAnswer(self.now_ns, symbol, limit, payload)
 
 
 def write(root: Path, seed: int, steps: int) -> None:

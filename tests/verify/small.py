@@ -17,24 +17,24 @@ from typing import Any, TypeAlias
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from booktape.core.frames import (
-    Asked,
+from booktape.core.checks import BookTicker, TopLevels
+from booktape.core.tape_records import (
     ClockStep,
-    Frame,
     HoldExpired,
-    Listed,
     SegmentStart,
-    StreamFrame,
+    SnapshotRequested,
+    StreamMessage,
+    SymbolListing,
+    TapeRecord,
 )
-from booktape.core.proving import BookTicker, TopLevels
 from booktape.store.archive import open_archive
-from booktape.store.reading import read_lines
+from booktape.store.tape_reader import read_lines
 from booktape.verify.files import measure
 from booktape.verify.order import Scope
 from booktape.verify.run import Report, verify
 from booktape.wire.encode import encode_combined, encode_ticker, encode_top
-from oracle import SECOND, connected, event, levels, lost, rest, snapshot, stream
 from store.story import Rotate, Scene, perform, record
+from support.oracle import SECOND, connected, event, levels, lost, rest, snapshot, stream
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -51,23 +51,23 @@ def opening(at: int, *symbols: str, every: int = 2) -> SegmentStart:
 
 def top(
     last: int, bids: dict[str, str], asks: dict[str, str], at: int, connection: int = 1
-) -> Frame:
+) -> TapeRecord:
     """One message of `@depth20`."""
     said = encode_top(TopLevels(BTC, last, levels(bids), levels(asks)))
     payload = encode_combined("btcusdt@depth20@100ms", said)
-    return StreamFrame(at * SECOND, connection, payload)
+    return StreamMessage(at * SECOND, connection, payload)
 
 
-def ticker(last: int, bid: str | None, ask: str | None, at: int, connection: int = 1) -> Frame:
+def ticker(last: int, bid: str | None, ask: str | None, at: int, connection: int = 1) -> TapeRecord:
     """One message of `@bookTicker`; every size is 1."""
     sides = [(float(price), 1.0) if price else None for price in (bid, ask)]
     said = encode_ticker(BookTicker(BTC, last, sides[0], sides[1]))
     payload = encode_combined("btcusdt@bookTicker", said)
-    return StreamFrame(at * SECOND, connection, payload)
+    return StreamMessage(at * SECOND, connection, payload)
 
 
-def asked(at: int, symbol: str = BTC) -> Asked:
-    return Asked(at * SECOND, symbol, 3)
+def asked(at: int, symbol: str = BTC) -> SnapshotRequested:
+    return SnapshotRequested(at * SECOND, symbol, 3)
 
 
 FIRST: tuple[Scene, ...] = (
@@ -78,7 +78,7 @@ FIRST: tuple[Scene, ...] = (
     stream(event(10, 11, {"100": "3"}), 5, 1),
     stream(event(12, 14, {"97": "0.1"}, {"101": "0", "102": "7"}), 6, 1),
     stream(event(6, 6, {"0.02": "1"}, symbol=ETH), 7, 1),
-    Listed(8 * SECOND, ETH, "HALT"),
+    SymbolListing(8 * SECOND, ETH, "HALT"),
     asked(9),
     stream(event(15, 16, {"100": "4"}, {"103": "2"}), 10, 1),
     # An audit that passes: it knows one level more than the book did.

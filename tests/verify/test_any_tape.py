@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from booktape.core.frames import Pulse, Tick
+from booktape.core.tape_records import Pulse, Tick
 from verify.any_tape import SYMBOLS, NextSegment, Script, write
 from verify.small import look
 

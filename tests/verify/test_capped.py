@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from booktape.verify.exact import as_double, from_double, number
+from booktape.verify.model.decimals import as_double, from_double, number
 from booktape.verify.report import as_json, render
 from verify.by_hand import (
     X,

@@ -8,10 +8,10 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from booktape.core.frames import Checkpoint, ClockStep, SegmentEnd, SegmentStart, Tick
-from booktape.store.reading import read_tape
-from oracle import SECOND, connected, event, lost, rest, snapshot, stream
+from booktape.core.tape_records import Checkpoint, ClockStep, SegmentEnd, SegmentStart, Tick
+from booktape.store.tape_reader import read_tape
 from store.story import record
+from support.oracle import SECOND, connected, event, lost, rest, snapshot, stream
 from verify.small import BTC, ETH, look, opening, sealed, top
 
 BACK_S = 10

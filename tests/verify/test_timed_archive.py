@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from booktape.store.line import decode
+from booktape.store.tape_codec import decode_record
 from booktape.verify.findings import Finding, Kind
 from verify.by_hand import (
     FIRST,
@@ -205,5 +205,5 @@ def test_a_gap_that_begins_where_a_late_event_came(tmp_path: Path) -> None:
 def test_its_lines_are_those_of_the_tape() -> None:
     """What is written by hand here, the recorder's own reader of lines understands."""
     for one in (*FIRST, *SECOND):
-        frame = decode(json.dumps(one, separators=(",", ":")).encode() + b"\n")
+        frame = decode_record(json.dumps(one, separators=(",", ":")).encode() + b"\n")
         assert frame.received_ns == one["received_ns"]

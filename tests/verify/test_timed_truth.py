@@ -16,9 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from booktape.sim.truth import Truth
-from booktape.verify.machine import Machine, OpenGap, State
-from booktape.verify.reading import Note
-from booktape.verify.timed import TimedMachine
+from booktape.verify.model.replay import NoteOnTape
+from booktape.verify.model.sync import ModelState, ModelSync, OpenGap
+from booktape.verify.model.timed_sync import TimedModelSync
 from verify.test_truth import SYMBOL, Seen, Story
 
 SLOT_NS = 10**8
@@ -46,7 +46,7 @@ class Stamped(Seen):
     starts: list[tuple[int, int, str]] = field(default_factory=list)
     pauses: int = 0
 
-    def row(self, machine: Machine, stamp_ns: int) -> None:
+    def row(self, machine: ModelSync, stamp_ns: int) -> None:
         super().row(machine, stamp_ns)
         assert stamp_ns >= self.came_ns.get(machine.update_id, 0)
         self.stamps.append(stamp_ns)
@@ -57,7 +57,7 @@ class Stamped(Seen):
         super().gap(symbol, gap, end_ns, next_id)
         self.starts.append((gap.start_ns, gap.last_update_id, gap.reason))
 
-    def note(self, note: Note) -> None:
+    def note(self, note: NoteOnTape) -> None:
         assert note.kind == "pause"
         self.pauses += 1
 
@@ -112,7 +112,7 @@ class Timed(Story):
             last = json.loads(sent)["u"]
             self.seen.came_ns.setdefault(last, self.now_ns)
             self.bring(connection, sent)
-        if self.machine.state == State.SYNCING and self.rng.random() < 0.3:
+        if self.machine.state == ModelState.SYNCING and self.rng.random() < 0.3:
             self.answer()
 
     def _remember(self) -> None:
@@ -155,7 +155,7 @@ class Timed(Story):
 
     def _assert_proved(self) -> None:
         machine = self.machine
-        assert isinstance(machine, TimedMachine)
+        assert isinstance(machine, TimedModelSync)
         true = self.last_true(machine.update_id)
         if not machine.live or true is None:
             return

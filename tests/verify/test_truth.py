@@ -15,12 +15,12 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from booktape.sim.market import Market
+from booktape.sim.market.market import Market
 from booktape.sim.truth import Truth
-from booktape.verify.checks import Check
-from booktape.verify.machine import Machine, OpenGap, State
-from booktape.verify.reading import Note, Reading
-from booktape.verify.tape import Line
+from booktape.verify.model.checks import ModelCheck
+from booktape.verify.model.replay import NoteOnTape, SegmentReplay
+from booktape.verify.model.sync import ModelState, ModelSync, OpenGap
+from booktape.verify.model.tape import Line
 from booktape.wire.encode import encode_event
 
 SYMBOL = "XMRBTC"
@@ -33,9 +33,9 @@ class Seen:
     truth: Truth
     rows: list[tuple[int, int]] = field(default_factory=list)
     gaps: list[tuple[int, int | None]] = field(default_factory=list)
-    checks: list[Check] = field(default_factory=list)
+    checks: list[ModelCheck] = field(default_factory=list)
 
-    def row(self, machine: Machine, stamp_ns: int) -> None:
+    def row(self, machine: ModelSync, stamp_ns: int) -> None:
         assert stamp_ns > 0
         true = self.truth.book(machine.symbol, machine.update_id)
         for side, texts in (
@@ -60,10 +60,10 @@ class Seen:
         assert end_ns is None or end_ns >= gap.start_ns
         self.gaps.append((gap.last_update_id, next_id))
 
-    def check(self, check: Check) -> None:
+    def check(self, check: ModelCheck) -> None:
         self.checks.append(check)
 
-    def note(self, note: Note) -> None:
+    def note(self, note: NoteOnTape) -> None:
         raise AssertionError(note)
 
 
@@ -74,7 +74,7 @@ class Story:
         self.market = Market((SYMBOL,), seed=seed, levels=12)
         self.market.start(1_780_000_000_000_000)
         self.seen = Seen(self.market.truth())
-        self.reading = Reading(self.seen)
+        self.reading = SegmentReplay(self.seen)
         self.limit = limit
         self.now_ns = 0
         self.last_ids: list[int] = []
@@ -94,7 +94,7 @@ class Story:
         self.tell("rest", symbol=SYMBOL, limit=self.limit, m=said)
 
     @property
-    def machine(self) -> Machine:
+    def machine(self) -> ModelSync:
         return self.reading.machines[SYMBOL]
 
     def slot(self) -> bytes | None:
@@ -125,7 +125,7 @@ def test_what_is_called_known_is_true(seed: int, limit: int, every: int, loss: f
             story.bring(*late.pop(0))
             if rng.random() < 0.1 and late:
                 story.bring(*late[0])
-        if story.machine.state == State.SYNCING and rng.random() < 0.5:
+        if story.machine.state == ModelState.SYNCING and rng.random() < 0.5:
             story.answer()
     story.tell("end", reason="stopped")
     _assert_complete(story, lossless=loss == 0)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from booktape.verify.checks import Check
-from booktape.verify.machine import Machine, OpenGap
-from booktape.verify.reading import Note, Reading
-from booktape.verify.tables import check_row, gap_row
-from booktape.verify.tape import Line
+from booktape.verify.compare_tables import check_row, gap_row
+from booktape.verify.model.checks import ModelCheck
+from booktape.verify.model.replay import NoteOnTape, SegmentReplay
+from booktape.verify.model.sync import ModelSync, OpenGap
+from booktape.verify.model.tape import Line
 
 B = "B"
 
@@ -19,10 +19,10 @@ class Told:
 
     def __init__(self, every: int = 1, *symbols: str) -> None:
         self.all: list[tuple[Any, ...]] = []
-        self.reading = Reading(self)
+        self.reading = SegmentReplay(self)
         self.say("start", 0, every=every, symbols=list(symbols or (B,)))
 
-    def row(self, machine: Machine, stamp_ns: int) -> None:
+    def row(self, machine: ModelSync, stamp_ns: int) -> None:
         self.all.append(("row", machine.epoch, machine.updates, machine.update_id, stamp_ns))
 
     def gap(
@@ -31,10 +31,10 @@ class Told:
         row = gap_row(symbol, gap, None if end_ns is None else end_ns * 1_000, next_id)
         self.all.append(("gap", row[1], gap.start_ns, *row[3:]))
 
-    def check(self, check: Check) -> None:
+    def check(self, check: ModelCheck) -> None:
         self.all.append(("check", *check_row(check._replace(stamp_ns=check.stamp_ns * 1_000))[1:]))
 
-    def note(self, note: Note) -> None:
+    def note(self, note: NoteOnTape) -> None:
         self.all.append(("note", note.symbol, note.kind, note.detail))
 
     def say(self, kind: str, at: int, **fields: Any) -> None:
@@ -42,7 +42,7 @@ class Told:
         self.reading.feed(Line.read(json.dumps(line, separators=(",", ":")).encode() + b"\n"))
 
     @property
-    def machine(self) -> Machine:
+    def machine(self) -> ModelSync:
         return self.reading.machines[B]
 
     # ── words ───────────────────────────────────────────────────────────────────────────────

@@ -5,11 +5,11 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from booktape.verify.checks import Check
-from booktape.verify.machine import Machine, OpenGap
-from booktape.verify.reading import Note
-from booktape.verify.tables import check_row, gap_row
-from booktape.verify.timed import TimedMachine
+from booktape.verify.compare_tables import check_row, gap_row
+from booktape.verify.model.checks import ModelCheck
+from booktape.verify.model.replay import NoteOnTape
+from booktape.verify.model.sync import ModelSync, OpenGap
+from booktape.verify.model.timed_sync import TimedModelSync
 from verify.told import B, Told
 
 SECOND = 10**9
@@ -41,7 +41,7 @@ class Timed(Told):
             fields |= {"format": 2, "pulse_s": self.pulse_s, "audit_s": self.audit_s}
         super().say(kind, ns(at), **fields)
 
-    def row(self, machine: Machine, stamp_ns: int) -> None:
+    def row(self, machine: ModelSync, stamp_ns: int) -> None:
         row = (machine.epoch, machine.updates, machine.update_id, seconds(stamp_ns))
         self.all.append(("row", *row))
 
@@ -51,16 +51,16 @@ class Timed(Told):
         row = gap_row(symbol, gap, end_ns, next_id)
         self.all.append(("gap", row[1], seconds(gap.start_ns), seconds(end_ns), *row[4:]))
 
-    def check(self, check: Check) -> None:
+    def check(self, check: ModelCheck) -> None:
         self.all.append(("check", seconds(check.stamp_ns), *check_row(check)[2:]))
 
-    def note(self, note: Note) -> None:
+    def note(self, note: NoteOnTape) -> None:
         self.all.append(("note", seconds(note.stamp_ns), note.symbol, note.kind, note.detail))
 
     @property
-    def timed(self) -> TimedMachine:
+    def timed(self) -> TimedModelSync:
         machine = self.machine
-        assert isinstance(machine, TimedMachine)
+        assert isinstance(machine, TimedModelSync)
         return machine
 
     # ── words ───────────────────────────────────────────────────────────────────────────────

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from booktape.core.proving import BookTicker
+from booktape.core.checks import BookTicker
 from booktape.errors import MalformedFrame
 from booktape.wire.best_prices import BestPrices, decode_best_prices
 from booktape.wire.encode import encode_tops

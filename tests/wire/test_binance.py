@@ -14,7 +14,7 @@ from booktape.core.events import DepthEvent, ServerShutdown, UnknownEvent
 from booktape.errors import MalformedFrame
 from booktape.wire.binance import decode_depth, decode_event
 from booktape.wire.encode import encode_combined, encode_event, encode_server_shutdown
-from oracle import event, snapshot
+from support.oracle import event, snapshot
 
 FIELDS = (
     ("e", "depthUpdate"),

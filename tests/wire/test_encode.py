@@ -8,8 +8,8 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
+from booktape.core.checks import BookTicker, TopLevels
 from booktape.core.events import DepthEvent, DepthSnapshot, Level, ServerShutdown
-from booktape.core.proving import BookTicker, TopLevels
 from booktape.wire.binance import decode_depth, decode_event
 from booktape.wire.encode import (
     encode_combined,
@@ -21,7 +21,7 @@ from booktape.wire.encode import (
     encode_tops,
     texts,
 )
-from oracle import combined, snapshot, ticker
+from support.oracle import combined, snapshot, ticker
 
 # Up to where 8 decimals survive as a double.
 NUMBERS = st.integers(1, 67_108_864 * 10**8 - 1).map(lambda n: n / 10**8)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from booktape.core.frames import TRADING
+from booktape.core.tape_records import TRADING
 from booktape.errors import InexactSymbol, MalformedFrame, UnknownSymbol
 from booktape.wire.exchange_info import (
     ExchangeInfo,

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from booktape.core.checks import BookTicker, TopLevels
 from booktape.core.events import DepthEvent, DepthSnapshot
-from booktape.core.proving import BookTicker, TopLevels
 from booktape.errors import MalformedFrame
 from booktape.wire.binance import decode_depth, decode_event
 from booktape.wire.encode import (
@@ -23,7 +23,7 @@ from booktape.wire.encode import (
     encode_server_shutdown,
 )
 from booktape.wire.exchange_info import SymbolInfo, decode_exchange_info, encode_exchange_info
-from oracle import combined, event, snapshot, ticker, top
+from support.oracle import combined, event, snapshot, ticker, top
 
 RAW: Final = encode_event(event(157, 160, {"61222": "0.88634"}, {"61224.53": "0"}))
 DEPTH: Final = encode_depth(snapshot(160, {"61222": "0.88634"}, {"61224.53": "1"}))

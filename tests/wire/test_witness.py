@@ -11,7 +11,7 @@ from booktape.errors import MalformedFrame
 from booktape.wire.binance import decode_event
 from booktape.wire.encode import encode_combined, encode_event, encode_ticker, encode_top
 from booktape.wire.witness import BOOK_TICKER, DEPTH20, SUFFIXES, decoder_of
-from oracle import combined, event, ticker, top
+from support.oracle import combined, event, ticker, top
 
 TOP = (
     b'{"stream":"btcusdt@depth20@100ms","data":{"lastUpdateId":160,'

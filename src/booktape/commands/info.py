@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from booktape import info as archive_info
 from booktape import reader
 from booktape.commands.damage import naming_damage
 from booktape.commands.options import NamedPath
+from booktape.reader import summary as archive_info
 from booktape.terminal import console
 
 
@@ -21,5 +21,5 @@ def info(directory: NamedPath) -> int:
     """
     recording = reader.open(directory, unsealed=False)
     with naming_damage(recording):
-        console().print(archive_info.render(archive_info.survey(directory, recording)))
+        console().print(archive_info.render(archive_info.summarize(directory, recording)))
     return int(bool(recording.damaged))

@@ -6,10 +6,10 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from booktape import interpreter
+from booktape import tuning
 from booktape.commands.options import NamedPath, Positive, Processes, stretch_us
-from booktape.reader.place import Place
-from booktape.rebuild import Order, Outcome
+from booktape.reader.archive_files import ArchiveFiles
+from booktape.rebuild import RebuildOutcome, RebuildRequest
 from booktape.rebuild import rebuild as rebuild_archive
 from booktape.store.target import check_archive
 from booktape.terminal import write_line
@@ -46,9 +46,9 @@ def rebuild(  # noqa: PLR0913 - each is one documented option
     jobs
         How many segments to rebuild at the same time, each on its own core.
     """
-    interpreter.prepare()
-    order = Order(
-        Place.find(directory),
+    tuning.tune_interpreter()
+    order = RebuildRequest(
+        ArchiveFiles.find(directory),
         out,
         every,
         frozenset(name.upper() for name in symbol) or None,
@@ -62,7 +62,7 @@ def rebuild(  # noqa: PLR0913 - each is one documented option
     return int(damaged)
 
 
-def _sentence(outcome: Outcome) -> str:
+def _sentence(outcome: RebuildOutcome) -> str:
     if outcome.damage:
         return f"{outcome.segment}: left out. {outcome.damage}"
     return f"{outcome.segment}: {'is there already' if outcome.was_there else 'rebuilt'}"

@@ -10,8 +10,7 @@ from typing import Annotated, Final, Literal
 
 from cyclopts import Parameter
 
-from booktape import interpreter
-from booktape.attend import attend
+from booktape import tuning
 from booktape.commands.options import (
     Addresses,
     Depth,
@@ -24,19 +23,20 @@ from booktape.commands.options import (
 )
 from booktape.errors import UsageError
 from booktape.net.session import proxy_for
-from booktape.recorder import Recorder
-from booktape.settings import Settings
-from booktape.sim.listing import LISTED
-from booktape.sim.market import Market
-from booktape.sim.server import SimServer
-from booktape.sim.spot import spot
+from booktape.recorder.recorder import Recorder
+from booktape.recorder.run import run_until_signalled
+from booktape.recorder.settings import Settings
+from booktape.recorder.workers import Workers
+from booktape.sim.market.listing import LISTED
+from booktape.sim.market.market import Market
+from booktape.sim.market.symbols import spot
+from booktape.sim.server.server import SimServer
 from booktape.store.layout import Layout, can_be_stored
 from booktape.store.target import check_archive
 from booktape.terminal import log_to_stderr, never_wait_for_stdout
+from booktape.wire.endpoints import VENUES, Venue
 from booktape.wire.exchange_info import ExchangeInfo, SymbolInfo
 from booktape.wire.limits import DEPTH_MAX
-from booktape.wire.venues import VENUES, Venue
-from booktape.workers import Workers
 
 _HOSTS_MOST: Final = 2
 
@@ -155,7 +155,7 @@ async def _record(
     *,
     simulated: bool,
 ) -> None:
-    interpreter.prepare()
+    tuning.tune_interpreter()
     venue = settings.venue
     async with AsyncExitStack() as stack:
         if simulated:
@@ -167,4 +167,4 @@ async def _record(
         settings = replace(settings, venue=venue.reached_by(*ways))
         for url in (*settings.venue.rest_urls, *settings.venue.ws_urls):
             proxy_for(url)  # one that cannot be used is said before anything begins
-        await attend(Workers(settings, workers) if workers > 1 else Recorder(settings))
+        await run_until_signalled(Workers(settings, workers) if workers > 1 else Recorder(settings))

@@ -20,7 +20,7 @@ FEW_PENDING: Final = 80
 """Up to here bisecting beats one numpy merge; measured by `make bench`."""
 
 
-class Side:
+class BookSide:
     """The levels of one side, price → size, and the changes that still wait to be sorted in.
 
     Both sides keep their best level last, 16 bytes a level: most changes are near the touch, and
@@ -45,40 +45,40 @@ class Side:
 
     def best_first(self) -> tuple[Floats, Floats]:
         """Prices and sizes, best first, as copies that later updates do not touch."""
-        self._mend()
+        self._apply_pending()
         # Copied at once: an array cannot grow while a view of it is alive, in a traceback perhaps.
         return np.abs(np.frombuffer(self._keys)[::-1]), np.array(self._sizes)[::-1]
 
-    def pairs(self, most: int | None = None) -> list[Level]:
+    def levels(self, most: int | None = None) -> list[Level]:
         """The best levels, so many or all of them, best first."""
-        self._mend()
+        self._apply_pending()
         best = slice(None if most is None else -most, None)
         best_last = list(zip(map(abs, self._keys[best]), self._sizes[best], strict=True))
         return best_last[::-1]
 
     def best(self) -> Level | None:
         """The best level, or None when the side is empty."""
-        self._mend()
+        self._apply_pending()
         return (abs(self._keys[-1]), self._sizes[-1]) if self._keys else None
 
     def count_to(self, price: float) -> int:
         """How many levels are as good as this price, or better."""
-        self._mend()
+        self._apply_pending()
         return len(self._keys) - bisect_left(self._keys, self._sign * price)
 
     def __len__(self) -> int:
-        self._mend()
+        self._apply_pending()
         return len(self._keys)
 
-    def _mend(self) -> None:
+    def _apply_pending(self) -> None:
         if self._pending:
             if len(self._pending) > FEW_PENDING:
-                self._merge_all()
+                self._merge_pending()
             else:
-                self._mend_each()
+                self._insert_each()
             self._pending.clear()
 
-    def _mend_each(self) -> None:
+    def _insert_each(self) -> None:
         keys, sizes, sign = self._keys, self._sizes, self._sign
         for price, size in self._pending.items():
             key = sign * price
@@ -93,7 +93,7 @@ class Side:
                 keys.insert(at, key)
                 sizes.insert(at, size)
 
-    def _merge_all(self) -> None:
+    def _merge_pending(self) -> None:
         """All at once, from the farthest level that changes up to the best."""
         count = len(self._pending)
         new = self._sign * np.fromiter(self._pending.keys(), np.float64, count)
@@ -110,7 +110,7 @@ class Side:
         self._sizes[far:] = array("d", sizes[keep].tobytes())
 
 
-class Book:
+class OrderBook:
     """Both sides of one symbol, and how far down (up) each is known to be complete.
 
     A horizon of None says that the whole side is known. Levels beyond a horizon are real, but
@@ -129,13 +129,13 @@ class Book:
         bid_horizon: float | None = None,
         ask_horizon: float | None = None,
     ) -> None:
-        self.bids = Side(bids, descending=True)
-        self.asks = Side(asks, descending=False)
+        self.bids = BookSide(bids, descending=True)
+        self.asks = BookSide(asks, descending=False)
         self.bid_horizon = bid_horizon
         self.ask_horizon = ask_horizon
 
     @classmethod
-    def of(cls, snapshot: DepthSnapshot) -> Book:
+    def from_snapshot(cls, snapshot: DepthSnapshot) -> OrderBook:
         """The book that a REST answer shows.
 
         "The depth snapshots retrieved from the API have a limit on the number of price levels
@@ -161,7 +161,7 @@ class Book:
         return *levels, self.bid_horizon, self.ask_horizon
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Book):
+        if not isinstance(other, OrderBook):
             return NotImplemented
         mine, theirs = self.columns()[:4], other.columns()[:4]
         return all(np.array_equal(a, b) for a, b in zip(mine, theirs, strict=True))

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from booktape.core.book import Book
-from booktape.core.frames import FORMAT, Checkpoint
+from booktape.core.arbitration import SymbolFeed
+from booktape.core.book import OrderBook
 from booktape.core.lag import UsualLag
-from booktape.core.merge import Lane
 from booktape.core.sync import State, SymbolSync
+from booktape.core.tape_records import FORMAT, Checkpoint
 
 
-def save(sync: SymbolSync, lane: Lane, received_ns: int) -> Checkpoint:
+def save(sync: SymbolSync, feed: SymbolFeed, received_ns: int) -> Checkpoint:
     """Everything `restore` needs to go on as if nothing had happened."""
     saved = Checkpoint(
         received_ns,
@@ -26,12 +26,12 @@ def save(sync: SymbolSync, lane: Lane, received_ns: int) -> Checkpoint:
         sync.gap,
         sync.book.bid_horizon,
         sync.book.ask_horizon,
-        sync.book.bids.pairs(),
-        sync.book.asks.pairs(),
+        sync.book.bids.levels(),
+        sync.book.asks.levels(),
         list(sync.held),
-        lane.passed,
-        dict(lane.reached),
-        list(lane.ahead),
+        feed.last_released,
+        dict(feed.last_by_connection),
+        list(feed.buffered),
         sync.status,
     )
     if sync.tape_format == 1:
@@ -42,18 +42,18 @@ def save(sync: SymbolSync, lane: Lane, received_ns: int) -> Checkpoint:
         lot_size=sync.lot_size,
         synced_ns=sync.synced_ns,
         stamp_ns=sync.stamp_ns,
-        newest_us=lane.newest_us,
-        newest_id=lane.newest_id,
+        newest_us=feed.newest_us,
+        newest_id=feed.newest_id,
     )
 
 
 def restore(
     saved: Checkpoint, tape_format: int = FORMAT, lag: UsualLag | None = None
-) -> tuple[SymbolSync, Lane]:
-    """The machine, and the lane before it, that `save` wrote down."""
+) -> tuple[SymbolSync, SymbolFeed]:
+    """The machine, and the feed before it, that `save` wrote down."""
     sync = SymbolSync(saved.symbol, tape_format, lag)
     sync.state = State(saved.state)
-    sync.book = Book(saved.bids, saved.asks, saved.bid_horizon, saved.ask_horizon)
+    sync.book = OrderBook(saved.bids, saved.asks, saved.bid_horizon, saved.ask_horizon)
     sync.epoch, sync.update_id, sync.updates = saved.epoch, saved.update_id, saved.updates
     sync.event_time_us = saved.event_time_us
     # A checkpoint of format 1 has one moment only.
@@ -61,7 +61,7 @@ def restore(
     sync.proved_ns = saved.known_ns
     sync.attempt, sync.gap, sync.held = saved.attempt, saved.gap, list(saved.held)
     sync.status, sync.tick_size, sync.lot_size = saved.status, saved.tick_size, saved.lot_size
-    lane = Lane(
+    feed = SymbolFeed(
         saved.passed,
         dict(saved.reached),
         list(saved.ahead),
@@ -69,4 +69,4 @@ def restore(
         saved.newest_us,
         sees_resets=tape_format != 1,
     )
-    return sync, lane
+    return sync, feed

@@ -56,7 +56,7 @@ class DepthSnapshot:
 
 
 @dataclass(frozen=True, slots=True)
-class Unreadable:
+class UnreadableAnswer:
     """An answer to a request for a snapshot that was none: an error page, half a body."""
 
 
@@ -100,22 +100,22 @@ class FetchSnapshot:
 
 
 @dataclass(slots=True)
-class Applied:
+class EventApplied:
     """This event changed the book."""
 
     event: DepthEvent
 
 
 @dataclass(slots=True)
-class Held:
+class HeldEvent:
     """An event and when it arrived, waiting for the snapshot it will be applied to."""
 
     received_ns: int
     event: DepthEvent
 
-    def moved(self, step_ns: int) -> Held:
+    def shifted(self, step_ns: int) -> HeldEvent:
         """The same, as if it had arrived by another clock."""
-        return Held(self.received_ns + step_ns, self.event)
+        return HeldEvent(self.received_ns + step_ns, self.event)
 
     @property
     def bytes(self) -> int:
@@ -124,7 +124,7 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
-class Gap:
+class GapInterval:
     """An interval in which a book was not known. Open while `end_ns` is None.
 
     `epoch` is the one that ended. Both update ids are known states: `last_update_id` is the last
@@ -153,14 +153,14 @@ class Gap:
 
 
 @dataclass(frozen=True, slots=True)
-class Lost:
+class BookLost:
     """The book is not known any more: `gap` has just opened."""
 
-    gap: Gap
+    gap: GapInterval
 
 
 @dataclass(frozen=True, slots=True)
-class Synced:
+class BookSynced:
     """The book is known: a new epoch begins. `held` must now go through the machine again.
 
     `counts_anew`: its update id is lower than that of the book before, and believed.
@@ -169,18 +169,18 @@ class Synced:
     symbol: str
     epoch: int
     update_id: int
-    closed: Gap | None = None
-    held: tuple[Held, ...] = field(default=())
+    closed: GapInterval | None = None
+    held: tuple[HeldEvent, ...] = field(default=())
     counts_anew: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Disproved:
+class CheckFailed:
     """A witness showed levels that the book has not: it is not known any more."""
 
 
 @dataclass(frozen=True, slots=True)
-class Silent:
+class StreamSilent:
     """Nothing proves the book current any more: it is not known, from its last evidence on."""
 
 
@@ -200,7 +200,7 @@ class Note:
 
 
 @dataclass(frozen=True, slots=True)
-class Malformed:
+class MalformedMessage:
     """A frame that could not be read. `connection` is None for a REST answer."""
 
     connection: int | None
@@ -208,7 +208,7 @@ class Malformed:
 
 
 @dataclass(frozen=True, slots=True)
-class RenewConnection:
+class ReplaceConnection:
     """A request for I/O: open another connection in place of this one, then close it.
 
     `silent`: it brings nothing where it should, so whatever looks at the exchange otherwise should

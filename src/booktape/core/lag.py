@@ -24,18 +24,18 @@ LATE_NS: Final = 10**9
 class UsualLag:
     """The smallest lag of the last minute, one sample a tick.
 
-    `usual_ns` is None before the first sample, and after a minute without any. `waited`: what arrives
+    `usual_ns` is None before the first sample, and after a minute without any. `frames_waited`: what arrives
     until the next tick waited somewhere, since this process stood still or all events were late.
     """
 
     def __init__(self) -> None:
         self.usual_ns: int | None = None
-        self.waited = False
+        self.frames_waited = False
         self._samples: deque[tuple[int, int]] = deque()  # lag, and the last tick at which it counts
         self._tick = 0
         self._stepped_until = 0
 
-    def tick(self, smallest_ns: int | None, *, paused: bool = False) -> None:
+    def on_tick(self, smallest_ns: int | None, *, paused: bool = False) -> None:
         """A tick; since the last one this was the smallest lag, None where no book moved.
 
         `paused`: it came late, and the frames behind it waited for this process.
@@ -43,7 +43,7 @@ class UsualLag:
         usual_ns, late = self.usual_ns, False
         if smallest_ns is not None and usual_ns is not None:
             late = smallest_ns > usual_ns + LATE_NS
-        self.waited = paused or late
+        self.frames_waited = paused or late
         self._tick += 1
         if smallest_ns is not None:
             until = self._tick + TICKS - 1
@@ -56,7 +56,7 @@ class UsualLag:
 
     def begin_segment(self) -> None:
         """The next segment can be read alone."""
-        self.usual_ns, self.waited = None, False
+        self.usual_ns, self.frames_waited = None, False
         self._samples.clear()
         self._stepped_until = 0
 

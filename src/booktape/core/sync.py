@@ -21,48 +21,48 @@ from dataclasses import replace
 from enum import StrEnum
 from typing import Any, ClassVar, Final, NamedTuple, TypeAlias
 
-from booktape.core.book import Book
+from booktape.core.book import OrderBook
 from booktape.core.events import (
     WHOLE_DEPTH,
-    Applied,
+    BookLost,
     BookRow,
+    BookSynced,
+    CheckFailed,
     DepthEvent,
     DepthSnapshot,
-    Disproved,
+    EventApplied,
     FetchSnapshot,
-    Gap,
-    Held,
+    GapInterval,
+    HeldEvent,
     IdsReset,
-    Lost,
-    Silent,
-    Synced,
-    Unreadable,
+    StreamSilent,
+    UnreadableAnswer,
     Urgency,
 )
-from booktape.core.frames import (
+from booktape.core.lag import LATE_NS, UsualLag
+from booktape.core.tape_records import (
     DELISTED,
     FORMAT,
     NO_MARKET_DATA,
     TRADING,
     Connected,
     Disconnected,
-    Listed,
+    SymbolListing,
 )
-from booktape.core.lag import LATE_NS, UsualLag
 
-Input: TypeAlias = (
+SyncInput: TypeAlias = (
     Connected
     | Disconnected
     | DepthEvent
     | DepthSnapshot
-    | Unreadable
-    | Disproved
-    | Silent
+    | UnreadableAnswer
+    | CheckFailed
+    | StreamSilent
     | IdsReset
-    | Listed
+    | SymbolListing
 )
-Output: TypeAlias = FetchSnapshot | Applied | Lost | Synced | Gap
-Outputs: TypeAlias = tuple[Output, ...]
+SyncOutput: TypeAlias = FetchSnapshot | EventApplied | BookLost | BookSynced | GapInterval
+SyncOutputs: TypeAlias = tuple[SyncOutput, ...]
 
 HELD_MAX: Final = 3_000  # events held for a snapshot: five minutes of the busiest symbol
 ID_GAP: Final = "id_gap"
@@ -93,13 +93,13 @@ class State(StrEnum):
 
 
 class SymbolSync:
-    """One symbol's machine and book. `take` is its only way in, but for what proves the book (`prove`).
+    """One symbol's machine and book. `handle` is its only way in, but for what proves the book (`prove`).
 
     `update_id` stays at the last known state while the book is lost; so does `epoch`.
 
     `stamp_ns` is the latest stamp among the snapshot and the events that made the book, `synced_ns`
     what it was when the epoch began, `proved_ns` the latest moment at which anything else proved the
-    book current. `lag` is shared by all symbols.
+    book current. `usual_lag` is shared by all symbols.
     """
 
     rules: ClassVar[dict[tuple[State, type], list[Rule]]]
@@ -107,19 +107,19 @@ class SymbolSync:
     def __init__(self, symbol: str, tape_format: int = FORMAT, lag: UsualLag | None = None) -> None:
         self.symbol = symbol
         self.tape_format = tape_format
-        self.lag = lag or UsualLag()
-        self.limit = WHOLE_DEPTH  # of the snapshots it asks for
+        self.usual_lag = lag or UsualLag()
+        self.snapshot_limit = WHOLE_DEPTH  # of the snapshots it asks for
         self.state = State.COLD
-        self.book = Book()
+        self.book = OrderBook()
         self.epoch = 0
         self.update_id = 0
         self.updates = 0
         self.event_time_us: int | None = None
         self.stamp_ns = self.synced_ns = self.proved_ns = 0
         self.attempt = 0
-        self.stale = 0
-        self.gap: Gap | None = None
-        self.held: list[Held] = []
+        self.stale_answers = 0
+        self.gap: GapInterval | None = None
+        self.held: list[HeldEvent] = []
         # As the exchange's list says; "" before it has said anything.
         self.status = TRADING if tape_format == 1 else ""
         self.tick_size = self.lot_size = ""
@@ -139,13 +139,13 @@ class SymbolSync:
         """How late the last event was, by our clock and the exchange's. Only after an event."""
         return self.stamp_ns - (self.event_time_us or 0) * 1_000
 
-    def take(self, item: Input, received_ns: int) -> Outputs:
+    def handle(self, item: SyncInput, received_ns: int) -> SyncOutputs:
         """Follow the table. Never raises, whatever arrives in whatever order."""
         # No branch: a test shows that the last rule of every state and input always applies.
         for rule in self.rules[self.state, type(item)]:  # pragma: no branch
-            if rule.when(self, item):
-                self.state = rule.becomes
-                return rule.do(self, item, received_ns)
+            if rule.condition(self, item):
+                self.state = rule.next_state
+                return rule.action(self, item, received_ns)
         raise AssertionError((self.state, item))  # pragma: no cover
 
     def prove(self, at_ns: int) -> None:
@@ -158,13 +158,13 @@ class SymbolSync:
         self.stamp_ns += step_ns if self.stamp_ns else 0
         self.synced_ns += step_ns if self.synced_ns else 0
         self.proved_ns += step_ns if self.proved_ns else 0
-        self.held = [held.moved(step_ns) for held in self.held]
+        self.held = [held.shifted(step_ns) for held in self.held]
         if self.gap:
             self.gap = replace(self.gap, start_ns=self.gap.start_ns + step_ns)
 
     def begin_segment(self) -> None:
         """What a checkpoint does not tell is forgotten: the next segment can be read alone."""
-        self.stale = 0
+        self.stale_answers = 0
         # It tells the later of the two moments only.
         self.proved_ns = self.known_ns
 
@@ -181,7 +181,7 @@ class SymbolSync:
 
     # ── what the rules ask ──────────────────────────────────────────────────────────────────
 
-    def _always(self, _: Input) -> bool:
+    def _always(self, _: SyncInput) -> bool:
         return True
 
     def _is_full(self, _: DepthEvent) -> bool:
@@ -190,7 +190,7 @@ class SymbolSync:
     def _is_stale(self, snapshot: DepthSnapshot) -> bool:
         if self.held:
             return snapshot.last_id < self.held[0].event.first_id - 1
-        believed = self.tape_format != 1 and self.stale >= STALE_MAX
+        believed = self.tape_format != 1 and self.stale_answers >= STALE_MAX
         return bool(self.epoch) and snapshot.last_id < self.update_id and not believed
 
     def _is_old(self, event: DepthEvent) -> bool:
@@ -202,10 +202,10 @@ class SymbolSync:
     def _is_first(self, _: DepthEvent) -> bool:
         return self.update_id == NOT_OPENED
 
-    def _is_over(self, listed: Listed) -> bool:
+    def _is_delisted(self, listed: SymbolListing) -> bool:
         return listed.status == DELISTED
 
-    def _has_no_data(self, listed: Listed) -> bool:
+    def _has_no_data(self, listed: SymbolListing) -> bool:
         return self.tape_format != 1 and listed.status in NO_MARKET_DATA
 
     def _is_in_a_break(self, _: Connected) -> bool:
@@ -213,89 +213,93 @@ class SymbolSync:
 
     # ── what the rules do ───────────────────────────────────────────────────────────────────
 
-    def _ignore(self, _: Input, __: int) -> Outputs:
+    def _ignore(self, _: SyncInput, __: int) -> SyncOutputs:
         return ()
 
-    def _ask(self, _: Input, __: int) -> Outputs:
+    def _request_snapshot(self, _: SyncInput, __: int) -> SyncOutputs:
         self.attempt += 1
         urgency = Urgency.LOST if self.epoch else Urgency.NEW
-        return (FetchSnapshot(self.symbol, self.attempt, urgency, self.limit),)
+        return (FetchSnapshot(self.symbol, self.attempt, urgency, self.snapshot_limit),)
 
-    def _ask_again(self, stale: DepthSnapshot, received_ns: int) -> Outputs:
+    def _on_stale_answer(self, stale: DepthSnapshot, received_ns: int) -> SyncOutputs:
         # While events are held they say themselves what is old.
-        self.stale += not self.held
-        return self._ask(stale, received_ns)
+        self.stale_answers += not self.held
+        return self._request_snapshot(stale, received_ns)
 
-    def _hold(self, event: DepthEvent, received_ns: int) -> Outputs:
-        self.held.append(Held(received_ns, event))
+    def _hold(self, event: DepthEvent, received_ns: int) -> SyncOutputs:
+        self.held.append(HeldEvent(received_ns, event))
         return ()
 
-    def _start_over(self, event: DepthEvent, received_ns: int) -> Outputs:
-        self.held = [Held(received_ns, event)]
-        return self._ask(event, received_ns)
+    def _start_over(self, event: DepthEvent, received_ns: int) -> SyncOutputs:
+        self.held = [HeldEvent(received_ns, event)]
+        return self._request_snapshot(event, received_ns)
 
-    def _join(self, snapshot: DepthSnapshot, received_ns: int) -> Outputs:
-        self.book = Book.of(snapshot)
+    def _join(self, snapshot: DepthSnapshot, received_ns: int) -> SyncOutputs:
+        self.book = OrderBook.from_snapshot(snapshot)
         counts_anew = bool(self.epoch) and not self.held and snapshot.last_id < self.update_id
         self.epoch += 1
         self.update_id = snapshot.last_id
-        self.updates = self.attempt = self.stale = 0
+        self.updates = self.attempt = self.stale_answers = 0
         self.event_time_us = None
         # Never before what was known, or two gaps could overlap in time.
         self.stamp_ns = self.synced_ns = max(self.known_ns, received_ns)
         ends_ns = received_ns if self.tape_format == 1 else self.synced_ns
         closed = self._close_gap(ends_ns, snapshot.last_id)
         held, self.held = tuple(self.held), []
-        return (Synced(self.symbol, self.epoch, snapshot.last_id, closed, held, counts_anew),)
+        return (BookSynced(self.symbol, self.epoch, snapshot.last_id, closed, held, counts_anew),)
 
-    def _apply(self, event: DepthEvent, received_ns: int) -> Outputs:
+    def _apply(self, event: DepthEvent, received_ns: int) -> SyncOutputs:
         self.book.apply(event)
         self.update_id = event.last_id
         self.updates += 1
         self.event_time_us = event.event_time_us
         # `if`, not `max`: this is done for every event.
         self.stamp_ns = max(self.stamp_ns, received_ns)
-        return (Applied(event),)
+        return (EventApplied(event),)
 
-    def _lose(self, event: DepthEvent, received_ns: int) -> Outputs:
+    def _on_id_gap(self, event: DepthEvent, received_ns: int) -> SyncOutputs:
         lost = self._open_gap(self._last_evidence_ns(), ID_GAP)
         return lost + self._start_over(event, received_ns)
 
-    def _disown(self, found: Disproved, at_ns: int) -> Outputs:
-        return self._open_gap(self._last_evidence_ns(), DISPROVED) + self._ask(found, at_ns)
+    def _on_check_failed(self, found: CheckFailed, at_ns: int) -> SyncOutputs:
+        return self._open_gap(self._last_evidence_ns(), DISPROVED) + self._request_snapshot(
+            found, at_ns
+        )
 
-    def _fall_silent(self, found: Silent, at_ns: int) -> Outputs:
-        return self._open_gap(self._last_evidence_ns(), SILENT) + self._ask(found, at_ns)
+    def _on_silent(self, found: StreamSilent, at_ns: int) -> SyncOutputs:
+        return self._open_gap(self._last_evidence_ns(), SILENT) + self._request_snapshot(
+            found, at_ns
+        )
 
-    def _count_anew(self, found: IdsReset, at_ns: int) -> Outputs:
+    def _on_ids_reset(self, found: IdsReset, at_ns: int) -> SyncOutputs:
         lost = self._open_gap(self._last_evidence_ns(), IDS_RESET)
         self._expect_lower_ids(found, at_ns)
-        return lost + self._ask(found, at_ns)
+        return lost + self._request_snapshot(found, at_ns)
 
-    def _expect_lower_ids(self, _: IdsReset, __: int) -> Outputs:
-        self.held, self.stale = [], STALE_MAX
+    def _expect_lower_ids(self, _: IdsReset, __: int) -> SyncOutputs:
+        self.held, self.stale_answers = [], STALE_MAX
         return ()
 
-    def _interrupt(self, _: Listed, __: int) -> Outputs:
+    def _on_break(self, _: SymbolListing, __: int) -> SyncOutputs:
         return self._open_gap(self._last_evidence_ns(), BREAK)
 
-    def _finish(self, _: Listed, received_ns: int) -> Outputs:
-        self.book, self.held, self.attempt = Book(), [], 0
+    def _on_delisted(self, _: SymbolListing, received_ns: int) -> SyncOutputs:
+        self.book, self.held, self.attempt = OrderBook(), [], 0
         # Should it come back all the same, the gap begins here.
         self.prove(received_ns)
         closed = self._close_gap(received_ns, None)
         return (closed,) if closed else ()
 
-    def _revive(self, event: DepthEvent, received_ns: int) -> Outputs:
+    def _on_event_after_end(self, event: DepthEvent, received_ns: int) -> SyncOutputs:
         return self._open_gap(self.known_ns, RELISTED) + self._start_over(event, received_ns)
 
-    def _go_cold(self, gone: Disconnected, _: int) -> Outputs:
+    def _on_disconnect(self, gone: Disconnected, _: int) -> SyncOutputs:
         # A sign of life of the connection proves nothing: on it a stream can be dead all the same.
         alive_ns = max(self.known_ns, gone.alive_ns)
         start_ns = alive_ns if self.tape_format == 1 else self._last_evidence_ns()
         return self._open_gap(start_ns, gone.reason)
 
-    def _forget(self, _: Disconnected | Listed, __: int) -> Outputs:
+    def _drop_held(self, _: Disconnected | SymbolListing, __: int) -> SyncOutputs:
         self.held, self.attempt = [], 0
         return ()
 
@@ -304,31 +308,31 @@ class SymbolSync:
 
         Frames that waited while we, or the network, stood still prove nothing about that time.
         """
-        usual_ns = self.lag.usual_ns
+        usual_ns = self.usual_lag.usual_ns
         if usual_ns is None or not self.rests_on_event or self.lag_ns <= usual_ns + LATE_NS:
             return self.known_ns
         return max(self.stamp_ns - self.lag_ns + usual_ns, self.synced_ns)
 
-    def _open_gap(self, start_ns: int, reason: str) -> Outputs:
-        self.book = Book()
-        self.gap = Gap(self.symbol, self.epoch, start_ns, self.update_id, reason)
-        return (Lost(self.gap),)
+    def _open_gap(self, start_ns: int, reason: str) -> SyncOutputs:
+        self.book = OrderBook()
+        self.gap = GapInterval(self.symbol, self.epoch, start_ns, self.update_id, reason)
+        return (BookLost(self.gap),)
 
-    def _close_gap(self, end_ns: int, next_id: int | None) -> Gap | None:
+    def _close_gap(self, end_ns: int, next_id: int | None) -> GapInterval | None:
         gap, self.gap = self.gap, None
         # It never ends before it began, even if our clock was set back.
         return gap and replace(gap, end_ns=max(gap.start_ns, end_ns), next_update_id=next_id)
 
 
 class Rule(NamedTuple):
-    """One row of the table: in `state`, on `input`, if `when` holds, become `becomes` and `do`."""
+    """One row of the table: in `state`, on `input`, if `condition` holds, become `next_state` and `action`."""
 
     state: State
     input: type
     # Any: each rule knows the type of its own input, which a table of rules cannot say.
-    when: Callable[[SymbolSync, Any], bool]
-    becomes: State
-    do: Callable[[SymbolSync, Any, int], Outputs]
+    condition: Callable[[SymbolSync, Any], bool]
+    next_state: State
+    action: Callable[[SymbolSync, Any, int], SyncOutputs]
 
 
 _INPUTS: Final = (
@@ -336,11 +340,11 @@ _INPUTS: Final = (
     Disconnected,
     DepthEvent,
     DepthSnapshot,
-    Unreadable,
-    Disproved,
-    Silent,
+    UnreadableAnswer,
+    CheckFailed,
+    StreamSilent,
     IdsReset,
-    Listed,
+    SymbolListing,
 )
 
 
@@ -366,7 +370,7 @@ TABLE: Final = (
     Rule(_COLD, Connected, _S._is_in_a_break, _BREAK, _S._ignore),
     # "Open a stream … Get a depth snapshot". Not after the first event: a quiet symbol sends none
     # for many seconds, and once the subscription stands a snapshot is a valid book.
-    Rule(_COLD, Connected, _S._always, _SYNCING, _S._ask),
+    Rule(_COLD, Connected, _S._always, _SYNCING, _S._request_snapshot),
     # "Buffer the events received from the stream." Bounded: if no answer comes, start over.
     Rule(_SYNCING, DepthEvent, _S._is_full, _SYNCING, _S._start_over),
     Rule(_SYNCING, DepthEvent, _S._always, _SYNCING, _S._hold),
@@ -374,13 +378,13 @@ TABLE: Final = (
     # go back": at U - 1 it joins exactly, so only less than that is stale. Nor may a cached answer
     # take us back behind the book we had, unless it comes again and again while nothing else does.
     # Both save a false gap; neither is a safety rule.
-    Rule(_SYNCING, DepthSnapshot, _S._is_stale, _SYNCING, _S._ask_again),
+    Rule(_SYNCING, DepthSnapshot, _S._is_stale, _SYNCING, _S._on_stale_answer),
     # "Set your local order book to the retrieved snapshot. Its update ID is lastUpdateId."
     # What was held goes through the LIVE rules: those alone decide what chains.
     Rule(_SYNCING, DepthSnapshot, _S._always, _LIVE, _S._join),
-    Rule(_SYNCING, Unreadable, _S._always, _SYNCING, _S._ask),
+    Rule(_SYNCING, UnreadableAnswer, _S._always, _SYNCING, _S._request_snapshot),
     Rule(_SYNCING, IdsReset, _S._always, _SYNCING, _S._expect_lower_ids),
-    Rule(_SYNCING, Disconnected, _S._always, _COLD, _S._forget),
+    Rule(_SYNCING, Disconnected, _S._always, _COLD, _S._drop_held),
     # "If the event u (last update ID) is < the update ID of your local order book, ignore the
     # event." Equal adds nothing either. Stale events go on coming after the snapshot.
     Rule(_LIVE, DepthEvent, _S._is_old, _LIVE, _S._ignore),
@@ -391,29 +395,29 @@ TABLE: Final = (
     Rule(_LIVE, DepthEvent, _S._is_first, _LIVE, _S._apply),
     # "If the event U is > the update ID of your local order book [+ 1], something went wrong.
     # Discard your local order book and restart the process from the beginning."
-    Rule(_LIVE, DepthEvent, _S._always, _SYNCING, _S._lose),
+    Rule(_LIVE, DepthEvent, _S._always, _SYNCING, _S._on_id_gap),
     # A snapshot is compared elsewhere (booktape/proof); it changes nothing here, unless it, a
     # witness or time proves us wrong.
-    Rule(_LIVE, Disproved, _S._always, _SYNCING, _S._disown),
-    Rule(_LIVE, Silent, _S._always, _SYNCING, _S._fall_silent),
-    Rule(_LIVE, IdsReset, _S._always, _SYNCING, _S._count_anew),
-    Rule(_LIVE, Disconnected, _S._always, _COLD, _S._go_cold),
+    Rule(_LIVE, CheckFailed, _S._always, _SYNCING, _S._on_check_failed),
+    Rule(_LIVE, StreamSilent, _S._always, _SYNCING, _S._on_silent),
+    Rule(_LIVE, IdsReset, _S._always, _SYNCING, _S._on_ids_reset),
+    Rule(_LIVE, Disconnected, _S._always, _COLD, _S._on_disconnect),
     # A symbol that is not listed any more ends, and that is no gap; unless an event comes all the
     # same: then the list was wrong.
     *(
-        Rule(state, Listed, _S._is_over, _ENDED, _S._finish)
+        Rule(state, SymbolListing, _S._is_delisted, _ENDED, _S._on_delisted)
         for state in (_COLD, _SYNCING, _LIVE, _BREAK)
     ),
     Rule(_ENDED, DepthEvent, _S._is_old, _ENDED, _S._ignore),
-    Rule(_ENDED, DepthEvent, _S._always, _SYNCING, _S._revive),
+    Rule(_ENDED, DepthEvent, _S._always, _SYNCING, _S._on_event_after_end),
     # BREAK: "no market data is generated, and orders can be cancelled meanwhile". Not so in a HALT:
     # its events go on.
-    Rule(_LIVE, Listed, _S._has_no_data, _BREAK, _S._interrupt),
-    Rule(_SYNCING, Listed, _S._has_no_data, _BREAK, _S._forget),
-    Rule(_BREAK, Listed, _S._has_no_data, _BREAK, _S._ignore),
+    Rule(_LIVE, SymbolListing, _S._has_no_data, _BREAK, _S._on_break),
+    Rule(_SYNCING, SymbolListing, _S._has_no_data, _BREAK, _S._drop_held),
+    Rule(_BREAK, SymbolListing, _S._has_no_data, _BREAK, _S._ignore),
     # It trades again: the list says so, or an event comes, which may be sooner.
-    Rule(_BREAK, Listed, _S._always, _SYNCING, _S._ask),
+    Rule(_BREAK, SymbolListing, _S._always, _SYNCING, _S._request_snapshot),
     Rule(_BREAK, DepthEvent, _S._always, _SYNCING, _S._start_over),
-    Rule(_BREAK, Disconnected, _S._always, _COLD, _S._forget),
+    Rule(_BREAK, Disconnected, _S._always, _COLD, _S._drop_held),
 )
 SymbolSync.rules = index(TABLE)

@@ -17,7 +17,7 @@ from booktape.errors import NotRecorded, UsageError
 from booktape.reader import Gap
 from booktape.reader.times import moment_at
 from booktape.store.clearing import remove_made
-from booktape.store.sealing import make_folder, writing
+from booktape.store.durable_files import disk_errors_named, make_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ def whole(path: Path) -> Iterator[tuple[IO[bytes], ExitStack]]:
     if os.path.lexists(path):
         raise _is_there(path)
     partial = path.with_name(f"booktape-{secrets.token_hex(8)}.partial")
-    with writing(path):
+    with disk_errors_named(path):
         make_folder(path.parent)
         file = partial.open("xb")
     made = os.fstat(file.fileno())
@@ -72,9 +72,9 @@ def whole(path: Path) -> Iterator[tuple[IO[bytes], ExitStack]]:
         try:
             yield file, stack
         finally:
-            with writing(path):
+            with disk_errors_named(path):
                 stack.close()
-        with writing(path):
+        with disk_errors_named(path):
             _publish(partial, path)
     finally:
         remove_made(partial, made)

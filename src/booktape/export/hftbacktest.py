@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from booktape.core.events import Level
 from booktape.export.files import Outcome, Written, file_name, stamp, whole
 from booktape.export.updates import Break, Update
-from booktape.store.sealing import writing
+from booktape.store.durable_files import disk_errors_named
 
 EVENT: Final = np.dtype(
     [
@@ -76,7 +76,7 @@ class _Part:
 
     def write(self) -> Written:
         path = self._out / f"{self._prefix}_{self._number:04}.npz"
-        with whole(path) as (file, _), writing(path):
+        with whole(path) as (file, _), disk_errors_named(path):
             np.savez_compressed(file, data=np.concatenate(self._waiting))
         done = Written(path, self.rows)
         self._waiting, self.rows, self._number = [], 0, self._number + 1

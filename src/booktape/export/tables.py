@@ -20,7 +20,7 @@ from booktape.export.files import Outcome, Written, file_name, gzip_file, nothin
 from booktape.reader import Snapshots
 from booktape.reader.rows import LISTS
 from booktape.reader.shapes import shaped
-from booktape.store.sealing import writing
+from booktape.store.durable_files import disk_errors_named
 
 TableShape: TypeAlias = Literal["long", "wide"]
 TableFormat: TypeAlias = Literal["csv", "parquet"]
@@ -43,12 +43,12 @@ def table(
     path = out / f"{file_name(rows.query.symbol)}_{shape}.{_SUFFIXES[table_format]}"
     written = 0
     with whole(path) as (file, stack):
-        with writing(path):
+        with disk_errors_named(path):
             put = _OPEN[table_format](file, like.schema, stack)
         for batch in rows.batches():
             for chunk in _chunks(batch):
                 found = _shaped(chunk, shape, rows.depth)
-                with writing(path):
+                with disk_errors_named(path):
                     put(found)
                 written += found.num_rows
         if not written:

@@ -19,7 +19,7 @@ from booktape.core.events import Floats, Level
 from booktape.export.files import Outcome, Written, file_name, gzip_file, stamp, whole
 from booktape.export.updates import Break, Update
 from booktape.reader import Book
-from booktape.store.sealing import writing
+from booktape.store.durable_files import disk_errors_named
 
 _KEYS: Final = "exchange,symbol,timestamp,local_timestamp"
 
@@ -121,7 +121,7 @@ def _write(
     first, gaps, rows = next(stretch), [], 0
     path = naming.path(kind, first)
     with whole(path) as (raw, stack):
-        with writing(path):
+        with disk_errors_named(path):
             file = gzip_file(raw, stack)
             file.write(f"{lines.header}\n".encode())
         for item in chain((first,), stretch):
@@ -130,7 +130,7 @@ def _write(
                 continue
             found = lines.of(item, naming.keys(item))
             rows += len(found)
-            with writing(path):
+            with disk_errors_named(path):
                 file.write("".join(found).encode())
     yield Written(path, rows)
     yield from gaps

@@ -10,10 +10,10 @@ from typing import Final
 
 import structlog
 
-from booktape.core.frames import ClockOffset
+from booktape.core.tape_records import ClockOffset
 from booktape.errors import ExchangeError, MalformedFrame
-from booktape.net.link import Link
-from booktape.net.rest import LOOK_EVERY_S, Rest
+from booktape.net.context import NetContext
+from booktape.net.rest_client import LOOK_EVERY_S, RestClient
 from booktape.wire.server_time import MICROSECONDS, decode_server_time
 
 FIRST_S: Final = 2.0
@@ -30,11 +30,11 @@ log = structlog.get_logger()
 
 
 class OffsetMeter:
-    """Puts a `ClockOffset` into the inbox, again and again."""
+    """Puts a `ClockOffset` into the queue, again and again."""
 
-    def __init__(self, link: Link, rest: Rest) -> None:
-        self._link = link
-        self._clock = link.clock
+    def __init__(self, context: NetContext, rest: RestClient) -> None:
+        self._context = context
+        self._clock = context.clock
         self._rest = rest
 
     async def run(self) -> None:
@@ -43,34 +43,34 @@ class OffsetMeter:
         while True:
             offset = await self._measure()
             if offset:
-                await self._link.inbox.put(offset)
+                await self._context.queue.put(offset)
             await self._clock.pause(EVERY_S if offset else AFTER_TROUBLE_S)
 
     async def _measure(self) -> ClockOffset | None:
         samples: list[ClockOffset] = []
         for _ in range(SAMPLES):
-            number = await self._turn()
+            number = await self._begin_request()
             try:
                 samples.append(await self._sample())
             except MalformedFrame as error:
                 log.warning("the exchange's clock is not understood", error=str(error))
                 return None
             except ExchangeError as error:
-                self._rest.door.back_off(number, error)
+                self._rest.http.back_off(number, error)
                 return None
-            self._rest.door.trust(number)
+            self._rest.http.record_success(number)
         return min(samples, key=lambda sample: sample.error_ns)
 
-    async def _turn(self) -> int:
+    async def _begin_request(self) -> int:
         """Wait for budget; the request's number."""
-        door, weight = self._rest.door, self._link.venue.weights.time
-        while wait_s := door.wait_s(weight):
+        http, weight = self._rest.http, self._context.venue.weights.time
+        while wait_s := http.wait_s(weight):
             await self._clock.pause(min(wait_s, LOOK_EVERY_S))
-        return door.leave(weight)
+        return http.begin(weight)
 
     async def _sample(self) -> ClockOffset:
         began_ns, began_s = self._clock.now_ns(), self._clock.steady_s()
-        body = await self._rest.door.get(self._link.venue.time_path(), MICROSECONDS)
+        body = await self._rest.http.get(self._context.venue.time_path(), MICROSECONDS)
         # By steady time: our clock may be set meanwhile.
         half_ns = round((self._clock.steady_s() - began_s) * 1e9 / 2)
         theirs_ns, unsure_ns = decode_server_time(body)

@@ -24,12 +24,12 @@ from aiohttp import (
 )
 from yarl import URL
 
-from booktape.core.frames import DISCONNECTED, Connected, Disconnected, StreamFrame
+from booktape.core.tape_records import DISCONNECTED, Connected, Disconnected, StreamMessage
 from booktape.errors import Oversized
-from booktape.net.budget import WeightBudget
-from booktape.net.link import Link, reason
+from booktape.net.context import NetContext, error_text
+from booktape.net.rate_limit import RateLimit
+from booktape.net.request_pause import PAUSE_STATUSES
 from booktape.net.session import proxy_for
-from booktape.net.silence import ASKS_FOR_SILENCE
 from booktape.wire.limits import CLIENT_MESSAGES_PER_S, MESSAGE_BYTES_MAX, PONG_WITHIN_S
 
 LOOK_EVERY_S: Final = PONG_WITHIN_S / 2
@@ -52,15 +52,15 @@ log = structlog.get_logger()
 
 
 class Connection:
-    """Carries `symbols` into the inbox until it is lost. `on_silence` is called before it is dead.
+    """Carries `symbols` into the queue until it is lost. `on_silence` is called before it is dead.
 
-    `unwelcome` says that the exchange closed it for our behaviour: then the next one has to wait.
-    A full inbox stops the reading, and TCP then stops the exchange: nothing is dropped here.
+    `was_for_our_behaviour` says that the exchange closed it for our behaviour: then the next one has to wait.
+    A full queue stops the reading, and TCP then stops the exchange: nothing is dropped here.
     """
 
     def __init__(
         self,
-        link: Link,
+        context: NetContext,
         symbols: tuple[str, ...],
         number: int,
         on_silence: Callable[[], None],
@@ -68,31 +68,31 @@ class Connection:
     ) -> None:
         self.number = number
         self.ws_url = ws_url
-        self.opened_s = link.clock.steady_s()
-        self.standing = False
-        self.delivered = False
-        self.over = asyncio.Event()
+        self.opened_s = context.clock.steady_s()
+        self.is_subscribed = False
+        self.has_delivered = False
+        self.ended = asyncio.Event()
         self.why = ""
-        self.unwelcome = False
-        self._link = link
+        self.was_for_our_behaviour = False
+        self._context = context
         self._symbols = symbols
         self._on_silence = on_silence
         self._alive_ns = 0
-        self._messages = WeightBudget(CLIENT_MESSAGES_PER_S, window_s=1.0)
+        self._messages = RateLimit(CLIENT_MESSAGES_PER_S, window_s=1.0)
         self._socket: Socket | None = None
         self._wanted = True
 
     async def run(self) -> None:
-        """From handshake to loss; then `over` is set and `why` says what happened."""
+        """From handshake to loss; then `ended` is set and `why` says what happened."""
         try:
             self.why = await self._connect()
         except WSServerHandshakeError as error:
-            self.why = self._refused(error)
+            self.why = self._handshake_refused(error)
         except (aiohttp.ClientError, OSError) as error:
-            self.why = reason(error)
+            self.why = error_text(error)
         finally:
-            self.standing = False
-            self.over.set()
+            self.is_subscribed = False
+            self.ended.set()
 
     async def close(self) -> None:
         """End it, before or after the handshake; `run` returns."""
@@ -100,15 +100,15 @@ class Connection:
         if self._socket is not None:
             await _end(self._socket)
 
-    def _refused(self, error: WSServerHandshakeError) -> str:
+    def _handshake_refused(self, error: WSServerHandshakeError) -> str:
         """What a handshake got that has an HTTP status: it may ask for silence, as a request's may."""
-        if error.status in ASKS_FOR_SILENCE:
-            return str(self._link.silence.begin(error.status, error.headers or {}))
-        return reason(error)
+        if error.status in PAUSE_STATUSES:
+            return str(self._context.pause.begin(error.status, error.headers or {}))
+        return error_text(error)
 
     async def _connect(self) -> str:
-        url = self._link.venue.stream_url(self._symbols, self._link.suffixes, self.ws_url)
-        handshake = self._link.session.ws_connect(
+        url = self._context.venue.stream_url(self._symbols, self._context.suffixes, self.ws_url)
+        handshake = self._context.session.ws_connect(
             URL(url, encoded=True),
             proxy=proxy_for(url),
             autoping=False,
@@ -120,31 +120,31 @@ class Connection:
         async with asyncio.timeout(HANDSHAKE_S):
             socket = await handshake
         try:
-            return await self._carry(socket) if self._wanted else "not needed any more"
+            return await self._receive_until_lost(socket) if self._wanted else "not needed any more"
         finally:
             await _end(socket)
 
-    async def _carry(self, socket: Socket) -> str:
-        clock, inbox = self._link.clock, self._link.inbox
+    async def _receive_until_lost(self, socket: Socket) -> str:
+        clock, queue = self._context.clock, self._context.queue
         self._socket = socket
         self._alive_ns = clock.now_ns()
-        await inbox.put(Connected(self._alive_ns, self.number, self._symbols))
-        self.standing = True
+        await queue.put(Connected(self._alive_ns, self.number, self._symbols))
+        self.is_subscribed = True
         log.info("connected", connection=self.number, symbols=len(self._symbols), to=self.ws_url)
         watch = asyncio.create_task(self._watch(socket))
         try:
             why = await self._read(socket)
         except (aiohttp.ClientError, OSError, Oversized) as error:
-            why = reason(error)
+            why = error_text(error)
         finally:
             watch.cancel()
         gone = Disconnected(clock.now_ns(), self.number, self._alive_ns, DISCONNECTED, why)
-        await inbox.put(gone)
+        await queue.put(gone)
         return why
 
     async def _read(self, socket: Socket) -> str:
-        """Stamp frames into the inbox until the connection is over. Raises Oversized."""
-        clock, inbox, ticks = self._link.clock, self._link.inbox, self._link.ticks
+        """Stamp frames into the queue until the connection is over. Raises Oversized."""
+        clock, queue, ticks = self._context.clock, self._context.queue, self._context.ticks
         while True:
             message = await socket.receive()
             if ticks.is_due():
@@ -154,28 +154,30 @@ class Connection:
             if message.type in _SIGNS_OF_LIFE:
                 self._alive_ns = now_ns
             if message.type in {WSMsgType.TEXT, WSMsgType.BINARY}:
-                self.delivered = True
-                await inbox.put(StreamFrame(now_ns, self.number, message.data))
+                self.has_delivered = True
+                await queue.put(StreamMessage(now_ns, self.number, message.data))
             elif message.type is WSMsgType.PING:
                 # "When you receive a ping, you must send a pong with a copy of ping's payload as
                 # soon as possible."
-                await self._say(socket.pong, message.data)
+                await self._send_within_limit(socket.pong, message.data)
             elif message.type is WSMsgType.ERROR and _is_too_long(message.data):
                 raise Oversized(
                     f"a message of more than {MESSAGE_BYTES_MAX >> 20} MiB: thrown away"
                 )
             elif message.type in _OVER:
-                self.unwelcome = socket.close_code == WSCloseCode.POLICY_VIOLATION
+                self.was_for_our_behaviour = socket.close_code == WSCloseCode.POLICY_VIOLATION
                 # A reason is what the exchange has to say, such as "Too many requests".
                 said = message.type is WSMsgType.CLOSE and message.extra
                 return f"closed (code {socket.close_code}{f': {said}' if said else ''})"
 
-    async def _say(self, send: Callable[[bytes], Awaitable[None]], payload: bytes = b"") -> None:
+    async def _send_within_limit(
+        self, send: Callable[[bytes], Awaitable[None]], payload: bytes = b""
+    ) -> None:
         """Send, if one more keeps within "5 incoming messages per second", PONGs included.
 
         A ping that goes unanswered is followed by others; an early message too many is a cut.
         """
-        now_s = self._link.clock.steady_s()
+        now_s = self._context.clock.steady_s()
         if self._messages.wait_s(1, now_s):
             return
         self._messages.spend(1, now_s)
@@ -183,24 +185,24 @@ class Connection:
             await send(payload)
         except (aiohttp.ClientError, OSError) as error:
             # The reader meets the same end, after all that has arrived before it, and says so.
-            log.debug("not sent", connection=self.number, error=reason(error))
+            log.debug("not sent", connection=self.number, error=error_text(error))
 
     async def _watch(self, socket: Socket) -> None:
         """Look for signs of life: a frame, a ping, an answer to ours. Without any, end it.
 
         Whoever wants to replace the connection first is told when half of the time has passed.
         """
-        pause = self._link.clock.pause
-        pings_often = self._link.venue.ping_every_s < LOOK_EVERY_S
+        pause = self._context.clock.pause
+        pings_often = self._context.venue.ping_every_s < LOOK_EVERY_S
         seen_ns = self._alive_ns
         while True:
             await pause(LOOK_EVERY_S)
             if self._alive_ns == seen_ns and not pings_often:
-                await self._say(socket.ping)
+                await self._send_within_limit(socket.ping)
                 await pause(ANSWERED_S)
             if self._alive_ns == seen_ns:
                 self._on_silence()
-                await self._say(socket.ping)
+                await self._send_within_limit(socket.ping)
                 await pause(LOOK_EVERY_S)
                 if self._alive_ns == seen_ns:
                     log.warning("dead connection", connection=self.number)

@@ -1,4 +1,4 @@
-"""The stream door: a connection that is always there.
+"""The stream http: a connection that is always there.
 
 A lost connection is followed by another, for ever. One that will be lost (its lifetime ends, its
 server goes down, it is silent, it delivered garbage) is followed *before* it is closed: make before
@@ -18,9 +18,9 @@ from typing import Final
 import structlog
 
 from booktape.net.backoff import full_jitter
-from booktape.net.budget import WeightBudget
 from booktape.net.connection import Connection
-from booktape.net.link import Link
+from booktape.net.context import NetContext
+from booktape.net.rate_limit import RateLimit
 from booktape.wire.limits import ATTEMPTS_PER_WINDOW, ATTEMPTS_WINDOW_S, CONNECTION_LIFE_S
 
 HEALTHY_S: Final = 60.0
@@ -43,7 +43,7 @@ OVERLAP_MAX_S: Final = 60.0
 log = structlog.get_logger()
 
 
-class Rota:
+class FeedLimits:
     """What all feeds of a recorder share: the limit on attempts, and numbers, from 1, never twice."""
 
     def __init__(
@@ -52,25 +52,25 @@ class Rota:
         life_s: float = CONNECTION_LIFE_S,
         sharers: int = 1,
     ) -> None:
-        self.can_relieve = can_relieve
-        self.life_s = life_s
-        self.attempts = WeightBudget(ATTEMPTS_PER_WINDOW // sharers, ATTEMPTS_WINDOW_S)
+        self.covers = can_relieve
+        self.longest_life_s = life_s
+        self.attempts = RateLimit(ATTEMPTS_PER_WINDOW // sharers, ATTEMPTS_WINDOW_S)
         self.numbers = itertools.count(1)
 
-    def span_s(self) -> float:
+    def lifetime_s(self) -> float:
         """How long a connection may live: until a random moment of the last 1/24 of its life."""
-        before_s = self.life_s * random.uniform(1 / 1_440, 1 / 24)  # noqa: S311 no secret
-        return self.life_s - before_s
+        before_s = self.longest_life_s * random.uniform(1 / 1_440, 1 / 24)  # noqa: S311 no secret
+        return self.longest_life_s - before_s
 
 
 @dataclass(slots=True)
-class _Post:
+class _Slot:
     """Who is on duty, whether it is to go, who follows, and why that one is to go as well."""
 
     current: Connection | None = None
-    leaving: bool = False
+    is_replaced: bool = False
     successor: Connection | None = None
-    then_renew: str = ""
+    replace_next_because: str = ""
 
 
 class Feed:
@@ -80,12 +80,14 @@ class Feed:
     failure the next attempt goes to the next host: one that carries a stream twice is better than none.
     """
 
-    def __init__(self, link: Link, symbols: tuple[str, ...], rota: Rota, path: int = 0) -> None:
+    def __init__(
+        self, context: NetContext, symbols: tuple[str, ...], limits: FeedLimits, path: int = 0
+    ) -> None:
         self.symbols = symbols
-        self._link = link
-        self._clock = link.clock
-        self._rota = rota
-        self._post = _Post()
+        self._context = context
+        self._clock = context.clock
+        self._limits = limits
+        self._slot = _Slot()
         self._not_before_s = -inf
         self._path = path
         self._failures = 0  # since a connection was none
@@ -95,70 +97,70 @@ class Feed:
         """Connect, and connect again, until cancelled."""
         pauses = full_jitter(random.uniform)
         async with asyncio.TaskGroup() as self._tasks:
-            await self._turn()
+            await self._wait_for_attempt()
             while True:
-                connection = self._post.successor or self._open()
-                self._take_up(connection)
+                connection = self._slot.successor or self._open()
+                self._occupy_slot(connection)
                 await self._until_over(connection)
                 lived_s = self._clock.steady_s() - connection.opened_s
-                if lived_s >= (DELIVERED_S if connection.delivered else HEALTHY_S):
+                if lived_s >= (DELIVERED_S if connection.has_delivered else HEALTHY_S):
                     pauses = full_jitter(random.uniform)
                     self._failures = 0
                 else:
                     self._failures += 1
-                if self._post.successor is None:
+                if self._slot.successor is None:
                     await self._pause(next(pauses), connection)
-                    await self._turn()
+                    await self._wait_for_attempt()
 
-    def renew(self, number: int, why: str) -> None:
+    def replace(self, number: int, why: str) -> None:
         """Replace connection `number`, if it is on duty, or as soon as it is."""
-        current, successor = self._post.current, self._post.successor
+        current, successor = self._slot.current, self._slot.successor
         if successor is not None and successor.number == number:
-            self._post.then_renew = why
-        elif current is not None and current.number == number and not self._post.leaving:
-            self._post.leaving = True
+            self._slot.replace_next_because = why
+        elif current is not None and current.number == number and not self._slot.is_replaced:
+            self._slot.is_replaced = True
             log.info("replacing a connection", connection=number, why=why)
-            self._tasks.create_task(self._relieve(current))
+            self._tasks.create_task(self._replace(current))
 
     def end(self, number: int) -> None:
         """Close connection `number`, if it is one of this feed."""
-        for connection in (self._post.current, self._post.successor):
+        for connection in (self._slot.current, self._slot.successor):
             if connection is not None and connection.number == number:
                 self._tasks.create_task(connection.close())
 
-    def renew_current(self, why: str) -> None:
+    def replace_current(self, why: str) -> None:
         """Replace whichever connection is on duty."""
-        if self._post.current is not None:
-            self.renew(self._post.current.number, why)
+        if self._slot.current is not None:
+            self.replace(self._slot.current.number, why)
 
-    def _take_up(self, connection: Connection) -> None:
-        why, self._post = self._post.then_renew, _Post(connection)
+    def _occupy_slot(self, connection: Connection) -> None:
+        why, self._slot = self._slot.replace_next_because, _Slot(connection)
         if why:
-            self.renew(connection.number, why)
+            self.replace(connection.number, why)
 
-    async def _turn(self) -> None:
+    async def _wait_for_attempt(self) -> None:
         """Wait until the exchange allows another attempt."""
         while True:
-            if silent_s := self._link.silence.left_s():
+            if silent_s := self._context.pause.left_s():
                 jitter_s = random.uniform(0, AFTER_SILENCE_S)  # noqa: S311 no secret
                 await self._clock.pause(silent_s + jitter_s)
                 continue
             now_s = self._clock.steady_s()
-            wait_s = max(self._rota.attempts.wait_s(1, now_s), self._not_before_s - now_s)
+            wait_s = max(self._limits.attempts.wait_s(1, now_s), self._not_before_s - now_s)
             if wait_s <= 0:
                 return
             await self._clock.pause(wait_s)
 
     def _open(self) -> Connection:
         """A new connection on its way."""
-        self._rota.attempts.spend(1, self._clock.steady_s())
-        number = next(self._rota.numbers)
-        urls = self._link.venue.ws_urls
+        self._limits.attempts.spend(1, self._clock.steady_s())
+        number = next(self._limits.numbers)
+        urls = self._context.venue.ws_urls
         connection = Connection(
-            self._link,
+            self._context,
             self.symbols,
             number,
-            lambda: self.renew(number, "it is silent"),
+            lambda: self.replace(number, "it is silent"),
             urls[(self._path + self._failures) % len(urls)],
         )
         self._tasks.create_task(connection.run())
@@ -166,43 +168,43 @@ class Feed:
 
     async def _until_over(self, connection: Connection) -> None:
         """Wait for its end; before the exchange ends it for its age, see to a successor."""
-        retire = asyncio.create_task(self._retire(connection))
+        retire = asyncio.create_task(self._replace_at_end_of_life(connection))
         try:
-            await connection.over.wait()
+            await connection.ended.wait()
         finally:
             retire.cancel()
 
-    async def _retire(self, connection: Connection) -> None:
+    async def _replace_at_end_of_life(self, connection: Connection) -> None:
         # The exchange counts from the handshake, not from when it came on duty.
         lived_s = self._clock.steady_s() - connection.opened_s
-        await self._clock.pause(self._rota.span_s() - lived_s)
-        self.renew(connection.number, "its lifetime ends")
+        await self._clock.pause(self._limits.lifetime_s() - lived_s)
+        self.replace(connection.number, "its lifetime ends")
 
-    async def _relieve(self, old: Connection) -> None:
+    async def _replace(self, old: Connection) -> None:
         """Open a successor, wait until it carries everything, close the old one."""
         self._failures = 0  # its own host first, though the old one be on another
         for pause_s in full_jitter(random.uniform):
-            await self._turn()
-            if old.over.is_set():
+            await self._wait_for_attempt()
+            if old.ended.is_set():
                 # It was lost while we waited: `run` opens another.
                 return
-            new = self._post.successor = self._open()
-            while not (new.over.is_set() or old.over.is_set()):
+            new = self._slot.successor = self._open()
+            while not (new.ended.is_set() or old.ended.is_set()):
                 await self._clock.pause(OVERLAP_LOOK_S)
                 waited_s = self._clock.steady_s() - new.opened_s
-                relieved = new.standing and self._rota.can_relieve(old.number, new.number)
-                if new.standing and (relieved or waited_s >= OVERLAP_MAX_S):
+                relieved = new.is_subscribed and self._limits.covers(old.number, new.number)
+                if new.is_subscribed and (relieved or waited_s >= OVERLAP_MAX_S):
                     await old.close()
                     return
-            if old.over.is_set():
+            if old.ended.is_set():
                 return
-            self._post = _Post(old, leaving=True)
+            self._slot = _Slot(old, is_replaced=True)
             self._failures += 1
             await self._pause(pause_s, new)
 
     async def _pause(self, pause_s: float, lost: Connection) -> None:
         now_s = self._clock.steady_s()
-        if lost.unwelcome:
+        if lost.was_for_our_behaviour:
             self._not_before_s = now_s + pause_s + UNWELCOME_S
         pause_s = max(pause_s, self._not_before_s - now_s)
         log.warning(

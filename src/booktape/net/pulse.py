@@ -2,7 +2,7 @@
 
 A subscription can be dead while its connection answers every ping, so a book that nothing comes for is
 believed only as long as something else says that it is current. One request has the best prices of all
-symbols, for next to nothing; what it shows of quiet books goes to the inbox as a frame.
+symbols, for next to nothing; what it shows of quiet books goes to the queue as a frame.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import Final
 
 import structlog
 
-from booktape.core.frames import Pulse
-from booktape.errors import ExchangeError, MalformedFrame, Refused
-from booktape.net.link import Link
-from booktape.net.rest import LOOK_EVERY_S, Rest
+from booktape.core.tape_records import Pulse
+from booktape.errors import ExchangeError, HttpStatusError, MalformedFrame
+from booktape.net.context import NetContext
+from booktape.net.rest_client import LOOK_EVERY_S, RestClient
 from booktape.wire.best_prices import BestPrices, decode_best_prices
 from booktape.wire.limits import URL_BYTES_MAX
 
@@ -48,15 +48,15 @@ class PulseClient:
 
     def __init__(
         self,
-        link: Link,
-        rest: Rest,
+        context: NetContext,
+        rest: RestClient,
         period_s: float,
         quiet_since: Callable[[int], Collection[str]],
         on_names: Callable[[BestPrices], None] | None,
     ) -> None:
-        self._link = link
-        self._clock = link.clock
-        self._weight = link.venue.weights.best_prices
+        self._context = context
+        self._clock = context.clock
+        self._weight = context.venue.weights.best_prices
         self._rest = rest
         self._period_s = period_s
         self._quiet_since = quiet_since
@@ -73,10 +73,10 @@ class PulseClient:
         """Ask, for ever. No answer of the exchange ends it."""
         await self._until_due(FIRST_S)
         while True:
-            await self._turn()
+            await self._wait_for_budget()
             began_s = self._clock.steady_s()
             self._hurried.clear()
-            await self._ask()
+            await self._request()
             await self._until_due(began_s + self._period_s - self._clock.steady_s())
             early_s = began_s + SOONEST_S - self._clock.steady_s()
             if early_s > 0:
@@ -87,57 +87,57 @@ class PulseClient:
             async with asyncio.timeout(seconds):
                 await self._hurried.wait()
 
-    async def _turn(self) -> None:
+    async def _wait_for_budget(self) -> None:
         """Wait until the budget has room, and for a while until no lost book waits for it."""
         began_s = self._clock.steady_s()
         while True:
-            wait_s = self._rest.door.wait_s(self._weight)
+            wait_s = self._rest.http.wait_s(self._weight)
             gives_way = self._clock.steady_s() - began_s < GIVES_WAY_S
-            if not wait_s and not (gives_way and self._rest.serves_lost_books):
+            if not wait_s and not (gives_way and self._rest.has_lost_book_waiting):
                 return
             await self._clock.pause(min(wait_s or LOOK_EVERY_S, LOOK_EVERY_S))
 
-    async def _ask(self) -> None:
+    async def _request(self) -> None:
         quiet = self._quiet_since(self._clock.now_ns() - QUIET_NS)
         if not (quiet or self._on_names):
             return
-        door, venue = self._rest.door, self._link.venue
+        http, venue = self._rest.http, self._context.venue
         path = venue.best_prices_path(tuple(sorted(quiet)) if self._by_name else ())
         # A long list of names is no smaller than the whole answer.
         whole = not self._by_name or len(path) > URL_BYTES_MAX
-        number = door.leave(self._weight)
+        number = http.begin(self._weight)
         asked_ns = self._clock.now_ns()
         try:
-            body = await door.get(venue.best_prices_path() if whole else path)
+            body = await http.get(venue.best_prices_path() if whole else path)
             prices = await asyncio.to_thread(decode_best_prices, body, frozenset(quiet))
         except MalformedFrame as error:
             log.warning("pulse not understood", error=str(error))
         except ExchangeError as error:
-            self._failed(number, error, whole=whole)
+            self._on_error(number, error, whole=whole)
         else:
-            door.trust(number)
+            http.record_success(number)
             self._refused, self._by_name = False, self._on_names is None
-            await self._answered(asked_ns, prices)
+            await self._on_answer(asked_ns, prices)
             if self._on_names:
                 self._on_names(prices)
 
-    async def _answered(self, asked_ns: int, prices: BestPrices) -> None:
+    async def _on_answer(self, asked_ns: int, prices: BestPrices) -> None:
         for why in prices.unreadable:
             log.warning("pulse not understood", error=why)
         # What changed while the answer was on its way may be newer than the answer.
         quiet = self._quiet_since(asked_ns - QUIET_NS)
         tops = {symbol: prices.tops[symbol] for symbol in quiet if symbol in prices.tops}
         if tops:
-            await self._link.inbox.put(Pulse(self._clock.now_ns(), asked_ns, tops))
+            await self._context.queue.put(Pulse(self._clock.now_ns(), asked_ns, tops))
 
-    def _failed(self, number: int, error: ExchangeError, *, whole: bool) -> None:
-        if not (isinstance(error, Refused) and error.status in _NOT_SERVED):
-            self._rest.door.back_off(number, error)
+    def _on_error(self, number: int, error: ExchangeError, *, whole: bool) -> None:
+        if not (isinstance(error, HttpStatusError) and error.status in _NOT_SERVED):
+            self._rest.http.back_off(number, error)
             return
         if not whole:
             # "Invalid symbol": one that is not listed any more spoils the answer for all.
             self._by_name = False
-            self._rest.doubt.set()
+            self._rest.recheck_listing.set()
             self.hurry()
         elif not self._refused:
             self._refused = True

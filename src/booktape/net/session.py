@@ -23,7 +23,7 @@ from aiohttp import (
 from yarl import URL
 
 from booktape.errors import UsageError
-from booktape.net.silence import Silence
+from booktape.net.request_pause import RequestPause
 
 _PLAIN: Final = {"ws": "http", "wss": "https"}
 """Few name a proxy for WebSockets: they go where the same host's pages go."""
@@ -31,7 +31,7 @@ _PLAIN: Final = {"ws": "http", "wss": "https"}
 _SHOWN: Final = 200
 
 
-def open_session(silence: Silence) -> ClientSession:
+def open_session(silence: RequestPause) -> ClientSession:
     """What all requests and handshakes of a recorder go through: not while silence is asked for.
 
     It follows nothing, and knows neither cookies nor passwords.

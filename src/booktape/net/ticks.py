@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from booktape.core.frames import ClockStep, Tick
+from booktape.core.tape_records import ClockStep, Tick
 from booktape.net.clock import Clock, StepWatch
-from booktape.net.inbox import Inbox
+from booktape.net.record_queue import RecordQueue
 
 EVERY_S: Final = 1.0
 
@@ -22,15 +22,15 @@ would sleep for no time at all, again and again, until the clock had moved."""
 
 
 class Ticks:
-    """Puts a `Tick` into the inbox every second, and a `ClockStep` where our clock was set.
+    """Puts a `Tick` into the queue every second, and a `ClockStep` where our clock was set.
 
     Known weakness: steady time does not run while a machine is suspended (on Linux), so that is a
     step of the clock, and no pause.
     """
 
-    def __init__(self, clock: Clock, inbox: Inbox) -> None:
+    def __init__(self, clock: Clock, queue: RecordQueue) -> None:
         self._clock = clock
-        self._inbox = inbox
+        self._queue = queue
         self._watch = StepWatch(clock)
         self._last_s = clock.steady_s()
 
@@ -39,13 +39,13 @@ class Ticks:
         return self._clock.steady_s() - self._last_s >= EVERY_S - _EARLY_S
 
     async def put(self) -> None:
-        """Write down that time has passed. Waits where the inbox is full."""
+        """Write down that time has passed. Waits where the queue is full."""
         now_s = self._clock.steady_s()
         elapsed_ns, self._last_s = round((now_s - self._last_s) * 1e9), now_s
         step_ns = self._watch.step_ns()
         if step_ns:
-            await self._inbox.put(ClockStep(self._clock.now_ns(), step_ns))
-        await self._inbox.put(Tick(self._clock.now_ns(), elapsed_ns))
+            await self._queue.put(ClockStep(self._clock.now_ns(), step_ns))
+        await self._queue.put(Tick(self._clock.now_ns(), elapsed_ns))
 
     async def run(self) -> None:
         """Keep the time, until cancelled."""

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from booktape.errors import NotRecorded
 from booktape.plot import style
 from booktape.plot.raster import Floats
-from booktape.plot.stretch import coverage_of
+from booktape.plot.time_range import coverage_of
 from booktape.reader import Book, Recording
 from booktape.reader.times import Moment
 

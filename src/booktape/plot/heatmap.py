@@ -13,7 +13,7 @@ from matplotlib.image import AxesImage
 
 from booktape.plot import style
 from booktape.plot.raster import Floats, Prices, painted, tick_of
-from booktape.plot.stretch import Stretch
+from booktape.plot.time_range import TimeRange
 from booktape.plot.touch import Touch, days_of, grid
 from booktape.reader import Recording
 from booktape.reader.times import Moment
@@ -39,7 +39,7 @@ def heatmap(
     in it: what came and went in between is not seen. Reads the stretch twice, in bounded memory.
     Raises NotRecorded when no book was known in it.
     """
-    stretch = Stretch.of(rec, symbol, start, end, COLUMNS)
+    stretch = TimeRange.of(rec, symbol, start, end, COLUMNS)
     touch = Touch.of(rec, stretch, _LEVELS)
     prices = _window(touch, bps)
     picture = style.figure()
@@ -76,7 +76,7 @@ def _window(touch: Touch, bps: float | None) -> Prices:
     return Prices.between(low - margin, high + margin, tick_of(touch.prices), BINS)
 
 
-def _cells(rec: Recording, stretch: Stretch, touch: Touch, prices: Prices) -> Floats:
+def _cells(rec: Recording, stretch: TimeRange, touch: Touch, prices: Prices) -> Floats:
     """(columns, bins) sizes; NaN where the book was not known."""
     cells = np.full((len(touch.days), prices.bins), np.nan)
     for batch in grid(rec, stretch, None).batches(_NEEDED):

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from booktape.errors import UsageError
 from booktape.plot import style
 from booktape.plot.raster import Floats
-from booktape.plot.stretch import Stretch
+from booktape.plot.time_range import TimeRange
 from booktape.plot.touch import Touch
 from booktape.reader import Recording
 from booktape.reader.times import Moment
@@ -36,7 +36,7 @@ def spread(
     """
     if levels < 1:
         raise UsageError(f"levels={levels} is no number of levels. Write 1 or more.")
-    stretch = Stretch.of(rec, symbol, start, end, COLUMNS)
+    stretch = TimeRange.of(rec, symbol, start, end, COLUMNS)
     touch = Touch.of(rec, stretch, levels)
     picture = style.figure(10, 7)
     price, width, weight = picture.subplots(3, 1, sharex=True, height_ratios=(3, 2, 2))

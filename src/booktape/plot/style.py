@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from booktape.errors import UsageError
-from booktape.plot.stretch import Stretch
+from booktape.plot.time_range import TimeRange
 from booktape.reader import Gap
 
 BID: Final = "#0072B2"
@@ -90,7 +90,7 @@ def legend_below(picture: Figure, handles: Sequence[Artist], columns: int = 4) -
     )
 
 
-def time_axis(axes: Axes, stretch: Stretch) -> None:
+def time_axis(axes: Axes, stretch: TimeRange) -> None:
     """From the stretch's start to its end, in UTC."""
     locator = AutoDateLocator(tz=UTC)
     axes.xaxis.set_major_locator(locator)
@@ -105,7 +105,7 @@ def number(moment: object) -> float:
     return found
 
 
-def hatch_gaps(axes: Axes, stretch: Stretch) -> list[Patch]:
+def hatch_gaps(axes: Axes, stretch: TimeRange) -> list[Patch]:
     """Draw every gap of the stretch. What a legend shows of them; nothing when there is none."""
     for gap in stretch.gaps:
         first, last = (number(one) for one in stretch.span_of(gap))

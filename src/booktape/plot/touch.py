@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from booktape.errors import NotRecorded
 from booktape.plot.raster import Floats
-from booktape.plot.stretch import Stretch
+from booktape.plot.time_range import TimeRange
 from booktape.reader import Recording, Resampled
 
 _DAY_US: Final = 86_400_000_000
@@ -24,7 +24,7 @@ class Touch:
     levels: int
 
     @classmethod
-    def of(cls, rec: Recording, stretch: Stretch, levels: int) -> Touch:
+    def of(cls, rec: Recording, stretch: TimeRange, levels: int) -> Touch:
         """Raises NotRecorded when no book was known in the stretch, or had never two sides."""
         table = grid(rec, stretch, levels).to_arrow("wide")
         touch = cls({name: _floats(table[name]) for name in table.schema.names}, levels)
@@ -79,7 +79,7 @@ class Touch:
         return np.insert(days, ends, days[ends]), np.insert(values, ends, np.nan)
 
 
-def grid(rec: Recording, stretch: Stretch, levels: int | None) -> Resampled:
+def grid(rec: Recording, stretch: TimeRange, levels: int | None) -> Resampled:
     """The stretch, one row an interval."""
     rows = rec.snapshots(stretch.symbol, stretch.start, stretch.after, depth=levels)
     return rows.resample(stretch.interval)

@@ -33,9 +33,9 @@ pandas and polars are extras: `pip install 'booktape[read]'`.
 
 from __future__ import annotations
 
-from booktape.reader.book import Book, Gap, Step
 from booktape.reader.coverage import Coverage
 from booktape.reader.recording import Recording, open_recording
+from booktape.reader.records import Book, Gap, Step
 from booktape.reader.resample import Resampled
 from booktape.reader.snapshots import Snapshots
 

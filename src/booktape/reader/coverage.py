@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from booktape.core.events import BookRow
-from booktape.reader.book import Gap
+from booktape.reader.archive_files import ArchiveFile, ArchiveFiles
 from booktape.reader.gaps import gap_table
-from booktape.reader.place import File, Place
 from booktape.reader.progress import tracked
+from booktape.reader.records import Gap
 from booktape.reader.rows import in_order
-from booktape.reader.tape import outputs
+from booktape.reader.tape_query import outputs
 from booktape.reader.timeline import Timeline
 from booktape.reader.times import moment_at, moment_us
 from booktape.store.extents import GroupExtent
@@ -50,7 +50,7 @@ class Coverage:
         return 1 - self.lost_s / self.span_s if self.span_s else 1.0
 
 
-def coverage(place: Place, *, unsealed: bool = True) -> list[Coverage]:
+def coverage(place: ArchiveFiles, *, unsealed: bool = True) -> list[Coverage]:
     """Of every symbol that has rows, by name.
 
     Known weakness: an hour of unsealed tape is computed twice, once for its rows, once for gaps.
@@ -74,18 +74,18 @@ def coverage(place: Place, *, unsealed: bool = True) -> list[Coverage]:
     ]
 
 
-def _holds(place: Place, files: Sequence[File], segment: Segment) -> bool:
+def _holds(place: ArchiveFiles, files: Sequence[ArchiveFile], segment: Segment) -> bool:
     return any(file.segment == segment and place.extents(file) for file in files)
 
 
-def _sealed(place: Place, symbol: str, files: Sequence[File]) -> list[GroupExtent]:
+def _sealed(place: ArchiveFiles, symbol: str, files: Sequence[ArchiveFile]) -> list[GroupExtent]:
     for file in tracked(files, f"reading {symbol}"):
         place.extents(file)
     return [group for file in in_order(place, files) for group in place.extents(file)]
 
 
 def _add_tape(
-    place: Place, tape: File, groups: dict[str, list[GroupExtent]], sealed: set[str]
+    place: ArchiveFiles, tape: ArchiveFile, groups: dict[str, list[GroupExtent]], sealed: set[str]
 ) -> None:
     for row in outputs(place, tape, None):
         if isinstance(row, BookRow) and row.symbol not in sealed:

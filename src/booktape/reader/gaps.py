@@ -9,17 +9,21 @@ from typing import Any
 
 import pyarrow as pa
 
-from booktape.core.frames import DELISTED
-from booktape.reader.book import Gap
-from booktape.reader.place import Place
-from booktape.reader.tables import sealed_tables
-from booktape.reader.tape import NO_ROWS, outputs
+from booktape.core.tape_records import DELISTED
+from booktape.reader.archive_files import ArchiveFiles
+from booktape.reader.records import Gap
+from booktape.reader.small_tables import sealed_tables
+from booktape.reader.tape_query import NO_ROWS, outputs
 from booktape.reader.timeline import timeline, undeclared
 from booktape.store.schema import GAPS, TABLES
 
 
 def gap_table(
-    place: Place, symbol: str | None = None, *, unsealed: bool = True, before_us: int | None = None
+    place: ArchiveFiles,
+    symbol: str | None = None,
+    *,
+    unsealed: bool = True,
+    before_us: int | None = None,
 ) -> pa.Table:
     """All gaps, as `gaps` holds them, the earliest first; and those that no file declares.
 
@@ -41,7 +45,7 @@ def gap_table(
 
 
 def _declared(
-    place: Place, symbol: str | None, *, unsealed: bool, before_us: int | None
+    place: ArchiveFiles, symbol: str | None, *, unsealed: bool, before_us: int | None
 ) -> dict[tuple[str, int], dict[str, Any]]:
     """What files and unsealed tapes tell, by symbol and epoch."""
     # The unsealed ones first: a segment that is sealed meanwhile is then read twice, not missed.
@@ -57,7 +61,7 @@ def _declared(
     return rows
 
 
-def _delistings(place: Place) -> dict[str, list[datetime]]:
+def _delistings(place: ArchiveFiles) -> dict[str, list[datetime]]:
     """When symbols were found not to be listed any more."""
     found: dict[str, list[datetime]] = {}
     for table in sealed_tables(place, "notes"):
@@ -68,7 +72,7 @@ def _delistings(place: Place) -> dict[str, list[datetime]]:
 
 
 def gap_list(
-    place: Place, symbol: str, *, unsealed: bool, before_us: int | None = None
+    place: ArchiveFiles, symbol: str, *, unsealed: bool, before_us: int | None = None
 ) -> list[Gap]:
     """One symbol's gaps, by epoch, with times that go with those of its rows.
 
@@ -81,7 +85,7 @@ def gap_list(
     return [times.fit(gap) for gap in gaps]
 
 
-def _unsealed(place: Place, symbol: str | None, before_us: int | None) -> Iterator[pa.Table]:
+def _unsealed(place: ArchiveFiles, symbol: str | None, before_us: int | None) -> Iterator[pa.Table]:
     before_ns = None if before_us is None else before_us * 1_000
     for tape in place.unsealed():
         said = outputs(place, tape, symbol, before_ns, NO_ROWS)

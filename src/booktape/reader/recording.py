@@ -9,15 +9,15 @@ import pyarrow as pa
 from pyarrow.fs import FileSystem
 
 from booktape.errors import UsageError
-from booktape.reader.book import Book, Gap, Step
+from booktape.reader.archive_files import ArchiveFiles
 from booktape.reader.coverage import Coverage, coverage
-from booktape.reader.files import check_files
+from booktape.reader.file_check import check_files
 from booktape.reader.gaps import gap_table
-from booktape.reader.place import Place
+from booktape.reader.records import Book, Gap, Step
 from booktape.reader.replay import book_at, replay
-from booktape.reader.rows import Query, known_symbols
+from booktape.reader.rows import RowQuery, known_symbols
+from booktape.reader.small_tables import table
 from booktape.reader.snapshots import Snapshots
-from booktape.reader.tables import table
 from booktape.reader.times import Moment, moment_us
 
 
@@ -30,13 +30,13 @@ def open_recording(
     running (or killed) recorder has not sealed yet are computed from its tape. Raises NotRecorded
     where nothing was recorded.
     """
-    return Recording(Place.find(where, filesystem), unsealed=unsealed)
+    return Recording(ArchiveFiles.find(where, filesystem), unsealed=unsealed)
 
 
 class Recording:
     """What was recorded. Every call looks at the files anew, so it may go on meanwhile."""
 
-    def __init__(self, place: Place, *, unsealed: bool) -> None:
+    def __init__(self, place: ArchiveFiles, *, unsealed: bool) -> None:
         self._place = place
         self._unsealed = unsealed
 
@@ -115,10 +115,10 @@ class Recording:
         return replay(self._place, query, unsealed=self._unsealed)
 
 
-def _query(symbol: str, start: Moment | None, end: Moment | None, depth: int | None) -> Query:
+def _query(symbol: str, start: Moment | None, end: Moment | None, depth: int | None) -> RowQuery:
     if depth is not None and depth < 1:
         raise UsageError(f"depth={depth} is no number of levels. Write 1 or more, or nothing.")
-    return Query(
+    return RowQuery(
         symbol,
         None if start is None else moment_us(start),
         None if end is None else moment_us(end),

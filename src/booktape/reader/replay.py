@@ -6,34 +6,40 @@ from collections.abc import Generator, Iterator, Sequence
 from typing import NamedTuple
 
 from booktape.core.events import BookRow
-from booktape.core.events import Gap as CoreGap
-from booktape.core.frames import Checkpoint, Disconnected, RestFrame, SegmentEnd, StreamFrame
+from booktape.core.events import GapInterval as CoreGap
 from booktape.core.sync import State, SymbolSync
+from booktape.core.tape_records import (
+    Checkpoint,
+    DepthAnswer,
+    Disconnected,
+    SegmentEnd,
+    StreamMessage,
+)
 from booktape.errors import BookNotKnown, DamagedTape, NotRecorded
-from booktape.reader.book import Book, Gap, Step
+from booktape.reader.archive_files import ArchiveFile, ArchiveFiles
 from booktape.reader.gaps import gap_list
-from booktape.reader.place import File, Place
 from booktape.reader.progress import tracked
-from booktape.reader.rows import Query
-from booktape.reader.tape import (
+from booktape.reader.records import Book, Gap, Step
+from booktape.reader.rows import RowQuery
+from booktape.reader.tape_query import (
     NO_ROWS,
     EventByEvent,
-    Filter,
-    Standing,
+    LastState,
+    SymbolFilter,
     continues,
-    frames,
     is_past,
-    standing,
+    last_state_of,
+    read_records,
 )
 from booktape.reader.times import moment_at
 from booktape.reconstruct import Reconstruction
-from booktape.store.reading import following
+from booktape.store.tape_reader import following
 
 
 class _Tapes:
     """All tapes of an archive, in the order in which they were recorded."""
 
-    def __init__(self, place: Place, *, unsealed: bool) -> None:
+    def __init__(self, place: ArchiveFiles, *, unsealed: bool) -> None:
         self.place = place
         # Listed first: what is sealed meanwhile is then read as sealed, not missed.
         tail = place.unsealed() if unsealed else []
@@ -44,33 +50,35 @@ class _Tapes:
         self.lineage = place.lineage(files)
         self._files = {tape.segment: tape for tape in files}
 
-    def begun_by(self, time_us: int) -> list[File]:
+    def begun_by(self, time_us: int) -> list[ArchiveFile]:
         """Those that may hold something of a moment, the last recorded first."""
         found = self.lineage.reaching_into(time_us, time_us + 1)
         return [self._files[one] for one in reversed(self.lineage.order) if one in found]
 
-    def between(self, start_us: int | None, end_us: int | None) -> list[File]:
-        """Those that reach into a stretch of time; and those after: frames may have waited for them."""
+    def between(self, start_us: int | None, end_us: int | None) -> list[ArchiveFile]:
+        """Those that reach into a stretch of time; and those after: records may have waited for them."""
         found = self.lineage.reaching_into(start_us, end_us)
         found |= {after for one in found for after in self.lineage.after[one]}
         return [self._files[one] for one in self.lineage.order if one in found]
 
-    def after(self, tape: File) -> list[File]:
+    def after(self, tape: ArchiveFile) -> list[ArchiveFile]:
         """Those that go on from a tape."""
         return [self._files[one] for one in self.lineage.after[tape.segment]]
 
-    def follows(self, tape: File, read: Sequence[File]) -> bool:
+    def follows(self, tape: ArchiveFile, read: Sequence[ArchiveFile]) -> bool:
         """Whether a tape must begin where one of these ended: where a clock was wrong, others lie between."""
         before = self.lineage.before[tape.segment]
         return bool(self.lineage.missing[tape.segment]) or any(t.segment in before for t in read)
 
-    def missing_before(self, tape: File) -> str:
+    def missing_before(self, tape: ArchiveFile) -> str:
         """What a tape should have gone on from: a name where it says one."""
         return " and ".join(self.lineage.missing[tape.segment]) or "the tape before it"
 
 
-def book_at(place: Place, symbol: str, time_us: int, depth: int | None, *, unsealed: bool) -> Book:
-    """The book as the recorder knew it at this moment: after every frame received until then.
+def book_at(
+    place: ArchiveFiles, symbol: str, time_us: int, depth: int | None, *, unsealed: bool
+) -> Book:
+    """The book as the recorder knew it at this moment: after every record received until then.
 
     Raises BookNotKnown in a gap, and before and after everything recorded.
     """
@@ -102,23 +110,23 @@ def _in_a_gap(gap: Gap, time_us: int) -> str:
 
 
 class _Run(NamedTuple):
-    """The machine after some frames, how far their tape reaches, and whether they came to an end.
+    """The machine after some records, how far their tape reaches, and whether they came to an end.
 
-    `past`: a later frame of the symbol was met, so that no earlier one follows.
+    `past`: a later record of the symbol was met, so that no earlier one follows.
     """
 
     sync: SymbolSync | None
     reached_ns: int
     past: bool
 
-    def tells(self, time_us: int) -> bool:
+    def knows_at(self, time_us: int) -> bool:
         """Whether the book was known at this moment."""
         live = self.sync is not None and self.sync.state is State.LIVE
         return live and self.reached_ns // 1_000 >= time_us
 
 
-def _known_at(place: Place, tapes: _Tapes, symbol: str, time_us: int) -> _Run:
-    """The machine after every frame until this moment, on the tape on which the book was known then.
+def _known_at(place: ArchiveFiles, tapes: _Tapes, symbol: str, time_us: int) -> _Run:
+    """The machine after every record until this moment, on the tape on which the book was known then.
 
     Of several tapes (of workers, of recorders, of a clock that was set back) the last one counts that
     knows the book at this moment; where none does, what the last one says. Raises DamagedTape where none
@@ -134,7 +142,7 @@ def _known_at(place: Place, tapes: _Tapes, symbol: str, time_us: int) -> _Run:
         if run and run.sync:
             after = None if run.past else _after_it(place, tapes, tape, run.sync, time_us)
             for one in filter(None, (after, run)):
-                if one.tells(time_us):
+                if one.knows_at(time_us):
                     return one
             last = last if last.sync else after or run
     if damage:
@@ -143,10 +151,10 @@ def _known_at(place: Place, tapes: _Tapes, symbol: str, time_us: int) -> _Run:
 
 
 def _after_it(
-    place: Place, tapes: _Tapes, tape: File, sync: SymbolSync, time_us: int
+    place: ArchiveFiles, tapes: _Tapes, tape: ArchiveFile, sync: SymbolSync, time_us: int
 ) -> _Run | None:
-    """The next tape of the symbol may begin with frames that had waited while it was opened."""
-    stood = Standing(sync.epoch, sync.update_id, sync.known_ns)
+    """The next tape of the symbol may begin with records that had waited while it was opened."""
+    stood = LastState(sync.epoch, sync.update_id, sync.known_ns)
     for successor in tapes.after(tape):
         run = _run(place, successor, sync.symbol, time_us, stood)
         if run and run.sync:
@@ -155,7 +163,7 @@ def _after_it(
 
 
 def _run(
-    place: Place, tape: File, symbol: str, time_us: int, stood: Standing | None
+    place: ArchiveFiles, tape: ArchiveFile, symbol: str, time_us: int, stood: LastState | None
 ) -> _Run | None:
     """The same over one tape; None when it does not go on from where the one before `stood`.
 
@@ -163,24 +171,27 @@ def _run(
     what an audit taught the book since, and how far each connection was, stands in no row.
     """
     only = frozenset({symbol})
-    books, lines = Reconstruction(), Filter(only)
-    for frame in frames(place, tape, only, lines, NO_ROWS):
-        if not continues(stood, frame):
+    books, lines = Reconstruction(), SymbolFilter(only)
+    for record in read_records(place, tape, only, lines, NO_ROWS):
+        if not continues(stood, record):
             return None
-        if isinstance(frame, StreamFrame | RestFrame) and frame.received_ns // 1_000 > time_us:
-            return _Run(books.syncs.get(symbol), frame.received_ns, past=True)
+        if (
+            isinstance(record, StreamMessage | DepthAnswer)
+            and record.received_ns // 1_000 > time_us
+        ):
+            return _Run(books.syncs.get(symbol), record.received_ns, past=True)
         # Until a connection's last sign of life, and until the recording's end, the book was known.
-        if isinstance(frame, Disconnected) and frame.alive_ns // 1_000 >= time_us:
+        if isinstance(record, Disconnected) and record.alive_ns // 1_000 >= time_us:
             continue
-        if isinstance(frame, SegmentEnd) and frame.received_ns // 1_000 >= time_us:
+        if isinstance(record, SegmentEnd) and record.received_ns // 1_000 >= time_us:
             break
         with following(tape.path):
-            for _ in books.feed(frame):
+            for _ in books.feed(record):
                 pass
     return _Run(books.syncs.get(symbol), lines.reached_ns, past=False)
 
 
-def replay(place: Place, query: Query, *, unsealed: bool) -> Iterator[Step | Gap]:
+def replay(place: ArchiveFiles, query: RowQuery, *, unsealed: bool) -> Iterator[Step | Gap]:
     """Every event of a symbol with the book after it, and every gap, in order.
 
     What a damaged or missing tape would have told is a gap with the reason `undeclared`. Raises
@@ -195,7 +206,7 @@ def replay(place: Place, query: Query, *, unsealed: bool) -> Iterator[Step | Gap
         with place.reading(tape.path), following(tape.path):
             follows = tapes.follows(tape, chosen)
             past = yield from _steps(tapes, tape, query, events, stood if follows else None)
-        told = standing(events.books, query.symbol)
+        told = last_state_of(events.books, query.symbol)
         recorded = recorded or told is not None
         if past:
             # It was left before its end. What goes on from it may be earlier, where a clock was wrong.
@@ -213,29 +224,29 @@ def replay(place: Place, query: Query, *, unsealed: bool) -> Iterator[Step | Gap
 
 def _steps(
     tapes: _Tapes,
-    tape: File,
-    query: Query,
+    tape: ArchiveFile,
+    query: RowQuery,
     events: EventByEvent,
-    stood: Standing | None,
+    stood: LastState | None,
 ) -> Generator[Step | Gap, None, bool]:
     """Returns whether the end of the query's time was passed."""
-    for frame in frames(tapes.place, tape, frozenset({query.symbol}), every=1):
-        if stood and isinstance(frame, Checkpoint) and not continues(stood, frame):
+    for record in read_records(tapes.place, tape, frozenset({query.symbol}), every=1):
+        if stood and isinstance(record, Checkpoint) and not continues(stood, record):
             if not tapes.place.damaged:
                 why = (
                     f"it does not go on where {tapes.missing_before(tape)} ended: a tape is missing"
                 )
                 tapes.place.report_damage(tape.path, why)
-            untold = _untold(stood, frame)
+            untold = _untold(stood, record)
             # Before the first epoch nothing was known that could be lost.
             if stood.epoch and query.overlaps(untold):
                 yield untold
         if query.end_us is not None and is_past(
-            events.books, query.symbol, frame, query.end_us * 1_000
+            events.books, query.symbol, record, query.end_us * 1_000
         ):
             return True
-        for output, event in events.feed(frame):
-            if isinstance(output, BookRow) and query.holds(output.received_ns // 1_000):
+        for output, event in events.feed(record):
+            if isinstance(output, BookRow) and query.contains(output.received_ns // 1_000):
                 yield Step(event, Book.of(output, query.depth))
             # A gap that is still open is said again when it is closed.
             elif isinstance(output, CoreGap) and output.end_ns is not None:
@@ -243,7 +254,7 @@ def _steps(
     return False
 
 
-def _untold(stood: Standing, begins: Checkpoint) -> Gap:
+def _untold(stood: LastState, begins: Checkpoint) -> Gap:
     """What lies between the last state that was told and a tape that does not go on from there."""
     return Gap(
         begins.symbol,

@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from booktape.reader.book import Gap
-from booktape.reader.frames import Frames
+from booktape.reader.dataframes import Tabular
+from booktape.reader.records import Gap
 from booktape.reader.times import moment_us
 
 _NEVER: Final = np.iinfo(np.int64).max
@@ -26,7 +26,7 @@ class _Grid(NamedTuple):
     intervals: Ints
 
 
-class Resampled(Frames):
+class Resampled(Tabular):
     """One row an interval, from the first row's to the last row's. `time` is where it begins.
 
     A row holds the last book known within its interval: the last one received in it, or else the
@@ -38,7 +38,7 @@ class Resampled(Frames):
     than it: a row counts from the latest `receive_time` up to it.
     """
 
-    def __init__(self, rows: Frames, gaps: Callable[[], list[Gap]], interval_us: int) -> None:
+    def __init__(self, rows: Tabular, gaps: Callable[[], list[Gap]], interval_us: int) -> None:
         self.depth = rows.depth
         self._rows = rows
         self._gaps = gaps

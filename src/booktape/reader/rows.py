@@ -17,17 +17,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from booktape.core.events import BookRow
-from booktape.core.frames import SegmentStart
+from booktape.core.tape_records import SegmentStart
 from booktape.errors import NotRecorded
-from booktape.reader.book import Gap
-from booktape.reader.place import File, Place
+from booktape.reader.archive_files import ArchiveFile, ArchiveFiles
 from booktape.reader.progress import tracked
-from booktape.reader.tape import frames, outputs
+from booktape.reader.records import Gap
+from booktape.reader.tape_query import outputs, read_records
 from booktape.reader.times import moment_us
 from booktape.store.extents import GroupExtent, open_parquet
 from booktape.store.layout import symbol_folder
 from booktape.store.schema import SNAPSHOTS, snapshot_batch
-from booktape.store.writer import Group
+from booktape.store.segment_writer import Group
 
 LISTS: Final = ("bid_price", "bid_size", "ask_price", "ask_size")
 SCHEMA: Final = pa.schema([pa.field("symbol", pa.string(), nullable=False), *SNAPSHOTS])
@@ -35,7 +35,7 @@ SCHEMA: Final = pa.schema([pa.field("symbol", pa.string(), nullable=False), *SNA
 
 
 @dataclass(frozen=True, slots=True)
-class Query:
+class RowQuery:
     """Which rows: `start_us <= receive_time < end_us`, at most `depth` levels a side."""
 
     symbol: str
@@ -49,7 +49,7 @@ class Query:
         after = self.start_us is not None and last_us < self.start_us
         return not (before or after)
 
-    def holds(self, time_us: int) -> bool:
+    def contains(self, time_us: int) -> bool:
         """Whether a row of this time is one of them."""
         return self.may_hold(time_us, time_us)
 
@@ -62,7 +62,11 @@ class Query:
 
 
 def batches(
-    place: Place, query: Query, *, unsealed: bool = True, columns: Sequence[str] = SCHEMA.names
+    place: ArchiveFiles,
+    query: RowQuery,
+    *,
+    unsealed: bool = True,
+    columns: Sequence[str] = SCHEMA.names,
 ) -> Iterator[pa.RecordBatch]:
     """The rows in the order in which they were written, which is that of `update_id`.
 
@@ -81,7 +85,7 @@ def batches(
         yield from _of_file(place, query, file, list(columns))
 
 
-def in_order(place: Place, files: Sequence[File]) -> list[File]:
+def in_order(place: ArchiveFiles, files: Sequence[ArchiveFile]) -> list[ArchiveFile]:
     """One symbol's files of rows, as they were recorded; without those that hold none.
 
     Epochs never fall back, and ids grow within one, while a clock may be set back: names do not tell.
@@ -94,37 +98,37 @@ def in_order(place: Place, files: Sequence[File]) -> list[File]:
     )
 
 
-def _check_symbol(place: Place, symbol: str, tapes: Sequence[File]) -> None:
+def _check_symbol(place: ArchiveFiles, symbol: str, tapes: Sequence[ArchiveFile]) -> None:
     known = known_symbols(place, tapes)
     if symbol not in known:
         there = textwrap.shorten(", ".join(known), 80, placeholder=" …")
         raise NotRecorded(f"{place.root} holds nothing of {symbol}. It holds: {there or 'none'}.")
 
 
-def known_symbols(place: Place, tapes: Sequence[File]) -> list[str]:
+def known_symbols(place: ArchiveFiles, tapes: Sequence[ArchiveFile]) -> list[str]:
     """Those with sealed rows, and those that are being recorded."""
     found = set(place.symbols())
     for tape in tapes:
         with place.reading(tape.path):
-            start = next(frames(place, tape, None), None)
+            start = next(read_records(place, tape, None), None)
             if isinstance(start, SegmentStart):
                 found.update(start.symbols)
     return sorted(found)
 
 
-def _may_hold(place: Place, query: Query, file: File) -> bool:
+def _may_hold(place: ArchiveFiles, query: RowQuery, file: ArchiveFile) -> bool:
     return any(query.may_hold(group.first_us, group.last_us) for group in place.extents(file))
 
 
 def _of_file(
-    place: Place, query: Query, file: File, columns: list[str]
+    place: ArchiveFiles, query: RowQuery, file: ArchiveFile, columns: list[str]
 ) -> Iterator[pa.RecordBatch]:
     of_file = _of_sealed if file.path.endswith(".parquet") else _of_tape
     return of_file(place, query, file, columns)
 
 
 def _of_sealed(
-    place: Place, query: Query, file: File, columns: list[str]
+    place: ArchiveFiles, query: RowQuery, file: ArchiveFile, columns: list[str]
 ) -> Iterator[pa.RecordBatch]:
     wanted = [name for name in columns if name != "symbol"]
     groups = [g for g in place.extents(file) if query.may_hold(g.first_us, g.last_us)]
@@ -138,7 +142,7 @@ def _of_sealed(
                 yield _cut(batch, query, columns)
 
 
-def read_scalars(place: Place, file: File, group: GroupExtent) -> list[GroupExtent]:
+def read_scalars(place: ArchiveFiles, file: ArchiveFile, group: GroupExtent) -> list[GroupExtent]:
     """A row group row by row, each as if it were one by itself; none where it cannot be read."""
     found: list[GroupExtent] = []
     with place.reading(file.path), place.open(file.path) as opened:
@@ -152,7 +156,7 @@ def read_scalars(place: Place, file: File, group: GroupExtent) -> list[GroupExte
 
 
 def _of_tape(
-    place: Place, query: Query, tape: File, columns: list[str]
+    place: ArchiveFiles, query: RowQuery, tape: ArchiveFile, columns: list[str]
 ) -> Iterator[pa.RecordBatch]:
     """The rows that an unsealed tape will be sealed as: at most one row group of them in memory."""
     before_ns = None if query.end_us is None else query.end_us * 1_000
@@ -172,7 +176,7 @@ def _shallow(row: BookRow, depth: int | None) -> BookRow:
     return replace(row, **{name: getattr(row, name)[:depth].copy() for name in LISTS})
 
 
-def _cut(batch: pa.RecordBatch, query: Query, columns: Sequence[str]) -> pa.RecordBatch:
+def _cut(batch: pa.RecordBatch, query: RowQuery, columns: Sequence[str]) -> pa.RecordBatch:
     """The rows, levels and columns asked for."""
     times = batch.column("receive_time").cast(pa.int64()).to_numpy()
     keep = np.ones(len(times), bool)
@@ -188,7 +192,7 @@ def _cut(batch: pa.RecordBatch, query: Query, columns: Sequence[str]) -> pa.Reco
     return pa.RecordBatch.from_arrays(list(found.values()), schema=schema)
 
 
-def _column(batch: pa.RecordBatch, name: str, query: Query) -> pa.Array[Any]:
+def _column(batch: pa.RecordBatch, name: str, query: RowQuery) -> pa.Array[Any]:
     if name == "symbol":
         return pa.repeat(query.symbol, batch.num_rows)
     if name in LISTS and query.depth is not None:

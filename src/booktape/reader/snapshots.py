@@ -7,20 +7,20 @@ from datetime import timedelta
 
 import pyarrow as pa
 
-from booktape.reader.book import Book, Gap
-from booktape.reader.frames import Frames
+from booktape.reader.archive_files import ArchiveFiles
+from booktape.reader.dataframes import Tabular
 from booktape.reader.gaps import gap_list
-from booktape.reader.place import Place
+from booktape.reader.iterate import rows_and_gaps
+from booktape.reader.records import Book, Gap
 from booktape.reader.resample import Resampled
-from booktape.reader.rows import SCHEMA, Query, batches
+from booktape.reader.rows import SCHEMA, RowQuery, batches
 from booktape.reader.times import length_us
-from booktape.reader.walk import walk
 
 
-class Snapshots(Frames):
+class Snapshots(Tabular):
     """The rows of one symbol with `start <= receive_time < end`, at most `depth` levels a side."""
 
-    def __init__(self, place: Place, query: Query, *, unsealed: bool) -> None:
+    def __init__(self, place: ArchiveFiles, query: RowQuery, *, unsealed: bool) -> None:
         self.query = query
         self.depth = query.depth
         self._place = place
@@ -43,7 +43,7 @@ class Snapshots(Frames):
 
     def __iter__(self) -> Iterator[Book | Gap]:
         """Every row as a `Book`, and a `Gap` wherever the book was not known."""
-        return walk(self.query, self.batches(), self._all_gaps())
+        return rows_and_gaps(self.query, self.batches(), self._all_gaps())
 
     def resample(self, interval: timedelta | str) -> Resampled:
         """One row an interval (`100ms`, `1s`, `5m`): the last book known within it.

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final, NamedTuple
 
-from booktape.reader.book import Gap
-from booktape.reader.place import Place
+from booktape.reader.archive_files import ArchiveFiles
+from booktape.reader.records import Gap
 from booktape.reader.rows import in_order, read_scalars
 from booktape.reader.times import moment_at, moment_us
 from booktape.store.extents import GroupExtent
@@ -58,13 +58,13 @@ class Timeline:
         return fitted
 
 
-def timeline(place: Place, symbol: str) -> Timeline:
+def timeline(place: ArchiveFiles, symbol: str) -> Timeline:
     """Of the sealed rows. Reads footers only."""
     files = in_order(place, place.rows(symbol_folder(symbol)))
     return Timeline([group for file in files for group in place.extents(file)])
 
 
-def undeclared(place: Place, symbol: str, declared: Sequence[Gap]) -> list[Gap]:
+def undeclared(place: ArchiveFiles, symbol: str, declared: Sequence[Gap]) -> list[Gap]:
     """The intervals between two epochs of sealed rows of which no file of gaps tells.
 
     Files of gaps may be lost or damaged. A segment whose tape is not sealed yet may lack its own, and is

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Protocol
 
+from booktape.core.checks import BookTicker
 from booktape.core.events import DepthEvent
-from booktape.core.proving import BookTicker
-from booktape.sim.incidents import Incidents
-from booktape.sim.replies import Old
+from booktape.sim.faults.market import Incidents
+from booktape.sim.faults.replies import Old
 from booktape.wire.encode import encode_combined, encode_event
 from booktape.wire.exchange_info import SymbolInfo
 

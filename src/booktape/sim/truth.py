@@ -9,8 +9,8 @@ from operator import attrgetter
 from typing import Final, NamedTuple
 
 from booktape.core.events import Level
-from booktape.sim.listing import Listing, TextLevel, Whole
-from booktape.sim.pair import Pair, Pushes, Start
+from booktape.sim.market.listing import Listing, TextLevel, Whole
+from booktape.sim.market.symbol_market import Pushes, Start, SymbolMarket
 
 NOT_OPENED: Final = -1
 """The id of the empty book of a symbol that is listed and has not opened."""
@@ -104,11 +104,11 @@ class Rules:
         """This symbol's, from its beginning."""
         return self.histories.setdefault(symbol, History())
 
-    def pair(self, symbol: str) -> Pair:
+    def pair(self, symbol: str) -> SymbolMarket:
         """This symbol's market, at its beginning."""
         start = Start(symbol in self.opening, self.grids.get(symbol, 1))
         pushes = self.history(symbol).pushes
-        return Pair(self.listings[symbol], self.seed, self.levels, pushes, start)
+        return SymbolMarket(self.listings[symbol], self.seed, self.levels, pushes, start)
 
 
 class Truth:
@@ -119,7 +119,7 @@ class Truth:
 
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
-        self._pairs: dict[str, Pair] = {}
+        self._pairs: dict[str, SymbolMarket] = {}
         self._first_ids: dict[str, int] = {}
 
     def first_id(self, symbol: str) -> int:
@@ -187,7 +187,7 @@ class Truth:
             raise ValueError(f"{symbol} had update id {update_id} {len(fitting)} times")
         return fitting[0]
 
-    def _begin(self, symbol: str) -> Pair:
+    def _begin(self, symbol: str) -> SymbolMarket:
         pair = self._pairs[symbol] = self._rules.pair(symbol)
         self._first_ids[symbol] = pair.update_id
         return pair

@@ -14,9 +14,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import structlog
 
+from booktape.core.arbitration import SymbolFeed
 from booktape.core.checkpoint import restore, save
-from booktape.core.events import Gap
-from booktape.core.frames import (
+from booktape.core.events import GapInterval
+from booktape.core.sync import State, SymbolSync
+from booktape.core.tape_records import (
     FORMAT,
     KILLED,
     NO_TAPE,
@@ -26,19 +28,17 @@ from booktape.core.frames import (
     SegmentEnd,
     SegmentStart,
 )
-from booktape.core.merge import Lane
-from booktape.core.sync import State, SymbolSync
 from booktape.descriptors import refuse_used_up
 from booktape.errors import DamagedTape
+from booktape.store.catalog import free_segment, lineage_of, newest_rows
 from booktape.store.extents import GroupExtent, group_extents, open_parquet
-from booktape.store.found import free_segment, lineage_of, newest_rows
 from booktape.store.layout import TABLE, Layout, Segment
 from booktape.store.lineage import Lineage
 from booktape.store.lock import lock_directory
 from booktape.store.opening import open_file
-from booktape.store.reading import following, read_format, read_words
-from booktape.store.recording import Recording
 from booktape.store.recovery import Recovered, recover
+from booktape.store.session import RecordingSession
+from booktape.store.tape_reader import following, read_ends, read_format
 
 log = structlog.get_logger()
 _MOMENTS: Final = ("known_ns", "stamp_ns", "synced_ns")
@@ -108,7 +108,7 @@ class Archive:
 
     def begin(
         self, start: SegmentStart, tag: str, is_ours: Callable[[str], bool] = lambda _: True
-    ) -> Recording:
+    ) -> RecordingSession:
         """A new recording that goes on counting epochs where the archive stands.
 
         `is_ours` chooses whose past it takes over, where several workers share one archive.
@@ -120,7 +120,7 @@ class Archive:
         last = lineage.last(but_of_run=segment.run)
         start = replace(start, continues=tuple(one.name for one in last))
         past = self._past(lineage, last, start).values()
-        recording = Recording(self._layout, segment, self._worker)
+        recording = RecordingSession(self._layout, segment, self._worker)
         recording.begin(start, [saved for saved in past if is_ours(saved.symbol)])
         return recording
 
@@ -144,7 +144,7 @@ class Archive:
         waiting = list(last)
         while waiting:
             segment = waiting.pop()
-            told, ended = self._told(segment, start.format)
+            told, ended = self._read_checkpoints(segment, start.format)
             for saved in told:
                 with _naming_damage(self._layout.tape(segment)), following("it"):
                     _keep_later(known, _cold(saved, start.received_ns))
@@ -159,18 +159,20 @@ class Archive:
                 _keep_later(known, found)
         return known
 
-    def _told(self, segment: Segment, tape_format: int) -> tuple[Iterable[Checkpoint], bool]:
+    def _read_checkpoints(
+        self, segment: Segment, tape_format: int
+    ) -> tuple[Iterable[Checkpoint], bool]:
         """What a tape tells of every symbol, and whether that is how its recording ended."""
         told: dict[str, Checkpoint] = {}
         reason, whole = ROTATED, False
         tape = self._layout.tape(segment)
         with _naming_damage(tape):
-            for frame in read_words(tape):
-                if isinstance(frame, SegmentEnd):
-                    reason = frame.reason
-                elif isinstance(frame, Checkpoint):
+            for record in read_ends(tape):
+                if isinstance(record, SegmentEnd):
+                    reason = record.reason
+                elif isinstance(record, Checkpoint):
                     # Those at its end are later, and count.
-                    told[frame.symbol] = frame
+                    told[record.symbol] = record
             whole = True
         with _naming_damage(tape):
             if read_format(tape) < tape_format:
@@ -254,10 +256,10 @@ def _cold(saved: Checkpoint, now_ns: int) -> Checkpoint:
     if sync.state is State.ENDED:
         sync.state = State.COLD  # whoever records it again must have found it listed
     if sync.state is not State.COLD:
-        sync.take(Disconnected(saved.known_ns, 0, saved.known_ns, KILLED), saved.known_ns)
+        sync.handle(Disconnected(saved.known_ns, 0, saved.known_ns, KILLED), saved.known_ns)
     # A clock that was ahead must not be ahead of every gap to come: what is lost from now on would then
     # be told too short.
-    cold = save(sync, Lane(), now_ns)
+    cold = save(sync, SymbolFeed(), now_ns)
     moments = {name: min(getattr(cold, name), now_ns) for name in _MOMENTS}
     return replace(cold, attempt=0, **moments)
 
@@ -276,5 +278,5 @@ def _from_row(symbol: str, epoch: int, update_id: int, known: datetime, now_ns: 
     sync.epoch, sync.update_id = epoch, update_id
     last_ns = (known - _EPOCH) // timedelta(microseconds=1) * 1_000
     sync.prove(min(last_ns, now_ns))
-    sync.gap = Gap(symbol, sync.epoch, last_ns, sync.update_id, NO_TAPE)
-    return save(sync, Lane(), now_ns)
+    sync.gap = GapInterval(symbol, sync.epoch, last_ns, sync.update_id, NO_TAPE)
+    return save(sync, SymbolFeed(), now_ns)

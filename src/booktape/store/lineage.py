@@ -33,7 +33,7 @@ class Beginning:
         return cls(segment, segment.start_us)
 
 
-TakenOver = Callable[[Segment], frozenset[str]]
+CarriedOver = Callable[[Segment], frozenset[str]]
 """The symbols of which a tape begins with a checkpoint."""
 
 
@@ -44,7 +44,7 @@ class Lineage:
     is asked only for tapes that do not say from which segments they go on.
     """
 
-    def __init__(self, beginnings: Iterable[Beginning], taken_over: TakenOver) -> None:
+    def __init__(self, beginnings: Iterable[Beginning], taken_over: CarriedOver) -> None:
         self.beginnings = {each.segment: each for each in beginnings}
         named = {segment.name: segment for segment in self.beginnings}
         self.before: dict[Segment, tuple[Segment, ...]] = {}
@@ -113,7 +113,7 @@ class Lineage:
 class _Implied:
     """What tapes went on from before they said so: then names grew whatever the clock said."""
 
-    def __init__(self, beginnings: Mapping[Segment, Beginning], taken_over: TakenOver) -> None:
+    def __init__(self, beginnings: Mapping[Segment, Beginning], taken_over: CarriedOver) -> None:
         self._beginnings = beginnings
         self._taken_over = taken_over
         self._by_tag: dict[str, list[Segment]] = {}

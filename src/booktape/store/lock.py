@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from booktape.errors import CannotLock, DirectoryInUse
-from booktape.store.sealing import make_folder, writing
+from booktape.store.durable_files import disk_errors_named, make_folder
 
 _NO_LOCKS: Final = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 """What file systems say that keep no locks: some network shares, and those of some phones."""
@@ -26,13 +26,13 @@ def lock_directory(path: Path, *, shared: bool = False, folder: bool = False) ->
     CannotLock where the file system keeps no locks. Known weakness: `flock` is only as good as the
     file system; some network mounts say yes to everyone.
     """
-    with writing(path):
+    with disk_errors_named(path):
         make_folder(path.parent)
         opened = [os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)]
     try:
         _take_lock(opened[0], path.parent, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
         if folder:
-            with writing(path):
+            with disk_errors_named(path):
                 opened.append(os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY))
             _take_folder(opened[1], path.parent)
         yield

@@ -17,8 +17,8 @@ import msgspec
 from msgspec import Struct
 
 from booktape.store.clearing import remove_unsealed
+from booktape.store.durable_files import disk_errors_named, make_folder, sync_path
 from booktape.store.layout import Layout, Segment
-from booktape.store.sealing import make_folder, sync_path, writing
 from booktape.store.unsealed_file import FileSeal, UnsealedFile
 
 
@@ -45,12 +45,12 @@ def seal_manifest(layout: Layout, segment: Segment, files: Mapping[Path, FileSea
     """
     sealed = {path.relative_to(layout.root).as_posix(): seal for path, seal in files.items()}
     unsealed, final = layout.writing_manifest(segment), layout.manifest(segment)
-    with writing(unsealed):
+    with disk_errors_named(unsealed):
         remove_unsealed(unsealed)
     manifest = UnsealedFile(unsealed)
     manifest.append(msgspec.json.encode(Manifest(segment.name, sealed)) + b"\n")
     manifest.seal()
-    with writing(final):
+    with disk_errors_named(final):
         make_folder(final.parent)
         unsealed.rename(final)
         sync_path(final.parent)

@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 
 from booktape.core.events import BookRow
 from booktape.errors import WriteFailed
+from booktape.store.durable_files import disk_errors_named
 from booktape.store.schema import SCALARS, SNAPSHOTS
-from booktape.store.sealing import writing
 from booktape.store.unsealed_file import FileSeal, UnsealedFile
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class ParquetFile:
         if self._encoder.is_open:
             self._encoder.close()
         seal = self._file.seal()
-        with writing(self.path):
+        with disk_errors_named(self.path):
             found = pq.read_metadata(self.path).num_rows
         if found != rows:
             raise WriteFailed(self.path, f"it holds {found} rows, and should hold {rows}")

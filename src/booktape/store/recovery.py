@@ -1,6 +1,6 @@
 """After a `kill -9`: what was left unsealed is recorded once more, from its tape.
 
-The same function over the same frames gives the same rows, so the result is what the recorder
+The same function over the same records gives the same rows, so the result is what the recorder
 would have written, minus at most the last moments that had not reached the tape.
 
 Known weakness: it takes as long as reading the tape does, and nothing is recorded meanwhile. A
@@ -21,9 +21,10 @@ from typing import Final, NamedTuple
 
 import structlog
 
-from booktape.core.frames import KILLED, ROTATED, Frame, SegmentEnd, SegmentStart
+from booktape.core.tape_records import KILLED, ROTATED, SegmentEnd, SegmentStart, TapeRecord
 from booktape.descriptors import refuse_used_up
 from booktape.errors import DamagedTape, StoreError
+from booktape.store.catalog import lineage_of, unsealed_segments
 from booktape.store.clearing import (
     clear_segment,
     foreign_entries,
@@ -31,16 +32,15 @@ from booktape.store.clearing import (
     remove_unsealed,
     set_aside,
 )
-from booktape.store.found import lineage_of, unsealed_segments
+from booktape.store.durable_files import disk_errors_named
 from booktape.store.layout import Layout, Segment
 from booktape.store.patience import patiently
-from booktape.store.reading import beginning, following, read_tape
-from booktape.store.recording import Recording
-from booktape.store.sealing import writing
-from booktape.store.writer import SegmentWriter
+from booktape.store.segment_writer import SegmentWriter
+from booktape.store.session import RecordingSession
+from booktape.store.tape_reader import beginning, following, read_tape
 
 BREATH_FRAMES: Final = 100
-"""After so many frames whoever waits for a recovery may look up."""
+"""After so many records whoever waits for a recovery may look up."""
 
 log = structlog.get_logger()
 
@@ -50,7 +50,7 @@ class Recovered:
     """A segment that a killed recorder had left unsealed, and that is sealed now."""
 
     segment: str
-    frames: int
+    records: int
 
 
 def recover(layout: Layout, worker: Executor) -> Iterator[Recovered | None]:
@@ -63,7 +63,7 @@ def recover(layout: Layout, worker: Executor) -> Iterator[Recovered | None]:
     """
     unsealed = unsealed_segments(layout)
     for segment in unsealed:
-        with writing(layout.unsealed_of(segment)):
+        with disk_errors_named(layout.unsealed_of(segment)):
             foreign = foreign_entries(layout, segment)
         for path in foreign:
             yield from _move_aside(layout, path, "no recorder made it")
@@ -78,13 +78,13 @@ def recover(layout: Layout, worker: Executor) -> Iterator[Recovered | None]:
             reason = ROTATED if lineage.after[segment] else KILLED
             log.warning("recovering what a killed recorder left", segment=segment.name)
             try:
-                frames = yield from _replay(layout, segment, tape, reason, worker)
+                records = yield from _replay(layout, segment, tape, reason, worker)
             except DamagedTape as error:
                 worker.submit(int).result()  # what it still writes is written there
                 yield from _move_aside(layout, layout.unsealed_of(segment), str(error))
                 continue
-            log.warning("recovered", segment=segment.name, frames=frames)
-            yield Recovered(segment.name, frames)
+            log.warning("recovered", segment=segment.name, records=records)
+            yield Recovered(segment.name, records)
         elif not _may_hold_anything(layout, segment):
             yield from patiently(partial(_clear, layout, segment))
         # Else its very beginning was damaged, which no kill does: it is left for a person.
@@ -94,7 +94,7 @@ def _move_aside(layout: Layout, path: Path, why: str) -> Iterator[None]:
     """Out of the way of this start and of all later ones. Says where it is now."""
 
     def move() -> None:
-        with writing(layout.set_aside):
+        with disk_errors_named(layout.set_aside):
             moved = set_aside(layout, path)
         log.error("set aside, not recovered", file=str(path), to=str(moved), why=why)
 
@@ -151,10 +151,10 @@ def _named(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def _is_part(part: Iterable[Frame], whole: Iterator[Frame]) -> bool:
+def _is_part(part: Iterable[TapeRecord], whole: Iterator[TapeRecord]) -> bool:
     """Whether one tape begins with all that the other one says before its end, which is said anew."""
-    frames = takewhile(lambda frame: not isinstance(frame, SegmentEnd), part)
-    return all(next(whole, None) == frame for frame in frames)
+    records = takewhile(lambda record: not isinstance(record, SegmentEnd), part)
+    return all(next(whole, None) == record for record in records)
 
 
 def _is_sealed(layout: Layout, segment: Segment, tape: _Tape | None) -> bool:
@@ -183,7 +183,7 @@ def _may_hold_anything(layout: Layout, segment: Segment) -> bool:
 
 
 def _clear(layout: Layout, segment: Segment) -> None:
-    with writing(layout.unsealed_of(segment)):
+    with disk_errors_named(layout.unsealed_of(segment)):
         clear_segment(layout, segment)
 
 
@@ -193,7 +193,7 @@ def _isolate(layout: Layout, segment: Segment, tape: _Tape) -> None:
     It is moved first: should recovery be killed too, the next one finds it again.
     """
     written, torn = layout.writing_tape(segment), layout.torn_tape(segment)
-    with writing(torn):
+    with disk_errors_named(torn):
         if tape.path == written and is_regular(written):
             remove_unsealed(torn)
             written.rename(torn)
@@ -203,46 +203,46 @@ def _isolate(layout: Layout, segment: Segment, tape: _Tape) -> None:
 def _replay(
     layout: Layout, segment: Segment, tape: _Tape, reason: str, worker: Executor
 ) -> Generator[None, None, int]:
-    """Record the torn tape once more, and seal. Returns how many frames it held."""
+    """Record the torn tape once more, and seal. Returns how many records it held."""
     if tape.other:
         yield from _move_aside(layout, tape.other, "another tape of its segment is recovered")
     yield from patiently(partial(_isolate, layout, segment, tape))
     torn = layout.torn_tape(segment)
-    frames = read_tape(torn, torn=True)
-    next(frames)
-    recording = Recording(layout, segment, worker)
+    records = read_tape(torn, torn=True)
+    next(records)
+    recording = RecordingSession(layout, segment, worker)
     with following(torn):
         recording.begin(tape.start, ())
-    return 1 + (yield from record_again(recording, frames, reason, torn))
+    return 1 + (yield from record_again(recording, records, reason, torn))
 
 
 def record_again(
-    recording: Recording, frames: Iterator[Frame], reason: str, tape: object
+    recording: RecordingSession, records: Iterator[TapeRecord], reason: str, tape: object
 ) -> Generator[None, None, int]:
-    """Take every frame of a tape but its first, and seal. Returns how many they were.
+    """Take every record of a tape but its first, and seal. Returns how many they were.
 
     It ends as the tape does, or for this `reason` where that does not say. Whoever leaves it early
     leaves everything unsealed. Raises DamagedTape, with the tape's name, where no recorder wrote it.
     """
     with following(tape):
-        count = yield from _take_all(recording, frames, reason)
+        count = yield from _take_all(recording, records, reason)
         yield from patiently(recording.writer.flush)
         yield from patiently(lambda: recording.writer.seal().result())
     return count
 
 
 def _take_all(
-    recording: Recording, frames: Iterator[Frame], reason: str
+    recording: RecordingSession, records: Iterator[TapeRecord], reason: str
 ) -> Generator[None, None, int]:
     count = 0
-    for frame in frames:
-        if isinstance(frame, SegmentEnd):
-            reason, recording.last_ns = frame.reason, frame.received_ns
+    for record in records:
+        if isinstance(record, SegmentEnd):
+            reason, recording.last_ns = record.reason, record.received_ns
             # What follows is said anew; but only at the very end a checksum proves the last lines.
-            for _ in frames:
+            for _ in records:
                 pass
             break
-        for _ in recording.take(frame):
+        for _ in recording.handle(record):
             pass  # what it asks of the exchange has been answered, or never was
         # Also after one that no row follows from: its line waits to be written.
         if recording.writer.wants_flush:

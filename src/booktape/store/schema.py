@@ -11,8 +11,8 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from booktape.core.events import BookRow, Floats, Gap, Note
-from booktape.core.proving import Check
+from booktape.core.checks import Check
+from booktape.core.events import BookRow, Floats, GapInterval, Note
 
 _TIME: Final = pa.timestamp("us", tz="UTC")
 # Elements are never null, which spares Parquet one level of bookkeeping per value.
@@ -205,7 +205,7 @@ class SmallTable:
         return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
 
 
-def _gap_row(gap: Gap) -> tuple[object, ...]:
+def _gap_row(gap: GapInterval) -> tuple[object, ...]:
     return (
         gap.symbol,
         gap.epoch,
@@ -242,7 +242,7 @@ def _note_row(note: Note) -> tuple[object, ...]:
 
 TABLES: Final = MappingProxyType(
     {
-        "gaps": SmallTable(Gap, GAPS, _gap_row),
+        "gaps": SmallTable(GapInterval, GAPS, _gap_row),
         "checks": SmallTable(Check, CHECKS, _check_row),
         "notes": SmallTable(Note, NOTES, _note_row),
     }

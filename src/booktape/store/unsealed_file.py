@@ -10,8 +10,8 @@ from typing import Final
 from msgspec import Struct
 
 from booktape.errors import WriteFailed
+from booktape.store.durable_files import disk_errors_named, sync_path
 from booktape.store.opening import open_file
-from booktape.store.sealing import sync_path, writing
 
 _CHUNK_BYTES: Final = 1 << 20
 
@@ -56,7 +56,7 @@ class UnsealedFile:
         if self._is_made and not self._kept:
             return
         data = b"".join(self._kept)
-        with writing(self.path):
+        with disk_errors_named(self.path):
             if not self._is_made:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
             _write_at(self._open(), self._bytes, data)
@@ -68,7 +68,7 @@ class UnsealedFile:
     def move(self, path: Path) -> None:
         """Take another name, unless it has that one already."""
         if path != self.path:
-            with writing(path):
+            with disk_errors_named(path):
                 self.path.rename(path)
             self.path = path
 
@@ -79,7 +79,7 @@ class UnsealedFile:
         been open all the while. Raises WriteFailed.
         """
         self.write()
-        with writing(self.path):
+        with disk_errors_named(self.path):
             if self._is_doubtful:
                 self._write_again()
             self._is_doubtful = True

@@ -11,7 +11,7 @@ from booktape.store.layout import Segment
 from booktape.store.lineage import Beginning, Lineage
 from booktape.verify.files import SegmentFiles, find_segments
 from booktape.verify.findings import Findings
-from booktape.verify.tape import Line, lines
+from booktape.verify.model.tape import Line, lines
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Scope:
     to_us: int | None = None
 
 
-class Order:
+class SegmentOrder:
     """The segments of an archive; `chosen` are those to verify, each after those it goes on from."""
 
     def __init__(self, root: Path, scope: Scope, found: Findings) -> None:

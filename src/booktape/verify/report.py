@@ -11,8 +11,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from booktape.verify.exact import CAP
 from booktape.verify.findings import Counts, Finding, Kind
+from booktape.verify.model.decimals import CAP
 from booktape.verify.run import Report, verdict
 
 SHOWN_MAX: Final = 10

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Final
 
 from booktape.errors import UsageError
-from booktape.jobs import SPAWN, in_processes
-from booktape.store.found import unsealed_segments
+from booktape.process_pool import SPAWN, process_pool
+from booktape.store.catalog import unsealed_segments
 from booktape.store.layout import Layout, symbol_folder
-from booktape.verify.chain import Chain
+from booktape.verify.continuity import Continuity
 from booktape.verify.files import SegmentFiles
 from booktape.verify.findings import Findings, Kind
-from booktape.verify.order import Order, Scope
+from booktape.verify.order import Scope, SegmentOrder
 from booktape.verify.segment import SegmentResult, verify_segment
 
 _LOOK_EVERY_S: Final = 0.2
@@ -53,13 +53,13 @@ def verify(root: Path, scope: Scope, jobs: int, advance: Advance = lambda _: Non
     `advance` hears how many further bytes of tape have been read.
     """
     found = Findings()
-    order = Order(root, scope, found)
+    order = SegmentOrder(root, scope, found)
     chosen = order.chosen
     unsealed = unsealed_segments(Layout(root))
     if not order.segments and not unsealed:
         raise UsageError(f"{root} holds no recording. Make one with: booktape record BTCUSDT")
     _check_scope(root, scope, order)
-    chain = Chain(found, order.lineage, {files.segment for files in chosen})
+    chain = Continuity(found, order.lineage, {files.segment for files in chosen})
     results = []
     for result in _verify_all(root, chosen, scope.symbols, jobs, advance):
         chain.link(result)
@@ -72,7 +72,7 @@ def verify(root: Path, scope: Scope, jobs: int, advance: Advance = lambda _: Non
     return Report(root, found, len(chosen), names, chain.given, left_out)
 
 
-def _check_scope(root: Path, scope: Scope, order: Order) -> None:
+def _check_scope(root: Path, scope: Scope, order: SegmentOrder) -> None:
     if order.segments and not order.chosen:
         raise UsageError(f"{root} holds no segment between --from and --to.")
     for symbol in sorted(scope.symbols or ()):
@@ -83,7 +83,7 @@ def _check_scope(root: Path, scope: Scope, order: Order) -> None:
 
 def tape_bytes(root: Path, scope: Scope) -> int:
     """How much tape there is to read."""
-    chosen = Order(root, scope, Findings()).chosen
+    chosen = SegmentOrder(root, scope, Findings()).chosen
     return sum((root / files.tape).stat().st_size for files in chosen if files.tape)
 
 
@@ -104,7 +104,7 @@ def _verify_all(
         return
     read: Synchronized[int] = SPAWN.Value("q", 0)
     tasks = [(root, files, symbols) for files in chosen]
-    with in_processes(jobs, _in_worker, tasks, _begin_worker, read) as futures:
+    with process_pool(jobs, _in_worker, tasks, _begin_worker, read) as futures:
         yield from _in_order(futures, read, advance)
 
 

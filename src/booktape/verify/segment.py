@@ -14,14 +14,14 @@ from booktape.errors import DamagedTape
 from booktape.store.extents import open_parquet
 from booktape.store.layout import Segment
 from booktape.store.schema import CHECKS, GAPS, NOTES
-from booktape.verify.checks import Check
+from booktape.verify.compare_rows import DAMAGED, RowComparison, damage
+from booktape.verify.compare_tables import TableComparison, check_row, gap_row, note_row
 from booktape.verify.files import SegmentFiles, check_seals
 from booktape.verify.findings import Finding, Findings, Kind
-from booktape.verify.machine import Machine, OpenGap
-from booktape.verify.reading import Edge, Note, Reading
-from booktape.verify.rows import DAMAGED, RowsOf, damage
-from booktape.verify.tables import Table, check_row, gap_row, note_row
-from booktape.verify.tape import Line, lines
+from booktape.verify.model.checks import ModelCheck
+from booktape.verify.model.replay import NoteOnTape, SegmentEdge, SegmentReplay
+from booktape.verify.model.sync import ModelSync, OpenGap
+from booktape.verify.model.tape import Line, lines
 
 _LINES_A_STEP: Final = 500
 
@@ -38,13 +38,13 @@ class SegmentResult:
     start: dict[str, object] | None = None
     format: int = 1
     reason: str | None = None
-    begin: Edge = field(default_factory=Edge)
-    end: Edge | None = None
+    begin: SegmentEdge = field(default_factory=SegmentEdge)
+    end: SegmentEdge | None = None
     rests: frozenset[str] = frozenset()
     epochs: dict[str, int] = field(default_factory=dict)
 
 
-class Comparison:
+class SegmentComparison:
     """Everything that follows from a tape, compared with what is stored at once, or at its end."""
 
     def __init__(
@@ -55,17 +55,17 @@ class Comparison:
         self._found = found
         self._wanted = wanted
         self._rows = {
-            symbol: RowsOf(file, root / file, symbol, found)
+            symbol: RowComparison(file, root / file, symbol, found)
             for symbol, file in files.rows.items()
             if self._is_wanted(symbol)
         }
         schemas = {"gaps": GAPS, "checks": CHECKS, "notes": NOTES}
-        self._tables = {name: Table(name, schema) for name, schema in schemas.items()}
+        self._tables = {name: TableComparison(name, schema) for name, schema in schemas.items()}
 
     def _is_wanted(self, symbol: str | None) -> bool:
         return self._wanted is None or symbol is None or symbol in self._wanted
 
-    def row(self, machine: Machine, stamp_ns: int) -> None:
+    def row(self, machine: ModelSync, stamp_ns: int) -> None:
         """A full book."""
         symbol = machine.symbol
         if not self._is_wanted(symbol):
@@ -86,11 +86,11 @@ class Comparison:
         row = gap_row(symbol, gap, end_ns, next_id)
         self._tables["gaps"].expect(row, inherited=gap.inherited)
 
-    def check(self, check: Check) -> None:
+    def check(self, check: ModelCheck) -> None:
         """A comparison with a witness."""
         self._tables["checks"].expect(check_row(check))
 
-    def note(self, note: Note) -> None:
+    def note(self, note: NoteOnTape) -> None:
         """Something that happened and is no gap."""
         self._tables["notes"].expect(note_row(note))
 
@@ -122,8 +122,8 @@ def verify_segment(
     if files.tape is None:
         _count_unverifiable(root, files, wanted, result)
         return result
-    comparison = Comparison(root, files, found, wanted)
-    reading = Reading(comparison)
+    comparison = SegmentComparison(root, files, found, wanted)
+    reading = SegmentReplay(comparison)
     complete = _read(root, files.tape, reading, found, step)
     comparison.finish(complete=complete)
     result.start = reading.start.fields if reading.start else None
@@ -135,7 +135,7 @@ def verify_segment(
     return result
 
 
-def _read(root: Path, tape: str, reading: Reading, found: Findings, step: Step) -> bool:
+def _read(root: Path, tape: str, reading: SegmentReplay, found: Findings, step: Step) -> bool:
     """Whether the tape could be read to its end."""
     number = known = 0
     line: Line
@@ -155,7 +155,7 @@ def _read(root: Path, tape: str, reading: Reading, found: Findings, step: Step) 
     return True
 
 
-def _compare_last_words(tape: str, reading: Reading, found: Findings) -> None:
+def _compare_last_words(tape: str, reading: SegmentReplay, found: Findings) -> None:
     """A recording that ends says how each symbol stands, for whoever starts next."""
     if reading.reason == "rotated":
         return

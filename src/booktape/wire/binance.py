@@ -26,9 +26,9 @@ from booktape.core.events import (
 from booktape.errors import MalformedFrame
 from booktape.wire.form import UNREADABLE, decode_object, refuse_bloated
 from booktape.wire.numbers import Id, Levels
-from booktape.wire.witness import Statement, decode_witness, decoder_of, kind_of
+from booktape.wire.witness import WitnessMessage, decode_witness, decoder_of, kind_of
 
-Event: TypeAlias = DepthEvent | Statement | ServerShutdown | UnknownEvent
+Event: TypeAlias = DepthEvent | WitnessMessage | ServerShutdown | UnknownEvent
 
 # From 1970 to 2286, in milliseconds or microseconds.
 _Time: TypeAlias = Annotated[int, Meta(ge=0, le=10**16)]

@@ -12,8 +12,8 @@ from typing import Final
 import msgspec
 from msgspec import Raw
 
+from booktape.core.checks import BookTicker, TopLevels
 from booktape.core.events import DepthEvent, DepthSnapshot, Level
-from booktape.core.proving import BookTicker, TopLevels
 
 CAP_TEXT: Final = "92233720368.54775807"
 """The largest size that the exchange tells: "or more". No double has its 8 decimals."""

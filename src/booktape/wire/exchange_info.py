@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from booktape.core.frames import TRADING
+from booktape.core.tape_records import TRADING
 from booktape.errors import InexactSymbol, MalformedFrame, MalformedNumber, UnknownSymbol
 from booktape.wire.numbers import Id, decimal_number
 

@@ -15,12 +15,12 @@ from typing import Annotated, Any, Final, NamedTuple, TypeAlias
 import msgspec
 from msgspec import Meta, Struct
 
+from booktape.core.checks import BestLevels, BookTicker, TopLevels
 from booktape.core.events import Level
-from booktape.core.proving import BestLevels, BookTicker, TopLevels
 from booktape.errors import MalformedFrame
 from booktape.wire.numbers import Id, Levels, Size
 
-Statement: TypeAlias = TopLevels | BookTicker
+WitnessMessage: TypeAlias = TopLevels | BookTicker
 
 DEPTH20: Final = "depth20"
 BOOK_TICKER: Final = "bookTicker"
@@ -77,7 +77,7 @@ def kind_of(stream: str) -> str | None:
     return BOOK_TICKER if "@bookTicker" in stream else None
 
 
-def decoder_of(payload: bytes) -> Callable[[bytes], Statement] | None:
+def decoder_of(payload: bytes) -> Callable[[bytes], WitnessMessage] | None:
     """What reads this message; None when it is no witness. Both raise msgspec's errors."""
     # `find` with bounds spares a copy, and every message comes through here.
     if payload.find(b"@depth@", 0, _NAME_BYTES) > 0:
@@ -87,7 +87,7 @@ def decoder_of(payload: bytes) -> Callable[[bytes], Statement] | None:
     return _decode_ticker if payload.find(b"@bookTicker", 0, _NAME_BYTES) > 0 else None
 
 
-def decode_witness(kind: str, message: dict[str, Any]) -> Statement:
+def decode_witness(kind: str, message: dict[str, Any]) -> WitnessMessage:
     """One that was decoded as a whole. Raises msgspec.ValidationError."""
     if kind == DEPTH20:
         return _said_top(msgspec.convert(message, _CombinedTop, strict=False))

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any, ClassVar, Final
 
 from bench.peers.peer import SYMBOL, Pairs, Peer
-from booktape.core.book import Book
+from booktape.core.book import OrderBook
 from booktape.core.events import BookRow, DepthEvent
-from booktape.core.frames import RestFrame, StreamFrame
+from booktape.core.tape_records import DepthAnswer, StreamMessage
 from booktape.reconstruct import Reconstruction
 from booktape.wire.binance import decode_depth, decode_event
-from oracle import connected, start
+from support.oracle import connected, start
 
 _LIMIT: Final = 10_000
 """More levels than any side has: the snapshot shows all of it."""
@@ -25,7 +25,7 @@ class OwnBook(Peer):
     package = "booktape"
     kind = ", the same work"
     includes = (
-        "`decode_event`, `Book.apply`; a snapshot is `Book.columns` (four arrays of doubles). "
+        "`decode_event`, `OrderBook.apply`; a snapshot is `OrderBook.columns` (four arrays of doubles). "
         "Numbers are checked and become doubles, ids are compared as the others compare them. An "
         "event is only noted down, a snapshot sorts the changes in."
     )
@@ -34,7 +34,7 @@ class OwnBook(Peer):
 
     def __init__(self, snapshot: bytes) -> None:
         answer = decode_depth(snapshot, SYMBOL, _LIMIT)
-        self._book, self._last_id = Book.of(answer), answer.last_id
+        self._book, self._last_id = OrderBook.from_snapshot(answer), answer.last_id
         self._book.columns()
 
     def apply(self, message: bytes) -> None:
@@ -67,7 +67,7 @@ class OwnPath(Peer):
     def __init__(self, snapshot: bytes, every: int = 1) -> None:
         self._machine = Reconstruction()
         self._row: BookRow
-        frames = (start(every=every), connected(0), RestFrame(0, SYMBOL, _LIMIT, snapshot))
+        frames = (start(every=every), connected(0), DepthAnswer(0, SYMBOL, _LIMIT, snapshot))
         for frame in frames:
             self._feed(frame)
 
@@ -81,7 +81,7 @@ class OwnPath(Peer):
                 self._row = output
 
     def apply(self, message: bytes) -> None:
-        self._feed(StreamFrame(0, 0, message))
+        self._feed(StreamMessage(0, 0, message))
 
     def levels(self) -> tuple[Any, Any]:
         row = self._row

@@ -1,0 +1,303 @@
+"""What is asked of one symbol's book while it is live: is it right, and is it wide enough.
+
+Audits are asked for on four occasions:
+- the last answer was cut off before `depth` levels: the next one asks for more, at once, and for
+  all of `depth` where levels are dense;
+- a side is narrow: fewer than half of `depth` levels are left inside its horizon, looked at every
+  `LOOK_EVERY` events: the touch has come half-way to where the book is not known;
+- `audit_ns` have passed since the last one (each symbol at its own moment of that period), looked at
+  every tick, however quiet the book is;
+- a witness differs.
+
+The latter three are `SPACING_NS` apart at least. Each asks for as many levels as the book has, so
+that the audit of a small book costs little. Where a pulse differs, a few levels are asked for at once:
+their update id says whether the book is behind.
+
+Whatever agrees is evidence that the book is current; whatever is ahead of it must be followed by the
+events that lead there (`freshness`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from typing import Final, TypeAlias
+from zlib import crc32
+
+from booktape.checks.audit import Audit, compare, learn
+from booktape.checks.book_ticker import BookTickerCheck
+from booktape.checks.compare import Comparison
+from booktape.checks.depth20 import LEVELS, Depth20Check
+from booktape.checks.freshness import Freshness, bound_ns
+from booktape.checks.pulse import PulseCheck
+from booktape.checks.summary import CheckSummary
+from booktape.core.book import OrderBook
+from booktape.core.checks import BestLevels, Check, TopLevels
+from booktape.core.events import (
+    CheckFailed,
+    DepthEvent,
+    DepthSnapshot,
+    FetchSnapshot,
+    IdsReset,
+    StreamSilent,
+    UnreadableAnswer,
+    Urgency,
+)
+from booktape.core.sync import State, SymbolSync
+from booktape.wire.limits import deeper_limit, fitting_limit
+from booktape.wire.witness import BOOK_TICKER, DEPTH20, WitnessMessage
+
+CheckOutput: TypeAlias = Check | FetchSnapshot | CheckFailed | StreamSilent | IdsReset
+
+REST: Final = "rest"
+PULSE: Final = "pulse"
+SPACING_NS: Final = 10 * 10**9
+LOOK_EVERY: Final = 64
+NEVER_NS: Final = 2**63 - 1
+
+DOUBT_LIMIT: Final = 100
+"""Levels asked for where a pulse differs. What counts is the update id, and it costs the least."""
+
+LOW_MAX: Final = 3
+"""So many answers in a row with ids below the book's, while no event came, are no cache's: the exchange
+counts anew."""
+
+
+class BookChecks:
+    """One symbol's witnesses, and the audit that may be under way."""
+
+    def __init__(self, sync: SymbolSync, audit_s: float, depth: int, pulse_s: float = 0.0) -> None:
+        self.due_ns = NEVER_NS
+        self.asked_ns = 0
+        self.freshness = Freshness(sync, bound_ns(pulse_s, audit_s))
+        self._sync = sync
+        self._audit_ns = round(audit_s * 1e9)
+        self._depth = depth
+        self._audit: Audit | None = None
+        self._audit_asked_ns = 0
+        self._tries = 0
+        self._low_answers = 0
+        self._low_at_id = 0
+        self._depth20 = Depth20Check(LEVELS)
+        self._book_ticker = BookTickerCheck()
+        self._pulse = PulseCheck()
+        self._summaries = {
+            name: CheckSummary(sync.symbol, name) for name in (DEPTH20, BOOK_TICKER, PULSE)
+        }
+
+    # ── what happens to the book ────────────────────────────────────────────────────────────
+
+    def on_synced(self, received_ns: int) -> Iterator[CheckOutput]:
+        """A new epoch begins: the first audit is due at the symbol's own moment of the period."""
+        self._tries = 0
+        if self._audit_ns:
+            part = crc32(self._sync.symbol.encode()) / 2**32
+            self.due_ns = received_ns + round(self._audit_ns * part)
+            yield from self._deepen(self._sync.snapshot_limit, received_ns)
+
+    def on_lost(self) -> None:
+        """The book is not known any more; what was said of it is of no use."""
+        self._audit = None
+        self._low_answers = 0
+        self._depth20.reset()
+        self._book_ticker.reset()
+        self._pulse.reset()
+        self.freshness.reset()
+
+    def on_connections_changed(self) -> None:
+        """A connection that carries the symbol came or went: it may have missed tickers."""
+        self._book_ticker.reset()
+
+    def close(self) -> Iterator[Check]:
+        """The segment ends. The next one can be read alone, so nothing is carried over."""
+        self.on_lost()
+        for tally in self._summaries.values():
+            yield from tally.close()
+
+    def on_applied(self, event: DepthEvent, received_ns: int) -> Iterable[CheckOutput]:
+        """The book is one event further. Nearly always there is nothing to say, and no time to lose."""
+        waits, sync = self._depth20.waiting, self._sync
+        told = self._record(DEPTH20, self._depth20.on_applied(sync), received_ns) if waits else ()
+        if self._audit or self._book_ticker.tickers or self._is_due(received_ns):
+            return chain(told, self._compare_after(event, received_ns))
+        return told
+
+    def _compare_after(self, event: DepthEvent, received_ns: int) -> Iterator[CheckOutput]:
+        if self._audit and not self._audit.on_applied(event):
+            self._audit = None
+        for found in self._book_ticker.on_applied(self._sync):
+            yield from self._record(BOOK_TICKER, found, received_ns)
+        yield from self._conclude(received_ns)
+        # That may have been the end of the book; then it is asked for anyway.
+        if self._sync.state is State.LIVE and self._is_due(received_ns):
+            yield from self._request_if_spaced(received_ns)
+
+    def on_tick(self, now_ns: int, passed_ns: int, *, waits: bool) -> Iterator[CheckOutput]:
+        """So much tape time has passed. `waits`: an event of the symbol runs ahead."""
+        if self.freshness.on_tick(passed_ns, waits=waits):
+            yield StreamSilent()
+            return
+        found = self._pulse.on_tick(self._sync, waits=waits)
+        if found:
+            asked_ns, comparison = found
+            yield from self._summaries[PULSE].add(comparison, now_ns)
+            if not comparison.differences:
+                self._sync.prove(asked_ns)
+            elif not self._audit:
+                yield self._request(now_ns, DOUBT_LIMIT, Urgency.DOUBT)
+        if now_ns >= self.due_ns:
+            yield from self._request_if_spaced(now_ns)
+        elif self.freshness.is_ageing and not self._audit and self._is_spaced(now_ns):
+            # Where there is no pulse (not every exchange has one) a few levels prove as much: equal, and
+            # of the book's own id, they say that all of it is current.
+            yield self._request(now_ns, DOUBT_LIMIT)
+
+    def step_clock(self, step_ns: int) -> None:
+        """Our clock was set back."""
+        # 0 says that there was none.
+        self.asked_ns += step_ns if self.asked_ns else 0
+        self._audit_asked_ns += step_ns
+        if self.due_ns != NEVER_NS:
+            self.due_ns += step_ns
+        self._pulse.step_clock(step_ns)
+        self.freshness.step_clock(step_ns)
+
+    # ── what is said of the book ────────────────────────────────────────────────────────────
+
+    def on_request_sent(self, at_ns: int) -> None:
+        """A request has left: from now on events are kept for its answer."""
+        self._audit, self._audit_asked_ns = Audit(self._sync.update_id), at_ns
+
+    def on_answer(
+        self, answer: DepthSnapshot | UnreadableAnswer, received_ns: int
+    ) -> Iterator[CheckOutput]:
+        """A snapshot of a book that is known. Without a request in this segment it says nothing."""
+        if self._audit and isinstance(answer, DepthSnapshot):
+            if self._audit.on_answer(answer):
+                self._low_answers = 0
+                if answer.last_id > self._sync.update_id:
+                    self.freshness.on_newer_id(answer.last_id)
+                yield from self._conclude(received_ns)
+                return
+            if self._is_reset():
+                yield IdsReset()
+                return
+        self._audit = None
+        if self._audit_ns:
+            self._tries += 1
+            yield self._request(received_ns)
+
+    def on_pulse(self, asked_ns: int, best: BestLevels) -> None:
+        """An answer shows the best levels of a book that is known."""
+        self._pulse.on_answer(asked_ns, best, self._sync)
+
+    def on_witness(
+        self, said: WitnessMessage, connection: int, received_ns: int
+    ) -> Iterable[CheckOutput]:
+        """A witness spoke about a book that is known."""
+        sync = self._sync
+        if isinstance(said, TopLevels):
+            if said.last_id > sync.update_id:
+                self.freshness.on_newer_id(said.last_id)
+            found = self._depth20.on_levels(said, sync)
+            if self._depth20.confirms(said, sync):
+                self._add_evidence(received_ns)
+            return self._record(DEPTH20, found, received_ns)
+        if said.update_id > sync.update_id:
+            self.freshness.on_newer_id(said.update_id)
+        elif self._book_ticker.confirms(said, sync):
+            self._add_evidence(received_ns)
+        all_found = self._book_ticker.on_ticker(said, connection)
+        return (out for found in all_found for out in self._record(BOOK_TICKER, found, received_ns))
+
+    def _add_evidence(self, received_ns: int) -> None:
+        """A witness agreed. It does not say when it was made: one that waited proves nothing of now."""
+        if not self._sync.usual_lag.frames_waited:
+            self._sync.prove(received_ns)
+
+    def _record(
+        self, name: str, found: Comparison | None, received_ns: int
+    ) -> tuple[CheckOutput, ...]:
+        if not found:
+            return ()
+        checks = self._summaries[name].add(found, received_ns)
+        return (*checks, *self._request_if_spaced(received_ns)) if found.differences else checks
+
+    def _conclude(self, received_ns: int) -> Iterator[CheckOutput]:
+        """Compare, once the book has reached the answer."""
+        book, update_id = self._sync.book, self._sync.update_id
+        audit = self._audit
+        witness = audit.book_of_answer(update_id) if audit else None
+        if not audit or not witness:
+            return
+        self._audit, self._tries = None, 0
+        found = compare(update_id, book, witness)
+        yield Check(
+            self._sync.symbol, received_ns, update_id, REST, found.levels, found.differences
+        )
+        if found.differences:
+            yield CheckFailed()
+        else:
+            self._sync.prove(self._audit_asked_ns)
+            learn(book, witness)
+            yield from self._deepen(audit.limit, received_ns)
+
+    # ── when to ask ─────────────────────────────────────────────────────────────────────────
+
+    def _is_reset(self) -> bool:
+        """One more answer has an id below the book's: whether the exchange counts anew.
+
+        While events go on coming it is the answers that are old.
+        """
+        if self._sync.tape_format == 1:
+            return False
+        if self._low_at_id != self._sync.update_id:
+            self._low_at_id, self._low_answers = self._sync.update_id, 0
+        self._low_answers += 1
+        return self._low_answers >= LOW_MAX
+
+    def _is_due(self, received_ns: int) -> bool:
+        """At an event. What is due by time alone is due at a tick; without ticks (format 1) here."""
+        if self._sync.tape_format == 1 and received_ns >= self.due_ns:
+            return True
+        return self._sync.updates % LOOK_EVERY == 0 and self._is_narrow(self._sync.book)
+
+    def _is_narrow(self, book: OrderBook) -> bool:
+        sides = ((book.bids, book.bid_horizon), (book.asks, book.ask_horizon))
+        return any(
+            horizon is not None and 2 * side.count_to(horizon) < self._depth
+            for side, horizon in sides
+        )
+
+    def _request_if_spaced(self, received_ns: int) -> Iterator[CheckOutput]:
+        if self._audit_ns and not self._audit and self._is_spaced(received_ns):
+            yield self._request(received_ns)
+
+    def _is_spaced(self, now_ns: int) -> bool:
+        return now_ns >= self.asked_ns + SPACING_NS
+
+    def _deepen(self, limit: int, received_ns: int) -> Iterator[CheckOutput]:
+        """After an answer of `limit` levels: was that all there is, or all that was wanted."""
+        book = self._sync.book
+        if limit < self._depth and self._is_narrow(book):
+            levels = max(limit, len(book.bids), len(book.asks))
+            more = deeper_limit(levels, _span_bps(book, limit) * levels / limit, self._depth)
+            yield self._request(received_ns, more, Urgency.DEEPER)
+
+    def _request(
+        self, received_ns: int, limit: int = 0, urgency: Urgency = Urgency.AUDIT
+    ) -> FetchSnapshot:
+        self.asked_ns = received_ns
+        if received_ns >= self.due_ns:
+            self.due_ns = received_ns + self._audit_ns
+        book = self._sync.book
+        limit = limit or fitting_limit(max(len(book.bids), len(book.asks)), self._depth)
+        return FetchSnapshot(self._sync.symbol, self._tries + 1, urgency, limit)
+
+
+def _span_bps(book: OrderBook, levels: int) -> float:
+    """How far the best so many levels of the denser side reach; infinite where neither has them."""
+    prices = (side.best_first()[0] for side in (book.bids, book.asks))
+    spans = (abs(own[levels - 1] / own[0] - 1) for own in prices if len(own) >= levels)
+    return float(min(spans, default=math.inf)) * 10_000

@@ -1,0 +1,59 @@
+"""What a book and a witness both know, and whether they agree there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple, TypeAlias
+
+from booktape.core.book import OrderBook
+from booktape.core.checks import Difference
+from booktape.core.events import Level
+
+Levels: TypeAlias = dict[float, float]
+"""Price → size, of one side."""
+
+
+class Comparison(NamedTuple):
+    """How many levels were looked at as of `update_id`, and which of them differ."""
+
+    update_id: int
+    levels: int
+    differences: tuple[Difference, ...]
+
+
+class KnownSide(NamedTuple):
+    """One side, as far as somebody knows it: `horizon` is where that ends, None says nowhere."""
+
+    name: str
+    levels: list[Level]
+    horizon: float | None
+
+    def knows_price(self, price: float) -> bool:
+        """Whether a level of this price would be known here."""
+        if self.horizon is None:
+            return True
+        return price >= self.horizon if self.name == "bid" else price <= self.horizon
+
+    def known_of(self, levels: Iterable[Level]) -> Levels:
+        """Those of the levels that would be known here."""
+        return {price: size for price, size in levels if self.knows_price(price)}
+
+    def knows_all_of_its_levels(self) -> bool:
+        """Whether all its own levels would be known here; they are best first."""
+        return not self.levels or self.knows_price(self.levels[-1][0])
+
+
+def known_sides(book: OrderBook, most: int) -> tuple[KnownSide, KnownSide]:
+    """The best levels of each side, so many or as many as there are."""
+    return (
+        KnownSide("bid", book.bids.levels(most), book.bid_horizon),
+        KnownSide("ask", book.asks.levels(most), book.ask_horizon),
+    )
+
+
+def differences_of(name: str, book: Levels, witness: Levels) -> Iterator[Difference]:
+    """The prices, best first, at which the two have another size; none is 0."""
+    for price in sorted(book.keys() | witness.keys(), reverse=name == "bid"):
+        mine, theirs = book.get(price, 0.0), witness.get(price, 0.0)
+        if mine != theirs:
+            yield Difference(name, price, mine, theirs)

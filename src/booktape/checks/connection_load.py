@@ -1,0 +1,72 @@
+"""Which connection has fallen silent, by what it brought before.
+
+One symbol may be quiet for minutes; a connection that carries many is not. One that brought frames in
+every second of half a minute and then none for 5 s is taken for dead: it is replaced, which costs
+nothing where that was wrong, and no event waits any more for what only it could bring.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+BUSY_TICKS: Final = 30
+SILENT_NS: Final = 5 * 10**9
+
+
+class _ConnectionLoad:
+    """What one connection brought lately."""
+
+    def __init__(self) -> None:
+        self.had_message = False  # since the last tick
+        self._streak = 0
+        self._idle_ns = 0
+
+    def on_tick(self, passed_ns: int) -> bool:
+        """Whether it falls silent now."""
+        if self.had_message:
+            self._streak = 1 if self._idle_ns else self._streak + 1
+            self.had_message, self._idle_ns = False, 0
+            return False
+        self._idle_ns += passed_ns
+        silent = self._streak >= BUSY_TICKS and self._idle_ns >= SILENT_NS
+        if silent:
+            self._streak = 0
+        return silent
+
+
+class ConnectionLoads:
+    """All open connections. `silent` are those that brought nothing since they fell silent."""
+
+    def __init__(self) -> None:
+        self.silent: set[int] = set()
+        self._loads: dict[int, _ConnectionLoad] = {}
+
+    def add(self, connection: int) -> None:
+        """From now on frames are expected of it."""
+        self._loads[connection] = _ConnectionLoad()
+
+    def remove(self, connection: int) -> None:
+        """It is gone."""
+        self._loads.pop(connection, None)
+        self.silent.discard(connection)
+
+    def on_message(self, connection: int) -> bool:
+        """It brought a frame. Whether it was silent until now."""
+        load = self._loads.get(connection)
+        if load:
+            load.had_message = True
+        if connection not in self.silent:
+            return False
+        self.silent.discard(connection)
+        return True
+
+    def on_tick(self, passed_ns: int) -> list[int]:
+        """The connections that fall silent now, in the order in which they came."""
+        fallen = [connection for connection, load in self._loads.items() if load.on_tick(passed_ns)]
+        self.silent.update(fallen)
+        return fallen
+
+    def begin_segment(self) -> None:
+        """The next segment can be read alone."""
+        self._loads = {connection: _ConnectionLoad() for connection in self._loads}
+        self.silent.clear()

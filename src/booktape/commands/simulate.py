@@ -1,0 +1,114 @@
+"""`booktape simulate` and `booktape replay`: be an exchange."""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from booktape.commands.options import NamedPath, Port, Seed, Speed
+from booktape.errors import DamagedFile
+from booktape.recorder.run import on_hangup, on_stop_signals
+from booktape.sim.faults.base import Faults
+from booktape.sim.market.listing import DEFAULT_SYMBOLS
+from booktape.sim.market.market import Market
+from booktape.sim.replay.source import ReplaySource
+from booktape.sim.server.limits import TARIFFS
+from booktape.sim.server.server import SimServer
+from booktape.terminal import never_wait_for_stdout, write_error, write_line
+
+
+def simulate(  # noqa: PLR0913 - each is one documented option
+    *,
+    port: Port = 8080,
+    symbols: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
+    seed: Seed = 1,
+    speed: Speed = 1.0,
+    faults: str = "",
+    venue: Literal["binance", "binance-us"] = "binance",
+    second_port: Port | None = None,
+) -> None:
+    """Be an exchange: Binance's protocol on loopback, honest until told to lie.
+
+    Parameters
+    ----------
+    port
+        Where to listen on 127.0.0.1; 0 for any free port.
+    symbols
+        What to trade; the built-in list when not given.
+    seed
+        The same seed is the same market.
+    speed
+        How many times faster than life.
+    faults
+        Lies to tell, such as drop=0.01,close=30,refuse=0.2, or a script: faults.toml.
+    venue
+        Whose numbers count: what requests weigh, how much of it a minute has, how often it pings.
+    second_port
+        Where the same market listens as a second host; 0 for any free port, none when not given.
+    """
+    market = Market(symbols or DEFAULT_SYMBOLS, seed)
+    lies = Faults.parse(faults, seed)
+    second = None if second_port is None else lies.of_second()
+    server = SimServer(
+        market,
+        faults=lies,
+        second=second,
+        port=port,
+        second_port=second_port or 0,
+        speed=speed,
+        tariff=TARIFFS[venue],
+    )
+    asyncio.run(_serve(server))
+
+
+def replay(path: NamedPath, *, port: Port = 8080, speed: Speed = 1.0) -> int:
+    """Serve a recording as an exchange, from the first client's coming to the recording's end.
+
+    A tape that is damaged ends where the damage begins, and those that go on from it follow.
+    Exit code 1 when there was one.
+
+    Parameters
+    ----------
+    path
+        A tape, an archive's folder, or a capture (.jsonl.gz).
+    port
+        Where to listen on 127.0.0.1; 0 for any free port.
+    speed
+        How many times faster than recorded; `inf` for as fast as clients read.
+    """
+    damaged: list[DamagedFile] = []
+
+    def name(file: DamagedFile) -> None:
+        damaged.append(file)
+        write_error(str(file))
+
+    asyncio.run(_serve(SimServer(ReplaySource(path, name), port=port, speed=speed)))
+    return 1 if damaged else 0
+
+
+async def _serve(server: SimServer) -> None:
+    """Be an exchange until a signal comes, or until a recording has been played to its end."""
+    never_wait_for_stdout()
+    stopped = asyncio.Event()
+    on_stop_signals(stopped.set)
+    on_hangup(stopped.set)
+    async with server:
+        write_line(_command(server))
+        if server.second is not None:
+            write_line(f"Second host: {server.second_rest_url} {server.second_ws_url}")
+        ends = [asyncio.ensure_future(event.wait()) for event in (stopped, server.finished)]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        for end in ends:
+            end.cancel()
+
+
+def _command(server: SimServer) -> str:
+    """What to type to record this exchange. A recording's symbols are words of a stranger's."""
+    addresses = ["--rest-url", server.rest_url, "--ws-url", server.ws_url]
+    # Behind `--` nothing is an option, whatever a symbol begins with.
+    options = any(symbol.startswith("-") for symbol in server.symbols)
+    words = [*addresses, "--", *server.symbols] if options else [*server.symbols, *addresses]
+    return shlex.join(["booktape", "record", *words])

@@ -1,0 +1,247 @@
+"""Several connections of one stream, as one ordered stream per symbol.
+
+Each connection delivers in order, and all deliver the same events. So the first copy of an event is
+passed on, later copies fall away, and an event that runs ahead (its connection lost the one before)
+waits as long as another connection may still bring what is missing. Only then is it passed on all
+the same, and the machine behind declares the gap.
+
+A hole can no longer be filled when every connection has delivered something beyond it, when those
+that have not are gone or silent, when too much waits, or when it was waited for `HOLD_NS` of tape
+time (time is not read here: ticks tell it).
+
+An event whose ids are old is a copy, and copies have old times. One with old ids and a new time is
+the first sign that the exchange counts anew; the second is an event that follows on it.
+"""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from operator import attrgetter
+from typing import Final, TypeAlias
+
+from booktape.core.events import DepthEvent, HeldEvent, IdsReset
+
+BUFFERED_MAX: Final = 1_000
+"""Events of one symbol that may run ahead: well over a minute of the busiest one."""
+
+HOLD_NS: Final = 3 * 10**9
+"""How long an event that runs ahead waits for another connection to bring the one before it."""
+
+LATER_US: Final = 1_000_000
+"""By how much the time of an event with old ids must exceed the newest one to be no copy. A server
+that is behind another one sends old events with their old times, so honest ones never do."""
+
+_FIRST_ID: Final = attrgetter("event.first_id")
+
+ReleasedEvents: TypeAlias = list[HeldEvent | IdsReset]
+"""Events in order; an `IdsReset` stands before the first one that counts anew."""
+
+
+@dataclass(slots=True)
+class SymbolFeed:
+    """One symbol: the last id passed on, how far each connection is, and what runs ahead.
+
+    `last_released` also moves with snapshots; `newest_id` and `newest_us` are the id and the exchange's
+    time of the newest event that was passed on, 0 before there was one. `silent_connections` connections are
+    not waited for. On tapes of format 1 no feed `sees_resets`: what is old is a copy there.
+    """
+
+    last_released: int | None = None
+    last_by_connection: dict[int, int | None] = field(default_factory=dict)
+    buffered: list[HeldEvent] = field(default_factory=list)
+    newest_id: int = 0
+    newest_us: int = 0
+    sees_resets: bool = True
+    silent_connections: set[int] = field(default_factory=set)
+    _reset_candidate: HeldEvent | None = None
+    _waited_ns: int | None = None
+
+    def accept(self, connection: int, event: DepthEvent, received_ns: int) -> ReleasedEvents:
+        """The events that are in order now, this one perhaps among them."""
+        self.last_by_connection[connection] = event.last_id
+        passed = self.last_released
+        if not self.buffered and passed is not None and event.first_id <= passed + 1:
+            # Nearly always so, and then nothing needs to be sorted or released.
+            if event.last_id > passed:
+                return [self._mark_released(HeldEvent(received_ns, event))]
+            return self._check_for_reset(HeldEvent(received_ns, event))
+        if not self._is_new(event):
+            return self._check_for_reset(HeldEvent(received_ns, event))
+        insort(self.buffered, HeldEvent(received_ns, event), key=_FIRST_ID)
+        return self._release()
+
+    def advance_to(self, update_id: int) -> ReleasedEvents:
+        """A snapshot told everything up to here: no connection needs to bring that any more."""
+        self.last_released = max(self.last_released or 0, update_id)
+        return self._release()
+
+    def release_next(self) -> ReleasedEvents:
+        """Give up waiting for what is missing before the first event that runs ahead."""
+        if self.buffered:
+            self.last_released = self.buffered[0].event.first_id - 1
+        return self._release()
+
+    def on_tick(self, passed_ns: int) -> ReleasedEvents:
+        """So much tape time has passed. An event that waited for `HOLD_NS` waits no longer."""
+        if not self.buffered:
+            return []
+        if self._waited_ns is None:
+            self._waited_ns = 0
+            return []
+        self._waited_ns += passed_ns
+        if self._waited_ns < HOLD_NS:
+            return []
+        ready = self.release_next()
+        if self.buffered:
+            self._waited_ns = 0  # another hole, which is given as long
+        return ready
+
+    def drop_connection(self, connection: int) -> ReleasedEvents:
+        """A connection is gone: what only it could have brought will not come."""
+        self.last_by_connection.pop(connection, None)
+        self.silent_connections.discard(connection)
+        ready = self._release()
+        if not self.last_by_connection:
+            # Nobody carries the symbol: what comes next may begin anywhere.
+            self.reset()
+        return ready
+
+    def mark_silent(self, connection: int) -> ReleasedEvents:
+        """A busy connection brings nothing any more: until it does, it is not waited for."""
+        self.silent_connections.add(connection)
+        return self._release()
+
+    def reset(self) -> None:
+        """What comes next may begin anywhere, and be older than what came before."""
+        self.last_released, self.newest_id, self.newest_us = None, 0, 0
+        self.last_by_connection = dict.fromkeys(self.last_by_connection)
+        self.buffered, self._reset_candidate, self._waited_ns = [], None, None
+
+    def begin_segment(self) -> None:
+        """What a checkpoint does not tell is forgotten: the next segment can be read alone."""
+        self._reset_candidate, self._waited_ns = None, None
+        self.silent_connections.clear()
+
+    def step_clock(self, step_ns: int) -> None:
+        """Our clock was set back: the stamps of what waits go back with it."""
+        self.buffered = [held.shifted(step_ns) for held in self.buffered]
+        if self._reset_candidate:
+            self._reset_candidate = self._reset_candidate.shifted(step_ns)
+
+    def _mark_released(self, held: HeldEvent) -> HeldEvent:
+        event = held.event
+        self.last_released = self.newest_id = event.last_id
+        self.newest_us = max(self.newest_us, event.event_time_us)
+        return held
+
+    def _check_for_reset(self, old: HeldEvent) -> ReleasedEvents:
+        """A copy; or, by its time, the beginning of new ids, once another event follows on it."""
+        event, fallen = old.event, self._reset_candidate
+        if not self.sees_resets:
+            return []
+        if event.last_id > self.newest_id or event.event_time_us <= self.newest_us + LATER_US:
+            return []
+        if fallen and fallen.event.first_id <= event.first_id <= fallen.event.last_id:
+            return []
+        if (
+            fallen is None
+            or event.first_id != fallen.event.last_id + 1
+            or event.event_time_us < fallen.event.event_time_us
+        ):
+            self._reset_candidate = old
+            return []
+        self.reset()
+        return [IdsReset(), self._mark_released(fallen), self._mark_released(old)]
+
+    def _release(self) -> ReleasedEvents:
+        """Take out what is in order now, and what waits for something that cannot come."""
+        ready: ReleasedEvents = []
+        while self.buffered and not self._is_waited_for(self.buffered[0].event.first_id):
+            first = self.buffered.pop(0)
+            if self._is_new(first.event):
+                ready.append(self._mark_released(first))
+        if not self.buffered:
+            self._waited_ns = None
+        return ready
+
+    def _is_new(self, event: DepthEvent) -> bool:
+        """Whether it is no copy, or part, of what was passed on."""
+        return self.last_released is None or event.last_id > self.last_released
+
+    def _is_waited_for(self, first_id: int) -> bool:
+        """Whether something is missing before this id, and a connection may still bring it."""
+        if (
+            self.last_released is None
+            or first_id <= self.last_released + 1
+            or len(self.buffered) > BUFFERED_MAX
+        ):
+            return False
+        return any(
+            (at is None or at < first_id - 1) and connection not in self.silent_connections
+            for connection, at in self.last_by_connection.items()
+        )
+
+
+class FeedArbiter:
+    """The feeds of all symbols, and which connection carries which."""
+
+    def __init__(self) -> None:
+        self.feeds: dict[str, SymbolFeed] = {}
+        self.connections: dict[int, tuple[str, ...]] = {}
+        self.see_resets = True
+        self._released_at_join: dict[int, dict[str, int | None]] = {}
+
+    def add_connection(self, connection: int, symbols: tuple[str, ...]) -> None:
+        """From now on `connection` carries `symbols`."""
+        self.connections[connection] = symbols
+        self._released_at_join[connection] = {}
+        for symbol in symbols:
+            feed = self.feeds.setdefault(symbol, SymbolFeed(sees_resets=self.see_resets))
+            feed.last_by_connection.setdefault(connection, None)
+            self._released_at_join[connection][symbol] = feed.last_released
+
+    def remove_connection(self, connection: int) -> tuple[str, ...]:
+        """Forget a connection; the symbols that it carried. Each feed must `leave` it, too."""
+        self._released_at_join.pop(connection, None)
+        return self.connections.pop(connection, ())
+
+    def feeds_of(self, connection: int) -> Iterator[tuple[str, SymbolFeed]]:
+        """The symbols that a connection carries, each with its feed."""
+        for symbol in self.connections.get(connection, ()):
+            yield symbol, self.feeds[symbol]
+
+    def covers(self, old: int, new: int) -> bool:
+        """Whether `new` brings all that `old` still may, so that `old` can go without a hole.
+
+        For each symbol `new` must have delivered something that left nothing missing before it. One
+        that is quiet since `new` joined needs no such proof, but something of it may still be on
+        its way on `old`: it is not, once `old` has delivered anything that `new` delivered too,
+        since what `old` was sent before `new` joined comes before that.
+        """
+        if old not in self.connections or new not in self.connections:
+            return old not in self.connections
+        both_deliver = any(
+            self._has_caught_up(old, new, symbol) for symbol in self.connections[old]
+        )
+        return all(
+            self._delivers(new, symbol) or (both_deliver and self._is_quiet_on(new, symbol))
+            for symbol in self.connections[old]
+        )
+
+    def _has_caught_up(self, old: int, new: int, symbol: str) -> bool:
+        reached = self.feeds[symbol].last_by_connection
+        mine, other = reached.get(old), reached.get(new)
+        return mine is not None and other is not None and mine >= other
+
+    def _delivers(self, connection: int, symbol: str) -> bool:
+        feed = self.feeds[symbol]
+        return not feed.buffered and feed.last_by_connection.get(connection) is not None
+
+    def _is_quiet_on(self, connection: int, symbol: str) -> bool:
+        feed = self.feeds[symbol]
+        return (
+            not feed.buffered
+            and self._released_at_join[connection].get(symbol, -1) == feed.last_released
+        )

@@ -1,0 +1,237 @@
+"""The tape's alphabet: everything that may stand on a tape, and so all that a book may depend on.
+
+Two kinds are the exchange's own bytes (`StreamMessage`, `DepthAnswer`). The others are our notes: what
+time or the operating system decided is written down, so that a reading of the tape needs neither.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias
+
+from booktape.core.events import GapInterval, HeldEvent, Level
+
+ROTATED: Final = "rotated"
+STOPPED: Final = "stopped"
+KILLED: Final = "killed"
+DISCONNECTED: Final = "disconnected"
+NO_TAPE: Final = "no_tape"
+
+TRADING: Final = "TRADING"
+DELISTED: Final = "DELISTED"
+NO_MARKET_DATA: Final = frozenset({"BREAK", "END_OF_DAY"})
+"""While a symbol has one of these statuses the exchange generates no market data, and orders can be
+cancelled all the same: its book is not known, however quiet its stream."""
+
+FORMAT: Final = 2
+"""Of the tapes that are written now. 1: no `Tick`; a row is stamped as its last frame was, and a gap
+after a lost connection begins at that connection's last sign of life."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamMessage:
+    """One WebSocket message, byte for byte, stamped where it left the socket."""
+
+    received_ns: int
+    connection: int
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class DepthAnswer:
+    """The body of one REST `/depth` answer, which itself names neither symbol nor limit."""
+
+    received_ns: int
+    symbol: str
+    limit: int
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """The subscription to these symbols stands on this connection."""
+
+    received_ns: int
+    connection: int
+    symbols: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnected:
+    """The connection is gone. `alive_ns` is its last sign of life.
+
+    That sign proves no book current: a subscription can be dead while its connection answers pings.
+    So a gap begins at the book's own last evidence (on tapes of format 1: at `alive_ns`).
+    `reason` is what a gap will say (`disconnected`, `stopped`, `killed`), `detail` is for people.
+    """
+
+    received_ns: int
+    connection: int
+    alive_ns: int
+    reason: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time has passed: written once a second, and the only clock that the function knows.
+
+    `elapsed_ns` is the steady time since the tick before it. A tick that comes late tells of a pause
+    of this process: frames that arrived meanwhile were stamped at its end, and stand behind the tick.
+    """
+
+    received_ns: int
+    elapsed_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """The best levels of symbols that were quiet, from one answer that held those of all symbols.
+
+    `asked_ns` is when the request left. `tops` holds, as the exchange wrote them, the price and size of
+    the best bid and of the best ask; an empty side has price and size 0.
+    """
+
+    received_ns: int
+    asked_ns: int
+    tops: dict[str, tuple[str, str, str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class ClockOffset:
+    """How far our clock is ahead of the exchange's, give or take `error_ns` (half a round trip)."""
+
+    received_ns: int
+    offset_ns: int
+    error_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class HoldExpired:
+    """An event of this symbol ran ahead, and waited long enough for what is missing before it.
+
+    Only on tapes of format 1: since then it follows from the ticks.
+    """
+
+    received_ns: int
+    symbol: str
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotRequested:
+    """The request for a symbol's snapshot has just left. Its answer comes later, or never."""
+
+    received_ns: int
+    symbol: str
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class SymbolListing:
+    """What the exchange's list of symbols says of one, written down when first seen and when it changes.
+
+    `status` is the exchange's word (TRADING, HALT, BREAK …), or ours for one that is not listed any
+    more: DELISTED. `tick_size` and `lot_size` are the steps of prices and sizes, as the exchange writes
+    them; empty where it states none.
+    """
+
+    received_ns: int
+    symbol: str
+    status: str
+    tick_size: str = ""
+    lot_size: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ClockStep:
+    """Our wall clock moved against the steady one: it was set, or the machine slept."""
+
+    received_ns: int
+    step_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentStart:
+    """First line of a tape: who recorded, what, how often a row was due, and what proves it.
+
+    `continues` names the segments that this one goes on from: the one before it, or the last ones of the
+    recorders before this one. None on tapes from before that was written down.
+    """
+
+    received_ns: int
+    version: str
+    exchange: str
+    every: int
+    depth: int
+    symbols: tuple[str, ...]
+    witness: str = "none"
+    audit_s: float = 0.0
+    format: int = 1
+    pulse_s: float = 0.0
+    continues: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """All that is known of one symbol, so that a segment can be read without those before it.
+
+    A symbol that is not recorded now has one too: its epoch must never fall back.
+    """
+
+    received_ns: int
+    symbol: str
+    state: str
+    epoch: int
+    update_id: int
+    updates: int
+    event_time_us: int | None
+    known_ns: int
+    attempt: int
+    gap: GapInterval | None
+    bid_horizon: float | None
+    ask_horizon: float | None
+    bids: list[Level]
+    asks: list[Level]
+    held: list[HeldEvent]
+    passed: int | None = None
+    reached: dict[int, int | None] = field(default_factory=dict)
+    ahead: list[HeldEvent] = field(default_factory=list)
+    status: str = TRADING
+    audit_due_ns: int = 0
+    asked_ns: int = 0
+    tick_size: str = ""
+    lot_size: str = ""
+    synced_ns: int = 0
+    stamp_ns: int = 0
+    evidence_age_ns: int = 0
+    newest_us: int = 0
+    newest_id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentEnd:
+    """The end of a segment: `rotated` into the next one, or the recorder was `stopped` or `killed`.
+
+    After the latter two all connections count as lost, and a last checkpoint of each symbol follows.
+    """
+
+    received_ns: int
+    reason: str
+
+
+TapeRecord: TypeAlias = (
+    StreamMessage
+    | DepthAnswer
+    | Connected
+    | Disconnected
+    | Tick
+    | Pulse
+    | HoldExpired
+    | SnapshotRequested
+    | SymbolListing
+    | ClockStep
+    | ClockOffset
+    | SegmentStart
+    | Checkpoint
+    | SegmentEnd
+)

@@ -1,1 +1,0 @@
-"""The window: what a person sees while recording."""

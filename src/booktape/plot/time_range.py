@@ -1,0 +1,95 @@
+"""The stretch of time that a picture shows, and what was not known within it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from booktape.errors import NotRecorded
+from booktape.reader import Coverage, Gap, Recording
+from booktape.reader.times import Moment, moment_at, moment_us
+
+_STEPS_MS: Final = (
+    *(1, 2, 5, 10, 20, 50, 100, 200, 500),
+    *(1_000 * s for s in (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200)),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TimeRange:
+    """One symbol from `start` until `end`, looked at every `interval`."""
+
+    symbol: str
+    start: datetime
+    end: datetime
+    interval: timedelta
+    gaps: Sequence[Gap]
+
+    @classmethod
+    def of(
+        cls,
+        rec: Recording,
+        symbol: str,
+        start: Moment | None,
+        end: Moment | None,
+        columns: int,
+    ) -> TimeRange:
+        """What was recorded of this time, in at most `columns` intervals (but see `_interval`).
+
+        Raises NotRecorded when there is no row in it.
+        """
+        own = coverage_of(rec, symbol)
+        first = own.first if start is None else max(own.first, moment_at(moment_us(start)))
+        # Rows stand until the next one: the last one counts as well.
+        last = own.last if end is None else min(own.last, moment_at(moment_us(end)))
+        if first > last:
+            raise NotRecorded(
+                f"{symbol} was not recorded then, but from {own.first:%Y-%m-%dT%H:%M:%SZ} "
+                f"to {own.last:%Y-%m-%dT%H:%M:%SZ}."
+            )
+        interval = _interval(last - first, columns)
+        rows = rec.snapshots(symbol, first, last + timedelta(microseconds=1))
+        return cls(symbol, first, max(last, first + interval), interval, rows.gaps())
+
+    @property
+    def after(self) -> datetime:
+        """The end for a query, which leaves its own end out."""
+        return self.end + timedelta(microseconds=1)
+
+    def span_of(self, gap: Gap) -> tuple[datetime, datetime]:
+        """The part of a gap that lies within."""
+        return max(gap.start_time, self.start), min(gap.end_time or self.end, self.end)
+
+    @property
+    def lost_s(self) -> float:
+        """Seconds of this stretch in which the book was not known."""
+        spans = (self.span_of(gap) for gap in self.gaps)
+        return sum(max(0.0, (end - start).total_seconds()) for start, end in spans)
+
+    @property
+    def interval_text(self) -> str:
+        """The interval for people: `200 ms`, `5 s`, `2 min`."""
+        ms = self.interval // timedelta(milliseconds=1)
+        for unit_ms, unit in ((86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1_000, "s")):
+            if ms % unit_ms == 0:
+                return f"{ms // unit_ms} {unit}"
+        return f"{ms} ms"
+
+
+def coverage_of(rec: Recording, symbol: str) -> Coverage:
+    """One symbol's. Raises NotRecorded."""
+    found = {own.symbol: own for own in rec.coverage()}
+    if symbol not in found:
+        there = ", ".join(sorted(found)[:10]) or "no rows yet"
+        raise NotRecorded(f"{symbol} has no rows here. Recorded are: {there}.")
+    return found[symbol]
+
+
+def _interval(length: timedelta, columns: int) -> timedelta:
+    """The shortest round one of which at most `columns` fill the time; whole days beyond that."""
+    needed_ms = length / timedelta(milliseconds=columns)
+    day_ms = 86_400_000
+    days_ms = int(-(-needed_ms // day_ms)) * day_ms
+    return timedelta(milliseconds=next((ms for ms in _STEPS_MS if ms >= needed_ms), days_ms))

@@ -1,0 +1,128 @@
+"""What iterating hands out: a book, a gap, a step. Fields are named as the columns are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from booktape.core.events import BookRow, DepthEvent, Floats
+from booktape.core.events import GapInterval as CoreGap
+from booktape.reader.times import moment_at
+
+_GAP_TIMES: Final = ("start_time", "end_time")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Book:
+    """One book. Arrays are best first; `None` as a horizon: the whole side is known."""
+
+    symbol: str
+    event_time: datetime | None
+    receive_time: datetime
+    update_id: int
+    epoch: int
+    updates: int
+    bid_price: Floats
+    bid_size: Floats
+    ask_price: Floats
+    ask_size: Floats
+    bid_horizon: float | None
+    ask_horizon: float | None
+
+    @classmethod
+    def of(cls, row: BookRow, depth: int | None = None) -> Book:
+        """The same for a person, with at most `depth` levels a side."""
+        event_time = None if row.event_time_us is None else moment_at(row.event_time_us)
+        return cls(
+            row.symbol,
+            event_time,
+            moment_at(row.received_ns // 1_000),
+            row.update_id,
+            row.epoch,
+            row.updates,
+            row.bid_price[:depth],
+            row.bid_size[:depth],
+            row.ask_price[:depth],
+            row.ask_size[:depth],
+            row.bid_horizon,
+            row.ask_horizon,
+        )
+
+    @property
+    def best_bid(self) -> float | None:
+        """The highest bid's price; None when there is none."""
+        return float(self.bid_price[0]) if len(self.bid_price) else None
+
+    @property
+    def best_ask(self) -> float | None:
+        """The lowest ask's price; None when there is none."""
+        return float(self.ask_price[0]) if len(self.ask_price) else None
+
+    @property
+    def mid(self) -> float | None:
+        """Halfway between the two; None while a side is empty."""
+        if self.best_bid is None or self.best_ask is None:
+            return None
+        return (self.best_bid + self.best_ask) / 2
+
+    @property
+    def spread(self) -> float | None:
+        """Best ask minus best bid; None while a side is empty."""
+        if self.best_bid is None or self.best_ask is None:
+            return None
+        return self.best_ask - self.best_bid
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """An interval in which the book was not known. `end_time` is None while it is open.
+
+    `reason` is one of docs/format.md, or `undeclared`: two epochs meet and no file says why, since
+    files of the archive are missing.
+    """
+
+    symbol: str
+    epoch: int
+    start_time: datetime
+    end_time: datetime | None
+    last_update_id: int
+    next_update_id: int | None
+    missed_updates: int | None
+    reason: str
+
+    @classmethod
+    def of(cls, gap: CoreGap) -> Gap:
+        """The same for a person."""
+        return cls(
+            gap.symbol,
+            gap.epoch,
+            moment_at(gap.start_ns // 1_000),
+            None if gap.end_ns is None else moment_at(gap.end_ns // 1_000),
+            gap.last_update_id,
+            gap.next_update_id,
+            gap.missed_updates,
+            gap.reason,
+        )
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Gap:
+        """The same from a row of the table `gaps`."""
+        times = {name: row[name] and row[name].astimezone(UTC) for name in _GAP_TIMES}
+        return cls(**{**row, **times})
+
+    def covers(self, moment: datetime) -> bool:
+        """Whether the book was not known then; at both ends it was."""
+        return self.start_time < moment and (self.end_time is None or moment < self.end_time)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Step:
+    """One event with the book after it. An epoch begins with a snapshot: then `event` is None.
+
+    The sizes in `event.bids` and `event.asks` are absolute, and 0 deletes a level.
+    """
+
+    event: DepthEvent | None
+    book: Book

@@ -1,0 +1,98 @@
+"""What is in an archive: symbols, time covered, gaps and why, rows, bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from rich.box import SIMPLE
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from booktape.reader import Coverage, Recording
+from booktape.store.catalog import sealed_tapes, unsealed_segments
+from booktape.store.layout import Layout
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveSummary:
+    """An archive at a glance."""
+
+    root: Path
+    symbols: list[Coverage]
+    tape_files: int
+    tape_bytes: int
+    unsealed: int
+
+
+def summarize(root: Path, recording: Recording) -> ArchiveSummary:
+    """Look through an archive. Reads footers, gaps and manifests, never a list of levels.
+
+    `recording` is the one at `root` without its unsealed end: what is not sealed yet is told by its
+    tape, which takes long to read. Files that are not as they were sealed are in `recording.damaged`
+    afterwards.
+    """
+    layout = Layout(root)
+    recording.check_files()
+    tapes = [layout.tape(segment) for segment in sealed_tapes(layout)]
+    unsealed = unsealed_segments(layout)
+    return ArchiveSummary(
+        root, recording.coverage(), len(tapes), sum(t.stat().st_size for t in tapes), len(unsealed)
+    )
+
+
+def render(found: ArchiveSummary) -> Group:
+    """The same for a person; fits on 80 columns."""
+    table = Table(box=SIMPLE, pad_edge=False)
+    table.add_column("symbol", no_wrap=True)
+    for name in ("rows", "bytes/row", "epochs", "time", "coverage"):
+        table.add_column(name, justify="right")
+    table.add_column("gaps", overflow="fold")
+    for symbol in found.symbols:
+        table.add_row(
+            symbol.symbol,
+            f"{symbol.rows:,}",
+            f"{symbol.bytes / symbol.rows:,.0f}",
+            str(symbol.epochs),
+            str(timedelta(seconds=round(symbol.span_s))),
+            f"{symbol.coverage:.3%}",
+            _reasons(symbol.gaps),
+        )
+    return Group(Text(_period(found)), table, *_strays(found), Text(_footer(found)))
+
+
+def _strays(found: ArchiveSummary) -> Iterator[Text]:
+    """Rows that a wrong clock stamped, and gaps that no file tells of."""
+    for symbol in found.symbols:
+        if symbol.stray_rows:
+            yield Text(
+                f"{symbol.symbol}: {symbol.stray_rows:,} rows were stamped by a clock that was wrong by "
+                "more than a day. They do not count in its time and coverage."
+            )
+    if any("undeclared" in symbol.gaps for symbol in found.symbols):
+        yield Text(
+            "undeclared: two epochs meet, and no file of gaps/ says why. See booktape verify."
+        )
+
+
+def _period(found: ArchiveSummary) -> str:
+    if not found.symbols:
+        return f"{found.root}: no sealed snapshots yet"
+    first = min(symbol.first for symbol in found.symbols)
+    last = max(symbol.last for symbol in found.symbols)
+    return f"{found.root}: {first:%Y-%m-%d %H:%M:%S} to {last:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _reasons(gaps: dict[str, int]) -> str:
+    return ", ".join(f"{count} {reason}" for reason, count in sorted(gaps.items())) or "none"
+
+
+def _footer(found: ArchiveSummary) -> str:
+    text = f"tape: {found.tape_files} sealed, {found.tape_bytes / 1e6:,.1f} MB."
+    if found.unsealed:
+        what = "1 segment is" if found.unsealed == 1 else f"{found.unsealed} segments are"
+        text += f" {what} not sealed: still being written, or left for the next start."
+    return text

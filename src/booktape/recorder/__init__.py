@@ -1,0 +1,1 @@
+"""The recorder: it listens, writes the tape, follows it, and asks the exchange for what it needs."""

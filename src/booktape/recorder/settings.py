@@ -1,0 +1,130 @@
+"""What to record, from where, and how."""
+
+from __future__ import annotations
+
+import secrets
+from ctypes import Array, c_double
+from dataclasses import dataclass
+from pathlib import Path
+from zlib import crc32
+
+import structlog
+
+from booktape.core.tape_records import FORMAT, SegmentStart
+from booktape.errors import UsageError
+from booktape.version import VERSION
+from booktape.wire.endpoints import DEPTH, DEPTH_ONLY, Venue
+from booktape.wire.exchange_info import ExchangeInfo, SymbolInfo
+from booktape.wire.limits import CONNECTION_LIFE_S, DEPTH_MAX
+from booktape.wire.witness import DEPTH20, SUFFIXES
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """One worker's part of the symbols: each belongs to exactly one, always to the same.
+
+    `run` is the name of the recorder that all workers are of; none of a recorder without any.
+    `pause_memory` is memory that all of them share: until when the exchange wants to hear nothing from their
+    address, whichever of them was told (`net/request_pause.py`).
+    """
+
+    index: int = 0
+    count: int = 1
+    run: str = ""
+    pause_memory: Array[c_double] | None = None
+
+    @property
+    def tag(self) -> str:
+        """What this worker's segments are called."""
+        return f"{self.run}w{self.index}" if self.run else secrets.token_hex(4)
+
+    def owns(self, symbol: str) -> bool:
+        """Whether a symbol belongs to this worker.
+
+        Known weakness: it is blind to how busy a symbol is; large numbers have to even that out.
+        """
+        return crc32(symbol.encode()) % self.count == self.index
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """`symbols` are in the exchange's upper case.
+
+    Without any: every symbol that trades against `quote_asset` (None: any), those included that
+    are listed while we record.
+    """
+
+    venue: Venue
+    symbols: tuple[str, ...]
+    every: int
+    out: Path
+    depth: int = DEPTH_MAX
+    connections: int = 1
+    segment_s: float = 3_600
+    duration_s: float | None = None
+    connection_life_s: float = CONNECTION_LIFE_S
+    rollover_at_s: float | None = None
+    witness: str = DEPTH20
+    audit_s: float = 900.0
+    pulse_s: float = 30.0
+    quote_asset: str | None = None
+    share: Partition = Partition()
+
+    @property
+    def suffixes(self) -> tuple[str, ...]:
+        """The streams that are listened to, of each symbol."""
+        return (DEPTH, SUFFIXES[self.witness]) if self.witness in SUFFIXES else DEPTH_ONLY
+
+    def checked(self, info: ExchangeInfo | None) -> ExchangeInfo:
+        """What the exchange lists; where it does not say, the symbols are taken on trust.
+
+        Raises UsageError for a symbol that it does not list, and when there is nothing to record.
+        """
+        if info is None:
+            log.warning("the server has no exchangeInfo: symbols are not checked")
+            info = ExchangeInfo({symbol: SymbolInfo(symbol) for symbol in self.symbols})
+        info.check(self.symbols, self.venue.title)
+        if not self._asked_for(info):
+            raise UsageError(
+                f"{self.venue.title} lists no symbol that trades against this asset now."
+            )
+        return info
+
+    def wanted(self, info: ExchangeInfo) -> tuple[str, ...]:
+        """The symbols to record, as the exchange lists them now; a worker may have none."""
+        return tuple(filter(self.share.owns, self._asked_for(info)))
+
+    def _asked_for(self, info: ExchangeInfo) -> tuple[str, ...]:
+        return self.symbols or info.trading(self.quote_asset)
+
+    def warn_of_large_sizes(self, info: ExchangeInfo, symbols: tuple[str, ...]) -> None:
+        """Say which of these symbols may have sizes that no double holds, by what the exchange allows.
+
+        They are recorded all the same: the largest order that is allowed is hardly ever there.
+        """
+        for symbol in symbols:
+            listed = info.symbols.get(symbol)
+            if listed and not listed.sizes_are_exact():
+                log.warning(
+                    "sizes may need more digits than a double holds",
+                    symbol=symbol,
+                    largest=listed.max_quantity,
+                    step=listed.step_size,
+                )
+
+    def start(self, now_ns: int, symbols: tuple[str, ...]) -> SegmentStart:
+        """The first line of a tape of these symbols."""
+        return SegmentStart(
+            now_ns,
+            VERSION,
+            self.venue.title,
+            self.every,
+            self.depth,
+            symbols,
+            self.witness,
+            self.audit_s,
+            FORMAT,
+            self.pulse_s,
+        )

@@ -1,0 +1,39 @@
+"""One structured line a minute, where there is no terminal to draw on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+
+from booktape.recorder.status import RecorderStatus
+
+REPORT_S: Final = 60.0
+
+log = structlog.get_logger()
+
+
+async def report(status: Callable[[], RecorderStatus | None]) -> None:
+    """Write a line a minute until cancelled."""
+    while True:
+        await asyncio.sleep(REPORT_S)
+        now = status()
+        if now:
+            log.info("status", **summary(now))
+
+
+def summary(now: RecorderStatus) -> dict[str, object]:
+    """The whole recorder in a few figures."""
+    return {
+        "books": now.recorded,
+        "known": now.known,
+        "records": now.records,
+        "snapshots": now.rows,
+        "gaps": now.gaps,
+        "lag_ms": round(now.lag_ms, 1),
+        "waiting": now.waiting,
+        "segment": now.segment,
+        "lost_lines": now.lost_lines,
+    }

@@ -1,0 +1,1 @@
+"""What the simulated exchange can do wrong, one class a kind of fault."""

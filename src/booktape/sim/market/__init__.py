@@ -1,0 +1,1 @@
+"""The simulated market: symbols, orders that change their books, and the streams that show them."""

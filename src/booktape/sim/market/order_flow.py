@@ -1,0 +1,232 @@
+"""All who trade in one symbol: which single level changes next, by seeded chance.
+
+Pure: the same generator, asked in the same order, gives the same changes for ever.
+
+Weaknesses: sides never run empty, nobody cancels in bursts, and the price wanders round its anchor,
+which only a scripted fall moves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import zip_longest
+from math import exp, log, pi, sqrt
+from random import Random
+from typing import Final, TypeAlias
+
+from booktape.sim.market.ladder import Ladder
+from booktape.sim.market.listing import CAPPED_LOTS, Listing
+
+_AHEAD, _AT_TOUCH, _FAR = 0.04, 0.03, 0.02
+_INSERT_OR_DELETE, _DELETE_UNKNOWN, _UPDATE = 0.69, 0.07, 0.22
+_NEAR_LN_BPS, _NEAR_SD = log(5), 1.6
+_FAR_LN_BPS: Final = (log(800), log(4_000))
+_BPS_MAX: Final = 9_000.0
+_START_SD: Final = 1.6
+_DENSITY: Final = 1 / (_START_SD * sqrt(2 * pi))
+_EVEN: Final = 0.5
+_LOTS_LN, _LOTS_SD, _LOTS_MAX = 8.0, 1.8, 10**8
+_SURGE_INSERTS: Final = 0.02
+_QUOTE_BPS: Final = (0, 0.5, 1, 2, 4, 8)
+
+Change: TypeAlias = tuple[Ladder, int, int]
+"""A side, a price in ticks, and its new size in lots; 0 for none."""
+
+Place: TypeAlias = tuple[bool, int]
+"""A side (is it the bids?) and a price in ticks."""
+
+
+class OrderFlow:
+    """Fills two sides with `target` levels each, and then says what changes in them.
+
+    New prices are multiples of `grid` ticks; when it changes, levels that are there stay.
+    """
+
+    def __init__(self, listing: Listing, rng: Random, target: int, grid: int = 1) -> None:
+        self.grid = grid
+        self.bids, self.asks = Ladder(is_bid=True), Ladder(is_bid=False)
+        self._listing = listing
+        self._rng = rng
+        self._target = target
+        self._anchor_ticks = listing.start_ticks
+        self._fill(self.bids, listing.start_ticks)
+        self._fill(self.asks, listing.start_ticks + 1)
+
+    def change(self, touched: Sequence[Place]) -> Change:
+        """The next usual change; `touched` is what this slot has changed already."""
+        if touched and self._rng.random() < self._listing.profile.again:
+            return self._again(touched)
+        return self._new_change()
+
+    def surge(self, levels: int) -> Iterator[Change]:
+        """So many prices behind the touch, on either side in turn; no price comes twice.
+
+        Most of them are deletes of what is not there, as in life; else the book would not get back
+        to its shape for long.
+        """
+        for left in range(levels, 0, -1):
+            behind = 1 + left // 2
+            ladder = self.bids if left % 2 else self.asks
+            ticks = self._behind(ladder, behind)
+            if ticks <= 0:
+                # Below there is no price left: go on above all that the asks will reach.
+                ladder, ticks = self.asks, self._behind(self.asks, levels + behind)
+            known = ticks in ladder.lots or self._rng.random() < _SURGE_INSERTS
+            yield ladder, ticks, self._size() if known else 0
+
+    def _behind(self, ladder: Ladder, steps: int) -> int:
+        """The price so many steps behind the best one."""
+        return ladder.on_grid(ladder.best, self.grid) + ladder.behind * steps * self.grid
+
+    def caps(self) -> Iterator[Change]:
+        """The best bid, and an ask a little behind the best, grow beyond what a size can tell."""
+        yield self.bids, self.bids.best, CAPPED_LOTS
+        yield self.asks, self.asks.prices[:3][-1], CAPPED_LOTS
+
+    def cancels(self, count: int) -> Iterator[Change]:
+        """So many levels, anywhere, shrink or go; no price comes twice, and no side runs empty."""
+        seen: set[Place] = set()
+        left = {ladder.behind: len(ladder.prices) for ladder in (self.bids, self.asks)}
+        most = sum(left.values()) - 2
+        while len(seen) < min(count, most):
+            ladder = self.bids if self._rng.random() < _EVEN else self.asks
+            ticks = ladder.prices[int(self._rng.random() * len(ladder.prices))]
+            place = ladder.behind < 0, ticks
+            if place in seen:
+                continue
+            # What is left of a capped size is a usual one: doubles hold nothing in between.
+            lots = int(self._rng.random() * min(ladder.lots[ticks], _LOTS_MAX))
+            if left[ladder.behind] == 1 and not lots:
+                # The last level of a side stays.
+                most = len(seen)
+                continue
+            seen.add(place)
+            left[ladder.behind] -= not lots
+            yield ladder, ticks, lots
+
+    def empty(self) -> list[Change]:
+        """Take everything out; what would put it back, the best levels first."""
+        sides = (
+            [(side, ticks, side.lots[ticks]) for ticks in side.best_first()]
+            for side in (self.bids, self.asks)
+        )
+        changes = [change for both in zip_longest(*sides) for change in both if change]
+        for ladder in (self.bids, self.asks):
+            ladder.lots, ladder.prices = {}, []
+        return changes
+
+    def take_to(self, price_ticks: int) -> Iterator[Change]:
+        """Bring the best bid down, or the best ask up, to a price, where the crowd then stays.
+
+        What stands in the way goes, best first, and both sides quote anew around the price. What
+        lies farther away stays as old as it is.
+        """
+        price_ticks = max(self.grid, price_ticks - price_ticks % self.grid)
+        self._anchor_ticks = price_ticks
+        below, above = (self.bids, price_ticks), (self.asks, price_ticks + self.grid)
+        if self.bids.best > price_ticks:
+            (losing, end), gaining = below, above
+        elif self.asks.best <= price_ticks:
+            (losing, end), gaining = above, below
+        else:
+            return
+        gone = losing.ahead_of(end)
+        # First, so that the side is never empty.
+        yield losing, end, self._size()
+        for ticks in gone:
+            yield losing, ticks, 0
+        yield from self._quote(*gaining)
+        yield from self._quote(losing, end)
+
+    def _quote(self, ladder: Ladder, best: int) -> Iterator[Change]:
+        for bps in _QUOTE_BPS:
+            behind = round(bps * self._listing.start_ticks / 10_000)
+            ticks = ladder.on_grid(max(1, best + ladder.behind * behind), self.grid)
+            yield ladder, ticks, self._size()
+
+    # ── the start ───────────────────────────────────────────────────────────────────────────
+
+    def _fill(self, ladder: Ladder, best: int) -> None:
+        best = ladder.on_grid(best, self.grid)
+        ladder.lots[best] = self._size()
+        center = log(self._listing.profile.depth_bps)
+        while len(ladder.lots) < self._target:
+            bps = min(exp(self._rng.gauss(center, _START_SD)), _BPS_MAX)
+            ticks = max(1, best + ladder.behind * self._distance(bps))
+            free = ladder.free(ladder.on_grid(ticks, self.grid), self.grid)
+            if free is not None:
+                ladder.lots[free] = self._size()
+        ladder.prices = sorted(ladder.lots)
+
+    # ── chance ──────────────────────────────────────────────────────────────────────────────
+
+    def _new_change(self) -> Change:
+        rng, where = self._rng, self._rng.random()
+        if where < _AHEAD:
+            return self._ahead()
+        ladder = self.bids if rng.random() < _EVEN else self.asks
+        if where < _AHEAD + _AT_TOUCH:
+            gone = len(ladder.prices) > 1 and rng.random() < _EVEN
+            return ladder, ladder.best, 0 if gone else self._size()
+        if where < _AHEAD + _AT_TOUCH + _FAR:
+            bps = exp(rng.uniform(*_FAR_LN_BPS))
+        else:
+            bps = min(exp(rng.gauss(_NEAR_LN_BPS, _NEAR_SD)), _BPS_MAX)
+        return self._operate(ladder, bps)
+
+    def _again(self, touched: Sequence[Place]) -> Change:
+        """Touch a price of this event again: what is there changes, what is gone stays gone."""
+        is_bid, ticks = touched[int(self._rng.random() * len(touched))]
+        ladder = self.bids if is_bid else self.asks
+        return ladder, ticks, self._size() if ticks in ladder.lots else 0
+
+    def _ahead(self) -> Change:
+        """Improve the touch; where there is no room, take the best level of the other side.
+
+        The farther the price is from its anchor, the likelier it turns back.
+        """
+        away = self.bids.best / self._anchor_ticks - 1
+        is_bid = self._rng.random() < min(max(0.5 - 2 * away, 0.05), 0.95)
+        mine, other = (self.bids, self.asks) if is_bid else (self.asks, self.bids)
+        room = self.asks.best - self.bids.best - 1
+        if room:
+            step = 1 + int(self._rng.random() * room)
+            return mine, mine.on_grid(mine.best - mine.behind * step, self.grid), self._size()
+        lots = self._size() if len(other.prices) == 1 else 0
+        return other, other.best, lots
+
+    def _operate(self, ladder: Ladder, bps: float) -> Change:
+        """Insert, delete, update or repeat a level at a distance from the touch."""
+        distance = self._distance(bps)
+        ticks = max(1, ladder.best + ladder.behind * distance)
+        known = ladder.nearest(ticks)
+        free = ladder.free(ladder.on_grid(ticks, self.grid), self.grid)
+        room = self._room(ladder, bps, distance, abs(known - ticks))
+        choice = self._rng.random()
+        if choice < _INSERT_OR_DELETE * room and free is not None:
+            return ladder, free, self._size()
+        if choice < _INSERT_OR_DELETE and len(ladder.prices) > 1:
+            return ladder, known, 0
+        if choice < _INSERT_OR_DELETE + _DELETE_UNKNOWN and free is not None:
+            return ladder, free, 0
+        if choice < _INSERT_OR_DELETE + _DELETE_UNKNOWN + _UPDATE:
+            return ladder, known, self._size()
+        return ladder, known, ladder.lots[known]
+
+    def _room(self, ladder: Ladder, bps: float, distance: int, to_nearest: int) -> float:
+        """The share of inserts among inserts and deletes, which keeps the book in its shape.
+
+        More where the nearest level is farther than the shape says, and while the side is short.
+        """
+        z = log(bps / self._listing.profile.depth_bps) / _START_SD
+        levels_per_e_fold = _DENSITY * self._target * exp(-z * z / 2)
+        usual = distance / levels_per_e_fold
+        crowd = usual / (usual + 2 * to_nearest)
+        missing = 1 - len(ladder.prices) / self._target
+        return min(max(1 - crowd + 2 * missing, 0.05), 0.95)
+
+    def _distance(self, bps: float) -> int:
+        return max(1, round(self._listing.start_ticks * bps / 10_000))
+
+    def _size(self) -> int:
+        return min(1 + int(exp(self._rng.gauss(_LOTS_LN, _LOTS_SD))), _LOTS_MAX)

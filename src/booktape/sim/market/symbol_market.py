@@ -1,0 +1,219 @@
+"""One symbol's market: a seeded sequence of single level changes, each with its own update id.
+
+Pure: the same listing and seed give the same changes for ever, however they are asked for. That is
+what makes the truth of any update id, in the middle of an event too, cheap to know. What changes,
+`crowd` says.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from math import exp, sqrt
+from random import Random
+from typing import Final, NamedTuple, TypeAlias
+
+from booktape.core.events import DepthEvent, Level
+from booktape.sim.market.ladder import Ladder
+from booktape.sim.market.listing import Listing, Whole
+from booktape.sim.market.order_flow import Change, OrderFlow, Place
+
+_IDS_MAX: Final = 2_000
+_NO_LEVEL: Final[Whole] = (0, 0)
+"""The touch of a side without levels."""
+
+Changes: TypeAlias = dict[Place, int]
+"""By side and price, a size in lots; 0 for none."""
+
+
+class Push(NamedTuple):
+    """What happens at the beginning of a slot beyond the usual.
+
+    So many levels change; or, where `price_ticks` is not None, the price is taken there; or, where
+    `cancels` is not None, nothing happens but so many cancellations. Before that, where `first_id`
+    is not None, ids count anew from there; with `blank` the book begins anew, too. New prices are
+    multiples of `grid` ticks from then on. With `caps` two levels grow beyond all bounds.
+    """
+
+    levels: int = 0
+    price_ticks: int | None = None
+    cancels: int | None = None
+    first_id: int | None = None
+    blank: bool = False
+    grid: int | None = None
+    caps: bool = False
+
+
+Pushes: TypeAlias = dict[int, Push]
+"""By a symbol's slot, counted from 1."""
+
+
+class Start(NamedTuple):
+    """How a symbol's market begins.
+
+    An `empty` one has no level, and gets all of them in its first slot. Prices are multiples of
+    `grid` ticks.
+    """
+
+    empty: bool = False
+    grid: int = 1
+
+
+USUAL: Final = Start()
+
+
+class BestLevelTexts(NamedTuple):
+    """The best level of each side right after an update."""
+
+    update_id: int
+    bid: Whole
+    ask: Whole
+
+
+class SymbolMarket:
+    """The market of one symbol, moved one slot at a time, or one update at a time.
+
+    `pushes` is shared with all that re-run this market: what `push` adds to it, they do too.
+    While `watched`, `touches` has each change of the touch in this slot. `counting` is how often its
+    ids have begun anew.
+    """
+
+    def __init__(
+        self,
+        listing: Listing,
+        seed: int,
+        levels: int | None = None,
+        pushes: Pushes | None = None,
+        start: Start = USUAL,
+    ) -> None:
+        self.listing = listing
+        self.watched = False
+        self.counting = 0
+        self.grid = start.grid
+        self._pushes: Pushes = {} if pushes is None else pushes
+        self._slot = 0
+        self._rng = Random(f"{seed}/{listing.symbol}")
+        self.update_id = self._rng.randrange(10**9, 9 * 10**10)
+        self._target = levels or listing.profile.levels
+        self._gather()
+        self._opening = self._crowd.empty() if start.empty else []
+        self._ln_ids = listing.profile.ids_mu
+        self.open_slot()
+
+    def _gather(self) -> None:
+        """A new crowd, and so a new book."""
+        self._crowd = OrderFlow(self.listing, self._rng, self._target, self.grid)
+        self.bids, self.asks = self._crowd.bids, self._crowd.asks
+
+    # ── moving on ───────────────────────────────────────────────────────────────────────────
+
+    @property
+    def updates_left(self) -> int:
+        """How many updates of this slot are still to be made."""
+        return self._left
+
+    def step(self) -> None:
+        """Make the next single update, in whatever slot it falls."""
+        while not self._left:
+            self.open_slot()
+        planned = self._planned
+        ladder, ticks, lots = planned.popleft() if planned else self._crowd.change(self._touched)
+        key = ladder.behind < 0, ticks
+        if key not in self._event:
+            self._touched.append(key)
+            self.before[key] = ladder.lots.get(ticks, 0)
+        self._event[key] = lots
+        touch = self._touch() if self.watched else None
+        ladder.put(ticks, lots)
+        self._left -= 1
+        self.update_id += 1
+        if touch and touch != self._touch():
+            self.touches.append(BestLevelTexts(self.update_id, *self._touch()))
+
+    def run_part(self, fraction: float) -> None:
+        """Make the updates of the first `fraction` of this slot, unless they are made already."""
+        until = self.first_id - 1 + int(fraction * self._count)
+        while self._left and self.update_id < until:
+            self.step()
+
+    def close_slot(self, time_us: int) -> DepthEvent | None:
+        """Make the slot's remaining updates; its event, or None when nothing happened in it."""
+        while self._left:
+            self.step()
+        event = self._coalesce(time_us) if self._count else None
+        self.open_slot()
+        return event
+
+    def push(self, push: Push) -> None:
+        """Let this happen before all else in the slot just opened."""
+        self._pushes[self._slot] = push
+        self._plan(push)
+
+    def _plan(self, push: Push) -> None:
+        if push.first_id is not None:
+            self.counting += 1
+            self.first_id, self.update_id = push.first_id, push.first_id - 1
+        if push.grid is not None:
+            self.grid = self._crowd.grid = push.grid
+        if push.blank:
+            self._gather()
+        if push.cancels is not None:
+            self._planned.extend(self._crowd.cancels(push.cancels))
+            self._count = self._left = len(self._planned)
+            return
+        if push.caps:
+            self._planned.extend(self._crowd.caps())
+        if push.price_ticks is None:
+            self._planned.extend(self._crowd.surge(push.levels))
+        else:
+            self._planned.extend(self._crowd.take_to(push.price_ticks))
+        self._count += len(self._planned)
+        self._left += len(self._planned)
+
+    def open_slot(self) -> None:
+        """Begin the next slot. Whatever of this one is not made is left out."""
+        profile, rng = self.listing.profile, self._rng
+        self._slot += 1
+        self.first_id = self.update_id + 1
+        self.before: Changes = {}
+        self.touches: list[BestLevelTexts] = []
+        self._event: Changes = {}
+        self._touched: list[Place] = []
+        self._planned: deque[Change] = deque()
+        self._count = 0
+        if rng.random() < profile.activity:
+            shock = rng.gauss(0, profile.ids_sd * sqrt(1 - profile.ids_phi**2))
+            self._ln_ids = (
+                profile.ids_mu + profile.ids_phi * (self._ln_ids - profile.ids_mu) + shock
+            )
+            self._count = min(max(1, round(exp(self._ln_ids))), _IDS_MAX)
+        if self._opening:
+            self._planned.extend(self._opening)
+            self._opening = []
+            self._count = len(self._planned)
+        self._left = self._count
+        if push := self._pushes.get(self._slot):
+            self._plan(push)
+
+    def _coalesce(self, time_us: int) -> DepthEvent:
+        """One event of the whole slot: the last size of each price, best first."""
+        sides: dict[bool, list[Whole]] = {True: [], False: []}
+        for (is_bid, ticks), lots in self._event.items():
+            sides[is_bid].append((ticks, lots))
+        bids = self.listing.doubles(sorted(sides[True], reverse=True))
+        asks = self.listing.doubles(sorted(sides[False]))
+        symbol = self.listing.symbol
+        return DepthEvent(symbol, time_us, self.first_id, self.update_id, bids, asks)
+
+    # ── what is there ───────────────────────────────────────────────────────────────────────
+
+    def whole(self, ladder: Ladder, limit: int | None = None) -> list[Whole]:
+        """The best levels of one side, as whole ticks and lots."""
+        return [(ticks, ladder.lots[ticks]) for ticks in ladder.best_first(limit)]
+
+    def levels(self, ladder: Ladder, limit: int | None = None) -> list[Level]:
+        """The best levels of one side, as doubles."""
+        return self.listing.doubles(self.whole(ladder, limit))
+
+    def _touch(self) -> tuple[Whole, Whole]:
+        bid, ask = (next(iter(self.whole(side, 1)), _NO_LEVEL) for side in (self.bids, self.asks))
+        return bid, ask

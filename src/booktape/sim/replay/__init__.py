@@ -1,0 +1,1 @@
+"""Recorded tapes and captures, sent again by the simulated exchange."""

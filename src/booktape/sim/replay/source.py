@@ -1,0 +1,235 @@
+"""Plays a recording as an exchange: what was received is sent again, byte for byte, in order.
+
+Stream frames go to whoever subscribed to their stream. A request for a snapshot waits until the
+recording has come to the symbol's first book; a recorded answer is given byte for byte while
+nothing newer has been sent. All other answers come from the book that follows from the recording
+so far. Where that is not known (the recording has a gap, or its ids do not chain), the answer is 503
+until the recording holds a snapshot again.
+
+Weaknesses: a recorded book is known to the limit it was asked with; who asks for more is given what
+there is, and takes it for the whole side: replay with the recorded `--depth`. Of several recorded
+connections an event is sent once. What was recorded as garbage is not sent.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import msgspec
+from msgspec import Raw, Struct
+
+from booktape.core.checks import BookTicker
+from booktape.core.events import DepthEvent, DepthSnapshot
+from booktape.core.sync import State, SymbolSync
+from booktape.core.tape_records import (
+    Checkpoint,
+    DepthAnswer,
+    SegmentEnd,
+    SegmentStart,
+    StreamMessage,
+)
+from booktape.errors import DamagedFile, MalformedFrame, UsageError
+from booktape.reconstruct import Reconstruction
+from booktape.sim.faults.market import Incidents
+from booktape.sim.faults.replies import Old
+from booktape.sim.replay.tapes import Played, PlayedRecording
+from booktape.sim.source import depth_stream
+from booktape.wire.binance import decode_depth, decode_event
+from booktape.wire.encode import encode_combined, encode_depth
+from booktape.wire.exchange_info import SymbolInfo
+
+_NEVER = 2**62
+"""Every so many events a row: playing needs none."""
+
+
+class _Wrapper(Struct):
+    stream: str
+    data: Raw
+
+
+_wrapper = msgspec.json.Decoder(_Wrapper)
+
+
+@dataclass(frozen=True)
+class RecordedMessage:
+    """A message as it was received. Its timestamps stay as recorded, whatever a client asks for."""
+
+    stream: str
+    event: DepthEvent | None
+    recorded: bytes
+
+    def payload(self, *, combined: bool, microseconds: bool) -> bytes:  # noqa: ARG002
+        """See `Message`. Only a wrapper is ever added or taken off."""
+        if combined:
+            return self._parts[0]
+        return self._parts[1]
+
+    @cached_property
+    def _parts(self) -> tuple[bytes, bytes]:
+        """With and without the wrapper."""
+        if wrapped := _unwrap(self.recorded):
+            return self.recorded, bytes(wrapped.data)
+        return encode_combined(self.stream, self.recorded), self.recorded
+
+
+class ReplaySource:
+    """A source made of a capture, a tape or an archive.
+
+    Raises UsageError when there is none at `path`, DamagedTape where nothing of it can be played. A tape
+    that is damaged further on ends there, as if its recorder had been killed; `on_damage` hears of it.
+    """
+
+    patient = True
+
+    def __init__(
+        self, path: Path, on_damage: Callable[[DamagedFile], object] = warnings.warn
+    ) -> None:
+        recording = PlayedRecording(path, on_damage)
+        self._symbols = recording.symbols
+        self._played: Iterator[Played] = recording.frames()
+        self._next = next(self._played, None)
+        self._start_ns = self._next.frame.received_ns if self._next else 0
+        self._due_s = 0.0
+        self._books: dict[int, Reconstruction] = {}
+        self._answers: dict[str, tuple[bytes, DepthSnapshot]] = {}
+        self._sent_ids: dict[str, int] = {}
+        self._known: set[str] = set()
+
+    def symbols(self) -> list[SymbolInfo]:
+        """The recorded symbols; their steps were not recorded."""
+        return [SymbolInfo(symbol) for symbol in self._symbols]
+
+    def obey(self, incidents: Incidents) -> None:
+        """A recording was what it was."""
+        if incidents.lies or incidents.memory_events:
+            raise UsageError(
+                "A recording cannot halt, list, fall, surge, shift its clock or be asked for old books."
+            )
+
+    def want(self, streams: Collection[str]) -> None:
+        """A recording holds what it holds."""
+
+    def start(self, time_us: int) -> None:
+        """A recording keeps its own time."""
+
+    def due_s(self) -> float | None:
+        """When the next frame was received; never earlier than the one before it."""
+        if self._next is None:
+            return None
+        return max(self._due_s, (self._next.frame.received_ns - self._start_ns) / 1e9)
+
+    def advance(self) -> list[RecordedMessage]:
+        """Play one frame."""
+        played, self._due_s = self._next, self.due_s() or self._due_s
+        self._next = next(self._played, None)
+        if played is None:
+            return []
+        self._follow(played)
+        frame = played.frame
+        if isinstance(frame, DepthAnswer):
+            self._keep(frame)
+        return self._messages(frame) if isinstance(frame, StreamMessage) else []
+
+    def depth(self, symbol: str, limit: int, fraction: float) -> bytes | None:  # noqa: ARG002
+        """The recorded answer, or one that follows from the recording so far; None without a book.
+
+        A recording has no state between its frames, whatever the `fraction`.
+        """
+        if answer := self._answers.get(symbol):
+            payload, snapshot = answer
+            if max(len(snapshot.bids), len(snapshot.asks)) > limit:
+                return encode_depth(replace(snapshot, limit=limit))
+            return payload
+        sync = self._live(symbol)
+        if sync is None:
+            return None
+        bids, asks = sync.book.bids.levels(), sync.book.asks.levels()
+        return encode_depth(DepthSnapshot(symbol, limit, sync.update_id, bids, asks))
+
+    def old_depth(self, symbol: str, limit: int, old: Old) -> bytes | None:  # noqa: ARG002
+        """The present one: `obey` allows no lie that would ask for another."""
+        return self.depth(symbol, limit, 0)
+
+    def top(self, symbol: str, fraction: float) -> BookTicker | None:  # noqa: ARG002 - as in `depth`
+        """From the recording so far; None without a book."""
+        sync = self._live(symbol)
+        if sync is None:
+            return None
+        sides = (sync.book.bids.levels(), sync.book.asks.levels())
+        bid, ask = (side[0] if side else None for side in sides)
+        return BookTicker(symbol, sync.update_id, bid, ask)
+
+    def holds(self, symbol: str) -> bool:
+        """Until its first book. After a loss a client is told so, rather than kept waiting."""
+        return symbol not in self._known
+
+    # ── one frame ───────────────────────────────────────────────────────────────────────────
+
+    def _follow(self, played: Played) -> None:
+        """Let the books follow. A tape stands alone, so each begins with none.
+
+        What a recorder lost by stopping counts only when another one goes on after it: at the end
+        of all, the last books stay as they are.
+        """
+        frame = played.frame
+        if isinstance(frame, SegmentStart):
+            for tape in played.replaces:
+                self._books.pop(tape, None)
+            self._books[played.tape] = Reconstruction()
+            frame = replace(frame, every=_NEVER)
+        if isinstance(frame, SegmentEnd):
+            return
+        for _ in self._books[played.tape].feed(frame):
+            pass
+        if isinstance(frame, DepthAnswer | Checkpoint) and self._live(frame.symbol):
+            self._known.add(frame.symbol)
+
+    def _live(self, symbol: str) -> SymbolSync | None:
+        """A symbol whose book is known; it is one worker's."""
+        syncs = (books.syncs.get(symbol) for books in self._books.values())
+        return next((sync for sync in syncs if sync and sync.state is State.LIVE), None)
+
+    def _keep(self, frame: DepthAnswer) -> None:
+        """Have the recorded answer ready, if it gave a book."""
+        if not self._live(frame.symbol):
+            return
+        try:
+            snapshot = decode_depth(frame.payload, frame.symbol, frame.limit)
+        except MalformedFrame:
+            # An error page, while the book was known anyway: nobody asks for that.
+            return
+        self._answers[frame.symbol] = frame.payload, snapshot
+
+    def _messages(self, frame: StreamMessage) -> list[RecordedMessage]:
+        try:
+            event = decode_event(frame.payload)
+        except MalformedFrame:
+            # Nobody can have subscribed to garbage.
+            return []
+        wrapped = _unwrap(frame.payload)
+        if not isinstance(event, DepthEvent):
+            return [RecordedMessage(wrapped.stream, None, frame.payload)] if wrapped else []
+        if event.last_id <= self._sent_ids.get(event.symbol, -1):
+            return []
+        self._sent_ids[event.symbol] = event.last_id
+        self._forget_answer(event)
+        stream = wrapped.stream if wrapped else depth_stream(event.symbol)
+        return [RecordedMessage(stream, event, frame.payload)]
+
+    def _forget_answer(self, event: DepthEvent) -> None:
+        """Once something newer has been sent, the recorded answer is out of date."""
+        answer = self._answers.get(event.symbol)
+        if answer and event.last_id > answer[1].last_id:
+            del self._answers[event.symbol]
+
+
+def _unwrap(payload: bytes) -> _Wrapper | None:
+    try:
+        return _wrapper.decode(payload)
+    except msgspec.DecodeError:
+        # A raw message: it has no wrapper.
+        return None

@@ -1,0 +1,1 @@
+"""The simulated exchange's REST and WebSocket servers on loopback."""

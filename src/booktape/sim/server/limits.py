@@ -1,0 +1,183 @@
+"""The exchange's patience with one client: request weight a minute, 429, then 418.
+
+What is counted as a violation must be one. A client cannot know of a limit answer before it has
+read it, and requests may be under way on its other connections. HTTP/1.1 carries one request at a
+time on a connection, so whatever comes on the connection that carried the answer is later than it;
+on every other connection one request, within `UNDER_WAY_S`, is refused and not counted. (If the
+weight was really used up, it is counted as weight: that the client knew without being told.)
+
+A silence is owed at every door: a WebSocket handshake inside one breaks it as a request does.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from math import ceil
+from types import MappingProxyType
+from typing import Final
+
+MINUTE_S: Final = 60
+STRIKES: Final = 3
+"""So many requests inside an owed silence turn 429 into 418."""
+
+BAN_LONGEST_S: Final = 3 * 86_400.0
+""" "scale in duration for repeat offenders, from 2 minutes to 3 days."."""
+
+UNDER_WAY_S: Final = 1.0
+"""No request takes longer to a loopback port, unless a machine is stopped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tariff:
+    """The numbers of one venue: what requests weigh, how much a minute has, how often it pings.
+
+    `depth` is the weight up to a limit. `list_options` are what `exchangeInfo` can be asked beside
+    symbols; it refuses everything else.
+    """
+
+    depth: tuple[tuple[int, int], ...]
+    exchange_info: int
+    best_price: int
+    best_prices: int
+    per_minute: int
+    ping_s: float
+    list_options: frozenset[str]
+    time: int = 1
+
+    def depth_weight(self, limit: int) -> int:
+        """Of a snapshot."""
+        return next((weight for most, weight in self.depth if limit <= most), self.depth[-1][1])
+
+
+TARIFFS: Final[Mapping[str, Tariff]] = MappingProxyType(
+    {
+        "binance": Tariff(
+            depth=((100, 5), (500, 25), (1_000, 50), (5_000, 250)),
+            exchange_info=20,
+            best_price=2,
+            best_prices=4,
+            per_minute=6_000,
+            ping_s=20.0,
+            list_options=frozenset({"showPermissionSets", "permissions", "symbolStatus"}),
+        ),
+        "binance-us": Tariff(
+            depth=((100, 1), (500, 5), (1_000, 10), (5_000, 50)),
+            exchange_info=10,
+            # Not known for sure: as on Binance, which is the more careful guess.
+            best_price=2,
+            best_prices=4,
+            per_minute=1_200,
+            ping_s=180.0,
+            list_options=frozenset({"permissions"}),
+        ),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """A refusal: the status, and the seconds of silence that are owed."""
+
+    status: int
+    retry_after_s: int
+
+
+class RequestLimits:
+    """Counts weight in minutes that begin with the exchange. Times are seconds since then.
+
+    `violations` is shared with whoever else catches a client breaking a rule. `line` is the
+    connection that a request came on.
+    """
+
+    def __init__(self, per_minute: int, ban_s: float, violations: Counter[str]) -> None:
+        self.per_minute = per_minute
+        self.used = 0
+        self._ban_s = ban_s
+        self._violations = violations
+        self._minute = 0
+        self._silent_until_s = 0.0
+        self._told_s = 0.0
+        self._told: set[Hashable] = set()
+        self._strikes = 0
+        self._bans = 0
+        self._status: int = HTTPStatus.TOO_MANY_REQUESTS
+        self._prolonged_by_s = 0.0
+
+    def charge(self, weight: int, now_s: float, line: Hashable = None) -> Owed | None:
+        """Take one request into account; a refusal when it comes too soon or costs too much."""
+        self._turn(now_s)
+        if now_s < self._silent_until_s:
+            if self._was_under_way(now_s, line):
+                self._spend(weight)
+                return self._owed(now_s)
+            return self._strike(now_s, line)
+        self._strikes = 0
+        if self._spend(weight):
+            return None
+        self.silence(
+            HTTPStatus.TOO_MANY_REQUESTS, (self._minute + 1) * MINUTE_S - now_s, now_s, line
+        )
+        return self._owed(now_s)
+
+    def knock(self, now_s: float, line: Hashable = None) -> Owed | None:
+        """Take one handshake into account, which has no weight; a refusal when it comes too soon."""
+        if now_s >= self._silent_until_s:
+            return None
+        if self._was_under_way(now_s, line):
+            return self._owed(now_s)
+        return self._strike(now_s, line)
+
+    def silence(
+        self,
+        status: int,
+        seconds: float,
+        now_s: float,
+        line: Hashable = None,
+        *,
+        prolongs: bool = False,
+    ) -> None:
+        """From now on whatever comes within these seconds is a violation.
+
+        Where it `prolongs`, they begin anew with it; else too many of them make a ban.
+        """
+        self._status, self._silent_until_s = status, now_s + seconds
+        self._prolonged_by_s = seconds if prolongs else 0.0
+        self._told_s, self._told = now_s, {line}
+
+    def _spend(self, weight: int) -> bool:
+        """Whether the budget allows it."""
+        self.used += weight
+        if self.used <= self.per_minute:
+            return True
+        self._violations["weight"] += 1
+        return False
+
+    def _was_under_way(self, now_s: float, line: Hashable) -> bool:
+        """Whether this one may have been sent before the limit answer was read; once a line."""
+        maybe = line not in self._told and now_s - self._told_s <= UNDER_WAY_S
+        self._told.add(line)
+        return maybe
+
+    def _strike(self, now_s: float, line: Hashable) -> Owed:
+        if self._prolonged_by_s:
+            self._violations["firewall"] += 1
+            self._silent_until_s = now_s + self._prolonged_by_s
+            return self._owed(now_s)
+        self._violations["retry-after"] += 1
+        self._strikes += 1
+        self._bans += self._strikes == STRIKES
+        if self._strikes >= STRIKES:
+            ban_s = min(self._ban_s * 2 ** (self._bans - 1), BAN_LONGEST_S)
+            self.silence(HTTPStatus.IM_A_TEAPOT, ban_s, now_s, line)
+        return self._owed(now_s)
+
+    def _owed(self, now_s: float) -> Owed:
+        return Owed(self._status, ceil(self._silent_until_s - now_s))
+
+    def _turn(self, now_s: float) -> None:
+        minute = int(now_s // MINUTE_S)
+        if minute != self._minute:
+            self._minute, self.used = minute, 0

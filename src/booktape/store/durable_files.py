@@ -1,0 +1,96 @@
+"""How a file becomes visible: whole, durable, and never over another one.
+
+Files are written under `unsealed/`, made durable, then renamed to their final names, and the folder
+is made durable too: a reader of the final folders never meets half a file, after any crash.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+from booktape.descriptors import are_used_up, used_up
+from booktape.errors import WriteFailed
+from booktape.store.clearing import remove_empty_folder, remove_unsealed
+
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_MAY_PASS: Final = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE)
+_NO_FSYNC: Final = (errno.EINVAL, errno.ENOTSUP)
+
+
+@contextmanager
+def disk_errors_named(path: Path) -> Iterator[None]:
+    """Say in one sentence what the operating system refused while `path` was written."""
+    try:
+        yield
+    except OSError as error:
+        raise WriteFailed(path, _why(error, path), may_pass=error.errno in _MAY_PASS) from error
+
+
+def _why(error: OSError, path: Path) -> str:
+    if error.errno == errno.ENOSPC and _has_no_inode(path):
+        return "the disk is full (it has space, and no inode for another file)"
+    if error.errno in _FULL:
+        return "the disk is full"
+    if are_used_up(error):
+        return str(used_up(error)).rstrip(".")
+    return error.strerror or str(error)
+
+
+def _has_no_inode(path: Path) -> bool:
+    """Whether too many files are what fills the disk. Some file systems do not count them."""
+    try:
+        found = os.statvfs(path.parent)
+    except OSError:
+        return False  # it is no more than a word in a sentence
+    return bool(found.f_files and not found.f_favail and found.f_bavail)
+
+
+def sync_path(path: Path) -> None:
+    """Make a file's content, or a folder's names, durable.
+
+    Known weakness: some network shares know no fsync of a folder (EINVAL). Then it is for them to
+    keep a name that they have acknowledged, and we go on.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_FSYNC or not stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, durably: each name is safe once its parent was synced."""
+    if not folder.is_dir():
+        make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        try:
+            sync_path(folder.parent)
+        except OSError:
+            # Or the next attempt would take its name for a safe one.
+            with suppress(OSError):  # another worker has put something there
+                remove_empty_folder(folder)
+            raise
+
+
+def publish(unsealed: Path, final: Path) -> None:
+    """Give a complete, durable file its final name.
+
+    A final file that is there already stays, and the unsealed one goes: the caller has seen that it is
+    the same, to the byte. May be called again after a WriteFailed.
+    """
+    with disk_errors_named(final):
+        make_folder(final.parent)
+        if os.path.lexists(final):
+            remove_unsealed(unsealed)
+        else:
+            unsealed.rename(final)
+        sync_path(final.parent)

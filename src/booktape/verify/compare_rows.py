@@ -1,0 +1,232 @@
+"""The stored rows of one symbol, read a few at a time, each compared with the book of the tape."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from io import SEEK_CUR, SEEK_END, SEEK_SET, RawIOBase
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from booktape.descriptors import refuse_used_up
+from booktape.store.extents import open_parquet
+from booktape.store.opening import open_file
+from booktape.store.schema import SNAPSHOTS
+from booktape.verify.findings import Findings
+from booktape.verify.model.book import DecimalSide, Floats
+from booktape.verify.model.sync import ModelSync
+
+_BATCH_ROWS: Final = 32
+_LISTS: Final = ("bid_price", "bid_size", "ask_price", "ask_size")
+_SCALARS: Final = tuple(name for name in SNAPSHOTS.names if name not in _LISTS)
+
+DAMAGED: Final = (pa.ArrowException, OSError, ValueError, OverflowError)
+"""All that a file raises which is no Parquet any more, or not the one that was written.
+
+`damage` says what it was: among the OSErrors are some that say nothing of the file.
+"""
+
+
+def damage(error: Exception) -> str:
+    """What a finding says of an error that is one of DAMAGED. Raises TooFewDescriptors."""
+    refuse_used_up(error)
+    return f"cannot be read: {error}"
+
+
+class Reopened(RawIOBase):
+    """A file for reading that is open only while something is read.
+
+    The files of a segment are read side by side, one for each symbol, as the tape has it; all of them
+    open would be more than a process may have.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._bytes = path.stat().st_size
+        self._at = 0
+
+    def seekable(self) -> bool:
+        """It is."""
+        return True
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def seek(self, offset: int, whence: int = SEEK_SET) -> int:
+        """Go to a place; returns it."""
+        self._at = offset + {SEEK_SET: 0, SEEK_CUR: self._at, SEEK_END: self._bytes}[whence]
+        return self._at
+
+    def tell(self) -> int:
+        """Where the next read begins."""
+        return self._at
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """So many bytes from there, fewer at the end of the file only; without a size: all."""
+        with open_file(self._path) as file:
+            file.seek(self._at)
+            found = file.read(size)
+        self._at += len(found)
+        return found
+
+
+class StoredRow(NamedTuple):
+    """One row; `scalars` are plain numbers (times in microseconds) or None."""
+
+    number: int
+    scalars: dict[str, Any]
+    lists: dict[str, Floats]
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Where it belongs: rows of a symbol are ordered by epoch and updates."""
+        return self.scalars["epoch"], self.scalars["updates"]
+
+
+def schema_error(found: pa.Schema, wanted: pa.Schema) -> str | None:
+    """How the columns of a file are not those of its table."""
+    if found.equals(wanted):
+        return None
+    return f"its columns are {', '.join(f'{f.name} {f.type}' for f in found)}"
+
+
+def read_rows(path: Path) -> Iterator[StoredRow]:
+    """All rows of a file, in order. Raises one of DAMAGED.
+
+    Memory: one row group, decoded as far as pyarrow does it; at most some 100 MB.
+    """
+    number = 0
+    with open_parquet(pa.PythonFile(Reopened(path), mode="r")) as file:
+        wrong = schema_error(file.schema_arrow, SNAPSHOTS)
+        if wrong:
+            raise ValueError(wrong)
+        for batch in file.iter_batches(_BATCH_ROWS, use_threads=False):
+            yield from _rows(batch, number)
+            number += batch.num_rows
+
+
+def _rows(batch: pa.RecordBatch, first: int) -> Iterator[StoredRow]:
+    scalars = {name: _plain(batch.column(name)) for name in _SCALARS}
+    lists = {name: _lists(batch.column(name)) for name in _LISTS}
+    for index in range(batch.num_rows):
+        yield StoredRow(
+            first + index,
+            {name: values[index] for name, values in scalars.items()},
+            {name: values[index] for name, values in lists.items()},
+        )
+
+
+def _plain(column: pa.Array[Any]) -> list[Any]:
+    is_time = pa.types.is_timestamp(column.type)
+    return list((column.cast(pa.int64()) if is_time else column).to_pylist())
+
+
+def _lists(column: pa.Array[Any]) -> list[Floats]:
+    if not isinstance(column, pa.ListArray) or column.null_count or column.values.null_count:
+        raise ValueError("a list of levels is null, or holds a null")
+    values = column.values.to_numpy()
+    offsets = column.offsets.to_pylist()
+    return [values[a:b] for a, b in pairwise(offsets)]
+
+
+class RowComparison:
+    """The rows of one symbol's file, beside what the tape says they must be."""
+
+    def __init__(self, file: str, path: Path, symbol: str, found: Findings) -> None:
+        self._file = file
+        self._symbol = symbol
+        self._found = found
+        self._rows = read_rows(path)
+        self._broken = False
+        self._next = self._read()
+
+    def _read(self) -> StoredRow | None:
+        try:
+            return next(self._rows, None)
+        except DAMAGED as error:
+            self._broken = True
+            self._found.different(self._file, damage(error), symbol=self._symbol)
+            return None
+
+    def expect(self, machine: ModelSync, stamp_ns: int) -> None:
+        """The tape says that a row of this book stands here."""
+        place = machine.epoch, machine.updates
+        while self._next and self._next.place < place:
+            self._different("the tape says nothing of this row", self._next)
+            self._next = self._read()
+        stored = self._next
+        if stored and stored.place == place:
+            self._compare(machine, stamp_ns, stored)
+            self._next = self._read()
+        elif self._broken:
+            self._found.of(self._symbol).different["rows"] += 1
+        else:
+            self._different(f"the row of epoch {place[0]} after {place[1]} updates is missing")
+
+    def finish(self, *, complete: bool) -> None:
+        """No row follows from the tape any more; with an incomplete tape that proves nothing."""
+        while self._next:
+            if complete:
+                self._different("the tape says nothing of this row", self._next)
+            else:
+                self._found.of(self._symbol).unverifiable += 1
+            self._next = self._read()
+
+    def _different(self, what: str, at: StoredRow | None = None, **where: str | int | None) -> None:
+        row = None if at is None else at.number
+        self._found.of(self._symbol).different["rows"] += 1
+        self._found.different(self._file, what, symbol=self._symbol, row=row, **where)
+
+    def _compare(self, machine: ModelSync, stamp_ns: int, stored: StoredRow) -> None:
+        for wrong in _differences(machine, stamp_ns, stored):
+            self._different("is not what the tape says", stored, **wrong)
+            return
+        inexact = list(machine.book.inexact())
+        for number in inexact:
+            if not number.is_capped:
+                said, held = f"{number.value:f}", repr(number.double)
+                self._different("no double is this number", stored, expected=said, stored=held)
+                return
+        counts = self._found.of(self._symbol)
+        counts.equal["rows"] += 1
+        counts.capped += bool(inexact)
+        counts.inherited += machine.inherited
+
+
+def _differences(
+    machine: ModelSync, stamp_ns: int, stored: StoredRow
+) -> Iterator[dict[str, str | int]]:
+    book = machine.book
+    wanted = {
+        "event_time": machine.event_time_us,
+        "receive_time": stamp_ns // 1_000,
+        "update_id": machine.update_id,
+        "epoch": machine.epoch,
+        "updates": machine.updates,
+        "bid_horizon": _horizon(book.bids),
+        "ask_horizon": _horizon(book.asks),
+    }
+    for name, value in wanted.items():
+        if stored.scalars[name] != value:
+            yield {"column": name, "expected": str(value), "stored": str(stored.scalars[name])}
+    columns = zip(_LISTS, (*book.bids.doubles(), *book.asks.doubles()), strict=True)
+    for name, values in columns:
+        if not np.array_equal(stored.lists[name], values):
+            yield {"column": name, **_first_level(values, stored.lists[name])}
+
+
+def _horizon(side: DecimalSide) -> float | None:
+    return None if side.horizon is None else side.horizon.double
+
+
+def _first_level(wanted: Floats, stored: Floats) -> dict[str, str | int]:
+    """The first level at which two lists differ, and both beside each other."""
+    both = min(len(wanted), len(stored))
+    unequal = np.flatnonzero(wanted[:both] != stored[:both])
+    at = int(unequal[0]) if len(unequal) else both
+    shown = [repr(float(values[at])) if at < len(values) else "none" for values in (wanted, stored)]
+    return {"level": at, "expected": shown[0], "stored": shown[1]}

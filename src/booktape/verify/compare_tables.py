@@ -1,0 +1,187 @@
+"""The small tables (`gaps`, `checks`, `notes`): what the tape says, beside what is stored.
+
+Every row is brought into one plain form on both sides, so that two rows are equal or not.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pyarrow as pa
+
+from booktape.store.extents import open_parquet
+from booktape.verify.compare_rows import DAMAGED, damage, schema_error
+from booktape.verify.findings import Findings
+from booktape.verify.model.checks import Mismatch, ModelCheck
+from booktape.verify.model.decimals import as_double
+from booktape.verify.model.replay import NoteOnTape
+from booktape.verify.model.sync import OpenGap
+
+Row: TypeAlias = tuple[Any, ...]
+
+_SHOWN_MAX = 1_000
+
+
+@dataclass
+class TableComparison:
+    """One of them, of one segment. `inherited` says which of the expected rows rest on a checkpoint."""
+
+    name: str
+    schema: pa.Schema
+    expected: list[Row] = field(default_factory=list)
+    inherited: list[bool] = field(default_factory=list)
+
+    def expect(self, row: Row, *, inherited: bool = False) -> None:
+        """The tape says that this row comes next."""
+        self.expected.append(row)
+        self.inherited.append(inherited)
+
+    def compare(
+        self,
+        file: str,
+        path: Path,
+        found: Findings,
+        is_wanted: Callable[[str | None], bool],
+        *,
+        complete: bool,
+    ) -> None:
+        """Row by row; beyond the end of an incomplete tape stored rows cannot be verified."""
+        try:
+            stored = [row for row in _read(path, self.schema) if is_wanted(self._symbol(row))]
+        except DAMAGED as error:
+            found.different(file, damage(error))
+            return
+        wanted = [
+            (row, inherited)
+            for row, inherited in zip(self.expected, self.inherited, strict=True)
+            if is_wanted(self._symbol(row))
+        ]
+        expected = [row for row, _ in wanted]
+        for row in self._surplus(file, expected, stored, found, complete=complete):
+            found.of(self._symbol(row)).unverifiable += 1
+        missing = Counter(expected) - Counter(stored)
+        for row, inherited in wanted:
+            if not missing[row]:
+                counts = found.of(self._symbol(row))
+                counts.equal[self.name] += 1
+                counts.inherited += inherited
+
+    def _surplus(
+        self,
+        file: str,
+        expected: Sequence[Row],
+        stored: Sequence[Row],
+        found: Findings,
+        *,
+        complete: bool,
+    ) -> Iterator[Row]:
+        """Report every difference; yields the stored rows that an incomplete tape cannot prove."""
+        missing = list((Counter(expected) - Counter(stored)).elements())
+        extra = list((Counter(stored) - Counter(expected)).elements())
+        if not complete:
+            yield from extra
+            extra = []
+        # Each missing row beside the extra one that stands for it, as long as there are both.
+        for wanted, held in zip_longest(missing, extra):
+            at = expected.index(wanted) if held is None else stored.index(held)
+            self._differ(file, wanted, held, at, found)
+        if complete and not missing and not extra:
+            for at, (wanted, held) in enumerate(zip(expected, stored, strict=True)):
+                if wanted != held:
+                    self._differ(file, wanted, held, at, found)
+                    return
+
+    def _symbol(self, row: Row) -> str | None:
+        return row[self.schema.names.index("symbol")]  # type: ignore[no-any-return]
+
+    def _differ(
+        self, file: str, wanted: Row | None, held: Row | None, number: int, found: Findings
+    ) -> None:
+        symbol = self._symbol(wanted or held or ())
+        found.of(symbol).different[self.name] += 1
+        what, column = "is not what the tape says", None
+        sides = _show(wanted), _show(held)
+        if wanted and held:
+            at = next(n for n, (a, b) in enumerate(zip(wanted, held, strict=True)) if a != b)
+            column, sides = self.schema.names[at], (str(wanted[at]), str(held[at]))
+        elif held:
+            what = "the tape says nothing of this row"
+        else:
+            what = "this row is missing"
+        found.different(
+            file, what, symbol=symbol, row=number, column=column, expected=sides[0], stored=sides[1]
+        )
+
+
+def _show(row: Row | None) -> str | None:
+    return None if row is None else ", ".join(str(value) for value in row)
+
+
+def _read(path: Path, schema: pa.Schema) -> list[Row]:
+    with open_parquet(path) as file:
+        wrong = schema_error(file.schema_arrow, schema)
+        if wrong:
+            raise ValueError(wrong)
+        table = file.read(use_threads=False)
+    columns = []
+    for column in table.columns:
+        plain = column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column
+        columns.append(plain.to_pylist())
+    rows = list(zip(*columns, strict=True))
+    if "detail" in schema.names:
+        at = schema.names.index("detail")
+        rows = [(*row[:at], _detail(row[at]), *row[at + 1 :]) for row in rows]
+    return rows
+
+
+# ── what the tape says, as rows ─────────────────────────────────────────────────────────────
+
+
+def gap_row(symbol: str, gap: OpenGap, end_ns: int | None, next_id: int | None) -> Row:
+    """As in `gaps`."""
+    missed = None if next_id is None else next_id - gap.last_update_id - 1
+    if missed == -1:
+        missed = 0  # the same state before and after: nothing was missed
+    end_us = None if end_ns is None else end_ns // 1_000
+    start_us, last = gap.start_ns // 1_000, gap.last_update_id
+    return symbol, gap.epoch, start_us, end_us, last, next_id, missed, gap.reason
+
+
+def check_row(check: ModelCheck) -> Row:
+    """As in `checks`."""
+    wrong = check.mismatches
+    many = f"{check.comparisons} comparisons" if check.witness != "rest" else ""
+    detail = tuple(map(_mismatch, wrong[:_SHOWN_MAX])) if wrong else many
+    time_us = check.stamp_ns // 1_000
+    return check.symbol, time_us, check.update_id, check.witness, check.levels, len(wrong), detail
+
+
+def note_row(note: NoteOnTape) -> Row:
+    """As in `notes`."""
+    return note.symbol, note.stamp_ns // 1_000, note.kind, note.detail
+
+
+def _mismatch(wrong: Mismatch) -> Row:
+    # Stored as doubles, which matters for a size that is capped.
+    return wrong.side, *(as_double(value).normalize() for value in wrong[1:])
+
+
+def _detail(text: object) -> object:
+    """Levels that differ as values, so that the way they are written does not count."""
+    if not isinstance(text, str) or not text.startswith("["):
+        return text
+    try:
+        said = json.loads(text, parse_float=Decimal, parse_int=Decimal)
+        return tuple(
+            (one["side"], *(Decimal(one[key]).normalize() for key in ("price", "book", "witness")))
+            for one in said
+        )
+    except (ValueError, KeyError, TypeError, ArithmeticError, RecursionError):
+        return text

@@ -1,0 +1,115 @@
+"""In which order the events of one symbol count, when several connections bring them.
+
+The first copy of an event counts. One that runs ahead of what is missing waits while a connection
+may still bring that: one that has delivered nothing beyond it. Events wait in a plain list, sorted
+whenever one comes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
+from typing import Final, NamedTuple
+
+from booktape.verify.model.decode import Event
+
+_WAITING_MAX: Final = 1_000
+
+
+class ArrivedEvent(NamedTuple):
+    """An event and when it arrived. `inherited`: only a checkpoint says so, not this tape."""
+
+    stamp_ns: int
+    event: Event
+    inherited: bool = False
+
+
+class ModelArbiter:
+    """`counted` is the last id that counted, None when the next event may begin anywhere.
+
+    `silent` are the connections that are not waited for at this moment; whoever made the set changes it.
+    `newest_id` and `newest_us` are the last id and the newest `E` of the events that counted, both 0
+    when there are none. `held_ns` is how long the first hole has been waited for, in tape time as of
+    the last tick; None when no tick has seen an event wait.
+    """
+
+    def __init__(self, silent: AbstractSet[int] = frozenset()) -> None:
+        self.counted: int | None = None
+        self.reached: dict[int, int | None] = {}
+        self.waiting: list[ArrivedEvent] = []
+        self.newest_id = self.newest_us = 0
+        self.held_ns: int | None = None
+        self._silent = silent
+
+    def open(self, connection: int) -> None:
+        """A connection carries the symbol from now on."""
+        if connection not in self.reached:
+            self.reached[connection] = None
+
+    def bring(self, connection: int, arrived: ArrivedEvent) -> list[ArrivedEvent]:
+        """An event came; what is its turn now, in order."""
+        self.reached[connection] = arrived.event.last
+        self.waiting.append(arrived)
+        # Sorting is stable: of two that begin alike, the one that came first counts first.
+        self.waiting.sort(key=lambda waiting: waiting.event.first)
+        return self.release()
+
+    def show(self, last: int) -> list[ArrivedEvent]:
+        """A snapshot showed all up to `last`; what is due now."""
+        self.counted = last if self.counted is None else max(self.counted, last)
+        return self.release()
+
+    def give_up(self) -> list[ArrivedEvent]:
+        """What is missing before the first one that waits will not be waited for."""
+        if self.waiting:
+            self.counted = self.waiting[0].event.first - 1
+        return self.release()
+
+    def close(self, connection: int) -> list[ArrivedEvent]:
+        """A connection is gone; what only it could have brought does not come."""
+        self.reached.pop(connection, None)
+        due = self.release()
+        if not self.reached:
+            self.counted = None
+            self.newest_id = self.newest_us = 0
+        return due
+
+    def forget(self) -> None:
+        """The exchange counts anew: what was reached and what waits is of ids that are over."""
+        self.counted = None
+        self.newest_id = self.newest_us = 0
+        self.reached = dict.fromkeys(self.reached)
+        self.waiting, self.held_ns = [], None
+
+    def restart(self, first: ArrivedEvent, second: ArrivedEvent) -> list[ArrivedEvent]:
+        """After all is forgotten, begin with these two."""
+        self.waiting = [first, second]
+        return self.release()
+
+    def release(self) -> list[ArrivedEvent]:
+        """What is due now, in order."""
+        due = list(self._due())
+        if not self.waiting:
+            self.held_ns = None
+        return due
+
+    def _due(self) -> Iterator[ArrivedEvent]:
+        while self.waiting:
+            first = self.waiting[0].event
+            known = self.counted is not None and first.last <= self.counted
+            if not known and self._may_be_completed(first.first):
+                return
+            arrived = self.waiting.pop(0)
+            if not known:
+                self.counted = self.newest_id = first.last
+                self.newest_us = max(self.newest_us, first.time_us)
+                yield arrived
+
+    def _may_be_completed(self, first: int) -> bool:
+        """Whether ids before `first` are missing, and some connection has not come past them."""
+        if self.counted is None or self.counted + 1 >= first or len(self.waiting) > _WAITING_MAX:
+            return False
+        return any(
+            connection not in self._silent and (at is None or at + 1 < first)
+            for connection, at in self.reached.items()
+        )

@@ -1,0 +1,184 @@
+"""How a symbol stands between two segments: what a checkpoint says, and what a machine must say.
+
+Both are brought into one form, a text for each part, so that they can be compared, shown side by
+side, and handed from one process to another however large the books are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import TypeAlias
+
+from booktape.errors import DamagedTape
+from booktape.verify.model.arbitration import ArrivedEvent
+from booktape.verify.model.book import DecimalBook, DecimalSide
+from booktape.verify.model.decimals import NoNumber, Number, as_double, from_double, price, whole
+from booktape.verify.model.decode import Event, Levels, Object
+from booktape.verify.model.sync import ModelState, ModelSync, OpenGap
+from booktape.verify.model.tape import Line
+from booktape.verify.model.timed_sync import TimedModelSync
+
+Standing: TypeAlias = dict[str, str]
+
+
+def checkpoint_of(machine: ModelSync) -> Standing:
+    """All that the next segment must begin with."""
+    arrivals = machine.arrivals
+    gap = machine.gap
+    said = {
+        "state": machine.state.value,
+        "epoch": machine.epoch,
+        "update_id": machine.update_id,
+        "updates": machine.updates,
+        "event_time_us": machine.event_time_us,
+        "known_ns": machine.known_ns,
+        "status": machine.status,
+        "gap": gap and (gap.epoch, gap.start_ns, gap.last_update_id, gap.reason),
+        "bids": _side(machine.book.bids),
+        "asks": _side(machine.book.asks),
+        "held": _events(machine.held),
+        "passed": arrivals.counted,
+        "reached": sorted(arrivals.reached.items()),
+        "ahead": _events(arrivals.waiting),
+    }
+    if isinstance(machine, TimedModelSync):
+        said |= {
+            "tick_size": machine.tick_size,
+            "lot_size": machine.lot_size,
+            "synced_ns": machine.synced_ns,
+            # A book that was never known has none: a checkpoint says what it has in its place.
+            "stamp_ns": machine.stamp_ns if machine.epoch else machine.known_ns,
+            "evidence_age_ns": machine.evidence_age_ns(),
+            "newest_us": arrivals.newest_us,
+            "newest_id": arrivals.newest_id,
+        }
+    return {name: str(value) for name, value in said.items()}
+
+
+def cold(said: Standing, tape_format: int, now_ns: int | None) -> Standing:
+    """The same symbol with nobody listening, as a recording that begins `now_ns` takes it over.
+
+    One that has ended is as unknown as any other: who records it again has found it listed. A
+    recording of format 1 did not say all that one of format 2 begins with. And a book was known no later
+    than now, whatever the clock said then; `now_ns` None: a tape from before that rule.
+    """
+    nobody = {"held": "0", "passed": "None", "reached": "[]", "ahead": "0"}
+    ended = said.get("state") == ModelState.ENDED.value
+    found = {**said, **nobody, **({"state": ModelState.COLD.value} if ended else {})}
+    if tape_format > 1:
+        if "stamp_ns" not in said:
+            found |= {"tick_size": "", "lot_size": "", "status": ""}
+            found |= {"synced_ns": "0", "stamp_ns": found["known_ns"]}
+        found |= {"evidence_age_ns": "0", "newest_us": "0", "newest_id": "0"}
+    if now_ns is not None:
+        moments = found.keys() & {"known_ns", "stamp_ns", "synced_ns"}
+        found |= {name: str(min(int(found[name]), now_ns)) for name in moments}
+    return found
+
+
+def _side(side: DecimalSide) -> str:
+    horizon = "all" if side.horizon is None else f"known to {_plain(side.horizon.value)}"
+    text = " ".join(f"{_double(p)}x{_double(size)}" for p, size in side.levels())
+    return f"{len(side.sizes)} levels, {horizon}, {_digest(text)}"
+
+
+def _events(arrived: Iterable[ArrivedEvent]) -> str:
+    texts = [f"{a.stamp_ns} {_event(a.event)}" for a in arrived]
+    return f"{len(texts)} {_digest(';'.join(texts))}" if texts else "0"
+
+
+def _event(event: Event) -> str:
+    sides = ("".join(f" {_double(p)}x{_double(s)}" for p, s in side) for side in event[4:])
+    return f"{event.symbol} {event.time_us} {event.first} {event.last}{'|'.join(sides)}"
+
+
+def _double(number: Number) -> str:
+    """As a checkpoint says it, which is written with doubles."""
+    return _plain(number.value if number.exact else as_double(number.value))
+
+
+def _plain(value: Decimal) -> str:
+    return str(value.normalize())
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+# ── from a checkpoint ───────────────────────────────────────────────────────────────────────
+
+
+def restore(machine: ModelSync, line: Line) -> None:
+    """Take over what a checkpoint says, on the recorder's word. Raises DamagedTape."""
+    try:
+        _restore(machine, line.fields, line)
+    except (NoNumber, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DamagedTape(
+            f"a checkpoint of {machine.symbol} is not understood: {error!r}"
+        ) from error
+
+
+def _restore(machine: ModelSync, fields: Object, line: Line) -> None:
+    machine.state = ModelState(line.text("state"))
+    machine.epoch, machine.update_id = line.whole("epoch"), line.whole("update_id")
+    machine.updates, machine.known_ns = line.whole("updates"), line.whole("known_ns")
+    machine.event_time_us = _optional(fields["event_time_us"])
+    machine.status = fields.get("status", machine.status)
+    machine.book = DecimalBook(
+        DecimalSide(1, _levels(fields["bids"]), _horizon(fields["bid_horizon"])),
+        DecimalSide(-1, _levels(fields["asks"]), _horizon(fields["ask_horizon"])),
+    )
+    gap = fields["gap"]
+    if gap is not None:
+        known = gap["epoch"], gap["start_ns"], gap["last_update_id"], gap["reason"]
+        machine.gap = OpenGap(*known, inherited=True)
+    machine.held = [_arrived(held) for held in fields["held"]]
+    machine.inherited = machine.live
+    arrivals = machine.arrivals
+    arrivals.counted = _optional(fields["passed"])
+    arrivals.reached = {int(c): _optional(at) for c, at in fields["reached"].items()}
+    arrivals.waiting = [_arrived(held) for held in fields["ahead"]]
+    if isinstance(machine, TimedModelSync):
+        _restore_timed(machine, line)
+    elif machine.state == ModelState.BREAK:
+        raise ValueError(machine.state)
+
+
+def _restore_timed(machine: TimedModelSync, line: Line) -> None:
+    machine.tick_size, machine.lot_size = line.text("tick_size"), line.text("lot_size")
+    machine.stamp_ns = line.whole("stamp_ns") or machine.known_ns
+    machine.synced_ns = line.whole("synced_ns")
+    # Which of the two moments was the later one is not told, and makes no difference.
+    machine.proved_ns = machine.known_ns
+    machine.arrivals.newest_us = line.whole("newest_us")
+    machine.arrivals.newest_id = line.whole("newest_id")
+    machine.restored(line.whole("evidence_age_ns"))
+
+
+def _optional(said: object) -> int | None:
+    return None if said is None else whole(said)
+
+
+def _horizon(said: object) -> Number | None:
+    return None if said is None else price(said)
+
+
+def _levels(said: object) -> Levels:
+    if not isinstance(said, list):
+        raise TypeError(said)
+    return [(price(p), from_double(s)) for p, s in said]
+
+
+def _arrived(held: Object) -> ArrivedEvent:
+    event = held["event"]
+    read = Event(
+        event["symbol"],
+        whole(event["event_time_us"]),
+        whole(event["first_id"]),
+        whole(event["last_id"]),
+        _levels(event["bids"]),
+        _levels(event["asks"]),
+    )
+    return ArrivedEvent(held["received_ns"], read, inherited=True)

@@ -1,0 +1,97 @@
+"""Comparisons with witnesses: what differs, and which rows of `checks` that makes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from decimal import Decimal
+from typing import Final, NamedTuple, TypeAlias
+
+from booktape.verify.model.book import DecimalSide
+from booktape.verify.model.decimals import as_double
+
+Sizes: TypeAlias = dict[Decimal, Decimal]
+
+REST, DEPTH20, BOOK_TICKER, PULSE = "rest", "depth20", "bookTicker", "pulse"
+_MINUTE_NS: Final = 60 * 10**9
+
+
+class Mismatch(NamedTuple):
+    """One level on which book and witness differ; zero says that it is not there."""
+
+    side: str
+    price: Decimal
+    book: Decimal
+    witness: Decimal
+
+
+class ModelCheck(NamedTuple):
+    """What a row of `checks` must say; `comparisons` are summed, and then all of them passed."""
+
+    symbol: str
+    stamp_ns: int
+    update_id: int
+    witness: str
+    levels: int
+    mismatches: tuple[Mismatch, ...] = ()
+    comparisons: int = 1
+
+
+class Verdict(NamedTuple):
+    """The outcome of one comparison."""
+
+    update_id: int
+    levels: int
+    mismatches: tuple[Mismatch, ...]
+
+
+def differ(
+    side: DecimalSide, prices: Iterable[Decimal], book: Sizes, witness: Sizes
+) -> list[Mismatch]:
+    """The prices at which the two are not equal, best first.
+
+    A book that a checkpoint handed over holds doubles: what those cannot tell apart is equal.
+    """
+    name, nothing = ("bid" if side.sign > 0 else "ask"), Decimal(0)
+    pairs = ((p, book.get(p, nothing), witness.get(p, nothing)) for p in prices)
+    wrong = [Mismatch(name, p, mine, theirs) for p, mine, theirs in pairs if _differ(mine, theirs)]
+    return sorted(wrong, key=lambda mismatch: -side.sign * mismatch.price)
+
+
+def _differ(mine: Decimal, theirs: Decimal) -> bool:
+    return mine != theirs and as_double(mine) != as_double(theirs)
+
+
+def sizes(side: DecimalSide) -> Sizes:
+    """The levels of one side, as values."""
+    return {price: size.value for price, size in side.sizes.items()}
+
+
+class ModelSummary:
+    """Checks that passed, summed up by the minute; one that failed stands alone."""
+
+    def __init__(self, symbol: str, witness: str, put: Callable[[ModelCheck], None]) -> None:
+        self._symbol = symbol
+        self._witness = witness
+        self._put = put
+        self._passed: ModelCheck | None = None
+
+    def add(self, verdict: Verdict, stamp_ns: int) -> None:
+        """One more comparison, completed by the frame of `stamp_ns`."""
+        check = ModelCheck(self._symbol, stamp_ns, verdict.update_id, self._witness, *verdict[1:])
+        before = self._passed
+        if before and before.stamp_ns // _MINUTE_NS != stamp_ns // _MINUTE_NS:
+            self.close()
+            before = None
+        if check.mismatches:
+            self._put(check)
+        elif before:
+            count, levels = before.comparisons + 1, before.levels + check.levels
+            self._passed = check._replace(levels=levels, comparisons=count)
+        else:
+            self._passed = check
+
+    def close(self) -> None:
+        """The minute is over, or the segment."""
+        if self._passed:
+            self._put(self._passed)
+        self._passed = None

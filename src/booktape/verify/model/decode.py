@@ -1,0 +1,237 @@
+"""What the exchange's bytes say, read with the standard library's JSON.
+
+A message that does not follow its form says nothing (None): as for the recorder, the books do not
+change, and whether an event was lost with it shows in the ids of the next one.
+"""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal, InvalidOperation
+from math import isfinite
+from typing import Any, Final, NamedTuple, NoReturn, TypeAlias
+
+from booktape.verify.model.decimals import NoNumber, Number, number, price, whole
+
+Object: TypeAlias = dict[str, Any]
+Levels: TypeAlias = list[tuple[Number, Number]]
+
+UNOPENED: Final = -1
+"""The id of a snapshot of a symbol that was not opened yet: a known empty book."""
+
+_TIME_MAX: Final = 10**16  # microseconds, in the year 2286
+_MICROSECONDS_FROM: Final = 10**14
+_DEPTH_MAX: Final = 100
+_LONG_BYTES: Final = 1 << 20
+_BRACKETS_MAX: Final = 500_000
+_WRAPPER: Final = frozenset({"stream", "data"})
+_FORMS: Final = frozenset(
+    {frozenset("eEsUuba"), frozenset({"lastUpdateId", "bids", "asks"}), frozenset("usbBaA")}
+)
+
+_TOP, _TICKER = "@depth20@", "@bookTicker"
+
+
+class Event(NamedTuple):
+    """A `depthUpdate`."""
+
+    symbol: str
+    time_us: int
+    first: int
+    last: int
+    bids: Levels
+    asks: Levels
+
+
+class Answer(NamedTuple):
+    """Levels as of one id: a REST `/depth` answer, or one message of `@depth20`."""
+
+    last: int
+    bids: Levels
+    asks: Levels
+
+
+class Top(NamedTuple):
+    """One message of `@depth20`."""
+
+    symbol: str
+    answer: Answer
+
+
+class Ticker(NamedTuple):
+    """One message of `@bookTicker`: at most one level a side."""
+
+    symbol: str
+    last: int
+    bids: Levels
+    asks: Levels
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _decimal(text: str) -> Decimal:
+    if not isfinite(float(text)):
+        raise ValueError(f"{text[:40]} is larger than any double")
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        return Decimal(0)  # its exponent is below all that decimals have, and all that doubles have
+
+
+def _int(text: str) -> int:
+    if not isfinite(float(text)):
+        raise ValueError(f"{text[:40]} is larger than any double")
+    return int(text)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> Object:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key stands twice")
+    return found
+
+
+_decode = json.JSONDecoder(
+    parse_float=_decimal,
+    parse_int=_int,
+    parse_constant=_no_constant,
+    object_pairs_hook=_once,
+).decode
+
+
+def parse(text: bytes) -> object:
+    """JSON with its numbers as they are written, by the rule for odd JSON (docs/protocol.md).
+
+    Raises ValueError, or RecursionError.
+    """
+    found = _decode(text.decode())
+    if b"\\u" in text or not _is_usual(found):
+        _check(found, 1)
+    return found
+
+
+def _is_usual(found: object) -> bool:
+    """Whether it has a field that somebody reads, and no other: then its form says all."""
+    if isinstance(found, dict) and found.keys() == _WRAPPER:
+        return isinstance(found["stream"], str) and _is_usual(found["data"])
+    return isinstance(found, dict) and frozenset(found) in _FORMS
+
+
+def _check(value: object, depth: int) -> None:
+    """Raises ValueError for what is nested too deep, and for half of a surrogate pair."""
+    if isinstance(value, str):
+        value.encode()
+    elif isinstance(value, dict | list):
+        if depth > _DEPTH_MAX:
+            raise ValueError("nested too deep")
+        for each in (*value, *value.values()) if isinstance(value, dict) else value:
+            _check(each, depth + 1)
+
+
+def parse_object(text: bytes) -> Object | None:
+    """The same, for bytes of which nothing is known: None for what is no object."""
+    try:
+        found = parse(text)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def parse_message(text: bytes) -> Object | None:
+    """The same, for bytes that the exchange sent: nor does one with very many brackets say anything."""
+    if len(text) > _LONG_BYTES and text.count(b"[") + text.count(b"{") > _BRACKETS_MAX:
+        return None
+    return parse_object(text)
+
+
+def stream_message(message: Object | None) -> Event | Top | Ticker | None:
+    """A WebSocket message, raw or in the wrapper of a combined stream; the witnesses wrapped only."""
+    if message is None:
+        return None
+    stream, data = message.get("stream"), message.get("data")
+    try:
+        if isinstance(stream, str) and _TOP in stream:
+            return Top(stream.partition("@")[0].upper(), _answer(data))
+        if isinstance(stream, str) and _TICKER in stream:
+            return _ticker(data)
+        return _event(message if data is None else data)
+    except (NoNumber, KeyError, TypeError):
+        return None
+
+
+def depth_answer(message: Object | None, *, may_be_unopened: bool = False) -> Answer | None:
+    """A REST `/depth` answer; None for an error page, half a body and the like.
+
+    That of a symbol that was not opened yet is one of them on a tape of format 1.
+    """
+    if may_be_unopened and message is not None:
+        said = [message.get(name) for name in ("lastUpdateId", "bids", "asks")]
+        if said == [UNOPENED, [], []]:
+            return Answer(UNOPENED, [], [])
+    try:
+        return _answer(message)
+    except (NoNumber, KeyError, TypeError):
+        return None
+
+
+def _event(data: object) -> Event | None:
+    # Known weakness, shared with the recorder: what has all its fields but `e` counts as an event.
+    if not isinstance(data, dict) or data.get("e", "depthUpdate") != "depthUpdate":
+        return None
+    time = whole(data["E"], _TIME_MAX)
+    time_us = time if time >= _MICROSECONDS_FROM else time * 1_000
+    first, last = whole(data["U"]), whole(data["u"])
+    bids, asks = _levels(data["b"]), _levels(data["a"])
+    return Event(_name(data["s"]), time_us, first, last, bids, asks) if first <= last else None
+
+
+def _answer(data: object) -> Answer:
+    data = _object(data)
+    return Answer(whole(data["lastUpdateId"]), _levels(data["bids"]), _levels(data["asks"]))
+
+
+def _ticker(data: object) -> Ticker:
+    data = _object(data)
+    sides = [(number(data[p]), number(data[s])) for p, s in ("bB", "aA")]
+    bids, asks = ([side] if side[1].value else [] for side in sides)
+    return Ticker(_name(data["s"]), whole(data["u"]), bids, asks)
+
+
+def best_levels(said: object) -> tuple[Levels, Levels] | None:
+    """What a pulse shows of one symbol: at most one level a side. None for what no exchange can mean."""
+    if not isinstance(said, list) or len(said) != 4:  # noqa: PLR2004 - price and size of two sides
+        return None
+    try:
+        bid, bid_size, ask, ask_size = map(number, said)
+    except NoNumber:
+        return None
+    sides = ((bid, bid_size), (ask, ask_size))
+    if any(size.value and not price.double for price, size in sides):
+        return None
+    bids, asks = ([side] if side[1].value else [] for side in sides)
+    return bids, asks
+
+
+def _object(said: object) -> Object:
+    if not isinstance(said, dict):
+        raise TypeError(said)
+    return said
+
+
+def _name(symbol: object) -> str:
+    if not isinstance(symbol, str) or not symbol:
+        raise TypeError(symbol)
+    return symbol
+
+
+def _levels(said: object) -> Levels:
+    if not isinstance(said, list):
+        raise TypeError(said)
+    found = []
+    for level in said:
+        if not isinstance(level, list) or len(level) != 2:  # noqa: PLR2004 - a price and a size
+            raise TypeError(level)
+        found.append((price(level[0]), number(level[1])))
+    return found

@@ -1,0 +1,152 @@
+"""The book against the exchange's other streams.
+
+What they said is forgotten when the book is lost and when a segment ends, so that a segment can be
+read alone.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from booktape.verify.model.book import DecimalSide
+from booktape.verify.model.checks import Sizes, Verdict, differ, sizes
+from booktape.verify.model.decode import Answer, Levels, Ticker
+from booktape.verify.model.sync import ModelSync
+
+_TOP_LEVELS: Final = 20
+_TOPS_MAX: Final = 100
+_TICKERS_MAX: Final = 1_000
+
+
+class Depth20Comparison:
+    """`@depth20`: equal to the top of the book after the event that ends with its id.
+
+    `agreed` is the id of the last message that was equal.
+    """
+
+    def __init__(self, machine: ModelSync) -> None:
+        self.agreed: int | None = None
+        self._machine = machine
+        self._newest = -1
+        self._waiting: list[tuple[int | None, Answer]] = []
+
+    def forget(self) -> None:
+        """Begin with none."""
+        self._newest, self._waiting, self.agreed = -1, [], None
+
+    def clock_set_back(self, step_ns: int) -> None:
+        """What waits was stamped before."""
+        self._waiting = [(at_ns and at_ns + step_ns, top) for at_ns, top in self._waiting]
+
+    def take(self, top: Answer, shown_ns: int | None) -> Verdict | None:
+        """One more message. If it agrees, it shows the book as of `shown_ns`; None: it shows nothing."""
+        if top.last < self._machine.update_id or top.last <= self._newest:
+            if top.last == self._machine.update_id == self.agreed and shown_ns is not None:
+                self._machine.shown(shown_ns)
+            return None
+        self._newest = top.last
+        if top.last == self._machine.update_id:
+            return self._compare(top, shown_ns)
+        self._waiting = [*self._waiting, (shown_ns, top)][-_TOPS_MAX:]
+        return None
+
+    def applied(self) -> Verdict | None:
+        """The book is one event further."""
+        now = self._machine.update_id
+        reached = [waiting for waiting in self._waiting if waiting[1].last == now]
+        self._waiting = [waiting for waiting in self._waiting if waiting[1].last > now]
+        return self._compare(reached[0][1], reached[0][0]) if reached else None
+
+    def _compare(self, top: Answer, shown_ns: int | None) -> Verdict:
+        book, levels, wrong = self._machine.book, 0, []
+        for side, said in ((book.bids, top.bids), (book.asks, top.asks)):
+            mine, theirs = side.best(_TOP_LEVELS), _known(side, said)
+            levels += len(mine.keys() | theirs.keys())
+            wrong += differ(side, mine.keys() | theirs.keys(), mine, theirs)
+        if not wrong:
+            self.agreed = self._machine.update_id
+            if shown_ns is not None:
+                self._machine.shown(shown_ns)
+        return Verdict(self._machine.update_id, levels, tuple(wrong))
+
+
+def _known(side: DecimalSide, said: Levels) -> Sizes:
+    """What a witness says of prices that the book claims to know; zero is the same as not there."""
+    return {p.value: size.value for p, size in said if side.knows(p.value)}
+
+
+class ModelTouch(NamedTuple):
+    """The best level of each side, if known, after the event that ends with `update_id`."""
+
+    update_id: int
+    bids: DecimalSide
+    asks: DecimalSide
+
+
+class BookTickerComparison:
+    """`@bookTicker`: the one with the greatest id up to an event's is the touch after that event.
+
+    Of several connections only the first that speaks counts: what lies between tickers of two
+    connections may not have come yet.
+    """
+
+    def __init__(self, machine: ModelSync) -> None:
+        self._machine = machine
+        self._tickers: list[Ticker] = []
+        self._touches: list[ModelTouch] = []
+        self._speaker = 0
+
+    def forget(self) -> None:
+        """Begin with none."""
+        self._tickers, self._touches = [], []
+
+    def take(self, ticker: Ticker, connection: int) -> list[Verdict]:
+        """One more message; a copy says nothing."""
+        if not self._tickers:
+            self._speaker = connection
+        elif connection != self._speaker or ticker.last <= self._tickers[-1].last:
+            return []
+        self._tickers = [*self._tickers, ticker][-_TICKERS_MAX:]
+        return self._settle()
+
+    def applied(self) -> list[Verdict]:
+        """The book is one event further. Where no ticker ever came, none is waited for."""
+        if not self._tickers:
+            return []
+        touch = touch_of(self._machine)
+        self._touches = [*self._touches, touch][-_TICKERS_MAX:]
+        return self._settle()
+
+    def _settle(self) -> list[Verdict]:
+        newest, found = self._tickers[-1].last, []
+        for touch in [touch for touch in self._touches if touch.update_id < newest]:
+            said = [ticker for ticker in self._tickers if ticker.last <= touch.update_id]
+            if said:
+                # What came before the one that spoke is of no use any more.
+                self._tickers = self._tickers[len(said) - 1 :]
+                found.append(compare_touch(touch, said[-1].bids, said[-1].asks))
+        self._touches = [touch for touch in self._touches if touch.update_id >= newest]
+        return found
+
+
+def _top_of(side: DecimalSide) -> DecimalSide:
+    """A copy of the best level, unless it lies beyond the horizon."""
+    best = next(iter(side), None)
+    copy = DecimalSide(side.sign, (), side.horizon)
+    if best is not None and side.knows(best):
+        copy.sizes[best] = side.sizes[best]
+    return copy
+
+
+def touch_of(machine: ModelSync) -> ModelTouch:
+    """The touch of a book as it is now."""
+    return ModelTouch(machine.update_id, _top_of(machine.book.bids), _top_of(machine.book.asks))
+
+
+def compare_touch(touch: ModelTouch, bids: Levels, asks: Levels) -> Verdict:
+    """With the best levels that somebody else shows."""
+    wrong = []
+    for side, said in ((touch.bids, bids), (touch.asks, asks)):
+        mine, theirs = sizes(side), _known(side, said)
+        wrong += differ(side, mine.keys() | theirs.keys(), mine, theirs)
+    return Verdict(touch.update_id, 2, tuple(wrong))

@@ -1,0 +1,246 @@
+"""One symbol: when its book is known, what it is, and what must therefore be stored.
+
+Written as the exchange tells it, state by state: wait for a connection, hold events until a snapshot
+joins, then follow the ids; any break of the chain opens a gap. Whatever must be in the archive goes
+to the `Ledger` in the moment in which it follows from the tape.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, Protocol
+
+from booktape.verify.model.arbitration import ArrivedEvent, ModelArbiter
+from booktape.verify.model.book import DecimalBook
+from booktape.verify.model.decode import Answer, Event
+
+_HELD_MAX: Final = 3_000
+
+
+class ModelState(StrEnum):
+    """Named as checkpoints name them."""
+
+    COLD = "cold"
+    SYNCING = "syncing"
+    LIVE = "live"
+    ENDED = "ended"
+    BREAK = "break"  # only on tapes of format 2
+
+
+@dataclass
+class OpenGap:
+    """An interval that has begun. `inherited`: only a checkpoint says so, not this tape."""
+
+    epoch: int
+    start_ns: int
+    last_update_id: int
+    reason: str
+    inherited: bool = False
+
+
+class Ledger(Protocol):
+    """Where everything goes that must be stored."""
+
+    def row(self, machine: ModelSync, stamp_ns: int) -> None:
+        """A full book."""
+
+    def gap(
+        self, symbol: str, gap: OpenGap, end_ns: int | None = None, next_id: int | None = None
+    ) -> None:
+        """A gap that ended, or that is open when the recording ends."""
+
+
+class Onlooker(Protocol):
+    """Whoever must know what happens to a book: its witnesses."""
+
+    def applied(self, event: Event, stamp_ns: int) -> None:
+        """The book is one event further; called before the row that is due then."""
+
+    def lost(self) -> None:
+        """The book is not known any more."""
+
+
+class ModelSync:
+    """A symbol on a tape of format 1; `TimedMachine` differs in what time and evidence decide.
+
+    `inherited` says that the book rests on what a checkpoint said, not on this tape alone.
+    `known_ns` is the moment at which the book was known last.
+    """
+
+    def __init__(self, symbol: str, every: int, ledger: Ledger, arrivals: ModelArbiter) -> None:
+        self.symbol = symbol
+        self.every = every
+        self.ledger = ledger
+        self.onlooker: Onlooker | None = None
+        self.arrivals = arrivals
+        self.state = ModelState.COLD
+        self.book = DecimalBook.empty()
+        self.epoch = self.update_id = self.updates = self.known_ns = 0
+        self.event_time_us: int | None = None
+        self.gap: OpenGap | None = None
+        self.held: list[ArrivedEvent] = []
+        self.status = "TRADING"
+        self.inherited = False
+
+    @property
+    def live(self) -> bool:
+        """Whether the book is known."""
+        return self.state == ModelState.LIVE
+
+    def rests_on_start(self) -> bool:
+        """Whether anything here is known from the checkpoint of the tape's beginning alone."""
+        events = (*self.held, *self.arrivals.waiting)
+        gap = self.gap is not None and self.gap.inherited
+        return self.inherited or gap or any(arrived.inherited for arrived in events)
+
+    # ── connections ─────────────────────────────────────────────────────────────────────────
+
+    def connected(self, connection: int) -> None:
+        """A connection carries the symbol."""
+        self.arrivals.open(connection)
+        if self.state == ModelState.COLD:
+            self.state = ModelState.SYNCING
+
+    def disconnected(self, connection: int, alive_ns: int, reason: str) -> None:
+        """A connection is gone; with the last one, what was known until `alive_ns`."""
+        self._pass(self.arrivals.close(connection))
+        if self.arrivals.reached or self.state == ModelState.ENDED:
+            return
+        if self.live:
+            self._lose(self._known_until(alive_ns), reason)
+        self.held = []
+        self.state = ModelState.COLD
+
+    # ── what arrives ────────────────────────────────────────────────────────────────────────
+
+    def came(self, connection: int, arrived: ArrivedEvent) -> None:
+        """An event; nobody asked for it on a connection that does not carry the symbol."""
+        if connection in self.arrivals.reached:
+            self._pass(self.arrivals.bring(connection, arrived))
+
+    def expired(self) -> None:
+        """What runs ahead has waited long enough."""
+        self._pass(self.arrivals.give_up())
+
+    def answered(self, answer: Answer, limit: int, stamp_ns: int) -> None:
+        """A snapshot: a beginning while there is none, nothing here when the book is known."""
+        if self.state != ModelState.SYNCING:
+            return
+        if self._refuses(answer):
+            return
+        self._begin(answer, limit, stamp_ns)
+        held, self.held = self.held, []
+        self._pass(held)
+        self._show(answer)
+
+    def listed(self, status: str, stamp_ns: int) -> None:
+        """What the exchange's list says of it."""
+        self.status = status
+        if status == "DELISTED":
+            self.delisted(stamp_ns)
+
+    def delisted(self, stamp_ns: int) -> None:
+        """The exchange does not list it any more: it is over, and that is no gap."""
+        if self.state == ModelState.ENDED:
+            return
+        self._forget()
+        self.state = ModelState.ENDED
+        self.held = []
+        self.prove(stamp_ns)
+        self._close_gap(stamp_ns, None)
+
+    def disproved(self) -> None:
+        """A witness has shown that the book is wrong."""
+        if self.live:
+            self._lose(self._known_until(), "disproved")
+
+    # ── what time says: other on a tape of format 2 ─────────────────────────────────────────
+
+    def prove(self, at_ns: int) -> None:
+        """Something other than an event shows how things stood at this moment."""
+        self.known_ns = max(self.known_ns, at_ns)
+
+    def shown(self, at_ns: int) -> None:
+        """A witness agreed with the book as of this moment. On format 1 that moves no gap."""
+
+    def _known_until(self, alive_ns: int = 0) -> int:
+        """Where a gap begins."""
+        return max(self.known_ns, alive_ns)
+
+    def _row_time(self, stamp_ns: int) -> int:
+        """The book is one event or one snapshot of this stamp further; the time of a row due now."""
+        self.known_ns = max(self.known_ns, stamp_ns)
+        return stamp_ns
+
+    def _refuses(self, answer: Answer) -> bool:
+        """Whether a snapshot is older than what is known already."""
+        behind = self.held[0].event.first - 1 if self.held else self.update_id
+        return answer.last < behind
+
+    def _show(self, answer: Answer) -> None:
+        """Nobody needs to bring what a snapshot shows."""
+        self._pass(self.arrivals.show(answer.last))
+
+    def _joins(self, event: Event) -> bool:
+        """Whether an event is the book's next."""
+        return event.first <= self.update_id + 1
+
+    # ── what follows ────────────────────────────────────────────────────────────────────────
+
+    def _pass(self, due: list[ArrivedEvent]) -> None:
+        for arrived in due:
+            self._follow(arrived)
+
+    def _follow(self, arrived: ArrivedEvent) -> None:
+        event = arrived.event
+        if self.state == ModelState.SYNCING:
+            if len(self.held) >= _HELD_MAX:
+                self.held = []
+            self.held.append(arrived)
+        elif self.state == ModelState.COLD or event.last <= self.update_id:
+            return
+        elif self.live and self._joins(event):
+            self._apply(arrived)
+        else:
+            # The ids do not chain; or a symbol that was called delisted lives.
+            self._lose(self._known_until(), "id_gap" if self.live else "delisted")
+            self.held = [arrived]
+
+    def _begin(self, answer: Answer, limit: int, stamp_ns: int) -> None:
+        self.state = ModelState.LIVE
+        self.book = DecimalBook.of(answer, limit)
+        self.epoch += 1
+        self.update_id, self.updates, self.event_time_us = answer.last, 0, None
+        row_ns = self._row_time(stamp_ns)
+        self.inherited = False
+        self._close_gap(row_ns, answer.last)
+        self.ledger.row(self, row_ns)
+
+    def _apply(self, arrived: ArrivedEvent) -> None:
+        event = arrived.event
+        self.book.change(event.bids, event.asks)
+        self.update_id, self.event_time_us = event.last, event.time_us
+        self.updates += 1
+        row_ns = self._row_time(arrived.stamp_ns)
+        self.inherited = self.inherited or arrived.inherited
+        if self.onlooker:
+            self.onlooker.applied(event, row_ns)
+        if self.live and self.updates % self.every == 0:
+            self.ledger.row(self, row_ns)
+
+    def _lose(self, start_ns: int, reason: str) -> None:
+        self.gap = OpenGap(self.epoch, start_ns, self.update_id, reason, self.inherited)
+        self._forget()
+        self.state = ModelState.SYNCING
+
+    def _forget(self) -> None:
+        self.book = DecimalBook.empty()
+        self.inherited = False
+        if self.onlooker:
+            self.onlooker.lost()
+
+    def _close_gap(self, end_ns: int, next_id: int | None) -> None:
+        gap, self.gap = self.gap, None
+        if gap:
+            self.ledger.gap(self.symbol, gap, max(gap.start_ns, end_ns), next_id)

@@ -1,0 +1,159 @@
+"""The witnesses of one symbol on a tape of format 2: they prove a book current, or show it left behind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from booktape.verify.model.checks import PULSE, ModelCheck
+from booktape.verify.model.cross_checks import CrossChecks
+from booktape.verify.model.decode import Answer, Levels, Ticker, Top
+from booktape.verify.model.side_streams import compare_touch, touch_of
+from booktape.verify.model.tape_time import SECOND_NS
+from booktape.verify.model.timed_sync import TimedModelSync
+
+_AHEAD_NS: Final = 3 * SECOND_NS
+_QUIET_NS: Final = SECOND_NS
+_TICKS_AFTER_PULSE: Final = 2
+
+
+class Ahead:
+    """Ids that somebody else has shown and the book has not reached.
+
+    The first one starts a clock at the next tick; `waited_ns` is None while the clock does not run.
+    """
+
+    def __init__(self, machine: TimedModelSync) -> None:
+        self._machine = machine
+        self._first: int | None = None
+        self._newest = 0
+        self._waited_ns: int | None = None
+
+    def forget(self) -> None:
+        """Begin with none."""
+        self._first, self._newest, self._waited_ns = None, 0, None
+
+    def shown(self, update_id: int) -> None:
+        """Somebody knows the book as of this id."""
+        now = self._machine.update_id
+        if update_id <= now:
+            return
+        if self._first is None or self._first <= now:
+            self._first, self._waited_ns = update_id, None
+        self._newest = max(self._newest, update_id)
+
+    def tick(self, passed_ns: int) -> bool:
+        """So much tape time has passed: whether the event that should have come never will."""
+        now = self._machine.update_id
+        if self._machine.arrivals.waiting:
+            self._waited_ns = None  # the hold decides
+            return False
+        if self._first is not None and self._first <= now:
+            self._first = self._newest if self._newest > now else None
+            self._waited_ns = None
+        if self._first is None:
+            return False
+        self._waited_ns = 0 if self._waited_ns is None else self._waited_ns + passed_ns
+        return self._waited_ns >= _AHEAD_NS
+
+
+class _Pulse(NamedTuple):
+    """Best levels that wait for two ticks without an event."""
+
+    asked_ns: int
+    state: tuple[int, int]
+    bids: Levels
+    asks: Levels
+    ticks: int = 0
+
+
+class TimedCrossChecks(CrossChecks):
+    """`bound_ns` is how old the evidence of a known book may become; None: without bound."""
+
+    def __init__(
+        self, machine: TimedModelSync, put: Callable[[ModelCheck], None], bound_ns: int | None
+    ) -> None:
+        super().__init__(machine, put)
+        self.timed = machine
+        self._bound_ns = bound_ns
+        self._ahead = Ahead(machine)
+        self._pulse: _Pulse | None = None
+
+    def lost(self) -> None:
+        """The book is not known any more."""
+        super().lost()
+        self._ahead.forget()
+        self._pulse = None
+
+    def clock_set_back(self, step_ns: int) -> None:
+        """Our clock was set back by `step_ns`, which is negative."""
+        self.timed.clock_set_back(step_ns)
+        self._tops.clock_set_back(step_ns)
+        if self._audit:
+            self._audit.asked_ns += step_ns
+        if self._pulse:
+            self._pulse = self._pulse._replace(asked_ns=self._pulse.asked_ns + step_ns)
+
+    # ── what is said ────────────────────────────────────────────────────────────────────────
+
+    def answered(self, answer: Answer | None, limit: int, stamp_ns: int) -> None:
+        """An audit's answer may be ahead of the book, or show that the exchange counts anew."""
+        audit = self._audit if self.timed.live else None
+        if audit and answer:
+            self._ahead.shown(answer.last)
+        super().answered(answer, limit, stamp_ns)
+        if audit and answer:
+            self.timed.audited(is_low=answer.last < audit.since)
+
+    def told(self, said: Top | Ticker, connection: int, stamp_ns: int) -> None:
+        """Of tickers each connection's counts here, when it speaks of the book as it stands."""
+        if self.timed.live:
+            self._ahead.shown(said.answer.last if isinstance(said, Top) else said.last)
+            if isinstance(said, Ticker) and said.last == self.timed.update_id:
+                self._compare_best(said.bids, said.asks, self._shown_at(stamp_ns))
+        super().told(said, connection, stamp_ns)
+
+    def _compare_best(self, bids: Levels, asks: Levels, shown_ns: int | None) -> None:
+        differ = compare_touch(touch_of(self.timed), bids, asks).mismatches
+        if shown_ns is not None and not differ:
+            self.timed.shown(shown_ns)
+
+    def _shown_at(self, stamp_ns: int) -> int | None:
+        """What waited in the socket was stamped when the pause was over, and proves nothing of it."""
+        return None if self.timed.frames_waited else stamp_ns
+
+    def pulsed(self, best: tuple[Levels, Levels], asked_ns: int) -> None:
+        """A pulse shows the best levels; of use if the book was quiet when it was asked for."""
+        if self.timed.live and self.timed.stamp_ns + _QUIET_NS <= asked_ns:
+            self._pulse = _Pulse(asked_ns, self._state(), *best)
+
+    def _state(self) -> tuple[int, int]:
+        return self.timed.epoch, self.timed.update_id
+
+    # ── ticks ───────────────────────────────────────────────────────────────────────────────
+
+    def tick(self, passed_ns: int, stamp_ns: int) -> None:
+        """So much tape time has passed; `stamp_ns` is the tick's own stamp."""
+        self.timed.hold(passed_ns)
+        if self.timed.live:
+            is_silent = self._ahead.tick(passed_ns)
+            self.timed.grow_older(passed_ns)
+            is_old = self._bound_ns is not None and self.timed.age_ns > self._bound_ns
+            if is_silent or is_old:
+                self.timed.silent()
+        self._compare_pulse(stamp_ns)
+
+    def _compare_pulse(self, stamp_ns: int) -> None:
+        pulse = self._pulse
+        if not pulse:
+            return
+        self._pulse = pulse._replace(ticks=pulse.ticks + 1)
+        if pulse.ticks + 1 < _TICKS_AFTER_PULSE:
+            return
+        self._pulse = None
+        # An event that waits for the one before it is news, too: the book is not quiet.
+        if pulse.state == self._state() and not self.timed.arrivals.waiting:
+            verdict = compare_touch(touch_of(self.timed), pulse.bids, pulse.asks)
+            self._tell(PULSE, verdict, stamp_ns)
+            if not verdict.mismatches:
+                self.timed.shown(pulse.asked_ns)

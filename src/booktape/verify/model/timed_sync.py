@@ -1,0 +1,252 @@
+"""One symbol on a tape of format 2: a gap begins where something proved the book for the last time.
+
+Differs from `ModelSync` in what docs/proofs.md says in its section "Now: evidence". Two moments of a book
+are told apart: `stamp_ns`, the latest stamp among its snapshot and the events applied since, is the
+time of its rows; `proved_ns` is the latest of all other evidence. `known_ns` is the later of both.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from booktape.verify.model.arbitration import ArrivedEvent, ModelArbiter
+from booktape.verify.model.decode import UNOPENED, Answer, Event
+from booktape.verify.model.sync import Ledger, ModelState, ModelSync
+from booktape.verify.model.tape_time import SECOND_NS, ModelUsualLag
+
+_HOLD_NS: Final = 3 * SECOND_NS
+_STALE_MAX: Final = 2
+_LOW_MAX: Final = 3
+_LATE_US: Final = 1_000_000
+_NO_MARKET_DATA: Final = frozenset({"BREAK", "END_OF_DAY"})
+
+
+class TimedModelSync(ModelSync):
+    """`synced_ns` is when the epoch began, `age_ns` the tape time since the tick after the last evidence."""
+
+    def __init__(
+        self, symbol: str, every: int, ledger: Ledger, arrivals: ModelArbiter, lags: ModelUsualLag
+    ) -> None:
+        super().__init__(symbol, every, ledger, arrivals)
+        self.status = self.tick_size = self.lot_size = ""
+        self.synced_ns = self.stamp_ns = self.proved_ns = 0
+        self.age_ns = 0
+        # What the last tick saw: (epoch, update_id, proved_ns), None when there was none.
+        self.marker: tuple[int, int, int] | None = None
+        self._id_at_tick = 0
+        self._lags = lags
+        self._fallen: ArrivedEvent | None = None
+        self._stale = 0
+        self._low: tuple[int, int] = 0, 0  # answers in a row that were too low, the book's id then
+
+    # ── evidence ────────────────────────────────────────────────────────────────────────────
+
+    def prove(self, at_ns: int) -> None:
+        """Something other than an event shows the book current at this moment."""
+        self.proved_ns = max(self.proved_ns, at_ns)
+        self.known_ns = max(self.stamp_ns, self.proved_ns)
+
+    def shown(self, at_ns: int) -> None:
+        """A witness agreed with the book as of this moment."""
+        self.prove(at_ns)
+
+    @property
+    def frames_waited(self) -> bool:
+        """Whether what arrives now may have waited in the socket: then a witness's stamp says nothing."""
+        return self._lags.frames_waited
+
+    def lag_ns(self) -> int | None:
+        """How late the last evidence came, if it is an event."""
+        is_event = self.stamp_ns > self.synced_ns and self.proved_ns <= self.stamp_ns
+        if not is_event or self.event_time_us is None:
+            return None
+        return self.stamp_ns - self.event_time_us * 1_000
+
+    def _known_until(self, alive_ns: int = 0) -> int:  # noqa: ARG002 - a connection's life proves nothing
+        """The last evidence; an event that came late proves nothing about the time it took."""
+        lag_ns, usual_ns = self.lag_ns(), self._lags.usual_ns
+        if lag_ns is not None and usual_ns is not None and lag_ns > usual_ns + SECOND_NS:
+            return max(self.stamp_ns - lag_ns + usual_ns, self.synced_ns)
+        return self.known_ns
+
+    def _row_time(self, stamp_ns: int) -> int:
+        """Of a snapshot: also not before anything that was known before it."""
+        if self.updates == 0:
+            self.synced_ns = stamp_ns = max(self.known_ns, stamp_ns)
+        self.stamp_ns = max(self.stamp_ns, stamp_ns)
+        self.known_ns = max(self.stamp_ns, self.proved_ns)
+        return self.stamp_ns
+
+    def evidence_age_ns(self) -> int:
+        """The age as a checkpoint says it: 0 when something has proved the book since the last tick."""
+        return self.age_ns if self.live and self.marker == self._evidence() else 0
+
+    def _evidence(self) -> tuple[int, int, int]:
+        return self.epoch, self.update_id, self.proved_ns
+
+    def restored(self, age_ns: int) -> None:
+        """A checkpoint was taken over."""
+        self._id_at_tick = self.update_id
+        if age_ns:
+            self.age_ns, self.marker = age_ns, self._evidence()
+
+    def clock_set_back(self, step_ns: int) -> None:
+        """All stamps that are kept move with our clock, `step_ns` is negative; 0 says that there is none."""
+
+        def moved(at_ns: int) -> int:
+            return at_ns and at_ns + step_ns
+
+        def moved_all(arrived: list[ArrivedEvent]) -> list[ArrivedEvent]:
+            return [one._replace(stamp_ns=moved(one.stamp_ns)) for one in arrived]
+
+        marker = self.marker
+        if marker:
+            self.marker = (*marker[:2], moved(marker[2]))
+        self.stamp_ns, self.synced_ns = moved(self.stamp_ns), moved(self.synced_ns)
+        self.proved_ns, self.known_ns = moved(self.proved_ns), moved(self.known_ns)
+        self.held, self.arrivals.waiting = moved_all(self.held), moved_all(self.arrivals.waiting)
+        if self._fallen:
+            (self._fallen,) = moved_all([self._fallen])
+        if self.gap:
+            self.gap.start_ns = moved(self.gap.start_ns)
+
+    # ── ticks ───────────────────────────────────────────────────────────────────────────────
+
+    def hold(self, passed_ns: int) -> None:
+        """What runs ahead has waited for so much longer."""
+        arrivals = self.arrivals
+        if not arrivals.waiting:
+            return
+        arrivals.held_ns = 0 if arrivals.held_ns is None else arrivals.held_ns + passed_ns
+        if arrivals.held_ns >= _HOLD_NS:
+            arrivals.held_ns = 0
+            self._pass(arrivals.give_up())
+
+    def grow_older(self, passed_ns: int) -> None:
+        """The evidence is so much older, unless there is a new one since the last tick."""
+        marker = self._evidence()
+        self.age_ns = self.age_ns + passed_ns if marker == self.marker else 0
+        self.marker = marker
+
+    def lag_since_tick(self) -> int | None:
+        """At the end of a tick: how late the last event was, if one was applied since the tick before."""
+        before, self._id_at_tick = self._id_at_tick, self.update_id
+        return self.lag_ns() if self.live and before != self.update_id else None
+
+    def silent(self) -> None:
+        """What should have come did not."""
+        self._lose(self._known_until(), "silent")
+
+    def not_waited_for(self) -> None:
+        """One of its connections has fallen silent: what waited only for that is due."""
+        self._pass(self.arrivals.release())
+
+    # ── what arrives ────────────────────────────────────────────────────────────────────────
+
+    def connected(self, connection: int) -> None:
+        """While there is a break, nothing is asked for."""
+        was_cold = self.state == ModelState.COLD
+        super().connected(connection)
+        if was_cold and self.status in _NO_MARKET_DATA:
+            self.state = ModelState.BREAK
+
+    def disconnected(self, connection: int, alive_ns: int, reason: str) -> None:
+        """With the last connection goes the memory of an old id with a new time."""
+        super().disconnected(connection, alive_ns, reason)
+        if not self.arrivals.reached:
+            self._fallen = None
+
+    def came(self, connection: int, arrived: ArrivedEvent) -> None:
+        """An event; two with old ids and a new time, of which one follows the other, begin anew."""
+        first = self._fallen
+        if connection in self.arrivals.reached and self._has_fallen(arrived.event):
+            if first and _follows(first.event, arrived.event):
+                self._count_anew()
+                self._pass(self.arrivals.restart(first, arrived))
+                return
+            if not (first and _lies_in(arrived.event, first.event)):
+                self._fallen = arrived
+        super().came(connection, arrived)
+
+    def _has_fallen(self, event: Event) -> bool:
+        """A copy of an old event has an old time; this one has not."""
+        arrivals = self.arrivals
+        is_old = 0 < event.last <= arrivals.newest_id
+        return is_old and event.time_us > arrivals.newest_us + _LATE_US
+
+    def _count_anew(self) -> None:
+        """The ids that we knew are over."""
+        if self.live:
+            self._lose(self._known_until(), "ids_reset")
+        self._fallen = None
+        self.held = []
+        self.arrivals.forget()
+        self._stale = _STALE_MAX  # the next snapshot is believed, however low
+
+    def _follow(self, arrived: ArrivedEvent) -> None:
+        if self.state == ModelState.BREAK:
+            self.state = ModelState.SYNCING
+        super()._follow(arrived)
+
+    def _joins(self, event: Event) -> bool:
+        return super()._joins(event) or self.update_id == UNOPENED
+
+    # ── snapshots ───────────────────────────────────────────────────────────────────────────
+
+    def _refuses(self, answer: Answer) -> bool:
+        """With nothing held one that takes us back is believed when it comes for the third time.
+
+        Then the exchange counts anew, and what connections had reached says nothing.
+        """
+        is_behind = super()._refuses(answer)
+        if self.held or not is_behind:
+            return is_behind
+        if not self.epoch:
+            return False
+        self._stale += 1
+        if self._stale <= _STALE_MAX:
+            return True
+        self.arrivals.forget()
+        self._fallen = None
+        return False
+
+    def _show(self, answer: Answer) -> None:
+        if answer.last != UNOPENED:
+            super()._show(answer)
+
+    def audited(self, *, is_low: bool) -> None:
+        """An audit's answer was below the id that the book had when it was asked for, or was not.
+
+        Three in a row of a book that stands still are believed.
+        """
+        count, at = self._low
+        count = count + 1 if count and at == self.update_id else 1
+        self._low = (count, self.update_id) if is_low else (0, 0)
+        if is_low and count == _LOW_MAX:
+            self._count_anew()
+
+    # ── statuses ────────────────────────────────────────────────────────────────────────────
+
+    def listed(self, status: str, stamp_ns: int) -> None:
+        """In a break orders can be cancelled without an event: the book is not known."""
+        super().listed(status, stamp_ns)
+        if status in _NO_MARKET_DATA:
+            if self.live:
+                self._lose(self._known_until(), "break")
+            if self.state == ModelState.SYNCING:
+                self.state, self.held = ModelState.BREAK, []
+        elif self.state == ModelState.BREAK:
+            self.state = ModelState.SYNCING
+
+    def _forget(self) -> None:
+        super()._forget()
+        self._stale, self._low = 0, (0, 0)
+        self.age_ns, self.marker = 0, None
+
+
+def _follows(first: Event, second: Event) -> bool:
+    return second.first == first.last + 1 and second.time_us >= first.time_us
+
+
+def _lies_in(event: Event, other: Event) -> bool:
+    return other.first <= event.first and event.last <= other.last

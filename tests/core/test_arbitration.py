@@ -1,0 +1,488 @@
+"""One ordered stream from several connections: tables of small stories.
+
+The promises over any interleaving are in test_merge_any_order.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import pytest
+
+from booktape.core import arbitration as merge_module
+from booktape.core.arbitration import FeedArbiter, SymbolFeed
+from booktape.core.events import HeldEvent, IdsReset
+from support.oracle import SECOND, event
+
+A, B, C = 1, 2, 3
+BTC, ETH = "BTCUSDT", "ETHBTC"
+
+
+def ids(ready: Sequence[HeldEvent | IdsReset]) -> list[int]:
+    return [held.event.last_id for held in ready if isinstance(held, HeldEvent)]
+
+
+def lane_of(*connections: int, passed: int = 10) -> SymbolFeed:
+    """All of these brought everything up to `passed`."""
+    return SymbolFeed(passed, dict.fromkeys(connections, passed))
+
+
+def bring(feed: SymbolFeed, connection: int, *last_ids: int) -> list[int]:
+    """Events of one id each, brought by one connection; the ids that are passed on."""
+    return [
+        passed for n in last_ids for passed in ids(feed.accept(connection, event(n, n), n * SECOND))
+    ]
+
+
+class Case(NamedTuple):
+    """What each connection brings in turn, what is passed on, and what still waits."""
+
+    brought: tuple[tuple[int, int], ...]
+    passed_on: list[int]
+    waiting: list[int]
+    on: tuple[int, ...] = (A, B)
+
+
+CASES: Final[dict[str, Case]] = {
+    "in order": Case(((A, 11), (A, 12)), [11, 12], []),
+    "the second copy falls away": Case(((A, 11), (B, 11)), [11], []),
+    "whichever is faster": Case(((A, 11), (B, 11), (B, 12), (A, 12)), [11, 12], []),
+    "an old one falls away": Case(((A, 9),), [], []),
+    "one that runs ahead waits": Case(((A, 12),), [], [12]),
+    "another one fills the hole": Case(((A, 12), (B, 11)), [11, 12], []),
+    "copies of one that waited fall away": Case(((A, 12), (B, 11), (B, 12)), [11, 12], []),
+    "both run ahead of a third": Case(((A, 12), (B, 12), (C, 11)), [11, 12], [], (A, B, C)),
+    "they wait in order": Case(((A, 14), (B, 12)), [12], [14]),
+    "one hole is filled, the next not": Case(((A, 12), (A, 14), (B, 11)), [11, 12], [14]),
+    "nobody can fill it": Case(((A, 12), (B, 13)), [12, 13], []),
+    "alone, nobody else can": Case(((A, 12),), [12], [], (A,)),
+    "two holes, both for good": Case(((A, 12), (A, 14), (B, 15)), [12, 14, 15], []),
+    "an old copy does not fill it": Case(((A, 12), (B, 10)), [], [12]),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_is_passed_on(name: str) -> None:
+    """From id 10 on: these are passed on, in this order, and these still wait."""
+    case = CASES[name]
+    feed = lane_of(*case.on)
+    passed_on = [n for connection, last in case.brought for n in bring(feed, connection, last)]
+    assert (passed_on, ids(feed.buffered)) == (case.passed_on, case.waiting)
+
+
+def test_the_first_event_may_begin_anywhere() -> None:
+    """Before it nothing is known to be missing, not even to a connection that brought nothing."""
+    feed = SymbolFeed(last_by_connection={A: None, B: None})
+    assert bring(feed, A, 50) == [50]
+    assert bring(feed, B, 49, 50, 51) == [51]
+
+
+def test_an_event_that_overlaps_is_passed_on() -> None:
+    """It says something new, and its sizes are absolute."""
+    feed = lane_of(A)
+    assert ids(feed.accept(A, event(9, 12), 0)) == [12]
+    assert ids(feed.accept(A, event(11, 13), 0)) == [13]
+
+
+def test_each_event_keeps_the_time_it_arrived() -> None:
+    """Waiting does not change the stamp."""
+    feed = lane_of(A, B)
+    bring(feed, A, 12)
+    assert feed.accept(B, event(11, 11), 99) == [
+        HeldEvent(99, event(11, 11)),
+        HeldEvent(12 * SECOND, event(12, 12)),
+    ]
+
+
+def test_a_new_connection_is_waited_for() -> None:
+    """It has brought nothing yet, so it may still bring what is missing."""
+    feed = lane_of(A)
+    feed.last_by_connection[B] = None
+    assert bring(feed, A, 12) == []
+    assert bring(feed, B, 11) == [11, 12]
+
+
+def test_a_hold_that_ran_out_gives_up_one_hole() -> None:
+    """What waits behind a later hole, which can still be filled, goes on waiting."""
+    feed = lane_of(A, B)
+    bring(feed, A, 12, 13, 15)
+    assert ids(feed.release_next()) == [12, 13]
+    assert ids(feed.buffered) == [15]
+    assert bring(feed, B, 11, 14) == [14, 15]
+
+
+def test_giving_up_nothing_is_nothing() -> None:
+    """A hold that runs out just after the hole was filled changes nothing."""
+    feed = lane_of(A, B)
+    assert feed.release_next() == []
+    assert bring(feed, A, 11) == [11]
+
+
+def test_who_goes_is_not_waited_for() -> None:
+    """When the only one that was behind is gone, what waited is passed on at once."""
+    feed = lane_of(A, B, C)
+    bring(feed, A, 12)
+    bring(feed, C, 13)
+    assert ids(feed.drop_connection(B)) == [12, 13]
+
+
+def test_who_stays_is_waited_for() -> None:
+    """One that goes takes nothing away from those that can still fill the hole."""
+    feed = lane_of(A, B, C)
+    bring(feed, A, 12)
+    assert feed.drop_connection(A) == []
+    assert feed.drop_connection(C) == []
+    assert bring(feed, B, 11) == [11, 12]
+
+
+def test_the_last_one_to_go_leaves_nothing_behind() -> None:
+    """All that waited is passed on; whoever comes next may begin anywhere."""
+    feed = lane_of(A, B)
+    bring(feed, A, 12)
+    assert (feed.drop_connection(A), ids(feed.drop_connection(B))) == ([], [12])
+    assert feed == SymbolFeed()
+    feed.drop_connection(A)
+    assert feed == SymbolFeed()
+
+
+def test_a_snapshot_fills_holes() -> None:
+    """What it tells nobody needs to bring; what follows it directly is released."""
+    feed = lane_of(A, B)
+    bring(feed, A, 12, 14, 16)
+    assert ids(feed.advance_to(13)) == [14]
+    assert ids(feed.buffered) == [16]
+    assert bring(feed, B, 11, 12, 13, 14, 15) == [15, 16]
+
+
+def test_a_snapshot_says_where_the_first_event_must_join() -> None:
+    """Known up to 10 before any event came: then 12 runs ahead."""
+    feed = SymbolFeed(last_by_connection={A: None, B: None})
+    assert feed.advance_to(10) == []
+    assert bring(feed, A, 12) == []
+    assert bring(feed, B, 11) == [11, 12]
+
+
+def test_a_market_may_begin_with_nothing() -> None:
+    """A snapshot of id 0: the first event is number 1, and nothing is missing before it."""
+    feed = SymbolFeed(None, {A: None})
+    feed.advance_to(0)
+    assert feed.last_released == 0
+    assert bring(feed, A, 1) == [1]
+
+
+def test_an_old_snapshot_changes_nothing() -> None:
+    """Events have come past it."""
+    feed = lane_of(A)
+    assert feed.advance_to(5) == []
+    assert feed == lane_of(A)
+
+
+def test_what_waits_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When one more runs ahead than may, the oldest hole is given up, and no later one."""
+    monkeypatch.setattr(merge_module, "BUFFERED_MAX", 3)
+    feed = lane_of(A, B)
+    assert bring(feed, A, 12, 13, 15) == []
+    assert bring(feed, A, 16) == [12, 13]
+    assert ids(feed.buffered) == [15, 16]
+
+
+# ── how long it is waited for ───────────────────────────────────────────────────────────────
+
+
+def hold(feed: SymbolFeed, *passed_s: float) -> list[list[int]]:
+    """What each of these ticks releases."""
+    return [ids(feed.on_tick(round(seconds * SECOND))) for seconds in passed_s]
+
+
+def test_a_hole_is_given_up_three_seconds_after_the_tick_that_finds_it() -> None:
+    """Of tape time, in any number of ticks; the first tick only starts the clock."""
+    feed = lane_of(A, B)
+    bring(feed, A, 12)
+    assert hold(feed, 2, 1, 1, 0.5) == [[], [], [], []]
+    assert hold(feed, 0.5) == [[12]]
+    assert hold(feed, 9) == [[]]
+
+
+def test_each_hole_has_three_seconds_of_its_own() -> None:
+    """After the first one is given up, the next one's clock begins."""
+    feed = lane_of(A, B)
+    bring(feed, A, 12, 14)
+    assert hold(feed, 1, 1, 1, 1) == [[], [], [], [12]]
+    assert hold(feed, 1, 1, 1) == [[], [], [14]]
+
+
+def test_a_hole_that_is_filled_stops_the_clock() -> None:
+    """Between two ticks or not: the next hole is found by the next tick."""
+    feed = lane_of(A, B)
+    bring(feed, A, 12)
+    assert hold(feed, 1, 1, 1) == [[]] * 3
+    assert bring(feed, B, 11) == [11, 12]
+    bring(feed, A, 14)
+    assert hold(feed, 1, 1, 1) == [[]] * 3
+    assert hold(feed, 1) == [[14]]
+
+
+def test_a_segment_gives_a_hole_its_time_anew() -> None:
+    """It can be read alone, and no checkpoint tells how long something has waited."""
+    feed = lane_of(A, B)
+    bring(feed, A, 12)
+    assert hold(feed, 1, 1, 1) == [[]] * 3
+    feed.begin_segment()
+    assert hold(feed, 1, 1, 1) == [[]] * 3
+    assert hold(feed, 1) == [[12]]
+
+
+# ── who is silent ───────────────────────────────────────────────────────────────────────────
+
+
+def test_a_silent_connection_is_not_waited_for() -> None:
+    """What waited only for it is released at once, and nothing waits for it later."""
+    feed = lane_of(A, B, C)
+    bring(feed, A, 12)
+    assert feed.mark_silent(B) == []
+    assert ids(feed.mark_silent(C)) == [12]
+    assert bring(feed, A, 14) == [14]
+
+
+def test_a_connection_that_speaks_again_is_waited_for() -> None:
+    """It may bring what is missing."""
+    feed = lane_of(A, B)
+    feed.mark_silent(B)
+    feed.silent_connections.discard(B)
+    assert bring(feed, A, 12) == []
+    assert bring(feed, B, 11) == [11, 12]
+
+
+def test_who_is_silent_is_forgotten_with_the_connection_and_the_segment() -> None:
+    """Numbers of connections are never used again; and a segment knows no habits."""
+    feed = lane_of(A, B, C)
+    feed.mark_silent(B)
+    feed.mark_silent(C)
+    feed.drop_connection(B)
+    assert feed.silent_connections == {C}
+    feed.begin_segment()
+    assert feed.silent_connections == set()
+
+
+# ── ids that fall back ──────────────────────────────────────────────────────────────────────
+
+
+def say(feed: SymbolFeed, connection: int, first: int, last: int, at_s: float) -> list[int | str]:
+    """One event of these ids that the exchange made at `at_s`: what is passed on."""
+    told = event(first, last, event_time_us=round(at_s * 1e6))
+    ready = feed.accept(connection, told, round(at_s * SECOND))
+    return ["reset" if isinstance(item, IdsReset) else item.event.last_id for item in ready]
+
+
+def at_a_hundred(*connections: int) -> SymbolFeed:
+    """The newest id passed on is 100, of second 10."""
+    feed = SymbolFeed(99, dict.fromkeys(connections or (A,), 99))
+    assert say(feed, A, 100, 100, 10) == [100]
+    return feed
+
+
+def test_two_low_and_late_events_that_chain_begin_new_ids() -> None:
+    """Both are passed on behind the reset; then the stream goes on from there."""
+    feed = at_a_hundred()
+    assert say(feed, A, 1, 3, 11.1) == []
+    assert say(feed, A, 4, 5, 11.2) == ["reset", 3, 5]
+    assert say(feed, A, 6, 6, 11.3) == [6]
+    assert (feed.last_released, feed.newest_id) == (6, 6)
+
+
+@pytest.mark.parametrize(
+    ("at_s", "reset"), [(10.0, False), (10.5, False), (11.0, False), (11.000001, True)]
+)
+def test_late_is_more_than_a_second_after_the_newest(at_s: float, *, reset: bool) -> None:
+    """By the exchange's own clock."""
+    feed = at_a_hundred()
+    said = [say(feed, A, n, n, at_s) for n in (1, 2)]
+    assert said == ([[], ["reset", 1, 2]] if reset else [[], []])
+
+
+def test_one_low_event_alone_is_nothing() -> None:
+    """Nor are two that do not chain: each may be the beginning, the last one counts."""
+    feed = at_a_hundred()
+    assert say(feed, A, 1, 1, 12) == []
+    assert say(feed, A, 5, 5, 12) == []
+    assert say(feed, A, 2, 2, 12) == [], "it follows on one that has been replaced"
+    assert say(feed, A, 101, 101, 12.5) == [101]
+
+
+def test_the_second_must_not_be_earlier_than_the_first() -> None:
+    """Time does not go back where ids go on."""
+    feed = at_a_hundred()
+    assert say(feed, A, 1, 1, 13) == []
+    assert say(feed, A, 2, 2, 12) == []
+    assert say(feed, A, 3, 3, 12) == ["reset", 2, 3]
+
+
+def test_copies_of_the_first_low_event_are_ignored() -> None:
+    """Other connections bring it, too; its successor still chains."""
+    feed = at_a_hundred(A, B)
+    assert say(feed, A, 1, 3, 12) == []
+    assert say(feed, B, 1, 3, 12) == []
+    assert say(feed, B, 4, 4, 12.1) == ["reset", 3, 4]
+    assert say(feed, A, 4, 4, 12.1) == []
+    assert say(feed, A, 5, 5, 12.2) == [5]
+
+
+def test_copies_and_late_duplicates_begin_nothing() -> None:
+    """Another connection repeats all that was passed on, minutes later: with its old times."""
+    feed = SymbolFeed(None, {A: None, B: None})
+    story = [(n, n, n / 10) for n in range(1, 200)]
+    assert [say(feed, A, *told) for told in story] == [[n] for n, _, _ in story]
+    assert [say(feed, B, *told) for told in story] == [[]] * len(story)
+    assert [say(feed, A, *told) for told in story[50:]] == [[]] * len(story[50:])
+
+
+def test_what_a_snapshot_covered_is_not_low() -> None:
+    """The snapshot ran ahead: its ids were never passed on, so their times say nothing."""
+    feed = at_a_hundred(A, B)
+    assert feed.advance_to(500) == []
+    assert [say(feed, A, n, n, 20 + n / 10) for n in range(101, 500)] == [[]] * 399
+    assert say(feed, A, 501, 501, 80) == [501]
+
+
+def test_nothing_is_low_before_anything_was_passed_on() -> None:
+    """A symbol whose snapshot came first."""
+    feed = SymbolFeed(None, {A: None})
+    feed.advance_to(500)
+    assert [say(feed, A, n, n, 1_000) for n in (1, 2, 3)] == [[]] * 3
+
+
+def test_after_a_reset_nothing_of_the_old_ids_counts() -> None:
+    """What waited is dropped, and no connection has reached anything."""
+    feed = at_a_hundred(A, B)
+    bring(feed, A, 103)
+    assert say(feed, A, 1, 1, 12) == []
+    assert say(feed, A, 2, 2, 12) == ["reset", 1, 2]
+    assert (feed.buffered, feed.last_by_connection) == ([], {A: None, B: None})
+
+
+def test_new_ids_may_be_counted_anew_again() -> None:
+    """Each time by times that are later still."""
+    feed = at_a_hundred()
+    say(feed, A, 1, 1, 12)
+    assert say(feed, A, 2, 2, 12) == ["reset", 1, 2]
+    assert say(feed, A, 1, 1, 13.5) == []
+    assert say(feed, A, 2, 2, 13.5) == ["reset", 1, 2]
+
+
+def test_the_first_low_event_is_dropped_with_the_segment_and_the_last_connection() -> None:
+    """No checkpoint tells of it; and whoever comes next may begin anywhere."""
+    feed = at_a_hundred()
+    say(feed, A, 1, 1, 12)
+    feed.begin_segment()
+    assert say(feed, A, 2, 2, 12) == []
+    assert say(feed, A, 3, 3, 12) == ["reset", 2, 3]
+    feed = at_a_hundred()
+    say(feed, A, 1, 1, 12)
+    feed.drop_connection(A)
+    assert feed == SymbolFeed()
+
+
+def test_on_old_tapes_what_is_low_is_a_copy() -> None:
+    """As it was when they were recorded."""
+    feed = at_a_hundred()
+    feed.sees_resets = False
+    assert [say(feed, A, n, n, 20) for n in (1, 2, 3)] == [[]] * 3
+
+
+def test_a_clock_that_is_set_back_moves_the_stamps_of_what_waits() -> None:
+    """Also that of the first low event; the exchange's own times stay."""
+    feed = lane_of(A, B)
+    bring(feed, A, 12)
+    feed.step_clock(-5 * SECOND)
+    assert feed.accept(B, event(11, 11), 8 * SECOND)[1] == HeldEvent(7 * SECOND, event(12, 12))
+    feed = at_a_hundred()
+    say(feed, A, 1, 1, 12)
+    feed.step_clock(-5 * SECOND)
+    _, first, _ = feed.accept(A, event(2, 2, event_time_us=12_000_000), 8 * SECOND)
+    assert isinstance(first, HeldEvent)
+    assert first.received_ns == 7 * SECOND
+
+
+# ── who carries what ────────────────────────────────────────────────────────────────────────
+
+
+def overlap(*symbols: str) -> FeedArbiter:
+    """A brought id 10 of each; then B joined."""
+    merge = FeedArbiter()
+    merge.add_connection(A, symbols)
+    for symbol in symbols:
+        bring(merge.feeds[symbol], A, 10)
+    merge.add_connection(B, symbols)
+    return merge
+
+
+def test_a_lost_connection_carried_its_symbols_once() -> None:
+    """One that never stood, or is lost twice, carries nothing."""
+    merge = overlap(BTC, ETH)
+    assert [merge.remove_connection(A), merge.remove_connection(A), merge.remove_connection(7)] == [
+        (BTC, ETH),
+        (),
+        (),
+    ]
+    assert merge.connections == {B: (BTC, ETH)}
+
+
+def test_a_connection_that_is_lost_leaves_nothing_behind() -> None:
+    """Numbers are never used again: what was kept of each would pile up for years."""
+    merge = overlap(BTC)
+    for connection in (A, B):
+        merge.remove_connection(connection)
+        merge.feeds[BTC].drop_connection(connection)
+    assert (merge.connections, merge._released_at_join, merge.feeds[BTC].last_by_connection) == (
+        {},
+        {},
+        {},
+    )
+    assert "__slots__" in vars(SymbolFeed)
+
+
+def test_joining_again_forgets_nothing() -> None:
+    """A segment's beginning names the connections that stand: they are as far as they were."""
+    merge = overlap(BTC)
+    merge.add_connection(A, (BTC,))
+    assert merge.feeds[BTC].last_by_connection == {A: 10, B: None}
+
+
+RELIEF: Final[dict[str, tuple[tuple[tuple[str, int, int], ...], bool]]] = {
+    "nothing came": ((), False),
+    "only the old one delivers": (((BTC, A, 11),), False),
+    "the new one delivers one symbol only": (((BTC, A, 11), (ETH, A, 11), (BTC, B, 11)), False),
+    "the new one delivers, the old one still has to": (((BTC, B, 12),), False),
+    "the new one alone delivers what is next": (((BTC, B, 11), (ETH, B, 11)), True),
+    "both deliver one, the other is quiet": (((BTC, A, 11), (BTC, B, 11)), True),
+    "the old one has not come to it, the other is quiet": (((BTC, B, 11),), False),
+    "the old one was first, and is far ahead": (((BTC, A, 11), (BTC, A, 12), (BTC, B, 11)), True),
+    "the new one joined in a hole": (((BTC, A, 12), (ETH, A, 11), (ETH, B, 11)), False),
+    "a hole for good": (((BTC, A, 12), (BTC, B, 13), (ETH, A, 11), (ETH, B, 11)), True),
+}
+
+
+@pytest.mark.parametrize("name", RELIEF)
+def test_relief(name: str) -> None:
+    """After this, the old connection can go, or not, without taking anything with it."""
+    brought, can_go = RELIEF[name]
+    merge = overlap(BTC, ETH)
+    for symbol, connection, last_id in brought:
+        bring(merge.feeds[symbol], connection, last_id)
+    assert merge.covers(A, B) is can_go
+
+
+def test_relief_by_and_of_whoever_is_gone() -> None:
+    """One that is gone needs no relief, and gives none; nor does one that lacks a symbol."""
+    merge = overlap(BTC)
+    bring(merge.feeds[BTC], B, 11)
+    assert merge.covers(A, B)
+    assert not merge.covers(A, 7)
+    merge.add_connection(C, (BTC, ETH))
+    bring(merge.feeds[BTC], C, 12)
+    bring(merge.feeds[BTC], B, 12)
+    assert not merge.covers(C, B)
+    merge.remove_connection(A)
+    assert merge.covers(A, B)
+    assert merge.covers(A, 7)

@@ -1,0 +1,193 @@
+"""One ordered stream from several connections, whatever the order in which things happen.
+
+A small true world: one sequence of events; connections that join, lose some, lag and go. Each
+delivers in order, and only what happened after it had joined.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+from typing import Final
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from booktape.core import arbitration as merge_module
+from booktape.core.arbitration import FeedArbiter, ReleasedEvents, SymbolFeed
+from booktape.core.events import DepthEvent, HeldEvent
+from support.oracle import event
+
+RANDOMS: Final = st.randoms(use_true_random=False)
+BOUND: Final = 4
+
+
+class World:
+    """A feed, what is still on its way to it, and what came out."""
+
+    def __init__(self, chance: Random) -> None:
+        self.chance = chance
+        self.feed = SymbolFeed()
+        self.last_id = 10
+        self.ways: dict[int, list[DepthEvent]] = {}
+        self.given_up = False
+        self.begun: int | None = None
+        self.delivered: dict[int, DepthEvent] = {}
+        self.out: list[DepthEvent] = []
+
+    def join(self) -> None:
+        connection = len(self.feed.last_by_connection) + self.chance.randint(1, 100) * 10
+        self.ways.setdefault(connection, [])
+        self.feed.last_by_connection.setdefault(connection, None)
+
+    def happen(self) -> None:
+        first = self.last_id + 1
+        self.last_id += self.chance.randint(1, 3)
+        for way in self.ways.values():
+            if self.chance.random() < 0.8:
+                way.append(event(first, self.last_id))
+
+    def deliver(self) -> None:
+        busy = [connection for connection, way in self.ways.items() if way]
+        if busy:
+            connection = self.chance.choice(busy)
+            said = self.ways[connection].pop(0)
+            self.delivered[said.first_id] = said
+            self.see(self.feed.accept(connection, said, 0))
+
+    def leave(self) -> None:
+        if self.ways:
+            connection = self.chance.choice(list(self.ways))
+            del self.ways[connection]
+            self.see(self.feed.drop_connection(connection))
+            if not self.ways:
+                self.check_nothing_is_missing()
+                self.begun, self.delivered, self.out, self.given_up = None, {}, [], False
+
+    def expire(self) -> None:
+        self.given_up = True
+        waited = self.feed.buffered[:1]
+        ready = self.feed.release_next()
+        assert ready[:1] == waited
+        self.see(ready)
+
+    def see(self, ready: ReleasedEvents) -> None:
+        """At most once, in order, and over a hole only when nobody can bring it any more."""
+        for held in ready:
+            assert isinstance(held, HeldEvent)
+            said = held.event
+            if self.begun is None:
+                self.begun = said.first_id
+            elif said.first_id != self.out[-1].last_id + 1:
+                hole = range(self.out[-1].last_id + 1, said.first_id)
+                assert hole, "out of order, or twice"
+                on_its_way = {way_event.first_id for way in self.ways.values() for way_event in way}
+                assert self.given_up or on_its_way.isdisjoint(hole), "passed over too early"
+            self.out.append(said)
+
+    def check_nothing_is_missing(self) -> None:
+        """All that anyone delivered since the first one came out, unless a hold was given up."""
+        if not self.given_up:
+            begun = self.begun or 0
+            assert self.out == [said for n, said in sorted(self.delivered.items()) if n >= begun]
+
+
+@given(RANDOMS)
+def test_nothing_twice_nothing_missing_nothing_too_early(chance: Random) -> None:
+    """Without a hold that ran out: exactly what was delivered comes out, as early as it can."""
+    world = World(chance)
+    world.join()
+    steps = [world.happen] * 3 + [world.deliver] * 5 + [world.join, world.leave]
+    for _ in range(chance.randint(10, 120)):
+        chance.choice(steps)()
+        for held in world.feed.buffered:
+            behind = [
+                n
+                for n in world.feed.last_by_connection.values()
+                if (n or 0) < held.event.first_id - 1
+            ]
+            assert behind, "waits, and nobody can bring what is missing"
+    while world.ways:
+        world.leave()
+
+
+@given(RANDOMS)
+def test_giving_up_costs_only_what_was_given_up(chance: Random) -> None:
+    """With holds that run out, and too much waiting: in order, once each, and bounded."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(merge_module, "BUFFERED_MAX", BOUND)
+        world = World(chance)
+        world.given_up = True
+        for _ in range(3):
+            world.join()
+        for _ in range(chance.randint(10, 120)):
+            chance.choice([world.happen] * 3 + [world.deliver] * 5 + [world.expire, world.join])()
+            assert len(world.feed.buffered) <= BOUND
+
+
+class Rollover:
+    """Two connections of several symbols; each brings, in order, all since its subscription."""
+
+    def __init__(self, chance: Random) -> None:
+        self.chance = chance
+        self.symbols = tuple(f"S{n}" for n in range(chance.randint(1, 4)))
+        self.merge = FeedArbiter()
+        self.last_id = 0
+        self.last_ids = dict.fromkeys(self.symbols, 0)
+        self.ways: dict[int, list[DepthEvent]] = {}
+        self.since: dict[int, int] = {}
+
+    def subscribe(self, connection: int) -> None:
+        """The note may come before or after the subscription takes effect."""
+        noted_first = self.chance.random() < 0.5
+        if noted_first:
+            self.merge.add_connection(connection, self.symbols)
+            self.run([self.happen, self.deliver])
+        self.ways[connection], self.since[connection] = [], self.last_id
+        if not noted_first:
+            self.run([self.happen])
+            self.merge.add_connection(connection, self.symbols)
+
+    def happen(self) -> None:
+        """One counter for all symbols: the last id of each event says when it happened."""
+        self.happen_to(self.chance.choice(self.symbols))
+
+    def happen_to(self, symbol: str) -> None:
+        self.last_id += 1
+        happened = event(self.last_ids[symbol] + 1, self.last_id, symbol=symbol)
+        self.last_ids[symbol] = self.last_id
+        for way in self.ways.values():
+            way.append(happened)
+
+    def deliver(self) -> None:
+        if any(self.ways.values()):
+            connection = self.chance.choice([number for number, way in self.ways.items() if way])
+            said = self.ways[connection].pop(0)
+            self.merge.feeds[said.symbol].accept(connection, said, 0)
+
+    def run(self, steps: list[Callable[[], None]]) -> None:
+        for _ in range(self.chance.randint(0, 8)):
+            self.chance.choice(steps)()
+
+
+@given(RANDOMS)
+def test_relief_never_costs_an_event(chance: Random) -> None:
+    """Whenever the old one may go, all it has still on its way happened for the new one, too."""
+    rollover = Rollover(chance)
+    rollover.subscribe(1)
+    known = rollover.last_id
+    for feed in rollover.merge.feeds.values():
+        feed.advance_to(known)
+    rollover.run([rollover.happen, rollover.deliver])
+    rollover.subscribe(2)
+    for _ in range(chance.randint(0, 40)):
+        chance.choice([rollover.happen, rollover.deliver, rollover.deliver])()
+        if rollover.merge.covers(1, 2):
+            missed = range(known + 1, rollover.since[2] + 1)
+            assert not [said for said in rollover.ways[1] if said.last_id in missed]
+    for symbol in rollover.symbols:
+        rollover.happen_to(symbol)
+    while any(rollover.ways.values()):
+        rollover.deliver()
+    assert rollover.merge.covers(1, 2), "never relieved"

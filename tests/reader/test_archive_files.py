@@ -1,0 +1,82 @@
+"""Where an archive may stand, and which of its files count."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
+
+import booktape
+from booktape.errors import NotRecorded, UsageError
+from booktape.reader.archive_files import ArchiveFiles
+from reader.day import SYMBOLS
+
+
+def test_a_folder_a_uri_and_a_file_system_are_the_same(
+    sealed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows, gaps and tapes are found wherever pyarrow reaches; a relative path too."""
+    monkeypatch.chdir(sealed.parent)
+    elsewhere = SubTreeFileSystem(str(sealed.parent), LocalFileSystem())
+    for rec in (
+        booktape.open(sealed),
+        booktape.open(sealed.name),
+        booktape.open(sealed.as_uri()),
+        booktape.open(sealed.name, filesystem=elsewhere),
+    ):
+        assert rec.symbols() == list(SYMBOLS)
+        assert rec.gaps().num_rows == 4
+        assert rec.snapshots("BTCUSDT").to_arrow().num_rows == 280
+        assert sum(1 for _ in rec.replay("BTCUSDT")) == 283
+
+
+def test_nothing_there_is_said_at_once(tmp_path: Path) -> None:
+    """Before any question: with the name as it was given."""
+    for where in (tmp_path, tmp_path / "missing"):
+        with pytest.raises(NotRecorded, match=f"^{where} holds no recording"):
+            booktape.open(where)
+
+
+def test_an_address_that_nobody_knows_is_refused() -> None:
+    """One sentence, no traceback of pyarrow's."""
+    with pytest.raises(UsageError, match=r"^gopher://data cannot be opened"):
+        booktape.open("gopher://data")
+
+
+def test_only_our_own_files_count(sealed: Path, tmp_path: Path) -> None:
+    """What others left in the folders is not looked at."""
+    root = tmp_path / "copy"
+    shutil.copytree(sealed, root)
+    folder = root / "snapshots" / "symbol=BTCUSDT" / "date=2026-06-09"
+    for name in ("notes.txt", "x.parquet", "20260609T000000Z.parquet"):
+        (folder / name).write_text("not ours")
+    (root / "snapshots" / "README").write_text("not ours")
+    (root / "unsealed" / "junk").mkdir(parents=True)
+    (root / "unsealed" / "junk" / "tape.jsonl.zst").write_text("not ours")
+    place = ArchiveFiles.find(root)
+    assert place.symbols() == list(SYMBOLS)
+    assert len(place.rows("symbol=BTCUSDT")) == 3
+    assert place.unsealed() == []
+
+
+def test_a_torn_tape_counts_like_one_that_is_written(running: Path, tmp_path: Path) -> None:
+    """While a dead recorder's rows are recovered, they are readable all the same."""
+    root = tmp_path / "copy"
+    shutil.copytree(running, root)
+    (tape,) = root.glob("unsealed/*/tape.jsonl.zst")
+    before = booktape.open(root).snapshots("BTCUSDT").to_arrow()
+    tape.rename(tape.with_name("torn.jsonl.zst"))
+    assert booktape.open(root).snapshots("BTCUSDT").to_arrow() == before
+
+
+def test_a_tape_that_is_sealed_meanwhile_is_found(sealed: Path, running: Path) -> None:
+    """Listed as unsealed, opened when it stands under its final name already."""
+    (listed,) = ArchiveFiles.find(running).unsealed()
+    moved = ArchiveFiles.find(sealed)
+    gone = type(listed)(listed.segment, f"{sealed}/unsealed/gone/tape.jsonl.zst", 0)
+    assert moved.open_tape(gone).size() > 0
+    missing = type(listed)(listed.segment, f"{running}/unsealed/gone/tape.jsonl.zst", 0)
+    with pytest.raises(FileNotFoundError):
+        ArchiveFiles.find(running).open_tape(missing)

@@ -1,0 +1,48 @@
+"""`checks` and `notes` are there whether anything was checked or not."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import booktape
+from booktape.core.tape_records import SymbolListing
+from booktape.store.archive import open_archive
+from booktape.store.schema import CHECKS, NOTES
+from store.story import BTC, OPENING
+from support.oracle import SECOND
+from support.rotation import finish
+
+HALT = SymbolListing(55 * SECOND, BTC, "HALT")
+
+
+def test_an_archive_without_them_has_empty_ones(sealed: Path, tmp_path: Path) -> None:
+    """With their columns: one recorded before they existed reads like any other."""
+    root = tmp_path / "copy"
+    shutil.copytree(sealed, root)
+    for name in ("checks", "notes"):
+        shutil.rmtree(root / name)
+    rec = booktape.open(root)
+    assert rec.checks() == CHECKS.empty_table()
+    assert rec.notes() == NOTES.empty_table()
+
+
+@pytest.mark.parametrize("seal", [True, False])
+def test_a_note_is_read_before_and_after_it_is_sealed(tmp_path: Path, *, seal: bool) -> None:
+    """The same row, once."""
+    with open_archive(tmp_path) as archive:
+        recording = archive.begin(replace(OPENING, received_ns=50 * SECOND), "run")
+        list(recording.handle(HALT))
+        if seal:
+            finish(recording, "stopped").result()
+        else:
+            recording.writer.flush()
+    rec = booktape.open(tmp_path)
+    (note,) = rec.notes().to_pylist()
+    assert (note["symbol"], note["kind"], note["detail"]) == (BTC, "status", "HALT")
+    assert rec.checks().num_rows == 0
+    left_out = booktape.open(tmp_path, unsealed=False)
+    assert left_out.notes().num_rows == (1 if seal else 0)

@@ -1,0 +1,175 @@
+"""The async_recording: one hand at a time, and the loop never waits for all books at once."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Final, TypeVar
+
+import pytest
+
+from booktape.core.tape_records import Checkpoint, ClockStep, TapeRecord
+from booktape.recorder.async_recording import AsyncRecording
+from booktape.store import segment_writer
+from booktape.store.archive import open_archive
+from booktape.store.catalog import lineage_of
+from booktape.store.layout import Layout
+from booktape.store.tape_reader import read_tape
+from store.contents import frames_on_tape, stored, tapes
+from store.story import BTC, ETH, FRAMES, YUAN, expected
+from support.oracle import SECOND, connected, start
+
+T = TypeVar("T")
+QUIET: Final = tuple(f"Q{number}USDT" for number in range(20))
+OPENING: Final = start(BTC, ETH, YUAN, *QUIET, every=2)
+SEGMENT_S: Final = 32.0
+"""The story rotates once, at its 32nd second."""
+
+
+class StandingClock:
+    """The frames tell the time."""
+
+    def now_ns(self) -> int:
+        return SECOND
+
+    def steady_s(self) -> float:
+        return 0.0
+
+    async def pause(self, seconds: float) -> None:
+        raise AssertionError(f"nobody waits here, not for {seconds} s")
+
+
+@pytest.fixture
+def _threads_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What runs in a thread is done at once, without giving the loop a turn."""
+
+    async def here(work: Callable[[], T]) -> T:
+        return work()
+
+    monkeypatch.setattr(asyncio, "to_thread", here)
+
+
+async def record(root: Path, cancelled_after: int | None) -> int:
+    """Hand all frames over at once, in a task. How many turns others got until it was done."""
+    with open_archive(root) as archive:
+        async_recording = AsyncRecording(
+            archive.begin(OPENING, "first"), StandingClock(), SEGMENT_S
+        )
+        frames: list[TapeRecord] = list(FRAMES)
+        work = asyncio.ensure_future(async_recording.handle(frames))
+        turns = 0
+        while not work.done() and turns != cancelled_after:
+            turns += 1
+            await asyncio.sleep(0)
+        work.cancel()
+        await asyncio.wait({work})
+        await async_recording.seal(frames)
+    return turns
+
+
+@pytest.mark.usefixtures("_threads_at_once")
+def test_between_two_books_of_a_rotation_others_get_their_turn(tmp_path: Path) -> None:
+    """The sockets among them: stamps stay honest however many books there are."""
+    assert asyncio.run(record(tmp_path, None)) > len(OPENING.symbols)
+
+
+@pytest.mark.usefixtures("_threads_at_once")
+@pytest.mark.parametrize("turns", [2, 9, 16, 23])
+def test_whoever_is_stopped_amid_a_rotation_loses_nothing(tmp_path: Path, turns: int) -> None:
+    """At whichever turn of the loop: the rotation is finished first, then the rest is taken."""
+    asyncio.run(record(tmp_path, turns))
+    assert frames_on_tape(tmp_path) == list(FRAMES)
+    assert stored(tmp_path) == expected(FRAMES, opening=OPENING)
+    _, second = map(read_tape, tapes(tmp_path))
+    begins = list(islice(second, 1, 1 + len(OPENING.symbols)))
+    assert {type(frame) for frame in begins} == {Checkpoint}
+
+
+def test_whoever_is_stopped_while_the_disk_is_behind_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows that wait for the worker are written, however long it takes."""
+    monkeypatch.setattr(segment_writer, "GROUP_ROWS", 1)
+    monkeypatch.setattr(segment_writer, "BACKLOG_BYTES", 0)
+    free = threading.Event()
+
+    async def story() -> None:
+        with open_archive(tmp_path) as archive:
+            archive._worker.submit(free.wait)
+            async_recording = AsyncRecording(
+                archive.begin(OPENING, "first"), StandingClock(), SEGMENT_S
+            )
+            frames = list(FRAMES)
+            before, rest = frames[:10], frames[10:]
+            work = asyncio.ensure_future(async_recording.handle(before))
+            while not async_recording.session.writer.busy or async_recording._lock.locked():
+                await asyncio.sleep(0)
+            work.cancel()
+            await asyncio.wait({work})
+            free.set()
+            await async_recording.seal(before + rest)
+
+    asyncio.run(story())
+    assert stored(tmp_path) == expected(FRAMES, opening=OPENING)
+
+
+def test_what_is_left_at_the_end_is_taken_at_the_pace_of_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A whole queue may be left; its rows do not pile up in memory while the worker is behind."""
+    monkeypatch.setattr(segment_writer, "GROUP_ROWS", 1)
+    monkeypatch.setattr(segment_writer, "BACKLOG_BYTES", 0)
+    free = threading.Event()
+
+    async def story() -> None:
+        with open_archive(tmp_path) as archive:
+            archive._worker.submit(free.wait)
+            async_recording = AsyncRecording(
+                archive.begin(OPENING, "first"), StandingClock(), 3_600
+            )
+            sealing = asyncio.ensure_future(async_recording.seal(FRAMES))
+            try:
+                async with asyncio.timeout(20):
+                    while not async_recording.session.writer.busy:
+                        await asyncio.sleep(0)
+                for _ in FRAMES:
+                    await asyncio.sleep(0)
+                assert (
+                    len(async_recording.session.writer._jobs)
+                    + len(async_recording.session.writer._full)
+                    == 1
+                )
+            finally:
+                free.set()
+            await sealing
+
+    asyncio.run(story())
+    assert frames_on_tape(tmp_path) == list(FRAMES)
+
+
+@pytest.mark.parametrize(("back_s", "segments"), [(30, 1), (90, 2), (400 * 86_400, 2)])
+def test_a_clock_that_is_set_back_begins_a_new_segment(
+    tmp_path: Path, back_s: int, segments: int
+) -> None:
+    """So that what follows has its own date at once; a frame that waited a little begins none."""
+    begun = 500 * 86_400
+
+    class Ahead(StandingClock):
+        def now_ns(self) -> int:
+            return begun * SECOND
+
+    async def story() -> None:
+        with open_archive(tmp_path) as archive:
+            opening = replace(start(BTC), received_ns=begun * SECOND)
+            async_recording = AsyncRecording(archive.begin(opening, "first"), Ahead(), 3_600)
+            told = [ClockStep((begun - back_s + second) * SECOND, 0) for second in range(3)]
+            await async_recording.handle([connected(begun, 1, (BTC,)), *told])
+            await async_recording.seal([])
+
+    asyncio.run(story())
+    order = lineage_of(Layout(tmp_path)).order
+    assert [one.start_us for one in order] == [begun * 10**6, (begun - back_s) * 10**6][:segments]

@@ -1,0 +1,100 @@
+"""The recorder's own promises; what it records is shown in `tests/e2e`."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from booktape.checks.stall_detector import StallDetector
+from booktape.recorder.recorder import Recorder
+from booktape.recorder.settings import Settings
+from booktape.recorder.workers import Workers
+from booktape.sim.market.market import Market
+from booktape.sim.server.server import SimServer
+from booktape.store import recovery
+from booktape.store.layout import Layout, Segment
+from booktape.store.tape_writer import TapeWriter
+from booktape.wire.endpoints import Venue
+from e2e.inside import recording, until_known
+from e2e.promises import check_archive, gaps_of, truth_of
+from store.story import FRAMES, OPENING
+from support import virtual_time
+
+
+def test_a_bug_is_told_and_what_is_on_the_tape_is_recovered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is sealed by a program that is in doubt; the next start does it, as after a kill."""
+    symbols = ("BTCUSDT",)
+
+    def bug(*_: object) -> None:
+        raise RuntimeError("a bug")
+
+    async def story() -> None:
+        market = Market(symbols, seed=3, levels=40)
+        async with SimServer(market) as server:
+            monkeypatch.setattr(StallDetector, "find_stalled", bug)
+            venue = Venue("test exchange", server.rest_url, server.ws_url)
+            recorder = Recorder(Settings(venue, symbols, 2, tmp_path), virtual_time.WallClock())
+            with pytest.raises(ExceptionGroup) as told:
+                await recorder.run()
+            assert told.group_contains(RuntimeError, match="a bug")
+            assert list((tmp_path / "unsealed").iterdir())
+            await asyncio.sleep(1)
+            monkeypatch.undo()
+            async with recording(server, symbols, tmp_path, every=2):
+                await asyncio.sleep(1)
+        assert not list((tmp_path / "unsealed").iterdir())
+        rows = check_archive(tmp_path, truth_of(market), every=2)["BTCUSDT"]
+        assert sum(row["epoch"] == 1 for row in rows) >= 5
+        assert [gap["reason"] for gap in gaps_of(tmp_path)] == ["killed"]
+
+    virtual_time.run(story())
+
+
+def test_how_it_stands_is_told_until_it_shall_end(tmp_path: Path) -> None:
+    """Then connections close, one after another: no book would look well any more."""
+
+    async def story() -> None:
+        async with (
+            SimServer(Market(("BTCUSDT",), seed=3, levels=40)) as server,
+            recording(server, ("BTCUSDT",), tmp_path, every=2) as recorder,
+        ):
+            assert recorder.status() is None
+            await until_known(recorder, 1)
+            recorder.stop()
+            assert recorder.status() is None
+
+    virtual_time.run(story())
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_stop_is_heard_while_what_was_left_is_recovered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    """It may take minutes. What is not recovered yet stays for the next start."""
+    monkeypatch.setattr(recovery, "BREATH_FRAMES", 1)
+    layout, killed = Layout(tmp_path), Segment(0, "killed")
+    tape = TapeWriter(layout.writing_tape(killed))
+    for frame in (OPENING, *FRAMES):
+        tape.write(frame)
+    tape.flush()
+
+    async def story() -> None:
+        async with SimServer(Market(("BTCUSDT",), seed=3, levels=40)) as server:
+            venue = Venue("test exchange", server.rest_url, server.ws_url)
+            settings = Settings(venue, ("BTCUSDT",), 2, tmp_path)
+            clock = virtual_time.WallClock()
+            recorder = Workers(settings, count) if count > 1 else Recorder(settings, clock)
+            work = asyncio.create_task(recorder.run())
+            while not layout.torn_tape(killed).exists():
+                await asyncio.sleep(0)
+            recorder.stop()
+            await work
+
+    virtual_time.run(story())
+    assert layout.torn_tape(killed).exists()
+    assert list((tmp_path / "unsealed").iterdir()) == [layout.unsealed_of(killed)]
+    assert not (tmp_path / "tape").exists()

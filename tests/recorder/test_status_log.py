@@ -1,0 +1,52 @@
+"""What is said once a minute where there is no terminal."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+import pytest
+from structlog.testing import capture_logs
+
+from booktape.recorder import status_log
+from booktape.recorder.status import RecorderStatus
+
+NOW: Final = RecorderStatus((), 1_400, 1_399, 80, 1, 5_000, 7, 1.25, 31, "first", lost_lines=3)
+
+
+def test_a_line_says_how_all_of_it_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In figures, whatever is shown one by one; nothing before the recording has begun."""
+    monkeypatch.setattr(status_log, "REPORT_S", 0.0)
+    told = iter([None, NOW])
+    seen = asyncio.Event()
+
+    def status() -> RecorderStatus | None:
+        if (now := next(told, None)) is None:
+            seen.set()
+        return now
+
+    async def story() -> None:
+        reporting = asyncio.create_task(status_log.report(status))
+        async with asyncio.timeout(20):
+            while not seen.is_set() or len(said) < 1:
+                await asyncio.sleep(0)
+        reporting.cancel()
+        await asyncio.wait({reporting})
+
+    with capture_logs() as said:
+        asyncio.run(story())
+    assert said == [
+        {
+            "event": "status",
+            "log_level": "info",
+            "books": 1_400,
+            "known": 1_399,
+            "frames": 5_000,
+            "snapshots": 80,
+            "gaps": 1,
+            "lag_ms": 1.2,
+            "waiting": 7,
+            "segment": "first",
+            "lost_lines": 3,
+        }
+    ]

@@ -1,0 +1,172 @@
+"""All faults together: they compose, they can be named in a text, and chance is the seed's."""
+
+from __future__ import annotations
+
+import pytest
+
+from booktape.core.events import DepthEvent
+from booktape.errors import UsageError
+from booktape.sim.faults.actions import Cut, Later, Send, Step
+from booktape.sim.faults.base import Faults
+from booktape.sim.faults.conditions import Attempt, Attempts, Delivery, Messages, chance
+from booktape.sim.faults.connections import Cuts, HalfOpen, Outage, ServerShutdown
+from booktape.sim.faults.market import Huge, Incidents
+from booktape.sim.faults.messages import Close, Drop, Fault, Lifetime, Repeat
+from booktape.sim.faults.replies import Reset
+from booktape.sim.faults.requests import Refuse, RestError, Stale
+from sim.honest import BTC
+
+
+def delivery(connection: int = 0, message: int = 1, number: int = 1) -> Delivery:
+    event = DepthEvent("BTCUSDT", 0, number * 10, number * 10 + 9, [(1.0, 1.0)], [])
+    return Delivery(connection, message, number, BTC, event, b"payload")
+
+
+# ── together ────────────────────────────────────────────────────────────────────────────────
+
+
+def test_lies_compose_in_order() -> None:
+    """Each lie works on what the one before it left; a new lie needs no other file."""
+
+    class Twice(Fault):
+        def sends(self, delivery: Delivery, steps: list[Step]) -> list[Step]:
+            return steps * len(delivery.event.bids) * 2 if delivery.event else steps
+
+    always, never = Messages(), Messages(probability=0)
+    send = Send(b"payload")
+    assert Faults().sends(delivery()) == [send]
+    assert Faults.of(Twice(), Close(always)).sends(delivery()) == [send, send, Cut(abrupt=False)]
+    assert Faults.of(Twice(), Drop(always), Close(never)).sends(delivery()) == []
+    assert Faults.of(Repeat(always), Twice()).sends(delivery()) == [send] * 4
+    fates = Faults.of(Lifetime(9), Lifetime(3, abrupt=True)).fate(0)
+    assert fates == [Later(9, Cut(abrupt=False)), Later(3, Cut(abrupt=True))]
+
+
+def test_the_first_lie_at_the_door_counts() -> None:
+    """Others are not asked."""
+    both = Faults.of(Refuse(Attempts(door="ws")), RestError(Attempts()))
+    assert both.answers(Attempt("ws", 0, 0)) == Reset()
+    assert getattr(both.answers(Attempt("rest", 0, 0)), "status", None) == 500
+    assert Faults().answers(Attempt("ws", 0, 0)) is None
+
+
+def test_timetables_are_merged_in_the_order_of_time() -> None:
+    """Endless ones too."""
+    faults = Faults.of(Cuts(10), HalfOpen(25), ServerShutdown(5), Outage(31, 40))
+    moments = faults.moments()
+    times = [next(moments).at_s for _ in range(20)]
+    assert times == sorted(times)
+    assert {5, 25, 31} <= set(times)
+
+
+def test_only_lies_about_messages_cost_anything_for_a_message() -> None:
+    """The exchange need not ask the others."""
+    assert not Faults.of(Cuts(3), Huge("BTCUSDT", 1), Refuse(Attempts())).touch_messages
+    assert Faults.of(Cuts(3), Drop(Messages())).touch_messages
+    assert not Faults().touch_messages
+
+
+def test_the_market_remembers_as_much_as_a_lie_will_ask_for() -> None:
+    """And nothing without one."""
+    assert Faults().incidents == Incidents()
+    old = Faults.of(Stale(Attempts(), seconds=3), Stale(Attempts(), events=7))
+    assert old.incidents.memory_events == 31
+
+
+# ── chance ──────────────────────────────────────────────────────────────────────────────────
+
+
+def test_chance_depends_on_nothing_but_its_arguments() -> None:
+    """The same question has the same answer; different ones are spread evenly over 0 to 1."""
+    numbers = [chance(7, "message", n) for n in range(10_000)]
+    assert numbers == [chance(7, "message", n) for n in range(10_000)]
+    assert min(numbers) >= 0
+    assert max(numbers) < 1
+    assert sum(numbers) / len(numbers) == pytest.approx(0.5, abs=0.02)
+
+
+def test_random_losses_keep_their_probability_and_differ_between_connections() -> None:
+    """So that a second connection helps, as it does in life."""
+    condition = Messages(probability=0.1)
+    lost = [
+        {n for n in range(1, 10_001) if condition(delivery(connection, n, n))}
+        for connection in (0, 1)
+    ]
+    assert all(len(numbers) == pytest.approx(1_000, abs=120) for numbers in lost)
+    assert len(lost[0] & lost[1]) == pytest.approx(100, abs=50)
+    assert not any(Messages(probability=0)(delivery(0, n, n)) for n in range(1, 100))
+    assert all(Messages()(delivery(0, n, n)) for n in range(1, 100))
+
+
+def test_a_condition_can_name_a_kind_of_stream_and_a_symbol() -> None:
+    """Of depth events as well as of witnesses, whose messages hold no event."""
+    streams = ("btcusdt@depth@100ms", "btcusdt@depth20@100ms", "ethusdt@bookTicker")
+    sent = [Delivery(0, 1, 1, stream, None, b"") for stream in streams]
+    for condition, meant in (
+        (Messages(stream="depth"), streams[:1]),
+        (Messages(stream="depth20"), streams[1:2]),
+        (Messages(symbol="BTCUSDT"), streams[:2]),
+        (Messages(symbol="ETHUSDT", stream="bookTicker"), streams[2:]),
+        (Messages(symbol="ETHUSDT", stream="depth"), ()),
+    ):
+        assert tuple(one.stream for one in sent if condition(one)) == meant
+
+
+# ── text ────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_no_text_is_no_fault() -> None:
+    """The exchange is honest unless told otherwise."""
+    assert Faults.parse("") == Faults.parse(" , ") == Faults() == Faults.of()
+
+
+def test_every_fault_can_be_named() -> None:
+    """One lie for each part, in order."""
+    text = "drop=0.01, close=30,cut=100msg,refuse=0.2,outage=10-25,rest-error=0.1,cuts=3,shutdown=9"
+    kinds = [type(lie) for lie in Faults.parse(text).lies]
+    assert kinds == [Drop, Lifetime, Close, Refuse, Outage, RestError, Cuts, ServerShutdown]
+    assert Faults.parse("close=30,cut=2.5").lies == (Lifetime(30), Lifetime(2.5, abrupt=True))
+    assert Faults.parse("stale=2", 5).lies == (Stale(Attempts(seed=5_001), seconds=2),)
+
+
+def test_a_text_means_what_it_says() -> None:
+    """Messages are counted from 1, seconds from the start, and the seed matters."""
+    cut = Faults.parse("cut=3msg").sends
+    ends = [Cut(abrupt=True) in cut(delivery(message=n)) for n in (1, 2, 3, 4)]
+    assert ends == [False, False, True, False]
+    assert Faults.parse("outage=1-2").answers(Attempt("ws", 0, 1.5)) == Reset()
+    assert Faults.parse("outage=1-2").answers(Attempt("ws", 0, 2.5)) is None
+    dropped = [
+        [Faults.parse("drop=0.5", seed).sends(delivery(number=n)) for n in range(1, 51)]
+        for seed in (1, 1, 2)
+    ]
+    assert dropped[0] == dropped[1] != dropped[2]
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("drop", "'drop'"),
+        ("drop=", "'drop='"),
+        ("drop=2", "'drop=2'"),
+        ("drop=-0.1", "'drop=-0.1'"),
+        ("drop=nan", "'drop=nan'"),
+        ("drop=0.1,explode=1", "'explode=1'"),
+        ("close=soon", "'close=soon'"),
+        ("close=inf", "'close=inf'"),
+        ("close=-1", "'close=-1'"),
+        ("cut=0", "'cut=0'"),
+        ("cut=0msg", "'cut=0msg'"),
+        ("cut=1.5msg", "'cut=1.5msg'"),
+        ("outage=10", "'outage=10'"),
+        ("outage=9-3", "'outage=9-3'"),
+        ("outage=a-b", "'outage=a-b'"),
+        ("cuts=0", "'cuts=0'"),
+        ("stale=0", "'stale=0'"),
+        ("=1", "'=1'"),
+    ],
+)
+def test_a_text_that_cannot_be_read_is_the_users_mistake(text: str, part: str) -> None:
+    """The sentence names the part that is wrong."""
+    with pytest.raises(UsageError, match=part):
+        Faults.parse(text)

@@ -1,0 +1,226 @@
+"""Lies that the market itself tells: its truth still holds, on real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from itertools import pairwise
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from booktape.errors import UsageError
+from booktape.sim.faults.base import Faults
+from booktape.sim.faults.conditions import Attempts
+from booktape.sim.faults.market import ClockStep, Delist, Halt, Huge, Incidents
+from booktape.sim.faults.messages import Fault
+from booktape.sim.faults.requests import Stale
+from booktape.sim.market.market import Market
+from booktape.sim.replay.source import ReplaySource
+from booktape.sim.server.server import SimServer
+from booktape.sim.source import depth_stream
+from booktape.wire.exchange_info import decode_exchange_info
+from sim.honest import BTC, lying, market
+from sim.visitor import Levels, Naive, Visit, run, texts, visit
+
+BOTH = "BTCUSDT", "ETHUSDT"
+
+
+async def status_of(visit_: Visit) -> str:
+    symbols = decode_exchange_info((await visit_.get("exchangeInfo"))[2]).symbols
+    assert symbols["BTCUSDT"].status == "TRADING"
+    return symbols["ETHUSDT"].status
+
+
+@pytest.mark.parametrize("shown", ["HALT", "BREAK"])
+def test_a_halted_symbol_without_cancels_is_silent_and_then_returns(
+    shown: Literal["HALT", "BREAK"],
+) -> None:
+    """Its status says so; its book stands still; ids go on without a gap; others trade on."""
+
+    async def work() -> None:
+        halt = Halt("ETHUSDT", 1.0, 3.0, shown=shown, cancels_per_s=0)
+        source = market(*BOTH, slots=50)
+        server = lying(halt, source=source, speed=1, start_us=10**15, weight_per_minute=10**6)
+        async with visit(server) as visit_:
+            visitor = await visit_.listen(*map(depth_stream, BOTH))
+            statuses, during = [await status_of(visit_)], set()
+            while not server.finished.is_set():
+                book = Naive(await visit_.depth("ETHUSDT"))
+                statuses.append(await status_of(visit_))
+                if statuses[-2:] == [shown, shown]:
+                    during.add(book.id)
+                await asyncio.sleep(0.05)
+            await visitor.events(source.update_id("BTCUSDT"))
+            assert set(statuses) == {"TRADING", shown}
+            times = _times(visitor.messages, "ETHUSDT")
+            assert not [t for t in times if 1_000 <= t < 3_000]
+            assert [t for t in times if t < 1_000]
+            assert [t for t in times if t >= 3_000]
+            assert len(during) == 1
+            assert _chains(visitor.messages, "ETHUSDT")
+            others = _times(visitor.messages, "BTCUSDT")
+            assert len([t for t in others if 1_000 <= t < 3_000]) == 20
+
+    run(work())
+
+
+def test_in_a_break_orders_are_cancelled_and_only_snapshots_show_it() -> None:
+    """Over sockets: not a message, ids that go on, true books; then the ids do not chain."""
+
+    async def work() -> None:
+        source = market(*BOTH, slots=50)
+        truth = source.truth()
+        halt = Halt("ETHUSDT", 1.0, 3.0, "BREAK", cancels_per_s=20)
+        server = lying(halt, source=source, speed=1, start_us=10**15, weight_per_minute=10**6)
+        async with visit(server) as visit_:
+            visitor = await visit_.listen(*map(depth_stream, BOTH))
+            seen = []
+            while not server.finished.is_set():
+                if await status_of(visit_) == "BREAK":
+                    book = Naive(await visit_.depth("ETHUSDT"))
+                    seen.append(book.id)
+                    assert (book.bids, book.asks) == texts(truth.book("ETHUSDT", book.id))
+                    top = json.loads((await visit_.get("ticker/bookTicker?symbol=ETHUSDT"))[2])
+                    assert float(top["bidPrice"]) == float(max(book.bids))
+                await asyncio.sleep(0.05)
+            await visitor.events(source.update_id("BTCUSDT"))
+            assert len(set(seen)) >= 10
+            assert not [t for t in _times(visitor.messages, "ETHUSDT") if 1_000 <= t < 3_000]
+            assert not _chains(visitor.messages, "ETHUSDT")
+            untold = truth.untold("ETHUSDT")
+            assert untold[0].first_id - 1 <= min(seen)
+            assert max(seen) <= untold[-1].last_id
+
+    run(work())
+
+
+def _of(messages: list[bytes], symbol: str) -> list[dict[str, int]]:
+    found = (json.loads(message)["data"] for message in messages)
+    return [event for event in found if event["s"] == symbol]
+
+
+def _times(messages: list[bytes], symbol: str) -> list[int]:
+    return [event["E"] - 10**12 for event in _of(messages, symbol)]
+
+
+def _chains(messages: list[bytes], symbol: str) -> bool:
+    return all(b["U"] == a["u"] + 1 for a, b in pairwise(_of(messages, symbol)))
+
+
+def test_a_delisted_symbol_is_gone_for_good() -> None:
+    """Not listed, -1121 for its book, no event; until then all is as ever."""
+
+    async def work() -> None:
+        source = market(*BOTH, slots=30)
+        server = lying(Delist("ETHUSDT", 1.0), source=source, start_us=10**15)
+        async with visit(server) as visit_:
+            visitor = await visit_.listen(*map(depth_stream, BOTH))
+            await server.finished.wait()
+            await visitor.events(source.update_id("BTCUSDT"))
+            assert max(_times(visitor.messages, "ETHUSDT")) == 900
+            assert set(decode_exchange_info((await visit_.get("exchangeInfo"))[2]).symbols) == {
+                "BTCUSDT"
+            }
+            status, _, body = await visit_.get("depth?symbol=ETHUSDT")
+            assert (status, json.loads(body)["code"]) == (400, -1121)
+            assert (await visit_.get("depth?symbol=BTCUSDT"))[0] == 200
+
+    run(work())
+
+
+@pytest.mark.parametrize("symbol", ["BTCUSDT", "XMRBTC"])
+def test_a_huge_event_is_as_true_as_any(symbol: str) -> None:
+    """20,000 levels in one event, none twice; the books before, within and after it are the truth's."""
+    source = Market((symbol,), 3, levels=30, slots=60)
+    truth = source.truth()
+    source.obey(Faults.of(Huge(symbol, 2.0)).incidents)
+    book, sizes, within = Naive(source.depth(symbol, 5000, 0)), [], []
+    for _ in range(60):
+        within.append(Naive(source.depth(symbol, 5000, 0.5)))
+        for message in source.advance():
+            event = json.loads(message.payload(combined=False, microseconds=False))
+            sizes.append(len(event["b"]) + len(event["a"]))
+            assert len({p for p, _ in event["b"]}) + len({p for p, _ in event["a"]}) == sizes[-1]
+            assert book.apply(event)
+            assert (book.bids, book.asks) == texts(truth.book(symbol, book.id))
+    assert max(sizes) >= 20_000
+    assert sorted(sizes)[-2] < 2_000
+    for middle in within:
+        assert (middle.bids, middle.asks) == _window(texts(truth.book(symbol, middle.id)))
+    # A book of its usual size comes back by itself, in time.
+    assert len(book.bids) < 1_000
+
+
+def _window(sides: tuple[Levels, Levels]) -> tuple[Levels, Levels]:
+    """What a snapshot of 5,000 levels shows."""
+    bids, asks = sides
+    best = sorted(bids, reverse=True)[:5000], sorted(asks)[:5000]
+    return {p: bids[p] for p in best[0]}, {p: asks[p] for p in best[1]}
+
+
+def test_a_huge_event_comes_over_the_socket() -> None:
+    """Whole, in one message, at its time."""
+
+    async def work() -> None:
+        server = lying(Huge("BTCUSDT", 1.0, levels_count=20_000))
+        async with visit(server) as visit_:
+            visitor = await visit_.listen(BTC)
+            await visitor.count(30)
+            sizes = [len(message) for message in visitor.messages]
+            assert sizes.index(max(sizes)) == 9
+            assert max(sizes) > 500_000
+
+    run(work())
+
+
+@pytest.mark.parametrize("by_s", [7.5, -7.5])
+def test_the_clock_steps(by_s: float) -> None:
+    """Event times and the server's time are off from then on; ids and books know nothing of it."""
+
+    async def work() -> None:
+        server = lying(ClockStep(1.0, by_s), start_us=10**15)
+        async with visit(server) as visit_:
+            visitor = await visit_.listen(BTC)
+            await visitor.count(30)
+            times = _times(visitor.messages, "BTCUSDT")
+            assert times == [100 * n + (n >= 10) * 1_000 * by_s for n in range(1, 31)]
+            assert _chains(visitor.messages, "BTCUSDT")
+            body = json.loads((await visit_.get("time"))[2])
+            assert body["serverTime"] == times[-1] + 10**12
+
+    run(work())
+
+
+def test_without_incidents_the_market_is_as_it_always_was() -> None:
+    """Not a byte differs, also where a huge event will come later."""
+    plain, told = market(slots=None), market(slots=None)
+    told.obey(Faults.of(Huge("BTCUSDT", 99.0), Stale(Attempts(), events=5)).incidents)
+    for _ in range(50):
+        mine, theirs = ([m.event for m in source.advance()] for source in (plain, told))
+        assert mine == theirs
+
+
+@pytest.mark.parametrize("lie", [Halt("NOPE", 1, 2), Delist("NOPE", 1), Huge("NOPE", 1)])
+def test_an_incident_of_an_unknown_symbol_is_the_users_mistake(lie: Fault) -> None:
+    """Said before the exchange opens."""
+    with pytest.raises(UsageError, match="NOPE"):
+        lying(lie)
+
+
+@pytest.mark.parametrize(
+    "lie", [Halt("BTCUSDT", 1, 2), ClockStep(1, 1), Stale(Attempts(), events=1)]
+)
+def test_a_recording_cannot_be_told_what_happened(lie: Fault, tmp_path: Path) -> None:
+    """What would need a market says so."""
+    path = tmp_path / "empty.jsonl.gz"
+    path.write_bytes(b"")
+    with pytest.raises(UsageError, match="recording"):
+        SimServer(ReplaySource(path), faults=Faults.of(lie))
+
+
+def test_a_symbol_that_is_gone_stays_gone_through_a_halt() -> None:
+    """Of two statuses the final one counts."""
+    told = Incidents((Delist("A", 1), Halt("A", 0, 9)))
+    assert [told.status("A", now_s) for now_s in (0.5, 5)] == ["HALT", "DELISTED"]

@@ -1,0 +1,257 @@
+"""Lies at the door, over real sockets: what a request or a handshake gets instead."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from http import HTTPStatus
+from typing import Literal
+
+import aiohttp
+import pytest
+
+from booktape.sim.faults.conditions import Attempt, Attempts
+from booktape.sim.faults.messages import Fault
+from booktape.sim.faults.requests import (
+    Half,
+    HangUp,
+    Html,
+    Refuse,
+    RestError,
+    Slow,
+    Stale,
+    Status,
+    TooFast,
+    Truncate,
+)
+from sim.honest import BTC, events, lying, market
+from sim.visitor import Naive, run, texts, visit
+
+FIRST = Attempts(door="rest", first=1, last=1)
+DEPTH = "depth?symbol=BTCUSDT&limit=5000"
+
+
+def test_a_refused_client_gets_no_answer() -> None:
+    """WebSocket and REST alike are reset at the door, and only where the condition holds."""
+
+    async def work() -> None:
+        lies = Refuse(Attempts(door="ws")), Refuse(Attempts(symbol="BTCUSDT"))
+        async with visit(lying(*lies)) as visit_:
+            with pytest.raises(aiohttp.ClientError):
+                await visit_.listen(BTC)
+            with pytest.raises(aiohttp.ClientError):
+                await visit_.get(DEPTH)
+            status, _, _ = await visit_.get("exchangeInfo")
+            assert status == 200
+
+    run(work())
+
+
+@pytest.mark.parametrize(
+    ("lie", "status", "retry_after", "content_type"),
+    [
+        (Status(FIRST), 503, None, "application/json"),
+        (Status(FIRST, status=500), 500, None, "application/json"),
+        (Status(FIRST, status=451), 451, None, "application/json"),
+        (Status(FIRST, status=403), 403, None, "text/html"),
+        (Status(FIRST, status=502), 502, None, "text/html"),
+        (Html(FIRST), 200, None, "text/html"),
+        (TooFast(FIRST), 429, "1", "application/json"),
+        (TooFast(FIRST, retry_after_s=2, status=418), 418, "2", "application/json"),
+    ],
+)
+def test_a_request_gets_the_answer_it_was_told_to_get(
+    lie: Fault, status: int, retry_after: str | None, content_type: str
+) -> None:
+    """Status, Retry-After and form as told; a request inside that silence is a violation."""
+
+    async def work() -> None:
+        async with visit(lying(lie)) as visit_:
+            got, headers, body = await visit_.get(DEPTH)
+            assert (got, headers.get("Retry-After")) == (status, retry_after)
+            assert headers["Content-Type"].startswith(content_type)
+            assert body.startswith(b"{" if "json" in content_type else b"<!DOCTYPE html>")
+            got, _, _ = await visit_.get(DEPTH)
+            assert got == (status if retry_after else 200)
+            assert visit_.server.violations == ({"retry-after": 1} if retry_after else {})
+
+    run(work())
+
+
+def test_half_a_body_can_have_a_length_that_fits() -> None:
+    """HTTP 200 with JSON that breaks off."""
+
+    async def work() -> None:
+        async with visit(lying(Half(FIRST))) as visit_:
+            half, whole = await visit_.depth("BTCUSDT"), await visit_.depth("BTCUSDT")
+            assert half == whole[: len(whole) // 2]
+            with pytest.raises(json.JSONDecodeError):
+                json.loads(half)
+
+    run(work())
+
+
+def test_half_a_body_can_have_the_length_of_all() -> None:
+    """The connection ends before all has come; the client's library says so."""
+
+    async def work() -> None:
+        async with visit(lying(Truncate(FIRST))) as visit_:
+            url = f"{visit_.server.rest_url}/api/v3/{DEPTH}"
+            async with visit_.http.get(url) as answer:
+                assert answer.status == 200
+                got = await answer.content.readany()
+                with pytest.raises(aiohttp.ClientPayloadError):
+                    await answer.content.read()
+            whole = await visit_.depth("BTCUSDT")
+            assert whole.startswith(got)
+            assert 0 < len(got) <= len(whole) // 2
+            assert int(answer.headers["Content-Length"]) == len(whole)
+
+    run(work())
+
+
+def test_an_answer_can_be_long_on_its_way() -> None:
+    """It is the true one, so many seconds late; another request does not wait for it."""
+
+    async def work() -> None:
+        loop = asyncio.get_running_loop()
+        async with visit(lying(Slow(FIRST, seconds=3), speed=1)) as visit_:
+            began_s = loop.time()
+            late = asyncio.create_task(visit_.depth("BTCUSDT"))
+            await asyncio.sleep(1)
+            assert (await visit_.get("time"))[0] == 200
+            assert not late.done()
+            assert json.loads(await late)["lastUpdateId"]
+            assert loop.time() - began_s == pytest.approx(3)
+
+    run(work())
+
+
+def test_after_half_a_body_a_client_has_time_to_ask_again() -> None:
+    """With infinite speed the exchange waits for the second try as for the first."""
+
+    async def work() -> None:
+        async with visit(lying(Half(FIRST), patience_s=5)) as visit_:
+            visitor = await visit_.listen(BTC)
+            await visit_.depth("BTCUSDT")
+            await visitor.count(6)
+            for _ in range(5):
+                await visit_.get("time")
+            assert len(visitor.messages) == 6
+            await visit_.depth("BTCUSDT")
+            await visit_.server.finished.wait()
+            assert len(await visitor.count(30)) == 30
+
+    run(work())
+
+
+@pytest.mark.parametrize("door", ["rest", "ws"])
+def test_a_client_can_be_left_hanging(door: Literal["rest", "ws"]) -> None:
+    """No answer, no end; others are served; neither the client's leaving nor the end is held up."""
+
+    async def work() -> None:
+        lie = HangUp(Attempts(door=door, first=1, last=2))
+        async with visit(lying(lie)) as visit_:
+            for _ in range(2):
+                with pytest.raises(TimeoutError):
+                    async with asyncio.timeout(0.05):
+                        await (visit_.get("time") if door == "rest" else visit_.listen(BTC))
+            assert (await visit_.get("time"))[0] == 200
+            visitor = await visit_.listen(BTC)
+            await visitor.count(1)
+            assert not visit_.server.violations
+
+    run(work())
+
+
+@pytest.mark.parametrize("status", [403, 451, 503])
+def test_a_handshake_can_be_refused_with_a_status(status: int) -> None:
+    """The client's library tells the status; nothing counts as a connection."""
+
+    async def work() -> None:
+        async with visit(lying(Status(Attempts(door="ws", last=1), status=status))) as visit_:
+            with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+                await visit_.listen(BTC)
+            assert refused.value.status == status
+            await visit_.listen(BTC)
+            assert visit_.server.connections == 1
+
+    run(work())
+
+
+@pytest.mark.parametrize(
+    ("lie", "back"),
+    [
+        (Stale(Attempts(), events=7), 7),
+        (Stale(Attempts(), seconds=0.5), 5),
+        (Stale(Attempts(), seconds=0.2, events=4), 4),
+        (Stale(Attempts(), events=1_000), 60),
+    ],
+)
+def test_a_stale_snapshot_is_the_true_book_of_some_time_ago(lie: Stale, back: int) -> None:
+    """As it was so many events before; never newer, never wrong."""
+
+    async def work() -> None:
+        source = market(slots=60)
+        truth = source.truth()
+        async with visit(lying(lie, source=source)) as visit_:
+            await visit_.listen(BTC)
+            await visit_.server.finished.wait()
+            book = Naive(await visit_.depth("BTCUSDT"))
+            ends = [truth.first_id("BTCUSDT"), *(e.last_id for e in events(slots=60))]
+            assert book.id == ends[60 - back]
+            assert (book.bids, book.asks) == texts(truth.book("BTCUSDT", book.id))
+
+    run(work())
+
+
+def test_a_stale_snapshot_within_a_slot_forgets_that_slot_too() -> None:
+    """Also when a fresh one has been asked for in the middle of an event."""
+    source = market(slots=20)
+    truth = source.truth()
+    source.obey(lying(Stale(Attempts(), events=3)).faults.incidents)
+    for _ in range(20):
+        source.depth("BTCUSDT", 5000, 0.5)
+        lie = Stale(Attempts(), events=3).lie(Attempt("rest", 0, 0, "", "BTCUSDT"))
+        assert lie is not None
+        book = Naive(source.old_depth("BTCUSDT", 5000, lie))  # type: ignore[arg-type]
+        assert (book.bids, book.asks) == texts(truth.book("BTCUSDT", book.id))
+        source.advance()
+
+
+def test_rest_errors_come_in_turn() -> None:
+    """500, 503, 429, half a body, 418; what has no symbol gets them too."""
+    errors = RestError(Attempts())
+    told = [errors.answers(Attempt("rest", number, 0)) for number in range(6)]
+    assert [getattr(reply, "status", None) for reply in told] == [500, 503, 429, None, 418, 500]
+    assert errors.answers(Attempt("ws", 0, 0)) is None
+
+
+def test_attempts_are_chosen_by_all_that_is_given() -> None:
+    """Time, door, path, symbol, number."""
+    found = Attempts(10, 25, "rest", "depth", "BTCUSDT", first=2, last=3)
+    good = Attempt("rest", 1, 10.0, "/api/v3/depth", "BTCUSDT")
+    assert found(good)
+    others = [
+        Attempt("ws", 1, 10.0, "/api/v3/depth", "BTCUSDT"),
+        Attempt("rest", 0, 10.0, "/api/v3/depth", "BTCUSDT"),
+        Attempt("rest", 3, 10.0, "/api/v3/depth", "BTCUSDT"),
+        Attempt("rest", 1, 9.9, "/api/v3/depth", "BTCUSDT"),
+        Attempt("rest", 1, 25.0, "/api/v3/depth", "BTCUSDT"),
+        Attempt("rest", 1, 10.0, "/api/v3/time", "BTCUSDT"),
+        Attempt("rest", 1, 10.0, "/api/v3/depth", "ETHUSDT"),
+    ]
+    assert not any(map(found, others))
+
+
+def test_two_lies_at_the_door_have_chances_of_their_own() -> None:
+    """Whoever is not refused may still get an error."""
+    refused, failed = (Attempts(probability=0.3, seed=seed) for seed in (1, 2))
+    attempts = [Attempt("rest", number, 0) for number in range(10_000)]
+    assert sum(map(refused, attempts)) == pytest.approx(3_000, abs=200)
+    assert sum(refused(a) and failed(a) for a in attempts) == pytest.approx(900, abs=150)
+
+
+def test_a_status_is_an_error() -> None:
+    """The lie's default is one that the exchange itself gives."""
+    assert Status(Attempts()).status == HTTPStatus.SERVICE_UNAVAILABLE

@@ -1,0 +1,104 @@
+"""What falls silent while its connection stands: nothing is said, and pings go on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+
+import pytest
+
+from booktape.sim.faults.conditions import Messages
+from booktape.sim.faults.messages import Deaf
+from booktape.sim.market.market import Market
+from booktape.sim.market.side_streams import partial_stream, ticker_stream
+from booktape.sim.source import depth_stream
+from sim.honest import BTC, lying, market
+from sim.visitor import Naive, Visitor, run, texts, visit
+
+ETH = depth_stream("ETHUSDT")
+DEPTH20, TICKER = partial_stream("BTCUSDT", 20), ticker_stream("BTCUSDT")
+BOTH = "BTCUSDT", "ETHUSDT"
+STREAMS = BTC, ETH, DEPTH20, TICKER
+
+
+def heard(visitor: Visitor, after_s: float, before_s: float = 1e9) -> Counter[str]:
+    """How many messages of each stream came between these times."""
+    said = zip(visitor.messages, visitor.arrived_s, strict=True)
+    return Counter(
+        next(stream for stream in STREAMS if f'"{stream}"'.encode() in message)
+        for message, at_s in said
+        if after_s < at_s < before_s
+    )
+
+
+@pytest.mark.parametrize(
+    ("dead", "lie"),
+    [
+        ({BTC}, Deaf(Messages(1, symbol="BTCUSDT", stream="depth"))),
+        ({DEPTH20}, Deaf(Messages(1, symbol="BTCUSDT", stream="depth20"))),
+        ({TICKER}, Deaf(Messages(1, stream="bookTicker"))),
+        ({BTC, DEPTH20, TICKER}, Deaf(Messages(1, symbol="BTCUSDT"))),
+        ({BTC, ETH}, Deaf(Messages(1, stream="depth"))),
+        (set(STREAMS), Deaf(Messages(1))),
+    ],
+)
+def test_dead_subscriptions_say_nothing_more(dead: set[str], lie: Deaf) -> None:
+    """Those that are named; the others go on. Snapshots go on with the truth, pings come."""
+
+    async def work() -> None:
+        source = Market(BOTH, 1, levels=30)
+        truth = source.truth()
+        async with visit(lying(lie, source=source, speed=1, ping_s=0.5)) as visit_:
+            visitor = await visit_.listen(*STREAMS, autoping=False)
+            start_s = visit_.now_s()
+            await asyncio.sleep(4.03)
+            assert heard(visitor, start_s, start_s + 0.95).keys() == set(STREAMS)
+            assert heard(visitor, start_s + 1.05).keys() == set(STREAMS) - dead
+            book = Naive(await visit_.depth("BTCUSDT"))
+            assert (book.bids, book.asks) == texts(truth.book("BTCUSDT", book.id))
+            assert len(visitor.pings) >= 7
+            assert not visitor.ended
+            # A new connection hears all.
+            new = await visit_.listen(*STREAMS)
+            await asyncio.sleep(2)
+            assert heard(new, 0).keys() == set(STREAMS)
+            assert heard(visitor, start_s + 1.05).keys() == set(STREAMS) - dead
+
+    run(work())
+
+
+@pytest.mark.parametrize(("opened_by_s", "hears"), [(None, True), (2.0, True), (3.0, False)])
+def test_who_comes_later_hears_or_not(opened_by_s: float | None, hears: bool) -> None:
+    """A late `opened_by_s` makes new connections deaf, too, until the fault is over."""
+
+    async def work() -> None:
+        lie = Deaf(Messages(1, 5), opened_by_s)
+        async with visit(lying(lie, source=market(slots=None), speed=1)) as visit_:
+            first = await visit_.listen(BTC)
+            start_s = visit_.now_s()
+            await asyncio.sleep(2.5)
+            second = await visit_.listen(BTC)
+            await asyncio.sleep(4)
+            assert not heard(first, start_s + 1.05, start_s + 4.95)
+            assert bool(heard(second, start_s, start_s + 4.95)) == hears
+            assert heard(first, start_s + 5.05)[BTC] == heard(second, start_s + 5.05)[BTC] > 10
+
+    run(work())
+
+
+def test_a_subscription_can_be_dead_from_the_start() -> None:
+    """On one of two connections: it never says a word, and the other one says all."""
+
+    async def work() -> None:
+        lie = Deaf(Messages(symbol="BTCUSDT", stream="depth", connection=0, of=2), opened_by_s=1)
+        async with visit(lying(lie, source=market(*BOTH, slots=None), speed=1)) as visit_:
+            first, second = [await visit_.listen(BTC, ETH) for _ in range(2)]
+            await asyncio.sleep(3)
+            assert heard(first, 0).keys() == {ETH}
+            assert heard(second, 0).keys() == {BTC, ETH}
+            # The number of connection 2 would do; it came too late to be deaf.
+            third = await visit_.listen(BTC, ETH)
+            await asyncio.sleep(1)
+            assert heard(third, 0).keys() == {BTC, ETH}
+
+    run(work())

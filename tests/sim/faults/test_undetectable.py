@@ -1,0 +1,258 @@
+"""Lies that nothing betrays: exactly one thing is wrong, ids chain, and the truth still tells."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from decimal import Decimal
+from itertools import pairwise
+from typing import Literal, TypeAlias
+
+import pytest
+
+from booktape.core.checks import BookTicker, TopLevels
+from booktape.core.events import DepthEvent
+from booktape.sim.faults.conditions import Attempts, Messages
+from booktape.sim.faults.messages import Drop, Fault
+from booktape.sim.faults.undetectable import (
+    Forger,
+    Hide,
+    StaleWitness,
+    Wrong,
+    WrongEvent,
+    WrongSnapshot,
+)
+from booktape.sim.market.market import Market
+from booktape.sim.market.side_streams import SideStreamMessage, partial_stream, ticker_stream
+from booktape.sim.source import Message, depth_stream
+from booktape.sim.truth import TrueBook
+from sim.honest import BTC, SLOTS, last_id, lying, pairs
+from sim.visitor import Levels, Naive, decimals, run, texts, visit
+
+BOTH = "BTCUSDT", "ETHUSDT"
+Side: TypeAlias = list[tuple[Decimal, Decimal]]
+
+
+def told(
+    *lies: Fault, symbols: tuple[str, ...] = ("BTCUSDT",), slots: int = SLOTS
+) -> list[Message]:
+    """All that such an exchange says; the market of `honest`."""
+    market, forger = Market(symbols, 1, levels=30), Forger(lies)
+    streams = (depth_stream, ticker_stream, lambda symbol: partial_stream(symbol, 20))
+    market.want({stream(symbol) for stream in streams for symbol in symbols})
+    return [m for slot in range(slots) for m in forger.forged(market.advance(), slot / 10)]
+
+
+def events(messages: Iterable[Message], symbol: str = "BTCUSDT") -> list[DepthEvent]:
+    return [m.event for m in messages if m.event and m.event.symbol == symbol]
+
+
+def ids(found: list[DepthEvent]) -> list[tuple[int, int]]:
+    return [(event.first_id, event.last_id) for event in found]
+
+
+def levels_of(event: DepthEvent) -> dict[tuple[str, float], float]:
+    bids = {("bid", price): size for price, size in event.bids}
+    return bids | {("ask", price): size for price, size in event.asks}
+
+
+# ── events ──────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_hidden_event_leaves_no_hole_in_the_ids() -> None:
+    """The next one reaches back over it, with its own levels only; all else is as ever."""
+    true, found = events(told()), events(told(Hide(Messages(first=10, last=10))))
+    assert ids(found)[8:10] == [ids(true)[8], (true[9].first_id, true[10].last_id)]
+    assert levels_of(found[9]) == levels_of(true[10])
+    assert found[:9] + found[10:] == true[:9] + true[11:]
+
+
+def test_however_many_are_hidden_the_ids_chain() -> None:
+    """Runs of them too, and each symbol's for itself."""
+    found = told(Hide(Messages(probability=0.5, seed=3)), symbols=BOTH, slots=200)
+    for symbol in BOTH:
+        said = events(found, symbol)
+        assert 60 < len(said) < 140
+        assert all(b.first_id == a.last_id + 1 for a, b in pairwise(said))
+        assert any(levels_of(event) for event in said)
+
+
+@pytest.mark.parametrize("wrong", ["size", "missing"])
+def test_one_level_of_an_event_is_wrong(wrong: Wrong) -> None:
+    """One, of the named event; its ids and all other levels are true."""
+    lie = WrongEvent(Messages(first=10, last=10), wrong=wrong, seed=4)
+    true, found = events(told()), events(told(lie))
+    assert ids(found) == ids(true)
+    different = [n for n, pair in enumerate(zip(true, found, strict=True)) if pair[0] != pair[1]]
+    assert different == [9]
+    before, after = levels_of(true[9]), levels_of(found[9])
+    ((key, size),) = before.items() - after.items()
+    assert after.get(key) == (size + 1 if wrong == "size" else None)
+    assert after.keys() | {key} == before.keys()
+
+
+def test_the_seed_says_which_level_of_an_event_is_wrong() -> None:
+    """Every one of them can be."""
+    true = events(told())[9]
+    wrong = set()
+    for seed in range(200):
+        found = WrongEvent(Messages(), seed=seed).forge(true, 10)
+        ((key, _),) = levels_of(found).items() - levels_of(true).items()
+        wrong.add(key)
+    assert len(wrong) > len(levels_of(true)) // 2
+    assert {side for side, _ in wrong} == {"bid", "ask"}
+
+
+def test_a_client_believes_it_and_is_wrong() -> None:
+    """By the exchange's own procedure nothing can be found; on all connections alike."""
+
+    async def work() -> None:
+        server = lying(Hide(Messages(first=12, last=12)), slots=40, patience_s=5)
+        truth = server.source.truth()  # type: ignore[attr-defined]
+        async with visit(server) as visit_:
+            visitors = [await visit_.listen(BTC) for _ in range(2)]
+            await visitors[0].count(3)
+            book = Naive(await visit_.depth("BTCUSDT"))
+            assert book.id < pairs([11])[0][0]
+            got = [await visitor.events(last_id(40)) for visitor in visitors]
+            assert len(got[0]) == 39
+            assert set(got[1]) <= set(got[0])
+            for message in visitors[0].messages:
+                book.apply(json.loads(message))  # asserts that the ids chain
+            assert book.id == last_id(40)
+            assert (book.bids, book.asks) != texts(truth.book("BTCUSDT", book.id))
+
+    run(work())
+
+
+def test_forgeries_compose_with_each_other_and_with_other_lies() -> None:
+    """The wrong event after a hidden one reaches back, too; what is lost on its way is lost."""
+    when = Messages(first=10, last=11)
+    found = events(told(Hide(Messages(first=10, last=10)), WrongEvent(when, "missing")))
+    true = events(told())
+    assert (found[9].first_id, found[9].last_id) == (true[9].first_id, true[10].last_id)
+    assert len(levels_of(found[9])) == len(levels_of(true[10])) - 1
+
+    async def work() -> None:
+        lies = Hide(Messages(first=5, last=5)), Drop(Messages(first=20, last=20))
+        async with visit(lying(*lies)) as visit_:
+            visitor = await visit_.listen(BTC)
+            got = await visitor.events(last_id())
+            # What was hidden is not counted by those who only see what is sent.
+            expected = pairs(range(SLOTS))
+            expected[4:6] = [(expected[4][0], expected[5][1])]
+            del expected[19]
+            assert got == expected
+
+    run(work())
+
+
+def test_without_a_forgery_nothing_is_touched() -> None:
+    """The very messages."""
+    messages = told()
+    assert Forger((Drop(Messages()),)).forged(messages, 0) is messages
+    untouched = list(Forger((Hide(Messages(probability=0)),)).forged(messages, 0))
+    assert all(a is b for a, b in zip(messages, untouched, strict=True))
+
+
+# ── witnesses ───────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("relabelled", [False, True])
+@pytest.mark.parametrize("kind", ["depth20", "bookTicker"])
+def test_a_witness_says_again_what_it_said(
+    kind: Literal["depth20", "bookTicker"], *, relabelled: bool
+) -> None:
+    """So many messages ago: true by its own id, or a lie under the present one; none is left out."""
+    when = Messages(stream=kind, first=6, last=9)
+    true, found = told(), told(StaleWitness(when, messages=3, relabelled=relabelled))
+    changed = [n for n, pair in enumerate(zip(true, found, strict=True)) if pair[0] is not pair[1]]
+    said = [(_statement(true[n]), _statement(found[n])) for n in range(len(true))]
+    stream = [n for n, m in enumerate(true) if f"@{kind}" in m.stream]
+    differing = [n for n in changed if said[n][0] != said[n][1]]
+    assert differing == stream[5:9]
+    for place in range(5, 9):
+        (now, told_now), (then, _) = said[stream[place]], said[stream[place - 3]]
+        assert _levels(told_now) == _levels(then)
+        assert _id(told_now) == _id(now if relabelled else then)
+
+
+def _statement(message: Message) -> object:
+    return message.statement if isinstance(message, SideStreamMessage) else message.event
+
+
+def _levels(said: object) -> object:
+    if isinstance(said, TopLevels):
+        return said.bids, said.asks
+    assert isinstance(said, BookTicker)
+    return said.bid, said.ask
+
+
+def _id(said: object) -> int:
+    if isinstance(said, TopLevels):
+        return said.last_id
+    assert isinstance(said, BookTicker)
+    return said.update_id
+
+
+# ── snapshots ───────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("limit", [10, 30, 5000])
+@pytest.mark.parametrize("place", [0, 7])
+@pytest.mark.parametrize("side", ["bid", "ask"])
+@pytest.mark.parametrize("wrong", ["size", "missing"])
+def test_one_level_of_a_snapshot_is_wrong(
+    wrong: Wrong, side: Literal["bid", "ask"], place: int, limit: int
+) -> None:
+    """The named one, and as many levels come as were asked for; everybody else gets the truth."""
+
+    async def work() -> None:
+        when = Attempts(first=2, last=2)
+        server = lying(WrongSnapshot(when, wrong, side, place), speed=1)
+        truth = server.source.truth()  # type: ignore[attr-defined]
+        async with visit(server) as visit_:
+            answers = [Naive(await visit_.depth("BTCUSDT", limit)) for _ in range(3)]
+            true = truth.book("BTCUSDT", answers[0].id)
+            assert _sides(answers[0]) == _sides(answers[2]) == _best(true, limit)
+            mine, other = _sides(answers[1]), _sides(answers[0])
+            at = side == "ask"
+            assert mine[not at] == other[not at]
+            expected = _all(true)[at]
+            price, size = expected[place]
+            expected[place : place + 1] = [] if wrong == "missing" else [(price, size + 1)]
+            assert mine[at] == expected[:limit]
+
+    run(work())
+
+
+def _sides(book: Naive) -> list[Side]:
+    return [list(book.bids.items()), list(book.asks.items())]
+
+
+def _best(true: TrueBook, limit: int) -> list[Side]:
+    return [side[:limit] for side in _all(true)]
+
+
+def _all(true: TrueBook) -> list[Side]:
+    return [
+        list(decimals([list(level) for level in side])) for side in (true.bid_texts, true.ask_texts)
+    ]
+
+
+def test_nobody_asks_again_after_a_wrong_snapshot() -> None:
+    """It looks good: with infinite speed the exchange waits for nobody, and plays to its end."""
+
+    async def work() -> None:
+        server = lying(WrongSnapshot(Attempts(), seed=5), slots=60, patience_s=10**6)
+        async with visit(server) as visit_:
+            visitor = await visit_.listen(BTC)
+            await visitor.count(3)
+            book = Naive(await visit_.depth("BTCUSDT"))
+            await server.finished.wait()
+            truth: Levels = {}
+            for side in texts(server.source.truth().book("BTCUSDT", book.id)):  # type: ignore[attr-defined]
+                truth |= side
+            assert len((book.bids | book.asks).items() ^ truth.items()) == 2
+
+    run(work())

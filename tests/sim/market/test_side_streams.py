@@ -1,0 +1,209 @@
+"""The witness streams tell the market's truth, at every id they name, in the exchange's own order."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from booktape.core.checks import BookTicker, TopLevels
+from booktape.core.events import DepthEvent, Level
+from booktape.sim.faults.market import Halt
+from booktape.sim.market.listing import DEFAULT_SYMBOLS, NON_ASCII_SYMBOL
+from booktape.sim.market.market import Market
+from booktape.sim.market.side_streams import (
+    PARTIAL_LEVELS,
+    SideStreamMessage,
+    partial_stream,
+    ticker_stream,
+)
+from booktape.sim.source import Message, depth_stream
+from booktape.sim.truth import TrueBook, Truth
+from booktape.wire.binance import decode_event
+from sim.honest import BTC, SLOTS, last_id, lying, market
+from sim.visitor import Naive, decimals, run, texts, visit
+
+SYMBOLS = (*DEFAULT_SYMBOLS, NON_ASCII_SYMBOL)
+TOP, TICKER = partial_stream("BTCUSDT", 20), ticker_stream("BTCUSDT")
+
+
+def every_stream(symbol: str) -> set[str]:
+    partial = {partial_stream(symbol, levels) for levels in PARTIAL_LEVELS}
+    return {depth_stream(symbol), ticker_stream(symbol)} | partial
+
+
+def watched(symbol: str, levels: int = 40) -> tuple[Market, Truth]:
+    market = Market((symbol,), 5, levels=levels)
+    market.want(every_stream(symbol))
+    return market, market.truth()
+
+
+def statements(messages: list[Message]) -> list[TopLevels | BookTicker]:
+    return [message.statement for message in messages if isinstance(message, SideStreamMessage)]
+
+
+def touch(book: TrueBook) -> tuple[Level, Level]:
+    return book.bids[0], book.asks[0]
+
+
+@pytest.mark.parametrize("symbol", SYMBOLS)
+def test_partial_depth_is_the_top_of_the_book_after_the_event_behind_it(symbol: str) -> None:
+    """Its id is that event's last one, its levels the truth's best, whatever was asked meanwhile."""
+    market, truth = watched(symbol)
+    told = 0
+    for slot in range(120):
+        if slot % 3 == 0:
+            market.depth(symbol, 100, 0.5)
+        messages = list(market.advance())
+        tops = [said for said in statements(messages) if isinstance(said, TopLevels)]
+        assert bool(tops) == bool(messages), "with each event, and never without one"
+        for top, levels in zip(tops, PARTIAL_LEVELS, strict=False):
+            assert isinstance(messages[-1].event, DepthEvent)
+            assert top.last_id == messages[-1].event.last_id
+            book = truth.book(symbol, top.last_id)
+            assert (top.bids, top.asks) == (book.bids[:levels], book.asks[:levels])
+            told += 1
+    assert told >= 3 * 10
+
+
+@pytest.mark.parametrize("symbol", SYMBOLS)
+def test_a_ticker_is_told_for_every_id_at_which_the_touch_changed(symbol: str) -> None:
+    """And for no other; ids within an event too."""
+    market, truth = watched(symbol)
+    before = touch(truth.book(symbol, truth.first_id(symbol)))
+    last, inside = truth.first_id(symbol), 0
+    for slot in range(150):
+        if slot % 3 == 0:
+            market.depth(symbol, 100, 0.5)
+        messages = list(market.advance())
+        told = {
+            s.update_id: (s.bid, s.ask) for s in statements(messages) if isinstance(s, BookTicker)
+        }
+        assert list(told) == sorted(told)
+        for update_id in range(last + 1, market.update_id(symbol) + 1):
+            now = touch(truth.book(symbol, update_id))
+            assert told.pop(update_id, before) == now
+            inside += now != before and update_id != market.update_id(symbol)
+            before = now
+        assert not told
+        last = market.update_id(symbol)
+    assert inside or symbol not in {"BTCUSDT", "ETHUSDT"}
+
+
+def test_witnesses_change_no_byte_of_the_depth_stream() -> None:
+    """Looking is not touching; and what nobody wants is not told."""
+    told, plain = Market(SYMBOLS, 6, levels=40), Market(SYMBOLS, 6, levels=40)
+    told.want(set().union(*map(every_stream, SYMBOLS)))
+    for _ in range(60):
+        events = [m for m in told.advance() if m.event]
+        alone = plain.advance()
+        assert not statements(list(alone))
+        assert [m.payload(combined=True, microseconds=True) for m in events] == [
+            m.payload(combined=True, microseconds=True) for m in alone
+        ]
+
+
+def test_only_wanted_witnesses_are_told_from_when_they_are_wanted() -> None:
+    """Each stream for itself; after the last listener has gone, none."""
+    source = Market(("BTCUSDT", "ETHUSDT"), 7, levels=40)
+    wanted = [{TOP, depth_stream("ETHUSDT")}, {TICKER, depth_stream("ETHUSDT")}, set[str]()]
+    for streams in wanted:
+        source.want(streams)
+        names = {m.stream for _ in range(30) for m in source.advance() if m.event is None}
+        assert names == streams & {TOP, TICKER}
+
+
+def test_the_recorder_reads_what_the_exchange_writes() -> None:
+    """Wrapped, each message comes back as the noun it was made from."""
+    source, _ = watched("BTCUSDT")
+    said = [m for _ in range(20) for m in source.advance() if isinstance(m, SideStreamMessage)]
+    assert {type(m.statement) for m in said} == {TopLevels, BookTicker}
+    for message in said:
+        if message.stream in {TOP, TICKER}:
+            payload = message.payload(combined=True, microseconds=False)
+            assert decode_event(payload) == message.statement
+
+
+# ── over sockets ────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_client_that_follows_the_exact_rules_never_disagrees() -> None:
+    """Partial depth of the book's own id; the ticker with the greatest id up to the event's."""
+
+    async def work() -> None:
+        async with visit(lying(patience_s=5, slots=60)) as visit_:
+            visitor = await visit_.listen(BTC, TOP, TICKER)
+            await visitor.count(3)
+            book = Naive(await visit_.depth("BTCUSDT"))
+            await visitor.holding(b'"u":%d,"b":[' % last_id(60))
+            compared = _follow(book, [json.loads(message) for message in visitor.messages])
+            assert min(compared.values()) >= 40
+
+    run(work())
+
+
+def _follow(book: Naive, messages: list[dict[str, Any]]) -> dict[str, int]:
+    """How often each witness was compared; all were right."""
+    compared, top, ticker = {"top": 0, "ticker": 0}, {}, None
+    for message in messages:
+        said = message["data"]
+        if message["stream"] == TOP:
+            top = said
+        elif message["stream"] == TICKER:
+            ticker = said
+        elif book.apply(said):
+            bids, asks = sorted(book.bids.items(), reverse=True), sorted(book.asks.items())
+            assert top["lastUpdateId"] == book.id
+            assert (bids[:20], asks[:20]) == (decimals(top["bids"]), decimals(top["asks"]))
+            compared["top"] += 1
+            if ticker:
+                best = decimals([[ticker["b"], ticker["B"]], [ticker["a"], ticker["A"]]])
+                assert best == [bids[0], asks[0]]
+                compared["ticker"] += 1
+    return compared
+
+
+def test_witnesses_come_raw_and_by_subscription_too() -> None:
+    """On /ws without the wrapper; after SUBSCRIBE like after a path."""
+
+    async def work() -> None:
+        async with visit(lying(patience_s=5)) as visit_:
+            raw = await visit_.connect(f"/ws/{TOP}")
+            other = await visit_.connect("/stream")
+            names = [TICKER, partial_stream("BTCUSDT", 5)]
+            await other.ask(method="SUBSCRIBE", params=names, id=1)
+            await visit_.server.finished.wait()
+            tops = [json.loads(message) for message in raw.messages]
+            assert tops
+            assert all(top.keys() == {"lastUpdateId", "bids", "asks"} for top in tops)
+            # Nothing waits for the second subscription, so it may have missed some.
+            heard = [json.loads(message) for message in other.messages[1:]]
+            assert {message["stream"] for message in heard} <= set(names)
+            assert all(len(m["data"]["bids"]) == 5 for m in heard if m["stream"] == names[1])
+
+    run(work())
+
+
+def test_a_halted_symbols_witnesses_are_silent_too() -> None:
+    """No event, no witness; and its book's touch stays."""
+
+    async def work() -> None:
+        server = lying(Halt("BTCUSDT", 1, 2, "BREAK"), source=market(slots=SLOTS))
+        async with visit(server) as visit_:
+            visitor = await visit_.listen(BTC, TOP)
+            await server.finished.wait()
+            await visitor.until(lambda: len(visitor.messages) >= 2 * (SLOTS - 10))
+            assert len(visitor.messages) == 2 * (SLOTS - 10)
+
+    run(work())
+
+
+def test_texts_of_a_witness_are_the_exchanges_own() -> None:
+    """Eight decimals, exactly the truth's."""
+    source, truth = watched("BTCUSDT")
+    (message,) = [m for m in source.advance() if m.stream == TOP]
+    top = json.loads(message.payload(combined=False, microseconds=False))
+    bids, asks = texts(truth.book("BTCUSDT", top["lastUpdateId"]))
+    assert top["bids"] == [[f"{p:.8f}", f"{s:.8f}"] for p, s in list(bids.items())[:20]]
+    assert top["asks"] == [[f"{p:.8f}", f"{s:.8f}"] for p, s in list(asks.items())[:20]]

@@ -1,0 +1,87 @@
+"""A whole exchange: 1,400 symbols, realistic as a crowd, and cheap until somebody wants them."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from statistics import quantiles
+
+import pytest
+
+from booktape.sim.market.market import BEGIN_LEVELS, Market
+from booktape.sim.market.symbols import SYMBOLS_MAX, spot
+from booktape.sim.source import depth_stream
+from sim.visitor import Naive, texts
+
+
+def test_all_symbols_are_different_and_always_the_same() -> None:
+    """1,400 names, none against itself; every number survives as a double."""
+    listings = spot()
+    assert listings == spot()
+    assert len({one.symbol for one in listings}) == len(listings) == SYMBOLS_MAX == 1_400
+    assert not any(one.symbol[: len(one.symbol) // 2] * 2 == one.symbol for one in listings)
+    assert all(one.info().prices_are_exact() and one.info().sizes_are_exact() for one in listings)
+
+
+@pytest.mark.parametrize("count", [1_400, 200])
+def test_a_few_are_liquid_and_most_are_not(count: int) -> None:
+    """Books from some dozens to thousands of levels a side, most of them small; few are busy."""
+    listings = spot(count)
+    levels = [one.profile.levels for one in listings]
+    _, median, _ = quantiles(levels, n=4)
+    assert min(levels) < 80 < median < 400
+    assert 5_000 < levels[0] == 8_000
+    assert 0.003 < sum(many > 4_000 for many in levels) / count < 0.02
+    assert 0.1 < sum(many > 500 for many in levels) / count < 0.3
+    activity = [one.profile.activity for one in listings]
+    assert sorted(activity, reverse=True) == activity
+    assert 1.5 < 10 * sum(activity) / count < 2.5  # events a second of one symbol
+
+
+def test_there_are_no_more() -> None:
+    """And no fewer than one."""
+    assert [one.symbol for one in spot(1)] == ["BTCUSDT"]
+    for count in (0, 1_401):
+        with pytest.raises(ValueError, match="1 to 1400 symbols"):
+            spot(count)
+
+
+def test_a_book_is_made_when_somebody_wants_it() -> None:
+    """Listing all costs none of them; others stand still; what was asked for trades from then on."""
+    market = Market(spot(), 3)
+    assert len(market.symbols()) == 1_400
+    market.want({depth_stream("ETHUSDT")})
+    asked = market.symbols()[700].symbol
+    Naive(market.depth(asked, 5_000, 0))
+    traded = {m.event.symbol for _ in range(120) for m in market.advance() if m.event}
+    assert traded == {"ETHUSDT", asked}
+    assert market._pairs.keys() == {"ETHUSDT", asked}
+
+
+def test_of_many_that_are_wanted_some_begin_in_each_slot() -> None:
+    """Until all have; no slot makes much more than its share of levels."""
+    market, listings, sums = Market(spot(400), 3), spot(400), [0]
+    while len(market._pairs) < len(listings):
+        market.advance()
+        begun = [one.profile.levels for one in listings if one.symbol in market._pairs]
+        sums.append(sum(begun))
+    assert len(sums) > 5
+    assert all(b - a < BEGIN_LEVELS + listings[0].profile.levels for a, b in pairwise(sums))
+
+
+def test_a_symbols_truth_does_not_depend_on_when_it_began() -> None:
+    """Only its times do: the same ids have the same books."""
+    early, late = Market(spot(1_400), 3), Market(spot(1_400), 3)
+    symbol = early.symbols()[400].symbol
+    early.want({depth_stream(symbol)})
+    late.want(set())
+    for _ in range(50):
+        late.advance()
+    late.want({depth_stream(symbol)})
+    first = early.update_id(symbol)
+    assert late.update_id(symbol) == first
+    for market in (early, late):
+        for _ in range(100):
+            market.advance()
+        book = Naive(market.depth(symbol, 5_000, 0))
+        assert book.id > first
+        assert (book.bids, book.asks) == texts(late.truth().book(symbol, book.id))

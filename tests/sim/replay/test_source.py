@@ -1,0 +1,523 @@
+"""A recording played again: byte for byte, in order, and honest about what it does not know."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import math
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from booktape.core.tape_records import (
+    ROTATED,
+    STOPPED,
+    Connected,
+    DepthAnswer,
+    Disconnected,
+    SegmentEnd,
+    SegmentStart,
+    StreamMessage,
+    TapeRecord,
+)
+from booktape.errors import DamagedFile, DamagedTape, UsageError
+from booktape.reconstruct import Reconstruction
+from booktape.sim.market.market import Market
+from booktape.sim.replay.source import ReplaySource
+from booktape.sim.replay.tapes import PlayedRecording
+from booktape.sim.server.server import SimServer
+from booktape.sim.source import depth_stream
+from booktape.store.tape_codec import decode_record
+from booktape.store.tape_reader import read_lines
+from booktape.store.tape_writer import TapeWriter
+from sim.visitor import Naive, Visit, run, texts, visit
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+CAPTURES = Path(__file__).parents[3] / "shared" / "captures"
+SPOT = (
+    "btcusdt-2026-06-07-depth5",
+    "four-symbols-2021-08-limit5000",
+    "ten-symbols-2021-04-05-bookticker",
+)
+FUTURES = "usdm-futures-2021-07-must-be-refused"
+BTC = depth_stream("BTCUSDT")
+
+
+class Line(msgspec.Struct):
+    t: float
+    kind: str
+    symbol: str
+    m: msgspec.Raw
+
+
+def capture(name: str) -> Path:
+    path = CAPTURES / f"{name}.jsonl.gz"
+    if not path.exists():
+        pytest.skip(f"the real capture {path} is not here")
+    return path
+
+
+def lines(path: Path) -> Iterator[Line]:
+    with gzip.open(path) as file:
+        for line in file:
+            yield msgspec.json.decode(line, type=Line)
+
+
+def stream_of(payload: bytes) -> str:
+    name: str = json.loads(payload)["stream"]
+    return name
+
+
+# ── real captures ───────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("name", [*SPOT, FUTURES])
+def test_every_recorded_message_comes_byte_for_byte_and_in_order(name: str) -> None:
+    """A client of all streams gets all messages; the first snapshots are the recorded bytes."""
+    path = capture(name)
+
+    async def work() -> None:
+        server = SimServer(ReplaySource(path), speed=math.inf)
+        sent = [bytes(line.m) for line in lines(path) if line.kind == "ws"]
+        recorded = {line.symbol: bytes(line.m) for line in lines(path) if line.kind == "rest"}
+        async with visit(server) as visit_:
+            visitor = await visit_.listen(*{stream_of(payload) for payload in sent})
+            asked = {symbol: asyncio.create_task(visit_.depth(symbol)) for symbol in recorded}
+            assert {symbol: await body for symbol, body in asked.items()} == recorded
+            await server.finished.wait()
+            await visitor.count(len(sent))
+            assert visitor.messages == sent
+
+    run(work())
+
+
+@pytest.mark.parametrize("name", SPOT)
+def test_a_client_that_comes_late_is_given_the_book_as_it_then_is(name: str) -> None:
+    """Later snapshots join the stream, and lead to the same book as the recorded one."""
+    path = capture(name)
+
+    async def work() -> None:
+        first = {line.symbol: bytes(line.m) for line in lines(path) if line.kind == "rest"}
+        depth = [
+            m
+            for m in lines(path)
+            if m.kind == "ws" and stream_of(bytes(m.m)).endswith("depth@100ms")
+        ]
+        async with visit(SimServer(ReplaySource(path), speed=math.inf)) as visit_:
+            visitor = await visit_.listen(*(depth_stream(symbol) for symbol in first))
+            early = {symbol: Naive(await visit_.depth(symbol)) for symbol in first}
+            await visit_.server.finished.wait()
+            late = {symbol: Naive(await visit_.depth(symbol)) for symbol in first}
+            for message in await visitor.count(len(depth)):
+                early[message["data"]["s"]].apply(message)
+            for symbol, book in late.items():
+                assert book.id == early[symbol].id
+                for mine, theirs in (
+                    (book.bids, early[symbol].bids),
+                    (book.asks, early[symbol].asks),
+                ):
+                    assert mine.items() <= theirs.items()
+                    assert len(mine) == min(5_000, len(theirs))
+
+    run(work())
+
+
+def test_only_subscribed_streams_are_sent() -> None:
+    """A capture's other streams go to whoever asked for them, and to nobody else."""
+    path = capture(SPOT[0])
+
+    async def work() -> None:
+        wanted = "btcusdt@depth5@100ms"
+        sent = [bytes(line.m) for line in lines(path) if line.kind == "ws"]
+        sent = [payload for payload in sent if stream_of(payload) == wanted]
+        async with visit(SimServer(ReplaySource(path), speed=math.inf)) as visit_:
+            combined = await visit_.listen(wanted)
+            raw = await visit_.connect("/ws/btcusdt@trade")
+            await visit_.server.finished.wait()
+            await combined.count(len(sent))
+            assert combined.messages == sent
+            assert {m["e"] for m in map(json.loads, raw.messages)} == {"trade"}
+
+    run(work())
+
+
+def test_a_recording_whose_ids_do_not_chain_has_no_book() -> None:
+    """Futures: after the recorded snapshot comes a gap, and from then on there is only 503."""
+    path = capture(FUTURES)
+
+    async def work() -> None:
+        async with visit(SimServer(ReplaySource(path), speed=math.inf)) as visit_:
+            await visit_.listen(depth_stream("SUSHIUSDT"))
+            await visit_.depth("SUSHIUSDT")
+            await visit_.server.finished.wait()
+            status, _, body = await visit_.get("depth?symbol=SUSHIUSDT&limit=5000")
+            assert (status, json.loads(body)["code"]) == (503, -1001)
+
+    run(work())
+
+
+# ── recordings made here ────────────────────────────────────────────────────────────────────
+
+
+class Recorder:
+    """Makes frames of a market: the truth of what is played is known."""
+
+    def __init__(self, symbol: str = "BTCUSDT", levels: int = 30) -> None:
+        self.symbol = symbol
+        self.market = Market((symbol,), 1, levels=levels)
+        self.truth = self.market.truth()
+        self.frames: list[TapeRecord] = [SegmentStart(0, "", "sim", 1, 5000, (symbol,))]
+        self.now_ns = 0
+
+    @property
+    def last_id(self) -> int:
+        return self.market.update_id(self.symbol)
+
+    def connected(self, number: int = 0) -> Recorder:
+        return self.add(Connected(self.now_ns, number, (self.symbol,)))
+
+    def events(self, slots: int, connections: tuple[int, ...] = (0,)) -> Recorder:
+        for _ in range(slots):
+            self.now_ns += 100_000_000
+            for message in self.market.advance():
+                payload = message.payload(combined=True, microseconds=True)
+                for number in connections:
+                    self.add(StreamMessage(self.now_ns, number, payload))
+        return self
+
+    def rest(self, limit: int = 5000) -> Recorder:
+        body = self.market.depth(self.symbol, limit, 0.5)
+        return self.add(DepthAnswer(self.now_ns, self.symbol, limit, body))
+
+    def checkpoint(self) -> Recorder:
+        reconstruction = Reconstruction()
+        for frame in self.frames:
+            list(reconstruction.feed(frame))
+        self.frames = [self.frames[0], *reconstruction.checkpoints(self.now_ns)]
+        return self
+
+    def add(self, frame: TapeRecord) -> Recorder:
+        self.frames.append(frame)
+        return self
+
+    def tape(self, path: Path, reason: str = STOPPED, *, after: tuple[str, ...] = ()) -> Path:
+        """As the store writes it: who stops says how things stand then. `after`: what it goes on from."""
+        writer, books = TapeWriter(path), Reconstruction()
+        opening, *others = self.frames
+        assert isinstance(opening, SegmentStart)
+        for frame in (replace(opening, continues=after), *others, SegmentEnd(self.now_ns, reason)):
+            list(books.feed(frame))
+            writer.write(frame)
+        for checkpoint in books.checkpoints(self.now_ns) if reason == STOPPED else ():
+            writer.write(checkpoint)
+        writer.seal()
+        return path
+
+    def capture(self, path: Path) -> Path:
+        with gzip.open(path, "wb") as file:
+            for frame in self.frames:
+                if isinstance(frame, StreamMessage | DepthAnswer):
+                    kind = "rest" if isinstance(frame, DepthAnswer) else "ws"
+                    head = (
+                        f'{{"t":{frame.received_ns / 1e9},"kind":"{kind}","symbol":"{self.symbol}"'
+                    )
+                    file.write(head.encode() + b',"m":' + frame.payload + b"}\n")
+        return path
+
+
+async def listened(visit_: Visit, events: int) -> list[dict[str, Any]]:
+    visitor = await visit_.listen(BTC)
+    return await visitor.count(events)
+
+
+def test_a_tape_is_played_like_a_capture(tmp_path: Path) -> None:
+    """The same frames, from either file, give the same messages and the same snapshot."""
+    recorder = Recorder().connected().events(3).rest().events(20)
+    paths = recorder.tape(tmp_path / "a.jsonl.zst"), recorder.capture(tmp_path / "a.jsonl.gz")
+    wanted = [frame.payload for frame in recorder.frames if isinstance(frame, StreamMessage)]
+    bodies = [frame.payload for frame in recorder.frames if isinstance(frame, DepthAnswer)]
+
+    async def work(path: Path) -> None:
+        async with visit(SimServer(ReplaySource(path), speed=math.inf)) as visit_:
+            visitor = await visit_.listen(BTC)
+            assert [await visit_.depth("BTCUSDT")] == bodies
+            await visitor.count(len(wanted))
+            assert visitor.messages == wanted
+
+    for path in paths:
+        run(work(path))
+
+
+def test_a_tapes_checkpoint_gives_the_book(tmp_path: Path) -> None:
+    """A segment that holds no snapshot begins with the book; clients can join at once."""
+    recorder = Recorder().connected().rest().events(10).checkpoint().connected().events(10)
+    path = recorder.tape(tmp_path / "a.jsonl.zst")
+
+    async def work() -> None:
+        async with visit(SimServer(ReplaySource(path), speed=math.inf)) as visit_:
+            visitor = await visit_.listen(BTC)
+            book = Naive(await visit_.depth("BTCUSDT"))
+            assert (book.bids, book.asks) == texts(recorder.truth.book("BTCUSDT", book.id))
+            for message in await visitor.count(10):
+                book.apply(message)
+            assert (book.bids, book.asks) == texts(recorder.truth.book("BTCUSDT", book.id))
+            assert book.id == recorder.last_id
+
+    run(work())
+
+
+def test_an_archive_is_played_tape_after_tape(tmp_path: Path) -> None:
+    """All segments of a directory, oldest first, as one recording."""
+    recorder = Recorder().connected().rest().events(5)
+    folder = tmp_path / "tape" / "date=2026-11-22"
+    recorder.tape(folder / "20261122T100000.000000Z-b.jsonl.zst")
+    recorder.checkpoint().connected().events(5)
+    recorder.tape(folder / "20261122T110000.000000Z-a.jsonl.zst")
+
+    async def work() -> None:
+        async with visit(SimServer(ReplaySource(tmp_path), speed=math.inf)) as visit_:
+            visitor = await visit_.listen(BTC)
+            book = Naive(await visit_.depth("BTCUSDT"))
+            assert [book.apply(message) for message in await visitor.count(10)] == [True] * 10
+
+    run(work())
+
+
+def test_what_workers_recorded_side_by_side_is_played_at_the_same_time(tmp_path: Path) -> None:
+    """In the order of its stamps, each with connections and ends of its own; all books are known."""
+    folder = tmp_path / "tape" / "date=2026-11-22"
+    recorders = [Recorder(symbol).connected().rest().events(5) for symbol in ("BTCUSDT", "ETHUSDT")]
+    for number, recorder in enumerate(recorders):
+        recorder.tape(folder / f"20261122T100000.00000{number}Z-aw{number}.jsonl.zst", ROTATED)
+        recorder.checkpoint().connected().events(5)
+        after = (f"20261122T100000.00000{number}Z-aw{number}",)
+        recorder.tape(folder / f"20261122T110000.00000{number}Z-aw{number}.jsonl.zst", after=after)
+    playback, told = ReplaySource(tmp_path), []
+    while (due_s := playback.due_s()) is not None:
+        told += [(due_s, message.stream.partition("@")[0]) for message in playback.advance()]
+    assert told == [
+        (slot / 10, symbol) for slot in range(1, 11) for symbol in ("btcusdt", "ethusdt")
+    ]
+    for recorder in recorders:
+        book = Naive(playback.depth(recorder.symbol, 5000, 0) or b"")
+        assert book.id == recorder.last_id
+        assert (book.bids, book.asks) == texts(recorder.truth.book(recorder.symbol, book.id))
+
+
+def test_what_nobody_records_any_more_is_lost(tmp_path: Path) -> None:
+    """The next recorder has one worker, and one symbol."""
+    folder = tmp_path / "tape" / "date=2026-11-22"
+    for number, symbol in enumerate(("BTCUSDT", "ETHUSDT")):
+        recorder = Recorder(symbol).connected().rest().events(5)
+        recorder.tape(folder / f"20261122T100000.00000{number}Z-aw{number}.jsonl.zst")
+    next_one = Recorder("BTCUSDT").connected().rest().events(5)
+    both = tuple(f"20261122T100000.00000{number}Z-aw{number}" for number in (0, 1))
+    next_one.tape(folder / "20261122T110000.000000Z-b.jsonl.zst", after=both)
+    playback = ReplaySource(tmp_path)
+    while playback.due_s() is not None:
+        playback.advance()
+    assert playback.depth("BTCUSDT", 5000, 0)
+    assert playback.depth("ETHUSDT", 5000, 0) is None
+
+
+def test_what_was_lost_by_stopping_counts_when_the_recording_goes_on(tmp_path: Path) -> None:
+    """The end of all leaves the last book; a restart has none before its own snapshot."""
+    recorder = Recorder().connected().rest().events(5)
+    folder = tmp_path / "tape" / "date=2026-11-22"
+    recorder.tape(folder / "20261122T100000.000000Z-b.jsonl.zst")
+    ended, known = ReplaySource(tmp_path), texts(recorder.truth.book("BTCUSDT", recorder.last_id))
+    recorder.frames = recorder.frames[:1]
+    recorder.connected().events(5)
+    after = ("20261122T100000.000000Z-b",)
+    recorder.tape(folder / "20261122T110000.000000Z-a.jsonl.zst", after=after)
+    restarted = ReplaySource(tmp_path)
+    for source in (ended, restarted):
+        while source.due_s() is not None:
+            source.advance()
+    book = Naive(ended.depth("BTCUSDT", 5000, 0) or b"")
+    assert (book.bids, book.asks) == known
+    assert restarted.depth("BTCUSDT", 5000, 0) is None
+
+
+def test_an_event_recorded_on_two_connections_is_sent_once(tmp_path: Path) -> None:
+    """A client of the exchange never saw the recorder's redundancy."""
+    recorder = Recorder().connected(0).connected(1).rest().events(10, connections=(0, 1))
+    path = recorder.tape(tmp_path / "a.jsonl.zst")
+
+    async def work() -> None:
+        async with visit(SimServer(ReplaySource(path), speed=math.inf)) as visit_:
+            visitor = await visit_.listen(BTC)
+            await visit_.depth("BTCUSDT")
+            await visit_.server.finished.wait()
+            ids = [message["data"]["U"] for message in await visitor.count(10)]
+            assert len(ids) == len(visitor.messages) == len(set(ids)) == 10
+
+    run(work())
+
+
+def test_a_gap_of_the_recording_is_a_gap_of_the_playback(tmp_path: Path) -> None:
+    """After the recorder's loss there is no book, until its next snapshot gives one again."""
+    recorder = Recorder().connected().rest().events(5)
+    recorder.add(Disconnected(recorder.now_ns, 0, recorder.now_ns, "disconnected"))
+    recorder.market.advance()
+    playback = ReplaySource(recorder.tape(tmp_path / "a.jsonl.zst"))
+    recorder.connected().events(2)
+    without = ReplaySource(recorder.tape(tmp_path / "b.jsonl.zst"))
+    recorder.rest().events(3)
+    again = ReplaySource(recorder.tape(tmp_path / "c.jsonl.zst"))
+    for source in (playback, without, again):
+        while source.due_s() is not None:
+            source.advance()
+    answers = [source.depth("BTCUSDT", 5000, 0) for source in (playback, without, again)]
+    assert answers[:2] == [None, None]
+    assert not playback.holds("BTCUSDT")
+    assert answers[2]
+    book = Naive(answers[2])
+    assert (book.bids, book.asks) == texts(recorder.truth.book("BTCUSDT", book.id))
+
+
+def test_a_recorded_answer_is_given_only_while_it_is_new(tmp_path: Path) -> None:
+    """Later, or for fewer levels, an answer follows from the book; each of them is true."""
+    recorder = Recorder().connected().rest().events(1)
+    playback = ReplaySource(recorder.tape(tmp_path / "a.jsonl.zst"))
+    recorded = next(f.payload for f in recorder.frames if isinstance(f, DepthAnswer))
+    assert playback.depth("BTCUSDT", 5000, 0) is None
+    assert playback.holds("BTCUSDT")
+    for _ in range(3):
+        playback.advance()
+    few = Naive(playback.depth("BTCUSDT", 5, 0) or b"")
+    assert (len(few.bids), few.id) == (5, Naive(recorded).id)
+    assert playback.depth("BTCUSDT", 5000, 0) == recorded
+    playback.advance()
+    later = Naive(playback.depth("BTCUSDT", 5000, 0) or b"")
+    assert later.id == recorder.last_id
+    assert (later.bids, later.asks) == texts(recorder.truth.book("BTCUSDT", later.id))
+
+
+def test_a_request_waits_until_the_recording_knows_the_book(tmp_path: Path) -> None:
+    """Held while events pass; where no book ever comes it ends with 503, not with silence."""
+    recorder = Recorder().connected().events(5)
+    path = recorder.tape(tmp_path / "a.jsonl.zst")
+
+    async def work() -> None:
+        async with visit(SimServer(ReplaySource(path), speed=math.inf)) as visit_:
+            asked = asyncio.create_task(visit_.get("depth?symbol=BTCUSDT"))
+            assert len(await listened(visit_, 5)) == 5
+            status, _, _ = await asked
+            assert status == 503
+
+    run(work())
+
+
+def test_a_recording_is_played_at_its_own_pace(tmp_path: Path) -> None:
+    """At 10 times the speed, 2 s of recording take 0.2 s."""
+    path = Recorder().connected().rest().events(20).tape(tmp_path / "a.jsonl.zst")
+
+    async def work() -> None:
+        async with visit(SimServer(ReplaySource(path), speed=10)) as visit_:
+            began_s = visit_.now_s()
+            await listened(visit_, 20)
+            assert visit_.now_s() - began_s == pytest.approx(0.2, abs=1e-6)
+
+    run(work())
+
+
+def test_garbage_on_a_tape_harms_nothing(tmp_path: Path) -> None:
+    """What was not readable when it came is not sent, and the rest is."""
+    recorder = Recorder().connected().rest().events(2)
+    recorder.add(StreamMessage(recorder.now_ns, 0, b"\xff\x00garbage"))
+    recorder.add(DepthAnswer(recorder.now_ns, "BTCUSDT", 5000, b"<html>"))
+    path = recorder.events(2).tape(tmp_path / "a.jsonl.zst")
+    playback, sent = ReplaySource(path), []
+    while playback.due_s() is not None:
+        sent += playback.advance()
+    assert len(sent) == 4
+    assert playback.depth("BTCUSDT", 5000, 0)
+
+
+def test_a_raw_message_is_wrapped_for_a_client_of_combined_streams(tmp_path: Path) -> None:
+    """Only the wrapper is added; its inside stays as recorded."""
+    recorder = Recorder().connected().rest().events(1)
+    raw = b'{"e":"depthUpdate","E":1,"s":"BTCUSDT","U":1,"u":99999999999999,"b":[["1","2"]],"a":[]}'
+    playback = ReplaySource(recorder.add(StreamMessage(9, 0, raw)).tape(tmp_path / "a.jsonl.zst"))
+    messages = []
+    while playback.due_s() is not None:
+        messages += playback.advance()
+    bare = messages[-1].payload(combined=False, microseconds=True)
+    wrapped = messages[-1].payload(combined=True, microseconds=True)
+    assert (bare, wrapped) == (raw, b'{"stream":"%b","data":%b}' % (BTC.encode(), raw))
+
+
+# ── files ───────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_limit_of_a_captured_snapshot_follows_from_its_size(tmp_path: Path) -> None:
+    """A longest side of exactly 1,000 was cut by the limit; one of 30 is complete."""
+    for levels, limit in ((1_200, 1_000), (30, 5_000)):
+        path = Recorder(levels=levels).rest(1_000).capture(tmp_path / f"{levels}.jsonl.gz")
+        frames = [played.frame for played in PlayedRecording(path, print).frames()]
+        (frame,) = [frame for frame in frames if isinstance(frame, DepthAnswer)]
+        assert frame.limit == limit
+
+
+@pytest.mark.parametrize("name", ["missing.jsonl.gz", "notes.txt", "empty"])
+def test_what_is_no_recording_is_the_users_mistake(tmp_path: Path, name: str) -> None:
+    """One sentence says what can be played."""
+    (tmp_path / "notes.txt").write_text("hello")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UsageError):
+        ReplaySource(tmp_path / name)
+
+
+# Named by hand: gzip writes the second of the day into its header, and ids must not change.
+@pytest.mark.parametrize(
+    "content",
+    [b"not gzip", gzip.compress(b"[1]\n"), gzip.compress(b"{}")[:-4]],
+    ids=["no gzip", "no object", "cut"],
+)
+def test_a_broken_capture_is_said_to_be_broken(tmp_path: Path, content: bytes) -> None:
+    """Whatever is wrong with the file, one typed error names it."""
+    path = tmp_path / "a.jsonl.gz"
+    path.write_bytes(content)
+    with pytest.raises(DamagedTape, match="is not a capture"):
+        ReplaySource(path)
+
+
+def test_a_tape_without_its_first_line_is_said_to_be_broken(tmp_path: Path) -> None:
+    """Nobody knows what was recorded on it."""
+    path = tmp_path / "a.jsonl.zst"
+    writer = TapeWriter(path)
+    writer.write(Connected(0, 0, ("BTCUSDT",)))
+    writer.write(SegmentEnd(0, STOPPED))
+    writer.seal()
+    with pytest.raises(DamagedTape, match=r"a\.jsonl\.zst does not begin as a tape does"):
+        ReplaySource(path)
+
+
+def test_a_damaged_tape_ends_where_the_damage_begins(tmp_path: Path) -> None:
+    """What stands before is played, the file is named once, and its last books stay."""
+    recorder = Recorder().connected().rest().events(50)
+    path = recorder.tape(tmp_path / "a.jsonl.zst")
+    whole = list(read_lines(path))
+    with zstd.open(path, "wb") as tape:
+        tape.writelines([*whole[:20], b"{garbage\n", *whole[21:]])
+    named: list[DamagedFile] = []
+    playback, sent = ReplaySource(path, named.append), []
+    while playback.due_s() is not None:
+        sent += playback.advance()
+    before = [decode_record(line) for line in whole[:20]]
+    assert len(sent) == sum(isinstance(frame, StreamMessage) for frame in before) > 10
+    (file,) = named
+    assert file.path == str(path)
+    assert "line 21" in file.why
+    assert playback.depth("BTCUSDT", 5000, 0)

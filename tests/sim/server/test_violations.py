@@ -1,0 +1,300 @@
+"""What clients do wrong is counted exactly; what they cannot help is not counted."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from typing import Any, Literal, TypeAlias
+
+import aiohttp
+import pytest
+
+from booktape.sim.faults.conditions import Attempts
+from booktape.sim.faults.requests import Firewall, Refuse, TooFast
+from booktape.sim.server.context import Pings, Rate
+from booktape.sim.server.limits import BAN_LONGEST_S, UNDER_WAY_S, Owed, RequestLimits
+from booktape.sim.server.server import SimServer
+from sim.honest import BTC, lying, market
+from sim.visitor import Visit, run, visit
+
+DEPTH = "depth?symbol=BTCUSDT&limit=5000"
+Door: TypeAlias = Literal["rest", "ws"]
+
+# ── requests ────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_request_under_way_when_the_limit_was_told_is_not_counted() -> None:
+    """One on each other connection, for a moment; on the same connection none."""
+    violations: Counter[str] = Counter()
+    account = RequestLimits(6_000, 120, violations)
+    account.silence(429, 30, 100, line="a")
+    assert account.charge(1, 100.1, "b") == Owed(429, 30)
+    assert account.charge(1, 100.2, "c") == Owed(429, 30)
+    assert not violations
+    account.charge(1, 100.3, "b")
+    account.charge(1, 100.3, "a")
+    account.charge(1, 100.1 + UNDER_WAY_S, "d")
+    assert violations == {"retry-after": 3}
+
+
+def test_what_is_under_way_still_has_its_weight() -> None:
+    """A client counts its own weight: beyond the budget each request is one too many."""
+    violations: Counter[str] = Counter()
+    account = RequestLimits(100, 120, violations)
+    assert account.charge(60, 1, "a") is None
+    assert account.charge(60, 1, "b") == Owed(429, 59)
+    assert account.charge(60, 1, "c") == Owed(429, 59)
+    assert violations == {"weight": 2}
+
+
+def test_bans_grow_for_those_who_come_back() -> None:
+    """Twice as long each time, up to three days; a request inside one begins it again."""
+    account = RequestLimits(6_000, 50_000, Counter())
+    owed, now_s = [], 0.0
+    for _ in range(5):
+        account.silence(429, 10, now_s)
+        answers = [account.charge(1, now_s + second) for second in (1, 2, 3, 4)]
+        owed.append([answer.retry_after_s for answer in answers if answer and answer.status == 418])
+        now_s += 10 * BAN_LONGEST_S
+        assert account.charge(1, now_s - 1) is None
+    assert owed == [[50_000] * 2, [100_000] * 2, [200_000] * 2, [259_200] * 2, [259_200] * 2]
+
+
+def test_parallel_requests_meet_a_told_limit_innocently() -> None:
+    """Over real sockets: all are refused, none but those after it are counted."""
+
+    async def work() -> None:
+        lie = TooFast(Attempts(first=3, last=3), retry_after_s=20)
+        async with visit(lying(lie, weight_per_minute=60_000)) as visit_:
+            answers = await asyncio.gather(*(visit_.get(DEPTH) for _ in range(8)))
+            assert sorted(status for status, _, _ in answers) == [200, 200, *[429] * 6]
+            assert not visit_.server.violations
+            # Two of the eight connections have not been told: each is let off once.
+            for _ in range(3):
+                await visit_.get(DEPTH)
+            assert 1 <= visit_.server.violations["retry-after"] <= 3
+
+    run(work())
+
+
+def test_limits_follow_the_clients_clock() -> None:
+    """Of a client that lives a hundred times faster the minute is short, and so is Retry-After."""
+
+    async def work() -> None:
+        lie = TooFast(Attempts(last=1), retry_after_s=10)
+        server = lying(lie, client_speed=100)
+        async with visit(server) as visit_:
+            assert (await visit_.get("time"))[0] == 429
+            while (await visit_.get("time"))[0] == 429:
+                await asyncio.sleep(0.2)  # longer than those ten seconds
+            assert server.violations == {"retry-after": 1}
+
+    run(work())
+
+
+def test_a_refused_request_is_no_request() -> None:
+    """What never reached the exchange has no weight and breaks no rule."""
+
+    async def work() -> None:
+        lies = TooFast(Attempts(last=1), retry_after_s=60), Refuse(Attempts(first=2))
+        async with visit(lying(*lies)) as visit_:
+            await visit_.get(DEPTH)
+            with pytest.raises(aiohttp.ClientError):
+                await visit_.get(DEPTH)
+            assert not visit_.server.violations
+
+    run(work())
+
+
+# ── silences that both doors want ───────────────────────────────────────────────────────────
+
+
+async def refusal(visit_: Visit, door: Door) -> tuple[int, Any, bytes]:
+    """Status, headers and body of what a request or a handshake gets."""
+    if door == "rest":
+        return await visit_.get(DEPTH)
+    handshake = {
+        "Upgrade": "websocket",
+        "Connection": "Upgrade",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+    }
+    url = f"{visit_.server.rest_url}/stream?streams={BTC}"
+    async with visit_.http.get(url, headers=handshake) as answer:
+        return answer.status, answer.headers, await answer.read()
+
+
+@pytest.mark.parametrize("first", ["rest", "ws"])
+@pytest.mark.parametrize("then", ["rest", "ws"])
+@pytest.mark.parametrize("status", [429, 418])
+def test_a_ban_told_at_one_door_holds_at_both(first: Door, then: Door, status: Any) -> None:
+    """Whoever comes before Retry-After has passed is refused and counted; who comes after is not."""
+
+    async def work() -> None:
+        lie = TooFast(Attempts(door=first, last=1), retry_after_s=30, status=status)
+        async with visit(lying(lie, source=market(slots=None), speed=1)) as visit_:
+            told, headers, _ = await refusal(visit_, first)
+            assert (told, headers["Retry-After"]) == (status, "30")
+            await asyncio.sleep(20)
+            told, headers, _ = await refusal(visit_, then)
+            assert (told, headers["Retry-After"]) == (status, "10")
+            assert visit_.server.violations == {"retry-after": 1}
+            await asyncio.sleep(10.5)
+            assert (await visit_.get(DEPTH))[0] == 200
+            await (await visit_.listen(BTC)).count(1)
+            assert visit_.server.violations == {"retry-after": 1}
+
+    run(work())
+
+
+def test_a_ban_can_stand_in_the_body_alone() -> None:
+    """Until when, in milliseconds by the exchange's clock; a request before that is counted."""
+
+    async def work() -> None:
+        lie = TooFast(Attempts(door="rest", last=1), retry_after_s=25, status=418, told="body")
+        server = lying(lie, source=market(slots=None), speed=1, start_us=10**15)
+        async with visit(server) as visit_:
+            status, headers, body = await visit_.get(DEPTH)
+            assert (status, headers.get("Retry-After")) == (418, None)
+            message = json.loads(body)["msg"]
+            assert f"IP banned until {10**12 + 25_000}. " in message
+            await asyncio.sleep(24)
+            assert (await visit_.get(DEPTH))[0] == 418
+            await asyncio.sleep(1.5)
+            assert (await visit_.get(DEPTH))[0] == 200
+            assert server.violations == {"retry-after": 1}
+
+    run(work())
+
+
+@pytest.mark.parametrize("first", ["rest", "ws"])
+def test_the_firewall_shuts_an_address_out_and_longer_if_it_comes_back(first: Door) -> None:
+    """403 and a page that says nothing of time; each request or handshake begins the time anew."""
+
+    async def work() -> None:
+        lie = Firewall(Attempts(door=first, last=1), seconds=10)
+        async with visit(lying(lie, source=market(slots=None), speed=1)) as visit_:
+            doors: list[Door] = [first, "rest", "ws", "rest"]
+            for door in doors:
+                status, headers, body = await refusal(visit_, door)
+                assert (status, headers.get("Retry-After")) == (403, None)
+                assert headers["Content-Type"].startswith("text/html")
+                assert body.startswith(b"<!DOCTYPE html>")
+                await asyncio.sleep(8)
+            assert visit_.server.violations == {"firewall": 3}
+            await asyncio.sleep(2.5)
+            assert (await visit_.get(DEPTH))[0] == 200
+            await (await visit_.listen(BTC)).count(1)
+            assert visit_.server.violations == {"firewall": 3}
+
+    run(work())
+
+
+def test_what_is_under_way_when_the_firewall_shuts_is_not_counted_and_prolongs_nothing() -> None:
+    """Nobody can have known of it."""
+    violations: Counter[str] = Counter()
+    account = RequestLimits(6_000, 120, violations)
+    account.silence(403, 30, 100, line="a", prolongs=True)
+    assert account.charge(1, 100.5, "b") == Owed(403, 30)
+    assert account.knock(100.6, "c") == Owed(403, 30)
+    assert not violations
+    assert account.knock(129.5, "a") == Owed(403, 30)
+    assert account.charge(1, 130.5, "d") == Owed(403, 30)
+    assert violations == {"firewall": 2}
+    assert account.charge(1, 160.5, "d") is None
+    assert account.knock(160.5, "e") is None
+
+
+# ── messages ────────────────────────────────────────────────────────────────────────────────
+
+
+def test_six_messages_in_a_second_are_one_too_many() -> None:
+    """A second apart they are not, also when a busy machine reads them a little closer."""
+    rate = Rate(5, 0.9)
+    assert [rate.exceeded(0.0) for _ in range(5)] == [False] * 5
+    assert not rate.exceeded(0.95)
+    rate = Rate(5, 0.9)
+    assert [rate.exceeded(n / 10) for n in range(6)] == [False] * 5 + [True]
+
+
+@pytest.mark.parametrize("kind", ["ping", "pong", "text"])
+def test_every_kind_of_message_counts(kind: str) -> None:
+    """PING, PONG and SUBSCRIBE; five are allowed."""
+
+    async def work() -> None:
+        async with visit(SimServer(market())) as visit_:
+            visitor = await visit_.listen(BTC)
+
+            async def send() -> None:
+                if kind == "ping":
+                    await visitor.socket.ping(b"x")
+                elif kind == "pong":
+                    await visitor.socket.pong()
+                else:
+                    await visitor.socket.send_str(json.dumps({"method": "X", "id": 1}))
+
+            for _ in range(5):
+                await send()
+            await visitor.count(1)
+            assert not visit_.server.violations
+            await send()
+            await visitor.end()
+            assert visit_.server.violations == {"messages": 1}
+
+    run(work())
+
+
+def test_a_clients_ping_gets_its_pong() -> None:
+    """With the same payload."""
+
+    async def work() -> None:
+        async with visit(SimServer(market())) as visit_:
+            url = visit_.server.ws_url + "/ws"
+            async with visit_.http.ws_connect(url, autoping=False) as socket:
+                await socket.ping(b"hello")
+                answer = await socket.receive()
+                assert (answer.type, bytes(answer.data)) == (aiohttp.WSMsgType.PONG, b"hello")
+
+    run(work())
+
+
+# ── pongs ───────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_pong_answers_its_ping_and_all_before_it() -> None:
+    """As RFC 6455 allows; one that answers nothing is wrong unless it is empty."""
+    pings = Pings(7)
+    first, second, third = (pings.next(now_s) for now_s in (10.0, 30.0, 50.0))
+    assert len({first, second, third}) == 3
+    assert pings.overdue(71, within_s=60)
+    assert pings.answered(second)
+    assert not pings.overdue(71, within_s=60)
+    assert pings.overdue(111, within_s=60)
+    assert pings.answered(first)
+    assert pings.answered(b"")
+    assert pings.overdue(111, within_s=60)
+    assert pings.answered(third)
+    assert not pings.overdue(1_000, within_s=60)
+    wrong = [b"7-4", b"7-0", b"8-1", b"7-", b"7-1x", b"-", b"7-\xb2", b"7-01"]
+    assert not any(map(pings.answered, wrong))
+
+
+# ── connections ─────────────────────────────────────────────────────────────────────────────
+
+
+def test_attempts_count_also_where_a_fault_refuses_them() -> None:
+    """The 301st in five minutes is one too many, though none ever became a connection."""
+
+    async def work() -> None:
+        lie = Refuse(Attempts(door="ws"))
+        async with visit(lying(lie)) as visit_:
+            for _ in range(150):  # aiohttp tries a GET twice, by itself
+                with pytest.raises(aiohttp.ClientError):
+                    await visit_.listen(BTC)
+            assert not visit_.server.violations
+            with pytest.raises(aiohttp.ClientError):
+                await visit_.listen(BTC)
+            assert visit_.server.violations == {"connections": 2}
+
+    run(work())

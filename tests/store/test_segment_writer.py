@@ -1,0 +1,275 @@
+"""One segment: row groups of bounded size, never ahead of the tape, sealed in a safe order."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import Executor, ThreadPoolExecutor
+from pathlib import Path
+from threading import Event
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from booktape.core.checks import Check
+from booktape.core.events import BookRow, GapInterval, Note
+from booktape.core.tape_records import SegmentEnd, StreamMessage
+from booktape.errors import WriteFailed
+from booktape.store import segment_writer as writer_module
+from booktape.store.layout import Layout, Segment
+from booktape.store.schema import CHECKS, GAPS, NOTES, SNAPSHOTS
+from booktape.store.segment_writer import SegmentWriter
+from booktape.store.tape_reader import read_tape
+from store.contents import stored, table_rows
+from store.fragile import SameThread
+from store.story import gap_as_stored, row_as_stored
+
+BTC, ETH = "BTCUSDT", "ETHBTC"
+SEGMENT = Segment(0, "a")
+END = SegmentEnd(9, "stopped")
+ROW_BYTES = 32  # one level a side, a price and a size each
+
+
+def row(update_id: int, symbol: str = BTC, levels: int = 1) -> BookRow:
+    side = np.arange(1, levels + 1, dtype=np.float64)
+    return BookRow(
+        symbol, 5, update_id * 1_000, update_id, 1, 2, side, side, side, side, None, None
+    )
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    return Layout(tmp_path)
+
+
+@pytest.fixture
+def writer(layout: Layout) -> SegmentWriter:
+    """A segment in progress, whose worker does everything at once."""
+    found = SegmentWriter(layout, SEGMENT, SameThread())
+    found.begin()
+    return found
+
+
+def groups(layout: Layout, symbol: str = BTC) -> list[int]:
+    """How many rows each row group of a sealed file holds."""
+    metadata = pq.read_metadata(layout.rows(SEGMENT, symbol))
+    return [metadata.row_group(n).num_rows for n in range(metadata.num_row_groups)]
+
+
+def seal(writer: SegmentWriter) -> None:
+    writer.write(END)
+    writer.seal().result()
+
+
+def test_what_is_sealed_is_what_was_added(layout: Layout, writer: SegmentWriter) -> None:
+    """Frames, rows and gaps stand under their final names, and nothing is left behind."""
+    frame = StreamMessage(1, 0, b"{}")
+    gap = GapInterval(BTC, 1, 1_000, 5, "id_gap", 2_000, 9)
+    rows = [row(n, symbol, n) for n in range(3) for symbol in (BTC, "币安USDT")]
+    writer.write(frame)
+    for one in rows:
+        writer.add_row(one)
+    writer.add(gap)
+    writer.add(Check(BTC, 2_000, 7, "rest", 5))
+    writer.add(Note(None, 3_000, "clock_step", "1.000000"))
+    assert not stored(layout.root).rows, "nothing is visible before it is sealed"
+    seal(writer)
+    assert list(read_tape(layout.tape(SEGMENT))) == [frame, END]
+    found = stored(layout.root)
+    for symbol in (BTC, "币安USDT"):
+        assert found.rows[symbol] == [row_as_stored(one) for one in rows if one.symbol == symbol]
+    assert found.gaps == [gap_as_stored(gap)]
+    assert list(found.checks) == [(BTC, 2, 7, "rest", 5, 0, "")]
+    assert found.notes == [(None, 3, "clock_step", "1.000000")]
+    assert list(layout.unsealed.iterdir()) == []
+
+
+def test_a_segment_without_gaps_says_so(layout: Layout, writer: SegmentWriter) -> None:
+    """Its files of gaps, checks and notes exist and are empty; a symbol without rows has none."""
+    seal(writer)
+    for name, schema in {"gaps": GAPS, "checks": CHECKS, "notes": NOTES}.items():
+        path = layout.table(SEGMENT, name)
+        assert pq.read_schema(path).equals(schema)
+        assert table_rows(path) == []
+    assert not layout.snapshots.exists()
+
+
+@pytest.mark.parametrize(("levels", "codec"), [(2_047, "ZSTD"), (2_048, "BROTLI")])
+def test_files_are_written_as_measured(
+    layout: Layout, writer: SegmentWriter, levels: int, codec: str
+) -> None:
+    """Deep rows in Brotli, others in zstd; no dictionaries, statistics where they help only."""
+    writer.add_row(row(1, levels=levels))
+    seal(writer)
+    file = pq.ParquetFile(layout.rows(SEGMENT, BTC))
+    assert file.schema_arrow.equals(SNAPSHOTS)
+    group = file.metadata.row_group(0)
+    for column in (group.column(n) for n in range(group.num_columns)):
+        is_list = "." in column.path_in_schema
+        assert column.compression == codec
+        assert not column.has_dictionary_page
+        assert column.is_stats_set is not is_list
+
+
+def test_the_last_row_says_how_a_file_is_packed(layout: Layout, writer: SegmentWriter) -> None:
+    """A book may begin shallow: what its first row group ends with is what will follow."""
+    writer.add_row(row(1))
+    writer.add_row(row(2, levels=2_048))
+    seal(writer)
+    metadata = pq.read_metadata(layout.rows(SEGMENT, BTC))
+    assert metadata.row_group(0).column(0).compression == "BROTLI"
+
+
+@pytest.mark.parametrize(
+    ("limit", "closed"),
+    [
+        (("GROUP_ROWS", 3), [3, 3, 1]),
+        (("GROUP_BYTES", 2 * ROW_BYTES), [2, 2, 2, 1]),
+        (("STAGED_BYTES", 4 * ROW_BYTES), [4, 3]),
+    ],
+)
+def test_a_group_ends_in_time(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch, limit: tuple[str, int], closed: list[int]
+) -> None:
+    """After so many rows, so many bytes, or when all that is staged takes too much memory."""
+    monkeypatch.setattr(writer_module, *limit)
+    writer = SegmentWriter(layout, SEGMENT, SameThread())
+    writer.begin()
+    for n in range(7):
+        writer.add_row(row(n))
+    seal(writer)
+    assert groups(layout) == closed
+
+
+def test_the_largest_group_ends_first(
+    layout: Layout, writer: SegmentWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When memory runs short the symbol that frees most of it is written, and counts no more."""
+    monkeypatch.setattr(writer_module, "STAGED_BYTES", 10 * ROW_BYTES)
+    for one in (row(1), row(1, ETH, 8), row(2), row(2, ETH), row(3), row(3, ETH)):
+        writer.add_row(one)
+    seal(writer)
+    assert groups(layout, ETH) == [1, 2]
+    assert groups(layout, BTC) == [3]
+
+
+def test_no_row_is_ahead_of_the_tape(
+    layout: Layout, writer: SegmentWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When a group is written, the tape on disk holds the frames its rows follow from."""
+    monkeypatch.setattr(writer_module, "GROUP_ROWS", 2)
+    written = SegmentWriter._write_groups
+    checked = []
+
+    def check(self: SegmentWriter, count: int) -> None:
+        on_disk = list(read_tape(layout.writing_tape(SEGMENT), torn=True))
+        for _, group in [self._queue[n] for n in range(count)]:
+            assert on_disk[-1].received_ns >= group.rows[-1].received_ns
+            checked.append(len(group.rows))
+        written(self, count)
+
+    monkeypatch.setattr(SegmentWriter, "_write_groups", check)
+    for n in range(5):
+        writer.write(StreamMessage(n * 1_000, 0, b"{}"))
+        writer.add_row(row(n))
+    writer.write(SegmentEnd(9_000, "stopped"))
+    writer.seal().result()
+    assert checked == [2, 2, 1]
+
+
+def test_what_the_worker_met_is_raised_by_the_next_flush(
+    layout: Layout, writer: SegmentWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A row group that cannot be written is no secret for longer than that."""
+    monkeypatch.setattr(writer_module, "GROUP_ROWS", 1)
+    layout.writing_rows(SEGMENT, BTC).mkdir(parents=True)
+    writer.add_row(row(1))
+    with pytest.raises(WriteFailed, match=r"Cannot write .*symbol=BTCUSDT.parquet"):
+        writer.flush()
+
+
+def test_what_the_worker_met_is_raised_by_seal(layout: Layout, writer: SegmentWriter) -> None:
+    """A segment with a failed row group is not sealed: nothing of it becomes visible."""
+    layout.writing_rows(SEGMENT, BTC).mkdir(parents=True)
+    writer.add_row(row(1, ETH))
+    writer.add_row(row(1))
+    writer.write(END)
+    with pytest.raises(WriteFailed, match=r"Cannot write .*symbol=BTCUSDT.parquet"):
+        writer.seal().result()
+    assert not stored(layout.root).rows
+    assert list(read_tape(layout.writing_tape(SEGMENT), torn=True)) == [END]
+
+
+def test_busy_while_the_worker_is_behind(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With too much handed over there is something to wait for, until it is written."""
+    monkeypatch.setattr(writer_module, "GROUP_ROWS", 1)
+    monkeypatch.setattr(writer_module, "BACKLOG_BYTES", 2 * ROW_BYTES)
+    free = Event()
+    with ThreadPoolExecutor(1) as worker:
+        writer = SegmentWriter(layout, SEGMENT, worker)
+        writer.begin()
+        worker.submit(free.wait)
+        seen = []
+        for n in range(4):
+            writer.add_row(row(n))
+            assert writer.wants_flush, "a full group waits for it"
+            writer.flush()
+            seen.append(writer.busy is not None)
+        assert seen == [False, False, True, True]
+        first = writer.busy
+        assert first
+        assert not first.done()
+        free.set()
+        worker.submit(int).result()
+        assert writer.busy is None, "all is written, though nobody has flushed"
+        writer.write(END)
+        writer.seal().result()
+    assert groups(layout) == [1, 1, 1, 1]
+
+
+def test_files_are_durable_before_their_names(
+    layout: Layout, writer: SegmentWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every file is synced before it is renamed, its folder after, and the tape comes last."""
+    really_sync, really_rename = os.fsync, Path.rename
+    synced: list[int] = []
+    names: list[str] = []
+
+    def sync(descriptor: int) -> None:
+        synced.append(os.fstat(descriptor).st_ino)
+        really_sync(descriptor)
+
+    def rename(path: Path, final: Path) -> Path:
+        assert path.stat().st_ino in synced
+        names.append(final.relative_to(layout.root).parts[0])
+        return really_rename(path, final)
+
+    writer.flush()
+    monkeypatch.setattr(os, "fsync", sync)
+    monkeypatch.setattr(Path, "rename", rename)
+    for symbol in (BTC, ETH):
+        writer.add_row(row(1, symbol))
+    seal(writer)
+    assert names == [
+        *("snapshots", "snapshots", "gaps", "checks", "notes", "manifests", "tape"),
+    ]
+
+
+def test_giving_up_leaves_everything(layout: Layout, writer: SegmentWriter) -> None:
+    """A recorder that seals nothing more: the tape stands where the next start looks for it."""
+    writer.write(END)
+    writer.flush()
+    assert list(read_tape(layout.writing_tape(SEGMENT), torn=True)) == [END]
+
+
+def test_a_worker_is_any_executor(layout: Layout) -> None:
+    """The order of row groups is the executor's: one thread keeps it."""
+    worker: Executor = ThreadPoolExecutor(1)
+    with worker:
+        writer = SegmentWriter(layout, SEGMENT, worker)
+        writer.begin()
+        for n in range(600 + 5):
+            writer.add_row(row(n))
+        seal(writer)
+    assert groups(layout) == [600, 5]
+    assert [found[2] for found in table_rows(layout.rows(SEGMENT, BTC))] == list(range(605))

@@ -1,0 +1,189 @@
+"""A recording writes what the pure function says, each segment readable alone, the tape first."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import takewhile
+from pathlib import Path
+
+import pytest
+
+from booktape.core.events import BookRow, FetchSnapshot, GapInterval
+from booktape.core.tape_records import (
+    ROTATED,
+    STOPPED,
+    Checkpoint,
+    Connected,
+    SegmentEnd,
+    SegmentStart,
+    TapeRecord,
+)
+from booktape.reconstruct import Reconstruction
+from booktape.store import segment_writer as writer_module
+from booktape.store.layout import Layout, Segment
+from booktape.store.segment_writer import SegmentWriter
+from booktape.store.session import RecordingSession
+from booktape.store.tape_reader import read_tape
+from store.contents import final_files, frames_on_tape, stored, table_rows, tapes
+from store.fragile import Disk, SameThread
+from store.story import (
+    BTC,
+    ETH,
+    FRAMES,
+    OPENING,
+    STORY,
+    YUAN,
+    Rotate,
+    Stored,
+    expected,
+    record,
+)
+from support.oracle import SECOND, connected, rest, snapshot, start
+from support.rotation import finish
+
+
+def test_it_stores_what_the_function_says(tmp_path: Path) -> None:
+    """Rows, gaps and tape of a recording with a rotation: as if there had been no disk at all."""
+    record(tmp_path)
+    assert stored(tmp_path) == expected(FRAMES)
+    assert frames_on_tape(tmp_path) == list(FRAMES)
+
+
+def test_every_output_is_handed_on(tmp_path: Path) -> None:
+    """Whoever drives it hears everything, requests for snapshots above all."""
+    books, recording = (
+        Reconstruction(),
+        RecordingSession(Layout(tmp_path), Segment(0, "a"), SameThread()),
+    )
+    recording.begin(OPENING, ())
+    list(books.feed(OPENING))
+    heard: list[type] = []
+    for frame in FRAMES:
+        outputs = list(recording.handle(frame))
+        assert [type(o) for o in outputs] == [type(o) for o in books.feed(frame)]
+        heard += [type(output) for output in outputs]
+    finish(recording, STOPPED).result()
+    assert {BookRow, GapInterval, FetchSnapshot} <= set(heard)
+
+
+def test_each_segment_stands_alone(tmp_path: Path) -> None:
+    """The function over the second tape alone gives exactly the second files' rows and gaps."""
+    record(tmp_path)
+    first, second = tapes(tmp_path)
+    found = Stored()
+    for frame in read_tape(second):
+        for output in found.books.feed(frame):
+            found.add(output)
+    for path in final_files(tmp_path):
+        if path.name.startswith(first.name.partition(".jsonl")[0]):
+            path.unlink()
+    assert stored(tmp_path) == found
+    assert len(found.gaps) == 3
+
+
+def test_how_a_tape_begins_and_ends(tmp_path: Path) -> None:
+    """It says who records what, then all that is known; at last why it ends, and how things stand."""
+    record(tmp_path)
+    first, second = ([*read_tape(path)] for path in tapes(tmp_path))
+    opening = replace(OPENING, continues=())  # an archive in which nothing was before
+    assert [first[0], first[-1]] == [opening, SegmentEnd(30 * SECOND, ROTATED)]
+    start, *head = takewhile(lambda f: isinstance(f, SegmentStart | Checkpoint | Connected), second)
+    assert isinstance(start, SegmentStart)
+    assert (start.received_ns, start.symbols) == (30 * SECOND, OPENING.symbols)
+    assert [type(frame) for frame in head[:-3]] == [Checkpoint] * 3
+    # Two connections were open; the last frame is the story's own.
+    assert head[-3:-1] == [Connected(30 * SECOND, n, s) for n, s in ((1, (BTC, ETH)), (5, (BTC,)))]
+    assert head[-1] == connected(31, 3, (YUAN,))
+    assert second[-4] == SegmentEnd(43 * SECOND, STOPPED)
+    ends = [frame for frame in second[-3:] if isinstance(frame, Checkpoint)]
+    assert [(end.symbol, end.state, end.epoch) for end in ends] == [
+        (BTC, "cold", 3),
+        (ETH, "cold", 1),
+        (YUAN, "cold", 2),
+    ]
+
+
+def test_an_end_is_never_before_its_beginning(tmp_path: Path) -> None:
+    """A segment in which nothing arrived ends when it began, not with the frame before it."""
+    record(tmp_path, [connected(1), Rotate(30)])
+    second = list(read_tape(tapes(tmp_path)[1]))
+    assert SegmentEnd(30 * SECOND, STOPPED) in second
+
+
+def test_a_gap_is_stored_once(tmp_path: Path) -> None:
+    """Across a rotation: when it closes. Still open when the recorder ends: then, with nulls."""
+    record(tmp_path)
+    second = 10**6
+    assert stored(tmp_path).gaps == [
+        (BTC, 1, 4 * second, 11 * second, 14, 21, 6, "id_gap"),
+        (YUAN, 1, 13 * second, 34 * second, 75, 90, 14, "disconnected"),
+        (BTC, 2, 39 * second, 41 * second, 25, 30, 4, "disconnected"),
+        (ETH, 1, 39 * second, None, 9, None, None, "disconnected"),
+    ]
+
+
+def test_what_was_confirmed_is_told_in_its_own_segment(tmp_path: Path) -> None:
+    """A witness's minute ends with the segment, and the next segment begins with none."""
+    record(tmp_path)
+    files = sorted(tmp_path.glob("checks/*/*"))
+    assert [[row[3] for row in table_rows(file)] for file in files] == [
+        ["rest", "depth20"],
+        ["rest"],
+    ]
+    notes = [row[2:] for file in sorted(tmp_path.glob("notes/*/*")) for row in table_rows(file)]
+    assert notes == [("clock_step", "-5.000000"), ("status", "HALT")]
+
+
+def test_what_is_known_from_before_goes_on(tmp_path: Path) -> None:
+    """A recording begins with the past it is given: epochs go on, and its gaps close."""
+    gap = GapInterval(BTC, 7, 100, 40, "stopped")
+    past = Checkpoint(0, BTC, "cold", 7, 40, 3, None, 100, 0, gap, None, None, [], [], [])
+    layout, segment = Layout(tmp_path), Segment(0, "a")
+    recording = RecordingSession(layout, segment, SameThread())
+    recording.begin(start(BTC), [past])
+    for frame in (connected(1), rest(snapshot(50), 2)):
+        list(recording.handle(frame))
+    finish(recording, ROTATED).result()
+    assert stored(tmp_path).gaps == [(BTC, 7, 0, 2 * 10**6, 40, 50, 9, "stopped")]
+    assert [row[3] for row in stored(tmp_path).rows[BTC]] == [8]
+    *_, last = read_tape(layout.tape(segment))
+    assert last == SegmentEnd(2 * SECOND, ROTATED), "the next segment knows how things stood"
+
+
+@pytest.mark.parametrize("story", [STORY, [s for s in STORY if not isinstance(s, Rotate)]])
+def test_the_tape_is_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, story: list[TapeRecord]
+) -> None:
+    """Whenever rows are written, the frame that made the last one is on the disk already."""
+    monkeypatch.setattr(writer_module, "GROUP_ROWS", 2)
+    really_write = SegmentWriter._write_groups
+    checked = 0
+
+    def check(self: SegmentWriter, count: int) -> None:
+        nonlocal checked
+        for _, group in [self._queue[n] for n in range(count)]:
+            last_ns = group.rows[-1].received_ns
+            assert last_ns in {f.received_ns for f in frames_on_tape(tmp_path)}
+            checked += len(group.rows)
+        really_write(self, count)
+
+    monkeypatch.setattr(SegmentWriter, "_write_groups", check)
+    record(tmp_path, story)
+    assert checked == sum(map(len, expected(FRAMES).rows.values()))
+
+
+def test_a_new_tape_knows_no_more_than_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the next tape gets its name, all that its checkpoints contain is on the disk."""
+    disk = Disk(monkeypatch)
+    at_rename: list[int] = []
+
+    def look(name: str) -> None:
+        if name == "rename":
+            at_rename.append(len(frames_on_tape(tmp_path)))
+
+    disk.watch = look
+    record(tmp_path)
+    before = len([s for s in STORY[: STORY.index(Rotate(30))] if s in FRAMES])
+    assert at_rename[:2] == [0, before]

@@ -1,0 +1,37 @@
+"""Driving a recording without a loop: for tests in which nobody waits for the disk meanwhile."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, wait
+
+from booktape.core.tape_records import TapeRecord
+from booktape.store.session import RecordingSession
+
+
+def rotate(recording: RecordingSession, now_ns: int) -> Future[None]:
+    """A new segment, all at once. The result is there when the segment before is sealed."""
+    recording.rotate(now_ns)
+    while recording.save_next():
+        pass
+    recording.writer.flush()
+    (last,) = recording.ended()
+    return last.seal()
+
+
+def finish(recording: RecordingSession, reason: str) -> Future[None]:
+    """The end of a recording. The result is there when its last segment is sealed."""
+    recording.end(reason)
+    recording.writer.flush()
+    (last,) = recording.ended()
+    return last.seal()
+
+
+def follow(recording: RecordingSession, frame: TapeRecord) -> None:
+    """Take a frame of the past, and write what is full."""
+    for _ in recording.handle(frame):
+        pass
+    if recording.writer.wants_flush:
+        recording.writer.flush()
+        busy = recording.writer.busy
+        if busy:
+            wait([busy])

@@ -1,0 +1,213 @@
+"""What a segment of format 2 hands to the next one, and how it begins after one of format 1."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+import pytest
+
+from booktape.core.events import GapInterval, HeldEvent
+from booktape.core.tape_records import Checkpoint
+from booktape.errors import DamagedTape
+from booktape.verify.model.checkpoint import checkpoint_of, cold
+from support.oracle import event
+from verify.told import B, Told, known
+from verify.told_in_seconds import SECOND, Timed, live
+
+# Live at id 10 since 2 s; its last event was stamped at 8 s, and a witness agreed at 9 s.
+SAVED = Checkpoint(
+    received_ns=0,
+    symbol=B,
+    state="live",
+    epoch=3,
+    update_id=10,
+    updates=4,
+    event_time_us=7_900_000,
+    known_ns=9 * SECOND,
+    attempt=0,
+    gap=None,
+    bid_horizon=None,
+    ask_horizon=None,
+    bids=[(100.0, 1.0)],
+    asks=[(101.0, 1.0)],
+    held=[],
+    passed=10,
+    reached={1: 10},
+    ahead=[],
+    status="TRADING",
+    tick_size="0.01",
+    lot_size="0.001",
+    synced_ns=2 * SECOND,
+    stamp_ns=8 * SECOND,
+    evidence_age_ns=140 * SECOND,
+    newest_us=7_900_000,
+    newest_id=10,
+)
+CHANGES: dict[str, Any] = {
+    "state": "break",
+    "known_ns": 8 * SECOND,
+    "status": "HALT",
+    "tick_size": "0.1",
+    "lot_size": "",
+    "synced_ns": 3 * SECOND,
+    "stamp_ns": 9 * SECOND,
+    "evidence_age_ns": 0,
+    "newest_us": 0,
+    "newest_id": 9,
+}
+
+
+def restored(saved: Checkpoint = SAVED, **other: Any) -> Timed:
+    told = Timed()
+    fields = json.loads(msgspec.json.encode(saved)) | other
+    del fields["received_ns"]
+    told.say("checkpoint", 0, **fields)
+    return told.up(0)
+
+
+@pytest.mark.parametrize("part", CHANGES)
+def test_each_part_counts(part: str) -> None:
+    """Two checkpoints that differ in one part stand differently, in that part."""
+    one = restored().reading.begin.books[B]
+    other = restored(**{part: CHANGES[part]}).reading.begin.books[B]
+    # A book that is not known has no evidence whose age would count.
+    more = {"evidence_age_ns"} if part == "state" else set()
+    assert {key for key in one if one[key] != other[key]} == {part} | more
+
+
+def test_what_is_restored_stands_as_it_was_said() -> None:
+    """And goes on from there."""
+    told = restored()
+    assert checkpoint_of(told.machine) == told.reading.begin.books[B]
+    assert told.came(10, 11, 12).since() == [("row", 3, 5, 12, 10)]
+
+
+@pytest.mark.parametrize("part", ["synced_ns", "stamp_ns", "newest_us", "newest_id", "tick_size"])
+def test_a_checkpoint_of_format_2_says_all_of_it(part: str) -> None:
+    """One that lacks a part is damage."""
+    told = Timed()
+    fields = json.loads(msgspec.json.encode(SAVED))
+    del fields["received_ns"], fields[part]
+    with pytest.raises(DamagedTape, match=part):
+        told.say("checkpoint", 0, **fields)
+
+
+def test_a_break_stands_on_tapes_of_format_2_only() -> None:
+    """On format 1 it is damage."""
+    fields = json.loads(msgspec.json.encode(replace(SAVED, state="break")))
+    del fields["received_ns"]
+    with pytest.raises(DamagedTape, match="not understood"):
+        Told().say("checkpoint", 0, **fields)
+
+
+def test_evidence_survives_the_border() -> None:
+    """The witness of before is the last one, until something else comes."""
+    assert restored().down(20).lost == (9, "disconnected")
+    told = restored(known_ns=8 * SECOND)
+    assert told.down(20).lost == (8, "disconnected"), "an event, and no sample in this segment"
+    told = restored(synced_ns=8 * SECOND, known_ns=8 * SECOND)
+    assert told.down(20).lost == (8, "disconnected")
+
+
+def test_its_age_goes_on() -> None:
+    """140 s of a bound of 150."""
+    told = restored().ticks(10, 19)
+    assert told.lost is None
+    assert told.tick(20).lost == (9, "silent")
+
+
+def test_an_age_of_0_begins_at_the_first_tick() -> None:
+    """It says that nothing was counted yet."""
+    told = restored(evidence_age_ns=0).ticks(10, 160)
+    assert told.lost is None
+    assert told.tick(161).lost == (9, "silent")
+
+
+def test_the_age_that_is_handed_over() -> None:
+    """As of the last tick; 0 if something has proved the book since."""
+    told = live().ticks(3, 7)
+    assert checkpoint_of(told.machine)["evidence_age_ns"] == str(4 * SECOND)
+    told.best(7.5, 10)
+    assert checkpoint_of(told.machine)["evidence_age_ns"] == "0"
+    assert checkpoint_of(told.tick(8).machine)["evidence_age_ns"] == "0"
+    assert checkpoint_of(told.tick(9).machine)["evidence_age_ns"] == str(SECOND)
+    assert checkpoint_of(told.down(9.5).machine)["evidence_age_ns"] == "0"
+
+
+def test_times_begin_anew_with_a_segment() -> None:
+    """Of a hold, of what was ahead; the usual lag and what a connection is used to as well."""
+    ahead = [HeldEvent(9 * SECOND, event(12, 12, symbol=B))]
+    told = restored(replace(SAVED, reached={1: 10, 2: 10}, ahead=ahead))
+    told.up(0, 2)
+    assert told.ticks(10, 12).lost is None
+    assert told.tick(13).lost == (9, "id_gap")
+
+
+def test_a_book_that_did_not_move_in_this_segment_is_no_sample() -> None:
+    """Its event was seen in the one before."""
+    told = restored(known_ns=8 * SECOND).tick(10).came(20, 11, 11, E=12).down(21)
+    assert told.lost == (20, "disconnected")
+
+
+def test_ids_that_fall_back_behind_the_border() -> None:
+    """The newest id and time are handed over, an event that waits for the next one is not."""
+    told = restored().came(20, 1, 2).came(21, 3, 3)
+    assert told.lost == (9, "ids_reset")
+    assert restored(newest_id=0, newest_us=0).came(20, 1, 2).came(21, 3, 3).lost is None
+
+
+def test_what_is_known_of_a_symbol_is_not_noted_again() -> None:
+    """In the next segment."""
+    told = restored().listed(10, "TRADING", "0.01", "0.001").listed(11, "HALT", "0.01", "0.001")
+    assert told.since() == [("note", 11, B, "status", "HALT")]
+
+
+def test_the_next_recording_begins_without_connections() -> None:
+    """What is known of the list and of the last evidence is handed over."""
+    told = live().came(3, 11, 11).listed(4, "BREAK", "0.01", "1").listed(5, "BREAK", "0.1")
+    told.say("end", 6, reason="stopped")
+    said = cold(told.reading.end.books[B], 2, None)
+    assert said == told.reading.end.books[B]
+    assert {part: said[part] for part in ("state", "status", "tick_size", "lot_size")} == {
+        "state": "cold",
+        "status": "BREAK",
+        "tick_size": "0.1",
+        "lot_size": "1",
+    }
+    assert (said["stamp_ns"], said["newest_id"]) == (str(3 * SECOND), "0")
+
+
+def test_an_archive_of_format_1_is_continued() -> None:
+    """What it did not say is unknown; the rest is as it was."""
+    old = known().gone(5)
+    said = cold(checkpoint_of(old.machine), 2, None)
+    gap = GapInterval(B, 1, 5, 10, "disconnected")
+    new = restored(
+        replace(SAVED, state="cold", epoch=1, updates=0, event_time_us=None, known_ns=2, gap=gap),
+        newest_id=0,
+        bids=[],
+        asks=[],
+        status="",
+        tick_size="",
+        lot_size="",
+        synced_ns=0,
+        stamp_ns=0,
+        evidence_age_ns=0,
+        newest_us=0,
+        passed=None,
+        reached={},
+    )
+    assert new.reading.begin.books[B] == said
+
+
+def test_a_gap_that_format_1_began_ends_on_format_2() -> None:
+    """Where its snapshot came."""
+    gap = GapInterval(B, 3, 5 * SECOND, 10, "disconnected")
+    told = restored(replace(SAVED, state="cold", gap=gap), reached={}, stamp_ns=0, synced_ns=0)
+    assert told.snapshot(12, 20).since() == [
+        ("gap", 3, 5, 12, 10, 20, 9, "disconnected"),
+        ("row", 4, 0, 20, 12),
+    ]
