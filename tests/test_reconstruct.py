@@ -156,7 +156,7 @@ def test_messages_nobody_asked_for() -> None:
         stream(event(11, 11, symbol="DOGEUSDT"), 3),
         to=machine,
     )
-    foreign = UnknownEvent("a message of DOGEUSDT, which nobody asked for")
+    foreign = UnknownEvent("a message of DOGEUSDT, which was not subscribed to")
     assert told == [
         UnknownEvent("trade"),
         ServerShutdown(),

@@ -56,7 +56,7 @@ def test_what_a_connection_did_not_subscribe_to_is_foreign() -> None:
     machine = Reconstruction()
     tell(start(B, E), connected(1), connected(1, 1, (E,)), to=machine)
     assert tell(stream(event(1, 1, symbol=E), 2), to=machine) == [
-        UnknownEvent("a message of ETHBTC, which nobody asked for")
+        UnknownEvent("a message of ETHBTC, which was not subscribed to")
     ]
 
 

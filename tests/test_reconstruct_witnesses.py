@@ -192,5 +192,5 @@ def test_nobody_speaks_for_what_a_connection_did_not_subscribe_to() -> None:
     strange = [stream(top(11, symbol="ETHBTC"), 3), said(11, 3, connection=7)]
     told = tell(*strange, quiet(11, 3), END, to=machine)
     foreign = [output.name for output in told if isinstance(output, UnknownEvent)]
-    assert foreign == [f"a message of {s}, which nobody asked for" for s in ("ETHBTC", B)]
+    assert foreign == [f"a message of {s}, which was not subscribed to" for s in ("ETHBTC", B)]
     assert checks(told) == []

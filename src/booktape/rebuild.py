@@ -183,9 +183,8 @@ def rebuild_segment(order: RebuildRequest, tape: ArchiveFile) -> RebuildOutcome:
         found = order.read(tape)
         start = first_line(found, tape.path)
         with ThreadPoolExecutor(1, "booktape-store") as worker:
-            recording = RecordingSession(order.layout, tape.segment, worker)
             with following(tape.path):
-                recording.begin(start, ())
+                recording = RecordingSession(order.layout, tape.segment, worker, start)
             # A tape that does not say how it ended is damaged, so the reason is never asked for.
             for _ in record_again(recording, found, KILLED, tape.path):
                 pass

@@ -1,20 +1,20 @@
-"""THE pure function: frames in, rows and requests out.
+"""The pure function: tape records in, rows, gaps, checks and requests out.
 
-    frames ──decode──▶ events ──merge──▶ one ordered stream ──sync──▶ book ──every N──▶ rows, gaps
-                         └──▶ later snapshots, other streams ──proof──▶ checks
+    record ──decode──▶ event ──arbitration──▶ one ordered stream ──sync──▶ book ──every N──▶ row
+                         └──▶ other streams, later snapshots ──checks──▶ check
 
-The recorder runs it on live frames and recovery on the tape of a recorder that was killed; both
-get the same rows, since nothing here looks at a clock, a file or a socket.
+The recorder calls it with live records, recovery with the tape of a recorder that was killed, rebuild
+and the reader with a sealed tape. All get the same rows, since nothing here looks at a clock, a file or
+a socket.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final, TypeAlias
 
 from booktape.checks.connection_load import ConnectionLoads
-from booktape.checks.symbol_pipeline import PipelineOutput as Examined
-from booktape.checks.symbol_pipeline import SymbolPipeline
+from booktape.checks.symbol_pipeline import PipelineOutput, SymbolPipeline
 from booktape.core import checkpoint
 from booktape.core.arbitration import FeedArbiter, ReleasedEvents, SymbolFeed
 from booktape.core.checks import BookTicker, Check, TopLevels
@@ -26,7 +26,6 @@ from booktape.core.events import (
     DepthSnapshot,
     FetchSnapshot,
     GapInterval,
-    HeldEvent,
     IdsReset,
     MalformedMessage,
     Note,
@@ -63,22 +62,22 @@ from booktape.wire.binance import decode_depth, decode_event
 from booktape.wire.limits import first_limit
 from booktape.wire.witness import WitnessMessage, decode_best_levels
 
-_BETWEEN: Final = frozenset({STOPPED, KILLED, NO_TAPE})
-"""Reasons of gaps between two recordings."""
+_BETWEEN_RECORDINGS: Final = frozenset({STOPPED, KILLED, NO_TAPE})
+"""Reasons of gaps that last from the end of one recording to the start of the next."""
 
-_OF_A_SYMBOL: Final = (DepthEvent, TopLevels, BookTicker)
+_SYMBOL_MESSAGES: Final = (DepthEvent, TopLevels, BookTicker)
 
 TICK_MAX_NS: Final = 2 * 10**9
-"""More than this of a tick is no tape time: while this process stood still it could see nothing."""
+"""At most this much of a tick counts as tape time: a process that was stopped saw nothing meanwhile."""
 
 PAUSE_NS: Final = 3 * 10**9
-"""A tick after so long tells of a pause, which `notes` shows."""
+"""A tick that comes this late or later tells of a pause, which `notes` shows."""
 
 STEP_BACK_NS: Final = 10**9
-"""A clock that is set back by so much takes all stamps with it; by less, they wait for it to catch up."""
+"""A clock that is set back by this or more takes all stamps with it; by less, they wait for it to catch up."""
 
-RENEWALS_MAX: Final = 2
-"""So often a silent symbol has its connections replaced, until an event of it comes again."""
+SILENT_REPLACEMENTS_MAX: Final = 2
+"""How often a silent symbol has its connections replaced before an event of it comes again."""
 
 
 Output: TypeAlias = (
@@ -94,11 +93,11 @@ Output: TypeAlias = (
     | ServerShutdown
     | UnknownEvent
 )
-"""`GapInterval` is one to be stored: closed, or still open at the end. One that opens comes as `BookLost`."""
+"""A `GapInterval` is to be stored: it is closed, or still open at the end. One that opens is a `BookLost`."""
 
 
 class Reconstruction:
-    """All books of one recording. Feed it every frame of a tape, in order."""
+    """All books of one recording. `feed` it every record of a tape, in order."""
 
     def __init__(self) -> None:
         self.symbols: tuple[str, ...] = ()
@@ -106,39 +105,56 @@ class Reconstruction:
         self.arbiter = FeedArbiter()
         self._usual_lag = UsualLag()
         self._loads = ConnectionLoads()
-        self._examined: dict[str, SymbolPipeline] = {}
-        self._suspects: set[int] = set()
-        self._renewals: dict[str, tuple[int, int]] = {}
-        self._started: SegmentStart
-        self._feeders: dict[type, Callable[..., Iterable[Output]]] = {
-            StreamMessage: self._stream,
-            DepthAnswer: self._rest,
-            Connected: self._connected,
-            Disconnected: self._disconnected,
-            Tick: self._tick,
-            Pulse: self._pulse,
-            HoldExpired: self._expired,
-            SnapshotRequested: self._asked,
-            SymbolListing: self._listed,
-            ClockStep: self._stepped,
-            ClockOffset: self._offset,
-            SegmentStart: self._start,
-            Checkpoint: self._restore,
-            SegmentEnd: self._end,
-        }
+        self._pipelines: dict[str, SymbolPipeline] = {}
+        self._malformed_connections: set[int] = set()
+        # Per silent symbol: the id it stood at, and how often its connections were replaced there.
+        self._silent_replacements: dict[str, tuple[int, int]] = {}
+        self._started = SegmentStart(0, "", "", 1, 1, ())
 
-    def feed(self, frame: TapeRecord) -> Iterable[Output]:
-        """What follows from one frame, in order. It must be exhausted before the next one."""
-        return self._feeders[type(frame)](frame)
+    def feed(self, record: TapeRecord) -> list[Output]:  # noqa: C901, PLR0912 one case a kind of record
+        """What follows from one record, in order."""
+        out: list[Output] = []
+        match record:
+            case StreamMessage():
+                self._on_message(record, out)
+            case DepthAnswer():
+                self._on_depth_answer(record, out)
+            case Tick():
+                self._on_tick(record, out)
+            case Connected():
+                self._on_connected(record, out)
+            case Disconnected():
+                self._on_disconnected(record, out)
+            case SnapshotRequested():
+                self._pipelines[record.symbol].on_request_sent(record.received_ns)
+            case Pulse():
+                self._on_pulse(record, out)
+            case SymbolListing():
+                self._on_listing(record, out)
+            case HoldExpired():
+                self._apply_ready(
+                    record.symbol, self.arbiter.feeds[record.symbol].release_next(), out
+                )
+            case ClockStep():
+                self._on_clock_step(record, out)
+            case ClockOffset():
+                self._on_clock_offset(record, out)
+            case SegmentStart():
+                self._on_start(record)
+            case Checkpoint():
+                self._restore(record)
+            case SegmentEnd():  # pragma: no branch, mypy knows that this is the last
+                self._on_end(record, out)
+        return out
 
     def checkpoints(self, received_ns: int) -> Iterator[Checkpoint]:
-        """All that the next segment needs to stand alone, one entry for every symbol known."""
+        """What the next segment needs to be read alone: one for every symbol, recorded now or before."""
         feeds = self.arbiter.feeds
-        for symbol, examined in self._examined.items():
-            yield examined.save(feeds.get(symbol, SymbolFeed()), received_ns)
+        for symbol, pipeline in self._pipelines.items():
+            yield pipeline.save(feeds.get(symbol, SymbolFeed()), received_ns)
 
     def open_gaps(self) -> list[GapInterval]:
-        """The intervals that have begun and not ended, of the symbols that are recorded."""
+        """The gaps that have begun and not ended, of the symbols that are recorded."""
         gaps = (self.syncs[symbol].gap for symbol in self.symbols)
         return [gap for gap in gaps if gap]
 
@@ -158,236 +174,235 @@ class Reconstruction:
         ]
 
     def waiting_bytes(self) -> dict[str, int]:
-        """Memory of the events that wait, for a snapshot or for those before them; by symbol, where any do."""
+        """Memory of events that wait, for a snapshot or for the event before them: by symbol, where any do."""
         waiting = {symbol: [*sync.held] for symbol, sync in self.syncs.items() if sync.held}
         for symbol, feed in self.arbiter.feeds.items():
             if feed.buffered:
                 waiting.setdefault(symbol, []).extend(feed.buffered)
-        return {symbol: sum(held.bytes for held in all_) for symbol, all_ in waiting.items()}
+        return {symbol: sum(held.bytes for held in events) for symbol, events in waiting.items()}
 
-    def _start(self, start: SegmentStart) -> Iterator[Output]:
+    # ── a segment begins and ends ───────────────────────────────────────────────────────────
+
+    def _on_start(self, start: SegmentStart) -> None:
         self._started, self.symbols = start, start.symbols
         self.arbiter.see_resets = start.format != 1
         for symbol in start.symbols:
-            self._know(self._sync_of(symbol))
-        yield from ()
+            self._add_symbol(self._new_sync(symbol))
 
-    def _sync_of(self, symbol: str) -> SymbolSync:
+    def _new_sync(self, symbol: str) -> SymbolSync:
         return SymbolSync(symbol, self._started.format, self._usual_lag)
 
-    def _restore(self, saved: Checkpoint) -> Iterator[Output]:
-        restored = checkpoint.restore(saved, self._started.format, self._usual_lag)
-        sync, self.arbiter.feeds[saved.symbol] = restored
-        self._know(sync).restore(saved)
-        yield from ()
+    def _restore(self, saved: Checkpoint) -> None:
+        sync, feed = checkpoint.restore(saved, self._started.format, self._usual_lag)
+        self.arbiter.feeds[saved.symbol] = feed
+        self._add_symbol(sync).restore(saved)
 
-    def _know(self, sync: SymbolSync) -> SymbolPipeline:
+    def _add_symbol(self, sync: SymbolSync) -> SymbolPipeline:
         start = self._started
+        audited = bool(start.audit_s)
         sync.snapshot_limit = (
-            first_limit(len(start.symbols), start.depth) if start.audit_s else start.depth
+            first_limit(len(start.symbols), start.depth) if audited else start.depth
         )
         self.syncs[sync.symbol] = sync
-        examined = SymbolPipeline(sync, start.every, start.audit_s, start.depth, start.pulse_s)
-        self._examined[sync.symbol] = examined
-        return examined
+        pipeline = SymbolPipeline(sync, start.every, start.audit_s, start.depth, start.pulse_s)
+        self._pipelines[sync.symbol] = pipeline
+        return pipeline
 
-    def _end(self, end: SegmentEnd) -> Iterator[Output]:
-        """A recording that ends loses every connection; what was lost before is said as open."""
-        for examined in self._examined.values():
-            yield from examined.checks.close()
+    def _on_end(self, end: SegmentEnd, out: list[Output]) -> None:
+        """A recording that ends loses every connection. Gaps that are open then are stored as open."""
+        for pipeline in self._pipelines.values():
+            out += pipeline.checks.close()
         if end.reason == ROTATED:
             self._begin_segment()
             return
-        # The time between two recordings is said by the one that ends it, not once by each.
-        yield from (gap for gap in self.open_gaps() if gap.reason not in _BETWEEN)
+        # A gap between two recordings is stored by the later one, which ends it: not by both.
+        out += [gap for gap in self.open_gaps() if gap.reason not in _BETWEEN_RECORDINGS]
         for connection in list(self.arbiter.connections):
             gone = Disconnected(end.received_ns, connection, end.received_ns, end.reason)
-            yield from self._disconnected(gone)
+            self._on_disconnected(gone, out)
 
     def _begin_segment(self) -> None:
-        """Forget what no checkpoint tells, as a reading of the next segment alone would not know it."""
+        """Forget what no checkpoint tells: a reader of the next segment alone would not know it."""
         self._usual_lag.begin_segment()
         self._loads.begin_segment()
         for feed in self.arbiter.feeds.values():
             feed.begin_segment()
-        for examined in self._examined.values():
-            examined.begin_segment()
+        for pipeline in self._pipelines.values():
+            pipeline.begin_segment()
 
-    def _connected(self, note: Connected) -> Iterator[Output]:
-        self.arbiter.add_connection(note.connection, note.symbols)
-        self._loads.add(note.connection)
-        # Some may have been listed after the recording had begun.
-        self.symbols += tuple(symbol for symbol in note.symbols if symbol not in self.symbols)
-        for symbol in note.symbols:
-            examined = self._examined.get(symbol) or self._know(self._sync_of(symbol))
-            examined.checks.on_connections_changed()
-            yield from self._take(symbol, examined.handle(note, note.received_ns))
+    # ── connections ─────────────────────────────────────────────────────────────────────────
 
-    def _disconnected(self, note: Disconnected) -> Iterator[Output]:
-        self._suspects.discard(note.connection)
-        self._loads.remove(note.connection)
-        for symbol in self.arbiter.remove_connection(note.connection):
-            feed, examined = self.arbiter.feeds[symbol], self._examined[symbol]
-            examined.checks.on_connections_changed()
-            yield from self._pass(symbol, feed.drop_connection(note.connection))
+    def _on_connected(self, record: Connected, out: list[Output]) -> None:
+        self.arbiter.add_connection(record.connection, record.symbols)
+        self._loads.add(record.connection)
+        # A symbol may have been listed after the recording had begun.
+        self.symbols += tuple(symbol for symbol in record.symbols if symbol not in self.symbols)
+        for symbol in record.symbols:
+            pipeline = self._pipelines.get(symbol) or self._add_symbol(self._new_sync(symbol))
+            pipeline.checks.on_connections_changed()
+            self._emit(symbol, pipeline.handle(record, record.received_ns), out)
+
+    def _on_disconnected(self, record: Disconnected, out: list[Output]) -> None:
+        self._malformed_connections.discard(record.connection)
+        self._loads.remove(record.connection)
+        for symbol in self.arbiter.remove_connection(record.connection):
+            feed, pipeline = self.arbiter.feeds[symbol], self._pipelines[symbol]
+            pipeline.checks.on_connections_changed()
+            self._apply_ready(symbol, feed.drop_connection(record.connection), out)
             if not feed.last_by_connection:
-                yield from self._take(symbol, examined.handle(note, note.received_ns))
+                self._emit(symbol, pipeline.handle(record, record.received_ns), out)
 
-    def _tick(self, tick: Tick) -> Iterator[Output]:
-        """Time has passed: what it decides is decided now, and nowhere else."""
+    def _replace_malformed(self, symbol: str, out: list[Output]) -> None:
+        """A malformed message turned out to be a lost event: replace the connection that sent it."""
+        carriers = self.arbiter.feeds[symbol].last_by_connection
+        found = self._malformed_connections.intersection(carriers)
+        self._malformed_connections -= found
+        out += [ReplaceConnection(each, "it delivered garbage") for each in sorted(found)]
+
+    def _replace_silent(self, symbol: str, out: list[Output]) -> None:
+        """Replace the connections on which a symbol fell silent, SILENT_REPLACEMENTS_MAX times at most."""
+        feed = self.arbiter.feeds[symbol]
+        at_id, times = self._silent_replacements.get(symbol, (feed.newest_id, 0))
+        times = times if at_id == feed.newest_id else 0
+        self._silent_replacements[symbol] = feed.newest_id, times + 1
+        if times < SILENT_REPLACEMENTS_MAX:
+            for connection in sorted(feed.last_by_connection):
+                why = f"{symbol} is silent on it"
+                out.append(ReplaceConnection(connection, why, silent=True))
+
+    # ── time ────────────────────────────────────────────────────────────────────────────────
+
+    def _on_tick(self, tick: Tick, out: list[Output]) -> None:
+        """A second has passed. All that time decides is decided here, and nowhere else."""
         if tick.elapsed_ns >= PAUSE_NS:
-            yield Note(None, tick.received_ns, "pause", f"{tick.elapsed_ns / 1e9:.3f}")
+            out.append(Note(None, tick.received_ns, "pause", f"{tick.elapsed_ns / 1e9:.3f}"))
         passed_ns = min(tick.elapsed_ns, TICK_MAX_NS)
         for connection in self._loads.on_tick(passed_ns):
-            yield ReplaceConnection(connection, "it brings nothing any more", silent=True)
+            out.append(ReplaceConnection(connection, "it brings nothing any more", silent=True))
             for symbol, feed in self.arbiter.feeds_of(connection):
-                yield from self._pass(symbol, feed.mark_silent(connection))
+                self._apply_ready(symbol, feed.mark_silent(connection), out)
         for symbol in self.symbols:
-            found, waits = self.arbiter.feeds.get(symbol), False
-            if found and found.buffered:
-                yield from self._pass(symbol, found.on_tick(passed_ns))
-                waits = bool(found.buffered)
-            told = self._examined[symbol].on_tick(tick.received_ns, passed_ns, waits=waits)
-            if told:
-                yield from self._take(symbol, told)
-        lags_ns = (self._examined[symbol].lag_ns() for symbol in self.symbols)
+            carried, waits = self.arbiter.feeds.get(symbol), False
+            if carried and carried.buffered:
+                self._apply_ready(symbol, carried.on_tick(passed_ns), out)
+                waits = bool(carried.buffered)
+            found = self._pipelines[symbol].on_tick(tick.received_ns, passed_ns, waits=waits)
+            self._emit(symbol, found, out)
+        lags_ns = (self._pipelines[symbol].lag_ns() for symbol in self.symbols)
         smallest_ns = min((lag_ns for lag_ns in lags_ns if lag_ns is not None), default=None)
         self._usual_lag.on_tick(smallest_ns, paused=tick.elapsed_ns >= PAUSE_NS)
 
-    def _pulse(self, pulse: Pulse) -> Iterator[Output]:
+    def _on_clock_step(self, record: ClockStep, out: list[Output]) -> None:
+        out.append(Note(None, record.received_ns, "clock_step", f"{record.step_ns / 1e9:.6f}"))
+        self._usual_lag.step_clock()
+        if record.step_ns > -STEP_BACK_NS or self._started.format == 1:
+            return
+        # Otherwise nothing would be newer than what is known, until the clock had caught up.
+        for symbol, pipeline in self._pipelines.items():
+            pipeline.step_clock(record.step_ns)
+            if symbol in self.arbiter.feeds:
+                self.arbiter.feeds[symbol].step_clock(record.step_ns)
+
+    def _on_clock_offset(self, record: ClockOffset, out: list[Output]) -> None:
+        offset = f"{record.offset_ns / 1e6:+.1f} ms ± {record.error_ns / 1e6:.1f} ms"
+        out.append(Note(None, record.received_ns, "clock_offset", offset))
+
+    # ── what the exchange says ──────────────────────────────────────────────────────────────
+
+    def _on_message(self, message: StreamMessage, out: list[Output]) -> None:
+        if self._loads.on_message(message.connection):
+            for _, feed in self.arbiter.feeds_of(message.connection):
+                feed.silent_connections.discard(message.connection)
+        try:
+            event = decode_event(message.payload)
+        except MalformedFrame as error:
+            self._malformed_connections.add(message.connection)
+            out.append(MalformedMessage(message.connection, str(error)))
+            return
+        if isinstance(event, _SYMBOL_MESSAGES):
+            self._on_symbol_message(message, event, out)
+            return
+        out.append(event)
+        if isinstance(event, ServerShutdown):
+            out.append(ReplaceConnection(message.connection, "the exchange will shut down"))
+
+    def _on_symbol_message(
+        self, message: StreamMessage, event: DepthEvent | WitnessMessage, out: list[Output]
+    ) -> None:
+        symbol, connection = event.symbol, message.connection
+        feed = self.arbiter.feeds.get(symbol)
+        if feed is None or connection not in feed.last_by_connection:
+            out.append(UnknownEvent(f"a message of {symbol}, which was not subscribed to"))
+        elif isinstance(event, DepthEvent):
+            self._apply_ready(symbol, feed.accept(connection, event, message.received_ns), out)
+        else:
+            found = self._pipelines[symbol].on_witness(event, connection, message.received_ns)
+            self._emit(symbol, found, out)
+
+    def _on_depth_answer(self, record: DepthAnswer, out: list[Output]) -> None:
+        answer: DepthSnapshot | UnreadableAnswer
+        try:
+            answer = decode_depth(record.payload, record.symbol, record.limit)
+        except MalformedFrame as error:
+            out.append(MalformedMessage(None, str(error)))
+            answer = UnreadableAnswer()
+        else:
+            if answer.last_id == NOT_OPENED and self._started.format == 1:
+                # Recorders of format 1 took it for unreadable.
+                answer = UnreadableAnswer()
+        found = self._pipelines[record.symbol].on_snapshot(answer, record.received_ns)
+        self._emit(record.symbol, found, out)
+
+    def _on_pulse(self, pulse: Pulse, out: list[Output]) -> None:
         for symbol, texts in pulse.tops.items():
-            if symbol not in self._examined:
+            if symbol not in self._pipelines:
                 continue
             try:
                 best = decode_best_levels(texts)
             except MalformedFrame as error:
-                yield MalformedMessage(None, f"{symbol} pulse: {error}")
+                out.append(MalformedMessage(None, f"{symbol} pulse: {error}"))
             else:
-                self._examined[symbol].on_pulse(pulse.asked_ns, best)
+                self._pipelines[symbol].on_pulse(pulse.asked_ns, best)
 
-    def _replace_silent(self, symbol: str) -> Iterator[Output]:
-        """Replace the connections on which a symbol fell silent; not again and again, for nothing."""
-        feed = self.arbiter.feeds[symbol]
-        at_id, times = self._renewals.get(symbol, (feed.newest_id, 0))
-        times = times if at_id == feed.newest_id else 0
-        self._renewals[symbol] = feed.newest_id, times + 1
-        if times < RENEWALS_MAX:
-            for connection in sorted(feed.last_by_connection):
-                yield ReplaceConnection(connection, f"{symbol} is silent on it", silent=True)
-
-    def _expired(self, note: HoldExpired) -> Iterator[Output]:
-        yield from self._pass(note.symbol, self.arbiter.feeds[note.symbol].release_next())
-
-    def _asked(self, note: SnapshotRequested) -> Iterator[Output]:
-        self._examined[note.symbol].on_request_sent(note.received_ns)
-        yield from ()
-
-    def _listed(self, note: SymbolListing) -> Iterator[Output]:
-        examined = self._examined[note.symbol]
-        sync = examined.sync
+    def _on_listing(self, listing: SymbolListing, out: list[Output]) -> None:
+        pipeline = self._pipelines[listing.symbol]
+        sync = pipeline.sync
         for kind, text, known in (
-            ("status", note.status, None if self._started.format == 1 else sync.status),
-            ("tick_size", note.tick_size, sync.tick_size),
-            ("lot_size", note.lot_size, sync.lot_size),
+            ("status", listing.status, None if self._started.format == 1 else sync.status),
+            ("tick_size", listing.tick_size, sync.tick_size),
+            ("lot_size", listing.lot_size, sync.lot_size),
         ):
             if text and text != known:
-                yield Note(note.symbol, note.received_ns, kind, text)
-        sync.status = note.status
-        sync.tick_size = note.tick_size or sync.tick_size
-        sync.lot_size = note.lot_size or sync.lot_size
-        yield from self._take(note.symbol, examined.handle(note, note.received_ns))
+                out.append(Note(listing.symbol, listing.received_ns, kind, text))
+        sync.status = listing.status
+        sync.tick_size = listing.tick_size or sync.tick_size
+        sync.lot_size = listing.lot_size or sync.lot_size
+        self._emit(listing.symbol, pipeline.handle(listing, listing.received_ns), out)
 
-    def _stepped(self, note: ClockStep) -> Iterator[Output]:
-        yield Note(None, note.received_ns, "clock_step", f"{note.step_ns / 1e9:.6f}")
-        self._usual_lag.step_clock()
-        if note.step_ns > -STEP_BACK_NS or self._started.format == 1:
-            return
-        # Else nothing would be newer than what is known, until the clock had caught up.
-        for symbol, examined in self._examined.items():
-            examined.step_clock(note.step_ns)
-            if symbol in self.arbiter.feeds:
-                self.arbiter.feeds[symbol].step_clock(note.step_ns)
+    # ── from the arbiter to the book, and out ───────────────────────────────────────────────
 
-    def _offset(self, note: ClockOffset) -> Iterator[Output]:
-        offset = f"{note.offset_ns / 1e6:+.1f} ms ± {note.error_ns / 1e6:.1f} ms"
-        yield Note(None, note.received_ns, "clock_offset", offset)
-
-    def _stream(self, frame: StreamMessage) -> Iterable[Output]:
-        if self._loads.on_message(frame.connection):
-            for _, feed in self.arbiter.feeds_of(frame.connection):
-                feed.silent_connections.discard(frame.connection)
-        try:
-            event = decode_event(frame.payload)
-        except MalformedFrame as error:
-            self._suspects.add(frame.connection)
-            return (MalformedMessage(frame.connection, str(error)),)
-        if isinstance(event, _OF_A_SYMBOL):
-            return self._of_symbol(frame, event)
-        if isinstance(event, ServerShutdown):
-            return (event, ReplaceConnection(frame.connection, "the exchange will shut down"))
-        return (event,)
-
-    def _of_symbol(
-        self, frame: StreamMessage, event: DepthEvent | WitnessMessage
-    ) -> Iterable[Output]:
-        symbol, received_ns = event.symbol, frame.received_ns
-        feed = self.arbiter.feeds.get(symbol)
-        if feed is None or frame.connection not in feed.last_by_connection:
-            return (UnknownEvent(f"a message of {symbol}, which nobody asked for"),)
-        if isinstance(event, DepthEvent):
-            return self._pass(symbol, feed.accept(frame.connection, event, received_ns))
-        told = self._examined[symbol].on_witness(event, frame.connection, received_ns)
-        return self._take(symbol, told) if told else ()
-
-    def _pass(self, symbol: str, ready: ReleasedEvents) -> Iterable[Output]:
-        """Events that are in order now go to the machine, each with its own stamp."""
-        if len(ready) == 1 and isinstance(held := ready[0], HeldEvent):
-            # Nearly always one, and nothing to say: then there is no time to lose.
-            said = self._examined[symbol].handle(held.event, held.received_ns)
-            return self._take(symbol, said) if said else ()
-        return self._pass_all(symbol, ready) if ready else ()
-
-    def _pass_all(self, symbol: str, ready: ReleasedEvents) -> Iterator[Output]:
-        examined = self._examined[symbol]
+    def _apply_ready(self, symbol: str, ready: ReleasedEvents, out: list[Output]) -> None:
+        """Hand events that are in order now to the symbol's pipeline, each with its own stamp."""
         for item in ready:
             if isinstance(item, IdsReset):
-                yield from self._take(symbol, examined.handle(item, 0))
+                found = self._pipelines[symbol].handle(item, 0)
             else:
-                yield from self._take(symbol, examined.handle(item.event, item.received_ns))
+                found = self._pipelines[symbol].handle(item.event, item.received_ns)
+            if found:
+                self._emit(symbol, found, out)
 
-    def _accuse(self, symbol: str) -> Iterator[Output]:
-        """What could not be read was an event after all: its connection is not to be trusted."""
-        accused = self._suspects.intersection(self.arbiter.feeds[symbol].last_by_connection)
-        self._suspects -= accused
-        for connection in sorted(accused):
-            yield ReplaceConnection(connection, "it delivered garbage")
-
-    def _rest(self, frame: DepthAnswer) -> Iterator[Output]:
-        answer: DepthSnapshot | UnreadableAnswer
-        try:
-            answer = decode_depth(frame.payload, frame.symbol, frame.limit)
-        except MalformedFrame as error:
-            yield MalformedMessage(None, str(error))
-            answer = UnreadableAnswer()
-        else:
-            if answer.last_id == NOT_OPENED and self._started.format == 1:
-                # What it was taken for when it was recorded.
-                answer = UnreadableAnswer()
-        examined = self._examined[frame.symbol]
-        yield from self._take(frame.symbol, examined.on_snapshot(answer, frame.received_ns))
-
-    def _take(self, symbol: str, said: Iterable[Examined]) -> Iterator[Output]:
-        """Pass on what one symbol says, and see to what concerns its connections."""
+    def _emit(self, symbol: str, found: Iterable[PipelineOutput], out: list[Output]) -> None:
+        """Pass on what one symbol's pipeline says, and do what concerns its feed and connections."""
         synced = None
-        for output in said:
+        for output in found:
             if isinstance(output, IdsReset):
                 self.arbiter.feeds[symbol].reset()
                 continue
-            yield output
+            out.append(output)
             if isinstance(output, BookLost):
-                yield from self._accuse(symbol)
+                self._replace_malformed(symbol, out)
                 if output.gap.reason == SILENT:
-                    yield from self._replace_silent(symbol)
+                    self._replace_silent(symbol, out)
             elif isinstance(output, BookSynced):
                 synced = output
         if synced:
@@ -395,4 +410,4 @@ class Reconstruction:
             if synced.counts_anew:
                 feed.reset()
             if synced.update_id != NOT_OPENED:
-                yield from self._pass(symbol, feed.advance_to(synced.update_id))
+                self._apply_ready(symbol, feed.advance_to(synced.update_id), out)

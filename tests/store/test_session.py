@@ -53,9 +53,8 @@ def test_every_output_is_handed_on(tmp_path: Path) -> None:
     """Whoever drives it hears everything, requests for snapshots above all."""
     books, recording = (
         Reconstruction(),
-        RecordingSession(Layout(tmp_path), Segment(0, "a"), SameThread()),
+        RecordingSession(Layout(tmp_path), Segment(0, "a"), SameThread(), OPENING),
     )
-    recording.begin(OPENING, ())
     list(books.feed(OPENING))
     heard: list[type] = []
     for frame in FRAMES:
@@ -139,8 +138,7 @@ def test_what_is_known_from_before_goes_on(tmp_path: Path) -> None:
     gap = GapInterval(BTC, 7, 100, 40, "stopped")
     past = Checkpoint(0, BTC, "cold", 7, 40, 3, None, 100, 0, gap, None, None, [], [], [])
     layout, segment = Layout(tmp_path), Segment(0, "a")
-    recording = RecordingSession(layout, segment, SameThread())
-    recording.begin(start(BTC), [past])
+    recording = RecordingSession(layout, segment, SameThread(), start(BTC), [past])
     for frame in (connected(1), rest(snapshot(50), 2)):
         list(recording.handle(frame))
     finish(recording, ROTATED).result()

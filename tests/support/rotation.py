@@ -11,7 +11,7 @@ from booktape.store.session import RecordingSession
 def rotate(recording: RecordingSession, now_ns: int) -> Future[None]:
     """A new segment, all at once. The result is there when the segment before is sealed."""
     recording.rotate(now_ns)
-    while recording.save_next():
+    while recording.write_next_of_opening():
         pass
     recording.writer.flush()
     (last,) = recording.ended()

@@ -20,8 +20,6 @@ events that lead there (`freshness`).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
-from itertools import chain
 from typing import Final, TypeAlias
 from zlib import crc32
 
@@ -33,7 +31,7 @@ from booktape.checks.freshness import Freshness, bound_ns
 from booktape.checks.pulse import PulseCheck
 from booktape.checks.summary import CheckSummary
 from booktape.core.book import OrderBook
-from booktape.core.checks import BestLevels, Check, TopLevels
+from booktape.core.checks import BestLevels, BookTicker, Check, TopLevels
 from booktape.core.events import (
     CheckFailed,
     DepthEvent,
@@ -44,7 +42,7 @@ from booktape.core.events import (
     UnreadableAnswer,
     Urgency,
 )
-from booktape.core.sync import State, SymbolSync
+from booktape.core.sync import SymbolSync
 from booktape.wire.limits import deeper_limit, fitting_limit
 from booktape.wire.witness import BOOK_TICKER, DEPTH20, WitnessMessage
 
@@ -88,13 +86,14 @@ class BookChecks:
 
     # ── what happens to the book ────────────────────────────────────────────────────────────
 
-    def on_synced(self, received_ns: int) -> Iterator[CheckOutput]:
+    def on_synced(self, received_ns: int) -> list[CheckOutput]:
         """A new epoch begins: the first audit is due at the symbol's own moment of the period."""
         self._tries = 0
-        if self._audit_ns:
-            part = crc32(self._sync.symbol.encode()) / 2**32
-            self.due_ns = received_ns + round(self._audit_ns * part)
-            yield from self._deepen(self._sync.snapshot_limit, received_ns)
+        if not self._audit_ns:
+            return []
+        part = crc32(self._sync.symbol.encode()) / 2**32
+        self.due_ns = received_ns + round(self._audit_ns * part)
+        return self._deepen(self._sync.snapshot_limit, received_ns)
 
     def on_lost(self) -> None:
         """The book is not known any more; what was said of it is of no use."""
@@ -109,49 +108,50 @@ class BookChecks:
         """A connection that carries the symbol came or went: it may have missed tickers."""
         self._book_ticker.reset()
 
-    def close(self) -> Iterator[Check]:
+    def close(self) -> list[Check]:
         """The segment ends. The next one can be read alone, so nothing is carried over."""
         self.on_lost()
-        for tally in self._summaries.values():
-            yield from tally.close()
+        return [check for summary in self._summaries.values() for check in summary.close()]
 
-    def on_applied(self, event: DepthEvent, received_ns: int) -> Iterable[CheckOutput]:
-        """The book is one event further. Nearly always there is nothing to say, and no time to lose."""
-        waits, sync = self._depth20.waiting, self._sync
-        told = self._record(DEPTH20, self._depth20.on_applied(sync), received_ns) if waits else ()
-        if self._audit or self._book_ticker.tickers or self._is_due(received_ns):
-            return chain(told, self._compare_after(event, received_ns))
-        return told
-
-    def _compare_after(self, event: DepthEvent, received_ns: int) -> Iterator[CheckOutput]:
+    def on_applied(self, event: DepthEvent, received_ns: int) -> list[CheckOutput]:
+        """The book is one event further. Called for every event, so what is not waited for costs nothing."""
+        out: list[CheckOutput] = []
+        if self._depth20.waiting:
+            out += self._record(DEPTH20, self._depth20.on_applied(self._sync), received_ns)
         if self._audit and not self._audit.on_applied(event):
             self._audit = None
-        for found in self._book_ticker.on_applied(self._sync):
-            yield from self._record(BOOK_TICKER, found, received_ns)
-        yield from self._conclude(received_ns)
-        # That may have been the end of the book; then it is asked for anyway.
-        if self._sync.state is State.LIVE and self._is_due(received_ns):
-            yield from self._request_if_spaced(received_ns)
+        if self._book_ticker.tickers:
+            for found in self._book_ticker.on_applied(self._sync):
+                out += self._record(BOOK_TICKER, found, received_ns)
+        if self._audit:
+            concluded = self._conclude(received_ns)
+            out += concluded
+            if any(isinstance(output, CheckFailed) for output in concluded):
+                return out  # the book is lost, so a snapshot is asked for anyway
+        if self._is_due(received_ns):
+            out += self._request_if_spaced(received_ns)
+        return out
 
-    def on_tick(self, now_ns: int, passed_ns: int, *, waits: bool) -> Iterator[CheckOutput]:
-        """So much tape time has passed. `waits`: an event of the symbol runs ahead."""
+    def on_tick(self, now_ns: int, passed_ns: int, *, waits: bool) -> list[CheckOutput]:
+        """`passed_ns` of tape time have passed. `waits`: an event waits for the one before it."""
         if self.freshness.on_tick(passed_ns, waits=waits):
-            yield StreamSilent()
-            return
+            return [StreamSilent()]
+        out: list[CheckOutput] = []
         found = self._pulse.on_tick(self._sync, waits=waits)
         if found:
             asked_ns, comparison = found
-            yield from self._summaries[PULSE].add(comparison, now_ns)
+            out += self._summaries[PULSE].add(comparison, now_ns)
             if not comparison.differences:
                 self._sync.prove(asked_ns)
             elif not self._audit:
-                yield self._request(now_ns, DOUBT_LIMIT, Urgency.DOUBT)
+                out.append(self._request(now_ns, DOUBT_LIMIT, Urgency.DOUBT))
         if now_ns >= self.due_ns:
-            yield from self._request_if_spaced(now_ns)
+            out += self._request_if_spaced(now_ns)
         elif self.freshness.is_ageing and not self._audit and self._is_spaced(now_ns):
             # Where there is no pulse (not every exchange has one) a few levels prove as much: equal, and
             # of the book's own id, they say that all of it is current.
-            yield self._request(now_ns, DOUBT_LIMIT)
+            out.append(self._request(now_ns, DOUBT_LIMIT))
+        return out
 
     def step_clock(self, step_ns: int) -> None:
         """Our clock was set back."""
@@ -171,77 +171,82 @@ class BookChecks:
 
     def on_answer(
         self, answer: DepthSnapshot | UnreadableAnswer, received_ns: int
-    ) -> Iterator[CheckOutput]:
+    ) -> list[CheckOutput]:
         """A snapshot of a book that is known. Without a request in this segment it says nothing."""
         if self._audit and isinstance(answer, DepthSnapshot):
             if self._audit.on_answer(answer):
                 self._low_answers = 0
                 if answer.last_id > self._sync.update_id:
                     self.freshness.on_newer_id(answer.last_id)
-                yield from self._conclude(received_ns)
-                return
+                return self._conclude(received_ns)
             if self._is_reset():
-                yield IdsReset()
-                return
+                return [IdsReset()]
         self._audit = None
-        if self._audit_ns:
-            self._tries += 1
-            yield self._request(received_ns)
+        if not self._audit_ns:
+            return []
+        self._tries += 1
+        return [self._request(received_ns)]
 
     def on_pulse(self, asked_ns: int, best: BestLevels) -> None:
         """An answer shows the best levels of a book that is known."""
         self._pulse.on_answer(asked_ns, best, self._sync)
 
     def on_witness(
-        self, said: WitnessMessage, connection: int, received_ns: int
-    ) -> Iterable[CheckOutput]:
-        """A witness spoke about a book that is known."""
-        sync = self._sync
-        if isinstance(said, TopLevels):
-            if said.last_id > sync.update_id:
-                self.freshness.on_newer_id(said.last_id)
-            found = self._depth20.on_levels(said, sync)
-            if self._depth20.confirms(said, sync):
-                self._add_evidence(received_ns)
-            return self._record(DEPTH20, found, received_ns)
-        if said.update_id > sync.update_id:
-            self.freshness.on_newer_id(said.update_id)
-        elif self._book_ticker.confirms(said, sync):
+        self, message: WitnessMessage, connection: int, received_ns: int
+    ) -> list[CheckOutput]:
+        """Another stream shows the best levels of a book that is known."""
+        if isinstance(message, TopLevels):
+            return self._on_depth20(message, received_ns)
+        return self._on_book_ticker(message, connection, received_ns)
+
+    def _on_depth20(self, top: TopLevels, received_ns: int) -> list[CheckOutput]:
+        if top.last_id > self._sync.update_id:
+            self.freshness.on_newer_id(top.last_id)
+        found = self._depth20.on_levels(top, self._sync)
+        if self._depth20.confirms(top, self._sync):
             self._add_evidence(received_ns)
-        all_found = self._book_ticker.on_ticker(said, connection)
-        return (out for found in all_found for out in self._record(BOOK_TICKER, found, received_ns))
+        return self._record(DEPTH20, found, received_ns)
+
+    def _on_book_ticker(
+        self, ticker: BookTicker, connection: int, received_ns: int
+    ) -> list[CheckOutput]:
+        if ticker.update_id > self._sync.update_id:
+            self.freshness.on_newer_id(ticker.update_id)
+        elif self._book_ticker.confirms(ticker, self._sync):
+            self._add_evidence(received_ns)
+        out: list[CheckOutput] = []
+        for found in self._book_ticker.on_ticker(ticker, connection):
+            out += self._record(BOOK_TICKER, found, received_ns)
+        return out
 
     def _add_evidence(self, received_ns: int) -> None:
-        """A witness agreed. It does not say when it was made: one that waited proves nothing of now."""
+        """A witness agreed. It carries no time of its own: one that waited proves nothing of now."""
         if not self._sync.usual_lag.frames_waited:
             self._sync.prove(received_ns)
 
-    def _record(
-        self, name: str, found: Comparison | None, received_ns: int
-    ) -> tuple[CheckOutput, ...]:
+    def _record(self, name: str, found: Comparison | None, received_ns: int) -> list[CheckOutput]:
         if not found:
-            return ()
-        checks = self._summaries[name].add(found, received_ns)
-        return (*checks, *self._request_if_spaced(received_ns)) if found.differences else checks
+            return []
+        out: list[CheckOutput] = [*self._summaries[name].add(found, received_ns)]
+        return out + self._request_if_spaced(received_ns) if found.differences else out
 
-    def _conclude(self, received_ns: int) -> Iterator[CheckOutput]:
-        """Compare, once the book has reached the answer."""
+    def _conclude(self, received_ns: int) -> list[CheckOutput]:
+        """Compare book and answer, once the book has reached the answer's update id."""
         book, update_id = self._sync.book, self._sync.update_id
         audit = self._audit
         witness = audit.book_of_answer(update_id) if audit else None
         if not audit or not witness:
-            return
+            return []
         self._audit, self._tries = None, 0
         found = compare(update_id, book, witness)
-        yield Check(
+        check = Check(
             self._sync.symbol, received_ns, update_id, REST, found.levels, found.differences
         )
         if found.differences:
-            yield CheckFailed()
-        else:
-            self._sync.prove(self._audit_asked_ns)
-            learn(book, witness)
-            yield from self._deepen(audit.limit, received_ns)
+            return [check, CheckFailed()]
+        self._sync.prove(self._audit_asked_ns)
+        learn(book, witness)
+        return [check, *self._deepen(audit.limit, received_ns)]
 
     # ── when to ask ─────────────────────────────────────────────────────────────────────────
 
@@ -270,20 +275,22 @@ class BookChecks:
             for side, horizon in sides
         )
 
-    def _request_if_spaced(self, received_ns: int) -> Iterator[CheckOutput]:
+    def _request_if_spaced(self, received_ns: int) -> list[CheckOutput]:
         if self._audit_ns and not self._audit and self._is_spaced(received_ns):
-            yield self._request(received_ns)
+            return [self._request(received_ns)]
+        return []
 
     def _is_spaced(self, now_ns: int) -> bool:
         return now_ns >= self.asked_ns + SPACING_NS
 
-    def _deepen(self, limit: int, received_ns: int) -> Iterator[CheckOutput]:
-        """After an answer of `limit` levels: was that all there is, or all that was wanted."""
+    def _deepen(self, limit: int, received_ns: int) -> list[CheckOutput]:
+        """After an answer of `limit` levels: ask for more, unless that was all there is or was wanted."""
         book = self._sync.book
-        if limit < self._depth and self._is_narrow(book):
-            levels = max(limit, len(book.bids), len(book.asks))
-            more = deeper_limit(levels, _span_bps(book, limit) * levels / limit, self._depth)
-            yield self._request(received_ns, more, Urgency.DEEPER)
+        if limit >= self._depth or not self._is_narrow(book):
+            return []
+        levels = max(limit, len(book.bids), len(book.asks))
+        more = deeper_limit(levels, _span_bps(book, limit) * levels / limit, self._depth)
+        return [self._request(received_ns, more, Urgency.DEEPER)]
 
     def _request(
         self, received_ns: int, limit: int = 0, urgency: Urgency = Urgency.AUDIT

@@ -1,17 +1,16 @@
-"""One symbol: its machine, and the checks who looks at every state of its book.
+"""One symbol's pipeline: its state machine, and the checks of every state of its book.
 
-What either says goes to the other: an event that was applied is pipeline before it becomes a row, a
-book that is disproved is lost.
+An event that was applied is checked before it becomes a row. A check that fails drops the book: then
+there is no row.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import TypeAlias
 
-from booktape.checks.book_checks import BookChecks
-from booktape.checks.book_checks import CheckOutput as Finding
+from booktape.checks.book_checks import BookChecks, CheckOutput
 from booktape.core import cadence, checkpoint
 from booktape.core.arbitration import SymbolFeed
 from booktape.core.checks import BestLevels, Check
@@ -29,18 +28,21 @@ from booktape.core.events import (
     StreamSilent,
     UnreadableAnswer,
 )
-from booktape.core.sync import State, SymbolSync, SyncInput, SyncOutputs
+from booktape.core.sync import State, SymbolSync, SyncInput
 from booktape.core.tape_records import Checkpoint
 from booktape.wire.witness import WitnessMessage
 
 PipelineOutput: TypeAlias = (
     BookRow | GapInterval | Check | BookLost | BookSynced | FetchSnapshot | IdsReset
 )
-"""`IdsReset` is for the feed before the machine: it must forget the old ids, too."""
+"""`IdsReset` is for the symbol's feed, which must forget the old ids, too."""
 
 
 class SymbolPipeline:
-    """`handle` is the only way in for what the machine knows; the others are the checks's."""
+    """`handle` takes what the state machine knows; the other methods take what is only checked.
+
+    Each returns what follows, in order: nearly always nothing.
+    """
 
     def __init__(
         self, sync: SymbolSync, every: int, audit_s: float, depth: int, pulse_s: float = 0.0
@@ -50,38 +52,46 @@ class SymbolPipeline:
         self._every = every
         self._ticked_id = sync.update_id
 
+    # ── from one segment to the next ────────────────────────────────────────────────────────
+
     def save(self, feed: SymbolFeed, received_ns: int) -> Checkpoint:
         """Everything the next segment needs."""
         saved = checkpoint.save(self.sync, feed, received_ns)
-        due_ns, asked_ns = self.checks.due_ns, self.checks.asked_ns
-        live = self.sync.state is State.LIVE
-        age_ns = self.checks.freshness.age_ns if live else 0
-        return replace(saved, audit_due_ns=due_ns, asked_ns=asked_ns, evidence_age_ns=age_ns)
+        return replace(
+            saved,
+            audit_due_ns=self.checks.due_ns,
+            asked_ns=self.checks.asked_ns,
+            evidence_age_ns=self._evidence_age_ns(),
+        )
 
     def restore(self, saved: Checkpoint) -> None:
-        """What `save` wrote down beside the machine."""
+        """Take over what `save` wrote down beside the state machine."""
         self.checks.due_ns, self.checks.asked_ns = saved.audit_due_ns, saved.asked_ns
         self.checks.freshness.begin_segment(saved.evidence_age_ns)
 
     def begin_segment(self) -> None:
-        """What a checkpoint does not tell is forgotten: the next segment can be read alone."""
-        freshness = self.checks.freshness
-        age_ns = freshness.age_ns if self.sync.state is State.LIVE else 0
+        """Forget what a checkpoint does not tell: the next segment can be read alone."""
+        age_ns = self._evidence_age_ns()
         self.sync.begin_segment()
-        freshness.begin_segment(age_ns)
+        self.checks.freshness.begin_segment(age_ns)
         self._ticked_id = self.sync.update_id
 
-    def on_tick(self, now_ns: int, passed_ns: int, *, waits: bool) -> Iterable[PipelineOutput]:
-        """So much tape time has passed. `waits`: an event of the symbol runs ahead."""
-        if self.sync.state is not State.LIVE:
-            return ()
+    def _evidence_age_ns(self) -> int:
+        return self.checks.freshness.age_ns if self._is_live() else 0
+
+    # ── time ────────────────────────────────────────────────────────────────────────────────
+
+    def on_tick(self, now_ns: int, passed_ns: int, *, waits: bool) -> list[PipelineOutput]:
+        """`passed_ns` of tape time have passed. `waits`: an event waits for the one before it."""
+        if not self._is_live():
+            return []
         return self._act_on(self.checks.on_tick(now_ns, passed_ns, waits=waits), now_ns)
 
     def lag_ns(self) -> int | None:
         """How late the last event was, if the book moved since the last tick and rests on an event."""
         sync, before = self.sync, self._ticked_id
         self._ticked_id = sync.update_id
-        moved = sync.update_id != before and sync.state is State.LIVE
+        moved = sync.update_id != before and self._is_live()
         return sync.lag_ns if moved and sync.rests_on_event else None
 
     def step_clock(self, step_ns: int) -> None:
@@ -89,87 +99,80 @@ class SymbolPipeline:
         self.sync.step_clock(step_ns)
         self.checks.step_clock(step_ns)
 
-    def on_pulse(self, asked_ns: int, best: BestLevels) -> None:
-        """An answer shows the best levels of this symbol."""
-        if self.sync.state is State.LIVE:
-            self.checks.on_pulse(asked_ns, best)
+    # ── what the exchange says ──────────────────────────────────────────────────────────────
+
+    def handle(self, item: SyncInput, received_ns: int) -> list[PipelineOutput]:
+        """Let the state machine decide, and say what follows."""
+        out: list[PipelineOutput] = []
+        for output in self.sync.handle(item, received_ns):
+            if isinstance(output, EventApplied):
+                out += self._on_applied(output.event, received_ns)
+            elif isinstance(output, BookSynced):
+                out += self._on_synced(output, received_ns)
+            else:
+                out.append(output)
+        if not self._is_live():
+            self.checks.on_lost()
+        return out
 
     def on_request_sent(self, at_ns: int) -> None:
-        """The request for a snapshot has left; of a book that is known it will be an audit."""
-        if self.sync.state is State.LIVE:
+        """The request for a snapshot has left. If the book is known, the answer will be an audit."""
+        if self._is_live():
             self.checks.on_request_sent(at_ns)
 
     def on_snapshot(
         self, answer: DepthSnapshot | UnreadableAnswer, received_ns: int
-    ) -> Iterator[PipelineOutput]:
-        """A snapshot: what the machine waits for, or an audit of what it knows."""
-        known = self.sync.state is State.LIVE
-        yield from self.handle(answer, received_ns)
-        if known:
-            yield from self._act_on(self.checks.on_answer(answer, received_ns), received_ns)
+    ) -> list[PipelineOutput]:
+        """A snapshot: what the state machine waits for, or an audit of the book that it knows."""
+        was_live = self._is_live()
+        out = self.handle(answer, received_ns)
+        if was_live:
+            out += self._act_on(self.checks.on_answer(answer, received_ns), received_ns)
+        return out
+
+    def on_pulse(self, asked_ns: int, best: BestLevels) -> None:
+        """An answer shows the best levels of this symbol."""
+        if self._is_live():
+            self.checks.on_pulse(asked_ns, best)
 
     def on_witness(
-        self, said: WitnessMessage, connection: int, received_ns: int
-    ) -> Iterable[PipelineOutput]:
-        """Another stream spoke, on this connection."""
-        live = self.sync.state is State.LIVE
-        found = self.checks.on_witness(said, connection, received_ns) if live else ()
-        return self._act_on(found, received_ns) if found else ()
+        self, message: WitnessMessage, connection: int, received_ns: int
+    ) -> list[PipelineOutput]:
+        """Another stream of the symbol, on this connection, shows its best levels."""
+        if not self._is_live():
+            return []
+        return self._act_on(self.checks.on_witness(message, connection, received_ns), received_ns)
 
-    def handle(self, item: SyncInput, received_ns: int) -> Iterable[PipelineOutput]:
-        """Let the machine decide, and say what follows."""
-        said = self.sync.handle(item, received_ns)
-        if len(said) == 1 and isinstance(said[0], EventApplied):
-            # Nearly always so: then an event costs no generator.
-            return self._on_applied(said[0].event, self._known_at(received_ns))
-        return self._emit_all(said, received_ns)
+    # ── what follows ────────────────────────────────────────────────────────────────────────
 
-    def _known_at(self, received_ns: int) -> int:
-        """Since when an event is part of the book: on tapes of format 1 its own stamp stands for that."""
-        return received_ns if self.sync.tape_format == 1 else self.sync.stamp_ns
+    def _on_applied(self, event: DepthEvent, received_ns: int) -> list[PipelineOutput]:
+        # On tapes of format 1 an event is part of the book from its own stamp on.
+        known_ns = received_ns if self.sync.tape_format == 1 else self.sync.stamp_ns
+        out = self._act_on(self.checks.on_applied(event, known_ns), known_ns)
+        # A check may have failed. Then the book is lost, and there is no row.
+        if self._is_live() and cadence.is_due(self.sync.updates, self._every):
+            out.append(self.sync.row(known_ns))
+        return out
 
-    def _on_applied(self, event: DepthEvent, received_ns: int) -> Iterable[PipelineOutput]:
-        found = self.checks.on_applied(event, received_ns)
-        if found:
-            return self._emit_after_checks(found, received_ns)
-        return (self.sync.row(received_ns),) if self._is_due() else ()
-
-    def _emit_after_checks(
-        self, found: Iterable[Finding], received_ns: int
-    ) -> Iterator[PipelineOutput]:
-        """What disproves the book comes first: then there is no row any more."""
-        yield from self._act_on(found, received_ns)
-        if self.sync.state is State.LIVE and self._is_due():
-            yield self.sync.row(received_ns)
-
-    def _is_due(self) -> bool:
-        return cadence.is_due(self.sync.updates, self._every)
-
-    def _emit_all(self, said: SyncOutputs, received_ns: int) -> Iterator[PipelineOutput]:
-        for output in said:
-            if isinstance(output, EventApplied):
-                yield from self._on_applied(output.event, self._known_at(received_ns))
-            elif isinstance(output, BookSynced):
-                yield from self._on_synced(output, received_ns)
-            else:
-                yield output
-        if self.sync.state is not State.LIVE:
-            self.checks.on_lost()
-
-    def _on_synced(self, synced: BookSynced, received_ns: int) -> Iterator[PipelineOutput]:
-        if synced.closed:
-            yield synced.closed
-        yield synced
-        yield self.sync.row(received_ns)
-        yield from self._act_on(self.checks.on_synced(received_ns), received_ns)
+    def _on_synced(self, synced: BookSynced, received_ns: int) -> list[PipelineOutput]:
+        out: list[PipelineOutput] = [synced.closed] if synced.closed else []
+        out += [synced, self.sync.row(received_ns)]
+        out += self._act_on(self.checks.on_synced(received_ns), received_ns)
         for held in synced.held:
-            yield from self.handle(held.event, held.received_ns)
+            out += self.handle(held.event, held.received_ns)
+        return out
 
-    def _act_on(self, found: Iterable[Finding], received_ns: int) -> Iterator[PipelineOutput]:
-        for finding in found:
-            if isinstance(finding, IdsReset):
-                yield finding
-            if isinstance(finding, CheckFailed | StreamSilent | IdsReset):
-                yield from self.handle(finding, received_ns)
+    def _act_on(self, found: Iterable[CheckOutput], received_ns: int) -> list[PipelineOutput]:
+        """Tell the state machine what disproves the book; pass the rest on."""
+        out: list[PipelineOutput] = []
+        for output in found:
+            if isinstance(output, IdsReset):
+                out.append(output)
+            if isinstance(output, CheckFailed | StreamSilent | IdsReset):
+                out += self.handle(output, received_ns)
             else:
-                yield finding
+                out.append(output)
+        return out
+
+    def _is_live(self) -> bool:
+        return self.sync.state is State.LIVE

@@ -1,16 +1,21 @@
-"""Several connections of one stream, as one ordered stream per symbol.
+"""Several connections carry the same stream; this makes one ordered stream of it, per symbol.
 
-Each connection delivers in order, and all deliver the same events. So the first copy of an event is
-passed on, later copies fall away, and an event that runs ahead (its connection lost the one before)
-waits as long as another connection may still bring what is missing. Only then is it passed on all
-the same, and the machine behind declares the gap.
+**What the exchange gives.** Each connection delivers a symbol's events in order, and all connections
+deliver the same events. Any of them may lose one: it was cut, or joined later. So between two connections
+the same events arrive twice, at different times, and a hole on one is often filled by the other.
 
-A hole can no longer be filled when every connection has delivered something beyond it, when those
-that have not are gone or silent, when too much waits, or when it was waited for `HOLD_NS` of tape
-time (time is not read here: ticks tell it).
+**What is released.** The first copy of an event is released; later copies are dropped. An event that does
+not follow on the last one released is buffered, as long as some connection may still bring what is
+missing. When none can, it is released all the same. Its ids then do not chain, and the state machine
+behind (core/sync.py) declares the gap.
 
-An event whose ids are old is a copy, and copies have old times. One with old ids and a new time is
-the first sign that the exchange counts anew; the second is an event that follows on it.
+**When a hole can no longer be filled.** When every connection has delivered an event beyond it; when the
+connections that have not are lost or silent; when more than `BUFFERED_MAX` events wait; or when the
+first one has waited for `HOLD_NS` of tape time. No clock is read: ticks on the tape tell the time.
+
+**When ids start again.** An event with old ids is normally a late copy, and copies carry old times. An
+event with old ids and a new time may mean that the exchange counts from lower ids again. A second event
+that follows on it proves that: then `IdsReset` is released before both of them.
 """
 
 from __future__ import annotations
@@ -24,27 +29,27 @@ from typing import Final, TypeAlias
 from booktape.core.events import DepthEvent, HeldEvent, IdsReset
 
 BUFFERED_MAX: Final = 1_000
-"""Events of one symbol that may run ahead: well over a minute of the busiest one."""
+"""Events of one symbol that may be buffered: well over a minute of the busiest one."""
 
 HOLD_NS: Final = 3 * 10**9
-"""How long an event that runs ahead waits for another connection to bring the one before it."""
+"""How long a buffered event waits for another connection to bring the one before it."""
 
 LATER_US: Final = 1_000_000
-"""By how much the time of an event with old ids must exceed the newest one to be no copy. A server
-that is behind another one sends old events with their old times, so honest ones never do."""
+"""An event with old ids is no copy if its time is later than the newest one by more than this. A server
+that is behind another one sends old events with their old times, so a copy is never later."""
 
 _FIRST_ID: Final = attrgetter("event.first_id")
 
 ReleasedEvents: TypeAlias = list[HeldEvent | IdsReset]
-"""Events in order; an `IdsReset` stands before the first one that counts anew."""
+"""Events in order; an `IdsReset` stands before the first one with lower ids."""
 
 
 @dataclass(slots=True)
 class SymbolFeed:
     """One symbol: the last id passed on, how far each connection is, and what runs ahead.
 
-    `last_released` also moves with snapshots; `newest_id` and `newest_us` are the id and the exchange's
-    time of the newest event that was passed on, 0 before there was one. `silent_connections` connections are
+    `passed` also moves with snapshots; `newest_id` and `newest_us` are the id and the exchange's
+    time of the newest event that was passed on, 0 before there was one. `silent` connections are
     not waited for. On tapes of format 1 no feed `sees_resets`: what is old is a copy there.
     """
 
@@ -73,18 +78,18 @@ class SymbolFeed:
         return self._release()
 
     def advance_to(self, update_id: int) -> ReleasedEvents:
-        """A snapshot told everything up to here: no connection needs to bring that any more."""
+        """A snapshot holds everything up to this id: no connection needs to bring that any more."""
         self.last_released = max(self.last_released or 0, update_id)
         return self._release()
 
     def release_next(self) -> ReleasedEvents:
-        """Give up waiting for what is missing before the first event that runs ahead."""
+        """Stop waiting for what is missing before the first buffered event."""
         if self.buffered:
             self.last_released = self.buffered[0].event.first_id - 1
         return self._release()
 
     def on_tick(self, passed_ns: int) -> ReleasedEvents:
-        """So much tape time has passed. An event that waited for `HOLD_NS` waits no longer."""
+        """`passed_ns` of tape time have passed. An event that has waited for `HOLD_NS` is released."""
         if not self.buffered:
             return []
         if self._waited_ns is None:
@@ -95,37 +100,37 @@ class SymbolFeed:
             return []
         ready = self.release_next()
         if self.buffered:
-            self._waited_ns = 0  # another hole, which is given as long
+            self._waited_ns = 0  # another hole, which has its own HOLD_NS
         return ready
 
     def drop_connection(self, connection: int) -> ReleasedEvents:
-        """A connection is gone: what only it could have brought will not come."""
+        """A connection is lost: what only it could have brought will not come."""
         self.last_by_connection.pop(connection, None)
         self.silent_connections.discard(connection)
         ready = self._release()
         if not self.last_by_connection:
-            # Nobody carries the symbol: what comes next may begin anywhere.
+            # No connection carries the symbol: what comes next may begin anywhere.
             self.reset()
         return ready
 
     def mark_silent(self, connection: int) -> ReleasedEvents:
-        """A busy connection brings nothing any more: until it does, it is not waited for."""
+        """A busy connection has fallen silent: until it delivers again, no event waits for it."""
         self.silent_connections.add(connection)
         return self._release()
 
     def reset(self) -> None:
-        """What comes next may begin anywhere, and be older than what came before."""
+        """Forget all ids: what comes next may begin anywhere, and be older than what came before."""
         self.last_released, self.newest_id, self.newest_us = None, 0, 0
         self.last_by_connection = dict.fromkeys(self.last_by_connection)
         self.buffered, self._reset_candidate, self._waited_ns = [], None, None
 
     def begin_segment(self) -> None:
-        """What a checkpoint does not tell is forgotten: the next segment can be read alone."""
+        """Forget what a checkpoint does not tell: the next segment can be read alone."""
         self._reset_candidate, self._waited_ns = None, None
         self.silent_connections.clear()
 
     def step_clock(self, step_ns: int) -> None:
-        """Our clock was set back: the stamps of what waits go back with it."""
+        """Our clock was set back: the stamps of buffered events go back with it."""
         self.buffered = [held.shifted(step_ns) for held in self.buffered]
         if self._reset_candidate:
             self._reset_candidate = self._reset_candidate.shifted(step_ns)
@@ -137,7 +142,7 @@ class SymbolFeed:
         return held
 
     def _check_for_reset(self, old: HeldEvent) -> ReleasedEvents:
-        """A copy; or, by its time, the beginning of new ids, once another event follows on it."""
+        """An event with old ids: a copy, unless its time and the event after it say that ids start again."""
         event, fallen = old.event, self._reset_candidate
         if not self.sees_resets:
             return []
@@ -156,7 +161,7 @@ class SymbolFeed:
         return [IdsReset(), self._mark_released(fallen), self._mark_released(old)]
 
     def _release(self) -> ReleasedEvents:
-        """Take out what is in order now, and what waits for something that cannot come."""
+        """Release what is in order now, and what waits for something that cannot come."""
         ready: ReleasedEvents = []
         while self.buffered and not self._is_waited_for(self.buffered[0].event.first_id):
             first = self.buffered.pop(0)
@@ -167,7 +172,7 @@ class SymbolFeed:
         return ready
 
     def _is_new(self, event: DepthEvent) -> bool:
-        """Whether it is no copy, or part, of what was passed on."""
+        """Whether it holds anything that was not released yet."""
         return self.last_released is None or event.last_id > self.last_released
 
     def _is_waited_for(self, first_id: int) -> bool:
@@ -203,7 +208,7 @@ class FeedArbiter:
             self._released_at_join[connection][symbol] = feed.last_released
 
     def remove_connection(self, connection: int) -> tuple[str, ...]:
-        """Forget a connection; the symbols that it carried. Each feed must `leave` it, too."""
+        """Forget a connection. Returns its symbols: the feed of each must `drop_connection` it, too."""
         self._released_at_join.pop(connection, None)
         return self.connections.pop(connection, ())
 
@@ -213,12 +218,12 @@ class FeedArbiter:
             yield symbol, self.feeds[symbol]
 
     def covers(self, old: int, new: int) -> bool:
-        """Whether `new` brings all that `old` still may, so that `old` can go without a hole.
+        """Whether `new` brings all that `old` still may, so that `old` can be closed without a hole.
 
-        For each symbol `new` must have delivered something that left nothing missing before it. One
-        that is quiet since `new` joined needs no such proof, but something of it may still be on
-        its way on `old`: it is not, once `old` has delivered anything that `new` delivered too,
-        since what `old` was sent before `new` joined comes before that.
+        For each symbol `new` must have delivered an event with nothing missing before it. A symbol that
+        was quiet since `new` joined has no such event. For it, all that `old` was sent before `new`
+        joined must have arrived. That is so once `old` has delivered any event that `new` delivered
+        too: a connection delivers in order.
         """
         if old not in self.connections or new not in self.connections:
             return old not in self.connections

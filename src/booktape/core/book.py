@@ -1,8 +1,8 @@
-"""One symbol's book: two sides, sorted only when somebody looks.
+"""One symbol's book: two sides, sorted only when they are read.
 
-Most events are never looked at (a row is due once every N), so an event costs one `dict.update`
-a side: later changes of a price simply overwrite earlier ones. The order is restored when levels
-are read: key by key while few are pending, by one numpy merge when many are.
+A row is due once every N events, so most states of a book are never read. An event therefore costs one
+`dict.update` a side, in which a later change of a price overwrites an earlier one. Reading restores the
+order: level by level while few changes are pending, by one numpy merge when many are.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ import numpy as np
 from booktape.core.events import DepthEvent, DepthSnapshot, Floats, Level
 
 FEW_PENDING: Final = 80
-"""Up to here bisecting beats one numpy merge; measured by `make bench`."""
+"""Up to this number of changes bisecting is faster than one numpy merge; measured by `make bench`."""
 
 
 class BookSide:
-    """The levels of one side, price → size, and the changes that still wait to be sorted in.
+    """The levels of one side, price → size, and the changes that are not sorted in yet.
 
-    Both sides keep their best level last, 16 bytes a level: most changes are near the touch, and
-    only what lies behind a new level moves to make room. Asks are in order by the price's negative.
+    Both sides keep their best level last, 16 bytes a level: most changes are near the best price, and
+    inserting a level moves only those behind it. Asks are sorted by the negative of their price.
     """
 
     __slots__ = ("_keys", "_pending", "_sign", "_sizes")
@@ -50,7 +50,7 @@ class BookSide:
         return np.abs(np.frombuffer(self._keys)[::-1]), np.array(self._sizes)[::-1]
 
     def levels(self, most: int | None = None) -> list[Level]:
-        """The best levels, so many or all of them, best first."""
+        """The `most` best levels, or all of them, best first."""
         self._apply_pending()
         best = slice(None if most is None else -most, None)
         best_last = list(zip(map(abs, self._keys[best]), self._sizes[best], strict=True))
@@ -111,10 +111,10 @@ class BookSide:
 
 
 class OrderBook:
-    """Both sides of one symbol, and how far down (up) each is known to be complete.
+    """Both sides of one symbol, and the horizon of each: the price up to which all levels are known.
 
-    A horizon of None says that the whole side is known. Levels beyond a horizon are real, but
-    perhaps not all: nothing is pruned.
+    A horizon of None says that the whole side is known. Levels beyond a horizon are real, but others
+    may be missing between them. They are kept: nothing is pruned.
     """
 
     __slots__ = ("ask_horizon", "asks", "bid_horizon", "bids")
@@ -151,7 +151,7 @@ class OrderBook:
         )
 
     def apply(self, event: DepthEvent) -> None:
-        """Take over every level of the event, whole: sizes are absolute."""
+        """Set every level of the event: sizes are absolute."""
         self.bids.update(event.bids)
         self.asks.update(event.asks)
 

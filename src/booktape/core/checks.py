@@ -1,7 +1,6 @@
-"""The nouns of a proof: what other streams of the exchange say of a book, and how it compared.
+"""The values of a check: what other streams of the exchange show of a book, and how it compared.
 
-Like those of core/events.py: made once, changed by nobody, and frozen unless one is made for every
-message.
+As in core/events.py, none is changed once it is made, and those made for every message are not frozen.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""The nouns of a book: what the exchange says, and what the core says back.
+"""The values of a book: what the exchange sends, and what the core says in return.
 
 Units are in the names: `_us` is the exchange's clock in microseconds since 1970 (UTC), `_ns` is
 ours in nanoseconds. Prices and sizes are doubles; docs/format.md says why they are exact.
 
-Nobody changes one of these once it is made. Those that are made for every event or row are not frozen
-all the same: that would cost half a microsecond each, or more.
+None of these is changed once it is made. Those that are made for every event or row are not frozen all
+the same: freezing costs half a microsecond each, or more.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ _LEVEL_BYTES: Final = 120
 """A tuple of two (56), two floats (48), and its place in a list that grew (9)."""
 
 WHOLE_DEPTH: Final = 5_000
-"""Levels a side: no snapshot shows more."""
+"""Levels a side. The exchange's snapshots show no more."""
 
 
-# ── what the exchange says ──────────────────────────────────────────────────────────────────
+# ── what the exchange sends ──────────────────────────────────────────────────────────────────
 
 
 @dataclass(slots=True)
@@ -57,7 +57,7 @@ class DepthSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class UnreadableAnswer:
-    """An answer to a request for a snapshot that was none: an error page, half a body."""
+    """An answer to a request for a snapshot that is not one: an error page, half a body."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,16 +67,16 @@ class ServerShutdown:
 
 @dataclass(frozen=True, slots=True)
 class UnknownEvent:
-    """Well-formed, and nothing we asked for. Kept on the tape, counted, never fatal."""
+    """A well-formed message that was not subscribed to. Kept on the tape, counted, never fatal."""
 
     name: str
 
 
-# ── what the core says ──────────────────────────────────────────────────────────────────────
+# ── what the core says in return ──────────────────────────────────────────────────────────────────────
 
 
 class Urgency(IntEnum):
-    """Who is served first when the exchange allows only so much."""
+    """Which request goes first when the exchange's limit does not allow all of them at once."""
 
     LOST = 0  # a book that was known: each second is a hole in the data
     DOUBT = 1  # one that is called known, while the exchange shows other best levels
@@ -87,10 +87,10 @@ class Urgency(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class FetchSnapshot:
-    """A request for I/O, as a value: its answer comes back as one more frame.
+    """A request for I/O, as a value. Its answer comes back as one more tape record.
 
-    `attempt` counts from 1 since the book was lost, so that the door can space out repeats. Two
-    requests are equal when they ask for the same, however urgent and however deep (`limit` levels).
+    `attempt` counts from 1 since the book was lost, so that repeats can be spaced out. Two requests are
+    equal when they ask for the same symbol and attempt, whatever their urgency and depth (`limit`).
     """
 
     symbol: str
@@ -108,13 +108,13 @@ class EventApplied:
 
 @dataclass(slots=True)
 class HeldEvent:
-    """An event and when it arrived, waiting for the snapshot it will be applied to."""
+    """An event and when it arrived. It waits for a snapshot, or for the event before it."""
 
     received_ns: int
     event: DepthEvent
 
     def shifted(self, step_ns: int) -> HeldEvent:
-        """The same, as if it had arrived by another clock."""
+        """The same event, its stamp moved by `step_ns`: our clock was set back."""
         return HeldEvent(self.received_ns + step_ns, self.event)
 
     @property
@@ -125,10 +125,10 @@ class HeldEvent:
 
 @dataclass(frozen=True, slots=True)
 class GapInterval:
-    """An interval in which a book was not known. Open while `end_ns` is None.
+    """A time in which a book was not known. It is open while `end_ns` is None.
 
-    `epoch` is the one that ended. Both update ids are known states: `last_update_id` is the last
-    one before the interval, `next_update_id` the first one after it; None when the symbol ended.
+    `epoch` is the one that ended. Both update ids are of known books: `last_update_id` is the last
+    one before the gap, `next_update_id` the first one after it; None when the symbol ended.
     """
 
     symbol: str
@@ -154,16 +154,16 @@ class GapInterval:
 
 @dataclass(frozen=True, slots=True)
 class BookLost:
-    """The book is not known any more: `gap` has just opened."""
+    """The book is no longer known: `gap` has just opened."""
 
     gap: GapInterval
 
 
 @dataclass(frozen=True, slots=True)
 class BookSynced:
-    """The book is known: a new epoch begins. `held` must now go through the machine again.
+    """The book is known: a new epoch begins. The `held` events must now be handled once more.
 
-    `counts_anew`: its update id is lower than that of the book before, and believed.
+    `counts_anew`: the exchange counts from lower ids again, so the id is below that of the book before.
     """
 
     symbol: str
@@ -176,12 +176,12 @@ class BookSynced:
 
 @dataclass(frozen=True, slots=True)
 class CheckFailed:
-    """A witness showed levels that the book has not: it is not known any more."""
+    """A witness showed other levels than the book has: the book is no longer known."""
 
 
 @dataclass(frozen=True, slots=True)
 class StreamSilent:
-    """Nothing proves the book current any more: it is not known, from its last evidence on."""
+    """Nothing proves the book current: it is no longer known, from its last evidence on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +191,7 @@ class IdsReset:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Something that happened and is no gap, as it will stand in `notes`. No symbol: to all."""
+    """Something that happened and is no gap: a row of `notes`. `symbol` is None where it concerns all."""
 
     symbol: str | None
     received_ns: int
@@ -201,7 +201,7 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class MalformedMessage:
-    """A frame that could not be read. `connection` is None for a REST answer."""
+    """A message that could not be decoded. `connection` is None for a REST answer."""
 
     connection: int | None
     detail: str
@@ -211,8 +211,8 @@ class MalformedMessage:
 class ReplaceConnection:
     """A request for I/O: open another connection in place of this one, then close it.
 
-    `silent`: it brings nothing where it should, so whatever looks at the exchange otherwise should
-    look soon.
+    `silent`: it brings no messages although it should. So the pulse and the list of symbols should be
+    asked for soon.
     """
 
     connection: int
@@ -222,7 +222,7 @@ class ReplaceConnection:
 
 @dataclass(slots=True, eq=False)
 class BookRow:
-    """One full book, as it will stand in `snapshots`. Arrays are best first, sizes > 0."""
+    """One full book: a row of `snapshots`. Arrays are best first, sizes above 0."""
 
     symbol: str
     event_time_us: int | None

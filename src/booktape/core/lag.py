@@ -1,8 +1,8 @@
 """How late events usually are here: our stamp less the exchange's time.
 
-Neither clock is trusted: their difference, the way from the exchange to us and our own delays all
-stand in it. Only what is later *than usual* tells of frames that waited somewhere. So the smallest
-lag that was seen lately is the yardstick: nothing arrives before it was sent.
+Neither clock is trusted: the lag holds their difference, the way from the exchange to us and our own
+delays. Only an event that is later *than usual* waited somewhere. So it is compared with the smallest
+lag of the last minute: nothing arrives before it was sent.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ TICKS: Final = 60
 """How long a sample counts, in ticks: a minute, in which two clocks hardly drift apart."""
 
 TICKS_AFTER_STEP: Final = 2
-"""How long what was seen before a step of our clock still counts: until there is something newer."""
+"""How long samples from before a step of our clock still count: until there is a newer one."""
 
 
 LATE_NS: Final = 10**9

@@ -1,17 +1,17 @@
-"""The one state machine: it decides when a symbol's book is known.
+"""The state machine of one symbol: it decides when the book is known.
 
     COLD ──connected──▶ SYNCING ──snapshot that joins──▶ LIVE
       ▲                    │  ▲                            │
       └──── all connections lost ◀──── ids do not chain ───┘      any ──not listed──▶ ENDED
                               ▲◀───── silent, ids reset ───┘   known ──in a break───▶ BREAK
 
-`TABLE`, at the end of this file, is the machine: for each state and input the first rule whose
-condition holds is followed; where none does, nothing changes. Quotes are from "How to manage a local order book correctly" in the
-exchange's WebSocket documentation; docs/protocol.md is checked against the table.
+`TABLE`, at the end of this file, is the machine. For each state and input the first rule whose condition
+holds is followed; where none does, nothing changes. Quotes are from "How to manage a local order book
+correctly" in the exchange's WebSocket documentation; docs/protocol.md is checked against the table.
 
-Only a LIVE book is ever shown, and only a book that something proves current is LIVE: the moment of
-its last evidence is where the gap begins that follows (docs/proofs.md, "Now: evidence"). There is no
-clock here: every input carries its own time.
+A row is made of a LIVE book only, and a book is LIVE only while something proves it current. When that
+ends, the gap begins at the last evidence (docs/proofs.md, "Now: evidence"). There is no clock here:
+every input carries its own time.
 """
 
 from __future__ import annotations
@@ -73,17 +73,17 @@ BREAK: Final = "break"
 RELISTED: Final = "delisted"
 
 STALE_MAX: Final = 2
-"""A snapshot of a quiet symbol may come from a cache, and be older than the book that was lost. One
-more than this in a row is no cache: the exchange counts anew."""
+"""A snapshot of a quiet symbol may come from a cache, and be older than the book that was lost. After
+more than this number of them in a row the exchange is taken to count from lower ids again."""
 
 NOT_OPENED: Final = -1
-"""`lastUpdateId` of a symbol that has not opened yet: its book is empty, and known to be."""
+"""`lastUpdateId` of a symbol that has not opened yet: its book is known to be empty."""
 
 
 class State(StrEnum):
-    """What is known of a book. A text: the machine looks it up for every event, and those hash fast."""
+    """What is known of a book. A text, since texts hash fast: it is looked up for every event."""
 
-    COLD = "cold"  # nothing, and no connection to learn from
+    COLD = "cold"  # not known, and no connection carries the symbol
     SYNCING = "syncing"  # events arrive and are held; a snapshot has been asked for
     LIVE = "live"  # every level inside the horizon
     BREAK = (
@@ -140,7 +140,7 @@ class SymbolSync:
         return self.stamp_ns - (self.event_time_us or 0) * 1_000
 
     def handle(self, item: SyncInput, received_ns: int) -> SyncOutputs:
-        """Follow the table. Never raises, whatever arrives in whatever order."""
+        """Follow the table. Never raises, whatever arrives, in any order."""
         # No branch: a test shows that the last rule of every state and input always applies.
         for rule in self.rules[self.state, type(item)]:  # pragma: no branch
             if rule.condition(self, item):
@@ -163,7 +163,7 @@ class SymbolSync:
             self.gap = replace(self.gap, start_ns=self.gap.start_ns + step_ns)
 
     def begin_segment(self) -> None:
-        """What a checkpoint does not tell is forgotten: the next segment can be read alone."""
+        """Forget what a checkpoint does not tell: the next segment can be read alone."""
         self.stale_answers = 0
         # It tells the later of the two moments only.
         self.proved_ns = self.known_ns
@@ -179,7 +179,7 @@ class SymbolSync:
         row = (self.symbol, self.event_time_us, at_ns, self.update_id, self.epoch)
         return BookRow(*(*row, self.updates, *self.book.columns()))
 
-    # ── what the rules ask ──────────────────────────────────────────────────────────────────
+    # ── conditions of rules ──────────────────────────────────────────────────────────────────
 
     def _always(self, _: SyncInput) -> bool:
         return True
@@ -211,7 +211,7 @@ class SymbolSync:
     def _is_in_a_break(self, _: Connected) -> bool:
         return self.tape_format != 1 and self.status in NO_MARKET_DATA
 
-    # ── what the rules do ───────────────────────────────────────────────────────────────────
+    # ── actions of rules ───────────────────────────────────────────────────────────────────
 
     def _ignore(self, _: SyncInput, __: int) -> SyncOutputs:
         return ()
@@ -294,7 +294,7 @@ class SymbolSync:
         return self._open_gap(self.known_ns, RELISTED) + self._start_over(event, received_ns)
 
     def _on_disconnect(self, gone: Disconnected, _: int) -> SyncOutputs:
-        # A sign of life of the connection proves nothing: on it a stream can be dead all the same.
+        # A sign of life of the connection proves nothing: one of its streams can be dead all the same.
         alive_ns = max(self.known_ns, gone.alive_ns)
         start_ns = alive_ns if self.tape_format == 1 else self._last_evidence_ns()
         return self._open_gap(start_ns, gone.reason)
@@ -366,7 +366,7 @@ _COLD, _SYNCING, _LIVE, _BREAK, _ENDED = State
 _S = SymbolSync
 # ruff: noqa: SLF001 the rules are the class's own, written down as data
 TABLE: Final = (
-    # A symbol that the list shows in a break has no book to ask for, whoever listens.
+    # A symbol that the list shows in a break has no book to ask for.
     Rule(_COLD, Connected, _S._is_in_a_break, _BREAK, _S._ignore),
     # "Open a stream … Get a depth snapshot". Not after the first event: a quiet symbol sends none
     # for many seconds, and once the subscription stands a snapshot is a valid book.
@@ -380,7 +380,7 @@ TABLE: Final = (
     # Both save a false gap; neither is a safety rule.
     Rule(_SYNCING, DepthSnapshot, _S._is_stale, _SYNCING, _S._on_stale_answer),
     # "Set your local order book to the retrieved snapshot. Its update ID is lastUpdateId."
-    # What was held goes through the LIVE rules: those alone decide what chains.
+    # The held events then go through the LIVE rules, which alone decide what chains.
     Rule(_SYNCING, DepthSnapshot, _S._always, _LIVE, _S._join),
     Rule(_SYNCING, UnreadableAnswer, _S._always, _SYNCING, _S._request_snapshot),
     Rule(_SYNCING, IdsReset, _S._always, _SYNCING, _S._expect_lower_ids),

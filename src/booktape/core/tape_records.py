@@ -1,7 +1,7 @@
-"""The tape's alphabet: everything that may stand on a tape, and so all that a book may depend on.
+"""The records of a tape: all that may stand on one, and so all that a book may depend on.
 
-Two kinds are the exchange's own bytes (`StreamMessage`, `DepthAnswer`). The others are our notes: what
-time or the operating system decided is written down, so that a reading of the tape needs neither.
+Two kinds hold the exchange's own bytes (`StreamMessage`, `DepthAnswer`). The others are ours: they
+write down what time or the operating system decided, so that reading a tape needs neither.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ NO_TAPE: Final = "no_tape"
 TRADING: Final = "TRADING"
 DELISTED: Final = "DELISTED"
 NO_MARKET_DATA: Final = frozenset({"BREAK", "END_OF_DAY"})
-"""While a symbol has one of these statuses the exchange generates no market data, and orders can be
-cancelled all the same: its book is not known, however quiet its stream."""
+"""Statuses in which the exchange generates no market data, although orders can be cancelled. So the book
+of such a symbol is not known, however quiet its stream."""
 
 FORMAT: Final = 2
 """Of the tapes that are written now. 1: no `Tick`; a row is stamped as its last frame was, and a gap
@@ -30,7 +30,7 @@ after a lost connection begins at that connection's last sign of life."""
 
 @dataclass(frozen=True, slots=True)
 class StreamMessage:
-    """One WebSocket message, byte for byte, stamped where it left the socket."""
+    """One WebSocket message, byte for byte, stamped when it was read from the socket."""
 
     received_ns: int
     connection: int
@@ -49,7 +49,7 @@ class DepthAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """The subscription to these symbols stands on this connection."""
+    """This connection is open and subscribed to these symbols."""
 
     received_ns: int
     connection: int
@@ -58,11 +58,11 @@ class Connected:
 
 @dataclass(frozen=True, slots=True)
 class Disconnected:
-    """The connection is gone. `alive_ns` is its last sign of life.
+    """The connection is lost. `alive_ns` is its last sign of life.
 
     That sign proves no book current: a subscription can be dead while its connection answers pings.
     So a gap begins at the book's own last evidence (on tapes of format 1: at `alive_ns`).
-    `reason` is what a gap will say (`disconnected`, `stopped`, `killed`), `detail` is for people.
+    `reason` goes into the gap (`disconnected`, `stopped`, `killed`), `detail` into the log.
     """
 
     received_ns: int
@@ -74,10 +74,10 @@ class Disconnected:
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """Time has passed: written once a second, and the only clock that the function knows.
+    """Time has passed. Written once a second; the pure function knows no other clock.
 
-    `elapsed_ns` is the steady time since the tick before it. A tick that comes late tells of a pause
-    of this process: frames that arrived meanwhile were stamped at its end, and stand behind the tick.
+    `elapsed_ns` is the steady time since the tick before. A late tick tells of a pause of this process:
+    messages that arrived meanwhile were stamped when it ended, and stand after the tick.
     """
 
     received_ns: int
@@ -108,9 +108,9 @@ class ClockOffset:
 
 @dataclass(frozen=True, slots=True)
 class HoldExpired:
-    """An event of this symbol ran ahead, and waited long enough for what is missing before it.
+    """An event of this symbol has waited long enough for the missing one before it.
 
-    Only on tapes of format 1: since then it follows from the ticks.
+    Only on tapes of format 1: since format 2 it follows from the ticks.
     """
 
     received_ns: int
@@ -119,7 +119,7 @@ class HoldExpired:
 
 @dataclass(frozen=True, slots=True)
 class SnapshotRequested:
-    """The request for a symbol's snapshot has just left. Its answer comes later, or never."""
+    """The request for a symbol's snapshot was just sent. Its answer comes later, or never."""
 
     received_ns: int
     symbol: str
@@ -130,8 +130,8 @@ class SnapshotRequested:
 class SymbolListing:
     """What the exchange's list of symbols says of one, written down when first seen and when it changes.
 
-    `status` is the exchange's word (TRADING, HALT, BREAK …), or ours for one that is not listed any
-    more: DELISTED. `tick_size` and `lot_size` are the steps of prices and sizes, as the exchange writes
+    `status` is the exchange's word (TRADING, HALT, BREAK …), or DELISTED, which is ours, for a symbol that
+    the list no longer has. `tick_size` and `lot_size` are the steps of prices and sizes, as the exchange writes
     them; empty where it states none.
     """
 
@@ -152,10 +152,10 @@ class ClockStep:
 
 @dataclass(frozen=True, slots=True)
 class SegmentStart:
-    """First line of a tape: who recorded, what, how often a row was due, and what proves it.
+    """The first record of a tape: who recorded, what, how often a row is due, and which checks were made.
 
-    `continues` names the segments that this one goes on from: the one before it, or the last ones of the
-    recorders before this one. None on tapes from before that was written down.
+    `continues` names the segments that this one goes on from: the one before it, or the last ones of
+    the recorders before. None on tapes that do not say.
     """
 
     received_ns: int
@@ -175,7 +175,10 @@ class SegmentStart:
 class Checkpoint:
     """All that is known of one symbol, so that a segment can be read without those before it.
 
-    A symbol that is not recorded now has one too: its epoch must never fall back.
+    A symbol that is no longer recorded has one too: its epoch must never fall back.
+
+    The names are those on the tape. `passed`, `reached` and `ahead` are `last_released`,
+    `last_by_connection` and `buffered` of the symbol's feed (core/arbitration.py).
     """
 
     received_ns: int
@@ -210,9 +213,10 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class SegmentEnd:
-    """The end of a segment: `rotated` into the next one, or the recorder was `stopped` or `killed`.
+    """The end of a segment: it `rotated` into the next one, or the recorder was `stopped` or `killed`.
 
-    After the latter two all connections count as lost, and a last checkpoint of each symbol follows.
+    After `stopped` and `killed` all connections count as lost, and a last checkpoint of each symbol
+    follows.
     """
 
     received_ns: int

@@ -186,8 +186,7 @@ def _run(
         if isinstance(record, SegmentEnd) and record.received_ns // 1_000 >= time_us:
             break
         with following(tape.path):
-            for _ in books.feed(record):
-                pass
+            books.feed(record)
     return _Run(books.syncs.get(symbol), lines.reached_ns, past=False)
 
 

@@ -102,8 +102,7 @@ class AsyncRecording:
         left = deque(rest)
         del rest  # or each record would stay in memory until the last one is taken
         while left:
-            for _ in self.session.handle(left.popleft()):
-                pass
+            self.session.handle(left.popleft())
             await self._keep_pace()
             await asyncio.sleep(0)  # there may be thousands, and a second signal wants to be heard
         log.info("sealing", segment=self.session.writer.segment.name)
@@ -157,7 +156,7 @@ class AsyncRecording:
     async def _begin_next(self, now_ns: int) -> None:
         """Write every book down, and serve the loop in between: it must not wait for all of them."""
         self.session.rotate(now_ns)
-        while self.session.save_next():
+        while self.session.write_next_of_opening():
             if self.session.writer.wants_flush:
                 await self._flush()
             await asyncio.sleep(0)

@@ -120,9 +120,8 @@ class Archive:
         last = lineage.last(but_of_run=segment.run)
         start = replace(start, continues=tuple(one.name for one in last))
         past = self._past(lineage, last, start).values()
-        recording = RecordingSession(self._layout, segment, self._worker)
-        recording.begin(start, [saved for saved in past if is_ours(saved.symbol)])
-        return recording
+        ours = [saved for saved in past if is_ours(saved.symbol)]
+        return RecordingSession(self._layout, segment, self._worker, start, ours)
 
     def past(
         self, symbols: tuple[str, ...], now_ns: int, tape_format: int = FORMAT

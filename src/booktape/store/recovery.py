@@ -210,9 +210,8 @@ def _replay(
     torn = layout.torn_tape(segment)
     records = read_tape(torn, torn=True)
     next(records)
-    recording = RecordingSession(layout, segment, worker)
     with following(torn):
-        recording.begin(tape.start, ())
+        recording = RecordingSession(layout, segment, worker, tape.start)
     return 1 + (yield from record_again(recording, records, reason, torn))
 
 
@@ -242,8 +241,8 @@ def _take_all(
             for _ in records:
                 pass
             break
-        for _ in recording.handle(record):
-            pass  # what it asks of the exchange has been answered, or never was
+        # The requests that it returns were answered on this tape, or never.
+        recording.handle(record)
         # Also after one that no row follows from: its line waits to be written.
         if recording.writer.wants_flush:
             yield from _flush(recording.writer)

@@ -1,7 +1,7 @@
-"""Tape first, then the function, then its rows: one recording in progress.
+"""One recording in progress: each record goes to the tape first, then to the pure function, then its rows.
 
-The recorder drives it with live records, recovery with the tape of a recorder that was killed. So
-both write the same files.
+The recorder drives it with live records, recovery and rebuild with those of a tape. So all of them write
+the same files.
 """
 
 from __future__ import annotations
@@ -27,107 +27,106 @@ from booktape.store.segment_writer import Predecessor, SegmentWriter
 
 
 class RecordingSession:
-    """Everything between a record and the disk: `begin`, `handle` every record, `end`.
+    """`handle` every record, `rotate` when a segment ends, `end` once.
 
-    All of it is memory's work. What there is reaches the disk with `writer.flush`, and segments that
-    have `ended` are sealed one by one: both may fail, and be called again.
+    It begins a tape with `start` and with the checkpoints of what was known before. All of this is work
+    in memory. `writer.flush` brings it to the disk, and each of the segments that have `ended` is sealed
+    by its writer: both may fail, and be called again.
     """
 
-    def __init__(self, layout: Layout, segment: Segment, worker: Executor) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        segment: Segment,
+        worker: Executor,
+        start: SegmentStart,
+        known_before: Iterable[Checkpoint] = (),
+    ) -> None:
         self.books = Reconstruction()
         self.writer = SegmentWriter(layout, segment, worker)
         self.last_ns = 0
+        self._start = start
         self._layout = layout
         self._worker = worker
-        # What the first lines of a new tape still lack.
-        self._opening: Iterator[TapeRecord] = iter(())
-        self._is_opening = False
         self._unsealed: list[SegmentWriter] = [self.writer]
-
-    def begin(self, start: SegmentStart, past: Iterable[Checkpoint]) -> None:
-        """First lines of a tape: what is recorded, and all that is known from before."""
-        self._start = start
-        self._handle_quietly(start)
-        for checkpoint in past:
-            self._handle_quietly(checkpoint)
+        # What a new tape must begin with, and does not have yet.
+        self._unwritten_opening: Iterator[TapeRecord] | None = None
+        self.handle(start)
+        for checkpoint in known_before:
+            self.handle(checkpoint)
         self.writer.begin()
 
-    def handle(self, record: TapeRecord) -> Iterable[Output]:
-        """Write the record down, then follow it. Yields every output, stored ones included."""
+    def handle(self, record: TapeRecord) -> list[Output]:
+        """Write the record down, then follow it. Returns every output, those that were stored included."""
         self._complete_opening()
         self.writer.write(record)
         self.last_ns = max(self.last_ns, record.received_ns)
-        outputs = self.books.feed(record)
-        return self._stored(outputs) if outputs else ()
+        return self._store(self.books.feed(record))
 
     def rotate(self, now_ns: int) -> None:
         """Begin the next segment.
 
-        The books have yet to be written down, which takes a while when there are many: whoever has a
-        loop to serve calls `save_next` until it is False, and whoever does not simply goes on.
+        Its tape begins with a checkpoint of every book, which takes a while where there are many. A caller
+        with an event loop calls `write_next_of_opening` until it is False, and serves the loop in between.
+        Any other caller simply goes on: what is missing is written before the next record.
         """
         self._complete_opening()
-        # The end is followed before the checkpoints are taken, and written down after them.
+        # The end is followed before the checkpoints are made, and written down after them.
         end = SegmentEnd(now_ns, ROTATED)
-        for _ in self._stored(self.books.feed(end)):
-            pass
+        self._store(self.books.feed(end))
         self.last_ns = max(self.last_ns, now_ns)
         last = self.writer
-        # Those that are not sealed yet may not stand on the disk yet.
+        # The names of those that are not sealed yet may not stand on the disk yet.
         taken = {writer.segment for writer in self._unsealed}
         segment = free_segment(self._layout, now_ns, last.segment.tag, taken)
         self.writer = SegmentWriter(self._layout, segment, self._worker, Predecessor(last, end))
         self._unsealed.append(self.writer)
         start = replace(self._start, received_ns=now_ns, symbols=self.books.symbols)
         self.writer.write(replace(start, continues=(last.segment.name,)))
-        self._opening, self._is_opening = self._books_as_they_stand(now_ns), True
+        self._unwritten_opening = self._opening_records(now_ns)
 
-    def save_next(self) -> bool:
-        """Write the next book down on a new tape; whether there was one left."""
-        record = next(self._opening, None)
-        if record is not None:
-            self.writer.write(record)
-        elif self._is_opening:
+    def write_next_of_opening(self) -> bool:
+        """Write one more record of a new tape's opening. Returns whether there was one left."""
+        if self._unwritten_opening is None:
+            return False
+        record = next(self._unwritten_opening, None)
+        if record is None:
+            self._unwritten_opening = None
             self.writer.begin()
-            self._is_opening = False
-        return record is not None
+            return False
+        self.writer.write(record)
+        return True
 
     def end(self, reason: str) -> None:
-        """Last lines of a tape, with what is known now for whoever starts next."""
+        """Write the last records of a tape, with what is known now for the next recording."""
         self._complete_opening()
         end = SegmentEnd(self.last_ns, reason)
-        for _ in self._stored(self.books.feed(end)):
-            pass
+        self._store(self.books.feed(end))
         known = self.books.checkpoints(self.last_ns) if reason != ROTATED else ()
         self.writer.end([end, *known])
 
     def ended(self) -> list[SegmentWriter]:
         """The segments that can be sealed now, oldest first, each once.
 
-        One that was rotated is among them as soon as the next one stands on the disk.
+        One that was rotated can be sealed as soon as the next one stands on the disk.
         """
         found = [writer for writer in self._unsealed if writer.is_ended]
         self._unsealed = [writer for writer in self._unsealed if not writer.is_ended]
         return found
 
     def _complete_opening(self) -> None:
-        while self.save_next():
+        while self.write_next_of_opening():
             pass
 
-    def _books_as_they_stand(self, now_ns: int) -> Iterator[TapeRecord]:
+    def _opening_records(self, now_ns: int) -> Iterator[TapeRecord]:
         yield from self.books.checkpoints(now_ns)
         for connection, symbols in self.books.arbiter.connections.items():
             yield Connected(now_ns, connection, symbols)
 
-    def _handle_quietly(self, record: TapeRecord) -> None:
-        """Take a note that asks nothing of anyone."""
-        for _ in self.handle(record):
-            pass
-
-    def _stored(self, outputs: Iterable[Output]) -> Iterator[Output]:
+    def _store(self, outputs: list[Output]) -> list[Output]:
         for output in outputs:
             if isinstance(output, BookRow):
                 self.writer.add_row(output)
             elif isinstance(output, GapInterval | Check | Note):
                 self.writer.add(output)
-            yield output
+        return outputs

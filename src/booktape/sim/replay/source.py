@@ -183,8 +183,7 @@ class ReplaySource:
             frame = replace(frame, every=_NEVER)
         if isinstance(frame, SegmentEnd):
             return
-        for _ in self._books[played.tape].feed(frame):
-            pass
+        self._books[played.tape].feed(frame)
         if isinstance(frame, DepthAnswer | Checkpoint) and self._live(frame.symbol):
             self._known.add(frame.symbol)
 
