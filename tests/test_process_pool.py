@@ -17,7 +17,7 @@ from booktape.process_pool import process_pool
 
 FOREVER = """
     import os, threading
-    from booktape.process_pool import in_processes
+    from booktape.process_pool import process_pool
 
     def work(number):
         if number:
@@ -28,7 +28,7 @@ FOREVER = """
 
     if __name__ == "__main__":
         # One of the two is at work for ever, and one waits for something to do.
-        with in_processes(2, work, [(0,), (1,)], begin) as futures:
+        with process_pool(2, work, [(0,), (1,)], begin) as futures:
             futures[1].result()
 """
 

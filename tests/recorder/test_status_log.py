@@ -41,7 +41,7 @@ def test_a_line_says_how_all_of_it_stands(monkeypatch: pytest.MonkeyPatch) -> No
             "log_level": "info",
             "books": 1_400,
             "known": 1_399,
-            "frames": 5_000,
+            "records": 5_000,
             "snapshots": 80,
             "gaps": 1,
             "lag_ms": 1.2,

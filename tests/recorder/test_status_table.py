@@ -44,7 +44,7 @@ def test_each_book_has_a_line() -> None:
 def test_the_last_line_is_about_all_books() -> None:
     """Those that are not shown are counted."""
     last = drawn(NOW)[-1]
-    assert last.startswith("1399 of 1400 books known · 5,000 frames · lag 1.2 ms · 7 waiting")
+    assert last.startswith("1399 of 1400 books known · 5,000 records · lag 1.2 ms · 7 waiting")
 
 
 def test_lines_of_the_log_that_were_lost_are_counted_below_the_table() -> None:
@@ -81,7 +81,7 @@ def test_the_window_is_redrawn_until_it_is_closed(monkeypatch: pytest.MonkeyPatc
 
     def status() -> RecorderStatus | None:
         now = next(told, None)
-        if now is None and screen.getvalue().count("5,001 frames"):
+        if now is None and screen.getvalue().count("5,001 records"):
             seen.set()
         return now
 
@@ -94,4 +94,4 @@ def test_the_window_is_redrawn_until_it_is_closed(monkeypatch: pytest.MonkeyPatc
         await asyncio.wait({showing})
 
     asyncio.run(story())
-    assert "5,000 frames" in screen.getvalue()
+    assert "5,000 records" in screen.getvalue()

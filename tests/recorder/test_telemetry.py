@@ -47,7 +47,7 @@ def known() -> SymbolSync:
         (GAP, {"event": "gap", "symbol": B, "reason": "id_gap", "missed_updates": 4}),
         (
             MalformedMessage(3, "why"),
-            {"event": "malformed frame", "connection": 3, "detail": "why"},
+            {"event": "malformed message", "connection": 3, "detail": "why"},
         ),
         (ServerShutdown(), {"event": "the exchange announces a shutdown of its server"}),
         (

@@ -147,7 +147,8 @@ class Disk:
         # A lock that is there takes no space.
         is_lock = ".lock" in str(path) and os.path.exists(path)  # noqa: PTH110
         writes = not is_lock and flags & (os.O_WRONLY | os.O_RDWR)
-        if writes or (self._patient and not is_lock):
+        # Plain O_RDONLY is how something is opened to be synced. No space is no reason not to read.
+        if writes or (self._patient and flags == os.O_RDONLY):
             self.step("open")
         descriptor: int = self._really["open"](path, flags, *args, **kwargs)
         if writes:

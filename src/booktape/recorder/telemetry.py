@@ -89,7 +89,7 @@ class Telemetry:
             case UnknownEvent():
                 self._record_unknown(output)
             case MalformedMessage():
-                log.warning("malformed record", connection=output.connection, detail=output.detail)
+                log.warning("malformed message", connection=output.connection, detail=output.detail)
             case ReplaceConnection():
                 log.debug("to be replaced", connection=output.connection, why=output.why)
             case ServerShutdown():
