@@ -21,7 +21,7 @@ from install.fresh import LOCKS, ROOT, Fresh, lock_options
 
 WHOLE: Final = bool(os.environ.get("BOOKTAPE_WHOLE_LOCKS"))
 OLDEST_PIP: Final = "22.3"
-"""What Python 3.11.0 brought. Stated in the README, "What an installation needs"."""
+"""What Python 3.11.0 brought. Stated in docs/installation.md."""
 
 
 @pytest.fixture
@@ -65,9 +65,9 @@ def test_every_installation_of_the_makefile_takes_the_lock_as_complete() -> None
         assert {"--no-deps", "--require-hashes"} <= set(lock_options(lock.name))
 
 
-def test_the_readme_states_the_oldest_pip() -> None:
+def test_the_oldest_pip_is_stated() -> None:
     """And the oldest Python that the package takes."""
-    readme = (ROOT / "README.md").read_text()
+    readme = (ROOT / "docs" / "installation.md").read_text()
     assert f"pip {OLDEST_PIP}" in readme
     oldest_python = re.search(
         r'requires-python = ">=([\d.]+)"', (ROOT / "pyproject.toml").read_text()
