@@ -48,7 +48,7 @@ features = pd.DataFrame(
     }
 )
 
-# %% The label. Both seconds must lie in one epoch: a move across a gap is nobody's prediction
+# %% The label. Both seconds must lie in one epoch: a move across a gap is no prediction
 epoch = grid["epoch"]
 label = (mid.shift(-1) - mid).where(epoch.shift(-1) == epoch)
 

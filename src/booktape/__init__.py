@@ -1,7 +1,7 @@
 """booktape records Binance Spot order books that its users can prove right.
 
 To read what was recorded: `booktape.open("data")`, described in `booktape.reader`. Its names are
-loaded when they are first used: whoever needs only the core pays for no Arrow.
+loaded when they are first used: who needs only the core does not load Arrow.
 """
 
 from __future__ import annotations

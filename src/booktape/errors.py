@@ -106,7 +106,7 @@ class MalformedFrame(WireError):
 
 
 class MalformedNumber(WireError):
-    """A text that should be a number: it is none, or one that nobody could mean."""
+    """A text that should be a number, and is none, or one that cannot be meant."""
 
 
 class ExchangeError(BooktapeError):

@@ -21,7 +21,7 @@ from typing import Final
 YOUNG: Final = 1_000
 MIDDLE: Final = 4
 NEVER: Final = 1_000_000
-"""So many passes over the middle generation come before one over the old one."""
+"""Passes over the middle generation before one over the old one."""
 
 LOCK_S: Final = 0.0005
 """How long a thread may keep the lock that others wait for."""

@@ -30,7 +30,7 @@ GRID_S: Final = 0.1
 """Recorded event times of different symbols fall into the same tenth of a second."""
 
 QUIET_S: Final = 1.0
-"""Sending begins when nothing has been asked for so long: every book is deep then."""
+"""Sending begins when nothing has been asked for this long: every book is deep then."""
 
 _MAGIC: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, 1.3
 _SMALL, _MIDDLE = 126, 1 << 16
@@ -60,7 +60,7 @@ class Line:
         await self._writer.drain()
 
     async def ping(self) -> None:
-        """Whoever answers has read all that came before. (It has nothing else to say.)"""
+        """A client that answers has read all that came before. (It has nothing else to say.)"""
         self.heard.clear()
         self.waiting += b"\x89\x00"
         await self.send()

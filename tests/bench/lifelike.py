@@ -8,7 +8,7 @@ real one. Everything is in whole ticks and lots.
 The numbers were fitted to the figures of the capture, and `likeness.py` shows both side by side. Where
 they could not be made equal, this market was left the one that is harder to compress.
 
-Known differences: nobody moves a dozen orders at a time, so changes lie less close together than they
+Known differences: no trader moves a dozen orders at a time, so changes lie less close together than they
 really do; small orders join levels at random, where the real ones join the same few for seconds;
 prices and sizes are less round; the book does not grow.
 """

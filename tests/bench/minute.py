@@ -117,7 +117,7 @@ class Minute:
         return kind
 
     def _look(self, count: int) -> None:
-        """At the book, after so many events."""
+        """At the book, after a number of events."""
         bids, asks = self.ladders
         if not count % 10:
             for ticks, counts in self.near.items():

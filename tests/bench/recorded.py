@@ -30,7 +30,7 @@ SECONDS: Final = int(os.environ.get("BOOKTAPE_BENCH_SECONDS", "3600"))
 
 @cache
 def lifelike_hour() -> list[TapeRecord]:
-    """Made once, whoever asks."""
+    """Made once, however often it is asked for."""
     return list(lifelike(SECONDS))
 
 

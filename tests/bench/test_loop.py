@@ -90,7 +90,7 @@ def place(text: str) -> str:
 
 
 def start(module: str, *words: object, log: Path) -> subprocess.Popen[str]:
-    """One of the two processes; what it logs goes to a file, since nobody reads on."""
+    """One of the two processes; what it logs goes to a file, since nothing reads on."""
     command = [sys.executable, "-m", module, *map(str, words)]
     with log.open("w") as said:
         return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said, text=True, cwd=TESTS)

@@ -3,7 +3,7 @@
 Promises nothing about speed: `make bench` prints the table of this machine. The exchange (firehose.py)
 runs on the same cores and sends as fast as it is read; what is measured is how long the recorder takes
 to handle all messages, its processor time (all processes and threads, the kernel's part included), and
-its memory. When everything was read, a full inbox may still wait: so many do not count as handled.
+its memory. When everything was read, a full queue may still wait: those records do not count as handled.
 """
 
 from __future__ import annotations

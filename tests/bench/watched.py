@@ -1,4 +1,4 @@
-"""`booktape`, with somebody noting how long each pass of its event loop takes.
+"""`booktape`, noting how long each pass of its event loop takes.
 
     python tests/bench/watched.py PASSES.json record BTCUSDT --exchange sim …
 
@@ -106,7 +106,7 @@ class Watch(selectors.DefaultSelector):
                     self.seen.append((began, time.time() - began, file.read()))
 
     def save(self, path: Path) -> None:
-        """For whoever judges it."""
+        """What is to be judged."""
         tables = {"passes": self.passes, "late": self.late}
         columns = {n: {k: list(v) for k, v in table.items()} for n, table in tables.items()}
         path.write_text(json.dumps(columns | {"pauses": self.pauses, "seen": self.seen}))

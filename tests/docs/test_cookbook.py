@@ -32,9 +32,9 @@ def blocks(text: str) -> list[str]:
 
 
 def value(code: str, names: dict[str, Any]) -> Any:
-    """Run statements; the value of the last one, as a notebook shows it."""
-    *statements, last = ast.parse(code).body
-    exec(compile(ast.Module(statements, []), "cookbook.md", "exec"), names)  # noqa: S102 our own
+    """Run some code; the value of the last one, as a notebook shows it."""
+    *body, last = ast.parse(code).body
+    exec(compile(ast.Module(body, []), "cookbook.md", "exec"), names)  # noqa: S102 our own
     if isinstance(last, ast.Expr):
         return eval(compile(ast.Expression(last.value), "cookbook.md", "eval"), names)  # noqa: S307
     exec(compile(ast.Module([last], []), "cookbook.md", "exec"), names)  # noqa: S102 likewise

@@ -25,7 +25,7 @@ def test_every_command_is_understood(line: str) -> None:
 
 
 def test_every_kind_has_a_picture_that_is_small() -> None:
-    """With words for whoever does not see it; drawn by `make pictures`."""
+    """With words for those who do not see it; drawn by `make pictures`."""
     names = [path for _, path in PICTURES]
     assert names == [f"pictures/{one}.png" for one in ("heatmap", "depth", "spread", "calendar")]
     assert all((DOCS / name).stat().st_size < 150_000 for name in names)

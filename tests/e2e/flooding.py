@@ -89,7 +89,7 @@ def messages(payloads: Callable[[], Iterator[bytes]]) -> Flood:
 
 
 def events(levels: int, hole_after: int = 10**9) -> Iterator[bytes]:
-    """Events of BTCUSDT in order, with so many levels; one id is missing after `hole_after`."""
+    """Events of BTCUSDT in order, with `levels` levels each; one id is missing after `hole_after`."""
     side = ",".join(f'["{price}","1"]' for price in range(1, levels + 1))
     for number in range(1_000_000):
         at = number + 101 + (number >= hole_after)

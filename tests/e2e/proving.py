@@ -32,7 +32,7 @@ LATE: Final[dict[str, tuple[Fault, ...]]] = {
 
 
 def crowd(count: int) -> tuple[str, ...]:
-    """So many symbols: two liquid ones, half of the others mid, half illiquid."""
+    """`count` symbols: two liquid ones, half of the others mid, half illiquid."""
     others = (f"M{n}USDT" if n % 2 else f"I{n}BTC" for n in range(count - 2))
     return ("BTCUSDT", "ETHUSDT", *others)
 

@@ -37,7 +37,7 @@ SETTLE_S: Final = 30.0
 
 @dataclass(frozen=True)
 class Crowd:
-    """So many symbols: `quiet` ones, one busy one, all others now and then.
+    """A market with `quiet` symbols, one busy one, all others now and then.
 
     `activity` is the share of 0.1 s in which a quiet one changes.
     """

@@ -152,7 +152,7 @@ def test_one_that_went_on_elsewhere_is_copied_again(
 def test_archives_from_before_are_kept_apart_as_well(
     merged: Path, recorded: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    """Their tapes do not say what they go on from; whoever began with nothing went on from nothing."""
+    """Their tapes do not say what they go on from; one that began with nothing went on from nothing."""
     root = put(merged, tmp_path / "old")
     for segment in lineage_of(Layout(root)).order:
         edit_tape(Layout(root).tape(segment), lambda lines: lines[0].pop("continues"))

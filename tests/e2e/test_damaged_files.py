@@ -166,7 +166,7 @@ def test_a_file_that_may_not_be_read_is_like_a_damaged_one(root: Path) -> None:
 
 
 def test_replay_tells_what_a_damaged_tape_leaves_open(root: Path) -> None:
-    """Up to it, then a gap that nobody declared, then the tapes after it; `at` says why it does not know."""
+    """Up to it, then an undeclared gap, then the tapes after it; `at` says why it does not know."""
     steps = [item for item in booktape.open(root).replay(BTC) if isinstance(item, booktape.Step)]
     victim = files(root, "tape")[-3]
     content = victim.read_bytes()

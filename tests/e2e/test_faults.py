@@ -52,7 +52,7 @@ def test_whatever_the_exchange_does_rows_are_true_and_gaps_are_told(
 def test_a_gap_in_one_symbol_leaves_the_others_alone_and_costs_one_request(
     tmp_path: Path,
 ) -> None:
-    """One dropped event: one gap, one more snapshot, and nobody else notices."""
+    """One dropped event: one gap, one more snapshot, and no other symbol is touched."""
 
     async def story() -> None:
         market = Market(SYMBOLS, seed=3, levels=40)

@@ -111,8 +111,8 @@ CASES = {
     "an endless error": Case(HONEST, endless_body(b"500 Broken"), nothing, "answered 500"),
     "a message of 1 GB": Case(HONEST, nothing, announced(1 << 30), "more than 32 MiB"),
     "endless fragments": Case(HONEST, nothing, endless_fragments, "more than 32 MiB"),
-    "an inbox of garbage": Case(HONEST, nothing, GARBAGE, "malformed message", 40),
-    "events nobody can apply": Case(HONEST, nothing, BIG_EVENTS, "ending a connection"),
+    "a queue full of garbage": Case(HONEST, nothing, GARBAGE, "malformed message", 40),
+    "events that do not chain": Case(HONEST, nothing, BIG_EVENTS, "ending a connection"),
 }
 
 

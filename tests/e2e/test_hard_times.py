@@ -55,7 +55,7 @@ class FirstOf:
 async def record(
     out: Path, seconds: float, *lies: Fault, symbol: str = "BNBUSDT", connections: int = 1
 ) -> list[Row]:
-    """Record one symbol for so long under faults; its rows, found true, one for each event."""
+    """Record one symbol for a while under faults; its rows, found true, one for each event."""
     market = Market((symbol,), seed=11, levels=40)
     async with (
         SimServer(market, faults=Faults.of(*lies)) as server,
@@ -97,7 +97,7 @@ def test_an_event_ten_times_the_largest_real_one_is_a_row_like_any_other(tmp_pat
 
 
 def test_a_half_open_connection_is_a_gap_of_less_than_a_minute(tmp_path: Path) -> None:
-    """From its last event on, though nobody said that it was lost."""
+    """From its last event on, though no close said that it was lost."""
     virtual_time.run(record(tmp_path, 120, HalfOpen(20.05)))
     (gap,) = gaps_of(tmp_path)
     began_s, lasted_s = seconds_of(gap)
@@ -130,7 +130,7 @@ def test_an_exchange_that_is_away_for_hours_is_one_gap(
 
     async def story() -> None:
         market = Market(("XMRBTC",), seed=11, levels=40)
-        # A slow exchange, or it would have to invent six hours of events that nobody sees.
+        # A slow exchange, or it would have to invent six hours of events that are not received.
         slow = 1 / 60
         lie = Outage(60 * slow, (60 + away_s) * slow)
         async with (

@@ -1,4 +1,4 @@
-"""`kill -9`, for real: the next start finds everything, and declares what nobody saw."""
+"""`kill -9`, for real: the next start finds everything, and declares what was not recorded."""
 
 from __future__ import annotations
 

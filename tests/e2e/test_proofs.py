@@ -94,7 +94,7 @@ def test_a_lie_that_nothing_betrays_is_found(kind: str, tmp_path: Path) -> None:
 
 
 def test_without_audits_nobody_asks_again(tmp_path: Path) -> None:
-    """A witness that differs is a row of `checks`, and nothing else: somebody switched them off."""
+    """A witness that differs is a row of `checks`, and nothing else: audits are switched off."""
     symbols, planted = three_kinds(5), Planted(20, 60)
     virtual_time.run(
         lie_and_listen(

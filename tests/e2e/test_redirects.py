@@ -17,7 +17,7 @@ SYMBOL = "BTCUSDT"
 
 
 class Gate:
-    """Stands where the exchange should be, and sends on whoever asks for one of its pages."""
+    """Stands where the exchange should be, and redirects the client that asks for one of its pages."""
 
     def __init__(self, redirected: str, to: str) -> None:
         self.address = ""

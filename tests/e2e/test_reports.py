@@ -82,10 +82,10 @@ def test_a_reader_that_is_gone_changes_nothing(archive: Path, tmp_path: Path, na
     for folder in ("heard", "unheard"):
         (tmp_path / folder).mkdir()
     with ExitStack() as stack:
-        nobody = the_reader_is_gone(stack)
+        closed = the_reader_is_gone(stack)
         done = subprocess.run(
             [*BOOKTAPE, *commands(archive, tmp_path / "unheard")[name]],
-            stdout=nobody,
+            stdout=closed,
             stderr=subprocess.PIPE,
             check=False,
         )
@@ -166,7 +166,7 @@ def test_an_exchange_serves_though_nobody_reads_its_address(
 
 
 def free_port() -> int:
-    """One that nobody listens at now."""
+    """One that nothing listens at now."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         return int(listening.getsockname()[1])

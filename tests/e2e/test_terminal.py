@@ -29,7 +29,7 @@ from support.full_streams import fill
 PATIENCE_S: Final = 60.0
 SYMBOLS: Final = ("BTCUSDT", "ETHUSDT")
 ROWS: Final = 3
-"""So many of each symbol are on the tape: it records."""
+"""When this many rows of each symbol are on the tape, it records."""
 
 Stderr: TypeAlias = Callable[[ExitStack], int]
 """Makes a descriptor for a recorder's stdout and stderr."""
@@ -234,7 +234,7 @@ def rows_on_tape(out: Path) -> list[int]:
 
 
 async def recording(process: subprocess.Popen[bytes], out: Path, rows: int = ROWS) -> None:
-    """Wait until so many rows of each symbol are on its tape."""
+    """Wait until this many rows of each symbol are on its tape."""
     async with asyncio.timeout(PATIENCE_S):
         while min(rows_on_tape(out)) < rows:
             assert process.poll() is None, "it has ended"

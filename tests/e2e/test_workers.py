@@ -1,4 +1,4 @@
-"""Several processes, one directory: to whoever reads it nothing but the names tells."""
+"""Several processes, one directory. A reader can tell by the names only."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_a_worker_that_dies_ends_the_others_and_loses_nothing(tmp_path: Path) ->
 def test_a_signal_that_meets_workers_while_they_start_stops_them(
     tmp_path: Path, number: signal.Signals
 ) -> None:
-    """As a Ctrl-C reaches every process of a terminal: nobody has died, and the exit code is 0."""
+    """As a Ctrl-C reaches every process of a terminal: no worker has died, and the exit code is 0."""
 
     async def story() -> None:
         async with SimServer(Market(SYMBOLS, seed=8, levels=40), start_at_once=True) as server:

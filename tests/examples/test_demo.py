@@ -1,4 +1,4 @@
-"""`make demo`: every command that it shows is one of ours. It runs for 20 s, so nobody runs it here."""
+"""`make demo`: every command that it shows is one of ours. It runs for 20 s, so it is not run here."""
 
 from __future__ import annotations
 

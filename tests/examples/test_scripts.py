@@ -87,7 +87,7 @@ def test_a_month_in_sql(
     assert shown.count("BTCUSDT") == shown.count("XMRBTC") == 4
     copy = Path(shutil.copytree(workplace / "data" / "snapshots", tmp_path / "copy"))
     for path in copy.glob("symbol=XMRBTC/*/*.parquet"):
-        path.write_bytes(b"whoever opens this fails")
+        path.write_bytes(b"opening this fails")
     fresh = duckdb.connect()
     fresh.execute(f"CREATE VIEW books AS FROM '{copy}/**/*.parquet'")
     assert names["first"][0] == "BTCUSDT"

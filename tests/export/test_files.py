@@ -109,7 +109,7 @@ def test_whoever_takes_the_place_of_half_a_file_keeps_it(tmp_path: Path) -> None
 
 
 def test_a_disk_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the system call says on FAT, of which no test can have one: still nobody loses a file."""
+    """What the system call says on FAT, of which no test can have one: still no file is lost."""
 
     def link(*_: object, **__: object) -> None:
         raise OSError(errno.EPERM, os.strerror(errno.EPERM))

@@ -3,7 +3,7 @@
 *Unknown* is the sum of a symbol's gaps; *forced* is the time from the moment at which nothing is
 delivered any more until the service is back, as the fault itself has it, plus RESYNC_S for coming
 back: a pause of up to half a second before the first reconnect, a snapshot, the next event. What
-looks like a quiet market is given a minute: so long the exchange itself waits for a pong; what other
+looks like a quiet market is given a minute: the exchange itself waits that long for a pong; what other
 evidence contradicts is given the time within which that must be seen (detection.py).
 
 `make coverage` writes the table in docs/reliability.md anew.
@@ -41,7 +41,7 @@ from support.virtual_time import WallClock
 
 RESYNC_S: Final = 1.0
 SEEDS: Final = 5
-"""So many markets, each with its own pauses before reconnects, which are random."""
+"""The number of markets, each with its own pauses before reconnects, which are random."""
 
 SYMBOL: Final = "BNBUSDT"
 AT_S: Final = 20.05
@@ -80,12 +80,12 @@ class Case:
 
 
 def outage(seconds: float, *, silent: bool = False) -> Outage:
-    """Nobody gets through."""
+    """No connection gets through."""
     return Outage(AT_S, AT_S + seconds, silent=silent)
 
 
 def meanwhile(seconds: float) -> Attempts:
-    """Requests for snapshots, for so long after AT_S."""
+    """Requests for snapshots, for `seconds` after AT_S."""
     return Attempts(start_s=AT_S, end_s=AT_S + seconds, door="rest", path="depth")
 
 
@@ -166,7 +166,7 @@ def coverage() -> str:
 if __name__ == "__main__":
     quiet = structlog.make_filtering_bound_logger(logging.CRITICAL)
     structlog.configure(wrapper_class=quiet)
-    # All of it before the document is read: it takes minutes, and somebody may write there meanwhile.
+    # All of it before the document is read: it takes minutes, and the document may be edited meanwhile.
     tables = {BLOCK: coverage(), detection.BLOCK: detection.measured()}
     path = DOCS / "reliability.md"
     for block, measured in tables.items():

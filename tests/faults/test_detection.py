@@ -1,4 +1,4 @@
-"""What nobody tells is seen all the same, within a bound, and the gap begins where proof ended."""
+"""A silent fault is detected all the same, within a bound, and the gap begins where proof ended."""
 
 from __future__ import annotations
 

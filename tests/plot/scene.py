@@ -28,7 +28,7 @@ async def _story(out: Path, market: Market, seconds: float, faults: str, **setti
 
 
 def record(out: Path, market: Market, seconds: float, faults: str = "", **settings: Any) -> None:
-    """Record so many seconds of a market into a folder."""
+    """Record some seconds of a market into a folder."""
     # Pauses between two attempts to connect are drawn by chance, and so would be the end of a gap.
     # A seed would not do: who draws first may depend on a thread.
     with mock.patch("random.uniform", lambda low, high: (low + high) / 2):

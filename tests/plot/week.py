@@ -47,7 +47,7 @@ def _frames(last: int) -> Iterator[TapeRecord]:
 
 
 def write(root: Path, days: int = 6) -> None:
-    """Record it in one segment; so many days and 15 hours, counted from the first midnight."""
+    """Record it in one segment; `days` days and 15 hours, counted from the first midnight."""
     opening = replace(start(*SYMBOLS), received_ns=(BEGIN_S + _FIRST * HOUR_S) * SECOND)
     with open_archive(root) as archive:
         recording = archive.begin(opening, "synthetic")

@@ -1,4 +1,4 @@
-"""Pipes and terminals that nobody reads: real ones, filled until they take no more."""
+"""Pipes and terminals without a reader: real ones, filled until they take no more."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ def memory_left(count_bytes: int) -> Iterator[None]:
 
 @contextmanager
 def descriptors_left(count: int) -> Iterator[None]:
-    """Only so many can be opened; any further one is refused with EMFILE."""
+    """Only `most` can be opened; any further one is refused with EMFILE."""
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     taken = [os.open(os.devnull, os.O_RDONLY)]
     resource.setrlimit(resource.RLIMIT_NOFILE, (taken[0] + 200, before[1]))

@@ -1,4 +1,4 @@
-"""Driving a recording without a loop: for tests in which nobody waits for the disk meanwhile."""
+"""Driving a recording without a loop: for tests in which nothing else runs while the disk works."""
 
 from __future__ import annotations
 

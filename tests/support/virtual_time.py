@@ -8,7 +8,7 @@ it leaps to the next timer. So a test sees the same times on an idle machine and
 may ask for exact ones. Everything that goes by the loop follows: `asyncio.sleep`, `asyncio.timeout`,
 aiohttp's timeouts, the built-in exchange. The recorder takes a `WallClock`.
 
-Both ends of every connection must be in the one loop. Whoever polls must sleep for a while: with
+Both ends of every connection must be in the one loop. A task that polls must sleep for a while: with
 `sleep(0)` something is always ready, and time stands still for ever. Nor does time pass while a
 thread waits for it.
 
@@ -122,7 +122,7 @@ class WallClock:
         await asyncio.sleep(seconds)
 
     def step(self, seconds: float) -> None:
-        """Somebody sets the machine's clock, forward or back."""
+        """The machine's clock is set, forward or back."""
         self._off_ns += round(seconds * 1e9)
 
 
@@ -157,11 +157,11 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return any(end.expects() for end in self._ends.values())
 
     def reads(self, fd: int) -> bool:
-        """Whether somebody wants to read from this descriptor."""
+        """Whether a task wants to read from this descriptor."""
         return self._wants(fd, selectors.EVENT_READ)
 
     def writes(self, fd: int) -> bool:
-        """Whether somebody waits until this descriptor takes more."""
+        """Whether a task waits until this descriptor takes more."""
         return self._wants(fd, selectors.EVENT_WRITE)
 
     def _wants(self, fd: int, event: int) -> bool:
@@ -169,7 +169,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return key is not None and bool(key.events & event)
 
     def explain(self) -> str:
-        """What is going on, for whoever has to find out why a test hangs."""
+        """What is going on, to find out why a test hangs."""
         tasks = [f"  {task.get_name()} {_where(task)}" for task in asyncio.all_tasks(self)]
         waiting = ", ".join(self.unfinished()) or "nothing: no thread, no bytes, perhaps sleep(0)"
         virtual_s = self._now_s - START_S
@@ -193,11 +193,11 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             yield
 
     def _do(self, job: object, promise: Future[Any], work: partial[Any]) -> None:
-        """In the thread. Whoever waits for the promise is told before time may go on."""
+        """In the thread. The task that waits for the result gets it before time may go on."""
         try:
             if promise.set_running_or_notify_cancel():
                 promise.set_result(work())
-        except BaseException as error:  # noqa: BLE001 - whoever waits for the promise gets it
+        except BaseException as error:  # noqa: BLE001 - the task that waits for the result gets it
             promise.set_exception(error)
         finally:
             if not self.is_closed():

@@ -44,7 +44,7 @@ class Peer(ABC):
 
     @classmethod
     def asked(cls, snapshot: bytes, every: int) -> Peer:  # noqa: ARG003 - only ours plans ahead
-        """A warm book of which `levels` will be asked after every so many events."""
+        """A warm book of which `levels` will be asked after every `every` events."""
         return cls(snapshot)
 
     @abstractmethod

@@ -1,0 +1,50 @@
+"""One word, one meaning: private pictures, and words that say too little, stay out."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Final
+
+from docs.generated import DOCS
+
+ROOT: Final = DOCS.parent
+PICTURES: Final = re.compile(
+    r"\b(cellar|pantry|hall|doors?|desk|playroom|ground floor|the window|vigil|rota|inbox"
+    r"|accus\w+|disown\w*|suspects?|statements?|testif\w+)\b",
+    re.IGNORECASE,
+)
+"""A house and a court of law, which only those who drew them know."""
+
+VAGUE: Final = re.compile(r"\b(whoever|nobody|somebody|so many|so long)\b", re.IGNORECASE)
+VAGUE_MOST: Final = 10
+"""As many as read right where they stand."""
+
+
+def texts() -> dict[Path, str]:
+    """Everything that a person reads; but this file, which names the words."""
+    found = [*ROOT.glob("*.md"), *DOCS.rglob("*.md"), ROOT / "pyproject.toml", ROOT / "Makefile"]
+    for folder in ("src", "tests", "examples"):
+        found += (ROOT / folder).rglob("*.py")
+    return {path: path.read_text() for path in found if path != Path(__file__)}
+
+
+def places(pattern: re.Pattern[str]) -> Counter[str]:
+    """How often each match stands in which file."""
+    return Counter(
+        f"{path.relative_to(ROOT)}: {match[0]}"
+        for path, text in texts().items()
+        for match in pattern.finditer(text)
+    )
+
+
+def test_no_private_picture_is_left() -> None:
+    """Rooms of a house, and what is said in court."""
+    assert not places(PICTURES)
+
+
+def test_hardly_a_word_leaves_open_who_and_how_many() -> None:
+    """Whoever reads it should not have to guess."""
+    found = places(VAGUE)
+    assert found.total() < VAGUE_MOST, found
