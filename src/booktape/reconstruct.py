@@ -107,7 +107,7 @@ class Reconstruction:
         self._loads = ConnectionLoads()
         self._pipelines: dict[str, SymbolPipeline] = {}
         self._malformed_connections: set[int] = set()
-        # Per silent symbol: the id it stood at, and how often its connections were replaced there.
+        # Per silent symbol: its newest id, and how often its connections were replaced at that id.
         self._silent_replacements: dict[str, tuple[int, int]] = {}
         self._started = SegmentStart(0, "", "", 1, 1, ())
 
@@ -159,10 +159,7 @@ class Reconstruction:
         return [gap for gap in gaps if gap]
 
     def listings(self) -> dict[str, tuple[str, str, str]]:
-        """What the exchange's list last said of each symbol: status, tick size and lot size.
-
-        Empty texts where it has not said anything yet.
-        """
+        """Status, tick size and lot size of each symbol, from the exchange's last list; empty before the first."""
         syncs = (self.syncs[symbol] for symbol in self.symbols)
         return {sync.symbol: (sync.status, sync.tick_size, sync.lot_size) for sync in syncs}
 
@@ -174,7 +171,7 @@ class Reconstruction:
         ]
 
     def waiting_bytes(self) -> dict[str, int]:
-        """Memory of events that wait, for a snapshot or for the event before them: by symbol, where any do."""
+        """Memory, by symbol, of the events that wait for a snapshot or for the event before them."""
         waiting = {symbol: [*sync.held] for symbol, sync in self.syncs.items() if sync.held}
         for symbol, feed in self.arbiter.feeds.items():
             if feed.buffered:
@@ -222,7 +219,7 @@ class Reconstruction:
             self._on_disconnected(gone, out)
 
     def _begin_segment(self) -> None:
-        """Forget what no checkpoint tells: a reader of the next segment alone would not know it."""
+        """Forget what no checkpoint holds: a reader of the next segment alone would not know it."""
         self._usual_lag.begin_segment()
         self._loads.begin_segment()
         for feed in self.arbiter.feeds.values():
@@ -273,7 +270,7 @@ class Reconstruction:
     # ── time ────────────────────────────────────────────────────────────────────────────────
 
     def _on_tick(self, tick: Tick, out: list[Output]) -> None:
-        """A second has passed. All that time decides is decided here, and nowhere else."""
+        """A second has passed. Everything that time decides is decided here, in this order."""
         if tick.elapsed_ns >= PAUSE_NS:
             out.append(Note(None, tick.received_ns, "pause", f"{tick.elapsed_ns / 1e9:.3f}"))
         passed_ns = min(tick.elapsed_ns, TICK_MAX_NS)
@@ -282,10 +279,10 @@ class Reconstruction:
             for symbol, feed in self.arbiter.feeds_of(connection):
                 self._apply_ready(symbol, feed.mark_silent(connection), out)
         for symbol in self.symbols:
-            carried, waits = self.arbiter.feeds.get(symbol), False
-            if carried and carried.buffered:
-                self._apply_ready(symbol, carried.on_tick(passed_ns), out)
-                waits = bool(carried.buffered)
+            own_feed, waits = self.arbiter.feeds.get(symbol), False
+            if own_feed and own_feed.buffered:
+                self._apply_ready(symbol, own_feed.on_tick(passed_ns), out)
+                waits = bool(own_feed.buffered)
             found = self._pipelines[symbol].on_tick(tick.received_ns, passed_ns, waits=waits)
             self._emit(symbol, found, out)
         lags_ns = (self._pipelines[symbol].lag_ns() for symbol in self.symbols)
@@ -307,7 +304,7 @@ class Reconstruction:
         offset = f"{record.offset_ns / 1e6:+.1f} ms ± {record.error_ns / 1e6:.1f} ms"
         out.append(Note(None, record.received_ns, "clock_offset", offset))
 
-    # ── what the exchange says ──────────────────────────────────────────────────────────────
+    # ── what the exchange sends ─────────────────────────────────────────────────────────────
 
     def _on_message(self, message: StreamMessage, out: list[Output]) -> None:
         if self._loads.on_message(message.connection):
@@ -392,7 +389,7 @@ class Reconstruction:
                 self._emit(symbol, found, out)
 
     def _emit(self, symbol: str, found: Iterable[PipelineOutput], out: list[Output]) -> None:
-        """Pass on what one symbol's pipeline says, and do what concerns its feed and connections."""
+        """Pass on the output of one symbol's pipeline, and act on what concerns its feed and connections."""
         synced = None
         for output in found:
             if isinstance(output, IdsReset):

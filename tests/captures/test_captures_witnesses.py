@@ -83,20 +83,15 @@ def test_tickers_agree_after_every_event(capture: tuple[str, int], equal: int) -
     assert comparisons(checks(frames(*capture, NO_ROWS)), "bookTicker") == equal
 
 
-def compare(witness: BookTickerCheck, sync: SymbolSync) -> Iterator[Comparison]:
-    """The touch as it is now with whatever ticker came last."""
-    if witness.tickers:
-        book = sync.book
-        bid = ticker_module._window("bid", book.bids, book.bid_horizon)
-        ask = ticker_module._window("ask", book.asks, book.ask_horizon)
-        touch = ticker_module.Touch(sync.update_id, bid, ask)
-        said = witness.tickers[-1]
-        yield ticker_module.compare_touch(touch, said.bid, said.ask)
+def compare(check: BookTickerCheck, sync: SymbolSync) -> list[Comparison]:
+    """The touch as it is now with the last ticker."""
+    touch = ticker_module.touch_of(sync)
+    return [ticker_module.compare_touch(touch, t.bid, t.ask) for t in [*check.tickers][-1:]]
 
 
 def after_each_event(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(BookTickerCheck, "on_applied", compare)
-    patch.setattr(BookTickerCheck, "_compare_settled", lambda _: ())
+    patch.setattr(BookTickerCheck, "_compare_settled", lambda _: [])
 
 
 def at_each_ticker(patch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ import pytest
 from booktape.checks import audit
 from booktape.checks.book_checks import (
     DOUBT_LIMIT,
-    LOOK_EVERY,
+    NARROW_CHECK_EVENTS,
     NEVER_NS,
     PULSE,
     REST,
@@ -508,7 +508,9 @@ def test_without_a_period_nothing_is_ever_due() -> None:
     story = Story(audit_s=0, limit=2, depth=2)
     assert story.checks.due_ns == NEVER_NS
     assert story.began == []
-    assert all(not story.event(10 + n, {"99": "0", "98": "0"}) for n in range(1, 2 * LOOK_EVERY))
+    assert all(
+        not story.event(10 + n, {"99": "0", "98": "0"}) for n in range(1, 2 * NARROW_CHECK_EVENTS)
+    )
 
 
 @pytest.mark.parametrize("side", ["bids", "asks"])
@@ -523,8 +525,8 @@ def test_a_narrow_book_is_looked_at_now_and_then(side: str, left: int, *, narrow
     getattr(book, side).update((price, 1.0) for price in prices)
     setattr(book, f"{side.removesuffix('s')}_horizon", 100.0)
     at = SPACING_NS // SECOND
-    asked = [requests(story.event(10 + n, at=at)) for n in range(1, LOOK_EVERY + 1)]
-    assert asked == [[]] * (LOOK_EVERY - 1) + [[10] if narrow else []]
+    asked = [requests(story.event(10 + n, at=at)) for n in range(1, NARROW_CHECK_EVENTS + 1)]
+    assert asked == [[]] * (NARROW_CHECK_EVENTS - 1) + [[10] if narrow else []]
 
 
 def test_requests_are_spaced_out() -> None:

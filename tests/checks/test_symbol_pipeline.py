@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from booktape.checks.symbol_pipeline import PipelineOutput, SymbolPipeline
+from booktape.checks.symbol_pipeline import PipelineOutput, SymbolPipeline, is_row_due
 from booktape.core.arbitration import SymbolFeed
 from booktape.core.checks import Check
 from booktape.core.events import (
@@ -171,3 +173,10 @@ def test_all_that_the_machine_says_is_followed(monkeypatch: pytest.MonkeyPatch) 
     )
     monkeypatch.setattr(SymbolSync, "handle", lambda *_: wordy)
     assert kinds(list(pipeline.handle(event(11, 11), SECOND))) == [BookRow, BookRow, BookLost]
+
+
+@given(every=st.integers(1, 1_000), epoch=st.integers(0, 50))
+def test_rows_are_exactly_n_events_apart(every: int, epoch: int) -> None:
+    """From the snapshot on (0 events), one row in every N events and never another."""
+    due = [updates for updates in range(epoch * every + every) if is_row_due(updates, every)]
+    assert due == [n * every for n in range(epoch + 1)]

@@ -68,17 +68,17 @@ def test_a_second_step_keeps_nothing_longer() -> None:
 def test_after_a_pause_what_arrives_has_waited() -> None:
     """Until the next tick; and for as long as all events are later than usual by more than a second."""
     lag = after(5)
-    assert not lag.frames_waited
+    assert not lag.messages_waited
     lag.on_tick(None, paused=True)
-    assert lag.frames_waited
+    assert lag.messages_waited
     found = []
     for lag_ns in (5 + LATE_NS + 1, 5 + LATE_NS, 5 + LATE_NS + 1, None):
         lag.on_tick(lag_ns)
-        found.append(lag.frames_waited)
+        found.append(lag.messages_waited)
     assert found == [True, False, True, False]
     lag.on_tick(None, paused=True)
     lag.begin_segment()
-    assert not lag.frames_waited
+    assert not lag.messages_waited
 
 
 def test_a_segment_begins_with_nothing() -> None:

@@ -80,7 +80,7 @@ CASES: Final = (
     Case("the same, from the start of the recording", deaf("depth", start_s=0), 10, at_s=0),
     Case("a stream dies, and there is no witness", deaf(), 45, NO_WITNESS),
     Case("the same, from the start of the recording", deaf(start_s=0), 45, NO_WITNESS, at_s=0),
-    # The others keep the connection busy: nothing but the pulse, or the symbol's own habit, betrays it.
+    # The others keep the connection busy: only the pulse shows it.
     Case("one of four symbols dies, no witness", deaf(), 45, NO_WITNESS, others=OTHERS),
     Case("all connections fall silent", Deaf(Messages(start_s=AT_S), opened_by_s=AT_S), 8),
     Case(

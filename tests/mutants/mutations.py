@@ -52,7 +52,7 @@ class Mutation(NamedTuple):
         again = f" ({self.number})" if self.number > 1 else ""
         return f"`{self.where}`: `{self.before}` → `{self.after}`{again}"
 
-    def of(self, source: str) -> ast.Module:
+    def apply(self, source: str) -> ast.Module:
         """The changed program."""
         tree = ast.parse(source)
         old, _ = list(_sites(tree, "module"))[self.site]

@@ -31,18 +31,18 @@ import pytest
 from mutants.mutations import Mutation, mutations
 
 ROOT: Final = Path(__file__).parents[2]
-ROOM: Final = ROOT / "src" / "booktape" / "core"
+CORE: Final = ROOT / "src" / "booktape" / "core"
 LIST: Final = ROOT / "docs" / "mutants.md"
 LEAST: Final = 0.95
 CPU_S: Final = 120
-"""After so much work a test counts as hung: that is noticed, too."""
+"""CPU seconds after which a test counts as hung: that is noticed, too."""
 
 LOADED: Final = (hypothesis, msgspec, np)
 """What every process needs, loaded once before they are forked; nothing of booktape."""
 
 ALL: Final = (
     "tests/core",
-    "tests/proof",
+    "tests/checks",
     *sorted(str(p) for p in ROOT.glob("tests/test_reco*.py")),
 )
 SCRIPTS: Final = ("tests/properties/test_any_script.py",)
@@ -54,7 +54,7 @@ QUIETLY: Final = (
 
 
 class Impostor(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Whoever imports the module gets the mutant."""
+    """Every import of the module gets the mutant."""
 
     def __init__(self, name: str, code: CodeType) -> None:
         self._name = name
@@ -95,7 +95,7 @@ def _test(module: str, program: ast.Module, tests: Sequence[str]) -> int:
 def check_tests(modules: list[str]) -> None:
     """Tests that fail anyway would notice every mutant."""
     for module in modules:
-        unchanged = ast.parse((ROOM / f"{module}.py").read_text())
+        unchanged = ast.parse((CORE / f"{module}.py").read_text())
         if any(is_noticed(module, unchanged, tests) for tests in (own(module), ALL, SCRIPTS)):
             sys.exit(f"tests fail without a change of {module}: nothing can be learnt from them")
 
@@ -106,10 +106,10 @@ def own(module: str) -> list[str]:
 
 
 def survivors(module: str, found: list[Mutation]) -> Iterator[Mutation]:
-    """Those that nobody notices."""
-    source = (ROOM / f"{module}.py").read_text()
+    """Those that no test notices."""
+    source = (CORE / f"{module}.py").read_text()
     for number, mutation in enumerate(found, 1):
-        program = mutation.of(source)
+        program = mutation.apply(source)
         noticed = any(is_noticed(module, program, tests) for tests in (own(module), ALL, SCRIPTS))
         if sys.stdout.isatty():
             print(f"\r{module} {number}/{len(found)} ", end="", flush=True)
@@ -129,7 +129,7 @@ def listed() -> dict[str, dict[str, str]]:
 
 def all_mutations() -> dict[str, list[Mutation]]:
     """Of every module of the core."""
-    return {p.stem: list(mutations(p.read_text())) for p in sorted(ROOM.glob("[!_]*.py"))}
+    return {p.stem: list(mutations(p.read_text())) for p in sorted(CORE.glob("[!_]*.py"))}
 
 
 def write_list(alive: dict[str, dict[str, str]]) -> float:

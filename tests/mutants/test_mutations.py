@@ -10,7 +10,7 @@ from typing import Final
 import pytest
 
 from mutants.mutations import mutations
-from mutants.run import LEAST, LIST, ROOM, all_mutations, listed
+from mutants.run import CORE, LEAST, LIST, all_mutations, listed
 
 CHANGES: Final = {
     "x < 1": {"x <= 1", "x >= 1", "x < 2"},
@@ -45,11 +45,11 @@ MEASURED_BEFORE: Final = pytest.mark.skip(
 def test_what_is_changed_and_how(source: str) -> None:
     """One change at a time; annotations, aliases and docstrings are left alone."""
     body = {"pass"} if isinstance(ast.parse(source).body[0], ast.Expr) else set()
-    found = {ast.unparse(mutation.of(source)) for mutation in mutations(source)}
+    found = {ast.unparse(mutation.apply(source)) for mutation in mutations(source)}
     assert found - body == CHANGES[source] - body
 
 
-@pytest.mark.parametrize("path", sorted(ROOM.glob("[!_]*.py")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(CORE.glob("[!_]*.py")), ids=lambda path: path.stem)
 def test_each_mutant_is_another_program(path: Path) -> None:
     """It can be compiled, it is not the module itself, and no two have one name."""
     source = path.read_text()
@@ -57,7 +57,7 @@ def test_each_mutant_is_another_program(path: Path) -> None:
     assert len({mutation.name for mutation in found}) == len(found)
     same = ast.dump(ast.parse(source))
     for mutation in found[::7]:
-        changed = mutation.of(source)
+        changed = mutation.apply(source)
         assert ast.dump(changed) != same, mutation.name
         compile(changed, path.name, "exec")
 

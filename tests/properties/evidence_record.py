@@ -135,7 +135,7 @@ class Record:
     def before(self, frame: TapeRecord) -> None:
         """What decides of a gap's beginning is what was usual until now."""
         lag = self.world.machine._usual_lag
-        self.usual_ns, self.waited = lag.usual_ns, lag.frames_waited
+        self.usual_ns, self.waited = lag.usual_ns, lag.messages_waited
         if isinstance(frame, ClockStep) and frame.step_ns <= -SECOND:
             for page in self.pages.values():
                 self._set_back(page, frame.step_ns)

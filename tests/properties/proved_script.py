@@ -145,7 +145,7 @@ def play_proved(chance: Random) -> ProvedScript:
     """One such script. Raises `ledger.Violation` when a promise is broken."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(book_checks, "LEVELS", LEVELS)
-        patch.setattr(book_checks, "LOOK_EVERY", 3)
+        patch.setattr(book_checks, "NARROW_CHECK_EVENTS", 3)
         patch.setattr(book_checks, "SPACING_NS", 2 * 10**9)
         script = ProvedScript(chance, every=chance.choice([1, 2, 3]))
         script.connect()

@@ -67,7 +67,7 @@ def nothing(*_: object) -> list[Any]:
 
 def never_waited(lag: UsualLag, smallest_ns: int | None, *, paused: bool = False) -> None:
     tick(lag, smallest_ns, paused=paused)
-    lag.frames_waited = False
+    lag.messages_waited = False
 
 
 def at_its_stamp(sync: SymbolSync) -> int:

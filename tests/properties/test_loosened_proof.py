@@ -6,7 +6,7 @@ that claims too much, or a row that is not true.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from random import Random
 from typing import Any, Final, TypeAlias
 
@@ -128,41 +128,35 @@ def touch_beyond_the_horizon(name: str, side: Any, _: float | None) -> KnownSide
     return KnownSide(name, [best] if best else [], None)
 
 
-def without_deferral(tickers: BookTickerCheck, sync: SymbolSync) -> Iterator[Comparison]:
-    said = [ticker for ticker in tickers.tickers if ticker.update_id <= sync.update_id]
-    if said:
-        yield touch_with(said[-1], sync)
+def without_deferral(check: BookTickerCheck, sync: SymbolSync) -> list[Comparison]:
+    tickers = [ticker for ticker in check.tickers if ticker.update_id <= sync.update_id]
+    return [touch_with(ticker, sync) for ticker in tickers[-1:]]
 
 
-def with_the_latest(tickers: BookTickerCheck, sync: SymbolSync) -> Iterator[Comparison]:
-    if tickers.tickers:
-        yield touch_with(tickers.tickers[-1], sync)
+def with_the_latest(check: BookTickerCheck, sync: SymbolSync) -> list[Comparison]:
+    return [touch_with(check.tickers[-1], sync)] if check.tickers else []
 
 
-def touch_with(said: BookTicker, sync: SymbolSync) -> Comparison:
-    book = sync.book
-    bid = ticker_module._window("bid", book.bids, book.bid_horizon)
-    ask = ticker_module._window("ask", book.asks, book.ask_horizon)
-    return ticker_module.compare_touch(
-        ticker_module.Touch(sync.update_id, bid, ask), said.bid, said.ask
-    )
+def touch_with(ticker: BookTicker, sync: SymbolSync) -> Comparison:
+    return ticker_module.compare_touch(ticker_module.touch_of(sync), ticker.bid, ticker.ask)
 
 
-def whoever_speaks(tickers: BookTickerCheck, said: BookTicker, _: int) -> Iterator[Comparison]:
-    yield from take(tickers, said, tickers._connection)
+def of_any_connection(check: BookTickerCheck, ticker: BookTicker, _: int) -> list[Comparison]:
+    return on_ticker(check, ticker, check._connection)
 
 
-def with_its_own_id_only(tickers: BookTickerCheck) -> Iterator[Comparison]:
+def with_its_own_id_only(check: BookTickerCheck) -> list[Comparison]:
     """Settled by a ticker of the same id, as if none later could come."""
-    newest_id = tickers.tickers[-1].update_id
-    while tickers._touches and tickers._touches[0].update_id <= newest_id + 1:
-        touch = tickers._touches.popleft()
-        said = [ticker for ticker in tickers.tickers if ticker.update_id <= touch.update_id]
-        if said:
-            yield ticker_module.compare_touch(touch, said[-1].bid, said[-1].ask)
+    found = []
+    newest_id = check.tickers[-1].update_id
+    while check._touches and check._touches[0].update_id <= newest_id + 1:
+        touch = check._touches.popleft()
+        tickers = [ticker for ticker in check.tickers if ticker.update_id <= touch.update_id]
+        found += [ticker_module.compare_touch(touch, t.bid, t.ask) for t in tickers[-1:]]
+    return found
 
 
-witness, take = Audit.book_of_answer, BookTickerCheck.on_ticker
+witness, on_ticker = Audit.book_of_answer, BookTickerCheck.on_ticker
 compare, learn, farther = audit_module.compare, audit_module.learn, audit_module._farther
 
 LOOSENED: Final[dict[str, Loosened]] = {
@@ -192,11 +186,11 @@ LOOSENED: Final[dict[str, Loosened]] = {
     "top: of the id before": (Depth20Check, "on_applied", top_of_the_next_event),
     "top: of the id after": (Depth20Check, "on_applied", top_of_the_event_before),
     "top: beyond the horizon": (top_module, "known_sides", beyond_the_horizon),
-    "ticker: beyond the horizon": (ticker_module, "_window", touch_beyond_the_horizon),
+    "ticker: beyond the horizon": (ticker_module, "_best_if_known", touch_beyond_the_horizon),
     "ticker: without deferral": (BookTickerCheck, "on_applied", without_deferral),
     "ticker: one id too early": (BookTickerCheck, "_compare_settled", with_its_own_id_only),
     "ticker: the latest": (BookTickerCheck, "on_applied", with_the_latest),
-    "ticker: every connection is heard": (BookTickerCheck, "on_ticker", whoever_speaks),
+    "ticker: every connection is heard": (BookTickerCheck, "on_ticker", of_any_connection),
 }
 
 

@@ -1,1 +1,1 @@
-"""Is the book right? What a later snapshot and the other streams say of it. Pure, like the core."""
+"""Whether a book is right: it is compared with later snapshots and with other streams. Pure, like core."""

@@ -1,8 +1,8 @@
-"""The book against a later REST snapshot: the proof in depth, and how the horizon moves.
+"""Compares the book with a later REST snapshot, in depth, and moves the horizon.
 
-Both are carried to the same update id: the book by the events it gets anyway, the answer by the
-events that were applied since the request left. Then every level that both must know is compared,
-and where the answer knows further than the book, the book learns it.
+Both are carried to the same update id: the book by the events that it receives anyway, the answer by the
+events that were applied since the request was sent. Then every level that both must know is compared.
+Levels that only the answer knows are added to the book, and its horizon moves there.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ KEPT_MAX: Final = 3_000
 
 
 class Audit:
-    """One under way: from the request's leaving until the book has reached the answer."""
+    """One audit: from the moment the request is sent until the book has reached the answer."""
 
     def __init__(self, since_id: int) -> None:
         self._since_id = since_id
@@ -36,19 +36,19 @@ class Audit:
         return self._answer.limit if self._answer else 0
 
     def on_applied(self, event: DepthEvent) -> bool:
-        """Remember an event that was applied; False when there are too many."""
+        """Remember an applied event. False: there are too many."""
         self._kept.append(event)
         return len(self._kept) <= KEPT_MAX
 
     def on_answer(self, answer: DepthSnapshot) -> bool:
-        """The answer has come; False when it is older than what was kept, so nothing follows."""
+        """The answer has come. False: it is older than the events kept, so it cannot be compared."""
         self._answer = answer
         return answer.last_id >= self._since_id
 
     def book_of_answer(self, update_id: int) -> OrderBook | None:
         """The answer carried to the book's `update_id`; None while it is ahead of the book.
 
-        The event that straddles its id is applied whole: sizes are absolute.
+        An event that contains the answer's id is applied whole: sizes are absolute.
         """
         if self._answer is None or self._answer.last_id > update_id:
             return None
@@ -60,9 +60,9 @@ class Audit:
 
 
 class _Side(NamedTuple):
-    """One side, best first. `away` are its prices, turned so that they grow away from the touch.
+    """One side, best first. `away` holds its prices with a sign that makes them grow away from the best one.
 
-    So is `horizon`, infinite where all is known.
+    `horizon` has the same sign, and is infinite where the whole side is known.
     """
 
     name: str
@@ -80,10 +80,10 @@ class _Side(NamedTuple):
 
 
 def compare(update_id: int, book: OrderBook, witness: OrderBook) -> Comparison:
-    """Compare every level that both must know, or one has where the other must know it.
+    """Compare every level that both must know, or that one has where the other must know it.
 
-    Inside both horizons that is all of either; beyond the book's own, but inside the witness's,
-    whatever the book has.
+    Inside both horizons these are all levels of either. Beyond the book's horizon, but inside that of the
+    witness, they are the levels that the book has.
     """
     levels = 0
     differences: list[Difference] = []
@@ -96,7 +96,7 @@ def compare(update_id: int, book: OrderBook, witness: OrderBook) -> Comparison:
 
 
 def learn(book: OrderBook, witness: OrderBook) -> None:
-    """Where the witness knows further than the book, take over what it knows."""
+    """Add to the book the levels that only the witness knows, and move the book's horizon."""
     sides = (book.bids, book.asks)
     for side, mine, theirs in zip(sides, _sides(book), _sides(witness), strict=True):
         new = (theirs.away > mine.horizon) & (theirs.away <= theirs.horizon)

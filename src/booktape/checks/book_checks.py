@@ -1,20 +1,20 @@
-"""What is asked of one symbol's book while it is live: is it right, and is it wide enough.
+"""All checks of one symbol's live book: is it right, is it current, is it deep enough.
 
-Audits are asked for on four occasions:
-- the last answer was cut off before `depth` levels: the next one asks for more, at once, and for
-  all of `depth` where levels are dense;
-- a side is narrow: fewer than half of `depth` levels are left inside its horizon, looked at every
-  `LOOK_EVERY` events: the touch has come half-way to where the book is not known;
-- `audit_ns` have passed since the last one (each symbol at its own moment of that period), looked at
-  every tick, however quiet the book is;
+A snapshot for an audit is requested when
+- the last answer was cut off before `depth` levels: more levels are requested at once, all of `depth`
+  where levels are dense;
+- a side is narrow: fewer than half of `depth` levels are left inside its horizon, so the best price has
+  moved half-way to where the book is not known (checked every `NARROW_CHECK_EVENTS` events);
+- `audit_ns` have passed since the last one, each symbol at its own moment of that period (checked at
+  every tick, however quiet the book is);
 - a witness differs.
 
-The latter three are `SPACING_NS` apart at least. Each asks for as many levels as the book has, so
-that the audit of a small book costs little. Where a pulse differs, a few levels are asked for at once:
-their update id says whether the book is behind.
+The last three are at least `SPACING_NS` apart. Each requests as many levels as the book has, so that
+the audit of a small book costs little. When a pulse differs, a few levels are requested at once: their
+update id shows whether the book is behind.
 
-Whatever agrees is evidence that the book is current; whatever is ahead of it must be followed by the
-events that lead there (`freshness`).
+A check that passes is evidence that the book is current. An update id ahead of the book must be followed
+by the events that lead there. `freshness` explains both.
 """
 
 from __future__ import annotations
@@ -51,19 +51,19 @@ CheckOutput: TypeAlias = Check | FetchSnapshot | CheckFailed | StreamSilent | Id
 REST: Final = "rest"
 PULSE: Final = "pulse"
 SPACING_NS: Final = 10 * 10**9
-LOOK_EVERY: Final = 64
+NARROW_CHECK_EVENTS: Final = 64
 NEVER_NS: Final = 2**63 - 1
 
 DOUBT_LIMIT: Final = 100
-"""Levels asked for where a pulse differs. What counts is the update id, and it costs the least."""
+"""Levels requested when a pulse differs: the cheapest request, since only the update id counts."""
 
 LOW_MAX: Final = 3
-"""So many answers in a row with ids below the book's, while no event came, are no cache's: the exchange
-counts anew."""
+"""After this number of answers in a row with ids below the book's, and no event between them, the exchange
+counts from lower ids again. A single old answer may come from a cache."""
 
 
 class BookChecks:
-    """One symbol's witnesses, and the audit that may be under way."""
+    """The checks of one symbol, and the audit that may be under way."""
 
     def __init__(self, sync: SymbolSync, audit_s: float, depth: int, pulse_s: float = 0.0) -> None:
         self.due_ns = NEVER_NS
@@ -96,7 +96,7 @@ class BookChecks:
         return self._deepen(self._sync.snapshot_limit, received_ns)
 
     def on_lost(self) -> None:
-        """The book is not known any more; what was said of it is of no use."""
+        """The book is no longer known: messages and answers that wait to be compared are dropped."""
         self._audit = None
         self._low_answers = 0
         self._depth20.reset()
@@ -105,7 +105,7 @@ class BookChecks:
         self.freshness.reset()
 
     def on_connections_changed(self) -> None:
-        """A connection that carries the symbol came or went: it may have missed tickers."""
+        """A connection that carries the symbol was added or lost: tickers may be missing."""
         self._book_ticker.reset()
 
     def close(self) -> list[Check]:
@@ -114,7 +114,7 @@ class BookChecks:
         return [check for summary in self._summaries.values() for check in summary.close()]
 
     def on_applied(self, event: DepthEvent, received_ns: int) -> list[CheckOutput]:
-        """The book is one event further. Called for every event, so what is not waited for costs nothing."""
+        """The book has changed by one event. Called for every event, so a check that waits for none costs nothing."""
         out: list[CheckOutput] = []
         if self._depth20.waiting:
             out += self._record(DEPTH20, self._depth20.on_applied(self._sync), received_ns)
@@ -127,7 +127,7 @@ class BookChecks:
             concluded = self._conclude(received_ns)
             out += concluded
             if any(isinstance(output, CheckFailed) for output in concluded):
-                return out  # the book is lost, so a snapshot is asked for anyway
+                return out  # the book is lost, so a snapshot is requested anyway
         if self._is_due(received_ns):
             out += self._request_if_spaced(received_ns)
         return out
@@ -148,14 +148,14 @@ class BookChecks:
         if now_ns >= self.due_ns:
             out += self._request_if_spaced(now_ns)
         elif self.freshness.is_ageing and not self._audit and self._is_spaced(now_ns):
-            # Where there is no pulse (not every exchange has one) a few levels prove as much: equal, and
-            # of the book's own id, they say that all of it is current.
+            # Where there is no pulse (not every exchange has one) a few levels prove as much: if they have
+            # the book's own id and are equal, the whole book is current.
             out.append(self._request(now_ns, DOUBT_LIMIT))
         return out
 
     def step_clock(self, step_ns: int) -> None:
         """Our clock was set back."""
-        # 0 says that there was none.
+        # 0: there was none.
         self.asked_ns += step_ns if self.asked_ns else 0
         self._audit_asked_ns += step_ns
         if self.due_ns != NEVER_NS:
@@ -163,16 +163,16 @@ class BookChecks:
         self._pulse.step_clock(step_ns)
         self.freshness.step_clock(step_ns)
 
-    # ── what is said of the book ────────────────────────────────────────────────────────────
+    # ── what the book is compared with ──────────────────────────────────────────────────────
 
     def on_request_sent(self, at_ns: int) -> None:
-        """A request has left: from now on events are kept for its answer."""
+        """A request was sent: from now on events are kept for its answer."""
         self._audit, self._audit_asked_ns = Audit(self._sync.update_id), at_ns
 
     def on_answer(
         self, answer: DepthSnapshot | UnreadableAnswer, received_ns: int
     ) -> list[CheckOutput]:
-        """A snapshot of a book that is known. Without a request in this segment it says nothing."""
+        """A snapshot of a book that is known. Without a request in this segment it is not compared."""
         if self._audit and isinstance(answer, DepthSnapshot):
             if self._audit.on_answer(answer):
                 self._low_answers = 0
@@ -220,8 +220,8 @@ class BookChecks:
         return out
 
     def _add_evidence(self, received_ns: int) -> None:
-        """A witness agreed. It carries no time of its own: one that waited proves nothing of now."""
-        if not self._sync.usual_lag.frames_waited:
+        """A witness agreed. It carries no time of its own, so one that waited does not prove the book current."""
+        if not self._sync.usual_lag.messages_waited:
             self._sync.prove(received_ns)
 
     def _record(self, name: str, found: Comparison | None, received_ns: int) -> list[CheckOutput]:
@@ -248,12 +248,12 @@ class BookChecks:
         learn(book, witness)
         return [check, *self._deepen(audit.limit, received_ns)]
 
-    # ── when to ask ─────────────────────────────────────────────────────────────────────────
+    # ── when to request a snapshot ──────────────────────────────────────────────────────────
 
     def _is_reset(self) -> bool:
-        """One more answer has an id below the book's: whether the exchange counts anew.
+        """One more answer has an id below the book's. Whether the exchange counts from lower ids again.
 
-        While events go on coming it is the answers that are old.
+        While events still arrive, the answers are old.
         """
         if self._sync.tape_format == 1:
             return False
@@ -263,10 +263,10 @@ class BookChecks:
         return self._low_answers >= LOW_MAX
 
     def _is_due(self, received_ns: int) -> bool:
-        """At an event. What is due by time alone is due at a tick; without ticks (format 1) here."""
+        """Whether an audit is due at an event. The period ends at a tick, or here where there are none (format 1)."""
         if self._sync.tape_format == 1 and received_ns >= self.due_ns:
             return True
-        return self._sync.updates % LOOK_EVERY == 0 and self._is_narrow(self._sync.book)
+        return self._sync.updates % NARROW_CHECK_EVENTS == 0 and self._is_narrow(self._sync.book)
 
     def _is_narrow(self, book: OrderBook) -> bool:
         sides = ((book.bids, book.bid_horizon), (book.asks, book.ask_horizon))
@@ -284,7 +284,7 @@ class BookChecks:
         return now_ns >= self.asked_ns + SPACING_NS
 
     def _deepen(self, limit: int, received_ns: int) -> list[CheckOutput]:
-        """After an answer of `limit` levels: ask for more, unless that was all there is or was wanted."""
+        """After an answer of `limit` levels: request more, unless these were all levels or all that are wanted."""
         book = self._sync.book
         if limit >= self._depth or not self._is_narrow(book):
             return []
@@ -304,7 +304,7 @@ class BookChecks:
 
 
 def _span_bps(book: OrderBook, levels: int) -> float:
-    """How far the best so many levels of the denser side reach; infinite where neither has them."""
+    """How far the best `levels` of the denser side reach, in basis points; infinite where neither has as many."""
     prices = (side.best_first()[0] for side in (book.bids, book.asks))
     spans = (abs(own[levels - 1] / own[0] - 1) for own in prices if len(own) >= levels)
     return float(min(spans, default=math.inf)) * 10_000

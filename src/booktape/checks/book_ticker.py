@@ -1,14 +1,13 @@
-"""The book against `@bookTicker`: the best level of each side after every event.
+"""Compares the book with `@bookTicker`: the best level of each side (the touch) after every event.
 
 A ticker comes for each change of the touch, with the id of that change, which may lie inside an
-event. So after an event that ends with id u the touch must be that of the ticker with the greatest
-id up to u, and which one that is, is certain once a ticker with a later id has come.
+event. So after an event that ends with id u the touch must equal that of the ticker with the greatest
+id up to u. Which ticker that is, is certain once a ticker with a later id has come.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from booktape.checks.compare import Comparison, KnownSide, differences_of
@@ -18,6 +17,7 @@ from booktape.core.events import Level
 from booktape.core.sync import SymbolSync
 
 WAITING_MAX: Final = 1_000
+"""Tickers, and touches, of one symbol that may wait."""
 
 
 class Touch(NamedTuple):
@@ -29,10 +29,10 @@ class Touch(NamedTuple):
 
 
 class BookTickerCheck:
-    """The tickers of one symbol, and the touches that none has spoken about yet.
+    """The tickers of one symbol, and the touches that could not be compared yet.
 
-    Only one connection is listened to, the first that speaks: between two of its tickers there is
-    no other. Between those of two connections there may be one that is still on its way.
+    Only the tickers of one connection are used, the first that delivers any: no ticker is missing between
+    two of them. Between tickers of two connections another one may still be on its way.
     """
 
     def __init__(self) -> None:
@@ -45,20 +45,21 @@ class BookTickerCheck:
         self.tickers.clear()
         self._touches.clear()
 
-    def on_ticker(self, ticker: BookTicker, connection: int) -> Iterator[Comparison]:
-        """One more ticker; what another connection says, or what is no news, says nothing."""
+    def on_ticker(self, ticker: BookTicker, connection: int) -> list[Comparison]:
+        """One more ticker. One of another connection, or with an old id, is not used."""
         if not self.tickers:
             self._connection = connection
         elif connection != self._connection or ticker.update_id <= self.tickers[-1].update_id:
-            return
+            return []
         self.tickers.append(ticker)
-        yield from self._compare_settled()
+        return self._compare_settled()
 
-    def on_applied(self, sync: SymbolSync) -> Iterator[Comparison]:
-        """The book is one event further. Without any ticker there is nothing to wait for."""
-        if self.tickers:
-            self._touches.append(touch_of(sync))
-            yield from self._compare_settled()
+    def on_applied(self, sync: SymbolSync) -> list[Comparison]:
+        """The book has changed by one event. Without any ticker there is nothing to compare with."""
+        if not self.tickers:
+            return []
+        self._touches.append(touch_of(sync))
+        return self._compare_settled()
 
     def confirms(self, ticker: BookTicker, sync: SymbolSync) -> bool:
         """Whether it shows the book's touch as of the book's own id: evidence, from any connection."""
@@ -66,26 +67,29 @@ class BookTickerCheck:
             return False
         return not compare_touch(touch_of(sync), ticker.bid, ticker.ask).differences
 
-    def _compare_settled(self) -> Iterator[Comparison]:
+    def _compare_settled(self) -> list[Comparison]:
+        """Compare each touch whose ticker is certain."""
+        found = []
         newest_id = self.tickers[-1].update_id
         while self._touches and self._touches[0].update_id < newest_id:
             touch = self._touches.popleft()
             while len(self.tickers) > 1 and self.tickers[1].update_id <= touch.update_id:
                 self.tickers.popleft()
             if self.tickers[0].update_id <= touch.update_id:
-                yield compare_touch(touch, self.tickers[0].bid, self.tickers[0].ask)
+                found.append(compare_touch(touch, self.tickers[0].bid, self.tickers[0].ask))
+        return found
 
 
 def touch_of(sync: SymbolSync) -> Touch:
     """The touch of a book that is known."""
     book = sync.book
-    bid = _window("bid", book.bids, book.bid_horizon)
-    ask = _window("ask", book.asks, book.ask_horizon)
+    bid = _best_if_known("bid", book.bids, book.bid_horizon)
+    ask = _best_if_known("ask", book.asks, book.ask_horizon)
     return Touch(sync.update_id, bid, ask)
 
 
-def _window(name: str, side: BookSide, horizon: float | None) -> KnownSide:
-    """The best level, unless it lies beyond the horizon: then perhaps a better one is unknown."""
+def _best_if_known(name: str, side: BookSide, horizon: float | None) -> KnownSide:
+    """The best level, unless it lies beyond the horizon: then a better one may be missing."""
     touch = KnownSide(name, _levels(side.best()), horizon)
     return touch if touch.knows_all_of_its_levels() else touch._replace(levels=[])
 
@@ -97,6 +101,6 @@ def _levels(best: Level | None) -> list[Level]:
 def compare_touch(touch: Touch, bid: Level | None, ask: Level | None) -> Comparison:
     """Compare with the best levels that the exchange shows, as far as the book must know them."""
     differences: list[Difference] = []
-    for mine, said in ((touch.bid, bid), (touch.ask, ask)):
-        differences += differences_of(mine.name, dict(mine.levels), mine.known_of(_levels(said)))
+    for mine, theirs in ((touch.bid, bid), (touch.ask, ask)):
+        differences += differences_of(mine.name, dict(mine.levels), mine.known_of(_levels(theirs)))
     return Comparison(touch.update_id, 2, tuple(differences))

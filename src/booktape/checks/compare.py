@@ -1,4 +1,4 @@
-"""What a book and a witness both know, and whether they agree there."""
+"""Compares a book and a witness where both must know every level."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Levels: TypeAlias = dict[float, float]
 
 
 class Comparison(NamedTuple):
-    """How many levels were looked at as of `update_id`, and which of them differ."""
+    """How many levels were compared as of `update_id`, and which of them differ."""
 
     update_id: int
     levels: int
@@ -22,7 +22,7 @@ class Comparison(NamedTuple):
 
 
 class KnownSide(NamedTuple):
-    """One side, as far as somebody knows it: `horizon` is where that ends, None says nowhere."""
+    """One side of a book. Every level up to `horizon` is known; None: the whole side is known."""
 
     name: str
     levels: list[Level]
@@ -35,7 +35,7 @@ class KnownSide(NamedTuple):
         return price >= self.horizon if self.name == "bid" else price <= self.horizon
 
     def known_of(self, levels: Iterable[Level]) -> Levels:
-        """Those of the levels that would be known here."""
+        """Those of these levels that would be known here."""
         return {price: size for price, size in levels if self.knows_price(price)}
 
     def knows_all_of_its_levels(self) -> bool:
@@ -44,7 +44,7 @@ class KnownSide(NamedTuple):
 
 
 def known_sides(book: OrderBook, most: int) -> tuple[KnownSide, KnownSide]:
-    """The best levels of each side, so many or as many as there are."""
+    """The `most` best levels of each side, or all where there are fewer."""
     return (
         KnownSide("bid", book.bids.levels(most), book.bid_horizon),
         KnownSide("ask", book.asks.levels(most), book.ask_horizon),
@@ -52,7 +52,7 @@ def known_sides(book: OrderBook, most: int) -> tuple[KnownSide, KnownSide]:
 
 
 def differences_of(name: str, book: Levels, witness: Levels) -> Iterator[Difference]:
-    """The prices, best first, at which the two have another size; none is 0."""
+    """The prices, best first, at which the two sizes differ. A missing level has size 0."""
     for price in sorted(book.keys() | witness.keys(), reverse=name == "bid"):
         mine, theirs = book.get(price, 0.0), witness.get(price, 0.0)
         if mine != theirs:

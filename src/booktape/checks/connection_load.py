@@ -1,8 +1,8 @@
-"""Which connection has fallen silent, by what it brought before.
+"""Finds connections that fall silent after they were busy.
 
-One symbol may be quiet for minutes; a connection that carries many is not. One that brought frames in
-every second of half a minute and then none for 5 s is taken for dead: it is replaced, which costs
-nothing where that was wrong, and no event waits any more for what only it could bring.
+One symbol may be quiet for minutes; a connection that carries many symbols is not. One that delivered
+messages before each of `BUSY_TICKS` ticks in a row, and then none for `SILENT_NS`, is taken for dead. It is
+replaced, which costs nothing where that was wrong, and no event waits any longer for it.
 """
 
 from __future__ import annotations
@@ -10,11 +10,14 @@ from __future__ import annotations
 from typing import Final
 
 BUSY_TICKS: Final = 30
+"""Half a minute."""
+
 SILENT_NS: Final = 5 * 10**9
+"""Of tape time."""
 
 
 class _ConnectionLoad:
-    """What one connection brought lately."""
+    """How busy one connection was lately."""
 
     def __init__(self) -> None:
         self.had_message = False  # since the last tick
@@ -35,23 +38,23 @@ class _ConnectionLoad:
 
 
 class ConnectionLoads:
-    """All open connections. `silent` are those that brought nothing since they fell silent."""
+    """All open connections. `silent` are those that have delivered nothing since they fell silent."""
 
     def __init__(self) -> None:
         self.silent: set[int] = set()
         self._loads: dict[int, _ConnectionLoad] = {}
 
     def add(self, connection: int) -> None:
-        """From now on frames are expected of it."""
+        """A connection was opened."""
         self._loads[connection] = _ConnectionLoad()
 
     def remove(self, connection: int) -> None:
-        """It is gone."""
+        """A connection was lost."""
         self._loads.pop(connection, None)
         self.silent.discard(connection)
 
     def on_message(self, connection: int) -> bool:
-        """It brought a frame. Whether it was silent until now."""
+        """It delivered a message. Whether it was silent until now."""
         load = self._loads.get(connection)
         if load:
             load.had_message = True
@@ -61,12 +64,12 @@ class ConnectionLoads:
         return True
 
     def on_tick(self, passed_ns: int) -> list[int]:
-        """The connections that fall silent now, in the order in which they came."""
+        """The connections that fall silent now, in the order in which they were opened."""
         fallen = [connection for connection, load in self._loads.items() if load.on_tick(passed_ns)]
         self.silent.update(fallen)
         return fallen
 
     def begin_segment(self) -> None:
-        """The next segment can be read alone."""
+        """Count anew: the next segment can be read alone."""
         self._loads = {connection: _ConnectionLoad() for connection in self._loads}
         self.silent.clear()

@@ -1,7 +1,7 @@
-"""The book against `@depth20`: the same levels as of the same id, or not.
+"""Compares the book with `@depth20`: the best 20 levels of each side as of the same id.
 
-Its `lastUpdateId` is some depth event's last id, and its levels are the top of the book after that
-event. It mostly comes just before that event, so it waits for it.
+Its `lastUpdateId` is the last id of some depth event, and its levels are the top of the book after that
+event. The message mostly comes just before the event, so it waits for it.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ from booktape.core.checks import Difference, TopLevels
 from booktape.core.sync import SymbolSync
 
 WAITING_MAX: Final = 100
+"""Messages of one symbol that may wait for their event."""
+
 LEVELS: Final = 20
-"""As many a side as the stream shows; fewer only where the side has no more."""
+"""Levels a side in each message; fewer only where the side has no more."""
 
 
 class Depth20Check:
-    """What it said of one symbol that could not be compared yet; it shows `levels` a side."""
+    """The messages of one symbol that could not be compared yet. Each shows `levels` a side."""
 
     def __init__(self, levels: int) -> None:
         self.waiting: deque[TopLevels] = deque(maxlen=WAITING_MAX)
@@ -32,11 +34,11 @@ class Depth20Check:
         self._newest_id = self._agreed_id = -1
 
     def confirms(self, top: TopLevels, sync: SymbolSync) -> bool:
-        """Whether it shows the book as of the book's own id, by what was compared already."""
+        """Whether it has the book's own id, and a message of that id was compared and agreed."""
         return top.last_id == sync.update_id == self._agreed_id
 
     def on_levels(self, top: TopLevels, sync: SymbolSync) -> Comparison | None:
-        """One more statement. A copy, or one of a state that has passed, says nothing."""
+        """One more message. A copy, or one of an older state of the book, is not compared."""
         if top.last_id < sync.update_id or top.last_id <= self._newest_id:
             return None
         self._newest_id = top.last_id
@@ -46,7 +48,7 @@ class Depth20Check:
         return None
 
     def on_applied(self, sync: SymbolSync) -> Comparison | None:
-        """The book is one event further."""
+        """The book has changed by one event."""
         while self.waiting and self.waiting[0].last_id <= sync.update_id:
             top = self.waiting.popleft()
             if top.last_id == sync.update_id:
@@ -54,17 +56,17 @@ class Depth20Check:
         return None
 
     def _compare(self, top: TopLevels, sync: SymbolSync) -> Comparison:
-        """The first levels of both, as far as the book claims to be complete."""
+        """Compare the best levels of both, up to the book's horizon."""
         levels = 0
         differences: list[Difference] = []
         sides = known_sides(sync.book, self._levels)
-        for book, said in zip(sides, (top.bids, top.asks), strict=True):
-            if said == book.levels and book.knows_all_of_its_levels():
-                levels += len(said)  # nearly always so
+        for side, shown in zip(sides, (top.bids, top.asks), strict=True):
+            if shown == side.levels and side.knows_all_of_its_levels():
+                levels += len(shown)  # nearly always so
                 continue
-            mine, theirs = book.known_of(book.levels), book.known_of(said)
+            mine, theirs = side.known_of(side.levels), side.known_of(shown)
             levels += len(mine.keys() | theirs.keys())
-            differences += differences_of(book.name, mine, theirs)
+            differences += differences_of(side.name, mine, theirs)
         if not differences:
             self._agreed_id = sync.update_id
         return Comparison(sync.update_id, levels, tuple(differences))

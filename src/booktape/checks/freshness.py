@@ -1,12 +1,43 @@
-"""Whether something still proves a book current: the answer to silence.
+"""Whether something still proves a book current: the theory of evidence.
 
-A stream can be dead while its connection answers every ping, so no event is no proof that nothing
-changed. Two clocks of tape time run for each book that is live. One counts since its last evidence,
-of whatever kind, and has a bound. The other runs while something that the exchange said is ahead of
-the book: the events that lead there must come soon.
+**Why.** What arrives can be checked; what does not arrive cannot. A subscription can be dead while its
+connection answers every ping. So the absence of events does not prove that nothing changed, and a book is
+called known only while its last evidence is younger than a bound.
 
-Tape time is what the ticks tell, and each tells 2 s at most: while this process stood still it could
-not see what arrived, and so cannot call it silent.
+**Evidence** shows that the book was the exchange's at some moment:
+
+    an event was applied                                                   the event's stamp
+    `@depth20` or `@bookTicker` has the book's update id and its levels    the message's stamp
+    an audit's answer, carried to the book's update id, has its levels     when the request was sent
+    the pulse shows the best levels of a book that was quiet               when the request was sent
+
+An answer is dated by its request: the exchange may have made it at any moment after that. A witness message
+carries no time of its own, so one that waited in the socket proves nothing about the moment at which it
+was read (`UsualLag.messages_waited`). An event does carry a time. If it came late, it counts from the
+moment at which it was due (`SymbolSync`, core/lag.py).
+
+**Every gap begins at the last evidence**, whatever ended the epoch: lost ids, a lost connection, a failed
+check, silence, a break, the end of the recording.
+
+**Two clocks** run for each live book. Both count tape time.
+
+- The *age* counts since the last evidence. When it exceeds its bound, the stream is silent. The bound is
+  `PULSES` periods of the pulse; without a pulse, `AUDITS` periods of the audit; without either there is
+  none, and silence is believed. From `AGEING` of the bound on, the book is requested by itself.
+- The *ahead* clock runs while the exchange has shown an update id above the book's. The event that leads to
+  that id comes within 0.1 s. If it has not come after `AHEAD_NS`, the stream is silent. When the book has
+  reached the first such id, the newest one takes its place and the clock starts at 0 again. So a busy book,
+  of which a witness is always a little ahead, is never called silent. While an event of the symbol waits
+  in the arbiter, this clock stands at its start: the arbiter's own `HOLD_NS` decides there.
+
+**Tape time** is the sum of the ticks, each at most 2 s (reconstruct.py). While this process stood still it
+could not see what arrived, so it cannot call that time silent. Setting our clock back moves the moments and
+is no evidence: the age goes on.
+
+**A segment can be read alone.** A checkpoint holds the age, so the next segment goes on counting. Ids ahead
+of the book are forgotten at the end of a segment and when the book is lost.
+
+docs/proofs.md, "Now: evidence", has the resulting bounds in seconds, and the weaknesses.
 """
 
 from __future__ import annotations
@@ -16,19 +47,20 @@ from typing import Final
 from booktape.core.sync import SymbolSync
 
 AHEAD_NS: Final = 3 * 10**9
-"""How long the event may take that leads to what a witness has shown. It comes within 0.1 s."""
+"""How long the event may take that leads to an update id that the exchange has shown."""
 
 PULSES: Final = 5
-"""A book may miss so many pulses. Five of 30 s are longer than the exchange's shortest ban (2 min)."""
+"""Periods of the pulse without evidence. Five of 30 s are longer than the exchange's shortest ban (2 min)."""
 
 AUDITS: Final = 2
+"""Periods of the audit without evidence, where there is no pulse."""
 
 AGEING: Final = 3 / 5
-"""From this part of its bound on a book is asked for by itself: the pulse may not be served here."""
+"""From this part of its bound on, a book is requested by itself: the exchange may have no pulse."""
 
 
 def bound_ns(pulse_s: float, audit_s: float) -> int | None:
-    """How old the last evidence of a known book may become; None when nothing looks at quiet books."""
+    """How old the last evidence of a known book may become; None when nothing checks quiet books."""
     if pulse_s:
         return round(PULSES * pulse_s * 1e9)
     return round(AUDITS * audit_s * 1e9) if audit_s else None
@@ -53,35 +85,35 @@ class Freshness:
 
     @property
     def is_ageing(self) -> bool:
-        """Whether the last evidence is so old that the book should be looked at by itself."""
+        """Whether the last evidence is so old that the book should be requested by itself."""
         return self._bound_ns is not None and self.age_ns > AGEING * self._bound_ns
 
     def begin_segment(self, age_ns: int) -> None:
-        """Go on with what a checkpoint tells: the age; 0 where it is to be counted afresh."""
+        """Continue from the age in a checkpoint; 0: count from the next tick."""
         self.reset()
         self._evidence, self._age_ns = (self._newest_evidence() if age_ns else None), age_ns
 
     def reset(self) -> None:
-        """The book is not known: what was ahead of it no longer counts."""
+        """The book is not known: ids ahead of it no longer count."""
         self._first_id = self._ahead_ns = None
         self._newest_id = 0
 
     def step_clock(self, step_ns: int) -> None:
-        """Our clock was set back. What was proved moves with it, which is no new evidence."""
+        """Our clock was set back. The moment of the last evidence moves with it, which is no new evidence."""
         if self._evidence and self._evidence[2]:
             epoch, update_id, proved_ns = self._evidence
             self._evidence = epoch, update_id, proved_ns + step_ns
 
     def on_newer_id(self, update_id: int) -> None:
-        """The exchange is known to have come as far as this id, which is above the book's."""
+        """The exchange has shown this id, which is above the book's."""
         if self._first_id is None or self._first_id <= self._sync.update_id:
             self._first_id, self._ahead_ns = update_id, None
         self._newest_id = max(self._newest_id, update_id)
 
     def on_tick(self, passed_ns: int, *, waits: bool) -> bool:
-        """So much tape time has passed: whether the stream is silent.
+        """`passed_ns` of tape time have passed. Whether the stream is silent.
 
-        While an event waits for the one before it (`waits`), the stream is not: that decides itself.
+        `waits`: an event waits in the arbiter for the one before it.
         """
         return self._is_overdue(passed_ns, waits=waits) or self._is_stale(passed_ns)
 

@@ -1,8 +1,7 @@
-"""The book against the pulse: the best level of each side, as one answer shows it for all symbols.
+"""Compares the book with the pulse: the best level of each side, from one answer for all symbols.
 
-The answer names no update id. So only a book that was quiet is compared: no event since well before
-the request left, and none until well after the answer. What the answer shows then is the state that
-the book claims to be in.
+The answer names no update id. So only a book that was quiet is compared: it had no event since well before
+the request was sent, and has none until well after the answer. Then the answer must show the book as it is.
 """
 
 from __future__ import annotations
@@ -18,11 +17,11 @@ QUIET_NS: Final = 10**9
 """How long before the request a book must have been quiet: an event takes 0.1 s to reach us."""
 
 TICKS: Final = 2
-"""After so many ticks without an event the answer is compared."""
+"""The answer is compared at this tick after it, if no event has come."""
 
 
 class _Waiting(NamedTuple):
-    """An answer, and the state of the book that it must show."""
+    """An answer, and the state of the book when it came."""
 
     asked_ns: int
     best: BestLevels
@@ -31,7 +30,7 @@ class _Waiting(NamedTuple):
 
 
 class PulseCheck:
-    """What the last pulse showed of one symbol, until it can be compared."""
+    """The last pulse of one symbol, until it can be compared."""
 
     def __init__(self) -> None:
         self._waiting: _Waiting | None = None
@@ -42,14 +41,14 @@ class PulseCheck:
         self._waiting = None
 
     def on_answer(self, asked_ns: int, best: BestLevels, sync: SymbolSync) -> None:
-        """An answer to a request that left at `asked_ns`. A book that was not quiet is left out."""
+        """An answer to a request sent at `asked_ns`. It is dropped if the book was not quiet."""
         if sync.stamp_ns <= asked_ns - QUIET_NS:
             self._waiting, self._ticks = _Waiting(asked_ns, best, sync.epoch, sync.update_id), 0
 
     def on_tick(self, sync: SymbolSync, *, waits: bool) -> tuple[int, Comparison] | None:
-        """What came of it, with the moment that it proves; None while it waits, or came to nothing.
+        """The comparison, with the moment that it proves. None while it waits, or if an event came.
 
-        `waits`: an event runs ahead, so the symbol is not quiet.
+        `waits`: an event waits in the arbiter, so the symbol is not quiet.
         """
         waiting = self._waiting
         if waiting is None:

@@ -1,4 +1,4 @@
-"""Comparisons as rows of `checks`: each failure one, what passed one a minute."""
+"""Comparisons as rows of `checks`: one row for each failure, one a minute for all that passed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MINUTE_NS: Final = 60 * 10**9
 
 @dataclass(slots=True)
 class CheckSummary:
-    """What one witness confirmed of one symbol in the current minute, summed up to the last time."""
+    """The passed comparisons of one witness and symbol in the current minute, summed."""
 
     symbol: str
     witness: str
@@ -23,12 +23,19 @@ class CheckSummary:
     _comparisons: int = 0
 
     def add(self, found: Comparison, received_ns: int) -> tuple[Check, ...]:
-        """One more comparison; the checks that are complete by it, nearly always none."""
+        """One more comparison. Returns the rows that are complete now, nearly always none."""
         same_minute = self._received_ns // _MINUTE_NS == received_ns // _MINUTE_NS
         complete = () if same_minute else self.close()
         if found.differences:
-            told = (found.update_id, self.witness, found.levels, found.differences)
-            return (*complete, Check(self.symbol, received_ns, *told))
+            failed = Check(
+                self.symbol,
+                received_ns,
+                found.update_id,
+                self.witness,
+                found.levels,
+                found.differences,
+            )
+            return (*complete, failed)
         self._received_ns, self._update_id = received_ns, found.update_id
         self._levels += found.levels
         self._comparisons += 1
@@ -38,7 +45,13 @@ class CheckSummary:
         """The minute, or the segment, is over."""
         if not self._comparisons:
             return ()
-        told = (self._received_ns, self._update_id, self.witness, self._levels)
-        passed = Check(self.symbol, *told, comparisons=self._comparisons)
+        passed = Check(
+            self.symbol,
+            self._received_ns,
+            self._update_id,
+            self.witness,
+            self._levels,
+            comparisons=self._comparisons,
+        )
         self._levels = self._comparisons = 0
         return (passed,)

@@ -1,7 +1,6 @@
 """One symbol's pipeline: its state machine, and the checks of every state of its book.
 
-An event that was applied is checked before it becomes a row. A check that fails drops the book: then
-there is no row.
+An applied event is checked before a row is made. A check that fails drops the book: then there is no row.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from dataclasses import replace
 from typing import TypeAlias
 
 from booktape.checks.book_checks import BookChecks, CheckOutput
-from booktape.core import cadence, checkpoint
+from booktape.core import checkpoint
 from booktape.core.arbitration import SymbolFeed
 from booktape.core.checks import BestLevels, Check
 from booktape.core.events import (
@@ -38,8 +37,17 @@ PipelineOutput: TypeAlias = (
 """`IdsReset` is for the symbol's feed, which must forget the old ids, too."""
 
 
+def is_row_due(updates: int, every: int) -> bool:
+    """Whether a row is due after `updates` events of an epoch, at one row every `every` events.
+
+    The first row of an epoch is the snapshot itself (`updates` is 0). The count is all that this needs, so
+    rows stay exactly `every` events apart across segments and recoveries.
+    """
+    return updates % every == 0
+
+
 class SymbolPipeline:
-    """`handle` takes what the state machine knows; the other methods take what is only checked.
+    """`handle` takes the inputs of the state machine; other methods take what the book is compared with.
 
     Each returns what follows, in order: nearly always nothing.
     """
@@ -65,12 +73,12 @@ class SymbolPipeline:
         )
 
     def restore(self, saved: Checkpoint) -> None:
-        """Take over what `save` wrote down beside the state machine."""
+        """Restore what `save` adds to the state machine's own values."""
         self.checks.due_ns, self.checks.asked_ns = saved.audit_due_ns, saved.asked_ns
         self.checks.freshness.begin_segment(saved.evidence_age_ns)
 
     def begin_segment(self) -> None:
-        """Forget what a checkpoint does not tell: the next segment can be read alone."""
+        """Forget what a checkpoint does not hold: the next segment can be read alone."""
         age_ns = self._evidence_age_ns()
         self.sync.begin_segment()
         self.checks.freshness.begin_segment(age_ns)
@@ -99,10 +107,10 @@ class SymbolPipeline:
         self.sync.step_clock(step_ns)
         self.checks.step_clock(step_ns)
 
-    # ── what the exchange says ──────────────────────────────────────────────────────────────
+    # ── what the exchange sends ─────────────────────────────────────────────────────────────
 
     def handle(self, item: SyncInput, received_ns: int) -> list[PipelineOutput]:
-        """Let the state machine decide, and say what follows."""
+        """Let the state machine decide, and check the book that results."""
         out: list[PipelineOutput] = []
         for output in self.sync.handle(item, received_ns):
             if isinstance(output, EventApplied):
@@ -116,14 +124,14 @@ class SymbolPipeline:
         return out
 
     def on_request_sent(self, at_ns: int) -> None:
-        """The request for a snapshot has left. If the book is known, the answer will be an audit."""
+        """The request for a snapshot was sent. If the book is known, the answer will be an audit."""
         if self._is_live():
             self.checks.on_request_sent(at_ns)
 
     def on_snapshot(
         self, answer: DepthSnapshot | UnreadableAnswer, received_ns: int
     ) -> list[PipelineOutput]:
-        """A snapshot: what the state machine waits for, or an audit of the book that it knows."""
+        """A snapshot: the state machine waits for it, or it is an audit of a known book."""
         was_live = self._is_live()
         out = self.handle(answer, received_ns)
         if was_live:
@@ -150,7 +158,7 @@ class SymbolPipeline:
         known_ns = received_ns if self.sync.tape_format == 1 else self.sync.stamp_ns
         out = self._act_on(self.checks.on_applied(event, known_ns), known_ns)
         # A check may have failed. Then the book is lost, and there is no row.
-        if self._is_live() and cadence.is_due(self.sync.updates, self._every):
+        if self._is_live() and is_row_due(self.sync.updates, self._every):
             out.append(self.sync.row(known_ns))
         return out
 
@@ -163,7 +171,7 @@ class SymbolPipeline:
         return out
 
     def _act_on(self, found: Iterable[CheckOutput], received_ns: int) -> list[PipelineOutput]:
-        """Tell the state machine what disproves the book; pass the rest on."""
+        """Hand failed checks to the state machine; return the other outputs."""
         out: list[PipelineOutput] = []
         for output in found:
             if isinstance(output, IdsReset):

@@ -1,1 +1,1 @@
-"""The cellar: nouns, book and state machine. Standard library and numpy only; no I/O, no clock."""
+"""Values, books and the state machine. Standard library and numpy only; no I/O, no clock."""

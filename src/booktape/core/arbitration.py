@@ -46,11 +46,11 @@ ReleasedEvents: TypeAlias = list[HeldEvent | IdsReset]
 
 @dataclass(slots=True)
 class SymbolFeed:
-    """One symbol: the last id passed on, how far each connection is, and what runs ahead.
+    """One symbol: the last id released, how far each connection has come, and the events that wait.
 
-    `passed` also moves with snapshots; `newest_id` and `newest_us` are the id and the exchange's
-    time of the newest event that was passed on, 0 before there was one. `silent` connections are
-    not waited for. On tapes of format 1 no feed `sees_resets`: what is old is a copy there.
+    `last_released` also moves with snapshots. `newest_id` and `newest_us` are the id and the exchange's
+    time of the newest event that was released, 0 before there was one. No event waits for
+    `silent_connections`. On tapes of format 1 no feed `sees_resets`: an old event is a copy there.
     """
 
     last_released: int | None = None
@@ -66,10 +66,10 @@ class SymbolFeed:
     def accept(self, connection: int, event: DepthEvent, received_ns: int) -> ReleasedEvents:
         """The events that are in order now, this one perhaps among them."""
         self.last_by_connection[connection] = event.last_id
-        passed = self.last_released
-        if not self.buffered and passed is not None and event.first_id <= passed + 1:
-            # Nearly always so, and then nothing needs to be sorted or released.
-            if event.last_id > passed:
+        released_id = self.last_released
+        if not self.buffered and released_id is not None and event.first_id <= released_id + 1:
+            # Nearly always so, and then nothing needs to be sorted.
+            if event.last_id > released_id:
                 return [self._mark_released(HeldEvent(received_ns, event))]
             return self._check_for_reset(HeldEvent(received_ns, event))
         if not self._is_new(event):
@@ -125,7 +125,7 @@ class SymbolFeed:
         self.buffered, self._reset_candidate, self._waited_ns = [], None, None
 
     def begin_segment(self) -> None:
-        """Forget what a checkpoint does not tell: the next segment can be read alone."""
+        """Forget what a checkpoint does not hold: the next segment can be read alone."""
         self._reset_candidate, self._waited_ns = None, None
         self.silent_connections.clear()
 
@@ -143,22 +143,22 @@ class SymbolFeed:
 
     def _check_for_reset(self, old: HeldEvent) -> ReleasedEvents:
         """An event with old ids: a copy, unless its time and the event after it say that ids start again."""
-        event, fallen = old.event, self._reset_candidate
+        event, candidate = old.event, self._reset_candidate
         if not self.sees_resets:
             return []
         if event.last_id > self.newest_id or event.event_time_us <= self.newest_us + LATER_US:
             return []
-        if fallen and fallen.event.first_id <= event.first_id <= fallen.event.last_id:
+        if candidate and candidate.event.first_id <= event.first_id <= candidate.event.last_id:
             return []
         if (
-            fallen is None
-            or event.first_id != fallen.event.last_id + 1
-            or event.event_time_us < fallen.event.event_time_us
+            candidate is None
+            or event.first_id != candidate.event.last_id + 1
+            or event.event_time_us < candidate.event.event_time_us
         ):
             self._reset_candidate = old
             return []
         self.reset()
-        return [IdsReset(), self._mark_released(fallen), self._mark_released(old)]
+        return [IdsReset(), self._mark_released(candidate), self._mark_released(old)]
 
     def _release(self) -> ReleasedEvents:
         """Release what is in order now, and what waits for something that cannot come."""
@@ -236,9 +236,9 @@ class FeedArbiter:
         )
 
     def _has_caught_up(self, old: int, new: int, symbol: str) -> bool:
-        reached = self.feeds[symbol].last_by_connection
-        mine, other = reached.get(old), reached.get(new)
-        return mine is not None and other is not None and mine >= other
+        last_ids = self.feeds[symbol].last_by_connection
+        old_id, new_id = last_ids.get(old), last_ids.get(new)
+        return old_id is not None and new_id is not None and old_id >= new_id
 
     def _delivers(self, connection: int, symbol: str) -> bool:
         feed = self.feeds[symbol]

@@ -1,4 +1,4 @@
-"""A symbol's machine, written down and set up again: how one segment hands over to the next."""
+"""A symbol's state machine and feed as a `Checkpoint`, and back: how one segment continues another."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from booktape.core.tape_records import FORMAT, Checkpoint
 def save(sync: SymbolSync, feed: SymbolFeed, received_ns: int) -> Checkpoint:
     """Everything `restore` needs to go on as if nothing had happened."""
     saved = Checkpoint(
-        received_ns,
-        sync.symbol,
-        sync.state.value,
-        sync.epoch,
-        sync.update_id,
-        sync.updates,
-        sync.event_time_us,
-        sync.known_ns,
-        sync.attempt,
-        sync.gap,
-        sync.book.bid_horizon,
-        sync.book.ask_horizon,
-        sync.book.bids.levels(),
-        sync.book.asks.levels(),
-        list(sync.held),
-        feed.last_released,
-        dict(feed.last_by_connection),
-        list(feed.buffered),
-        sync.status,
+        received_ns=received_ns,
+        symbol=sync.symbol,
+        state=sync.state.value,
+        epoch=sync.epoch,
+        update_id=sync.update_id,
+        updates=sync.updates,
+        event_time_us=sync.event_time_us,
+        known_ns=sync.known_ns,
+        attempt=sync.attempt,
+        gap=sync.gap,
+        bid_horizon=sync.book.bid_horizon,
+        ask_horizon=sync.book.ask_horizon,
+        bids=sync.book.bids.levels(),
+        asks=sync.book.asks.levels(),
+        held=list(sync.held),
+        passed=feed.last_released,
+        reached=dict(feed.last_by_connection),
+        ahead=list(feed.buffered),
+        status=sync.status,
     )
     if sync.tape_format == 1:
         return saved
@@ -50,7 +50,7 @@ def save(sync: SymbolSync, feed: SymbolFeed, received_ns: int) -> Checkpoint:
 def restore(
     saved: Checkpoint, tape_format: int = FORMAT, lag: UsualLag | None = None
 ) -> tuple[SymbolSync, SymbolFeed]:
-    """The machine, and the feed before it, that `save` wrote down."""
+    """The state machine, and the feed before it, that `save` was given."""
     sync = SymbolSync(saved.symbol, tape_format, lag)
     sync.state = State(saved.state)
     sync.book = OrderBook(saved.bids, saved.asks, saved.bid_horizon, saved.ask_horizon)
@@ -62,11 +62,11 @@ def restore(
     sync.attempt, sync.gap, sync.held = saved.attempt, saved.gap, list(saved.held)
     sync.status, sync.tick_size, sync.lot_size = saved.status, saved.tick_size, saved.lot_size
     feed = SymbolFeed(
-        saved.passed,
-        dict(saved.reached),
-        list(saved.ahead),
-        saved.newest_id,
-        saved.newest_us,
+        last_released=saved.passed,
+        last_by_connection=dict(saved.reached),
+        buffered=list(saved.ahead),
+        newest_id=saved.newest_id,
+        newest_us=saved.newest_us,
         sees_resets=tape_format != 1,
     )
     return sync, feed

@@ -1,4 +1,4 @@
-"""The values of a check: what other streams of the exchange show of a book, and how it compared.
+"""The values of a check: what other streams of the exchange show of a book, and the result.
 
 As in core/events.py, none is changed once it is made, and those made for every message are not frozen.
 """
@@ -40,7 +40,7 @@ class BestLevels:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One level on which the book and a witness differ; a size of 0 says that it is not there."""
+    """One level on which the book and a witness differ. A size of 0: the level is not there."""
 
     side: str
     price: float
@@ -50,7 +50,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One comparison with a witness, or several that all passed, as it will stand in `checks`."""
+    """One comparison with a witness, or several that all passed, as stored in `checks`."""
 
     symbol: str
     received_ns: int

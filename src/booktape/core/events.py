@@ -1,10 +1,10 @@
-"""The values of a book: what the exchange sends, and what the core says in return.
+"""The values of a book: what the exchange sends, and what the core returns.
 
 Units are in the names: `_us` is the exchange's clock in microseconds since 1970 (UTC), `_ns` is
 ours in nanoseconds. Prices and sizes are doubles; docs/format.md says why they are exact.
 
-None of these is changed once it is made. Those that are made for every event or row are not frozen all
-the same: freezing costs half a microsecond each, or more.
+None of these is changed once it is made. Yet those that are made for every event or row are not
+frozen: freezing costs half a microsecond each, or more.
 """
 
 from __future__ import annotations
@@ -72,15 +72,15 @@ class UnknownEvent:
     name: str
 
 
-# ── what the core says in return ──────────────────────────────────────────────────────────────────────
+# ── what the core returns ──────────────────────────────────────────────────────────────────────
 
 
 class Urgency(IntEnum):
     """Which request goes first when the exchange's limit does not allow all of them at once."""
 
     LOST = 0  # a book that was known: each second is a hole in the data
-    DOUBT = 1  # one that is called known, while the exchange shows other best levels
-    NEW = 2  # one that has never been
+    DOUBT = 1  # one that is called known, although the exchange shows other best levels
+    NEW = 2  # one that was never known
     DEEPER = 3  # one whose top is known, and not yet as deep as wanted
     AUDIT = 4  # one that is known, to be compared and to be known further
 
@@ -211,8 +211,8 @@ class MalformedMessage:
 class ReplaceConnection:
     """A request for I/O: open another connection in place of this one, then close it.
 
-    `silent`: it brings no messages although it should. So the pulse and the list of symbols should be
-    asked for soon.
+    `silent`: it delivers no messages although it should. So the pulse and the list of symbols should be
+    requested soon.
     """
 
     connection: int

@@ -14,23 +14,22 @@ TICKS: Final = 60
 """How long a sample counts, in ticks: a minute, in which two clocks hardly drift apart."""
 
 TICKS_AFTER_STEP: Final = 2
-"""How long samples from before a step of our clock still count: until there is a newer one."""
-
+"""How long samples from before a step of our clock still count, in ticks: until there is a newer one."""
 
 LATE_NS: Final = 10**9
-"""An event that is later than usual by more than this waited somewhere, and proves nothing meanwhile."""
+"""An event that is later than usual by more than this waited somewhere, and proves nothing of that time."""
 
 
 class UsualLag:
     """The smallest lag of the last minute, one sample a tick.
 
-    `usual_ns` is None before the first sample, and after a minute without any. `frames_waited`: what arrives
-    until the next tick waited somewhere, since this process stood still or all events were late.
+    `usual_ns` is None before the first sample, and after a minute without any. `messages_waited`: what
+    arrives until the next tick waited somewhere, since this process stood still or all events were late.
     """
 
     def __init__(self) -> None:
         self.usual_ns: int | None = None
-        self.frames_waited = False
+        self.messages_waited = False
         self._samples: deque[tuple[int, int]] = deque()  # lag, and the last tick at which it counts
         self._tick = 0
         self._stepped_until = 0
@@ -38,12 +37,12 @@ class UsualLag:
     def on_tick(self, smallest_ns: int | None, *, paused: bool = False) -> None:
         """A tick; since the last one this was the smallest lag, None where no book moved.
 
-        `paused`: it came late, and the frames behind it waited for this process.
+        `paused`: it came late, and the messages behind it waited for this process.
         """
         usual_ns, late = self.usual_ns, False
         if smallest_ns is not None and usual_ns is not None:
             late = smallest_ns > usual_ns + LATE_NS
-        self.frames_waited = paused or late
+        self.messages_waited = paused or late
         self._tick += 1
         if smallest_ns is not None:
             until = self._tick + TICKS - 1
@@ -55,12 +54,12 @@ class UsualLag:
         self.usual_ns = min((lag_ns for lag_ns, _ in self._samples), default=None)
 
     def begin_segment(self) -> None:
-        """The next segment can be read alone."""
-        self.usual_ns, self.frames_waited = None, False
+        """Forget all samples: the next segment can be read alone."""
+        self.usual_ns, self.messages_waited = None, False
         self._samples.clear()
         self._stepped_until = 0
 
     def step_clock(self) -> None:
-        """Our clock was set, or the machine slept: what was seen before soon counts no more."""
+        """Our clock was set, or the machine slept: samples from before it expire soon."""
         last = self._stepped_until = self._tick + TICKS_AFTER_STEP - 1
         self._samples = deque((lag_ns, min(until, last)) for lag_ns, until in self._samples)

@@ -81,25 +81,23 @@ NOT_OPENED: Final = -1
 
 
 class State(StrEnum):
-    """What is known of a book. A text, since texts hash fast: it is looked up for every event."""
+    """How much is known of a book. A text, since texts hash fast: rules are looked up for every event."""
 
     COLD = "cold"  # not known, and no connection carries the symbol
-    SYNCING = "syncing"  # events arrive and are held; a snapshot has been asked for
+    SYNCING = "syncing"  # events arrive and are held; a snapshot has been requested
     LIVE = "live"  # every level inside the horizon
-    BREAK = (
-        "break"  # connected, but the exchange generates no market data: orders may vanish unseen
-    )
+    BREAK = "break"  # connected, but no market data is generated: orders may vanish unseen
     ENDED = "ended"  # the exchange does not list the symbol any more
 
 
 class SymbolSync:
-    """One symbol's machine and book. `handle` is its only way in, but for what proves the book (`prove`).
+    """One symbol's state machine and book. Only `handle` changes its state.
 
     `update_id` stays at the last known state while the book is lost; so does `epoch`.
 
     `stamp_ns` is the latest stamp among the snapshot and the events that made the book, `synced_ns`
     what it was when the epoch began, `proved_ns` the latest moment at which anything else proved the
-    book current. `usual_lag` is shared by all symbols.
+    book current (`prove`). `usual_lag` is shared by all symbols.
     """
 
     rules: ClassVar[dict[tuple[State, type], list[Rule]]]
@@ -108,7 +106,7 @@ class SymbolSync:
         self.symbol = symbol
         self.tape_format = tape_format
         self.usual_lag = lag or UsualLag()
-        self.snapshot_limit = WHOLE_DEPTH  # of the snapshots it asks for
+        self.snapshot_limit = WHOLE_DEPTH  # of the snapshots it requests
         self.state = State.COLD
         self.book = OrderBook()
         self.epoch = 0
@@ -120,7 +118,7 @@ class SymbolSync:
         self.stale_answers = 0
         self.gap: GapInterval | None = None
         self.held: list[HeldEvent] = []
-        # As the exchange's list says; "" before it has said anything.
+        # From the exchange's list; "" before it was read.
         self.status = TRADING if tape_format == 1 else ""
         self.tick_size = self.lot_size = ""
 
@@ -131,7 +129,7 @@ class SymbolSync:
 
     @property
     def rests_on_event(self) -> bool:
-        """Whether the last evidence is an event: then its lag says how late that was."""
+        """Whether the last evidence is an event, so that its lag counts."""
         return self.stamp_ns > self.synced_ns and self.proved_ns <= self.stamp_ns
 
     @property
@@ -154,7 +152,7 @@ class SymbolSync:
 
     def step_clock(self, step_ns: int) -> None:
         """Our clock was set back: all moments that count from now on go back with it."""
-        # 0 says that there was none.
+        # 0: there was none.
         self.stamp_ns += step_ns if self.stamp_ns else 0
         self.synced_ns += step_ns if self.synced_ns else 0
         self.proved_ns += step_ns if self.proved_ns else 0
@@ -163,17 +161,17 @@ class SymbolSync:
             self.gap = replace(self.gap, start_ns=self.gap.start_ns + step_ns)
 
     def begin_segment(self) -> None:
-        """Forget what a checkpoint does not tell: the next segment can be read alone."""
+        """Forget what a checkpoint does not hold: the next segment can be read alone."""
         self.stale_answers = 0
-        # It tells the later of the two moments only.
+        # It holds the later of the two moments only.
         self.proved_ns = self.known_ns
 
     def row(self, received_ns: int) -> BookRow:
         """The whole book as it is now, and since when it was known here.
 
-        `received_ns`, the stamp of the frame that made it so, counts on tapes of format 1 alone. An
-        event that ran ahead was stamped before the one that it waited for, and events that waited
-        for a snapshot before that: no book was known before the last of what it is made of.
+        `received_ns`, the stamp of the record that made it so, counts on tapes of format 1 alone. An
+        event may be stamped before the event or the snapshot that it waited for, and a book was not
+        known before the last part of it had arrived. So later formats use the latest of these stamps.
         """
         at_ns = received_ns if self.tape_format == 1 else self.stamp_ns
         row = (self.symbol, self.event_time_us, at_ns, self.update_id, self.epoch)
@@ -190,8 +188,8 @@ class SymbolSync:
     def _is_stale(self, snapshot: DepthSnapshot) -> bool:
         if self.held:
             return snapshot.last_id < self.held[0].event.first_id - 1
-        believed = self.tape_format != 1 and self.stale_answers >= STALE_MAX
-        return bool(self.epoch) and snapshot.last_id < self.update_id and not believed
+        ids_were_reset = self.tape_format != 1 and self.stale_answers >= STALE_MAX
+        return bool(self.epoch) and snapshot.last_id < self.update_id and not ids_were_reset
 
     def _is_old(self, event: DepthEvent) -> bool:
         return event.last_id <= self.update_id
@@ -202,11 +200,11 @@ class SymbolSync:
     def _is_first(self, _: DepthEvent) -> bool:
         return self.update_id == NOT_OPENED
 
-    def _is_delisted(self, listed: SymbolListing) -> bool:
-        return listed.status == DELISTED
+    def _is_delisted(self, listing: SymbolListing) -> bool:
+        return listing.status == DELISTED
 
-    def _has_no_data(self, listed: SymbolListing) -> bool:
-        return self.tape_format != 1 and listed.status in NO_MARKET_DATA
+    def _has_no_data(self, listing: SymbolListing) -> bool:
+        return self.tape_format != 1 and listing.status in NO_MARKET_DATA
 
     def _is_in_a_break(self, _: Connected) -> bool:
         return self.tape_format != 1 and self.status in NO_MARKET_DATA
@@ -222,7 +220,7 @@ class SymbolSync:
         return (FetchSnapshot(self.symbol, self.attempt, urgency, self.snapshot_limit),)
 
     def _on_stale_answer(self, stale: DepthSnapshot, received_ns: int) -> SyncOutputs:
-        # While events are held they say themselves what is old.
+        # While events are held, their ids decide what is stale.
         self.stale_answers += not self.held
         return self._request_snapshot(stale, received_ns)
 
@@ -262,14 +260,12 @@ class SymbolSync:
         return lost + self._start_over(event, received_ns)
 
     def _on_check_failed(self, found: CheckFailed, at_ns: int) -> SyncOutputs:
-        return self._open_gap(self._last_evidence_ns(), DISPROVED) + self._request_snapshot(
-            found, at_ns
-        )
+        lost = self._open_gap(self._last_evidence_ns(), DISPROVED)
+        return lost + self._request_snapshot(found, at_ns)
 
     def _on_silent(self, found: StreamSilent, at_ns: int) -> SyncOutputs:
-        return self._open_gap(self._last_evidence_ns(), SILENT) + self._request_snapshot(
-            found, at_ns
-        )
+        lost = self._open_gap(self._last_evidence_ns(), SILENT)
+        return lost + self._request_snapshot(found, at_ns)
 
     def _on_ids_reset(self, found: IdsReset, at_ns: int) -> SyncOutputs:
         lost = self._open_gap(self._last_evidence_ns(), IDS_RESET)
@@ -304,9 +300,9 @@ class SymbolSync:
         return ()
 
     def _last_evidence_ns(self) -> int:
-        """When the book was known for the last time; of an event that came late, when it was due.
+        """When the book was known for the last time. An event that came late counts from when it was due.
 
-        Frames that waited while we, or the network, stood still prove nothing about that time.
+        Messages that waited while we, or the network, stood still prove nothing about that time.
         """
         usual_ns = self.usual_lag.usual_ns
         if usual_ns is None or not self.rests_on_event or self.lag_ns <= usual_ns + LATE_NS:
@@ -366,10 +362,10 @@ _COLD, _SYNCING, _LIVE, _BREAK, _ENDED = State
 _S = SymbolSync
 # ruff: noqa: SLF001 the rules are the class's own, written down as data
 TABLE: Final = (
-    # A symbol that the list shows in a break has no book to ask for.
+    # A symbol that the list shows in a break has no book to request.
     Rule(_COLD, Connected, _S._is_in_a_break, _BREAK, _S._ignore),
     # "Open a stream … Get a depth snapshot". Not after the first event: a quiet symbol sends none
-    # for many seconds, and once the subscription stands a snapshot is a valid book.
+    # for many seconds, and once we are subscribed a snapshot is a valid book.
     Rule(_COLD, Connected, _S._always, _SYNCING, _S._request_snapshot),
     # "Buffer the events received from the stream." Bounded: if no answer comes, start over.
     Rule(_SYNCING, DepthEvent, _S._is_full, _SYNCING, _S._start_over),
@@ -396,8 +392,8 @@ TABLE: Final = (
     # "If the event U is > the update ID of your local order book [+ 1], something went wrong.
     # Discard your local order book and restart the process from the beginning."
     Rule(_LIVE, DepthEvent, _S._always, _SYNCING, _S._on_id_gap),
-    # A snapshot is compared elsewhere (booktape/proof); it changes nothing here, unless it, a
-    # witness or time proves us wrong.
+    # A snapshot is compared elsewhere (booktape/checks) and changes nothing here, unless it, a
+    # witness or time shows that the book is wrong or old.
     Rule(_LIVE, CheckFailed, _S._always, _SYNCING, _S._on_check_failed),
     Rule(_LIVE, StreamSilent, _S._always, _SYNCING, _S._on_silent),
     Rule(_LIVE, IdsReset, _S._always, _SYNCING, _S._on_ids_reset),

@@ -1,7 +1,7 @@
-"""The records of a tape: all that may stand on one, and so all that a book may depend on.
+"""The records of a tape: everything that a book may depend on.
 
-Two kinds hold the exchange's own bytes (`StreamMessage`, `DepthAnswer`). The others are ours: they
-write down what time or the operating system decided, so that reading a tape needs neither.
+`StreamMessage` and `DepthAnswer` hold the exchange's own bytes. The other records are ours: they hold
+what time or the operating system decided, so that reading a tape needs neither.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ NO_MARKET_DATA: Final = frozenset({"BREAK", "END_OF_DAY"})
 of such a symbol is not known, however quiet its stream."""
 
 FORMAT: Final = 2
-"""Of the tapes that are written now. 1: no `Tick`; a row is stamped as its last frame was, and a gap
-after a lost connection begins at that connection's last sign of life."""
+"""The format of tapes written now. On tapes of format 1 there is no `Tick`, a row has the stamp of its last
+record, and a gap after a lost connection begins at that connection's last sign of life."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class Disconnected:
 class Tick:
     """Time has passed. Written once a second; the pure function knows no other clock.
 
-    `elapsed_ns` is the steady time since the tick before. A late tick tells of a pause of this process:
+    `elapsed_ns` is the steady time since the tick before. A late tick shows a pause of this process:
     messages that arrived meanwhile were stamped when it ended, and stand after the tick.
     """
 
@@ -128,11 +128,11 @@ class SnapshotRequested:
 
 @dataclass(frozen=True, slots=True)
 class SymbolListing:
-    """What the exchange's list of symbols says of one, written down when first seen and when it changes.
+    """One symbol in the exchange's list of symbols, written when first seen and when it changes.
 
     `status` is the exchange's word (TRADING, HALT, BREAK …), or DELISTED, which is ours, for a symbol that
     the list no longer has. `tick_size` and `lot_size` are the steps of prices and sizes, as the exchange writes
-    them; empty where it states none.
+    them; empty where it has none.
     """
 
     received_ns: int
@@ -155,7 +155,7 @@ class SegmentStart:
     """The first record of a tape: who recorded, what, how often a row is due, and which checks were made.
 
     `continues` names the segments that this one goes on from: the one before it, or the last ones of
-    the recorders before. None on tapes that do not say.
+    the recorders before. None on tapes that do not name them.
     """
 
     received_ns: int

@@ -12,8 +12,7 @@ from typing import Any, Final, TypeVar
 
 import structlog
 
-from booktape.checks.stall_detector import LOOK_EVERY_S as VIGIL_S
-from booktape.checks.stall_detector import StallDetector
+from booktape.checks.stall_detector import STALL_CHECK_S, StallDetector
 from booktape.core.events import FetchSnapshot, Note, ReplaceConnection
 from booktape.core.tape_records import (
     DELISTED,
@@ -288,7 +287,7 @@ class Recorder:
         """Have silent connections replaced."""
         detector = StallDetector()
         while True:
-            await self._clock.pause(VIGIL_S)
+            await self._clock.pause(STALL_CHECK_S)
             now_s, feeds = self._clock.steady_s(), self._async_recording.session.books.arbiter.feeds
             for number, (symbol, feed) in enumerate(list(feeds.items())):
                 if not number % BREATH_BOOKS:

@@ -24,14 +24,14 @@ def tape_time(elapsed_ns: int) -> int:
 class ModelUsualLag:
     """The smallest lag of an event at the last ticks: how late events are when nothing delays them.
 
-    `frames_waited` since a tick that came late, or before which every event was late: until the next
+    `messages_waited` since a tick that came late, or before which every event was late: until the next
     tick, frames may have waited in the socket.
     """
 
     def __init__(self) -> None:
         self._samples: list[tuple[int, int]] = []  # each with the ticks for which it still counts
         self._stepped = False
-        self.frames_waited = False
+        self.messages_waited = False
 
     @property
     def usual_ns(self) -> int | None:
@@ -42,7 +42,7 @@ class ModelUsualLag:
         """The time and the smallest lag since the tick before."""
         usual_ns = self.usual_ns
         is_late = lag_ns is not None and usual_ns is not None and lag_ns > usual_ns + SECOND_NS
-        self.frames_waited = elapsed_ns >= PAUSE_NS or is_late
+        self.messages_waited = elapsed_ns >= PAUSE_NS or is_late
         self._samples = [(lag, left - 1) for lag, left in self._samples if left > 1]
         if lag_ns is not None:
             # The first one after a step may be of before it, and falls away with all of those.

@@ -120,7 +120,7 @@ class TimedCrossChecks(CrossChecks):
 
     def _shown_at(self, stamp_ns: int) -> int | None:
         """What waited in the socket was stamped when the pause was over, and proves nothing of it."""
-        return None if self.timed.frames_waited else stamp_ns
+        return None if self.timed.messages_waited else stamp_ns
 
     def pulsed(self, best: tuple[Levels, Levels], asked_ns: int) -> None:
         """A pulse shows the best levels; of use if the book was quiet when it was asked for."""

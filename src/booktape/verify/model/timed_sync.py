@@ -51,9 +51,9 @@ class TimedModelSync(ModelSync):
         self.prove(at_ns)
 
     @property
-    def frames_waited(self) -> bool:
+    def messages_waited(self) -> bool:
         """Whether what arrives now may have waited in the socket: then a witness's stamp says nothing."""
-        return self._lags.frames_waited
+        return self._lags.messages_waited
 
     def lag_ns(self) -> int | None:
         """How late the last evidence came, if it is an event."""
