@@ -148,7 +148,16 @@ def test_a_duration_without_an_answer_is_no_success(tmp_path: Path, workers: str
 
     async def story() -> None:
         code, out, err = await run(
-            *("record", "BTCUSDT", "ETHUSDT", *NOTHING_THERE, "--duration", "1", "--workers", workers),
+            *(
+                "record",
+                "BTCUSDT",
+                "ETHUSDT",
+                *NOTHING_THERE,
+                "--duration",
+                "1",
+                "--workers",
+                workers,
+            ),
             *("--out", tmp_path / "new"),
         )
         assert (code, out) == (69, "")
@@ -181,7 +190,9 @@ def test_a_signal_before_the_duration_is_over_is_what_the_user_wants(tmp_path: P
     """Whatever there was to record: exit 0."""
 
     async def story() -> None:
-        process = await start("record", "BTCUSDT", *NOTHING_THERE, "--duration", "1h", "--out", tmp_path)
+        process = await start(
+            "record", "BTCUSDT", *NOTHING_THERE, "--duration", "1h", "--out", tmp_path
+        )
         await said(process, "trying again")
         process.terminate()
         await process.communicate()
