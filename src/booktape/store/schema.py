@@ -135,8 +135,8 @@ NOTE_COLUMNS: Final = (
 NOTE_KINDS: Final = {
     "status": "the exchange's list of symbols says so now: TRADING, HALT, BREAK, CANCEL_ONLY …; "
     "DELISTED when the symbol is not there any more",
-    "clock_step": "our clock was set, or the machine slept, by so many seconds",
-    "pause": "the recorder itself stood still for so many seconds, and could see nothing",
+    "clock_step": "our clock was set, or the machine slept (`detail` has the seconds)",
+    "pause": "the recorder itself stood still (`detail` has the seconds), and could see nothing",
     "tick_size": "the step of the symbol's prices, as the exchange writes it: first seen, or changed",
     "lot_size": "the step of its sizes, likewise",
     "clock_offset": "how far our clock was ahead of the exchange's, give or take half a round trip",
