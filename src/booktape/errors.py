@@ -166,7 +166,7 @@ class WriteFailed(StoreError):
 
     def __init__(self, path: PurePath, why: str, *, may_pass: bool = False) -> None:
         super().__init__(
-            f"Cannot write {path}: {why}. What was sealed is intact; start again when it is mended."
+            f"Cannot write {path}: {why}. What was sealed is intact; fix the disk, then start again."
         )
         self.why = why
         self.may_pass = may_pass

@@ -77,14 +77,14 @@ def test_a_gap_is_said(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 @pytest.mark.parametrize(
     ("options", "error", "sentence"),
     [
-        ("--format csv --symbol XRPUSDT", NotRecorded, "holds nothing of XRPUSDT"),
+        ("--format csv --symbol XRPUSDT", NotRecorded, "has no data for XRPUSDT"),
         ("--format csv --shape wide", UsageError, "wide needs a number of levels. Add --depth"),
         ("--format book_snapshot", UsageError, "book_snapshot needs a number of levels"),
         ("--format hftbacktest --depth 5", UsageError, "hftbacktest holds the whole book"),
         ("--format incremental_book_L2 --depth 5", UsageError, "holds the whole book"),
-        ("--format hftbacktest --shape long", UsageError, "--shape says nothing to"),
-        ("--format csv --from yesterday", UsageError, "--from yesterday is no time"),
-        ("--format csv --to tomorrow", UsageError, "--to tomorrow is no time"),
+        ("--format hftbacktest --shape long", UsageError, "--shape does not apply to"),
+        ("--format csv --from yesterday", UsageError, "--from yesterday is not a valid time"),
+        ("--format csv --to tomorrow", UsageError, "--to tomorrow is not a valid time"),
         ("--format csv --from 2030-01-01", NotRecorded, "nothing of BTCUSDT in that time"),
         ("--format hftbacktest --from 2030-01-01", NotRecorded, "nothing of BTCUSDT in that"),
         ("--format hftbacktest --to 2020-01-01", NotRecorded, "of BTCUSDT in that time"),

@@ -45,7 +45,7 @@ def test_a_moment(text: str, found: datetime) -> None:
 
 def test_a_moment_that_is_none() -> None:
     """Is refused by the option's name, and an example is shown."""
-    with pytest.raises(UsageError, match=r"--from soon is no time\. Write 2026-11-22 or"):
+    with pytest.raises(UsageError, match=r"--from soon is not a valid time\. Write 2026-11-22 or"):
         moment("--from", "soon")
 
 
@@ -147,7 +147,9 @@ def test_a_length_of_time(text: str, length_s: float) -> None:
 )
 def test_what_is_no_length_of_time(text: str) -> None:
     """Nothing below a second, nothing above ten years; the sentence shows what to write."""
-    with pytest.raises(UsageError, match=r"--segment .*is no length of time\. Write 90s") as caught:
+    with pytest.raises(
+        UsageError, match=r"--segment .*is not a valid duration\. Write 90s"
+    ) as caught:
         seconds("--segment", text)
     assert len(str(caught.value)) < 200
 
@@ -155,7 +157,7 @@ def test_what_is_no_length_of_time(text: str) -> None:
 @pytest.mark.parametrize("text", ["", "4", "24:00", "04:60", "٠٤:٣٠", "04:30:00"])
 def test_what_is_no_time_of_day(text: str) -> None:
     """Hours and minutes, in the digits that are shown."""
-    with pytest.raises(UsageError, match="is no time of day"):
+    with pytest.raises(UsageError, match="is not a valid time of day"):
         time_of_day_s(text)
 
 

@@ -51,9 +51,9 @@ def test_each_picture_is_written_and_named(
     ("options", "error", "sentence"),
     [
         ({}, UsageError, "holds 2 symbols. Choose one"),
-        ({"symbol": "XMRBTC"}, NotRecorded, "holds nothing of XMRBTC"),
-        ({"symbol": "BTCUSDT", "at": "2026-06-09"}, UsageError, "--at says nothing to a heatmap"),
-        ({"symbol": "BTCUSDT", "to": "noon"}, UsageError, "--to noon is no time"),
+        ({"symbol": "XMRBTC"}, NotRecorded, "has no data for XMRBTC"),
+        ({"symbol": "BTCUSDT", "at": "2026-06-09"}, UsageError, "--at does not apply to a heatmap"),
+        ({"symbol": "BTCUSDT", "to": "noon"}, UsageError, "--to noon is not a valid time"),
         ({"symbol": "BTCUSDT", "file": Path("x.gif")}, UsageError, "x.gif is no picture's name"),
     ],
 )

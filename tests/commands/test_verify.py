@@ -52,5 +52,5 @@ def test_a_part(archive: Path, capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize("option", ["--from", "--to"])
 def test_a_time_that_is_none(archive: Path, option: str) -> None:
     """Is the user's mistake."""
-    with pytest.raises(UsageError, match=f"{option} soon is no time"):
+    with pytest.raises(UsageError, match=f"{option} soon is not a valid time"):
         app(["verify", str(archive), option, "soon"], exit_on_error=False, print_error=False)

@@ -34,8 +34,8 @@ async def record(
     )
     process = await start("record", *symbols, *options, **environment)
     log = ""
-    while any(f'event="book known" symbol={symbol} ' not in log for symbol in symbols):
-        log += await said(process, "book known")
+    while any(f'event="book synced" symbol={symbol} ' not in log for symbol in symbols):
+        log += await said(process, "book synced")
     for _ in range(segments):
         log += await said(process, "new segment")
     process.send_signal(signal.SIGTERM)

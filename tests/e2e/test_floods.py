@@ -146,10 +146,10 @@ def test_what_was_lost_is_declared(tmp_path: Path) -> None:
     async def story() -> None:
         async with FloodingExchange(stream, answer(DEPTH), HONEST).serving() as exchange:
             process = await recording(exchange, tmp_path)
-            log = await heard(process, "book known", 1)
+            log = await heard(process, "book synced", 1)
             known.set()
             log += await heard(process, "more than 32 MiB", 1)
-            log += await heard(process, "book known", 1)
+            log += await heard(process, "book synced", 1)
             code, _, rest = await ended(process)
             assert code == 0, log + rest
 

@@ -44,13 +44,13 @@ def test_kill_9_at_random_moments_loses_no_row_and_hides_no_gap(
                 process = await start(*command)
                 # A third of the kills hit the start itself, the others a recording under way.
                 if dice.random() < 0.66:
-                    await said(process, "book known")
+                    await said(process, "book synced")
                 await asyncio.sleep(dice.uniform(0, 1.2))
                 process.kill()
                 await process.communicate()
             process = await start(*command)
-            await said(process, "book known")
-            await said(process, "book known")
+            await said(process, "book synced")
+            await said(process, "book synced")
             process.terminate()
             _, err = await process.communicate()
             assert process.returncode == 0, err.decode()
@@ -75,7 +75,7 @@ def test_a_kill_takes_at_most_the_last_second(tmp_path: Path) -> None:
                 *("--rest-url", server.rest_url, "--ws-url", server.ws_url),
             )
             process = await start(*command)
-            await said(process, "book known")
+            await said(process, "book synced")
             await asyncio.sleep(2.5)
             process.kill()
             killed_ns = time.time_ns()

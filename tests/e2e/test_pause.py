@@ -29,7 +29,7 @@ async def record(server: SimServer, out: Path) -> Process:
         *("record", SYMBOL, "--every", "1", "--out", out, "--segment", "1h"),
         *("--rest-url", server.rest_url, "--ws-url", server.ws_url),
     )
-    await said(process, "book known")
+    await said(process, "book synced")
     await asyncio.sleep(3)  # some ticks, in which the usual lag is learnt
     return process
 
@@ -65,7 +65,7 @@ def test_a_connection_lost_in_a_pause_is_a_gap_from_the_last_event_before_it(
             gone = now()
         await asyncio.sleep(PAUSE_S - STAYS_S)
         process.send_signal(signal.SIGCONT)
-        await said(process, "book lost")
+        await said(process, "book out of sync")
         await end(process)
         return stopped, gone
 

@@ -26,7 +26,7 @@ def test_a_signal_seals_the_files_and_exits_0(tmp_path: Path, number: signal.Sig
                 *("record", "BTCUSDT", "--every", "2", "--out", tmp_path),
                 *("--rest-url", server.rest_url, "--ws-url", server.ws_url),
             )
-            await said(process, "book known")
+            await said(process, "book synced")
             await asyncio.sleep(1)
             process.send_signal(number)
             _, err = await process.communicate()
@@ -51,7 +51,7 @@ def test_a_second_signal_leaves_at_once_and_loses_nothing(tmp_path: Path) -> Non
                 *("--rest-url", server.rest_url, "--ws-url", server.ws_url),
             )
             process = await start(*command)
-            await said(process, "book known")
+            await said(process, "book synced")
             process.terminate()
             process.terminate()
             await process.communicate()
@@ -77,7 +77,7 @@ def test_a_second_recorder_on_the_same_directory_is_refused(tmp_path: Path) -> N
                 *("--rest-url", server.rest_url, "--ws-url", server.ws_url),
             )
             first = await start(*command)
-            await said(first, "book known")
+            await said(first, "book synced")
             code, _, err = await run(*command)
             assert code == 2
             assert f"{tmp_path} is in use by another recorder" in err

@@ -38,7 +38,7 @@ async def all_known(process: Process) -> None:
     """Every book is live once more."""
     heard = ""
     while any(f"symbol={symbol} epoch" not in heard for symbol in SYMBOLS):
-        heard += await said(process, "book known")
+        heard += await said(process, "book synced")
 
 
 def children(process: Process) -> list[int]:

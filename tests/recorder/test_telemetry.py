@@ -40,10 +40,10 @@ def known() -> SymbolSync:
 
 
 @pytest.mark.parametrize(
-    ("output", "said"),
+    ("output", "line"),
     [
-        (BookSynced(B, 2, 15), {"event": "book known", "symbol": B, "epoch": 2, "update_id": 15}),
-        (BookLost(GAP), {"event": "book lost", "symbol": B, "epoch": 1, "reason": "id_gap"}),
+        (BookSynced(B, 2, 15), {"event": "book synced", "symbol": B, "epoch": 2, "update_id": 15}),
+        (BookLost(GAP), {"event": "book out of sync", "symbol": B, "epoch": 1, "reason": "id_gap"}),
         (GAP, {"event": "gap", "symbol": B, "reason": "id_gap", "missed_updates": 4}),
         (
             MalformedMessage(3, "why"),
@@ -52,28 +52,50 @@ def known() -> SymbolSync:
         (ServerShutdown(), {"event": "the exchange announces a shutdown of its server"}),
         (
             Note(B, 1, "status", "HALT"),
-            {"event": "noted", "symbol": B, "kind": "status", "detail": "HALT"},
+            {"event": "symbol status", "symbol": B, "detail": "HALT"},
         ),
         (
             Note(None, 1, "clock_step", "-5.000000"),
-            {"event": "noted", "symbol": "all", "kind": "clock_step", "detail": "-5.000000"},
+            {"event": "clock step", "symbol": "all", "detail": "-5.000000"},
         ),
         (UnknownEvent("trade"), {"event": "unknown event, kept on the tape", "name": "trade"}),
-        (ReplaceConnection(3, "why"), {"event": "to be replaced", "connection": 3, "why": "why"}),
-        (FetchSnapshot(B, 2), {"event": "asking for a snapshot", "symbol": B, "attempt": 2}),
     ],
 )
-def test_each_output_is_one_line(output: Output, said: dict[str, Any]) -> None:
-    """With its particulars; what concerns data at least as a notice, mere requests below that."""
+def test_an_output_that_concerns_data_is_one_log_line(output: Output, line: dict[str, Any]) -> None:
+    """With its particulars."""
     with capture_logs() as lines:
         Telemetry().record(output)
-    (line,) = lines
-    quiet = isinstance(output, ReplaceConnection | FetchSnapshot)
-    assert (line.pop("log_level") == "debug") is quiet
-    assert line == said
+    (logged,) = lines
+    del logged["log_level"]
+    assert logged == line
 
 
-def test_rows_are_counted_and_not_said() -> None:
+@pytest.mark.parametrize(
+    "output",
+    [
+        ReplaceConnection(3, "why"),
+        FetchSnapshot(B, 2),
+        Note(B, 1, "status", "TRADING"),
+        Note(None, 1, "clock_offset", "0.001"),
+    ],
+)
+def test_requests_and_routine_notes_are_not_logged(output: Output) -> None:
+    """Each start notes the status of every symbol, and each quarter of an hour the clock's offset."""
+    with capture_logs() as lines:
+        Telemetry().record(output)
+    assert lines == []
+
+
+def test_a_status_that_changes_is_logged() -> None:
+    """Whatever the new one is: trading again is news, too."""
+    telemetry = Telemetry()
+    with capture_logs() as lines:
+        for status in ("TRADING", "HALT", "TRADING"):
+            telemetry.record(Note(B, 1, "status", status))
+    assert [line["detail"] for line in lines] == ["HALT", "TRADING"]
+
+
+def test_rows_are_counted_and_not_logged() -> None:
     """There are thousands of them."""
     telemetry = Telemetry()
     with capture_logs() as lines:
@@ -83,7 +105,7 @@ def test_rows_are_counted_and_not_said() -> None:
     assert telemetry.rows == {B: 3}
 
 
-def test_what_witnesses_confirm_is_counted_and_not_said() -> None:
+def test_checks_that_agree_are_counted_and_not_logged() -> None:
     """Ten times a second."""
     telemetry = Telemetry()
     with capture_logs() as lines:
@@ -94,8 +116,8 @@ def test_what_witnesses_confirm_is_counted_and_not_said() -> None:
     assert telemetry.mismatches == {}
 
 
-def test_a_witness_that_differs_is_an_error() -> None:
-    """Said with the first of its levels, and counted."""
+def test_a_check_that_differs_is_logged_as_an_error() -> None:
+    """With the first level that differs; and it is counted."""
     telemetry, wrong = Telemetry(), Difference("bid", 99.0, 1.0, 2.0)
     with capture_logs() as lines:
         telemetry.record(Check(B, 1, 10, "depth20", 40, (wrong, wrong)))
@@ -113,7 +135,7 @@ def test_a_witness_that_differs_is_an_error() -> None:
     assert (telemetry.checks, telemetry.mismatches) == ({B: 1}, {B: 1})
 
 
-def test_an_unknown_event_is_said_once_and_counted_always() -> None:
+def test_an_unknown_event_is_logged_once_and_counted_always() -> None:
     """A stream of them would fill the log."""
     telemetry = Telemetry()
     with capture_logs() as lines:
@@ -132,7 +154,7 @@ def test_a_gap_is_counted_when_it_is_stored() -> None:
     assert telemetry.gaps == {B: 1}
 
 
-def test_how_a_book_stands() -> None:
+def test_the_status_of_a_book() -> None:
     """State, epoch, updates, levels, spread, and what was stored of it."""
     telemetry, sync = Telemetry(), known()
     with capture_logs():
@@ -150,11 +172,10 @@ def test_a_book_that_is_not_known_has_no_spread() -> None:
     assert Telemetry().book_status(sync) == BookStatus(B, "cold", 1, 2, 0, None, 0, 0)
 
 
-def test_how_all_of_it_stands() -> None:
-    """Every book, frames in all, and of the rest the latest: what waits, and how late we are."""
+def test_the_status_of_a_recorder() -> None:
+    """Every book, all records, and the latest of the rest: the queue's length and the lag."""
     telemetry, books = Telemetry(), Reconstruction()
-    for _ in books.feed(SegmentStart(1, "0", "sim", 1, 5_000, ("ETHUSDT", B))):
-        pass
+    books.feed(SegmentStart(1, "0", "sim", 1, 5_000, ("ETHUSDT", B)))
     telemetry.count_records(50, 7, 2_500_000)
     telemetry.count_records(3, 0, 1_500_000)
     status = telemetry.status(books, 4, "first")
@@ -162,12 +183,11 @@ def test_how_all_of_it_stands() -> None:
     assert status == RecorderStatus(status.books, 2, 0, 0, 0, 53, 0, 1.5, 4, "first")
 
 
-def test_only_some_books_are_looked_at() -> None:
-    """To look at one costs it some work, in the loop; of the others the state alone is counted."""
+def test_only_the_first_books_are_shown_in_full() -> None:
+    """Showing a book costs the loop some work; of the others only the state is counted."""
     telemetry, books = Telemetry(), Reconstruction()
     symbols = tuple(f"S{n}USDT" for n in range(SHOWN + 1))
-    for _ in books.feed(SegmentStart(1, "0", "sim", 1, 5_000, symbols)):
-        pass
+    books.feed(SegmentStart(1, "0", "sim", 1, 5_000, symbols))
     books.syncs[symbols[-1]] = known()
     with capture_logs():
         telemetry.record(books.syncs[symbols[-1]].row(5))

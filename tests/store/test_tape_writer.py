@@ -126,7 +126,7 @@ def test_a_refused_write_is_said_in_a_sentence(
         writer.flush()
     assert str(caught.value) == (
         f"Cannot write {tmp_path / 'tape'}: {words}. "
-        "What was sealed is intact; start again when it is mended."
+        "What was sealed is intact; fix the disk, then start again."
     )
 
 

@@ -109,10 +109,10 @@ def _export(recording: Recording, name: str, order: _Order) -> None:
 
 
 def _check(format_: Format, depth: int | None, shape: TableShape | None) -> None:
-    """Raises UsageError where an option is missing, or says nothing."""
+    """Raises UsageError where an option is missing, or does not apply."""
     rows = format_ in {"csv", "parquet"}
     if shape and not rows:
-        raise UsageError(f"--shape says nothing to --format {format_}. Leave it out.")
+        raise UsageError(f"--shape does not apply to --format {format_}. Leave it out.")
     if depth is None and (format_ == "book_snapshot" or shape == "wide"):
         raise UsageError(f"{shape or format_} needs a number of levels. Add --depth 25.")
     if depth is not None and format_ in {"incremental_book_L2", "hftbacktest"}:
@@ -123,7 +123,7 @@ def _symbols(recording: Recording, directory: Path, wanted: tuple[str, ...]) -> 
     known = recording.symbols()
     for name in wanted:
         if name.upper() not in known:
-            raise NotRecorded(f"{directory} holds nothing of {name}. `booktape info` says what.")
+            raise NotRecorded(f"{directory} has no data for {name}. `booktape info` says what.")
     return list(dict.fromkeys(name.upper() for name in wanted)) or known
 
 

@@ -94,7 +94,7 @@ def seconds(option: str, text: str) -> float:
     length_s = float(match[1]) * _UNITS_S[match[2]] if match else 0.0
     if not 1 <= length_s <= _LONGEST_S:
         raise UsageError(
-            f"{option} {text[:_SHOWN]} is no length of time. Write 90s, 15m, 8h or 30d; "
+            f"{option} {text[:_SHOWN]} is not a valid duration. Write 90s, 15m, 8h or 30d; "
             "1s at least, 3650d at most."
         )
     return length_s
@@ -125,7 +125,7 @@ def time_of_day_s(text: str) -> float:
     """Seconds since midnight of a time such as 04:30. Raises UsageError."""
     match = re.fullmatch(r"([01]?[0-9]|2[0-3]):([0-5][0-9])", text)
     if not match:
-        raise UsageError(f"--rollover-at {text} is no time of day. Write 04:30, in UTC.")
+        raise UsageError(f"--rollover-at {text} is not a valid time of day. Write 04:30, in UTC.")
     return int(match[1]) * 3_600.0 + int(match[2]) * 60
 
 
@@ -143,6 +143,6 @@ def moment(option: str, text: str) -> datetime:
         found = datetime.fromisoformat(text)
     except ValueError as error:
         raise UsageError(
-            f"{option} {text} is no time. Write 2026-11-22 or 2026-11-22T10:15."
+            f"{option} {text} is not a valid time. Write 2026-11-22 or 2026-11-22T10:15."
         ) from error
     return found if found.tzinfo else found.replace(tzinfo=UTC)

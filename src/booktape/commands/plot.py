@@ -90,10 +90,10 @@ def plot(  # noqa: PLR0913 each is one documented option
 
 
 def _check(kind: Kind, given: dict[str, Any]) -> None:
-    """Raises UsageError for an option that says nothing to this picture."""
+    """Raises UsageError for an option that does not apply to this picture."""
     useless = [option for option, value in given.items() if value and option not in _TAKES[kind]]
     if useless:
-        raise UsageError(f"{useless[0]} says nothing to a {kind}. Leave it out.")
+        raise UsageError(f"{useless[0]} does not apply to a {kind}. Leave it out.")
 
 
 # Any: a module that cannot be imported without matplotlib.
@@ -115,7 +115,7 @@ def _symbol(recording: Recording, directory: Path, wanted: str | None) -> str:
     if wanted is None:
         raise UsageError(f"{directory} holds {len(known)} symbols. Choose one: --symbol BTCUSDT.")
     if wanted.upper() not in known:
-        raise NotRecorded(f"{directory} holds nothing of {wanted}. `booktape info` says what.")
+        raise NotRecorded(f"{directory} has no data for {wanted}. `booktape info` says what.")
     return wanted.upper()
 
 

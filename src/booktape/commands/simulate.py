@@ -1,4 +1,4 @@
-"""`booktape simulate` and `booktape replay`: be an exchange."""
+"""`booktape simulate` and `booktape replay`: a simulated exchange on this machine."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def simulate(  # noqa: PLR0913 - each is one documented option
     venue: Literal["binance", "binance-us"] = "binance",
     second_port: Port | None = None,
 ) -> None:
-    """Be an exchange: Binance's protocol on loopback, honest until told to lie.
+    """Run a simulated exchange on this machine, without faults unless --faults says so.
 
     Parameters
     ----------
@@ -39,22 +39,22 @@ def simulate(  # noqa: PLR0913 - each is one documented option
     symbols
         What to trade; the built-in list when not given.
     seed
-        The same seed is the same market.
+        The same seed gives the same market.
     speed
-        How many times faster than life.
+        How many times faster than the clock.
     faults
-        Lies to tell, such as drop=0.01,close=30,refuse=0.2, or a script: faults.toml.
+        Faults such as drop=0.01,close=30,refuse=0.2, or a script: faults.toml.
     venue
-        Whose numbers count: what requests weigh, how much of it a minute has, how often it pings.
+        Whose limits apply: the weight of requests, the weight per minute, the time between pings.
     second_port
-        Where the same market listens as a second host; 0 for any free port, none when not given.
+        The port of a second host with the same market; 0 for any free port, no host when not given.
     """
     market = Market(symbols or DEFAULT_SYMBOLS, seed)
-    lies = Faults.parse(faults, seed)
-    second = None if second_port is None else lies.of_second()
+    parsed = Faults.parse(faults, seed)
+    second = None if second_port is None else parsed.of_second()
     server = SimServer(
         market,
-        faults=lies,
+        faults=parsed,
         second=second,
         port=port,
         second_port=second_port or 0,
@@ -65,10 +65,10 @@ def simulate(  # noqa: PLR0913 - each is one documented option
 
 
 def replay(path: NamedPath, *, port: Port = 8080, speed: Speed = 1.0) -> int:
-    """Serve a recording as an exchange, from the first client's coming to the recording's end.
+    """Serve a recording as an exchange, from the first client's connection to the recording's end.
 
-    A tape that is damaged ends where the damage begins, and those that go on from it follow.
-    Exit code 1 when there was one.
+    A damaged tape ends where the damage begins; the tapes that continue it follow. Then the exit code
+    is 1.
 
     Parameters
     ----------
@@ -81,16 +81,16 @@ def replay(path: NamedPath, *, port: Port = 8080, speed: Speed = 1.0) -> int:
     """
     damaged: list[DamagedFile] = []
 
-    def name(file: DamagedFile) -> None:
+    def on_damage(file: DamagedFile) -> None:
         damaged.append(file)
         write_error(str(file))
 
-    asyncio.run(_serve(SimServer(ReplaySource(path, name), port=port, speed=speed)))
+    asyncio.run(_serve(SimServer(ReplaySource(path, on_damage), port=port, speed=speed)))
     return 1 if damaged else 0
 
 
 async def _serve(server: SimServer) -> None:
-    """Be an exchange until a signal comes, or until a recording has been played to its end."""
+    """Run the server until a signal comes, or until a recording has been played to its end."""
     never_wait_for_stdout()
     stopped = asyncio.Event()
     on_stop_signals(stopped.set)
@@ -106,7 +106,7 @@ async def _serve(server: SimServer) -> None:
 
 
 def _command(server: SimServer) -> str:
-    """What to type to record this exchange. A recording's symbols are words of a stranger's."""
+    """What to type to record this exchange. A recording's symbols may be any text, so they are quoted."""
     addresses = ["--rest-url", server.rest_url, "--ws-url", server.ws_url]
     # Behind `--` nothing is an option, whatever a symbol begins with.
     options = any(symbol.startswith("-") for symbol in server.symbols)

@@ -119,7 +119,7 @@ class Feed:
             self._slot.replace_next_because = why
         elif current is not None and current.number == number and not self._slot.is_replaced:
             self._slot.is_replaced = True
-            log.info("replacing a connection", connection=number, why=why)
+            log.info("replacing connection", connection=number, why=why)
             self._tasks.create_task(self._replace(current))
 
     def end(self, number: int) -> None:

@@ -1,4 +1,4 @@
-"""What happened, counted and said: one structured line per event, none per row."""
+"""Counters and the log: one structured line per event, none per row."""
 
 from __future__ import annotations
 
@@ -28,17 +28,16 @@ from booktape.terminal import lost_lines
 
 KINDS_MAX: Final = 100
 NAME_MAX: Final = 200
-OTHER_KINDS: Final = "more kinds, which are not told apart"
-"""Unknown events are counted by name, so many of so many characters; all others together."""
+OTHER_KINDS: Final = "further kinds, counted together"
+"""Unknown events are counted by name: KINDS_MAX names, each cut after NAME_MAX characters."""
 
-OFFSET: Final = "clock_offset"
 _NO_TRADING: Final = frozenset({"HALT", "CANCEL_ONLY", DELISTED, *NO_MARKET_DATA})
 
 log = structlog.get_logger()
 
 
 class Telemetry:
-    """Keeps the counts that the window shows, and writes the log."""
+    """Counts for the status view, and lines for the log."""
 
     def __init__(self) -> None:
         self.rows: Counter[str] = Counter()
@@ -46,20 +45,19 @@ class Telemetry:
         self.checks: Counter[str] = Counter()
         self.mismatches: Counter[str] = Counter()
         self.unknown: Counter[str] = Counter()
-        self._noted: set[tuple[str | None, str]] = set()
         self.any_book_synced = False
-        """Whether any book became known since the start."""
-        self._frames = 0
+        self._noted: set[tuple[str | None, str]] = set()
+        self._records = 0
         self._waiting = 0
         self._lag_ns = 0
 
     def count_records(self, count: int, waiting: int, lag_ns: int) -> None:
-        """So many records more; others wait, and the last one had left the socket so long ago."""
-        self._frames += count
+        """Add `count` records; `waiting` more are queued, and the last left its socket `lag_ns` ago."""
+        self._records += count
         self._waiting, self._lag_ns = waiting, lag_ns
 
     def status(self, books: Reconstruction, requests: int, segment: str) -> RecorderStatus:
-        """How all of it stands."""
+        """The state of every book, and the counters."""
         syncs = [books.syncs[symbol] for symbol in books.symbols]
         return RecorderStatus(
             tuple(self.book_status(sync) for sync in syncs[:SHOWN]),
@@ -67,7 +65,7 @@ class Telemetry:
             sum(sync.state is State.LIVE for sync in syncs),
             self.rows.total(),
             self.gaps.total(),
-            self._frames,
+            self._records,
             self._waiting,
             self._lag_ns / 1e6,
             requests,
@@ -76,7 +74,7 @@ class Telemetry:
         )
 
     def record(self, output: Output) -> None:
-        """Count what is stored and say what a person should know."""
+        """Count an output, and log it unless it is routine."""
         match output:
             case BookRow():
                 self.rows[output.symbol] += 1
@@ -90,15 +88,13 @@ class Telemetry:
                 self._record_unknown(output)
             case MalformedMessage():
                 log.warning("malformed message", connection=output.connection, detail=output.detail)
-            case ReplaceConnection():
-                log.debug("to be replaced", connection=output.connection, why=output.why)
             case ServerShutdown():
                 log.warning("the exchange announces a shutdown of its server")
-            case FetchSnapshot():  # pragma: no branch, mypy knows that this is the last
-                log.debug("asking for a snapshot", symbol=output.symbol, attempt=output.attempt)
+            case ReplaceConnection() | FetchSnapshot():
+                pass  # requests: `net` logs what it does for them
 
     def book_status(self, sync: SymbolSync) -> BookStatus:
-        """How one symbol stands."""
+        """The state of one book, and its counters."""
         bid, ask = sync.book.bids.best(), sync.book.asks.best()
         return BookStatus(
             sync.symbol,
@@ -115,10 +111,12 @@ class Telemetry:
         match output:
             case BookSynced(symbol, epoch, update_id):
                 self.any_book_synced = True
-                log.info("book known", symbol=symbol, epoch=epoch, update_id=update_id)
+                log.info("book synced", symbol=symbol, epoch=epoch, update_id=update_id)
             case BookLost(gap):
-                log.warning("book lost", symbol=gap.symbol, epoch=gap.epoch, reason=gap.reason)
-            case GapInterval():  # pragma: no branch, likewise
+                log.warning(
+                    "book out of sync", symbol=gap.symbol, epoch=gap.epoch, reason=gap.reason
+                )
+            case GapInterval():  # pragma: no branch, mypy knows that this is the last
                 self.gaps[output.symbol] += 1
                 log.warning(
                     "gap",
@@ -128,14 +126,16 @@ class Telemetry:
                 )
 
     def _record_note(self, note: Note) -> None:
-        """What is said of each symbol once, at the start, is no news unless the symbol does not trade."""
-        known = (note.symbol, note.kind) in self._noted
+        """Log a note, but not the first of each symbol and kind: each start has one of each.
+
+        A first status that is not trading is logged. Clock offsets, four an hour, never are.
+        """
+        is_first = note.symbol is not None and (note.symbol, note.kind) not in self._noted
         self._noted.add((note.symbol, note.kind))
-        quiet = (
-            note.symbol and not known and note.detail not in _NO_TRADING
-        ) or note.kind == OFFSET
-        say = log.debug if quiet else log.warning
-        say("noted", symbol=note.symbol or "all", kind=note.kind, detail=note.detail)
+        if (is_first and note.detail not in _NO_TRADING) or note.kind == "clock_offset":
+            return
+        event = "symbol status" if note.kind == "status" else note.kind.replace("_", " ")
+        log.warning(event, symbol=note.symbol or "all", detail=note.detail)
 
     def _record_check(self, check: Check) -> None:
         self.checks[check.symbol] += check.comparisons
@@ -151,7 +151,7 @@ class Telemetry:
             )
 
     def _record_unknown(self, event: UnknownEvent) -> None:
-        """The first of its kind only: a stream of them would fill the log, and of kinds the memory."""
+        """Count an unknown event by its name, and log the first of each name."""
         name = event.name[:NAME_MAX]
         if name not in self.unknown and len(self.unknown) >= KINDS_MAX:
             name = OTHER_KINDS
