@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from booktape.errors import UnknownSymbol
 from booktape.net import symbol_status
-from booktape.net.symbol_status import LOOK_EVERY_S, SPACING_S
+from booktape.net.symbol_status import LIST_SPACING_S, NAMED_LIST_EVERY_S
 from booktape.recorder.recorder import Recorder
 from booktape.sim.faults.base import Faults
 from booktape.sim.faults.market import Delist, Halt, NewListing
@@ -31,7 +31,7 @@ SPEED = 0.1
 BEFORE_S = 60.0
 """Of the recorder's time."""
 
-NOTICED_S = LOOK_EVERY_S + 3 * SPACING_S
+NOTICED_S = NAMED_LIST_EVERY_S + 3 * LIST_SPACING_S
 """Two looks at the list, the second soon after the first."""
 
 HALT_S = 400.0
@@ -67,7 +67,7 @@ def test_a_halt_is_noted_and_only_a_break_makes_a_gap(shown: str, tmp_path: Path
         ):
             await asyncio.sleep(BEFORE_S + NOTICED_S)
             assert states(recorder) == {BTC: "break" if shown == "BREAK" else "live", ETH: "live"}
-            await asyncio.sleep(HALT_S + LOOK_EVERY_S)
+            await asyncio.sleep(HALT_S + NAMED_LIST_EVERY_S)
             assert set(states(recorder).values()) == {"live"}
             assert not server.violations
         return market
@@ -97,10 +97,10 @@ def test_a_delisted_symbol_ends_and_the_others_go_on(tmp_path: Path) -> None:
                 assert states(recorder) == {BTC: "ended", ETH: "live"}
             with pytest.raises(UnknownSymbol, match=BTC) as told:
                 async with recording(server, SYMBOLS, tmp_path, every=20) as recorder:
-                    await asyncio.sleep(SPACING_S)
+                    await asyncio.sleep(LIST_SPACING_S)
             assert "\n" not in str(told.value)
             async with recording(server, (ETH,), tmp_path, every=20, audit_s=0):
-                await asyncio.sleep(SPACING_S)
+                await asyncio.sleep(LIST_SPACING_S)
             assert not server.violations
         return market
 
@@ -118,7 +118,7 @@ def test_what_no_file_can_be_named_after_is_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """From the start or listed later: a warning each, and all others are recorded and sealed."""
-    monkeypatch.setattr(symbol_status, "LOOK_AT_ALL_EVERY_S", LOOK_EVERY_S)
+    monkeypatch.setattr(symbol_status, "WHOLE_LIST_EVERY_S", NAMED_LIST_EVERY_S)
     long, later, new = "币" * 27, "安" * 27, "NEWUSDT"
     lies = tuple(NewListing(symbol, market_time_s(BEFORE_S)) for symbol in (later, new))
 
@@ -127,7 +127,7 @@ def test_what_no_file_can_be_named_after_is_left_out(
         how: dict[str, Any] = {"every": 20, "witness": "none", "audit_s": 0, "segment_s": SEGMENT_S}
         async with SimServer(market, faults=Faults(lies), speed=SPEED) as server:
             async with recording(server, (), tmp_path, **how) as recorder:
-                await asyncio.sleep(BEFORE_S + 2 * LOOK_EVERY_S + 2 * SPACING_S)
+                await asyncio.sleep(BEFORE_S + 2 * NAMED_LIST_EVERY_S + 2 * LIST_SPACING_S)
                 assert states(recorder) == {BTC: "live", new: "live"}
                 await asyncio.sleep(SEGMENT_S)
             assert not server.violations
@@ -143,7 +143,7 @@ def test_what_no_file_can_be_named_after_is_left_out(
 
 @pytest.mark.parametrize(
     ("quote_asset", "pulse_s", "within_s"),
-    [(None, 30, 35), ("USDT", 30, 35), ("USDT", 0, LOOK_EVERY_S + 2 * SPACING_S)],
+    [(None, 30, 35), ("USDT", 30, 35), ("USDT", 0, NAMED_LIST_EVERY_S + 2 * LIST_SPACING_S)],
 )
 def test_what_is_listed_later_is_joined(
     quote_asset: str | None,
@@ -154,7 +154,7 @@ def test_what_is_listed_later_is_joined(
 ) -> None:
     """By the pulse within 35 s, without one at the next look; the next start goes on with all of it."""
     if not pulse_s:
-        monkeypatch.setattr(symbol_status, "LOOK_AT_ALL_EVERY_S", LOOK_EVERY_S)
+        monkeypatch.setattr(symbol_status, "WHOLE_LIST_EVERY_S", NAMED_LIST_EVERY_S)
     new, other = "NEWUSDT", "NEWBTC"
     lies = tuple(NewListing(symbol, market_time_s(BEFORE_S)) for symbol in (new, other))
     wanted = {*SYMBOLS, new} if quote_asset else {*SYMBOLS, new, other}
@@ -172,7 +172,7 @@ def test_what_is_listed_later_is_joined(
                 await asyncio.sleep(2 * SEGMENT_S)
                 assert states(recorder) == dict.fromkeys(wanted, "live")
             async with recording(server, (), tmp_path, quote_asset=quote_asset, **how) as recorder:
-                await asyncio.sleep(SPACING_S)
+                await asyncio.sleep(LIST_SPACING_S)
                 assert states(recorder) == dict.fromkeys(wanted, "live")
             assert not server.violations
         return market

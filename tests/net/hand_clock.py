@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Self
 
-from booktape.net.connection import LOOK_EVERY_S
+from booktape.net.connection import SIGN_OF_LIFE_S
 
 
 class HandClock:
@@ -62,6 +62,6 @@ class BriskClock(RestlessClock):
     """Short pauses are over at once; for those of a watch or of a lifetime nothing ever happens."""
 
     async def pause(self, seconds: float) -> None:
-        if seconds >= LOOK_EVERY_S:
+        if seconds >= SIGN_OF_LIFE_S:
             await asyncio.Event().wait()
         await super().pause(seconds)

@@ -11,7 +11,7 @@ from aiohttp import ClientWebSocketResponse, WSMsgType, web
 
 from booktape.core.tape_records import Connected, Disconnected, StreamMessage, Tick
 from booktape.net.clock import Clock
-from booktape.net.connection import HANDSHAKE_S, LOOK_EVERY_S, Connection
+from booktape.net.connection import HANDSHAKE_S, SIGN_OF_LIFE_S, Connection
 from booktape.net.context import NetContext
 from net.hand_clock import HandClock
 from net.loopback import Handler, accept, linked, next_frame, until_closed
@@ -26,7 +26,7 @@ async def carrying(
 ) -> AsyncIterator[tuple[Connection, NetContext]]:
     """A connection at work, number 1."""
     async with linked(handler, clock, frames) as context:
-        connection = Connection(context, symbols, 1, lambda: None, context.venue.ws_url)
+        connection = Connection(context, symbols, 1, context.venue.ws_url)
         task = asyncio.create_task(connection.run())
         try:
             yield connection, context
@@ -149,9 +149,9 @@ def test_a_silent_connection_is_pinged_and_then_given_up() -> None:
 
         async with carrying(exchange, clock) as (_, context):
             connected = await next_frame(context.queue)
-            (await clock.asleep()).advance(LOOK_EVERY_S)
+            (await clock.asleep()).advance(SIGN_OF_LIFE_S)
             await asked.wait()
-            (await clock.asleep()).advance(LOOK_EVERY_S)
+            (await clock.asleep()).advance(SIGN_OF_LIFE_S)
             gone = await next_frame(context.queue)
             assert isinstance(gone, Disconnected)
             # Known until the handshake only.
@@ -179,11 +179,11 @@ def test_a_quiet_connection_that_answers_pings_stays() -> None:
             await next_frame(context.queue)
             for _ in range(3):
                 seen_ns = carried._alive_ns
-                (await clock.asleep()).advance(LOOK_EVERY_S)
+                (await clock.asleep()).advance(SIGN_OF_LIFE_S)
                 await pinged.get()
                 while carried._alive_ns == seen_ns:  # the pong is still on its way
                     await asyncio.sleep(0)
-                (await clock.asleep()).advance(LOOK_EVERY_S)
+                (await clock.asleep()).advance(SIGN_OF_LIFE_S)
             assert all(isinstance(frame, Tick) for frame in context.queue.drain())
 
     virtual_time.run(story())
@@ -248,8 +248,8 @@ def test_a_ping_that_cannot_be_sent_is_left_to_the_reader(
         clock = HandClock()
         async with carrying(exchange, clock) as (_, context):
             await next_frame(context.queue)
-            (await clock.asleep()).advance(LOOK_EVERY_S)
-            (await clock.asleep()).advance(LOOK_EVERY_S)
+            (await clock.asleep()).advance(SIGN_OF_LIFE_S)
+            (await clock.asleep()).advance(SIGN_OF_LIFE_S)
             assert isinstance(await next_frame(context.queue), Disconnected)
 
     virtual_time.run(story())

@@ -16,13 +16,14 @@ from booktape.core.tape_records import Connected, Disconnected, StreamMessage, T
 from booktape.net.backoff import LONGEST_S
 from booktape.net.clock import Clock
 from booktape.net.context import NetContext
-from booktape.net.feed import HEALTHY_S, OVERLAP_MAX_S, Feed, FeedLimits
+from booktape.net.feed import HEALTHY_S, OVERLAP_MAX_S, Feed, FeedLimits, FeedSet
 from booktape.wire.limits import ATTEMPTS_PER_WINDOW, ATTEMPTS_WINDOW_S
 from net.hand_clock import BriskClock, HandClock, RestlessClock
 from net.loopback import Handler, accept, linked, next_frame, until_closed
 from support import virtual_time
 
 SYMBOLS = ("BTCUSDT",)
+DAY_S = 86_400
 
 
 def always(_: int, __: int) -> bool:
@@ -34,7 +35,7 @@ async def feeding(
     handler: Handler,
     clock: Clock,
     can_relieve: Callable[[int, int], bool] = always,
-    life_s: float = 86_400,
+    life_s: float = DAY_S,
     sharers: int = 1,
 ) -> AsyncIterator[tuple[Feed, NetContext]]:
     """A feed at work."""
@@ -405,6 +406,25 @@ def test_attempts_keep_within_the_exchange_s_limit() -> None:
     for start_s in tried_s:
         in_window = sum(start_s <= at_s < start_s + ATTEMPTS_WINDOW_S - 1 for at_s in tried_s)
         assert in_window <= ATTEMPTS_PER_WINDOW
+
+
+@pytest.mark.parametrize(("at_s", "first_s"), [(2_000, 1_000), (400, 85_800), (1_000, DAY_S)])
+def test_connections_are_replaced_at_a_time_of_day(at_s: float, first_s: float) -> None:
+    """The next time that it is so late, in UTC, and every day from then on."""
+
+    async def story() -> None:
+        clock = RestlessClock()  # which stands at 1,000 s of its first day
+        async with linked(stay, clock) as context:
+            feeds = FeedSet(context, (), 1, FeedLimits(always), at_s)
+            task = asyncio.create_task(feeds.run())
+            while len(clock.pauses) < 3:
+                await asyncio.sleep(0)
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+        assert clock.pauses[:3] == [first_s, DAY_S, DAY_S]
+
+    virtual_time.run(story())
 
 
 class _Impatient(RestlessClock):

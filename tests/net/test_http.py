@@ -11,7 +11,7 @@ from aiohttp import web
 from booktape.core.events import FetchSnapshot
 from booktape.core.tape_records import DepthAnswer, SnapshotRequested
 from booktape.errors import Unreachable
-from booktape.net.http import AT_ONCE
+from booktape.net.http import CONCURRENCY_MAX
 from booktape.net.request_pause import NO_PAUSE
 from booktape.net.rest_client import RestClient
 from net.hand_clock import HandClock, RestlessClock
@@ -27,19 +27,19 @@ def fetch_all(rest: RestClient, count: int) -> None:
         rest.request_snapshot(FetchSnapshot(f"S{number}USDT", 1, limit=100))
 
 
-@pytest.mark.parametrize("sharers", [1, 2, AT_ONCE, AT_ONCE + 1])
+@pytest.mark.parametrize("sharers", [1, 2, CONCURRENCY_MAX, CONCURRENCY_MAX + 1])
 def test_a_few_requests_are_under_way_at_once(sharers: int) -> None:
     """As many as are worth it from far away, shared by all processes of one address."""
-    expected = max(1, AT_ONCE // sharers)
+    expected = max(1, CONCURRENCY_MAX // sharers)
 
     async def story() -> None:
         go_on = asyncio.Event()
         exchange = Waits(go_on)
         async with asking(exchange, HandClock(), sharers=sharers) as (rest, queue):
-            fetch_all(rest, 2 * AT_ONCE)
+            fetch_all(rest, 2 * CONCURRENCY_MAX)
             await exchange.are_under_way(expected)
             go_on.set()
-            for _ in range(2 * AT_ONCE):
+            for _ in range(2 * CONCURRENCY_MAX):
                 await next_answer(queue)
             assert exchange.most == expected
 
@@ -51,16 +51,16 @@ def test_after_trouble_one_goes_alone_until_an_answer_is_good() -> None:
 
     async def story() -> None:
         go_on = asyncio.Event()
-        exchange = Waits(go_on, *[web.Response(status=503) for _ in range(AT_ONCE + 1)])
+        exchange = Waits(go_on, *[web.Response(status=503) for _ in range(CONCURRENCY_MAX + 1)])
         async with asking(exchange, RestlessClock()) as (rest, queue):
-            fetch_all(rest, 3 * AT_ONCE)
-            await exchange.are_under_way(AT_ONCE)
+            fetch_all(rest, 3 * CONCURRENCY_MAX)
+            await exchange.are_under_way(CONCURRENCY_MAX)
             exchange.most = 0
             go_on.set()
             await next_answer(queue)
             assert exchange.most == 1
             go_on.clear()
-            await exchange.are_under_way(AT_ONCE)
+            await exchange.are_under_way(CONCURRENCY_MAX)
 
     virtual_time.run(story())
 
@@ -70,14 +70,14 @@ def test_what_meets_the_same_trouble_makes_no_pause_longer() -> None:
 
     async def story() -> None:
         go_on = asyncio.Event()
-        exchange = Waits(go_on, *[web.Response(status=503) for _ in range(AT_ONCE)])
+        exchange = Waits(go_on, *[web.Response(status=503) for _ in range(CONCURRENCY_MAX)])
         clock = RestlessClock()
         began_s = clock.now_s
         async with asking(exchange, clock) as (rest, queue):
-            fetch_all(rest, AT_ONCE)
-            await exchange.are_under_way(AT_ONCE)
+            fetch_all(rest, CONCURRENCY_MAX)
+            await exchange.are_under_way(CONCURRENCY_MAX)
             go_on.set()
-            for _ in range(AT_ONCE):
+            for _ in range(CONCURRENCY_MAX):
                 await next_answer(queue)
             assert clock.now_s - began_s <= 0.5
 
@@ -110,10 +110,10 @@ def test_a_good_answer_from_before_the_trouble_does_not_end_it() -> None:
         exchange = Waits(go_on, web.Response(status=503))
         clock = HandClock()
         async with asking(exchange, clock) as (rest, queue):
-            fetch_all(rest, 2 * AT_ONCE)
-            await exchange.are_under_way(AT_ONCE)
+            fetch_all(rest, 2 * CONCURRENCY_MAX)
+            await exchange.are_under_way(CONCURRENCY_MAX)
             go_on.set()
-            for _ in range(AT_ONCE - 1):
+            for _ in range(CONCURRENCY_MAX - 1):
                 await next_answer(queue)
             assert rest.http.concurrency == 1
 
@@ -150,23 +150,25 @@ def test_a_429_is_followed_by_what_was_under_way_and_nothing_else() -> None:
 
     async def story() -> None:
         go_on = asyncio.Event()
-        waits = Waits(go_on, *[web.Response(status=s, headers=h) for s, h in [REFUSED] * AT_ONCE])
+        waits = Waits(
+            go_on, *[web.Response(status=s, headers=h) for s, h in [REFUSED] * CONCURRENCY_MAX]
+        )
 
         async def exchange(request: web.Request) -> web.StreamResponse:
             sent_s.append(clock.now_s)
             return await waits(request)
 
         async with asking(exchange, clock) as (rest, queue):
-            fetch_all(rest, 3 * AT_ONCE)
-            await waits.are_under_way(AT_ONCE)
+            fetch_all(rest, 3 * CONCURRENCY_MAX)
+            await waits.are_under_way(CONCURRENCY_MAX)
             told_s.append(clock.now_s)
             go_on.set()
-            for _ in range(3 * AT_ONCE):
+            for _ in range(3 * CONCURRENCY_MAX):
                 assert isinstance(await next_answer(queue), DepthAnswer)
 
     virtual_time.run(story())
-    assert [at_s > told_s[0] for at_s in sent_s[:AT_ONCE]] == [False] * AT_ONCE
-    assert min(sent_s[AT_ONCE:]) >= told_s[0] + 11
+    assert [at_s > told_s[0] for at_s in sent_s[:CONCURRENCY_MAX]] == [False] * CONCURRENCY_MAX
+    assert min(sent_s[CONCURRENCY_MAX:]) >= told_s[0] + 11
 
 
 def test_a_429_is_obeyed_before_all_of_it_is_here() -> None:
@@ -233,7 +235,7 @@ def test_the_longest_silence_that_was_asked_for_counts() -> None:
             sent_s.append(clock.now_s)
             return await waits(request)
 
-        async with asking(exchange, clock, sharers=AT_ONCE // 2) as (rest, queue):
+        async with asking(exchange, clock, sharers=CONCURRENCY_MAX // 2) as (rest, queue):
             fetch_all(rest, 2)
             await waits.are_under_way(2)
             go_on.set()

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from booktape.core.events import FetchSnapshot
 from booktape.core.tape_records import Connected, DepthAnswer, Disconnected
 from booktape.net.context import NetContext
-from booktape.net.feed import AFTER_SILENCE_S, UNWELCOME_S, Feed, FeedLimits
+from booktape.net.feed import AFTER_PAUSE_SPREAD_S, POLICY_PAUSE_S, Feed, FeedLimits
 from booktape.net.request_pause import (
     FIREWALL_LONGEST_S,
     FIREWALL_S,
@@ -92,7 +92,7 @@ def test_neither_a_request_nor_a_handshake_leaves_meanwhile(
             another = asyncio.create_task(
                 Feed(context, (SYMBOL,), FeedLimits(lambda _, __: True)).run()
             )
-            await asyncio.sleep(silence_s + LATER_S + AFTER_SILENCE_S + 1)
+            await asyncio.sleep(silence_s + LATER_S + AFTER_PAUSE_SPREAD_S + 1)
             for task in (*tasks, another):
                 task.cancel()
             await asyncio.wait([*tasks, another])
@@ -240,7 +240,7 @@ def test_a_handshake_that_was_decided_upon_does_not_leave_into_a_silence() -> No
             context.pause.begin(429, {"Retry-After": "30"})
             await asyncio.sleep(29)
             assert exchange.came_s["stream"] == []
-            await asyncio.sleep(AFTER_SILENCE_S + 2)
+            await asyncio.sleep(AFTER_PAUSE_SPREAD_S + 2)
             assert len(exchange.came_s["stream"]) == 1
             task.cancel()
             await asyncio.wait([task])
@@ -265,7 +265,7 @@ def test_after_a_close_for_our_behaviour_the_next_attempt_waits() -> None:
         async with linked(exchange, virtual_time.WallClock()) as context:
             feed = Feed(context, (SYMBOL,), FeedLimits(lambda _, __: True))
             task = asyncio.create_task(feed.run())
-            await asyncio.sleep(LIVED_S + UNWELCOME_S + 2)
+            await asyncio.sleep(LIVED_S + POLICY_PAUSE_S + 2)
             gone = next(f for f in context.queue.drain() if isinstance(f, Disconnected))
             assert gone.detail == "closed (code 1008: Too many requests)"
             task.cancel()
@@ -274,7 +274,7 @@ def test_after_a_close_for_our_behaviour_the_next_attempt_waits() -> None:
     with capture_logs() as lines:
         virtual_time.run(story())
     first_s, second_s = came_s
-    assert UNWELCOME_S <= second_s - first_s - LIVED_S <= UNWELCOME_S + 1
+    assert POLICY_PAUSE_S <= second_s - first_s - LIVED_S <= POLICY_PAUSE_S + 1
     (line,) = [line for line in lines if line["event"] == "no connection"]
     assert "Too many requests" in line["error"]
-    assert line["again_in_s"] >= UNWELCOME_S
+    assert line["again_in_s"] >= POLICY_PAUSE_S

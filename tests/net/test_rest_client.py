@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from booktape.core.events import FetchSnapshot, Urgency
 from booktape.core.tape_records import DepthAnswer, SnapshotRequested
-from booktape.net.http import AT_ONCE
+from booktape.net.http import CONCURRENCY_MAX
 from booktape.net.rate_limit import WINDOW_S
 from net.hand_clock import HandClock, RestlessClock
 from net.loopback import DEPTH, Waits, asking, next_answer, next_frame
@@ -282,17 +282,17 @@ def test_a_lost_book_goes_before_a_new_one() -> None:
         go_on = asyncio.Event()
         exchange = Waits(go_on)
         async with asking(exchange, HandClock()) as (rest, queue):
-            for number in range(AT_ONCE + 1):
+            for number in range(CONCURRENCY_MAX + 1):
                 rest.request_snapshot(FetchSnapshot(f"NEW{number}USDT", 1))
-            await exchange.are_under_way(AT_ONCE)
+            await exchange.are_under_way(CONCURRENCY_MAX)
             rest.request_snapshot(FetchSnapshot("LOSTUSDT", 1, Urgency.LOST))
             go_on.set()
-            while len(left) < AT_ONCE + 2:
+            while len(left) < CONCURRENCY_MAX + 2:
                 frame = await next_frame(queue)
                 left.extend([frame.symbol] if isinstance(frame, SnapshotRequested) else [])
 
     virtual_time.run(story())
-    assert left[-2:] == ["LOSTUSDT", f"NEW{AT_ONCE}USDT"]
+    assert left[-2:] == ["LOSTUSDT", f"NEW{CONCURRENCY_MAX}USDT"]
 
 
 def test_five_hundred_books_lost_at_once_are_back_as_soon_as_the_budget_allows() -> None:

@@ -8,11 +8,11 @@ from aiohttp import web
 
 from booktape.core.events import FetchSnapshot, Urgency
 from booktape.core.tape_records import DepthAnswer, SnapshotRequested
-from booktape.net.http import AT_ONCE
+from booktape.net.http import CONCURRENCY_MAX
 from net.loopback import DEPTH, asking, next_frame
 from support import virtual_time
 
-ONE_BY_ONE = AT_ONCE  # as many sharers as there may be requests: one for each
+ONE_BY_ONE = CONCURRENCY_MAX  # as many sharers as there may be requests: one for each
 AUDIT, DEEPER, NEW, LOST = Urgency.AUDIT, Urgency.DEEPER, Urgency.NEW, Urgency.LOST
 
 

@@ -45,7 +45,7 @@ def passwords_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def handshake(context: NetContext) -> None:
     """A connection that is closed again as soon as it stands."""
-    connection = Connection(context, ("BTCUSDT",), 1, lambda: None, context.venue.ws_url)
+    connection = Connection(context, ("BTCUSDT",), 1, context.venue.ws_url)
     task = asyncio.create_task(connection.run())
     while not (connection.is_subscribed or connection.ended.is_set()):
         await asyncio.sleep(0)
@@ -119,9 +119,7 @@ def test_a_redirected_handshake_is_an_error_and_goes_nowhere_else(status: int) -
                 return web.Response(status=status, headers={"Location": location})
 
             async with linked(exchange, HandClock()) as context:
-                connection = Connection(
-                    context, ("BTCUSDT",), 1, lambda: None, context.venue.ws_url
-                )
+                connection = Connection(context, ("BTCUSDT",), 1, context.venue.ws_url)
                 await connection.run()
                 assert not len(context.queue)
                 return connection.why

@@ -14,12 +14,12 @@ from aiohttp import web
 
 from booktape.core.tape_records import DELISTED, TRADING, SymbolListing
 from booktape.net.record_queue import RecordQueue
-from booktape.net.rest_client import NAMED_MOST, ONE_BY_ONE_MOST, RestClient
+from booktape.net.rest_client import NAMED_MAX, ONE_BY_ONE_MAX, RestClient
 from booktape.net.symbol_status import (
-    LOOK_AT_ALL_EVERY_S,
-    LOOK_EVERY_S,
-    SPACING_S,
-    TRIES,
+    LIST_SPACING_S,
+    NAME_TRIES,
+    NAMED_LIST_EVERY_S,
+    WHOLE_LIST_EVERY_S,
     ListingState,
     SymbolStatusPoller,
 )
@@ -133,7 +133,7 @@ def test_what_changed_since_it_was_last_known_is_a_frame() -> None:
         async with watching(exchange, recorder, {BTC: "HALT", ETH: TRADING}):
             await asyncio.sleep(1)
             assert recorder.said() == [(BTC, "HALT")]
-            await asyncio.sleep(3 * LOOK_EVERY_S)
+            await asyncio.sleep(3 * NAMED_LIST_EVERY_S)
         assert recorder.said() == [(BTC, "HALT"), (ETH, "HALT"), (BTC, TRADING)]
         assert recorder.frames[0].received_ns == virtual_time.START_NS
 
@@ -146,10 +146,12 @@ def test_the_list_is_looked_up_now_and_then() -> None:
 
     async def story() -> None:
         async with watching(exchange, recorder, {BTC: TRADING, ETH: TRADING}):
-            await asyncio.sleep(20 * LOOK_EVERY_S)
+            await asyncio.sleep(20 * NAMED_LIST_EVERY_S)
         times = [0.0, *(at_s for at_s, _ in exchange.asked)]
-        pauses = [later - at_s - SPACING_S for at_s, later in pairwise(times)]
-        assert all(0.49 * LOOK_EVERY_S <= pause <= 1.01 * LOOK_EVERY_S for pause in pauses)
+        pauses = [later - at_s - LIST_SPACING_S for at_s, later in pairwise(times)]
+        assert all(
+            0.49 * NAMED_LIST_EVERY_S <= pause <= 1.01 * NAMED_LIST_EVERY_S for pause in pauses
+        )
         assert len({round(pause) for pause in pauses}) > 1
         assert {named for _, named in exchange.asked} == {f'["{BTC}","{ETH}"]'}
         assert recorder.frames == []
@@ -163,14 +165,14 @@ def test_one_that_is_missing_twice_is_delisted() -> None:
 
     async def story() -> None:
         async with watching(exchange, recorder, {BTC: TRADING}):
-            await asyncio.sleep(SPACING_S - 1)
+            await asyncio.sleep(LIST_SPACING_S - 1)
             assert recorder.said() == []
             await asyncio.sleep(2)
             assert recorder.said() == [(ETH, DELISTED)]
             looks = len(exchange.asked)
-            await asyncio.sleep(LOOK_EVERY_S / 2)
+            await asyncio.sleep(NAMED_LIST_EVERY_S / 2)
             assert len(exchange.asked) == looks, "nobody misses it any more"
-            await asyncio.sleep(2 * LOOK_EVERY_S)
+            await asyncio.sleep(2 * NAMED_LIST_EVERY_S)
         assert recorder.said() == [(ETH, DELISTED)]
         assert exchange.asked[-1][1] == f'["{BTC}"]'
         assert [named for _, named in exchange.asked[:3]] == [
@@ -188,7 +190,7 @@ def test_one_that_is_back_was_never_gone() -> None:
 
     async def story() -> None:
         async with watching(exchange, recorder, {BTC: TRADING}):
-            await asyncio.sleep(SPACING_S + 1)
+            await asyncio.sleep(LIST_SPACING_S + 1)
             assert len(exchange.asked) == 1
         assert recorder.said() == []
 
@@ -202,12 +204,12 @@ def test_doubt_is_a_reason_to_look_sooner() -> None:
     async def story() -> None:
         async with watching(exchange, recorder, {BTC: TRADING}) as rest:
             rest.recheck_listing.set()
-            await asyncio.sleep(SPACING_S - 1)
+            await asyncio.sleep(LIST_SPACING_S - 1)
             assert exchange.asked == []
             await asyncio.sleep(2)
             assert len(exchange.asked) == 1
             assert recorder.said() == [(BTC, "BREAK")]
-            await asyncio.sleep(LOOK_EVERY_S / 4)
+            await asyncio.sleep(NAMED_LIST_EVERY_S / 4)
             assert len(exchange.asked) == 1, "the doubt is answered"
 
     virtual_time.run(story(), within_s=None)
@@ -215,7 +217,7 @@ def test_doubt_is_a_reason_to_look_sooner() -> None:
 
 def test_all_are_asked_for_where_new_ones_are_looked_for() -> None:
     """Or where there are too many to name; every list is shown to whoever looks for new ones."""
-    many = [f"S{n}USDT" for n in range(NAMED_MOST + 1)]
+    many = [f"S{n}USDT" for n in range(NAMED_MAX + 1)]
 
     async def story() -> None:
         for symbols, new_ones in ((many, False), ([BTC], True)):
@@ -223,7 +225,7 @@ def test_all_are_asked_for_where_new_ones_are_looked_for() -> None:
             exchange = Exchange(listed)
             async with watching(exchange, recorder, listed, new_ones=new_ones) as rest:
                 rest.recheck_listing.set()
-                await asyncio.sleep(SPACING_S + 1)
+                await asyncio.sleep(LIST_SPACING_S + 1)
             assert [named for _, named in exchange.asked] == [""]
             assert len(recorder.lists) == 2
 
@@ -242,7 +244,7 @@ def test_one_that_the_whole_list_hides_is_not_taken_for_delisted(new_ones: bool)
         ) as rest:
             for _ in range(4):
                 rest.recheck_listing.set()
-                await asyncio.sleep(SPACING_S + 1)
+                await asyncio.sleep(LIST_SPACING_S + 1)
         assert recorder.said() == [(BTC, "HALT"), (ETH, DELISTED)]
 
     virtual_time.run(story(), within_s=None)
@@ -250,14 +252,14 @@ def test_one_that_the_whole_list_hides_is_not_taken_for_delisted(new_ones: bool)
 
 def test_a_list_with_a_hole_is_not_filled_one_by_one_without_end() -> None:
     """Each costs as much as the whole list; a list that is empty by mistake must not cost thousands."""
-    symbols = [f"S{n}USDT" for n in range(NAMED_MOST)]
+    symbols = [f"S{n}USDT" for n in range(NAMED_MAX)]
     recorder, exchange = Recorder(*symbols), Exchange({})
 
     async def story() -> None:
         async with watching(exchange, recorder, dict.fromkeys(symbols, TRADING)) as rest:
             rest.recheck_listing.set()
-            await asyncio.sleep(SPACING_S + 30)
-        assert len(exchange.asked) == 2 + ONE_BY_ONE_MOST
+            await asyncio.sleep(LIST_SPACING_S + 30)
+        assert len(exchange.asked) == 2 + ONE_BY_ONE_MAX
 
     virtual_time.run(story(), within_s=None)
 
@@ -275,10 +277,10 @@ def test_an_exchange_that_does_not_list_is_asked_again(status: int, first: Lists
     async def story() -> None:
         nonlocal lists
         async with watching(at_times, recorder, first):
-            await asyncio.sleep(10 * LOOK_EVERY_S)
+            await asyncio.sleep(10 * NAMED_LIST_EVERY_S)
             assert recorder.said() == []
             lists = True
-            await asyncio.sleep(LOOK_EVERY_S + SPACING_S)
+            await asyncio.sleep(NAMED_LIST_EVERY_S + LIST_SPACING_S)
             assert recorder.said() == [(BTC, "BREAK")]
 
     virtual_time.run(story(), within_s=None)
@@ -298,12 +300,12 @@ def test_the_steps_are_written_down_when_first_seen_and_when_they_change() -> No
     async def story() -> None:
         nonlocal tick
         async with watching(exchange, recorder, ExchangeInfo({BTC: STEPS})):
-            await asyncio.sleep(3 * LOOK_EVERY_S)
+            await asyncio.sleep(3 * NAMED_LIST_EVERY_S)
             assert [_steps(frame) for frame in recorder.frames] == [("0.01000000", "0.00001000")]
             tick = "0.1"
-            await asyncio.sleep(LOOK_EVERY_S + SPACING_S)
+            await asyncio.sleep(NAMED_LIST_EVERY_S + LIST_SPACING_S)
             tick = "0.00000000"
-            await asyncio.sleep(LOOK_EVERY_S + SPACING_S)
+            await asyncio.sleep(NAMED_LIST_EVERY_S + LIST_SPACING_S)
             assert [frame.tick_size for frame in recorder.frames] == ["0.01000000", "0.1", ""]
             assert {frame.status for frame in recorder.frames} == {TRADING}
 
@@ -316,7 +318,7 @@ def test_one_that_was_delisted_keeps_its_steps() -> None:
 
     async def story() -> None:
         async with watching(Exchange({}), recorder, {}):
-            await asyncio.sleep(SPACING_S + 1)
+            await asyncio.sleep(LIST_SPACING_S + 1)
             assert [(f.status, *_steps(f)) for f in recorder.frames] == [(DELISTED, "0.1", "0.2")]
 
     virtual_time.run(story(), within_s=None)
@@ -360,10 +362,10 @@ def test_a_name_that_does_not_trade_yet_is_looked_up_again() -> None:
 
     async def story() -> None:
         async with watching(exchange, recorder, {BTC: TRADING}, new_ones=True) as rest:
-            for _ in range(3 * TRIES):
+            for _ in range(3 * NAME_TRIES):
                 rest.statuses.on_pulse_names(pulse(BTC, "NEWUSDT", quoted=(BTC,)))
                 await asyncio.sleep(1)
-            assert [named for _, named in exchange.asked] == ['["NEWUSDT"]'] * TRIES
+            assert [named for _, named in exchange.asked] == ['["NEWUSDT"]'] * NAME_TRIES
             rest.statuses.on_pulse_names(pulse(BTC, "NEWUSDT", quoted=(BTC, "NEWUSDT")))
             await asyncio.sleep(1)
             lists["NEWUSDT"] = TRADING
@@ -371,7 +373,7 @@ def test_a_name_that_does_not_trade_yet_is_looked_up_again() -> None:
             rest.statuses.on_pulse_names(pulse(BTC, "NEWUSDT", quoted=(BTC, "NEWUSDT")))
             await asyncio.sleep(1)
             assert joined(recorder) == {"NEWUSDT"}
-            assert len(exchange.asked) == TRIES + 2
+            assert len(exchange.asked) == NAME_TRIES + 2
 
     virtual_time.run(story(), within_s=None)
 
@@ -382,12 +384,12 @@ def test_a_name_that_is_never_listed_is_given_up_until_the_next_whole_list() -> 
 
     async def story() -> None:
         async with watching(exchange, recorder, {BTC: TRADING}, new_ones=True) as rest:
-            for _ in range(3 * TRIES):
+            for _ in range(3 * NAME_TRIES):
                 rest.statuses.on_pulse_names(pulse(BTC, "GHOSTUSDT"))
                 await asyncio.sleep(1)
             asked = len(exchange.asked)
-            assert sum(named == '["GHOSTUSDT"]' for _, named in exchange.asked) == TRIES
-            await asyncio.sleep(LOOK_AT_ALL_EVERY_S + SPACING_S)
+            assert sum(named == '["GHOSTUSDT"]' for _, named in exchange.asked) == NAME_TRIES
+            await asyncio.sleep(WHOLE_LIST_EVERY_S + LIST_SPACING_S)
             assert len(exchange.asked) == asked + 1
             rest.statuses.on_pulse_names(pulse(BTC, "GHOSTUSDT"))
             await asyncio.sleep(1)
@@ -412,7 +414,7 @@ def test_what_was_joined_gets_its_steps_as_soon_as_it_is_known() -> None:
             await asyncio.sleep(1)
             assert recorder.said() == [("NEWUSDT", TRADING)]
             recorder.known[ETH] = ListingState("", "", "")
-            await asyncio.sleep(SPACING_S)
+            await asyncio.sleep(LIST_SPACING_S)
             assert recorder.said() == [("NEWUSDT", TRADING), (ETH, TRADING)]
 
     virtual_time.run(story(), within_s=None)
@@ -428,7 +430,7 @@ def test_nothing_is_written_twice_however_far_behind_the_recorder_is() -> None:
                 context, RestClient(context), lambda: known, lambda _: None, new_ones=False
             )
             task = asyncio.create_task(statuses.run(info({BTC: "HALT"})))
-            await asyncio.sleep(10 * LOOK_EVERY_S)
+            await asyncio.sleep(10 * NAMED_LIST_EVERY_S)
             assert len(context.queue) == 1
             task.cancel()
             await asyncio.wait([task])

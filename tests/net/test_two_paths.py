@@ -14,8 +14,7 @@ from structlog.testing import capture_logs
 from booktape.core.events import FetchSnapshot
 from booktape.core.tape_records import Connected, DepthAnswer, Disconnected
 from booktape.net.context import NetContext
-from booktape.net.feed import FeedLimits
-from booktape.net.feeds import FeedSet
+from booktape.net.feed import FeedLimits, FeedSet
 from booktape.net.rest_client import RestClient
 from net.loopback import DEPTH, Handler, accept, linked, next_answer, until_closed
 from support import virtual_time

@@ -13,7 +13,7 @@ import structlog
 from booktape.core.tape_records import ClockOffset
 from booktape.errors import ExchangeError, MalformedFrame
 from booktape.net.context import NetContext
-from booktape.net.rest_client import LOOK_EVERY_S, RestClient
+from booktape.net.rest_client import BUDGET_CHECK_S, RestClient
 from booktape.wire.server_time import MICROSECONDS, decode_server_time
 
 FIRST_S: Final = 2.0
@@ -65,7 +65,7 @@ class OffsetMeter:
         """Wait for budget; the request's number."""
         http, weight = self._rest.http, self._context.venue.weights.time
         while wait_s := http.wait_s(weight):
-            await self._clock.pause(min(wait_s, LOOK_EVERY_S))
+            await self._clock.pause(min(wait_s, BUDGET_CHECK_S))
         return http.begin(weight)
 
     async def _sample(self) -> ClockOffset:

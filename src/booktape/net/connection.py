@@ -1,8 +1,8 @@
 """One WebSocket, from handshake to loss.
 
-Each frame is stamped by a task that does nothing else, before anything looks into it: however far
-behind the rest is, the stamp says when the frame left the socket. Known weakness: aiohttp hands
-frames over on the loop's next turn, so a stamp is late by what the loop was doing meanwhile.
+A task that does nothing else stamps each message before anything decodes it. So the stamp says when the
+message left the socket, however far behind the rest of the recorder is. Known weakness: aiohttp hands messages
+over in the loop's next turn, so a stamp is late by what the loop was doing in between.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from booktape.net.request_pause import PAUSE_STATUSES
 from booktape.net.session import proxy_for
 from booktape.wire.limits import CLIENT_MESSAGES_PER_S, MESSAGE_BYTES_MAX, PONG_WITHIN_S
 
-LOOK_EVERY_S: Final = PONG_WITHIN_S / 2
-"""After so long without a sign of life we ping; after as long again the connection is dead."""
+SIGN_OF_LIFE_S: Final = PONG_WITHIN_S / 2
+"""After this time without a sign of life we ping; after as long again the connection is dead."""
 
 ANSWERED_S: Final = 10.0
-"""So long an exchange that pings seldom has to answer our ping before its silence means anything."""
+"""An exchange that seldom pings has this time to answer our ping before its silence means anything."""
 
 HANDSHAKE_S: Final = 10.0
 _CLOSE_S: Final = 2.0
@@ -52,9 +52,12 @@ log = structlog.get_logger()
 
 
 class Connection:
-    """Carries `symbols` into the queue until it is lost. `on_silence` is called before it is dead.
+    """Puts the messages of `symbols` into the queue until the connection is lost.
 
-    `was_for_our_behaviour` says that the exchange closed it for our behaviour: then the next one has to wait.
+    `replacement_wanted` is set, and `replace_because` says why, when a successor should be opened: its feed does
+    that. The connection asks for one itself when it is silent. `was_for_our_behaviour` says that the exchange
+    closed it with code 1008: then the next attempt has to wait.
+
     A full queue stops the reading, and TCP then stops the exchange: nothing is dropped here.
     """
 
@@ -63,7 +66,6 @@ class Connection:
         context: NetContext,
         symbols: tuple[str, ...],
         number: int,
-        on_silence: Callable[[], None],
         ws_url: str,
     ) -> None:
         self.number = number
@@ -74,13 +76,14 @@ class Connection:
         self.ended = asyncio.Event()
         self.why = ""
         self.was_for_our_behaviour = False
+        self.replacement_wanted = asyncio.Event()
+        self.replace_because = ""
         self._context = context
         self._symbols = symbols
-        self._on_silence = on_silence
         self._alive_ns = 0
         self._messages = RateLimit(CLIENT_MESSAGES_PER_S, window_s=1.0)
         self._socket: Socket | None = None
-        self._wanted = True
+        self._is_closed = False
 
     async def run(self) -> None:
         """From handshake to loss; then `ended` is set and `why` says what happened."""
@@ -94,14 +97,20 @@ class Connection:
             self.is_subscribed = False
             self.ended.set()
 
+    def want_replacement(self, why: str) -> None:
+        """Ask for a successor; of several reasons the first counts."""
+        if not self.replacement_wanted.is_set():
+            self.replace_because = why
+            self.replacement_wanted.set()
+
     async def close(self) -> None:
-        """End it, before or after the handshake; `run` returns."""
-        self._wanted = False
+        """Close it, before or after the handshake; `run` returns."""
+        self._is_closed = True
         if self._socket is not None:
             await _end(self._socket)
 
     def _handshake_refused(self, error: WSServerHandshakeError) -> str:
-        """What a handshake got that has an HTTP status: it may ask for silence, as a request's may."""
+        """Why a handshake with an HTTP status failed. Like a request's, it may ask for a pause."""
         if error.status in PAUSE_STATUSES:
             return str(self._context.pause.begin(error.status, error.headers or {}))
         return error_text(error)
@@ -120,7 +129,9 @@ class Connection:
         async with asyncio.timeout(HANDSHAKE_S):
             socket = await handshake
         try:
-            return await self._receive_until_lost(socket) if self._wanted else "not needed any more"
+            return (
+                "not needed any more" if self._is_closed else await self._receive_until_lost(socket)
+            )
         finally:
             await _end(socket)
 
@@ -131,24 +142,25 @@ class Connection:
         await queue.put(Connected(self._alive_ns, self.number, self._symbols))
         self.is_subscribed = True
         log.info("connected", connection=self.number, symbols=len(self._symbols), to=self.ws_url)
-        watch = asyncio.create_task(self._watch(socket))
+        watch = asyncio.create_task(self._end_when_silent(socket))
         try:
             why = await self._read(socket)
         except (aiohttp.ClientError, OSError, Oversized) as error:
             why = error_text(error)
         finally:
             watch.cancel()
-        gone = Disconnected(clock.now_ns(), self.number, self._alive_ns, DISCONNECTED, why)
-        await queue.put(gone)
+        await queue.put(
+            Disconnected(clock.now_ns(), self.number, self._alive_ns, DISCONNECTED, why)
+        )
         return why
 
     async def _read(self, socket: Socket) -> str:
-        """Stamp frames into the queue until the connection is over. Raises Oversized."""
+        """Stamp messages and put them into the queue until the connection ends; why it did. Raises Oversized."""
         clock, queue, ticks = self._context.clock, self._context.queue, self._context.ticks
         while True:
             message = await socket.receive()
             if ticks.is_due():
-                # What waited in the socket while we stood still must not stand before the pause.
+                # The tick goes before what waited in the socket while this process was stopped.
                 await ticks.put()
             now_ns = clock.now_ns()
             if message.type in _SIGNS_OF_LIFE:
@@ -166,16 +178,16 @@ class Connection:
                 )
             elif message.type in _OVER:
                 self.was_for_our_behaviour = socket.close_code == WSCloseCode.POLICY_VIOLATION
-                # A reason is what the exchange has to say, such as "Too many requests".
-                said = message.type is WSMsgType.CLOSE and message.extra
-                return f"closed (code {socket.close_code}{f': {said}' if said else ''})"
+                # The exchange may add a reason, such as "Too many requests".
+                reason = message.type is WSMsgType.CLOSE and message.extra
+                return f"closed (code {socket.close_code}{f': {reason}' if reason else ''})"
 
     async def _send_within_limit(
         self, send: Callable[[bytes], Awaitable[None]], payload: bytes = b""
     ) -> None:
-        """Send, if one more keeps within "5 incoming messages per second", PONGs included.
+        """Send, unless it would exceed "5 incoming messages per second", PONGs included.
 
-        A ping that goes unanswered is followed by others; an early message too many is a cut.
+        An unanswered ping is followed by further pings; one message too many cuts the connection.
         """
         now_s = self._context.clock.steady_s()
         if self._messages.wait_s(1, now_s):
@@ -184,26 +196,26 @@ class Connection:
         try:
             await send(payload)
         except (aiohttp.ClientError, OSError) as error:
-            # The reader meets the same end, after all that has arrived before it, and says so.
+            # The reader meets the same end after all that has arrived before it, and reports it.
             log.debug("not sent", connection=self.number, error=error_text(error))
 
-    async def _watch(self, socket: Socket) -> None:
-        """Look for signs of life: a frame, a ping, an answer to ours. Without any, end it.
+    async def _end_when_silent(self, socket: Socket) -> None:
+        """Look for signs of life: a message, a ping, an answer to ours. Without any, end the connection.
 
-        Whoever wants to replace the connection first is told when half of the time has passed.
+        A successor is wanted when half of the time has passed.
         """
         pause = self._context.clock.pause
-        pings_often = self._context.venue.ping_every_s < LOOK_EVERY_S
+        pings_often = self._context.venue.ping_every_s < SIGN_OF_LIFE_S
         seen_ns = self._alive_ns
         while True:
-            await pause(LOOK_EVERY_S)
+            await pause(SIGN_OF_LIFE_S)
             if self._alive_ns == seen_ns and not pings_often:
                 await self._send_within_limit(socket.ping)
                 await pause(ANSWERED_S)
             if self._alive_ns == seen_ns:
-                self._on_silence()
+                self.want_replacement("it is silent")
                 await self._send_within_limit(socket.ping)
-                await pause(LOOK_EVERY_S)
+                await pause(SIGN_OF_LIFE_S)
                 if self._alive_ns == seen_ns:
                     log.warning("dead connection", connection=self.number)
                     await _end(socket)
@@ -216,9 +228,9 @@ def _is_too_long(error: object) -> bool:
 
 
 async def _end(socket: Socket) -> None:
-    """Say goodbye, and wait a little for the answer.
+    """Close, and wait up to _CLOSE_S for the answer.
 
-    aiohttp waits so long for each next message; a peer that goes on sending would hold us for ever.
+    aiohttp would wait that long for each further message, so for ever where the peer goes on sending.
     """
     with suppress(TimeoutError):
         async with asyncio.timeout(_CLOSE_S):

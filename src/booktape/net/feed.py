@@ -1,8 +1,8 @@
-"""The stream http: a connection that is always there.
+"""Feeds: each keeps its symbols connected, for ever.
 
-A lost connection is followed by another, for ever. One that will be lost (its lifetime ends, its
-server goes down, it is silent, it delivered garbage) is followed *before* it is closed: make before
-break. The two overlap until the new one carries everything the old one does.
+A lost connection is followed by another. A connection that is about to be lost (its lifetime ends, its server
+shuts down, it is silent, it delivered a malformed frame) gets its successor *before* it is closed: make before
+break. The two overlap until the successor has delivered everything that the old connection has.
 """
 
 from __future__ import annotations
@@ -10,140 +10,171 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine
 from math import inf
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
+from booktape import descriptors
 from booktape.net.backoff import full_jitter
 from booktape.net.connection import Connection
 from booktape.net.context import NetContext
+from booktape.net.http import CONCURRENCY_MAX
 from booktape.net.rate_limit import RateLimit
 from booktape.wire.limits import ATTEMPTS_PER_WINDOW, ATTEMPTS_WINDOW_S, CONNECTION_LIFE_S
 
 HEALTHY_S: Final = 60.0
 DELIVERED_S: Final = 1.0
-"""A connection that lived so long (the latter: and delivered) was no failure: the pauses start
-short again. One that is accepted and cut at once is, or we would come back at it like a hammer."""
+"""A connection that lived HEALTHY_S, or delivered data and lived DELIVERED_S, resets the backoff. One that is
+accepted and cut at once does not, or the exchange would be asked again without a pause."""
 
-UNWELCOME_S: Final = 60.0
-"""So long nothing follows a connection that was closed for our behaviour (1008). The exchange names no
-time; its limits are counted by the minute."""
+POLICY_PAUSE_S: Final = 60.0
+"""Extra pause after the exchange closed a connection for our behaviour (1008). It names no time; its limits
+are counted by the minute."""
 
-AFTER_SILENCE_S: Final = 5.0
-"""When a silence is over the feeds come back one by one within this time: should the first be told
-again, the others hear of it."""
+AFTER_PAUSE_SPREAD_S: Final = 5.0
+"""After a pause that the exchange asked for, the feeds reconnect one by one within this time: if the first is
+told to wait again, the others learn of it."""
 
-OVERLAP_LOOK_S: Final = 1.0
+OVERLAP_CHECK_S: Final = 1.0
 OVERLAP_MAX_S: Final = 60.0
-"""How often, and how long at most, a new connection is looked at before the old one is closed."""
+"""How often the successor is compared with the old connection, and after what time the old one is closed anyway."""
+
+_DAY_S: Final = 86_400.0
 
 log = structlog.get_logger()
 
 
+def check_descriptors(context: NetContext, symbols: tuple[str, ...], connections: int) -> None:
+    """Raise TooFewDescriptors unless this process may open the sockets that these symbols need.
+
+    Each connection needs two, since its successor is opened before it is closed.
+    """
+    streams = 2 * connections * len(context.venue.split(symbols, context.suffixes))
+    what = f"{len(symbols):,} symbols on --connections {connections}"
+    descriptors.require(descriptors.OWN + streams + CONCURRENCY_MAX, what)
+
+
 class FeedLimits:
-    """What all feeds of a recorder share: the limit on attempts, and numbers, from 1, never twice."""
+    """What all feeds of a recorder share: the limit on attempts, and connection numbers, from 1, each used once.
+
+    `covers(old, new)` says whether connection `new` has delivered everything that `old` has.
+    """
 
     def __init__(
         self,
-        can_relieve: Callable[[int, int], bool],
-        life_s: float = CONNECTION_LIFE_S,
+        covers: Callable[[int, int], bool],
+        longest_life_s: float = CONNECTION_LIFE_S,
         sharers: int = 1,
     ) -> None:
-        self.covers = can_relieve
-        self.longest_life_s = life_s
+        self.covers = covers
+        self.longest_life_s = longest_life_s
         self.attempts = RateLimit(ATTEMPTS_PER_WINDOW // sharers, ATTEMPTS_WINDOW_S)
         self.numbers = itertools.count(1)
 
     def lifetime_s(self) -> float:
-        """How long a connection may live: until a random moment of the last 1/24 of its life."""
+        """How long a connection may live: until a random moment in the last 1/24 of the longest life."""
         before_s = self.longest_life_s * random.uniform(1 / 1_440, 1 / 24)  # noqa: S311 no secret
         return self.longest_life_s - before_s
 
 
-@dataclass(slots=True)
-class _Slot:
-    """Who is on duty, whether it is to go, who follows, and why that one is to go as well."""
-
-    current: Connection | None = None
-    is_replaced: bool = False
-    successor: Connection | None = None
-    replace_next_because: str = ""
-
-
 class Feed:
-    """Keeps one connection for `symbols`, and at times two.
+    """Keeps one connection for `symbols`; during a replacement, two.
 
-    `path` chooses among the venue's hosts, so that feeds of the same symbols go different ways. After a
-    failure the next attempt goes to the next host: one that carries a stream twice is better than none.
+    `path` chooses among the venue's hosts, so that feeds of the same symbols use different hosts. After a failure
+    the next attempt goes to the next host: a host that carries a stream twice is better than no stream.
     """
 
     def __init__(
         self, context: NetContext, symbols: tuple[str, ...], limits: FeedLimits, path: int = 0
     ) -> None:
-        self.symbols = symbols
+        self._symbols = symbols
         self._context = context
         self._clock = context.clock
         self._limits = limits
-        self._slot = _Slot()
-        self._not_before_s = -inf
         self._path = path
-        self._failures = 0  # since a connection was none
-        self._tasks: asyncio.TaskGroup
+        self._connections: tuple[Connection, ...] = ()  # the current one, and its successor
+        self._failures = 0  # in a row
+        self._not_before_s = -inf
+        self._tasks = asyncio.TaskGroup()
 
     async def run(self) -> None:
         """Connect, and connect again, until cancelled."""
         pauses = full_jitter(random.uniform)
-        async with asyncio.TaskGroup() as self._tasks:
+        async with self._tasks:
             await self._wait_for_attempt()
+            current = self._open()
             while True:
-                connection = self._slot.successor or self._open()
-                self._occupy_slot(connection)
-                await self._until_over(connection)
-                lived_s = self._clock.steady_s() - connection.opened_s
-                if lived_s >= (DELIVERED_S if connection.has_delivered else HEALTHY_S):
+                # The exchange counts a lifetime from the handshake, not from the end of the predecessor.
+                left_s = self._limits.lifetime_s() - self._age_s(current)
+                ended, wanted = current.ended, current.replacement_wanted
+                await _first_of(ended.wait(), wanted.wait(), self._clock.pause(left_s))
+                successor = None
+                if not ended.is_set():
+                    current.want_replacement("its lifetime ends")
+                    successor = await self._replace(current)
+                if self._age_s(current) >= (DELIVERED_S if current.has_delivered else HEALTHY_S):
                     pauses = full_jitter(random.uniform)
                     self._failures = 0
                 else:
                     self._failures += 1
-                if self._slot.successor is None:
-                    await self._pause(next(pauses), connection)
+                if successor is None:
+                    await self._pause(next(pauses), current)
                     await self._wait_for_attempt()
+                    successor = self._open()
+                current = successor
 
     def replace(self, number: int, why: str) -> None:
-        """Replace connection `number`, if it is on duty, or as soon as it is."""
-        current, successor = self._slot.current, self._slot.successor
-        if successor is not None and successor.number == number:
-            self._slot.replace_next_because = why
-        elif current is not None and current.number == number and not self._slot.is_replaced:
-            self._slot.is_replaced = True
-            log.info("replacing connection", connection=number, why=why)
-            self._tasks.create_task(self._replace(current))
+        """Replace connection `number`, if it is one of this feed."""
+        for connection in self._connections:
+            if connection.number == number:
+                connection.want_replacement(why)
+
+    def replace_current(self, why: str) -> None:
+        """Replace the current connection, if there is one."""
+        for connection in self._connections[:1]:
+            connection.want_replacement(why)
 
     def end(self, number: int) -> None:
         """Close connection `number`, if it is one of this feed."""
-        for connection in (self._slot.current, self._slot.successor):
-            if connection is not None and connection.number == number:
+        for connection in self._connections:
+            if connection.number == number:
                 self._tasks.create_task(connection.close())
 
-    def replace_current(self, why: str) -> None:
-        """Replace whichever connection is on duty."""
-        if self._slot.current is not None:
-            self.replace(self._slot.current.number, why)
+    async def _replace(self, current: Connection) -> Connection | None:
+        """Open a successor, wait until it covers the current connection, close the current connection.
 
-    def _occupy_slot(self, connection: Connection) -> None:
-        why, self._slot = self._slot.replace_next_because, _Slot(connection)
-        if why:
-            self.replace(connection.number, why)
+        Returns the successor; None where the current connection was lost before there was one.
+        """
+        log.info("replacing connection", connection=current.number, why=current.replace_because)
+        self._failures = 0  # its own host first, even if the current connection is on another
+        ended = current.ended
+        for pause_s in full_jitter(random.uniform):
+            await _first_of(ended.wait(), self._wait_for_attempt())
+            if ended.is_set():
+                break
+            successor = self._open(current)
+            while not (ended.is_set() or successor.ended.is_set()):
+                look = self._clock.pause(OVERLAP_CHECK_S)
+                await _first_of(ended.wait(), successor.ended.wait(), look)
+                covers = self._limits.covers(current.number, successor.number)
+                too_long = self._age_s(successor) >= OVERLAP_MAX_S
+                if successor.is_subscribed and (covers or too_long):
+                    await current.close()
+                    await ended.wait()
+            if ended.is_set():
+                return successor
+            self._failures += 1
+            await _first_of(ended.wait(), self._pause(pause_s, successor))
+        return None
 
     async def _wait_for_attempt(self) -> None:
         """Wait until the exchange allows another attempt."""
         while True:
-            if silent_s := self._context.pause.left_s():
-                jitter_s = random.uniform(0, AFTER_SILENCE_S)  # noqa: S311 no secret
-                await self._clock.pause(silent_s + jitter_s)
+            if asked_for_s := self._context.pause.left_s():
+                spread_s = random.uniform(0, AFTER_PAUSE_SPREAD_S)  # noqa: S311 no secret
+                await self._clock.pause(asked_for_s + spread_s)
                 continue
             now_s = self._clock.steady_s()
             wait_s = max(self._limits.attempts.wait_s(1, now_s), self._not_before_s - now_s)
@@ -151,67 +182,98 @@ class Feed:
                 return
             await self._clock.pause(wait_s)
 
-    def _open(self) -> Connection:
-        """A new connection on its way."""
+    def _open(self, *others: Connection) -> Connection:
+        """Begin a new connection, beside `others`."""
         self._limits.attempts.spend(1, self._clock.steady_s())
-        number = next(self._limits.numbers)
         urls = self._context.venue.ws_urls
-        connection = Connection(
-            self._context,
-            self.symbols,
-            number,
-            lambda: self.replace(number, "it is silent"),
-            urls[(self._path + self._failures) % len(urls)],
-        )
+        url = urls[(self._path + self._failures) % len(urls)]
+        connection = Connection(self._context, self._symbols, next(self._limits.numbers), url)
+        self._connections = *others, connection
         self._tasks.create_task(connection.run())
         return connection
-
-    async def _until_over(self, connection: Connection) -> None:
-        """Wait for its end; before the exchange ends it for its age, see to a successor."""
-        retire = asyncio.create_task(self._replace_at_end_of_life(connection))
-        try:
-            await connection.ended.wait()
-        finally:
-            retire.cancel()
-
-    async def _replace_at_end_of_life(self, connection: Connection) -> None:
-        # The exchange counts from the handshake, not from when it came on duty.
-        lived_s = self._clock.steady_s() - connection.opened_s
-        await self._clock.pause(self._limits.lifetime_s() - lived_s)
-        self.replace(connection.number, "its lifetime ends")
-
-    async def _replace(self, old: Connection) -> None:
-        """Open a successor, wait until it carries everything, close the old one."""
-        self._failures = 0  # its own host first, though the old one be on another
-        for pause_s in full_jitter(random.uniform):
-            await self._wait_for_attempt()
-            if old.ended.is_set():
-                # It was lost while we waited: `run` opens another.
-                return
-            new = self._slot.successor = self._open()
-            while not (new.ended.is_set() or old.ended.is_set()):
-                await self._clock.pause(OVERLAP_LOOK_S)
-                waited_s = self._clock.steady_s() - new.opened_s
-                relieved = new.is_subscribed and self._limits.covers(old.number, new.number)
-                if new.is_subscribed and (relieved or waited_s >= OVERLAP_MAX_S):
-                    await old.close()
-                    return
-            if old.ended.is_set():
-                return
-            self._slot = _Slot(old, is_replaced=True)
-            self._failures += 1
-            await self._pause(pause_s, new)
 
     async def _pause(self, pause_s: float, lost: Connection) -> None:
         now_s = self._clock.steady_s()
         if lost.was_for_our_behaviour:
-            self._not_before_s = now_s + pause_s + UNWELCOME_S
+            self._not_before_s = now_s + pause_s + POLICY_PAUSE_S
         pause_s = max(pause_s, self._not_before_s - now_s)
         log.warning(
             "no connection",
             tried=lost.ws_url,
             error=lost.why,
             again_in_s=round(pause_s, 1),
-            symbols=len(self.symbols),
+            symbols=len(self._symbols),
         )
         await self._clock.pause(pause_s)
+
+    def _age_s(self, connection: Connection) -> float:
+        return self._clock.steady_s() - connection.opened_s
+
+
+class FeedSet:
+    """All feeds of a recorder: `connections` of them for each group of symbols that fits on one connection.
+
+    Where the venue has two hosts, they are spread over both: two paths, of which one may break.
+    """
+
+    def __init__(
+        self,
+        context: NetContext,
+        symbols: tuple[str, ...],
+        connections: int,
+        limits: FeedLimits,
+        rollover_at_s: float | None = None,
+    ) -> None:
+        self._context = context
+        self._symbols = symbols
+        self._per_group = connections
+        self._limits = limits
+        self._rollover_at_s = rollover_at_s
+        self._feeds: list[Feed] = []
+        self._tasks = asyncio.TaskGroup()
+
+    async def run(self) -> None:
+        """Run all feeds until cancelled."""
+        async with self._tasks:
+            self.add(self._symbols)
+            if self._rollover_at_s is not None:
+                self._tasks.create_task(self._replace_daily(self._rollover_at_s))
+
+    def add(self, symbols: tuple[str, ...]) -> None:
+        """Add feeds for further symbols.
+
+        Known weakness: symbols that were listed one by one keep a connection each until a restart.
+        """
+        for group in self._context.venue.split(symbols, self._context.suffixes):
+            for path in range(self._per_group):
+                feed = Feed(self._context, group, self._limits, path)
+                self._feeds.append(feed)
+                self._tasks.create_task(feed.run())
+
+    def replace(self, connection: int, why: str) -> None:
+        """Replace one connection before it is closed."""
+        for feed in self._feeds:
+            feed.replace(connection, why)
+
+    def end(self, connection: int) -> None:
+        """Close one connection now; another follows, as after any loss."""
+        for feed in self._feeds:
+            feed.end(connection)
+
+    async def _replace_daily(self, at_s: float) -> None:
+        """Replace all connections once a day, `at_s` seconds after midnight (UTC)."""
+        while True:
+            now_s = self._context.clock.now_ns() / 1e9 % _DAY_S
+            await self._context.clock.pause((at_s - now_s) % _DAY_S or _DAY_S)
+            for feed in self._feeds:
+                feed.replace_current("the daily --rollover-at")
+
+
+async def _first_of(*waits: Coroutine[Any, Any, object]) -> None:
+    """Wait until the first of them is done, and cancel the others."""
+    tasks = [asyncio.ensure_future(wait) for wait in waits]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()

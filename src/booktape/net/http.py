@@ -29,7 +29,7 @@ _TIMEOUT: Final = ClientTimeout(total=30, sock_connect=5, sock_read=10)
 _BODY_S: Final = 2.0
 """How long the body of a ban is waited for: it says until when, where Retry-After does not."""
 
-AT_ONCE: Final = 12
+CONCURRENCY_MAX: Final = 12
 """So many requests are under way at most. From half around the world an answer takes 0.3 s: then
 very many shallow books are known as soon as the budget allows, to a tenth (`make proofs`)."""
 
@@ -43,7 +43,7 @@ class RateLimitedHttp:
     one, until an answer is good. A 429 is followed by those at most that were under way when it was
     read, and by nothing else until Retry-After has passed: an address is banned "for continuing to
     send requests after receiving 429 codes". When `sharers` processes have one address, each keeps
-    to its part of the budget and of AT_ONCE; the context's silence is one for all of them.
+    to its part of the budget and of CONCURRENCY_MAX; the context's silence is one for all of them.
 
     Known weakness: the exchange may count what was under way against us.
     """
@@ -55,7 +55,7 @@ class RateLimitedHttp:
         self._clock = context.clock
         self._sharers = sharers
         self.budget = RateLimit(context.venue.weights.per_minute // sharers)
-        self._most = self.concurrency = max(1, AT_ONCE // sharers)
+        self._most = self.concurrency = max(1, CONCURRENCY_MAX // sharers)
         self._pauses = full_jitter(random.uniform)
         self._paused_until_s = -inf
         self._last_failed = 0  # as many requests had left when the last trouble was met

@@ -18,7 +18,7 @@ import structlog
 from booktape.core.tape_records import Pulse
 from booktape.errors import ExchangeError, HttpStatusError, MalformedFrame
 from booktape.net.context import NetContext
-from booktape.net.rest_client import LOOK_EVERY_S, RestClient
+from booktape.net.rest_client import BUDGET_CHECK_S, RestClient
 from booktape.wire.best_prices import BestPrices, decode_best_prices
 from booktape.wire.limits import URL_BYTES_MAX
 
@@ -95,7 +95,7 @@ class PulseClient:
             gives_way = self._clock.steady_s() - began_s < GIVES_WAY_S
             if not wait_s and not (gives_way and self._rest.has_lost_book_waiting):
                 return
-            await self._clock.pause(min(wait_s or LOOK_EVERY_S, LOOK_EVERY_S))
+            await self._clock.pause(min(wait_s or BUDGET_CHECK_S, BUDGET_CHECK_S))
 
     async def _request(self) -> None:
         quiet = self._quiet_since(self._clock.now_ns() - QUIET_NS)

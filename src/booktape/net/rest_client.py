@@ -1,12 +1,10 @@
-"""What is asked of the exchange: snapshots, and the list of symbols."""
+"""Requests to the exchange: snapshots, and the list of symbols."""
 
 from __future__ import annotations
 
 import asyncio
-import heapq
 import itertools
 import random
-from collections import deque
 from dataclasses import replace
 from http import HTTPStatus
 from typing import Final, NamedTuple
@@ -23,37 +21,38 @@ from booktape.wire.exchange_info import ExchangeInfo, decode_exchange_info
 from booktape.wire.limits import DEPTH_BYTES_MAX
 from booktape.wire.refusal import UNREAD_PARAMETER
 
-_SAYS_NOTHING: Final = (HTTPStatus.NOT_FOUND, HTTPStatus.BAD_REQUEST)
-_NEVER_SOON: Final = 14  # as many attempts as it takes for the longest pauses
+_HAS_NO_LIST: Final = (HTTPStatus.NOT_FOUND, HTTPStatus.BAD_REQUEST)
+_LATE_ATTEMPT: Final = 14  # by this attempt the pauses are the longest
 _HINT: Final = "trying again until it answers; without a network, --exchange sim works"
 
-LOOK_EVERY_S: Final = 1.0
+BUDGET_CHECK_S: Final = 1.0
+"""The longest wait for budget before a look at what is most urgent now."""
 
-NAMED_MOST: Final = 100
+NAMED_MAX: Final = 100
 """Symbols that are asked for by name. The whole list has thousands, in many megabytes."""
 
-ONE_BY_ONE_MOST: Final = 20
-"""Symbols that are looked for one by one: each costs as much as the whole list."""
+ONE_BY_ONE_MAX: Final = 20
+"""Symbols that are looked up one by one: each costs as much as the whole list."""
 
 log = structlog.get_logger()
 
 
-class _Asked(NamedTuple):
-    """The last request for a symbol, and when (steady time) it was made."""
+class _Pending(NamedTuple):
+    """The latest request for a symbol, and when (steady time) it was made."""
 
-    at_s: float
     request: FetchSnapshot
+    made_s: float
 
 
 class RestClient:
-    """Asks until it is answered, the most urgent first, then whoever asked first.
+    """Repeats each request until it is answered: the most urgent first, then the oldest.
 
-    `request_snapshot` is a request as a value being carried out: the answer is put into the queue as a frame.
-    Audits leave half of the budget to books that are not known. `recheck_listing` is set when the exchange
-    does not know a symbol.
+    A snapshot request is pending from `request_snapshot` until its answer is in the queue. Meanwhile it waits for
+    its turn, is under way, or is held back because its symbol has been asked for in vain. Audits leave half of the
+    budget to books that are not known. `recheck_listing` is set when the exchange does not know a symbol.
 
-    Known weakness: books that become deep may take all of the budget, and one that is lost then
-    waits for a minute at most.
+    Known weakness: books that are being deepened may take all of the budget; a book that is lost then waits for a
+    minute at most.
     """
 
     def __init__(self, context: NetContext, sharers: int = 1) -> None:
@@ -63,30 +62,32 @@ class RestClient:
         self._clock = context.clock
         self._weights = context.venue.weights
         self._hides_permissions = context.venue.hides_permissions
-        self._asked: dict[str, _Asked] = {}
+        self._pending: dict[str, _Pending] = {}
+        self._waiting: dict[
+            str, tuple[Urgency, int]
+        ] = {}  # those for whom it is time, and their place
+        self._places = itertools.count()
         self._under_way = 0
-        self._waiting: list[tuple[Urgency, int, FetchSnapshot]] = []
         self._ready = asyncio.Event()
-        self._order = itertools.count()
-        self._tasks: asyncio.TaskGroup
+        self._tasks = asyncio.TaskGroup()
 
     @property
     def has_lost_book_waiting(self) -> bool:
         """Whether the snapshot of a book that was known waits for its turn."""
-        return bool(self._waiting) and self._waiting[0][0] is Urgency.LOST
+        return any(urgency is Urgency.LOST for urgency, _ in self._waiting.values())
 
     async def look_up(
         self, symbols: tuple[str, ...], *, whole: bool = False
     ) -> ExchangeInfo | None:
-        """What the exchange lists: these symbols, by name; or all, and these among them.
+        """What the exchange lists: these symbols by name; or all symbols, with these among them.
 
-        Without a symbol, or with very many, it is all of them. None when this server does not say.
+        Without a symbol, or with more than NAMED_MAX, it is all symbols. None when this server has no list.
 
         "If permissions parameter not provided, all symbols having either SPOT, MARGIN, or LEVERAGED
         permission will be exposed": others are shown when they are named. And one name that the exchange
         does not know spoils the answer for all. So what is missing is asked for once more, one by one.
         """
-        if not whole and 0 < len(symbols) <= NAMED_MOST:
+        if not whole and 0 < len(symbols) <= NAMED_MAX:
             named = await self.exchange_info(symbols)
             if named:
                 return named
@@ -96,17 +97,17 @@ class RestClient:
         if info is None:
             return None
         missing = [symbol for symbol in symbols if symbol not in info.symbols]
-        for symbol in missing[:ONE_BY_ONE_MOST]:
+        for symbol in missing[:ONE_BY_ONE_MAX]:
             one = await self.exchange_info((symbol,))
             if one:
                 info.symbols.update(one.symbols)
         return info
 
     async def exchange_info(self, symbols: tuple[str, ...] = ()) -> ExchangeInfo | None:
-        """What the exchange lists, of these symbols or of all. Tries for ever.
+        """What the exchange lists of these symbols, or of all. Tries for ever.
 
-        None when this server does not say (404), or does not list one of the symbols (400). Where it does
-        not know `showPermissionSets` (400, -1104), it is asked without, now and from then on.
+        None when this server has no list (404), or does not list one of the symbols (400). Where it does not
+        know `showPermissionSets` (400, -1104), the parameter is left out, now and from then on.
         """
         venue = self._context.venue
         weight = venue.weights.exchange_info
@@ -119,7 +120,7 @@ class RestClient:
             try:
                 info = await asyncio.to_thread(decode_exchange_info, await self.http.get(path))
             except (ExchangeError, MalformedFrame) as error:
-                if isinstance(error, HttpStatusError) and error.status in _SAYS_NOTHING:
+                if isinstance(error, HttpStatusError) and error.status in _HAS_NO_LIST:
                     if error.code == UNREAD_PARAMETER and hides_permissions:
                         self._hides_permissions = False
                         continue
@@ -132,46 +133,47 @@ class RestClient:
                 return info
 
     def request_snapshot(self, request: FetchSnapshot) -> None:
-        """Ask for a snapshot as it will be from now on.
+        """Ask for a snapshot made from now on.
 
-        A symbol that waits for its turn is not queued twice, but may become more urgent; where an
-        answer to an earlier question is under way, that one will be asked once more.
+        A symbol has one pending request. A later one replaces it (unless it comes from an audit or deepens the
+        book: then any answer serves it) and may only move the symbol forward. An answer to what was sent before
+        the latest request is thrown away: the stream may have been reconnected since.
         """
-        before, now_s = self._asked.get(request.symbol), self._clock.steady_s()
-        if before and request.urgency >= Urgency.DEEPER:
+        symbol = request.symbol
+        is_pending = symbol in self._pending
+        if is_pending and request.urgency >= Urgency.DEEPER:
             return
-        self._asked[request.symbol] = _Asked(now_s, request)
-        if before is None and request.attempt > 1:
-            self._tasks.create_task(self._queue_later(request))
-        elif before is None or (
-            request.urgency < before.request.urgency and self._remove_waiting(request.symbol)
-        ):
-            self._requeue(request.symbol)
+        self._pending[symbol] = _Pending(request, self._clock.steady_s())
+        if not is_pending and request.attempt > 1:
+            self._tasks.create_task(self._enqueue_later(symbol, request.attempt))
+        elif not is_pending or symbol in self._waiting:
+            self._enqueue(symbol)
 
     def forget(self, symbol: str) -> None:
         """Do not ask for this symbol any more."""
-        self._asked.pop(symbol, None)
-        self._remove_waiting(symbol)
+        self._pending.pop(symbol, None)
+        self._waiting.pop(symbol, None)
+        self._update_ready()
 
     async def run(self) -> None:
         """Serve requests until cancelled."""
-        async with asyncio.TaskGroup() as self._tasks:
+        async with self._tasks:
             while True:
                 await self._ready.wait()
-                if wait_s := self._wait_s():
-                    # In short naps: somebody more urgent may come, for whom there is budget.
-                    await self._clock.pause(min(wait_s, LOOK_EVERY_S))
-                else:
-                    _, _, request = heapq.heappop(self._waiting)
-                    number = self.http.begin(self._weights.of_depth(request.limit))
-                    self._under_way += 1
-                    self._update_ready()
-                    self._tasks.create_task(self._serve(request, number))
+                symbol = min(self._waiting, key=self._waiting.__getitem__)
+                request = self._pending[symbol].request
+                if wait_s := self._wait_s(request):
+                    await self._clock.pause(min(wait_s, BUDGET_CHECK_S))
+                    continue
+                del self._waiting[symbol]
+                self._under_way += 1
+                self._update_ready()
+                number = self.http.begin(self._weights.of_depth(request.limit))
+                self._tasks.create_task(self._serve(request, number))
 
-    def _wait_s(self) -> float:
-        """How long whoever is most urgent has to wait."""
-        urgency, _, request = self._waiting[0]
-        reserve = self.http.budget.limit // 2 if urgency is Urgency.AUDIT else 0
+    def _wait_s(self, request: FetchSnapshot) -> float:
+        """How long a request has to wait for budget."""
+        reserve = self.http.budget.limit // 2 if request.urgency is Urgency.AUDIT else 0
         return self.http.wait_s(self._weights.of_depth(request.limit) + reserve)
 
     async def _serve(self, request: FetchSnapshot, number: int) -> None:
@@ -188,57 +190,51 @@ class RestClient:
         try:
             path = self._context.venue.depth_path(symbol, limit)
             body = await self.http.get(path, most_bytes=DEPTH_BYTES_MAX)
+        except HttpStatusError as error:
+            if error.status != HTTPStatus.BAD_REQUEST:
+                self._repeat(symbol, number, error)
+                return
+            # The trouble is this symbol's, not the exchange's: the others need not wait.
+            log.warning("refused", symbol=symbol, error=str(error))
+            self.recheck_listing.set()
+            self._tasks.create_task(self._enqueue_later(symbol, _LATE_ATTEMPT))
+            return
         except ExchangeError as error:
-            self._failed(request, number, error)
+            self._repeat(symbol, number, error)
             return
         self.http.record_success(number)
-        asked = self._asked.get(symbol)
-        if asked is None:
+        pending = self._pending.get(symbol)
+        if pending is None:
             return
-        # One that was sent before the stream was (re)connected may be older than the stream: on a
-        # quiet symbol nothing would tell, and an old book would be called known.
-        if sent_s < asked.at_s:
-            self._requeue(symbol)
+        # One that was sent before the stream was (re)connected may be older than the stream. On a quiet
+        # symbol nothing would show that, and an old book would be called known.
+        if sent_s < pending.made_s:
+            self._enqueue(symbol)
             return
-        # Free to be asked for again before anyone can see the answer.
-        del self._asked[symbol]
+        # Before the answer can be seen, so that whoever handles it may ask again.
+        self.forget(symbol)
         await queue.put(DepthAnswer(self._clock.now_ns(), symbol, limit, body))
 
-    def _failed(self, request: FetchSnapshot, number: int, error: ExchangeError) -> None:
-        if isinstance(error, HttpStatusError) and error.status == HTTPStatus.BAD_REQUEST:
-            # This symbol's trouble, not the exchange's: the others need not wait.
-            log.warning("refused", symbol=request.symbol, error=str(error))
-            self.recheck_listing.set()
-            self._tasks.create_task(self._queue_later(replace(request, attempt=_NEVER_SOON)))
-        else:
-            self.http.back_off(number, error, symbol=request.symbol)
-            self._requeue(request.symbol)
+    def _repeat(self, symbol: str, number: int, error: ExchangeError) -> None:
+        self.http.back_off(number, error, symbol=symbol)
+        self._enqueue(symbol)
 
-    def _remove_waiting(self, symbol: str) -> bool:
-        """Out of the queue with it; False when it was not there (but under way, or spaced out)."""
-        waiting = [entry for entry in self._waiting if entry[2].symbol != symbol]
-        found = len(waiting) < len(self._waiting)
-        heapq.heapify(waiting)
-        self._waiting = waiting
-        self._update_ready()
-        return found
-
-    def _requeue(self, symbol: str) -> None:
-        """Into the queue with the last request for this symbol, unless it was forgotten."""
-        if symbol in self._asked:
-            request = self._asked[symbol].request
-            heapq.heappush(self._waiting, (request.urgency, next(self._order), request))
+    def _enqueue(self, symbol: str) -> None:
+        """Let the pending request of this symbol wait for its turn, unless it was forgotten."""
+        if symbol in self._pending:
+            place = self._pending[symbol].request.urgency, next(self._places)
+            self._waiting[symbol] = min(place, self._waiting.get(symbol, place))
             self._update_ready()
 
+    async def _enqueue_later(self, symbol: str, attempt: int) -> None:
+        """Pause first: an answer that did not fit will not fit better at once."""
+        pauses = full_jitter(random.uniform)
+        await self._clock.pause(next(itertools.islice(pauses, attempt - 2, None)))
+        self._enqueue(symbol)
+
     def _update_ready(self) -> None:
-        """Whether one of those who wait may leave, were there budget."""
+        """Whether a waiting request may leave as soon as there is budget."""
         if self._waiting and self._under_way < self.http.concurrency:
             self._ready.set()
         else:
             self._ready.clear()
-
-    async def _queue_later(self, request: FetchSnapshot) -> None:
-        """An answer that did not fit will not fit better at once: repeats are spaced out."""
-        pauses = itertools.islice(full_jitter(random.uniform), request.attempt - 1)
-        await self._clock.pause(deque(pauses, maxlen=1).pop())
-        self._requeue(request.symbol)

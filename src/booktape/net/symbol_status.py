@@ -17,17 +17,17 @@ import structlog
 
 from booktape.core.tape_records import DELISTED, TRADING, SymbolListing
 from booktape.net.context import NetContext
-from booktape.net.rest_client import NAMED_MOST, RestClient
+from booktape.net.rest_client import NAMED_MAX, RestClient
 from booktape.wire.best_prices import BestPrices
 from booktape.wire.exchange_info import ExchangeInfo, SymbolInfo
 
-LOOK_EVERY_S: Final = 120.0
-LOOK_AT_ALL_EVERY_S: Final = 3_600.0
-SPACING_S: Final = 60.0
+NAMED_LIST_EVERY_S: Final = 120.0
+WHOLE_LIST_EVERY_S: Final = 3_600.0
+LIST_SPACING_S: Final = 60.0
 """A few named symbols are looked up often, the whole list (many megabytes) seldom; either sooner
 when there is doubt, but never sooner than the latter."""
 
-TRIES: Final = 5
+NAME_TRIES: Final = 5
 """How often a name that the pulse brought is looked up, at one pulse each, until it trades: the list may
 be behind. After that it has to wait for prices, or for the next look at the whole list."""
 
@@ -88,11 +88,11 @@ class SymbolStatusPoller:
                 self._new.whole_list()
                 self._mark_missing(info)
                 await self._update(info)
-            await self._context.clock.pause(SPACING_S)
+            await self._context.clock.pause(LIST_SPACING_S)
             await self._write_changes()  # what was joined meanwhile is known by now
-            whole = self._all or len(self._known()) > NAMED_MOST
+            whole = self._all or len(self._known()) > NAMED_MAX
             if not self._missed:
-                every_s = LOOK_AT_ALL_EVERY_S if whole and info else LOOK_EVERY_S
+                every_s = WHOLE_LIST_EVERY_S if whole and info else NAMED_LIST_EVERY_S
                 await self._until_doubt(random.uniform(0.5, 1) * every_s)  # noqa: S311
             self._rest.recheck_listing.clear()
             before, info = info, await self._rest.look_up(self._not_delisted(), whole=whole)
@@ -170,7 +170,7 @@ class _NewNames:
         self._quoted = prices.quoted
         unknown = prices.names - listed.keys() - self._given_up
         for name in opened | unknown:
-            self._tries_left.setdefault(name, TRIES)
+            self._tries_left.setdefault(name, NAME_TRIES)
         self._pulse.set()
 
     async def next_names(self) -> tuple[str, ...]:
@@ -178,7 +178,7 @@ class _NewNames:
         await self._pulse.wait()
         self._pulse.clear()
         newest_first = sorted(self._tries_left.items(), key=lambda entry: -entry[1])
-        return tuple(name for name, _ in newest_first[:NAMED_MOST])
+        return tuple(name for name, _ in newest_first[:NAMED_MAX])
 
     def answered(self, names: tuple[str, ...], info: ExchangeInfo) -> None:
         """These were looked up. What trades is no question any more."""

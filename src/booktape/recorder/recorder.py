@@ -25,8 +25,7 @@ from booktape.errors import NothingRecorded, StoreError
 from booktape.net.clock import Clock, SystemClock
 from booktape.net.clock_offset import OffsetMeter
 from booktape.net.context import NetContext
-from booktape.net.feed import FeedLimits
-from booktape.net.feeds import FeedSet, check_descriptors
+from booktape.net.feed import FeedLimits, FeedSet, check_descriptors
 from booktape.net.pulse import PulseClient
 from booktape.net.record_queue import RecordQueue, size_bytes
 from booktape.net.request_pause import RequestPause
