@@ -5,6 +5,7 @@ PYTHON ?= python3
 SYMBOLS ?= BTCUSDT
 EVERY ?= 10
 OUT ?= data
+EXAMPLES ?= 10000
 BENCH ?= $(addprefix tests/bench/test_,core_costs.py scaling.py instructions.py loop.py throughput.py recovery.py sizes.py packing.py verify.py reader_costs.py)
 # What docs/performance.md shows, but for the other libraries' books.
 PERFORMANCE := $(addprefix tests/bench/test_,machine.py core_costs.py instructions.py scaling.py loop.py throughput.py recovery.py sizes.py packing.py)
@@ -19,7 +20,7 @@ INTEROP := .venv-interop
 # So do the books that ours is measured beside.
 PEERS := .venv-peers
 
-.PHONY: demo record test check interop locks bench peers performance soak coverage proofs mutants docs pictures format lock clean
+.PHONY: demo record test check interop locks bench peers performance soak coverage proofs fuzz mutants docs pictures format lock clean
 
 demo: $(RUN)  ## record the built-in exchange for 20 s, read, prove and draw it; needs no network
 	$(BIN)/python examples/demo.py
@@ -61,6 +62,9 @@ proofs: $(DEV)  ## a fall by a tenth, an hour of witnesses, lies, 1,400 symbols:
 
 coverage: $(DEV)  ## measure what each fault costs, into docs/reliability.md
 	PYTHONPATH=tests $(BIN)/python tests/faults/losses.py
+
+fuzz: $(DEV)  ## hostile messages, tapes and archives: make fuzz EXAMPLES=100000
+	BOOKTAPE_FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest tests/fuzz -n auto
 
 mutants: $(DEV)  ## change the core in small ways, one at a time: do its tests notice? Takes a while
 	PYTHONPATH=tests $(BIN)/python tests/mutants/run.py
