@@ -14,21 +14,21 @@
     │   └── MalformedNumber
     ├── ExchangeError             the exchange, or the way to it, failed; worth another try
     │   ├── Unreachable             no answer: DNS, refused, time-out, cut
-    │   ├── Oversized               an answer or message with more bytes than any honest one
-    │   └── HttpStatusError                 an HTTP status other than 200
-    │       └── RateLimited               429, 418 or 403: `retry_after_s` of silence are owed
-    ├── NothingRecorded           no book became known during all of --duration: exit 69
+    │   ├── Oversized               an answer or message with more bytes than a real one can have
+    │   └── HttpStatusError         an HTTP status other than 200
+    │       └── RateLimited           429, 418 or 403: no request before `retry_after_s` have passed
+    ├── NothingRecorded           no book was known during all of --duration: exit 69
     ├── WorkerFailed              one of several processes ended before it was asked to
     └── StoreError                the disk: exit 74, sealed files are intact
         ├── WriteFailed             full, read-only, gone
-        ├── CannotLock              the file system keeps no locks
+        ├── CannotLock              the file system does not lock files
         └── DamagedTape             a tape that is not what was written
 
     UserWarning
     └── DamagedFile               a file cannot be read; all others are shown
 
-A caller decides by type, never by text. Foreign exceptions are mapped where they enter
-(``net`` for aiohttp's, ``store`` for the operating system's, ``wire`` for msgspec's).
+A caller decides by type, never by text. Exceptions of libraries are mapped where they enter: aiohttp's in
+`net`, the operating system's in `store`, msgspec's in `wire`.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 
 class BooktapeError(Exception):
-    """Base of all. Its text is a sentence for the user: what happened, to what, what to do."""
+    """The base of all. Its text is a sentence for the user: what happened, to what, what to do."""
 
     exit_code = 1
 
@@ -86,7 +86,7 @@ class TooFewDescriptors(UsageError):
 
 
 class NotRecorded(UsageError):
-    """There is no archive, or none of this symbol, or the tape that would tell is not there."""
+    """There is no archive, or none of this symbol, or the tape that is needed is missing."""
 
 
 class DamagedArchive(BooktapeError):
@@ -102,7 +102,7 @@ class WireError(BooktapeError):
 
 
 class MalformedFrame(WireError):
-    """A frame that cannot be read. It stays on the tape; the book does not change."""
+    """A message that cannot be read. It stays on the tape; the book does not change."""
 
 
 class MalformedNumber(WireError):
@@ -118,11 +118,11 @@ class Unreachable(ExchangeError):
 
 
 class Oversized(ExchangeError):
-    """More bytes than any honest answer or message has. What came of it was thrown away."""
+    """More bytes than a real answer or message can have. What arrived of it was dropped."""
 
 
 class HttpStatusError(ExchangeError):
-    """An answer with an HTTP status other than 200; `code` is the exchange's own number, where it told one."""
+    """An HTTP status other than 200. `code` is the exchange's own error number, where the answer has one."""
 
     def __init__(self, status: int, what: str, code: int | None = None) -> None:
         super().__init__(what)
@@ -139,7 +139,7 @@ class RateLimited(HttpStatusError):
 
 
 class NothingRecorded(BooktapeError):
-    """No book became known during all of `--duration`, so there is no row."""
+    """No book was known during all of `--duration`, so there is no row."""
 
     exit_code = 69  # EX_UNAVAILABLE of sysexits.h
 
@@ -153,7 +153,7 @@ class WorkerFailed(BooktapeError):
 
 
 class StoreError(BooktapeError):
-    """The disk failed us. Files under their final names are whole."""
+    """The disk failed. Files under their final names are whole."""
 
     exit_code = 74  # EX_IOERR of sysexits.h
 
@@ -161,7 +161,7 @@ class StoreError(BooktapeError):
 class WriteFailed(StoreError):
     """The operating system refused a write: disk full, read-only, gone.
 
-    `may_pass` says that only space, or a descriptor, is missing: then waiting may help.
+    `may_pass`: only space, or a descriptor, is missing, so waiting may help.
     """
 
     def __init__(self, path: PurePath, why: str, *, may_pass: bool = False) -> None:

@@ -22,7 +22,7 @@ from booktape.sim.faults.requests import Slow
 from booktape.sim.market.listing import ILLIQUID, MID, Listing, listing
 from booktape.sim.market.market import Market
 from booktape.sim.server.server import SimServer
-from booktape.wire.limits import BINANCE, depth_weight
+from booktape.wire.limits import BINANCE
 from e2e.inside import recording
 from e2e.promises import Row, gaps_of
 from e2e.tables import lines_of
@@ -84,7 +84,7 @@ def _snapshots_counted(weight: Counter[str]) -> Iterator[None]:
     ask = RestClient._fetch_snapshot
 
     async def counted(rest: RestClient, request: FetchSnapshot, number: int) -> None:
-        weight[request.urgency.name.lower()] += depth_weight(request.limit)
+        weight[request.urgency.name.lower()] += BINANCE.depth_weight(request.limit)
         await ask(rest, request, number)
 
     with mock.patch.object(RestClient, "_fetch_snapshot", counted):

@@ -17,10 +17,10 @@ from booktape.sim.market.market import Market
 from booktape.sim.market.symbols import spot
 from booktape.sim.server.server import SimServer
 from booktape.wire.limits import (
+    BINANCE,
     DEPTH_MAX,
     EXCHANGE_INFO_WEIGHT,
     WEIGHT_PER_MINUTE,
-    depth_weight,
     fitting_limit,
 )
 from e2e.inside import recording
@@ -74,7 +74,7 @@ async def start(
                 max(len(sync.book.bids), len(sync.book.asks))
                 for sync in recorder._async_recording.session.books.syncs.values()
             )
-    weight = sum(depth_weight(line["limit"]) for line in lines_of(out, "asked"))
+    weight = sum(BINANCE.depth_weight(line["limit"]) for line in lines_of(out, "asked"))
     return Started(
         known_s, deep_s, weight + EXCHANGE_INFO_WEIGHT, per_minute, sides, server.violations
     )
@@ -85,10 +85,12 @@ def least(started: Started) -> Least:
 
     A minute is that of the budget, which has a second for the way there.
     """
-    top = depth_weight(1)
+    top = BINANCE.depth_weight(1)
     rest = [fitting_limit(levels, DEPTH_MAX) for levels in started.sides]
     tops = EXCHANGE_INFO_WEIGHT + top * len(rest)
-    weight = tops + sum(depth_weight(limit) for limit in rest if depth_weight(limit) > top)
+    weight = tops + sum(
+        BINANCE.depth_weight(limit) for limit in rest if BINANCE.depth_weight(limit) > top
+    )
 
     def minutes_s(spent: int) -> float:
         return (spent - 1) // started.per_minute * WINDOW_S

@@ -51,12 +51,12 @@ def test_weights_belong_to_the_venue() -> None:
     """Binance.US counts a fifth: so what fits into a minute is the same."""
     binance, us = VENUES["binance"].weights, VENUES["binance-us"].weights
     limits = (1, 100, 101, 500, 501, 1_000, 1_001, 5_000)
-    assert [us.of_depth(limit) for limit in limits] == [1, 1, 5, 5, 10, 10, 50, 50]
-    assert [binance.of_depth(limit) for limit in limits] == [5, 5, 25, 25, 50, 50, 250, 250]
+    assert [us.depth_weight(limit) for limit in limits] == [1, 1, 5, 5, 10, 10, 50, 50]
+    assert [binance.depth_weight(limit) for limit in limits] == [5, 5, 25, 25, 50, 50, 250, 250]
     assert (us.per_minute, us.exchange_info) == (1_200, 10)
     for limit in limits:
-        books = binance.per_minute // binance.of_depth(limit)
-        assert us.per_minute // us.of_depth(limit) == books
+        books = binance.per_minute // binance.depth_weight(limit)
+        assert us.per_minute // us.depth_weight(limit) == books
 
 
 def test_other_addresses_take_the_place_of_both() -> None:

@@ -13,7 +13,7 @@ from booktape.wire import limits
 )
 def test_weight_of_a_snapshot(limit: int, weight: int) -> None:
     """Weight of `/depth`: 1-100 levels 5, 101-500 25, 501-1000 50, 1001-5000 250."""
-    assert limits.depth_weight(limit) == weight
+    assert limits.BINANCE.depth_weight(limit) == weight
 
 
 @pytest.mark.parametrize(
@@ -49,4 +49,4 @@ def test_how_much_of_a_book_is_asked_for_first(symbols: int, limit: int) -> None
 
 def test_a_minute_pays_for_24_full_snapshots() -> None:
     """The numbers that bound how fast many symbols can start."""
-    assert limits.WEIGHT_PER_MINUTE // limits.depth_weight(limits.DEPTH_MAX) == 24
+    assert limits.WEIGHT_PER_MINUTE // limits.BINANCE.depth_weight(limits.DEPTH_MAX) == 24

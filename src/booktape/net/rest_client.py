@@ -168,13 +168,13 @@ class RestClient:
                 del self._waiting[symbol]
                 self._under_way += 1
                 self._update_ready()
-                number = self.http.begin(self._weights.of_depth(request.limit))
+                number = self.http.begin(self._weights.depth_weight(request.limit))
                 self._tasks.create_task(self._serve(request, number))
 
     def _wait_s(self, request: FetchSnapshot) -> float:
         """How long a request has to wait for budget."""
         reserve = self.http.budget.limit // 2 if request.urgency is Urgency.AUDIT else 0
-        return self.http.wait_s(self._weights.of_depth(request.limit) + reserve)
+        return self.http.wait_s(self._weights.depth_weight(request.limit) + reserve)
 
     async def _serve(self, request: FetchSnapshot, number: int) -> None:
         try:

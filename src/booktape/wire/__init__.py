@@ -1,1 +1,1 @@
-"""The ground floor: the exchange's bytes ↔ our nouns, its addresses and its limits."""
+"""The exchange's bytes ↔ our values, its addresses and its limits."""

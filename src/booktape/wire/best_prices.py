@@ -34,9 +34,9 @@ _entries = msgspec.json.Decoder(list[_Entry])
 
 @dataclass(frozen=True, slots=True)
 class BestPrices:
-    """Every symbol of an answer, those of them that have any price, and the tops that were asked for.
+    """The names of all symbols in an answer, of those that have a price, and the requested symbols' `tops`.
 
-    `unreadable` says why one of the latter is missing.
+    `unreadable` has a sentence for each requested symbol whose numbers make no sense.
     """
 
     names: frozenset[str]
@@ -46,10 +46,10 @@ class BestPrices:
 
 
 def decode_best_prices(payload: bytes, symbols: Collection[str]) -> BestPrices:
-    """The tops of these symbols, and the names of all.
+    """The best levels of these symbols, and the names of all.
 
-    Raises MalformedFrame for anything that is no list of best prices. Numbers that make no sense spoil
-    their own symbol only: one odd entry among thousands must not take the proof from all others.
+    Raises MalformedFrame for anything that is not a list of best prices. Numbers that make no sense affect
+    their own symbol only: one odd entry among thousands must not leave all other books without a check.
     """
     try:
         entries = _entries.decode(payload)

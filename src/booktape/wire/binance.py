@@ -1,4 +1,4 @@
-"""Bytes → nouns: depth events and snapshots. wire/witness.py has the other streams.
+"""Bytes → values: depth events and snapshots. wire/witness.py has the other streams.
 
 A raw event, and inside the wrapper of a combined stream:
 
@@ -74,24 +74,24 @@ _raw = msgspec.json.Decoder(_DepthUpdate, strict=False)
 _depth = msgspec.json.Decoder(_Depth, strict=False)
 _WRAPPED: Final = b'{"stream"'
 
-# So many keys has each message that follows the exchange's form, and so many colons.
+# The number of keys, and so of colons, in a message that follows the exchange's form.
 _RAW_KEYS: Final = 7
 _COMBINED_KEYS: Final = 9
 _DEPTH_KEYS: Final = 3
 
 
 def decode_event(payload: bytes) -> Event:
-    """What one WebSocket message says.
+    """Decode one WebSocket message.
 
     Raises MalformedFrame for anything that is not JSON by the rule of wire/form.py, or calls itself a
-    `depthUpdate` and does not follow its form. Known weakness: a witness that does not is an unknown
-    event, said in the log once; after that only the `checks` that are missing show it. As malformed
-    frames each of them would be a line of log, hundreds a second, and accuse a connection whose events
-    may be good.
+    `depthUpdate` and does not follow its form. Known weakness: a malformed witness message counts as an
+    unknown event and is logged once. After that only the missing `checks` show it. As malformed messages
+    they would be hundreds of log lines a second, and their connection would be replaced although its
+    events may be good.
     """
     refuse_bloated(payload)
     try:
-        # The common case in one pass: a wrapped depth event, each key of it once and no other one.
+        # The common case in one pass: a wrapped depth event with each of its keys once and no other key.
         if payload.startswith(_WRAPPED):
             witness = decoder_of(payload)
             if witness:
@@ -104,12 +104,12 @@ def decode_event(payload: bytes) -> Event:
             if payload.count(b":") == _RAW_KEYS:
                 return _depth_event(update)
     except UNREADABLE:
-        pass  # it is something else, or no message at all
+        pass  # another kind of message, or none
     return _decode_slowly(payload)
 
 
 def _decode_slowly(payload: bytes) -> Event:
-    """Anything but a plain message: find out what it is, or what is wrong with it."""
+    """Decode any other message, or raise MalformedFrame with what is wrong."""
     message = decode_object(payload)
     stream, data = message.get("stream"), message.get("data")
     witness = kind_of(stream) if isinstance(stream, str) else None
@@ -144,7 +144,7 @@ def _name(kind: object, message: dict[str, Any]) -> str:
 
 
 def _excerpt(payload: bytes) -> str:
-    """Enough of a bad message to recognise it by, safe to print."""
+    """The beginning of a bad message, safe to print."""
     return repr(payload[:80])
 
 

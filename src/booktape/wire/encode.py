@@ -1,7 +1,7 @@
-"""Nouns → bytes: what the built-in exchange says. The recorder needs none of it.
+"""Values → bytes: what the simulated exchange sends. The recorder uses none of it.
 
 The other half of wire/binance.py and wire/witness.py, in the exchange's own field order and with its
-8 decimals. Tests decode whatever is encoded here, so that the two cannot drift.
+8 decimals. Tests decode everything that is encoded here, so that the two cannot drift apart.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from booktape.core.checks import BookTicker, TopLevels
 from booktape.core.events import DepthEvent, DepthSnapshot, Level
 
 CAP_TEXT: Final = "92233720368.54775807"
-"""The largest size that the exchange tells: "or more". No double has its 8 decimals."""
+"""The largest size that the exchange writes; it means "or more". No double has its 8 decimals."""
 
 _CAP: Final = float(CAP_TEXT)
 _NOTHING: Final[Level] = (0.0, 0.0)
-"""What a ticker says of a side without levels."""
+"""How a ticker shows a side without levels."""
 
 
 def texts(levels: Iterable[Level]) -> list[tuple[str, str]]:
@@ -66,7 +66,7 @@ def encode_ticker(ticker: BookTicker) -> bytes:
 
 
 def encode_tops(tops: Iterable[BookTicker]) -> bytes:
-    """The list of a REST `/ticker/bookTicker` answer. It tells no ids."""
+    """The list of a REST `/ticker/bookTicker` answer. It has no ids."""
     return msgspec.json.encode([_top(top) for top in tops])
 
 
@@ -87,7 +87,7 @@ def _top(top: BookTicker) -> dict[str, str]:
 
 
 def encode_server_shutdown(time_ms: int) -> bytes:
-    """The raw announcement that a server will go down."""
+    """A raw `serverShutdown`: the server will go down."""
     return msgspec.json.encode({"e": "serverShutdown", "E": time_ms})
 
 
@@ -97,7 +97,7 @@ def encode_combined(stream: str, data: bytes) -> bytes:
 
 
 def encode_depth(snapshot: DepthSnapshot) -> bytes:
-    """A REST `/depth` answer: the best `limit` levels of what it is given, best first."""
+    """A REST `/depth` answer: the best `limit` levels of the snapshot, best first."""
     message = {
         "lastUpdateId": snapshot.last_id,
         "bids": texts(snapshot.bids[: snapshot.limit]),

@@ -1,4 +1,4 @@
-"""Where each exchange is reached, and what it allows. Market data only: booktape never needs a key."""
+"""The addresses of each exchange, and its paths. Market data only: booktape never needs a key."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ DEPTH_ONLY: Final = (DEPTH,)
 
 @dataclass(frozen=True, slots=True)
 class Venue:
-    """One exchange: how a person calls it (`title`), where it is reached, what its requests cost.
+    """One exchange: its name for people (`title`), its addresses, the weights of its requests.
 
-    `other_rest_url` and `other_ws_url` are other ways to the same books, ids and all; "" where there is
-    none. It pings every connection each `ping_every_s`. `hides_permissions` says that it may know
-    `showPermissionSets`; an exchange refuses what it does not know (-1104).
+    `other_rest_url` and `other_ws_url` are other addresses of the same books with the same ids; "" where
+    there is none. The exchange pings every connection each `ping_every_s`. `hides_permissions`: it may know
+    the option `showPermissionSets`; an exchange refuses options that it does not know (-1104).
     """
 
     title: str
@@ -41,12 +41,12 @@ class Venue:
 
     @property
     def rest_urls(self) -> tuple[str, ...]:
-        """What stands before a path; where there are two, whoever cannot be reached has a stand-in."""
+        """What stands before a path. Where there are two, one is used while the other cannot be reached."""
         return tuple(filter(None, (self.rest_url, self.other_rest_url)))
 
     @property
     def ws_urls(self) -> tuple[str, ...]:
-        """What stands before `/stream`: the paths that connections of the same symbols are spread over."""
+        """What stands before `/stream`. Connections of the same symbols are spread over these addresses."""
         return tuple(filter(None, (self.ws_url, self.other_ws_url)))
 
     def reached_by(self, rest_urls: tuple[str, ...], ws_urls: tuple[str, ...]) -> Venue:
@@ -68,15 +68,15 @@ class Venue:
     def exchange_info_path(self, symbols: tuple[str, ...] = ()) -> str:
         """REST path of the list of symbols, filters and limits; of these symbols or of all.
 
-        "symbols=["BTCUSDT","BNBUSDT"]": one that is not listed makes it an error, -1121.
+        "symbols=["BTCUSDT","BNBUSDT"]": a symbol that is not listed makes it an error, -1121.
         """
         # "showPermissionSets: controls whether the content of the permissionSets field is populated": more
-        # than half of the list, and nothing to us.
+        # than half of the list, and we do not read it.
         lean = {"showPermissionSets": "false"} if self.hides_permissions else {}
         return _path("exchangeInfo", _named(symbols) | lean)
 
     def best_prices_path(self, symbols: tuple[str, ...] = ()) -> str:
-        """REST path of the best bid and ask of these symbols, or of all that there are."""
+        """REST path of the best bid and ask of these symbols, or of all."""
         return _path("ticker/bookTicker", _named(symbols))
 
     def time_path(self) -> str:
@@ -86,9 +86,9 @@ class Venue:
     def stream_url(
         self, symbols: tuple[str, ...], suffixes: tuple[str, ...] = DEPTH_ONLY, ws_url: str = ""
     ) -> str:
-        """Combined stream of these symbols' depth, and more; timestamps in microseconds.
+        """Combined stream of these symbols: `suffixes` name the streams; timestamps in microseconds.
 
-        At `ws_url`, or at the first of the venue's.
+        At `ws_url`, or at the exchange's first address.
         """
         streams = "/".join(_stream(symbol) + each for symbol in symbols for each in suffixes)
         return f"{ws_url or self.ws_url}/stream?streams={streams}&timeUnit=MICROSECOND"
@@ -100,12 +100,12 @@ class Venue:
         groups: list[list[str]] = []
         url_bytes = URL_BYTES_MAX  # the first symbol begins the first group
         for symbol in symbols:
-            # Each with the slash that parts it from the one before.
+            # Each with the slash before it.
             more_bytes = sum(len(_stream(symbol) + each) + 1 for each in suffixes)
             streams = (len(groups[-1]) + 1) * len(suffixes) if groups else 0
             if streams > STREAMS_PER_CONNECTION or url_bytes + more_bytes > URL_BYTES_MAX:
                 groups.append([])
-                # Before the first there is no slash; and it has to fit wherever it is asked for.
+                # There is no slash before the first; and the group must fit at each of the addresses.
                 url_bytes = len(self.stream_url((), ws_url=max(self.ws_urls, key=len))) - 1
             groups[-1].append(symbol)
             url_bytes += more_bytes
@@ -117,7 +117,7 @@ def _two(urls: tuple[str, ...]) -> tuple[str, str]:
 
 
 def _named(symbols: tuple[str, ...]) -> dict[str, str]:
-    """How a list of symbols is asked for; none means all."""
+    """The query for a list of symbols; without any it means all."""
     named = json.dumps(symbols, ensure_ascii=False, separators=(",", ":"))
     return {"symbols": named} if symbols else {}
 

@@ -1,4 +1,4 @@
-"""`exchangeInfo`: which symbols there are, what their steps are, how fast one may ask."""
+"""`exchangeInfo`: the list of symbols, their steps, and the limit of requests."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from booktape.errors import InexactSymbol, MalformedFrame, MalformedNumber, Unkn
 from booktape.wire.numbers import Id, decimal_number
 
 _EXACT_DIGITS: Final = 15
-"""Every decimal of so many significant digits survives text → double → shortest text."""
+"""Every decimal with up to 15 significant digits survives text → double → shortest text."""
 
 _EXACT_8_DECIMALS_BELOW: Final = 67_108_864
 """2^26: below it neighbouring doubles differ by less than 1e-8, so none stands for two values."""
@@ -23,7 +23,7 @@ _EXACT_8_DECIMALS_BELOW: Final = 67_108_864
 
 @dataclass(frozen=True, slots=True)
 class SymbolInfo:
-    """One tradable pair. A step of "0" or an absent filter states no rule."""
+    """One tradable pair. A step of "0", or no filter, means that there is no rule."""
 
     symbol: str
     status: str = TRADING
@@ -38,7 +38,7 @@ class SymbolInfo:
         return _is_exact(self.max_price, self.tick_size)
 
     def sizes_are_exact(self) -> bool:
-        """Whether every size of an order that the exchange allows does.
+        """Whether every size of an order that the exchange allows survives as a double.
 
         A level's size is the sum of its orders and may exceed it. So this is a hint, and `verify` checks
         every stored value against its text.
@@ -46,13 +46,13 @@ class SymbolInfo:
         return _is_exact(self.max_quantity, self.step_size)
 
     def steps(self) -> tuple[str, str]:
-        """The steps of prices and of sizes, as the exchange writes them; "" where it states none."""
+        """The steps of prices and of sizes, as the exchange writes them; "" where there is none."""
         return _step(self.tick_size), _step(self.step_size)
 
 
 @dataclass(frozen=True, slots=True)
 class ExchangeInfo:
-    """What the exchange says of itself. Without a `weight_per_minute` it said nothing of that."""
+    """The exchange's symbols, and its limit. `weight_per_minute` is None where the answer names none."""
 
     symbols: dict[str, SymbolInfo]
     weight_per_minute: int | None = None
@@ -83,7 +83,7 @@ class ExchangeInfo:
 
 
 def _step(text: str) -> str:
-    """What cannot be read is no step either."""
+    """The text of a step; "" if it is zero or cannot be read."""
     try:
         return text if decimal_number(text) else ""
     except MalformedNumber:

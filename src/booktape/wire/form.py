@@ -1,7 +1,7 @@
-"""Which JSON is a message at all (docs/protocol.md, "Odd JSON"). Both readers of a tape obey this rule.
+"""Which JSON counts as a message (docs/protocol.md, "Odd JSON"). Both readers of a tape follow this rule.
 
-msgspec skips what nobody asked for without looking closely. So the few messages that hold more, or hold
-it otherwise, than the exchange's form says are looked at as a whole.
+msgspec does not check the fields that it was not asked for. So the few messages that have more fields than
+the exchange's form, or have them written in another way, are decoded and checked as a whole.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 DEPTH_MAX: Final = 100
 BRACKETS_MAX: Final = 500_000
-"""Of one message: a level has one, and takes twenty times its bytes once it is decoded."""
+"""In one message. Each level has one, and a decoded level takes twenty times its bytes."""
 
 _LONG_BYTES: Final = 1 << 20
 _TEXT: Final = re.compile(rb'"(?:[^"\\]|\\.)*"')
@@ -32,21 +32,21 @@ def refuse_bloated(payload: bytes) -> None:
 
 
 def decode_object(payload: bytes) -> dict[str, Any]:
-    """A whole message, whatever it holds. Raises MalformedFrame for what the rule does not allow."""
+    """Decode a whole message of any kind. Raises MalformedFrame for what the rule does not allow."""
     try:
         found = msgspec.json.decode(payload)
     except UNREADABLE as error:
         raise MalformedFrame(f"{error}: {payload[:80]!r}") from error
     if not isinstance(found, dict):
         raise MalformedFrame(f"no JSON object: {payload[:80]!r}")
-    # Of a key that stands twice only one value is in what was decoded.
-    if _keys(found, 1) != _TEXT.sub(b"", payload).count(b":"):
+    # Of a key that stands twice only one value was decoded.
+    if _count_keys(found, 1) != _TEXT.sub(b"", payload).count(b":"):
         raise MalformedFrame(f"a key stands twice: {payload[:80]!r}")
     return found
 
 
-def _keys(value: object, depth: int) -> int:
-    """How many keys there are, of all objects. Raises MalformedFrame for nesting and for huge numbers."""
+def _count_keys(value: object, depth: int) -> int:
+    """The keys of all objects in `value`. Raises MalformedFrame for deep nesting and for huge numbers."""
     if isinstance(value, int) and abs(value) > sys.float_info.max:
         raise MalformedFrame("a number is larger than any double")
     if not isinstance(value, dict | list):
@@ -55,4 +55,4 @@ def _keys(value: object, depth: int) -> int:
         raise MalformedFrame(f"nested deeper than {DEPTH_MAX}")
     inner = value.values() if isinstance(value, dict) else value
     own = len(value) if isinstance(value, dict) else 0
-    return own + sum(_keys(each, depth + 1) for each in inner)
+    return own + sum(_count_keys(each, depth + 1) for each in inner)

@@ -1,4 +1,4 @@
-"""The exchange's numbers, each with the sentence it comes from (state of 2026-07-21)."""
+"""The exchange's limits, each with the sentence that it comes from (as of 2026-07-21)."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ DEPTH_MAX: Final = WHOLE_DEPTH
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """What requests cost at one exchange, and how much of that it allows an address in a minute.
+    """The weights of requests at one exchange, and the weight that it allows an address in a minute.
 
-    `per_minute` holds until `exchangeInfo.rateLimits` says otherwise. `depth` has the dearest number of
-    levels for each weight; `best_prices` are of several symbols or of all.
+    `per_minute` holds until `exchangeInfo.rateLimits` names another. `depth` has the largest number of
+    levels for each weight; `best_prices` is for several symbols or for all.
     """
 
     per_minute: int
@@ -25,8 +25,8 @@ class Weights:
     best_prices: int = 4
     time: int = 1
 
-    def of_depth(self, limit: int) -> int:
-        """Weight of a snapshot of so many levels a side."""
+    def depth_weight(self, limit: int) -> int:
+        """Weight of a snapshot of `limit` levels a side."""
         return next(weight for most, weight in self.depth if limit <= most)
 
 
@@ -47,11 +47,11 @@ WEIGHT_PER_MINUTE: Final = BINANCE.per_minute
 EXCHANGE_INFO_WEIGHT: Final = BINANCE.exchange_info
 
 USED_WEIGHT_HEADER: Final = "X-MBX-USED-WEIGHT-1M"
-"""Every answer says how much the IP has used in the current minute, by anyone."""
+"""Each answer has the weight that the IP has used in the current minute, in all its requests together."""
 
 RETRY_AFTER_MAX_S: Final = 3 * 86_400
 """ "IP bans are tracked and scale in duration for repeat offenders, from 2 minutes to 3 days." An
-answer that asks for more is not the exchange's, or is mistaken."""
+answer that asks for a longer pause is not the exchange's, or is wrong."""
 
 STREAMS_PER_CONNECTION: Final = 1_024
 """ "A single connection can listen to a maximum of 1024 streams."."""
@@ -61,21 +61,21 @@ CONNECTION_LIFE_S: Final = 24 * 3_600.0
 
 ATTEMPTS_PER_WINDOW: Final = 300
 ATTEMPTS_WINDOW_S: Final = 301.0
-""" "There is a limit of 300 connections per attempt every 5 minutes per IP"; and a second's grace."""
+""" "There is a limit of 300 connections per attempt every 5 minutes per IP"; and a second to spare."""
 
 CLIENT_MESSAGES_PER_S: Final = 4
 """ "WebSocket connections have a limit of 5 incoming messages per second", PING and PONG counted;
-one less, since what we send evenly may arrive bunched."""
+one less, since messages sent evenly may arrive together."""
 
 BODY_BYTES_MAX: Final = 64 << 20
-"""Of an answer, decompressed. Ours, not the exchange's: its longest one, the list of all symbols, has
-some 20 MB."""
+"""Of an answer, decompressed. The limit is ours, not the exchange's: its longest answer, the list of all
+symbols, has some 20 MB."""
 
 DEPTH_BYTES_MAX: Final = 8 << 20
-"""Of a `/depth` answer, of which several are under way at once: 5,000 levels a side are 0.4 MB."""
+"""Of a `/depth` answer. Several are under way at once; 5,000 levels a side are 0.4 MB."""
 
 ERROR_BYTES_MAX: Final = 64 << 10
-"""Of an answer that is an error: all that is read of it, since a sentence is all that it can say."""
+"""Of an answer that is an error: no more than this is read, since it holds a sentence at most."""
 
 MESSAGE_BYTES_MAX: Final = 32 << 20
 """Of a WebSocket message, its fragments together. An event with every level of a deep book has 1 MB."""
@@ -85,45 +85,40 @@ URL_BYTES_MAX: Final = 7_500
 
 PING_EVERY_S: Final = 20.0
 PONG_WITHIN_S: Final = 60
-"""The server pings every 20 s, and "if it does not receive a pong within a minute" it cuts."""
-
-
-def depth_weight(limit: int) -> int:
-    """Weight of `/depth` at Binance."""
-    return BINANCE.of_depth(limit)
+"""The server pings every 20 s, and "if it does not receive a pong within a minute" it disconnects."""
 
 
 def fitting_limit(levels: int, depth: int) -> int:
-    """The cheapest limit that shows a whole side of so many levels, or else `depth`.
+    """The cheapest limit that shows a whole side of `levels` levels, or else `depth`.
 
-    More than the side has, since a side that fills the limit may go on.
+    It is larger than `levels`, since a side that fills the limit may have more.
     """
     return next((min(most, depth) for most, _ in BINANCE.depth if most > levels), depth)
 
 
 DENSE_BPS: Final = 0.4
-"""A side with a level in every so many basis points, or more, is taken for a long one.
+"""A side is dense, and taken to be long, if its levels are at most this many basis points apart on average.
 
-In real books of 2021 to 2026 whose best 100 levels spanned at most 40 bps there were always more
-than 1,000; the built-in exchange's have 1,000 from about 45 bps on.
+Real books of 2021 to 2026 whose best 100 levels spanned at most 40 bps always had more than 1,000 levels.
+Those of the simulated exchange have 1,000 from about 45 bps on.
 """
 
 
 def deeper_limit(levels: int, span_bps: float, depth: int) -> int:
-    """What to ask for when the best `levels`, over `span_bps`, were not all of a side.
+    """The next limit, when the best `levels` of a side span `span_bps` and are not all of it.
 
-    Of a dense side all of `depth` at once: asking in steps costs a third more. Of any other the next
-    step, since all of `depth` for a few levels more costs ten times as much.
+    For a dense side it is `depth` at once, since going there in steps costs a third more. For any other side
+    it is the next step, since all of `depth` for a few more levels costs ten times as much.
     """
     return depth if span_bps <= DENSE_BPS * levels else fitting_limit(levels, depth)
 
 
 def first_limit(symbols: int, depth: int) -> int:
-    """What to ask of a book that nothing is known of.
+    """The limit of the first snapshot of a book.
 
-    `depth`, if all books can be had so within a minute. Else as many levels as cost least: then all
-    tops are known soon, and depth follows where there is more. The numbers are Binance's; other venues'
-    are in the same proportion, a fifth of each, so the answer holds for them as well.
+    It is `depth`, if all books can be fetched at that depth within a minute. Otherwise it is the cheapest
+    one: then the best levels of all books are known soon, and deeper levels follow where there are any. The
+    weights are Binance's. Those of Binance.US are a fifth of each, so the result holds there as well.
     """
-    at_once = symbols * depth_weight(depth) <= WEIGHT_PER_MINUTE
+    at_once = symbols * BINANCE.depth_weight(depth) <= WEIGHT_PER_MINUTE
     return depth if at_once else fitting_limit(0, depth)

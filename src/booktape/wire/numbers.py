@@ -1,9 +1,9 @@
-"""How the exchange writes numbers, and what is taken for one.
+"""Numbers as the exchange writes them.
 
-Every number that comes from outside as a text passes through here: those of JSON as declared types,
-those of headers and filters through `whole_number` and `decimal_number`, which raise one error. Python
-by itself would raise three kinds (5,000 digits, an exponent of ten million, letters), or take what
-nobody writes: other scripts' digits, underscores, "NaN".
+Every number that comes from outside as a text is read here: those in JSON by declared types, those in
+headers and filters by `whole_number` and `decimal_number`, which raise one error. Python itself would raise
+three kinds of errors (5,000 digits, an exponent of ten million, letters), or accept what no exchange
+writes: other scripts' digits, underscores, "NaN".
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ _WHOLE: Final = re.compile(r"[0-9]{1,18}")
 _DECIMAL: Final = re.compile(r"[0-9]{1,40}(\.[0-9]{0,40})?([eE][+-]?[0-9]{1,3})?")
 
 _DIGITS_MAX: Final = 28
-"""Significant digits that Python's decimals compute with: any more would be rounded in silence."""
+"""Significant digits that Python's decimals compute with: more would be rounded without an error."""
 
 _SHOWN: Final = 40
 
 
 def whole_number(text: str) -> int:
-    """A count such as a header holds: 1 to 18 digits, and nothing else. Raises MalformedNumber."""
+    """A whole number, as in a header: 1 to 18 digits and nothing else. Raises MalformedNumber."""
     if not _WHOLE.fullmatch(text):
         raise MalformedNumber(f"{text[:_SHOWN]!r} is not a number of at most 18 digits.")
     return int(text)

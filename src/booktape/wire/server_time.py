@@ -1,4 +1,4 @@
-"""REST `time`: what the exchange's clock says.
+"""REST `time`: the exchange's clock.
 
 {"serverTime":1780861677414123}
 """
@@ -28,9 +28,9 @@ _time = msgspec.json.Decoder(_Time)
 
 
 def decode_server_time(payload: bytes) -> tuple[int, int]:
-    """When it was, and how exactly that is told: ns since 1970, and ns. Raises MalformedFrame.
+    """The time in ns since 1970, and its error in ns. Raises MalformedFrame.
 
-    The time is the middle of the microsecond, or millisecond, that was told.
+    The time is the middle of the microsecond, or millisecond, in the answer.
     """
     try:
         time = _time.decode(payload).server_time

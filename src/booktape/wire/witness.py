@@ -1,4 +1,4 @@
-"""The streams that tell the same story in other words: `@depth20@100ms` and `@bookTicker`.
+"""The witnesses, other streams that show the same book: `@depth20@100ms` and `@bookTicker`.
 
     {"stream":"btcusdt@depth20@100ms","data":{"lastUpdateId":160,"bids":[["61222.00","0.88"]],"asks":[…]}}
     {"stream":"btcusdt@bookTicker","data":{"u":158,"s":"BTCUSDT","b":"61222.00","B":"0.88","a":…,"A":…}}
@@ -71,14 +71,14 @@ _ticker = msgspec.json.Decoder(_CombinedTicker, strict=False)
 
 
 def kind_of(stream: str) -> str | None:
-    """Which witness a stream of this name is; None when it is none."""
+    """The witness that a stream of this name carries; None for any other stream."""
     if "@depth20@" in stream:
         return DEPTH20
     return BOOK_TICKER if "@bookTicker" in stream else None
 
 
 def decoder_of(payload: bytes) -> Callable[[bytes], WitnessMessage] | None:
-    """What reads this message; None when it is no witness. Both raise msgspec's errors."""
+    """The decoder of this message; None when it is not a witness. A decoder raises msgspec's errors."""
     # `find` with bounds spares a copy, and every message comes through here.
     if payload.find(b"@depth@", 0, _NAME_BYTES) > 0:
         return None
@@ -88,19 +88,19 @@ def decoder_of(payload: bytes) -> Callable[[bytes], WitnessMessage] | None:
 
 
 def decode_witness(kind: str, message: dict[str, Any]) -> WitnessMessage:
-    """One that was decoded as a whole. Raises msgspec.ValidationError."""
+    """Convert a message that was decoded as a whole. Raises msgspec.ValidationError."""
     if kind == DEPTH20:
-        return _said_top(msgspec.convert(message, _CombinedTop, strict=False))
-    return _said_ticker(msgspec.convert(message, _CombinedTicker, strict=False))
+        return _top_levels(msgspec.convert(message, _CombinedTop, strict=False))
+    return _book_ticker(msgspec.convert(message, _CombinedTicker, strict=False))
 
 
 def _decode_top(payload: bytes) -> TopLevels:
     message = _top.decode(payload)
     _refuse_odd(payload, message.stream, DEPTH20, _TOP_KEYS)
-    return _said_top(message)
+    return _top_levels(message)
 
 
-def _said_top(message: _CombinedTop) -> TopLevels:
+def _top_levels(message: _CombinedTop) -> TopLevels:
     symbol, top = message.stream.partition("@")[0].upper(), message.data
     return TopLevels(symbol, top.last_update_id, top.bids, top.asks)
 
@@ -108,25 +108,25 @@ def _said_top(message: _CombinedTop) -> TopLevels:
 def _decode_ticker(payload: bytes) -> BookTicker:
     message = _ticker.decode(payload)
     _refuse_odd(payload, message.stream, BOOK_TICKER, _TICKER_KEYS)
-    return _said_ticker(message)
+    return _book_ticker(message)
 
 
-def _said_ticker(message: _CombinedTicker) -> BookTicker:
+def _book_ticker(message: _CombinedTicker) -> BookTicker:
     ticker = message.data
     bid, ask = (ticker.b, ticker.B), (ticker.a, ticker.A)
     return BookTicker(ticker.s, ticker.u, bid if bid[1] else None, ask if ask[1] else None)
 
 
 def _refuse_odd(payload: bytes, stream: str, kind: str, keys: int) -> None:
-    """Not each key once and no other one, or not in that stream: it is to be looked at as a whole."""
+    """Raise unless the message has each key once, no other key, and the right stream: then decode it slowly."""
     if payload.count(b":") != keys or kind_of(stream) != kind:
         raise msgspec.ValidationError("odd")
 
 
 def decode_best_levels(texts: tuple[str, str, str, str]) -> BestLevels:
-    """What a pulse shows of one symbol, from the texts on the tape.
+    """The best levels of one symbol, from the texts of a pulse on the tape.
 
-    Raises MalformedFrame for what is no number, and for a size without a price.
+    Raises MalformedFrame for a text that is not a number, and for a size without a price.
     """
     try:
         best = msgspec.convert(texts, _Best, strict=False)
