@@ -24,8 +24,8 @@ from typing import Final, Literal, TypeAlias
 
 from booktape.core.events import DepthEvent, DepthSnapshot
 from booktape.core.tape_records import Connected, DepthAnswer, StreamMessage, TapeRecord
-from booktape.sim.market.ladder import Ladder
 from booktape.sim.market.listing import listing
+from booktape.sim.market.order_flow import Ladder
 from booktape.sim.source import EventMessage
 from booktape.wire.encode import encode_depth
 

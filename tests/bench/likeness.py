@@ -17,7 +17,7 @@ import numpy as np
 from bench.minute import Minute, whole
 from booktape.core.events import DepthEvent
 from booktape.core.tape_records import DepthAnswer, StreamMessage, TapeRecord
-from booktape.sim.market.ladder import Ladder
+from booktape.sim.market.order_flow import Ladder
 from booktape.wire.binance import decode_depth, decode_event
 from docs.generated import table
 

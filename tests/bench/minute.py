@@ -9,8 +9,8 @@ from itertools import pairwise
 from typing import Final, TypeAlias
 
 from booktape.core.events import DepthEvent, Level
-from booktape.sim.market.ladder import Ladder
 from booktape.sim.market.listing import Whole
+from booktape.sim.market.order_flow import Ladder
 
 TICKS_PER_UNIT: Final = 100
 LOTS_PER_UNIT: Final = 100_000

@@ -9,12 +9,12 @@ from pathlib import Path
 from booktape.sim.faults.base import Faults
 from booktape.sim.faults.market import Fall
 from booktape.sim.market.listing import LIQUID, Listing
-from booktape.sim.market.market import Market
 from booktape.sim.server.server import SimServer
 from e2e.inside import recording
 from e2e.promises import Levels, Row, check_row, rows_of, truth_of
 from e2e.tables import lines_of
 from support import virtual_time
+from support.truth import TracedMarket
 
 SYMBOL = "FALLUSDT"
 CALM_S = 10.0
@@ -55,8 +55,8 @@ class Known:
 def record_fall(course: Course, audit_s: float, out: Path) -> Known:
     """Record it, check that every row is true inside its horizon, and say what the rows know."""
 
-    async def story() -> Market:
-        market = Market((course.listing(),), seed=4)
+    async def story() -> TracedMarket:
+        market = TracedMarket((course.listing(),), seed=4)
         faults = Faults.of(Fall(SYMBOL, CALM_S, CALM_S + course.lasts_s))
         async with (
             SimServer(market, faults=faults) as server,
@@ -76,7 +76,7 @@ def record_fall(course: Course, audit_s: float, out: Path) -> Known:
     return _known(rows_of(out)[SYMBOL], market, course.top, len(list(lines_of(out, "asked"))))
 
 
-def _known(rows: list[Row], market: Market, top: int, requests: int) -> Known:
+def _known(rows: list[Row], market: TracedMarket, top: int, requests: int) -> Known:
     truth = truth_of(market)
     claims: list[tuple[int, int, bool]] = []
     for row in rows:

@@ -10,16 +10,16 @@ from urllib.parse import unquote
 
 import pyarrow.parquet as pq
 
-from booktape.sim.market.market import Market
 from booktape.verify.order import Scope
 from booktape.verify.run import verify
+from support.truth import TracedMarket
 
 Levels: TypeAlias = list[tuple[float, float]]
 Truth: TypeAlias = Callable[[str, int], tuple[Levels, ...]]
 Row: TypeAlias = dict[str, Any]
 
 
-def truth_of(market: Market) -> Truth:
+def truth_of(market: TracedMarket) -> Truth:
     """The built-in market's own truth, as `check_archive` asks for it."""
     truth = market.truth()
 

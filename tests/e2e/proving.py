@@ -16,11 +16,11 @@ from booktape.sim.faults.connections import Cuts
 from booktape.sim.faults.messages import Delay, Fault
 from booktape.sim.faults.undetectable import Hide, StaleWitness, WrongEvent, WrongSnapshot
 from booktape.sim.market.listing import ILLIQUID, LIQUID, MID, Listing, listing
-from booktape.sim.market.market import Market
 from booktape.sim.server.server import SimServer
 from e2e.inside import recording
 from e2e.promises import Row
 from e2e.tables import lines_of, table_of
+from support.truth import TracedMarket
 
 LATE: Final[dict[str, tuple[Fault, ...]]] = {
     "depth20": (StaleWitness(Messages(probability=0.05, stream="depth20"), messages=3),),
@@ -37,10 +37,10 @@ def crowd(count: int) -> tuple[str, ...]:
     return ("BTCUSDT", "ETHUSDT", *others)
 
 
-async def listen(witness: str, symbols: tuple[str, ...], out: Path, **how: Any) -> Market:
+async def listen(witness: str, symbols: tuple[str, ...], out: Path, **how: Any) -> TracedMarket:
     """Two connections, one of which is cut or rolled over now and then, and short segments."""
     lasts_s, levels = how.pop("lasts_s"), how.pop("levels", None)
-    market = Market(symbols, seed=9, levels=levels)
+    market = TracedMarket(symbols, seed=9, levels=levels)
     lies = (
         Delay(Messages(connection=0, of=2, probability=0.02), 0.05, jitter_s=0.2),
         *LATE[witness],
@@ -127,10 +127,10 @@ def forged(kind: str, planted: Planted) -> Faults:
 
 async def lie_and_listen(
     kind: str, symbols: tuple[Listing, ...], planted: Planted, out: Path, **how: Any
-) -> Market:
+) -> TracedMarket:
     """Record an exchange that lies once about each symbol."""
     lasts_s = how.pop("lasts_s")
-    market = Market(symbols, seed=9)
+    market = TracedMarket(symbols, seed=9)
     names = tuple(one.symbol for one in symbols)
     async with (
         SimServer(market, faults=forged(kind, planted), weight_per_minute=60_000) as server,

@@ -20,12 +20,12 @@ from booktape.sim.faults.connections import Cuts
 from booktape.sim.faults.messages import Delay, Fault
 from booktape.sim.faults.requests import Slow
 from booktape.sim.market.listing import ILLIQUID, MID, Listing, listing
-from booktape.sim.market.market import Market
 from booktape.sim.server.server import SimServer
 from booktape.wire.limits import BINANCE
 from e2e.inside import recording
 from e2e.promises import Row, gaps_of
 from e2e.tables import lines_of
+from support.truth import TracedMarket
 from support.virtual_time import START_NS
 
 AWAY_S: Final = 0.2
@@ -61,7 +61,7 @@ class Crowd:
 class Watched:
     """What happened: times in seconds since the market began, weights by what they were spent on."""
 
-    market: Market
+    market: TracedMarket
     weight: Counter[str]
     cuts_s: list[float]
     connections: int
@@ -99,7 +99,7 @@ async def watch(
     Nothing else goes wrong; but messages and answers take their time, some of them a long one.
     """
     listings = crowd.listings()
-    market = Market(listings, seed=16)
+    market = TracedMarket(listings, seed=16)
     counted = _PulsesCounted()
     cuts = Cuts(cut_every_s, SETTLE_S, lasts_s - SETTLE_S, spare=connections - 1)
     faults = Faults.of(

@@ -13,12 +13,12 @@ from booktape.sim.faults.conditions import Messages
 from booktape.sim.faults.connections import CutAt
 from booktape.sim.faults.market import Halt
 from booktape.sim.faults.messages import Deaf, Fault
-from booktape.sim.market.market import SLOT_MS, Market
+from booktape.sim.market.market import SLOT_MS
 from booktape.sim.server.server import SimServer
-from booktape.sim.truth import Truth
 from e2e.inside import recording, until_known
 from e2e.promises import Row, check_archive, gaps_of, rows_of, truth_of
 from support import virtual_time
+from support.truth import TracedMarket, Truth
 
 DEAF, BROKEN, SOUND = SYMBOLS = ("BNBUSDT", "LTCBTC", "XMRBTC")
 DEAF_S, BREAK_S, CUT_S, SILENT_S, END_S = 45.05, 60.05, 130.05, 170.05, 240.0
@@ -41,8 +41,8 @@ FAULTS: Final[tuple[Fault, ...]] = (
 )
 
 
-async def record_through(out: Path) -> Market:
-    market = Market(SYMBOLS, seed=5, levels=40, remembers=True)
+async def record_through(out: Path) -> TracedMarket:
+    market = TracedMarket(SYMBOLS, seed=5, levels=40, remembers=True)
     async with (
         SimServer(market, faults=Faults(FAULTS), start_us=START_US, start_at_once=True) as server,
         recording(server, SYMBOLS, out, every=1, pulse_s=PULSE_S) as recorder,

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from booktape.sim.market.market import Market
 from booktape.sim.server.server import SimServer
 from e2e.commands import run, said, start
 from e2e.promises import check_archive, gaps_of, rows_of, truth_of
+from support.truth import TracedMarket
 
 FULL_BYTES = 60_000
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "BNBUSDT", "SOLUSDT")
@@ -31,7 +31,7 @@ def test_a_full_disk_is_said_once_and_loses_nothing_that_was_written(tmp_path: P
     """Exit 74 and a sentence; whole files only; the next start, with space, recovers the rest."""
 
     async def story() -> None:
-        market = Market(("BTCUSDT",), seed=4, levels=200)
+        market = TracedMarket(("BTCUSDT",), seed=4, levels=200)
         async with SimServer(market, speed=20) as server:
             command = (
                 *("record", "BTCUSDT", "--every", "2", "--out", str(tmp_path)),
@@ -64,7 +64,7 @@ def test_a_directory_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> N
     (tmp_path / "file").write_text("not a folder")
 
     async def story() -> None:
-        async with SimServer(Market(("BTCUSDT",), levels=50)) as server:
+        async with SimServer(TracedMarket(("BTCUSDT",), levels=50)) as server:
             code, _, err = await run(
                 *("record", "BTCUSDT", "--out", tmp_path / "file"),
                 *("--rest-url", server.rest_url, "--ws-url", server.ws_url),
@@ -86,7 +86,7 @@ def test_a_disk_that_gets_space_again_in_time_loses_nothing(tmp_path: Path, shor
         pytest.skip("mounting a small file system takes rights that this user does not have")
 
     async def story() -> None:
-        market = Market(SYMBOLS, seed=4, levels=50)
+        market = TracedMarket(SYMBOLS, seed=4, levels=50)
         async with SimServer(market, speed=5) as server:
             process = await start(
                 *("record", *SYMBOLS, "--every", "1", "--segment", "3s"),

@@ -10,12 +10,12 @@ import pytest
 from booktape.sim.faults.base import Faults
 from booktape.sim.faults.conditions import event_number
 from booktape.sim.faults.messages import Drop
-from booktape.sim.market.market import Market
 from booktape.sim.server.server import SimServer
 from e2e.inside import recording, until_updates
 from e2e.promises import check_archive, gaps_of, truth_of
 from e2e.tables import lines_of
 from support import virtual_time
+from support.truth import TracedMarket
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "BNBUSDT")
 
@@ -36,7 +36,7 @@ def test_whatever_the_exchange_does_rows_are_true_and_gaps_are_told(
     """Every row equals the truth, epochs and gaps agree, and no limit of the exchange is broken."""
 
     async def story() -> None:
-        market = Market(SYMBOLS, seed=3, levels=40)
+        market = TracedMarket(SYMBOLS, seed=3, levels=40)
         async with (
             SimServer(market, faults=Faults.parse(faults)) as server,
             recording(server, SYMBOLS, tmp_path, every=2),
@@ -55,7 +55,7 @@ def test_a_gap_in_one_symbol_leaves_the_others_alone_and_costs_one_request(
     """One dropped event: one gap, one more snapshot, and no other symbol is touched."""
 
     async def story() -> None:
-        market = Market(SYMBOLS, seed=3, levels=40)
+        market = TracedMarket(SYMBOLS, seed=3, levels=40)
         lie = Faults((Drop(event_number("ETHUSDT", 20)),))
         async with (
             SimServer(market, faults=lie) as server,

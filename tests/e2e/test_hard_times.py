@@ -20,13 +20,13 @@ from booktape.sim.faults.connections import CutAt, HalfOpen, Outage
 from booktape.sim.faults.market import Huge
 from booktape.sim.faults.messages import Fault
 from booktape.sim.faults.requests import HangUp
-from booktape.sim.market.market import Market
 from booktape.sim.server.server import SimServer
 from booktape.store.tape_reader import read_tape
 from booktape.wire.binance import decode_event
 from e2e.inside import recording, until_known
 from e2e.promises import Row, check_archive, gaps_of, truth_of
 from support import virtual_time
+from support.truth import TracedMarket
 from support.virtual_time import START_NS, WallClock, running
 
 HOUR_S = 3_600.0
@@ -56,7 +56,7 @@ async def record(
     out: Path, seconds: float, *lies: Fault, symbol: str = "BNBUSDT", connections: int = 1
 ) -> list[Row]:
     """Record one symbol for a while under faults; its rows, found true, one for each event."""
-    market = Market((symbol,), seed=11, levels=40)
+    market = TracedMarket((symbol,), seed=11, levels=40)
     async with (
         SimServer(market, faults=Faults.of(*lies)) as server,
         recording(server, (symbol,), out, every=1, connections=connections) as recorder,
@@ -129,7 +129,7 @@ def test_an_exchange_that_is_away_for_hours_is_one_gap(
     away_s = 3 * HOUR_S
 
     async def story() -> None:
-        market = Market(("XMRBTC",), seed=11, levels=40)
+        market = TracedMarket(("XMRBTC",), seed=11, levels=40)
         # A slow exchange, or it would have to invent six hours of events that are not received.
         slow = 1 / 60
         lie = Outage(60 * slow, (60 + away_s) * slow)
@@ -161,7 +161,7 @@ def test_a_wall_clock_that_is_set_changes_no_row_and_no_order(
     cuts_s = (10.05, 20.05, 30.05)
 
     async def story() -> list[Row]:
-        market, clock = Market(("BNBUSDT",), seed=11, levels=40), WallClock()
+        market, clock = TracedMarket(("BNBUSDT",), seed=11, levels=40), WallClock()
         async with (
             SimServer(market, faults=Faults.of(*map(CutAt, cuts_s))) as server,
             recording(server, ("BNBUSDT",), tmp_path, clock, every=1) as recorder,
@@ -199,7 +199,7 @@ def test_a_wall_clock_that_is_set_during_a_gap(
     """Set back, it takes the gap's start with it, so the gap is as long as it was; forward it is told longer."""
 
     async def story() -> None:
-        market, clock = Market(("BNBUSDT",), seed=11, levels=40), WallClock()
+        market, clock = TracedMarket(("BNBUSDT",), seed=11, levels=40), WallClock()
         async with (
             SimServer(market, faults=Faults.of(Outage(10.05, 20.05))) as server,
             recording(server, ("BNBUSDT",), tmp_path, clock, every=1) as recorder,
@@ -222,7 +222,7 @@ def test_a_wall_clock_that_is_set_back_by_less_than_a_second(tmp_path: Path) -> 
     """No step is noted; then nothing goes back at all, and what is stamped waits for the clock."""
 
     async def story() -> list[Row]:
-        market, clock = Market(("BNBUSDT",), seed=11, levels=40), WallClock()
+        market, clock = TracedMarket(("BNBUSDT",), seed=11, levels=40), WallClock()
         async with (
             SimServer(market, faults=Faults.of(CutAt(10.05), CutAt(20.05))) as server,
             recording(server, ("BNBUSDT",), tmp_path, clock, every=1) as recorder,
@@ -251,7 +251,7 @@ def test_a_machine_that_sleeps_for_an_hour_says_what_it_missed(tmp_path: Path, c
     """What the exchange kept for it is recorded; without the connection the hour is one gap."""
 
     async def story() -> None:
-        market = Market(("XMRBTC",), seed=11, levels=40)
+        market = TracedMarket(("XMRBTC",), seed=11, levels=40)
         async with (
             SimServer(market, speed=1 / 60, start_at_once=True) as server,
             recording(server, ("XMRBTC",), tmp_path, every=1) as recorder,

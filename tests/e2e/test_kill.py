@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from booktape.core.tape_records import TapeRecord
-from booktape.sim.market.market import Market
 from booktape.sim.server.server import SimServer
 from booktape.store.tape_reader import read_tape
 from e2e.commands import said, start
 from e2e.promises import check_archive, gaps_of, truth_of
+from support.truth import TracedMarket
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 KILLS = 20
@@ -34,7 +34,7 @@ def test_kill_9_at_random_moments_loses_no_row_and_hides_no_gap(
     dice = random.Random(9)
 
     async def story() -> None:
-        market = Market(SYMBOLS, seed=5, levels=60)
+        market = TracedMarket(SYMBOLS, seed=5, levels=60)
         async with SimServer(market, speed=4, start_at_once=True) as server:
             command = (
                 *("record", *SYMBOLS, "--every", "3", "--out", tmp_path, "--segment", segment),
@@ -68,7 +68,7 @@ def test_a_kill_takes_at_most_the_last_second(tmp_path: Path) -> None:
     """What had left the socket a second before the kill is on the tape, and so in the rows."""
 
     async def story() -> int:
-        market = Market(SYMBOLS, seed=5, levels=60)
+        market = TracedMarket(SYMBOLS, seed=5, levels=60)
         async with SimServer(market, start_at_once=True) as server:
             command = (
                 *("record", *SYMBOLS, "--every", "1", "--out", tmp_path),

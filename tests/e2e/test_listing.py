@@ -15,13 +15,13 @@ from booktape.net.symbol_status import LIST_SPACING_S, NAMED_LIST_EVERY_S
 from booktape.recorder.recorder import Recorder
 from booktape.sim.faults.base import Faults
 from booktape.sim.faults.market import Delist, Halt, NewListing
-from booktape.sim.market.market import Market
 from booktape.sim.server.limits import TARIFFS
 from booktape.sim.server.server import SimServer
 from e2e.inside import recording
 from e2e.promises import check_archive, gaps_of, truth_of
 from e2e.tables import lines_of, table_of
 from support import virtual_time
+from support.truth import TracedMarket
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 BTC, ETH = SYMBOLS
@@ -59,8 +59,8 @@ def test_a_halt_is_noted_and_only_a_break_makes_a_gap(shown: str, tmp_path: Path
     """A halted market goes on by its events; in a break nothing tells what is canceled meanwhile."""
     halt = Halt(BTC, market_time_s(BEFORE_S), market_time_s(BEFORE_S + HALT_S), shown)  # type: ignore[arg-type]
 
-    async def story() -> Market:
-        market = Market(SYMBOLS, seed=5, levels=40)
+    async def story() -> TracedMarket:
+        market = TracedMarket(SYMBOLS, seed=5, levels=40)
         async with (
             SimServer(market, faults=Faults.of(halt), speed=SPEED) as server,
             recording(server, SYMBOLS, tmp_path, every=20, witness="none") as recorder,
@@ -85,8 +85,8 @@ def test_a_delisted_symbol_ends_and_the_others_go_on(tmp_path: Path) -> None:
     """No open gap, no request for it any more; the next start refuses it with one sentence."""
     delist = Delist(BTC, market_time_s(BEFORE_S))
 
-    async def story() -> Market:
-        market = Market(SYMBOLS, seed=5, levels=40)
+    async def story() -> TracedMarket:
+        market = TracedMarket(SYMBOLS, seed=5, levels=40)
         async with SimServer(market, faults=Faults.of(delist), speed=SPEED) as server:
             async with recording(
                 *(server, SYMBOLS, tmp_path), every=20, witness="none", audit_s=60
@@ -122,8 +122,8 @@ def test_what_no_file_can_be_named_after_is_left_out(
     long, later, new = "币" * 27, "安" * 27, "NEWUSDT"
     lies = tuple(NewListing(symbol, market_time_s(BEFORE_S)) for symbol in (later, new))
 
-    async def story() -> Market:
-        market = Market((BTC, long), seed=5, levels=40)
+    async def story() -> TracedMarket:
+        market = TracedMarket((BTC, long), seed=5, levels=40)
         how: dict[str, Any] = {"every": 20, "witness": "none", "audit_s": 0, "segment_s": SEGMENT_S}
         async with SimServer(market, faults=Faults(lies), speed=SPEED) as server:
             async with recording(server, (), tmp_path, **how) as recorder:
@@ -159,8 +159,8 @@ def test_what_is_listed_later_is_joined(
     lies = tuple(NewListing(symbol, market_time_s(BEFORE_S)) for symbol in (new, other))
     wanted = {*SYMBOLS, new} if quote_asset else {*SYMBOLS, new, other}
 
-    async def story() -> Market:
-        market = Market(SYMBOLS, seed=5, levels=40)
+    async def story() -> TracedMarket:
+        market = TracedMarket(SYMBOLS, seed=5, levels=40)
         how: dict[str, Any] = {"every": 20, "witness": "none", "audit_s": 0, "segment_s": SEGMENT_S}
         how["pulse_s"] = pulse_s
         async with SimServer(market, faults=Faults(lies), speed=SPEED) as server:
@@ -192,7 +192,7 @@ def test_an_exchange_that_does_not_know_an_option_of_the_list_is_asked_without(
     """It refuses the first question (-1104); its list is read all the same, and later questions are good ones."""
 
     async def story() -> None:
-        market = Market(SYMBOLS, seed=3, levels=40)
+        market = TracedMarket(SYMBOLS, seed=3, levels=40)
         async with (
             SimServer(market, tariff=TARIFFS["binance-us"]) as server,
             recording(server, symbols, tmp_path, every=20),

@@ -10,12 +10,12 @@ from booktape.sim.faults.base import Faults
 from booktape.sim.faults.conditions import Delivery
 from booktape.sim.faults.connections import Cuts
 from booktape.sim.faults.messages import Close, Lifetime
-from booktape.sim.market.market import Market
 from booktape.sim.server.server import SimServer
 from booktape.store.tape_reader import read_tape
 from e2e.inside import recording, until_updates
 from e2e.promises import check_archive, gaps_of, truth_of
 from support import virtual_time
+from support.truth import TracedMarket
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "BNBUSDT", "XMRBTC")
 
@@ -30,7 +30,7 @@ def test_rollovers_before_the_lifetime_ends_are_seamless(tmp_path: Path) -> None
     """24 hours in miniature, several times over: no gap, no second snapshot, one epoch."""
 
     async def story() -> None:
-        market = Market(SYMBOLS, seed=6, levels=40)
+        market = TracedMarket(SYMBOLS, seed=6, levels=40)
         async with (
             SimServer(market, faults=Faults.of(Lifetime(30))) as server,
             recording(
@@ -52,7 +52,7 @@ def test_all_connections_are_replaced_at_a_time_of_day_without_a_gap(tmp_path: P
     symbols, started_s = SYMBOLS[:2], virtual_time.START_NS // 10**9 % 86_400
 
     async def story() -> None:
-        market = Market(symbols, seed=9, levels=40)
+        market = TracedMarket(symbols, seed=9, levels=40)
         async with (
             SimServer(market) as server,
             recording(
@@ -91,7 +91,7 @@ def test_either_of_two_connections_may_die_at_any_moment(tmp_path: Path) -> None
         return delivery.message_number == (200 if delivery.connection == 0 else 400)
 
     async def story() -> None:
-        market = Market(SYMBOLS, seed=7, levels=40)
+        market = TracedMarket(SYMBOLS, seed=7, levels=40)
         lie = Faults.of(Close(worn_out, abrupt=True))
         async with (
             SimServer(market, faults=lie) as server,
@@ -112,7 +112,7 @@ def test_ten_minutes_of_random_cuts_over_fifty_symbols(tmp_path: Path) -> None:
     symbols = tuple(f"S{number}BTC" for number in range(50))
 
     async def story() -> None:
-        market = Market(symbols, seed=8, levels=30)
+        market = TracedMarket(symbols, seed=8, levels=30)
         lie = Faults.of(Cuts(every_s=5, start_s=20, end_s=600, spare=1))
         async with (
             SimServer(market, faults=lie) as server,

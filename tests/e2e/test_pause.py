@@ -10,11 +10,11 @@ from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
-from booktape.sim.market.market import Market
 from booktape.sim.server.server import SimServer
 from e2e.commands import said, start
 from e2e.promises import check_archive, gaps_of, truth_of
 from e2e.tables import table_of
+from support.truth import TracedMarket
 
 SYMBOL = "BNBUSDT"
 PAUSE_S = 5.0
@@ -53,7 +53,7 @@ def test_a_connection_lost_in_a_pause_is_a_gap_from_the_last_event_before_it(
 ) -> None:
     """Events that waited in the socket are stamped when we wake up. They prove the book until they were
     due, and no longer: the gap does not begin at the wake-up. `notes` tells of the pause."""
-    market = Market((SYMBOL,), seed=5, levels=60)
+    market = TracedMarket((SYMBOL,), seed=5, levels=60)
 
     async def story() -> tuple[datetime, datetime]:
         async with AsyncExitStack() as exchange:
@@ -80,7 +80,7 @@ def test_a_connection_lost_in_a_pause_is_a_gap_from_the_last_event_before_it(
 
 def test_a_pause_that_the_exchange_bears_is_no_gap(tmp_path: Path) -> None:
     """What it sent meanwhile is there, row by row; that it is stamped late stands in `notes`."""
-    market = Market((SYMBOL,), seed=5, levels=60)
+    market = TracedMarket((SYMBOL,), seed=5, levels=60)
 
     async def story() -> None:
         async with SimServer(market, start_at_once=True) as server:

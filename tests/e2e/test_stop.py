@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from booktape.sim.market.market import Market
 from booktape.sim.server.server import SimServer
 from booktape.store.tape_reader import read_tape
 from e2e.commands import run, said, start
 from e2e.promises import check_archive, gaps_of, truth_of
+from support.truth import TracedMarket
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -20,7 +20,7 @@ def test_a_signal_seals_the_files_and_exits_0(tmp_path: Path, number: signal.Sig
     """In mid-segment: every file has its final name, nothing is left unsealed, no gap is claimed."""
 
     async def story() -> None:
-        market = Market(("BTCUSDT",), seed=2, levels=50)
+        market = TracedMarket(("BTCUSDT",), seed=2, levels=50)
         async with SimServer(market, speed=5) as server:
             process = await start(
                 *("record", "BTCUSDT", "--every", "2", "--out", tmp_path),
@@ -44,7 +44,7 @@ def test_a_second_signal_leaves_at_once_and_loses_nothing(tmp_path: Path) -> Non
     """What was recorded is on the tape, and the next start seals it."""
 
     async def story() -> None:
-        market = Market(("BTCUSDT",), seed=2, levels=50)
+        market = TracedMarket(("BTCUSDT",), seed=2, levels=50)
         async with SimServer(market, speed=5) as server:
             command = (
                 *("record", "BTCUSDT", "--every", "2", "--out", tmp_path),
@@ -71,7 +71,7 @@ def test_a_second_recorder_on_the_same_directory_is_refused(tmp_path: Path) -> N
     """Exit 2, one sentence, and the first one goes on undisturbed."""
 
     async def story() -> None:
-        async with SimServer(Market(("BTCUSDT",), levels=50)) as server:
+        async with SimServer(TracedMarket(("BTCUSDT",), levels=50)) as server:
             command = (
                 *("record", "BTCUSDT", "--out", tmp_path),
                 *("--rest-url", server.rest_url, "--ws-url", server.ws_url),

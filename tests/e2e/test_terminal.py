@@ -20,11 +20,11 @@ import pytest
 
 import booktape
 from booktape.errors import NotRecorded
-from booktape.sim.market.market import Market
 from booktape.sim.server.server import SimServer
 from e2e.commands import BOOKTAPE
 from e2e.promises import check_archive, gaps_of, truth_of
 from support.full_streams import fill
+from support.truth import TracedMarket
 
 PATIENCE_S: Final = 60.0
 SYMBOLS: Final = ("BTCUSDT", "ETHUSDT")
@@ -109,7 +109,7 @@ def test_a_recording_does_not_hang_on_what_it_says(
     """It records, obeys SIGTERM, seals everything, and ends with exit code 0."""
 
     async def story() -> None:
-        market = Market(SYMBOLS, seed=3, levels=50)
+        market = TracedMarket(SYMBOLS, seed=3, levels=50)
         async with SimServer(market, speed=5, start_at_once=True) as server:
             with ExitStack() as stack:
                 end = way(stack)
@@ -127,7 +127,7 @@ def test_a_recording_needs_no_streams(tmp_path: Path, closed: str) -> None:
     """And none of its files takes the place of one."""
 
     async def story() -> None:
-        market = Market(SYMBOLS, seed=3, levels=50)
+        market = TracedMarket(SYMBOLS, seed=3, levels=50)
         async with SimServer(market, speed=5, start_at_once=True) as server:
             shell = ("sh", "-c", f'exec "$@" {closed}', "sh")
             process = record(server, tmp_path, 1, before=shell)
@@ -146,7 +146,7 @@ def test_a_terminal_that_closes_ends_the_recording_as_sigterm_does(
     """The system sends SIGHUP, the shell sends it again, and again; stderr is gone."""
 
     async def story() -> None:
-        market = Market(SYMBOLS, seed=3, levels=50)
+        market = TracedMarket(SYMBOLS, seed=3, levels=50)
         async with SimServer(market, speed=5, start_at_once=True) as server:
             with ExitStack() as stack:
                 person, program = terminal(stack)
@@ -168,7 +168,7 @@ def test_nohup_keeps_its_word(tmp_path: Path) -> None:
     """SIGHUP that was ignored when the recorder began stays ignored."""
 
     async def story() -> None:
-        market = Market(SYMBOLS, seed=3, levels=50)
+        market = TracedMarket(SYMBOLS, seed=3, levels=50)
         async with SimServer(market, speed=5, start_at_once=True) as server:
             process = record(server, tmp_path, 1, before=("nohup",))
             await recording(process, tmp_path)
@@ -246,7 +246,7 @@ async def ended(process: subprocess.Popen[bytes]) -> int:
     return await asyncio.to_thread(process.wait, PATIENCE_S)
 
 
-def check(out: Path, market: Market) -> None:
+def check(out: Path, market: TracedMarket) -> None:
     """Every row is true, everything is sealed, and no gap is told."""
     rows = check_archive(out, truth_of(market), every=2)
     assert set(rows) == set(SYMBOLS)

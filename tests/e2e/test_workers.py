@@ -16,7 +16,6 @@ from booktape.recorder.workers import partitions
 from booktape.sim.faults.base import Faults
 from booktape.sim.faults.conditions import Attempts
 from booktape.sim.faults.requests import TooFast
-from booktape.sim.market.market import Market
 from booktape.sim.server.server import SimServer
 from booktape.verify.order import Scope
 from booktape.verify.run import verify
@@ -24,6 +23,7 @@ from e2e.commands import run, said, start
 from e2e.inside import recording
 from e2e.promises import check_archive, gaps_of, truth_of
 from support import virtual_time
+from support.truth import TracedMarket
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "BNBUSDT", "SOLUSDT")
 WORKERS = 2
@@ -59,7 +59,7 @@ def test_two_workers_record_what_one_would_have(tmp_path: Path) -> None:
     """Short segments, a stop, and a single recorder that goes on: every row true, every gap told."""
 
     async def story() -> None:
-        market = Market(SYMBOLS, seed=5, levels=60)
+        market = TracedMarket(SYMBOLS, seed=5, levels=60)
         async with SimServer(market, speed=4, start_at_once=True) as server:
             shared = ("--workers", str(WORKERS), "--segment", "1s")
             for more in (shared, (), shared):
@@ -81,7 +81,7 @@ def test_a_worker_that_dies_ends_the_others_and_loses_nothing(tmp_path: Path) ->
     """One sentence and exit 1; the next start repairs what it left, and declares the time between."""
 
     async def story() -> None:
-        market = Market(SYMBOLS, seed=6, levels=60)
+        market = TracedMarket(SYMBOLS, seed=6, levels=60)
         async with SimServer(market, speed=4, start_at_once=True) as server:
             process = await start(*command(server, tmp_path, "--workers", str(WORKERS)))
             await all_known(process)
@@ -109,7 +109,9 @@ def test_a_signal_that_meets_workers_while_they_start_stops_them(
     """As a Ctrl-C reaches every process of a terminal: no worker has died, and the exit code is 0."""
 
     async def story() -> None:
-        async with SimServer(Market(SYMBOLS, seed=8, levels=40), start_at_once=True) as server:
+        async with SimServer(
+            TracedMarket(SYMBOLS, seed=8, levels=40), start_at_once=True
+        ) as server:
             process = await start(*command(server, tmp_path, "--workers", str(WORKERS)))
             async with asyncio.timeout(60):
                 while not (found := children(process)):
@@ -129,7 +131,9 @@ def test_a_sigterm_to_every_process_seals_all_of_them(tmp_path: Path) -> None:
     """As service managers send it; what the main process passes on is no second one."""
 
     async def story() -> None:
-        async with SimServer(Market(SYMBOLS, seed=9, levels=40), start_at_once=True) as server:
+        async with SimServer(
+            TracedMarket(SYMBOLS, seed=9, levels=40), start_at_once=True
+        ) as server:
             process = await start(*command(server, tmp_path, "--workers", str(WORKERS)))
             await all_known(process)
             for pid in children(process):
@@ -145,7 +149,9 @@ def test_a_second_signal_has_every_worker_leave_at_once(tmp_path: Path) -> None:
     """None is left behind; the next start seals what they left."""
 
     async def story() -> None:
-        async with SimServer(Market(SYMBOLS, seed=9, levels=40), start_at_once=True) as server:
+        async with SimServer(
+            TracedMarket(SYMBOLS, seed=9, levels=40), start_at_once=True
+        ) as server:
             process = await start(*command(server, tmp_path, "--workers", str(WORKERS)))
             await all_known(process)
             workers = children(process)
@@ -177,7 +183,7 @@ def test_a_429_silences_every_worker(tmp_path: Path) -> None:
     """One is told to be silent; one that comes a moment later knows, and breaks no rule."""
 
     async def story() -> None:
-        market = Market(SYMBOLS, seed=7, levels=40)
+        market = TracedMarket(SYMBOLS, seed=7, levels=40)
         first, second = partitions(WORKERS)
         lie = TooFast(Attempts(path="depth", first=2, last=2), retry_after_s=20)
         async with SimServer(market, faults=Faults.of(lie)) as server:

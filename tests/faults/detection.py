@@ -21,13 +21,13 @@ from booktape.sim.faults.base import Faults
 from booktape.sim.faults.conditions import Messages, StreamKind
 from booktape.sim.faults.market import Halt, IdsReset
 from booktape.sim.faults.messages import Deaf, Fault
-from booktape.sim.market.market import Market
 from booktape.sim.server.server import SimServer
 from booktape.store.tape_reader import read_tape
 from docs.generated import table
 from e2e.inside import recording, until_known
 from e2e.promises import check_archive, truth_of
 from support import virtual_time
+from support.truth import TracedMarket
 from support.virtual_time import WallClock
 
 SEEDS: Final = 5
@@ -104,7 +104,7 @@ async def seen(case: Case, seed: int, out: Path) -> Seen:
     """Record through the fault until the book is known again; then read the tape."""
     random.seed(f"{case.name} {seed}")  # the recorder's pauses
     symbols = (SYMBOL, *case.others)
-    market, clock = Market(symbols, seed=seed, levels=40), WallClock()
+    market, clock = TracedMarket(symbols, seed=seed, levels=40), WallClock()
     began_ns = clock.now_ns() + round(case.at_s * 1e9)
     async with (
         SimServer(market, faults=Faults((case.fault,))) as server,

@@ -29,7 +29,6 @@ from booktape.sim.faults.garbage import Garbage
 from booktape.sim.faults.market import Halt, Huge, IdsReset
 from booktape.sim.faults.messages import Deaf, Drop, Fault, Lifetime, Stall
 from booktape.sim.faults.requests import HangUp, Status, TooFast
-from booktape.sim.market.market import Market
 from booktape.sim.server.server import SimServer
 from booktape.wire.limits import PONG_WITHIN_S
 from docs.generated import DOCS, replaced, table
@@ -37,6 +36,7 @@ from e2e.inside import recording, until_known
 from e2e.promises import check_archive, gaps_of, truth_of
 from faults import detection
 from support import virtual_time
+from support.truth import TracedMarket
 from support.virtual_time import WallClock
 
 RESYNC_S: Final = 1.0
@@ -124,7 +124,7 @@ CASES: Final = (
 async def unknown_s(case: Case, seed: int, out: Path) -> float:
     """Seconds of gaps while this happened, after which the book is known again and true."""
     random.seed(f"{case.name} {seed}")  # the recorder's pauses
-    market, clock = Market((SYMBOL,), seed=seed, levels=40), WallClock()
+    market, clock = TracedMarket((SYMBOL,), seed=seed, levels=40), WallClock()
     async with (
         SimServer(market, faults=Faults(case.faults)) as server,
         recording(server, (SYMBOL,), out, clock, every=2, connections=case.connections) as recorder,

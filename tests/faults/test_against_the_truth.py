@@ -15,12 +15,12 @@ import pytest
 from booktape.recorder.recorder import Recorder
 from booktape.sim.faults.base import Faults
 from booktape.sim.faults.market import Delist
-from booktape.sim.market.market import Market
 from booktape.sim.server.server import SimServer
 from e2e.inside import recording
 from e2e.promises import check_archive, gaps_of, truth_of
 from faults.scripts import HOURS, MAKERS, SYMBOLS, honest_from_s, script, single
 from support import virtual_time
+from support.truth import TracedMarket
 
 COMBINATIONS = os.environ.get("BOOKTAPE_FAULT_SCRIPTS", "")
 REASONS = {"id_gap", "disconnected", "delisted", "silent", "break", "ids_reset"}
@@ -33,7 +33,7 @@ DAY_S = 86_400.0
 
 async def survive(faults: Faults, seed: int, out: Path) -> None:
     """Record the exchange under faults until it is honest and all books are back, and check."""
-    market = Market(SYMBOLS, seed=seed, levels=40)
+    market = TracedMarket(SYMBOLS, seed=seed, levels=40)
     async with (
         # By one clock: a ban that its body tells is told by the time of day.
         SimServer(

@@ -11,7 +11,6 @@ from booktape.checks.stall_detector import StallDetector
 from booktape.recorder.recorder import Recorder
 from booktape.recorder.settings import Settings
 from booktape.recorder.workers import Workers
-from booktape.sim.market.market import Market
 from booktape.sim.server.server import SimServer
 from booktape.store import recovery
 from booktape.store.layout import Layout, Segment
@@ -21,6 +20,7 @@ from e2e.inside import recording, until_known
 from e2e.promises import check_archive, gaps_of, truth_of
 from store.story import FRAMES, OPENING
 from support import virtual_time
+from support.truth import TracedMarket
 
 
 def test_a_bug_is_told_and_what_is_on_the_tape_is_recovered(
@@ -33,7 +33,7 @@ def test_a_bug_is_told_and_what_is_on_the_tape_is_recovered(
         raise RuntimeError("a bug")
 
     async def story() -> None:
-        market = Market(symbols, seed=3, levels=40)
+        market = TracedMarket(symbols, seed=3, levels=40)
         async with SimServer(market) as server:
             monkeypatch.setattr(StallDetector, "find_stalled", bug)
             venue = Venue("test exchange", server.rest_url, server.ws_url)
@@ -59,7 +59,7 @@ def test_how_it_stands_is_told_until_it_shall_end(tmp_path: Path) -> None:
 
     async def story() -> None:
         async with (
-            SimServer(Market(("BTCUSDT",), seed=3, levels=40)) as server,
+            SimServer(TracedMarket(("BTCUSDT",), seed=3, levels=40)) as server,
             recording(server, ("BTCUSDT",), tmp_path, every=2) as recorder,
         ):
             assert recorder.status() is None
@@ -83,7 +83,7 @@ def test_a_stop_is_heard_while_what_was_left_is_recovered(
     tape.flush()
 
     async def story() -> None:
-        async with SimServer(Market(("BTCUSDT",), seed=3, levels=40)) as server:
+        async with SimServer(TracedMarket(("BTCUSDT",), seed=3, levels=40)) as server:
             venue = Venue("test exchange", server.rest_url, server.ws_url)
             settings = Settings(venue, ("BTCUSDT",), 2, tmp_path)
             clock = virtual_time.WallClock()

@@ -8,17 +8,17 @@ from typing import Any
 from booktape.core.events import DepthEvent
 from booktape.sim.faults.base import Faults
 from booktape.sim.faults.messages import Fault
-from booktape.sim.market.market import Market
 from booktape.sim.server.server import SimServer
 from booktape.sim.source import depth_stream
+from support.truth import TracedMarket
 
 BTC = depth_stream("BTCUSDT")
 SLOTS = 30
 
 
-def market(*symbols: str, slots: int | None = SLOTS) -> Market:
+def market(*symbols: str, slots: int | None = SLOTS) -> TracedMarket:
     """Small books, and soon over."""
-    return Market(symbols or ("BTCUSDT",), 1, levels=30, slots=slots)
+    return TracedMarket(symbols or ("BTCUSDT",), 1, levels=30, slots=slots)
 
 
 def events(*symbols: str, slots: int = SLOTS) -> list[DepthEvent]:

@@ -14,8 +14,8 @@ from urllib.parse import quote
 import aiohttp
 
 from booktape.sim.server.server import SimServer
-from booktape.sim.truth import TrueBook
 from support import virtual_time
+from support.truth import TrueBook
 
 WITHIN_S = 60.0
 Levels: TypeAlias = dict[Decimal, Decimal]

@@ -15,7 +15,6 @@ from random import Random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from booktape.sim.truth import Truth
 from booktape.verify.model.replay import NoteOnTape
 from booktape.verify.model.sync import ModelState, ModelSync, OpenGap
 from booktape.verify.model.timed_sync import TimedModelSync
@@ -74,7 +73,7 @@ class Timed(Story):
             machine.ledger = self.seen
         self.rng = Random(seed)
         self.has_witness = has_witness
-        self.tops = Truth(self.market.truth()._rules)
+        self.tops = self.market.truth()
         # When the exchange came to each id, and its best levels from then on.
         self.history: list[tuple[int, int, tuple[str, str, str, str]]] = []
         self.late: list[tuple[int, int, bytes]] = []

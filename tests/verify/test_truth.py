@@ -15,13 +15,12 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from booktape.sim.market.market import Market
-from booktape.sim.truth import Truth
 from booktape.verify.model.checks import ModelCheck
 from booktape.verify.model.replay import NoteOnTape, SegmentReplay
 from booktape.verify.model.sync import ModelState, ModelSync, OpenGap
 from booktape.verify.model.tape import Line
 from booktape.wire.encode import encode_event
+from support.truth import TracedMarket, Truth
 
 SYMBOL = "XMRBTC"
 
@@ -71,7 +70,7 @@ class Story:
     """A market's messages as lines of a tape, with whatever happens on the way."""
 
     def __init__(self, seed: int, limit: int, every: int) -> None:
-        self.market = Market((SYMBOL,), seed=seed, levels=12)
+        self.market = TracedMarket((SYMBOL,), seed=seed, levels=12)
         self.market.start(1_780_000_000_000_000)
         self.seen = Seen(self.market.truth())
         self.reading = SegmentReplay(self.seen)

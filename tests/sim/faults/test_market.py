@@ -16,13 +16,13 @@ from booktape.sim.faults.conditions import Attempts
 from booktape.sim.faults.market import ClockStep, Delist, Halt, Huge, Incidents
 from booktape.sim.faults.messages import Fault
 from booktape.sim.faults.requests import Stale
-from booktape.sim.market.market import Market
 from booktape.sim.replay.source import ReplaySource
 from booktape.sim.server.server import SimServer
 from booktape.sim.source import depth_stream
 from booktape.wire.exchange_info import decode_exchange_info
 from sim.honest import BTC, lying, market
 from sim.visitor import Levels, Naive, Visit, run, texts, visit
+from support.truth import TracedMarket
 
 BOTH = "BTCUSDT", "ETHUSDT"
 
@@ -89,9 +89,9 @@ def test_in_a_break_orders_are_cancelled_and_only_snapshots_show_it() -> None:
             assert len(set(seen)) >= 10
             assert not [t for t in _times(visitor.messages, "ETHUSDT") if 1_000 <= t < 3_000]
             assert not _chains(visitor.messages, "ETHUSDT")
-            untold = truth.untold("ETHUSDT")
-            assert untold[0].first_id - 1 <= min(seen)
-            assert max(seen) <= untold[-1].last_id
+            unsent = truth.unsent("ETHUSDT")
+            assert unsent[0].first_id - 1 <= min(seen)
+            assert max(seen) <= unsent[-1].last_id
 
     run(work())
 
@@ -133,7 +133,7 @@ def test_a_delisted_symbol_is_gone_for_good() -> None:
 @pytest.mark.parametrize("symbol", ["BTCUSDT", "XMRBTC"])
 def test_a_huge_event_is_as_true_as_any(symbol: str) -> None:
     """20,000 levels in one event, none twice; the books before, within and after it are the truth's."""
-    source = Market((symbol,), 3, levels=30, slots=60)
+    source = TracedMarket((symbol,), 3, levels=30, slots=60)
     truth = source.truth()
     source.obey(Faults.of(Huge(symbol, 2.0)).incidents)
     book, sizes, within = Naive(source.depth(symbol, 5000, 0)), [], []

@@ -20,9 +20,9 @@ from booktape.sim.faults.conditions import (
 )
 from booktape.sim.faults.connections import CutAt
 from booktape.sim.faults.messages import Close, Delay, Drop, Fault, Gap, Lifetime, Repeat, Stall
-from booktape.sim.market.market import Market
 from sim.honest import BTC, SLOTS, events, last_id, lying, market, pairs
 from sim.visitor import Naive, run, visit
+from support.truth import TracedMarket
 
 
 def loses(lie: Fault, number: int = 1, connection: int = 0) -> bool:
@@ -308,7 +308,7 @@ def test_what_is_sent_late_stays_behind_when_the_client_leaves() -> None:
 
     async def work() -> None:
         lie = Repeat(Messages(), after_s=3_600)
-        async with visit(lying(lie, source=Market(("BTCUSDT",), 1, levels=30))) as visit_:
+        async with visit(lying(lie, source=TracedMarket(("BTCUSDT",), 1, levels=30))) as visit_:
             visitor = await visit_.listen(BTC)
             await visitor.count(3)
             await visitor.socket.close()

@@ -93,7 +93,7 @@ def test_a_script_is_a_list_of_faults(tmp_path: Path) -> None:
 
 def test_the_document_s_script_is_one(tmp_path: Path) -> None:
     """Every entry of it, and the second host's alone on that host."""
-    document = Path(__file__).parents[2] / "docs" / "faults.md"
+    document = Path(__file__).parents[3] / "docs" / "faults.md"
     (example,) = re.findall(r"```toml\n(.*?)```", document.read_text("utf-8"), re.DOTALL)
     told = Faults.parse(str(script(tmp_path, example)))
     assert [type(lie).__name__ for lie in told.lies] == ["Deaf", "Firewall"]

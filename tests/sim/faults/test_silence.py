@@ -9,11 +9,11 @@ import pytest
 
 from booktape.sim.faults.conditions import Messages
 from booktape.sim.faults.messages import Deaf
-from booktape.sim.market.market import Market
 from booktape.sim.market.side_streams import partial_stream, ticker_stream
 from booktape.sim.source import depth_stream
 from sim.honest import BTC, lying, market
 from sim.visitor import Naive, Visitor, run, texts, visit
+from support.truth import TracedMarket
 
 ETH = depth_stream("ETHUSDT")
 DEPTH20, TICKER = partial_stream("BTCUSDT", 20), ticker_stream("BTCUSDT")
@@ -46,7 +46,7 @@ def test_dead_subscriptions_say_nothing_more(dead: set[str], lie: Deaf) -> None:
     """Those that are named; the others go on. Snapshots go on with the truth, pings come."""
 
     async def work() -> None:
-        source = Market(BOTH, 1, levels=30)
+        source = TracedMarket(BOTH, 1, levels=30)
         truth = source.truth()
         async with visit(lying(lie, source=source, speed=1, ping_s=0.5)) as visit_:
             visitor = await visit_.listen(*STREAMS, autoping=False)

@@ -23,11 +23,11 @@ from booktape.sim.faults.market import (
     NewListing,
     TickSize,
 )
-from booktape.sim.market.market import SLOT_MS, Market
+from booktape.sim.market.market import NOT_OPENED, SLOT_MS
 from booktape.sim.market.side_streams import partial_stream, ticker_stream
 from booktape.sim.source import depth_stream
-from booktape.sim.truth import NOT_OPENED, Truth
 from sim.visitor import Levels, Naive, decimals, texts
+from support.truth import TracedMarket, Truth
 
 SYMBOLS = ("BTCUSDT", "FTMUSDT", "XMRBTC")
 SLOTS = 80
@@ -86,7 +86,7 @@ LIES: dict[str, tuple[MarketFault, ...]] = {
 class Listener:
     """One who follows a symbol, and takes a new snapshot where nothing else helps."""
 
-    market: Market
+    market: TracedMarket
     truth: Truth
     tickers: Truth
     symbol: str
@@ -131,7 +131,7 @@ def best(sides: tuple[Levels, Levels], count: int) -> tuple[Levels, Levels]:
 @pytest.mark.parametrize("name", LIES)
 def test_all_that_is_said_is_true_at_the_id_it_names(name: str) -> None:
     """Snapshots at any moment, best levels, partial depth, tickers; and the book one keeps by events."""
-    market = Market(SYMBOLS, 5, levels=30, remembers=True)
+    market = TracedMarket(SYMBOLS, 5, levels=30, remembers=True)
     incidents = Faults(LIES[name]).incidents
     market.obey(incidents)
     market.start(START_US)
@@ -171,17 +171,17 @@ def test_all_that_is_said_is_true_at_the_id_it_names(name: str) -> None:
 @pytest.mark.parametrize("shown", ["BREAK", "END_OF_DAY"])
 def test_what_no_market_data_told_of_is_remembered(shown: Any) -> None:
     """To the id: what events tell and what they do not is all that happened, each of it once."""
-    market = Market(("FTMUSDT",), 7, levels=60, remembers=True)
+    market = TracedMarket(("FTMUSDT",), 7, levels=60, remembers=True)
     market.obey(Faults.of(Halt("FTMUSDT", 2, 5, shown, 20)).incidents)
     market.start(START_US)
     truth = market.truth()
     first = truth.first_id("FTMUSDT")
     events = [m.event for _ in range(SLOTS) for m in market.advance() if m.event]
-    untold = truth.untold("FTMUSDT")
-    assert {START_US + 2_000_000 <= one.time_us < START_US + 5_000_000 for one in untold} == {True}
-    assert sum(one.last_id - one.first_id + 1 for one in untold) == pytest.approx(60, rel=0.1)
+    unsent = truth.unsent("FTMUSDT")
+    assert {START_US + 2_000_000 <= one.time_us < START_US + 5_000_000 for one in unsent} == {True}
+    assert sum(one.last_id - one.first_id + 1 for one in unsent) == pytest.approx(60, rel=0.1)
     spans = sorted(
-        [(one.first_id, one.last_id) for one in untold] + [(e.first_id, e.last_id) for e in events]
+        [(one.first_id, one.last_id) for one in unsent] + [(e.first_id, e.last_id) for e in events]
     )
     assert spans[0][0] == first + 1
     assert all(b[0] == a[1] + 1 for a, b in pairwise(spans))
@@ -190,7 +190,7 @@ def test_what_no_market_data_told_of_is_remembered(shown: Any) -> None:
         time_us = START_US + slot * SLOT_MS * 1_000
         reached = truth.reached("FTMUSDT", time_us + 50_000)
         told = [event.last_id for event in events if event.event_time_us <= time_us]
-        hidden = [one.last_id for one in untold if one.time_us <= time_us]
+        hidden = [one.last_id for one in unsent if one.time_us <= time_us]
         assert reached.update_id == max(told + hidden)
         assert not reached.counting
 
@@ -198,7 +198,7 @@ def test_what_no_market_data_told_of_is_remembered(shown: Any) -> None:
 @pytest.mark.parametrize("shown", ["HALT", "CANCEL_ONLY"])
 def test_a_halt_only_cancels_and_says_so(shown: Any) -> None:
     """Levels shrink or go, none comes or grows; ids chain all the while."""
-    market = Market(("FTMUSDT",), 8, levels=60)
+    market = TracedMarket(("FTMUSDT",), 8, levels=60)
     market.obey(Faults.of(Halt("FTMUSDT", 2, 5, shown, 20)).incidents)
     market.start(START_US)
     truth, halted = market.truth(), 0
@@ -216,19 +216,19 @@ def test_a_halt_only_cancels_and_says_so(shown: Any) -> None:
                 assert before != after
             last = event.last_id
     assert halted >= 20
-    assert not truth.untold("FTMUSDT")
+    assert not truth.unsent("FTMUSDT")
 
 
 def test_cancels_never_empty_a_side() -> None:
     """However many, for however long; and then it trades on."""
-    market = Market(("XMRBTC",), 9, levels=5)
+    market = TracedMarket(("XMRBTC",), 9, levels=5)
     market.obey(Faults.of(Halt("XMRBTC", 1, 5, "BREAK", 500)).incidents)
     for _ in range(SLOTS):
         book = Naive(market.depth("XMRBTC", 5000, 0.9))
         assert book.bids
         assert book.asks
         market.advance()
-    assert len(market.truth().untold("XMRBTC")) >= 3
+    assert len(market.truth().unsent("XMRBTC")) >= 3
 
 
 # ── ids that fall back ──────────────────────────────────────────────────────────────────────
@@ -237,7 +237,7 @@ def test_cancels_never_empty_a_side() -> None:
 @pytest.mark.parametrize(("blank", "first_id"), [(True, 1), (False, 1), (True, 500)])
 def test_ids_count_anew(blank: bool, first_id: int) -> None:
     """From the event at their time on, which says nothing of it; the book is another one, or the same."""
-    market = Market(("BTCUSDT",), 3, levels=30)
+    market = TracedMarket(("BTCUSDT",), 3, levels=30)
     market.obey(Faults.of(IdsReset(2, first_id=first_id, blank=blank)).incidents)
     market.start(START_US)
     truth = market.truth()
@@ -259,7 +259,7 @@ def test_ids_count_anew(blank: bool, first_id: int) -> None:
 
 def test_an_id_that_was_there_twice_must_be_told_apart() -> None:
     """By how often ids had begun anew."""
-    market = Market(("BTCUSDT",), 3, levels=30)
+    market = TracedMarket(("BTCUSDT",), 3, levels=30)
     market.obey(Faults.of(IdsReset(1), IdsReset(2)).incidents)
     for _ in range(30):
         market.advance()
@@ -278,7 +278,7 @@ def test_an_id_that_was_there_twice_must_be_told_apart() -> None:
 
 def test_a_book_opens_with_one_event_that_holds_all_of_it() -> None:
     """Until then it is empty and has no id; whoever applies the event to that has the true book."""
-    market = Market(("FTMUSDT",), 3, levels=30)
+    market = TracedMarket(("FTMUSDT",), 3, levels=30)
     market.obey(Faults.of(NewListing("FTMUSDT", 1, 2)).incidents)
     market.start(START_US)
     assert json.loads(market.depth("FTMUSDT", 5, 0)) == {
@@ -296,7 +296,7 @@ def test_a_book_opens_with_one_event_that_holds_all_of_it() -> None:
     assert len(book.bids) == len(book.asks) == 30
     assert not truth.book("FTMUSDT", NOT_OPENED).bids
     with pytest.raises(ValueError, match="begins at"):
-        Market(("FTMUSDT",)).truth().book("FTMUSDT", NOT_OPENED)
+        TracedMarket(("FTMUSDT",)).truth().book("FTMUSDT", NOT_OPENED)
 
 
 # ── steps and sizes ─────────────────────────────────────────────────────────────────────────
@@ -306,7 +306,7 @@ def test_a_book_opens_with_one_event_that_holds_all_of_it() -> None:
 def test_new_orders_keep_the_tick_size_of_their_time(finer: bool) -> None:
     """What was placed before stays where it is; some prices off the new grid are left."""
     symbol, grid = "FTMUSDT", 10
-    market = Market((symbol,), 4, levels=200)
+    market = TracedMarket((symbol,), 4, levels=200)
     market.obey(Faults.of(TickSize(symbol, 3, grid, finer)).incidents)
     market.start(START_US)
     (info,) = market.symbols()
@@ -331,7 +331,7 @@ def test_new_orders_keep_the_tick_size_of_their_time(finer: bool) -> None:
 
 def test_a_capped_size_has_all_its_decimals() -> None:
     """In events, snapshots, witnesses and the truth; as a double it is the nearest one."""
-    market = Market(("FTMUSDT",), 4, levels=30)
+    market = TracedMarket(("FTMUSDT",), 4, levels=30)
     market.obey(Faults.of(Cap("FTMUSDT", 1)).incidents)
     market.want([depth_stream("FTMUSDT"), partial_stream("FTMUSDT", 20), ticker_stream("FTMUSDT")])
     truth, kinds = market.truth(), set()

@@ -22,12 +22,11 @@ from booktape.sim.faults.undetectable import (
     WrongEvent,
     WrongSnapshot,
 )
-from booktape.sim.market.market import Market
 from booktape.sim.market.side_streams import SideStreamMessage, partial_stream, ticker_stream
 from booktape.sim.source import Message, depth_stream
-from booktape.sim.truth import TrueBook
 from sim.honest import BTC, SLOTS, last_id, lying, pairs
 from sim.visitor import Levels, Naive, decimals, run, texts, visit
+from support.truth import TracedMarket, TrueBook
 
 BOTH = "BTCUSDT", "ETHUSDT"
 Side: TypeAlias = list[tuple[Decimal, Decimal]]
@@ -37,7 +36,7 @@ def told(
     *lies: Fault, symbols: tuple[str, ...] = ("BTCUSDT",), slots: int = SLOTS
 ) -> list[Message]:
     """All that such an exchange says; the market of `honest`."""
-    market, forger = Market(symbols, 1, levels=30), Forger(lies)
+    market, forger = TracedMarket(symbols, 1, levels=30), Forger(lies)
     streams = (depth_stream, ticker_stream, lambda symbol: partial_stream(symbol, 20))
     market.want({stream(symbol) for stream in streams for symbol in symbols})
     return [m for slot in range(slots) for m in forger.forged(market.advance(), slot / 10)]

@@ -11,9 +11,9 @@ import pytest
 
 from booktape.core.events import DepthEvent
 from booktape.sim.market.listing import DEFAULT_SYMBOLS, NON_ASCII_SYMBOL, listing
-from booktape.sim.market.market import Market
-from booktape.sim.market.symbol_market import SymbolMarket
+from booktape.sim.market.symbol_market import Start, SymbolMarket
 from sim.visitor import Levels, Naive, decimals, texts
+from support.truth import TracedMarket
 
 SYMBOLS = (*DEFAULT_SYMBOLS, NON_ASCII_SYMBOL)
 
@@ -23,7 +23,7 @@ def raw(event: Any) -> dict[str, Any]:
     return message
 
 
-def played(market: Market, slots: int) -> list[DepthEvent]:
+def played(market: TracedMarket, slots: int) -> list[DepthEvent]:
     said = (message.event for _ in range(slots) for message in market.advance())
     return [event for event in said if event]
 
@@ -31,7 +31,7 @@ def played(market: Market, slots: int) -> list[DepthEvent]:
 @pytest.mark.parametrize("symbol", SYMBOLS)
 def test_snapshots_equal_the_truth_at_every_id_they_show(symbol: str) -> None:
     """Whatever moment a snapshot is taken at, it is the true book of its lastUpdateId."""
-    market, ids = Market((symbol,), 5, levels=40), set()
+    market, ids = TracedMarket((symbol,), 5, levels=40), set()
     truth = market.truth()
     for _ in range(60):
         for step in range(8):
@@ -46,7 +46,7 @@ def test_snapshots_equal_the_truth_at_every_id_they_show(symbol: str) -> None:
 @pytest.mark.parametrize("symbol", SYMBOLS)
 def test_a_snapshot_and_the_events_after_it_give_the_truth_of_every_event(symbol: str) -> None:
     """From the middle of any event, the exchange's own procedure stays on the true book."""
-    market = Market((symbol,), 6, levels=40)
+    market = TracedMarket((symbol,), 6, levels=40)
     truth = market.truth()
     books = [Naive(market.depth(symbol, 5000, 0))]
     middles = 0
@@ -64,7 +64,7 @@ def test_a_snapshot_and_the_events_after_it_give_the_truth_of_every_event(symbol
 
 def test_the_truth_of_every_single_id_is_one_level_from_the_one_before() -> None:
     """Each update id is one level change, mid-event ids included."""
-    market = Market(("FTMUSDT",), 7, levels=40)
+    market = TracedMarket(("FTMUSDT",), 7, levels=40)
     truth, first = market.truth(), market.update_id("FTMUSDT")
     played(market, 60)
     last = market.update_id("FTMUSDT")
@@ -79,7 +79,7 @@ def test_the_truth_of_every_single_id_is_one_level_from_the_one_before() -> None
 
 def test_the_truth_can_be_asked_backwards() -> None:
     """An id behind the last one asked for is as true as any."""
-    truth = Market(("BTCUSDT",), 8, levels=40).truth()
+    truth = TracedMarket(("BTCUSDT",), 8, levels=40).truth()
     first = truth.first_id("BTCUSDT")
     forward = [texts(truth.book("BTCUSDT", first + step)) for step in range(30)]
     backward = [texts(truth.book("BTCUSDT", first + step)) for step in reversed(range(30))]
@@ -90,7 +90,11 @@ def test_the_truth_can_be_asked_backwards() -> None:
 
 def test_the_truth_is_exact_as_double_and_as_text() -> None:
     """Each double is the one nearest to its decimal."""
-    book = Market(SYMBOLS, 9).truth().book("BTCUSDT", Market(SYMBOLS, 9).update_id("BTCUSDT"))
+    book = (
+        TracedMarket(SYMBOLS, 9)
+        .truth()
+        .book("BTCUSDT", TracedMarket(SYMBOLS, 9).update_id("BTCUSDT"))
+    )
     for doubles, exact in ((book.bids, book.bid_texts), (book.asks, book.ask_texts)):
         assert doubles == [(float(price), float(size)) for price, size in exact]
         assert len(doubles) == 8_000
@@ -98,7 +102,7 @@ def test_the_truth_is_exact_as_double_and_as_text() -> None:
 
 def test_ids_chain_and_events_keep_the_exchanges_rules() -> None:
     """No gap between events, none empty, no price twice in a side, times on the 100 ms grid."""
-    market = Market(SYMBOLS, 10, levels=60)
+    market = TracedMarket(SYMBOLS, 10, levels=60)
     market.start(1_780_861_677_414_123)
     last = {symbol: market.update_id(symbol) for symbol in SYMBOLS}
     times: dict[str, int] = {}
@@ -118,7 +122,7 @@ def test_ids_chain_and_events_keep_the_exchanges_rules() -> None:
 @pytest.mark.parametrize("levels", [2, 30])
 def test_the_book_is_never_crossed_and_keeps_its_size(symbol: str, levels: int) -> None:
     """After every single update the best bid is below the best ask, and no side runs away."""
-    pair = SymbolMarket(listing(symbol), 11, levels)
+    pair = SymbolMarket(Start(listing(symbol), 11, levels))
     for _ in range(20_000):
         pair.step()
         assert pair.bids.best < pair.asks.best
@@ -130,7 +134,7 @@ def test_the_same_seed_gives_the_same_bytes() -> None:
     """Symbols and seed decide every byte, snapshots between do not; another seed is another market."""
 
     def bytes_of(seed: int, *, looked_at: bool = False) -> list[bytes]:
-        market, found = Market(SYMBOLS, seed, levels=50), []
+        market, found = TracedMarket(SYMBOLS, seed, levels=50), []
         for slot in range(50):
             if looked_at:
                 market.depth("BTCUSDT", 100, slot % 10 / 10)
@@ -143,14 +147,14 @@ def test_the_same_seed_gives_the_same_bytes() -> None:
 
 def test_a_symbols_market_does_not_depend_on_the_others() -> None:
     """Adding a symbol changes no other symbol's bytes."""
-    alone, together = Market(("BTCUSDT",), 3, levels=50), Market(SYMBOLS, 3, levels=50)
+    alone, together = TracedMarket(("BTCUSDT",), 3, levels=50), TracedMarket(SYMBOLS, 3, levels=50)
     theirs = [event for event in played(together, 30) if event.symbol == "BTCUSDT"]
     assert played(alone, 30) == theirs
 
 
 def test_after_its_slots_the_market_stays_quiet() -> None:
     """A bounded market ends, and its snapshots then show the last event's id."""
-    market = Market(("BTCUSDT",), 12, levels=50, slots=3)
+    market = TracedMarket(("BTCUSDT",), 12, levels=50, slots=3)
     due = []
     while (due_s := market.due_s()) is not None:
         due.append(due_s)
@@ -161,7 +165,7 @@ def test_after_its_slots_the_market_stays_quiet() -> None:
 
 def test_the_5000_levels_of_a_snapshot_do_not_hold_the_whole_book() -> None:
     """BTCUSDT has a horizon, ETHUSDT is known whole, as on the real exchange."""
-    market = Market(seed=13)
+    market = TracedMarket(seed=13)
     assert len(Naive(market.depth("BTCUSDT", 5000, 0)).bids) == 5_000
     assert 3_500 < len(Naive(market.depth("ETHUSDT", 5000, 0)).asks) < 4_500
     assert 150 < len(Naive(market.depth("XMRBTC", 5000, 0)).asks) < 250
@@ -183,7 +187,7 @@ def test_the_load_is_like_the_real_exchanges(
     spread_bps: float,
 ) -> None:
     """Events a second, ids and levels an event and the spread are those of real recordings."""
-    market, slots = Market((symbol,), 14), 800
+    market, slots = TracedMarket((symbol,), 14), 800
     events = played(market, slots)
     low, high = events_per_s
     assert low <= len(events) / slots * 10 <= high
@@ -198,7 +202,7 @@ def test_the_load_is_like_the_real_exchanges(
 
 def test_the_mix_of_operations_is_like_the_real_exchanges() -> None:
     """Insert, delete, delete unknown, update and repeat come in the recorded shares."""
-    market = Market(("BTCUSDT",), 15, levels=8_000)
+    market = TracedMarket(("BTCUSDT",), 15, levels=8_000)
     book, mix, bps = Naive(market.depth("BTCUSDT", 5000, 0)), Counter[str](), []
     everything = market.truth().book("BTCUSDT", book.id)
     book.bids, book.asks = texts(everything)
@@ -235,7 +239,7 @@ def _operation(side: Levels, price: str, size: str) -> str:
 @pytest.mark.parametrize("symbol", SYMBOLS)
 def test_what_is_listed_is_what_is_traded(symbol: str) -> None:
     """Every price is a multiple of the listed tick, every size of the step, both within bounds."""
-    market = Market((symbol,), 16)
+    market = TracedMarket((symbol,), 16)
     (info,) = market.symbols()
     assert info.symbol == symbol
     assert info.prices_are_exact()

@@ -13,9 +13,9 @@ from booktape.sim.faults.market import Fall, Huge
 from booktape.sim.faults.replies import Old
 from booktape.sim.faults.requests import Stale
 from booktape.sim.market.listing import listing
-from booktape.sim.market.market import Market
-from booktape.sim.market.symbol_market import Push, SymbolMarket
+from booktape.sim.market.symbol_market import Push, Start
 from sim.visitor import Naive, decimals, texts
+from support.truth import ReplayedSymbolMarket, TracedMarket
 
 BTC = listing("BTCUSDT")
 
@@ -28,7 +28,7 @@ def test_however_the_price_is_taken_the_book_is_never_crossed_nor_empty(levels: 
         slot: Push(price_ticks=round(BTC.start_ticks * share))
         for slot, share in enumerate(shares * 3, 2)
     }
-    pair = SymbolMarket(BTC, 3, levels, pushes)
+    pair = ReplayedSymbolMarket(Start(BTC, 3, levels), pushes)
     lowest = highest = pair.bids.best
     for _ in range(6_000):
         pair.step()
@@ -42,20 +42,22 @@ def test_however_the_price_is_taken_the_book_is_never_crossed_nor_empty(levels: 
 @pytest.mark.parametrize("share", [0.6, 1.6])
 def test_where_the_price_was_taken_it_stays(share: float) -> None:
     """It wanders near the new price then, and does not go straight back to where it began."""
-    pair = SymbolMarket(BTC, 3, 500, {2: Push(price_ticks=round(BTC.start_ticks * share))})
+    pair = ReplayedSymbolMarket(
+        Start(BTC, 3, 500), {2: Push(price_ticks=round(BTC.start_ticks * share))}
+    )
     for _ in range(300):
         pair.close_slot(0)
     assert pair.bids.best / BTC.start_ticks == pytest.approx(share, rel=0.04)
 
 
-def falling(by: float, *, levels: int, slots: int) -> Market:
+def falling(by: float, *, levels: int, slots: int) -> TracedMarket:
     """From second 1 to a second before the end."""
-    market = Market(("BTCUSDT",), 3, levels=levels, slots=slots)
+    market = TracedMarket(("BTCUSDT",), 3, levels=levels, slots=slots)
     market.obey(Faults.of(Fall("BTCUSDT", 1, slots / 10 - 1, by)).incidents)
     return market
 
 
-def event_of(market: Market) -> DepthEvent:
+def event_of(market: TracedMarket) -> DepthEvent:
     """The next one; now and then nothing happens in a slot."""
     while not (messages := market.advance()):
         pass
@@ -144,7 +146,7 @@ def test_far_levels_stay_as_old_as_they_are() -> None:
 
 def test_a_fall_is_remembered_and_waits_for_no_huge_event() -> None:
     """Old snapshots are true while it falls; a huge event at the same time does not come."""
-    market = Market(("BTCUSDT",), 4, levels=60)
+    market = TracedMarket(("BTCUSDT",), 4, levels=60)
     truth = market.truth()
     lies = Fall("BTCUSDT", 1, 4), Huge("BTCUSDT", 2.0, 5_000), Stale(Attempts(), events=3)
     market.obey(Faults.of(*lies).incidents)

@@ -11,7 +11,6 @@ from booktape.core.checks import BookTicker, TopLevels
 from booktape.core.events import DepthEvent, Level
 from booktape.sim.faults.market import Halt
 from booktape.sim.market.listing import DEFAULT_SYMBOLS, NON_ASCII_SYMBOL
-from booktape.sim.market.market import Market
 from booktape.sim.market.side_streams import (
     PARTIAL_LEVELS,
     SideStreamMessage,
@@ -19,10 +18,10 @@ from booktape.sim.market.side_streams import (
     ticker_stream,
 )
 from booktape.sim.source import Message, depth_stream
-from booktape.sim.truth import TrueBook, Truth
 from booktape.wire.binance import decode_event
 from sim.honest import BTC, SLOTS, last_id, lying, market
 from sim.visitor import Naive, decimals, run, texts, visit
+from support.truth import TracedMarket, TrueBook, Truth
 
 SYMBOLS = (*DEFAULT_SYMBOLS, NON_ASCII_SYMBOL)
 TOP, TICKER = partial_stream("BTCUSDT", 20), ticker_stream("BTCUSDT")
@@ -33,8 +32,8 @@ def every_stream(symbol: str) -> set[str]:
     return {depth_stream(symbol), ticker_stream(symbol)} | partial
 
 
-def watched(symbol: str, levels: int = 40) -> tuple[Market, Truth]:
-    market = Market((symbol,), 5, levels=levels)
+def watched(symbol: str, levels: int = 40) -> tuple[TracedMarket, Truth]:
+    market = TracedMarket((symbol,), 5, levels=levels)
     market.want(every_stream(symbol))
     return market, market.truth()
 
@@ -93,7 +92,7 @@ def test_a_ticker_is_told_for_every_id_at_which_the_touch_changed(symbol: str) -
 
 def test_witnesses_change_no_byte_of_the_depth_stream() -> None:
     """Looking is not touching; and what nobody wants is not told."""
-    told, plain = Market(SYMBOLS, 6, levels=40), Market(SYMBOLS, 6, levels=40)
+    told, plain = TracedMarket(SYMBOLS, 6, levels=40), TracedMarket(SYMBOLS, 6, levels=40)
     told.want(set().union(*map(every_stream, SYMBOLS)))
     for _ in range(60):
         events = [m for m in told.advance() if m.event]
@@ -106,7 +105,7 @@ def test_witnesses_change_no_byte_of_the_depth_stream() -> None:
 
 def test_only_wanted_witnesses_are_told_from_when_they_are_wanted() -> None:
     """Each stream for itself; after the last listener has gone, none."""
-    source = Market(("BTCUSDT", "ETHUSDT"), 7, levels=40)
+    source = TracedMarket(("BTCUSDT", "ETHUSDT"), 7, levels=40)
     wanted = [{TOP, depth_stream("ETHUSDT")}, {TICKER, depth_stream("ETHUSDT")}, set[str]()]
     for streams in wanted:
         source.want(streams)

@@ -7,10 +7,11 @@ from statistics import quantiles
 
 import pytest
 
-from booktape.sim.market.market import BEGIN_LEVELS, Market
+from booktape.sim.market.market import BEGIN_LEVELS
 from booktape.sim.market.symbols import SYMBOLS_MAX, spot
 from booktape.sim.source import depth_stream
 from sim.visitor import Naive, texts
+from support.truth import TracedMarket
 
 
 def test_all_symbols_are_different_and_always_the_same() -> None:
@@ -47,7 +48,7 @@ def test_there_are_no_more() -> None:
 
 def test_a_book_is_made_when_somebody_wants_it() -> None:
     """Listing all costs none of them; others stand still; what was asked for trades from then on."""
-    market = Market(spot(), 3)
+    market = TracedMarket(spot(), 3)
     assert len(market.symbols()) == 1_400
     market.want({depth_stream("ETHUSDT")})
     asked = market.symbols()[700].symbol
@@ -59,7 +60,7 @@ def test_a_book_is_made_when_somebody_wants_it() -> None:
 
 def test_of_many_that_are_wanted_some_begin_in_each_slot() -> None:
     """Until all have; no slot makes much more than its share of levels."""
-    market, listings, sums = Market(spot(400), 3), spot(400), [0]
+    market, listings, sums = TracedMarket(spot(400), 3), spot(400), [0]
     while len(market._pairs) < len(listings):
         market.advance()
         begun = [one.profile.levels for one in listings if one.symbol in market._pairs]
@@ -70,7 +71,7 @@ def test_of_many_that_are_wanted_some_begin_in_each_slot() -> None:
 
 def test_a_symbols_truth_does_not_depend_on_when_it_began() -> None:
     """Only its times do: the same ids have the same books."""
-    early, late = Market(spot(1_400), 3), Market(spot(1_400), 3)
+    early, late = TracedMarket(spot(1_400), 3), TracedMarket(spot(1_400), 3)
     symbol = early.symbols()[400].symbol
     early.want({depth_stream(symbol)})
     late.want(set())

@@ -28,7 +28,6 @@ from booktape.core.tape_records import (
 )
 from booktape.errors import DamagedFile, DamagedTape, UsageError
 from booktape.reconstruct import Reconstruction
-from booktape.sim.market.market import Market
 from booktape.sim.replay.source import ReplaySource
 from booktape.sim.replay.tapes import PlayedRecording
 from booktape.sim.server.server import SimServer
@@ -37,6 +36,7 @@ from booktape.store.tape_codec import decode_record
 from booktape.store.tape_reader import read_lines
 from booktape.store.tape_writer import TapeWriter
 from sim.visitor import Naive, Visit, run, texts, visit
+from support.truth import TracedMarket
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -174,7 +174,7 @@ class Recorder:
 
     def __init__(self, symbol: str = "BTCUSDT", levels: int = 30) -> None:
         self.symbol = symbol
-        self.market = Market((symbol,), 1, levels=levels)
+        self.market = TracedMarket((symbol,), 1, levels=levels)
         self.truth = self.market.truth()
         self.frames: list[TapeRecord] = [SegmentStart(0, "", "sim", 1, 5000, (symbol,))]
         self.now_ns = 0

@@ -11,13 +11,13 @@ from urllib.parse import quote
 import pytest
 
 from booktape.sim.faults.market import Cap, ClockStep, Delist, Halt, NewListing, TickSize
-from booktape.sim.market.market import Market
 from booktape.sim.server.limits import TARIFFS
 from booktape.sim.source import depth_stream
 from booktape.wire.exchange_info import decode_exchange_info
 from sim.honest import BTC, lying, market
 from sim.visitor import Naive, Visit, run, texts, visit
 from support import virtual_time
+from support.truth import TracedMarket
 
 BOTH = "BTCUSDT", "ETHUSDT"
 
@@ -36,7 +36,7 @@ def test_a_snapshot_weighs_and_holds_what_its_limit_says(weight: int, limits: li
 
     async def work() -> None:
         used = 0
-        server = lying(source=Market(("BTCUSDT",), 1, levels=5_200), weight_per_minute=10**6)
+        server = lying(source=TracedMarket(("BTCUSDT",), 1, levels=5_200), weight_per_minute=10**6)
         async with visit(server) as visit_:
             for limit in limits:
                 status, headers, body = await visit_.get(f"depth?symbol=BTCUSDT&limit={limit}")
@@ -176,7 +176,7 @@ def test_a_book_ticker_tells_of_symbols_that_nobody_follows() -> None:
     """The top of the book that they would begin with; asking does not make them trade."""
 
     async def work() -> None:
-        source = Market((*BOTH, "XMRBTC"), 4, levels=30)
+        source = TracedMarket((*BOTH, "XMRBTC"), 4, levels=30)
         async with visit(lying(source=source, speed=1)) as visit_:
             await visit_.listen(BTC)
             before = await tops(visit_)

@@ -14,7 +14,6 @@ from booktape.core.events import DepthEvent
 from booktape.errors import UsageError
 from booktape.sim.faults.actions import GOING_AWAY, POLICY_VIOLATION
 from booktape.sim.market.listing import DEFAULT_SYMBOLS, NON_ASCII_SYMBOL
-from booktape.sim.market.market import Market
 from booktape.sim.server import send_queue
 from booktape.sim.server.client import CLOSE_WITHIN_S
 from booktape.sim.server.server import SimServer
@@ -24,14 +23,15 @@ from booktape.wire.endpoints import Venue
 from booktape.wire.exchange_info import decode_exchange_info
 from booktape.wire.limits import USED_WEIGHT_HEADER
 from sim.visitor import Naive, Visit, deaf, run, texts, visit
+from support.truth import TracedMarket
 from support.virtual_time import START_NS, WallClock
 
 SYMBOLS = (*DEFAULT_SYMBOLS, NON_ASCII_SYMBOL)
 BTC = depth_stream("BTCUSDT")
 
 
-def small(*symbols: str, slots: int | None = None, levels: int = 30, seed: int = 1) -> Market:
-    return Market(symbols or ("BTCUSDT",), seed, levels=levels, slots=slots)
+def small(*symbols: str, slots: int | None = None, levels: int = 30, seed: int = 1) -> TracedMarket:
+    return TracedMarket(symbols or ("BTCUSDT",), seed, levels=levels, slots=slots)
 
 
 # ── truth ───────────────────────────────────────────────────────────────────────────────────
@@ -283,7 +283,7 @@ def test_depth_keeps_the_limit() -> None:
     """100 levels without a limit, 5,000 at most; the best ones."""
 
     async def work() -> None:
-        async with visit(SimServer(Market(("BTCUSDT",)))) as visit_:
+        async with visit(SimServer(TracedMarket(("BTCUSDT",)))) as visit_:
             whole = Naive(await visit_.depth("BTCUSDT", 9_999))
             assert len(whole.bids) == len(whole.asks) == 5_000
             _, _, body = await visit_.get("depth?symbol=BTCUSDT")
@@ -443,7 +443,7 @@ def test_a_slow_client_is_cut_off_and_the_others_are_not(monkeypatch: pytest.Mon
     monkeypatch.setattr(send_queue, "QUEUE_MAX", 50)
 
     async def work() -> None:
-        server = SimServer(Market(("BTCUSDT",), levels=500), speed=300)
+        server = SimServer(TracedMarket(("BTCUSDT",), levels=500), speed=300)
         async with visit(server) as visit_, deaf(server, BTC):
             visitor = await visit_.listen(BTC)
             await visitor.until(lambda: bool(server.violations))
@@ -487,7 +487,7 @@ def test_closing_says_goodbye_and_leaves_nothing_behind() -> None:
 
     async def work() -> None:
         async with aiohttp.ClientSession() as http:
-            async with SimServer(Market(("BTCUSDT",)), speed=1000) as server:
+            async with SimServer(TracedMarket(("BTCUSDT",)), speed=1000) as server:
                 visitor = await Visit(server, http).listen(BTC)
                 await visitor.count(3)
                 async with deaf(server, BTC):
@@ -534,7 +534,7 @@ def test_a_port_that_is_taken_is_the_users_mistake() -> None:
 def test_an_error_while_playing_is_raised_at_the_end() -> None:
     """Nobody waits in vain for a source that broke."""
 
-    class Broken(Market):
+    class Broken(TracedMarket):
         def advance(self) -> list[EventMessage]:
             raise ZeroDivisionError
 

@@ -10,7 +10,7 @@ begin in each slot, since making books takes time, and a market of 1,400 would b
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 from booktape.core.checks import BookTicker
@@ -22,13 +22,16 @@ from booktape.sim.faults.replies import Old
 from booktape.sim.market.history import BookHistory
 from booktape.sim.market.listing import DEFAULT_SYMBOLS, Listing, listing
 from booktape.sim.market.side_streams import SideStreams
-from booktape.sim.market.symbol_market import Push, SymbolMarket
+from booktape.sim.market.symbol_market import Push, Start, SymbolMarket
 from booktape.sim.source import EventMessage, Message
-from booktape.sim.truth import NOT_OPENED, Reached, Rules, Truth, Untold
 from booktape.wire.encode import encode_depth
 from booktape.wire.exchange_info import SymbolInfo
 
 SLOT_MS: Final = 100
+
+NOT_OPENED: Final = -1
+"""The id of the empty book of a symbol that is listed and has not opened."""
+
 BEGIN_LEVELS: Final = 20_000
 """Once so many levels a side have been made in a slot, further symbols wait for the next."""
 
@@ -38,7 +41,6 @@ class Market:
 
     A symbol is a name (see `listing`) or a listing of one's own. `levels` a side replaces each
     symbol's own number (small books make fast tests); after `slots` slots the market stays quiet.
-    One that `remembers` can tell where ids stood at any time, and its memory grows with it.
     """
 
     patient = False
@@ -50,13 +52,14 @@ class Market:
         *,
         levels: int | None = None,
         slots: int | None = None,
-        remembers: bool = False,
     ) -> None:
         listings = (listing(one) if isinstance(one, str) else one for one in symbols)
-        self._rules = Rules(seed, levels, {one.symbol: one for one in listings})
-        self._remembers = remembers
+        self._listings = {one.symbol: one for one in listings}
+        self._seed = seed
+        self._levels = levels
+        self._opening: set[str] = set()
+        self._grids: dict[str, int] = {}
         self._pairs: dict[str, SymbolMarket] = {}
-        self._first_ids: dict[str, int] = {}
         self._first_tops: dict[str, BookTicker] = {}
         self._wanted: Collection[str] | None = None
         self._witnesses: dict[str, SideStreams] = {}
@@ -68,7 +71,7 @@ class Market:
 
     def symbols(self) -> list[SymbolInfo]:
         """What `exchangeInfo` lists."""
-        return [one.info() for one in self._rules.listings.values()]
+        return [one.info() for one in self._listings.values()]
 
     def start(self, time_us: int) -> None:
         """Slot k ends at `time_us` + k x 100 ms; `time_us` is moved back to the 100 ms grid."""
@@ -77,10 +80,10 @@ class Market:
     def obey(self, incidents: Incidents) -> None:
         """Let these happen. Raises UsageError for an incident of a symbol that is not listed."""
         for symbol in incidents.newcomers():
-            self._rules.listings.setdefault(symbol, listing(symbol))
-        incidents.check(self._rules.listings)
-        self._rules.opening.update(incidents.opening())
-        self._rules.grids.update(incidents.grids(0))
+            self._listings.setdefault(symbol, listing(symbol))
+        incidents.check(self._listings)
+        self._opening.update(incidents.opening())
+        self._grids.update(incidents.grids(0))
         self._incidents = incidents
         self._past = BookHistory(incidents.memory_events) if incidents.memory_events else None
 
@@ -93,7 +96,7 @@ class Market:
         self._wanted = {stream.partition("@")[0] for stream in streams}
         self._witnesses = {
             symbol: SideStreams(symbol, streams)
-            for symbol in self._rules.listings
+            for symbol in self._listings
             if symbol.lower() in self._wanted
         }
         for symbol, pair in self._pairs.items():
@@ -118,7 +121,7 @@ class Market:
         time_us = self._start_us + self.slot * SLOT_MS * 1_000
         time_us += self._incidents.clock_step_us(now_s)
         messages: list[Message] = []
-        for symbol in self._rules.listings:
+        for symbol in self._listings:
             pair = self._pairs.get(symbol)
             if pair and self._lives(symbol, now_s):
                 messages += self._close(pair, now_s, time_us)
@@ -128,31 +131,25 @@ class Market:
     def _begin_some(self) -> None:
         """Make some of the books that are wanted and not there."""
         made = 0
-        for symbol in self._rules.listings:
+        for symbol in self._listings:
             wanted = self._wanted is None or symbol.lower() in self._wanted
             if wanted and symbol not in self._pairs and made < BEGIN_LEVELS:
                 made += len(self._pair(symbol).bids.lots)
 
-    def _close(self, pair: SymbolMarket, now_s: float, time_us: int) -> Iterator[Message]:
+    def _close(self, pair: SymbolMarket, now_s: float, time_us: int) -> list[Message]:
         """The slot's messages: witnesses come right before their event."""
         pair.run_part(1)
         if self._past:
             self._past.keep(pair, now_s)
-        symbol, counting = pair.listing.symbol, pair.counting
-        told = self._incidents.status(symbol, now_s) not in NO_MARKET_DATA
-        if told and pair.before and (witnesses := self._witnesses.get(symbol)):
-            yield from witnesses.messages(pair)
+        symbol = pair.listing.symbol
+        is_sent = self._incidents.status(symbol, now_s) not in NO_MARKET_DATA
+        messages: list[Message] = []
+        if is_sent and pair.before and (witnesses := self._witnesses.get(symbol)):
+            messages += witnesses.messages(pair)
         event = pair.close_slot(time_us)
-        if event is None:
-            return
-        history, last_id = self._rules.history(symbol), event.last_id
-        history.last_id = last_id
-        if self._remembers:
-            history.reached.append(Reached(time_us, counting, last_id))
-        if told:
-            yield EventMessage(event)
-        else:
-            history.untold.append(Untold(time_us, counting, event.first_id, last_id))
+        if event and is_sent:
+            messages.append(EventMessage(event))
+        return messages
 
     def _push(self, pair: SymbolMarket, now_s: float, next_s: float) -> None:
         """What incidents have in mind for the slot just opened."""
@@ -160,15 +157,15 @@ class Market:
             return
         symbol = pair.listing.symbol
         push = self._incidents.push(symbol, now_s, next_s)
-        if push.first_id is not None:
-            self._count_anew(pair)
+        if push.first_id is not None and self._past:
+            self._past.forget(symbol)
         grid = self._incidents.grid(symbol, next_s)
         if grid != pair.grid:
             push = push._replace(grid=grid)
         if self._incidents.status(symbol, next_s) not in {TRADING, DELISTED}:
             per_slot = self._incidents.cancel_rate(symbol, next_s) * SLOT_MS / 1_000
             # So many on average, whole ones each time.
-            dice = chance(self._rules.seed, "cancels", symbol, self.slot)
+            dice = chance(self._seed, "cancels", symbol, self.slot)
             push = push._replace(cancels=int(per_slot + dice))
         else:
             course = self._incidents.course(symbol, now_s, next_s)
@@ -178,26 +175,23 @@ class Market:
                 push = push._replace(levels=self._incidents.levels(symbol, now_s, next_s))
         if push != Push():
             pair.push(push)
-            self._rules.history(symbol).last_id = pair.update_id
-
-    def _count_anew(self, pair: SymbolMarket) -> None:
-        """The ids that there were are over."""
-        symbol = pair.listing.symbol
-        history = self._rules.history(symbol)
-        history.ended.append((history.base(self._first_ids[symbol]), pair.update_id))
-        if self._past:
-            self._past.forget(symbol)
 
     def _pair(self, symbol: str) -> SymbolMarket:
         """The symbol's market, which begins now unless it has begun."""
         if symbol not in self._pairs:
-            pair = self._pairs[symbol] = self._rules.pair(symbol)
-            self._first_ids[symbol] = pair.update_id
+            pair = self._pairs[symbol] = self._new_symbol_market(symbol)
             if symbol in self._witnesses:
                 self._witnesses[symbol].watch(pair)
-            if symbol not in self._rules.opening:
+            if symbol not in self._opening:
                 self._push(pair, self._end_s(-1), self._end_s())
         return self._pairs[symbol]
+
+    def _new_symbol_market(self, symbol: str) -> SymbolMarket:
+        return SymbolMarket(self._start(symbol))
+
+    def _start(self, symbol: str) -> Start:
+        is_empty, grid = symbol in self._opening, self._grids.get(symbol, 1)
+        return Start(self._listings[symbol], self._seed, self._levels, is_empty, grid)
 
     def _lives(self, symbol: str, now_s: float) -> bool:
         """Whether anything can happen in its book: orders can be cancelled while it is halted."""
@@ -217,7 +211,6 @@ class Market:
         due_s = self.due_s()
         if due_s is not None and self._lives(pair.listing.symbol, due_s):
             pair.run_part(fraction)
-            self._rules.history(pair.listing.symbol).last_id = pair.update_id
 
     def old_depth(self, symbol: str, limit: int, old: Old) -> bytes:
         """A `/depth` answer of some time, or events, ago; what `obey` let it remember."""
@@ -232,7 +225,7 @@ class Market:
             return BookTicker(symbol, NOT_OPENED, None, None)
         if symbol not in self._pairs:
             if symbol not in self._first_tops:
-                self._first_tops[symbol] = _top(self._rules.pair(symbol))
+                self._first_tops[symbol] = _top(SymbolMarket(self._start(symbol)))
             return self._first_tops[symbol]
         pair = self._pair(symbol)
         self._run_part(pair, fraction)
@@ -241,17 +234,6 @@ class Market:
     def holds(self, symbol: str) -> bool:  # noqa: ARG002 - a market knows every book
         """Never: every book is always known."""
         return False
-
-    def update_id(self, symbol: str) -> int:
-        """The last id made so far; once a bounded market has ended, the last id of all."""
-        return self._pair(symbol).update_id
-
-    def truth(self) -> Truth:
-        """What really stands in each book at each update id, independent of this object's state.
-
-        Only what faults do to a book is told to it, when this market comes to it.
-        """
-        return Truth(self._rules)
 
 
 def _top(pair: SymbolMarket) -> BookTicker:

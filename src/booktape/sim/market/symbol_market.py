@@ -13,9 +13,8 @@ from random import Random
 from typing import Final, NamedTuple, TypeAlias
 
 from booktape.core.events import DepthEvent, Level
-from booktape.sim.market.ladder import Ladder
 from booktape.sim.market.listing import Listing, Whole
-from booktape.sim.market.order_flow import Change, OrderFlow, Place
+from booktape.sim.market.order_flow import Change, Ladder, OrderFlow, Place
 
 _IDS_MAX: Final = 2_000
 _NO_LEVEL: Final[Whole] = (0, 0)
@@ -43,22 +42,18 @@ class Push(NamedTuple):
     caps: bool = False
 
 
-Pushes: TypeAlias = dict[int, Push]
-"""By a symbol's slot, counted from 1."""
-
-
 class Start(NamedTuple):
-    """How a symbol's market begins.
+    """All that decides how a symbol's market begins.
 
-    An `empty` one has no level, and gets all of them in its first slot. Prices are multiples of
-    `grid` ticks.
+    `levels` a side replaces the listing's own number. An empty market (`is_empty`) gets all its
+    levels in its first slot. Prices are multiples of `grid` ticks.
     """
 
-    empty: bool = False
+    listing: Listing
+    seed: int
+    levels: int | None = None
+    is_empty: bool = False
     grid: int = 1
-
-
-USUAL: Final = Start()
 
 
 class BestLevelTexts(NamedTuple):
@@ -72,30 +67,21 @@ class BestLevelTexts(NamedTuple):
 class SymbolMarket:
     """The market of one symbol, moved one slot at a time, or one update at a time.
 
-    `pushes` is shared with all that re-run this market: what `push` adds to it, they do too.
-    While `watched`, `touches` has each change of the touch in this slot. `counting` is how often its
-    ids have begun anew.
+    `slot` counts from 1. While `watched`, `touches` has each change of the touch in this slot.
+    `counting` is how often its ids have begun anew.
     """
 
-    def __init__(
-        self,
-        listing: Listing,
-        seed: int,
-        levels: int | None = None,
-        pushes: Pushes | None = None,
-        start: Start = USUAL,
-    ) -> None:
-        self.listing = listing
+    def __init__(self, start: Start) -> None:
+        self.listing = listing = start.listing
         self.watched = False
         self.counting = 0
         self.grid = start.grid
-        self._pushes: Pushes = {} if pushes is None else pushes
-        self._slot = 0
-        self._rng = Random(f"{seed}/{listing.symbol}")
+        self.slot = 0
+        self._rng = Random(f"{start.seed}/{listing.symbol}")
         self.update_id = self._rng.randrange(10**9, 9 * 10**10)
-        self._target = levels or listing.profile.levels
+        self._target = start.levels or listing.profile.levels
         self._gather()
-        self._opening = self._crowd.empty() if start.empty else []
+        self._opening = self._crowd.empty() if start.is_empty else []
         self._ln_ids = listing.profile.ids_mu
         self.open_slot()
 
@@ -145,10 +131,6 @@ class SymbolMarket:
 
     def push(self, push: Push) -> None:
         """Let this happen before all else in the slot just opened."""
-        self._pushes[self._slot] = push
-        self._plan(push)
-
-    def _plan(self, push: Push) -> None:
         if push.first_id is not None:
             self.counting += 1
             self.first_id, self.update_id = push.first_id, push.first_id - 1
@@ -172,7 +154,7 @@ class SymbolMarket:
     def open_slot(self) -> None:
         """Begin the next slot. Whatever of this one is not made is left out."""
         profile, rng = self.listing.profile, self._rng
-        self._slot += 1
+        self.slot += 1
         self.first_id = self.update_id + 1
         self.before: Changes = {}
         self.touches: list[BestLevelTexts] = []
@@ -191,8 +173,6 @@ class SymbolMarket:
             self._opening = []
             self._count = len(self._planned)
         self._left = self._count
-        if push := self._pushes.get(self._slot):
-            self._plan(push)
 
     def _coalesce(self, time_us: int) -> DepthEvent:
         """One event of the whole slot: the last size of each price, best first."""
