@@ -43,7 +43,7 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-CAPTURES = Path(__file__).parents[3] / "shared" / "captures"
+CAPTURES = Path(__file__).parents[4] / "shared" / "captures"
 SPOT = (
     "btcusdt-2026-06-07-depth5",
     "four-symbols-2021-08-limit5000",
