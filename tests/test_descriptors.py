@@ -134,7 +134,7 @@ def test_the_command_line_says_it_in_a_sentence(archive: Path) -> None:
 
 
 def test_only_those_errors_are_about_the_limit() -> None:
-    """Everything else is left to whoever knows what it means."""
+    """Every other error is left to its caller."""
     refuse_used_up(OSError(errno.EIO, "Input/output error"))
     refuse_used_up(ValueError("no Parquet"))
     require(5, "A few")

@@ -74,7 +74,7 @@ def test_who_leaves_with_an_error_waits_for_nobody() -> None:
 
 
 def test_a_process_that_is_killed_is_an_error_of_ours() -> None:
-    """The system does so when memory runs out. Nobody waits for what it would have told."""
+    """The system does so when memory runs out. No result of it is waited for."""
     with (
         pytest.raises(WorkerFailed, match="fewer --jobs"),
         process_pool(2, os._exit, [(9,)], nothing) as futures,

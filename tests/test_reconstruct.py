@@ -178,7 +178,7 @@ def test_unreadable_answers_are_asked_again() -> None:
 
 @pytest.mark.parametrize("why", [STOPPED, KILLED])
 def test_an_ending_loses_every_connection(why: str) -> None:
-    """Whoever stops or is killed knows nothing from then on: each known book becomes a gap."""
+    """A recorder that is stopped or killed knows nothing from then on: each known book becomes a gap."""
     machine = known()
     tell(connected(3, 1), to=machine)
     told = tell(SegmentEnd(9 * SECOND, why), to=machine)

@@ -23,7 +23,7 @@ GARBAGE = "it delivered garbage"
 
 
 def test_a_connection_is_renewed_only_when_ids_stop_chaining() -> None:
-    """Then the garbled frame was an event; once told, the connection is not accused twice."""
+    """Then the garbled message was an event; its connection is replaced once, not twice."""
     machine = known()
     tell(stream(b"garbled", 3), to=machine)
     told = tell(stream(event(12, 12), 4), to=machine)
@@ -42,7 +42,7 @@ def test_a_new_connection_of_the_same_number_is_not_suspect() -> None:
 
 
 def test_garbage_that_another_connection_made_good_accuses_nobody() -> None:
-    """Until ids stop chaining; then, whoever's frame shows it, the one that garbled is accused."""
+    """Until ids stop chaining. Then the connection that sent garbage is replaced, whichever shows the hole."""
     machine = known()
     tell(connected(3, 1), stream(b"garbled", 3, 1), to=machine)
     told = tell(stream(event(11, 11), 3), stream(event(12, 12), 3, 1), to=machine)
@@ -52,7 +52,7 @@ def test_garbage_that_another_connection_made_good_accuses_nobody() -> None:
 
 
 def test_what_a_connection_did_not_subscribe_to_is_foreign() -> None:
-    """Even when another one did: nobody would know when it is lost."""
+    """Even when another one did: it would be unknown when that one is lost."""
     machine = Reconstruction()
     tell(start(B, E), connected(1), connected(1, 1, (E,)), to=machine)
     assert tell(stream(event(1, 1, symbol=E), 2), to=machine) == [
@@ -97,7 +97,7 @@ def test_a_snapshot_tells_where_events_must_join() -> None:
 
 
 def test_a_snapshot_releases_what_waits_for_older_events() -> None:
-    """What it tells nobody needs to bring: the event behind the hole is applied at once."""
+    """No connection needs to bring what it holds: the event behind the hole is applied at once."""
     machine = known()
     tell(connected(3, 1), connected(3, 2), stream(event(12, 12), 3, 0), to=machine)
     tell(HoldExpired(9 * SECOND, B), stream(event(15, 15), 9, 0), to=machine)

@@ -138,7 +138,7 @@ def test_a_copy_of_an_old_event_does_not_end_a_break() -> None:
 
 
 def test_a_break_goes_on_in_the_next_segment() -> None:
-    """With its gap, and whoever connects asks for nothing."""
+    """With its gap, and a connection asks for nothing."""
     machine = in_a_break()
     tell(SegmentEnd(6 * SECOND, ROTATED), to=machine)
     later = continued(machine, 6, format=2)
@@ -148,7 +148,7 @@ def test_a_break_goes_on_in_the_next_segment() -> None:
 
 
 def test_a_break_while_nobody_listens_changes_nothing() -> None:
-    """The gap that is open stays; only when somebody listens again is there a break."""
+    """The gap that is open stays; there is a break only when a connection carries it again."""
     machine = known(format=2)
     tell(lost(4), listed("BREAK", 5), to=machine)
     assert machine.syncs[B].state is State.COLD

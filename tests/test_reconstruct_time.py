@@ -159,7 +159,7 @@ def test_nothing_proves_a_quiet_book_without_a_pulse() -> None:
 
 
 def test_without_pulse_and_audits_silence_is_believed() -> None:
-    """Whoever switches off all that looks wants it so."""
+    """With every check switched off, that was asked for."""
     assert ticked(at_two(), 3, 5_000) == []
 
 
@@ -281,7 +281,7 @@ def test_a_hold_is_decided_at_a_tick() -> None:
 
 
 def test_a_pause_is_a_note_and_little_tape_time() -> None:
-    """While this process stood still it could not see what came: nobody was silent then."""
+    """While this process stood still it could not see what came: no connection was silent then."""
     machine = at_two(pulse_s=30)
     tell(stream(top(12, *SIDES), 3), tick(3), to=machine)
     assert tell(tick(4_000, 3_997), to=machine) == [Note(None, 4_000 * SECOND, "pause", "3997.000")]

@@ -49,7 +49,7 @@ def test_a_partial_book_before_at_and_after_its_event() -> None:
 
 
 def test_a_partial_book_of_an_id_that_no_event_ends_with() -> None:
-    """Nobody can say what was true in the middle of an event."""
+    """What was true in the middle of an event is unknown."""
     assert compared(said(12, 3), stream(event(11, 13), 3)) == []
 
 

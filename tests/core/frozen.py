@@ -8,7 +8,7 @@ import pytest
 
 
 def check_frozen(noun: type) -> None:
-    """Nobody changes a field of this dataclass, and it has no dict of its own."""
+    """No field of this dataclass can be changed, and it has no dict of its own."""
     empty: object = object.__new__(noun)
     for name in (field.name for field in fields(noun)):
         with pytest.raises(FrozenInstanceError):

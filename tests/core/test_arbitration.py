@@ -55,8 +55,8 @@ CASES: Final[dict[str, Case]] = {
     "both run ahead of a third": Case(((A, 12), (B, 12), (C, 11)), [11, 12], [], (A, B, C)),
     "they wait in order": Case(((A, 14), (B, 12)), [12], [14]),
     "one hole is filled, the next not": Case(((A, 12), (A, 14), (B, 11)), [11, 12], [14]),
-    "nobody can fill it": Case(((A, 12), (B, 13)), [12, 13], []),
-    "alone, nobody else can": Case(((A, 12),), [12], [], (A,)),
+    "no connection can fill it": Case(((A, 12), (B, 13)), [12, 13], []),
+    "alone, no other can": Case(((A, 12),), [12], [], (A,)),
     "two holes, both for good": Case(((A, 12), (A, 14), (B, 15)), [12, 14, 15], []),
     "an old copy does not fill it": Case(((A, 12), (B, 10)), [], [12]),
 }
@@ -137,7 +137,7 @@ def test_who_stays_is_waited_for() -> None:
 
 
 def test_the_last_one_to_go_leaves_nothing_behind() -> None:
-    """All that waited is passed on; whoever comes next may begin anywhere."""
+    """All that waited is released; the next connection may begin anywhere."""
     feed = lane_of(A, B)
     bring(feed, A, 12)
     assert (feed.drop_connection(A), ids(feed.drop_connection(B))) == ([], [12])
@@ -147,7 +147,7 @@ def test_the_last_one_to_go_leaves_nothing_behind() -> None:
 
 
 def test_a_snapshot_fills_holes() -> None:
-    """What it tells nobody needs to bring; what follows it directly is released."""
+    """No connection needs to bring what it holds; what follows it directly is released."""
     feed = lane_of(A, B)
     bring(feed, A, 12, 14, 16)
     assert ids(feed.advance_to(13)) == [14]
@@ -371,7 +371,7 @@ def test_new_ids_may_be_counted_anew_again() -> None:
 
 
 def test_the_first_low_event_is_dropped_with_the_segment_and_the_last_connection() -> None:
-    """No checkpoint tells of it; and whoever comes next may begin anywhere."""
+    """No checkpoint tells of it; the next event may begin anywhere."""
     feed = at_a_hundred()
     say(feed, A, 1, 1, 12)
     feed.begin_segment()

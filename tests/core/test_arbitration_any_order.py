@@ -73,7 +73,7 @@ class World:
         self.see(ready)
 
     def see(self, ready: ReleasedEvents) -> None:
-        """At most once, in order, and over a hole only when nobody can bring it any more."""
+        """At most once, in order, and over a hole only when no connection can bring it any more."""
         for held in ready:
             assert isinstance(held, HeldEvent)
             said = held.event
@@ -107,7 +107,7 @@ def test_nothing_twice_nothing_missing_nothing_too_early(chance: Random) -> None
                 for n in world.feed.last_by_connection.values()
                 if (n or 0) < held.event.first_id - 1
             ]
-            assert behind, "waits, and nobody can bring what is missing"
+            assert behind, "waits, and no connection can bring what is missing"
     while world.ways:
         world.leave()
 

@@ -63,7 +63,7 @@ def read(side: BookSide) -> list[Level]:
 def test_any_updates_and_reads_equal_a_dictionary(
     first: list[Level], script: list[tuple[list[Level], str]], descending: bool
 ) -> None:
-    """Whether few or many changes are pending, and whenever somebody looks."""
+    """Whether few or many changes are pending, and whenever it is read."""
     naive, side = Naive(), BookSide(first, descending=descending)
     naive.update(first)
     for changed, look in script:
@@ -144,7 +144,7 @@ def test_what_was_read_does_not_change(pending: int) -> None:
 
 @pytest.mark.parametrize("descending", [True, False])
 def test_the_best_levels_as_pairs(*, descending: bool) -> None:
-    """So many, or as many as there are, or all; what is pending counts, and floats are plain."""
+    """`most` of them, or as many as there are, or all; what is pending counts, and floats are plain."""
     side = BookSide([(1.0, 1.0), (2.0, 2.0), (3.0, 3.0)], descending=descending)
     side.update([(2.0, 0.0), (4.0, 4.0)])
     best_first = [(4.0, 4.0), (3.0, 3.0), (1.0, 1.0)]

@@ -255,7 +255,7 @@ def test_the_index_keeps_the_table_s_order() -> None:
 
 
 def test_only_a_live_book_is_shown() -> None:
-    """A lost book is empty at once: nobody can read a stale one by mistake."""
+    """A lost book is empty at once: no stale one can be read by mistake."""
     for item in (event(12, 12, {"100": "2"}), lost(9)):
         machine = live()
         machine.handle(item, 9 * SECOND)

@@ -1,7 +1,7 @@
 """The four traps of the exchange's procedure, each against the state machine.
 
 The documentation tells the procedure in sentences that real captures do not keep to the letter;
-whoever codes the sentences rejects good books, or accepts bad ones. Trap 4 has tests in
+code that follows the sentences rejects good books, or accepts bad ones. Trap 4 has tests in
 test_book.py too.
 """
 
