@@ -23,7 +23,7 @@ from booktape.store.clearing import clear_segment, remove_empty_folder
 from booktape.store.durable_files import disk_errors_named
 from booktape.store.layout import TABLE, Layout, Segment
 from booktape.store.lock import lock_directory
-from booktape.store.patience import insist
+from booktape.store.patience import patiently
 from booktape.store.recovery import record_again
 from booktape.store.session import RecordingSession
 from booktape.store.tape_reader import first_line, following, read_tape
@@ -162,7 +162,7 @@ def _clear(layout: RebuildLayout) -> None:
                 clear_segment(layout, segment)
             remove_empty_folder(layout.unsealed)
 
-    insist(clear)
+    patiently(clear)
 
 
 def _all(
@@ -186,8 +186,7 @@ def rebuild_segment(order: RebuildRequest, tape: ArchiveFile) -> RebuildOutcome:
             with following(tape.path):
                 recording = RecordingSession(order.layout, tape.segment, worker, start)
             # A tape that does not say how it ended is damaged, so the reason is never asked for.
-            for _ in record_again(recording, found, KILLED, tape.path):
-                pass
+            record_again(recording, found, KILLED, tape.path)
     except DamagedTape as error:
         return RebuildOutcome(tape.segment.name, damage=str(error))
     return RebuildOutcome(tape.segment.name)

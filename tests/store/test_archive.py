@@ -127,7 +127,7 @@ def test_a_worker_takes_over_the_past_of_its_own_symbols(tmp_path: Path) -> None
     """Or two of them would both go on with one symbol's epochs and gaps."""
     visit(tmp_path, 0, 10, BTC, ETH)
     with open_archive(tmp_path), join_archive(tmp_path) as archive:
-        assert list(archive.repair()) == []  # it would have to be alone for that
+        archive.repair()  # nothing to do: it would have to be alone for that
         opening = replace(start(BTC), received_ns=50 * SECOND)
         recording = archive.begin(opening, "at50", lambda symbol: symbol == BTC)
         assert [saved.symbol for saved in recording.books.checkpoints(0)] == [BTC]

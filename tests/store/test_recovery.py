@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import json
 import sys
 import warnings
@@ -10,7 +11,6 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, Future
 from contextlib import suppress
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -114,7 +114,7 @@ def leave_first_again(root: Path) -> list[TapeRecord]:
 
 def recovered(root: Path) -> list[Recovered]:
     """What the next start finds and seals."""
-    return [found for found in recover(Layout(root), SameThread()) if found]
+    return recover(Layout(root), SameThread())
 
 
 def text(path: Path) -> list[TapeRecord]:
@@ -443,7 +443,7 @@ def test_recovery_waits_for_its_worker(tmp_path: Path, monkeypatch: pytest.Monke
         most = max(most, len(worker.waiting))
 
     monkeypatch.setattr(SegmentWriter, "add_row", add_row)
-    assert len(list(recover(Layout(tmp_path), worker))) == 1
+    assert len(recover(Layout(tmp_path), worker)) == 1
     assert stored(tmp_path).rows == expected(FRAMES, KILLED).rows
     assert 1 < most <= 4
 
@@ -451,24 +451,28 @@ def test_recovery_waits_for_its_worker(tmp_path: Path, monkeypatch: pytest.Monke
 def test_recovery_keeps_no_tape_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """However few rows follow from it: what waits is written after each frame."""
     leave(tmp_path, FIRST, [replace(OPENING, every=10**6), *FRAMES])
-    monkeypatch.setattr(recovery, "BREATH_FRAMES", 1)
+    monkeypatch.setattr(recovery, "STOP_CHECK_RECORDS", 1)
     monkeypatch.setattr(tape_module, "BUFFER_BYTES", 1)
-    layout, size = Layout(tmp_path), 0
-    for _ in islice(recover(layout, SameThread()), len(FRAMES)):
-        tape = layout.writing_tape(FIRST)
-        assert tape.stat().st_size > size
-        size = tape.stat().st_size
+    layout, sizes = Layout(tmp_path), [0]
+
+    def grows() -> bool:
+        sizes.append(layout.writing_tape(FIRST).stat().st_size)
+        return sizes[-1] <= sizes[-2]
+
+    recover(layout, SameThread(), grows)
+    assert len(sizes) == 1 + len(FRAMES)
 
 
-@pytest.mark.parametrize("breaths", range(len(FRAMES)))
-def test_a_recovery_can_be_left_at_any_moment(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, breaths: int
+@pytest.mark.parametrize("records", range(1, len(FRAMES) + 1))
+def test_a_recovery_can_be_stopped_after_any_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, records: int
 ) -> None:
     """As when it is killed: the next one begins anew, and the result is the same."""
     leave(tmp_path, FIRST, [OPENING, *FRAMES])
-    monkeypatch.setattr(recovery, "BREATH_FRAMES", 1)
+    monkeypatch.setattr(recovery, "STOP_CHECK_RECORDS", 1)
+    checks = itertools.count(1)
     with own_archive(tmp_path) as archive:
-        assert list(islice(archive.repair(), breaths)) == [None] * breaths
+        archive.repair(lambda: next(checks) == records)
         assert archive.recovered == []
     assert recovered(tmp_path) == [Recovered(FIRST.name, len(FRAMES) + 1)]
     assert stored(tmp_path) == expected(FRAMES, KILLED)

@@ -112,10 +112,9 @@ class Workers:
         """Until all have ended. Raises WorkerFailed when one failed; the others were sealed then."""
         descriptors.require(descriptors.OWN + self._count * _A_WORKER, f"{self._count} --workers")
         with own_archive(self._settings.out) as archive:
-            for _ in archive.repair():
-                await asyncio.sleep(0)
-                if self._stopping:
-                    return
+            await asyncio.to_thread(archive.repair, lambda: self._stopping)
+            if self._stopping:
+                return
             self._workers = [
                 _start(replace(self._settings, share=share)) for share in partitions(self._count)
             ]

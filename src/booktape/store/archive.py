@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -36,6 +36,7 @@ from booktape.store.layout import TABLE, Layout, Segment
 from booktape.store.lineage import Lineage
 from booktape.store.lock import lock_directory
 from booktape.store.opening import open_file
+from booktape.store.patience import Stopped, never
 from booktape.store.recovery import Recovered, recover
 from booktape.store.session import RecordingSession
 from booktape.store.tape_reader import following, read_ends, read_format
@@ -52,8 +53,7 @@ def open_archive(root: Path) -> Iterator[Archive]:
     Raises DirectoryInUse when another recorder owns it.
     """
     with own_archive(root) as archive:
-        for _ in archive.repair():
-            pass
+        archive.repair()
         yield archive
 
 
@@ -92,19 +92,16 @@ class Archive:
         self._worker = worker
         self._whole = whole
 
-    def repair(self) -> Iterator[None]:
-        """Recover what a killed recorder left, bit by bit: it may take minutes.
+    def repair(self, should_stop: Callable[[], bool] = never) -> None:
+        """Recover what a killed recorder left. It may take minutes; `should_stop` ends it early.
 
         Raises DirectoryInUse while a worker of a killed recorder still lives.
         """
         if self._whole:
             return
-        with lock_directory(self._layout.workers_lock):
-            for found in recover(self._layout, self._worker):
-                if found:
-                    self.recovered.append(found)
-                yield
-        self._whole = True
+        with lock_directory(self._layout.workers_lock), suppress(Stopped):
+            self.recovered += recover(self._layout, self._worker, should_stop)
+            self._whole = True
 
     def begin(
         self, start: SegmentStart, tag: str, is_ours: Callable[[str], bool] = lambda _: True

@@ -1,13 +1,13 @@
-"""How long a disk without space is waited for: wherever booktape writes an archive, the same.
+"""Waiting for a full disk, in the same way wherever booktape writes an archive.
 
-Space comes back: a log is rotated, somebody deletes a file. Whoever writes keeps what it has, waits
-a second, and does the same again; after half a minute without success it gives up, with a sentence.
+Space comes back: a log is rotated, a file is deleted. So work that failed keeps its data, waits PAUSE_S and is
+done again. After GRACE_S without success the error is raised.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Final
 
 import structlog
@@ -15,15 +15,23 @@ import structlog
 from booktape.errors import WriteFailed
 
 GRACE_S: Final = 30
-"""How long one and the same work may fail."""
+"""How long the same work may fail."""
 
 PAUSE_S: Final = 1.0
 """From one attempt to the next."""
 
-_LOOK_UP_S: Final = 0.1
-"""So often whoever waits in a thread of its own may be told to stop."""
+_STOP_CHECK_S: Final = 0.1
 
 log = structlog.get_logger()
+
+
+class Stopped(Exception):
+    """The caller does not want to wait for the work any more."""
+
+
+def never() -> bool:
+    """The `should_stop` of work that is always finished."""
+    return False
 
 
 class Patience:
@@ -41,11 +49,8 @@ class Patience:
         return PAUSE_S
 
 
-def patiently(work: Callable[[], object]) -> Iterator[None]:
-    """Do it, again and again if need be; yields while it waits. Raises WriteFailed in the end.
-
-    Whoever does not want to wait any more may leave it there.
-    """
+def patiently(work: Callable[[], object], should_stop: Callable[[], bool] = never) -> None:
+    """Do it, again and again if need be. Raises WriteFailed in the end, Stopped while it waits."""
     patience = Patience()
     while True:
         try:
@@ -55,11 +60,6 @@ def patiently(work: Callable[[], object]) -> Iterator[None]:
         else:
             return
         while (left_s := until_s - time.monotonic()) > 0:
-            time.sleep(min(left_s, _LOOK_UP_S))
-            yield
-
-
-def insist(work: Callable[[], object]) -> None:
-    """Do it `patiently`, with nothing else to do meanwhile."""
-    for _ in patiently(work):
-        pass
+            if should_stop():
+                raise Stopped
+            time.sleep(min(left_s, _STOP_CHECK_S))

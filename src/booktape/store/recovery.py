@@ -10,7 +10,8 @@ recording could begin at once, if its first epochs did not depend on how the tor
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -34,13 +35,13 @@ from booktape.store.clearing import (
 )
 from booktape.store.durable_files import disk_errors_named
 from booktape.store.layout import Layout, Segment
-from booktape.store.patience import patiently
+from booktape.store.patience import Stopped, never, patiently
 from booktape.store.segment_writer import SegmentWriter
 from booktape.store.session import RecordingSession
 from booktape.store.tape_reader import beginning, following, read_tape
 
-BREATH_FRAMES: Final = 100
-"""After so many records whoever waits for a recovery may look up."""
+STOP_CHECK_RECORDS: Final = 100
+"""How many records are recovered between two looks at `should_stop`."""
 
 log = structlog.get_logger()
 
@@ -53,52 +54,56 @@ class Recovered:
     records: int
 
 
-def recover(layout: Layout, worker: Executor) -> Iterator[Recovered | None]:
-    """Seal every segment that is not, oldest first; each is yielded, and None every now and then.
+def recover(
+    layout: Layout, worker: Executor, should_stop: Callable[[], bool] = never
+) -> list[Recovered]:
+    """Seal every segment that is not sealed, oldest first. Returns those that were recovered.
 
     Nothing that is found is trusted. No link is followed, and no tape is removed before another one, read
     to its end, holds all that it holds. What was not made by a recorder, and a tape that no recorder wrote,
-    is set aside, so that it stands in no later start's way. Whoever does not want to wait any more may
-    leave it there: like a recovery that is killed, it begins anew.
+    is set aside, so that it does not disturb later starts. Raises Stopped when `should_stop` is true:
+    like a recovery that is killed, it begins anew at the next start.
     """
+    recovered: list[Recovered] = []
     unsealed = unsealed_segments(layout)
     for segment in unsealed:
         with disk_errors_named(layout.unsealed_of(segment)):
             foreign = foreign_entries(layout, segment)
         for path in foreign:
-            yield from _move_aside(layout, path, "no recorder made it")
+            _move_aside(layout, path, "no recorder made it", should_stop)
     found = {segment: _found_tape(layout, segment) for segment in unsealed}
     begun = [beginning(segment, tape.start) for segment, tape in found.items() if tape]
     lineage = lineage_of(layout, begun)
     for segment, tape in found.items():
         if _is_sealed(layout, segment, tape):
-            yield from patiently(partial(_clear, layout, segment))
+            patiently(partial(_clear, layout, segment), should_stop)
         elif tape:
             # A segment that has a successor had been left in good order.
             reason = ROTATED if lineage.after[segment] else KILLED
             log.warning("recovering what a killed recorder left", segment=segment.name)
             try:
-                records = yield from _replay(layout, segment, tape, reason, worker)
+                records = _replay(layout, segment, tape, reason, worker, should_stop=should_stop)
             except DamagedTape as error:
                 worker.submit(int).result()  # what it still writes is written there
-                yield from _move_aside(layout, layout.unsealed_of(segment), str(error))
+                _move_aside(layout, layout.unsealed_of(segment), str(error), should_stop)
                 continue
             log.warning("recovered", segment=segment.name, records=records)
-            yield Recovered(segment.name, records)
+            recovered.append(Recovered(segment.name, records))
         elif not _may_hold_anything(layout, segment):
-            yield from patiently(partial(_clear, layout, segment))
+            patiently(partial(_clear, layout, segment), should_stop)
         # Else its very beginning was damaged, which no kill does: it is left for a person.
+    return recovered
 
 
-def _move_aside(layout: Layout, path: Path, why: str) -> Iterator[None]:
-    """Out of the way of this start and of all later ones. Says where it is now."""
+def _move_aside(layout: Layout, path: Path, why: str, should_stop: Callable[[], bool]) -> None:
+    """Move it out of the way of this start and of all later ones. The log says where it is now."""
 
     def move() -> None:
         with disk_errors_named(layout.set_aside):
             moved = set_aside(layout, path)
         log.error("set aside, not recovered", file=str(path), to=str(moved), why=why)
 
-    yield from patiently(move)
+    patiently(move, should_stop)
 
 
 class _Tape(NamedTuple):
@@ -166,8 +171,7 @@ def _is_sealed(layout: Layout, segment: Segment, tape: _Tape | None) -> bool:
         whole = read_tape(sealed)
         if not _is_part(read_tape(tape.path, torn=True) if tape else (), whole):
             return False
-        for _ in whole:
-            pass
+        deque(whole, maxlen=0)  # to its end
     except (DamagedTape, OSError) as error:
         refuse_used_up(error)
         return False
@@ -200,62 +204,74 @@ def _isolate(layout: Layout, segment: Segment, tape: _Tape) -> None:
         clear_segment(layout, segment, but=torn)
 
 
-def _replay(
-    layout: Layout, segment: Segment, tape: _Tape, reason: str, worker: Executor
-) -> Generator[None, None, int]:
+def _replay(  # noqa: PLR0913 each is one thing
+    layout: Layout,
+    segment: Segment,
+    tape: _Tape,
+    reason: str,
+    worker: Executor,
+    *,
+    should_stop: Callable[[], bool],
+) -> int:
     """Record the torn tape once more, and seal. Returns how many records it held."""
     if tape.other:
-        yield from _move_aside(layout, tape.other, "another tape of its segment is recovered")
-    yield from patiently(partial(_isolate, layout, segment, tape))
+        _move_aside(layout, tape.other, "another tape of its segment is recovered", should_stop)
+    patiently(partial(_isolate, layout, segment, tape), should_stop)
     torn = layout.torn_tape(segment)
     records = read_tape(torn, torn=True)
     next(records)
     with following(torn):
         recording = RecordingSession(layout, segment, worker, tape.start)
-    return 1 + (yield from record_again(recording, records, reason, torn))
+    return 1 + record_again(recording, records, reason, torn, should_stop)
 
 
 def record_again(
-    recording: RecordingSession, records: Iterator[TapeRecord], reason: str, tape: object
-) -> Generator[None, None, int]:
-    """Take every record of a tape but its first, and seal. Returns how many they were.
+    recording: RecordingSession,
+    records: Iterator[TapeRecord],
+    reason: str,
+    tape: object,
+    should_stop: Callable[[], bool] = never,
+) -> int:
+    """Handle every record of a tape but its first, and seal. Returns how many they were.
 
-    It ends as the tape does, or for this `reason` where that does not say. Whoever leaves it early
-    leaves everything unsealed. Raises DamagedTape, with the tape's name, where no recorder wrote it.
+    It ends as the tape does, or for this `reason` where the tape has no end. Raises Stopped with everything
+    unsealed, and DamagedTape, with the tape's name, where no recorder wrote it.
     """
     with following(tape):
-        count = yield from _take_all(recording, records, reason)
-        yield from patiently(recording.writer.flush)
-        yield from patiently(lambda: recording.writer.seal().result())
+        count = _handle_all(recording, records, reason, should_stop)
+        patiently(recording.writer.flush, should_stop)
+        patiently(lambda: recording.writer.seal().result(), should_stop)
     return count
 
 
-def _take_all(
-    recording: RecordingSession, records: Iterator[TapeRecord], reason: str
-) -> Generator[None, None, int]:
+def _handle_all(
+    recording: RecordingSession,
+    records: Iterator[TapeRecord],
+    reason: str,
+    should_stop: Callable[[], bool],
+) -> int:
     count = 0
     for record in records:
         if isinstance(record, SegmentEnd):
             reason, recording.last_ns = record.reason, record.received_ns
-            # What follows is said anew; but only at the very end a checksum proves the last lines.
-            for _ in records:
-                pass
+            # The checkpoints that follow are made anew; but only the very end of a tape has a checksum, which
+            # proves its last lines. So they are read all the same.
+            deque(records, maxlen=0)
             break
         # The requests that it returns were answered on this tape, or never.
         recording.handle(record)
-        # Also after one that no row follows from: its line waits to be written.
+        # Also after a record without a row: its line waits to be written.
         if recording.writer.wants_flush:
-            yield from _flush(recording.writer)
+            _flush(recording.writer, should_stop)
         count += 1
-        if not count % BREATH_FRAMES:
-            yield
+        if count % STOP_CHECK_RECORDS == 0 and should_stop():
+            raise Stopped
     recording.end(reason)
     return count
 
 
-def _flush(writer: SegmentWriter) -> Iterator[None]:
-    """Bring to the disk what waits for it; yields while the disk is full."""
-    yield from patiently(writer.flush)
-    busy = writer.busy
-    if busy:
-        busy.exception()  # waits for it; what it met is raised by the next flush
+def _flush(writer: SegmentWriter, should_stop: Callable[[], bool]) -> None:
+    """Bring what is waiting to the disk, and wait for the worker when it is behind."""
+    patiently(writer.flush, should_stop)
+    if writer.busy:
+        writer.busy.exception()  # waits for it; the next flush raises what it met
