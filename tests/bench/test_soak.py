@@ -26,6 +26,7 @@ from booktape.recorder.recorder import Recorder
 from booktape.recorder.settings import Settings
 from booktape.store.tape_reader import read_lines
 from booktape.wire.endpoints import Venue
+from e2e.inside import session_of
 from e2e.promises import rows_of
 
 SYMBOLS = tuple(f"S{number}USDT" for number in range(50))
@@ -93,7 +94,7 @@ def look(recorder: Recorder, second: float) -> Moment:
     return Moment(
         second,
         resident_mb(),
-        recorder._async_recording.session.writer._staged_bytes / MB if status else 0.0,
+        session_of(recorder).writer._staged_bytes / MB if status else 0.0,
         pa.total_allocated_bytes() / MB,
         sum(book.levels for book in status.books) * LEVEL_BYTES / MB if status else 0.0,
         freed_mb(),

@@ -23,7 +23,7 @@ from typing import Final, NamedTuple
 import pyarrow.dataset as ds
 import pytest
 
-from booktape.recorder.recorder import INBOX_FRAMES
+from booktape.recorder.recorder import QUEUE_RECORDS
 from booktape.wire.witness import DEPTH20
 from docs.generated import table
 
@@ -115,7 +115,7 @@ def record(out: Path, load: Load, messages: int) -> Run:
             exchange.stdout.readline()
             before_s = cpu_s(recorder.pid)
             seconds = json.loads(exchange.stdout.readline())["seconds"]
-            handled = messages - load.workers * INBOX_FRAMES
+            handled = messages - load.workers * QUEUE_RECORDS
             cpu_us = (cpu_s(recorder.pid) - before_s) / handled * 1e6
             memory_mb = resident_mb(recorder.pid)
             recorder.send_signal(signal.SIGINT)

@@ -11,6 +11,7 @@ from typing import Any
 from booktape.recorder.recorder import Recorder
 from booktape.recorder.settings import Settings
 from booktape.sim.server.server import SimServer
+from booktape.store.session import RecordingSession
 from booktape.wire.endpoints import Venue
 from support.virtual_time import WallClock
 
@@ -36,6 +37,12 @@ async def recording(
         recorder.stop()
         async with asyncio.timeout(60):
             await work
+
+
+def session_of(recorder: Recorder) -> RecordingSession:
+    """What a recorder at work writes."""
+    assert recorder._live is not None
+    return recorder._live.recording.session
 
 
 async def until_known(recorder: Recorder, symbols: int) -> None:

@@ -23,7 +23,7 @@ from booktape.wire.limits import (
     WEIGHT_PER_MINUTE,
     fitting_limit,
 )
-from e2e.inside import recording
+from e2e.inside import recording, session_of
 from e2e.tables import lines_of
 
 SLOWLY: Final = 0.1
@@ -72,7 +72,7 @@ async def start(
             deep_s = loop.time() - began_s
             sides = tuple(
                 max(len(sync.book.bids), len(sync.book.asks))
-                for sync in recorder._async_recording.session.books.syncs.values()
+                for sync in session_of(recorder).books.syncs.values()
             )
     weight = sum(BINANCE.depth_weight(line["limit"]) for line in lines_of(out, "asked"))
     return Started(
@@ -105,7 +105,7 @@ def _known(recorder: Recorder, count: int) -> bool:
 
 def _deep(recorder: Recorder) -> bool:
     """No side is cut off before half of what is wanted: the examiner would ask for more."""
-    for sync in recorder._async_recording.session.books.syncs.values():
+    for sync in session_of(recorder).books.syncs.values():
         book = sync.book
         sides = ((book.bids, book.bid_horizon), (book.asks, book.ask_horizon))
         if any(horizon is not None and 2 * len(side) < DEPTH_MAX for side, horizon in sides):

@@ -50,9 +50,9 @@ def children(process: Process) -> list[int]:
 def test_every_symbol_belongs_to_one_worker() -> None:
     """And to the same one at every start."""
     partitions = [Partition(index, 3, "run") for index in range(3)]
-    holders = Counter(symbol for share in partitions for symbol in SYMBOLS if share.owns(symbol))
+    holders = Counter(symbol for each in partitions for symbol in SYMBOLS if each.owns(symbol))
     assert holders == dict.fromkeys(SYMBOLS, 1)
-    assert [share.tag for share in partitions] == ["runw0", "runw1", "runw2"]
+    assert [each.tag for each in partitions] == ["runw0", "runw1", "runw2"]
 
 
 def test_two_workers_record_what_one_would_have(tmp_path: Path) -> None:
@@ -187,9 +187,9 @@ def test_a_429_silences_every_worker(tmp_path: Path) -> None:
         first, second = partitions(WORKERS)
         lie = TooFast(Attempts(path="depth", first=2, last=2), retry_after_s=20)
         async with SimServer(market, faults=Faults.of(lie)) as server:
-            async with recording(server, SYMBOLS, tmp_path, every=5, share=first):
+            async with recording(server, SYMBOLS, tmp_path, every=5, partition=first):
                 await asyncio.sleep(5)
-                async with recording(server, SYMBOLS, tmp_path, every=5, share=second):
+                async with recording(server, SYMBOLS, tmp_path, every=5, partition=second):
                     await asyncio.sleep(30)
             assert server.violations.total() == 0, server.violations
         rows = check_archive(tmp_path, truth_of(market), every=5)

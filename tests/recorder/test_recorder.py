@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,7 @@ from booktape.recorder.settings import Settings
 from booktape.recorder.workers import Workers
 from booktape.sim.server.server import SimServer
 from booktape.store import recovery
+from booktape.store.archive import Archive
 from booktape.store.layout import Layout, Segment
 from booktape.store.tape_writer import TapeWriter
 from booktape.wire.endpoints import Venue
@@ -23,10 +27,10 @@ from support import virtual_time
 from support.truth import TracedMarket
 
 
-def test_a_bug_is_told_and_what_is_on_the_tape_is_recovered(
+def test_after_a_bug_the_next_start_recovers_what_is_on_the_tape(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing is sealed by a program that is in doubt; the next start does it, as after a kill."""
+    """The program may be wrong, so it seals nothing; the next start does that, as after a kill."""
     symbols = ("BTCUSDT",)
 
     def bug(*_: object) -> None:
@@ -38,9 +42,9 @@ def test_a_bug_is_told_and_what_is_on_the_tape_is_recovered(
             monkeypatch.setattr(StallDetector, "find_stalled", bug)
             venue = Venue("test exchange", server.rest_url, server.ws_url)
             recorder = Recorder(Settings(venue, symbols, 2, tmp_path), virtual_time.WallClock())
-            with pytest.raises(ExceptionGroup) as told:
+            with pytest.raises(ExceptionGroup) as caught:
                 await recorder.run()
-            assert told.group_contains(RuntimeError, match="a bug")
+            assert caught.group_contains(RuntimeError, match="a bug")
             assert list((tmp_path / "unsealed").iterdir())
             await asyncio.sleep(1)
             monkeypatch.undo()
@@ -54,8 +58,8 @@ def test_a_bug_is_told_and_what_is_on_the_tape_is_recovered(
     virtual_time.run(story())
 
 
-def test_how_it_stands_is_told_until_it_shall_end(tmp_path: Path) -> None:
-    """Then connections close, one after another: no book would look well any more."""
+def test_there_is_no_status_after_a_stop(tmp_path: Path) -> None:
+    """Then connections close one after another, so the books' states would mislead."""
 
     async def story() -> None:
         async with (
@@ -71,15 +75,25 @@ def test_how_it_stands_is_told_until_it_shall_end(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("count", [1, 2])
-def test_a_stop_is_heard_while_what_was_left_is_recovered(
+def test_a_stop_ends_a_recovery(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
-    """It may take minutes. What is not recovered yet stays for the next start."""
-    monkeypatch.setattr(recovery, "BREATH_FRAMES", 1)
+    """A recovery may take minutes. What is not recovered yet stays for the next start."""
+    repairing = threading.Event()
+
+    def repair(archive: Archive, should_stop: Callable[[], bool]) -> None:
+        repairing.set()
+        while not should_stop():
+            time.sleep(0.001)
+        really_repair(archive, should_stop)
+
+    really_repair = Archive.repair
+    monkeypatch.setattr(Archive, "repair", repair)
+    monkeypatch.setattr(recovery, "STOP_CHECK_RECORDS", 1)
     layout, killed = Layout(tmp_path), Segment(0, "killed")
     tape = TapeWriter(layout.writing_tape(killed))
-    for frame in (OPENING, *FRAMES):
-        tape.write(frame)
+    for record in (OPENING, *FRAMES):
+        tape.write(record)
     tape.flush()
 
     async def story() -> None:
@@ -89,7 +103,7 @@ def test_a_stop_is_heard_while_what_was_left_is_recovered(
             clock = virtual_time.WallClock()
             recorder = Workers(settings, count) if count > 1 else Recorder(settings, clock)
             work = asyncio.create_task(recorder.run())
-            while not layout.torn_tape(killed).exists():
+            while not repairing.is_set():
                 await asyncio.sleep(0)
             recorder.stop()
             await work

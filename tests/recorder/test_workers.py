@@ -144,7 +144,7 @@ def test_workers_stand_as_one() -> None:
 
 def test_what_one_worker_is_told_all_of_them_know() -> None:
     """Until when the exchange wants silence: one memory, in whatever process it is written."""
-    first, second = (share.pause_memory for share in partitions(2))
+    first, second = (each.pause_memory for each in partitions(2))
     assert first is not None
     assert second is not None
     assert tuple(second) == NO_PAUSE

@@ -70,7 +70,7 @@ class Settings:
     audit_s: float = 900.0
     pulse_s: float = 30.0
     quote_asset: str | None = None
-    share: Partition = Partition()
+    partition: Partition = Partition()
 
     @property
     def suffixes(self) -> tuple[str, ...]:
@@ -94,7 +94,7 @@ class Settings:
 
     def wanted(self, info: ExchangeInfo) -> tuple[str, ...]:
         """The symbols to record, as the exchange lists them now; a worker may have none."""
-        return tuple(filter(self.share.owns, self._asked_for(info)))
+        return tuple(filter(self.partition.owns, self._asked_for(info)))
 
     def _asked_for(self, info: ExchangeInfo) -> tuple[str, ...]:
         return self.symbols or info.trading(self.quote_asset)

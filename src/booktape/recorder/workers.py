@@ -116,7 +116,7 @@ class Workers:
             if self._stopping:
                 return
             self._workers = [
-                _start(replace(self._settings, share=share)) for share in partitions(self._count)
+                _start(replace(self._settings, partition=each)) for each in partitions(self._count)
             ]
             with ThreadPoolExecutor(self._count) as ears:
                 await asyncio.gather(*(self._supervise(each, ears) for each in self._workers))
