@@ -26,7 +26,7 @@ from booktape.core.events import DepthEvent, DepthSnapshot
 from booktape.core.tape_records import Connected, DepthAnswer, StreamMessage, TapeRecord
 from booktape.sim.market.listing import listing
 from booktape.sim.market.order_flow import Ladder
-from booktape.sim.source import EventMessage
+from booktape.sim.messages import Encoding, event_message
 from booktape.wire.encode import encode_depth
 
 SYMBOL: Final = "BTCUSDT"
@@ -239,5 +239,5 @@ def lifelike(seconds: int) -> Iterator[TapeRecord]:
     yield DepthAnswer(START_NS, SYMBOL, LIMIT, market.depth())
     for slot in range(1, seconds * SLOTS_PER_S + 1):
         at_ns = START_NS + slot * 10**9 // SLOTS_PER_S
-        message = EventMessage(market.event(at_ns // 1_000))
-        yield StreamMessage(at_ns, 1, message.payload(combined=True, microseconds=False))
+        message = event_message(market.event(at_ns // 1_000))
+        yield StreamMessage(at_ns, 1, message.payload(Encoding(combined=True, microseconds=False)))

@@ -19,6 +19,7 @@ from booktape.core.tape_records import (
     TapeRecord,
 )
 from booktape.sim.market.market import Market
+from booktape.sim.messages import Encoding
 from booktape.store.archive import open_archive
 from booktape.wire.binance import decode_depth
 from booktape.wire.encode import encode_depth
@@ -44,7 +45,7 @@ def built_in_hour() -> Iterator[TapeRecord]:
     yield DepthAnswer(START_NS, SYMBOL, LIMIT, market.depth(SYMBOL, LIMIT, 0.0))
     for slot in range(1, SECONDS * SLOTS_PER_S):
         for message in market.advance():
-            payload = message.payload(combined=True, microseconds=True)
+            payload = message.payload(Encoding(combined=True, microseconds=True))
             yield StreamMessage(START_NS + slot * 10**9 // SLOTS_PER_S, 1, payload)
 
 

@@ -13,6 +13,7 @@ from booktape.core.checks import TopLevels
 from booktape.core.events import WHOLE_DEPTH, DepthEvent, DepthSnapshot
 from booktape.sim.market.market import Market
 from booktape.sim.market.symbols import spot
+from booktape.sim.messages import Encoding
 from booktape.wire.binance import decode_depth, decode_event
 from booktape.wire.encode import encode_depth
 from booktape.wire.exchange_info import encode_exchange_info
@@ -59,7 +60,7 @@ class Round:
         began = {depth.symbol: depth for depth in depths}
         books = {name: OrderBook.from_snapshot(depth) for name, depth in began.items()}
         sent = [
-            m.payload(combined=True, microseconds=True)
+            m.payload(Encoding(combined=True, microseconds=True))
             for _ in range(slots)
             for m in market.advance()
         ]

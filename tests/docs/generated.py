@@ -5,10 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from textwrap import dedent
 
 from booktape.core.sync import TABLE
-from booktape.sim.faults import base
 from booktape.store.schema import (
     CHECK_COLUMNS,
     GAP_COLUMNS,
@@ -52,19 +50,12 @@ def state_machine() -> str:
     return table(("state", "input", "when", "becomes", "does"), rows)
 
 
-def kinds_of_faults() -> str:
-    """What the module that has them says of them, from its table on."""
-    text = base.__doc__ or ""
-    return "```text\n" + dedent(text[text.index("    kind ") :]).strip() + "\n```"
-
-
 def blocks() -> dict[tuple[str, str], str]:
     """Every generated block: file, name → text."""
     reasons = [(f"`{name}`", meaning) for name, meaning in GAP_REASONS.items()]
     kinds = [(f"`{name}`", meaning) for name, meaning in NOTE_KINDS.items()]
     return {
         ("protocol.md", "state machine"): state_machine(),
-        ("faults.md", "faults"): kinds_of_faults(),
         ("format.md", "snapshots"): columns(SNAPSHOT_COLUMNS),
         ("format.md", "gaps"): columns(GAP_COLUMNS),
         ("format.md", "reasons"): table(("reason", "meaning"), reasons),

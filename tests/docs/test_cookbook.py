@@ -54,7 +54,7 @@ class Kitchen:
         self.reader: dict[str, Any] = {}
         value(reader, self.reader)
 
-    def answers(self, question: str) -> list[list[tuple[Any, ...]]]:
+    def outcome(self, question: str) -> list[list[tuple[Any, ...]]]:
         """All three, as rows."""
         sql, polars, reader = blocks(QUESTIONS[question])
         found = (
@@ -118,7 +118,7 @@ def test_there_are_twenty_questions() -> None:
 @pytest.mark.parametrize("question", QUESTIONS)
 def test_the_three_answers_are_one(question: str, kitchen: Kitchen) -> None:
     """To the last digits that the order of additions leaves."""
-    sql, polars, reader = kitchen.answers(question)
+    sql, polars, reader = kitchen.outcome(question)
     assert sql
     assert any(one is not None for row in sql for one in row)
     for other in (polars, reader):
@@ -132,12 +132,12 @@ def test_the_three_answers_are_one(question: str, kitchen: Kitchen) -> None:
 def test_the_recording_has_what_the_questions_are_about(kitchen: Kitchen) -> None:
     """A gap, seconds without a book, a minute that cannot be trusted, and quiet seconds."""
     names = {title.split(".")[0]: title for title in QUESTIONS}
-    assert len(kitchen.answers(names["8"])[0]) == 2
-    mids = [mid for _, mid in kitchen.answers(names["3"])[0]]
+    assert len(kitchen.outcome(names["8"])[0]) == 2
+    mids = [mid for _, mid in kitchen.outcome(names["3"])[0]]
     assert 5 < sum(mid is None for mid in mids) < 60
     assert sum(mid is not None for mid in mids) > 150
-    assert [minute.minute for (minute,) in kitchen.answers(names["7"])[0]] == [29]
-    assert kitchen.answers(names["18"])[0]
+    assert [minute.minute for (minute,) in kitchen.outcome(names["7"])[0]] == [29]
+    assert kitchen.outcome(names["18"])[0]
 
 
 def test_a_copy_without_brotli(kitchen: Kitchen) -> None:

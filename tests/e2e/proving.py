@@ -13,7 +13,8 @@ from booktape.core.events import DepthEvent
 from booktape.sim.faults.base import Faults
 from booktape.sim.faults.conditions import Attempt, Delivery, Messages, chance
 from booktape.sim.faults.connections import Cuts
-from booktape.sim.faults.messages import Delay, Fault
+from booktape.sim.faults.kinds import Fault
+from booktape.sim.faults.messages import Delay
 from booktape.sim.faults.undetectable import Hide, StaleWitness, WrongEvent, WrongSnapshot
 from booktape.sim.market.listing import ILLIQUID, LIQUID, MID, Listing, listing
 from booktape.sim.server.server import SimServer

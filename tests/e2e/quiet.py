@@ -14,11 +14,12 @@ from unittest import mock
 
 from booktape.core.events import FetchSnapshot
 from booktape.net.rest_client import RestClient
+from booktape.sim.faults import requests
 from booktape.sim.faults.base import Faults
 from booktape.sim.faults.conditions import Attempt, Attempts, Messages
 from booktape.sim.faults.connections import Cuts
-from booktape.sim.faults.messages import Delay, Fault
-from booktape.sim.faults.requests import Slow
+from booktape.sim.faults.kinds import RequestFault
+from booktape.sim.faults.messages import Delay
 from booktape.sim.market.listing import ILLIQUID, MID, Listing, listing
 from booktape.sim.server.server import SimServer
 from booktape.wire.limits import BINANCE
@@ -68,12 +69,12 @@ class Watched:
 
 
 @dataclass(frozen=True)
-class _PulsesCounted(Fault):
+class _PulsesCounted(RequestFault):
     """Tells the truth, and counts who asks for the best prices."""
 
     weight: Counter[str] = field(default_factory=Counter)
 
-    def answers(self, attempt: Attempt) -> None:
+    def outcome(self, attempt: Attempt) -> None:
         if attempt.path.endswith("bookTicker"):
             self.weight["pulse"] += BINANCE.best_prices
 
@@ -105,7 +106,7 @@ async def watch(
     faults = Faults.of(
         counted,
         Delay(Messages(probability=0.02), 0.05, jitter_s=0.5),
-        Slow(Attempts(door="rest"), AWAY_S),
+        requests.slow(Attempts(door="rest"), AWAY_S),
         cuts,
     )
     names = tuple(one.symbol for one in listings)

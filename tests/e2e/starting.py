@@ -10,9 +10,9 @@ from typing import Final
 
 from booktape.net.rate_limit import WINDOW_S
 from booktape.recorder.recorder import Recorder
+from booktape.sim.faults import requests
 from booktape.sim.faults.base import Faults
 from booktape.sim.faults.conditions import Attempts
-from booktape.sim.faults.requests import Slow
 from booktape.sim.market.market import Market
 from booktape.sim.market.symbols import spot
 from booktape.sim.server.server import SimServer
@@ -58,7 +58,7 @@ async def start(
     """Record all symbols of an exchange, whose answers take `away_s`, until all are deep."""
     market = Market(spot(count), seed=4)
     loop = asyncio.get_running_loop()
-    far = Faults.of(*[Slow(Attempts(path="depth"), away_s * SLOWLY)] if away_s else [])
+    far = Faults.of(*[requests.slow(Attempts(path="depth"), away_s * SLOWLY)] if away_s else [])
     async with SimServer(market, faults=far, speed=SLOWLY, weight_per_minute=per_minute) as server:
         began_s = loop.time()
         async with recording(

@@ -11,8 +11,9 @@ import booktape
 from booktape.sim.faults.base import Faults
 from booktape.sim.faults.conditions import Messages
 from booktape.sim.faults.connections import CutAt
+from booktape.sim.faults.kinds import Fault
 from booktape.sim.faults.market import Halt
-from booktape.sim.faults.messages import Deaf, Fault
+from booktape.sim.faults.messages import Deaf
 from booktape.sim.market.market import SLOT_MS
 from booktape.sim.server.server import SimServer
 from e2e.inside import recording, until_known

@@ -14,12 +14,12 @@ import pytest
 from booktape.core.events import DepthEvent
 from booktape.core.tape_records import StreamMessage
 from booktape.recorder import recorder
+from booktape.sim.faults import requests
 from booktape.sim.faults.base import Faults
 from booktape.sim.faults.conditions import Attempt
 from booktape.sim.faults.connections import CutAt, HalfOpen, Outage
+from booktape.sim.faults.kinds import Fault
 from booktape.sim.faults.market import Huge
-from booktape.sim.faults.messages import Fault
-from booktape.sim.faults.requests import HangUp
 from booktape.sim.server.server import SimServer
 from booktape.store.tape_reader import read_tape
 from booktape.wire.binance import decode_event
@@ -114,7 +114,7 @@ def test_one_of_two_connections_may_be_half_open(tmp_path: Path) -> None:
 def test_requests_that_hang_are_given_up_and_asked_again(tmp_path: Path) -> None:
     """The list of symbols once, the first snapshot twice: each costs ten seconds and a pause."""
     lists, snapshots = FirstOf("exchangeInfo", 1), FirstOf("depth", 2)
-    rows = virtual_time.run(record(tmp_path, 60, HangUp(lists), HangUp(snapshots)))
+    rows = virtual_time.run(record(tmp_path, 60, requests.hang(lists), requests.hang(snapshots)))
     assert (len(lists.asked_s), len(snapshots.asked_s)) == (2, 3)
     known_s = (rows[0]["receive_time"] - START).total_seconds()
     assert 30 <= known_s < 32

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from booktape.sim.faults import requests
 from booktape.sim.faults.base import Faults
 from booktape.sim.faults.conditions import Attempts
-from booktape.sim.faults.requests import Refuse
 from booktape.sim.market.market import Market
 from booktape.sim.server.server import SimServer
 from e2e.commands import run, said, start
@@ -174,7 +174,7 @@ def test_a_duration_without_a_book_is_no_success(tmp_path: Path) -> None:
     """The list of symbols came, and nothing else: no stream, no snapshot."""
 
     async def story() -> None:
-        faults = Faults.of(Refuse(Attempts(path="depth")))
+        faults = Faults.of(requests.refuse(Attempts(path="depth")))
         async with SimServer(Market(("BTCUSDT",), levels=50), faults=faults) as server:
             code, _, err = await run(
                 *("record", "BTCUSDT", "--duration", "2", "--out", tmp_path),

@@ -13,9 +13,9 @@ import pytest
 
 from booktape.recorder.settings import Partition
 from booktape.recorder.workers import partitions
+from booktape.sim.faults import requests
 from booktape.sim.faults.base import Faults
 from booktape.sim.faults.conditions import Attempts
-from booktape.sim.faults.requests import TooFast
 from booktape.sim.server.server import SimServer
 from booktape.verify.order import Scope
 from booktape.verify.run import verify
@@ -185,7 +185,7 @@ def test_a_429_silences_every_worker(tmp_path: Path) -> None:
     async def story() -> None:
         market = TracedMarket(SYMBOLS, seed=7, levels=40)
         first, second = partitions(WORKERS)
-        lie = TooFast(Attempts(path="depth", first=2, last=2), retry_after_s=20)
+        lie = requests.too_fast(Attempts(path="depth", first=2, last=2), retry_after_s=20)
         async with SimServer(market, faults=Faults.of(lie)) as server:
             async with recording(server, SYMBOLS, tmp_path, every=5, partition=first):
                 await asyncio.sleep(5)

@@ -19,8 +19,9 @@ from booktape.core.events import BookLost
 from booktape.reconstruct import Reconstruction
 from booktape.sim.faults.base import Faults
 from booktape.sim.faults.conditions import Messages, StreamKind
+from booktape.sim.faults.kinds import Fault
 from booktape.sim.faults.market import Halt, IdsReset
-from booktape.sim.faults.messages import Deaf, Fault
+from booktape.sim.faults.messages import Deaf
 from booktape.sim.server.server import SimServer
 from booktape.store.tape_reader import read_tape
 from docs.generated import table

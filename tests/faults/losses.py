@@ -22,13 +22,13 @@ from typing import Final, TypeAlias
 
 import structlog
 
+from booktape.sim.faults import requests
 from booktape.sim.faults.base import Faults
 from booktape.sim.faults.conditions import Attempts, Messages
-from booktape.sim.faults.connections import CutAt, HalfOpen, Outage, ServerShutdown
-from booktape.sim.faults.garbage import Garbage
+from booktape.sim.faults.connections import CutAt, HalfOpen, Lifetime, Outage, ServerShutdown
+from booktape.sim.faults.kinds import Fault
 from booktape.sim.faults.market import Halt, Huge, IdsReset
-from booktape.sim.faults.messages import Deaf, Drop, Fault, Lifetime, Stall
-from booktape.sim.faults.requests import HangUp, Status, TooFast
+from booktape.sim.faults.messages import Deaf, Drop, Garbage, Stall
 from booktape.sim.server.server import SimServer
 from booktape.wire.limits import PONG_WITHIN_S
 from docs.generated import DOCS, replaced, table
@@ -102,11 +102,11 @@ CASES: Final = (
     Case("garbage instead of an event", (Garbage(_LOST, instead=True),), 0.5),
     Case("20 s without a frame, then all at once", (Stall(AT_S, AT_S + 20),), 20),
     Case("a half-open connection", (HalfOpen(AT_S),), PONG_WITHIN_S),
-    Case("cut, and a request for the snapshot hangs", (_CUT, HangUp(meanwhile(5))), 10),
-    Case("cut, and 503 for 10 s", (_CUT, Status(meanwhile(10))), 10),
+    Case("cut, and a request for the snapshot hangs", (_CUT, requests.hang(meanwhile(5))), 10),
+    Case("cut, and 503 for 10 s", (_CUT, requests.status(meanwhile(10))), 10),
     Case(
         "cut, and banned for 2 minutes (418)",
-        (_CUT, TooFast(meanwhile(10), retry_after_s=120, status=418)),
+        (_CUT, requests.too_fast(meanwhile(10), retry_after_s=120, status=418)),
         120,
     ),
     Case("the exchange is away for 1 minute", (outage(60),), 60),

@@ -11,10 +11,11 @@ from random import Random
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, TypeAlias
 
+from booktape.sim.faults import requests
 from booktape.sim.faults.base import Faults
 from booktape.sim.faults.conditions import Attempts, Messages
-from booktape.sim.faults.connections import CutAt, Cuts, HalfOpen, Outage, ServerShutdown
-from booktape.sim.faults.garbage import Garbage
+from booktape.sim.faults.connections import CutAt, Cuts, HalfOpen, Lifetime, Outage, ServerShutdown
+from booktape.sim.faults.kinds import Fault
 from booktape.sim.faults.market import (
     Cap,
     ClockStep,
@@ -26,30 +27,7 @@ from booktape.sim.faults.market import (
     NewListing,
     TickSize,
 )
-from booktape.sim.faults.messages import (
-    Close,
-    Deaf,
-    Delay,
-    Drop,
-    Fault,
-    Gap,
-    Lifetime,
-    Repeat,
-    Stall,
-)
-from booktape.sim.faults.requests import (
-    Firewall,
-    Half,
-    HangUp,
-    Html,
-    Refuse,
-    RestError,
-    Slow,
-    Stale,
-    Status,
-    TooFast,
-    Truncate,
-)
+from booktape.sim.faults.messages import Close, Deaf, Delay, Drop, Gap, Garbage, Repeat, Stall
 from booktape.sim.faults.undetectable import StaleWitness
 
 HONEST_FROM_S: Final = 40.0
@@ -127,21 +105,25 @@ HEARD_MAKERS: Final[Mapping[str, Maker]] = MappingProxyType(
         "outage-hours": lambda d: Outage(
             d.start_s, d.start_s + d.rng.uniform(3_600, 10_800), silent=d.flag()
         ),
-        "refuse": lambda d: Refuse(d.attempts(0.3, 1)),
-        "hang": lambda d: HangUp(d.attempts(0.1, 0.5)),
-        "status": lambda d: Status(d.attempts(0.3, 1), d.rng.choice([403, 451, 500, 502, 503])),
-        "too-fast": lambda d: TooFast(d.attempts(0.2, 0.8), d.rng.randint(1, 3)),
-        "banned": lambda d: TooFast(d.attempts(0.1, 0.3), d.rng.randint(10, 300), status=418),
-        "banned-in-the-body": lambda d: TooFast(
+        "refuse": lambda d: requests.refuse(d.attempts(0.3, 1)),
+        "hang": lambda d: requests.hang(d.attempts(0.1, 0.5)),
+        "status": lambda d: requests.status(
+            d.attempts(0.3, 1), d.rng.choice([403, 451, 500, 502, 503])
+        ),
+        "too-fast": lambda d: requests.too_fast(d.attempts(0.2, 0.8), d.rng.randint(1, 3)),
+        "banned": lambda d: requests.too_fast(
+            d.attempts(0.1, 0.3), d.rng.randint(10, 300), status=418
+        ),
+        "banned-in-the-body": lambda d: requests.too_fast(
             d.attempts(0.1, 0.3), d.rng.randint(10, 300), status=418, told="body"
         ),
-        "firewall": lambda d: Firewall(d.attempts(0.1, 0.3), d.rng.uniform(20, 300)),
-        "html": lambda d: Html(d.attempts(0.3, 1)),
-        "slow": lambda d: Slow(d.attempts(0.3, 1), d.rng.uniform(0.1, 3)),
-        "half": lambda d: Half(d.attempts(0.3, 1)),
-        "truncate": lambda d: Truncate(d.attempts(0.3, 1)),
-        "stale": lambda d: Stale(d.attempts(0.3, 1), seconds=d.rng.uniform(0.3, 20)),
-        "rest-error": lambda d: RestError(d.attempts(0.3, 0.8)),
+        "firewall": lambda d: requests.firewall(d.attempts(0.1, 0.3), d.rng.uniform(20, 300)),
+        "html": lambda d: requests.html(d.attempts(0.3, 1)),
+        "slow": lambda d: requests.slow(d.attempts(0.3, 1), d.rng.uniform(0.1, 3)),
+        "half": lambda d: requests.half(d.attempts(0.3, 1)),
+        "truncate": lambda d: requests.truncate(d.attempts(0.3, 1)),
+        "stale": lambda d: requests.stale(d.attempts(0.3, 1), seconds=d.rng.uniform(0.3, 20)),
+        "rest-error": lambda d: requests.rest_error(d.attempts(0.3, 0.8)),
         "halt": lambda d: Halt(
             d.symbol, d.start_s, d.end_s, d.rng.choice(["HALT", "CANCEL_ONLY"]), d.rng.uniform(0, 5)
         ),
@@ -208,7 +190,7 @@ def single(kind: str, seed: int = 0) -> Faults:
 
 def honest_from_s(faults: Faults) -> float:
     """From then on nothing goes wrong any more."""
-    outages = [lie.end_s for lie in faults.lies if isinstance(lie, Outage)]
+    outages = [lie.end_s for lie in faults.faults if isinstance(lie, Outage)]
     return max(HONEST_FROM_S, *outages, 0.0)
 
 

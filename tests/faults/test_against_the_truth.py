@@ -51,7 +51,7 @@ async def survive(faults: Faults, seed: int, out: Path) -> None:
 
 async def until_back(recorder: Recorder, faults: Faults) -> None:
     """Every book is known again but one that was delisted."""
-    gone = {lie.symbol for lie in faults.lies if isinstance(lie, Delist)}
+    gone = {lie.symbol for lie in faults.faults if isinstance(lie, Delist)}
     async with asyncio.timeout(BACK_WITHIN_S):
         while True:
             status = recorder.status()

@@ -10,10 +10,11 @@ from booktape.core.events import DepthEvent
 from booktape.sim.faults.actions import Cut, Later, Send
 from booktape.sim.faults.base import Faults
 from booktape.sim.faults.conditions import Attempt, Delivery
+from booktape.sim.faults.kinds import Fault
 from booktape.sim.faults.market import ClockStep, Delist
-from booktape.sim.faults.messages import Drop, Fault
+from booktape.sim.faults.messages import Drop
 from booktape.sim.faults.parse import KINDS, SILENT
-from booktape.sim.faults.undetectable import Hide, WrongEvent, WrongSnapshot
+from booktape.sim.faults.requests import AnswerFault
 from booktape.sim.market.market import Market
 from faults.scripts import (
     HEARD_MAKERS,
@@ -26,7 +27,7 @@ from faults.scripts import (
 )
 
 SEEDS = range(200)
-FORGERIES: set[type[Fault]] = {Hide, WrongEvent, WrongSnapshot}
+UNDETECTABLE = {"hide", "wrong-event", "wrong-snapshot"}
 
 
 def test_the_same_seed_is_the_same_script() -> None:
@@ -41,29 +42,35 @@ def test_scripts_use_every_kind_and_combine_two_to_four() -> None:
     With those, rows are wrong and nothing in the data betrays it: they are for audits to find.
     """
     scripts = [script(seed) for seed in SEEDS]
-    assert {len(faults.lies) for faults in scripts} == {2, 3, 4}
-    found = {type(lie) for faults in scripts for lie in faults.lies}
-    assert found == set(KINDS.values()) - FORGERIES
+    assert {len(faults.faults) for faults in scripts} == {2, 3, 4}
+    assert KINDS.keys() - MAKERS.keys() == UNDETECTABLE
+    found = {sort_of(fault) for faults in scripts for fault in faults.faults}
+    assert found == {sort_of(single(kind).faults[0]) for kind in MAKERS}
+
+
+def sort_of(fault: Fault) -> tuple[type, ...]:
+    """What it is, and of an answer what it answers."""
+    return type(fault), *(map(type, fault.outcomes) if isinstance(fault, AnswerFault) else ())
 
 
 def test_faults_that_nothing_betrays_are_a_class_of_their_own() -> None:
     """Each kind of them can be made, and no other kind is among them."""
-    made = {type(single(kind).lies[0]) for kind in SILENT_MAKERS}
+    made = {type(single(kind).faults[0]) for kind in SILENT_MAKERS}
     assert made >= {KINDS[kind] for kind in SILENT}
     assert not HEARD_MAKERS.keys() & SILENT_MAKERS.keys()
 
 
 def test_a_script_can_be_limited_to_some_kinds() -> None:
     """For a run that cannot wait for what the others ask for."""
-    found = {type(lie) for seed in SEEDS for lie in script(seed, ["drop"]).lies}
+    found = {type(lie) for seed in SEEDS for lie in script(seed, ["drop"]).faults}
     assert found == {Drop}
 
 
 @pytest.mark.parametrize("kind", MAKERS)
 def test_a_fault_can_be_alone(kind: str) -> None:
     """Every one of them, and the market can do it."""
-    Market(SYMBOLS, levels=5).obey(single(kind).incidents)
-    assert len(single(kind).lies) == 1
+    Market(SYMBOLS, levels=5).apply_faults(single(kind).market)
+    assert len(single(kind).faults) == 1
 
 
 @pytest.mark.parametrize("kind", MAKERS)
@@ -74,11 +81,11 @@ def test_at_the_end_the_exchange_is_honest(kind: str) -> None:
         over_s = honest_from_s(faults)
         for now_s in (over_s, over_s + 60):
             _assert_honest(faults, now_s)
-        for moment in faults.moments():
+        for moment in faults.timetable():
             ends = [step.after_s for step in moment.steps if isinstance(step, Later)]
             assert moment.at_s + max(ends, default=0) < over_s
         for number in range(4):
-            for step in faults.fate(number):
+            for step in faults.steps_for(number):
                 assert isinstance(step, Later)
                 assert isinstance(step.step, Cut)
                 assert step.after_s < over_s
@@ -90,12 +97,12 @@ def _assert_honest(faults: Faults, now_s: float) -> None:
     for number in range(1, 50):
         event = DepthEvent("BTCUSDT", 0, number, number, [(1.0, 1.0)], [])
         sent = Delivery(number % 4, number, number, "btcusdt@depth@100ms", event, b"x", now_s)
-        assert faults.sends(sent) == [Send(b"x")]
+        assert faults.apply(sent) == [Send(b"x")]
         for door in ("rest", "ws"):
-            assert faults.answers(Attempt(door, number, now_s, "/depth", "BTCUSDT")) is None
-    for lie in faults.incidents.lies:
-        if not isinstance(lie, Delist | ClockStep):
-            told = [Faults.of(lie).incidents.status(symbol, now_s) for symbol in SYMBOLS]
-            assert set(told) == {"TRADING"}
-            assert not any(lie.levels(symbol, now_s, now_s + 60) for symbol in SYMBOLS)
-            assert all(lie.course(symbol, now_s, now_s + 60) is None for symbol in SYMBOLS)
+            assert faults.outcome(Attempt(door, number, now_s, "/depth", "BTCUSDT")) is None
+    for fault in faults.market.faults:
+        if not isinstance(fault, Delist | ClockStep):
+            alone = Faults.of(fault).market
+            assert {alone.status(symbol, now_s) for symbol in SYMBOLS} == {"TRADING"}
+            assert not any(alone.levels(symbol, now_s, now_s + 60) for symbol in SYMBOLS)
+            assert all(alone.price(symbol, now_s, now_s + 60) is None for symbol in SYMBOLS)

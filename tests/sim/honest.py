@@ -7,9 +7,10 @@ from typing import Any
 
 from booktape.core.events import DepthEvent
 from booktape.sim.faults.base import Faults
-from booktape.sim.faults.messages import Fault
+from booktape.sim.faults.conditions import StreamCondition
+from booktape.sim.faults.kinds import Fault
+from booktape.sim.messages import depth_stream
 from booktape.sim.server.server import SimServer
-from booktape.sim.source import depth_stream
 from support.truth import TracedMarket
 
 BTC = depth_stream("BTCUSDT")
@@ -44,3 +45,24 @@ def lying(*lies: Fault, **settings: Any) -> SimServer:
     settings = {"speed": math.inf, "patience_s": 0.05} | settings
     source = settings.pop("source", None) or market(slots=settings.pop("slots", SLOTS))
     return SimServer(source, faults=Faults.of(*lies), **settings)
+
+
+def contains_id(symbol: str, update_id: int) -> StreamCondition:
+    """The event of this symbol that contains this update id, on every connection."""
+    return lambda sent: (
+        sent.event is not None
+        and sent.event.symbol == symbol
+        and sent.event.first_id <= update_id <= sent.event.last_id
+    )
+
+
+def event_number(symbol: str, *numbers: int) -> StreamCondition:
+    """These events of this symbol, counted from 1 since the exchange began, on every connection."""
+    return lambda sent: (
+        sent.event is not None and sent.event.symbol == symbol and sent.event_number in numbers
+    )
+
+
+def message_number(number: int, *, connection: int | None = None) -> StreamCondition:
+    """The `number`-th message (from 1) of one connection (counted from 0), or of each."""
+    return lambda sent: sent.message_number == number and connection in {None, sent.connection}

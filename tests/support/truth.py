@@ -15,10 +15,11 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 from booktape.core.events import DepthEvent, Level
+from booktape.sim.faults.market import Push
 from booktape.sim.market.listing import Listing, TextLevel, Whole
 from booktape.sim.market.market import NOT_OPENED, Market
-from booktape.sim.market.symbol_market import Push, Start, SymbolMarket
-from booktape.sim.source import Message
+from booktape.sim.market.symbol_market import Start, SymbolMarket
+from booktape.sim.messages import Message
 
 
 @dataclass(frozen=True)

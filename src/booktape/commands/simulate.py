@@ -51,7 +51,7 @@ def simulate(  # noqa: PLR0913 - each is one documented option
     """
     market = Market(symbols or DEFAULT_SYMBOLS, seed)
     parsed = Faults.parse(faults, seed)
-    second = None if second_port is None else parsed.of_second()
+    second = None if second_port is None else parsed.of_second_host()
     server = SimServer(
         market,
         faults=parsed,

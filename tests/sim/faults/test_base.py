@@ -6,14 +6,16 @@ import pytest
 
 from booktape.core.events import DepthEvent
 from booktape.errors import UsageError
+from booktape.sim.faults import requests
 from booktape.sim.faults.actions import Cut, Later, Send, Step
 from booktape.sim.faults.base import Faults
 from booktape.sim.faults.conditions import Attempt, Attempts, Delivery, Messages, chance
-from booktape.sim.faults.connections import Cuts, HalfOpen, Outage, ServerShutdown
-from booktape.sim.faults.market import Huge, Incidents
-from booktape.sim.faults.messages import Close, Drop, Fault, Lifetime, Repeat
+from booktape.sim.faults.connections import Cuts, HalfOpen, Lifetime, Outage, ServerShutdown
+from booktape.sim.faults.kinds import MessageFault
+from booktape.sim.faults.market import Huge, MarketFaults
+from booktape.sim.faults.messages import Close, Drop, Repeat
 from booktape.sim.faults.replies import Reset
-from booktape.sim.faults.requests import Refuse, RestError, Stale
+from booktape.sim.faults.requests import AnswerFault
 from sim.honest import BTC
 
 
@@ -28,32 +30,32 @@ def delivery(connection: int = 0, message: int = 1, number: int = 1) -> Delivery
 def test_lies_compose_in_order() -> None:
     """Each lie works on what the one before it left; a new lie needs no other file."""
 
-    class Twice(Fault):
-        def sends(self, delivery: Delivery, steps: list[Step]) -> list[Step]:
+    class Twice(MessageFault):
+        def apply(self, delivery: Delivery, steps: list[Step]) -> list[Step]:
             return steps * len(delivery.event.bids) * 2 if delivery.event else steps
 
     always, never = Messages(), Messages(probability=0)
     send = Send(b"payload")
-    assert Faults().sends(delivery()) == [send]
-    assert Faults.of(Twice(), Close(always)).sends(delivery()) == [send, send, Cut(abrupt=False)]
-    assert Faults.of(Twice(), Drop(always), Close(never)).sends(delivery()) == []
-    assert Faults.of(Repeat(always), Twice()).sends(delivery()) == [send] * 4
-    fates = Faults.of(Lifetime(9), Lifetime(3, abrupt=True)).fate(0)
+    assert Faults().apply(delivery()) == [send]
+    assert Faults.of(Twice(), Close(always)).apply(delivery()) == [send, send, Cut(abrupt=False)]
+    assert Faults.of(Twice(), Drop(always), Close(never)).apply(delivery()) == []
+    assert Faults.of(Repeat(always), Twice()).apply(delivery()) == [send] * 4
+    fates = Faults.of(Lifetime(9), Lifetime(3, abrupt=True)).steps_for(0)
     assert fates == [Later(9, Cut(abrupt=False)), Later(3, Cut(abrupt=True))]
 
 
 def test_the_first_lie_at_the_door_counts() -> None:
     """Others are not asked."""
-    both = Faults.of(Refuse(Attempts(door="ws")), RestError(Attempts()))
-    assert both.answers(Attempt("ws", 0, 0)) == Reset()
-    assert getattr(both.answers(Attempt("rest", 0, 0)), "status", None) == 500
-    assert Faults().answers(Attempt("ws", 0, 0)) is None
+    both = Faults.of(requests.refuse(Attempts(door="ws")), requests.rest_error(Attempts()))
+    assert both.outcome(Attempt("ws", 0, 0)) == Reset()
+    assert getattr(both.outcome(Attempt("rest", 0, 0)), "status", None) == 500
+    assert Faults().outcome(Attempt("ws", 0, 0)) is None
 
 
 def test_timetables_are_merged_in_the_order_of_time() -> None:
     """Endless ones too."""
     faults = Faults.of(Cuts(10), HalfOpen(25), ServerShutdown(5), Outage(31, 40))
-    moments = faults.moments()
+    moments = faults.timetable()
     times = [next(moments).at_s for _ in range(20)]
     assert times == sorted(times)
     assert {5, 25, 31} <= set(times)
@@ -61,16 +63,16 @@ def test_timetables_are_merged_in_the_order_of_time() -> None:
 
 def test_only_lies_about_messages_cost_anything_for_a_message() -> None:
     """The exchange need not ask the others."""
-    assert not Faults.of(Cuts(3), Huge("BTCUSDT", 1), Refuse(Attempts())).touch_messages
-    assert Faults.of(Cuts(3), Drop(Messages())).touch_messages
-    assert not Faults().touch_messages
+    assert not Faults.of(Cuts(3), Huge("BTCUSDT", 1), requests.refuse(Attempts())).change_messages
+    assert Faults.of(Cuts(3), Drop(Messages())).change_messages
+    assert not Faults().change_messages
 
 
 def test_the_market_remembers_as_much_as_a_lie_will_ask_for() -> None:
     """And nothing without one."""
-    assert Faults().incidents == Incidents()
-    old = Faults.of(Stale(Attempts(), seconds=3), Stale(Attempts(), events=7))
-    assert old.incidents.memory_events == 31
+    assert Faults().market == MarketFaults()
+    old = Faults.of(requests.stale(Attempts(), seconds=3), requests.stale(Attempts(), events=7))
+    assert old.market.memory_events == 31
 
 
 # ── chance ──────────────────────────────────────────────────────────────────────────────────
@@ -123,21 +125,22 @@ def test_no_text_is_no_fault() -> None:
 def test_every_fault_can_be_named() -> None:
     """One lie for each part, in order."""
     text = "drop=0.01, close=30,cut=100msg,refuse=0.2,outage=10-25,rest-error=0.1,cuts=3,shutdown=9"
-    kinds = [type(lie) for lie in Faults.parse(text).lies]
-    assert kinds == [Drop, Lifetime, Close, Refuse, Outage, RestError, Cuts, ServerShutdown]
-    assert Faults.parse("close=30,cut=2.5").lies == (Lifetime(30), Lifetime(2.5, abrupt=True))
-    assert Faults.parse("stale=2", 5).lies == (Stale(Attempts(seed=5_001), seconds=2),)
+    kinds = [type(fault) for fault in Faults.parse(text).faults]
+    expected = [Drop, Lifetime, Close, AnswerFault, Outage, AnswerFault, Cuts, ServerShutdown]
+    assert kinds == expected
+    assert Faults.parse("close=30,cut=2.5").faults == (Lifetime(30), Lifetime(2.5, abrupt=True))
+    assert Faults.parse("stale=2", 5).faults == (requests.stale(Attempts(seed=5_001), seconds=2),)
 
 
 def test_a_text_means_what_it_says() -> None:
     """Messages are counted from 1, seconds from the start, and the seed matters."""
-    cut = Faults.parse("cut=3msg").sends
+    cut = Faults.parse("cut=3msg").apply
     ends = [Cut(abrupt=True) in cut(delivery(message=n)) for n in (1, 2, 3, 4)]
     assert ends == [False, False, True, False]
-    assert Faults.parse("outage=1-2").answers(Attempt("ws", 0, 1.5)) == Reset()
-    assert Faults.parse("outage=1-2").answers(Attempt("ws", 0, 2.5)) is None
+    assert Faults.parse("outage=1-2").outcome(Attempt("ws", 0, 1.5)) == Reset()
+    assert Faults.parse("outage=1-2").outcome(Attempt("ws", 0, 2.5)) is None
     dropped = [
-        [Faults.parse("drop=0.5", seed).sends(delivery(number=n)) for n in range(1, 51)]
+        [Faults.parse("drop=0.5", seed).apply(delivery(number=n)) for n in range(1, 51)]
         for seed in (1, 1, 2)
     ]
     assert dropped[0] == dropped[1] != dropped[2]

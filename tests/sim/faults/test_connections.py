@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from booktape.core.events import ServerShutdown
-from booktape.sim.faults.actions import GOING_AWAY, Cut, Standing
+from booktape.sim.faults.actions import GOING_AWAY, Cut, OpenConnection
 from booktape.sim.faults.base import Faults
 from booktape.sim.faults.connections import CutAt, Cuts, HalfOpen, Outage
 from booktape.sim.faults.connections import ServerShutdown as Shutdown
@@ -40,30 +40,30 @@ def test_those_who_are_open_at_a_time_are_cut() -> None:
 
 def test_cuts_come_every_few_seconds_and_end() -> None:
     """One in each period, at a random time; the same seed has the same times and the same victims."""
-    moments = list(Faults.of(Cuts(3, start_s=10, end_s=40, seed=5)).moments())
+    moments = list(Faults.of(Cuts(3, start_s=10, end_s=40, seed=5)).timetable())
     assert len(moments) in {9, 10}
     assert all(10 + 3 * n <= m.at_s < 13 + 3 * n for n, m in enumerate(moments))
-    again = list(Faults.of(Cuts(3, start_s=10, end_s=40, seed=5)).moments())
-    standing = [Standing(number, frozenset({BTC}), 9.0) for number in range(4)]
+    again = list(Faults.of(Cuts(3, start_s=10, end_s=40, seed=5)).timetable())
+    standing = [OpenConnection(number, frozenset({BTC}), 9.0) for number in range(4)]
     assert [(m.at_s, m.steps) for m in moments] == [(m.at_s, m.steps) for m in again]
-    victims = [list(m.whom(standing)) for m in moments]
-    assert victims == [list(m.whom(standing)) for m in again]
+    victims = [list(m.choose(standing)) for m in moments]
+    assert victims == [list(m.choose(standing)) for m in again]
     assert all(len(victim) == 1 for victim in victims)
     assert len({victim[0] for victim in victims}) > 1
     assert {step for m in moments for step in m.steps} == {Cut(abrupt=True), Cut(abrupt=False)}
-    other = Faults.of(Cuts(3, start_s=10, end_s=40, seed=6)).moments()
+    other = Faults.of(Cuts(3, start_s=10, end_s=40, seed=6)).timetable()
     assert [m.at_s for m in other] != [m.at_s for m in moments]
 
 
 def test_a_connection_is_spared_while_no_other_carries_its_streams() -> None:
     """Others must have been there for a while, with all of its streams."""
-    (moment,) = itertools.islice(Faults.of(Cuts(1, spare=1, settled_s=2)).moments(), 1)
+    (moment,) = itertools.islice(Faults.of(Cuts(1, spare=1, settled_s=2)).timetable(), 1)
     both, one = frozenset({"a", "b"}), frozenset({"a"})
-    assert not moment.whom([Standing(0, both, inf)])
-    assert list(moment.whom([Standing(0, both, 9), Standing(1, both, 1)])) == [1]
-    assert list(moment.whom([Standing(0, both, 9), Standing(1, one, 9)])) == [1]
-    assert len(moment.whom([Standing(0, both, 9), Standing(1, both, 9)])) == 1
-    assert not moment.whom([])
+    assert not moment.choose([OpenConnection(0, both, inf)])
+    assert list(moment.choose([OpenConnection(0, both, 9), OpenConnection(1, both, 1)])) == [1]
+    assert list(moment.choose([OpenConnection(0, both, 9), OpenConnection(1, one, 9)])) == [1]
+    assert len(moment.choose([OpenConnection(0, both, 9), OpenConnection(1, both, 9)])) == 1
+    assert not moment.choose([])
 
 
 def test_two_connections_that_come_back_lose_nothing_to_single_cuts() -> None:
@@ -194,7 +194,7 @@ def test_in_an_outage_nobody_gets_through(silent: bool) -> None:
             second = await visit_.listen(BTC)
             before, after = await first.count(1), await second.count(1)
             assert after[0]["data"]["E"] - before[0]["data"]["E"] >= 7_500
-            # Those that hung neither hold up the exchange's end nor get an answer.
+            # Selected that hung neither hold up the exchange's end nor get an answer.
 
     run(work())
 

@@ -9,7 +9,7 @@ import pytest
 from booktape.core.events import DepthEvent
 from booktape.errors import MalformedFrame
 from booktape.sim.faults.conditions import Messages
-from booktape.sim.faults.garbage import Form, Garbage
+from booktape.sim.faults.messages import Form, Garbage
 from booktape.wire.binance import decode_event
 from sim.honest import BTC, SLOTS, last_id, lying, pairs
 from sim.visitor import run, visit

@@ -11,14 +11,14 @@ from typing import Literal
 import pytest
 
 from booktape.errors import UsageError
+from booktape.sim.faults import requests
 from booktape.sim.faults.base import Faults
 from booktape.sim.faults.conditions import Attempts
-from booktape.sim.faults.market import ClockStep, Delist, Halt, Huge, Incidents
-from booktape.sim.faults.messages import Fault
-from booktape.sim.faults.requests import Stale
+from booktape.sim.faults.kinds import Fault
+from booktape.sim.faults.market import ClockStep, Delist, Halt, Huge, MarketFaults
+from booktape.sim.messages import Encoding, depth_stream
 from booktape.sim.replay.source import ReplaySource
 from booktape.sim.server.server import SimServer
-from booktape.sim.source import depth_stream
 from booktape.wire.exchange_info import decode_exchange_info
 from sim.honest import BTC, lying, market
 from sim.visitor import Levels, Naive, Visit, run, texts, visit
@@ -135,12 +135,12 @@ def test_a_huge_event_is_as_true_as_any(symbol: str) -> None:
     """20,000 levels in one event, none twice; the books before, within and after it are the truth's."""
     source = TracedMarket((symbol,), 3, levels=30, slots=60)
     truth = source.truth()
-    source.obey(Faults.of(Huge(symbol, 2.0)).incidents)
+    source.apply_faults(Faults.of(Huge(symbol, 2.0)).market)
     book, sizes, within = Naive(source.depth(symbol, 5000, 0)), [], []
     for _ in range(60):
         within.append(Naive(source.depth(symbol, 5000, 0.5)))
         for message in source.advance():
-            event = json.loads(message.payload(combined=False, microseconds=False))
+            event = json.loads(message.payload(Encoding(combined=False, microseconds=False)))
             sizes.append(len(event["b"]) + len(event["a"]))
             assert len({p for p, _ in event["b"]}) + len({p for p, _ in event["a"]}) == sizes[-1]
             assert book.apply(event)
@@ -196,7 +196,7 @@ def test_the_clock_steps(by_s: float) -> None:
 def test_without_incidents_the_market_is_as_it_always_was() -> None:
     """Not a byte differs, also where a huge event will come later."""
     plain, told = market(slots=None), market(slots=None)
-    told.obey(Faults.of(Huge("BTCUSDT", 99.0), Stale(Attempts(), events=5)).incidents)
+    told.apply_faults(Faults.of(Huge("BTCUSDT", 99.0), requests.stale(Attempts(), events=5)).market)
     for _ in range(50):
         mine, theirs = ([m.event for m in source.advance()] for source in (plain, told))
         assert mine == theirs
@@ -210,7 +210,7 @@ def test_an_incident_of_an_unknown_symbol_is_the_users_mistake(lie: Fault) -> No
 
 
 @pytest.mark.parametrize(
-    "lie", [Halt("BTCUSDT", 1, 2), ClockStep(1, 1), Stale(Attempts(), events=1)]
+    "lie", [Halt("BTCUSDT", 1, 2), ClockStep(1, 1), requests.stale(Attempts(), events=1)]
 )
 def test_a_recording_cannot_be_told_what_happened(lie: Fault, tmp_path: Path) -> None:
     """What would need a market says so."""
@@ -222,5 +222,5 @@ def test_a_recording_cannot_be_told_what_happened(lie: Fault, tmp_path: Path) ->
 
 def test_a_symbol_that_is_gone_stays_gone_through_a_halt() -> None:
     """Of two statuses the final one counts."""
-    told = Incidents((Delist("A", 1), Halt("A", 0, 9)))
+    told = MarketFaults((Delist("A", 1), Halt("A", 0, 9)))
     assert [told.status("A", now_s) for now_s in (0.5, 5)] == ["HALT", "DELISTED"]

@@ -11,25 +11,31 @@ import pytest
 
 from booktape.core.events import DepthEvent
 from booktape.sim.faults.actions import GOING_AWAY, POLICY_VIOLATION, Send
-from booktape.sim.faults.conditions import (
-    Delivery,
-    Messages,
+from booktape.sim.faults.conditions import Delivery, Messages
+from booktape.sim.faults.connections import CutAt, Lifetime
+from booktape.sim.faults.kinds import Fault, MessageFault
+from booktape.sim.faults.messages import Close, Delay, Drop, Gap, Repeat, Stall
+from sim.honest import (
+    BTC,
+    SLOTS,
     contains_id,
     event_number,
+    events,
+    last_id,
+    lying,
+    market,
     message_number,
+    pairs,
 )
-from booktape.sim.faults.connections import CutAt
-from booktape.sim.faults.messages import Close, Delay, Drop, Fault, Gap, Lifetime, Repeat, Stall
-from sim.honest import BTC, SLOTS, events, last_id, lying, market, pairs
 from sim.visitor import Naive, run, visit
 from support.truth import TracedMarket
 
 
-def loses(lie: Fault, number: int = 1, connection: int = 0) -> bool:
+def loses(lie: MessageFault, number: int = 1, connection: int = 0) -> bool:
     """Whether this event of BTCUSDT does not arrive on this connection."""
     event = DepthEvent("BTCUSDT", 0, number * 10, number * 10 + 9, [(1.0, 1.0)], [])
     sent = Delivery(connection, number, number, BTC, event, b"payload")
-    return not lie.sends(sent, [Send(b"payload")])
+    return not lie.apply(sent, [Send(b"payload")])
 
 
 # ── losing ──────────────────────────────────────────────────────────────────────────────────

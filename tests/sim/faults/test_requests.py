@@ -4,26 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-from http import HTTPStatus
 from typing import Literal
 
 import aiohttp
 import pytest
 
+from booktape.sim.faults import requests
 from booktape.sim.faults.conditions import Attempt, Attempts
-from booktape.sim.faults.messages import Fault
-from booktape.sim.faults.requests import (
-    Half,
-    HangUp,
-    Html,
-    Refuse,
-    RestError,
-    Slow,
-    Stale,
-    Status,
-    TooFast,
-    Truncate,
-)
+from booktape.sim.faults.kinds import Fault
+from booktape.sim.faults.replies import Old
 from sim.honest import BTC, events, lying, market
 from sim.visitor import Naive, run, texts, visit
 
@@ -35,7 +24,7 @@ def test_a_refused_client_gets_no_answer() -> None:
     """WebSocket and REST alike are reset at the door, and only where the condition holds."""
 
     async def work() -> None:
-        lies = Refuse(Attempts(door="ws")), Refuse(Attempts(symbol="BTCUSDT"))
+        lies = requests.refuse(Attempts(door="ws")), requests.refuse(Attempts(symbol="BTCUSDT"))
         async with visit(lying(*lies)) as visit_:
             with pytest.raises(aiohttp.ClientError):
                 await visit_.listen(BTC)
@@ -50,14 +39,14 @@ def test_a_refused_client_gets_no_answer() -> None:
 @pytest.mark.parametrize(
     ("lie", "status", "retry_after", "content_type"),
     [
-        (Status(FIRST), 503, None, "application/json"),
-        (Status(FIRST, status=500), 500, None, "application/json"),
-        (Status(FIRST, status=451), 451, None, "application/json"),
-        (Status(FIRST, status=403), 403, None, "text/html"),
-        (Status(FIRST, status=502), 502, None, "text/html"),
-        (Html(FIRST), 200, None, "text/html"),
-        (TooFast(FIRST), 429, "1", "application/json"),
-        (TooFast(FIRST, retry_after_s=2, status=418), 418, "2", "application/json"),
+        (requests.status(FIRST), 503, None, "application/json"),
+        (requests.status(FIRST, status=500), 500, None, "application/json"),
+        (requests.status(FIRST, status=451), 451, None, "application/json"),
+        (requests.status(FIRST, status=403), 403, None, "text/html"),
+        (requests.status(FIRST, status=502), 502, None, "text/html"),
+        (requests.html(FIRST), 200, None, "text/html"),
+        (requests.too_fast(FIRST), 429, "1", "application/json"),
+        (requests.too_fast(FIRST, retry_after_s=2, status=418), 418, "2", "application/json"),
     ],
 )
 def test_a_request_gets_the_answer_it_was_told_to_get(
@@ -82,7 +71,7 @@ def test_half_a_body_can_have_a_length_that_fits() -> None:
     """HTTP 200 with JSON that breaks off."""
 
     async def work() -> None:
-        async with visit(lying(Half(FIRST))) as visit_:
+        async with visit(lying(requests.half(FIRST))) as visit_:
             half, whole = await visit_.depth("BTCUSDT"), await visit_.depth("BTCUSDT")
             assert half == whole[: len(whole) // 2]
             with pytest.raises(json.JSONDecodeError):
@@ -95,7 +84,7 @@ def test_half_a_body_can_have_the_length_of_all() -> None:
     """The connection ends before all has come; the client's library says so."""
 
     async def work() -> None:
-        async with visit(lying(Truncate(FIRST))) as visit_:
+        async with visit(lying(requests.truncate(FIRST))) as visit_:
             url = f"{visit_.server.rest_url}/api/v3/{DEPTH}"
             async with visit_.http.get(url) as answer:
                 assert answer.status == 200
@@ -115,7 +104,7 @@ def test_an_answer_can_be_long_on_its_way() -> None:
 
     async def work() -> None:
         loop = asyncio.get_running_loop()
-        async with visit(lying(Slow(FIRST, seconds=3), speed=1)) as visit_:
+        async with visit(lying(requests.slow(FIRST, seconds=3), speed=1)) as visit_:
             began_s = loop.time()
             late = asyncio.create_task(visit_.depth("BTCUSDT"))
             await asyncio.sleep(1)
@@ -131,7 +120,7 @@ def test_after_half_a_body_a_client_has_time_to_ask_again() -> None:
     """With infinite speed the exchange waits for the second try as for the first."""
 
     async def work() -> None:
-        async with visit(lying(Half(FIRST), patience_s=5)) as visit_:
+        async with visit(lying(requests.half(FIRST), patience_s=5)) as visit_:
             visitor = await visit_.listen(BTC)
             await visit_.depth("BTCUSDT")
             await visitor.count(6)
@@ -150,7 +139,7 @@ def test_a_client_can_be_left_hanging(door: Literal["rest", "ws"]) -> None:
     """No answer, no end; others are served; neither the client's leaving nor the end is held up."""
 
     async def work() -> None:
-        lie = HangUp(Attempts(door=door, first=1, last=2))
+        lie = requests.hang(Attempts(door=door, first=1, last=2))
         async with visit(lying(lie)) as visit_:
             for _ in range(2):
                 with pytest.raises(TimeoutError):
@@ -169,7 +158,9 @@ def test_a_handshake_can_be_refused_with_a_status(status: int) -> None:
     """The client's library tells the status; nothing counts as a connection."""
 
     async def work() -> None:
-        async with visit(lying(Status(Attempts(door="ws", last=1), status=status))) as visit_:
+        async with visit(
+            lying(requests.status(Attempts(door="ws", last=1), status=status))
+        ) as visit_:
             with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
                 await visit_.listen(BTC)
             assert refused.value.status == status
@@ -182,13 +173,13 @@ def test_a_handshake_can_be_refused_with_a_status(status: int) -> None:
 @pytest.mark.parametrize(
     ("lie", "back"),
     [
-        (Stale(Attempts(), events=7), 7),
-        (Stale(Attempts(), seconds=0.5), 5),
-        (Stale(Attempts(), seconds=0.2, events=4), 4),
-        (Stale(Attempts(), events=1_000), 60),
+        (requests.stale(Attempts(), events=7), 7),
+        (requests.stale(Attempts(), seconds=0.5), 5),
+        (requests.stale(Attempts(), seconds=0.2, events=4), 4),
+        (requests.stale(Attempts(), events=1_000), 60),
     ],
 )
-def test_a_stale_snapshot_is_the_true_book_of_some_time_ago(lie: Stale, back: int) -> None:
+def test_a_stale_snapshot_is_the_true_book_of_some_time_ago(lie: Fault, back: int) -> None:
     """As it was so many events before; never newer, never wrong."""
 
     async def work() -> None:
@@ -209,22 +200,22 @@ def test_a_stale_snapshot_within_a_slot_forgets_that_slot_too() -> None:
     """Also when a fresh one has been asked for in the middle of an event."""
     source = market(slots=20)
     truth = source.truth()
-    source.obey(lying(Stale(Attempts(), events=3)).faults.incidents)
+    source.apply_faults(lying(requests.stale(Attempts(), events=3)).faults.market)
     for _ in range(20):
         source.depth("BTCUSDT", 5000, 0.5)
-        lie = Stale(Attempts(), events=3).lie(Attempt("rest", 0, 0, "", "BTCUSDT"))
-        assert lie is not None
-        book = Naive(source.old_depth("BTCUSDT", 5000, lie))  # type: ignore[arg-type]
+        lie = requests.stale(Attempts(), events=3).outcome(Attempt("rest", 0, 0, "", "BTCUSDT"))
+        assert isinstance(lie, Old)
+        book = Naive(source.old_depth("BTCUSDT", 5000, lie))
         assert (book.bids, book.asks) == texts(truth.book("BTCUSDT", book.id))
         source.advance()
 
 
 def test_rest_errors_come_in_turn() -> None:
     """500, 503, 429, half a body, 418; what has no symbol gets them too."""
-    errors = RestError(Attempts())
-    told = [errors.answers(Attempt("rest", number, 0)) for number in range(6)]
+    errors = requests.rest_error(Attempts())
+    told = [errors.outcome(Attempt("rest", number, 0)) for number in range(6)]
     assert [getattr(reply, "status", None) for reply in told] == [500, 503, 429, None, 418, 500]
-    assert errors.answers(Attempt("ws", 0, 0)) is None
+    assert errors.outcome(Attempt("ws", 0, 0)) is None
 
 
 def test_attempts_are_chosen_by_all_that_is_given() -> None:
@@ -250,8 +241,3 @@ def test_two_lies_at_the_door_have_chances_of_their_own() -> None:
     attempts = [Attempt("rest", number, 0) for number in range(10_000)]
     assert sum(map(refused, attempts)) == pytest.approx(3_000, abs=200)
     assert sum(refused(a) and failed(a) for a in attempts) == pytest.approx(900, abs=150)
-
-
-def test_a_status_is_an_error() -> None:
-    """The lie's default is one that the exchange itself gives."""
-    assert Status(Attempts()).status == HTTPStatus.SERVICE_UNAVAILABLE

@@ -9,8 +9,7 @@ import pytest
 
 from booktape.sim.faults.conditions import Messages
 from booktape.sim.faults.messages import Deaf
-from booktape.sim.market.side_streams import partial_stream, ticker_stream
-from booktape.sim.source import depth_stream
+from booktape.sim.messages import depth_stream, partial_stream, ticker_stream
 from sim.honest import BTC, lying, market
 from sim.visitor import Naive, Visitor, run, texts, visit
 from support.truth import TracedMarket
@@ -43,7 +42,7 @@ def heard(visitor: Visitor, after_s: float, before_s: float = 1e9) -> Counter[st
     ],
 )
 def test_dead_subscriptions_say_nothing_more(dead: set[str], lie: Deaf) -> None:
-    """Those that are named; the others go on. Snapshots go on with the truth, pings come."""
+    """Selected that are named; the others go on. Snapshots go on with the truth, pings come."""
 
     async def work() -> None:
         source = TracedMarket(BOTH, 1, levels=30)

@@ -13,19 +13,18 @@ import pytest
 from booktape.core.checks import BookTicker
 from booktape.core.tape_records import NO_MARKET_DATA
 from booktape.sim.faults.base import Faults
+from booktape.sim.faults.kinds import MarketFault
 from booktape.sim.faults.market import (
     Cap,
     Fall,
     Halt,
     Huge,
     IdsReset,
-    MarketFault,
     NewListing,
     TickSize,
 )
 from booktape.sim.market.market import NOT_OPENED, SLOT_MS
-from booktape.sim.market.side_streams import partial_stream, ticker_stream
-from booktape.sim.source import depth_stream
+from booktape.sim.messages import Encoding, depth_stream, partial_stream, ticker_stream
 from sim.visitor import Levels, Naive, decimals, texts
 from support.truth import TracedMarket, Truth
 
@@ -132,8 +131,8 @@ def best(sides: tuple[Levels, Levels], count: int) -> tuple[Levels, Levels]:
 def test_all_that_is_said_is_true_at_the_id_it_names(name: str) -> None:
     """Snapshots at any moment, best levels, partial depth, tickers; and the book one keeps by events."""
     market = TracedMarket(SYMBOLS, 5, levels=30, remembers=True)
-    incidents = Faults(LIES[name]).incidents
-    market.obey(incidents)
+    incidents = Faults(LIES[name]).market
+    market.apply_faults(incidents)
     market.start(START_US)
     kinds = depth_stream, lambda one: partial_stream(one, 20), ticker_stream
     market.want([stream(one) for one in SYMBOLS for stream in kinds])
@@ -153,10 +152,10 @@ def test_all_that_is_said_is_true_at_the_id_it_names(name: str) -> None:
                 assert (book.bids, book.asks) == texts(true)
                 first = (next(iter(side), None) for side in (true.bids, true.asks))
                 assert top == BookTicker(symbol, book.id, *first)
-                assert (book.id == NOT_OPENED) == incidents.not_opened(symbol, end_s)
+                assert (book.id == NOT_OPENED) == incidents.has_not_opened(symbol, end_s)
             listeners[symbol].book = listeners[symbol].book or Naive(body)
         for message in market.advance():
-            raw = json.loads(message.payload(combined=False, microseconds=True))
+            raw = json.loads(message.payload(Encoding(combined=False, microseconds=True)))
             symbol = next(one for one in SYMBOLS if message.stream.startswith(one.lower()))
             status = incidents.status(symbol, end_s)
             assert status == "TRADING" or status not in {*NO_MARKET_DATA, "DELISTED"}
@@ -172,7 +171,7 @@ def test_all_that_is_said_is_true_at_the_id_it_names(name: str) -> None:
 def test_what_no_market_data_told_of_is_remembered(shown: Any) -> None:
     """To the id: what events tell and what they do not is all that happened, each of it once."""
     market = TracedMarket(("FTMUSDT",), 7, levels=60, remembers=True)
-    market.obey(Faults.of(Halt("FTMUSDT", 2, 5, shown, 20)).incidents)
+    market.apply_faults(Faults.of(Halt("FTMUSDT", 2, 5, shown, 20)).market)
     market.start(START_US)
     truth = market.truth()
     first = truth.first_id("FTMUSDT")
@@ -199,7 +198,7 @@ def test_what_no_market_data_told_of_is_remembered(shown: Any) -> None:
 def test_a_halt_only_cancels_and_says_so(shown: Any) -> None:
     """Levels shrink or go, none comes or grows; ids chain all the while."""
     market = TracedMarket(("FTMUSDT",), 8, levels=60)
-    market.obey(Faults.of(Halt("FTMUSDT", 2, 5, shown, 20)).incidents)
+    market.apply_faults(Faults.of(Halt("FTMUSDT", 2, 5, shown, 20)).market)
     market.start(START_US)
     truth, halted = market.truth(), 0
     last = truth.first_id("FTMUSDT")
@@ -222,7 +221,7 @@ def test_a_halt_only_cancels_and_says_so(shown: Any) -> None:
 def test_cancels_never_empty_a_side() -> None:
     """However many, for however long; and then it trades on."""
     market = TracedMarket(("XMRBTC",), 9, levels=5)
-    market.obey(Faults.of(Halt("XMRBTC", 1, 5, "BREAK", 500)).incidents)
+    market.apply_faults(Faults.of(Halt("XMRBTC", 1, 5, "BREAK", 500)).market)
     for _ in range(SLOTS):
         book = Naive(market.depth("XMRBTC", 5000, 0.9))
         assert book.bids
@@ -238,7 +237,7 @@ def test_cancels_never_empty_a_side() -> None:
 def test_ids_count_anew(blank: bool, first_id: int) -> None:
     """From the event at their time on, which says nothing of it; the book is another one, or the same."""
     market = TracedMarket(("BTCUSDT",), 3, levels=30)
-    market.obey(Faults.of(IdsReset(2, first_id=first_id, blank=blank)).incidents)
+    market.apply_faults(Faults.of(IdsReset(2, first_id=first_id, blank=blank)).market)
     market.start(START_US)
     truth = market.truth()
     events = [m.event for _ in range(40) for m in market.advance() if m.event]
@@ -260,7 +259,7 @@ def test_ids_count_anew(blank: bool, first_id: int) -> None:
 def test_an_id_that_was_there_twice_must_be_told_apart() -> None:
     """By how often ids had begun anew."""
     market = TracedMarket(("BTCUSDT",), 3, levels=30)
-    market.obey(Faults.of(IdsReset(1), IdsReset(2)).incidents)
+    market.apply_faults(Faults.of(IdsReset(1), IdsReset(2)).market)
     for _ in range(30):
         market.advance()
     truth = market.truth()
@@ -279,7 +278,7 @@ def test_an_id_that_was_there_twice_must_be_told_apart() -> None:
 def test_a_book_opens_with_one_event_that_holds_all_of_it() -> None:
     """Until then it is empty and has no id; whoever applies the event to that has the true book."""
     market = TracedMarket(("FTMUSDT",), 3, levels=30)
-    market.obey(Faults.of(NewListing("FTMUSDT", 1, 2)).incidents)
+    market.apply_faults(Faults.of(NewListing("FTMUSDT", 1, 2)).market)
     market.start(START_US)
     assert json.loads(market.depth("FTMUSDT", 5, 0)) == {
         "lastUpdateId": -1,
@@ -307,7 +306,7 @@ def test_new_orders_keep_the_tick_size_of_their_time(finer: bool) -> None:
     """What was placed before stays where it is; some prices off the new grid are left."""
     symbol, grid = "FTMUSDT", 10
     market = TracedMarket((symbol,), 4, levels=200)
-    market.obey(Faults.of(TickSize(symbol, 3, grid, finer)).incidents)
+    market.apply_faults(Faults.of(TickSize(symbol, 3, grid, finer)).market)
     market.start(START_US)
     (info,) = market.symbols()
     tick, truth = Decimal(info.tick_size), market.truth()
@@ -317,7 +316,7 @@ def test_new_orders_keep_the_tick_size_of_their_time(finer: bool) -> None:
     known, after = set(first[0]) | set(first[1]), 0
     for _ in range(SLOTS):
         for message in market.advance():
-            event = json.loads(message.payload(combined=False, microseconds=True))
+            event = json.loads(message.payload(Encoding(combined=False, microseconds=True)))
             coarse = (event["E"] >= START_US + 3_000_000) != finer
             for price, size in decimals(event["b"] + event["a"]):
                 if size and price not in known:
@@ -332,14 +331,14 @@ def test_new_orders_keep_the_tick_size_of_their_time(finer: bool) -> None:
 def test_a_capped_size_has_all_its_decimals() -> None:
     """In events, snapshots, witnesses and the truth; as a double it is the nearest one."""
     market = TracedMarket(("FTMUSDT",), 4, levels=30)
-    market.obey(Faults.of(Cap("FTMUSDT", 1)).incidents)
+    market.apply_faults(Faults.of(Cap("FTMUSDT", 1)).market)
     market.want([depth_stream("FTMUSDT"), partial_stream("FTMUSDT", 20), ticker_stream("FTMUSDT")])
     truth, kinds = market.truth(), set()
     for _ in range(12):
         for message in market.advance():
             if (
                 "92233720368.54775807"
-                in message.payload(combined=False, microseconds=True).decode()
+                in message.payload(Encoding(combined=False, microseconds=True)).decode()
             ):
                 kinds.add(message.stream.partition("@")[2])
     assert kinds == {"depth@100ms", "depth20@100ms", "bookTicker"}

@@ -13,17 +13,23 @@ import pytest
 from booktape.core.checks import BookTicker, TopLevels
 from booktape.core.events import DepthEvent
 from booktape.sim.faults.conditions import Attempts, Messages
-from booktape.sim.faults.messages import Drop, Fault
+from booktape.sim.faults.kinds import Fault
+from booktape.sim.faults.messages import Drop
 from booktape.sim.faults.undetectable import (
-    Forger,
     Hide,
+    MessageChanger,
     StaleWitness,
     Wrong,
     WrongEvent,
     WrongSnapshot,
 )
-from booktape.sim.market.side_streams import SideStreamMessage, partial_stream, ticker_stream
-from booktape.sim.source import Message, depth_stream
+from booktape.sim.messages import (
+    MarketMessage,
+    Message,
+    depth_stream,
+    partial_stream,
+    ticker_stream,
+)
 from sim.honest import BTC, SLOTS, last_id, lying, pairs
 from sim.visitor import Levels, Naive, decimals, run, texts, visit
 from support.truth import TracedMarket, TrueBook
@@ -36,10 +42,10 @@ def told(
     *lies: Fault, symbols: tuple[str, ...] = ("BTCUSDT",), slots: int = SLOTS
 ) -> list[Message]:
     """All that such an exchange says; the market of `honest`."""
-    market, forger = TracedMarket(symbols, 1, levels=30), Forger(lies)
+    market, forger = TracedMarket(symbols, 1, levels=30), MessageChanger(lies)
     streams = (depth_stream, ticker_stream, lambda symbol: partial_stream(symbol, 20))
     market.want({stream(symbol) for stream in streams for symbol in symbols})
-    return [m for slot in range(slots) for m in forger.forged(market.advance(), slot / 10)]
+    return [m for slot in range(slots) for m in forger.changed(market.advance(), slot / 10)]
 
 
 def events(messages: Iterable[Message], symbol: str = "BTCUSDT") -> list[DepthEvent]:
@@ -95,7 +101,7 @@ def test_the_seed_says_which_level_of_an_event_is_wrong() -> None:
     true = events(told())[9]
     wrong = set()
     for seed in range(200):
-        found = WrongEvent(Messages(), seed=seed).forge(true, 10)
+        found = WrongEvent(Messages(), seed=seed).changed(true, 10)
         ((key, _),) = levels_of(found).items() - levels_of(true).items()
         wrong.add(key)
     assert len(wrong) > len(levels_of(true)) // 2
@@ -149,8 +155,8 @@ def test_forgeries_compose_with_each_other_and_with_other_lies() -> None:
 def test_without_a_forgery_nothing_is_touched() -> None:
     """The very messages."""
     messages = told()
-    assert Forger((Drop(Messages()),)).forged(messages, 0) is messages
-    untouched = list(Forger((Hide(Messages(probability=0)),)).forged(messages, 0))
+    assert MessageChanger((Drop(Messages()),)).changed(messages, 0) is messages
+    untouched = list(MessageChanger((Hide(Messages(probability=0)),)).changed(messages, 0))
     assert all(a is b for a, b in zip(messages, untouched, strict=True))
 
 
@@ -177,7 +183,7 @@ def test_a_witness_says_again_what_it_said(
 
 
 def _statement(message: Message) -> object:
-    return message.statement if isinstance(message, SideStreamMessage) else message.event
+    return message.content if isinstance(message, MarketMessage) else message.event
 
 
 def _levels(said: object) -> object:

@@ -12,6 +12,7 @@ import pytest
 from booktape.core.events import DepthEvent
 from booktape.sim.market.listing import DEFAULT_SYMBOLS, NON_ASCII_SYMBOL, listing
 from booktape.sim.market.symbol_market import Start, SymbolMarket
+from booktape.sim.messages import Encoding
 from sim.visitor import Levels, Naive, decimals, texts
 from support.truth import TracedMarket
 
@@ -19,7 +20,7 @@ SYMBOLS = (*DEFAULT_SYMBOLS, NON_ASCII_SYMBOL)
 
 
 def raw(event: Any) -> dict[str, Any]:
-    message: dict[str, Any] = json.loads(event.payload(combined=False, microseconds=True))
+    message: dict[str, Any] = json.loads(event.payload(Encoding(combined=False, microseconds=True)))
     return message
 
 
@@ -138,7 +139,9 @@ def test_the_same_seed_gives_the_same_bytes() -> None:
         for slot in range(50):
             if looked_at:
                 market.depth("BTCUSDT", 100, slot % 10 / 10)
-            found += [m.payload(combined=True, microseconds=True) for m in market.advance()]
+            found += [
+                m.payload(Encoding(combined=True, microseconds=True)) for m in market.advance()
+            ]
         return found
 
     assert bytes_of(1) == bytes_of(1) == bytes_of(1, looked_at=True)

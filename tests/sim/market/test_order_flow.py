@@ -7,13 +7,13 @@ from itertools import pairwise
 import pytest
 
 from booktape.core.events import DepthEvent
+from booktape.sim.faults import requests
 from booktape.sim.faults.base import Faults
 from booktape.sim.faults.conditions import Attempts
-from booktape.sim.faults.market import Fall, Huge
+from booktape.sim.faults.market import Fall, Huge, Push
 from booktape.sim.faults.replies import Old
-from booktape.sim.faults.requests import Stale
 from booktape.sim.market.listing import listing
-from booktape.sim.market.symbol_market import Push, Start
+from booktape.sim.market.symbol_market import Start
 from sim.visitor import Naive, decimals, texts
 from support.truth import ReplayedSymbolMarket, TracedMarket
 
@@ -53,7 +53,7 @@ def test_where_the_price_was_taken_it_stays(share: float) -> None:
 def falling(by: float, *, levels: int, slots: int) -> TracedMarket:
     """From second 1 to a second before the end."""
     market = TracedMarket(("BTCUSDT",), 3, levels=levels, slots=slots)
-    market.obey(Faults.of(Fall("BTCUSDT", 1, slots / 10 - 1, by)).incidents)
+    market.apply_faults(Faults.of(Fall("BTCUSDT", 1, slots / 10 - 1, by)).market)
     return market
 
 
@@ -148,8 +148,8 @@ def test_a_fall_is_remembered_and_waits_for_no_huge_event() -> None:
     """Old snapshots are true while it falls; a huge event at the same time does not come."""
     market = TracedMarket(("BTCUSDT",), 4, levels=60)
     truth = market.truth()
-    lies = Fall("BTCUSDT", 1, 4), Huge("BTCUSDT", 2.0, 5_000), Stale(Attempts(), events=3)
-    market.obey(Faults.of(*lies).incidents)
+    lies = Fall("BTCUSDT", 1, 4), Huge("BTCUSDT", 2.0, 5_000), requests.stale(Attempts(), events=3)
+    market.apply_faults(Faults.of(*lies).market)
     sizes = []
     for _ in range(60):
         event = event_of(market)

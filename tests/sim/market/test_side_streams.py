@@ -11,13 +11,15 @@ from booktape.core.checks import BookTicker, TopLevels
 from booktape.core.events import DepthEvent, Level
 from booktape.sim.faults.market import Halt
 from booktape.sim.market.listing import DEFAULT_SYMBOLS, NON_ASCII_SYMBOL
-from booktape.sim.market.side_streams import (
-    PARTIAL_LEVELS,
-    SideStreamMessage,
+from booktape.sim.market.side_streams import PARTIAL_LEVELS
+from booktape.sim.messages import (
+    Encoding,
+    MarketMessage,
+    Message,
+    depth_stream,
     partial_stream,
     ticker_stream,
 )
-from booktape.sim.source import Message, depth_stream
 from booktape.wire.binance import decode_event
 from sim.honest import BTC, SLOTS, last_id, lying, market
 from sim.visitor import Naive, decimals, run, texts, visit
@@ -39,7 +41,8 @@ def watched(symbol: str, levels: int = 40) -> tuple[TracedMarket, Truth]:
 
 
 def statements(messages: list[Message]) -> list[TopLevels | BookTicker]:
-    return [message.statement for message in messages if isinstance(message, SideStreamMessage)]
+    contents = (message.content for message in messages if isinstance(message, MarketMessage))
+    return [content for content in contents if not isinstance(content, DepthEvent)]
 
 
 def touch(book: TrueBook) -> tuple[Level, Level]:
@@ -98,8 +101,8 @@ def test_witnesses_change_no_byte_of_the_depth_stream() -> None:
         events = [m for m in told.advance() if m.event]
         alone = plain.advance()
         assert not statements(list(alone))
-        assert [m.payload(combined=True, microseconds=True) for m in events] == [
-            m.payload(combined=True, microseconds=True) for m in alone
+        assert [m.payload(Encoding(combined=True, microseconds=True)) for m in events] == [
+            m.payload(Encoding(combined=True, microseconds=True)) for m in alone
         ]
 
 
@@ -116,12 +119,12 @@ def test_only_wanted_witnesses_are_told_from_when_they_are_wanted() -> None:
 def test_the_recorder_reads_what_the_exchange_writes() -> None:
     """Wrapped, each message comes back as the noun it was made from."""
     source, _ = watched("BTCUSDT")
-    said = [m for _ in range(20) for m in source.advance() if isinstance(m, SideStreamMessage)]
-    assert {type(m.statement) for m in said} == {TopLevels, BookTicker}
+    said = [m for _ in range(20) for m in source.advance() if isinstance(m, MarketMessage)]
+    assert {type(m.content) for m in said} == {DepthEvent, TopLevels, BookTicker}
     for message in said:
         if message.stream in {TOP, TICKER}:
-            payload = message.payload(combined=True, microseconds=False)
-            assert decode_event(payload) == message.statement
+            payload = message.payload(Encoding(combined=True, microseconds=False))
+            assert decode_event(payload) == message.content
 
 
 # ── over sockets ────────────────────────────────────────────────────────────────────────────
@@ -202,7 +205,7 @@ def test_texts_of_a_witness_are_the_exchanges_own() -> None:
     """Eight decimals, exactly the truth's."""
     source, truth = watched("BTCUSDT")
     (message,) = [m for m in source.advance() if m.stream == TOP]
-    top = json.loads(message.payload(combined=False, microseconds=False))
+    top = json.loads(message.payload(Encoding(combined=False, microseconds=False)))
     bids, asks = texts(truth.book("BTCUSDT", top["lastUpdateId"]))
     assert top["bids"] == [[f"{p:.8f}", f"{s:.8f}"] for p, s in list(bids.items())[:20]]
     assert top["asks"] == [[f"{p:.8f}", f"{s:.8f}"] for p, s in list(asks.items())[:20]]

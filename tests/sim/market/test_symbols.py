@@ -9,7 +9,7 @@ import pytest
 
 from booktape.sim.market.market import BEGIN_LEVELS
 from booktape.sim.market.symbols import SYMBOLS_MAX, spot
-from booktape.sim.source import depth_stream
+from booktape.sim.messages import depth_stream
 from sim.visitor import Naive, texts
 from support.truth import TracedMarket
 

@@ -28,10 +28,10 @@ from booktape.core.tape_records import (
 )
 from booktape.errors import DamagedFile, DamagedTape, UsageError
 from booktape.reconstruct import Reconstruction
+from booktape.sim.messages import Encoding, depth_stream
 from booktape.sim.replay.source import ReplaySource
 from booktape.sim.replay.tapes import PlayedRecording
 from booktape.sim.server.server import SimServer
-from booktape.sim.source import depth_stream
 from booktape.store.tape_codec import decode_record
 from booktape.store.tape_reader import read_lines
 from booktape.store.tape_writer import TapeWriter
@@ -190,7 +190,7 @@ class Recorder:
         for _ in range(slots):
             self.now_ns += 100_000_000
             for message in self.market.advance():
-                payload = message.payload(combined=True, microseconds=True)
+                payload = message.payload(Encoding(combined=True, microseconds=True))
                 for number in connections:
                     self.add(StreamMessage(self.now_ns, number, payload))
         return self
@@ -453,8 +453,8 @@ def test_a_raw_message_is_wrapped_for_a_client_of_combined_streams(tmp_path: Pat
     messages = []
     while playback.due_s() is not None:
         messages += playback.advance()
-    bare = messages[-1].payload(combined=False, microseconds=True)
-    wrapped = messages[-1].payload(combined=True, microseconds=True)
+    bare = messages[-1].payload(Encoding(combined=False, microseconds=True))
+    wrapped = messages[-1].payload(Encoding(combined=True, microseconds=True))
     assert (bare, wrapped) == (raw, b'{"stream":"%b","data":%b}' % (BTC.encode(), raw))
 
 

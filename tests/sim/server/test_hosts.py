@@ -11,14 +11,15 @@ import aiohttp
 import pytest
 
 from booktape.errors import UsageError
+from booktape.sim.faults import requests
 from booktape.sim.faults.base import Faults
 from booktape.sim.faults.conditions import Attempts, Messages
 from booktape.sim.faults.connections import CutAt, Outage
+from booktape.sim.faults.kinds import Fault
 from booktape.sim.faults.market import Halt
 from booktape.sim.faults.messages import Deaf, Drop
-from booktape.sim.faults.requests import Firewall, Stale, Status, TooFast
+from booktape.sim.messages import depth_stream
 from booktape.sim.server.server import SimServer
-from booktape.sim.source import depth_stream
 from sim.honest import BTC, market
 from sim.visitor import Naive, Visit, Visitor, ids, run, texts, visit
 
@@ -117,8 +118,10 @@ def test_connections_are_counted_over_both_hosts() -> None:
     run(work())
 
 
-@pytest.mark.parametrize("lie", [TooFast(Attempts(last=1), 30), Firewall(Attempts(last=1), 30)])
-def test_a_ban_is_of_an_address_and_so_of_both_hosts(lie: TooFast | Firewall) -> None:
+@pytest.mark.parametrize(
+    "lie", [requests.too_fast(Attempts(last=1), 30), requests.firewall(Attempts(last=1), 30)]
+)
+def test_a_ban_is_of_an_address_and_so_of_both_hosts(lie: Fault) -> None:
     """Told by one of them; whoever turns to the other one breaks it."""
 
     async def work() -> None:
@@ -151,7 +154,7 @@ def test_a_snapshot_of_the_second_host_can_be_old() -> None:
     """The market remembers for whoever asks."""
 
     async def work() -> None:
-        async with visit(two(Faults(), Faults.of(Stale(Attempts(), seconds=1)))) as visit_:
+        async with visit(two(Faults(), Faults.of(requests.stale(Attempts(), seconds=1)))) as visit_:
             await visit_.listen(BTC)
             await asyncio.sleep(3)
             now, then = (
@@ -178,11 +181,11 @@ def test_a_script_tells_the_hosts_apart(tmp_path: Path) -> None:
     own = "[[fault]]\nkind = 'cut'\nat_s = {0}\nhost = {0}\n"
     path.write_text(both + own.format(1) + own.format(2))
     faults = Faults.parse(str(path))
-    status = Status(Attempts(seed=1))
-    assert faults.lies == (status, CutAt(1))
-    assert faults.of_second().lies == (status, CutAt(2))
+    status = requests.status(Attempts(seed=1))
+    assert faults.faults == (status, CutAt(1))
+    assert faults.of_second_host().faults == (status, CutAt(2))
     path.write_text(both)
-    assert Faults.parse(str(path)).of_second() == Faults.parse(str(path)) == Faults((status,))
+    assert Faults.parse(str(path)).of_second_host() == Faults.parse(str(path)) == Faults((status,))
     for entry, sentence in (
         (own.format(3), "'host' is 1 or 2"),
         ("[[fault]]\nkind = 'clock-step'\nat_s = 1\nby_s = 1\nhost = 1", "happens to the market"),

@@ -11,8 +11,8 @@ from urllib.parse import quote
 import pytest
 
 from booktape.sim.faults.market import Cap, ClockStep, Delist, Halt, NewListing, TickSize
+from booktape.sim.messages import depth_stream
 from booktape.sim.server.limits import TARIFFS
-from booktape.sim.source import depth_stream
 from booktape.wire.exchange_info import decode_exchange_info
 from sim.honest import BTC, lying, market
 from sim.visitor import Naive, Visit, run, texts, visit

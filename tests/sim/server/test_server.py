@@ -14,10 +14,10 @@ from booktape.core.events import DepthEvent
 from booktape.errors import UsageError
 from booktape.sim.faults.actions import GOING_AWAY, POLICY_VIOLATION
 from booktape.sim.market.listing import DEFAULT_SYMBOLS, NON_ASCII_SYMBOL
+from booktape.sim.messages import MarketMessage, depth_stream
 from booktape.sim.server import send_queue
 from booktape.sim.server.client import CLOSE_WITHIN_S
 from booktape.sim.server.server import SimServer
-from booktape.sim.source import EventMessage, depth_stream
 from booktape.wire.binance import decode_event
 from booktape.wire.endpoints import Venue
 from booktape.wire.exchange_info import decode_exchange_info
@@ -535,7 +535,7 @@ def test_an_error_while_playing_is_raised_at_the_end() -> None:
     """Nobody waits in vain for a source that broke."""
 
     class Broken(TracedMarket):
-        def advance(self) -> list[EventMessage]:
+        def advance(self) -> list[MarketMessage]:
             raise ZeroDivisionError
 
     async def work() -> None:

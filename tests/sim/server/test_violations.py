@@ -10,8 +10,8 @@ from typing import Any, Literal, TypeAlias
 import aiohttp
 import pytest
 
+from booktape.sim.faults import requests
 from booktape.sim.faults.conditions import Attempts
-from booktape.sim.faults.requests import Firewall, Refuse, TooFast
 from booktape.sim.server.context import Pings, Rate
 from booktape.sim.server.limits import BAN_LONGEST_S, UNDER_WAY_S, Owed, RequestLimits
 from booktape.sim.server.server import SimServer
@@ -65,7 +65,7 @@ def test_parallel_requests_meet_a_told_limit_innocently() -> None:
     """Over real sockets: all are refused, none but those after it are counted."""
 
     async def work() -> None:
-        lie = TooFast(Attempts(first=3, last=3), retry_after_s=20)
+        lie = requests.too_fast(Attempts(first=3, last=3), retry_after_s=20)
         async with visit(lying(lie, weight_per_minute=60_000)) as visit_:
             answers = await asyncio.gather(*(visit_.get(DEPTH) for _ in range(8)))
             assert sorted(status for status, _, _ in answers) == [200, 200, *[429] * 6]
@@ -82,7 +82,7 @@ def test_limits_follow_the_clients_clock() -> None:
     """Of a client that lives a hundred times faster the minute is short, and so is Retry-After."""
 
     async def work() -> None:
-        lie = TooFast(Attempts(last=1), retry_after_s=10)
+        lie = requests.too_fast(Attempts(last=1), retry_after_s=10)
         server = lying(lie, client_speed=100)
         async with visit(server) as visit_:
             assert (await visit_.get("time"))[0] == 429
@@ -97,7 +97,10 @@ def test_a_refused_request_is_no_request() -> None:
     """What never reached the exchange has no weight and breaks no rule."""
 
     async def work() -> None:
-        lies = TooFast(Attempts(last=1), retry_after_s=60), Refuse(Attempts(first=2))
+        lies = (
+            requests.too_fast(Attempts(last=1), retry_after_s=60),
+            requests.refuse(Attempts(first=2)),
+        )
         async with visit(lying(*lies)) as visit_:
             await visit_.get(DEPTH)
             with pytest.raises(aiohttp.ClientError):
@@ -132,7 +135,7 @@ def test_a_ban_told_at_one_door_holds_at_both(first: Door, then: Door, status: A
     """Whoever comes before Retry-After has passed is refused and counted; who comes after is not."""
 
     async def work() -> None:
-        lie = TooFast(Attempts(door=first, last=1), retry_after_s=30, status=status)
+        lie = requests.too_fast(Attempts(door=first, last=1), retry_after_s=30, status=status)
         async with visit(lying(lie, source=market(slots=None), speed=1)) as visit_:
             told, headers, _ = await refusal(visit_, first)
             assert (told, headers["Retry-After"]) == (status, "30")
@@ -152,7 +155,9 @@ def test_a_ban_can_stand_in_the_body_alone() -> None:
     """Until when, in milliseconds by the exchange's clock; a request before that is counted."""
 
     async def work() -> None:
-        lie = TooFast(Attempts(door="rest", last=1), retry_after_s=25, status=418, told="body")
+        lie = requests.too_fast(
+            Attempts(door="rest", last=1), retry_after_s=25, status=418, told="body"
+        )
         server = lying(lie, source=market(slots=None), speed=1, start_us=10**15)
         async with visit(server) as visit_:
             status, headers, body = await visit_.get(DEPTH)
@@ -173,7 +178,7 @@ def test_the_firewall_shuts_an_address_out_and_longer_if_it_comes_back(first: Do
     """403 and a page that says nothing of time; each request or handshake begins the time anew."""
 
     async def work() -> None:
-        lie = Firewall(Attempts(door=first, last=1), seconds=10)
+        lie = requests.firewall(Attempts(door=first, last=1), seconds=10)
         async with visit(lying(lie, source=market(slots=None), speed=1)) as visit_:
             doors: list[Door] = [first, "rest", "ws", "rest"]
             for door in doors:
@@ -287,7 +292,7 @@ def test_attempts_count_also_where_a_fault_refuses_them() -> None:
     """The 301st in five minutes is one too many, though none ever became a connection."""
 
     async def work() -> None:
-        lie = Refuse(Attempts(door="ws"))
+        lie = requests.refuse(Attempts(door="ws"))
         async with visit(lying(lie)) as visit_:
             for _ in range(150):  # aiohttp tries a GET twice, by itself
                 with pytest.raises(aiohttp.ClientError):

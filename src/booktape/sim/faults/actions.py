@@ -1,4 +1,4 @@
-"""What can happen to a connection, as values: lies are made of these, `client` carries them out."""
+"""What can happen to a connection, as values: faults are made of these, `client` carries them out."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from booktape.sim.faults.conditions import among
+from booktape.sim.faults.conditions import is_selected
 
 GOING_AWAY: Final = 1_001
 POLICY_VIOLATION: Final = 1_008
@@ -28,7 +28,7 @@ class Announce:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """End the connection: with a close frame, or abruptly (TCP reset, no goodbye).
+    """End the connection: with a close frame, or abruptly (TCP reset, no close frame).
 
     A reset also destroys what the client has received and not yet read.
     """
@@ -40,12 +40,12 @@ class Cut:
 
 @dataclass(frozen=True, slots=True)
 class Mute:
-    """Half-open: from now on not a byte leaves and nothing that comes is looked at; no FIN."""
+    """Half-open: from now on no byte is sent and nothing that comes is read; no FIN."""
 
 
 @dataclass(frozen=True, slots=True)
 class Later:
-    """Do this after so many seconds of exchange time."""
+    """Do this `after_s` seconds of exchange time later."""
 
     after_s: float
     step: Send | Announce | Cut | Mute
@@ -55,8 +55,8 @@ Step: TypeAlias = Send | Announce | Cut | Mute | Later
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """An open connection, and how long (in exchange time) its present subscription stands."""
+class OpenConnection:
+    """An open connection, and the age (in exchange time) of its present subscription."""
 
     number: int
     streams: frozenset[str]
@@ -65,21 +65,21 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """Something that happens at a time, to those open connections that `whom` chooses."""
+    """Something that happens at a time, to those open connections that `choose` returns."""
 
     at_s: float
-    whom: Callable[[Sequence[Standing]], Collection[int]]
+    choose: Callable[[Sequence[OpenConnection]], Collection[int]]
     steps: tuple[Step, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Those:
-    """Chooses by number; see `among`."""
+class Selected:
+    """Chooses by number; see `is_selected`."""
 
     connection: int | None = None
     of: int | None = None
 
-    def __call__(self, standing: Sequence[Standing]) -> set[int]:
-        """The numbers that are meant."""
-        numbers = (one.number for one in standing)
-        return {number for number in numbers if among(number, self.connection, self.of)}
+    def __call__(self, connections: Sequence[OpenConnection]) -> set[int]:
+        """The numbers of the chosen connections."""
+        numbers = (one.number for one in connections)
+        return {number for number in numbers if is_selected(number, self.connection, self.of)}

@@ -1,7 +1,7 @@
-"""When a lie is told: what the built-in exchange looks at, and predicates over it.
+"""When a fault strikes: what it is decided by, and predicates over that.
 
 Conditions are plain values without state: the same question has the same answer, in whatever order
-it is asked, so the same seed tells the same lies however many connections there are.
+it is asked, so the same seed has the same faults however many connections there are.
 """
 
 from __future__ import annotations
@@ -34,8 +34,7 @@ class Delivery:
 
     `connection` counts connections from 0; `message_number` counts this connection's messages and
     `event_number` this stream's messages since the exchange began, both from 1. `event` is None
-    for whatever is no depth event. `opened_s` is when the connection was opened; 0 before the
-    market began.
+    for any other message. `opened_s` is when the connection was opened; 0 before the market began.
     """
 
     connection: int
@@ -48,19 +47,14 @@ class Delivery:
     opened_s: float = 0.0
 
     @property
-    def symbol_lower(self) -> str:
-        """As the stream's name has it."""
-        return self.stream.partition("@")[0]
-
-    @property
-    def stream_kind(self) -> str:
-        """Such as depth, depth20, bookTicker."""
-        return self.stream.partition("@")[2].partition("@")[0]
+    def identity(self) -> tuple[int, str, int]:
+        """What chance depends on."""
+        return self.connection, self.stream, self.event_number
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A client at the door: the `number`-th (from 0) of its kind, at `now_s` of exchange time.
+    """A request or handshake: the `number`-th (from 0) of its kind, at `now_s` of exchange time.
 
     `kind` is "ws" or "rest"; `symbol` is None where a REST request names none.
     """
@@ -73,7 +67,7 @@ class Attempt:
 
 
 StreamCondition: TypeAlias = Callable[[Delivery], bool]
-DoorCondition: TypeAlias = Callable[[Attempt], bool]
+RequestCondition: TypeAlias = Callable[[Attempt], bool]
 
 
 def chance(seed: int, *about: object) -> float:
@@ -82,8 +76,8 @@ def chance(seed: int, *about: object) -> float:
     return int.from_bytes(digest) / 2**56
 
 
-def among(number: int, connection: int | None, of: int | None) -> bool:
-    """Whether a connection's number is meant.
+def is_selected(number: int, connection: int | None, of: int | None) -> bool:
+    """Whether `connection` and `of` select the connection of this number.
 
     By `connection` alone exactly that one; with `of` also every `of`-th one from there, so that
     "one of two" stays one of two after reconnecting; all when neither is given.
@@ -93,25 +87,27 @@ def among(number: int, connection: int | None, of: int | None) -> bool:
     return number == connection if of is None else number % of == connection % of
 
 
-def check_selection(connection: int | None, of: int | None) -> None:
-    """Raises ValueError where `of` stands alone."""
-    if of is not None and connection is None:
-        raise ValueError("`of` says every how many connections, and needs `connection`")
+class Checked:
+    """A value that can hold: its fields `start_s`, `end_s`, `connection` and `of` agree, if it has them."""
+
+    def __post_init__(self) -> None:
+        start_s, end_s = getattr(self, "start_s", 0.0), getattr(self, "end_s", inf)
+        if not start_s < end_s:
+            raise ValueError(
+                f"it ends at {end_s:g} s, which is not after its start at {start_s:g} s"
+            )
+        if getattr(self, "of", None) is not None and getattr(self, "connection", None) is None:
+            raise ValueError("`of` says every how many connections, and needs `connection`")
 
 
-def check_span(start_s: float, end_s: float) -> None:
-    """Raises ValueError for a time that ends before it starts."""
-    if not start_s < end_s:
-        raise ValueError(f"it ends at {end_s:g} s, which is not after its start at {start_s:g} s")
-
-
-@dataclass(frozen=True, slots=True)
-class Messages:
-    """Messages on their way: those for which all that is given holds.
+@dataclass(frozen=True)
+class Messages(Checked):
+    """Selects messages for which all that is given holds.
 
     `start_s` and `end_s` are market time; `stream` is the kind of stream, any when not given;
-    `first` and `last` count the stream's messages from 1 since the exchange began. Chance is thrown for each connection on its own, or (`everywhere`)
-    once for all: then a second connection does not help.
+    `first` and `last` count the stream's messages from 1 since the exchange began. Chance decides
+    for each connection on its own, or (`everywhere`) once for all: then a second connection does
+    not help.
     """
 
     start_s: Seconds = 0.0
@@ -126,33 +122,29 @@ class Messages:
     everywhere: bool = False
     seed: int = 0
 
-    def __post_init__(self) -> None:
-        """Raises ValueError for what can never hold."""
-        check_span(self.start_s, self.end_s)
-        check_selection(self.connection, self.of)
-
-    def __call__(self, sent: Delivery) -> bool:
-        """Whether this message is meant."""
+    def __call__(self, delivery: Delivery) -> bool:
+        """Whether this message is selected."""
+        symbol_lower, _, kind = delivery.stream.partition("@")
         return (
-            self.start_s <= sent.now_s < self.end_s
-            and self.first <= sent.event_number <= (self.last or inf)
-            and among(sent.connection, self.connection, self.of)
-            and (self.symbol is None or sent.symbol_lower == self.symbol.lower())
-            and self.stream in {None, sent.stream_kind}
-            and (self.probability >= 1 or self._chance(sent) < self.probability)
+            self.start_s <= delivery.now_s < self.end_s
+            and self.first <= delivery.event_number <= (self.last or inf)
+            and is_selected(delivery.connection, self.connection, self.of)
+            and (self.symbol is None or symbol_lower == self.symbol.lower())
+            and self.stream in {None, kind.partition("@")[0]}
+            and (self.probability >= 1 or self._chance(delivery) < self.probability)
         )
 
-    def _chance(self, sent: Delivery) -> float:
-        whose = "all" if self.everywhere else sent.connection
-        return chance(self.seed, "message", whose, sent.stream, sent.event_number)
+    def _chance(self, delivery: Delivery) -> float:
+        whose = "all" if self.everywhere else delivery.connection
+        return chance(self.seed, "message", whose, delivery.stream, delivery.event_number)
 
 
-@dataclass(frozen=True, slots=True)
-class Attempts:
-    """Clients at the door: those for whom all that is given holds.
+@dataclass(frozen=True)
+class Attempts(Checked):
+    """Selects requests and handshakes for which all that is given holds.
 
-    `start_s` and `end_s` are exchange time; `door` is "rest" or "ws", `path` the end of what is
-    asked for, such as "depth"; `first` and `last` count attempts at that door from 1.
+    `start_s` and `end_s` are exchange time; `door` is "rest" or "ws", `path` the end of the
+    address, such as "depth"; `first` and `last` count the attempts of that kind from 1.
     """
 
     start_s: Seconds = 0.0
@@ -165,12 +157,8 @@ class Attempts:
     probability: Probability = 1.0
     seed: int = 0
 
-    def __post_init__(self) -> None:
-        """Raises ValueError for what can never hold."""
-        check_span(self.start_s, self.end_s)
-
     def __call__(self, attempt: Attempt) -> bool:
-        """Whether this client is meant."""
+        """Whether this attempt is selected."""
         return (
             self.start_s <= attempt.now_s < self.end_s
             and self.first <= attempt.number + 1 <= (self.last or inf)
@@ -179,24 +167,3 @@ class Attempts:
             and attempt.path.endswith(self.path)
             and chance(self.seed, attempt.kind, attempt.number) < self.probability
         )
-
-
-def contains_id(symbol: str, update_id: int) -> StreamCondition:
-    """The event of this symbol that contains this update id, on every connection."""
-    return lambda sent: (
-        sent.event is not None
-        and sent.event.symbol == symbol
-        and sent.event.first_id <= update_id <= sent.event.last_id
-    )
-
-
-def event_number(symbol: str, *numbers: int) -> StreamCondition:
-    """These events of this symbol, counted from 1 since the exchange began, on every connection."""
-    return lambda sent: (
-        sent.event is not None and sent.event.symbol == symbol and sent.event_number in numbers
-    )
-
-
-def message_number(number: int, *, connection: int | None = None) -> StreamCondition:
-    """The `number`-th message (from 1) of one connection (counted from 0), or of each."""
-    return lambda sent: sent.message_number == number and connection in {None, sent.connection}

@@ -1,4 +1,4 @@
-"""Lies about connections: when and how they end, or seem to go on."""
+"""Faults of connections: when and how they end, or seem to go on."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from booktape.sim.faults.actions import (
     Later,
     Moment,
     Mute,
-    Standing,
-    Those,
+    OpenConnection,
+    Selected,
 )
 from booktape.sim.faults.conditions import (
     Attempt,
@@ -28,17 +28,16 @@ from booktape.sim.faults.conditions import (
     Reason,
     Seconds,
     chance,
-    check_selection,
-    check_span,
+    is_selected,
 )
-from booktape.sim.faults.messages import Fault
-from booktape.sim.faults.replies import DoorStep, Hang, Reset
+from booktape.sim.faults.kinds import ConnectionFault, Fault, RequestFault
+from booktape.sim.faults.replies import Hang, Outcome, Reset
 
 _EVEN: Final = 0.5
 
 
 @dataclass(frozen=True)
-class CutAt(Fault):
+class CutAt(ConnectionFault):
     """End the connections that are open at a time.
 
     A close frame that is not `abrupt` has a code and a reason, such as 1008, "Too many requests".
@@ -51,21 +50,16 @@ class CutAt(Fault):
     code: CloseCode = GOING_AWAY
     reason: Reason = ""
 
-    def __post_init__(self) -> None:
-        """Raises ValueError for what can never hold."""
-        check_selection(self.connection, self.of)
-
     def timetable(self) -> Iterator[Moment]:
-        """Once."""
-        end = Cut(self.abrupt, self.code, self.reason)
-        yield Moment(self.at_s, Those(self.connection, self.of), (end,))
+        cut = Cut(self.abrupt, self.code, self.reason)
+        yield Moment(self.at_s, Selected(self.connection, self.of), (cut,))
 
 
 @dataclass(frozen=True)
-class Cuts(Fault):
+class Cuts(ConnectionFault):
     """End one connection every few seconds, at a random time within each `every_s`.
 
-    Which one, seed and the numbers of the open connections decide. It is spared unless `spare`
+    The seed and the numbers of the open connections decide which one. It is spared unless `spare`
     others carry all of its streams, for `settled_s` at least: then no message need be lost.
     `abrupt` None decides by chance.
     """
@@ -78,29 +72,24 @@ class Cuts(Fault):
     abrupt: bool | None = None
     seed: int = 0
 
-    def __post_init__(self) -> None:
-        """Raises ValueError for what can never hold."""
-        check_span(self.start_s, self.end_s)
-
     def timetable(self) -> Iterator[Moment]:
-        """Until `end_s`."""
         for number in count():
             at_s = self.start_s + (number + chance(self.seed, "when", number)) * self.every_s
             if at_s >= self.end_s:
                 return
-            yield Moment(at_s, partial(self._victim, number), (Cut(self._is_abrupt(number)),))
+            is_abrupt = self.abrupt
+            if is_abrupt is None:
+                is_abrupt = chance(self.seed, "how", number) < _EVEN
+            yield Moment(at_s, partial(self._choose, number), (Cut(is_abrupt),))
 
-    def _is_abrupt(self, number: int) -> bool:
-        return chance(self.seed, "how", number) < _EVEN if self.abrupt is None else self.abrupt
-
-    def _victim(self, number: int, standing: Sequence[Standing]) -> list[int]:
-        able = [one.number for one in standing if self._may_go(one, standing)]
+    def _choose(self, number: int, connections: Sequence[OpenConnection]) -> list[int]:
+        able = [one.number for one in connections if self._may_end(one, connections)]
         return sorted(able, key=lambda each: chance(self.seed, "whom", number, each))[:1]
 
-    def _may_go(self, one: Standing, standing: Sequence[Standing]) -> bool:
+    def _may_end(self, one: OpenConnection, connections: Sequence[OpenConnection]) -> bool:
         others = [
             other
-            for other in standing
+            for other in connections
             if other is not one
             and other.streams >= one.streams
             and other.settled_s >= self.settled_s
@@ -109,27 +98,46 @@ class Cuts(Fault):
 
 
 @dataclass(frozen=True)
-class HalfOpen(Fault):
+class Lifetime(Fault):
+    """End each connection `seconds` after its opening, busy or not: 24 hours in miniature.
+
+    Users of the exchange report the close codes 1001 and 1008; `code` is 1001 by default.
+    """
+
+    seconds: Positive
+    abrupt: bool = False
+    jitter_s: Seconds = 0.0
+    connection: Number | None = None
+    of: Count | None = None
+    code: CloseCode = GOING_AWAY
+    reason: Reason = ""
+    seed: int = 0
+
+    def steps(self, connection: int) -> list[Later]:
+        """What will happen to this connection, counted from its opening."""
+        if not is_selected(connection, self.connection, self.of):
+            return []
+        later_s = self.jitter_s * chance(self.seed, "lifetime", connection)
+        return [Later(self.seconds + later_s, Cut(self.abrupt, self.code, self.reason))]
+
+
+@dataclass(frozen=True)
+class HalfOpen(ConnectionFault):
     """From a time on the connections then open carry nothing at all, either way, and never end."""
 
     at_s: Seconds
     connection: Number | None = None
     of: Count | None = None
 
-    def __post_init__(self) -> None:
-        """Raises ValueError for what can never hold."""
-        check_selection(self.connection, self.of)
-
     def timetable(self) -> Iterator[Moment]:
-        """Once."""
-        yield Moment(self.at_s, Those(self.connection, self.of), (Mute(),))
+        yield Moment(self.at_s, Selected(self.connection, self.of), (Mute(),))
 
 
 @dataclass(frozen=True)
-class ServerShutdown(Fault):
+class ServerShutdown(ConnectionFault):
     """`serverShutdown` to the connections open at `at_s`, and their end `lead_s` later.
 
-    Whoever connects after the announcement has come to another server, and stays.
+    A client that connects after the announcement has come to another server, and stays.
     """
 
     at_s: Seconds
@@ -138,19 +146,14 @@ class ServerShutdown(Fault):
     connection: Number | None = None
     of: Count | None = None
 
-    def __post_init__(self) -> None:
-        """Raises ValueError for what can never hold."""
-        check_selection(self.connection, self.of)
-
     def timetable(self) -> Iterator[Moment]:
-        """Once."""
         steps = Announce(), Later(self.lead_s, Cut(self.abrupt))
-        yield Moment(self.at_s, Those(self.connection, self.of), steps)
+        yield Moment(self.at_s, Selected(self.connection, self.of), steps)
 
 
 @dataclass(frozen=True)
-class Outage(Fault):
-    """Nobody gets through for a while, by WebSocket or REST, and open connections are lost.
+class Outage(ConnectionFault, RequestFault):
+    """No request or handshake gets through for a while, and open connections are lost.
 
     They are reset; or, `silent`, nothing is answered any more and nothing ends.
     """
@@ -159,16 +162,10 @@ class Outage(Fault):
     end_s: Seconds
     silent: bool = False
 
-    def __post_init__(self) -> None:
-        """Raises ValueError for what can never hold."""
-        check_span(self.start_s, self.end_s)
-
-    def answers(self, attempt: Attempt) -> DoorStep | None:
-        """Nothing gets through."""
+    def outcome(self, attempt: Attempt) -> Outcome | None:
         if not self.start_s <= attempt.now_s < self.end_s:
             return None
         return Hang() if self.silent else Reset()
 
     def timetable(self) -> Iterator[Moment]:
-        """All connections, when it begins."""
-        yield Moment(self.start_s, Those(), (Mute() if self.silent else Cut(abrupt=True),))
+        yield Moment(self.start_s, Selected(), (Mute() if self.silent else Cut(abrupt=True),))

@@ -1,4 +1,4 @@
-"""Lies that the market itself tells, so that its truth still holds: halts, falls, the clock.
+"""Faults that happen to the market itself, so that its books stay true: halts, falls, the clock.
 
 Times are market time; a slot of 100 ms is judged by its end, which is its events' time.
 """
@@ -9,74 +9,36 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from math import prod
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal, NamedTuple, TypeVar
 
 from msgspec import Meta
 
 from booktape.errors import UsageError
-from booktape.sim.faults.conditions import Count, Rate, Seconds, check_span
-from booktape.sim.faults.messages import Fault
-from booktape.sim.market.symbol_market import Push
+from booktape.sim.faults.conditions import Count, Rate, Seconds
+from booktape.sim.faults.kinds import MarketFault
 from booktape.wire.exchange_info import SymbolInfo
 
 TRADING: Final = "TRADING"
 DELISTED: Final = "DELISTED"
 """Never shown: such a symbol is not listed any more, or not yet."""
 
-
-class MarketFault(Fault):
-    """Answers the market's questions honestly; a subclass lies in one of them."""
-
-    def status(self, symbol: str, now_s: float) -> str | None:  # noqa: ARG002 - the honest answer needs no look
-        """Another status than TRADING."""
-        return None
-
-    def levels(self, symbol: str, start_s: float, end_s: float) -> int:  # noqa: ARG002 - likewise
-        """How many levels are to change, beyond the usual, in the slot between these times."""
-        return 0
-
-    def course(self, symbol: str, start_s: float, end_s: float) -> float | None:  # noqa: ARG002 - likewise
-        """Where the price goes in the slot between these times, as a multiple of its start."""
-        return None
-
-    def cancel_rate(self, symbol: str, now_s: float) -> float:  # noqa: ARG002 - likewise
-        """How many orders a second are cancelled while a symbol does not trade."""
-        return 0.0
-
-    def not_opened(self, symbol: str, now_s: float) -> bool:  # noqa: ARG002 - likewise
-        """Whether a symbol is listed, and has not opened yet."""
-        return False
-
-    def push(self, symbol: str, start_s: float, end_s: float) -> Push | None:  # noqa: ARG002 - likewise
-        """What else happens at the beginning of the slot between these times."""
-        return None
-
-    def grid(self, symbol: str, now_s: float) -> int:  # noqa: ARG002 - likewise
-        """What new prices are multiples of, in the symbol's own ticks."""
-        return 1
-
-    def described(self, info: SymbolInfo, now_s: float) -> SymbolInfo:  # noqa: ARG002 - likewise
-        """What the list of symbols says of one."""
-        return info
-
-    def clock_step_s(self, now_s: float) -> float:  # noqa: ARG002 - likewise
-        """How far the exchange's clock is off."""
-        return 0.0
+SeenSeconds = Annotated[float, Meta(gt=0.1)]
+"""A time after the first slot, whose beginning cannot be changed."""
 
 
 @dataclass(frozen=True)
 class SymbolFault(MarketFault):
-    """A lie about one symbol."""
+    """Happens to one symbol."""
 
     symbol: str
 
 
 @dataclass(frozen=True)
 class Halt(SymbolFault):
-    """A symbol does not trade for a while, and `exchangeInfo` says so. Orders are only cancelled.
+    """A symbol does not trade for a while, and `exchangeInfo` shows that. Orders are only cancelled.
 
-    While it shows BREAK or END_OF_DAY no market data tells of that, though snapshots show it and
-    ids count it. While it shows anything else events go on.
+    While it shows BREAK or END_OF_DAY no market data shows cancellations, though snapshots do and
+    ids count them. While it shows anything else events go on.
     """
 
     start_s: Seconds
@@ -84,28 +46,12 @@ class Halt(SymbolFault):
     shown: Literal["HALT", "BREAK", "END_OF_DAY", "CANCEL_ONLY"] = "HALT"
     cancels_per_s: Rate = 2.0
 
-    def __post_init__(self) -> None:
-        """Raises ValueError for what can never hold."""
-        check_span(self.start_s, self.end_s)
-
-    def status(self, symbol: str, now_s: float) -> str | None:
-        """What is shown, while it lasts."""
-        return self.shown if symbol == self.symbol and self.start_s <= now_s < self.end_s else None
-
-    def cancel_rate(self, symbol: str, now_s: float) -> float:
-        """So many, while it lasts."""
-        return self.cancels_per_s if self.status(symbol, now_s) else 0.0
-
 
 @dataclass(frozen=True)
 class Delist(SymbolFault):
     """A symbol vanishes: not in `exchangeInfo`, -1121 for its snapshots, no event ever again."""
 
     at_s: Seconds
-
-    def status(self, symbol: str, now_s: float) -> str | None:
-        """Gone, from then on."""
-        return DELISTED if symbol == self.symbol and now_s >= self.at_s else None
 
 
 @dataclass(frozen=True)
@@ -120,57 +66,37 @@ class NewListing(SymbolFault):
     opens_s: Seconds | None = None
 
     def __post_init__(self) -> None:
-        """Raises ValueError for what can never hold."""
-        if self.opens_s is not None:
-            check_span(self.at_s, self.opens_s)
-
-    def not_opened(self, symbol: str, now_s: float) -> bool:
-        """Until `opens_s`."""
-        return symbol == self.symbol and self.opens_s is not None and now_s < self.opens_s
-
-    def status(self, symbol: str, now_s: float) -> str | None:
-        """Not there, until then."""
-        return DELISTED if symbol == self.symbol and now_s < self.at_s else None
+        if self.opens_s is not None and self.opens_s <= self.at_s:
+            raise ValueError(f"it opens at {self.opens_s:g} s, which is not after {self.at_s:g} s")
 
 
 @dataclass(frozen=True)
 class Fall(SymbolFault):
     """The price falls by a share until halfway between two times, and is back at the end.
 
-    Whatever stands in its way is traded away; what lies farther off stays as old as it is, and so
-    comes near. `by` below 0: it rises first. While it lasts the symbol has no huge event.
+    The orders in its way are traded away; those farther off stay as old as they are, and so come
+    near. `by` below 0: it rises first. While it lasts the symbol has no huge event.
     """
 
     start_s: Seconds
     end_s: Seconds
     by: Annotated[float, Meta(gt=-2, lt=1)] = 0.1
 
-    def __post_init__(self) -> None:
-        """Raises ValueError for what can never hold."""
-        check_span(self.start_s, self.end_s)
-
-    def course(self, symbol: str, start_s: float, end_s: float) -> float | None:
-        """Straight down and straight up again."""
-        if symbol != self.symbol or end_s <= self.start_s or start_s >= self.end_s:
-            return None
+    def price(self, end_s: float) -> float:
+        """At the end of a slot, as a multiple of its start: straight down and straight up again."""
         share = (min(end_s, self.end_s) - self.start_s) / (self.end_s - self.start_s)
         return 1 - self.by * (1 - abs(2 * share - 1))
 
 
 @dataclass(frozen=True)
 class Huge(SymbolFault):
-    """In one slot of 100 ms that many levels change, in one event.
+    """In one slot of 100 ms `levels_count` levels change, in one event.
 
     The largest seen on the real exchange had 1,076. A symbol that is halted then has none.
     """
 
-    at_s: Annotated[float, Meta(gt=0.1)]
+    at_s: SeenSeconds
     levels_count: Count = 20_000
-
-    def levels(self, symbol: str, start_s: float, end_s: float) -> int:
-        """All of them, in the slot in which its time comes."""
-        due = symbol == self.symbol and start_s < self.at_s <= end_s
-        return self.levels_count if due else 0
 
 
 @dataclass(frozen=True)
@@ -178,18 +104,13 @@ class IdsReset(MarketFault):
     """Ids count anew from `first_id`, of one symbol or of all, and no connection ends.
 
     With `blank` (as when a test exchange is set back) the book begins anew as well; without it
-    only its ids change. No event tells of either.
+    only its ids change. No event shows either.
     """
 
-    at_s: Annotated[float, Meta(gt=0.1)]
+    at_s: SeenSeconds
     symbol: str | None = None
     first_id: Count = 1
     blank: bool = True
-
-    def push(self, symbol: str, start_s: float, end_s: float) -> Push | None:
-        """In the slot in which its time comes."""
-        due = self.symbol in {None, symbol} and start_s < self.at_s <= end_s
-        return Push(first_id=self.first_id, blank=self.blank) if due else None
 
 
 @dataclass(frozen=True)
@@ -203,36 +124,16 @@ class TickSize(SymbolFault):
     factor: Annotated[int, Meta(ge=2, le=1_000)] = 10
     finer: bool = False
 
-    def grid(self, symbol: str, now_s: float) -> int:
-        """The larger one, after its time; or before it."""
-        coarse = symbol == self.symbol and (now_s >= self.at_s) != self.finer
-        return self.factor if coarse else 1
-
-    def described(self, info: SymbolInfo, now_s: float) -> SymbolInfo:
-        """The tick size of that time."""
-        tick = Decimal(info.tick_size) * self.grid(info.symbol, now_s)
-        return replace(info, tick_size=f"{tick:.8f}")
-
 
 @dataclass(frozen=True)
 class Cap(SymbolFault):
-    """Two sizes grow beyond what the exchange can tell: it says 92233720368.54775807, or more.
+    """Two sizes grow beyond what the exchange can show: 92233720368.54775807, which means "or more".
 
-    With `listed` the list of symbols allows orders beyond what doubles tell apart.
+    With `listed` the list of symbols allows orders beyond what doubles can distinguish.
     """
 
-    at_s: Annotated[float, Meta(gt=0.1)]
+    at_s: SeenSeconds
     listed: bool = False
-
-    def push(self, symbol: str, start_s: float, end_s: float) -> Push | None:
-        """In the slot in which its time comes."""
-        due = symbol == self.symbol and start_s < self.at_s <= end_s
-        return Push(caps=True) if due else None
-
-    def described(self, info: SymbolInfo, now_s: float) -> SymbolInfo:  # noqa: ARG002 - from the beginning
-        """The largest order that has been seen on the real exchange."""
-        allowed = self.listed and info.symbol == self.symbol
-        return replace(info, max_quantity="46116860414.00000000") if allowed else info
 
 
 @dataclass(frozen=True)
@@ -242,84 +143,121 @@ class ClockStep(MarketFault):
     at_s: Seconds
     by_s: float
 
-    def clock_step_s(self, now_s: float) -> float:
-        """Off, from then on."""
-        return self.by_s if now_s >= self.at_s else 0.0
+
+class Push(NamedTuple):
+    """What happens to a symbol at the beginning of a slot beyond the usual.
+
+    `levels` levels change; or, where `price_ticks` is not None, the price is brought there; or,
+    where `cancels` is not None, nothing happens but that many cancellations. Before that, where
+    `first_id` is not None, ids count anew from there; with `blank` the book begins anew, too. New
+    prices are multiples of `grid` ticks from then on. With `caps` two levels grow beyond all bounds.
+    """
+
+    levels: int = 0
+    price_ticks: int | None = None
+    cancels: int | None = None
+    first_id: int | None = None
+    blank: bool = False
+    grid: int | None = None
+    caps: bool = False
+
+
+_SymbolFault = TypeVar("_SymbolFault", bound=SymbolFault)
 
 
 @dataclass(frozen=True)
-class Incidents:
-    """All lies of one market. `memory_events` is how far back its books may be asked for."""
+class MarketFaults:
+    """All faults of one market. `memory_events` is how far back its books may be asked for."""
 
-    lies: tuple[MarketFault, ...] = ()
+    faults: tuple[MarketFault, ...] = ()
     memory_events: int = 0
 
+    def check(self, symbols: Iterable[str]) -> None:
+        """Raises UsageError for a fault of a symbol that is not listed."""
+        listed = set(symbols)
+        for fault in self.faults:
+            symbol = fault.symbol if isinstance(fault, SymbolFault | IdsReset) else None
+            if symbol is not None and symbol not in listed:
+                raise UsageError(
+                    f"A fault names {symbol}, which this exchange does not list. "
+                    f"It lists: {', '.join(sorted(listed))}."
+                )
+
     def status(self, symbol: str, now_s: float) -> str:
-        """A symbol's status; DELISTED when it is gone."""
-        told = {status for lie in self.lies if (status := lie.status(symbol, now_s))}
-        return DELISTED if DELISTED in told else next(iter(sorted(told)), TRADING)
-
-    def levels(self, symbol: str, start_s: float, end_s: float) -> int:
-        """How many levels are to change beyond the usual."""
-        return sum(lie.levels(symbol, start_s, end_s) for lie in self.lies)
-
-    def course(self, symbol: str, start_s: float, end_s: float) -> float | None:
-        """Where the price goes, as a multiple of its start; None where nobody says. The first counts."""
-        told = (lie.course(symbol, start_s, end_s) for lie in self.lies)
-        return next((course for course in told if course is not None), None)
+        """A symbol's status; DELISTED when it is gone, or not there yet."""
+        gone = any(fault.at_s <= now_s for fault in self._of(Delist, symbol))
+        if gone or any(now_s < fault.at_s for fault in self._of(NewListing, symbol)):
+            return DELISTED
+        return min((halt.shown for halt in self._halts(symbol, now_s)), default=TRADING)
 
     def cancel_rate(self, symbol: str, now_s: float) -> float:
         """How many orders a second are cancelled while a symbol does not trade."""
-        return sum(lie.cancel_rate(symbol, now_s) for lie in self.lies)
+        return sum(halt.cancels_per_s for halt in self._halts(symbol, now_s))
 
-    def not_opened(self, symbol: str, now_s: float) -> bool:
-        """Whether a symbol is listed, and has not opened yet."""
-        return any(lie.not_opened(symbol, now_s) for lie in self.lies)
+    def levels(self, symbol: str, start_s: float, end_s: float) -> int:
+        """How many levels change beyond the usual in the slot between these times."""
+        huge = self._of(Huge, symbol)
+        return sum(fault.levels_count for fault in huge if start_s < fault.at_s <= end_s)
 
-    def opening(self) -> set[str]:
-        """The symbols that begin with an empty book."""
-        late = (lie for lie in self.lies if isinstance(lie, NewListing))
-        return {lie.symbol for lie in late if lie.opens_s is not None}
+    def price(self, symbol: str, start_s: float, end_s: float) -> float | None:
+        """Where the first fall of this slot brings the price, as a multiple of its start."""
+        falls = self._of(Fall, symbol)
+        now = (fall for fall in falls if start_s < fall.end_s and fall.start_s < end_s)
+        return next((fall.price(end_s) for fall in now), None)
 
-    def grids(self, now_s: float) -> dict[str, int]:
-        """What new prices are multiples of, for each symbol of which it ever changes."""
-        symbols = (lie.symbol for lie in self.lies if isinstance(lie, TickSize))
-        return {symbol: self.grid(symbol, now_s) for symbol in symbols}
+    def push(self, symbol: str, start_s: float, end_s: float) -> Push:
+        """Which ids and sizes change at the beginning of the slot between these times."""
+        resets = [
+            fault
+            for fault in self.faults
+            if isinstance(fault, IdsReset)
+            and fault.symbol in {None, symbol}
+            and start_s < fault.at_s <= end_s
+        ]
+        return Push(
+            first_id=resets[-1].first_id if resets else None,
+            blank=any(reset.blank for reset in resets),
+            caps=any(start_s < fault.at_s <= end_s for fault in self._of(Cap, symbol)),
+        )
 
     def grid(self, symbol: str, now_s: float) -> int:
         """What new prices are multiples of, in the symbol's own ticks."""
-        return prod(lie.grid(symbol, now_s) for lie in self.lies)
+        sizes = self._of(TickSize, symbol)
+        return prod(size.factor for size in sizes if (now_s >= size.at_s) != size.finer)
 
     def described(self, info: SymbolInfo, now_s: float) -> SymbolInfo:
-        """What the list of symbols says of one."""
-        for lie in self.lies:
-            info = lie.described(info, now_s)
+        """What the list of symbols shows of one."""
+        if (grid := self.grid(info.symbol, now_s)) > 1:
+            info = replace(info, tick_size=f"{Decimal(info.tick_size) * grid:.8f}")
+        if any(fault.listed for fault in self._of(Cap, info.symbol)):
+            # The largest order that has been seen on the real exchange.
+            return replace(info, max_quantity="46116860414.00000000")
         return info
 
-    def push(self, symbol: str, start_s: float, end_s: float) -> Push:
-        """What else happens at the beginning of a slot, all of it in one."""
-        told = (lie.push(symbol, start_s, end_s) for lie in self.lies)
-        merged: dict[str, Any] = {}
-        for push in told:
-            if push:
-                merged |= {name: value for name, value in push._asdict().items() if value}
-        return Push(**merged)
-
-    def newcomers(self) -> list[str]:
+    def new_symbols(self) -> list[str]:
         """The symbols that will be listed only later."""
-        return [lie.symbol for lie in self.lies if isinstance(lie, NewListing)]
+        return [fault.symbol for fault in self.faults if isinstance(fault, NewListing)]
+
+    def opening(self) -> set[str]:
+        """The symbols that begin with an empty book."""
+        late = (fault for fault in self.faults if isinstance(fault, NewListing))
+        return {fault.symbol for fault in late if fault.opens_s is not None}
+
+    def has_not_opened(self, symbol: str, now_s: float) -> bool:
+        """Whether a symbol is listed, and its book is still empty."""
+        listings = self._of(NewListing, symbol)
+        return any(fault.opens_s is not None and now_s < fault.opens_s for fault in listings)
 
     def clock_step_us(self, now_s: float) -> int:
         """How far the exchange's clock is off, in microseconds."""
-        return round(sum(lie.clock_step_s(now_s) for lie in self.lies) * 1_000_000)
+        steps = (fault for fault in self.faults if isinstance(fault, ClockStep))
+        return round(sum(step.by_s for step in steps if now_s >= step.at_s) * 1_000_000)
 
-    def check(self, symbols: Iterable[str]) -> None:
-        """Raises UsageError for an incident of a symbol that is not listed."""
-        known = set(symbols)
-        for lie in self.lies:
-            symbol = lie.symbol if isinstance(lie, SymbolFault | IdsReset) else None
-            if symbol is not None and symbol not in known:
-                raise UsageError(
-                    f"A fault names {symbol}, which this exchange does not list. "
-                    f"It lists: {', '.join(sorted(known))}."
-                )
+    def _halts(self, symbol: str, now_s: float) -> list[Halt]:
+        halts = self._of(Halt, symbol)
+        return [halt for halt in halts if halt.start_s <= now_s < halt.end_s]
+
+    def _of(self, kind: type[_SymbolFault], symbol: str) -> list[_SymbolFault]:
+        return [
+            fault for fault in self.faults if isinstance(fault, kind) and fault.symbol == symbol
+        ]

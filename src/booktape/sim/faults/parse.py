@@ -1,33 +1,29 @@
-"""Faults from a TOML file: a list of `[[fault]]` tables, each one lie.
+"""Faults from a TOML script, or from a short text such as `drop=0.01,cut=100msg`.
 
-    [[fault]]
-    kind = "delay"
-    seconds = 0.4
-    start_s = 10
-    end_s = 20
-    connection = 0
-    of = 2
-
-The keys are the fields of the kind's class and, where that asks for a condition, of the condition.
+A script is a list of `[[fault]]` tables. The keys are the parameters of the kind and, where one of those is a
+condition (`when`), of the condition.
 """
 
 from __future__ import annotations
 
+import inspect
 import tomllib
-from collections.abc import Mapping
-from dataclasses import MISSING, Field, fields
+from collections.abc import Callable, Mapping
 from math import isfinite
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final, TypeVar, get_type_hints
+from typing import Any, Final, TypeAlias, get_type_hints
 
 import msgspec
 
 from booktape.errors import UsageError
-from booktape.sim.faults import connections, garbage, market, messages, requests, undetectable
-from booktape.sim.faults.messages import Fault
+from booktape.sim.faults import connections, market, messages, requests, undetectable
+from booktape.sim.faults.conditions import Attempts, Messages, RequestCondition, StreamCondition
+from booktape.sim.faults.kinds import Fault, MarketFault
 
-KINDS: Final[Mapping[str, type[Fault]]] = MappingProxyType(
+Kind: TypeAlias = Callable[..., Fault]
+
+KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
     {
         "drop": messages.Drop,
         "gap": messages.Gap,
@@ -35,25 +31,25 @@ KINDS: Final[Mapping[str, type[Fault]]] = MappingProxyType(
         "repeat": messages.Repeat,
         "delay": messages.Delay,
         "stall": messages.Stall,
-        "garbage": garbage.Garbage,
+        "garbage": messages.Garbage,
         "close": messages.Close,
         "cut": connections.CutAt,
         "cuts": connections.Cuts,
-        "lifetime": messages.Lifetime,
+        "lifetime": connections.Lifetime,
         "half-open": connections.HalfOpen,
         "server-shutdown": connections.ServerShutdown,
         "outage": connections.Outage,
-        "refuse": requests.Refuse,
-        "hang": requests.HangUp,
-        "status": requests.Status,
-        "too-fast": requests.TooFast,
-        "firewall": requests.Firewall,
-        "html": requests.Html,
-        "slow": requests.Slow,
-        "half": requests.Half,
-        "truncate": requests.Truncate,
-        "stale": requests.Stale,
-        "rest-error": requests.RestError,
+        "refuse": requests.refuse,
+        "hang": requests.hang,
+        "status": requests.status,
+        "too-fast": requests.too_fast,
+        "firewall": requests.firewall,
+        "html": requests.html,
+        "slow": requests.slow,
+        "half": requests.half,
+        "truncate": requests.truncate,
+        "stale": requests.stale,
+        "rest-error": requests.rest_error,
         "wrong-snapshot": undetectable.WrongSnapshot,
         "hide": undetectable.Hide,
         "wrong-event": undetectable.WrongEvent,
@@ -70,17 +66,23 @@ KINDS: Final[Mapping[str, type[Fault]]] = MappingProxyType(
     }
 )
 
-SILENT: Final = frozenset({"deaf", "ids-reset"})
-"""Faults that nothing sent afterwards need betray: after them a stream looks like a quiet market's."""
+_CONDITIONS: Final[Mapping[object, type[Messages | Attempts]]] = MappingProxyType(
+    {StreamCondition: Messages, Messages: Messages, RequestCondition: Attempts}
+)
+"""What a parameter `when` of this type is made from."""
 
-_T = TypeVar("_T")
+SILENT: Final = frozenset({"deaf", "ids-reset"})
+"""Faults that nothing sent afterwards need show: after them a stream looks like a quiet market's."""
 
 SEEDS_PER_SCRIPT: Final = 1_000
 """So that each entry has chances of its own, however many others stand before it."""
 
 
-def load(path: Path, seed: int) -> tuple[tuple[Fault, ...], tuple[Fault, ...] | None]:
-    """The lies of a script: of the first host, and of the second one, where it tells them apart.
+# ── scripts ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def load_script(path: Path, seed: int) -> tuple[tuple[Fault, ...], tuple[Fault, ...] | None]:
+    """The faults of a script: of the first host, and of the second one, where they differ.
 
     Raises UsageError naming the file, the entry and what is wrong.
     """
@@ -93,12 +95,12 @@ def load(path: Path, seed: int) -> tuple[tuple[Fault, ...], tuple[Fault, ...] | 
     entries = script.pop("fault", [])
     if script or not isinstance(entries, list):
         raise UsageError(f"{path} holds something else than [[fault]] tables.")
-    told = [
+    faults = [
         _entry(path, number, entry, seed * SEEDS_PER_SCRIPT + number)
         for number, entry in enumerate(entries, 1)
     ]
     first, second = (
-        tuple(lie for host, lie in told if host in {None, wanted}) for wanted in (1, 2)
+        tuple(fault for host, fault in faults if host in {None, wanted}) for wanted in (1, 2)
     )
     return first, None if first == second else second
 
@@ -109,69 +111,133 @@ def _entry(path: Path, number: int, entry: object, seed: int) -> tuple[int | Non
         raise UsageError(f"{where} is not a table: write [[fault]].")
     values = dict(entry)
     kind = values.pop("kind", None)
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         raise UsageError(f"{where}: kind {kind!r} is none of {', '.join(sorted(KINDS))}.")
     host = values.pop("host", None)
     try:
-        _check_host(KINDS[kind], host)
-        return host, make(KINDS[kind], values, seed)
+        fault = make(KINDS[kind], values, seed)
+        _check_host(host, fault)
     except ValueError as error:
         raise UsageError(f"{where} ({kind}): {error}.") from error
+    return host, fault
 
 
-def _check_host(kind: type[Fault], host: object) -> None:
-    """Raises ValueError for one that is not there, or of which it makes no sense to speak."""
-    if host is None:
-        return
-    if host not in {1, 2}:
+def _check_host(host: object, fault: Fault) -> None:
+    if host is not None and host not in (1, 2):
         raise ValueError(f"'host' is 1 or 2, not {host!r}")
-    if issubclass(kind, market.MarketFault):
-        raise ValueError(  # noqa: TRY004 - it is the script's value that is wrong
-            "it happens to the market, and takes no 'host'"
-        )
+    if host and isinstance(fault, MarketFault):
+        raise ValueError("it happens to the market, and takes no 'host'")
 
 
-def make(kind: type[Fault], values: dict[str, Any], seed: int) -> Fault:
-    """One lie from plain values. Raises ValueError saying which value is wrong, and why."""
-    own = keys_of(kind)
-    condition = keys_of(kind.condition) if "when" in own else set()
-    unknown = values.keys() - own - condition
-    if unknown or "when" in values:
-        known = ", ".join(sorted((own | condition) - {"when"}))
-        raise ValueError(f"there is no {min(unknown, default='when')!r}; there is: {known}")
-    values = {"seed": seed} | values
-    rest = {key: values[key] for key in own & values.keys()}
-    if not condition:
-        return _built(kind, rest)
-    chosen = {key: values[key] for key in condition & values.keys()}
-    return _built(kind, rest, when=_built(kind.condition, chosen))
+def make(kind: Kind, values: Mapping[str, Any], seed: int) -> Fault:
+    """One fault from plain values. Raises ValueError saying which value is wrong, and why."""
+    own, condition = keys_of(kind), condition_of(kind)
+    of_condition = keys_of(condition) if condition else set()
+    unknown = values.keys() - own - of_condition
+    if unknown:
+        known = ", ".join(sorted(own | of_condition))
+        raise ValueError(f"there is no {min(unknown)!r}; there is: {known}")
+    values = {"seed": seed, **values}
+    if condition is None:
+        return kind(**_checked(kind, values))
+    return kind(when=condition(**_checked(condition, values)), **_checked(kind, values))
 
 
-def keys_of(kind: type[Any]) -> set[str]:
-    """The fields of a lie or a condition."""
-    return {field.name for field in _fields(kind)}
+def keys_of(kind: Callable[..., object]) -> set[str]:
+    """The parameters of a kind or a condition that a script can give."""
+    return set(inspect.signature(kind).parameters) - {"when"}
 
 
-def _fields(kind: type[Any]) -> tuple[Field[Any], ...]:
-    """Lies and conditions are dataclasses, all that a script can name."""
-    return fields(kind)
+def condition_of(kind: Kind) -> type[Messages | Attempts] | None:
+    """What the parameter `when` of this kind is made from, where it has one."""
+    hints = get_type_hints(kind)
+    return _CONDITIONS[hints["when"]] if "when" in hints else None
 
 
-def _built(kind: type[_T], values: dict[str, Any], **ready: object) -> _T:
-    """An instance, each value checked against its field's type."""
-    for field in _fields(kind):
-        absent = field.default is MISSING and field.name not in values.keys() | ready.keys()
-        if absent:
-            raise ValueError(f"it needs {field.name!r}")
+def _checked(kind: Callable[..., object], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the values that are parameters of this kind, each checked against its type."""
     hints = get_type_hints(kind, include_extras=True)
-    checked = {name: _checked(name, value, hints[name]) for name, value in values.items()}
-    return kind(**checked, **ready)
+    checked = {}
+    for name, parameter in inspect.signature(kind).parameters.items():
+        if name in values:
+            checked[name] = _converted(name, values[name], hints[name])
+        elif parameter.default is parameter.empty and name != "when":
+            raise ValueError(f"it needs {name!r}")
+    return checked
 
 
-def _checked(name: str, value: object, hint: object) -> object:
+def _converted(name: str, value: object, hint: object) -> object:
     if isinstance(value, float) and not isfinite(value):
         raise ValueError(f"{name!r} is not finite")
     try:
         return msgspec.convert(value, type=hint)
     except msgspec.ValidationError as error:
         raise ValueError(f"{name!r}: {error}") from error
+
+
+# ── short texts ─────────────────────────────────────────────────────────────────────────────────
+
+
+_BY_PROBABILITY: Final = (
+    *("drop", "repeat", "garbage", "refuse", "hang", "html", "half", "truncate"),
+    *("status", "too-fast", "rest-error", "hide", "wrong-event", "wrong-snapshot", "stale-witness"),
+)
+_NUMBERS: Final = MappingProxyType(
+    {name: (name, "probability") for name in _BY_PROBABILITY}
+    | {
+        "cuts": ("cuts", "every_s"),
+        "stale": ("stale", "seconds"),
+        "shutdown": ("server-shutdown", "at_s"),
+    }
+)
+"""For each name in a short text that has one number: the kind, and the key of that number."""
+
+_NAMES: Final = (*_NUMBERS, "close", "cut", "outage")
+_MESSAGES: Final = "msg"
+
+
+def read_text(text: str, seed: int) -> tuple[Fault, ...]:
+    """The faults of a short text, in order. Raises UsageError naming the part that is wrong."""
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    return tuple(
+        _part(part, seed * SEEDS_PER_SCRIPT + number) for number, part in enumerate(parts, 1)
+    )
+
+
+def _part(part: str, seed: int) -> Fault:
+    name, _, value = part.partition("=")
+    if name not in _NAMES:
+        raise UsageError(f"{part!r} is not a fault. There are: {', '.join(sorted(_NAMES))}.")
+    try:
+        if name == "outage":
+            return _outage(value)
+        if name in {"close", "cut"}:
+            return _end(value, is_abrupt=name == "cut")
+        kind, key = _NUMBERS[name]
+        return make(KINDS[kind], {key: _number(value)}, seed)
+    except ValueError as error:
+        raise UsageError(f"The fault {part!r} cannot be read: {error}.") from error
+
+
+def _number(value: str) -> float:
+    try:
+        return float(value)
+    except ValueError as error:
+        raise ValueError(f"{value!r} is not a number") from error
+
+
+def _end(value: str, *, is_abrupt: bool) -> Fault:
+    """Each connection's end, after a number of seconds or of messages."""
+    if not value.endswith(_MESSAGES):
+        return make(connections.Lifetime, {"seconds": _number(value), "abrupt": is_abrupt}, 0)
+    count = value.removesuffix(_MESSAGES)
+    if not (count.isascii() and count.isdecimal() and int(count)):
+        raise ValueError(f"{count!r} is not a number of messages")
+    return messages.Close(lambda delivery: delivery.message_number == int(count), is_abrupt)
+
+
+def _outage(value: str) -> Fault:
+    start, dash, end = value.partition("-")
+    if not dash:
+        raise ValueError("an outage is two seconds, such as 10-25")
+    return make(connections.Outage, {"start_s": _number(start), "end_s": _number(end)}, 0)

@@ -1,24 +1,25 @@
-"""Lies at the door: what a request, or a WebSocket handshake, gets instead of its answer."""
+"""Faults of requests: what a REST request, or a WebSocket handshake, gets instead of its answer.
+
+Each kind is a function whose parameters are the keys of a script's entry.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Annotated, ClassVar, Final, Literal
+from typing import Annotated, Final, Literal, TypeAlias
 
 from msgspec import Meta
 
 from booktape.sim.faults.conditions import (
     Attempt,
-    Attempts,
     Count,
-    DoorCondition,
-    Messages,
     Number,
     Positive,
+    RequestCondition,
     Seconds,
 )
-from booktape.sim.faults.messages import Fault
+from booktape.sim.faults.kinds import RequestFault
 from booktape.sim.faults.replies import (
     HTML,
     HTML_PAGE,
@@ -26,187 +27,126 @@ from booktape.sim.faults.replies import (
     UNAVAILABLE,
     Banned,
     Cropped,
-    DoorStep,
     Hang,
     Late,
     Old,
+    Outcome,
     Reply,
     Reset,
     Silence,
     error,
-    firewall,
+    firewall_page,
 )
 
 _BY_PROXIES: Final = frozenset(
     {HTTPStatus.FORBIDDEN, HTTPStatus.BAD_GATEWAY, HTTPStatus.GATEWAY_TIMEOUT}
 )
-"""What stands before the exchange answers with a page, the exchange itself with JSON."""
+"""A proxy before the exchange answers with a page, the exchange itself with JSON."""
+
+Scope: TypeAlias = Literal["all", "rest", "snapshots"]
+"""Handshakes and requests, requests alone, or requests that name a symbol."""
 
 
 @dataclass(frozen=True)
-class RequestFault(Fault):
-    """A lie for the clients for whom `when` holds."""
+class AnswerFault(RequestFault):
+    """One of `outcomes`, in turn, instead of the answer, where `when` holds."""
 
-    condition: ClassVar[type[Messages | Attempts]] = Attempts
+    when: RequestCondition
+    outcomes: tuple[Outcome, ...]
+    scope: Scope = "rest"
 
-    when: DoorCondition
-
-    def answers(self, attempt: Attempt) -> DoorStep | None:
-        """The lie, where the condition holds."""
-        return self.lie(attempt) if self.when(attempt) else None
-
-    def lie(self, attempt: Attempt) -> DoorStep | None:
-        """What this client gets; None for the truth."""
-        raise NotImplementedError
-
-
-@dataclass(frozen=True)
-class Refuse(RequestFault):
-    """Reset a WebSocket connection or a REST request at the door."""
-
-    def lie(self, attempt: Attempt) -> DoorStep:  # noqa: ARG002 - all alike
-        """No answer."""
-        return Reset()
+    def outcome(self, attempt: Attempt) -> Outcome | None:
+        is_rest = attempt.kind == "rest"
+        in_scope = {"all": True, "rest": is_rest, "snapshots": is_rest and bool(attempt.symbol)}
+        if not (in_scope[self.scope] and self.when(attempt)):
+            return None
+        return self.outcomes[attempt.number % len(self.outcomes)]
 
 
-@dataclass(frozen=True)
-class HangUp(RequestFault):
+def refuse(when: RequestCondition) -> AnswerFault:
+    """Reset a WebSocket connection or a REST request."""
+    return AnswerFault(when, (Reset(),), "all")
+
+
+def hang(when: RequestCondition) -> AnswerFault:
     """Never answer a REST request; never complete a WebSocket handshake."""
-
-    def lie(self, attempt: Attempt) -> DoorStep:  # noqa: ARG002 - all alike
-        """No answer, and no end."""
-        return Hang()
+    return AnswerFault(when, (Hang(),), "all")
 
 
-@dataclass(frozen=True)
-class Status(RequestFault):
+def status(
+    when: RequestCondition,
+    status: Annotated[int, Meta(ge=400, le=599)] = HTTPStatus.SERVICE_UNAVAILABLE,
+) -> AnswerFault:
     """Answer with a status: 403 (firewall), 451 (not from your country), 5xx (theirs)."""
-
-    status: Annotated[int, Meta(ge=400, le=599)] = HTTPStatus.SERVICE_UNAVAILABLE
-
-    def lie(self, attempt: Attempt) -> DoorStep:  # noqa: ARG002 - all alike
-        """A page from a proxy, or the exchange's own error."""
-        if self.status in _BY_PROXIES:
-            return Reply(self.status, HTML_PAGE, content_type=HTML)
-        return error(self.status, UNAVAILABLE, "Told to fail.")
+    if status in _BY_PROXIES:
+        return AnswerFault(when, (Reply(status, HTML_PAGE, content_type=HTML),), "all")
+    return AnswerFault(when, (error(status, UNAVAILABLE, "Told to fail."),), "all")
 
 
-@dataclass(frozen=True)
-class TooFast(RequestFault):
-    """429, or 418, though the budget was kept; whoever comes before the time is over breaks a rule.
+def too_fast(
+    when: RequestCondition,
+    retry_after_s: Count = 1,
+    status: Literal[429, 418] = 429,
+    told: Literal["header", "body"] = "header",
+) -> AnswerFault:
+    """429, or 418, though the budget was kept; a request before the time is over breaks a rule.
 
     `told` says where that time stands: in Retry-After, or in the body alone, as of a ban whose
-    header got lost.
+    header got lost. Raises ValueError for a 429 in the body, which the exchange never sends.
     """
-
-    retry_after_s: Count = 1
-    status: Literal[429, 418] = 429
-    told: Literal["header", "body"] = "header"
-
-    def __post_init__(self) -> None:
-        """Raises ValueError for what the exchange never says."""
-        if self.told == "body" and self.status == HTTPStatus.TOO_MANY_REQUESTS.value:
-            raise ValueError("only the body of a 418 says until when")
-
-    def lie(self, attempt: Attempt) -> DoorStep:  # noqa: ARG002 - all alike
-        """The exchange's own error."""
-        if self.told == "body":
-            return Banned(self.retry_after_s)
-        return error(self.status, TOO_FAST, "Told to be too fast.", self.retry_after_s)
+    if told == "header":
+        reply = error(status, TOO_FAST, "Told to be too fast.", retry_after_s)
+        return AnswerFault(when, (reply,), "all")
+    if status == HTTPStatus.TOO_MANY_REQUESTS.value:
+        raise ValueError("only the body of a 418 says until when")
+    return AnswerFault(when, (Banned(retry_after_s),), "all")
 
 
-@dataclass(frozen=True)
-class Firewall(RequestFault):
-    """403 and a page, for `seconds`: the address is shut out, and whoever comes meanwhile prolongs it.
+def firewall(when: RequestCondition, seconds: Positive = 300.0) -> AnswerFault:
+    """403 and a page, for `seconds`: the address is shut out, and each attempt meanwhile prolongs it.
 
     Five minutes on the real exchange. It is for requests and handshakes alike.
     """
-
-    seconds: Positive = 300.0
-
-    def lie(self, attempt: Attempt) -> DoorStep:  # noqa: ARG002 - all alike
-        """The page, which says nothing of time."""
-        return firewall(Silence(self.seconds, prolongs=True))
+    return AnswerFault(when, (firewall_page(Silence(seconds, prolongs=True)),), "all")
 
 
-class RestFault(RequestFault):
-    """One that a WebSocket handshake cannot be told."""
-
-    def answers(self, attempt: Attempt) -> DoorStep | None:
-        """The lie, for REST requests."""
-        return super().answers(attempt) if attempt.kind == "rest" else None
-
-
-@dataclass(frozen=True)
-class Html(RestFault):
+def html(when: RequestCondition) -> AnswerFault:
     """A page of HTML with status 200, as in a maintenance."""
-
-    def lie(self, attempt: Attempt) -> DoorStep:  # noqa: ARG002 - all alike
-        """The page."""
-        return Reply(HTTPStatus.OK, HTML_PAGE, content_type=HTML)
+    return AnswerFault(when, (Reply(HTTPStatus.OK, HTML_PAGE, content_type=HTML),))
 
 
-@dataclass(frozen=True)
-class Slow(RestFault):
-    """The answer is on its way for some seconds, as from far away."""
-
-    seconds: Positive
-
-    def lie(self, attempt: Attempt) -> DoorStep:  # noqa: ARG002 - all alike
-        """The true answer, later."""
-        return Late(self.seconds)
+def slow(when: RequestCondition, seconds: Positive) -> AnswerFault:
+    """The true answer, some seconds late."""
+    return AnswerFault(when, (Late(seconds),))
 
 
-@dataclass(frozen=True)
-class Half(RestFault):
+def half(when: RequestCondition) -> AnswerFault:
     """Half of the true JSON, with a Content-Length that fits it."""
-
-    def lie(self, attempt: Attempt) -> DoorStep:  # noqa: ARG002 - all alike
-        """Half a body."""
-        return Cropped(cut=False)
+    return AnswerFault(when, (Cropped(cut=False),))
 
 
-@dataclass(frozen=True)
-class Truncate(RestFault):
+def truncate(when: RequestCondition) -> AnswerFault:
     """Half of the true body under a Content-Length for all of it; then the connection ends."""
-
-    def lie(self, attempt: Attempt) -> DoorStep:  # noqa: ARG002 - all alike
-        """Half a body."""
-        return Cropped(cut=True)
+    return AnswerFault(when, (Cropped(cut=True),))
 
 
-@dataclass(frozen=True)
-class Stale(RestFault):
-    """A snapshot from so many seconds, or so many events, ago; the older of the two.
+def stale(when: RequestCondition, seconds: Seconds = 0.0, events: Number = 0) -> AnswerFault:
+    """A snapshot from `seconds`, or `events`, ago; the older of the two.
 
-    No more is remembered than since the exchange began.
+    No more is remembered than since the exchange began. Raises ValueError for a present one.
     """
-
-    seconds: Seconds = 0.0
-    events: Number = 0
-
-    def __post_init__(self) -> None:
-        """Raises ValueError for a lie that would be the truth."""
-        if not self.seconds and not self.events:
-            raise ValueError("it needs `seconds` or `events`")
-
-    def lie(self, attempt: Attempt) -> DoorStep | None:
-        """An old snapshot; everything else has no age."""
-        return Old(self.seconds, self.events) if attempt.symbol else None
+    if not seconds and not events:
+        raise ValueError("it needs `seconds` or `events`")
+    return AnswerFault(when, (Old(seconds, events),), "snapshots")
 
 
-@dataclass(frozen=True)
-class RestError(RestFault):
+def rest_error(when: RequestCondition) -> AnswerFault:
     """Something else instead of a REST answer: 500, 503, 429, half a body and 418, in turn."""
-
-    lies: ClassVar[tuple[DoorStep, ...]] = (
+    outcomes = (
         error(HTTPStatus.INTERNAL_SERVER_ERROR, UNAVAILABLE, "Told to fail."),
         error(HTTPStatus.SERVICE_UNAVAILABLE, UNAVAILABLE, "Told to fail."),
         error(HTTPStatus.TOO_MANY_REQUESTS, TOO_FAST, "Told to be too fast.", 1),
         Cropped(cut=False),
         error(HTTPStatus.IM_A_TEAPOT, TOO_FAST, "Told to be too fast.", 2),
     )
-
-    def lie(self, attempt: Attempt) -> DoorStep:
-        """The one whose turn it is."""
-        return self.lies[attempt.number % len(self.lies)]
+    return AnswerFault(when, outcomes)

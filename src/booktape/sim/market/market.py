@@ -17,13 +17,13 @@ from booktape.core.checks import BookTicker
 from booktape.core.events import DepthSnapshot
 from booktape.core.tape_records import NO_MARKET_DATA
 from booktape.sim.faults.conditions import chance
-from booktape.sim.faults.market import DELISTED, TRADING, Incidents
+from booktape.sim.faults.market import DELISTED, TRADING, MarketFaults, Push
 from booktape.sim.faults.replies import Old
 from booktape.sim.market.history import BookHistory
 from booktape.sim.market.listing import DEFAULT_SYMBOLS, Listing, listing
 from booktape.sim.market.side_streams import SideStreams
-from booktape.sim.market.symbol_market import Push, Start, SymbolMarket
-from booktape.sim.source import EventMessage, Message
+from booktape.sim.market.symbol_market import Start, SymbolMarket
+from booktape.sim.messages import Message, event_message
 from booktape.wire.encode import encode_depth
 from booktape.wire.exchange_info import SymbolInfo
 
@@ -64,7 +64,7 @@ class Market:
         self._wanted: Collection[str] | None = None
         self._witnesses: dict[str, SideStreams] = {}
         self._slots = slots
-        self._incidents = Incidents()
+        self._incidents = MarketFaults()
         self._past: BookHistory | None = None
         self._start_us = 0
         self.slot = 0
@@ -77,13 +77,13 @@ class Market:
         """Slot k ends at `time_us` + k x 100 ms; `time_us` is moved back to the 100 ms grid."""
         self._start_us = time_us - time_us % (SLOT_MS * 1_000)
 
-    def obey(self, incidents: Incidents) -> None:
+    def apply_faults(self, incidents: MarketFaults) -> None:
         """Let these happen. Raises UsageError for an incident of a symbol that is not listed."""
-        for symbol in incidents.newcomers():
+        for symbol in incidents.new_symbols():
             self._listings.setdefault(symbol, listing(symbol))
         incidents.check(self._listings)
         self._opening.update(incidents.opening())
-        self._grids.update(incidents.grids(0))
+        self._grids = {symbol: incidents.grid(symbol, 0) for symbol in self._listings}
         self._incidents = incidents
         self._past = BookHistory(incidents.memory_events) if incidents.memory_events else None
 
@@ -148,12 +148,12 @@ class Market:
             messages += witnesses.messages(pair)
         event = pair.close_slot(time_us)
         if event and is_sent:
-            messages.append(EventMessage(event))
+            messages.append(event_message(event))
         return messages
 
     def _push(self, pair: SymbolMarket, now_s: float, next_s: float) -> None:
         """What incidents have in mind for the slot just opened."""
-        if not self._incidents.lies:
+        if not self._incidents.faults:
             return
         symbol = pair.listing.symbol
         push = self._incidents.push(symbol, now_s, next_s)
@@ -168,9 +168,9 @@ class Market:
             dice = chance(self._seed, "cancels", symbol, self.slot)
             push = push._replace(cancels=int(per_slot + dice))
         else:
-            course = self._incidents.course(symbol, now_s, next_s)
-            if course is not None:
-                push = push._replace(price_ticks=round(pair.listing.start_ticks * course))
+            price = self._incidents.price(symbol, now_s, next_s)
+            if price is not None:
+                push = push._replace(price_ticks=round(pair.listing.start_ticks * price))
             else:
                 push = push._replace(levels=self._incidents.levels(symbol, now_s, next_s))
         if push != Push():
@@ -196,11 +196,11 @@ class Market:
     def _lives(self, symbol: str, now_s: float) -> bool:
         """Whether anything can happen in its book: orders can be cancelled while it is halted."""
         gone = self._incidents.status(symbol, now_s) == DELISTED
-        return not gone and not self._incidents.not_opened(symbol, now_s)
+        return not gone and not self._incidents.has_not_opened(symbol, now_s)
 
     def depth(self, symbol: str, limit: int, fraction: float) -> bytes:
         """A `/depth` answer as of `fraction` of the current slot."""
-        if self._incidents.not_opened(symbol, self._end_s()):
+        if self._incidents.has_not_opened(symbol, self._end_s()):
             return encode_depth(DepthSnapshot(symbol, limit, NOT_OPENED, [], []))
         pair = self._pair(symbol)
         self._run_part(pair, fraction)
@@ -214,14 +214,14 @@ class Market:
 
     def old_depth(self, symbol: str, limit: int, old: Old) -> bytes:
         """A `/depth` answer of some time, or events, ago; what `obey` let it remember."""
-        if not self._past or self._incidents.not_opened(symbol, self._end_s()):
+        if not self._past or self._incidents.has_not_opened(symbol, self._end_s()):
             return self.depth(symbol, limit, 0)
         until_s = self._end_s(-1) - old.seconds
         return encode_depth(self._past.book(self._pair(symbol), limit, old.events, until_s))
 
     def top(self, symbol: str, fraction: float) -> BookTicker:
         """The best levels of `depth`. Asking for them does not make a symbol trade."""
-        if self._incidents.not_opened(symbol, self._end_s()):
+        if self._incidents.has_not_opened(symbol, self._end_s()):
             return BookTicker(symbol, NOT_OPENED, None, None)
         if symbol not in self._pairs:
             if symbol not in self._first_tops:
@@ -231,7 +231,7 @@ class Market:
         self._run_part(pair, fraction)
         return _top(pair)
 
-    def holds(self, symbol: str) -> bool:  # noqa: ARG002 - a market knows every book
+    def holds(self, _symbol: str, /) -> bool:
         """Never: every book is always known."""
         return False
 

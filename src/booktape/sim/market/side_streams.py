@@ -6,45 +6,18 @@ the event's last id, and a ticker for each update that changed the touch, with t
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Final, TypeAlias
+from collections.abc import Collection
+from typing import Final
 
 from booktape.core.checks import BookTicker, TopLevels
 from booktape.sim.market.symbol_market import SymbolMarket
-from booktape.wire.encode import encode_combined, encode_ticker, encode_top
+from booktape.sim.messages import MarketMessage, partial_stream, ticker_stream
 
 PARTIAL_LEVELS: Final = (20, 10, 5)
 
-Statement: TypeAlias = TopLevels | BookTicker
-
-
-@dataclass(frozen=True)
-class SideStreamMessage:
-    """What a witness says, encoded at most once for each kind of client. It tells no time."""
-
-    stream: str
-    statement: Statement
-    event: None = None
-
-    def payload(self, *, combined: bool, microseconds: bool) -> bytes:  # noqa: ARG002 - see above
-        """See `Message`."""
-        return self._combined if combined else self._raw
-
-    @cached_property
-    def _raw(self) -> bytes:
-        if isinstance(self.statement, TopLevels):
-            return encode_top(self.statement)
-        return encode_ticker(self.statement)
-
-    @cached_property
-    def _combined(self) -> bytes:
-        return encode_combined(self.stream, self._raw)
-
 
 class SideStreams:
-    """Those witness streams of one symbol that are wanted."""
+    """Selected witness streams of one symbol that are wanted."""
 
     def __init__(self, symbol: str, wanted: Collection[str]) -> None:
         self._symbol = symbol
@@ -57,24 +30,15 @@ class SideStreams:
         """Let the market note what will be asked for."""
         pair.watched = self._ticker is not None
 
-    def messages(self, pair: SymbolMarket) -> Iterator[SideStreamMessage]:
-        """What they say of a slot in which all is done, and which is not closed."""
+    def messages(self, pair: SymbolMarket) -> list[MarketMessage]:
+        """The messages of a slot whose updates are all made, and which is not closed."""
+        found = []
         for levels, stream in self._partial:
             bids, asks = pair.levels(pair.bids, levels), pair.levels(pair.asks, levels)
-            yield SideStreamMessage(stream, TopLevels(self._symbol, pair.update_id, bids, asks))
-        if self._ticker is None:
-            return
-        for touch in pair.touches:
-            bid, ask = pair.listing.doubles([touch.bid, touch.ask])
-            ticker = BookTicker(self._symbol, touch.update_id, bid, ask)
-            yield SideStreamMessage(self._ticker, ticker)
-
-
-def partial_stream(symbol: str, levels: int) -> str:
-    """The name of a symbol's partial depth stream, of 5, 10 or 20 levels a side."""
-    return f"{symbol.lower()}@depth{levels}@100ms"
-
-
-def ticker_stream(symbol: str) -> str:
-    """The name of a symbol's book ticker stream."""
-    return f"{symbol.lower()}@bookTicker"
+            found.append(MarketMessage(stream, TopLevels(self._symbol, pair.update_id, bids, asks)))
+        if self._ticker is not None:
+            for touch in pair.touches:
+                bid, ask = pair.listing.doubles([touch.bid, touch.ask])
+                ticker = BookTicker(self._symbol, touch.update_id, bid, ask)
+                found.append(MarketMessage(self._ticker, ticker))
+        return found

@@ -13,6 +13,7 @@ from random import Random
 from typing import Final, NamedTuple, TypeAlias
 
 from booktape.core.events import DepthEvent, Level
+from booktape.sim.faults.market import Push
 from booktape.sim.market.listing import Listing, Whole
 from booktape.sim.market.order_flow import Change, Ladder, OrderFlow, Place
 
@@ -22,24 +23,6 @@ _NO_LEVEL: Final[Whole] = (0, 0)
 
 Changes: TypeAlias = dict[Place, int]
 """By side and price, a size in lots; 0 for none."""
-
-
-class Push(NamedTuple):
-    """What happens at the beginning of a slot beyond the usual.
-
-    So many levels change; or, where `price_ticks` is not None, the price is taken there; or, where
-    `cancels` is not None, nothing happens but so many cancellations. Before that, where `first_id`
-    is not None, ids count anew from there; with `blank` the book begins anew, too. New prices are
-    multiples of `grid` ticks from then on. With `caps` two levels grow beyond all bounds.
-    """
-
-    levels: int = 0
-    price_ticks: int | None = None
-    cancels: int | None = None
-    first_id: int | None = None
-    blank: bool = False
-    grid: int | None = None
-    caps: bool = False
 
 
 class Start(NamedTuple):

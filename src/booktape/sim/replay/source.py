@@ -34,10 +34,10 @@ from booktape.core.tape_records import (
 )
 from booktape.errors import DamagedFile, MalformedFrame, UsageError
 from booktape.reconstruct import Reconstruction
-from booktape.sim.faults.market import Incidents
+from booktape.sim.faults.market import MarketFaults
 from booktape.sim.faults.replies import Old
+from booktape.sim.messages import Encoding, depth_stream
 from booktape.sim.replay.tapes import Played, PlayedRecording
-from booktape.sim.source import depth_stream
 from booktape.wire.binance import decode_depth, decode_event
 from booktape.wire.encode import encode_combined, encode_depth
 from booktape.wire.exchange_info import SymbolInfo
@@ -62,11 +62,9 @@ class RecordedMessage:
     event: DepthEvent | None
     recorded: bytes
 
-    def payload(self, *, combined: bool, microseconds: bool) -> bytes:  # noqa: ARG002
+    def payload(self, encoding: Encoding) -> bytes:
         """See `Message`. Only a wrapper is ever added or taken off."""
-        if combined:
-            return self._parts[0]
-        return self._parts[1]
+        return self._parts[0] if encoding.combined else self._parts[1]
 
     @cached_property
     def _parts(self) -> tuple[bytes, bytes]:
@@ -103,9 +101,9 @@ class ReplaySource:
         """The recorded symbols; their steps were not recorded."""
         return [SymbolInfo(symbol) for symbol in self._symbols]
 
-    def obey(self, incidents: Incidents) -> None:
+    def apply_faults(self, incidents: MarketFaults) -> None:
         """A recording was what it was."""
-        if incidents.lies or incidents.memory_events:
+        if incidents.faults or incidents.memory_events:
             raise UsageError(
                 "A recording cannot halt, list, fall, surge, shift its clock or be asked for old books."
             )
@@ -134,10 +132,10 @@ class ReplaySource:
             self._keep(frame)
         return self._messages(frame) if isinstance(frame, StreamMessage) else []
 
-    def depth(self, symbol: str, limit: int, fraction: float) -> bytes | None:  # noqa: ARG002
+    def depth(self, symbol: str, limit: int, _fraction: float, /) -> bytes | None:
         """The recorded answer, or one that follows from the recording so far; None without a book.
 
-        A recording has no state between its frames, whatever the `fraction`.
+        A recording has no state between its records, whatever the fraction.
         """
         if answer := self._answers.get(symbol):
             payload, snapshot = answer
@@ -150,11 +148,11 @@ class ReplaySource:
         bids, asks = sync.book.bids.levels(), sync.book.asks.levels()
         return encode_depth(DepthSnapshot(symbol, limit, sync.update_id, bids, asks))
 
-    def old_depth(self, symbol: str, limit: int, old: Old) -> bytes | None:  # noqa: ARG002
-        """The present one: `obey` allows no lie that would ask for another."""
+    def old_depth(self, symbol: str, limit: int, _old: Old, /) -> bytes | None:
+        """The present one: `apply_faults` allows no fault that needs another."""
         return self.depth(symbol, limit, 0)
 
-    def top(self, symbol: str, fraction: float) -> BookTicker | None:  # noqa: ARG002 - as in `depth`
+    def top(self, symbol: str, _fraction: float, /) -> BookTicker | None:
         """From the recording so far; None without a book."""
         sync = self._live(symbol)
         if sync is None:

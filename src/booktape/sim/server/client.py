@@ -20,16 +20,16 @@ from booktape.sim.faults.actions import (
     Cut,
     Later,
     Mute,
+    OpenConnection,
     Send,
-    Standing,
     Step,
 )
 from booktape.sim.faults.conditions import Delivery
-from booktape.sim.faults.replies import abort
+from booktape.sim.messages import Encoding, Message
 from booktape.sim.server.context import Pings, ServerContext, message_rate
+from booktape.sim.server.http import abort
 from booktape.sim.server.send_queue import SendQueue
 from booktape.sim.server.websocket import flows, frame, write
-from booktape.sim.source import Message
 from booktape.wire.encode import encode_combined, encode_server_shutdown
 
 CLOSE_WITHIN_S: Final = 1.0
@@ -66,8 +66,8 @@ class Client:
         self._socket = socket
         self._request = request
         self._manners = manners
-        self._combined = combined
-        self._microseconds = request.query.get("timeUnit", "").upper() == "MICROSECOND"
+        in_microseconds = request.query.get("timeUnit", "").upper() == "MICROSECOND"
+        self._encoding = Encoding(combined=combined, microseconds=in_microseconds)
         self._outbox = SendQueue(manners.clock)
         self._muted = False
         self._sent = 0
@@ -84,7 +84,7 @@ class Client:
                     self._group.create_task(self._outbox.deliver(self._do_all)),
                     self._group.create_task(self._ping()),
                 ]
-                self.undergo(self._manners.faults.fate(self.number))
+                self.undergo(self._manners.faults.steps_for(self.number))
                 await self._read(on_text)
                 self._give_up()
                 for task in tasks:
@@ -93,25 +93,25 @@ class Client:
             self._give_up()
             self._manners.void.leave(self._request)
 
-    def standing(self) -> Standing:
+    def standing(self) -> OpenConnection:
         """As faults see it."""
         settled_s = self._manners.clock.now_s() - self.subscribed_s
-        return Standing(self.number, frozenset(self.streams), settled_s)
+        return OpenConnection(self.number, frozenset(self.streams), settled_s)
 
     def offer(self, message: Message, event_number: int, now_s: float) -> bool:
         """Queue one message, or what the faults make of it; whether it is on its way."""
         if self.gone:
             return False
-        payload = message.payload(combined=self._combined, microseconds=self._microseconds)
+        payload = message.payload(self._encoding)
         self._sent += 1
-        if not self._manners.faults.touch_messages:
+        if not self._manners.faults.change_messages:
             self._put(Send(payload))
             return True
         delivery = Delivery(
             *(self.number, self._sent, event_number, message.stream, message.event, payload),
             *(now_s, self.opened_s),
         )
-        steps = self._manners.faults.sends(delivery)
+        steps = self._manners.faults.apply(delivery)
         for step in steps:
             self._put(step)
         return any(isinstance(step, Send) and step.payload is payload for step in steps)
@@ -219,7 +219,7 @@ class Client:
 
     def _announcement(self) -> bytes:
         raw = encode_server_shutdown(self._manners.time_us() // 1_000)
-        return encode_combined(_SHUTDOWN_STREAM, raw) if self._combined else raw
+        return encode_combined(_SHUTDOWN_STREAM, raw) if self._encoding.combined else raw
 
     def _mute(self) -> None:
         self._muted = True

@@ -16,8 +16,8 @@ from typing import Final
 from aiohttp import web
 
 from booktape.sim.faults.base import Faults
-from booktape.sim.faults.market import Incidents
-from booktape.sim.faults.replies import TOO_FAST, Banned, Reply, error, firewall
+from booktape.sim.faults.market import MarketFaults
+from booktape.sim.faults.replies import TOO_FAST, Banned, Reply, error, firewall_page
 from booktape.sim.server.clock import ExchangeClock
 from booktape.sim.server.half_open import HalfOpenSockets
 from booktape.sim.server.limits import RequestLimits, Tariff
@@ -67,7 +67,7 @@ class ServerContext:
     """
 
     faults: Faults
-    incidents: Incidents
+    market: MarketFaults
     clock: ExchangeClock
     client_clock: ExchangeClock
     time_us: Callable[[], int]
@@ -89,7 +89,7 @@ class ServerContext:
         if owed is None:
             return None
         if owed.status == HTTPStatus.FORBIDDEN:
-            return firewall()
+            return firewall_page()
         return error(owed.status, TOO_FAST, "Too much request weight used.", owed.retry_after_s)
 
     def told(self, lie: Reply | Banned, request: web.Request) -> Reply:

@@ -7,7 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
-from booktape.sim.faults.replies import abort, reset
+from booktape.sim.server.http import abort, reset
 
 
 class HalfOpenSockets:

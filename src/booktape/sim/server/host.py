@@ -12,12 +12,13 @@ from typing import Final
 from aiohttp import web
 
 from booktape.errors import UsageError
-from booktape.sim.faults.undetectable import Forger
+from booktape.sim.faults.undetectable import MessageChanger
+from booktape.sim.messages import Message
 from booktape.sim.server.context import ServerContext
 from booktape.sim.server.pacing import Pacer
 from booktape.sim.server.rest import RestEndpoints
 from booktape.sim.server.streams import Streams
-from booktape.sim.source import Message, Source
+from booktape.sim.source import Source
 
 HOST: Final = "127.0.0.1"
 _SHUTDOWN_S: Final = 1.0
@@ -40,7 +41,7 @@ class Host:
         self.rest = RestEndpoints(source, player, manners)
         self.streams = Streams(source, player, manners, streams)
         self._manners = manners
-        self._forger = Forger(manners.faults.lies)
+        self._changer = MessageChanger(manners.faults.faults)
 
     @property
     def rest_url(self) -> str:
@@ -80,6 +81,6 @@ class Host:
 
     async def publish(self, messages: Sequence[Message], now_s: float) -> None:
         """One step of the source: whoever waits for a book has it before the events after it."""
-        said = self._forger.forged(messages, now_s)
+        said = self._changer.changed(messages, now_s)
         self.rest.answer_held()
         await self.streams.publish(said, now_s)

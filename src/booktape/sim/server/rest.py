@@ -23,20 +23,18 @@ from booktape.sim.faults.replies import (
     Altered,
     Banned,
     Cropped,
-    DoorStep,
     Hang,
     Late,
     Old,
+    Outcome,
     Reply,
     Reset,
-    cut_short,
     error,
-    reset,
-    response,
 )
-from booktape.sim.market.symbol_list import encode_symbol_list
 from booktape.sim.server.context import ServerContext
+from booktape.sim.server.http import cut_short, reset, response
 from booktape.sim.server.pacing import Pacer
+from booktape.sim.server.symbol_list import encode_symbol_list
 from booktape.sim.source import Source
 from booktape.wire.binance import decode_depth
 from booktape.wire.encode import encode_depth, encode_one_top, encode_tops
@@ -47,7 +45,7 @@ from booktape.wire.numbers import whole_number
 _DEPTH_DEFAULT: Final = 100
 _TIME_UNIT_HEADER: Final = "X-MBX-TIME-UNIT"
 
-_Answer: TypeAlias = Callable[[DoorStep | None], Awaitable[Reply]]
+_Answer: TypeAlias = Callable[[Outcome | None], Awaitable[Reply]]
 """The true answer; a lie may want an older one, or one that is changed."""
 
 
@@ -98,7 +96,7 @@ class RestEndpoints:
         symbol = request.query.get("symbol", "")
         limit = _limit(request.query.get("limit", ""))
 
-        async def answer(lie: DoorStep | None) -> Reply:
+        async def answer(lie: Outcome | None) -> Reply:
             if limit is None:
                 return error(HTTPStatus.BAD_REQUEST, BAD_PARAMETER, "Illegal 'limit'.")
             if symbol in self._infos:
@@ -120,7 +118,7 @@ class RestEndpoints:
     async def _exchange_info(self, request: web.Request) -> web.StreamResponse:
         tariff = self._manners.tariff
 
-        async def answer(_: DoorStep | None) -> Reply:
+        async def answer(_: Outcome | None) -> Reply:
             listed = self.listed()
             try:
                 names = _names(request.query)
@@ -147,7 +145,7 @@ class RestEndpoints:
     async def _book_ticker(self, request: web.Request) -> web.StreamResponse:
         one = "symbol" in request.query and "symbols" not in request.query
 
-        async def answer(_: DoorStep | None) -> Reply:
+        async def answer(_: Outcome | None) -> Reply:
             listed = self.listed()
             try:
                 names = _names(request.query)
@@ -173,7 +171,7 @@ class RestEndpoints:
     async def _time(self, request: web.Request) -> web.StreamResponse:
         unit = request.headers.get(_TIME_UNIT_HEADER, "").upper()
 
-        async def answer(_: DoorStep | None) -> Reply:
+        async def answer(_: Outcome | None) -> Reply:
             time_us = self._manners.time_us()
             time = time_us if unit == "MICROSECOND" else time_us // 1_000
             return Reply(HTTPStatus.OK, msgspec.json.encode({"serverTime": time}))
@@ -182,8 +180,8 @@ class RestEndpoints:
 
     def listed(self) -> dict[str, SymbolInfo]:
         """The symbols that are there now, each with its status."""
-        incidents, now_s = self._manners.incidents, self._player.slot_end_s
-        if not incidents.lies:
+        incidents, now_s = self._manners.market, self._player.slot_end_s
+        if not incidents.faults:
             return self._infos
         told = {symbol: incidents.status(symbol, now_s) for symbol in self._infos}
         return {
@@ -222,7 +220,7 @@ class RestEndpoints:
         return await self._say(request, lie, answer)
 
     async def _say(
-        self, request: web.Request, lie: DoorStep | None, answer: _Answer
+        self, request: web.Request, lie: Outcome | None, answer: _Answer
     ) -> web.StreamResponse:
         """The answer, or the lie."""
         if isinstance(lie, Hang):
@@ -242,11 +240,11 @@ class RestEndpoints:
             replace(true, body=true.body[:half]) if lie == Cropped(cut=False) else true
         )
 
-    def _lie(self, request: web.Request) -> DoorStep | None:
+    def _lie(self, request: web.Request) -> Outcome | None:
         symbol, now_s = request.query.get("symbol"), self._manners.clock.now_s()
         attempt = Attempt("rest", self._requests, now_s, request.path, symbol)
         self._requests += 1
-        lie = self._manners.faults.answers(attempt)
+        lie = self._manners.faults.outcome(attempt)
         if lie:
             # Else an exchange that is out of order at its beginning would be so for ever.
             self._manners.clock.start()

@@ -1,7 +1,7 @@
 """What waits to be sent to one client, in order, and whether that is too much.
 
 Memory stays bounded: at most `QUEUE_MAX` messages, and a few more, wait for a client. What faults
-hold back is not the client's debt: it is let off as many messages as had piled up. Those wait in
+hold back is not the client's debt: it is let off as many messages as had piled up. Selected wait in
 memory, as many as come while the fault lasts.
 """
 

@@ -21,7 +21,7 @@ from typing import Self
 
 from booktape.errors import UsageError
 from booktape.sim.faults.base import Faults
-from booktape.sim.faults.market import Incidents
+from booktape.sim.faults.market import MarketFaults
 from booktape.sim.server.clock import ExchangeClock
 from booktape.sim.server.context import ServerContext
 from booktape.sim.server.half_open import HalfOpenSockets
@@ -71,7 +71,7 @@ class SimServer:
         """Put together all that needs no event loop."""
         self._incidents = self._agreed()
         # First of all: it may list symbols.
-        self.source.obey(self._incidents)
+        self.source.apply_faults(self._incidents)
         self.finished = asyncio.Event()
         self._clock = ExchangeClock(self.speed)
         self._player = Pacer(self.source, self._clock, self.speed, self.patience_s)
@@ -79,7 +79,7 @@ class SimServer:
         per_minute = self.weight_per_minute or self.tariff.per_minute
         self._manners = ServerContext(
             faults=self.faults,
-            incidents=self._incidents,
+            market=self._incidents,
             clock=self._clock,
             client_clock=ExchangeClock(self.client_speed),
             time_us=self._time_us,
@@ -99,14 +99,14 @@ class SimServer:
             others = replace(manners, faults=self.second, void=HalfOpenSockets())
             self._hosts.append(Host(source, player, others, self.second_port, streams))
 
-    def _agreed(self) -> Incidents:
+    def _agreed(self) -> MarketFaults:
         """What the market has to do. Raises UsageError for what only the second host wants of it."""
-        first = self.faults.incidents
+        first = self.faults.market
         if self.second is None:
             return first
-        second = self.second.incidents
-        for lie in second.lies:
-            if lie not in first.lies:
+        second = self.second.market
+        for lie in second.faults:
+            if lie not in first.faults:
                 raise UsageError(f"{type(lie).__name__} happens to the market, not to one host.")
         return replace(first, memory_events=max(first.memory_events, second.memory_events))
 

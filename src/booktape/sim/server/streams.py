@@ -10,12 +10,14 @@ from aiohttp import web
 
 from booktape.sim.faults.actions import Moment
 from booktape.sim.faults.conditions import Attempt
-from booktape.sim.faults.replies import Banned, DoorStep, Hang, Reply, Reset, reset, response
+from booktape.sim.faults.replies import Banned, Hang, Outcome, Reply, Reset
+from booktape.sim.messages import Message
 from booktape.sim.server.client import CLOSE_WITHIN_S, Client
 from booktape.sim.server.context import ServerContext
+from booktape.sim.server.http import reset, response
 from booktape.sim.server.pacing import Pacer
 from booktape.sim.server.subscription import answer
-from booktape.sim.source import Message, Source
+from booktape.sim.source import Source
 from booktape.wire.limits import STREAMS_PER_CONNECTION
 
 
@@ -72,13 +74,13 @@ class Streams:
 
     async def keep_timetable(self) -> None:
         """Let happen to open connections what faults have in mind, when its time comes."""
-        for moment in self._manners.faults.moments():
+        for moment in self._manners.faults.timetable():
             await self._manners.clock.until(moment.at_s)
             self._befall(moment)
 
     def _befall(self, moment: Moment) -> None:
         standing = [client.standing() for client in self.clients if not client.gone]
-        chosen = moment.whom(standing)
+        chosen = moment.choose(standing)
         for client in self.clients:
             if client.number in chosen:
                 client.undergo(moment.steps)
@@ -105,10 +107,10 @@ class Streams:
             return response(self._manners.told(lie, request))
         return await self._accept(request, names, combined=combined)
 
-    def _lie(self, request: web.Request) -> DoorStep | None:
+    def _lie(self, request: web.Request) -> Outcome | None:
         attempt = Attempt("ws", self._attempts, self._manners.clock.now_s(), request.path)
         self._attempts += 1
-        lie = self._manners.faults.answers(attempt)
+        lie = self._manners.faults.outcome(attempt)
         if lie:
             # Else an exchange that is out of order at its beginning would be so for ever.
             self._manners.clock.start()
