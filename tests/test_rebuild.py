@@ -173,7 +173,7 @@ def test_a_tape_that_does_not_begin_as_one_is_left_out(archive: Path, tmp_path: 
     root = copy(archive, tmp_path / "damaged")
     edit_tape(sealed(root, "tape")[0], lambda tape: tape.pop(0))
     outcomes = again(root, tmp_path / "rebuilt", 2, BTC)
-    assert "does not begin as a tape does" in str(outcomes[0].damage)
+    assert "does not begin with a start record" in str(outcomes[0].damage)
     assert [outcome.damage for outcome in outcomes[1:]] == [None] * 4
 
 

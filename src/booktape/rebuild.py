@@ -26,7 +26,7 @@ from booktape.store.lock import lock_directory
 from booktape.store.patience import patiently
 from booktape.store.recovery import record_again
 from booktape.store.session import RecordingSession
-from booktape.store.tape_reader import first_line, following, read_tape
+from booktape.store.tape_reader import errors_as_damage, first_line, read_tape
 
 
 class RebuildLayout(Layout):
@@ -183,7 +183,7 @@ def rebuild_segment(order: RebuildRequest, tape: ArchiveFile) -> RebuildOutcome:
         found = order.read(tape)
         start = first_line(found, tape.path)
         with ThreadPoolExecutor(1, "booktape-store") as worker:
-            with following(tape.path):
+            with errors_as_damage(tape.path):
                 recording = RecordingSession(order.layout, tape.segment, worker, start)
             # A tape that does not say how it ended is damaged, so the reason is never asked for.
             record_again(recording, found, KILLED, tape.path)

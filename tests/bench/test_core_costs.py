@@ -22,9 +22,8 @@ from booktape.core.book import FEW_PENDING, BookSide
 from booktape.core.events import BookRow, DepthEvent, DepthSnapshot, Level
 from booktape.core.tape_records import DepthAnswer, StreamMessage, TapeRecord
 from booktape.reconstruct import Reconstruction
-from booktape.store.parquet_file import rows_file
+from booktape.store.parquet_file import GROUP_ROWS, RowGroup, rows_file
 from booktape.store.schema import snapshot_batch
-from booktape.store.segment_writer import GROUP_ROWS, Group
 from booktape.store.tape_writer import TapeWriter
 from booktape.wire.binance import decode_event
 from booktape.wire.encode import encode_combined, encode_depth, encode_event
@@ -147,7 +146,7 @@ def parquet_cost(shape: Shape, payloads: list[bytes], folder: Path) -> float:
     opening = DepthAnswer(0, "BTCUSDT", shape.levels + 1, encode_depth(shape.snapshot()))
     frames: list[TapeRecord] = [start(every=1), connected(0, 0), opening]
     frames += [StreamMessage(0, 0, payload) for payload in payloads[: GROUP_ROWS - 1]]
-    machine, group = Reconstruction(), Group()
+    machine, group = Reconstruction(), RowGroup()
     for frame in frames:
         for said in machine.feed(frame):
             if isinstance(said, BookRow):

@@ -21,7 +21,7 @@ from bench.test_core_costs import microseconds
 from booktape.core.events import BookRow
 from booktape.core.tape_records import SegmentStart
 from booktape.reconstruct import Reconstruction
-from booktape.store import parquet_file, segment_writer
+from booktape.store import parquet_file
 from booktape.store.schema import snapshot_batch
 from docs.generated import table
 
@@ -53,7 +53,7 @@ def rows_of(every: int) -> list[BookRow]:
 def batches(rows: list[BookRow]) -> list[pa.RecordBatch]:
     """The row groups that the recorder would make of them."""
     most = min(
-        segment_writer.GROUP_ROWS, segment_writer.GROUP_BYTES // parquet_file.row_bytes(rows[-1])
+        parquet_file.GROUP_ROWS, parquet_file.GROUP_BYTES // parquet_file.row_bytes(rows[-1])
     )
     return [snapshot_batch(rows[at : at + most]) for at in range(0, len(rows), most)]
 

@@ -26,7 +26,7 @@ from bench.lifelike import START_NS, SYMBOL
 from bench.likeness import beside, minutes
 from bench.recorded import SECONDS, built_in_hour, lifelike_hour, real_minute, record
 from booktape.core.tape_records import StreamMessage, TapeRecord
-from booktape.store.segment_writer import GROUP_BYTES, GROUP_ROWS
+from booktape.store.parquet_file import GROUP_BYTES, GROUP_ROWS
 from captures.capture import CAPTURES, needs_captures
 from docs.generated import table
 

@@ -85,8 +85,8 @@ def test_a_gap_is_said(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture
         ("--format hftbacktest --shape long", UsageError, "--shape does not apply to"),
         ("--format csv --from yesterday", UsageError, "--from yesterday is not a valid time"),
         ("--format csv --to tomorrow", UsageError, "--to tomorrow is not a valid time"),
-        ("--format csv --from 2030-01-01", NotRecorded, "nothing of BTCUSDT in that time"),
-        ("--format hftbacktest --from 2030-01-01", NotRecorded, "nothing of BTCUSDT in that"),
+        ("--format csv --from 2030-01-01", NotRecorded, "BTCUSDT has no data in that time"),
+        ("--format hftbacktest --from 2030-01-01", NotRecorded, "BTCUSDT has no data in that"),
         ("--format hftbacktest --to 2020-01-01", NotRecorded, "of BTCUSDT in that time"),
     ],
 )
@@ -110,7 +110,7 @@ def test_no_file_is_replaced(root: Path, tmp_path: Path) -> None:
     """The second time it stops at the first file."""
     run(root, "--format parquet --symbol BTCUSDT", tmp_path)
     before = (tmp_path / "BTCUSDT_long.parquet").read_bytes()
-    with pytest.raises(UsageError, match=r"BTCUSDT_long\.parquet is there already"):
+    with pytest.raises(UsageError, match=r"BTCUSDT_long\.parquet exists already"):
         run(root, "--format parquet --symbol BTCUSDT --depth 1", tmp_path)
     assert (tmp_path / "BTCUSDT_long.parquet").read_bytes() == before
 

@@ -54,7 +54,11 @@ def test_each_picture_is_written_and_named(
         ({"symbol": "XMRBTC"}, NotRecorded, "has no data for XMRBTC"),
         ({"symbol": "BTCUSDT", "at": "2026-06-09"}, UsageError, "--at does not apply to a heatmap"),
         ({"symbol": "BTCUSDT", "to": "noon"}, UsageError, "--to noon is not a valid time"),
-        ({"symbol": "BTCUSDT", "file": Path("x.gif")}, UsageError, "x.gif is no picture's name"),
+        (
+            {"symbol": "BTCUSDT", "file": Path("x.gif")},
+            UsageError,
+            "x.gif is not a valid name for a picture",
+        ),
     ],
 )
 def test_a_mistake_is_one_sentence(

@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 
 from booktape.errors import UsageError, WriteFailed
-from booktape.export.files import file_name, gzip_file, stamp, whole
+from booktape.export.files import file_name, gzip_file, new_file, stamp
 
 
 def test_a_file_gets_its_name_when_it_is_whole(tmp_path: Path) -> None:
     """Until then its name is free; the folder is made."""
     path = tmp_path / "a" / "b.csv"
-    with whole(path) as (file, _):
+    with new_file(path) as (file, _):
         file.write(b"x")
         assert not path.exists()
     assert path.read_text() == "x"
@@ -30,7 +30,7 @@ def test_half_a_file_goes_away(tmp_path: Path) -> None:
     """Whatever broke it off."""
 
     def broken_off() -> None:
-        with whole(tmp_path / "b.csv") as (file, _):
+        with new_file(tmp_path / "b.csv") as (file, _):
             file.write(b"x")
             raise KeyboardInterrupt
 
@@ -43,14 +43,14 @@ def test_no_file_is_replaced(tmp_path: Path) -> None:
     """The user is told which one is in the way."""
     path = tmp_path / "b.csv"
     path.write_text("old")
-    with pytest.raises(UsageError, match=r"b\.csv is there already"), whole(path):
+    with pytest.raises(UsageError, match=r"b\.csv exists already"), new_file(path):
         raise AssertionError
     assert path.read_text() == "old"
 
 
 def write_while(path: Path, meanwhile: Callable[[], object]) -> None:
     """Something happens between the first look and the last moment: there may be hours."""
-    with whole(path) as (file, _):
+    with new_file(path) as (file, _):
         file.write(b"new")
         meanwhile()
 
@@ -58,9 +58,9 @@ def write_while(path: Path, meanwhile: Callable[[], object]) -> None:
 def test_nor_is_one_that_comes_meanwhile(tmp_path: Path) -> None:
     """A link counts as a file."""
     path, link = tmp_path / "file.csv", tmp_path / "link.csv"
-    with pytest.raises(UsageError, match="is there already"):
+    with pytest.raises(UsageError, match="exists already"):
         write_while(path, lambda: path.write_text("old"))
-    with pytest.raises(UsageError, match="is there already"):
+    with pytest.raises(UsageError, match="exists already"):
         write_while(link, lambda: link.symlink_to(tmp_path / "gone"))
     assert path.read_text() == "old"
     assert sorted(tmp_path.iterdir()) == [path, link]
@@ -73,7 +73,7 @@ def test_what_is_written_to_has_a_name_that_nobody_else_has(tmp_path: Path) -> N
     own.write_text("a thesis")
     link.symlink_to(own)
     for target in (path, tmp_path / "c.csv"):
-        with whole(target) as (file, _):
+        with new_file(target) as (file, _):
             file.write(b"x")
         assert target.read_bytes() == b"x"
     assert own.read_text() == "a thesis"
@@ -118,7 +118,7 @@ def test_a_disk_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     path, other = tmp_path / "b.csv", tmp_path / "c.csv"
     write_while(path, lambda: None)
     assert path.read_bytes() == b"new"
-    with pytest.raises(UsageError, match="is there already"):
+    with pytest.raises(UsageError, match="exists already"):
         write_while(other, lambda: other.write_text("old"))
     assert other.read_text() == "old"
     assert sorted(tmp_path.iterdir()) == [path, other]
@@ -136,7 +136,7 @@ def test_a_disk_that_is_full_at_the_last_moment_leaves_nothing(
     path = tmp_path / "b.csv"
 
     def write() -> None:
-        with whole(path) as (file, stack):
+        with new_file(path) as (file, stack):
             file.write(b"x")
             stack.callback(last)
 
@@ -152,7 +152,7 @@ def test_a_disk_that_is_full_at_the_last_moment_leaves_nothing(
 def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
     """A file stands where the folder should be."""
     (tmp_path / "out").write_text("")
-    with pytest.raises(WriteFailed, match="Cannot write"), whole(tmp_path / "out" / "b.csv"):
+    with pytest.raises(WriteFailed, match="Cannot write"), new_file(tmp_path / "out" / "b.csv"):
         raise AssertionError
 
 

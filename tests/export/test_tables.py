@@ -87,7 +87,7 @@ _GROUPS = "SELECT DISTINCT row_group_num_rows, row_group_id FROM parquet_metadat
 def test_no_rows_are_no_file(rec: booktape.Recording, tmp_path: Path) -> None:
     """A time of which there is nothing is the user's mistake."""
     rows = rec.snapshots(SYMBOL, "2030-01-01T00:00:00Z")
-    with pytest.raises(NotRecorded, match="nothing of BTCUSDT in that time"):
+    with pytest.raises(NotRecorded, match="BTCUSDT has no data in that time"):
         list(table(rows, "long", "parquet", tmp_path))
     assert list(tmp_path.iterdir()) == []
 

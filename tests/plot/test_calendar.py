@@ -9,7 +9,7 @@ import pytest
 
 import booktape
 from booktape.plot import calendar
-from booktape.plot.calendar import Cell, cell, days_between, told
+from booktape.plot.calendar import Cell, cell, cell_text, days_between
 from plot import drawn
 from plot.week import write
 
@@ -37,7 +37,7 @@ def test_a_cell_is_what_was_recorded_less_what_was_lost() -> None:
 )
 def test_only_a_day_without_any_loss_is_called_whole(known_s: float, gaps: int, words: str) -> None:
     """A tenth of a second is enough."""
-    assert told(Cell(known_s, gaps)) == words
+    assert cell_text(Cell(known_s, gaps)) == words
 
 
 def test_each_symbol_has_a_row_and_each_day_a_column(rec: booktape.Recording) -> None:

@@ -65,7 +65,7 @@ def test_the_horizon_is_drawn_where_the_rows_say(rec: booktape.Recording) -> Non
     prices = np.concatenate([np.asarray(line.get_ydata(), float) for line in dashed])
     assert set(prices[np.isfinite(prices)].tolist()) == {81.0, 120.0}
     narrow = heatmap(rec, "BTCUSDT").axes[0].get_title("left")
-    assert narrow.endswith("The horizon lies outside the picture.")
+    assert narrow.endswith("The horizon is outside the picture.")
 
 
 def test_a_picture_without_gaps_has_nothing_hatched(rec: booktape.Recording) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from booktape.plot.raster import Prices, painted, round_up, tick_of
+from booktape.plot.raster import Prices, paint, round_up, tick_of
 from booktape.reader.rows import SCHEMA
 
 
@@ -33,12 +33,12 @@ def test_each_size_is_in_the_cell_of_its_price() -> None:
     """Sizes of a cell add up; what lies outside the picture is left out."""
     prices = Prices.between(99.0, 100.5, tick=0.1, bins=3)
     assert (prices.low, prices.step, prices.bins, prices.high) == (99.0, 0.5, 3, 100.5)
-    assert painted(batch(BOOK), prices).tolist() == [[4.0, 2.0, 25.0]]
+    assert paint(batch(BOOK), prices).tolist() == [[4.0, 2.0, 25.0]]
 
 
 def test_an_unknown_book_is_no_empty_one() -> None:
     """NaN in its whole column, beside a known book that is zero where nothing rests."""
-    cells = painted(batch(None, {**BOOK, "bid_price": [], "bid_size": []}), Prices(99.0, 0.5, 3))
+    cells = paint(batch(None, {**BOOK, "bid_price": [], "bid_size": []}), Prices(99.0, 0.5, 3))
     assert np.isnan(cells[0]).all()
     assert cells[1].tolist() == [0.0, 0.0, 24.0]
 

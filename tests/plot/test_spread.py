@@ -29,7 +29,7 @@ def test_every_panel_hatches_the_gap(rec: booktape.Recording) -> None:
 
 def test_the_figures_are_the_usual_ones(rec: booktape.Recording) -> None:
     """99.5 bps of spread; and (bids - asks) / (bids + asks) of the best levels."""
-    touch = Touch.of(rec, TimeRange.of(rec, "BTCUSDT", None, None, 119), 2)
+    touch = Touch.read(rec, TimeRange.clip(rec, "BTCUSDT", None, None, 119), 2)
     assert np.nanmax(touch.spread_bps) == pytest.approx(1 / 100.5 * 1e4)
     bids = touch["bid_sz_00"] + touch["bid_sz_01"]
     asks = touch["ask_sz_00"] + touch["ask_sz_01"]

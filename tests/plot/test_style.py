@@ -25,7 +25,7 @@ def test_a_picture_is_what_its_name_says_and_always_the_same(
 def test_a_name_or_place_that_cannot_be_is_refused(rec: booktape.Recording, tmp_path: Path) -> None:
     """In a sentence that names it."""
     figure = calendar(rec)
-    with pytest.raises(UsageError, match=r"picture\.gif is no picture's name"):
+    with pytest.raises(UsageError, match=r"picture\.gif is not a valid name for a picture"):
         save(figure, tmp_path / "picture.gif")
     with pytest.raises(UsageError, match="cannot be written: No such file or directory"):
         save(figure, tmp_path / "nowhere" / "picture.png")

@@ -14,9 +14,9 @@ from reader.truth import moment
 
 def test_a_stretch_is_what_was_recorded_of_the_time_asked_for(rec: booktape.Recording) -> None:
     """Neither the time before the first row nor that after the last one."""
-    whole = TimeRange.of(rec, "BTCUSDT", None, "2036-01-01T00:00:00Z", 600)
+    whole = TimeRange.clip(rec, "BTCUSDT", None, "2036-01-01T00:00:00Z", 600)
     assert (whole.start, whole.end) == (moment(0), moment(119))
-    part = TimeRange.of(rec, "BTCUSDT", moment(10), moment(45), 600)
+    part = TimeRange.clip(rec, "BTCUSDT", moment(10), moment(45), 600)
     assert (part.start, part.end) == (moment(10), moment(45))
     assert [part.span_of(gap) for gap in part.gaps] == [(moment(40), moment(45))]
     assert part.lost_s == 5
@@ -30,7 +30,7 @@ def test_intervals_are_round_and_few_enough(
     rec: booktape.Recording, columns: int, interval: float, text: str
 ) -> None:
     """Never more columns than there is room for."""
-    found = TimeRange.of(rec, "BTCUSDT", None, None, columns)
+    found = TimeRange.clip(rec, "BTCUSDT", None, None, columns)
     assert found.interval == timedelta(seconds=interval)
     assert found.interval_text == text
 
@@ -38,6 +38,6 @@ def test_intervals_are_round_and_few_enough(
 def test_a_time_without_rows_is_refused(rec: booktape.Recording) -> None:
     """And the sentence says when there are some."""
     with pytest.raises(NotRecorded, match="from 2026-06-09T00:00:00Z to 2026-06-09T00:01:59Z"):
-        TimeRange.of(rec, "BTCUSDT", moment(200), None, 600)
+        TimeRange.clip(rec, "BTCUSDT", moment(200), None, 600)
     with pytest.raises(NotRecorded, match="Recorded are: BTCUSDT, ETHUSDT"):
-        TimeRange.of(rec, "XMRBTC", None, None, 600)
+        TimeRange.clip(rec, "XMRBTC", None, None, 600)

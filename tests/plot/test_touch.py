@@ -15,7 +15,7 @@ from reader.truth import moment
 
 def test_a_line_is_broken_where_the_book_was_lost(rec: booktape.Recording) -> None:
     """From the second in which the gap began to the one in which it ended."""
-    touch = Touch.of(rec, TimeRange.of(rec, "BTCUSDT", None, None, 119), 1)
+    touch = Touch.read(rec, TimeRange.clip(rec, "BTCUSDT", None, None, 119), 1)
     days, mids = touch.line(touch.mid)
     unknown = [when(day) for day, mid in zip(days, mids, strict=True) if np.isnan(mid)]
     assert (min(unknown), max(unknown)) == (moment(40), moment(50))
@@ -24,20 +24,20 @@ def test_a_line_is_broken_where_the_book_was_lost(rec: booktape.Recording) -> No
 
 def test_a_line_is_broken_at_a_gap_that_fits_between_two_points(rec: booktape.Recording) -> None:
     """Two intervals of a minute hold a row each, and yet no line runs from one to the other."""
-    touch = Touch.of(rec, TimeRange.of(rec, "BTCUSDT", None, None, 2), 1)
+    touch = Touch.read(rec, TimeRange.clip(rec, "BTCUSDT", None, None, 2), 1)
     assert touch["epoch"].tolist() == [2, 2]
-    wide = Touch.of(rec, TimeRange.of(rec, "BTCUSDT", moment(20), moment(80), 2), 1)
+    wide = Touch.read(rec, TimeRange.clip(rec, "BTCUSDT", moment(20), moment(80), 2), 1)
     assert wide["epoch"].tolist() == [1, 2, 2]
     assert np.isnan(wide.line(wide.mid)[1]).sum() == 1
 
 
 def test_a_stretch_inside_a_gap_has_no_picture(rec: booktape.Recording) -> None:
     """It says so instead of drawing nothing."""
-    with pytest.raises(NotRecorded, match="no book of two sides between 00:00:42 and 00:00:48"):
-        Touch.of(rec, TimeRange.of(rec, "BTCUSDT", moment(42), moment(48), 100), 1)
+    with pytest.raises(NotRecorded, match="no book with two sides between 00:00:42 and 00:00:48"):
+        Touch.read(rec, TimeRange.clip(rec, "BTCUSDT", moment(42), moment(48), 100), 1)
 
 
 def test_totals_count_the_levels_that_are_there(rec: booktape.Recording) -> None:
     """A side with fewer levels than were asked for is not unknown."""
-    touch = Touch.of(rec, TimeRange.of(rec, "BTCUSDT", moment(0), moment(1), 2), 25)
+    touch = Touch.read(rec, TimeRange.clip(rec, "BTCUSDT", moment(0), moment(1), 2), 25)
     assert touch.total("bid_sz")[0] == 20.0

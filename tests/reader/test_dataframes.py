@@ -52,7 +52,7 @@ def test_a_query_reads_nothing_before_it_is_asked(
     rec: booktape.Recording, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Describing rows, even of a symbol that is not there, opens no file."""
-    monkeypatch.setattr(rec._place, "open", lambda path: pytest.fail(f"{path} was opened"))
+    monkeypatch.setattr(rec._archive, "open", lambda path: pytest.fail(f"{path} was opened"))
     rec.snapshots("NOSUCH", depth=2).resample("1s")
     rec.replay("NOSUCH")
     rec.snapshots("NOSUCH").batches()

@@ -122,7 +122,7 @@ def test_every_public_name_is_found(rec: booktape.Recording) -> None:
 @pytest.mark.parametrize("depth", [0, -1])
 def test_a_depth_below_one_is_refused(rec: booktape.Recording, depth: int) -> None:
     """An empty book would look like a market without orders."""
-    with pytest.raises(UsageError, match=f"depth={depth} is no number of levels"):
+    with pytest.raises(UsageError, match=f"depth={depth} is not a valid number of levels"):
         rec.snapshots("BTCUSDT", depth=depth)
 
 

@@ -103,5 +103,5 @@ def test_an_array_of_epochs_needs_no_null(rec: booktape.Recording) -> None:
 
 def test_what_is_no_interval_is_refused(rec: booktape.Recording) -> None:
     """Before anything is read."""
-    with pytest.raises(UsageError, match="1x is no length of time"):
+    with pytest.raises(UsageError, match="1x is not a valid duration"):
         rec.snapshots("BTCUSDT").resample("1x")

@@ -89,7 +89,9 @@ def test_a_slice_of_a_batch_is_shaped_as_itself(batch: pa.RecordBatch) -> None:
 
 def test_a_shape_that_is_none_is_refused(batch: pa.RecordBatch) -> None:
     """The sentence names those that are."""
-    with pytest.raises(UsageError, match=r"'flat' is no shape. Choose one of: lists, long, wide"):
+    with pytest.raises(
+        UsageError, match=r"'flat' is not a shape. Choose one of: lists, long, wide"
+    ):
         shaped(batch, "flat", 1)  # type: ignore[arg-type]
 
 

@@ -11,7 +11,7 @@ from booktape.core.events import BookRow, GapInterval
 from booktape.core.tape_records import SegmentEnd, StreamMessage
 from booktape.errors import DamagedFile
 from booktape.reader.archive_files import ArchiveFiles
-from booktape.reader.tape_query import NO_ROWS, SymbolFilter, outputs, read_records
+from booktape.reader.tape_query import NO_ROWS, SymbolFilter, read_records, unsealed_outputs
 from booktape.store.archive import open_archive
 from booktape.store.tape_codec import decode_record, encode_record
 from booktape.wire.encode import encode_combined, encode_event
@@ -34,7 +34,7 @@ def test_one_symbol_alone_is_as_among_all(place: ArchiveFiles, symbol: str) -> N
         found = [
             [
                 frozen(output)
-                for output in outputs(place, tape, wanted)
+                for output in unsealed_outputs(place, tape, wanted)
                 if isinstance(output, BookRow | GapInterval) and output.symbol == symbol
             ]
             for wanted in (symbol, None)
@@ -83,7 +83,7 @@ def test_a_line_is_passed_over_only_when_it_cannot_concern_the_symbol() -> None:
 def test_rows_can_be_left_out(place: ArchiveFiles) -> None:
     """Only those with which an epoch begins."""
     tape = place.tapes()[0]
-    rows = [o for o in outputs(place, tape, BTC, every=NO_ROWS) if isinstance(o, BookRow)]
+    rows = [o for o in unsealed_outputs(place, tape, BTC, every=NO_ROWS) if isinstance(o, BookRow)]
     assert [row.updates for row in rows] == [0, 0]
 
 
@@ -92,7 +92,9 @@ def test_reading_ends_where_nothing_earlier_can_come(running: Path) -> None:
     place = ArchiveFiles.find(running)
     (tape,) = place.unsealed()
     before_ns = int(moment(210).timestamp()) * SECOND
-    rows = [o for o in outputs(place, tape, "BTCUSDT", before_ns) if isinstance(o, BookRow)]
+    rows = [
+        o for o in unsealed_outputs(place, tape, "BTCUSDT", before_ns) if isinstance(o, BookRow)
+    ]
     assert [row.update_id for row in rows] == list(range(200, 210))
 
 

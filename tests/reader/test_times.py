@@ -41,7 +41,7 @@ def test_a_moment_without_a_zone_is_refused(moment: datetime | str) -> None:
 
 def test_what_is_no_moment_is_refused() -> None:
     """With an example."""
-    with pytest.raises(UsageError, match=r"'yesterday' is no moment. Write it like 2026"):
+    with pytest.raises(UsageError, match=r"'yesterday' is not a valid time. Write it like 2026"):
         moment_us("yesterday")
 
 
@@ -65,5 +65,5 @@ def test_lengths(length: str | timedelta, microseconds: int) -> None:
 @pytest.mark.parametrize("length", ["1", "0s", "-1s", "1.5s", "1 week", timedelta(0)])
 def test_what_is_no_length_is_refused(length: str | timedelta) -> None:
     """Nothing is guessed."""
-    with pytest.raises(UsageError, match="is no length of time"):
+    with pytest.raises(UsageError, match="is not a valid duration"):
         length_us(length)

@@ -14,7 +14,7 @@ import pytest
 
 from booktape.core.tape_records import Checkpoint, ClockStep, TapeRecord
 from booktape.recorder.async_recording import AsyncRecording
-from booktape.store import segment_writer
+from booktape.store import parquet_file, segment_writer
 from booktape.store.archive import open_archive
 from booktape.store.catalog import lineage_of
 from booktape.store.layout import Layout
@@ -93,7 +93,7 @@ def test_whoever_is_stopped_while_the_disk_is_behind_loses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Rows that wait for the worker are written, however long it takes."""
-    monkeypatch.setattr(segment_writer, "GROUP_ROWS", 1)
+    monkeypatch.setattr(parquet_file, "GROUP_ROWS", 1)
     monkeypatch.setattr(segment_writer, "BACKLOG_BYTES", 0)
     free = threading.Event()
 
@@ -121,7 +121,7 @@ def test_what_is_left_at_the_end_is_taken_at_the_pace_of_the_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A whole queue may be left; its rows do not pile up in memory while the worker is behind."""
-    monkeypatch.setattr(segment_writer, "GROUP_ROWS", 1)
+    monkeypatch.setattr(parquet_file, "GROUP_ROWS", 1)
     monkeypatch.setattr(segment_writer, "BACKLOG_BYTES", 0)
     free = threading.Event()
 
@@ -139,7 +139,7 @@ def test_what_is_left_at_the_end_is_taken_at_the_pace_of_the_disk(
                 for _ in FRAMES:
                     await asyncio.sleep(0)
                 assert (
-                    len(async_recording.session.writer._jobs)
+                    len(async_recording.session.writer._pending)
                     + len(async_recording.session.writer._full)
                     == 1
                 )

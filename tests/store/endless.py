@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from booktape.core.tape_records import TapeRecord
-from booktape.store import segment_writer
+from booktape.store import parquet_file
 from booktape.store.archive import open_archive
 from support.oracle import SECOND, connected, event, rest, snapshot, start, stream
 from support.rotation import rotate
@@ -37,7 +37,7 @@ def frames() -> Iterator[TapeRecord]:
 
 
 def main(root: Path) -> None:
-    segment_writer.GROUP_ROWS = 7  # type: ignore[misc]
+    parquet_file.GROUP_ROWS = 7  # type: ignore[misc]
     sealing: list[Future[None]] = []
     with open_archive(root) as archive:
         recording = archive.begin(OPENING, "first")

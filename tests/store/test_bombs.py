@@ -17,7 +17,7 @@ from booktape.store.extents import group_extents, open_parquet
 from booktape.store.layout import LINE_BYTES_MAX
 from booktape.store.schema import SNAPSHOTS
 from booktape.store.tape_codec import encode_record
-from booktape.store.tape_reader import read_taken_over, read_tape
+from booktape.store.tape_reader import read_carried_over, read_tape
 from booktape.verify.model import tape
 from support.limits import memory_left
 from support.oracle import start
@@ -52,7 +52,7 @@ def verified(path: Path) -> Iterator[object]:
     return tape.lines(path)
 
 
-@pytest.mark.parametrize("read", [read_tape, verified, read_taken_over])
+@pytest.mark.parametrize("read", [read_tape, verified, read_carried_over])
 def test_a_line_too_long_to_be_ours(bomb: Path, read: Callable[[Path], Iterator[object]]) -> None:
     """For the reader, rebuild and the start; for verify; for whoever looks how a tape begins."""
     with memory_left(LEFT_BYTES), pytest.raises(DamagedTape, match="128 MiB"):

@@ -14,7 +14,7 @@ import booktape
 from booktape.store.clearing import (
     clear_segment,
     foreign_entries,
-    remove_made,
+    remove_own_file,
     remove_unsealed,
     set_aside,
 )
@@ -48,7 +48,7 @@ def test_what_a_segment_writes_is_removed(tmp_path: Path, folder: Path) -> None:
     ):
         path.write_bytes(b"ours")
     assert foreign_entries(layout, SEGMENT) == []
-    clear_segment(layout, SEGMENT, but=layout.torn_tape(SEGMENT))
+    clear_segment(layout, SEGMENT, keep=layout.torn_tape(SEGMENT))
     assert list(folder.iterdir()) == [layout.torn_tape(SEGMENT)]
     clear_segment(layout, SEGMENT)
     assert not folder.exists()
@@ -100,11 +100,11 @@ def test_what_we_made_is_known_by_its_inode(tmp_path: Path) -> None:
     made = path.stat()
     path.rename(tmp_path / "moved")
     path.write_text("a thesis")
-    remove_made(path, made)
+    remove_own_file(path, made)
     assert path.read_text() == "a thesis"
-    remove_made(tmp_path / "moved", made)
+    remove_own_file(tmp_path / "moved", made)
     assert not (tmp_path / "moved").exists()
-    remove_made(tmp_path / "moved", made)
+    remove_own_file(tmp_path / "moved", made)
 
 
 def test_what_is_set_aside_is_moved_as_it_is(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from booktape.errors import WriteFailed
 from booktape.reader.archive_files import ArchiveFiles
 from booktape.rebuild import RebuildRequest, rebuild
 from booktape.recorder.async_recording import AsyncRecording
-from booktape.store import segment_writer as writer_module
+from booktape.store import parquet_file
 from booktape.store.archive import open_archive, own_archive
 from booktape.verify.order import Scope
 from booktape.verify.run import verify
@@ -62,7 +62,7 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
         return work()
 
     monkeypatch.setattr(asyncio, "to_thread", here)
-    monkeypatch.setattr(writer_module, "GROUP_ROWS", 2)
+    monkeypatch.setattr(parquet_file, "GROUP_ROWS", 2)
     return Disk(monkeypatch, patient=True)
 
 

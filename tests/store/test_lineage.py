@@ -24,12 +24,12 @@ def begin(
 
 
 def lineage(
-    *beginnings: Beginning, taken_over: Mapping[Segment, frozenset[str]] | None = None
+    *beginnings: Beginning, carried_over: Mapping[Segment, frozenset[str]] | None = None
 ) -> Lineage:
     """However they are listed."""
     listed = list(beginnings)
     Random(len(listed)).shuffle(listed)
-    return Lineage(listed, lambda segment: (taken_over or {}).get(segment, frozenset()))
+    return Lineage(listed, lambda segment: (carried_over or {}).get(segment, frozenset()))
 
 
 def test_a_clock_that_was_ahead_changes_no_order() -> None:
@@ -90,7 +90,7 @@ def test_tapes_from_before_go_on_by_name() -> None:
     a1, a2 = begin(10, "a", old=True), begin(20, "a", old=True)
     b1 = begin(12, "b", symbols=ETH, old=True)
     c1 = begin(40, "c", symbols=BTC | ETH, old=True)
-    found = lineage(a1, a2, b1, c1, taken_over={c1.segment: BTC | ETH})
+    found = lineage(a1, a2, b1, c1, carried_over={c1.segment: BTC | ETH})
     assert found.before == {
         a1.segment: (),
         a2.segment: (a1.segment,),
@@ -100,7 +100,7 @@ def test_tapes_from_before_go_on_by_name() -> None:
     # What was only handed on by the one in between counts, too.
     d1 = begin(50, "d", old=True)
     taken = {c1.segment: BTC | ETH, d1.segment: ETH}
-    assert lineage(a1, a2, b1, c1, d1, taken_over=taken).before[d1.segment] == (c1.segment,)
+    assert lineage(a1, a2, b1, c1, d1, carried_over=taken).before[d1.segment] == (c1.segment,)
 
 
 def test_a_tape_that_tells_nothing_stands_by_its_name() -> None:

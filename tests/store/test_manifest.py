@@ -56,7 +56,7 @@ def test_it_takes_the_place_of_an_earlier_one(tmp_path: Path) -> None:
     for content in (b"abc", b"abcd"):
         (tmp_path / "file").write_bytes(content)
         layout.writing_manifest(SEGMENT).write_bytes(b'{"seg')
-        seal_manifest(layout, SEGMENT, {layout.tape(SEGMENT): FileSeal.of(tmp_path / "file")})
+        seal_manifest(layout, SEGMENT, {layout.tape(SEGMENT): FileSeal.of_file(tmp_path / "file")})
     (files,) = manifests(tmp_path).values()
     name = layout.tape(SEGMENT).relative_to(tmp_path).as_posix()
     assert files == {name: {"bytes": 4, "sha256": hashlib.sha256(b"abcd").hexdigest()}}

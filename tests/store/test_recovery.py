@@ -26,7 +26,7 @@ from booktape.core.tape_records import KILLED, ROTATED, STOPPED, SegmentEnd, Tap
 from booktape.errors import NotRecorded, WriteFailed
 from booktape.reader.archive_files import ArchiveFiles
 from booktape.rebuild import RebuildRequest, rebuild
-from booktape.store import recovery
+from booktape.store import parquet_file, recovery
 from booktape.store import segment_writer as writer_module
 from booktape.store import tape_writer as tape_module
 from booktape.store.archive import open_archive, own_archive
@@ -432,7 +432,7 @@ class WhenAsked(Executor):
 def test_recovery_waits_for_its_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """However fast the tape is read, no more than the backlog is in memory; the rows are all there."""
     leave(tmp_path, FIRST, [OPENING, *FRAMES])
-    monkeypatch.setattr(writer_module, "GROUP_ROWS", 1)
+    monkeypatch.setattr(parquet_file, "GROUP_ROWS", 1)
     monkeypatch.setattr(writer_module, "BACKLOG_BYTES", 100)
     worker, most = WhenAsked(), 0
     really_add = SegmentWriter.add_row

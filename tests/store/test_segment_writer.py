@@ -6,6 +6,7 @@ import os
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
+from types import ModuleType
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -15,6 +16,7 @@ from booktape.core.checks import Check
 from booktape.core.events import BookRow, GapInterval, Note
 from booktape.core.tape_records import SegmentEnd, StreamMessage
 from booktape.errors import WriteFailed
+from booktape.store import parquet_file
 from booktape.store import segment_writer as writer_module
 from booktape.store.layout import Layout, Segment
 from booktape.store.schema import CHECKS, GAPS, NOTES, SNAPSHOTS
@@ -46,7 +48,7 @@ def layout(tmp_path: Path) -> Layout:
 def writer(layout: Layout) -> SegmentWriter:
     """A segment in progress, whose worker does everything at once."""
     found = SegmentWriter(layout, SEGMENT, SameThread())
-    found.begin()
+    found.complete_opening()
     return found
 
 
@@ -123,18 +125,21 @@ def test_the_last_row_says_how_a_file_is_packed(layout: Layout, writer: SegmentW
 @pytest.mark.parametrize(
     ("limit", "closed"),
     [
-        (("GROUP_ROWS", 3), [3, 3, 1]),
-        (("GROUP_BYTES", 2 * ROW_BYTES), [2, 2, 2, 1]),
-        (("STAGED_BYTES", 4 * ROW_BYTES), [4, 3]),
+        ((parquet_file, "GROUP_ROWS", 3), [3, 3, 1]),
+        ((parquet_file, "GROUP_BYTES", 2 * ROW_BYTES), [2, 2, 2, 1]),
+        ((writer_module, "STAGED_BYTES", 4 * ROW_BYTES), [4, 3]),
     ],
 )
 def test_a_group_ends_in_time(
-    layout: Layout, monkeypatch: pytest.MonkeyPatch, limit: tuple[str, int], closed: list[int]
+    layout: Layout,
+    monkeypatch: pytest.MonkeyPatch,
+    limit: tuple[ModuleType, str, int],
+    closed: list[int],
 ) -> None:
-    """After so many rows, so many bytes, or when all that is staged takes too much memory."""
-    monkeypatch.setattr(writer_module, *limit)
+    """At its limit of rows or bytes, or when all staged rows together take too much memory."""
+    monkeypatch.setattr(*limit)
     writer = SegmentWriter(layout, SEGMENT, SameThread())
-    writer.begin()
+    writer.complete_opening()
     for n in range(7):
         writer.add_row(row(n))
     seal(writer)
@@ -157,7 +162,7 @@ def test_no_row_is_ahead_of_the_tape(
     layout: Layout, writer: SegmentWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """When a group is written, the tape on disk holds the frames its rows follow from."""
-    monkeypatch.setattr(writer_module, "GROUP_ROWS", 2)
+    monkeypatch.setattr(parquet_file, "GROUP_ROWS", 2)
     written = SegmentWriter._write_groups
     checked = []
 
@@ -181,7 +186,7 @@ def test_what_the_worker_met_is_raised_by_the_next_flush(
     layout: Layout, writer: SegmentWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A row group that cannot be written is no secret for longer than that."""
-    monkeypatch.setattr(writer_module, "GROUP_ROWS", 1)
+    monkeypatch.setattr(parquet_file, "GROUP_ROWS", 1)
     layout.writing_rows(SEGMENT, BTC).mkdir(parents=True)
     writer.add_row(row(1))
     with pytest.raises(WriteFailed, match=r"Cannot write .*symbol=BTCUSDT.parquet"):
@@ -202,12 +207,12 @@ def test_what_the_worker_met_is_raised_by_seal(layout: Layout, writer: SegmentWr
 
 def test_busy_while_the_worker_is_behind(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
     """With too much handed over there is something to wait for, until it is written."""
-    monkeypatch.setattr(writer_module, "GROUP_ROWS", 1)
+    monkeypatch.setattr(parquet_file, "GROUP_ROWS", 1)
     monkeypatch.setattr(writer_module, "BACKLOG_BYTES", 2 * ROW_BYTES)
     free = Event()
     with ThreadPoolExecutor(1) as worker:
         writer = SegmentWriter(layout, SEGMENT, worker)
-        writer.begin()
+        writer.complete_opening()
         worker.submit(free.wait)
         seen = []
         for n in range(4):
@@ -267,7 +272,7 @@ def test_a_worker_is_any_executor(layout: Layout) -> None:
     worker: Executor = ThreadPoolExecutor(1)
     with worker:
         writer = SegmentWriter(layout, SEGMENT, worker)
-        writer.begin()
+        writer.complete_opening()
         for n in range(600 + 5):
             writer.add_row(row(n))
         seal(writer)

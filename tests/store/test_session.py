@@ -19,7 +19,7 @@ from booktape.core.tape_records import (
     TapeRecord,
 )
 from booktape.reconstruct import Reconstruction
-from booktape.store import segment_writer as writer_module
+from booktape.store import parquet_file
 from booktape.store.layout import Layout, Segment
 from booktape.store.segment_writer import SegmentWriter
 from booktape.store.session import RecordingSession
@@ -153,7 +153,7 @@ def test_the_tape_is_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, story: list[TapeRecord]
 ) -> None:
     """Whenever rows are written, the frame that made the last one is on the disk already."""
-    monkeypatch.setattr(writer_module, "GROUP_ROWS", 2)
+    monkeypatch.setattr(parquet_file, "GROUP_ROWS", 2)
     really_write = SegmentWriter._write_groups
     checked = 0
 

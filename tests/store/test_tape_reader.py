@@ -36,7 +36,7 @@ def test_a_cut_tape_is_read_up_to_a_whole_line(
         assert found == LINES[: len(found)]
         assert len(found) >= longest
         longest = len(found)
-        with pytest.raises(DamagedTape, match="breaks off"):
+        with pytest.raises(DamagedTape, match="is truncated"):
             list(read_tape(cut))
     assert longest >= len(LINES) - 1
     assert list(read_tape(tmp_path / "tape")) == LINES
@@ -67,7 +67,7 @@ def test_a_tape_begins_with_its_start(tmp_path: Path) -> None:
     assert first_line(iter([opening, other]), tmp_path) == opening
     without: tuple[list[TapeRecord], ...] = ([other, opening], [])
     for frames in without:
-        with pytest.raises(DamagedTape, match=f"{tmp_path} does not begin as a tape does"):
+        with pytest.raises(DamagedTape, match=f"{tmp_path} does not begin with a start record"):
             first_line(iter(frames), tmp_path)
 
 
@@ -106,9 +106,9 @@ def test_a_damaged_line_is_named(tmp_path: Path) -> None:
 
 
 def test_half_a_last_line_is_damage(tmp_path: Path) -> None:
-    """A whole zstd frame whose text breaks off is no tape of ours: only a torn reading takes it."""
+    """A whole zstd frame whose text is cut is no complete tape: only a torn reading accepts it."""
     text = b"".join(map(encode_record, LINES))
     (tmp_path / "tape").write_bytes(zstd.compress(text + encode_record(LINES[1])[:-1]))
-    with pytest.raises(DamagedTape, match="breaks off"):
+    with pytest.raises(DamagedTape, match="is truncated"):
         list(read_tape(tmp_path / "tape"))
     assert list(read_tape(tmp_path / "tape", torn=True)) == LINES

@@ -50,7 +50,7 @@ def test_it_holds_what_was_appended_and_is_open_only_while_it_is_written(tmp_pat
     whole = b"".join(PARTS)
     assert file.seal() == FileSeal(len(whole), hashlib.sha256(whole).hexdigest())
     assert file.path.read_bytes() == whole
-    assert file.seal() == FileSeal.of(file.path), "it may be asked again"
+    assert file.seal() == FileSeal.of_file(file.path), "it may be asked again"
 
 
 def test_a_close_that_fails_is_a_write_that_failed(

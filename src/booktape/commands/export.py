@@ -15,7 +15,7 @@ from booktape.commands.damage import naming_damage
 from booktape.commands.options import NamedPath, Positive, moment
 from booktape.errors import NotRecorded, UsageError
 from booktape.export import hftbacktest, tardis
-from booktape.export.files import Outcome, Written, nothing_of
+from booktape.export.files import Outcome, Written, no_data_for
 from booktape.export.tables import TableShape, table
 from booktape.export.tardis import Naming
 from booktape.export.updates import updates
@@ -105,7 +105,7 @@ def _export(recording: Recording, name: str, order: _Order) -> None:
         files += isinstance(outcome, Written)
         write_line(_sentence(outcome))
     if not files:
-        raise nothing_of(name)
+        raise no_data_for(name)
 
 
 def _check(format_: Format, depth: int | None, shape: TableShape | None) -> None:

@@ -1,4 +1,4 @@
-"""The files of an export: never half of one under its name, never over another one."""
+"""The files of an export: complete when they have their names, and never replacing another file."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from urllib.parse import quote
 from booktape.errors import NotRecorded, UsageError
 from booktape.reader import Gap
 from booktape.reader.times import moment_at
-from booktape.store.clearing import remove_made
+from booktape.store.clearing import remove_own_file
 from booktape.store.durable_files import disk_errors_named, make_folder
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A file that is whole, and how many rows it holds."""
+    """A complete file, and its number of rows."""
 
     path: Path
     rows: int
 
 
 Outcome: TypeAlias = Written | Gap
-"""What an export says while it goes on: a file is done, or a gap lies here."""
+"""What an export reports: a file is complete, or there is a gap."""
 
 
-def nothing_of(symbol: str) -> NotRecorded:
-    """Nothing was known of a symbol in the time that was asked for, so it would have no file."""
-    return NotRecorded(f"There is nothing of {symbol} in that time. Leave it out, or ask for more.")
+def no_data_for(symbol: str) -> NotRecorded:
+    """The error for a symbol that has no data in the time asked for, so that its file would be empty."""
+    return NotRecorded(f"{symbol} has no data in that time. Leave it out, or choose a longer time.")
 
 
 def file_name(symbol: str) -> str:
@@ -43,24 +43,24 @@ def file_name(symbol: str) -> str:
 
 
 def stamp(local_us: int, epoch: int) -> str:
-    """`20261122T101300.000000Z-3`: sorts by time, and says the epoch as `gaps/` does."""
+    """`20261122T101300.000000Z-3`: sorts by time; the number is the epoch, as in `gaps/`."""
     return f"{moment_at(local_us):%Y%m%dT%H%M%S.%fZ}-{epoch}"
 
 
 _NO_LINKS: Final = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
-"""What file systems say that have no hard links."""
+"""Errors of file systems without hard links."""
 
 
 @contextmanager
-def whole(path: Path) -> Iterator[tuple[IO[bytes], ExitStack]]:
-    """What to write to, and a stack that closes what writes there.
+def new_file(path: Path) -> Iterator[tuple[IO[bytes], ExitStack]]:
+    """Yields a file to write to, and a stack for the writers on top of it, which are closed first.
 
-    The file gets its name when all is written and closed, and goes away if that fails. Until then it has
-    a name that nobody else has, and that must not be there. Raises UsageError where a file of that name
-    is, or comes to be meanwhile, WriteFailed where the disk fails.
+    The file gets its name when everything is written and closed; if that fails it is removed. Until then it
+    has a random name. Raises UsageError if a file of that name exists, also if it appears meanwhile, and
+    WriteFailed if the disk fails.
     """
     if os.path.lexists(path):
-        raise _is_there(path)
+        raise _already_exists(path)
     partial = path.with_name(f"booktape-{secrets.token_hex(8)}.partial")
     with disk_errors_named(path):
         make_folder(path.parent)
@@ -77,32 +77,32 @@ def whole(path: Path) -> Iterator[tuple[IO[bytes], ExitStack]]:
         with disk_errors_named(path):
             _publish(partial, path)
     finally:
-        remove_made(partial, made)
+        remove_own_file(partial, made)
 
 
 def _publish(partial: Path, path: Path) -> None:
-    """Give a file a second name, which must be free: a rename would take the place of a file there.
+    """Give the file its name by a hard link, which fails if the name is taken: a rename would replace it.
 
-    Known weakness: where a file system has no hard links (FAT), a file that comes between a look and
-    the rename is replaced.
+    Known weakness: on a file system without hard links (FAT) a file that appears between the check and the
+    rename is replaced.
     """
     try:
         os.link(partial, path, follow_symlinks=False)
     except FileExistsError:
-        raise _is_there(path) from None
+        raise _already_exists(path) from None
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
         if os.path.lexists(path):
-            raise _is_there(path) from None
+            raise _already_exists(path) from None
         partial.rename(path)
 
 
-def _is_there(path: Path) -> UsageError:
-    return UsageError(f"{path} is there already. Remove it, or choose another --out.")
+def _already_exists(path: Path) -> UsageError:
+    return UsageError(f"{path} exists already. Remove it, or choose another --out.")
 
 
 def gzip_file(file: IO[bytes], stack: ExitStack) -> IO[bytes]:
-    """A compressed file. The same content gives the same bytes, whenever it is written."""
+    """A compressed file. The same content always gives the same bytes."""
     packed = gzip.GzipFile("", "wb", compresslevel=6, fileobj=file, mtime=0)
     return cast("IO[bytes]", stack.enter_context(packed))

@@ -1,8 +1,8 @@
 """hftbacktest's `.npz`: one array `data` of events a file, times in nanoseconds.
 
 Every event is for both of its processors (the exchange's and the local one), which is right because
-neither clock ever falls. A side-less DEPTH_CLEAR stands where a gap begins, so that the book is empty
-inside it, and before each snapshot: a clear of a range would leave levels beyond it.
+neither clock ever goes back. A DEPTH_CLEAR without a side comes where a gap begins, so that the book is
+empty inside the gap, and before each snapshot: clearing a range would leave levels beyond it.
 
 Memory holds one file's events, 64 bytes each, and twice that while it is written.
 """
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from booktape.core.events import Level
-from booktape.export.files import Outcome, Written, file_name, stamp, whole
+from booktape.export.files import Outcome, Written, file_name, new_file, stamp
 from booktape.export.updates import Break, Update
 from booktape.store.durable_files import disk_errors_named
 
@@ -41,13 +41,13 @@ BOTH: Final = 1 << 31 | 1 << 30
 BUY, SELL = 1 << 29, 1 << 28
 
 PART_ROWS: Final = 1_000_000
-"""A file is closed behind the update with which it has so many: 64 MB in memory."""
+"""A file ends after the update that brings it to this many events: 64 MB in memory."""
 
 
 def parts(
     items: Iterable[Update | Break], out: Path, symbol: str, part_rows: int = PART_ROWS
 ) -> Iterator[Outcome]:
-    """Write the events, never cutting one update in two. Names sort in the order of time."""
+    """Write the events. An update is never split between files. File names sort by time."""
     part = _Part(out, file_name(symbol))
     for item in items:
         part.add(item)
@@ -60,7 +60,7 @@ def parts(
 
 
 class _Part:
-    """The events that wait to become a file, and that file's name."""
+    """The events of the file that comes next, and its name."""
 
     def __init__(self, out: Path, prefix: str) -> None:
         self._out, self._prefix, self._number = out, prefix, 0
@@ -76,7 +76,7 @@ class _Part:
 
     def write(self) -> Written:
         path = self._out / f"{self._prefix}_{self._number:04}.npz"
-        with whole(path) as (file, _), disk_errors_named(path):
+        with new_file(path) as (file, _), disk_errors_named(path):
             np.savez_compressed(file, data=np.concatenate(self._waiting))
         done = Written(path, self.rows)
         self._waiting, self.rows, self._number = [], 0, self._number + 1
@@ -84,7 +84,7 @@ class _Part:
 
 
 def events(item: Update | Break) -> Events:
-    """What an update or a break is to hftbacktest."""
+    """The hftbacktest events of an update or a break."""
     bids, asks = ([], []) if isinstance(item, Break) else (item.bids, item.asks)
     whole_book = not isinstance(item, Break) and item.opens
     clears = int(whole_book or isinstance(item, Break))

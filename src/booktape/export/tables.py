@@ -1,7 +1,7 @@
 """The stored rows as CSV or Parquet, one file a symbol: one row a level, or one column a level.
 
-Every row says its `epoch`: between two that differ, updates are missing. Memory holds one row group
-of the archive and `CHUNK_LEVELS` levels in the new shape.
+Every row has its `epoch`: between rows of different epochs updates are missing. Memory holds one row group
+of the archive, and `CHUNK_LEVELS` levels in the new shape.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from booktape.export.files import Outcome, Written, file_name, gzip_file, nothing_of, whole
+from booktape.export.files import Outcome, Written, file_name, gzip_file, new_file, no_data_for
 from booktape.reader import Snapshots
 from booktape.reader.rows import LISTS
 from booktape.reader.shapes import shaped
@@ -35,14 +35,14 @@ Put: TypeAlias = Callable[[pa.RecordBatch], None]
 def table(
     rows: Snapshots, shape: TableShape, table_format: TableFormat, out: Path
 ) -> Iterator[Outcome]:
-    """Write all rows to one file, and say the gaps in between.
+    """Write all rows to one file. Yields the file, then the gaps between the rows.
 
-    Raises NotRecorded where there is no row, UsageError where the shape needs a depth.
+    Raises NotRecorded if there is no row, UsageError if the shape needs a depth.
     """
     like = _shaped(pa.RecordBatch.from_pylist([], rows.schema), shape, rows.depth)
     path = out / f"{file_name(rows.query.symbol)}_{shape}.{_SUFFIXES[table_format]}"
     written = 0
-    with whole(path) as (file, stack):
+    with new_file(path) as (file, stack):
         with disk_errors_named(path):
             put = _OPEN[table_format](file, like.schema, stack)
         for batch in rows.batches():
@@ -52,22 +52,22 @@ def table(
                     put(found)
                 written += found.num_rows
         if not written:
-            raise nothing_of(rows.query.symbol)
+            raise no_data_for(rows.query.symbol)
     yield Written(path, written)
     yield from rows.gaps()
 
 
 def _chunks(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-    """As many rows at a time as have few enough levels."""
+    """Slices of the batch with about CHUNK_LEVELS levels each."""
     levels = sum(len(pc.list_flatten(batch.column(name))) for name in LISTS[::2])
     step = max(1, batch.num_rows * CHUNK_LEVELS // max(1, levels))
     for start in range(0, batch.num_rows, step):
-        # Copied, since a slice of lists still refers to the levels of the whole batch.
+        # Copied, because a slice of lists still refers to the levels of the whole batch.
         yield batch.take(pa.array(range(start, min(start + step, batch.num_rows))))
 
 
 def _shaped(batch: pa.RecordBatch, shape: TableShape, depth: int | None) -> pa.RecordBatch:
-    """In files a level that is not there is null, not NaN: databases count NaN as a number."""
+    """In files a missing level is null, not NaN: databases treat NaN as a number."""
     found = shaped(batch, shape, depth)
     columns = [
         pc.if_else(pc.is_nan(column), None, column) if pa.types.is_float64(column.type) else column

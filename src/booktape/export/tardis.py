@@ -1,7 +1,7 @@
 """Tardis.dev's CSV layouts, `incremental_book_L2` and `book_snapshot_K`, compressed with gzip.
 
-One file per stretch without a gap: readers that meet a second snapshot in one file may cut it to
-the size of the first. Memory holds one book.
+One file per epoch: some readers cut a second snapshot in a file to the size of the first. Memory holds one
+book.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Final, NamedTuple, Protocol
 import numpy as np
 
 from booktape.core.events import Floats, Level
-from booktape.export.files import Outcome, Written, file_name, gzip_file, stamp, whole
+from booktape.export.files import Outcome, Written, file_name, gzip_file, new_file, stamp
 from booktape.export.updates import Break, Update
 from booktape.reader import Book
 from booktape.store.durable_files import disk_errors_named
@@ -25,7 +25,7 @@ _KEYS: Final = "exchange,symbol,timestamp,local_timestamp"
 
 
 class Naming(NamedTuple):
-    """Where files go, and what their first columns say. `exchange` is one of Tardis's names."""
+    """The folder of the files, and the values of their first columns. `exchange` is one of Tardis's names."""
 
     out: Path
     exchange: str
@@ -46,12 +46,12 @@ class Lines(Protocol):
 
     header: str
 
-    def of(self, update: Update, keys: str) -> list[str]:
-        """The lines that an update is worth."""
+    def lines_for(self, update: Update, keys: str) -> list[str]:
+        """The lines for one update."""
 
 
 def decimal(value: float) -> str:
-    """The shortest text of a double, never with an exponent, which some readers do not know."""
+    """The shortest text of a double, without an exponent, which some readers do not accept."""
     text = repr(value)
     if "e" in text:
         text = f"{Decimal(text):f}"
@@ -63,7 +63,7 @@ class Incremental:
 
     header = f"{_KEYS},is_snapshot,side,price,amount"
 
-    def of(self, update: Update, keys: str) -> list[str]:
+    def lines_for(self, update: Update, keys: str) -> list[str]:
         """Bids before asks, best first in a snapshot."""
         head = f"{keys},{'true' if update.opens else 'false'}"
         sides: tuple[tuple[str, list[Level]], ...] = (("bid", update.bids), ("ask", update.asks))
@@ -75,7 +75,7 @@ class Incremental:
 
 
 class TopLevels:
-    """One line whenever one of the best `depth` levels has changed; no level is an empty cell."""
+    """One line whenever one of the best `depth` levels has changed. A missing level is an empty cell."""
 
     def __init__(self, depth: int) -> None:
         names = ("asks[{0}].price", "asks[{0}].amount", "bids[{0}].price", "bids[{0}].amount")
@@ -84,8 +84,8 @@ class TopLevels:
         self._depth = depth
         self._last: list[bytes] = []
 
-    def of(self, update: Update, keys: str) -> list[str]:
-        """The line, or none when nothing of it has changed."""
+    def lines_for(self, update: Update, keys: str) -> list[str]:
+        """One line, or none if none of its levels has changed."""
         sides = self._sides(update.book)
         now = [side.tobytes() for side in sides]
         if now == self._last:
@@ -120,7 +120,7 @@ def _write(
     """One file, then the gaps that end it."""
     first, gaps, rows = next(stretch), [], 0
     path = naming.path(kind, first)
-    with whole(path) as (raw, stack):
+    with new_file(path) as (raw, stack):
         with disk_errors_named(path):
             file = gzip_file(raw, stack)
             file.write(f"{lines.header}\n".encode())
@@ -128,7 +128,7 @@ def _write(
             if isinstance(item, Break):
                 gaps.append(item.gap)
                 continue
-            found = lines.of(item, naming.keys(item))
+            found = lines.lines_for(item, naming.keys(item))
             rows += len(found)
             with disk_errors_named(path):
                 file.write("".join(found).encode())

@@ -1,4 +1,4 @@
-"""A replay as the layouts of other tools want it: changes of levels, and clocks that never fall."""
+"""A replay in the form that other tools need: changes of levels, and clocks that never go back."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _LONG_AGO: Final = -(2**62)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Update:
-    """What made `book` of the one before it; with `opens` that is every level.
+    """The changes that led to `book`. With `opens` they are all its levels.
 
-    Sizes are absolute and 0 deletes. Times are microseconds since 1970. Neither clock ever falls:
-    an event that was held for a snapshot is stamped when that came, which is when the book was known.
+    Sizes are absolute, and 0 deletes. Times are microseconds since 1970. Neither clock ever goes back: an
+    event that was held for a snapshot has the time of the snapshot, which is when the book was known.
     """
 
     opens: bool
@@ -31,13 +31,13 @@ class Update:
 
     @property
     def epoch(self) -> int:
-        """The stretch that it belongs to."""
+        """The epoch of its book."""
         return self.book.epoch
 
 
 @dataclass(frozen=True, slots=True)
 class Break:
-    """From here on the book was not known; `gap` says until when, and why."""
+    """From here on the book was not known. `gap` has its end and reason."""
 
     exchange_us: int
     local_us: int
@@ -52,14 +52,14 @@ class _Clocks:
         self.exchange_us = self.local_us = _LONG_AGO
 
     def advance(self, exchange_us: int, local_us: int) -> tuple[int, int]:
-        """The two times, or those before where they would fall."""
+        """Advance both clocks. Each stays where it is if it would go back."""
         self.exchange_us = max(self.exchange_us, exchange_us)
         self.local_us = max(self.local_us, local_us)
         return self.exchange_us, self.local_us
 
 
 def updates(replayed: Iterable[Step | Gap]) -> Iterator[Update | Break]:
-    """Every change, and a `Break` where a stretch ends in a gap; one that comes first is left out."""
+    """Every change, and a `Break` where a gap begins. A gap before the first change is left out."""
     clocks, before = _Clocks(), None
     for item, following in pairwise(chain(replayed, (None,))):
         if isinstance(item, Step):
@@ -67,7 +67,7 @@ def updates(replayed: Iterable[Step | Gap]) -> Iterator[Update | Break]:
             yield _update(item, before, times)
             before = item.book
         elif item is not None and before is not None:
-            # The exchange's clock goes on as ours does: a gap has no time of its own there.
+            # A gap has no exchange time, so the exchange's clock advances as much as ours.
             passed_us = max(0, moment_us(item.start_time) - clocks.local_us)
             times = clocks.advance(clocks.exchange_us + passed_us, clocks.local_us + passed_us)
             yield Break(*times, before.epoch, item)
@@ -75,7 +75,7 @@ def updates(replayed: Iterable[Step | Gap]) -> Iterator[Update | Break]:
 
 
 def _exchange_us(step: Step, following: Step | Gap | None) -> int:
-    """A snapshot bears no time of the exchange: then that of the next event, or at the latest ours."""
+    """The exchange's time. A snapshot has none: then it is that of the next event, or ours if that is earlier."""
     if step.book.event_time is not None:
         return moment_us(step.book.event_time)
     local_us = moment_us(step.book.receive_time)
@@ -91,7 +91,7 @@ def _update(step: Step, before: Book | None, times: tuple[int, int]) -> Update:
         return Update(True, *times, bids, asks, book)
     if (before.bid_horizon, before.ask_horizon) == (book.bid_horizon, book.ask_horizon):
         return Update(False, *times, event.bids, event.asks, book)
-    # An audit has taught the book more than its events say.
+    # An audit moved the horizon, so the book has more new levels than its events.
     bids = changed(before.bid_price, before.bid_size, book.bid_price, book.bid_size)
     asks = changed(before.ask_price, before.ask_size, book.ask_price, book.ask_size)
     return Update(False, *times, bids, asks, book)
@@ -102,7 +102,7 @@ def _levels(prices: Floats, sizes: Floats) -> list[Level]:
 
 
 def changed(prices: Floats, sizes: Floats, new_prices: Floats, new_sizes: Floats) -> list[Level]:
-    """The levels that make the new side of the old one: what is gone, then what is other or new."""
+    """The changes from the old side to the new one: deleted levels first, then changed and new ones."""
     old, new = dict(_levels(prices, sizes)), dict(_levels(new_prices, new_sizes))
     gone = [(price, 0.0) for price in old if price not in new]
     return gone + [(price, size) for price, size in new.items() if old.get(price) != size]

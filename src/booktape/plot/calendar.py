@@ -1,4 +1,4 @@
-"""Which days can be trusted: of each day and symbol the share in which the book was known."""
+"""The share of each day in which each symbol's book was known."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from booktape.reader import Coverage, Gap, Recording
 
 _DAY: Final = timedelta(days=1)
 _NUMBERED_DAYS: Final = 14
-"""Above so many days there is no room for numbers in the cells."""
+"""With more days there is no room for numbers in the cells."""
 
 _WIDTH_MAX: Final = 16.0
 _DARK: Final = 0.55
@@ -37,15 +37,15 @@ class Cell:
 
     @property
     def share(self) -> float:
-        """Of the day's 24 hours."""
+        """The known share of the day's 24 hours."""
         return self.known_s / _DAY.total_seconds()
 
 
 def calendar(rec: Recording) -> Figure:
     """The share of each day in which each book was known; days with gaps are marked.
 
-    Known weakness: what no gap file tells of (a lost segment) counts as known. Raises NotRecorded
-    when there are no rows.
+    Known weakness: a loss that no gap file declares (a lost segment) counts as known. Raises NotRecorded
+    if there are no rows.
     """
     owns = rec.coverage()
     if not owns:
@@ -57,7 +57,7 @@ def calendar(rec: Recording) -> Figure:
     picture = style.figure(max(6.0, width), 2.3 + 0.42 * len(owns))
     axes = picture.add_subplot()
     _paint(picture, axes, cells)
-    _names(picture, axes, [own.symbol for own in owns], days)
+    _label_axes(picture, axes, [own.symbol for own in owns], days)
     return picture
 
 
@@ -75,7 +75,7 @@ def _cells(own: Coverage, gaps: Sequence[Gap], days: Sequence[date]) -> list[Cel
 def cell(
     first: datetime, last: datetime, lost: Sequence[tuple[datetime, datetime]], day: date
 ) -> Cell:
-    """What was known of a day: what was recorded of it, less what was lost."""
+    """How much of a day was known: the recorded time minus the lost time."""
     begin = datetime(day.year, day.month, day.day, tzinfo=UTC)
     start, end = max(first, begin), min(last, begin + _DAY)
     if start >= end:
@@ -97,7 +97,9 @@ def _paint(picture: Figure, axes: Axes, cells: Sequence[Sequence[Cell]]) -> None
         one = cells[row][column]
         color = "white" if one.share > _DARK else "black"
         if numbered:
-            axes.text(column, row, told(one), ha="center", va="center", fontsize=7.5, color=color)
+            axes.text(
+                column, row, cell_text(one), ha="center", va="center", fontsize=7.5, color=color
+            )
         elif one.gaps:
             axes.plot(column, row, ".", color=style.ASK, ms=4)
     handles: list[Artist] = [
@@ -110,8 +112,8 @@ def _paint(picture: Figure, axes: Axes, cells: Sequence[Sequence[Cell]]) -> None
     style.legend_below(picture, handles)
 
 
-def told(one: Cell) -> str:
-    """A cell in words. Never rounded up: only a day without any loss is 100 %."""
+def cell_text(one: Cell) -> str:
+    """The text of a cell. Shares are rounded down: only a day without any loss is 100 %."""
     if one.known_s < 3_600:  # noqa: PLR2004 an hour
         known = f"{one.known_s:,.0f} s"
     else:
@@ -120,7 +122,7 @@ def told(one: Cell) -> str:
     return known + gaps
 
 
-def _names(picture: Figure, axes: Axes, symbols: Sequence[str], days: Sequence[date]) -> None:
+def _label_axes(picture: Figure, axes: Axes, symbols: Sequence[str], days: Sequence[date]) -> None:
     style.head(
         picture,
         axes,

@@ -1,4 +1,4 @@
-"""Both sides of one book: how much rests between the touch and a price."""
+"""Both sides of one book: the total size between the best price and each price."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def depth(
 ) -> Figure:
     """Cumulative size on both sides of the book at a moment, `bps` around the mid.
 
-    Without a time: after the last row. Without `bps`: 25, and at least ten spreads. Raises
-    BookNotKnown inside a gap, NotRecorded when a side of that book is empty.
+    Without a time it is the moment of the last row. Without `bps` it is 25, and at least ten spreads. Raises
+    BookNotKnown inside a gap, NotRecorded if a side of that book is empty.
     """
     moment = coverage_of(rec, symbol).last if time is None else time
     book = rec.at(symbol, moment)
@@ -48,12 +48,12 @@ def depth(
     axes = picture.add_subplot()
     handles = _draw(axes, book, book.mid - reach, book.mid + reach)
     style.legend_below(picture, handles, columns=2)
-    _words(picture, axes, book)
+    _label_axes(picture, axes, book)
     return picture
 
 
 def _draw(axes: Axes, book: Book, low: float, high: float) -> list[Artist]:
-    """What a legend shows of what is drawn."""
+    """Draw both sides. Returns the handles for the legend."""
     sides = (
         _Side("bids", style.BID, low, book.bid_price, book.bid_size, book.bid_horizon),
         _Side("asks", style.ASK, high, book.ask_price, book.ask_size, book.ask_horizon),
@@ -71,7 +71,7 @@ def _draw(axes: Axes, book: Book, low: float, high: float) -> list[Artist]:
 
 
 def _fill(axes: Axes, side: _Side) -> Artist:
-    """Stairs from the touch to the picture's edge: at a price, all that rests up to it."""
+    """Stairs from the best price to the edge: at each price the total size up to it."""
     within = np.abs(side.price - side.price[0]) <= abs(side.edge - side.price[0])
     total = np.cumsum(side.size[within])
     prices = np.append(side.price[within], side.edge)
@@ -81,7 +81,7 @@ def _fill(axes: Axes, side: _Side) -> Artist:
     return axes.fill_between(prices, totals, step="post", color=side.color, alpha=0.35, label=label)
 
 
-def _words(picture: Figure, axes: Axes, book: Book) -> None:
+def _label_axes(picture: Figure, axes: Axes, book: Book) -> None:
     base, quote = style.assets(book.symbol)
     spread = book.spread or 0.0
     since = book.receive_time.isoformat(" ", "milliseconds").removesuffix("+00:00")

@@ -1,4 +1,4 @@
-"""The book over time: how much rested at which price, where the mid ran, and what was not known."""
+"""The book over time: the sizes at each price, the mid price, and what was not known."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
 from booktape.plot import style
-from booktape.plot.raster import Floats, Prices, painted, tick_of
+from booktape.plot.raster import Floats, Prices, paint, tick_of
 from booktape.plot.time_range import TimeRange
 from booktape.plot.touch import Touch, days_of, grid
 from booktape.reader import Recording
@@ -34,14 +34,14 @@ def heatmap(
 ) -> Figure:
     """Sizes by price and time, with the mid, gaps hatched and the horizon drawn.
 
-    Shows `bps` hundredths of a percent beyond the lowest bid and the highest ask; without it half
-    as much as the price moved, at least 5 bps and ten spreads. Each column is the last book known
-    in it: what came and went in between is not seen. Reads the stretch twice, in bounded memory.
-    Raises NotRecorded when no book was known in it.
+    The price axis reaches `bps` hundredths of a percent beyond the lowest bid and the highest ask. Without
+    `bps` it is half as much as the price moved, at least 5 bps and ten spreads. Each column is the last book
+    known in it: what came and went in between is not visible. Reads the rows twice, in bounded memory.
+    Raises NotRecorded if no book was known.
     """
-    stretch = TimeRange.of(rec, symbol, start, end, COLUMNS)
-    touch = Touch.of(rec, stretch, _LEVELS)
-    prices = _window(touch, bps)
+    stretch = TimeRange.clip(rec, symbol, start, end, COLUMNS)
+    touch = Touch.read(rec, stretch, _LEVELS)
+    prices = _price_range(touch, bps)
     picture = style.figure()
     axes = picture.add_subplot()
     image = _sizes(axes, touch, _cells(rec, stretch, touch, prices), prices)
@@ -54,7 +54,7 @@ def heatmap(
         axes,
         f"{style.name(symbol)}: what rested in the order book",
         f"Each column is the last book known within {stretch.interval_text}; "
-        f"bids lie below the mid, asks above.{_unseen(touch) if len(lines) == 1 else ''}",
+        f"bids lie below the mid, asks above.{_horizon_note(touch) if len(lines) == 1 else ''}",
     )
     picture.colorbar(image, ax=axes, label=f"size per {cell} of price ({base})", pad=0.01)
     axes.set_ylabel(f"price ({quote})")
@@ -64,8 +64,8 @@ def heatmap(
     return picture
 
 
-def _window(touch: Touch, bps: float | None) -> Prices:
-    """Which prices to show."""
+def _price_range(touch: Touch, bps: float | None) -> Prices:
+    """The prices to show."""
     low, high = np.nanmin(touch["bid_px_00"]), np.nanmax(touch["ask_px_00"])
     mid = float(np.nanmedian(touch.mid))
     if bps is None:
@@ -80,15 +80,15 @@ def _cells(rec: Recording, stretch: TimeRange, touch: Touch, prices: Prices) -> 
     """(columns, bins) sizes; NaN where the book was not known."""
     cells = np.full((len(touch.days), prices.bins), np.nan)
     for batch in grid(rec, stretch, None).batches(_NEEDED):
-        # Looked up by time: while it is recorded, the second reading may find more than the first.
+        # Found by time, because the second reading of a running recording may have more rows than the first.
         first = int(np.searchsorted(touch.days, days_of(batch.column("time"))[:1])[0])
-        rows = painted(batch, prices)[: len(cells) - first]
+        rows = paint(batch, prices)[: len(cells) - first]
         cells[first : first + len(rows)] = rows
     return cells
 
 
 def _sizes(axes: Axes, touch: Touch, cells: Floats, prices: Prices) -> AxesImage:
-    """Nothing resting is white; the few largest of all share the darkest colour."""
+    """Draw the cells. An empty one is white; the few largest share the darkest colour."""
     resting = cells[np.nan_to_num(cells) > 0]
     low, high = np.quantile(resting, [0.02, 0.998]) if len(resting) else (1.0, 1.0)
     ends = touch.line(touch.days)[0]
@@ -104,7 +104,7 @@ def _sizes(axes: Axes, touch: Touch, cells: Floats, prices: Prices) -> AxesImage
 
 
 def _lines(axes: Axes, touch: Touch, prices: Prices) -> list[Artist]:
-    """The mid, and where each side's knowledge ends; what a legend shows of them."""
+    """Draw the mid price and the horizons. Returns the handles for the legend."""
     (mid,) = axes.step(
         *touch.line(touch.mid), where="post", color=style.ASK, lw=1.2, label="mid price"
     )
@@ -120,7 +120,7 @@ def _lines(axes: Axes, touch: Touch, prices: Prices) -> list[Artist]:
     return shown
 
 
-def _unseen(touch: Touch) -> str:
+def _horizon_note(touch: Touch) -> str:
     """Why no horizon is drawn."""
     horizons = np.concatenate([touch["bid_horizon"], touch["ask_horizon"]])
     whole = not np.isfinite(horizons).any()

@@ -1,4 +1,4 @@
-"""From books to a picture's cells: time across, price up, the sizes of both sides added up. Pure."""
+"""From books to the cells of a picture: columns are times, rows are prices, values are total sizes. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 _ROUND: Final = (1, 2, 5, 10)
-# Prices are decimals held as doubles: 61222.1 / 0.1 is a hair below 612221.
+# Prices are decimals stored as doubles: 61222.1 / 0.1 is slightly below 612221.
 _HAIR: Final = 1e-6
 
 
@@ -28,7 +28,7 @@ class Prices:
 
     @classmethod
     def between(cls, low: float, high: float, tick: float, bins: int) -> Prices:
-        """At most `bins` cells (and a rest) that hold both ends, none smaller than `tick`."""
+        """About `bins` cells from `low` to `high`, none smaller than `tick`."""
         step = max(round_up((high - low) / bins), tick)
         first = floor(low / step + _HAIR)
         return cls(first * step, step, max(1, ceil(high / step - _HAIR) - first))
@@ -39,7 +39,7 @@ class Prices:
         return self.low + self.bins * self.step
 
     def cells(self, prices: Floats) -> NDArray[np.int64]:
-        """Of each price its cell; those outside have numbers below 0 or from `bins` on."""
+        """The cell of each price; prices outside have numbers below 0, or `bins` and more."""
         found: NDArray[np.int64] = np.floor((prices - self.low) / self.step + _HAIR).astype(
             np.int64
         )
@@ -55,13 +55,13 @@ def round_up(value: float) -> float:
 
 
 def tick_of(columns: list[Floats]) -> float:
-    """The smallest distance between two prices that stand side by side in any book; 0 for none."""
+    """The smallest distance between two prices; 0 if there are fewer than two."""
     prices = np.unique(np.concatenate(columns)) if columns else np.empty(0)
     steps = np.diff(prices)
     return float(f"{steps.min():.6g}") if len(steps) else 0.0
 
 
-def painted(batch: pa.RecordBatch, prices: Prices) -> Floats:
+def paint(batch: pa.RecordBatch, prices: Prices) -> Floats:
     """(rows of the batch, bins) sizes; NaN in rows whose book was not known."""
     grid = np.zeros((batch.num_rows, prices.bins))
     for side in ("bid", "ask"):

@@ -1,4 +1,4 @@
-"""The touch over time: best prices, the spread between them, and which side weighs more."""
+"""The best prices over time, their spread, and the imbalance of the best levels."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def spread(
 
     The imbalance is (bids - asks) / (bids + asks), summed over the sizes of the best `levels` of
     each side: +1 is all bids, -1 all asks. Each point is the last book known in its interval.
-    Raises NotRecorded when no book was known in the stretch.
+    Raises NotRecorded if no book was known then.
     """
     if levels < 1:
-        raise UsageError(f"levels={levels} is no number of levels. Write 1 or more.")
-    stretch = TimeRange.of(rec, symbol, start, end, COLUMNS)
-    touch = Touch.of(rec, stretch, levels)
+        raise UsageError(f"levels={levels} is not a valid number of levels. Write 1 or more.")
+    stretch = TimeRange.clip(rec, symbol, start, end, COLUMNS)
+    touch = Touch.read(rec, stretch, levels)
     picture = style.figure(10, 7)
     price, width, weight = picture.subplots(3, 1, sharex=True, height_ratios=(3, 2, 2))
     _prices(price, touch, style.assets(symbol)[1])
@@ -60,7 +60,7 @@ def spread(
 
 
 def imbalance(touch: Touch) -> Floats:
-    """Which side weighs more, from -1 (asks) to +1 (bids); NaN where no book was known."""
+    """From -1 (all asks) to +1 (all bids); NaN where no book was known."""
     bids, asks = touch.total("bid_sz"), touch.total("ask_sz")
     found: Floats = np.divide(bids - asks, bids + asks)
     return found

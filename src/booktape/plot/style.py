@@ -32,20 +32,19 @@ _GAP: Final = "#8c8c8c"
 VEIL: Final = (0.55, 0.55, 0.55, 0.3)
 _SUFFIXES: Final = (".png", ".svg")
 _DPI: Final = 110
-# Only those that no other quote asset ends with: BATUSD may be BAT against USD, or BA against TUSD.
+# Only quote assets that no other one ends with: BATUSD may be BAT against USD, or BA against TUSD.
 _QUOTES: Final = ("USDT", "USDC", "BTC", "ETH", "BNB", "TRY", "BRL", "JPY")
 
 
 def figure(width: float = 10, height: float = 5.6) -> Figure:
-    """An empty picture, in inches. Nothing global is touched: pyplot is never imported."""
+    """An empty picture, in inches. pyplot, with its global state, is never imported."""
     return Figure((width, height), dpi=_DPI, layout="constrained")
 
 
 def save(picture: Figure, path: Path | str) -> Path:
-    """Write it as PNG or SVG, by the name's end; the same picture gives the same bytes.
+    """Write a picture as PNG or SVG, by the name's suffix. The same picture gives the same bytes.
 
-    A file that is there is replaced. Raises UsageError for another ending, or a place that cannot
-    be written to.
+    An existing file is replaced. Raises UsageError for another suffix, or a path that cannot be written.
     """
     path = Path(path)
     check_name(path)
@@ -59,18 +58,18 @@ def save(picture: Figure, path: Path | str) -> Path:
 
 
 def check_name(path: Path) -> None:
-    """Raises UsageError for a name that no picture may have."""
+    """Raises UsageError unless the suffix is one of a picture."""
     if path.suffix.lower() not in _SUFFIXES:
-        raise UsageError(f"{path} is no picture's name: let it end with .png or .svg.")
+        raise UsageError(f"{path} is not a valid name for a picture. Let it end with .png or .svg.")
 
 
 def name(symbol: str) -> str:
-    """A symbol as pictures spell it: as folders do, since not every font has every script."""
+    """A symbol as in folder names (percent-encoded), because not every font has every script."""
     return quote(symbol, safe="")
 
 
 def assets(symbol: str) -> tuple[str, str]:
-    """Base and quote asset, as units. Known weakness: only of common quote assets, by the name."""
+    """Base and quote asset, as units. Known weakness: found by the symbol's end, for common quote assets only."""
     known = next((one for one in _QUOTES if symbol.endswith(one) and symbol != one), None)
     if known is None:
         return "base asset", "quote asset"
@@ -78,20 +77,20 @@ def assets(symbol: str) -> tuple[str, str]:
 
 
 def head(picture: Figure, axes: Axes, title: str, subtitle: str) -> None:
-    """What the picture shows in bold, and below it in which terms."""
+    """The title in bold, and a line of explanation below it."""
     picture.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold")
     axes.set_title(subtitle, loc="left", fontsize=9, color=NEUTRAL)
 
 
 def legend_below(picture: Figure, handles: Sequence[Artist], columns: int = 4) -> None:
-    """Below the axes: nothing that is drawn there is covered."""
+    """A legend below the axes, where it covers nothing."""
     picture.legend(
         handles=list(handles), loc="outside lower left", ncols=columns, fontsize=8.5, frameon=False
     )
 
 
 def time_axis(axes: Axes, stretch: TimeRange) -> None:
-    """From the stretch's start to its end, in UTC."""
+    """The time axis, from start to end, in UTC."""
     locator = AutoDateLocator(tz=UTC)
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz=UTC))
@@ -106,28 +105,28 @@ def number(moment: object) -> float:
 
 
 def hatch_gaps(axes: Axes, stretch: TimeRange) -> list[Patch]:
-    """Draw every gap of the stretch. What a legend shows of them; nothing when there is none."""
+    """Draw every gap. Returns the handle for the legend, if there is a gap."""
     for gap in stretch.gaps:
         first, last = (number(one) for one in stretch.span_of(gap))
         axes.axvspan(first, last, facecolor="white", edgecolor=_GAP, hatch="////", lw=0, zorder=3)
-        # A line as well: a gap that is thinner than a pixel must be seen too.
+        # A line as well, so that a gap narrower than a pixel is visible.
         axes.axvline(first, color=_GAP, lw=0.8, zorder=3)
     if not stretch.gaps:
         return []
-    label = f"book not known ({_told(stretch.gaps, stretch.lost_s)})"
+    label = f"book not known ({_gap_text(stretch.gaps, stretch.lost_s)})"
     return [Patch(facecolor="white", edgecolor=_GAP, hatch="////", label=label)]
 
 
-def _told(gaps: Sequence[Gap], lost_s: float) -> str:
+def _gap_text(gaps: Sequence[Gap], lost_s: float) -> str:
     count = "1 gap" if len(gaps) == 1 else f"{len(gaps):,} gaps"
     return f"{count}, {lost_s:,.3g} s"
 
 
 HORIZON: Final = "horizon: all levels are known up to here"
-WHOLE: Final = " No horizon: both sides are known whole."
-OUTSIDE: Final = " The horizon lies outside the picture."
+WHOLE: Final = " No horizon: both sides are completely known."
+OUTSIDE: Final = " The horizon is outside the picture."
 
 
 def veil() -> Patch:
-    """What a legend shows of the prices beyond the horizon, which are drawn in VEIL."""
+    """The legend's handle for prices beyond the horizon, which are drawn in VEIL."""
     return Patch(facecolor=VEIL, label="beyond the horizon: perhaps not all levels")

@@ -1,4 +1,4 @@
-"""The stretch of time that a picture shows, and what was not known within it."""
+"""The time that a picture shows, and the gaps in it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _STEPS_MS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class TimeRange:
-    """One symbol from `start` until `end`, looked at every `interval`."""
+    """One symbol from `start` to `end`, one column every `interval`."""
 
     symbol: str
     start: datetime
@@ -28,7 +28,7 @@ class TimeRange:
     gaps: Sequence[Gap]
 
     @classmethod
-    def of(
+    def clip(
         cls,
         rec: Recording,
         symbol: str,
@@ -36,13 +36,13 @@ class TimeRange:
         end: Moment | None,
         columns: int,
     ) -> TimeRange:
-        """What was recorded of this time, in at most `columns` intervals (but see `_interval`).
+        """The recorded part of this time, in at most `columns` intervals (but see `_interval`).
 
-        Raises NotRecorded when there is no row in it.
+        Raises NotRecorded if nothing was recorded then.
         """
         own = coverage_of(rec, symbol)
         first = own.first if start is None else max(own.first, moment_at(moment_us(start)))
-        # Rows stand until the next one: the last one counts as well.
+        # A row is valid until the next one, so the last one is included.
         last = own.last if end is None else min(own.last, moment_at(moment_us(end)))
         if first > last:
             raise NotRecorded(
@@ -55,16 +55,16 @@ class TimeRange:
 
     @property
     def after(self) -> datetime:
-        """The end for a query, which leaves its own end out."""
+        """The end for a query, which excludes its end."""
         return self.end + timedelta(microseconds=1)
 
     def span_of(self, gap: Gap) -> tuple[datetime, datetime]:
-        """The part of a gap that lies within."""
+        """The part of a gap inside this range."""
         return max(gap.start_time, self.start), min(gap.end_time or self.end, self.end)
 
     @property
     def lost_s(self) -> float:
-        """Seconds of this stretch in which the book was not known."""
+        """Seconds of this range in which the book was not known."""
         spans = (self.span_of(gap) for gap in self.gaps)
         return sum(max(0.0, (end - start).total_seconds()) for start, end in spans)
 
@@ -79,7 +79,7 @@ class TimeRange:
 
 
 def coverage_of(rec: Recording, symbol: str) -> Coverage:
-    """One symbol's. Raises NotRecorded."""
+    """The coverage of one symbol. Raises NotRecorded if it has no rows."""
     found = {own.symbol: own for own in rec.coverage()}
     if symbol not in found:
         there = ", ".join(sorted(found)[:10]) or "no rows yet"
@@ -88,7 +88,7 @@ def coverage_of(rec: Recording, symbol: str) -> Coverage:
 
 
 def _interval(length: timedelta, columns: int) -> timedelta:
-    """The shortest round one of which at most `columns` fill the time; whole days beyond that."""
+    """The shortest round interval of which at most `columns` fill the time; beyond 2 hours whole days."""
     needed_ms = length / timedelta(milliseconds=columns)
     day_ms = 86_400_000
     days_ms = int(-(-needed_ms // day_ms)) * day_ms

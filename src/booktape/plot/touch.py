@@ -1,4 +1,4 @@
-"""The best levels on a regular grid of time, as lines that never run across a gap."""
+"""The best levels on a regular grid of time, as lines that are interrupted at gaps."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class Touch:
     levels: int
 
     @classmethod
-    def of(cls, rec: Recording, stretch: TimeRange, levels: int) -> Touch:
-        """Raises NotRecorded when no book was known in the stretch, or had never two sides."""
+    def read(cls, rec: Recording, stretch: TimeRange, levels: int) -> Touch:
+        """Raises NotRecorded if no book with two sides was known in this time."""
         table = grid(rec, stretch, levels).to_arrow("wide")
         touch = cls({name: _floats(table[name]) for name in table.schema.names}, levels)
         if not np.isfinite(touch.mid).any():
             raise NotRecorded(
-                f"{stretch.symbol} had no book of two sides between {stretch.start:%H:%M:%S} "
+                f"{stretch.symbol} had no book with two sides between {stretch.start:%H:%M:%S} "
                 f"and {stretch.end:%H:%M:%S} UTC. Choose another time."
             )
         return touch
@@ -41,7 +41,7 @@ class Touch:
 
     @property
     def days(self) -> Floats:
-        """When each interval begins, as matplotlib counts."""
+        """The start of each interval, in days since 1970, as matplotlib counts."""
         return self["time"]
 
     @property
@@ -57,7 +57,7 @@ class Touch:
         return spread
 
     def total(self, name: str) -> Floats:
-        """The sum of a column over all levels (`bid_sz`); NaN where no level is there."""
+        """The sum of a column over all levels (`bid_sz`); NaN where there is no level."""
         values = np.stack([self[f"{name}_{level:02d}"] for level in range(self.levels)])
         total: Floats = np.where(np.isfinite(values[0]), np.nansum(values, axis=0), np.nan)
         return total
@@ -71,7 +71,7 @@ class Touch:
         return [self[one][np.isfinite(self[one])] for one in names]
 
     def line(self, values: Floats) -> tuple[Floats, Floats]:
-        """Steps of values, broken wherever the epoch changes, also in a gap within one interval."""
+        """The points of a line of steps, interrupted wherever the epoch changes, also within one interval."""
         epochs = self["epoch"]
         ends = np.flatnonzero(np.diff(epochs)) + 1
         days = np.append(self.days, 2 * self.days[-1] - self.days[-2:][0])
@@ -80,13 +80,13 @@ class Touch:
 
 
 def grid(rec: Recording, stretch: TimeRange, levels: int | None) -> Resampled:
-    """The stretch, one row an interval."""
+    """The rows of this time, one per interval."""
     rows = rec.snapshots(stretch.symbol, stretch.start, stretch.after, depth=levels)
     return rows.resample(stretch.interval)
 
 
 def days_of(times: pa.ChunkedArray[Any] | pa.Array[Any]) -> Floats:
-    """Moments as matplotlib counts: days since 1970."""
+    """Times as matplotlib counts them: days since 1970."""
     days: Floats = times.cast(pa.int64()).to_numpy() / _DAY_US
     return days
 

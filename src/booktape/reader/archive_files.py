@@ -1,7 +1,7 @@
-"""Where an archive stands: a folder, a bucket, or any file system that pyarrow knows.
+"""The files of an archive: in a folder, in a bucket, or on any file system that pyarrow has.
 
-A file that cannot be read hides no other one: it is named, in `ArchiveFiles.damaged` and by a warning, and
-left out.
+A file that cannot be read does not stop the others from being read. It is skipped, named in
+`ArchiveFiles.damaged`, and reported by a warning.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from booktape.store.extents import GroupExtent, group_extents
 from booktape.store.layout import TABLE, TAPE, Layout, Segment, is_symbol_folder, symbol_of
 from booktape.store.lineage import Beginning, Lineage
 from booktape.store.opening import open_file
-from booktape.store.tape_reader import read_beginning, read_taken_over
+from booktape.store.tape_reader import read_beginning, read_carried_over
 from booktape.store.target import check_is_utf8
 
 _UNREADABLE: Final = (pa.ArrowException, OSError, ValueError, DamagedTape)
-"""All that a file raises which is gone, forbidden, cut, or not what was written."""
+"""The errors of a file that is gone, forbidden, cut, or not what was written."""
 
 
 @dataclass(frozen=True, slots=True)
 class ArchiveFile:
-    """One file of one segment. `changed_ns`: when it was last written to, if the file system says."""
+    """One file of one segment. `changed_ns` is its time of change, if the file system has one."""
 
     segment: Segment
     path: str
@@ -47,10 +47,10 @@ class ArchiveFile:
 
 
 class ArchiveFiles:
-    """The files of one archive. They are listed anew each time: a recorder may be at work in it.
+    """The files of one archive. Each call lists them again, because a recorder may be writing.
 
-    Only how a file begins and how far it reaches is remembered, until the file changes. `damaged` says of each
-    file that could not be read why, since this was made.
+    Only the beginnings of tapes and the extents of files of rows are cached, until the file changes.
+    `damaged` has the reason for each file that could not be read so far.
     """
 
     def __init__(self, root: str, filesystem: FileSystem) -> None:
@@ -63,31 +63,31 @@ class ArchiveFiles:
 
     @classmethod
     def find(cls, where: str | PathLike[str], filesystem: FileSystem | None = None) -> ArchiveFiles:
-        """Raises UsageError for an address that no file system has, or Arrow; NotRecorded for an empty one."""
+        """Raises UsageError if the address cannot be opened, NotRecorded if nothing was recorded there."""
         text = fspath(where)
         if filesystem is not None:
-            place = cls(text, filesystem)
+            found = cls(text, filesystem)
         elif "://" in text:
             try:
-                found, root = FileSystem.from_uri(text)
+                system, root = FileSystem.from_uri(text)
             except (OSError, pa.ArrowInvalid) as error:
                 raise UsageError(f"{text} cannot be opened: {error}") from error
-            place = cls(root, found)
+            found = cls(root, system)
         else:
-            place = cls(str(Path(text).absolute()), LocalFileSystem())
-            check_is_utf8(place.root)
-        place.check(text)
-        return place
+            found = cls(str(Path(text).absolute()), LocalFileSystem())
+            check_is_utf8(found.root)
+        found.check(text)
+        return found
 
     def check(self, name: str) -> None:
-        """Whether something was ever recorded here."""
+        """Raises NotRecorded if nothing was ever recorded here."""
         parts = ("snapshots", "tape", "unsealed")
         found = self.filesystem.get_file_info([f"{self.root}/{part}" for part in parts])
         if all(info.type == FileType.NotFound for info in found):
             raise NotRecorded(f"{name} holds no recording. Make one with: booktape record BTCUSDT")
 
     def symbols(self) -> list[str]:
-        """Those that have sealed rows."""
+        """The symbols that have sealed rows."""
         return sorted(
             symbol_of(info.base_name)
             for info in self._list("snapshots")
@@ -107,68 +107,68 @@ class ArchiveFiles:
         return self._files("tape", TAPE)
 
     def manifests(self) -> list[ArchiveFile]:
-        """Those of the sealed segments, oldest first."""
+        """The manifests of the sealed segments, oldest first."""
         return self._files("manifests", ".json")
 
     def unsealed(self) -> list[ArchiveFile]:
-        """The tapes that are being written, recovered, or wait for it, oldest first."""
+        """The unsealed tapes, oldest first: being written, being recovered, or waiting for recovery."""
         found: dict[Segment, ArchiveFile] = {}
         for info in self._list("unsealed", recursive=True):
             segment = Segment.parse(info.path.split("/")[-2])
             if not segment or info.type != FileType.File:
                 continue
-            # `tape` has become `torn` while a dead recorder's rows are recovered.
+            # Recovery renames `tape` to `torn`.
             names = {f"tape{TAPE}", f"torn{TAPE}"}
             if info.base_name in names and self._stands_in(info, "unsealed", segment.name):
                 found[segment] = ArchiveFile(segment, info.path, info.size, info.mtime_ns)
         return [found[segment] for segment in sorted(found)]
 
     def open(self, path: str) -> pa.NativeFile:
-        """For random access. Raises OSError, also for what is no regular file, which might never end."""
+        """Open a file for random access. Raises OSError, also if it is not a regular file: a FIFO may never end."""
         if isinstance(self.filesystem, LocalFileSystem):
             open_file(Path(path)).close()
         return self.filesystem.open_input_file(path)
 
     def open_tape(self, tape: ArchiveFile) -> pa.NativeFile:
-        """A tape, also when it was sealed since it was listed. Raises FileNotFoundError."""
+        """Open a tape, also if it was sealed after it was listed. Raises FileNotFoundError."""
         try:
             return self.open(tape.path)
         except FileNotFoundError:
             return self.open(self.layout.tape(tape.segment).as_posix())
 
     def extents(self, file: ArchiveFile) -> tuple[GroupExtent, ...]:
-        """How far each row group of a file of rows reaches; none where it cannot be read."""
+        """The extents of the row groups of a file of rows; none if it cannot be read."""
         if file not in self._extents:
-            with self.reading(file.path), self.open(file.path) as opened:
+            with self.skip_damaged(file.path), self.open(file.path) as opened:
                 self._extents[file] = group_extents(pq.read_metadata(opened))
         return self._extents.get(file, ())
 
     def lineage(self, tapes: Iterable[ArchiveFile]) -> Lineage:
-        """In which order these tapes were recorded."""
+        """The order in which these tapes were recorded."""
         by_segment = {tape.segment: tape for tape in tapes}
         begun = [self._beginning(tape) for tape in by_segment.values()]
-        return Lineage(begun, lambda segment: self._taken_over(by_segment[segment]))
+        return Lineage(begun, lambda segment: self._carried_over(by_segment[segment]))
 
     def _beginning(self, tape: ArchiveFile) -> Beginning:
         if tape not in self._beginnings:
             self._beginnings[tape] = Beginning.unknown(tape.segment)
-            # Whoever needs what a damaged tape holds names it.
+            # A damaged tape is reported where its content is needed.
             with suppress(DamagedTape, OSError), self.open_tape(tape) as file:
-                # A file of pyarrow behaves like one of Python's, but is none by its type.
+                # A file of pyarrow behaves like one of Python, but has another type.
                 found = read_beginning(tape.segment, cast("IO[bytes]", file))
                 self._beginnings[tape] = found
         return self._beginnings[tape]
 
-    def _taken_over(self, tape: ArchiveFile) -> frozenset[str]:
+    def _carried_over(self, tape: ArchiveFile) -> frozenset[str]:
         with suppress(DamagedTape, OSError), self.open_tape(tape) as file:
-            return read_taken_over(cast("IO[bytes]", file))
+            return read_carried_over(cast("IO[bytes]", file))
         return frozenset()
 
     @contextmanager
-    def reading(self, path: str) -> Iterator[None]:
-        """What a file raises that cannot be read is said once, as a DamagedFile warning; then go on.
+    def skip_damaged(self, path: str) -> Iterator[None]:
+        """Report a file that cannot be read, once, as a DamagedFile warning, and continue after the block.
 
-        Raises TooFewDescriptors, or a MemoryError, where it is the machine that lacks something.
+        Raises TooFewDescriptors or MemoryError if the cause is the machine and not the file.
         """
         try:
             yield
@@ -180,10 +180,10 @@ class ArchiveFiles:
             self.report_damage(path, first.replace(f"{path} ", "it ").strip("."))
 
     def report_damage(self, path: str, why: str) -> None:
-        """Name a file that cannot be read, or that is missing."""
+        """Report a file that cannot be read or is missing, once."""
         if path not in self.damaged:
             self.damaged[path] = why
-            # 3: the line of ours that has met the file is of no interest, and there is no better one.
+            # 3: skips the frames of this module. No line of the caller would be more useful.
             warnings.warn(DamagedFile(path, why), stacklevel=3)
 
     def _files(self, folder: str, suffix: str) -> list[ArchiveFile]:
@@ -197,7 +197,7 @@ class ArchiveFiles:
         return sorted(found, key=lambda file: file.segment)
 
     def _stands_in(self, info: pa.fs.FileInfo, folder: str, below: str) -> bool:
-        """Whether a recorder would have put it exactly there: what lies deeper, or elsewhere, is not ours."""
+        """Whether a recorder would put the file exactly there. Files elsewhere are not part of the archive."""
         return PurePosixPath(info.path).parent == PurePosixPath(self.root, folder, below)
 
     def _list(self, folder: str, *, recursive: bool = False) -> list[pa.fs.FileInfo]:
@@ -206,7 +206,7 @@ class ArchiveFiles:
 
 
 def _is_named(info: pa.fs.FileInfo) -> bool:
-    """Whether its name is UTF-8. No recorder gives any other, and Arrow raises when asked for it."""
+    """Whether its name is UTF-8. Recorders give no other names, and Arrow raises when reading one."""
     try:
         return bool(info.path)
     except UnicodeDecodeError:

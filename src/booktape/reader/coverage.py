@@ -1,4 +1,4 @@
-"""How much of the time a book was known. From footers alone: no list of levels is read."""
+"""How much of the time each book was known, computed from file footers: no levels are read."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from booktape.reader.gaps import gap_table
 from booktape.reader.progress import tracked
 from booktape.reader.records import Gap
 from booktape.reader.rows import in_order
-from booktape.reader.tape_query import outputs
+from booktape.reader.tape_query import unsealed_outputs
 from booktape.reader.timeline import Timeline
 from booktape.reader.times import moment_at, moment_us
 from booktape.store.extents import GroupExtent
@@ -22,10 +22,10 @@ from booktape.store.layout import Segment, symbol_folder
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """One symbol's rows and gaps. `lost_s` counts gaps between its first and its last row.
+    """One symbol's rows and gaps. `lost_s` is the time of the gaps between its first and its last row.
 
-    `epochs` counts from the first row's to the last row's. `bytes` are those of sealed rows. `stray_rows`
-    were stamped while our clock was wrong by more than a day: they are counted in `rows`, and left out of
+    `epochs` counts from the first row's epoch to the last row's. `bytes` are those of sealed rows.
+    `stray_rows` were stamped while our clock was wrong by more than a day: they count in `rows`, and not in
     `first`, `last` and `lost_s`.
     """
 
@@ -46,22 +46,22 @@ class Coverage:
 
     @property
     def coverage(self) -> float:
-        """Share of that time in which the book was known."""
+        """The share of that time in which the book was known."""
         return 1 - self.lost_s / self.span_s if self.span_s else 1.0
 
 
-def coverage(place: ArchiveFiles, *, unsealed: bool = True) -> list[Coverage]:
-    """Of every symbol that has rows, by name.
+def coverage(archive: ArchiveFiles, *, unsealed: bool = True) -> list[Coverage]:
+    """The coverage of every symbol that has rows, by name.
 
     Known weakness: an hour of unsealed tape is computed twice, once for its rows, once for gaps.
     """
-    tapes = place.unsealed() if unsealed else []
-    files = {symbol: place.rows(symbol_folder(symbol)) for symbol in place.symbols()}
-    groups = {symbol: _sealed(place, symbol, own) for symbol, own in files.items()}
+    tapes = archive.unsealed() if unsealed else []
+    files = {symbol: archive.rows(symbol_folder(symbol)) for symbol in archive.symbols()}
+    groups = {symbol: _sealed(archive, symbol, own) for symbol, own in files.items()}
     for tape in tapes:
-        sealed = {symbol for symbol, own in files.items() if _holds(place, own, tape.segment)}
-        _add_tape(place, tape, groups, sealed)
-    table = gap_table(place, unsealed=unsealed)
+        sealed = {symbol for symbol, own in files.items() if _holds(archive, own, tape.segment)}
+        _add_tape(archive, tape, groups, sealed)
+    table = gap_table(archive, unsealed=unsealed)
     gaps: dict[str, list[Gap]] = {}
     for row in table.to_pylist():
         gaps.setdefault(row["symbol"], []).append(Gap.from_row(row))
@@ -74,20 +74,20 @@ def coverage(place: ArchiveFiles, *, unsealed: bool = True) -> list[Coverage]:
     ]
 
 
-def _holds(place: ArchiveFiles, files: Sequence[ArchiveFile], segment: Segment) -> bool:
-    return any(file.segment == segment and place.extents(file) for file in files)
+def _holds(archive: ArchiveFiles, files: Sequence[ArchiveFile], segment: Segment) -> bool:
+    return any(file.segment == segment and archive.extents(file) for file in files)
 
 
-def _sealed(place: ArchiveFiles, symbol: str, files: Sequence[ArchiveFile]) -> list[GroupExtent]:
+def _sealed(archive: ArchiveFiles, symbol: str, files: Sequence[ArchiveFile]) -> list[GroupExtent]:
     for file in tracked(files, f"reading {symbol}"):
-        place.extents(file)
-    return [group for file in in_order(place, files) for group in place.extents(file)]
+        archive.extents(file)
+    return [group for file in in_order(archive, files) for group in archive.extents(file)]
 
 
 def _add_tape(
-    place: ArchiveFiles, tape: ArchiveFile, groups: dict[str, list[GroupExtent]], sealed: set[str]
+    archive: ArchiveFiles, tape: ArchiveFile, groups: dict[str, list[GroupExtent]], sealed: set[str]
 ) -> None:
-    for row in outputs(place, tape, None):
+    for row in unsealed_outputs(archive, tape, None):
         if isinstance(row, BookRow) and row.symbol not in sealed:
             time_us = row.received_ns // 1_000
             ranges = (time_us, time_us, row.epoch, row.epoch, row.update_id, row.update_id)
@@ -116,13 +116,13 @@ def _coverage(
 
 
 def _span_us(gap: Gap, first_us: int, last_us: int) -> tuple[int, int]:
-    """How much of a gap lies between two times; an open gap reaches to the end."""
+    """The part of a gap between two times. An open gap reaches to the end."""
     end_us = last_us if gap.end_time is None else moment_us(gap.end_time)
     return max(moment_us(gap.start_time), first_us), min(end_us, last_us)
 
 
 def _union_us(spans: Iterable[tuple[int, int]]) -> int:
-    """How long they last together; what two of them share counts once."""
+    """The total length of the spans. Time in several of them counts once."""
     total_us, reached_us = 0, -(2**62)
     for start_us, end_us in sorted(spans):
         total_us += max(0, end_us - max(start_us, reached_us))

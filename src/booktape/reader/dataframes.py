@@ -1,4 +1,4 @@
-"""From batches to what people work with: Arrow, polars, pandas, numpy. Shared by all that is lazy."""
+"""From Arrow batches to Arrow tables, polars, pandas and numpy: the base of `Snapshots` and `Resampled`."""
 
 from __future__ import annotations
 
@@ -21,48 +21,48 @@ if TYPE_CHECKING:
 
 
 class Tabular(ABC):
-    """Rows that are read when they are asked for. Each `to_…` reads anew."""
+    """Rows that are read when they are used. Each `to_…` reads them again."""
 
     depth: int | None
 
     @property
     @abstractmethod
     def schema(self) -> pa.Schema:
-        """The columns of `lists`."""
+        """The columns in the shape `lists`."""
 
     @abstractmethod
     def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-        """The rows as Arrow batches with lists, bounded in memory; only some columns if given."""
+        """The rows as Arrow batches with lists, one at a time. With `columns` only those."""
 
     def to_arrow(self, shape: Shape = "lists") -> pa.Table:
-        """A table. `wide` and `long` are described in booktape.reader.shapes."""
+        """An Arrow table. booktape.reader.shapes describes `wide` and `long`."""
         like = shaped(pa.RecordBatch.from_pylist([], self.schema), shape, self.depth)
         return pa.Table.from_batches(
             (shaped(batch, shape, self.depth) for batch in self.batches()), like.schema
         )
 
     def to_polars(self, shape: Shape = "lists") -> pl.DataFrame:
-        """The same as a polars frame. Raises UsageError when polars is not installed."""
+        """A polars data frame. Raises UsageError if polars is not installed."""
         polars = _extra("polars")
         frame: pl.DataFrame = polars.from_arrow(self.to_arrow(shape))
         return frame
 
     def to_pandas(self, shape: Shape = "lists") -> pd.DataFrame:
-        """The same as a pandas frame. Raises UsageError when pandas is not installed."""
+        """A pandas data frame. Raises UsageError if pandas is not installed."""
         _extra("pandas")
         return self.to_arrow(shape).to_pandas()
 
     def to_numpy(self) -> Floats:
-        """(T, 4K) doubles in LOBSTER's order; missing levels are NaN. It needs a depth.
+        """(T, 4K) doubles in LOBSTER's order. Missing levels are NaN. The query needs a depth.
 
-        The array alone does not tell where the book was not known: `epochs()` does.
+        The array does not show where the book was not known; `epochs()` does.
         """
         depth = checked_depth(self.depth, "an array")
         arrays = [lobster(batch, depth) for batch in self.batches()]
         return np.concatenate(arrays) if arrays else np.empty((0, 4 * depth))
 
     def epochs(self) -> NDArray[np.int64]:
-        """(T,) the epoch of each row: between two that differ, updates are missing."""
+        """(T,) the epoch of each row. Between rows of different epochs updates are missing."""
         found = [batch.column("epoch") for batch in self.batches(["epoch"])]
         return pa.chunked_array(found, pa.int64()).to_numpy()
 

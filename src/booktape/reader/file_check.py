@@ -1,4 +1,4 @@
-"""Whether the files of an archive are as they were sealed, at a glance."""
+"""A quick check that the files of an archive are as they were sealed."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from booktape.store.schema import TABLES
 from booktape.store.tape_reader import first_line
 
 
-def check_files(place: ArchiveFiles) -> None:
-    """Name every file that cannot be opened as what it is, or has not the size it was sealed with.
+def check_files(archive: ArchiveFiles) -> None:
+    """Report every file that cannot be opened, or whose size is not the one in its manifest.
 
-    A file that is not there is not named: its owner may have thrown it away. Known weakness: what was
-    changed without changing a file's size or its ends is found by `verify` only.
+    A missing file is not reported: its owner may have removed it. Known weakness: only `verify` finds a change
+    inside a file that keeps its size and its ends.
     """
-    tapes = place.tapes()
-    rows = [file for symbol in place.symbols() for file in place.rows(symbol_folder(symbol))]
-    tables = [file for name in TABLES for file in place.tables(name)]
+    tapes = archive.tapes()
+    rows = [file for symbol in archive.symbols() for file in archive.rows(symbol_folder(symbol))]
+    tables = [file for name in TABLES for file in archive.tables(name)]
     sizes = {file.path: file.bytes for file in [*tapes, *rows, *tables]}
-    for tape in tracked(tapes, "looking at tapes"):
-        with place.reading(tape.path):
-            first_line(read_records(place, tape, frozenset()), tape.path)
-    for file in tracked([*rows, *tables], "looking at files"):
-        with place.reading(file.path), place.open(file.path) as opened:
+    for tape in tracked(tapes, "checking tapes"):
+        with archive.skip_damaged(tape.path):
+            first_line(read_records(archive, tape, frozenset()), tape.path)
+    for file in tracked([*rows, *tables], "checking files"):
+        with archive.skip_damaged(file.path), archive.open(file.path) as opened:
             check_sizes(pq.read_metadata(opened))
-    for manifest in place.manifests():
-        with place.reading(manifest.path), place.open(manifest.path) as opened:
+    for manifest in archive.manifests():
+        with archive.skip_damaged(manifest.path), archive.open(manifest.path) as opened:
             for name, seal in read_manifest(opened.read()).files.items():
-                path = f"{place.root}/{name}"
+                path = f"{archive.root}/{name}"
                 if sizes.get(path, seal.bytes) != seal.bytes:
                     why = f"it was sealed with {seal.bytes:,} bytes, and has {sizes[path]:,}"
-                    place.report_damage(path, why)
+                    archive.report_damage(path, why)

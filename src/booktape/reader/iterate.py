@@ -1,4 +1,4 @@
-"""Rows and gaps in one order: whoever iterates meets every gap where it lies."""
+"""Rows and gaps in one order, each gap between the rows that it separates."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ TIMES: Final = ("event_time", "receive_time")
 def rows_and_gaps(
     query: RowQuery, batches: Iterable[pa.RecordBatch], gaps: Sequence[Gap]
 ) -> Iterator[Book | Gap]:
-    """A `Book` for each row, and between two epochs always a `Gap`; `gaps` come by epoch.
+    """A `Book` for each row, and always a `Gap` between two epochs. `gaps` are sorted by epoch.
 
-    Before the first row and after the last one: the gaps that reach into the query's time.
+    Before the first row and after the last one come the gaps that overlap the query's time.
     """
     last: Book | None = None
     for batch in batches:
@@ -38,7 +38,7 @@ def rows_and_gaps(
 
 
 def _between(last: Book, book: Book, gaps: Sequence[Gap]) -> Iterator[Gap]:
-    """The gaps that part two rows, whatever their times say; one of ours where none is stored."""
+    """The gaps between two rows, whatever their times are. If none is stored, an `undeclared` one."""
     found = [gap for gap in gaps if last.epoch <= gap.epoch < book.epoch]
     yield from found or [
         Gap(
@@ -55,7 +55,7 @@ def _between(last: Book, book: Book, gaps: Sequence[Gap]) -> Iterator[Gap]:
 
 
 def books(batch: pa.RecordBatch) -> Iterator[Book]:
-    """Each row of a batch of lists. Arrays are copies: keeping one book keeps one book."""
+    """Each row of a batch of lists. Arrays are copies, so that a kept book does not keep its batch."""
     columns = {name: batch.column(name) for name in batch.schema.names}
     values = {name: pc.list_flatten(columns[name]).to_numpy() for name in LISTS}
     ends = {name: np.cumsum(pc.list_value_length(columns[name]).to_numpy()) for name in LISTS}

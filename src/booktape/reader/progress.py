@@ -1,4 +1,4 @@
-"""A progress bar where reading is long: on stderr, and only for a person at a terminal."""
+"""A progress bar for long reads: on stderr, and only at a terminal."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from booktape import terminal
 T = TypeVar("T")
 
 LONG: Final = 8
-"""So many files are worth a bar; fewer are read before one could be looked at."""
+"""The number of files from which on a bar is shown. Fewer are read before a user could see it."""
 
 
 def tracked(items: Sequence[T], what: str, console: Console | None = None) -> Iterator[T]:
-    """The items, with a bar that says how many are done and goes away at the end."""
+    """The items, with a bar that shows how many are done and disappears at the end."""
     console = console or terminal.console(stderr=True)
     if len(items) < LONG or not console.is_terminal:
         yield from items
@@ -27,7 +27,7 @@ def tracked(items: Sequence[T], what: str, console: Console | None = None) -> It
     try:
         progress.start()
     except LiveError:
-        # Another bar is on the screen already; some versions of rich draw one at a time.
+        # Another bar is shown already; some versions of rich can show only one.
         yield from items
         return
     try:

@@ -1,4 +1,4 @@
-"""What iterating hands out: a book, a gap, a step. Fields are named as the columns are."""
+"""The objects that iterating yields: books, gaps and steps. Fields have the names of the columns."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _GAP_TIMES: Final = ("start_time", "end_time")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Book:
-    """One book. Arrays are best first; `None` as a horizon: the whole side is known."""
+    """One book. Arrays are best first. A horizon of `None` means that the whole side is known."""
 
     symbol: str
     event_time: datetime | None
@@ -33,7 +33,7 @@ class Book:
 
     @classmethod
     def of(cls, row: BookRow, depth: int | None = None) -> Book:
-        """The same for a person, with at most `depth` levels a side."""
+        """From a row of the core, with at most `depth` levels a side."""
         event_time = None if row.event_time_us is None else moment_at(row.event_time_us)
         return cls(
             row.symbol,
@@ -62,7 +62,7 @@ class Book:
 
     @property
     def mid(self) -> float | None:
-        """Halfway between the two; None while a side is empty."""
+        """Halfway between best bid and best ask; None while a side is empty."""
         if self.best_bid is None or self.best_ask is None:
             return None
         return (self.best_bid + self.best_ask) / 2
@@ -79,7 +79,7 @@ class Book:
 class Gap:
     """An interval in which the book was not known. `end_time` is None while it is open.
 
-    `reason` is one of docs/format.md, or `undeclared`: two epochs meet and no file says why, since
+    `reason` is one of docs/format.md, or `undeclared`: the epoch changes and no file has the gap, because
     files of the archive are missing.
     """
 
@@ -94,7 +94,7 @@ class Gap:
 
     @classmethod
     def of(cls, gap: CoreGap) -> Gap:
-        """The same for a person."""
+        """From a gap of the core."""
         return cls(
             gap.symbol,
             gap.epoch,
@@ -108,12 +108,12 @@ class Gap:
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Gap:
-        """The same from a row of the table `gaps`."""
+        """From a row of the table `gaps`."""
         times = {name: row[name] and row[name].astimezone(UTC) for name in _GAP_TIMES}
         return cls(**{**row, **times})
 
     def covers(self, moment: datetime) -> bool:
-        """Whether the book was not known then; at both ends it was."""
+        """Whether the book was not known at this time. At both ends of the gap it was known."""
         return self.start_time < moment and (self.end_time is None or moment < self.end_time)
 
 

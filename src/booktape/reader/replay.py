@@ -33,21 +33,21 @@ from booktape.reader.tape_query import (
 )
 from booktape.reader.times import moment_at
 from booktape.reconstruct import Reconstruction
-from booktape.store.tape_reader import following
+from booktape.store.tape_reader import errors_as_damage
 
 
 class _Tapes:
     """All tapes of an archive, in the order in which they were recorded."""
 
-    def __init__(self, place: ArchiveFiles, *, unsealed: bool) -> None:
-        self.place = place
+    def __init__(self, archive: ArchiveFiles, *, unsealed: bool) -> None:
+        self.archive = archive
         # Listed first: what is sealed meanwhile is then read as sealed, not missed.
-        tail = place.unsealed() if unsealed else []
-        sealed = place.tapes()
+        tail = archive.unsealed() if unsealed else []
+        sealed = archive.tapes()
         done = {tape.segment for tape in sealed}
         # A worker may seal a later tape than one that another has not sealed yet.
         files = sealed + [tape for tape in tail if tape.segment not in done]
-        self.lineage = place.lineage(files)
+        self.lineage = archive.lineage(files)
         self._files = {tape.segment: tape for tape in files}
 
     def begun_by(self, time_us: int) -> list[ArchiveFile]:
@@ -76,21 +76,21 @@ class _Tapes:
 
 
 def book_at(
-    place: ArchiveFiles, symbol: str, time_us: int, depth: int | None, *, unsealed: bool
+    archive: ArchiveFiles, symbol: str, time_us: int, depth: int | None, *, unsealed: bool
 ) -> Book:
     """The book as the recorder knew it at this moment: after every record received until then.
 
     Raises BookNotKnown in a gap, and before and after everything recorded.
     """
     moment = moment_at(time_us)
-    for gap in gap_list(place, symbol, unsealed=unsealed, before_us=time_us + 1):
+    for gap in gap_list(archive, symbol, unsealed=unsealed, before_us=time_us + 1):
         if gap.covers(moment):
             raise BookNotKnown(_in_a_gap(gap, time_us))
-    tapes = _Tapes(place, unsealed=unsealed)
+    tapes = _Tapes(archive, unsealed=unsealed)
     if not tapes.begun_by(time_us):
         raise BookNotKnown(f"{symbol} at {moment}: nothing of that time is on tape.")
     try:
-        sync, reached_ns, _ = _known_at(place, tapes, symbol, time_us)
+        sync, reached_ns, _ = _known_at(archive, tapes, symbol, time_us)
     except DamagedTape as error:
         raise BookNotKnown(f"{symbol} at {moment}: {error}") from error
     if sync is None or not sync.epoch:
@@ -125,7 +125,7 @@ class _Run(NamedTuple):
         return live and self.reached_ns // 1_000 >= time_us
 
 
-def _known_at(place: ArchiveFiles, tapes: _Tapes, symbol: str, time_us: int) -> _Run:
+def _known_at(archive: ArchiveFiles, tapes: _Tapes, symbol: str, time_us: int) -> _Run:
     """The machine after every record until this moment, on the tape on which the book was known then.
 
     Of several tapes (of workers, of recorders, of a clock that was set back) the last one counts that
@@ -135,12 +135,12 @@ def _known_at(place: ArchiveFiles, tapes: _Tapes, symbol: str, time_us: int) -> 
     last, damage = _Run(None, 0, past=True), None
     for tape in tapes.begun_by(time_us):
         try:
-            run = _run(place, tape, symbol, time_us, None)
+            run = _run(archive, tape, symbol, time_us, None)
         except DamagedTape as error:
             damage = error
             continue
         if run and run.sync:
-            after = None if run.past else _after_it(place, tapes, tape, run.sync, time_us)
+            after = None if run.past else _after_it(archive, tapes, tape, run.sync, time_us)
             for one in filter(None, (after, run)):
                 if one.knows_at(time_us):
                     return one
@@ -151,19 +151,19 @@ def _known_at(place: ArchiveFiles, tapes: _Tapes, symbol: str, time_us: int) -> 
 
 
 def _after_it(
-    place: ArchiveFiles, tapes: _Tapes, tape: ArchiveFile, sync: SymbolSync, time_us: int
+    archive: ArchiveFiles, tapes: _Tapes, tape: ArchiveFile, sync: SymbolSync, time_us: int
 ) -> _Run | None:
     """The next tape of the symbol may begin with records that had waited while it was opened."""
     stood = LastState(sync.epoch, sync.update_id, sync.known_ns)
     for successor in tapes.after(tape):
-        run = _run(place, successor, sync.symbol, time_us, stood)
+        run = _run(archive, successor, sync.symbol, time_us, stood)
         if run and run.sync:
             return run
     return None
 
 
 def _run(
-    place: ArchiveFiles, tape: ArchiveFile, symbol: str, time_us: int, stood: LastState | None
+    archive: ArchiveFiles, tape: ArchiveFile, symbol: str, time_us: int, stood: LastState | None
 ) -> _Run | None:
     """The same over one tape; None when it does not go on from where the one before `stood`.
 
@@ -172,7 +172,7 @@ def _run(
     """
     only = frozenset({symbol})
     books, lines = Reconstruction(), SymbolFilter(only)
-    for record in read_records(place, tape, only, lines, NO_ROWS):
+    for record in read_records(archive, tape, only, lines, NO_ROWS):
         if not continues(stood, record):
             return None
         if (
@@ -185,24 +185,24 @@ def _run(
             continue
         if isinstance(record, SegmentEnd) and record.received_ns // 1_000 >= time_us:
             break
-        with following(tape.path):
+        with errors_as_damage(tape.path):
             books.feed(record)
     return _Run(books.syncs.get(symbol), lines.reached_ns, past=False)
 
 
-def replay(place: ArchiveFiles, query: RowQuery, *, unsealed: bool) -> Iterator[Step | Gap]:
+def replay(archive: ArchiveFiles, query: RowQuery, *, unsealed: bool) -> Iterator[Step | Gap]:
     """Every event of a symbol with the book after it, and every gap, in order.
 
     What a damaged or missing tape would have told is a gap with the reason `undeclared`. Raises
     NotRecorded without a tape of the symbol.
     """
-    tapes = _Tapes(place, unsealed=unsealed)
+    tapes = _Tapes(archive, unsealed=unsealed)
     stood, gap, recorded = None, None, False
     chosen = tapes.between(query.start_us, query.end_us)
     for tape in tracked(chosen, f"replaying {query.symbol}"):
         events = EventByEvent(query.symbol)
         past = False
-        with place.reading(tape.path), following(tape.path):
+        with archive.skip_damaged(tape.path), errors_as_damage(tape.path):
             follows = tapes.follows(tape, chosen)
             past = yield from _steps(tapes, tape, query, events, stood if follows else None)
         told = last_state_of(events.books, query.symbol)
@@ -216,7 +216,7 @@ def replay(place: ArchiveFiles, query: RowQuery, *, unsealed: bool) -> Iterator[
         sync = events.books.syncs.get(query.symbol)
         gap = sync.gap if sync else gap
     if not recorded:
-        raise NotRecorded(f"{place.root} has no tape of {query.symbol} in that time.")
+        raise NotRecorded(f"{archive.root} has no tape of {query.symbol} in that time.")
     if gap and query.overlaps(Gap.of(gap)):
         yield Gap.of(gap)
 
@@ -229,14 +229,14 @@ def _steps(
     stood: LastState | None,
 ) -> Generator[Step | Gap, None, bool]:
     """Returns whether the end of the query's time was passed."""
-    for record in read_records(tapes.place, tape, frozenset({query.symbol}), every=1):
+    for record in read_records(tapes.archive, tape, frozenset({query.symbol}), every=1):
         if stood and isinstance(record, Checkpoint) and not continues(stood, record):
-            if not tapes.place.damaged:
+            if not tapes.archive.damaged:
                 why = (
                     f"it does not go on where {tapes.missing_before(tape)} ended: a tape is missing"
                 )
-                tapes.place.report_damage(tape.path, why)
-            untold = _untold(stood, record)
+                tapes.archive.report_damage(tape.path, why)
+            untold = _undeclared_gap(stood, record)
             # Before the first epoch nothing was known that could be lost.
             if stood.epoch and query.overlaps(untold):
                 yield untold
@@ -253,7 +253,7 @@ def _steps(
     return False
 
 
-def _untold(stood: LastState, begins: Checkpoint) -> Gap:
+def _undeclared_gap(stood: LastState, begins: Checkpoint) -> Gap:
     """What lies between the last state that was told and a tape that does not go on from there."""
     return Gap(
         begins.symbol,

@@ -1,4 +1,4 @@
-"""A regular grid in time, on which nothing is filled in across a gap."""
+"""Rows on a regular grid of time, without filling across gaps."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ Ints = NDArray[np.int64]
 
 
 class _Grid(NamedTuple):
-    """The rows that are the last of their interval: where they stand, and in which interval."""
+    """The rows that are the last of their interval: their indices, and their intervals."""
 
     rows: Ints
     intervals: Ints
 
 
 class Resampled(Tabular):
-    """One row an interval, from the first row's to the last row's. `time` is where it begins.
+    """One row per interval, from the first row's interval to the last row's. `time` is its start.
 
-    A row holds the last book known within its interval: the last one received in it, or else the
-    one before, as long as its epoch had not ended when the interval began. Where no book was known
-    all columns but `time` and `symbol` are null (in arrays NaN; `long` has no row then), so that
-    differences between neighbours are null rather than wrong.
+    A row has the last book known within its interval: the last one received in it, or else the one before,
+    if its epoch had not ended when the interval began. Where no book was known all columns except `time` and
+    `symbol` are null (in arrays NaN; `long` has no row then), so that differences between neighbours are null
+    and not wrong.
 
-    Our clock may have been set back, and rows that were held for a snapshot carry earlier stamps
-    than it: a row counts from the latest `receive_time` up to it.
+    `receive_time` may go back, because our clock was set back or events were held for a snapshot. So a row
+    is valid from the latest `receive_time` so far.
     """
 
     def __init__(self, rows: Tabular, gaps: Callable[[], list[Gap]], interval_us: int) -> None:
@@ -46,12 +46,12 @@ class Resampled(Tabular):
 
     @property
     def schema(self) -> pa.Schema:
-        """`time`, and the columns of the rows, which may be null."""
+        """`time`, then the columns of the rows, which may be null."""
         symbol, *others = self._rows.schema
         return pa.schema([_TIME, symbol, *(field.with_nullable(True) for field in others)])
 
     def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-        """The grid as Arrow batches with lists. `symbol`, `time` and what it needs come always."""
+        """The grid as Arrow batches with lists. `symbol`, `receive_time`, `epoch` and `time` are always there."""
         wanted = list(dict.fromkeys([*(columns or self._rows.schema.names), *_NEEDED]))
         ended = {gap.epoch: moment_us(gap.start_time) for gap in self._gaps()}
         rest: pa.RecordBatch | None = None
@@ -66,29 +66,29 @@ class Resampled(Tabular):
                 rest = joined.slice(joined.num_rows - 1)
         if rest is not None:
             interval = np.array([latest_us // self._interval_us])
-            yield self._taken(rest, pa.array([0]), interval)
+            yield self._select(rest, pa.array([0]), interval)
 
     def _regular(self, batch: pa.RecordBatch, times: Ints, ended: dict[int, int]) -> pa.RecordBatch:
-        """The intervals from the first row's up to the last row's, which is left for later."""
+        """The intervals from the first row's up to the last row's, which is not complete yet."""
         intervals = times // self._interval_us
         lasts = np.append(np.flatnonzero(np.diff(intervals)), len(intervals) - 1)
         grid = _Grid(lasts, intervals[lasts])
         counts = np.diff(grid.intervals)
-        known = np.minimum(counts, self._known(batch, times, grid, ended))
-        # Each row as often as it counts, then nulls up to the next one.
+        known = np.minimum(counts, self._valid_intervals(batch, times, grid, ended))
+        # Repeat each row for the intervals in which it is valid, then nulls up to the next one.
         places = np.repeat(grid.rows[:-1], counts)
         begun = np.repeat(np.cumsum(counts) - counts, counts)
         nth = np.arange(len(places)) - begun
         indices = pa.array(places, mask=nth >= np.repeat(known, counts))
-        return self._taken(batch, indices, np.repeat(grid.intervals[:-1], counts) + nth)
+        return self._select(batch, indices, np.repeat(grid.intervals[:-1], counts) + nth)
 
-    def _known(
+    def _valid_intervals(
         self, batch: pa.RecordBatch, times: Ints, grid: _Grid, ended: dict[int, int]
     ) -> Ints:
-        """For how many intervals each row but the last counts: until its epoch ended."""
+        """The number of intervals in which each row, except the last, is valid: until its epoch ended."""
         epochs = batch.column("epoch").to_numpy()[grid.rows]
         until = [
-            # Two epochs that meet without a gap in the archive: nobody knows when the first ended.
+            # If the epoch changes and the archive has no gap, the end of the first epoch is not known.
             ended.get(epoch, _NEVER if epoch == after else time)
             for epoch, after, time in zip(
                 epochs[:-1].tolist(),
@@ -98,11 +98,11 @@ class Resampled(Tabular):
             )
         ]
         last = (np.array(until, np.int64) - 1) // self._interval_us
-        # Its own interval counts in any case: the row lies in it.
+        # At least one: the row is in that interval.
         counts: Ints = np.maximum(1, last - grid.intervals[:-1] + 1)
         return counts
 
-    def _taken(
+    def _select(
         self, batch: pa.RecordBatch, indices: pa.Array[Any], intervals: Ints
     ) -> pa.RecordBatch:
         taken = batch.take(indices)
@@ -122,7 +122,7 @@ def _joined(first: pa.RecordBatch, second: pa.RecordBatch) -> pa.RecordBatch:
 
 
 def _times(batch: pa.RecordBatch, latest_us: int) -> Ints:
-    """When each row became known: never before one that was there already."""
+    """The time from which each row is valid: never before that of an earlier row."""
     times: Ints = batch.column("receive_time").cast(pa.int64()).to_numpy()
     known: Ints = np.maximum(np.maximum.accumulate(times), latest_us)
     return known

@@ -1,8 +1,7 @@
-"""One symbol's rows of a stretch of time, one Arrow batch after the other.
+"""The rows of one symbol between two times, as Arrow batches.
 
-Row groups are chosen by the statistics of `receive_time`, whatever the date in their file's name: our
-clock may have been wrong. Each group is cut to the depth asked for before the next one is read: memory
-holds one group.
+Row groups are selected by the statistics of `receive_time`, and not by the date in the file's name: our clock
+may have been wrong. Each group is cut to the depth before the next one is read, so memory holds one group.
 """
 
 from __future__ import annotations
@@ -22,21 +21,21 @@ from booktape.errors import NotRecorded
 from booktape.reader.archive_files import ArchiveFile, ArchiveFiles
 from booktape.reader.progress import tracked
 from booktape.reader.records import Gap
-from booktape.reader.tape_query import outputs, read_records
+from booktape.reader.tape_query import read_records, unsealed_outputs
 from booktape.reader.times import moment_us
 from booktape.store.extents import GroupExtent, open_parquet
 from booktape.store.layout import symbol_folder
+from booktape.store.parquet_file import RowGroup
 from booktape.store.schema import SNAPSHOTS, snapshot_batch
-from booktape.store.segment_writer import Group
 
 LISTS: Final = ("bid_price", "bid_size", "ask_price", "ask_size")
 SCHEMA: Final = pa.schema([pa.field("symbol", pa.string(), nullable=False), *SNAPSHOTS])
-"""What every reader shows: `symbol` stands in the folder's name, then the columns as stored."""
+"""The columns of the reader: `symbol`, which is stored in the folder's name, then the stored columns."""
 
 
 @dataclass(frozen=True, slots=True)
 class RowQuery:
-    """Which rows: `start_us <= receive_time < end_us`, at most `depth` levels a side."""
+    """Rows with `start_us <= receive_time < end_us`, at most `depth` levels a side."""
 
     symbol: str
     start_us: int | None = None
@@ -44,17 +43,17 @@ class RowQuery:
     depth: int | None = None
 
     def may_hold(self, first_us: int, last_us: int) -> bool:
-        """Whether a stretch of time, both ends included, has anything to do with it."""
+        """Whether rows between these times, both included, may be among them."""
         before = self.end_us is not None and first_us >= self.end_us
         after = self.start_us is not None and last_us < self.start_us
         return not (before or after)
 
     def contains(self, time_us: int) -> bool:
-        """Whether a row of this time is one of them."""
+        """Whether a row with this time is one of them."""
         return self.may_hold(time_us, time_us)
 
     def overlaps(self, gap: Gap) -> bool:
-        """Whether a gap reaches into it."""
+        """Whether a gap overlaps the time of the query."""
         before = self.end_us is None or moment_us(gap.start_time) < self.end_us
         if self.start_us is None or gap.end_time is None:
             return before
@@ -62,77 +61,77 @@ class RowQuery:
 
 
 def batches(
-    place: ArchiveFiles,
+    archive: ArchiveFiles,
     query: RowQuery,
     *,
     unsealed: bool = True,
     columns: Sequence[str] = SCHEMA.names,
 ) -> Iterator[pa.RecordBatch]:
-    """The rows in the order in which they were written, which is that of `update_id`.
+    """The rows in the order of writing, which is the order of `update_id`.
 
-    Raises NotRecorded for a symbol of which there is nothing, in any time.
+    Raises NotRecorded if the archive has no data for the symbol at any time.
     """
-    # Listed first: what is sealed meanwhile is then read as sealed or from its tape, not missed.
-    tapes = place.unsealed() if unsealed else []
-    sealed = place.rows(symbol_folder(query.symbol))
+    # Unsealed tapes are listed first, so that a segment that is sealed meanwhile is not missed.
+    tapes = archive.unsealed() if unsealed else []
+    sealed = archive.rows(symbol_folder(query.symbol))
     if not sealed:
-        _check_symbol(place, query.symbol, tapes)
-    # Where a file cannot be read, its tape tells the same, as long as it is not sealed.
-    done = {file.segment for file in sealed if place.extents(file)}
-    files = [file for file in in_order(place, sealed) if _may_hold(place, query, file)]
+        _check_symbol(archive, query.symbol, tapes)
+    # If a file of rows cannot be read and its tape is still unsealed, the tape has the same rows.
+    done = {file.segment for file in sealed if archive.extents(file)}
+    files = [file for file in in_order(archive, sealed) if _may_hold(archive, query, file)]
     files += [tape for tape in tapes if tape.segment not in done]
     for file in tracked(files, f"reading {query.symbol}"):
-        yield from _of_file(place, query, file, list(columns))
+        yield from _file_batches(archive, query, file, list(columns))
 
 
-def in_order(place: ArchiveFiles, files: Sequence[ArchiveFile]) -> list[ArchiveFile]:
-    """One symbol's files of rows, as they were recorded; without those that hold none.
+def in_order(archive: ArchiveFiles, files: Sequence[ArchiveFile]) -> list[ArchiveFile]:
+    """The files of one symbol in the order of recording, without those that have no rows.
 
-    Epochs never fall back, and ids grow within one, while a clock may be set back: names do not tell.
-    Known weakness: the footer of each file is read for it, once as long as the recording is open.
+    Names have the clock's order, and a clock may be set back. Epochs never go back, and ids grow within one.
+    Known weakness: the footer of each file is read, once as long as the recording is open.
     """
-    known = {file: place.extents(file) for file in files}
+    known = {file: archive.extents(file) for file in files}
     return sorted(
         (file for file in files if known[file]),
         key=lambda file: (known[file][0].first_epoch, known[file][0].first_id, file.segment),
     )
 
 
-def _check_symbol(place: ArchiveFiles, symbol: str, tapes: Sequence[ArchiveFile]) -> None:
-    known = known_symbols(place, tapes)
+def _check_symbol(archive: ArchiveFiles, symbol: str, tapes: Sequence[ArchiveFile]) -> None:
+    known = known_symbols(archive, tapes)
     if symbol not in known:
         there = textwrap.shorten(", ".join(known), 80, placeholder=" …")
-        raise NotRecorded(f"{place.root} holds nothing of {symbol}. It holds: {there or 'none'}.")
+        raise NotRecorded(f"{archive.root} has no data for {symbol}. It has: {there or 'none'}.")
 
 
-def known_symbols(place: ArchiveFiles, tapes: Sequence[ArchiveFile]) -> list[str]:
-    """Those with sealed rows, and those that are being recorded."""
-    found = set(place.symbols())
+def known_symbols(archive: ArchiveFiles, tapes: Sequence[ArchiveFile]) -> list[str]:
+    """The symbols with sealed rows, and those that are being recorded."""
+    found = set(archive.symbols())
     for tape in tapes:
-        with place.reading(tape.path):
-            start = next(read_records(place, tape, None), None)
+        with archive.skip_damaged(tape.path):
+            start = next(read_records(archive, tape, None), None)
             if isinstance(start, SegmentStart):
                 found.update(start.symbols)
     return sorted(found)
 
 
-def _may_hold(place: ArchiveFiles, query: RowQuery, file: ArchiveFile) -> bool:
-    return any(query.may_hold(group.first_us, group.last_us) for group in place.extents(file))
+def _may_hold(archive: ArchiveFiles, query: RowQuery, file: ArchiveFile) -> bool:
+    return any(query.may_hold(group.first_us, group.last_us) for group in archive.extents(file))
 
 
-def _of_file(
-    place: ArchiveFiles, query: RowQuery, file: ArchiveFile, columns: list[str]
+def _file_batches(
+    archive: ArchiveFiles, query: RowQuery, file: ArchiveFile, columns: list[str]
 ) -> Iterator[pa.RecordBatch]:
-    of_file = _of_sealed if file.path.endswith(".parquet") else _of_tape
-    return of_file(place, query, file, columns)
+    of_file = _sealed_batches if file.path.endswith(".parquet") else _tape_batches
+    return of_file(archive, query, file, columns)
 
 
-def _of_sealed(
-    place: ArchiveFiles, query: RowQuery, file: ArchiveFile, columns: list[str]
+def _sealed_batches(
+    archive: ArchiveFiles, query: RowQuery, file: ArchiveFile, columns: list[str]
 ) -> Iterator[pa.RecordBatch]:
     wanted = [name for name in columns if name != "symbol"]
-    groups = [g for g in place.extents(file) if query.may_hold(g.first_us, g.last_us)]
-    with place.reading(file.path), place.open(file.path) as opened:
+    groups = [g for g in archive.extents(file) if query.may_hold(g.first_us, g.last_us)]
+    with archive.skip_damaged(file.path), archive.open(file.path) as opened:
         parquet = open_parquet(opened)
         for group in groups:
             rows = parquet.read_row_group(
@@ -142,10 +141,10 @@ def _of_sealed(
                 yield _cut(batch, query, columns)
 
 
-def read_scalars(place: ArchiveFiles, file: ArchiveFile, group: GroupExtent) -> list[GroupExtent]:
-    """A row group row by row, each as if it were one by itself; none where it cannot be read."""
+def read_scalars(archive: ArchiveFiles, file: ArchiveFile, group: GroupExtent) -> list[GroupExtent]:
+    """The extents of single rows of a row group; none if it cannot be read."""
     found: list[GroupExtent] = []
-    with place.reading(file.path), place.open(file.path) as opened:
+    with archive.skip_damaged(file.path), archive.open(file.path) as opened:
         columns = ["receive_time", "epoch", "update_id"]
         rows = open_parquet(opened).read_row_group(group.number, columns=columns)
         values = (rows[name].cast(pa.int64()).to_pylist() for name in columns)
@@ -155,16 +154,16 @@ def read_scalars(place: ArchiveFiles, file: ArchiveFile, group: GroupExtent) -> 
     return found
 
 
-def _of_tape(
-    place: ArchiveFiles, query: RowQuery, tape: ArchiveFile, columns: list[str]
+def _tape_batches(
+    archive: ArchiveFiles, query: RowQuery, tape: ArchiveFile, columns: list[str]
 ) -> Iterator[pa.RecordBatch]:
-    """The rows that an unsealed tape will be sealed as: at most one row group of them in memory."""
+    """The rows that follow from an unsealed tape, with at most one row group of them in memory."""
     before_ns = None if query.end_us is None else query.end_us * 1_000
-    group = Group()
-    for row in outputs(place, tape, query.symbol, before_ns):
+    group = RowGroup()
+    for row in unsealed_outputs(archive, tape, query.symbol, before_ns):
         if isinstance(row, BookRow) and group.add(_shallow(row, query.depth)):
             yield _cut(snapshot_batch(group.rows), query, columns)
-            group = Group()
+            group = RowGroup()
     if group.rows:
         yield _cut(snapshot_batch(group.rows), query, columns)
 
@@ -172,19 +171,19 @@ def _of_tape(
 def _shallow(row: BookRow, depth: int | None) -> BookRow:
     if depth is None:
         return row
-    # Copies, since a view would keep the whole book alive.
+    # Copies, because a view would keep the whole book alive.
     return replace(row, **{name: getattr(row, name)[:depth].copy() for name in LISTS})
 
 
 def _cut(batch: pa.RecordBatch, query: RowQuery, columns: Sequence[str]) -> pa.RecordBatch:
-    """The rows, levels and columns asked for."""
+    """The rows, levels and columns of the query."""
     times = batch.column("receive_time").cast(pa.int64()).to_numpy()
     keep = np.ones(len(times), bool)
     if query.start_us is not None:
         keep &= times >= query.start_us
     if query.end_us is not None:
         keep &= times < query.end_us
-    # Most groups are wanted whole: they are spared the copy.
+    # Most groups are needed completely; then no copy is made.
     if not keep.all():
         batch = batch.filter(pa.array(keep))
     found = {name: _column(batch, name, query) for name in columns}

@@ -1,7 +1,7 @@
-"""The same rows in other shapes: one row a level, one column a level, one array. No Python loops.
+"""Rows in other shapes: one row per level, one column per level, one array. Without Python loops over rows.
 
-`lists` is how rows are stored. A side with fewer levels than the depth is filled up with NaN in
-`wide` and in the array; `long` has no row for a level that is not there.
+Rows are stored as `lists`. In `wide` and in the array a side with fewer levels than the depth is filled with
+NaN; `long` has no row for a missing level.
 """
 
 from __future__ import annotations
@@ -30,25 +30,25 @@ _WIDE_NAMES: Final = ("bid_px", "bid_sz", "ask_px", "ask_sz")
 
 
 def shaped(batch: pa.RecordBatch, shape: Shape, depth: int | None) -> pa.RecordBatch:
-    """A batch of rows in another shape. Raises UsageError for a shape that it cannot have."""
+    """A batch of rows in another shape. Raises UsageError for an unknown shape, or `wide` without a depth."""
     if shape == "wide":
         return wide(batch, checked_depth(depth, "wide"))
     if shape == "long":
         return long(batch)
     if shape not in get_args(Shape):
-        raise UsageError(f"{shape!r} is no shape. Choose one of: {', '.join(get_args(Shape))}.")
+        raise UsageError(f"{shape!r} is not a shape. Choose one of: {', '.join(get_args(Shape))}.")
     return batch
 
 
 def checked_depth(depth: int | None, what: str) -> int:
-    """The depth, which `what` cannot do without."""
+    """The depth. Raises UsageError if there is none, naming what needs it."""
     if depth is None:
         raise UsageError(f"{what} needs a number of levels. Add depth=20 to snapshots().")
     return depth
 
 
 def wide(batch: pa.RecordBatch, depth: int) -> pa.RecordBatch:
-    """One column a level: `bid_px_00, bid_sz_00, ask_px_00, ask_sz_00, bid_px_01, …`."""
+    """One column per level: `bid_px_00, bid_sz_00, ask_px_00, ask_sz_00, bid_px_01, …`."""
     scalars = _scalars(batch)
     sides = [_square(batch, name, depth) for name in LISTS]
     columns, fields = list(scalars.columns), list(scalars.schema)
@@ -60,11 +60,11 @@ def wide(batch: pa.RecordBatch, depth: int) -> pa.RecordBatch:
 
 
 def long(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """One row a level: `side` (bid, ask), `level` from 0, `price`, `size`; bids before asks."""
+    """One row per level: `side` (bid, ask), `level` from 0, `price`, `size`; bids before asks."""
     of_bids, bids = _positions(batch, "bid_price")
     of_asks, asks = _positions(batch, "ask_price")
     rows = np.concatenate([of_bids, of_asks])
-    # A stable sort by row leaves bids before asks, and each of them best first.
+    # A stable sort by row keeps bids before asks, and each side best first.
     order = np.argsort(rows, kind="stable")
     side = np.repeat(np.array(["bid", "ask"], object), [len(bids), len(asks)])
     columns = (
@@ -94,7 +94,7 @@ def _flat(batch: pa.RecordBatch, name: str) -> Floats:
 
 
 def _positions(batch: pa.RecordBatch, name: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Of each level of a list column, the row it stands in and its position there."""
+    """For each level of a list column: its row, and its position in that row."""
     rows = pc.list_parent_indices(batch.column(name)).to_numpy()
     counts = np.bincount(rows, minlength=batch.num_rows)
     starts = np.cumsum(counts) - counts
@@ -102,7 +102,7 @@ def _positions(batch: pa.RecordBatch, name: str) -> tuple[NDArray[np.int64], NDA
 
 
 def _square(batch: pa.RecordBatch, name: str, depth: int) -> Floats:
-    """A list column as (rows, depth), filled up with NaN."""
+    """A list column as an array (rows, depth), filled with NaN."""
     rows, positions = _positions(batch, name)
     values = np.full((batch.num_rows, depth), np.nan)
     values[rows, positions] = _flat(batch, name)

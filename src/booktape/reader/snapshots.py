@@ -1,4 +1,4 @@
-"""A query for rows of one symbol: nothing is read before it is asked for."""
+"""A query for rows of one symbol, which reads only when it is used."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ from booktape.reader.times import length_us
 class Snapshots(Tabular):
     """The rows of one symbol with `start <= receive_time < end`, at most `depth` levels a side."""
 
-    def __init__(self, place: ArchiveFiles, query: RowQuery, *, unsealed: bool) -> None:
+    def __init__(self, archive: ArchiveFiles, query: RowQuery, *, unsealed: bool) -> None:
         self.query = query
         self.depth = query.depth
-        self._place = place
+        self._archive = archive
         self._unsealed = unsealed
 
     @property
     def schema(self) -> pa.Schema:
-        """`symbol`, and the columns of `snapshots` as docs/format.md has them."""
+        """`symbol`, then the columns of `snapshots` in docs/format.md."""
         return SCHEMA
 
     def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """The rows in the order of their update ids, at most a row group at a time."""
         wanted = SCHEMA.names if columns is None else columns
-        return batches(self._place, self.query, unsealed=self._unsealed, columns=wanted)
+        return batches(self._archive, self.query, unsealed=self._unsealed, columns=wanted)
 
     def gaps(self) -> list[Gap]:
-        """The intervals between `start` and `end` in which the book was not known, by epoch."""
+        """The gaps between `start` and `end`, by epoch."""
         found = self._all_gaps()
         return [gap for gap in found if self.query.overlaps(gap)]
 
@@ -46,7 +46,7 @@ class Snapshots(Tabular):
         return rows_and_gaps(self.query, self.batches(), self._all_gaps())
 
     def resample(self, interval: timedelta | str) -> Resampled:
-        """One row an interval (`100ms`, `1s`, `5m`): the last book known within it.
+        """One row per interval (`100ms`, `1s`, `5m`): the last book known within it.
 
         Intervals in which no book was known have a row of nulls: nothing is filled across epochs.
         """
@@ -54,4 +54,6 @@ class Snapshots(Tabular):
 
     def _all_gaps(self) -> list[Gap]:
         query = self.query
-        return gap_list(self._place, query.symbol, unsealed=self._unsealed, before_us=query.end_us)
+        return gap_list(
+            self._archive, query.symbol, unsealed=self._unsealed, before_us=query.end_us
+        )

@@ -1,4 +1,4 @@
-"""What is in an archive: symbols, time covered, gaps and why, rows, bytes."""
+"""The summary of an archive for `booktape info`: symbols, time covered, gaps and reasons, rows, bytes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from booktape.store.layout import Layout
 
 @dataclass(frozen=True, slots=True)
 class ArchiveSummary:
-    """An archive at a glance."""
+    """The summary of an archive."""
 
     root: Path
     symbols: list[Coverage]
@@ -29,11 +29,10 @@ class ArchiveSummary:
 
 
 def summarize(root: Path, recording: Recording) -> ArchiveSummary:
-    """Look through an archive. Reads footers, gaps and manifests, never a list of levels.
+    """Summarize an archive. Reads footers, gaps and manifests, and no levels.
 
-    `recording` is the one at `root` without its unsealed end: what is not sealed yet is told by its
-    tape, which takes long to read. Files that are not as they were sealed are in `recording.damaged`
-    afterwards.
+    `recording` is the one at `root`, opened with `unsealed=False`: reading an unsealed tape takes long.
+    Afterwards `recording.damaged` has the files that are not as they were sealed.
     """
     layout = Layout(root)
     recording.check_files()
@@ -45,7 +44,7 @@ def summarize(root: Path, recording: Recording) -> ArchiveSummary:
 
 
 def render(found: ArchiveSummary) -> Group:
-    """The same for a person; fits on 80 columns."""
+    """The summary as text, at most 80 columns wide."""
     table = Table(box=SIMPLE, pad_edge=False)
     table.add_column("symbol", no_wrap=True)
     for name in ("rows", "bytes/row", "epochs", "time", "coverage"):
@@ -65,7 +64,7 @@ def render(found: ArchiveSummary) -> Group:
 
 
 def _strays(found: ArchiveSummary) -> Iterator[Text]:
-    """Rows that a wrong clock stamped, and gaps that no file tells of."""
+    """Notes on rows stamped by a wrong clock, and on gaps that no file declares."""
     for symbol in found.symbols:
         if symbol.stray_rows:
             yield Text(
@@ -74,7 +73,7 @@ def _strays(found: ArchiveSummary) -> Iterator[Text]:
             )
     if any("undeclared" in symbol.gaps for symbol in found.symbols):
         yield Text(
-            "undeclared: two epochs meet, and no file of gaps/ says why. See booktape verify."
+            "undeclared: the epoch changes, and no file of gaps/ has the reason. See booktape verify."
         )
 
 

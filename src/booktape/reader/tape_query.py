@@ -1,6 +1,6 @@
-"""What only the tape tells: the records of some symbols, and what follows from them.
+"""Queries that read tapes: the records of some symbols, and the rows and gaps that follow from them.
 
-Readers want one symbol at a time: the books of the others would cost far more than reading past them.
+A reader needs one symbol at a time. Skipping the lines of the others costs far less than building their books.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from booktape.errors import DamagedTape, MalformedFrame
 from booktape.reader.archive_files import ArchiveFile, ArchiveFiles
 from booktape.reconstruct import Output, Reconstruction
 from booktape.store.tape_codec import decode_record
-from booktape.store.tape_reader import following, read_lines, read_tape
+from booktape.store.tape_reader import errors_as_damage, read_lines, read_tape
 from booktape.wire.binance import decode_event
 
 NO_ROWS: Final = 2**62
-"""A row after so many events: only those with which an epoch begins."""
+"""A value of `every` with which only the first row of each epoch is made."""
 
 
 class LastState(NamedTuple):
@@ -49,10 +49,9 @@ Symbols: TypeAlias = frozenset[str] | None
 
 
 class SymbolFilter:
-    """Passes the lines of a tape that may concern some symbols, undecoded.
+    """Selects the lines of a tape that may be about some symbols, without decoding them.
 
-    A line says its symbol literally, in quotes, or as a stream's name begins; unless it is escaped or
-    in base64.
+    A line contains its symbol in quotes, or at the start of a stream's name, unless it is escaped or in base64.
     """
 
     def __init__(self, symbols: Symbols) -> None:
@@ -72,12 +71,12 @@ class SymbolFilter:
 
     @property
     def reached_ns(self) -> int:
-        """The stamp of the last line seen, of whichever symbol; 0 before the first."""
+        """The stamp of the last line, of any symbol; 0 before the first line."""
         return decode_record(self._last).received_ns if self._last else 0
 
 
 def read_records(
-    place: ArchiveFiles,
+    archive: ArchiveFiles,
     tape: ArchiveFile,
     symbols: Symbols,
     lines: SymbolFilter | None = None,
@@ -85,21 +84,21 @@ def read_records(
 ) -> Iterator[TapeRecord]:
     """The records of a tape as if only these symbols had been recorded.
 
-    `every`: with a row after so many events, not as often as it was recorded. A sealed tape that is
-    damaged raises DamagedTape; an unsealed one ends where it breaks off.
+    `every` replaces the recorded number of events per row. A damaged sealed tape raises DamagedTape; an
+    unsealed one ends before its first incomplete line.
     """
     torn = "/unsealed/" in tape.path
     try:
-        with place.open_tape(tape) as file:
-            # A file of pyarrow behaves like one of Python's, but is none by its type.
+        with archive.open_tape(tape) as file:
+            # A file of pyarrow behaves like one of Python, but has another type.
             found = read_tape(
                 cast("IO[bytes]", file), torn=torn, wanted=lines or SymbolFilter(symbols)
             )
             for record in found:
                 if isinstance(record, SegmentStart) and every:
-                    yield from _only(replace(record, every=every), symbols)
+                    yield from _for_symbols(replace(record, every=every), symbols)
                 else:
-                    yield from _only(record, symbols)
+                    yield from _for_symbols(record, symbols)
     except DamagedTape as error:
         raise DamagedTape(
             f"{tape.path} is not what was recorded. Rows in snapshots/ can be read all the same."
@@ -110,27 +109,27 @@ def read_records(
 
 
 def chosen_tapes(
-    place: ArchiveFiles, tapes: Sequence[ArchiveFile], from_us: int | None, to_us: int | None
+    archive: ArchiveFiles, tapes: Sequence[ArchiveFile], from_us: int | None, to_us: int | None
 ) -> list[ArchiveFile]:
-    """Of these sealed tapes those that reach into a stretch of time, in the order of recording.
+    """The sealed tapes that have records between two times, in the order of recording.
 
-    A tape of which no other one tells when it ended is read to its end, to see how far it reaches.
+    A tape that no other one continues is read to its end, to find out when it ended.
     """
-    lineage = place.lineage(tapes)
+    lineage = archive.lineage(tapes)
     wanted = lineage.reaching_into(from_us, to_us)
     files = {tape.segment: tape for tape in tapes}
     return [
         files[one]
         for one in lineage.order
         if one in wanted
-        and (from_us is None or lineage.end_us(one) or _ends_after(place, files[one], from_us))
+        and (from_us is None or lineage.end_us(one) or _ends_after(archive, files[one], from_us))
     ]
 
 
-def _ends_after(place: ArchiveFiles, tape: ArchiveFile, time_us: int) -> bool:
-    """Whether any line is from then or later, whatever the clock did; yes, where it cannot be read."""
+def _ends_after(archive: ArchiveFiles, tape: ArchiveFile, time_us: int) -> bool:
+    """Whether any line is from this time or later. True if the tape cannot be read."""
     try:
-        with place.open_tape(tape) as file:
+        with archive.open_tape(tape) as file:
             return any(
                 int(stamp[1]) // 1_000 >= time_us
                 for stamp in map(_STAMP.search, read_lines(cast("IO[bytes]", file)))
@@ -140,8 +139,8 @@ def _ends_after(place: ArchiveFiles, tape: ArchiveFile, time_us: int) -> bool:
         return True
 
 
-def _only(record: TapeRecord, symbols: Symbols) -> Iterator[TapeRecord]:
-    """The record, or what of it concerns the symbols."""
+def _for_symbols(record: TapeRecord, symbols: Symbols) -> Iterator[TapeRecord]:
+    """The record, reduced to the symbols; nothing if it is about others."""
     if symbols is None:
         yield record
     elif isinstance(record, SegmentStart | Connected):
@@ -150,38 +149,38 @@ def _only(record: TapeRecord, symbols: Symbols) -> Iterator[TapeRecord]:
         yield record
 
 
-def outputs(
-    place: ArchiveFiles,
+def unsealed_outputs(
+    archive: ArchiveFiles,
     tape: ArchiveFile,
     symbol: str | None,
     before_ns: int | None = None,
     every: int = 0,
 ) -> Iterator[Output]:
-    """What an unsealed tape will be sealed as, with the gaps that are open where it breaks off.
+    """The outputs that follow from an unsealed tape, and the gaps that are open at its end.
 
-    Ends early at a moment after which nothing can come that belongs before `before_ns`. A tape that
-    cannot be read is named in `place.damaged`.
+    With `before_ns` it stops when no later record can matter for times before that. A tape that cannot be
+    read is reported in `archive.damaged`.
     """
     books = Reconstruction()
-    with place.reading(tape.path), following(tape.path):
+    with archive.skip_damaged(tape.path), errors_as_damage(tape.path):
         for record in read_records(
-            place, tape, frozenset({symbol}) if symbol else None, every=every
+            archive, tape, frozenset({symbol}) if symbol else None, every=every
         ):
             if before_ns is not None and symbol and is_past(books, symbol, record, before_ns):
                 break
             yield from books.feed(record)
             if isinstance(record, SegmentEnd):
-                # The end has said which open gaps are stored.
+                # With the end record came the open gaps.
                 return
-    with place.reading(tape.path), following(tape.path):
+    with archive.skip_damaged(tape.path), errors_as_damage(tape.path):
         yield from books.open_gaps()
 
 
 def is_past(books: Reconstruction, symbol: str, record: TapeRecord, before_ns: int) -> bool:
-    """Whether all that follows is later: the book is known and no earlier event is held back.
+    """Whether no later record matters for times before `before_ns`: the book is live and buffers no event.
 
-    Known weakness: it trusts that records stand on the tape in the order of their stamps, which a
-    clock that is set back breaks.
+    Known weakness: it assumes that records are on the tape in the order of their stamps, which is wrong after
+    a clock was set back.
     """
     if not isinstance(record, StreamMessage) or record.received_ns < before_ns:
         return False
@@ -190,16 +189,16 @@ def is_past(books: Reconstruction, symbol: str, record: TapeRecord, before_ns: i
 
 
 class EventByEvent:
-    """The same function over the records of one tape, read with `every=1`."""
+    """The reconstruction of one tape, read with `every=1`, that pairs each row with its event."""
 
     def __init__(self, symbol: str) -> None:
         self.books = Reconstruction()
         self._symbol = symbol
 
     def feed(self, record: TapeRecord) -> Iterator[tuple[Output, DepthEvent | None]]:
-        """Every output, and with each row the event that it comes from: None, if a snapshot.
+        """Every output; each row with the event that made it, or None if a snapshot did.
 
-        Known weakness: an event is decoded twice, here and in the function.
+        Known weakness: an event is decoded twice, here and in the reconstruction.
         """
         waiting = self._waiting()
         if isinstance(record, StreamMessage):
@@ -211,7 +210,7 @@ class EventByEvent:
             yield output, event
 
     def _waiting(self) -> list[DepthEvent | None]:
-        """What had arrived before and may be applied with the next record."""
+        """Events that arrived before and may be applied with the next record."""
         sync, feed = self.books.syncs.get(self._symbol), self.books.arbiter.feeds.get(self._symbol)
         held = [*(sync.held if sync else ()), *(feed.buffered if feed else ())]
         return [each.event for each in held]
@@ -221,21 +220,21 @@ def _event(record: StreamMessage) -> DepthEvent | None:
     try:
         event = decode_event(record.payload)
     except MalformedFrame:
-        # The function says so too; what was garbage then is garbage now.
+        # Malformed: the reconstruction ignores it too.
         return None
     return event if isinstance(event, DepthEvent) else None
 
 
 def last_state_of(books: Reconstruction, symbol: str) -> LastState | None:
-    """Where a symbol stands; None when nothing of it was on tape."""
+    """The last state of a symbol; None if the tape has no record of it."""
     sync = books.syncs.get(symbol)
     return LastState(sync.epoch, sync.update_id, sync.known_ns) if sync else None
 
 
 def continues(stood: LastState | None, record: TapeRecord) -> bool:
-    """Whether a tape with this record can go on where the one before it `stood`.
+    """Whether this record of a tape fits the state in which the tape before it ended.
 
-    A book that is not live begins in a gap, which says by itself from where to where.
+    A book that is not live begins in a gap, which has its own start and end.
     """
     if stood is None or not isinstance(record, Checkpoint) or record.state != State.LIVE.value:
         return True

@@ -1,9 +1,9 @@
-"""When one symbol's book was known, as its rows say: also where our clock was wrong, or gaps are missing."""
+"""When one symbol's book was known, by its rows: also if our clock was wrong, or gaps are missing."""
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final, NamedTuple
@@ -16,13 +16,13 @@ from booktape.store.extents import GroupExtent
 from booktape.store.layout import symbol_folder
 
 WRONG_US: Final = 86_400_000_000
-"""A clock that falls back by more than a day was wrong before, or is wrong now. By less: events were
-held, or it was set right by a little."""
+"""A clock that goes back by more than a day was wrong before, or is wrong now. If it goes back by less, events
+were held, or it was corrected a little."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """Two rows, one after the other, of different epochs."""
+    """Two consecutive rows."""
 
     last: GroupExtent
     first: GroupExtent
@@ -31,8 +31,8 @@ class _Step:
 class Timeline:
     """The row groups of one symbol, in the order of recording.
 
-    `kept` are those that a clock stamped which never fell back; where it did, as few rows as possible are
-    left out.
+    `kept` are the groups whose times never go back by more than WRONG_US. As few rows as possible are left
+    out of it.
     """
 
     def __init__(self, groups: Sequence[GroupExtent]) -> None:
@@ -41,11 +41,11 @@ class Timeline:
 
     @property
     def stray_rows(self) -> int:
-        """How many rows are stamped by a clock that does not go with the others."""
+        """The number of rows that are not in `kept`: a wrong clock stamped them."""
         return sum(group.rows for group in self.groups) - sum(group.rows for group in self.kept)
 
     def fit(self, gap: Gap) -> Gap:
-        """A gap, with times that go with those of the rows around it, if its own do not."""
+        """The gap. Times that do not fit the rows around it are replaced by the times of those rows."""
         known = [group.last_us for group in self.kept if group.last_epoch <= gap.epoch]
         again = [group.first_us for group in self.kept if group.first_epoch > gap.epoch]
         start_us = moment_us(gap.start_time)
@@ -58,46 +58,46 @@ class Timeline:
         return fitted
 
 
-def timeline(place: ArchiveFiles, symbol: str) -> Timeline:
-    """Of the sealed rows. Reads footers only."""
-    files = in_order(place, place.rows(symbol_folder(symbol)))
-    return Timeline([group for file in files for group in place.extents(file)])
+def timeline(archive: ArchiveFiles, symbol: str) -> Timeline:
+    """The timeline of the sealed rows. Reads footers only."""
+    files = in_order(archive, archive.rows(symbol_folder(symbol)))
+    return Timeline([group for file in files for group in archive.extents(file)])
 
 
-def undeclared(place: ArchiveFiles, symbol: str, declared: Sequence[Gap]) -> list[Gap]:
-    """The intervals between two epochs of sealed rows of which no file of gaps tells.
+def undeclared(archive: ArchiveFiles, symbol: str, declared: Sequence[Gap]) -> list[Gap]:
+    """The gaps between two epochs of sealed rows that no file of gaps declares.
 
-    Files of gaps may be lost or damaged. A segment whose tape is not sealed yet may lack its own, and is
-    left out.
+    Files of gaps may be lost or damaged. Segments whose tape is not sealed are left out: their file of gaps
+    may not be published yet.
     """
-    unsealed = {tape.segment for tape in place.unsealed()}
-    told = {gap.epoch: gap for gap in declared}
-    files = [f for f in place.rows(symbol_folder(symbol)) if f.segment not in unsealed]
+    unsealed = {tape.segment for tape in archive.unsealed()}
+    by_epoch = {gap.epoch: gap for gap in declared}
+    files = [f for f in archive.rows(symbol_folder(symbol)) if f.segment not in unsealed]
     found: list[Gap] = []
     before: GroupExtent | None = None
-    for file in in_order(place, files):
-        for group in place.extents(file):
-            within = told.keys() >= set(range(group.first_epoch, group.last_epoch))
-            parts = [group] if within else read_scalars(place, file, group)
+    for file in in_order(archive, files):
+        for group in archive.extents(file):
+            within = by_epoch.keys() >= set(range(group.first_epoch, group.last_epoch))
+            parts = [group] if within else read_scalars(archive, file, group)
             for part in parts:
                 if before is not None:
-                    found += _untold(symbol, _Step(before, part), told)
+                    found += _undeclared_gap(symbol, _Step(before, part), by_epoch)
                 before = part
     return found
 
 
-def _untold(symbol: str, step: _Step, told: dict[int, Gap]) -> Iterable[Gap]:
-    """One gap, if some of those that should lie in between are not declared."""
+def _undeclared_gap(symbol: str, step: _Step, declared: dict[int, Gap]) -> list[Gap]:
+    """One gap, if some of the gaps between the two rows are not declared."""
     last, first = step.last, step.first
     epochs = range(last.last_epoch, first.first_epoch)
-    lost = [epoch for epoch in epochs if epoch not in told]
+    lost = [epoch for epoch in epochs if epoch not in declared]
     if not lost:
-        return
-    # What is declared in between is not told twice.
-    starts = [told[e].end_time for e in epochs if e < lost[0]]
-    ends = [told[e].start_time for e in epochs if e > lost[-1]]
+        return []
+    # It begins after the declared gaps before it, and ends before those after it.
+    starts = [declared[e].end_time for e in epochs if e < lost[0]]
+    ends = [declared[e].start_time for e in epochs if e > lost[-1]]
     start, end = moment_at(last.last_us), moment_at(first.first_us)
-    yield Gap(
+    gap = Gap(
         symbol,
         lost[0],
         max([start, *filter(None, starts)]),
@@ -107,23 +107,24 @@ def _untold(symbol: str, step: _Step, told: dict[int, Gap]) -> Iterable[Gap]:
         first.first_id - last.last_id - 1,
         "undeclared",
     )
+    return [gap]
 
 
 def _never_falling(groups: Sequence[GroupExtent]) -> list[GroupExtent]:
     """The most rows whose time never falls back by more than WRONG_US from one group to the next."""
     if all(one.last_us - WRONG_US <= other.first_us for one, other in pairwise(groups)):
         return list(groups)
-    # For each number of rows that can be kept, how early the last of them can be: both only grow.
+    # `best` has the best choices so far, by their last time in `ends`: a later end keeps more rows.
     ends: list[int] = []
     best: list[_Kept] = []
     for group in groups:
-        place = bisect_right(ends, group.first_us + WRONG_US)
-        before = best[place - 1] if place else None
+        count = bisect_right(ends, group.first_us + WRONG_US)
+        before = best[count - 1] if count else None
         one = _Kept((before.rows if before else 0) + group.rows, group, before)
         at = bisect_right(ends, group.last_us)
         if at and best[at - 1].rows >= one.rows:
             continue
-        # Whatever ends later and holds no more is worth nothing.
+        # Choices that end later and keep no more rows are useless now.
         after = at
         while after < len(best) and best[after].rows <= one.rows:
             after += 1
@@ -132,14 +133,14 @@ def _never_falling(groups: Sequence[GroupExtent]) -> list[GroupExtent]:
 
 
 class _Kept(NamedTuple):
-    """Some row groups: the last one, and those before it."""
+    """A choice of row groups: the last one, and the choice before it."""
 
     rows: int
     last: GroupExtent
     before: _Kept | None
 
     def groups(self) -> list[GroupExtent]:
-        """In order."""
+        """Its groups, in order."""
         found: list[GroupExtent] = []
         one: _Kept | None = self
         while one:

@@ -1,4 +1,4 @@
-"""Moments and lengths of time, as users write them and as the columns hold them: microseconds."""
+"""Times and durations, as users write them and as the columns store them: in microseconds."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _UNITS_US: Final = {
 
 
 def moment_us(moment: Moment) -> int:
-    """Microseconds since 1970. Raises UsageError when it is no moment, or has no time zone."""
+    """Microseconds since 1970. Raises UsageError if it is not a valid time, or has no time zone."""
     if isinstance(moment, str):
         moment = _parsed(moment)
     if moment.utcoffset() is None:
@@ -37,21 +37,23 @@ def _parsed(text: str) -> datetime:
     try:
         return datetime.fromisoformat(text)
     except ValueError as error:
-        raise UsageError(f"{text!r} is no moment. Write it like 2026-11-22T10:13:00Z.") from error
+        raise UsageError(
+            f"{text!r} is not a valid time. Write it like 2026-11-22T10:13:00Z."
+        ) from error
 
 
 def moment_at(microseconds: int) -> datetime:
-    """The moment, in UTC."""
+    """The time as a datetime in UTC."""
     return EPOCH + timedelta(microseconds=microseconds)
 
 
 def length_us(length: timedelta | str) -> int:
-    """A length of time such as `100ms`, `1s`, `5m` or a timedelta. Raises UsageError."""
+    """Microseconds of a duration such as `100ms`, `1s`, `5m` or a timedelta. Raises UsageError."""
     if isinstance(length, timedelta):
         found = length // _MICROSECOND
     else:
         match = re.fullmatch(r"([0-9]{1,15})\s*(us|ms|s|m|h|d)", length)
         found = int(match[1]) * _UNITS_US[match[2]] if match else 0
     if found <= 0:
-        raise UsageError(f"{length} is no length of time. Write 100ms, 1s, 5m or 1h.")
+        raise UsageError(f"{length} is not a valid duration. Write 100ms, 1s, 5m or 1h.")
     return found

@@ -1,4 +1,15 @@
-"""One directory of recordings: locked, repaired, and continued where the last recorder ended."""
+"""One directory of recordings: locked, repaired, and continued from where the last recording ended.
+
+**How a recording continues.** A symbol's epochs must never fall back in one archive, and the time between two
+recordings must be declared as a gap. So a new recording begins with a checkpoint of every symbol that was
+ever recorded here. They come from the last tapes: a tape that ended `stopped` or `killed` has a checkpoint of
+every symbol after its end record. Each is turned into the state of a symbol without a connection: what was
+live or syncing becomes an open gap, which the new recording closes.
+
+**Without the last tapes.** If one is missing, damaged, or ended `rotated` (its successor is missing), the
+tapes before it are read too. For the symbols to be recorded the stored rows, and then the gaps, are also
+read, and the highest epoch counts. Such a gap has the reason `no_tape`.
+"""
 
 from __future__ import annotations
 
@@ -39,18 +50,18 @@ from booktape.store.opening import open_file
 from booktape.store.patience import Stopped, never
 from booktape.store.recovery import Recovered, recover
 from booktape.store.session import RecordingSession
-from booktape.store.tape_reader import following, read_ends, read_format
+from booktape.store.tape_reader import errors_as_damage, read_ends, read_format
 
 log = structlog.get_logger()
-_MOMENTS: Final = ("known_ns", "stamp_ns", "synced_ns")
+_TIME_FIELDS: Final = ("known_ns", "stamp_ns", "synced_ns")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @contextmanager
 def open_archive(root: Path) -> Iterator[Archive]:
-    """Own the directory, with whatever a killed recorder left in it recovered.
+    """Lock the directory and recover what a killed recorder left in it.
 
-    Raises DirectoryInUse when another recorder owns it.
+    Raises DirectoryInUse when another recorder has it.
     """
     with own_archive(root) as archive:
         archive.repair()
@@ -59,12 +70,12 @@ def open_archive(root: Path) -> Iterator[Archive]:
 
 @contextmanager
 def own_archive(root: Path) -> Iterator[Archive]:
-    """Own the directory. `repair` comes first of all that is done with it.
+    """Lock the directory. The caller must call `repair` before anything else.
 
-    Raises DirectoryInUse when another recorder owns it.
+    Raises DirectoryInUse when another recorder has it.
     """
     layout = Layout(root)
-    # One thread, so that the row groups of a file are written in order, and segments too.
+    # One thread, so that row groups and segments are written in order.
     with (
         lock_directory(layout.lock, folder=True),
         ThreadPoolExecutor(1, "booktape-store") as worker,
@@ -74,7 +85,7 @@ def own_archive(root: Path) -> Iterator[Archive]:
 
 @contextmanager
 def join_archive(root: Path) -> Iterator[Archive]:
-    """The archive that another process, which has started us, owns and has repaired."""
+    """Open an archive as a worker: the process that started it has the lock, and has repaired the archive."""
     layout = Layout(root)
     with (
         lock_directory(layout.workers_lock, shared=True),
@@ -84,7 +95,7 @@ def join_archive(root: Path) -> Iterator[Archive]:
 
 
 class Archive:
-    """A directory that is ours alone; once it is `whole`, everything in it is sealed."""
+    """A locked directory. When it is `whole`, everything in it is sealed."""
 
     def __init__(self, layout: Layout, worker: Executor, *, whole: bool = False) -> None:
         self.recovered: list[Recovered] = []
@@ -106,14 +117,14 @@ class Archive:
     def begin(
         self, start: SegmentStart, tag: str, is_ours: Callable[[str], bool] = lambda _: True
     ) -> RecordingSession:
-        """A new recording that goes on counting epochs where the archive stands.
+        """Begin a recording that continues the epochs of the archive.
 
-        `is_ours` chooses whose past it takes over, where several workers share one archive.
+        If several workers share the archive, `is_ours` chooses the symbols whose checkpoints this one gets.
         """
         lineage = lineage_of(self._layout)
         segment = free_segment(self._layout, start.received_ns, tag)
         _warn_if_ahead(lineage, segment)
-        # Another worker of the same recorder may have begun, or even sealed something, already.
+        # Another worker of the same recorder may have begun already, or even sealed a segment.
         last = lineage.last(but_of_run=segment.run)
         start = replace(start, continues=tuple(one.name for one in last))
         past = self._past(lineage, last, start).values()
@@ -123,10 +134,9 @@ class Archive:
     def past(
         self, symbols: tuple[str, ...], now_ns: int, tape_format: int = FORMAT
     ) -> dict[str, Checkpoint]:
-        """What is known of every symbol ever recorded here, none of it live.
+        """A checkpoint of every symbol ever recorded here, none of them live.
 
-        The last tapes end with it. Where they are missing or damaged, rows and gaps still tell the
-        last epoch of the `symbols` asked for.
+        If the last tapes are missing or damaged, rows and gaps still give the last epoch of `symbols`.
         """
         lineage = lineage_of(self._layout)
         start = SegmentStart(now_ns, "", "", 1, 1, symbols, format=tape_format)
@@ -136,84 +146,92 @@ class Archive:
         self, lineage: Lineage, last: Sequence[Segment], start: SegmentStart
     ) -> dict[str, Checkpoint]:
         known: dict[str, Checkpoint] = {}
-        whole, looked = True, set(last)
-        waiting = list(last)
-        while waiting:
-            segment = waiting.pop()
-            told, ended = self._read_checkpoints(segment, start.format)
-            for saved in told:
-                with _naming_damage(self._layout.tape(segment)), following("it"):
-                    _keep_later(known, _cold(saved, start.received_ns))
+        whole, seen = True, set(last)
+        unread = list(last)
+        while unread:
+            segment = unread.pop()
+            checkpoints, ended = self._read_checkpoints(segment, start.format)
+            for saved in checkpoints:
+                with _skip_unreadable(self._layout.tape(segment)), errors_as_damage("it"):
+                    _keep_latest(known, _disconnected(saved, start.received_ns))
             if not ended:
                 whole = False
-                waiting += [one for one in lineage.before[segment] if one not in looked]
-                looked.update(waiting)
+                unread += [one for one in lineage.before[segment] if one not in seen]
+                seen.update(unread)
         now_ns = start.received_ns
         for symbol in start.symbols:
-            found = self._last_row(symbol, now_ns) if whole else self._any_row(symbol, now_ns)
+            found = (
+                self._from_newest_rows(symbol, now_ns)
+                if whole
+                else self._from_all_rows(symbol, now_ns)
+            )
             if found:
-                _keep_later(known, found)
+                _keep_latest(known, found)
         return known
 
     def _read_checkpoints(
         self, segment: Segment, tape_format: int
     ) -> tuple[Iterable[Checkpoint], bool]:
-        """What a tape tells of every symbol, and whether that is how its recording ended."""
-        told: dict[str, Checkpoint] = {}
+        """The last checkpoint of every symbol on a tape, and whether the recording ended with this tape."""
+        checkpoints: dict[str, Checkpoint] = {}
         reason, whole = ROTATED, False
         tape = self._layout.tape(segment)
-        with _naming_damage(tape):
+        with _skip_unreadable(tape):
             for record in read_ends(tape):
                 if isinstance(record, SegmentEnd):
                     reason = record.reason
                 elif isinstance(record, Checkpoint):
-                    # Those at its end are later, and count.
-                    told[record.symbol] = record
+                    # Those after the end record are later, and replace the first ones.
+                    checkpoints[record.symbol] = record
             whole = True
-        with _naming_damage(tape):
+        with _skip_unreadable(tape):
             if read_format(tape) < tape_format:
-                # On format 1 TRADING only said that nothing else was known.
-                told = {symbol: replace(saved, status="") for symbol, saved in told.items()}
-        return told.values(), whole and reason != ROTATED
+                # On format 1 TRADING only meant that nothing else was known.
+                checkpoints = {
+                    symbol: replace(saved, status="") for symbol, saved in checkpoints.items()
+                }
+        return checkpoints.values(), whole and reason != ROTATED
 
-    def _last_row(self, symbol: str, now_ns: int) -> Checkpoint | None:
-        """What the newest file of a symbol's rows tells that can be read."""
+    def _from_newest_rows(self, symbol: str, now_ns: int) -> Checkpoint | None:
+        """A checkpoint from the newest file of the symbol's rows that can be read."""
         for segment in newest_rows(self._layout, symbol):
             path = self._layout.rows(segment, symbol)
-            with _naming_damage(path):
+            with _skip_unreadable(path):
                 return _from_rows(symbol, path, now_ns)
         return None
 
-    def _any_row(self, symbol: str, now_ns: int) -> Checkpoint | None:
-        """The same of all its files, whatever their names; where one cannot be read, gaps tell, too."""
+    def _from_all_rows(self, symbol: str, now_ns: int) -> Checkpoint | None:
+        """A checkpoint from all files of the symbol's rows; if one cannot be read, from the gaps too."""
         latest: tuple[int, int, Path] | None = None
         damaged = False
         for segment in newest_rows(self._layout, symbol):
             path = self._layout.rows(segment, symbol)
             groups: tuple[GroupExtent, ...] = ()
-            with _naming_damage(path), open_file(path) as file:
+            with _skip_unreadable(path), open_file(path) as file:
                 groups = group_extents(pq.read_metadata(file))
             damaged = damaged or not groups
             for group in groups[-1:]:
-                stands = group.last_epoch, group.last_id, path
-                latest = stands if latest is None else max(latest, stands)
+                last = group.last_epoch, group.last_id, path
+                latest = last if latest is None else max(latest, last)
         found = _from_rows(symbol, latest[2], now_ns) if latest else None
-        return self._beyond_gaps(symbol, found, now_ns) if damaged else found
+        return self._advanced_by_gaps(symbol, found, now_ns) if damaged else found
 
-    def _beyond_gaps(self, symbol: str, found: Checkpoint | None, now_ns: int) -> Checkpoint | None:
-        """An epoch that its rows do not tell any more: each gap that was closed began one."""
+    def _advanced_by_gaps(
+        self, symbol: str, found: Checkpoint | None, now_ns: int
+    ) -> Checkpoint | None:
+        """The same, advanced to the last epoch in the gaps: each closed gap was followed by an epoch."""
         for path in sorted((self._layout.root / "gaps").glob(f"*/*{TABLE}")):
-            with _naming_damage(path):
+            with _skip_unreadable(path):
                 for row in open_parquet(path).read().to_pylist():
                     closed = row["symbol"] == symbol and row["end_time"]
                     if closed and row["epoch"] >= (found.epoch if found else 0):
-                        place = row["epoch"] + 1, row["next_update_id"], row["end_time"]
-                        found = _from_row(symbol, *place, now_ns)
+                        first = row["epoch"] + 1, row["next_update_id"], row["end_time"]
+                        found = _from_row(symbol, *first, now_ns)
         return found
 
 
 def _warn_if_ahead(lineage: Lineage, segment: Segment) -> None:
-    """Names and dates follow our clock; so one that was wrong once, or is wrong now, is said."""
+    """Names and dates come from our clock, so warn if it was wrong before or is wrong now."""
     newest = max(lineage.beginnings, default=segment)
     if newest.start_us > segment.start_us:
         log.warning(
@@ -223,16 +241,16 @@ def _warn_if_ahead(lineage: Lineage, segment: Segment) -> None:
         )
 
 
-def _keep_later(known: dict[str, Checkpoint], saved: Checkpoint) -> None:
-    """Of two that tell of one symbol the one that is further on counts."""
+def _keep_latest(known: dict[str, Checkpoint], saved: Checkpoint) -> None:
+    """Keep the checkpoint of a symbol that is further ahead."""
     before = known.get(saved.symbol)
-    if before is None or _stands_at(before) < _stands_at(saved):
+    if before is None or _progress(before) < _progress(saved):
         known[saved.symbol] = saved
 
 
 @contextmanager
-def _naming_damage(path: Path) -> Iterator[None]:
-    """A file that cannot be read is named, and is no reason to record nothing: others tell, too."""
+def _skip_unreadable(path: Path) -> Iterator[None]:
+    """Log a file that cannot be read, and continue: other files may have the same information."""
     try:
         yield
     except (pa.ArrowException, OSError, ValueError, LookupError, DamagedTape) as error:
@@ -242,26 +260,25 @@ def _naming_damage(path: Path) -> Iterator[None]:
         log.warning("a file cannot be read", file=str(path), why=str(error))
 
 
-def _stands_at(saved: Checkpoint) -> tuple[int, int]:
+def _progress(saved: Checkpoint) -> tuple[int, int]:
     return saved.epoch, saved.update_id
 
 
-def _cold(saved: Checkpoint, now_ns: int) -> Checkpoint:
-    """The same symbol with nobody listening: what was live or syncing is lost."""
+def _disconnected(saved: Checkpoint, now_ns: int) -> Checkpoint:
+    """The checkpoint of the same symbol without a connection: if it was live or syncing, a gap is open."""
     sync, _ = restore(saved)
     if sync.state is State.ENDED:
-        sync.state = State.COLD  # whoever records it again must have found it listed
+        sync.state = State.COLD  # only a listed symbol is recorded again
     if sync.state is not State.COLD:
         sync.handle(Disconnected(saved.known_ns, 0, saved.known_ns, KILLED), saved.known_ns)
-    # A clock that was ahead must not be ahead of every gap to come: what is lost from now on would then
-    # be told too short.
+    # If our clock was ahead then, its times are in the future now, and later gaps would be too short.
     cold = save(sync, SymbolFeed(), now_ns)
-    moments = {name: min(getattr(cold, name), now_ns) for name in _MOMENTS}
-    return replace(cold, attempt=0, **moments)
+    times = {name: min(getattr(cold, name), now_ns) for name in _TIME_FIELDS}
+    return replace(cold, attempt=0, **times)
 
 
 def _from_rows(symbol: str, path: Path, now_ns: int) -> Checkpoint:
-    """What the last stored row of a symbol tells, when no tape tells more."""
+    """A checkpoint from the last row in a file, for when no tape has more."""
     file = open_parquet(path)
     columns = ["epoch", "update_id", "receive_time"]
     last = file.read_row_group(file.num_row_groups - 1, columns=columns)

@@ -1,4 +1,4 @@
-"""Which segments an archive holds: store/layout.py says where they stand, store/lineage.py their order."""
+"""Finds the segments of an archive: store/layout.py has their paths, store/lineage.py their order."""
 
 from __future__ import annotations
 
@@ -9,35 +9,35 @@ from pathlib import Path
 from booktape.errors import DamagedTape
 from booktape.store.layout import TABLE, TAPE, Layout, Segment, symbol_folder
 from booktape.store.lineage import Beginning, Lineage
-from booktape.store.tape_reader import read_beginning, read_taken_over
+from booktape.store.tape_reader import read_beginning, read_carried_over
 
 
 def sealed_tapes(layout: Layout) -> list[Segment]:
-    """Those with a sealed tape, by name."""
+    """The segments with a sealed tape, by name."""
     return sorted(_newest_first(layout.root / "tape", TAPE))
 
 
 def lineage_of(layout: Layout, unsealed: Iterable[Beginning] = ()) -> Lineage:
-    """In which order all sealed tapes, and those that are not sealed yet, were recorded.
+    """The order in which all tapes were recorded: the sealed ones and these `unsealed` ones.
 
-    Known weakness: the first line of every tape is read for it.
+    Known weakness: it reads the first line of every tape.
     """
     begun = {segment: _beginning(layout, segment) for segment in sealed_tapes(layout)}
     begun |= {each.segment: each for each in unsealed}
-    return Lineage(begun.values(), lambda segment: _taken_over(layout, segment))
+    return Lineage(begun.values(), lambda segment: _carried_over(layout, segment))
 
 
 def _beginning(layout: Layout, segment: Segment) -> Beginning:
     try:
         return read_beginning(segment, layout.tape(segment))
     except (DamagedTape, OSError):
-        # Whoever needs what it holds says so.
+        # Reported where its content is needed.
         return Beginning.unknown(segment)
 
 
-def _taken_over(layout: Layout, segment: Segment) -> frozenset[str]:
+def _carried_over(layout: Layout, segment: Segment) -> frozenset[str]:
     try:
-        return read_taken_over(layout.tape(segment))
+        return read_carried_over(layout.tape(segment))
     except (DamagedTape, OSError):
         return frozenset()
 
@@ -45,7 +45,7 @@ def _taken_over(layout: Layout, segment: Segment) -> frozenset[str]:
 def free_segment(
     layout: Layout, start_ns: int, tag: str, taken: Collection[Segment] = ()
 ) -> Segment:
-    """The segment that begins at `start_ns`, or the next microsecond that has none of this name yet."""
+    """The segment that begins at `start_ns`, or at the first later microsecond whose name is free."""
     segment = Segment.at(start_ns, tag)
     while segment in taken or layout.tape(segment).exists() or layout.unsealed_of(segment).exists():
         segment = Segment(segment.start_us + 1, tag)
@@ -53,14 +53,14 @@ def free_segment(
 
 
 def newest_rows(layout: Layout, symbol: str) -> Iterator[Segment]:
-    """Those with sealed rows of a symbol, the newest first."""
+    """The segments with sealed rows of a symbol, newest name first."""
     return _newest_first(layout.snapshots / symbol_folder(symbol), TABLE)
 
 
 def unsealed_segments(layout: Layout) -> list[Segment]:
-    """What a recorder left behind when it was killed, oldest first; what is not ours is not.
+    """The segments that a killed recorder left unsealed, oldest first. Other entries are ignored.
 
-    A link is nothing that we made, wherever it leads: neither `unsealed` itself nor what is in it.
+    booktape makes no links, so `unsealed` and its entries are followed only if they are real folders.
     """
     if layout.unsealed.is_symlink():
         return []
@@ -73,10 +73,9 @@ def unsealed_segments(layout: Layout) -> list[Segment]:
 
 
 def _newest_first(folder: Path, ending: str) -> Iterator[Segment]:
-    """The segments of files below `folder` that stand where they should, day by day.
+    """The segments that have a file below `folder`, under the right day, newest name first.
 
-    By name, which is by our clock as it was: whoever wants the newest one looks at a single day of an
-    archive of years.
+    It lists one day at a time, so finding the newest segment reads one day of an archive of years.
     """
     for day in sorted(_names(folder), reverse=True):
         for name in sorted(_names(folder / day), reverse=True):
@@ -86,5 +85,5 @@ def _newest_first(folder: Path, ending: str) -> Iterator[Segment]:
 
 
 def _names(folder: Path) -> list[str]:
-    """What a folder holds; nothing, if it is none."""
+    """The names in a folder; none if there is no folder."""
     return [path.name for path in folder.iterdir()] if folder.is_dir() else []

@@ -1,11 +1,12 @@
-"""The one place that removes anything, or moves it out of the way.
+"""The only module that removes files or moves them out of the way.
 
-Removed is only what booktape has made itself. A segment's folder under `unsealed/` carries a name that
-nobody else gives (a moment and a random tag), and in it only regular files whose names we give are ours.
-Of a file that is written elsewhere we know the inode. Everything else stays, or is set aside: moved, as
-it is, to a new folder under `set-aside/`, which nothing ever removes or reads.
+**It removes only what booktape made.** A segment's folder under `unsealed/` has a name that only booktape
+gives (a time and a random tag). In it, only regular files with names that booktape gives are removed. A file
+written elsewhere is recognised by its inode. Everything else stays, or is set aside: moved, unchanged, into
+a new folder under `set-aside/`. booktape never reads or removes what is there.
 
-No link is followed: a folder is opened as what it is, and its entries are removed relative to it.
+**It follows no link.** A folder is opened without following links, and its entries are removed relative to
+the open folder.
 """
 
 from __future__ import annotations
@@ -22,60 +23,60 @@ from typing import Final
 from booktape.store.layout import Layout, Segment, is_unsealed_name
 
 _NAME_KEPT: Final = 60
-"""Characters of a name that the folder for it begins with: any name plus a tag would be too long."""
+"""A folder under `set-aside/` begins with this many characters of the name: a longer one may be too long."""
 
 
-def clear_segment(layout: Layout, segment: Segment, *, but: Path | None = None) -> None:
-    """Remove the files that we made of an unsealed segment, then its folder if that is empty.
+def clear_segment(layout: Layout, segment: Segment, *, keep: Path | None = None) -> None:
+    """Remove booktape's own files of an unsealed segment, then its folder if that is empty.
 
-    `but` is one that stays. What is not ours stays too, and so does the folder then. May be called
-    again after an OSError, and where nothing is left.
+    With `keep` this file and the folder stay. Foreign files always stay. May be called again after an
+    OSError, and when nothing is left.
     """
     folder = layout.unsealed_of(segment)
-    with suppress(FileNotFoundError), _opened(folder) as descriptor:
+    with suppress(FileNotFoundError), _open_folder(folder) as descriptor:
         for name in _names(descriptor):
-            if _is_ours(name, descriptor) and (but is None or name != but.name):
+            if _is_ours(name, descriptor) and (keep is None or name != keep.name):
                 os.unlink(name, dir_fd=descriptor)
-    if but is None:
+    if keep is None:
         remove_empty_folder(folder)
 
 
 def remove_unsealed(path: Path) -> None:
-    """Remove one file of an unsealed segment, if it is there and ours."""
-    with suppress(FileNotFoundError), _opened(path.parent) as descriptor:
+    """Remove one file of an unsealed segment, if it is there and booktape made it."""
+    with suppress(FileNotFoundError), _open_folder(path.parent) as descriptor:
         if Segment.parse(path.parent.name) and _is_ours(path.name, descriptor):
             os.unlink(path.name, dir_fd=descriptor)
 
 
-def remove_made(path: Path, made: os.stat_result) -> None:
-    """Remove a file that we made, if it is still that one which stands there."""
+def remove_own_file(path: Path, made: os.stat_result) -> None:
+    """Remove a file that this process made, unless another one now has its name."""
     with suppress(FileNotFoundError):
         if os.path.samestat(path.lstat(), made):
             path.unlink()
 
 
 def remove_empty_folder(folder: Path) -> None:
-    """Remove a folder of ours unless something stands in it; a link of that name stays."""
+    """Remove a folder if it is empty. A link of that name stays."""
     try:
         folder.rmdir()
     except (FileNotFoundError, NotADirectoryError):
         pass
     except OSError as error:
-        # Some systems say EEXIST of a folder that is not empty.
+        # Some systems report a folder that is not empty as EEXIST.
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
             raise
 
 
 def foreign_entries(layout: Layout, segment: Segment) -> list[Path]:
-    """What stands in an unsealed segment's folder and was not made by us."""
+    """The entries of an unsealed segment's folder that booktape did not make."""
     folder = layout.unsealed_of(segment)
-    with suppress(FileNotFoundError), _opened(folder) as descriptor:
+    with suppress(FileNotFoundError), _open_folder(folder) as descriptor:
         return [folder / name for name in _names(descriptor) if not _is_ours(name, descriptor)]
     return []
 
 
 def set_aside(layout: Layout, path: Path) -> Path:
-    """Move something out of the way, as it is. Returns where it stands from now on."""
+    """Move a file or folder, unchanged, into `set-aside/`. Returns its new path."""
     folder = layout.set_aside / f"{path.name[:_NAME_KEPT]}-{secrets.token_hex(4)}"
     folder.mkdir(parents=True)
     try:
@@ -87,7 +88,7 @@ def set_aside(layout: Layout, path: Path) -> Path:
 
 
 def is_regular(path: Path) -> bool:
-    """Whether a regular file stands there, under this very name: no link, no FIFO, no folder."""
+    """Whether this path itself is a regular file: no link, no FIFO, no folder."""
     try:
         return stat.S_ISREG(path.lstat().st_mode)
     except (FileNotFoundError, NotADirectoryError):
@@ -95,8 +96,8 @@ def is_regular(path: Path) -> bool:
 
 
 @contextmanager
-def _opened(folder: Path) -> Iterator[int]:
-    """A folder itself, whatever its name is made to mean meanwhile. A link raises OSError."""
+def _open_folder(folder: Path) -> Iterator[int]:
+    """A descriptor of this folder, which stays valid if its name changes. A link raises OSError."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         yield descriptor
@@ -110,7 +111,7 @@ def _names(folder: int) -> list[str]:
 
 
 def _is_ours(name: str, folder: int) -> bool:
-    """Whether we made this entry of a segment's folder."""
+    """Whether booktape made this entry of a segment's folder."""
     if not is_unsealed_name(name):
         return False
     with suppress(FileNotFoundError):

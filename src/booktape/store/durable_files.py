@@ -1,7 +1,7 @@
-"""How a file becomes visible: whole, durable, and never over another one.
+"""How a file becomes visible: complete, durable, and never replacing another one.
 
-Files are written under `unsealed/`, made durable, then renamed to their final names, and the folder
-is made durable too: a reader of the final folders never meets half a file, after any crash.
+A file is written under `unsealed/`, made durable with fsync, and renamed to its final name; then its folder is
+made durable too. So a reader of the final folders never sees half a file, after any crash.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _NO_FSYNC: Final = (errno.EINVAL, errno.ENOTSUP)
 
 @contextmanager
 def disk_errors_named(path: Path) -> Iterator[None]:
-    """Say in one sentence what the operating system refused while `path` was written."""
+    """Turn an OSError while `path` is written into a WriteFailed with one sentence for the user."""
     try:
         yield
     except OSError as error:
@@ -43,19 +43,19 @@ def _why(error: OSError, path: Path) -> str:
 
 
 def _has_no_inode(path: Path) -> bool:
-    """Whether too many files are what fills the disk. Some file systems do not count them."""
+    """Whether the disk has space but no inode left. Some file systems do not count inodes."""
     try:
         found = os.statvfs(path.parent)
     except OSError:
-        return False  # it is no more than a word in a sentence
+        return False  # it only changes the wording
     return bool(found.f_files and not found.f_favail and found.f_bavail)
 
 
 def sync_path(path: Path) -> None:
-    """Make a file's content, or a folder's names, durable.
+    """Make the content of a file, or the names in a folder, durable.
 
-    Known weakness: some network shares know no fsync of a folder (EINVAL). Then it is for them to
-    keep a name that they have acknowledged, and we go on.
+    Known weakness: some network shares have no fsync for folders (EINVAL). Then booktape relies on the
+    share to keep a name that it has acknowledged.
     """
     descriptor = os.open(path, os.O_RDONLY)
     try:
@@ -68,14 +68,14 @@ def sync_path(path: Path) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and those above it, durably: each name is safe once its parent was synced."""
+    """Make a folder and its parents durably: a name is safe once its parent folder was synced."""
     if not folder.is_dir():
         make_folder(folder.parent)
         folder.mkdir(exist_ok=True)
         try:
             sync_path(folder.parent)
         except OSError:
-            # Or the next attempt would take its name for a safe one.
+            # Otherwise the next attempt would find the folder and think that its name is safe.
             with suppress(OSError):  # another worker has put something there
                 remove_empty_folder(folder)
             raise
@@ -84,8 +84,8 @@ def make_folder(folder: Path) -> None:
 def publish(unsealed: Path, final: Path) -> None:
     """Give a complete, durable file its final name.
 
-    A final file that is there already stays, and the unsealed one goes: the caller has seen that it is
-    the same, to the byte. May be called again after a WriteFailed.
+    If a file already has that name it stays, and the unsealed one is removed: the caller has checked that
+    both are equal to the byte. May be called again after a WriteFailed.
     """
     with disk_errors_named(final):
         make_folder(final.parent)

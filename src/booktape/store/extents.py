@@ -1,4 +1,4 @@
-"""How far a file of rows reaches, as its footer says: row group by row group."""
+"""The ranges of time, epoch and update id of each row group in a file of rows, read from its footer."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _VALUE_BYTES: Final = 8  # of a number, a time, or the place of a text
 
 
 class GroupExtent(NamedTuple):
-    """One row group: its number in the file, how many rows it has, and the range of what they say.
+    """One row group: its number in the file, its number of rows, and the ranges of their values.
 
     All ranges include both ends. Times are `receive_time` in microseconds since 1970.
     """
@@ -33,21 +33,21 @@ class GroupExtent(NamedTuple):
 
 
 def open_parquet(source: Any) -> pq.ParquetFile:  # noqa: ANN401 whatever pyarrow opens
-    """A file of ours, opened to be read. Raises ValueError where a row group is too large to be ours.
+    """Open a Parquet file of an archive. Raises ValueError if a row group is too large to be booktape's.
 
-    A hundred kilobytes can hold gigabytes of one value that comes again and again.
+    A file of a hundred kilobytes can hold gigabytes of one repeated value.
     """
     if isinstance(source, Path):
-        open_file(source).close()  # a FIFO would be waited for
+        open_file(source).close()  # raises for a FIFO, where pyarrow would wait
     file = pq.ParquetFile(source)
     check_sizes(file.metadata)
     return file
 
 
 def check_sizes(metadata: pq.FileMetaData) -> None:
-    """Raises ValueError where a row group is too large, decoded, to be one of ours.
+    """Raises ValueError if a row group is too large, decoded, to be one of booktape's.
 
-    Known weakness: of texts only what their dictionary holds is counted, not how often each comes.
+    Known weakness: of a text column only the dictionary is counted, not how often each text occurs.
     """
     for number in range(metadata.num_row_groups):
         group = metadata.row_group(number)
@@ -60,10 +60,7 @@ def check_sizes(metadata: pq.FileMetaData) -> None:
 
 
 def group_extents(metadata: pq.FileMetaData) -> tuple[GroupExtent, ...]:
-    """Every row group, in the order in which it was written.
-
-    Raises ValueError for a file that lacks a column of ours, or its statistics.
-    """
+    """Every row group, in the order of writing. Raises ValueError if a column or its statistics are missing."""
     check_sizes(metadata)
     missing = set(SNAPSHOTS.names) - set(metadata.schema.to_arrow_schema().names)
     if missing:
@@ -97,5 +94,5 @@ def _microseconds(moment: datetime) -> int:
 # Any: the column knows the type of its values, the stubs do not.
 def _range(statistics: Any) -> tuple[Any, Any]:  # noqa: ANN401
     if statistics is None or not statistics.has_min_max:
-        raise ValueError("its row groups say nothing of the times that they hold")
+        raise ValueError("its row groups have no statistics")
     return statistics.min, statistics.max

@@ -1,4 +1,4 @@
-"""Which file stands where, under DIR. Pure: paths in, paths out.
+"""The path of every file under DIR. Pure: paths in, paths out.
 
     tape/date=2026-11-22/<segment>.jsonl.zst
     snapshots/symbol=BTCUSDT/date=2026-11-22/<segment>.parquet
@@ -6,11 +6,11 @@
     checks/date=2026-11-22/<segment>.parquet
     notes/date=2026-11-22/<segment>.parquet
     manifests/date=2026-11-22/<segment>.json
-    unsealed/<segment>/                    what is being written; nothing there is for readers
-    set-aside/                             what a start found in the way, and did not make; nobody reads it
+    unsealed/<segment>/                    files that are being written; not for readers
+    set-aside/                             what recovery could not follow or did not make; never read or removed
 
-A segment's name begins with its start by our clock, so names sort by time, as far as that was right. In
-which order segments were recorded their tapes say: store/lineage.py.
+A segment's name begins with its start by our clock, so names sort by time unless the clock was wrong.
+store/lineage.py has the order in which segments were really recorded: their tapes state it.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from urllib.parse import quote, unquote
 
 TAPE: Final = ".jsonl.zst"
 TABLE: Final = ".parquet"
+"""How the names of files end."""
 
 LINE_BYTES_MAX: Final = 128 << 20
-"""Of one line of a tape, decompressed. The longest that we write: a message of 32 MiB in base64, or the
-checkpoint of a symbol for which 128 MiB of decoded events wait, both about 45 MiB."""
+"""The longest line of a tape, decompressed, that is read. The longest that is written is about 45 MiB: a
+message of 32 MiB in base64, or the checkpoint of a symbol with 128 MiB of decoded events waiting."""
 
 GROUP_BYTES_MAX: Final = 1 << 30
-"""Of one row group of a table, decoded. We write 96 MiB, or one row more."""
-"""How the names of files end."""
+"""The largest row group of a table, decoded, that is read. booktape writes 96 MiB, or one row more."""
 
 NAME_BYTES_MAX: Final = 255
 """The longest name of a file or a folder, on nearly every file system."""
@@ -42,7 +42,7 @@ _DAY_NS: Final = 86_400 * 10**9
 
 @dataclass(frozen=True, slots=True, order=True)
 class Segment:
-    """A stretch of recording that is sealed as a whole. `tag` keeps restarts apart."""
+    """A part of a recording that is sealed as a whole. `tag` distinguishes restarts."""
 
     start_us: int
     tag: str
@@ -54,14 +54,14 @@ class Segment:
 
     @classmethod
     def parse(cls, name: str, ending: str = "") -> Segment | None:
-        """The segment of exactly this name with this ending; None for names that we do not give."""
+        """The segment of exactly this name with this ending. None for names that booktape does not give."""
         stamp, _, tag = name.removesuffix(ending).partition("-")
         try:
             start = datetime.fromisoformat(stamp).replace(tzinfo=UTC)
         except ValueError:
             return None
         segment = cls((start - _EPOCH) // timedelta(microseconds=1), tag)
-        # `fromisoformat` takes other spellings, too, and a tag holds no dot.
+        # `fromisoformat` accepts other spellings too, and a tag contains no dot.
         return segment if segment.name + ending == name and tag.isalnum() else None
 
     @property
@@ -76,7 +76,7 @@ class Segment:
 
     @property
     def run(self) -> str:
-        """What the tags of one recorder's workers have in common."""
+        """The part of the tag that all workers of one recorder share."""
         return self.tag.partition("w")[0]
 
     @property
@@ -85,10 +85,10 @@ class Segment:
 
 
 def segment_end_ns(start_ns: int, length_ns: int) -> int:
-    """When a segment that begins at `start_ns` gives way to the next one.
+    """When a segment that begins at `start_ns` ends.
 
-    On the clock (an hour's segments end on the hour) and at midnight UTC at the latest, so that
-    every row stands under its own date.
+    Segments end on the clock (those of an hour on the hour), and at midnight UTC at the latest, so that
+    every row is stored under its own date.
     """
     end = (start_ns // length_ns + 1) * length_ns
     midnight = (start_ns // _DAY_NS + 1) * _DAY_NS
@@ -103,27 +103,27 @@ class Layout:
 
     @property
     def lock(self) -> Path:
-        """Held by the one recorder."""
+        """Locked by the one recorder."""
         return self.root / ".lock"
 
     @property
     def workers_lock(self) -> Path:
-        """Held by its workers, should it have any: they may outlive it by a moment."""
+        """Locked by the recorder's workers, if it has any: they may outlive it by a moment."""
         return self.root / ".lock-workers"
 
     @property
     def snapshots(self) -> Path:
-        """All rows; every reader opens this folder in one line."""
+        """All rows. Other tools can open this folder as one data set."""
         return self.root / "snapshots"
 
     @property
     def unsealed(self) -> Path:
-        """Everything that is not whole yet."""
+        """Everything that is not sealed yet."""
         return self.root / "unsealed"
 
     @property
     def set_aside(self) -> Path:
-        """What stood in the way and was not ours to remove, or could not be recovered."""
+        """Where files are moved that booktape did not make, or could not recover."""
         return self.root / "set-aside"
 
     def tape(self, segment: Segment) -> Path:
@@ -140,19 +140,19 @@ class Layout:
         return self.root / name / segment.date / f"{segment.name}{TABLE}"
 
     def manifest(self, segment: Segment) -> Path:
-        """What the segment's files were when it was sealed."""
+        """The manifest: sizes and checksums of the segment's files when it was sealed."""
         return self.root / "manifests" / segment.date / f"{segment.name}.json"
 
     def unsealed_of(self, segment: Segment) -> Path:
-        """Everything of this segment that is not whole yet."""
+        """The folder of this segment while it is not sealed."""
         return self.unsealed / segment.name
 
     def starting_tape(self, segment: Segment) -> Path:
-        """The tape while its first lines are written: without all of them it is worth nothing."""
+        """The tape while its opening is written. Recovery ignores it: its opening may be incomplete."""
         return self.unsealed_of(segment) / f"starting{TAPE}"
 
     def writing_tape(self, segment: Segment) -> Path:
-        """The tape while it is written."""
+        """The tape while it is written, with its opening complete."""
         return self.unsealed_of(segment) / f"tape{TAPE}"
 
     def torn_tape(self, segment: Segment) -> Path:
@@ -182,13 +182,13 @@ _UNSEALED: Final = frozenset(
 
 
 def is_unsealed_name(name: str) -> bool:
-    """Whether we give this name to a file of an unsealed segment."""
+    """Whether booktape gives this name to a file of an unsealed segment."""
     folder = name.removesuffix(TABLE)
     return name in _UNSEALED or (name.endswith(TABLE) and is_symbol_folder(folder))
 
 
 def is_symbol_folder(name: str) -> bool:
-    """Whether this is, letter by letter, the name that we give to a symbol's folder."""
+    """Whether this is exactly a name that booktape gives to a symbol's folder."""
     if not name.startswith("symbol="):
         return False
     try:
@@ -198,7 +198,7 @@ def is_symbol_folder(name: str) -> bool:
 
 
 def is_date_folder(name: str) -> bool:
-    """Whether this is, letter by letter, the name that we give to a day's folder."""
+    """Whether this is exactly a name that booktape gives to a day's folder."""
     try:
         return f"date={date.fromisoformat(name.removeprefix('date=')):%Y-%m-%d}" == name
     except ValueError:
@@ -206,14 +206,18 @@ def is_date_folder(name: str) -> bool:
 
 
 def symbol_folder(symbol: str) -> str:
-    """`symbol=BTCUSDT`; anything but plain ASCII is percent-encoded, which readers undo."""
+    """`symbol=BTCUSDT`; anything but plain ASCII is percent-encoded, which readers undo.
+
+    Known weakness: two symbols that differ only in case share a folder on a disk that ignores case, such as
+    macOS's. Binance lists symbols in capitals.
+    """
     return f"symbol={quote(symbol, safe='')}"
 
 
 def can_be_stored(symbol: str) -> bool:
-    """Whether every name that we make of a symbol is one that a file may have.
+    """Whether every file name made of a symbol is short enough.
 
-    The longest is that of its rows while they are written; about 27 Chinese letters are too many.
+    The longest is the one of its rows while they are written. 27 Chinese characters are about too many.
     """
     return len(symbol_folder(symbol) + TABLE) <= NAME_BYTES_MAX
 

@@ -1,8 +1,8 @@
-"""In which order segments were recorded, and how far each reaches: by what their tapes say.
+"""The order in which segments were recorded, and when each ended, from the first records of their tapes.
 
-Names do not tell: a clock may have been wrong when a segment was named, and the archives of several
-recorders may have been copied into one folder. So each tape names the segments that it goes on from.
-Pure: what the tapes say comes in.
+Names are not enough: a clock may have been wrong when a segment was named, and archives of several
+recorders may have been copied into one folder. So each tape names the segments that it continues. Older
+tapes do not; for them `_Implied` finds what they continued. Pure: the caller reads the tapes.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from booktape.store.layout import Segment
 class Beginning:
     """How a segment begins. `start_us` is our clock then, in microseconds since 1970.
 
-    `continues` names the segments it goes on from; None on a tape from before that was written down,
-    and where the tape cannot be read.
+    `continues` names the segments that it continues. It is None if the tape is older than this field, or
+    cannot be read.
     """
 
     segment: Segment
@@ -29,34 +29,34 @@ class Beginning:
 
     @classmethod
     def unknown(cls, segment: Segment) -> Beginning:
-        """Of a segment whose tape does not tell."""
+        """The beginning of a segment whose tape cannot be read."""
         return cls(segment, segment.start_us)
 
 
 CarriedOver = Callable[[Segment], frozenset[str]]
-"""The symbols of which a tape begins with a checkpoint."""
+"""The symbols for which a tape begins with a checkpoint."""
 
 
 class Lineage:
-    """Which segment goes on from which. `order` has each after those that it goes on from.
+    """Which segment continues which. `order` has each segment after those that it continues.
 
-    `missing` are the names of those that a segment goes on from and that are not there. `taken_over`
-    is asked only for tapes that do not say from which segments they go on.
+    `missing` has the names of continued segments that are not in the archive. `carried_over` is called only
+    for tapes that do not name what they continue.
     """
 
-    def __init__(self, beginnings: Iterable[Beginning], taken_over: CarriedOver) -> None:
+    def __init__(self, beginnings: Iterable[Beginning], carried_over: CarriedOver) -> None:
         self.beginnings = {each.segment: each for each in beginnings}
         named = {segment.name: segment for segment in self.beginnings}
         self.before: dict[Segment, tuple[Segment, ...]] = {}
         self.missing: dict[Segment, tuple[str, ...]] = {}
-        implied = _Implied(self.beginnings, taken_over)
+        implied = _Implied(self.beginnings, carried_over)
         for segment, begins in self.beginnings.items():
-            said = begins.continues
-            self.missing[segment] = tuple(name for name in said or () if name not in named)
-            if said is None:
+            names = begins.continues
+            self.missing[segment] = tuple(name for name in names or () if name not in named)
+            if names is None:
                 self.before[segment] = implied.before(begins)
             else:
-                self.before[segment] = tuple(named[name] for name in said if name in named)
+                self.before[segment] = tuple(named[name] for name in names if name in named)
         self.after: dict[Segment, list[Segment]] = {segment: [] for segment in self.beginnings}
         for segment, before in self.before.items():
             for one in before:
@@ -64,7 +64,7 @@ class Lineage:
         self.order = self._ordered()
 
     def last(self, *, but_of_run: str | None = None) -> list[Segment]:
-        """Those that no other one goes on from; as if the recorder `but_of_run` had not begun yet."""
+        """The segments that none continues, as if the recorder `but_of_run` had not begun yet."""
         return [
             segment
             for segment in self.order
@@ -73,16 +73,13 @@ class Lineage:
         ]
 
     def end_us(self, segment: Segment) -> int | None:
-        """When a segment gave way to those that go on from it; None where that does not tell.
-
-        It does not where the clock was set back in between.
-        """
+        """When the segments that continue this one began. None if there are none, or if the clock was set back."""
         starts = [self.beginnings[after].start_us for after in self.after[segment]]
         end_us = max(starts, default=-1)
         return end_us if end_us >= self.beginnings[segment].start_us else None
 
     def reaching_into(self, from_us: int | None, to_us: int | None) -> set[Segment]:
-        """Those that may hold something of a stretch of time; None: no end."""
+        """The segments that may have records between two times. None: no limit."""
         return {
             segment
             for segment, begins in self.beginnings.items()
@@ -91,7 +88,7 @@ class Lineage:
         }
 
     def _ordered(self) -> list[Segment]:
-        """By the clock, but each after those that it goes on from, whatever the clock said."""
+        """By the clock, but each segment after those that it continues."""
         waits = {segment: len(before) for segment, before in self.before.items()}
         ready = [(self._key(segment), segment) for segment, count in waits.items() if not count]
         heapify(ready)
@@ -103,7 +100,7 @@ class Lineage:
                 waits[after] -= 1
                 if not waits[after]:
                     heappush(ready, (self._key(after), after))
-        # Tapes that go on from each other are forged. They are looked at all the same.
+        # Tapes that continue each other in a circle are forged. They are read nevertheless.
         return order + sorted(self.beginnings.keys() - set(order))
 
     def _key(self, segment: Segment) -> int:
@@ -111,26 +108,26 @@ class Lineage:
 
 
 class _Implied:
-    """What tapes went on from before they said so: then names grew whatever the clock said."""
+    """What older tapes continued, which do not name it. Their names grew even if the clock fell back."""
 
-    def __init__(self, beginnings: Mapping[Segment, Beginning], taken_over: CarriedOver) -> None:
+    def __init__(self, beginnings: Mapping[Segment, Beginning], carried_over: CarriedOver) -> None:
         self._beginnings = beginnings
-        self._taken_over = taken_over
+        self._carried_over = carried_over
         self._by_tag: dict[str, list[Segment]] = {}
         for segment in sorted(beginnings):
             self._by_tag.setdefault(segment.tag, []).append(segment)
         self._known: dict[str, frozenset[str]] = {}
 
     def before(self, begins: Beginning) -> tuple[Segment, ...]:
-        """The one before it of its own worker; of a recorder's first one, the last that knew its symbols.
+        """The previous segment of the same worker. For a worker's first one: the last that had its symbols.
 
-        Who begins with nothing goes on from nothing: so two archives in one folder stay apart.
+        A tape that begins without checkpoints continues nothing: so two archives in one folder stay apart.
         """
         own = self._by_tag[begins.segment.tag]
-        place = own.index(begins.segment)
-        if place:
-            return (own[place - 1],)
-        symbols = self._taken_over(begins.segment)
+        index = own.index(begins.segment)
+        if index:
+            return (own[index - 1],)
+        symbols = self._carried_over(begins.segment)
         if not symbols:
             return ()
         ended = sorted(tapes[-1] for tapes in self._by_tag.values() if tapes[-1] < begins.segment)
@@ -144,5 +141,5 @@ class _Implied:
         if tag not in self._known:
             first, last = self._by_tag[tag][0], self._by_tag[tag][-1]
             recorded = self._beginnings[first].symbols | self._beginnings[last].symbols
-            self._known[tag] = recorded | self._taken_over(first)
+            self._known[tag] = recorded | self._carried_over(first)
         return self._known[tag]

@@ -1,4 +1,4 @@
-"""A directory belongs to one recorder, or to the workers of one."""
+"""Locks a directory for one recorder, or for the workers of one."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from booktape.errors import CannotLock, DirectoryInUse
 from booktape.store.durable_files import disk_errors_named, make_folder
 
 _NO_LOCKS: Final = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
-"""What file systems say that keep no locks: some network shares, and those of some phones."""
+"""Errors of file systems without locks: some network shares, and those of some phones."""
 
 
 @contextmanager
 def lock_directory(path: Path, *, shared: bool = False, folder: bool = False) -> Iterator[None]:
-    """One recorder per directory; the operating system frees it however the process ends.
+    """Hold a lock; the operating system frees it however the process ends.
 
-    With `folder` the folder itself is locked too: a lock file that somebody removes meanwhile keeps nobody
-    away, since the next one makes another. `shared` is for its workers: any number of them, but nobody else. Raises DirectoryInUse, and
-    CannotLock where the file system keeps no locks. Known weakness: `flock` is only as good as the
-    file system; some network mounts say yes to everyone.
+    `shared` is for the workers of one recorder: any number of them may hold it, but no one else. With
+    `folder` the folder itself is locked too, because a lock file that a user removes no longer protects:
+    the next recorder would make a new one. Raises DirectoryInUse, and CannotLock if the file system has no
+    locks. Known weakness: `flock` is only as good as the file system; some network mounts grant every lock.
     """
     with disk_errors_named(path):
         make_folder(path.parent)
@@ -42,7 +42,7 @@ def lock_directory(path: Path, *, shared: bool = False, folder: bool = False) ->
 
 
 def _take_folder(descriptor: int, directory: Path) -> None:
-    """Known weakness: network shares lock files only (NFS says EBADF); there `.lock` is all there is."""
+    """Known weakness: network shares lock files only (NFS raises EBADF); there only `.lock` protects."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:

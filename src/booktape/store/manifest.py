@@ -1,11 +1,11 @@
-"""What a sealed segment consists of: each file's size and SHA-256, in a small file of its own.
+"""The manifest of a sealed segment: the size and SHA-256 of each of its files.
 
     {"segment": "20261122T101300.000000Z-3f9a2c81",
      "files": {"tape/date=2026-11-22/….jsonl.zst": {"bytes": 123, "sha256": "…"}, …}}
 
-Paths are relative to the archive. It names a file that was lost, added or changed, even where
-what the file holds still reads the same. It protects against accidents, not against a forger: who
-rewrites a file can rewrite this one, too.
+Paths are relative to the archive. With it `verify` finds a file that was lost, added or changed, even if its
+content still reads the same. It protects against accidents, not against a forger, who can rewrite the
+manifest too.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from booktape.store.unsealed_file import FileSeal, UnsealedFile
 
 
 class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
-    """All files of one segment, by their paths relative to the archive."""
+    """All files of one segment, by path relative to the archive."""
 
     segment: str
     files: dict[str, FileSeal]
 
 
 def read_manifest(content: bytes) -> Manifest:
-    """What `seal_manifest` wrote. Raises ValueError for anything else."""
+    """Decode a manifest. Raises ValueError for anything else."""
     try:
         return msgspec.json.decode(content, type=Manifest)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -38,10 +38,10 @@ def read_manifest(content: bytes) -> Manifest:
 
 
 def seal_manifest(layout: Layout, segment: Segment, files: Mapping[Path, FileSeal]) -> None:
-    """Write down `files`, by their final paths, durably. May be called again after a WriteFailed.
+    """Write the manifest of `files`, by their final paths, durably. May be called again after a WriteFailed.
 
-    Unlike any other file it takes the place of one that is there: a crash may have come between it
-    and the tape, and the tape that is recovered then is packed anew, into other bytes.
+    Unlike any other file it replaces an existing one. A crash may have come after the manifest and before
+    the tape; then recovery compresses the tape again, into other bytes.
     """
     sealed = {path.relative_to(layout.root).as_posix(): seal for path, seal in files.items()}
     unsealed, final = layout.writing_manifest(segment), layout.manifest(segment)

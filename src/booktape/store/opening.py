@@ -1,8 +1,7 @@
-"""How a file of an archive is opened: a regular file, or none at all.
+"""Opens files of an archive for reading: regular files only.
 
-Who put a FIFO where a file should be would else make whoever opens it wait for ever; a device may never
-end. A link is followed, since a whole room of an archive may stand elsewhere; `booktape verify` reports
-each.
+Opening a FIFO would wait for ever, and a device may never end. Links are followed, because a folder of an
+archive may be kept elsewhere; `booktape verify` reports each link.
 """
 
 from __future__ import annotations
@@ -15,9 +14,9 @@ from pathlib import Path
 
 
 def open_file(path: Path) -> BufferedReader:
-    """For reading. Raises OSError, also for what is no regular file; never waits for a writer."""
+    """Open for reading. Raises OSError, also if it is not a regular file; never waits for a writer."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
     return os.fdopen(descriptor, "rb")

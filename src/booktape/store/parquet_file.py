@@ -1,7 +1,7 @@
-"""A Parquet file in the making: encoded into memory, and only then brought to the disk.
+"""A Parquet file that is being written: encoded in memory first, then written to the disk.
 
-Arrow's own writer gives up a file at the first write that fails, and whatever it was writing is lost.
-So it never meets the disk here: what a disk refuses stays in memory, and is written again.
+Arrow's own writer gives up a file at the first write that fails, and the data of that write is lost.
+So it only ever writes to memory here. What the disk refuses stays in memory and is written again.
 """
 
 from __future__ import annotations
@@ -22,20 +22,38 @@ from booktape.store.unsealed_file import FileSeal, UnsealedFile
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
+GROUP_ROWS: Final = 600
+GROUP_BYTES: Final = 96 << 20
+"""A row group ends at GROUP_ROWS rows or GROUP_BYTES decoded bytes, whichever comes first."""
+
 _PAGE_BYTES: Final = 32 << 20
-"""Pages a few windows long, or the last snapshot would be out of sight."""
+"""Pages span several compression windows, so that each snapshot is compressed against the previous one."""
 
 _DEEP_BYTES: Final = 64 << 10
-"""From such rows on Brotli saves a seventh of the bytes or more, and is worth twice the time."""
+"""For rows of at least this size Brotli saves a seventh of the bytes or more, and is worth twice the time."""
+
+
+class RowGroup:
+    """Rows of one symbol that become one row group."""
+
+    def __init__(self) -> None:
+        self.rows: list[BookRow] = []
+        self.bytes = 0
+
+    def add(self, row: BookRow) -> bool:
+        """Add a row. Returns whether the group is full now."""
+        self.rows.append(row)
+        self.bytes += row_bytes(row)
+        return len(self.rows) >= GROUP_ROWS or self.bytes >= GROUP_BYTES
 
 
 class ParquetFile:
-    """A new file of one table; each batch that is appended becomes a row group.
+    """A new file of one table. Each appended batch becomes a row group.
 
-    `write` and `seal` may be called again after a WriteFailed. Memory: what is encoded and not written.
+    `write` and `seal` may be called again after a WriteFailed. Memory: what is encoded and not written yet.
     """
 
-    # Any: `packing` is pyarrow's own options, of many types.
+    # Any: `packing` are pyarrow's own options, of many types.
     def __init__(self, path: Path, schema: pa.Schema, **packing: Any) -> None:  # noqa: ANN401
         self.path = path
         self._file = UnsealedFile(path)
@@ -46,11 +64,11 @@ class ParquetFile:
         self._encoder.write_batch(batch)
 
     def write(self) -> None:
-        """Bring to the disk what is encoded."""
+        """Write to the disk what is encoded."""
         self._file.write()
 
     def seal(self, rows: int) -> FileSeal:
-        """End the file and make it durable. Raises WriteFailed when it does not hold so many rows."""
+        """End the file and make it durable. Raises WriteFailed if it does not hold `rows` rows."""
         if self._encoder.is_open:
             self._encoder.close()
         seal = self._file.seal()
@@ -62,7 +80,7 @@ class ParquetFile:
 
 
 class _Sink(RawIOBase):
-    """What Arrow takes for the file that it writes."""
+    """The file object that Arrow writes to."""
 
     def __init__(self, file: UnsealedFile) -> None:
         self._file = file
@@ -71,16 +89,16 @@ class _Sink(RawIOBase):
         return True
 
     def write(self, data: Buffer, /) -> int:
-        # Copied: a buffer of Arrow's is used again.
+        # Copied, because Arrow uses its buffer again.
         copy = bytes(data)
         self._file.append(copy)
         return len(copy)
 
 
 class _Encoder(pq.ParquetWriter):
-    """Thrown away unfinished, it stays as it is: the next start makes all of it again.
+    """A writer that is dropped before `close` writes nothing more: the next start makes the file again.
 
-    pyarrow's own would encode the end of the file even then.
+    pyarrow's own `__del__` would encode the end of the file even then.
     """
 
     def __del__(self) -> None:
@@ -88,17 +106,17 @@ class _Encoder(pq.ParquetWriter):
 
 
 def row_bytes(row: BookRow) -> int:
-    """Decoded size of a row: its four lists."""
+    """The decoded size of a row: its four lists."""
     return 2 * (row.bid_price.nbytes + row.ask_price.nbytes)
 
 
 def packing(like: BookRow) -> tuple[Literal["brotli", "zstd"], int]:
-    """Codec and level for rows like this one. Either looks back 4 MB: dozens of whole books."""
+    """Codec and level for rows like this one. Both have a window of 4 MB: dozens of whole books."""
     return ("brotli", 7) if row_bytes(like) >= _DEEP_BYTES else ("zstd", 9)
 
 
 def rows_file(path: Path, like: BookRow) -> ParquetFile:
-    """A new file of rows `like` this one, compressed so that each is seen beside the last ones."""
+    """A new file of rows `like` this one. Each row is compressed against the ones before it."""
     codec, level = packing(like)
     return ParquetFile(
         path,
@@ -112,7 +130,7 @@ def rows_file(path: Path, like: BookRow) -> ParquetFile:
 
 
 def table_file(path: Path, batch: pa.RecordBatch) -> ParquetFile:
-    """A new file of this one batch: `gaps`, `checks` or `notes`."""
+    """A new file of one batch: `gaps`, `checks` or `notes`."""
     file = ParquetFile(path, batch.schema, compression="zstd")
     file.append(batch)
     return file

@@ -38,7 +38,7 @@ from booktape.store.layout import Layout, Segment
 from booktape.store.patience import Stopped, never, patiently
 from booktape.store.segment_writer import SegmentWriter
 from booktape.store.session import RecordingSession
-from booktape.store.tape_reader import beginning, following, read_tape
+from booktape.store.tape_reader import beginning, errors_as_damage, read_tape
 
 STOP_CHECK_RECORDS: Final = 100
 """How many records are recovered between two looks at `should_stop`."""
@@ -201,7 +201,7 @@ def _isolate(layout: Layout, segment: Segment, tape: _Tape) -> None:
         if tape.path == written and is_regular(written):
             remove_unsealed(torn)
             written.rename(torn)
-        clear_segment(layout, segment, but=torn)
+        clear_segment(layout, segment, keep=torn)
 
 
 def _replay(  # noqa: PLR0913 each is one thing
@@ -220,7 +220,7 @@ def _replay(  # noqa: PLR0913 each is one thing
     torn = layout.torn_tape(segment)
     records = read_tape(torn, torn=True)
     next(records)
-    with following(torn):
+    with errors_as_damage(torn):
         recording = RecordingSession(layout, segment, worker, tape.start)
     return 1 + record_again(recording, records, reason, torn, should_stop)
 
@@ -237,7 +237,7 @@ def record_again(
     It ends as the tape does, or for this `reason` where the tape has no end. Raises Stopped with everything
     unsealed, and DamagedTape, with the tape's name, where no recorder wrote it.
     """
-    with following(tape):
+    with errors_as_damage(tape):
         count = _handle_all(recording, records, reason, should_stop)
         patiently(recording.writer.flush, should_stop)
         patiently(lambda: recording.writer.seal().result(), should_stop)

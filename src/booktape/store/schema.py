@@ -1,4 +1,4 @@
-"""The columns, their types and what they mean. The tables of docs/format.md are generated from it."""
+"""The columns, their types and their meaning. The tables of docs/format.md are generated from it."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ CHECKS: Final = _schema(CHECK_COLUMNS)
 NOTES: Final = _schema(NOTE_COLUMNS)
 
 SCALARS: Final = [c.name for c in SNAPSHOT_COLUMNS if c.type != _DOUBLES]
-"""Columns with statistics, so that a reader skips what it does not need. Lists have none."""
+"""Columns with statistics, by which a reader skips row groups. Lists have none."""
 
 
 def snapshot_batch(rows: Sequence[BookRow]) -> pa.RecordBatch:
@@ -186,19 +186,19 @@ def _lists(values: Sequence[Floats]) -> pa.Array[Any]:
 
 @dataclass(frozen=True, slots=True)
 class SmallTable:
-    """A table of whatever happens rarely, of all symbols: what it holds, and as which row."""
+    """A table of rare items, of all symbols: the class of the items, and how one becomes a row."""
 
     holds: type
     schema: pa.Schema
     row: Callable[[Any], tuple[object, ...]]
 
-    def batch(self, said: Iterable[object]) -> pa.RecordBatch:
-        """What of it belongs here, as one Arrow batch. An empty one says that there was nothing.
+    def batch(self, items: Iterable[object]) -> pa.RecordBatch:
+        """The items of this table's class as one Arrow batch, which may be empty.
 
-        A null where none may be is refused when it is written: Parquet's writer looks.
+        A null in a column that allows none is refused later, by Parquet's writer.
         """
-        rows = [self.row(one) for one in said if isinstance(one, self.holds)]
-        # Of no rows `zip` makes no columns.
+        rows = [self.row(item) for item in items if isinstance(item, self.holds)]
+        # Without rows `zip` makes no columns.
         columns = list(zip(*rows, strict=True)) or [()] * len(self.schema)
         typed = zip(columns, self.schema.types, strict=True)
         arrays = [pa.array(values, of) for values, of in typed]

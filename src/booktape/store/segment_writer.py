@@ -1,12 +1,15 @@
-"""One segment on disk: its tape, its rows, its gaps; written together, sealed together.
+"""One segment on disk: its tape, its rows and its small tables, written and sealed together.
 
-Rows of one symbol are staged until a row group is full, then written by a worker thread: only inside
-one group is a row compressed against those before it, and a reader pays for a whole group. Before any
-group is handed over the tape is flushed, so rows on disk are never ahead of the tape on disk.
+**Rows.** The rows of one symbol are staged in memory until their row group is full; then a worker thread
+writes the group. A row is compressed only against earlier rows of its own group, so groups are large. A
+reader decodes whole groups, so they are not larger than that.
 
-**No group is dropped.** All that is full stands in one queue, and leaves it when its bytes are written.
-What brings anything to the disk (`flush`, `seal`) may be called again after a WriteFailed, and goes on
-where it was: store/patience.py says how long.
+**Order.** The tape is flushed before a group is given to the worker. So rows on disk are never ahead of the
+tape on disk, and recovery can always make them again (store/recovery.py has the whole theory).
+
+**Retry.** `flush` and `seal` may be called again after a WriteFailed, and continue where they stopped. No
+group is lost: full groups stand in one queue, and a group leaves it only when its bytes are written.
+store/patience.py says how long callers retry.
 """
 
 from __future__ import annotations
@@ -29,17 +32,13 @@ from booktape.store.clearing import clear_segment, is_regular, set_aside
 from booktape.store.durable_files import disk_errors_named, publish
 from booktape.store.layout import Layout, Segment, can_be_stored
 from booktape.store.manifest import seal_manifest
-from booktape.store.parquet_file import ParquetFile, row_bytes, rows_file, table_file
+from booktape.store.parquet_file import ParquetFile, RowGroup, row_bytes, rows_file, table_file
 from booktape.store.schema import TABLES, snapshot_batch
 from booktape.store.tape_writer import TapeWriter
 from booktape.store.unsealed_file import FileSeal
 
-GROUP_ROWS: Final = 600
-GROUP_BYTES: Final = 96 << 20
-"""A row group ends at so many rows or so many decoded bytes, whichever comes first."""
-
 STAGED_BYTES: Final = 256 << 20
-"""Rows of all symbols that wait for their groups; beyond it the largest group ends early."""
+"""Rows of all symbols that may be staged. Beyond it the largest group ends early."""
 
 BACKLOG_BYTES: Final = 256 << 20
 """Row groups that may wait for the worker before the recorder has to wait too."""
@@ -47,41 +46,26 @@ BACKLOG_BYTES: Final = 256 << 20
 log = structlog.get_logger()
 
 
-class Group:
-    """The rows of one symbol that wait to become a row group."""
-
-    def __init__(self) -> None:
-        self.rows: list[BookRow] = []
-        self.bytes = 0
-        self.is_encoded = False
-
-    def add(self, row: BookRow) -> bool:
-        """Whether the group is full now."""
-        self.rows.append(row)
-        self.bytes += row_bytes(row)
-        return len(self.rows) >= GROUP_ROWS or self.bytes >= GROUP_BYTES
-
-
-class Job(NamedTuple):
-    """Row groups in the hands of the worker."""
+class _PendingWrite(NamedTuple):
+    """Row groups that the worker is to write."""
 
     done: Future[None]
     bytes: int
 
 
 class Predecessor(NamedTuple):
-    """The segment before, and the last line of its tape, which it does not have yet."""
+    """The previous segment, and the last record of its tape, which is not written yet."""
 
     writer: SegmentWriter
     end: SegmentEnd
 
 
 class SegmentWriter:
-    """Writes a segment. Nothing is visible to readers before `seal` has run.
+    """Writes a segment. Readers see nothing of it before `seal` has run.
 
-    To make it, to write and to add is memory's work alone; `flush` and `seal` are the disk's. Neither
-    may run beside anything else of this object. Memory: at most STAGED_BYTES staged and, when the caller
-    respects `busy`, BACKLOG_BYTES being written.
+    The constructor, `write` and the `add` methods work in memory only; `flush` and `seal` use the disk. No
+    other method may run at the same time as one of these two. Memory: at most STAGED_BYTES are staged, and
+    at most BACKLOG_BYTES wait to be written if the caller respects `busy`.
     """
 
     def __init__(
@@ -94,119 +78,120 @@ class SegmentWriter:
         self._after = after
         self._tape = TapeWriter(layout.starting_tape(segment))
         self._is_opened = False
-        self._groups: dict[str, Group] = {}
+        self._groups: dict[str, RowGroup] = {}
         self._rows: Counter[str] = Counter()
         self._staged_bytes = 0
-        self._said: list[GapInterval | Check | Note] = []
-        self._full: list[tuple[str, Group]] = []
-        # Handed to the worker, which takes out what is written.
-        self._queue: deque[tuple[str, Group]] = deque()
-        self._jobs: deque[Job] = deque()
+        self._table_items: list[GapInterval | Check | Note] = []
+        self._full: list[tuple[str, RowGroup]] = []
+        # For the worker, which removes each group when it is written.
+        self._queue: deque[tuple[str, RowGroup]] = deque()
+        # The first group of the queue, once it is encoded: a retry must not encode it again.
+        self._encoded: RowGroup | None = None
+        self._pending: deque[_PendingWrite] = deque()
         self._files: dict[str, ParquetFile] = {}
         self._steps: deque[Callable[[], None]] | None = None
         self._seals: dict[Path, FileSeal] = {}
 
-    def begin(self) -> None:
-        """The first lines are complete: with the next flush the segment counts, whatever happens."""
+    def complete_opening(self) -> None:
+        """The opening records are all written: from the next flush on, recovery will find this segment."""
         self._is_opened = True
 
-    def write(self, frame: TapeRecord) -> None:
-        """Put a frame on the tape."""
-        self._tape.write(frame)
+    def write(self, record: TapeRecord) -> None:
+        """Append a record to the tape."""
+        self._tape.write(record)
 
     def end(self, last: Iterable[TapeRecord]) -> None:
-        """Put the last lines on the tape: from now on the segment can be sealed."""
-        for frame in last:
-            self._tape.write(frame)
+        """Append the last records to the tape. From now on the segment can be sealed."""
+        for record in last:
+            self._tape.write(record)
         self.is_ended = True
 
     def add_row(self, row: BookRow) -> None:
-        """Stage a row; a full group goes to the worker with the next flush.
+        """Stage a row. The next flush gives full groups to the worker.
 
-        Raises ValueError for a symbol that no file can be named after: no recorder has one.
+        Raises ValueError for a symbol that no file can be named after; no recorder accepts such a symbol.
         """
         if row.symbol not in self._rows and not can_be_stored(row.symbol):
             raise ValueError(f"no file can be named after {row.symbol[:80]!r}")
-        group = self._groups.setdefault(row.symbol, Group())
-        full = group.add(row)
+        group = self._groups.setdefault(row.symbol, RowGroup())
+        is_full = group.add(row)
         self._rows[row.symbol] += 1
         self._staged_bytes += row_bytes(row)
-        if full:
-            self._close(row.symbol)
+        if is_full:
+            self._end_group(row.symbol)
         elif self._staged_bytes >= STAGED_BYTES:
-            self._close(max(self._groups, key=lambda symbol: self._groups[symbol].bytes))
+            self._end_group(max(self._groups, key=lambda symbol: self._groups[symbol].bytes))
 
-    def add(self, said: GapInterval | Check | Note) -> None:
-        """A row of one of the small tables; they are written when the segment is sealed.
+    def add(self, item: GapInterval | Check | Note) -> None:
+        """Add a row to one of the small tables, which are written when the segment is sealed.
 
         Known weakness: until then they are in memory only, and a recovery makes them again.
         """
-        self._said.append(said)
+        self._table_items.append(item)
 
     @property
     def wants_flush(self) -> bool:
-        """Whether a flush should come at once: much waits for the tape, or a group is full."""
+        """Whether to flush at once: BUFFER_BYTES wait for the tape, or a group is full."""
         return bool(self._full) or self._tape.wants_flush
 
     def flush(self) -> None:
-        """Bring the tape to the disk, hand over full groups, and raise what the worker met.
+        """Flush the tape, give full groups to the worker, and raise the worker's errors.
 
-        It blocks for as long as the disk does. What the worker could not write is tried again here,
-        and waited for, so that a patient caller knows when it is written.
+        It blocks as long as the disk does. If the worker failed because the disk was full, its groups are
+        written again here, and this call waits for them: so a caller that retries knows when all is written.
         """
-        # Tape first: rows never reach the disk before the frames they follow from.
+        # Tape first: rows never reach the disk before the records that they follow from.
         self._flush_tape()
         full, self._full = self._full, []
         if full:
             self._queue.extend(full)
-            job = self._worker.submit(self._write_groups, len(full))
-            self._jobs.append(Job(job, sum(group.bytes for _, group in full)))
+            done = self._worker.submit(self._write_groups, len(full))
+            self._pending.append(_PendingWrite(done, sum(group.bytes for _, group in full)))
         failed = False
-        while self._jobs and (failed or self._jobs[0].done.done()):
-            failed = _failed(self._jobs[0]) or failed
-            self._jobs.popleft()
-        if self._queue and not self._jobs:
+        while self._pending and (failed or self._pending[0].done.done()):
+            failed = _must_retry(self._pending[0]) or failed
+            self._pending.popleft()
+        if self._queue and not self._pending:
             self._worker.submit(self._write_groups, len(self._queue)).result()
 
     @property
     def busy(self) -> Future[None] | None:
-        """What to wait for before more rows are made; None while the worker keeps up.
+        """What to wait for before more rows are made. None while the worker keeps up.
 
-        Its result is the next flush's business.
+        The caller need not check its result: the next flush does.
         """
-        waiting = [job for job in self._jobs if not job.done.done()]
-        behind = sum(job.bytes for job in waiting) > BACKLOG_BYTES
+        waiting = [write for write in self._pending if not write.done.done()]
+        behind = sum(write.bytes for write in waiting) > BACKLOG_BYTES
         return waiting[0].done if behind else None
 
     def seal(self) -> Future[None]:
-        """End the segment. When the result is there, all its files have their final names.
+        """Seal the segment. When the result is there, all its files are durable and have their final names.
 
-        After a WriteFailed it may be called again. Nothing has a final name before every row of every
-        file is durable.
+        No file gets its final name before every file is durable. May be called again after a WriteFailed.
         """
         for symbol in list(self._groups):
-            self._close(symbol)
+            self._end_group(symbol)
         self._queue.extend(self._full)
         self._full = []
         return self._worker.submit(self._seal)
 
-    def _close(self, symbol: str) -> None:
+    def _end_group(self, symbol: str) -> None:
         group = self._groups.pop(symbol)
         self._staged_bytes -= group.bytes
         self._full.append((symbol, group))
 
     def _flush_tape(self) -> None:
-        """Once the first lines are complete the tape takes the name under which it counts.
+        """Flush the tape. Once its opening is complete, it gets the name under which recovery finds it.
 
-        It stands before the one before it says that it ended: whenever we are killed, one of the two
-        knows how things stood.
+        Order matters here. First the previous tape is flushed: it must hold every record that the new
+        tape's checkpoints contain. Then the new tape gets its name. Only then does the previous tape get
+        its end record. So after a kill at any moment one of the two tapes has the latest state.
         """
-        counts = self._layout.writing_tape(self.segment)
-        if self._is_opened and self._tape.path != counts:
+        recoverable = self._layout.writing_tape(self.segment)
+        if self._is_opened and self._tape.path != recoverable:
             if self._after:
-                # What the new tape's checkpoints contain, the old one must tell.
                 self._after.writer._flush_tape()  # noqa: SLF001 another of our own
-            self._tape.move(counts)
+            self._tape.move(recoverable)
             if self._after:
                 self._after.writer.end([self._after.end])
                 self._after = None
@@ -216,24 +201,25 @@ class SegmentWriter:
     # ── in the worker thread ────────────────────────────────────────────────────────────────
 
     def _write_groups(self, count: int) -> None:
-        """Write the first ones of the queue, in their order. What fails stays the first."""
+        """Write the first `count` groups of the queue. One that fails stays the first."""
         for _ in range(count):
             symbol, group = self._queue[0]
             if symbol not in self._files:
                 path = self._layout.writing_rows(self.segment, symbol)
                 self._files[symbol] = rows_file(path, group.rows[-1])
             file = self._files[symbol]
-            if not group.is_encoded:
+            if group is not self._encoded:
                 file.append(snapshot_batch(group.rows))
-                group.is_encoded = True
+                self._encoded = group
             file.write()
             self._queue.popleft()
+            self._encoded = None
 
     def _seal(self) -> None:
         self._flush_tape()
-        while self._jobs:
-            _failed(self._jobs[0])
-            self._jobs.popleft()
+        while self._pending:
+            _must_retry(self._pending[0])
+            self._pending.popleft()
         self._write_groups(len(self._queue))
         if self._steps is None:
             self._steps = deque(self._steps_to_seal())
@@ -242,14 +228,14 @@ class SegmentWriter:
             self._steps.popleft()
 
     def _steps_to_seal(self) -> Iterator[Callable[[], None]]:
-        """All that is left to do, in order. Each can be done again after it failed."""
+        """The steps of sealing, in order. Each can be repeated after it failed."""
         layout, segment = self._layout, self.segment
         files = {
             layout.rows(segment, symbol): (self._files[symbol], rows)
             for symbol, rows in self._rows.items()
         }
         for name, table in TABLES.items():
-            batch = table.batch(self._said)
+            batch = table.batch(self._table_items)
             file = table_file(layout.writing_table(segment, name), batch)
             files[layout.table(segment, name)] = file, batch.num_rows
         for final, (file, rows) in files.items():
@@ -258,11 +244,11 @@ class SegmentWriter:
         yield partial(self._make_durable, tape, self._tape.seal)
         for final, (file, _) in files.items():
             yield partial(self._publish, file.path, final)
-        # The tape last: as long as it is unsealed, the next start does all of it again.
+        # The tape comes last: until it is sealed, the next start repeats all of this.
         yield partial(seal_manifest, layout, segment, self._seals)
         yield partial(self._publish, self._tape.path, tape)
         yield partial(_clear, layout, segment)
-        # To end a thousand Parquet writers takes a while; here nobody waits for it.
+        # Dropping a thousand Parquet writers takes a while. In this thread nothing waits for it.
         yield self._files.clear
 
     def _make_durable(self, final: Path, seal: Callable[[], FileSeal]) -> None:
@@ -272,8 +258,8 @@ class SegmentWriter:
     def _publish(self, unsealed: Path, final: Path) -> None:
         """Give a file its final name.
 
-        One that is there already was published before a crash: the same tape gives the same bytes. If it
-        is another one, ours is not thrown away for it, nor it for ours: it is set aside.
+        A file that already has this name was published before a crash: the same tape gives the same bytes.
+        If its bytes differ, neither file is removed: the one in the way is moved to `set-aside/`.
         """
         with disk_errors_named(final):
             if unsealed.exists() and os.path.lexists(final) and not self._is_sealed_as(final):
@@ -282,13 +268,13 @@ class SegmentWriter:
         publish(unsealed, final)
 
     def _is_sealed_as(self, final: Path) -> bool:
-        """Whether size and checksum of what stands there are those of the file that it should be."""
-        return is_regular(final) and FileSeal.of(final) == self._seals[final]
+        """Whether the file there has the size and the checksum of the one to be published."""
+        return is_regular(final) and FileSeal.of_file(final) == self._seals[final]
 
 
-def _failed(job: Job) -> bool:
-    """Whether what it should write has to be tried again. Raises what no second try would mend."""
-    error = job.done.exception()
+def _must_retry(write: _PendingWrite) -> bool:
+    """Wait for a write. Returns whether it failed and must be repeated; raises what no retry would repair."""
+    error = write.done.exception()
     if error is not None and not (isinstance(error, WriteFailed) and error.may_pass):
         raise error
     return error is not None

@@ -1,4 +1,4 @@
-"""One recording in progress: each record goes to the tape first, then to the pure function, then its rows.
+"""One recording in progress: write each record to the tape, apply it, store the rows that follow from it.
 
 The recorder drives it with live records, recovery and rebuild with those of a tape. So all of them write
 the same files.
@@ -29,9 +29,14 @@ from booktape.store.segment_writer import Predecessor, SegmentWriter
 class RecordingSession:
     """`handle` every record, `rotate` when a segment ends, `end` once.
 
-    It begins a tape with `start` and with the checkpoints of what was known before. All of this is work
-    in memory. `writer.flush` brings it to the disk, and each of the segments that have `ended` is sealed
-    by its writer: both may fail, and be called again.
+    Its tape begins with `start` and the checkpoints in `known_before`. All methods work in memory only.
+    `writer.flush` writes to the disk, and each writer that `ended` returns seals its segment: both may fail
+    and be called again.
+
+    **Checkpoints.** A segment can be read without the ones before it, because its tape begins with a
+    checkpoint of every book: its levels, epoch, open gap and buffered events (core/checkpoint.py). So a
+    damaged tape costs one segment, and segments can be rebuilt side by side. The last checkpoints, after the
+    end record of a stopped recording, are what the next recording continues from (store/archive.py).
     """
 
     def __init__(
@@ -49,15 +54,15 @@ class RecordingSession:
         self._layout = layout
         self._worker = worker
         self._unsealed: list[SegmentWriter] = [self.writer]
-        # What a new tape must begin with, and does not have yet.
+        # The records of a new tape's opening that are not written yet.
         self._unwritten_opening: Iterator[TapeRecord] | None = None
         self.handle(start)
         for checkpoint in known_before:
             self.handle(checkpoint)
-        self.writer.begin()
+        self.writer.complete_opening()
 
     def handle(self, record: TapeRecord) -> list[Output]:
-        """Write the record down, then follow it. Returns every output, those that were stored included."""
+        """Write the record to the tape, apply it, store its outputs. Returns all outputs."""
         self._complete_opening()
         self.writer.write(record)
         self.last_ns = max(self.last_ns, record.received_ns)
@@ -66,17 +71,17 @@ class RecordingSession:
     def rotate(self, now_ns: int) -> None:
         """Begin the next segment.
 
-        Its tape begins with a checkpoint of every book, which takes a while where there are many. A caller
-        with an event loop calls `write_next_of_opening` until it is False, and serves the loop in between.
-        Any other caller simply goes on: what is missing is written before the next record.
+        Its tape begins with a checkpoint of every book, which takes a while if there are many. A caller
+        with an event loop calls `write_next_of_opening` until it returns False, and runs the loop in between.
+        Any other caller just continues: the rest is written before the next record.
         """
         self._complete_opening()
-        # The end is followed before the checkpoints are made, and written down after them.
+        # The end record is applied before the checkpoints are made, and written after them.
         end = SegmentEnd(now_ns, ROTATED)
         self._store(self.books.feed(end))
         self.last_ns = max(self.last_ns, now_ns)
         last = self.writer
-        # The names of those that are not sealed yet may not stand on the disk yet.
+        # Unsealed segments may have no file on the disk yet, so their names are given here.
         taken = {writer.segment for writer in self._unsealed}
         segment = free_segment(self._layout, now_ns, last.segment.tag, taken)
         self.writer = SegmentWriter(self._layout, segment, self._worker, Predecessor(last, end))
@@ -92,13 +97,13 @@ class RecordingSession:
         record = next(self._unwritten_opening, None)
         if record is None:
             self._unwritten_opening = None
-            self.writer.begin()
+            self.writer.complete_opening()
             return False
         self.writer.write(record)
         return True
 
     def end(self, reason: str) -> None:
-        """Write the last records of a tape, with what is known now for the next recording."""
+        """Write the last records of the tape: its end and, unless it rotated, a checkpoint of every book."""
         self._complete_opening()
         end = SegmentEnd(self.last_ns, reason)
         self._store(self.books.feed(end))
@@ -106,9 +111,9 @@ class RecordingSession:
         self.writer.end([end, *known])
 
     def ended(self) -> list[SegmentWriter]:
-        """The segments that can be sealed now, oldest first, each once.
+        """The segments that can be sealed now, oldest first. Each is returned once.
 
-        One that was rotated can be sealed as soon as the next one stands on the disk.
+        A rotated segment can be sealed as soon as the next one's tape is on the disk.
         """
         found = [writer for writer in self._unsealed if writer.is_ended]
         self._unsealed = [writer for writer in self._unsealed if not writer.is_ended]

@@ -1,11 +1,13 @@
-"""One line of the tape: a record as a JSON object, and back.
+"""Encodes a record as one line of the tape, a JSON object, and decodes it.
 
     {"k":"ws","received_ns":1780861676491371547,"connection":1,"m":{"stream":…,"data":{…}}}
     {"k":"rest","received_ns":…,"symbol":"BTCUSDT","limit":5000,"m":{"lastUpdateId":…}}
     {"k":"connected","received_ns":…,"connection":1,"symbols":["BTCUSDT"]}
 
-A payload stands byte for byte under `m`; one that cannot stand inside a line of JSON (garbage,
-binary, a newline) stands in base64 under `base64` instead.
+A payload is stored byte for byte under `m`. One that cannot be part of a line of JSON (garbage, binary, a
+newline) is stored in base64 under `base64` instead.
+
+A new kind of record needs its class in core/tape_records.py and its name in `_NAMES`.
 """
 
 from __future__ import annotations
@@ -36,28 +38,28 @@ from booktape.core.tape_records import (
 )
 from booktape.errors import DamagedTape
 
-_KINDS: Final = MappingProxyType(
+_NAMES: Final = MappingProxyType(
     {
-        "ws": StreamMessage,
-        "rest": DepthAnswer,
-        "connected": Connected,
-        "disconnected": Disconnected,
-        "tick": Tick,
-        "pulse": Pulse,
-        "hold-expired": HoldExpired,
-        "asked": SnapshotRequested,
-        "status": SymbolListing,
-        "clock-step": ClockStep,
-        "clock-offset": ClockOffset,
-        "start": SegmentStart,
-        "checkpoint": Checkpoint,
-        "end": SegmentEnd,
+        StreamMessage: "ws",
+        DepthAnswer: "rest",
+        Connected: "connected",
+        Disconnected: "disconnected",
+        Tick: "tick",
+        Pulse: "pulse",
+        HoldExpired: "hold-expired",
+        SnapshotRequested: "asked",
+        SymbolListing: "status",
+        ClockStep: "clock-step",
+        ClockOffset: "clock-offset",
+        SegmentStart: "start",
+        Checkpoint: "checkpoint",
+        SegmentEnd: "end",
     }
 )
-_KIND_OF: Final = {kind: name for name, kind in _KINDS.items()}
+"""The field `k` of each record's line."""
 
 _M: Final = b',"m":'
-"""Stands in no text: there every quotation mark has a backslash before it."""
+"""Cannot be part of a JSON text: there every quotation mark has a backslash before it."""
 
 
 class _Kind(Struct):
@@ -65,7 +67,7 @@ class _Kind(Struct):
 
 
 class _Payload(Struct):
-    """The fields of a line that carries the exchange's bytes, but for `m`."""
+    """The fields of a line with the exchange's bytes, except `m`."""
 
     received_ns: int
     connection: int = 0
@@ -77,8 +79,8 @@ class _Payload(Struct):
 _kind = msgspec.json.Decoder(_Kind)
 _payload = msgspec.json.Decoder(_Payload)
 _json = msgspec.json.Decoder(Raw)
-_notes: Final[dict[str, msgspec.json.Decoder[TapeRecord]]] = {
-    name: msgspec.json.Decoder(kind) for name, kind in _KINDS.items()
+_decoders: Final[dict[str, msgspec.json.Decoder[TapeRecord]]] = {
+    name: msgspec.json.Decoder(record) for record, name in _NAMES.items()
 }
 
 
@@ -91,17 +93,17 @@ def encode_record(record: TapeRecord) -> bytes:
         head = b'{"k":"rest","received_ns":%d,"symbol":%b,"limit":%d,'
         symbol = msgspec.json.encode(record.symbol)
         return head % (record.received_ns, symbol, record.limit) + _field(record.payload)
-    return b'{"k":"%b",' % _KIND_OF[type(record)].encode() + msgspec.json.encode(record)[1:] + b"\n"
+    return b'{"k":"%b",' % _NAMES[type(record)].encode() + msgspec.json.encode(record)[1:] + b"\n"
 
 
 def _field(payload: bytes) -> bytes:
-    if _stands_in_a_line(payload):
+    if _fits_in_a_line(payload):
         return b'"m":%b}\n' % payload
     return b'"base64":"%b"}\n' % b64encode(payload)
 
 
-def _stands_in_a_line(payload: bytes) -> bool:
-    """Whether the payload, as it is, can be the value of a field: JSON, UTF-8, on one line."""
+def _fits_in_a_line(payload: bytes) -> bool:
+    """Whether the payload can be the value of a field unchanged: JSON, UTF-8, on one line."""
     if payload[:1] != b"{" or payload[-1:] != b"}" or b"\n" in payload:
         return False
     try:
@@ -114,13 +116,13 @@ def _stands_in_a_line(payload: bytes) -> bool:
 
 def decode_record(line: bytes) -> TapeRecord:
     """The record of one line. Raises DamagedTape when it is none."""
-    # What stands under `m` is not parsed: the nesting that a reader's stack bears is not the writer's.
+    # `m` is not parsed: a reader with less stack than the writer may not bear its nesting.
     head, inline, rest = line.partition(_M)
     fields = head + b"}" if inline else line
     try:
         kind = _kind.decode(fields).k
         if kind not in {"ws", "rest"}:
-            return _notes[kind].decode(line)
+            return _decoders[kind].decode(line)
         found = _payload.decode(fields)
         payload = rest.removesuffix(b"}\n") if inline else found.base64
     except (msgspec.DecodeError, UnicodeDecodeError, KeyError, RecursionError) as error:

@@ -1,11 +1,15 @@
-"""Tapes read back: at a start, by recovery, by the reader and by the built-in exchange.
+"""Reads tapes: at a start, in recovery, for the reader and for the simulated exchange.
 
-Whoever wants to know how a recording is written needs none of this: store/tape_writer.py.
+store/tape_writer.py writes them. Three kinds of damage are told apart. A sealed tape must be whole: each line,
+each checksum, and its end record; anything else raises DamagedTape. A `torn` tape, whose recorder was killed,
+just ends before its first incomplete line. And a tape whose lines can all be decoded may still hold records
+that no recorder writes: `errors_as_damage` turns the errors that these cause into DamagedTape.
 """
 
 from __future__ import annotations
 
 import sys
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import islice, takewhile
@@ -27,7 +31,7 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-_NOT_FOLLOWED: Final = (
+_CAUSED_BY_DAMAGE: Final = (
     LookupError,
     ValueError,
     ArithmeticError,
@@ -40,10 +44,10 @@ _NOT_FOLLOWED: Final = (
 def read_tape(
     path: Path | IO[bytes], *, torn: bool = False, wanted: Callable[[bytes], bool] | None = None
 ) -> Iterator[TapeRecord]:
-    """Every record of a tape, in order; of its lines only those `wanted`, when that is given.
+    """Every record of a tape, in order. With `wanted`, only lines for which it is true are decoded.
 
-    `torn` is for a tape whose recorder was killed: reading ends, without an error, before the
-    first line that is not whole. Otherwise such a line, or a missing end, raises DamagedTape.
+    `torn` is for a tape whose recorder was killed: reading ends without an error before the first
+    incomplete line. Otherwise such a line, or a missing end record, raises DamagedTape.
     """
     ended = torn
     for number, line in enumerate(filter(wanted, read_lines(path, torn=torn)), 1):
@@ -56,50 +60,55 @@ def read_tape(
         ended = ended or isinstance(record, SegmentEnd)
         yield record
     if not ended:
-        raise DamagedTape(f"{path} breaks off: it does not say how the recording ended")
+        raise DamagedTape(f"{path} is truncated: its end record is missing")
+
+
+def read_to_end(records: Iterator[TapeRecord]) -> None:
+    """Read the rest of a tape. Raises DamagedTape: its last checksum stands at its very end."""
+    deque(records, maxlen=0)
 
 
 def first_line(records: Iterator[TapeRecord], name: object) -> SegmentStart:
-    """How a tape begins. Raises DamagedTape, with the tape's `name`, when it does not begin as one."""
+    """The start record of a tape. Raises DamagedTape, with the tape's `name`, if there is none."""
     first = next(records, None)
     if not isinstance(first, SegmentStart):
-        raise DamagedTape(f"{name} does not begin as a tape does.")
+        raise DamagedTape(f"{name} does not begin with a start record.")
     return first
 
 
 @contextmanager
-def following(tape: object) -> Iterator[None]:
-    """A tape that the function cannot follow holds what no recorder writes: raises DamagedTape.
+def errors_as_damage(tape: object) -> Iterator[None]:
+    """Turn an error while records are applied into a DamagedTape: no recorder writes such records.
 
-    Each line may be one, and the whole of them be nothing: a state that there is not, a gap without its
-    beginning, a number beyond what a column holds. Known weakness: a mistake of ours would be called damage
-    of the tape, too; so the error stands in the sentence.
+    Each line may be valid while their sequence is not: an unknown state, a gap without its beginning, a
+    number too large for its column. Known weakness: a bug of booktape would be reported as a damaged tape
+    too, so the sentence contains the error.
     """
     try:
         yield
-    except _NOT_FOLLOWED as error:
+    except _CAUSED_BY_DAMAGE as error:
         raise DamagedTape(f"{tape} holds what no recorder writes ({error!r})") from error
 
 
 def read_format(path: Path) -> int:
-    """Of which format a tape is: 1, which says least, where its first line cannot be read."""
+    """The format of a tape. 1, which promises least, if its first line cannot be read."""
     first = next(read_tape(path, torn=True), None)
     return first.format if isinstance(first, SegmentStart) else 1
 
 
 def read_beginning(segment: Segment, tape: Path | IO[bytes]) -> Beginning:
-    """What a tape's first line says of where it stands. Raises DamagedTape, OSError."""
+    """How a segment begins, from its tape. Raises DamagedTape, OSError."""
     return beginning(segment, first_line(read_tape(tape), segment.name))
 
 
 def beginning(segment: Segment, start: SegmentStart) -> Beginning:
-    """What the first line of a segment's tape says of where it stands."""
+    """How a segment begins, from the start record of its tape."""
     start_us = start.received_ns // 1_000
     return Beginning(segment, start_us, frozenset(start.symbols), start.continues)
 
 
-def read_taken_over(tape: Path | IO[bytes]) -> frozenset[str]:
-    """The symbols of which a tape begins with a checkpoint. Raises DamagedTape, OSError."""
+def read_carried_over(tape: Path | IO[bytes]) -> frozenset[str]:
+    """The symbols for which a tape begins with a checkpoint. Raises DamagedTape, OSError."""
     lines = islice(read_lines(tape), 1, None)
     return frozenset(map(_symbol_of, takewhile(_is_checkpoint, lines)))
 
@@ -112,7 +121,7 @@ def _symbol_of(line: bytes) -> str:
 
 
 class _Symbol(Struct):
-    """All that is wanted of a checkpoint, which may hold thousands of levels."""
+    """The one field needed of a checkpoint, which may hold thousands of levels."""
 
     symbol: str
 
@@ -121,15 +130,14 @@ _symbol = msgspec.json.Decoder(_Symbol)
 
 
 def read_ends(path: Path) -> Iterator[TapeRecord]:
-    """The checkpoints at the start of a tape, its end, and those behind it.
+    """The checkpoints that a tape begins with, its end record, and the checkpoints after that.
 
-    Raises DamagedTape where it is damaged, or does not say how it ended.
+    Raises DamagedTape, also if the end record is missing.
     """
-    return read_tape(path, wanted=_is_at_an_end)
+    return read_tape(path, wanted=_is_checkpoint_or_end)
 
 
-def _is_at_an_end(line: bytes) -> bool:
-    """Whether a line is worth decoding: nearly all others hold what the exchange sent."""
+def _is_checkpoint_or_end(line: bytes) -> bool:
     return line.startswith((b'{"k":"checkpoint",', b'{"k":"end",'))
 
 
@@ -138,14 +146,14 @@ def _is_checkpoint(line: bytes) -> bool:
 
 
 def read_lines(path: Path | IO[bytes], *, torn: bool = False) -> Iterator[bytes]:
-    """The lines of a tape, undecoded. Raises DamagedTape, unless `torn`, where they break off."""
+    """The lines of a tape, undecoded. Raises DamagedTape if it is truncated, unless `torn`."""
     try:
         with ExitStack() as stack:
             source = stack.enter_context(open_file(path)) if isinstance(path, Path) else path
             yield from _whole_lines(stack.enter_context(zstd.open(source, "rb")))
     except (EOFError, zstd.ZstdError) as error:
         if not torn:
-            raise DamagedTape(f"{path} breaks off: {error}") from error
+            raise DamagedTape(f"{path} is truncated or damaged: {error}") from error
 
 
 def _whole_lines(file: zstd.ZstdFile) -> Iterator[bytes]:

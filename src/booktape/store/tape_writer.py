@@ -1,8 +1,8 @@
-"""The tape: the journal of everything that arrived, one JSON object a line, in zstd frames.
+"""Writes a tape: every record that arrived, one JSON object a line, in zstd frames.
 
-`zstdcat … | jq` reads it, and so does store/tape_reader.py; store/tape_codec.py says what stands in a line.
+`zstdcat … | jq` reads it, and so does store/tape_reader.py; store/tape_codec.py has the format of a line.
 
-A block is finished at every `flush`, so a tape that was cut off is readable up to its last flush.
+`flush` ends a zstd block, so a tape that was cut off can be read up to its last flush.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ else:
     from backports import zstd
 
 FRAME_BYTES: Final = 8 << 20
-"""A zstd frame ends, and with it a checksum stands, after so much text."""
+"""Text after which a zstd frame ends; each frame ends with a checksum."""
 
 BUFFER_BYTES: Final = 1 << 20
-"""Text that may wait in memory before a flush is wanted."""
+"""Text in memory from which on a flush is wanted."""
 
 _OPTIONS: Final = {
     int(zstd.CompressionParameter.compression_level): 3,
@@ -33,11 +33,11 @@ _OPTIONS: Final = {
 
 
 class TapeWriter:
-    """Appends frames to a new tape. What `flush` has returned from survives a `kill -9`.
+    """Appends records to a new tape. What was written when `flush` returns survives a `kill -9`.
 
-    What brings it to the disk (`flush`, `move`, `seal`) may be called again after a WriteFailed: nothing
-    is lost, and nothing stands there twice. Known weakness: only `seal` calls fsync, so a power cut may take more than the last flush;
-    whatever is missing is found by the next start and declared as a gap.
+    `flush`, `move` and `seal` may be called again after a WriteFailed: no line is lost or written twice.
+    Known weakness: only `seal` calls fsync, so a power cut may take more than what came after the last
+    flush. The next start finds what is missing and declares it as a gap.
     """
 
     def __init__(self, path: Path) -> None:
@@ -50,22 +50,22 @@ class TapeWriter:
 
     @property
     def path(self) -> Path:
-        """Where it stands now."""
+        """Its path now."""
         return self._file.path
 
-    def write(self, frame: TapeRecord) -> None:
-        """Append one frame; it reaches the disk with the next flush."""
-        line = encode_record(frame)
+    def write(self, record: TapeRecord) -> None:
+        """Append one record in memory. The next flush writes it to the file."""
+        line = encode_record(record)
         self._lines.append(line)
         self._waiting_bytes += len(line)
 
     @property
     def wants_flush(self) -> bool:
-        """Whether so much waits in memory that the next flush should come at once."""
+        """Whether BUFFER_BYTES wait in memory, so that the caller should flush at once."""
         return self._waiting_bytes >= BUFFER_BYTES
 
     def flush(self) -> None:
-        """Hand everything written so far to the operating system, readable as it stands."""
+        """Give everything written so far to the operating system, in a form that can be read already."""
         if self._lines:
             ends = self._frame_bytes + self._waiting_bytes >= FRAME_BYTES
             self._frame_bytes = 0 if ends else self._frame_bytes + self._waiting_bytes
@@ -73,12 +73,12 @@ class TapeWriter:
         self._file.write()
 
     def move(self, path: Path) -> None:
-        """Flush, and only then take another name: it is never there with less than this."""
+        """Flush, then rename: under the new name the tape never has less than was written so far."""
         self.flush()
         self._file.move(path)
 
     def seal(self) -> FileSeal:
-        """End the last frame and make the file durable. Nothing may be written after it."""
+        """End the last zstd frame and make the file durable. Nothing may be written afterwards."""
         if not self._is_ended:
             self._pack(ends=True)
             self._is_ended = True

@@ -1,6 +1,6 @@
-"""Where may be written: asked before the first byte, so that a mistake leaves nothing behind.
+"""Checks of the folders and files that a command is asked to write, before the first byte is written.
 
-Nothing here makes, changes or removes anything.
+Nothing here makes, changes or removes a file.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ _OWN: Final = frozenset(
         *("unsealed", "rebuilding", "set-aside"),
     }
 )
-"""The folders of an archive: whatever lies in them is read as a part of it, or cleared up."""
+"""The folders of an archive: what is in them is read as a part of it, or removed."""
 
 
 def check_is_utf8(path: str) -> None:
-    """Raises UsageError for a path that Arrow, which reads and writes Parquet, cannot be given."""
+    """Raises UsageError for a path that Arrow, which reads and writes Parquet, does not accept."""
     try:
         path.encode()
     except UnicodeEncodeError:
@@ -38,14 +38,14 @@ def check_is_utf8(path: str) -> None:
 
 
 def check_folder(option: str, folder: Path) -> None:
-    """Raises UsageError unless files may be written into this folder, which may have to be made.
+    """Raises UsageError unless files may be written into this folder, which need not exist yet.
 
-    It must not be a file, or lead nowhere, or lie where the readers of another archive would take
-    what is written there for a part of that one.
+    It must not be a file or a broken link, and not be inside an archive, whose readers would read the new
+    files as a part of it.
     """
     check_is_utf8(str(folder.absolute()))
-    _check_way(option, folder)
-    # Both ways to it, by its names and by where they lead: readers come by either.
+    _check_parents(option, folder)
+    # Check the path as written and with links resolved: readers may use either.
     ways = (Path(os.path.abspath(folder)), folder.resolve())  # noqa: PTH100 - it undoes `..`
     folders = [above for way in ways for above in (way, *way.parents)]
     for above in folders:
@@ -62,24 +62,24 @@ def check_folder(option: str, folder: Path) -> None:
 
 
 def check_file(option: str, file: Path) -> None:
-    """Raises UsageError unless a file of this name may be written; its folder must be there."""
+    """Raises UsageError unless a file may be written here. Its folder must exist."""
     check_folder(option, file.parent)
-    if _mode(option, file.parent) is None:
+    if _mode_of(option, file.parent) is None:
         raise UsageError(f"{option} {file}: there is no folder {file.parent}. Make it first.")
-    mode = _mode(option, file)
+    mode = _mode_of(option, file)
     if mode is not None and not stat.S_ISREG(mode):
         raise UsageError(f"{option} {file} is not a file. Choose another {option}.")
 
 
 def check_archive(option: str, layout: Layout) -> None:
-    """Raises UsageError unless an archive may be written here, or be continued.
+    """Raises UsageError unless an archive may be written or continued here.
 
-    Files are written under `unsealed/` and renamed into place, which no operating system does from
-    one file system to another: no part of an archive may be a link to another disk, or a mount.
+    Files are written under `unsealed/` and renamed to their final names. No operating system renames from
+    one file system to another, so no folder of an archive may be a link to another disk, or a mount.
     """
     check_folder(option, layout.root)
     start = layout.unsealed if layout.unsealed.is_dir() else layout.root
-    for folder in _written_to(layout):
+    for folder in _target_folders(layout):
         if not _can_be_renamed(start, folder):
             raise UsageError(
                 f"{folder} lies on another disk than {start}: files could not be moved there whole. "
@@ -93,18 +93,18 @@ def check_archive(option: str, layout: Layout) -> None:
             )
 
 
-def _check_way(option: str, folder: Path) -> None:
-    """Raises UsageError where something that is no folder stands in the way."""
+def _check_parents(option: str, folder: Path) -> None:
+    """Raises UsageError if the folder, or the nearest parent that exists, is not a folder."""
     for path in (folder, *folder.absolute().parents):
-        mode = _mode(option, path)
+        mode = _mode_of(option, path)
         if mode is not None:
             if not stat.S_ISDIR(mode):
                 raise UsageError(f"{option}: {path} is not a folder. Choose another {option}.")
             return
 
 
-def _mode(option: str, path: Path) -> int | None:
-    """What is there, as `stat` says it; None where nothing is. Raises UsageError for a link to that."""
+def _mode_of(option: str, path: Path) -> int | None:
+    """The mode of what is there, None if nothing is. Raises UsageError for a broken link."""
     try:
         return path.stat().st_mode
     except FileNotFoundError:
@@ -113,46 +113,46 @@ def _mode(option: str, path: Path) -> int | None:
                 f"{option}: {path} is a link that leads nowhere. Choose another {option}."
             ) from None
     except NotADirectoryError:
-        pass  # what stands in the way is one of those above it
+        pass  # one of its parents is not a folder; the caller checks that one too
     except OSError as error:
         raise UsageError(f"{option}: {path} cannot be used: {error.strerror}.") from error
     return None
 
 
 def _is_archive(folder: Path) -> bool:
-    """Whether a recorder, or a rebuild, has been at work here."""
+    """Whether a recorder or a rebuild has written here."""
     return (
-        os.path.exists(folder / ".lock")  # noqa: PTH110 - pathlib's raises where it may not look
-        or _holds(folder / "snapshots", "symbol=")
-        or _holds(folder / "tape", "date=")
+        os.path.exists(folder / ".lock")  # noqa: PTH110 - pathlib's raises without permission
+        or _has_entry(folder / "snapshots", "symbol=")
+        or _has_entry(folder / "tape", "date=")
     )
 
 
-def _holds(folder: Path, start: str) -> bool:
+def _has_entry(folder: Path, start: str) -> bool:
     return any(entry.name.startswith(start) for entry in _entries(folder))
 
 
-def _written_to(layout: Layout) -> Iterator[Path]:
-    """The folders that are there already, and that files are renamed into from today on."""
-    yield from _if_there(layout.root)
+def _target_folders(layout: Layout) -> Iterator[Path]:
+    """The existing folders into which files will be renamed from today on."""
+    yield from _existing(layout.root)
     today = f"date={datetime.now(UTC):%Y-%m-%d}"
     for entry in _entries(layout.root):
         if entry.name in _OWN and entry.is_dir():
             yield Path(entry.path)
-            yield from _if_there(Path(entry.path) / today)
+            yield from _existing(Path(entry.path) / today)
     for entry in _entries(layout.snapshots):
         if entry.name.startswith("symbol=") and entry.is_dir():
             yield Path(entry.path)
-            yield from _if_there(Path(entry.path) / today)
+            yield from _existing(Path(entry.path) / today)
 
 
-def _if_there(folder: Path) -> Iterator[Path]:
+def _existing(folder: Path) -> Iterator[Path]:
     if folder.is_dir():
         yield folder
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    """What a folder holds; nothing, where there is none, or where we may not look into it."""
+    """The entries of a folder; none if there is no folder, or no permission to list it."""
     with (
         suppress(FileNotFoundError, NotADirectoryError, PermissionError),
         os.scandir(folder) as found,
@@ -162,11 +162,11 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
 
 
 def _can_be_renamed(start: Path, end: Path) -> bool:
-    """Whether a file in one folder may get a name in the other."""
+    """Whether a file can be renamed from one folder into the other."""
     if start.stat().st_dev != end.stat().st_dev:
         return False
-    # A folder that is mounted a second time has the same number. Linux refuses a rename from one
-    # mount to another before it looks for the file; this one is not there, so nothing is renamed.
+    # A folder that is mounted twice has the same device number. Linux refuses a rename between mounts
+    # before it looks for the file. This file does not exist, so nothing is renamed.
     name = f".{secrets.token_hex(16)}"
     try:
         (start / name).rename(end / name)

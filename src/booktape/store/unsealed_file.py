@@ -1,4 +1,4 @@
-"""A file while it grows: written to its known end, and written again where the disk refused it."""
+"""A file that grows at its end. Bytes that the disk refused are kept in memory and written again."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ _CHUNK_BYTES: Final = 1 << 20
 
 
 class FileSeal(Struct, frozen=True):
-    """One file as it was sealed."""
+    """Size and checksum of a file when it was sealed."""
 
     bytes: int
     sha256: str
 
     @classmethod
-    def of(cls, path: Path) -> FileSeal:
-        """Reads the whole file, which need not fit in memory."""
+    def of_file(cls, path: Path) -> FileSeal:
+        """Read the whole file, which need not fit in memory."""
         with open_file(path) as file:
             digest = hashlib.file_digest(file, "sha256")
             return cls(file.tell(), digest.hexdigest())
 
 
 class UnsealedFile:
-    """A new file under `unsealed/`; nothing but what is appended here ever stands in it.
+    """A new file under `unsealed/` that contains exactly what is appended here.
 
-    `append` keeps bytes in memory, `write` brings them to the disk, `seal` makes them durable. Both may
-    be called again after a WriteFailed: nothing is lost, and nothing stands there twice.
+    `append` keeps bytes in memory, `write` writes them to the file, `seal` makes the file durable. `write` and
+    `seal` may be called again after a WriteFailed: no byte is lost, and none is written twice.
 
-    It is open only while it is written, so that a thousand of them need no more than one descriptor.
+    The file is open only during a write, so that a thousand of them need only one descriptor.
     """
 
     def __init__(self, path: Path) -> None:
@@ -48,11 +48,11 @@ class UnsealedFile:
         self._is_doubtful = False
 
     def append(self, data: bytes) -> None:
-        """Put bytes at the end; they reach the disk with the next `write`."""
+        """Append bytes. The next `write` writes them to the file."""
         self._kept.append(data)
 
     def write(self) -> None:
-        """Hand everything appended so far to the operating system. Makes the file if there is none."""
+        """Give everything appended so far to the operating system. Makes the file if there is none."""
         if self._is_made and not self._kept:
             return
         data = b"".join(self._kept)
@@ -60,23 +60,23 @@ class UnsealedFile:
             if not self._is_made:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
             _write_at(self._open(), self._bytes, data)
-        # Only now: a network's disk may tell as late as at the close that there was no space.
+        # Only now, because a network share may report a full disk as late as at close.
         self._kept.clear()
         self._bytes += len(data)
         self._digest.update(data)
 
     def move(self, path: Path) -> None:
-        """Take another name, unless it has that one already."""
+        """Rename the file, unless it has that name already."""
         if path != self.path:
             with disk_errors_named(path):
                 self.path.rename(path)
             self.path = path
 
     def seal(self) -> FileSeal:
-        """Write what is left, make all of it durable, and see that it is there, byte for byte.
+        """Write what is left, make the file durable, and compare its checksum with what was appended.
 
-        The last, since an error of the disk is told once, to whoever asks first, and the file has not
-        been open all the while. Raises WriteFailed.
+        The comparison is needed because the system reports a disk error only once, to the process that
+        calls fsync first, and this file was not open all the time. Raises WriteFailed.
         """
         self.write()
         with disk_errors_named(self.path):
@@ -85,22 +85,22 @@ class UnsealedFile:
             self._is_doubtful = True
             sync_path(self.path)
             self._is_doubtful = False
-            found = FileSeal.of(self.path)
+            found = FileSeal.of_file(self.path)
         if found != FileSeal(self._bytes, self._digest.hexdigest()):
             raise WriteFailed(self.path, "the disk does not hold what was written to it")
         return found
 
     def _open(self) -> int:
-        """The file for writing. The first time it must not be there."""
+        """Open the file for writing. The first time it must not exist yet."""
         new = 0 if self._is_made else os.O_CREAT | os.O_EXCL
         descriptor = os.open(self.path, os.O_WRONLY | new, 0o666)
         self._is_made = True
         return descriptor
 
     def _write_again(self) -> None:
-        """After a failed fsync: it counts what it could not write as written, and never tries again.
+        """Write the whole file again after a failed fsync, which marks unwritten pages as written.
 
-        The system's memory still holds it, most likely; whether it does is seen by `seal`.
+        The system's cache most likely still has those pages; `seal` finds out by the checksum.
         """
         with self.path.open("rb") as file:
             for at in range(0, self._bytes, _CHUNK_BYTES):
@@ -108,7 +108,7 @@ class UnsealedFile:
 
 
 def _write_at(descriptor: int, at: int, data: bytes) -> None:
-    """Write all of it at this place of the file, and close. A disk may take a part at a time."""
+    """Write all of `data` at this offset, and close. The system may accept only a part at a time."""
     left = memoryview(data)
     try:
         while left:

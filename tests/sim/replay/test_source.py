@@ -500,7 +500,7 @@ def test_a_tape_without_its_first_line_is_said_to_be_broken(tmp_path: Path) -> N
     writer.write(Connected(0, 0, ("BTCUSDT",)))
     writer.write(SegmentEnd(0, STOPPED))
     writer.seal()
-    with pytest.raises(DamagedTape, match=r"a\.jsonl\.zst does not begin as a tape does"):
+    with pytest.raises(DamagedTape, match=r"a\.jsonl\.zst does not begin with a start record"):
         ReplaySource(path)
 
 
