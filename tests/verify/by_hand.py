@@ -19,8 +19,8 @@ import pyarrow.parquet as pq
 
 from booktape.store.layout import Layout, Segment
 from booktape.store.schema import CHECKS, GAPS, NOTES, SNAPSHOTS
+from verify.replayed_in_seconds import ns
 from verify.small import Lines, copy, edit_table, reseal, sealed
-from verify.told_in_seconds import ns
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -142,7 +142,7 @@ def check(at: float, last: int, witness: str, detail: str) -> Row:
 def write(root: Path, begin: float, lines: Lines, rows: Lines, **tables: Lines) -> None:
     """One segment, sealed; `tables` are `gaps`, `checks` and `notes`, empty unless they are said."""
     segment = Segment.at(ns(begin), "hand")
-    text = b"".join(json.dumps(one).encode() + b"\n" for one in lines)
+    text = b"".join(json.dumps(one, separators=(",", ":")).encode() + b"\n" for one in lines)
     tape = root / "tape" / segment.date / f"{segment.name}.jsonl.zst"
     tape.parent.mkdir(parents=True, exist_ok=True)
     with zstd.open(tape, "wb") as file:

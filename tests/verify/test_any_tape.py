@@ -28,7 +28,7 @@ def test_recorder_and_verify_agree(tmp_path: Path, seed: int) -> None:
 
 
 def test_the_tapes_hold_everything() -> None:
-    """All kinds of lines are told, and by far most of the time something happens."""
+    """All kinds of lines are replayed, and by far most of the time something happens."""
     kinds: Counter[type] = Counter()
     for seed in SEEDS:
         kinds += Counter(type(scene) for scene in Script(seed).scenes(STEPS))

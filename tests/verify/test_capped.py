@@ -24,8 +24,8 @@ from verify.by_hand import (
     up,
     write,
 )
+from verify.replayed_in_seconds import ns
 from verify.small import look
-from verify.told_in_seconds import ns
 
 CAP, DOUBLE = "92233720368.54775807", 92233720368.54776
 LISTED = {"status": "", "tick_size": "", "lot_size": ""}
@@ -74,7 +74,7 @@ def test_a_capped_size_is_right(tmp_path: Path) -> None:
     build(tmp_path, CAP, DOUBLE)
     report = look(tmp_path)
     assert report.found.kept == []
-    assert report.found.of(X).equal == {"rows": 2, "checks": 2}
+    assert report.found.counts_of(X).equal == {"rows": 2, "checks": 2}
     assert as_json(report)["symbols"][X]["capped"] == 1
     assert f"1 rows of {X} hold a capped size: the exchange says {CAP}" in shown(tmp_path)
 
@@ -93,7 +93,7 @@ def test_a_large_value_that_a_double_is(tmp_path: Path, size: str) -> None:
     """Is right, and nothing is called capped."""
     build(tmp_path, size, float(size))
     report = look(tmp_path)
-    assert (report.clean, report.found.of(X).capped) == (True, 0)
+    assert (report.clean, report.found.counts_of(X).capped) == (True, 0)
     assert "capped" not in shown(tmp_path)
 
 

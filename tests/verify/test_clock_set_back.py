@@ -22,7 +22,7 @@ def begins(at: int, *symbols: str) -> SegmentStart:
     return replace(opening(at, *symbols, every=1), format=2, pulse_s=30.0)
 
 
-def last_words(tape: Path) -> dict[str, Checkpoint]:
+def last_checkpoints(tape: Path) -> dict[str, Checkpoint]:
     """How each symbol stands behind the end of a tape."""
     words, ended = {}, False
     for frame in read_tape(tape):
@@ -72,7 +72,7 @@ def test_a_witness_that_waits_proves_nothing_of_the_future(archive: Path) -> Non
 
 def test_a_symbol_that_is_not_recorded_moves_along(archive: Path) -> None:
     """Its checkpoint is carried, with all its moments; else its next gap would begin in the future."""
-    first, second, _ = (last_words(tape)[ETH] for tape in sealed(archive, "tape"))
+    first, second, _ = (last_checkpoints(tape)[ETH] for tape in sealed(archive, "tape"))
     for name in ("known_ns", "stamp_ns", "synced_ns"):
         assert getattr(second, name) == getattr(first, name) - BACK_S * SECOND, name
     assert first.gap

@@ -17,7 +17,7 @@ def test_a_row_too_many_is_told_once(archive: Path, tmp_path: Path) -> None:
     (found,) = report.found.kept
     assert found.what == "the tape says nothing of this row"
     assert found.row == 1
-    assert report.found.of(BTC).equal["rows"] == 12
+    assert report.found.counts_of(BTC).equal["rows"] == 12
 
 
 def test_a_number_that_no_double_is(archive: Path, tmp_path: Path) -> None:
@@ -50,7 +50,7 @@ def test_a_byte_that_nobody_reads(archive: Path, tmp_path: Path) -> None:
     report = look(root)
     (found,) = report.found.kept
     assert found.what == "is not as it was sealed (SHA-256)"
-    assert report.found.of(BTC).equal["rows"] == 12
+    assert report.found.counts_of(BTC).equal["rows"] == 12
 
 
 def test_a_file_more_of_a_segment(archive: Path, tmp_path: Path) -> None:
@@ -60,8 +60,8 @@ def test_a_file_more_of_a_segment(archive: Path, tmp_path: Path) -> None:
     other = root / "snapshots" / "symbol=OTHER" / path.parent.name / path.name
     other.parent.mkdir(parents=True)
     shutil.copy(path, other)
-    told = {found.what for found in look(root).found.kept if found.file.endswith(path.name)}
-    assert told == {
+    replayed = {found.what for found in look(root).found.kept if found.file.endswith(path.name)}
+    assert replayed == {
         "is not among the files that were sealed",
         "the tape says nothing of this row",
     }

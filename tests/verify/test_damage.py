@@ -375,7 +375,7 @@ def test_undamaged(archive: Path, tmp_path: Path) -> None:
     reseal(root)
     report = look(root)
     assert report.clean
-    assert report.found.of(BTC).equal == {"rows": 12, "gaps": 5, "checks": 4}
+    assert report.found.counts_of(BTC).equal == {"rows": 12, "gaps": 5, "checks": 4}
 
 
 @pytest.mark.parametrize("what", FILES)
@@ -420,7 +420,7 @@ def test_the_first_segments_gone(archive: Path, tmp_path: Path) -> None:
     report = look(root)
     assert not report.found.count[Kind.DIFFERENT]
     assert {found.symbol for found in report.found.kept} == {BTC, ETH}
-    assert report.found.of(ETH).trusted == 3, "two rows and a gap"
+    assert report.found.counts_of(ETH).trusted == 3, "two rows and a gap"
     assert report.exit_code == 1
 
 
@@ -443,8 +443,8 @@ def test_no_tape_any_more(archive: Path, tmp_path: Path) -> None:
     sealed(root, "tape")[1].unlink()
     report = look(root)
     assert not report.found.count[Kind.DIFFERENT]
-    assert report.found.of(BTC).unverifiable == 2
-    assert report.found.of(BTC).trusted
+    assert report.found.counts_of(BTC).unverifiable == 2
+    assert report.found.counts_of(BTC).trusted
     assert report.exit_code == 1
 
 

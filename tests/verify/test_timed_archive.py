@@ -30,8 +30,8 @@ from verify.by_hand import (
     up,
     write,
 )
+from verify.replayed_in_seconds import ns
 from verify.small import Lines, copy, edit_tape, look, reseal, sealed
-from verify.told_in_seconds import ns
 
 
 @pytest.fixture(scope="module")
@@ -45,8 +45,8 @@ def test_it_is_clean(by_hand: Path) -> None:
     """Rows, gaps, checks, notes, and both ends of each checkpoint are what the documents say."""
     report = look(by_hand)
     assert report.found.kept == []
-    assert report.found.of(X).equal == {"rows": 5, "gaps": 2, "checks": 1, "notes": 5}
-    assert report.found.of(None).equal == {"notes": 2}
+    assert report.found.counts_of(X).equal == {"rows": 5, "gaps": 2, "checks": 1, "notes": 5}
+    assert report.found.counts_of(None).equal == {"notes": 2}
 
 
 def found(root: Path) -> list[Finding]:

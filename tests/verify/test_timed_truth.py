@@ -45,9 +45,9 @@ class Stamped(Seen):
     starts: list[tuple[int, int, str]] = field(default_factory=list)
     pauses: int = 0
 
-    def row(self, machine: ModelSync, stamp_ns: int) -> None:
-        super().row(machine, stamp_ns)
-        assert stamp_ns >= self.came_ns.get(machine.update_id, 0)
+    def row(self, sync: ModelSync, stamp_ns: int) -> None:
+        super().row(sync, stamp_ns)
+        assert stamp_ns >= self.came_ns.get(sync.update_id, 0)
         self.stamps.append(stamp_ns)
 
     def gap(
@@ -61,16 +61,16 @@ class Stamped(Seen):
         self.pauses += 1
 
 
-class Timed(Story):
+class TimedTape(Story):
     """A market told in real time: 100 ms a slot, a tick a second, a pulse every two."""
 
     def __init__(self, seed: int, *, has_witness: bool) -> None:
         self.now_ns = BEGIN_US * 1_000
         super().__init__(seed, limit=100, every=3)
         self.seen: Stamped = Stamped(self.market.truth())
-        self.reading._records = self.seen
-        for machine in self.reading.machines.values():
-            machine.ledger = self.seen
+        self.reading._sink = self.seen
+        for sync in self.reading.syncs.values():
+            sync.sink = self.seen
         self.rng = Random(seed)
         self.has_witness = has_witness
         self.tops = self.market.truth()
@@ -111,7 +111,7 @@ class Timed(Story):
             last = json.loads(sent)["u"]
             self.seen.came_ns.setdefault(last, self.now_ns)
             self.bring(connection, sent)
-        if self.machine.state == ModelState.SYNCING and self.rng.random() < 0.3:
+        if self.sync.state == ModelState.SYNCING and self.rng.random() < 0.3:
             self.answer()
 
     def _remember(self) -> None:
@@ -153,14 +153,14 @@ class Timed(Story):
         return until
 
     def _assert_proved(self) -> None:
-        machine = self.machine
-        assert isinstance(machine, TimedModelSync)
-        true = self.last_true(machine.update_id)
-        if not machine.live or true is None:
+        sync = self.sync
+        assert isinstance(sync, TimedModelSync)
+        true = self.last_true(sync.update_id)
+        if not sync.live or true is None:
             return
         # Known weakness of the bound: what passes while the recorder is stopped counts two seconds.
         assert self.now_ns - true <= BOUND_NS + SLACK_NS + self.unseen_ns
-        behind = [at for at, last, _ in self.history if last > machine.update_id]
+        behind = [at for at, last, _ in self.history if last > sync.update_id]
         if self.has_witness and behind:
             assert self.now_ns - behind[0] <= AHEAD_NS + self.unseen_ns
 
@@ -177,7 +177,7 @@ def test_what_is_called_known_was_proved(
     seed: int, loss: float, has_witness: bool, deaf: tuple[int, int], pause: int
 ) -> None:
     """Over any script."""
-    story = Timed(seed, has_witness=has_witness)
+    story = TimedTape(seed, has_witness=has_witness)
     for connection in (1, 2):
         story.tell("connected", connection=connection, symbols=[SYMBOL])
     begin, length = deaf
@@ -199,7 +199,7 @@ def test_what_is_called_known_was_proved(
 def test_a_dead_stream_is_found_and_a_living_one_is_not() -> None:
     """With a witness and without one; a quiet market is proved by the pulse alone."""
     for has_witness, reason in ((True, "silent"), (False, "silent")):
-        story = Timed(7, has_witness=has_witness)
+        story = TimedTape(7, has_witness=has_witness)
         story.tell("connected", connection=1, symbols=[SYMBOL])
         for slot in range(1, 600):
             story.step(is_deaf=slot > 200, loss=0)
@@ -208,7 +208,7 @@ def test_a_dead_stream_is_found_and_a_living_one_is_not() -> None:
             if slot % (10 * PULSE_S) == 5:
                 story.pulse()
             if slot == 200:
-                assert story.machine.live
-                assert not story.machine.gap
+                assert story.sync.live
+                assert not story.sync.gap
         story.tell("end", reason="stopped")
         assert reason in {why for _, _, why in story.seen.starts}

@@ -34,12 +34,12 @@ class Seen:
     gaps: list[tuple[int, int | None]] = field(default_factory=list)
     checks: list[ModelCheck] = field(default_factory=list)
 
-    def row(self, machine: ModelSync, stamp_ns: int) -> None:
+    def row(self, sync: ModelSync, stamp_ns: int) -> None:
         assert stamp_ns > 0
-        true = self.truth.book(machine.symbol, machine.update_id)
+        true = self.truth.book(sync.symbol, sync.update_id)
         for side, texts in (
-            (machine.book.bids, true.bid_texts),
-            (machine.book.asks, true.ask_texts),
+            (sync.book.bids, true.bid_texts),
+            (sync.book.asks, true.ask_texts),
         ):
             truth = {Decimal(price): Decimal(size) for price, size in texts}
             mine = {price: size.value for price, size in side.sizes.items()}
@@ -50,7 +50,7 @@ class Seen:
             best_first = sorted(mine, key=lambda price: -side.sign * price)
             assert prices.tolist() == [float(price) for price in best_first]
             assert sizes.tolist() == [float(mine[price]) for price in best_first]
-        self.rows.append((machine.epoch, machine.update_id))
+        self.rows.append((sync.epoch, sync.update_id))
 
     def gap(
         self, symbol: str, gap: OpenGap, end_ns: int | None = None, next_id: int | None = None
@@ -82,7 +82,7 @@ class Story:
     def tell(self, kind: str, **fields: object) -> None:
         self.now_ns += 1_000
         line = {"k": kind, "received_ns": self.now_ns, **fields}
-        self.reading.feed(Line.read(json.dumps(line).encode() + b"\n"))
+        self.reading.feed(Line.read(json.dumps(line, separators=(",", ":")).encode() + b"\n"))
 
     def bring(self, connection: int, message: bytes) -> None:
         said = {"stream": "x@depth@100ms", "data": json.loads(message)}
@@ -93,8 +93,8 @@ class Story:
         self.tell("rest", symbol=SYMBOL, limit=self.limit, m=said)
 
     @property
-    def machine(self) -> ModelSync:
-        return self.reading.machines[SYMBOL]
+    def sync(self) -> ModelSync:
+        return self.reading.syncs[SYMBOL]
 
     def slot(self) -> bytes | None:
         """The next event, if anything happened."""
@@ -124,7 +124,7 @@ def test_what_is_called_known_is_true(seed: int, limit: int, every: int, loss: f
             story.bring(*late.pop(0))
             if rng.random() < 0.1 and late:
                 story.bring(*late[0])
-        if story.machine.state == ModelState.SYNCING and rng.random() < 0.5:
+        if story.sync.state == ModelState.SYNCING and rng.random() < 0.5:
             story.answer()
     story.tell("end", reason="stopped")
     _assert_complete(story, lossless=loss == 0)

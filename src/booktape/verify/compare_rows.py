@@ -152,18 +152,18 @@ class RowComparison:
             self._found.different(self._file, damage(error), symbol=self._symbol)
             return None
 
-    def expect(self, machine: ModelSync, stamp_ns: int) -> None:
+    def expect(self, sync: ModelSync, stamp_ns: int) -> None:
         """The tape says that a row of this book stands here."""
-        place = machine.epoch, machine.updates
+        place = sync.epoch, sync.updates
         while self._next and self._next.place < place:
             self._different("the tape says nothing of this row", self._next)
             self._next = self._read()
         stored = self._next
         if stored and stored.place == place:
-            self._compare(machine, stamp_ns, stored)
+            self._compare(sync, stamp_ns, stored)
             self._next = self._read()
         elif self._broken:
-            self._found.of(self._symbol).different["rows"] += 1
+            self._found.counts_of(self._symbol).different["rows"] += 1
         else:
             self._different(f"the row of epoch {place[0]} after {place[1]} updates is missing")
 
@@ -173,40 +173,40 @@ class RowComparison:
             if complete:
                 self._different("the tape says nothing of this row", self._next)
             else:
-                self._found.of(self._symbol).unverifiable += 1
+                self._found.counts_of(self._symbol).unverifiable += 1
             self._next = self._read()
 
     def _different(self, what: str, at: StoredRow | None = None, **where: str | int | None) -> None:
         row = None if at is None else at.number
-        self._found.of(self._symbol).different["rows"] += 1
+        self._found.counts_of(self._symbol).different["rows"] += 1
         self._found.different(self._file, what, symbol=self._symbol, row=row, **where)
 
-    def _compare(self, machine: ModelSync, stamp_ns: int, stored: StoredRow) -> None:
-        for wrong in _differences(machine, stamp_ns, stored):
+    def _compare(self, sync: ModelSync, stamp_ns: int, stored: StoredRow) -> None:
+        for wrong in _differences(sync, stamp_ns, stored):
             self._different("is not what the tape says", stored, **wrong)
             return
-        inexact = list(machine.book.inexact())
+        inexact = list(sync.book.inexact())
         for number in inexact:
             if not number.is_capped:
                 said, held = f"{number.value:f}", repr(number.double)
                 self._different("no double is this number", stored, expected=said, stored=held)
                 return
-        counts = self._found.of(self._symbol)
+        counts = self._found.counts_of(self._symbol)
         counts.equal["rows"] += 1
         counts.capped += bool(inexact)
-        counts.inherited += machine.inherited
+        counts.inherited += sync.inherited
 
 
 def _differences(
-    machine: ModelSync, stamp_ns: int, stored: StoredRow
+    sync: ModelSync, stamp_ns: int, stored: StoredRow
 ) -> Iterator[dict[str, str | int]]:
-    book = machine.book
+    book = sync.book
     wanted = {
-        "event_time": machine.event_time_us,
+        "event_time": sync.event_time_us,
         "receive_time": stamp_ns // 1_000,
-        "update_id": machine.update_id,
-        "epoch": machine.epoch,
-        "updates": machine.updates,
+        "update_id": sync.update_id,
+        "epoch": sync.epoch,
+        "updates": sync.updates,
         "bid_horizon": _horizon(book.bids),
         "ask_horizon": _horizon(book.asks),
     }

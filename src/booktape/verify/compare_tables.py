@@ -65,11 +65,11 @@ class TableComparison:
         ]
         expected = [row for row, _ in wanted]
         for row in self._surplus(file, expected, stored, found, complete=complete):
-            found.of(self._symbol(row)).unverifiable += 1
+            found.counts_of(self._symbol(row)).unverifiable += 1
         missing = Counter(expected) - Counter(stored)
         for row, inherited in wanted:
             if not missing[row]:
-                counts = found.of(self._symbol(row))
+                counts = found.counts_of(self._symbol(row))
                 counts.equal[self.name] += 1
                 counts.inherited += inherited
 
@@ -105,7 +105,7 @@ class TableComparison:
         self, file: str, wanted: Row | None, held: Row | None, number: int, found: Findings
     ) -> None:
         symbol = self._symbol(wanted or held or ())
-        found.of(symbol).different[self.name] += 1
+        found.counts_of(symbol).different[self.name] += 1
         what, column = "is not what the tape says", None
         sides = _show(wanted), _show(held)
         if wanted and held:

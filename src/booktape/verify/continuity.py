@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from booktape.store.layout import Segment
 from booktape.store.lineage import Lineage
 from booktape.verify.findings import Finding, Findings, Kind
-from booktape.verify.model.checkpoint import Standing, cold
+from booktape.verify.model.checkpoint import CheckpointTexts, cold
 from booktape.verify.segment import SegmentResult
 
 
@@ -111,7 +111,9 @@ class Continuity:
         ]
         return not wrong
 
-    def _differs(self, before: str, symbol: str, wanted: Standing, result: SegmentResult) -> bool:
+    def _differs(
+        self, before: str, symbol: str, wanted: CheckpointTexts, result: SegmentResult
+    ) -> bool:
         said = result.begin.books.get(symbol, {})
         parts = [part for part in {**wanted, **said} if wanted.get(part) != said.get(part)]
         if parts:
@@ -195,7 +197,7 @@ class Continuity:
 
     def _count_trust(self, result: SegmentResult) -> None:
         for symbol in sorted(self._trusted[result.segment]):
-            counts = result.found.of(symbol)
+            counts = result.found.counts_of(symbol)
             if counts.inherited:
                 counts.trusted = counts.inherited
                 what = (
@@ -206,9 +208,9 @@ class Continuity:
                 self._found.add(Finding(Kind.TRUST, name, what, symbol=symbol))
 
 
-def _furthest(ends: Iterable[Mapping[str, Standing]]) -> dict[str, Standing]:
+def _furthest(ends: Iterable[Mapping[str, CheckpointTexts]]) -> dict[str, CheckpointTexts]:
     """How each symbol stood; of several that tell of one symbol the one counts that is further on."""
-    found: dict[str, Standing] = {}
+    found: dict[str, CheckpointTexts] = {}
     for books in ends:
         for symbol, said in books.items():
             if symbol not in found or _place(found[symbol]) < _place(said):
@@ -223,7 +225,7 @@ def _began_ns(result: SegmentResult) -> int | None:
     return began if isinstance(began, int) and start.get("continues") is not None else None
 
 
-def _place(said: Standing) -> tuple[int, int]:
+def _place(said: CheckpointTexts) -> tuple[int, int]:
     return int(said["epoch"]), int(said["update_id"])
 
 

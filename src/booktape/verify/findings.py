@@ -80,7 +80,7 @@ class Findings:
         """One more of the worst kind."""
         self.add(Finding(Kind.DIFFERENT, file, what, **where))  # type: ignore[arg-type]
 
-    def of(self, symbol: str | None) -> Counts:
+    def counts_of(self, symbol: str | None) -> Counts:
         """The counts of one symbol."""
         return self.symbols.setdefault(symbol, Counts())
 
@@ -90,4 +90,4 @@ class Findings:
             self.kept += other.kept
             self.count += other.count
             for symbol, counts in other.symbols.items():
-                self.of(symbol).add(counts)
+                self.counts_of(symbol).add(counts)

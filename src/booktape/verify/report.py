@@ -1,4 +1,4 @@
-"""The outcome, for people (a table, the first differences side by side) and for machines (JSON)."""
+"""The outcome, for people (a table, the first differences side by side) and for syncs (JSON)."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def _remarks(report: Report) -> Iterator[str]:
 
 
 def as_json(report: Report) -> dict[str, Any]:
-    """The same for a machine. Counts are of all findings, `findings` holds the first of each segment."""
+    """The same for a sync. Counts are of all findings, `findings` holds the first of each segment."""
     symbols = {
         symbol: {
             "segments": counts.segments,

@@ -65,19 +65,19 @@ class SegmentComparison:
     def _is_wanted(self, symbol: str | None) -> bool:
         return self._wanted is None or symbol is None or symbol in self._wanted
 
-    def row(self, machine: ModelSync, stamp_ns: int) -> None:
+    def row(self, sync: ModelSync, stamp_ns: int) -> None:
         """A full book."""
-        symbol = machine.symbol
+        symbol = sync.symbol
         if not self._is_wanted(symbol):
             return
         if symbol in self._rows:
-            self._rows[symbol].expect(machine, stamp_ns)
-        elif not self._found.of(symbol).different["rows"]:
+            self._rows[symbol].expect(sync, stamp_ns)
+        elif not self._found.counts_of(symbol).different["rows"]:
             file = f"snapshots of {symbol} in {self._files.segment.name}"
             self._found.different(file, "the file is missing", symbol=symbol)
-            self._found.of(symbol).different["rows"] += 1
+            self._found.counts_of(symbol).different["rows"] += 1
         else:
-            self._found.of(symbol).different["rows"] += 1
+            self._found.counts_of(symbol).different["rows"] += 1
 
     def gap(
         self, symbol: str, gap: OpenGap, end_ns: int | None = None, next_id: int | None = None
@@ -118,7 +118,7 @@ def verify_segment(
     check_seals(root, files, found)
     for symbol in files.rows:
         if wanted is None or symbol in wanted:
-            found.of(symbol).segments += 1
+            found.counts_of(symbol).segments += 1
     if files.tape is None:
         _count_unverifiable(root, files, wanted, result)
         return result
@@ -130,8 +130,8 @@ def verify_segment(
     result.begin, result.reason, result.format = reading.begin, reading.reason, reading.format
     if complete:
         result.end = reading.end
-        result.rests = frozenset(s for s, m in reading.machines.items() if m.rests_on_start())
-        _compare_last_words(files.tape, reading, found)
+        result.rests = frozenset(s for s, m in reading.syncs.items() if m.rests_on_start())
+        _compare_last_checkpoints(files.tape, reading, found)
     return result
 
 
@@ -155,12 +155,12 @@ def _read(root: Path, tape: str, reading: SegmentReplay, found: Findings, step: 
     return True
 
 
-def _compare_last_words(tape: str, reading: SegmentReplay, found: Findings) -> None:
+def _compare_last_checkpoints(tape: str, reading: SegmentReplay, found: Findings) -> None:
     """A recording that ends says how each symbol stands, for whoever starts next."""
     if reading.reason == "rotated":
         return
-    for symbol in sorted(reading.end.books.keys() | reading.last_words.keys()):
-        ours, said = reading.end.books.get(symbol, {}), reading.last_words.get(symbol, {})
+    for symbol in sorted(reading.end.books.keys() | reading.last_checkpoints.keys()):
+        ours, said = reading.end.books.get(symbol, {}), reading.last_checkpoints.get(symbol, {})
         for part in sorted(ours.keys() | said.keys()):
             if ours.get(part) != said.get(part):
                 found.different(
@@ -185,7 +185,7 @@ def _count_unverifiable(
         try:
             with open_parquet(root / file) as opened:
                 epochs = opened.read(columns=["epoch"])["epoch"].to_numpy()
-            found.of(symbol).unverifiable += len(epochs)
+            found.counts_of(symbol).unverifiable += len(epochs)
             result.epochs[symbol] = int(epochs.max(initial=0))
         except DAMAGED as error:
             found.different(file, damage(error), symbol=symbol)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from booktape.verify.model import arbitration as arrivals_module
+from booktape.verify.model import arbitration as arbitration_module
 from booktape.verify.model.arbitration import ArrivedEvent, ModelArbiter
 from booktape.verify.model.decode import Event
 
@@ -21,68 +21,68 @@ def ids(due: list[ArrivedEvent]) -> list[int]:
 def two() -> ModelArbiter:
     """Two connections, and everything up to 10 has counted."""
     found = ModelArbiter()
-    found.open(1)
-    found.open(2)
-    found.show(10)
+    found.add_connection(1)
+    found.add_connection(2)
+    found.advance_to(10)
     return found
 
 
 def test_the_first_event_may_begin_anywhere() -> None:
     """As long as nothing is known."""
     one = ModelArbiter()
-    one.open(1)
-    assert ids(one.bring(1, came(500, 501))) == [501]
-    assert ids(one.bring(1, came(900, 901))) == [901], "a single connection brings all there is"
+    one.add_connection(1)
+    assert ids(one.accept(1, came(500, 501))) == [501]
+    assert ids(one.accept(1, came(900, 901))) == [901], "a single connection brings all there is"
 
 
 def test_copies_fall_away(two: ModelArbiter) -> None:
     """Whichever connection brings them, and parts of what counted too."""
-    assert ids(two.bring(1, came(11, 12))) == [12]
-    assert not two.bring(2, came(11, 12))
-    assert not two.bring(2, came(12, 12))
+    assert ids(two.accept(1, came(11, 12))) == [12]
+    assert not two.accept(2, came(11, 12))
+    assert not two.accept(2, came(12, 12))
 
 
 def test_a_hole_is_waited_for(two: ModelArbiter) -> None:
     """Until the other connection fills it."""
-    assert not two.bring(1, came(13, 13))
-    assert ids(two.bring(2, came(11, 12))) == [12, 13]
+    assert not two.accept(1, came(13, 13))
+    assert ids(two.accept(2, came(11, 12))) == [12, 13]
 
 
 def test_a_hole_that_nobody_fills(two: ModelArbiter) -> None:
     """All connections have come past it."""
-    assert not two.bring(1, came(13, 13))
-    assert ids(two.bring(2, came(13, 13))) == [13]
+    assert not two.accept(1, came(13, 13))
+    assert ids(two.accept(2, came(13, 13))) == [13]
 
 
 def test_giving_up(two: ModelArbiter) -> None:
     """Only up to the next hole."""
-    two.bring(1, came(13, 13))
-    two.bring(1, came(15, 15))
-    assert ids(two.give_up()) == [13]
-    assert ids(two.give_up()) == [15]
-    assert not two.give_up()
+    two.accept(1, came(13, 13))
+    two.accept(1, came(15, 15))
+    assert ids(two.release_next()) == [13]
+    assert ids(two.release_next()) == [15]
+    assert not two.release_next()
 
 
 def test_who_could_have_filled_it_is_gone(two: ModelArbiter) -> None:
     """Then it is waited for no more; and with nobody left the next may begin anywhere."""
-    two.bring(1, came(13, 13))
-    assert ids(two.close(2)) == [13]
-    assert not two.close(1)
-    assert two.counted is None
+    two.accept(1, came(13, 13))
+    assert ids(two.drop_connection(2)) == [13]
+    assert not two.drop_connection(1)
+    assert two.last_released is None
 
 
 def test_what_a_snapshot_showed(two: ModelArbiter) -> None:
     """Nobody needs to bring."""
-    two.bring(1, came(13, 13))
-    two.bring(1, came(14, 14))
-    assert ids(two.show(13)) == [14]
-    assert two.show(5) == []
-    assert two.counted == 14
+    two.accept(1, came(13, 13))
+    two.accept(1, came(14, 14))
+    assert ids(two.advance_to(13)) == [14]
+    assert two.advance_to(5) == []
+    assert two.last_released == 14
 
 
 def test_too_much_waits(two: ModelArbiter, monkeypatch: pytest.MonkeyPatch) -> None:
     """Then the hole is given up."""
-    monkeypatch.setattr(arrivals_module, "_WAITING_MAX", 2)
-    assert not two.bring(1, came(13, 13))
-    assert not two.bring(1, came(14, 14))
-    assert ids(two.bring(1, came(15, 15))) == [13, 14, 15]
+    monkeypatch.setattr(arbitration_module, "_BUFFERED_MAX", 2)
+    assert not two.accept(1, came(13, 13))
+    assert not two.accept(1, came(14, 14))
+    assert ids(two.accept(1, came(15, 15))) == [13, 14, 15]

@@ -41,12 +41,12 @@ def test_two_texts_of_one_value() -> None:
 
 def test_a_full_side_is_known_to_its_last_price() -> None:
     """A shorter one wholly."""
-    book = DecimalBook.of(Answer(1, levels("9 1", "8 1"), levels("10 1")), limit=2)
+    book = DecimalBook.from_answer(Answer(1, levels("9 1", "8 1"), levels("10 1")), limit=2)
     assert book.bids.horizon == number("8")
     assert book.asks.horizon is None
     assert [book.bids.knows(Decimal(price)) for price in (9, 8, 7)] == [True, True, False]
     assert book.asks.knows(Decimal(999))
-    asks = DecimalBook.of(Answer(1, [], levels("10 1", "11 1")), limit=2).asks
+    asks = DecimalBook.from_answer(Answer(1, [], levels("10 1", "11 1")), limit=2).asks
     assert [asks.knows(Decimal(price)) for price in (10, 11, 12)] == [True, True, False]
 
 

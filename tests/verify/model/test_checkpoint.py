@@ -1,4 +1,4 @@
-"""What one segment hands to the next: a checkpoint and a machine are one, part by part."""
+"""What one segment hands to the next: a checkpoint and a sync are one, part by part."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from booktape.core.tape_records import Checkpoint
 from booktape.errors import DamagedTape
 from booktape.verify.model.checkpoint import checkpoint_of, cold
 from support.oracle import event
-from verify.told import B, Told, known
+from verify.replayed import B, ReplayedTape, known
 
 SAVED = Checkpoint(
     received_ns=9,
@@ -62,10 +62,10 @@ def fields_of(saved: Checkpoint) -> dict[str, Any]:
     return dict(fields)
 
 
-def restored(saved: Checkpoint) -> Told:
-    told = Told()
-    told.say("checkpoint", 0, **fields_of(saved))
-    return told
+def restored(saved: Checkpoint) -> ReplayedTape:
+    replayed = ReplayedTape()
+    replayed.say("checkpoint", 0, **fields_of(saved))
+    return replayed
 
 
 @pytest.mark.parametrize("part", CHANGES)
@@ -79,25 +79,25 @@ def test_each_part_counts(part: str) -> None:
 
 def test_what_is_restored_stands_as_it_was_said() -> None:
     """And goes on from there, on the recorder's word."""
-    told = restored(SAVED)
-    assert checkpoint_of(told.machine) == told.reading.begin.books[B]
-    assert told.machine.rests_on_start()
-    told.event(10, 11, 12, connection=2)
-    assert told.since() == [("row", 3, 5, 12, 10), ("row", 3, 6, 13, 7)]
+    replayed = restored(SAVED)
+    assert checkpoint_of(replayed.sync) == replayed.reading.begin.books[B]
+    assert replayed.sync.rests_on_start()
+    replayed.event(10, 11, 12, connection=2)
+    assert replayed.since() == [("row", 3, 5, 12, 10), ("row", 3, 6, 13, 7)]
 
 
 def test_a_snapshot_ends_what_rests_on_the_beginning() -> None:
     """But for a gap that began before, and events that were held before."""
-    told = restored(SAVED).connected(0, 1).connected(0, 2).gone(10).gone(10, 2).connected(11)
-    assert told.machine.rests_on_start(), "its gap began where an inherited book was known"
-    told.answer(12, 20, {"100": "1"})
-    assert not told.machine.rests_on_start()
+    replayed = restored(SAVED).connected(0, 1).connected(0, 2).gone(10).gone(10, 2).connected(11)
+    assert replayed.sync.rests_on_start(), "its gap began where an inherited book was known"
+    replayed.answer(12, 20, {"100": "1"})
+    assert not replayed.sync.rests_on_start()
 
 
 def test_nobody_listens() -> None:
     """The next recording begins with the same state, without connections."""
-    told = known().connected(3, 2).event(4, 12, 12)
-    said = cold(checkpoint_of(told.machine), 1, 10**18)
+    replayed = known().connected(3, 2).event(4, 12, 12)
+    said = cold(checkpoint_of(replayed.sync), 1, 10**18)
     assert said["reached"] == "[]"
     assert said["ahead"] == said["held"] == "0"
     assert said["epoch"] == "1"
@@ -105,16 +105,16 @@ def test_nobody_listens() -> None:
 
 def test_what_has_ended_may_be_recorded_again() -> None:
     """The next recording begins with it as with any other that is not known."""
-    told = known()
-    told.say("status", 4, symbol=B, status="DELISTED")
-    said = checkpoint_of(told.machine)
+    replayed = known()
+    replayed.say("status", 4, symbol=B, status="DELISTED")
+    said = checkpoint_of(replayed.sync)
     assert said["state"] == "ended"
     assert cold(said, 1, None)["state"] == "cold"
 
 
 def test_a_book_was_known_no_later_than_now() -> None:
     """A clock that was ahead when it ended does not stay ahead of all that comes; on old tapes it did."""
-    said = checkpoint_of(known().machine)
+    said = checkpoint_of(known().sync)
     known_ns = int(said["known_ns"])
     assert cold(said, 1, known_ns - 1)["known_ns"] == str(known_ns - 1)
     assert (
@@ -129,21 +129,21 @@ def test_a_checkpoint_that_is_none(wrong: dict[str, Any]) -> None:
     """Is damage."""
     fields = fields_of(SAVED) | wrong
     with pytest.raises(DamagedTape, match=r"not understood|is not"):
-        Told().say("checkpoint", 0, **fields)
+        ReplayedTape().say("checkpoint", 0, **fields)
 
 
 def test_events_that_were_held_before_rest_on_the_beginning() -> None:
     """A snapshot of this tape begins the book, but what is applied to it then is not of this tape."""
     held = [HeldEvent(7, event(21, 21, {"100": "2"}, symbol=B))]
-    told = restored(replace(SAVED, state="syncing", held=held, ahead=[]))
-    told.answer(12, 20, {"100": "1"})
-    assert told.since() == [("row", 4, 0, 20, 12), ("row", 4, 1, 21, 7)]
-    assert told.machine.inherited
+    replayed = restored(replace(SAVED, state="syncing", held=held, ahead=[]))
+    replayed.answer(12, 20, {"100": "1"})
+    assert replayed.since() == [("row", 4, 0, 20, 12), ("row", 4, 1, 21, 7)]
+    assert replayed.sync.inherited
 
 
 def test_a_gap_between_recordings_is_told_by_the_one_that_ends_it() -> None:
     """A recording that begins and ends in it says nothing; one of another reason it does say."""
     for reason, told_again in (("stopped", 0), ("killed", 0), ("no_tape", 0), ("id_gap", 1)):
         gap = GapInterval(B, 3, 1, 10, reason)
-        told = restored(replace(SAVED, state="cold", gap=gap, ahead=[], reached={}))
-        assert len(told.end(20).since()) == told_again
+        replayed = restored(replace(SAVED, state="cold", gap=gap, ahead=[], reached={}))
+        assert len(replayed.end(20).since()) == told_again

@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from booktape.verify.model import audit, side_streams
-from verify.told import Told, known
+from verify.replayed import ReplayedTape, known
 
 MINUTE = 60 * 10**9
 
@@ -21,9 +21,9 @@ def wrong(price: str, book: str, witness: str) -> tuple[object, ...]:
 
 def test_an_audit_waits_for_the_event_that_reaches_it() -> None:
     """The row that is due then comes after it."""
-    told = known().asked(3).answer(4, 12, {"100": "1", "99": "2"})
-    assert told.since() == []
-    assert told.event(5, 11, 13, {"99": "2"}).since() == [
+    replayed = known().asked(3).answer(4, 12, {"100": "1", "99": "2"})
+    assert replayed.since() == []
+    assert replayed.event(5, 11, 13, {"99": "2"}).since() == [
         ("check", 5, 13, "rest", 3, 0, ""),
         ("row", 1, 1, 13, 5),
     ]
@@ -31,18 +31,18 @@ def test_an_audit_waits_for_the_event_that_reaches_it() -> None:
 
 def test_an_answer_is_carried_forward() -> None:
     """By the events that were applied since it was asked for."""
-    told = known().asked(3).event(4, 11, 11, {"99": "2"}).event(5, 12, 12, {"99": "3"})
-    told.since()
-    assert told.answer(6, 11, {"100": "1", "99": "2"}).since() == [
+    replayed = known().asked(3).event(4, 11, 11, {"99": "2"}).event(5, 12, 12, {"99": "3"})
+    replayed.since()
+    assert replayed.answer(6, 11, {"100": "1", "99": "2"}).since() == [
         ("check", 6, 12, "rest", 3, 0, "")
     ]
 
 
 def test_an_audit_that_disproves() -> None:
     """Ends the epoch: no row of that book any more."""
-    told = known().asked(3).answer(4, 11, {"100": "2"}).event(5, 11, 11)
-    assert told.since() == [("check", 5, 11, "rest", 2, 1, (wrong("100", "1", "2"),))]
-    assert told.answer(7, 11, {"100": "2"}).since() == [
+    replayed = known().asked(3).answer(4, 11, {"100": "2"}).event(5, 11, 11)
+    assert replayed.since() == [("check", 5, 11, "rest", 2, 1, (wrong("100", "1", "2"),))]
+    assert replayed.answer(7, 11, {"100": "2"}).since() == [
         ("gap", 1, 5, 7, 11, 11, 0, "disproved"),
         ("row", 2, 0, 11, 7),
     ]
@@ -52,44 +52,44 @@ def test_an_audit_that_disproves() -> None:
 def test_no_audit(nothing: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Then an answer says nothing of a book that is known."""
     monkeypatch.setattr(audit, "_KEPT_MAX", 2)
-    told = known()
+    replayed = known()
     if nothing != "not asked":
-        told.asked(3)
+        replayed.asked(3)
     last = 9 if nothing == "too old" else 10
     if nothing == "too much":
-        told.event(4, 11, 11).event(4, 12, 12).event(4, 13, 13)
+        replayed.event(4, 11, 11).event(4, 12, 12).event(4, 13, 13)
     if nothing == "lost":
-        told.gone(4).connected(4).answer(4, 10, {"100": "1"})
-    told.since()
-    assert told.answer(5, last, {"100": "7"}).since() == []
+        replayed.gone(4).connected(4).answer(4, 10, {"100": "1"})
+    replayed.since()
+    assert replayed.answer(5, last, {"100": "7"}).since() == []
 
 
 def test_a_second_request_discards_the_first() -> None:
     """Also its answer, which waited."""
-    told = known().asked(3).answer(4, 12, {"100": "7"}).asked(5)
-    assert told.event(6, 11, 12).since() == [("row", 1, 1, 12, 6)]
+    replayed = known().asked(3).answer(4, 12, {"100": "7"}).asked(5)
+    assert replayed.event(6, 11, 12).since() == [("row", 1, 1, 12, 6)]
 
 
 def test_what_an_audit_knows_further() -> None:
     """Is learnt; what only the book has beyond its own horizon must be there, too."""
-    told = Told().connected(1).answer(2, 10, {"100": "1", "99": "1"}, limit=2)
-    told.event(3, 11, 11, {"97": "1"}).asked(4).since()
-    told.answer(5, 11, {"100": "1", "99": "1", "98": "4", "97": "1"}, limit=5)
-    assert told.since() == [("check", 5, 11, "rest", 4, 0, "")]
-    bids = told.machine.book.bids
+    replayed = ReplayedTape().connected(1).answer(2, 10, {"100": "1", "99": "1"}, limit=2)
+    replayed.event(3, 11, 11, {"97": "1"}).asked(4).since()
+    replayed.answer(5, 11, {"100": "1", "99": "1", "98": "4", "97": "1"}, limit=5)
+    assert replayed.since() == [("check", 5, 11, "rest", 4, 0, "")]
+    bids = replayed.sync.book.bids
     assert list(bids) == [100, 99, 98, 97]
     assert bids.horizon is None
-    told.asked(6).answer(7, 11, {"100": "1", "99": "1"}, limit=2)
-    assert told.since() == [("check", 7, 11, "rest", 3, 0, "")], "inside both horizons"
+    replayed.asked(6).answer(7, 11, {"100": "1", "99": "1"}, limit=2)
+    assert replayed.since() == [("check", 7, 11, "rest", 3, 0, "")], "inside both horizons"
     assert bids.horizon is None, "knowing less, it teaches nothing"
 
 
 def test_a_ghost_beyond_the_horizon() -> None:
     """A level that the book has there, and the answer has not."""
-    told = Told().connected(1).answer(2, 10, {"100": "1", "99": "1"}, limit=2)
-    told.event(3, 11, 11, {"97": "1"}).asked(4).since()
-    told.answer(5, 11, {"100": "1", "99": "1", "98": "4"})
-    assert told.since()[0] == ("check", 5, 11, "rest", 4, 1, (wrong("97", "1", "0"),))
+    replayed = ReplayedTape().connected(1).answer(2, 10, {"100": "1", "99": "1"}, limit=2)
+    replayed.event(3, 11, 11, {"97": "1"}).asked(4).since()
+    replayed.answer(5, 11, {"100": "1", "99": "1", "98": "4"})
+    assert replayed.since()[0] == ("check", 5, 11, "rest", 4, 1, (wrong("97", "1", "0"),))
 
 
 # ── streams ─────────────────────────────────────────────────────────────────────────────────
@@ -97,47 +97,51 @@ def test_a_ghost_beyond_the_horizon() -> None:
 
 def test_depth20_after_its_event() -> None:
     """Summed up by the minute, written at the end."""
-    told = known().top(3, 11, {"100": "2"}).event(4, 11, 11, {"100": "2"})
-    told.top(5, 11, {"100": "7"}).top(6, 12, {"100": "2"}).event(7, 12, 12)
-    told.top(8, 14, {"100": "7"}).event(9, 13, 15)
-    told.since()
-    assert told.end(20, "rotated").since() == [("check", 7, 12, "depth20", 4, 0, "2 comparisons")]
+    replayed = known().top(3, 11, {"100": "2"}).event(4, 11, 11, {"100": "2"})
+    replayed.top(5, 11, {"100": "7"}).top(6, 12, {"100": "2"}).event(7, 12, 12)
+    replayed.top(8, 14, {"100": "7"}).event(9, 13, 15)
+    replayed.since()
+    assert replayed.end(20, "rotated").since() == [
+        ("check", 7, 12, "depth20", 4, 0, "2 comparisons")
+    ]
 
 
 def test_depth20_of_the_state_that_stands() -> None:
     """Is compared at once, one that has passed never; one that differs stands alone."""
-    told = known().top(3, 9, {"100": "7"}).top(4, 10, {"100": "7", "98": "1"})
-    assert told.since() == [
+    replayed = known().top(3, 9, {"100": "7"}).top(4, 10, {"100": "7", "98": "1"})
+    assert replayed.since() == [
         ("check", 4, 10, "depth20", 3, 2, (wrong("100", "1", "7"), wrong("98", "0", "1")))
     ]
 
 
 def test_each_minute_has_its_row() -> None:
     """Written when the next comparison falls into another one."""
-    told = known().top(3, 10, {"100": "1"}).top(MINUTE, 11, {"100": "1"}).event(MINUTE, 11, 11)
-    assert told.since()[0] == ("check", 3, 10, "depth20", 2, 0, "1 comparisons")
+    replayed = known().top(3, 10, {"100": "1"}).top(MINUTE, 11, {"100": "1"}).event(MINUTE, 11, 11)
+    assert replayed.since()[0] == ("check", 3, 10, "depth20", 2, 0, "1 comparisons")
 
 
 def test_few_messages_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest go."""
     monkeypatch.setattr(side_streams, "_TOPS_MAX", 1)
-    told = known().top(3, 11, {"100": "7"}).top(4, 12, {"100": "1"})
-    told.event(5, 11, 11).event(6, 12, 12).since()
-    assert told.end(9, "rotated").since() == [("check", 6, 12, "depth20", 2, 0, "1 comparisons")]
+    replayed = known().top(3, 11, {"100": "7"}).top(4, 12, {"100": "1"})
+    replayed.event(5, 11, 11).event(6, 12, 12).since()
+    assert replayed.end(9, "rotated").since() == [
+        ("check", 6, 12, "depth20", 2, 0, "1 comparisons")
+    ]
 
 
 def test_a_ticker_speaks_once_a_later_one_came() -> None:
     """The greatest id up to the event's is the touch after it."""
-    told = known().ticker(3, 10, "100").event(4, 11, 12).event(5, 13, 13)
-    assert told.ticker(6, 14, "99").end(7, "rotated").since()[2:] == [
+    replayed = known().ticker(3, 10, "100").event(4, 11, 12).event(5, 13, 13)
+    assert replayed.ticker(6, 14, "99").end(7, "rotated").since()[2:] == [
         ("check", 6, 13, "bookTicker", 4, 0, "2 comparisons")
     ]
 
 
 def test_a_ticker_that_differs() -> None:
     """Is told at once."""
-    told = known().ticker(3, 10, "100.5").event(4, 11, 12).ticker(5, 13, "9")
-    assert told.since()[1] == (
+    replayed = known().ticker(3, 10, "100.5").event(4, 11, 12).ticker(5, 13, "9")
+    assert replayed.since()[1] == (
         *("check", 5, 12, "bookTicker", 2, 2),
         (wrong("100.5", "0", "1"), wrong("100", "1", "0")),
     )
@@ -146,13 +150,13 @@ def test_a_ticker_that_differs() -> None:
 @pytest.mark.parametrize("how", ["connected", "disconnected"])
 def test_a_connection_may_have_missed_tickers(how: str) -> None:
     """What came before it changed says nothing any more."""
-    told = known().connected(3, 2).ticker(4, 10, "100.5").event(5, 11, 12)
-    told = told.connected(6, 3) if how == "connected" else told.gone(6, 2)
-    assert told.ticker(7, 13, "9").end(8, "rotated").since() == [("row", 1, 1, 12, 5)]
+    replayed = known().connected(3, 2).ticker(4, 10, "100.5").event(5, 11, 12)
+    replayed = replayed.connected(6, 3) if how == "connected" else replayed.gone(6, 2)
+    assert replayed.ticker(7, 13, "9").end(8, "rotated").since() == [("row", 1, 1, 12, 5)]
 
 
 def test_nobody_listens_to_a_witness_of_an_unknown_book() -> None:
     """Nor keeps what it said."""
-    told = Told().connected(1).top(2, 11, {"100": "7"}).ticker(2, 11, "7")
-    told.answer(3, 10, {"100": "1"}).event(4, 11, 11).since()
-    assert told.end(5, "rotated").since() == []
+    replayed = ReplayedTape().connected(1).top(2, 11, {"100": "7"}).ticker(2, 11, "7")
+    replayed.answer(3, 10, {"100": "1"}).event(4, 11, 11).since()
+    assert replayed.end(5, "rotated").since() == []

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from booktape.errors import DamagedTape
-from verify.told import B, Told, known
+from booktape.store.tape_codec import decode_record
+from booktape.verify.model.tape import Line
+from verify.replayed import B, ReplayedTape, known
 
 
 @pytest.mark.parametrize(
@@ -22,6 +24,8 @@ from verify.told import B, Told, known
         ("end", {"reason": "tired"}),
         ("checkpoint", {"symbol": B}),
         ("ws", {"base64": "*", "connection": 1}),
+        ("ws", {"connection": 1}),
+        ("rest", {"symbol": B, "limit": 5}),
     ],
 )
 def test_what_cannot_stand_there(kind: str, fields: dict[str, Any]) -> None:
@@ -33,7 +37,7 @@ def test_what_cannot_stand_there(kind: str, fields: dict[str, Any]) -> None:
 def test_a_tape_begins_with_a_start() -> None:
     """Which says how often a row is due."""
     with pytest.raises(DamagedTape, match="every is 0"):
-        Told(every=0)
+        ReplayedTape(every=0)
 
 
 def test_after_the_end() -> None:
@@ -45,47 +49,59 @@ def test_after_the_end() -> None:
 
 def test_what_is_listed_later_is_recorded_too() -> None:
     """From the connection on that first carries it; the next segment begins with it."""
-    told = known()
-    told.say("connected", 3, connection=2, symbols=["NEWUSDT"])
-    told.say("asked", 4, symbol="NEWUSDT", limit=100)
-    told.end(5, "rotated")
-    assert told.reading.end.symbols == (B, "NEWUSDT")
-    assert told.reading.end.books["NEWUSDT"]["state"] == "syncing"
+    replayed = known()
+    replayed.say("connected", 3, connection=2, symbols=["NEWUSDT"])
+    replayed.say("asked", 4, symbol="NEWUSDT", limit=100)
+    replayed.end(5, "rotated")
+    assert replayed.reading.end.symbols == (B, "NEWUSDT")
+    assert replayed.reading.end.books["NEWUSDT"]["state"] == "syncing"
 
 
 def test_without_an_end() -> None:
-    """It breaks off."""
-    told = known()
-    with pytest.raises(DamagedTape, match="breaks off"):
-        told.reading.finish()
-    told.end(9).reading.finish()
+    """It is truncated."""
+    replayed = known()
+    with pytest.raises(DamagedTape, match="end record is missing"):
+        replayed.reading.finish()
+    replayed.end(9).reading.finish()
 
 
 def test_what_nobody_asked_for() -> None:
     """Events of other symbols, and on connections that do not carry the symbol, are nothing."""
-    told = known().event(3, 11, 11, connection=7)
-    told.say("ws", 4, connection=1, m={"e": "depthUpdate", "E": 1, "s": "X", "U": 11, "u": 11})
-    told.say("ws", 4, connection=1, base64="/w==")
-    told.say("ws", 4, connection=1)
-    assert told.since() == []
+    replayed = known().event(3, 11, 11, connection=7)
+    replayed.say("ws", 4, connection=1, m={"e": "depthUpdate", "E": 1, "s": "X", "U": 11, "u": 11})
+    replayed.say("ws", 4, connection=1, base64="/w==")
+    assert replayed.since() == []
 
 
 def test_connections_that_were_taken_over() -> None:
     """Those told at the time of the start belong to the beginning; later ones do not."""
-    told = Told().connected(0, 1).connected(5, 2).connected(0, 3)
-    assert told.reading.begin.connections == {1: (B,)}
+    replayed = ReplayedTape().connected(0, 1).connected(5, 2).connected(0, 3)
+    assert replayed.reading.begin.connections == {1: (B,)}
 
 
 def test_a_hold_that_ran_out() -> None:
     """Lets go of what ran ahead."""
-    told = known().connected(3, 2).event(4, 12, 12)
-    told.say("hold-expired", 5, symbol=B)
-    assert told.answer(6, 12, {}).since()[0][0] == "gap"
+    replayed = known().connected(3, 2).event(4, 12, 12)
+    replayed.say("hold-expired", 5, symbol=B)
+    assert replayed.answer(6, 12, {}).since()[0][0] == "gap"
 
 
 def test_notes() -> None:
     """A status and a step of the clock."""
-    told = known().status(3, "HALT")
-    told.say("clock-step", 4, step_ns=1_500_000)
-    assert told.since() == [("note", B, "status", "HALT"), ("note", None, "clock_step", "0.001500")]
-    assert told.machine.status == "HALT"
+    replayed = known().status(3, "HALT")
+    replayed.say("clock-step", 4, step_ns=1_500_000)
+    assert replayed.since() == [
+        ("note", B, "status", "HALT"),
+        ("note", None, "clock_step", "0.001500"),
+    ]
+    assert replayed.sync.status == "HALT"
+
+
+@pytest.mark.parametrize("fields", ['"k":"ws","connection":1', '"k":"rest","symbol":"B","limit":5'])
+def test_a_message_without_its_payload_is_damage_for_both_readers(fields: str) -> None:
+    """No recorder writes such a line: it is no message that could not be decoded."""
+    line = f'{{{fields},"received_ns":1}}\n'.encode()
+    with pytest.raises(DamagedTape):
+        Line.read(line).payload()
+    with pytest.raises(DamagedTape):
+        decode_record(line)

@@ -6,20 +6,20 @@ import pytest
 
 from booktape.verify.model import sync as machine_module
 from booktape.verify.model.sync import ModelState
-from verify.told import B, Told, known
+from verify.replayed import B, ReplayedTape, known
 
 
 def test_a_snapshot_is_a_book_at_once() -> None:
     """No event needs to have come; without a connection it is nothing."""
-    told = Told().answer(1, 5, {"100": "1"})
-    assert told.since() == []
-    assert told.connected(2).answer(3, 10, {"100": "1"}).since() == [("row", 1, 0, 10, 3)]
+    replayed = ReplayedTape().answer(1, 5, {"100": "1"})
+    assert replayed.since() == []
+    assert replayed.connected(2).answer(3, 10, {"100": "1"}).since() == [("row", 1, 0, 10, 3)]
 
 
 def test_held_events_follow_the_snapshot() -> None:
     """Those that are in it fall away, each other one keeps its own time."""
-    told = Told().connected(1).event(2, 9, 10).event(3, 10, 12).event(4, 13, 13)
-    assert told.answer(5, 11, {"100": "1"}).since() == [
+    replayed = ReplayedTape().connected(1).event(2, 9, 10).event(3, 10, 12).event(4, 13, 13)
+    assert replayed.answer(5, 11, {"100": "1"}).since() == [
         ("row", 1, 0, 11, 5),
         ("row", 1, 1, 12, 3),
         ("row", 1, 2, 13, 4),
@@ -28,8 +28,8 @@ def test_held_events_follow_the_snapshot() -> None:
 
 def test_every_second_event() -> None:
     """Counted from the beginning of the epoch."""
-    told = known(every=2).event(3, 11, 11).event(4, 12, 12).event(5, 13, 13)
-    assert told.since() == [("row", 1, 2, 12, 4)]
+    replayed = known(every=2).event(3, 11, 11).event(4, 12, 12).event(5, 13, 13)
+    assert replayed.since() == [("row", 1, 2, 12, 4)]
 
 
 @pytest.mark.parametrize(("first", "last"), [(5, 10), (10, 10), (1, 2)])
@@ -45,11 +45,11 @@ def test_an_event_that_overlaps_is_applied() -> None:
 
 def test_a_broken_chain() -> None:
     """Opens a gap where the book was known last; an answer that is too old does not close it."""
-    told = known().event(3, 11, 11).event(5, 13, 14)
-    assert told.since() == [("row", 1, 1, 11, 3)]
-    assert told.machine.state == ModelState.SYNCING
-    assert told.answer(6, 11, {}).since() == []
-    assert told.answer(7, 12, {"100": "1"}).since() == [
+    replayed = known().event(3, 11, 11).event(5, 13, 14)
+    assert replayed.since() == [("row", 1, 1, 11, 3)]
+    assert replayed.sync.state == ModelState.SYNCING
+    assert replayed.answer(6, 11, {}).since() == []
+    assert replayed.answer(7, 12, {"100": "1"}).since() == [
         ("gap", 1, 3, 7, 11, 12, 0, "id_gap"),
         ("row", 2, 0, 12, 7),
         ("row", 2, 1, 14, 5),
@@ -58,17 +58,17 @@ def test_a_broken_chain() -> None:
 
 def test_no_answer_takes_us_back() -> None:
     """Behind the book that was known."""
-    told = known().gone(5).connected(6)
-    assert told.answer(7, 9, {}).since() == []
-    assert told.answer(8, 10, {}).since()[0][0] == "gap"
+    replayed = known().gone(5).connected(6)
+    assert replayed.answer(7, 9, {}).since() == []
+    assert replayed.answer(8, 10, {}).since()[0][0] == "gap"
 
 
 def test_the_last_connection_gone() -> None:
     """What it brought until its last sign of life is known; what was held is forgotten."""
-    told = known().connected(3, 2).gone(4)
-    assert told.machine.live
-    told.gone(9, 2, alive=8).connected(10).event(11, 12, 12).gone(12).connected(13)
-    assert told.answer(14, 20, {}).since() == [
+    replayed = known().connected(3, 2).gone(4)
+    assert replayed.sync.live
+    replayed.gone(9, 2, alive=8).connected(10).event(11, 12, 12).gone(12).connected(13)
+    assert replayed.answer(14, 20, {}).since() == [
         ("gap", 1, 8, 14, 10, 20, 9, "disconnected"),
         ("row", 2, 0, 20, 14),
     ]
@@ -77,30 +77,30 @@ def test_the_last_connection_gone() -> None:
 def test_too_many_are_held(monkeypatch: pytest.MonkeyPatch) -> None:
     """Then it begins again with the newest."""
     monkeypatch.setattr(machine_module, "_HELD_MAX", 2)
-    told = Told().connected(1).event(2, 1, 1).event(3, 2, 2).event(4, 3, 3)
-    assert [held.event.last for held in told.machine.held] == [3]
+    replayed = ReplayedTape().connected(1).event(2, 1, 1).event(3, 2, 2).event(4, 3, 3)
+    assert [held.event.last for held in replayed.sync.held] == [3]
 
 
 def test_delisted() -> None:
     """No gap, and nothing that comes after counts but an event."""
-    told = known().status(5, "DELISTED").answer(6, 20, {}).gone(7).connected(8)
-    assert told.since() == [("note", B, "status", "DELISTED")]
-    assert told.machine.state == ModelState.ENDED
-    told.event(9, 10, 10).status(9, "DELISTED").since()
-    assert told.event(10, 12, 12).machine.state == ModelState.SYNCING
-    assert told.answer(11, 12, {}).since()[0] == ("gap", 1, 5, 11, 10, 12, 1, "delisted")
+    replayed = known().status(5, "DELISTED").answer(6, 20, {}).gone(7).connected(8)
+    assert replayed.since() == [("note", B, "status", "DELISTED")]
+    assert replayed.sync.state == ModelState.ENDED
+    replayed.event(9, 10, 10).status(9, "DELISTED").since()
+    assert replayed.event(10, 12, 12).sync.state == ModelState.SYNCING
+    assert replayed.answer(11, 12, {}).since()[0] == ("gap", 1, 5, 11, 10, 12, 1, "delisted")
 
 
 def test_delisted_while_lost() -> None:
     """The gap ends there, and no state follows."""
-    told = known().event(3, 12, 12).status(5, "DELISTED")
-    assert told.since()[1] == ("gap", 1, 2, 5, 10, None, None, "id_gap")
+    replayed = known().event(3, 12, 12).status(5, "DELISTED")
+    assert replayed.since()[1] == ("gap", 1, 2, 5, 10, None, None, "id_gap")
 
 
 def test_a_gap_never_ends_before_it_began() -> None:
     """Though our clock was set back."""
-    told = known().gone(50, alive=40).connected(3).answer(4, 20, {})
-    assert told.since() == [
+    replayed = known().gone(50, alive=40).connected(3).answer(4, 20, {})
+    assert replayed.since() == [
         ("gap", 1, 40, 40, 10, 20, 9, "disconnected"),
         ("row", 2, 0, 20, 4),
     ]
@@ -108,14 +108,14 @@ def test_a_gap_never_ends_before_it_began() -> None:
 
 def test_stopping() -> None:
     """Says what is lost already, and not what begins with it."""
-    told = known().event(3, 12, 12).end(9)
-    assert told.since() == [("gap", 1, 2, None, 10, None, None, "id_gap")]
+    replayed = known().event(3, 12, 12).end(9)
+    assert replayed.since() == [("gap", 1, 2, None, 10, None, None, "id_gap")]
     assert known().end(9).since() == []
 
 
 def test_stopping_lets_go_of_what_waited() -> None:
     """An event that ran ahead is due when nobody can bring the one before it."""
-    told = known().connected(3, 2).event(4, 12, 12).end(9)
-    assert told.machine.gap
-    assert told.machine.gap.reason == "id_gap"
-    assert told.machine.state == ModelState.COLD
+    replayed = known().connected(3, 2).event(4, 12, 12).end(9)
+    assert replayed.sync.gap
+    assert replayed.sync.gap.reason == "id_gap"
+    assert replayed.sync.state == ModelState.COLD

@@ -14,8 +14,8 @@ from booktape.core.tape_records import Checkpoint
 from booktape.errors import DamagedTape
 from booktape.verify.model.checkpoint import checkpoint_of, cold
 from support.oracle import event
-from verify.told import B, Told, known
-from verify.told_in_seconds import SECOND, Timed, live
+from verify.replayed import B, ReplayedTape, known
+from verify.replayed_in_seconds import SECOND, TimedTape, live
 
 # Live at id 10 since 2 s; its last event was stamped at 8 s, and a witness agreed at 9 s.
 SAVED = Checkpoint(
@@ -60,12 +60,12 @@ CHANGES: dict[str, Any] = {
 }
 
 
-def restored(saved: Checkpoint = SAVED, **other: Any) -> Timed:
-    told = Timed()
+def restored(saved: Checkpoint = SAVED, **other: Any) -> TimedTape:
+    replayed = TimedTape()
     fields = json.loads(msgspec.json.encode(saved)) | other
     del fields["received_ns"]
-    told.say("checkpoint", 0, **fields)
-    return told.up(0)
+    replayed.say("checkpoint", 0, **fields)
+    return replayed.up(0)
 
 
 @pytest.mark.parametrize("part", CHANGES)
@@ -80,19 +80,19 @@ def test_each_part_counts(part: str) -> None:
 
 def test_what_is_restored_stands_as_it_was_said() -> None:
     """And goes on from there."""
-    told = restored()
-    assert checkpoint_of(told.machine) == told.reading.begin.books[B]
-    assert told.came(10, 11, 12).since() == [("row", 3, 5, 12, 10)]
+    replayed = restored()
+    assert checkpoint_of(replayed.sync) == replayed.reading.begin.books[B]
+    assert replayed.came(10, 11, 12).since() == [("row", 3, 5, 12, 10)]
 
 
 @pytest.mark.parametrize("part", ["synced_ns", "stamp_ns", "newest_us", "newest_id", "tick_size"])
 def test_a_checkpoint_of_format_2_says_all_of_it(part: str) -> None:
     """One that lacks a part is damage."""
-    told = Timed()
+    replayed = TimedTape()
     fields = json.loads(msgspec.json.encode(SAVED))
     del fields["received_ns"], fields[part]
     with pytest.raises(DamagedTape, match=part):
-        told.say("checkpoint", 0, **fields)
+        replayed.say("checkpoint", 0, **fields)
 
 
 def test_a_break_stands_on_tapes_of_format_2_only() -> None:
@@ -100,77 +100,77 @@ def test_a_break_stands_on_tapes_of_format_2_only() -> None:
     fields = json.loads(msgspec.json.encode(replace(SAVED, state="break")))
     del fields["received_ns"]
     with pytest.raises(DamagedTape, match="not understood"):
-        Told().say("checkpoint", 0, **fields)
+        ReplayedTape().say("checkpoint", 0, **fields)
 
 
 def test_evidence_survives_the_border() -> None:
     """The witness of before is the last one, until something else comes."""
     assert restored().down(20).lost == (9, "disconnected")
-    told = restored(known_ns=8 * SECOND)
-    assert told.down(20).lost == (8, "disconnected"), "an event, and no sample in this segment"
-    told = restored(synced_ns=8 * SECOND, known_ns=8 * SECOND)
-    assert told.down(20).lost == (8, "disconnected")
+    replayed = restored(known_ns=8 * SECOND)
+    assert replayed.down(20).lost == (8, "disconnected"), "an event, and no sample in this segment"
+    replayed = restored(synced_ns=8 * SECOND, known_ns=8 * SECOND)
+    assert replayed.down(20).lost == (8, "disconnected")
 
 
 def test_its_age_goes_on() -> None:
     """140 s of a bound of 150."""
-    told = restored().ticks(10, 19)
-    assert told.lost is None
-    assert told.tick(20).lost == (9, "silent")
+    replayed = restored().ticks(10, 19)
+    assert replayed.lost is None
+    assert replayed.tick(20).lost == (9, "silent")
 
 
 def test_an_age_of_0_begins_at_the_first_tick() -> None:
     """It says that nothing was counted yet."""
-    told = restored(evidence_age_ns=0).ticks(10, 160)
-    assert told.lost is None
-    assert told.tick(161).lost == (9, "silent")
+    replayed = restored(evidence_age_ns=0).ticks(10, 160)
+    assert replayed.lost is None
+    assert replayed.tick(161).lost == (9, "silent")
 
 
 def test_the_age_that_is_handed_over() -> None:
     """As of the last tick; 0 if something has proved the book since."""
-    told = live().ticks(3, 7)
-    assert checkpoint_of(told.machine)["evidence_age_ns"] == str(4 * SECOND)
-    told.best(7.5, 10)
-    assert checkpoint_of(told.machine)["evidence_age_ns"] == "0"
-    assert checkpoint_of(told.tick(8).machine)["evidence_age_ns"] == "0"
-    assert checkpoint_of(told.tick(9).machine)["evidence_age_ns"] == str(SECOND)
-    assert checkpoint_of(told.down(9.5).machine)["evidence_age_ns"] == "0"
+    replayed = live().ticks(3, 7)
+    assert checkpoint_of(replayed.sync)["evidence_age_ns"] == str(4 * SECOND)
+    replayed.best(7.5, 10)
+    assert checkpoint_of(replayed.sync)["evidence_age_ns"] == "0"
+    assert checkpoint_of(replayed.tick(8).sync)["evidence_age_ns"] == "0"
+    assert checkpoint_of(replayed.tick(9).sync)["evidence_age_ns"] == str(SECOND)
+    assert checkpoint_of(replayed.down(9.5).sync)["evidence_age_ns"] == "0"
 
 
 def test_times_begin_anew_with_a_segment() -> None:
     """Of a hold, of what was ahead; the usual lag and what a connection is used to as well."""
     ahead = [HeldEvent(9 * SECOND, event(12, 12, symbol=B))]
-    told = restored(replace(SAVED, reached={1: 10, 2: 10}, ahead=ahead))
-    told.up(0, 2)
-    assert told.ticks(10, 12).lost is None
-    assert told.tick(13).lost == (9, "id_gap")
+    replayed = restored(replace(SAVED, reached={1: 10, 2: 10}, ahead=ahead))
+    replayed.up(0, 2)
+    assert replayed.ticks(10, 12).lost is None
+    assert replayed.tick(13).lost == (9, "id_gap")
 
 
 def test_a_book_that_did_not_move_in_this_segment_is_no_sample() -> None:
     """Its event was seen in the one before."""
-    told = restored(known_ns=8 * SECOND).tick(10).came(20, 11, 11, E=12).down(21)
-    assert told.lost == (20, "disconnected")
+    replayed = restored(known_ns=8 * SECOND).tick(10).came(20, 11, 11, E=12).down(21)
+    assert replayed.lost == (20, "disconnected")
 
 
 def test_ids_that_fall_back_behind_the_border() -> None:
     """The newest id and time are handed over, an event that waits for the next one is not."""
-    told = restored().came(20, 1, 2).came(21, 3, 3)
-    assert told.lost == (9, "ids_reset")
+    replayed = restored().came(20, 1, 2).came(21, 3, 3)
+    assert replayed.lost == (9, "ids_reset")
     assert restored(newest_id=0, newest_us=0).came(20, 1, 2).came(21, 3, 3).lost is None
 
 
 def test_what_is_known_of_a_symbol_is_not_noted_again() -> None:
     """In the next segment."""
-    told = restored().listed(10, "TRADING", "0.01", "0.001").listed(11, "HALT", "0.01", "0.001")
-    assert told.since() == [("note", 11, B, "status", "HALT")]
+    replayed = restored().listed(10, "TRADING", "0.01", "0.001").listed(11, "HALT", "0.01", "0.001")
+    assert replayed.since() == [("note", 11, B, "status", "HALT")]
 
 
 def test_the_next_recording_begins_without_connections() -> None:
     """What is known of the list and of the last evidence is handed over."""
-    told = live().came(3, 11, 11).listed(4, "BREAK", "0.01", "1").listed(5, "BREAK", "0.1")
-    told.say("end", 6, reason="stopped")
-    said = cold(told.reading.end.books[B], 2, None)
-    assert said == told.reading.end.books[B]
+    replayed = live().came(3, 11, 11).listed(4, "BREAK", "0.01", "1").listed(5, "BREAK", "0.1")
+    replayed.say("end", 6, reason="stopped")
+    said = cold(replayed.reading.end.books[B], 2, None)
+    assert said == replayed.reading.end.books[B]
     assert {part: said[part] for part in ("state", "status", "tick_size", "lot_size")} == {
         "state": "cold",
         "status": "BREAK",
@@ -183,7 +183,7 @@ def test_the_next_recording_begins_without_connections() -> None:
 def test_an_archive_of_format_1_is_continued() -> None:
     """What it did not say is unknown; the rest is as it was."""
     old = known().gone(5)
-    said = cold(checkpoint_of(old.machine), 2, None)
+    said = cold(checkpoint_of(old.sync), 2, None)
     gap = GapInterval(B, 1, 5, 10, "disconnected")
     new = restored(
         replace(SAVED, state="cold", epoch=1, updates=0, event_time_us=None, known_ns=2, gap=gap),
@@ -206,8 +206,8 @@ def test_an_archive_of_format_1_is_continued() -> None:
 def test_a_gap_that_format_1_began_ends_on_format_2() -> None:
     """Where its snapshot came."""
     gap = GapInterval(B, 3, 5 * SECOND, 10, "disconnected")
-    told = restored(replace(SAVED, state="cold", gap=gap), reached={}, stamp_ns=0, synced_ns=0)
-    assert told.snapshot(12, 20).since() == [
+    replayed = restored(replace(SAVED, state="cold", gap=gap), reached={}, stamp_ns=0, synced_ns=0)
+    assert replayed.snapshot(12, 20).since() == [
         ("gap", 3, 5, 12, 10, 20, 9, "disconnected"),
         ("row", 4, 0, 20, 12),
     ]

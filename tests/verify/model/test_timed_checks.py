@@ -9,10 +9,10 @@ from typing import Any, TypeAlias
 import pytest
 
 from booktape.errors import DamagedTape
-from verify.told import B
-from verify.told_in_seconds import Timed, live, live_on_two
+from verify.replayed import B
+from verify.replayed_in_seconds import TimedTape, live, live_on_two
 
-Word: TypeAlias = Callable[[Timed], Any]
+Word: TypeAlias = Callable[[TimedTape], Any]
 
 
 def wrong(side: str, price: str, book: str, witness: str) -> tuple[object, ...]:
@@ -22,57 +22,61 @@ def wrong(side: str, price: str, book: str, witness: str) -> tuple[object, ...]:
 # ── evidence ────────────────────────────────────────────────────────────────────────────────
 
 PROVED: dict[str, tuple[Word, float]] = {
-    "depth20": (lambda told: told.top20(5.5, 10), 5.5),
-    "a copy of depth20": (lambda told: told.top20(3, 10).top20(5.5, 10, {"100": "7"}), 5.5),
+    "depth20": (lambda replayed: replayed.top20(5.5, 10), 5.5),
+    "a copy of depth20": (lambda replayed: replayed.top20(3, 10).top20(5.5, 10, {"100": "7"}), 5.5),
     "a copy of an older depth20": (
-        lambda told: told.top20(3, 10).top20(4, 12).top20(5.5, 10),
+        lambda replayed: replayed.top20(3, 10).top20(4, 12).top20(5.5, 10),
         5.5,
     ),
-    "bookTicker": (lambda told: told.best(5.5, 10), 5.5),
+    "bookTicker": (lambda replayed: replayed.best(5.5, 10), 5.5),
     "bookTicker of any connection": (
-        lambda told: told.best(3, 9).up(4, 2).best(4.5, 10).best(5.5, 10, connection=2),
+        lambda replayed: replayed.best(3, 9).up(4, 2).best(4.5, 10).best(5.5, 10, connection=2),
         5.5,
     ),
-    "an audit": (lambda told: told.ask(5.5).snapshot(5.75, 10), 5.5),
-    "an event": (lambda told: told.came(5.5, 11, 11), 5.5),
-    "a pulse": (lambda told: told.ticks(3, 5).pulse(5.75, 5.5).ticks(6, 7), 5.5),
+    "an audit": (lambda replayed: replayed.ask(5.5).snapshot(5.75, 10), 5.5),
+    "an event": (lambda replayed: replayed.came(5.5, 11, 11), 5.5),
+    "a pulse": (lambda replayed: replayed.ticks(3, 5).pulse(5.75, 5.5).ticks(6, 7), 5.5),
 }
 NOT_PROVED: dict[str, Word] = {
-    "depth20 that differs": lambda told: told.top20(5.5, 10, {"100": "2"}),
-    "a copy of one that differs": lambda told: told.top20(5, 10, {"100": "2"}).top20(5.5, 10),
-    "depth20 of an older state": lambda told: told.top20(5.5, 9),
-    "bookTicker that differs": lambda told: told.best(5.5, 10, "99"),
-    "bookTicker of an older state": lambda told: told.best(5.5, 9),
-    "an audit without its answer": lambda told: told.ask(5.5),
-    "an answer that was not asked for": lambda told: told.snapshot(5.5, 10),
-    "a pulse of one tick ago": lambda told: told.pulse(5.75, 5.5).tick(6),
-    "a pulse that differs": lambda told: told.pulse(5.75, 5.5, "99", "1", "101", "1").ticks(6, 7),
-    "a connection": lambda told: told.up(5.5, 2),
-    "an event of before": lambda told: told.came(5.5, 10, 10),
-    "an unreadable frame": lambda told: told.say("ws", 5.5, connection=1, base64="/w=="),
-    "a status": lambda told: told.listed(5.5, "TRADING"),
+    "depth20 that differs": lambda replayed: replayed.top20(5.5, 10, {"100": "2"}),
+    "a copy of one that differs": lambda replayed: replayed.top20(5, 10, {"100": "2"}).top20(
+        5.5, 10
+    ),
+    "depth20 of an older state": lambda replayed: replayed.top20(5.5, 9),
+    "bookTicker that differs": lambda replayed: replayed.best(5.5, 10, "99"),
+    "bookTicker of an older state": lambda replayed: replayed.best(5.5, 9),
+    "an audit without its answer": lambda replayed: replayed.ask(5.5),
+    "an answer that was not asked for": lambda replayed: replayed.snapshot(5.5, 10),
+    "a pulse of one tick ago": lambda replayed: replayed.pulse(5.75, 5.5).tick(6),
+    "a pulse that differs": lambda replayed: replayed.pulse(5.75, 5.5, "99", "1", "101", "1").ticks(
+        6, 7
+    ),
+    "a connection": lambda replayed: replayed.up(5.5, 2),
+    "an event of before": lambda replayed: replayed.came(5.5, 10, 10),
+    "an unreadable frame": lambda replayed: replayed.say("ws", 5.5, connection=1, base64="/w=="),
+    "a status": lambda replayed: replayed.listed(5.5, "TRADING"),
 }
 
 
 @pytest.mark.parametrize("what", PROVED)
 def test_what_proves_a_book_current(what: str) -> None:
     """The gap begins there."""
-    told = live()
-    PROVED[what][0](told)
-    assert told.down(9).down(9, 2).lost == (PROVED[what][1], "disconnected")
+    replayed = live()
+    PROVED[what][0](replayed)
+    assert replayed.down(9).down(9, 2).lost == (PROVED[what][1], "disconnected")
 
 
 @pytest.mark.parametrize("what", NOT_PROVED)
 def test_what_proves_nothing(what: str) -> None:
     """The gap begins at the snapshot."""
-    told = live()
-    NOT_PROVED[what](told)
-    assert told.down(9).down(9, 2).lost == (2, "disconnected")
+    replayed = live()
+    NOT_PROVED[what](replayed)
+    assert replayed.down(9).down(9, 2).lost == (2, "disconnected")
 
 
-SAID: dict[str, Callable[[Timed, float, int], Any]] = {
-    "depth20": Timed.top20,
-    "bookTicker": Timed.best,
+SAID: dict[str, Callable[[TimedTape, float, int], Any]] = {
+    "depth20": TimedTape.top20,
+    "bookTicker": TimedTape.best,
 }
 
 
@@ -80,36 +84,36 @@ SAID: dict[str, Callable[[Timed, float, int], Any]] = {
 @pytest.mark.parametrize(("elapsed", "start"), [(2.999, 9.5), (3, 3)])
 def test_what_waited_during_a_pause_proves_nothing(what: str, elapsed: float, start: float) -> None:
     """Its stamp is that of the pause's end. What comes after the next tick has not waited."""
-    told = live().came(3, 11, 11).tick(4).tick(9, elapsed)
-    SAID[what](told, 9.5, 11)
-    assert told.down(9.75).lost == (start, "disconnected")
-    told = live().came(3, 11, 11).tick(4).tick(9, elapsed).tick(10)
-    SAID[what](told, 10.5, 11)
-    assert told.down(11).lost == (10.5, "disconnected")
+    replayed = live().came(3, 11, 11).tick(4).tick(9, elapsed)
+    SAID[what](replayed, 9.5, 11)
+    assert replayed.down(9.75).lost == (start, "disconnected")
+    replayed = live().came(3, 11, 11).tick(4).tick(9, elapsed).tick(10)
+    SAID[what](replayed, 10.5, 11)
+    assert replayed.down(11).lost == (10.5, "disconnected")
 
 
 def test_a_copy_that_waited_proves_nothing_either() -> None:
     """But the first one has agreed all the same, and later copies of it count."""
-    told = live().tick(9, 5).top20(9.5, 10).top20(9.6, 10)
-    assert checks(told) == [("check", 9.5, 10, "depth20", 2, 0, "1 comparisons")]
+    replayed = live().tick(9, 5).top20(9.5, 10).top20(9.6, 10)
+    assert checks(replayed) == [("check", 9.5, 10, "depth20", 2, 0, "1 comparisons")]
     assert live().tick(9, 5).top20(9.5, 10).top20(9.6, 10).down(9.75).lost == (2, "disconnected")
-    told = live().tick(9, 5).top20(9.5, 10).tick(10).top20(10.5, 10, {"100": "7"})
-    assert told.down(11).lost == (10.5, "disconnected")
+    replayed = live().tick(9, 5).top20(9.5, 10).tick(10).top20(10.5, 10, {"100": "7"})
+    assert replayed.down(11).lost == (10.5, "disconnected")
 
 
 @pytest.mark.parametrize("what", SAID)
 @pytest.mark.parametrize(("lag", "start"), [(1.1, 9.5), (1.101, 6.999)])
 def test_what_comes_where_all_is_late_proves_nothing(what: str, lag: float, start: float) -> None:
     """The smallest lag since the tick before exceeds the usual one, 0.1 s, by more than a second."""
-    told = live().came(3, 11, 11, E=2.9).tick(4).came(8, 12, 12, E=8 - lag).tick(9)
-    SAID[what](told, 9.5, 12)
-    assert told.down(9.75).lost == (start, "disconnected")
+    replayed = live().came(3, 11, 11, E=2.9).tick(4).came(8, 12, 12, E=8 - lag).tick(9)
+    SAID[what](replayed, 9.5, 12)
+    assert replayed.down(9.75).lost == (start, "disconnected")
 
 
 def test_a_copy_counts_within_the_epoch_only() -> None:
     """In the next one the same id must agree once more."""
-    told = live().top20(3, 10).down(4).up(5).snapshot(6, 10)
-    assert told.top20(7, 10, {"100": "2"}).top20(8, 10).down(9).lost == (6, "disconnected")
+    replayed = live().top20(3, 10).down(4).up(5).snapshot(6, 10)
+    assert replayed.top20(7, 10, {"100": "2"}).top20(8, 10).down(9).lost == (6, "disconnected")
 
 
 # ── silence: nothing proves it ──────────────────────────────────────────────────────────────
@@ -124,51 +128,51 @@ def test_a_copy_counts_within_the_epoch_only() -> None:
 )
 def test_evidence_has_a_bound(pulse: float, audit: float, last: int) -> None:
     """It is counted from the tick after the last evidence, and may be reached."""
-    told = live(pulse=pulse, audit=audit).ticks(3, last)
-    assert told.lost is None
-    assert told.tick(last + 1).lost == (2, "silent")
+    replayed = live(pulse=pulse, audit=audit).ticks(3, last)
+    assert replayed.lost is None
+    assert replayed.tick(last + 1).lost == (2, "silent")
 
 
 def test_without_pulse_and_audit_silence_is_believed() -> None:
     """There is no bound."""
-    assert live(pulse=0, audit=0).ticks(3, 2_000).machine.live
+    assert live(pulse=0, audit=0).ticks(3, 2_000).sync.live
 
 
 @pytest.mark.parametrize("what", sorted(PROVED.keys() - {"a pulse", "a copy of an older depth20"}))
 def test_each_evidence_begins_the_time_anew(what: str) -> None:
     """0 at the tick at 6 s."""
-    told = live(pulse=1, audit=0).ticks(3, 5)
-    PROVED[what][0](told)
-    assert told.ticks(6, 11).lost is None
-    assert told.tick(12).lost == (5.5, "silent")
+    replayed = live(pulse=1, audit=0).ticks(3, 5)
+    PROVED[what][0](replayed)
+    assert replayed.ticks(6, 11).lost is None
+    assert replayed.tick(12).lost == (5.5, "silent")
 
 
 def test_a_pulse_begins_the_time_anew() -> None:
     """At the tick after the one that compared it, at 8 s."""
-    told = live(pulse=1).ticks(3, 5).pulse(5.75, 5.5).ticks(6, 13)
-    assert told.lost is None
-    assert told.tick(14).lost == (5.5, "silent")
+    replayed = live(pulse=1).ticks(3, 5).pulse(5.75, 5.5).ticks(6, 13)
+    assert replayed.lost is None
+    assert replayed.tick(14).lost == (5.5, "silent")
 
 
 def test_time_of_a_pause_hardly_counts() -> None:
     """Two seconds a tick."""
-    told = live(pulse=1).tick(3).tick(103, 100).tick(203, 100)
-    assert told.lost is None
-    assert told.tick(303, 100).lost == (2, "silent")
+    replayed = live(pulse=1).tick(3).tick(103, 100).tick(203, 100)
+    assert replayed.lost is None
+    assert replayed.tick(303, 100).lost == (2, "silent")
 
 
 def test_a_clock_that_is_set_back_is_no_evidence() -> None:
     """The time goes on."""
-    told = live(pulse=1).top20(2.5, 10).ticks(3, 7).clock(7.5, -2).tick(6)
-    assert told.lost is None
-    assert told.tick(7).lost == (0.5, "silent")
+    replayed = live(pulse=1).top20(2.5, 10).ticks(3, 7).clock(7.5, -2).tick(6)
+    assert replayed.lost is None
+    assert replayed.tick(7).lost == (0.5, "silent")
 
 
 def test_silence_ends_with_a_snapshot() -> None:
     """Also with one of the same id: nothing was missed."""
-    told = live(pulse=1).ticks(3, 9)
-    told.since()
-    assert told.snapshot(10, 10).since() == [
+    replayed = live(pulse=1).ticks(3, 9)
+    replayed.since()
+    assert replayed.snapshot(10, 10).since() == [
         ("gap", 1, 2, 10, 10, 10, 0, "silent"),
         ("row", 2, 0, 10, 10),
     ]
@@ -177,11 +181,11 @@ def test_silence_ends_with_a_snapshot() -> None:
 # ── silence: something is ahead ─────────────────────────────────────────────────────────────
 
 AHEAD: dict[str, Word] = {
-    "depth20": lambda told: told.top20(3.5, 12),
-    "bookTicker": lambda told: told.best(3.5, 12),
-    "an audit": lambda told: told.ask(3).snapshot(3.5, 12),
-    "a bookTicker that does not count": lambda told: (
-        told.up(3, 2).best(3.1, 9).best(3.5, 12, connection=2)
+    "depth20": lambda replayed: replayed.top20(3.5, 12),
+    "bookTicker": lambda replayed: replayed.best(3.5, 12),
+    "an audit": lambda replayed: replayed.ask(3).snapshot(3.5, 12),
+    "a bookTicker that does not count": lambda replayed: (
+        replayed.up(3, 2).best(3.1, 9).best(3.5, 12, connection=2)
     ),
 }
 
@@ -189,18 +193,18 @@ AHEAD: dict[str, Word] = {
 @pytest.mark.parametrize("what", AHEAD)
 def test_something_ahead_starts_a_clock(what: str) -> None:
     """At the next tick; three seconds later the stream is silent."""
-    told = live()
-    AHEAD[what](told)
-    assert told.ticks(4, 6).lost is None
-    assert told.tick(7).lost == (2, "silent")
+    replayed = live()
+    AHEAD[what](replayed)
+    assert replayed.ticks(4, 6).lost is None
+    assert replayed.tick(7).lost == (2, "silent")
 
 
 @pytest.mark.parametrize("what", AHEAD)
 def test_the_event_in_time(what: str) -> None:
     """Then nothing is ahead any more."""
-    told = live()
-    AHEAD[what](told)
-    assert told.ticks(4, 6).came(6.5, 11, 12).ticks(7, 20).lost is None
+    replayed = live()
+    AHEAD[what](replayed)
+    assert replayed.ticks(4, 6).came(6.5, 11, 12).ticks(7, 20).lost is None
 
 
 def test_an_answer_that_was_not_asked_for_is_no_audit() -> None:
@@ -210,104 +214,106 @@ def test_an_answer_that_was_not_asked_for_is_no_audit() -> None:
 
 def test_what_is_further_ahead_has_its_own_time() -> None:
     """From the tick on that sees the first one reached."""
-    told = live().best(3.5, 12).best(3.6, 14).ticks(4, 6).came(6.5, 11, 12).ticks(7, 9)
-    assert told.lost is None
-    assert told.tick(10).lost == (6.5, "silent")
+    replayed = live().best(3.5, 12).best(3.6, 14).ticks(4, 6).came(6.5, 11, 12).ticks(7, 9)
+    assert replayed.lost is None
+    assert replayed.tick(10).lost == (6.5, "silent")
 
 
 def test_a_busy_stream_is_not_silent() -> None:
     """At each tick something else is ahead."""
-    told = live()
+    replayed = live()
     for at in range(3, 30):
-        told.came(at + 0.25, at + 8, at + 8).best(at + 0.5, at + 9).tick(at + 1)
-    assert told.lost is None
+        replayed.came(at + 0.25, at + 8, at + 8).best(at + 0.5, at + 9).tick(at + 1)
+    assert replayed.lost is None
 
 
 def test_the_hold_decides_while_an_event_waits() -> None:
     """And the time of what is ahead begins anew after it."""
-    told = live_on_two().best(2.3, 12).came(2.5, 12, 12, connection=2).ticks(3, 5)
-    assert told.lost is None
-    assert told.tick(6).lost == (2, "id_gap")
-    told = live_on_two().best(2.3, 15).came(2.5, 13, 13, E=2.5, connection=2).ticks(3, 5)
-    told.came(5.5, 11, 12).ticks(6, 8)
-    assert told.lost is None
-    assert told.tick(9).lost == (5.5, "silent")
+    replayed = live_on_two().best(2.3, 12).came(2.5, 12, 12, connection=2).ticks(3, 5)
+    assert replayed.lost is None
+    assert replayed.tick(6).lost == (2, "id_gap")
+    replayed = live_on_two().best(2.3, 15).came(2.5, 13, 13, E=2.5, connection=2).ticks(3, 5)
+    replayed.came(5.5, 11, 12).ticks(6, 8)
+    assert replayed.lost is None
+    assert replayed.tick(9).lost == (5.5, "silent")
 
 
 def test_what_was_ahead_of_a_lost_book_is_forgotten() -> None:
     """The next one begins with nothing ahead."""
-    told = live().best(3.5, 12).ticks(4, 5).down(5.5).up(5.6).snapshot(5.7, 10).ticks(6, 20)
-    assert told.machine.live
+    replayed = live().best(3.5, 12).ticks(4, 5).down(5.5).up(5.6).snapshot(5.7, 10).ticks(6, 20)
+    assert replayed.sync.live
 
 
 # ── the pulse ───────────────────────────────────────────────────────────────────────────────
 
 
-def checks(told: Timed, at: float = 50) -> list[tuple[Any, ...]]:
+def checks(replayed: TimedTape, at: float = 50) -> list[tuple[Any, ...]]:
     """All that were made, those of the last minute too."""
-    told.say("end", at, reason="rotated")
-    return [said for said in told.since() if said[0] == "check"]
+    replayed.say("end", at, reason="rotated")
+    return [said for said in replayed.since() if said[0] == "check"]
 
 
 def test_the_pulse_is_compared_at_the_second_tick() -> None:
     """Summed up as other witnesses are."""
-    told = live().pulse(3.5, 3.25).ticks(4, 5).pulse(33.5, 33.25).ticks(34, 35)
-    assert checks(told) == [("check", 35, 10, "pulse", 4, 0, "2 comparisons")]
+    replayed = live().pulse(3.5, 3.25).ticks(4, 5).pulse(33.5, 33.25).ticks(34, 35)
+    assert checks(replayed) == [("check", 35, 10, "pulse", 4, 0, "2 comparisons")]
 
 
 def test_a_pulse_that_differs_stands_alone() -> None:
     """And loses no book: an audit must say more."""
-    told = live().pulse(3.5, 3.25, "99", "1", "101", "2").ticks(4, 5)
+    replayed = live().pulse(3.5, 3.25, "99", "1", "101", "2").ticks(4, 5)
     bids = (wrong("bid", "100", "1", "0"), wrong("bid", "99", "0", "1"))
-    assert checks(told) == [("check", 5, 10, "pulse", 2, 3, (*bids, wrong("ask", "101", "1", "2")))]
-    assert told.machine.live
+    assert checks(replayed) == [
+        ("check", 5, 10, "pulse", 2, 3, (*bids, wrong("ask", "101", "1", "2")))
+    ]
+    assert replayed.sync.live
 
 
 @pytest.mark.parametrize(("asked", "compared"), [(2.999, 0), (3, 1)])
 def test_a_book_must_have_been_quiet(asked: float, compared: int) -> None:
     """For a second before it was asked for: the snapshot was stamped at 2 s."""
     assert len(checks(live().pulse(3.5, asked).ticks(4, 6))) == compared
-    told = live().came(2.5, 11, 11).pulse(3.75, asked + 0.5).ticks(4, 6)
-    assert len(checks(told)) == compared
+    replayed = live().came(2.5, 11, 11).pulse(3.75, asked + 0.5).ticks(4, 6)
+    assert len(checks(replayed)) == compared
 
 
 @pytest.mark.parametrize(
     "then",
     [
-        lambda told: told.came(4.5, 11, 11),
-        lambda told: told.down(4.25).up(4.5).snapshot(4.75, 10),
-        lambda told: told.down(4.5),
-        lambda told: told.up(4.1, 2).came(4.5, 12, 12, connection=2),
+        lambda replayed: replayed.came(4.5, 11, 11),
+        lambda replayed: replayed.down(4.25).up(4.5).snapshot(4.75, 10),
+        lambda replayed: replayed.down(4.5),
+        lambda replayed: replayed.up(4.1, 2).came(4.5, 12, 12, connection=2),
     ],
 )
 def test_a_book_must_stay_quiet(then: Word) -> None:
     """Until the second tick."""
-    told = live().pulse(3.5, 3.25).tick(4)
-    then(told)
-    assert checks(told.ticks(5, 9)) == []
+    replayed = live().pulse(3.5, 3.25).tick(4)
+    then(replayed)
+    assert checks(replayed.ticks(5, 9)) == []
 
 
 def test_nothing_is_compared_of_a_book_that_is_not_known() -> None:
     """Nor of a symbol that is not recorded."""
-    told = live().down(3).up(3.1).pulse(5, 4.9).ticks(6, 7)
-    told.say("pulse", 8, asked_ns=7 * 10**9, tops={"OTHER": ["1", "1", "2", "1"]})
-    assert checks(told.ticks(9, 10)) == []
+    replayed = live().down(3).up(3.1).pulse(5, 4.9).ticks(6, 7)
+    replayed.say("pulse", 8, asked_ns=7 * 10**9, tops={"OTHER": ["1", "1", "2", "1"]})
+    assert checks(replayed.ticks(9, 10)) == []
 
 
 def test_a_later_pulse_takes_the_place_of_one_that_waits() -> None:
     """If the book was quiet for it, too."""
-    told = live().pulse(3.5, 3.25, "99", "1", "101", "1").tick(4).pulse(4.5, 4.25).ticks(5, 6)
-    assert checks(told) == [("check", 6, 10, "pulse", 2, 0, "1 comparisons")]
-    told = live().pulse(3.5, 3.25).tick(4).pulse(4.5, 2.5, "99", "1", "101", "1").ticks(5, 6)
-    assert checks(told) == [("check", 5, 10, "pulse", 2, 0, "1 comparisons")]
+    replayed = live().pulse(3.5, 3.25, "99", "1", "101", "1").tick(4).pulse(4.5, 4.25).ticks(5, 6)
+    assert checks(replayed) == [("check", 6, 10, "pulse", 2, 0, "1 comparisons")]
+    replayed = live().pulse(3.5, 3.25).tick(4).pulse(4.5, 2.5, "99", "1", "101", "1").ticks(5, 6)
+    assert checks(replayed) == [("check", 5, 10, "pulse", 2, 0, "1 comparisons")]
 
 
 def test_an_empty_side() -> None:
     """Price and size are 0."""
-    told = live().pulse(3.5, 3.25, "0.00000000", "0.00000000", "101", "1").ticks(4, 5)
-    assert checks(told)[0][4:] == (2, 1, (wrong("bid", "100", "1", "0"),))
-    told = live().came(2.1, 11, 11, bids={"100": "0"}).pulse(4.5, 4, "0", "0", "101", "1")
-    assert checks(told.ticks(5, 6))[0][4:6] == (2, 0)
+    replayed = live().pulse(3.5, 3.25, "0.00000000", "0.00000000", "101", "1").ticks(4, 5)
+    assert checks(replayed)[0][4:] == (2, 1, (wrong("bid", "100", "1", "0"),))
+    replayed = live().came(2.1, 11, 11, bids={"100": "0"}).pulse(4.5, 4, "0", "0", "101", "1")
+    assert checks(replayed.ticks(5, 6))[0][4:6] == (2, 0)
 
 
 @pytest.mark.parametrize(
@@ -317,8 +323,8 @@ def test_an_empty_side() -> None:
 def test_what_no_exchange_can_mean(best: tuple[str, ...]) -> None:
     """Is not compared, and takes no place."""
     assert checks(live().pulse(3.5, 3.25, *best).ticks(4, 6)) == []
-    told = live().pulse(3.5, 3.25).tick(4).pulse(4.5, 4.25, *best).ticks(5, 6)
-    assert checks(told) == [("check", 5, 10, "pulse", 2, 0, "1 comparisons")]
+    replayed = live().pulse(3.5, 3.25).tick(4).pulse(4.5, 4.25, *best).ticks(5, 6)
+    assert checks(replayed) == [("check", 5, 10, "pulse", 2, 0, "1 comparisons")]
 
 
 def test_a_pulse_without_its_tops_is_damage() -> None:
@@ -329,43 +335,45 @@ def test_a_pulse_without_its_tops_is_damage() -> None:
 
 def test_beyond_the_horizon_nothing_is_compared() -> None:
     """The best bid that we have may not be the best."""
-    told = Timed().up(1).snapshot(2, 10, limit=1).came(2.5, 11, 11, bids={"100": "0", "90": "1"})
-    told.pulse(4.5, 4, "95", "1", "101", "1").ticks(5, 6)
-    assert checks(told) == [("check", 6, 11, "pulse", 2, 0, "1 comparisons")]
+    replayed = (
+        TimedTape().up(1).snapshot(2, 10, limit=1).came(2.5, 11, 11, bids={"100": "0", "90": "1"})
+    )
+    replayed.pulse(4.5, 4, "95", "1", "101", "1").ticks(5, 6)
+    assert checks(replayed) == [("check", 6, 11, "pulse", 2, 0, "1 comparisons")]
 
 
 def test_sums_are_written_in_one_order() -> None:
     """depth20, bookTicker, pulse."""
-    told = live().best(3, 10).came(3.1, 11, 11).best(3.2, 12).came(3.3, 12, 12).top20(3.5, 12)
-    told.pulse(4.75, 4.5).ticks(5, 6)
-    assert [check[3] for check in checks(told)] == ["depth20", "bookTicker", "pulse"]
+    replayed = live().best(3, 10).came(3.1, 11, 11).best(3.2, 12).came(3.3, 12, 12).top20(3.5, 12)
+    replayed.pulse(4.75, 4.5).ticks(5, 6)
+    assert [check[3] for check in checks(replayed)] == ["depth20", "bookTicker", "pulse"]
 
 
 def test_an_audit_disproves_a_quiet_book() -> None:
     """Same id, other levels: from the last evidence on."""
-    told = live().top20(3, 10).ask(4).snapshot(5, 10, {"100": "2"})
-    assert told.lost == (3, "disproved")
-    assert checks(told)[0] == ("check", 5, 10, "rest", 2, 1, (wrong("bid", "100", "1", "2"),))
+    replayed = live().top20(3, 10).ask(4).snapshot(5, 10, {"100": "2"})
+    assert replayed.lost == (3, "disproved")
+    assert checks(replayed)[0] == ("check", 5, 10, "rest", 2, 1, (wrong("bid", "100", "1", "2"),))
 
 
 def test_a_check_is_made_when_the_book_is_known() -> None:
     """At the time of the row, not at that of an event that ran ahead."""
-    told = live_on_two().top20(4, 12).came(5, 12, 12, connection=2).came(6, 11, 11)
-    assert checks(told) == [("check", 6, 12, "depth20", 2, 0, "1 comparisons")]
+    replayed = live_on_two().top20(4, 12).came(5, 12, 12, connection=2).came(6, 11, 11)
+    assert checks(replayed) == [("check", 6, 12, "depth20", 2, 0, "1 comparisons")]
 
 
 def test_asked_moments_move_with_our_clock() -> None:
     """Also those of what waits for an event or for a tick."""
-    told = live().ask(20).clock(21, -5).snapshot(16.5, 10).down(17)
-    assert told.lost == (15, "disconnected")
-    told = live().pulse(20.5, 20).tick(21).clock(21.5, -5).tick(17).down(17.5)
-    assert told.lost == (15, "disconnected")
-    told = live().top20(20, 12).clock(20.5, -5).came(16, 11, 12).down(17)
-    assert told.lost == (16, "disconnected")
+    replayed = live().ask(20).clock(21, -5).snapshot(16.5, 10).down(17)
+    assert replayed.lost == (15, "disconnected")
+    replayed = live().pulse(20.5, 20).tick(21).clock(21.5, -5).tick(17).down(17.5)
+    assert replayed.lost == (15, "disconnected")
+    replayed = live().top20(20, 12).clock(20.5, -5).came(16, 11, 12).down(17)
+    assert replayed.lost == (16, "disconnected")
 
 
 def test_several_symbols_are_looked_at_at_each_tick() -> None:
     """Each has its own clock."""
-    told = Timed(1, B, "C", pulse=1).up(1).snapshot(2, 10).ticks(3, 9)
-    assert told.lost == (2, "silent")
-    assert told.reading.machines["C"].state == "cold"
+    replayed = TimedTape(1, B, "C", pulse=1).up(1).snapshot(2, 10).ticks(3, 9)
+    assert replayed.lost == (2, "silent")
+    assert replayed.reading.syncs["C"].state == "cold"

@@ -6,35 +6,35 @@ import pytest
 
 from booktape.errors import DamagedTape
 from booktape.verify.model.sync import ModelState
-from verify.told import B, known
-from verify.told_in_seconds import Timed, live, live_on_two
+from verify.replayed import B, known
+from verify.replayed_in_seconds import TimedTape, live, live_on_two
 
 # ── a row's time ────────────────────────────────────────────────────────────────────────────
 
 
 def test_a_row_is_stamped_when_its_book_was_known() -> None:
     """An event that ran ahead was of no use before the one that filled the hole."""
-    told = live_on_two().came(5, 12, 12, connection=2).came(6, 11, 11)
-    assert told.since() == [("row", 1, 1, 11, 6), ("row", 1, 2, 12, 6)]
+    replayed = live_on_two().came(5, 12, 12, connection=2).came(6, 11, 11)
+    assert replayed.since() == [("row", 1, 1, 11, 6), ("row", 1, 2, 12, 6)]
 
 
 def test_what_was_held_is_known_with_its_snapshot() -> None:
     """And not when it came."""
-    told = Timed().up(1).came(2, 11, 11).came(3, 12, 12).snapshot(4, 10)
-    assert told.since() == [("row", 1, 0, 10, 4), ("row", 1, 1, 11, 4), ("row", 1, 2, 12, 4)]
+    replayed = TimedTape().up(1).came(2, 11, 11).came(3, 12, 12).snapshot(4, 10)
+    assert replayed.since() == [("row", 1, 0, 10, 4), ("row", 1, 1, 11, 4), ("row", 1, 2, 12, 4)]
 
 
 def test_a_row_is_never_earlier_than_the_one_before() -> None:
     """Nor than a gap's start; though our clock went back a little."""
-    told = live().came(5, 11, 11).came(4.8, 12, 12).down(5.1).up(5.2).snapshot(4.9, 20)
-    assert told.since() == [
+    replayed = live().came(5, 11, 11).came(4.8, 12, 12).down(5.1).up(5.2).snapshot(4.9, 20)
+    assert replayed.since() == [
         ("row", 1, 1, 11, 5),
         ("row", 1, 2, 12, 5),
         ("gap", 1, 5, 5, 12, 20, 7, "disconnected"),
         ("row", 2, 0, 20, 5),
     ]
-    told = live().top20(5, 10).down(5.1).up(5.2).snapshot(4.9, 20)
-    assert told.since()[-1] == ("row", 2, 0, 20, 5), "the last evidence was a witness"
+    replayed = live().top20(5, 10).down(5.1).up(5.2).snapshot(4.9, 20)
+    assert replayed.since()[-1] == ("row", 2, 0, 20, 5), "the last evidence was a witness"
 
 
 # ── where a gap begins ──────────────────────────────────────────────────────────────────────
@@ -49,12 +49,12 @@ def test_a_gap_begins_at_the_last_evidence() -> None:
 
 def test_the_end_of_the_recording_does_too() -> None:
     """However long after the last event it comes."""
-    told = live().came(5, 11, 11)
-    told.say("end", 20, reason="stopped")
-    assert told.lost == (5, "stopped")
+    replayed = live().came(5, 11, 11)
+    replayed.say("end", 20, reason="stopped")
+    assert replayed.lost == (5, "stopped")
 
 
-def usual_lag(lag: float = 0.1) -> Timed:
+def usual_lag(lag: float = 0.1) -> TimedTape:
     """Live, with one sample: an event of 3 s that came `lag` after its time."""
     return live().came(3, 11, 11, E=3 - lag).tick(4)
 
@@ -76,44 +76,46 @@ def test_a_late_event_proves_nothing_about_the_time_it_took(time: float, start: 
 
 def test_what_is_usual_is_learnt_at_ticks() -> None:
     """Before the first one nothing is called late."""
-    told = live().came(3, 11, 11, E=2.9).came(9, 12, 12, E=4).down(9.5)
-    assert told.lost == (9, "disconnected")
+    replayed = live().came(3, 11, 11, E=2.9).came(9, 12, 12, E=4).down(9.5)
+    assert replayed.lost == (9, "disconnected")
 
 
 @pytest.mark.parametrize(("after", "start"), [(63, 59.1), (64, 64.5)])
 def test_the_usual_lag_is_of_the_last_60_ticks(after: int, start: float) -> None:
     """The sample of the tick at 4 s counts until the end of the tick at 64 s."""
-    told = usual_lag().ticks(5, after)
-    assert told.came(after + 0.5, 12, 12, E=after - 4).down(70).lost == (start, "disconnected")
+    replayed = usual_lag().ticks(5, after)
+    assert replayed.came(after + 0.5, 12, 12, E=after - 4).down(70).lost == (start, "disconnected")
 
 
 @pytest.mark.parametrize(("after", "start"), [(5, 2.1), (6, 6.5)])
 @pytest.mark.parametrize("step", [0.001, -0.001, 30])
 def test_a_clock_that_was_set_ages_the_samples(after: int, start: float, step: float) -> None:
     """They count for two more ticks."""
-    told = usual_lag().clock(4.5, step).ticks(5, after)
-    assert told.came(after + 0.5, 12, 12, E=2).down(9).lost == (start, "disconnected")
+    replayed = usual_lag().clock(4.5, step).ticks(5, after)
+    assert replayed.came(after + 0.5, 12, 12, E=2).down(9).lost == (start, "disconnected")
 
 
 @pytest.mark.parametrize(("after", "start"), [(5, 2.1), (6, 6.5)])
 def test_the_sample_of_the_tick_after_a_step_falls_away_with_them(after: int, start: float) -> None:
     """It may be of before the step."""
-    told = live().clock(2.5, 30).came(3, 11, 11, E=2.9).clock(4.5, 30).ticks(5, after)
-    assert told.came(after + 0.5, 12, 12, E=2).down(9).lost == (start, "disconnected")
+    replayed = live().clock(2.5, 30).came(3, 11, 11, E=2.9).clock(4.5, 30).ticks(5, after)
+    assert replayed.came(after + 0.5, 12, 12, E=2).down(9).lost == (start, "disconnected")
 
 
 def test_a_book_that_did_not_move_is_no_sample() -> None:
     """Nor one of which a witness spoke later: its last evidence is no event."""
-    told = live().came(3, 11, 11, E=2.9).top20(3.5, 11).tick(4)
-    assert told.came(9, 12, 12, E=4).down(9.5).lost == (9, "disconnected")
-    told = Timed().up(1).came(2, 11, 11, E=1.9).snapshot(4, 10).tick(5)
-    assert told.came(9, 12, 12, E=4).down(9.5).lost == (9, "disconnected"), "it waited for its book"
+    replayed = live().came(3, 11, 11, E=2.9).top20(3.5, 11).tick(4)
+    assert replayed.came(9, 12, 12, E=4).down(9.5).lost == (9, "disconnected")
+    replayed = TimedTape().up(1).came(2, 11, 11, E=1.9).snapshot(4, 10).tick(5)
+    assert replayed.came(9, 12, 12, E=4).down(9.5).lost == (9, "disconnected"), (
+        "it waited for its book"
+    )
 
 
 def test_a_late_event_with_a_witness() -> None:
     """Then the witness is the last evidence."""
-    told = usual_lag().came(9, 12, 12, E=4).top20(9.25, 12).down(9.5)
-    assert told.lost == (9.25, "disconnected")
+    replayed = usual_lag().came(9, 12, 12, E=4).top20(9.25, 12).down(9.5)
+    assert replayed.lost == (9.25, "disconnected")
 
 
 # ── holds ───────────────────────────────────────────────────────────────────────────────────
@@ -121,98 +123,98 @@ def test_a_late_event_with_a_witness() -> None:
 
 def test_a_hold_is_three_seconds_of_ticks() -> None:
     """Counted from the first tick that sees an event wait."""
-    told = live_on_two().came(2.5, 12, 12, connection=2).ticks(3, 5)
-    assert told.lost is None
-    assert told.tick(6).lost == (2, "id_gap")
+    replayed = live_on_two().came(2.5, 12, 12, connection=2).ticks(3, 5)
+    assert replayed.lost is None
+    assert replayed.tick(6).lost == (2, "id_gap")
 
 
 def test_while_the_recorder_stood_still_nothing_waited_long() -> None:
     """A tick counts for two seconds at most."""
-    told = live_on_two().came(2.5, 12, 12, connection=2).tick(3).tick(13, 10)
-    assert told.lost is None
-    assert told.tick(23, 10).lost == (2, "id_gap")
+    replayed = live_on_two().came(2.5, 12, 12, connection=2).tick(3).tick(13, 10)
+    assert replayed.lost is None
+    assert replayed.tick(23, 10).lost == (2, "id_gap")
 
 
 def test_the_next_hole_has_its_own_time() -> None:
     """From 0 at the tick that gave up the one before."""
-    told = live_on_two().came(2.5, 12, 12, connection=2).came(2.6, 14, 14, connection=2)
-    assert [held.event.last for held in told.ticks(3, 8).machine.held] == [12]
-    assert [held.event.last for held in told.tick(9).machine.held] == [12, 14]
+    replayed = live_on_two().came(2.5, 12, 12, connection=2).came(2.6, 14, 14, connection=2)
+    assert [held.event.last for held in replayed.ticks(3, 8).sync.held] == [12]
+    assert [held.event.last for held in replayed.tick(9).sync.held] == [12, 14]
 
 
 def test_a_hole_that_was_filled_counts_no_more() -> None:
     """Though another one is there at the next tick."""
-    told = live_on_two().came(2.5, 12, 12, connection=2).ticks(3, 5)
-    told.came(5.25, 11, 11).came(5.5, 14, 14, connection=2).ticks(6, 8)
-    assert told.lost is None
-    assert told.tick(9).lost == (5.25, "id_gap")
+    replayed = live_on_two().came(2.5, 12, 12, connection=2).ticks(3, 5)
+    replayed.came(5.25, 11, 11).came(5.5, 14, 14, connection=2).ticks(6, 8)
+    assert replayed.lost is None
+    assert replayed.tick(9).lost == (5.25, "id_gap")
 
 
-def speaking(seconds: int) -> Timed:
+def speaking(seconds: int) -> TimedTape:
     """Two connections, each of which brings something before each of so many ticks, from 3 s on."""
-    told = live_on_two()
+    replayed = live_on_two()
     for at in range(3, 3 + seconds):
         for connection in (1, 2):
-            told.say("ws", at - 0.5, connection=connection, base64="/w==")
-        told.tick(at)
-    return told
+            replayed.say("ws", at - 0.5, connection=connection, base64="/w==")
+        replayed.tick(at)
+    return replayed
 
 
-def chatter(told: Timed, first: int, last: int, event_at: int) -> Timed:
+def chatter(replayed: TimedTape, first: int, last: int, event_at: int) -> TimedTape:
     """Only the first connection goes on; half a second before `event_at` it runs ahead of a hole."""
     for at in range(first, last + 1):
-        told.say("ws", at - 0.5, connection=1, base64="/w==")
+        replayed.say("ws", at - 0.5, connection=1, base64="/w==")
         if at == event_at:
-            told.came(at - 0.5, 12, 12)
-        told.tick(at)
-    return told
+            replayed.came(at - 0.5, 12, 12)
+        replayed.tick(at)
+    return replayed
 
 
 def test_a_busy_connection_that_fell_silent_is_not_waited_for() -> None:
     """After 30 ticks in a row with a frame, and 5 s without: what waited only for it is due at once."""
-    told = chatter(speaking(30), 33, 36, event_at=36)
-    assert told.lost is None
-    assert chatter(told, 37, 37, event_at=0).lost == (2, "id_gap"), "a hold would end at 39"
-    assert told.snapshot(38, 12).came(38.5, 14, 14).lost == (38, "id_gap"), "nor later"
+    replayed = chatter(speaking(30), 33, 36, event_at=36)
+    assert replayed.lost is None
+    assert chatter(replayed, 37, 37, event_at=0).lost == (2, "id_gap"), "a hold would end at 39"
+    assert replayed.snapshot(38, 12).came(38.5, 14, 14).lost == (38, "id_gap"), "nor later"
 
 
 def test_a_connection_that_speaks_again_is_waited_for() -> None:
     """At once, whatever it brings."""
-    told = chatter(speaking(30), 33, 37, event_at=0)
-    told.say("ws", 37.5, connection=2, base64="/w==")
-    assert told.came(38, 12, 12).lost is None
+    replayed = chatter(speaking(30), 33, 37, event_at=0)
+    replayed.say("ws", 37.5, connection=2, base64="/w==")
+    assert replayed.came(38, 12, 12).lost is None
 
 
 def test_only_a_busy_connection_is_called_silent() -> None:
     """29 ticks are no habit."""
     assert chatter(speaking(29), 32, 38, event_at=37).lost is None
-    told = chatter(speaking(20), 23, 23, event_at=0)
+    replayed = chatter(speaking(20), 23, 23, event_at=0)
     for at in range(24, 44):
         for connection in (1, 2):
-            told.say("ws", at - 0.5, connection=connection, base64="/w==")
-        told.tick(at)
-    assert chatter(told, 44, 50, event_at=49).lost is None, "in a row"
+            replayed.say("ws", at - 0.5, connection=connection, base64="/w==")
+        replayed.tick(at)
+    assert chatter(replayed, 44, 50, event_at=49).lost is None, "in a row"
 
 
 # ── ids that fall back ──────────────────────────────────────────────────────────────────────
 
 
-def held(told: Timed) -> list[tuple[float, int]]:
-    return [(arrived.stamp_ns / 1e9, arrived.event.last) for arrived in told.machine.held]
+def held(replayed: TimedTape) -> list[tuple[float, int]]:
+    return [(arrived.stamp_ns / 1e9, arrived.event.last) for arrived in replayed.sync.held]
 
 
 def test_ids_that_fall_back() -> None:
     """Two old ids with a new time, of which one follows the other, begin the stream anew."""
-    told = live().came(3, 11, 11).came(5, 1, 2)
-    assert told.lost is None
-    told.came(5.5, 3, 3)
-    assert told.lost == (3, "ids_reset")
-    assert held(told) == [(5, 2), (5.5, 3)]
-    arrivals = told.machine.arrivals
-    assert (arrivals.counted, arrivals.newest_id, arrivals.newest_us) == (3, 3, 5_500_000)
-    assert arrivals.reached == {1: None}
-    told.since()
-    assert told.snapshot(6, 2).since() == [
+    replayed = live().came(3, 11, 11).came(5, 1, 2)
+    assert replayed.lost is None
+    replayed.came(5.5, 3, 3)
+    assert replayed.lost == (3, "ids_reset")
+    assert held(replayed) == [(5, 2), (5.5, 3)]
+    arbiter = replayed.sync.arbiter
+    assert (arbiter.last_released, arbiter.newest_id, arbiter.newest_us) == (3, 3, 5_500_000)
+    assert arbiter.last_by_connection == {1: None}
+    replayed.since()
+    assert replayed.snapshot(6, 2).since() == [
         ("gap", 1, 3, 6, 11, 2, -10, "ids_reset"),
         ("row", 2, 0, 2, 6),
         ("row", 2, 1, 3, 6),
@@ -222,32 +224,32 @@ def test_ids_that_fall_back() -> None:
 @pytest.mark.parametrize("time", [3.0, 3.5, 4.0])
 def test_repeats_are_no_new_stream(time: float) -> None:
     """An old event has an old time; up to a second later is no proof."""
-    told = live().came(3, 11, 11).came(5, 1, 2, E=time).came(5.5, 3, 3, E=time)
-    assert told.lost is None
+    replayed = live().came(3, 11, 11).came(5, 1, 2, E=time).came(5.5, 3, 3, E=time)
+    assert replayed.lost is None
 
 
 def test_a_copy_of_the_first_one_changes_nothing() -> None:
     """The first to come counts."""
-    told = live_on_two().came(3, 11, 11).came(5, 1, 2).came(5.25, 1, 2, E=5, connection=2)
-    assert held(told.came(5.5, 3, 3)) == [(5, 2), (5.5, 3)]
-    assert told.machine.arrivals.reached == {1: None, 2: None}
+    replayed = live_on_two().came(3, 11, 11).came(5, 1, 2).came(5.25, 1, 2, E=5, connection=2)
+    assert held(replayed.came(5.5, 3, 3)) == [(5, 2), (5.5, 3)]
+    assert replayed.sync.arbiter.last_by_connection == {1: None, 2: None}
 
 
 def test_one_that_does_not_follow_takes_its_place() -> None:
     """Neither by its id, nor by its time."""
-    told = live().came(3, 11, 11).came(5, 1, 2).came(6, 5, 5).came(7, 3, 3)
-    assert told.lost is None
-    assert held(told.came(8, 4, 4)) == [(7, 3), (8, 4)]
+    replayed = live().came(3, 11, 11).came(5, 1, 2).came(6, 5, 5).came(7, 3, 3)
+    assert replayed.lost is None
+    assert held(replayed.came(8, 4, 4)) == [(7, 3), (8, 4)]
     assert live().came(3, 11, 11).came(5, 1, 2, E=6).came(5.5, 3, 3, E=5.9).lost is None
 
 
 def test_with_the_last_connection_the_old_ids_are_forgotten() -> None:
     """What comes then may begin anywhere."""
-    told = live().came(3, 11, 11).came(5, 1, 2).down(5.25).up(5.5).came(6, 3, 3).came(7, 4, 4)
-    assert told.lost == (3, "disconnected")
-    assert held(told) == [(6, 3), (7, 4)]
-    told = live().came(3, 11, 11).came(5, 1, 2).down(5.25).up(5.5).came(6, 20, 20).came(9, 3, 3)
-    assert held(told) == [(6, 20)], "it follows nothing that is still known"
+    replayed = live().came(3, 11, 11).came(5, 1, 2).down(5.25).up(5.5).came(6, 3, 3).came(7, 4, 4)
+    assert replayed.lost == (3, "disconnected")
+    assert held(replayed) == [(6, 3), (7, 4)]
+    replayed = live().came(3, 11, 11).came(5, 1, 2).down(5.25).up(5.5).came(6, 20, 20).came(9, 3, 3)
+    assert held(replayed) == [(6, 20)], "it follows nothing that is still known"
 
 
 def test_a_snapshot_is_no_event() -> None:
@@ -257,29 +259,29 @@ def test_a_snapshot_is_no_event() -> None:
 
 def test_what_was_held_is_of_the_old_stream() -> None:
     """It is dropped with the rest of it."""
-    told = Timed().up(1).came(2, 11, 11).came(5, 1, 2).came(5.5, 3, 3)
-    assert held(told) == [(5, 2), (5.5, 3)]
+    replayed = TimedTape().up(1).came(2, 11, 11).came(5, 1, 2).came(5.5, 3, 3)
+    assert held(replayed) == [(5, 2), (5.5, 3)]
 
 
-def low(told: Timed, at: float) -> Timed:
+def low(replayed: TimedTape, at: float) -> TimedTape:
     """An audit whose answer is below the book's id."""
-    return told.ask(at).snapshot(at + 0.5, 5)
+    return replayed.ask(at).snapshot(at + 0.5, 5)
 
 
 def test_three_low_audits_are_believed() -> None:
     """Of a book that stands still; the next snapshot is then believed at once."""
-    told = low(low(live(), 3), 4)
-    told.ask(4.6).say("rest", 4.75, symbol=B, limit=5, base64="/w==")
-    assert told.lost is None
-    assert low(told, 5).lost == (2, "ids_reset")
-    arrivals = told.machine.arrivals
-    assert (arrivals.counted, arrivals.reached) == (None, {1: None})
-    told.since()
-    assert told.snapshot(9, 5).since() == [
+    replayed = low(low(live(), 3), 4)
+    replayed.ask(4.6).say("rest", 4.75, symbol=B, limit=5, base64="/w==")
+    assert replayed.lost is None
+    assert low(replayed, 5).lost == (2, "ids_reset")
+    arbiter = replayed.sync.arbiter
+    assert (arbiter.last_released, arbiter.last_by_connection) == (None, {1: None})
+    replayed.since()
+    assert replayed.snapshot(9, 5).since() == [
         ("gap", 1, 2, 9, 10, 5, -6, "ids_reset"),
         ("row", 2, 0, 5, 9),
     ]
-    assert told.machine.arrivals.counted == 5
+    assert replayed.sync.arbiter.last_released == 5
 
 
 def test_low_audits_in_a_row() -> None:
@@ -290,28 +292,32 @@ def test_low_audits_in_a_row() -> None:
 
 def test_a_snapshot_that_takes_us_back_is_believed_the_third_time() -> None:
     """With nothing held; and what connections had reached says nothing then."""
-    told = live().came(3, 11, 11).down(4).up(5)
-    told.since()
-    assert told.snapshot(6, 7).snapshot(7, 7).since() == []
-    assert told.snapshot(8, 7).since() == [
+    replayed = live().came(3, 11, 11).down(4).up(5)
+    replayed.since()
+    assert replayed.snapshot(6, 7).snapshot(7, 7).since() == []
+    assert replayed.snapshot(8, 7).since() == [
         ("gap", 1, 3, 8, 11, 7, -5, "disconnected"),
         ("row", 2, 0, 7, 8),
     ]
-    told = live().came(3, 11, 11).best(3.5, 12).ticks(4, 7)
-    assert told.lost == (3, "silent")
-    told.snapshot(8, 7).snapshot(9, 7).snapshot(10, 7).since()
-    arrivals = told.machine.arrivals
-    assert (arrivals.counted, arrivals.newest_id, arrivals.reached) == (7, 0, {1: None})
-    assert told.came(11, 8, 8).since() == [("row", 2, 1, 8, 11)]
+    replayed = live().came(3, 11, 11).best(3.5, 12).ticks(4, 7)
+    assert replayed.lost == (3, "silent")
+    replayed.snapshot(8, 7).snapshot(9, 7).snapshot(10, 7).since()
+    arbiter = replayed.sync.arbiter
+    assert (arbiter.last_released, arbiter.newest_id, arbiter.last_by_connection) == (
+        7,
+        0,
+        {1: None},
+    )
+    assert replayed.came(11, 8, 8).since() == [("row", 2, 1, 8, 11)]
 
 
 def test_a_snapshot_older_than_what_is_held_is_never_believed() -> None:
     """The events are newer than it, and would not join."""
-    told = live().down(4).up(5).came(5.5, 20, 20)
-    told.since()
+    replayed = live().down(4).up(5).came(5.5, 20, 20)
+    replayed.since()
     for at in range(6, 12):
-        told.snapshot(at, 15)
-    assert told.since() == []
+        replayed.snapshot(at, 15)
+    assert replayed.since() == []
 
 
 # ── what was not opened yet ─────────────────────────────────────────────────────────────────
@@ -319,24 +325,24 @@ def test_a_snapshot_older_than_what_is_held_is_never_believed() -> None:
 
 def test_a_symbol_that_was_not_opened_is_an_empty_book() -> None:
     """Known; its first event may begin anywhere, unless it came before."""
-    told = Timed().up(1).unopened(2).came(3, 500, 510)
-    assert told.since() == [("row", 1, 0, -1, 2), ("row", 1, 1, 510, 3)]
-    assert Timed().up(1).came(1.5, 500, 510).unopened(2).since() == []
-    told = Timed().up(1).up(1, 2).unopened(2).came(3, 500, 510)
-    assert told.since()[1:] == [("row", 1, 1, 510, 3)], "nobody is waited for"
+    replayed = TimedTape().up(1).unopened(2).came(3, 500, 510)
+    assert replayed.since() == [("row", 1, 0, -1, 2), ("row", 1, 1, 510, 3)]
+    assert TimedTape().up(1).came(1.5, 500, 510).unopened(2).since() == []
+    replayed = TimedTape().up(1).up(1, 2).unopened(2).came(3, 500, 510)
+    assert replayed.since()[1:] == [("row", 1, 1, 510, 3)], "nobody is waited for"
 
 
 def test_an_audit_of_what_was_not_opened() -> None:
     """Equal, without any level."""
-    told = Timed().up(1).unopened(2).ask(3).unopened(4)
-    assert told.since()[1:] == [("check", 4, -1, "rest", 0, 0, "")]
+    replayed = TimedTape().up(1).unopened(2).ask(3).unopened(4)
+    assert replayed.since()[1:] == [("check", 4, -1, "rest", 0, 0, "")]
 
 
 def test_a_book_that_was_known_is_unopened_only_the_third_time() -> None:
     """As with any snapshot that takes us back."""
-    told = live().down(3).up(4).unopened(5).unopened(6)
-    assert told.since() == []
-    assert told.unopened(7).since() == [
+    replayed = live().down(3).up(4).unopened(5).unopened(6)
+    assert replayed.since() == []
+    assert replayed.unopened(7).since() == [
         ("gap", 1, 2, 7, 10, -1, -12, "disconnected"),
         ("row", 2, 0, -1, 7),
     ]
@@ -344,9 +350,9 @@ def test_a_book_that_was_known_is_unopened_only_the_third_time() -> None:
 
 def test_on_format_1_it_is_no_answer() -> None:
     """As it ever was."""
-    told = known().gone(3).connected(4)
-    told.say("rest", 5, symbol=B, limit=5, m={"lastUpdateId": -1, "bids": [], "asks": []})
-    assert told.since() == []
+    replayed = known().gone(3).connected(4)
+    replayed.say("rest", 5, symbol=B, limit=5, m={"lastUpdateId": -1, "bids": [], "asks": []})
+    assert replayed.since() == []
 
 
 # ── breaks ──────────────────────────────────────────────────────────────────────────────────
@@ -355,10 +361,10 @@ def test_on_format_1_it_is_no_answer() -> None:
 @pytest.mark.parametrize("status", ["BREAK", "END_OF_DAY"])
 def test_a_break(status: str) -> None:
     """Orders can be cancelled without an event: the book is not known until it trades again."""
-    told = live().came(3, 11, 11).listed(5, status)
-    assert (told.lost, told.machine.state) == ((3, "break"), ModelState.BREAK)
-    told.snapshot(6, 20).since()
-    assert told.listed(7, "TRADING").snapshot(8, 20).since() == [
+    replayed = live().came(3, 11, 11).listed(5, status)
+    assert (replayed.lost, replayed.sync.state) == ((3, "break"), ModelState.BREAK)
+    replayed.snapshot(6, 20).since()
+    assert replayed.listed(7, "TRADING").snapshot(8, 20).since() == [
         ("note", 7, B, "status", "TRADING"),
         ("gap", 1, 3, 8, 11, 20, 8, "break"),
         ("row", 2, 0, 20, 8),
@@ -367,10 +373,10 @@ def test_a_break(status: str) -> None:
 
 def test_an_event_in_a_break_ends_it() -> None:
     """The list is late; the gap ends with a snapshot all the same."""
-    told = live().listed(5, "BREAK").came(6, 15, 15)
-    assert told.machine.state == ModelState.SYNCING
-    told.since()
-    assert told.snapshot(7, 14).since() == [
+    replayed = live().listed(5, "BREAK").came(6, 15, 15)
+    assert replayed.sync.state == ModelState.SYNCING
+    replayed.since()
+    assert replayed.snapshot(7, 14).since() == [
         ("gap", 1, 2, 7, 10, 14, 3, "break"),
         ("row", 2, 0, 14, 7),
         ("row", 2, 1, 15, 7),
@@ -379,29 +385,29 @@ def test_an_event_in_a_break_ends_it() -> None:
 
 def test_a_halt_changes_nothing() -> None:
     """Events go on."""
-    assert live().listed(5, "HALT").machine.live
+    assert live().listed(5, "HALT").sync.live
 
 
 def test_a_break_of_a_book_that_is_not_known() -> None:
     """Its gap goes on; what was held is of no use."""
-    told = live().came(3, 13, 13).listed(5, "BREAK")
-    assert (told.lost, told.machine.state) == ((2, "id_gap"), ModelState.BREAK)
-    assert held(told) == []
+    replayed = live().came(3, 13, 13).listed(5, "BREAK")
+    assert (replayed.lost, replayed.sync.state) == ((2, "id_gap"), ModelState.BREAK)
+    assert held(replayed) == []
 
 
 def test_a_break_without_a_connection() -> None:
     """Is remembered when one comes."""
-    told = live().listed(3, "BREAK").down(4)
-    assert told.machine.state == ModelState.COLD
-    assert told.up(5).machine.state == ModelState.BREAK
-    assert Timed().listed(1, "BREAK").machine.state == ModelState.COLD
-    assert live().listed(3, "BREAK").up(4, 2).down(5).machine.state == ModelState.BREAK
+    replayed = live().listed(3, "BREAK").down(4)
+    assert replayed.sync.state == ModelState.COLD
+    assert replayed.up(5).sync.state == ModelState.BREAK
+    assert TimedTape().listed(1, "BREAK").sync.state == ModelState.COLD
+    assert live().listed(3, "BREAK").up(4, 2).down(5).sync.state == ModelState.BREAK
 
 
 def test_delisted_and_back() -> None:
     """The gap begins where it was called so."""
-    told = live().came(3, 11, 11).listed(5, "DELISTED").came(9, 13, 13)
-    assert told.lost == (5, "delisted")
+    replayed = live().came(3, 11, 11).listed(5, "DELISTED").came(9, 13, 13)
+    assert replayed.lost == (5, "delisted")
 
 
 # ── our clock ───────────────────────────────────────────────────────────────────────────────
@@ -411,12 +417,12 @@ def test_a_clock_that_is_set_back_takes_all_stamps_along() -> None:
     """Of a book, of an open gap, and of what waits."""
     assert live().came(10, 11, 11).clock(11, -5).down(6.5).lost == (5, "disconnected")
     assert live().came(10, 11, 11).down(10.5).clock(11, -5).lost == (5, "disconnected")
-    told = live().came(10, 12, 12).clock(11, -5)
-    assert held(told) == [(5, 12)]
-    told = live_on_two().came(10, 12, 12, connection=2).clock(11, -5).came(6.5, 11, 11)
-    assert told.since()[1:] == [("row", 1, 1, 11, 6.5), ("row", 1, 2, 12, 6.5)]
-    told = live().came(3, 11, 11).came(10, 1, 2).clock(11, -5).came(6, 3, 3, E=11)
-    assert held(told) == [(5, 2), (6, 3)]
+    replayed = live().came(10, 12, 12).clock(11, -5)
+    assert held(replayed) == [(5, 12)]
+    replayed = live_on_two().came(10, 12, 12, connection=2).clock(11, -5).came(6.5, 11, 11)
+    assert replayed.since()[1:] == [("row", 1, 1, 11, 6.5), ("row", 1, 2, 12, 6.5)]
+    replayed = live().came(3, 11, 11).came(10, 1, 2).clock(11, -5).came(6, 3, 3, E=11)
+    assert held(replayed) == [(5, 2), (6, 3)]
 
 
 @pytest.mark.parametrize("step", [-0.999, 5])
@@ -440,9 +446,9 @@ def test_each_format_has_its_lines() -> None:
 def test_a_format_that_is_not_known(wrong: object) -> None:
     """Is said by its number."""
 
-    class Other(Timed):
+    class Other(TimedTape):
         def say(self, kind: str, at: float, **fields: object) -> None:
-            super(Timed, self).say(kind, int(at), **fields | {"format": wrong})
+            super(TimedTape, self).say(kind, int(at), **fields | {"format": wrong})
 
     with pytest.raises(DamagedTape, match="its format is"):
         Other()
@@ -465,9 +471,9 @@ def test_lines_that_lack_something(kind: str, fields: dict[str, object]) -> None
 
 def test_notes() -> None:
     """What is listed is noted when first seen and when it changes; an empty text says nothing."""
-    told = live().listed(3, "TRADING", "0.01", "0.001").listed(4, "TRADING", "0.01", "0.001")
-    told.listed(5, "HALT", "0.10").listed(6, "HALT", "0.10", "0.001")
-    assert told.since() == [
+    replayed = live().listed(3, "TRADING", "0.01", "0.001").listed(4, "TRADING", "0.01", "0.001")
+    replayed.listed(5, "HALT", "0.10").listed(6, "HALT", "0.10", "0.001")
+    assert replayed.since() == [
         ("note", 3, B, "status", "TRADING"),
         ("note", 3, B, "tick_size", "0.01"),
         ("note", 3, B, "lot_size", "0.001"),
@@ -478,10 +484,10 @@ def test_notes() -> None:
 
 def test_pauses_and_offsets() -> None:
     """A tick of three seconds is a pause; the offset is ours minus the exchange's."""
-    told = live().tick(5, 2.999).tick(8, 3).tick(80, 71.23456)
-    told.say("clock-offset", 81, offset_ns=12_345_678, error_ns=4_500_000)
-    told.say("clock-offset", 82, offset_ns=-400_000, error_ns=50_000_000)
-    assert told.since() == [
+    replayed = live().tick(5, 2.999).tick(8, 3).tick(80, 71.23456)
+    replayed.say("clock-offset", 81, offset_ns=12_345_678, error_ns=4_500_000)
+    replayed.say("clock-offset", 82, offset_ns=-400_000, error_ns=50_000_000)
+    assert replayed.since() == [
         ("note", 8, None, "pause", "3.000"),
         ("note", 80, None, "pause", "71.235"),
         ("note", 81, None, "clock_offset", "+12.3 ms ± 4.5 ms"),

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from booktape.verify.model.decode import Event
 
-_WAITING_MAX: Final = 1_000
+_BUFFERED_MAX: Final = 1_000
 
 
 class ArrivedEvent(NamedTuple):
@@ -25,7 +25,7 @@ class ArrivedEvent(NamedTuple):
 
 
 class ModelArbiter:
-    """`counted` is the last id that counted, None when the next event may begin anywhere.
+    """`last_released` is the last id that counted, None when the next event may begin anywhere.
 
     `silent` are the connections that are not waited for at this moment; whoever made the set changes it.
     `newest_id` and `newest_us` are the last id and the newest `E` of the events that counted, both 0
@@ -34,82 +34,86 @@ class ModelArbiter:
     """
 
     def __init__(self, silent: AbstractSet[int] = frozenset()) -> None:
-        self.counted: int | None = None
-        self.reached: dict[int, int | None] = {}
-        self.waiting: list[ArrivedEvent] = []
+        self.last_released: int | None = None
+        self.last_by_connection: dict[int, int | None] = {}
+        self.buffered: list[ArrivedEvent] = []
         self.newest_id = self.newest_us = 0
         self.held_ns: int | None = None
         self._silent = silent
 
-    def open(self, connection: int) -> None:
+    def add_connection(self, connection: int) -> None:
         """A connection carries the symbol from now on."""
-        if connection not in self.reached:
-            self.reached[connection] = None
+        if connection not in self.last_by_connection:
+            self.last_by_connection[connection] = None
 
-    def bring(self, connection: int, arrived: ArrivedEvent) -> list[ArrivedEvent]:
+    def accept(self, connection: int, arrived: ArrivedEvent) -> list[ArrivedEvent]:
         """An event came; what is its turn now, in order."""
-        self.reached[connection] = arrived.event.last
-        self.waiting.append(arrived)
+        self.last_by_connection[connection] = arrived.event.last
+        self.buffered.append(arrived)
         # Sorting is stable: of two that begin alike, the one that came first counts first.
-        self.waiting.sort(key=lambda waiting: waiting.event.first)
+        self.buffered.sort(key=lambda waiting: waiting.event.first)
         return self.release()
 
-    def show(self, last: int) -> list[ArrivedEvent]:
+    def advance_to(self, last: int) -> list[ArrivedEvent]:
         """A snapshot showed all up to `last`; what is due now."""
-        self.counted = last if self.counted is None else max(self.counted, last)
+        self.last_released = last if self.last_released is None else max(self.last_released, last)
         return self.release()
 
-    def give_up(self) -> list[ArrivedEvent]:
+    def release_next(self) -> list[ArrivedEvent]:
         """What is missing before the first one that waits will not be waited for."""
-        if self.waiting:
-            self.counted = self.waiting[0].event.first - 1
+        if self.buffered:
+            self.last_released = self.buffered[0].event.first - 1
         return self.release()
 
-    def close(self, connection: int) -> list[ArrivedEvent]:
+    def drop_connection(self, connection: int) -> list[ArrivedEvent]:
         """A connection is gone; what only it could have brought does not come."""
-        self.reached.pop(connection, None)
+        self.last_by_connection.pop(connection, None)
         due = self.release()
-        if not self.reached:
-            self.counted = None
+        if not self.last_by_connection:
+            self.last_released = None
             self.newest_id = self.newest_us = 0
         return due
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """The exchange counts anew: what was reached and what waits is of ids that are over."""
-        self.counted = None
+        self.last_released = None
         self.newest_id = self.newest_us = 0
-        self.reached = dict.fromkeys(self.reached)
-        self.waiting, self.held_ns = [], None
+        self.last_by_connection = dict.fromkeys(self.last_by_connection)
+        self.buffered, self.held_ns = [], None
 
-    def restart(self, first: ArrivedEvent, second: ArrivedEvent) -> list[ArrivedEvent]:
+    def release_after_reset(self, first: ArrivedEvent, second: ArrivedEvent) -> list[ArrivedEvent]:
         """After all is forgotten, begin with these two."""
-        self.waiting = [first, second]
+        self.buffered = [first, second]
         return self.release()
 
     def release(self) -> list[ArrivedEvent]:
         """What is due now, in order."""
-        due = list(self._due())
-        if not self.waiting:
+        due = list(self._released())
+        if not self.buffered:
             self.held_ns = None
         return due
 
-    def _due(self) -> Iterator[ArrivedEvent]:
-        while self.waiting:
-            first = self.waiting[0].event
-            known = self.counted is not None and first.last <= self.counted
-            if not known and self._may_be_completed(first.first):
+    def _released(self) -> Iterator[ArrivedEvent]:
+        while self.buffered:
+            first = self.buffered[0].event
+            known = self.last_released is not None and first.last <= self.last_released
+            if not known and self._is_waited_for(first.first):
                 return
-            arrived = self.waiting.pop(0)
+            arrived = self.buffered.pop(0)
             if not known:
-                self.counted = self.newest_id = first.last
+                self.last_released = self.newest_id = first.last
                 self.newest_us = max(self.newest_us, first.time_us)
                 yield arrived
 
-    def _may_be_completed(self, first: int) -> bool:
+    def _is_waited_for(self, first: int) -> bool:
         """Whether ids before `first` are missing, and some connection has not come past them."""
-        if self.counted is None or self.counted + 1 >= first or len(self.waiting) > _WAITING_MAX:
+        if (
+            self.last_released is None
+            or self.last_released + 1 >= first
+            or len(self.buffered) > _BUFFERED_MAX
+        ):
             return False
         return any(
             connection not in self._silent and (at is None or at + 1 < first)
-            for connection, at in self.reached.items()
+            for connection, at in self.last_by_connection.items()
         )

@@ -19,10 +19,10 @@ class ModelAudit:
     The request left at `asked_ns`, when the book stood at the id `since`.
     """
 
-    def __init__(self, machine: ModelSync, asked_ns: int) -> None:
+    def __init__(self, sync: ModelSync, asked_ns: int) -> None:
         self.asked_ns = asked_ns
-        self.since = machine.update_id
-        self._machine = machine
+        self.since = sync.update_id
+        self._sync = sync
         self._kept: list[Event] = []
         self._answer: tuple[Answer, int] | None = None
 
@@ -38,20 +38,20 @@ class ModelAudit:
 
     def verdict(self) -> tuple[Verdict, DecimalBook] | None:
         """The comparison and the answer carried forward, once the book has reached it."""
-        if self._answer is None or self._answer[0].last > self._machine.update_id:
+        if self._answer is None or self._answer[0].last > self._sync.update_id:
             return None
         answer, limit = self._answer
-        fresh = DecimalBook.of(answer, limit)
+        fresh = DecimalBook.from_answer(answer, limit)
         for event in self._kept:
             if event.last > answer.last:
                 fresh.change(event.bids, event.asks)
         levels, wrong = 0, []
-        book = self._machine.book
+        book = self._sync.book
         for ours, theirs in ((book.bids, fresh.bids), (book.asks, fresh.asks)):
             prices = _due(ours, theirs)
             levels += len(prices)
             wrong += differ(ours, prices, sizes(ours), sizes(theirs))
-        return Verdict(self._machine.update_id, levels, tuple(wrong)), fresh
+        return Verdict(self._sync.update_id, levels, tuple(wrong)), fresh
 
 
 def _due(ours: DecimalSide, theirs: DecimalSide) -> set[Decimal]:

@@ -102,7 +102,7 @@ class DecimalBook:
         return cls(DecimalSide(1), DecimalSide(-1))
 
     @classmethod
-    def of(cls, answer: Answer, limit: int) -> DecimalBook:
+    def from_answer(cls, answer: Answer, limit: int) -> DecimalBook:
         """What an answer to a request for `limit` levels shows: a full side is cut off there."""
         sides = []
         for sign, levels in ((1, answer.bids), (-1, answer.asks)):

@@ -1,4 +1,4 @@
-"""How a symbol stands between two segments: what a checkpoint says, and what a machine must say.
+"""How a symbol stands between two segments: what a checkpoint says, and what a sync must say.
 
 Both are brought into one form, a text for each part, so that they can be compared, shown side by
 side, and handed from one process to another however large the books are.
@@ -20,44 +20,44 @@ from booktape.verify.model.sync import ModelState, ModelSync, OpenGap
 from booktape.verify.model.tape import Line
 from booktape.verify.model.timed_sync import TimedModelSync
 
-Standing: TypeAlias = dict[str, str]
+CheckpointTexts: TypeAlias = dict[str, str]
 
 
-def checkpoint_of(machine: ModelSync) -> Standing:
+def checkpoint_of(sync: ModelSync) -> CheckpointTexts:
     """All that the next segment must begin with."""
-    arrivals = machine.arrivals
-    gap = machine.gap
+    arbiter = sync.arbiter
+    gap = sync.gap
     said = {
-        "state": machine.state.value,
-        "epoch": machine.epoch,
-        "update_id": machine.update_id,
-        "updates": machine.updates,
-        "event_time_us": machine.event_time_us,
-        "known_ns": machine.known_ns,
-        "status": machine.status,
+        "state": sync.state.value,
+        "epoch": sync.epoch,
+        "update_id": sync.update_id,
+        "updates": sync.updates,
+        "event_time_us": sync.event_time_us,
+        "known_ns": sync.known_ns,
+        "status": sync.status,
         "gap": gap and (gap.epoch, gap.start_ns, gap.last_update_id, gap.reason),
-        "bids": _side(machine.book.bids),
-        "asks": _side(machine.book.asks),
-        "held": _events(machine.held),
-        "passed": arrivals.counted,
-        "reached": sorted(arrivals.reached.items()),
-        "ahead": _events(arrivals.waiting),
+        "bids": _side(sync.book.bids),
+        "asks": _side(sync.book.asks),
+        "held": _events(sync.held),
+        "passed": arbiter.last_released,
+        "reached": sorted(arbiter.last_by_connection.items()),
+        "ahead": _events(arbiter.buffered),
     }
-    if isinstance(machine, TimedModelSync):
+    if isinstance(sync, TimedModelSync):
         said |= {
-            "tick_size": machine.tick_size,
-            "lot_size": machine.lot_size,
-            "synced_ns": machine.synced_ns,
+            "tick_size": sync.tick_size,
+            "lot_size": sync.lot_size,
+            "synced_ns": sync.synced_ns,
             # A book that was never known has none: a checkpoint says what it has in its place.
-            "stamp_ns": machine.stamp_ns if machine.epoch else machine.known_ns,
-            "evidence_age_ns": machine.evidence_age_ns(),
-            "newest_us": arrivals.newest_us,
-            "newest_id": arrivals.newest_id,
+            "stamp_ns": sync.stamp_ns if sync.epoch else sync.known_ns,
+            "evidence_age_ns": sync.evidence_age_ns(),
+            "newest_us": arbiter.newest_us,
+            "newest_id": arbiter.newest_id,
         }
     return {name: str(value) for name, value in said.items()}
 
 
-def cold(said: Standing, tape_format: int, now_ns: int | None) -> Standing:
+def cold(said: CheckpointTexts, tape_format: int, now_ns: int | None) -> CheckpointTexts:
     """The same symbol with nobody listening, as a recording that begins `now_ns` takes it over.
 
     One that has ended is as unknown as any other: who records it again has found it listed. A
@@ -110,51 +110,49 @@ def _digest(text: str) -> str:
 # ── from a checkpoint ───────────────────────────────────────────────────────────────────────
 
 
-def restore(machine: ModelSync, line: Line) -> None:
+def restore(sync: ModelSync, line: Line) -> None:
     """Take over what a checkpoint says, on the recorder's word. Raises DamagedTape."""
     try:
-        _restore(machine, line.fields, line)
+        _restore(sync, line.fields, line)
     except (NoNumber, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise DamagedTape(
-            f"a checkpoint of {machine.symbol} is not understood: {error!r}"
-        ) from error
+        raise DamagedTape(f"a checkpoint of {sync.symbol} is not understood: {error!r}") from error
 
 
-def _restore(machine: ModelSync, fields: Object, line: Line) -> None:
-    machine.state = ModelState(line.text("state"))
-    machine.epoch, machine.update_id = line.whole("epoch"), line.whole("update_id")
-    machine.updates, machine.known_ns = line.whole("updates"), line.whole("known_ns")
-    machine.event_time_us = _optional(fields["event_time_us"])
-    machine.status = fields.get("status", machine.status)
-    machine.book = DecimalBook(
+def _restore(sync: ModelSync, fields: Object, line: Line) -> None:
+    sync.state = ModelState(line.text("state"))
+    sync.epoch, sync.update_id = line.whole("epoch"), line.whole("update_id")
+    sync.updates, sync.known_ns = line.whole("updates"), line.whole("known_ns")
+    sync.event_time_us = _optional(fields["event_time_us"])
+    sync.status = fields.get("status", sync.status)
+    sync.book = DecimalBook(
         DecimalSide(1, _levels(fields["bids"]), _horizon(fields["bid_horizon"])),
         DecimalSide(-1, _levels(fields["asks"]), _horizon(fields["ask_horizon"])),
     )
     gap = fields["gap"]
     if gap is not None:
         known = gap["epoch"], gap["start_ns"], gap["last_update_id"], gap["reason"]
-        machine.gap = OpenGap(*known, inherited=True)
-    machine.held = [_arrived(held) for held in fields["held"]]
-    machine.inherited = machine.live
-    arrivals = machine.arrivals
-    arrivals.counted = _optional(fields["passed"])
-    arrivals.reached = {int(c): _optional(at) for c, at in fields["reached"].items()}
-    arrivals.waiting = [_arrived(held) for held in fields["ahead"]]
-    if isinstance(machine, TimedModelSync):
-        _restore_timed(machine, line)
-    elif machine.state == ModelState.BREAK:
-        raise ValueError(machine.state)
+        sync.gap = OpenGap(*known, inherited=True)
+    sync.held = [_arrived(held) for held in fields["held"]]
+    sync.inherited = sync.live
+    arbiter = sync.arbiter
+    arbiter.last_released = _optional(fields["passed"])
+    arbiter.last_by_connection = {int(c): _optional(at) for c, at in fields["reached"].items()}
+    arbiter.buffered = [_arrived(held) for held in fields["ahead"]]
+    if isinstance(sync, TimedModelSync):
+        _restore_timed(sync, line)
+    elif sync.state == ModelState.BREAK:
+        raise ValueError(sync.state)
 
 
-def _restore_timed(machine: TimedModelSync, line: Line) -> None:
-    machine.tick_size, machine.lot_size = line.text("tick_size"), line.text("lot_size")
-    machine.stamp_ns = line.whole("stamp_ns") or machine.known_ns
-    machine.synced_ns = line.whole("synced_ns")
+def _restore_timed(sync: TimedModelSync, line: Line) -> None:
+    sync.tick_size, sync.lot_size = line.text("tick_size"), line.text("lot_size")
+    sync.stamp_ns = line.whole("stamp_ns") or sync.known_ns
+    sync.synced_ns = line.whole("synced_ns")
     # Which of the two moments was the later one is not told, and makes no difference.
-    machine.proved_ns = machine.known_ns
-    machine.arrivals.newest_us = line.whole("newest_us")
-    machine.arrivals.newest_id = line.whole("newest_id")
-    machine.restored(line.whole("evidence_age_ns"))
+    sync.proved_ns = sync.known_ns
+    sync.arbiter.newest_us = line.whole("newest_us")
+    sync.arbiter.newest_id = line.whole("newest_id")
+    sync.on_restored(line.whole("evidence_age_ns"))
 
 
 def _optional(said: object) -> int | None:

@@ -1,4 +1,4 @@
-"""One symbol's machine among its witnesses: who hears what, and in which order."""
+"""One symbol's sync among its witnesses: who hears what, and in which order."""
 
 from __future__ import annotations
 
@@ -22,76 +22,78 @@ from booktape.verify.model.sync import ModelSync
 class CrossChecks:
     """Compares the book with each witness when both stand at the same id."""
 
-    def __init__(self, machine: ModelSync, put: Callable[[ModelCheck], None]) -> None:
-        self._machine = machine
+    def __init__(self, sync: ModelSync, put: Callable[[ModelCheck], None]) -> None:
+        self._sync = sync
         self._put = put
         self._audit: ModelAudit | None = None
-        self._tops = Depth20Comparison(machine)
-        self._tickers = BookTickerComparison(machine)
+        self._depth20 = Depth20Comparison(sync)
+        self._book_ticker = BookTickerComparison(sync)
         names = (DEPTH20, BOOK_TICKER, PULSE)
-        self._tallies = {name: ModelSummary(machine.symbol, name, put) for name in names}
-        machine.onlooker = self
+        self._summaries = {name: ModelSummary(sync.symbol, name, put) for name in names}
+        sync.listener = self
 
     # ── what happens to the book ────────────────────────────────────────────────────────────
 
-    def applied(self, event: Event, stamp_ns: int) -> None:
+    def on_applied(self, event: Event, stamp_ns: int) -> None:
         """The book is one event further: the streams are compared first, then an audit."""
         if self._audit and not self._audit.keep(event):
             self._audit = None
-        self._tell(DEPTH20, self._tops.applied(), stamp_ns)
-        for verdict in self._tickers.applied():
-            self._tell(BOOK_TICKER, verdict, stamp_ns)
+        self._record(DEPTH20, self._depth20.on_applied(), stamp_ns)
+        for verdict in self._book_ticker.on_applied():
+            self._record(BOOK_TICKER, verdict, stamp_ns)
         self._conclude(stamp_ns)
 
-    def lost(self) -> None:
+    def on_lost(self) -> None:
         """The book is not known any more."""
         self._audit = None
-        self._tops.forget()
-        self._tickers.forget()
+        self._depth20.reset()
+        self._book_ticker.reset()
 
-    def relayed(self) -> None:
+    def on_connections_changed(self) -> None:
         """A connection came or went: tickers may have been missed."""
-        self._tickers.forget()
+        self._book_ticker.reset()
 
     def close(self) -> None:
         """The segment ends."""
-        self.lost()
-        for tally in self._tallies.values():
-            tally.close()
+        self.on_lost()
+        for summary in self._summaries.values():
+            summary.close()
 
     # ── what is said of it ──────────────────────────────────────────────────────────────────
 
-    def asked(self, stamp_ns: int) -> None:
+    def on_request_sent(self, stamp_ns: int) -> None:
         """A request for a snapshot has left."""
-        self._audit = ModelAudit(self._machine, stamp_ns) if self._machine.live else None
+        self._audit = ModelAudit(self._sync, stamp_ns) if self._sync.live else None
 
-    def answered(self, answer: Answer | None, limit: int, stamp_ns: int) -> None:
+    def on_answer(self, answer: Answer | None, limit: int, stamp_ns: int) -> None:
         """A snapshot, or what was to be one: a beginning, or an audit."""
-        if not self._machine.live:
+        if not self._sync.live:
             if answer:
-                self._machine.answered(answer, limit, stamp_ns)
+                self._sync.on_answer(answer, limit, stamp_ns)
         elif self._audit and answer and self._audit.answer(answer, limit):
             self._conclude(stamp_ns)
         else:
             self._audit = None
 
-    def told(self, said: Top | Ticker, connection: int, stamp_ns: int) -> None:
+    def on_witness(self, said: Top | Ticker, connection: int, stamp_ns: int) -> None:
         """A witness spoke; nobody listens while the book is not known."""
-        if not self._machine.live:
+        if not self._sync.live:
             return
         if isinstance(said, Top):
-            self._tell(DEPTH20, self._tops.take(said.answer, self._shown_at(stamp_ns)), stamp_ns)
+            self._record(
+                DEPTH20, self._depth20.on_levels(said.answer, self._shown_at(stamp_ns)), stamp_ns
+            )
         else:
-            for verdict in self._tickers.take(said, connection):
-                self._tell(BOOK_TICKER, verdict, stamp_ns)
+            for verdict in self._book_ticker.on_ticker(said, connection):
+                self._record(BOOK_TICKER, verdict, stamp_ns)
 
     def _shown_at(self, stamp_ns: int) -> int | None:
         """As of when a message of this stamp proves a book that it agrees with; None: it does not."""
         return stamp_ns
 
-    def _tell(self, witness: str, verdict: Verdict | None, stamp_ns: int) -> None:
+    def _record(self, witness: str, verdict: Verdict | None, stamp_ns: int) -> None:
         if verdict:
-            self._tallies[witness].add(verdict, stamp_ns)
+            self._summaries[witness].add(verdict, stamp_ns)
 
     def _conclude(self, stamp_ns: int) -> None:
         audit, found = self._audit, self._audit.verdict() if self._audit else None
@@ -99,10 +101,10 @@ class CrossChecks:
             return
         self._audit = None
         verdict, fresh = found
-        self._put(ModelCheck(self._machine.symbol, stamp_ns, verdict.update_id, REST, *verdict[1:]))
+        self._put(ModelCheck(self._sync.symbol, stamp_ns, verdict.update_id, REST, *verdict[1:]))
         if verdict.mismatches:
-            self._machine.disproved()
+            self._sync.on_check_failed()
             return
-        self._machine.shown(audit.asked_ns)
-        learn(self._machine.book.bids, fresh.bids)
-        learn(self._machine.book.asks, fresh.asks)
+        self._sync.on_agreement(audit.asked_ns)
+        learn(self._sync.book.bids, fresh.bids)
+        learn(self._sync.book.asks, fresh.asks)

@@ -1,18 +1,20 @@
-"""One segment's tape, read from its first line to its last: what each line means for the books."""
+"""Replays the tape of one segment, line by line, and derives all that must be stored.
+
+line ──kind──▶ ModelArbiter (connections) ──▶ ModelSync (book, rows, gaps) ──▶ CrossChecks ──▶ ReplaySink
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from booktape.errors import DamagedTape
 from booktape.verify.model.arbitration import ArrivedEvent, ModelArbiter
-from booktape.verify.model.checkpoint import Standing, checkpoint_of, restore
+from booktape.verify.model.checkpoint import CheckpointTexts, checkpoint_of, restore
 from booktape.verify.model.checks import ModelCheck
 from booktape.verify.model.cross_checks import CrossChecks
 from booktape.verify.model.decode import Event, best_levels, depth_answer, stream_message
-from booktape.verify.model.sync import Ledger, ModelSync
+from booktape.verify.model.sync import BookSink, ModelSync
 from booktape.verify.model.tape import Line
 from booktape.verify.model.tape_time import (
     PAUSE_NS,
@@ -28,10 +30,10 @@ _FORMATS: Final = (1, 2)
 _PULSES_MAX: Final = 5
 _AUDITS_MAX: Final = 2
 _ONLY_IN: Final = {"hold-expired": 1, "tick": 2, "pulse": 2, "clock-offset": 2}
-"""Kinds of lines that stand on tapes of one format only."""
+"""Kinds of lines that may stand on tapes of one format only."""
 
-_NEXT_SAYS: Final = frozenset({"stopped", "killed", "no_tape"})
-"""Gaps between two recordings: the recording that ends them says so, not each that begins in one."""
+_BETWEEN_RECORDINGS: Final = frozenset({"stopped", "killed", "no_tape"})
+"""Reasons of gaps between two recordings. The recording that ends such a gap stores it."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,8 @@ class NoteOnTape:
     detail: str
 
 
-class ReplaySink(Ledger, Protocol):
-    """Where all goes that must be stored."""
+class ReplaySink(BookSink, Protocol):
+    """Receives everything that must be stored."""
 
     def check(self, check: ModelCheck) -> None:
         """A comparison with a witness."""
@@ -56,61 +58,43 @@ class ReplaySink(Ledger, Protocol):
 
 @dataclass
 class SegmentEdge:
-    """How things stand where a segment begins or ends, by symbol and by connection.
+    """The state at the beginning or the end of a segment: books by symbol, and symbols by connection.
 
-    `symbols` are those that are recorded, where it ends.
+    `symbols`, at the end: those that are recorded.
     """
 
     symbols: tuple[str, ...] = ()
-    books: dict[str, Standing] = field(default_factory=dict)
+    books: dict[str, CheckpointTexts] = field(default_factory=dict)
     connections: dict[int, tuple[str, ...]] = field(default_factory=dict)
 
 
 class SegmentReplay:
-    """`feed` it every line. Raises DamagedTape for a line that cannot stand where it stands.
+    """`feed` it every line, then `finish`. Raises DamagedTape for a line that cannot be where it is.
 
-    `format` is the tape's: 1 knows no time; on 2 what time decides is decided at its ticks.
+    `format` is the tape's. Format 1 has no ticks; on format 2 all that time decides is decided at them.
     """
 
-    def __init__(self, records: ReplaySink) -> None:
+    def __init__(self, sink: ReplaySink) -> None:
         self.start: Line | None = None
         self.format = 1
         self.reason: str | None = None
         self.begin = SegmentEdge()
         self.end = SegmentEdge()
-        self.last_words: dict[str, Standing] = {}
-        self.machines: dict[str, ModelSync] = {}
+        self.last_checkpoints: dict[str, CheckpointTexts] = {}
+        self.syncs: dict[str, ModelSync] = {}
         self.symbols: tuple[str, ...] = ()
-        self._records = records
-        self._watches: dict[str, CrossChecks] = {}
-        self._open: dict[int, tuple[str, ...]] = {}
+        self._sink = sink
+        self._checks: dict[str, CrossChecks] = {}
+        self._connections: dict[int, tuple[str, ...]] = {}
         self._timed: dict[str, TimedCrossChecks] = {}
-        self._lags = ModelUsualLag()
-        self._habits = ConnectionActivity()
+        self._usual_lag = ModelUsualLag()
+        self._activity = ConnectionActivity()
         self._bound_ns: int | None = None
         self._beginning = True
-        self._feeders: dict[str, Callable[[Line], None]] = {
-            "ws": self._ws,
-            "rest": self._rest,
-            "connected": self._connected,
-            "disconnected": self._disconnected,
-            "hold-expired": self._expired,
-            "asked": self._asked,
-            "status": self._status,
-            "clock-step": self._clock_step,
-            "clock-offset": self._clock_offset,
-            "tick": self._tick,
-            "pulse": self._pulse,
-            "start": self._start,
-            "checkpoint": self._checkpoint,
-            "end": self._end,
-        }
 
     def feed(self, line: Line) -> None:
-        """Follow one line."""
+        """Handle one line."""
         kind = line.kind
-        if kind not in self._feeders:
-            raise DamagedTape(f"a line of kind {kind!r} is not known here")
         if (self.start is None) != (kind == "start"):
             raise DamagedTape("a tape has one start, and it comes first")
         if _ONLY_IN.get(kind, self.format) != self.format:
@@ -118,17 +102,50 @@ class SegmentReplay:
         if self.reason is not None and (kind != "checkpoint" or self.reason == "rotated"):
             raise DamagedTape(f"a line of kind {kind!r} comes after the end")
         if self._beginning and kind not in {"start", "checkpoint"}:
-            self._leave_beginning(line)
-        self._feeders[kind](line)
+            self._check_beginning(line)
+        self._handle(kind, line)
+
+    def _handle(self, kind: str, line: Line) -> None:  # noqa: C901, PLR0912 one case a kind of line
+        match kind:
+            case "ws":
+                self._on_message(line)
+            case "rest":
+                self._on_depth_answer(line)
+            case "tick":
+                self._on_tick(line)
+            case "connected":
+                self._on_connected(line)
+            case "disconnected":
+                self._on_disconnected(line)
+            case "asked":
+                self._on_request_sent(line)
+            case "pulse":
+                self._on_pulse(line)
+            case "status":
+                self._on_listing(line)
+            case "hold-expired":
+                self._sync_of(line.text("symbol")).on_hold_expired()
+            case "clock-step":
+                self._on_clock_step(line)
+            case "clock-offset":
+                self._on_clock_offset(line)
+            case "start":
+                self._on_start(line)
+            case "checkpoint":
+                self._on_checkpoint(line)
+            case "end":
+                self._on_end(line)
+            case _:
+                raise DamagedTape(f"a line of kind {kind!r} is not known here")
 
     def finish(self) -> None:
-        """No line is left. Raises DamagedTape when the tape does not say how it ended."""
+        """No line is left. Raises DamagedTape when the end record is missing."""
         if self.reason is None:
-            raise DamagedTape("breaks off: it does not say how the recording ended")
+            raise DamagedTape("it is truncated: its end record is missing")
 
     # ── beginning and end ───────────────────────────────────────────────────────────────────
 
-    def _start(self, line: Line) -> None:
+    def _on_start(self, line: Line) -> None:
         self.start = line
         self.format = line.whole("format") if "format" in line.fields else 1
         if self.format not in _FORMATS:
@@ -141,182 +158,177 @@ class SegmentReplay:
             bound_s = pulses * _PULSES_MAX or audits * _AUDITS_MAX
             self._bound_ns = int(bound_s * SECOND_NS) or None
         for symbol in self.symbols:
-            self._know(symbol)
+            self._add_symbol(symbol)
 
-    def _know(self, symbol: str) -> ModelSync:
-        machine = self._new_machine(symbol)
-        self.machines[symbol] = machine
-        if isinstance(machine, TimedModelSync):
-            watch = TimedCrossChecks(machine, self._records.check, self._bound_ns)
-            self._watches[symbol] = self._timed[symbol] = watch
+    def _add_symbol(self, symbol: str) -> ModelSync:
+        sync = self._new_sync(symbol)
+        self.syncs[symbol] = sync
+        if isinstance(sync, TimedModelSync):
+            checks = TimedCrossChecks(sync, self._sink.check, self._bound_ns)
+            self._checks[symbol] = self._timed[symbol] = checks
         else:
-            self._watches[symbol] = CrossChecks(machine, self._records.check)
-        return machine
+            self._checks[symbol] = CrossChecks(sync, self._sink.check)
+        return sync
 
-    def _new_machine(self, symbol: str) -> ModelSync:
+    def _new_sync(self, symbol: str) -> ModelSync:
         if self.start is None:
             raise DamagedTape("it has no start")
-        every, arrivals = self.start.whole("every"), ModelArbiter(self._habits.silent)
+        every, arbiter = self.start.whole("every"), ModelArbiter(self._activity.silent)
         if self.format == 1:
-            return ModelSync(symbol, every, self._records, arrivals)
-        return TimedModelSync(symbol, every, self._records, arrivals, self._lags)
+            return ModelSync(symbol, every, self._sink, arbiter)
+        return TimedModelSync(symbol, every, self._sink, arbiter, self._usual_lag)
 
-    def _checkpoint(self, line: Line) -> None:
+    def _on_checkpoint(self, line: Line) -> None:
         symbol = line.text("symbol")
-        said = self._know(symbol) if self._beginning else self._new_machine(symbol)
-        restore(said, line)
-        words = self.begin.books if self._beginning else self.last_words
-        if symbol in words or not (self._beginning or self.reason):
+        sync = self._add_symbol(symbol) if self._beginning else self._new_sync(symbol)
+        restore(sync, line)
+        books = self.begin.books if self._beginning else self.last_checkpoints
+        if symbol in books or not (self._beginning or self.reason):
             raise DamagedTape(f"a checkpoint of {symbol} that should not be here")
-        words[symbol] = checkpoint_of(said)
+        books[symbol] = checkpoint_of(sync)
 
-    def _leave_beginning(self, line: Line) -> None:
-        """After the checkpoints a segment says which connections it took over, at the same time."""
-        start = self.start
-        same_time = start is not None and line.fields.get("received_ns") == start.whole(
-            "received_ns"
-        )
+    def _check_beginning(self, line: Line) -> None:
+        """Lines after the checkpoints with the time of the start name the connections that were carried over."""
+        started_ns = self.start.whole("received_ns") if self.start else None
+        same_time = line.fields.get("received_ns") == started_ns
         if same_time and line.kind == "connected":
             self.begin.connections[line.whole("connection")] = line.texts("symbols")
         else:
             self._beginning = False
 
-    def _end(self, line: Line) -> None:
+    def _on_end(self, line: Line) -> None:
         self.reason = line.text("reason")
         if self.reason not in {"rotated", "stopped", "killed"}:
-            raise DamagedTape(f"it ended for a reason that is not known: {self.reason!r}")
-        for watch in self._watches.values():
-            watch.close()
+            raise DamagedTape(f"its reason to end is not known: {self.reason!r}")
+        for checks in self._checks.values():
+            checks.close()
         if self.reason != "rotated":
             self._stop(line.whole("received_ns"), self.reason)
-        self.end.symbols, self.end.connections = self.symbols, dict(self._open)
-        self.end.books = {
-            symbol: checkpoint_of(machine) for symbol, machine in self.machines.items()
-        }
+        self.end.symbols, self.end.connections = self.symbols, dict(self._connections)
+        self.end.books = {symbol: checkpoint_of(sync) for symbol, sync in self.syncs.items()}
 
     def _stop(self, now_ns: int, reason: str) -> None:
-        """What is lost already is said to be open; then all connections are lost."""
+        """Store the gaps that are open; then all connections are lost."""
         for symbol in self.symbols:
-            gap = self.machines[symbol].gap
-            if gap and gap.reason not in _NEXT_SAYS:
-                self._records.gap(symbol, gap)
-        for connection in list(self._open):
-            self._leave(connection, now_ns, reason)
+            gap = self.syncs[symbol].gap
+            if gap and gap.reason not in _BETWEEN_RECORDINGS:
+                self._sink.gap(symbol, gap)
+        for connection in list(self._connections):
+            self._drop_connection(connection, now_ns, reason)
 
     # ── connections ─────────────────────────────────────────────────────────────────────────
 
-    def _connected(self, line: Line) -> None:
+    def _on_connected(self, line: Line) -> None:
         connection, symbols = line.whole("connection"), line.texts("symbols")
-        self._open[connection] = symbols
-        self._habits.open(connection)
-        # Some may have been listed after the recording had begun.
+        self._connections[connection] = symbols
+        self._activity.add(connection)
+        # A symbol may have been listed after the recording had begun.
         self.symbols += tuple(symbol for symbol in symbols if symbol not in self.symbols)
         for symbol in symbols:
-            if symbol not in self.machines:
-                self._know(symbol)
-            self._watch(symbol).relayed()
-            self._machine(symbol).connected(connection)
+            if symbol not in self.syncs:
+                self._add_symbol(symbol)
+            self._checks_of(symbol).on_connections_changed()
+            self._sync_of(symbol).on_connected(connection)
 
-    def _disconnected(self, line: Line) -> None:
-        self._leave(line.whole("connection"), line.whole("alive_ns"), line.text("reason"))
+    def _on_disconnected(self, line: Line) -> None:
+        self._drop_connection(line.whole("connection"), line.whole("alive_ns"), line.text("reason"))
 
-    def _leave(self, connection: int, alive_ns: int, reason: str) -> None:
-        self._habits.close(connection)
-        for symbol in self._open.pop(connection, ()):
-            self._watch(symbol).relayed()
-            self._machine(symbol).disconnected(connection, alive_ns, reason)
+    def _drop_connection(self, connection: int, alive_ns: int, reason: str) -> None:
+        self._activity.remove(connection)
+        for symbol in self._connections.pop(connection, ()):
+            self._checks_of(symbol).on_connections_changed()
+            self._sync_of(symbol).on_disconnected(connection, alive_ns, reason)
 
     # ── what arrives ────────────────────────────────────────────────────────────────────────
 
-    def _ws(self, line: Line) -> None:
+    def _on_message(self, line: Line) -> None:
         connection, stamp_ns = line.whole("connection"), line.whole("received_ns")
-        self._habits.spoke(connection)
-        said = stream_message(line.payload())
-        machine = self.machines.get(said.symbol) if said else None
-        if said is None or machine is None or connection not in machine.arrivals.reached:
+        self._activity.on_message(connection)
+        message = stream_message(line.payload())
+        sync = self.syncs.get(message.symbol) if message else None
+        if message is None or sync is None or connection not in sync.arbiter.last_by_connection:
             return
-        if isinstance(said, Event):
-            machine.came(connection, ArrivedEvent(stamp_ns, said))
+        if isinstance(message, Event):
+            sync.on_event(connection, ArrivedEvent(stamp_ns, message))
         else:
-            self._watches[said.symbol].told(said, connection, stamp_ns)
+            self._checks[message.symbol].on_witness(message, connection, stamp_ns)
 
-    def _rest(self, line: Line) -> None:
+    def _on_depth_answer(self, line: Line) -> None:
         answer = depth_answer(line.payload(), may_be_unopened=self.format > 1)
         limit = line.whole("limit")
-        self._watch(line.text("symbol")).answered(answer, limit, line.whole("received_ns"))
+        self._checks_of(line.text("symbol")).on_answer(answer, limit, line.whole("received_ns"))
 
-    def _asked(self, line: Line) -> None:
-        self._watch(line.text("symbol")).asked(line.whole("received_ns"))
+    def _on_request_sent(self, line: Line) -> None:
+        self._checks_of(line.text("symbol")).on_request_sent(line.whole("received_ns"))
 
-    def _expired(self, line: Line) -> None:
-        self._machine(line.text("symbol")).expired()
-
-    def _status(self, line: Line) -> None:
+    def _on_listing(self, line: Line) -> None:
         symbol, status = line.text("symbol"), line.text("status")
-        stamp_ns, machine = line.whole("received_ns"), self._machine(symbol)
-        if isinstance(machine, TimedModelSync):
-            self._note_listed(machine, line, stamp_ns)
+        stamp_ns, sync = line.whole("received_ns"), self._sync_of(symbol)
+        if isinstance(sync, TimedModelSync):
+            self._note_changes(sync, line, stamp_ns)
         else:
-            self._records.note(NoteOnTape(symbol, stamp_ns, "status", status))
-        machine.listed(status, stamp_ns)
+            self._sink.note(NoteOnTape(symbol, stamp_ns, "status", status))
+        sync.on_listing(status, stamp_ns)
 
-    def _note_listed(self, machine: TimedModelSync, line: Line, stamp_ns: int) -> None:
-        """What the list says for the first time, and what it says now otherwise. An empty text says nothing."""
+    def _note_changes(self, sync: TimedModelSync, line: Line, stamp_ns: int) -> None:
+        """A note for each value of the list that is new or has changed. An empty text is none."""
         for kind in ("status", "tick_size", "lot_size"):
             text = line.text(kind)
-            if text and text != getattr(machine, kind):
-                self._records.note(NoteOnTape(machine.symbol, stamp_ns, kind, text))
-                setattr(machine, kind, text)
+            if text and text != getattr(sync, kind):
+                self._sink.note(NoteOnTape(sync.symbol, stamp_ns, kind, text))
+                setattr(sync, kind, text)
 
     # ── time and our clock ──────────────────────────────────────────────────────────────────
 
-    def _clock_step(self, line: Line) -> None:
+    def _on_clock_step(self, line: Line) -> None:
         step_ns = line.whole("step_ns")
-        self._records.note(
+        self._sink.note(
             NoteOnTape(None, line.whole("received_ns"), "clock_step", f"{step_ns / 1e9:.6f}")
         )
-        self._lags.step()
+        self._usual_lag.step_clock()
         if step_ns <= -SECOND_NS:
-            for watch in self._timed.values():
-                watch.clock_set_back(step_ns)
+            for checks in self._timed.values():
+                checks.step_clock(step_ns)
 
-    def _clock_offset(self, line: Line) -> None:
+    def _on_clock_offset(self, line: Line) -> None:
         ours, error = line.whole("offset_ns") / 1e6, line.whole("error_ns") / 1e6
         detail = f"{ours:+.1f} ms ± {error:.1f} ms"
-        self._records.note(NoteOnTape(None, line.whole("received_ns"), "clock_offset", detail))
+        self._sink.note(NoteOnTape(None, line.whole("received_ns"), "clock_offset", detail))
 
-    def _tick(self, line: Line) -> None:
+    def _on_tick(self, line: Line) -> None:
         stamp_ns, elapsed_ns = line.whole("received_ns"), line.whole("elapsed_ns")
         passed_ns = tape_time(elapsed_ns)
         if elapsed_ns >= PAUSE_NS:
-            self._records.note(NoteOnTape(None, stamp_ns, "pause", f"{elapsed_ns / 1e9:.3f}"))
-        for connection in self._habits.tick(passed_ns):
-            for symbol in self._open[connection]:
-                self._timed_of(symbol).not_waited_for()
+            self._sink.note(NoteOnTape(None, stamp_ns, "pause", f"{elapsed_ns / 1e9:.3f}"))
+        for connection in self._activity.on_tick(passed_ns):
+            for symbol in self._connections[connection]:
+                self._timed_of(symbol).on_connection_silent()
         for symbol in self.symbols:
-            self._timed[symbol].tick(passed_ns, stamp_ns)
+            self._timed[symbol].on_tick(passed_ns, stamp_ns)
         lags = [self._timed_of(symbol).lag_since_tick() for symbol in self.symbols]
-        self._lags.tick(elapsed_ns, min((lag for lag in lags if lag is not None), default=None))
+        self._usual_lag.on_tick(
+            elapsed_ns, min((lag for lag in lags if lag is not None), default=None)
+        )
 
-    def _pulse(self, line: Line) -> None:
+    def _on_pulse(self, line: Line) -> None:
         asked_ns, tops = line.whole("asked_ns"), line.fields.get("tops")
         if not isinstance(tops, dict):
             raise DamagedTape(f"its tops are no object: {tops!r}")
-        for symbol, said in tops.items():
-            best = best_levels(said)
+        for symbol, texts in tops.items():
+            best = best_levels(texts)
             if best and symbol in self._timed:
-                self._timed[symbol].pulsed(best, asked_ns)
+                self._timed[symbol].on_pulse(best, asked_ns)
 
     def _timed_of(self, symbol: str) -> TimedModelSync:
         return self._timed[symbol].timed
 
-    # ── who is meant ────────────────────────────────────────────────────────────────────────
+    # ── by symbol ───────────────────────────────────────────────────────────────────────────
 
-    def _machine(self, symbol: str) -> ModelSync:
-        if symbol not in self.machines:
-            raise DamagedTape(f"it speaks of {symbol}, which it does not record")
-        return self.machines[symbol]
+    def _sync_of(self, symbol: str) -> ModelSync:
+        if symbol not in self.syncs:
+            raise DamagedTape(f"it names {symbol}, which it does not record")
+        return self.syncs[symbol]
 
-    def _watch(self, symbol: str) -> CrossChecks:
-        self._machine(symbol)
-        return self._watches[symbol]
+    def _checks_of(self, symbol: str) -> CrossChecks:
+        self._sync_of(symbol)
+        return self._checks[symbol]

@@ -24,50 +24,50 @@ class Depth20Comparison:
     `agreed` is the id of the last message that was equal.
     """
 
-    def __init__(self, machine: ModelSync) -> None:
+    def __init__(self, sync: ModelSync) -> None:
         self.agreed: int | None = None
-        self._machine = machine
+        self._sync = sync
         self._newest = -1
         self._waiting: list[tuple[int | None, Answer]] = []
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """Begin with none."""
         self._newest, self._waiting, self.agreed = -1, [], None
 
-    def clock_set_back(self, step_ns: int) -> None:
+    def step_clock(self, step_ns: int) -> None:
         """What waits was stamped before."""
         self._waiting = [(at_ns and at_ns + step_ns, top) for at_ns, top in self._waiting]
 
-    def take(self, top: Answer, shown_ns: int | None) -> Verdict | None:
+    def on_levels(self, top: Answer, shown_ns: int | None) -> Verdict | None:
         """One more message. If it agrees, it shows the book as of `shown_ns`; None: it shows nothing."""
-        if top.last < self._machine.update_id or top.last <= self._newest:
-            if top.last == self._machine.update_id == self.agreed and shown_ns is not None:
-                self._machine.shown(shown_ns)
+        if top.last < self._sync.update_id or top.last <= self._newest:
+            if top.last == self._sync.update_id == self.agreed and shown_ns is not None:
+                self._sync.on_agreement(shown_ns)
             return None
         self._newest = top.last
-        if top.last == self._machine.update_id:
+        if top.last == self._sync.update_id:
             return self._compare(top, shown_ns)
         self._waiting = [*self._waiting, (shown_ns, top)][-_TOPS_MAX:]
         return None
 
-    def applied(self) -> Verdict | None:
+    def on_applied(self) -> Verdict | None:
         """The book is one event further."""
-        now = self._machine.update_id
+        now = self._sync.update_id
         reached = [waiting for waiting in self._waiting if waiting[1].last == now]
         self._waiting = [waiting for waiting in self._waiting if waiting[1].last > now]
         return self._compare(reached[0][1], reached[0][0]) if reached else None
 
     def _compare(self, top: Answer, shown_ns: int | None) -> Verdict:
-        book, levels, wrong = self._machine.book, 0, []
+        book, levels, wrong = self._sync.book, 0, []
         for side, said in ((book.bids, top.bids), (book.asks, top.asks)):
             mine, theirs = side.best(_TOP_LEVELS), _known(side, said)
             levels += len(mine.keys() | theirs.keys())
             wrong += differ(side, mine.keys() | theirs.keys(), mine, theirs)
         if not wrong:
-            self.agreed = self._machine.update_id
+            self.agreed = self._sync.update_id
             if shown_ns is not None:
-                self._machine.shown(shown_ns)
-        return Verdict(self._machine.update_id, levels, tuple(wrong))
+                self._sync.on_agreement(shown_ns)
+        return Verdict(self._sync.update_id, levels, tuple(wrong))
 
 
 def _known(side: DecimalSide, said: Levels) -> Sizes:
@@ -90,30 +90,30 @@ class BookTickerComparison:
     connections may not have come yet.
     """
 
-    def __init__(self, machine: ModelSync) -> None:
-        self._machine = machine
+    def __init__(self, sync: ModelSync) -> None:
+        self._sync = sync
         self._tickers: list[Ticker] = []
         self._touches: list[ModelTouch] = []
-        self._speaker = 0
+        self._connection = 0
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """Begin with none."""
         self._tickers, self._touches = [], []
 
-    def take(self, ticker: Ticker, connection: int) -> list[Verdict]:
+    def on_ticker(self, ticker: Ticker, connection: int) -> list[Verdict]:
         """One more message; a copy says nothing."""
         if not self._tickers:
-            self._speaker = connection
-        elif connection != self._speaker or ticker.last <= self._tickers[-1].last:
+            self._connection = connection
+        elif connection != self._connection or ticker.last <= self._tickers[-1].last:
             return []
         self._tickers = [*self._tickers, ticker][-_TICKERS_MAX:]
         return self._settle()
 
-    def applied(self) -> list[Verdict]:
+    def on_applied(self) -> list[Verdict]:
         """The book is one event further. Where no ticker ever came, none is waited for."""
         if not self._tickers:
             return []
-        touch = touch_of(self._machine)
+        touch = touch_of(self._sync)
         self._touches = [*self._touches, touch][-_TICKERS_MAX:]
         return self._settle()
 
@@ -138,9 +138,9 @@ def _top_of(side: DecimalSide) -> DecimalSide:
     return copy
 
 
-def touch_of(machine: ModelSync) -> ModelTouch:
+def touch_of(sync: ModelSync) -> ModelTouch:
     """The touch of a book as it is now."""
-    return ModelTouch(machine.update_id, _top_of(machine.book.bids), _top_of(machine.book.asks))
+    return ModelTouch(sync.update_id, _top_of(sync.book.bids), _top_of(sync.book.asks))
 
 
 def compare_touch(touch: ModelTouch, bids: Levels, asks: Levels) -> Verdict:

@@ -2,7 +2,7 @@
 
 Written as the exchange tells it, state by state: wait for a connection, hold events until a snapshot
 joins, then follow the ids; any break of the chain opens a gap. Whatever must be in the archive goes
-to the `Ledger` in the moment in which it follows from the tape.
+to the `BookSink` in the moment in which it follows from the tape.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ class OpenGap:
     inherited: bool = False
 
 
-class Ledger(Protocol):
+class BookSink(Protocol):
     """Where everything goes that must be stored."""
 
-    def row(self, machine: ModelSync, stamp_ns: int) -> None:
+    def row(self, sync: ModelSync, stamp_ns: int) -> None:
         """A full book."""
 
     def gap(
@@ -51,13 +51,13 @@ class Ledger(Protocol):
         """A gap that ended, or that is open when the recording ends."""
 
 
-class Onlooker(Protocol):
+class BookListener(Protocol):
     """Whoever must know what happens to a book: its witnesses."""
 
-    def applied(self, event: Event, stamp_ns: int) -> None:
+    def on_applied(self, event: Event, stamp_ns: int) -> None:
         """The book is one event further; called before the row that is due then."""
 
-    def lost(self) -> None:
+    def on_lost(self) -> None:
         """The book is not known any more."""
 
 
@@ -68,12 +68,12 @@ class ModelSync:
     `known_ns` is the moment at which the book was known last.
     """
 
-    def __init__(self, symbol: str, every: int, ledger: Ledger, arrivals: ModelArbiter) -> None:
+    def __init__(self, symbol: str, every: int, sink: BookSink, arbiter: ModelArbiter) -> None:
         self.symbol = symbol
         self.every = every
-        self.ledger = ledger
-        self.onlooker: Onlooker | None = None
-        self.arrivals = arrivals
+        self.sink = sink
+        self.listener: BookListener | None = None
+        self.arbiter = arbiter
         self.state = ModelState.COLD
         self.book = DecimalBook.empty()
         self.epoch = self.update_id = self.updates = self.known_ns = 0
@@ -90,70 +90,70 @@ class ModelSync:
 
     def rests_on_start(self) -> bool:
         """Whether anything here is known from the checkpoint of the tape's beginning alone."""
-        events = (*self.held, *self.arrivals.waiting)
+        events = (*self.held, *self.arbiter.buffered)
         gap = self.gap is not None and self.gap.inherited
         return self.inherited or gap or any(arrived.inherited for arrived in events)
 
     # ── connections ─────────────────────────────────────────────────────────────────────────
 
-    def connected(self, connection: int) -> None:
+    def on_connected(self, connection: int) -> None:
         """A connection carries the symbol."""
-        self.arrivals.open(connection)
+        self.arbiter.add_connection(connection)
         if self.state == ModelState.COLD:
             self.state = ModelState.SYNCING
 
-    def disconnected(self, connection: int, alive_ns: int, reason: str) -> None:
+    def on_disconnected(self, connection: int, alive_ns: int, reason: str) -> None:
         """A connection is gone; with the last one, what was known until `alive_ns`."""
-        self._pass(self.arrivals.close(connection))
-        if self.arrivals.reached or self.state == ModelState.ENDED:
+        self._handle_all(self.arbiter.drop_connection(connection))
+        if self.arbiter.last_by_connection or self.state == ModelState.ENDED:
             return
         if self.live:
-            self._lose(self._known_until(alive_ns), reason)
+            self._lose_book(self._known_until(alive_ns), reason)
         self.held = []
         self.state = ModelState.COLD
 
     # ── what arrives ────────────────────────────────────────────────────────────────────────
 
-    def came(self, connection: int, arrived: ArrivedEvent) -> None:
+    def on_event(self, connection: int, arrived: ArrivedEvent) -> None:
         """An event; nobody asked for it on a connection that does not carry the symbol."""
-        if connection in self.arrivals.reached:
-            self._pass(self.arrivals.bring(connection, arrived))
+        if connection in self.arbiter.last_by_connection:
+            self._handle_all(self.arbiter.accept(connection, arrived))
 
-    def expired(self) -> None:
+    def on_hold_expired(self) -> None:
         """What runs ahead has waited long enough."""
-        self._pass(self.arrivals.give_up())
+        self._handle_all(self.arbiter.release_next())
 
-    def answered(self, answer: Answer, limit: int, stamp_ns: int) -> None:
+    def on_answer(self, answer: Answer, limit: int, stamp_ns: int) -> None:
         """A snapshot: a beginning while there is none, nothing here when the book is known."""
         if self.state != ModelState.SYNCING:
             return
-        if self._refuses(answer):
+        if self._is_stale(answer):
             return
-        self._begin(answer, limit, stamp_ns)
+        self._start_epoch(answer, limit, stamp_ns)
         held, self.held = self.held, []
-        self._pass(held)
-        self._show(answer)
+        self._handle_all(held)
+        self._advance_arbiter(answer)
 
-    def listed(self, status: str, stamp_ns: int) -> None:
+    def on_listing(self, status: str, stamp_ns: int) -> None:
         """What the exchange's list says of it."""
         self.status = status
         if status == "DELISTED":
-            self.delisted(stamp_ns)
+            self.on_delisted(stamp_ns)
 
-    def delisted(self, stamp_ns: int) -> None:
+    def on_delisted(self, stamp_ns: int) -> None:
         """The exchange does not list it any more: it is over, and that is no gap."""
         if self.state == ModelState.ENDED:
             return
-        self._forget()
+        self._drop_book()
         self.state = ModelState.ENDED
         self.held = []
         self.prove(stamp_ns)
         self._close_gap(stamp_ns, None)
 
-    def disproved(self) -> None:
+    def on_check_failed(self) -> None:
         """A witness has shown that the book is wrong."""
         if self.live:
-            self._lose(self._known_until(), "disproved")
+            self._lose_book(self._known_until(), "disproved")
 
     # ── what time says: other on a tape of format 2 ─────────────────────────────────────────
 
@@ -161,7 +161,7 @@ class ModelSync:
         """Something other than an event shows how things stood at this moment."""
         self.known_ns = max(self.known_ns, at_ns)
 
-    def shown(self, at_ns: int) -> None:
+    def on_agreement(self, at_ns: int) -> None:
         """A witness agreed with the book as of this moment. On format 1 that moves no gap."""
 
     def _known_until(self, alive_ns: int = 0) -> int:
@@ -173,14 +173,14 @@ class ModelSync:
         self.known_ns = max(self.known_ns, stamp_ns)
         return stamp_ns
 
-    def _refuses(self, answer: Answer) -> bool:
+    def _is_stale(self, answer: Answer) -> bool:
         """Whether a snapshot is older than what is known already."""
         behind = self.held[0].event.first - 1 if self.held else self.update_id
         return answer.last < behind
 
-    def _show(self, answer: Answer) -> None:
+    def _advance_arbiter(self, answer: Answer) -> None:
         """Nobody needs to bring what a snapshot shows."""
-        self._pass(self.arrivals.show(answer.last))
+        self._handle_all(self.arbiter.advance_to(answer.last))
 
     def _joins(self, event: Event) -> bool:
         """Whether an event is the book's next."""
@@ -188,11 +188,11 @@ class ModelSync:
 
     # ── what follows ────────────────────────────────────────────────────────────────────────
 
-    def _pass(self, due: list[ArrivedEvent]) -> None:
+    def _handle_all(self, due: list[ArrivedEvent]) -> None:
         for arrived in due:
-            self._follow(arrived)
+            self._handle(arrived)
 
-    def _follow(self, arrived: ArrivedEvent) -> None:
+    def _handle(self, arrived: ArrivedEvent) -> None:
         event = arrived.event
         if self.state == ModelState.SYNCING:
             if len(self.held) >= _HELD_MAX:
@@ -204,18 +204,18 @@ class ModelSync:
             self._apply(arrived)
         else:
             # The ids do not chain; or a symbol that was called delisted lives.
-            self._lose(self._known_until(), "id_gap" if self.live else "delisted")
+            self._lose_book(self._known_until(), "id_gap" if self.live else "delisted")
             self.held = [arrived]
 
-    def _begin(self, answer: Answer, limit: int, stamp_ns: int) -> None:
+    def _start_epoch(self, answer: Answer, limit: int, stamp_ns: int) -> None:
         self.state = ModelState.LIVE
-        self.book = DecimalBook.of(answer, limit)
+        self.book = DecimalBook.from_answer(answer, limit)
         self.epoch += 1
         self.update_id, self.updates, self.event_time_us = answer.last, 0, None
         row_ns = self._row_time(stamp_ns)
         self.inherited = False
         self._close_gap(row_ns, answer.last)
-        self.ledger.row(self, row_ns)
+        self.sink.row(self, row_ns)
 
     def _apply(self, arrived: ArrivedEvent) -> None:
         event = arrived.event
@@ -224,23 +224,23 @@ class ModelSync:
         self.updates += 1
         row_ns = self._row_time(arrived.stamp_ns)
         self.inherited = self.inherited or arrived.inherited
-        if self.onlooker:
-            self.onlooker.applied(event, row_ns)
+        if self.listener:
+            self.listener.on_applied(event, row_ns)
         if self.live and self.updates % self.every == 0:
-            self.ledger.row(self, row_ns)
+            self.sink.row(self, row_ns)
 
-    def _lose(self, start_ns: int, reason: str) -> None:
+    def _lose_book(self, start_ns: int, reason: str) -> None:
         self.gap = OpenGap(self.epoch, start_ns, self.update_id, reason, self.inherited)
-        self._forget()
+        self._drop_book()
         self.state = ModelState.SYNCING
 
-    def _forget(self) -> None:
+    def _drop_book(self) -> None:
         self.book = DecimalBook.empty()
         self.inherited = False
-        if self.onlooker:
-            self.onlooker.lost()
+        if self.listener:
+            self.listener.on_lost()
 
     def _close_gap(self, end_ns: int, next_id: int | None) -> None:
         gap, self.gap = self.gap, None
         if gap:
-            self.ledger.gap(self.symbol, gap, max(gap.start_ns, end_ns), next_id)
+            self.sink.gap(self.symbol, gap, max(gap.start_ns, end_ns), next_id)

@@ -1,4 +1,4 @@
-"""A tape, line by line, with nothing but zstd and the standard library's JSON."""
+"""Reads a tape line by line, with zstd and the standard library's JSON."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _PAYLOAD: Final = b',"m":'
 
 
 class Line:
-    """One line. Whatever it lacks, or has in another form than it must, raises DamagedTape."""
+    """One line. A field that is missing or has another type raises DamagedTape when it is read."""
 
     def __init__(self, fields: Object, inline: bytes | None = None) -> None:
         self.fields = fields
@@ -34,9 +34,9 @@ class Line:
 
     @classmethod
     def read(cls, text: bytes) -> Line:
-        """Parse it. The payload is all that stands between the first `,"m":` and the last brace."""
+        """Parse a line. The payload is everything between the first `,"m":` and the last brace."""
         if not text.endswith(b"\n"):
-            raise DamagedTape("it has no end")
+            raise DamagedTape("it has no newline at its end")
         head, inline, rest = text.partition(_PAYLOAD)
         fields = parse_object(head + b"}" if inline else text)
         if inline and (fields is None or fields.get("k") not in _CARRIERS):
@@ -47,7 +47,7 @@ class Line:
 
     @property
     def kind(self) -> str:
-        """What it is."""
+        """The kind of record."""
         return self.text("k")
 
     def whole(self, name: str) -> int:
@@ -79,15 +79,16 @@ class Line:
         return tuple(found)
 
     def payload(self) -> Object | None:
-        """The exchange's own message; None when it is no JSON object."""
+        """The exchange's own message; None when it is not a JSON object.
+
+        Each record of a message has one, so a line without `m` and without `base64` is damage.
+        """
         if self._inline is not None:
             return parse_message(self._inline)
-        if "base64" in self.fields:
-            try:
-                return parse_message(b64decode(self.text("base64"), validate=True))
-            except ValueError as error:
-                raise DamagedTape(f"its base64 is none: {error}") from error
-        return None
+        try:
+            return parse_message(b64decode(self.text("base64"), validate=True))
+        except ValueError as error:
+            raise DamagedTape(f"its base64 cannot be decoded: {error}") from error
 
 
 def lines(path: Path) -> Iterator[tuple[int, int, Line]]:
@@ -102,4 +103,4 @@ def lines(path: Path) -> Iterator[tuple[int, int, Line]]:
                 yield number, raw.tell(), Line.read(text)
     except (EOFError, zstd.ZstdError, OSError) as error:
         refuse_used_up(error)
-        raise DamagedTape(f"breaks off after line {number}: {error}") from error
+        raise DamagedTape(f"it is truncated after line {number}: {error}") from error

@@ -38,7 +38,7 @@ class ModelUsualLag:
         """None when no tick has seen one."""
         return min((lag_ns for lag_ns, _ in self._samples), default=None)
 
-    def tick(self, elapsed_ns: int, lag_ns: int | None) -> None:
+    def on_tick(self, elapsed_ns: int, lag_ns: int | None) -> None:
         """The time and the smallest lag since the tick before."""
         usual_ns = self.usual_ns
         is_late = lag_ns is not None and usual_ns is not None and lag_ns > usual_ns + SECOND_NS
@@ -49,56 +49,56 @@ class ModelUsualLag:
             self._samples.append((lag_ns, _AFTER_STEP_TICKS - 1 if self._stepped else _LAG_TICKS))
         self._stepped = False
 
-    def step(self) -> None:
+    def step_clock(self) -> None:
         """Our clock was set: what was measured with it before says little."""
         self._stepped = True
         self._samples = [(lag, min(left, _AFTER_STEP_TICKS)) for lag, left in self._samples]
 
 
 @dataclass
-class _Habit:
+class _Activity:
     """One connection. `streak`: ticks in a row before each of which it had brought something."""
 
-    has_spoken: bool = False
-    spoke_before: bool = False
+    had_message: bool = False
+    had_message_before: bool = False
     streak: int = 0
     idle_ns: int = 0
 
 
 class ConnectionActivity:
-    """Which connections are silent against their habit. An event is not held for what they may bring."""
+    """Which connections are silent against their activity. An event is not held for what they may bring."""
 
     def __init__(self) -> None:
         self.silent: set[int] = set()
-        self._habits: dict[int, _Habit] = {}
+        self._activities: dict[int, _Activity] = {}
 
-    def open(self, connection: int) -> None:
+    def add(self, connection: int) -> None:
         """A connection begins, or carries more symbols."""
-        self._habits.setdefault(connection, _Habit())
+        self._activities.setdefault(connection, _Activity())
 
-    def close(self, connection: int) -> None:
+    def remove(self, connection: int) -> None:
         """It is gone."""
-        self._habits.pop(connection, None)
+        self._activities.pop(connection, None)
         self.silent.discard(connection)
 
-    def spoke(self, connection: int) -> None:
+    def on_message(self, connection: int) -> None:
         """It brought something, whatever that was."""
         self.silent.discard(connection)
-        if connection in self._habits:
-            self._habits[connection].has_spoken = True
+        if connection in self._activities:
+            self._activities[connection].had_message = True
 
-    def tick(self, passed_ns: int) -> list[int]:
+    def on_tick(self, passed_ns: int) -> list[int]:
         """So much tape time has passed; the connections that have fallen silent with it."""
         fallen = []
-        for connection, habit in self._habits.items():
-            if habit.has_spoken:
-                habit.streak = habit.streak + 1 if habit.spoke_before else 1
-                habit.idle_ns = 0
+        for connection, activity in self._activities.items():
+            if activity.had_message:
+                activity.streak = activity.streak + 1 if activity.had_message_before else 1
+                activity.idle_ns = 0
             else:
-                habit.idle_ns += passed_ns
-                if habit.streak >= _BUSY_TICKS and habit.idle_ns >= _SILENT_NS:
-                    habit.streak = 0
+                activity.idle_ns += passed_ns
+                if activity.streak >= _BUSY_TICKS and activity.idle_ns >= _SILENT_NS:
+                    activity.streak = 0
                     fallen.append(connection)
-            habit.spoke_before, habit.has_spoken = habit.has_spoken, False
+            activity.had_message_before, activity.had_message = activity.had_message, False
         self.silent.update(fallen)
         return fallen

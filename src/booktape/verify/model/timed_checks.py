@@ -23,29 +23,29 @@ class Ahead:
     The first one starts a clock at the next tick; `waited_ns` is None while the clock does not run.
     """
 
-    def __init__(self, machine: TimedModelSync) -> None:
-        self._machine = machine
+    def __init__(self, sync: TimedModelSync) -> None:
+        self._sync = sync
         self._first: int | None = None
         self._newest = 0
         self._waited_ns: int | None = None
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """Begin with none."""
         self._first, self._newest, self._waited_ns = None, 0, None
 
-    def shown(self, update_id: int) -> None:
+    def on_newer_id(self, update_id: int) -> None:
         """Somebody knows the book as of this id."""
-        now = self._machine.update_id
+        now = self._sync.update_id
         if update_id <= now:
             return
         if self._first is None or self._first <= now:
             self._first, self._waited_ns = update_id, None
         self._newest = max(self._newest, update_id)
 
-    def tick(self, passed_ns: int) -> bool:
+    def on_tick(self, passed_ns: int) -> bool:
         """So much tape time has passed: whether the event that should have come never will."""
-        now = self._machine.update_id
-        if self._machine.arrivals.waiting:
+        now = self._sync.update_id
+        if self._sync.arbiter.buffered:
             self._waited_ns = None  # the hold decides
             return False
         if self._first is not None and self._first <= now:
@@ -71,24 +71,24 @@ class TimedCrossChecks(CrossChecks):
     """`bound_ns` is how old the evidence of a known book may become; None: without bound."""
 
     def __init__(
-        self, machine: TimedModelSync, put: Callable[[ModelCheck], None], bound_ns: int | None
+        self, sync: TimedModelSync, put: Callable[[ModelCheck], None], bound_ns: int | None
     ) -> None:
-        super().__init__(machine, put)
-        self.timed = machine
+        super().__init__(sync, put)
+        self.timed = sync
         self._bound_ns = bound_ns
-        self._ahead = Ahead(machine)
+        self._ahead = Ahead(sync)
         self._pulse: _Pulse | None = None
 
-    def lost(self) -> None:
+    def on_lost(self) -> None:
         """The book is not known any more."""
-        super().lost()
-        self._ahead.forget()
+        super().on_lost()
+        self._ahead.reset()
         self._pulse = None
 
-    def clock_set_back(self, step_ns: int) -> None:
+    def step_clock(self, step_ns: int) -> None:
         """Our clock was set back by `step_ns`, which is negative."""
-        self.timed.clock_set_back(step_ns)
-        self._tops.clock_set_back(step_ns)
+        self.timed.step_clock(step_ns)
+        self._depth20.step_clock(step_ns)
         if self._audit:
             self._audit.asked_ns += step_ns
         if self._pulse:
@@ -96,33 +96,33 @@ class TimedCrossChecks(CrossChecks):
 
     # ── what is said ────────────────────────────────────────────────────────────────────────
 
-    def answered(self, answer: Answer | None, limit: int, stamp_ns: int) -> None:
+    def on_answer(self, answer: Answer | None, limit: int, stamp_ns: int) -> None:
         """An audit's answer may be ahead of the book, or show that the exchange counts anew."""
         audit = self._audit if self.timed.live else None
         if audit and answer:
-            self._ahead.shown(answer.last)
-        super().answered(answer, limit, stamp_ns)
+            self._ahead.on_newer_id(answer.last)
+        super().on_answer(answer, limit, stamp_ns)
         if audit and answer:
-            self.timed.audited(is_low=answer.last < audit.since)
+            self.timed.on_audit_answer(is_low=answer.last < audit.since)
 
-    def told(self, said: Top | Ticker, connection: int, stamp_ns: int) -> None:
+    def on_witness(self, said: Top | Ticker, connection: int, stamp_ns: int) -> None:
         """Of tickers each connection's counts here, when it speaks of the book as it stands."""
         if self.timed.live:
-            self._ahead.shown(said.answer.last if isinstance(said, Top) else said.last)
+            self._ahead.on_newer_id(said.answer.last if isinstance(said, Top) else said.last)
             if isinstance(said, Ticker) and said.last == self.timed.update_id:
                 self._compare_best(said.bids, said.asks, self._shown_at(stamp_ns))
-        super().told(said, connection, stamp_ns)
+        super().on_witness(said, connection, stamp_ns)
 
     def _compare_best(self, bids: Levels, asks: Levels, shown_ns: int | None) -> None:
         differ = compare_touch(touch_of(self.timed), bids, asks).mismatches
         if shown_ns is not None and not differ:
-            self.timed.shown(shown_ns)
+            self.timed.on_agreement(shown_ns)
 
     def _shown_at(self, stamp_ns: int) -> int | None:
         """What waited in the socket was stamped when the pause was over, and proves nothing of it."""
         return None if self.timed.messages_waited else stamp_ns
 
-    def pulsed(self, best: tuple[Levels, Levels], asked_ns: int) -> None:
+    def on_pulse(self, best: tuple[Levels, Levels], asked_ns: int) -> None:
         """A pulse shows the best levels; of use if the book was quiet when it was asked for."""
         if self.timed.live and self.timed.stamp_ns + _QUIET_NS <= asked_ns:
             self._pulse = _Pulse(asked_ns, self._state(), *best)
@@ -132,15 +132,15 @@ class TimedCrossChecks(CrossChecks):
 
     # ── ticks ───────────────────────────────────────────────────────────────────────────────
 
-    def tick(self, passed_ns: int, stamp_ns: int) -> None:
+    def on_tick(self, passed_ns: int, stamp_ns: int) -> None:
         """So much tape time has passed; `stamp_ns` is the tick's own stamp."""
-        self.timed.hold(passed_ns)
+        self.timed.on_hold_tick(passed_ns)
         if self.timed.live:
-            is_silent = self._ahead.tick(passed_ns)
-            self.timed.grow_older(passed_ns)
+            is_silent = self._ahead.on_tick(passed_ns)
+            self.timed.on_age_tick(passed_ns)
             is_old = self._bound_ns is not None and self.timed.age_ns > self._bound_ns
             if is_silent or is_old:
-                self.timed.silent()
+                self.timed.on_silent()
         self._compare_pulse(stamp_ns)
 
     def _compare_pulse(self, stamp_ns: int) -> None:
@@ -152,8 +152,8 @@ class TimedCrossChecks(CrossChecks):
             return
         self._pulse = None
         # An event that waits for the one before it is news, too: the book is not quiet.
-        if pulse.state == self._state() and not self.timed.arrivals.waiting:
+        if pulse.state == self._state() and not self.timed.arbiter.buffered:
             verdict = compare_touch(touch_of(self.timed), pulse.bids, pulse.asks)
-            self._tell(PULSE, verdict, stamp_ns)
+            self._record(PULSE, verdict, stamp_ns)
             if not verdict.mismatches:
-                self.timed.shown(pulse.asked_ns)
+                self.timed.on_agreement(pulse.asked_ns)

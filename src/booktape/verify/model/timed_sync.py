@@ -11,7 +11,7 @@ from typing import Final
 
 from booktape.verify.model.arbitration import ArrivedEvent, ModelArbiter
 from booktape.verify.model.decode import UNOPENED, Answer, Event
-from booktape.verify.model.sync import Ledger, ModelState, ModelSync
+from booktape.verify.model.sync import BookSink, ModelState, ModelSync
 from booktape.verify.model.tape_time import SECOND_NS, ModelUsualLag
 
 _HOLD_NS: Final = 3 * SECOND_NS
@@ -25,9 +25,9 @@ class TimedModelSync(ModelSync):
     """`synced_ns` is when the epoch began, `age_ns` the tape time since the tick after the last evidence."""
 
     def __init__(
-        self, symbol: str, every: int, ledger: Ledger, arrivals: ModelArbiter, lags: ModelUsualLag
+        self, symbol: str, every: int, sink: BookSink, arbiter: ModelArbiter, lags: ModelUsualLag
     ) -> None:
-        super().__init__(symbol, every, ledger, arrivals)
+        super().__init__(symbol, every, sink, arbiter)
         self.status = self.tick_size = self.lot_size = ""
         self.synced_ns = self.stamp_ns = self.proved_ns = 0
         self.age_ns = 0
@@ -35,8 +35,8 @@ class TimedModelSync(ModelSync):
         self.marker: tuple[int, int, int] | None = None
         self._id_at_tick = 0
         self._lags = lags
-        self._fallen: ArrivedEvent | None = None
-        self._stale = 0
+        self._reset_candidate: ArrivedEvent | None = None
+        self._stale_answers = 0
         self._low: tuple[int, int] = 0, 0  # answers in a row that were too low, the book's id then
 
     # ── evidence ────────────────────────────────────────────────────────────────────────────
@@ -46,7 +46,7 @@ class TimedModelSync(ModelSync):
         self.proved_ns = max(self.proved_ns, at_ns)
         self.known_ns = max(self.stamp_ns, self.proved_ns)
 
-    def shown(self, at_ns: int) -> None:
+    def on_agreement(self, at_ns: int) -> None:
         """A witness agreed with the book as of this moment."""
         self.prove(at_ns)
 
@@ -84,13 +84,13 @@ class TimedModelSync(ModelSync):
     def _evidence(self) -> tuple[int, int, int]:
         return self.epoch, self.update_id, self.proved_ns
 
-    def restored(self, age_ns: int) -> None:
+    def on_restored(self, age_ns: int) -> None:
         """A checkpoint was taken over."""
         self._id_at_tick = self.update_id
         if age_ns:
             self.age_ns, self.marker = age_ns, self._evidence()
 
-    def clock_set_back(self, step_ns: int) -> None:
+    def step_clock(self, step_ns: int) -> None:
         """All stamps that are kept move with our clock, `step_ns` is negative; 0 says that there is none."""
 
         def moved(at_ns: int) -> int:
@@ -104,25 +104,25 @@ class TimedModelSync(ModelSync):
             self.marker = (*marker[:2], moved(marker[2]))
         self.stamp_ns, self.synced_ns = moved(self.stamp_ns), moved(self.synced_ns)
         self.proved_ns, self.known_ns = moved(self.proved_ns), moved(self.known_ns)
-        self.held, self.arrivals.waiting = moved_all(self.held), moved_all(self.arrivals.waiting)
-        if self._fallen:
-            (self._fallen,) = moved_all([self._fallen])
+        self.held, self.arbiter.buffered = moved_all(self.held), moved_all(self.arbiter.buffered)
+        if self._reset_candidate:
+            (self._reset_candidate,) = moved_all([self._reset_candidate])
         if self.gap:
             self.gap.start_ns = moved(self.gap.start_ns)
 
     # ── ticks ───────────────────────────────────────────────────────────────────────────────
 
-    def hold(self, passed_ns: int) -> None:
+    def on_hold_tick(self, passed_ns: int) -> None:
         """What runs ahead has waited for so much longer."""
-        arrivals = self.arrivals
-        if not arrivals.waiting:
+        arbiter = self.arbiter
+        if not arbiter.buffered:
             return
-        arrivals.held_ns = 0 if arrivals.held_ns is None else arrivals.held_ns + passed_ns
-        if arrivals.held_ns >= _HOLD_NS:
-            arrivals.held_ns = 0
-            self._pass(arrivals.give_up())
+        arbiter.held_ns = 0 if arbiter.held_ns is None else arbiter.held_ns + passed_ns
+        if arbiter.held_ns >= _HOLD_NS:
+            arbiter.held_ns = 0
+            self._handle_all(arbiter.release_next())
 
-    def grow_older(self, passed_ns: int) -> None:
+    def on_age_tick(self, passed_ns: int) -> None:
         """The evidence is so much older, unless there is a new one since the last tick."""
         marker = self._evidence()
         self.age_ns = self.age_ns + passed_ns if marker == self.marker else 0
@@ -133,88 +133,90 @@ class TimedModelSync(ModelSync):
         before, self._id_at_tick = self._id_at_tick, self.update_id
         return self.lag_ns() if self.live and before != self.update_id else None
 
-    def silent(self) -> None:
+    def on_silent(self) -> None:
         """What should have come did not."""
-        self._lose(self._known_until(), "silent")
+        self._lose_book(self._known_until(), "silent")
 
-    def not_waited_for(self) -> None:
+    def on_connection_silent(self) -> None:
         """One of its connections has fallen silent: what waited only for that is due."""
-        self._pass(self.arrivals.release())
+        self._handle_all(self.arbiter.release())
 
     # ── what arrives ────────────────────────────────────────────────────────────────────────
 
-    def connected(self, connection: int) -> None:
+    def on_connected(self, connection: int) -> None:
         """While there is a break, nothing is asked for."""
         was_cold = self.state == ModelState.COLD
-        super().connected(connection)
+        super().on_connected(connection)
         if was_cold and self.status in _NO_MARKET_DATA:
             self.state = ModelState.BREAK
 
-    def disconnected(self, connection: int, alive_ns: int, reason: str) -> None:
+    def on_disconnected(self, connection: int, alive_ns: int, reason: str) -> None:
         """With the last connection goes the memory of an old id with a new time."""
-        super().disconnected(connection, alive_ns, reason)
-        if not self.arrivals.reached:
-            self._fallen = None
+        super().on_disconnected(connection, alive_ns, reason)
+        if not self.arbiter.last_by_connection:
+            self._reset_candidate = None
 
-    def came(self, connection: int, arrived: ArrivedEvent) -> None:
+    def on_event(self, connection: int, arrived: ArrivedEvent) -> None:
         """An event; two with old ids and a new time, of which one follows the other, begin anew."""
-        first = self._fallen
-        if connection in self.arrivals.reached and self._has_fallen(arrived.event):
+        first = self._reset_candidate
+        if connection in self.arbiter.last_by_connection and self._is_reset_candidate(
+            arrived.event
+        ):
             if first and _follows(first.event, arrived.event):
-                self._count_anew()
-                self._pass(self.arrivals.restart(first, arrived))
+                self._on_ids_reset()
+                self._handle_all(self.arbiter.release_after_reset(first, arrived))
                 return
             if not (first and _lies_in(arrived.event, first.event)):
-                self._fallen = arrived
-        super().came(connection, arrived)
+                self._reset_candidate = arrived
+        super().on_event(connection, arrived)
 
-    def _has_fallen(self, event: Event) -> bool:
+    def _is_reset_candidate(self, event: Event) -> bool:
         """A copy of an old event has an old time; this one has not."""
-        arrivals = self.arrivals
-        is_old = 0 < event.last <= arrivals.newest_id
-        return is_old and event.time_us > arrivals.newest_us + _LATE_US
+        arbiter = self.arbiter
+        is_old = 0 < event.last <= arbiter.newest_id
+        return is_old and event.time_us > arbiter.newest_us + _LATE_US
 
-    def _count_anew(self) -> None:
+    def _on_ids_reset(self) -> None:
         """The ids that we knew are over."""
         if self.live:
-            self._lose(self._known_until(), "ids_reset")
-        self._fallen = None
+            self._lose_book(self._known_until(), "ids_reset")
+        self._reset_candidate = None
         self.held = []
-        self.arrivals.forget()
-        self._stale = _STALE_MAX  # the next snapshot is believed, however low
+        self.arbiter.reset()
+        self._stale_answers = _STALE_MAX  # the next snapshot is believed, however low
 
-    def _follow(self, arrived: ArrivedEvent) -> None:
+    def _handle(self, arrived: ArrivedEvent) -> None:
         if self.state == ModelState.BREAK:
             self.state = ModelState.SYNCING
-        super()._follow(arrived)
+        super()._handle(arrived)
 
     def _joins(self, event: Event) -> bool:
         return super()._joins(event) or self.update_id == UNOPENED
 
     # ── snapshots ───────────────────────────────────────────────────────────────────────────
 
-    def _refuses(self, answer: Answer) -> bool:
+    def _is_stale(self, answer: Answer) -> bool:
         """With nothing held one that takes us back is believed when it comes for the third time.
 
         Then the exchange counts anew, and what connections had reached says nothing.
         """
-        is_behind = super()._refuses(answer)
+        is_behind = super()._is_stale(answer)
         if self.held or not is_behind:
             return is_behind
         if not self.epoch:
             return False
-        self._stale += 1
-        if self._stale <= _STALE_MAX:
+        self._stale_answers += 1
+        if self._stale_answers <= _STALE_MAX:
             return True
-        self.arrivals.forget()
-        self._fallen = None
+        self.arbiter.reset()
+        self._reset_candidate = None
         return False
 
-    def _show(self, answer: Answer) -> None:
+    def _advance_arbiter(self, answer: Answer) -> None:
         if answer.last != UNOPENED:
-            super()._show(answer)
+            super()._advance_arbiter(answer)
 
-    def audited(self, *, is_low: bool) -> None:
+    def on_audit_answer(self, *, is_low: bool) -> None:
         """An audit's answer was below the id that the book had when it was asked for, or was not.
 
         Three in a row of a book that stands still are believed.
@@ -223,24 +225,24 @@ class TimedModelSync(ModelSync):
         count = count + 1 if count and at == self.update_id else 1
         self._low = (count, self.update_id) if is_low else (0, 0)
         if is_low and count == _LOW_MAX:
-            self._count_anew()
+            self._on_ids_reset()
 
     # ── statuses ────────────────────────────────────────────────────────────────────────────
 
-    def listed(self, status: str, stamp_ns: int) -> None:
+    def on_listing(self, status: str, stamp_ns: int) -> None:
         """In a break orders can be cancelled without an event: the book is not known."""
-        super().listed(status, stamp_ns)
+        super().on_listing(status, stamp_ns)
         if status in _NO_MARKET_DATA:
             if self.live:
-                self._lose(self._known_until(), "break")
+                self._lose_book(self._known_until(), "break")
             if self.state == ModelState.SYNCING:
                 self.state, self.held = ModelState.BREAK, []
         elif self.state == ModelState.BREAK:
             self.state = ModelState.SYNCING
 
-    def _forget(self) -> None:
-        super()._forget()
-        self._stale, self._low = 0, (0, 0)
+    def _drop_book(self) -> None:
+        super()._drop_book()
+        self._stale_answers, self._low = 0, (0, 0)
         self.age_ns, self.marker = 0, None
 
 

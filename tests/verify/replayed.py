@@ -1,4 +1,4 @@
-"""A reading that is told lines, and what it says must be stored."""
+"""Feeds a replay lines made by hand, and collects what must be stored."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from booktape.verify.model.tape import Line
 B = "B"
 
 
-class Told:
+class ReplayedTape:
     """Everything in the order in which it must be stored, rows as (epoch, updates, id, stamp)."""
 
     def __init__(self, every: int = 1, *symbols: str) -> None:
@@ -22,8 +22,8 @@ class Told:
         self.reading = SegmentReplay(self)
         self.say("start", 0, every=every, symbols=list(symbols or (B,)))
 
-    def row(self, machine: ModelSync, stamp_ns: int) -> None:
-        self.all.append(("row", machine.epoch, machine.updates, machine.update_id, stamp_ns))
+    def row(self, sync: ModelSync, stamp_ns: int) -> None:
+        self.all.append(("row", sync.epoch, sync.updates, sync.update_id, stamp_ns))
 
     def gap(
         self, symbol: str, gap: OpenGap, end_ns: int | None = None, next_id: int | None = None
@@ -42,16 +42,16 @@ class Told:
         self.reading.feed(Line.read(json.dumps(line, separators=(",", ":")).encode() + b"\n"))
 
     @property
-    def machine(self) -> ModelSync:
-        return self.reading.machines[B]
+    def sync(self) -> ModelSync:
+        return self.reading.syncs[B]
 
     # ── words ───────────────────────────────────────────────────────────────────────────────
 
-    def connected(self, at: int, connection: int = 1) -> Told:
+    def connected(self, at: int, connection: int = 1) -> ReplayedTape:
         self.say("connected", at, connection=connection, symbols=[B])
         return self
 
-    def gone(self, at: int, connection: int = 1, alive: int | None = None) -> Told:
+    def gone(self, at: int, connection: int = 1, alive: int | None = None) -> ReplayedTape:
         alive_ns = at if alive is None else alive
         self.say(
             "disconnected", at, connection=connection, alive_ns=alive_ns, reason="disconnected"
@@ -65,36 +65,36 @@ class Told:
         last: int,
         bids: dict[str, str] | None = None,
         connection: int = 1,
-    ) -> Told:
+    ) -> ReplayedTape:
         pairs = list((bids or {}).items())
         said = {"e": "depthUpdate", "E": last, "s": B, "U": first, "u": last, "b": pairs, "a": []}
         self.say("ws", at, connection=connection, m=said)
         return self
 
-    def answer(self, at: int, last: int, bids: dict[str, str], limit: int = 5) -> Told:
+    def answer(self, at: int, last: int, bids: dict[str, str], limit: int = 5) -> ReplayedTape:
         said = {"lastUpdateId": last, "bids": list(bids.items()), "asks": [["101", "1"]]}
         self.say("rest", at, symbol=B, limit=limit, m=said)
         return self
 
-    def top(self, at: int, last: int, bids: dict[str, str]) -> Told:
+    def top(self, at: int, last: int, bids: dict[str, str]) -> ReplayedTape:
         said = {"lastUpdateId": last, "bids": list(bids.items()), "asks": [["101", "1"]]}
         self.say("ws", at, connection=1, m={"stream": "b@depth20@100ms", "data": said})
         return self
 
-    def ticker(self, at: int, last: int, bid: str) -> Told:
+    def ticker(self, at: int, last: int, bid: str) -> ReplayedTape:
         said = {"u": last, "s": B, "b": bid, "B": "1", "a": "101", "A": "1"}
         self.say("ws", at, connection=1, m={"stream": "b@bookTicker", "data": said})
         return self
 
-    def asked(self, at: int) -> Told:
+    def asked(self, at: int) -> ReplayedTape:
         self.say("asked", at, symbol=B, limit=5)
         return self
 
-    def status(self, at: int, status: str) -> Told:
+    def status(self, at: int, status: str) -> ReplayedTape:
         self.say("status", at, symbol=B, status=status)
         return self
 
-    def end(self, at: int, reason: str = "stopped") -> Told:
+    def end(self, at: int, reason: str = "stopped") -> ReplayedTape:
         self.say("end", at, reason=reason)
         return self
 
@@ -104,8 +104,8 @@ class Told:
         return found
 
 
-def known(every: int = 1) -> Told:
+def known(every: int = 1) -> ReplayedTape:
     """Live at id 10 since 2, one bid of price 100."""
-    told = Told(every).connected(1).answer(2, 10, {"100": "1"})
-    told.since()
-    return told
+    replayed = ReplayedTape(every).connected(1).answer(2, 10, {"100": "1"})
+    replayed.since()
+    return replayed

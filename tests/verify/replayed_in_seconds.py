@@ -1,4 +1,4 @@
-"""A reading of a tape of format 2 that is told lines in seconds, and what it says must be stored."""
+"""Feeds a replay of format 2 lines made by hand, with times in seconds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from booktape.verify.model.checks import ModelCheck
 from booktape.verify.model.replay import NoteOnTape
 from booktape.verify.model.sync import ModelSync, OpenGap
 from booktape.verify.model.timed_sync import TimedModelSync
-from verify.told import B, Told
+from verify.replayed import B, ReplayedTape
 
 SECOND = 10**9
 
@@ -23,11 +23,11 @@ def ns(at: float) -> int:
     return int(Decimal(str(at)) * SECOND)
 
 
-class Timed(Told):
+class TimedTape(ReplayedTape):
     """Everything in the order in which it must be stored, every time in seconds.
 
     Rows are (epoch, updates, id, time), gaps (epoch, start, end, last id, next id, missed, reason).
-    An event's `E` is its stamp, unless another one is said.
+    An event's `E` is its stamp, unless another one is given.
     """
 
     def __init__(
@@ -41,8 +41,8 @@ class Timed(Told):
             fields |= {"format": 2, "pulse_s": self.pulse_s, "audit_s": self.audit_s}
         super().say(kind, ns(at), **fields)
 
-    def row(self, machine: ModelSync, stamp_ns: int) -> None:
-        row = (machine.epoch, machine.updates, machine.update_id, seconds(stamp_ns))
+    def row(self, sync: ModelSync, stamp_ns: int) -> None:
+        row = (sync.epoch, sync.updates, sync.update_id, seconds(stamp_ns))
         self.all.append(("row", *row))
 
     def gap(
@@ -59,17 +59,17 @@ class Timed(Told):
 
     @property
     def timed(self) -> TimedModelSync:
-        machine = self.machine
-        assert isinstance(machine, TimedModelSync)
-        return machine
+        sync = self.sync
+        assert isinstance(sync, TimedModelSync)
+        return sync
 
     # ── words ───────────────────────────────────────────────────────────────────────────────
 
-    def tick(self, at: float, elapsed: float = 1) -> Timed:
+    def tick(self, at: float, elapsed: float = 1) -> TimedTape:
         self.say("tick", at, elapsed_ns=ns(elapsed))
         return self
 
-    def ticks(self, first: int, last: int) -> Timed:
+    def ticks(self, first: int, last: int) -> TimedTape:
         """One a second, both included."""
         for at in range(first, last + 1):
             self.tick(at)
@@ -84,7 +84,7 @@ class Timed(Told):
         E: float | None = None,  # noqa: N803 - the exchange's name
         bids: dict[str, str] | None = None,
         connection: int = 1,
-    ) -> Timed:
+    ) -> TimedTape:
         """An event."""
         time = int(Decimal(str(at if E is None else E)) * 1_000)
         pairs = list((bids or {}).items())
@@ -94,54 +94,54 @@ class Timed(Told):
 
     def snapshot(
         self, at: float, last: int, bids: dict[str, str] | None = None, limit: int = 5
-    ) -> Timed:
+    ) -> TimedTape:
         self.answer(at, last, {"100": "1"} if bids is None else bids, limit)  # type: ignore[arg-type]
         return self
 
-    def unopened(self, at: float) -> Timed:
+    def unopened(self, at: float) -> TimedTape:
         said = {"lastUpdateId": -1, "bids": [], "asks": []}
         self.say("rest", at, symbol=B, limit=5, m=said)
         return self
 
-    def up(self, at: float, connection: int = 1) -> Timed:
+    def up(self, at: float, connection: int = 1) -> TimedTape:
         self.say("connected", at, connection=connection, symbols=[B])
         return self
 
-    def down(self, at: float, connection: int = 1) -> Timed:
+    def down(self, at: float, connection: int = 1) -> TimedTape:
         """Its last sign of life is its end, which proves nothing."""
         self.say("disconnected", at, connection=connection, alive_ns=ns(at), reason="disconnected")
         return self
 
     def top20(
         self, at: float, last: int, bids: dict[str, str] | None = None, connection: int = 1
-    ) -> Timed:
+    ) -> TimedTape:
         """Of `depth20`."""
         pairs = list(({"100": "1"} if bids is None else bids).items())
         said = {"lastUpdateId": last, "bids": pairs, "asks": [["101", "1"]]}
         self.say("ws", at, connection=connection, m={"stream": "b@depth20@100ms", "data": said})
         return self
 
-    def best(self, at: float, last: int, bid: str = "100", connection: int = 1) -> Timed:
+    def best(self, at: float, last: int, bid: str = "100", connection: int = 1) -> TimedTape:
         """Of `bookTicker`."""
         said = {"u": last, "s": B, "b": bid, "B": "1", "a": "101", "A": "1"}
         self.say("ws", at, connection=connection, m={"stream": "b@bookTicker", "data": said})
         return self
 
-    def ask(self, at: float) -> Timed:
+    def ask(self, at: float) -> TimedTape:
         """A request for a snapshot leaves."""
         self.say("asked", at, symbol=B, limit=5)
         return self
 
-    def pulse(self, at: float, asked: float, *best: str) -> Timed:
+    def pulse(self, at: float, asked: float, *best: str) -> TimedTape:
         tops = {B: list(best or ("100", "1", "101", "1"))}
         self.say("pulse", at, asked_ns=ns(asked), tops=tops)
         return self
 
-    def listed(self, at: float, status: str, tick: str = "", lot: str = "") -> Timed:
+    def listed(self, at: float, status: str, tick: str = "", lot: str = "") -> TimedTape:
         self.say("status", at, symbol=B, status=status, tick_size=tick, lot_size=lot)
         return self
 
-    def clock(self, at: float, step: float) -> Timed:
+    def clock(self, at: float, step: float) -> TimedTape:
         """Our clock was set."""
         self.say("clock-step", at, step_ns=ns(step))
         return self
@@ -149,19 +149,19 @@ class Timed(Told):
     @property
     def lost(self) -> tuple[float | None, str] | None:
         """When the gap that is open began, and why."""
-        gap = self.machine.gap
+        gap = self.sync.gap
         return None if gap is None else (seconds(gap.start_ns), gap.reason)
 
 
-def live(**settings: Any) -> Timed:
+def live(**settings: Any) -> TimedTape:
     """Live at id 10 since 2 s, one bid of price 100; one connection."""
-    told = Timed(**settings).up(1).snapshot(2, 10)
-    told.since()
-    return told
+    replayed = TimedTape(**settings).up(1).snapshot(2, 10)
+    replayed.since()
+    return replayed
 
 
-def live_on_two(**settings: Any) -> Timed:
+def live_on_two(**settings: Any) -> TimedTape:
     """The same with a second connection."""
-    told = live(**settings).up(2, 2)
-    told.since()
-    return told
+    replayed = live(**settings).up(2, 2)
+    replayed.since()
+    return replayed
