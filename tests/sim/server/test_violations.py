@@ -12,8 +12,8 @@ import pytest
 
 from booktape.sim.faults import requests
 from booktape.sim.faults.conditions import Attempts
-from booktape.sim.server.context import Pings, Rate
-from booktape.sim.server.limits import BAN_LONGEST_S, UNDER_WAY_S, Owed, RequestLimits
+from booktape.sim.server.client import Pings
+from booktape.sim.server.limits import BAN_LONGEST_S, UNDER_WAY_S, Owed, Rate, RequestLimits
 from booktape.sim.server.server import SimServer
 from sim.honest import BTC, lying, market
 from sim.visitor import Visit, run, visit
@@ -202,13 +202,13 @@ def test_what_is_under_way_when_the_firewall_shuts_is_not_counted_and_prolongs_n
     account = RequestLimits(6_000, 120, violations)
     account.silence(403, 30, 100, line="a", prolongs=True)
     assert account.charge(1, 100.5, "b") == Owed(403, 30)
-    assert account.knock(100.6, "c") == Owed(403, 30)
+    assert account.handshake(100.6, "c") == Owed(403, 30)
     assert not violations
-    assert account.knock(129.5, "a") == Owed(403, 30)
+    assert account.handshake(129.5, "a") == Owed(403, 30)
     assert account.charge(1, 130.5, "d") == Owed(403, 30)
     assert violations == {"firewall": 2}
     assert account.charge(1, 160.5, "d") is None
-    assert account.knock(160.5, "e") is None
+    assert account.handshake(160.5, "e") is None
 
 
 # ── messages ────────────────────────────────────────────────────────────────────────────────
@@ -217,10 +217,10 @@ def test_what_is_under_way_when_the_firewall_shuts_is_not_counted_and_prolongs_n
 def test_six_messages_in_a_second_are_one_too_many() -> None:
     """A second apart they are not, also when a busy machine reads them a little closer."""
     rate = Rate(5, 0.9)
-    assert [rate.exceeded(0.0) for _ in range(5)] == [False] * 5
-    assert not rate.exceeded(0.95)
+    assert [rate.is_exceeded(0.0) for _ in range(5)] == [False] * 5
+    assert not rate.is_exceeded(0.95)
     rate = Rate(5, 0.9)
-    assert [rate.exceeded(n / 10) for n in range(6)] == [False] * 5 + [True]
+    assert [rate.is_exceeded(n / 10) for n in range(6)] == [False] * 5 + [True]
 
 
 @pytest.mark.parametrize("kind", ["ping", "pong", "text"])
@@ -272,17 +272,17 @@ def test_a_pong_answers_its_ping_and_all_before_it() -> None:
     pings = Pings(7)
     first, second, third = (pings.next(now_s) for now_s in (10.0, 30.0, 50.0))
     assert len({first, second, third}) == 3
-    assert pings.overdue(71, within_s=60)
-    assert pings.answered(second)
-    assert not pings.overdue(71, within_s=60)
-    assert pings.overdue(111, within_s=60)
-    assert pings.answered(first)
-    assert pings.answered(b"")
-    assert pings.overdue(111, within_s=60)
-    assert pings.answered(third)
-    assert not pings.overdue(1_000, within_s=60)
+    assert pings.is_overdue(71, within_s=60)
+    assert pings.accept_pong(second)
+    assert not pings.is_overdue(71, within_s=60)
+    assert pings.is_overdue(111, within_s=60)
+    assert pings.accept_pong(first)
+    assert pings.accept_pong(b"")
+    assert pings.is_overdue(111, within_s=60)
+    assert pings.accept_pong(third)
+    assert not pings.is_overdue(1_000, within_s=60)
     wrong = [b"7-4", b"7-0", b"8-1", b"7-", b"7-1x", b"-", b"7-\xb2", b"7-01"]
-    assert not any(map(pings.answered, wrong))
+    assert not any(map(pings.accept_pong, wrong))
 
 
 # ── connections ─────────────────────────────────────────────────────────────────────────────

@@ -1,4 +1,4 @@
-"""Connections that lead nowhere: open, and nothing ever comes of what is sent into them."""
+"""Half-open connections: they stay open, and what the client sends on them has no effect."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from booktape.sim.server.http import abort, reset
 
 
 class HalfOpenSockets:
-    """Keeps such connections until their clients leave them, or the exchange closes."""
+    """Keeps such connections until their clients end them, or the exchange closes."""
 
     def __init__(self) -> None:
         self._requests: dict[int, web.Request] = {}
 
-    def take(self, request: web.Request) -> asyncio.Event:
+    def add(self, request: web.Request) -> asyncio.Event:
         """Read and throw away what comes; send nothing. Set once the client has left.
 
         Weakness: a client's data is acknowledged by this machine's TCP, where the real
@@ -31,15 +31,15 @@ class HalfOpenSockets:
         transport.set_protocol(_Deaf(transport.get_protocol(), left))
         return left
 
-    async def swallow(self, request: web.Request) -> web.Response:
+    async def hold_open(self, request: web.Request) -> web.Response:
         """Never answer. The response is for aiohttp's handler; it never leaves."""
-        left = self.take(request)
+        left = self.add(request)
         await left.wait()
         self._requests.pop(id(request), None)
         return reset(request)
 
-    def leave(self, request: web.Request) -> None:
-        """This one is over."""
+    def discard(self, request: web.Request) -> None:
+        """The client has ended this one."""
         self._requests.pop(id(request), None)
 
     def close(self) -> None:
@@ -49,7 +49,7 @@ class HalfOpenSockets:
 
 
 class _Deaf(asyncio.Protocol):
-    """Stands between a transport and its protocol, which learns of nothing but the end."""
+    """Between a transport and its protocol, which is informed of nothing but the end."""
 
     def __init__(self, protocol: asyncio.BaseProtocol, left: asyncio.Event) -> None:
         self._protocol: Any = protocol
@@ -61,7 +61,7 @@ class _Deaf(asyncio.Protocol):
         self._protocol.connection_lost(exc)
 
     def pause_writing(self) -> None:
-        """What was written before still has to leave."""
+        """What was written before is still sent."""
         self._protocol.pause_writing()
 
     def resume_writing(self) -> None:

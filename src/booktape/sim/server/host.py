@@ -1,7 +1,7 @@
 """One address of the exchange: its REST and its WebSocket side, on a port of its own.
 
-An exchange can have two: the same market, the same ids, the same limits for a client's address; what
-goes wrong at one of them is its own affair.
+An exchange can have two: the same market, the same ids, the same limits for a client's address, and
+faults of their own.
 """
 
 from __future__ import annotations
@@ -27,30 +27,30 @@ _LINE_BYTES_MAX: Final = 64 * 1_024
 
 
 class Host:
-    """What happens at one address. `port` 0 takes a free one; `streams` has those of all hosts."""
+    """Serves one address. `port` 0 takes a free one; `streams` has those of all hosts."""
 
     def __init__(
         self,
         source: Source,
-        player: Pacer,
-        manners: ServerContext,
+        pacer: Pacer,
+        context: ServerContext,
         port: int,
         streams: list[Streams],
     ) -> None:
         self.port = port
-        self.rest = RestEndpoints(source, player, manners)
-        self.streams = Streams(source, player, manners, streams)
-        self._manners = manners
-        self._changer = MessageChanger(manners.faults.faults)
+        self.rest = RestEndpoints(source, pacer, context)
+        self.streams = Streams(source, pacer, context, streams)
+        self._context = context
+        self._changer = MessageChanger(context.faults.faults)
 
     @property
     def rest_url(self) -> str:
-        """What stands before `/api/v3/…`."""
+        """The address before `/api/v3/…`."""
         return f"http://{HOST}:{self.port}"
 
     @property
     def ws_url(self) -> str:
-        """What stands before `/stream` and `/ws`."""
+        """The address before `/stream` and `/ws`."""
         return f"ws://{HOST}:{self.port}"
 
     async def open(self) -> None:
@@ -73,14 +73,14 @@ class Host:
         self.port = self._runner.addresses[0][1]
 
     async def close(self) -> None:
-        """Say goodbye to the clients and close the port."""
+        """Close the connections and the port."""
         self.rest.answer_held(ended=True)
         await self.streams.close(abrupt=False)
-        self._manners.void.close()
+        self._context.half_open.close()
         await self._runner.cleanup()
 
     async def publish(self, messages: Sequence[Message], now_s: float) -> None:
-        """One step of the source: whoever waits for a book has it before the events after it."""
-        said = self._changer.changed(messages, now_s)
+        """Send one step of the source: a client that waits for a book gets it before the events after it."""
+        sent = self._changer.changed(messages, now_s)
         self.rest.answer_held()
-        await self.streams.publish(said, now_s)
+        await self.streams.publish(sent, now_s)

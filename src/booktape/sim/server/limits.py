@@ -1,17 +1,17 @@
-"""The exchange's patience with one client: request weight a minute, 429, then 418.
+"""The limits of one client's address: request weight a minute, 429, then 418; message rates.
 
 What is counted as a violation must be one. A client cannot know of a limit answer before it has
 read it, and requests may be under way on its other connections. HTTP/1.1 carries one request at a
-time on a connection, so whatever comes on the connection that carried the answer is later than it;
-on every other connection one request, within `UNDER_WAY_S`, is refused and not counted. (If the
-weight was really used up, it is counted as weight: that the client knew without being told.)
+time on a connection, so a request on the connection that carried the answer is later than it; on
+every other connection one request, within `UNDER_WAY_S`, is refused and not counted. (If the weight
+was really used up, it is counted as weight: the client can know that by itself.)
 
-A silence is owed at every door: a WebSocket handshake inside one breaks it as a request does.
+A silence is owed by requests and handshakes alike: a WebSocket handshake inside one breaks it, too.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -21,7 +21,7 @@ from typing import Final
 
 MINUTE_S: Final = 60
 STRIKES: Final = 3
-"""So many requests inside an owed silence turn 429 into 418."""
+"""How many requests inside an owed silence turn 429 into 418."""
 
 BAN_LONGEST_S: Final = 3 * 86_400.0
 """ "scale in duration for repeat offenders, from 2 minutes to 3 days."."""
@@ -85,11 +85,45 @@ class Owed:
     retry_after_s: int
 
 
+INCOMING_PER_SECOND: Final = 5
+""" "WebSocket connections have a limit of 5 incoming messages per second."."""
+
+JITTER_S: Final = 0.1
+"""A busy machine may read two messages that much closer together than they were sent."""
+
+CONNECTIONS_PER_5_MINUTES: Final = 300
+_FIVE_MINUTES_S: Final = 300
+
+
+class Rate:
+    """Whether more than `most` things happen within `window_s`."""
+
+    def __init__(self, most: int, window_s: float) -> None:
+        self._recent: deque[float] = deque(maxlen=most)
+        self._window_s = window_s
+
+    def is_exceeded(self, now_s: float) -> bool:
+        """Count one more, now; whether it is one too many."""
+        full = len(self._recent) == self._recent.maxlen
+        too_many = full and now_s - self._recent[0] < self._window_s
+        self._recent.append(now_s)
+        return too_many
+
+
+def message_rate() -> Rate:
+    """Of one connection: PING, PONG and SUBSCRIBE all count."""
+    return Rate(INCOMING_PER_SECOND, 1 - JITTER_S)
+
+
+def connection_rate() -> Rate:
+    """Of all attempts from one address: refused ones count too."""
+    return Rate(CONNECTIONS_PER_5_MINUTES, _FIVE_MINUTES_S)
+
+
 class RequestLimits:
     """Counts weight in minutes that begin with the exchange. Times are seconds since then.
 
-    `violations` is shared with whoever else catches a client breaking a rule. `line` is the
-    connection that a request came on.
+    `violations` is shared with the other rules. `line` is the connection that a request came on.
     """
 
     def __init__(self, per_minute: int, ban_s: float, violations: Counter[str]) -> None:
@@ -99,16 +133,16 @@ class RequestLimits:
         self._violations = violations
         self._minute = 0
         self._silent_until_s = 0.0
-        self._told_s = 0.0
-        self._told: set[Hashable] = set()
+        self._answered_s = 0.0
+        self._lines: set[Hashable] = set()
         self._strikes = 0
         self._bans = 0
         self._status: int = HTTPStatus.TOO_MANY_REQUESTS
         self._prolonged_by_s = 0.0
 
     def charge(self, weight: int, now_s: float, line: Hashable = None) -> Owed | None:
-        """Take one request into account; a refusal when it comes too soon or costs too much."""
-        self._turn(now_s)
+        """Count one request; a refusal when it comes too soon or costs too much."""
+        self._begin_minute(now_s)
         if now_s < self._silent_until_s:
             if self._was_under_way(now_s, line):
                 self._spend(weight)
@@ -122,8 +156,8 @@ class RequestLimits:
         )
         return self._owed(now_s)
 
-    def knock(self, now_s: float, line: Hashable = None) -> Owed | None:
-        """Take one handshake into account, which has no weight; a refusal when it comes too soon."""
+    def handshake(self, now_s: float, line: Hashable = None) -> Owed | None:
+        """Count one handshake, which has no weight; a refusal when it comes too soon."""
         if now_s >= self._silent_until_s:
             return None
         if self._was_under_way(now_s, line):
@@ -139,13 +173,13 @@ class RequestLimits:
         *,
         prolongs: bool = False,
     ) -> None:
-        """From now on whatever comes within these seconds is a violation.
+        """From now on a request or handshake within these seconds is a violation.
 
-        Where it `prolongs`, they begin anew with it; else too many of them make a ban.
+        With `prolongs` each one starts them again; else too many of them make a ban.
         """
         self._status, self._silent_until_s = status, now_s + seconds
         self._prolonged_by_s = seconds if prolongs else 0.0
-        self._told_s, self._told = now_s, {line}
+        self._answered_s, self._lines = now_s, {line}
 
     def _spend(self, weight: int) -> bool:
         """Whether the budget allows it."""
@@ -157,8 +191,8 @@ class RequestLimits:
 
     def _was_under_way(self, now_s: float, line: Hashable) -> bool:
         """Whether this one may have been sent before the limit answer was read; once a line."""
-        maybe = line not in self._told and now_s - self._told_s <= UNDER_WAY_S
-        self._told.add(line)
+        maybe = line not in self._lines and now_s - self._answered_s <= UNDER_WAY_S
+        self._lines.add(line)
         return maybe
 
     def _strike(self, now_s: float, line: Hashable) -> Owed:
@@ -177,7 +211,7 @@ class RequestLimits:
     def _owed(self, now_s: float) -> Owed:
         return Owed(self._status, ceil(self._silent_until_s - now_s))
 
-    def _turn(self, now_s: float) -> None:
+    def _begin_minute(self, now_s: float) -> None:
         minute = int(now_s // MINUTE_S)
         if minute != self._minute:
             self._minute, self.used = minute, 0

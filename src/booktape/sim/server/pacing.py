@@ -1,13 +1,13 @@
-"""Moves a source along: by the clock, or as fast as the clients take it.
+"""The exchange's clock, and the pacer that advances a source by it, or as fast as clients read.
 
-With an infinite speed there is no clock to give a client time for its REST request, so the player
+With an infinite speed there is no clock to give a client time for its REST request, so the pacer
 waits for its clients instead:
 
 - without any subscription it stands still;
-- when a symbol gets its first subscriber, or an event of it reached none, its subscribers are owed
-  a snapshot: the player goes `LEAD` steps on and then waits until somebody has asked for it. A
-  request that the source holds (a recording that has not come so far) lets it go on;
-- it waits `patience_s` of real time at most, for clients that will never ask.
+- when a symbol gets its first subscriber, or an event of it reached none, a request for its snapshot
+  is expected: the pacer goes `LEAD` steps on and then waits for the request. A request that the
+  source holds (a recording that has not come so far) lets it go on;
+- it waits `patience_s` of real time at most, for clients that never ask.
 
 Weakness: a second client of a symbol that already has one is not waited for.
 """
@@ -19,14 +19,51 @@ import math
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from booktape.sim.server.clock import ExchangeClock
 from booktape.sim.source import Source
 
 LEAD: Final = 3
 
 
+class ExchangeClock:
+    """Seconds since `start`, `speed` times as fast as the event loop's clock; 0 until then.
+
+    With an infinite speed events come as fast as clients read them, and no time could follow from
+    them: this clock then shows the loop's seconds.
+    """
+
+    def __init__(self, speed: float) -> None:
+        self.started = asyncio.Event()
+        self._rate = 1.0 if math.isinf(speed) else speed
+        self._zero_s = 0.0
+
+    def start(self) -> None:
+        """From now on time passes. A second call changes nothing."""
+        if not self.started.is_set():
+            self._zero_s = asyncio.get_running_loop().time()
+            self.started.set()
+
+    def now_s(self) -> float:
+        """The time that it shows."""
+        if not self.started.is_set():
+            return 0.0
+        return (asyncio.get_running_loop().time() - self._zero_s) * self._rate
+
+    def real_s(self, seconds: float) -> float:
+        """Its seconds in real ones; 0 for a time that has passed."""
+        return max(0.0, seconds / self._rate)
+
+    async def pause(self, seconds: float) -> None:
+        """Wait for `seconds` of its time, whether it has been started or not."""
+        await asyncio.sleep(self.real_s(seconds))
+
+    async def until(self, at_s: float) -> None:
+        """Wait until it shows `at_s`."""
+        await self.started.wait()
+        await self.pause(at_s - self.now_s())
+
+
 class Pacer:
-    """Moves a source by this clock; with an infinite `speed` the clock says nothing about it."""
+    """Advances a source by this clock; with an infinite `speed` the clock does not matter."""
 
     def __init__(
         self, source: Source, clock: ExchangeClock, speed: float, patience_s: float
@@ -38,7 +75,7 @@ class Pacer:
         self._patience_s = patience_s
         self._listeners = 0
         self._held = 0
-        self._owed: set[str] = set()
+        self._expected: set[str] = set()
         self._lead = LEAD
         self._changed = asyncio.Event()
         self._start_us: int | None = None
@@ -46,42 +83,41 @@ class Pacer:
     async def run(self, now_us: Callable[[], int], step: Callable[[], Awaitable[None]]) -> None:
         """Once the clock runs, call `step` whenever the source is due; return when it has ended.
 
-        `now_us` says what time of day it is at the start; `now_s` is the time of the last step.
+        `now_us` is the time of day at the start; `now_s` is the time of the last step.
         """
         await self._clock.started.wait()
         self._start_us = start_us = now_us()
         self._source.start(start_us)
         while (due_s := self._source.due_s()) is not None:
-            await self._wait_until(due_s)
+            if self._clockless:
+                await self._until_wanted()
+            # Also when there is nothing to wait for: other tasks must get their turn.
+            await self._clock.pause(0.0 if self._clockless else due_s - self._clock.now_s())
             self.now_s = due_s
             await step()
 
-    # ── what it is told ─────────────────────────────────────────────────────────────────────
-
-    def listen(self, listeners: int) -> None:
-        """So many clients have subscribed to something."""
+    def set_listeners(self, listeners: int) -> None:
+        """How many clients have subscribed to something. The first one starts the clock."""
         self._listeners = listeners
         if listeners:
             self._clock.start()
         self._changed.set()
 
-    def owe(self, symbols: set[str]) -> None:
+    def expect_requests(self, symbols: set[str]) -> None:
         """The subscribers of these symbols will want a snapshot."""
-        if symbols - self._owed:
-            self._owed |= symbols
+        if symbols - self._expected:
+            self._expected |= symbols
             self._lead = LEAD
 
-    def asked(self, symbol: str) -> None:
-        """Somebody asked for this snapshot."""
-        self._owed.discard(symbol)
+    def on_request(self, symbol: str) -> None:
+        """A client has asked for this snapshot."""
+        self._expected.discard(symbol)
         self._changed.set()
 
-    def hold(self, requests: int) -> None:
-        """So many requests more wait until the source has come farther; below 0: so many fewer."""
+    def add_held(self, requests: int) -> None:
+        """That many requests more, or fewer, wait until the source has come farther."""
         self._held += requests
         self._changed.set()
-
-    # ── what it says ────────────────────────────────────────────────────────────────────────
 
     def time_us(self) -> int | None:
         """The time of day at the exchange; None before it runs."""
@@ -96,7 +132,7 @@ class Pacer:
         return self.now_s if due_s is None else due_s
 
     def fraction(self) -> float:
-        """The part of the time until the next step that has passed; a half where none passes."""
+        """The part of the time until the next step that has passed; a half without a clock."""
         due_s = self._source.due_s()
         if self._clockless or due_s is None or not self._clock.started.is_set():
             return 0.5
@@ -106,23 +142,14 @@ class Pacer:
     def _elapsed_s(self) -> float:
         return self.now_s if self._clockless else self._clock.now_s()
 
-    # ── waiting ─────────────────────────────────────────────────────────────────────────────
-
-    async def _wait_until(self, due_s: float) -> None:
-        if self._clockless:
-            await self._until_wanted()
-            due_s = 0.0
-        # Also when nothing is left to wait for: others must get their turn.
-        await self._clock.pause(due_s - self._clock.now_s())
-
     async def _until_wanted(self) -> None:
-        while not self._listeners or (self._owed and not self._lead and not self._held):
+        while not self._listeners or (self._expected and not self._lead and not self._held):
             self._changed.clear()
             try:
                 async with asyncio.timeout(self._patience_s if self._listeners else None):
                     await self._changed.wait()
             except TimeoutError:
                 # These clients never ask: a dashboard, or a recorder with a second connection.
-                self._owed.clear()
-        if self._owed and self._lead:
+                self._expected.clear()
+        if self._expected and self._lead:
             self._lead -= 1

@@ -1,4 +1,4 @@
-"""The REST side of the built-in exchange: snapshots, the list of symbols, and the limits."""
+"""The REST side of the simulated exchange: snapshots, the list of symbols, and the limits."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _DEPTH_DEFAULT: Final = 100
 _TIME_UNIT_HEADER: Final = "X-MBX-TIME-UNIT"
 
 _Answer: TypeAlias = Callable[[Outcome | None], Awaitable[Reply]]
-"""The true answer; a lie may want an older one, or one that is changed."""
+"""The true answer; a fault may want an older one, or one that is changed."""
 
 
 class _Held(NamedTuple):
@@ -58,10 +58,10 @@ class _Held(NamedTuple):
 class RestEndpoints:
     """Answers requests at once, or, where the source holds them, after a later step."""
 
-    def __init__(self, source: Source, player: Pacer, manners: ServerContext) -> None:
+    def __init__(self, source: Source, pacer: Pacer, context: ServerContext) -> None:
         self._source = source
-        self._player = player
-        self._manners = manners
+        self._pacer = pacer
+        self._context = context
         self._infos = {info.symbol: info for info in source.symbols()}
         self._held: list[_Held] = []
         self._requests = 0
@@ -86,7 +86,7 @@ class RestEndpoints:
             body = self._source.depth(held.symbol, held.limit, 0)
             if body is not None or not self._waits(held.symbol):
                 self._held.remove(held)
-                self._player.hold(-1)
+                self._pacer.add_held(-1)
                 if not held.body.done():
                     held.body.set_result(body)
 
@@ -96,27 +96,28 @@ class RestEndpoints:
         symbol = request.query.get("symbol", "")
         limit = _limit(request.query.get("limit", ""))
 
-        async def answer(lie: Outcome | None) -> Reply:
+        async def answer(outcome: Outcome | None) -> Reply:
             if limit is None:
                 return error(HTTPStatus.BAD_REQUEST, BAD_PARAMETER, "Illegal 'limit'.")
             if symbol in self._infos:
-                self._player.asked(symbol)
+                self._pacer.on_request(symbol)
             if symbol not in self.listed():
                 return error(HTTPStatus.BAD_REQUEST, BAD_SYMBOL, "Invalid symbol.")
-            # With one level to spare, since one may be left out.
-            spare = isinstance(lie, Altered)
-            body = await self._book(symbol, limit + spare, lie if isinstance(lie, Old) else None)
+            # With one level more, since one may be left out.
+            more = isinstance(outcome, Altered)
+            old = outcome if isinstance(outcome, Old) else None
+            body = await self._book(symbol, limit + more, old)
             if body is None:
                 return error(HTTPStatus.SERVICE_UNAVAILABLE, UNAVAILABLE, "No book now.")
-            if isinstance(lie, Altered):
-                body = encode_depth(lie.alter(decode_depth(body, symbol, limit)))
+            if isinstance(outcome, Altered):
+                body = encode_depth(outcome.alter(decode_depth(body, symbol, limit)))
             return Reply(HTTPStatus.OK, body)
 
-        weight = self._manners.tariff.depth_weight(limit or 1)
+        weight = self._context.tariff.depth_weight(limit or 1)
         return await self._serve(request, weight, answer)
 
     async def _exchange_info(self, request: web.Request) -> web.StreamResponse:
-        tariff = self._manners.tariff
+        tariff = self._context.tariff
 
         async def answer(_: Outcome | None) -> Reply:
             listed = self.listed()
@@ -134,8 +135,8 @@ class RestEndpoints:
                 return error(HTTPStatus.BAD_REQUEST, UNREAD_PARAMETER, sentence)
             body = encode_symbol_list(
                 (listed[name] for name in names),
-                self._manners.weights.per_minute,
-                self._manners.time_us(),
+                self._context.limits.per_minute,
+                self._context.time_us(),
                 permission_sets=request.query.get("showPermissionSets", "true") != "false",
             )
             return Reply(HTTPStatus.OK, body)
@@ -155,9 +156,9 @@ class RestEndpoints:
                 return error(HTTPStatus.BAD_REQUEST, BAD_SYMBOL, "Invalid symbol.")
             tops: list[BookTicker] = []
             for name in list(listed) if names is None else names:
-                # A first book of a symbol that nobody follows takes a while to make.
+                # The first book of a symbol without subscribers takes a while to make.
                 await asyncio.sleep(0)
-                if top := self._source.top(name, self._player.fraction()):
+                if top := self._source.top(name, self._pacer.fraction()):
                     tops.append(top)
             if not one:
                 return Reply(HTTPStatus.OK, encode_tops(tops))
@@ -165,40 +166,40 @@ class RestEndpoints:
                 return error(HTTPStatus.SERVICE_UNAVAILABLE, UNAVAILABLE, "No book now.")
             return Reply(HTTPStatus.OK, encode_one_top(tops[0]))
 
-        tariff = self._manners.tariff
+        tariff = self._context.tariff
         return await self._serve(request, tariff.best_price if one else tariff.best_prices, answer)
 
     async def _time(self, request: web.Request) -> web.StreamResponse:
         unit = request.headers.get(_TIME_UNIT_HEADER, "").upper()
 
         async def answer(_: Outcome | None) -> Reply:
-            time_us = self._manners.time_us()
+            time_us = self._context.time_us()
             time = time_us if unit == "MICROSECOND" else time_us // 1_000
             return Reply(HTTPStatus.OK, msgspec.json.encode({"serverTime": time}))
 
-        return await self._serve(request, self._manners.tariff.time, answer)
+        return await self._serve(request, self._context.tariff.time, answer)
 
     def listed(self) -> dict[str, SymbolInfo]:
-        """The symbols that are there now, each with its status."""
-        incidents, now_s = self._manners.market, self._player.slot_end_s
-        if not incidents.faults:
+        """The symbols that are listed now, each with its status."""
+        faults, now_s = self._context.market, self._pacer.slot_end_s
+        if not faults.faults:
             return self._infos
-        told = {symbol: incidents.status(symbol, now_s) for symbol in self._infos}
+        statuses = {symbol: faults.status(symbol, now_s) for symbol in self._infos}
         return {
-            symbol: incidents.described(replace(self._infos[symbol], status=status), now_s)
-            for symbol, status in told.items()
+            symbol: faults.described(replace(self._infos[symbol], status=status), now_s)
+            for symbol, status in statuses.items()
             if status != DELISTED
         }
 
     async def _book(self, symbol: str, limit: int, old: Old | None) -> bytes | None:
         if old:
             return self._source.old_depth(symbol, limit, old)
-        body = self._source.depth(symbol, limit, self._player.fraction())
+        body = self._source.depth(symbol, limit, self._pacer.fraction())
         if body is not None or not self._waits(symbol):
             return body
         held = _Held(symbol, limit, asyncio.get_running_loop().create_future())
         self._held.append(held)
-        self._player.hold(1)
+        self._pacer.add_held(1)
         return await held.body
 
     def _waits(self, symbol: str) -> bool:
@@ -210,51 +211,36 @@ class RestEndpoints:
         self, request: web.Request, weight: int, answer: _Answer
     ) -> web.StreamResponse:
         """The answer, or what limits and faults put in its place."""
-        lie = self._lie(request)
-        if isinstance(lie, Reset):
-            return reset(request)
-        if refusal := self._manners.refusal(request, weight=weight):
-            return self._respond(refusal)
-        if isinstance(lie, Reply | Banned):
-            return self._respond(self._manners.told(lie, request))
-        return await self._say(request, lie, answer)
-
-    async def _say(
-        self, request: web.Request, lie: Outcome | None, answer: _Answer
-    ) -> web.StreamResponse:
-        """The answer, or the lie."""
-        if isinstance(lie, Hang):
-            return await self._manners.void.swallow(request)
-        true = await answer(lie)
-        if isinstance(lie, Late):
-            await self._manners.clock.pause(lie.seconds)
-            return self._respond(true)
-        symbol = request.query.get("symbol")
-        if lie and not isinstance(lie, Altered) and symbol in self._infos:
-            # What it got is no snapshot, or no good one: it will ask again.
-            self._player.owe({symbol})
-        if isinstance(lie, Cropped) and lie.cut:
-            return await cut_short(request, true, self._headers())
-        half = len(true.body) // 2
-        return self._respond(
-            replace(true, body=true.body[:half]) if lie == Cropped(cut=False) else true
-        )
-
-    def _lie(self, request: web.Request) -> Outcome | None:
-        symbol, now_s = request.query.get("symbol"), self._manners.clock.now_s()
-        attempt = Attempt("rest", self._requests, now_s, request.path, symbol)
+        context, symbol = self._context, request.query.get("symbol")
+        attempt = Attempt("rest", self._requests, context.clock.now_s(), request.path, symbol)
         self._requests += 1
-        lie = self._manners.faults.outcome(attempt)
-        if lie:
-            # Else an exchange that is out of order at its beginning would be so for ever.
-            self._manners.clock.start()
-        return lie
+        outcome = context.outcome(attempt)
+        if isinstance(outcome, Reset):
+            return reset(request)
+        reply = context.refusal(request, weight=weight)
+        if reply is None and isinstance(outcome, Reply | Banned):
+            reply = context.begin_silence(outcome, request)
+        if reply:
+            return self._respond(reply)
+        if isinstance(outcome, Hang):
+            return await context.half_open.hold_open(request)
+        true = await answer(outcome)
+        if isinstance(outcome, Late):
+            await context.clock.pause(outcome.seconds)
+        elif isinstance(outcome, Old | Cropped) and symbol in self._infos:
+            # The client got no snapshot, or no good one: it will ask again.
+            self._pacer.expect_requests({symbol})
+        if not isinstance(outcome, Cropped):
+            return self._respond(true)
+        if outcome.cut:
+            return await cut_short(request, true, self._headers())
+        return self._respond(replace(true, body=true.body[: len(true.body) // 2]))
 
     def _respond(self, reply: Reply) -> web.Response:
         return response(reply, self._headers())
 
     def _headers(self) -> dict[str, str]:
-        return {USED_WEIGHT_HEADER: str(self._manners.weights.used)}
+        return {USED_WEIGHT_HEADER: str(self._context.limits.used)}
 
 
 def _names(query: Mapping[str, str]) -> list[str] | None:

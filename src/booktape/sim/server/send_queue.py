@@ -1,8 +1,8 @@
 """What waits to be sent to one client, in order, and whether that is too much.
 
 Memory stays bounded: at most `QUEUE_MAX` messages, and a few more, wait for a client. What faults
-hold back is not the client's debt: it is let off as many messages as had piled up. Selected wait in
-memory, as many as come while the fault lasts.
+hold back does not count: the client is allowed as many more as had piled up. Those wait in memory,
+as many as come while the fault lasts.
 """
 
 from __future__ import annotations
@@ -12,14 +12,13 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from booktape.sim.faults.actions import Step
-from booktape.sim.server.clock import ExchangeClock
+from booktape.sim.server.pacing import ExchangeClock
 
 QUEUE_MAX: Final = 4_000
-_AT_A_TIME: Final = 64
 
 
 class SendQueue:
-    """Steps on their way to one client; `deliver` takes them out."""
+    """Steps on their way to one client; `deliver` performs them."""
 
     def __init__(self, clock: ExchangeClock) -> None:
         self._clock = clock
@@ -30,32 +29,29 @@ class SendQueue:
         self._closed = False
 
     @property
-    def overdrawn(self) -> bool:
-        """Whether more waits than the client may owe."""
+    def is_overdrawn(self) -> bool:
+        """Whether more waits than is allowed."""
         return self._steps.qsize() >= self._allowed and not self._held_back
 
     def put(self, step: Step) -> None:
-        """Behind all that waits."""
+        """Add a step at the end."""
         if not self._closed:
             self._steps.put_nowait(step)
 
-    async def deliver(self, do: Callable[[list[Step]], Awaitable[None]]) -> None:
-        """Do all that waits, in order, some at a time, until cancelled."""
+    async def deliver(self, perform: Callable[[Step], Awaitable[None]]) -> None:
+        """Perform all steps in order, until cancelled."""
         while True:
-            steps = [await self._steps.get()]
-            while len(steps) < _AT_A_TIME and not self._steps.empty():
-                steps.append(self._steps.get_nowait())
+            step = await self._steps.get()
             try:
-                await do(steps)
+                await perform(step)
             finally:
-                for _ in steps:
-                    self._steps.task_done()
+                self._steps.task_done()
                 self._moved.set()
             if self._steps.empty():
                 self._allowed = QUEUE_MAX
 
     async def hold_back(self, until_s: float) -> None:
-        """Let nothing out before the exchange's clock shows `until_s`."""
+        """Send nothing before the exchange's clock shows `until_s`."""
         wait_s = until_s - self._clock.now_s()
         if wait_s > 0:
             self._held_back = True
@@ -63,7 +59,7 @@ class SendQueue:
             self._held_back = False
             self._allowed = QUEUE_MAX + self._steps.qsize()
 
-    async def room(self) -> None:
+    async def wait_for_room(self) -> None:
         """Return when there is room for more."""
         while self._steps.qsize() >= QUEUE_MAX and not self._closed:
             self._moved.clear()
@@ -74,7 +70,7 @@ class SendQueue:
         await self._steps.join()
 
     def close(self) -> None:
-        """Throw away what waits, and let go of everybody who waits for it."""
+        """Discard what waits, and wake all tasks that wait for it."""
         self._closed = True
         while not self._steps.empty():
             self._steps.get_nowait()

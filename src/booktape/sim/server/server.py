@@ -1,9 +1,9 @@
-"""The built-in exchange: Binance's protocol on one loopback port, over a market or a recording.
+"""The simulated exchange: Binance's protocol on one loopback port, over a market or a recording.
 
     async with SimServer(Market(seed=7)) as server:
         ...  # server.rest_url, server.ws_url
 
-Honest unless `faults` says otherwise. Events, witnesses, snapshots and best levels are encoded by
+Without faults unless `faults` has some. Events, witnesses, snapshots and best levels are encoded by
 `booktape.wire`, so this exchange and the recorder cannot drift apart; other answers (the list of
 symbols, the time, errors, replies to SUBSCRIBE) are spelled in this package.
 """
@@ -22,12 +22,11 @@ from typing import Self
 from booktape.errors import UsageError
 from booktape.sim.faults.base import Faults
 from booktape.sim.faults.market import MarketFaults
-from booktape.sim.server.clock import ExchangeClock
 from booktape.sim.server.context import ServerContext
 from booktape.sim.server.half_open import HalfOpenSockets
 from booktape.sim.server.host import Host
 from booktape.sim.server.limits import TARIFFS, RequestLimits, Tariff
-from booktape.sim.server.pacing import Pacer
+from booktape.sim.server.pacing import ExchangeClock, Pacer
 from booktape.sim.server.streams import Streams
 from booktape.sim.source import Source
 from booktape.wire.limits import PONG_WITHIN_S
@@ -37,11 +36,11 @@ from booktape.wire.limits import PONG_WITHIN_S
 class SimServer:
     """An exchange while its `async with` lasts.
 
-    `port` 0 takes a free one. `speed` 1 is real time, `math.inf` as fast as clients take it (see
-    `player`). The source starts at the first subscription, or at once with `start_at_once`; the
+    `port` 0 takes a free one. `speed` 1 is real time, `math.inf` as fast as clients read (see
+    `pacing`). The source starts at the first subscription, or at once with `start_at_once`; the
     exchange's clock then shows `start_us` (default: now). `finished` is set when the source has
     ended and all of it has been handed to the clients; connections stay open.
-    `tariff` has a venue's numbers, of which `weight_per_minute` and `ping_s` can be told apart.
+    `tariff` has a venue's numbers, of which `weight_per_minute` and `ping_s` can be given separately.
     `violations` counts, by rule, what clients did wrong: weight, retry-after, firewall, pong,
     messages, streams, connections, slow. The limits, Retry-After and pings run by the clients' clock, which
     is `client_speed` times faster than life: more than 1 for clients whose clock is, too.
@@ -68,18 +67,18 @@ class SimServer:
     patience_s: float = 5.0
 
     def __post_init__(self) -> None:
-        """Put together all that needs no event loop."""
-        self._incidents = self._agreed()
-        # First of all: it may list symbols.
-        self.source.apply_faults(self._incidents)
+        """Make everything that needs no event loop."""
+        self._market_faults = self._of_both_hosts()
+        # Before anything else: it may list symbols.
+        self.source.apply_faults(self._market_faults)
         self.finished = asyncio.Event()
         self._clock = ExchangeClock(self.speed)
-        self._player = Pacer(self.source, self._clock, self.speed, self.patience_s)
+        self._pacer = Pacer(self.source, self._clock, self.speed, self.patience_s)
         self.violations: Counter[str] = Counter()
         per_minute = self.weight_per_minute or self.tariff.per_minute
-        self._manners = ServerContext(
+        self._context = ServerContext(
             faults=self.faults,
-            market=self._incidents,
+            market=self._market_faults,
             clock=self._clock,
             client_clock=ExchangeClock(self.client_speed),
             time_us=self._time_us,
@@ -87,31 +86,31 @@ class SimServer:
             tariff=self.tariff,
             ping_s=self.ping_s or self.tariff.ping_s,
             pong_within_s=self.pong_within_s,
-            patient=self.source.patient or math.isinf(self.speed),
-            weights=RequestLimits(per_minute, self.ban_s, self.violations),
+            waits_for_clients=self.source.patient or math.isinf(self.speed),
+            limits=RequestLimits(per_minute, self.ban_s, self.violations),
             violations=self.violations,
         )
         streams: list[Streams] = []
-        source, player, manners = self.source, self._player, self._manners
-        self._first = Host(source, player, manners, self.port, streams)
+        source, pacer, context = self.source, self._pacer, self._context
+        self._first = Host(source, pacer, context, self.port, streams)
         self._hosts = [self._first]
         if self.second is not None:
-            others = replace(manners, faults=self.second, void=HalfOpenSockets())
-            self._hosts.append(Host(source, player, others, self.second_port, streams))
+            others = replace(context, faults=self.second, half_open=HalfOpenSockets())
+            self._hosts.append(Host(source, pacer, others, self.second_port, streams))
 
-    def _agreed(self) -> MarketFaults:
-        """What the market has to do. Raises UsageError for what only the second host wants of it."""
+    def _of_both_hosts(self) -> MarketFaults:
+        """Raises UsageError for a fault of the market that only the second host has."""
         first = self.faults.market
         if self.second is None:
             return first
         second = self.second.market
-        for lie in second.faults:
-            if lie not in first.faults:
-                raise UsageError(f"{type(lie).__name__} happens to the market, not to one host.")
+        for fault in second.faults:
+            if fault not in first.faults:
+                raise UsageError(f"{type(fault).__name__} happens to the market, not to one host.")
         return replace(first, memory_events=max(first.memory_events, second.memory_events))
 
     async def __aenter__(self) -> Self:
-        """Open the port, or both. Raises UsageError when one cannot be had."""
+        """Open the port, or both. Raises UsageError when one cannot be opened."""
         opened: list[Host] = []
         try:
             for host in self._hosts:
@@ -122,7 +121,7 @@ class SimServer:
                 await host.close()
             raise
         self.port, self.second_port = self._first.port, self._hosts[-1].port
-        self._manners.client_clock.start()
+        self._context.client_clock.start()
         self._tasks = [
             asyncio.create_task(self._play(), name="sim player"),
             *(
@@ -140,7 +139,7 @@ class SimServer:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Say goodbye to the clients and close the ports. Raises what went wrong in playing."""
+        """Close connections and ports. Raises an error of the source."""
         for task in self._tasks:
             task.cancel()
         for host in self._hosts:
@@ -151,17 +150,17 @@ class SimServer:
 
     @property
     def rest_url(self) -> str:
-        """What stands before `/api/v3/…`."""
+        """The address before `/api/v3/…`."""
         return self._first.rest_url
 
     @property
     def ws_url(self) -> str:
-        """What stands before `/stream` and `/ws`."""
+        """The address before `/stream` and `/ws`."""
         return self._first.ws_url
 
     @property
     def second_rest_url(self) -> str:
-        """Of the second host; of the only one, where there is no other."""
+        """Of the second host; of the only one, where there is one."""
         return self._hosts[-1].rest_url
 
     @property
@@ -171,7 +170,7 @@ class SimServer:
 
     @property
     def symbols(self) -> list[str]:
-        """What is listed now."""
+        """The symbols that are listed now."""
         return list(self._first.rest.listed())
 
     @property
@@ -181,7 +180,7 @@ class SimServer:
 
     @property
     def open_connections(self) -> int:
-        """How many of them are open."""
+        """How many WebSocket connections are open."""
         return sum(len(host.streams.clients) for host in self._hosts)
 
     async def close_connections(self, *, abrupt: bool = False) -> None:
@@ -191,12 +190,12 @@ class SimServer:
 
     async def _play(self) -> None:
         try:
-            await self._player.run(self._now_us, self._step)
+            await self._pacer.run(self._now_us, self._step)
             self._answer_held_at_the_end()
             for host in self._hosts:
                 await host.streams.drained()
         finally:
-            # Also after an error, which `async with` raises at its end: nobody waits in vain.
+            # Also after an error, which `async with` raises at its end: no task waits for ever.
             self._answer_held_at_the_end()
             self.finished.set()
 
@@ -208,15 +207,15 @@ class SimServer:
         return time.time_ns() // 1_000 if self.start_us is None else self.start_us
 
     def _time_us(self) -> int:
-        """The time of day that the exchange would tell."""
-        return self._steady_time_us() + self._incidents.clock_step_us(self._player.now_s)
+        """The exchange's time of day."""
+        return self._steady_time_us() + self._market_faults.clock_step_us(self._pacer.now_s)
 
     def _steady_time_us(self) -> int:
-        running_us = self._player.time_us()
+        running_us = self._pacer.time_us()
         return self._now_us() if running_us is None else running_us
 
     async def _step(self) -> None:
-        """One step of the source, told by every host."""
+        """One step of the source, sent by every host."""
         messages = self.source.advance()
         for host in self._hosts:
-            await host.publish(messages, self._player.now_s)
+            await host.publish(messages, self._pacer.now_s)

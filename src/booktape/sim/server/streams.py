@@ -1,4 +1,4 @@
-"""The WebSocket side of the built-in exchange: who is connected, and what is sent to whom."""
+"""The WebSocket side of the simulated exchange: its clients, and which messages each gets."""
 
 from __future__ import annotations
 
@@ -8,15 +8,13 @@ from collections.abc import Iterable
 
 from aiohttp import web
 
-from booktape.sim.faults.actions import Moment
 from booktape.sim.faults.conditions import Attempt
-from booktape.sim.faults.replies import Banned, Hang, Outcome, Reply, Reset
+from booktape.sim.faults.replies import Banned, Hang, Reply, Reset
 from booktape.sim.messages import Message
-from booktape.sim.server.client import CLOSE_WITHIN_S, Client
+from booktape.sim.server.client import CLOSE_WITHIN_S, Client, answer_request
 from booktape.sim.server.context import ServerContext
 from booktape.sim.server.http import reset, response
 from booktape.sim.server.pacing import Pacer
-from booktape.sim.server.subscription import answer
 from booktape.sim.source import Source
 from booktape.wire.limits import STREAMS_PER_CONNECTION
 
@@ -24,19 +22,19 @@ from booktape.wire.limits import STREAMS_PER_CONNECTION
 class Streams:
     """Accepts clients, keeps their subscriptions, and offers them each message.
 
-    `everywhere` has those of all hosts, to which it adds itself: connections are counted together.
+    `all_hosts` has the streams of every host; this adds itself. Connections are counted together.
     """
 
     def __init__(
-        self, source: Source, player: Pacer, manners: ServerContext, everywhere: list[Streams]
+        self, source: Source, pacer: Pacer, context: ServerContext, all_hosts: list[Streams]
     ) -> None:
-        everywhere.append(self)
-        self._everywhere = everywhere
+        all_hosts.append(self)
+        self._all_hosts = all_hosts
         self.clients: list[Client] = []
         self.accepted = 0
         self._source = source
-        self._player = player
-        self._manners = manners
+        self._pacer = pacer
+        self._context = context
         self._symbols = {info.symbol.lower(): info.symbol for info in source.symbols()}
         self._published: Counter[str] = Counter()
         self._listeners: dict[str, list[Client]] = {}
@@ -51,7 +49,7 @@ class Streams:
         ]
 
     async def publish(self, messages: Iterable[Message], now_s: float) -> None:
-        """Offer each message to whoever subscribed to its stream, then wait for slow clients."""
+        """Offer each message to the subscribers of its stream, then wait for slow clients."""
         for message in messages:
             stream = message.stream
             self._published[stream] += 1
@@ -59,12 +57,12 @@ class Streams:
             number = self._published[stream]
             sent = [client.offer(message, number, now_s) for client in receivers]
             if sent and not any(sent):
-                self._player.owe(self._symbols_of([stream]))
+                self._pacer.expect_requests(self._symbols_of([stream]))
         for client in list(self.clients):
-            await client.room()
+            await client.wait_for_room()
 
     async def drained(self) -> None:
-        """Return when every client has been handed all that was published."""
+        """Return when every client has been sent all that was published."""
         for client in list(self.clients):
             await client.drained()
 
@@ -73,63 +71,50 @@ class Streams:
         await asyncio.gather(*(client.end(abrupt=abrupt) for client in self.clients))
 
     async def keep_timetable(self) -> None:
-        """Let happen to open connections what faults have in mind, when its time comes."""
-        for moment in self._manners.faults.timetable():
-            await self._manners.clock.until(moment.at_s)
-            self._befall(moment)
-
-    def _befall(self, moment: Moment) -> None:
-        standing = [client.standing() for client in self.clients if not client.gone]
-        chosen = moment.choose(standing)
-        for client in self.clients:
-            if client.number in chosen:
-                client.undergo(moment.steps)
+        """Do to open connections what the faults' timetable says, when its time comes."""
+        for moment in self._context.faults.timetable():
+            await self._context.clock.until(moment.at_s)
+            open_now = [one.as_open_connection() for one in self.clients if not one.has_ended]
+            chosen = moment.choose(open_now)
+            for client in self.clients:
+                if client.number in chosen:
+                    client.perform_now(moment.steps)
 
     # ── connections ─────────────────────────────────────────────────────────────────────────
 
     async def _combined(self, request: web.Request) -> web.StreamResponse:
-        return await self._meet(request, request.query.get("streams", ""), combined=True)
+        return await self._connect(request, request.query.get("streams", ""), combined=True)
 
     async def _raw(self, request: web.Request) -> web.StreamResponse:
-        return await self._meet(request, request.match_info.get("streams", ""), combined=False)
+        return await self._connect(request, request.match_info.get("streams", ""), combined=False)
 
-    async def _meet(
+    async def _connect(
         self, request: web.Request, names: str, *, combined: bool
     ) -> web.StreamResponse:
-        lie, too_often = self._lie(request), self._comes_too_often()
-        if too_often or isinstance(lie, Reset):
-            return reset(request)
-        if isinstance(lie, Hang):
-            return await self._manners.void.swallow(request)
-        if refusal := self._manners.refusal(request):
-            return response(refusal)
-        if isinstance(lie, Reply | Banned):
-            return response(self._manners.told(lie, request))
-        return await self._accept(request, names, combined=combined)
-
-    def _lie(self, request: web.Request) -> Outcome | None:
-        attempt = Attempt("ws", self._attempts, self._manners.clock.now_s(), request.path)
+        context = self._context
+        attempt = Attempt("ws", self._attempts, context.clock.now_s(), request.path)
         self._attempts += 1
-        lie = self._manners.faults.outcome(attempt)
-        if lie:
-            # Else an exchange that is out of order at its beginning would be so for ever.
-            self._manners.clock.start()
-        return lie
-
-    def _comes_too_often(self) -> bool:
-        """Whether this attempt breaks the limit of 300 in 5 minutes for one address."""
-        too_often = self._manners.attempts.exceeded(self._manners.client_clock.now_s())
-        if too_often:
-            self._manners.violations["connections"] += 1
-        return too_often
+        outcome = context.outcome(attempt)
+        is_too_often = context.attempts.is_exceeded(context.client_clock.now_s())
+        if is_too_often:
+            context.violations["connections"] += 1
+        if is_too_often or isinstance(outcome, Reset):
+            return reset(request)
+        if isinstance(outcome, Hang):
+            return await context.half_open.hold_open(request)
+        if refusal := context.refusal(request):
+            return response(refusal)
+        if isinstance(outcome, Reply | Banned):
+            return response(context.begin_silence(outcome, request))
+        return await self._accept(request, names, combined=combined)
 
     async def _accept(
         self, request: web.Request, names: str, *, combined: bool
     ) -> web.StreamResponse:
         socket = web.WebSocketResponse(timeout=CLOSE_WITHIN_S, autoping=False, compress=False)
         await socket.prepare(request)
-        number = sum(streams.accepted for streams in self._everywhere)
-        client = Client(number, socket, request, self._manners, combined=combined)
+        number = sum(streams.accepted for streams in self._all_hosts)
+        client = Client(number, socket, request, self._context, combined=combined)
         self.accepted += 1
         self.clients.append(client)
         try:
@@ -143,28 +128,28 @@ class Streams:
     # ── subscriptions ───────────────────────────────────────────────────────────────────────
 
     async def _on_text(self, client: Client, text: str) -> None:
-        streams, reply = answer(text, client.streams)
+        streams, reply = answer_request(text, client.streams)
         # Before the subscription: the reply comes before the first event.
         client.reply(reply)
         await self._subscribe(client, streams)
 
     async def _subscribe(self, client: Client, streams: set[str]) -> None:
         if len(streams) > STREAMS_PER_CONNECTION:
-            await client.violated("streams")
+            await client.end_for("streams")
             return
         new = streams.difference(client.streams, self._streams_of_others(client))
         client.streams = streams
-        client.subscribed_s = self._manners.clock.now_s()
+        client.subscribed_s = self._context.clock.now_s()
         self._count_listeners()
-        self._player.owe(self._symbols_of(new))
+        self._pacer.expect_requests(self._symbols_of(new))
 
     def _streams_of_others(self, client: Client) -> set[str]:
-        others = (other for other in self._everybody() if other is not client)
+        others = (other for other in self._all_clients() if other is not client)
         return set().union(*(other.streams for other in others))
 
-    def _everybody(self) -> list[Client]:
+    def _all_clients(self) -> list[Client]:
         """The clients of all hosts."""
-        return [client for streams in self._everywhere for client in streams.clients]
+        return [client for streams in self._all_hosts for client in streams.clients]
 
     def _count_listeners(self) -> None:
         listeners: dict[str, list[Client]] = defaultdict(list)
@@ -172,8 +157,8 @@ class Streams:
             for stream in client.streams:
                 listeners[stream].append(client)
         self._listeners = listeners
-        self._source.want(set().union(*(client.streams for client in self._everybody())))
-        self._player.listen(sum(bool(client.streams) for client in self._everybody()))
+        self._source.want(set().union(*(client.streams for client in self._all_clients())))
+        self._pacer.set_listeners(sum(bool(client.streams) for client in self._all_clients()))
 
     def _symbols_of(self, streams: Iterable[str]) -> set[str]:
         """The symbols whose depth is among these streams."""
