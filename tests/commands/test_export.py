@@ -80,6 +80,8 @@ def test_a_gap_is_said(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture
         ("--format csv --symbol XRPUSDT", NotRecorded, "has no data for XRPUSDT"),
         ("--format csv --shape wide", UsageError, "wide needs a number of levels. Add --depth"),
         ("--format book_snapshot", UsageError, "book_snapshot needs a number of levels"),
+        ("--format book_snapshot --depth 1000000000", UsageError, "takes at most 5,000 levels"),
+        ("--format csv --shape wide --depth 1000000000", UsageError, "takes at most 5,000 levels"),
         ("--format hftbacktest --depth 5", UsageError, "hftbacktest holds the whole book"),
         ("--format incremental_book_L2 --depth 5", UsageError, "holds the whole book"),
         ("--format hftbacktest --shape long", UsageError, "--shape does not apply to"),

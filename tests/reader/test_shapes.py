@@ -100,6 +100,8 @@ def test_wide_and_the_array_need_a_depth(rec: booktape.Recording) -> None:
     rows = rec.snapshots("BTCUSDT")
     with pytest.raises(UsageError, match=r"wide needs a number of levels. Add depth=20"):
         rows.to_arrow("wide")
+    with pytest.raises(UsageError, match=r"wide takes at most 5,000 levels a side, not 5,001"):
+        rec.snapshots(rec.symbols()[0], depth=5_001).to_arrow("wide")
     with pytest.raises(UsageError, match="an array needs a number of levels"):
         rows.to_numpy()
 

@@ -20,6 +20,7 @@ from booktape.export.tables import TableShape, table
 from booktape.export.tardis import Naming
 from booktape.export.updates import updates
 from booktape.reader import Recording
+from booktape.reader.shapes import checked_depth
 from booktape.store.target import check_folder
 from booktape.terminal import write_error, write_line
 
@@ -115,6 +116,8 @@ def _check(format_: Format, depth: int | None, shape: TableShape | None) -> None
         raise UsageError(f"--shape does not apply to --format {format_}. Leave it out.")
     if depth is None and (format_ == "book_snapshot" or shape == "wide"):
         raise UsageError(f"{shape or format_} needs a number of levels. Add --depth 25.")
+    if depth is not None and (format_ == "book_snapshot" or shape == "wide"):
+        checked_depth(depth, shape or format_)
     if depth is not None and format_ in {"incremental_book_L2", "hftbacktest"}:
         raise UsageError(f"--format {format_} holds the whole book. Leave --depth out.")
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from booktape.core.events import Floats
+from booktape.core.events import WHOLE_DEPTH, Floats
 from booktape.errors import UsageError
 from booktape.reader.rows import LISTS
 
@@ -41,9 +41,15 @@ def shaped(batch: pa.RecordBatch, shape: Shape, depth: int | None) -> pa.RecordB
 
 
 def checked_depth(depth: int | None, what: str) -> int:
-    """The depth. Raises UsageError if there is none, naming what needs it."""
+    """The depth, which `what` cannot do without.
+
+    Each level is a column, so a depth without a limit would take all memory. No book is complete beyond
+    `WHOLE_DEPTH` levels anyway. Raises UsageError.
+    """
     if depth is None:
         raise UsageError(f"{what} needs a number of levels. Add depth=20 to snapshots().")
+    if depth > WHOLE_DEPTH:
+        raise UsageError(f"{what} takes at most {WHOLE_DEPTH:,} levels a side, not {depth:,}.")
     return depth
 
 
