@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -78,3 +79,18 @@ def test_without_matplotlib_it_says_what_to_install(
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(UsageError, match=r"pip install 'booktape\[plot\]'"):
         plot(root, "calendar")
+
+
+def test_a_matplotlibrc_of_the_folder_changes_nothing(root: Path, tmp_path: Path) -> None:
+    """It may be a stranger's: the picture is the same byte for byte."""
+    pictures = []
+    for name in ("without", "with"):
+        folder = tmp_path / name
+        folder.mkdir()
+        if name == "with":
+            (folder / "matplotlibrc").write_text("figure.facecolor: red\nsavefig.facecolor: red\n")
+        command = [sys.executable, "-m", "booktape", "plot", str(root), "calendar"]
+        subprocess.run(command, cwd=folder, check=True, capture_output=True)
+        (picture,) = folder.glob("*.png")
+        pictures.append(picture.read_bytes())
+    assert pictures[0] == pictures[1]

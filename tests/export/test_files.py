@@ -13,7 +13,20 @@ from pathlib import Path
 import pytest
 
 from booktape.errors import UsageError, WriteFailed
-from booktape.export.files import file_name, gzip_file, new_file, stamp
+from booktape.export.files import check_cell, file_name, gzip_file, new_file, stamp
+
+
+@pytest.mark.parametrize("symbol", ["=1+1", "+1", "-1", "@SUM", "A,B", 'A"B', "A\nB", "A B"])
+def test_a_symbol_that_would_be_more_than_a_cell_is_refused(symbol: str) -> None:
+    """Or a formula: CSV has no way to say that it is neither."""
+    with pytest.raises(UsageError, match="cannot stand in a CSV file"):
+        check_cell(symbol)
+
+
+def test_a_symbol_of_the_exchange_is_a_cell() -> None:
+    """Whatever letters it has."""
+    for symbol in ("BTCUSDT", "1000SATSUSDT", "币安人生USDT"):
+        check_cell(symbol)
 
 
 def test_a_file_gets_its_name_when_it_is_whole(tmp_path: Path) -> None:

@@ -99,13 +99,16 @@ def _check(kind: Kind, given: dict[str, Any]) -> None:
 # Any: a module that cannot be imported without matplotlib.
 def _drawing() -> Any:  # noqa: ANN401
     try:
-        return import_module("booktape.plot")
+        plotting = import_module("booktape.plot")
     except ModuleNotFoundError as error:
         if error.name and error.name.partition(".")[0] != "matplotlib":
             raise
         raise UsageError(
             "matplotlib is not installed. Try: pip install 'booktape[plot]'"
         ) from error
+    # matplotlib reads a file `matplotlibrc` in the current folder, which may be a stranger's.
+    import_module("matplotlib").rcdefaults()
+    return plotting
 
 
 def _symbol(recording: Recording, directory: Path, wanted: str | None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import gzip
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -42,11 +43,22 @@ def file_name(symbol: str) -> str:
     return quote(symbol, safe="")
 
 
+def check_cell(symbol: str) -> None:
+    """Whether a symbol can stand in a cell of CSV as it is. Raises UsageError.
+
+    One with a comma, a quote or a newline would be several cells, and a spreadsheet takes one that begins
+    with `=`, `+`, `-` or `@` for a formula. No exchange has such a symbol; an archive of a stranger may.
+    """
+    if _NO_CELL.search(symbol):
+        raise UsageError(f"{symbol!r} cannot stand in a CSV file. Choose --format parquet.")
+
+
 def stamp(local_us: int, epoch: int) -> str:
     """`20261122T101300.000000Z-3`: sorts by time; the number is the epoch, as in `gaps/`."""
     return f"{moment_at(local_us):%Y%m%dT%H%M%S.%fZ}-{epoch}"
 
 
+_NO_CELL: Final = re.compile(r'^[=+\-@]|[",\s]')
 _NO_LINKS: Final = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 """Errors of file systems without hard links."""
 

@@ -16,7 +16,15 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from booktape.export.files import Outcome, Written, file_name, gzip_file, new_file, no_data_for
+from booktape.export.files import (
+    Outcome,
+    Written,
+    check_cell,
+    file_name,
+    gzip_file,
+    new_file,
+    no_data_for,
+)
 from booktape.reader import Snapshots
 from booktape.reader.rows import LISTS
 from booktape.reader.shapes import shaped
@@ -39,6 +47,8 @@ def table(
 
     Raises NotRecorded if there is no row, UsageError if the shape needs a depth.
     """
+    if table_format == "csv":
+        check_cell(rows.query.symbol)
     like = _shaped(pa.RecordBatch.from_pylist([], rows.schema), shape, rows.depth)
     path = out / f"{file_name(rows.query.symbol)}_{shape}.{_SUFFIXES[table_format]}"
     written = 0

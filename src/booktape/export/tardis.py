@@ -16,7 +16,15 @@ from typing import Final, NamedTuple, Protocol
 import numpy as np
 
 from booktape.core.events import Floats, Level
-from booktape.export.files import Outcome, Written, file_name, gzip_file, new_file, stamp
+from booktape.export.files import (
+    Outcome,
+    Written,
+    check_cell,
+    file_name,
+    gzip_file,
+    new_file,
+    stamp,
+)
 from booktape.export.updates import Break, Update
 from booktape.reader import Book
 from booktape.store.durable_files import disk_errors_named
@@ -118,6 +126,7 @@ def _write(
     stretch: Iterator[Update | Break], naming: Naming, kind: str, lines: Lines
 ) -> Iterator[Outcome]:
     """One file, then the gaps that end it."""
+    check_cell(naming.symbol)
     first, gaps, rows = next(stretch), [], 0
     path = naming.path(kind, first)
     with new_file(path) as (raw, stack):
