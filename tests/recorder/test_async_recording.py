@@ -131,7 +131,7 @@ def test_what_is_left_at_the_end_is_taken_at_the_pace_of_the_disk(
             async_recording = AsyncRecording(
                 archive.begin(OPENING, "first"), StandingClock(), 3_600
             )
-            sealing = asyncio.ensure_future(async_recording.seal(FRAMES))
+            sealing = asyncio.ensure_future(async_recording.seal([*FRAMES]))
             try:
                 async with asyncio.timeout(20):
                     while not async_recording.session.writer.busy:

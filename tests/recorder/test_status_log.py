@@ -16,7 +16,7 @@ NOW: Final = RecorderStatus((), 1_400, 1_399, 80, 1, 5_000, 7, 1.25, 31, "first"
 
 def test_a_line_says_how_all_of_it_stands(monkeypatch: pytest.MonkeyPatch) -> None:
     """In figures, whatever is shown one by one; nothing before the recording has begun."""
-    monkeypatch.setattr(status_log, "REPORT_S", 0.0)
+    monkeypatch.setattr(status_log, "STATUS_LINE_S", 0.0)
     told = iter([None, NOW])
     seen = asyncio.Event()
 

@@ -1,4 +1,4 @@
-"""Workers and the process that listens to them: neither waits for the other."""
+"""Workers and the main process: neither waits for the other."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from booktape.net.request_pause import NO_PAUSE
 from booktape.recorder import workers
 from booktape.recorder.settings import Settings
 from booktape.recorder.status import SHOWN, BookStatus, RecorderStatus
-from booktape.recorder.workers import _SPAWN, Workers, _tell, _Worker, partitions
+from booktape.recorder.workers import _SPAWN, Workers, _report_status, _Worker, partitions
 from booktape.wire.endpoints import Venue
 
 BOOK: Final = BookStatus("BTCUSDT", "live", 1, 10, 100, 0.01, 1, 0)
@@ -27,8 +27,8 @@ LONG: Final = RecorderStatus((BOOK,) * 20_000, 1, 1, 1, 0, 1, 0, 0.0, 1, "first"
 PATIENCE_S: Final = 20.0
 
 
-class Told:
-    """A recorder that is asked how it stands, and has much to say."""
+class LargeStatus:
+    """A recorder whose status is many times what a pipe holds."""
 
     def __init__(self) -> None:
         self.asked = asyncio.Event()
@@ -48,84 +48,84 @@ class Told:
         return LONG
 
 
-def test_a_worker_goes_on_while_nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However much it has to say; and when nobody is left to listen, it seals."""
-    monkeypatch.setattr(workers, "REPORT_S", 0.0)
-    ear, mouth = Pipe(duplex=False)
-    # Whoever waits for a full pipe waits for ever, unless somebody closes it.
-    giving_up = threading.Timer(PATIENCE_S, ear.close)
+def test_a_worker_goes_on_while_its_reports_are_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However large they are; and when the other end of the pipe is closed, it seals."""
+    monkeypatch.setattr(workers, "STATUS_EVERY_S", 0.0)
+    receiver, sender = Pipe(duplex=False)
+    # A write into a full pipe waits for ever, unless the other end is closed.
+    giving_up = threading.Timer(PATIENCE_S, receiver.close)
     giving_up.start()
 
     async def story() -> None:
-        recorder = Told()
-        telling = asyncio.create_task(_tell(recorder, mouth))
+        recorder = LargeStatus()
+        reporting = asyncio.create_task(_report_status(recorder, sender))
         await recorder.asked.wait()
         for _ in range(10):
             await asyncio.sleep(0)
         assert giving_up.is_alive()
-        ear.close()
-        await telling
+        receiver.close()
+        await reporting
         assert recorder.stopped
 
     asyncio.run(story())
     giving_up.cancel()
 
 
-def test_a_worker_that_has_nothing_to_say_notices_that_nobody_is_left(
+def test_a_worker_without_a_status_notices_that_the_main_process_is_gone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It may wait for an exchange that never answers; it must not outlive the main process."""
-    monkeypatch.setattr(workers, "REPORT_S", 0.0)
-    monkeypatch.setattr(Told, "status", lambda _: None)
-    ear, mouth = Pipe(duplex=False)
-    ear.close()
+    monkeypatch.setattr(workers, "STATUS_EVERY_S", 0.0)
+    monkeypatch.setattr(LargeStatus, "status", lambda _: None)
+    receiver, sender = Pipe(duplex=False)
+    receiver.close()
 
     async def story() -> None:
-        recorder = Told()
+        recorder = LargeStatus()
         async with asyncio.timeout(PATIENCE_S):
-            await _tell(recorder, mouth)
+            await _report_status(recorder, sender)
         assert recorder.stopped
 
     asyncio.run(story())
 
 
-def test_a_worker_is_heard_though_nobody_asks() -> None:
-    """All it says is taken at once, and the last of it stands when it has ended."""
-    ear, mouth = Pipe(duplex=False)
+def test_reports_are_read_as_they_come() -> None:
+    """And the last one stands when the worker has ended."""
+    receiver, sender = Pipe(duplex=False)
     ended = BaseProcess.__new__(BaseProcess)
-    worker = _Worker(ended, ear)
-    hearing = threading.Thread(target=_hear, args=(worker,), daemon=True)
-    hearing.start()
+    worker = _Worker(ended, receiver)
+    draining = threading.Thread(target=_drain, args=(worker,), daemon=True)
+    draining.start()
 
-    def speak() -> None:
-        for frames in range(20):
-            mouth.send(replace(LONG, records=frames))
-        mouth.send(None)
-        mouth.close()
+    def send() -> None:
+        for records in range(20):
+            sender.send(replace(LONG, records=records))
+        sender.send(None)
+        sender.close()
 
-    speaking = threading.Thread(target=speak, daemon=True)
-    speaking.start()
-    speaking.join(PATIENCE_S)
-    hearing.join(PATIENCE_S)
-    assert not speaking.is_alive()
+    sending = threading.Thread(target=send, daemon=True)
+    sending.start()
+    sending.join(PATIENCE_S)
+    draining.join(PATIENCE_S)
+    assert not sending.is_alive()
     assert worker.status
     assert worker.status.records == 19
 
 
-def test_a_worker_may_die_amid_a_sentence() -> None:
-    """Then what it said before stands."""
-    ear, mouth = Pipe(duplex=False)
-    worker = _Worker(BaseProcess.__new__(BaseProcess), ear)
-    mouth.send(replace(LONG, books=(BOOK,), records=7))
-    os.write(mouth.fileno(), (100).to_bytes(4, "big") + b"cut")
-    mouth.close()
-    _hear(worker)
+def test_a_worker_may_die_in_the_middle_of_a_report() -> None:
+    """Then the report before stands."""
+    receiver, sender = Pipe(duplex=False)
+    worker = _Worker(BaseProcess.__new__(BaseProcess), receiver)
+    sender.send(replace(LONG, books=(BOOK,), records=7))
+    os.write(sender.fileno(), (100).to_bytes(4, "big") + b"cut")
+    sender.close()
+    _drain(worker)
     assert worker.status
     assert worker.status.records == 7
 
 
-def test_workers_stand_as_one() -> None:
-    """Nothing before all have spoken; then sums, the first books by name, and the worst lag."""
+def test_the_status_of_workers_is_one() -> None:
+    """None before all have reported; then sums, the first books by name, and the worst lag."""
     names = [f"S{n:02}USDT" for n in range(SHOWN + 10)]
     books = [replace(BOOK, symbol=name) for name in names]
     parts = [
@@ -133,8 +133,8 @@ def test_workers_stand_as_one() -> None:
         RecorderStatus(tuple(books[1::2]), 600, 550, 20, 2, 6, 4, 9.5, 5, "a"),
     ]
     recorders = Workers(Settings(Venue("none", "", ""), (), every=1, out=Path()), 2)
-    ear, _ = Pipe(duplex=False)
-    recorders._workers = [_Worker(BaseProcess.__new__(BaseProcess), ear) for _ in parts]
+    receiver, _ = Pipe(duplex=False)
+    recorders._workers = [_Worker(BaseProcess.__new__(BaseProcess), receiver) for _ in parts]
     for worker, part in zip(recorders._workers, parts, strict=True):
         assert recorders.status() is None
         worker.status = part
@@ -142,8 +142,8 @@ def test_workers_stand_as_one() -> None:
     assert recorders.status() == RecorderStatus(shown, 1_300, 1_249, 30, 3, 11, 7, 9.5, 9, "a")
 
 
-def test_what_one_worker_is_told_all_of_them_know() -> None:
-    """Until when the exchange wants silence: one memory, in whatever process it is written."""
+def test_all_workers_pause_when_the_exchange_asks_one_of_them() -> None:
+    """The memory of the pause is one, in whatever process it is written."""
     first, second = (each.pause_memory for each in partitions(2))
     assert first is not None
     assert second is not None
@@ -154,8 +154,8 @@ def test_what_one_worker_is_told_all_of_them_know() -> None:
     assert second[0] == 7.5
 
 
-def _hear(worker: _Worker) -> None:
-    """Without a process behind it, so there is none to join."""
+def _drain(worker: _Worker) -> None:
+    """Without a process, so there is none to join."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(BaseProcess, "join", lambda _: None)
         patch.setattr(BaseProcess, "exitcode", 0)

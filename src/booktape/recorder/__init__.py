@@ -1,1 +1,1 @@
-"""The recorder: it listens, writes the tape, follows it, and asks the exchange for what it needs."""
+"""The recorder: from the queue of `net` to the archive, with status, log, settings and worker processes."""

@@ -1,14 +1,13 @@
-"""The async_recording at which one recording is kept: by one hand at a time, and never waiting for the disk.
+"""A `RecordingSession` for an event loop: one task at a time uses it, and the loop never waits for the disk.
 
-Frames are handled in the loop. A flush runs in a thread, so that stamps and pings go on however slow
-the disk is; meanwhile records wait in the queue, which is bounded.
+Records are handled in the loop. A flush runs in a thread, so that stamps and pings go on however slow the disk is;
+meanwhile records wait in the queue, which is bounded.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final
 
 import structlog
@@ -23,30 +22,30 @@ from booktape.store.segment_writer import SegmentWriter
 from booktape.store.session import RecordingSession
 
 SET_BACK_NS: Final = 60 * 10**9
-"""A record stamped so long before its segment began came after the clock was set back, not while it
-waited: a new segment begins, so that rows stand under the date that the clock says now."""
+"""A record stamped this long before its segment began did not just wait: the clock was set back. Then a new segment
+begins, so that rows are filed under the date that the clock shows now."""
 
 log = structlog.get_logger()
 
 
 class AsyncRecording:
-    """Keeps `session`, and begins a new segment on the clock."""
+    """Drives `session`, and begins a new segment on the clock."""
 
-    def __init__(self, recording: RecordingSession, clock: Clock, segment_s: float) -> None:
-        self.session = recording
+    def __init__(self, session: RecordingSession, clock: Clock, segment_s: float) -> None:
+        self.session = session
         self._clock = clock
         self._segment_ns = round(segment_s * 1e9)
         self._begun_ns = clock.now_ns()
         self._ends_ns = segment_end_ns(self._begun_ns, self._segment_ns)
         self._sealing: list[asyncio.Task[None]] = []
-        self._is_over = False
+        self._has_ended = False
         self._lock = asyncio.Lock()
         self._under_way: asyncio.Future[None] | None = None
 
     async def handle(self, records: list[TapeRecord]) -> list[Output]:
-        """Write records down and follow them. Waits while the disk is behind.
+        """Write records to the tape and return what follows from them. Waits while the disk is behind.
 
-        `records` loses each one as it is taken: after a cancellation it says what was not.
+        Each record is removed from `records` as it is handled, so after a cancellation the list holds the rest.
         """
         outputs: list[Output] = []
         async with self._lock:
@@ -63,7 +62,7 @@ class AsyncRecording:
             await self.flush()
         busy = self.session.writer.busy
         if busy:
-            # Not awaited itself: who is cancelled then would cancel the work, and its rows.
+            # Not awaited itself: a cancellation of this task would cancel the work, and lose its rows.
             await asyncio.wait({asyncio.wrap_future(busy)})
 
     def raise_failed(self) -> None:
@@ -77,56 +76,54 @@ class AsyncRecording:
             await self._finish(self._flush())
 
     def flush_at_once(self) -> None:
-        """Whoever is about to leave brings the tape to the disk, unless that is under way."""
+        """Bring the tape to the disk before the process ends at once, unless a flush is under way."""
         under_way = self._under_way is not None and not self._under_way.done()
-        if self._lock.locked() or under_way or self._is_over:
+        if self._lock.locked() or under_way or self._has_ended:
             return
         try:
             self.session.writer.flush()
         except WriteFailed as error:
-            # It leaves all the same: the next start recovers what has reached the disk.
+            # The process ends all the same; the next start recovers what has reached the disk.
             log.warning("the tape could not be flushed", why=error.why)
 
     def give_up(self) -> None:
-        """Seal nothing more: what is unsealed stays for the next start to recover."""
+        """Seal nothing more; the next start recovers what is unsealed."""
         for sealing in self._sealing:
             sealing.cancel()
 
-    async def seal(self, rest: Iterable[TapeRecord]) -> None:
-        """Take what is left, end the recording, and wait until every file has its final name.
+    async def seal(self, rest: list[TapeRecord]) -> None:
+        """Handle the rest, end the recording, and wait until every file has its final name.
 
-        What is left is taken at the pace of the disk, as ever: it may be a whole queue.
+        The rest may be a whole queue, so it is handled at the pace of the disk, and removed from the list.
         """
         if self._under_way is not None:
             await self._under_way
-        left = deque(rest)
-        del rest  # or each record would stay in memory until the last one is taken
-        while left:
-            self.session.handle(left.popleft())
+        while rest:
+            self.session.handle(rest.pop(0))
             await self._keep_pace()
-            await asyncio.sleep(0)  # there may be thousands, and a second signal wants to be heard
+            await asyncio.sleep(0)  # there may be thousands, and a second signal must be handled
         log.info("sealing", segment=self.session.writer.segment.name)
         self.session.end(STOPPED)
         await self._finish(self._flush())
-        self._is_over = True
+        self._has_ended = True
         self._seal_ended()
         for sealed in self._sealing:
             await sealed
 
     async def _finish(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do what must not be left half-done: should we be cancelled, `seal` waits for it."""
+        """Finish this work even if the caller is cancelled; `seal` waits for it then."""
         self._under_way = asyncio.ensure_future(work)
         await asyncio.shield(self._under_way)
 
     async def _flush(self) -> None:
-        """In a thread. A full disk is waited for, while the queue can take what arrives."""
+        """Flush in a thread. While the disk is full, wait; the queue takes what arrives."""
         await self._retry_while_full(lambda: asyncio.to_thread(self.session.writer.flush))
 
     def _seal_ended(self) -> None:
-        """Seal what has ended, while the next segment is written."""
+        """Seal the segments that have ended, while the next one is written."""
         for writer in self.session.ended():
             sealing = asyncio.create_task(self._seal(writer))
-            # Should another error end the recording first, nobody asks for this one.
+            # If another error ends the recording first, this task's error is never read.
             sealing.add_done_callback(lambda done: done.cancelled() or done.exception())
             self._sealing.append(sealing)
 
@@ -134,7 +131,7 @@ class AsyncRecording:
         await self._retry_while_full(lambda: asyncio.wrap_future(writer.seal()))
 
     async def _retry_while_full(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Do it again while the disk is full, as long as that is waited for."""
+        """Repeat the work while the disk is full, for as long as `Patience` allows."""
         patience = Patience()
         while True:
             try:
@@ -154,7 +151,7 @@ class AsyncRecording:
         log.info("new segment", segment=self.session.writer.segment.name)
 
     async def _begin_next(self, now_ns: int) -> None:
-        """Write every book down, and serve the loop in between: it must not wait for all of them."""
+        """Write a checkpoint of every book. Each is a turn of the loop, which must not wait for all of them."""
         self.session.rotate(now_ns)
         while self.session.write_next_of_opening():
             if self.session.writer.wants_flush:

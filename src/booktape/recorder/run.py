@@ -1,4 +1,4 @@
-"""A recorder at work, and a person beside it: signals, and the window."""
+"""Running a recorder from a command: signals, and the status view."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from booktape.recorder.status import RecorderStatus
 
 STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
-LEFT_AT_ONCE: Final = 130
+ABORTED: Final = 130
 """Exit code after a second signal."""
 
 
 class RecorderLike(Protocol):
-    """A recorder, or several as one."""
+    """A recorder, or several that look like one."""
 
     async def run(self) -> None:
         """Record until stopped."""
@@ -29,13 +29,13 @@ class RecorderLike(Protocol):
         """Seal everything and return from `run`."""
 
     def flush(self) -> None:
-        """Bring what there is to the disk, before the process ends at once."""
+        """Bring the tape to the disk before the process ends at once."""
 
     def status(self) -> RecorderStatus | None:
-        """How it stands; None before it has begun, and while it ends."""
+        """The state of the recording; None before it has begun, and while it ends."""
 
 
-Watch: TypeAlias = Callable[[RecorderLike], Coroutine[Any, Any, None]]
+StatusView: TypeAlias = Callable[[RecorderLike], Coroutine[Any, Any, None]]
 
 
 def status_view(recorder: RecorderLike) -> Coroutine[Any, Any, None]:
@@ -48,61 +48,61 @@ def status_view(recorder: RecorderLike) -> Coroutine[Any, Any, None]:
 
 async def run_until_signalled(
     recorder: RecorderLike,
-    watch: Watch = status_view,
-    leaves_at_once: Collection[signal.Signals] = STOP_SIGNALS,
+    view: StatusView = status_view,
+    abort_signals: Collection[signal.Signals] = STOP_SIGNALS,
 ) -> None:
-    """Record until a signal or the duration ends it, with somebody watching all the while.
+    """Record until a signal or the duration ends it, and show the status meanwhile.
 
-    A second signal ends the process at once, if it is one of `leaves_at_once`.
+    A second signal ends the process at once, if it is one of `abort_signals`.
     """
 
-    def leave() -> None:
+    def abort() -> None:
         recorder.flush()
-        os._exit(LEFT_AT_ONCE)
+        os._exit(ABORTED)
 
     def stop() -> None:
         recorder.stop()
         on_stop_signals(lambda: None)
-        on_stop_signals(leave, leaves_at_once)
+        on_stop_signals(abort, abort_signals)
         ignore_hangup()
 
     on_stop_signals(stop)
     on_hangup(stop)
-    watching = asyncio.create_task(watch(recorder))
+    viewing = asyncio.create_task(view(recorder))
     try:
         await recorder.run()
     finally:
-        watching.cancel()
-        await asyncio.wait({watching})
+        viewing.cancel()
+        await asyncio.wait({viewing})
 
 
 def on_stop_signals(
     react: Callable[[], None], numbers: Collection[signal.Signals] = STOP_SIGNALS
 ) -> None:
-    """What SIGINT and SIGTERM do from now on."""
+    """Set what SIGINT and SIGTERM do from now on."""
     for number in numbers:
         asyncio.get_running_loop().add_signal_handler(number, react)
 
 
 def on_hangup(react: Callable[[], None]) -> None:
-    """What the first SIGHUP does: the terminal was closed. Where nohup ignores it, it stays ignored."""
+    """Set what the first SIGHUP does: the terminal was closed. Under nohup it stays ignored."""
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
         return
     loop = asyncio.get_running_loop()
 
-    def hear(*_: object) -> None:
+    def handle(*_: object) -> None:
         ignore_hangup()
         if not loop.is_closed():
             loop.call_soon_threadsafe(react)
 
-    # Not by the loop: when it closes it lets the next one end the process.
-    signal.signal(signal.SIGHUP, hear)
+    # Not by the loop: a loop that closes restores the default, by which the next SIGHUP ends the process.
+    signal.signal(signal.SIGHUP, handle)
 
 
 def ignore_hangup() -> None:
-    """SIGHUP is never the second signal, which would leave at once.
+    """Ignore SIGHUP after the first signal, so that it is never the second one, which aborts.
 
-    A terminal that closes sends it twice, by way of the system and of the shell; a service manager
-    may send it right after SIGTERM.
+    A terminal that closes sends it twice, by way of the system and of the shell; a service manager may send it
+    right after SIGTERM.
     """
     signal.signal(signal.SIGHUP, signal.SIG_IGN)

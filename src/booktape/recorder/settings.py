@@ -1,4 +1,4 @@
-"""What to record, from where, and how."""
+"""The settings of a recorder: what to record, from where, and how."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """One worker's part of the symbols: each belongs to exactly one, always to the same.
+    """One worker's part of the symbols: each symbol belongs to exactly one worker, always to the same.
 
-    `run` is the name of the recorder that all workers are of; none of a recorder without any.
-    `pause_memory` is memory that all of them share: until when the exchange wants to hear nothing from their
-    address, whichever of them was told (`net/request_pause.py`).
+    `run` names the recorder that all workers belong to; it is empty without workers. `pause_memory` is memory that
+    all of them share: until when the exchange wants no requests from their address, whichever of them received
+    that answer (`net/request_pause.py`).
     """
 
     index: int = 0
@@ -37,13 +37,13 @@ class Partition:
 
     @property
     def tag(self) -> str:
-        """What this worker's segments are called."""
+        """The end of the names of this worker's segments."""
         return f"{self.run}w{self.index}" if self.run else secrets.token_hex(4)
 
     def owns(self, symbol: str) -> bool:
         """Whether a symbol belongs to this worker.
 
-        Known weakness: it is blind to how busy a symbol is; large numbers have to even that out.
+        Known weakness: how busy a symbol is does not count; only many symbols even that out.
         """
         return crc32(symbol.encode()) % self.count == self.index
 
@@ -52,8 +52,8 @@ class Partition:
 class Settings:
     """`symbols` are in the exchange's upper case.
 
-    Without any: every symbol that trades against `quote_asset` (None: any), those included that
-    are listed while we record.
+    Without symbols: all that trade against `quote_asset` (None: any asset), including those that are listed while
+    we record.
     """
 
     venue: Venue
@@ -74,11 +74,11 @@ class Settings:
 
     @property
     def suffixes(self) -> tuple[str, ...]:
-        """The streams that are listened to, of each symbol."""
+        """The suffixes of the streams of each symbol that are recorded."""
         return (DEPTH, SUFFIXES[self.witness]) if self.witness in SUFFIXES else DEPTH_ONLY
 
     def checked(self, info: ExchangeInfo | None) -> ExchangeInfo:
-        """What the exchange lists; where it does not say, the symbols are taken on trust.
+        """What the exchange lists; the symbols themselves, unchecked, where it has no list (None).
 
         Raises UsageError for a symbol that it does not list, and when there is nothing to record.
         """
@@ -86,7 +86,7 @@ class Settings:
             log.warning("the server has no exchangeInfo: symbols are not checked")
             info = ExchangeInfo({symbol: SymbolInfo(symbol) for symbol in self.symbols})
         info.check(self.symbols, self.venue.title)
-        if not self._asked_for(info):
+        if not self._chosen(info):
             raise UsageError(
                 f"{self.venue.title} lists no symbol that trades against this asset now."
             )
@@ -94,15 +94,15 @@ class Settings:
 
     def wanted(self, info: ExchangeInfo) -> tuple[str, ...]:
         """The symbols to record, as the exchange lists them now; a worker may have none."""
-        return tuple(filter(self.partition.owns, self._asked_for(info)))
+        return tuple(filter(self.partition.owns, self._chosen(info)))
 
-    def _asked_for(self, info: ExchangeInfo) -> tuple[str, ...]:
+    def _chosen(self, info: ExchangeInfo) -> tuple[str, ...]:
         return self.symbols or info.trading(self.quote_asset)
 
     def warn_of_large_sizes(self, info: ExchangeInfo, symbols: tuple[str, ...]) -> None:
-        """Say which of these symbols may have sizes that no double holds, by what the exchange allows.
+        """Log which of these symbols may have sizes that no double holds, by the exchange's own limits.
 
-        They are recorded all the same: the largest order that is allowed is hardly ever there.
+        They are recorded all the same: the largest order that is allowed hardly ever exists.
         """
         for symbol in symbols:
             listed = info.symbols.get(symbol)
@@ -115,7 +115,7 @@ class Settings:
                 )
 
     def start(self, now_ns: int, symbols: tuple[str, ...]) -> SegmentStart:
-        """The first line of a tape of these symbols."""
+        """The first record of a tape of these symbols."""
         return SegmentStart(
             now_ns,
             VERSION,

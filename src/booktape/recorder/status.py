@@ -1,4 +1,4 @@
-"""How a recording stands at this moment, for whoever looks in at the window."""
+"""The state of a recording at one moment, as the status view shows it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 SHOWN: Final = 30
-"""Books that a person is shown. To look at one sorts its pending changes in, so the others are counted."""
+"""Books that are shown. Looking at a book sorts its pending changes, so the others are only counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +25,9 @@ class BookStatus:
 
 @dataclass(frozen=True, slots=True)
 class RecorderStatus:
-    """A whole recorder. `lag_ms`: how long ago the record just handled had left the socket.
+    """A whole recorder. `lag_ms`: the age of the record just handled, since it left its socket.
 
-    `lost_lines`: of the log, which nobody read in time, or which could not be written.
+    `lost_lines`: lines of the log that were not read in time, or could not be written.
     """
 
     books: tuple[BookStatus, ...]  # the first ones, at most SHOWN

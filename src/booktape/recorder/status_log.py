@@ -1,4 +1,4 @@
-"""One structured line a minute, where there is no terminal to draw on."""
+"""The status view without a terminal: one log line a minute."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import structlog
 
 from booktape.recorder.status import RecorderStatus
 
-REPORT_S: Final = 60.0
+STATUS_LINE_S: Final = 60.0
 
 log = structlog.get_logger()
 
@@ -18,7 +18,7 @@ log = structlog.get_logger()
 async def report(status: Callable[[], RecorderStatus | None]) -> None:
     """Write a line a minute until cancelled."""
     while True:
-        await asyncio.sleep(REPORT_S)
+        await asyncio.sleep(STATUS_LINE_S)
         now = status()
         if now:
             log.info("status", **summary(now))

@@ -1,4 +1,4 @@
-"""The table that a person watches on a terminal."""
+"""The status view on a terminal: a table."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from booktape.recorder.status import BookStatus, RecorderStatus
 
 REFRESH_S: Final = 1.0
 RATE_S: Final = 5.0
-"""Over so long updates are counted: workers do not say how they stand at the moment of a redraw."""
+"""Updates are counted over this time: workers report at other moments than those of a redraw."""
 
 _COLOURS: Final = {"live": "green", "syncing": "yellow", "cold": "red", "ended": "dim"}
 
 
 async def show(status: Callable[[], RecorderStatus | None], console: Console) -> None:
-    """Redraw until cancelled. Known weakness: each look sorts the shown books' pending changes in."""
+    """Redraw until cancelled. Known weakness: each redraw sorts the shown books' pending changes."""
     time_s = asyncio.get_running_loop().time
-    looks: deque[tuple[float, RecorderStatus]] = deque(maxlen=round(RATE_S / REFRESH_S))
+    history: deque[tuple[float, RecorderStatus]] = deque(maxlen=round(RATE_S / REFRESH_S))
     with Live(console=console, auto_refresh=False) as live:
         while True:
             now = status()
             if now:
-                looks.append((time_s(), now))
-                (since_s, before), (now_s, _) = looks[0], looks[-1]
+                history.append((time_s(), now))
+                (since_s, before), (now_s, _) = history[0], history[-1]
                 picture = render(now, before, now_s - since_s)
                 # In a thread: to draw takes longer than the recorder's loop should be held.
                 await asyncio.to_thread(live.update, picture, refresh=True)
@@ -38,7 +38,7 @@ async def show(status: Callable[[], RecorderStatus | None], console: Console) ->
 
 
 def render(now: RecorderStatus, before: RecorderStatus, seconds: float) -> Group:
-    """One picture: a row a symbol, and a line about the recorder. `before` was so long ago."""
+    """A row for each symbol, and a line about the recorder. `before` was `seconds` ago."""
     table = Table(title=f"booktape · segment {now.segment}", title_justify="left")
     table.add_column("symbol")
     table.add_column("state")

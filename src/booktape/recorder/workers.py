@@ -1,8 +1,7 @@
-"""Several recorders as one: each a process with its own part of the symbols, all in one directory.
+"""Several recorder processes that look like one recorder: each has its part of the symbols, all write one archive.
 
-Each worker is a plain recorder. This process owns the directory, repairs what a kill left behind,
-starts the workers, adds up what they say of themselves, and passes on signals. A worker that ends
-before it was asked to ends the others.
+Each worker is a plain recorder. This process owns the directory, repairs what a kill left behind, starts the
+workers, sums up their status, and passes signals on. If a worker ends before it was stopped, the others are stopped.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
 from ctypes import c_double
 from dataclasses import dataclass, replace
+from functools import partial
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -34,18 +34,18 @@ from booktape.recorder.status import SHOWN, RecorderStatus
 from booktape.store.archive import own_archive
 from booktape.terminal import connected, log_to_stderr, lost_lines
 
-REPORT_S: Final = 0.5
-"""How often a worker says how it stands."""
+STATUS_EVERY_S: Final = 0.5
+"""How often a worker reports its status."""
 
-_A_WORKER: Final = 4
-"""Descriptors that each worker takes of the process that started it: its pipe, its process."""
+_WORKER_DESCRIPTORS: Final = 4
+"""Descriptors that each worker takes in this process: its pipe, its process."""
 
-_LEAVE: Final = signal.SIGINT
-"""What has a worker leave at once that is stopping. Not SIGTERM: a service manager may send that to
-every process, and this one passes on its own."""
+_ABORT: Final = signal.SIGINT
+"""The signal that ends a stopping worker at once. Not SIGTERM: a service manager may send that to every process, and
+this process passes its own on."""
 
-_HELD_BACK: Final = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
-"""Signals that wait while a worker starts."""
+_BLOCKED: Final = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
+"""Signals that are blocked while a worker starts."""
 
 _SPAWN: Final = multiprocessing.get_context("spawn")  # not forked: this process has threads
 
@@ -53,7 +53,7 @@ log = structlog.get_logger()
 
 
 class _Failure(NamedTuple):
-    """A worker's last words: a sentence for the user, and the exit code that belongs to it."""
+    """Why a worker failed: a sentence for the user, and its exit code."""
 
     sentence: str
     exit_code: int
@@ -61,7 +61,7 @@ class _Failure(NamedTuple):
 
 @dataclass(slots=True)
 class _Worker:
-    """One process, and the last it said."""
+    """One process, and its last report."""
 
     process: BaseProcess
     status_pipe: Connection
@@ -69,26 +69,31 @@ class _Worker:
     failure: _Failure | None = None
 
     def drain_status(self) -> None:
-        """Take everything it says, at once, until it has ended; blocks, so in a thread.
+        """Read its reports until it has ended. Blocks, so it runs in a thread.
 
-        A pipe that nobody reads is soon full, and then the worker would wait instead of recording.
+        A pipe that is not read is soon full, and then the worker would wait instead of recording.
         """
-        # OSError: it was killed amid a sentence.
+        # OSError: it was killed in the middle of a report.
         with suppress(EOFError, OSError):
             while True:
-                said = self.status_pipe.recv()
-                if isinstance(said, _Failure):
-                    self.failure = said
-                elif said is not None:  # it has not begun, or is ending: the last picture stays
-                    self.status = said
+                report = self.status_pipe.recv()
+                if isinstance(report, _Failure):
+                    self.failure = report
+                elif (
+                    report is not None
+                ):  # None: it has not begun, or is ending. The last status stays.
+                    self.status = report
         self.process.join()
         if self.process.exitcode and self.failure is None:
-            what = f"A worker process died (exit code {self.process.exitcode}). What it left is "
-            self.failure = _Failure(what + "recovered at the next start.", 1)
+            self.failure = _Failure(
+                f"A worker process died (exit code {self.process.exitcode}). "
+                "The next start recovers what it left.",
+                1,
+            )
 
 
 class Workers:
-    """Records with several processes. Like a `Recorder`, to whoever runs, stops or watches it."""
+    """Records with several processes; it is run, stopped and shown like a `Recorder`."""
 
     def __init__(self, settings: Settings, count: int) -> None:
         self._settings = settings
@@ -103,14 +108,15 @@ class Workers:
             worker.process.terminate()
 
     def flush(self) -> None:
-        """Have every worker leave at once, its tape on the disk."""
+        """Have every worker bring its tape to the disk and end at once."""
         for worker in self._workers:
             if worker.process.is_alive() and worker.process.pid:
-                os.kill(worker.process.pid, _LEAVE)
+                os.kill(worker.process.pid, _ABORT)
 
     async def run(self) -> None:
-        """Until all have ended. Raises WorkerFailed when one failed; the others were sealed then."""
-        descriptors.require(descriptors.OWN + self._count * _A_WORKER, f"{self._count} --workers")
+        """Record until all have ended. Raises WorkerFailed when one failed; the others have sealed their files."""
+        needed = descriptors.OWN + self._count * _WORKER_DESCRIPTORS
+        descriptors.require(needed, f"{self._count} --workers")
         with own_archive(self._settings.out) as archive:
             await asyncio.to_thread(archive.repair, lambda: self._stopping)
             if self._stopping:
@@ -118,28 +124,28 @@ class Workers:
             self._workers = [
                 _start(replace(self._settings, partition=each)) for each in partitions(self._count)
             ]
-            with ThreadPoolExecutor(self._count) as ears:
-                await asyncio.gather(*(self._supervise(each, ears) for each in self._workers))
+            with ThreadPoolExecutor(self._count) as threads:
+                await asyncio.gather(*(self._supervise(each, threads) for each in self._workers))
         self._check_failures()
 
     def status(self) -> RecorderStatus | None:
-        """All of them as one, as of their last reports; None before all have begun.
+        """The sum of their last reports; None before all have begun.
 
-        Who was told to stop reports no more, so the last picture stays.
+        A worker that is stopping reports no status, so its last one stays.
         """
-        known = [worker.status for worker in self._workers if worker.status]
-        return _sum(known) if known and len(known) == len(self._workers) else None
+        parts = [worker.status for worker in self._workers if worker.status]
+        return _sum(parts) if parts and len(parts) == len(self._workers) else None
 
     def _check_failures(self) -> None:
-        """Raises WorkerFailed. That some of them recorded nothing matters where the others did not either."""
+        """Raises WorkerFailed. A worker that recorded nothing is a failure only if all recorded nothing."""
         failures = [worker.failure for worker in self._workers if worker.failure]
         worst = [each for each in failures if each.exit_code != NothingRecorded.exit_code]
         in_vain = not any(worker.status and worker.status.rows for worker in self._workers)
         if worst or (failures and in_vain):
             raise WorkerFailed(*(worst or failures)[0])
 
-    async def _supervise(self, worker: _Worker, ears: Executor) -> None:
-        await asyncio.get_running_loop().run_in_executor(ears, worker.drain_status)
+    async def _supervise(self, worker: _Worker, threads: Executor) -> None:
+        await asyncio.get_running_loop().run_in_executor(threads, worker.drain_status)
         in_vain = worker.failure and worker.failure.exit_code == NothingRecorded.exit_code
         if worker.process.exitcode and not self._stopping and not in_vain:
             log.error("a worker ended", exit_code=worker.process.exitcode)
@@ -147,10 +153,10 @@ class Workers:
 
 
 def partitions(count: int) -> list[Partition]:
-    """What each of so many workers is given."""
+    """The partitions of `count` workers."""
     # Steady time is the machine's (on Linux and macOS), so it is the same in every process.
-    run, silence = secrets.token_hex(4), _SPAWN.RawArray(c_double, NO_PAUSE)
-    return [Partition(index, count, run, silence) for index in range(count)]
+    run, pause_memory = secrets.token_hex(4), _SPAWN.RawArray(c_double, NO_PAUSE)
+    return [Partition(index, count, run, pause_memory) for index in range(count)]
 
 
 def _sum(parts: list[RecorderStatus]) -> RecorderStatus:
@@ -171,48 +177,47 @@ def _sum(parts: list[RecorderStatus]) -> RecorderStatus:
 
 
 def _start(settings: Settings) -> _Worker:
-    ear, mouth = _SPAWN.Pipe(duplex=False)
-    process = _SPAWN.Process(target=_work, args=(settings, mouth))
-    # A new process inherits which signals are held back. So one that comes while it is still starting
-    # waits until the worker can stop in order, instead of killing it.
-    resource_tracker.ensure_running()  # else it would be started in between, and let signals through
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD_BACK)
+    receiver, sender = _SPAWN.Pipe(duplex=False)
+    process = _SPAWN.Process(target=_work, args=(settings, sender))
+    # A new process inherits the blocked signals. So a signal that comes while it is still starting waits until the
+    # worker can stop in order, instead of killing it.
+    resource_tracker.ensure_running()  # else it would be started in between, and unblock signals
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _BLOCKED)
     try:
         process.start()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    mouth.close()
-    return _Worker(process, ear)
+    sender.close()
+    return _Worker(process, receiver)
 
 
-def _work(settings: Settings, mouth: Connection) -> None:
-    """The whole life of a worker process."""
-    os.setsid()  # a Ctrl-C, or a terminal that closes, is for the parent, which passes it on
+def _work(settings: Settings, sender: Connection) -> None:
+    """The main function of a worker process."""
+    os.setsid()  # Ctrl-C and SIGHUP of the terminal go to the parent, which passes them on
     for number in (signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # also if it came before, and waits
+        signal.signal(number, signal.SIG_IGN)  # also one that came before, and is blocked
     with connected():
         log_to_stderr()
         tuning.tune_interpreter()
         try:
-            recorder = Recorder(settings)
-            asyncio.run(run_until_signalled(recorder, lambda seen: _tell(seen, mouth), (_LEAVE,)))
+            report = partial(_report_status, sender=sender)
+            asyncio.run(run_until_signalled(Recorder(settings), report, (_ABORT,)))
         except BooktapeError as error:
-            mouth.send(_Failure(str(error), error.exit_code))
+            sender.send(_Failure(str(error), error.exit_code))
             sys.exit(error.exit_code)
 
 
-async def _tell(recorder: RecorderLike, mouth: Connection) -> None:
-    """Say how it stands until cancelled, or until nobody listens any more."""
-    # By now `attend` reacts to signals.
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD_BACK)
+async def _report_status(recorder: RecorderLike, sender: Connection) -> None:
+    """Send the status to the main process until cancelled; stop the recorder when that process is gone."""
+    # By now `run_until_signalled` handles signals.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _BLOCKED)
     while True:
-        await asyncio.sleep(REPORT_S)
-        now = recorder.status()
+        await asyncio.sleep(STATUS_EVERY_S)
+        status = recorder.status()
         try:
-            # Also before there is anything to say: else a worker that waits for the exchange would
-            # never learn that the main process is gone, and outlive it.
-            # In a thread: should the main process be stopped or busy, only that one waits.
-            await asyncio.to_thread(mouth.send, now)
+            # A None, too: else a worker that waits for the exchange would never notice that the main process is
+            # gone, and outlive it. In a thread: if the main process is suspended or busy, only the thread waits.
+            await asyncio.to_thread(sender.send, status)
         except OSError:
             log.warning("the recorder's main process is gone: sealing")
             recorder.stop()
