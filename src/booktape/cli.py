@@ -1,4 +1,4 @@
-"""The commands. Every option can come from the environment too: `--every` is `BOOKTAPE_EVERY`."""
+"""The command line. Every option can come from the environment too: `--every` is `BOOKTAPE_EVERY`."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ _add(plot, "booktape plot data heatmap --symbol BTCUSDT --file heatmap.png")
 def main() -> None:
     """Run the command line.
 
-    Exit codes: 0 done, 1 what was verified, rebuilt or read is not whole, 2 the user's mistake, 69 nothing
-    was recorded, 74 the disk failed.
+    Exit codes: 0 done, 1 what was verified, rebuilt or read is not whole, 2 the user's mistake, 69 nothing was
+    recorded, 74 the disk failed.
     """
     descriptors.raise_limit()
     with terminal.connected():
@@ -68,17 +68,17 @@ def _run() -> int:
     except BooktapeError as error:
         return _fail(str(error), error.exit_code)
     except OSError as error:
-        # Wherever it was met: what could not be opened is not at fault.
+        # The file that could not be opened is not at fault.
         if descriptors.are_used_up(error):
             return _fail(str(descriptors.used_up(error)), TooFewDescriptors.exit_code)
         if error.filename is None and not isinstance(error, PermissionError | NotADirectoryError):
-            raise  # no file's, so we know no sentence for it
+            raise  # it concerns no file, so there is no sentence for it
         return _fail(_sentence(error), StoreError.exit_code)
     return result if isinstance(result, int) else 0
 
 
 def _sentence(error: OSError) -> str:
-    """What the operating system refused, and of which file; its bytes may be no text."""
+    """What the operating system refused, and for which file; a file's name may not be text."""
     if error.filename is None:
         return f"A file cannot be used: {error}."
     name = os.fsencode(error.filename).decode(errors="backslashreplace")

@@ -1,8 +1,8 @@
-"""File descriptors: as many as the system grants, and one sentence where those are too few.
+"""File descriptors: as many as the system allows, and one sentence where those are too few.
 
-A shell grants 256 (macOS) or 1,024 (most of Linux) to begin with, and lets every process take more.
-So the limit is raised first. A process that has used up what it may have fails to open anything: that
-says nothing about the file it wanted, and is never to be told as damage.
+A shell allows 256 (macOS) or 1,024 (most of Linux) at first, and every process may raise that. So the limit is raised
+at the start. A process that has used up its descriptors cannot open anything: that is no fault of the file, and must
+never be reported as damage.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from typing import Final
 from booktape.errors import TooFewDescriptors
 
 OWN: Final = 48
-"""What any command may need for itself: standard streams, the event loop, the files that it is at."""
+"""Descriptors that any command may need: standard streams, the event loop, the files in use."""
 
 _MAC_MAX: Final = 10_240
 """macOS calls its hard limit infinite and refuses more than this (OPEN_MAX of its sys/syslimits.h)."""
 
 
 def raise_limit() -> None:
-    """Allow this process, and those it starts, as many as the system grants without being asked."""
+    """Raise the soft limit, for this process and those it starts, to what the system allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     for wanted in (hard, _MAC_MAX):
         if _exceeds(soft, wanted):
@@ -30,12 +30,12 @@ def raise_limit() -> None:
         try:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
         except (ValueError, OSError):
-            continue  # macOS and its infinity: the next one
+            continue  # macOS calls its limit infinite: try the next one
         return
 
 
 def require(count: int, what: str) -> None:
-    """Raise TooFewDescriptors unless `count` can be open; `what` says what for, such as "12 symbols"."""
+    """Raise TooFewDescriptors unless `count` can be open for `what`, such as "12 symbols"."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if not _exceeds(soft, count):
         raise TooFewDescriptors(
@@ -45,12 +45,12 @@ def require(count: int, what: str) -> None:
 
 
 def are_used_up(error: BaseException) -> bool:
-    """Whether the system refused to open anything, whatever it was."""
+    """Whether the system refused to open any further file."""
     return isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE)
 
 
 def used_up(error: OSError) -> TooFewDescriptors:
-    """The sentence for an error that is one of those."""
+    """The error to raise where `are_used_up`."""
     if error.errno == errno.ENFILE:
         return TooFewDescriptors(
             f"{os.strerror(errno.ENFILE)}: all programs of this computer together have as many files "
@@ -64,13 +64,13 @@ def used_up(error: OSError) -> TooFewDescriptors:
 
 
 def refuse_used_up(error: BaseException) -> None:
-    """For whoever takes an error for damage. Raises TooFewDescriptors where it is none."""
+    """Before an error is reported as damage: raise TooFewDescriptors where it is that."""
     if isinstance(error, OSError) and are_used_up(error):
         raise used_up(error) from error
 
 
 def _exceeds(limit: int, count: int) -> bool:
-    """Whether a limit allows so many."""
+    """Whether a limit allows `count`."""
     if count == resource.RLIM_INFINITY:
         return limit == resource.RLIM_INFINITY
     return limit == resource.RLIM_INFINITY or limit >= count

@@ -1,8 +1,7 @@
-"""The same work on several cores: in processes that end when we do.
+"""The same work on several cores: in processes that end with this one.
 
-Without more, a pool's processes outlive one that is killed, and at Ctrl-C each shows where it was.
-So ours do not hear Ctrl-C, and each holds one end of a pipe: when ours closes, because we want no
-more or are no more, they leave at once, whatever they are at.
+By default, pool workers survive a killed parent, and each prints a traceback on Ctrl-C. So ours block Ctrl-C, and each
+holds one end of a pipe: when this process closes the other end, or ends, they exit at once.
 """
 
 from __future__ import annotations
@@ -23,11 +22,11 @@ from booktape.errors import WorkerFailed
 
 T = TypeVar("T")
 
-_A_PROCESS: Final = 4
-"""Descriptors that each process takes of ours: the ends of its pipes."""
+_PROCESS_DESCRIPTORS: Final = 4
+"""Descriptors that each process takes in this one: the ends of its pipes."""
 
 SPAWN: Final = multiprocessing.get_context("spawn")
-"""Processes that begin afresh: a copy of one with threads may hang."""
+"""New processes, not forked ones: a fork of a process with threads may hang."""
 
 
 @contextmanager
@@ -38,15 +37,15 @@ def process_pool(
     begin: Callable[..., None],
     *args: object,
 ) -> Iterator[list[Future[T]]]:
-    """What will come of each task, in their order. Each process first calls `begin` with `args`.
+    """The futures of `work(*task)` for all tasks, in their order. Each process first calls `begin(*args)`.
 
-    Leaving with an exception ends all of them; without one it waits until all tasks are done. Raises
-    WorkerFailed when one of them was killed, TooFewDescriptors before any has begun.
+    An exception in the block ends all processes; without one the block waits until all tasks are done. Raises
+    WorkerFailed when a process was killed, TooFewDescriptors before any has begun.
     """
-    descriptors.require(descriptors.OWN + count * _A_PROCESS, f"{count} --jobs")
+    descriptors.require(descriptors.OWN + count * _PROCESS_DESCRIPTORS, f"{count} --jobs")
     theirs, ours = SPAWN.Pipe(duplex=False)
     with ours, theirs, ProcessPoolExecutor(count, SPAWN, _begin, (theirs, begin, args)) as pool:
-        with _unheard_by_children():
+        with _interrupt_blocked():
             futures = [pool.submit(work, *task) for task in tasks]
         try:
             yield futures
@@ -60,8 +59,8 @@ def process_pool(
 
 
 @contextmanager
-def _unheard_by_children() -> Iterator[None]:
-    """Whoever is started meanwhile never hears Ctrl-C; we do, a moment later."""
+def _interrupt_blocked() -> Iterator[None]:
+    """Processes that are started in the block inherit that SIGINT is blocked; we receive it after the block."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -70,12 +69,12 @@ def _unheard_by_children() -> Iterator[None]:
 
 
 def _begin(theirs: Connection, begin: Callable[..., None], args: tuple[object, ...]) -> None:
-    Thread(target=_leave_with, args=(theirs,), daemon=True).start()
+    Thread(target=_exit_with, args=(theirs,), daemon=True).start()
     begin(*args)
 
 
-def _leave_with(theirs: Connection) -> None:
-    # OSError: a pipe may also end amid a word; nobody says one.
+def _exit_with(theirs: Connection) -> None:
+    """Exit when the other end of the pipe closes. Nothing is ever sent through it."""
     with suppress(EOFError, OSError):
         theirs.recv()
     os._exit(1)

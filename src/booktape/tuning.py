@@ -1,14 +1,13 @@
-"""What Python is told before it records for months: about its garbage, and about its lock.
+"""Settings of the interpreter for a recorder that runs for months: garbage collection, and the global lock.
 
-**Old garbage is not collected.** With many books a pass over everything that is old held the event
-loop longer than anything else did (`make bench BENCH=tests/bench/test_loop.py` shows the pauses), and
-found nothing: what an event leaves behind is freed by its reference count. So only what is young is
-looked at. Known weakness: a cycle that dies old is never freed. Connections and failed requests
-leave some; most of them die young.
+**Old garbage is not collected.** With many books a pass over all old objects held the event loop longer than anything
+else (`make bench BENCH=tests/bench/test_loop.py` shows the pauses), and found nothing: reference counts free what an
+event leaves behind. So only young objects are examined. Known weakness: a cycle that dies old is never freed.
+Connections and failed requests leave some; most of them die young.
 
-**The lock changes hands sooner.** Copying the rows of a group together, numpy lets go of the lock and
-takes it again for each of them. While another thread computes, each time takes as long as that one may
-keep it: at Python's own 5 ms the worker is late by seconds, and the recorder waits for it in the end.
+**The lock changes hands sooner.** When numpy copies the rows of a group together, it releases the lock and takes it
+again for each row. While another thread computes, each time takes as long as that thread may keep the lock: with
+Python's own 5 ms the store's thread is late by seconds, and in the end the recorder waits for it.
 `make bench BENCH=tests/bench/test_recovery.py` shows the difference.
 """
 
@@ -21,13 +20,13 @@ from typing import Final
 YOUNG: Final = 1_000
 MIDDLE: Final = 4
 NEVER: Final = 1_000_000
-"""Passes over the middle generation before one over the old one."""
+"""Passes over the middle generation before one over the old generation."""
 
 LOCK_S: Final = 0.0005
-"""How long a thread may keep the lock that others wait for."""
+"""How long a thread may keep the lock while others wait for it."""
 
 
 def tune_interpreter() -> None:
-    """For the whole process, from now on."""
+    """Apply these settings to the whole process."""
     gc.set_threshold(YOUNG, MIDDLE, NEVER)
     sys.setswitchinterval(LOCK_S)

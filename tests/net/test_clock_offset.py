@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 
 from booktape.core.tape_records import ClockOffset
-from booktape.net.clock_offset import AFTER_TROUBLE_S, EVERY_S, FIRST_S, SAMPLES, OffsetMeter
+from booktape.net.clock_offset import AFTER_FAILURE_S, EVERY_S, FIRST_S, SAMPLES, OffsetMeter
 from booktape.net.context import NetContext
 from booktape.net.rest_client import RestClient
 from net.loopback import Handler, linked
@@ -136,7 +136,7 @@ def test_no_answer_ends_it(answer: web.Response) -> None:
 
     async def story() -> None:
         async with measuring(exchange) as (context, _):
-            await asyncio.sleep(FIRST_S + AFTER_TROUBLE_S - 1)
+            await asyncio.sleep(FIRST_S + AFTER_FAILURE_S - 1)
             assert await offsets(context) == []
             await asyncio.sleep(10)
             assert len(await offsets(context)) == 1

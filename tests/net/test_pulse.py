@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from booktape.core.events import FetchSnapshot, Urgency
 from booktape.core.tape_records import Pulse
 from booktape.net.context import NetContext
-from booktape.net.pulse import FIRST_S, GIVES_WAY_S, QUIET_NS, SOONEST_S, PulseClient
+from booktape.net.pulse import FIRST_S, GIVES_WAY_S, PULSE_SPACING_S, QUIET_NS, PulseClient
 from booktape.net.rest_client import RestClient
 from booktape.wire.best_prices import BestPrices
 from net.loopback import DEPTH, Handler, linked
@@ -190,9 +190,9 @@ def test_in_a_hurry_it_comes_at_once_and_never_more_often_than_every_five_second
                 pulse.hurry()
                 await asyncio.sleep(1)
             await asyncio.sleep(10)
-            assert exchange.times() == [5, 17, 17 + SOONEST_S]
+            assert exchange.times() == [5, 17, 17 + PULSE_SPACING_S]
             await asyncio.sleep(PERIOD_S - 5)
-            assert exchange.times()[-1] == 17 + SOONEST_S + PERIOD_S
+            assert exchange.times()[-1] == 17 + PULSE_SPACING_S + PERIOD_S
 
     virtual_time.run(story())
 
@@ -220,7 +220,7 @@ def test_no_answer_ends_it(answer: web.Response) -> None:
         async with beating(exchange, Books(BTC)) as (_, _, context):
             await asyncio.sleep(FIRST_S + 2)
             assert await pulses(context) == []
-            await asyncio.sleep(PERIOD_S + SOONEST_S)
+            await asyncio.sleep(PERIOD_S + PULSE_SPACING_S)
             assert (await pulses(context))[0].tops == {BTC: TOP}
 
     with capture_logs() as lines:
@@ -234,7 +234,7 @@ def test_a_symbol_that_is_gone_does_not_take_the_proof_from_the_others() -> None
 
     async def story() -> None:
         async with beating(exchange, books) as (_, rest, context):
-            await asyncio.sleep(FIRST_S + SOONEST_S + 1)
+            await asyncio.sleep(FIRST_S + PULSE_SPACING_S + 1)
             (pulse,) = await pulses(context)
             assert pulse.tops == {BTC: TOP}
             assert rest.recheck_listing.is_set()

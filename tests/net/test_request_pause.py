@@ -1,4 +1,4 @@
-"""When the exchange wants silence: nothing leaves, neither a request nor a handshake."""
+"""Pauses that the exchange asks for: neither a request nor a handshake is sent."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from booktape.core.tape_records import Connected, DepthAnswer, Disconnected
 from booktape.net.context import NetContext
 from booktape.net.feed import AFTER_PAUSE_SPREAD_S, POLICY_PAUSE_S, Feed, FeedLimits
 from booktape.net.request_pause import (
+    EXTRA_S,
     FIREWALL_LONGEST_S,
     FIREWALL_S,
-    LATER_S,
     NO_PAUSE,
     RequestPause,
 )
@@ -72,9 +72,9 @@ ANSWERS = [
 
 
 @pytest.mark.parametrize("kind", ["rest", "stream"])
-@pytest.mark.parametrize(("status", "headers", "silence_s"), ANSWERS)
+@pytest.mark.parametrize(("status", "headers", "pause_s"), ANSWERS)
 def test_neither_a_request_nor_a_handshake_leaves_meanwhile(
-    kind: str, status: int, headers: dict[str, str], silence_s: float
+    kind: str, status: int, headers: dict[str, str], pause_s: float
 ) -> None:
     """Whichever of the two was told; then both come back by themselves."""
     exchange = Exchange(**{kind: web.Response(status=status, headers=headers)})
@@ -92,7 +92,7 @@ def test_neither_a_request_nor_a_handshake_leaves_meanwhile(
             another = asyncio.create_task(
                 Feed(context, (SYMBOL,), FeedLimits(lambda _, __: True)).run()
             )
-            await asyncio.sleep(silence_s + LATER_S + AFTER_PAUSE_SPREAD_S + 1)
+            await asyncio.sleep(pause_s + EXTRA_S + AFTER_PAUSE_SPREAD_S + 1)
             for task in (*tasks, another):
                 task.cancel()
             await asyncio.wait([*tasks, another])
@@ -100,7 +100,7 @@ def test_neither_a_request_nor_a_handshake_leaves_meanwhile(
 
     told_s = virtual_time.run(story())
     later = [at_s - told_s for times in exchange.came_s.values() for at_s in times if at_s > told_s]
-    assert min(later) >= silence_s + LATER_S
+    assert min(later) >= pause_s + EXTRA_S
     assert all(times[-1] > told_s for times in exchange.came_s.values())
 
 
@@ -118,7 +118,7 @@ def test_what_the_firewall_says_is_in_the_log() -> None:
 
     with capture_logs() as lines:
         virtual_time.run(story())
-    (line,) = [line for line in lines if line["event"] == "the exchange wants silence"]
+    (line,) = [line for line in lines if line["event"] == "the exchange asks for a pause"]
     assert "firewall" in line["answer"]
     assert "300 s" in line["answer"]
 
@@ -154,7 +154,7 @@ def test_a_ban_without_retry_after_lasts_as_long_as_its_body_says() -> None:
 
     virtual_time.run(story())
     told_s = came_s[0] + 1
-    assert told_s + BAN_S + LATER_S - 0.01 <= min(came_s[1:]) <= told_s + BAN_S + LATER_S + 1
+    assert told_s + BAN_S + EXTRA_S - 0.01 <= min(came_s[1:]) <= told_s + BAN_S + EXTRA_S + 1
 
 
 def test_a_ban_whose_body_does_not_come_is_a_ban_all_the_same() -> None:
@@ -180,7 +180,7 @@ def test_a_ban_whose_body_does_not_come_is_a_ban_all_the_same() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "headers", "body", "silence_s"),
+    ("status", "headers", "body", "pause_s"),
     [
         (418, {"Retry-After": "70"}, ban_text(10**18), 70),
         (418, {}, ban_text(NOW_NS + 9 * 10**9), 9),
@@ -198,14 +198,14 @@ def test_a_ban_whose_body_does_not_come_is_a_ban_all_the_same() -> None:
     ],
 )
 def test_how_long_is_what_the_answer_says_within_reason(
-    status: int, headers: dict[str, str], body: str, silence_s: float
+    status: int, headers: dict[str, str], body: str, pause_s: float
 ) -> None:
     """At most the three days that the exchange knows; what makes no sense says nothing."""
     clock = HandClock()
     clock.now_s = NOW_NS / 1e9
-    silence = RequestPause(clock)
-    assert silence.begin(status, headers, body.encode()).retry_after_s == pytest.approx(silence_s)
-    assert silence.left_s() == pytest.approx(silence_s + LATER_S)
+    pause = RequestPause(clock)
+    assert pause.begin(status, headers, body.encode()).retry_after_s == pytest.approx(pause_s)
+    assert pause.left_s() == pytest.approx(pause_s + EXTRA_S)
 
 
 def test_a_firewall_that_comes_again_is_left_alone_for_longer() -> None:
@@ -213,11 +213,11 @@ def test_a_firewall_that_comes_again_is_left_alone_for_longer() -> None:
     clock = HandClock()
     first, second = (RequestPause(clock, shared) for shared in [_memory()] * 2)
     found: list[float] = []
-    for silence in (first, second) * 4:
-        found.append(silence.begin(403, {}).retry_after_s)
+    for pause in (first, second) * 4:
+        found.append(pause.begin(403, {}).retry_after_s)
         # What was under way at the same time is the same trouble.
         assert second.begin(403, {}).retry_after_s == found[-1]
-        clock.advance(silence.left_s() + 1)
+        clock.advance(pause.left_s() + 1)
     assert found == [300, 600, 1200, 2400, 3600, 3600, 3600, 3600]
     assert found[-1] == FIREWALL_LONGEST_S
     clock.advance(FIREWALL_LONGEST_S)

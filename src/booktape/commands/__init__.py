@@ -1,1 +1,1 @@
-"""What each command takes, checks and starts; `cli` puts them together."""
+"""The commands, one file each: options, their checks, and what they start. `cli` puts them together."""

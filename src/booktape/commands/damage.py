@@ -1,4 +1,4 @@
-"""Files that cannot be read: named on stderr, and an exit code that is not 0."""
+"""Damaged files of an archive: named on stderr, and an exit code that is not 0."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from booktape.reader import Recording
 from booktape.terminal import write_error
 
 NAMED_MAX: Final = 20
-"""So many files are named one by one."""
+"""The most files that are named one by one."""
 
 
 @contextmanager
 def naming_damage(recording: Recording) -> Iterator[None]:
-    """Whatever happens in between: in the end every file that could not be read is named on stderr.
+    """After the block, also after an error, name every file that could not be read on stderr.
 
-    Raises DamagedArchive where nothing was found, since such a file may hold it.
+    Raises DamagedArchive instead of NotRecorded and BookNotKnown where there is one: it may hold what is missing.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DamagedFile)

@@ -1,4 +1,4 @@
-"""`booktape export`: the layouts of other tools."""
+"""`booktape export`: files in the layouts of other tools."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ Format: TypeAlias = Literal["incremental_book_L2", "book_snapshot", "hftbacktest
 
 
 @dataclass(frozen=True, slots=True)
-class _Order:
-    """What was asked for, checked."""
+class _Request:
+    """The options, checked."""
 
     format: Format
     start: datetime | None
@@ -67,7 +67,7 @@ def export(  # noqa: PLR0913 each is one documented option
     out
         The folder for the files; made when missing. No file is replaced.
     symbol
-        Only these; all when not given.
+        Only these symbols; all when not given.
     from_
         Only what was received from this time on, such as 2026-11-22T10:00 (UTC).
     to
@@ -85,24 +85,24 @@ def export(  # noqa: PLR0913 each is one documented option
     _check(format, depth, shape)
     start = moment("--from", from_) if from_ else None
     end = moment("--to", to) if to else None
-    order = _Order(format, start, end, depth, shape or "long", venue, out)
+    request = _Request(format, start, end, depth, shape or "long", venue, out)
     recording = reader.open(directory)
     with naming_damage(recording):
         for name in _symbols(recording, directory, symbol):
             try:
-                _export(recording, name, order)
+                _export(recording, name, request)
             except NotRecorded as error:
-                # The symbols after it may be whole.
+                # The other symbols may be whole.
                 if not recording.damaged:
                     raise
                 write_error(str(error))
     return int(bool(recording.damaged))
 
 
-def _export(recording: Recording, name: str, order: _Order) -> None:
-    """One symbol. Raises NotRecorded when nothing was written."""
+def _export(recording: Recording, name: str, request: _Request) -> None:
+    """Export one symbol. Raises NotRecorded when nothing was written."""
     files = 0
-    for outcome in _run(recording, name, order):
+    for outcome in _outcomes(recording, name, request):
         files += isinstance(outcome, Written)
         write_line(_sentence(outcome))
     if not files:
@@ -110,7 +110,7 @@ def _export(recording: Recording, name: str, order: _Order) -> None:
 
 
 def _check(format_: Format, depth: int | None, shape: TableShape | None) -> None:
-    """Raises UsageError where an option is missing, or does not apply."""
+    """Raises UsageError where an option is missing or does not apply."""
     rows = format_ in {"csv", "parquet"}
     if shape and not rows:
         raise UsageError(f"--shape does not apply to --format {format_}. Leave it out.")
@@ -130,17 +130,17 @@ def _symbols(recording: Recording, directory: Path, wanted: tuple[str, ...]) -> 
     return list(dict.fromkeys(name.upper() for name in wanted)) or known
 
 
-def _run(recording: Recording, symbol: str, order: _Order) -> Iterator[Outcome]:
-    if order.format in {"csv", "parquet"}:
-        rows = recording.snapshots(symbol, order.start, order.end, depth=order.depth)
-        return table(rows, order.shape, order.format, order.out)
-    items = updates(recording.replay(symbol, order.start, order.end))
-    if order.format == "hftbacktest":
-        return hftbacktest.parts(items, order.out, symbol)
-    naming = Naming(order.out, order.venue, symbol)
-    if order.depth is None:
+def _outcomes(recording: Recording, symbol: str, request: _Request) -> Iterator[Outcome]:
+    if request.format in {"csv", "parquet"}:
+        rows = recording.snapshots(symbol, request.start, request.end, depth=request.depth)
+        return table(rows, request.shape, request.format, request.out)
+    items = updates(recording.replay(symbol, request.start, request.end))
+    if request.format == "hftbacktest":
+        return hftbacktest.parts(items, request.out, symbol)
+    naming = Naming(request.out, request.venue, symbol)
+    if request.depth is None:
         return tardis.incremental(items, naming)
-    return tardis.snapshots(items, naming, order.depth)
+    return tardis.snapshots(items, naming, request.depth)
 
 
 def _sentence(outcome: Outcome) -> str:

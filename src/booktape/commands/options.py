@@ -1,6 +1,6 @@
-"""What several commands take: numbers within bounds, lengths of time, folders, addresses.
+"""Values that several commands take: numbers within bounds, durations, times, folders, addresses.
 
-Whatever is not exactly that is refused with a sentence, whether it was typed or stands in the
+A value that is not exactly one of these is refused with a sentence, whether it was typed or comes from the
 environment. Nothing is rounded and nothing is guessed: cyclopts alone would read `--every 1.5` as 2.
 """
 
@@ -45,7 +45,7 @@ def _positive(text: str) -> float:
 
 
 def _path(text: str) -> Path:
-    # Python's `Path("")` is the current folder: "$DIR" of a variable that is not set.
+    # Python's `Path("")` is the current folder; "$DIR" is empty where the variable is not set.
     if not text:
         raise ValueError("It is empty. Name a file or a folder; the current folder is a dot.")
     path = Path(text)
@@ -58,7 +58,7 @@ def _words(_: object, text: str, *, delimiter: str | None = None) -> list[str]:
 
 
 def _read_by(read: Callable[[str], object]) -> Parameter:
-    """Cyclopts asks with a list of one token, and adds the option's name to a ValueError."""
+    """Cyclopts passes a list of one token, and adds the option's name to a ValueError."""
 
     def convert(_: object, tokens: Sequence[Token]) -> object:
         return read(tokens[0].value)
@@ -78,17 +78,16 @@ Speed: TypeAlias = Annotated[
 NamedPath: TypeAlias = Annotated[Path, _read_by(_path)]
 """A file or a folder."""
 Addresses: TypeAlias = Annotated[tuple[str, ...], Parameter(env_var_split=_words)]
-"""Each as it was given. A variable that is set to nothing is one address, and a wrong one."""
+"""Each as it was given. An empty environment variable is one address, and a wrong one."""
 
 _UNITS_S: Final = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _LONGEST_S: Final = 3_650 * 86_400
 
 
 def seconds(option: str, text: str) -> float:
-    """A length of time such as 20, 90s, 15m, 8h or 30d. Raises UsageError.
+    """A duration such as 20, 90s, 15m, 8h or 30d. Raises UsageError.
 
-    From a second to ten years: the recorder looks at the clock twice a second, and a longer time is
-    a slip of the finger.
+    From a second to ten years: the recorder looks at the clock twice a second, and a longer time is a typing error.
     """
     match = re.fullmatch(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)([smhd]?)", text)
     length_s = float(match[1]) * _UNITS_S[match[2]] if match else 0.0
@@ -103,12 +102,12 @@ def seconds(option: str, text: str) -> float:
 def address(option: str, text: str, *schemes: str) -> str:
     """The address of a server, without a slash at its end. Raises UsageError.
 
-    A path may follow the host, for a server that stands behind another one; a question, a password
-    and anything that an address cannot hold may not.
+    A path may follow the host, for a server behind another one. A query, a fragment, a password, and characters that an
+    address cannot hold may not.
     """
     try:
         parts = urlsplit(text)
-        # An empty or overlong part of a name would be found only by whoever looks it up.
+        # Otherwise an empty or overlong part of a name would be found only when it is looked up.
         (parts.hostname or "").encode("idna")
         fits = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
     except ValueError:
@@ -129,8 +128,8 @@ def time_of_day_s(text: str) -> float:
     return int(match[1]) * 3_600.0 + int(match[2]) * 60
 
 
-def stretch_us(from_: str | None, to: str | None) -> tuple[int | None, int | None]:
-    """What --from and --to say, in microseconds since 1970. Raises UsageError."""
+def range_us(from_: str | None, to: str | None) -> tuple[int | None, int | None]:
+    """--from and --to in microseconds since 1970. Raises UsageError."""
     return (
         moment_us(moment("--from", from_)) if from_ else None,
         moment_us(moment("--to", to)) if to else None,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 Kind: TypeAlias = Literal["heatmap", "depth", "spread", "calendar"]
 
-_TAKES: dict[Kind, frozenset[str]] = {
+_OPTIONS: dict[Kind, frozenset[str]] = {
     "heatmap": frozenset({"--symbol", "--from", "--to", "--bps"}),
     "depth": frozenset({"--symbol", "--at", "--bps"}),
     "spread": frozenset({"--symbol", "--from", "--to", "--levels"}),
@@ -82,7 +82,7 @@ def plot(  # noqa: PLR0913 each is one documented option
     with naming_damage(recording):
         chosen = None if kind == "calendar" else _symbol(recording, directory, symbol)
         path = file or Path(f"{_file_stem(chosen)}{kind}.png")
-        # Before the work, so that a wrong name costs no waiting.
+        # Before the work, so that a wrong name is refused at once.
         draw.check_name(path)
         check_file("--file", path)
         write_line(str(draw.save(_picture(draw, recording, kind, chosen, given), path)))
@@ -91,7 +91,7 @@ def plot(  # noqa: PLR0913 each is one documented option
 
 def _check(kind: Kind, given: dict[str, Any]) -> None:
     """Raises UsageError for an option that does not apply to this picture."""
-    useless = [option for option, value in given.items() if value and option not in _TAKES[kind]]
+    useless = [option for option, value in given.items() if value and option not in _OPTIONS[kind]]
     if useless:
         raise UsageError(f"{useless[0]} does not apply to a {kind}. Leave it out.")
 
@@ -123,7 +123,7 @@ def _symbol(recording: Recording, directory: Path, wanted: str | None) -> str:
 
 
 def _file_stem(symbol: str | None) -> str:
-    """As folders spell the symbol: not every file system takes every script."""
+    """The symbol as folders spell it: not every file system accepts every script."""
     return f"{symbol_folder(symbol).removeprefix('symbol=')}-" if symbol else ""
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from booktape import tuning
-from booktape.commands.options import NamedPath, Positive, Processes, stretch_us
+from booktape.commands.options import NamedPath, Positive, Processes, range_us
 from booktape.reader.archive_files import ArchiveFiles
 from booktape.rebuild import RebuildOutcome, RebuildRequest
 from booktape.rebuild import rebuild as rebuild_archive
@@ -34,11 +34,11 @@ def rebuild(  # noqa: PLR0913 - each is one documented option
     directory
         The archive's folder; nothing in it is changed.
     every
-        Write one full snapshot after so many updates of a symbol.
+        N: one full snapshot every N updates of a symbol.
     out
-        The folder for the new archive; an interrupted rebuild is taken up where it was left.
+        The folder for the new archive; an interrupted rebuild is continued.
     symbol
-        Only these; all when not given.
+        Only these symbols; all when not given.
     from_
         Only segments that reach beyond this time, such as 2026-11-22T10:00 (UTC).
     to
@@ -47,16 +47,16 @@ def rebuild(  # noqa: PLR0913 - each is one documented option
         How many segments to rebuild at the same time, each on its own core.
     """
     tuning.tune_interpreter()
-    order = RebuildRequest(
+    request = RebuildRequest(
         ArchiveFiles.find(directory),
         out,
         every,
         frozenset(name.upper() for name in symbol) or None,
-        *stretch_us(from_, to),
+        *range_us(from_, to),
     )
-    check_archive("--out", order.layout)
+    check_archive("--out", request.layout)
     damaged = False
-    for outcome in rebuild_archive(order, jobs):
+    for outcome in rebuild_archive(request, jobs):
         write_line(_sentence(outcome))
         damaged = damaged or outcome.damage is not None
     return int(damaged)

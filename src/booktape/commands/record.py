@@ -1,4 +1,4 @@
-"""`booktape record`: from options to a recorder at work."""
+"""`booktape record`: from options to a running recorder."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from booktape.wire.endpoints import VENUES, Venue
 from booktape.wire.exchange_info import ExchangeInfo, SymbolInfo
 from booktape.wire.limits import DEPTH_MAX
 
-_HOSTS_MOST: Final = 2
+_HOSTS_MAX: Final = 2
 
 
 def record(  # noqa: PLR0913 each is one documented option
@@ -71,36 +71,36 @@ def record(  # noqa: PLR0913 each is one documented option
     all_symbols
         Record every symbol that trades, and those that will be listed.
     quote
-        Of those, only what trades against this asset, such as USDT.
+        Record every symbol that trades against this asset, such as USDT, and those that will be listed.
     every
-        Write one full snapshot after so many updates of a symbol.
+        N: one full snapshot every N updates of a symbol.
     out
         The archive's folder; made when missing, continued when not.
     duration
-        Stop after so long: 20, 90s, 15m, 8h, 30d. Without it: at Ctrl-C.
+        Stop after this time: 20, 90s, 15m, 8h, 30d. Without it: at Ctrl-C.
     exchange
-        Where from; `demo` has live data, `sim` is built in and needs no network.
+        Which exchange; `demo` has live data, `sim` is built in and needs no network.
     rest_url
-        Instead of the exchange's own; /api/v3/… is added. Given twice, the second one is asked while the
-        first cannot be reached.
+        Instead of the exchange's own address; /api/v3/… is added. Given twice, the second one is used
+        while the first cannot be reached.
     ws_url
-        Instead of the exchange's own; /stream?streams=… is added. Given twice, every second connection
-        goes to the second one.
+        Instead of the exchange's own address; /stream?streams=… is added. Given twice, every second
+        connection goes to the second one.
     depth
-        Levels a side to ask a snapshot for.
+        Levels a side that snapshots are requested with.
     connections
         How many connections carry each stream; a second one goes to the exchange's other host.
     segment
-        Seal files on the clock, so often: only sealed files can be read.
+        How often files are sealed, on the clock: only sealed files can be read.
     rollover_at
         When to replace connections, once a day, without a gap: HH:MM in UTC. Without it: in the
         last hour of the 24 that the exchange grants.
     witness
-        Which other stream every book is compared with as it changes.
+        The other stream that every book is compared with as it changes.
     audit
         How often every book is compared with a further snapshot; 0 for never.
     pulse
-        How often the best prices of all symbols are asked for, which prove quiet books current; 0 for
+        How often the best prices of all symbols are requested, which prove quiet books current; 0 for
         never.
     workers
         How many processes share the symbols.
@@ -140,8 +140,8 @@ def record(  # noqa: PLR0913 each is one documented option
 
 
 def _addresses(option: str, urls: tuple[str, ...], *schemes: str) -> tuple[str, ...]:
-    """What an option that may be given twice says. Raises UsageError."""
-    if len(urls) > _HOSTS_MOST:
+    """The values of an option that may be given twice. Raises UsageError."""
+    if len(urls) > _HOSTS_MAX:
         raise UsageError(
             f"{option} is given {len(urls)} times. Twice at most: there are two paths."
         )
@@ -166,5 +166,5 @@ async def _record(
             venue = Venue("built-in exchange", server.rest_url, server.ws_url)
         settings = replace(settings, venue=venue.reached_by(*ways))
         for url in (*settings.venue.rest_urls, *settings.venue.ws_urls):
-            proxy_for(url)  # one that cannot be used is said before anything begins
+            proxy_for(url)  # a proxy that cannot be used is refused before anything begins
         await run_until_signalled(Workers(settings, workers) if workers > 1 else Recorder(settings))

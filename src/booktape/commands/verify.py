@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from booktape import terminal
-from booktape.commands.options import NamedPath, Processes, stretch_us
+from booktape.commands.options import NamedPath, Processes, range_us
 from booktape.verify.order import Scope
 from booktape.verify.report import as_json, render
 from booktape.verify.run import Report, tape_bytes
@@ -35,7 +35,7 @@ def verify(  # noqa: PLR0913 - each is one documented option
     directory
         The archive's folder; nothing in it is changed.
     symbol
-        Only these; all when not given.
+        Only these symbols; all when not given.
     from_
         Only segments that reach beyond this time, such as 2026-11-22T10:00 (UTC).
     to
@@ -47,7 +47,7 @@ def verify(  # noqa: PLR0913 - each is one documented option
     """
     scope = Scope(
         frozenset(name.upper() for name in symbol) or None,
-        *stretch_us(from_, to),
+        *range_us(from_, to),
     )
     report = _with_progress(directory, scope, jobs)
     if json:
@@ -58,7 +58,7 @@ def verify(  # noqa: PLR0913 - each is one documented option
 
 
 def _with_progress(directory: Path, scope: Scope, jobs: int) -> Report:
-    """The bar goes to stderr, and only when somebody can see it move."""
+    """Verify with a progress bar on stderr, if that is a terminal."""
     console = terminal.console(stderr=True)
     columns = (TextColumn("verifying"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(

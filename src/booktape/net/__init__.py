@@ -1,1 +1,1 @@
-"""The doors: the recorder's only sockets and clock."""
+"""The way to the exchange: the recorder's only sockets and its only clock."""

@@ -1,4 +1,4 @@
-"""How long to wait before the next try, as numbers: testable without waiting."""
+"""Pauses between attempts, as plain numbers: they can be tested without waiting."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ LONGEST_S: Final = 30.0
 def full_jitter(uniform: Callable[[float, float], float]) -> Iterator[float]:
     """Pauses in seconds: anywhere between 0 and a bound that doubles up to LONGEST_S.
 
-    Full jitter, so that many clients that were cut at once do not come back at once. No pause is
-    longer than all before it together (but for FIRST_S): whatever was the matter, coming back takes
-    no longer than it lasted. Start a new iterator after a success.
+    Full jitter, so that clients that were cut at the same time do not come back at the same time. No pause is longer
+    than all pauses before it together (except for FIRST_S): so coming back takes no longer than the trouble lasted.
+    Start a new iterator after a success.
     """
     bound_s, waited_s = FIRST_S, 0.0
     while True:

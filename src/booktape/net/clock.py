@@ -37,24 +37,24 @@ class SystemClock:
 
 
 STEP_NS: Final = 10**9
-"""What the two clocks may differ in one look to the next; slewing and our own delays stay below."""
+"""From this difference on it is a step; slewing and our own delays stay below it."""
 
 
 class StepWatch:
-    """Sees when the time of day moves against steady time: it was set, or the machine slept.
+    """Detects that the time of day has moved against steady time: it was set, or the machine slept.
 
     Steady time does not run while a machine is suspended (on Linux), so both look alike.
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._offset_ns = self._look()
+        self._offset_ns = self._offset()
 
     def step_ns(self) -> int:
-        """How far the time of day has jumped since the last look; 0 when it has not."""
-        before_ns, self._offset_ns = self._offset_ns, self._look()
+        """How far the time of day has jumped since the last call; 0 when it has not."""
+        before_ns, self._offset_ns = self._offset_ns, self._offset()
         step_ns = self._offset_ns - before_ns
         return step_ns if abs(step_ns) >= STEP_NS else 0
 
-    def _look(self) -> int:
+    def _offset(self) -> int:
         return self._clock.now_ns() - round(self._clock.steady_s() * 1e9)

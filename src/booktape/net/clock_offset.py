@@ -1,7 +1,7 @@
-"""How far our clock is from the exchange's: measured now and then, and written down.
+"""The offset of our clock from the exchange's, measured every quarter of an hour and put on the tape.
 
-The exchange's time belongs to some moment between request and answer. So our clock in the middle of the
-two is ahead by the difference, give or take half of the round trip.
+The exchange reads its clock at some moment between our request and its answer. So the offset is our time in the
+middle of the two minus the exchange's time, give or take half of the round trip.
 """
 
 from __future__ import annotations
@@ -18,19 +18,17 @@ from booktape.wire.server_time import MICROSECONDS, decode_server_time
 
 FIRST_S: Final = 2.0
 EVERY_S: Final = 900.0
-"""Soon after the start, and then each quarter of an hour."""
-
-AFTER_TROUBLE_S: Final = 60.0
+AFTER_FAILURE_S: Final = 60.0
 
 SAMPLES: Final = 3
-"""Requests for each measurement, of which the fastest counts: the first one may open a connection, and
-any may be held up."""
+"""Requests for each measurement, of which the fastest counts: the first may have to open a connection, and any
+may be delayed."""
 
 log = structlog.get_logger()
 
 
 class OffsetMeter:
-    """Puts a `ClockOffset` into the queue, again and again."""
+    """Puts a `ClockOffset` into the queue every EVERY_S."""
 
     def __init__(self, context: NetContext, rest: RestClient) -> None:
         self._context = context
@@ -44,7 +42,7 @@ class OffsetMeter:
             offset = await self._measure()
             if offset:
                 await self._context.queue.put(offset)
-            await self._clock.pause(EVERY_S if offset else AFTER_TROUBLE_S)
+            await self._clock.pause(EVERY_S if offset else AFTER_FAILURE_S)
 
     async def _measure(self) -> ClockOffset | None:
         samples: list[ClockOffset] = []

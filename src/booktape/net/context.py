@@ -1,4 +1,4 @@
-"""What every http needs."""
+"""What all clients of `net` need."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from booktape.wire.endpoints import DEPTH_ONLY, Venue
 
 @dataclass(frozen=True, slots=True)
 class NetContext:
-    """The exchange's addresses, the way there, a clock for stamps, and where frames go.
+    """The exchange's addresses, the HTTP session, the clock for stamps, and the queue for records.
 
-    `ticks` must be asked before a frame is put into the queue, whether one is due.
-    `pause` is what the exchange may have asked for, of requests and handshakes alike.
-    `suffixes` name the streams that are listened to, of each symbol.
+    Before a record is put into the queue, a tick that is due must be put there (`ticks`).
+    `pause` holds back requests and handshakes while the exchange asks for that.
+    `suffixes` name the streams of each symbol that are recorded.
     """
 
     venue: Venue
@@ -32,5 +32,5 @@ class NetContext:
 
 
 def error_text(error: BaseException) -> str:
-    """What went wrong, for a sentence: some errors of the network have no text of their own."""
+    """An error's text, or its class: some network errors have no text."""
     return str(error) or type(error).__name__

@@ -35,7 +35,7 @@ are counted by the minute."""
 
 AFTER_PAUSE_SPREAD_S: Final = 5.0
 """After a pause that the exchange asked for, the feeds reconnect one by one within this time: if the first is
-told to wait again, the others learn of it."""
+asked to wait again, the others are too."""
 
 OVERLAP_CHECK_S: Final = 1.0
 OVERLAP_MAX_S: Final = 60.0

@@ -1,4 +1,4 @@
-"""The way to the exchange's REST http, and our manners there."""
+"""REST requests within the exchange's limits."""
 
 from __future__ import annotations
 
@@ -27,30 +27,30 @@ from booktape.wire.refusal import refusal_code
 
 _TIMEOUT: Final = ClientTimeout(total=30, sock_connect=5, sock_read=10)
 _BODY_S: Final = 2.0
-"""How long the body of a ban is waited for: it says until when, where Retry-After does not."""
+"""The longest wait for the body of a ban, which says until when it lasts where Retry-After is missing."""
 
 CONCURRENCY_MAX: Final = 12
-"""So many requests are under way at most. From half around the world an answer takes 0.3 s: then
-very many shallow books are known as soon as the budget allows, to a tenth (`make proofs`)."""
+"""Requests under way at once. From the other side of the world an answer takes 0.3 s; with this many, thousands of
+shallow books are synced within a tenth of the time that the budget dictates (`make proofs`)."""
 
 log = structlog.get_logger()
 
 
 class RateLimitedHttp:
-    """Requests within the weight that the exchange allows, and none where it wants silence.
+    """Requests within the weight that the exchange allows, and none during a pause that it asks for.
 
-    `concurrency` snapshots may be under way, each on a connection of its own; from any trouble on only
-    one, until an answer is good. A 429 is followed by those at most that were under way when it was
-    read, and by nothing else until Retry-After has passed: an address is banned "for continuing to
-    send requests after receiving 429 codes". When `sharers` processes have one address, each keeps
-    to its part of the budget and of CONCURRENCY_MAX; the context's silence is one for all of them.
+    `concurrency` snapshots may be under way, each on a connection of its own; after a failure only one, until an
+    answer is good. After a 429 only those requests reach the exchange that were under way when it was read, and no
+    others until Retry-After has passed: an address is banned "for continuing to send requests after receiving 429
+    codes". Where `sharers` processes have one address, each keeps to its part of the budget and of CONCURRENCY_MAX;
+    the pause is one for all of them.
 
-    Known weakness: the exchange may count what was under way against us.
+    Known weakness: the exchange may count against us what was under way.
     """
 
     def __init__(self, context: NetContext, sharers: int = 1) -> None:
         self.requests = 0
-        self._host = 0  # which of the venue's is asked
+        self._host = 0  # which of the venue's hosts is used
         self._context = context
         self._clock = context.clock
         self._sharers = sharers
@@ -58,21 +58,21 @@ class RateLimitedHttp:
         self._most = self.concurrency = max(1, CONCURRENCY_MAX // sharers)
         self._pauses = full_jitter(random.uniform)
         self._paused_until_s = -inf
-        self._last_failed = 0  # as many requests had left when the last trouble was met
-        self._unreadable = False  # the header of the used weight, which was said
+        self._last_failed = 0  # how many requests had left at the last failure
+        self._logged_header = False
 
     def set_limit(self, weight_per_minute: int) -> None:
-        """So much the exchange allows to all sharers together."""
+        """Set what the exchange allows to all sharers together."""
         self.budget.limit = weight_per_minute // self._sharers
 
     def wait_s(self, weight: int) -> float:
         """How long to wait before a request of this weight may leave."""
         now_s = self._clock.steady_s()
-        silent_s = self._context.pause.left_s()
-        return max(self.budget.wait_s(weight, now_s), self._paused_until_s - now_s, silent_s)
+        asked_for_s = self._context.pause.left_s()
+        return max(self.budget.wait_s(weight, now_s), self._paused_until_s - now_s, asked_for_s)
 
     def begin(self, weight: int) -> int:
-        """A request of this weight is about to leave; its number."""
+        """Count a request of this weight that is about to leave. Returns its number."""
         self.budget.spend(weight, self._clock.steady_s())
         self.requests += 1
         return self.requests
@@ -85,7 +85,7 @@ class RateLimitedHttp:
     ) -> bytes:
         """The body of the answer, decompressed. Raises ExchangeError: Oversized beyond `most_bytes`.
 
-        Where the venue has two hosts and one cannot be reached, the other one is asked from then on.
+        Where the venue has two hosts and one cannot be reached, the other one is used from then on.
         """
         session, host = self._context.session, self._host
         url = self._context.venue.rest_urls[host] + path
@@ -97,26 +97,26 @@ class RateLimitedHttp:
                 timeout=_TIMEOUT,
                 middlewares=(self._send, refuse_redirects),
             ) as answer:
-                # Before anyone else can have its connection.
+                # Before another request can use its connection.
                 await self._apply_limits(answer)
                 if answer.status != HTTPStatus.OK:
-                    said = await _beginning(answer)
-                    what = f"{url} answered {answer.status}: {said[:120]!r}"
-                    raise HttpStatusError(answer.status, what, refusal_code(said))
+                    body = await _beginning(answer)
+                    what = f"{url} answered {answer.status}: {body[:120]!r}"
+                    raise HttpStatusError(answer.status, what, refusal_code(body))
                 return await _whole(answer, most_bytes)
         except (aiohttp.ClientError, OSError) as error:
             self._use_other_host(host)
             raise Unreachable(f"{url}: {error_text(error)}") from error
 
     def record_success(self, number: int) -> None:
-        """This request had a good answer: if it left after the last trouble, that is over."""
+        """This request had a good answer: if it left after the last failure, the trouble is over."""
         if number > self._last_failed:
             self.concurrency, self._pauses = self._most, full_jitter(random.uniform)
 
     def back_off(self, number: int, error: Exception, **what: str) -> None:
-        """The exchange, or the way to it, is in trouble: nothing is asked for a while.
+        """A request failed: send none for a while.
 
-        What had left before this was known, and fails as well, is the same trouble.
+        Another one that had left before this failure was known, and fails as well, is the same trouble.
         """
         if number <= self._last_failed:
             return
@@ -128,31 +128,31 @@ class RateLimitedHttp:
         )
 
     async def _send(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
-        """Once and now, or not at all.
+        """A middleware: send once and now, or not at all.
 
-        The request's note may have waited for room in the queue, and meanwhile silence was asked
-        for. After this, aiohttp would repeat what breaks: past the budget, and into a silence.
+        The record of the request may have waited for room in the queue, and a pause may have begun meanwhile. And
+        aiohttp would repeat a request that breaks, outside the budget and during a pause.
         """
         if self.wait_s(0):
-            raise Unreachable(f"{request.url}: not asked, for we were told to wait")
+            raise Unreachable(f"{request.url}: not sent, the exchange asked us to wait")
         try:
             return await handler(request)
         except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-            # Neither of the two that aiohttp would repeat the request for.
+            # An error for which aiohttp does not repeat the request.
             raise aiohttp.ClientConnectionError(error_text(error)) from error
 
     def _use_other_host(self, host: int) -> None:
-        """It cannot be reached. Others that were under way find the same, and change nothing."""
+        """Leave a host that cannot be reached. Further requests to it that fail change nothing."""
         urls = self._context.venue.rest_urls
         if host == self._host and len(urls) > 1:
             self._host = (host + 1) % len(urls)
             log.warning("asking the other host", cannot_reach=urls[host], asking=urls[self._host])
 
     async def _apply_limits(self, answer: ClientResponse) -> None:
-        """Count what has been used. Raises TooFast where the answer asks for silence."""
+        """Count the weight used. Raises RateLimited where the answer asks for a pause."""
         used = self._used(answer)
         if used is not None:
-            # What the other sharers may use is not ours to count.
+            # The other sharers' part of the weight is not ours to count.
             theirs = self.budget.limit * (self._sharers - 1)
             self.budget.observe(used - theirs, self._clock.steady_s())
         if answer.status in PAUSE_STATUSES:
@@ -160,15 +160,15 @@ class RateLimitedHttp:
             raise self._context.pause.begin(answer.status, answer.headers, body)
 
     def _used(self, answer: ClientResponse) -> int | None:
-        """The weight that the answer says; None without, or where it cannot be read (said once)."""
+        """The used weight in the answer's header; None where it is missing or malformed (logged once)."""
         text = answer.headers.get(USED_WEIGHT_HEADER)
         if text is None:
             return None
         try:
             return whole_number(text)
         except MalformedNumber as error:
-            if not self._unreadable:
-                self._unreadable = True
+            if not self._logged_header:
+                self._logged_header = True
                 log.warning("header not understood", header=USED_WEIGHT_HEADER, error=str(error))
             return None
 
@@ -177,7 +177,7 @@ class RateLimitedHttp:
         if answer.status != HTTPStatus.IM_A_TEAPOT or "Retry-After" in answer.headers:
             return b""
         self._paused_until_s = self._clock.steady_s() + _BODY_S
-        # What does not come says nothing, and the ban is a ban all the same.
+        # Without the body the ban is a ban all the same.
         with suppress(TimeoutError, aiohttp.ClientError, OSError):
             async with asyncio.timeout(_BODY_S):
                 return await _beginning(answer)
@@ -187,8 +187,8 @@ class RateLimitedHttp:
 async def _whole(answer: ClientResponse, most_bytes: int) -> bytes:
     """All of the body. Raises Oversized, and closes the connection, as soon as it is too long.
 
-    aiohttp's own `read` would take any length. What it hands over piece by piece is decompressed in
-    pieces of bounded length, too.
+    aiohttp's own `read` accepts any length. Read piece by piece, the body is decompressed in pieces of bounded
+    length, too.
     """
     body = bytearray()
     async for piece in answer.content.iter_any():
@@ -202,7 +202,7 @@ async def _whole(answer: ClientResponse, most_bytes: int) -> bytes:
 
 
 async def _beginning(answer: ClientResponse) -> bytes:
-    """What a sentence needs of the body; where there is more, the connection is closed."""
+    """The first ERROR_BYTES_MAX of the body, for an error's text; where there is more, the connection is closed."""
     body = bytearray()
     async for piece in answer.content.iter_any():
         body += piece

@@ -1,8 +1,8 @@
-"""The pulse: what proves a quiet book current.
+"""The pulse: proof that a quiet book is current.
 
-A subscription can be dead while its connection answers every ping, so a book that nothing comes for is
-believed only as long as something else says that it is current. One request has the best prices of all
-symbols, for next to nothing; what it shows of quiet books goes to the queue as a frame.
+A subscription can be dead while its connection answers every ping. So a book without events counts as known only as
+long as something else shows that it is current. One cheap request returns the best prices of all symbols; those of
+quiet books go to the queue as a record.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from booktape.wire.best_prices import BestPrices, decode_best_prices
 from booktape.wire.limits import URL_BYTES_MAX
 
 FIRST_S: Final = 5.0
-"""After the start: by then the first books are known."""
+"""Time from the start to the first pulse: by then the first books are synced."""
 
-SOONEST_S: Final = 5.0
-"""So long after a pulse the next one may be asked for, whoever is in a hurry."""
+PULSE_SPACING_S: Final = 5.0
+"""The shortest time between two pulses, also after `hurry`."""
 
 QUIET_NS: Final = 10**9
-"""A book is quiet when nothing changed it from so long before the request left."""
+"""A book is quiet when nothing has changed it since this time before the request left."""
 
 GIVES_WAY_S: Final = 10.0
-"""How long snapshots of lost books go first. No longer: without a pulse quiet books are lost, too."""
+"""How long snapshots of lost books go first. No longer: without a pulse quiet books would be lost, too."""
 
 _NOT_SERVED: Final = (HTTPStatus.NOT_FOUND, HTTPStatus.BAD_REQUEST)
 
@@ -40,10 +40,10 @@ log = structlog.get_logger()
 
 
 class PulseClient:
-    """Asks for the best prices every `period_s` until cancelled.
+    """Requests the best prices every `period_s` until cancelled.
 
-    `quiet_since` names the books that nothing changed since a moment (ns since 1970). They are asked for
-    by name, unless `on_names` wants every symbol that there is: then each answer has all of them.
+    `quiet_since` returns the books that nothing has changed since a moment (ns since 1970). They are requested by
+    name, unless there is `on_names`: then each answer has all symbols, and `on_names` receives it.
     """
 
     def __init__(
@@ -63,14 +63,14 @@ class PulseClient:
         self._on_names = on_names
         self._by_name = on_names is None
         self._hurried = asyncio.Event()
-        self._refused = False
+        self._logged_refusal = False
 
     def hurry(self) -> None:
-        """Let the next pulse come at once, or five seconds after the last one."""
+        """Let the next pulse come at once, or PULSE_SPACING_S after the last one."""
         self._hurried.set()
 
     async def run(self) -> None:
-        """Ask, for ever. No answer of the exchange ends it."""
+        """Request pulses until cancelled. No answer of the exchange ends it."""
         await self._until_due(FIRST_S)
         while True:
             await self._wait_for_budget()
@@ -78,7 +78,7 @@ class PulseClient:
             self._hurried.clear()
             await self._request()
             await self._until_due(began_s + self._period_s - self._clock.steady_s())
-            early_s = began_s + SOONEST_S - self._clock.steady_s()
+            early_s = began_s + PULSE_SPACING_S - self._clock.steady_s()
             if early_s > 0:
                 await self._clock.pause(early_s)
 
@@ -88,7 +88,7 @@ class PulseClient:
                 await self._hurried.wait()
 
     async def _wait_for_budget(self) -> None:
-        """Wait until the budget has room, and for a while until no lost book waits for it."""
+        """Wait until the budget has room; for GIVES_WAY_S, also until no lost book waits for it."""
         began_s = self._clock.steady_s()
         while True:
             wait_s = self._rest.http.wait_s(self._weight)
@@ -116,7 +116,7 @@ class PulseClient:
             self._on_error(number, error, whole=whole)
         else:
             http.record_success(number)
-            self._refused, self._by_name = False, self._on_names is None
+            self._logged_refusal, self._by_name = False, self._on_names is None
             await self._on_answer(asked_ns, prices)
             if self._on_names:
                 self._on_names(prices)
@@ -124,7 +124,7 @@ class PulseClient:
     async def _on_answer(self, asked_ns: int, prices: BestPrices) -> None:
         for why in prices.unreadable:
             log.warning("pulse not understood", error=why)
-        # What changed while the answer was on its way may be newer than the answer.
+        # Books that changed while the answer was on its way may be newer than the answer.
         quiet = self._quiet_since(asked_ns - QUIET_NS)
         tops = {symbol: prices.tops[symbol] for symbol in quiet if symbol in prices.tops}
         if tops:
@@ -135,10 +135,10 @@ class PulseClient:
             self._rest.http.back_off(number, error)
             return
         if not whole:
-            # "Invalid symbol": one that is not listed any more spoils the answer for all.
+            # "Invalid symbol": one symbol that is not listed any more spoils the answer for all.
             self._by_name = False
             self._rest.recheck_listing.set()
             self.hurry()
-        elif not self._refused:
-            self._refused = True
+        elif not self._logged_refusal:
+            self._logged_refusal = True
             log.warning("no pulse from this server", error=str(error))

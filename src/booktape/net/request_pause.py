@@ -1,10 +1,10 @@
-"""When the exchange wants to hear nothing from our address, nothing leaves: no request, no handshake.
+"""Pauses that the exchange asks for: until they are over no request and no handshake is sent.
 
-Three answers ask for that, whether a request got them or a WebSocket handshake:
+Three answers ask for a pause, to a request or to a WebSocket handshake:
 
 - 429, too many requests: "a Retry-After header is sent … and will give the number of seconds".
 - 418, banned: for the same time, or until the moment that the body names.
-- 403, the firewall: some five minutes, and each request meanwhile makes it longer.
+- 403, the firewall: about five minutes, and each request meanwhile makes it longer.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ _MEANINGS: Final = MappingProxyType(
 )
 PAUSE_STATUSES: Final = frozenset(_MEANINGS)
 
-LATER_S: Final = 1.0
-"""So much longer than asked for we are silent: the exchange counts whole seconds, by its own clock,
-and one request too early makes 418 of 429."""
+EXTRA_S: Final = 1.0
+"""Added to Retry-After: the exchange counts whole seconds by its own clock, and one early request turns a 429 into a
+ban (418)."""
 
 FIREWALL_S: Final = 300.0
 FIREWALL_LONGEST_S: Final = 3_600.0
-"""Of the first 403, and at most: each that comes within an hour after the one before doubles it."""
+"""The pause after the first 403, and the longest one: each 403 within an hour after the last pause doubles it."""
 
 _WITHOUT_RETRY_AFTER_S: Final = MappingProxyType(
     {HTTPStatus.TOO_MANY_REQUESTS: 60.0, HTTPStatus.IM_A_TEAPOT: 120.0}
@@ -50,19 +50,18 @@ _BANNED_UNTIL: Final = re.compile(rb"banned until (\d{13})\b")
 """ "Way too much request weight used; IP banned until 1659146400000. …": ms since 1970."""
 
 NO_PAUSE: Final = (-inf, -inf, 0.0)
-"""What the memory of a `RequestPause` holds at first: the steady times until which all are silent, and until
-which the firewall wanted that; and how long the latter was."""
+"""The first content of a `RequestPause`'s memory: the steady times at which the pause, and the firewall's last pause,
+end; and the length of the latter."""
 _UNTIL, _FIREWALL_UNTIL, _FIREWALL = range(3)
 
 log = structlog.get_logger()
 
 
 class RequestPause:
-    """How long nothing may leave. `memory` is shared by all processes that have one address.
+    """The pause that the exchange asked for last. `memory` is shared by all processes that have one address.
 
-    Known weakness: there is no lock. Of two silences that are written at the very same moment the
-    shorter may win; the exchange wants one of the whole address, so they end within a second of each
-    other.
+    Known weakness: there is no lock. Of two pauses that are written at the same moment the shorter may win. The
+    exchange asks the whole address for one pause, so they end within a second of each other.
     """
 
     def __init__(self, clock: Clock, memory: Array[c_double] | None = None) -> None:
@@ -70,25 +69,25 @@ class RequestPause:
         self._memory = (c_double * len(NO_PAUSE))(*NO_PAUSE) if memory is None else memory
 
     def left_s(self) -> float:
-        """How long it still lasts; 0 when there is none."""
+        """How long the pause still lasts; 0 when there is none."""
         return max(0.0, self._memory[_UNTIL] - self._clock.steady_s())
 
     def begin(self, status: int, headers: Mapping[str, str], body: bytes = b"") -> RateLimited:
-        """Obey an answer that PAUSE_STATUSES, and return the error to raise."""
-        silence_s = self._asked_for_s(status, headers, body)
-        until_s = self._clock.steady_s() + silence_s + LATER_S
-        what = f"{status}, {_MEANINGS[HTTPStatus(status)]}: nothing is sent for {silence_s:.0f} s"
-        # What was under way at the same time is told the same, perhaps a little later.
-        if until_s > self._memory[_UNTIL] + LATER_S:
-            log.warning("the exchange wants silence", answer=what)
+        """Begin the pause that an answer with one of PAUSE_STATUSES asks for. Returns the error to raise."""
+        pause_s = self._asked_for_s(status, headers, body)
+        until_s = self._clock.steady_s() + pause_s + EXTRA_S
+        what = f"{status}, {_MEANINGS[HTTPStatus(status)]}: nothing is sent for {pause_s:.0f} s"
+        # Requests that were under way at the same time get the same answer, perhaps a little later.
+        if until_s > self._memory[_UNTIL] + EXTRA_S:
+            log.warning("the exchange asks for a pause", answer=what)
         self._memory[_UNTIL] = max(self._memory[_UNTIL], until_s)
-        return RateLimited(status, what, silence_s)
+        return RateLimited(status, what, pause_s)
 
     async def guard(self, request: ClientRequest, send: ClientHandlerType) -> ClientResponse:
-        """The session's middleware: looks once more, at the last moment."""
+        """The session's middleware: checks once more, at the last moment."""
         if self.left_s():
             raise aiohttp.ClientConnectionError(
-                f"{request.url}: not sent, for silence is asked for"
+                f"{request.url}: not sent, the exchange asked for a pause"
             )
         return await send(request)
 
@@ -99,14 +98,14 @@ class RequestPause:
         asked_s = asked_s or self._banned_s(body) or _WITHOUT_RETRY_AFTER_S[HTTPStatus(status)]
         if asked_s > RETRY_AFTER_MAX_S:
             log.warning(
-                "more silence asked for than the exchange's longest ban",
+                "asked for a pause that is longer than the exchange's longest ban",
                 asked_s=asked_s,
-                silent_for_s=RETRY_AFTER_MAX_S,
+                pause_s=RETRY_AFTER_MAX_S,
             )
         return min(asked_s, RETRY_AFTER_MAX_S)
 
     def _banned_s(self, body: bytes) -> float:
-        """How long the body says; 0 when it does not, or names a moment that has passed.
+        """The rest of a ban by its body; 0 where the body names no moment, or one that has passed.
 
         Known weakness: the moment is by the exchange's clock, and the difference by ours.
         """
@@ -118,7 +117,7 @@ class RequestPause:
         )
 
     def _firewall_pause_s(self) -> float:
-        """Longer each time it comes again; what comes while it lasts was under way before."""
+        """Twice as long as the last one, if that ended within an hour. A 403 during a pause was under way before."""
         memory, now_s = self._memory, self._clock.steady_s()
         if now_s >= memory[_FIREWALL_UNTIL]:
             again = now_s < memory[_FIREWALL_UNTIL] + FIREWALL_LONGEST_S
@@ -130,7 +129,7 @@ class RequestPause:
 
 
 def _retry_after_s(headers: Mapping[str, str]) -> float:
-    """What the header says; 0 when it says nothing, or nothing that can be read."""
+    """The seconds of the header; 0 where it is missing or malformed."""
     text = headers.get("Retry-After")
     if text is None:
         return 0.0

@@ -1,8 +1,7 @@
-"""The way out: where requests go, and what goes with them.
+"""The HTTP session of a recorder: no redirects, no cookies, no passwords.
 
-Nothing is followed and nothing is remembered. An answer that sends us elsewhere is an error, for REST
-and WebSocket alike: what it leads to is not the exchange that was asked for, and may be without TLS. No
-cookie is kept, and no password of ~/.netrc is sent. Of the environment only proxies count.
+A redirect is an error, for REST and WebSocket alike: its target is not the exchange that was asked for, and may be
+without TLS. No cookie is kept, and no password of ~/.netrc is sent. Of the environment only proxies count.
 """
 
 from __future__ import annotations
@@ -26,15 +25,13 @@ from booktape.errors import UsageError
 from booktape.net.request_pause import RequestPause
 
 _PLAIN: Final = {"ws": "http", "wss": "https"}
-"""Few name a proxy for WebSockets: they go where the same host's pages go."""
+"""WebSockets use the proxy for HTTP where the environment names none for them; few do."""
 
 _SHOWN: Final = 200
 
 
-def open_session(silence: RequestPause) -> ClientSession:
-    """What all requests and handshakes of a recorder go through: not while silence is asked for.
-
-    It follows nothing, and knows neither cookies nor passwords.
+def open_session(pause: RequestPause) -> ClientSession:
+    """The session for all requests and handshakes of a recorder; it sends nothing during a pause.
 
     `trust_env` would bring proxies, but with them the passwords of ~/.netrc; so it is off, and each
     request names its proxy (`proxy_for`).
@@ -42,14 +39,14 @@ def open_session(silence: RequestPause) -> ClientSession:
     return ClientSession(
         trust_env=False,
         cookie_jar=DummyCookieJar(),
-        middlewares=(silence.guard, refuse_redirects),
+        middlewares=(pause.guard, refuse_redirects),
     )
 
 
 async def refuse_redirects(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
-    """A middleware. Raises RedirectClientError for an answer that sends us elsewhere.
+    """A middleware. Raises RedirectClientError for a redirect.
 
-    aiohttp follows redirects after its middlewares, and `ws_connect` cannot be told not to.
+    aiohttp follows redirects after its middlewares, and `ws_connect` has no option against that.
     """
     answer = await handler(request)
     if HTTPStatus.MULTIPLE_CHOICES <= answer.status < HTTPStatus.BAD_REQUEST:
@@ -64,8 +61,8 @@ async def refuse_redirects(request: ClientRequest, handler: ClientHandlerType) -
 def proxy_for(url: str) -> URL | None:
     """The proxy that the environment names for this address (HTTPS_PROXY, NO_PROXY and their kin).
 
-    None where there is none, and for this very machine: on a proxy, 127.0.0.1 is the proxy. Raises
-    UsageError for one that is no address.
+    None where it names none, and for this machine: seen from a proxy, 127.0.0.1 is the proxy itself. Raises
+    UsageError for a proxy that is not an address.
     """
     target = URL(url, encoded=True)
     host = target.host or ""

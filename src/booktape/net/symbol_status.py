@@ -1,8 +1,8 @@
-"""What the exchange's list says of the symbols that are recorded, looked up now and then.
+"""The listing of the recorded symbols, looked up regularly in the exchange's list.
 
-A symbol that is halted sends nothing, and is no outage; one that is not listed any more has ended. Where
-everything is recorded, the pulse tells of new symbols within half a minute: its answer names every one
-that there is (net/pulse.py). Without a pulse the next look at the whole list does.
+A halted symbol sends nothing, which is no outage; a symbol that is not listed any more has ended. Where all symbols
+are recorded, the pulse shows new ones within half a minute: its answer names every symbol (net/pulse.py). Without a
+pulse the next look at the whole list shows them.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from booktape.wire.exchange_info import ExchangeInfo, SymbolInfo
 NAMED_LIST_EVERY_S: Final = 120.0
 WHOLE_LIST_EVERY_S: Final = 3_600.0
 LIST_SPACING_S: Final = 60.0
-"""A few named symbols are looked up often, the whole list (many megabytes) seldom; either sooner
-when there is doubt, but never sooner than the latter."""
+"""Named symbols are looked up often, the whole list (many megabytes) seldom. `recheck_listing` brings either
+forward, but not below LIST_SPACING_S."""
 
 NAME_TRIES: Final = 5
-"""How often a name that the pulse brought is looked up, at one pulse each, until it trades: the list may
-be behind. After that it has to wait for prices, or for the next look at the whole list."""
+"""How often a name from the pulse is looked up, once a pulse, until it trades: the list may be behind. After that it
+has to wait for prices, or for the next look at the whole list."""
 
 log = structlog.get_logger()
 
 
 class ListingState(NamedTuple):
-    """What is written down of a symbol; empty texts where nothing is."""
+    """What the tape says of a symbol's listing; empty texts where it says nothing."""
 
     status: str
     tick_size: str
@@ -43,25 +43,25 @@ class ListingState(NamedTuple):
 
 
 class SymbolStatusPoller:
-    """Puts a `SymbolListing` into the queue for each symbol of which the list says other than `known()`.
+    """Puts a `SymbolListing` into the queue for each symbol whose listing differs from `on_tape()`.
 
-    `look` sees every answer before that, whole lists and parts of them; with `new_ones` the lists that are
-    looked at now and then are whole, and what the pulse names is looked up as soon as it does.
+    Before that, `on_list` receives every answer, whole lists and parts of them. With `new_ones` the whole list is
+    looked up, and new names from the pulse are looked up at once.
     """
 
     def __init__(
         self,
         context: NetContext,
         rest: RestClient,
-        known: Callable[[], Mapping[str, ListingState]],
-        look: Callable[[ExchangeInfo], None],
+        on_tape: Callable[[], Mapping[str, ListingState]],
+        on_list: Callable[[ExchangeInfo], None],
         *,
         new_ones: bool,
     ) -> None:
         self._context = context
         self._rest = rest
-        self._known = known
-        self._on_list = look
+        self._on_tape = on_tape
+        self._on_list = on_list
         self._all = new_ones
         self._missed: set[str] = set()
         self._listed: dict[str, SymbolInfo] = {}
@@ -69,31 +69,31 @@ class SymbolStatusPoller:
         self._new = _NewNames()
 
     async def run(self, first: ExchangeInfo | None) -> None:
-        """Begin with what was looked up at the start, and go on until cancelled.
+        """Begin with the list that was looked up at the start, and go on until cancelled.
 
-        None, at the start or later: the exchange did not say. It may do so at the next look.
+        None, at the start or later: the exchange returned no list. It may return one next time.
         """
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._watch(first))
+            group.create_task(self._look_up_regularly(first))
             group.create_task(self._look_up_new_ones())
 
     def on_pulse_names(self, prices: BestPrices) -> None:
-        """The pulse has brought the best prices of every symbol that there is."""
+        """Compare the names of a pulse with the list."""
         if self._listed:  # before that, every name would be a new one
-            self._new.seen(prices, self._listed)
+            self._new.add_from(prices, self._listed)
 
-    async def _watch(self, info: ExchangeInfo | None) -> None:
+    async def _look_up_regularly(self, info: ExchangeInfo | None) -> None:
         while True:
             if info is not None:
-                self._new.whole_list()
+                self._new.retry_unlisted()
                 self._mark_missing(info)
                 await self._update(info)
             await self._context.clock.pause(LIST_SPACING_S)
-            await self._write_changes()  # what was joined meanwhile is known by now
-            whole = self._all or len(self._known()) > NAMED_MAX
+            await self._write_changes()  # symbols that were added meanwhile are on the tape by now
+            whole = self._all or len(self._on_tape()) > NAMED_MAX
             if not self._missed:
                 every_s = WHOLE_LIST_EVERY_S if whole and info else NAMED_LIST_EVERY_S
-                await self._until_doubt(random.uniform(0.5, 1) * every_s)  # noqa: S311
+                await self._until_recheck(random.uniform(0.5, 1) * every_s)  # noqa: S311
             self._rest.recheck_listing.clear()
             before, info = info, await self._rest.look_up(self._not_delisted(), whole=whole)
             if info is None and before is not None:
@@ -103,23 +103,23 @@ class SymbolStatusPoller:
         while True:
             names = await self._new.next_names()
             if names and (info := await self._rest.look_up(names)):
-                self._new.answered(names, info)
+                self._new.remove_found(names, info)
                 part = {name: info.symbols[name] for name in names if name in info.symbols}
                 await self._update(ExchangeInfo(part, info.weight_per_minute))
-            # At each pulse, even without a name: what the one before brought is known by now.
+            # At each pulse, even without a name: symbols that the last one added are on the tape by now.
             await self._write_changes()
 
     def _not_delisted(self) -> tuple[str, ...]:
-        known = self._known().items()
-        return tuple(symbol for symbol, said in known if said.status != DELISTED)
+        states = self._on_tape().items()
+        return tuple(symbol for symbol, state in states if state.status != DELISTED)
 
-    async def _until_doubt(self, most_s: float) -> None:
+    async def _until_recheck(self, most_s: float) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(most_s):
                 await self._rest.recheck_listing.wait()
 
     def _mark_missing(self, info: ExchangeInfo) -> None:
-        """A symbol that is missing counts as delisted when the next look misses it, too."""
+        """A missing symbol counts as delisted when it is missing from the next list, too."""
         missed = set(self._not_delisted()) - info.symbols.keys()
         gone, self._missed = missed & self._missed, missed - self._missed
         for symbol in gone:
@@ -131,9 +131,9 @@ class SymbolStatusPoller:
         await self._write_changes()
 
     async def _write_changes(self) -> None:
-        for symbol, before in self._known().items():
-            now = _said(self._listed[symbol], before) if symbol in self._listed else before
-            # What was written before may wait in the queue still.
+        for symbol, before in self._on_tape().items():
+            now = _state(self._listed[symbol], before) if symbol in self._listed else before
+            # The last change may still wait in the queue.
             if now != before and self._written.get(symbol) != (before, now):
                 self._written[symbol] = before, now
                 await self._context.queue.put(
@@ -141,17 +141,17 @@ class SymbolStatusPoller:
                 )
 
 
-def _said(info: SymbolInfo, before: ListingState) -> ListingState:
-    """What is to be written down. One that is not listed any more keeps its steps."""
+def _state(info: SymbolInfo, before: ListingState) -> ListingState:
+    """What the tape should say. A delisted symbol keeps its steps."""
     if info.status == DELISTED:
         return before._replace(status=info.status)
     return ListingState(info.status, *info.steps())
 
 
 class _NewNames:
-    """Which names that pulses bring are to be looked up.
+    """The names from pulses that have to be looked up.
 
-    Those that no list had, and those that did not trade by the list and have got prices now.
+    Those that no list has named, and those that did not trade by the list and have prices now.
     """
 
     def __init__(self) -> None:
@@ -160,8 +160,8 @@ class _NewNames:
         self._quoted: frozenset[str] = frozenset()
         self._pulse = asyncio.Event()
 
-    def seen(self, prices: BestPrices, listed: Mapping[str, SymbolInfo]) -> None:
-        """Every name of a pulse's answer."""
+    def add_from(self, prices: BestPrices, listed: Mapping[str, SymbolInfo]) -> None:
+        """Add the names of a pulse that have to be looked up."""
         opened = {
             name
             for name in prices.quoted - self._quoted
@@ -174,14 +174,14 @@ class _NewNames:
         self._pulse.set()
 
     async def next_names(self) -> tuple[str, ...]:
-        """Waits for a pulse; then those to look up, the newest first, as many as may be named at once."""
+        """Wait for a pulse. Returns the names to look up, the newest first, NAMED_MAX of them."""
         await self._pulse.wait()
         self._pulse.clear()
         newest_first = sorted(self._tries_left.items(), key=lambda entry: -entry[1])
         return tuple(name for name, _ in newest_first[:NAMED_MAX])
 
-    def answered(self, names: tuple[str, ...], info: ExchangeInfo) -> None:
-        """These were looked up. What trades is no question any more."""
+    def remove_found(self, names: tuple[str, ...], info: ExchangeInfo) -> None:
+        """Count one look-up of these names; remove those that trade, and those without tries left."""
         for name in names:
             self._tries_left[name] -= 1
             found = info.symbols.get(name)
@@ -191,6 +191,6 @@ class _NewNames:
                 if found is None:
                     self._given_up.add(name)
 
-    def whole_list(self) -> None:
-        """The whole list was looked at: what it does not name may be asked for again."""
+    def retry_unlisted(self) -> None:
+        """The whole list was looked up: names that it does not have may be looked up again."""
         self._given_up.clear()

@@ -1,9 +1,8 @@
-"""Where time gets onto the tape: once a second, and before whatever waited while we stood still.
+"""Ticks: how the tape knows the time, once a second.
 
-The function that makes books reads no clock; it knows the time by these ticks. When this process is
-stopped (a paused container, a laptop asleep, SIGSTOP) frames wait in the sockets, and carry a stamp
-that is as late as the pause was long. So whoever takes a frame out of a socket first sees to it that
-a tick which is due stands before it: the tick tells how long the pause was.
+The reconstruction reads no clock; it knows the time by ticks. While this process is stopped (a paused container, a
+sleeping laptop, SIGSTOP) messages wait in the sockets, and their stamps are late by the length of the pause. So a
+tick that is due goes into the queue before any message from a socket does: it shows how long the pause was.
 """
 
 from __future__ import annotations
@@ -14,18 +13,18 @@ from booktape.core.tape_records import ClockStep, Tick
 from booktape.net.clock import Clock, StepWatch
 from booktape.net.record_queue import RecordQueue
 
-EVERY_S: Final = 1.0
+TICK_S: Final = 1.0
 
 _EARLY_S: Final = 1e-6
-"""A sleeper may wake a hair early, by the rounding of its clock: that second has passed, too. Else it
-would sleep for no time at all, again and again, until the clock had moved."""
+"""A sleep may end this much early, by the rounding of its clock. Its second counts as passed, or the loop would sleep
+for no time at all until the clock had moved."""
 
 
 class Ticks:
     """Puts a `Tick` into the queue every second, and a `ClockStep` where our clock was set.
 
-    Known weakness: steady time does not run while a machine is suspended (on Linux), so that is a
-    step of the clock, and no pause.
+    Known weakness: steady time does not run while a machine is suspended (on Linux), so that looks like a step of the
+    clock, not like a pause.
     """
 
     def __init__(self, clock: Clock, queue: RecordQueue) -> None:
@@ -36,10 +35,10 @@ class Ticks:
 
     def is_due(self) -> bool:
         """Whether a second has passed since the last tick."""
-        return self._clock.steady_s() - self._last_s >= EVERY_S - _EARLY_S
+        return self._clock.steady_s() - self._last_s >= TICK_S - _EARLY_S
 
     async def put(self) -> None:
-        """Write down that time has passed. Waits where the queue is full."""
+        """Put a tick, and a step of the clock before it, into the queue. Waits while the queue is full."""
         now_s = self._clock.steady_s()
         elapsed_ns, self._last_s = round((now_s - self._last_s) * 1e9), now_s
         step_ns = self._watch.step_ns()
@@ -48,8 +47,8 @@ class Ticks:
         await self._queue.put(Tick(self._clock.now_ns(), elapsed_ns))
 
     async def run(self) -> None:
-        """Keep the time, until cancelled."""
+        """Put ticks into the queue until cancelled."""
         while True:
-            await self._clock.pause(max(0.0, self._last_s + EVERY_S - self._clock.steady_s()))
+            await self._clock.pause(max(0.0, self._last_s + TICK_S - self._clock.steady_s()))
             if self.is_due():
                 await self.put()
