@@ -58,8 +58,8 @@ def test_results_come_in_the_order_of_the_tasks() -> None:
         assert len(futures) == 20
         with pytest.raises(ValueError, match="13"):
             futures[13].result()
-        told = [future.result() for n, future in enumerate(futures) if n != 13]
-    assert told == [(number, "hello") for number in range(20) if number != 13]
+        results = [future.result() for n, future in enumerate(futures) if n != 13]
+    assert results == [(number, "hello") for number in range(20) if number != 13]
     assert "BOOKTAPE_TEST_WORD" not in os.environ
 
 
@@ -97,16 +97,16 @@ def test_they_do_not_hear_ctrl_c() -> None:
 
 def test_from_any_thread() -> None:
     """A notebook's, say."""
-    told: list[object] = []
+    results: list[object] = []
 
     def ask() -> None:
         with process_pool(1, tell, [(1,)], remember, "there") as futures:
-            told.append(futures[0].result())
+            results.append(futures[0].result())
 
     asking = threading.Thread(target=ask)
     asking.start()
     asking.join()
-    assert told == [(1, "there")]
+    assert results == [(1, "there")]
 
 
 @pytest.mark.parametrize(
@@ -127,6 +127,6 @@ def test_no_process_outlives_us(tmp_path: Path, sign: signal.Signals, to_all: bo
     assert [ours.stdout.readline() for _ in range(2)] == ["begun\n"] * 2
     (os.killpg if to_all else os.kill)(ours.pid, sign)
     # Both pipes are theirs as well: this returns when the last of them is gone.
-    _, said = ours.communicate()
+    _, err = ours.communicate()
     assert ours.returncode == -sign
-    assert said.count("Traceback") == (sign is signal.SIGINT)
+    assert err.count("Traceback") == (sign is signal.SIGINT)

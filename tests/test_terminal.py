@@ -1,4 +1,4 @@
-"""Text that cannot be written is lost and counted; nobody waits for whoever reads stderr."""
+"""Text that cannot be written is lost and counted; the readers of stderr block nothing."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def read_to_end(pipe: Pipe, skipped: int = 0) -> list[str]:
 
 
 def test_what_is_written_arrives_in_order(pipe: Pipe) -> None:
-    """While somebody reads nothing is lost."""
+    """While it is read nothing is lost."""
     output = QueuedOutput(pipe.writer)
     for number in range(1_000):
         output.write(b"%d\n" % number)
@@ -235,10 +235,10 @@ def test_tables_take_nothing_for_markup(capsys: pytest.CaptureFixture[str]) -> N
     console = terminal.console()
     console.print(table, width=200)
     console.print(Text(HOSTILE, style="red"), width=200)
-    said = capsys.readouterr().out
-    assert said.count(SHOWN.replace("\\x07", "").replace("\\r", "")) == 2  # and in the cell, cut
-    assert said.count("[/red]:warning:") == 3
-    assert all(character.isprintable() or character == "\n" for character in said)
+    shown = capsys.readouterr().out
+    assert shown.count(SHOWN.replace("\\x07", "").replace("\\r", "")) == 2  # and in the cell, cut
+    assert shown.count("[/red]:warning:") == 3
+    assert all(character.isprintable() or character == "\n" for character in shown)
 
 
 @pytest.fixture
@@ -253,11 +253,11 @@ def test_lines_of_the_log(capsys: pytest.CaptureFixture[str]) -> None:
     """Each value: a text, an error, a tuple that holds texts."""
     log = structlog.get_logger()
     log.info("event", name=HOSTILE, error=str(OSError("x" * 700_000)), first=(HOSTILE,), count=3)
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1
-    assert len(said) < 2 * TEXT_MAX
-    assert all(character.isprintable() or character == "\n" for character in said)
-    assert "count=3" in said
+    shown = capsys.readouterr().err
+    assert shown.count("\n") == 1
+    assert len(shown) < 2 * TEXT_MAX
+    assert all(character.isprintable() or character == "\n" for character in shown)
+    assert "count=3" in shown
 
 
 @pytest.mark.usefixtures("_log")
@@ -267,14 +267,14 @@ def test_a_flood_of_one_line_is_limited(capsys: pytest.CaptureFixture[str]) -> N
     for number in range(3 * BURST_LINES):
         log.info("flood", number=number)
     log.info("other")
-    said = capsys.readouterr().err
-    assert BURST_LINES <= said.count("event=flood") < 2 * BURST_LINES
-    assert "event=other" in said
+    shown = capsys.readouterr().err
+    assert BURST_LINES <= shown.count("event=flood") < 2 * BURST_LINES
+    assert "event=other" in shown
 
 
 @pytest.mark.usefixtures("_log")
 def test_kinds_of_unknown_events_are_limited(capsys: pytest.CaptureFixture[str]) -> None:
-    """In number and in length: neither the log nor the memory grows with what somebody invents."""
+    """In number and in length: neither the log nor the memory grows with what others invent."""
     telemetry = Telemetry()
     for number in range(10 * KINDS_MAX):
         telemetry.record(UnknownEvent(f"kind {number} " + "x" * 1_000))

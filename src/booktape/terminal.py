@@ -1,22 +1,21 @@
 r"""All text that leaves the process: reports on stdout, and on stderr the log, the live table, errors.
 
-`connected` replaces `sys.stdout` and `sys.stderr` for the life of a process, so that whatever writes to
-them (the log, rich, warnings, tracebacks, the logging of libraries) obeys the same two rules:
+`connected` replaces `sys.stdout` and `sys.stderr` for the life of a process, so that everything that writes to them
+(the log, rich, warnings, tracebacks, the logging of libraries) obeys the same two rules:
 
-- **Nothing that becomes of a text stops the work.** What cannot be written, because the reader is gone,
-  the disk is full or the descriptor is closed, is lost and counted. What an encoding does not have
-  is written as an escape, such as `\u5e01`.
-- **Nobody waits for stderr.** A thread of its own writes it, out of a bounded queue; when that is full,
-  lines are lost and counted. A pager that was stopped, a frozen ssh or a Ctrl-S holds that thread
-  alone, also when the process ends: it leaves the thread behind.
+- **No output stops the work.** Text that cannot be written, because the reader is gone, the disk is full or the
+  descriptor is closed, is lost and counted. A character that the encoding does not have is written as an escape,
+  such as `\u5e01`.
+- **stderr never blocks.** A thread writes it from a bounded queue; when the queue is full, lines are lost and
+  counted. A stopped pager, a frozen ssh or a Ctrl-S holds up that thread alone. A process that ends does not wait
+  for the thread.
 
-What stands in a text is nobody's to choose but ours: names, answers and files come from elsewhere. So
-here, and only here, text is made fit for a terminal (`fit`): escape sequences, NUL, marks that turn the
-direction of writing and the like are shown as escapes, nothing is taken for markup, and what is too
-long is cut. A flood of one kind of log line is limited, and what was left out is counted.
+Text may contain names, answers and files that others chose. So here, and only here, it is made safe for a terminal
+(`fit`): escape sequences, NUL, bidirectional marks and the like are shown as escapes, nothing is read as markup, and
+long text is cut. The number of log lines of one event is limited, and the lines that were left out are counted.
 
-stdout is waited for, as other programs do: its reader sets the pace, and no line of a report is lost
-to a slow one. A server does not wait for it either (`never_wait_for_stdout`).
+Writing to stdout blocks, as in other programs: the reader sets the pace, and a slow reader loses no line of a report.
+A server does not wait for stdout either (`never_wait_for_stdout`).
 """
 
 from __future__ import annotations
@@ -44,30 +43,30 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 QUEUE_BYTES: Final = 1 << 20
-"""Text that may wait for the reader of stderr: some ten thousand lines of the log."""
+"""Text that may wait for the reader of stderr: about ten thousand lines of the log."""
 
-LAST_WORDS_S: Final = 2.0
-"""How long a process that ends waits for the reader of what is still queued."""
+DRAIN_S: Final = 2.0
+"""How long a process that ends waits until the queued text is written."""
 
 STDOUT: Final = 1
 STDERR: Final = 2
 
 
 TEXT_MAX: Final = 2_000
-"""Characters of a sentence or of one value in the log; a message may quote an answer of megabytes."""
+"""The most characters of a sentence, or of one value in the log: it may quote an answer of megabytes."""
 
 BURST_LINES: Final = 10_000
 LINES_PER_S: Final = 50.0
-"""Of one event of the log. A connection of 1,024 symbols that is lost says a few lines of each, at once."""
+"""Limits of one event of the log. A lost connection of 1,024 symbols logs a few lines for each of them at once."""
 
 
-# ── what the program writes with ────────────────────────────────────────────────────────────────
+# ── writing ─────────────────────────────────────────────────────────────────────────────────────
 
 
 def fit(text: str, most: int | None = TEXT_MAX) -> str:
-    r"""The same, safe to show: what is not printable as an escape (`\x1b`), and cut after `most` characters.
+    r"""Make text safe to show: unprintable characters become escapes (`\x1b`), and it is cut after `most` characters.
 
-    Ends of lines stay. Spaces other than U+0020 are escaped too, since they look like it.
+    Line ends stay. Spaces other than U+0020 are escaped too, since they look like it.
     """
     cut = ""
     if most is not None and len(text) > most:
@@ -85,25 +84,25 @@ def _shown(character: str) -> str:
 
 
 def write_line(text: str) -> None:
-    """Write a line of a report, or several, to stdout; not cut, for it may be JSON."""
+    """Write one or more lines of a report to stdout; not cut, since it may be JSON."""
     sys.stdout.write(f"{fit(text, None)}\n")
     sys.stdout.flush()
 
 
 def write_error(sentence: str) -> None:
-    """Tell the user what went wrong, on stderr."""
+    """Write an error's sentence to stderr."""
     sys.stderr.write(f"booktape: {fit(sentence)}\n")
 
 
 def console(*, stderr: bool = False) -> Console:
-    """What rich draws tables and progress bars on. It takes nothing for markup or an emoji."""
+    """A rich console for tables and progress bars, without markup and emoji names."""
     return _FitConsole(stderr=stderr, markup=False, emoji=False)
 
 
 class _FitConsole(Console):
-    """Makes each piece of text fit, after its style was decided and before it becomes escape codes.
+    """Applies `fit` to each piece of text after its style is decided and before it becomes escape codes.
 
-    Known weakness: a table's columns are measured before, so that an escaped name may be cut.
+    Known weakness: a table's columns are measured before that, so an escaped name may be cut.
     """
 
     def render(
@@ -114,7 +113,7 @@ class _FitConsole(Console):
 
 
 def _fit_values(_: object, __: str, event: EventDict) -> EventDict:
-    """A processor of the log: all that a line says."""
+    """A processor of the log: makes all keys and values of a line safe to show."""
     return {
         fit(key): value if isinstance(value, int | float | None) else fit(str(value))
         for key, value in event.items()
@@ -122,18 +121,18 @@ def _fit_values(_: object, __: str, event: EventDict) -> EventDict:
 
 
 class _Limit:
-    """A processor of the log: so many lines of one event at once, then so many a second.
+    """A processor of the log: BURST_LINES of one event at once, then LINES_PER_S.
 
-    The next line that passes says how many were `left_out` before it.
+    The next line after dropped ones has their number as `left_out`.
     """
 
     def __init__(self) -> None:
         self._events: dict[object, _Allowance] = {}
 
     def __call__(self, _: object, __: str, event: EventDict) -> EventDict:
-        # Which event it is stands in our own code, so that these are few.
+        # The names of events are constants of this program, so there are few.
         allowance = self._events.setdefault(event["event"], _Allowance(monotonic()))
-        if not allowance.take(monotonic()):
+        if not allowance.use_one(monotonic()):
             raise structlog.DropEvent
         if allowance.left_out:
             event["left_out"], allowance.left_out = allowance.left_out, 0
@@ -142,14 +141,14 @@ class _Limit:
 
 @dataclass(slots=True)
 class _Allowance:
-    """How many lines may follow at once, as of a moment of steady time."""
+    """How many lines may be written now, as of a moment of steady time."""
 
     at_s: float
     lines: float = BURST_LINES
     left_out: int = 0
 
-    def take(self, now_s: float) -> bool:
-        """Whether one more may be written."""
+    def use_one(self, now_s: float) -> bool:
+        """Whether one more line may be written; if so, it counts as written."""
         self.lines = min(BURST_LINES, self.lines + (now_s - self.at_s) * LINES_PER_S)
         self.at_s = now_s
         if self.lines < 1:
@@ -160,7 +159,7 @@ class _Allowance:
 
 
 def log_to_stderr() -> None:
-    """For eyes on a terminal; one `key=value` line an event elsewhere."""
+    """Write the log to stderr: in colours on a terminal, elsewhere one `key=value` line an event."""
     colours = sys.stderr.isatty()
     pretty = structlog.dev.ConsoleRenderer(colors=colours)
     plain = structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"])
@@ -173,21 +172,21 @@ def log_to_stderr() -> None:
             pretty if colours else plain,
         ],
         wrapper_class=structlog.make_filtering_bound_logger("info"),
-        # Looked up at each line: while the live table is up, stderr is what writes above it. One
-        # write a line, so that it is lost as a whole or not at all.
+        # Looked up for each line: while the status table is shown, `sys.stderr` writes above it. One write a line,
+        # so that it is lost as a whole or not at all.
         logger_factory=lambda *_: structlog.WriteLogger(sys.stderr),
         cache_logger_on_first_use=False,
     )
 
 
-# ── what becomes of it ──────────────────────────────────────────────────────────────────────────
+# ── the streams ─────────────────────────────────────────────────────────────────────────────────
 
 
 @contextmanager
 def connected() -> Iterator[None]:
-    """Let text go its way by the rules above, until the process ends.
+    """Replace stdout and stderr by streams that obey the rules above, until the process ends.
 
-    An exception that nobody expects ends it with exit code 1, and a traceback by the same way.
+    An unexpected exception ends the process with exit code 1, and its traceback goes the same way.
     """
     _open_closed_descriptors()
     before = sys.stdout, sys.stderr
@@ -203,30 +202,30 @@ def connected() -> Iterator[None]:
             stream.flush()
             output = _output(stream)
             if isinstance(output, QueuedOutput):
-                output.drain(LAST_WORDS_S)
+                output.drain(DRAIN_S)
         sys.stdout, sys.stderr = before
 
 
 def never_wait_for_stdout() -> None:
-    """From now on stdout is written like stderr: for a process that serves or records."""
+    """Let a thread write stdout, like stderr: for a process that serves or records."""
     if isinstance(_output(sys.stdout), _WaitedOutput):
         sys.stdout = _text(QueuedOutput(STDOUT), sys.stdout)
 
 
 def lost_lines() -> int:
-    """How many lines of the log could not be written so far."""
+    """The number of lines of the log that have been lost so far."""
     output = _output(sys.stderr)
     return output.lost_lines if output else 0
 
 
 def stdout_failure() -> str | None:
-    """Why a report is not whole; None where it is, and where its reader wanted no more of it."""
+    """Why a report on stdout is not whole; None where it is, or where its reader closed the pipe."""
     output = _output(sys.stdout)
     return output.failure if output else None
 
 
 class _Output(io.RawIOBase):
-    """Bytes on their way to a descriptor. Nothing here raises because of what is at its other end."""
+    """Writes bytes to a descriptor. Nothing here raises because of its other end."""
 
     def __init__(self, descriptor: int) -> None:
         super().__init__()
@@ -242,14 +241,14 @@ class _Output(io.RawIOBase):
 
     @property
     def name(self) -> int:
-        """As of a file that was opened by its descriptor."""
+        """The descriptor, as with a file that was opened by it."""
         return self._descriptor
 
     def isatty(self) -> bool:
         return os.isatty(self._descriptor)
 
     def _put(self, text: bytes) -> bool:
-        """Write all of it, however long that takes. False: it is lost, in part perhaps."""
+        """Write all of it, however long that takes. Returns False where it is lost, perhaps in part."""
         rest = memoryview(text)
         while rest:
             try:
@@ -265,7 +264,7 @@ class _Output(io.RawIOBase):
 
 
 class _WaitedOutput(_Output):
-    """Whoever writes waits until it is written."""
+    """A blocking stream: `write` returns when the text is written, or lost."""
 
     def write(self, data: ReadableBuffer, /) -> int:
         text = bytes(data)
@@ -275,17 +274,17 @@ class _WaitedOutput(_Output):
 
 
 class _Queued(NamedTuple):
-    """A text, and the lines that were dropped just before it because the queue was full."""
+    """A text, and the number of lines that were dropped before it because the queue was full."""
 
     text: bytes
     dropped: int
 
 
 class QueuedOutput(_Output):
-    """Nobody waits: a thread writes, out of a queue that drops what does not fit.
+    """A stream that never blocks: a thread writes from a queue, which drops text that does not fit.
 
-    `logging.handlers.QueueListener` would do this for records of the log alone, and it ends by waiting
-    for its thread, for ever where that one is held in a write.
+    `logging.handlers.QueueListener` would do this for records of the log only, and at the end it waits for its thread:
+    for ever, where that is blocked in a write.
     """
 
     def __init__(self, descriptor: int, limit_bytes: int = QUEUE_BYTES) -> None:
@@ -296,11 +295,11 @@ class QueuedOutput(_Output):
         self._unwritten_bytes = 0
         self._dropped = 0
         self._changed = threading.Condition()
-        # A daemon: should it be held in a write, the process ends without it.
+        # A daemon: if it is blocked in a write, the process ends without it.
         threading.Thread(target=self._write_on, name=f"output-{descriptor}", daemon=True).start()
 
     def write(self, data: ReadableBuffer, /) -> int:
-        """Queue it, or count it as lost; at once in both cases."""
+        """Queue the text, or count its lines as lost. Never blocks."""
         text = bytes(data)
         with self._changed:
             if self._unwritten_bytes + len(text) > self._limit_bytes:
@@ -310,15 +309,15 @@ class QueuedOutput(_Output):
                 self._enqueue(text)
         return len(text)
 
-    def drain(self, patience_s: float) -> None:
-        """Wait until everything is written or lost, but not for longer than this."""
+    def drain(self, most_s: float) -> None:
+        """Wait until everything is written or lost, at most `most_s`."""
         with self._changed:
             if self._dropped:
                 self._enqueue(b"")
-            self._changed.wait_for(lambda: not self._unwritten, patience_s)
+            self._changed.wait_for(lambda: not self._unwritten, most_s)
 
     def _enqueue(self, text: bytes) -> None:
-        """The caller holds the lock."""
+        """Queue a text. The caller holds the lock."""
         self._queue.append(_Queued(text, self._dropped))
         self._dropped = 0
         self._unwritten += 1
@@ -326,25 +325,25 @@ class QueuedOutput(_Output):
         self._changed.notify_all()
 
     def _write_on(self) -> None:
-        """The thread: write what comes, for ever."""
+        """The thread: write queued text, for ever."""
         # On a terminal with `stty tostop`, writing from the background would stop the whole process.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTTOU})
-        untold = 0
+        unreported = 0
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._queue)
                 text, dropped = self._queue.popleft()
-            untold += dropped
-            written = self._put(self._note(untold) + text)
-            untold = 0 if written else untold + _lines(text)
+            unreported += dropped
+            written = self._put(self._loss_report(unreported) + text)
+            unreported = 0 if written else unreported + _lines(text)
             with self._changed:
                 self.lost_lines += 0 if written else _lines(text)
                 self._unwritten -= 1
                 self._unwritten_bytes -= len(text)
                 self._changed.notify_all()
 
-    def _note(self, lines: int) -> bytes:
-        """Say what is missing, where it is missing. On a terminal the live table counts it."""
+    def _loss_report(self, lines: int) -> bytes:
+        """A line that says how many are missing here. On a terminal the status table shows the number."""
         if not lines or self.isatty():
             return b""
         return f"booktape: {lines} lines are missing here: they could not be written\n".encode()
@@ -355,29 +354,28 @@ def _lines(text: bytes) -> int:
 
 
 def _text(output: _Output, like: TextIO | None) -> io.TextIOWrapper:
-    """A text stream over it, in the encoding of the one that it replaces.
+    """A text stream for an output, in the encoding of the stream that it replaces.
 
-    Line-buffered, so that each line (or whole text that ends with one) arrives as one write.
+    Line-buffered, so that each line, or each text that ends with one, is one write.
     """
     encoding = like.encoding if like else "utf-8"
     return io.TextIOWrapper(output, encoding, errors="backslashreplace", line_buffering=True)
 
 
 def _output(stream: TextIO) -> _Output | None:
-    """What a stream of ours writes to; None of any other stream. Rich's proxies are looked through."""
+    """The output of one of our streams, also behind rich's proxy; None for any other stream."""
     output = getattr(stream, "buffer", None)
     return output if isinstance(output, _Output) else None
 
 
 def _open_closed_descriptors() -> None:
-    """Let 0, 1 and 2 lead nowhere where they are closed (`2>&-`).
+    """Open the descriptors 0, 1 and 2 to /dev/null where they are closed (`2>&-`).
 
-    Else the first files that are opened become them, and what is written to stderr, by whatever
-    library, lands in a tape.
+    Otherwise the first files that are opened get these numbers, and what a library writes to stderr ends up in a tape.
     """
     for descriptor in range(STDERR + 1):
         try:
             os.fstat(descriptor)
         except OSError:
-            # The lowest that is free, which is this one: those below are open by now.
+            # `open` returns the lowest free one, which is this one: those below are open by now.
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)

@@ -55,11 +55,11 @@ def names(out: Path) -> list[str]:
 def test_each_format_has_its_files(
     root: Path, options: str, files: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Of all symbols or of those named, of all the time or a part; each file is said."""
+    """Of all symbols or of those named, of all the time or a part; each file is named."""
     run(root, options, tmp_path)
-    said = capsys.readouterr().out
+    printed = capsys.readouterr().out
     assert names(tmp_path) == files
-    assert all(f"{tmp_path / name}: " in said for name in files)
+    assert all(f"{tmp_path / name}: " in printed for name in files)
 
 
 def test_a_gap_is_said(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

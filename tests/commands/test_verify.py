@@ -34,19 +34,19 @@ def test_the_command(archive: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
     root = copy(archive, tmp_path / "copy")
     sealed(root, "tape")[0].unlink()
     assert run(str(root), "--json") == 1
-    said = json.loads(capsys.readouterr().out)
-    assert said["clean"] is False
-    assert said["counts"]["unverifiable"] == 2
-    assert said["symbols"][BTC]["unverifiable"] == 4
+    report = json.loads(capsys.readouterr().out)
+    assert report["clean"] is False
+    assert report["counts"]["unverifiable"] == 2
+    assert report["symbols"][BTC]["unverifiable"] == 4
 
 
 def test_a_part(archive: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """One symbol, and the segments that reach into a stretch of time: UTC unless it says otherwise."""
     stretch = ["--from", "1970-01-01T00:00:35", "--to", "1970-01-01T01:01:01+01:00"]
     assert run(str(archive), "--symbol", "ethbtc", *stretch, "--json") == 0
-    said = json.loads(capsys.readouterr().out)
-    assert said["segments"] == 2
-    assert list(said["symbols"]) == ["ETHBTC"]
+    report = json.loads(capsys.readouterr().out)
+    assert report["segments"] == 2
+    assert list(report["symbols"]) == ["ETHBTC"]
 
 
 @pytest.mark.parametrize("option", ["--from", "--to"])

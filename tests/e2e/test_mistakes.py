@@ -47,7 +47,7 @@ def test_an_unknown_symbol_is_refused_with_a_suggestion(tmp_path: Path) -> None:
         (["info", "/nowhere/at/all"], "/nowhere/at/all holds no recording"),
         (["record", "BTCUSDT", "--every", "1.5"], "'1.5' is not a whole number from 1"),
         (["record", "BTCUSDT", "--exchange", "sim", "--every", "3.0"], "--every"),
-        (["record", "币" * 27 + "USDT"], "no file can have so long a name"),
+        (["record", "币" * 27 + "USDT"], "its name is too long for a file"),
         (["record", "", "--exchange", "sim"], "Name at least one symbol"),
         (["record", "BTCUSDT", "--rest-url", ""], "--rest-url '' is not an address"),
         (["record", "BTCUSDT", "--rest-url", "127.0.0.1"], "--rest-url '127.0.0.1' is not"),

@@ -9,7 +9,7 @@ from booktape.net.connection import SIGN_OF_LIFE_S
 
 
 class HandClock:
-    """Time passes only in `advance`; whoever pauses sleeps until then."""
+    """Time passes only in `advance`; pauses last until then."""
 
     def __init__(self) -> None:
         self.now_s = 1_000.0
@@ -33,13 +33,13 @@ class HandClock:
         await waking.wait()
 
     async def asleep(self) -> Self:
-        """Somebody pauses, or will."""
+        """Wait until a task pauses."""
         async with asyncio.timeout(10):
             await self._asleep.wait()
         return self
 
     def advance(self, seconds: float) -> None:
-        """Let time pass and wake whoever's time has come."""
+        """Let time pass and end the pauses that are over."""
         self.now_s += seconds
         due = [waking for time_s, waking in self._sleepers if time_s <= self.now_s]
         self._sleepers = [s for s in self._sleepers if s[0] > self.now_s]

@@ -34,7 +34,7 @@ async def linked(
 ) -> AsyncIterator[NetContext]:
     """A context to a server that answers every request with `handler`; the queue holds `frames`.
 
-    `shared` is the silence's memory.
+    `shared` is the memory of the pause.
     """
 
     async def answer(request: web.Request) -> web.StreamResponse:
@@ -64,7 +64,7 @@ async def asking(
     sharers: int = 1,
     **linking: Any,
 ) -> AsyncIterator[tuple[RestClient, RecordQueue]]:
-    """A REST http at work, and the queue into which its answers go."""
+    """A REST client at work, and the queue into which its answers go."""
     async with linked(exchange, clock, **linking) as context:
         rest = RestClient(context, sharers)
         task = asyncio.create_task(rest.run())
@@ -77,7 +77,7 @@ async def asking(
 
 
 class Waits:
-    """Answers nobody before `go_on`; knows how many are under way, and how many were at most."""
+    """Answers no request before `go_on`; counts those under way, and the most at once."""
 
     def __init__(self, go_on: asyncio.Event, *answers: web.Response) -> None:
         self.under_way = self.most = 0
@@ -92,7 +92,7 @@ class Waits:
         return self._answers.pop(0) if self._answers else web.Response(body=DEPTH)
 
     async def are_under_way(self, count: int) -> None:
-        """Wait until so many are."""
+        """Wait until `count` requests are under way."""
         while self.under_way < count:
             await asyncio.sleep(0)
 

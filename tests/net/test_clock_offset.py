@@ -1,4 +1,4 @@
-"""How far our clock is from the exchange's: within the error that is told with it."""
+"""How far our clock is from the exchange's: within the error that is recorded with it."""
 
 from __future__ import annotations
 

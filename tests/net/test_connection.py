@@ -1,4 +1,4 @@
-"""One connection: stamped frames, an honest ending, and a watch for signs of life."""
+"""One connection: stamped messages, a truthful ending, and signs of life."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_frames_come_in_order_byte_for_byte() -> None:
     virtual_time.run(story())
 
 
-def test_a_stamp_is_taken_at_the_socket_not_when_somebody_looks() -> None:
+def test_a_message_is_stamped_at_the_socket_not_when_it_is_handled() -> None:
     """Frames that wait in the queue while time passes keep the time at which they arrived."""
 
     async def exchange(request: web.Request) -> web.WebSocketResponse:
@@ -317,7 +317,7 @@ def test_a_refused_handshake_says_why() -> None:
 
 
 def test_it_can_be_closed_before_the_handshake() -> None:
-    """Then it is over as soon as it stands, and never said to carry anything."""
+    """Then it ends as soon as it stands, and no record says that it carried anything."""
     assert HANDSHAKE_S <= 30
 
     async def exchange(request: web.Request) -> web.WebSocketResponse:

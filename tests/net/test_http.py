@@ -22,7 +22,7 @@ REFUSED = (429, {"Retry-After": "10"})
 
 
 def fetch_all(rest: RestClient, count: int) -> None:
-    """So many small snapshots."""
+    """Request `count` small snapshots."""
     for number in range(count):
         rest.request_snapshot(FetchSnapshot(f"S{number}USDT", 1, limit=100))
 
@@ -91,7 +91,7 @@ def test_a_pause_is_absolute() -> None:
     async def story() -> None:
         async with asking(Waits(asyncio.Event()), clock) as (rest, _):
             http = rest.http
-            http.back_off(http.begin(1), Unreachable("nobody is there"))
+            http.back_off(http.begin(1), Unreachable("no answer"))
             pause_s = http.wait_s(1)
             assert pause_s > 0
             clock.advance(pause_s / 2)
@@ -195,14 +195,14 @@ def test_a_429_is_obeyed_before_all_of_it_is_here() -> None:
 
 
 def test_nothing_follows_a_429_on_its_connection() -> None:
-    """A connection is free again when its answer is here: whoever comes then knows what it says."""
+    """A connection is free again when its answer is here, and the next request on it knows that answer."""
 
     async def story(turns: int) -> list[asyncio.Transport | None]:
-        told: list[asyncio.Transport | None] = []
+        transports: list[asyncio.Transport | None] = []
         clock = HandClock()
 
         async def exchange(request: web.Request) -> web.StreamResponse:
-            told.append(request.transport)
+            transports.append(request.transport)
             return web.Response(status=429, headers={"Retry-After": "10"})
 
         async with asking(exchange, clock) as (rest, _):
@@ -213,11 +213,11 @@ def test_nothing_follows_a_429_on_its_connection() -> None:
             await clock.asleep()
             for _ in range(20):
                 await asyncio.sleep(0)
-        return told
+        return transports
 
     for turns in range(40):
-        told = virtual_time.run(story(turns))
-        assert len(set(told)) == len(told), turns
+        transports = virtual_time.run(story(turns))
+        assert len(set(transports)) == len(transports), turns
 
 
 def test_the_longest_silence_that_was_asked_for_counts() -> None:
@@ -247,7 +247,7 @@ def test_the_longest_silence_that_was_asked_for_counts() -> None:
 
 
 def test_a_429_silences_all_that_share_the_address() -> None:
-    """Whoever was told; the others wait as long, and then go on without having met one."""
+    """Whichever got it; the others wait as long, and then go on without a failure."""
     told_s: list[float] = []
     sent_s: list[float] = []
     clock = RestlessClock()

@@ -151,7 +151,7 @@ def test_what_changed_while_the_answer_was_on_its_way_is_not_written() -> None:
 
 
 def test_very_many_are_asked_for_without_names() -> None:
-    """An address may be so long and no longer; the whole answer costs the same."""
+    """A URL has a longest length; the whole answer costs the same."""
     many = [f"S{n}USDT" for n in range(1_000)]
     exchange, books = Exchange(*many), Books(*many)
 
@@ -212,7 +212,7 @@ def test_in_a_hurry_it_comes_at_once_and_never_more_often_than_every_five_second
     ],
 )
 def test_no_answer_ends_it(answer: web.Response) -> None:
-    """It is said in the log, nothing is written, and the next one comes."""
+    """It is logged, nothing is written, and the next one comes."""
     exchange = Exchange(BTC)
     exchange.instead[1] = answer
 

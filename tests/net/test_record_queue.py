@@ -1,4 +1,4 @@
-"""Frames wait in order, so many and no more, and nobody is woken for each of them."""
+"""Records wait in order, up to a limit, and no task is woken for each of them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ async def full() -> RecordQueue:
     return queue
 
 
-def told(story: Coroutine[Any, Any, None]) -> None:
+def run(story: Coroutine[Any, Any, None]) -> None:
     async def in_time() -> None:
         async with asyncio.timeout(20):
             await story
@@ -56,11 +56,11 @@ def test_who_finds_it_full_waits_until_half_is_empty() -> None:
         assert waiting.done()
         assert len(queue) == MOST // 2 + 1
 
-    told(story())
+    run(story())
 
 
 def test_who_comes_later_does_not_overtake() -> None:
-    """While somebody waits for room, there is none for others either."""
+    """While one task waits for room, there is none for others either."""
 
     async def story() -> None:
         queue = await full()
@@ -74,7 +74,7 @@ def test_who_comes_later_does_not_overtake() -> None:
         taken = [await next_frame(queue) for _ in range(MOST + 1)]
         assert taken == [frame(number) for number in range(1, MOST + 2)]
 
-    told(story())
+    run(story())
 
 
 @pytest.mark.parametrize("most", [1, 2, 3, MOST])
@@ -100,11 +100,11 @@ def test_everything_arrives_in_order(most: int, doors: int) -> None:
         assert not queue
         await asyncio.gather(*delivering)
 
-    told(story())
+    run(story())
 
 
 def test_who_stops_waiting_leaves_nothing_behind() -> None:
-    """A http that is closed meanwhile puts nothing in, and nobody else waits for it."""
+    """A task that is cancelled meanwhile puts nothing in, and no other waits for it."""
 
     async def story() -> None:
         queue = RecordQueue(1)
@@ -118,7 +118,7 @@ def test_who_stops_waiting_leaves_nothing_behind() -> None:
         assert await next_frame(queue) == frame(2)
         assert not queue
 
-    told(story())
+    run(story())
 
 
 def test_bytes_fill_it_too() -> None:
@@ -139,11 +139,11 @@ def test_bytes_fill_it_too() -> None:
         assert len(queue.drain()) == 2
         assert not queue
 
-    told(story())
+    run(story())
 
 
 def test_some_are_taken_at_a_time() -> None:
-    """So many, or so many bytes, or all that there are: a turn is short, and never empty."""
+    """At most `most`, or `most_bytes`, or all that there are: a turn is short, and never empty."""
 
     async def story() -> None:
         queue = await full()
@@ -159,7 +159,7 @@ def test_some_are_taken_at_a_time() -> None:
         await queue.put(frame(0))
         assert await late == [frame(0)]
 
-    told(story())
+    run(story())
 
 
 def test_who_ends_gets_the_rest() -> None:
@@ -177,4 +177,4 @@ def test_who_ends_gets_the_rest() -> None:
         assert turn.cancelled()
         assert queue.drain() == [frame(0), frame(1)]
 
-    told(story())
+    run(story())

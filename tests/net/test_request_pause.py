@@ -39,7 +39,7 @@ def ban_text(until_ns: int) -> str:
 
 
 class Exchange:
-    """Answers a kind of request as it is told, for once, and then well; knows when each came."""
+    """Answers one kind of request with a given answer once, then well; records when each came."""
 
     def __init__(self, **first: web.Response) -> None:
         self.came_s: dict[str, list[float]] = {"rest": [], "stream": []}
@@ -76,7 +76,7 @@ ANSWERS = [
 def test_neither_a_request_nor_a_handshake_leaves_meanwhile(
     kind: str, status: int, headers: dict[str, str], pause_s: float
 ) -> None:
-    """Whichever of the two was told; then both come back by themselves."""
+    """Whichever of the two got the answer; then both come back by themselves."""
     exchange = Exchange(**{kind: web.Response(status=status, headers=headers)})
 
     async def story() -> float:
@@ -105,7 +105,7 @@ def test_neither_a_request_nor_a_handshake_leaves_meanwhile(
 
 
 def test_what_the_firewall_says_is_in_the_log() -> None:
-    """By its name, once, and for how long: whoever is behind it can ask nobody."""
+    """By its name, once, and for how long."""
     exchange = Exchange(stream=web.Response(status=403))
 
     async def story() -> None:

@@ -1,4 +1,4 @@
-"""The REST http: every request is answered in the end, none breaks the exchange's rules."""
+"""The REST client: every request is answered in the end, none breaks the exchange's rules."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class Exchange:
         return self._answers.pop(0) if self._answers else web.Response(body=self._body)
 
 
-def test_a_snapshot_comes_back_as_a_frame() -> None:
-    """The answer is a frame like any other: stamped, byte for byte, with what was asked."""
+def test_a_snapshot_comes_back_as_a_record() -> None:
+    """The answer is a record like any other: stamped, byte for byte, with its request."""
     exchange = Exchange()
 
     async def story() -> None:
@@ -253,9 +253,9 @@ def test_a_weight_that_cannot_be_read_is_not_counted_and_said_once(header: str) 
 
     with capture_logs() as lines:
         virtual_time.run(story())
-    said = [line for line in lines if line["event"] == "header not understood"]
-    assert [line["header"] for line in said] == ["X-MBX-USED-WEIGHT-1M"]
-    assert len(said[0]["error"]) < 200
+    logged = [line for line in lines if line["event"] == "header not understood"]
+    assert [line["header"] for line in logged] == ["X-MBX-USED-WEIGHT-1M"]
+    assert len(logged[0]["error"]) < 200
 
 
 def test_repeats_are_spaced_out() -> None:
@@ -275,7 +275,7 @@ def test_repeats_are_spaced_out() -> None:
 
 
 def test_a_lost_book_goes_before_a_new_one() -> None:
-    """However many new books wait, and whoever asked first."""
+    """However many new books wait, and whichever came first."""
     left: list[str] = []
 
     async def story() -> None:

@@ -1,4 +1,4 @@
-"""Audits at the REST http: they wait for whoever needs a snapshot more, and leave room for them."""
+"""Audits of the REST client: more urgent snapshots go first, and find budget."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_an_audit_never_takes_the_place_of_what_is_asked_already() -> None:
 
 
 def test_an_audit_that_waits_for_room_makes_way() -> None:
-    """Half of the budget is for books that are not known, at once, whoever waits already."""
+    """Half of the budget is for books that are not known, at once, whatever waits already."""
     exchange = Exchange()
 
     async def story() -> None:

@@ -34,13 +34,13 @@ TRADED = ListingState(TRADING, "", "")
 
 
 def info(statuses: Lists) -> ExchangeInfo:
-    return ExchangeInfo({symbol: SymbolInfo(symbol, said) for symbol, said in statuses.items()})
+    return ExchangeInfo({symbol: SymbolInfo(symbol, status) for symbol, status in statuses.items()})
 
 
 class Exchange:
     """Answers with its lists in turn, the last one for ever, and notes when it was asked for what.
 
-    Like the real one it refuses whoever names a symbol that is not listed, and leaves `hidden` ones out of
+    Like the real one it refuses a request that names a symbol that is not listed, and leaves `hidden` ones out of
     the whole list.
     """
 
@@ -78,7 +78,7 @@ class Recorder:
                 self.known[frame.symbol] = ListingState(frame.status, *_steps(frame))
                 self.frames.append(frame)
 
-    def said(self) -> list[tuple[str, str]]:
+    def written(self) -> list[tuple[str, str]]:
         return [(frame.symbol, frame.status) for frame in self.frames]
 
 
@@ -123,7 +123,7 @@ async def watching(
 
 
 def test_what_changed_since_it_was_last_known_is_a_frame() -> None:
-    """At the start what is not trading; later whatever is said for the first time."""
+    """At the start what is not trading; later what is listed for the first time."""
     recorder, exchange = (
         Recorder(BTC, ETH),
         Exchange({BTC: "HALT", ETH: "HALT"}, {BTC: TRADING, ETH: "HALT"}),
@@ -132,9 +132,9 @@ def test_what_changed_since_it_was_last_known_is_a_frame() -> None:
     async def story() -> None:
         async with watching(exchange, recorder, {BTC: "HALT", ETH: TRADING}):
             await asyncio.sleep(1)
-            assert recorder.said() == [(BTC, "HALT")]
+            assert recorder.written() == [(BTC, "HALT")]
             await asyncio.sleep(3 * NAMED_LIST_EVERY_S)
-        assert recorder.said() == [(BTC, "HALT"), (ETH, "HALT"), (BTC, TRADING)]
+        assert recorder.written() == [(BTC, "HALT"), (ETH, "HALT"), (BTC, TRADING)]
         assert recorder.frames[0].received_ns == virtual_time.START_NS
 
     virtual_time.run(story(), within_s=None)
@@ -166,14 +166,14 @@ def test_one_that_is_missing_twice_is_delisted() -> None:
     async def story() -> None:
         async with watching(exchange, recorder, {BTC: TRADING}):
             await asyncio.sleep(LIST_SPACING_S - 1)
-            assert recorder.said() == []
+            assert recorder.written() == []
             await asyncio.sleep(2)
-            assert recorder.said() == [(ETH, DELISTED)]
+            assert recorder.written() == [(ETH, DELISTED)]
             looks = len(exchange.asked)
             await asyncio.sleep(NAMED_LIST_EVERY_S / 2)
-            assert len(exchange.asked) == looks, "nobody misses it any more"
+            assert len(exchange.asked) == looks, "it is not looked up any more"
             await asyncio.sleep(2 * NAMED_LIST_EVERY_S)
-        assert recorder.said() == [(ETH, DELISTED)]
+        assert recorder.written() == [(ETH, DELISTED)]
         assert exchange.asked[-1][1] == f'["{BTC}"]'
         assert [named for _, named in exchange.asked[:3]] == [
             f'["{BTC}","{ETH}"]',
@@ -192,7 +192,7 @@ def test_one_that_is_back_was_never_gone() -> None:
         async with watching(exchange, recorder, {BTC: TRADING}):
             await asyncio.sleep(LIST_SPACING_S + 1)
             assert len(exchange.asked) == 1
-        assert recorder.said() == []
+        assert recorder.written() == []
 
     virtual_time.run(story(), within_s=None)
 
@@ -208,7 +208,7 @@ def test_doubt_is_a_reason_to_look_sooner() -> None:
             assert exchange.asked == []
             await asyncio.sleep(2)
             assert len(exchange.asked) == 1
-            assert recorder.said() == [(BTC, "BREAK")]
+            assert recorder.written() == [(BTC, "BREAK")]
             await asyncio.sleep(NAMED_LIST_EVERY_S / 4)
             assert len(exchange.asked) == 1, "the doubt is answered"
 
@@ -216,7 +216,7 @@ def test_doubt_is_a_reason_to_look_sooner() -> None:
 
 
 def test_all_are_asked_for_where_new_ones_are_looked_for() -> None:
-    """Or where there are too many to name; every list is shown to whoever looks for new ones."""
+    """Or where there are too many to name; every list is passed on, to find new ones."""
     many = [f"S{n}USDT" for n in range(NAMED_MAX + 1)]
 
     async def story() -> None:
@@ -245,7 +245,7 @@ def test_one_that_the_whole_list_hides_is_not_taken_for_delisted(new_ones: bool)
             for _ in range(4):
                 rest.recheck_listing.set()
                 await asyncio.sleep(LIST_SPACING_S + 1)
-        assert recorder.said() == [(BTC, "HALT"), (ETH, DELISTED)]
+        assert recorder.written() == [(BTC, "HALT"), (ETH, DELISTED)]
 
     virtual_time.run(story(), within_s=None)
 
@@ -278,10 +278,10 @@ def test_an_exchange_that_does_not_list_is_asked_again(status: int, first: Lists
         nonlocal lists
         async with watching(at_times, recorder, first):
             await asyncio.sleep(10 * NAMED_LIST_EVERY_S)
-            assert recorder.said() == []
+            assert recorder.written() == []
             lists = True
             await asyncio.sleep(NAMED_LIST_EVERY_S + LIST_SPACING_S)
-            assert recorder.said() == [(BTC, "BREAK")]
+            assert recorder.written() == [(BTC, "BREAK")]
 
     virtual_time.run(story(), within_s=None)
 
@@ -329,12 +329,12 @@ def pulse(*names: str, quoted: tuple[str, ...] = ()) -> BestPrices:
 
 
 def joined(recorder: Recorder) -> set[str]:
-    """What was shown as trading to whoever looks for new symbols, since the first list."""
+    """The symbols passed on as trading since the first list."""
     return {
         symbol
         for listed in recorder.lists[1:]
-        for symbol, said in listed.symbols.items()
-        if said.status == TRADING
+        for symbol, info in listed.symbols.items()
+        if info.status == TRADING
     }
 
 
@@ -408,14 +408,14 @@ def test_what_was_joined_gets_its_steps_as_soon_as_it_is_known() -> None:
             await asyncio.sleep(1)
             rest.statuses.on_pulse_names(pulse(BTC, "NEWUSDT", ETH))
             await asyncio.sleep(1)
-            assert recorder.said() == []
+            assert recorder.written() == []
             recorder.known["NEWUSDT"] = ListingState("", "", "")
             rest.statuses.on_pulse_names(pulse(BTC, "NEWUSDT", ETH))
             await asyncio.sleep(1)
-            assert recorder.said() == [("NEWUSDT", TRADING)]
+            assert recorder.written() == [("NEWUSDT", TRADING)]
             recorder.known[ETH] = ListingState("", "", "")
             await asyncio.sleep(LIST_SPACING_S)
-            assert recorder.said() == [("NEWUSDT", TRADING), (ETH, TRADING)]
+            assert recorder.written() == [("NEWUSDT", TRADING), (ETH, TRADING)]
 
     virtual_time.run(story(), within_s=None)
 

@@ -40,7 +40,7 @@ class Host:
             self.asked.append(request.query["symbol"])
             return web.Response(body=DEPTH)
         self.seen += 1
-        # As the real one does: whoever is silent for long is taken for dead.
+        # As the real one does: a client that is silent for long counts as dead.
         socket = web.WebSocketResponse(heartbeat=20)
         await socket.prepare(request)
         self.open.append(socket)
@@ -117,7 +117,7 @@ def test_a_cut_does_not_change_the_way() -> None:
 
 
 def test_requests_go_to_the_other_host_while_one_cannot_be_reached() -> None:
-    """It is said, and whoever answered is asked on until it fails as well."""
+    """It is logged, and the other host is used until it fails as well."""
 
     async def story() -> None:
         async with two_hosts() as (context, first, second):
@@ -145,7 +145,7 @@ def test_requests_go_to_the_other_host_while_one_cannot_be_reached() -> None:
 
 
 def test_what_fails_at_the_same_time_changes_the_host_once() -> None:
-    """A dozen requests that are cut together must not lead back to where nobody is."""
+    """A dozen requests that are cut together must not lead back to the dead host."""
 
     async def story() -> None:
         async with two_hosts() as (context, first, second):

@@ -1,4 +1,4 @@
-"""The async_recording: one hand at a time, and the loop never waits for all books at once."""
+"""An async recording: one task at a time, and the loop never waits for all books at once."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class StandingClock:
         return 0.0
 
     async def pause(self, seconds: float) -> None:
-        raise AssertionError(f"nobody waits here, not for {seconds} s")
+        raise AssertionError(f"a pause of {seconds} s")
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ async def record(root: Path, cancelled_after: int | None) -> int:
 
 @pytest.mark.usefixtures("_threads_at_once")
 def test_between_two_books_of_a_rotation_others_get_their_turn(tmp_path: Path) -> None:
-    """The sockets among them: stamps stay honest however many books there are."""
+    """The sockets among them: stamps stay right however many books there are."""
     assert asyncio.run(record(tmp_path, None)) > len(OPENING.symbols)
 
 
@@ -166,8 +166,8 @@ def test_a_clock_that_is_set_back_begins_a_new_segment(
         with open_archive(tmp_path) as archive:
             opening = replace(start(BTC), received_ns=begun * SECOND)
             async_recording = AsyncRecording(archive.begin(opening, "first"), Ahead(), 3_600)
-            told = [ClockStep((begun - back_s + second) * SECOND, 0) for second in range(3)]
-            await async_recording.handle([connected(begun, 1, (BTC,)), *told])
+            steps = [ClockStep((begun - back_s + second) * SECOND, 0) for second in range(3)]
+            await async_recording.handle([connected(begun, 1, (BTC,)), *steps])
             await async_recording.seal([])
 
     asyncio.run(story())

@@ -63,7 +63,7 @@ def test_a_symbol_with_large_sizes_is_recorded_and_said() -> None:
 
 
 def test_a_tape_begins_with_what_was_asked_for() -> None:
-    """Whoever reads it needs nothing else."""
+    """A reader needs nothing else."""
     start = settings("BTCUSDT").start(7, ("BTCUSDT",))
     assert (start.received_ns, start.every, start.symbols) == (7, 10, ("BTCUSDT",))
     assert (start.depth, start.witness, start.audit_s) == (5_000, "depth20", 900.0)

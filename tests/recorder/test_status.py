@@ -1,4 +1,4 @@
-"""How a recording stands is a value: whoever looks in cannot change it."""
+"""A recorder's status is a value that cannot be changed."""
 
 from __future__ import annotations
 
@@ -17,5 +17,5 @@ def test_a_status_is_a_value() -> None:
 
 @pytest.mark.parametrize("kind", [BookStatus, RecorderStatus])
 def test_a_status_is_of_one_moment(kind: type) -> None:
-    """Whoever looks at it later sees what was true then; and it has no dict of its own."""
+    """Later it still says what was true then; and it has no dict of its own."""
     check_frozen(kind)

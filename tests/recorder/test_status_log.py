@@ -1,4 +1,4 @@
-"""What is said once a minute where there is no terminal."""
+"""The status line, once a minute, where there is no terminal."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ NOW: Final = RecorderStatus((), 1_400, 1_399, 80, 1, 5_000, 7, 1.25, 31, "first"
 def test_a_line_says_how_all_of_it_stands(monkeypatch: pytest.MonkeyPatch) -> None:
     """In figures, whatever is shown one by one; nothing before the recording has begun."""
     monkeypatch.setattr(status_log, "STATUS_LINE_S", 0.0)
-    told = iter([None, NOW])
+    statuses = iter([None, NOW])
     seen = asyncio.Event()
 
     def status() -> RecorderStatus | None:
-        if (now := next(told, None)) is None:
+        if (now := next(statuses, None)) is None:
             seen.set()
         return now
 
     async def story() -> None:
         reporting = asyncio.create_task(status_log.report(status))
         async with asyncio.timeout(20):
-            while not seen.is_set() or len(said) < 1:
+            while not seen.is_set() or len(logged) < 1:
                 await asyncio.sleep(0)
         reporting.cancel()
         await asyncio.wait({reporting})
 
-    with capture_logs() as said:
+    with capture_logs() as logged:
         asyncio.run(story())
-    assert said == [
+    assert logged == [
         {
             "event": "status",
             "log_level": "info",

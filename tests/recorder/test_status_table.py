@@ -48,13 +48,13 @@ def test_the_last_line_is_about_all_books() -> None:
 
 
 def test_lines_of_the_log_that_were_lost_are_counted_below_the_table() -> None:
-    """Where the person looks who could not read them; nothing is said while none is."""
+    """In the table, where they are seen; nothing is shown while there are none."""
     assert "lost" not in " ".join(drawn(NOW))
     assert "1,200 lines of the log lost" in " ".join(drawn(replace(NOW, lost_lines=1_200)))
 
 
 def test_a_rate_is_counted_since_a_look_before() -> None:
-    """Over seconds, so that a worker that said nothing new meanwhile is not thought to stand still."""
+    """Over seconds, so that a worker without a new report does not seem to stand still."""
     before = replace(NOW, books=(replace(BTC, updates=940),))
     assert line_of("BTCUSDT", drawn(NOW, before, 5.0))[2] == "12"
 
@@ -75,12 +75,12 @@ def test_a_book_that_was_not_there_has_no_rate() -> None:
 def test_the_window_is_redrawn_until_it_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing before the recording has begun; then how it stands, at each look anew."""
     monkeypatch.setattr(live_table, "REFRESH_S", 0.001)
-    told: Iterator[RecorderStatus | None] = iter([None, NOW, replace(NOW, records=5_001)])
+    statuses: Iterator[RecorderStatus | None] = iter([None, NOW, replace(NOW, records=5_001)])
     screen = io.StringIO()
     seen = asyncio.Event()
 
     def status() -> RecorderStatus | None:
-        now = next(told, None)
+        now = next(statuses, None)
         if now is None and screen.getvalue().count("5,001 records"):
             seen.set()
         return now

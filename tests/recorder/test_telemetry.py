@@ -1,4 +1,4 @@
-"""What happened is counted, and what a person should know is said once, in one line."""
+"""What happened is counted; what a user should know is logged once, in one line."""
 
 from __future__ import annotations
 

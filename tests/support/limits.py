@@ -11,7 +11,7 @@ from pathlib import Path
 
 @contextmanager
 def memory_left(count_bytes: int) -> Iterator[None]:
-    """This process may map only so much more; then Python raises MemoryError."""
+    """This process may map only this much more; then Python raises MemoryError."""
     before = resource.getrlimit(resource.RLIMIT_AS)
     mapped_pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
     limit_bytes = mapped_pages * resource.getpagesize() + count_bytes

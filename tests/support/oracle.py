@@ -188,22 +188,22 @@ def ticker(
     return BookTicker(symbol, update_id, bid, ask)
 
 
-Said: TypeAlias = DepthEvent | TopLevels | BookTicker
+Sent: TypeAlias = DepthEvent | TopLevels | BookTicker
 
 
-def combined(said: Said) -> bytes:
+def combined(sent: Sent) -> bytes:
     """The message of the stream that says this."""
-    name = said.symbol.lower()
-    if isinstance(said, TopLevels):
-        return encode_combined(name + SUFFIXES[DEPTH20], encode_top(said))
-    if isinstance(said, BookTicker):
-        return encode_combined(name + SUFFIXES[BOOK_TICKER], encode_ticker(said))
-    return encode_combined(f"{name}@depth@100ms", encode_event(said))
+    name = sent.symbol.lower()
+    if isinstance(sent, TopLevels):
+        return encode_combined(name + SUFFIXES[DEPTH20], encode_top(sent))
+    if isinstance(sent, BookTicker):
+        return encode_combined(name + SUFFIXES[BOOK_TICKER], encode_ticker(sent))
+    return encode_combined(f"{name}@depth@100ms", encode_event(sent))
 
 
-def stream(said: Said | bytes, at: int, connection: int = 0) -> StreamMessage:
+def stream(sent: Sent | bytes, at: int, connection: int = 0) -> StreamMessage:
     """The frame that brings an event, a witness's words, or any bytes, at second `at`."""
-    payload = said if isinstance(said, bytes) else combined(said)
+    payload = sent if isinstance(sent, bytes) else combined(sent)
     return StreamMessage(at * SECOND, connection, payload)
 
 
@@ -218,7 +218,7 @@ def listed(status: str, at: int, symbol: str = SYMBOL) -> SymbolListing:
 
 
 def tick(at: float, elapsed_s: float = 1) -> Tick:
-    """At second `at` so much steady time has passed since the tick before."""
+    """At second `at` this much steady time has passed since the tick before."""
     return Tick(round(at * SECOND), round(elapsed_s * SECOND))
 
 
@@ -228,9 +228,9 @@ def pulse(at: float, asked_at: float, bid: str, ask: str = "1", symbol: str = SY
     return Pulse(round(at * SECOND), round(asked_at * SECOND), tops)
 
 
-def rest(said: DepthSnapshot, at: int) -> DepthAnswer:
+def rest(sent: DepthSnapshot, at: int) -> DepthAnswer:
     """The frame that brings a snapshot at second `at`."""
-    return DepthAnswer(at * SECOND, said.symbol, said.limit, encode_depth(said))
+    return DepthAnswer(at * SECOND, sent.symbol, sent.limit, encode_depth(sent))
 
 
 def start(*symbols: str, every: int = 1, **fields: Any) -> SegmentStart:

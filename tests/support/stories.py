@@ -1,4 +1,4 @@
-"""Words for short market stories: a machine, frames told to it, and what it says."""
+"""Helpers for short market stories: a state machine, its records, and its outputs."""
 
 from __future__ import annotations
 

@@ -47,11 +47,11 @@ def test_timers_fire_in_the_order_of_their_times() -> None:
 @pytest.mark.parametrize("own", [True, False])
 def test_a_thread_at_work_stops_time(own: bool) -> None:
     """In the loop's pool or another: who waits for it hears of it before any later timer."""
-    told: list[str] = []
+    order: list[str] = []
 
     async def story() -> None:
         loop, go_on = running(), threading.Event()
-        loop.call_later(0.001, told.append, "a timer")
+        loop.call_later(0.001, order.append, "a timer")
         with ThreadPoolExecutor(1) as pool:
             if own:
                 job = loop.run_in_executor(None, go_on.wait)
@@ -60,11 +60,11 @@ def test_a_thread_at_work_stops_time(own: bool) -> None:
             # The thread cannot be done before the loop has nothing left to do but wait for it.
             threading.Timer(0.05, go_on.set).start()
             await job
-            told.append("the thread")
+            order.append("the thread")
             await asyncio.sleep(1)
 
     virtual_time.run(story())
-    assert told == ["the thread", "a timer"]
+    assert order == ["the thread", "a timer"]
 
 
 def test_a_thread_that_nobody_waits_for_stops_time_too() -> None:
@@ -234,7 +234,7 @@ def test_a_story_that_does_not_end_fails_in_virtual_time() -> None:
 def test_a_story_that_hangs_fails_in_real_time(
     polling: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without a timer nothing would end it; it is told what was waited for, and where."""
+    """Without a timer nothing would end it; the error says what was waited for, and where."""
     monkeypatch.setattr(virtual_time, "PATIENCE_S", 0.05)
 
     async def story() -> None:

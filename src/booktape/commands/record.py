@@ -133,7 +133,7 @@ def record(  # noqa: PLR0913 each is one documented option
     check_archive("--out", Layout(out))
     for symbol in settings.symbols:
         if not can_be_stored(symbol):
-            raise UsageError(f"{symbol} is refused: no file can have so long a name. Leave it out.")
+            raise UsageError(f"{symbol} is refused: its name is too long for a file. Leave it out.")
     never_wait_for_stdout()
     log_to_stderr()
     asyncio.run(_record(settings, ways, workers, simulated=exchange == "sim"))

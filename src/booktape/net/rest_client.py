@@ -211,7 +211,7 @@ class RestClient:
         if sent_s < pending.made_s:
             self._enqueue(symbol)
             return
-        # Before the answer can be seen, so that whoever handles it may ask again.
+        # Before the answer can be seen, so that its handler may request again.
         self.forget(symbol)
         await queue.put(DepthAnswer(self._clock.now_ns(), symbol, limit, body))
 

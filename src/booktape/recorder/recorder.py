@@ -158,7 +158,7 @@ class Recorder:
         wanted = self._settings.wanted(info)
         too_long = {symbol for symbol in wanted if not can_be_stored(symbol)}
         for symbol in sorted(too_long - self._too_long):
-            log.warning("left out: no file can have so long a name", symbol=symbol)
+            log.warning("left out: its name is too long for a file", symbol=symbol)
         self._too_long |= too_long
         return tuple(symbol for symbol in wanted if symbol not in too_long)
 
