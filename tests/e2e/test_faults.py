@@ -13,7 +13,7 @@ from booktape.sim.server.server import SimServer
 from e2e.inside import recording, until_updates
 from e2e.promises import check_archive, gaps_of, truth_of
 from e2e.tables import lines_of
-from sim.honest import event_number
+from sim.exchange import event_number
 from support import virtual_time
 from support.truth import TracedMarket
 

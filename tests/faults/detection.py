@@ -91,7 +91,7 @@ CASES: Final = (
         NO_WITNESS,
     ),
     Case("ids count anew", IdsReset(AT_S, SYMBOL), 5),
-    # A pulse shows the best levels only: while the orders that are cancelled lie deeper, it agrees.
+    # A pulse shows the best levels only: while the orders that are cancelled fault deeper, it agrees.
     Case(
         "BREAK, and orders are cancelled",
         Halt(SYMBOL, AT_S, AT_S + 120, shown="BREAK"),

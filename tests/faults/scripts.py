@@ -1,6 +1,6 @@
 """Random combinations of faults, each from a seed: what a recording may have to survive.
 
-All of it is over by `honest_from_s`, within a minute or, after an outage of hours, when that ends;
+All of it is over by `faultless_from_s`, within a minute or, after an outage of hours, when that ends;
 only a delisted symbol does not come back.
 """
 
@@ -30,7 +30,7 @@ from booktape.sim.faults.market import (
 from booktape.sim.faults.messages import Close, Deaf, Delay, Drop, Gap, Garbage, Repeat, Stall
 from booktape.sim.faults.undetectable import StaleWitness
 
-HONEST_FROM_S: Final = 40.0
+FAULTLESS_FROM_S: Final = 40.0
 _EVEN: Final = 0.5
 SYMBOLS: Final = ("BNBUSDT", "LTCBTC", "XMRBTC")
 """None of the busiest: they would only take longer."""
@@ -42,7 +42,7 @@ HOURS: Final = frozenset({"outage-hours"})
 class Draw(NamedTuple):
     """What one fault may use: chance, a time within the run, one of the symbols.
 
-    `from_start` is for faults at the door: when nothing else is wrong, clients ask for snapshots
+    `from_start` is for faults before the answer: when nothing else is wrong, clients ask for snapshots
     only in the beginning, and would not notice those that come later.
     """
 
@@ -64,7 +64,7 @@ class Draw(NamedTuple):
         )
 
     def attempts(self, low: float, high: float, **more: Any) -> Attempts:
-        """Some clients at the door, at this time."""
+        """Some clients before the answer, at this time."""
         chosen = self.rng.uniform(low, high)
         seed = self.rng.randrange(10**6)
         start_s = 0.0 if self.from_start else self.start_s
@@ -148,7 +148,7 @@ SILENT_MAKERS: Final[Mapping[str, Maker]] = MappingProxyType(
     {
         # Of the connections that are open then: those that come later hear all.
         "deaf": lambda d: Deaf(
-            Messages(d.start_s, symbol=d.symbol, stream="depth", end_s=HONEST_FROM_S, **d.one())
+            Messages(d.start_s, symbol=d.symbol, stream="depth", end_s=FAULTLESS_FROM_S, **d.one())
         ),
         "deaf-from-the-start": lambda d: Deaf(
             Messages(symbol=d.symbol, stream="depth", end_s=d.end_s, **d.one()), opened_by_s=1
@@ -157,9 +157,9 @@ SILENT_MAKERS: Final[Mapping[str, Maker]] = MappingProxyType(
             Messages(d.start_s, symbol=d.symbol, stream="depth20", end_s=d.end_s, **d.one())
         ),
         "deaf-symbol": lambda d: Deaf(
-            Messages(d.start_s, symbol=d.symbol, end_s=HONEST_FROM_S, **d.one())
+            Messages(d.start_s, symbol=d.symbol, end_s=FAULTLESS_FROM_S, **d.one())
         ),
-        "silence": lambda d: Deaf(Messages(d.start_s, end_s=HONEST_FROM_S)),
+        "silence": lambda d: Deaf(Messages(d.start_s, end_s=FAULTLESS_FROM_S)),
         "break": lambda d: Halt(
             *(d.symbol, d.start_s, d.end_s),
             shown=d.rng.choice(["BREAK", "END_OF_DAY"]),
@@ -188,10 +188,10 @@ def single(kind: str, seed: int = 0) -> Faults:
     return Faults.of(MAKERS[kind](_draw(Random(f"single {kind} {seed}"), from_start=True)))
 
 
-def honest_from_s(faults: Faults) -> float:
+def faultless_from_s(faults: Faults) -> float:
     """From then on nothing goes wrong any more."""
-    outages = [lie.end_s for lie in faults.faults if isinstance(lie, Outage)]
-    return max(HONEST_FROM_S, *outages, 0.0)
+    outages = [fault.end_s for fault in faults.faults if isinstance(fault, Outage)]
+    return max(FAULTLESS_FROM_S, *outages, 0.0)
 
 
 def _draw(rng: Random, *, from_start: bool) -> Draw:

@@ -18,7 +18,7 @@ from booktape.sim.faults.market import Delist
 from booktape.sim.server.server import SimServer
 from e2e.inside import recording
 from e2e.promises import check_archive, gaps_of, truth_of
-from faults.scripts import HOURS, MAKERS, SYMBOLS, honest_from_s, script, single
+from faults.scripts import HOURS, MAKERS, SYMBOLS, faultless_from_s, script, single
 from support import virtual_time
 from support.truth import TracedMarket
 
@@ -41,7 +41,7 @@ async def survive(faults: Faults, seed: int, out: Path) -> None:
         ) as server,
         recording(server, SYMBOLS, out, every=2, connections=1 + seed % 2) as recorder,
     ):
-        await asyncio.sleep(honest_from_s(faults))
+        await asyncio.sleep(faultless_from_s(faults))
         await until_back(recorder, faults)
         await asyncio.sleep(5)
     assert not server.violations
@@ -51,7 +51,7 @@ async def survive(faults: Faults, seed: int, out: Path) -> None:
 
 async def until_back(recorder: Recorder, faults: Faults) -> None:
     """Every book is known again but one that was delisted."""
-    gone = {lie.symbol for lie in faults.faults if isinstance(lie, Delist)}
+    gone = {fault.symbol for fault in faults.faults if isinstance(fault, Delist)}
     async with asyncio.timeout(BACK_WITHIN_S):
         while True:
             status = recorder.status()

@@ -21,7 +21,7 @@ from faults.scripts import (
     MAKERS,
     SILENT_MAKERS,
     SYMBOLS,
-    honest_from_s,
+    faultless_from_s,
     script,
     single,
 )
@@ -37,7 +37,7 @@ def test_the_same_seed_is_the_same_script() -> None:
 
 
 def test_scripts_use_every_kind_and_combine_two_to_four() -> None:
-    """Each kind of fault that there is can come up, and does; but for the forgeries.
+    """Each kind of fault that there is can come up, and does; but for the undetectable fault.
 
     With those, rows are wrong and nothing in the data betrays it: they are for audits to find.
     """
@@ -62,7 +62,7 @@ def test_faults_that_nothing_betrays_are_a_class_of_their_own() -> None:
 
 def test_a_script_can_be_limited_to_some_kinds() -> None:
     """For a run that cannot wait for what the others ask for."""
-    found = {type(lie) for seed in SEEDS for lie in script(seed, ["drop"]).faults}
+    found = {type(fault) for seed in SEEDS for fault in script(seed, ["drop"]).faults}
     assert found == {Drop}
 
 
@@ -74,13 +74,13 @@ def test_a_fault_can_be_alone(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", MAKERS)
-def test_at_the_end_the_exchange_is_honest(kind: str) -> None:
+def test_at_the_end_the_exchange_has_no_fault(kind: str) -> None:
     """No message, client or connection suffers any more; only what is gone is gone."""
     for seed in range(20):
         faults = single(kind, seed)
-        over_s = honest_from_s(faults)
+        over_s = faultless_from_s(faults)
         for now_s in (over_s, over_s + 60):
-            _assert_honest(faults, now_s)
+            _assert_no_fault(faults, now_s)
         for moment in faults.timetable():
             ends = [step.after_s for step in moment.steps if isinstance(step, Later)]
             assert moment.at_s + max(ends, default=0) < over_s
@@ -93,7 +93,7 @@ def test_at_the_end_the_exchange_is_honest(kind: str) -> None:
                 assert number == 0
 
 
-def _assert_honest(faults: Faults, now_s: float) -> None:
+def _assert_no_fault(faults: Faults, now_s: float) -> None:
     for number in range(1, 50):
         event = DepthEvent("BTCUSDT", 0, number, number, [(1.0, 1.0)], [])
         sent = Delivery(number % 4, number, number, "btcusdt@depth@100ms", event, b"x", now_s)

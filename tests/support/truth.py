@@ -129,21 +129,21 @@ class TracedMarket(Market):
     def _new_symbol_market(self, symbol: str) -> TracedSymbolMarket:
         return TracedSymbolMarket(self._start(symbol), self.traces[symbol])
 
-    def _close(self, pair: SymbolMarket, now_s: float, time_us: int) -> list[Message]:
-        assert isinstance(pair, TracedSymbolMarket)
-        counting = pair.counting
-        messages = super()._close(pair, now_s, time_us)
-        if event := pair.last_event:
+    def _close(self, market: SymbolMarket, now_s: float, time_us: int) -> list[Message]:
+        assert isinstance(market, TracedSymbolMarket)
+        counting = market.counting
+        messages = super()._close(market, now_s, time_us)
+        if event := market.last_event:
             if self.remembers:
-                pair.trace.reached.append(Reached(time_us, counting, event.last_id))
+                market.trace.reached.append(Reached(time_us, counting, event.last_id))
             if not any(message.event for message in messages):
                 unsent = Unsent(time_us, counting, event.first_id, event.last_id)
-                pair.trace.unsent.append(unsent)
+                market.trace.unsent.append(unsent)
         return messages
 
     def live(self, symbol: str) -> TracedSymbolMarket:
         """The symbol's market as it stands."""
-        live = self._pair(symbol)
+        live = self._market(symbol)
         assert isinstance(live, TracedSymbolMarket)
         return live
 
@@ -160,7 +160,7 @@ class TracedMarket(Market):
 
     def update_id(self, symbol: str) -> int:
         """The last id made so far; once a bounded market has ended, the last id of all."""
-        return self._pair(symbol).update_id
+        return self._market(symbol).update_id
 
     def truth(self) -> Truth:
         """What really stands in each book at each update id, independent of this object's state."""

@@ -1,1 +1,1 @@
-"""The playroom: a built-in exchange that speaks Binance's protocol on loopback."""
+"""The simulated exchange: Binance's protocol on loopback."""

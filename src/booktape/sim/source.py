@@ -1,4 +1,4 @@
-"""What the server plays: the seeded market or a recording, behind one small door."""
+"""What the server plays: the seeded market or a recording."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from booktape.wire.exchange_info import SymbolInfo
 
 
 class Source(Protocol):
-    """Something that happens in time, and is moved on by somebody who has a clock."""
+    """A course of events without a clock: the server's pacer advances it."""
 
     @property
     def patient(self) -> bool:
@@ -22,23 +22,23 @@ class Source(Protocol):
     def symbols(self) -> Sequence[SymbolInfo]:
         """What `exchangeInfo` lists."""
 
-    def apply_faults(self, incidents: MarketFaults) -> None:
-        """Let these happen. Called once, before `start`; raises UsageError for what it cannot do."""
+    def apply_faults(self, faults: MarketFaults) -> None:
+        """Let these happen. Called once, before `start`; raises UsageError for an impossible one."""
 
     def want(self, streams: Collection[str]) -> None:
-        """Somebody listens to these streams, and to no others. Without it, nothing is known of that."""
+        """Clients are subscribed to these streams, and to no others."""
 
     def start(self, time_us: int) -> None:
         """The exchange's clock shows `time_us` at second 0. Called once, before `advance`."""
 
     def due_s(self) -> float | None:
-        """Seconds from the start until the next `advance`; None when nothing comes any more."""
+        """Seconds from the start until the next `advance`; None when nothing more will come."""
 
     def advance(self) -> Sequence[Message]:
         """Do what is due, and return what is to be sent."""
 
     def depth(self, symbol: str, limit: int, fraction: float, /) -> bytes | None:
-        """The body of a `/depth` answer; None when the book is not known now.
+        """The body of a `/depth` answer; None while the book is not known.
 
         `fraction` (0 to 1) is the part of the time until the next `advance` that has passed.
         """
@@ -47,7 +47,7 @@ class Source(Protocol):
         """The body of a `/depth` answer of some time ago."""
 
     def top(self, symbol: str, fraction: float, /) -> BookTicker | None:
-        """The best level of each side, as `depth` would show it; None when the book is not known."""
+        """The best level of each side, as in `depth`; None while the book is not known."""
 
     def holds(self, symbol: str, /) -> bool:
         """Whether a request that found no book should wait until there is one."""

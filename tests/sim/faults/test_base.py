@@ -16,7 +16,7 @@ from booktape.sim.faults.market import Huge, MarketFaults
 from booktape.sim.faults.messages import Close, Drop, Repeat
 from booktape.sim.faults.replies import Reset
 from booktape.sim.faults.requests import AnswerFault
-from sim.honest import BTC
+from sim.exchange import BTC
 
 
 def delivery(connection: int = 0, message: int = 1, number: int = 1) -> Delivery:
@@ -27,8 +27,8 @@ def delivery(connection: int = 0, message: int = 1, number: int = 1) -> Delivery
 # ── together ────────────────────────────────────────────────────────────────────────────────
 
 
-def test_lies_compose_in_order() -> None:
-    """Each lie works on what the one before it left; a new lie needs no other file."""
+def test_faults_compose_in_order() -> None:
+    """Each fault works on what the one before it left; a new fault needs no other file."""
 
     class Twice(MessageFault):
         def apply(self, delivery: Delivery, steps: list[Step]) -> list[Step]:
@@ -44,7 +44,7 @@ def test_lies_compose_in_order() -> None:
     assert fates == [Later(9, Cut(abrupt=False)), Later(3, Cut(abrupt=True))]
 
 
-def test_the_first_lie_at_the_door_counts() -> None:
+def test_the_first_fault_at_requests_counts() -> None:
     """Others are not asked."""
     both = Faults.of(requests.refuse(Attempts(door="ws")), requests.rest_error(Attempts()))
     assert both.outcome(Attempt("ws", 0, 0)) == Reset()
@@ -61,14 +61,14 @@ def test_timetables_are_merged_in_the_order_of_time() -> None:
     assert {5, 25, 31} <= set(times)
 
 
-def test_only_lies_about_messages_cost_anything_for_a_message() -> None:
+def test_only_faults_about_messages_cost_anything_for_a_message() -> None:
     """The exchange need not ask the others."""
     assert not Faults.of(Cuts(3), Huge("BTCUSDT", 1), requests.refuse(Attempts())).change_messages
     assert Faults.of(Cuts(3), Drop(Messages())).change_messages
     assert not Faults().change_messages
 
 
-def test_the_market_remembers_as_much_as_a_lie_will_ask_for() -> None:
+def test_the_market_remembers_as_much_as_a_fault_will_ask_for() -> None:
     """And nothing without one."""
     assert Faults().market == MarketFaults()
     old = Faults.of(requests.stale(Attempts(), seconds=3), requests.stale(Attempts(), events=7))
@@ -123,7 +123,7 @@ def test_no_text_is_no_fault() -> None:
 
 
 def test_every_fault_can_be_named() -> None:
-    """One lie for each part, in order."""
+    """One fault for each part, in order."""
     text = "drop=0.01, close=30,cut=100msg,refuse=0.2,outage=10-25,rest-error=0.1,cuts=3,shutdown=9"
     kinds = [type(fault) for fault in Faults.parse(text).faults]
     expected = [Drop, Lifetime, Close, AnswerFault, Outage, AnswerFault, Cuts, ServerShutdown]

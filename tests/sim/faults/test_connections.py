@@ -1,4 +1,4 @@
-"""Lies about connections, over real sockets."""
+"""Faults about connections, over real sockets."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from booktape.sim.faults.base import Faults
 from booktape.sim.faults.connections import CutAt, Cuts, HalfOpen, Outage
 from booktape.sim.faults.connections import ServerShutdown as Shutdown
 from booktape.wire.binance import decode_event
-from sim.honest import BTC, last_id, lying, market, pairs
+from sim.exchange import BTC, faulty, last_id, market, pairs
 from sim.visitor import Visit, Visitor, ids, run, visit
 
 # ── cuts ────────────────────────────────────────────────────────────────────────────────────
@@ -26,7 +26,7 @@ def test_those_who_are_open_at_a_time_are_cut() -> None:
     """Whoever comes later stays."""
 
     async def work() -> None:
-        async with visit(lying(CutAt(1.05, abrupt=False), speed=20, slots=None)) as visit_:
+        async with visit(faulty(CutAt(1.05, abrupt=False), speed=20, slots=None)) as visit_:
             first = await visit_.listen(BTC)
             await first.end()
             assert first.socket.close_code == GOING_AWAY
@@ -76,7 +76,7 @@ def test_two_connections_that_come_back_lose_nothing_to_single_cuts() -> None:
             ends.append(visitor.socket.close_code)
 
     async def work() -> None:
-        server = lying(Cuts(3, spare=1, seed=2), speed=30, slots=450)
+        server = faulty(Cuts(3, spare=1, seed=2), speed=30, slots=450)
         async with visit(server) as visit_:
             ends: list[int | None] = []
             tasks = [asyncio.create_task(follow(visit_, ends)) for _ in range(2)]
@@ -100,7 +100,7 @@ def test_a_half_open_connection_carries_nothing_and_does_not_end() -> None:
     """No frame, no ping, no pong, no goodbye; the other connection goes on; nothing is owed."""
 
     async def work() -> None:
-        server = lying(
+        server = faulty(
             HalfOpen(1.05, connection=0), speed=1, slots=None, ping_s=0.3, pong_within_s=0.5
         )
         async with visit(server) as visit_:
@@ -132,7 +132,7 @@ def test_a_shutdown_is_announced_before_the_cut() -> None:
     """In each client's own form; whoever comes after the announcement stays."""
 
     async def work() -> None:
-        server = lying(Shutdown(1.05, lead_s=2.0), speed=20, slots=None, start_us=10**15)
+        server = faulty(Shutdown(1.05, lead_s=2.0), speed=20, slots=None, start_us=10**15)
         async with visit(server) as visit_:
             combined = await visit_.listen(BTC)
             raw = await visit_.connect(f"/ws/{BTC}")
@@ -178,7 +178,7 @@ def test_in_an_outage_nobody_gets_through(silent: bool) -> None:
     """Open connections are lost, new ones and requests fail; afterwards all is as before."""
 
     async def work() -> None:
-        async with visit(lying(Outage(1.97, 8, silent=silent), speed=1, slots=None)) as visit_:
+        async with visit(faulty(Outage(1.97, 8, silent=silent), speed=1, slots=None)) as visit_:
             first = await visit_.listen(BTC)
             await asyncio.sleep(1.95)
             assert await asks(visit_)
@@ -203,7 +203,7 @@ def test_an_outage_from_the_beginning_ends() -> None:
     """The first client who is refused starts the clock; else it would last for ever."""
 
     async def work() -> None:
-        async with visit(lying(Outage(0, 2), speed=1, slots=None)) as visit_:
+        async with visit(faulty(Outage(0, 2), speed=1, slots=None)) as visit_:
             await asyncio.sleep(10)
             assert not await asks(visit_)
             await asyncio.sleep(1.9)
@@ -219,7 +219,7 @@ def test_fates_do_not_touch_what_was_sent_before() -> None:
     """Up to the cut, everything arrives in order."""
 
     async def work() -> None:
-        async with visit(lying(CutAt(2.0, abrupt=False), speed=20)) as visit_:
+        async with visit(faulty(CutAt(2.0, abrupt=False), speed=20)) as visit_:
             visitor = await visit_.listen(BTC)
             await visitor.end()
             got = ids(visitor.messages)
@@ -233,7 +233,7 @@ def test_a_market_can_be_quiet_under_a_timetable() -> None:
     """Fates keep their time also when the market has ended."""
 
     async def work() -> None:
-        server = lying(CutAt(2.0), speed=20, source=market(slots=3))
+        server = faulty(CutAt(2.0), speed=20, source=market(slots=3))
         async with visit(server) as visit_:
             visitor = await visit_.listen(BTC)
             await visitor.end()

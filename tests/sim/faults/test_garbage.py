@@ -11,7 +11,7 @@ from booktape.errors import MalformedFrame
 from booktape.sim.faults.conditions import Messages
 from booktape.sim.faults.messages import Form, Garbage
 from booktape.wire.binance import decode_event
-from sim.honest import BTC, SLOTS, last_id, lying, pairs
+from sim.exchange import BTC, SLOTS, faulty, last_id, pairs
 from sim.visitor import run, visit
 
 TENTH = Messages(first=10, last=10)
@@ -23,7 +23,7 @@ def test_garbage_comes_before_an_event_or_instead_of_it(form: Form, instead: boo
     """Once, where told; every other event is as it was."""
 
     async def work() -> None:
-        async with visit(lying(Garbage(TENTH, form=form, instead=instead))) as visit_:
+        async with visit(faulty(Garbage(TENTH, form=form, instead=instead))) as visit_:
             visitor = await visit_.listen(BTC)
             kept = [number for number in range(SLOTS) if not (instead and number == 9)]
             assert await visitor.events(last_id()) == pairs(kept)
@@ -47,7 +47,7 @@ def test_any_form_comes_by_chance() -> None:
     async def work() -> None:
         found = []
         for _ in range(2):
-            async with visit(lying(Garbage(Messages(), seed=1), start_us=10**15)) as visit_:
+            async with visit(faulty(Garbage(Messages(), seed=1), start_us=10**15)) as visit_:
                 visitor = await visit_.listen(BTC)
                 await visitor.events(last_id())
                 strange = [m for m in visitor.messages if not _is_event(m)]
@@ -69,7 +69,7 @@ def test_invalid_utf8_comes_in_a_binary_frame() -> None:
     """In a text frame the protocol itself would end the connection."""
 
     async def work() -> None:
-        async with visit(lying(Garbage(TENTH, form="utf8"))) as visit_:
+        async with visit(faulty(Garbage(TENTH, form="utf8"))) as visit_:
             visitor = await visit_.listen(BTC)
             await visitor.events(last_id())
             with pytest.raises(UnicodeDecodeError):

@@ -1,4 +1,4 @@
-"""Lies that the market itself tells: its truth still holds, on real sockets."""
+"""Faults that the market itself tells: its truth still holds, on real sockets."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from booktape.sim.messages import Encoding, depth_stream
 from booktape.sim.replay.source import ReplaySource
 from booktape.sim.server.server import SimServer
 from booktape.wire.exchange_info import decode_exchange_info
-from sim.honest import BTC, lying, market
+from sim.exchange import BTC, faulty, market
 from sim.visitor import Levels, Naive, Visit, run, texts, visit
 from support.truth import TracedMarket
 
@@ -42,7 +42,7 @@ def test_a_halted_symbol_without_cancels_is_silent_and_then_returns(
     async def work() -> None:
         halt = Halt("ETHUSDT", 1.0, 3.0, shown=shown, cancels_per_s=0)
         source = market(*BOTH, slots=50)
-        server = lying(halt, source=source, speed=1, start_us=10**15, weight_per_minute=10**6)
+        server = faulty(halt, source=source, speed=1, start_us=10**15, weight_per_minute=10**6)
         async with visit(server) as visit_:
             visitor = await visit_.listen(*map(depth_stream, BOTH))
             statuses, during = [await status_of(visit_)], set()
@@ -73,7 +73,7 @@ def test_in_a_break_orders_are_cancelled_and_only_snapshots_show_it() -> None:
         source = market(*BOTH, slots=50)
         truth = source.truth()
         halt = Halt("ETHUSDT", 1.0, 3.0, "BREAK", cancels_per_s=20)
-        server = lying(halt, source=source, speed=1, start_us=10**15, weight_per_minute=10**6)
+        server = faulty(halt, source=source, speed=1, start_us=10**15, weight_per_minute=10**6)
         async with visit(server) as visit_:
             visitor = await visit_.listen(*map(depth_stream, BOTH))
             seen = []
@@ -114,7 +114,7 @@ def test_a_delisted_symbol_is_gone_for_good() -> None:
 
     async def work() -> None:
         source = market(*BOTH, slots=30)
-        server = lying(Delist("ETHUSDT", 1.0), source=source, start_us=10**15)
+        server = faulty(Delist("ETHUSDT", 1.0), source=source, start_us=10**15)
         async with visit(server) as visit_:
             visitor = await visit_.listen(*map(depth_stream, BOTH))
             await server.finished.wait()
@@ -164,7 +164,7 @@ def test_a_huge_event_comes_over_the_socket() -> None:
     """Whole, in one message, at its time."""
 
     async def work() -> None:
-        server = lying(Huge("BTCUSDT", 1.0, levels_count=20_000))
+        server = faulty(Huge("BTCUSDT", 1.0, levels_count=20_000))
         async with visit(server) as visit_:
             visitor = await visit_.listen(BTC)
             await visitor.count(30)
@@ -180,7 +180,7 @@ def test_the_clock_steps(by_s: float) -> None:
     """Event times and the server's time are off from then on; ids and books know nothing of it."""
 
     async def work() -> None:
-        server = lying(ClockStep(1.0, by_s), start_us=10**15)
+        server = faulty(ClockStep(1.0, by_s), start_us=10**15)
         async with visit(server) as visit_:
             visitor = await visit_.listen(BTC)
             await visitor.count(30)
@@ -193,7 +193,7 @@ def test_the_clock_steps(by_s: float) -> None:
     run(work())
 
 
-def test_without_incidents_the_market_is_as_it_always_was() -> None:
+def test_without_faults_the_market_is_as_it_always_was() -> None:
     """Not a byte differs, also where a huge event will come later."""
     plain, told = market(slots=None), market(slots=None)
     told.apply_faults(Faults.of(Huge("BTCUSDT", 99.0), requests.stale(Attempts(), events=5)).market)
@@ -202,22 +202,22 @@ def test_without_incidents_the_market_is_as_it_always_was() -> None:
         assert mine == theirs
 
 
-@pytest.mark.parametrize("lie", [Halt("NOPE", 1, 2), Delist("NOPE", 1), Huge("NOPE", 1)])
-def test_an_incident_of_an_unknown_symbol_is_the_users_mistake(lie: Fault) -> None:
+@pytest.mark.parametrize("fault", [Halt("NOPE", 1, 2), Delist("NOPE", 1), Huge("NOPE", 1)])
+def test_an_fault_of_an_unknown_symbol_is_the_users_mistake(fault: Fault) -> None:
     """Said before the exchange opens."""
     with pytest.raises(UsageError, match="NOPE"):
-        lying(lie)
+        faulty(fault)
 
 
 @pytest.mark.parametrize(
-    "lie", [Halt("BTCUSDT", 1, 2), ClockStep(1, 1), requests.stale(Attempts(), events=1)]
+    "fault", [Halt("BTCUSDT", 1, 2), ClockStep(1, 1), requests.stale(Attempts(), events=1)]
 )
-def test_a_recording_cannot_be_told_what_happened(lie: Fault, tmp_path: Path) -> None:
+def test_a_recording_cannot_be_told_what_happened(fault: Fault, tmp_path: Path) -> None:
     """What would need a market says so."""
     path = tmp_path / "empty.jsonl.gz"
     path.write_bytes(b"")
     with pytest.raises(UsageError, match="recording"):
-        SimServer(ReplaySource(path), faults=Faults.of(lie))
+        SimServer(ReplaySource(path), faults=Faults.of(fault))
 
 
 def test_a_symbol_that_is_gone_stays_gone_through_a_halt() -> None:

@@ -1,4 +1,4 @@
-"""Lies about messages, over real sockets: each does exactly what it says, and nothing else."""
+"""Faults about messages, over real sockets: each does exactly what it says, and nothing else."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from booktape.sim.faults.conditions import Delivery, Messages
 from booktape.sim.faults.connections import CutAt, Lifetime
 from booktape.sim.faults.kinds import Fault, MessageFault
 from booktape.sim.faults.messages import Close, Delay, Drop, Gap, Repeat, Stall
-from sim.honest import (
+from sim.exchange import (
     BTC,
     SLOTS,
     contains_id,
     event_number,
     events,
+    faulty,
     last_id,
-    lying,
     market,
     message_number,
     pairs,
@@ -31,11 +31,11 @@ from sim.visitor import Naive, run, visit
 from support.truth import TracedMarket
 
 
-def loses(lie: MessageFault, number: int = 1, connection: int = 0) -> bool:
+def loses(fault: MessageFault, number: int = 1, connection: int = 0) -> bool:
     """Whether this event of BTCUSDT does not arrive on this connection."""
     event = DepthEvent("BTCUSDT", 0, number * 10, number * 10 + 9, [(1.0, 1.0)], [])
     sent = Delivery(connection, number, number, BTC, event, b"payload")
-    return not lie.apply(sent, [Send(b"payload")])
+    return not fault.apply(sent, [Send(b"payload")])
 
 
 # ── losing ──────────────────────────────────────────────────────────────────────────────────
@@ -65,7 +65,7 @@ def test_exactly_the_named_event_is_lost(
     """A script names events by their place, an id, the message's number or the market's time."""
 
     async def work() -> None:
-        async with visit(lying(Drop(condition))) as visit_:
+        async with visit(faulty(Drop(condition))) as visit_:
             visitor = await visit_.listen(BTC)
             kept = [number for number in range(SLOTS) if number not in lost]
             assert await visitor.events(last_id()) == pairs(kept)
@@ -77,7 +77,7 @@ def test_a_gap_is_a_run_of_consecutive_events() -> None:
     """So many, from the named one on."""
 
     async def work() -> None:
-        async with visit(lying(Gap(Messages(first=11, last=11), count=5))) as visit_:
+        async with visit(faulty(Gap(Messages(first=11, last=11), count=5))) as visit_:
             visitor = await visit_.listen(BTC)
             kept = [*range(10), *range(15, SLOTS)]
             assert await visitor.events(last_id()) == pairs(kept)
@@ -98,7 +98,7 @@ def test_after_an_event_that_nobody_got_a_client_has_time_to_ask_again() -> None
     """With infinite speed the exchange waits for the snapshot that the gap makes necessary."""
 
     async def work() -> None:
-        server = lying(Drop(event_number("BTCUSDT", 20)), slots=60, patience_s=5)
+        server = faulty(Drop(event_number("BTCUSDT", 20)), slots=60, patience_s=5)
         async with visit(server) as visit_:
             visitor = await visit_.listen(BTC)
             await visitor.count(3)
@@ -119,7 +119,7 @@ def test_an_event_is_repeated_at_once() -> None:
     """As often as told, byte for byte, before the next one."""
 
     async def work() -> None:
-        async with visit(lying(Repeat(Messages(first=8, last=8), times=2))) as visit_:
+        async with visit(faulty(Repeat(Messages(first=8, last=8), times=2))) as visit_:
             visitor = await visit_.listen(BTC)
             places = [*range(8), 7, 7, *range(8, SLOTS)]
             assert await visitor.events(last_id()) == pairs(range(SLOTS))[:8] + [
@@ -134,8 +134,8 @@ def test_an_event_is_repeated_late() -> None:
     """After newer ones; nothing else changes."""
 
     async def work() -> None:
-        lie = Repeat(Messages(first=5, last=5), after_s=1.05)
-        async with visit(lying(lie, speed=20)) as visit_:
+        fault = Repeat(Messages(first=5, last=5), after_s=1.05)
+        async with visit(faulty(fault, speed=20)) as visit_:
             visitor = await visit_.listen(BTC)
             got = await visitor.events(last_id())
             fifth = pairs([4])[0]
@@ -154,8 +154,8 @@ def test_one_connection_is_late_and_keeps_its_order() -> None:
     """Against the other each event comes 1 s of exchange time later; none is lost."""
 
     async def work() -> None:
-        lie = Delay(Messages(connection=0, of=2), seconds=1.0)
-        async with visit(lying(lie, speed=10, slots=15)) as visit_:
+        fault = Delay(Messages(connection=0, of=2), seconds=1.0)
+        async with visit(faulty(fault, speed=10, slots=15)) as visit_:
             late, early = [await visit_.listen(BTC) for _ in range(2)]
             for visitor in (early, late):
                 assert await visitor.events(last_id(15)) == pairs(range(15))
@@ -170,8 +170,8 @@ def test_a_jittered_delay_never_reorders_a_connection() -> None:
     """TCP does not."""
 
     async def work() -> None:
-        lie = Delay(Messages(probability=0.5), seconds=0, jitter_s=2, seed=4)
-        async with visit(lying(lie, speed=40)) as visit_:
+        fault = Delay(Messages(probability=0.5), seconds=0, jitter_s=2, seed=4)
+        async with visit(faulty(fault, speed=40)) as visit_:
             visitor = await visit_.listen(BTC)
             assert await visitor.events(last_id()) == pairs(range(SLOTS))
 
@@ -182,8 +182,8 @@ def test_a_stall_holds_frames_back_and_goes_on_pinging() -> None:
     """Nothing comes in its time, everything after it; the connection lives and owes nothing."""
 
     async def work() -> None:
-        lie = Stall(0.5, 2.5, connection=0)
-        async with visit(lying(lie, speed=1, ping_s=0.21)) as visit_:
+        fault = Stall(0.5, 2.5, connection=0)
+        async with visit(faulty(fault, speed=1, ping_s=0.21)) as visit_:
             visitor = await visit_.listen(BTC, autoping=False)
             began_s = visit_.now_s()
             await visitor.count(4)
@@ -205,7 +205,7 @@ def test_what_was_held_back_is_not_called_slowness(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("booktape.sim.server.send_queue.QUEUE_MAX", 5)
 
     async def work() -> None:
-        async with visit(lying(Stall(0.3, 2.0), speed=20)) as visit_:
+        async with visit(faulty(Stall(0.3, 2.0), speed=20)) as visit_:
             visitor = await visit_.listen(BTC)
             assert await visitor.events(last_id()) == pairs(range(SLOTS))
             assert not visit_.server.violations
@@ -221,8 +221,8 @@ def test_a_connection_ends_after_the_named_message(abrupt: bool, code: int) -> N
     """The message still arrives, whole; then comes a goodbye, or none; the next one may live."""
 
     async def work() -> None:
-        lie = Close(message_number(5, connection=0), abrupt)
-        async with visit(lying(lie)) as visit_:
+        fault = Close(message_number(5, connection=0), abrupt)
+        async with visit(faulty(fault)) as visit_:
             visitor = await visit_.listen(BTC)
             await visitor.end()
             assert visitor.socket.close_code == code
@@ -237,18 +237,18 @@ def test_a_connection_ends_after_the_named_message(abrupt: bool, code: int) -> N
 
 
 @pytest.mark.parametrize(
-    "lie",
+    "fault",
     [
         Close(message_number(3), code=POLICY_VIOLATION, reason="Too many requests"),
         CutAt(0.25, abrupt=False, code=POLICY_VIOLATION, reason="Too many requests"),
         Lifetime(0.25, code=POLICY_VIOLATION, reason="Too many requests"),
     ],
 )
-def test_a_close_frame_says_why(lie: Fault) -> None:
+def test_a_close_frame_says_why(fault: Fault) -> None:
     """Its code and its reason come as told."""
 
     async def work() -> None:
-        async with visit(lying(lie, speed=1)) as visit_:
+        async with visit(faulty(fault, speed=1)) as visit_:
             url = f"{visit_.server.ws_url}/ws/{BTC}"
             async with visit_.http.ws_connect(url, autoclose=False) as socket:
                 while (message := await socket.receive()).type is aiohttp.WSMsgType.TEXT:
@@ -260,7 +260,7 @@ def test_a_close_frame_says_why(lie: Fault) -> None:
 
 
 @pytest.mark.parametrize(
-    ("lie", "code"),
+    ("fault", "code"),
     [
         (Lifetime(0.05), GOING_AWAY),
         (Lifetime(0.05, code=POLICY_VIOLATION), POLICY_VIOLATION),
@@ -268,11 +268,11 @@ def test_a_close_frame_says_why(lie: Fault) -> None:
         (Lifetime(0.03, jitter_s=0.02, connection=0), GOING_AWAY),
     ],
 )
-def test_a_connection_has_a_lifetime(lie: Lifetime, code: int) -> None:
+def test_a_connection_has_a_lifetime(fault: Lifetime, code: int) -> None:
     """It ends after its seconds also when nothing is sent on it."""
 
     async def work() -> None:
-        async with visit(lying(lie)) as visit_:
+        async with visit(faulty(fault)) as visit_:
             visitor = await visit_.listen("nothing@depth@100ms")
             await visitor.end()
             assert visitor.socket.close_code == code
@@ -284,7 +284,7 @@ def test_a_lifetime_is_exchange_time() -> None:
     """Twenty seconds of it, less a moment, hold 199 events at any speed."""
 
     async def work() -> None:
-        server = lying(Lifetime(19.95), speed=100, source=market(slots=None))
+        server = faulty(Lifetime(19.95), speed=100, source=market(slots=None))
         async with visit(server) as visit_:
             visitor = await visit_.listen(BTC)
             await visitor.end()
@@ -293,7 +293,7 @@ def test_a_lifetime_is_exchange_time() -> None:
     run(work())
 
 
-def test_a_lie_about_one_connection_leaves_the_others_alone() -> None:
+def test_a_fault_about_one_connection_leaves_the_others_alone() -> None:
     """By number, or by every so many."""
     drop = Drop(Messages(connection=1, of=3))
     assert [n for n in range(9) if loses(drop, connection=n)] == [1, 4, 7]
@@ -313,8 +313,8 @@ def test_what_is_sent_late_stays_behind_when_the_client_leaves() -> None:
     """No timer outlives its connection."""
 
     async def work() -> None:
-        lie = Repeat(Messages(), after_s=3_600)
-        async with visit(lying(lie, source=TracedMarket(("BTCUSDT",), 1, levels=30))) as visit_:
+        fault = Repeat(Messages(), after_s=3_600)
+        async with visit(faulty(fault, source=TracedMarket(("BTCUSDT",), 1, levels=30))) as visit_:
             visitor = await visit_.listen(BTC)
             await visitor.count(3)
             await visitor.socket.close()

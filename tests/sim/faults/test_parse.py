@@ -96,8 +96,8 @@ def test_the_document_s_script_is_one(tmp_path: Path) -> None:
     text = (DOCS / "faults.md").read_text("utf-8")
     (example,) = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
     told = Faults.parse(str(script(tmp_path, example)))
-    assert [type(lie).__name__ for lie in told.faults] == ["Deaf", "AnswerFault"]
-    assert [type(lie).__name__ for lie in told.of_second_host().faults] == [
+    assert [type(fault).__name__ for fault in told.faults] == ["Deaf", "AnswerFault"]
+    assert [type(fault).__name__ for fault in told.of_second_host().faults] == [
         "Deaf",
         "AnswerFault",
         "CutAt",

@@ -1,4 +1,4 @@
-"""Lies at the door, over real sockets: what a request or a handshake gets instead."""
+"""Faults before the answer, over real sockets: what a request or a handshake gets instead."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from booktape.sim.faults import requests
 from booktape.sim.faults.conditions import Attempt, Attempts
 from booktape.sim.faults.kinds import Fault
 from booktape.sim.faults.replies import Old
-from sim.honest import BTC, events, lying, market
+from sim.exchange import BTC, events, faulty, market
 from sim.visitor import Naive, run, texts, visit
 
 FIRST = Attempts(door="rest", first=1, last=1)
@@ -21,11 +21,11 @@ DEPTH = "depth?symbol=BTCUSDT&limit=5000"
 
 
 def test_a_refused_client_gets_no_answer() -> None:
-    """WebSocket and REST alike are reset at the door, and only where the condition holds."""
+    """WebSocket and REST alike are reset before the answer, and only where the condition holds."""
 
     async def work() -> None:
-        lies = requests.refuse(Attempts(door="ws")), requests.refuse(Attempts(symbol="BTCUSDT"))
-        async with visit(lying(*lies)) as visit_:
+        faults = requests.refuse(Attempts(door="ws")), requests.refuse(Attempts(symbol="BTCUSDT"))
+        async with visit(faulty(*faults)) as visit_:
             with pytest.raises(aiohttp.ClientError):
                 await visit_.listen(BTC)
             with pytest.raises(aiohttp.ClientError):
@@ -37,7 +37,7 @@ def test_a_refused_client_gets_no_answer() -> None:
 
 
 @pytest.mark.parametrize(
-    ("lie", "status", "retry_after", "content_type"),
+    ("fault", "status", "retry_after", "content_type"),
     [
         (requests.status(FIRST), 503, None, "application/json"),
         (requests.status(FIRST, status=500), 500, None, "application/json"),
@@ -50,12 +50,12 @@ def test_a_refused_client_gets_no_answer() -> None:
     ],
 )
 def test_a_request_gets_the_answer_it_was_told_to_get(
-    lie: Fault, status: int, retry_after: str | None, content_type: str
+    fault: Fault, status: int, retry_after: str | None, content_type: str
 ) -> None:
     """Status, Retry-After and form as told; a request inside that silence is a violation."""
 
     async def work() -> None:
-        async with visit(lying(lie)) as visit_:
+        async with visit(faulty(fault)) as visit_:
             got, headers, body = await visit_.get(DEPTH)
             assert (got, headers.get("Retry-After")) == (status, retry_after)
             assert headers["Content-Type"].startswith(content_type)
@@ -71,7 +71,7 @@ def test_half_a_body_can_have_a_length_that_fits() -> None:
     """HTTP 200 with JSON that breaks off."""
 
     async def work() -> None:
-        async with visit(lying(requests.half(FIRST))) as visit_:
+        async with visit(faulty(requests.half(FIRST))) as visit_:
             half, whole = await visit_.depth("BTCUSDT"), await visit_.depth("BTCUSDT")
             assert half == whole[: len(whole) // 2]
             with pytest.raises(json.JSONDecodeError):
@@ -84,7 +84,7 @@ def test_half_a_body_can_have_the_length_of_all() -> None:
     """The connection ends before all has come; the client's library says so."""
 
     async def work() -> None:
-        async with visit(lying(requests.truncate(FIRST))) as visit_:
+        async with visit(faulty(requests.truncate(FIRST))) as visit_:
             url = f"{visit_.server.rest_url}/api/v3/{DEPTH}"
             async with visit_.http.get(url) as answer:
                 assert answer.status == 200
@@ -104,7 +104,7 @@ def test_an_answer_can_be_long_on_its_way() -> None:
 
     async def work() -> None:
         loop = asyncio.get_running_loop()
-        async with visit(lying(requests.slow(FIRST, seconds=3), speed=1)) as visit_:
+        async with visit(faulty(requests.slow(FIRST, seconds=3), speed=1)) as visit_:
             began_s = loop.time()
             late = asyncio.create_task(visit_.depth("BTCUSDT"))
             await asyncio.sleep(1)
@@ -120,7 +120,7 @@ def test_after_half_a_body_a_client_has_time_to_ask_again() -> None:
     """With infinite speed the exchange waits for the second try as for the first."""
 
     async def work() -> None:
-        async with visit(lying(requests.half(FIRST), patience_s=5)) as visit_:
+        async with visit(faulty(requests.half(FIRST), patience_s=5)) as visit_:
             visitor = await visit_.listen(BTC)
             await visit_.depth("BTCUSDT")
             await visitor.count(6)
@@ -139,8 +139,8 @@ def test_a_client_can_be_left_hanging(door: Literal["rest", "ws"]) -> None:
     """No answer, no end; others are served; neither the client's leaving nor the end is held up."""
 
     async def work() -> None:
-        lie = requests.hang(Attempts(door=door, first=1, last=2))
-        async with visit(lying(lie)) as visit_:
+        fault = requests.hang(Attempts(door=door, first=1, last=2))
+        async with visit(faulty(fault)) as visit_:
             for _ in range(2):
                 with pytest.raises(TimeoutError):
                     async with asyncio.timeout(0.05):
@@ -159,7 +159,7 @@ def test_a_handshake_can_be_refused_with_a_status(status: int) -> None:
 
     async def work() -> None:
         async with visit(
-            lying(requests.status(Attempts(door="ws", last=1), status=status))
+            faulty(requests.status(Attempts(door="ws", last=1), status=status))
         ) as visit_:
             with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
                 await visit_.listen(BTC)
@@ -171,7 +171,7 @@ def test_a_handshake_can_be_refused_with_a_status(status: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("lie", "back"),
+    ("fault", "back"),
     [
         (requests.stale(Attempts(), events=7), 7),
         (requests.stale(Attempts(), seconds=0.5), 5),
@@ -179,13 +179,13 @@ def test_a_handshake_can_be_refused_with_a_status(status: int) -> None:
         (requests.stale(Attempts(), events=1_000), 60),
     ],
 )
-def test_a_stale_snapshot_is_the_true_book_of_some_time_ago(lie: Fault, back: int) -> None:
+def test_a_stale_snapshot_is_the_true_book_of_some_time_ago(fault: Fault, back: int) -> None:
     """As it was so many events before; never newer, never wrong."""
 
     async def work() -> None:
         source = market(slots=60)
         truth = source.truth()
-        async with visit(lying(lie, source=source)) as visit_:
+        async with visit(faulty(fault, source=source)) as visit_:
             await visit_.listen(BTC)
             await visit_.server.finished.wait()
             book = Naive(await visit_.depth("BTCUSDT"))
@@ -200,12 +200,12 @@ def test_a_stale_snapshot_within_a_slot_forgets_that_slot_too() -> None:
     """Also when a fresh one has been asked for in the middle of an event."""
     source = market(slots=20)
     truth = source.truth()
-    source.apply_faults(lying(requests.stale(Attempts(), events=3)).faults.market)
+    source.apply_faults(faulty(requests.stale(Attempts(), events=3)).faults.market)
     for _ in range(20):
         source.depth("BTCUSDT", 5000, 0.5)
-        lie = requests.stale(Attempts(), events=3).outcome(Attempt("rest", 0, 0, "", "BTCUSDT"))
-        assert isinstance(lie, Old)
-        book = Naive(source.old_depth("BTCUSDT", 5000, lie))
+        fault = requests.stale(Attempts(), events=3).outcome(Attempt("rest", 0, 0, "", "BTCUSDT"))
+        assert isinstance(fault, Old)
+        book = Naive(source.old_depth("BTCUSDT", 5000, fault))
         assert (book.bids, book.asks) == texts(truth.book("BTCUSDT", book.id))
         source.advance()
 
@@ -235,7 +235,7 @@ def test_attempts_are_chosen_by_all_that_is_given() -> None:
     assert not any(map(found, others))
 
 
-def test_two_lies_at_the_door_have_chances_of_their_own() -> None:
+def test_two_faults_at_requests_have_chances_of_their_own() -> None:
     """Whoever is not refused may still get an error."""
     refused, failed = (Attempts(probability=0.3, seed=seed) for seed in (1, 2))
     attempts = [Attempt("rest", number, 0) for number in range(10_000)]

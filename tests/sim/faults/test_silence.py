@@ -10,7 +10,7 @@ import pytest
 from booktape.sim.faults.conditions import Messages
 from booktape.sim.faults.messages import Deaf
 from booktape.sim.messages import depth_stream, partial_stream, ticker_stream
-from sim.honest import BTC, lying, market
+from sim.exchange import BTC, faulty, market
 from sim.visitor import Naive, Visitor, run, texts, visit
 from support.truth import TracedMarket
 
@@ -31,7 +31,7 @@ def heard(visitor: Visitor, after_s: float, before_s: float = 1e9) -> Counter[st
 
 
 @pytest.mark.parametrize(
-    ("dead", "lie"),
+    ("dead", "fault"),
     [
         ({BTC}, Deaf(Messages(1, symbol="BTCUSDT", stream="depth"))),
         ({DEPTH20}, Deaf(Messages(1, symbol="BTCUSDT", stream="depth20"))),
@@ -41,13 +41,13 @@ def heard(visitor: Visitor, after_s: float, before_s: float = 1e9) -> Counter[st
         (set(STREAMS), Deaf(Messages(1))),
     ],
 )
-def test_dead_subscriptions_say_nothing_more(dead: set[str], lie: Deaf) -> None:
+def test_dead_subscriptions_say_nothing_more(dead: set[str], fault: Deaf) -> None:
     """Selected that are named; the others go on. Snapshots go on with the truth, pings come."""
 
     async def work() -> None:
         source = TracedMarket(BOTH, 1, levels=30)
         truth = source.truth()
-        async with visit(lying(lie, source=source, speed=1, ping_s=0.5)) as visit_:
+        async with visit(faulty(fault, source=source, speed=1, ping_s=0.5)) as visit_:
             visitor = await visit_.listen(*STREAMS, autoping=False)
             start_s = visit_.now_s()
             await asyncio.sleep(4.03)
@@ -71,8 +71,8 @@ def test_who_comes_later_hears_or_not(opened_by_s: float | None, hears: bool) ->
     """A late `opened_by_s` makes new connections deaf, too, until the fault is over."""
 
     async def work() -> None:
-        lie = Deaf(Messages(1, 5), opened_by_s)
-        async with visit(lying(lie, source=market(slots=None), speed=1)) as visit_:
+        fault = Deaf(Messages(1, 5), opened_by_s)
+        async with visit(faulty(fault, source=market(slots=None), speed=1)) as visit_:
             first = await visit_.listen(BTC)
             start_s = visit_.now_s()
             await asyncio.sleep(2.5)
@@ -89,8 +89,8 @@ def test_a_subscription_can_be_dead_from_the_start() -> None:
     """On one of two connections: it never says a word, and the other one says all."""
 
     async def work() -> None:
-        lie = Deaf(Messages(symbol="BTCUSDT", stream="depth", connection=0, of=2), opened_by_s=1)
-        async with visit(lying(lie, source=market(*BOTH, slots=None), speed=1)) as visit_:
+        fault = Deaf(Messages(symbol="BTCUSDT", stream="depth", connection=0, of=2), opened_by_s=1)
+        async with visit(faulty(fault, source=market(*BOTH, slots=None), speed=1)) as visit_:
             first, second = [await visit_.listen(BTC, ETH) for _ in range(2)]
             await asyncio.sleep(3)
             assert heard(first, 0).keys() == {ETH}

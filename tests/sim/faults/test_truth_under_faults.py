@@ -35,7 +35,7 @@ NOTHING: Levels = {Decimal(0): Decimal(0)}
 
 Named = dict[str, Any]
 
-LIES: dict[str, tuple[MarketFault, ...]] = {
+FAULTS: dict[str, tuple[MarketFault, ...]] = {
     "none": (),
     **{
         f"{shown}, {rate} cancels": tuple(Halt(one, 2, 5, shown, rate) for one in SYMBOLS)
@@ -127,12 +127,12 @@ def best(sides: tuple[Levels, Levels], count: int) -> tuple[Levels, Levels]:
     )
 
 
-@pytest.mark.parametrize("name", LIES)
+@pytest.mark.parametrize("name", FAULTS)
 def test_all_that_is_said_is_true_at_the_id_it_names(name: str) -> None:
     """Snapshots at any moment, best levels, partial depth, tickers; and the book one keeps by events."""
     market = TracedMarket(SYMBOLS, 5, levels=30, remembers=True)
-    incidents = Faults(LIES[name]).market
-    market.apply_faults(incidents)
+    faults = Faults(FAULTS[name]).market
+    market.apply_faults(faults)
     market.start(START_US)
     kinds = depth_stream, lambda one: partial_stream(one, 20), ticker_stream
     market.want([stream(one) for one in SYMBOLS for stream in kinds])
@@ -143,7 +143,7 @@ def test_all_that_is_said_is_true_at_the_id_it_names(name: str) -> None:
     for slot in range(SLOTS):
         end_s = (slot + 1) * SLOT_MS / 1_000
         for symbol in SYMBOLS:
-            anew = incidents.push(symbol, end_s - 0.1, end_s).first_id is not None
+            anew = faults.push(symbol, end_s - 0.1, end_s).first_id is not None
             counting[symbol] += anew
             for part in range(4):
                 body = market.depth(symbol, 5000, part / 4)
@@ -152,12 +152,12 @@ def test_all_that_is_said_is_true_at_the_id_it_names(name: str) -> None:
                 assert (book.bids, book.asks) == texts(true)
                 first = (next(iter(side), None) for side in (true.bids, true.asks))
                 assert top == BookTicker(symbol, book.id, *first)
-                assert (book.id == NOT_OPENED) == incidents.has_not_opened(symbol, end_s)
+                assert (book.id == NOT_OPENED) == faults.has_not_opened(symbol, end_s)
             listeners[symbol].book = listeners[symbol].book or Naive(body)
         for message in market.advance():
             raw = json.loads(message.payload(Encoding(combined=False, microseconds=True)))
             symbol = next(one for one in SYMBOLS if message.stream.startswith(one.lower()))
-            status = incidents.status(symbol, end_s)
+            status = faults.status(symbol, end_s)
             assert status == "TRADING" or status not in {*NO_MARKET_DATA, "DELISTED"}
             assert raw.get("E", START_US + end_s * 10**6) == START_US + round(end_s * 10**6)
             listeners[symbol].hear(raw, end_s, counting[symbol])

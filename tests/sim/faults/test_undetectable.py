@@ -1,4 +1,4 @@
-"""Lies that nothing betrays: exactly one thing is wrong, ids chain, and the truth still tells."""
+"""Faults that nothing betrays: exactly one thing is wrong, ids chain, and the truth still tells."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from booktape.sim.messages import (
     partial_stream,
     ticker_stream,
 )
-from sim.honest import BTC, SLOTS, last_id, lying, pairs
+from sim.exchange import BTC, SLOTS, faulty, last_id, pairs
 from sim.visitor import Levels, Naive, decimals, run, texts, visit
 from support.truth import TracedMarket, TrueBook
 
@@ -39,13 +39,13 @@ Side: TypeAlias = list[tuple[Decimal, Decimal]]
 
 
 def told(
-    *lies: Fault, symbols: tuple[str, ...] = ("BTCUSDT",), slots: int = SLOTS
+    *faults: Fault, symbols: tuple[str, ...] = ("BTCUSDT",), slots: int = SLOTS
 ) -> list[Message]:
     """All that such an exchange says; the market of `honest`."""
-    market, forger = TracedMarket(symbols, 1, levels=30), MessageChanger(lies)
+    market, changer = TracedMarket(symbols, 1, levels=30), MessageChanger(faults)
     streams = (depth_stream, ticker_stream, lambda symbol: partial_stream(symbol, 20))
     market.want({stream(symbol) for stream in streams for symbol in symbols})
-    return [m for slot in range(slots) for m in forger.changed(market.advance(), slot / 10)]
+    return [m for slot in range(slots) for m in changer.changed(market.advance(), slot / 10)]
 
 
 def events(messages: Iterable[Message], symbol: str = "BTCUSDT") -> list[DepthEvent]:
@@ -85,8 +85,8 @@ def test_however_many_are_hidden_the_ids_chain() -> None:
 @pytest.mark.parametrize("wrong", ["size", "missing"])
 def test_one_level_of_an_event_is_wrong(wrong: Wrong) -> None:
     """One, of the named event; its ids and all other levels are true."""
-    lie = WrongEvent(Messages(first=10, last=10), wrong=wrong, seed=4)
-    true, found = events(told()), events(told(lie))
+    fault = WrongEvent(Messages(first=10, last=10), wrong=wrong, seed=4)
+    true, found = events(told()), events(told(fault))
     assert ids(found) == ids(true)
     different = [n for n, pair in enumerate(zip(true, found, strict=True)) if pair[0] != pair[1]]
     assert different == [9]
@@ -112,7 +112,7 @@ def test_a_client_believes_it_and_is_wrong() -> None:
     """By the exchange's own procedure nothing can be found; on all connections alike."""
 
     async def work() -> None:
-        server = lying(Hide(Messages(first=12, last=12)), slots=40, patience_s=5)
+        server = faulty(Hide(Messages(first=12, last=12)), slots=40, patience_s=5)
         truth = server.source.truth()  # type: ignore[attr-defined]
         async with visit(server) as visit_:
             visitors = [await visit_.listen(BTC) for _ in range(2)]
@@ -130,7 +130,7 @@ def test_a_client_believes_it_and_is_wrong() -> None:
     run(work())
 
 
-def test_forgeries_compose_with_each_other_and_with_other_lies() -> None:
+def test_undetectable_faults_compose_with_each_other_and_with_other_faults() -> None:
     """The wrong event after a hidden one reaches back, too; what is lost on its way is lost."""
     when = Messages(first=10, last=11)
     found = events(told(Hide(Messages(first=10, last=10)), WrongEvent(when, "missing")))
@@ -139,8 +139,8 @@ def test_forgeries_compose_with_each_other_and_with_other_lies() -> None:
     assert len(levels_of(found[9])) == len(levels_of(true[10])) - 1
 
     async def work() -> None:
-        lies = Hide(Messages(first=5, last=5)), Drop(Messages(first=20, last=20))
-        async with visit(lying(*lies)) as visit_:
+        faults = Hide(Messages(first=5, last=5)), Drop(Messages(first=20, last=20))
+        async with visit(faulty(*faults)) as visit_:
             visitor = await visit_.listen(BTC)
             got = await visitor.events(last_id())
             # What was hidden is not counted by those who only see what is sent.
@@ -152,7 +152,7 @@ def test_forgeries_compose_with_each_other_and_with_other_lies() -> None:
     run(work())
 
 
-def test_without_a_forgery_nothing_is_touched() -> None:
+def test_without_a_undetectable_faults_nothing_is_touched() -> None:
     """The very messages."""
     messages = told()
     assert MessageChanger((Drop(Messages()),)).changed(messages, 0) is messages
@@ -168,7 +168,7 @@ def test_without_a_forgery_nothing_is_touched() -> None:
 def test_a_witness_says_again_what_it_said(
     kind: Literal["depth20", "bookTicker"], *, relabelled: bool
 ) -> None:
-    """So many messages ago: true by its own id, or a lie under the present one; none is left out."""
+    """So many messages ago: true by its own id, or a fault under the present one; none is left out."""
     when = Messages(stream=kind, first=6, last=9)
     true, found = told(), told(StaleWitness(when, messages=3, relabelled=relabelled))
     changed = [n for n, pair in enumerate(zip(true, found, strict=True)) if pair[0] is not pair[1]]
@@ -214,7 +214,7 @@ def test_one_level_of_a_snapshot_is_wrong(
 
     async def work() -> None:
         when = Attempts(first=2, last=2)
-        server = lying(WrongSnapshot(when, wrong, side, place), speed=1)
+        server = faulty(WrongSnapshot(when, wrong, side, place), speed=1)
         truth = server.source.truth()  # type: ignore[attr-defined]
         async with visit(server) as visit_:
             answers = [Naive(await visit_.depth("BTCUSDT", limit)) for _ in range(3)]
@@ -249,7 +249,7 @@ def test_nobody_asks_again_after_a_wrong_snapshot() -> None:
     """It looks good: with infinite speed the exchange waits for nobody, and plays to its end."""
 
     async def work() -> None:
-        server = lying(WrongSnapshot(Attempts(), seed=5), slots=60, patience_s=10**6)
+        server = faulty(WrongSnapshot(Attempts(), seed=5), slots=60, patience_s=10**6)
         async with visit(server) as visit_:
             visitor = await visit_.listen(BTC)
             await visitor.count(3)

@@ -128,7 +128,7 @@ def test_what_a_snapshot_did_not_show_comes_near_and_the_rest_stays_true(
 
 
 def test_far_levels_stay_as_old_as_they_are() -> None:
-    """Most of what lies beyond the fall is untouched in the end, on both sides."""
+    """Most of what faults beyond the fall is untouched in the end, on both sides."""
     market = falling(0.1, levels=800, slots=120)
     truth, first = market.truth(), market.update_id("BTCUSDT")
     for _ in range(120):
@@ -148,8 +148,12 @@ def test_a_fall_is_remembered_and_waits_for_no_huge_event() -> None:
     """Old snapshots are true while it falls; a huge event at the same time does not come."""
     market = TracedMarket(("BTCUSDT",), 4, levels=60)
     truth = market.truth()
-    lies = Fall("BTCUSDT", 1, 4), Huge("BTCUSDT", 2.0, 5_000), requests.stale(Attempts(), events=3)
-    market.apply_faults(Faults.of(*lies).market)
+    faults = (
+        Fall("BTCUSDT", 1, 4),
+        Huge("BTCUSDT", 2.0, 5_000),
+        requests.stale(Attempts(), events=3),
+    )
+    market.apply_faults(Faults.of(*faults).market)
     sizes = []
     for _ in range(60):
         event = event_of(market)

@@ -21,7 +21,7 @@ from booktape.sim.messages import (
     ticker_stream,
 )
 from booktape.wire.binance import decode_event
-from sim.honest import BTC, SLOTS, last_id, lying, market
+from sim.exchange import BTC, SLOTS, faulty, last_id, market
 from sim.visitor import Naive, decimals, run, texts, visit
 from support.truth import TracedMarket, TrueBook, Truth
 
@@ -134,7 +134,7 @@ def test_a_client_that_follows_the_exact_rules_never_disagrees() -> None:
     """Partial depth of the book's own id; the ticker with the greatest id up to the event's."""
 
     async def work() -> None:
-        async with visit(lying(patience_s=5, slots=60)) as visit_:
+        async with visit(faulty(patience_s=5, slots=60)) as visit_:
             visitor = await visit_.listen(BTC, TOP, TICKER)
             await visitor.count(3)
             book = Naive(await visit_.depth("BTCUSDT"))
@@ -170,7 +170,7 @@ def test_witnesses_come_raw_and_by_subscription_too() -> None:
     """On /ws without the wrapper; after SUBSCRIBE like after a path."""
 
     async def work() -> None:
-        async with visit(lying(patience_s=5)) as visit_:
+        async with visit(faulty(patience_s=5)) as visit_:
             raw = await visit_.connect(f"/ws/{TOP}")
             other = await visit_.connect("/stream")
             names = [TICKER, partial_stream("BTCUSDT", 5)]
@@ -191,7 +191,7 @@ def test_a_halted_symbols_witnesses_are_silent_too() -> None:
     """No event, no witness; and its book's touch stays."""
 
     async def work() -> None:
-        server = lying(Halt("BTCUSDT", 1, 2, "BREAK"), source=market(slots=SLOTS))
+        server = faulty(Halt("BTCUSDT", 1, 2, "BREAK"), source=market(slots=SLOTS))
         async with visit(server) as visit_:
             visitor = await visit_.listen(BTC, TOP)
             await server.finished.wait()

@@ -55,15 +55,15 @@ def test_a_book_is_made_when_somebody_wants_it() -> None:
     Naive(market.depth(asked, 5_000, 0))
     traded = {m.event.symbol for _ in range(120) for m in market.advance() if m.event}
     assert traded == {"ETHUSDT", asked}
-    assert market._pairs.keys() == {"ETHUSDT", asked}
+    assert market._markets.keys() == {"ETHUSDT", asked}
 
 
 def test_of_many_that_are_wanted_some_begin_in_each_slot() -> None:
     """Until all have; no slot makes much more than its share of levels."""
     market, listings, sums = TracedMarket(spot(400), 3), spot(400), [0]
-    while len(market._pairs) < len(listings):
+    while len(market._markets) < len(listings):
         market.advance()
-        begun = [one.profile.levels for one in listings if one.symbol in market._pairs]
+        begun = [one.profile.levels for one in listings if one.symbol in market._markets]
         sums.append(sum(begun))
     assert len(sums) > 5
     assert all(b - a < BEGIN_LEVELS + listings[0].profile.levels for a, b in pairwise(sums))

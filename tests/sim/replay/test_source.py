@@ -465,9 +465,9 @@ def test_the_limit_of_a_captured_snapshot_follows_from_its_size(tmp_path: Path) 
     """A longest side of exactly 1,000 was cut by the limit; one of 30 is complete."""
     for levels, limit in ((1_200, 1_000), (30, 5_000)):
         path = Recorder(levels=levels).rest(1_000).capture(tmp_path / f"{levels}.jsonl.gz")
-        frames = [played.frame for played in PlayedRecording(path, print).frames()]
-        (frame,) = [frame for frame in frames if isinstance(frame, DepthAnswer)]
-        assert frame.limit == limit
+        records = [played.record for played in PlayedRecording(path, print).records()]
+        (record,) = [record for record in records if isinstance(record, DepthAnswer)]
+        assert record.limit == limit
 
 
 @pytest.mark.parametrize("name", ["missing.jsonl.gz", "notes.txt", "empty"])

@@ -20,7 +20,7 @@ from booktape.sim.faults.market import Halt
 from booktape.sim.faults.messages import Deaf, Drop
 from booktape.sim.messages import depth_stream
 from booktape.sim.server.server import SimServer
-from sim.honest import BTC, market
+from sim.exchange import BTC, market
 from sim.visitor import Naive, Visit, Visitor, ids, run, texts, visit
 
 BOTH = "BTCUSDT", "ETHUSDT"
@@ -105,8 +105,8 @@ def test_connections_are_counted_over_both_hosts() -> None:
     """So a fault of every second connection strikes one of two that stand on different hosts."""
 
     async def work() -> None:
-        lies = Faults.of(Drop(Messages(connection=1, of=2)))
-        async with visit(two(lies, lies)) as visit_:
+        faults = Faults.of(Drop(Messages(connection=1, of=2)))
+        async with visit(two(faults, faults)) as visit_:
             first = await visit_.listen(BTC)
             second = await second_listens(visit_, BTC)
             third = await second_listens(visit_, BTC)
@@ -119,13 +119,13 @@ def test_connections_are_counted_over_both_hosts() -> None:
 
 
 @pytest.mark.parametrize(
-    "lie", [requests.too_fast(Attempts(last=1), 30), requests.firewall(Attempts(last=1), 30)]
+    "fault", [requests.too_fast(Attempts(last=1), 30), requests.firewall(Attempts(last=1), 30)]
 )
-def test_a_ban_is_of_an_address_and_so_of_both_hosts(lie: Fault) -> None:
+def test_a_ban_is_of_an_address_and_so_of_both_hosts(fault: Fault) -> None:
     """Told by one of them; whoever turns to the other one breaks it."""
 
     async def work() -> None:
-        async with visit(two(Faults.of(lie), Faults())) as visit_:
+        async with visit(two(Faults.of(fault), Faults())) as visit_:
             status, _, _ = await visit_.get(DEPTH)
             assert status in {429, 403}
             await asyncio.sleep(5)

@@ -14,7 +14,7 @@ from booktape.sim.faults.market import Cap, ClockStep, Delist, Halt, NewListing,
 from booktape.sim.messages import depth_stream
 from booktape.sim.server.limits import TARIFFS
 from booktape.wire.exchange_info import decode_exchange_info
-from sim.honest import BTC, lying, market
+from sim.exchange import BTC, faulty, market
 from sim.visitor import Naive, Visit, run, texts, visit
 from support import virtual_time
 from support.truth import TracedMarket
@@ -36,7 +36,7 @@ def test_a_snapshot_weighs_and_holds_what_its_limit_says(weight: int, limits: li
 
     async def work() -> None:
         used = 0
-        server = lying(source=TracedMarket(("BTCUSDT",), 1, levels=5_200), weight_per_minute=10**6)
+        server = faulty(source=TracedMarket(("BTCUSDT",), 1, levels=5_200), weight_per_minute=10**6)
         async with visit(server) as visit_:
             for limit in limits:
                 status, headers, body = await visit_.get(f"depth?symbol=BTCUSDT&limit={limit}")
@@ -56,7 +56,7 @@ def test_exchange_info_tells_of_the_symbols_asked_for() -> None:
     """One, some in the order asked for, or all; each request weighs 20."""
 
     async def work() -> None:
-        server = lying(Halt("ETHUSDT", 0, 99), source=market(*BOTH))
+        server = faulty(Halt("ETHUSDT", 0, 99), source=market(*BOTH))
         async with visit(server) as visit_:
             for query, symbols in (
                 ("", BOTH),
@@ -86,7 +86,7 @@ def test_exchange_info_refuses_what_is_not_listed_or_no_list(query: str, code: i
     """The whole request, as the exchange does."""
 
     async def work() -> None:
-        async with visit(lying()) as visit_:
+        async with visit(faulty()) as visit_:
             status, _, body = await visit_.get(f"exchangeInfo?{quote(query, safe='=')}")
             assert (status, json.loads(body)["code"]) == (400, code)
 
@@ -97,7 +97,7 @@ def test_a_symbol_that_is_delisted_is_refused_by_name() -> None:
     """Though it was listed; others are told of as ever."""
 
     async def work() -> None:
-        async with visit(lying(Delist("ETHUSDT", 0), source=market(*BOTH))) as visit_:
+        async with visit(faulty(Delist("ETHUSDT", 0), source=market(*BOTH))) as visit_:
             assert await statuses(visit_) == {"BTCUSDT": "TRADING"}
             assert (await visit_.get("exchangeInfo?symbol=ETHUSDT"))[0] == 400
 
@@ -111,7 +111,7 @@ def test_a_new_symbol_appears_while_others_trade(made_with: tuple[str, ...]) -> 
     async def work() -> None:
         source = market(*made_with, slots=40)
         truth = source.truth()
-        server = lying(NewListing("NEWUSDT", 1.5), source=source, start_us=10**15)
+        server = faulty(NewListing("NEWUSDT", 1.5), source=source, start_us=10**15)
         async with visit(server) as visit_:
             assert await statuses(visit_) == {"BTCUSDT": "TRADING"}
             assert (await visit_.get("depth?symbol=NEWUSDT"))[0] == 400
@@ -147,7 +147,7 @@ def test_a_book_ticker_is_the_top_of_the_snapshot() -> None:
 
     async def work() -> None:
         source = market(*BOTH, slots=None)
-        server = lying(source=source, speed=1, weight_per_minute=10**6)
+        server = faulty(source=source, speed=1, weight_per_minute=10**6)
         async with visit(server) as visit_:
             await visit_.listen(*map(depth_stream, BOTH))
             seen = set()
@@ -177,7 +177,7 @@ def test_a_book_ticker_tells_of_symbols_that_nobody_follows() -> None:
 
     async def work() -> None:
         source = TracedMarket((*BOTH, "XMRBTC"), 4, levels=30)
-        async with visit(lying(source=source, speed=1)) as visit_:
+        async with visit(faulty(source=source, speed=1)) as visit_:
             await visit_.listen(BTC)
             before = await tops(visit_)
             assert [top["symbol"] for top in before] == ["BTCUSDT", "ETHUSDT", "XMRBTC"]
@@ -197,7 +197,7 @@ def test_what_a_book_ticker_weighs_and_refuses() -> None:
     """2 for one symbol, 4 for a list or for all; a symbol that is not listed makes it an error."""
 
     async def work() -> None:
-        server = lying(Delist("ETHUSDT", 0), source=market(*BOTH))
+        server = faulty(Delist("ETHUSDT", 0), source=market(*BOTH))
         async with visit(server) as visit_:
             used = 0
             for query, weight, status, code in (
@@ -226,8 +226,8 @@ def test_the_time_is_told_in_the_unit_asked_for_and_can_be_off(by_s: float) -> N
     """Also before anything has happened; then it goes on with the exchange's clock."""
 
     async def work() -> None:
-        lie = ClockStep(0, by_s)
-        server = lying(lie, source=market(slots=None), speed=1, start_us=10**15)
+        fault = ClockStep(0, by_s)
+        server = faulty(fault, source=market(slots=None), speed=1, start_us=10**15)
         async with visit(server) as visit_:
 
             async def time_us(unit: str = "") -> int:
@@ -263,7 +263,7 @@ def test_a_venue_has_numbers_of_its_own(venue: str, weights: list[int]) -> None:
 
     async def work() -> None:
         tariff = TARIFFS[venue]
-        async with visit(lying(tariff=tariff, speed=1, source=market(slots=None))) as visit_:
+        async with visit(faulty(tariff=tariff, speed=1, source=market(slots=None))) as visit_:
             used = 0
             paths = (
                 *(f"depth?symbol=BTCUSDT&limit={limit}" for limit in (100, 500, 1_000, 5_000)),
@@ -288,7 +288,7 @@ def test_the_list_of_symbols_can_leave_out_the_permission_sets() -> None:
     """They are more than half of it; all else stays, and one venue does not know the option."""
 
     async def work() -> None:
-        async with visit(lying(source=market(*BOTH))) as visit_:
+        async with visit(faulty(source=market(*BOTH))) as visit_:
             whole = (await visit_.get("exchangeInfo"))[2]
             lean = (await visit_.get("exchangeInfo?showPermissionSets=false"))[2]
             assert len(lean) < len(whole) / 2
@@ -304,7 +304,7 @@ def test_the_list_of_symbols_can_leave_out_the_permission_sets() -> None:
             assert [one["baseAsset"] for one in rest["symbols"]] == ["BTC", "ETH"]
             status, _, body = await visit_.get("exchangeInfo?showPermissionsets=false")
             assert (status, json.loads(body)["code"]) == (400, -1104)
-        async with visit(lying(tariff=TARIFFS["binance-us"])) as visit_:
+        async with visit(faulty(tariff=TARIFFS["binance-us"])) as visit_:
             status, _, body = await visit_.get("exchangeInfo?showPermissionSets=false")
             assert (status, json.loads(body)["code"]) == (400, -1104)
 
@@ -312,18 +312,20 @@ def test_the_list_of_symbols_can_leave_out_the_permission_sets() -> None:
 
 
 @pytest.mark.parametrize(
-    ("lie", "before", "after"),
+    ("fault", "before", "after"),
     [
         (TickSize("BTCUSDT", 2), "0.01000000", "0.10000000"),
         (TickSize("BTCUSDT", 2, 5, finer=True), "0.05000000", "0.01000000"),
         (TickSize("ETHUSDT", 2), "0.01000000", "0.01000000"),
     ],
 )
-def test_the_list_tells_the_tick_size_of_the_moment(lie: TickSize, before: str, after: str) -> None:
+def test_the_list_tells_the_tick_size_of_the_moment(
+    fault: TickSize, before: str, after: str
+) -> None:
     """Of that symbol alone."""
 
     async def work() -> None:
-        server = lying(lie, source=market(*BOTH, slots=None), speed=1)
+        server = faulty(fault, source=market(*BOTH, slots=None), speed=1)
         async with visit(server) as visit_:
 
             async def tick() -> str:
@@ -343,7 +345,7 @@ def test_the_list_can_allow_sizes_beyond_what_doubles_hold(listed: bool) -> None
     """From the beginning, where that is wanted."""
 
     async def work() -> None:
-        async with visit(lying(Cap("BTCUSDT", 1, listed=listed))) as visit_:
+        async with visit(faulty(Cap("BTCUSDT", 1, listed=listed))) as visit_:
             info = decode_exchange_info((await visit_.get("exchangeInfo"))[2]).symbols["BTCUSDT"]
             assert info.prices_are_exact()
             assert info.sizes_are_exact() != listed
@@ -355,9 +357,9 @@ def test_a_listed_symbol_that_has_not_opened_has_an_empty_book() -> None:
     """It is in the list, its snapshot has the id -1 and no levels, and its best prices are 0."""
 
     async def work() -> None:
-        lie = NewListing("NEWUSDT", 1, opens_s=3)
+        fault = NewListing("NEWUSDT", 1, opens_s=3)
         source = market("BTCUSDT", slots=60)
-        server = lying(lie, source=source, speed=1)
+        server = faulty(fault, source=source, speed=1)
         async with visit(server) as visit_:
             visitor = await visit_.listen(BTC, depth_stream("NEWUSDT"))
             assert await statuses(visit_) == {"BTCUSDT": "TRADING"}

@@ -66,7 +66,7 @@ def _arrived(messages: list[bytes], last: dict[str, int]) -> list[bool]:
 
 
 def test_snapshots_usually_fall_inside_the_next_event() -> None:
-    """In the middle of a slot the answer's id lies between an event's U and u."""
+    """In the middle of a slot the answer's id faults between an event's U and u."""
 
     async def work() -> None:
         async with visit(SimServer(small(), weight_per_minute=60_000)) as visit_:

@@ -15,11 +15,11 @@ from booktape.sim.faults.conditions import Attempts
 from booktape.sim.server.client import Pings
 from booktape.sim.server.limits import BAN_LONGEST_S, UNDER_WAY_S, Owed, Rate, RequestLimits
 from booktape.sim.server.server import SimServer
-from sim.honest import BTC, lying, market
+from sim.exchange import BTC, faulty, market
 from sim.visitor import Visit, run, visit
 
 DEPTH = "depth?symbol=BTCUSDT&limit=5000"
-Door: TypeAlias = Literal["rest", "ws"]
+Kind: TypeAlias = Literal["rest", "ws"]
 
 # ── requests ────────────────────────────────────────────────────────────────────────────────
 
@@ -65,8 +65,8 @@ def test_parallel_requests_meet_a_told_limit_innocently() -> None:
     """Over real sockets: all are refused, none but those after it are counted."""
 
     async def work() -> None:
-        lie = requests.too_fast(Attempts(first=3, last=3), retry_after_s=20)
-        async with visit(lying(lie, weight_per_minute=60_000)) as visit_:
+        fault = requests.too_fast(Attempts(first=3, last=3), retry_after_s=20)
+        async with visit(faulty(fault, weight_per_minute=60_000)) as visit_:
             answers = await asyncio.gather(*(visit_.get(DEPTH) for _ in range(8)))
             assert sorted(status for status, _, _ in answers) == [200, 200, *[429] * 6]
             assert not visit_.server.violations
@@ -82,8 +82,8 @@ def test_limits_follow_the_clients_clock() -> None:
     """Of a client that lives a hundred times faster the minute is short, and so is Retry-After."""
 
     async def work() -> None:
-        lie = requests.too_fast(Attempts(last=1), retry_after_s=10)
-        server = lying(lie, client_speed=100)
+        fault = requests.too_fast(Attempts(last=1), retry_after_s=10)
+        server = faulty(fault, client_speed=100)
         async with visit(server) as visit_:
             assert (await visit_.get("time"))[0] == 429
             while (await visit_.get("time"))[0] == 429:
@@ -97,11 +97,11 @@ def test_a_refused_request_is_no_request() -> None:
     """What never reached the exchange has no weight and breaks no rule."""
 
     async def work() -> None:
-        lies = (
+        faults = (
             requests.too_fast(Attempts(last=1), retry_after_s=60),
             requests.refuse(Attempts(first=2)),
         )
-        async with visit(lying(*lies)) as visit_:
+        async with visit(faulty(*faults)) as visit_:
             await visit_.get(DEPTH)
             with pytest.raises(aiohttp.ClientError):
                 await visit_.get(DEPTH)
@@ -113,7 +113,7 @@ def test_a_refused_request_is_no_request() -> None:
 # ── silences that both doors want ───────────────────────────────────────────────────────────
 
 
-async def refusal(visit_: Visit, door: Door) -> tuple[int, Any, bytes]:
+async def refusal(visit_: Visit, door: Kind) -> tuple[int, Any, bytes]:
     """Status, headers and body of what a request or a handshake gets."""
     if door == "rest":
         return await visit_.get(DEPTH)
@@ -131,12 +131,12 @@ async def refusal(visit_: Visit, door: Door) -> tuple[int, Any, bytes]:
 @pytest.mark.parametrize("first", ["rest", "ws"])
 @pytest.mark.parametrize("then", ["rest", "ws"])
 @pytest.mark.parametrize("status", [429, 418])
-def test_a_ban_told_at_one_door_holds_at_both(first: Door, then: Door, status: Any) -> None:
+def test_a_ban_told_at_one_door_holds_at_both(first: Kind, then: Kind, status: Any) -> None:
     """Whoever comes before Retry-After has passed is refused and counted; who comes after is not."""
 
     async def work() -> None:
-        lie = requests.too_fast(Attempts(door=first, last=1), retry_after_s=30, status=status)
-        async with visit(lying(lie, source=market(slots=None), speed=1)) as visit_:
+        fault = requests.too_fast(Attempts(door=first, last=1), retry_after_s=30, status=status)
+        async with visit(faulty(fault, source=market(slots=None), speed=1)) as visit_:
             told, headers, _ = await refusal(visit_, first)
             assert (told, headers["Retry-After"]) == (status, "30")
             await asyncio.sleep(20)
@@ -155,10 +155,10 @@ def test_a_ban_can_stand_in_the_body_alone() -> None:
     """Until when, in milliseconds by the exchange's clock; a request before that is counted."""
 
     async def work() -> None:
-        lie = requests.too_fast(
+        fault = requests.too_fast(
             Attempts(door="rest", last=1), retry_after_s=25, status=418, told="body"
         )
-        server = lying(lie, source=market(slots=None), speed=1, start_us=10**15)
+        server = faulty(fault, source=market(slots=None), speed=1, start_us=10**15)
         async with visit(server) as visit_:
             status, headers, body = await visit_.get(DEPTH)
             assert (status, headers.get("Retry-After")) == (418, None)
@@ -174,13 +174,13 @@ def test_a_ban_can_stand_in_the_body_alone() -> None:
 
 
 @pytest.mark.parametrize("first", ["rest", "ws"])
-def test_the_firewall_shuts_an_address_out_and_longer_if_it_comes_back(first: Door) -> None:
+def test_the_firewall_shuts_an_address_out_and_longer_if_it_comes_back(first: Kind) -> None:
     """403 and a page that says nothing of time; each request or handshake begins the time anew."""
 
     async def work() -> None:
-        lie = requests.firewall(Attempts(door=first, last=1), seconds=10)
-        async with visit(lying(lie, source=market(slots=None), speed=1)) as visit_:
-            doors: list[Door] = [first, "rest", "ws", "rest"]
+        fault = requests.firewall(Attempts(door=first, last=1), seconds=10)
+        async with visit(faulty(fault, source=market(slots=None), speed=1)) as visit_:
+            doors: list[Kind] = [first, "rest", "ws", "rest"]
             for door in doors:
                 status, headers, body = await refusal(visit_, door)
                 assert (status, headers.get("Retry-After")) == (403, None)
@@ -292,8 +292,8 @@ def test_attempts_count_also_where_a_fault_refuses_them() -> None:
     """The 301st in five minutes is one too many, though none ever became a connection."""
 
     async def work() -> None:
-        lie = requests.refuse(Attempts(door="ws"))
-        async with visit(lying(lie)) as visit_:
+        fault = requests.refuse(Attempts(door="ws"))
+        async with visit(faulty(fault)) as visit_:
             for _ in range(150):  # aiohttp tries a GET twice, by itself
                 with pytest.raises(aiohttp.ClientError):
                     await visit_.listen(BTC)

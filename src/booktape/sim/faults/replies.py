@@ -37,7 +37,7 @@ class Reply:
 class Silence:
     """What an answer asks of its client's address, whatever the answer says of it.
 
-    No request and no handshake for so many seconds; where one `prolongs` it, for as long again.
+    No request and no handshake for `seconds`; with `prolongs` each one starts them again.
     """
 
     seconds: float
@@ -46,7 +46,7 @@ class Silence:
 
 @dataclass(frozen=True, slots=True)
 class Banned:
-    """A ban (418) that is told in its body alone: until when, by the exchange's clock."""
+    """A ban (418) whose end stands in its body alone, by the exchange's clock."""
 
     seconds: float
 
@@ -54,8 +54,8 @@ class Banned:
         """In the exchange's words."""
         until_ms = (now_us + round(self.seconds * 1_000_000)) // 1_000
         sentence = f"Way too much request weight used; IP banned until {until_ms}. "
-        told = error(HTTPStatus.IM_A_TEAPOT, TOO_FAST, sentence + "Please use the websocket.")
-        return replace(told, silence=Silence(self.seconds))
+        reply = error(HTTPStatus.IM_A_TEAPOT, TOO_FAST, sentence + "Please use the websocket.")
+        return replace(reply, silence=Silence(self.seconds))
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class Hang:
 
 @dataclass(frozen=True, slots=True)
 class Late:
-    """The true answer, so many seconds of exchange time later."""
+    """The true answer, `seconds` of exchange time later."""
 
     seconds: float
 
@@ -88,7 +88,7 @@ class Cropped:
 
 @dataclass(frozen=True, slots=True)
 class Old:
-    """The true snapshot of so many seconds of exchange time, or so many events, ago."""
+    """The true snapshot of `seconds` of exchange time, or `events` events, ago."""
 
     seconds: float = 0.0
     events: int = 0

@@ -80,7 +80,7 @@ def status(
     """Answer with a status: 403 (firewall), 451 (not from your country), 5xx (theirs)."""
     if status in _BY_PROXIES:
         return AnswerFault(when, (Reply(status, HTML_PAGE, content_type=HTML),), "all")
-    return AnswerFault(when, (error(status, UNAVAILABLE, "Told to fail."),), "all")
+    return AnswerFault(when, (error(status, UNAVAILABLE, "Simulated failure."),), "all")
 
 
 def too_fast(
@@ -95,7 +95,7 @@ def too_fast(
     header got lost. Raises ValueError for a 429 in the body, which the exchange never sends.
     """
     if told == "header":
-        reply = error(status, TOO_FAST, "Told to be too fast.", retry_after_s)
+        reply = error(status, TOO_FAST, "Simulated limit.", retry_after_s)
         return AnswerFault(when, (reply,), "all")
     if status == HTTPStatus.TOO_MANY_REQUESTS.value:
         raise ValueError("only the body of a 418 says until when")
@@ -143,10 +143,10 @@ def stale(when: RequestCondition, seconds: Seconds = 0.0, events: Number = 0) ->
 def rest_error(when: RequestCondition) -> AnswerFault:
     """Something else instead of a REST answer: 500, 503, 429, half a body and 418, in turn."""
     outcomes = (
-        error(HTTPStatus.INTERNAL_SERVER_ERROR, UNAVAILABLE, "Told to fail."),
-        error(HTTPStatus.SERVICE_UNAVAILABLE, UNAVAILABLE, "Told to fail."),
-        error(HTTPStatus.TOO_MANY_REQUESTS, TOO_FAST, "Told to be too fast.", 1),
+        error(HTTPStatus.INTERNAL_SERVER_ERROR, UNAVAILABLE, "Simulated failure."),
+        error(HTTPStatus.SERVICE_UNAVAILABLE, UNAVAILABLE, "Simulated failure."),
+        error(HTTPStatus.TOO_MANY_REQUESTS, TOO_FAST, "Simulated limit.", 1),
         Cropped(cut=False),
-        error(HTTPStatus.IM_A_TEAPOT, TOO_FAST, "Told to be too fast.", 2),
+        error(HTTPStatus.IM_A_TEAPOT, TOO_FAST, "Simulated limit.", 2),
     )
     return AnswerFault(when, outcomes)

@@ -1,4 +1,4 @@
-"""What a book was some events ago: true answers that come too late."""
+"""The books of some events ago, for snapshots that are true and late."""
 
 from __future__ import annotations
 
@@ -24,34 +24,34 @@ class BookHistory:
     def __init__(self, events_max: int) -> None:
         self._events: dict[str, deque[_Event]] = defaultdict(lambda: deque(maxlen=events_max))
 
-    def keep(self, pair: SymbolMarket, time_s: float) -> None:
+    def keep(self, market: SymbolMarket, time_s: float) -> None:
         """Remember the slot that is about to be closed, if anything happened in it."""
-        if pair.before:
-            event = _Event(time_s, pair.first_id, pair.before)
-            self._events[pair.listing.symbol].append(event)
+        if market.before:
+            event = _Event(time_s, market.first_id, market.before)
+            self._events[market.listing.symbol].append(event)
 
     def forget(self, symbol: str) -> None:
-        """What was before has nothing to do with what is now."""
+        """Its ids began anew: older books do not lead to the present one."""
         self._events.pop(symbol, None)
 
     def book(
-        self, pair: SymbolMarket, limit: int, events: int, not_after_s: float
+        self, market: SymbolMarket, limit: int, events: int, not_after_s: float
     ) -> DepthSnapshot:
         """The book before the last `events` events, and before all that came after `not_after_s`.
 
-        Where that is longer ago than it remembers, the oldest it can tell.
+        Where that is longer ago than it remembers, the oldest one that it can restore.
         """
-        sides = {True: dict(pair.bids.lots), False: dict(pair.asks.lots)}
-        _undo(sides, pair.before)
-        last_id = pair.first_id - 1
-        for back, event in enumerate(reversed(self._events[pair.listing.symbol])):
+        sides = {True: dict(market.bids.lots), False: dict(market.asks.lots)}
+        _undo(sides, market.before)
+        last_id = market.first_id - 1
+        for back, event in enumerate(reversed(self._events[market.listing.symbol])):
             if back >= events and event.time_s <= not_after_s:
                 break
             _undo(sides, event.before)
             last_id = event.first_id - 1
-        bids = pair.listing.doubles(sorted(sides[True].items(), reverse=True))
-        asks = pair.listing.doubles(sorted(sides[False].items()))
-        return DepthSnapshot(pair.listing.symbol, limit, last_id, bids, asks)
+        bids = market.listing.doubles(sorted(sides[True].items(), reverse=True))
+        asks = market.listing.doubles(sorted(sides[False].items()))
+        return DepthSnapshot(market.listing.symbol, limit, last_id, bids, asks)
 
 
 def _undo(sides: dict[bool, dict[int, int]], before: Changes) -> None:

@@ -1,4 +1,4 @@
-"""What the built-in exchange lists: a symbol's steps, its price, and how busy it is.
+"""What the simulated exchange lists: a symbol's steps, its price, and how busy it is.
 
 The numbers were fitted to recordings of the real exchange: ids per event, events per second, share
 of prices touched again within one event.
@@ -24,10 +24,10 @@ E8: Final = 10**8
 """The exchange prints 8 decimals, so every value is a whole number of 1e-8."""
 
 CAP_E8: Final = 2**63 - 1
-"""The largest size that the exchange tells, 92,233,720,368.54775807: "or more"."""
+"""The largest size that the exchange shows, 92,233,720,368.54775807: "or more"."""
 
 CAPPED_LOTS: Final = 10**19
-"""So many lots are more than that, whatever the step."""
+"""More lots than that size has, whatever the step."""
 
 
 QUOTE_ASSETS: Final = ("FDUSD", "USDT", "USDC", "TRY", "BTC", "ETH", "BNB", "EUR")
@@ -60,7 +60,7 @@ ILLIQUID: Final = Profile(0.16, 0.3, 0.0, 0.15, 0.0, 200, 400)
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """One symbol of the built-in exchange. Steps are whole numbers of 1e-8."""
+    """One symbol of the simulated exchange. Steps are whole numbers of 1e-8."""
 
     symbol: str
     profile: Profile
@@ -69,7 +69,7 @@ class Listing:
     start_ticks: int
 
     def info(self) -> SymbolInfo:
-        """As `exchangeInfo` tells it."""
+        """As `exchangeInfo` shows it."""
         return SymbolInfo(
             self.symbol,
             tick_size=text(self.tick_e8),
@@ -108,7 +108,7 @@ LISTED: Final = (
     *("ADABTC", "BNBBTC", "ETHBTC", "LTCBTC", "SOLBTC", "XRPBTC"),
     NON_ASCII_SYMBOL,
 )
-"""What `record --exchange sim` knows: like any exchange, it does not list every name."""
+"""The symbols of `record --exchange sim`: like any exchange, it does not list every name."""
 
 
 def listing(symbol: str) -> Listing:

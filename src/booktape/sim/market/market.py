@@ -1,11 +1,11 @@
-"""The seeded market: several symbols in step, 100 ms of exchange time a slot, and its own truth.
+"""The seeded market: several symbols in step, 100 ms of exchange time a slot.
 
 Pure: no clock and no I/O. A slot's updates carry consecutive ids, one level change each; the
 slot's event coalesces them. A snapshot taken within a slot shows the updates made so far, so its
 `lastUpdateId` usually falls inside the next event, as on the real exchange.
 
-A symbol begins to trade once somebody wants it (see `want`); of many that are wanted at once, some
-begin in each slot, since making books takes time, and a market of 1,400 would be late for seconds.
+A symbol begins to trade once a client subscribes to it (see `want`). Of many new symbols some begin in
+each slot: making books takes time, and a market of 1,400 would be late for seconds.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ NOT_OPENED: Final = -1
 """The id of the empty book of a symbol that is listed and has not opened."""
 
 BEGIN_LEVELS: Final = 20_000
-"""Once so many levels a side have been made in a slot, further symbols wait for the next."""
+"""Once this many levels a side have been made in a slot, further symbols wait for the next."""
 
 
 class Market:
-    """A source of events that never happened. The same symbols and seed give the same bytes.
+    """A source of invented events. The same symbols and seed give the same bytes.
 
     A symbol is a name (see `listing`) or a listing of one's own. `levels` a side replaces each
     symbol's own number (small books make fast tests); after `slots` slots the market stays quiet.
@@ -57,15 +57,15 @@ class Market:
         self._listings = {one.symbol: one for one in listings}
         self._seed = seed
         self._levels = levels
+        self._slots = slots
         self._opening: set[str] = set()
         self._grids: dict[str, int] = {}
-        self._pairs: dict[str, SymbolMarket] = {}
+        self._markets: dict[str, SymbolMarket] = {}
         self._first_tops: dict[str, BookTicker] = {}
         self._wanted: Collection[str] | None = None
-        self._witnesses: dict[str, SideStreams] = {}
-        self._slots = slots
-        self._incidents = MarketFaults()
-        self._past: BookHistory | None = None
+        self._side_streams: dict[str, SideStreams] = {}
+        self._faults = MarketFaults()
+        self._history: BookHistory | None = None
         self._start_us = 0
         self.slot = 0
 
@@ -77,32 +77,34 @@ class Market:
         """Slot k ends at `time_us` + k x 100 ms; `time_us` is moved back to the 100 ms grid."""
         self._start_us = time_us - time_us % (SLOT_MS * 1_000)
 
-    def apply_faults(self, incidents: MarketFaults) -> None:
-        """Let these happen. Raises UsageError for an incident of a symbol that is not listed."""
-        for symbol in incidents.new_symbols():
+    def apply_faults(self, faults: MarketFaults) -> None:
+        """Let these happen. Raises UsageError for a fault of a symbol that is not listed."""
+        for symbol in faults.new_symbols():
             self._listings.setdefault(symbol, listing(symbol))
-        incidents.check(self._listings)
-        self._opening.update(incidents.opening())
-        self._grids = {symbol: incidents.grid(symbol, 0) for symbol in self._listings}
-        self._incidents = incidents
-        self._past = BookHistory(incidents.memory_events) if incidents.memory_events else None
+        faults.check(self._listings)
+        self._opening = faults.opening()
+        self._grids = {symbol: faults.grid(symbol, 0) for symbol in self._listings}
+        self._faults = faults
+        self._history = BookHistory(faults.memory_events) if faults.memory_events else None
 
     def want(self, streams: Collection[str]) -> None:
-        """From now on tell the witness streams among these.
+        """From now on send those of these streams that are witnesses.
 
-        A symbol of which no stream was ever wanted and no book asked for stands still; until this
-        is called, all symbols trade, and no witness is told.
+        A symbol without a subscribed stream and without a requested book stands still; until this
+        is called, all symbols trade, and no witness is sent.
         """
         self._wanted = {stream.partition("@")[0] for stream in streams}
-        self._witnesses = {
+        self._side_streams = {
             symbol: SideStreams(symbol, streams)
             for symbol in self._listings
             if symbol.lower() in self._wanted
         }
-        for symbol, pair in self._pairs.items():
-            pair.watched = False
-            if symbol in self._witnesses:
-                self._witnesses[symbol].watch(pair)
+        for symbol, market in self._markets.items():
+            self._watch(symbol, market)
+
+    def _watch(self, symbol: str, market: SymbolMarket) -> None:
+        side_streams = self._side_streams.get(symbol)
+        market.watched = side_streams is not None and side_streams.need_touches
 
     def due_s(self) -> float | None:
         """When the current slot ends."""
@@ -115,76 +117,71 @@ class Market:
 
     def advance(self) -> Sequence[Message]:
         """End the slot: the events of all symbols that trade and changed in it."""
-        self._begin_some()
+        self._begin_wanted()
         now_s, next_s = self._end_s(), self._end_s(1)
         self.slot += 1
-        time_us = self._start_us + self.slot * SLOT_MS * 1_000
-        time_us += self._incidents.clock_step_us(now_s)
+        time_us = self._start_us + self.slot * SLOT_MS * 1_000 + self._faults.clock_step_us(now_s)
         messages: list[Message] = []
         for symbol in self._listings:
-            pair = self._pairs.get(symbol)
-            if pair and self._lives(symbol, now_s):
-                messages += self._close(pair, now_s, time_us)
-                self._push(pair, now_s, next_s)
+            market = self._markets.get(symbol)
+            if market and self._can_change(symbol, now_s):
+                messages += self._close(market, now_s, time_us)
+                self._push(market, now_s, next_s)
         return messages
 
-    def _begin_some(self) -> None:
+    def _begin_wanted(self) -> None:
         """Make some of the books that are wanted and not there."""
         made = 0
         for symbol in self._listings:
-            wanted = self._wanted is None or symbol.lower() in self._wanted
-            if wanted and symbol not in self._pairs and made < BEGIN_LEVELS:
-                made += len(self._pair(symbol).bids.lots)
+            is_wanted = self._wanted is None or symbol.lower() in self._wanted
+            if is_wanted and symbol not in self._markets and made < BEGIN_LEVELS:
+                made += len(self._market(symbol).bids.lots)
 
-    def _close(self, pair: SymbolMarket, now_s: float, time_us: int) -> list[Message]:
+    def _close(self, market: SymbolMarket, now_s: float, time_us: int) -> list[Message]:
         """The slot's messages: witnesses come right before their event."""
-        pair.run_part(1)
-        if self._past:
-            self._past.keep(pair, now_s)
-        symbol = pair.listing.symbol
-        is_sent = self._incidents.status(symbol, now_s) not in NO_MARKET_DATA
-        messages: list[Message] = []
-        if is_sent and pair.before and (witnesses := self._witnesses.get(symbol)):
-            messages += witnesses.messages(pair)
-        event = pair.close_slot(time_us)
+        market.run_part(1)
+        if self._history:
+            self._history.keep(market, now_s)
+        symbol, messages = market.listing.symbol, list[Message]()
+        is_sent = self._faults.status(symbol, now_s) not in NO_MARKET_DATA
+        if is_sent and market.before and symbol in self._side_streams:
+            messages += self._side_streams[symbol].messages(market)
+        event = market.close_slot(time_us)
         if event and is_sent:
             messages.append(event_message(event))
         return messages
 
-    def _push(self, pair: SymbolMarket, now_s: float, next_s: float) -> None:
-        """What incidents have in mind for the slot just opened."""
-        if not self._incidents.faults:
+    def _push(self, market: SymbolMarket, now_s: float, next_s: float) -> None:
+        """Apply the faults of the slot just opened."""
+        faults, symbol = self._faults, market.listing.symbol
+        if not faults.faults:
             return
-        symbol = pair.listing.symbol
-        push = self._incidents.push(symbol, now_s, next_s)
-        if push.first_id is not None and self._past:
-            self._past.forget(symbol)
-        grid = self._incidents.grid(symbol, next_s)
-        if grid != pair.grid:
+        push = faults.push(symbol, now_s, next_s)
+        if push.first_id is not None and self._history:
+            self._history.forget(symbol)
+        grid = faults.grid(symbol, next_s)
+        if grid != market.grid:
             push = push._replace(grid=grid)
-        if self._incidents.status(symbol, next_s) not in {TRADING, DELISTED}:
-            per_slot = self._incidents.cancel_rate(symbol, next_s) * SLOT_MS / 1_000
-            # So many on average, whole ones each time.
+        if faults.status(symbol, next_s) not in {TRADING, DELISTED}:
+            per_slot = faults.cancel_rate(symbol, next_s) * SLOT_MS / 1_000
+            # That many on average, whole ones each time.
             dice = chance(self._seed, "cancels", symbol, self.slot)
             push = push._replace(cancels=int(per_slot + dice))
+        elif (price := faults.price(symbol, now_s, next_s)) is not None:
+            push = push._replace(price_ticks=round(market.listing.start_ticks * price))
         else:
-            price = self._incidents.price(symbol, now_s, next_s)
-            if price is not None:
-                push = push._replace(price_ticks=round(pair.listing.start_ticks * price))
-            else:
-                push = push._replace(levels=self._incidents.levels(symbol, now_s, next_s))
+            push = push._replace(levels=faults.levels(symbol, now_s, next_s))
         if push != Push():
-            pair.push(push)
+            market.push(push)
 
-    def _pair(self, symbol: str) -> SymbolMarket:
+    def _market(self, symbol: str) -> SymbolMarket:
         """The symbol's market, which begins now unless it has begun."""
-        if symbol not in self._pairs:
-            pair = self._pairs[symbol] = self._new_symbol_market(symbol)
-            if symbol in self._witnesses:
-                self._witnesses[symbol].watch(pair)
+        if symbol not in self._markets:
+            market = self._markets[symbol] = self._new_symbol_market(symbol)
+            self._watch(symbol, market)
             if symbol not in self._opening:
-                self._push(pair, self._end_s(-1), self._end_s())
-        return self._pairs[symbol]
+                self._push(market, self._end_s(-1), self._end_s())
+        return self._markets[symbol]
 
     def _new_symbol_market(self, symbol: str) -> SymbolMarket:
         return SymbolMarket(self._start(symbol))
@@ -193,49 +190,49 @@ class Market:
         is_empty, grid = symbol in self._opening, self._grids.get(symbol, 1)
         return Start(self._listings[symbol], self._seed, self._levels, is_empty, grid)
 
-    def _lives(self, symbol: str, now_s: float) -> bool:
+    def _can_change(self, symbol: str, now_s: float) -> bool:
         """Whether anything can happen in its book: orders can be cancelled while it is halted."""
-        gone = self._incidents.status(symbol, now_s) == DELISTED
-        return not gone and not self._incidents.has_not_opened(symbol, now_s)
+        gone = self._faults.status(symbol, now_s) == DELISTED
+        return not gone and not self._faults.has_not_opened(symbol, now_s)
 
-    def depth(self, symbol: str, limit: int, fraction: float) -> bytes:
+    def depth(self, symbol: str, limit: int, fraction: float, /) -> bytes:
         """A `/depth` answer as of `fraction` of the current slot."""
-        if self._incidents.has_not_opened(symbol, self._end_s()):
+        if self._faults.has_not_opened(symbol, self._end_s()):
             return encode_depth(DepthSnapshot(symbol, limit, NOT_OPENED, [], []))
-        pair = self._pair(symbol)
-        self._run_part(pair, fraction)
-        bids, asks = pair.levels(pair.bids, limit), pair.levels(pair.asks, limit)
-        return encode_depth(DepthSnapshot(symbol, limit, pair.update_id, bids, asks))
+        market = self._market(symbol)
+        self._run_part(market, fraction)
+        bids, asks = market.levels(market.bids, limit), market.levels(market.asks, limit)
+        return encode_depth(DepthSnapshot(symbol, limit, market.update_id, bids, asks))
 
-    def _run_part(self, pair: SymbolMarket, fraction: float) -> None:
+    def _run_part(self, market: SymbolMarket, fraction: float) -> None:
         due_s = self.due_s()
-        if due_s is not None and self._lives(pair.listing.symbol, due_s):
-            pair.run_part(fraction)
+        if due_s is not None and self._can_change(market.listing.symbol, due_s):
+            market.run_part(fraction)
 
-    def old_depth(self, symbol: str, limit: int, old: Old) -> bytes:
-        """A `/depth` answer of some time, or events, ago; what `obey` let it remember."""
-        if not self._past or self._incidents.has_not_opened(symbol, self._end_s()):
+    def old_depth(self, symbol: str, limit: int, old: Old, /) -> bytes:
+        """A `/depth` answer of some time, or events, ago; at most what `apply_faults` allowed for."""
+        if not self._history or self._faults.has_not_opened(symbol, self._end_s()):
             return self.depth(symbol, limit, 0)
         until_s = self._end_s(-1) - old.seconds
-        return encode_depth(self._past.book(self._pair(symbol), limit, old.events, until_s))
+        return encode_depth(self._history.book(self._market(symbol), limit, old.events, until_s))
 
-    def top(self, symbol: str, fraction: float) -> BookTicker:
-        """The best levels of `depth`. Asking for them does not make a symbol trade."""
-        if self._incidents.has_not_opened(symbol, self._end_s()):
+    def top(self, symbol: str, fraction: float, /) -> BookTicker:
+        """The best levels of `depth`. A request for them does not make a symbol trade."""
+        if self._faults.has_not_opened(symbol, self._end_s()):
             return BookTicker(symbol, NOT_OPENED, None, None)
-        if symbol not in self._pairs:
+        if symbol not in self._markets:
             if symbol not in self._first_tops:
                 self._first_tops[symbol] = _top(SymbolMarket(self._start(symbol)))
             return self._first_tops[symbol]
-        pair = self._pair(symbol)
-        self._run_part(pair, fraction)
-        return _top(pair)
+        market = self._market(symbol)
+        self._run_part(market, fraction)
+        return _top(market)
 
     def holds(self, _symbol: str, /) -> bool:
         """Never: every book is always known."""
         return False
 
 
-def _top(pair: SymbolMarket) -> BookTicker:
-    bid, ask = (next(iter(pair.levels(side, 1)), None) for side in (pair.bids, pair.asks))
-    return BookTicker(pair.listing.symbol, pair.update_id, bid, ask)
+def _top(market: SymbolMarket) -> BookTicker:
+    bid, ask = (next(iter(market.levels(side, 1)), None) for side in (market.bids, market.asks))
+    return BookTicker(market.listing.symbol, market.update_id, bid, ask)

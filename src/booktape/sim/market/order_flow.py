@@ -1,9 +1,9 @@
-"""All who trade in one symbol: which single level changes next, by seeded chance.
+"""The orders of one symbol: which single level changes next, by seeded chance.
 
-Pure: the same generator, asked in the same order, gives the same changes for ever.
+Pure: the same generator, called in the same order, gives the same changes for ever.
 
-Weaknesses: sides never run empty, nobody cancels in bursts, and the price wanders round its anchor,
-which only a scripted fall moves.
+Weaknesses: sides never run empty, cancellations come in no bursts, and the price wanders round its
+anchor, which only a scripted fall moves.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Ladder:
         self.lots[ticks] = lots
 
     def nearest(self, ticks: int) -> int:
-        """The known price closest to this one, the lower of two."""
+        """The price with a level that is closest to this one, the lower of two."""
         prices = self.prices
         at = bisect_left(prices, ticks)
         if at == len(prices):
@@ -100,7 +100,7 @@ Place: TypeAlias = tuple[bool, int]
 
 
 class OrderFlow:
-    """Fills two sides with `target` levels each, and then says what changes in them.
+    """Fills two sides with `target` levels each, and then decides what changes in them.
 
     New prices are multiples of `grid` ticks; when it changes, levels that are there stay.
     """
@@ -122,10 +122,10 @@ class OrderFlow:
         return self._new_change()
 
     def surge(self, levels: int) -> Iterator[Change]:
-        """So many prices behind the touch, on either side in turn; no price comes twice.
+        """`levels` prices behind the touch, on either side in turn; no price comes twice.
 
-        Most of them are deletes of what is not there, as in life; else the book would not get back
-        to its shape for long.
+        Most of them are deletes of what is not there, as on the real exchange; else the book would
+        not soon return to its shape.
         """
         for left in range(levels, 0, -1):
             behind = 1 + left // 2
@@ -134,20 +134,20 @@ class OrderFlow:
             if ticks <= 0:
                 # Below there is no price left: go on above all that the asks will reach.
                 ladder, ticks = self.asks, self._behind(self.asks, levels + behind)
-            known = ticks in ladder.lots or self._rng.random() < _SURGE_INSERTS
-            yield ladder, ticks, self._size() if known else 0
+            is_change = ticks in ladder.lots or self._rng.random() < _SURGE_INSERTS
+            yield ladder, ticks, self._size() if is_change else 0
 
     def _behind(self, ladder: Ladder, steps: int) -> int:
-        """The price so many steps behind the best one."""
+        """The price `steps` steps behind the best one."""
         return ladder.on_grid(ladder.best, self.grid) + ladder.behind * steps * self.grid
 
     def caps(self) -> Iterator[Change]:
-        """The best bid, and an ask a little behind the best, grow beyond what a size can tell."""
+        """The best bid, and an ask a little behind the best, grow beyond what a size can show."""
         yield self.bids, self.bids.best, CAPPED_LOTS
         yield self.asks, self.asks.prices[:3][-1], CAPPED_LOTS
 
     def cancels(self, count: int) -> Iterator[Change]:
-        """So many levels, anywhere, shrink or go; no price comes twice, and no side runs empty."""
+        """`count` levels, anywhere, shrink or go; no price comes twice, and no side runs empty."""
         seen: set[Place] = set()
         left = {ladder.behind: len(ladder.prices) for ladder in (self.bids, self.asks)}
         most = sum(left.values()) - 2
@@ -179,10 +179,10 @@ class OrderFlow:
         return changes
 
     def take_to(self, price_ticks: int) -> Iterator[Change]:
-        """Bring the best bid down, or the best ask up, to a price, where the crowd then stays.
+        """Bring the best bid down, or the best ask up, to a price, where orders then stay.
 
-        What stands in the way goes, best first, and both sides quote anew around the price. What
-        lies farther away stays as old as it is.
+        Orders in the way go, best first, and both sides quote anew around the price. Orders
+        farther away stay as old as they are.
         """
         price_ticks = max(self.grid, price_ticks - price_ticks % self.grid)
         self._anchor_ticks = price_ticks
@@ -262,19 +262,19 @@ class OrderFlow:
         """Insert, delete, update or repeat a level at a distance from the touch."""
         distance = self._distance(bps)
         ticks = max(1, ladder.best + ladder.behind * distance)
-        known = ladder.nearest(ticks)
+        nearest = ladder.nearest(ticks)
         free = ladder.free(ladder.on_grid(ticks, self.grid), self.grid)
-        room = self._room(ladder, bps, distance, abs(known - ticks))
+        room = self._room(ladder, bps, distance, abs(nearest - ticks))
         choice = self._rng.random()
         if choice < _INSERT_OR_DELETE * room and free is not None:
             return ladder, free, self._size()
         if choice < _INSERT_OR_DELETE and len(ladder.prices) > 1:
-            return ladder, known, 0
+            return ladder, nearest, 0
         if choice < _INSERT_OR_DELETE + _DELETE_UNKNOWN and free is not None:
             return ladder, free, 0
         if choice < _INSERT_OR_DELETE + _DELETE_UNKNOWN + _UPDATE:
-            return ladder, known, self._size()
-        return ladder, known, ladder.lots[known]
+            return ladder, nearest, self._size()
+        return ladder, nearest, ladder.lots[nearest]
 
     def _room(self, ladder: Ladder, bps: float, distance: int, to_nearest: int) -> float:
         """The share of inserts among inserts and deletes, which keeps the book in its shape.
@@ -284,9 +284,9 @@ class OrderFlow:
         z = log(bps / self._listing.profile.depth_bps) / _START_SD
         levels_per_e_fold = _DENSITY * self._target * exp(-z * z / 2)
         usual = distance / levels_per_e_fold
-        crowd = usual / (usual + 2 * to_nearest)
+        share = usual / (usual + 2 * to_nearest)
         missing = 1 - len(ladder.prices) / self._target
-        return min(max(1 - crowd + 2 * missing, 0.05), 0.95)
+        return min(max(1 - share + 2 * missing, 0.05), 0.95)
 
     def _distance(self, bps: float) -> int:
         return max(1, round(self._listing.start_ticks * bps / 10_000))

@@ -26,19 +26,22 @@ class SideStreams:
         ticker = ticker_stream(symbol)
         self._ticker = ticker if ticker in wanted else None
 
-    def watch(self, pair: SymbolMarket) -> None:
-        """Let the market note what will be asked for."""
-        pair.watched = self._ticker is not None
+    @property
+    def need_touches(self) -> bool:
+        """Whether each change of the touch must be noted."""
+        return self._ticker is not None
 
-    def messages(self, pair: SymbolMarket) -> list[MarketMessage]:
+    def messages(self, market: SymbolMarket) -> list[MarketMessage]:
         """The messages of a slot whose updates are all made, and which is not closed."""
         found = []
         for levels, stream in self._partial:
-            bids, asks = pair.levels(pair.bids, levels), pair.levels(pair.asks, levels)
-            found.append(MarketMessage(stream, TopLevels(self._symbol, pair.update_id, bids, asks)))
+            bids, asks = market.levels(market.bids, levels), market.levels(market.asks, levels)
+            found.append(
+                MarketMessage(stream, TopLevels(self._symbol, market.update_id, bids, asks))
+            )
         if self._ticker is not None:
-            for touch in pair.touches:
-                bid, ask = pair.listing.doubles([touch.bid, touch.ask])
+            for touch in market.touches:
+                bid, ask = market.listing.doubles([touch.bid, touch.ask])
                 ticker = BookTicker(self._symbol, touch.update_id, bid, ask)
                 found.append(MarketMessage(self._ticker, ticker))
         return found

@@ -1,8 +1,7 @@
 """One symbol's market: a seeded sequence of single level changes, each with its own update id.
 
-Pure: the same listing and seed give the same changes for ever, however they are asked for. That is
-what makes the truth of any update id, in the middle of an event too, cheap to know. What changes,
-`crowd` says.
+Pure: the same listing and seed give the same changes for ever, whatever snapshots are made meanwhile. So a
+test can restore the book of any update id, in the middle of an event too. `order_flow` decides what changes.
 """
 
 from __future__ import annotations
@@ -63,15 +62,15 @@ class SymbolMarket:
         self._rng = Random(f"{start.seed}/{listing.symbol}")
         self.update_id = self._rng.randrange(10**9, 9 * 10**10)
         self._target = start.levels or listing.profile.levels
-        self._gather()
-        self._opening = self._crowd.empty() if start.is_empty else []
+        self._begin_book()
+        self._opening = self._flow.empty() if start.is_empty else []
         self._ln_ids = listing.profile.ids_mu
         self.open_slot()
 
-    def _gather(self) -> None:
-        """A new crowd, and so a new book."""
-        self._crowd = OrderFlow(self.listing, self._rng, self._target, self.grid)
-        self.bids, self.asks = self._crowd.bids, self._crowd.asks
+    def _begin_book(self) -> None:
+        """A new order flow, and so a new book."""
+        self._flow = OrderFlow(self.listing, self._rng, self._target, self.grid)
+        self.bids, self.asks = self._flow.bids, self._flow.asks
 
     # ── moving on ───────────────────────────────────────────────────────────────────────────
 
@@ -85,7 +84,7 @@ class SymbolMarket:
         while not self._left:
             self.open_slot()
         planned = self._planned
-        ladder, ticks, lots = planned.popleft() if planned else self._crowd.change(self._touched)
+        ladder, ticks, lots = planned.popleft() if planned else self._flow.change(self._touched)
         key = ladder.behind < 0, ticks
         if key not in self._event:
             self._touched.append(key)
@@ -118,24 +117,24 @@ class SymbolMarket:
             self.counting += 1
             self.first_id, self.update_id = push.first_id, push.first_id - 1
         if push.grid is not None:
-            self.grid = self._crowd.grid = push.grid
+            self.grid = self._flow.grid = push.grid
         if push.blank:
-            self._gather()
+            self._begin_book()
         if push.cancels is not None:
-            self._planned.extend(self._crowd.cancels(push.cancels))
+            self._planned.extend(self._flow.cancels(push.cancels))
             self._count = self._left = len(self._planned)
             return
         if push.caps:
-            self._planned.extend(self._crowd.caps())
+            self._planned.extend(self._flow.caps())
         if push.price_ticks is None:
-            self._planned.extend(self._crowd.surge(push.levels))
+            self._planned.extend(self._flow.surge(push.levels))
         else:
-            self._planned.extend(self._crowd.take_to(push.price_ticks))
+            self._planned.extend(self._flow.take_to(push.price_ticks))
         self._count += len(self._planned)
         self._left += len(self._planned)
 
     def open_slot(self) -> None:
-        """Begin the next slot. Whatever of this one is not made is left out."""
+        """Begin the next slot. Updates of this one that are not made are left out."""
         profile, rng = self.listing.profile, self._rng
         self.slot += 1
         self.first_id = self.update_id + 1

@@ -34,11 +34,11 @@ _QUOTES: Final = {
 
 _LEVELS_LEAST: Final = 40
 _TICKS_PER_LEVEL: Final = 100
-"""So many prices for each level that a side starts with, at least: else books would be solid."""
+"""How many prices there are at least for each level that a side starts with: else books would be solid."""
 
 
 def spot(count: int = SYMBOLS_MAX) -> tuple[Listing, ...]:
-    """So many symbols, the busiest first; fewer than all of them are as mixed as all of them."""
+    """`count` symbols, the busiest first; a few of them are as mixed as all of them."""
     if not 1 <= count <= SYMBOLS_MAX:
         raise ValueError(f"an exchange has 1 to {SYMBOLS_MAX} symbols, and not {count}")
     names = _names()

@@ -1,14 +1,14 @@
 """Plays a recording as an exchange: what was received is sent again, byte for byte, in order.
 
-Stream frames go to whoever subscribed to their stream. A request for a snapshot waits until the
+Stream messages go to the subscribers of their stream. A request for a snapshot waits until the
 recording has come to the symbol's first book; a recorded answer is given byte for byte while
 nothing newer has been sent. All other answers come from the book that follows from the recording
-so far. Where that is not known (the recording has a gap, or its ids do not chain), the answer is 503
+so far. While that is not known (the recording has a gap, or its ids do not chain), the answer is 503
 until the recording holds a snapshot again.
 
-Weaknesses: a recorded book is known to the limit it was asked with; who asks for more is given what
-there is, and takes it for the whole side: replay with the recorded `--depth`. Of several recorded
-connections an event is sent once. What was recorded as garbage is not sent.
+Weaknesses: a recorded book is known to the limit of its request; a client that asks for more gets
+the known levels, and takes them for the whole side: replay with the recorded `--depth`. Of several
+recorded connections an event is sent once. Recorded garbage is not sent.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from booktape.wire.encode import encode_combined, encode_depth
 from booktape.wire.exchange_info import SymbolInfo
 
 _NEVER = 2**62
-"""Every so many events a row: playing needs none."""
+"""The number of events between two rows: playing needs none."""
 
 
 class _Wrapper(Struct):
@@ -78,7 +78,7 @@ class ReplaySource:
     """A source made of a capture, a tape or an archive.
 
     Raises UsageError when there is none at `path`, DamagedTape where nothing of it can be played. A tape
-    that is damaged further on ends there, as if its recorder had been killed; `on_damage` hears of it.
+    that is damaged further on ends there, as if its recorder had been killed; `on_damage` is called.
     """
 
     patient = True
@@ -88,49 +88,49 @@ class ReplaySource:
     ) -> None:
         recording = PlayedRecording(path, on_damage)
         self._symbols = recording.symbols
-        self._played: Iterator[Played] = recording.frames()
+        self._played: Iterator[Played] = recording.records()
         self._next = next(self._played, None)
-        self._start_ns = self._next.frame.received_ns if self._next else 0
+        self._start_ns = self._next.record.received_ns if self._next else 0
         self._due_s = 0.0
         self._books: dict[int, Reconstruction] = {}
         self._answers: dict[str, tuple[bytes, DepthSnapshot]] = {}
         self._sent_ids: dict[str, int] = {}
-        self._known: set[str] = set()
+        self._had_book: set[str] = set()
 
     def symbols(self) -> list[SymbolInfo]:
         """The recorded symbols; their steps were not recorded."""
         return [SymbolInfo(symbol) for symbol in self._symbols]
 
-    def apply_faults(self, incidents: MarketFaults) -> None:
-        """A recording was what it was."""
-        if incidents.faults or incidents.memory_events:
+    def apply_faults(self, faults: MarketFaults) -> None:
+        """Raises UsageError for any: a recording cannot be changed."""
+        if faults.faults or faults.memory_events:
             raise UsageError(
                 "A recording cannot halt, list, fall, surge, shift its clock or be asked for old books."
             )
 
     def want(self, streams: Collection[str]) -> None:
-        """A recording holds what it holds."""
+        """A recording plays all its streams."""
 
     def start(self, time_us: int) -> None:
         """A recording keeps its own time."""
 
     def due_s(self) -> float | None:
-        """When the next frame was received; never earlier than the one before it."""
+        """When the next record was received; never earlier than the one before it."""
         if self._next is None:
             return None
-        return max(self._due_s, (self._next.frame.received_ns - self._start_ns) / 1e9)
+        return max(self._due_s, (self._next.record.received_ns - self._start_ns) / 1e9)
 
     def advance(self) -> list[RecordedMessage]:
-        """Play one frame."""
+        """Play one record."""
         played, self._due_s = self._next, self.due_s() or self._due_s
         self._next = next(self._played, None)
         if played is None:
             return []
-        self._follow(played)
-        frame = played.frame
-        if isinstance(frame, DepthAnswer):
-            self._keep(frame)
-        return self._messages(frame) if isinstance(frame, StreamMessage) else []
+        self._feed_books(played)
+        record = played.record
+        if isinstance(record, DepthAnswer):
+            self._keep_answer(record)
+        return self._messages(record) if isinstance(record, StreamMessage) else []
 
     def depth(self, symbol: str, limit: int, _fraction: float, /) -> bytes | None:
         """The recorded answer, or one that follows from the recording so far; None without a book.
@@ -162,60 +162,60 @@ class ReplaySource:
         return BookTicker(symbol, sync.update_id, bid, ask)
 
     def holds(self, symbol: str) -> bool:
-        """Until its first book. After a loss a client is told so, rather than kept waiting."""
-        return symbol not in self._known
+        """Until its first book. After a loss a client gets an error, rather than waits."""
+        return symbol not in self._had_book
 
-    # ── one frame ───────────────────────────────────────────────────────────────────────────
+    # ── one record ───────────────────────────────────────────────────────────────────────────
 
-    def _follow(self, played: Played) -> None:
-        """Let the books follow. A tape stands alone, so each begins with none.
+    def _feed_books(self, played: Played) -> None:
+        """Feed the books. A tape stands alone, so each begins with none.
 
         What a recorder lost by stopping counts only when another one goes on after it: at the end
         of all, the last books stay as they are.
         """
-        frame = played.frame
-        if isinstance(frame, SegmentStart):
+        record = played.record
+        if isinstance(record, SegmentStart):
             for tape in played.replaces:
                 self._books.pop(tape, None)
             self._books[played.tape] = Reconstruction()
-            frame = replace(frame, every=_NEVER)
-        if isinstance(frame, SegmentEnd):
+            record = replace(record, every=_NEVER)
+        if isinstance(record, SegmentEnd):
             return
-        self._books[played.tape].feed(frame)
-        if isinstance(frame, DepthAnswer | Checkpoint) and self._live(frame.symbol):
-            self._known.add(frame.symbol)
+        self._books[played.tape].feed(record)
+        if isinstance(record, DepthAnswer | Checkpoint) and self._live(record.symbol):
+            self._had_book.add(record.symbol)
 
     def _live(self, symbol: str) -> SymbolSync | None:
         """A symbol whose book is known; it is one worker's."""
         syncs = (books.syncs.get(symbol) for books in self._books.values())
         return next((sync for sync in syncs if sync and sync.state is State.LIVE), None)
 
-    def _keep(self, frame: DepthAnswer) -> None:
+    def _keep_answer(self, record: DepthAnswer) -> None:
         """Have the recorded answer ready, if it gave a book."""
-        if not self._live(frame.symbol):
+        if not self._live(record.symbol):
             return
         try:
-            snapshot = decode_depth(frame.payload, frame.symbol, frame.limit)
+            snapshot = decode_depth(record.payload, record.symbol, record.limit)
         except MalformedFrame:
-            # An error page, while the book was known anyway: nobody asks for that.
+            # An error page, while the book was known anyway: no use as an answer.
             return
-        self._answers[frame.symbol] = frame.payload, snapshot
+        self._answers[record.symbol] = record.payload, snapshot
 
-    def _messages(self, frame: StreamMessage) -> list[RecordedMessage]:
+    def _messages(self, record: StreamMessage) -> list[RecordedMessage]:
         try:
-            event = decode_event(frame.payload)
+            event = decode_event(record.payload)
         except MalformedFrame:
-            # Nobody can have subscribed to garbage.
+            # Garbage is on no stream.
             return []
-        wrapped = _unwrap(frame.payload)
+        wrapped = _unwrap(record.payload)
         if not isinstance(event, DepthEvent):
-            return [RecordedMessage(wrapped.stream, None, frame.payload)] if wrapped else []
+            return [RecordedMessage(wrapped.stream, None, record.payload)] if wrapped else []
         if event.last_id <= self._sent_ids.get(event.symbol, -1):
             return []
         self._sent_ids[event.symbol] = event.last_id
         self._forget_answer(event)
         stream = wrapped.stream if wrapped else depth_stream(event.symbol)
-        return [RecordedMessage(stream, event, frame.payload)]
+        return [RecordedMessage(stream, event, record.payload)]
 
     def _forget_answer(self, event: DepthEvent) -> None:
         """Once something newer has been sent, the recorded answer is out of date."""

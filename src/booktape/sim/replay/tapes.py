@@ -5,7 +5,7 @@ A capture is a file `*.jsonl.gz` with one message a line:
     {"t": 1780861676.491, "kind": "ws", "symbol": "BTCUSDT", "m": {"stream":…, "data":{…}}}
 
 `t` is when it was received, in seconds since 1970; `kind` is "ws" or "rest", and the payload stands
-byte for byte under `m`. It becomes frames like a tape's, on one connection.
+byte for byte under `m`. It becomes records like a tape's, on one connection.
 """
 
 from __future__ import annotations
@@ -48,36 +48,36 @@ class _Line(Struct):
 
 
 class Played(NamedTuple):
-    """A frame, and on which of several tapes it stands. `replaces` are those that its tape goes on from."""
+    """A record and the number of its tape. `replaces` are the tapes that its tape continues."""
 
     tape: int
     replaces: tuple[int, ...]
-    frame: TapeRecord
+    record: TapeRecord
 
 
 class PlayedRecording:
-    """A capture, a tape, or all tapes of an archive, as frames in order.
+    """A capture, a tape, or all tapes of an archive, as records in order.
 
-    Raises UsageError when there is none at `path`, DamagedTape where none says what was recorded, or a
-    capture is not whole. A tape that is damaged later ends there; `on_damage` hears of it, once.
+    Raises UsageError when there is none at `path`, DamagedTape where none has a readable beginning, or a
+    capture is not whole. A tape that is damaged later ends there; `on_damage` is called once for it.
     """
 
     def __init__(self, path: Path, on_damage: Callable[[DamagedFile], object]) -> None:
         self._on_damage = on_damage
         self._tapes, self._before = _tapes(path)
         self._damaged: set[int] = set()
-        found: list[str] = []
+        symbols: list[str] = []
         for number, tape in enumerate(self._tapes):
             try:
-                found += _symbols(tape)
+                symbols += _symbols(tape)
             except DamagedTape as error:
                 if len(self._damaged) + 1 == len(self._tapes):
                     raise
-                self._name(number, error)
-        self.symbols = tuple(dict.fromkeys(found))
+                self._report(number, error)
+        self.symbols = tuple(dict.fromkeys(symbols))
 
-    def frames(self) -> Iterator[Played]:
-        """All frames of all tapes, by time; but none of a tape before those that it goes on from are over.
+    def records(self) -> Iterator[Played]:
+        """All records of all tapes, by time; but a tape begins only after those that it continues.
 
         What several workers, or several recorders, recorded at a time comes in one order.
         """
@@ -86,16 +86,16 @@ class PlayedRecording:
         for number, before in enumerate(self._before):
             for one in before:
                 after[one].append(number)
-        # A tape's number parts two frames of the same time, so that iterators are never compared.
+        # A tape's number orders two records of the same time, so that iterators are never compared.
         heap: list[tuple[int, int, TapeRecord, Iterator[TapeRecord]]] = []
         ready = deque(number for number, before in enumerate(waits) if not before)
         while ready or heap:
             if ready:
                 number = ready.popleft()
-                rest = _told(self._tapes[number])
+                rest = _records(self._tapes[number])
             else:
-                _, number, frame, rest = heappop(heap)
-                yield Played(number, self._before[number], frame)
+                _, number, record, rest = heappop(heap)
+                yield Played(number, self._before[number], record)
             if self._play(number, rest, heap):
                 continue
             for following in after[number]:
@@ -109,17 +109,17 @@ class PlayedRecording:
         rest: Iterator[TapeRecord],
         heap: list[tuple[int, int, TapeRecord, Iterator[TapeRecord]]],
     ) -> bool:
-        """Whether there is one more frame; then it waits for its time. Damage is the end of a tape."""
+        """Whether there is one more record; then it waits for its time. Damage is the end of a tape."""
         try:
-            frame = next(rest, None)
+            record = next(rest, None)
         except DamagedTape as error:
-            self._name(number, error)
+            self._report(number, error)
             return False
-        if frame is not None:
-            heappush(heap, (frame.received_ns, number, frame, rest))
-        return frame is not None
+        if record is not None:
+            heappush(heap, (record.received_ns, number, record, rest))
+        return record is not None
 
-    def _name(self, number: int, error: DamagedTape) -> None:
+    def _report(self, number: int, error: DamagedTape) -> None:
         if number not in self._damaged:
             self._damaged.add(number)
             path = str(self._tapes[number])
@@ -128,7 +128,7 @@ class PlayedRecording:
 
 
 def _tapes(path: Path) -> tuple[list[Path], list[tuple[int, ...]]]:
-    """Every tape, and for each the numbers of those that it goes on from."""
+    """Every tape, and for each the numbers of those that it continues."""
     if path.is_dir():
         layout = Layout(path)
         lineage = lineage_of(layout)
@@ -144,13 +144,13 @@ def _tapes(path: Path) -> tuple[list[Path], list[tuple[int, ...]]]:
     return [path], [()]
 
 
-def _told(tape: Path) -> Iterator[TapeRecord]:
-    """What a tape holds. What it says after the end is for whoever starts next."""
+def _records(tape: Path) -> Iterator[TapeRecord]:
+    """A tape's records up to its end. Later ones are for the recorder that starts next."""
     ended = False
-    for frame in _capture(tape) if tape.name.endswith(_CAPTURE) else read_tape(tape):
+    for record in _capture(tape) if tape.name.endswith(_CAPTURE) else read_tape(tape):
         if not ended:
-            yield frame
-        ended = ended or isinstance(frame, SegmentEnd)
+            yield record
+        ended = ended or isinstance(record, SegmentEnd)
 
 
 def _symbols(path: Path) -> Iterator[str]:
@@ -186,14 +186,14 @@ def _lines(path: Path) -> Iterator[_Line]:
 
 
 def _limit(payload: bytes, symbol: str) -> int:
-    """The limit that was asked for, which a capture does not tell.
+    """The limit that was asked for, which a capture does not hold.
 
     A longest side of one of the usual limits was most likely cut by it; any other is complete.
     """
     try:
         snapshot = decode_depth(payload, symbol, DEPTH_MAX)
     except MalformedFrame:
-        # It stays in the recording; the reconstruction will say that it cannot be read.
+        # It stays in the recording; the reconstruction will report it.
         return DEPTH_MAX
     longest = max(len(snapshot.bids), len(snapshot.asks))
     return longest if longest in _LIMITS else DEPTH_MAX

@@ -43,7 +43,7 @@ class SimServer:
     `tariff` has a venue's numbers, of which `weight_per_minute` and `ping_s` can be given separately.
     `violations` counts, by rule, what clients did wrong: weight, retry-after, firewall, pong,
     messages, streams, connections, slow. The limits, Retry-After and pings run by the clients' clock, which
-    is `client_speed` times faster than life: more than 1 for clients whose clock is, too.
+    is `client_speed` times faster than real time: more than 1 for clients whose clock is, too.
     With `second` the same market has a second host, on a port of its own, with these faults; the
     market's own faults are `faults`' alone. Limits and silences are a client's with both of them.
     Faults of a market that it cannot have raise UsageError.

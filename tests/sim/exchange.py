@@ -1,4 +1,4 @@
-"""What an honest exchange would send, for tests of those that lie."""
+"""What an honest exchange would send, for tests of those that fault."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ def last_id(slots: int = SLOTS) -> int:
     return events(slots=slots)[-1].last_id
 
 
-def lying(*lies: Fault, **settings: Any) -> SimServer:
+def faulty(*faults: Fault, **settings: Any) -> SimServer:
     """An exchange that plays these 30 slots, as fast as it can unless told otherwise."""
     settings = {"speed": math.inf, "patience_s": 0.05} | settings
     source = settings.pop("source", None) or market(slots=settings.pop("slots", SLOTS))
-    return SimServer(source, faults=Faults.of(*lies), **settings)
+    return SimServer(source, faults=Faults.of(*faults), **settings)
 
 
 def contains_id(symbol: str, update_id: int) -> StreamCondition:
