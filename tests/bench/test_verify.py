@@ -27,7 +27,7 @@ def test_an_hour_of_btcusdt(tmp_path: Path) -> None:
     report = verify(tmp_path, Scope(), jobs=1)
     took_s, cpu_s = time.perf_counter() - began, time.process_time() - cpu_began
     rows = report.found.counts_of(SYMBOL).equal["rows"]
-    print(f"\n{SECONDS} s of {SYMBOL}: {len(lifelike_hour()):,} frames, {rows:,} rows")
+    print(f"\n{SECONDS} s of {SYMBOL}: {len(lifelike_hour()):,} records, {rows:,} rows")
     print(f"verified in {took_s:.0f} s, {cpu_s:.0f} s of them on a core")
     assert report.clean, verdict(report)
     assert took_s < SECONDS / 20

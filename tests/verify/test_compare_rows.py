@@ -1,4 +1,4 @@
-"""One symbol's rows beside the tape: what is wrong is told once, and everything else stays equal."""
+"""One symbol's rows beside the tape: what is wrong is reported once, and everything else stays equal."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def test_a_row_too_many_is_told_once(archive: Path, tmp_path: Path) -> None:
     reseal(root)
     report = look(root)
     (found,) = report.found.kept
-    assert found.what == "the tape says nothing of this row"
+    assert found.what == "this row does not follow from the tape"
     assert found.row == 1
     assert report.found.counts_of(BTC).equal["rows"] == 12
 
@@ -63,5 +63,5 @@ def test_a_file_more_of_a_segment(archive: Path, tmp_path: Path) -> None:
     replayed = {found.what for found in look(root).found.kept if found.file.endswith(path.name)}
     assert replayed == {
         "is not among the files that were sealed",
-        "the tape says nothing of this row",
+        "this row does not follow from the tape",
     }

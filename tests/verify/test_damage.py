@@ -164,11 +164,11 @@ def change(kind: str, index: int, **fields: Any) -> Callable[[Lines], Any]:
 
 
 def payload(kind: str, index: int, **fields: Any) -> Callable[[Lines], Any]:
-    """Another content of what the exchange said."""
+    """Another content of the exchange's message."""
 
     def edit(lines: Lines) -> None:
-        said = lines[of_kind(lines, kind, index)]["m"]
-        said.get("data", said).update(fields)
+        message = lines[of_kind(lines, kind, index)]["m"]
+        message.get("data", message).update(fields)
 
     return edit
 
@@ -279,12 +279,12 @@ CONTENT: Final[Mapping[str, Damage]] = MappingProxyType(
         "an audit's answer gone": tape(0, drop("rest", 2)),
         "a witness gone": tape(0, drop("ws", 0)),
         "a witness that differs": tape(0, payload("ws", 0, bids=[["100", "4"]])),
-        "a halt not told": tape(0, drop("status")),
+        "a halt is missing": tape(0, drop("status")),
         "another status": tape(0, change("status", 0, status="BREAK")),
         "a delisting": tape(0, change("status", 0, status="DELISTED")),
         "a clock step": tape(2, change("clock-step", 0, step_ns=-1_500_001_000)),
         "a hold that did not run out": tape(1, drop("hold-expired")),
-        "a connection not told": tape(0, drop("connected")),
+        "a connection is missing": tape(0, drop("connected")),
         "a connection not taken over": tape(1, drop("connected", 0)),
         "a connection not lost": tape(2, drop("disconnected")),
         "a connection alive for longer": tape(2, change("disconnected", 0, alive_ns=70 * 10**9)),
@@ -405,7 +405,7 @@ def test_there_are_many_kinds() -> None:
 
 
 def test_a_segment_gone_is_told_from_a_changed_one(archive: Path, tmp_path: Path) -> None:
-    """And what stands on the checkpoints after it is on trust."""
+    """And rows that follow from the checkpoints after it are unproven."""
     root = copy(archive, tmp_path / "copy")
     remove_segment(root, 1)
     report = look(root)
@@ -414,7 +414,7 @@ def test_a_segment_gone_is_told_from_a_changed_one(archive: Path, tmp_path: Path
 
 
 def test_the_first_segments_gone(archive: Path, tmp_path: Path) -> None:
-    """Nothing differs then; but rows that follow from a checkpoint alone are on trust."""
+    """Nothing differs then; but rows that follow from a checkpoint alone are unproven."""
     root = copy(archive, tmp_path / "copy")
     remove_segment(root, 0)
     report = look(root)
@@ -428,7 +428,7 @@ def test_the_last_segment_gone(archive: Path, tmp_path: Path) -> None:
     """It is noticed where the one before says that it goes on, and only there."""
     root = copy(archive, tmp_path / "copy")
     remove_segment(root, 4)
-    assert look(root).clean, "known weakness, told in docs/verify.md"
+    assert look(root).clean, "known weakness, see docs/verify.md"
     remove_segment(root, 3)
     assert look(root).clean
     name = remove_segment(root, 2)
@@ -438,7 +438,7 @@ def test_the_last_segment_gone(archive: Path, tmp_path: Path) -> None:
 
 
 def test_no_tape_any_more(archive: Path, tmp_path: Path) -> None:
-    """Then rows are counted, not proved; and the next segment begins on trust."""
+    """Then rows are counted, not proved; and the beginning of the next segment is unproven."""
     root = copy(archive, tmp_path / "copy")
     sealed(root, "tape")[1].unlink()
     report = look(root)

@@ -43,11 +43,11 @@ def test_one_symbol(archive: Path, tmp_path: Path) -> None:
 
 
 def test_a_stretch_of_time(archive: Path) -> None:
-    """Its beginning is taken as right, and said to be."""
+    """Its beginning is taken as right, and the report names it."""
     found = look(archive, from_us=35 * 10**6, to_us=61 * 10**6)
     assert found.segments == 2
     assert found.clean
-    assert "Taken as right" in shown(render(found))
+    assert "is taken as right" in shown(render(found))
     assert "after --to" in shown(render(found))
     for nothing in ({"from_us": 10**15}, {"to_us": -1}):
         with pytest.raises(UsageError, match="no segment between"):

@@ -1,5 +1,6 @@
-"""An independent reading of the tape, and the comparison of everything stored with it.
+"""Replays each tape with a second implementation, and compares everything stored with the result.
 
-It shares no rule with the recorder: the standard library's JSON, decimals instead of doubles, a dict
-a side. A mistake in one is not repeated in the other, so what both agree on is most likely right.
+The second implementation (`model/`) shares no rule with the recorder: the standard library's JSON, decimals
+instead of doubles, a dict a side. A mistake in one is not repeated in the other, so a result on which both
+agree is most likely right.
 """

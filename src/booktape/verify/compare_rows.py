@@ -1,4 +1,4 @@
-"""The stored rows of one symbol, read a few at a time, each compared with the book of the tape."""
+"""Reads the stored rows of one symbol, a few at a time, and compares each with the model's book."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ _LISTS: Final = ("bid_price", "bid_size", "ask_price", "ask_size")
 _SCALARS: Final = tuple(name for name in SNAPSHOTS.names if name not in _LISTS)
 
 DAMAGED: Final = (pa.ArrowException, OSError, ValueError, OverflowError)
-"""All that a file raises which is no Parquet any more, or not the one that was written.
+"""The errors of a file that is damaged, or not the one that was written.
 
-`damage` says what it was: among the OSErrors are some that say nothing of the file.
+Pass them to `damage`: some OSErrors are not the fault of the file.
 """
 
 
 def damage(error: Exception) -> str:
-    """What a finding says of an error that is one of DAMAGED. Raises TooFewDescriptors."""
+    """The text of a finding for an error that is one of DAMAGED. Raises TooFewDescriptors."""
     refuse_used_up(error)
     return f"cannot be read: {error}"
 
 
 class Reopened(RawIOBase):
-    """A file for reading that is open only while something is read.
+    """A file for reading that is open only during each read.
 
-    The files of a segment are read side by side, one for each symbol, as the tape has it; all of them
-    open would be more than a process may have.
+    The files of a segment are read in parallel, one for each symbol, in the order of the tape. If all of them
+    were open, a process could have too few descriptors.
     """
 
     def __init__(self, path: Path) -> None:
@@ -57,7 +57,7 @@ class Reopened(RawIOBase):
         return True
 
     def seek(self, offset: int, whence: int = SEEK_SET) -> int:
-        """Go to a place; returns it."""
+        """Move to a position and return it."""
         self._at = offset + {SEEK_SET: 0, SEEK_CUR: self._at, SEEK_END: self._bytes}[whence]
         return self._at
 
@@ -66,7 +66,7 @@ class Reopened(RawIOBase):
         return self._at
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """So many bytes from there, fewer at the end of the file only; without a size: all."""
+        """`size` bytes, fewer at the end of the file only; without a size: all."""
         with open_file(self._path) as file:
             file.seek(self._at)
             found = file.read(size)
@@ -83,12 +83,12 @@ class StoredRow(NamedTuple):
 
     @property
     def place(self) -> tuple[int, int]:
-        """Where it belongs: rows of a symbol are ordered by epoch and updates."""
+        """Its position: rows of a symbol are ordered by epoch and updates."""
         return self.scalars["epoch"], self.scalars["updates"]
 
 
 def schema_error(found: pa.Schema, wanted: pa.Schema) -> str | None:
-    """How the columns of a file are not those of its table."""
+    """The error text if the columns of a file are not those of its table."""
     if found.equals(wanted):
         return None
     return f"its columns are {', '.join(f'{f.name} {f.type}' for f in found)}"
@@ -134,7 +134,7 @@ def _lists(column: pa.Array[Any]) -> list[Floats]:
 
 
 class RowComparison:
-    """The rows of one symbol's file, beside what the tape says they must be."""
+    """The rows of one symbol's file, each compared with the row that follows from the tape."""
 
     def __init__(self, file: str, path: Path, symbol: str, found: Findings) -> None:
         self._file = file
@@ -153,10 +153,10 @@ class RowComparison:
             return None
 
     def expect(self, sync: ModelSync, stamp_ns: int) -> None:
-        """The tape says that a row of this book stands here."""
+        """A row of this book follows from the tape."""
         place = sync.epoch, sync.updates
         while self._next and self._next.place < place:
-            self._different("the tape says nothing of this row", self._next)
+            self._different("this row does not follow from the tape", self._next)
             self._next = self._read()
         stored = self._next
         if stored and stored.place == place:
@@ -168,10 +168,10 @@ class RowComparison:
             self._different(f"the row of epoch {place[0]} after {place[1]} updates is missing")
 
     def finish(self, *, complete: bool) -> None:
-        """No row follows from the tape any more; with an incomplete tape that proves nothing."""
+        """No further row follows from the tape. If the tape is incomplete, further stored rows are unverifiable."""
         while self._next:
             if complete:
-                self._different("the tape says nothing of this row", self._next)
+                self._different("this row does not follow from the tape", self._next)
             else:
                 self._found.counts_of(self._symbol).unverifiable += 1
             self._next = self._read()
@@ -183,13 +183,13 @@ class RowComparison:
 
     def _compare(self, sync: ModelSync, stamp_ns: int, stored: StoredRow) -> None:
         for wrong in _differences(sync, stamp_ns, stored):
-            self._different("is not what the tape says", stored, **wrong)
+            self._different("differs from the tape", stored, **wrong)
             return
         inexact = list(sync.book.inexact())
         for number in inexact:
             if not number.is_capped:
-                said, held = f"{number.value:f}", repr(number.double)
-                self._different("no double is this number", stored, expected=said, stored=held)
+                expected, held = f"{number.value:f}", repr(number.double)
+                self._different("no double is this number", stored, expected=expected, stored=held)
                 return
         counts = self._found.counts_of(self._symbol)
         counts.equal["rows"] += 1
@@ -224,7 +224,7 @@ def _horizon(side: DecimalSide) -> float | None:
 
 
 def _first_level(wanted: Floats, stored: Floats) -> dict[str, str | int]:
-    """The first level at which two lists differ, and both beside each other."""
+    """The first level at which two lists differ, with both values."""
     both = min(len(wanted), len(stored))
     unequal = np.flatnonzero(wanted[:both] != stored[:both])
     at = int(unequal[0]) if len(unequal) else both

@@ -1,13 +1,13 @@
-"""The small tables (`gaps`, `checks`, `notes`): what the tape says, beside what is stored.
+"""Compares the small tables (`gaps`, `checks`, `notes`) with the rows that follow from the tape.
 
-Every row is brought into one plain form on both sides, so that two rows are equal or not.
+The rows of both sides are brought into one plain form, so that two rows are equal or not.
 """
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import zip_longest
@@ -31,7 +31,7 @@ _SHOWN_MAX = 1_000
 
 @dataclass
 class TableComparison:
-    """One of them, of one segment. `inherited` says which of the expected rows rest on a checkpoint."""
+    """One of these tables in one segment. `inherited`: which of the expected rows rest on a checkpoint."""
 
     name: str
     schema: pa.Schema
@@ -39,7 +39,7 @@ class TableComparison:
     inherited: list[bool] = field(default_factory=list)
 
     def expect(self, row: Row, *, inherited: bool = False) -> None:
-        """The tape says that this row comes next."""
+        """This row is the next one that follows from the tape."""
         self.expected.append(row)
         self.inherited.append(inherited)
 
@@ -52,7 +52,7 @@ class TableComparison:
         *,
         complete: bool,
     ) -> None:
-        """Row by row; beyond the end of an incomplete tape stored rows cannot be verified."""
+        """Compare row by row. Beyond the end of an incomplete tape stored rows are unverifiable."""
         try:
             stored = [row for row in _read(path, self.schema) if is_wanted(self._symbol(row))]
         except DAMAGED as error:
@@ -64,8 +64,7 @@ class TableComparison:
             if is_wanted(self._symbol(row))
         ]
         expected = [row for row, _ in wanted]
-        for row in self._surplus(file, expected, stored, found, complete=complete):
-            found.counts_of(self._symbol(row)).unverifiable += 1
+        self._report(file, expected, stored, found, complete=complete)
         missing = Counter(expected) - Counter(stored)
         for row, inherited in wanted:
             if not missing[row]:
@@ -73,7 +72,7 @@ class TableComparison:
                 counts.equal[self.name] += 1
                 counts.inherited += inherited
 
-    def _surplus(
+    def _report(
         self,
         file: str,
         expected: Sequence[Row],
@@ -81,14 +80,15 @@ class TableComparison:
         found: Findings,
         *,
         complete: bool,
-    ) -> Iterator[Row]:
-        """Report every difference; yields the stored rows that an incomplete tape cannot prove."""
+    ) -> None:
+        """Report every difference, and count the stored rows that an incomplete tape cannot prove."""
         missing = list((Counter(expected) - Counter(stored)).elements())
         extra = list((Counter(stored) - Counter(expected)).elements())
         if not complete:
-            yield from extra
+            for row in extra:
+                found.counts_of(self._symbol(row)).unverifiable += 1
             extra = []
-        # Each missing row beside the extra one that stands for it, as long as there are both.
+        # Each missing row with an extra one, as long as there are both.
         for wanted, held in zip_longest(missing, extra):
             at = expected.index(wanted) if held is None else stored.index(held)
             self._differ(file, wanted, held, at, found)
@@ -106,13 +106,13 @@ class TableComparison:
     ) -> None:
         symbol = self._symbol(wanted or held or ())
         found.counts_of(symbol).different[self.name] += 1
-        what, column = "is not what the tape says", None
+        what, column = "differs from the tape", None
         sides = _show(wanted), _show(held)
         if wanted and held:
             at = next(n for n, (a, b) in enumerate(zip(wanted, held, strict=True)) if a != b)
             column, sides = self.schema.names[at], (str(wanted[at]), str(held[at]))
         elif held:
-            what = "the tape says nothing of this row"
+            what = "this row does not follow from the tape"
         else:
             what = "this row is missing"
         found.different(
@@ -141,7 +141,7 @@ def _read(path: Path, schema: pa.Schema) -> list[Row]:
     return rows
 
 
-# ── what the tape says, as rows ─────────────────────────────────────────────────────────────
+# ── what the model found, as rows ───────────────────────────────────────────────────────────
 
 
 def gap_row(symbol: str, gap: OpenGap, end_ns: int | None, next_id: int | None) -> Row:
@@ -174,14 +174,14 @@ def _mismatch(wrong: Mismatch) -> Row:
 
 
 def _detail(text: object) -> object:
-    """Levels that differ as values, so that the way they are written does not count."""
+    """The levels that differ, as values: the way they are written does not count."""
     if not isinstance(text, str) or not text.startswith("["):
         return text
     try:
-        said = json.loads(text, parse_float=Decimal, parse_int=Decimal)
+        levels = json.loads(text, parse_float=Decimal, parse_int=Decimal)
         return tuple(
             (one["side"], *(Decimal(one[key]).normalize() for key in ("price", "book", "witness")))
-            for one in said
+            for one in levels
         )
     except (ValueError, KeyError, TypeError, ArithmeticError, RecursionError):
         return text

@@ -1,9 +1,9 @@
-"""Segment after segment: each must begin as the one before it ended.
+"""Checks that each segment begins in the state in which the one before it ended.
 
-A segment was verified assuming what its first checkpoints say. Here that is proved from the segment
-before, whose own beginning was proved likewise; so in the end all rests on a beginning that claims
-nothing. Where the one before is missing or damaged, what stands on those checkpoints rests on the
-recorder's word.
+A segment is verified on the assumption that its first checkpoints are right. Here the assumption is proved
+from the end of the segment before, whose own beginning was proved in the same way. So in the end everything
+rests on the first segment, which begins with nothing. Where the segment before is missing or damaged, rows
+that follow from those checkpoints are unproven.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from booktape.verify.segment import SegmentResult
 
 
 class Continuity:
-    """`link` every chosen segment, each after those that it goes on from, then `finish`.
+    """`link` every chosen segment, each after those that it continues, then `finish`.
 
-    What was before the chosen ones is not asked about, and their beginning is taken as right: `given` is
-    the first such segment.
+    Segments before the chosen ones are not verified, and the beginning of the chosen ones is taken as right:
+    `given` is the first such segment.
     """
 
     def __init__(self, found: Findings, lineage: Lineage, chosen: Collection[Segment]) -> None:
@@ -29,14 +29,14 @@ class Continuity:
         self._found = found
         self._lineage = lineage
         self._chosen = frozenset(chosen)
-        # What was linked, as long as a segment that goes on from it is still to come.
+        # The linked segments that a later segment may still continue.
         self._linked: dict[Segment, SegmentResult] = {}
         self._trusted: dict[Segment, frozenset[str]] = {}
         self._rotated: list[Segment] = []
         self._epochs: dict[str, int] = {}
 
     def link(self, result: SegmentResult) -> None:
-        """The next one."""
+        """Compare the beginning of the next segment with the ends of those before it."""
         segment = result.segment
         before = [self._linked[one] for one in self._lineage.before[segment] if one in self._linked]
         self._trusted[segment] = frozenset()
@@ -54,19 +54,19 @@ class Continuity:
                 after in self._linked or after not in self._chosen
                 for after in self._lineage.after[one.segment]
             ):
-                # The books of an archive of years do not fit into memory.
+                # No later segment needs its books: those of an archive of years do not fit into memory.
                 self._linked[one.segment] = SegmentResult(one.segment, Findings())
 
     def finish(self, unsealed: Collection[Segment]) -> None:
-        """No further segment is sealed. One that was `rotated` has a successor, or had one."""
+        """No further segment is sealed. One that was `rotated` must have a successor."""
         for last in self._rotated:
             if all(one.tag != last.tag for one in unsealed):
                 self._found.different(last.name, "the segment after this one is missing")
 
-    # ── what a beginning rests on ───────────────────────────────────────────────────────────
+    # ── whether a beginning is proved ───────────────────────────────────────────────────────────
 
     def _trusted_in(self, result: SegmentResult, before: Sequence[SegmentResult]) -> frozenset[str]:
-        """The symbols whose beginning here is not proved by anything before."""
+        """The symbols whose beginning here is not proved by a segment before."""
         segment, begins = result.segment, frozenset(result.begin.books)
         if any(one not in self._chosen for one in self._lineage.before[segment]):
             self.given = self.given or segment.name
@@ -83,11 +83,11 @@ class Continuity:
         return begins & frozenset().union(*trusted)
 
     def _was_recorded(self, symbols: Collection[str]) -> bool:
-        """Whether there is a segment before this one: else an archive just begins here."""
+        """Whether any of these symbols was recorded before. If not, the archive just begins here."""
         return any(symbol in self._epochs for symbol in symbols)
 
     def _fits(self, before: Sequence[SegmentResult], result: SegmentResult) -> bool:
-        """Whether this segment begins as those before it ended."""
+        """Whether this segment begins in the state in which those before it ended. Reports each difference."""
         tag, same = result.segment.tag, before[0].segment.tag == result.segment.tag
         for one in before:
             if (one.reason == "rotated") != same:
@@ -98,9 +98,9 @@ class Continuity:
             self._compare_starts(before[0], result)
         ends = _furthest(one.end.books for one in before if one.end)
         began = result.format, _began_ns(result)
-        wanted = ends if same else {symbol: cold(said, *began) for symbol, said in ends.items()}
-        # Of several workers each begins with its own symbols only. Known weakness: one that none
-        # of them took over is not missed.
+        wanted = ends if same else {symbol: cold(texts, *began) for symbol, texts in ends.items()}
+        # Each of several workers begins with its own symbols only. Known weakness: a symbol that none of
+        # them carried over is not noticed.
         alone = tag == result.segment.run
         symbols = result.begin.books.keys() | (wanted.keys() if alone or same else set())
         name = " and ".join(one.segment.name for one in before)
@@ -114,8 +114,8 @@ class Continuity:
     def _differs(
         self, before: str, symbol: str, wanted: CheckpointTexts, result: SegmentResult
     ) -> bool:
-        said = result.begin.books.get(symbol, {})
-        parts = [part for part in {**wanted, **said} if wanted.get(part) != said.get(part)]
+        begins = result.begin.books.get(symbol, {})
+        parts = [part for part in {**wanted, **begins} if wanted.get(part) != begins.get(part)]
         if parts:
             self._found.different(
                 result.segment.name,
@@ -123,34 +123,34 @@ class Continuity:
                 symbol=symbol,
                 column=parts[0],
                 expected=wanted.get(parts[0], "nothing"),
-                stored=said.get(parts[0], "nothing"),
+                stored=begins.get(parts[0], "nothing"),
             )
         return bool(parts)
 
     def _compare_starts(self, before: SegmentResult, result: SegmentResult) -> None:
-        """One recording goes on: with the same settings, over the same connections.
+        """One recording continues: it must have the same settings and the same connections.
 
-        What was listed meanwhile is recorded, too.
+        Symbols that were listed meanwhile are recorded, too.
         """
         name = result.segment.name
         wanted_start = dict(before.start or {})
         if before.end:
             wanted_start["symbols"] = list(before.end.symbols)
         pairs = [
-            (part, wanted_start.get(part), said)
-            for part, said in (result.start or {}).items()
+            (part, wanted_start.get(part), value)
+            for part, value in (result.start or {}).items()
             if part not in {"received_ns", "continues"}
         ]
         if before.end:
-            taken = result.begin.connections
+            begins = result.begin.connections
             pairs += [
-                (f"connection {n}", s, taken.get(n)) for n, s in before.end.connections.items()
+                (f"connection {n}", s, begins.get(n)) for n, s in before.end.connections.items()
             ]
-        for part, wanted, said in pairs:
-            if wanted != said:
+        for part, wanted, stored in pairs:
+            if wanted != stored:
                 what = f"does not go on as {before.segment.name}"
                 self._found.different(
-                    name, what, column=part, expected=str(wanted), stored=str(said)
+                    name, what, column=part, expected=str(wanted), stored=str(stored)
                 )
 
     # ── names, epochs, trust ────────────────────────────────────────────────────────────────
@@ -160,18 +160,18 @@ class Continuity:
         start_ns = (result.start or {}).get("received_ns")
         begins_us = start_ns // 1_000 if isinstance(start_ns, int) else 0
         named_us = result.segment.start_us
-        # Once a name lay behind the one before it, whatever the clock said; and a name is used once.
+        # Older recorders named a segment after the one before it even if the clock was behind. No name is used twice.
         earlier = [one.segment.start_us + 1 for one in before]
         taken = Segment(named_us - 1, result.segment.tag) in self._lineage.beginnings
         late = named_us > begins_us and (taken or named_us == max(earlier, default=0))
         if named_us != begins_us and not late:
-            wanted, said = Segment(begins_us, result.segment.tag).name, result.segment.name
+            wanted, named = Segment(begins_us, result.segment.tag).name, result.segment.name
             self._found.different(
-                said, "is not named by its beginning", expected=wanted, stored=said
+                named, "is not named by its beginning", expected=wanted, stored=named
             )
 
     def _check_epochs(self, result: SegmentResult) -> None:
-        """Of what is recorded here. What is only handed on may have been recorded elsewhere meanwhile."""
+        """The epochs of recorded symbols never decrease. Symbols that are only carried over may be recorded elsewhere."""
         recorded = {*(result.end.symbols if result.end else ()), *_symbols(result.start)}
         for symbol in sorted(recorded & (result.end or result.begin).books.keys()):
             begins = int(result.begin.books.get(symbol, {}).get("epoch", "0"))
@@ -191,7 +191,7 @@ class Continuity:
 
     def _remember(self, result: SegmentResult) -> None:
         books = (result.end or result.begin).books
-        ends = {symbol: int(said["epoch"]) for symbol, said in books.items()} | result.epochs
+        ends = {symbol: int(texts["epoch"]) for symbol, texts in books.items()} | result.epochs
         for symbol, epoch in ends.items():
             self._epochs[symbol] = max(self._epochs.get(symbol, 0), epoch)
 
@@ -209,24 +209,24 @@ class Continuity:
 
 
 def _furthest(ends: Iterable[Mapping[str, CheckpointTexts]]) -> dict[str, CheckpointTexts]:
-    """How each symbol stood; of several that tell of one symbol the one counts that is further on."""
+    """The last state of each symbol. Where several segments have one, the furthest counts."""
     found: dict[str, CheckpointTexts] = {}
     for books in ends:
-        for symbol, said in books.items():
-            if symbol not in found or _place(found[symbol]) < _place(said):
-                found[symbol] = said
+        for symbol, texts in books.items():
+            if symbol not in found or _position(found[symbol]) < _position(texts):
+                found[symbol] = texts
     return found
 
 
 def _began_ns(result: SegmentResult) -> int | None:
-    """When a recording began; None on tapes that do not say which segments they go on from."""
+    """When a recording began; None on tapes that do not name the segments that they continue."""
     start = result.start or {}
     began = start.get("received_ns")
     return began if isinstance(began, int) and start.get("continues") is not None else None
 
 
-def _place(said: CheckpointTexts) -> tuple[int, int]:
-    return int(said["epoch"]), int(said["update_id"])
+def _position(texts: CheckpointTexts) -> tuple[int, int]:
+    return int(texts["epoch"]), int(texts["update_id"])
 
 
 def _symbols(start: Mapping[str, object] | None) -> list[str]:

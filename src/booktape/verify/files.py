@@ -1,4 +1,4 @@
-"""Which files there are, to which segment each belongs, and whether they are what was sealed."""
+"""Finds the files of each segment, and checks that they are what was sealed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from booktape.store.opening import open_file
 from booktape.verify.findings import Finding, Findings, Kind
 
 TABLES: Final = ("gaps", "checks", "notes")
-_ROOMS: Final = ("tape", "snapshots", "manifests", *TABLES)
+_FOLDERS: Final = ("tape", "snapshots", "manifests", *TABLES)
 _LITTER: Final = frozenset(
     {
         "lost+found",
@@ -60,14 +60,14 @@ class SegmentFiles:
 
 
 def find_segments(root: Path, found: Findings) -> list[SegmentFiles]:
-    """Every segment of which any file is there, oldest first.
+    """Every segment of which there is any file, oldest first.
 
-    Whatever else stands there is reported: each link, each file that is not regular, each name that is not
-    exactly the one that we would have written. Readers of other makers read rows out of some of them.
+    Anything else is reported: each link, each file that is not regular, each name that is not exactly one
+    that a recorder writes. Other tools would read rows from some of them.
     """
     segments: dict[Segment, SegmentFiles] = {}
-    for room in _ROOMS:
-        for file in _Room(root, room, found).files():
+    for folder in _FOLDERS:
+        for file in _Folder(root, folder, found).files():
             segment = _segment_of(PurePosixPath(file))
             if segment is None:
                 found.different(file, "is no file of this archive")
@@ -77,19 +77,19 @@ def find_segments(root: Path, found: Findings) -> list[SegmentFiles]:
     return [segments[segment] for segment in sorted(segments)]
 
 
-class _Room:
-    """One folder of the archive, such as `snapshots`, and all that is below it."""
+class _Folder:
+    """One folder of the archive, such as `snapshots`, with everything below it."""
 
     def __init__(self, root: Path, room: str, found: Findings) -> None:
         self._root = root
         self._room = room
         self._found = found
-        # Names of folders, by depth.
+        # A rule for the names of folders at each depth.
         levels = [is_date_folder]
         self._levels = [is_symbol_folder, *levels] if room == "snapshots" else levels
 
     def files(self) -> Iterator[str]:
-        """The regular files that are no litter, relative to the archive. All else is reported."""
+        """The regular files that are not litter, relative to the archive. Anything else is reported."""
         yield from sorted(self._below(self._root / self._room, 0))
 
     def _below(self, folder: Path, depth: int, *, litter: bool = False) -> Iterator[str]:
@@ -113,7 +113,7 @@ class _Room:
 
 
 def _entries(folder: Path, root: Path, found: Findings) -> list[os.DirEntry[str]]:
-    """What a folder holds; that it cannot be read is reported."""
+    """The entries of a folder. One that cannot be read is reported."""
     try:
         with os.scandir(folder) as entries:
             return list(entries)
@@ -126,12 +126,12 @@ def _entries(folder: Path, root: Path, found: Findings) -> list[os.DirEntry[str]
 
 
 def _shown(path: Path) -> str:
-    """A path as text, also one whose bytes are no UTF-8."""
+    """A path as text, also if its bytes are not UTF-8."""
     return os.fsencode(path.as_posix()).decode(errors="backslashreplace")
 
 
 def _check_unsealed(root: Path, found: Findings) -> None:
-    """Tapes that are not sealed yet are not verified, which is said of each; but a link is none of ours."""
+    """Report links and irregular files. Tapes that are not sealed yet are not verified, only named."""
     unsealed = Layout(root).unsealed
     if unsealed.is_symlink():
         found.different("unsealed", "is a link: readers follow it, and it is not proved")
@@ -149,17 +149,17 @@ def _check_unsealed(root: Path, found: Findings) -> None:
 
 
 def _is_litter(name: str) -> bool:
-    """What operating systems and file servers leave in any folder; no recorder gives such names.
+    """Names that operating systems and file servers leave in any folder, and no recorder gives.
 
-    Those that begin with a dot are macOS's `.DS_Store` and `._…`, NFS's `.nfs…`, and their like.
+    Those that begin with a dot are macOS's `.DS_Store` and `._…`, NFS's `.nfs…` and others.
     """
     return name.startswith(".") or name in _LITTER
 
 
 def _is_read_by_any(path: Path) -> bool:
-    """Whether a reader takes a file for one of an archive, whatever its name says of where it came from.
+    """Whether some reader would read rows from a file, although its name is that of litter.
 
-    DuckDB and polars go by the ending, pandas by what a file begins with.
+    DuckDB and polars go by the ending, pandas by the first bytes.
     """
     if path.name.lower().endswith(_ENDINGS):
         return True
@@ -168,11 +168,11 @@ def _is_read_by_any(path: Path) -> bool:
             return file.read(len(_MAGIC)) == _MAGIC
     except OSError as error:
         refuse_used_up(error)
-        return False  # neither can anybody else read it
+        return False  # no reader can read it
 
 
 def _segment_of(file: PurePosixPath) -> Segment | None:
-    """The segment of a path, if it stands exactly where a file of that segment must stand."""
+    """The segment of a path, if that is exactly the path of a file of the segment."""
     room, *folders = file.parts[:-1]
     segment = Segment.parse(file.name, _SUFFIXES.get(room, TABLE))
     if segment is None:
@@ -197,13 +197,13 @@ def _put(files: SegmentFiles, file: PurePosixPath) -> None:
 
 
 def check_seals(root: Path, files: SegmentFiles, found: Findings) -> None:
-    """Each file is one that the manifest lists, and has the size and SHA-256 that it says."""
+    """Each file must be in the manifest, with its size and its SHA-256."""
     where = Layout(root).manifest(files.segment).relative_to(root).as_posix()
     seals = _read_manifest(root, files, where, found)
     if seals is None:
         return
     for file in sorted(seals.keys() | set(files.sealed)):
-        # Only what was found under its own name is opened: what a link leads to is not.
+        # Only files that were found under their own names are opened, never the target of a link.
         if file not in files.sealed:
             _report_lost(file, found)
         elif file not in seals:
@@ -216,12 +216,12 @@ def _read_manifest(
     root: Path, files: SegmentFiles, where: str, found: Findings
 ) -> dict[str, Any] | None:
     if files.manifest is None:
-        found.different(where, "is missing: nobody can say which files were sealed")
+        found.different(where, "is missing: it is unknown which files were sealed")
         return None
     try:
         with open_file(root / where) as file:
-            said = json.loads(file.read())
-        segment, seals = said["segment"], said["files"]
+            manifest = json.loads(file.read())
+        segment, seals = manifest["segment"], manifest["files"]
         if segment == files.segment.name and isinstance(seals, dict):
             return _of_its_segment(seals, files.segment, where, found)
         found.different(where, "is not this segment's", expected=files.segment.name, stored=segment)
@@ -234,11 +234,11 @@ def _read_manifest(
 def _of_its_segment(
     seals: dict[str, Any], segment: Segment, where: str, found: Findings
 ) -> dict[str, Any]:
-    """What a manifest says of files that may be this segment's. It is no reason to open any other."""
+    """The seals of files that can be this segment's. A manifest must not make us open any other file."""
     kept = {}
     for file, seal in seals.items():
         path = PurePosixPath(file)
-        is_own = len(path.parts) > 1 and path.parts[0] in _ROOMS and _segment_of(path) == segment
+        is_own = len(path.parts) > 1 and path.parts[0] in _FOLDERS and _segment_of(path) == segment
         if is_own and str(path) == file and ".." not in path.parts:
             kept[file] = seal
         else:
@@ -260,14 +260,14 @@ def _compare(root: Path, file: str, seal: object, found: Findings) -> None:
         refuse_used_up(error)
         found.different(file, f"cannot be read: {error}")
         return
-    said = (seal.get("bytes"), seal.get("sha256")) if isinstance(seal, dict) else (None, None)
-    if said[0] != size:
+    sealed = (seal.get("bytes"), seal.get("sha256")) if isinstance(seal, dict) else (None, None)
+    if sealed[0] != size:
         found.different(
-            file, "has not the size it was sealed with", expected=str(said[0]), stored=str(size)
+            file, "has not the size it was sealed with", expected=str(sealed[0]), stored=str(size)
         )
-    elif said[1] != digest:
+    elif sealed[1] != digest:
         found.different(
-            file, "is not as it was sealed (SHA-256)", expected=str(said[1]), stored=digest
+            file, "is not as it was sealed (SHA-256)", expected=str(sealed[1]), stored=digest
         )
 
 

@@ -1,4 +1,4 @@
-"""What verification found: differences, what rests on trust, what nobody can verify any more."""
+"""The findings of a verification: differences, unproven rows, and what cannot be verified."""
 
 from __future__ import annotations
 
@@ -9,20 +9,22 @@ from enum import StrEnum
 from typing import Final
 
 SHOWN_MAX: Final = 20
-"""Differences of one segment that are kept word for word; all are counted."""
+"""Findings of each kind in one segment that are kept in full; all are counted."""
 
 
 class Kind(StrEnum):
-    """How bad it is; none of them is clean."""
+    """The kinds of findings. An archive with any of them is not clean. Values are those of `--json`."""
 
-    DIFFERENT = "different"  # stored is not what the tape says, or a file is not what was sealed
+    DIFFERENT = (
+        "different"  # stored data does not follow from the tape, or a file is not what was sealed
+    )
     TRUST = "on trust"  # it follows from a checkpoint whose own tape is not there
     UNVERIFIABLE = "unverifiable"  # there is no tape, or none that can be read so far
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One of them, to be shown. `row` counts from 0; `symbol` is None for whole files."""
+    """One finding. `row` counts from 0; `symbol` is None for whole files."""
 
     kind: Kind
     file: str
@@ -37,10 +39,10 @@ class Finding:
 
 @dataclass
 class Counts:
-    """How many rows of one symbol (None: of all) were compared, by table, and with what outcome.
+    """The rows of one symbol (None: of no symbol) that were compared, by table and outcome.
 
-    `inherited` rows are equal to what the tape says, if the checkpoint it begins with is right.
-    `capped` rows are equal, and hold a size that the exchange caps: so much, or more.
+    `inherited` rows are equal if the checkpoint at the beginning of the tape is right. `capped` rows are equal,
+    and have a size that the exchange caps: this size or more.
     """
 
     segments: int = 0
@@ -52,7 +54,7 @@ class Counts:
     unverifiable: int = 0
 
     def add(self, other: Counts) -> None:
-        """Sum up."""
+        """Add the other's counts."""
         self.segments += other.segments
         self.equal += other.equal
         self.different += other.different
@@ -63,7 +65,7 @@ class Counts:
 
 
 class Findings:
-    """All of one segment, or of the archive: each is counted, the first ones are kept."""
+    """All findings of one segment, or of the archive. Each is counted, the first ones are kept."""
 
     def __init__(self) -> None:
         self.kept: list[Finding] = []
@@ -71,13 +73,13 @@ class Findings:
         self.symbols: dict[str | None, Counts] = {}
 
     def add(self, finding: Finding) -> None:
-        """One more."""
+        """Count one more finding, and keep it if there is room."""
         self.count[finding.kind] += 1
         if sum(kept.kind == finding.kind for kept in self.kept) < SHOWN_MAX:
             self.kept.append(finding)
 
     def different(self, file: str, what: str, **where: str | int | None) -> None:
-        """One more of the worst kind."""
+        """One more difference."""
         self.add(Finding(Kind.DIFFERENT, file, what, **where))  # type: ignore[arg-type]
 
     def counts_of(self, symbol: str | None) -> Counts:
@@ -85,7 +87,7 @@ class Findings:
         return self.symbols.setdefault(symbol, Counts())
 
     def merge(self, others: Iterable[Findings]) -> None:
-        """Sum up, in order."""
+        """Add the findings of all segments, in order."""
         for other in others:
             self.kept += other.kept
             self.count += other.count

@@ -1,4 +1,4 @@
-"""Which segments there are, in which order they were recorded, and which are asked about."""
+"""The segments of an archive, in the order of their recording, and which of them to verify."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from booktape.verify.model.tape import Line, lines
 
 @dataclass(frozen=True)
 class Scope:
-    """What is asked about: some symbols or all, and the segments that reach into a stretch of time."""
+    """What to verify: some symbols or all (None), and the segments that overlap a range of time."""
 
     symbols: frozenset[str] | None = None
     from_us: int | None = None
@@ -24,14 +24,14 @@ class Scope:
 
 
 class SegmentOrder:
-    """The segments of an archive; `chosen` are those to verify, each after those it goes on from."""
+    """The segments of an archive; `chosen` are those to verify, each after those that it continues."""
 
     def __init__(self, root: Path, scope: Scope, found: Findings) -> None:
         self.segments = {files.segment: files for files in find_segments(root, found)}
         self._root = root
         self.lineage = Lineage(
             [self._beginning(files) for files in self.segments.values()],
-            lambda segment: _taken_over(root, self.segments[segment]),
+            lambda segment: _carried_over(root, self.segments[segment]),
         )
         wanted = self.lineage.reaching_into(scope.from_us, scope.to_us)
         self.chosen = [
@@ -41,17 +41,19 @@ class SegmentOrder:
         ]
 
     def _beginning(self, files: SegmentFiles) -> Beginning:
-        """What its tape says; little, where there is none that can be read."""
+        """Its beginning, from the first line of its tape; `unknown` where that cannot be read."""
         if files.tape is None:
             return Beginning.unknown(files.segment)
         try:
             first = next((line for _, _, line in lines(self._root / files.tape)), None)
-            return _said(files.segment, first) if first else Beginning.unknown(files.segment)
+            return (
+                _beginning_of(files.segment, first) if first else Beginning.unknown(files.segment)
+            )
         except DamagedTape:
             return Beginning.unknown(files.segment)
 
     def _ended_before(self, segment: Segment, from_us: int | None) -> bool:
-        """Where no other segment tells when it ended, its tape does, which is read to its end for that."""
+        """Whether it ended before `from_us`. If no other segment shows that, its tape is read to its end."""
         tape = self.segments[segment].tape
         if from_us is None or tape is None or self.lineage.end_us(segment) is not None:
             return False
@@ -66,8 +68,8 @@ class SegmentOrder:
         return stamp_ns // 1_000 < from_us
 
 
-def _said(segment: Segment, start: Line) -> Beginning:
-    """What a first line says of its place. Raises DamagedTape."""
+def _beginning_of(segment: Segment, start: Line) -> Beginning:
+    """The beginning in a first line. Raises DamagedTape."""
     names = start.fields.get("continues")
     return Beginning(
         segment,
@@ -77,8 +79,8 @@ def _said(segment: Segment, start: Line) -> Beginning:
     )
 
 
-def _taken_over(root: Path, files: SegmentFiles) -> frozenset[str]:
-    """The symbols of which its tape begins with a checkpoint."""
+def _carried_over(root: Path, files: SegmentFiles) -> frozenset[str]:
+    """The symbols that have a checkpoint at the beginning of its tape."""
     symbols: set[str] = set()
     try:
         for _, _, line in islice(lines(root / files.tape), 1, None) if files.tape else ():
@@ -86,6 +88,6 @@ def _taken_over(root: Path, files: SegmentFiles) -> frozenset[str]:
                 break
             symbols.add(line.text("symbol"))
     except DamagedTape:
-        # It is named when the segment is verified.
+        # The damage is reported when the segment is verified.
         return frozenset()
     return frozenset(symbols)

@@ -1,4 +1,4 @@
-"""The outcome, for people (a table, the first differences side by side) and for syncs (JSON)."""
+"""The report: for people as a table with the first differences, for machines as JSON."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ from booktape.verify.model.decimals import CAP
 from booktape.verify.run import Report, verdict
 
 SHOWN_MAX: Final = 10
-"""Findings shown to a person; `--json` has all that were kept."""
+"""Findings of each kind shown to a person; `--json` has all that were kept."""
 
 _TEXT_MAX: Final = 60
+_LABELS: Final = {Kind.TRUST: "unproven"}
+"""Where a person reads another word than `--json` has."""
 
 
 def render(report: Report) -> Group:
@@ -29,7 +31,7 @@ def render(report: Report) -> Group:
         parts += [_finding(finding) for finding in kept[:SHOWN_MAX]]
         more = report.found.count[kind] - min(len(kept), SHOWN_MAX)
         if more:
-            parts.append(Text(f"… and {more} more ({kind.value})."))
+            parts.append(Text(f"… and {more} more ({_label(kind)})."))
     parts += [Text(line) for line in _remarks(report)]
     parts.append(Text(verdict(report), style="bold green" if report.clean else "bold red"))
     return Group(*parts)
@@ -38,7 +40,7 @@ def render(report: Report) -> Group:
 def _symbols(report: Report) -> Table:
     table = Table(box=SIMPLE, pad_edge=False)
     table.add_column("symbol", no_wrap=True)
-    names = ("segments", "rows", "gaps", "checks", "different", "on trust", "no proof")
+    names = ("segments", "rows", "gaps", "checks", "different", "unproven", "no proof")
     for name in names:
         table.add_column(name, justify="right")
     for symbol, counts in sorted(report.found.symbols.items(), key=lambda item: item[0] or ""):
@@ -48,7 +50,7 @@ def _symbols(report: Report) -> Table:
 
 
 def _numbers(counts: Counts) -> list[int]:
-    """Rows, gaps and checks that are equal; then what is not clean, of all tables."""
+    """Equal rows, gaps and checks; then rows of all tables that are not clean."""
     return [
         counts.segments,
         *(counts.equal[table] for table in ("rows", "gaps", "checks")),
@@ -59,13 +61,17 @@ def _numbers(counts: Counts) -> list[int]:
 
 
 def _finding(finding: Finding) -> Text:
-    text = Text(f"{finding.kind.value}: ", style="red" if finding.kind == Kind.DIFFERENT else "")
+    text = Text(f"{_label(finding.kind)}: ", style="red" if finding.kind == Kind.DIFFERENT else "")
     text.append(_place(finding), style="bold")
     text.append(f" {finding.what}")
     if finding.expected is not None or finding.stored is not None:
-        for name, said in (("due", finding.expected), ("stored", finding.stored)):
-            text.append(f"\n    {name + ':':8}{_short(said)}")
+        for name, value in (("due", finding.expected), ("stored", finding.stored)):
+            text.append(f"\n    {name + ':':8}{_short(value)}")
     return text
+
+
+def _label(kind: Kind) -> str:
+    return _LABELS.get(kind, kind.value)
 
 
 def _place(finding: Finding) -> str:
@@ -79,29 +85,29 @@ def _place(finding: Finding) -> str:
     return ", ".join(part for part in parts if part) + ":"
 
 
-def _short(said: str | None) -> str:
-    if said is None:
+def _short(value: str | None) -> str:
+    if value is None:
         return "nothing"
-    return said if len(said) <= _TEXT_MAX else said[:_TEXT_MAX] + "…"
+    return value if len(value) <= _TEXT_MAX else value[:_TEXT_MAX] + "…"
 
 
 def _remarks(report: Report) -> Iterator[str]:
     if report.unsealed:
         yield f"Not sealed yet, and not verified: {', '.join(report.unsealed)}."
     if report.given:
-        yield f"Taken as right, since you asked from there on: how {report.given} begins."
+        yield f"The beginning of {report.given} is taken as right, because of --from."
     if report.left_out:
-        yield "Segments after --to were not looked at."
+        yield "Segments after --to were not verified."
     for symbol, counts in sorted(report.found.symbols.items(), key=lambda item: item[0] or ""):
         if counts.capped:
             yield (
                 f"{counts.capped:,} rows of {symbol} hold a capped size: "
-                f"the exchange says {CAP} and means so much, or more."
+                f"the exchange writes {CAP} for this size or more."
             )
 
 
 def as_json(report: Report) -> dict[str, Any]:
-    """The same for a sync. Counts are of all findings, `findings` holds the first of each segment."""
+    """The report for a machine. Counts include all findings; `findings` has the first of each segment."""
     symbols = {
         symbol: {
             "segments": counts.segments,

@@ -1,4 +1,4 @@
-"""The whole archive: its segments verified one by one, on one core or several, then as a chain."""
+"""Verifies an archive: each segment by itself, on one core or several, then one after another."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from booktape.verify.findings import Findings, Kind
 from booktape.verify.order import Scope, SegmentOrder
 from booktape.verify.segment import SegmentResult, verify_segment
 
-_LOOK_EVERY_S: Final = 0.2
+_PROGRESS_EVERY_S: Final = 0.2
 
 
 @dataclass
 class Report:
-    """What was verified, and the outcome."""
+    """The segments that were verified, and the findings."""
 
     root: Path
     found: Findings
@@ -35,7 +35,7 @@ class Report:
 
     @property
     def clean(self) -> bool:
-        """Nothing differs, nothing is taken on trust, nothing cannot be verified."""
+        """Nothing differs, nothing is unproven, everything could be verified."""
         return not self.found.count.total()
 
     @property
@@ -48,9 +48,9 @@ Advance = Callable[[int], None]
 
 
 def verify(root: Path, scope: Scope, jobs: int, advance: Advance = lambda _: None) -> Report:
-    """Verify an archive. Raises UsageError where there is none, or none of what is asked for.
+    """Verify an archive. Raises UsageError where there is none, or nothing of the scope.
 
-    `advance` hears how many further bytes of tape have been read.
+    `advance` is called with the number of further bytes of tape that were read.
     """
     found = Findings()
     order = SegmentOrder(root, scope, found)
@@ -76,13 +76,13 @@ def _check_scope(root: Path, scope: Scope, order: SegmentOrder) -> None:
     if order.segments and not order.chosen:
         raise UsageError(f"{root} holds no segment between --from and --to.")
     for symbol in sorted(scope.symbols or ()):
-        # A symbol that never became known has no rows, and is asked about by mistake most likely.
+        # A symbol whose book was never known has no rows, and was most likely named by mistake.
         if not (root / "snapshots" / symbol_folder(symbol)).exists():
             raise UsageError(f"{root} holds no snapshots of {symbol}.")
 
 
 def tape_bytes(root: Path, scope: Scope) -> int:
-    """How much tape there is to read."""
+    """The bytes of tape to read."""
     chosen = SegmentOrder(root, scope, Findings()).chosen
     return sum((root / files.tape).stat().st_size for files in chosen if files.tape)
 
@@ -114,7 +114,7 @@ def _in_order(
     known = 0
     for future in futures:
         while not future.done():
-            wait([future], _LOOK_EVERY_S, FIRST_COMPLETED)
+            wait([future], _PROGRESS_EVERY_S, FIRST_COMPLETED)
             advance(read.value - known)
             known = read.value
         yield future.result()
@@ -138,16 +138,18 @@ def _step(count: int) -> None:
 
 
 def verdict(report: Report) -> str:
-    """One sentence."""
+    """The outcome in one sentence."""
     count = report.found.count
     if report.clean:
         segments = "1 segment" if report.segments == 1 else f"{report.segments} segments"
-        return f"Verified: everything stored in {segments} is what the tapes say."
-    told = []
+        return f"Verified: everything stored in {segments} follows from the tapes."
+    parts = []
     if count[Kind.DIFFERENT]:
-        told.append(f"{count[Kind.DIFFERENT]} differences: this archive is not what its tapes say")
+        parts.append(
+            f"{count[Kind.DIFFERENT]} differences: this archive does not follow from its tapes"
+        )
     if count[Kind.TRUST]:
-        told.append("some rows are equal but rest on trust")
+        parts.append("some rows are equal but unproven (they rest on a checkpoint)")
     if count[Kind.UNVERIFIABLE]:
-        told.append("something cannot be verified, and so is not clean")
-    return f"Not verified: {'; '.join(told)}."
+        parts.append("something cannot be verified")
+    return f"Not verified: {'; '.join(parts)}."

@@ -1,6 +1,6 @@
-"""One segment, verified by itself: its files, and all that follows from its tape.
+"""Verifies one segment by itself: its files, and everything that follows from its tape.
 
-What its first checkpoints say is assumed here; `chain` sees whether the segment before proves it.
+Its first checkpoints are assumed to be right; `continuity` checks them against the segment before.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from booktape.verify.model.tape import Line, lines
 _LINES_A_STEP: Final = 500
 
 Step = Callable[[int], None]
-"""Hears how many further bytes of tape have been read."""
+"""Called with the number of further bytes of tape that were read."""
 
 
 @dataclass
 class SegmentResult:
-    """What came out. `epochs` are those of the stored rows, where no tape tells more."""
+    """The result. `epochs` are those of the stored rows, where there is no tape."""
 
     segment: Segment
     found: Findings
@@ -45,7 +45,7 @@ class SegmentResult:
 
 
 class SegmentComparison:
-    """Everything that follows from a tape, compared with what is stored at once, or at its end."""
+    """Compares everything that follows from a tape with the stored data, at once or at the tape's end."""
 
     def __init__(
         self, root: Path, files: SegmentFiles, found: Findings, wanted: frozenset[str] | None
@@ -95,7 +95,7 @@ class SegmentComparison:
         self._tables["notes"].expect(note_row(note))
 
     def finish(self, *, complete: bool) -> None:
-        """The tape is over: what is stored beyond it is too much, or cannot be verified."""
+        """The tape is over. Further stored rows are differences, or unverifiable if it is incomplete."""
         for rows in self._rows.values():
             rows.finish(complete=complete)
         for name, table in self._tables.items():
@@ -112,7 +112,7 @@ class SegmentComparison:
 def verify_segment(
     root: Path, files: SegmentFiles, wanted: frozenset[str] | None, step: Step
 ) -> SegmentResult:
-    """All that can be said of one segment alone. Reads its files, writes nothing."""
+    """Verify one segment alone. Reads its files, writes nothing."""
     found = Findings()
     result = SegmentResult(files.segment, found)
     check_seals(root, files, found)
@@ -123,29 +123,29 @@ def verify_segment(
         _count_unverifiable(root, files, wanted, result)
         return result
     comparison = SegmentComparison(root, files, found, wanted)
-    reading = SegmentReplay(comparison)
-    complete = _read(root, files.tape, reading, found, step)
+    replay = SegmentReplay(comparison)
+    complete = _read(root, files.tape, replay, found, step)
     comparison.finish(complete=complete)
-    result.start = reading.start.fields if reading.start else None
-    result.begin, result.reason, result.format = reading.begin, reading.reason, reading.format
+    result.start = replay.start.fields if replay.start else None
+    result.begin, result.reason, result.format = replay.begin, replay.reason, replay.format
     if complete:
-        result.end = reading.end
-        result.rests = frozenset(s for s, m in reading.syncs.items() if m.rests_on_start())
-        _compare_last_checkpoints(files.tape, reading, found)
+        result.end = replay.end
+        result.rests = frozenset(s for s, m in replay.syncs.items() if m.rests_on_start())
+        _compare_last_checkpoints(files.tape, replay, found)
     return result
 
 
-def _read(root: Path, tape: str, reading: SegmentReplay, found: Findings, step: Step) -> bool:
+def _read(root: Path, tape: str, replay: SegmentReplay, found: Findings, step: Step) -> bool:
     """Whether the tape could be read to its end."""
     number = known = 0
     line: Line
     try:
         for number, at, line in lines(root / tape):
-            reading.feed(line)
+            replay.feed(line)
             if number % _LINES_A_STEP == 0:
                 step(at - known)
                 known = at
-        reading.finish()
+        replay.finish()
     except DamagedTape as error:
         found.different(tape, f"the tape is damaged in or after line {number}: {error}")
         found.add(Finding(Kind.UNVERIFIABLE, tape, "what follows on it cannot be verified"))
@@ -155,21 +155,21 @@ def _read(root: Path, tape: str, reading: SegmentReplay, found: Findings, step: 
     return True
 
 
-def _compare_last_checkpoints(tape: str, reading: SegmentReplay, found: Findings) -> None:
-    """A recording that ends says how each symbol stands, for whoever starts next."""
-    if reading.reason == "rotated":
+def _compare_last_checkpoints(tape: str, replay: SegmentReplay, found: Findings) -> None:
+    """At the end of a recording its tape has a checkpoint of each symbol, for the next recording."""
+    if replay.reason == "rotated":
         return
-    for symbol in sorted(reading.end.books.keys() | reading.last_checkpoints.keys()):
-        ours, said = reading.end.books.get(symbol, {}), reading.last_checkpoints.get(symbol, {})
-        for part in sorted(ours.keys() | said.keys()):
-            if ours.get(part) != said.get(part):
+    for symbol in sorted(replay.end.books.keys() | replay.last_checkpoints.keys()):
+        ours, stored = replay.end.books.get(symbol, {}), replay.last_checkpoints.get(symbol, {})
+        for part in sorted(ours.keys() | stored.keys()):
+            if ours.get(part) != stored.get(part):
                 found.different(
                     tape,
-                    "its last checkpoint is not what the tape says",
+                    "its last checkpoint does not follow from the tape",
                     symbol=symbol,
                     column=part,
                     expected=ours.get(part, "none"),
-                    stored=said.get(part, "none"),
+                    stored=stored.get(part, "none"),
                 )
                 break
 
@@ -177,7 +177,7 @@ def _compare_last_checkpoints(tape: str, reading: SegmentReplay, found: Findings
 def _count_unverifiable(
     root: Path, files: SegmentFiles, wanted: frozenset[str] | None, result: SegmentResult
 ) -> None:
-    """Without a tape: how many rows there are, and how far their epochs go."""
+    """Without a tape: count the rows, and note their last epoch."""
     found = result.found
     for symbol, file in files.rows.items():
         if wanted is not None and symbol not in wanted:

@@ -1,4 +1,4 @@
-"""What one segment hands to the next: a checkpoint and a sync are one, part by part."""
+"""From one segment to the next: a checkpoint and the model's state are equal, part by part."""
 
 from __future__ import annotations
 

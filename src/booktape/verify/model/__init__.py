@@ -1,1 +1,1 @@
-"""The second implementation: it reads a tape and derives all that must be stored. It shares no rule with the recorder."""
+"""The second implementation: it derives all that must be stored from a tape, and shares no rule with the recorder."""

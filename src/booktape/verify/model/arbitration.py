@@ -1,8 +1,8 @@
-"""In which order the events of one symbol count, when several connections bring them.
+"""The order of one symbol's events, when several connections deliver them.
 
-The first copy of an event counts. One that runs ahead of what is missing waits while a connection
-may still bring that: one that has delivered nothing beyond it. Events wait in a plain list, sorted
-whenever one comes.
+The first copy of an event is released. An event with a hole before it waits while some connection may still
+fill the hole: one that has delivered nothing beyond it. Events wait in a plain list, sorted whenever one
+arrives.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _BUFFERED_MAX: Final = 1_000
 
 
 class ArrivedEvent(NamedTuple):
-    """An event and when it arrived. `inherited`: only a checkpoint says so, not this tape."""
+    """An event and when it arrived. `inherited`: it is known from a checkpoint, not from this tape."""
 
     stamp_ns: int
     event: Event
@@ -25,12 +25,12 @@ class ArrivedEvent(NamedTuple):
 
 
 class ModelArbiter:
-    """`last_released` is the last id that counted, None when the next event may begin anywhere.
+    """`last_released` is None when the next event may begin anywhere.
 
-    `silent` are the connections that are not waited for at this moment; whoever made the set changes it.
-    `newest_id` and `newest_us` are the last id and the newest `E` of the events that counted, both 0
-    when there are none. `held_ns` is how long the first hole has been waited for, in tape time as of
-    the last tick; None when no tick has seen an event wait.
+    No event waits for the `silent` connections; the caller changes this set. `newest_id` and `newest_us` are
+    the last id and the newest `E` of the released events, both 0 when there are none. `held_ns` is for how
+    long the first hole has been waited for, in tape time as of the last tick; None when no tick has seen an
+    event wait.
     """
 
     def __init__(self, silent: AbstractSet[int] = frozenset()) -> None:
@@ -47,26 +47,26 @@ class ModelArbiter:
             self.last_by_connection[connection] = None
 
     def accept(self, connection: int, arrived: ArrivedEvent) -> list[ArrivedEvent]:
-        """An event came; what is its turn now, in order."""
+        """An event arrived. Returns the events released now, in order."""
         self.last_by_connection[connection] = arrived.event.last
         self.buffered.append(arrived)
-        # Sorting is stable: of two that begin alike, the one that came first counts first.
+        # Sorting is stable: of two with the same first id, the one that arrived first comes first.
         self.buffered.sort(key=lambda waiting: waiting.event.first)
         return self.release()
 
     def advance_to(self, last: int) -> list[ArrivedEvent]:
-        """A snapshot showed all up to `last`; what is due now."""
+        """A snapshot holds everything up to `last`. Returns the events released now."""
         self.last_released = last if self.last_released is None else max(self.last_released, last)
         return self.release()
 
     def release_next(self) -> list[ArrivedEvent]:
-        """What is missing before the first one that waits will not be waited for."""
+        """Stop waiting for what is missing before the first event that waits."""
         if self.buffered:
             self.last_released = self.buffered[0].event.first - 1
         return self.release()
 
     def drop_connection(self, connection: int) -> list[ArrivedEvent]:
-        """A connection is gone; what only it could have brought does not come."""
+        """A connection is lost, and with it what only it could have delivered."""
         self.last_by_connection.pop(connection, None)
         due = self.release()
         if not self.last_by_connection:
@@ -75,19 +75,19 @@ class ModelArbiter:
         return due
 
     def reset(self) -> None:
-        """The exchange counts anew: what was reached and what waits is of ids that are over."""
+        """The exchange counts from lower ids again: all ids are forgotten, and events that wait are dropped."""
         self.last_released = None
         self.newest_id = self.newest_us = 0
         self.last_by_connection = dict.fromkeys(self.last_by_connection)
         self.buffered, self.held_ns = [], None
 
     def release_after_reset(self, first: ArrivedEvent, second: ArrivedEvent) -> list[ArrivedEvent]:
-        """After all is forgotten, begin with these two."""
+        """After a reset, begin with these two events."""
         self.buffered = [first, second]
         return self.release()
 
     def release(self) -> list[ArrivedEvent]:
-        """What is due now, in order."""
+        """The events released now, in order."""
         due = list(self._released())
         if not self.buffered:
             self.held_ns = None

@@ -1,4 +1,4 @@
-"""The book against a later snapshot, when both have come to the same update id."""
+"""Compares the book with a later snapshot, when both have reached the same update id."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _KEPT_MAX: Final = 3_000
 
 
 class ModelAudit:
-    """A snapshot of a book that is known: from the request on, every applied event is kept.
+    """A snapshot of a book that is known. From the request on, every applied event is kept.
 
-    The request left at `asked_ns`, when the book stood at the id `since`.
+    The request was sent at `asked_ns`, when the book had the id `since`.
     """
 
     def __init__(self, sync: ModelSync, asked_ns: int) -> None:
@@ -27,17 +27,17 @@ class ModelAudit:
         self._answer: tuple[Answer, int] | None = None
 
     def keep(self, event: Event) -> bool:
-        """False when too much happened since the request."""
+        """Keep an applied event. False: there are too many."""
         self._kept.append(event)
         return len(self._kept) <= _KEPT_MAX
 
     def answer(self, answer: Answer, limit: int) -> bool:
-        """False when it is older than the request, and so of no use."""
+        """The answer has come. False: it is older than the request, so it cannot be compared."""
         self._answer = answer, limit
         return answer.last >= self.since
 
     def verdict(self) -> tuple[Verdict, DecimalBook] | None:
-        """The comparison and the answer carried forward, once the book has reached it."""
+        """The comparison, and the answer carried to the book's id, once the book has reached it."""
         if self._answer is None or self._answer[0].last > self._sync.update_id:
             return None
         answer, limit = self._answer
@@ -55,13 +55,13 @@ class ModelAudit:
 
 
 def _due(ours: DecimalSide, theirs: DecimalSide) -> set[Decimal]:
-    """Prices that both must know; and those the book has further out, where the answer knows all."""
+    """Prices that both must know, and those of the book beyond its horizon where the answer knows all."""
     both = {p for p in (*ours, *theirs) if ours.knows(p) and theirs.knows(p)}
     return both | {p for p in ours if theirs.knows(p) and not ours.knows(p)}
 
 
 def learn(ours: DecimalSide, theirs: DecimalSide) -> None:
-    """Take over what the answer knows beyond our horizon, and its horizon."""
+    """Add the levels that the answer knows beyond our horizon, and move the horizon."""
     if ours.horizon is None:
         return
     new = [level for level in theirs.levels() if not ours.knows(level[0].value)]

@@ -1,7 +1,7 @@
-"""The book in its plainest form: by price a size, both as decimals; sorted prices beside it.
+"""The book in its plainest form: a dict from price to size, both decimals, and a sorted list of prices.
 
-Beside the decimals stand the doubles that a row must hold, in the same order, so that comparing a row
-with a book of thousands of levels is one comparison of arrays.
+The doubles that a row must have are kept in the same order, so that comparing a row with a book of
+thousands of levels is one comparison of arrays.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Level: TypeAlias = tuple[Number, Number]
 
 
 class DecimalSide:
-    """One side, ascending by price. `inexact` are the levels with a number that no double stands for."""
+    """One side, ascending by price. `inexact`: the levels with a number that no double equals."""
 
     def __init__(
         self, sign: int, levels: Iterable[Level] = (), horizon: Number | None = None
@@ -73,7 +73,7 @@ class DecimalSide:
         return self.sign * price >= self.sign * self.horizon.value
 
     def best(self, count: int) -> dict[Decimal, Decimal]:
-        """The first levels inside the horizon."""
+        """The `count` best levels, as far as they are inside the horizon."""
         prices = self._prices[: -count - 1 : -1] if self.sign > 0 else self._prices[:count]
         return {price: self.sizes[price].value for price in prices if self.knows(price)}
 
@@ -82,7 +82,7 @@ class DecimalSide:
         return reversed(self._prices) if self.sign > 0 else iter(self._prices)
 
     def levels(self) -> Iterator[Level]:
-        """All of them, to be put elsewhere."""
+        """All levels, ascending by price."""
         doubles = zip(self._prices, self._price_doubles, strict=True)
         for price, double in doubles:
             exact = price not in self.inexact or self.inexact[price][0].exact
@@ -90,7 +90,7 @@ class DecimalSide:
 
 
 class DecimalBook:
-    """Both sides, and the id up to which they are known."""
+    """Both sides."""
 
     def __init__(self, bids: DecimalSide, asks: DecimalSide) -> None:
         self.bids = bids
@@ -103,7 +103,7 @@ class DecimalBook:
 
     @classmethod
     def from_answer(cls, answer: Answer, limit: int) -> DecimalBook:
-        """What an answer to a request for `limit` levels shows: a full side is cut off there."""
+        """The book of an answer to a request for `limit` levels: a side with as many is cut off there."""
         sides = []
         for sign, levels in ((1, answer.bids), (-1, answer.asks)):
             cut = len(levels) >= limit
@@ -119,7 +119,7 @@ class DecimalBook:
         self.asks.change(asks)
 
     def inexact(self) -> Iterator[Number]:
-        """The numbers in it that no double stands for."""
+        """The numbers in it that no double equals."""
         for side in (self.bids, self.asks):
             for level in side.inexact.values():
                 yield from (number for number in level if not number.exact)

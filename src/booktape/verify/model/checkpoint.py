@@ -1,7 +1,7 @@
-"""How a symbol stands between two segments: what a checkpoint says, and what a sync must say.
+"""The state of a symbol between two segments: that of a checkpoint, and that of the model.
 
-Both are brought into one form, a text for each part, so that they can be compared, shown side by
-side, and handed from one process to another however large the books are.
+Both are brought into one form, a text for each part. So they can be compared, shown side by side, and sent
+from one process to another however large the books are.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ CheckpointTexts: TypeAlias = dict[str, str]
 
 
 def checkpoint_of(sync: ModelSync) -> CheckpointTexts:
-    """All that the next segment must begin with."""
+    """The state with which the next segment must begin."""
     arbiter = sync.arbiter
     gap = sync.gap
-    said = {
+    state = {
         "state": sync.state.value,
         "epoch": sync.epoch,
         "update_id": sync.update_id,
@@ -44,31 +44,31 @@ def checkpoint_of(sync: ModelSync) -> CheckpointTexts:
         "ahead": _events(arbiter.buffered),
     }
     if isinstance(sync, TimedModelSync):
-        said |= {
+        state |= {
             "tick_size": sync.tick_size,
             "lot_size": sync.lot_size,
             "synced_ns": sync.synced_ns,
-            # A book that was never known has none: a checkpoint says what it has in its place.
+            # A book that was never known has no stamp. Its checkpoint has `known_ns` in this place.
             "stamp_ns": sync.stamp_ns if sync.epoch else sync.known_ns,
             "evidence_age_ns": sync.evidence_age_ns(),
             "newest_us": arbiter.newest_us,
             "newest_id": arbiter.newest_id,
         }
-    return {name: str(value) for name, value in said.items()}
+    return {name: str(value) for name, value in state.items()}
 
 
-def cold(said: CheckpointTexts, tape_format: int, now_ns: int | None) -> CheckpointTexts:
-    """The same symbol with nobody listening, as a recording that begins `now_ns` takes it over.
+def cold(saved: CheckpointTexts, tape_format: int, now_ns: int | None) -> CheckpointTexts:
+    """The state of the same symbol without connections, as a recording that begins at `now_ns` restores it.
 
-    One that has ended is as unknown as any other: who records it again has found it listed. A
-    recording of format 1 did not say all that one of format 2 begins with. And a book was known no later
-    than now, whatever the clock said then; `now_ns` None: a tape from before that rule.
+    A symbol that has ended is cold like any other: a recording that begins with it has found it listed. A
+    recording of format 1 has fewer values than one of format 2 begins with. A book was known no later
+    than now, whatever the clock was then; `now_ns` is None on tapes from before that rule.
     """
-    nobody = {"held": "0", "passed": "None", "reached": "[]", "ahead": "0"}
-    ended = said.get("state") == ModelState.ENDED.value
-    found = {**said, **nobody, **({"state": ModelState.COLD.value} if ended else {})}
+    without = {"held": "0", "passed": "None", "reached": "[]", "ahead": "0"}
+    ended = saved.get("state") == ModelState.ENDED.value
+    found = {**saved, **without, **({"state": ModelState.COLD.value} if ended else {})}
     if tape_format > 1:
-        if "stamp_ns" not in said:
+        if "stamp_ns" not in saved:
             found |= {"tick_size": "", "lot_size": "", "status": ""}
             found |= {"synced_ns": "0", "stamp_ns": found["known_ns"]}
         found |= {"evidence_age_ns": "0", "newest_us": "0", "newest_id": "0"}
@@ -95,7 +95,7 @@ def _event(event: Event) -> str:
 
 
 def _double(number: Number) -> str:
-    """As a checkpoint says it, which is written with doubles."""
+    """As in a checkpoint, which is written with doubles."""
     return _plain(number.value if number.exact else as_double(number.value))
 
 
@@ -111,11 +111,11 @@ def _digest(text: str) -> str:
 
 
 def restore(sync: ModelSync, line: Line) -> None:
-    """Take over what a checkpoint says, on the recorder's word. Raises DamagedTape."""
+    """Restore a checkpoint without any proof that it is right. Raises DamagedTape."""
     try:
         _restore(sync, line.fields, line)
     except (NoNumber, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise DamagedTape(f"a checkpoint of {sync.symbol} is not understood: {error!r}") from error
+        raise DamagedTape(f"a checkpoint of {sync.symbol} cannot be restored: {error!r}") from error
 
 
 def _restore(sync: ModelSync, fields: Object, line: Line) -> None:
@@ -148,25 +148,25 @@ def _restore_timed(sync: TimedModelSync, line: Line) -> None:
     sync.tick_size, sync.lot_size = line.text("tick_size"), line.text("lot_size")
     sync.stamp_ns = line.whole("stamp_ns") or sync.known_ns
     sync.synced_ns = line.whole("synced_ns")
-    # Which of the two moments was the later one is not told, and makes no difference.
+    # It does not show which of the two moments was the later one, and that makes no difference.
     sync.proved_ns = sync.known_ns
     sync.arbiter.newest_us = line.whole("newest_us")
     sync.arbiter.newest_id = line.whole("newest_id")
     sync.on_restored(line.whole("evidence_age_ns"))
 
 
-def _optional(said: object) -> int | None:
-    return None if said is None else whole(said)
+def _optional(value: object) -> int | None:
+    return None if value is None else whole(value)
 
 
-def _horizon(said: object) -> Number | None:
-    return None if said is None else price(said)
+def _horizon(value: object) -> Number | None:
+    return None if value is None else price(value)
 
 
-def _levels(said: object) -> Levels:
-    if not isinstance(said, list):
-        raise TypeError(said)
-    return [(price(p), from_double(s)) for p, s in said]
+def _levels(pairs: object) -> Levels:
+    if not isinstance(pairs, list):
+        raise TypeError(pairs)
+    return [(price(p), from_double(s)) for p, s in pairs]
 
 
 def _arrived(held: Object) -> ArrivedEvent:

@@ -1,4 +1,4 @@
-"""Comparisons with witnesses: what differs, and which rows of `checks` that makes."""
+"""Comparisons with witnesses: the levels that differ, and the rows of `checks` that follow."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MINUTE_NS: Final = 60 * 10**9
 
 
 class Mismatch(NamedTuple):
-    """One level on which book and witness differ; zero says that it is not there."""
+    """One level on which book and witness differ. Zero: the level is not there."""
 
     side: str
     price: Decimal
@@ -25,7 +25,7 @@ class Mismatch(NamedTuple):
 
 
 class ModelCheck(NamedTuple):
-    """What a row of `checks` must say; `comparisons` are summed, and then all of them passed."""
+    """A row of `checks`. One that sums several `comparisons` has passed in all of them."""
 
     symbol: str
     stamp_ns: int
@@ -49,7 +49,7 @@ def differ(
 ) -> list[Mismatch]:
     """The prices at which the two are not equal, best first.
 
-    A book that a checkpoint handed over holds doubles: what those cannot tell apart is equal.
+    A book from a checkpoint has doubles: numbers with the same double are equal.
     """
     name, nothing = ("bid" if side.sign > 0 else "ask"), Decimal(0)
     pairs = ((p, book.get(p, nothing), witness.get(p, nothing)) for p in prices)
@@ -67,7 +67,7 @@ def sizes(side: DecimalSide) -> Sizes:
 
 
 class ModelSummary:
-    """Checks that passed, summed up by the minute; one that failed stands alone."""
+    """Checks that passed, summed by the minute. One that failed is a row of its own."""
 
     def __init__(self, symbol: str, witness: str, put: Callable[[ModelCheck], None]) -> None:
         self._symbol = symbol
@@ -76,7 +76,7 @@ class ModelSummary:
         self._passed: ModelCheck | None = None
 
     def add(self, verdict: Verdict, stamp_ns: int) -> None:
-        """One more comparison, completed by the frame of `stamp_ns`."""
+        """One more comparison, completed by the record of `stamp_ns`."""
         check = ModelCheck(self._symbol, stamp_ns, verdict.update_id, self._witness, *verdict[1:])
         before = self._passed
         if before and before.stamp_ns // _MINUTE_NS != stamp_ns // _MINUTE_NS:
@@ -91,7 +91,7 @@ class ModelSummary:
             self._passed = check
 
     def close(self) -> None:
-        """The minute is over, or the segment."""
+        """The minute, or the segment, is over."""
         if self._passed:
             self._put(self._passed)
         self._passed = None

@@ -1,4 +1,4 @@
-"""One symbol's sync among its witnesses: who hears what, and in which order."""
+"""Compares one symbol's book with its witnesses, in the order in which the recorder must."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from booktape.verify.model.sync import ModelSync
 
 
 class CrossChecks:
-    """Compares the book with each witness when both stand at the same id."""
+    """Compares the book with each witness when both have the same id."""
 
     def __init__(self, sync: ModelSync, put: Callable[[ModelCheck], None]) -> None:
         self._sync = sync
@@ -35,7 +35,7 @@ class CrossChecks:
     # ── what happens to the book ────────────────────────────────────────────────────────────
 
     def on_applied(self, event: Event, stamp_ns: int) -> None:
-        """The book is one event further: the streams are compared first, then an audit."""
+        """The book has changed by one event: streams are compared first, then an audit."""
         if self._audit and not self._audit.keep(event):
             self._audit = None
         self._record(DEPTH20, self._depth20.on_applied(), stamp_ns)
@@ -50,7 +50,7 @@ class CrossChecks:
         self._book_ticker.reset()
 
     def on_connections_changed(self) -> None:
-        """A connection came or went: tickers may have been missed."""
+        """A connection was added or lost: tickers may be missing."""
         self._book_ticker.reset()
 
     def close(self) -> None:
@@ -59,14 +59,14 @@ class CrossChecks:
         for summary in self._summaries.values():
             summary.close()
 
-    # ── what is said of it ──────────────────────────────────────────────────────────────────
+    # ── what it is compared with ────────────────────────────────────────────────────────────
 
     def on_request_sent(self, stamp_ns: int) -> None:
-        """A request for a snapshot has left."""
+        """A request for a snapshot was sent."""
         self._audit = ModelAudit(self._sync, stamp_ns) if self._sync.live else None
 
     def on_answer(self, answer: Answer | None, limit: int, stamp_ns: int) -> None:
-        """A snapshot, or what was to be one: a beginning, or an audit."""
+        """A snapshot, or an unreadable answer (None): an epoch begins, or it is an audit."""
         if not self._sync.live:
             if answer:
                 self._sync.on_answer(answer, limit, stamp_ns)
@@ -75,20 +75,20 @@ class CrossChecks:
         else:
             self._audit = None
 
-    def on_witness(self, said: Top | Ticker, connection: int, stamp_ns: int) -> None:
-        """A witness spoke; nobody listens while the book is not known."""
+    def on_witness(self, message: Top | Ticker, connection: int, stamp_ns: int) -> None:
+        """A message of a witness. It is not used while the book is not known."""
         if not self._sync.live:
             return
-        if isinstance(said, Top):
+        if isinstance(message, Top):
             self._record(
-                DEPTH20, self._depth20.on_levels(said.answer, self._shown_at(stamp_ns)), stamp_ns
+                DEPTH20, self._depth20.on_levels(message.answer, self._shown_at(stamp_ns)), stamp_ns
             )
         else:
-            for verdict in self._book_ticker.on_ticker(said, connection):
+            for verdict in self._book_ticker.on_ticker(message, connection):
                 self._record(BOOK_TICKER, verdict, stamp_ns)
 
     def _shown_at(self, stamp_ns: int) -> int | None:
-        """As of when a message of this stamp proves a book that it agrees with; None: it does not."""
+        """The moment at which a message of this stamp proves a book that it agrees with; None: at none."""
         return stamp_ns
 
     def _record(self, witness: str, verdict: Verdict | None, stamp_ns: int) -> None:

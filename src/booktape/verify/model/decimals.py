@@ -1,7 +1,7 @@
-"""Numbers as the exchange writes them: the text's own value, and the double that must stand for it.
+"""Numbers as the exchange writes them: the exact value of the text, and the double that is stored for it.
 
-The exchange caps a size at the largest value that eight decimals leave room for, 92233720368.54775807,
-and means that "or more" (2022-05-23). No double is this number; the nearest one stands for it.
+The exchange caps a size at 92233720368.54775807, the largest value that eight decimals leave room for, and
+means that size "or more" (2022-05-23). No double is this number; the nearest one is stored for it.
 
 A stored double is right when it is the nearest one to the text (Python's `float` rounds correctly)
 and when the shortest text of that double has the text's value: then nothing was lost on the way.
@@ -26,7 +26,7 @@ class NoNumber(ValueError):
 
 
 class Number(NamedTuple):
-    """`exact` says that the double, printed, has the text's value again."""
+    """`exact`: the double, printed, has the value of the text again."""
 
     value: Decimal
     double: float
@@ -34,26 +34,26 @@ class Number(NamedTuple):
 
     @property
     def is_capped(self) -> bool:
-        """Whether it says "or more"."""
+        """Whether it means "or more"."""
         return self.value == CAP
 
 
 _remembered: dict[str, Number] = {}
 
 
-def number(said: object) -> Number:
+def number(written: object) -> Number:
     """A finite number that is not negative, from a JSON text or number. Raises NoNumber."""
-    if isinstance(said, str):
-        found = _remembered.get(said)
+    if isinstance(written, str):
+        found = _remembered.get(written)
         if found is None:
             # Prices come again and again; sizes rarely do, so the memory is emptied now and then.
             if len(_remembered) >= _REMEMBERED:
                 _remembered.clear()
-            found = _remembered[said] = _parse(said)
+            found = _remembered[written] = _parse(written)
         return found
-    if isinstance(said, bool) or not isinstance(said, int | Decimal):
-        raise NoNumber(repr(said))
-    return _parse(str(said))
+    if isinstance(written, bool) or not isinstance(written, int | Decimal):
+        raise NoNumber(repr(written))
+    return _parse(str(written))
 
 
 def _parse(text: str) -> Number:
@@ -68,38 +68,38 @@ def _parse(text: str) -> Number:
         return Number(Decimal(0), 0.0, exact=False)  # an exponent of -10^18 or less
     if value < 0 and double:
         raise NoNumber(text)
-    # What is too small for a double is zero to whoever has doubles.
+    # A value too small for a double is zero in doubles.
     return Number(value if double else Decimal(0), double, Decimal(repr(double)) == value)
 
 
-def from_double(said: object) -> Number:
+def from_double(written: object) -> Number:
     """A number that was a double when it was written: that of the cap stands for the cap. Raises NoNumber."""
-    found = number(said)
+    found = number(written)
     return number(str(CAP)) if found.double == float(CAP) else found
 
 
 def as_double(value: Decimal) -> Decimal:
-    """The value as somebody writes it who has doubles."""
+    """The value as it is written from a double."""
     return Decimal(repr(float(value)))
 
 
-def price(said: object) -> Number:
+def price(written: object) -> Number:
     """A number above zero. Raises NoNumber."""
-    found = number(said)
+    found = number(written)
     if not found.double:
-        raise NoNumber(repr(said))
+        raise NoNumber(repr(written))
     return found
 
 
-def whole(said: object, most: int = _ID_MAX) -> int:
+def whole(written: object, most: int = _ID_MAX) -> int:
     """An id or a time: a whole number from 0 to `most`. Raises NoNumber."""
-    if type(said) is int and 0 <= said <= most:
-        return said
-    found = number(said)
-    text = said if isinstance(said, str) else ""
-    # Written with a point or an exponent it is what its double is.
-    written_out = isinstance(said, int) or text.isdigit()
+    if type(written) is int and 0 <= written <= most:
+        return written
+    found = number(written)
+    text = written if isinstance(written, str) else ""
+    # A number written with a point or an exponent has the value of its double.
+    written_out = isinstance(written, int) or text.isdigit()
     value = found.value if written_out else Decimal(found.double)
     if value > most or value != value.to_integral_value():
-        raise NoNumber(repr(said))
+        raise NoNumber(repr(written))
     return int(value)

@@ -1,7 +1,7 @@
-"""What the exchange's bytes say, read with the standard library's JSON.
+"""Decodes the exchange's bytes with the standard library's JSON.
 
-A message that does not follow its form says nothing (None): as for the recorder, the books do not
-change, and whether an event was lost with it shows in the ids of the next one.
+A malformed message is None. As for the recorder, it does not change the book, and the ids of the next event
+show whether an event was lost with it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Object: TypeAlias = dict[str, Any]
 Levels: TypeAlias = list[tuple[Number, Number]]
 
 UNOPENED: Final = -1
-"""The id of a snapshot of a symbol that was not opened yet: a known empty book."""
+"""The id of a snapshot of a symbol that has not opened yet: its book is known to be empty."""
 
 _TIME_MAX: Final = 10**16  # microseconds, in the year 2286
 _MICROSECONDS_FROM: Final = 10**14
@@ -77,7 +77,7 @@ def _decimal(text: str) -> Decimal:
     try:
         return Decimal(text)
     except InvalidOperation:
-        return Decimal(0)  # its exponent is below all that decimals have, and all that doubles have
+        return Decimal(0)  # its exponent is below those of decimals and of doubles
 
 
 def _int(text: str) -> int:
@@ -113,7 +113,7 @@ def parse(text: bytes) -> object:
 
 
 def _is_usual(found: object) -> bool:
-    """Whether it has a field that somebody reads, and no other: then its form says all."""
+    """Whether it has exactly the fields of a known form: then decoding checks everything."""
     if isinstance(found, dict) and found.keys() == _WRAPPER:
         return isinstance(found["stream"], str) and _is_usual(found["data"])
     return isinstance(found, dict) and frozenset(found) in _FORMS
@@ -131,7 +131,7 @@ def _check(value: object, depth: int) -> None:
 
 
 def parse_object(text: bytes) -> Object | None:
-    """The same, for bytes of which nothing is known: None for what is no object."""
+    """The same for any bytes: None for what is not an object."""
     try:
         found = parse(text)
     except (ValueError, RecursionError):
@@ -140,7 +140,7 @@ def parse_object(text: bytes) -> Object | None:
 
 
 def parse_message(text: bytes) -> Object | None:
-    """The same, for bytes that the exchange sent: nor does one with very many brackets say anything."""
+    """The same for bytes that the exchange sent: None also for a message with too many brackets."""
     if len(text) > _LONG_BYTES and text.count(b"[") + text.count(b"{") > _BRACKETS_MAX:
         return None
     return parse_object(text)
@@ -164,12 +164,11 @@ def stream_message(message: Object | None) -> Event | Top | Ticker | None:
 def depth_answer(message: Object | None, *, may_be_unopened: bool = False) -> Answer | None:
     """A REST `/depth` answer; None for an error page, half a body and the like.
 
-    That of a symbol that was not opened yet is one of them on a tape of format 1.
+    On a tape of format 1 the answer for a symbol that has not opened yet is None, too.
     """
-    if may_be_unopened and message is not None:
-        said = [message.get(name) for name in ("lastUpdateId", "bids", "asks")]
-        if said == [UNOPENED, [], []]:
-            return Answer(UNOPENED, [], [])
+    unopened = {"lastUpdateId": UNOPENED, "bids": [], "asks": []}
+    if may_be_unopened and message and unopened == {name: message.get(name) for name in unopened}:
+        return Answer(UNOPENED, [], [])
     try:
         return _answer(message)
     except (NoNumber, KeyError, TypeError):
@@ -177,7 +176,7 @@ def depth_answer(message: Object | None, *, may_be_unopened: bool = False) -> An
 
 
 def _event(data: object) -> Event | None:
-    # Known weakness, shared with the recorder: what has all its fields but `e` counts as an event.
+    # Known weakness, shared with the recorder: an object with all fields but `e` counts as an event.
     if not isinstance(data, dict) or data.get("e", "depthUpdate") != "depthUpdate":
         return None
     time = whole(data["E"], _TIME_MAX)
@@ -199,12 +198,12 @@ def _ticker(data: object) -> Ticker:
     return Ticker(_name(data["s"]), whole(data["u"]), bids, asks)
 
 
-def best_levels(said: object) -> tuple[Levels, Levels] | None:
-    """What a pulse shows of one symbol: at most one level a side. None for what no exchange can mean."""
-    if not isinstance(said, list) or len(said) != 4:  # noqa: PLR2004 - price and size of two sides
+def best_levels(texts: object) -> tuple[Levels, Levels] | None:
+    """The best levels of one symbol in a pulse, at most one a side. None for values that make no sense."""
+    if not isinstance(texts, list) or len(texts) != 4:  # noqa: PLR2004 - price and size of two sides
         return None
     try:
-        bid, bid_size, ask, ask_size = map(number, said)
+        bid, bid_size, ask, ask_size = map(number, texts)
     except NoNumber:
         return None
     sides = ((bid, bid_size), (ask, ask_size))
@@ -214,10 +213,10 @@ def best_levels(said: object) -> tuple[Levels, Levels] | None:
     return bids, asks
 
 
-def _object(said: object) -> Object:
-    if not isinstance(said, dict):
-        raise TypeError(said)
-    return said
+def _object(value: object) -> Object:
+    if not isinstance(value, dict):
+        raise TypeError(value)
+    return value
 
 
 def _name(symbol: object) -> str:
@@ -226,11 +225,11 @@ def _name(symbol: object) -> str:
     return symbol
 
 
-def _levels(said: object) -> Levels:
-    if not isinstance(said, list):
-        raise TypeError(said)
+def _levels(pairs: object) -> Levels:
+    if not isinstance(pairs, list):
+        raise TypeError(pairs)
     found = []
-    for level in said:
+    for level in pairs:
         if not isinstance(level, list) or len(level) != 2:  # noqa: PLR2004 - a price and a size
             raise TypeError(level)
         found.append((price(level[0]), number(level[1])))

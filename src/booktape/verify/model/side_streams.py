@@ -1,7 +1,7 @@
-"""The book against the exchange's other streams.
+"""Compares the book with the exchange's other streams.
 
-What they said is forgotten when the book is lost and when a segment ends, so that a segment can be
-read alone.
+Messages that wait are dropped when the book is lost and when a segment ends, so that a segment can be read
+alone.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ class Depth20Comparison:
         self._waiting: list[tuple[int | None, Answer]] = []
 
     def reset(self) -> None:
-        """Begin with none."""
+        """Drop everything that waits."""
         self._newest, self._waiting, self.agreed = -1, [], None
 
     def step_clock(self, step_ns: int) -> None:
-        """What waits was stamped before."""
+        """Our clock was set back: the stamps of messages that wait move with it."""
         self._waiting = [(at_ns and at_ns + step_ns, top) for at_ns, top in self._waiting]
 
     def on_levels(self, top: Answer, shown_ns: int | None) -> Verdict | None:
-        """One more message. If it agrees, it shows the book as of `shown_ns`; None: it shows nothing."""
+        """One more message. If it agrees, it proves the book at `shown_ns` (None: at no moment)."""
         if top.last < self._sync.update_id or top.last <= self._newest:
             if top.last == self._sync.update_id == self.agreed and shown_ns is not None:
                 self._sync.on_agreement(shown_ns)
@@ -51,7 +51,7 @@ class Depth20Comparison:
         return None
 
     def on_applied(self) -> Verdict | None:
-        """The book is one event further."""
+        """The book has changed by one event."""
         now = self._sync.update_id
         reached = [waiting for waiting in self._waiting if waiting[1].last == now]
         self._waiting = [waiting for waiting in self._waiting if waiting[1].last > now]
@@ -59,8 +59,8 @@ class Depth20Comparison:
 
     def _compare(self, top: Answer, shown_ns: int | None) -> Verdict:
         book, levels, wrong = self._sync.book, 0, []
-        for side, said in ((book.bids, top.bids), (book.asks, top.asks)):
-            mine, theirs = side.best(_TOP_LEVELS), _known(side, said)
+        for side, shown in ((book.bids, top.bids), (book.asks, top.asks)):
+            mine, theirs = side.best(_TOP_LEVELS), _known(side, shown)
             levels += len(mine.keys() | theirs.keys())
             wrong += differ(side, mine.keys() | theirs.keys(), mine, theirs)
         if not wrong:
@@ -70,9 +70,9 @@ class Depth20Comparison:
         return Verdict(self._sync.update_id, levels, tuple(wrong))
 
 
-def _known(side: DecimalSide, said: Levels) -> Sizes:
-    """What a witness says of prices that the book claims to know; zero is the same as not there."""
-    return {p.value: size.value for p, size in said if side.knows(p.value)}
+def _known(side: DecimalSide, shown: Levels) -> Sizes:
+    """The levels of a witness at prices that the book must know; a size of zero is no level."""
+    return {p.value: size.value for p, size in shown if side.knows(p.value)}
 
 
 class ModelTouch(NamedTuple):
@@ -84,10 +84,10 @@ class ModelTouch(NamedTuple):
 
 
 class BookTickerComparison:
-    """`@bookTicker`: the one with the greatest id up to an event's is the touch after that event.
+    """`@bookTicker`: the ticker with the greatest id up to an event's last id is the touch after that event.
 
-    Of several connections only the first that speaks counts: what lies between tickers of two
-    connections may not have come yet.
+    Only the connection that delivers the first ticker counts: between tickers of two connections another
+    one may be missing.
     """
 
     def __init__(self, sync: ModelSync) -> None:
@@ -97,11 +97,11 @@ class BookTickerComparison:
         self._connection = 0
 
     def reset(self) -> None:
-        """Begin with none."""
+        """Drop everything that waits."""
         self._tickers, self._touches = [], []
 
     def on_ticker(self, ticker: Ticker, connection: int) -> list[Verdict]:
-        """One more message; a copy says nothing."""
+        """One more message. A copy is not used."""
         if not self._tickers:
             self._connection = connection
         elif connection != self._connection or ticker.last <= self._tickers[-1].last:
@@ -110,7 +110,7 @@ class BookTickerComparison:
         return self._settle()
 
     def on_applied(self) -> list[Verdict]:
-        """The book is one event further. Where no ticker ever came, none is waited for."""
+        """The book has changed by one event. Without any ticker there is nothing to compare with."""
         if not self._tickers:
             return []
         touch = touch_of(self._sync)
@@ -120,11 +120,11 @@ class BookTickerComparison:
     def _settle(self) -> list[Verdict]:
         newest, found = self._tickers[-1].last, []
         for touch in [touch for touch in self._touches if touch.update_id < newest]:
-            said = [ticker for ticker in self._tickers if ticker.last <= touch.update_id]
-            if said:
-                # What came before the one that spoke is of no use any more.
-                self._tickers = self._tickers[len(said) - 1 :]
-                found.append(compare_touch(touch, said[-1].bids, said[-1].asks))
+            earlier = [ticker for ticker in self._tickers if ticker.last <= touch.update_id]
+            if earlier:
+                # Tickers before the one that was compared are not needed any more.
+                self._tickers = self._tickers[len(earlier) - 1 :]
+                found.append(compare_touch(touch, earlier[-1].bids, earlier[-1].asks))
         self._touches = [touch for touch in self._touches if touch.update_id >= newest]
         return found
 
@@ -139,14 +139,14 @@ def _top_of(side: DecimalSide) -> DecimalSide:
 
 
 def touch_of(sync: ModelSync) -> ModelTouch:
-    """The touch of a book as it is now."""
+    """The touch of the book now."""
     return ModelTouch(sync.update_id, _top_of(sync.book.bids), _top_of(sync.book.asks))
 
 
 def compare_touch(touch: ModelTouch, bids: Levels, asks: Levels) -> Verdict:
-    """With the best levels that somebody else shows."""
+    """Compare a touch with the best levels that a witness shows."""
     wrong = []
-    for side, said in ((touch.bids, bids), (touch.asks, asks)):
-        mine, theirs = sizes(side), _known(side, said)
+    for side, shown in ((touch.bids, bids), (touch.asks, asks)):
+        mine, theirs = sizes(side), _known(side, shown)
         wrong += differ(side, mine.keys() | theirs.keys(), mine, theirs)
     return Verdict(touch.update_id, 2, tuple(wrong))

@@ -1,8 +1,8 @@
-"""One symbol: when its book is known, what it is, and what must therefore be stored.
+"""One symbol on a tape: when its book is known, what it is, and so what must be stored.
 
-Written as the exchange tells it, state by state: wait for a connection, hold events until a snapshot
-joins, then follow the ids; any break of the chain opens a gap. Whatever must be in the archive goes
-to the `BookSink` in the moment in which it follows from the tape.
+It follows the exchange's own description, state by state: wait for a connection, hold events until a snapshot
+joins, then follow the ids; a break of the chain opens a gap. Rows and gaps go to the `BookSink` as soon as
+they follow from the tape.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _HELD_MAX: Final = 3_000
 
 
 class ModelState(StrEnum):
-    """Named as checkpoints name them."""
+    """The names are those in checkpoints."""
 
     COLD = "cold"
     SYNCING = "syncing"
@@ -30,7 +30,7 @@ class ModelState(StrEnum):
 
 @dataclass
 class OpenGap:
-    """An interval that has begun. `inherited`: only a checkpoint says so, not this tape."""
+    """An interval that has begun. `inherited`: it is known from a checkpoint, not from this tape."""
 
     epoch: int
     start_ns: int
@@ -40,7 +40,7 @@ class OpenGap:
 
 
 class BookSink(Protocol):
-    """Where everything goes that must be stored."""
+    """Receives the rows and gaps that must be stored."""
 
     def row(self, sync: ModelSync, stamp_ns: int) -> None:
         """A full book."""
@@ -52,20 +52,20 @@ class BookSink(Protocol):
 
 
 class BookListener(Protocol):
-    """Whoever must know what happens to a book: its witnesses."""
+    """Is called when a book changes: its checks."""
 
     def on_applied(self, event: Event, stamp_ns: int) -> None:
-        """The book is one event further; called before the row that is due then."""
+        """The book has changed by one event; called before the row that is due then."""
 
     def on_lost(self) -> None:
         """The book is not known any more."""
 
 
 class ModelSync:
-    """A symbol on a tape of format 1; `TimedMachine` differs in what time and evidence decide.
+    """A symbol on a tape of format 1; `TimedModelSync` differs in what time and evidence decide.
 
-    `inherited` says that the book rests on what a checkpoint said, not on this tape alone.
-    `known_ns` is the moment at which the book was known last.
+    `inherited`: the book rests on a checkpoint, not on this tape alone. `known_ns` is the last moment at
+    which the book was known.
     """
 
     def __init__(self, symbol: str, every: int, sink: BookSink, arbiter: ModelArbiter) -> None:
@@ -103,7 +103,7 @@ class ModelSync:
             self.state = ModelState.SYNCING
 
     def on_disconnected(self, connection: int, alive_ns: int, reason: str) -> None:
-        """A connection is gone; with the last one, what was known until `alive_ns`."""
+        """A connection is lost; with the last one the book, which was known until `alive_ns`."""
         self._handle_all(self.arbiter.drop_connection(connection))
         if self.arbiter.last_by_connection or self.state == ModelState.ENDED:
             return
@@ -115,16 +115,16 @@ class ModelSync:
     # ── what arrives ────────────────────────────────────────────────────────────────────────
 
     def on_event(self, connection: int, arrived: ArrivedEvent) -> None:
-        """An event; nobody asked for it on a connection that does not carry the symbol."""
+        """An event. It is ignored on a connection that does not carry the symbol."""
         if connection in self.arbiter.last_by_connection:
             self._handle_all(self.arbiter.accept(connection, arrived))
 
     def on_hold_expired(self) -> None:
-        """What runs ahead has waited long enough."""
+        """Events that wait are released."""
         self._handle_all(self.arbiter.release_next())
 
     def on_answer(self, answer: Answer, limit: int, stamp_ns: int) -> None:
-        """A snapshot: a beginning while there is none, nothing here when the book is known."""
+        """A snapshot. An epoch begins with it if one is awaited; otherwise it changes nothing here."""
         if self.state != ModelState.SYNCING:
             return
         if self._is_stale(answer):
@@ -135,13 +135,13 @@ class ModelSync:
         self._advance_arbiter(answer)
 
     def on_listing(self, status: str, stamp_ns: int) -> None:
-        """What the exchange's list says of it."""
+        """Its status in the exchange's list."""
         self.status = status
         if status == "DELISTED":
             self.on_delisted(stamp_ns)
 
     def on_delisted(self, stamp_ns: int) -> None:
-        """The exchange does not list it any more: it is over, and that is no gap."""
+        """The exchange no longer lists it: it has ended, and that is no gap."""
         if self.state == ModelState.ENDED:
             return
         self._drop_book()
@@ -155,10 +155,10 @@ class ModelSync:
         if self.live:
             self._lose_book(self._known_until(), "disproved")
 
-    # ── what time says: other on a tape of format 2 ─────────────────────────────────────────
+    # ── what differs on a tape of format 2 ──────────────────────────────────────────────────
 
     def prove(self, at_ns: int) -> None:
-        """Something other than an event shows how things stood at this moment."""
+        """Something other than an event proves the state at this moment."""
         self.known_ns = max(self.known_ns, at_ns)
 
     def on_agreement(self, at_ns: int) -> None:
@@ -169,17 +169,17 @@ class ModelSync:
         return max(self.known_ns, alive_ns)
 
     def _row_time(self, stamp_ns: int) -> int:
-        """The book is one event or one snapshot of this stamp further; the time of a row due now."""
+        """An event or a snapshot of this stamp was applied. Returns the time of a row due now."""
         self.known_ns = max(self.known_ns, stamp_ns)
         return stamp_ns
 
     def _is_stale(self, answer: Answer) -> bool:
-        """Whether a snapshot is older than what is known already."""
+        """Whether a snapshot is older than the held events, or than the last known book."""
         behind = self.held[0].event.first - 1 if self.held else self.update_id
         return answer.last < behind
 
     def _advance_arbiter(self, answer: Answer) -> None:
-        """Nobody needs to bring what a snapshot shows."""
+        """No connection needs to deliver what a snapshot holds."""
         self._handle_all(self.arbiter.advance_to(answer.last))
 
     def _joins(self, event: Event) -> bool:
@@ -203,7 +203,7 @@ class ModelSync:
         elif self.live and self._joins(event):
             self._apply(arrived)
         else:
-            # The ids do not chain; or a symbol that was called delisted lives.
+            # The ids do not chain; or a delisted symbol has an event after all.
             self._lose_book(self._known_until(), "id_gap" if self.live else "delisted")
             self.held = [arrived]
 

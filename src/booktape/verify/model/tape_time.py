@@ -1,4 +1,4 @@
-"""What the ticks of a tape say: how much time passed, how late events are, who has fallen silent."""
+"""What follows from the ticks of a tape: tape time, how late events are, which connections are silent."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 
 SECOND_NS: Final = 10**9
 PAUSE_NS: Final = 3 * SECOND_NS
-"""A tick that comes so late tells of a pause of the recorder."""
+"""A tick that comes this late, or later, shows a pause of the recorder."""
 
 _TICK_MAX_NS: Final = 2 * SECOND_NS
 _LAG_TICKS: Final = 60
@@ -17,7 +17,7 @@ _SILENT_NS: Final = 5 * SECOND_NS
 
 
 def tape_time(elapsed_ns: int) -> int:
-    """By how much a tick moves tape time: of what passed unseen, little counts."""
+    """By how much a tick moves tape time: at most 2 s."""
     return min(elapsed_ns, _TICK_MAX_NS)
 
 
@@ -25,7 +25,7 @@ class ModelUsualLag:
     """The smallest lag of an event at the last ticks: how late events are when nothing delays them.
 
     `messages_waited` since a tick that came late, or before which every event was late: until the next
-    tick, frames may have waited in the socket.
+    tick, messages may have waited in the socket.
     """
 
     def __init__(self) -> None:
@@ -45,19 +45,19 @@ class ModelUsualLag:
         self.messages_waited = elapsed_ns >= PAUSE_NS or is_late
         self._samples = [(lag, left - 1) for lag, left in self._samples if left > 1]
         if lag_ns is not None:
-            # The first one after a step may be of before it, and falls away with all of those.
+            # The first sample after a step may be from before it, and expires with those.
             self._samples.append((lag_ns, _AFTER_STEP_TICKS - 1 if self._stepped else _LAG_TICKS))
         self._stepped = False
 
     def step_clock(self) -> None:
-        """Our clock was set: what was measured with it before says little."""
+        """Our clock was set: older samples expire soon."""
         self._stepped = True
         self._samples = [(lag, min(left, _AFTER_STEP_TICKS)) for lag, left in self._samples]
 
 
 @dataclass
 class _Activity:
-    """One connection. `streak`: ticks in a row before each of which it had brought something."""
+    """One connection. `streak`: ticks in a row with a message before each."""
 
     had_message: bool = False
     had_message_before: bool = False
@@ -66,29 +66,29 @@ class _Activity:
 
 
 class ConnectionActivity:
-    """Which connections are silent against their activity. An event is not held for what they may bring."""
+    """Which connections are silent after they were busy. No event waits for them."""
 
     def __init__(self) -> None:
         self.silent: set[int] = set()
         self._activities: dict[int, _Activity] = {}
 
     def add(self, connection: int) -> None:
-        """A connection begins, or carries more symbols."""
+        """A connection was opened, or carries more symbols."""
         self._activities.setdefault(connection, _Activity())
 
     def remove(self, connection: int) -> None:
-        """It is gone."""
+        """A connection was lost."""
         self._activities.pop(connection, None)
         self.silent.discard(connection)
 
     def on_message(self, connection: int) -> None:
-        """It brought something, whatever that was."""
+        """It delivered a message of any kind."""
         self.silent.discard(connection)
         if connection in self._activities:
             self._activities[connection].had_message = True
 
     def on_tick(self, passed_ns: int) -> list[int]:
-        """So much tape time has passed; the connections that have fallen silent with it."""
+        """`passed_ns` of tape time have passed. Returns the connections that fall silent now."""
         fallen = []
         for connection, activity in self._activities.items():
             if activity.had_message:

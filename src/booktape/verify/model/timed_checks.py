@@ -1,4 +1,4 @@
-"""The witnesses of one symbol on a tape of format 2: they prove a book current, or show it left behind."""
+"""The checks of one symbol on a tape of format 2: they prove a book current, or show that it is behind."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TICKS_AFTER_PULSE: Final = 2
 
 
 class Ahead:
-    """Ids that somebody else has shown and the book has not reached.
+    """Ids that a witness has shown and the book has not reached.
 
     The first one starts a clock at the next tick; `waited_ns` is None while the clock does not run.
     """
@@ -30,11 +30,11 @@ class Ahead:
         self._waited_ns: int | None = None
 
     def reset(self) -> None:
-        """Begin with none."""
+        """Forget all ids."""
         self._first, self._newest, self._waited_ns = None, 0, None
 
     def on_newer_id(self, update_id: int) -> None:
-        """Somebody knows the book as of this id."""
+        """The exchange has shown this id."""
         now = self._sync.update_id
         if update_id <= now:
             return
@@ -43,10 +43,10 @@ class Ahead:
         self._newest = max(self._newest, update_id)
 
     def on_tick(self, passed_ns: int) -> bool:
-        """So much tape time has passed: whether the event that should have come never will."""
+        """`passed_ns` of tape time have passed. Whether the missing event is overdue."""
         now = self._sync.update_id
         if self._sync.arbiter.buffered:
-            self._waited_ns = None  # the hold decides
+            self._waited_ns = None  # the hold of the arbiter decides
             return False
         if self._first is not None and self._first <= now:
             self._first = self._newest if self._newest > now else None
@@ -94,10 +94,10 @@ class TimedCrossChecks(CrossChecks):
         if self._pulse:
             self._pulse = self._pulse._replace(asked_ns=self._pulse.asked_ns + step_ns)
 
-    # ── what is said ────────────────────────────────────────────────────────────────────────
+    # ── what it is compared with ───────────────────────────────────────────────────────────
 
     def on_answer(self, answer: Answer | None, limit: int, stamp_ns: int) -> None:
-        """An audit's answer may be ahead of the book, or show that the exchange counts anew."""
+        """An audit's answer may be ahead of the book, or show that the exchange counts from lower ids again."""
         audit = self._audit if self.timed.live else None
         if audit and answer:
             self._ahead.on_newer_id(answer.last)
@@ -105,13 +105,15 @@ class TimedCrossChecks(CrossChecks):
         if audit and answer:
             self.timed.on_audit_answer(is_low=answer.last < audit.since)
 
-    def on_witness(self, said: Top | Ticker, connection: int, stamp_ns: int) -> None:
-        """Of tickers each connection's counts here, when it speaks of the book as it stands."""
+    def on_witness(self, message: Top | Ticker, connection: int, stamp_ns: int) -> None:
+        """Tickers of every connection count here, if they have the book's own id."""
         if self.timed.live:
-            self._ahead.on_newer_id(said.answer.last if isinstance(said, Top) else said.last)
-            if isinstance(said, Ticker) and said.last == self.timed.update_id:
-                self._compare_best(said.bids, said.asks, self._shown_at(stamp_ns))
-        super().on_witness(said, connection, stamp_ns)
+            self._ahead.on_newer_id(
+                message.answer.last if isinstance(message, Top) else message.last
+            )
+            if isinstance(message, Ticker) and message.last == self.timed.update_id:
+                self._compare_best(message.bids, message.asks, self._shown_at(stamp_ns))
+        super().on_witness(message, connection, stamp_ns)
 
     def _compare_best(self, bids: Levels, asks: Levels, shown_ns: int | None) -> None:
         differ = compare_touch(touch_of(self.timed), bids, asks).mismatches
@@ -119,11 +121,11 @@ class TimedCrossChecks(CrossChecks):
             self.timed.on_agreement(shown_ns)
 
     def _shown_at(self, stamp_ns: int) -> int | None:
-        """What waited in the socket was stamped when the pause was over, and proves nothing of it."""
+        """A message that waited in the socket was stamped after the pause, and proves nothing about it."""
         return None if self.timed.messages_waited else stamp_ns
 
     def on_pulse(self, best: tuple[Levels, Levels], asked_ns: int) -> None:
-        """A pulse shows the best levels; of use if the book was quiet when it was asked for."""
+        """A pulse shows the best levels. It is used if the book was quiet when it was requested."""
         if self.timed.live and self.timed.stamp_ns + _QUIET_NS <= asked_ns:
             self._pulse = _Pulse(asked_ns, self._state(), *best)
 
@@ -133,7 +135,7 @@ class TimedCrossChecks(CrossChecks):
     # ── ticks ───────────────────────────────────────────────────────────────────────────────
 
     def on_tick(self, passed_ns: int, stamp_ns: int) -> None:
-        """So much tape time has passed; `stamp_ns` is the tick's own stamp."""
+        """`passed_ns` of tape time have passed; `stamp_ns` is the tick's own stamp."""
         self.timed.on_hold_tick(passed_ns)
         if self.timed.live:
             is_silent = self._ahead.on_tick(passed_ns)
@@ -151,7 +153,7 @@ class TimedCrossChecks(CrossChecks):
         if pulse.ticks + 1 < _TICKS_AFTER_PULSE:
             return
         self._pulse = None
-        # An event that waits for the one before it is news, too: the book is not quiet.
+        # While an event waits for the one before it, the book is not quiet.
         if pulse.state == self._state() and not self.timed.arbiter.buffered:
             verdict = compare_touch(touch_of(self.timed), pulse.bids, pulse.asks)
             self._record(PULSE, verdict, stamp_ns)

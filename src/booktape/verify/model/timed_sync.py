@@ -1,8 +1,8 @@
-"""One symbol on a tape of format 2: a gap begins where something proved the book for the last time.
+"""One symbol on a tape of format 2: a gap begins at the last evidence.
 
-Differs from `ModelSync` in what docs/proofs.md says in its section "Now: evidence". Two moments of a book
-are told apart: `stamp_ns`, the latest stamp among its snapshot and the events applied since, is the
-time of its rows; `proved_ns` is the latest of all other evidence. `known_ns` is the later of both.
+It differs from `ModelSync` as docs/proofs.md describes in "Now: evidence". A book has two moments: `stamp_ns`,
+the latest stamp among its snapshot and the events applied since, is the time of its rows; `proved_ns` is
+the latest of all other evidence. `known_ns` is the later of both.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class TimedModelSync(ModelSync):
         self.status = self.tick_size = self.lot_size = ""
         self.synced_ns = self.stamp_ns = self.proved_ns = 0
         self.age_ns = 0
-        # What the last tick saw: (epoch, update_id, proved_ns), None when there was none.
+        # (epoch, update_id, proved_ns) at the last tick; None when there was none.
         self.marker: tuple[int, int, int] | None = None
         self._id_at_tick = 0
         self._lags = lags
@@ -52,7 +52,7 @@ class TimedModelSync(ModelSync):
 
     @property
     def messages_waited(self) -> bool:
-        """Whether what arrives now may have waited in the socket: then a witness's stamp says nothing."""
+        """Whether what arrives now may have waited in the socket: then the stamp of a witness proves nothing."""
         return self._lags.messages_waited
 
     def lag_ns(self) -> int | None:
@@ -70,7 +70,7 @@ class TimedModelSync(ModelSync):
         return self.known_ns
 
     def _row_time(self, stamp_ns: int) -> int:
-        """Of a snapshot: also not before anything that was known before it."""
+        """A snapshot's row is not earlier than the last moment at which the book before it was known."""
         if self.updates == 0:
             self.synced_ns = stamp_ns = max(self.known_ns, stamp_ns)
         self.stamp_ns = max(self.stamp_ns, stamp_ns)
@@ -78,20 +78,20 @@ class TimedModelSync(ModelSync):
         return self.stamp_ns
 
     def evidence_age_ns(self) -> int:
-        """The age as a checkpoint says it: 0 when something has proved the book since the last tick."""
+        """The age as in a checkpoint: 0 when something has proved the book since the last tick."""
         return self.age_ns if self.live and self.marker == self._evidence() else 0
 
     def _evidence(self) -> tuple[int, int, int]:
         return self.epoch, self.update_id, self.proved_ns
 
     def on_restored(self, age_ns: int) -> None:
-        """A checkpoint was taken over."""
+        """A checkpoint was restored."""
         self._id_at_tick = self.update_id
         if age_ns:
             self.age_ns, self.marker = age_ns, self._evidence()
 
     def step_clock(self, step_ns: int) -> None:
-        """All stamps that are kept move with our clock, `step_ns` is negative; 0 says that there is none."""
+        """All stamps that are kept move with our clock, `step_ns` is negative; 0: there is none."""
 
         def moved(at_ns: int) -> int:
             return at_ns and at_ns + step_ns
@@ -113,7 +113,7 @@ class TimedModelSync(ModelSync):
     # ── ticks ───────────────────────────────────────────────────────────────────────────────
 
     def on_hold_tick(self, passed_ns: int) -> None:
-        """What runs ahead has waited for so much longer."""
+        """Events that wait have waited `passed_ns` longer."""
         arbiter = self.arbiter
         if not arbiter.buffered:
             return
@@ -123,7 +123,7 @@ class TimedModelSync(ModelSync):
             self._handle_all(arbiter.release_next())
 
     def on_age_tick(self, passed_ns: int) -> None:
-        """The evidence is so much older, unless there is a new one since the last tick."""
+        """The evidence is `passed_ns` older, unless there is newer evidence since the last tick."""
         marker = self._evidence()
         self.age_ns = self.age_ns + passed_ns if marker == self.marker else 0
         self.marker = marker
@@ -134,30 +134,30 @@ class TimedModelSync(ModelSync):
         return self.lag_ns() if self.live and before != self.update_id else None
 
     def on_silent(self) -> None:
-        """What should have come did not."""
+        """The stream is silent: the book is lost."""
         self._lose_book(self._known_until(), "silent")
 
     def on_connection_silent(self) -> None:
-        """One of its connections has fallen silent: what waited only for that is due."""
+        """One of its connections has fallen silent: events that waited only for it are released."""
         self._handle_all(self.arbiter.release())
 
     # ── what arrives ────────────────────────────────────────────────────────────────────────
 
     def on_connected(self, connection: int) -> None:
-        """While there is a break, nothing is asked for."""
+        """In a break no snapshot is requested."""
         was_cold = self.state == ModelState.COLD
         super().on_connected(connection)
         if was_cold and self.status in _NO_MARKET_DATA:
             self.state = ModelState.BREAK
 
     def on_disconnected(self, connection: int, alive_ns: int, reason: str) -> None:
-        """With the last connection goes the memory of an old id with a new time."""
+        """With the last connection an event that may begin lower ids is forgotten."""
         super().on_disconnected(connection, alive_ns, reason)
         if not self.arbiter.last_by_connection:
             self._reset_candidate = None
 
     def on_event(self, connection: int, arrived: ArrivedEvent) -> None:
-        """An event; two with old ids and a new time, of which one follows the other, begin anew."""
+        """An event. Two with old ids and a new time, the second chained to the first, are an `ids_reset`."""
         first = self._reset_candidate
         if connection in self.arbiter.last_by_connection and self._is_reset_candidate(
             arrived.event
@@ -171,13 +171,13 @@ class TimedModelSync(ModelSync):
         super().on_event(connection, arrived)
 
     def _is_reset_candidate(self, event: Event) -> bool:
-        """A copy of an old event has an old time; this one has not."""
+        """Whether it has old ids and a new time. A copy of an old event has an old time."""
         arbiter = self.arbiter
         is_old = 0 < event.last <= arbiter.newest_id
         return is_old and event.time_us > arbiter.newest_us + _LATE_US
 
     def _on_ids_reset(self) -> None:
-        """The ids that we knew are over."""
+        """The exchange counts from lower ids again."""
         if self.live:
             self._lose_book(self._known_until(), "ids_reset")
         self._reset_candidate = None
@@ -196,9 +196,9 @@ class TimedModelSync(ModelSync):
     # ── snapshots ───────────────────────────────────────────────────────────────────────────
 
     def _is_stale(self, answer: Answer) -> bool:
-        """With nothing held one that takes us back is believed when it comes for the third time.
+        """With no events held, the third answer below the last book's id is believed.
 
-        Then the exchange counts anew, and what connections had reached says nothing.
+        Then the exchange counts from lower ids again, and the arbiter forgets the old ones.
         """
         is_behind = super()._is_stale(answer)
         if self.held or not is_behind:
@@ -217,9 +217,9 @@ class TimedModelSync(ModelSync):
             super()._advance_arbiter(answer)
 
     def on_audit_answer(self, *, is_low: bool) -> None:
-        """An audit's answer was below the id that the book had when it was asked for, or was not.
+        """An audit's answer has come. `is_low`: its id is below that of the book when it was requested.
 
-        Three in a row of a book that stands still are believed.
+        Three low answers in a row are believed, if the book has not changed meanwhile.
         """
         count, at = self._low
         count = count + 1 if count and at == self.update_id else 1
