@@ -99,7 +99,7 @@ def test_a_break_stands_on_tapes_of_format_2_only() -> None:
     """On format 1 it is damage."""
     fields = json.loads(msgspec.json.encode(replace(SAVED, state="break")))
     del fields["received_ns"]
-    with pytest.raises(DamagedTape, match="not understood"):
+    with pytest.raises(DamagedTape, match="cannot be restored"):
         ReplayedTape().say("checkpoint", 0, **fields)
 
 
