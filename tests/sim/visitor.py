@@ -60,7 +60,7 @@ class Visitor:
             await self._news.wait()
 
     async def count(self, messages: int) -> list[dict[str, Any]]:
-        """The first so many messages, decoded, once they are there."""
+        """The first `messages` messages, decoded, once they are there."""
         await self.until(lambda: len(self.messages) >= messages or self.ended)
         return [json.loads(message) for message in self.messages[:messages]]
 
@@ -75,7 +75,7 @@ class Visitor:
         await self.until(lambda: self.ended)
 
     async def pinged(self, times: int) -> None:
-        """Return when so many pings have come."""
+        """Return when that many pings have come."""
         await self.until(lambda: len(self.pings) >= times)
 
     async def holding(self, mark: bytes) -> bytes:

@@ -40,8 +40,8 @@ def test_faults_compose_in_order() -> None:
     assert Faults.of(Twice(), Close(always)).apply(delivery()) == [send, send, Cut(abrupt=False)]
     assert Faults.of(Twice(), Drop(always), Close(never)).apply(delivery()) == []
     assert Faults.of(Repeat(always), Twice()).apply(delivery()) == [send] * 4
-    fates = Faults.of(Lifetime(9), Lifetime(3, abrupt=True)).steps_for(0)
-    assert fates == [Later(9, Cut(abrupt=False)), Later(3, Cut(abrupt=True))]
+    steps = Faults.of(Lifetime(9), Lifetime(3, abrupt=True)).steps_for(0)
+    assert steps == [Later(9, Cut(abrupt=False)), Later(3, Cut(abrupt=True))]
 
 
 def test_the_first_fault_at_requests_counts() -> None:

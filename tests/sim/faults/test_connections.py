@@ -23,7 +23,7 @@ from sim.visitor import Visit, Visitor, ids, run, visit
 
 
 def test_those_who_are_open_at_a_time_are_cut() -> None:
-    """Whoever comes later stays."""
+    """A later connection stays."""
 
     async def work() -> None:
         async with visit(faulty(CutAt(1.05, abrupt=False), speed=20, slots=None)) as visit_:
@@ -129,7 +129,7 @@ def test_a_half_open_connection_carries_nothing_and_does_not_end() -> None:
 
 
 def test_a_shutdown_is_announced_before_the_cut() -> None:
-    """In each client's own form; whoever comes after the announcement stays."""
+    """In each client's own form; a connection opened after the announcement stays."""
 
     async def work() -> None:
         server = faulty(Shutdown(1.05, lead_s=2.0), speed=20, slots=None, start_us=10**15)
@@ -230,7 +230,7 @@ def test_fates_do_not_touch_what_was_sent_before() -> None:
 
 
 def test_a_market_can_be_quiet_under_a_timetable() -> None:
-    """Fates keep their time also when the market has ended."""
+    """Connection faults keep their time also when the market has ended."""
 
     async def work() -> None:
         server = faulty(CutAt(2.0), speed=20, source=market(slots=3))

@@ -74,7 +74,7 @@ def test_exactly_the_named_event_is_lost(
 
 
 def test_a_gap_is_a_run_of_consecutive_events() -> None:
-    """So many, from the named one on."""
+    """`count` events, from the named one on."""
 
     async def work() -> None:
         async with visit(faulty(Gap(Messages(first=11, last=11), count=5))) as visit_:
@@ -294,7 +294,7 @@ def test_a_lifetime_is_exchange_time() -> None:
 
 
 def test_a_fault_about_one_connection_leaves_the_others_alone() -> None:
-    """By number, or by every so many."""
+    """By number, or every n-th one."""
     drop = Drop(Messages(connection=1, of=3))
     assert [n for n in range(9) if loses(drop, connection=n)] == [1, 4, 7]
     drop = Drop(Messages(connection=4))

@@ -100,7 +100,7 @@ def test_half_a_body_can_have_the_length_of_all() -> None:
 
 
 def test_an_answer_can_be_long_on_its_way() -> None:
-    """It is the true one, so many seconds late; another request does not wait for it."""
+    """It is the true one, some seconds late; another request does not wait for it."""
 
     async def work() -> None:
         loop = asyncio.get_running_loop()
@@ -180,7 +180,7 @@ def test_a_handshake_can_be_refused_with_a_status(status: int) -> None:
     ],
 )
 def test_a_stale_snapshot_is_the_true_book_of_some_time_ago(fault: Fault, back: int) -> None:
-    """As it was so many events before; never newer, never wrong."""
+    """As it was some events before; never newer, never wrong."""
 
     async def work() -> None:
         source = market(slots=60)
@@ -236,7 +236,7 @@ def test_attempts_are_chosen_by_all_that_is_given() -> None:
 
 
 def test_two_faults_at_requests_have_chances_of_their_own() -> None:
-    """Whoever is not refused may still get an error."""
+    """A request that is not refused may still get an error."""
     refused, failed = (Attempts(probability=0.3, seed=seed) for seed in (1, 2))
     attempts = [Attempt("rest", number, 0) for number in range(10_000)]
     assert sum(map(refused, attempts)) == pytest.approx(3_000, abs=200)

@@ -276,7 +276,7 @@ def test_an_id_that_was_there_twice_must_be_told_apart() -> None:
 
 
 def test_a_book_opens_with_one_event_that_holds_all_of_it() -> None:
-    """Until then it is empty and has no id; whoever applies the event to that has the true book."""
+    """Until then it is empty and has no id; a client that applies the event to that has the true book."""
     market = TracedMarket(("FTMUSDT",), 3, levels=30)
     market.apply_faults(Faults.of(NewListing("FTMUSDT", 1, 2)).market)
     market.start(START_US)

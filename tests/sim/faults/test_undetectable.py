@@ -168,7 +168,7 @@ def test_without_a_undetectable_faults_nothing_is_touched() -> None:
 def test_a_witness_says_again_what_it_said(
     kind: Literal["depth20", "bookTicker"], *, relabelled: bool
 ) -> None:
-    """So many messages ago: true by its own id, or a fault under the present one; none is left out."""
+    """An old message: true by its own id, or a fault under the present one; none is left out."""
     when = Messages(stream=kind, first=6, last=9)
     true, found = told(), told(StaleWitness(when, messages=3, relabelled=relabelled))
     changed = [n for n, pair in enumerate(zip(true, found, strict=True)) if pair[0] is not pair[1]]
@@ -246,7 +246,7 @@ def _all(true: TrueBook) -> list[Side]:
 
 
 def test_nobody_asks_again_after_a_wrong_snapshot() -> None:
-    """It looks good: with infinite speed the exchange waits for nobody, and plays to its end."""
+    """It looks good: with infinite speed the exchange waits for no request, and plays to its end."""
 
     async def work() -> None:
         server = faulty(WrongSnapshot(Attempts(), seed=5), slots=60, patience_s=10**6)

@@ -94,7 +94,7 @@ def test_a_ticker_is_told_for_every_id_at_which_the_touch_changed(symbol: str) -
 
 
 def test_witnesses_change_no_byte_of_the_depth_stream() -> None:
-    """Looking is not touching; and what nobody wants is not told."""
+    """A subscription changes no event; a stream without one is not sent."""
     told, plain = TracedMarket(SYMBOLS, 6, levels=40), TracedMarket(SYMBOLS, 6, levels=40)
     told.want(set().union(*map(every_stream, SYMBOLS)))
     for _ in range(60):

@@ -1,4 +1,4 @@
-"""A whole exchange: 1,400 symbols, realistic as a crowd, and cheap until somebody wants them."""
+"""A whole exchange: 1,400 symbols, realistic together, and cheap until a client subscribes."""
 
 from __future__ import annotations
 

@@ -133,7 +133,7 @@ def test_a_client_that_comes_late_is_given_the_book_as_it_then_is(name: str) -> 
 
 
 def test_only_subscribed_streams_are_sent() -> None:
-    """A capture's other streams go to whoever asked for them, and to nobody else."""
+    """A capture's other streams go to their subscribers, and to no other client."""
     path = capture(SPOT[0])
 
     async def work() -> None:
@@ -494,7 +494,7 @@ def test_a_broken_capture_is_said_to_be_broken(tmp_path: Path, content: bytes) -
 
 
 def test_a_tape_without_its_first_line_is_said_to_be_broken(tmp_path: Path) -> None:
-    """Nobody knows what was recorded on it."""
+    """It has no start record."""
     path = tmp_path / "a.jsonl.zst"
     writer = TapeWriter(path)
     writer.write(Connected(0, 0, ("BTCUSDT",)))

@@ -122,7 +122,7 @@ def test_connections_are_counted_over_both_hosts() -> None:
     "fault", [requests.too_fast(Attempts(last=1), 30), requests.firewall(Attempts(last=1), 30)]
 )
 def test_a_ban_is_of_an_address_and_so_of_both_hosts(fault: Fault) -> None:
-    """Told by one of them; whoever turns to the other one breaks it."""
+    """One of them sends it; a request to the other one breaks it."""
 
     async def work() -> None:
         async with visit(two(Faults.of(fault), Faults())) as visit_:
@@ -151,7 +151,7 @@ def test_the_budget_is_of_an_address_too() -> None:
 
 
 def test_a_snapshot_of_the_second_host_can_be_old() -> None:
-    """The market remembers for whoever asks."""
+    """The market remembers for both hosts."""
 
     async def work() -> None:
         async with visit(two(Faults(), Faults.of(requests.stale(Attempts(), seconds=1)))) as visit_:

@@ -101,7 +101,7 @@ def test_with_infinite_speed_events_come_before_and_after_the_snapshot() -> None
 
 
 def test_a_client_that_never_asks_stops_nobody_for_long() -> None:
-    """With infinite speed the exchange waits for a request only so long."""
+    """With infinite speed the exchange waits for a request only for `patience_s`."""
 
     async def work() -> None:
         server = SimServer(small(slots=30), speed=math.inf, patience_s=0.05)
@@ -136,7 +136,7 @@ def test_time_runs_as_fast_as_asked_for() -> None:
 
 
 def test_event_times_are_the_time_of_day(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However long nobody listened, an event's E is the end of its slot by the wall clock."""
+    """However late the first client listens, an event's E is the end of its slot by the wall clock."""
     monkeypatch.setattr("booktape.sim.server.server.time.time_ns", WallClock().now_ns)
 
     async def work() -> None:
@@ -168,7 +168,7 @@ def test_the_market_starts_with_the_first_subscription() -> None:
 
 
 def test_the_market_can_start_at_once() -> None:
-    """With `start_at_once` nobody need be there."""
+    """With `start_at_once` no client need be there."""
 
     async def work() -> None:
         async with SimServer(small(slots=3), speed=1000, start_at_once=True) as server:
@@ -335,7 +335,7 @@ def test_every_answer_tells_the_weight_used() -> None:
 
 
 def test_too_much_weight_is_refused_then_banned() -> None:
-    """429 with Retry-After beyond the budget; whoever goes on asking is banned with 418."""
+    """429 with Retry-After beyond the budget; a client that goes on asking is banned with 418."""
 
     async def work() -> None:
         async with visit(SimServer(small(), weight_per_minute=300, ban_s=99)) as visit_:
@@ -348,7 +348,7 @@ def test_too_much_weight_is_refused_then_banned() -> None:
     run(work())
 
 
-# ── manners ─────────────────────────────────────────────────────────────────────────────────
+# ── pings and limits ─────────────────────────────────────────────────────────────────────────────────
 
 
 def test_clients_are_pinged_and_answered() -> None:
@@ -532,7 +532,7 @@ def test_a_port_that_is_taken_is_the_users_mistake() -> None:
 
 
 def test_an_error_while_playing_is_raised_at_the_end() -> None:
-    """Nobody waits in vain for a source that broke."""
+    """The error of a source that broke is raised."""
 
     class Broken(TracedMarket):
         def advance(self) -> list[MarketMessage]:

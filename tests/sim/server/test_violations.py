@@ -110,7 +110,7 @@ def test_a_refused_request_is_no_request() -> None:
     run(work())
 
 
-# ── silences that both doors want ───────────────────────────────────────────────────────────
+# ── silences of requests and handshakes ───────────────────────────────────────────────────────────
 
 
 async def refusal(visit_: Visit, door: Kind) -> tuple[int, Any, bytes]:
@@ -132,7 +132,7 @@ async def refusal(visit_: Visit, door: Kind) -> tuple[int, Any, bytes]:
 @pytest.mark.parametrize("then", ["rest", "ws"])
 @pytest.mark.parametrize("status", [429, 418])
 def test_a_ban_told_at_one_door_holds_at_both(first: Kind, then: Kind, status: Any) -> None:
-    """Whoever comes before Retry-After has passed is refused and counted; who comes after is not."""
+    """An attempt before Retry-After has passed is refused and counted; a later one is not."""
 
     async def work() -> None:
         fault = requests.too_fast(Attempts(door=first, last=1), retry_after_s=30, status=status)
@@ -180,8 +180,8 @@ def test_the_firewall_shuts_an_address_out_and_longer_if_it_comes_back(first: Ki
     async def work() -> None:
         fault = requests.firewall(Attempts(door=first, last=1), seconds=10)
         async with visit(faulty(fault, source=market(slots=None), speed=1)) as visit_:
-            doors: list[Kind] = [first, "rest", "ws", "rest"]
-            for door in doors:
+            attempts: list[Kind] = [first, "rest", "ws", "rest"]
+            for door in attempts:
                 status, headers, body = await refusal(visit_, door)
                 assert (status, headers.get("Retry-After")) == (403, None)
                 assert headers["Content-Type"].startswith("text/html")
@@ -197,7 +197,7 @@ def test_the_firewall_shuts_an_address_out_and_longer_if_it_comes_back(first: Ki
 
 
 def test_what_is_under_way_when_the_firewall_shuts_is_not_counted_and_prolongs_nothing() -> None:
-    """Nobody can have known of it."""
+    """No client can have known of it."""
     violations: Counter[str] = Counter()
     account = RequestLimits(6_000, 120, violations)
     account.silence(403, 30, 100, line="a", prolongs=True)
