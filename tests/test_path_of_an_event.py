@@ -1,4 +1,4 @@
-"""One event can be followed from the socket to the file by searchable names: these are the hops."""
+"""One event can be followed from the session to its row by searchable names: these are the hops."""
 
 from __future__ import annotations
 

@@ -382,14 +382,19 @@ class Reconstruction:
         """Hand events that are in order now to the symbol's pipeline, each with its own stamp."""
         for item in ready:
             if isinstance(item, IdsReset):
-                found = self._pipelines[symbol].handle(item, 0)
+                found = self._pipelines[symbol].handle(item, 0)  # it uses no stamp
             else:
                 found = self._pipelines[symbol].handle(item.event, item.received_ns)
             if found:
                 self._emit(symbol, found, out)
 
     def _emit(self, symbol: str, found: Iterable[PipelineOutput], out: list[Output]) -> None:
-        """Pass on the output of one symbol's pipeline, and act on what concerns its feed and connections."""
+        """Pass on the output of one symbol's pipeline, and act on what concerns its feed and connections.
+
+        After a snapshot joined, events wait in two places, and follow in this order. Those that the state
+        machine held for the snapshot were handled already: what came of them is in `found`. Those that the
+        arbiter had buffered because one before them was missing may be in order now, and follow last.
+        """
         synced = None
         for output in found:
             if isinstance(output, IdsReset):

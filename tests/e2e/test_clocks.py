@@ -156,7 +156,7 @@ def test_the_commands_say_so(recorded: Recorded, tmp_path: Path) -> None:
         for command in commands:
             code, out, err = await run(*command, *beyond)
             assert (code, out) == (2, ""), err
-            assert "nothing" in err or "no segment" in err or "no tape" in err
+            assert "no data" in err or "nothing" in err or "no segment" in err or "no tape" in err
 
     asyncio.run(look())
 

@@ -121,7 +121,7 @@ HEARD_MAKERS: Final[Mapping[str, Maker]] = MappingProxyType(
         "html": lambda d: requests.html(d.attempts(0.3, 1)),
         "slow": lambda d: requests.slow(d.attempts(0.3, 1), d.rng.uniform(0.1, 3)),
         "half": lambda d: requests.half(d.attempts(0.3, 1)),
-        "truncate": lambda d: requests.truncate(d.attempts(0.3, 1)),
+        "truncate": lambda d: requests.cut_off(d.attempts(0.3, 1)),
         "stale": lambda d: requests.stale(d.attempts(0.3, 1), seconds=d.rng.uniform(0.3, 20)),
         "rest-error": lambda d: requests.rest_error(d.attempts(0.3, 0.8)),
         "halt": lambda d: Halt(

@@ -176,7 +176,10 @@ class BookSynced:
 
 @dataclass(frozen=True, slots=True)
 class CheckFailed:
-    """A witness showed other levels than the book has: the book is no longer known."""
+    """A later snapshot has other levels than the book: the book is no longer known.
+
+    A witness that differs does not disprove the book: it causes such a snapshot to be requested.
+    """
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,12 @@
 """The state machine of one symbol: it decides when the book is known.
 
-    COLD ──connected──▶ SYNCING ──snapshot that joins──▶ LIVE
-      ▲                    │  ▲                            │
-      └──── all connections lost ◀──── ids do not chain ───┘      any ──not listed──▶ ENDED
-                              ▲◀───── silent, ids reset ───┘   known ──in a break───▶ BREAK
+    COLD      connected → SYNCING
+    SYNCING   a snapshot joins → LIVE
+    LIVE      ids do not chain, a check failed, silent, ids reset → SYNCING
+    BREAK     it trades again → SYNCING
+    ENDED     an event comes → SYNCING
+
+    all connections lost → COLD, but for ENDED;   in a break → BREAK;   no longer listed → ENDED
 
 `TABLE`, at the end of this file, is the machine. For each state and input the first rule whose condition
 holds is followed; where none does, nothing changes. Quotes are from "How to manage a local order book
@@ -91,7 +94,7 @@ class State(StrEnum):
 
 
 class SymbolSync:
-    """One symbol's state machine and book. Only `handle` changes its state.
+    """One symbol's state machine and book. Only the rules of `TABLE` change its `state`, by way of `handle`.
 
     `update_id` stays at the last known state while the book is lost; so does `epoch`.
 
@@ -251,7 +254,6 @@ class SymbolSync:
         self.update_id = event.last_id
         self.updates += 1
         self.event_time_us = event.event_time_us
-        # `if`, not `max`: this is done for every event.
         self.stamp_ns = max(self.stamp_ns, received_ns)
         return (EventApplied(event),)
 

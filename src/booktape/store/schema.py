@@ -98,7 +98,7 @@ GAP_REASONS: Final = {
     "stopped": "the recorder had been stopped (SIGINT, SIGTERM, --duration)",
     "killed": "the recorder had died without sealing its files, and was started again",
     "no_tape": "the recorder was started on an archive whose last tape is missing",
-    "disproved": "a witness showed levels that the book had not, or had otherwise",
+    "disproved": "a later snapshot had other levels than the book",
     "delisted": "the exchange had stopped listing the symbol, and yet went on sending it",
     "silent": "an event that must have come did not, or nothing had shown the book current for too long",
     "ids_reset": "the exchange had begun to count update ids anew",

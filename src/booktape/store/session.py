@@ -1,5 +1,9 @@
 """One recording in progress: write each record to the tape, apply it, store the rows that follow from it.
 
+Two kinds of records go another way. The end of a segment is applied first and written after, since the
+checkpoints behind it tell what is known then. The opening of a new tape only repeats what is known, so it is
+written and not applied.
+
 The recorder drives it with live records, recovery and rebuild with those of a tape. So all of them write
 the same files.
 """

@@ -84,7 +84,7 @@ def test_half_a_body_can_have_the_length_of_all() -> None:
     """The connection ends before all has come; the client's library says so."""
 
     async def work() -> None:
-        async with visit(faulty(requests.truncate(FIRST))) as visit_:
+        async with visit(faulty(requests.cut_off(FIRST))) as visit_:
             url = f"{visit_.server.rest_url}/api/v3/{DEPTH}"
             async with visit_.http.get(url) as answer:
                 assert answer.status == 200

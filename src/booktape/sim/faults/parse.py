@@ -47,7 +47,7 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
         "html": requests.html,
         "slow": requests.slow,
         "half": requests.half,
-        "truncate": requests.truncate,
+        "truncate": requests.cut_off,
         "stale": requests.stale,
         "rest-error": requests.rest_error,
         "wrong-snapshot": undetectable.WrongSnapshot,

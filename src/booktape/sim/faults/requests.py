@@ -125,7 +125,7 @@ def half(when: RequestCondition) -> AnswerFault:
     return AnswerFault(when, (Cropped(cut=False),))
 
 
-def truncate(when: RequestCondition) -> AnswerFault:
+def cut_off(when: RequestCondition) -> AnswerFault:
     """Half of the true body under a Content-Length for all of it; then the connection ends."""
     return AnswerFault(when, (Cropped(cut=True),))
 
