@@ -39,7 +39,7 @@ PERIOD_S = 1_000
 
 
 class Story:
-    """A book known since second 1, and its checks; whoever asks is answered by the test."""
+    """A book known since second 1, and its checks; requests are answered by the test."""
 
     def __init__(
         self,
@@ -152,7 +152,7 @@ def test_a_second_request_discards_what_was_under_way() -> None:
 
 
 def test_an_answer_that_never_comes_costs_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    """After so many events the audit is given up."""
+    """After too many events the audit is given up."""
     monkeypatch.setattr(audit, "KEPT_MAX", 2)
     story = Story(audit_s=0)
     story.checks.on_request_sent(0)
@@ -231,7 +231,7 @@ def test_a_witness_and_an_audit_may_speak_of_one_event() -> None:
 
 
 def test_without_audits_a_difference_is_only_told() -> None:
-    """Somebody switched them off."""
+    """They are switched off."""
     assert [type(output) for output in told(Story(audit_s=0), {"99": "1"}, 20)] == [Check]
 
 

@@ -78,7 +78,7 @@ def test_without_a_ticker_there_is_nothing_to_wait_for() -> None:
 
 
 def test_a_touch_before_the_first_ticker_is_not_compared() -> None:
-    """Nobody knows what was true then."""
+    """What was true then is unknown."""
     story = Story()
     story.ticker(15, "7")
     assert story.event(12) == []
@@ -143,7 +143,7 @@ def test_a_touch_that_differs() -> None:
 
 
 def test_an_empty_side_is_a_touch_too() -> None:
-    """Both say that nobody bids."""
+    """Both show no bid."""
     story = Story()
     story.hear(11, {}, {"101": "1"})
     assert story.event(11, {"99": "0"}) == []

@@ -36,7 +36,7 @@ def test_both_sides_of_a_book() -> None:
 
 
 def test_the_best_levels_of_both_sides() -> None:
-    """So many of each, or as many as there are."""
+    """`most` of each, or as many as there are."""
     book = OrderBook(levels({"98": "1", "99": "2"}), levels({"102": "4"}))
     bids, asks = known_sides(book, 1)
     assert (bids.levels, asks.levels) == ([(99, 2)], [(102, 4)])
@@ -55,7 +55,7 @@ def test_whether_all_is_inside(name: str, horizon: float | None, *, inside: bool
 
 @pytest.mark.parametrize(("name", "order"), [("bid", [103, 101, 100]), ("ask", [100, 101, 103])])
 def test_what_differs_is_told_best_first(name: str, order: list[float]) -> None:
-    """Another size, a level too many, a level too few; where nobody has a level all is well."""
+    """Another size, a level too many, a level too few; where neither has a level all is well."""
     book, witness = {100.0: 1.0, 101.0: 2.0, 102.0: 5.0}, {100.0: 3.0, 102.0: 5.0, 103.0: 4.0}
     found = list(differences_of(name, book, witness))
     assert [difference.price for difference in found] == order
@@ -67,5 +67,5 @@ def test_what_differs_is_told_best_first(name: str, order: list[float]) -> None:
 
 
 def test_no_level_and_size_zero_are_the_same() -> None:
-    """What an event deleted is not there, also where somebody remembers the zero."""
+    """What an event deleted is not there, also where the zero is kept."""
     assert list(differences_of("bid", {100.0: 0.0}, {101.0: 0.0})) == []

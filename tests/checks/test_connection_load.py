@@ -12,7 +12,7 @@ SILENT_S = SILENT_NS // SECOND
 
 
 def busy(seconds: int = BUSY_TICKS, *connections: int) -> ConnectionLoads:
-    """Each of them brought a frame in every second of so many."""
+    """Each of them brought a frame in every second."""
     loads = ConnectionLoads()
     for connection in connections or (A,):
         loads.add(connection)

@@ -64,7 +64,7 @@ def test_a_book_is_silent_once_its_evidence_is_older_than_the_bound() -> None:
 
 
 def test_without_a_bound_silence_is_believed() -> None:
-    """Nobody looks at quiet books, so nothing can be expected of them."""
+    """Nothing looks at quiet books, so nothing can be expected of them."""
     assert Story(bound_s=None).silent_at(10_000) is None
 
 

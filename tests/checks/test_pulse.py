@@ -50,7 +50,7 @@ def test_a_difference_names_the_levels() -> None:
 
 
 def test_an_empty_side_is_compared_too() -> None:
-    """The exchange says that nobody buys."""
+    """The exchange shows no bid."""
     story = Story()
     story.asked(5 * SECOND, BestLevels(None, (101.0, 1.0)))
     found = Comparison(10, 2, (Difference("bid", 100, 1, 0),))

@@ -135,7 +135,7 @@ def test_losing_the_book_ends_the_audit_and_the_waiting() -> None:
 
 
 def test_unreadable_answers_are_the_machine_s_or_the_examiner_s() -> None:
-    """Whoever asked asks again."""
+    """The request is repeated."""
     pipeline = cold()
     list(pipeline.handle(connected(1), SECOND))
     assert list(pipeline.on_snapshot(UnreadableAnswer(), SECOND)) == [FetchSnapshot(B, 2)]

@@ -64,7 +64,7 @@ def test_each_mutant_is_another_program(path: Path) -> None:
 
 @MEASURED_BEFORE
 def test_every_survivor_is_explained_and_still_possible() -> None:
-    """Whoever changes the line that it is about has to run `make mutants` again."""
+    """After a change of its line one has to run `make mutants` again."""
     possible = {module: {m.name for m in found} for module, found in all_mutations().items()}
     for module, survivors in listed().items():
         assert all(survivors.values())

@@ -78,9 +78,9 @@ def test_who_comes_later_does_not_overtake() -> None:
 
 
 @pytest.mark.parametrize("most", [1, 2, 3, MOST])
-@pytest.mark.parametrize("doors", [1, 4])
-def test_everything_arrives_in_order(most: int, doors: int) -> None:
-    """Of however many doors, however small it is; and never does it hold more than it may."""
+@pytest.mark.parametrize("senders", [1, 4])
+def test_everything_arrives_in_order(most: int, senders: int) -> None:
+    """From however many senders, however small it is; and it never holds more than it may."""
 
     async def story() -> None:
         queue, numbers = RecordQueue(most), range(100)
@@ -89,14 +89,14 @@ def test_everything_arrives_in_order(most: int, doors: int) -> None:
             for number in numbers:
                 await queue.put(frame(number, http))
 
-        delivering = [asyncio.create_task(deliver(http)) for http in range(doors)]
+        delivering = [asyncio.create_task(deliver(sender)) for sender in range(senders)]
         found: list[list[int]] = [[] for _ in delivering]
-        for _ in range(doors * len(numbers)):
+        for _ in range(senders * len(numbers)):
             assert len(queue) <= most
             taken = await next_frame(queue)
             assert isinstance(taken, StreamMessage)
             found[taken.connection].append(taken.received_ns)
-        assert found == [list(numbers)] * doors
+        assert found == [list(numbers)] * senders
         assert not queue
         await asyncio.gather(*delivering)
 

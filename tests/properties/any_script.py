@@ -55,7 +55,7 @@ class Said(NamedTuple):
 
 
 class Script:
-    """One play: the markets, up to three connections, the REST door, and the machine under test."""
+    """One play: the markets, up to three connections, REST, and the function under test."""
 
     def __init__(self, chance: Random, every: int, audit_s: float = 0) -> None:
         self.chance = chance
@@ -83,7 +83,7 @@ class Script:
         self.tape.append(frame)
         outputs = list(self.machine.feed(frame))
         asked = [output.symbol for output in outputs if isinstance(output, FetchSnapshot)]
-        # As the REST door does: while an answer is awaited, nobody asks for another.
+        # As the REST client does: while an answer is awaited, no other is asked for.
         self.requests += [symbol for symbol in asked if symbol not in self.requests]
         self.said += outputs
         self.ledger.check(frame, outputs, self.machine)
@@ -178,7 +178,7 @@ class Script:
             self.relief = (old, self.open())
 
     def may_close(self, _: int) -> bool:
-        """Nobody here cares whether what is on its way is brought by others, too."""
+        """Whether others bring what is on its way, too, does not matter here."""
         return True
 
     def check_relief(self, old: int, new: int) -> None:

@@ -96,7 +96,7 @@ class Arrivals:
             return ""
         if later <= next_id:
             return f"a gap at id {next_id}, which had been delivered"
-        # Behind a snapshot the holes are old ones: nobody could bring it when it was let through.
+        # Behind a snapshot the holes are old ones: no connection could bring it when it was released.
         if self._behind(later) and not isinstance(self.frame, DepthAnswer):
             return f"a gap at id {next_id}, which could still be delivered"
         return ""

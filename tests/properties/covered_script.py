@@ -1,7 +1,7 @@
-"""A script in which connections fail and the whole does not: somebody brings every event.
+"""A script in which connections fail and the whole does not: every event is brought by one of them.
 
 Each connection drops, garbles, lags, starts late, is cut; but nothing is ever dropped or cut that
-another one has not brought or will not bring, and nobody loses patience. So one epoch must do.
+another one has not brought or will not bring, and no wait runs out. So one epoch must do.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from properties.ledger import promise
 
 
 class CoveredScript(Script):
-    """Whoever loses something first sees to it that another one brings it."""
+    """Before a connection loses something, another one brings it."""
 
     def __init__(self, chance: Random, every: int) -> None:
         super().__init__(chance, every)
@@ -53,7 +53,7 @@ class CoveredScript(Script):
         return all(self.is_covered(said.number, connection) for said in self.queues[connection])
 
     def may_close(self, old: int) -> bool:
-        """The successor may have dropped something, which nobody can know yet."""
+        """The successor may have dropped something, which cannot be known yet."""
         return self.can_go(old)
 
 
@@ -84,7 +84,7 @@ def play_covered(chance: Random) -> Script:
             known.add(output.symbol)
         promise(
             not isinstance(output, BookLost | GapInterval),
-            "a gap, and somebody had brought everything",
+            "a gap, and everything had been brought",
         )
         asked = isinstance(output, FetchSnapshot) and output.symbol in known
         promise(not asked, "a request for a book that was never lost")

@@ -3,7 +3,7 @@
 Two symbols, a busy and a quiet one; up to three connections that bring events and a witness, each with
 delays; REST with pulses and snapshots that may be late, stale or missing. Each script has a few faults:
 streams of one symbol that die on some or all connections, whole connections that fall silent, ids that
-begin anew, breaks with cancels that nobody tells, halts, pauses of the recorder, clocks that are set,
+begin anew, breaks with unannounced cancels, halts, pauses of the recorder, clocks that are set,
 cuts, rotations, restarts. What arrives is true; only what does not arrive, or late, may deceive.
 
 `Record` (evidence_record.py) holds every answer of the machine beside that truth.
@@ -208,7 +208,7 @@ class World:
             self.obey(output)
 
     def obey(self, output: Output) -> None:
-        """As a recorder does: while an answer is awaited, nobody asks for another."""
+        """As a recorder does: while an answer is awaited, no other is asked for."""
         if isinstance(output, FetchSnapshot):
             if all(asking.symbol != output.symbol for asking in self.asking):
                 self.asking.append(Asking(output.symbol, output.limit))
@@ -245,7 +245,7 @@ class World:
         self.tick_elapsed_ns += STEP_NS
         for symbol, place in self.places.items():
             if place.status == "BREAK" and self.chance.random() < 0.5:
-                place.happen(self.chance, self.now)  # cancels that nobody is told of
+                place.happen(self.chance, self.now)  # unannounced cancels
             if place.status != "TRADING":
                 continue
             if self.chance.random() < self.rates[symbol]:

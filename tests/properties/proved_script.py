@@ -2,7 +2,7 @@
 
 Partial books and tickers come on each connection, as the real exchange sends them: each stream in
 order and without a hole, a ticker perhaps after the event that contains it. Snapshots are asked
-for and answered early, late, ahead of the book, behind it, inside an event, cut off. Nobody lies,
+for and answered early, late, ahead of the book, behind it, inside an event, cut off. No message is wrong,
 so no witness may ever differ.
 """
 
@@ -80,7 +80,7 @@ class ProvedScript(Script):
         super().answer_unreadably()
 
     def ask_unasked(self) -> None:
-        """A request that nobody wished for, so that there are more audits."""
+        """A request without a cause, so that there are more audits."""
         symbol = self.chance.choice(list(self.markets))
         if symbol not in self.requests:
             self.requests.append(symbol)

@@ -1,7 +1,7 @@
 """Would we notice? Each rule by which connections are merged is loosened, and scripts must find it.
 
 As in test_loosened_rules.py: numbered scripts are played until one shows a broken promise. Some
-rules show in scripts of any trouble, some in those where somebody brings every event.
+rules show in scripts of any trouble, some in those where every event is brought.
 """
 
 from __future__ import annotations
@@ -157,7 +157,7 @@ LOOSENED: Final[dict[str, Loosened]] = {
     "waits: not for a single id": (SymbolFeed, "_is_waited_for", a_hole_of_one_is_none),
     "take: what runs ahead is dropped": (SymbolFeed, "accept", take_without_what_runs_ahead),
     "take: what waits is not in order": (SymbolFeed, "accept", take_out_of_order),
-    "take: nobody notes how far it came": (SymbolFeed, "accept", take_forgetting_how_far),
+    "accept: how far it came is not noted": (SymbolFeed, "accept", take_forgetting_how_far),
     "copies: all are new": (SymbolFeed, "_is_new", always),
     "release: copies too": (SymbolFeed, "_release", release_copies_too),
     "release: one at a time": (SymbolFeed, "_release", release_the_first_only),

@@ -178,7 +178,7 @@ LOOSENED: Final[dict[str, Table]] = {
     "apply: bids into asks too": swapped(CHAINS, action=apply_half),
     "apply: counted twice": swapped(CHAINS, action=apply_over),
     "apply: stamped by its own frame": swapped(CHAINS, action=stamped_by_its_own_frame),
-    "subscribed: nobody asks": swapped(SUBSCRIBED, action=ignore),
+    "subscribed: no snapshot is asked for": swapped(SUBSCRIBED, action=ignore),
 }
 
 

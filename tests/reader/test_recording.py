@@ -1,4 +1,4 @@
-"""The front door: the same answers as other tools, few imports, mistakes named."""
+"""The public reader: the same answers as other tools, few imports, mistakes named."""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ def checkpoint(at: float, **fields: Any) -> Row:
 
 
 def stopped(at: float, reason: str, **fields: Any) -> Row:
-    """The last checkpoint of a recording: nobody listens any more."""
+    """The last checkpoint of a recording: no connection carries it any more."""
     gap = {"symbol": X, "epoch": fields["epoch"], "last_update_id": fields["update_id"]}
     gap |= {"start_ns": fields["known_ns"], "reason": reason}
     cold: Row = {"state": "cold", "bids": [], "asks": [], "passed": None, "reached": {}, "gap": gap}

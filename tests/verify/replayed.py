@@ -99,7 +99,7 @@ class ReplayedTape:
         return self
 
     def since(self) -> list[tuple[Any, ...]]:
-        """What came since the last time somebody looked."""
+        """What came since the last call."""
         found, self.all = self.all, []
         return found
 

@@ -1,4 +1,4 @@
-"""Every kind of damage is found and named, also by whoever mends the manifest after it."""
+"""Every kind of damage is found and named, also where the manifest was made to fit."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def delete(room: str, index: int = 0) -> Damage:
 
 
 def put(room: str, name: str) -> Damage:
-    """A file that nobody sealed."""
+    """A file that was never sealed."""
 
     def damage(root: Path) -> str:
         path = sealed(root, room)[0]

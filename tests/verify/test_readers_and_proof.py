@@ -1,6 +1,6 @@
 """What any reader shows out of an archive is proved by `verify`, or `verify` reports it.
 
-Each case puts rows that nobody recorded where some reader finds them; then four readers are asked for
+Each case puts rows that were never recorded where some reader finds them; then four readers are asked for
 their rows: ours, DuckDB, polars, pandas (which is pyarrow).
 """
 
@@ -79,7 +79,7 @@ def link(place: str, target: str) -> Forgery:
 
 
 def moved_behind_a_link(root: Path) -> None:
-    """The very file that was sealed, but only as long as somebody else keeps it."""
+    """The very file that was sealed, but only as long as another one keeps it."""
     path = rows_of(root, BTC, 0)
     path.rename(root.parent / "outside")
     path.symlink_to(root.parent / "outside")
@@ -95,7 +95,7 @@ def unsealed_link(root: Path) -> None:
 
 
 def fifo(root: Path) -> None:
-    """Whoever opens it waits for ever."""
+    """Opening it would wait for ever."""
     os.mkfifo(rows_of(root, BTC, 0).with_suffix(".fifo"))
 
 
@@ -139,7 +139,7 @@ def proved(root: Path) -> tuple[bool, int]:
 
 
 def test_all_that_the_readers_show_is_proved(archive: Path) -> None:
-    """Each shows the same rows, and `verify` has proved so many."""
+    """Each shows the same rows, and `verify` has proved as many."""
     clean, count = proved(archive)
     assert clean
     for read in READERS:

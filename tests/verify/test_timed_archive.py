@@ -54,7 +54,7 @@ def found(root: Path) -> list[Finding]:
 
 
 def sooner(at: int, column: str, by: float) -> Callable[[Lines], Any]:
-    """A time of one row, earlier by so many seconds."""
+    """A time of one row, some seconds earlier."""
 
     def edit(rows: Lines) -> None:
         rows[at][column] -= timedelta(seconds=by)

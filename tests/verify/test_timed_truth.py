@@ -29,7 +29,7 @@ SLACK_NS = 3 * SECOND
 """Two ticks from a pulse's answer to its comparison, and one at which its age begins."""
 
 LAG_NS = 1_500_000_000
-"""A gap's start may lie so long after the last evidence: an event that is late by less than a second
+"""A gap's start may lie this long after the last evidence: an event that is late by less than a second
 beyond the usual lag (here 0.3 s at most) is not called late."""
 
 AHEAD_NS = 9 * SECOND

@@ -26,7 +26,7 @@ def test_the_cheapest_limit_that_shows_a_whole_side(levels: int, limit: int) -> 
 
 
 def test_no_limit_is_above_the_depth_that_is_wanted() -> None:
-    """Nobody asked for more."""
+    """No more was asked for."""
     assert limits.fitting_limit(0, 50) == 50
     assert limits.fitting_limit(200, 300) == 300
 

@@ -176,7 +176,7 @@ def test_a_message_without_a_symbol() -> None:
 
 
 def test_duplicate_keys() -> None:
-    """Nobody can say which of them counts."""
+    """Which of them counts is unknown."""
     for twice in (b'"u":160,"u":170', b'"u":160,"u":160', b'"u":160,"x":1,"x":2'):
         with pytest.raises(MalformedFrame):
             decode_event(RAW.replace(b'"u":160', twice))

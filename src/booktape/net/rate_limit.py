@@ -46,7 +46,7 @@ class RateLimit:
             self._spent.append((now_s, others))
 
     def used(self, now_s: float) -> int:
-        """Weight used within the window."""
+        """Weight used within the period."""
         while self._spent and self._spent[0][0] <= now_s - self._window_s:
             self._spent.popleft()
         return sum(weight for _, weight in self._spent)

@@ -1,1 +1,1 @@
-"""The pantry: tape, snapshots and gaps on disk."""
+"""Tape, rows and gaps on disk: how they are written, sealed, found again and recovered."""

@@ -40,7 +40,7 @@ def watched(symbol: str, levels: int = 40) -> tuple[TracedMarket, Truth]:
     return market, market.truth()
 
 
-def statements(messages: list[Message]) -> list[TopLevels | BookTicker]:
+def side_messages(messages: list[Message]) -> list[TopLevels | BookTicker]:
     contents = (message.content for message in messages if isinstance(message, MarketMessage))
     return [content for content in contents if not isinstance(content, DepthEvent)]
 
@@ -58,7 +58,7 @@ def test_partial_depth_is_the_top_of_the_book_after_the_event_behind_it(symbol: 
         if slot % 3 == 0:
             market.depth(symbol, 100, 0.5)
         messages = list(market.advance())
-        tops = [said for said in statements(messages) if isinstance(said, TopLevels)]
+        tops = [said for said in side_messages(messages) if isinstance(said, TopLevels)]
         assert bool(tops) == bool(messages), "with each event, and never without one"
         for top, levels in zip(tops, PARTIAL_LEVELS, strict=False):
             assert isinstance(messages[-1].event, DepthEvent)
@@ -80,7 +80,9 @@ def test_a_ticker_is_told_for_every_id_at_which_the_touch_changed(symbol: str) -
             market.depth(symbol, 100, 0.5)
         messages = list(market.advance())
         told = {
-            s.update_id: (s.bid, s.ask) for s in statements(messages) if isinstance(s, BookTicker)
+            s.update_id: (s.bid, s.ask)
+            for s in side_messages(messages)
+            if isinstance(s, BookTicker)
         }
         assert list(told) == sorted(told)
         for update_id in range(last + 1, market.update_id(symbol) + 1):
@@ -100,7 +102,7 @@ def test_witnesses_change_no_byte_of_the_depth_stream() -> None:
     for _ in range(60):
         events = [m for m in told.advance() if m.event]
         alone = plain.advance()
-        assert not statements(list(alone))
+        assert not side_messages(list(alone))
         assert [m.payload(Encoding(combined=True, microseconds=True)) for m in events] == [
             m.payload(Encoding(combined=True, microseconds=True)) for m in alone
         ]

@@ -64,7 +64,7 @@ def test_giving_up(two: ModelArbiter) -> None:
 
 
 def test_who_could_have_filled_it_is_gone(two: ModelArbiter) -> None:
-    """Then it is waited for no more; and with nobody left the next may begin anywhere."""
+    """Then it is waited for no more; and with none left the next may begin anywhere."""
     two.accept(1, came(13, 13))
     assert ids(two.drop_connection(2)) == [13]
     assert not two.drop_connection(1)
@@ -72,7 +72,7 @@ def test_who_could_have_filled_it_is_gone(two: ModelArbiter) -> None:
 
 
 def test_what_a_snapshot_showed(two: ModelArbiter) -> None:
-    """Nobody needs to bring."""
+    """No connection needs to bring it."""
     two.accept(1, came(13, 13))
     two.accept(1, came(14, 14))
     assert ids(two.advance_to(13)) == [14]

@@ -114,7 +114,7 @@ def test_stopping() -> None:
 
 
 def test_stopping_lets_go_of_what_waited() -> None:
-    """An event that ran ahead is due when nobody can bring the one before it."""
+    """An event that ran ahead is due when no connection can bring the one before it."""
     replayed = known().connected(3, 2).event(4, 12, 12).end(9)
     assert replayed.sync.gap
     assert replayed.sync.gap.reason == "id_gap"

@@ -151,7 +151,7 @@ def test_a_hole_that_was_filled_counts_no_more() -> None:
 
 
 def speaking(seconds: int) -> TimedTape:
-    """Two connections, each of which brings something before each of so many ticks, from 3 s on."""
+    """Two connections, each of which brings something before each tick, from 3 s on."""
     replayed = live_on_two()
     for at in range(3, 3 + seconds):
         for connection in (1, 2):
@@ -329,7 +329,7 @@ def test_a_symbol_that_was_not_opened_is_an_empty_book() -> None:
     assert replayed.since() == [("row", 1, 0, -1, 2), ("row", 1, 1, 510, 3)]
     assert TimedTape().up(1).came(1.5, 500, 510).unopened(2).since() == []
     replayed = TimedTape().up(1).up(1, 2).unopened(2).came(3, 500, 510)
-    assert replayed.since()[1:] == [("row", 1, 1, 510, 3)], "nobody is waited for"
+    assert replayed.since()[1:] == [("row", 1, 1, 510, 3)], "no connection is waited for"
 
 
 def test_an_audit_of_what_was_not_opened() -> None:
