@@ -12,7 +12,9 @@ from typing import Final, TypeVar
 
 import pytest
 
+from booktape.core.events import BookRow, BookSynced
 from booktape.core.tape_records import Checkpoint, ClockStep, TapeRecord
+from booktape.reconstruct import Output
 from booktape.recorder.async_recording import AsyncRecording
 from booktape.store import parquet_file, segment_writer
 from booktape.store.archive import open_archive
@@ -53,6 +55,10 @@ def _threads_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(asyncio, "to_thread", here)
 
 
+def ignore(_: Output) -> None:
+    """What follows from the rest, where it is not looked at."""
+
+
 async def record(root: Path, cancelled_after: int | None) -> int:
     """Hand all frames over at once, in a task. How many turns others got until it was done."""
     with open_archive(root) as archive:
@@ -67,7 +73,7 @@ async def record(root: Path, cancelled_after: int | None) -> int:
             await asyncio.sleep(0)
         work.cancel()
         await asyncio.wait({work})
-        await async_recording.seal(frames)
+        await async_recording.seal(frames, ignore)
     return turns
 
 
@@ -111,7 +117,7 @@ def test_whoever_is_stopped_while_the_disk_is_behind_loses_nothing(
             work.cancel()
             await asyncio.wait({work})
             free.set()
-            await async_recording.seal(before + rest)
+            await async_recording.seal(before + rest, ignore)
 
     asyncio.run(story())
     assert stored(tmp_path) == expected(FRAMES, opening=OPENING)
@@ -131,7 +137,7 @@ def test_what_is_left_at_the_end_is_taken_at_the_pace_of_the_disk(
             async_recording = AsyncRecording(
                 archive.begin(OPENING, "first"), StandingClock(), 3_600
             )
-            sealing = asyncio.ensure_future(async_recording.seal([*FRAMES]))
+            sealing = asyncio.ensure_future(async_recording.seal([*FRAMES], ignore))
             try:
                 async with asyncio.timeout(20):
                     while not async_recording.session.writer.busy:
@@ -168,8 +174,23 @@ def test_a_clock_that_is_set_back_begins_a_new_segment(
             async_recording = AsyncRecording(archive.begin(opening, "first"), Ahead(), 3_600)
             steps = [ClockStep((begun - back_s + second) * SECOND, 0) for second in range(3)]
             await async_recording.handle([connected(begun, 1, (BTC,)), *steps])
-            await async_recording.seal([])
+            await async_recording.seal([], ignore)
 
     asyncio.run(story())
     order = lineage_of(Layout(tmp_path)).order
     assert [one.start_us for one in order] == [begun * 10**6, (begun - back_s) * 10**6][:segments]
+
+
+def test_what_follows_from_the_rest_is_handed_on(tmp_path: Path) -> None:
+    """It is counted as the other rows are: a book may become known only there."""
+
+    async def story() -> list[type]:
+        seen: list[type] = []
+        with open_archive(tmp_path) as archive:
+            async_recording = AsyncRecording(
+                archive.begin(OPENING, "first"), StandingClock(), SEGMENT_S
+            )
+            await async_recording.seal([*FRAMES], lambda output: seen.append(type(output)))
+        return seen
+
+    assert {BookSynced, BookRow} <= set(asyncio.run(story()))

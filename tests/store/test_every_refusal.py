@@ -77,7 +77,7 @@ def record_at_a_desk(root: Path) -> None:
                 turn, frames = frames[:AT_ONCE], frames[AT_ONCE:]
                 await async_recording.handle(turn)
                 await async_recording.flush()
-            await async_recording.seal([])
+            await async_recording.seal([], lambda _: None)
 
     asyncio.run(story())
 

@@ -91,15 +91,17 @@ class AsyncRecording:
         for sealing in self._sealing:
             sealing.cancel()
 
-    async def seal(self, rest: list[TapeRecord]) -> None:
+    async def seal(self, rest: list[TapeRecord], on_output: Callable[[Output], None]) -> None:
         """Handle the rest, end the recording, and wait until every file has its final name.
 
         The rest may be a whole queue, so it is handled at the pace of the disk, and removed from the list.
+        What follows from it goes to `on_output` one by one: all of it at once may be too much for memory.
         """
         if self._under_way is not None:
             await self._under_way
         while rest:
-            self.session.handle(rest.pop(0))
+            for output in self.session.handle(rest.pop(0)):
+                on_output(output)
             await self._keep_pace()
             await asyncio.sleep(0)  # there may be thousands, and a second signal must be handled
         log.info("sealing", segment=self.session.writer.segment.name)

@@ -43,7 +43,8 @@ from booktape.store.layout import can_be_stored
 from booktape.wire.exchange_info import ExchangeInfo
 
 FLUSH_S: Final = 0.5
-"""How often the tape reaches the disk: the most that a `kill -9` can take."""
+"""The pause between two flushes of the tape. A `kill -9` takes what came since the last one, and what still waits in
+the queue: little, while the disk keeps up."""
 
 QUEUE_RECORDS: Final = 10_000
 QUEUE_BYTES: Final = 128 << 20
@@ -232,7 +233,8 @@ class _LiveRecording:
                 await stopped.wait()
                 for task in tasks:
                     task.cancel()
-            await self.recording.seal([*self._unhandled, *self._context.queue.drain()])
+            rest = [*self._unhandled, *self._context.queue.drain()]
+            await self.recording.seal(rest, self._telemetry.record)
         except* StoreError as errors:
             self.recording.give_up()
             raise errors.exceptions[0] from None  # one sentence is enough for the user
