@@ -12,7 +12,7 @@ from booktape.core.tape_records import TapeRecord
 from booktape.errors import DirectoryInUse, NotRecorded, UsageError
 from booktape.reader.archive_files import ArchiveFiles
 from booktape.rebuild import RebuildLayout, RebuildOutcome, RebuildRequest, rebuild
-from booktape.rebuild import _clear as clear
+from booktape.rebuild import _clear_unsealed as clear
 from booktape.store.archive import open_archive
 from booktape.store.layout import Layout
 from booktape.store.lock import lock_directory

@@ -1,8 +1,8 @@
-"""Every tape recorded once more: the same books at another N, or what was lost beside the tapes.
+"""Records every tape once more: for the same books at another N, or for files that were lost.
 
-Rows, gaps, checks and notes follow from the tape alone. So the result is the archive that a recorder
-with that `every` would have left, tapes included, and `verify` proves it like any other. A segment
-stands alone: each is rebuilt by itself, on a core of its own if there are several.
+Rows, gaps, checks and notes follow from the tape alone. So the result is the archive that a recorder with
+that `every` would have written, tapes included, and `verify` checks it like any other. Segments do not
+depend on each other: several are rebuilt at the same time if there are several cores.
 """
 
 from __future__ import annotations
@@ -23,29 +23,30 @@ from booktape.store.clearing import clear_segment, remove_empty_folder
 from booktape.store.durable_files import disk_errors_named
 from booktape.store.layout import TABLE, Layout, Segment
 from booktape.store.lock import lock_directory
-from booktape.store.patience import patiently
+from booktape.store.patience import retry_while_full
 from booktape.store.recovery import record_again
 from booktape.store.session import RecordingSession
 from booktape.store.tape_reader import errors_as_damage, first_line, read_tape
 
 
 class RebuildLayout(Layout):
-    """An archive while it is rebuilt. Half a segment of ours is no recording that was killed.
+    """The layout of an archive while it is rebuilt.
 
-    So it stands where no recorder, and no reader, looks for one.
+    Unsealed segments are in another folder than a recorder's, so that no recorder recovers them and no
+    reader reads them.
     """
 
     @property
     def unsealed(self) -> Path:
-        """Everything that is not whole yet."""
+        """Everything that is not sealed yet."""
         return self.root / "rebuilding"
 
 
 @dataclass(frozen=True, slots=True)
 class RebuildRequest:
-    """What is wanted: of which archive, where, and with a row after how many updates.
+    """What to rebuild: from which archive, into which folder, with a row after `every` updates.
 
-    No `symbols`: all of them. Whole segments are rebuilt: those that reach into the stretch of time.
+    `symbols` None means all. Complete segments are rebuilt: those with records between the two times.
     """
 
     source: ArchiveFiles
@@ -57,104 +58,108 @@ class RebuildRequest:
 
     @property
     def layout(self) -> RebuildLayout:
-        """Where everything goes."""
+        """The paths of the new archive."""
         return RebuildLayout(self.out)
 
     def read(self, tape: ArchiveFile) -> Iterator[TapeRecord]:
-        """The records of a tape as they will stand on the new one."""
+        """The records of a tape as they will be on the new one."""
         return read_records(self.source, tape, self.symbols, every=self.every)
 
 
 @dataclass(frozen=True, slots=True)
 class RebuildOutcome:
-    """What became of one segment. `damage` says why it could not be rebuilt."""
+    """The result for one segment. `damage` is the reason if it could not be rebuilt."""
 
     segment: str
     was_there: bool = False
     damage: str | None = None
 
 
-def rebuild(order: RebuildRequest, jobs: int = 1) -> Iterator[RebuildOutcome]:
-    """Rebuild segment by segment, each yielded in its turn.
+def rebuild(request: RebuildRequest, jobs: int = 1) -> Iterator[RebuildOutcome]:
+    """Rebuild segment by segment, and yield each outcome.
 
-    What an earlier run has sealed stays; what it left half done is done again. Raises NotRecorded where
-    there is nothing to rebuild, UsageError where `out` holds anything else, DirectoryInUse, WriteFailed.
+    Segments that an earlier run sealed stay; unsealed ones are rebuilt again. Raises NotRecorded if there is
+    nothing to rebuild, UsageError if `out` has anything else, DirectoryInUse, WriteFailed.
     """
-    tapes = _chosen(order)
-    layout = order.layout
+    tapes = _chosen(request)
+    layout = request.layout
     with lock_directory(layout.lock, folder=True):
-        _check(order)
-        _clear(layout)
+        _check_out(request)
+        _clear_unsealed(layout)
         there = set(sealed_tapes(layout))
         for tape in tapes:
             if tape.segment in there:
                 yield RebuildOutcome(tape.segment.name, was_there=True)
-        yield from _all(order, [tape for tape in tapes if tape.segment not in there], jobs)
-        _clear(layout)
+        yield from _rebuild_all(
+            request, [tape for tape in tapes if tape.segment not in there], jobs
+        )
+        _clear_unsealed(layout)
 
 
-def _chosen(order: RebuildRequest) -> list[ArchiveFile]:
+def _chosen(request: RebuildRequest) -> list[ArchiveFile]:
     """The sealed tapes to read, oldest first."""
-    root = order.source.root
-    if order.out.resolve() == Path(root).resolve():
-        raise UsageError(f"{order.out} is the archive itself. Choose another --out.")
-    tapes = order.source.tapes()
+    root = request.source.root
+    if request.out.resolve() == Path(root).resolve():
+        raise UsageError(f"{request.out} is the archive itself. Choose another --out.")
+    tapes = request.source.tapes()
     if not tapes:
-        raise NotRecorded(f"{root} holds no sealed tape to rebuild anything from.")
-    chosen = chosen_tapes(order.source, tapes, order.from_us, order.to_us)
+        raise NotRecorded(f"{root} has no sealed tape to rebuild from.")
+    chosen = chosen_tapes(request.source, tapes, request.from_us, request.to_us)
     if not chosen:
-        raise NotRecorded(f"{root} holds no segment between --from and --to.")
-    if order.symbols:
-        for symbol in sorted(order.symbols - _held(order.source, chosen)):
-            raise NotRecorded(f"{root} holds nothing of {symbol}. `booktape info` says what.")
+        raise NotRecorded(f"{root} has no segment between --from and --to.")
+    if request.symbols:
+        for symbol in sorted(request.symbols - _symbols_in(request.source, chosen)):
+            raise NotRecorded(
+                f"{root} has no data for {symbol}. `booktape info` lists its symbols."
+            )
     return chosen
 
 
-def _held(source: ArchiveFiles, tapes: Sequence[ArchiveFile]) -> set[str]:
-    """The symbols there are rows of, and, where those are lost, those the tapes begin with."""
+def _symbols_in(source: ArchiveFiles, tapes: Sequence[ArchiveFile]) -> set[str]:
+    """The symbols that have rows, and, if those are lost, the ones in the tapes' start records."""
     starts = (_start(read_records(source, tape, None)) for tape in tapes)
     return {*source.symbols(), *(symbol for start in starts if start for symbol in start.symbols)}
 
 
-def _start(found: Iterator[TapeRecord]) -> SegmentStart | None:
-    """The first line of a tape; None where it cannot be read, or is none."""
+def _start(records: Iterator[TapeRecord]) -> SegmentStart | None:
+    """The start record of a tape. None if it cannot be read."""
     try:
-        return first_line(found, "it")
+        return first_line(records, "it")
     except DamagedTape:
         return None
 
 
-def _check(order: RebuildRequest) -> None:
-    """Raises UsageError where `out` holds anything that an order like this one would not have made."""
-    layout, tapes = order.layout, {tape.segment: tape for tape in order.source.tapes()}
+def _check_out(request: RebuildRequest) -> None:
+    """Raises UsageError if `out` has anything that a request like this one would not have made."""
+    layout, tapes = request.layout, {tape.segment: tape for tape in request.source.tapes()}
     begun = {segment: layout.writing_tape(segment) for segment in unsealed_segments(layout)}
     begun |= {segment: layout.tape(segment) for segment in sealed_tapes(layout)}
-    strange = [segment for segment in begun if segment not in tapes]
-    strange += [segment for segment in _of_rows(layout) if segment not in begun]
-    if strange or unsealed_segments(Layout(order.out)):
+    foreign = [segment for segment in begun if segment not in tapes]
+    foreign += [segment for segment in _segments_with_rows(layout) if segment not in begun]
+    if foreign or unsealed_segments(Layout(request.out)):
         raise UsageError(
-            f"{order.out} holds recordings that are not rebuilt from {order.source.root}. "
+            f"{request.out} holds recordings that are not rebuilt from {request.source.root}. "
             "Choose another --out."
         )
     for segment, path in begun.items():
-        wanted = _start(order.read(tapes[segment]))
-        # What is half done counts: some of its files may have their final names.
+        wanted = _start(request.read(tapes[segment]))
+        # Unsealed segments are checked too: some of their files may have their final names.
         if wanted and path.exists() and _start(read_tape(path, torn=True)) != wanted:
             raise UsageError(
-                f"{order.out} holds {segment.name} of other symbols, or at another N. "
+                f"{request.out} holds {segment.name} of other symbols, or at another N. "
                 "Choose another --out."
             )
 
 
-def _of_rows(layout: Layout) -> Iterator[Segment]:
-    """Every segment of which there are rows: also those whose tape was thrown away."""
+def _segments_with_rows(layout: Layout) -> Iterator[Segment]:
+    """Every segment that has rows, also if its tape was removed."""
     files = layout.snapshots.glob(f"*/*/*{TABLE}")
-    found = (Segment.parse(path.name, TABLE) for path in files)
-    return (segment for segment in found if segment)
+    records = (Segment.parse(path.name, TABLE) for path in files)
+    return (segment for segment in records if segment)
 
 
-def _clear(layout: RebuildLayout) -> None:
-    """Remove what is half done, and nothing else that somebody put there."""
+def _clear_unsealed(layout: RebuildLayout) -> None:
+    """Remove unsealed segments. Files that a user put there stay."""
 
     def clear() -> None:
         with disk_errors_named(layout.unsealed):
@@ -162,31 +167,31 @@ def _clear(layout: RebuildLayout) -> None:
                 clear_segment(layout, segment)
             remove_empty_folder(layout.unsealed)
 
-    patiently(clear)
+    retry_while_full(clear)
 
 
-def _all(
-    order: RebuildRequest, tapes: Sequence[ArchiveFile], jobs: int
+def _rebuild_all(
+    request: RebuildRequest, tapes: Sequence[ArchiveFile], jobs: int
 ) -> Iterator[RebuildOutcome]:
-    """One after the other, or some at the same time; in the order of the segments."""
+    """One after the other, or several at the same time. Outcomes come in the request of the segments."""
     if jobs == 1 or len(tapes) < 2:  # noqa: PLR2004 - one segment is one job
-        yield from (rebuild_segment(order, tape) for tape in tapes)
+        yield from (rebuild_segment(request, tape) for tape in tapes)
         return
-    tasks = [(order, tape) for tape in tapes]
+    tasks = [(request, tape) for tape in tapes]
     with process_pool(jobs, rebuild_segment, tasks, tuning.tune_interpreter) as futures:
         yield from (future.result() for future in futures)
 
 
-def rebuild_segment(order: RebuildRequest, tape: ArchiveFile) -> RebuildOutcome:
-    """Record one tape once more, and seal what follows. Of a damaged one nothing is."""
+def rebuild_segment(request: RebuildRequest, tape: ArchiveFile) -> RebuildOutcome:
+    """Record one tape once more and seal the segment. Nothing of a damaged tape is sealed."""
     try:
-        found = order.read(tape)
-        start = first_line(found, tape.path)
+        records = request.read(tape)
+        start = first_line(records, tape.path)
         with ThreadPoolExecutor(1, "booktape-store") as worker:
             with errors_as_damage(tape.path):
-                recording = RecordingSession(order.layout, tape.segment, worker, start)
-            # A tape that does not say how it ended is damaged, so the reason is never asked for.
-            record_again(recording, found, KILLED, tape.path)
+                recording = RecordingSession(request.layout, tape.segment, worker, start)
+            # A tape without an end record raises DamagedTape, so KILLED is never used.
+            record_again(recording, records, KILLED, tape.path)
     except DamagedTape as error:
         return RebuildOutcome(tape.segment.name, damage=str(error))
     return RebuildOutcome(tape.segment.name)

@@ -97,16 +97,16 @@ def story(seed: int = 1) -> Iterator[TapeRecord]:
         yield Disconnected(at_ns + 900 * _MS, 0, at_ns + 40 * _MS, DISCONNECTED)
 
 
-def record(root: Path, frames: Iterable[TapeRecord], rotate_after: int = 100) -> Path:
+def record(root: Path, records: Iterable[TapeRecord], rotate_after: int = 100) -> Path:
     """Store it in two segments, a row after every third event."""
-    first, *others = frames
+    first, *others = records
     with open_archive(root) as archive:
         opening = replace(start(every=3, audit_s=60.0), received_ns=first.received_ns - 1)
         recording, sealing = archive.begin(opening, "story"), []
-        for number, frame in enumerate([first, *others]):
+        for number, tape_record in enumerate([first, *others]):
             if number == rotate_after:
-                sealing.append(rotate(recording, frame.received_ns - 1))
-            list(recording.handle(frame))
+                sealing.append(rotate(recording, tape_record.received_ns - 1))
+            recording.handle(tape_record)
         sealing.append(finish(recording, STOPPED))
         for sealed in sealing:
             sealed.result()

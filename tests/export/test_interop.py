@@ -73,10 +73,10 @@ def real() -> Iterator[TapeRecord]:
     yield from said[answered + 5 :]
 
 
-def _depth_id(frame: TapeRecord) -> int | None:
-    if not isinstance(frame, StreamMessage) or b"@depth@" not in frame.payload[:60]:
+def _depth_id(tape_record: TapeRecord) -> int | None:
+    if not isinstance(tape_record, StreamMessage) or b"@depth@" not in tape_record.payload[:60]:
         return None
-    found: int = json.loads(frame.payload)["data"]["u"]
+    found: int = json.loads(tape_record.payload)["data"]["u"]
     return found
 
 

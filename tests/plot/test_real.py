@@ -24,7 +24,7 @@ def record(root: Path, name: str, limit: int) -> booktape.Recording:
     with open_archive(root) as archive:
         recording = archive.begin(opening, "capture")
         for frame in tape:
-            list(recording.handle(frame))
+            recording.handle(frame)
         finish(recording, STOPPED).result()
     return booktape.open(root)
 

@@ -27,7 +27,7 @@ def _books(hour: int, symbols: tuple[str, ...]) -> Iterator[TapeRecord]:
         yield rest(answer, BEGIN_S + hour * HOUR_S)
 
 
-def _frames(last: int) -> Iterator[TapeRecord]:
+def _records(last: int) -> Iterator[TapeRecord]:
     for hour in range(_FIRST, last):
         at = BEGIN_S + hour * HOUR_S
         if hour == _OUTAGE.start:
@@ -51,6 +51,6 @@ def write(root: Path, days: int = 6) -> None:
     opening = replace(start(*SYMBOLS), received_ns=(BEGIN_S + _FIRST * HOUR_S) * SECOND)
     with open_archive(root) as archive:
         recording = archive.begin(opening, "synthetic")
-        for frame in _frames(days * 24 + 15):
-            list(recording.handle(frame))
+        for record in _records(days * 24 + 15):
+            recording.handle(record)
         finish(recording, STOPPED).result()

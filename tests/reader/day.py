@@ -49,14 +49,14 @@ def cut(second: int, symbols: tuple[str, ...]) -> Iterator[TapeRecord]:
 def day(
     seconds: int, cuts: tuple[int, ...] = (), symbols: tuple[str, ...] = SYMBOLS
 ) -> Iterator[tuple[int, TapeRecord]]:
-    """Second and frame; after each second of `cuts` ten seconds are missing."""
+    """Second and record; after each second of `cuts` ten seconds are missing."""
     yield 0, connected(BEGIN_S, 1, symbols)
     for symbol in symbols:
         yield 0, opening_book(symbol, 0)
     for second in range(1, seconds):
         if second in cuts:
-            for frame in cut(second, symbols):
-                yield second, frame
+            for record in cut(second, symbols):
+                yield second, record
         if not any(0 <= second - at <= 10 for at in cuts):
             for symbol in symbols:
                 yield second, stream(tick(symbol, second), BEGIN_S + second, 1)
@@ -99,14 +99,14 @@ def write_by_workers(root: Path, seconds: int, *, segment_s: int) -> None:
 
 
 def drive(
-    recording: RecordingSession, frames: Iterable[tuple[int, TapeRecord]], segment_s: int
+    recording: RecordingSession, records: Iterable[tuple[int, TapeRecord]], segment_s: int
 ) -> list[Future[None]]:
     """Take all of them; the segments that ended meanwhile."""
     sealing = []
     began = 0
-    for second, frame in frames:
+    for second, record in records:
         if second - began >= segment_s:
             began = second
             sealing.append(rotate(recording, (BEGIN_S + second) * SECOND))
-        follow(recording, frame)
+        follow(recording, record)
     return sealing

@@ -46,8 +46,8 @@ def test_a_gap_that_is_closed_later_is_told_once(tmp_path: Path) -> None:
         recording = archive.begin(replace(OPENING, received_ns=50 * SECOND), "second")
         recording.writer.flush()
         assert eth() == [(1, "disconnected", None)]
-        for frame in CLOSING:
-            list(recording.handle(frame))
+        for record in CLOSING:
+            recording.handle(record)
         recording.writer.flush()
         assert eth() == [(1, "disconnected", 40)]
         finish(recording, "stopped").result()
@@ -61,8 +61,8 @@ def test_an_open_row_that_is_read_late_does_not_open_a_closed_gap(tmp_path: Path
         recording = archive.begin(replace(OPENING, received_ns=50 * SECOND), "second")
         recording.writer.flush()
         shutil.copytree(tmp_path / "unsealed", tmp_path / "aside")
-        for frame in CLOSING:
-            list(recording.handle(frame))
+        for record in CLOSING:
+            recording.handle(record)
         finish(recording, "stopped").result()
     shutil.rmtree(tmp_path / "unsealed")
     (tmp_path / "aside").rename(tmp_path / "unsealed")
@@ -76,20 +76,20 @@ def test_a_gap_that_began_before_and_ends_on_an_unsealed_tape(tmp_path: Path) ->
     opening = replace(OPENING, received_ns=start_s * SECOND)
     with open_archive(tmp_path) as archive:
         recording = archive.begin(opening, "run")
-        for frame in (
+        for record in (
             connected(start_s, 1, (ETH,)),
             rest(snapshot(1, {"1": "1"}, {}, symbol=ETH), start_s + 1),
             stream(b"?", start_s + 5, 1),
         ):
-            list(recording.handle(frame))
-        list(recording.handle(lost(start_s + 8, 1)))
+            recording.handle(record)
+        recording.handle(lost(start_s + 8, 1))
         rotate(recording, (start_s + 10) * SECOND).result()
-        for frame in (
+        for record in (
             connected(start_s + 11, 2, (ETH,)),
             rest(snapshot(9, {"1": "1"}, {}, symbol=ETH), start_s + 20),
             stream(event(10, 10, {"1": "2"}, symbol=ETH), start_s + 21, 2),
         ):
-            list(recording.handle(frame))
+            recording.handle(record)
         recording.writer.flush()
         gap = gap_list(
             ArchiveFiles.find(tmp_path), ETH, unsealed=True, before_us=(start_s + 9) * 10**6

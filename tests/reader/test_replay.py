@@ -16,7 +16,7 @@ from booktape.store.archive import open_archive
 from reader.conftest import CUTS, SECONDS
 from reader.day import SYMBOLS, tick, write, write_by_workers
 from reader.truth import Levels, moment, truths
-from store.story import BTC, ETH, FRAMES, OPENING, expected, record
+from store.story import BTC, ETH, OPENING, RECORDS, expected, record
 from support.oracle import SECOND, connected, event, rest, snapshot, stream
 from support.rotation import finish, rotate
 
@@ -56,12 +56,12 @@ def test_at_any_moment_the_book_is_the_oracles(name: str, request: pytest.Fixtur
 def test_before_and_after_everything_nothing_is_claimed(
     rec: booktape.Recording, running: Path
 ) -> None:
-    """Neither before the first snapshot nor behind the last frame, sealed or not."""
-    with pytest.raises(BookNotKnown, match="nothing of that time is on tape"):
+    """Neither before the first snapshot nor behind the last record, sealed or not."""
+    with pytest.raises(BookNotKnown, match="no tape has this time"):
         rec.at("BTCUSDT", moment(-1))
-    with pytest.raises(BookNotKnown, match="does not say; it ends at 2026-06-09 00:04:59"):
+    with pytest.raises(BookNotKnown, match="the recording ends at 2026-06-09 00:04:59"):
         rec.at("BTCUSDT", moment(299.5))
-    with pytest.raises(BookNotKnown, match="does not say; it ends at 2026-06-09 00:04:59"):
+    with pytest.raises(BookNotKnown, match="the recording ends at 2026-06-09 00:04:59"):
         booktape.open(running).at("BTCUSDT", moment(299.5))
 
 
@@ -117,14 +117,14 @@ def test_a_recording_that_ended_replays_to_an_open_gap(rec: booktape.Recording) 
 
 
 def test_events_that_were_held_for_a_snapshot_are_told_with_it(tmp_path: Path) -> None:
-    """Each is matched with the row that it made, not with the frame that let it through."""
+    """Each is matched with the row that it made, not with the record that let it through."""
     record(tmp_path)
     items = list(booktape.open(tmp_path).replay(BTC))
     steps = [item for item in items if isinstance(item, booktape.Step)]
     assert [s.event.last_id if s.event else None for s in steps] == [
         s.book.update_id if s.book.updates else None for s in steps
     ]
-    rows = {row[2]: row[5:9] for row in expected(FRAMES).rows[BTC]}
+    rows = {row[2]: row[5:9] for row in expected(RECORDS).rows[BTC]}
     told = {s.book.update_id: s.book for s in steps}
     for update_id, row in rows.items():
         book = told[int(str(update_id))]
@@ -173,16 +173,16 @@ def test_frames_that_waited_while_a_tape_was_opened_are_found(tmp_path: Path) ->
         }
         recordings = {symbol: archive.begin(openings[symbol], f"w{symbol}") for symbol in openings}
         for symbol, recording in recordings.items():
-            for frame in (
+            for tape_record in (
                 connected(1, 1, (symbol,)),
                 rest(snapshot(1, {"1": "1"}, {}, symbol=symbol), 2),
                 stream(event(2, 2, {"1": "2"}, symbol=symbol), 3, 1),
             ):
-                list(recording.handle(frame))
+                recording.handle(tape_record)
             rotate(recording, 6 * SECOND).result()
             for number, second in ((3, 5), (4, 7)):
                 told = event(number, number, {"1": "3"}, symbol=symbol)
-                list(recording.handle(stream(told, second, 1)))
+                recording.handle(stream(told, second, 1))
             finish(recording, "stopped").result()
     rec = booktape.open(tmp_path)
     for symbol in recordings:

@@ -18,7 +18,7 @@ from booktape.reader.rows import LISTS, SCHEMA, RowQuery, batches
 from booktape.store.archive import open_archive
 from reader.day import SYMBOLS, write
 from reader.truth import moment, truths
-from store.story import FRAMES, OPENING, expected, perform, record
+from store.story import OPENING, RECORDS, expected, perform, record
 
 
 @pytest.mark.parametrize("symbol", SYMBOLS)
@@ -169,7 +169,7 @@ def test_a_story_with_everything(tmp_path: Path) -> None:
     """Two connections, garbage, a symbol that is not ASCII: as the function says, nulls included."""
     record(tmp_path)
     rec = booktape.open(tmp_path)
-    truth = expected(FRAMES)
+    truth = expected(RECORDS)
     assert rec.symbols() == sorted(truth.rows)
     for symbol, rows in truth.rows.items():
         table = rec.snapshots(symbol).to_arrow().drop_columns(["symbol"])

@@ -35,7 +35,7 @@ def test_a_note_is_read_before_and_after_it_is_sealed(tmp_path: Path, *, seal: b
     """The same row, once."""
     with open_archive(tmp_path) as archive:
         recording = archive.begin(replace(OPENING, received_ns=50 * SECOND), "run")
-        list(recording.handle(HALT))
+        recording.handle(HALT)
         if seal:
             finish(recording, "stopped").result()
         else:

@@ -99,17 +99,17 @@ def test_reading_ends_where_nothing_earlier_can_come(running: Path) -> None:
 
 
 def test_an_event_that_is_held_for_a_snapshot_is_waited_for(tmp_path: Path) -> None:
-    """Its row comes after later frames, and belongs to the query by its own stamp."""
+    """Its row comes after later records, and belongs to the query by its own stamp."""
     with open_archive(tmp_path) as archive:
         recording = archive.begin(OPENING, "run")
-        for frame in (
+        for tape_record in (
             connected(1, 1, (BTC,)),
             stream(event(2, 2, {"1": "2"}), 3, 1),
             stream(event(3, 4, {"1": "3"}), 6, 1),
             rest(snapshot(1, {"1": "1"}, {}), 7),
             stream(event(5, 6, {"1": "4"}), 8, 1),
         ):
-            list(recording.handle(frame))
+            recording.handle(tape_record)
         recording.writer.flush()
         rec = booktape.open(tmp_path)
         steps = list(rec.replay(BTC, end="1970-01-01T00:00:05Z"))

@@ -35,19 +35,19 @@ def moment(second: float) -> datetime:
 def truths(symbol: str) -> Iterator[Truth]:
     """Every row that must be stored, in order: each event is one, and each snapshot."""
     oracle, epoch = Oracle(), 0
-    for second, frame in day(SECONDS, CUTS):
-        if isinstance(frame, Disconnected):
+    for second, record in day(SECONDS, CUTS):
+        if isinstance(record, Disconnected):
             oracle = Oracle()
-        elif isinstance(frame, DepthAnswer) and frame.symbol == symbol:
-            oracle.snapshot(frame.payload)
+        elif isinstance(record, DepthAnswer) and record.symbol == symbol:
+            oracle.snapshot(record.payload)
             epoch += 1
         elif (
-            not isinstance(frame, StreamMessage)
-            or symbol.encode() not in frame.payload
-            or not oracle.event(frame.payload)
+            not isinstance(record, StreamMessage)
+            or symbol.encode() not in record.payload
+            or not oracle.event(record.payload)
         ):
             continue
         if oracle.id is not None:
-            at = getattr(frame, "received_ns", 0) // SECOND - BEGIN_S if second else 0
+            at = getattr(record, "received_ns", 0) // SECOND - BEGIN_S if second else 0
             bids = doubles(oracle.bids, best_is_highest=True)
             yield Truth(at, oracle.id, epoch, bids, doubles(oracle.asks, best_is_highest=False))

@@ -21,8 +21,8 @@ from booktape.store.archive import open_archive
 from booktape.store.catalog import lineage_of
 from booktape.store.layout import Layout
 from booktape.store.tape_reader import read_tape
-from store.contents import frames_on_tape, stored, tapes
-from store.story import BTC, ETH, FRAMES, YUAN, expected
+from store.contents import records_on_tape, stored, tapes
+from store.story import BTC, ETH, RECORDS, YUAN, expected
 from support.oracle import SECOND, connected, start
 
 T = TypeVar("T")
@@ -65,7 +65,7 @@ async def record(root: Path, cancelled_after: int | None) -> int:
         async_recording = AsyncRecording(
             archive.begin(OPENING, "first"), StandingClock(), SEGMENT_S
         )
-        frames: list[TapeRecord] = list(FRAMES)
+        frames: list[TapeRecord] = list(RECORDS)
         work = asyncio.ensure_future(async_recording.handle(frames))
         turns = 0
         while not work.done() and turns != cancelled_after:
@@ -88,8 +88,8 @@ def test_between_two_books_of_a_rotation_others_get_their_turn(tmp_path: Path) -
 def test_whoever_is_stopped_amid_a_rotation_loses_nothing(tmp_path: Path, turns: int) -> None:
     """At whichever turn of the loop: the rotation is finished first, then the rest is taken."""
     asyncio.run(record(tmp_path, turns))
-    assert frames_on_tape(tmp_path) == list(FRAMES)
-    assert stored(tmp_path) == expected(FRAMES, opening=OPENING)
+    assert records_on_tape(tmp_path) == list(RECORDS)
+    assert stored(tmp_path) == expected(RECORDS, opening=OPENING)
     _, second = map(read_tape, tapes(tmp_path))
     begins = list(islice(second, 1, 1 + len(OPENING.symbols)))
     assert {type(frame) for frame in begins} == {Checkpoint}
@@ -109,7 +109,7 @@ def test_whoever_is_stopped_while_the_disk_is_behind_loses_nothing(
             async_recording = AsyncRecording(
                 archive.begin(OPENING, "first"), StandingClock(), SEGMENT_S
             )
-            frames = list(FRAMES)
+            frames = list(RECORDS)
             before, rest = frames[:10], frames[10:]
             work = asyncio.ensure_future(async_recording.handle(before))
             while not async_recording.session.writer.busy or async_recording._lock.locked():
@@ -120,7 +120,7 @@ def test_whoever_is_stopped_while_the_disk_is_behind_loses_nothing(
             await async_recording.seal(before + rest, ignore)
 
     asyncio.run(story())
-    assert stored(tmp_path) == expected(FRAMES, opening=OPENING)
+    assert stored(tmp_path) == expected(RECORDS, opening=OPENING)
 
 
 def test_what_is_left_at_the_end_is_taken_at_the_pace_of_the_disk(
@@ -137,12 +137,12 @@ def test_what_is_left_at_the_end_is_taken_at_the_pace_of_the_disk(
             async_recording = AsyncRecording(
                 archive.begin(OPENING, "first"), StandingClock(), 3_600
             )
-            sealing = asyncio.ensure_future(async_recording.seal([*FRAMES], ignore))
+            sealing = asyncio.ensure_future(async_recording.seal([*RECORDS], ignore))
             try:
                 async with asyncio.timeout(20):
                     while not async_recording.session.writer.busy:
                         await asyncio.sleep(0)
-                for _ in FRAMES:
+                for _ in RECORDS:
                     await asyncio.sleep(0)
                 assert (
                     len(async_recording.session.writer._pending)
@@ -154,7 +154,7 @@ def test_what_is_left_at_the_end_is_taken_at_the_pace_of_the_disk(
             await sealing
 
     asyncio.run(story())
-    assert frames_on_tape(tmp_path) == list(FRAMES)
+    assert records_on_tape(tmp_path) == list(RECORDS)
 
 
 @pytest.mark.parametrize(("back_s", "segments"), [(30, 1), (90, 2), (400 * 86_400, 2)])
@@ -190,7 +190,7 @@ def test_what_follows_from_the_rest_is_handed_on(tmp_path: Path) -> None:
             async_recording = AsyncRecording(
                 archive.begin(OPENING, "first"), StandingClock(), SEGMENT_S
             )
-            await async_recording.seal([*FRAMES], lambda output: seen.append(type(output)))
+            await async_recording.seal([*RECORDS], lambda output: seen.append(type(output)))
         return seen
 
     assert {BookSynced, BookRow} <= set(asyncio.run(story()))

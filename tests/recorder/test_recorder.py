@@ -22,7 +22,7 @@ from booktape.store.tape_writer import TapeWriter
 from booktape.wire.endpoints import Venue
 from e2e.inside import recording, until_known
 from e2e.promises import check_archive, gaps_of, truth_of
-from store.story import FRAMES, OPENING
+from store.story import OPENING, RECORDS
 from support import virtual_time
 from support.truth import TracedMarket
 
@@ -92,7 +92,7 @@ def test_a_stop_ends_a_recovery(
     monkeypatch.setattr(recovery, "STOP_CHECK_RECORDS", 1)
     layout, killed = Layout(tmp_path), Segment(0, "killed")
     tape = TapeWriter(layout.writing_tape(killed))
-    for record in (OPENING, *FRAMES):
+    for record in (OPENING, *RECORDS):
         tape.write(record)
     tape.flush()
 

@@ -89,22 +89,22 @@ def tapes(root: Path) -> list[Path]:
     return [found[name] for name in sorted(found)]
 
 
-def frames_on_tape(root: Path) -> list[TapeRecord]:
+def records_on_tape(root: Path) -> list[TapeRecord]:
     """What arrived, without our notes of where segments begin and end."""
     found: list[TapeRecord] = []
     for path in tapes(root):
         head = True
-        for frame in read_tape(path, torn=True):
-            if isinstance(frame, SegmentStart):
-                began_ns = frame.received_ns
+        for record in read_tape(path, torn=True):
+            if isinstance(record, SegmentStart):
+                began_ns = record.received_ns
                 continue
             # A new segment says again which connections it took over.
-            head = head and isinstance(frame, Checkpoint | Connected)
-            if isinstance(frame, Checkpoint) or (head and frame.received_ns == began_ns):
+            head = head and isinstance(record, Checkpoint | Connected)
+            if isinstance(record, Checkpoint) or (head and record.received_ns == began_ns):
                 continue
-            if isinstance(frame, SegmentEnd):
+            if isinstance(record, SegmentEnd):
                 break
-            found.append(frame)
+            found.append(record)
     return found
 
 

@@ -1,6 +1,6 @@
 """A recorder that never ends, for a test that kills it: `python -m store.endless DIR`.
 
-Real threads, small row groups, a rotation now and then. After each flush it says how many frames
+Real threads, small row groups, a rotation now and then. After each flush it says how many records
 are safe.
 """
 
@@ -22,7 +22,7 @@ from support.rotation import rotate
 OPENING: Final = start(every=3)
 
 
-def frames() -> Iterator[TapeRecord]:
+def records() -> Iterator[TapeRecord]:
     """One symbol's events, one a second; every hundredth was preceded by a loss."""
     yield connected(1)
     at = update_id = 10
@@ -41,13 +41,13 @@ def main(root: Path) -> None:
     sealing: list[Future[None]] = []
     with open_archive(root) as archive:
         recording = archive.begin(OPENING, "first")
-        for count, frame in zip(itertools.count(1), frames(), strict=False):
-            list(recording.handle(frame))
+        for count, record in zip(itertools.count(1), records(), strict=False):
+            recording.handle(record)
             if count % 20 == 0:
                 recording.writer.flush()
                 print(count, flush=True)  # noqa: T201 - the parent reads it
             if count % 330 == 0:
-                now_ns = frame.received_ns + SECOND // 2
+                now_ns = record.received_ns + SECOND // 2
                 sealing.append(rotate(recording, now_ns))
 
 

@@ -10,28 +10,28 @@ from store.contents import (
     assert_only_whole_files,
     digests,
     end_of_tape,
-    frames_on_tape,
+    records_on_tape,
     stored,
     tapes,
 )
-from store.story import FRAMES, OPENING, expected, standing
+from store.story import OPENING, RECORDS, expected, standing
 
 
 def assert_recovers(root: Path, safe: int) -> None:
-    """The next start has every frame of the tape, at least the `safe` ones, in rows and gaps."""
+    """The next start has every record of the tape, at least the `safe` ones, in rows and gaps."""
     assert_only_whole_files(root)
-    frames = frames_on_tape(root)
-    assert frames == list(FRAMES[: len(frames)])
-    assert len(frames) >= safe
+    records = records_on_tape(root)
+    assert records == list(RECORDS[: len(records)])
+    assert len(records) >= safe
     reason = (end_of_tape(root) if tapes(root) else None) or KILLED
-    truth = expected(frames, reason)
+    truth = expected(records, reason)
     with open_archive(root) as archive:
         assert stored(root) == truth
-        if frames:
+        if records:
             past = archive.past(OPENING.symbols, 0).values()
             assert standing(past) == standing(truth.books.checkpoints(0))
         assert not list(root.glob("unsealed/*"))
-        assert frames_on_tape(root) == frames
+        assert records_on_tape(root) == records
     once = assert_only_whole_files(root)
     with open_archive(root) as again:
         assert again.recovered == []

@@ -26,8 +26,8 @@ LINES: list[TapeRecord] = [
 def write(path: Path, lines: Sequence[TapeRecord] = LINES) -> bytes:
     """A closed tape of these lines, and its bytes. Every third line is flushed."""
     writer = TapeWriter(path)
-    for number, frame in enumerate(lines):
-        writer.write(frame)
+    for number, record in enumerate(lines):
+        writer.write(record)
         if number % 3 == 0:
             writer.flush()
     writer.seal()

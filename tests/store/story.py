@@ -47,7 +47,7 @@ OPENING: Final = start(BTC, ETH, YUAN, every=2)
 
 
 class Do(Enum):
-    """What the recorder does between two frames."""
+    """What the recorder does between two records."""
 
     FLUSH = "flush"
 
@@ -111,7 +111,7 @@ STORY: Final[tuple[Scene, ...]] = (
     stream(event(31, 31, {"95": "2"}), 42, 4),
     stream(event(32, 32, {"95": "3"}), 43, 4),
 )
-FRAMES: Final[tuple[TapeRecord, ...]] = tuple(s for s in STORY if not isinstance(s, Do | Rotate))
+RECORDS: Final[tuple[TapeRecord, ...]] = tuple(s for s in STORY if not isinstance(s, Do | Rotate))
 
 
 @dataclass(slots=True)
@@ -198,12 +198,12 @@ def standing(checkpoints: Iterable[Checkpoint]) -> dict[str, tuple[object, ...]]
 
 
 def expected(
-    frames: Iterable[TapeRecord], reason: str = STOPPED, opening: SegmentStart = OPENING
+    records: Iterable[TapeRecord], reason: str = STOPPED, opening: SegmentStart = OPENING
 ) -> Stored:
-    """What the pure function alone makes of the frames, in one go and without any disk."""
+    """What the pure function alone makes of the records, in one go and without any disk."""
     stored = Stored()
-    for frame in (opening, *frames, SegmentEnd(0, reason)):
-        for output in stored.books.feed(frame):
+    for tape_record in (opening, *records, SegmentEnd(0, reason)):
+        for output in stored.books.feed(tape_record):
             stored.add(output)
     return stored
 
@@ -216,7 +216,7 @@ def perform(
     tag: str = "first",
     on_flush: Callable[[int], None] = lambda _: None,
 ) -> None:
-    """Record a story as the recorder does, and seal. `on_flush` hears how many frames are safe."""
+    """Record a story as the recorder does, and seal. `on_flush` hears how many records are safe."""
     recording = archive.begin(opening, tag)
     sealing: list[Future[None]] = []
     taken = 0
@@ -229,7 +229,7 @@ def perform(
             on_flush(taken)
         else:
             taken += 1
-            list(recording.handle(scene))
+            recording.handle(scene)
     sealing.append(finish(recording, STOPPED))
     for sealed in sealing:
         sealed.result()

@@ -20,8 +20,8 @@ from booktape.store.archive import join_archive, open_archive
 from booktape.store.catalog import lineage_of
 from booktape.store.layout import Layout
 from booktape.store.tape_reader import read_ends
-from store.contents import assert_only_whole_files, frames_on_tape, stored, tapes
-from store.endless import OPENING, frames
+from store.contents import assert_only_whole_files, records_on_tape, stored, tapes
+from store.endless import OPENING, records
 from store.story import BTC, ETH, YUAN, Rotate, Scene, expected, record
 from support.oracle import SECOND, connected, event, listed, rest, snapshot, start, stream
 from support.rotation import finish
@@ -50,8 +50,8 @@ def die(root: Path, at: int, update_id: int) -> None:
             rest(snapshot(update_id, {"1": "1"}), at + 1),
             stream(event(update_id + 1, update_id + 1, {"2": "1"}), at + 2),
         ]
-        for frame in told:
-            list(recording.handle(frame))
+        for tape_record in told:
+            recording.handle(tape_record)
         recording.writer.flush()
 
 
@@ -77,7 +77,7 @@ def test_a_new_directory_knows_nothing(tmp_path: Path) -> None:
 
 
 def test_the_time_between_is_a_gap(tmp_path: Path) -> None:
-    """From the last frame of a recorder that was stopped or killed to the next known state."""
+    """From the last record of a recorder that was stopped or killed to the next known state."""
     visit(tmp_path, 0, 10)
     die(tmp_path, 100, 50)
     visit(tmp_path, 200, 90)
@@ -93,7 +93,7 @@ def test_a_gap_that_was_open_stays_the_same(tmp_path: Path) -> None:
     visit(tmp_path, 0, 10)
     with open_archive(tmp_path) as archive:
         recording = archive.begin(replace(start(), received_ns=50 * SECOND), "at50")
-        assert list(recording.handle(connected(51)))
+        assert recording.handle(connected(51))
         finish(recording, STOPPED).result()
     visit(tmp_path, 100, 50)
     # Between recordings, so it stands there once: said by the one that closes it.
@@ -248,8 +248,8 @@ def test_a_real_kill(tmp_path: Path, after: int) -> None:
     assert_only_whole_files(tmp_path)
     with open_archive(tmp_path) as archive:
         assert archive.recovered
-    found = frames_on_tape(tmp_path)
+    found = records_on_tape(tmp_path)
     assert len(found) >= safe
-    assert found == list(islice(frames(), len(found)))
+    assert found == list(islice(records(), len(found)))
     assert stored(tmp_path) == expected(found, KILLED, OPENING)
     assert not list(tmp_path.glob("unsealed/*"))

@@ -62,7 +62,7 @@ def test_a_line_too_long_to_be_ours(bomb: Path, read: Callable[[Path], Iterator[
 def test_one_on_a_torn_tape(bomb: Path) -> None:
     """Recovery ends before it, as before any line that is not whole."""
     with memory_left(LEFT_BYTES):
-        assert [type(frame) for frame in read_tape(bomb, torn=True)] == [type(start("BTCUSDT"))]
+        assert [type(record) for record in read_tape(bomb, torn=True)] == [type(start("BTCUSDT"))]
 
 
 def test_the_longest_line_is_read(tmp_path: Path) -> None:

@@ -18,11 +18,11 @@ from store.contents import (
 )
 from store.fragile import Disk
 from store.proof import assert_recovers
-from store.story import FRAMES, expected, record
+from store.story import RECORDS, expected, record
 
 
 def crash_a_recording(disk: Disk, root: Path, chosen: int) -> int:
-    """Die at the `chosen` operation; how many frames a flush had promised by then."""
+    """Die at the `chosen` operation; how many records a flush had promised by then."""
     safe = [0]
     with disk.dies_at(chosen):
         record(root, on_flush=safe.append)
@@ -32,7 +32,7 @@ def crash_a_recording(disk: Disk, root: Path, chosen: int) -> int:
 def test_every_step_of_a_recording_may_be_the_last(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Killed at any operation of a recording: the restart equals it up to the last frame on tape."""
+    """Killed at any operation of a recording: the restart equals it up to the last record on tape."""
     disk = Disk(monkeypatch)
     for chosen in itertools.count():
         root = tmp_path / str(chosen)
@@ -93,7 +93,7 @@ def test_readers_meet_whole_files_at_every_step(
 def test_a_story_that_was_not_interrupted_is_the_measure(tmp_path: Path) -> None:
     """The story that is killed above holds rows of three symbols and gaps of several reasons."""
     record(tmp_path)
-    truth = expected(FRAMES, STOPPED)
+    truth = expected(RECORDS, STOPPED)
     assert stored(tmp_path).rows == truth.rows
     assert {len(rows) for rows in truth.rows.values()} == {2, 4, 7}
     reasons = [gap[GAPS.names.index("reason")] for gap in truth.gaps]

@@ -30,19 +30,19 @@ from recorder.test_async_recording import SEGMENT_S
 from store.contents import assert_only_whole_files, digests, stored
 from store.fragile import STEPS, Disk
 from store.proof import assert_recovers
-from store.story import FRAMES, OPENING, expected, record
+from store.story import OPENING, RECORDS, expected, record
 from support.oracle import SECOND
 
 T = TypeVar("T")
 AT_ONCE: Final = 5
-"""Frames that are handed over together; then comes a flush."""
+"""Records that are handed over together; then comes a flush."""
 
 A_WHILE: Final = 5
 """So many operations in a row are refused: each attempt ends at its first."""
 
 
 class Clock:
-    """The frames tell the time; a pause is over at once."""
+    """The records tell the time; a pause is over at once."""
 
     def now_ns(self) -> int:
         return SECOND
@@ -72,9 +72,9 @@ def record_at_a_desk(root: Path) -> None:
     async def story() -> None:
         with open_archive(root) as archive:
             async_recording = AsyncRecording(archive.begin(OPENING, "first"), Clock(), SEGMENT_S)
-            frames: list[TapeRecord] = list(FRAMES)
-            while frames:
-                turn, frames = frames[:AT_ONCE], frames[AT_ONCE:]
+            records: list[TapeRecord] = list(RECORDS)
+            while records:
+                turn, records = records[:AT_ONCE], records[AT_ONCE:]
                 await async_recording.handle(turn)
                 await async_recording.flush()
             await async_recording.seal([], lambda _: None)
@@ -97,7 +97,7 @@ def start_again(root: Path) -> None:
 
 def assert_nothing_is_missing(root: Path, reason: str, verified: set[frozenset[str]]) -> None:
     """It is what the tape promises, `verify` finds nothing, and one more start changes nothing."""
-    assert stored(root) == expected(FRAMES, reason)
+    assert stored(root) == expected(RECORDS, reason)
     found = assert_only_whole_files(root)
     content = frozenset(found.values())
     if content not in verified:
@@ -108,11 +108,11 @@ def assert_nothing_is_missing(root: Path, reason: str, verified: set[frozenset[s
 
 
 def leave_torn(root: Path) -> None:
-    """What a `kill -9` leaves after the last frame was flushed."""
+    """What a `kill -9` leaves after the last record was flushed."""
     with own_archive(root) as archive:
         recording = archive.begin(OPENING, "first")
-        for frame in FRAMES:
-            list(recording.handle(frame))
+        for tape_record in RECORDS:
+            recording.handle(tape_record)
         recording.writer.flush()
 
 
@@ -161,12 +161,12 @@ def test_what_does_not_pass_is_said_and_mended_by_the_next_start(
             except WriteFailed as error:
                 assert "Input/output error" in str(error)  # noqa: PT017
             else:
-                assert stored(root) == expected(FRAMES, reason)
+                assert stored(root) == expected(RECORDS, reason)
         if what == "rebuild":
             work(root)
-            assert stored(root) == expected(FRAMES, reason)
+            assert stored(root) == expected(RECORDS, reason)
         else:
-            assert_recovers(root, len(FRAMES) if what == "recover" else 0)
+            assert_recovers(root, len(RECORDS) if what == "recover" else 0)
         shutil.rmtree(root)
         if not disk.failed:
             break

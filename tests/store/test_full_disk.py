@@ -14,7 +14,7 @@ from booktape.store.archive import open_archive
 from store.contents import assert_only_whole_files
 from store.fragile import Disk, files_end_at
 from store.proof import assert_recovers
-from store.story import FRAMES, perform, record
+from store.story import RECORDS, perform, record
 
 
 def test_the_disk_fills_up_at_any_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,7 +50,7 @@ def test_one_write_fails_and_then_there_is_space(
                 assert disk.failed
                 told += 1
             else:
-                assert safe[-1] == len(FRAMES)
+                assert safe[-1] == len(RECORDS)
         if not disk.failed:
             break
         root.mkdir(exist_ok=True)

@@ -13,7 +13,7 @@ import pytest
 
 from booktape.store.archive import open_archive
 from booktape.store.schema import SNAPSHOTS
-from store.story import FRAMES, OPENING, expected, perform
+from store.story import OPENING, RECORDS, expected, perform
 
 
 def by_duckdb(root: Path) -> list[dict[str, Any]]:
@@ -37,8 +37,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with open_archive(root) as archive:
         perform(archive)
         recording = archive.begin(OPENING, "second")
-        for frame in FRAMES[:8]:
-            list(recording.handle(frame))
+        for record in RECORDS[:8]:
+            recording.handle(record)
         recording.writer.flush()
         assert list((root / "unsealed").iterdir())
         yield root
@@ -49,7 +49,7 @@ def test_one_line_reads_everything(
     root: Path, read: Callable[[Path], list[dict[str, Any]]]
 ) -> None:
     """All sealed rows and no other, each with its symbol, its levels and its nulls."""
-    truth = expected(FRAMES)
+    truth = expected(RECORDS)
     found: dict[str, list[dict[str, Any]]] = {}
     for row in read(root):
         found.setdefault(str(row["symbol"]), []).append(row)
@@ -70,9 +70,9 @@ def test_one_line_reads_everything(
 def test_times_are_utc(root: Path) -> None:
     """pandas and polars show moments, not numbers: with their zone, in microseconds."""
     moment = pd.Timestamp("1970-01-01 00:00:02Z")
-    frame = pd.read_parquet(f"{root}/snapshots")
-    assert str(frame["receive_time"].dtype) == "datetime64[us, UTC]"
-    assert frame["receive_time"].min() == moment
+    record = pd.read_parquet(f"{root}/snapshots")
+    assert str(record["receive_time"].dtype) == "datetime64[us, UTC]"
+    assert record["receive_time"].min() == moment
     column = pl.read_parquet(f"{root}/snapshots")["receive_time"]
     assert column.dtype == pl.Datetime("us", "UTC")
     assert column.min() == moment.to_pydatetime()

@@ -38,7 +38,7 @@ from booktape.store.tape_reader import read_tape
 from booktape.store.tape_writer import TapeWriter
 from store.contents import digests, end_of_tape, final_files, stored, tapes
 from store.fragile import Disk, SameThread
-from store.story import FRAMES, OPENING, expected, record, standing
+from store.story import OPENING, RECORDS, expected, record, standing
 from support.oracle import SECOND, connected, rest, snapshot
 
 if sys.version_info >= (3, 14):
@@ -93,11 +93,11 @@ def kill(
         assert disk.failed
 
 
-def leave(root: Path, segment: Segment, frames: Iterable[TapeRecord]) -> None:
+def leave(root: Path, segment: Segment, records: Iterable[TapeRecord]) -> None:
     """A recorder was killed after its last flush."""
     writer = TapeWriter(Layout(root).writing_tape(segment))
-    for frame in frames:
-        writer.write(frame)
+    for tape_record in records:
+        writer.write(tape_record)
     writer.flush()
 
 
@@ -165,7 +165,7 @@ def test_both_halves_of_a_rotation(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     found = recovered(tmp_path / "killed")
     assert [one.segment for one in found] == [FIRST.name, NEXT.name]
     assert found[0].records == len(lines)
-    assert stored(tmp_path / "killed") == expected(FRAMES)
+    assert stored(tmp_path / "killed") == expected(RECORDS)
     last = text(Layout(tmp_path / "killed").tape(FIRST))[-1]
     assert last == SegmentEnd(18 * SECOND, ROTATED)
 
@@ -175,7 +175,7 @@ def test_a_successor_that_is_sealed_counts_too(tmp_path: Path) -> None:
     record(tmp_path)
     leave_first_again(tmp_path)
     assert [found.segment for found in recovered(tmp_path)] == [FIRST.name]
-    assert stored(tmp_path) == expected(FRAMES)
+    assert stored(tmp_path) == expected(RECORDS)
 
 
 @pytest.mark.parametrize(
@@ -183,21 +183,21 @@ def test_a_successor_that_is_sealed_counts_too(tmp_path: Path) -> None:
 )
 def test_why_it_ended(tmp_path: Path, end: list[TapeRecord], reason: str) -> None:
     """Without an end on the tape the recovered one says `killed`; with it, what the recorder said."""
-    leave(tmp_path, FIRST, [OPENING, *FRAMES[:10], *end])
+    leave(tmp_path, FIRST, [OPENING, *RECORDS[:10], *end])
     assert recovered(tmp_path) == [Recovered(FIRST.name, 11)]
     assert end_of_tape(tmp_path) == reason
-    assert stored(tmp_path) == expected(FRAMES[:10], reason)
+    assert stored(tmp_path) == expected(RECORDS[:10], reason)
 
 
 def test_a_recovery_that_was_killed_begins_anew(tmp_path: Path) -> None:
     """The tape that was set aside counts, not what the killed recovery had made of it so far."""
     layout = Layout(tmp_path)
-    leave(tmp_path, FIRST, [OPENING, *FRAMES[:10]])
+    leave(tmp_path, FIRST, [OPENING, *RECORDS[:10]])
     layout.writing_tape(FIRST).rename(layout.torn_tape(FIRST))
-    leave(tmp_path, FIRST, [OPENING, *FRAMES[:3]])
+    leave(tmp_path, FIRST, [OPENING, *RECORDS[:3]])
     layout.writing_rows(FIRST, "BTCUSDT").write_bytes(b"PAR1 half of it")
     assert recovered(tmp_path) == [Recovered(FIRST.name, 11)]
-    assert stored(tmp_path) == expected(FRAMES[:10], KILLED)
+    assert stored(tmp_path) == expected(RECORDS[:10], KILLED)
 
 
 def test_what_is_sealed_is_not_recovered_again(tmp_path: Path) -> None:
@@ -222,35 +222,35 @@ def test_an_unsealed_tape_outlives_a_sealed_one_that_is_not_whole(
 ) -> None:
     """A power cut may leave a final name with nothing, or half of it, behind it: the good copy counts."""
     layout = Layout(tmp_path)
-    leave(tmp_path, FIRST, [OPENING, *FRAMES[:10]])
+    leave(tmp_path, FIRST, [OPENING, *RECORDS[:10]])
     sealed = layout.tape(FIRST)
     sealed.parent.mkdir(parents=True)
     sealed.write_bytes(layout.writing_tape(FIRST).read_bytes()[:kept])
     assert recovered(tmp_path) == [Recovered(FIRST.name, 11)]
-    assert stored(tmp_path) == expected(FRAMES[:10], KILLED)
+    assert stored(tmp_path) == expected(RECORDS[:10], KILLED)
     assert set_aside(tmp_path) == [sealed.name], "even that was not removed"
 
 
 def test_a_sealed_tape_that_holds_less_takes_nobodys_place(tmp_path: Path) -> None:
     """Whole by itself, and yet not all that was recorded."""
     layout = Layout(tmp_path)
-    leave(tmp_path, FIRST, [OPENING, *FRAMES[:3]])
+    leave(tmp_path, FIRST, [OPENING, *RECORDS[:3]])
     recovered(tmp_path)
-    leave(tmp_path, FIRST, [OPENING, *FRAMES[:10]])
+    leave(tmp_path, FIRST, [OPENING, *RECORDS[:10]])
     assert recovered(tmp_path) == [Recovered(FIRST.name, 11)]
-    assert stored(tmp_path) == expected(FRAMES[:10], KILLED)
+    assert stored(tmp_path) == expected(RECORDS[:10], KILLED)
     assert layout.tape(FIRST).name in set_aside(tmp_path)
 
 
 def test_a_sealed_file_of_rows_that_is_not_whole_is_replaced(tmp_path: Path) -> None:
     """It is set aside, and what follows from the tape stands there."""
     layout = Layout(tmp_path)
-    leave(tmp_path, FIRST, [OPENING, *FRAMES[:10]])
+    leave(tmp_path, FIRST, [OPENING, *RECORDS[:10]])
     for path in (layout.rows(FIRST, "BTCUSDT"), layout.table(FIRST, "gaps")):
         path.parent.mkdir(parents=True)
         path.write_bytes(b"")
     recovered(tmp_path)
-    assert stored(tmp_path) == expected(FRAMES[:10], KILLED)
+    assert stored(tmp_path) == expected(RECORDS[:10], KILLED)
     assert len(set_aside(tmp_path)) == 2
 
 
@@ -265,28 +265,28 @@ def test_what_may_be_the_only_copy_is_not_removed(tmp_path: Path) -> None:
     assert layout.writing_rows(FIRST, "BTCUSDT").exists()
 
 
-@pytest.mark.parametrize("torn", [b"", b"no zstd", zstd.compress(encode_record(FRAMES[0]))])
+@pytest.mark.parametrize("torn", [b"", b"no zstd", zstd.compress(encode_record(RECORDS[0]))])
 def test_a_torn_tape_that_is_none_does_not_replace_a_good_one(tmp_path: Path, torn: bytes) -> None:
     """Empty, or garbage."""
     layout = Layout(tmp_path)
-    leave(tmp_path, FIRST, [OPENING, *FRAMES[:10]])
+    leave(tmp_path, FIRST, [OPENING, *RECORDS[:10]])
     layout.torn_tape(FIRST).write_bytes(torn)
     assert recovered(tmp_path) == [Recovered(FIRST.name, 11)]
-    assert stored(tmp_path) == expected(FRAMES[:10], KILLED)
+    assert stored(tmp_path) == expected(RECORDS[:10], KILLED)
     assert set_aside(tmp_path) == ([layout.torn_tape(FIRST).name] if torn else [])
 
 
 def test_of_two_tapes_the_one_that_holds_more_counts(tmp_path: Path) -> None:
     """Whichever name it has; and of two that differ none is removed."""
     layout = Layout(tmp_path)
-    leave(tmp_path, FIRST, [OPENING, *FRAMES[:3]])
+    leave(tmp_path, FIRST, [OPENING, *RECORDS[:3]])
     layout.writing_tape(FIRST).rename(layout.torn_tape(FIRST))
-    leave(tmp_path, FIRST, [OPENING, *FRAMES[:10]])
+    leave(tmp_path, FIRST, [OPENING, *RECORDS[:10]])
     assert recovered(tmp_path) == [Recovered(FIRST.name, 11)]
     assert set_aside(tmp_path) == []
-    leave(tmp_path, NEXT, [OPENING, *FRAMES[:3]])
+    leave(tmp_path, NEXT, [OPENING, *RECORDS[:3]])
     layout.writing_tape(NEXT).rename(layout.torn_tape(NEXT))
-    leave(tmp_path, NEXT, [OPENING, *FRAMES[4:9]])
+    leave(tmp_path, NEXT, [OPENING, *RECORDS[4:9]])
     assert recovered(tmp_path) == [Recovered(NEXT.name, 4)]
     assert set_aside(tmp_path) == [layout.writing_tape(NEXT).name]
 
@@ -294,8 +294,8 @@ def test_of_two_tapes_the_one_that_holds_more_counts(tmp_path: Path) -> None:
 def test_links_are_not_followed(tmp_path: Path) -> None:
     """Neither a segment that is one, nor a file in it: what lies behind them stays."""
     layout, other = Layout(tmp_path / "archive"), Layout(tmp_path / "other")
-    leave(other.root, FIRST, [OPENING, *FRAMES[:10]])
-    leave(layout.root, NEXT, [OPENING, *FRAMES[:10]])
+    leave(other.root, FIRST, [OPENING, *RECORDS[:10]])
+    leave(layout.root, NEXT, [OPENING, *RECORDS[:10]])
     thesis = tmp_path / "thesis"
     thesis.write_text("a thesis")
     layout.unsealed_of(FIRST).symlink_to(other.unsealed_of(FIRST))
@@ -306,7 +306,7 @@ def test_links_are_not_followed(tmp_path: Path) -> None:
     assert recovered(layout.root) == [Recovered(NEXT.name, 11)]
     assert digests(other.root) == before
     assert thesis.read_text() == "a thesis"
-    assert stored(layout.root) == expected(FRAMES[:10], KILLED)
+    assert stored(layout.root) == expected(RECORDS[:10], KILLED)
     assert set_aside(layout.root) == ["gaps.parquet", "starting.jsonl.zst", "torn.jsonl.zst"]
     assert layout.unsealed_of(FIRST).is_symlink()
     linked = tmp_path / "linked"
@@ -347,10 +347,10 @@ def test_a_tape_that_no_recorder_wrote_ends_nothing(
         names = [str(each.message) for each in said]
         assert any(JUNK.name in name for name in names) == (crafted in TOLD_BY_A_READER)
         return
-    leave(tmp_path, FIRST, [OPENING, *FRAMES[:10]])
+    leave(tmp_path, FIRST, [OPENING, *RECORDS[:10]])
     with capture_logs() as logs, open_archive(tmp_path) as archive:
         assert archive.recovered == [Recovered(FIRST.name, 11)]
-    assert stored(tmp_path) == expected(FRAMES[:10], KILLED)
+    assert stored(tmp_path) == expected(RECORDS[:10], KILLED)
     (told,) = (log for log in logs if log["log_level"] == "error")
     assert Path(told["to"], "torn.jsonl.zst").exists()
     assert set_aside(tmp_path) == [JUNK.name]
@@ -376,7 +376,7 @@ def test_recovering_twice_changes_nothing(tmp_path: Path, monkeypatch: pytest.Mo
         (f"{JUNK.name}/tape.jsonl.zst", b"no zstd at all", True),
         (f"{JUNK.name}/torn.jsonl.zst", b"\x28\xb5\x2f\xfd and then garbage", True),
         (f"{JUNK.name}/tape.jsonl.zst", zstd.compress(b'{"k":"end"}\n'), True),
-        (f"{JUNK.name}/tape.jsonl.zst", zstd.compress(encode_record(FRAMES[0])), True),
+        (f"{JUNK.name}/tape.jsonl.zst", zstd.compress(encode_record(RECORDS[0])), True),
         (f"{JUNK.name}/tape.jsonl.zst", b"", False),
         (f"{JUNK.name}/starting.jsonl.zst", zstd.compress(encode_record(OPENING)), False),
         (f"{JUNK.name}/symbol=X.parquet", b"PAR1", False),
@@ -387,7 +387,7 @@ def test_junk_does_not_stop_a_start(
     tmp_path: Path, path: str, content: bytes | None, *, stays: bool
 ) -> None:
     """What is foreign or damaged is left alone, what holds nothing goes; the rest is recovered."""
-    leave(tmp_path, FIRST, [OPENING, *FRAMES[:10]])
+    leave(tmp_path, FIRST, [OPENING, *RECORDS[:10]])
     junk = tmp_path / "unsealed" / path
     junk.parent.mkdir(exist_ok=True)
     if content is None:
@@ -397,7 +397,7 @@ def test_junk_does_not_stop_a_start(
     with open_archive(tmp_path) as archive:
         assert archive.recovered == [Recovered(FIRST.name, 11)]
         past = archive.past(OPENING.symbols, 0).values()
-    truth = expected(FRAMES[:10], KILLED)
+    truth = expected(RECORDS[:10], KILLED)
     assert stored(tmp_path) == truth
     assert standing(past) == standing(truth.books.checkpoints(0))
     left = [found for found in (tmp_path / "unsealed").rglob("*") if found.is_file()]
@@ -431,7 +431,7 @@ class WhenAsked(Executor):
 
 def test_recovery_waits_for_its_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """However fast the tape is read, no more than the backlog is in memory; the rows are all there."""
-    leave(tmp_path, FIRST, [OPENING, *FRAMES])
+    leave(tmp_path, FIRST, [OPENING, *RECORDS])
     monkeypatch.setattr(parquet_file, "GROUP_ROWS", 1)
     monkeypatch.setattr(writer_module, "BACKLOG_BYTES", 100)
     worker, most = WhenAsked(), 0
@@ -444,13 +444,13 @@ def test_recovery_waits_for_its_worker(tmp_path: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(SegmentWriter, "add_row", add_row)
     assert len(recover(Layout(tmp_path), worker)) == 1
-    assert stored(tmp_path).rows == expected(FRAMES, KILLED).rows
+    assert stored(tmp_path).rows == expected(RECORDS, KILLED).rows
     assert 1 < most <= 4
 
 
 def test_recovery_keeps_no_tape_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However few rows follow from it: what waits is written after each frame."""
-    leave(tmp_path, FIRST, [replace(OPENING, every=10**6), *FRAMES])
+    """However few rows follow from it: what waits is written after each record."""
+    leave(tmp_path, FIRST, [replace(OPENING, every=10**6), *RECORDS])
     monkeypatch.setattr(recovery, "STOP_CHECK_RECORDS", 1)
     monkeypatch.setattr(tape_module, "BUFFER_BYTES", 1)
     layout, sizes = Layout(tmp_path), [0]
@@ -460,22 +460,22 @@ def test_recovery_keeps_no_tape_in_memory(tmp_path: Path, monkeypatch: pytest.Mo
         return sizes[-1] <= sizes[-2]
 
     recover(layout, SameThread(), grows)
-    assert len(sizes) == 1 + len(FRAMES)
+    assert len(sizes) == 1 + len(RECORDS)
 
 
-@pytest.mark.parametrize("records", range(1, len(FRAMES) + 1))
+@pytest.mark.parametrize("records", range(1, len(RECORDS) + 1))
 def test_a_recovery_can_be_stopped_after_any_record(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, records: int
 ) -> None:
     """As when it is killed: the next one begins anew, and the result is the same."""
-    leave(tmp_path, FIRST, [OPENING, *FRAMES])
+    leave(tmp_path, FIRST, [OPENING, *RECORDS])
     monkeypatch.setattr(recovery, "STOP_CHECK_RECORDS", 1)
     checks = itertools.count(1)
     with own_archive(tmp_path) as archive:
         archive.repair(lambda: next(checks) == records)
         assert archive.recovered == []
-    assert recovered(tmp_path) == [Recovered(FIRST.name, len(FRAMES) + 1)]
-    assert stored(tmp_path) == expected(FRAMES, KILLED)
+    assert recovered(tmp_path) == [Recovered(FIRST.name, len(RECORDS) + 1)]
+    assert stored(tmp_path) == expected(RECORDS, KILLED)
 
 
 def test_what_cannot_be_removed_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -64,11 +64,11 @@ def seal(writer: SegmentWriter) -> None:
 
 
 def test_what_is_sealed_is_what_was_added(layout: Layout, writer: SegmentWriter) -> None:
-    """Frames, rows and gaps stand under their final names, and nothing is left behind."""
-    frame = StreamMessage(1, 0, b"{}")
+    """Records, rows and gaps stand under their final names, and nothing is left behind."""
+    record = StreamMessage(1, 0, b"{}")
     gap = GapInterval(BTC, 1, 1_000, 5, "id_gap", 2_000, 9)
     rows = [row(n, symbol, n) for n in range(3) for symbol in (BTC, "币安USDT")]
-    writer.write(frame)
+    writer.write(record)
     for one in rows:
         writer.add_row(one)
     writer.add(gap)
@@ -76,7 +76,7 @@ def test_what_is_sealed_is_what_was_added(layout: Layout, writer: SegmentWriter)
     writer.add(Note(None, 3_000, "clock_step", "1.000000"))
     assert not stored(layout.root).rows, "nothing is visible before it is sealed"
     seal(writer)
-    assert list(read_tape(layout.tape(SEGMENT))) == [frame, END]
+    assert list(read_tape(layout.tape(SEGMENT))) == [record, END]
     found = stored(layout.root)
     for symbol in (BTC, "币安USDT"):
         assert found.rows[symbol] == [row_as_stored(one) for one in rows if one.symbol == symbol]
@@ -161,7 +161,7 @@ def test_the_largest_group_ends_first(
 def test_no_row_is_ahead_of_the_tape(
     layout: Layout, writer: SegmentWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """When a group is written, the tape on disk holds the frames its rows follow from."""
+    """When a group is written, the tape on disk holds the records its rows follow from."""
     monkeypatch.setattr(parquet_file, "GROUP_ROWS", 2)
     written = SegmentWriter._write_groups
     checked = []

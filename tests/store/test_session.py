@@ -24,13 +24,13 @@ from booktape.store.layout import Layout, Segment
 from booktape.store.segment_writer import SegmentWriter
 from booktape.store.session import RecordingSession
 from booktape.store.tape_reader import read_tape
-from store.contents import final_files, frames_on_tape, stored, table_rows, tapes
+from store.contents import final_files, records_on_tape, stored, table_rows, tapes
 from store.fragile import Disk, SameThread
 from store.story import (
     BTC,
     ETH,
-    FRAMES,
     OPENING,
+    RECORDS,
     STORY,
     YUAN,
     Rotate,
@@ -45,8 +45,8 @@ from support.rotation import finish
 def test_it_stores_what_the_function_says(tmp_path: Path) -> None:
     """Rows, gaps and tape of a recording with a rotation: as if there had been no disk at all."""
     record(tmp_path)
-    assert stored(tmp_path) == expected(FRAMES)
-    assert frames_on_tape(tmp_path) == list(FRAMES)
+    assert stored(tmp_path) == expected(RECORDS)
+    assert records_on_tape(tmp_path) == list(RECORDS)
 
 
 def test_every_output_is_handed_on(tmp_path: Path) -> None:
@@ -55,11 +55,11 @@ def test_every_output_is_handed_on(tmp_path: Path) -> None:
         Reconstruction(),
         RecordingSession(Layout(tmp_path), Segment(0, "a"), SameThread(), OPENING),
     )
-    list(books.feed(OPENING))
+    books.feed(OPENING)
     heard: list[type] = []
-    for frame in FRAMES:
-        outputs = list(recording.handle(frame))
-        assert [type(o) for o in outputs] == [type(o) for o in books.feed(frame)]
+    for tape_record in RECORDS:
+        outputs = recording.handle(tape_record)
+        assert [type(o) for o in outputs] == [type(o) for o in books.feed(tape_record)]
         heard += [type(output) for output in outputs]
     finish(recording, STOPPED).result()
     assert {BookRow, GapInterval, FetchSnapshot} <= set(heard)
@@ -70,8 +70,8 @@ def test_each_segment_stands_alone(tmp_path: Path) -> None:
     record(tmp_path)
     first, second = tapes(tmp_path)
     found = Stored()
-    for frame in read_tape(second):
-        for output in found.books.feed(frame):
+    for tape_record in read_tape(second):
+        for output in found.books.feed(tape_record):
             found.add(output)
     for path in final_files(tmp_path):
         if path.name.startswith(first.name.partition(".jsonl")[0]):
@@ -89,12 +89,12 @@ def test_how_a_tape_begins_and_ends(tmp_path: Path) -> None:
     start, *head = takewhile(lambda f: isinstance(f, SegmentStart | Checkpoint | Connected), second)
     assert isinstance(start, SegmentStart)
     assert (start.received_ns, start.symbols) == (30 * SECOND, OPENING.symbols)
-    assert [type(frame) for frame in head[:-3]] == [Checkpoint] * 3
-    # Two connections were open; the last frame is the story's own.
+    assert [type(tape_record) for tape_record in head[:-3]] == [Checkpoint] * 3
+    # Two connections were open; the last record is the story's own.
     assert head[-3:-1] == [Connected(30 * SECOND, n, s) for n, s in ((1, (BTC, ETH)), (5, (BTC,)))]
     assert head[-1] == connected(31, 3, (YUAN,))
     assert second[-4] == SegmentEnd(43 * SECOND, STOPPED)
-    ends = [frame for frame in second[-3:] if isinstance(frame, Checkpoint)]
+    ends = [tape_record for tape_record in second[-3:] if isinstance(tape_record, Checkpoint)]
     assert [(end.symbol, end.state, end.epoch) for end in ends] == [
         (BTC, "cold", 3),
         (ETH, "cold", 1),
@@ -103,7 +103,7 @@ def test_how_a_tape_begins_and_ends(tmp_path: Path) -> None:
 
 
 def test_an_end_is_never_before_its_beginning(tmp_path: Path) -> None:
-    """A segment in which nothing arrived ends when it began, not with the frame before it."""
+    """A segment in which nothing arrived ends when it began, not with the record before it."""
     record(tmp_path, [connected(1), Rotate(30)])
     second = list(read_tape(tapes(tmp_path)[1]))
     assert SegmentEnd(30 * SECOND, STOPPED) in second
@@ -139,8 +139,8 @@ def test_what_is_known_from_before_goes_on(tmp_path: Path) -> None:
     past = Checkpoint(0, BTC, "cold", 7, 40, 3, None, 100, 0, gap, None, None, [], [], [])
     layout, segment = Layout(tmp_path), Segment(0, "a")
     recording = RecordingSession(layout, segment, SameThread(), start(BTC), [past])
-    for frame in (connected(1), rest(snapshot(50), 2)):
-        list(recording.handle(frame))
+    for tape_record in (connected(1), rest(snapshot(50), 2)):
+        recording.handle(tape_record)
     finish(recording, ROTATED).result()
     assert stored(tmp_path).gaps == [(BTC, 7, 0, 2 * 10**6, 40, 50, 9, "stopped")]
     assert [row[3] for row in stored(tmp_path).rows[BTC]] == [8]
@@ -152,7 +152,7 @@ def test_what_is_known_from_before_goes_on(tmp_path: Path) -> None:
 def test_the_tape_is_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, story: list[TapeRecord]
 ) -> None:
-    """Whenever rows are written, the frame that made the last one is on the disk already."""
+    """Whenever rows are written, the record that made the last one is on the disk already."""
     monkeypatch.setattr(parquet_file, "GROUP_ROWS", 2)
     really_write = SegmentWriter._write_groups
     checked = 0
@@ -161,13 +161,13 @@ def test_the_tape_is_first(
         nonlocal checked
         for _, group in [self._queue[n] for n in range(count)]:
             last_ns = group.rows[-1].received_ns
-            assert last_ns in {f.received_ns for f in frames_on_tape(tmp_path)}
+            assert last_ns in {f.received_ns for f in records_on_tape(tmp_path)}
             checked += len(group.rows)
         really_write(self, count)
 
     monkeypatch.setattr(SegmentWriter, "_write_groups", check)
     record(tmp_path, story)
-    assert checked == sum(map(len, expected(FRAMES).rows.values()))
+    assert checked == sum(map(len, expected(RECORDS).rows.values()))
 
 
 def test_a_new_tape_knows_no_more_than_the_old_one(
@@ -179,9 +179,9 @@ def test_a_new_tape_knows_no_more_than_the_old_one(
 
     def look(name: str) -> None:
         if name == "rename":
-            at_rename.append(len(frames_on_tape(tmp_path)))
+            at_rename.append(len(records_on_tape(tmp_path)))
 
     disk.watch = look
     record(tmp_path)
-    before = len([s for s in STORY[: STORY.index(Rotate(30))] if s in FRAMES])
+    before = len([s for s in STORY[: STORY.index(Rotate(30))] if s in RECORDS])
     assert at_rename[:2] == [0, before]

@@ -1,4 +1,4 @@
-"""One line of the tape: every frame comes back from it, and anything else is damage."""
+"""One line of the tape: every record comes back from it, and anything else is damage."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ checkpoints = st.builds(
     *(st.none() | ints, st.dictionaries(ints, st.none() | ints), st.lists(held, max_size=2)),
     *(texts, ints, ints),
 )
-frames = st.one_of(
+records = st.one_of(
     st.builds(StreamMessage, ints, ints, payloads),
     st.builds(DepthAnswer, ints, texts, ints, payloads),
     st.builds(Connected, ints, ints, symbols),
@@ -87,25 +87,25 @@ frames = st.one_of(
 )
 
 
-def deep_down(frames: int, act: Callable[[], T]) -> T:
+def deep_down(records: int, act: Callable[[], T]) -> T:
     """Do it so many calls further down the stack."""
-    return deep_down(frames - 1, act) if frames else act()
+    return deep_down(records - 1, act) if records else act()
 
 
-@given(frames)
-def test_every_frame_comes_back(frame: TapeRecord) -> None:
-    """Any frame of any kind is one line of JSON, and the same frame again."""
-    line = encode_record(frame)
+@given(records)
+def test_every_frame_comes_back(record: TapeRecord) -> None:
+    """Any record of any kind is one line of JSON, and the same record again."""
+    line = encode_record(record)
     assert line.index(b"\n") == len(line) - 1
-    assert decode_record(line) == frame
+    assert decode_record(line) == record
 
 
 @pytest.mark.parametrize("payload", PAYLOADS, ids=lambda payload: repr(payload[:20]))
 def test_payloads_are_kept_byte_for_byte(payload: bytes) -> None:
     """Whatever the exchange sends, line ends and broken UTF-8 included, and any JSON reader agrees."""
-    for frame in StreamMessage(1, 2, payload), DepthAnswer(1, "币安USDT", 5, payload):
-        line = encode_record(frame)
-        assert decode_record(line) == frame
+    for record in StreamMessage(1, 2, payload), DepthAnswer(1, "币安USDT", 5, payload):
+        line = encode_record(record)
+        assert decode_record(line) == record
         assert line.index(b"\n") == len(line) - 1
         assert json.loads(line)["received_ns"] == 1
 
@@ -126,9 +126,9 @@ def test_notes_have_their_names_on_the_tape() -> None:
         b'"lot_size":"1"}\n': SymbolListing(7, "A", "HALT", "0.01", "1"),
         b'{"k":"clock-step","received_ns":7,"step_ns":-5}\n': ClockStep(7, -5),
     }
-    for line, frame in kinds.items():
-        assert encode_record(frame) == line
-        assert decode_record(line) == frame
+    for line, record in kinds.items():
+        assert encode_record(record) == line
+        assert decode_record(line) == record
 
 
 def test_reading_needs_no_more_stack_than_writing() -> None:
@@ -139,17 +139,17 @@ def test_reading_needs_no_more_stack_than_writing() -> None:
 
 @given(
     st.binary()
-    | st.tuples(frames.map(encode_record), ints, st.integers(0, 255)).map(
+    | st.tuples(records.map(encode_record), ints, st.integers(0, 255)).map(
         lambda t: t[0][: t[1] % len(t[0])] + bytes([t[2]]) + t[0][t[1] % len(t[0]) + 1 :]
     )
 )
 def test_anything_else_is_damage(line: bytes) -> None:
-    """Reading any bytes gives a frame or DamagedTape, and no other error."""
+    """Reading any bytes gives a record or DamagedTape, and no other error."""
     try:
-        frame = decode_record(line)
+        record = decode_record(line)
     except DamagedTape:
         return
-    assert isinstance(frame, TapeRecord)
+    assert isinstance(record, TapeRecord)
 
 
 @pytest.mark.parametrize(
@@ -166,6 +166,6 @@ def test_anything_else_is_damage(line: bytes) -> None:
     ],
 )
 def test_a_line_that_is_none_is_damage(line: bytes) -> None:
-    """Unknown kinds, missing fields, payloads that are not there: none is read as a frame."""
+    """Unknown kinds, missing fields, payloads that are not there: none is read as a record."""
     with pytest.raises(DamagedTape, match="line"):
         decode_record(line)

@@ -25,7 +25,7 @@ else:
 def test_a_cut_tape_is_read_up_to_a_whole_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, frame_bytes: int
 ) -> None:
-    """Cut at any byte: a torn reading gives a prefix, never a wrong frame; a strict one refuses."""
+    """Cut at any byte: a torn reading gives a prefix, never a wrong record; a strict one refuses."""
     monkeypatch.setattr(tape_writer, "FRAME_BYTES", frame_bytes)
     whole = write(tmp_path / "tape")
     cut = tmp_path / "cut"
@@ -42,7 +42,7 @@ def test_a_cut_tape_is_read_up_to_a_whole_line(
     assert list(read_tape(tmp_path / "tape")) == LINES
 
 
-def test_a_flipped_bit_never_reads_as_another_frame(
+def test_a_flipped_bit_never_reads_as_another_record(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A sealed tape with any single bit flipped raises, or reads the same (bits that mean nothing)."""
@@ -66,9 +66,9 @@ def test_a_tape_begins_with_its_start(tmp_path: Path) -> None:
     opening, other = start("BTCUSDT"), Disconnected(0, 1, 0, "stopped")
     assert first_line(iter([opening, other]), tmp_path) == opening
     without: tuple[list[TapeRecord], ...] = ([other, opening], [])
-    for frames in without:
+    for records in without:
         with pytest.raises(DamagedTape, match=f"{tmp_path} does not begin with a start record"):
-            first_line(iter(frames), tmp_path)
+            first_line(iter(records), tmp_path)
 
 
 def test_what_a_tape_says_of_its_books_is_read_without_what_the_exchange_said(
@@ -81,7 +81,7 @@ def test_what_a_tape_says_of_its_books_is_read_without_what_the_exchange_said(
     )
     lines = [
         encode_record(first),
-        b"not a frame\n",
+        b"not a record\n",
         encode_record(LINES[-1]),
         encode_record(second),
     ]

@@ -26,8 +26,8 @@ else:
 def test_what_was_flushed_is_readable_at_once(tmp_path: Path) -> None:
     """While the tape is still being written, all that `flush` returned from can be read."""
     writer = TapeWriter(tmp_path / "tape")
-    for number, frame in enumerate(LINES, 1):
-        writer.write(frame)
+    for number, record in enumerate(LINES, 1):
+        writer.write(record)
         writer.flush()
         size = (tmp_path / "tape").stat().st_size
         assert list(read_tape(tmp_path / "tape", torn=True)) == LINES[:number]
@@ -95,8 +95,8 @@ def test_short_writes_lose_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     with monkeypatch.context() as patch:
         patch.setattr(os, "pwrite", lambda file, data, at: pwrite(file, data[:7], at))
         writer = TapeWriter(tmp_path / "tape")
-        for frame in LINES:
-            writer.write(frame)
+        for record in LINES:
+            writer.write(record)
             writer.flush()
         writer.seal()
     assert list(read_tape(tmp_path / "tape")) == LINES
@@ -144,8 +144,8 @@ def test_a_name_is_taken_with_everything_before_it(tmp_path: Path) -> None:
     writer.write(LINES[0])
     writer.move(tmp_path / "tape")
     assert list(read_tape(tmp_path / "tape", torn=True)) == LINES[:1]
-    for frame in LINES[1:]:
-        writer.write(frame)
+    for record in LINES[1:]:
+        writer.write(record)
     writer.seal()
     assert [path.name for path in tmp_path.iterdir()] == ["tape"]
     assert list(read_tape(tmp_path / "tape")) == LINES

@@ -126,7 +126,9 @@ def _symbols(recording: Recording, directory: Path, wanted: tuple[str, ...]) -> 
     known = recording.symbols()
     for name in wanted:
         if name.upper() not in known:
-            raise NotRecorded(f"{directory} has no data for {name}. `booktape info` says what.")
+            raise NotRecorded(
+                f"{directory} has no data for {name}. `booktape info` lists its symbols."
+            )
     return list(dict.fromkeys(name.upper() for name in wanted)) or known
 
 

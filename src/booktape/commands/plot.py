@@ -118,7 +118,9 @@ def _symbol(recording: Recording, directory: Path, wanted: str | None) -> str:
     if wanted is None:
         raise UsageError(f"{directory} holds {len(known)} symbols. Choose one: --symbol BTCUSDT.")
     if wanted.upper() not in known:
-        raise NotRecorded(f"{directory} has no data for {wanted}. `booktape info` says what.")
+        raise NotRecorded(
+            f"{directory} has no data for {wanted}. `booktape info` lists its symbols."
+        )
     return wanted.upper()
 
 

@@ -1,4 +1,12 @@
-"""Every book there ever was, from the tape: at one moment, or one event after the other."""
+"""Books from the tape: at one moment, or one after each event.
+
+**Which tape.** Tapes follow each other as lineage says, and not as clocks say: a clock may have been wrong, and
+several recorders may have recorded the symbol. A tape must begin where the one before it ended; a
+checkpoint with another epoch or id means that something between them is missing.
+
+**At one moment** every tape that may have that time is tried, the last recorded first, until one knows the
+book then. **In order** what is missing or damaged between two tapes is yielded as an `undeclared` gap.
+"""
 
 from __future__ import annotations
 
@@ -41,44 +49,44 @@ class _Tapes:
 
     def __init__(self, archive: ArchiveFiles, *, unsealed: bool) -> None:
         self.archive = archive
-        # Listed first: what is sealed meanwhile is then read as sealed, not missed.
+        # Unsealed tapes are listed first, so that one that is sealed meanwhile is not missed.
         tail = archive.unsealed() if unsealed else []
         sealed = archive.tapes()
         done = {tape.segment for tape in sealed}
-        # A worker may seal a later tape than one that another has not sealed yet.
+        # One worker may seal a tape while another worker has not sealed an earlier one yet.
         files = sealed + [tape for tape in tail if tape.segment not in done]
         self.lineage = archive.lineage(files)
         self._files = {tape.segment: tape for tape in files}
 
     def begun_by(self, time_us: int) -> list[ArchiveFile]:
-        """Those that may hold something of a moment, the last recorded first."""
+        """The tapes that may have records of this time, the last recorded first."""
         found = self.lineage.reaching_into(time_us, time_us + 1)
         return [self._files[one] for one in reversed(self.lineage.order) if one in found]
 
     def between(self, start_us: int | None, end_us: int | None) -> list[ArchiveFile]:
-        """Those that reach into a stretch of time; and those after: records may have waited for them."""
+        """The tapes between two times, and those that continue them: these may begin with records of that time."""
         found = self.lineage.reaching_into(start_us, end_us)
         found |= {after for one in found for after in self.lineage.after[one]}
         return [self._files[one] for one in self.lineage.order if one in found]
 
     def after(self, tape: ArchiveFile) -> list[ArchiveFile]:
-        """Those that go on from a tape."""
+        """The tapes that continue this one."""
         return [self._files[one] for one in self.lineage.after[tape.segment]]
 
     def follows(self, tape: ArchiveFile, read: Sequence[ArchiveFile]) -> bool:
-        """Whether a tape must begin where one of these ended: where a clock was wrong, others lie between."""
+        """Whether a tape must begin where one of these ended. If a clock was wrong, others may be between them."""
         before = self.lineage.before[tape.segment]
         return bool(self.lineage.missing[tape.segment]) or any(t.segment in before for t in read)
 
     def missing_before(self, tape: ArchiveFile) -> str:
-        """What a tape should have gone on from: a name where it says one."""
+        """The missing segments that a tape continues, for a sentence."""
         return " and ".join(self.lineage.missing[tape.segment]) or "the tape before it"
 
 
 def book_at(
     archive: ArchiveFiles, symbol: str, time_us: int, depth: int | None, *, unsealed: bool
 ) -> Book:
-    """The book as the recorder knew it at this moment: after every record received until then.
+    """The book as the recorder knew it at this time: after every record received until then.
 
     Raises BookNotKnown in a gap, and before and after everything recorded.
     """
@@ -88,7 +96,7 @@ def book_at(
             raise BookNotKnown(_in_a_gap(gap, time_us))
     tapes = _Tapes(archive, unsealed=unsealed)
     if not tapes.begun_by(time_us):
-        raise BookNotKnown(f"{symbol} at {moment}: nothing of that time is on tape.")
+        raise BookNotKnown(f"{symbol} at {moment}: no tape has this time.")
     try:
         sync, reached_ns, _ = _known_at(archive, tapes, symbol, time_us)
     except DamagedTape as error:
@@ -97,7 +105,7 @@ def book_at(
         raise BookNotKnown(f"{symbol} at {moment}: the book was not known yet.")
     if sync.state is not State.LIVE or reached_ns // 1_000 < time_us:
         last = moment_at(max(sync.known_ns, reached_ns) // 1_000)
-        raise BookNotKnown(f"{symbol} at {moment}: the recording does not say; it ends at {last}.")
+        raise BookNotKnown(f"{symbol} at {moment}: the recording ends at {last}.")
     return Book.of(sync.row(sync.known_ns), depth)
 
 
@@ -110,9 +118,9 @@ def _in_a_gap(gap: Gap, time_us: int) -> str:
 
 
 class _Run(NamedTuple):
-    """The machine after some records, how far their tape reaches, and whether they came to an end.
+    """A symbol's state after some records of a tape, and the time that the tape reaches.
 
-    `past`: a later record of the symbol was met, so that no earlier one follows.
+    `past` is True if a later record of the symbol was read, so that no earlier one follows.
     """
 
     sync: SymbolSync | None
@@ -120,17 +128,17 @@ class _Run(NamedTuple):
     past: bool
 
     def knows_at(self, time_us: int) -> bool:
-        """Whether the book was known at this moment."""
+        """Whether the book was known at this time."""
         live = self.sync is not None and self.sync.state is State.LIVE
         return live and self.reached_ns // 1_000 >= time_us
 
 
 def _known_at(archive: ArchiveFiles, tapes: _Tapes, symbol: str, time_us: int) -> _Run:
-    """The machine after every record until this moment, on the tape on which the book was known then.
+    """A symbol's state after every record until this time, from a tape on which the book was known then.
 
-    Of several tapes (of workers, of recorders, of a clock that was set back) the last one counts that
-    knows the book at this moment; where none does, what the last one says. Raises DamagedTape where none
-    does, and one is damaged.
+    Several tapes may have this time (of workers, of recorders, after a clock was set back). The last one that
+    knows the book is used. If none does, the result is that of the last one; but if one of them is damaged,
+    DamagedTape is raised.
     """
     last, damage = _Run(None, 0, past=True), None
     for tape in tapes.begun_by(time_us):
@@ -153,7 +161,7 @@ def _known_at(archive: ArchiveFiles, tapes: _Tapes, symbol: str, time_us: int) -
 def _after_it(
     archive: ArchiveFiles, tapes: _Tapes, tape: ArchiveFile, sync: SymbolSync, time_us: int
 ) -> _Run | None:
-    """The next tape of the symbol may begin with records that had waited while it was opened."""
+    """The same from the tape after it, which may begin with records that waited while it was opened."""
     stood = LastState(sync.epoch, sync.update_id, sync.known_ns)
     for successor in tapes.after(tape):
         run = _run(archive, successor, sync.symbol, time_us, stood)
@@ -165,10 +173,10 @@ def _after_it(
 def _run(
     archive: ArchiveFiles, tape: ArchiveFile, symbol: str, time_us: int, stood: LastState | None
 ) -> _Run | None:
-    """The same over one tape; None when it does not go on from where the one before `stood`.
+    """The same from one tape. None if it does not continue the state `stood` of the tape before it.
 
-    It starts at the tape's checkpoint. Starting at the nearest row would spare some decoding, but
-    what an audit taught the book since, and how far each connection was, stands in no row.
+    It begins at the tape's checkpoint. Beginning at the nearest row would save some decoding, but no row has
+    the levels that an audit added since, or how far each connection was.
     """
     only = frozenset({symbol})
     books, lines = Reconstruction(), SymbolFilter(only)
@@ -180,7 +188,7 @@ def _run(
             and record.received_ns // 1_000 > time_us
         ):
             return _Run(books.syncs.get(symbol), record.received_ns, past=True)
-        # Until a connection's last sign of life, and until the recording's end, the book was known.
+        # The book was known until the connection's last sign of life, and until the recording's end.
         if isinstance(record, Disconnected) and record.alive_ns // 1_000 >= time_us:
             continue
         if isinstance(record, SegmentEnd) and record.received_ns // 1_000 >= time_us:
@@ -193,8 +201,8 @@ def _run(
 def replay(archive: ArchiveFiles, query: RowQuery, *, unsealed: bool) -> Iterator[Step | Gap]:
     """Every event of a symbol with the book after it, and every gap, in order.
 
-    What a damaged or missing tape would have told is a gap with the reason `undeclared`. Raises
-    NotRecorded without a tape of the symbol.
+    The time of a damaged or missing tape is a gap with the reason `undeclared`. Raises NotRecorded if no tape
+    has the symbol.
     """
     tapes = _Tapes(archive, unsealed=unsealed)
     stood, gap, recorded = None, None, False
@@ -205,14 +213,14 @@ def replay(archive: ArchiveFiles, query: RowQuery, *, unsealed: bool) -> Iterato
         with archive.skip_damaged(tape.path), errors_as_damage(tape.path):
             follows = tapes.follows(tape, chosen)
             past = yield from _steps(tapes, tape, query, events, stood if follows else None)
-        told = last_state_of(events.books, query.symbol)
-        recorded = recorded or told is not None
+        last = last_state_of(events.books, query.symbol)
+        recorded = recorded or last is not None
         if past:
-            # It was left before its end. What goes on from it may be earlier, where a clock was wrong.
+            # Reading stopped before its end. If a clock was wrong, the next tape may have earlier times.
             stood = None
-        # A damaged tape may name its symbols, and end before it says how their books stood.
-        elif told and (told.epoch or not stood):
-            stood = told
+        # A damaged tape may name its symbols, and end before their checkpoints.
+        elif last and (last.epoch or not stood):
+            stood = last
         sync = events.books.syncs.get(query.symbol)
         gap = sync.gap if sync else gap
     if not recorded:
@@ -228,7 +236,7 @@ def _steps(
     events: EventByEvent,
     stood: LastState | None,
 ) -> Generator[Step | Gap, None, bool]:
-    """Returns whether the end of the query's time was passed."""
+    """The steps and gaps of one tape. Returns whether the end of the query's time was passed."""
     for record in read_records(tapes.archive, tape, frozenset({query.symbol}), every=1):
         if stood and isinstance(record, Checkpoint) and not continues(stood, record):
             if not tapes.archive.damaged:
@@ -236,10 +244,10 @@ def _steps(
                     f"it does not go on where {tapes.missing_before(tape)} ended: a tape is missing"
                 )
                 tapes.archive.report_damage(tape.path, why)
-            untold = _undeclared_gap(stood, record)
+            missing = _undeclared_gap(stood, record)
             # Before the first epoch nothing was known that could be lost.
-            if stood.epoch and query.overlaps(untold):
-                yield untold
+            if stood.epoch and query.overlaps(missing):
+                yield missing
         if query.end_us is not None and is_past(
             events.books, query.symbol, record, query.end_us * 1_000
         ):
@@ -247,14 +255,14 @@ def _steps(
         for output, event in events.feed(record):
             if isinstance(output, BookRow) and query.contains(output.received_ns // 1_000):
                 yield Step(event, Book.of(output, query.depth))
-            # A gap that is still open is said again when it is closed.
+            # An open gap comes again when it is closed.
             elif isinstance(output, CoreGap) and output.end_ns is not None:
                 yield from (gap for gap in [Gap.of(output)] if query.overlaps(gap))
     return False
 
 
 def _undeclared_gap(stood: LastState, begins: Checkpoint) -> Gap:
-    """What lies between the last state that was told and a tape that does not go on from there."""
+    """The gap between the last known state and a tape that does not continue it."""
     return Gap(
         begins.symbol,
         stood.epoch,

@@ -18,7 +18,7 @@ GRACE_S: Final = 30
 """How long the same work may fail."""
 
 PAUSE_S: Final = 1.0
-"""From one attempt to the next."""
+"""Between two attempts."""
 
 _STOP_CHECK_S: Final = 0.1
 
@@ -26,22 +26,22 @@ log = structlog.get_logger()
 
 
 class Stopped(Exception):
-    """The caller does not want to wait for the work any more."""
+    """`should_stop` was true while work was not finished."""
 
 
 def never() -> bool:
-    """The `should_stop` of work that is always finished."""
+    """The `should_stop` of work that is not stopped."""
     return False
 
 
 class Patience:
-    """For one piece of work, which can be done again after a WriteFailed."""
+    """The time left for one piece of work that can be repeated after a WriteFailed."""
 
     def __init__(self) -> None:
         self._left_s: float = GRACE_S
 
     def pause_s(self, error: WriteFailed) -> float:
-        """Seconds to wait before the next attempt. Raises the error when none would help."""
+        """Seconds to wait before the next attempt. Raises the error if another attempt is useless."""
         if not error.may_pass or self._left_s <= 0:
             raise error
         log.warning(error.why, giving_up_in_s=round(self._left_s))
@@ -49,8 +49,8 @@ class Patience:
         return PAUSE_S
 
 
-def patiently(work: Callable[[], object], should_stop: Callable[[], bool] = never) -> None:
-    """Do it, again and again if need be. Raises WriteFailed in the end, Stopped while it waits."""
+def retry_while_full(work: Callable[[], object], should_stop: Callable[[], bool] = never) -> None:
+    """Do the work, repeatedly while the disk is full. Raises WriteFailed in the end, Stopped when stopped."""
     patience = Patience()
     while True:
         try:

@@ -1,16 +1,49 @@
-"""After a `kill -9`: what was left unsealed is recorded once more, from its tape.
+"""Recovery: what a killed recorder left unsealed is recorded once more, from its tape.
 
-The same function over the same records gives the same rows, so the result is what the recorder
-would have written, minus at most the last moments that had not reached the tape.
+**Why it works.** Rows, gaps, checks and notes follow from the records of a tape by a pure function
+(reconstruct.py). So the tape is enough. Recovery gives its records to the same `RecordingSession` that the
+recorder used, and the result is what the recorder would have written.
 
-Known weakness: it takes as long as reading the tape does, and nothing is recorded meanwhile. A
-recording could begin at once, if its first epochs did not depend on how the torn tape ends.
+**What a killed recorder leaves.** A folder `unsealed/<segment>/` for each segment that was not sealed: the one
+that it was writing, and those before it whose sealing had not ended. In such a folder there may be:
+
+- `starting.jsonl.zst`, a tape whose opening (the start record, a checkpoint of every book) may be
+  incomplete. It is removed: as long as it has this name, the tape before it has everything.
+- `tape.jsonl.zst`, a tape with a complete opening. It can be read up to its last flush.
+- `torn.jsonl.zst`, such a tape while it is recovered. Then `tape.jsonl.zst` is what the recovery has written.
+- Files of rows and of small tables. They are never ahead of the tape, and they are made again.
+
+**The order of writing** makes this possible.
+
+1. The tape is flushed, then the row groups that follow from its records are written. Nothing is synced.
+2. When a segment rotates, the old tape is flushed, then the new one is renamed from `starting` to `tape`, and
+   only then is the end record of the old one written. So one of the two always has the latest state.
+3. When a segment is sealed, every file is synced and its checksum compared with what was written. Then
+   the files of rows and tables get their final names, then the manifest is written, then the tape
+   gets its final name, and last the folder is removed.
+
+So a segment with a sealed tape is complete. While its tape is not sealed, any other file may be missing, and all
+of them can be made again; one that was published already has the same bytes.
+
+**What is promised.** After the end of the process, by `kill -9` or a crash, everything is kept that the tape had
+at its last flush, at most about one second earlier. The archive is as if the recorder had ended there, and
+the time after it is a gap with the reason `killed`. After a power cut sealed files are intact; of an unsealed
+tape more than a second may be missing, since a tape is synced only when it is sealed. Recovery itself may be
+killed at any moment, and begins again at the next start.
+
+**What is trusted.** Nothing that is found. No link is followed. A tape is removed only when another one, read
+to its end, has all its records. What no recorder made, a tape whose records cannot be applied, and a tape that
+disagrees with the one that is recovered are moved to `set-aside/`, and the log has the new path: so they
+stop no later start. A tape whose very first record cannot be read stays where it is, for a person: no kill
+leaves one.
+
+Known weakness: recovery takes as long as reading the tape does, and nothing is recorded meanwhile. A
+recording could begin at once if its first epochs did not depend on how the torn tape ends.
 """
 
 from __future__ import annotations
 
 import os
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
@@ -35,20 +68,19 @@ from booktape.store.clearing import (
 )
 from booktape.store.durable_files import disk_errors_named
 from booktape.store.layout import Layout, Segment
-from booktape.store.patience import Stopped, never, patiently
-from booktape.store.segment_writer import SegmentWriter
+from booktape.store.patience import Stopped, never, retry_while_full
 from booktape.store.session import RecordingSession
-from booktape.store.tape_reader import beginning, errors_as_damage, read_tape
+from booktape.store.tape_reader import beginning, errors_as_damage, read_tape, read_to_end
 
 STOP_CHECK_RECORDS: Final = 100
-"""How many records are recovered between two looks at `should_stop`."""
+"""How many records are recovered between two calls of `should_stop`."""
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """A segment that a killed recorder had left unsealed, and that is sealed now."""
+    """A segment that a killed recorder left unsealed and that is sealed now."""
 
     segment: str
     records: int
@@ -57,72 +89,136 @@ class Recovered:
 def recover(
     layout: Layout, worker: Executor, should_stop: Callable[[], bool] = never
 ) -> list[Recovered]:
-    """Seal every segment that is not sealed, oldest first. Returns those that were recovered.
+    """Seal every unsealed segment, oldest first. Returns those that were recovered.
 
-    Nothing that is found is trusted. No link is followed, and no tape is removed before another one, read
-    to its end, holds all that it holds. What was not made by a recorder, and a tape that no recorder wrote,
-    is set aside, so that it does not disturb later starts. Raises Stopped when `should_stop` is true:
-    like a recovery that is killed, it begins anew at the next start.
+    Raises Stopped when `should_stop` is true: like a recovery that is killed, it begins again at the next
+    start.
     """
-    recovered: list[Recovered] = []
-    unsealed = unsealed_segments(layout)
-    for segment in unsealed:
-        with disk_errors_named(layout.unsealed_of(segment)):
-            foreign = foreign_entries(layout, segment)
-        for path in foreign:
-            _move_aside(layout, path, "no recorder made it", should_stop)
-    found = {segment: _found_tape(layout, segment) for segment in unsealed}
-    begun = [beginning(segment, tape.start) for segment, tape in found.items() if tape]
-    lineage = lineage_of(layout, begun)
-    for segment, tape in found.items():
-        if _is_sealed(layout, segment, tape):
-            patiently(partial(_clear, layout, segment), should_stop)
-        elif tape:
-            # A segment that has a successor had been left in good order.
-            reason = ROTATED if lineage.after[segment] else KILLED
-            log.warning("recovering what a killed recorder left", segment=segment.name)
-            try:
-                records = _replay(layout, segment, tape, reason, worker, should_stop=should_stop)
-            except DamagedTape as error:
-                worker.submit(int).result()  # what it still writes is written there
-                _move_aside(layout, layout.unsealed_of(segment), str(error), should_stop)
-                continue
-            log.warning("recovered", segment=segment.name, records=records)
-            recovered.append(Recovered(segment.name, records))
-        elif not _may_hold_anything(layout, segment):
-            patiently(partial(_clear, layout, segment), should_stop)
-        # Else its very beginning was damaged, which no kill does: it is left for a person.
-    return recovered
+    return _Recovery(layout, worker, should_stop).run()
 
 
-def _move_aside(layout: Layout, path: Path, why: str, should_stop: Callable[[], bool]) -> None:
-    """Move it out of the way of this start and of all later ones. The log says where it is now."""
+class _Recovery:
+    """One recovery of an archive."""
 
-    def move() -> None:
-        with disk_errors_named(layout.set_aside):
-            moved = set_aside(layout, path)
-        log.error("set aside, not recovered", file=str(path), to=str(moved), why=why)
+    def __init__(self, layout: Layout, worker: Executor, should_stop: Callable[[], bool]) -> None:
+        self._layout = layout
+        self._worker = worker
+        self._should_stop = should_stop
 
-    patiently(move, should_stop)
+    def run(self) -> list[Recovered]:
+        segments = unsealed_segments(self._layout)
+        for segment in segments:
+            with disk_errors_named(self._layout.unsealed_of(segment)):
+                foreign = foreign_entries(self._layout, segment)
+            for path in foreign:
+                self._set_aside(path, "no recorder made it")
+        tapes = {segment: _find_tape(self._layout, segment) for segment in segments}
+        begun = [beginning(segment, tape.start) for segment, tape in tapes.items() if tape]
+        lineage = lineage_of(self._layout, begun)
+        recovered: list[Recovered] = []
+        for segment, tape in tapes.items():
+            if _is_sealed(self._layout, segment, tape):
+                self._retry(partial(_clear, self._layout, segment))
+            elif tape:
+                # A segment that another one continues ended by rotation.
+                reason = ROTATED if lineage.after[segment] else KILLED
+                recovered += self._recover_segment(segment, tape, reason)
+            elif not _may_hold_anything(self._layout, segment):
+                self._retry(partial(_clear, self._layout, segment))
+            # Else its first record is damaged, which no kill causes: it stays there for a person.
+        return recovered
+
+    def _recover_segment(self, segment: Segment, tape: _Tape, reason: str) -> list[Recovered]:
+        """Seal a segment from its tape. If the tape's records cannot be applied, set it aside."""
+        log.warning("recovering what a killed recorder left", segment=segment.name)
+        try:
+            records = self._record_again(segment, tape, reason)
+        except DamagedTape as error:
+            self._worker.submit(int).result()  # wait until it has written what it was given
+            self._set_aside(self._layout.unsealed_of(segment), str(error))
+            return []
+        log.warning("recovered", segment=segment.name, records=records)
+        return [Recovered(segment.name, records)]
+
+    def _record_again(self, segment: Segment, tape: _Tape, reason: str) -> int:
+        if tape.other:
+            self._set_aside(tape.other, "another tape of its segment is recovered")
+        self._retry(partial(_isolate, self._layout, segment, tape))
+        torn = self._layout.torn_tape(segment)
+        records = read_tape(torn, torn=True)
+        next(records)
+        with errors_as_damage(torn):
+            recording = RecordingSession(self._layout, segment, self._worker, tape.start)
+        return 1 + record_again(recording, records, reason, torn, self._should_stop)
+
+    def _set_aside(self, path: Path, why: str) -> None:
+        """Move something to `set-aside/`, so that it stops no start, and log its new path."""
+
+        def move() -> None:
+            with disk_errors_named(self._layout.set_aside):
+                moved = set_aside(self._layout, path)
+            log.error("set aside, not recovered", file=str(path), to=str(moved), why=why)
+
+        self._retry(move)
+
+    def _retry(self, work: Callable[[], object]) -> None:
+        retry_while_full(work, self._should_stop)
+
+
+def record_again(
+    recording: RecordingSession,
+    records: Iterator[TapeRecord],
+    reason: str,
+    tape: object,
+    should_stop: Callable[[], bool] = never,
+) -> int:
+    """Record every record of a tape except its first, and seal. Returns their number.
+
+    The new tape ends for the same reason as the old one, or for `reason` if that has no end record. Raises
+    Stopped with everything unsealed, and DamagedTape, naming `tape`, if the records cannot be applied.
+    """
+    count = 0
+    writer = recording.writer
+    with errors_as_damage(tape):
+        for record in records:
+            if isinstance(record, SegmentEnd):
+                reason, recording.last_ns = record.reason, record.received_ns
+                # The checkpoints after it are made again. They are read for the tape's last checksum.
+                read_to_end(records)
+                break
+            # The snapshot requests that it returns were answered on this tape, or never.
+            recording.handle(record)
+            # Also after a record without rows: its line waits to be written.
+            if writer.wants_flush:
+                retry_while_full(writer.flush, should_stop)
+                if busy := writer.busy:
+                    busy.exception()  # waits; the next flush raises the error, if there is one
+            count += 1
+            if count % STOP_CHECK_RECORDS == 0 and should_stop():
+                raise Stopped
+        recording.end(reason)
+        retry_while_full(writer.flush, should_stop)
+        retry_while_full(lambda: writer.seal().result(), should_stop)
+    return count
 
 
 class _Tape(NamedTuple):
-    """The tape to recover a segment from. `other` is one that it does not hold all of."""
+    """The tape to recover a segment from. `other` is another one, with records that this one lacks."""
 
     path: Path
     start: SegmentStart
     other: Path | None
 
 
-def _found_tape(layout: Layout, segment: Segment) -> _Tape | None:
-    """The tape of an unsealed segment; None before its first lines were complete.
+def _find_tape(layout: Layout, segment: Segment) -> _Tape | None:
+    """The tape of an unsealed segment. None if none has a complete opening.
 
-    Of two it is the one that holds all of the other: a recovery that is killed leaves a part of the tape
-    that it was made from.
+    Of two tapes it is the one that has all records of the other: a killed recovery leaves a part of the tape
+    that it was reading.
     """
     torn, written = layout.torn_tape(segment), layout.writing_tape(segment)
-    with _named(layout.unsealed_of(segment)):
-        starts = {path: start for path in (torn, written) if (start := _first_line(path))}
+    with _read_errors_named(layout.unsealed_of(segment)):
+        starts = {path: start for path in (torn, written) if (start := _read_start(path))}
         if not starts:
             return None
         path, other = next(iter(starts)), written
@@ -133,12 +229,12 @@ def _found_tape(layout: Layout, segment: Segment) -> _Tape | None:
                 return _Tape(written, starts[written], None)
         elif path == written:
             other = torn
-        keeps = is_regular(other) and other.stat().st_size > 0
-    return _Tape(path, starts[path], other if keeps else None)
+        has_other = is_regular(other) and other.stat().st_size > 0
+    return _Tape(path, starts[path], other if has_other else None)
 
 
-def _first_line(path: Path) -> SegmentStart | None:
-    """How an unsealed tape begins; None where it does not begin as a tape does."""
+def _read_start(path: Path) -> SegmentStart | None:
+    """The start record of an unsealed tape. None if there is none."""
     if not is_regular(path):
         return None
     first = next(read_tape(path, torn=True), None)
@@ -146,24 +242,24 @@ def _first_line(path: Path) -> SegmentStart | None:
 
 
 @contextmanager
-def _named(folder: Path) -> Iterator[None]:
+def _read_errors_named(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
         raise StoreError(
-            f"Cannot read {error.filename or folder}: {error.strerror}. It holds what a killed recorder "
-            "left. Make it readable, then start again."
+            f"Cannot read {error.filename or folder}: {error.strerror}. It has the data of a recorder that "
+            "was killed. Make it readable, then start again."
         ) from error
 
 
 def _is_part(part: Iterable[TapeRecord], whole: Iterator[TapeRecord]) -> bool:
-    """Whether one tape begins with all that the other one says before its end, which is said anew."""
+    """Whether a tape begins with all records of another one, up to the end record of that one."""
     records = takewhile(lambda record: not isinstance(record, SegmentEnd), part)
     return all(next(whole, None) == record for record in records)
 
 
 def _is_sealed(layout: Layout, segment: Segment, tape: _Tape | None) -> bool:
-    """Whether a sealed tape, whole to its end, holds all that the unsealed one does."""
+    """Whether there is a sealed tape, complete to its end, with all records of the unsealed one."""
     sealed = layout.tape(segment)
     if not is_regular(sealed) or (tape is not None and tape.other):
         return False
@@ -171,7 +267,7 @@ def _is_sealed(layout: Layout, segment: Segment, tape: _Tape | None) -> bool:
         whole = read_tape(sealed)
         if not _is_part(read_tape(tape.path, torn=True) if tape else (), whole):
             return False
-        deque(whole, maxlen=0)  # to its end
+        read_to_end(whole)
     except (DamagedTape, OSError) as error:
         refuse_used_up(error)
         return False
@@ -179,7 +275,7 @@ def _is_sealed(layout: Layout, segment: Segment, tape: _Tape | None) -> bool:
 
 
 def _may_hold_anything(layout: Layout, segment: Segment) -> bool:
-    """Whether something unsealed may be the only copy of what it holds."""
+    """Whether an unsealed segment may have data of which there is no other copy."""
     tapes = layout.torn_tape(segment), layout.writing_tape(segment)
     return os.path.lexists(layout.tape(segment)) or any(
         is_regular(path) and path.stat().st_size for path in tapes
@@ -192,9 +288,9 @@ def _clear(layout: Layout, segment: Segment) -> None:
 
 
 def _isolate(layout: Layout, segment: Segment, tape: _Tape) -> None:
-    """Leave the tape to recover from alone in its folder, as the torn one.
+    """Rename the tape to `torn`, and remove the other files of its folder.
 
-    It is moved first: should recovery be killed too, the next one finds it again.
+    The rename comes first: if recovery is killed too, the next one finds the tape under that name.
     """
     written, torn = layout.writing_tape(segment), layout.torn_tape(segment)
     with disk_errors_named(torn):
@@ -202,76 +298,3 @@ def _isolate(layout: Layout, segment: Segment, tape: _Tape) -> None:
             remove_unsealed(torn)
             written.rename(torn)
         clear_segment(layout, segment, keep=torn)
-
-
-def _replay(  # noqa: PLR0913 each is one thing
-    layout: Layout,
-    segment: Segment,
-    tape: _Tape,
-    reason: str,
-    worker: Executor,
-    *,
-    should_stop: Callable[[], bool],
-) -> int:
-    """Record the torn tape once more, and seal. Returns how many records it held."""
-    if tape.other:
-        _move_aside(layout, tape.other, "another tape of its segment is recovered", should_stop)
-    patiently(partial(_isolate, layout, segment, tape), should_stop)
-    torn = layout.torn_tape(segment)
-    records = read_tape(torn, torn=True)
-    next(records)
-    with errors_as_damage(torn):
-        recording = RecordingSession(layout, segment, worker, tape.start)
-    return 1 + record_again(recording, records, reason, torn, should_stop)
-
-
-def record_again(
-    recording: RecordingSession,
-    records: Iterator[TapeRecord],
-    reason: str,
-    tape: object,
-    should_stop: Callable[[], bool] = never,
-) -> int:
-    """Handle every record of a tape but its first, and seal. Returns how many they were.
-
-    It ends as the tape does, or for this `reason` where the tape has no end. Raises Stopped with everything
-    unsealed, and DamagedTape, with the tape's name, where no recorder wrote it.
-    """
-    with errors_as_damage(tape):
-        count = _handle_all(recording, records, reason, should_stop)
-        patiently(recording.writer.flush, should_stop)
-        patiently(lambda: recording.writer.seal().result(), should_stop)
-    return count
-
-
-def _handle_all(
-    recording: RecordingSession,
-    records: Iterator[TapeRecord],
-    reason: str,
-    should_stop: Callable[[], bool],
-) -> int:
-    count = 0
-    for record in records:
-        if isinstance(record, SegmentEnd):
-            reason, recording.last_ns = record.reason, record.received_ns
-            # The checkpoints that follow are made anew; but only the very end of a tape has a checksum, which
-            # proves its last lines. So they are read all the same.
-            deque(records, maxlen=0)
-            break
-        # The requests that it returns were answered on this tape, or never.
-        recording.handle(record)
-        # Also after a record without a row: its line waits to be written.
-        if recording.writer.wants_flush:
-            _flush(recording.writer, should_stop)
-        count += 1
-        if count % STOP_CHECK_RECORDS == 0 and should_stop():
-            raise Stopped
-    recording.end(reason)
-    return count
-
-
-def _flush(writer: SegmentWriter, should_stop: Callable[[], bool]) -> None:
-    """Bring what is waiting to the disk, and wait for the worker when it is behind."""
-    patiently(writer.flush, should_stop)
-    if writer.busy:
-        writer.busy.exception()  # waits for it; the next flush raises what it met
