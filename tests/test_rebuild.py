@@ -250,7 +250,7 @@ def test_what_cannot_be_done_is_one_sentence(archive: Path, tmp_path: Path) -> N
         again(archive, archive)
     with pytest.raises(NotRecorded, match="no segment between"):
         again(archive, out, to_us=-1)
-    with pytest.raises(NotRecorded, match="nothing of XRPUSDT"):
+    with pytest.raises(NotRecorded, match="has no data for XRPUSDT"):
         again(archive, out, 1, "XRPUSDT")
     (empty / "tape").mkdir(parents=True)
     with pytest.raises(NotRecorded, match="no sealed tape"):
