@@ -169,7 +169,7 @@ def test_what_was_rebuilt_before_the_tape_was_damaged_stays(archive: Path, tmp_p
 
 
 def test_a_tape_that_does_not_begin_as_one_is_left_out(archive: Path, tmp_path: Path) -> None:
-    """Without its first line nobody knows what was recorded."""
+    """Without its first line what was recorded is unknown."""
     root = copy(archive, tmp_path / "damaged")
     edit_tape(sealed(root, "tape")[0], lambda tape: tape.pop(0))
     outcomes = again(root, tmp_path / "rebuilt", 2, BTC)
@@ -180,7 +180,7 @@ def test_a_tape_that_does_not_begin_as_one_is_left_out(archive: Path, tmp_path: 
 def test_an_interrupted_rebuild_is_taken_up_where_it_was_left(
     archive: Path, tmp_path: Path
 ) -> None:
-    """What was sealed stays; what was half done is nobody's recording, and is done again."""
+    """What was sealed stays; what was half done is no recording, and is done again."""
     out = tmp_path / "rebuilt"
     running = rebuild(order(archive, out, 2))
     first = next(running)

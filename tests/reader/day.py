@@ -70,7 +70,7 @@ def opening(*symbols: str) -> SegmentStart:
 def write(
     root: Path, seconds: int, *, segment_s: int, cuts: tuple[int, ...] = (), seal: bool = True
 ) -> None:
-    """Record so many seconds, a row after every event; the last segment may stay unsealed."""
+    """Record some seconds, a row after every event; the last segment may stay unsealed."""
     with open_archive(root) as archive:
         recording = archive.begin(opening(*SYMBOLS), "synthetic")
         sealing = drive(recording, day(seconds, cuts), segment_s)

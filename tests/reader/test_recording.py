@@ -96,7 +96,7 @@ def test_one_question_has_one_answer(sealed: Path, ask: Any) -> None:
 
 
 def test_nothing_is_loaded_before_it_is_needed() -> None:
-    """Whoever uses the core pays for no Arrow, and the reader needs neither pandas nor polars."""
+    """Using the core loads no Arrow, and the reader needs neither pandas nor polars."""
     for statement, absent in (
         ("import booktape.core.book", ("pyarrow", "rich", "aiohttp", "booktape.reader")),
         ("import booktape; booktape.open", ("pandas", "polars", "duckdb", "aiohttp")),

@@ -145,7 +145,7 @@ def test_a_stretch_is_replayed_from_the_tapes_it_lies_on(rec: booktape.Recording
 
 
 def test_a_tape_that_is_missing_in_between_is_not_passed_over(sealed: Path, tmp_path: Path) -> None:
-    """It is a gap that nobody declared, and a warning says which; `at` claims nothing inside it."""
+    """It is an undeclared gap, and a warning says which; `at` claims nothing inside it."""
     root = tmp_path / "copy"
     shutil.copytree(sealed, root)
     tapes = sorted(root.glob("tape/*/*"))

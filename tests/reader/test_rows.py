@@ -126,7 +126,7 @@ def test_row_groups_of_other_times_are_not_read(
 
 
 def test_memory_is_that_of_one_group(tmp_path: Path) -> None:
-    """Six groups need no more than two, as long as nobody keeps them."""
+    """Six groups need no more than two, as long as they are not kept."""
     peaks = []
     for seconds in (1_200, 3_600):
         write(tmp_path / str(seconds), seconds, segment_s=86_400)

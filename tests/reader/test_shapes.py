@@ -96,7 +96,7 @@ def test_a_shape_that_is_none_is_refused(batch: pa.RecordBatch) -> None:
 
 
 def test_wide_and_the_array_need_a_depth(rec: booktape.Recording) -> None:
-    """Nobody wants 40,000 columns."""
+    """Not 40,000 columns by default."""
     rows = rec.snapshots("BTCUSDT")
     with pytest.raises(UsageError, match=r"wide needs a number of levels. Add depth=20"):
         rows.to_arrow("wide")

@@ -1,4 +1,4 @@
-"""When a book was known, where our clock was wrong, or nobody says what lies between two epochs."""
+"""When a book was known, where our clock was wrong, or no gap lies between two epochs."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ class Disk:
         patch.setattr(os, "open", self._opened)
         patch.setattr(os, "pwrite", self._written)
         patch.setattr(os, "close", self._closed)
-        # Whoever is patient tries again soon, twenty times.
+        # A patient store tries again soon, twenty times.
         patch.setattr(patience, "PAUSE_S", 0.001)
         patch.setattr(patience, "GRACE_S", 0.02 if patient else 0.0)
 
@@ -102,7 +102,7 @@ class Disk:
 
     @contextmanager
     def refuses_at(self, chosen: int, number: int, times: int = 1) -> Iterator[None]:
-        """So many operations from the `chosen` one on, of whatever kind, fail with this error."""
+        """`times` operations from the `chosen` one on, of whatever kind, fail with this error."""
         with self._failing(chosen, _refusal(number), times, ()):
             yield
 

@@ -116,7 +116,7 @@ def test_other_symbols_in_between(tmp_path: Path) -> None:
 
 
 def test_a_symbol_that_was_delisted_may_be_listed_again(tmp_path: Path) -> None:
-    """Whoever records it now has found it listed: its epochs go on, and it is no gap."""
+    """A recorder that has it now has found it listed: its epochs go on, and it is no gap."""
     visit(tmp_path, 0, 10, more=(listed(DELISTED, 3),))
     visit(tmp_path, 100, 50)
     assert epochs(tmp_path) == [1, 1, 2, 2]
@@ -135,7 +135,7 @@ def test_a_worker_takes_over_the_past_of_its_own_symbols(tmp_path: Path) -> None
 
 
 def test_an_archive_that_workers_still_write_is_in_use(tmp_path: Path) -> None:
-    """Of one another they need not know; but whoever repairs must be alone."""
+    """Of one another they need not know; but a repair must be alone."""
     with (
         join_archive(tmp_path),
         join_archive(tmp_path),

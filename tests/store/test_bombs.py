@@ -1,4 +1,4 @@
-"""A file of some kilobytes that holds gigabytes is damaged, by name; nobody takes the memory for it."""
+"""A file of some kilobytes that holds gigabytes is damaged, by name; no memory is taken for it."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def verified(path: Path) -> Iterator[object]:
 
 @pytest.mark.parametrize("read", [read_tape, verified, read_carried_over])
 def test_a_line_too_long_to_be_ours(bomb: Path, read: Callable[[Path], Iterator[object]]) -> None:
-    """For the reader, rebuild and the start; for verify; for whoever looks how a tape begins."""
+    """For the reader, rebuild and the start; for verify; for a look at how a tape begins."""
     with memory_left(LEFT_BYTES), pytest.raises(DamagedTape, match="128 MiB"):
         list(read(bomb))
 

@@ -33,7 +33,7 @@ def layout(tmp_path: Path) -> Layout:
 
 
 def test_tapes_are_found_in_order_of_time(layout: Layout) -> None:
-    """Oldest first over all days, without what somebody else put there."""
+    """Oldest first over all days, without other people's files."""
     assert sealed_tapes(layout) == []
     ours = [Segment(us, "f") for us in (5 * DAY_US, 10, 9, DAY_US)]
     touch(*map(layout.tape, ours))
@@ -45,7 +45,7 @@ def test_tapes_are_found_in_order_of_time(layout: Layout) -> None:
 
 
 def test_a_file_of_another_day_is_not_where_it_should_be(layout: Layout) -> None:
-    """Whoever follows its name would not find it, so it is none."""
+    """Its name would not lead to it, so it is none."""
     segment = Segment(5, "f")
     touch(layout.root / "tape" / "date=1970-01-02" / layout.tape(segment).name)
     assert sealed_tapes(layout) == []

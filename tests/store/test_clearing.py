@@ -75,7 +75,7 @@ def test_all_else_stays(tmp_path: Path, folder: Path) -> None:
 
 def test_a_segment_that_is_a_link_is_not_followed(tmp_path: Path, folder: Path) -> None:
     """Not even to files that have our names."""
-    (folder / "tape.jsonl.zst").write_text("somebody else's")
+    (folder / "tape.jsonl.zst").write_text("another one's")
     other = Layout(tmp_path / "other")
     other.unsealed.mkdir(parents=True)
     other.unsealed_of(SEGMENT).symlink_to(folder)
@@ -87,7 +87,7 @@ def test_a_segment_that_is_a_link_is_not_followed(tmp_path: Path, folder: Path) 
 
 
 def test_a_file_of_another_folder_is_not_removed(tmp_path: Path) -> None:
-    """A name of ours outside a segment's folder is nobody's."""
+    """A name of ours outside a segment's folder is not ours."""
     (tmp_path / "manifest.json").write_text("a thesis")
     remove_unsealed(tmp_path / "manifest.json")
     assert (tmp_path / "manifest.json").exists()

@@ -38,7 +38,7 @@ AT_ONCE: Final = 5
 """Records that are handed over together; then comes a flush."""
 
 A_WHILE: Final = 5
-"""So many operations in a row are refused: each attempt ends at its first."""
+"""This many operations in a row are refused: each attempt ends at its first."""
 
 
 class Clock:

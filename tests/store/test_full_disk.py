@@ -39,7 +39,7 @@ def test_the_disk_fills_up_at_any_step(tmp_path: Path, monkeypatch: pytest.Monke
 def test_one_write_fails_and_then_there_is_space(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever does not wait is told, or it was written after all; the next start has everything."""
+    """A caller that does not wait gets an error, or it was written after all; the next start has everything."""
     disk, told = Disk(monkeypatch), 0
     for chosen in itertools.count():
         root, safe = tmp_path / str(chosen), [0]
@@ -81,7 +81,7 @@ def test_recovery_needs_space_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_a_real_limit(tmp_path: Path, size: int) -> None:
     """The operating system really refuses, in our writes and in Arrow's: the same promises.
 
-    And nobody reads more than our sentence: what is thrown away does not try to write again.
+    And nothing but our sentence is shown: what is thrown away does not try to write again.
     """
     safe = [0]
     refused = pytest.raises(WriteFailed, match="the disk is full")

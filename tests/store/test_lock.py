@@ -62,7 +62,7 @@ def test_a_killed_owner_frees_the_directory(tmp_path: Path) -> None:
 
 
 def test_an_owner_whose_lock_file_is_removed_is_still_one(tmp_path: Path) -> None:
-    """Somebody tidies up while a recorder is at work: a second one is refused all the same."""
+    """The lock file is removed while a recorder is at work: a second one is refused all the same."""
     lock = tmp_path / ".lock"
     with lock_directory(lock, folder=True):
         lock.unlink()
@@ -77,7 +77,7 @@ def test_an_owner_whose_lock_file_is_removed_is_still_one(tmp_path: Path) -> Non
 def test_an_archive_is_locked_like_that(
     tmp_path: Path, own: Callable[[Path], AbstractContextManager[Archive]]
 ) -> None:
-    """Whoever owns one."""
+    """The owner of one."""
     with own(tmp_path):
         (tmp_path / ".lock").unlink()
         with pytest.raises(DirectoryInUse), own(tmp_path):
@@ -101,7 +101,7 @@ def test_a_directory_that_cannot_be_made_is_said(tmp_path: Path) -> None:
 
 
 def test_workers_share_what_nobody_else_may_have(tmp_path: Path) -> None:
-    """Any number of them; whoever wants it alone waits until the last one has gone."""
+    """Any number of them; one that wants it alone waits until the last one has gone."""
     lock = tmp_path / ".lock"
     with lock_directory(lock, shared=True):
         with lock_directory(lock, shared=True):

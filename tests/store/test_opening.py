@@ -1,4 +1,4 @@
-"""A file of an archive is a regular one, wherever it is opened: nobody waits for a FIFO, nothing leads outside."""
+"""A file of an archive is a regular one, wherever it is opened: nothing waits for a FIFO, nothing leads outside."""
 
 from __future__ import annotations
 

@@ -406,7 +406,7 @@ def test_junk_does_not_stop_a_start(
 
 
 class WhenAsked(Executor):
-    """Does nothing before somebody waits for it: a worker that is always behind."""
+    """Does nothing before it is waited for: a worker that is always behind."""
 
     def __init__(self) -> None:
         self.waiting: list[Callable[[], None]] = []

@@ -89,7 +89,7 @@ def test_columns_of_gaps() -> None:
 
 
 def test_columns_of_checks_and_notes() -> None:
-    """Only a note may concern nobody in particular."""
+    """Only a note may concern no symbol in particular."""
     assert [(f.name, str(f.type), f.nullable) for f in CHECKS] == [
         ("symbol", "string", False),
         ("time", TIME, False),

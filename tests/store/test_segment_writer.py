@@ -226,7 +226,7 @@ def test_busy_while_the_worker_is_behind(layout: Layout, monkeypatch: pytest.Mon
         assert not first.done()
         free.set()
         worker.submit(int).result()
-        assert writer.busy is None, "all is written, though nobody has flushed"
+        assert writer.busy is None, "all is written, though nothing was flushed"
         writer.write(END)
         writer.seal().result()
     assert groups(layout) == [1, 1, 1, 1]

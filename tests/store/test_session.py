@@ -50,7 +50,7 @@ def test_it_stores_what_the_function_says(tmp_path: Path) -> None:
 
 
 def test_every_output_is_handed_on(tmp_path: Path) -> None:
-    """Whoever drives it hears everything, requests for snapshots above all."""
+    """Its caller gets everything, requests for snapshots above all."""
     books, recording = (
         Reconstruction(),
         RecordingSession(Layout(tmp_path), Segment(0, "a"), SameThread(), OPENING),

@@ -88,7 +88,7 @@ records = st.one_of(
 
 
 def deep_down(records: int, act: Callable[[], T]) -> T:
-    """Do it so many calls further down the stack."""
+    """Do it `depth` calls further down the stack."""
     return deep_down(records - 1, act) if records else act()
 
 
