@@ -9,14 +9,26 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 import booktape
+from booktape.core.tape_records import DELISTED
 from booktape.reader.archive_files import ArchiveFiles
 from booktape.reader.gaps import gap_list
 from booktape.store.archive import open_archive
 from booktape.store.schema import GAPS
 from reader.day import BEGIN_S, SYMBOLS
 from reader.truth import moment
-from store.story import ETH, OPENING, perform
-from support.oracle import SECOND, connected, event, lost, rest, snapshot, stream
+from store.story import ETH, OPENING, perform, record
+from support.oracle import (
+    SECOND,
+    SYMBOL,
+    connected,
+    event,
+    listed,
+    lost,
+    rest,
+    snapshot,
+    start,
+    stream,
+)
 from support.rotation import finish, rotate
 
 CLOSING = (connected(51, 1, (ETH,)), rest(snapshot(40, {"1": "1"}, {}, symbol=ETH), 55))
@@ -103,3 +115,22 @@ def test_files_are_read_as_they_are(rec: booktape.Recording, sealed: Path) -> No
     files = sorted(sealed.glob("gaps/*/*.parquet"))
     rows = [row for file in files for row in pq.ParquetFile(file).read().to_pylist()]
     assert rec.gaps().to_pylist() == rows
+
+
+def test_a_symbol_that_is_delisted_amid_a_gap_and_comes_back_has_two(tmp_path: Path) -> None:
+    """The first ends when it was delisted, the second begins when an event came all the same."""
+    story = (
+        connected(1),
+        rest(snapshot(10), 2),
+        stream(event(20, 20), 3),
+        listed(DELISTED, 5),
+        stream(event(21, 21), 9),
+        rest(snapshot(30), 11),
+    )
+    record(tmp_path, story, opening=start(SYMBOL))
+    gaps = booktape.open(tmp_path).gaps().to_pylist()
+    assert [(gap["epoch"], gap["reason"]) for gap in gaps] == [
+        (1, "id_gap"),
+        (1, "delisted"),
+    ]
+    assert gaps[0]["end_time"] <= gaps[1]["start_time"]

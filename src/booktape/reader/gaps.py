@@ -33,31 +33,35 @@ def gap_table(
     rows = _declared(archive, symbol, unsealed=unsealed, before_us=before_us)
     delisted: dict[str, list[datetime]] | None = None
     for name in archive.symbols() if symbol is None else [symbol]:
-        own = [Gap.from_row(row) for (one, _), row in rows.items() if one == name]
+        own = [Gap.from_row(row) for (one, *_), row in rows.items() if one == name]
         for gap in undeclared(archive, name, own):
             delisted = _delistings(archive) if delisted is None else delisted
             # A symbol that was not listed had no book.
             until = gap.end_time or gap.start_time
             if not any(gap.start_time <= at <= until for at in delisted.get(name, ())):
-                rows[name, gap.epoch] = asdict(gap)
+                rows[name, gap.epoch, gap.reason] = asdict(gap)
     found = sorted(rows.values(), key=lambda row: (row["start_time"], row["symbol"]))
     return pa.Table.from_pylist(found, GAPS)
 
 
 def _declared(
     archive: ArchiveFiles, symbol: str | None, *, unsealed: bool, before_us: int | None
-) -> dict[tuple[str, int], dict[str, Any]]:
-    """The gaps in files and on unsealed tapes, by symbol and epoch."""
+) -> dict[tuple[str, int, str], dict[str, Any]]:
+    """The gaps in files and on unsealed tapes, by symbol, epoch and reason.
+
+    A symbol that is delisted while its book is not known, and comes back, has two gaps of one epoch.
+    """
     # Unsealed tapes first: a segment that is sealed meanwhile is then read twice, and not missed.
     tail = list(_unsealed(archive, symbol, before_us)) if unsealed else []
     # Known weakness: every file of gaps is opened, because a gap may be closed much later.
     merged = pa.concat_tables([GAPS.empty_table(), *sealed_tables(archive, "gaps"), *tail])
-    rows: dict[tuple[str, int], dict[str, Any]] = {}
+    rows: dict[tuple[str, int, str], dict[str, Any]] = {}
     for row in merged.to_pylist():
-        known = rows.get((row["symbol"], row["epoch"]))
+        key = row["symbol"], row["epoch"], row["reason"]
+        known = rows.get(key)
         # A closed gap never opens again: an open row that is read later does not replace it.
         if symbol in {None, row["symbol"]} and not (known and known["end_time"]):
-            rows[row["symbol"], row["epoch"]] = row
+            rows[key] = row
     return rows
 
 
