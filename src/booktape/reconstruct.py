@@ -398,6 +398,7 @@ class Reconstruction:
         synced = None
         for output in found:
             if isinstance(output, IdsReset):
+                # Checks found it. (When the feed itself does, it has forgotten the old ids already.)
                 self.arbiter.feeds[symbol].reset()
                 continue
             out.append(output)

@@ -161,8 +161,9 @@ class BookLost:
 
 @dataclass(frozen=True, slots=True)
 class BookSynced:
-    """The book is known: a new epoch begins. The `held` events must now be handled once more.
+    """The book is known: a new epoch begins.
 
+    The `held` events must now be handled once more, which `SymbolPipeline` does.
     `counts_anew`: the exchange counts from lower ids again, so the id is below that of the book before.
     """
 

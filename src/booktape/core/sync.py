@@ -6,7 +6,8 @@
     BREAK     it trades again → SYNCING
     ENDED     an event comes → SYNCING
 
-    all connections lost → COLD, but for ENDED;   in a break → BREAK;   no longer listed → ENDED
+    any but ENDED: all connections lost → COLD, no longer listed → ENDED
+    SYNCING, LIVE: the list shows a break → BREAK (COLD: once it is connected)
 
 `TABLE`, at the end of this file, is the machine. For each state and input the first rule whose condition
 holds is followed; where none does, nothing changes. Quotes are from "How to manage a local order book
@@ -275,6 +276,7 @@ class SymbolSync:
         return lost + self._request_snapshot(found, at_ns)
 
     def _expect_lower_ids(self, _: IdsReset, __: int) -> SyncOutputs:
+        # As if enough stale answers had come: the next answer is believed, whatever its id.
         self.held, self.stale_answers = [], STALE_MAX
         return ()
 

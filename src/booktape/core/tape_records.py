@@ -11,6 +11,8 @@ from typing import Final, TypeAlias
 
 from booktape.core.events import GapInterval, HeldEvent, Level
 
+# Why a segment or a connection ended. All but `rotated` are also reasons of gaps; the others are in core/sync.py, and
+# `GAP_REASONS` in store/schema.py says what each means.
 ROTATED: Final = "rotated"
 STOPPED: Final = "stopped"
 KILLED: Final = "killed"

@@ -266,6 +266,7 @@ class _LiveRecording:
         """Handle records in order. Waits while the disk is behind, and then the queue fills."""
         queue = self._context.queue
         while True:
+            # Handling empties this list. What a cancellation leaves in it, `run` seals.
             records = self._unhandled = await queue.take(TURN_RECORDS, TURN_BYTES)
             count, last_ns = len(records), records[-1].received_ns
             came_bytes = sum(map(size_bytes, records))

@@ -80,7 +80,8 @@ class RecordingSession:
         Any other caller just continues: the rest is written before the next record.
         """
         self._complete_opening()
-        # The end record is applied before the checkpoints are made, and written after them.
+        # The end record is applied before the checkpoints are made. It is written to the old tape once the
+        # new one is on the disk (`SegmentWriter.flush`).
         end = SegmentEnd(now_ns, ROTATED)
         self._store(self.books.feed(end))
         self.last_ns = max(self.last_ns, now_ns)
@@ -107,7 +108,10 @@ class RecordingSession:
         return True
 
     def end(self, reason: str) -> None:
-        """Write the last records of the tape: its end and, unless it rotated, a checkpoint of every book."""
+        """Write the last records of the tape: its end and a checkpoint of every book.
+
+        Without checkpoints if it `rotated`: so ended a tape that recovery or rebuild repeats.
+        """
         self._complete_opening()
         end = SegmentEnd(self.last_ns, reason)
         self._store(self.books.feed(end))
