@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 import pytest
 
 from booktape.core.events import BookRow, BookSynced
-from booktape.core.tape_records import Checkpoint, ClockStep, TapeRecord
+from booktape.core.tape_records import Checkpoint, ClockStep, Disconnected, TapeRecord
 from booktape.reconstruct import Output
 from booktape.recorder.async_recording import AsyncRecording
 from booktape.store import parquet_file, segment_writer
@@ -59,6 +59,11 @@ def ignore(_: Output) -> None:
     """What follows from the rest, where it is not looked at."""
 
 
+def nothing(_: TapeRecord) -> list[Disconnected]:
+    """No connection has to end."""
+    return []
+
+
 async def record(root: Path, cancelled_after: int | None) -> int:
     """Hand all frames over at once, in a task. How many turns others got until it was done."""
     with open_archive(root) as archive:
@@ -73,7 +78,7 @@ async def record(root: Path, cancelled_after: int | None) -> int:
             await asyncio.sleep(0)
         work.cancel()
         await asyncio.wait({work})
-        await async_recording.seal(frames, ignore)
+        await async_recording.seal(frames, ignore, nothing)
     return turns
 
 
@@ -117,7 +122,7 @@ def test_whoever_is_stopped_while_the_disk_is_behind_loses_nothing(
             work.cancel()
             await asyncio.wait({work})
             free.set()
-            await async_recording.seal(before + rest, ignore)
+            await async_recording.seal(before + rest, ignore, nothing)
 
     asyncio.run(story())
     assert stored(tmp_path) == expected(RECORDS, opening=OPENING)
@@ -137,7 +142,7 @@ def test_what_is_left_at_the_end_is_taken_at_the_pace_of_the_disk(
             async_recording = AsyncRecording(
                 archive.begin(OPENING, "first"), StandingClock(), 3_600
             )
-            sealing = asyncio.ensure_future(async_recording.seal([*RECORDS], ignore))
+            sealing = asyncio.ensure_future(async_recording.seal([*RECORDS], ignore, nothing))
             try:
                 async with asyncio.timeout(20):
                     while not async_recording.session.writer.busy:
@@ -174,7 +179,7 @@ def test_a_clock_that_is_set_back_begins_a_new_segment(
             async_recording = AsyncRecording(archive.begin(opening, "first"), Ahead(), 3_600)
             steps = [ClockStep((begun - back_s + second) * SECOND, 0) for second in range(3)]
             await async_recording.handle([connected(begun, 1, (BTC,)), *steps])
-            await async_recording.seal([], ignore)
+            await async_recording.seal([], ignore, nothing)
 
     asyncio.run(story())
     order = lineage_of(Layout(tmp_path)).order
@@ -190,7 +195,9 @@ def test_what_follows_from_the_rest_is_handed_on(tmp_path: Path) -> None:
             async_recording = AsyncRecording(
                 archive.begin(OPENING, "first"), StandingClock(), SEGMENT_S
             )
-            await async_recording.seal([*RECORDS], lambda output: seen.append(type(output)))
+            await async_recording.seal(
+                [*RECORDS], lambda output: seen.append(type(output)), nothing
+            )
         return seen
 
     assert {BookSynced, BookRow} <= set(asyncio.run(story()))

@@ -77,7 +77,7 @@ def record_at_a_desk(root: Path) -> None:
                 turn, records = records[:AT_ONCE], records[AT_ONCE:]
                 await async_recording.handle(turn)
                 await async_recording.flush()
-            await async_recording.seal([], lambda _: None)
+            await async_recording.seal([], lambda _: None, lambda _: [])
 
     asyncio.run(story())
 

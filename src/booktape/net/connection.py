@@ -83,6 +83,7 @@ class Connection:
         self._alive_ns = 0
         self._messages = RateLimit(CLIENT_MESSAGES_PER_S, window_s=1.0)
         self._socket: Socket | None = None
+        self._reading: asyncio.Task[str] | None = None
         self._is_closed = False
 
     async def run(self) -> None:
@@ -108,6 +109,9 @@ class Connection:
         self._is_closed = True
         if self._socket is not None:
             await _end(self._socket)
+        if self._reading is not None:
+            # A peer that goes on sending would keep `receive` busy for ever: it waits for the peer's close.
+            self._reading.cancel()
 
     def _handshake_refused(self, error: WSServerHandshakeError) -> str:
         """Why a handshake with an HTTP status failed. Like a request's, it may ask for a pause."""
@@ -143,10 +147,16 @@ class Connection:
         self.is_subscribed = True
         log.info("connected", connection=self.number, symbols=len(self._symbols), to=self.ws_url)
         watch = asyncio.create_task(self._end_when_silent(socket))
+        self._reading = asyncio.create_task(self._read(socket))
         try:
-            why = await self._read(socket)
+            why = await self._reading
         except (aiohttp.ClientError, OSError, Oversized) as error:
             why = error_text(error)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise  # the recorder ends
+            why = "closed by us while the exchange went on sending"
         finally:
             watch.cancel()
         await queue.put(

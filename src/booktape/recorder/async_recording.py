@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import structlog
 
-from booktape.core.tape_records import STOPPED, TapeRecord
+from booktape.core.tape_records import STOPPED, Disconnected, TapeRecord
 from booktape.errors import WriteFailed
 from booktape.net.clock import Clock
 from booktape.reconstruct import Output
@@ -91,17 +91,27 @@ class AsyncRecording:
         for sealing in self._sealing:
             sealing.cancel()
 
-    async def seal(self, rest: list[TapeRecord], on_output: Callable[[Output], None]) -> None:
+    async def seal(
+        self,
+        rest: list[TapeRecord],
+        on_output: Callable[[Output], None],
+        follow_up: Callable[[TapeRecord], list[Disconnected]],
+    ) -> None:
         """Handle the rest, end the recording, and wait until every file has its final name.
 
         The rest may be a whole queue, so it is handled at the pace of the disk, and removed from the list.
         What follows from it goes to `on_output` one by one: all of it at once may be too much for memory.
+        `follow_up` tells which connections have to end after a record, since their events take too much.
         """
         if self._under_way is not None:
             await self._under_way
         while rest:
-            for output in self.session.handle(rest.pop(0)):
+            record = rest.pop(0)
+            for output in self.session.handle(record):
                 on_output(output)
+            for gone in follow_up(record):
+                for output in self.session.handle(gone):
+                    on_output(output)
             await self._keep_pace()
             await asyncio.sleep(0)  # there may be thousands, and a second signal must be handled
         log.info("sealing", segment=self.session.writer.segment.name)

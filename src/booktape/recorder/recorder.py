@@ -234,7 +234,7 @@ class _LiveRecording:
                 for task in tasks:
                     task.cancel()
             rest = [*self._unhandled, *self._context.queue.drain()]
-            await self.recording.seal(rest, self._telemetry.record)
+            await self.recording.seal(rest, self._telemetry.record, self._over_limit_after)
         except* StoreError as errors:
             self.recording.give_up()
             raise errors.exceptions[0] from None  # one sentence is enough for the user
@@ -275,6 +275,9 @@ class _LiveRecording:
             self._telemetry.count_records(count, len(queue), self._clock.now_ns() - last_ns)
             await asyncio.sleep(0)
 
+    def _over_limit_after(self, record: TapeRecord) -> list[Disconnected]:
+        return self._connections_over_limit(size_bytes(record), record.received_ns)
+
     async def _handle(self, records: list[TapeRecord]) -> None:
         for output in await self.recording.handle(records):
             self._telemetry.record(output)
@@ -294,27 +297,34 @@ class _LiveRecording:
             self._rest.forget(output.symbol)
 
     async def _bound_held_events(self, came_bytes: int, now_ns: int) -> None:
-        """While held events take too much memory, end the connections of the symbol with most of them.
+        """End the connections whose events take too much memory; others follow, as after any loss."""
+        for gone in self._connections_over_limit(came_bytes, now_ns):
+            self._feeds.end(gone.connection)
+            await self._handle([gone])
+
+    def _connections_over_limit(self, came_bytes: int, now_ns: int) -> list[Disconnected]:
+        """While held events take too much memory: the ends of the connections of the symbol with most of them.
 
         As after any lost connection, a gap says what is lost with them. `now_ns` stamps the end. The rest of these
         connections' messages, later in the queue, belongs to no connection any more.
         """
+        found: list[Disconnected] = []
         # Counted exactly only once it can be too much: a look at thousands of books takes a while.
         self._held_bytes += came_bytes * DECODED_PER_BYTE
         if self._held_bytes <= HELD_BYTES_MAX:
-            return
+            return found
         books = self.recording.session.books
         held = books.waiting_bytes()
         self._held_bytes = sum(held.values())
         for symbol in sorted(held, key=held.__getitem__, reverse=True):
             if self._held_bytes <= HELD_BYTES_MAX:
-                return
+                break
             self._held_bytes -= held[symbol]
             why = f"{symbol}: {held[symbol] >> 20} MiB of events wait, and none can be applied"
             for connection in sorted(books.arbiter.feeds[symbol].last_by_connection):
                 log.warning("ending a connection", connection=connection, why=why)
-                self._feeds.end(connection)
-                await self._handle([Disconnected(now_ns, connection, now_ns, DISCONNECTED, why)])
+                found.append(Disconnected(now_ns, connection, now_ns, DISCONNECTED, why))
+        return found
 
     async def _flush_often(self) -> None:
         """Bring the tape to the disk; end the recording where a segment could not be sealed."""
