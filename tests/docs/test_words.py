@@ -45,6 +45,6 @@ def test_no_private_picture_is_left() -> None:
 
 
 def test_hardly_a_word_leaves_open_who_and_how_many() -> None:
-    """Whoever reads it should not have to guess."""
+    """A reader does not have to guess."""
     found = places(VAGUE)
     assert found.total() < VAGUE_MOST, found

@@ -1,4 +1,4 @@
-"""Manners at the REST http: a few requests at once, and one alone as soon as anything is wrong."""
+"""Requests to REST: a few at once, and one alone as soon as anything is wrong."""
 
 from __future__ import annotations
 

@@ -173,8 +173,8 @@ def test_no_request_of_any_kind_goes_out_before_retry_after(
     assert all(at_s >= sent_s[0] + silence_s + 1 for at_s in sent_s[1:])
 
 
-def test_the_budget_of_the_exchange_is_kept() -> None:
-    """30 full snapshots take more than a minute: 24 go at once, the others wait their turn."""
+def sent_of(count: int, urgency: Urgency = Urgency.NEW) -> list[float]:
+    """When each of `count` requests was sent, all of them asked for at once and answered at once."""
     sent_s: list[float] = []
     clock = RestlessClock()
 
@@ -184,12 +184,18 @@ def test_the_budget_of_the_exchange_is_kept() -> None:
 
     async def story() -> None:
         async with asking(exchange, clock) as (rest, queue):
-            for number in range(30):
-                rest.request_snapshot(FetchSnapshot(f"S{number}USDT", 1))
-            for _ in range(30):
+            for number in range(count):
+                rest.request_snapshot(FetchSnapshot(f"S{number}USDT", 1, urgency))
+            for _ in range(count):
                 await next_answer(queue)
 
     virtual_time.run(story())
+    return sent_s
+
+
+def test_the_budget_of_the_exchange_is_kept() -> None:
+    """30 full snapshots take more than a minute: 24 go at once, the others wait their turn."""
+    sent_s = sent_of(30)
     assert sum(at_s < sent_s[0] + WINDOW_S for at_s in sent_s) == 24
 
 
@@ -323,21 +329,7 @@ def test_audits_leave_half_of_the_budget_to_books_that_are_not_known(
     urgency: Urgency, at_once: int
 ) -> None:
     """Books that are not yet deep do not: a start would take twice as long."""
-    sent_s: list[float] = []
-    clock = RestlessClock()
-
-    async def exchange(_: web.Request) -> web.StreamResponse:
-        sent_s.append(clock.now_s)
-        return web.Response(body=DEPTH)
-
-    async def story() -> None:
-        async with asking(exchange, clock) as (rest, queue):
-            for number in range(25):
-                rest.request_snapshot(FetchSnapshot(f"S{number}USDT", 1, urgency))
-            for _ in range(25):
-                await next_answer(queue)
-
-    virtual_time.run(story())
+    sent_s = sent_of(25, urgency)
     assert sum(at < sent_s[0] + 60 for at in sent_s) == at_once
 
 

@@ -100,12 +100,16 @@ def test_whoever_is_stopped_amid_a_rotation_loses_nothing(tmp_path: Path, turns:
     assert {type(frame) for frame in begins} == {Checkpoint}
 
 
-def test_whoever_is_stopped_while_the_disk_is_behind_loses_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Rows that wait for the worker are written, however long it takes."""
+@pytest.fixture
+def _every_row_is_a_backlog(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row is a group of its own, and the disk is behind as soon as one waits."""
     monkeypatch.setattr(parquet_file, "GROUP_ROWS", 1)
     monkeypatch.setattr(segment_writer, "BACKLOG_BYTES", 0)
+
+
+@pytest.mark.usefixtures("_every_row_is_a_backlog")
+def test_whoever_is_stopped_while_the_disk_is_behind_loses_nothing(tmp_path: Path) -> None:
+    """Rows that wait for the worker are written, however long it takes."""
     free = threading.Event()
 
     async def story() -> None:
@@ -128,12 +132,9 @@ def test_whoever_is_stopped_while_the_disk_is_behind_loses_nothing(
     assert stored(tmp_path) == expected(RECORDS, opening=OPENING)
 
 
-def test_what_is_left_at_the_end_is_taken_at_the_pace_of_the_disk(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("_every_row_is_a_backlog")
+def test_what_is_left_at_the_end_is_taken_at_the_pace_of_the_disk(tmp_path: Path) -> None:
     """A whole queue may be left; its rows do not pile up in memory while the worker is behind."""
-    monkeypatch.setattr(parquet_file, "GROUP_ROWS", 1)
-    monkeypatch.setattr(segment_writer, "BACKLOG_BYTES", 0)
     free = threading.Event()
 
     async def story() -> None:

@@ -156,7 +156,8 @@ class SymbolPipeline:
     def _on_applied(self, event: DepthEvent, received_ns: int) -> list[PipelineOutput]:
         # On tapes of format 1 an event is part of the book from its own stamp on.
         known_ns = received_ns if self.sync.tape_format == 1 else self.sync.stamp_ns
-        out = self._act_on(self.checks.on_applied(event, known_ns), known_ns)
+        found = self.checks.on_applied(event, known_ns)
+        out = self._act_on(found, known_ns) if found else []  # nearly always nothing
         # A check may have failed. Then the book is lost, and there is no row.
         if self._is_live() and is_row_due(self.sync.updates, self._every):
             out.append(self.sync.row(known_ns))
