@@ -194,7 +194,8 @@ def test_replay_tells_what_a_damaged_tape_leaves_open(root: Path) -> None:
 def test_the_replay_command_goes_on_behind_a_damaged_tape(root: Path) -> None:
     """It plays up to the damage, then the tapes that go on from it, names the file, and ends with 1."""
     tapes = files(root, "tape")
-    victim, last = tapes[-3], tapes[-1]
+    # The last tape alone may be too short for an event: it ends where the recorder was stopped.
+    victim, after = tapes[-3], tapes[-2:]
     content = victim.read_bytes()
     victim.write_bytes(content[: len(content) // 2])
     tapes[0].write_bytes(b"")
@@ -218,7 +219,8 @@ def test_the_replay_command_goes_on_behind_a_damaged_tape(root: Path) -> None:
     played = set(booktape.open(again).snapshots(BTC).to_arrow()["update_id"].to_pylist())
     behind = [
         event.last_id
-        for frame in read_tape(last)
+        for tape in after
+        for frame in read_tape(tape)
         if isinstance(frame, StreamMessage)
         for event in [decode_event(frame.payload)]
         if isinstance(event, DepthEvent) and event.symbol == BTC
