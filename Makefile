@@ -19,8 +19,10 @@ DEV := $(VENV)/.dev-installed
 INTEROP := .venv-interop
 # So do the books that ours is measured beside.
 PEERS := .venv-peers
+# So does the server that answers as S3 does.
+S3_SERVER := .venv-s3-server
 
-.PHONY: demo record test check interop locks bench peers performance soak coverage proofs fuzz mutants docs pictures format lock clean
+.PHONY: demo record test check bucket interop locks bench peers performance soak coverage proofs fuzz mutants docs pictures format lock clean
 
 demo: $(RUN)  ## record the built-in exchange for 20 s, read, prove and draw it; needs no network
 	$(BIN)/python examples/demo.py
@@ -37,6 +39,9 @@ check: $(DEV)  ## format, lint, types, the house's import rules, the documents
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m pytest tests/docs
+
+bucket: $(DEV) $(S3_SERVER)/.installed  ## segments in a bucket: a real S3 server on loopback, and its faults
+	$(BIN)/python -m pytest -rs tests/bucket
 
 interop: $(INTEROP)/.installed  ## hftbacktest and nautilus_trader load our exports (to Python 3.13)
 	BOOKTAPE_INTEROP=1 $(INTEROP)/bin/python -m pytest -rs tests/export/test_interop.py tests/examples/test_backtest.py
@@ -86,15 +91,18 @@ lock:
 	uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 \
 	    pyproject.toml --group build --group demo -o requirements/run.txt
 	uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 \
-	    pyproject.toml --extra plot --extra read --group build --group demo --group dev \
+	    pyproject.toml --extra bucket --extra dask --extra plot --extra read \
+	    --group build --group demo --group dev \
 	    -c requirements/run.txt -o requirements/dev.txt
 	uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 \
 	    pyproject.toml --group build --group export-tests -o requirements/interop.txt
 	uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 \
 	    pyproject.toml --group build --group peers -o requirements/peers.txt
+	uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 \
+	    --group s3-server -o requirements/s3-server.txt
 
 clean:
-	rm -rf $(VENV) $(INTEROP) $(PEERS) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage build dist
+	rm -rf $(VENV) $(INTEROP) $(PEERS) $(S3_SERVER) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage build dist
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -113,6 +121,13 @@ $(INTEROP)/.installed: requirements/interop.txt pyproject.toml
 	$(INTEROP)/bin/python -m pip install --quiet --no-deps --require-hashes -r requirements/interop.txt
 	$(INTEROP)/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	$(INTEROP)/bin/python -m pip check
+	touch $@
+
+# No booktape in it: the server runs beside the tests, as a process of its own.
+$(S3_SERVER)/.installed: requirements/s3-server.txt
+	test -x $(S3_SERVER)/bin/python || $(PYTHON) -m venv $(S3_SERVER)
+	$(S3_SERVER)/bin/python -m pip install --quiet --no-deps --require-hashes -r requirements/s3-server.txt
+	$(S3_SERVER)/bin/python -m pip check
 	touch $@
 
 $(PEERS)/.installed: requirements/peers.txt pyproject.toml
