@@ -1,9 +1,13 @@
-"""The manifest of a sealed segment: the size and SHA-256 of each of its files.
+"""The manifest of a sealed segment: the size and SHA-256 of each of its files, and what is in them.
 
     {"segment": "20261122T101300.000000Z-3f9a2c81",
-     "files": {"tape/date=2026-11-22/….jsonl.zst": {"bytes": 123, "sha256": "…"}, …}}
+     "files": {"tape/date=2026-11-22/….jsonl.zst": {"bytes": 123, "sha256": "…"},
+               "gaps/date=2026-11-22/….parquet": {"bytes": 123, "sha256": "…", "rows": 0},
+               "snapshots/symbol=BTCUSDT/date=2026-11-22/….parquet":
+                   {"bytes": 123, "sha256": "…", "rows": 360, "first_id": 9, "last_id": 3609}, …}}
 
-Paths are relative to the archive. With it `verify` finds a file that was lost, added or changed, even if its
+Paths are relative to the archive. `rows` is the number of a table's rows, `first_id` and `last_id` are the
+update ids of the first and the last row; manifests of version 0.1.0 have neither. With it `verify` finds a file that was lost, added or changed, even if its
 content still reads the same. It protects against accidents, not against a forger, who can rewrite the
 manifest too.
 """
@@ -12,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 from msgspec import Struct
@@ -22,11 +27,29 @@ from booktape.store.layout import Layout, Segment
 from booktape.store.unsealed_file import FileSeal, UnsealedFile
 
 
+class Contents(NamedTuple):
+    """What a table holds: its number of rows, and the update ids of the first and the last one."""
+
+    rows: int
+    first_id: int | None = None
+    last_id: int | None = None
+
+
+class SealedFile(Struct, frozen=True, omit_defaults=True):
+    """One file of a segment: its size and checksum, and its `Contents` where it is a table."""
+
+    bytes: int
+    sha256: str
+    rows: int | None = None
+    first_id: int | None = None
+    last_id: int | None = None
+
+
 class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
     """All files of one segment, by path relative to the archive."""
 
     segment: str
-    files: dict[str, FileSeal]
+    files: dict[str, SealedFile]
 
 
 def read_manifest(content: bytes) -> Manifest:
@@ -37,13 +60,25 @@ def read_manifest(content: bytes) -> Manifest:
         raise ValueError(f"it is no manifest: {error}") from error
 
 
-def seal_manifest(layout: Layout, segment: Segment, files: Mapping[Path, FileSeal]) -> None:
+def seal_manifest(
+    layout: Layout,
+    segment: Segment,
+    files: Mapping[Path, FileSeal],
+    contents: Mapping[Path, Contents],
+) -> None:
     """Write the manifest of `files`, by their final paths, durably. May be called again after a WriteFailed.
+
+    `contents` has what is in those that are tables.
 
     Unlike any other file it replaces an existing one. A crash may have come after the manifest and before
     the tape; then recovery compresses the tape again, into other bytes.
     """
-    sealed = {path.relative_to(layout.root).as_posix(): seal for path, seal in files.items()}
+    sealed = {
+        path.relative_to(layout.root).as_posix(): SealedFile(
+            seal.bytes, seal.sha256, *contents.get(path, ())
+        )
+        for path, seal in files.items()
+    }
     unsealed, final = layout.writing_manifest(segment), layout.manifest(segment)
     with disk_errors_named(unsealed):
         remove_unsealed(unsealed)

@@ -15,7 +15,7 @@ store/patience.py says how long callers retry.
 from __future__ import annotations
 
 import os
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future
 from functools import partial
@@ -31,7 +31,7 @@ from booktape.errors import WriteFailed
 from booktape.store.clearing import clear_segment, is_regular, set_aside
 from booktape.store.durable_files import disk_errors_named, publish
 from booktape.store.layout import Layout, Segment, can_be_stored
-from booktape.store.manifest import seal_manifest
+from booktape.store.manifest import Contents, seal_manifest
 from booktape.store.parquet_file import ParquetFile, RowGroup, row_bytes, rows_file, table_file
 from booktape.store.schema import TABLES, snapshot_batch
 from booktape.store.tape_writer import TapeWriter
@@ -79,7 +79,7 @@ class SegmentWriter:
         self._tape = TapeWriter(layout.starting_tape(segment))
         self._is_opened = False
         self._groups: dict[str, RowGroup] = {}
-        self._rows: Counter[str] = Counter()
+        self._rows: dict[str, Contents] = {}
         self._staged_bytes = 0
         self._table_items: list[GapInterval | Check | Note] = []
         self._full: list[tuple[str, RowGroup]] = []
@@ -115,7 +115,8 @@ class SegmentWriter:
             raise ValueError(f"no file can be named after {row.symbol[:80]!r}")
         group = self._groups.setdefault(row.symbol, RowGroup())
         is_full = group.add(row)
-        self._rows[row.symbol] += 1
+        rows, first_id, _ = self._rows.get(row.symbol, Contents(0, row.update_id))
+        self._rows[row.symbol] = Contents(rows + 1, first_id, row.update_id)
         self._staged_bytes += row_bytes(row)
         if is_full:
             self._end_group(row.symbol)
@@ -230,22 +231,21 @@ class SegmentWriter:
     def _steps_to_seal(self) -> Iterator[Callable[[], None]]:
         """The steps of sealing, in order. Each can be repeated after it failed."""
         layout, segment = self._layout, self.segment
-        files = {
-            layout.rows(segment, symbol): (self._files[symbol], rows)
-            for symbol, rows in self._rows.items()
-        }
+        files = {layout.rows(segment, symbol): self._files[symbol] for symbol in self._rows}
+        contents = {layout.rows(segment, symbol): held for symbol, held in self._rows.items()}
         for name, table in TABLES.items():
             batch = table.batch(self._table_items)
-            file = table_file(layout.writing_table(segment, name), batch)
-            files[layout.table(segment, name)] = file, batch.num_rows
-        for final, (file, rows) in files.items():
-            yield partial(self._make_durable, final, partial(file.seal, rows))
+            final = layout.table(segment, name)
+            files[final] = table_file(layout.writing_table(segment, name), batch)
+            contents[final] = Contents(batch.num_rows)
+        for final, file in files.items():
+            yield partial(self._make_durable, final, partial(file.seal, contents[final].rows))
         tape = layout.tape(segment)
         yield partial(self._make_durable, tape, self._tape.seal)
-        for final, (file, _) in files.items():
+        for final, file in files.items():
             yield partial(self._publish, file.path, final)
         # The tape comes last: until it is sealed, the next start repeats all of this.
-        yield partial(seal_manifest, layout, segment, self._seals)
+        yield partial(seal_manifest, layout, segment, self._seals, contents)
         yield partial(self._publish, self._tape.path, tape)
         yield partial(_clear, layout, segment)
         # Dropping a thousand Parquet writers takes a while. In this thread nothing waits for it.
