@@ -96,7 +96,9 @@ def look(recorder: Recorder, second: float) -> Moment:
         resident_mb(),
         session_of(recorder).writer._staged_bytes / MB if status else 0.0,
         pa.total_allocated_bytes() / MB,
-        sum(book.levels for book in status.books) * LEVEL_BYTES / MB if status else 0.0,
+        sum(book.top.levels for book in status.books if book.top) * LEVEL_BYTES / MB
+        if status
+        else 0.0,
         freed_mb(),
         descriptors(),
         len(asyncio.all_tasks()),

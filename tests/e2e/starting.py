@@ -100,7 +100,7 @@ def least(started: Started) -> Least:
 
 def _known(recorder: Recorder, count: int) -> bool:
     status = recorder.status()
-    return status is not None and status.recorded == status.known == count
+    return status is not None and len(status.books) == status.known == count
 
 
 def _deep(recorder: Recorder) -> bool:

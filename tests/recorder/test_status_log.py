@@ -9,9 +9,15 @@ import pytest
 from structlog.testing import capture_logs
 
 from booktape.recorder import status_log
-from booktape.recorder.status import RecorderStatus
+from booktape.recorder.status import BookStatus, RecorderStatus
 
-NOW: Final = RecorderStatus((), 1_400, 1_399, 80, 1, 5_000, 7, 1.25, 31, "first", lost_lines=3)
+BOOKS: Final = (
+    BookStatus("A", "live", 1, 0, 80, 1),
+    BookStatus("B", "cold", 1, 0, 0, 0, failed_checks=2),
+)
+NOW: Final = RecorderStatus(
+    *(3_600 * 10**9, 0, BOOKS, 5_000, 7, 1.25, 2, 31, 20_000_000, "first"), lost_lines=3
+)
 
 
 def test_a_line_says_how_all_of_it_stands(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -39,11 +45,13 @@ def test_a_line_says_how_all_of_it_stands(monkeypatch: pytest.MonkeyPatch) -> No
         {
             "event": "status",
             "log_level": "info",
-            "books": 1_400,
-            "known": 1_399,
+            "books": 2,
+            "known": 1,
             "records": 5_000,
             "snapshots": 80,
             "gaps": 1,
+            "failed_checks": 2,
+            "mb_an_hour": 20.0,
             "lag_ms": 1.2,
             "waiting": 7,
             "segment": "first",

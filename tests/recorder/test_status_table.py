@@ -12,21 +12,29 @@ import pytest
 from rich.console import Console
 
 from booktape.recorder import status_table as live_table
-from booktape.recorder.status import BookStatus, RecorderStatus
-from booktape.recorder.status_table import render
+from booktape.recorder.status import SHOWN, BookStatus, BookTop, RecorderStatus
+from booktape.recorder.status_table import age, price, render
 
-BTC: Final = BookStatus("BTCUSDT", "live", 2, 1_000, 12_345, 0.01, 80, 1)
-COLD: Final = BookStatus("ETHUSDT", "cold", 0, 0, 0, None, 0, 0)
+NOW_NS: Final = 10**18
+BTC: Final = BookStatus(
+    *("BTCUSDT", "live", 2, 1_000, 80, 1, "", NOW_NS - 400_000_000, NOW_NS - 12 * 10**9),
+    top=BookTop(12_345, 61_222.5, 61_222.51),
+)
+COLD: Final = BookStatus("ETHUSDT", "cold", 0, 0, 0, 0)
+LOST: Final = BookStatus("XRPUSDT", "syncing", 1, 7, 3, 1, "id_gap", NOW_NS - 90 * 10**9)
 NOW: Final = RecorderStatus(
-    (BTC, COLD), 1_400, 1_399, 80, 1, 5_000, 7, 1.25, 31, "2026-11-22T10-00-00Z"
+    *(NOW_NS, NOW_NS - 1_800 * 10**9, (BTC, COLD, LOST), 5_000, 7, 1.25, 2, 31, 170_000_000),
+    segment="2026-11-22T10-00-00Z",
 )
 
 
-def drawn(now: RecorderStatus, before: RecorderStatus = NOW, seconds: float = 0.0) -> list[str]:
+def drawn(
+    now: RecorderStatus, before: RecorderStatus = NOW, seconds: float = 0.0, lines: int = SHOWN
+) -> list[str]:
     """The picture as lines of text."""
-    console = Console(file=io.StringIO(), width=120)
+    console = Console(file=io.StringIO(), width=160)
     with console.capture() as captured:
-        console.print(render(now, before, seconds))
+        console.print(render(now, before, seconds, lines))
     return captured.get().splitlines()
 
 
@@ -35,16 +43,55 @@ def line_of(symbol: str, lines: list[str]) -> list[str]:
 
 
 def test_each_book_has_a_line() -> None:
-    """Levels, spread, snapshots and gaps; no rate at the first look, and no spread of no book."""
+    """Its prices and ages; no rate at the first look, no price of a book that is not known, and why it is not."""
     lines = drawn(NOW)
-    assert line_of("BTCUSDT", lines) == ["BTCUSDT", "live", "12,345", "0.01", "80", "1"]
+    book = "BTCUSDT live 61222.5 61222.51 12,345 400 ms 12 s 0 80 1"
+    assert line_of("BTCUSDT", lines) == book.split()
     assert line_of("ETHUSDT", lines) == ["ETHUSDT", "cold", "0", "0", "0"]
+    assert line_of("XRPUSDT", lines) == ["XRPUSDT", "syncing:", "id_gap", "2", "min", "0", "3", "1"]
+
+
+def test_no_more_books_are_shown_than_there_are_lines() -> None:
+    """The others are summed up by what is wrong with them."""
+    lines = drawn(NOW, lines=1)
+    assert line_of("BTCUSDT", lines)
+    assert not any("ETHUSDT" in line for line in lines)
+    assert "and 2 more: 2 not known" in lines
+    assert "more" not in " ".join(drawn(NOW))
+
+
+@pytest.mark.parametrize(
+    ("age_ms", "text"),
+    [
+        (0, "0 ms"),
+        (999, "999 ms"),
+        (1_000, "1 s"),
+        (59_000, "59 s"),
+        (120_000, "2 min"),
+        (10**8, "28 h"),
+    ],
+)
+def test_an_age_is_one_number_and_its_unit(age_ms: int, text: str) -> None:
+    """From milliseconds to hours; nothing for never, and never below zero."""
+    assert age(NOW_NS - age_ms * 10**6, NOW_NS) == text
+    assert age(0, NOW_NS) == ""
+    assert age(NOW_NS + 1, NOW_NS) == "0 ms"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(61_222.5, "61222.5"), (0.00000001, "0.00000001"), (100.0, "100"), (None, "")],
+)
+def test_a_price_has_all_its_figures(value: float | None, text: str) -> None:
+    """As the exchange writes it, without zeros at the end."""
+    assert price(value) == text
 
 
 def test_the_last_line_is_about_all_books() -> None:
     """Those that are not shown are counted."""
     last = drawn(NOW)[-1]
-    assert last.startswith("1399 of 1400 books known · 5,000 records · lag 1.2 ms · 7 waiting")
+    assert last.startswith("1 of 3 books known · 5,000 records · lag 1.2 ms · 7 waiting")
+    assert "31 REST requests · 340 MB an hour" in last
 
 
 def test_lines_of_the_log_that_were_lost_are_counted_below_the_table() -> None:
@@ -56,19 +103,19 @@ def test_lines_of_the_log_that_were_lost_are_counted_below_the_table() -> None:
 def test_a_rate_is_counted_since_a_look_before() -> None:
     """Over seconds, so that a worker without a new report does not seem to stand still."""
     before = replace(NOW, books=(replace(BTC, updates=940),))
-    assert line_of("BTCUSDT", drawn(NOW, before, 5.0))[2] == "12"
+    assert line_of("BTCUSDT", drawn(NOW, before, 5.0))[5] == "12"
 
 
 def test_a_new_epoch_is_counted_from_its_beginning() -> None:
     """Its updates begin at zero again; the rate is never negative."""
     before = replace(NOW, books=(replace(BTC, epoch=1, updates=9_000),))
-    assert line_of("BTCUSDT", drawn(NOW, before, 10.0))[2] == "100"
+    assert line_of("BTCUSDT", drawn(NOW, before, 10.0))[5] == "100"
 
 
 def test_a_book_that_was_not_there_has_no_rate() -> None:
     """One listed since."""
     lines = drawn(NOW, replace(NOW, books=(COLD,)), 5.0)
-    assert line_of("BTCUSDT", lines)[2] == "12,345"
+    assert line_of("BTCUSDT", lines)[5:7] == ["400", "ms"]
     assert line_of("ETHUSDT", lines)[2] == "0"
 
 
@@ -86,7 +133,7 @@ def test_the_window_is_redrawn_until_it_is_closed(monkeypatch: pytest.MonkeyPatc
         return now
 
     async def story() -> None:
-        console = Console(file=screen, width=120, force_terminal=True)
+        console = Console(file=screen, width=160, force_terminal=True)
         showing = asyncio.create_task(live_table.show(status, console))
         async with asyncio.timeout(20):
             await seen.wait()

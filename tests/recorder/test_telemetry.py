@@ -22,7 +22,7 @@ from booktape.core.events import (
 from booktape.core.sync import SymbolSync
 from booktape.core.tape_records import SegmentStart
 from booktape.reconstruct import Output, Reconstruction
-from booktape.recorder.status import SHOWN, BookStatus, RecorderStatus
+from booktape.recorder.status import SHOWN, BookStatus, BookTop, RecorderStatus
 from booktape.recorder.telemetry import Telemetry
 from support.oracle import connected, event, lost, snapshot
 
@@ -30,9 +30,9 @@ B = "BTCUSDT"
 GAP = GapInterval(B, 1, 2, 10, "id_gap", 4, 15)
 
 
-def known() -> SymbolSync:
+def known(symbol: str = B) -> SymbolSync:
     """A book of one bid and two asks, after one update."""
-    sync = SymbolSync(B)
+    sync = SymbolSync(symbol)
     sync.handle(connected(1), 1)
     sync.handle(snapshot(10, {"100": "1"}, {"101": "1"}), 2)
     sync.handle(event(11, 11, asks={"102": "1"}), 3)
@@ -155,21 +155,25 @@ def test_a_gap_is_counted_when_it_is_stored() -> None:
 
 
 def test_the_status_of_a_book() -> None:
-    """State, epoch, updates, levels, spread, and what was stored of it."""
+    """State, epoch, updates, what was stored of it, and its last evidence; no level is looked at."""
     telemetry, sync = Telemetry(), known()
     with capture_logs():
         telemetry.record(sync.row(5))
         telemetry.record(GAP)
-    assert telemetry.book_status(sync) == BookStatus(B, "live", 1, 1, 3, 1.0, 1, 1)
+    assert telemetry.book_status(sync) == BookStatus(B, "live", 1, 1, 1, 1, "", sync.known_ns)
 
 
-def test_a_book_that_is_not_known_has_no_spread() -> None:
-    """Nor has one of which a side is empty."""
-    sync = known()
+def test_a_book_that_is_not_known_has_a_reason_and_no_prices() -> None:
+    """Of a side that is empty there is no best price either."""
+    telemetry, books = Telemetry(), Reconstruction()
+    books.feed(SegmentStart(1, "0", "sim", 1, 5_000, (B,)))
+    sync = books.syncs[B] = known()
     sync.handle(event(12, 12, {"100": "0"}), 4)
-    assert Telemetry().book_status(sync).spread is None
+    (book,) = telemetry.status(books, 9, 1, 0, 0, "first").books
+    assert book.top == BookTop(2, None, 101.0)
     sync.handle(lost(5), 5)
-    assert Telemetry().book_status(sync) == BookStatus(B, "cold", 1, 2, 0, None, 0, 0)
+    (book,) = telemetry.status(books, 9, 1, 0, 0, "first").books
+    assert book == BookStatus(B, "cold", 1, 2, 0, 0, "disconnected", 4)
 
 
 def test_the_status_of_a_recorder() -> None:
@@ -178,20 +182,18 @@ def test_the_status_of_a_recorder() -> None:
     books.feed(SegmentStart(1, "0", "sim", 1, 5_000, ("ETHUSDT", B)))
     telemetry.count_records(50, 7, 2_500_000)
     telemetry.count_records(3, 0, 1_500_000)
-    status = telemetry.status(books, 4, "first")
-    assert [book.symbol for book in status.books] == ["ETHUSDT", B]
-    assert status == RecorderStatus(status.books, 2, 0, 0, 0, 53, 0, 1.5, 4, "first")
+    status = telemetry.status(books, 9, 1, 4, 700, "first")
+    assert [book.symbol for book in status.books] == [B, "ETHUSDT"]
+    assert status == RecorderStatus(9, 1, status.books, 53, 0, 1.5, 0, 4, 700, "first")
 
 
-def test_only_the_first_books_are_shown_in_full() -> None:
-    """Showing a book costs the loop some work; of the others only the state is counted."""
+def test_only_the_first_books_are_looked_at() -> None:
+    """To look at levels costs the loop some work; of the other books only counters are read."""
     telemetry, books = Telemetry(), Reconstruction()
-    symbols = tuple(f"S{n}USDT" for n in range(SHOWN + 1))
+    symbols = tuple(f"S{n:02}USDT" for n in range(SHOWN + 1))
     books.feed(SegmentStart(1, "0", "sim", 1, 5_000, symbols))
-    books.syncs[symbols[-1]] = known()
-    with capture_logs():
-        telemetry.record(books.syncs[symbols[-1]].row(5))
-        telemetry.record(GAP)
-    status = telemetry.status(books, 4, "first")
-    assert [book.symbol for book in status.books] == list(symbols[:-1])
-    assert (status.recorded, status.known, status.rows, status.gaps) == (SHOWN + 1, 1, 1, 1)
+    for symbol in symbols:
+        books.syncs[symbol] = known(symbol)
+    status = telemetry.status(books, 9, 1, 4, 0, "first")
+    assert [book.symbol for book in status.books] == list(symbols)
+    assert [book.top is not None for book in status.books] == [True] * SHOWN + [False]

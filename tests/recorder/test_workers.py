@@ -16,12 +16,12 @@ import pytest
 from booktape.net.request_pause import NO_PAUSE
 from booktape.recorder import workers
 from booktape.recorder.settings import Settings
-from booktape.recorder.status import SHOWN, BookStatus, RecorderStatus
+from booktape.recorder.status import BookStatus, RecorderStatus
 from booktape.recorder.workers import _SPAWN, Workers, _report_status, _Worker, partitions
 from booktape.wire.endpoints import Venue
 
-BOOK: Final = BookStatus("BTCUSDT", "live", 1, 10, 100, 0.01, 1, 0)
-LONG: Final = RecorderStatus((BOOK,) * 20_000, 1, 1, 1, 0, 1, 0, 0.0, 1, "first")
+BOOK: Final = BookStatus("BTCUSDT", "live", 1, 10, 1, 0)
+LONG: Final = RecorderStatus(1, 1, (BOOK,) * 20_000, 1, 0, 0.0, 1, 1, 1, "first")
 """Many times what a pipe holds."""
 
 PATIENCE_S: Final = 20.0
@@ -125,12 +125,12 @@ def test_a_worker_may_die_in_the_middle_of_a_report() -> None:
 
 
 def test_the_status_of_workers_is_one() -> None:
-    """None before all have reported; then sums, the first books by name, and the worst lag."""
-    names = [f"S{n:02}USDT" for n in range(SHOWN + 10)]
-    books = [replace(BOOK, symbol=name) for name in names]
+    """None before all have reported; then sums, all books by trouble, and the worst lag."""
+    books = [replace(BOOK, symbol=f"S{n:02}USDT") for n in range(10)]
+    lost = replace(BOOK, symbol="T", state="cold")
     parts = [
-        RecorderStatus(tuple(books[::2]), 700, 699, 10, 1, 5, 3, 0.5, 4, "b"),
-        RecorderStatus(tuple(books[1::2]), 600, 550, 20, 2, 6, 4, 9.5, 5, "a"),
+        RecorderStatus(9, 2, tuple(books[::2]), 5, 3, 0.5, 2, 4, 100, "b"),
+        RecorderStatus(8, 1, (lost, *books[1::2]), 6, 4, 9.5, 1, 5, 200, "a"),
     ]
     recorders = Workers(Settings(Venue("none", "", ""), (), every=1, out=Path()), 2)
     receiver, _ = Pipe(duplex=False)
@@ -138,8 +138,8 @@ def test_the_status_of_workers_is_one() -> None:
     for worker, part in zip(recorders._workers, parts, strict=True):
         assert recorders.status() is None
         worker.status = part
-    shown = tuple(books[:SHOWN])
-    assert recorders.status() == RecorderStatus(shown, 1_300, 1_249, 30, 3, 11, 7, 9.5, 9, "a")
+    summed = RecorderStatus(9, 1, (lost, *books), 11, 7, 9.5, 3, 9, 300, "a")
+    assert recorders.status() == summed
 
 
 def test_all_workers_pause_when_the_exchange_asks_one_of_them() -> None:

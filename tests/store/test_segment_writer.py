@@ -86,6 +86,20 @@ def test_what_is_sealed_is_what_was_added(layout: Layout, writer: SegmentWriter)
     assert list(layout.unsealed.iterdir()) == []
 
 
+def test_what_it_takes_on_the_disk_is_counted(layout: Layout, writer: SegmentWriter) -> None:
+    """The tape to the byte; of the rows all but the end of their file, where Parquet keeps its index."""
+    assert writer.written_bytes == 0
+    writer.write(StreamMessage(1, 0, b"{}"))
+    writer.flush()
+    after_flush = writer.written_bytes
+    assert after_flush == layout.writing_tape(SEGMENT).stat().st_size
+    writer.add_row(row(11))
+    seal(writer)
+    tape_bytes = layout.tape(SEGMENT).stat().st_size
+    row_bytes = layout.rows(SEGMENT, BTC).stat().st_size
+    assert after_flush < tape_bytes < writer.written_bytes < tape_bytes + row_bytes
+
+
 def test_a_segment_without_gaps_says_so(layout: Layout, writer: SegmentWriter) -> None:
     """Its files of gaps, checks and notes exist and are empty; a symbol without rows has none."""
     seal(writer)

@@ -38,9 +38,17 @@ class AsyncRecording:
         self._begun_ns = clock.now_ns()
         self._ends_ns = segment_end_ns(self._begun_ns, self._segment_ns)
         self._sealing: list[asyncio.Task[None]] = []
+        self._ended: list[SegmentWriter] = []  # and not sealed yet
+        self._sealed_bytes = 0
         self._has_ended = False
         self._lock = asyncio.Lock()
         self._under_way: asyncio.Future[None] | None = None
+
+    @property
+    def written_bytes(self) -> int:
+        """What this recording has written to the disk so far."""
+        unsealed = (*self._ended, self.session.writer)
+        return self._sealed_bytes + sum(writer.written_bytes for writer in unsealed)
 
     async def handle(self, records: list[TapeRecord]) -> list[Output]:
         """Write records to the tape and return what follows from them. Waits while the disk is behind.
@@ -134,6 +142,7 @@ class AsyncRecording:
     def _seal_ended(self) -> None:
         """Seal the segments that have ended, while the next one is written."""
         for writer in self.session.ended():
+            self._ended.append(writer)
             sealing = asyncio.create_task(self._seal(writer))
             # If another error ends the recording first, this task's error is never read.
             sealing.add_done_callback(lambda done: done.cancelled() or done.exception())
@@ -141,6 +150,8 @@ class AsyncRecording:
 
     async def _seal(self, writer: SegmentWriter) -> None:
         await self._retry_while_full(lambda: asyncio.wrap_future(writer.seal()))
+        self._ended.remove(writer)
+        self._sealed_bytes += writer.written_bytes
 
     async def _retry_while_full(self, work: Callable[[], Awaitable[None]]) -> None:
         """Repeat the work while the disk is full, for as long as `Patience` allows."""

@@ -194,6 +194,7 @@ class _LiveRecording:
         self._rest = rest
         self._telemetry = telemetry
         self._wanted = wanted
+        self._started_ns = context.clock.now_ns()
         self._added: set[str] = set()
         self._unhandled: list[TapeRecord] = []
         self._held_bytes = 0  # at most
@@ -243,8 +244,14 @@ class _LiveRecording:
     def status(self) -> RecorderStatus:
         """The state of every book, and the counters."""
         session = self.recording.session
-        requests, segment = self._rest.http.requests, session.writer.segment.name
-        return self._telemetry.status(session.books, requests, segment)
+        return self._telemetry.status(
+            session.books,
+            self._clock.now_ns(),
+            self._started_ns,
+            self._rest.http.requests,
+            self.recording.written_bytes,
+            session.writer.segment.name,
+        )
 
     def _listings(self) -> dict[str, ListingState]:
         """What the tape says of each symbol's listing."""

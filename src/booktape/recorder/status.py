@@ -1,43 +1,136 @@
-"""The state of a recording at one moment, as the status view shows it."""
+"""The state of a recording at one moment: what the table, the page and the metrics show.
+
+**By trouble.** With a thousand symbols the one that matters is not the first by name. So books are ordered: those that are
+not known come first, then those whose last evidence is old, then those of which a check has failed, then
+those that have gaps, then all others; each kind by name. A symbol that has ended comes last.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Final
 
+from booktape.core.sync import State
+
 SHOWN: Final = 30
-"""Books that are shown. Looking at a book sorts its pending changes, so the others are only counted."""
+"""Books whose levels are looked at. That sorts a book's pending changes, so of the others only counters are read."""
+
+OLD_EVIDENCE_NS: Final = 90 * 10**9
+"""Three periods of the pulse. Evidence that is older may still be within its bound (docs/proofs.md), but it is not usual."""
+
+
+class Trouble(IntEnum):
+    """What is wrong with a book, worst first."""
+
+    NOT_KNOWN = 0
+    OLD_EVIDENCE = 1
+    FAILED_CHECKS = 2
+    GAPS = 3
+    NONE = 4
+    ENDED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class BookTop:
+    """What is seen by looking at a known book. A side without levels has no best price."""
+
+    levels: int
+    bid: float | None
+    ask: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class BookStatus:
-    """One symbol. `spread` is None while a side is empty or the book is not known."""
+    """One symbol.
+
+    `reason`: why the book is not known; "" while it is, and before its first snapshot. `evidence_ns`: the last
+    evidence that it was current, `checked_ns`: the last comparison that is stored; 0 before the first.
+    `top` is None where the book is not known or was not looked at.
+    """
 
     symbol: str
     state: str
     epoch: int
     updates: int
-    levels: int
-    spread: float | None
     rows: int
     gaps: int
+    reason: str = ""
+    evidence_ns: int = 0
+    checked_ns: int = 0
+    failed_checks: int = 0
+    top: BookTop | None = None
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the book is known now."""
+        return self.state == State.LIVE
+
+    def trouble(self, now_ns: int) -> Trouble:
+        """The worst that is wrong with this book now."""
+        if self.state == State.ENDED:
+            return Trouble.ENDED
+        if not self.is_known:
+            return Trouble.NOT_KNOWN
+        if now_ns - self.evidence_ns > OLD_EVIDENCE_NS:
+            return Trouble.OLD_EVIDENCE
+        if self.failed_checks:
+            return Trouble.FAILED_CHECKS
+        return Trouble.GAPS if self.gaps else Trouble.NONE
 
 
 @dataclass(frozen=True, slots=True)
 class RecorderStatus:
-    """A whole recorder. `lag_ms`: the age of the record just handled, since it left its socket.
+    """A whole recorder, at the moment `at_ns`. `books` are ordered by trouble; each symbol has one.
 
-    `lost_lines`: lines of the log that were not read in time, or could not be written.
+    `lag_ms`: the age of the record just handled, since it left its socket. `written_bytes`: on the disk since
+    `started_ns`. `lost_lines`: lines of the log that were not read in time, or could not be written.
     """
 
-    books: tuple[BookStatus, ...]  # the first ones, at most SHOWN
-    recorded: int
-    known: int
-    rows: int
-    gaps: int
+    at_ns: int
+    started_ns: int
+    books: tuple[BookStatus, ...]
     records: int
     waiting: int
     lag_ms: float
-    snapshot_requests: int
+    connections: int
+    requests: int
+    written_bytes: int
     segment: str
     lost_lines: int = 0
+
+    @property
+    def known(self) -> int:
+        """How many books are known."""
+        return sum(book.is_known for book in self.books)
+
+    @property
+    def rows(self) -> int:
+        """Snapshots of all symbols since the start."""
+        return sum(book.rows for book in self.books)
+
+    @property
+    def gaps(self) -> int:
+        """Gaps of all symbols that were stored since the start."""
+        return sum(book.gaps for book in self.books)
+
+    @property
+    def failed_checks(self) -> int:
+        """Comparisons since the start that found a book wrong."""
+        return sum(book.failed_checks for book in self.books)
+
+    @property
+    def oldest_evidence_ns(self) -> int | None:
+        """Of the known books the one whose last evidence is oldest; None when none is known."""
+        return min((book.evidence_ns for book in self.books if book.is_known), default=None)
+
+    @property
+    def bytes_an_hour(self) -> float:
+        """What a recording as long as this one writes in an hour."""
+        return self.written_bytes * 3_600e9 / max(self.at_ns - self.started_ns, 1)
+
+
+def by_trouble(books: Iterable[BookStatus], now_ns: int) -> list[BookStatus]:
+    """The worst first; equal ones by name, so that several workers and their parent agree."""
+    return sorted(books, key=lambda book: (book.trouble(now_ns), book.symbol))

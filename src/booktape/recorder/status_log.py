@@ -27,11 +27,13 @@ async def report(status: Callable[[], RecorderStatus | None]) -> None:
 def summary(now: RecorderStatus) -> dict[str, object]:
     """The whole recorder in a few figures."""
     return {
-        "books": now.recorded,
+        "books": len(now.books),
         "known": now.known,
         "records": now.records,
         "snapshots": now.rows,
         "gaps": now.gaps,
+        "failed_checks": now.failed_checks,
+        "mb_an_hour": round(now.bytes_an_hour / 1e6, 1),
         "lag_ms": round(now.lag_ms, 1),
         "waiting": now.waiting,
         "segment": now.segment,

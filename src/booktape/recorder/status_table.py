@@ -1,10 +1,14 @@
-"""The status view on a terminal: a table."""
+"""The status view on a terminal: a table.
+
+A line for each book, those with trouble first, as many as the terminal has lines for; then a line of
+those that are not shown, and one about the recorder.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from rich.console import Console, Group
@@ -12,13 +16,32 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from booktape.recorder.status import BookStatus, RecorderStatus
+from booktape.recorder.status import SHOWN, BookStatus, RecorderStatus, Trouble
 
 REFRESH_S: Final = 1.0
 RATE_S: Final = 5.0
 """Updates are counted over this time: workers report at other moments than those of a redraw."""
 
-_COLOURS: Final = {"live": "green", "syncing": "yellow", "cold": "red", "ended": "dim"}
+_OTHER_LINES: Final = 8
+"""Lines that are no book: the title, the frame and its head, the two lines below, and the cursor's."""
+
+_COLUMNS: Final = (
+    *("bid", "ask", "levels", "updates/s", "evidence", "checked", "failed", "snapshots", "gaps"),
+)
+_COLOURS: Final = {
+    Trouble.NOT_KNOWN: "red",
+    Trouble.OLD_EVIDENCE: "yellow",
+    Trouble.ENDED: "dim",
+}
+_KINDS: Final = {
+    Trouble.NOT_KNOWN: "not known",
+    Trouble.OLD_EVIDENCE: "with old evidence",
+    Trouble.FAILED_CHECKS: "with failed checks",
+    Trouble.GAPS: "with gaps",
+    Trouble.NONE: "without trouble",
+    Trouble.ENDED: "ended",
+}
+_AGES: Final = ((1, "ms"), (1_000, "s"), (60_000, "min"), (3_600_000, "h"))
 
 
 async def show(status: Callable[[], RecorderStatus | None], console: Console) -> None:
@@ -31,45 +54,80 @@ async def show(status: Callable[[], RecorderStatus | None], console: Console) ->
             if now:
                 history.append((time_s(), now))
                 (since_s, before), (now_s, _) = history[0], history[-1]
-                picture = render(now, before, now_s - since_s)
+                lines = max(1, console.size.height - _OTHER_LINES)
+                picture = render(now, before, now_s - since_s, lines)
                 # In a thread: to draw takes longer than the recorder's loop should be held.
                 await asyncio.to_thread(live.update, picture, refresh=True)
             await asyncio.sleep(REFRESH_S)
 
 
-def render(now: RecorderStatus, before: RecorderStatus, seconds: float) -> Group:
-    """A row for each symbol, and a line about the recorder. `before` was `seconds` ago."""
+def render(
+    now: RecorderStatus, before: RecorderStatus, seconds: float, lines: int = SHOWN
+) -> Group:
+    """The table with at most `lines` books. `before` was `seconds` ago."""
     table = Table(title=f"booktape · segment {now.segment}", title_justify="left")
     table.add_column("symbol")
     table.add_column("state")
-    for name in ("updates/s", "levels", "spread", "snapshots", "gaps"):
+    for name in _COLUMNS:
         table.add_column(name, justify="right")
+    shown, others = now.books[: min(lines, SHOWN)], now.books[min(lines, SHOWN) :]
     earlier = {book.symbol: book for book in before.books}
-    for book in now.books:
-        table.add_row(*_cells(book, earlier.get(book.symbol), seconds))
-    return Group(table, Text(_footer(now)))
+    for book in shown:
+        table.add_row(*_cells(book, earlier.get(book.symbol), seconds, now.at_ns))
+    below = [Text(_others(others, now.at_ns))] if others else []
+    return Group(table, *below, Text(_footer(now)))
 
 
-def _cells(book: BookStatus, earlier: BookStatus | None, seconds: float) -> list[Text]:
+def age(since_ns: int, now_ns: int) -> str:
+    """How long ago, in two figures or so; "" for never. A clock that was set back shows 0."""
+    if not since_ns:
+        return ""
+    age_ms = max(0, now_ns - since_ns) / 1e6
+    length_ms, unit = max(each for each in _AGES if each[0] <= max(age_ms, 1))
+    return f"{age_ms / length_ms:.0f} {unit}"
+
+
+def price(value: float | None) -> str:
+    """All its figures, as the exchange writes prices, without zeros at the end; "" for none."""
+    if value is None:
+        return ""
+    text = f"{value:.8f}"
+    return text.rstrip("0").rstrip(".")
+
+
+def _cells(book: BookStatus, earlier: BookStatus | None, seconds: float, now_ns: int) -> list[Text]:
     rate = ""
     if earlier is not None and seconds:
         since = earlier.updates if earlier.epoch == book.epoch else 0
         rate = f"{(book.updates - since) / seconds:.0f}"
+    state = f"{book.state}: {book.reason}" if book.reason else book.state
+    top, colour = book.top, _COLOURS.get(book.trouble(now_ns), "green")
     return [
         Text(book.symbol),
-        Text(book.state, style=_COLOURS[book.state]),
+        Text(state, style=colour),
+        Text(price(top.bid if top else None)),
+        Text(price(top.ask if top else None)),
+        Text(f"{top.levels:,}" if top else ""),
         Text(rate),
-        Text(f"{book.levels:,}"),
-        Text("" if book.spread is None else f"{book.spread:.8f}".rstrip("0").rstrip(".")),
+        Text(age(book.evidence_ns, now_ns), style=colour),
+        Text(age(book.checked_ns, now_ns)),
+        Text(f"{book.failed_checks:,}", style="red" if book.failed_checks else ""),
         Text(f"{book.rows:,}"),
         Text(f"{book.gaps:,}", style="red" if book.gaps else ""),
     ]
 
 
+def _others(books: Sequence[BookStatus], now_ns: int) -> str:
+    kinds = Counter(book.trouble(now_ns) for book in books)
+    return f"and {len(books):,} more: " + ", ".join(
+        f"{kinds[kind]:,} {_KINDS[kind]}" for kind in sorted(kinds)
+    )
+
+
 def _footer(now: RecorderStatus) -> str:
     lost = f"{now.lost_lines:,} lines of the log lost · " if now.lost_lines else ""
     return (
-        f"{now.known} of {now.recorded} books known · {now.records:,} records · "
-        f"lag {now.lag_ms:.1f} ms · {now.waiting} waiting · "
-        f"{now.snapshot_requests} REST requests · {lost}Ctrl-C seals the files"
+        f"{now.known} of {len(now.books)} books known · {now.records:,} records · "
+        f"lag {now.lag_ms:.1f} ms · {now.waiting} waiting · {now.requests} REST requests · "
+        f"{now.bytes_an_hour / 1e6:,.0f} MB an hour · {lost}Ctrl-C seals the files"
     )

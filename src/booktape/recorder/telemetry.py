@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Final
 
 import structlog
@@ -20,10 +21,10 @@ from booktape.core.events import (
     ServerShutdown,
     UnknownEvent,
 )
-from booktape.core.sync import State, SymbolSync
+from booktape.core.sync import SymbolSync
 from booktape.core.tape_records import DELISTED, NO_MARKET_DATA
 from booktape.reconstruct import Output, Reconstruction
-from booktape.recorder.status import SHOWN, BookStatus, RecorderStatus
+from booktape.recorder.status import SHOWN, BookStatus, BookTop, RecorderStatus, by_trouble
 from booktape.terminal import lost_lines
 
 KINDS_MAX: Final = 100
@@ -44,6 +45,7 @@ class Telemetry:
         self.gaps: Counter[str] = Counter()
         self.checks: Counter[str] = Counter()
         self.mismatches: Counter[str] = Counter()
+        self.checked_ns: dict[str, int] = {}
         self.unknown: Counter[str] = Counter()
         self.any_book_synced = False
         self._noted: set[tuple[str | None, str]] = set()
@@ -56,19 +58,29 @@ class Telemetry:
         self._records += count
         self._waiting, self._lag_ns = waiting, lag_ns
 
-    def status(self, books: Reconstruction, requests: int, segment: str) -> RecorderStatus:
-        """The state of every book, and the counters."""
+    def status(  # noqa: PLR0913, PLR0917 what the telemetry itself does not count
+        self,
+        books: Reconstruction,
+        at_ns: int,
+        started_ns: int,
+        requests: int,
+        written_bytes: int,
+        segment: str,
+    ) -> RecorderStatus:
+        """The state of every book, and the counters. The SHOWN books with most trouble are looked at."""
         syncs = [books.syncs[symbol] for symbol in books.symbols]
+        ordered = by_trouble(map(self.book_status, syncs), at_ns)
+        shown = [self._looked_at(books.syncs[book.symbol], book) for book in ordered[:SHOWN]]
         return RecorderStatus(
-            tuple(self.book_status(sync) for sync in syncs[:SHOWN]),
-            len(syncs),
-            sum(sync.state is State.LIVE for sync in syncs),
-            self.rows.total(),
-            self.gaps.total(),
+            at_ns,
+            started_ns,
+            (*shown, *ordered[SHOWN:]),
             self._records,
             self._waiting,
             self._lag_ns / 1e6,
+            len(books.arbiter.connections),
             requests,
+            written_bytes,
             segment,
             lost_lines(),
         )
@@ -94,18 +106,28 @@ class Telemetry:
                 pass  # requests: `net` logs what it does for them
 
     def book_status(self, sync: SymbolSync) -> BookStatus:
-        """The state of one book, and its counters."""
-        bid, ask = sync.book.bids.best(), sync.book.asks.best()
+        """The state of one book, and its counters; its levels are not looked at."""
+        symbol = sync.symbol
         return BookStatus(
-            sync.symbol,
+            symbol,
             sync.state.value,
             sync.epoch,
             sync.updates,
-            len(sync.book.bids) + len(sync.book.asks),
-            ask[0] - bid[0] if bid and ask else None,
-            self.rows[sync.symbol],
-            self.gaps[sync.symbol],
+            self.rows[symbol],
+            self.gaps[symbol],
+            sync.gap.reason if sync.gap else "",
+            sync.known_ns,
+            self.checked_ns.get(symbol, 0),
+            self.mismatches[symbol],
         )
+
+    @staticmethod
+    def _looked_at(sync: SymbolSync, status: BookStatus) -> BookStatus:
+        if not status.is_known:
+            return status
+        bid, ask = sync.book.bids.best(), sync.book.asks.best()
+        levels = len(sync.book.bids) + len(sync.book.asks)
+        return replace(status, top=BookTop(levels, bid and bid[0], ask and ask[0]))
 
     def _record_book(self, output: BookSynced | BookLost | GapInterval) -> None:
         match output:
@@ -139,6 +161,7 @@ class Telemetry:
 
     def _record_check(self, check: Check) -> None:
         self.checks[check.symbol] += check.comparisons
+        self.checked_ns[check.symbol] = check.received_ns
         if check.differences:
             self.mismatches[check.symbol] += 1
             log.error(

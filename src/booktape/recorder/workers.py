@@ -30,7 +30,7 @@ from booktape.net.request_pause import NO_PAUSE
 from booktape.recorder.recorder import Recorder
 from booktape.recorder.run import RecorderLike, run_until_signalled
 from booktape.recorder.settings import Partition, Settings
-from booktape.recorder.status import SHOWN, RecorderStatus
+from booktape.recorder.status import RecorderStatus, by_trouble
 from booktape.store.archive import own_archive
 from booktape.terminal import connected, log_to_stderr, lost_lines
 
@@ -160,17 +160,17 @@ def partitions(count: int) -> list[Partition]:
 
 
 def _sum(parts: list[RecorderStatus]) -> RecorderStatus:
-    books = sorted((b for part in parts for b in part.books), key=lambda book: book.symbol)
+    at_ns = max(part.at_ns for part in parts)
     return RecorderStatus(
-        tuple(books[:SHOWN]),
-        sum(part.recorded for part in parts),
-        sum(part.known for part in parts),
-        sum(part.rows for part in parts),
-        sum(part.gaps for part in parts),
+        at_ns,
+        min(part.started_ns for part in parts),
+        tuple(by_trouble((book for part in parts for book in part.books), at_ns)),
         sum(part.records for part in parts),
         sum(part.waiting for part in parts),
         max(part.lag_ms for part in parts),
-        sum(part.snapshot_requests for part in parts),
+        sum(part.connections for part in parts),
+        sum(part.requests for part in parts),
+        sum(part.written_bytes for part in parts),
         min(part.segment for part in parts),
         sum(part.lost_lines for part in parts) + lost_lines(),
     )

@@ -59,6 +59,11 @@ class ParquetFile:
         self._file = UnsealedFile(path)
         self._encoder = _Encoder(pa.PythonFile(_Sink(self._file), mode="w"), schema, **packing)
 
+    @property
+    def written_bytes(self) -> int:
+        """What the file holds so far; what is encoded and not written yet is not in it."""
+        return self._file.written_bytes
+
     def append(self, batch: pa.RecordBatch) -> None:
         """Encode a row group. It reaches the disk with the next `write`."""
         self._encoder.write_batch(batch)

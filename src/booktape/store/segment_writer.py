@@ -91,6 +91,12 @@ class SegmentWriter:
         self._files: dict[str, ParquetFile] = {}
         self._steps: deque[Callable[[], None]] | None = None
         self._seals: dict[Path, FileSeal] = {}
+        self._rows_bytes = 0
+
+    @property
+    def written_bytes(self) -> int:
+        """What its tape and its rows take on the disk so far. Staged rows, and the small tables, are not in it."""
+        return self._tape.written_bytes + self._rows_bytes
 
     def complete_opening(self) -> None:
         """The opening records are all written: from the next flush on, recovery will find this segment."""
@@ -212,7 +218,9 @@ class SegmentWriter:
             if group is not self._encoded:
                 file.append(snapshot_batch(group.rows))
                 self._encoded = group
+            before_bytes = file.written_bytes
             file.write()
+            self._rows_bytes += file.written_bytes - before_bytes
             self._queue.popleft()
             self._encoded = None
 

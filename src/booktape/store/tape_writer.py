@@ -53,6 +53,11 @@ class TapeWriter:
         """Its path now."""
         return self._file.path
 
+    @property
+    def written_bytes(self) -> int:
+        """What the file holds so far."""
+        return self._file.written_bytes
+
     def write(self, record: TapeRecord) -> None:
         """Append one record in memory. The next flush writes it to the file."""
         line = encode_record(record)

@@ -47,6 +47,11 @@ class UnsealedFile:
         self._digest = hashlib.sha256()
         self._is_doubtful = False
 
+    @property
+    def written_bytes(self) -> int:
+        """What the file holds so far."""
+        return self._bytes
+
     def append(self, data: bytes) -> None:
         """Append bytes. The next `write` writes them to the file."""
         self._kept.append(data)
