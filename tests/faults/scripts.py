@@ -19,6 +19,7 @@ from booktape.sim.faults.kinds import Fault
 from booktape.sim.faults.market import (
     Cap,
     ClockStep,
+    Cross,
     Delist,
     Fall,
     Halt,
@@ -136,6 +137,7 @@ HEARD_MAKERS: Final[Mapping[str, Maker]] = MappingProxyType(
             d.symbol, d.start_s, d.rng.choice([2, 5, 10]), finer=d.flag()
         ),
         "cap": lambda d: Cap(d.symbol, d.start_s, listed=d.flag()),
+        "cross": lambda d: Cross(d.symbol, d.start_s),
         "stale-witness": lambda d: StaleWitness(
             d.messages(0.05, 0.5, connection=None, of=None), d.rng.randint(1, 20)
         ),

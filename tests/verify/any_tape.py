@@ -70,7 +70,8 @@ class Exchange:
         first, self.last = self.last + 1, self.last + rng.randint(1, 3)
         changes: tuple[dict[int, int], dict[int, int]] = ({}, {})
         for side, change, prices in (
-            (self.bids, changes[0], range(96, 101)),
+            # 101 crosses the asks: it is stored as sent, and noted.
+            (self.bids, changes[0], range(96, 102)),
             (self.asks, changes[1], range(101, 106)),
         ):
             if rng.random() < 0.7:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import booktape
 from booktape.core.tape_records import Pulse, Tick
 from verify.any_tape import SYMBOLS, NextSegment, Script, write
 from verify.small import look
@@ -25,6 +26,13 @@ def test_recorder_and_verify_agree(tmp_path: Path, seed: int) -> None:
     report = look(tmp_path)
     assert report.found.kept == []
     assert set(report.found.symbols) <= {*SYMBOLS, None}
+
+
+def test_some_of_them_have_crossed_books(tmp_path: Path) -> None:
+    """They are noted between rows and at rows, and both implementations agree on which."""
+    write(tmp_path, SEEDS[2], STEPS)
+    witnesses = booktape.open(tmp_path).checks()["witness"].to_pylist()
+    assert Counter(witnesses)["book"] > 3
 
 
 def test_the_tapes_hold_everything() -> None:

@@ -142,7 +142,7 @@ class BookChecks:
             asked_ns, comparison = found
             out += self._summaries[PULSE].add(comparison, now_ns)
             if not comparison.differences:
-                self._sync.prove(asked_ns)
+                self._prove(asked_ns)
             elif not self._audit:
                 out.append(self._request(now_ns, DOUBT_LIMIT, Urgency.DOUBT))
         if now_ns >= self.due_ns:
@@ -222,7 +222,12 @@ class BookChecks:
     def _add_evidence(self, received_ns: int) -> None:
         """A witness agreed. It carries no time of its own, so one that waited does not prove the book current."""
         if not self._sync.usual_lag.messages_waited:
-            self._sync.prove(received_ns)
+            self._prove(received_ns)
+
+    def _prove(self, at_ns: int) -> None:
+        """What shows the book agreed with it. On tapes of format 1 a gap begins at the last event all the same."""
+        if self._sync.tape_format != 1:
+            self._sync.prove(at_ns)
 
     def _record(self, name: str, found: Comparison | None, received_ns: int) -> list[CheckOutput]:
         if not found:
@@ -244,7 +249,7 @@ class BookChecks:
         )
         if found.differences:
             return [check, CheckFailed()]
-        self._sync.prove(self._audit_asked_ns)
+        self._prove(self._audit_asked_ns)
         learn(book, witness)
         return [check, *self._deepen(audit.limit, received_ns)]
 

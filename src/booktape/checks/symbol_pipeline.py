@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TypeAlias
 
-from booktape.checks.book_checks import BookChecks, CheckOutput
+from booktape.checks.book_checks import REST, BookChecks, CheckOutput
+from booktape.checks.crossed import crossed
 from booktape.core import checkpoint
 from booktape.core.arbitration import SymbolFeed
 from booktape.core.checks import BestLevels, Check
@@ -160,16 +161,20 @@ class SymbolPipeline:
         out = self._act_on(found, known_ns) if found else []  # nearly always nothing
         # A check may have failed. Then the book is lost, and there is no row.
         if self._is_live() and is_row_due(self.sync.updates, self._every):
-            out.append(self.sync.row(known_ns))
+            out += self._row(known_ns)
         return out
 
     def _on_synced(self, synced: BookSynced, received_ns: int) -> list[PipelineOutput]:
         out: list[PipelineOutput] = [synced.closed] if synced.closed else []
-        out += [synced, self.sync.row(received_ns)]
+        out += [synced, *self._row(received_ns)]
         out += self._act_on(self.checks.on_synced(received_ns), received_ns)
         for held in synced.held:
             out += self.handle(held.event, held.received_ns)
         return out
+
+    def _row(self, received_ns: int) -> list[PipelineOutput]:
+        row = self.sync.row(received_ns)
+        return [row, *crossed(self.sync, row.received_ns)]
 
     def _act_on(self, found: Iterable[CheckOutput], received_ns: int) -> list[PipelineOutput]:
         """Hand failed checks to the state machine; return the other outputs."""
@@ -181,7 +186,14 @@ class SymbolPipeline:
                 out += self.handle(output, received_ns)
             else:
                 out.append(output)
+            if isinstance(output, Check) and self._audited_between_rows(output):
+                out += crossed(self.sync, output.received_ns)
         return out
+
+    def _audited_between_rows(self, check: Check) -> bool:
+        """Whether an audit has passed, of a state that is no row: a row is looked at anyway."""
+        passed = check.witness == REST and not check.differences
+        return passed and not is_row_due(self.sync.updates, self._every)
 
     def _is_live(self) -> bool:
         return self.sync.state is State.LIVE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -12,6 +13,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from booktape.checks.crossed import BOOK
 from booktape.reader import Coverage, Recording
 from booktape.store.catalog import sealed_tapes, unsealed_segments
 from booktape.store.layout import Layout
@@ -26,6 +28,8 @@ class ArchiveSummary:
     tape_files: int
     tape_bytes: int
     unsealed: int
+    crossed: dict[str, int]
+    """By symbol: states of its book whose best bid was not below its best ask."""
 
 
 def summarize(root: Path, recording: Recording) -> ArchiveSummary:
@@ -37,10 +41,19 @@ def summarize(root: Path, recording: Recording) -> ArchiveSummary:
     layout = Layout(root)
     recording.check_files()
     tapes = [layout.tape(segment) for segment in sealed_tapes(layout)]
-    unsealed = unsealed_segments(layout)
     return ArchiveSummary(
-        root, recording.coverage(), len(tapes), sum(t.stat().st_size for t in tapes), len(unsealed)
+        root,
+        recording.coverage(),
+        len(tapes),
+        sum(t.stat().st_size for t in tapes),
+        len(unsealed_segments(layout)),
+        _crossed(recording),
     )
+
+
+def _crossed(recording: Recording) -> dict[str, int]:
+    checks = recording.checks().select(["symbol", "witness"]).to_pylist()
+    return dict(Counter(check["symbol"] for check in checks if check["witness"] == BOOK))
 
 
 def render(found: ArchiveSummary) -> Group:
@@ -60,11 +73,11 @@ def render(found: ArchiveSummary) -> Group:
             f"{symbol.coverage:.3%}",
             _reasons(symbol.gaps),
         )
-    return Group(Text(_period(found)), table, *_strays(found), Text(_footer(found)))
+    return Group(Text(_period(found)), table, *_remarks(found), Text(_footer(found)))
 
 
-def _strays(found: ArchiveSummary) -> Iterator[Text]:
-    """Notes on rows stamped by a wrong clock, and on gaps that no file declares."""
+def _remarks(found: ArchiveSummary) -> Iterator[Text]:
+    """Notes on rows stamped by a wrong clock, on gaps that no file declares, and on books that cross."""
     for symbol in found.symbols:
         if symbol.stray_rows:
             yield Text(
@@ -74,6 +87,11 @@ def _strays(found: ArchiveSummary) -> Iterator[Text]:
     if any("undeclared" in symbol.gaps for symbol in found.symbols):
         yield Text(
             "undeclared: the epoch changes, and no file of gaps/ has the reason. See booktape verify."
+        )
+    for name, count in sorted(found.crossed.items()):
+        yield Text(
+            f"{name}: crossed books (the best bid is not below the best ask): {count:,}. "
+            "Stored as the exchange sent them; checks has each (witness book)."
         )
 
 

@@ -8,6 +8,7 @@ from typing import Final
 
 import structlog
 
+from booktape.checks.crossed import BOOK
 from booktape.core.checks import Check
 from booktape.core.events import (
     BookLost,
@@ -46,6 +47,7 @@ class Telemetry:
         self.checks: Counter[str] = Counter()
         self.mismatches: Counter[str] = Counter()
         self.checked_ns: dict[str, int] = {}
+        self.crossed: Counter[str] = Counter()
         self.unknown: Counter[str] = Counter()
         self.any_book_synced = False
         self._noted: set[tuple[str | None, str]] = set()
@@ -160,6 +162,9 @@ class Telemetry:
         log.warning(event, symbol=note.symbol or "all", detail=note.detail)
 
     def _record_check(self, check: Check) -> None:
+        if check.witness == BOOK:
+            self._record_crossed(check)
+            return
         self.checks[check.symbol] += check.comparisons
         self.checked_ns[check.symbol] = check.received_ns
         if check.differences:
@@ -171,6 +176,19 @@ class Telemetry:
                 update_id=check.update_id,
                 levels=len(check.differences),
                 first=check.differences[0],
+            )
+
+    def _record_crossed(self, check: Check) -> None:
+        """Count a book that crosses, and log the first of each symbol: it may stay so for every row of a day."""
+        self.crossed[check.symbol] += 1
+        if self.crossed[check.symbol] == 1:
+            bid, ask = (level.price for level in check.differences)
+            log.warning(
+                "crossed book, stored as sent; further ones are counted in checks",
+                symbol=check.symbol,
+                update_id=check.update_id,
+                bid=bid,
+                ask=ask,
             )
 
     def _record_unknown(self, event: UnknownEvent) -> None:

@@ -113,15 +113,20 @@ CHECK_COLUMNS: Final = (
         "witness",
         pa.string(),
         "`rest`: a later snapshot, over the whole window both know; `depth20`, `bookTicker`: "
-        "the streams of these names; `pulse`: the best levels, of a book that was quiet",
+        "the streams of these names; `pulse`: the best levels, of a book that was quiet; `book`: a book "
+        "whose best bid is not below its best ask, stored as the exchange sent it",
     ),
     Column("levels_compared", pa.int64(), "prices that were looked at"),
-    Column("mismatches", pa.int64(), "prices at which the sizes differed"),
+    Column(
+        "mismatches",
+        pa.int64(),
+        "prices at which the sizes differed; of `book` the two that cross",
+    ),
     Column(
         "detail",
         pa.string(),
         "of several that passed within a minute how many, of one that failed the levels that "
-        "differed (JSON, at most 1,000: side, price, size in the book, size at the witness)",
+        "differed (JSON, at most 1,000: side, price, size in the book, size at the witness, 0 of `book`)",
     ),
 )
 

@@ -15,7 +15,7 @@ from booktape.sim.faults import requests
 from booktape.sim.faults.base import Faults
 from booktape.sim.faults.conditions import Attempts
 from booktape.sim.faults.kinds import Fault
-from booktape.sim.faults.market import ClockStep, Delist, Halt, Huge, MarketFaults
+from booktape.sim.faults.market import ClockStep, Cross, Delist, Halt, Huge, MarketFaults
 from booktape.sim.messages import Encoding, depth_stream
 from booktape.sim.replay.source import ReplaySource
 from booktape.sim.server.server import SimServer
@@ -128,6 +128,22 @@ def test_a_delisted_symbol_is_gone_for_good() -> None:
             assert (await visit_.get("depth?symbol=BTCUSDT"))[0] == 200
 
     run(work())
+
+
+def test_a_crossed_book_is_sent_and_ends_by_itself() -> None:
+    """The bid above the best ask is in the events, and so in every book that follows them."""
+    source = TracedMarket(("BTCUSDT",), 3, levels=30, slots=80)
+    source.apply_faults(Faults.of(Cross("BTCUSDT", 2.0)).market)
+    book, crossed_ms = Naive(source.depth("BTCUSDT", 5000, 0)), []
+    for slot in range(1, 81):
+        for message in source.advance():
+            assert book.apply(
+                json.loads(message.payload(Encoding(combined=False, microseconds=False)))
+            )
+        if max(book.bids) >= min(book.asks):
+            crossed_ms.append(slot * 100)
+    assert crossed_ms[0] == 2_000
+    assert crossed_ms[-1] < 5_000
 
 
 @pytest.mark.parametrize("symbol", ["BTCUSDT", "XMRBTC"])

@@ -16,6 +16,7 @@ from booktape.sim.faults.base import Faults
 from booktape.sim.faults.kinds import MarketFault
 from booktape.sim.faults.market import (
     Cap,
+    Cross,
     Fall,
     Halt,
     Huge,
@@ -67,6 +68,7 @@ FAULTS: dict[str, tuple[MarketFault, ...]] = {
         *(Huge(one, 4, 2_000) for one in SYMBOLS),
         IdsReset(5),
     ),
+    "crossed": tuple(Cross(one, at_s) for one in SYMBOLS for at_s in (1, 2, 5)),
     "capped": tuple(Cap(one, at_s) for one in SYMBOLS for at_s in (1, 2, 3, 4)),
     "capped, then cancels": (
         *(Cap(one, 2) for one in SYMBOLS),

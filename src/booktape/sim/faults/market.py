@@ -137,6 +137,13 @@ class Cap(SymbolFault):
 
 
 @dataclass(frozen=True)
+class Cross(SymbolFault):
+    """A bid is placed above the best ask, all that happens in that slot. Both stay until later orders end that."""
+
+    at_s: SeenSeconds
+
+
+@dataclass(frozen=True)
 class ClockStep(MarketFault):
     """From a time on the exchange's clock shows `by_s` more, or less; for events and `/time`."""
 
@@ -150,7 +157,8 @@ class Push(NamedTuple):
     `levels` levels change; or, where `price_ticks` is not None, the price is brought there; or,
     where `cancels` is not None, nothing happens but that many cancellations. Before that, where
     `first_id` is not None, ids count anew from there; with `blank` the book begins anew, too. New
-    prices are multiples of `grid` ticks from then on. With `caps` two levels grow beyond all bounds.
+    prices are multiples of `grid` ticks from then on. With `caps` two levels grow beyond all bounds, with
+    `crosses` the best bid is above the best ask.
     """
 
     levels: int = 0
@@ -160,6 +168,7 @@ class Push(NamedTuple):
     blank: bool = False
     grid: int | None = None
     caps: bool = False
+    crosses: bool = False
 
 
 _SymbolFault = TypeVar("_SymbolFault", bound=SymbolFault)
@@ -218,6 +227,7 @@ class MarketFaults:
             first_id=resets[-1].first_id if resets else None,
             blank=any(reset.blank for reset in resets),
             caps=any(start_s < fault.at_s <= end_s for fault in self._of(Cap, symbol)),
+            crosses=any(start_s < fault.at_s <= end_s for fault in self._of(Cross, symbol)),
         )
 
     def grid(self, symbol: str, now_s: float) -> int:

@@ -60,6 +60,7 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
         "ids-reset": market.IdsReset,
         "tick-size": market.TickSize,
         "cap": market.Cap,
+        "cross": market.Cross,
         "fall": market.Fall,
         "huge": market.Huge,
         "clock-step": market.ClockStep,

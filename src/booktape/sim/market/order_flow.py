@@ -146,6 +146,10 @@ class OrderFlow:
         yield self.bids, self.bids.best, CAPPED_LOTS
         yield self.asks, self.asks.prices[:3][-1], CAPPED_LOTS
 
+    def cross(self) -> Iterator[Change]:
+        """A bid one step above the best ask."""
+        yield self.bids, self.asks.best + self.grid, self._size()
+
     def cancels(self, count: int) -> Iterator[Change]:
         """`count` levels, anywhere, shrink or go; no price comes twice, and no side runs empty."""
         seen: set[Place] = set()
@@ -252,7 +256,7 @@ class OrderFlow:
         is_bid = self._rng.random() < min(max(0.5 - 2 * away, 0.05), 0.95)
         mine, other = (self.bids, self.asks) if is_bid else (self.asks, self.bids)
         room = self.asks.best - self.bids.best - 1
-        if room:
+        if room > 0:
             step = 1 + int(self._rng.random() * room)
             return mine, mine.on_grid(mine.best - mine.behind * step, self.grid), self._size()
         lots = self._size() if len(other.prices) == 1 else 0

@@ -120,8 +120,10 @@ class SymbolMarket:
             self.grid = self._flow.grid = push.grid
         if push.blank:
             self._begin_book()
-        if push.cancels is not None:
-            self._planned.extend(self._flow.cancels(push.cancels))
+        if push.cancels is not None or push.crosses:
+            # Nothing else happens in this slot: an order after it might end the crossing at once.
+            alone = self._flow.cross() if push.cancels is None else self._flow.cancels(push.cancels)
+            self._planned.extend(alone)
             self._count = self._left = len(self._planned)
             return
         if push.caps:

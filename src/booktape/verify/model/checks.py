@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable
 from decimal import Decimal
 from typing import Final, NamedTuple, TypeAlias
 
-from booktape.verify.model.book import DecimalSide
+from booktape.verify.model.book import DecimalBook, DecimalSide
 from booktape.verify.model.decimals import as_double
 
 Sizes: TypeAlias = dict[Decimal, Decimal]
 
-REST, DEPTH20, BOOK_TICKER, PULSE = "rest", "depth20", "bookTicker", "pulse"
+REST, DEPTH20, BOOK_TICKER, PULSE, BOOK = "rest", "depth20", "bookTicker", "pulse", "book"
 _MINUTE_NS: Final = 60 * 10**9
 
 
@@ -59,6 +59,19 @@ def differ(
 
 def _differ(mine: Decimal, theirs: Decimal) -> bool:
     return mine != theirs and as_double(mine) != as_double(theirs)
+
+
+def crossing(book: DecimalBook) -> tuple[Mismatch, ...]:
+    """The best bid and the best ask, if the bid is not below the ask as a double."""
+    best = [(side, next(iter(side), None)) for side in (book.bids, book.asks)]
+    (bids, bid), (asks, ask) = best
+    if bid is None or ask is None or as_double(bid) < as_double(ask):
+        return ()
+    nothing = Decimal(0)
+    return (
+        Mismatch("bid", bid, bids.sizes[bid].value, nothing),
+        Mismatch("ask", ask, asks.sizes[ask].value, nothing),
+    )
 
 
 def sizes(side: DecimalSide) -> Sizes:

@@ -43,6 +43,9 @@ class CrossChecks:
             self._record(BOOK_TICKER, verdict, stamp_ns)
         self._conclude(stamp_ns)
 
+    def on_row(self, stamp_ns: int) -> None:
+        """A row was due. Recorders of format 1 did not look whether its best levels cross."""
+
     def on_lost(self) -> None:
         """The book is not known any more."""
         self._audit = None
@@ -108,3 +111,7 @@ class CrossChecks:
         self._sync.on_agreement(audit.asked_ns)
         learn(self._sync.book.bids, fresh.bids)
         learn(self._sync.book.asks, fresh.asks)
+        self._on_audited(stamp_ns)
+
+    def _on_audited(self, stamp_ns: int) -> None:
+        """An audit has shown that the book is the exchange's."""

@@ -57,6 +57,9 @@ class BookListener(Protocol):
     def on_applied(self, event: Event, stamp_ns: int) -> None:
         """The book has changed by one event; called before the row that is due then."""
 
+    def on_row(self, stamp_ns: int) -> None:
+        """A row of the book was due at `stamp_ns`."""
+
     def on_lost(self) -> None:
         """The book is not known any more."""
 
@@ -215,7 +218,7 @@ class ModelSync:
         row_ns = self._row_time(stamp_ns)
         self.inherited = False
         self._close_gap(row_ns, answer.last)
-        self.sink.row(self, row_ns)
+        self._put_row(row_ns)
 
     def _apply(self, arrived: ArrivedEvent) -> None:
         event = arrived.event
@@ -227,7 +230,12 @@ class ModelSync:
         if self.listener:
             self.listener.on_applied(event, row_ns)
         if self.live and self.updates % self.every == 0:
-            self.sink.row(self, row_ns)
+            self._put_row(row_ns)
+
+    def _put_row(self, row_ns: int) -> None:
+        self.sink.row(self, row_ns)
+        if self.listener:
+            self.listener.on_row(row_ns)
 
     def _lose_book(self, start_ns: int, reason: str) -> None:
         self.gap = OpenGap(self.epoch, start_ns, self.update_id, reason, self.inherited)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from booktape.verify.model.checks import PULSE, ModelCheck
+from booktape.verify.model.checks import BOOK, PULSE, ModelCheck, crossing
 from booktape.verify.model.cross_checks import CrossChecks
 from booktape.verify.model.decode import Answer, Levels, Ticker, Top
 from booktape.verify.model.side_streams import compare_touch, touch_of
@@ -84,6 +84,18 @@ class TimedCrossChecks(CrossChecks):
         super().on_lost()
         self._ahead.reset()
         self._pulse = None
+
+    def on_row(self, stamp_ns: int) -> None:
+        """A row whose best bid is not below its best ask is noted."""
+        crossed = crossing(self.timed.book)
+        if crossed:
+            at = self.timed.symbol, stamp_ns, self.timed.update_id
+            self._put(ModelCheck(*at, BOOK, len(crossed), crossed))
+
+    def _on_audited(self, stamp_ns: int) -> None:
+        """Between two rows the book is looked at here."""
+        if self.timed.updates % self.timed.every:
+            self.on_row(stamp_ns)
 
     def step_clock(self, step_ns: int) -> None:
         """Our clock was set back by `step_ns`, which is negative."""
