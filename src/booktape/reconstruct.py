@@ -380,11 +380,8 @@ class Reconstruction:
 
     def _apply_ready(self, symbol: str, ready: ReleasedEvents, out: list[Output]) -> None:
         """Hand events that are in order now to the symbol's pipeline, each with its own stamp."""
-        for item in ready:
-            if isinstance(item, IdsReset):
-                found = self._pipelines[symbol].handle(item, 0)  # it uses no stamp
-            else:
-                found = self._pipelines[symbol].handle(item.event, item.received_ns)
+        for received_ns, item in ready:
+            found = self._pipelines[symbol].handle(item, received_ns)
             if found:
                 self._emit(symbol, found, out)
 

@@ -14,7 +14,6 @@ from booktape.core.events import (
     BookRow,
     BookSynced,
     DepthSnapshot,
-    EventApplied,
     FetchSnapshot,
     GapInterval,
     UnreadableAnswer,
@@ -167,8 +166,8 @@ def test_all_that_the_machine_says_is_followed(monkeypatch: pytest.MonkeyPatch) 
     """It says of an event that it was applied, and no more; should it ever, nothing gets lost."""
     pipeline = known()
     wordy = (
-        EventApplied(event(11, 11)),
-        EventApplied(event(12, 12)),
+        event(11, 11),
+        event(12, 12),
         BookLost(GapInterval(B, 1, SECOND, 12, "id_gap")),
     )
     monkeypatch.setattr(SymbolSync, "handle", lambda *_: wordy)

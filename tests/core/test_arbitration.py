@@ -5,22 +5,25 @@ The promises over any interleaving are in test_merge_any_order.py.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import pytest
 
 from booktape.core import arbitration as merge_module
-from booktape.core.arbitration import FeedArbiter, SymbolFeed
-from booktape.core.events import HeldEvent, IdsReset
+from booktape.core.arbitration import FeedArbiter, ReleasedEvents, SymbolFeed
+from booktape.core.events import DepthEvent, IdsReset
 from support.oracle import SECOND, event
 
 A, B, C = 1, 2, 3
 BTC, ETH = "BTCUSDT", "ETHBTC"
 
 
-def ids(ready: Sequence[HeldEvent | IdsReset]) -> list[int]:
-    return [held.event.last_id for held in ready if isinstance(held, HeldEvent)]
+def ids(ready: ReleasedEvents) -> list[int]:
+    return [item.last_id for _, item in ready if isinstance(item, DepthEvent)]
+
+
+def waiting(feed: SymbolFeed) -> list[int]:
+    return [held.event.last_id for held in feed.buffered]
 
 
 def lane_of(*connections: int, passed: int = 10) -> SymbolFeed:
@@ -68,7 +71,7 @@ def test_what_is_passed_on(name: str) -> None:
     case = CASES[name]
     feed = lane_of(*case.on)
     passed_on = [n for connection, last in case.brought for n in bring(feed, connection, last)]
-    assert (passed_on, ids(feed.buffered)) == (case.passed_on, case.waiting)
+    assert (passed_on, waiting(feed)) == (case.passed_on, case.waiting)
 
 
 def test_the_first_event_may_begin_anywhere() -> None:
@@ -90,8 +93,8 @@ def test_each_event_keeps_the_time_it_arrived() -> None:
     feed = lane_of(A, B)
     bring(feed, A, 12)
     assert feed.accept(B, event(11, 11), 99) == [
-        HeldEvent(99, event(11, 11)),
-        HeldEvent(12 * SECOND, event(12, 12)),
+        (99, event(11, 11)),
+        (12 * SECOND, event(12, 12)),
     ]
 
 
@@ -108,7 +111,7 @@ def test_a_hold_that_ran_out_gives_up_one_hole() -> None:
     feed = lane_of(A, B)
     bring(feed, A, 12, 13, 15)
     assert ids(feed.release_next()) == [12, 13]
-    assert ids(feed.buffered) == [15]
+    assert waiting(feed) == [15]
     assert bring(feed, B, 11, 14) == [14, 15]
 
 
@@ -151,7 +154,7 @@ def test_a_snapshot_fills_holes() -> None:
     feed = lane_of(A, B)
     bring(feed, A, 12, 14, 16)
     assert ids(feed.advance_to(13)) == [14]
-    assert ids(feed.buffered) == [16]
+    assert waiting(feed) == [16]
     assert bring(feed, B, 11, 12, 13, 14, 15) == [15, 16]
 
 
@@ -184,7 +187,7 @@ def test_what_waits_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     feed = lane_of(A, B)
     assert bring(feed, A, 12, 13, 15) == []
     assert bring(feed, A, 16) == [12, 13]
-    assert ids(feed.buffered) == [15, 16]
+    assert waiting(feed) == [15, 16]
 
 
 # ── how long it is waited for ───────────────────────────────────────────────────────────────
@@ -272,7 +275,7 @@ def say(feed: SymbolFeed, connection: int, first: int, last: int, at_s: float) -
     """One event of these ids that the exchange made at `at_s`: what is passed on."""
     told = event(first, last, event_time_us=round(at_s * 1e6))
     ready = feed.accept(connection, told, round(at_s * SECOND))
-    return ["reset" if isinstance(item, IdsReset) else item.event.last_id for item in ready]
+    return ["reset" if isinstance(item, IdsReset) else item.last_id for _, item in ready]
 
 
 def at_a_hundred(*connections: int) -> SymbolFeed:
@@ -395,13 +398,12 @@ def test_a_clock_that_is_set_back_moves_the_stamps_of_what_waits() -> None:
     feed = lane_of(A, B)
     bring(feed, A, 12)
     feed.step_clock(-5 * SECOND)
-    assert feed.accept(B, event(11, 11), 8 * SECOND)[1] == HeldEvent(7 * SECOND, event(12, 12))
+    assert feed.accept(B, event(11, 11), 8 * SECOND)[1] == (7 * SECOND, event(12, 12))
     feed = at_a_hundred()
     say(feed, A, 1, 1, 12)
     feed.step_clock(-5 * SECOND)
     _, first, _ = feed.accept(A, event(2, 2, event_time_us=12_000_000), 8 * SECOND)
-    assert isinstance(first, HeldEvent)
-    assert first.received_ns == 7 * SECOND
+    assert first == (7 * SECOND, event(1, 1, event_time_us=12_000_000))
 
 
 # ── who carries what ────────────────────────────────────────────────────────────────────────

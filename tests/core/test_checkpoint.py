@@ -64,8 +64,8 @@ def test_a_restored_lane_goes_on_identically() -> None:
     _, restored = through_text(save(SymbolSync(B), feed, 5))
     assert restored == feed
     assert restored.accept(3, event(10, 11), 3 * SECOND) == [
-        HeldEvent(3 * SECOND, event(10, 11)),
-        HeldEvent(2 * SECOND, event(12, 12)),
+        (3 * SECOND, event(10, 11)),
+        (2 * SECOND, event(12, 12)),
     ]
 
 

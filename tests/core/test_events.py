@@ -12,7 +12,6 @@ from booktape.core.events import (
     WHOLE_DEPTH,
     BookRow,
     DepthEvent,
-    EventApplied,
     FetchSnapshot,
     GapInterval,
     HeldEvent,
@@ -38,7 +37,7 @@ def test_open_gap_has_missed_nobody_knows_how_many() -> None:
     assert gap(None).missed_updates is None
 
 
-OF_EVERY_EVENT = {EventApplied, BookRow, DepthEvent, HeldEvent}
+OF_EVERY_EVENT = {BookRow, DepthEvent, HeldEvent}
 NOUNS = [each for each in vars(events).values() if is_dataclass(each) and isinstance(each, type)]
 
 

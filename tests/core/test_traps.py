@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import pytest
 
-from booktape.core.events import BookSynced, EventApplied, FetchSnapshot
+from booktape.core.events import BookSynced, FetchSnapshot
 from booktape.core.sync import State, SymbolSync, SyncOutputs
 from support.oracle import SECOND, connected, event, shown, snapshot
 
@@ -29,7 +29,7 @@ def synced(last_id: int, *held: tuple[int, int]) -> tuple[SymbolSync, list[SyncO
 def test_trap_1_first_event_may_begin_exactly_after_the_snapshot(first: tuple[int, int]) -> None:
     """57 of 66 real syncs begin at L + 1, so L lies not within [U, u]; they are good all the same."""
     machine, said = synced(100, first)
-    assert said == [(EventApplied(event(*first)),)]
+    assert said == [(event(*first),)]
     assert (machine.state, machine.update_id) == (State.LIVE, first[1])
 
 
@@ -47,7 +47,7 @@ def test_trap_2_stale_events_keep_coming_after_the_answer() -> None:
     for last in range(80, 101):
         assert machine.handle(event(last - 1, last), 4 * SECOND) == ()
     assert (machine.state, machine.update_id, machine.updates) == (State.LIVE, 100, 0)
-    assert machine.handle(event(101, 101), 5 * SECOND) == (EventApplied(event(101, 101)),)
+    assert machine.handle(event(101, 101), 5 * SECOND) == (event(101, 101),)
 
 
 def test_trap_3_a_quiet_symbol_needs_no_event() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from random import Random
 from typing import Any, Final, TypeAlias
 
@@ -148,7 +149,8 @@ def test_loosened_evidence_is_found(name: str) -> None:
         else:
             rule, loose = RULES[name]
             table = (
-                row._replace(
+                replace(
+                    row,
                     condition=loose if row.condition == rule else row.condition,
                     action=loose if row.action == rule else row.action,
                 )

@@ -91,16 +91,18 @@ def release_copies_too(feed: SymbolFeed) -> ReleasedEvents:
     while feed.buffered and not feed._is_waited_for(feed.buffered[0].event.first_id):
         first = feed.buffered.pop(0)
         feed.last_released = max(feed.last_released or 0, first.event.last_id)
-        ready.append(first)
+        ready.append((first.received_ns, first.event))
     return ready
 
 
 def release_the_first_only(feed: SymbolFeed) -> ReleasedEvents:
-    ready = [held for held in release(feed) if isinstance(held, HeldEvent)]
-    feed.buffered = ready[1:] + feed.buffered
-    if ready:
-        feed.last_released = ready[0].event.last_id
-    return [*ready[:1]]
+    ready = release(feed)
+    later = (HeldEvent(at, item) for at, item in ready[1:] if isinstance(item, DepthEvent))
+    feed.buffered = [*later, *feed.buffered]
+    for _, first in ready[:1]:
+        assert isinstance(first, DepthEvent)
+        feed.last_released = first.last_id
+    return ready[:1]
 
 
 def leave_without_releasing(feed: SymbolFeed, connection: int) -> ReleasedEvents:

@@ -117,7 +117,9 @@ class BookChecks:
         """The book has changed by one event. Called for every event, so a check that waits for none costs nothing."""
         out: list[CheckOutput] = []
         if self._depth20.waiting:
-            out += self._record(DEPTH20, self._depth20.on_applied(self._sync), received_ns)
+            compared = self._depth20.on_applied(self._sync)
+            if compared:
+                out += self._record(DEPTH20, compared, received_ns)
         if self._audit and not self._audit.on_applied(event):
             self._audit = None
         if self._book_ticker.tickers:
@@ -200,12 +202,12 @@ class BookChecks:
         return self._on_book_ticker(message, connection, received_ns)
 
     def _on_depth20(self, top: TopLevels, received_ns: int) -> list[CheckOutput]:
+        found = self._depth20.on_levels(top, self._sync)
         if top.last_id > self._sync.update_id:
             self.freshness.on_newer_id(top.last_id)
-        found = self._depth20.on_levels(top, self._sync)
-        if self._depth20.confirms(top, self._sync):
+        elif self._depth20.confirms(top, self._sync):
             self._add_evidence(received_ns)
-        return self._record(DEPTH20, found, received_ns)
+        return self._record(DEPTH20, found, received_ns) if found else []
 
     def _on_book_ticker(
         self, ticker: BookTicker, connection: int, received_ns: int
@@ -229,11 +231,11 @@ class BookChecks:
         if self._sync.tape_format != 1:
             self._sync.prove(at_ns)
 
-    def _record(self, name: str, found: Comparison | None, received_ns: int) -> list[CheckOutput]:
-        if not found:
-            return []
+    def _record(self, name: str, found: Comparison, received_ns: int) -> list[CheckOutput]:
         out: list[CheckOutput] = [*self._summaries[name].add(found, received_ns)]
-        return out + self._request_if_spaced(received_ns) if found.differences else out
+        if found.differences:
+            out += self._request_if_spaced(received_ns)
+        return out
 
     def _conclude(self, received_ns: int) -> list[CheckOutput]:
         """Compare book and answer, once the book has reached the answer's update id."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from booktape.checks.book_checks import REST, BookChecks, CheckOutput
 from booktape.checks.crossed import crossed
@@ -21,7 +21,6 @@ from booktape.core.events import (
     CheckFailed,
     DepthEvent,
     DepthSnapshot,
-    EventApplied,
     FetchSnapshot,
     GapInterval,
     IdsReset,
@@ -31,6 +30,9 @@ from booktape.core.events import (
 from booktape.core.sync import State, SymbolSync, SyncInput
 from booktape.core.tape_records import Checkpoint
 from booktape.wire.witness import WitnessMessage
+
+_LIVE: Final = State.LIVE
+"""Here because to look up a member of an enum takes longer than all else that `_is_live` does."""
 
 PipelineOutput: TypeAlias = (
     BookRow | GapInterval | Check | BookLost | BookSynced | FetchSnapshot | IdsReset
@@ -94,7 +96,9 @@ class SymbolPipeline:
         """`passed_ns` of tape time have passed. `waits`: an event waits for the one before it."""
         if not self._is_live():
             return []
-        return self._act_on(self.checks.on_tick(now_ns, passed_ns, waits=waits), now_ns)
+        out: list[PipelineOutput] = []
+        self._act_on(self.checks.on_tick(now_ns, passed_ns, waits=waits), now_ns, out)
+        return out
 
     def lag_ns(self) -> int | None:
         """How late the last event was, if the book moved since the last tick and rests on an event."""
@@ -114,13 +118,13 @@ class SymbolPipeline:
         """Let the state machine decide, and check the book that results."""
         out: list[PipelineOutput] = []
         for output in self.sync.handle(item, received_ns):
-            if isinstance(output, EventApplied):
-                out += self._on_applied(output.event, received_ns)
+            if isinstance(output, DepthEvent):
+                self._on_applied(output, received_ns, out)
             elif isinstance(output, BookSynced):
-                out += self._on_synced(output, received_ns)
+                self._on_synced(output, received_ns, out)
             else:
                 out.append(output)
-        if not self._is_live():
+        if self.sync.state is not _LIVE:
             self.checks.on_lost()
         return out
 
@@ -136,7 +140,7 @@ class SymbolPipeline:
         was_live = self._is_live()
         out = self.handle(answer, received_ns)
         if was_live:
-            out += self._act_on(self.checks.on_answer(answer, received_ns), received_ns)
+            self._act_on(self.checks.on_answer(answer, received_ns), received_ns, out)
         return out
 
     def on_pulse(self, asked_ns: int, best: BestLevels) -> None:
@@ -148,37 +152,41 @@ class SymbolPipeline:
         self, message: WitnessMessage, connection: int, received_ns: int
     ) -> list[PipelineOutput]:
         """Another stream of the symbol, on this connection, shows its best levels."""
-        if not self._is_live():
-            return []
-        return self._act_on(self.checks.on_witness(message, connection, received_ns), received_ns)
+        out: list[PipelineOutput] = []
+        if self._is_live():
+            found = self.checks.on_witness(message, connection, received_ns)
+            self._act_on(found, received_ns, out)
+        return out
 
     # ── what follows ────────────────────────────────────────────────────────────────────────
 
-    def _on_applied(self, event: DepthEvent, received_ns: int) -> list[PipelineOutput]:
-        # On tapes of format 1 an event is part of the book from its own stamp on.
-        known_ns = received_ns if self.sync.tape_format == 1 else self.sync.stamp_ns
+    def _on_applied(self, event: DepthEvent, received_ns: int, out: list[PipelineOutput]) -> None:
+        known_ns = self.sync.known_since(received_ns)
         found = self.checks.on_applied(event, known_ns)
-        out = self._act_on(found, known_ns) if found else []  # nearly always nothing
+        if found:
+            self._act_on(found, known_ns, out)
         # A check may have failed. Then the book is lost, and there is no row.
-        if self._is_live() and is_row_due(self.sync.updates, self._every):
-            out += self._row(known_ns)
-        return out
+        if is_row_due(self.sync.updates, self._every) and self._is_live():
+            self._add_row(received_ns, out)
 
-    def _on_synced(self, synced: BookSynced, received_ns: int) -> list[PipelineOutput]:
-        out: list[PipelineOutput] = [synced.closed] if synced.closed else []
-        out += [synced, *self._row(received_ns)]
-        out += self._act_on(self.checks.on_synced(received_ns), received_ns)
+    def _on_synced(self, synced: BookSynced, received_ns: int, out: list[PipelineOutput]) -> None:
+        if synced.closed:
+            out.append(synced.closed)
+        out.append(synced)
+        self._add_row(received_ns, out)
+        self._act_on(self.checks.on_synced(received_ns), received_ns, out)
         for held in synced.held:
             out += self.handle(held.event, held.received_ns)
-        return out
 
-    def _row(self, received_ns: int) -> list[PipelineOutput]:
+    def _add_row(self, received_ns: int, out: list[PipelineOutput]) -> None:
         row = self.sync.row(received_ns)
-        return [row, *crossed(self.sync, row.received_ns)]
+        out.append(row)
+        out += crossed(self.sync, row.received_ns)
 
-    def _act_on(self, found: Iterable[CheckOutput], received_ns: int) -> list[PipelineOutput]:
-        """Hand failed checks to the state machine; return the other outputs."""
-        out: list[PipelineOutput] = []
+    def _act_on(
+        self, found: Iterable[CheckOutput], received_ns: int, out: list[PipelineOutput]
+    ) -> None:
+        """Hand failed checks to the state machine; pass on the other outputs."""
         for output in found:
             if isinstance(output, IdsReset):
                 out.append(output)
@@ -188,7 +196,6 @@ class SymbolPipeline:
                 out.append(output)
             if isinstance(output, Check) and self._audited_between_rows(output):
                 out += crossed(self.sync, output.received_ns)
-        return out
 
     def _audited_between_rows(self, check: Check) -> bool:
         """Whether an audit has passed, of a state that is no row: a row is looked at anyway."""
@@ -196,4 +203,4 @@ class SymbolPipeline:
         return passed and not is_row_due(self.sync.updates, self._every)
 
     def _is_live(self) -> bool:
-        return self.sync.state is State.LIVE
+        return self.sync.state is _LIVE

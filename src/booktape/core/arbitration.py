@@ -40,8 +40,9 @@ that is behind another one sends old events with their old times, so a copy is n
 
 _FIRST_ID: Final = attrgetter("event.first_id")
 
-ReleasedEvents: TypeAlias = list[HeldEvent | IdsReset]
-"""Events in order; an `IdsReset` stands before the first one with lower ids."""
+ReleasedEvents: TypeAlias = list[tuple[int, DepthEvent | IdsReset]]
+"""Events in order, each with the time at which it arrived; an `IdsReset` stands before the first one with
+lower ids. Plain tuples: nearly every event is released at once, and never becomes a `HeldEvent`."""
 
 
 @dataclass(slots=True)
@@ -67,13 +68,13 @@ class SymbolFeed:
         """The events that are in order now, this one perhaps among them."""
         self.last_by_connection[connection] = event.last_id
         released_id = self.last_released
-        if not self.buffered and released_id is not None and event.first_id <= released_id + 1:
-            # Nearly always so, and then nothing needs to be sorted.
-            if event.last_id > released_id:
-                return [self._mark_released(HeldEvent(received_ns, event))]
-            return self._check_for_reset(HeldEvent(received_ns, event))
-        if not self._is_new(event):
-            return self._check_for_reset(HeldEvent(received_ns, event))
+        if released_id is not None:
+            if event.last_id <= released_id:
+                return self._check_for_reset(HeldEvent(received_ns, event))
+            if event.first_id <= released_id + 1 and not self.buffered:
+                # Nearly always so, and then nothing needs to be sorted.
+                self._mark_released(event)
+                return [(received_ns, event)]
         insort(self.buffered, HeldEvent(received_ns, event), key=_FIRST_ID)
         return self._release()
 
@@ -135,11 +136,9 @@ class SymbolFeed:
         if self._reset_candidate:
             self._reset_candidate = self._reset_candidate.shifted(step_ns)
 
-    def _mark_released(self, held: HeldEvent) -> HeldEvent:
-        event = held.event
+    def _mark_released(self, event: DepthEvent) -> None:
         self.last_released = self.newest_id = event.last_id
         self.newest_us = max(self.newest_us, event.event_time_us)
-        return held
 
     def _check_for_reset(self, old: HeldEvent) -> ReleasedEvents:
         """An event with old ids: a copy, unless its time and the event after it say that ids start again."""
@@ -158,7 +157,10 @@ class SymbolFeed:
             self._reset_candidate = old
             return []
         self.reset()
-        return [IdsReset(), self._mark_released(candidate), self._mark_released(old)]
+        self._mark_released(candidate.event)
+        self._mark_released(event)
+        first_ns, second_ns = candidate.received_ns, old.received_ns
+        return [(second_ns, IdsReset()), (first_ns, candidate.event), (second_ns, event)]
 
     def _release(self) -> ReleasedEvents:
         """Release what is in order now, and what waits for something that cannot come."""
@@ -166,7 +168,8 @@ class SymbolFeed:
         while self.buffered and not self._is_waited_for(self.buffered[0].event.first_id):
             first = self.buffered.pop(0)
             if self._is_new(first.event):
-                ready.append(self._mark_released(first))
+                self._mark_released(first.event)
+                ready.append((first.received_ns, first.event))
         if not self.buffered:
             self._waited_ns = None
         return ready

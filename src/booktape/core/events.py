@@ -100,13 +100,6 @@ class FetchSnapshot:
 
 
 @dataclass(slots=True)
-class EventApplied:
-    """This event changed the book."""
-
-    event: DepthEvent
-
-
-@dataclass(slots=True)
 class HeldEvent:
     """An event and when it arrived. It waits for a snapshot, or for the event before it."""
 

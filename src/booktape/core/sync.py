@@ -21,9 +21,9 @@ every input carries its own time.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any, ClassVar, Final, NamedTuple, TypeAlias
+from typing import Any, ClassVar, Final, TypeAlias
 
 from booktape.core.book import OrderBook
 from booktape.core.events import (
@@ -34,7 +34,6 @@ from booktape.core.events import (
     CheckFailed,
     DepthEvent,
     DepthSnapshot,
-    EventApplied,
     FetchSnapshot,
     GapInterval,
     HeldEvent,
@@ -65,7 +64,8 @@ SyncInput: TypeAlias = (
     | IdsReset
     | SymbolListing
 )
-SyncOutput: TypeAlias = FetchSnapshot | EventApplied | BookLost | BookSynced | GapInterval
+SyncOutput: TypeAlias = FetchSnapshot | DepthEvent | BookLost | BookSynced | GapInterval
+"""A `DepthEvent` has just changed the book. A `GapInterval` is closed."""
 SyncOutputs: TypeAlias = tuple[SyncOutput, ...]
 
 HELD_MAX: Final = 3_000  # events held for a snapshot: five minutes of the busiest symbol
@@ -170,15 +170,19 @@ class SymbolSync:
         # It holds the later of the two moments only.
         self.proved_ns = self.known_ns
 
-    def row(self, received_ns: int) -> BookRow:
-        """The whole book as it is now, and since when it was known here.
+    def known_since(self, received_ns: int) -> int:
+        """Since when the book as it is now was known here; `received_ns` stamps the record that made it so.
 
-        `received_ns`, the stamp of the record that made it so, counts on tapes of format 1 alone. An
-        event may be stamped before the event or the snapshot that it waited for, and a book was not
-        known before the last part of it had arrived. So later formats use the latest of these stamps.
+        An event may be stamped before the event or the snapshot that it waited for, and a book was not known
+        before the last part of it had arrived. So the latest of these stamps counts. On tapes of format 1
+        it is that of the last record.
         """
-        at_ns = received_ns if self.tape_format == 1 else self.stamp_ns
-        row = (self.symbol, self.event_time_us, at_ns, self.update_id, self.epoch)
+        return received_ns if self.tape_format == 1 else self.stamp_ns
+
+    def row(self, received_ns: int) -> BookRow:
+        """The whole book as it is now. `received_ns` stamps the record that made it so."""
+        known_ns = self.known_since(received_ns)
+        row = (self.symbol, self.event_time_us, known_ns, self.update_id, self.epoch)
         return BookRow(*(*row, self.updates, *self.book.columns()))
 
     # ── conditions of rules ──────────────────────────────────────────────────────────────────
@@ -245,8 +249,7 @@ class SymbolSync:
         self.event_time_us = None
         # Never before what was known, or two gaps could overlap in time.
         self.stamp_ns = self.synced_ns = max(self.known_ns, received_ns)
-        ends_ns = received_ns if self.tape_format == 1 else self.synced_ns
-        closed = self._close_gap(ends_ns, snapshot.last_id)
+        closed = self._close_gap(self.known_since(received_ns), snapshot.last_id)
         held, self.held = tuple(self.held), []
         return (BookSynced(self.symbol, self.epoch, snapshot.last_id, closed, held, counts_anew),)
 
@@ -256,7 +259,7 @@ class SymbolSync:
         self.updates += 1
         self.event_time_us = event.event_time_us
         self.stamp_ns = max(self.stamp_ns, received_ns)
-        return (EventApplied(event),)
+        return (event,)
 
     def _on_id_gap(self, event: DepthEvent, received_ns: int) -> SyncOutputs:
         lost = self._open_gap(self._last_evidence_ns(), ID_GAP)
@@ -324,7 +327,8 @@ class SymbolSync:
         return gap and replace(gap, end_ns=max(gap.start_ns, end_ns), next_update_id=next_id)
 
 
-class Rule(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Rule:
     """One row of the table: in `state`, on `input`, if `condition` holds, become `next_state` and `action`."""
 
     state: State
@@ -385,12 +389,12 @@ TABLE: Final = (
     Rule(_SYNCING, UnreadableAnswer, _S._always, _SYNCING, _S._request_snapshot),
     Rule(_SYNCING, IdsReset, _S._always, _SYNCING, _S._expect_lower_ids),
     Rule(_SYNCING, Disconnected, _S._always, _COLD, _S._drop_held),
-    # "If the event u (last update ID) is < the update ID of your local order book, ignore the
-    # event." Equal adds nothing either. Stale events go on coming after the snapshot.
-    Rule(_LIVE, DepthEvent, _S._is_old, _LIVE, _S._ignore),
     # "The U of the next event should be the update ID + 1"; the first one after a snapshot may
     # also begin before it. An event that overlaps is applied whole: its sizes are absolute.
     Rule(_LIVE, DepthEvent, _S._chains, _LIVE, _S._apply),
+    # "If the event u (last update ID) is < the update ID of your local order book, ignore the
+    # event." Equal adds nothing either. Stale events go on coming after the snapshot.
+    Rule(_LIVE, DepthEvent, _S._is_old, _LIVE, _S._ignore),
     # A symbol that opens may begin at any id.
     Rule(_LIVE, DepthEvent, _S._is_first, _LIVE, _S._apply),
     # "If the event U is > the update ID of your local order book [+ 1], something went wrong.

@@ -24,9 +24,21 @@ from booktape.core.events import (
     UnknownEvent,
 )
 from booktape.errors import MalformedFrame
-from booktape.wire.form import UNREADABLE, decode_object, refuse_bloated
+from booktape.wire.form import (
+    LONG_BYTES,
+    UNREADABLE,
+    count_colons,
+    decode_object,
+    refuse_bloated,
+)
 from booktape.wire.numbers import Id, Levels
-from booktape.wire.witness import WitnessMessage, decode_witness, decoder_of, kind_of
+from booktape.wire.witness import (
+    NAME_BYTES,
+    WitnessMessage,
+    decode_witness,
+    decoder_of,
+    kind_of,
+)
 
 Event: TypeAlias = DepthEvent | WitnessMessage | ServerShutdown | UnknownEvent
 
@@ -73,6 +85,7 @@ _combined = msgspec.json.Decoder(_Combined, strict=False)
 _raw = msgspec.json.Decoder(_DepthUpdate, strict=False)
 _depth = msgspec.json.Decoder(_Depth, strict=False)
 _WRAPPED: Final = b'{"stream"'
+_DEPTH_STREAM: Final = b"@depth@"
 
 # The number of keys, and so of colons, in a message that follows the exchange's form.
 _RAW_KEYS: Final = 7
@@ -89,16 +102,20 @@ def decode_event(payload: bytes) -> Event:
     they would be hundreds of log lines a second, and their connection would be replaced although its
     events may be good.
     """
-    refuse_bloated(payload)
+    if len(payload) > LONG_BYTES:
+        refuse_bloated(payload)
     try:
-        # The common case in one pass: a wrapped depth event with each of its keys once and no other key.
-        if payload.startswith(_WRAPPED):
-            witness = decoder_of(payload)
-            if witness:
-                return witness(payload)
+        # Nearly always a wrapped depth event, with each of its keys once and no other key: one pass decodes it.
+        # `find` with bounds spares a copy.
+        if payload.find(_DEPTH_STREAM, 0, NAME_BYTES) > 0:
             combined = _combined.decode(payload)
             if payload.count(b":") == _COMBINED_KEYS and kind_of(combined.stream) is None:
                 return _depth_event(combined.data)
+        elif payload.startswith(_WRAPPED):
+            decode = decoder_of(payload)
+            witness = decode(payload) if decode else None
+            if witness:
+                return witness
         else:
             update = _raw.decode(payload)
             if payload.count(b":") == _RAW_KEYS:
@@ -153,12 +170,13 @@ def decode_depth(payload: bytes, symbol: str, limit: int) -> DepthSnapshot:
 
     Raises MalformedFrame for anything else, an error page or a truncated body included.
     """
-    refuse_bloated(payload)
+    if len(payload) > LONG_BYTES:
+        refuse_bloated(payload)
     try:
         depth = _depth.decode(payload)
     except UNREADABLE as error:
         raise MalformedFrame(f"{symbol} snapshot: {error}: {_excerpt(payload)}") from error
-    if payload.count(b":") != _DEPTH_KEYS:
+    if count_colons(payload) != _DEPTH_KEYS:
         decode_object(payload)
     if depth.last_update_id < 0 and (depth.bids or depth.asks):
         # -1 is what a symbol answers before it opens, and then its book is empty.

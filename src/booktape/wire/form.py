@@ -21,14 +21,27 @@ DEPTH_MAX: Final = 100
 BRACKETS_MAX: Final = 500_000
 """In one message. Each level has one, and a decoded level takes twenty times its bytes."""
 
-_LONG_BYTES: Final = 1 << 20
+LONG_BYTES: Final = 1 << 20
+"""A longer message must pass `refuse_bloated` before it is decoded."""
+
 _TEXT: Final = re.compile(rb'"(?:[^"\\]|\\.)*"')
 
 
 def refuse_bloated(payload: bytes) -> None:
-    """Raises MalformedFrame for a message that would take gigabytes, before it is decoded."""
-    if len(payload) > _LONG_BYTES and payload.count(b"[") + payload.count(b"{") > BRACKETS_MAX:
+    """Raises MalformedFrame for a long message that would take gigabytes when it is decoded."""
+    if payload.count(b"[") + payload.count(b"{") > BRACKETS_MAX:
         raise MalformedFrame(f"more than {BRACKETS_MAX:,} brackets in {len(payload):,} bytes")
+
+
+def count_colons(payload: bytes) -> int:
+    """How many colons a message of two keys or more has; one for each key, if its texts have none.
+
+    The levels of both sides come last and take nearly all of a message. So a search for the last two colons
+    passes them by, which is much faster than counting through them.
+    """
+    last = payload.rfind(b":")
+    last_but_one = payload.rfind(b":", 0, last)
+    return payload.count(b":", 0, last_but_one) + 2
 
 
 def decode_object(payload: bytes) -> dict[str, Any]:
