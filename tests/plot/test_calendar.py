@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 import booktape
 from booktape.plot import calendar
-from booktape.plot.calendar import Cell, cell, cell_text, days_between
+from booktape.plot.calendar import cell_text
+from booktape.reader.days import DayCoverage
 from plot import drawn
 from plot.week import write
-
-NOON = datetime(2026, 6, 9, 12, tzinfo=UTC)
-DAYS = days_between(NOON, NOON + timedelta(days=2))
-
-
-def test_a_cell_is_what_was_recorded_less_what_was_lost() -> None:
-    """Half a day, a day with a gap over midnight, and the rest."""
-    lost = [(NOON + timedelta(hours=11), NOON + timedelta(hours=15))]
-    found = [cell(NOON, NOON + timedelta(days=2), lost, day) for day in DAYS]
-    assert [day.day for day in DAYS] == [9, 10, 11]
-    assert found == [Cell(11 * 3600, 1), Cell(21 * 3600, 1), Cell(12 * 3600, 0)]
-    assert cell(NOON, NOON, [], date(2026, 6, 1)) == Cell()
 
 
 @pytest.mark.parametrize(
@@ -37,7 +25,7 @@ def test_a_cell_is_what_was_recorded_less_what_was_lost() -> None:
 )
 def test_only_a_day_without_any_loss_is_called_whole(known_s: float, gaps: int, words: str) -> None:
     """A tenth of a second is enough."""
-    assert cell_text(Cell(known_s, gaps)) == words
+    assert cell_text(DayCoverage(known_s, gaps)) == words
 
 
 def test_each_symbol_has_a_row_and_each_day_a_column(rec: booktape.Recording) -> None:

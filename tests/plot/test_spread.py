@@ -9,8 +9,8 @@ import booktape
 from booktape.errors import UsageError
 from booktape.plot import spread
 from booktape.plot.spread import imbalance
-from booktape.plot.time_range import TimeRange
 from booktape.plot.touch import Touch
+from booktape.reader.time_range import TimeRange
 from plot import drawn
 from reader.truth import moment
 

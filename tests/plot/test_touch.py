@@ -7,8 +7,8 @@ import pytest
 
 import booktape
 from booktape.errors import NotRecorded
-from booktape.plot.time_range import TimeRange
 from booktape.plot.touch import Touch
+from booktape.reader.time_range import TimeRange
 from plot.drawn import when
 from reader.truth import moment
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from math import floor
 from typing import Final
 
@@ -17,28 +16,15 @@ from matplotlib.patches import Patch
 
 from booktape.errors import NotRecorded
 from booktape.plot import style
-from booktape.plot.raster import Floats
 from booktape.reader import Coverage, Gap, Recording
+from booktape.reader.days import DayCoverage, day_coverage, days_between
+from booktape.reader.raster import Floats
 
-_DAY: Final = timedelta(days=1)
 _NUMBERED_DAYS: Final = 14
 """With more days there is no room for numbers in the cells."""
 
 _WIDTH_MAX: Final = 16.0
 _DARK: Final = 0.55
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """One symbol on one day (UTC)."""
-
-    known_s: float = 0.0
-    gaps: int = 0
-
-    @property
-    def share(self) -> float:
-        """The known share of the day's 24 hours."""
-        return self.known_s / _DAY.total_seconds()
 
 
 def calendar(rec: Recording) -> Figure:
@@ -61,30 +47,12 @@ def calendar(rec: Recording) -> Figure:
     return picture
 
 
-def days_between(first: datetime, last: datetime) -> list[date]:
-    """Every day, both ends included."""
-    count = (last.date() - first.date()).days + 1
-    return [first.date() + number * _DAY for number in range(count)]
-
-
-def _cells(own: Coverage, gaps: Sequence[Gap], days: Sequence[date]) -> list[Cell]:
+def _cells(own: Coverage, gaps: Sequence[Gap], days: Sequence[date]) -> list[DayCoverage]:
     spans = [(gap.start_time, gap.end_time or own.last) for gap in gaps]
-    return [cell(own.first, own.last, spans, day) for day in days]
+    return [day_coverage(own.first, own.last, spans, day) for day in days]
 
 
-def cell(
-    first: datetime, last: datetime, lost: Sequence[tuple[datetime, datetime]], day: date
-) -> Cell:
-    """How much of a day was known: the recorded time minus the lost time."""
-    begin = datetime(day.year, day.month, day.day, tzinfo=UTC)
-    start, end = max(first, begin), min(last, begin + _DAY)
-    if start >= end:
-        return Cell()
-    gone = [max(0.0, (min(b, end) - max(a, start)).total_seconds()) for a, b in lost]
-    return Cell((end - start).total_seconds() - sum(gone), sum(1 for one in gone if one))
-
-
-def _paint(picture: Figure, axes: Axes, cells: Sequence[Sequence[Cell]]) -> None:
+def _paint(picture: Figure, axes: Axes, cells: Sequence[Sequence[DayCoverage]]) -> None:
     shares: Floats = np.array([[one.share * 100 for one in row] for row in cells])
     axes.set_facecolor("white")
     axes.patch.set(hatch="....", edgecolor="#cccccc")
@@ -112,7 +80,7 @@ def _paint(picture: Figure, axes: Axes, cells: Sequence[Sequence[Cell]]) -> None
     style.legend_below(picture, handles)
 
 
-def cell_text(one: Cell) -> str:
+def cell_text(one: DayCoverage) -> str:
     """The text of a cell. Shares are rounded down: only a day without any loss is 100 %."""
     if one.known_s < 3_600:  # noqa: PLR2004 an hour
         known = f"{one.known_s:,.0f} s"

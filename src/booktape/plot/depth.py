@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 
 from booktape.errors import NotRecorded
 from booktape.plot import style
-from booktape.plot.raster import Floats
-from booktape.plot.time_range import coverage_of
 from booktape.reader import Book, Recording
+from booktape.reader.raster import Floats
+from booktape.reader.time_range import coverage_of
 from booktape.reader.times import Moment
 
 _AUTO_BPS: Final = 25.0

@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
 from booktape.plot import style
-from booktape.plot.raster import Floats, Prices, paint, tick_of
-from booktape.plot.time_range import TimeRange
 from booktape.plot.touch import Touch, days_of, grid
 from booktape.reader import Recording
+from booktape.reader.raster import Floats, Prices, paint, tick_of
+from booktape.reader.time_range import TimeRange
 from booktape.reader.times import Moment
 
 COLUMNS: Final = 600
@@ -41,7 +41,7 @@ def heatmap(
     """
     stretch = TimeRange.clip(rec, symbol, start, end, COLUMNS)
     touch = Touch.read(rec, stretch, _LEVELS)
-    prices = _price_range(touch, bps)
+    prices = Prices.around(touch["bid_px_00"], touch["ask_px_00"], tick_of(touch.prices), BINS, bps)
     picture = style.figure()
     axes = picture.add_subplot()
     image = _sizes(axes, touch, _cells(rec, stretch, touch, prices), prices)
@@ -62,18 +62,6 @@ def heatmap(
     style.time_axis(axes, stretch)
     axes.set_ylim(prices.low, prices.high)
     return picture
-
-
-def _price_range(touch: Touch, bps: float | None) -> Prices:
-    """The prices to show."""
-    low, high = np.nanmin(touch["bid_px_00"]), np.nanmax(touch["ask_px_00"])
-    mid = float(np.nanmedian(touch.mid))
-    if bps is None:
-        spread = float(np.nanmedian(touch["ask_px_00"] - touch["bid_px_00"]))
-        margin = max((high - low) / 2, 5e-4 * mid, 10 * spread)
-    else:
-        margin = bps * 1e-4 * mid
-    return Prices.between(low - margin, high + margin, tick_of(touch.prices), BINS)
 
 
 def _cells(rec: Recording, stretch: TimeRange, touch: Touch, prices: Prices) -> Floats:

@@ -10,10 +10,10 @@ from matplotlib.figure import Figure
 
 from booktape.errors import UsageError
 from booktape.plot import style
-from booktape.plot.raster import Floats
-from booktape.plot.time_range import TimeRange
 from booktape.plot.touch import Touch
 from booktape.reader import Recording
+from booktape.reader.raster import Floats
+from booktape.reader.time_range import TimeRange
 from booktape.reader.times import Moment
 
 COLUMNS: Final = 1_000

@@ -19,8 +19,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from booktape.errors import UsageError
-from booktape.plot.time_range import TimeRange
 from booktape.reader import Gap
+from booktape.reader.time_range import TimeRange
 
 BID: Final = "#0072B2"
 ASK: Final = "#D55E00"

@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 
 from booktape.errors import NotRecorded
-from booktape.plot.raster import Floats
-from booktape.plot.time_range import TimeRange
 from booktape.reader import Recording, Resampled
+from booktape.reader.raster import Floats
+from booktape.reader.time_range import TimeRange
 
 _DAY_US: Final = 86_400_000_000
 

@@ -8,8 +8,17 @@ import pytest
 
 import booktape
 from booktape.errors import NotRecorded
-from booktape.plot.time_range import TimeRange
+from booktape.reader.time_range import TimeRange
+from reader.day import write
 from reader.truth import moment
+
+
+@pytest.fixture(scope="module")
+def rec(tmp_path_factory: pytest.TempPathFactory) -> booktape.Recording:
+    """Two minutes with ten seconds missing."""
+    folder = tmp_path_factory.mktemp("two-minutes")
+    write(folder, 120, segment_s=60, cuts=(40,))
+    return booktape.open(folder)
 
 
 def test_a_stretch_is_what_was_recorded_of_the_time_asked_for(rec: booktape.Recording) -> None:

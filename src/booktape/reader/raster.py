@@ -33,6 +33,22 @@ class Prices:
         first = floor(low / step + _HAIR)
         return cls(first * step, step, max(1, ceil(high / step - _HAIR) - first))
 
+    @classmethod
+    def around(cls, bid: Floats, ask: Floats, tick: float, bins: int, bps: float | None) -> Prices:
+        """About `bins` cells around the best prices of some time; at least one of each is a number.
+
+        They reach `bps` hundredths of a percent beyond the lowest bid and the highest ask. Without `bps`: half as
+        much as the price moved, at least 5 bps and ten spreads.
+        """
+        low, high = float(np.nanmin(bid)), float(np.nanmax(ask))
+        mid = float(np.nanmedian((bid + ask) / 2))
+        if bps is None:
+            spread = float(np.nanmedian(ask - bid))
+            margin = max((high - low) / 2, 5e-4 * mid, 10 * spread)
+        else:
+            margin = bps * 1e-4 * mid
+        return cls.between(low - margin, high + margin, tick, bins)
+
     @property
     def high(self) -> float:
         """Where the last cell ends."""

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from booktape.plot.raster import Prices, paint, round_up, tick_of
+from booktape.reader.raster import Prices, paint, round_up, tick_of
 from booktape.reader.rows import SCHEMA
 
 
