@@ -17,6 +17,7 @@ from booktape.commands.rebuild import rebuild
 from booktape.commands.record import record
 from booktape.commands.simulate import replay, simulate
 from booktape.commands.verify import verify
+from booktape.commands.view import view
 from booktape.errors import BooktapeError, StoreError, TooFewDescriptors, UsageError
 from booktape.version import VERSION
 
@@ -43,6 +44,7 @@ _add(verify, "booktape verify data --jobs 4")
 _add(rebuild, "booktape rebuild data --every 1 --symbol BTCUSDT --out fine")
 _add(export, "booktape export data --format parquet --symbol BTCUSDT --out exported")
 _add(plot, "booktape plot data heatmap --symbol BTCUSDT --file heatmap.png")
+_add(view, "booktape view data --web 127.0.0.1:8080")
 
 
 def main() -> None:

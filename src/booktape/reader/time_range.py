@@ -41,17 +41,22 @@ class TimeRange:
         Raises NotRecorded if nothing was recorded then.
         """
         own = coverage_of(rec, symbol)
-        first = own.first if start is None else max(own.first, moment_at(moment_us(start)))
-        # A row is valid until the next one, so the last one is included.
-        last = own.last if end is None else min(own.last, moment_at(moment_us(end)))
-        if first > last:
-            raise NotRecorded(
-                f"{symbol} was not recorded then, but from {own.first:%Y-%m-%dT%H:%M:%SZ} "
-                f"to {own.last:%Y-%m-%dT%H:%M:%SZ}."
-            )
+        first, last = _within(own, start, end)
+        gaps = rec.snapshots(symbol, first, last + timedelta(microseconds=1)).gaps()
+        return cls.of(own, first, last, columns, gaps)
+
+    @classmethod
+    def of(
+        cls, own: Coverage, first: datetime, last: datetime, columns: int, gaps: Sequence[Gap]
+    ) -> TimeRange:
+        """From `first` to `last`, both within what was recorded. Of the gaps those that overlap it are kept."""
         interval = _interval(last - first, columns)
-        rows = rec.snapshots(symbol, first, last + timedelta(microseconds=1))
-        return cls(symbol, first, max(last, first + interval), interval, rows.gaps())
+        kept = [
+            gap
+            for gap in gaps
+            if gap.start_time <= last and (gap.end_time is None or gap.end_time > first)
+        ]
+        return cls(own.symbol, first, max(last, first + interval), interval, kept)
 
     @property
     def after(self) -> datetime:
@@ -76,6 +81,19 @@ class TimeRange:
             if ms % unit_ms == 0:
                 return f"{ms // unit_ms} {unit}"
         return f"{ms} ms"
+
+
+def _within(own: Coverage, start: Moment | None, end: Moment | None) -> tuple[datetime, datetime]:
+    """The recorded part of a time. Raises NotRecorded if there is none."""
+    first = own.first if start is None else max(own.first, moment_at(moment_us(start)))
+    # A row is valid until the next one, so the last one is included.
+    last = own.last if end is None else min(own.last, moment_at(moment_us(end)))
+    if first > last:
+        raise NotRecorded(
+            f"{own.symbol} was not recorded then, but from {own.first:%Y-%m-%dT%H:%M:%SZ} "
+            f"to {own.last:%Y-%m-%dT%H:%M:%SZ}."
+        )
+    return first, last
 
 
 def coverage_of(rec: Recording, symbol: str) -> Coverage:

@@ -1,0 +1,42 @@
+"""`booktape view`: a recording as a page in the browser."""
+
+from __future__ import annotations
+
+import asyncio
+
+from booktape import reader
+from booktape.commands.options import NamedPath
+from booktape.recorder.run import on_hangup, on_stop_signals
+from booktape.terminal import log_to_stderr, never_wait_for_stdout, write_line
+from booktape.web.guard import Address, parse_address
+from booktape.web.recording import RecordingAnswers
+from booktape.web.server import PageServer
+
+
+def view(directory: NamedPath, *, web: str = "127.0.0.1:8080") -> None:
+    """Show a recording in the browser, until Ctrl-C: coverage, gaps, the book at any moment, a heatmap.
+
+    Rows that are not sealed yet are not shown.
+
+    Parameters
+    ----------
+    directory
+        The archive's folder; nothing in it is changed.
+    web
+        Where to serve the page, such as 8080 or 127.0.0.1:8080; port 0 for any free one. Other machines
+        can open it only at an address of the network, such as 0.0.0.0:8080.
+    """
+    address = parse_address("--web", web)
+    answers = RecordingAnswers(reader.open(directory, unsealed=False), str(directory))
+    never_wait_for_stdout()
+    log_to_stderr()
+    asyncio.run(_serve(address, answers))
+
+
+async def _serve(address: Address, answers: RecordingAnswers) -> None:
+    stopped = asyncio.Event()
+    on_stop_signals(stopped.set)
+    on_hangup(stopped.set)
+    async with PageServer(address, answers.routes()) as server:
+        write_line(f"Open {server.url} in a browser. Ctrl-C ends.")
+        await stopped.wait()

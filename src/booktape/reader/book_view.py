@@ -1,0 +1,90 @@
+"""The part of a book that a screen has room for: its best levels, and its sizes by price around the mid. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from booktape.core.events import Floats, Level
+from booktape.reader.raster import Prices, tick_of
+
+LEVELS: Final = 25
+"""The best levels of each side that are shown one by one."""
+
+CELLS: Final = 200
+"""About as many cells of price, from one end of the view to the other."""
+
+REACHES_BPS: Final = (5, 10, 25, 50, 100, 250, 500, 1_000)
+"""How far from the mid a view may reach, in hundredths of a percent: fixed steps, so that cells stay where they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class BookView:
+    """A known book. Cells are sizes, each over `step` of price, from `low` up; without a mid there are none."""
+
+    time_us: int
+    event_time_us: int | None
+    update_id: int
+    epoch: int
+    bids: list[Level]
+    asks: list[Level]
+    bid_levels: int
+    ask_levels: int
+    bid_horizon: float | None
+    ask_horizon: float | None
+    low: float
+    step: float
+    bid_cells: list[float]
+    ask_cells: list[float]
+
+
+def view_book(
+    times_us: tuple[int, int | None],
+    update_id: int,
+    epoch: int,
+    columns: tuple[Floats, Floats, Floats, Floats, float | None, float | None],
+    reach_bps: int,
+) -> BookView:
+    """A view from a book's columns, best first, as `OrderBook.columns` has them. Times: received, event."""
+    bid_price, bid_size, ask_price, ask_size, bid_horizon, ask_horizon = columns
+    prices = _prices(bid_price, ask_price, reach_bps)
+    return BookView(
+        *times_us,
+        update_id,
+        epoch,
+        _best(bid_price, bid_size),
+        _best(ask_price, ask_size),
+        len(bid_price),
+        len(ask_price),
+        bid_horizon,
+        ask_horizon,
+        prices.low if prices else 0.0,
+        prices.step if prices else 0.0,
+        _cells(bid_price, bid_size, prices),
+        _cells(ask_price, ask_size, prices),
+    )
+
+
+def _best(price: Floats, size: Floats) -> list[Level]:
+    return list(zip(price[:LEVELS].tolist(), size[:LEVELS].tolist(), strict=True))
+
+
+def _cells(price: Floats, size: Floats, prices: Prices | None) -> list[float]:
+    if prices is None:
+        return []
+    cells = np.zeros(prices.bins)
+    places = prices.cells(price)
+    inside = (places >= 0) & (places < prices.bins)
+    np.add.at(cells, places[inside], size[inside])
+    found: list[float] = cells.tolist()
+    return found
+
+
+def _prices(bid: Floats, ask: Floats, reach_bps: int) -> Prices | None:
+    """The cells around the mid; None while a side is empty."""
+    if not len(bid) or not len(ask):
+        return None
+    tick = tick_of([bid[:LEVELS], ask[:LEVELS]])
+    return Prices.around(bid[:1], ask[:1], tick, CELLS, float(reach_bps))

@@ -1,0 +1,187 @@
+"""The page's server: files of the page, sentences, and nothing else, whatever is asked."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import socket
+from importlib import resources
+
+import pytest
+from aiohttp import web
+
+from booktape.errors import UsageError
+from booktape.web.guard import Address
+from booktape.web.server import CONNECTIONS_MAX, PageServer
+from web.asking import get, send, served
+
+PAGE = resources.files("booktape.web").joinpath("page")
+FILES = {
+    "/": "index.html",
+    "/page.js": "page.js",
+    "/page.css": "page.css",
+    "/icon.svg": "icon.svg",
+    "/uplot.js": "uplot/uPlot.iife.min.js",
+    "/uplot.css": "uplot/uPlot.min.css",
+    "/uplot-licence.txt": "uplot/LICENSE",
+}
+HOST = b"Host: 127.0.0.1\r\nConnection: close\r\n"
+
+PATHS = [
+    b"/..%2f..%2fetc/passwd",
+    b"/%2e%2e/%2e%2e/%2e%2e/etc/passwd",
+    b"/../../../../etc/passwd",
+    b"/page/../../guard.py",
+    b"/uplot/%2e%2e/index.html",
+    b"//etc/passwd",
+    b"/etc/passwd",
+    b"/guard.py",
+    b"/page.js%00.html",
+    b"/%00",
+    b"/\\..\\..\\etc\\passwd",
+    b"/page.js/",
+    b"/%ff%fe",
+    b"/" + b"a" * 4_000,
+    b"/?" + b"x=1&" * 500,
+    b"http://evil.example/etc/passwd",
+    b"/recording/book?symbol=../../etc/passwd",
+]
+"""What tries to reach another file."""
+
+BROKEN = [
+    b"",
+    b"\r\n\r\nA",
+    b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",  # a TLS greeting
+    b"GET / HTTP/9.9\r\n" + HOST + b"\r\n",
+    b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\n" + HOST + b"\r\n",
+    b"GET / HTTP/1.1\r\n" + HOST + b"X: " + b"a" * 100_000 + b"\r\n\r\n",
+    b"GET / HTTP/1.1\r\n" + HOST + b"X: y\r\n" * 5_000 + b"\r\n",
+    b"GET / HTTP/1.1\r\n" + HOST + b"Content-Length: -1\r\n\r\n",
+    b"GET / HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\nZZ\r\n",
+    b"GET / HTTP/1.1\r\nHost: a\x00b\r\n\r\n",
+    b"GET\x00 / HTTP/1.1\r\n" + HOST + b"\r\n",
+    b"<script>alert(1)</script>\r\n\r\n",
+]
+"""What is not a request."""
+
+
+async def test_every_file_of_the_page_is_served_as_it_is() -> None:
+    """Also the licence of what others wrote."""
+    async with served() as server:
+        for path, name in FILES.items():
+            status, headers, body = await get(server.url + path[1:])
+            assert status == 200
+            assert body == PAGE.joinpath(name).read_bytes()
+            assert headers["x-content-type-options"] == "nosniff"
+            assert headers["cache-control"] == "no-store"
+            assert headers["server"] == "booktape"
+            assert "unsafe" not in headers["content-security-policy"]
+            assert "default-src 'none'" in headers["content-security-policy"]
+            assert "frame-ancestors 'none'" in headers["content-security-policy"]
+
+
+def test_the_page_asks_no_other_host() -> None:
+    """No address in what we wrote, no style or script inside the markup."""
+    html = PAGE.joinpath("index.html").read_text()
+    own = html + PAGE.joinpath("page.js").read_text() + PAGE.joinpath("page.css").read_text()
+    assert not re.findall(r"https?://|//[a-z]+\.", own)
+    assert not re.findall(r"<style|style=|\son\w+=|javascript:|<script(?! src=)", html)
+    words = r"innerHTML|outerHTML|insertAdjacent|document\.write|eval\(|new Function|localStorage"
+    assert not re.findall(words, own)
+
+
+@pytest.mark.parametrize(
+    "method", ["POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "TRACE", "FOO"]
+)
+async def test_only_get_is_answered(method: str) -> None:
+    """Nothing can be changed from a page."""
+    async with served() as server:
+        found = await send(server.port, method.encode() + b" / HTTP/1.1\r\n" + HOST + b"\r\n")
+        assert re.match(rb"HTTP/1\.[01] 40[05] ", found)
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_no_path_leads_to_another_file(path: bytes) -> None:
+    """Paths are names in a table."""
+    async with served() as server:
+        found = await send(server.port, b"GET " + path + b" HTTP/1.1\r\n" + HOST + b"\r\n")
+    head, _, body = found.partition(b"\r\n\r\n")
+    assert re.match(rb"HTTP/1\.1 (200|400|404|421) ", head), head
+    assert b"root:" not in body
+    assert b"import" not in body
+    if b" 200 " in head[:16]:  # only a query was added, or a host, to the page itself
+        assert body == PAGE.joinpath("index.html").read_bytes()
+
+
+@pytest.mark.parametrize("request_", BROKEN)
+async def test_what_is_no_request_ends_its_connection_alone(
+    request_: bytes, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """No traceback to anyone, and the next one is answered."""
+    async with served() as server:
+        if request_:
+            found = await send(server.port, request_ + b"\r\n\r\n")
+            assert not found or re.match(rb"HTTP/1\.[01] 4", found), found[:100]
+            assert b"Traceback" not in found
+        assert (await get(server.url))[0] == 200
+    assert "Traceback" not in "".join(capfd.readouterr())
+
+
+async def test_a_foreign_name_and_a_foreign_page_are_refused() -> None:
+    """With a sentence, and with the same headers."""
+    async with served() as server:
+        for headers in ({"Host": "evil.example"}, {"Origin": "http://evil.example"}):
+            status, answered, body = await get(server.url, **headers)
+            assert status in {403, 421}
+            assert "error" in json.loads(body)
+            assert "content-security-policy" in answered
+
+
+async def test_a_bug_is_a_sentence_to_the_browser() -> None:
+    """Its traceback is in the log alone."""
+
+    async def broken(_: web.Request) -> web.Response:
+        raise ZeroDivisionError("secret")
+
+    async with served([web.get("/broken", broken)]) as server:
+        status, _, body = await get(server.url + "broken")
+    assert status == 500
+    assert json.loads(body) == {"error": "booktape could not answer this. Its log says why."}
+
+
+async def test_a_port_in_use_is_refused_in_a_sentence() -> None:
+    """And the first server goes on."""
+    async with served() as server:
+        with pytest.raises(UsageError, match="cannot be served"):
+            async with PageServer(Address("127.0.0.1", server.port), ()):
+                pass
+        assert (await get(server.url))[0] == 200
+
+
+async def test_connections_without_a_request_are_bounded() -> None:
+    """One more is closed at once: a recorder needs its descriptors."""
+    async with served() as server:
+        held = [
+            await asyncio.open_connection("127.0.0.1", server.port) for _ in range(CONNECTIONS_MAX)
+        ]
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        assert await asyncio.wait_for(reader.read(), 10) == b""
+        writer.close()
+        for _, each in held:
+            each.close()
+            await each.wait_closed()
+        status = 0
+        async with asyncio.timeout(10):
+            while status != 200:
+                status = (await get(server.url))[0]
+
+
+async def test_a_page_for_others_is_named_in_the_log(capsys: pytest.CaptureFixture[str]) -> None:
+    """It has no password."""
+    async with PageServer(Address("0.0.0.0", 0), ()) as server:  # noqa: S104
+        assert (await get(f"http://127.0.0.1:{server.port}/"))[0] == 200
+        with socket.create_connection(("127.0.0.1", server.port)):
+            pass
+    out = capsys.readouterr()
+    assert "has no password" in out.out + out.err
