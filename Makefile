@@ -22,7 +22,7 @@ PEERS := .venv-peers
 # So does the server that answers as S3 does.
 S3_SERVER := .venv-s3-server
 
-.PHONY: demo record test check bucket interop locks bench peers performance soak coverage proofs fuzz mutants docs pictures format lock clean
+.PHONY: demo record test check bucket interop page locks bench peers performance soak coverage proofs fuzz mutants docs pictures format lock clean
 
 demo: $(RUN)  ## record the built-in exchange for 20 s, read, prove and draw it; needs no network
 	$(BIN)/python examples/demo.py
@@ -42,6 +42,12 @@ check: $(DEV)  ## format, lint, types, the house's import rules, the documents
 
 bucket: $(DEV) $(S3_SERVER)/.installed  ## segments in a bucket: a real S3 server on loopback, and its faults
 	$(BIN)/python -m pytest -rs tests/bucket
+
+page: $(DEV)  ## the page in a real headless browser; as root it installs Chromium (Debian's packages) where there is none
+	@command -v chromium || if [ "$$(id -u)" = 0 ] && command -v apt-get; \
+	then apt-get update -q && apt-get install -q -y --no-install-recommends chromium chromium-driver; \
+	else echo "There is no Chromium: install Debian's chromium as root. These tests are skipped."; fi
+	$(BIN)/python -m pytest -rs tests/web
 
 interop: $(INTEROP)/.installed  ## hftbacktest and nautilus_trader load our exports (to Python 3.13)
 	BOOKTAPE_INTEROP=1 $(INTEROP)/bin/python -m pytest -rs tests/export/test_interop.py tests/examples/test_backtest.py

@@ -109,7 +109,7 @@ class Tab:
         await self.call("Input.dispatchKeyEvent", type="keyUp", key=key)
 
     async def screen(self, width: int, height: int, *, dark: bool = True, ratio: float = 1) -> None:
-        """The size of the window, and which colours its user prefers."""
+        """The size of what is seen, and which colours its user prefers."""
         await self.call(
             "Emulation.setDeviceMetricsOverride",
             width=width,
