@@ -13,6 +13,7 @@ from booktape.core import sync
 from booktape.core.events import (
     BookLost,
     BookSynced,
+    BookTooLarge,
     CheckFailed,
     DepthEvent,
     FetchSnapshot,
@@ -167,6 +168,7 @@ CASES: Final = (
     ),
     Case("so is silence", live, StreamSilent(), SYNCING, (BookLost(gap("silent")), ASK)),
     Case("so are new ids", live, IdsReset(), SYNCING, (BookLost(gap("ids_reset")), ASK)),
+    Case("too many levels", live, BookTooLarge(), SYNCING, (BookLost(gap("too_large")), ASK)),
     Case("so is a lost connection", live, lost(9, alive=7), COLD, (BookLost(gap("disconnected")),)),
     Case("one that is not listed ends", cold, listed(DELISTED), ENDED, ()),
     Case(
@@ -345,6 +347,7 @@ def test_a_gap_begins_with_the_last_evidence() -> None:
         CheckFailed(),
         StreamSilent(),
         IdsReset(),
+        BookTooLarge(),
         listed("BREAK"),
         lost(9),
     ):

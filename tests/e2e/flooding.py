@@ -99,6 +99,17 @@ def events(levels: int, hole_after: int = 10**9) -> Iterator[bytes]:
         yield f'{{"stream":"btcusdt@depth@100ms","data":{data}"b":[{side}],"a":[]}}}}'.encode()
 
 
+def growing(levels: int) -> Iterator[bytes]:
+    """Events of BTCUSDT in order, each with `levels` levels that were not there before."""
+    for number in range(1_000_000):
+        at, first = number + 101, 1 + number * levels
+        side = ",".join(f'["{price}","1"]' for price in range(first, first + levels))
+        data = (
+            f'{{"e":"depthUpdate","E":{1_780_861_677_414 + number},"s":"BTCUSDT","U":{at},"u":{at},'
+        )
+        yield f'{{"stream":"btcusdt@depth@100ms","data":{data}"b":[],"a":[{side}]}}}}'.encode()
+
+
 class FloodingExchange:
     """Answers requests by their path, and each WebSocket with `stream`."""
 

@@ -30,6 +30,7 @@ from e2e.flooding import (
     endless_body,
     endless_fragments,
     events,
+    growing,
     gzip_bomb,
     messages,
     nothing,
@@ -88,6 +89,7 @@ async def ended(process: Process) -> tuple[int | None, float, str]:
 
 HONEST = answer(LISTED)
 # Random, so that they take time to compress: more comes than can be written down.
+GROWING = messages(lambda: growing(levels=400_000))
 GARBAGE = messages(lambda: iter([random.Random(1).randbytes(20 << 20)] * 1_000))
 BIG_EVENTS = messages(lambda: events(levels=50_000))
 
@@ -112,6 +114,7 @@ CASES = {
     "a message of 1 GB": Case(HONEST, nothing, announced(1 << 30), "more than 32 MiB"),
     "endless fragments": Case(HONEST, nothing, endless_fragments, "more than 32 MiB"),
     "a queue full of garbage": Case(HONEST, nothing, GARBAGE, "malformed message", 40),
+    "a book without end": Case(HONEST, answer(DEPTH), GROWING, "reason=too_large", 1),
     "events that do not chain": Case(HONEST, nothing, BIG_EVENTS, "ending a connection"),
 }
 

@@ -33,6 +33,7 @@ from booktape.checks.summary import CheckSummary
 from booktape.core.book import OrderBook
 from booktape.core.checks import BestLevels, BookTicker, Check, TopLevels
 from booktape.core.events import (
+    BookTooLarge,
     CheckFailed,
     DepthEvent,
     DepthSnapshot,
@@ -46,13 +47,19 @@ from booktape.core.sync import SymbolSync
 from booktape.wire.limits import deeper_limit, fitting_limit
 from booktape.wire.witness import BOOK_TICKER, DEPTH20, WitnessMessage
 
-CheckOutput: TypeAlias = Check | FetchSnapshot | CheckFailed | StreamSilent | IdsReset
+CheckOutput: TypeAlias = (
+    Check | FetchSnapshot | CheckFailed | StreamSilent | IdsReset | BookTooLarge
+)
 
 REST: Final = "rest"
 PULSE: Final = "pulse"
 SPACING_NS: Final = 10 * 10**9
 NARROW_CHECK_EVENTS: Final = 64
 NEVER_NS: Final = 2**63 - 1
+
+LEVELS_MAX: Final = 1_000_000
+"""Levels of one book, both sides together: the fullest real ones have some 20,000. A level takes 16 bytes, and
+about 130 until it is sorted in. So a book that the exchange makes grow takes 130 MB at most."""
 
 DOUBT_LIMIT: Final = 100
 """Levels requested when a pulse differs: the cheapest request, since only the update id counts."""
@@ -75,6 +82,8 @@ class BookChecks:
         self._audit: Audit | None = None
         self._audit_asked_ns = 0
         self._tries = 0
+        # How many levels can still be added before they must be counted.
+        self._room = 0
         self._low_answers = 0
         self._low_at_id = 0
         self._depth20 = Depth20Check(LEVELS)
@@ -88,7 +97,7 @@ class BookChecks:
 
     def on_synced(self, received_ns: int) -> list[CheckOutput]:
         """A new epoch begins: the first audit is due at the symbol's own moment of the period."""
-        self._tries = 0
+        self._tries = self._room = 0
         if not self._audit_ns:
             return []
         part = crc32(self._sync.symbol.encode()) / 2**32
@@ -115,6 +124,9 @@ class BookChecks:
 
     def on_applied(self, event: DepthEvent, received_ns: int) -> list[CheckOutput]:
         """The book has changed by one event. Called for every event, so a check that waits for none costs nothing."""
+        self._room -= len(event.bids) + len(event.asks)
+        if self._room < 0 and self._is_too_large():
+            return [BookTooLarge()]
         out: list[CheckOutput] = []
         if self._depth20.waiting:
             compared = self._depth20.on_applied(self._sync)
@@ -253,6 +265,7 @@ class BookChecks:
             return [check, CheckFailed()]
         self._prove(self._audit_asked_ns)
         learn(book, witness)
+        self._room = 0
         return [check, *self._deepen(audit.limit, received_ns)]
 
     # ── when to request a snapshot ──────────────────────────────────────────────────────────
@@ -274,6 +287,11 @@ class BookChecks:
         if self._sync.tape_format == 1 and received_ns >= self.due_ns:
             return True
         return self._sync.updates % NARROW_CHECK_EVENTS == 0 and self._is_narrow(self._sync.book)
+
+    def _is_too_large(self) -> bool:
+        """Counting sorts the book, so it is done only once that many levels have come."""
+        self._room = LEVELS_MAX - self._sync.book.count()
+        return self._room < 0
 
     def _is_narrow(self, book: OrderBook) -> bool:
         sides = ((book.bids, book.bid_horizon), (book.asks, book.ask_horizon))

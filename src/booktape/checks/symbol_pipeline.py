@@ -18,6 +18,7 @@ from booktape.core.events import (
     BookLost,
     BookRow,
     BookSynced,
+    BookTooLarge,
     CheckFailed,
     DepthEvent,
     DepthSnapshot,
@@ -190,7 +191,7 @@ class SymbolPipeline:
         for output in found:
             if isinstance(output, IdsReset):
                 out.append(output)
-            if isinstance(output, CheckFailed | StreamSilent | IdsReset):
+            if isinstance(output, CheckFailed | StreamSilent | IdsReset | BookTooLarge):
                 out += self.handle(output, received_ns)
             else:
                 out.append(output)

@@ -160,6 +160,10 @@ class OrderBook:
         levels = (*self.bids.best_first(), *self.asks.best_first())
         return *levels, self.bid_horizon, self.ask_horizon
 
+    def count(self) -> int:
+        """How many levels both sides have."""
+        return len(self.bids) + len(self.asks)
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, OrderBook):
             return NotImplemented

@@ -187,6 +187,11 @@ class IdsReset:
 
 
 @dataclass(frozen=True, slots=True)
+class BookTooLarge:
+    """The book has more levels than any real one: it is no longer known, and its memory is free."""
+
+
+@dataclass(frozen=True, slots=True)
 class Note:
     """Something that happened and is no gap: a row of `notes`. `symbol` is None where it concerns all."""
 

@@ -2,7 +2,7 @@
 
     COLD      connected → SYNCING
     SYNCING   a snapshot joins → LIVE
-    LIVE      ids do not chain, a check failed, silent, ids reset → SYNCING
+    LIVE      ids do not chain, a check failed, silent, ids reset, too large → SYNCING
     BREAK     it trades again → SYNCING
     ENDED     an event comes → SYNCING
 
@@ -31,6 +31,7 @@ from booktape.core.events import (
     BookLost,
     BookRow,
     BookSynced,
+    BookTooLarge,
     CheckFailed,
     DepthEvent,
     DepthSnapshot,
@@ -62,6 +63,7 @@ SyncInput: TypeAlias = (
     | CheckFailed
     | StreamSilent
     | IdsReset
+    | BookTooLarge
     | SymbolListing
 )
 SyncOutput: TypeAlias = FetchSnapshot | DepthEvent | BookLost | BookSynced | GapInterval
@@ -73,6 +75,7 @@ ID_GAP: Final = "id_gap"
 DISPROVED: Final = "disproved"
 SILENT: Final = "silent"
 IDS_RESET: Final = "ids_reset"
+TOO_LARGE: Final = "too_large"
 BREAK: Final = "break"
 RELISTED: Final = "delisted"
 
@@ -273,6 +276,10 @@ class SymbolSync:
         lost = self._open_gap(self._last_evidence_ns(), SILENT)
         return lost + self._request_snapshot(found, at_ns)
 
+    def _on_too_large(self, found: BookTooLarge, at_ns: int) -> SyncOutputs:
+        lost = self._open_gap(self._last_evidence_ns(), TOO_LARGE)
+        return lost + self._request_snapshot(found, at_ns)
+
     def _on_ids_reset(self, found: IdsReset, at_ns: int) -> SyncOutputs:
         lost = self._open_gap(self._last_evidence_ns(), IDS_RESET)
         self._expect_lower_ids(found, at_ns)
@@ -348,6 +355,7 @@ _INPUTS: Final = (
     CheckFailed,
     StreamSilent,
     IdsReset,
+    BookTooLarge,
     SymbolListing,
 )
 
@@ -405,6 +413,8 @@ TABLE: Final = (
     Rule(_LIVE, CheckFailed, _S._always, _SYNCING, _S._on_check_failed),
     Rule(_LIVE, StreamSilent, _S._always, _SYNCING, _S._on_silent),
     Rule(_LIVE, IdsReset, _S._always, _SYNCING, _S._on_ids_reset),
+    # A real book has some 10,000 levels a side; one that grows without end takes all memory.
+    Rule(_LIVE, BookTooLarge, _S._always, _SYNCING, _S._on_too_large),
     Rule(_LIVE, Disconnected, _S._always, _COLD, _S._on_disconnect),
     # A symbol that is not listed any more ends, and that is no gap; unless an event comes all the
     # same: then the list was wrong.

@@ -102,6 +102,7 @@ GAP_REASONS: Final = {
     "delisted": "the exchange had stopped listing the symbol, and yet went on sending it",
     "silent": "an event that must have come did not, or nothing had shown the book current for too long",
     "ids_reset": "the exchange had begun to count update ids anew",
+    "too_large": "the exchange had sent a book of more than a million levels",
     "break": "the exchange generated no market data (BREAK, END_OF_DAY), and orders could be cancelled",
 }
 

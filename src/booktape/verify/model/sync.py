@@ -16,6 +16,7 @@ from booktape.verify.model.book import DecimalBook
 from booktape.verify.model.decode import Answer, Event
 
 _HELD_MAX: Final = 3_000
+_LEVELS_MAX: Final = 1_000_000
 
 
 class ModelState(StrEnum):
@@ -227,7 +228,9 @@ class ModelSync:
         self.updates += 1
         row_ns = self._row_time(arrived.stamp_ns)
         self.inherited = self.inherited or arrived.inherited
-        if self.listener:
+        if len(self.book.bids.sizes) + len(self.book.asks.sizes) > _LEVELS_MAX:
+            self._lose_book(self._known_until(), "too_large")
+        elif self.listener:
             self.listener.on_applied(event, row_ns)
         if self.live and self.updates % self.every == 0:
             self._put_row(row_ns)
