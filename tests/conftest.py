@@ -1,11 +1,17 @@
-"""Profiles for property tests: reproducible, no time limit per example, nothing kept on disk.
+"""How tests run: coroutines in virtual time, property tests with the same examples each time.
 
 `pytest --hypothesis-profile=explore` looks further than the same examples on every run.
 """
 
 from __future__ import annotations
 
+import asyncio
+import inspect
+
+import pytest
 from hypothesis import HealthCheck, settings
+
+from support import virtual_time
 
 settings.register_profile(
     "booktape",
@@ -18,3 +24,18 @@ settings.register_profile(
 settings.load_profile("booktape")
 settings.register_profile("few", max_examples=10)
 settings.register_profile("explore", derandomize=False, max_examples=5_000)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """An `async def test_…` runs in virtual time, or as its markers (pyproject.toml) say."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    arguments = inspect.signature(pyfuncitem.obj).parameters
+    work = pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in arguments})
+    if pyfuncitem.get_closest_marker("real_time"):
+        asyncio.run(work)
+    else:
+        within = pyfuncitem.get_closest_marker("within_s")
+        virtual_time.run(work, *within.args if within else ())
+    return True

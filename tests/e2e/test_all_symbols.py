@@ -6,15 +6,14 @@ from pathlib import Path
 
 from e2e.promises import gaps_of
 from e2e.starting import least, start
-from support import virtual_time
 
 SYMBOLS, PER_MINUTE = 60, 600
 """`make proofs` has 1,400; so few with a small budget meet the same rules."""
 
 
-def test_all_books_are_soon_known_and_then_deep(tmp_path: Path) -> None:
+async def test_all_books_are_soon_known_and_then_deep(tmp_path: Path) -> None:
     """Hardly later than any recorder could, and without a request more than the budget allows."""
-    started = virtual_time.run(start(SYMBOLS, tmp_path, PER_MINUTE))
+    started = await start(SYMBOLS, tmp_path, PER_MINUTE)
     bound = least(started)
     assert started.known_s <= bound.known_s + 2
     assert started.weight <= 1.1 * bound.weight

@@ -16,7 +16,6 @@ from booktape.sim.replay.source import ReplaySource
 from booktape.sim.server.server import SimServer
 from e2e.inside import LOOK_S, recording
 from e2e.promises import check_epochs, check_row, gaps_of, rows_of
-from support import virtual_time
 from support.oracle import Oracle, doubles
 
 CAPTURES = Path(__file__).parents[3] / "shared" / "captures"
@@ -64,9 +63,11 @@ async def record(name: str, depth: int, out: Path) -> None:
 
 @needs_captures
 @pytest.mark.parametrize("name", SPOT)
-def test_every_stored_row_of_a_real_capture_equals_the_oracle(name: str, tmp_path: Path) -> None:
+async def test_every_stored_row_of_a_real_capture_equals_the_oracle(
+    name: str, tmp_path: Path
+) -> None:
     """All 15 Spot symbols, N = 1: from the socket to the file, level by level, as decimals."""
-    virtual_time.run(record(name, SPOT[name], tmp_path))
+    await record(name, SPOT[name], tmp_path)
     assert gaps_of(tmp_path) == []
     rows = rows_of(tmp_path)
     for symbol in {symbol for _, symbol, _ in lines_of(name)}:
@@ -110,9 +111,9 @@ def assert_equal_to_oracle(rows: list[dict[str, Any]], lines: list[tuple[str, by
 
 
 @needs_captures
-def test_futures_end_in_gaps_and_in_no_book_called_known(tmp_path: Path) -> None:
+async def test_futures_end_in_gaps_and_in_no_book_called_known(tmp_path: Path) -> None:
     """Their ids do not chain as Spot's do: rows end at once, and each symbol's gap stays open."""
-    virtual_time.run(record(FUTURES, 1_000, tmp_path))
+    await record(FUTURES, 1_000, tmp_path)
     events = Counter(symbol for kind, symbol, _ in lines_of(FUTURES) if kind == "ws")
     open_gaps = {gap["symbol"] for gap in gaps_of(tmp_path) if gap["next_update_id"] is None}
     rows = rows_of(tmp_path)

@@ -130,35 +130,32 @@ def test_coverage_is_that_of_the_time_which_was_recorded(recorded: Recorded) -> 
     assert 0.05 < own.coverage < 0.95
 
 
-def test_the_commands_say_so(recorded: Recorded, tmp_path: Path) -> None:
+@pytest.mark.real_time
+async def test_the_commands_say_so(recorded: Recorded, tmp_path: Path) -> None:
     """`info`, `export --from` and `verify`, also of a time in which there is nothing."""
-
-    async def look() -> None:
-        code, out, err = await run("info", recorded.root)
-        assert (code, err) == (0, "")
-        assert "rows were stamped by a clock that was wrong" in " ".join(out.split())
-        since = recorded.last.isoformat()
-        until = (recorded.last + timedelta(minutes=5)).isoformat()
-        way = ("--from", since, "--to", until, "--format", "csv", "--out", tmp_path)
-        code, out, _ = await run("export", recorded.root, *way, "--depth", "1")
-        assert code == 0
-        rows = booktape.open(recorded.root).snapshots(BTC, since, until).to_arrow().num_rows
-        assert f"{rows * 2:,} rows" in out
-        for more in ((), ("--from", since)):
-            code, out, _ = await run("verify", recorded.root, *more, "--json")
-            assert (code, json.loads(out)["clean"]) == (0, True), out
-        beyond = ("--from", (recorded.last + 2 * AHEAD).isoformat())
-        commands: tuple[tuple[str | Path, ...], ...] = (
-            ("verify", recorded.root),
-            ("rebuild", recorded.root, "--every", "1", "--out", tmp_path / "r"),
-            ("export", recorded.root, "--format", "hftbacktest", "--out", tmp_path / "e"),
-        )
-        for command in commands:
-            code, out, err = await run(*command, *beyond)
-            assert (code, out) == (2, ""), err
-            assert "no data" in err or "nothing" in err or "no segment" in err or "no tape" in err
-
-    asyncio.run(look())
+    code, out, err = await run("info", recorded.root)
+    assert (code, err) == (0, "")
+    assert "rows were stamped by a clock that was wrong" in " ".join(out.split())
+    since = recorded.last.isoformat()
+    until = (recorded.last + timedelta(minutes=5)).isoformat()
+    way = ("--from", since, "--to", until, "--format", "csv", "--out", tmp_path)
+    code, out, _ = await run("export", recorded.root, *way, "--depth", "1")
+    assert code == 0
+    rows = booktape.open(recorded.root).snapshots(BTC, since, until).to_arrow().num_rows
+    assert f"{rows * 2:,} rows" in out
+    for more in ((), ("--from", since)):
+        code, out, _ = await run("verify", recorded.root, *more, "--json")
+        assert (code, json.loads(out)["clean"]) == (0, True), out
+    beyond = ("--from", (recorded.last + 2 * AHEAD).isoformat())
+    commands: tuple[tuple[str | Path, ...], ...] = (
+        ("verify", recorded.root),
+        ("rebuild", recorded.root, "--every", "1", "--out", tmp_path / "r"),
+        ("export", recorded.root, "--format", "hftbacktest", "--out", tmp_path / "e"),
+    )
+    for command in commands:
+        code, out, err = await run(*command, *beyond)
+        assert (code, out) == (2, ""), err
+        assert "no data" in err or "nothing" in err or "no segment" in err or "no tape" in err
 
 
 def test_an_archive_from_before_is_read_alike(recorded: Recorded, old: Path) -> None:

@@ -121,29 +121,31 @@ def test_they_are_replayed_as_one_exchange(merged: Path, recorded: tuple[Path, P
     assert told == sum((played(root)[0] for root in recorded), Counter[str]())
 
 
-def test_they_are_rebuilt_and_recorded_on(merged: Path, tmp_path: Path) -> None:
+@pytest.mark.real_time
+async def test_they_are_rebuilt_and_recorded_on(merged: Path, tmp_path: Path) -> None:
     """By a recorder that goes on with all of it: each symbol in its next epoch, with one gap between."""
     fine = tmp_path / "fine"
-    code, out, err = asyncio.run(run("rebuild", merged, "--every", "1", "--out", fine))
+    code, out, err = await run("rebuild", merged, "--every", "1", "--out", fine)
     assert (code, err) == (0, ""), out
     verified(fine)
     root = put(merged, tmp_path / "on")
     before = {own.symbol: own for own in booktape.open(root).coverage()}
-    asyncio.run(record(root, *ONE, *OTHER, segments=1))
+    (await record(root, *ONE, *OTHER, segments=1))
     verified(root)
     for own in booktape.open(root).coverage():
         assert own.epochs == before[own.symbol].epochs + 1
         assert own.gaps == Counter(before[own.symbol].gaps) + Counter(stopped=1)
 
 
-def test_one_that_went_on_elsewhere_is_copied_again(
+@pytest.mark.real_time
+async def test_one_that_went_on_elsewhere_is_copied_again(
     recorded: tuple[Path, Path], tmp_path: Path
 ) -> None:
     """What its own recorder added since goes on where that one was."""
     one, other = put(recorded[0], tmp_path / "one"), recorded[1]
     both = put(one, tmp_path / "both")
     put(other, both)
-    asyncio.run(record(one, *ONE, segments=1))
+    await record(one, *ONE, segments=1)
     put(one, both)
     check_reads_alike(both, (one, other))
     verified(both)
@@ -161,7 +163,8 @@ def test_archives_from_before_are_kept_apart_as_well(
     verified(root)
 
 
-def test_gaps_that_are_missing_are_counted_from_the_epochs(
+@pytest.mark.real_time
+async def test_gaps_that_are_missing_are_counted_from_the_epochs(
     recorded: tuple[Path, Path], tmp_path: Path
 ) -> None:
     """And called undeclared: by the reader, by `info`, and by `verify`, which names the files."""
@@ -191,16 +194,17 @@ def test_gaps_that_are_missing_are_counted_from_the_epochs(
         assert "gaps of" in out
         assert "the file is missing" in out
 
-    asyncio.run(look())
+    (await look())
 
 
-def test_two_recordings_of_one_symbol_do_not_go_together(
+@pytest.mark.real_time
+async def test_two_recordings_of_one_symbol_do_not_go_together(
     recorded: tuple[Path, Path], tmp_path: Path
 ) -> None:
     """Their epochs have the same numbers: `verify` says so."""
     root = put(recorded[0], tmp_path / "one")
-    asyncio.run(record(tmp_path / "again", ONE[0], segments=1))
+    (await record(tmp_path / "again", ONE[0], segments=1))
     put(tmp_path / "again", root)
-    code, out, _ = asyncio.run(run("verify", root, "--json"))
+    code, out, _ = await run("verify", root, "--json")
     assert code == 1
     assert "two recordings of one symbol do not belong into one folder" in out

@@ -80,9 +80,9 @@ def _us(row: Row, name: str) -> int:
     return int(row[name].timestamp() * 1e6 + 0.5)
 
 
-def test_coverage_is_what_the_exchange_itself_says(tmp_path: Path) -> None:
+async def test_coverage_is_what_the_exchange_itself_says(tmp_path: Path) -> None:
     """A stream dies, a break hides cancels, all is cut, all is silent: what was not known is lost, and little more."""
-    market = virtual_time.run(record_through(tmp_path))
+    market = await record_through(tmp_path)
     check_archive(tmp_path, truth_of(market), every=1)
     truth, rows = market.truth(), rows_of(tmp_path)
     coverage = {one.symbol: one for one in booktape.open(tmp_path).coverage()}

@@ -104,7 +104,8 @@ def test_a_recorder_starts_and_epochs_go_on(root: Path, kind: str) -> None:
     assert {symbol: saved.epoch for symbol, saved in past.items()} == epochs
 
 
-def test_the_commands_go_on_and_end_with_1(recorded: Path, root: Path) -> None:
+@pytest.mark.real_time
+async def test_the_commands_go_on_and_end_with_1(recorded: Path, root: Path) -> None:
     """Each names the files, shows the rest, and a recorder adds to it; `verify` names them all."""
     # Not the manifest of a segment that has another victim: it tells that one's size.
     victims = [files(root, kind)[-2 if kind == "manifests" else -3] for kind in KINDS]
@@ -134,7 +135,7 @@ def test_the_commands_go_on_and_end_with_1(recorded: Path, root: Path) -> None:
         assert (code, err) == (1, "")
         assert all(victim.name in out for victim in victims)
 
-    asyncio.run(look())
+    (await look())
     with pytest.warns(DamagedFile):
         assert {own.epochs for own in booktape.open(root).coverage()} == {2}
 
@@ -191,7 +192,8 @@ def test_replay_tells_what_a_damaged_tape_leaves_open(root: Path) -> None:
         rec.at(BTC, lost_at)
 
 
-def test_the_replay_command_goes_on_behind_a_damaged_tape(root: Path) -> None:
+@pytest.mark.real_time
+async def test_the_replay_command_goes_on_behind_a_damaged_tape(root: Path) -> None:
     """It plays up to the damage, then the tapes that go on from it, names the file, and ends with 1."""
     tapes = files(root, "tape")
     # The last tape alone may be too short for an event: it ends where the recorder was stopped.
@@ -201,19 +203,16 @@ def test_the_replay_command_goes_on_behind_a_damaged_tape(root: Path) -> None:
     tapes[0].write_bytes(b"")
     again = root.parent / "again"
 
-    async def story() -> tuple[int | None, str]:
-        exchange = await start_command("replay", root, "--port", "0", "--speed", "2")
-        assert exchange.stdout is not None
-        _, *words = shlex.split((await exchange.stdout.readline()).decode())
-        assert {BTC, ETH} < set(words)
-        recorder = await start_command(*words, "--every", "1", "--out", again)
-        # It ends with the recording.
-        _, err = await exchange.communicate()
-        recorder.send_signal(signal.SIGTERM)
-        await recorder.communicate()
-        return exchange.returncode, err.decode()
-
-    code, err = asyncio.run(story())
+    exchange = await start_command("replay", root, "--port", "0", "--speed", "2")
+    assert exchange.stdout is not None
+    _, *words = shlex.split((await exchange.stdout.readline()).decode())
+    assert {BTC, ETH} < set(words)
+    recorder = await start_command(*words, "--every", "1", "--out", again)
+    # It ends with the recording.
+    _, err = await exchange.communicate()
+    recorder.send_signal(signal.SIGTERM)
+    await recorder.communicate()
+    (code, err) = exchange.returncode, err.decode()
     assert (code, "Traceback" in err) == (1, False), err
     assert all(err.count(str(tape)) == 1 for tape in (victim, tapes[0]))
     played = set(booktape.open(again).snapshots(BTC).to_arrow()["update_id"].to_pylist())
@@ -229,7 +228,8 @@ def test_the_replay_command_goes_on_behind_a_damaged_tape(root: Path) -> None:
     assert played.issuperset(behind[-3:])
 
 
-def test_litter_is_no_difference(root: Path) -> None:
+@pytest.mark.real_time
+async def test_litter_is_no_difference(root: Path) -> None:
     """What an operating system leaves in folders that a person has opened; anything else is named."""
     for folder in [root, *(path for path in root.rglob("*") if path.is_dir())]:
         for name in (".DS_Store", "._2026", "Thumbs.db", ".nfs0000"):
@@ -237,13 +237,10 @@ def test_litter_is_no_difference(root: Path) -> None:
         (folder / "lost+found").mkdir(exist_ok=True)
         (folder / "lost+found" / "#123").write_bytes(b"litter")
 
-    async def look() -> None:
-        for command in ("info", "verify"):
-            code, out, err = await run(command, root)
-            assert (code, err) == (0, ""), out
-        (root / "gaps" / "copy of gaps.parquet").write_bytes(b"x")
-        code, out, _ = await run("verify", root)
-        assert code == 1
-        assert "copy of gaps.parquet" in out
-
-    asyncio.run(look())
+    for command in ("info", "verify"):
+        code, out, err = await run(command, root)
+        assert (code, err) == (0, ""), out
+    (root / "gaps" / "copy of gaps.parquet").write_bytes(b"x")
+    code, out, _ = await run("verify", root)
+    assert code == 1
+    assert "copy of gaps.parquet" in out

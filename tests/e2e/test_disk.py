@@ -16,6 +16,8 @@ from e2e.commands import run, said, start
 from e2e.promises import check_archive, gaps_of, rows_of, truth_of
 from support.truth import TracedMarket
 
+pytestmark = pytest.mark.real_time
+
 FULL_BYTES = 60_000
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "BNBUSDT", "SOLUSDT")
 # The operating system refuses to let any file grow beyond this, as a full disk would.
@@ -27,57 +29,52 @@ runpy.run_module("booktape", run_name="__main__")
 """
 
 
-def test_a_full_disk_is_said_once_and_loses_nothing_that_was_written(tmp_path: Path) -> None:
+async def test_a_full_disk_is_said_once_and_loses_nothing_that_was_written(tmp_path: Path) -> None:
     """Exit 74 and a sentence; whole files only; the next start, with space, recovers the rest."""
-
-    async def story() -> None:
-        market = TracedMarket(("BTCUSDT",), seed=4, levels=200)
-        async with SimServer(market, speed=20) as server:
-            command = (
-                *("record", "BTCUSDT", "--every", "2", "--out", str(tmp_path)),
-                *("--rest-url", server.rest_url, "--ws-url", server.ws_url),
-            )
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-c", LIMITED, *command),
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-            )
-            _, err = await process.communicate()
-            assert process.returncode == 74, err.decode()
-            last = err.decode().splitlines()[-1]
-            assert last.startswith("booktape: Cannot write ")
-            assert "the disk is full" in last
-            assert "Traceback" not in err.decode()
-            assert rows_of(tmp_path) == {}
-            code, _, again = await run(*command, "--duration", "6")
-            assert code == 0, again
-            assert "recovered" in again
-        rows = check_archive(tmp_path, truth_of(market), every=2)["BTCUSDT"]
-        assert {row["epoch"] for row in rows} == {1, 2}
-        assert sum(row["epoch"] == 1 for row in rows) > 10
-
-    asyncio.run(story())
+    market = TracedMarket(("BTCUSDT",), seed=4, levels=200)
+    async with SimServer(market, speed=20) as server:
+        command = (
+            *("record", "BTCUSDT", "--every", "2", "--out", str(tmp_path)),
+            *("--rest-url", server.rest_url, "--ws-url", server.ws_url),
+        )
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", LIMITED, *command),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        _, err = await process.communicate()
+        assert process.returncode == 74, err.decode()
+        last = err.decode().splitlines()[-1]
+        assert last.startswith("booktape: Cannot write ")
+        assert "the disk is full" in last
+        assert "Traceback" not in err.decode()
+        assert rows_of(tmp_path) == {}
+        code, _, again = await run(*command, "--duration", "6")
+        assert code == 0, again
+        assert "recovered" in again
+    rows = check_archive(tmp_path, truth_of(market), every=2)["BTCUSDT"]
+    assert {row["epoch"] for row in rows} == {1, 2}
+    assert sum(row["epoch"] == 1 for row in rows) > 10
 
 
-def test_a_directory_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+async def test_a_directory_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
     """Something else stands where the archive should be."""
     (tmp_path / "file").write_text("not a folder")
 
-    async def story() -> None:
-        async with SimServer(TracedMarket(("BTCUSDT",), levels=50)) as server:
-            code, _, err = await run(
-                *("record", "BTCUSDT", "--out", tmp_path / "file"),
-                *("--rest-url", server.rest_url, "--ws-url", server.ws_url),
-            )
-            assert code == 2
-            assert "is not a folder" in err
-            assert "Traceback" not in err
-
-    asyncio.run(story())
+    async with SimServer(TracedMarket(("BTCUSDT",), levels=50)) as server:
+        code, _, err = await run(
+            *("record", "BTCUSDT", "--out", tmp_path / "file"),
+            *("--rest-url", server.rest_url, "--ws-url", server.ws_url),
+        )
+        assert code == 2
+        assert "is not a folder" in err
+        assert "Traceback" not in err
 
 
 @pytest.mark.parametrize("short_of", ["size=3m", "nr_inodes=200"])
-def test_a_disk_that_gets_space_again_in_time_loses_nothing(tmp_path: Path, short_of: str) -> None:
+async def test_a_disk_that_gets_space_again_in_time_loses_nothing(
+    tmp_path: Path, short_of: str
+) -> None:
     """No space, or no inode, for some seconds: it waits, then goes on; nothing is missing.
 
     Segments end meanwhile, so that rotation and sealing meet the full disk, too.
@@ -111,7 +108,7 @@ def test_a_disk_that_gets_space_again_in_time_loses_nothing(tmp_path: Path, shor
         assert code == 0, out + err
 
     try:
-        asyncio.run(story())
+        await story()
     finally:
         subprocess.run(["umount", str(tmp_path)], check=True)  # noqa: S607 the system's own
 

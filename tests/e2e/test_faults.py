@@ -14,7 +14,6 @@ from e2e.inside import recording, until_updates
 from e2e.promises import check_archive, gaps_of, truth_of
 from e2e.tables import lines_of
 from sim.exchange import event_number
-from support import virtual_time
 from support.truth import TracedMarket
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "BNBUSDT")
@@ -30,44 +29,36 @@ SYMBOLS = ("BTCUSDT", "ETHUSDT", "BNBUSDT")
         "drop=0.02,close=15,refuse=0.3,rest-error=0.3",
     ],
 )
-def test_whatever_the_exchange_does_rows_are_true_and_gaps_are_told(
+async def test_whatever_the_exchange_does_rows_are_true_and_gaps_are_told(
     faults: str, tmp_path: Path
 ) -> None:
     """Every row equals the truth, epochs and gaps agree, and no limit of the exchange is broken."""
-
-    async def story() -> None:
-        market = TracedMarket(SYMBOLS, seed=3, levels=40)
-        async with (
-            SimServer(market, faults=Faults.parse(faults)) as server,
-            recording(server, SYMBOLS, tmp_path, every=2),
-        ):
-            await asyncio.sleep(30)
-            assert set(server.violations.elements()) == set(), server.violations
-        rows = check_archive(tmp_path, truth_of(market), every=2)
-        assert sum(map(len, rows.values())) > 20
-
-    virtual_time.run(story())
+    market = TracedMarket(SYMBOLS, seed=3, levels=40)
+    async with (
+        SimServer(market, faults=Faults.parse(faults)) as server,
+        recording(server, SYMBOLS, tmp_path, every=2),
+    ):
+        await asyncio.sleep(30)
+        assert set(server.violations.elements()) == set(), server.violations
+    rows = check_archive(tmp_path, truth_of(market), every=2)
+    assert sum(map(len, rows.values())) > 20
 
 
-def test_a_gap_in_one_symbol_leaves_the_others_alone_and_costs_one_request(
+async def test_a_gap_in_one_symbol_leaves_the_others_alone_and_costs_one_request(
     tmp_path: Path,
 ) -> None:
     """One dropped event: one gap, one more snapshot, and no other symbol is touched."""
-
-    async def story() -> None:
-        market = TracedMarket(SYMBOLS, seed=3, levels=40)
-        lie = Faults((Drop(event_number("ETHUSDT", 20)),))
-        async with (
-            SimServer(market, faults=lie) as server,
-            recording(server, SYMBOLS, tmp_path, every=3) as recorder,
-        ):
-            await until_updates(recorder, "BTCUSDT", 40)
-            await until_updates(recorder, "ETHUSDT", 5)
-        rows = check_archive(tmp_path, truth_of(market), every=3)
-        # One snapshot a symbol, and the one that the gap cost.
-        assert len(list(lines_of(tmp_path, "asked"))) == 3 + 1
-        (gap,) = gaps_of(tmp_path)
-        assert (gap["symbol"], gap["reason"]) == ("ETHUSDT", "id_gap")
-        assert {row["epoch"] for row in rows["BTCUSDT"] + rows["BNBUSDT"]} == {1}
-
-    virtual_time.run(story())
+    market = TracedMarket(SYMBOLS, seed=3, levels=40)
+    lie = Faults((Drop(event_number("ETHUSDT", 20)),))
+    async with (
+        SimServer(market, faults=lie) as server,
+        recording(server, SYMBOLS, tmp_path, every=3) as recorder,
+    ):
+        await until_updates(recorder, "BTCUSDT", 40)
+        await until_updates(recorder, "ETHUSDT", 5)
+    rows = check_archive(tmp_path, truth_of(market), every=3)
+    # One snapshot a symbol, and the one that the gap cost.
+    assert len(list(lines_of(tmp_path, "asked"))) == 3 + 1
+    (gap,) = gaps_of(tmp_path)
+    assert (gap["symbol"], gap["reason"]) == ("ETHUSDT", "id_gap")
+    assert {row["epoch"] for row in rows["BTCUSDT"] + rows["BNBUSDT"]} == {1}

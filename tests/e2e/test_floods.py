@@ -36,6 +36,8 @@ from e2e.flooding import (
     nothing,
 )
 
+pytestmark = pytest.mark.real_time
+
 PEAK_MIB = 768
 """As stated in docs/reliability.md."""
 
@@ -120,22 +122,18 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_memory_is_bounded(tmp_path: Path, case: Case) -> None:
+async def test_memory_is_bounded(tmp_path: Path, case: Case) -> None:
     """Too much is thrown away, said, and followed by another attempt; what is sealed is sound."""
-
-    async def story() -> None:
-        exchange = FloodingExchange(case.stream, case.depth, case.listed)
-        async with exchange.serving():
-            process = await recording(exchange, tmp_path)
-            log = await heard(process, case.says, case.times)
-            code, peak_mib, rest = await ended(process)
-            assert code == 0, log + rest
-            assert peak_mib < PEAK_MIB
-
-    asyncio.run(story())
+    exchange = FloodingExchange(case.stream, case.depth, case.listed)
+    async with exchange.serving():
+        process = await recording(exchange, tmp_path)
+        log = await heard(process, case.says, case.times)
+        code, peak_mib, rest = await ended(process)
+        assert code == 0, log + rest
+        assert peak_mib < PEAK_MIB
 
 
-def test_what_was_lost_is_declared(tmp_path: Path) -> None:
+async def test_what_was_lost_is_declared(tmp_path: Path) -> None:
     """A known book whose connection sends too long a message: a gap, and the book is known again."""
     known, never = asyncio.Event(), asyncio.Event()
 
@@ -146,16 +144,13 @@ def test_what_was_lost_is_declared(tmp_path: Path) -> None:
     def stream() -> Pieces:
         return iter([never]) if known.is_set() else first()
 
-    async def story() -> None:
-        async with FloodingExchange(stream, answer(DEPTH), HONEST).serving() as exchange:
-            process = await recording(exchange, tmp_path)
-            log = await heard(process, "book synced", 1)
-            known.set()
-            log += await heard(process, "more than 32 MiB", 1)
-            log += await heard(process, "book synced", 1)
-            code, _, rest = await ended(process)
-            assert code == 0, log + rest
-
-    asyncio.run(story())
+    async with FloodingExchange(stream, answer(DEPTH), HONEST).serving() as exchange:
+        process = await recording(exchange, tmp_path)
+        log = await heard(process, "book synced", 1)
+        known.set()
+        log += await heard(process, "more than 32 MiB", 1)
+        log += await heard(process, "book synced", 1)
+        code, _, rest = await ended(process)
+        assert code == 0, log + rest
     gaps = pq.read_table(tmp_path / "gaps").to_pylist()
     assert [gap["reason"] for gap in gaps] == ["disconnected"]

@@ -25,7 +25,6 @@ from booktape.store.tape_reader import read_tape
 from booktape.wire.binance import decode_event
 from e2e.inside import recording, until_known
 from e2e.promises import Row, check_archive, gaps_of, truth_of
-from support import virtual_time
 from support.truth import TracedMarket
 from support.virtual_time import START_NS, WallClock, running
 
@@ -83,9 +82,11 @@ def steps_in_notes(root: Path) -> list[float]:
     return sorted(float(note["detail"]) for note in notes if note["kind"] == "clock_step")
 
 
-def test_an_event_ten_times_the_largest_real_one_is_a_row_like_any_other(tmp_path: Path) -> None:
+async def test_an_event_ten_times_the_largest_real_one_is_a_row_like_any_other(
+    tmp_path: Path,
+) -> None:
     """It is on the tape, whole, and cost no gap; the row at its id equals the truth."""
-    rows = virtual_time.run(record(tmp_path, 20, Huge("BNBUSDT", 10.0, 10 * LARGEST)))
+    rows = await record(tmp_path, 20, Huge("BNBUSDT", 10.0, 10 * LARGEST))
     (tape,) = tmp_path.glob("tape/*/*.zst")
     frames = [frame for frame in read_tape(tape) if isinstance(frame, StreamMessage)]
     huge = max(frames, key=lambda frame: len(frame.payload))
@@ -96,53 +97,51 @@ def test_an_event_ten_times_the_largest_real_one_is_a_row_like_any_other(tmp_pat
     assert gaps_of(tmp_path) == []
 
 
-def test_a_half_open_connection_is_a_gap_of_less_than_a_minute(tmp_path: Path) -> None:
+async def test_a_half_open_connection_is_a_gap_of_less_than_a_minute(tmp_path: Path) -> None:
     """From its last event on, though no close said that it was lost."""
-    virtual_time.run(record(tmp_path, 120, HalfOpen(20.05)))
+    await record(tmp_path, 120, HalfOpen(20.05))
     (gap,) = gaps_of(tmp_path)
     began_s, lasted_s = seconds_of(gap)
     assert 19 < began_s < 20.05
     assert lasted_s < 60
 
 
-def test_one_of_two_connections_may_be_half_open(tmp_path: Path) -> None:
+async def test_one_of_two_connections_may_be_half_open(tmp_path: Path) -> None:
     """The other one goes on: nothing is lost."""
-    virtual_time.run(record(tmp_path, 120, HalfOpen(20.05, connection=0), connections=2))
+    await record(tmp_path, 120, HalfOpen(20.05, connection=0), connections=2)
     assert gaps_of(tmp_path) == []
 
 
-def test_requests_that_hang_are_given_up_and_asked_again(tmp_path: Path) -> None:
+async def test_requests_that_hang_are_given_up_and_asked_again(tmp_path: Path) -> None:
     """The list of symbols once, the first snapshot twice: each costs ten seconds and a pause."""
     lists, snapshots = FirstOf("exchangeInfo", 1), FirstOf("depth", 2)
-    rows = virtual_time.run(record(tmp_path, 60, requests.hang(lists), requests.hang(snapshots)))
+    rows = await record(tmp_path, 60, requests.hang(lists), requests.hang(snapshots))
     assert (len(lists.asked_s), len(snapshots.asked_s)) == (2, 3)
     known_s = (rows[0]["receive_time"] - START).total_seconds()
     assert 30 <= known_s < 32
     assert gaps_of(tmp_path) == []
 
 
-def test_an_exchange_that_is_away_for_hours_is_one_gap(
+@pytest.mark.within_s(10 * HOUR_S)
+async def test_an_exchange_that_is_away_for_hours_is_one_gap(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is there again half a minute after the exchange at the latest, within all its limits."""
     monkeypatch.setattr(recorder, "FLUSH_S", 60.0)  # flushing every half second is not the point
     away_s = 3 * HOUR_S
 
-    async def story() -> None:
-        market = TracedMarket(("XMRBTC",), seed=11, levels=40)
-        # A slow exchange, or it would have to invent six hours of events that are not received.
-        slow = 1 / 60
-        lie = Outage(60 * slow, (60 + away_s) * slow)
-        async with (
-            SimServer(market, faults=Faults.of(lie), speed=slow, start_at_once=True) as server,
-            recording(server, ("XMRBTC",), tmp_path, every=1) as recorder,
-        ):
-            await asyncio.sleep(60 + away_s + 120)
-            await until_known(recorder, 1)
-        assert not server.violations
-        check_archive(tmp_path, truth_of(market), every=1)
-
-    virtual_time.run(story(), within_s=10 * HOUR_S)
+    market = TracedMarket(("XMRBTC",), seed=11, levels=40)
+    # A slow exchange, or it would have to invent six hours of events that are not received.
+    slow = 1 / 60
+    lie = Outage(60 * slow, (60 + away_s) * slow)
+    async with (
+        SimServer(market, faults=Faults.of(lie), speed=slow, start_at_once=True) as server,
+        recording(server, ("XMRBTC",), tmp_path, every=1) as started,
+    ):
+        await asyncio.sleep(60 + away_s + 120)
+        await until_known(started, 1)
+    assert not server.violations
+    check_archive(tmp_path, truth_of(market), every=1)
     (gap,) = gaps_of(tmp_path)
     began_s, lasted_s = seconds_of(gap)
     assert began_s <= 60
@@ -150,7 +149,7 @@ def test_an_exchange_that_is_away_for_hours_is_one_gap(
 
 
 @pytest.mark.parametrize("steps_s", [(-HOUR_S, 2 * HOUR_S), (HOUR_S, -2 * HOUR_S)])
-def test_a_wall_clock_that_is_set_changes_no_row_and_no_order(
+async def test_a_wall_clock_that_is_set_changes_no_row_and_no_order(
     tmp_path: Path, steps_s: tuple[float, float]
 ) -> None:
     """Forward and back, with a cut between: each gap lies where it was, by the clock of its time.
@@ -160,20 +159,17 @@ def test_a_wall_clock_that_is_set_changes_no_row_and_no_order(
     """
     cuts_s = (10.05, 20.05, 30.05)
 
-    async def story() -> list[Row]:
-        market, clock = TracedMarket(("BNBUSDT",), seed=11, levels=40), WallClock()
-        async with (
-            SimServer(market, faults=Faults.of(*map(CutAt, cuts_s))) as server,
-            recording(server, ("BNBUSDT",), tmp_path, clock, every=1) as recorder,
-        ):
-            for step_s in steps_s:
-                await asyncio.sleep(15)
-                clock.step(step_s)
+    market, clock = TracedMarket(("BNBUSDT",), seed=11, levels=40), WallClock()
+    async with (
+        SimServer(market, faults=Faults.of(*map(CutAt, cuts_s))) as server,
+        recording(server, ("BNBUSDT",), tmp_path, clock, every=1) as recorder,
+    ):
+        for step_s in steps_s:
             await asyncio.sleep(15)
-            await until_known(recorder, 1)
-        return check_archive(tmp_path, truth_of(market), every=1)["BNBUSDT"]
-
-    rows = virtual_time.run(story())
+            clock.step(step_s)
+        await asyncio.sleep(15)
+        await until_known(recorder, 1)
+    rows = check_archive(tmp_path, truth_of(market), every=1)["BNBUSDT"]
     assert all(a["update_id"] <= b["update_id"] for a, b in pairwise(rows))
     times = [row["receive_time"] for row in rows]
     back_s = [(a - b).total_seconds() for a, b in pairwise(times) if b < a]
@@ -193,24 +189,20 @@ def test_a_wall_clock_that_is_set_changes_no_row_and_no_order(
 
 
 @pytest.mark.parametrize(("step_s", "longer_s"), [(-HOUR_S, 0.0), (HOUR_S, HOUR_S)])
-def test_a_wall_clock_that_is_set_during_a_gap(
+async def test_a_wall_clock_that_is_set_during_a_gap(
     tmp_path: Path, step_s: float, longer_s: float
 ) -> None:
     """Set back, it takes the gap's start with it, so the gap is as long as it was; forward it is told longer."""
-
-    async def story() -> None:
-        market, clock = TracedMarket(("BNBUSDT",), seed=11, levels=40), WallClock()
-        async with (
-            SimServer(market, faults=Faults.of(Outage(10.05, 20.05))) as server,
-            recording(server, ("BNBUSDT",), tmp_path, clock, every=1) as recorder,
-        ):
-            await asyncio.sleep(15)
-            clock.step(step_s)
-            await asyncio.sleep(30)
-            await until_known(recorder, 1)
-        check_archive(tmp_path, truth_of(market), every=1)
-
-    virtual_time.run(story())
+    market, clock = TracedMarket(("BNBUSDT",), seed=11, levels=40), WallClock()
+    async with (
+        SimServer(market, faults=Faults.of(Outage(10.05, 20.05))) as server,
+        recording(server, ("BNBUSDT",), tmp_path, clock, every=1) as recorder,
+    ):
+        await asyncio.sleep(15)
+        clock.step(step_s)
+        await asyncio.sleep(30)
+        await until_known(recorder, 1)
+    check_archive(tmp_path, truth_of(market), every=1)
     (gap,) = gaps_of(tmp_path)
     begun_s, lasted_s = seconds_of(gap)
     assert 9 < begun_s - min(step_s, 0) <= 10.05
@@ -218,25 +210,21 @@ def test_a_wall_clock_that_is_set_during_a_gap(
     assert 10 <= lasted_s - longer_s <= 21
 
 
-def test_a_wall_clock_that_is_set_back_by_less_than_a_second(tmp_path: Path) -> None:
+async def test_a_wall_clock_that_is_set_back_by_less_than_a_second(tmp_path: Path) -> None:
     """No step is noted; then nothing goes back at all, and what is stamped waits for the clock."""
-
-    async def story() -> list[Row]:
-        market, clock = TracedMarket(("BNBUSDT",), seed=11, levels=40), WallClock()
-        async with (
-            SimServer(market, faults=Faults.of(CutAt(10.05), CutAt(20.05))) as server,
-            recording(server, ("BNBUSDT",), tmp_path, clock, every=1) as recorder,
-        ):
-            # In the first gap, and while the book is known.
-            await asyncio.sleep(10.15)
-            clock.step(-0.9)
-            await asyncio.sleep(5)
-            clock.step(-0.9)
-            await asyncio.sleep(15)
-            await until_known(recorder, 1)
-        return check_archive(tmp_path, truth_of(market), every=1)["BNBUSDT"]
-
-    rows = virtual_time.run(story())
+    market, clock = TracedMarket(("BNBUSDT",), seed=11, levels=40), WallClock()
+    async with (
+        SimServer(market, faults=Faults.of(CutAt(10.05), CutAt(20.05))) as server,
+        recording(server, ("BNBUSDT",), tmp_path, clock, every=1) as recorder,
+    ):
+        # In the first gap, and while the book is known.
+        await asyncio.sleep(10.15)
+        clock.step(-0.9)
+        await asyncio.sleep(5)
+        clock.step(-0.9)
+        await asyncio.sleep(15)
+        await until_known(recorder, 1)
+    rows = check_archive(tmp_path, truth_of(market), every=1)["BNBUSDT"]
     times = [row["receive_time"] for row in rows]
     assert times == sorted(times)
     assert steps_in_notes(tmp_path) == []
@@ -246,28 +234,27 @@ def test_a_wall_clock_that_is_set_back_by_less_than_a_second(tmp_path: Path) -> 
     assert all(a["end_time"] <= b["start_time"] for a, b in pairwise(gaps))
 
 
+@pytest.mark.within_s(10 * HOUR_S)
 @pytest.mark.parametrize("cut", [False, True])
-def test_a_machine_that_sleeps_for_an_hour_says_what_it_missed(tmp_path: Path, cut: bool) -> None:
+async def test_a_machine_that_sleeps_for_an_hour_says_what_it_missed(
+    tmp_path: Path, cut: bool
+) -> None:
     """What the exchange kept for it is recorded; without the connection the hour is one gap."""
-
-    async def story() -> None:
-        market = TracedMarket(("XMRBTC",), seed=11, levels=40)
-        async with (
-            SimServer(market, speed=1 / 60, start_at_once=True) as server,
-            recording(server, ("XMRBTC",), tmp_path, every=1) as recorder,
-        ):
-            await asyncio.sleep(63)  # between two slots
-            if cut:
-                # Only after it wakes does the machine see it.
-                cutting = asyncio.create_task(server.close_connections(abrupt=True))
-            running().pass_over(HOUR_S)
-            await asyncio.sleep(600)
-            await until_known(recorder, 1)
-            assert not cut or cutting.done()
-        assert not server.violations
-        check_archive(tmp_path, truth_of(market), every=1)
-
-    virtual_time.run(story(), within_s=10 * HOUR_S)
+    market = TracedMarket(("XMRBTC",), seed=11, levels=40)
+    async with (
+        SimServer(market, speed=1 / 60, start_at_once=True) as server,
+        recording(server, ("XMRBTC",), tmp_path, every=1) as recorder,
+    ):
+        await asyncio.sleep(63)  # between two slots
+        if cut:
+            # Only after it wakes does the machine see it.
+            cutting = asyncio.create_task(server.close_connections(abrupt=True))
+        running().pass_over(HOUR_S)
+        await asyncio.sleep(600)
+        await until_known(recorder, 1)
+        assert not cut or cutting.done()
+    assert not server.violations
+    check_archive(tmp_path, truth_of(market), every=1)
     lasted = [seconds_of(gap)[1] for gap in gaps_of(tmp_path)]
     if cut:
         assert len(lasted) == 1

@@ -20,7 +20,6 @@ from booktape.sim.server.server import SimServer
 from e2e.inside import recording
 from e2e.promises import check_archive, gaps_of, truth_of
 from e2e.tables import lines_of, table_of
-from support import virtual_time
 from support.truth import TracedMarket
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
@@ -55,24 +54,20 @@ def said_of(root: Path, symbol: str) -> list[tuple[str, Any]]:
 
 
 @pytest.mark.parametrize("shown", ["HALT", "BREAK"])
-def test_a_halt_is_noted_and_only_a_break_makes_a_gap(shown: str, tmp_path: Path) -> None:
+async def test_a_halt_is_noted_and_only_a_break_makes_a_gap(shown: str, tmp_path: Path) -> None:
     """A halted market goes on by its events; in a break nothing tells what is canceled meanwhile."""
     halt = Halt(BTC, market_time_s(BEFORE_S), market_time_s(BEFORE_S + HALT_S), shown)  # type: ignore[arg-type]
 
-    async def story() -> TracedMarket:
-        market = TracedMarket(SYMBOLS, seed=5, levels=40)
-        async with (
-            SimServer(market, faults=Faults.of(halt), speed=SPEED) as server,
-            recording(server, SYMBOLS, tmp_path, every=20, witness="none") as recorder,
-        ):
-            await asyncio.sleep(BEFORE_S + NOTICED_S)
-            assert states(recorder) == {BTC: "break" if shown == "BREAK" else "live", ETH: "live"}
-            await asyncio.sleep(HALT_S + NAMED_LIST_EVERY_S)
-            assert set(states(recorder).values()) == {"live"}
-            assert not server.violations
-        return market
-
-    market = virtual_time.run(story())
+    market = TracedMarket(SYMBOLS, seed=5, levels=40)
+    async with (
+        SimServer(market, faults=Faults.of(halt), speed=SPEED) as server,
+        recording(server, SYMBOLS, tmp_path, every=20, witness="none") as recorder,
+    ):
+        await asyncio.sleep(BEFORE_S + NOTICED_S)
+        assert states(recorder) == {BTC: "break" if shown == "BREAK" else "live", ETH: "live"}
+        await asyncio.sleep(HALT_S + NAMED_LIST_EVERY_S)
+        assert set(states(recorder).values()) == {"live"}
+        assert not server.violations
     symbol_status = said_of(tmp_path, BTC)
     assert [status for status, _ in symbol_status] == ["TRADING", shown, "TRADING"]
     reasons = [(gap["symbol"], gap["reason"]) for gap in gaps_of(tmp_path)]
@@ -81,30 +76,26 @@ def test_a_halt_is_noted_and_only_a_break_makes_a_gap(shown: str, tmp_path: Path
     assert rows[BTC][-1]["receive_time"] > symbol_status[-1][1]
 
 
-def test_a_delisted_symbol_ends_and_the_others_go_on(tmp_path: Path) -> None:
+async def test_a_delisted_symbol_ends_and_the_others_go_on(tmp_path: Path) -> None:
     """No open gap, no request for it any more; the next start refuses it with one sentence."""
     delist = Delist(BTC, market_time_s(BEFORE_S))
 
-    async def story() -> TracedMarket:
-        market = TracedMarket(SYMBOLS, seed=5, levels=40)
-        async with SimServer(market, faults=Faults.of(delist), speed=SPEED) as server:
-            async with recording(
-                *(server, SYMBOLS, tmp_path), every=20, witness="none", audit_s=60
-            ) as recorder:
-                await asyncio.sleep(BEFORE_S + NOTICED_S)
-                assert states(recorder) == {BTC: "ended", ETH: "live"}
-                await asyncio.sleep(NOTICED_S)
-                assert states(recorder) == {BTC: "ended", ETH: "live"}
-            with pytest.raises(UnknownSymbol, match=BTC) as told:
-                async with recording(server, SYMBOLS, tmp_path, every=20) as recorder:
-                    await asyncio.sleep(LIST_SPACING_S)
-            assert "\n" not in str(told.value)
-            async with recording(server, (ETH,), tmp_path, every=20, audit_s=0):
+    market = TracedMarket(SYMBOLS, seed=5, levels=40)
+    async with SimServer(market, faults=Faults.of(delist), speed=SPEED) as server:
+        async with recording(
+            *(server, SYMBOLS, tmp_path), every=20, witness="none", audit_s=60
+        ) as recorder:
+            await asyncio.sleep(BEFORE_S + NOTICED_S)
+            assert states(recorder) == {BTC: "ended", ETH: "live"}
+            await asyncio.sleep(NOTICED_S)
+            assert states(recorder) == {BTC: "ended", ETH: "live"}
+        with pytest.raises(UnknownSymbol, match=BTC) as told:
+            async with recording(server, SYMBOLS, tmp_path, every=20) as recorder:
                 await asyncio.sleep(LIST_SPACING_S)
-            assert not server.violations
-        return market
-
-    market = virtual_time.run(story())
+        assert "\n" not in str(told.value)
+        async with recording(server, (ETH,), tmp_path, every=20, audit_s=0):
+            await asyncio.sleep(LIST_SPACING_S)
+        assert not server.violations
     symbol_status = said_of(tmp_path, BTC)
     assert [status for status, _ in symbol_status] == ["TRADING", "DELISTED"]
     assert {(gap["symbol"], gap["reason"]) for gap in gaps_of(tmp_path)} == {(ETH, "stopped")}
@@ -114,7 +105,7 @@ def test_a_delisted_symbol_ends_and_the_others_go_on(tmp_path: Path) -> None:
     assert rows[BTC][-1]["receive_time"] < symbol_status[-1][1] < rows[ETH][-1]["receive_time"]
 
 
-def test_what_no_file_can_be_named_after_is_left_out(
+async def test_what_no_file_can_be_named_after_is_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """From the start or listed later: a warning each, and all others are recorded and sealed."""
@@ -134,7 +125,7 @@ def test_what_no_file_can_be_named_after_is_left_out(
         return market
 
     with capture_logs() as lines:
-        market = virtual_time.run(story())
+        market = await story()
     left_out = [line["symbol"] for line in lines if line["event"].startswith("left out")]
     assert left_out == [long, later]
     assert set(check_archive(tmp_path, truth_of(market), every=20)) == {BTC, new}
@@ -145,7 +136,7 @@ def test_what_no_file_can_be_named_after_is_left_out(
     ("quote_asset", "pulse_s", "within_s"),
     [(None, 30, 35), ("USDT", 30, 35), ("USDT", 0, NAMED_LIST_EVERY_S + 2 * LIST_SPACING_S)],
 )
-def test_what_is_listed_later_is_joined(
+async def test_what_is_listed_later_is_joined(
     quote_asset: str | None,
     pulse_s: float,
     within_s: float,
@@ -159,25 +150,21 @@ def test_what_is_listed_later_is_joined(
     lies = tuple(NewListing(symbol, market_time_s(BEFORE_S)) for symbol in (new, other))
     wanted = {*SYMBOLS, new} if quote_asset else {*SYMBOLS, new, other}
 
-    async def story() -> TracedMarket:
-        market = TracedMarket(SYMBOLS, seed=5, levels=40)
-        how: dict[str, Any] = {"every": 20, "witness": "none", "audit_s": 0, "segment_s": SEGMENT_S}
-        how["pulse_s"] = pulse_s
-        async with SimServer(market, faults=Faults(lies), speed=SPEED) as server:
-            async with recording(server, (), tmp_path, quote_asset=quote_asset, **how) as recorder:
-                await asyncio.sleep(BEFORE_S)
-                assert states(recorder) == dict.fromkeys(SYMBOLS, "live")
-                await asyncio.sleep(within_s)
-                assert states(recorder) == dict.fromkeys(wanted, "live")
-                await asyncio.sleep(2 * SEGMENT_S)
-                assert states(recorder) == dict.fromkeys(wanted, "live")
-            async with recording(server, (), tmp_path, quote_asset=quote_asset, **how) as recorder:
-                await asyncio.sleep(LIST_SPACING_S)
-                assert states(recorder) == dict.fromkeys(wanted, "live")
-            assert not server.violations
-        return market
-
-    market = virtual_time.run(story())
+    market = TracedMarket(SYMBOLS, seed=5, levels=40)
+    how: dict[str, Any] = {"every": 20, "witness": "none", "audit_s": 0, "segment_s": SEGMENT_S}
+    how["pulse_s"] = pulse_s
+    async with SimServer(market, faults=Faults(lies), speed=SPEED) as server:
+        async with recording(server, (), tmp_path, quote_asset=quote_asset, **how) as recorder:
+            await asyncio.sleep(BEFORE_S)
+            assert states(recorder) == dict.fromkeys(SYMBOLS, "live")
+            await asyncio.sleep(within_s)
+            assert states(recorder) == dict.fromkeys(wanted, "live")
+            await asyncio.sleep(2 * SEGMENT_S)
+            assert states(recorder) == dict.fromkeys(wanted, "live")
+        async with recording(server, (), tmp_path, quote_asset=quote_asset, **how) as recorder:
+            await asyncio.sleep(LIST_SPACING_S)
+            assert states(recorder) == dict.fromkeys(wanted, "live")
+        assert not server.violations
     rows = check_archive(tmp_path, truth_of(market), every=20)
     assert {symbol: own[-1]["epoch"] for symbol, own in rows.items()} == dict.fromkeys(wanted, 2)
     gaps = gaps_of(tmp_path)
@@ -186,20 +173,16 @@ def test_what_is_listed_later_is_joined(
 
 
 @pytest.mark.parametrize("symbols", [(BTC,), ()])
-def test_an_exchange_that_does_not_know_an_option_of_the_list_is_asked_without(
+async def test_an_exchange_that_does_not_know_an_option_of_the_list_is_asked_without(
     symbols: tuple[str, ...], tmp_path: Path
 ) -> None:
     """It refuses the first question (-1104); its list is read all the same, and later questions are good ones."""
-
-    async def story() -> None:
-        market = TracedMarket(SYMBOLS, seed=3, levels=40)
-        async with (
-            SimServer(market, tariff=TARIFFS["binance-us"]) as server,
-            recording(server, symbols, tmp_path, every=20),
-        ):
-            await asyncio.sleep(400)
-            assert not server.violations
-
-    virtual_time.run(story())
+    market = TracedMarket(SYMBOLS, seed=3, levels=40)
+    async with (
+        SimServer(market, tariff=TARIFFS["binance-us"]) as server,
+        recording(server, symbols, tmp_path, every=20),
+    ):
+        await asyncio.sleep(400)
+        assert not server.violations
     kinds = {note["kind"] for note in table_of(tmp_path, "notes") if note["symbol"] == BTC}
     assert {"status", "tick_size", "lot_size"} <= kinds

@@ -14,21 +14,19 @@ from booktape.sim.market.market import Market
 from booktape.sim.server.server import SimServer
 from e2e.commands import run, said, start
 
+pytestmark = pytest.mark.real_time
 
-def test_an_unknown_symbol_is_refused_with_a_suggestion(tmp_path: Path) -> None:
+
+async def test_an_unknown_symbol_is_refused_with_a_suggestion(tmp_path: Path) -> None:
     """Before anything is written."""
-
-    async def story() -> None:
-        async with SimServer(Market(("BTCUSDT", "ETHUSDT"))) as server:
-            code, out, err = await run(
-                *("record", "BTCUSD", "--out", tmp_path / "new"),
-                *("--rest-url", server.rest_url, "--ws-url", server.ws_url),
-            )
-            assert (code, out) == (2, "")
-            assert err == ("booktape: BTCUSD is not a Binance Spot symbol. Did you mean BTCUSDT?\n")
-            assert not (tmp_path / "new").exists()
-
-    asyncio.run(story())
+    async with SimServer(Market(("BTCUSDT", "ETHUSDT"))) as server:
+        code, out, err = await run(
+            *("record", "BTCUSD", "--out", tmp_path / "new"),
+            *("--rest-url", server.rest_url, "--ws-url", server.ws_url),
+        )
+        assert (code, out) == (2, "")
+        assert err == ("booktape: BTCUSD is not a Binance Spot symbol. Did you mean BTCUSDT?\n")
+        assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.parametrize(
@@ -57,20 +55,16 @@ def test_an_unknown_symbol_is_refused_with_a_suggestion(tmp_path: Path) -> None:
         (["replay", "/nowhere.jsonl.gz"], "/nowhere.jsonl.gz"),
     ],
 )
-def test_a_wrong_command_line_is_one_sentence(
+async def test_a_wrong_command_line_is_one_sentence(
     tmp_path: Path, arguments: list[str], sentence: str
 ) -> None:
     """It names what is wrong; there is no traceback, and nothing was written."""
-
-    async def story() -> None:
-        async with asyncio.timeout(60):  # one that is believed is recorded from, for ever
-            code, out, err = await run(*arguments, BOOKTAPE_OUT=str(tmp_path / "new"))
-        assert (code, out) == (2, "")
-        assert sentence in err
-        assert "Traceback" not in err
-        assert not (tmp_path / "new").exists()
-
-    asyncio.run(story())
+    async with asyncio.timeout(60):  # one that is believed is recorded from, for ever
+        code, out, err = await run(*arguments, BOOKTAPE_OUT=str(tmp_path / "new"))
+    assert (code, out) == (2, "")
+    assert sentence in err
+    assert "Traceback" not in err
+    assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.parametrize(
@@ -85,129 +79,103 @@ def test_a_wrong_command_line_is_one_sentence(
         ("WSS_PROXY", "http://[::1"),
     ],
 )
-def test_a_wrong_environment_is_one_sentence(tmp_path: Path, variable: str, value: str) -> None:
+async def test_a_wrong_environment_is_one_sentence(
+    tmp_path: Path, variable: str, value: str
+) -> None:
     """As if it had been typed; it is named, and nothing was written."""
-
-    async def story() -> None:
-        environment = {"BOOKTAPE_OUT": str(tmp_path / "new"), variable: value}
-        async with asyncio.timeout(60):  # one that is believed is recorded from, for ever
-            code, out, err = await run("record", "BTCUSDT", **environment)
-        assert (code, out) == (2, "")
-        option = "--" + variable.removeprefix("BOOKTAPE_").lower().replace("_", "-")
-        assert variable in err or option in err
-        assert "Traceback" not in err
-        assert list(tmp_path.iterdir()) == []
-
-    asyncio.run(story())
+    environment = {"BOOKTAPE_OUT": str(tmp_path / "new"), variable: value}
+    async with asyncio.timeout(60):  # one that is believed is recorded from, for ever
+        code, out, err = await run("record", "BTCUSDT", **environment)
+    assert (code, out) == (2, "")
+    option = "--" + variable.removeprefix("BOOKTAPE_").lower().replace("_", "-")
+    assert variable in err or option in err
+    assert "Traceback" not in err
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_options_can_come_from_the_environment(tmp_path: Path) -> None:
+async def test_options_can_come_from_the_environment(tmp_path: Path) -> None:
     """`--every` is BOOKTAPE_EVERY, and so for each option."""
-
-    async def story() -> None:
-        async with SimServer(Market(("BTCUSDT",), levels=50), speed=5) as server:
-            code, _, err = await run(
-                *("record", "BTCUSDT"),
-                BOOKTAPE_EVERY="4",
-                BOOKTAPE_OUT=str(tmp_path),
-                BOOKTAPE_DURATION="1s",
-                BOOKTAPE_REST_URL=server.rest_url,
-                BOOKTAPE_WS_URL=server.ws_url,
-            )
-            assert code == 0, err
-        assert list(tmp_path.glob("snapshots/symbol=BTCUSDT/*/*.parquet"))
-
-    asyncio.run(story())
-
-
-def test_without_a_network_it_says_what_it_tried_and_goes_on_trying(tmp_path: Path) -> None:
-    """It names the address, promises to try again, and points to `--exchange sim`."""
-
-    async def story() -> None:
-        process = await start(
-            *("record", "BTCUSDT", "--out", tmp_path / "new"),
-            *("--rest-url", "http://127.0.0.1:9", "--ws-url", "ws://127.0.0.1:9"),
+    async with SimServer(Market(("BTCUSDT",), levels=50), speed=5) as server:
+        code, _, err = await run(
+            *("record", "BTCUSDT"),
+            BOOKTAPE_EVERY="4",
+            BOOKTAPE_OUT=str(tmp_path),
+            BOOKTAPE_DURATION="1s",
+            BOOKTAPE_REST_URL=server.rest_url,
+            BOOKTAPE_WS_URL=server.ws_url,
         )
-        heard = await said(process, "--exchange sim")
-        assert "http://127.0.0.1:9/api/v3/exchangeInfo" in heard
-        assert "trying again until it answers" in heard
-        process.terminate()
-        await process.communicate()
-        assert process.returncode == 0
-        assert not (tmp_path / "new").exists()
+        assert code == 0, err
+    assert list(tmp_path.glob("snapshots/symbol=BTCUSDT/*/*.parquet"))
 
-    asyncio.run(story())
+
+async def test_without_a_network_it_says_what_it_tried_and_goes_on_trying(tmp_path: Path) -> None:
+    """It names the address, promises to try again, and points to `--exchange sim`."""
+    process = await start(
+        *("record", "BTCUSDT", "--out", tmp_path / "new"),
+        *("--rest-url", "http://127.0.0.1:9", "--ws-url", "ws://127.0.0.1:9"),
+    )
+    heard = await said(process, "--exchange sim")
+    assert "http://127.0.0.1:9/api/v3/exchangeInfo" in heard
+    assert "trying again until it answers" in heard
+    process.terminate()
+    await process.communicate()
+    assert process.returncode == 0
+    assert not (tmp_path / "new").exists()
 
 
 NOTHING_THERE = ("--rest-url", "http://127.0.0.1:9", "--ws-url", "ws://127.0.0.1:9")
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_a_duration_without_an_answer_is_no_success(tmp_path: Path, workers: str) -> None:
+async def test_a_duration_without_an_answer_is_no_success(tmp_path: Path, workers: str) -> None:
     """Exit 69 and a last word, instead of 0 and nothing to read."""
-
-    async def story() -> None:
-        code, out, err = await run(
-            *(
-                "record",
-                "BTCUSDT",
-                "ETHUSDT",
-                *NOTHING_THERE,
-                "--duration",
-                "1",
-                "--workers",
-                workers,
-            ),
-            *("--out", tmp_path / "new"),
-        )
-        assert (code, out) == (69, "")
-        last = err.splitlines()[-1]
-        assert last.startswith("booktape: No book became known in 1 s, so no row was written.")
-        assert "http://127.0.0.1:9" in last
-        assert "Traceback" not in err
-        assert not list(tmp_path.rglob("*.parquet"))
-
-    asyncio.run(story())
+    code, out, err = await run(
+        *(
+            "record",
+            "BTCUSDT",
+            "ETHUSDT",
+            *NOTHING_THERE,
+            "--duration",
+            "1",
+            "--workers",
+            workers,
+        ),
+        *("--out", tmp_path / "new"),
+    )
+    assert (code, out) == (69, "")
+    last = err.splitlines()[-1]
+    assert last.startswith("booktape: No book became known in 1 s, so no row was written.")
+    assert "http://127.0.0.1:9" in last
+    assert "Traceback" not in err
+    assert not list(tmp_path.rglob("*.parquet"))
 
 
-def test_a_duration_without_a_book_is_no_success(tmp_path: Path) -> None:
+async def test_a_duration_without_a_book_is_no_success(tmp_path: Path) -> None:
     """The list of symbols came, and nothing else: no stream, no snapshot."""
-
-    async def story() -> None:
-        faults = Faults.of(requests.refuse(Attempts(path="depth")))
-        async with SimServer(Market(("BTCUSDT",), levels=50), faults=faults) as server:
-            code, _, err = await run(
-                *("record", "BTCUSDT", "--duration", "2", "--out", tmp_path),
-                *("--rest-url", server.rest_url, "--ws-url", server.ws_url),
-            )
-        assert code == 69, err
-        assert err.splitlines()[-1].startswith("booktape: No book became known in 2 s")
-
-    asyncio.run(story())
-
-
-def test_a_signal_before_the_duration_is_over_is_what_the_user_wants(tmp_path: Path) -> None:
-    """Whatever there was to record: exit 0."""
-
-    async def story() -> None:
-        process = await start(
-            "record", "BTCUSDT", *NOTHING_THERE, "--duration", "1h", "--out", tmp_path
+    faults = Faults.of(requests.refuse(Attempts(path="depth")))
+    async with SimServer(Market(("BTCUSDT",), levels=50), faults=faults) as server:
+        code, _, err = await run(
+            *("record", "BTCUSDT", "--duration", "2", "--out", tmp_path),
+            *("--rest-url", server.rest_url, "--ws-url", server.ws_url),
         )
-        await said(process, "trying again")
-        process.terminate()
-        await process.communicate()
-        assert process.returncode == 0
+    assert code == 69, err
+    assert err.splitlines()[-1].startswith("booktape: No book became known in 2 s")
 
-    asyncio.run(story())
+
+async def test_a_signal_before_the_duration_is_over_is_what_the_user_wants(tmp_path: Path) -> None:
+    """Whatever there was to record: exit 0."""
+    process = await start(
+        "record", "BTCUSDT", *NOTHING_THERE, "--duration", "1h", "--out", tmp_path
+    )
+    await said(process, "trying again")
+    process.terminate()
+    await process.communicate()
+    assert process.returncode == 0
 
 
 @pytest.mark.parametrize("command", [[], ["record"], ["simulate"], ["replay"], ["info"]])
-def test_help_begins_with_an_example(command: list[str]) -> None:
+async def test_help_begins_with_an_example(command: list[str]) -> None:
     """The first line of `--help` can be typed as it stands."""
-
-    async def story() -> None:
-        code, out, _ = await run(*command, "--help")
-        assert code == 0
-        assert out.strip().startswith(" ".join(["Example: booktape", *command]))
-
-    asyncio.run(story())
+    code, out, _ = await run(*command, "--help")
+    assert code == 0
+    assert out.strip().startswith(" ".join(["Example: booktape", *command]))

@@ -26,115 +26,100 @@ def snapshots_in(root: Path) -> int:
     return sum(isinstance(frame, DepthAnswer) for tape in tapes for frame in read_tape(tape))
 
 
-def test_rollovers_before_the_lifetime_ends_are_seamless(tmp_path: Path) -> None:
+async def test_rollovers_before_the_lifetime_ends_are_seamless(tmp_path: Path) -> None:
     """24 hours in miniature, several times over: no gap, no second snapshot, one epoch."""
-
-    async def story() -> None:
-        market = TracedMarket(SYMBOLS, seed=6, levels=40)
-        async with (
-            SimServer(market, faults=Faults.of(Lifetime(30))) as server,
-            recording(
-                server, SYMBOLS, tmp_path, every=2, connection_life_s=15, audit_s=0
-            ) as recorder,
-        ):
-            await until_updates(recorder, "BTCUSDT", 500)
-            assert server.connections >= 3
-        assert gaps_of(tmp_path) == []
-        assert snapshots_in(tmp_path) == len(SYMBOLS)
-        rows = check_archive(tmp_path, truth_of(market), every=2)
-        assert {row["epoch"] for own in rows.values() for row in own} == {1}
-
-    virtual_time.run(story())
+    market = TracedMarket(SYMBOLS, seed=6, levels=40)
+    async with (
+        SimServer(market, faults=Faults.of(Lifetime(30))) as server,
+        recording(server, SYMBOLS, tmp_path, every=2, connection_life_s=15, audit_s=0) as recorder,
+    ):
+        await until_updates(recorder, "BTCUSDT", 500)
+        assert server.connections >= 3
+    assert gaps_of(tmp_path) == []
+    assert snapshots_in(tmp_path) == len(SYMBOLS)
+    rows = check_archive(tmp_path, truth_of(market), every=2)
+    assert {row["epoch"] for own in rows.values() for row in own} == {1}
 
 
-def test_all_connections_are_replaced_at_a_time_of_day_without_a_gap(tmp_path: Path) -> None:
+async def test_all_connections_are_replaced_at_a_time_of_day_without_a_gap(tmp_path: Path) -> None:
     """Each is followed before it is closed: no gap, no second snapshot."""
     symbols, started_s = SYMBOLS[:2], virtual_time.START_NS // 10**9 % 86_400
 
-    async def story() -> None:
-        market = TracedMarket(symbols, seed=9, levels=40)
-        async with (
-            SimServer(market) as server,
-            recording(
-                server,
-                symbols,
-                tmp_path,
-                every=5,
-                connections=2,
-                rollover_at_s=started_s + 20,
-                audit_s=0,
-            ) as recorder,
-        ):
-            await asyncio.sleep(40)
-            assert server.connections == 4
-            status = recorder.status()
-            assert status is not None
-            assert {book.state for book in status.books} == {"live"}
-        (tape,) = tmp_path.glob("tape/*/*.zst")
-        frames = list(read_tape(tape))
-        new = [frame for frame in frames if isinstance(frame, Connected)][2:]
-        lost = [frame for frame in frames if isinstance(frame, Disconnected)]
-        assert {round(frame.received_ns / 1e9) % 86_400 - started_s for frame in new} == {20}
-        assert {frame.connection for frame in lost} == {1, 2}
-        assert gaps_of(tmp_path) == []
-        assert snapshots_in(tmp_path) == len(symbols)
-        rows = check_archive(tmp_path, truth_of(market), every=5)
-        assert {row["epoch"] for own in rows.values() for row in own} == {1}
-
-    virtual_time.run(story())
+    market = TracedMarket(symbols, seed=9, levels=40)
+    async with (
+        SimServer(market) as server,
+        recording(
+            server,
+            symbols,
+            tmp_path,
+            every=5,
+            connections=2,
+            rollover_at_s=started_s + 20,
+            audit_s=0,
+        ) as recorder,
+    ):
+        await asyncio.sleep(40)
+        assert server.connections == 4
+        status = recorder.status()
+        assert status is not None
+        assert {book.state for book in status.books} == {"live"}
+    (tape,) = tmp_path.glob("tape/*/*.zst")
+    frames = list(read_tape(tape))
+    new = [frame for frame in frames if isinstance(frame, Connected)][2:]
+    lost = [frame for frame in frames if isinstance(frame, Disconnected)]
+    assert {round(frame.received_ns / 1e9) % 86_400 - started_s for frame in new} == {20}
+    assert {frame.connection for frame in lost} == {1, 2}
+    assert gaps_of(tmp_path) == []
+    assert snapshots_in(tmp_path) == len(symbols)
+    rows = check_archive(tmp_path, truth_of(market), every=5)
+    assert {row["epoch"] for own in rows.values() for row in own} == {1}
 
 
-def test_either_of_two_connections_may_die_at_any_moment(tmp_path: Path) -> None:
+async def test_either_of_two_connections_may_die_at_any_moment(tmp_path: Path) -> None:
     """Each is cut abruptly every few seconds, never both at once: no gap, no second snapshot."""
 
     def worn_out(delivery: Delivery) -> bool:
         return delivery.message_number == (200 if delivery.connection == 0 else 400)
 
-    async def story() -> None:
-        market = TracedMarket(SYMBOLS, seed=7, levels=40)
-        lie = Faults.of(Close(worn_out, abrupt=True))
-        async with (
-            SimServer(market, faults=lie) as server,
-            recording(server, SYMBOLS, tmp_path, every=2, connections=2, audit_s=0) as recorder,
-        ):
-            await until_updates(recorder, "BTCUSDT", 900)
-            assert server.connections >= 8
-        assert gaps_of(tmp_path) == []
-        assert snapshots_in(tmp_path) == len(SYMBOLS)
-        rows = check_archive(tmp_path, truth_of(market), every=2)
-        assert {row["epoch"] for own in rows.values() for row in own} == {1}
-
-    virtual_time.run(story())
+    market = TracedMarket(SYMBOLS, seed=7, levels=40)
+    lie = Faults.of(Close(worn_out, abrupt=True))
+    async with (
+        SimServer(market, faults=lie) as server,
+        recording(server, SYMBOLS, tmp_path, every=2, connections=2, audit_s=0) as recorder,
+    ):
+        await until_updates(recorder, "BTCUSDT", 900)
+        assert server.connections >= 8
+    assert gaps_of(tmp_path) == []
+    assert snapshots_in(tmp_path) == len(SYMBOLS)
+    rows = check_archive(tmp_path, truth_of(market), every=2)
+    assert {row["epoch"] for own in rows.values() for row in own} == {1}
 
 
-def test_ten_minutes_of_random_cuts_over_fifty_symbols(tmp_path: Path) -> None:
+async def test_ten_minutes_of_random_cuts_over_fifty_symbols(tmp_path: Path) -> None:
     """Single connections are cut every few seconds: whole coverage, no gap, no further snapshot."""
     symbols = tuple(f"S{number}BTC" for number in range(50))
 
-    async def story() -> None:
-        market = TracedMarket(symbols, seed=8, levels=30)
-        lie = Faults.of(Cuts(every_s=5, start_s=20, end_s=600, spare=1))
-        async with (
-            SimServer(market, faults=lie) as server,
-            recording(
-                server,
-                symbols,
-                tmp_path,
-                every=20,
-                connections=2,
-                depth=100,
-                audit_s=0,
-                witness="none",
-            ) as recorder,
-        ):
-            await asyncio.sleep(610)
-            status = recorder.status()
-            assert status is not None
-            assert {book.state for book in status.books} == {"live"}
-            assert server.connections > 100
-        assert gaps_of(tmp_path) == []
-        assert snapshots_in(tmp_path) == len(symbols)
-        rows = check_archive(tmp_path, truth_of(market), every=20)
-        assert {row["epoch"] for own in rows.values() for row in own} == {1}
-
-    virtual_time.run(story())
+    market = TracedMarket(symbols, seed=8, levels=30)
+    lie = Faults.of(Cuts(every_s=5, start_s=20, end_s=600, spare=1))
+    async with (
+        SimServer(market, faults=lie) as server,
+        recording(
+            server,
+            symbols,
+            tmp_path,
+            every=20,
+            connections=2,
+            depth=100,
+            audit_s=0,
+            witness="none",
+        ) as recorder,
+    ):
+        await asyncio.sleep(610)
+        status = recorder.status()
+        assert status is not None
+        assert {book.state for book in status.books} == {"live"}
+        assert server.connections > 100
+    assert gaps_of(tmp_path) == []
+    assert snapshots_in(tmp_path) == len(symbols)
+    rows = check_archive(tmp_path, truth_of(market), every=20)
+    assert {row["epoch"] for own in rows.values() for row in own} == {1}

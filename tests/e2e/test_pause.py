@@ -10,11 +10,15 @@ from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
+
 from booktape.sim.server.server import SimServer
 from e2e.commands import said, start
 from e2e.promises import check_archive, gaps_of, truth_of
 from e2e.tables import table_of
 from support.truth import TracedMarket
+
+pytestmark = pytest.mark.real_time
 
 SYMBOL = "BNBUSDT"
 PAUSE_S = 5.0
@@ -48,28 +52,24 @@ def pauses_s(out: Path) -> list[float]:
     return [float(note["detail"]) for note in table_of(out, "notes") if note["kind"] == "pause"]
 
 
-def test_a_connection_lost_in_a_pause_is_a_gap_from_the_last_event_before_it(
+async def test_a_connection_lost_in_a_pause_is_a_gap_from_the_last_event_before_it(
     tmp_path: Path,
 ) -> None:
     """Events that waited in the socket are stamped when we wake up. They prove the book until they were
     due, and no longer: the gap does not begin at the wake-up. `notes` tells of the pause."""
     market = TracedMarket((SYMBOL,), seed=5, levels=60)
 
-    async def story() -> tuple[datetime, datetime]:
-        async with AsyncExitStack() as exchange:
-            server = await exchange.enter_async_context(SimServer(market, start_at_once=True))
-            process = await record(server, tmp_path)
-            process.send_signal(signal.SIGSTOP)
-            stopped = now()
-            await asyncio.sleep(STAYS_S)
-            gone = now()
-        await asyncio.sleep(PAUSE_S - STAYS_S)
-        process.send_signal(signal.SIGCONT)
-        await said(process, "book out of sync")
-        await end(process)
-        return stopped, gone
-
-    stopped, gone = asyncio.run(story())
+    async with AsyncExitStack() as exchange:
+        server = await exchange.enter_async_context(SimServer(market, start_at_once=True))
+        process = await record(server, tmp_path)
+        process.send_signal(signal.SIGSTOP)
+        stopped = now()
+        await asyncio.sleep(STAYS_S)
+        gone = now()
+    await asyncio.sleep(PAUSE_S - STAYS_S)
+    process.send_signal(signal.SIGCONT)
+    await said(process, "book out of sync")
+    await end(process)
     check_archive(tmp_path, truth_of(market), every=1)
     (gap,) = gaps_of(tmp_path)
     assert gap["reason"] == "disconnected"
@@ -78,20 +78,17 @@ def test_a_connection_lost_in_a_pause_is_a_gap_from_the_last_event_before_it(
     assert pause_s >= PAUSE_S
 
 
-def test_a_pause_that_the_exchange_bears_is_no_gap(tmp_path: Path) -> None:
+async def test_a_pause_that_the_exchange_bears_is_no_gap(tmp_path: Path) -> None:
     """What it sent meanwhile is there, row by row; that it is stamped late stands in `notes`."""
     market = TracedMarket((SYMBOL,), seed=5, levels=60)
 
-    async def story() -> None:
-        async with SimServer(market, start_at_once=True) as server:
-            process = await record(server, tmp_path)
-            process.send_signal(signal.SIGSTOP)
-            await asyncio.sleep(PAUSE_S)
-            process.send_signal(signal.SIGCONT)
-            await asyncio.sleep(1)  # events that were not late follow
-            await end(process)
-
-    asyncio.run(story())
+    async with SimServer(market, start_at_once=True) as server:
+        process = await record(server, tmp_path)
+        process.send_signal(signal.SIGSTOP)
+        await asyncio.sleep(PAUSE_S)
+        process.send_signal(signal.SIGCONT)
+        await asyncio.sleep(1)  # events that were not late follow
+        await end(process)
     rows = check_archive(tmp_path, truth_of(market), every=1)[SYMBOL]
     assert all(gap["reason"] == "stopped" for gap in gaps_of(tmp_path))
     assert [row["epoch"] for row in rows] == [1] * len(rows)

@@ -18,22 +18,19 @@ from e2e.proving import (
 )
 from e2e.quiet import Crowd, longest_pause_s, needless_gaps, watch
 from e2e.tables import lines_of
-from support import virtual_time
 
 
 @pytest.mark.parametrize("witness", ["depth20", "bookTicker"])
-def test_no_false_alarm(witness: str, tmp_path: Path) -> None:
+async def test_no_false_alarm(witness: str, tmp_path: Path) -> None:
     """Late witnesses, late connections, cuts, rollovers, new segments: all comparisons pass."""
-    market = virtual_time.run(
-        listen(
-            *(witness, crowd(5), tmp_path),
-            lasts_s=60,
-            levels=60,
-            depth=100,
-            every=20,
-            audit_s=20,
-            segment_s=20,
-        )
+    market = await listen(
+        *(witness, crowd(5), tmp_path),
+        lasts_s=60,
+        levels=60,
+        depth=100,
+        every=20,
+        audit_s=20,
+        segment_s=20,
     )
     passed, failed = compared(tmp_path)
     assert not failed.total()
@@ -45,19 +42,17 @@ def test_no_false_alarm(witness: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("connections", [1, 2])
-def test_a_quiet_market_is_no_silence(connections: int, tmp_path: Path) -> None:
+async def test_a_quiet_market_is_no_silence(connections: int, tmp_path: Path) -> None:
     """No book is lost that the pulse proves, however long its pause: only a cut without a stand-in costs a gap."""
-    watched = virtual_time.run(
-        watch(
-            *(Crowd(7, quiet=5, activity=0.0004), tmp_path),
-            lasts_s=330,
-            cut_every_s=100,
-            connections=connections,
-            connection_life_s=150,
-            audit_s=150,
-            segment_s=200,
-            every=100,
-        )
+    watched = await watch(
+        *(Crowd(7, quiet=5, activity=0.0004), tmp_path),
+        lasts_s=330,
+        cut_every_s=100,
+        connections=connections,
+        connection_life_s=150,
+        audit_s=150,
+        segment_s=200,
+        every=100,
     )
     passed, failed = compared(tmp_path)
     assert needless_gaps(tmp_path, watched.cuts_s) == []
@@ -70,17 +65,15 @@ def test_a_quiet_market_is_no_silence(connections: int, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["hide", "wrong-event", "wrong-snapshot"])
-def test_a_lie_that_nothing_betrays_is_found(kind: str, tmp_path: Path) -> None:
+async def test_a_lie_that_nothing_betrays_is_found(kind: str, tmp_path: Path) -> None:
     """By witness or audit, within a period; or it has healed. What is written after that is true."""
     symbols, planted, audit_s = three_kinds(5), Planted(20, 60), 40.0
-    market = virtual_time.run(
-        lie_and_listen(
-            *(kind, symbols, planted, tmp_path),
-            lasts_s=120,
-            depth=500,
-            every=5,
-            audit_s=audit_s,
-        )
+    market = await lie_and_listen(
+        *(kind, symbols, planted, tmp_path),
+        lasts_s=120,
+        depth=500,
+        every=5,
+        audit_s=audit_s,
     )
     found = outcomes(symbols, planted, tmp_path)
     assert any(one.witness for one in found)
@@ -93,17 +86,15 @@ def test_a_lie_that_nothing_betrays_is_found(kind: str, tmp_path: Path) -> None:
         assert best == book[0][:20]
 
 
-def test_without_audits_nobody_asks_again(tmp_path: Path) -> None:
+async def test_without_audits_nobody_asks_again(tmp_path: Path) -> None:
     """A witness that differs is a row of `checks`, and nothing else: audits are switched off."""
     symbols, planted = three_kinds(5), Planted(20, 60)
-    virtual_time.run(
-        lie_and_listen(
-            *("hide", symbols, planted, tmp_path),
-            lasts_s=30,
-            depth=500,
-            every=50,
-            audit_s=0,
-        )
+    await lie_and_listen(
+        *("hide", symbols, planted, tmp_path),
+        lasts_s=30,
+        depth=500,
+        every=50,
+        audit_s=0,
     )
     _, failed = compared(tmp_path)
     assert failed["depth20"] > 0

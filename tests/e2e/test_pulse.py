@@ -14,26 +14,20 @@ from booktape.sim.market.market import Market
 from booktape.sim.server.server import SimServer
 from e2e.inside import recording
 from e2e.tables import lines_of
-from support import virtual_time
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 QUIET_AFTER_S = 10
 
 
 @pytest.mark.parametrize("pulse_s", [0.0, 30.0])
-def test_quiet_books_are_on_the_tape_with_their_tops(pulse_s: float, tmp_path: Path) -> None:
+async def test_quiet_books_are_on_the_tape_with_their_tops(pulse_s: float, tmp_path: Path) -> None:
     """Every half minute, as the exchange wrote them; and how far the clocks are from each other."""
-
-    async def story() -> SimServer:
-        market = Market(SYMBOLS, seed=5, levels=40, slots=QUIET_AFTER_S * 10)
-        async with (
-            SimServer(market) as server,
-            recording(server, SYMBOLS, tmp_path, every=20, pulse_s=pulse_s),
-        ):
-            await asyncio.sleep(100)
-        return server
-
-    server = virtual_time.run(story())
+    market = Market(SYMBOLS, seed=5, levels=40, slots=QUIET_AFTER_S * 10)
+    async with (
+        SimServer(market) as server,
+        recording(server, SYMBOLS, tmp_path, every=20, pulse_s=pulse_s),
+    ):
+        await asyncio.sleep(100)
     assert not server.violations
     pulses = list(lines_of(tmp_path, "pulse"))
     offsets = list(lines_of(tmp_path, "clock-offset"))
@@ -45,20 +39,17 @@ def test_quiet_books_are_on_the_tape_with_their_tops(pulse_s: float, tmp_path: P
         assert all(price.endswith("000000") for price, *_ in pulse["tops"].values())
 
 
-def test_the_steps_of_every_symbol_are_on_the_tape(tmp_path: Path) -> None:
+async def test_the_steps_of_every_symbol_are_on_the_tape(tmp_path: Path) -> None:
     """Of those that are recorded from the start, and of one that is listed later; once each."""
     new = "NEWUSDT"
 
-    async def story() -> None:
-        market = Market(SYMBOLS, seed=5, levels=40)
-        faults = Faults.of(NewListing(new, 20))
-        async with (
-            SimServer(market, faults=faults) as server,
-            recording(server, (), tmp_path, every=20),
-        ):
-            await asyncio.sleep(120)
-
-    virtual_time.run(story())
+    market = Market(SYMBOLS, seed=5, levels=40)
+    faults = Faults.of(NewListing(new, 20))
+    async with (
+        SimServer(market, faults=faults) as server,
+        recording(server, (), tmp_path, every=20),
+    ):
+        await asyncio.sleep(120)
     found = {
         line["symbol"]: (line["status"], bool(line["tick_size"]), bool(line["lot_size"]))
         for line in lines_of(tmp_path, "status")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -49,8 +48,9 @@ async def gate(redirected: str, to: str) -> AsyncIterator[Gate]:
         await runner.cleanup()
 
 
+@pytest.mark.real_time
 @pytest.mark.parametrize("redirected", ["/exchangeInfo", "/depth", "/stream"])
-def test_a_recorder_goes_where_it_was_told_to_and_nowhere_else(
+async def test_a_recorder_goes_where_it_was_told_to_and_nowhere_else(
     tmp_path: Path, redirected: str
 ) -> None:
     """The log says who wanted what; a real exchange behind the gate is never asked for anything."""
@@ -58,24 +58,21 @@ def test_a_recorder_goes_where_it_was_told_to_and_nowhere_else(
     netrc.write_text("default login me password secret\n")
     netrc.chmod(0o600)
 
-    async def story() -> None:
-        async with (
-            PlainExchange(SYMBOL, seed=1) as exchange,
-            gate(redirected, f"http://{exchange.address}") as there,
-        ):
-            ws_address = there.address if redirected == "/stream" else exchange.address
-            process = await start(
-                *("record", SYMBOL, "--out", tmp_path / "out"),
-                *("--rest-url", f"http://{there.address}", "--ws-url", f"ws://{ws_address}"),
-                HOME=str(tmp_path),
-            )
-            heard = await said(process, "redirects are not followed")
-            assert f"http://{exchange.address}" in heard
-            process.kill()
-            await process.communicate()
-            assert exchange.snapshots == 0
-            assert there.headers
-            names = {name for headers in there.headers for name in headers}
-            assert not names & {"authorization", "cookie", "proxy-authorization"}
-
-    asyncio.run(story())
+    async with (
+        PlainExchange(SYMBOL, seed=1) as exchange,
+        gate(redirected, f"http://{exchange.address}") as there,
+    ):
+        ws_address = there.address if redirected == "/stream" else exchange.address
+        process = await start(
+            *("record", SYMBOL, "--out", tmp_path / "out"),
+            *("--rest-url", f"http://{there.address}", "--ws-url", f"ws://{ws_address}"),
+            HOME=str(tmp_path),
+        )
+        heard = await said(process, "redirects are not followed")
+        assert f"http://{exchange.address}" in heard
+        process.kill()
+        await process.communicate()
+        assert exchange.snapshots == 0
+        assert there.headers
+        names = {name for headers in there.headers for name in headers}
+        assert not names & {"authorization", "cookie", "proxy-authorization"}

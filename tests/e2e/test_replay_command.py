@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gzip
 import json
 import subprocess
@@ -12,6 +11,8 @@ import pytest
 
 from booktape.cli import app
 from e2e.commands import start
+
+pytestmark = pytest.mark.real_time
 
 BOOK = {"lastUpdateId": 7, "bids": [["1", "1"]], "asks": [["2", "1"]]}
 
@@ -24,7 +25,7 @@ BOOK = {"lastUpdateId": 7, "bids": [["1", "1"]], "asks": [["2", "1"]]}
         ("--out=pwned", "-h", "BTCUSDT"),
     ],
 )
-def test_what_is_printed_is_one_command_with_these_symbols(
+async def test_what_is_printed_is_one_command_with_these_symbols(
     tmp_path: Path, symbols: tuple[str, ...]
 ) -> None:
     """For a real shell, and for our own command line: no further command, and no option."""
@@ -32,19 +33,15 @@ def test_what_is_printed_is_one_command_with_these_symbols(
     lines = [json.dumps({"t": 1.5, "kind": "rest", "symbol": s, "m": BOOK}) for s in symbols]
     capture.write_bytes(gzip.compress("\n".join(lines).encode()))
 
-    async def story() -> str:
-        process = await start("replay", capture, "--port", "0")
-        assert process.stdout is not None
-        printed = ""
-        while "ws://" not in printed:  # a symbol may hold a line's end
-            line = await process.stdout.readline()
-            assert line, printed
-            printed += line.decode()
-        process.terminate()
-        await process.communicate()
-        return printed
-
-    printed = asyncio.run(story())
+    process = await start("replay", capture, "--port", "0")
+    assert process.stdout is not None
+    printed = ""
+    while "ws://" not in printed:  # a symbol may hold a line's end
+        line = await process.stdout.readline()
+        assert line, printed
+        printed += line.decode()
+    process.terminate()
+    await process.communicate()
     script = f"printf '%s\\0' {printed}"
     done = subprocess.run(  # noqa: S602 - what a user does with it
         script, shell=True, cwd=tmp_path, check=True, capture_output=True
@@ -60,17 +57,14 @@ def test_what_is_printed_is_one_command_with_these_symbols(
     assert not ignored
 
 
-def test_a_capture_of_no_time_is_one_sentence(tmp_path: Path) -> None:
+async def test_a_capture_of_no_time_is_one_sentence(tmp_path: Path) -> None:
     """Seconds since 1970 that no clock has."""
     capture = tmp_path / "capture.jsonl.gz"
     line = json.dumps({"t": 1e300, "kind": "rest", "symbol": "BTCUSDT", "m": BOOK})
     capture.write_bytes(gzip.compress(line.encode()))
 
-    async def story() -> None:
-        process = await start("replay", capture, "--port", "0")
-        _, err = await process.communicate()
-        assert b"is not a capture" in err
-        assert b"Traceback" not in err
-        assert process.returncode == 74
-
-    asyncio.run(story())
+    process = await start("replay", capture, "--port", "0")
+    _, err = await process.communicate()
+    assert b"is not a capture" in err
+    assert b"Traceback" not in err
+    assert process.returncode == 74

@@ -14,76 +14,66 @@ from e2e.commands import run, said, start
 from e2e.promises import check_archive, gaps_of, truth_of
 from support.truth import TracedMarket
 
+pytestmark = pytest.mark.real_time
+
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_seals_the_files_and_exits_0(tmp_path: Path, number: signal.Signals) -> None:
+async def test_a_signal_seals_the_files_and_exits_0(tmp_path: Path, number: signal.Signals) -> None:
     """In mid-segment: every file has its final name, nothing is left unsealed, no gap is claimed."""
-
-    async def story() -> None:
-        market = TracedMarket(("BTCUSDT",), seed=2, levels=50)
-        async with SimServer(market, speed=5) as server:
-            process = await start(
-                *("record", "BTCUSDT", "--every", "2", "--out", tmp_path),
-                *("--rest-url", server.rest_url, "--ws-url", server.ws_url),
-            )
-            await said(process, "book synced")
-            await asyncio.sleep(1)
-            process.send_signal(number)
-            _, err = await process.communicate()
-            assert process.returncode == 0, err.decode()
-        assert len(check_archive(tmp_path, truth_of(market), every=2)["BTCUSDT"]) > 5
-        assert gaps_of(tmp_path) == []
-        assert not list((tmp_path / "unsealed").iterdir())
-        (tape,) = tmp_path.glob("tape/*/*.zst")
-        assert len(list(read_tape(tape))) > 10
-
-    asyncio.run(story())
+    market = TracedMarket(("BTCUSDT",), seed=2, levels=50)
+    async with SimServer(market, speed=5) as server:
+        process = await start(
+            *("record", "BTCUSDT", "--every", "2", "--out", tmp_path),
+            *("--rest-url", server.rest_url, "--ws-url", server.ws_url),
+        )
+        await said(process, "book synced")
+        await asyncio.sleep(1)
+        process.send_signal(number)
+        _, err = await process.communicate()
+        assert process.returncode == 0, err.decode()
+    assert len(check_archive(tmp_path, truth_of(market), every=2)["BTCUSDT"]) > 5
+    assert gaps_of(tmp_path) == []
+    assert not list((tmp_path / "unsealed").iterdir())
+    (tape,) = tmp_path.glob("tape/*/*.zst")
+    assert len(list(read_tape(tape))) > 10
 
 
-def test_a_second_signal_leaves_at_once_and_loses_nothing(tmp_path: Path) -> None:
+async def test_a_second_signal_leaves_at_once_and_loses_nothing(tmp_path: Path) -> None:
     """What was recorded is on the tape, and the next start seals it."""
-
-    async def story() -> None:
-        market = TracedMarket(("BTCUSDT",), seed=2, levels=50)
-        async with SimServer(market, speed=5) as server:
-            command = (
-                *("record", "BTCUSDT", "--every", "2", "--out", tmp_path),
-                *("--rest-url", server.rest_url, "--ws-url", server.ws_url),
-            )
-            process = await start(*command)
-            await said(process, "book synced")
-            process.terminate()
-            process.terminate()
-            await process.communicate()
-            # The first may have been quick enough; both are endings that lose nothing.
-            assert process.returncode in {0, 130}
-            code, _, err = await run(*command, "--duration", "2")
-            assert code == 0, err
-        rows = check_archive(tmp_path, truth_of(market), every=2)["BTCUSDT"]
-        assert {row["epoch"] for row in rows} == {1, 2}
-        (gap,) = gaps_of(tmp_path)
-        assert gap["reason"] in {"stopped", "killed"}
-
-    asyncio.run(story())
+    market = TracedMarket(("BTCUSDT",), seed=2, levels=50)
+    async with SimServer(market, speed=5) as server:
+        command = (
+            *("record", "BTCUSDT", "--every", "2", "--out", tmp_path),
+            *("--rest-url", server.rest_url, "--ws-url", server.ws_url),
+        )
+        process = await start(*command)
+        await said(process, "book synced")
+        process.terminate()
+        process.terminate()
+        await process.communicate()
+        # The first may have been quick enough; both are endings that lose nothing.
+        assert process.returncode in {0, 130}
+        code, _, err = await run(*command, "--duration", "2")
+        assert code == 0, err
+    rows = check_archive(tmp_path, truth_of(market), every=2)["BTCUSDT"]
+    assert {row["epoch"] for row in rows} == {1, 2}
+    (gap,) = gaps_of(tmp_path)
+    assert gap["reason"] in {"stopped", "killed"}
 
 
-def test_a_second_recorder_on_the_same_directory_is_refused(tmp_path: Path) -> None:
+async def test_a_second_recorder_on_the_same_directory_is_refused(tmp_path: Path) -> None:
     """Exit 2, one sentence, and the first one goes on undisturbed."""
-
-    async def story() -> None:
-        async with SimServer(TracedMarket(("BTCUSDT",), levels=50)) as server:
-            command = (
-                *("record", "BTCUSDT", "--out", tmp_path),
-                *("--rest-url", server.rest_url, "--ws-url", server.ws_url),
-            )
-            first = await start(*command)
-            await said(first, "book synced")
-            code, _, err = await run(*command)
-            assert code == 2
-            assert f"{tmp_path} is in use by another recorder" in err
-            assert "Traceback" not in err
-            first.terminate()
-            await first.communicate()
-            assert first.returncode == 0
-
-    asyncio.run(story())
+    async with SimServer(TracedMarket(("BTCUSDT",), levels=50)) as server:
+        command = (
+            *("record", "BTCUSDT", "--out", tmp_path),
+            *("--rest-url", server.rest_url, "--ws-url", server.ws_url),
+        )
+        first = await start(*command)
+        await said(first, "book synced")
+        code, _, err = await run(*command)
+        assert code == 2
+        assert f"{tmp_path} is in use by another recorder" in err
+        assert "Traceback" not in err
+        first.terminate()
+        await first.communicate()
+        assert first.returncode == 0

@@ -26,6 +26,8 @@ from e2e.promises import check_archive, gaps_of, truth_of
 from support.full_streams import fill
 from support.truth import TracedMarket
 
+pytestmark = pytest.mark.real_time
+
 PATIENCE_S: Final = 60.0
 SYMBOLS: Final = ("BTCUSDT", "ETHUSDT")
 ROWS: Final = 3
@@ -103,85 +105,69 @@ def the_disk_is_full(stack: ExitStack) -> int:
         (the_disk_is_full, 1),
     ],
 )
-def test_a_recording_does_not_hang_on_what_it_says(
+async def test_a_recording_does_not_hang_on_what_it_says(
     tmp_path: Path, way: Stderr, workers: int
 ) -> None:
     """It records, obeys SIGTERM, seals everything, and ends with exit code 0."""
-
-    async def story() -> None:
-        market = TracedMarket(SYMBOLS, seed=3, levels=50)
-        async with SimServer(market, speed=5, start_at_once=True) as server:
-            with ExitStack() as stack:
-                end = way(stack)
-                process = record(server, tmp_path, workers, stdout=end, stderr=end)
-                await recording(process, tmp_path)
-                process.terminate()
-                assert await ended(process) == 0
-        check(tmp_path, market)
-
-    asyncio.run(story())
+    market = TracedMarket(SYMBOLS, seed=3, levels=50)
+    async with SimServer(market, speed=5, start_at_once=True) as server:
+        with ExitStack() as stack:
+            end = way(stack)
+            process = record(server, tmp_path, workers, stdout=end, stderr=end)
+            await recording(process, tmp_path)
+            process.terminate()
+            assert await ended(process) == 0
+    check(tmp_path, market)
 
 
 @pytest.mark.parametrize("closed", ["2>&-", "<&- >&- 2>&-"])
-def test_a_recording_needs_no_streams(tmp_path: Path, closed: str) -> None:
+async def test_a_recording_needs_no_streams(tmp_path: Path, closed: str) -> None:
     """And none of its files takes the place of one."""
-
-    async def story() -> None:
-        market = TracedMarket(SYMBOLS, seed=3, levels=50)
-        async with SimServer(market, speed=5, start_at_once=True) as server:
-            shell = ("sh", "-c", f'exec "$@" {closed}', "sh")
-            process = record(server, tmp_path, 1, before=shell)
-            await recording(process, tmp_path)
-            process.terminate()
-            assert await ended(process) == 0
-        check(tmp_path, market)
-
-    asyncio.run(story())
+    market = TracedMarket(SYMBOLS, seed=3, levels=50)
+    async with SimServer(market, speed=5, start_at_once=True) as server:
+        shell = ("sh", "-c", f'exec "$@" {closed}', "sh")
+        process = record(server, tmp_path, 1, before=shell)
+        await recording(process, tmp_path)
+        process.terminate()
+        assert await ended(process) == 0
+    check(tmp_path, market)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_terminal_that_closes_ends_the_recording_as_sigterm_does(
+async def test_a_terminal_that_closes_ends_the_recording_as_sigterm_does(
     tmp_path: Path, workers: int
 ) -> None:
     """The system sends SIGHUP, the shell sends it again, and again; stderr is gone."""
-
-    async def story() -> None:
-        market = TracedMarket(SYMBOLS, seed=3, levels=50)
-        async with SimServer(market, speed=5, start_at_once=True) as server:
-            with ExitStack() as stack:
-                person, program = terminal(stack)
-                process = record(server, tmp_path, workers, of_terminal=program)
-                os.close(program)
-                await recording(process, tmp_path)
-                os.close(person)
-                async with asyncio.timeout(PATIENCE_S):
-                    while process.poll() is None:
-                        process.send_signal(signal.SIGHUP)
-                        await asyncio.sleep(0.01)
-                assert process.returncode == 0
-        check(tmp_path, market)
-
-    asyncio.run(story())
-
-
-def test_nohup_keeps_its_word(tmp_path: Path) -> None:
-    """SIGHUP that was ignored when the recorder began stays ignored."""
-
-    async def story() -> None:
-        market = TracedMarket(SYMBOLS, seed=3, levels=50)
-        async with SimServer(market, speed=5, start_at_once=True) as server:
-            process = record(server, tmp_path, 1, before=("nohup",))
+    market = TracedMarket(SYMBOLS, seed=3, levels=50)
+    async with SimServer(market, speed=5, start_at_once=True) as server:
+        with ExitStack() as stack:
+            person, program = terminal(stack)
+            process = record(server, tmp_path, workers, of_terminal=program)
+            os.close(program)
             await recording(process, tmp_path)
-            process.send_signal(signal.SIGHUP)
-            await recording(process, tmp_path, rows=2 * max(rows_on_tape(tmp_path)))
-            process.terminate()
-            assert await ended(process) == 0
-        check(tmp_path, market)
+            os.close(person)
+            async with asyncio.timeout(PATIENCE_S):
+                while process.poll() is None:
+                    process.send_signal(signal.SIGHUP)
+                    await asyncio.sleep(0.01)
+            assert process.returncode == 0
+    check(tmp_path, market)
 
-    asyncio.run(story())
+
+async def test_nohup_keeps_its_word(tmp_path: Path) -> None:
+    """SIGHUP that was ignored when the recorder began stays ignored."""
+    market = TracedMarket(SYMBOLS, seed=3, levels=50)
+    async with SimServer(market, speed=5, start_at_once=True) as server:
+        process = record(server, tmp_path, 1, before=("nohup",))
+        await recording(process, tmp_path)
+        process.send_signal(signal.SIGHUP)
+        await recording(process, tmp_path, rows=2 * max(rows_on_tape(tmp_path)))
+        process.terminate()
+        assert await ended(process) == 0
+    check(tmp_path, market)
 
 
-def test_a_terminal_that_stops_who_writes_from_the_background_stops_no_recording(
+async def test_a_terminal_that_stops_who_writes_from_the_background_stops_no_recording(
     tmp_path: Path,
 ) -> None:
     """`stty tostop`: the system stops a background job that writes, unless it asks not to be."""
@@ -195,7 +181,7 @@ def test_a_terminal_that_stops_who_writes_from_the_background_stops_no_recording
         )
         _STARTED.append(shell)
         os.close(program)
-        assert asyncio.run(ended(shell)) == 0
+        assert await ended(shell) == 0
     assert list(tmp_path.glob("snapshots/**/*.parquet"))
 
 

@@ -22,7 +22,6 @@ from booktape.verify.run import verify
 from e2e.commands import run, said, start
 from e2e.inside import recording
 from e2e.promises import check_archive, gaps_of, truth_of
-from support import virtual_time
 from support.truth import TracedMarket
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "BNBUSDT", "SOLUSDT")
@@ -55,153 +54,129 @@ def test_every_symbol_belongs_to_one_worker() -> None:
     assert [each.tag for each in partitions] == ["runw0", "runw1", "runw2"]
 
 
-def test_two_workers_record_what_one_would_have(tmp_path: Path) -> None:
+@pytest.mark.real_time
+async def test_two_workers_record_what_one_would_have(tmp_path: Path) -> None:
     """Short segments, a stop, and a single recorder that goes on: every row true, every gap told."""
-
-    async def story() -> None:
-        market = TracedMarket(SYMBOLS, seed=5, levels=60)
-        async with SimServer(market, speed=4, start_at_once=True) as server:
-            shared = ("--workers", str(WORKERS), "--segment", "1s")
-            for more in (shared, (), shared):
-                process = await start(*command(server, tmp_path, *more))
-                await all_known(process)
-                process.send_signal(signal.SIGTERM)
-                _, err = await process.communicate()
-                assert process.returncode == 0, err.decode()
-            assert server.violations.total() == 0, server.violations
-        rows = check_archive(tmp_path, truth_of(market), every=3)
-        assert set(rows) == set(SYMBOLS)
-        reasons = Counter((gap["symbol"], gap["reason"]) for gap in gaps_of(tmp_path))
-        assert reasons == {(symbol, "stopped"): 2 for symbol in SYMBOLS}
-
-    asyncio.run(story())
-
-
-def test_a_worker_that_dies_ends_the_others_and_loses_nothing(tmp_path: Path) -> None:
-    """One sentence and exit 1; the next start repairs what it left, and declares the time between."""
-
-    async def story() -> None:
-        market = TracedMarket(SYMBOLS, seed=6, levels=60)
-        async with SimServer(market, speed=4, start_at_once=True) as server:
-            process = await start(*command(server, tmp_path, "--workers", str(WORKERS)))
+    market = TracedMarket(SYMBOLS, seed=5, levels=60)
+    async with SimServer(market, speed=4, start_at_once=True) as server:
+        shared = ("--workers", str(WORKERS), "--segment", "1s")
+        for more in (shared, (), shared):
+            process = await start(*command(server, tmp_path, *more))
             await all_known(process)
-            workers = children(process)
-            assert len(workers) == WORKERS
-            await asyncio.sleep(1.5)  # of recording: what came before the last flush is not lost
-            os.kill(workers[0], signal.SIGKILL)
+            process.send_signal(signal.SIGTERM)
             _, err = await process.communicate()
-            assert process.returncode == 1
-            assert b"A worker process died" in err
-            process = await start(*command(server, tmp_path))
-            await all_known(process)
-            process.terminate()
-            await process.communicate()
-        check_archive(tmp_path, truth_of(market), every=3)
-        assert {gap["reason"] for gap in gaps_of(tmp_path)} == {"killed", "stopped"}
-
-    asyncio.run(story())
+            assert process.returncode == 0, err.decode()
+        assert server.violations.total() == 0, server.violations
+    rows = check_archive(tmp_path, truth_of(market), every=3)
+    assert set(rows) == set(SYMBOLS)
+    reasons = Counter((gap["symbol"], gap["reason"]) for gap in gaps_of(tmp_path))
+    assert reasons == {(symbol, "stopped"): 2 for symbol in SYMBOLS}
 
 
+@pytest.mark.real_time
+async def test_a_worker_that_dies_ends_the_others_and_loses_nothing(tmp_path: Path) -> None:
+    """One sentence and exit 1; the next start repairs what it left, and declares the time between."""
+    market = TracedMarket(SYMBOLS, seed=6, levels=60)
+    async with SimServer(market, speed=4, start_at_once=True) as server:
+        process = await start(*command(server, tmp_path, "--workers", str(WORKERS)))
+        await all_known(process)
+        workers = children(process)
+        assert len(workers) == WORKERS
+        await asyncio.sleep(1.5)  # of recording: what came before the last flush is not lost
+        os.kill(workers[0], signal.SIGKILL)
+        _, err = await process.communicate()
+        assert process.returncode == 1
+        assert b"A worker process died" in err
+        process = await start(*command(server, tmp_path))
+        await all_known(process)
+        process.terminate()
+        await process.communicate()
+    check_archive(tmp_path, truth_of(market), every=3)
+    assert {gap["reason"] for gap in gaps_of(tmp_path)} == {"killed", "stopped"}
+
+
+@pytest.mark.real_time
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_that_meets_workers_while_they_start_stops_them(
+async def test_a_signal_that_meets_workers_while_they_start_stops_them(
     tmp_path: Path, number: signal.Signals
 ) -> None:
     """As a Ctrl-C reaches every process of a terminal: no worker has died, and the exit code is 0."""
-
-    async def story() -> None:
-        async with SimServer(
-            TracedMarket(SYMBOLS, seed=8, levels=40), start_at_once=True
-        ) as server:
-            process = await start(*command(server, tmp_path, "--workers", str(WORKERS)))
-            async with asyncio.timeout(60):
-                while not (found := children(process)):
-                    await asyncio.sleep(0.001)
-            # Long before Python has begun in them, let alone reacts to signals.
-            for pid in found:
-                os.kill(pid, number)
-            process.send_signal(number)
-            _, err = await process.communicate()
-        assert process.returncode == 0, err.decode()
-        assert b"died" not in err
-
-    asyncio.run(story())
+    async with SimServer(TracedMarket(SYMBOLS, seed=8, levels=40), start_at_once=True) as server:
+        process = await start(*command(server, tmp_path, "--workers", str(WORKERS)))
+        async with asyncio.timeout(60):
+            while not (found := children(process)):
+                await asyncio.sleep(0.001)
+        # Long before Python has begun in them, let alone reacts to signals.
+        for pid in found:
+            os.kill(pid, number)
+        process.send_signal(number)
+        _, err = await process.communicate()
+    assert process.returncode == 0, err.decode()
+    assert b"died" not in err
 
 
-def test_a_sigterm_to_every_process_seals_all_of_them(tmp_path: Path) -> None:
+@pytest.mark.real_time
+async def test_a_sigterm_to_every_process_seals_all_of_them(tmp_path: Path) -> None:
     """As service managers send it; what the main process passes on is no second one."""
-
-    async def story() -> None:
-        async with SimServer(
-            TracedMarket(SYMBOLS, seed=9, levels=40), start_at_once=True
-        ) as server:
-            process = await start(*command(server, tmp_path, "--workers", str(WORKERS)))
-            await all_known(process)
-            for pid in children(process):
-                os.kill(pid, signal.SIGTERM)
-            process.send_signal(signal.SIGTERM)
-            _, err = await process.communicate()
-        assert process.returncode == 0, err.decode()
-
-    asyncio.run(story())
+    async with SimServer(TracedMarket(SYMBOLS, seed=9, levels=40), start_at_once=True) as server:
+        process = await start(*command(server, tmp_path, "--workers", str(WORKERS)))
+        await all_known(process)
+        for pid in children(process):
+            os.kill(pid, signal.SIGTERM)
+        process.send_signal(signal.SIGTERM)
+        _, err = await process.communicate()
+    assert process.returncode == 0, err.decode()
 
 
-def test_a_second_signal_has_every_worker_leave_at_once(tmp_path: Path) -> None:
+@pytest.mark.real_time
+async def test_a_second_signal_has_every_worker_leave_at_once(tmp_path: Path) -> None:
     """None is left behind; the next start seals what they left."""
-
-    async def story() -> None:
-        async with SimServer(
-            TracedMarket(SYMBOLS, seed=9, levels=40), start_at_once=True
-        ) as server:
-            process = await start(*command(server, tmp_path, "--workers", str(WORKERS)))
-            await all_known(process)
-            workers = children(process)
-            for pid in workers:
-                os.kill(pid, signal.SIGSTOP)  # so that none has ended before the second one
-            process.send_signal(signal.SIGTERM)
-            async with asyncio.timeout(20):
-                while process.returncode is None:  # two at the same moment count as one
-                    process.send_signal(signal.SIGINT)
-                    await asyncio.sleep(0.05)
-            for pid in workers:
-                os.kill(pid, signal.SIGCONT)
-            await process.communicate()
-            assert process.returncode == 130
-            async with asyncio.timeout(20):
-                while any(Path(f"/proc/{pid}").exists() for pid in workers):
-                    await asyncio.sleep(0.01)
-            process = await start(*command(server, tmp_path))
-            await all_known(process)
-            process.terminate()
-            await process.communicate()
-            assert process.returncode == 0
-        assert verify(tmp_path, Scope(), jobs=1).clean
-
-    asyncio.run(story())
+    async with SimServer(TracedMarket(SYMBOLS, seed=9, levels=40), start_at_once=True) as server:
+        process = await start(*command(server, tmp_path, "--workers", str(WORKERS)))
+        await all_known(process)
+        workers = children(process)
+        for pid in workers:
+            os.kill(pid, signal.SIGSTOP)  # so that none has ended before the second one
+        process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(20):
+            while process.returncode is None:  # two at the same moment count as one
+                process.send_signal(signal.SIGINT)
+                await asyncio.sleep(0.05)
+        for pid in workers:
+            os.kill(pid, signal.SIGCONT)
+        await process.communicate()
+        assert process.returncode == 130
+        async with asyncio.timeout(20):
+            while any(Path(f"/proc/{pid}").exists() for pid in workers):
+                await asyncio.sleep(0.01)
+        process = await start(*command(server, tmp_path))
+        await all_known(process)
+        process.terminate()
+        await process.communicate()
+        assert process.returncode == 0
+    assert verify(tmp_path, Scope(), jobs=1).clean
 
 
-def test_a_429_silences_every_worker(tmp_path: Path) -> None:
+async def test_a_429_silences_every_worker(tmp_path: Path) -> None:
     """One is told to be silent; one that comes a moment later knows, and breaks no rule."""
-
-    async def story() -> None:
-        market = TracedMarket(SYMBOLS, seed=7, levels=40)
-        first, second = partitions(WORKERS)
-        lie = requests.too_fast(Attempts(path="depth", first=2, last=2), retry_after_s=20)
-        async with SimServer(market, faults=Faults.of(lie)) as server:
-            async with recording(server, SYMBOLS, tmp_path, every=5, partition=first):
-                await asyncio.sleep(5)
-                async with recording(server, SYMBOLS, tmp_path, every=5, partition=second):
-                    await asyncio.sleep(30)
-            assert server.violations.total() == 0, server.violations
-        rows = check_archive(tmp_path, truth_of(market), every=5)
-        assert set(rows) == set(SYMBOLS)
-
-    virtual_time.run(story())
+    market = TracedMarket(SYMBOLS, seed=7, levels=40)
+    first, second = partitions(WORKERS)
+    lie = requests.too_fast(Attempts(path="depth", first=2, last=2), retry_after_s=20)
+    async with SimServer(market, faults=Faults.of(lie)) as server:
+        async with recording(server, SYMBOLS, tmp_path, every=5, partition=first):
+            await asyncio.sleep(5)
+            async with recording(server, SYMBOLS, tmp_path, every=5, partition=second):
+                await asyncio.sleep(30)
+        assert server.violations.total() == 0, server.violations
+    rows = check_archive(tmp_path, truth_of(market), every=5)
+    assert set(rows) == set(SYMBOLS)
 
 
-def test_the_user_s_mistake_is_one_sentence_from_a_worker_too(tmp_path: Path) -> None:
+@pytest.mark.real_time
+async def test_the_user_s_mistake_is_one_sentence_from_a_worker_too(tmp_path: Path) -> None:
     """Exit 2, as from a single recorder."""
     out = tmp_path / "out"
     mistake = ("record", "NOPEUSDT", "--exchange", "sim", "--workers", "2", "--out", out)
-    code, _, err = asyncio.run(run(*mistake))
+    code, _, err = await run(*mistake)
     assert code == 2
     assert "NOPEUSDT is not a built-in exchange symbol." in err

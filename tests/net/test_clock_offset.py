@@ -66,57 +66,48 @@ async def offsets(context: NetContext) -> list[ClockOffset]:
 @pytest.mark.parametrize("behind_s", [0.0, 1.25, -3_600.0])
 @pytest.mark.parametrize(("there_s", "back_s"), [(0.1, 0.1), (0.3, 0.0), (0.0, 0.3)])
 @pytest.mark.parametrize("knows_microseconds", [True, False])
-def test_the_truth_is_within_the_error(
+async def test_the_truth_is_within_the_error(
     behind_s: float, there_s: float, back_s: float, knows_microseconds: bool
 ) -> None:
     """However uneven the ways are; exactly in the middle where they are even."""
     exchange = Exchange(behind_s, there_s, back_s)
     exchange.knows_microseconds = knows_microseconds
 
-    async def story() -> None:
-        async with measuring(exchange) as (context, _):
-            await asyncio.sleep(FIRST_S + 10)
-            (found,) = await offsets(context)
-        unit_s = 1e-6 if knows_microseconds else 1e-3
-        rounded_ns = 10
-        assert abs(found.offset_ns - round(behind_s * 1e9)) <= found.error_ns + rounded_ns
-        assert found.error_ns / 1e9 == pytest.approx((there_s + back_s) / 2 + unit_s / 2)
-        if there_s == back_s:
-            assert found.offset_ns / 1e9 == pytest.approx(behind_s, abs=unit_s)
-
-    virtual_time.run(story())
+    async with measuring(exchange) as (context, _):
+        await asyncio.sleep(FIRST_S + 10)
+        (found,) = await offsets(context)
+    unit_s = 1e-6 if knows_microseconds else 1e-3
+    rounded_ns = 10
+    assert abs(found.offset_ns - round(behind_s * 1e9)) <= found.error_ns + rounded_ns
+    assert found.error_ns / 1e9 == pytest.approx((there_s + back_s) / 2 + unit_s / 2)
+    if there_s == back_s:
+        assert found.offset_ns / 1e9 == pytest.approx(behind_s, abs=unit_s)
 
 
-def test_it_is_measured_each_quarter_of_an_hour_and_the_fastest_sample_counts() -> None:
+async def test_it_is_measured_each_quarter_of_an_hour_and_the_fastest_sample_counts() -> None:
     """One that was held up says less than one that was not."""
     exchange = Exchange(2, 0.1, 0.1)
     exchange.slow_one = 1
 
-    async def story() -> None:
-        async with measuring(exchange) as (context, _):
-            await asyncio.sleep(FIRST_S + 10 + 2 * EVERY_S)
-            found = await offsets(context)
-        assert len(found) == 3
-        assert exchange.asked == 3 * SAMPLES
-        assert {round(each.error_ns / 1e9, 3) for each in found} == {0.1}
-        assert found[2].received_ns - found[1].received_ns >= EVERY_S * 10**9
-
-    virtual_time.run(story())
+    async with measuring(exchange) as (context, _):
+        await asyncio.sleep(FIRST_S + 10 + 2 * EVERY_S)
+        found = await offsets(context)
+    assert len(found) == 3
+    assert exchange.asked == 3 * SAMPLES
+    assert {round(each.error_ns / 1e9, 3) for each in found} == {0.1}
+    assert found[2].received_ns - found[1].received_ns >= EVERY_S * 10**9
 
 
-def test_a_clock_that_is_set_meanwhile_does_not_spoil_it() -> None:
+async def test_a_clock_that_is_set_meanwhile_does_not_spoil_it() -> None:
     """How long an answer took is measured in time that never steps."""
     exchange = Exchange(0, 0.5, 0.5)
 
-    async def story() -> None:
-        async with measuring(exchange) as (context, clock):
-            await asyncio.sleep(FIRST_S + 0.25)
-            clock.step(-3_600)
-            await asyncio.sleep(10)
-            (found,) = await offsets(context)
-        assert found.error_ns == pytest.approx(0.5e9, rel=0.01)
-
-    virtual_time.run(story())
+    async with measuring(exchange) as (context, clock):
+        await asyncio.sleep(FIRST_S + 0.25)
+        clock.step(-3_600)
+        await asyncio.sleep(10)
+        (found,) = await offsets(context)
+    assert found.error_ns == pytest.approx(0.5e9, rel=0.01)
 
 
 @pytest.mark.parametrize(
@@ -129,16 +120,13 @@ def test_a_clock_that_is_set_meanwhile_does_not_spoil_it() -> None:
         web.Response(status=429, headers={"Retry-After": "5"}),
     ],
 )
-def test_no_answer_ends_it(answer: web.Response) -> None:
+async def test_no_answer_ends_it(answer: web.Response) -> None:
     """The next measurement comes a minute later."""
     exchange = Exchange(1, 0.1, 0.1)
     exchange.instead[1] = answer
 
-    async def story() -> None:
-        async with measuring(exchange) as (context, _):
-            await asyncio.sleep(FIRST_S + AFTER_FAILURE_S - 1)
-            assert await offsets(context) == []
-            await asyncio.sleep(10)
-            assert len(await offsets(context)) == 1
-
-    virtual_time.run(story())
+    async with measuring(exchange) as (context, _):
+        await asyncio.sleep(FIRST_S + AFTER_FAILURE_S - 1)
+        assert await offsets(context) == []
+        await asyncio.sleep(10)
+        assert len(await offsets(context)) == 1

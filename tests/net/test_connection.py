@@ -36,7 +36,7 @@ async def carrying(
                 await task
 
 
-def test_frames_come_in_order_byte_for_byte() -> None:
+async def test_frames_come_in_order_byte_for_byte() -> None:
     """What the exchange sent, texts and binary alike, is what the tape will get."""
     sent = [b'{"a":1}', b"\xff\x00", '{"s":"币"}'.encode()]
 
@@ -47,17 +47,14 @@ def test_frames_come_in_order_byte_for_byte() -> None:
         await socket.send_str(sent[2].decode())
         return await until_closed(socket)
 
-    async def story() -> None:
-        async with carrying(exchange, HandClock()) as (_, context):
-            first = await next_frame(context.queue)
-            assert first == Connected(1_000 * 10**9, 1, SYMBOLS)
-            got = [await next_frame(context.queue) for _ in sent]
-            assert got == [StreamMessage(1_000 * 10**9, 1, payload) for payload in sent]
-
-    virtual_time.run(story())
+    async with carrying(exchange, HandClock()) as (_, context):
+        first = await next_frame(context.queue)
+        assert first == Connected(1_000 * 10**9, 1, SYMBOLS)
+        got = [await next_frame(context.queue) for _ in sent]
+        assert got == [StreamMessage(1_000 * 10**9, 1, payload) for payload in sent]
 
 
-def test_a_message_is_stamped_at_the_socket_not_when_it_is_handled() -> None:
+async def test_a_message_is_stamped_at_the_socket_not_when_it_is_handled() -> None:
     """Frames that wait in the queue while time passes keep the time at which they arrived."""
 
     async def exchange(request: web.Request) -> web.WebSocketResponse:
@@ -67,19 +64,16 @@ def test_a_message_is_stamped_at_the_socket_not_when_it_is_handled() -> None:
         await socket.close()
         return socket
 
-    async def story() -> None:
-        clock = HandClock()
-        async with carrying(exchange, clock) as (_, context):
-            while len(context.queue) < 52:
-                await asyncio.sleep(0)
-            clock.now_s += 100
-            frames = [await next_frame(context.queue) for _ in range(52)]
-            assert {frame.received_ns // 10**9 for frame in frames} == {1_000}
-
-    virtual_time.run(story())
+    clock = HandClock()
+    async with carrying(exchange, clock) as (_, context):
+        while len(context.queue) < 52:
+            await asyncio.sleep(0)
+        clock.now_s += 100
+        frames = [await next_frame(context.queue) for _ in range(52)]
+        assert {frame.received_ns // 10**9 for frame in frames} == {1_000}
 
 
-def test_a_pong_echoes_the_payload_of_the_ping() -> None:
+async def test_a_pong_echoes_the_payload_of_the_ping() -> None:
     """ "A pong with a copy of ping's payload", or the exchange cuts the connection."""
     pongs: list[bytes] = []
 
@@ -92,104 +86,89 @@ def test_a_pong_echoes_the_payload_of_the_ping() -> None:
         await socket.send_str("{}")
         return await until_closed(socket)
 
-    async def story() -> None:
-        async with carrying(exchange, HandClock()) as (_, context):
-            await next_frame(context.queue)
-            await next_frame(context.queue)
-
-    virtual_time.run(story())
+    async with carrying(exchange, HandClock()) as (_, context):
+        await next_frame(context.queue)
+        await next_frame(context.queue)
     assert pongs == [b"1780861676491"]
 
 
 @pytest.mark.parametrize("clean", [True, False])
-def test_an_ending_says_until_when_the_connection_was_alive(clean: bool) -> None:
+async def test_an_ending_says_until_when_the_connection_was_alive(clean: bool) -> None:
     """A close frame is a sign of life, a cut is none: the gap begins at the last one."""
+    clock = HandClock()
+    cut = asyncio.Event()
 
-    async def story() -> None:
-        clock = HandClock()
-        cut = asyncio.Event()
+    async def exchange(request: web.Request) -> web.WebSocketResponse:
+        socket = await accept(request)
+        await socket.send_str("{}")
+        await cut.wait()
+        if clean:
+            await socket.close(code=1001)
+        elif request.transport:
+            request.transport.abort()
+        return socket
 
-        async def exchange(request: web.Request) -> web.WebSocketResponse:
-            socket = await accept(request)
-            await socket.send_str("{}")
-            await cut.wait()
-            if clean:
-                await socket.close(code=1001)
-            elif request.transport:
-                request.transport.abort()
-            return socket
-
-        async with carrying(exchange, clock) as (_, context):
-            await next_frame(context.queue)
-            frame = await next_frame(context.queue)
-            clock.now_s += 7
-            cut.set()
-            gone = await next_frame(context.queue)
-            assert isinstance(gone, Disconnected)
-            assert gone.received_ns == frame.received_ns + 7 * 10**9
-            assert gone.alive_ns == (gone.received_ns if clean else frame.received_ns)
-            assert (gone.connection, gone.reason) == (1, "disconnected")
-
-    virtual_time.run(story())
+    async with carrying(exchange, clock) as (_, context):
+        await next_frame(context.queue)
+        frame = await next_frame(context.queue)
+        clock.now_s += 7
+        cut.set()
+        gone = await next_frame(context.queue)
+        assert isinstance(gone, Disconnected)
+        assert gone.received_ns == frame.received_ns + 7 * 10**9
+        assert gone.alive_ns == (gone.received_ns if clean else frame.received_ns)
+        assert (gone.connection, gone.reason) == (1, "disconnected")
 
 
-def test_a_silent_connection_is_pinged_and_then_given_up() -> None:
+async def test_a_silent_connection_is_pinged_and_then_given_up() -> None:
     """Half-open sockets look alive for ever; no frame, no ping and no pong for a minute do not."""
+    clock = HandClock()
+    asked = asyncio.Event()
 
-    async def story() -> None:
-        clock = HandClock()
-        asked = asyncio.Event()
+    async def exchange(request: web.Request) -> web.WebSocketResponse:
+        socket = await accept(request)
+        message = await socket.receive()
+        assert message.type is WSMsgType.PING
+        asked.set()  # and never answered
+        return await until_closed(socket)
 
-        async def exchange(request: web.Request) -> web.WebSocketResponse:
-            socket = await accept(request)
-            message = await socket.receive()
-            assert message.type is WSMsgType.PING
-            asked.set()  # and never answered
-            return await until_closed(socket)
-
-        async with carrying(exchange, clock) as (_, context):
-            connected = await next_frame(context.queue)
-            (await clock.asleep()).advance(SIGN_OF_LIFE_S)
-            await asked.wait()
-            (await clock.asleep()).advance(SIGN_OF_LIFE_S)
-            gone = await next_frame(context.queue)
-            assert isinstance(gone, Disconnected)
-            # Known until the handshake only.
-            assert gone.alive_ns == connected.received_ns
-
-    virtual_time.run(story())
+    async with carrying(exchange, clock) as (_, context):
+        connected = await next_frame(context.queue)
+        (await clock.asleep()).advance(SIGN_OF_LIFE_S)
+        await asked.wait()
+        (await clock.asleep()).advance(SIGN_OF_LIFE_S)
+        gone = await next_frame(context.queue)
+        assert isinstance(gone, Disconnected)
+        # Known until the handshake only.
+        assert gone.alive_ns == connected.received_ns
 
 
-def test_a_quiet_connection_that_answers_pings_stays() -> None:
+async def test_a_quiet_connection_that_answers_pings_stays() -> None:
     """A quiet market is not an alarm."""
+    clock = HandClock()
+    pinged = asyncio.Queue[None]()
 
-    async def story() -> None:
-        clock = HandClock()
-        pinged = asyncio.Queue[None]()
+    async def exchange(request: web.Request) -> web.WebSocketResponse:
+        socket = await accept(request)
+        async for message in socket:
+            assert message.type is WSMsgType.PING
+            await socket.pong(message.data)
+            pinged.put_nowait(None)
+        return socket
 
-        async def exchange(request: web.Request) -> web.WebSocketResponse:
-            socket = await accept(request)
-            async for message in socket:
-                assert message.type is WSMsgType.PING
-                await socket.pong(message.data)
-                pinged.put_nowait(None)
-            return socket
-
-        async with carrying(exchange, clock) as (carried, context):
-            await next_frame(context.queue)
-            for _ in range(3):
-                seen_ns = carried._alive_ns
-                (await clock.asleep()).advance(SIGN_OF_LIFE_S)
-                await pinged.get()
-                while carried._alive_ns == seen_ns:  # the pong is still on its way
-                    await asyncio.sleep(0)
-                (await clock.asleep()).advance(SIGN_OF_LIFE_S)
-            assert all(isinstance(frame, Tick) for frame in context.queue.drain())
-
-    virtual_time.run(story())
+    async with carrying(exchange, clock) as (carried, context):
+        await next_frame(context.queue)
+        for _ in range(3):
+            seen_ns = carried._alive_ns
+            (await clock.asleep()).advance(SIGN_OF_LIFE_S)
+            await pinged.get()
+            while carried._alive_ns == seen_ns:  # the pong is still on its way
+                await asyncio.sleep(0)
+            (await clock.asleep()).advance(SIGN_OF_LIFE_S)
+        assert all(isinstance(frame, Tick) for frame in context.queue.drain())
 
 
-def test_a_full_inbox_stops_the_reading_and_drops_nothing() -> None:
+async def test_a_full_inbox_stops_the_reading_and_drops_nothing() -> None:
     """Who cannot keep up makes the exchange wait: every frame still arrives, in order."""
     count = 500
 
@@ -199,18 +178,15 @@ def test_a_full_inbox_stops_the_reading_and_drops_nothing() -> None:
             await socket.send_str(str(number))
         return await until_closed(socket)
 
-    async def story() -> None:
-        async with carrying(exchange, HandClock(), frames=2) as (_, context):
-            await next_frame(context.queue)
-            got = [await next_frame(context.queue) for _ in range(count)]
-            assert [f.payload for f in got if isinstance(f, StreamMessage)] == [
-                str(number).encode() for number in range(count)
-            ]
-
-    virtual_time.run(story())
+    async with carrying(exchange, HandClock(), frames=2) as (_, context):
+        await next_frame(context.queue)
+        got = [await next_frame(context.queue) for _ in range(count)]
+        assert [f.payload for f in got if isinstance(f, StreamMessage)] == [
+            str(number).encode() for number in range(count)
+        ]
 
 
-def test_streams_of_non_ascii_symbols_are_asked_for_url_encoded() -> None:
+async def test_streams_of_non_ascii_symbols_are_asked_for_url_encoded() -> None:
     """The exchange gets the symbol's UTF-8, percent-encoded, and microseconds are asked for."""
     asked: list[tuple[str, str]] = []
 
@@ -218,11 +194,8 @@ def test_streams_of_non_ascii_symbols_are_asked_for_url_encoded() -> None:
         asked.append((request.raw_path, request.query["streams"]))
         return await until_closed(await accept(request))
 
-    async def story() -> None:
-        async with carrying(exchange, HandClock(), ("BTCUSDT", "币安人生USDT")) as (_, context):
-            await next_frame(context.queue)
-
-    virtual_time.run(story())
+    async with carrying(exchange, HandClock(), ("BTCUSDT", "币安人生USDT")) as (_, context):
+        await next_frame(context.queue)
     raw, streams = asked[0]
     assert streams == "btcusdt@depth@100ms/币安人生usdt@depth@100ms"
     assert raw.isascii()
@@ -235,7 +208,7 @@ async def closing(_: ClientWebSocketResponse, __: bytes = b"") -> None:
     raise ConnectionResetError("Cannot write to closing transport")
 
 
-def test_a_ping_that_cannot_be_sent_is_left_to_the_reader(
+async def test_a_ping_that_cannot_be_sent_is_left_to_the_reader(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The watch does not die of a connection that is just closing."""
@@ -243,19 +216,16 @@ def test_a_ping_that_cannot_be_sent_is_left_to_the_reader(
     async def exchange(request: web.Request) -> web.WebSocketResponse:
         return await until_closed(await accept(request))
 
-    async def story() -> None:
-        monkeypatch.setattr(ClientWebSocketResponse, "ping", closing)
-        clock = HandClock()
-        async with carrying(exchange, clock) as (_, context):
-            await next_frame(context.queue)
-            (await clock.asleep()).advance(SIGN_OF_LIFE_S)
-            (await clock.asleep()).advance(SIGN_OF_LIFE_S)
-            assert isinstance(await next_frame(context.queue), Disconnected)
-
-    virtual_time.run(story())
+    monkeypatch.setattr(ClientWebSocketResponse, "ping", closing)
+    clock = HandClock()
+    async with carrying(exchange, clock) as (_, context):
+        await next_frame(context.queue)
+        (await clock.asleep()).advance(SIGN_OF_LIFE_S)
+        (await clock.asleep()).advance(SIGN_OF_LIFE_S)
+        assert isinstance(await next_frame(context.queue), Disconnected)
 
 
-def test_what_had_arrived_is_read_though_a_pong_cannot_be_sent(
+async def test_what_had_arrived_is_read_though_a_pong_cannot_be_sent(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The way out is shut first, and the frames behind the ping are here already."""
@@ -268,18 +238,15 @@ def test_what_had_arrived_is_read_though_a_pong_cannot_be_sent(
         await socket.close()
         return socket
 
-    async def story() -> None:
-        monkeypatch.setattr(ClientWebSocketResponse, "pong", closing)
-        async with carrying(exchange, HandClock()) as (_, context):
-            await next_frame(context.queue)
-            got = [await next_frame(context.queue) for _ in range(4)]
-            assert [f.payload for f in got if isinstance(f, StreamMessage)] == [b"0", b"1", b"2"]
-            assert isinstance(got[-1], Disconnected)
-
-    virtual_time.run(story())
+    monkeypatch.setattr(ClientWebSocketResponse, "pong", closing)
+    async with carrying(exchange, HandClock()) as (_, context):
+        await next_frame(context.queue)
+        got = [await next_frame(context.queue) for _ in range(4)]
+        assert [f.payload for f in got if isinstance(f, StreamMessage)] == [b"0", b"1", b"2"]
+        assert isinstance(got[-1], Disconnected)
 
 
-def test_no_more_than_a_few_messages_a_second_are_sent() -> None:
+async def test_no_more_than_a_few_messages_a_second_are_sent() -> None:
     """A hundred pings at once do not make us break the exchange's limit of five."""
     pongs: list[bytes] = []
 
@@ -291,48 +258,39 @@ def test_no_more_than_a_few_messages_a_second_are_sent() -> None:
         pongs.extend([message.data async for message in socket])
         return socket
 
-    async def story() -> None:
-        async with carrying(exchange, HandClock()) as (carried, context):
-            await next_frame(context.queue)
-            await next_frame(context.queue)
-            await carried.close()
-
-    virtual_time.run(story())
+    async with carrying(exchange, HandClock()) as (carried, context):
+        await next_frame(context.queue)
+        await next_frame(context.queue)
+        await carried.close()
     assert pongs == [b"0", b"1", b"2", b"3"]
 
 
-def test_a_refused_handshake_says_why() -> None:
+async def test_a_refused_handshake_says_why() -> None:
     """No frame reaches the queue: nothing was ever connected."""
 
     async def exchange(_: web.Request) -> web.StreamResponse:
         return web.Response(status=403)
 
-    async def story() -> None:
-        async with carrying(exchange, HandClock()) as (carried, context):
-            await carried.ended.wait()
-            assert "403" in carried.why
-            assert not context.queue
-
-    virtual_time.run(story())
+    async with carrying(exchange, HandClock()) as (carried, context):
+        await carried.ended.wait()
+        assert "403" in carried.why
+        assert not context.queue
 
 
-def test_it_can_be_closed_before_the_handshake() -> None:
+async def test_it_can_be_closed_before_the_handshake() -> None:
     """Then it ends as soon as it stands, and no record says that it carried anything."""
     assert HANDSHAKE_S <= 30
 
     async def exchange(request: web.Request) -> web.WebSocketResponse:
         return await until_closed(await accept(request))
 
-    async def story() -> None:
-        async with carrying(exchange, HandClock()) as (carried, context):
-            await carried.close()
-            await carried.ended.wait()
-            assert not context.queue
-
-    virtual_time.run(story())
+    async with carrying(exchange, HandClock()) as (carried, context):
+        await carried.close()
+        await carried.ended.wait()
+        assert not context.queue
 
 
-def test_a_peer_that_goes_on_sending_does_not_hold_a_goodbye() -> None:
+async def test_a_peer_that_goes_on_sending_does_not_hold_a_goodbye() -> None:
     """It has had its two seconds after our close; what it sends meanwhile gives it no more."""
 
     async def exchange(request: web.Request) -> web.WebSocketResponse:
@@ -344,13 +302,10 @@ def test_a_peer_that_goes_on_sending_does_not_hold_a_goodbye() -> None:
                 await asyncio.sleep(1)
         return socket
 
-    async def story() -> None:
-        async with carrying(exchange, virtual_time.WallClock()) as (connection, context):
-            for _ in range(3):
-                await next_frame(context.queue)
-            began_s = asyncio.get_running_loop().time()
-            await connection.close()
-            await connection.ended.wait()
-            assert asyncio.get_running_loop().time() - began_s <= 4
-
-    virtual_time.run(story())
+    async with carrying(exchange, virtual_time.WallClock()) as (connection, context):
+        for _ in range(3):
+            await next_frame(context.queue)
+        began_s = asyncio.get_running_loop().time()
+        await connection.close()
+        await connection.ended.wait()
+        assert asyncio.get_running_loop().time() - began_s <= 4

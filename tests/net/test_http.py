@@ -16,7 +16,6 @@ from booktape.net.request_pause import NO_PAUSE
 from booktape.net.rest_client import RestClient
 from net.hand_clock import HandClock, RestlessClock
 from net.loopback import DEPTH, Waits, asking, next_answer, next_frame
-from support import virtual_time
 
 REFUSED = (429, {"Retry-After": "10"})
 
@@ -28,99 +27,81 @@ def fetch_all(rest: RestClient, count: int) -> None:
 
 
 @pytest.mark.parametrize("sharers", [1, 2, CONCURRENCY_MAX, CONCURRENCY_MAX + 1])
-def test_a_few_requests_are_under_way_at_once(sharers: int) -> None:
+async def test_a_few_requests_are_under_way_at_once(sharers: int) -> None:
     """As many as are worth it from far away, shared by all processes of one address."""
     expected = max(1, CONCURRENCY_MAX // sharers)
 
-    async def story() -> None:
-        go_on = asyncio.Event()
-        exchange = Waits(go_on)
-        async with asking(exchange, HandClock(), sharers=sharers) as (rest, queue):
-            fetch_all(rest, 2 * CONCURRENCY_MAX)
-            await exchange.are_under_way(expected)
-            go_on.set()
-            for _ in range(2 * CONCURRENCY_MAX):
-                await next_answer(queue)
-            assert exchange.most == expected
-
-    virtual_time.run(story())
-
-
-def test_after_trouble_one_goes_alone_until_an_answer_is_good() -> None:
-    """Were the exchange in trouble still, one request would tell; then a few at once again."""
-
-    async def story() -> None:
-        go_on = asyncio.Event()
-        exchange = Waits(go_on, *[web.Response(status=503) for _ in range(CONCURRENCY_MAX + 1)])
-        async with asking(exchange, RestlessClock()) as (rest, queue):
-            fetch_all(rest, 3 * CONCURRENCY_MAX)
-            await exchange.are_under_way(CONCURRENCY_MAX)
-            exchange.most = 0
-            go_on.set()
+    go_on = asyncio.Event()
+    exchange = Waits(go_on)
+    async with asking(exchange, HandClock(), sharers=sharers) as (rest, queue):
+        fetch_all(rest, 2 * CONCURRENCY_MAX)
+        await exchange.are_under_way(expected)
+        go_on.set()
+        for _ in range(2 * CONCURRENCY_MAX):
             await next_answer(queue)
-            assert exchange.most == 1
-            go_on.clear()
-            await exchange.are_under_way(CONCURRENCY_MAX)
-
-    virtual_time.run(story())
+        assert exchange.most == expected
 
 
-def test_what_meets_the_same_trouble_makes_no_pause_longer() -> None:
+async def test_after_trouble_one_goes_alone_until_an_answer_is_good() -> None:
+    """Were the exchange in trouble still, one request would tell; then a few at once again."""
+    go_on = asyncio.Event()
+    exchange = Waits(go_on, *[web.Response(status=503) for _ in range(CONCURRENCY_MAX + 1)])
+    async with asking(exchange, RestlessClock()) as (rest, queue):
+        fetch_all(rest, 3 * CONCURRENCY_MAX)
+        await exchange.are_under_way(CONCURRENCY_MAX)
+        exchange.most = 0
+        go_on.set()
+        await next_answer(queue)
+        assert exchange.most == 1
+        go_on.clear()
+        await exchange.are_under_way(CONCURRENCY_MAX)
+
+
+async def test_what_meets_the_same_trouble_makes_no_pause_longer() -> None:
     """Eight requests that fail at once are one failure: half a second at most, not half a minute."""
-
-    async def story() -> None:
-        go_on = asyncio.Event()
-        exchange = Waits(go_on, *[web.Response(status=503) for _ in range(CONCURRENCY_MAX)])
-        clock = RestlessClock()
-        began_s = clock.now_s
-        async with asking(exchange, clock) as (rest, queue):
-            fetch_all(rest, CONCURRENCY_MAX)
-            await exchange.are_under_way(CONCURRENCY_MAX)
-            go_on.set()
-            for _ in range(CONCURRENCY_MAX):
-                await next_answer(queue)
-            assert clock.now_s - began_s <= 0.5
-
-    virtual_time.run(story())
+    go_on = asyncio.Event()
+    exchange = Waits(go_on, *[web.Response(status=503) for _ in range(CONCURRENCY_MAX)])
+    clock = RestlessClock()
+    began_s = clock.now_s
+    async with asking(exchange, clock) as (rest, queue):
+        fetch_all(rest, CONCURRENCY_MAX)
+        await exchange.are_under_way(CONCURRENCY_MAX)
+        go_on.set()
+        for _ in range(CONCURRENCY_MAX):
+            await next_answer(queue)
+        assert clock.now_s - began_s <= 0.5
 
 
-def test_a_pause_is_absolute() -> None:
+async def test_a_pause_is_absolute() -> None:
     """After trouble nothing may leave before its time, however much of the budget is left."""
     clock = HandClock()
 
-    async def story() -> None:
-        async with asking(Waits(asyncio.Event()), clock) as (rest, _):
-            http = rest.http
-            http.back_off(http.begin(1), Unreachable("no answer"))
-            pause_s = http.wait_s(1)
-            assert pause_s > 0
-            clock.advance(pause_s / 2)
-            assert http.wait_s(1) == pytest.approx(pause_s / 2)
-            clock.advance(pause_s)
-            assert http.wait_s(1) == 0
-
-    virtual_time.run(story())
+    async with asking(Waits(asyncio.Event()), clock) as (rest, _):
+        http = rest.http
+        http.back_off(http.begin(1), Unreachable("no answer"))
+        pause_s = http.wait_s(1)
+        assert pause_s > 0
+        clock.advance(pause_s / 2)
+        assert http.wait_s(1) == pytest.approx(pause_s / 2)
+        clock.advance(pause_s)
+        assert http.wait_s(1) == 0
 
 
-def test_a_good_answer_from_before_the_trouble_does_not_end_it() -> None:
+async def test_a_good_answer_from_before_the_trouble_does_not_end_it() -> None:
     """It says nothing of how the exchange is now."""
-
-    async def story() -> None:
-        go_on = asyncio.Event()
-        exchange = Waits(go_on, web.Response(status=503))
-        clock = HandClock()
-        async with asking(exchange, clock) as (rest, queue):
-            fetch_all(rest, 2 * CONCURRENCY_MAX)
-            await exchange.are_under_way(CONCURRENCY_MAX)
-            go_on.set()
-            for _ in range(CONCURRENCY_MAX - 1):
-                await next_answer(queue)
-            assert rest.http.concurrency == 1
-
-    virtual_time.run(story())
+    go_on = asyncio.Event()
+    exchange = Waits(go_on, web.Response(status=503))
+    clock = HandClock()
+    async with asking(exchange, clock) as (rest, queue):
+        fetch_all(rest, 2 * CONCURRENCY_MAX)
+        await exchange.are_under_way(CONCURRENCY_MAX)
+        go_on.set()
+        for _ in range(CONCURRENCY_MAX - 1):
+            await next_answer(queue)
+        assert rest.http.concurrency == 1
 
 
-def test_what_has_not_left_when_a_429_is_read_does_not_leave() -> None:
+async def test_what_has_not_left_when_a_429_is_read_does_not_leave() -> None:
     """Its note waited for room in the queue; meanwhile silence was asked for."""
     sent_s: list[float] = []
     clock = HandClock()
@@ -129,72 +110,62 @@ def test_what_has_not_left_when_a_429_is_read_does_not_leave() -> None:
         sent_s.append(clock.now_s)
         return web.Response(status=429, headers={"Retry-After": "10"})
 
-    async def story() -> None:
-        async with asking(exchange, clock, frames=1) as (rest, queue):
-            fetch_all(rest, 2)
-            while not rest.http.wait_s(0):
-                await asyncio.sleep(0)
-            assert isinstance(await next_frame(queue), SnapshotRequested)
-            assert isinstance(await next_frame(queue), SnapshotRequested)
-            await clock.asleep()
-            assert len(sent_s) == 1
-
-    virtual_time.run(story())
+    async with asking(exchange, clock, frames=1) as (rest, queue):
+        fetch_all(rest, 2)
+        while not rest.http.wait_s(0):
+            await asyncio.sleep(0)
+        assert isinstance(await next_frame(queue), SnapshotRequested)
+        assert isinstance(await next_frame(queue), SnapshotRequested)
+        await clock.asleep()
+        assert len(sent_s) == 1
 
 
-def test_a_429_is_followed_by_what_was_under_way_and_nothing_else() -> None:
+async def test_a_429_is_followed_by_what_was_under_way_and_nothing_else() -> None:
     """Neither by those who wait, nor by those who come, until Retry-After and a second are over."""
     told_s: list[float] = []
     sent_s: list[float] = []
     clock = RestlessClock()
 
-    async def story() -> None:
-        go_on = asyncio.Event()
-        waits = Waits(
-            go_on, *[web.Response(status=s, headers=h) for s, h in [REFUSED] * CONCURRENCY_MAX]
-        )
+    go_on = asyncio.Event()
+    waits = Waits(
+        go_on, *[web.Response(status=s, headers=h) for s, h in [REFUSED] * CONCURRENCY_MAX]
+    )
 
-        async def exchange(request: web.Request) -> web.StreamResponse:
-            sent_s.append(clock.now_s)
-            return await waits(request)
+    async def exchange(request: web.Request) -> web.StreamResponse:
+        sent_s.append(clock.now_s)
+        return await waits(request)
 
-        async with asking(exchange, clock) as (rest, queue):
-            fetch_all(rest, 3 * CONCURRENCY_MAX)
-            await waits.are_under_way(CONCURRENCY_MAX)
-            told_s.append(clock.now_s)
-            go_on.set()
-            for _ in range(3 * CONCURRENCY_MAX):
-                assert isinstance(await next_answer(queue), DepthAnswer)
-
-    virtual_time.run(story())
+    async with asking(exchange, clock) as (rest, queue):
+        fetch_all(rest, 3 * CONCURRENCY_MAX)
+        await waits.are_under_way(CONCURRENCY_MAX)
+        told_s.append(clock.now_s)
+        go_on.set()
+        for _ in range(3 * CONCURRENCY_MAX):
+            assert isinstance(await next_answer(queue), DepthAnswer)
     assert [at_s > told_s[0] for at_s in sent_s[:CONCURRENCY_MAX]] == [False] * CONCURRENCY_MAX
     assert min(sent_s[CONCURRENCY_MAX:]) >= told_s[0] + 11
 
 
-def test_a_429_is_obeyed_before_all_of_it_is_here() -> None:
+async def test_a_429_is_obeyed_before_all_of_it_is_here() -> None:
     """Its head says enough; the rest may be on its way for long."""
+    go_on = asyncio.Event()
+    clock = HandClock()
 
-    async def story() -> None:
-        go_on = asyncio.Event()
-        clock = HandClock()
+    async def exchange(request: web.Request) -> web.StreamResponse:
+        answer = web.StreamResponse(status=429, headers={"Retry-After": "10"})
+        await answer.prepare(request)
+        await answer.write(b"{")
+        await go_on.wait()
+        return answer
 
-        async def exchange(request: web.Request) -> web.StreamResponse:
-            answer = web.StreamResponse(status=429, headers={"Retry-After": "10"})
-            await answer.prepare(request)
-            await answer.write(b"{")
-            await go_on.wait()
-            return answer
-
-        async with asking(exchange, clock) as (rest, _):
-            fetch_all(rest, 1)
-            await clock.asleep()
-            assert rest.http.wait_s(0) == 11
-            go_on.set()
-
-    virtual_time.run(story())
+    async with asking(exchange, clock) as (rest, _):
+        fetch_all(rest, 1)
+        await clock.asleep()
+        assert rest.http.wait_s(0) == 11
+        go_on.set()
 
 
-def test_nothing_follows_a_429_on_its_connection() -> None:
+async def test_nothing_follows_a_429_on_its_connection() -> None:
     """A connection is free again when its answer is here, and the next request on it knows that answer."""
 
     async def story(turns: int) -> list[asyncio.Transport | None]:
@@ -216,37 +187,34 @@ def test_nothing_follows_a_429_on_its_connection() -> None:
         return transports
 
     for turns in range(40):
-        transports = virtual_time.run(story(turns))
+        transports = await story(turns)
         assert len(set(transports)) == len(transports), turns
 
 
-def test_the_longest_silence_that_was_asked_for_counts() -> None:
+async def test_the_longest_silence_that_was_asked_for_counts() -> None:
     """An answer from before a ban does not end it."""
     sent_s: list[float] = []
     clock = RestlessClock()
 
-    async def story() -> None:
-        go_on = asyncio.Event()
-        ban = web.Response(status=418, headers={"Retry-After": "120"})
-        late = web.Response(status=429, headers={"Retry-After": "10"})
-        waits = Waits(go_on, ban, late)
+    go_on = asyncio.Event()
+    ban = web.Response(status=418, headers={"Retry-After": "120"})
+    late = web.Response(status=429, headers={"Retry-After": "10"})
+    waits = Waits(go_on, ban, late)
 
-        async def exchange(request: web.Request) -> web.StreamResponse:
-            sent_s.append(clock.now_s)
-            return await waits(request)
+    async def exchange(request: web.Request) -> web.StreamResponse:
+        sent_s.append(clock.now_s)
+        return await waits(request)
 
-        async with asking(exchange, clock, sharers=CONCURRENCY_MAX // 2) as (rest, queue):
-            fetch_all(rest, 2)
-            await waits.are_under_way(2)
-            go_on.set()
-            for _ in range(2):
-                assert isinstance(await next_answer(queue), DepthAnswer)
-
-    virtual_time.run(story())
+    async with asking(exchange, clock, sharers=CONCURRENCY_MAX // 2) as (rest, queue):
+        fetch_all(rest, 2)
+        await waits.are_under_way(2)
+        go_on.set()
+        for _ in range(2):
+            assert isinstance(await next_answer(queue), DepthAnswer)
     assert min(sent_s[2:]) >= sent_s[0] + 121
 
 
-def test_a_429_silences_all_that_share_the_address() -> None:
+async def test_a_429_silences_all_that_share_the_address() -> None:
     """Whichever got it; the others wait as long, and then go on without a failure."""
     told_s: list[float] = []
     sent_s: list[float] = []
@@ -262,23 +230,20 @@ def test_a_429_silences_all_that_share_the_address() -> None:
         sent_s.append(clock.now_s)
         return web.Response(body=DEPTH)
 
-    async def story() -> None:
-        shared = (c_double * len(NO_PAUSE))(*NO_PAUSE)
-        async with (
-            asking(refuse_once, clock, sharers=2, shared=shared) as (first, _),
-            asking(exchange, clock, sharers=2, shared=shared) as (second, queue),
-        ):
-            fetch_all(first, 1)
-            while not first.http.wait_s(0):
-                await asyncio.sleep(0)
-            fetch_all(second, 1)
-            assert isinstance(await next_answer(queue), DepthAnswer)
-
-    virtual_time.run(story())
+    shared = (c_double * len(NO_PAUSE))(*NO_PAUSE)
+    async with (
+        asking(refuse_once, clock, sharers=2, shared=shared) as (first, _),
+        asking(exchange, clock, sharers=2, shared=shared) as (second, queue),
+    ):
+        fetch_all(first, 1)
+        while not first.http.wait_s(0):
+            await asyncio.sleep(0)
+        fetch_all(second, 1)
+        assert isinstance(await next_answer(queue), DepthAnswer)
     assert told_s[0] + 11 <= sent_s[0] <= told_s[0] + 12
 
 
-def test_a_request_whose_connection_breaks_is_not_repeated_unseen() -> None:
+async def test_a_request_whose_connection_breaks_is_not_repeated_unseen() -> None:
     """The budget counts every one that leaves, and after trouble none leaves before its time."""
     asked: list[str] = []
 
@@ -289,11 +254,8 @@ def test_a_request_whose_connection_breaks_is_not_repeated_unseen() -> None:
             request.transport.abort()
         return web.Response(body=DEPTH)
 
-    async def story() -> None:
-        async with asking(exchange, RestlessClock()) as (rest, queue):
-            for symbol in ("A", "B"):
-                rest.request_snapshot(FetchSnapshot(symbol, 1))
-                await next_answer(queue)
-            assert rest.http.requests == len(asked) == 3
-
-    virtual_time.run(story())
+    async with asking(exchange, RestlessClock()) as (rest, queue):
+        for symbol in ("A", "B"):
+            rest.request_snapshot(FetchSnapshot(symbol, 1))
+            await next_answer(queue)
+        assert rest.http.requests == len(asked) == 3

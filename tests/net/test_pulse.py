@@ -94,41 +94,35 @@ async def pulses(context: NetContext) -> list[Pulse]:
     return [frame for frame in await context.queue.take(100, 10**9) if isinstance(frame, Pulse)]
 
 
-def test_it_comes_soon_after_the_start_and_then_every_period() -> None:
+async def test_it_comes_soon_after_the_start_and_then_every_period() -> None:
     """Asked for by name; what it shows of quiet books is a frame that says when it was asked for."""
     exchange, books = Exchange(BTC, ETH), Books(BTC)
 
-    async def story() -> None:
-        async with beating(exchange, books) as (_, _, context):
-            await asyncio.sleep(FIRST_S + 2 * PERIOD_S + 1)
-            found = await pulses(context)
-        assert exchange.times() == [FIRST_S, FIRST_S + PERIOD_S, FIRST_S + 2 * PERIOD_S]
-        assert {named for _, named in exchange.asked} == {f'["{BTC}"]'}
-        assert [pulse.tops for pulse in found] == [{BTC: TOP}] * 3
-        asked_ns = virtual_time.START_NS + round(FIRST_S * 1e9)
-        assert found[0].asked_ns == pytest.approx(asked_ns, abs=1_000)
-        assert found[0].received_ns >= found[0].asked_ns
-        assert books.moments[:2] == [found[0].asked_ns - QUIET_NS] * 2
-
-    virtual_time.run(story())
+    async with beating(exchange, books) as (_, _, context):
+        await asyncio.sleep(FIRST_S + 2 * PERIOD_S + 1)
+        found = await pulses(context)
+    assert exchange.times() == [FIRST_S, FIRST_S + PERIOD_S, FIRST_S + 2 * PERIOD_S]
+    assert {named for _, named in exchange.asked} == {f'["{BTC}"]'}
+    assert [pulse.tops for pulse in found] == [{BTC: TOP}] * 3
+    asked_ns = virtual_time.START_NS + round(FIRST_S * 1e9)
+    assert found[0].asked_ns == pytest.approx(asked_ns, abs=1_000)
+    assert found[0].received_ns >= found[0].asked_ns
+    assert books.moments[:2] == [found[0].asked_ns - QUIET_NS] * 2
 
 
-def test_while_no_book_is_quiet_nothing_is_asked_and_nothing_is_written() -> None:
+async def test_while_no_book_is_quiet_nothing_is_asked_and_nothing_is_written() -> None:
     """What is proved by its events needs no pulse."""
     exchange, books = Exchange(BTC), Books()
 
-    async def story() -> None:
-        async with beating(exchange, books) as (_, _, context):
-            await asyncio.sleep(3 * PERIOD_S)
-            assert exchange.asked == []
-            books.quiet = (BTC,)
-            await asyncio.sleep(PERIOD_S)
-            assert len(await pulses(context)) == 1
-
-    virtual_time.run(story())
+    async with beating(exchange, books) as (_, _, context):
+        await asyncio.sleep(3 * PERIOD_S)
+        assert exchange.asked == []
+        books.quiet = (BTC,)
+        await asyncio.sleep(PERIOD_S)
+        assert len(await pulses(context)) == 1
 
 
-def test_what_changed_while_the_answer_was_on_its_way_is_not_written() -> None:
+async def test_what_changed_while_the_answer_was_on_its_way_is_not_written() -> None:
     """The answer may be older than the book."""
     exchange, books = Exchange(BTC, ETH), Books(BTC, ETH)
 
@@ -137,64 +131,52 @@ def test_what_changed_while_the_answer_was_on_its_way_is_not_written() -> None:
 
     exchange.before = change
 
-    async def story() -> None:
-        async with beating(exchange, books) as (_, _, context):
-            await asyncio.sleep(FIRST_S + 1)
-            (pulse,) = await pulses(context)
-            assert set(pulse.tops) == {ETH}
-            books.quiet, exchange.before = (ETH,), lambda: setattr(books, "quiet", ())
-            await asyncio.sleep(PERIOD_S)
-            assert len(exchange.asked) == 2
-            assert await pulses(context) == []
-
-    virtual_time.run(story())
+    async with beating(exchange, books) as (_, _, context):
+        await asyncio.sleep(FIRST_S + 1)
+        (pulse,) = await pulses(context)
+        assert set(pulse.tops) == {ETH}
+        books.quiet, exchange.before = (ETH,), lambda: setattr(books, "quiet", ())
+        await asyncio.sleep(PERIOD_S)
+        assert len(exchange.asked) == 2
+        assert await pulses(context) == []
 
 
-def test_very_many_are_asked_for_without_names() -> None:
+async def test_very_many_are_asked_for_without_names() -> None:
     """A URL has a longest length; the whole answer costs the same."""
     many = [f"S{n}USDT" for n in range(1_000)]
     exchange, books = Exchange(*many), Books(*many)
 
-    async def story() -> None:
-        async with beating(exchange, books) as (_, _, context):
-            await asyncio.sleep(FIRST_S + 1)
-            (pulse,) = await pulses(context)
-            assert set(pulse.tops) == set(many)
-        assert [named for _, named in exchange.asked] == [""]
-
-    virtual_time.run(story())
+    async with beating(exchange, books) as (_, _, context):
+        await asyncio.sleep(FIRST_S + 1)
+        (pulse,) = await pulses(context)
+        assert set(pulse.tops) == set(many)
+    assert [named for _, named in exchange.asked] == [""]
 
 
-def test_who_wants_every_name_gets_them_at_every_pulse() -> None:
+async def test_who_wants_every_name_gets_them_at_every_pulse() -> None:
     """Though no book be quiet: that is how a new symbol is found."""
     exchange = Exchange(BTC, ETH)
     seen: list[BestPrices] = []
 
-    async def story() -> None:
-        async with beating(exchange, Books(), seen.append) as (_, _, context):
-            await asyncio.sleep(FIRST_S + PERIOD_S + 1)
-            assert await pulses(context) == []
-        assert [set(prices.names) for prices in seen] == [{BTC, ETH}] * 2
-
-    virtual_time.run(story())
+    async with beating(exchange, Books(), seen.append) as (_, _, context):
+        await asyncio.sleep(FIRST_S + PERIOD_S + 1)
+        assert await pulses(context) == []
+    assert [set(prices.names) for prices in seen] == [{BTC, ETH}] * 2
 
 
-def test_in_a_hurry_it_comes_at_once_and_never_more_often_than_every_five_seconds() -> None:
+async def test_in_a_hurry_it_comes_at_once_and_never_more_often_than_every_five_seconds() -> None:
     """After a connection was replaced, the books that it carried are to be proved soon."""
     exchange = Exchange(BTC)
 
-    async def story() -> None:
-        async with beating(exchange, Books(BTC)) as (pulse, _, _):
-            await asyncio.sleep(FIRST_S + 12)
-            for _ in range(3):
-                pulse.hurry()
-                await asyncio.sleep(1)
-            await asyncio.sleep(10)
-            assert exchange.times() == [5, 17, 17 + PULSE_SPACING_S]
-            await asyncio.sleep(PERIOD_S - 5)
-            assert exchange.times()[-1] == 17 + PULSE_SPACING_S + PERIOD_S
-
-    virtual_time.run(story())
+    async with beating(exchange, Books(BTC)) as (pulse, _, _):
+        await asyncio.sleep(FIRST_S + 12)
+        for _ in range(3):
+            pulse.hurry()
+            await asyncio.sleep(1)
+        await asyncio.sleep(10)
+        assert exchange.times() == [5, 17, 17 + PULSE_SPACING_S]
+        await asyncio.sleep(PERIOD_S - 5)
+        assert exchange.times()[-1] == 17 + PULSE_SPACING_S + PERIOD_S
 
 
 @pytest.mark.parametrize(
@@ -211,74 +193,62 @@ def test_in_a_hurry_it_comes_at_once_and_never_more_often_than_every_five_second
         ),
     ],
 )
-def test_no_answer_ends_it(answer: web.Response) -> None:
+async def test_no_answer_ends_it(answer: web.Response) -> None:
     """It is logged, nothing is written, and the next one comes."""
     exchange = Exchange(BTC)
     exchange.instead[1] = answer
 
-    async def story() -> None:
+    with capture_logs() as lines:
         async with beating(exchange, Books(BTC)) as (_, _, context):
             await asyncio.sleep(FIRST_S + 2)
             assert await pulses(context) == []
             await asyncio.sleep(PERIOD_S + PULSE_SPACING_S)
             assert (await pulses(context))[0].tops == {BTC: TOP}
-
-    with capture_logs() as lines:
-        virtual_time.run(story())
     assert any(line["log_level"] == "warning" for line in lines) or answer.status == 404
 
 
-def test_a_symbol_that_is_gone_does_not_take_the_proof_from_the_others() -> None:
+async def test_a_symbol_that_is_gone_does_not_take_the_proof_from_the_others() -> None:
     """By name it spoils the answer for all; so all are asked for next, and the list is looked at."""
     exchange, books = Exchange(BTC, ETH), Books(BTC, "GONEUSDT")
 
-    async def story() -> None:
-        async with beating(exchange, books) as (_, rest, context):
-            await asyncio.sleep(FIRST_S + PULSE_SPACING_S + 1)
-            (pulse,) = await pulses(context)
-            assert pulse.tops == {BTC: TOP}
-            assert rest.recheck_listing.is_set()
-        assert [named for _, named in exchange.asked] == [f'["{BTC}","GONEUSDT"]', ""]
-
-    virtual_time.run(story())
+    async with beating(exchange, books) as (_, rest, context):
+        await asyncio.sleep(FIRST_S + PULSE_SPACING_S + 1)
+        (pulse,) = await pulses(context)
+        assert pulse.tops == {BTC: TOP}
+        assert rest.recheck_listing.is_set()
+    assert [named for _, named in exchange.asked] == [f'["{BTC}","GONEUSDT"]', ""]
 
 
-def test_the_budget_counts_it() -> None:
+async def test_the_budget_counts_it() -> None:
     """Each costs 4; and without budget it waits."""
     exchange = Exchange(BTC)
 
-    async def story() -> None:
-        async with beating(exchange, Books(BTC)) as (_, rest, _):
-            await asyncio.sleep(FIRST_S + 1)
-            assert rest.http.budget.used(virtual_time.running().time()) == 4
-            rest.http.budget.spend(6_000, virtual_time.running().time())
-            await asyncio.sleep(PERIOD_S + 20)
-            assert len(exchange.asked) == 1
-            await asyncio.sleep(30)
-            assert len(exchange.asked) == 2
-
-    virtual_time.run(story())
+    async with beating(exchange, Books(BTC)) as (_, rest, _):
+        await asyncio.sleep(FIRST_S + 1)
+        assert rest.http.budget.used(virtual_time.running().time()) == 4
+        rest.http.budget.spend(6_000, virtual_time.running().time())
+        await asyncio.sleep(PERIOD_S + 20)
+        assert len(exchange.asked) == 1
+        await asyncio.sleep(30)
+        assert len(exchange.asked) == 2
 
 
-def test_snapshots_of_lost_books_go_first_for_a_while() -> None:
+async def test_snapshots_of_lost_books_go_first_for_a_while() -> None:
     """But no longer: without a pulse quiet books would be lost, too."""
     exchange = Exchange(BTC)
 
-    async def story() -> None:
-        async with beating(exchange, Books(BTC)) as (_, rest, _):
-            rest.http.budget.limit = 300
-            for number in range(3):
-                rest.request_snapshot(FetchSnapshot(f"S{number}", 1, Urgency.LOST))
-            await asyncio.sleep(FIRST_S + GIVES_WAY_S - 1)
-            assert rest.has_lost_book_waiting
-            assert exchange.asked == []
-            await asyncio.sleep(2)
-            assert len(exchange.asked) == 1
-
-    virtual_time.run(story())
+    async with beating(exchange, Books(BTC)) as (_, rest, _):
+        rest.http.budget.limit = 300
+        for number in range(3):
+            rest.request_snapshot(FetchSnapshot(f"S{number}", 1, Urgency.LOST))
+        await asyncio.sleep(FIRST_S + GIVES_WAY_S - 1)
+        assert rest.has_lost_book_waiting
+        assert exchange.asked == []
+        await asyncio.sleep(2)
+        assert len(exchange.asked) == 1
 
 
-def test_a_server_that_has_no_pulse_is_asked_on_and_said_once() -> None:
+async def test_a_server_that_has_no_pulse_is_asked_on_and_said_once() -> None:
     """Other servers speak the same protocol and do not know it."""
     asked: list[float] = []
 
@@ -286,11 +256,8 @@ def test_a_server_that_has_no_pulse_is_asked_on_and_said_once() -> None:
         asked.append(now_s())
         return web.Response(status=404)
 
-    async def story() -> None:
+    with capture_logs() as lines:
         async with beating(exchange, Books(), lambda _: None):
             await asyncio.sleep(10 * PERIOD_S)
-
-    with capture_logs() as lines:
-        virtual_time.run(story())
     assert len(asked) == 10
     assert [line["event"] for line in lines].count("no pulse from this server") == 1

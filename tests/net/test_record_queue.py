@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any
 
 import pytest
 
@@ -32,149 +30,113 @@ async def full() -> RecordQueue:
     return queue
 
 
-def run(story: Coroutine[Any, Any, None]) -> None:
-    async def in_time() -> None:
-        async with asyncio.timeout(20):
-            await story
-
-    asyncio.run(in_time())
-
-
-def test_who_finds_it_full_waits_until_half_is_empty() -> None:
+async def test_who_finds_it_full_waits_until_half_is_empty() -> None:
     """To be woken for each place costs more than the frame that it is for."""
-
-    async def story() -> None:
-        queue = await full()
-        waiting = asyncio.create_task(queue.put(frame(MOST)))
-        await settled()
-        for left in range(MOST - 1, MOST // 2, -1):
-            await queue.take(1, 1)
-            await settled()
-            assert (len(queue), waiting.done()) == (left, False)
+    queue = await full()
+    waiting = asyncio.create_task(queue.put(frame(MOST)))
+    await settled()
+    for left in range(MOST - 1, MOST // 2, -1):
         await queue.take(1, 1)
         await settled()
-        assert waiting.done()
-        assert len(queue) == MOST // 2 + 1
+        assert (len(queue), waiting.done()) == (left, False)
+    await queue.take(1, 1)
+    await settled()
+    assert waiting.done()
+    assert len(queue) == MOST // 2 + 1
 
-    run(story())
 
-
-def test_who_comes_later_does_not_overtake() -> None:
+async def test_who_comes_later_does_not_overtake() -> None:
     """While one task waits for room, there is none for others either."""
-
-    async def story() -> None:
-        queue = await full()
-        first = asyncio.create_task(queue.put(frame(MOST)))
-        await settled()
-        await queue.take(1, 1)
-        second = asyncio.create_task(queue.put(frame(MOST + 1)))
-        await settled()
-        assert not first.done()
-        assert not second.done()
-        taken = [await next_frame(queue) for _ in range(MOST + 1)]
-        assert taken == [frame(number) for number in range(1, MOST + 2)]
-
-    run(story())
+    queue = await full()
+    first = asyncio.create_task(queue.put(frame(MOST)))
+    await settled()
+    await queue.take(1, 1)
+    second = asyncio.create_task(queue.put(frame(MOST + 1)))
+    await settled()
+    assert not first.done()
+    assert not second.done()
+    taken = [await next_frame(queue) for _ in range(MOST + 1)]
+    assert taken == [frame(number) for number in range(1, MOST + 2)]
 
 
 @pytest.mark.parametrize("most", [1, 2, 3, MOST])
 @pytest.mark.parametrize("senders", [1, 4])
-def test_everything_arrives_in_order(most: int, senders: int) -> None:
+async def test_everything_arrives_in_order(most: int, senders: int) -> None:
     """From however many senders, however small it is; and it never holds more than it may."""
+    queue, numbers = RecordQueue(most), range(100)
 
-    async def story() -> None:
-        queue, numbers = RecordQueue(most), range(100)
+    async def deliver(http: int) -> None:
+        for number in numbers:
+            await queue.put(frame(number, http))
 
-        async def deliver(http: int) -> None:
-            for number in numbers:
-                await queue.put(frame(number, http))
-
-        delivering = [asyncio.create_task(deliver(sender)) for sender in range(senders)]
-        found: list[list[int]] = [[] for _ in delivering]
-        for _ in range(senders * len(numbers)):
-            assert len(queue) <= most
-            taken = await next_frame(queue)
-            assert isinstance(taken, StreamMessage)
-            found[taken.connection].append(taken.received_ns)
-        assert found == [list(numbers)] * senders
-        assert not queue
-        await asyncio.gather(*delivering)
-
-    run(story())
+    delivering = [asyncio.create_task(deliver(sender)) for sender in range(senders)]
+    found: list[list[int]] = [[] for _ in delivering]
+    for _ in range(senders * len(numbers)):
+        assert len(queue) <= most
+        taken = await next_frame(queue)
+        assert isinstance(taken, StreamMessage)
+        found[taken.connection].append(taken.received_ns)
+    assert found == [list(numbers)] * senders
+    assert not queue
+    await asyncio.gather(*delivering)
 
 
-def test_who_stops_waiting_leaves_nothing_behind() -> None:
+async def test_who_stops_waiting_leaves_nothing_behind() -> None:
     """A task that is cancelled meanwhile puts nothing in, and no other waits for it."""
-
-    async def story() -> None:
-        queue = RecordQueue(1)
-        await queue.put(frame(0))
-        waiting = asyncio.create_task(queue.put(frame(1)))
-        await settled()
-        waiting.cancel()
-        await settled()
-        assert await next_frame(queue) == frame(0)
-        await queue.put(frame(2))
-        assert await next_frame(queue) == frame(2)
-        assert not queue
-
-    run(story())
+    queue = RecordQueue(1)
+    await queue.put(frame(0))
+    waiting = asyncio.create_task(queue.put(frame(1)))
+    await settled()
+    waiting.cancel()
+    await settled()
+    assert await next_frame(queue) == frame(0)
+    await queue.put(frame(2))
+    assert await next_frame(queue) == frame(2)
+    assert not queue
 
 
-def test_bytes_fill_it_too() -> None:
+async def test_bytes_fill_it_too() -> None:
     """A few long messages take as much memory as thousands of short ones; half of it must be empty again."""
-
-    async def story() -> None:
-        queue, long = RecordQueue(MOST, 100), StreamMessage(0, 1, bytes(40))
-        for _ in range(3):
-            await queue.put(long)
-        waiting = asyncio.create_task(queue.put(long))
+    queue, long = RecordQueue(MOST, 100), StreamMessage(0, 1, bytes(40))
+    for _ in range(3):
+        await queue.put(long)
+    waiting = asyncio.create_task(queue.put(long))
+    await settled()
+    for done in (False, True):
+        assert not waiting.done()
+        await queue.take(1, 1)
         await settled()
-        for done in (False, True):
-            assert not waiting.done()
-            await queue.take(1, 1)
-            await settled()
-            assert waiting.done() is done
-        assert len(queue) == 2
-        assert len(queue.drain()) == 2
-        assert not queue
-
-    run(story())
+        assert waiting.done() is done
+    assert len(queue) == 2
+    assert len(queue.drain()) == 2
+    assert not queue
 
 
-def test_some_are_taken_at_a_time() -> None:
+async def test_some_are_taken_at_a_time() -> None:
     """At most `most`, or `most_bytes`, or all that there are: a turn is short, and never empty."""
-
-    async def story() -> None:
-        queue = await full()
-        heavy = StreamMessage(MOST, 1, b"12345678"), DepthAnswer(MOST + 1, "BTCUSDT", 5, b"1234")
-        assert await queue.take(MOST - 1, 1) == [frame(number) for number in range(MOST - 1)]
-        for each in (*heavy, frame(MOST + 2)):
-            await queue.put(each)
-        assert await queue.take(MOST, 9) == [frame(MOST - 1), *heavy]
-        assert await queue.take(MOST, 9) == [frame(MOST + 2)]
-        late = asyncio.create_task(queue.take(MOST, 9))
-        await settled()
-        assert not late.done()
-        await queue.put(frame(0))
-        assert await late == [frame(0)]
-
-    run(story())
+    queue = await full()
+    heavy = StreamMessage(MOST, 1, b"12345678"), DepthAnswer(MOST + 1, "BTCUSDT", 5, b"1234")
+    assert await queue.take(MOST - 1, 1) == [frame(number) for number in range(MOST - 1)]
+    for each in (*heavy, frame(MOST + 2)):
+        await queue.put(each)
+    assert await queue.take(MOST, 9) == [frame(MOST - 1), *heavy]
+    assert await queue.take(MOST, 9) == [frame(MOST + 2)]
+    late = asyncio.create_task(queue.take(MOST, 9))
+    await settled()
+    assert not late.done()
+    await queue.put(frame(0))
+    assert await late == [frame(0)]
 
 
-def test_who_ends_gets_the_rest() -> None:
+async def test_who_ends_gets_the_rest() -> None:
     """At once, and in order; a turn that was given up meanwhile has taken nothing."""
-
-    async def story() -> None:
-        queue = RecordQueue(MOST)
-        assert queue.drain() == []
-        turn = asyncio.create_task(queue.take(1, 1))
-        await settled()
-        await queue.put(frame(0))
-        await queue.put(frame(1))
-        turn.cancel()
-        await settled()
-        assert turn.cancelled()
-        assert queue.drain() == [frame(0), frame(1)]
-
-    run(story())
+    queue = RecordQueue(MOST)
+    assert queue.drain() == []
+    turn = asyncio.create_task(queue.take(1, 1))
+    await settled()
+    await queue.put(frame(0))
+    await queue.put(frame(1))
+    turn.cancel()
+    await settled()
+    assert turn.cancelled()
+    assert queue.drain() == [frame(0), frame(1)]

@@ -73,57 +73,50 @@ ANSWERS = [
 
 @pytest.mark.parametrize("kind", ["rest", "stream"])
 @pytest.mark.parametrize(("status", "headers", "pause_s"), ANSWERS)
-def test_neither_a_request_nor_a_handshake_leaves_meanwhile(
+async def test_neither_a_request_nor_a_handshake_leaves_meanwhile(
     kind: str, status: int, headers: dict[str, str], pause_s: float
 ) -> None:
     """Whichever of the two got the answer; then both come back by themselves."""
     exchange = Exchange(**{kind: web.Response(status=status, headers=headers)})
 
-    async def story() -> float:
-        async with linked(exchange, virtual_time.WallClock()) as context:
-            _, rest, tasks = await both_at_work(context)
-            if kind == "rest":
-                assert isinstance(await next_frame(context.queue), Connected)
-                rest.request_snapshot(FetchSnapshot(SYMBOL, 1))
-            while not context.pause.left_s():
-                await asyncio.sleep(0.01)
-            told_s = exchange.came_s[kind][0]
-            rest.request_snapshot(FetchSnapshot("ETHUSDT", 1))
-            another = asyncio.create_task(
-                Feed(context, (SYMBOL,), FeedLimits(lambda _, __: True)).run()
-            )
-            await asyncio.sleep(pause_s + EXTRA_S + AFTER_PAUSE_SPREAD_S + 1)
-            for task in (*tasks, another):
-                task.cancel()
-            await asyncio.wait([*tasks, another])
-            return told_s
-
-    told_s = virtual_time.run(story())
+    async with linked(exchange, virtual_time.WallClock()) as context:
+        _, rest, tasks = await both_at_work(context)
+        if kind == "rest":
+            assert isinstance(await next_frame(context.queue), Connected)
+            rest.request_snapshot(FetchSnapshot(SYMBOL, 1))
+        while not context.pause.left_s():
+            await asyncio.sleep(0.01)
+        told_s = exchange.came_s[kind][0]
+        rest.request_snapshot(FetchSnapshot("ETHUSDT", 1))
+        another = asyncio.create_task(
+            Feed(context, (SYMBOL,), FeedLimits(lambda _, __: True)).run()
+        )
+        await asyncio.sleep(pause_s + EXTRA_S + AFTER_PAUSE_SPREAD_S + 1)
+        for task in (*tasks, another):
+            task.cancel()
+        await asyncio.wait([*tasks, another])
     later = [at_s - told_s for times in exchange.came_s.values() for at_s in times if at_s > told_s]
     assert min(later) >= pause_s + EXTRA_S
     assert all(times[-1] > told_s for times in exchange.came_s.values())
 
 
-def test_what_the_firewall_says_is_in_the_log() -> None:
+async def test_what_the_firewall_says_is_in_the_log() -> None:
     """By its name, once, and for how long."""
     exchange = Exchange(stream=web.Response(status=403))
 
-    async def story() -> None:
+    with capture_logs() as lines:
         async with linked(exchange, virtual_time.WallClock()) as context:
             _, _, tasks = await both_at_work(context)
             await asyncio.sleep(2)
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks)
-
-    with capture_logs() as lines:
-        virtual_time.run(story())
     (line,) = [line for line in lines if line["event"] == "the exchange asks for a pause"]
     assert "firewall" in line["answer"]
     assert "300 s" in line["answer"]
 
 
-def test_a_ban_without_retry_after_lasts_as_long_as_its_body_says() -> None:
+async def test_a_ban_without_retry_after_lasts_as_long_as_its_body_says() -> None:
     """Milliseconds since 1970; nothing leaves while the body is on its way, either."""
     came_s: list[float] = []
 
@@ -139,25 +132,22 @@ def test_a_ban_without_retry_after_lasts_as_long_as_its_body_says() -> None:
 
     link_clock = virtual_time.WallClock()
 
-    async def story() -> None:
-        async with linked(exchange, link_clock) as context:
-            rest = RestClient(context)
-            task = asyncio.create_task(rest.run())
-            rest.request_snapshot(FetchSnapshot(SYMBOL, 1))
-            await asyncio.sleep(0.5)
-            rest.request_snapshot(FetchSnapshot("ETHUSDT", 1))
-            await asyncio.sleep(BAN_S)
-            for _ in range(2):
-                assert isinstance(await next_answer(context.queue), DepthAnswer)
-            task.cancel()
-            await asyncio.wait([task])
-
-    virtual_time.run(story())
+    async with linked(exchange, link_clock) as context:
+        rest = RestClient(context)
+        task = asyncio.create_task(rest.run())
+        rest.request_snapshot(FetchSnapshot(SYMBOL, 1))
+        await asyncio.sleep(0.5)
+        rest.request_snapshot(FetchSnapshot("ETHUSDT", 1))
+        await asyncio.sleep(BAN_S)
+        for _ in range(2):
+            assert isinstance(await next_answer(context.queue), DepthAnswer)
+        task.cancel()
+        await asyncio.wait([task])
     told_s = came_s[0] + 1
     assert told_s + BAN_S + EXTRA_S - 0.01 <= min(came_s[1:]) <= told_s + BAN_S + EXTRA_S + 1
 
 
-def test_a_ban_whose_body_does_not_come_is_a_ban_all_the_same() -> None:
+async def test_a_ban_whose_body_does_not_come_is_a_ban_all_the_same() -> None:
     """It is waited for two seconds."""
 
     async def exchange(request: web.Request) -> web.StreamResponse:
@@ -166,17 +156,14 @@ def test_a_ban_whose_body_does_not_come_is_a_ban_all_the_same() -> None:
         await asyncio.sleep(3_600)
         return answer
 
-    async def story() -> None:
-        async with linked(exchange, virtual_time.WallClock()) as context:
-            rest = RestClient(context)
-            task = asyncio.create_task(rest.run())
-            rest.request_snapshot(FetchSnapshot(SYMBOL, 1))
-            await asyncio.sleep(3)
-            assert 119 <= context.pause.left_s() <= 121
-            task.cancel()
-            await asyncio.wait([task])
-
-    virtual_time.run(story())
+    async with linked(exchange, virtual_time.WallClock()) as context:
+        rest = RestClient(context)
+        task = asyncio.create_task(rest.run())
+        rest.request_snapshot(FetchSnapshot(SYMBOL, 1))
+        await asyncio.sleep(3)
+        assert 119 <= context.pause.left_s() <= 121
+        task.cancel()
+        await asyncio.wait([task])
 
 
 @pytest.mark.parametrize(
@@ -228,27 +215,23 @@ def _memory() -> Array[c_double]:
     return (c_double * len(NO_PAUSE))(*NO_PAUSE)
 
 
-def test_a_handshake_that_was_decided_upon_does_not_leave_into_a_silence() -> None:
+async def test_a_handshake_that_was_decided_upon_does_not_leave_into_a_silence() -> None:
     """Silence was asked for between the decision and the handshake."""
-
-    async def story() -> None:
-        exchange = Exchange()
-        async with linked(exchange, virtual_time.WallClock()) as context:
-            feed = Feed(context, (SYMBOL,), FeedLimits(lambda _, __: True))
-            task = asyncio.create_task(feed.run())
-            await asyncio.sleep(0)
-            context.pause.begin(429, {"Retry-After": "30"})
-            await asyncio.sleep(29)
-            assert exchange.came_s["stream"] == []
-            await asyncio.sleep(AFTER_PAUSE_SPREAD_S + 2)
-            assert len(exchange.came_s["stream"]) == 1
-            task.cancel()
-            await asyncio.wait([task])
-
-    virtual_time.run(story())
+    exchange = Exchange()
+    async with linked(exchange, virtual_time.WallClock()) as context:
+        feed = Feed(context, (SYMBOL,), FeedLimits(lambda _, __: True))
+        task = asyncio.create_task(feed.run())
+        await asyncio.sleep(0)
+        context.pause.begin(429, {"Retry-After": "30"})
+        await asyncio.sleep(29)
+        assert exchange.came_s["stream"] == []
+        await asyncio.sleep(AFTER_PAUSE_SPREAD_S + 2)
+        assert len(exchange.came_s["stream"]) == 1
+        task.cancel()
+        await asyncio.wait([task])
 
 
-def test_after_a_close_for_our_behaviour_the_next_attempt_waits() -> None:
+async def test_after_a_close_for_our_behaviour_the_next_attempt_waits() -> None:
     """1008, a reason such as "Too many requests": it is logged, and a minute passes first."""
     came_s: list[float] = []
 
@@ -261,7 +244,7 @@ def test_after_a_close_for_our_behaviour_the_next_attempt_waits() -> None:
             await socket.close(code=1008, message=b"Too many requests")
         return await until_closed(socket)
 
-    async def story() -> None:
+    with capture_logs() as lines:
         async with linked(exchange, virtual_time.WallClock()) as context:
             feed = Feed(context, (SYMBOL,), FeedLimits(lambda _, __: True))
             task = asyncio.create_task(feed.run())
@@ -270,9 +253,6 @@ def test_after_a_close_for_our_behaviour_the_next_attempt_waits() -> None:
             assert gone.detail == "closed (code 1008: Too many requests)"
             task.cancel()
             await asyncio.wait([task])
-
-    with capture_logs() as lines:
-        virtual_time.run(story())
     first_s, second_s = came_s
     assert POLICY_PAUSE_S <= second_s - first_s - LIVED_S <= POLICY_PAUSE_S + 1
     (line,) = [line for line in lines if line["event"] == "no connection"]

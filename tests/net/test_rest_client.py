@@ -33,37 +33,31 @@ class Exchange:
         return self._answers.pop(0) if self._answers else web.Response(body=self._body)
 
 
-def test_a_snapshot_comes_back_as_a_record() -> None:
+async def test_a_snapshot_comes_back_as_a_record() -> None:
     """The answer is a record like any other: stamped, byte for byte, with its request."""
     exchange = Exchange()
 
-    async def story() -> None:
-        async with asking(exchange, HandClock()) as (rest, queue):
-            rest.request_snapshot(FetchSnapshot("BTCUSDT", 1))
-            expected = DepthAnswer(1_000 * 10**9, "BTCUSDT", 5_000, DEPTH)
-            assert await next_answer(queue) == expected
-
-    virtual_time.run(story())
+    async with asking(exchange, HandClock()) as (rest, queue):
+        rest.request_snapshot(FetchSnapshot("BTCUSDT", 1))
+        expected = DepthAnswer(1_000 * 10**9, "BTCUSDT", 5_000, DEPTH)
+        assert await next_answer(queue) == expected
     assert exchange.asked == ["/api/v3/depth?symbol=BTCUSDT&limit=5000"]
 
 
-def test_a_symbol_that_is_being_asked_for_is_not_asked_for_twice() -> None:
+async def test_a_symbol_that_is_being_asked_for_is_not_asked_for_twice() -> None:
     """A book lost twice before the answer came costs one request."""
     exchange = Exchange()
 
-    async def story() -> None:
-        async with asking(exchange, HandClock()) as (rest, queue):
-            for _ in range(5):
-                rest.request_snapshot(FetchSnapshot("BTCUSDT", 1))
-            await next_answer(queue)
+    async with asking(exchange, HandClock()) as (rest, queue):
+        for _ in range(5):
             rest.request_snapshot(FetchSnapshot("BTCUSDT", 1))
-            await next_answer(queue)
-
-    virtual_time.run(story())
+        await next_answer(queue)
+        rest.request_snapshot(FetchSnapshot("BTCUSDT", 1))
+        await next_answer(queue)
     assert len(exchange.asked) == 2
 
 
-def test_an_answer_sent_for_before_the_latest_question_is_not_taken() -> None:
+async def test_an_answer_sent_for_before_the_latest_question_is_not_taken() -> None:
     """A connection was lost and made again meanwhile: an older book could go unnoticed."""
     asked = asyncio.Event()
     go_on = asyncio.Event()
@@ -76,19 +70,16 @@ def test_an_answer_sent_for_before_the_latest_question_is_not_taken() -> None:
         await go_on.wait()
         return web.Response(body=body)
 
-    async def story() -> None:
-        clock = HandClock()
-        async with asking(exchange, clock) as (rest, queue):
-            rest.request_snapshot(FetchSnapshot("BTCUSDT", 1))
-            await asked.wait()
-            clock.advance(1)
-            rest.request_snapshot(FetchSnapshot("BTCUSDT", 1))
-            go_on.set()
-            frame = await next_answer(queue)
-            assert isinstance(frame, DepthAnswer)
-            assert frame.payload == new
-
-    virtual_time.run(story())
+    clock = HandClock()
+    async with asking(exchange, clock) as (rest, queue):
+        rest.request_snapshot(FetchSnapshot("BTCUSDT", 1))
+        await asked.wait()
+        clock.advance(1)
+        rest.request_snapshot(FetchSnapshot("BTCUSDT", 1))
+        go_on.set()
+        frame = await next_answer(queue)
+        assert isinstance(frame, DepthAnswer)
+        assert frame.payload == new
 
 
 @pytest.mark.parametrize(
@@ -101,24 +92,21 @@ def test_an_answer_sent_for_before_the_latest_question_is_not_taken() -> None:
         web.Response(status=400, text='{"code":-1121}'),
     ],
 )
-def test_errors_are_tried_again_until_answered(trouble: web.Response) -> None:
+async def test_errors_are_tried_again_until_answered(trouble: web.Response) -> None:
     """Whatever the exchange's trouble, the request is repeated after a pause."""
     exchange = Exchange(trouble)
 
-    async def story() -> None:
-        clock = RestlessClock()
-        async with asking(exchange, clock) as (rest, queue):
-            rest.request_snapshot(FetchSnapshot("BTCUSDT", 1))
-            frame = await next_answer(queue)
-            assert isinstance(frame, DepthAnswer)
-            assert frame.payload == DEPTH
-            assert len(exchange.asked) == 2
-            assert len(clock.pauses) == 1
-
-    virtual_time.run(story())
+    clock = RestlessClock()
+    async with asking(exchange, clock) as (rest, queue):
+        rest.request_snapshot(FetchSnapshot("BTCUSDT", 1))
+        frame = await next_answer(queue)
+        assert isinstance(frame, DepthAnswer)
+        assert frame.payload == DEPTH
+        assert len(exchange.asked) == 2
+        assert len(clock.pauses) == 1
 
 
-def test_a_connection_that_is_cut_is_tried_again() -> None:
+async def test_a_connection_that_is_cut_is_tried_again() -> None:
     """A body that breaks off is no answer."""
     asked: list[int] = []
 
@@ -129,12 +117,9 @@ def test_a_connection_that_is_cut_is_tried_again() -> None:
             request.transport.abort()
         return web.Response(body=DEPTH)
 
-    async def story() -> None:
-        async with asking(exchange, RestlessClock()) as (rest, queue):
-            rest.request_snapshot(FetchSnapshot("BTCUSDT", 1))
-            await next_answer(queue)
-
-    virtual_time.run(story())
+    async with asking(exchange, RestlessClock()) as (rest, queue):
+        rest.request_snapshot(FetchSnapshot("BTCUSDT", 1))
+        await next_answer(queue)
     assert len(asked) == 2
 
 
@@ -145,7 +130,7 @@ def test_a_connection_that_is_cut_is_tried_again() -> None:
         *((418, "9" * 5_000, 120), (429, "soon", 60), (429, "٣٠", 60)),  # not understood
     ],
 )
-def test_no_request_of_any_kind_goes_out_before_retry_after(
+async def test_no_request_of_any_kind_goes_out_before_retry_after(
     status: int, header: str, silence_s: float
 ) -> None:
     """429 and 418 silence every symbol, not only the one that met them."""
@@ -158,17 +143,14 @@ def test_no_request_of_any_kind_goes_out_before_retry_after(
             return web.Response(status=status, headers={"Retry-After": header} if header else {})
         return web.Response(body=DEPTH)
 
-    async def story() -> None:
-        async with asking(exchange, clock) as (rest, queue):
-            rest.request_snapshot(FetchSnapshot("BTCUSDT", 1))
-            while not rest.http.wait_s(0):
-                await asyncio.sleep(0)
-            for symbol in ("ETHUSDT", "XRPUSDT"):
-                rest.request_snapshot(FetchSnapshot(symbol, 1))
-            for _ in range(3):
-                await next_answer(queue)
-
-    virtual_time.run(story())
+    async with asking(exchange, clock) as (rest, queue):
+        rest.request_snapshot(FetchSnapshot("BTCUSDT", 1))
+        while not rest.http.wait_s(0):
+            await asyncio.sleep(0)
+        for symbol in ("ETHUSDT", "XRPUSDT"):
+            rest.request_snapshot(FetchSnapshot(symbol, 1))
+        for _ in range(3):
+            await next_answer(queue)
     # And a second more: the exchange counts whole ones.
     assert all(at_s >= sent_s[0] + silence_s + 1 for at_s in sent_s[1:])
 
@@ -199,7 +181,7 @@ def test_the_budget_of_the_exchange_is_kept() -> None:
     assert sum(at_s < sent_s[0] + WINDOW_S for at_s in sent_s) == 24
 
 
-def test_the_used_weight_header_is_obeyed() -> None:
+async def test_the_used_weight_header_is_obeyed() -> None:
     """When others use our address, or we were just restarted, the exchange's count is what counts."""
     clock = RestlessClock()
     sent_s: list[float] = []
@@ -208,19 +190,16 @@ def test_the_used_weight_header_is_obeyed() -> None:
         sent_s.append(clock.now_s)
         return web.Response(body=DEPTH, headers={"X-MBX-USED-WEIGHT-1M": "5900"})
 
-    async def story() -> None:
-        async with asking(exchange, clock) as (rest, queue):
-            rest.request_snapshot(FetchSnapshot("BTCUSDT", 1))
-            await next_answer(queue)
-            rest.request_snapshot(FetchSnapshot("ETHUSDT", 1))
-            await next_answer(queue)
-
-    virtual_time.run(story())
+    async with asking(exchange, clock) as (rest, queue):
+        rest.request_snapshot(FetchSnapshot("BTCUSDT", 1))
+        await next_answer(queue)
+        rest.request_snapshot(FetchSnapshot("ETHUSDT", 1))
+        await next_answer(queue)
     assert sent_s[1] >= sent_s[0] + WINDOW_S - 1
 
 
 @pytest.mark.parametrize("asked_s", [3 * 86_400 + 1, 10**17])
-def test_no_pause_is_longer_than_the_longest_ban(asked_s: int) -> None:
+async def test_no_pause_is_longer_than_the_longest_ban(asked_s: int) -> None:
     """Three days: one answer that asks for a thousand years does not end a recording."""
     sent_s: list[float] = []
     clock = RestlessClock()
@@ -231,77 +210,64 @@ def test_no_pause_is_longer_than_the_longest_ban(asked_s: int) -> None:
             return web.Response(status=418, headers={"Retry-After": str(asked_s)})
         return web.Response(body=DEPTH)
 
-    async def story() -> None:
+    with capture_logs() as lines:
         async with asking(exchange, clock) as (rest, queue):
             rest.request_snapshot(FetchSnapshot("BTCUSDT", 1))
             await next_answer(queue)
-
-    with capture_logs() as lines:
-        virtual_time.run(story())
     assert 3 * 86_400 < sent_s[1] - sent_s[0] < 3 * 86_400 + 60
     logged = [line for line in lines if "longest ban" in line["event"]]
     assert [(line["asked_s"], line["pause_s"]) for line in logged] == [(asked_s, 259_200)]
 
 
 @pytest.mark.parametrize("header", ["9" * 5_000, "-1", "1e9", "full", ""])
-def test_a_weight_that_cannot_be_read_is_not_counted_and_said_once(header: str) -> None:
+async def test_a_weight_that_cannot_be_read_is_not_counted_and_said_once(header: str) -> None:
     """It ends no recording and stops no request; the budget that we count ourselves still holds."""
 
     async def exchange(_: web.Request) -> web.StreamResponse:
         return web.Response(body=DEPTH, headers={"X-MBX-USED-WEIGHT-1M": header})
 
-    async def story() -> None:
+    with capture_logs() as lines:
         async with asking(exchange, HandClock()) as (rest, queue):
             for symbol in ("BTCUSDT", "ETHUSDT"):
                 rest.request_snapshot(FetchSnapshot(symbol, 1))
                 assert isinstance(await next_answer(queue), DepthAnswer)
             assert rest.http.budget.used(1_000.0) == 2 * 250
-
-    with capture_logs() as lines:
-        virtual_time.run(story())
     logged = [line for line in lines if line["event"] == "header not understood"]
     assert [line["header"] for line in logged] == ["X-MBX-USED-WEIGHT-1M"]
     assert len(logged[0]["error"]) < 200
 
 
-def test_repeats_are_spaced_out() -> None:
+async def test_repeats_are_spaced_out() -> None:
     """An answer that was stale is not asked for again at once, and ever later after more of them."""
-
-    async def story() -> None:
-        clock = RestlessClock()
-        async with asking(Exchange(), clock) as (rest, queue):
-            for attempt in (1, 2, 9):
-                rest.request_snapshot(FetchSnapshot("BTCUSDT", attempt))
-                await next_answer(queue)
-            second, ninth = clock.pauses
-            assert 0 <= second <= 0.5
-            assert 0 <= ninth <= 30
-
-    virtual_time.run(story())
+    clock = RestlessClock()
+    async with asking(Exchange(), clock) as (rest, queue):
+        for attempt in (1, 2, 9):
+            rest.request_snapshot(FetchSnapshot("BTCUSDT", attempt))
+            await next_answer(queue)
+        second, ninth = clock.pauses
+        assert 0 <= second <= 0.5
+        assert 0 <= ninth <= 30
 
 
-def test_a_lost_book_goes_before_a_new_one() -> None:
+async def test_a_lost_book_goes_before_a_new_one() -> None:
     """However many new books wait, and whichever came first."""
     left: list[str] = []
 
-    async def story() -> None:
-        go_on = asyncio.Event()
-        exchange = Waits(go_on)
-        async with asking(exchange, HandClock()) as (rest, queue):
-            for number in range(CONCURRENCY_MAX + 1):
-                rest.request_snapshot(FetchSnapshot(f"NEW{number}USDT", 1))
-            await exchange.are_under_way(CONCURRENCY_MAX)
-            rest.request_snapshot(FetchSnapshot("LOSTUSDT", 1, Urgency.LOST))
-            go_on.set()
-            while len(left) < CONCURRENCY_MAX + 2:
-                frame = await next_frame(queue)
-                left.extend([frame.symbol] if isinstance(frame, SnapshotRequested) else [])
-
-    virtual_time.run(story())
+    go_on = asyncio.Event()
+    exchange = Waits(go_on)
+    async with asking(exchange, HandClock()) as (rest, queue):
+        for number in range(CONCURRENCY_MAX + 1):
+            rest.request_snapshot(FetchSnapshot(f"NEW{number}USDT", 1))
+        await exchange.are_under_way(CONCURRENCY_MAX)
+        rest.request_snapshot(FetchSnapshot("LOSTUSDT", 1, Urgency.LOST))
+        go_on.set()
+        while len(left) < CONCURRENCY_MAX + 2:
+            frame = await next_frame(queue)
+            left.extend([frame.symbol] if isinstance(frame, SnapshotRequested) else [])
     assert left[-2:] == ["LOSTUSDT", f"NEW{CONCURRENCY_MAX}USDT"]
 
 
-def test_five_hundred_books_lost_at_once_are_back_as_soon_as_the_budget_allows() -> None:
+async def test_five_hundred_books_lost_at_once_are_back_as_soon_as_the_budget_allows() -> None:
     """The budget of no minute is exceeded, and hardly any of it is left unused."""
     count = 500
     least_s = (count * 250 / 6_000 - 1) * 60  # the first minute's weight goes at once
@@ -312,14 +278,11 @@ def test_five_hundred_books_lost_at_once_are_back_as_soon_as_the_budget_allows()
         sent_s.append(clock.now_s)
         return web.Response(body=DEPTH)
 
-    async def story() -> None:
-        async with asking(exchange, clock) as (rest, queue):
-            for number in range(count):
-                rest.request_snapshot(FetchSnapshot(f"S{number}USDT", 1, Urgency.LOST))
-            for _ in range(count):
-                await next_answer(queue)
-
-    virtual_time.run(story())
+    async with asking(exchange, clock) as (rest, queue):
+        for number in range(count):
+            rest.request_snapshot(FetchSnapshot(f"S{number}USDT", 1, Urgency.LOST))
+        for _ in range(count):
+            await next_answer(queue)
     assert all(sum(s <= at < s + 60 for at in sent_s) * 250 <= 6_000 for s in sent_s)
     assert sent_s[-1] - sent_s[0] <= 1.1 * least_s
 
@@ -333,7 +296,7 @@ def test_audits_leave_half_of_the_budget_to_books_that_are_not_known(
     assert sum(at < sent_s[0] + 60 for at in sent_s) == at_once
 
 
-def test_exchange_info_is_asked_until_it_is_answered() -> None:
+async def test_exchange_info_is_asked_until_it_is_answered() -> None:
     """Unavailable, not JSON, then the list: the budget that it states is used from then on."""
     limits = [
         {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 1_200}
@@ -345,28 +308,21 @@ def test_exchange_info_is_asked_until_it_is_answered() -> None:
         body=json.dumps(info).encode(),
     )
 
-    async def story() -> None:
-        async with asking(exchange, RestlessClock()) as (rest, _):
-            found = await rest.exchange_info()
-            assert found is not None
-            assert list(found.symbols) == ["BTCUSDT"]
-            assert rest.http.budget.limit == 1_200
-
-    virtual_time.run(story())
+    async with asking(exchange, RestlessClock()) as (rest, _):
+        found = await rest.exchange_info()
+        assert found is not None
+        assert list(found.symbols) == ["BTCUSDT"]
+        assert rest.http.budget.limit == 1_200
     assert len(exchange.asked) == 3
 
 
-def test_a_server_without_exchange_info_is_no_reason_to_stop() -> None:
+async def test_a_server_without_exchange_info_is_no_reason_to_stop() -> None:
     """Only 404 says so; then there is nothing to check symbols against."""
-
-    async def story() -> None:
-        async with asking(Exchange(web.Response(status=404)), RestlessClock()) as (rest, _):
-            assert await rest.exchange_info() is None
-
-    virtual_time.run(story())
+    async with asking(Exchange(web.Response(status=404)), RestlessClock()) as (rest, _):
+        assert await rest.exchange_info() is None
 
 
-def test_symbols_are_url_encoded() -> None:
+async def test_symbols_are_url_encoded() -> None:
     """A non-ASCII symbol arrives as itself."""
     asked: list[str] = []
 
@@ -374,30 +330,24 @@ def test_symbols_are_url_encoded() -> None:
         asked.append(request.query["symbol"])
         return web.Response(body=DEPTH)
 
-    async def story() -> None:
-        async with asking(exchange, HandClock()) as (rest, queue):
-            rest.request_snapshot(FetchSnapshot("币安人生USDT", 1))
-            await next_answer(queue)
-
-    virtual_time.run(story())
+    async with asking(exchange, HandClock()) as (rest, queue):
+        rest.request_snapshot(FetchSnapshot("币安人生USDT", 1))
+        await next_answer(queue)
     assert asked == ["币安人生USDT"]
 
 
-def test_a_symbol_that_is_refused_does_not_hold_up_the_others() -> None:
+async def test_a_symbol_that_is_refused_does_not_hold_up_the_others() -> None:
     """While one waits for its next try, the others are answered."""
 
     async def exchange(request: web.Request) -> web.StreamResponse:
         bad = request.query["symbol"] == "GONEUSDT"
         return web.Response(status=400) if bad else web.Response(body=DEPTH)
 
-    async def story() -> None:
-        clock = HandClock()
-        async with asking(exchange, clock) as (rest, queue):
-            rest.request_snapshot(FetchSnapshot("GONEUSDT", 1))
-            await clock.asleep()
-            rest.request_snapshot(FetchSnapshot("BTCUSDT", 1))
-            frame = await next_answer(queue)
-            assert isinstance(frame, DepthAnswer)
-            assert frame.symbol == "BTCUSDT"
-
-    virtual_time.run(story())
+    clock = HandClock()
+    async with asking(exchange, clock) as (rest, queue):
+        rest.request_snapshot(FetchSnapshot("GONEUSDT", 1))
+        await clock.asleep()
+        rest.request_snapshot(FetchSnapshot("BTCUSDT", 1))
+        frame = await next_answer(queue)
+        assert isinstance(frame, DepthAnswer)
+        assert frame.symbol == "BTCUSDT"

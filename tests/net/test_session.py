@@ -19,7 +19,6 @@ from booktape.net.session import proxy_for
 from booktape.wire.endpoints import Venue
 from net.hand_clock import HandClock, RestlessClock
 from net.loopback import DEPTH, accept, asking, linked, next_answer, next_frame, until_closed
-from support import virtual_time
 
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "WS_PROXY", "WSS_PROXY", "ALL_PROXY", "NO_PROXY")
 
@@ -58,7 +57,7 @@ def urls(venue: Venue) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_a_redirected_request_is_an_error_and_goes_nowhere_else(status: int) -> None:
+async def test_a_redirected_request_is_an_error_and_goes_nowhere_else(status: int) -> None:
     """Not to another port, nor to another path of the same host; and it is asked again later."""
     visited: list[str] = []
 
@@ -66,44 +65,38 @@ def test_a_redirected_request_is_an_error_and_goes_nowhere_else(status: int) -> 
         visited.append(request.path_qs)
         return web.Response(body=DEPTH)
 
-    async def story() -> None:
-        async with linked(elsewhere, HandClock()) as other:
-            asked: list[str] = []
+    async with linked(elsewhere, HandClock()) as other:
+        asked: list[str] = []
 
-            async def exchange(request: web.Request) -> web.StreamResponse:
-                asked.append(request.path)
-                if request.path != "/api/v3/depth":
-                    visited.append(request.path)
-                if len(asked) < 3:
-                    where = [f"{other.venue.rest_url}/api/v3/depth", "/elsewhere"][len(asked) - 1]
-                    return web.Response(status=status, headers={"Location": where})
-                return web.Response(body=DEPTH)
+        async def exchange(request: web.Request) -> web.StreamResponse:
+            asked.append(request.path)
+            if request.path != "/api/v3/depth":
+                visited.append(request.path)
+            if len(asked) < 3:
+                where = [f"{other.venue.rest_url}/api/v3/depth", "/elsewhere"][len(asked) - 1]
+                return web.Response(status=status, headers={"Location": where})
+            return web.Response(body=DEPTH)
 
-            async with asking(exchange, RestlessClock()) as (rest, queue):
-                rest.request_snapshot(FetchSnapshot("BTCUSDT", 1))
-                assert isinstance(await next_answer(queue), DepthAnswer)
-                assert len(asked) == 3
-
-    virtual_time.run(story())
+        async with asking(exchange, RestlessClock()) as (rest, queue):
+            rest.request_snapshot(FetchSnapshot("BTCUSDT", 1))
+            assert isinstance(await next_answer(queue), DepthAnswer)
+            assert len(asked) == 3
     assert visited == []
 
 
-def test_the_error_names_where_it_should_have_gone() -> None:
+async def test_the_error_names_where_it_should_have_gone() -> None:
     """So that a user sees what stands between the recorder and the exchange."""
 
     async def exchange(_: web.Request) -> web.StreamResponse:
         return web.Response(status=302, headers={"Location": "http://portal.example/login"})
 
-    async def story() -> None:
-        async with asking(exchange, HandClock()) as (rest, _):
-            with pytest.raises(Unreachable, match=r"302 .*portal\.example/login.* not followed"):
-                await rest.http.get("/api/v3/exchangeInfo")
-
-    virtual_time.run(story())
+    async with asking(exchange, HandClock()) as (rest, _):
+        with pytest.raises(Unreachable, match=r"302 .*portal\.example/login.* not followed"):
+            await rest.http.get("/api/v3/exchangeInfo")
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_a_redirected_handshake_is_an_error_and_goes_nowhere_else(status: int) -> None:
+async def test_a_redirected_handshake_is_an_error_and_goes_nowhere_else(status: int) -> None:
     """A WebSocket that another server would have accepted."""
     visited: list[str] = []
 
@@ -111,26 +104,23 @@ def test_a_redirected_handshake_is_an_error_and_goes_nowhere_else(status: int) -
         visited.append(request.path_qs)
         return await until_closed(await accept(request))
 
-    async def story() -> str:
-        async with linked(elsewhere, HandClock()) as other:
-            location = f"{other.venue.rest_url}/stream"
+    async with linked(elsewhere, HandClock()) as other:
+        location = f"{other.venue.rest_url}/stream"
 
-            async def exchange(_: web.Request) -> web.StreamResponse:
-                return web.Response(status=status, headers={"Location": location})
+        async def exchange(_: web.Request) -> web.StreamResponse:
+            return web.Response(status=status, headers={"Location": location})
 
-            async with linked(exchange, HandClock()) as context:
-                connection = Connection(context, ("BTCUSDT",), 1, context.venue.ws_url)
-                await connection.run()
-                assert not len(context.queue)
-                return connection.why
-
-    why = virtual_time.run(story())
+        async with linked(exchange, HandClock()) as context:
+            connection = Connection(context, ("BTCUSDT",), 1, context.venue.ws_url)
+            await connection.run()
+            assert not len(context.queue)
+            why = connection.why
     assert "redirects are not followed" in why
     assert visited == []
 
 
 @pytest.mark.usefixtures("passwords_at_home")
-def test_neither_passwords_nor_cookies_are_sent() -> None:
+async def test_neither_passwords_nor_cookies_are_sent() -> None:
     """By requests, by handshakes, and to a host that asks for them."""
     headers: list[dict[str, str]] = []
 
@@ -143,22 +133,17 @@ def test_neither_passwords_nor_cookies_are_sent() -> None:
         answer.set_cookie("session", "1")
         return answer
 
-    async def story() -> None:
-        async with asking(exchange, RestlessClock()) as (rest, queue):
-            # By its name: aiohttp keeps no cookies of a bare address anyway.
-            rest_url, ws_url = (
-                u.replace("127.0.0.1", "localhost") for u in urls(rest._context.venue)
-            )
-            context = replace(rest._context, venue=Venue("by name", rest_url, ws_url))
-            http, path = RateLimitedHttp(context), context.venue.depth_path("BTCUSDT", 100)
-            with pytest.raises(HttpStatusError):
-                await http.get(path)
-            for _ in range(2):
-                assert await http.get(path) == DEPTH
-            await handshake(context)
-            assert isinstance(await next_frame(queue), Connected)
-
-    virtual_time.run(story())
+    async with asking(exchange, RestlessClock()) as (rest, queue):
+        # By its name: aiohttp keeps no cookies of a bare address anyway.
+        rest_url, ws_url = (u.replace("127.0.0.1", "localhost") for u in urls(rest._context.venue))
+        context = replace(rest._context, venue=Venue("by name", rest_url, ws_url))
+        http, path = RateLimitedHttp(context), context.venue.depth_path("BTCUSDT", 100)
+        with pytest.raises(HttpStatusError):
+            await http.get(path)
+        for _ in range(2):
+            assert await http.get(path) == DEPTH
+        await handshake(context)
+        assert isinstance(await next_frame(queue), Connected)
     assert len(headers) == 4
     assert {each["Host"].partition(":")[0] for each in headers} == {"localhost"}
     names = {name.lower() for each in headers for name in each}
@@ -166,7 +151,7 @@ def test_neither_passwords_nor_cookies_are_sent() -> None:
 
 
 @pytest.mark.usefixtures("passwords_at_home")
-def test_a_proxy_of_the_environment_is_used_and_told_no_password_but_its_own(
+async def test_a_proxy_of_the_environment_is_used_and_told_no_password_but_its_own(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Requests and handshakes go through it; what ~/.netrc says of its host stays at home."""
@@ -178,19 +163,16 @@ def test_a_proxy_of_the_environment_is_used_and_told_no_password_but_its_own(
             return await until_closed(await accept(request))
         return web.Response(body=DEPTH)
 
-    async def story() -> None:
-        async with linked(proxy, HandClock()) as way, asking(proxy, HandClock()) as (rest, queue):
-            # No machine has this name: only the proxy can answer.
-            far = Venue("far away", "http://exchange.invalid", "ws://exchange.invalid")
-            proxy_url = way.venue.rest_url
-            monkeypatch.setenv("HTTP_PROXY", proxy_url)
-            context = replace(rest._context, venue=far)
-            assert await RateLimitedHttp(context).get(far.depth_path("BTCUSDT", 100)) == DEPTH
-            monkeypatch.setenv("HTTP_PROXY", proxy_url.replace("//", "//user:pass@"))
-            await handshake(context)
-            assert isinstance(await next_frame(queue), Connected)
-
-    virtual_time.run(story())
+    async with linked(proxy, HandClock()) as way, asking(proxy, HandClock()) as (rest, queue):
+        # No machine has this name: only the proxy can answer.
+        far = Venue("far away", "http://exchange.invalid", "ws://exchange.invalid")
+        proxy_url = way.venue.rest_url
+        monkeypatch.setenv("HTTP_PROXY", proxy_url)
+        context = replace(rest._context, venue=far)
+        assert await RateLimitedHttp(context).get(far.depth_path("BTCUSDT", 100)) == DEPTH
+        monkeypatch.setenv("HTTP_PROXY", proxy_url.replace("//", "//user:pass@"))
+        await handshake(context)
+        assert isinstance(await next_frame(queue), Connected)
     (first, no_password), (second, password) = through
     assert "/api/v3/depth?" in first
     assert "/stream?" in second

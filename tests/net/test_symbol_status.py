@@ -122,151 +122,127 @@ async def watching(
                     await job
 
 
-def test_what_changed_since_it_was_last_known_is_a_frame() -> None:
+async def test_what_changed_since_it_was_last_known_is_a_frame() -> None:
     """At the start what is not trading; later what is listed for the first time."""
     recorder, exchange = (
         Recorder(BTC, ETH),
         Exchange({BTC: "HALT", ETH: "HALT"}, {BTC: TRADING, ETH: "HALT"}),
     )
 
-    async def story() -> None:
-        async with watching(exchange, recorder, {BTC: "HALT", ETH: TRADING}):
-            await asyncio.sleep(1)
-            assert recorder.written() == [(BTC, "HALT")]
-            await asyncio.sleep(3 * NAMED_LIST_EVERY_S)
-        assert recorder.written() == [(BTC, "HALT"), (ETH, "HALT"), (BTC, TRADING)]
-        assert recorder.frames[0].received_ns == virtual_time.START_NS
-
-    virtual_time.run(story(), within_s=None)
+    async with watching(exchange, recorder, {BTC: "HALT", ETH: TRADING}):
+        await asyncio.sleep(1)
+        assert recorder.written() == [(BTC, "HALT")]
+        await asyncio.sleep(3 * NAMED_LIST_EVERY_S)
+    assert recorder.written() == [(BTC, "HALT"), (ETH, "HALT"), (BTC, TRADING)]
+    assert recorder.frames[0].received_ns == virtual_time.START_NS
 
 
-def test_the_list_is_looked_up_now_and_then() -> None:
+async def test_the_list_is_looked_up_now_and_then() -> None:
     """Not at even distances, or all recorders would ask at once; those that are recorded, by name."""
     recorder, exchange = Recorder(BTC, ETH), Exchange({BTC: TRADING, ETH: TRADING})
 
-    async def story() -> None:
-        async with watching(exchange, recorder, {BTC: TRADING, ETH: TRADING}):
-            await asyncio.sleep(20 * NAMED_LIST_EVERY_S)
-        times = [0.0, *(at_s for at_s, _ in exchange.asked)]
-        pauses = [later - at_s - LIST_SPACING_S for at_s, later in pairwise(times)]
-        assert all(
-            0.49 * NAMED_LIST_EVERY_S <= pause <= 1.01 * NAMED_LIST_EVERY_S for pause in pauses
-        )
-        assert len({round(pause) for pause in pauses}) > 1
-        assert {named for _, named in exchange.asked} == {f'["{BTC}","{ETH}"]'}
-        assert recorder.frames == []
-
-    virtual_time.run(story(), within_s=None)
+    async with watching(exchange, recorder, {BTC: TRADING, ETH: TRADING}):
+        await asyncio.sleep(20 * NAMED_LIST_EVERY_S)
+    times = [0.0, *(at_s for at_s, _ in exchange.asked)]
+    pauses = [later - at_s - LIST_SPACING_S for at_s, later in pairwise(times)]
+    assert all(0.49 * NAMED_LIST_EVERY_S <= pause <= 1.01 * NAMED_LIST_EVERY_S for pause in pauses)
+    assert len({round(pause) for pause in pauses}) > 1
+    assert {named for _, named in exchange.asked} == {f'["{BTC}","{ETH}"]'}
+    assert recorder.frames == []
 
 
-def test_one_that_is_missing_twice_is_delisted() -> None:
+async def test_one_that_is_missing_twice_is_delisted() -> None:
     """Once may be a slip; the second look comes after a minute, and then it is known to be gone."""
     recorder, exchange = Recorder(BTC, ETH), Exchange({BTC: TRADING})
 
-    async def story() -> None:
-        async with watching(exchange, recorder, {BTC: TRADING}):
-            await asyncio.sleep(LIST_SPACING_S - 1)
-            assert recorder.written() == []
-            await asyncio.sleep(2)
-            assert recorder.written() == [(ETH, DELISTED)]
-            looks = len(exchange.asked)
-            await asyncio.sleep(NAMED_LIST_EVERY_S / 2)
-            assert len(exchange.asked) == looks, "it is not looked up any more"
-            await asyncio.sleep(2 * NAMED_LIST_EVERY_S)
+    async with watching(exchange, recorder, {BTC: TRADING}):
+        await asyncio.sleep(LIST_SPACING_S - 1)
+        assert recorder.written() == []
+        await asyncio.sleep(2)
         assert recorder.written() == [(ETH, DELISTED)]
-        assert exchange.asked[-1][1] == f'["{BTC}"]'
-        assert [named for _, named in exchange.asked[:3]] == [
-            f'["{BTC}","{ETH}"]',
-            "",
-            f'["{ETH}"]',
-        ], "one that is not there spoils the answer for all"
+        looks = len(exchange.asked)
+        await asyncio.sleep(NAMED_LIST_EVERY_S / 2)
+        assert len(exchange.asked) == looks, "it is not looked up any more"
+        await asyncio.sleep(2 * NAMED_LIST_EVERY_S)
+    assert recorder.written() == [(ETH, DELISTED)]
+    assert exchange.asked[-1][1] == f'["{BTC}"]'
+    assert [named for _, named in exchange.asked[:3]] == [
+        f'["{BTC}","{ETH}"]',
+        "",
+        f'["{ETH}"]',
+    ], "one that is not there spoils the answer for all"
 
-    virtual_time.run(story(), within_s=None)
 
-
-def test_one_that_is_back_was_never_gone() -> None:
+async def test_one_that_is_back_was_never_gone() -> None:
     """The exchange's list had a hole for a moment."""
     recorder, exchange = Recorder(BTC, ETH), Exchange({BTC: TRADING, ETH: TRADING}, {BTC: TRADING})
 
-    async def story() -> None:
-        async with watching(exchange, recorder, {BTC: TRADING}):
-            await asyncio.sleep(LIST_SPACING_S + 1)
-            assert len(exchange.asked) == 1
-        assert recorder.written() == []
-
-    virtual_time.run(story(), within_s=None)
+    async with watching(exchange, recorder, {BTC: TRADING}):
+        await asyncio.sleep(LIST_SPACING_S + 1)
+        assert len(exchange.asked) == 1
+    assert recorder.written() == []
 
 
-def test_doubt_is_a_reason_to_look_sooner() -> None:
+async def test_doubt_is_a_reason_to_look_sooner() -> None:
     """The exchange did not know a symbol; but no sooner than a minute after the last look."""
     recorder, exchange = Recorder(BTC), Exchange({BTC: "BREAK"})
 
-    async def story() -> None:
-        async with watching(exchange, recorder, {BTC: TRADING}) as rest:
-            rest.recheck_listing.set()
-            await asyncio.sleep(LIST_SPACING_S - 1)
-            assert exchange.asked == []
-            await asyncio.sleep(2)
-            assert len(exchange.asked) == 1
-            assert recorder.written() == [(BTC, "BREAK")]
-            await asyncio.sleep(NAMED_LIST_EVERY_S / 4)
-            assert len(exchange.asked) == 1, "the doubt is answered"
-
-    virtual_time.run(story(), within_s=None)
+    async with watching(exchange, recorder, {BTC: TRADING}) as rest:
+        rest.recheck_listing.set()
+        await asyncio.sleep(LIST_SPACING_S - 1)
+        assert exchange.asked == []
+        await asyncio.sleep(2)
+        assert len(exchange.asked) == 1
+        assert recorder.written() == [(BTC, "BREAK")]
+        await asyncio.sleep(NAMED_LIST_EVERY_S / 4)
+        assert len(exchange.asked) == 1, "the doubt is answered"
 
 
-def test_all_are_asked_for_where_new_ones_are_looked_for() -> None:
+async def test_all_are_asked_for_where_new_ones_are_looked_for() -> None:
     """Or where there are too many to name; every list is passed on, to find new ones."""
     many = [f"S{n}USDT" for n in range(NAMED_MAX + 1)]
 
-    async def story() -> None:
-        for symbols, new_ones in ((many, False), ([BTC], True)):
-            recorder, listed = Recorder(*symbols), dict.fromkeys(symbols, TRADING)
-            exchange = Exchange(listed)
-            async with watching(exchange, recorder, listed, new_ones=new_ones) as rest:
-                rest.recheck_listing.set()
-                await asyncio.sleep(LIST_SPACING_S + 1)
-            assert [named for _, named in exchange.asked] == [""]
-            assert len(recorder.lists) == 2
-
-    virtual_time.run(story(), within_s=None)
+    for symbols, new_ones in ((many, False), ([BTC], True)):
+        recorder, listed = Recorder(*symbols), dict.fromkeys(symbols, TRADING)
+        exchange = Exchange(listed)
+        async with watching(exchange, recorder, listed, new_ones=new_ones) as rest:
+            rest.recheck_listing.set()
+            await asyncio.sleep(LIST_SPACING_S + 1)
+        assert [named for _, named in exchange.asked] == [""]
+        assert len(recorder.lists) == 2
 
 
 @pytest.mark.parametrize("new_ones", [True, False])
-def test_one_that_the_whole_list_hides_is_not_taken_for_delisted(new_ones: bool) -> None:
+async def test_one_that_the_whole_list_hides_is_not_taken_for_delisted(new_ones: bool) -> None:
     """The exchange shows symbols with special permissions only to who names them."""
     recorder = Recorder(BTC, ETH)
     exchange = Exchange({"LTCUSDT": TRADING}, hidden={BTC: "HALT"})
 
-    async def story() -> None:
-        async with watching(
-            exchange, recorder, {BTC: TRADING, ETH: TRADING}, new_ones=new_ones
-        ) as rest:
-            for _ in range(4):
-                rest.recheck_listing.set()
-                await asyncio.sleep(LIST_SPACING_S + 1)
-        assert recorder.written() == [(BTC, "HALT"), (ETH, DELISTED)]
-
-    virtual_time.run(story(), within_s=None)
+    async with watching(
+        exchange, recorder, {BTC: TRADING, ETH: TRADING}, new_ones=new_ones
+    ) as rest:
+        for _ in range(4):
+            rest.recheck_listing.set()
+            await asyncio.sleep(LIST_SPACING_S + 1)
+    assert recorder.written() == [(BTC, "HALT"), (ETH, DELISTED)]
 
 
-def test_a_list_with_a_hole_is_not_filled_one_by_one_without_end() -> None:
+async def test_a_list_with_a_hole_is_not_filled_one_by_one_without_end() -> None:
     """Each costs as much as the whole list; a list that is empty by mistake must not cost thousands."""
     symbols = [f"S{n}USDT" for n in range(NAMED_MAX)]
     recorder, exchange = Recorder(*symbols), Exchange({})
 
-    async def story() -> None:
-        async with watching(exchange, recorder, dict.fromkeys(symbols, TRADING)) as rest:
-            rest.recheck_listing.set()
-            await asyncio.sleep(LIST_SPACING_S + 30)
-        assert len(exchange.asked) == 2 + ONE_BY_ONE_MAX
-
-    virtual_time.run(story(), within_s=None)
+    async with watching(exchange, recorder, dict.fromkeys(symbols, TRADING)) as rest:
+        rest.recheck_listing.set()
+        await asyncio.sleep(LIST_SPACING_S + 30)
+    assert len(exchange.asked) == 2 + ONE_BY_ONE_MAX
 
 
 @pytest.mark.parametrize("status", [404, 400])
 @pytest.mark.parametrize("first", [None, {BTC: TRADING}])
-def test_an_exchange_that_does_not_list_is_asked_again(status: int, first: Lists | None) -> None:
+async def test_an_exchange_that_does_not_list_is_asked_again(
+    status: int, first: Lists | None
+) -> None:
     """A 404 or a 400 ends no watch: as soon as there is a list again, what it says is written down."""
     recorder, exchange = Recorder(BTC), Exchange({BTC: "BREAK"})
     lists = False
@@ -274,22 +250,18 @@ def test_an_exchange_that_does_not_list_is_asked_again(status: int, first: Lists
     async def at_times(request: web.Request) -> web.StreamResponse:
         return await exchange(request) if lists else web.Response(status=status)
 
-    async def story() -> None:
-        nonlocal lists
-        async with watching(at_times, recorder, first):
-            await asyncio.sleep(10 * NAMED_LIST_EVERY_S)
-            assert recorder.written() == []
-            lists = True
-            await asyncio.sleep(NAMED_LIST_EVERY_S + LIST_SPACING_S)
-            assert recorder.written() == [(BTC, "BREAK")]
-
-    virtual_time.run(story(), within_s=None)
+    async with watching(at_times, recorder, first):
+        await asyncio.sleep(10 * NAMED_LIST_EVERY_S)
+        assert recorder.written() == []
+        lists = True
+        await asyncio.sleep(NAMED_LIST_EVERY_S + LIST_SPACING_S)
+        assert recorder.written() == [(BTC, "BREAK")]
 
 
 STEPS = SymbolInfo(BTC, TRADING, "0.01000000", "1000000", "0.00001000", "9000")
 
 
-def test_the_steps_are_written_down_when_first_seen_and_when_they_change() -> None:
+async def test_the_steps_are_written_down_when_first_seen_and_when_they_change() -> None:
     """As the exchange writes them; and nothing where nothing differs."""
     recorder = Recorder(BTC, known=ListingState("", "", ""))
     tick = "0.01000000"
@@ -297,31 +269,24 @@ def test_the_steps_are_written_down_when_first_seen_and_when_they_change() -> No
     async def exchange(_: web.Request) -> web.StreamResponse:
         return web.Response(body=encode_exchange_info([replace(STEPS, tick_size=tick)], 6_000))
 
-    async def story() -> None:
-        nonlocal tick
-        async with watching(exchange, recorder, ExchangeInfo({BTC: STEPS})):
-            await asyncio.sleep(3 * NAMED_LIST_EVERY_S)
-            assert [_steps(frame) for frame in recorder.frames] == [("0.01000000", "0.00001000")]
-            tick = "0.1"
-            await asyncio.sleep(NAMED_LIST_EVERY_S + LIST_SPACING_S)
-            tick = "0.00000000"
-            await asyncio.sleep(NAMED_LIST_EVERY_S + LIST_SPACING_S)
-            assert [frame.tick_size for frame in recorder.frames] == ["0.01000000", "0.1", ""]
-            assert {frame.status for frame in recorder.frames} == {TRADING}
-
-    virtual_time.run(story(), within_s=None)
+    async with watching(exchange, recorder, ExchangeInfo({BTC: STEPS})):
+        await asyncio.sleep(3 * NAMED_LIST_EVERY_S)
+        assert [_steps(frame) for frame in recorder.frames] == [("0.01000000", "0.00001000")]
+        tick = "0.1"
+        await asyncio.sleep(NAMED_LIST_EVERY_S + LIST_SPACING_S)
+        tick = "0.00000000"
+        await asyncio.sleep(NAMED_LIST_EVERY_S + LIST_SPACING_S)
+        assert [frame.tick_size for frame in recorder.frames] == ["0.01000000", "0.1", ""]
+        assert {frame.status for frame in recorder.frames} == {TRADING}
 
 
-def test_one_that_was_delisted_keeps_its_steps() -> None:
+async def test_one_that_was_delisted_keeps_its_steps() -> None:
     """They are its last ones; nothing says that they changed."""
     recorder = Recorder(BTC, known=ListingState(TRADING, "0.1", "0.2"))
 
-    async def story() -> None:
-        async with watching(Exchange({}), recorder, {}):
-            await asyncio.sleep(LIST_SPACING_S + 1)
-            assert [(f.status, *_steps(f)) for f in recorder.frames] == [(DELISTED, "0.1", "0.2")]
-
-    virtual_time.run(story(), within_s=None)
+    async with watching(Exchange({}), recorder, {}):
+        await asyncio.sleep(LIST_SPACING_S + 1)
+        assert [(f.status, *_steps(f)) for f in recorder.frames] == [(DELISTED, "0.1", "0.2")]
 
 
 def pulse(*names: str, quoted: tuple[str, ...] = ()) -> BestPrices:
@@ -338,101 +303,85 @@ def joined(recorder: Recorder) -> set[str]:
     }
 
 
-def test_a_name_that_the_pulse_brings_is_looked_up_at_once_and_alone() -> None:
+async def test_a_name_that_the_pulse_brings_is_looked_up_at_once_and_alone() -> None:
     """No list of many megabytes for it; and once it is known, it is no question any more."""
     recorder, exchange = Recorder(BTC), Exchange({BTC: TRADING, "NEWUSDT": TRADING})
 
-    async def story() -> None:
-        async with watching(exchange, recorder, {BTC: TRADING}, new_ones=True) as rest:
-            await asyncio.sleep(3)
-            for _ in range(3):
-                rest.statuses.on_pulse_names(pulse(BTC, "NEWUSDT", quoted=(BTC, "NEWUSDT")))
-                await asyncio.sleep(1)
-            assert joined(recorder) == {"NEWUSDT"}
-            assert [named for _, named in exchange.asked] == ['["NEWUSDT"]']
-
-    virtual_time.run(story(), within_s=None)
+    async with watching(exchange, recorder, {BTC: TRADING}, new_ones=True) as rest:
+        await asyncio.sleep(3)
+        for _ in range(3):
+            rest.statuses.on_pulse_names(pulse(BTC, "NEWUSDT", quoted=(BTC, "NEWUSDT")))
+            await asyncio.sleep(1)
+        assert joined(recorder) == {"NEWUSDT"}
+        assert [named for _, named in exchange.asked] == ['["NEWUSDT"]']
 
 
-def test_a_name_that_does_not_trade_yet_is_looked_up_again() -> None:
+async def test_a_name_that_does_not_trade_yet_is_looked_up_again() -> None:
     """At some pulses more, since the list may be behind; then as soon as it has prices."""
     recorder = Recorder(BTC)
     lists = {BTC: TRADING, "NEWUSDT": "BREAK"}
     exchange = Exchange(lists)
 
-    async def story() -> None:
-        async with watching(exchange, recorder, {BTC: TRADING}, new_ones=True) as rest:
-            for _ in range(3 * NAME_TRIES):
-                rest.statuses.on_pulse_names(pulse(BTC, "NEWUSDT", quoted=(BTC,)))
-                await asyncio.sleep(1)
-            assert [named for _, named in exchange.asked] == ['["NEWUSDT"]'] * NAME_TRIES
-            rest.statuses.on_pulse_names(pulse(BTC, "NEWUSDT", quoted=(BTC, "NEWUSDT")))
+    async with watching(exchange, recorder, {BTC: TRADING}, new_ones=True) as rest:
+        for _ in range(3 * NAME_TRIES):
+            rest.statuses.on_pulse_names(pulse(BTC, "NEWUSDT", quoted=(BTC,)))
             await asyncio.sleep(1)
-            lists["NEWUSDT"] = TRADING
-            assert joined(recorder) == set()
-            rest.statuses.on_pulse_names(pulse(BTC, "NEWUSDT", quoted=(BTC, "NEWUSDT")))
-            await asyncio.sleep(1)
-            assert joined(recorder) == {"NEWUSDT"}
-            assert len(exchange.asked) == NAME_TRIES + 2
+        assert [named for _, named in exchange.asked] == ['["NEWUSDT"]'] * NAME_TRIES
+        rest.statuses.on_pulse_names(pulse(BTC, "NEWUSDT", quoted=(BTC, "NEWUSDT")))
+        await asyncio.sleep(1)
+        lists["NEWUSDT"] = TRADING
+        assert joined(recorder) == set()
+        rest.statuses.on_pulse_names(pulse(BTC, "NEWUSDT", quoted=(BTC, "NEWUSDT")))
+        await asyncio.sleep(1)
+        assert joined(recorder) == {"NEWUSDT"}
+        assert len(exchange.asked) == NAME_TRIES + 2
 
-    virtual_time.run(story(), within_s=None)
 
-
-def test_a_name_that_is_never_listed_is_given_up_until_the_next_whole_list() -> None:
+async def test_a_name_that_is_never_listed_is_given_up_until_the_next_whole_list() -> None:
     """The pulse names it every half minute, and each question would cost as much as a whole list."""
     recorder, exchange = Recorder(BTC), Exchange({BTC: TRADING})
 
-    async def story() -> None:
-        async with watching(exchange, recorder, {BTC: TRADING}, new_ones=True) as rest:
-            for _ in range(3 * NAME_TRIES):
-                rest.statuses.on_pulse_names(pulse(BTC, "GHOSTUSDT"))
-                await asyncio.sleep(1)
-            asked = len(exchange.asked)
-            assert sum(named == '["GHOSTUSDT"]' for _, named in exchange.asked) == NAME_TRIES
-            await asyncio.sleep(WHOLE_LIST_EVERY_S + LIST_SPACING_S)
-            assert len(exchange.asked) == asked + 1
+    async with watching(exchange, recorder, {BTC: TRADING}, new_ones=True) as rest:
+        for _ in range(3 * NAME_TRIES):
             rest.statuses.on_pulse_names(pulse(BTC, "GHOSTUSDT"))
             await asyncio.sleep(1)
-            assert len(exchange.asked) > asked + 1
+        asked = len(exchange.asked)
+        assert sum(named == '["GHOSTUSDT"]' for _, named in exchange.asked) == NAME_TRIES
+        await asyncio.sleep(WHOLE_LIST_EVERY_S + LIST_SPACING_S)
+        assert len(exchange.asked) == asked + 1
+        rest.statuses.on_pulse_names(pulse(BTC, "GHOSTUSDT"))
+        await asyncio.sleep(1)
+        assert len(exchange.asked) > asked + 1
 
-    virtual_time.run(story(), within_s=None)
 
-
-def test_what_was_joined_gets_its_steps_as_soon_as_it_is_known() -> None:
+async def test_what_was_joined_gets_its_steps_as_soon_as_it_is_known() -> None:
     """A symbol is known once its connection stands: at the next pulse, or a minute later."""
     recorder = Recorder(BTC, known=ListingState(TRADING, "", ""))
     exchange = Exchange({BTC: TRADING, "NEWUSDT": TRADING, ETH: TRADING})
 
-    async def story() -> None:
-        async with watching(exchange, recorder, {BTC: TRADING}, new_ones=True) as rest:
-            await asyncio.sleep(1)
-            rest.statuses.on_pulse_names(pulse(BTC, "NEWUSDT", ETH))
-            await asyncio.sleep(1)
-            assert recorder.written() == []
-            recorder.known["NEWUSDT"] = ListingState("", "", "")
-            rest.statuses.on_pulse_names(pulse(BTC, "NEWUSDT", ETH))
-            await asyncio.sleep(1)
-            assert recorder.written() == [("NEWUSDT", TRADING)]
-            recorder.known[ETH] = ListingState("", "", "")
-            await asyncio.sleep(LIST_SPACING_S)
-            assert recorder.written() == [("NEWUSDT", TRADING), (ETH, TRADING)]
-
-    virtual_time.run(story(), within_s=None)
+    async with watching(exchange, recorder, {BTC: TRADING}, new_ones=True) as rest:
+        await asyncio.sleep(1)
+        rest.statuses.on_pulse_names(pulse(BTC, "NEWUSDT", ETH))
+        await asyncio.sleep(1)
+        assert recorder.written() == []
+        recorder.known["NEWUSDT"] = ListingState("", "", "")
+        rest.statuses.on_pulse_names(pulse(BTC, "NEWUSDT", ETH))
+        await asyncio.sleep(1)
+        assert recorder.written() == [("NEWUSDT", TRADING)]
+        recorder.known[ETH] = ListingState("", "", "")
+        await asyncio.sleep(LIST_SPACING_S)
+        assert recorder.written() == [("NEWUSDT", TRADING), (ETH, TRADING)]
 
 
-def test_nothing_is_written_twice_however_far_behind_the_recorder_is() -> None:
+async def test_nothing_is_written_twice_however_far_behind_the_recorder_is() -> None:
     """What was written waits in the queue; the next looks find it unchanged."""
-
-    async def story() -> None:
-        async with linked(Exchange({BTC: "HALT"}), virtual_time.WallClock()) as context:
-            known = {BTC: TRADED}
-            statuses = SymbolStatusPoller(
-                context, RestClient(context), lambda: known, lambda _: None, new_ones=False
-            )
-            task = asyncio.create_task(statuses.run(info({BTC: "HALT"})))
-            await asyncio.sleep(10 * NAMED_LIST_EVERY_S)
-            assert len(context.queue) == 1
-            task.cancel()
-            await asyncio.wait([task])
-
-    virtual_time.run(story(), within_s=None)
+    async with linked(Exchange({BTC: "HALT"}), virtual_time.WallClock()) as context:
+        known = {BTC: TRADED}
+        statuses = SymbolStatusPoller(
+            context, RestClient(context), lambda: known, lambda _: None, new_ones=False
+        )
+        task = asyncio.create_task(statuses.run(info({BTC: "HALT"})))
+        await asyncio.sleep(10 * NAMED_LIST_EVERY_S)
+        assert len(context.queue) == 1
+        task.cancel()
+        await asyncio.wait([task])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 
 import pytest
@@ -42,15 +41,13 @@ class EarlyClock:
             self._now_s = math.nextafter(self._now_s + seconds, 0.0)
 
 
-def test_each_sleep_ends_with_a_tick_though_a_sleeper_wakes_a_hair_early() -> None:
+@pytest.mark.real_time
+async def test_each_sleep_ends_with_a_tick_though_a_sleeper_wakes_a_hair_early() -> None:
     """Else it would sleep for no time at all, for ever where only sleep makes time pass."""
     queue = RecordQueue(PAUSES)
 
-    async def story() -> None:
-        await Ticks(EarlyClock(), queue).run()
-
     with pytest.raises(Enough):
-        asyncio.run(story())
+        await Ticks(EarlyClock(), queue).run()
     ticks = queue.drain()
     assert len(ticks) == PAUSES
     for tick in ticks:

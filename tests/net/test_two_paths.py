@@ -72,54 +72,41 @@ async def feeding(context: NetContext, connections: int) -> AsyncIterator[FeedSe
 
 
 @pytest.mark.parametrize(("connections", "spread"), [(1, (1, 0)), (2, (1, 1)), (3, (2, 1))])
-def test_connections_are_spread_over_both(connections: int, spread: tuple[int, int]) -> None:
+async def test_connections_are_spread_over_both(connections: int, spread: tuple[int, int]) -> None:
     """The second one goes the other way, so that whatever breaks one path leaves the other."""
-
-    async def story() -> None:
-        async with two_hosts() as (context, first, second), feeding(context, connections):
-            await asyncio.sleep(5)
-            assert (len(first.open), len(second.open)) == spread
-
-    virtual_time.run(story())
+    async with two_hosts() as (context, first, second), feeding(context, connections):
+        await asyncio.sleep(5)
+        assert (len(first.open), len(second.open)) == spread
 
 
-def test_a_connection_goes_where_there_is_somebody_and_later_comes_back() -> None:
+async def test_a_connection_goes_where_there_is_somebody_and_later_comes_back() -> None:
     """While its own host cannot be reached; a replacement tries its own first."""
-
-    async def story() -> None:
-        async with two_hosts() as (context, first, second), feeding(context, 1) as feeds:
-            first.up = False
-            await asyncio.sleep(10)
-            assert (len(first.open), len(second.open)) == (0, 1)
-            first.up = True
-            notes = [f for f in await context.queue.take(9, 99) if isinstance(f, Connected)]
-            feeds.replace(notes[-1].connection, "a test wants it")
-            await asyncio.sleep(10)
-            assert (len(first.open), len(second.open)) == (1, 0)
-
-    virtual_time.run(story())
+    async with two_hosts() as (context, first, second), feeding(context, 1) as feeds:
+        first.up = False
+        await asyncio.sleep(10)
+        assert (len(first.open), len(second.open)) == (0, 1)
+        first.up = True
+        notes = [f for f in await context.queue.take(9, 99) if isinstance(f, Connected)]
+        feeds.replace(notes[-1].connection, "a test wants it")
+        await asyncio.sleep(10)
+        assert (len(first.open), len(second.open)) == (1, 0)
 
 
-def test_a_cut_does_not_change_the_way() -> None:
+async def test_a_cut_does_not_change_the_way() -> None:
     """A connection that had been good is opened again where it was."""
-
-    async def story() -> None:
-        async with two_hosts() as (context, first, second), feeding(context, 2):
-            await asyncio.sleep(90)
-            await second.open[0].close()
-            await asyncio.sleep(5)
-            assert (first.seen, second.seen) == (1, 2)
-            assert (len(first.open), len(second.open)) == (1, 1)
-            frames = await context.queue.take(9, 99)
-            assert sum(isinstance(frame, Disconnected) for frame in frames) == 1
-
-    virtual_time.run(story())
+    async with two_hosts() as (context, first, second), feeding(context, 2):
+        await asyncio.sleep(90)
+        await second.open[0].close()
+        await asyncio.sleep(5)
+        assert (first.seen, second.seen) == (1, 2)
+        assert (len(first.open), len(second.open)) == (1, 1)
+        frames = await context.queue.take(9, 99)
+        assert sum(isinstance(frame, Disconnected) for frame in frames) == 1
 
 
-def test_requests_go_to_the_other_host_while_one_cannot_be_reached() -> None:
+async def test_requests_go_to_the_other_host_while_one_cannot_be_reached() -> None:
     """It is logged, and the other host is used until it fails as well."""
-
-    async def story() -> None:
+    with capture_logs() as lines:
         async with two_hosts() as (context, first, second):
             rest = RestClient(context)
             task = asyncio.create_task(rest.run())
@@ -138,57 +125,46 @@ def test_requests_go_to_the_other_host_while_one_cannot_be_reached() -> None:
             assert (first.asked, second.asked) == (["A", "D"], ["B", "C"])
             task.cancel()
             await asyncio.wait([task])
-
-    with capture_logs() as lines:
-        virtual_time.run(story())
     assert [line["event"] for line in lines].count("asking the other host") == 2
 
 
-def test_what_fails_at_the_same_time_changes_the_host_once() -> None:
+async def test_what_fails_at_the_same_time_changes_the_host_once() -> None:
     """A dozen requests that are cut together must not lead back to the dead host."""
-
-    async def story() -> None:
-        async with two_hosts() as (context, first, second):
-            first.up = False
-            rest = RestClient(context)
-            task = asyncio.create_task(rest.run())
-            for number in range(12):
-                rest.request_snapshot(FetchSnapshot(f"S{number}", 1, limit=100))
-            for _ in range(12):
-                assert isinstance(await next_answer(context.queue), DepthAnswer)
-            assert (len(first.asked), len(second.asked)) == (0, 12)
-            task.cancel()
-            await asyncio.wait([task])
-
-    virtual_time.run(story())
+    async with two_hosts() as (context, first, second):
+        first.up = False
+        rest = RestClient(context)
+        task = asyncio.create_task(rest.run())
+        for number in range(12):
+            rest.request_snapshot(FetchSnapshot(f"S{number}", 1, limit=100))
+        for _ in range(12):
+            assert isinstance(await next_answer(context.queue), DepthAnswer)
+        assert (len(first.asked), len(second.asked)) == (0, 12)
+        task.cancel()
+        await asyncio.wait([task])
 
 
 @pytest.mark.parametrize("status", [500, 429])
-def test_a_host_that_answers_is_not_left(status: int) -> None:
+async def test_a_host_that_answers_is_not_left(status: int) -> None:
     """Its trouble is the exchange's; and a silence that it asks for is one of the whole address."""
+    async with two_hosts() as (context, first, second):
+        answers = [web.Response(status=status, headers={"Retry-After": "2"})]
 
-    async def story() -> None:
-        async with two_hosts() as (context, first, second):
-            answers = [web.Response(status=status, headers={"Retry-After": "2"})]
+        async def troubled(request: web.Request) -> web.StreamResponse:
+            return answers.pop() if answers else await Host.__call__(first, request)
 
-            async def troubled(request: web.Request) -> web.StreamResponse:
-                return answers.pop() if answers else await Host.__call__(first, request)
-
-            async with linked(troubled, context.clock) as own:
-                venue = replace(own.venue, other_rest_url=context.venue.other_rest_url)
-                rest = RestClient(replace(own, venue=venue))
-                task = asyncio.create_task(rest.run())
-                rest.request_snapshot(FetchSnapshot("A", 1))
-                assert isinstance(await next_answer(own.queue), DepthAnswer)
-                assert (first.asked, second.asked) == (["A"], [])
-                task.cancel()
-                await asyncio.wait([task])
-
-    virtual_time.run(story())
+        async with linked(troubled, context.clock) as own:
+            venue = replace(own.venue, other_rest_url=context.venue.other_rest_url)
+            rest = RestClient(replace(own, venue=venue))
+            task = asyncio.create_task(rest.run())
+            rest.request_snapshot(FetchSnapshot("A", 1))
+            assert isinstance(await next_answer(own.queue), DepthAnswer)
+            assert (first.asked, second.asked) == (["A"], [])
+            task.cancel()
+            await asyncio.wait([task])
 
 
 @pytest.mark.parametrize(("ping_every_s", "said_s"), [(20, 30), (180, 40)])
-def test_an_exchange_that_pings_seldom_is_not_taken_for_dead(
+async def test_an_exchange_that_pings_seldom_is_not_taken_for_dead(
     ping_every_s: float, said_s: float
 ) -> None:
     """It answers our ping; one that does not is replaced, and then ended."""
@@ -207,9 +183,9 @@ def test_an_exchange_that_pings_seldom_is_not_taken_for_dead(
                 frames = await context.queue.take(99, 99)
                 return sum(isinstance(frame, Connected) for frame in frames)
 
-    assert virtual_time.run(story(answers, 600)) == (1 if ping_every_s > 30 else 20)
-    assert virtual_time.run(story(deaf, said_s - 1)) == 1
-    assert virtual_time.run(story(deaf, said_s + 1)) == 2
+    assert (await story(answers, 600)) == (1 if ping_every_s > 30 else 20)
+    assert (await story(deaf, said_s - 1)) == 1
+    assert (await story(deaf, said_s + 1)) == 2
 
 
 async def _plain(request: web.Request) -> web.WebSocketResponse:

@@ -25,6 +25,8 @@ from store.contents import records_on_tape, stored, tapes
 from store.story import BTC, ETH, RECORDS, YUAN, expected
 from support.oracle import SECOND, connected, start
 
+pytestmark = pytest.mark.real_time
+
 T = TypeVar("T")
 QUIET: Final = tuple(f"Q{number}USDT" for number in range(20))
 OPENING: Final = start(BTC, ETH, YUAN, *QUIET, every=2)
@@ -83,16 +85,16 @@ async def record(root: Path, cancelled_after: int | None) -> int:
 
 
 @pytest.mark.usefixtures("_threads_at_once")
-def test_between_two_books_of_a_rotation_others_get_their_turn(tmp_path: Path) -> None:
+async def test_between_two_books_of_a_rotation_others_get_their_turn(tmp_path: Path) -> None:
     """The sockets among them: stamps stay right however many books there are."""
-    assert asyncio.run(record(tmp_path, None)) > len(OPENING.symbols)
+    assert (await record(tmp_path, None)) > len(OPENING.symbols)
 
 
 @pytest.mark.usefixtures("_threads_at_once")
 @pytest.mark.parametrize("turns", [2, 9, 16, 23])
-def test_whoever_is_stopped_amid_a_rotation_loses_nothing(tmp_path: Path, turns: int) -> None:
+async def test_whoever_is_stopped_amid_a_rotation_loses_nothing(tmp_path: Path, turns: int) -> None:
     """At whichever turn of the loop: the rotation is finished first, then the rest is taken."""
-    asyncio.run(record(tmp_path, turns))
+    await record(tmp_path, turns)
     assert records_on_tape(tmp_path) == list(RECORDS)
     assert stored(tmp_path) == expected(RECORDS, opening=OPENING)
     _, second = map(read_tape, tapes(tmp_path))
@@ -108,63 +110,55 @@ def _every_row_is_a_backlog(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("_every_row_is_a_backlog")
-def test_whoever_is_stopped_while_the_disk_is_behind_loses_nothing(tmp_path: Path) -> None:
+async def test_whoever_is_stopped_while_the_disk_is_behind_loses_nothing(tmp_path: Path) -> None:
     """Rows that wait for the worker are written, however long it takes."""
     free = threading.Event()
 
-    async def story() -> None:
-        with open_archive(tmp_path) as archive:
-            archive._worker.submit(free.wait)
-            async_recording = AsyncRecording(
-                archive.begin(OPENING, "first"), StandingClock(), SEGMENT_S
-            )
-            frames = list(RECORDS)
-            before, rest = frames[:10], frames[10:]
-            work = asyncio.ensure_future(async_recording.handle(before))
-            while not async_recording.session.writer.busy or async_recording._lock.locked():
-                await asyncio.sleep(0)
-            work.cancel()
-            await asyncio.wait({work})
-            free.set()
-            await async_recording.seal(before + rest, ignore, nothing)
-
-    asyncio.run(story())
+    with open_archive(tmp_path) as archive:
+        archive._worker.submit(free.wait)
+        async_recording = AsyncRecording(
+            archive.begin(OPENING, "first"), StandingClock(), SEGMENT_S
+        )
+        frames = list(RECORDS)
+        before, rest = frames[:10], frames[10:]
+        work = asyncio.ensure_future(async_recording.handle(before))
+        while not async_recording.session.writer.busy or async_recording._lock.locked():
+            await asyncio.sleep(0)
+        work.cancel()
+        await asyncio.wait({work})
+        free.set()
+        await async_recording.seal(before + rest, ignore, nothing)
     assert stored(tmp_path) == expected(RECORDS, opening=OPENING)
 
 
 @pytest.mark.usefixtures("_every_row_is_a_backlog")
-def test_what_is_left_at_the_end_is_taken_at_the_pace_of_the_disk(tmp_path: Path) -> None:
+async def test_what_is_left_at_the_end_is_taken_at_the_pace_of_the_disk(tmp_path: Path) -> None:
     """A whole queue may be left; its rows do not pile up in memory while the worker is behind."""
     free = threading.Event()
 
-    async def story() -> None:
-        with open_archive(tmp_path) as archive:
-            archive._worker.submit(free.wait)
-            async_recording = AsyncRecording(
-                archive.begin(OPENING, "first"), StandingClock(), 3_600
-            )
-            sealing = asyncio.ensure_future(async_recording.seal([*RECORDS], ignore, nothing))
-            try:
-                async with asyncio.timeout(20):
-                    while not async_recording.session.writer.busy:
-                        await asyncio.sleep(0)
-                for _ in RECORDS:
+    with open_archive(tmp_path) as archive:
+        archive._worker.submit(free.wait)
+        async_recording = AsyncRecording(archive.begin(OPENING, "first"), StandingClock(), 3_600)
+        sealing = asyncio.ensure_future(async_recording.seal([*RECORDS], ignore, nothing))
+        try:
+            async with asyncio.timeout(20):
+                while not async_recording.session.writer.busy:
                     await asyncio.sleep(0)
-                assert (
-                    len(async_recording.session.writer._pending)
-                    + len(async_recording.session.writer._full)
-                    == 1
-                )
-            finally:
-                free.set()
-            await sealing
-
-    asyncio.run(story())
+            for _ in RECORDS:
+                await asyncio.sleep(0)
+            assert (
+                len(async_recording.session.writer._pending)
+                + len(async_recording.session.writer._full)
+                == 1
+            )
+        finally:
+            free.set()
+        await sealing
     assert records_on_tape(tmp_path) == list(RECORDS)
 
 
 @pytest.mark.parametrize(("back_s", "segments"), [(30, 1), (90, 2), (400 * 86_400, 2)])
-def test_a_clock_that_is_set_back_begins_a_new_segment(
+async def test_a_clock_that_is_set_back_begins_a_new_segment(
     tmp_path: Path, back_s: int, segments: int
 ) -> None:
     """So that what follows has its own date at once; a frame that waited a little begins none."""
@@ -174,20 +168,17 @@ def test_a_clock_that_is_set_back_begins_a_new_segment(
         def now_ns(self) -> int:
             return begun * SECOND
 
-    async def story() -> None:
-        with open_archive(tmp_path) as archive:
-            opening = replace(start(BTC), received_ns=begun * SECOND)
-            async_recording = AsyncRecording(archive.begin(opening, "first"), Ahead(), 3_600)
-            steps = [ClockStep((begun - back_s + second) * SECOND, 0) for second in range(3)]
-            await async_recording.handle([connected(begun, 1, (BTC,)), *steps])
-            await async_recording.seal([], ignore, nothing)
-
-    asyncio.run(story())
+    with open_archive(tmp_path) as archive:
+        opening = replace(start(BTC), received_ns=begun * SECOND)
+        async_recording = AsyncRecording(archive.begin(opening, "first"), Ahead(), 3_600)
+        steps = [ClockStep((begun - back_s + second) * SECOND, 0) for second in range(3)]
+        await async_recording.handle([connected(begun, 1, (BTC,)), *steps])
+        await async_recording.seal([], ignore, nothing)
     order = lineage_of(Layout(tmp_path)).order
     assert [one.start_us for one in order] == [begun * 10**6, (begun - back_s) * 10**6][:segments]
 
 
-def test_what_follows_from_the_rest_is_handed_on(tmp_path: Path) -> None:
+async def test_what_follows_from_the_rest_is_handed_on(tmp_path: Path) -> None:
     """It is counted as the other rows are: a book may become known only there."""
 
     async def story() -> list[type]:
@@ -201,4 +192,4 @@ def test_what_follows_from_the_rest_is_handed_on(tmp_path: Path) -> None:
             )
         return seen
 
-    assert {BookSynced, BookRow} <= set(asyncio.run(story()))
+    assert {BookSynced, BookRow} <= set(await story())

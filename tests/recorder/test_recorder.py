@@ -27,7 +27,7 @@ from support import virtual_time
 from support.truth import TracedMarket
 
 
-def test_after_a_bug_the_next_start_recovers_what_is_on_the_tape(
+async def test_after_a_bug_the_next_start_recovers_what_is_on_the_tape(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The program may be wrong, so it seals nothing; the next start does that, as after a kill."""
@@ -36,46 +36,39 @@ def test_after_a_bug_the_next_start_recovers_what_is_on_the_tape(
     def bug(*_: object) -> None:
         raise RuntimeError("a bug")
 
-    async def story() -> None:
-        market = TracedMarket(symbols, seed=3, levels=40)
-        async with SimServer(market) as server:
-            monkeypatch.setattr(StallDetector, "find_stalled", bug)
-            venue = Venue("test exchange", server.rest_url, server.ws_url)
-            recorder = Recorder(Settings(venue, symbols, 2, tmp_path), virtual_time.WallClock())
-            with pytest.raises(ExceptionGroup) as caught:
-                await recorder.run()
-            assert caught.group_contains(RuntimeError, match="a bug")
-            assert list((tmp_path / "unsealed").iterdir())
+    market = TracedMarket(symbols, seed=3, levels=40)
+    async with SimServer(market) as server:
+        monkeypatch.setattr(StallDetector, "find_stalled", bug)
+        venue = Venue("test exchange", server.rest_url, server.ws_url)
+        recorder = Recorder(Settings(venue, symbols, 2, tmp_path), virtual_time.WallClock())
+        with pytest.raises(ExceptionGroup) as caught:
+            await recorder.run()
+        assert caught.group_contains(RuntimeError, match="a bug")
+        assert list((tmp_path / "unsealed").iterdir())
+        await asyncio.sleep(1)
+        monkeypatch.undo()
+        async with recording(server, symbols, tmp_path, every=2):
             await asyncio.sleep(1)
-            monkeypatch.undo()
-            async with recording(server, symbols, tmp_path, every=2):
-                await asyncio.sleep(1)
-        assert not list((tmp_path / "unsealed").iterdir())
-        rows = check_archive(tmp_path, truth_of(market), every=2)["BTCUSDT"]
-        assert sum(row["epoch"] == 1 for row in rows) >= 5
-        assert [gap["reason"] for gap in gaps_of(tmp_path)] == ["killed"]
-
-    virtual_time.run(story())
+    assert not list((tmp_path / "unsealed").iterdir())
+    rows = check_archive(tmp_path, truth_of(market), every=2)["BTCUSDT"]
+    assert sum(row["epoch"] == 1 for row in rows) >= 5
+    assert [gap["reason"] for gap in gaps_of(tmp_path)] == ["killed"]
 
 
-def test_there_is_no_status_after_a_stop(tmp_path: Path) -> None:
+async def test_there_is_no_status_after_a_stop(tmp_path: Path) -> None:
     """Then connections close one after another, so the books' states would mislead."""
-
-    async def story() -> None:
-        async with (
-            SimServer(TracedMarket(("BTCUSDT",), seed=3, levels=40)) as server,
-            recording(server, ("BTCUSDT",), tmp_path, every=2) as recorder,
-        ):
-            assert recorder.status() is None
-            await until_known(recorder, 1)
-            recorder.stop()
-            assert recorder.status() is None
-
-    virtual_time.run(story())
+    async with (
+        SimServer(TracedMarket(("BTCUSDT",), seed=3, levels=40)) as server,
+        recording(server, ("BTCUSDT",), tmp_path, every=2) as recorder,
+    ):
+        assert recorder.status() is None
+        await until_known(recorder, 1)
+        recorder.stop()
+        assert recorder.status() is None
 
 
 @pytest.mark.parametrize("count", [1, 2])
-def test_a_stop_ends_a_recovery(
+async def test_a_stop_ends_a_recovery(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
     """A recovery may take minutes. What is not recovered yet stays for the next start."""
@@ -96,19 +89,16 @@ def test_a_stop_ends_a_recovery(
         tape.write(record)
     tape.flush()
 
-    async def story() -> None:
-        async with SimServer(TracedMarket(("BTCUSDT",), seed=3, levels=40)) as server:
-            venue = Venue("test exchange", server.rest_url, server.ws_url)
-            settings = Settings(venue, ("BTCUSDT",), 2, tmp_path)
-            clock = virtual_time.WallClock()
-            recorder = Workers(settings, count) if count > 1 else Recorder(settings, clock)
-            work = asyncio.create_task(recorder.run())
-            while not repairing.is_set():
-                await asyncio.sleep(0)
-            recorder.stop()
-            await work
-
-    virtual_time.run(story())
+    async with SimServer(TracedMarket(("BTCUSDT",), seed=3, levels=40)) as server:
+        venue = Venue("test exchange", server.rest_url, server.ws_url)
+        settings = Settings(venue, ("BTCUSDT",), 2, tmp_path)
+        clock = virtual_time.WallClock()
+        recorder = Workers(settings, count) if count > 1 else Recorder(settings, clock)
+        work = asyncio.create_task(recorder.run())
+        while not repairing.is_set():
+            await asyncio.sleep(0)
+        recorder.stop()
+        await work
     assert layout.torn_tape(killed).exists()
     assert list((tmp_path / "unsealed").iterdir()) == [layout.unsealed_of(killed)]
     assert not (tmp_path / "tape").exists()

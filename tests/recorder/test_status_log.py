@@ -20,7 +20,8 @@ NOW: Final = RecorderStatus(
 )
 
 
-def test_a_line_says_how_all_of_it_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.real_time
+async def test_a_line_says_how_all_of_it_stands(monkeypatch: pytest.MonkeyPatch) -> None:
     """In figures, whatever is shown one by one; nothing before the recording has begun."""
     monkeypatch.setattr(status_log, "STATUS_LINE_S", 0.0)
     statuses = iter([None, NOW])
@@ -31,16 +32,13 @@ def test_a_line_says_how_all_of_it_stands(monkeypatch: pytest.MonkeyPatch) -> No
             seen.set()
         return now
 
-    async def story() -> None:
+    with capture_logs() as logged:
         reporting = asyncio.create_task(status_log.report(status))
         async with asyncio.timeout(20):
             while not seen.is_set() or len(logged) < 1:
                 await asyncio.sleep(0)
         reporting.cancel()
         await asyncio.wait({reporting})
-
-    with capture_logs() as logged:
-        asyncio.run(story())
     assert logged == [
         {
             "event": "status",

@@ -119,7 +119,8 @@ def test_a_book_that_was_not_there_has_no_rate() -> None:
     assert line_of("ETHUSDT", lines)[2] == "0"
 
 
-def test_the_window_is_redrawn_until_it_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.real_time
+async def test_the_window_is_redrawn_until_it_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing before the recording has begun; then how it stands, at each look anew."""
     monkeypatch.setattr(live_table, "REFRESH_S", 0.001)
     statuses: Iterator[RecorderStatus | None] = iter([None, NOW, replace(NOW, records=5_001)])
@@ -132,13 +133,10 @@ def test_the_window_is_redrawn_until_it_is_closed(monkeypatch: pytest.MonkeyPatc
             seen.set()
         return now
 
-    async def story() -> None:
-        console = Console(file=screen, width=160, force_terminal=True)
-        showing = asyncio.create_task(live_table.show(status, console))
-        async with asyncio.timeout(20):
-            await seen.wait()
-        showing.cancel()
-        await asyncio.wait({showing})
-
-    asyncio.run(story())
+    console = Console(file=screen, width=160, force_terminal=True)
+    showing = asyncio.create_task(live_table.show(status, console))
+    async with asyncio.timeout(20):
+        await seen.wait()
+    showing.cancel()
+    await asyncio.wait({showing})
     assert "5,000 records" in screen.getvalue()

@@ -48,7 +48,10 @@ class LargeStatus:
         return LONG
 
 
-def test_a_worker_goes_on_while_its_reports_are_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.real_time
+async def test_a_worker_goes_on_while_its_reports_are_not_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """However large they are; and when the other end of the pipe is closed, it seals."""
     monkeypatch.setattr(workers, "STATUS_EVERY_S", 0.0)
     receiver, sender = Pipe(duplex=False)
@@ -56,22 +59,20 @@ def test_a_worker_goes_on_while_its_reports_are_not_read(monkeypatch: pytest.Mon
     giving_up = threading.Timer(PATIENCE_S, receiver.close)
     giving_up.start()
 
-    async def story() -> None:
-        recorder = LargeStatus()
-        reporting = asyncio.create_task(_report_status(recorder, sender))
-        await recorder.asked.wait()
-        for _ in range(10):
-            await asyncio.sleep(0)
-        assert giving_up.is_alive()
-        receiver.close()
-        await reporting
-        assert recorder.stopped
-
-    asyncio.run(story())
+    recorder = LargeStatus()
+    reporting = asyncio.create_task(_report_status(recorder, sender))
+    await recorder.asked.wait()
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert giving_up.is_alive()
+    receiver.close()
+    await reporting
+    assert recorder.stopped
     giving_up.cancel()
 
 
-def test_a_worker_without_a_status_notices_that_the_main_process_is_gone(
+@pytest.mark.real_time
+async def test_a_worker_without_a_status_notices_that_the_main_process_is_gone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It may wait for an exchange that never answers; it must not outlive the main process."""
@@ -80,13 +81,10 @@ def test_a_worker_without_a_status_notices_that_the_main_process_is_gone(
     receiver, sender = Pipe(duplex=False)
     receiver.close()
 
-    async def story() -> None:
-        recorder = LargeStatus()
-        async with asyncio.timeout(PATIENCE_S):
-            await _report_status(recorder, sender)
-        assert recorder.stopped
-
-    asyncio.run(story())
+    recorder = LargeStatus()
+    async with asyncio.timeout(PATIENCE_S):
+        await _report_status(recorder, sender)
+    assert recorder.stopped
 
 
 def test_reports_are_read_as_they_come() -> None:

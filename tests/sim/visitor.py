@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from typing import Any, TypeAlias
@@ -14,16 +14,9 @@ from urllib.parse import quote
 import aiohttp
 
 from booktape.sim.server.server import SimServer
-from support import virtual_time
 from support.truth import TrueBook
 
-WITHIN_S = 60.0
 Levels: TypeAlias = dict[Decimal, Decimal]
-
-
-def run(work: Coroutine[Any, Any, None]) -> None:
-    """Run one test's work in virtual time; fail rather than hang."""
-    virtual_time.run(work, WITHIN_S)
 
 
 class Visitor:

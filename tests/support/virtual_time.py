@@ -1,6 +1,6 @@
 """Time that passes only when nothing else can happen: an hour of sleep takes none.
 
-    virtual_time.run(story())
+    virtual_time.run(work())        a coroutine test is run so by tests/conftest.py
 
 The loop's clock stands still while anything can still happen *now*: a callback is ready, bytes are
 on their way between two sockets of this loop, a connection is being made, a thread works. Only then
@@ -13,7 +13,7 @@ Both ends of every connection must be in the one loop. A task that polls must sl
 thread waits for it.
 
 Weaknesses: a socket that is used without a transport (`loop.sock_recv`) is not counted; what is on
-its way to it holds nothing up. A story may last some weeks, no longer: then the floats of time are
+its way to it holds nothing up. Work may last some weeks, no longer: then the floats of time are
 no finer than the nanosecond that asyncio's timers ask for.
 """
 
@@ -38,7 +38,7 @@ PATIENCE_S: Final = 180.0
 be busy, and what is played at infinite speed takes no virtual time."""
 
 WITHIN_S: Final = 3_600.0
-"""Virtual time within which a story must end, unless it says otherwise."""
+"""Virtual time within which work must end, unless its caller says otherwise."""
 
 _submit = ThreadPoolExecutor.submit
 

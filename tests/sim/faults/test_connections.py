@@ -17,25 +17,21 @@ from booktape.sim.faults.connections import CutAt, Cuts, HalfOpen, Outage
 from booktape.sim.faults.connections import ServerShutdown as Shutdown
 from booktape.wire.binance import decode_event
 from sim.exchange import BTC, faulty, last_id, market, pairs
-from sim.visitor import Visit, Visitor, ids, run, visit
+from sim.visitor import Visit, Visitor, ids, visit
 
 # ── cuts ────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_those_who_are_open_at_a_time_are_cut() -> None:
+async def test_those_who_are_open_at_a_time_are_cut() -> None:
     """A later connection stays."""
-
-    async def work() -> None:
-        async with visit(faulty(CutAt(1.05, abrupt=False), speed=20, slots=None)) as visit_:
-            first = await visit_.listen(BTC)
-            await first.end()
-            assert first.socket.close_code == GOING_AWAY
-            assert len(first.messages) == 10
-            second = await visit_.listen(BTC)
-            await second.count(10)
-            assert not second.ended
-
-    run(work())
+    async with visit(faulty(CutAt(1.05, abrupt=False), speed=20, slots=None)) as visit_:
+        first = await visit_.listen(BTC)
+        await first.end()
+        assert first.socket.close_code == GOING_AWAY
+        assert len(first.messages) == 10
+        second = await visit_.listen(BTC)
+        await second.count(10)
+        assert not second.ended
 
 
 def test_cuts_come_every_few_seconds_and_end() -> None:
@@ -66,7 +62,7 @@ def test_a_connection_is_spared_while_no_other_carries_its_streams() -> None:
     assert not moment.choose([])
 
 
-def test_two_connections_that_come_back_lose_nothing_to_single_cuts() -> None:
+async def test_two_connections_that_come_back_lose_nothing_to_single_cuts() -> None:
     """What one of them missed the other got, for three quarters of a minute."""
 
     async def follow(visit_: Visit, ends: list[int | None]) -> None:
@@ -75,83 +71,72 @@ def test_two_connections_that_come_back_lose_nothing_to_single_cuts() -> None:
             await visitor.end()
             ends.append(visitor.socket.close_code)
 
-    async def work() -> None:
-        server = faulty(Cuts(3, spare=1, seed=2), speed=30, slots=450)
-        async with visit(server) as visit_:
-            ends: list[int | None] = []
-            tasks = [asyncio.create_task(follow(visit_, ends)) for _ in range(2)]
-            await server.finished.wait()
-            for task in tasks:
-                task.cancel()
-            messages = [message for visitor in visit_.visitors for message in visitor.messages]
-            assert len(ends) >= 10
-            assert set(ends) == {GOING_AWAY, 1006}
-            seen = sorted(set(ids(messages)))
-            assert all(a[1] + 1 == b[0] for a, b in itertools.pairwise(seen))
-            assert len(seen) > 440
-
-    run(work())
+    server = faulty(Cuts(3, spare=1, seed=2), speed=30, slots=450)
+    async with visit(server) as visit_:
+        ends: list[int | None] = []
+        tasks = [asyncio.create_task(follow(visit_, ends)) for _ in range(2)]
+        await server.finished.wait()
+        for task in tasks:
+            task.cancel()
+        messages = [message for visitor in visit_.visitors for message in visitor.messages]
+        assert len(ends) >= 10
+        assert set(ends) == {GOING_AWAY, 1006}
+        seen = sorted(set(ids(messages)))
+        assert all(a[1] + 1 == b[0] for a, b in itertools.pairwise(seen))
+        assert len(seen) > 440
 
 
 # ── silence ─────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_half_open_connection_carries_nothing_and_does_not_end() -> None:
+async def test_a_half_open_connection_carries_nothing_and_does_not_end() -> None:
     """No frame, no ping, no pong, no goodbye; the other connection goes on; nothing is owed."""
-
-    async def work() -> None:
-        server = faulty(
-            HalfOpen(1.05, connection=0), speed=1, slots=None, ping_s=0.3, pong_within_s=0.5
-        )
-        async with visit(server) as visit_:
-            dead = await visit_.listen(BTC, autoping=False)
-            alive = await visit_.listen(BTC)
-            await alive.count(11)
-            assert (len(dead.messages), len(dead.pings)) == (10, 2)
-            await dead.socket.ping(b"are you there")
-            await dead.socket.send_str('{"method":"LIST_SUBSCRIPTIONS","id":1}')
-            await alive.count(50)
-            assert (len(dead.messages), len(dead.pings)) == (10, 2)
-            assert not dead.ended
-            assert server.open_connections == 2
-            with pytest.raises(TimeoutError):
-                async with asyncio.timeout(0.1):
-                    await dead.socket.close()
-            await dead.end()
-            await asyncio.sleep(0.001)
-            assert server.open_connections == 1
-            assert not server.violations
-
-    run(work())
+    server = faulty(
+        HalfOpen(1.05, connection=0), speed=1, slots=None, ping_s=0.3, pong_within_s=0.5
+    )
+    async with visit(server) as visit_:
+        dead = await visit_.listen(BTC, autoping=False)
+        alive = await visit_.listen(BTC)
+        await alive.count(11)
+        assert (len(dead.messages), len(dead.pings)) == (10, 2)
+        await dead.socket.ping(b"are you there")
+        await dead.socket.send_str('{"method":"LIST_SUBSCRIPTIONS","id":1}')
+        await alive.count(50)
+        assert (len(dead.messages), len(dead.pings)) == (10, 2)
+        assert not dead.ended
+        assert server.open_connections == 2
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await dead.socket.close()
+        await dead.end()
+        await asyncio.sleep(0.001)
+        assert server.open_connections == 1
+        assert not server.violations
 
 
 # ── the announced end ───────────────────────────────────────────────────────────────────────
 
 
-def test_a_shutdown_is_announced_before_the_cut() -> None:
+async def test_a_shutdown_is_announced_before_the_cut() -> None:
     """In each client's own form; a connection opened after the announcement stays."""
-
-    async def work() -> None:
-        server = faulty(Shutdown(1.05, lead_s=2.0), speed=20, slots=None, start_us=10**15)
-        async with visit(server) as visit_:
-            combined = await visit_.listen(BTC)
-            raw = await visit_.connect(f"/ws/{BTC}")
-            wrapped = await combined.holding(b"serverShutdown")
-            plain = json.loads(await raw.holding(b"serverShutdown"))
-            third = await visit_.listen(BTC)
-            assert json.loads(wrapped)["stream"] == "!serverShutdown"
-            assert json.loads(wrapped)["data"].keys() == plain.keys() == {"e", "E"}
-            assert plain["E"] - 10**12 == pytest.approx(1_050, abs=1)
-            assert isinstance(decode_event(wrapped), ServerShutdown)
-            for visitor in (combined, raw):
-                await visitor.end()
-                assert visitor.socket.close_code == GOING_AWAY
-                at = next(n for n, m in enumerate(visitor.messages) if b"Shutdown" in m)
-                assert (at, len(visitor.messages)) == (10, 10 + 1 + 20)
-            await third.count(30)
-            assert not third.ended
-
-    run(work())
+    server = faulty(Shutdown(1.05, lead_s=2.0), speed=20, slots=None, start_us=10**15)
+    async with visit(server) as visit_:
+        combined = await visit_.listen(BTC)
+        raw = await visit_.connect(f"/ws/{BTC}")
+        wrapped = await combined.holding(b"serverShutdown")
+        plain = json.loads(await raw.holding(b"serverShutdown"))
+        third = await visit_.listen(BTC)
+        assert json.loads(wrapped)["stream"] == "!serverShutdown"
+        assert json.loads(wrapped)["data"].keys() == plain.keys() == {"e", "E"}
+        assert plain["E"] - 10**12 == pytest.approx(1_050, abs=1)
+        assert isinstance(decode_event(wrapped), ServerShutdown)
+        for visitor in (combined, raw):
+            await visitor.end()
+            assert visitor.socket.close_code == GOING_AWAY
+            at = next(n for n, m in enumerate(visitor.messages) if b"Shutdown" in m)
+            assert (at, len(visitor.messages)) == (10, 10 + 1 + 20)
+        await third.count(30)
+        assert not third.ended
 
 
 # ── outages ─────────────────────────────────────────────────────────────────────────────────
@@ -174,69 +159,54 @@ async def comes(visit_: Visit) -> Visitor | None:
 
 
 @pytest.mark.parametrize("silent", [False, True])
-def test_in_an_outage_nobody_gets_through(silent: bool) -> None:
+async def test_in_an_outage_nobody_gets_through(silent: bool) -> None:
     """Open connections are lost, new ones and requests fail; afterwards all is as before."""
 
-    async def work() -> None:
-        async with visit(faulty(Outage(1.97, 8, silent=silent), speed=1, slots=None)) as visit_:
-            first = await visit_.listen(BTC)
-            await asyncio.sleep(1.95)
-            assert await asks(visit_)
-            await asyncio.sleep(0.1)
-            for _ in range(10):
-                assert not await asks(visit_)
-                assert await comes(visit_) is None
-                await asyncio.sleep(0.48)
-            assert first.ended is not silent
-            assert len(first.messages) == 19
-            await asyncio.sleep(8.05 - 2.05)
-            assert await asks(visit_)
-            second = await visit_.listen(BTC)
-            before, after = await first.count(1), await second.count(1)
-            assert after[0]["data"]["E"] - before[0]["data"]["E"] >= 7_500
-            # Selected that hung neither hold up the exchange's end nor get an answer.
-
-    run(work())
+    # Selected that hung neither hold up the exchange's end nor get an answer.
+    async with visit(faulty(Outage(1.97, 8, silent=silent), speed=1, slots=None)) as visit_:
+        first = await visit_.listen(BTC)
+        await asyncio.sleep(1.95)
+        assert await asks(visit_)
+        await asyncio.sleep(0.1)
+        for _ in range(10):
+            assert not await asks(visit_)
+            assert await comes(visit_) is None
+            await asyncio.sleep(0.48)
+        assert first.ended is not silent
+        assert len(first.messages) == 19
+        await asyncio.sleep(8.05 - 2.05)
+        assert await asks(visit_)
+        second = await visit_.listen(BTC)
+        before, after = await first.count(1), await second.count(1)
+        assert after[0]["data"]["E"] - before[0]["data"]["E"] >= 7_500
 
 
-def test_an_outage_from_the_beginning_ends() -> None:
+async def test_an_outage_from_the_beginning_ends() -> None:
     """The first client who is refused starts the clock; else it would last for ever."""
-
-    async def work() -> None:
-        async with visit(faulty(Outage(0, 2), speed=1, slots=None)) as visit_:
-            await asyncio.sleep(10)
-            assert not await asks(visit_)
-            await asyncio.sleep(1.9)
-            assert not await asks(visit_)
-            await asyncio.sleep(0.2)
-            assert await asks(visit_)
-            assert await comes(visit_)
-
-    run(work())
+    async with visit(faulty(Outage(0, 2), speed=1, slots=None)) as visit_:
+        await asyncio.sleep(10)
+        assert not await asks(visit_)
+        await asyncio.sleep(1.9)
+        assert not await asks(visit_)
+        await asyncio.sleep(0.2)
+        assert await asks(visit_)
+        assert await comes(visit_)
 
 
-def test_fates_do_not_touch_what_was_sent_before() -> None:
+async def test_fates_do_not_touch_what_was_sent_before() -> None:
     """Up to the cut, everything arrives in order."""
-
-    async def work() -> None:
-        async with visit(faulty(CutAt(2.0, abrupt=False), speed=20)) as visit_:
-            visitor = await visit_.listen(BTC)
-            await visitor.end()
-            got = ids(visitor.messages)
-            assert got == pairs(range(len(got)))
-            assert last_id() not in {end for _, end in got}
-
-    run(work())
+    async with visit(faulty(CutAt(2.0, abrupt=False), speed=20)) as visit_:
+        visitor = await visit_.listen(BTC)
+        await visitor.end()
+        got = ids(visitor.messages)
+        assert got == pairs(range(len(got)))
+        assert last_id() not in {end for _, end in got}
 
 
-def test_a_market_can_be_quiet_under_a_timetable() -> None:
+async def test_a_market_can_be_quiet_under_a_timetable() -> None:
     """Connection faults keep their time also when the market has ended."""
-
-    async def work() -> None:
-        server = faulty(CutAt(2.0), speed=20, source=market(slots=3))
-        async with visit(server) as visit_:
-            visitor = await visit_.listen(BTC)
-            await visitor.end()
-            assert len(visitor.messages) == 3
-
-    run(work())
+    server = faulty(CutAt(2.0), speed=20, source=market(slots=3))
+    async with visit(server) as visit_:
+        visitor = await visit_.listen(BTC)
+        await visitor.end()
+        assert len(visitor.messages) == 3

@@ -12,26 +12,22 @@ from booktape.sim.faults.conditions import Messages
 from booktape.sim.faults.messages import Form, Garbage
 from booktape.wire.binance import decode_event
 from sim.exchange import BTC, SLOTS, faulty, last_id, pairs
-from sim.visitor import run, visit
+from sim.visitor import visit
 
 TENTH = Messages(first=10, last=10)
 
 
 @pytest.mark.parametrize("form", ["text", "half", "html", "wrong", "binary", "utf8"])
 @pytest.mark.parametrize("instead", [False, True])
-def test_garbage_comes_before_an_event_or_instead_of_it(form: Form, instead: bool) -> None:
+async def test_garbage_comes_before_an_event_or_instead_of_it(form: Form, instead: bool) -> None:
     """Once, where told; every other event is as it was."""
-
-    async def work() -> None:
-        async with visit(faulty(Garbage(TENTH, form=form, instead=instead))) as visit_:
-            visitor = await visit_.listen(BTC)
-            kept = [number for number in range(SLOTS) if not (instead and number == 9)]
-            assert await visitor.events(last_id()) == pairs(kept)
-            strange = [m for m in visitor.messages if not _is_event(m)] + visitor.binaries
-            assert len(strange) == 1
-            assert bool(visitor.binaries) == (form in {"binary", "utf8"})
-
-    run(work())
+    async with visit(faulty(Garbage(TENTH, form=form, instead=instead))) as visit_:
+        visitor = await visit_.listen(BTC)
+        kept = [number for number in range(SLOTS) if not (instead and number == 9)]
+        assert await visitor.events(last_id()) == pairs(kept)
+        strange = [m for m in visitor.messages if not _is_event(m)] + visitor.binaries
+        assert len(strange) == 1
+        assert bool(visitor.binaries) == (form in {"binary", "utf8"})
 
 
 def _is_event(message: bytes) -> bool:
@@ -41,38 +37,30 @@ def _is_event(message: bytes) -> bool:
         return False
 
 
-def test_any_form_comes_by_chance() -> None:
+async def test_any_form_comes_by_chance() -> None:
     """All six of them, the same on every run."""
-
-    async def work() -> None:
-        found = []
-        for _ in range(2):
-            async with visit(faulty(Garbage(Messages(), seed=1), start_us=10**15)) as visit_:
-                visitor = await visit_.listen(BTC)
-                await visitor.events(last_id())
-                strange = [m for m in visitor.messages if not _is_event(m)]
-                found.append((strange, visitor.binaries))
-        assert found[0] == found[1]
-        texts, binaries = found[0]
-        assert len(set(binaries)) == 2
-        assert {text[:9] for text in texts} >= {
-            b"no JSON",
-            b"<!DOCTYPE",
-            b'{"e":"dep',
-            b'{"stream"',
-        }
-
-    run(work())
-
-
-def test_invalid_utf8_comes_in_a_binary_frame() -> None:
-    """In a text frame the protocol itself would end the connection."""
-
-    async def work() -> None:
-        async with visit(faulty(Garbage(TENTH, form="utf8"))) as visit_:
+    found = []
+    for _ in range(2):
+        async with visit(faulty(Garbage(Messages(), seed=1), start_us=10**15)) as visit_:
             visitor = await visit_.listen(BTC)
             await visitor.events(last_id())
-            with pytest.raises(UnicodeDecodeError):
-                json.loads(visitor.binaries[0])
+            strange = [m for m in visitor.messages if not _is_event(m)]
+            found.append((strange, visitor.binaries))
+    assert found[0] == found[1]
+    texts, binaries = found[0]
+    assert len(set(binaries)) == 2
+    assert {text[:9] for text in texts} >= {
+        b"no JSON",
+        b"<!DOCTYPE",
+        b'{"e":"dep',
+        b'{"stream"',
+    }
 
-    run(work())
+
+async def test_invalid_utf8_comes_in_a_binary_frame() -> None:
+    """In a text frame the protocol itself would end the connection."""
+    async with visit(faulty(Garbage(TENTH, form="utf8"))) as visit_:
+        visitor = await visit_.listen(BTC)
+        await visitor.events(last_id())
+        with pytest.raises(UnicodeDecodeError):
+            json.loads(visitor.binaries[0])

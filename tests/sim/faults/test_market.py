@@ -21,7 +21,7 @@ from booktape.sim.replay.source import ReplaySource
 from booktape.sim.server.server import SimServer
 from booktape.wire.exchange_info import decode_exchange_info
 from sim.exchange import BTC, faulty, market
-from sim.visitor import Levels, Naive, Visit, run, texts, visit
+from sim.visitor import Levels, Naive, Visit, texts, visit
 from support.truth import TracedMarket
 
 BOTH = "BTCUSDT", "ETHUSDT"
@@ -34,66 +34,58 @@ async def status_of(visit_: Visit) -> str:
 
 
 @pytest.mark.parametrize("shown", ["HALT", "BREAK"])
-def test_a_halted_symbol_without_cancels_is_silent_and_then_returns(
+async def test_a_halted_symbol_without_cancels_is_silent_and_then_returns(
     shown: Literal["HALT", "BREAK"],
 ) -> None:
     """Its status says so; its book stands still; ids go on without a gap; others trade on."""
-
-    async def work() -> None:
-        halt = Halt("ETHUSDT", 1.0, 3.0, shown=shown, cancels_per_s=0)
-        source = market(*BOTH, slots=50)
-        server = faulty(halt, source=source, speed=1, start_us=10**15, weight_per_minute=10**6)
-        async with visit(server) as visit_:
-            visitor = await visit_.listen(*map(depth_stream, BOTH))
-            statuses, during = [await status_of(visit_)], set()
-            while not server.finished.is_set():
-                book = Naive(await visit_.depth("ETHUSDT"))
-                statuses.append(await status_of(visit_))
-                if statuses[-2:] == [shown, shown]:
-                    during.add(book.id)
-                await asyncio.sleep(0.05)
-            await visitor.events(source.update_id("BTCUSDT"))
-            assert set(statuses) == {"TRADING", shown}
-            times = _times(visitor.messages, "ETHUSDT")
-            assert not [t for t in times if 1_000 <= t < 3_000]
-            assert [t for t in times if t < 1_000]
-            assert [t for t in times if t >= 3_000]
-            assert len(during) == 1
-            assert _chains(visitor.messages, "ETHUSDT")
-            others = _times(visitor.messages, "BTCUSDT")
-            assert len([t for t in others if 1_000 <= t < 3_000]) == 20
-
-    run(work())
+    halt = Halt("ETHUSDT", 1.0, 3.0, shown=shown, cancels_per_s=0)
+    source = market(*BOTH, slots=50)
+    server = faulty(halt, source=source, speed=1, start_us=10**15, weight_per_minute=10**6)
+    async with visit(server) as visit_:
+        visitor = await visit_.listen(*map(depth_stream, BOTH))
+        statuses, during = [await status_of(visit_)], set()
+        while not server.finished.is_set():
+            book = Naive(await visit_.depth("ETHUSDT"))
+            statuses.append(await status_of(visit_))
+            if statuses[-2:] == [shown, shown]:
+                during.add(book.id)
+            await asyncio.sleep(0.05)
+        await visitor.events(source.update_id("BTCUSDT"))
+        assert set(statuses) == {"TRADING", shown}
+        times = _times(visitor.messages, "ETHUSDT")
+        assert not [t for t in times if 1_000 <= t < 3_000]
+        assert [t for t in times if t < 1_000]
+        assert [t for t in times if t >= 3_000]
+        assert len(during) == 1
+        assert _chains(visitor.messages, "ETHUSDT")
+        others = _times(visitor.messages, "BTCUSDT")
+        assert len([t for t in others if 1_000 <= t < 3_000]) == 20
 
 
-def test_in_a_break_orders_are_cancelled_and_only_snapshots_show_it() -> None:
+async def test_in_a_break_orders_are_cancelled_and_only_snapshots_show_it() -> None:
     """Over sockets: not a message, ids that go on, true books; then the ids do not chain."""
-
-    async def work() -> None:
-        source = market(*BOTH, slots=50)
-        truth = source.truth()
-        halt = Halt("ETHUSDT", 1.0, 3.0, "BREAK", cancels_per_s=20)
-        server = faulty(halt, source=source, speed=1, start_us=10**15, weight_per_minute=10**6)
-        async with visit(server) as visit_:
-            visitor = await visit_.listen(*map(depth_stream, BOTH))
-            seen = []
-            while not server.finished.is_set():
-                if await status_of(visit_) == "BREAK":
-                    book = Naive(await visit_.depth("ETHUSDT"))
-                    seen.append(book.id)
-                    assert (book.bids, book.asks) == texts(truth.book("ETHUSDT", book.id))
-                    top = json.loads((await visit_.get("ticker/bookTicker?symbol=ETHUSDT"))[2])
-                    assert float(top["bidPrice"]) == float(max(book.bids))
-                await asyncio.sleep(0.05)
-            await visitor.events(source.update_id("BTCUSDT"))
-            assert len(set(seen)) >= 10
-            assert not [t for t in _times(visitor.messages, "ETHUSDT") if 1_000 <= t < 3_000]
-            assert not _chains(visitor.messages, "ETHUSDT")
-            unsent = truth.unsent("ETHUSDT")
-            assert unsent[0].first_id - 1 <= min(seen)
-            assert max(seen) <= unsent[-1].last_id
-
-    run(work())
+    source = market(*BOTH, slots=50)
+    truth = source.truth()
+    halt = Halt("ETHUSDT", 1.0, 3.0, "BREAK", cancels_per_s=20)
+    server = faulty(halt, source=source, speed=1, start_us=10**15, weight_per_minute=10**6)
+    async with visit(server) as visit_:
+        visitor = await visit_.listen(*map(depth_stream, BOTH))
+        seen = []
+        while not server.finished.is_set():
+            if await status_of(visit_) == "BREAK":
+                book = Naive(await visit_.depth("ETHUSDT"))
+                seen.append(book.id)
+                assert (book.bids, book.asks) == texts(truth.book("ETHUSDT", book.id))
+                top = json.loads((await visit_.get("ticker/bookTicker?symbol=ETHUSDT"))[2])
+                assert float(top["bidPrice"]) == float(max(book.bids))
+            await asyncio.sleep(0.05)
+        await visitor.events(source.update_id("BTCUSDT"))
+        assert len(set(seen)) >= 10
+        assert not [t for t in _times(visitor.messages, "ETHUSDT") if 1_000 <= t < 3_000]
+        assert not _chains(visitor.messages, "ETHUSDT")
+        unsent = truth.unsent("ETHUSDT")
+        assert unsent[0].first_id - 1 <= min(seen)
+        assert max(seen) <= unsent[-1].last_id
 
 
 def _of(messages: list[bytes], symbol: str) -> list[dict[str, int]]:
@@ -109,25 +101,21 @@ def _chains(messages: list[bytes], symbol: str) -> bool:
     return all(b["U"] == a["u"] + 1 for a, b in pairwise(_of(messages, symbol)))
 
 
-def test_a_delisted_symbol_is_gone_for_good() -> None:
+async def test_a_delisted_symbol_is_gone_for_good() -> None:
     """Not listed, -1121 for its book, no event; until then all is as ever."""
-
-    async def work() -> None:
-        source = market(*BOTH, slots=30)
-        server = faulty(Delist("ETHUSDT", 1.0), source=source, start_us=10**15)
-        async with visit(server) as visit_:
-            visitor = await visit_.listen(*map(depth_stream, BOTH))
-            await server.finished.wait()
-            await visitor.events(source.update_id("BTCUSDT"))
-            assert max(_times(visitor.messages, "ETHUSDT")) == 900
-            assert set(decode_exchange_info((await visit_.get("exchangeInfo"))[2]).symbols) == {
-                "BTCUSDT"
-            }
-            status, _, body = await visit_.get("depth?symbol=ETHUSDT")
-            assert (status, json.loads(body)["code"]) == (400, -1121)
-            assert (await visit_.get("depth?symbol=BTCUSDT"))[0] == 200
-
-    run(work())
+    source = market(*BOTH, slots=30)
+    server = faulty(Delist("ETHUSDT", 1.0), source=source, start_us=10**15)
+    async with visit(server) as visit_:
+        visitor = await visit_.listen(*map(depth_stream, BOTH))
+        await server.finished.wait()
+        await visitor.events(source.update_id("BTCUSDT"))
+        assert max(_times(visitor.messages, "ETHUSDT")) == 900
+        assert set(decode_exchange_info((await visit_.get("exchangeInfo"))[2]).symbols) == {
+            "BTCUSDT"
+        }
+        status, _, body = await visit_.get("depth?symbol=ETHUSDT")
+        assert (status, json.loads(body)["code"]) == (400, -1121)
+        assert (await visit_.get("depth?symbol=BTCUSDT"))[0] == 200
 
 
 def test_a_crossed_book_is_sent_and_ends_by_itself() -> None:
@@ -176,37 +164,29 @@ def _window(sides: tuple[Levels, Levels]) -> tuple[Levels, Levels]:
     return {p: bids[p] for p in best[0]}, {p: asks[p] for p in best[1]}
 
 
-def test_a_huge_event_comes_over_the_socket() -> None:
+async def test_a_huge_event_comes_over_the_socket() -> None:
     """Whole, in one message, at its time."""
-
-    async def work() -> None:
-        server = faulty(Huge("BTCUSDT", 1.0, levels_count=20_000))
-        async with visit(server) as visit_:
-            visitor = await visit_.listen(BTC)
-            await visitor.count(30)
-            sizes = [len(message) for message in visitor.messages]
-            assert sizes.index(max(sizes)) == 9
-            assert max(sizes) > 500_000
-
-    run(work())
+    server = faulty(Huge("BTCUSDT", 1.0, levels_count=20_000))
+    async with visit(server) as visit_:
+        visitor = await visit_.listen(BTC)
+        await visitor.count(30)
+        sizes = [len(message) for message in visitor.messages]
+        assert sizes.index(max(sizes)) == 9
+        assert max(sizes) > 500_000
 
 
 @pytest.mark.parametrize("by_s", [7.5, -7.5])
-def test_the_clock_steps(by_s: float) -> None:
+async def test_the_clock_steps(by_s: float) -> None:
     """Event times and the server's time are off from then on; ids and books know nothing of it."""
-
-    async def work() -> None:
-        server = faulty(ClockStep(1.0, by_s), start_us=10**15)
-        async with visit(server) as visit_:
-            visitor = await visit_.listen(BTC)
-            await visitor.count(30)
-            times = _times(visitor.messages, "BTCUSDT")
-            assert times == [100 * n + (n >= 10) * 1_000 * by_s for n in range(1, 31)]
-            assert _chains(visitor.messages, "BTCUSDT")
-            body = json.loads((await visit_.get("time"))[2])
-            assert body["serverTime"] == times[-1] + 10**12
-
-    run(work())
+    server = faulty(ClockStep(1.0, by_s), start_us=10**15)
+    async with visit(server) as visit_:
+        visitor = await visit_.listen(BTC)
+        await visitor.count(30)
+        times = _times(visitor.messages, "BTCUSDT")
+        assert times == [100 * n + (n >= 10) * 1_000 * by_s for n in range(1, 31)]
+        assert _chains(visitor.messages, "BTCUSDT")
+        body = json.loads((await visit_.get("time"))[2])
+        assert body["serverTime"] == times[-1] + 10**12
 
 
 def test_without_faults_the_market_is_as_it_always_was() -> None:

@@ -27,7 +27,7 @@ from sim.exchange import (
     message_number,
     pairs,
 )
-from sim.visitor import Naive, run, visit
+from sim.visitor import Naive, visit
 from support.truth import TracedMarket
 
 
@@ -59,30 +59,22 @@ def loses(fault: MessageFault, number: int = 1, connection: int = 0) -> bool:
         ([9, 10, 11, 12], Messages(start_s=1.0, end_s=1.4)),
     ],
 )
-def test_exactly_the_named_event_is_lost(
+async def test_exactly_the_named_event_is_lost(
     lost: list[int], condition: Callable[[Delivery], bool]
 ) -> None:
     """A script names events by their place, an id, the message's number or the market's time."""
-
-    async def work() -> None:
-        async with visit(faulty(Drop(condition))) as visit_:
-            visitor = await visit_.listen(BTC)
-            kept = [number for number in range(SLOTS) if number not in lost]
-            assert await visitor.events(last_id()) == pairs(kept)
-
-    run(work())
+    async with visit(faulty(Drop(condition))) as visit_:
+        visitor = await visit_.listen(BTC)
+        kept = [number for number in range(SLOTS) if number not in lost]
+        assert await visitor.events(last_id()) == pairs(kept)
 
 
-def test_a_gap_is_a_run_of_consecutive_events() -> None:
+async def test_a_gap_is_a_run_of_consecutive_events() -> None:
     """`count` events, from the named one on."""
-
-    async def work() -> None:
-        async with visit(faulty(Gap(Messages(first=11, last=11), count=5))) as visit_:
-            visitor = await visit_.listen(BTC)
-            kept = [*range(10), *range(15, SLOTS)]
-            assert await visitor.events(last_id()) == pairs(kept)
-
-    run(work())
+    async with visit(faulty(Gap(Messages(first=11, last=11), count=5))) as visit_:
+        visitor = await visit_.listen(BTC)
+        kept = [*range(10), *range(15, SLOTS)]
+        assert await visitor.events(last_id()) == pairs(kept)
 
 
 def test_gaps_by_chance_have_their_length_and_their_number() -> None:
@@ -94,146 +86,115 @@ def test_gaps_by_chance_have_their_length_and_their_number() -> None:
     assert sum(runs) / 5_000 == pytest.approx(1 - 0.99**10, abs=0.02)
 
 
-def test_after_an_event_that_nobody_got_a_client_has_time_to_ask_again() -> None:
+async def test_after_an_event_that_nobody_got_a_client_has_time_to_ask_again() -> None:
     """With infinite speed the exchange waits for the snapshot that the gap makes necessary."""
-
-    async def work() -> None:
-        server = faulty(Drop(event_number("BTCUSDT", 20)), slots=60, patience_s=5)
-        async with visit(server) as visit_:
-            visitor = await visit_.listen(BTC)
-            await visitor.count(3)
-            await visit_.depth("BTCUSDT")
-            await visitor.count(22)
-            book = Naive(await visit_.depth("BTCUSDT"))
-            await visit_.server.finished.wait()
-            after = await visitor.count(59)
-            assert [book.apply(event) for event in after[22:]] == [True] * 37
-
-    run(work())
+    server = faulty(Drop(event_number("BTCUSDT", 20)), slots=60, patience_s=5)
+    async with visit(server) as visit_:
+        visitor = await visit_.listen(BTC)
+        await visitor.count(3)
+        await visit_.depth("BTCUSDT")
+        await visitor.count(22)
+        book = Naive(await visit_.depth("BTCUSDT"))
+        await visit_.server.finished.wait()
+        after = await visitor.count(59)
+        assert [book.apply(event) for event in after[22:]] == [True] * 37
 
 
 # ── repeating ───────────────────────────────────────────────────────────────────────────────
 
 
-def test_an_event_is_repeated_at_once() -> None:
+async def test_an_event_is_repeated_at_once() -> None:
     """As often as told, byte for byte, before the next one."""
-
-    async def work() -> None:
-        async with visit(faulty(Repeat(Messages(first=8, last=8), times=2))) as visit_:
-            visitor = await visit_.listen(BTC)
-            places = [*range(8), 7, 7, *range(8, SLOTS)]
-            assert await visitor.events(last_id()) == pairs(range(SLOTS))[:8] + [
-                pairs(range(SLOTS))[place] for place in places[8:]
-            ]
-            assert visitor.messages[7] == visitor.messages[8] == visitor.messages[9]
-
-    run(work())
+    async with visit(faulty(Repeat(Messages(first=8, last=8), times=2))) as visit_:
+        visitor = await visit_.listen(BTC)
+        places = [*range(8), 7, 7, *range(8, SLOTS)]
+        assert await visitor.events(last_id()) == pairs(range(SLOTS))[:8] + [
+            pairs(range(SLOTS))[place] for place in places[8:]
+        ]
+        assert visitor.messages[7] == visitor.messages[8] == visitor.messages[9]
 
 
-def test_an_event_is_repeated_late() -> None:
+async def test_an_event_is_repeated_late() -> None:
     """After newer ones; nothing else changes."""
-
-    async def work() -> None:
-        fault = Repeat(Messages(first=5, last=5), after_s=1.05)
-        async with visit(faulty(fault, speed=20)) as visit_:
-            visitor = await visit_.listen(BTC)
-            got = await visitor.events(last_id())
-            fifth = pairs([4])[0]
-            at = [place for place, pair in enumerate(got) if pair == fifth]
-            assert at == [4, 15]  # ten slots a second
-            del got[at[1]]
-            assert got == pairs(range(SLOTS))
-
-    run(work())
+    fault = Repeat(Messages(first=5, last=5), after_s=1.05)
+    async with visit(faulty(fault, speed=20)) as visit_:
+        visitor = await visit_.listen(BTC)
+        got = await visitor.events(last_id())
+        fifth = pairs([4])[0]
+        at = [place for place, pair in enumerate(got) if pair == fifth]
+        assert at == [4, 15]  # ten slots a second
+        del got[at[1]]
+        assert got == pairs(range(SLOTS))
 
 
 # ── being late ──────────────────────────────────────────────────────────────────────────────
 
 
-def test_one_connection_is_late_and_keeps_its_order() -> None:
+async def test_one_connection_is_late_and_keeps_its_order() -> None:
     """Against the other each event comes 1 s of exchange time later; none is lost."""
-
-    async def work() -> None:
-        fault = Delay(Messages(connection=0, of=2), seconds=1.0)
-        async with visit(faulty(fault, speed=10, slots=15)) as visit_:
-            late, early = [await visit_.listen(BTC) for _ in range(2)]
-            for visitor in (early, late):
-                assert await visitor.events(last_id(15)) == pairs(range(15))
-            lag_s = [b - a for a, b in zip(early.arrived_s, late.arrived_s, strict=True)]
-            assert lag_s == pytest.approx([0.1] * 15, abs=1e-6)
-            assert not visit_.server.violations
-
-    run(work())
+    fault = Delay(Messages(connection=0, of=2), seconds=1.0)
+    async with visit(faulty(fault, speed=10, slots=15)) as visit_:
+        late, early = [await visit_.listen(BTC) for _ in range(2)]
+        for visitor in (early, late):
+            assert await visitor.events(last_id(15)) == pairs(range(15))
+        lag_s = [b - a for a, b in zip(early.arrived_s, late.arrived_s, strict=True)]
+        assert lag_s == pytest.approx([0.1] * 15, abs=1e-6)
+        assert not visit_.server.violations
 
 
-def test_a_jittered_delay_never_reorders_a_connection() -> None:
+async def test_a_jittered_delay_never_reorders_a_connection() -> None:
     """TCP does not."""
-
-    async def work() -> None:
-        fault = Delay(Messages(probability=0.5), seconds=0, jitter_s=2, seed=4)
-        async with visit(faulty(fault, speed=40)) as visit_:
-            visitor = await visit_.listen(BTC)
-            assert await visitor.events(last_id()) == pairs(range(SLOTS))
-
-    run(work())
+    fault = Delay(Messages(probability=0.5), seconds=0, jitter_s=2, seed=4)
+    async with visit(faulty(fault, speed=40)) as visit_:
+        visitor = await visit_.listen(BTC)
+        assert await visitor.events(last_id()) == pairs(range(SLOTS))
 
 
-def test_a_stall_holds_frames_back_and_goes_on_pinging() -> None:
+async def test_a_stall_holds_frames_back_and_goes_on_pinging() -> None:
     """Nothing comes in its time, everything after it; the connection lives and owes nothing."""
-
-    async def work() -> None:
-        fault = Stall(0.5, 2.5, connection=0)
-        async with visit(faulty(fault, speed=1, ping_s=0.21)) as visit_:
-            visitor = await visit_.listen(BTC, autoping=False)
-            began_s = visit_.now_s()
-            await visitor.count(4)
-            assert len(visitor.pings) == 1
-            await visitor.count(5)
-            assert len(visitor.pings) == 11
-            assert await visitor.events(last_id()) == pairs(range(SLOTS))
-            arrived_s = [at_s - began_s for at_s in visitor.arrived_s]
-            # All that was held back comes at once.
-            expected_s = [0.1, 0.2, 0.3, 0.4, *[2.5] * 21, 2.6, 2.7, 2.8, 2.9, 3.0]
-            assert arrived_s == pytest.approx(expected_s, abs=1e-6)
-            assert not visit_.server.violations
-
-    run(work())
+    fault = Stall(0.5, 2.5, connection=0)
+    async with visit(faulty(fault, speed=1, ping_s=0.21)) as visit_:
+        visitor = await visit_.listen(BTC, autoping=False)
+        began_s = visit_.now_s()
+        await visitor.count(4)
+        assert len(visitor.pings) == 1
+        await visitor.count(5)
+        assert len(visitor.pings) == 11
+        assert await visitor.events(last_id()) == pairs(range(SLOTS))
+        arrived_s = [at_s - began_s for at_s in visitor.arrived_s]
+        # All that was held back comes at once.
+        expected_s = [0.1, 0.2, 0.3, 0.4, *[2.5] * 21, 2.6, 2.7, 2.8, 2.9, 3.0]
+        assert arrived_s == pytest.approx(expected_s, abs=1e-6)
+        assert not visit_.server.violations
 
 
-def test_what_was_held_back_is_not_called_slowness(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_was_held_back_is_not_called_slowness(monkeypatch: pytest.MonkeyPatch) -> None:
     """The client owed nothing: it is let off what piled up."""
     monkeypatch.setattr("booktape.sim.server.send_queue.QUEUE_MAX", 5)
 
-    async def work() -> None:
-        async with visit(faulty(Stall(0.3, 2.0), speed=20)) as visit_:
-            visitor = await visit_.listen(BTC)
-            assert await visitor.events(last_id()) == pairs(range(SLOTS))
-            assert not visit_.server.violations
-
-    run(work())
+    async with visit(faulty(Stall(0.3, 2.0), speed=20)) as visit_:
+        visitor = await visit_.listen(BTC)
+        assert await visitor.events(last_id()) == pairs(range(SLOTS))
+        assert not visit_.server.violations
 
 
 # ── ending ──────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize(("abrupt", "code"), [(False, GOING_AWAY), (True, 1006)])
-def test_a_connection_ends_after_the_named_message(abrupt: bool, code: int) -> None:
+async def test_a_connection_ends_after_the_named_message(abrupt: bool, code: int) -> None:
     """The message still arrives, whole; then comes a goodbye, or none; the next one may live."""
-
-    async def work() -> None:
-        fault = Close(message_number(5, connection=0), abrupt)
-        async with visit(faulty(fault)) as visit_:
-            visitor = await visit_.listen(BTC)
-            await visitor.end()
-            assert visitor.socket.close_code == code
-            if not abrupt:  # a reset may overtake what was sent before it
-                assert len(visitor.messages) == 5
-            again = await visit_.listen(BTC)
-            await visit_.server.finished.wait()
-            assert len(await again.count(10)) == 10
-            assert not again.ended
-
-    run(work())
+    fault = Close(message_number(5, connection=0), abrupt)
+    async with visit(faulty(fault)) as visit_:
+        visitor = await visit_.listen(BTC)
+        await visitor.end()
+        assert visitor.socket.close_code == code
+        if not abrupt:  # a reset may overtake what was sent before it
+            assert len(visitor.messages) == 5
+        again = await visit_.listen(BTC)
+        await visit_.server.finished.wait()
+        assert len(await again.count(10)) == 10
+        assert not again.ended
 
 
 @pytest.mark.parametrize(
@@ -244,19 +205,15 @@ def test_a_connection_ends_after_the_named_message(abrupt: bool, code: int) -> N
         Lifetime(0.25, code=POLICY_VIOLATION, reason="Too many requests"),
     ],
 )
-def test_a_close_frame_says_why(fault: Fault) -> None:
+async def test_a_close_frame_says_why(fault: Fault) -> None:
     """Its code and its reason come as told."""
-
-    async def work() -> None:
-        async with visit(faulty(fault, speed=1)) as visit_:
-            url = f"{visit_.server.ws_url}/ws/{BTC}"
-            async with visit_.http.ws_connect(url, autoclose=False) as socket:
-                while (message := await socket.receive()).type is aiohttp.WSMsgType.TEXT:
-                    pass
-                assert message.type is aiohttp.WSMsgType.CLOSE
-                assert (message.data, message.extra) == (1_008, "Too many requests")
-
-    run(work())
+    async with visit(faulty(fault, speed=1)) as visit_:
+        url = f"{visit_.server.ws_url}/ws/{BTC}"
+        async with visit_.http.ws_connect(url, autoclose=False) as socket:
+            while (message := await socket.receive()).type is aiohttp.WSMsgType.TEXT:
+                pass
+            assert message.type is aiohttp.WSMsgType.CLOSE
+            assert (message.data, message.extra) == (1_008, "Too many requests")
 
 
 @pytest.mark.parametrize(
@@ -268,29 +225,21 @@ def test_a_close_frame_says_why(fault: Fault) -> None:
         (Lifetime(0.03, jitter_s=0.02, connection=0), GOING_AWAY),
     ],
 )
-def test_a_connection_has_a_lifetime(fault: Lifetime, code: int) -> None:
+async def test_a_connection_has_a_lifetime(fault: Lifetime, code: int) -> None:
     """It ends after its seconds also when nothing is sent on it."""
-
-    async def work() -> None:
-        async with visit(faulty(fault)) as visit_:
-            visitor = await visit_.listen("nothing@depth@100ms")
-            await visitor.end()
-            assert visitor.socket.close_code == code
-
-    run(work())
+    async with visit(faulty(fault)) as visit_:
+        visitor = await visit_.listen("nothing@depth@100ms")
+        await visitor.end()
+        assert visitor.socket.close_code == code
 
 
-def test_a_lifetime_is_exchange_time() -> None:
+async def test_a_lifetime_is_exchange_time() -> None:
     """Twenty seconds of it, less a moment, hold 199 events at any speed."""
-
-    async def work() -> None:
-        server = faulty(Lifetime(19.95), speed=100, source=market(slots=None))
-        async with visit(server) as visit_:
-            visitor = await visit_.listen(BTC)
-            await visitor.end()
-            assert len(visitor.messages) == 199
-
-    run(work())
+    server = faulty(Lifetime(19.95), speed=100, source=market(slots=None))
+    async with visit(server) as visit_:
+        visitor = await visit_.listen(BTC)
+        await visitor.end()
+        assert len(visitor.messages) == 199
 
 
 def test_a_fault_about_one_connection_leaves_the_others_alone() -> None:
@@ -309,16 +258,12 @@ def test_losses_everywhere_are_the_same_on_every_connection() -> None:
     assert len(lost[0]) == pytest.approx(150, abs=40)
 
 
-def test_what_is_sent_late_stays_behind_when_the_client_leaves() -> None:
+async def test_what_is_sent_late_stays_behind_when_the_client_leaves() -> None:
     """No timer outlives its connection."""
-
-    async def work() -> None:
-        fault = Repeat(Messages(), after_s=3_600)
-        async with visit(faulty(fault, source=TracedMarket(("BTCUSDT",), 1, levels=30))) as visit_:
-            visitor = await visit_.listen(BTC)
-            await visitor.count(3)
-            await visitor.socket.close()
-            await asyncio.sleep(0.001)
-            assert not visit_.server.open_connections
-
-    run(work())
+    fault = Repeat(Messages(), after_s=3_600)
+    async with visit(faulty(fault, source=TracedMarket(("BTCUSDT",), 1, levels=30))) as visit_:
+        visitor = await visit_.listen(BTC)
+        await visitor.count(3)
+        await visitor.socket.close()
+        await asyncio.sleep(0.001)
+        assert not visit_.server.open_connections

@@ -14,26 +14,22 @@ from booktape.sim.faults.conditions import Attempt, Attempts
 from booktape.sim.faults.kinds import Fault
 from booktape.sim.faults.replies import Old
 from sim.exchange import BTC, events, faulty, market
-from sim.visitor import Naive, run, texts, visit
+from sim.visitor import Naive, texts, visit
 
 FIRST = Attempts(door="rest", first=1, last=1)
 DEPTH = "depth?symbol=BTCUSDT&limit=5000"
 
 
-def test_a_refused_client_gets_no_answer() -> None:
+async def test_a_refused_client_gets_no_answer() -> None:
     """WebSocket and REST alike are reset before the answer, and only where the condition holds."""
-
-    async def work() -> None:
-        faults = requests.refuse(Attempts(door="ws")), requests.refuse(Attempts(symbol="BTCUSDT"))
-        async with visit(faulty(*faults)) as visit_:
-            with pytest.raises(aiohttp.ClientError):
-                await visit_.listen(BTC)
-            with pytest.raises(aiohttp.ClientError):
-                await visit_.get(DEPTH)
-            status, _, _ = await visit_.get("exchangeInfo")
-            assert status == 200
-
-    run(work())
+    faults = requests.refuse(Attempts(door="ws")), requests.refuse(Attempts(symbol="BTCUSDT"))
+    async with visit(faulty(*faults)) as visit_:
+        with pytest.raises(aiohttp.ClientError):
+            await visit_.listen(BTC)
+        with pytest.raises(aiohttp.ClientError):
+            await visit_.get(DEPTH)
+        status, _, _ = await visit_.get("exchangeInfo")
+        assert status == 200
 
 
 @pytest.mark.parametrize(
@@ -49,125 +45,95 @@ def test_a_refused_client_gets_no_answer() -> None:
         (requests.too_fast(FIRST, retry_after_s=2, status=418), 418, "2", "application/json"),
     ],
 )
-def test_a_request_gets_the_answer_it_was_told_to_get(
+async def test_a_request_gets_the_answer_it_was_told_to_get(
     fault: Fault, status: int, retry_after: str | None, content_type: str
 ) -> None:
     """Status, Retry-After and form as told; a request inside that silence is a violation."""
-
-    async def work() -> None:
-        async with visit(faulty(fault)) as visit_:
-            got, headers, body = await visit_.get(DEPTH)
-            assert (got, headers.get("Retry-After")) == (status, retry_after)
-            assert headers["Content-Type"].startswith(content_type)
-            assert body.startswith(b"{" if "json" in content_type else b"<!DOCTYPE html>")
-            got, _, _ = await visit_.get(DEPTH)
-            assert got == (status if retry_after else 200)
-            assert visit_.server.violations == ({"retry-after": 1} if retry_after else {})
-
-    run(work())
+    async with visit(faulty(fault)) as visit_:
+        got, headers, body = await visit_.get(DEPTH)
+        assert (got, headers.get("Retry-After")) == (status, retry_after)
+        assert headers["Content-Type"].startswith(content_type)
+        assert body.startswith(b"{" if "json" in content_type else b"<!DOCTYPE html>")
+        got, _, _ = await visit_.get(DEPTH)
+        assert got == (status if retry_after else 200)
+        assert visit_.server.violations == ({"retry-after": 1} if retry_after else {})
 
 
-def test_half_a_body_can_have_a_length_that_fits() -> None:
+async def test_half_a_body_can_have_a_length_that_fits() -> None:
     """HTTP 200 with JSON that breaks off."""
-
-    async def work() -> None:
-        async with visit(faulty(requests.half(FIRST))) as visit_:
-            half, whole = await visit_.depth("BTCUSDT"), await visit_.depth("BTCUSDT")
-            assert half == whole[: len(whole) // 2]
-            with pytest.raises(json.JSONDecodeError):
-                json.loads(half)
-
-    run(work())
+    async with visit(faulty(requests.half(FIRST))) as visit_:
+        half, whole = await visit_.depth("BTCUSDT"), await visit_.depth("BTCUSDT")
+        assert half == whole[: len(whole) // 2]
+        with pytest.raises(json.JSONDecodeError):
+            json.loads(half)
 
 
-def test_half_a_body_can_have_the_length_of_all() -> None:
+async def test_half_a_body_can_have_the_length_of_all() -> None:
     """The connection ends before all has come; the client's library says so."""
-
-    async def work() -> None:
-        async with visit(faulty(requests.cut_off(FIRST))) as visit_:
-            url = f"{visit_.server.rest_url}/api/v3/{DEPTH}"
-            async with visit_.http.get(url) as answer:
-                assert answer.status == 200
-                got = await answer.content.readany()
-                with pytest.raises(aiohttp.ClientPayloadError):
-                    await answer.content.read()
-            whole = await visit_.depth("BTCUSDT")
-            assert whole.startswith(got)
-            assert 0 < len(got) <= len(whole) // 2
-            assert int(answer.headers["Content-Length"]) == len(whole)
-
-    run(work())
+    async with visit(faulty(requests.cut_off(FIRST))) as visit_:
+        url = f"{visit_.server.rest_url}/api/v3/{DEPTH}"
+        async with visit_.http.get(url) as answer:
+            assert answer.status == 200
+            got = await answer.content.readany()
+            with pytest.raises(aiohttp.ClientPayloadError):
+                await answer.content.read()
+        whole = await visit_.depth("BTCUSDT")
+        assert whole.startswith(got)
+        assert 0 < len(got) <= len(whole) // 2
+        assert int(answer.headers["Content-Length"]) == len(whole)
 
 
-def test_an_answer_can_be_long_on_its_way() -> None:
+async def test_an_answer_can_be_long_on_its_way() -> None:
     """It is the true one, some seconds late; another request does not wait for it."""
-
-    async def work() -> None:
-        loop = asyncio.get_running_loop()
-        async with visit(faulty(requests.slow(FIRST, seconds=3), speed=1)) as visit_:
-            began_s = loop.time()
-            late = asyncio.create_task(visit_.depth("BTCUSDT"))
-            await asyncio.sleep(1)
-            assert (await visit_.get("time"))[0] == 200
-            assert not late.done()
-            assert json.loads(await late)["lastUpdateId"]
-            assert loop.time() - began_s == pytest.approx(3)
-
-    run(work())
+    loop = asyncio.get_running_loop()
+    async with visit(faulty(requests.slow(FIRST, seconds=3), speed=1)) as visit_:
+        began_s = loop.time()
+        late = asyncio.create_task(visit_.depth("BTCUSDT"))
+        await asyncio.sleep(1)
+        assert (await visit_.get("time"))[0] == 200
+        assert not late.done()
+        assert json.loads(await late)["lastUpdateId"]
+        assert loop.time() - began_s == pytest.approx(3)
 
 
-def test_after_half_a_body_a_client_has_time_to_ask_again() -> None:
+async def test_after_half_a_body_a_client_has_time_to_ask_again() -> None:
     """With infinite speed the exchange waits for the second try as for the first."""
-
-    async def work() -> None:
-        async with visit(faulty(requests.half(FIRST), patience_s=5)) as visit_:
-            visitor = await visit_.listen(BTC)
-            await visit_.depth("BTCUSDT")
-            await visitor.count(6)
-            for _ in range(5):
-                await visit_.get("time")
-            assert len(visitor.messages) == 6
-            await visit_.depth("BTCUSDT")
-            await visit_.server.finished.wait()
-            assert len(await visitor.count(30)) == 30
-
-    run(work())
+    async with visit(faulty(requests.half(FIRST), patience_s=5)) as visit_:
+        visitor = await visit_.listen(BTC)
+        await visit_.depth("BTCUSDT")
+        await visitor.count(6)
+        for _ in range(5):
+            await visit_.get("time")
+        assert len(visitor.messages) == 6
+        await visit_.depth("BTCUSDT")
+        await visit_.server.finished.wait()
+        assert len(await visitor.count(30)) == 30
 
 
 @pytest.mark.parametrize("door", ["rest", "ws"])
-def test_a_client_can_be_left_hanging(door: Literal["rest", "ws"]) -> None:
+async def test_a_client_can_be_left_hanging(door: Literal["rest", "ws"]) -> None:
     """No answer, no end; others are served; neither the client's leaving nor the end is held up."""
-
-    async def work() -> None:
-        fault = requests.hang(Attempts(door=door, first=1, last=2))
-        async with visit(faulty(fault)) as visit_:
-            for _ in range(2):
-                with pytest.raises(TimeoutError):
-                    async with asyncio.timeout(0.05):
-                        await (visit_.get("time") if door == "rest" else visit_.listen(BTC))
-            assert (await visit_.get("time"))[0] == 200
-            visitor = await visit_.listen(BTC)
-            await visitor.count(1)
-            assert not visit_.server.violations
-
-    run(work())
+    fault = requests.hang(Attempts(door=door, first=1, last=2))
+    async with visit(faulty(fault)) as visit_:
+        for _ in range(2):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.05):
+                    await (visit_.get("time") if door == "rest" else visit_.listen(BTC))
+        assert (await visit_.get("time"))[0] == 200
+        visitor = await visit_.listen(BTC)
+        await visitor.count(1)
+        assert not visit_.server.violations
 
 
 @pytest.mark.parametrize("status", [403, 451, 503])
-def test_a_handshake_can_be_refused_with_a_status(status: int) -> None:
+async def test_a_handshake_can_be_refused_with_a_status(status: int) -> None:
     """The client's library tells the status; nothing counts as a connection."""
-
-    async def work() -> None:
-        async with visit(
-            faulty(requests.status(Attempts(door="ws", last=1), status=status))
-        ) as visit_:
-            with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
-                await visit_.listen(BTC)
-            assert refused.value.status == status
+    async with visit(faulty(requests.status(Attempts(door="ws", last=1), status=status))) as visit_:
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
             await visit_.listen(BTC)
-            assert visit_.server.connections == 1
-
-    run(work())
+        assert refused.value.status == status
+        await visit_.listen(BTC)
+        assert visit_.server.connections == 1
 
 
 @pytest.mark.parametrize(
@@ -179,21 +145,17 @@ def test_a_handshake_can_be_refused_with_a_status(status: int) -> None:
         (requests.stale(Attempts(), events=1_000), 60),
     ],
 )
-def test_a_stale_snapshot_is_the_true_book_of_some_time_ago(fault: Fault, back: int) -> None:
+async def test_a_stale_snapshot_is_the_true_book_of_some_time_ago(fault: Fault, back: int) -> None:
     """As it was some events before; never newer, never wrong."""
-
-    async def work() -> None:
-        source = market(slots=60)
-        truth = source.truth()
-        async with visit(faulty(fault, source=source)) as visit_:
-            await visit_.listen(BTC)
-            await visit_.server.finished.wait()
-            book = Naive(await visit_.depth("BTCUSDT"))
-            ends = [truth.first_id("BTCUSDT"), *(e.last_id for e in events(slots=60))]
-            assert book.id == ends[60 - back]
-            assert (book.bids, book.asks) == texts(truth.book("BTCUSDT", book.id))
-
-    run(work())
+    source = market(slots=60)
+    truth = source.truth()
+    async with visit(faulty(fault, source=source)) as visit_:
+        await visit_.listen(BTC)
+        await visit_.server.finished.wait()
+        book = Naive(await visit_.depth("BTCUSDT"))
+        ends = [truth.first_id("BTCUSDT"), *(e.last_id for e in events(slots=60))]
+        assert book.id == ends[60 - back]
+        assert (book.bids, book.asks) == texts(truth.book("BTCUSDT", book.id))
 
 
 def test_a_stale_snapshot_within_a_slot_forgets_that_slot_too() -> None:

@@ -11,7 +11,7 @@ from booktape.sim.faults.conditions import Messages
 from booktape.sim.faults.messages import Deaf
 from booktape.sim.messages import depth_stream, partial_stream, ticker_stream
 from sim.exchange import BTC, faulty, market
-from sim.visitor import Naive, Visitor, run, texts, visit
+from sim.visitor import Naive, Visitor, texts, visit
 from support.truth import TracedMarket
 
 ETH = depth_stream("ETHUSDT")
@@ -41,63 +41,51 @@ def heard(visitor: Visitor, after_s: float, before_s: float = 1e9) -> Counter[st
         (set(STREAMS), Deaf(Messages(1))),
     ],
 )
-def test_dead_subscriptions_say_nothing_more(dead: set[str], fault: Deaf) -> None:
+async def test_dead_subscriptions_say_nothing_more(dead: set[str], fault: Deaf) -> None:
     """Selected that are named; the others go on. Snapshots go on with the truth, pings come."""
-
-    async def work() -> None:
-        source = TracedMarket(BOTH, 1, levels=30)
-        truth = source.truth()
-        async with visit(faulty(fault, source=source, speed=1, ping_s=0.5)) as visit_:
-            visitor = await visit_.listen(*STREAMS, autoping=False)
-            start_s = visit_.now_s()
-            await asyncio.sleep(4.03)
-            assert heard(visitor, start_s, start_s + 0.95).keys() == set(STREAMS)
-            assert heard(visitor, start_s + 1.05).keys() == set(STREAMS) - dead
-            book = Naive(await visit_.depth("BTCUSDT"))
-            assert (book.bids, book.asks) == texts(truth.book("BTCUSDT", book.id))
-            assert len(visitor.pings) >= 7
-            assert not visitor.ended
-            # A new connection hears all.
-            new = await visit_.listen(*STREAMS)
-            await asyncio.sleep(2)
-            assert heard(new, 0).keys() == set(STREAMS)
-            assert heard(visitor, start_s + 1.05).keys() == set(STREAMS) - dead
-
-    run(work())
+    source = TracedMarket(BOTH, 1, levels=30)
+    truth = source.truth()
+    async with visit(faulty(fault, source=source, speed=1, ping_s=0.5)) as visit_:
+        visitor = await visit_.listen(*STREAMS, autoping=False)
+        start_s = visit_.now_s()
+        await asyncio.sleep(4.03)
+        assert heard(visitor, start_s, start_s + 0.95).keys() == set(STREAMS)
+        assert heard(visitor, start_s + 1.05).keys() == set(STREAMS) - dead
+        book = Naive(await visit_.depth("BTCUSDT"))
+        assert (book.bids, book.asks) == texts(truth.book("BTCUSDT", book.id))
+        assert len(visitor.pings) >= 7
+        assert not visitor.ended
+        # A new connection hears all.
+        new = await visit_.listen(*STREAMS)
+        await asyncio.sleep(2)
+        assert heard(new, 0).keys() == set(STREAMS)
+        assert heard(visitor, start_s + 1.05).keys() == set(STREAMS) - dead
 
 
 @pytest.mark.parametrize(("opened_by_s", "hears"), [(None, True), (2.0, True), (3.0, False)])
-def test_who_comes_later_hears_or_not(opened_by_s: float | None, hears: bool) -> None:
+async def test_who_comes_later_hears_or_not(opened_by_s: float | None, hears: bool) -> None:
     """A late `opened_by_s` makes new connections deaf, too, until the fault is over."""
-
-    async def work() -> None:
-        fault = Deaf(Messages(1, 5), opened_by_s)
-        async with visit(faulty(fault, source=market(slots=None), speed=1)) as visit_:
-            first = await visit_.listen(BTC)
-            start_s = visit_.now_s()
-            await asyncio.sleep(2.5)
-            second = await visit_.listen(BTC)
-            await asyncio.sleep(4)
-            assert not heard(first, start_s + 1.05, start_s + 4.95)
-            assert bool(heard(second, start_s, start_s + 4.95)) == hears
-            assert heard(first, start_s + 5.05)[BTC] == heard(second, start_s + 5.05)[BTC] > 10
-
-    run(work())
+    fault = Deaf(Messages(1, 5), opened_by_s)
+    async with visit(faulty(fault, source=market(slots=None), speed=1)) as visit_:
+        first = await visit_.listen(BTC)
+        start_s = visit_.now_s()
+        await asyncio.sleep(2.5)
+        second = await visit_.listen(BTC)
+        await asyncio.sleep(4)
+        assert not heard(first, start_s + 1.05, start_s + 4.95)
+        assert bool(heard(second, start_s, start_s + 4.95)) == hears
+        assert heard(first, start_s + 5.05)[BTC] == heard(second, start_s + 5.05)[BTC] > 10
 
 
-def test_a_subscription_can_be_dead_from_the_start() -> None:
+async def test_a_subscription_can_be_dead_from_the_start() -> None:
     """On one of two connections: it never says a word, and the other one says all."""
-
-    async def work() -> None:
-        fault = Deaf(Messages(symbol="BTCUSDT", stream="depth", connection=0, of=2), opened_by_s=1)
-        async with visit(faulty(fault, source=market(*BOTH, slots=None), speed=1)) as visit_:
-            first, second = [await visit_.listen(BTC, ETH) for _ in range(2)]
-            await asyncio.sleep(3)
-            assert heard(first, 0).keys() == {ETH}
-            assert heard(second, 0).keys() == {BTC, ETH}
-            # The number of connection 2 would do; it came too late to be deaf.
-            third = await visit_.listen(BTC, ETH)
-            await asyncio.sleep(1)
-            assert heard(third, 0).keys() == {BTC, ETH}
-
-    run(work())
+    fault = Deaf(Messages(symbol="BTCUSDT", stream="depth", connection=0, of=2), opened_by_s=1)
+    async with visit(faulty(fault, source=market(*BOTH, slots=None), speed=1)) as visit_:
+        first, second = [await visit_.listen(BTC, ETH) for _ in range(2)]
+        await asyncio.sleep(3)
+        assert heard(first, 0).keys() == {ETH}
+        assert heard(second, 0).keys() == {BTC, ETH}
+        # The number of connection 2 would do; it came too late to be deaf.
+        third = await visit_.listen(BTC, ETH)
+        await asyncio.sleep(1)
+        assert heard(third, 0).keys() == {BTC, ETH}

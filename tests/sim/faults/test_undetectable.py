@@ -31,7 +31,7 @@ from booktape.sim.messages import (
     ticker_stream,
 )
 from sim.exchange import BTC, SLOTS, faulty, last_id, pairs
-from sim.visitor import Levels, Naive, decimals, run, texts, visit
+from sim.visitor import Levels, Naive, decimals, texts, visit
 from support.truth import TracedMarket, TrueBook
 
 BOTH = "BTCUSDT", "ETHUSDT"
@@ -108,29 +108,25 @@ def test_the_seed_says_which_level_of_an_event_is_wrong() -> None:
     assert {side for side, _ in wrong} == {"bid", "ask"}
 
 
-def test_a_client_believes_it_and_is_wrong() -> None:
+async def test_a_client_believes_it_and_is_wrong() -> None:
     """By the exchange's own procedure nothing can be found; on all connections alike."""
-
-    async def work() -> None:
-        server = faulty(Hide(Messages(first=12, last=12)), slots=40, patience_s=5)
-        truth = server.source.truth()  # type: ignore[attr-defined]
-        async with visit(server) as visit_:
-            visitors = [await visit_.listen(BTC) for _ in range(2)]
-            await visitors[0].count(3)
-            book = Naive(await visit_.depth("BTCUSDT"))
-            assert book.id < pairs([11])[0][0]
-            got = [await visitor.events(last_id(40)) for visitor in visitors]
-            assert len(got[0]) == 39
-            assert set(got[1]) <= set(got[0])
-            for message in visitors[0].messages:
-                book.apply(json.loads(message))  # asserts that the ids chain
-            assert book.id == last_id(40)
-            assert (book.bids, book.asks) != texts(truth.book("BTCUSDT", book.id))
-
-    run(work())
+    server = faulty(Hide(Messages(first=12, last=12)), slots=40, patience_s=5)
+    truth = server.source.truth()  # type: ignore[attr-defined]
+    async with visit(server) as visit_:
+        visitors = [await visit_.listen(BTC) for _ in range(2)]
+        await visitors[0].count(3)
+        book = Naive(await visit_.depth("BTCUSDT"))
+        assert book.id < pairs([11])[0][0]
+        got = [await visitor.events(last_id(40)) for visitor in visitors]
+        assert len(got[0]) == 39
+        assert set(got[1]) <= set(got[0])
+        for message in visitors[0].messages:
+            book.apply(json.loads(message))  # asserts that the ids chain
+        assert book.id == last_id(40)
+        assert (book.bids, book.asks) != texts(truth.book("BTCUSDT", book.id))
 
 
-def test_undetectable_faults_compose_with_each_other_and_with_other_faults() -> None:
+async def test_undetectable_faults_compose_with_each_other_and_with_other_faults() -> None:
     """The wrong event after a hidden one reaches back, too; what is lost on its way is lost."""
     when = Messages(first=10, last=11)
     found = events(told(Hide(Messages(first=10, last=10)), WrongEvent(when, "missing")))
@@ -138,18 +134,15 @@ def test_undetectable_faults_compose_with_each_other_and_with_other_faults() -> 
     assert (found[9].first_id, found[9].last_id) == (true[9].first_id, true[10].last_id)
     assert len(levels_of(found[9])) == len(levels_of(true[10])) - 1
 
-    async def work() -> None:
-        faults = Hide(Messages(first=5, last=5)), Drop(Messages(first=20, last=20))
-        async with visit(faulty(*faults)) as visit_:
-            visitor = await visit_.listen(BTC)
-            got = await visitor.events(last_id())
-            # What was hidden is not counted by those who only see what is sent.
-            expected = pairs(range(SLOTS))
-            expected[4:6] = [(expected[4][0], expected[5][1])]
-            del expected[19]
-            assert got == expected
-
-    run(work())
+    faults = Hide(Messages(first=5, last=5)), Drop(Messages(first=20, last=20))
+    async with visit(faulty(*faults)) as visit_:
+        visitor = await visit_.listen(BTC)
+        got = await visitor.events(last_id())
+        # What was hidden is not counted by those who only see what is sent.
+        expected = pairs(range(SLOTS))
+        expected[4:6] = [(expected[4][0], expected[5][1])]
+        del expected[19]
+        assert got == expected
 
 
 def test_without_a_undetectable_faults_nothing_is_touched() -> None:
@@ -207,28 +200,24 @@ def _id(said: object) -> int:
 @pytest.mark.parametrize("place", [0, 7])
 @pytest.mark.parametrize("side", ["bid", "ask"])
 @pytest.mark.parametrize("wrong", ["size", "missing"])
-def test_one_level_of_a_snapshot_is_wrong(
+async def test_one_level_of_a_snapshot_is_wrong(
     wrong: Wrong, side: Literal["bid", "ask"], place: int, limit: int
 ) -> None:
     """The named one, and as many levels come as were asked for; everybody else gets the truth."""
-
-    async def work() -> None:
-        when = Attempts(first=2, last=2)
-        server = faulty(WrongSnapshot(when, wrong, side, place), speed=1)
-        truth = server.source.truth()  # type: ignore[attr-defined]
-        async with visit(server) as visit_:
-            answers = [Naive(await visit_.depth("BTCUSDT", limit)) for _ in range(3)]
-            true = truth.book("BTCUSDT", answers[0].id)
-            assert _sides(answers[0]) == _sides(answers[2]) == _best(true, limit)
-            mine, other = _sides(answers[1]), _sides(answers[0])
-            at = side == "ask"
-            assert mine[not at] == other[not at]
-            expected = _all(true)[at]
-            price, size = expected[place]
-            expected[place : place + 1] = [] if wrong == "missing" else [(price, size + 1)]
-            assert mine[at] == expected[:limit]
-
-    run(work())
+    when = Attempts(first=2, last=2)
+    server = faulty(WrongSnapshot(when, wrong, side, place), speed=1)
+    truth = server.source.truth()  # type: ignore[attr-defined]
+    async with visit(server) as visit_:
+        answers = [Naive(await visit_.depth("BTCUSDT", limit)) for _ in range(3)]
+        true = truth.book("BTCUSDT", answers[0].id)
+        assert _sides(answers[0]) == _sides(answers[2]) == _best(true, limit)
+        mine, other = _sides(answers[1]), _sides(answers[0])
+        at = side == "ask"
+        assert mine[not at] == other[not at]
+        expected = _all(true)[at]
+        price, size = expected[place]
+        expected[place : place + 1] = [] if wrong == "missing" else [(price, size + 1)]
+        assert mine[at] == expected[:limit]
 
 
 def _sides(book: Naive) -> list[Side]:
@@ -245,19 +234,15 @@ def _all(true: TrueBook) -> list[Side]:
     ]
 
 
-def test_nobody_asks_again_after_a_wrong_snapshot() -> None:
+async def test_nobody_asks_again_after_a_wrong_snapshot() -> None:
     """It looks good: with infinite speed the exchange waits for no request, and plays to its end."""
-
-    async def work() -> None:
-        server = faulty(WrongSnapshot(Attempts(), seed=5), slots=60, patience_s=10**6)
-        async with visit(server) as visit_:
-            visitor = await visit_.listen(BTC)
-            await visitor.count(3)
-            book = Naive(await visit_.depth("BTCUSDT"))
-            await server.finished.wait()
-            truth: Levels = {}
-            for side in texts(server.source.truth().book("BTCUSDT", book.id)):  # type: ignore[attr-defined]
-                truth |= side
-            assert len((book.bids | book.asks).items() ^ truth.items()) == 2
-
-    run(work())
+    server = faulty(WrongSnapshot(Attempts(), seed=5), slots=60, patience_s=10**6)
+    async with visit(server) as visit_:
+        visitor = await visit_.listen(BTC)
+        await visitor.count(3)
+        book = Naive(await visit_.depth("BTCUSDT"))
+        await server.finished.wait()
+        truth: Levels = {}
+        for side in texts(server.source.truth().book("BTCUSDT", book.id)):  # type: ignore[attr-defined]
+            truth |= side
+        assert len((book.bids | book.asks).items() ^ truth.items()) == 2

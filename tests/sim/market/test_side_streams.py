@@ -22,7 +22,7 @@ from booktape.sim.messages import (
 )
 from booktape.wire.binance import decode_event
 from sim.exchange import BTC, SLOTS, faulty, last_id, market
-from sim.visitor import Naive, decimals, run, texts, visit
+from sim.visitor import Naive, decimals, texts, visit
 from support.truth import TracedMarket, TrueBook, Truth
 
 SYMBOLS = (*DEFAULT_SYMBOLS, NON_ASCII_SYMBOL)
@@ -132,19 +132,15 @@ def test_the_recorder_reads_what_the_exchange_writes() -> None:
 # ── over sockets ────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_client_that_follows_the_exact_rules_never_disagrees() -> None:
+async def test_a_client_that_follows_the_exact_rules_never_disagrees() -> None:
     """Partial depth of the book's own id; the ticker with the greatest id up to the event's."""
-
-    async def work() -> None:
-        async with visit(faulty(patience_s=5, slots=60)) as visit_:
-            visitor = await visit_.listen(BTC, TOP, TICKER)
-            await visitor.count(3)
-            book = Naive(await visit_.depth("BTCUSDT"))
-            await visitor.holding(b'"u":%d,"b":[' % last_id(60))
-            compared = _follow(book, [json.loads(message) for message in visitor.messages])
-            assert min(compared.values()) >= 40
-
-    run(work())
+    async with visit(faulty(patience_s=5, slots=60)) as visit_:
+        visitor = await visit_.listen(BTC, TOP, TICKER)
+        await visitor.count(3)
+        book = Naive(await visit_.depth("BTCUSDT"))
+        await visitor.holding(b'"u":%d,"b":[' % last_id(60))
+        compared = _follow(book, [json.loads(message) for message in visitor.messages])
+        assert min(compared.values()) >= 40
 
 
 def _follow(book: Naive, messages: list[dict[str, Any]]) -> dict[str, int]:
@@ -168,39 +164,31 @@ def _follow(book: Naive, messages: list[dict[str, Any]]) -> dict[str, int]:
     return compared
 
 
-def test_witnesses_come_raw_and_by_subscription_too() -> None:
+async def test_witnesses_come_raw_and_by_subscription_too() -> None:
     """On /ws without the wrapper; after SUBSCRIBE like after a path."""
-
-    async def work() -> None:
-        async with visit(faulty(patience_s=5)) as visit_:
-            raw = await visit_.connect(f"/ws/{TOP}")
-            other = await visit_.connect("/stream")
-            names = [TICKER, partial_stream("BTCUSDT", 5)]
-            await other.ask(method="SUBSCRIBE", params=names, id=1)
-            await visit_.server.finished.wait()
-            tops = [json.loads(message) for message in raw.messages]
-            assert tops
-            assert all(top.keys() == {"lastUpdateId", "bids", "asks"} for top in tops)
-            # Nothing waits for the second subscription, so it may have missed some.
-            heard = [json.loads(message) for message in other.messages[1:]]
-            assert {message["stream"] for message in heard} <= set(names)
-            assert all(len(m["data"]["bids"]) == 5 for m in heard if m["stream"] == names[1])
-
-    run(work())
+    async with visit(faulty(patience_s=5)) as visit_:
+        raw = await visit_.connect(f"/ws/{TOP}")
+        other = await visit_.connect("/stream")
+        names = [TICKER, partial_stream("BTCUSDT", 5)]
+        await other.ask(method="SUBSCRIBE", params=names, id=1)
+        await visit_.server.finished.wait()
+        tops = [json.loads(message) for message in raw.messages]
+        assert tops
+        assert all(top.keys() == {"lastUpdateId", "bids", "asks"} for top in tops)
+        # Nothing waits for the second subscription, so it may have missed some.
+        heard = [json.loads(message) for message in other.messages[1:]]
+        assert {message["stream"] for message in heard} <= set(names)
+        assert all(len(m["data"]["bids"]) == 5 for m in heard if m["stream"] == names[1])
 
 
-def test_a_halted_symbols_witnesses_are_silent_too() -> None:
+async def test_a_halted_symbols_witnesses_are_silent_too() -> None:
     """No event, no witness; and its book's touch stays."""
-
-    async def work() -> None:
-        server = faulty(Halt("BTCUSDT", 1, 2, "BREAK"), source=market(slots=SLOTS))
-        async with visit(server) as visit_:
-            visitor = await visit_.listen(BTC, TOP)
-            await server.finished.wait()
-            await visitor.until(lambda: len(visitor.messages) >= 2 * (SLOTS - 10))
-            assert len(visitor.messages) == 2 * (SLOTS - 10)
-
-    run(work())
+    server = faulty(Halt("BTCUSDT", 1, 2, "BREAK"), source=market(slots=SLOTS))
+    async with visit(server) as visit_:
+        visitor = await visit_.listen(BTC, TOP)
+        await server.finished.wait()
+        await visitor.until(lambda: len(visitor.messages) >= 2 * (SLOTS - 10))
+        assert len(visitor.messages) == 2 * (SLOTS - 10)
 
 
 def test_texts_of_a_witness_are_the_exchanges_own() -> None:

@@ -35,7 +35,7 @@ from booktape.sim.server.server import SimServer
 from booktape.store.tape_codec import decode_record
 from booktape.store.tape_reader import read_lines
 from booktape.store.tape_writer import TapeWriter
-from sim.visitor import Naive, Visit, run, texts, visit
+from sim.visitor import Naive, Visit, texts, visit
 from support.truth import TracedMarket
 
 if sys.version_info >= (3, 14):
@@ -82,88 +82,74 @@ def stream_of(payload: bytes) -> str:
 
 
 @pytest.mark.parametrize("name", [*SPOT, FUTURES])
-def test_every_recorded_message_comes_byte_for_byte_and_in_order(name: str) -> None:
+async def test_every_recorded_message_comes_byte_for_byte_and_in_order(name: str) -> None:
     """A client of all streams gets all messages; the first snapshots are the recorded bytes."""
     path = capture(name)
 
-    async def work() -> None:
-        server = SimServer(ReplaySource(path), speed=math.inf)
-        sent = [bytes(line.m) for line in lines(path) if line.kind == "ws"]
-        recorded = {line.symbol: bytes(line.m) for line in lines(path) if line.kind == "rest"}
-        async with visit(server) as visit_:
-            visitor = await visit_.listen(*{stream_of(payload) for payload in sent})
-            asked = {symbol: asyncio.create_task(visit_.depth(symbol)) for symbol in recorded}
-            assert {symbol: await body for symbol, body in asked.items()} == recorded
-            await server.finished.wait()
-            await visitor.count(len(sent))
-            assert visitor.messages == sent
-
-    run(work())
+    server = SimServer(ReplaySource(path), speed=math.inf)
+    sent = [bytes(line.m) for line in lines(path) if line.kind == "ws"]
+    recorded = {line.symbol: bytes(line.m) for line in lines(path) if line.kind == "rest"}
+    async with visit(server) as visit_:
+        visitor = await visit_.listen(*{stream_of(payload) for payload in sent})
+        asked = {symbol: asyncio.create_task(visit_.depth(symbol)) for symbol in recorded}
+        assert {symbol: await body for symbol, body in asked.items()} == recorded
+        await server.finished.wait()
+        await visitor.count(len(sent))
+        assert visitor.messages == sent
 
 
 @pytest.mark.parametrize("name", SPOT)
-def test_a_client_that_comes_late_is_given_the_book_as_it_then_is(name: str) -> None:
+async def test_a_client_that_comes_late_is_given_the_book_as_it_then_is(name: str) -> None:
     """Later snapshots join the stream, and lead to the same book as the recorded one."""
     path = capture(name)
 
-    async def work() -> None:
-        first = {line.symbol: bytes(line.m) for line in lines(path) if line.kind == "rest"}
-        depth = [
-            m
-            for m in lines(path)
-            if m.kind == "ws" and stream_of(bytes(m.m)).endswith("depth@100ms")
-        ]
-        async with visit(SimServer(ReplaySource(path), speed=math.inf)) as visit_:
-            visitor = await visit_.listen(*(depth_stream(symbol) for symbol in first))
-            early = {symbol: Naive(await visit_.depth(symbol)) for symbol in first}
-            await visit_.server.finished.wait()
-            late = {symbol: Naive(await visit_.depth(symbol)) for symbol in first}
-            for message in await visitor.count(len(depth)):
-                early[message["data"]["s"]].apply(message)
-            for symbol, book in late.items():
-                assert book.id == early[symbol].id
-                for mine, theirs in (
-                    (book.bids, early[symbol].bids),
-                    (book.asks, early[symbol].asks),
-                ):
-                    assert mine.items() <= theirs.items()
-                    assert len(mine) == min(5_000, len(theirs))
-
-    run(work())
+    first = {line.symbol: bytes(line.m) for line in lines(path) if line.kind == "rest"}
+    depth = [
+        m for m in lines(path) if m.kind == "ws" and stream_of(bytes(m.m)).endswith("depth@100ms")
+    ]
+    async with visit(SimServer(ReplaySource(path), speed=math.inf)) as visit_:
+        visitor = await visit_.listen(*(depth_stream(symbol) for symbol in first))
+        early = {symbol: Naive(await visit_.depth(symbol)) for symbol in first}
+        await visit_.server.finished.wait()
+        late = {symbol: Naive(await visit_.depth(symbol)) for symbol in first}
+        for message in await visitor.count(len(depth)):
+            early[message["data"]["s"]].apply(message)
+        for symbol, book in late.items():
+            assert book.id == early[symbol].id
+            for mine, theirs in (
+                (book.bids, early[symbol].bids),
+                (book.asks, early[symbol].asks),
+            ):
+                assert mine.items() <= theirs.items()
+                assert len(mine) == min(5_000, len(theirs))
 
 
-def test_only_subscribed_streams_are_sent() -> None:
+async def test_only_subscribed_streams_are_sent() -> None:
     """A capture's other streams go to their subscribers, and to no other client."""
     path = capture(SPOT[0])
 
-    async def work() -> None:
-        wanted = "btcusdt@depth5@100ms"
-        sent = [bytes(line.m) for line in lines(path) if line.kind == "ws"]
-        sent = [payload for payload in sent if stream_of(payload) == wanted]
-        async with visit(SimServer(ReplaySource(path), speed=math.inf)) as visit_:
-            combined = await visit_.listen(wanted)
-            raw = await visit_.connect("/ws/btcusdt@trade")
-            await visit_.server.finished.wait()
-            await combined.count(len(sent))
-            assert combined.messages == sent
-            assert {m["e"] for m in map(json.loads, raw.messages)} == {"trade"}
-
-    run(work())
+    wanted = "btcusdt@depth5@100ms"
+    sent = [bytes(line.m) for line in lines(path) if line.kind == "ws"]
+    sent = [payload for payload in sent if stream_of(payload) == wanted]
+    async with visit(SimServer(ReplaySource(path), speed=math.inf)) as visit_:
+        combined = await visit_.listen(wanted)
+        raw = await visit_.connect("/ws/btcusdt@trade")
+        await visit_.server.finished.wait()
+        await combined.count(len(sent))
+        assert combined.messages == sent
+        assert {m["e"] for m in map(json.loads, raw.messages)} == {"trade"}
 
 
-def test_a_recording_whose_ids_do_not_chain_has_no_book() -> None:
+async def test_a_recording_whose_ids_do_not_chain_has_no_book() -> None:
     """Futures: after the recorded snapshot comes a gap, and from then on there is only 503."""
     path = capture(FUTURES)
 
-    async def work() -> None:
-        async with visit(SimServer(ReplaySource(path), speed=math.inf)) as visit_:
-            await visit_.listen(depth_stream("SUSHIUSDT"))
-            await visit_.depth("SUSHIUSDT")
-            await visit_.server.finished.wait()
-            status, _, body = await visit_.get("depth?symbol=SUSHIUSDT&limit=5000")
-            assert (status, json.loads(body)["code"]) == (503, -1001)
-
-    run(work())
+    async with visit(SimServer(ReplaySource(path), speed=math.inf)) as visit_:
+        await visit_.listen(depth_stream("SUSHIUSDT"))
+        await visit_.depth("SUSHIUSDT")
+        await visit_.server.finished.wait()
+        status, _, body = await visit_.get("depth?symbol=SUSHIUSDT&limit=5000")
+        assert (status, json.loads(body)["code"]) == (503, -1001)
 
 
 # ── recordings made here ────────────────────────────────────────────────────────────────────
@@ -240,7 +226,7 @@ async def listened(visit_: Visit, events: int) -> list[dict[str, Any]]:
     return await visitor.count(events)
 
 
-def test_a_tape_is_played_like_a_capture(tmp_path: Path) -> None:
+async def test_a_tape_is_played_like_a_capture(tmp_path: Path) -> None:
     """The same frames, from either file, give the same messages and the same snapshot."""
     recorder = Recorder().connected().events(3).rest().events(20)
     paths = recorder.tape(tmp_path / "a.jsonl.zst"), recorder.capture(tmp_path / "a.jsonl.gz")
@@ -255,28 +241,25 @@ def test_a_tape_is_played_like_a_capture(tmp_path: Path) -> None:
             assert visitor.messages == wanted
 
     for path in paths:
-        run(work(path))
+        (await work(path))
 
 
-def test_a_tapes_checkpoint_gives_the_book(tmp_path: Path) -> None:
+async def test_a_tapes_checkpoint_gives_the_book(tmp_path: Path) -> None:
     """A segment that holds no snapshot begins with the book; clients can join at once."""
     recorder = Recorder().connected().rest().events(10).checkpoint().connected().events(10)
     path = recorder.tape(tmp_path / "a.jsonl.zst")
 
-    async def work() -> None:
-        async with visit(SimServer(ReplaySource(path), speed=math.inf)) as visit_:
-            visitor = await visit_.listen(BTC)
-            book = Naive(await visit_.depth("BTCUSDT"))
-            assert (book.bids, book.asks) == texts(recorder.truth.book("BTCUSDT", book.id))
-            for message in await visitor.count(10):
-                book.apply(message)
-            assert (book.bids, book.asks) == texts(recorder.truth.book("BTCUSDT", book.id))
-            assert book.id == recorder.last_id
-
-    run(work())
+    async with visit(SimServer(ReplaySource(path), speed=math.inf)) as visit_:
+        visitor = await visit_.listen(BTC)
+        book = Naive(await visit_.depth("BTCUSDT"))
+        assert (book.bids, book.asks) == texts(recorder.truth.book("BTCUSDT", book.id))
+        for message in await visitor.count(10):
+            book.apply(message)
+        assert (book.bids, book.asks) == texts(recorder.truth.book("BTCUSDT", book.id))
+        assert book.id == recorder.last_id
 
 
-def test_an_archive_is_played_tape_after_tape(tmp_path: Path) -> None:
+async def test_an_archive_is_played_tape_after_tape(tmp_path: Path) -> None:
     """All segments of a directory, oldest first, as one recording."""
     recorder = Recorder().connected().rest().events(5)
     folder = tmp_path / "tape" / "date=2026-11-22"
@@ -284,13 +267,10 @@ def test_an_archive_is_played_tape_after_tape(tmp_path: Path) -> None:
     recorder.checkpoint().connected().events(5)
     recorder.tape(folder / "20261122T110000.000000Z-a.jsonl.zst")
 
-    async def work() -> None:
-        async with visit(SimServer(ReplaySource(tmp_path), speed=math.inf)) as visit_:
-            visitor = await visit_.listen(BTC)
-            book = Naive(await visit_.depth("BTCUSDT"))
-            assert [book.apply(message) for message in await visitor.count(10)] == [True] * 10
-
-    run(work())
+    async with visit(SimServer(ReplaySource(tmp_path), speed=math.inf)) as visit_:
+        visitor = await visit_.listen(BTC)
+        book = Naive(await visit_.depth("BTCUSDT"))
+        assert [book.apply(message) for message in await visitor.count(10)] == [True] * 10
 
 
 def test_what_workers_recorded_side_by_side_is_played_at_the_same_time(tmp_path: Path) -> None:
@@ -349,20 +329,17 @@ def test_what_was_lost_by_stopping_counts_when_the_recording_goes_on(tmp_path: P
     assert restarted.depth("BTCUSDT", 5000, 0) is None
 
 
-def test_an_event_recorded_on_two_connections_is_sent_once(tmp_path: Path) -> None:
+async def test_an_event_recorded_on_two_connections_is_sent_once(tmp_path: Path) -> None:
     """A client of the exchange never saw the recorder's redundancy."""
     recorder = Recorder().connected(0).connected(1).rest().events(10, connections=(0, 1))
     path = recorder.tape(tmp_path / "a.jsonl.zst")
 
-    async def work() -> None:
-        async with visit(SimServer(ReplaySource(path), speed=math.inf)) as visit_:
-            visitor = await visit_.listen(BTC)
-            await visit_.depth("BTCUSDT")
-            await visit_.server.finished.wait()
-            ids = [message["data"]["U"] for message in await visitor.count(10)]
-            assert len(ids) == len(visitor.messages) == len(set(ids)) == 10
-
-    run(work())
+    async with visit(SimServer(ReplaySource(path), speed=math.inf)) as visit_:
+        visitor = await visit_.listen(BTC)
+        await visit_.depth("BTCUSDT")
+        await visit_.server.finished.wait()
+        ids = [message["data"]["U"] for message in await visitor.count(10)]
+        assert len(ids) == len(visitor.messages) == len(set(ids)) == 10
 
 
 def test_a_gap_of_the_recording_is_a_gap_of_the_playback(tmp_path: Path) -> None:
@@ -404,32 +381,26 @@ def test_a_recorded_answer_is_given_only_while_it_is_new(tmp_path: Path) -> None
     assert (later.bids, later.asks) == texts(recorder.truth.book("BTCUSDT", later.id))
 
 
-def test_a_request_waits_until_the_recording_knows_the_book(tmp_path: Path) -> None:
+async def test_a_request_waits_until_the_recording_knows_the_book(tmp_path: Path) -> None:
     """Held while events pass; where no book ever comes it ends with 503, not with silence."""
     recorder = Recorder().connected().events(5)
     path = recorder.tape(tmp_path / "a.jsonl.zst")
 
-    async def work() -> None:
-        async with visit(SimServer(ReplaySource(path), speed=math.inf)) as visit_:
-            asked = asyncio.create_task(visit_.get("depth?symbol=BTCUSDT"))
-            assert len(await listened(visit_, 5)) == 5
-            status, _, _ = await asked
-            assert status == 503
-
-    run(work())
+    async with visit(SimServer(ReplaySource(path), speed=math.inf)) as visit_:
+        asked = asyncio.create_task(visit_.get("depth?symbol=BTCUSDT"))
+        assert len(await listened(visit_, 5)) == 5
+        status, _, _ = await asked
+        assert status == 503
 
 
-def test_a_recording_is_played_at_its_own_pace(tmp_path: Path) -> None:
+async def test_a_recording_is_played_at_its_own_pace(tmp_path: Path) -> None:
     """At 10 times the speed, 2 s of recording take 0.2 s."""
     path = Recorder().connected().rest().events(20).tape(tmp_path / "a.jsonl.zst")
 
-    async def work() -> None:
-        async with visit(SimServer(ReplaySource(path), speed=10)) as visit_:
-            began_s = visit_.now_s()
-            await listened(visit_, 20)
-            assert visit_.now_s() - began_s == pytest.approx(0.2, abs=1e-6)
-
-    run(work())
+    async with visit(SimServer(ReplaySource(path), speed=10)) as visit_:
+        began_s = visit_.now_s()
+        await listened(visit_, 20)
+        assert visit_.now_s() - began_s == pytest.approx(0.2, abs=1e-6)
 
 
 def test_garbage_on_a_tape_harms_nothing(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from booktape.sim.faults.messages import Deaf, Drop
 from booktape.sim.messages import depth_stream
 from booktape.sim.server.server import SimServer
 from sim.exchange import BTC, market
-from sim.visitor import Naive, Visit, Visitor, ids, run, texts, visit
+from sim.visitor import Naive, Visit, Visitor, ids, texts, visit
 
 BOTH = "BTCUSDT", "ETHUSDT"
 DEPTH = "depth?symbol=BTCUSDT&limit=5000"
@@ -46,124 +46,100 @@ async def second_gets(visit_: Visit, path: str) -> tuple[int, bytes]:
         return answer.status, await answer.read()
 
 
-def test_both_hosts_tell_the_same_market() -> None:
+async def test_both_hosts_tell_the_same_market() -> None:
     """The same events to the byte, and snapshots that are true by the same ids."""
-
-    async def work() -> None:
-        server = two(Faults(), Faults())
-        truth = market(*BOTH, slots=None).truth()
-        async with visit(server) as visit_:
-            assert server.port != server.second_port
-            first = await visit_.listen(BTC)
-            second = await second_listens(visit_, BTC)
-            # A symbol that only the second host's clients follow trades as well.
-            other = await second_listens(visit_, depth_stream("ETHUSDT"))
-            await asyncio.sleep(3)
-            assert other.messages
-            assert second.messages
-            assert first.messages[-len(second.messages) :] == second.messages
-            for body in (await visit_.depth("BTCUSDT"), (await second_gets(visit_, DEPTH))[1]):
-                book = Naive(body)
-                assert (book.bids, book.asks) == texts(truth.book("BTCUSDT", book.id))
-            assert server.connections == server.open_connections == 3
-
-    run(work())
+    server = two(Faults(), Faults())
+    truth = market(*BOTH, slots=None).truth()
+    async with visit(server) as visit_:
+        assert server.port != server.second_port
+        first = await visit_.listen(BTC)
+        second = await second_listens(visit_, BTC)
+        # A symbol that only the second host's clients follow trades as well.
+        other = await second_listens(visit_, depth_stream("ETHUSDT"))
+        await asyncio.sleep(3)
+        assert other.messages
+        assert second.messages
+        assert first.messages[-len(second.messages) :] == second.messages
+        for body in (await visit_.depth("BTCUSDT"), (await second_gets(visit_, DEPTH))[1]):
+            book = Naive(body)
+            assert (book.bids, book.asks) == texts(truth.book("BTCUSDT", book.id))
+        assert server.connections == server.open_connections == 3
 
 
-def test_each_host_has_faults_of_its_own() -> None:
+async def test_each_host_has_faults_of_its_own() -> None:
     """Loss, silence, an end, an outage at one of them: the other one goes on."""
-
-    async def work() -> None:
-        second = Faults.of(
-            Deaf(Messages(1, 3, symbol="BTCUSDT"), opened_by_s=9),
-            CutAt(4.05),
-            Outage(5.05, 6.05),
-        )
-        async with visit(two(Faults(), second)) as visit_:
-            first = await visit_.listen(BTC)
-            other = await second_listens(visit_, BTC)
-            await asyncio.sleep(3.5)
-            missing = set(ids(first.messages)) - set(ids(other.messages))
-            assert 18 <= len(missing) <= 22
-            await other.end()
-            await asyncio.sleep(2)
-            with pytest.raises(aiohttp.ClientError):
-                await second_listens(visit_, BTC)
-            with pytest.raises(aiohttp.ClientError):
-                await second_gets(visit_, DEPTH)
-            assert (await visit_.get(DEPTH))[0] == 200
-            assert not first.ended
-            await asyncio.sleep(1)
-            await (await second_listens(visit_, BTC)).count(1)
-            assert (await second_gets(visit_, DEPTH))[0] == 200
-            assert not visit_.server.violations
-
-    run(work())
+    second = Faults.of(
+        Deaf(Messages(1, 3, symbol="BTCUSDT"), opened_by_s=9),
+        CutAt(4.05),
+        Outage(5.05, 6.05),
+    )
+    async with visit(two(Faults(), second)) as visit_:
+        first = await visit_.listen(BTC)
+        other = await second_listens(visit_, BTC)
+        await asyncio.sleep(3.5)
+        missing = set(ids(first.messages)) - set(ids(other.messages))
+        assert 18 <= len(missing) <= 22
+        await other.end()
+        await asyncio.sleep(2)
+        with pytest.raises(aiohttp.ClientError):
+            await second_listens(visit_, BTC)
+        with pytest.raises(aiohttp.ClientError):
+            await second_gets(visit_, DEPTH)
+        assert (await visit_.get(DEPTH))[0] == 200
+        assert not first.ended
+        await asyncio.sleep(1)
+        await (await second_listens(visit_, BTC)).count(1)
+        assert (await second_gets(visit_, DEPTH))[0] == 200
+        assert not visit_.server.violations
 
 
-def test_connections_are_counted_over_both_hosts() -> None:
+async def test_connections_are_counted_over_both_hosts() -> None:
     """So a fault of every second connection strikes one of two that stand on different hosts."""
-
-    async def work() -> None:
-        faults = Faults.of(Drop(Messages(connection=1, of=2)))
-        async with visit(two(faults, faults)) as visit_:
-            first = await visit_.listen(BTC)
-            second = await second_listens(visit_, BTC)
-            third = await second_listens(visit_, BTC)
-            await asyncio.sleep(2)
-            assert first.messages
-            assert not second.messages
-            assert third.messages
-
-    run(work())
+    faults = Faults.of(Drop(Messages(connection=1, of=2)))
+    async with visit(two(faults, faults)) as visit_:
+        first = await visit_.listen(BTC)
+        second = await second_listens(visit_, BTC)
+        third = await second_listens(visit_, BTC)
+        await asyncio.sleep(2)
+        assert first.messages
+        assert not second.messages
+        assert third.messages
 
 
 @pytest.mark.parametrize(
     "fault", [requests.too_fast(Attempts(last=1), 30), requests.firewall(Attempts(last=1), 30)]
 )
-def test_a_ban_is_of_an_address_and_so_of_both_hosts(fault: Fault) -> None:
+async def test_a_ban_is_of_an_address_and_so_of_both_hosts(fault: Fault) -> None:
     """One of them sends it; a request to the other one breaks it."""
-
-    async def work() -> None:
-        async with visit(two(Faults.of(fault), Faults())) as visit_:
-            status, _, _ = await visit_.get(DEPTH)
-            assert status in {429, 403}
-            await asyncio.sleep(5)
-            assert (await second_gets(visit_, DEPTH))[0] == status
-            with pytest.raises(aiohttp.WSServerHandshakeError):
-                await second_listens(visit_, BTC)
-            assert visit_.server.violations.total() == 2
-
-    run(work())
+    async with visit(two(Faults.of(fault), Faults())) as visit_:
+        status, _, _ = await visit_.get(DEPTH)
+        assert status in {429, 403}
+        await asyncio.sleep(5)
+        assert (await second_gets(visit_, DEPTH))[0] == status
+        with pytest.raises(aiohttp.WSServerHandshakeError):
+            await second_listens(visit_, BTC)
+        assert visit_.server.violations.total() == 2
 
 
-def test_the_budget_is_of_an_address_too() -> None:
+async def test_the_budget_is_of_an_address_too() -> None:
     """What both hosts are asked is one sum."""
-
-    async def work() -> None:
-        async with visit(two(Faults(), Faults(), weight_per_minute=600)) as visit_:
-            assert (await visit_.get(DEPTH))[0] == 200
-            assert (await second_gets(visit_, DEPTH))[0] == 200
-            assert (await second_gets(visit_, DEPTH))[0] == 429
-            assert visit_.server.violations == {"weight": 1}
-
-    run(work())
+    async with visit(two(Faults(), Faults(), weight_per_minute=600)) as visit_:
+        assert (await visit_.get(DEPTH))[0] == 200
+        assert (await second_gets(visit_, DEPTH))[0] == 200
+        assert (await second_gets(visit_, DEPTH))[0] == 429
+        assert visit_.server.violations == {"weight": 1}
 
 
-def test_a_snapshot_of_the_second_host_can_be_old() -> None:
+async def test_a_snapshot_of_the_second_host_can_be_old() -> None:
     """The market remembers for both hosts."""
-
-    async def work() -> None:
-        async with visit(two(Faults(), Faults.of(requests.stale(Attempts(), seconds=1)))) as visit_:
-            await visit_.listen(BTC)
-            await asyncio.sleep(3)
-            now, then = (
-                json.loads(body)["lastUpdateId"]
-                for body in (await visit_.depth("BTCUSDT"), (await second_gets(visit_, DEPTH))[1])
-            )
-            assert then < now
-
-    run(work())
+    async with visit(two(Faults(), Faults.of(requests.stale(Attempts(), seconds=1)))) as visit_:
+        await visit_.listen(BTC)
+        await asyncio.sleep(3)
+        now, then = (
+            json.loads(body)["lastUpdateId"]
+            for body in (await visit_.depth("BTCUSDT"), (await second_gets(visit_, DEPTH))[1])
+        )
+        assert then < now
 
 
 def test_what_happens_to_the_market_happens_on_both_hosts() -> None:
@@ -195,18 +171,14 @@ def test_a_script_tells_the_hosts_apart(tmp_path: Path) -> None:
             Faults.parse(str(path))
 
 
-def test_if_the_second_port_is_taken_neither_stays_open() -> None:
+async def test_if_the_second_port_is_taken_neither_stays_open() -> None:
     """One sentence, and the first port is free again."""
-
-    async def work() -> None:
-        async with SimServer(market()) as once:
-            free = once.port
-        async with SimServer(market()) as taken:
-            server = two(Faults(), Faults(), port=free, second_port=taken.port)
-            with pytest.raises(UsageError, match=str(taken.port)):
-                async with server:
-                    pass
-            async with SimServer(market(), port=free):
+    async with SimServer(market()) as once:
+        free = once.port
+    async with SimServer(market()) as taken:
+        server = two(Faults(), Faults(), port=free, second_port=taken.port)
+        with pytest.raises(UsageError, match=str(taken.port)):
+            async with server:
                 pass
-
-    run(work())
+        async with SimServer(market(), port=free):
+            pass

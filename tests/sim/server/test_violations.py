@@ -16,7 +16,7 @@ from booktape.sim.server.client import Pings
 from booktape.sim.server.limits import BAN_LONGEST_S, UNDER_WAY_S, Owed, Rate, RequestLimits
 from booktape.sim.server.server import SimServer
 from sim.exchange import BTC, faulty, market
-from sim.visitor import Visit, run, visit
+from sim.visitor import Visit, visit
 
 DEPTH = "depth?symbol=BTCUSDT&limit=5000"
 Kind: TypeAlias = Literal["rest", "ws"]
@@ -61,53 +61,41 @@ def test_bans_grow_for_those_who_come_back() -> None:
     assert owed == [[50_000] * 2, [100_000] * 2, [200_000] * 2, [259_200] * 2, [259_200] * 2]
 
 
-def test_parallel_requests_meet_a_told_limit_innocently() -> None:
+async def test_parallel_requests_meet_a_told_limit_innocently() -> None:
     """Over real sockets: all are refused, none but those after it are counted."""
-
-    async def work() -> None:
-        fault = requests.too_fast(Attempts(first=3, last=3), retry_after_s=20)
-        async with visit(faulty(fault, weight_per_minute=60_000)) as visit_:
-            answers = await asyncio.gather(*(visit_.get(DEPTH) for _ in range(8)))
-            assert sorted(status for status, _, _ in answers) == [200, 200, *[429] * 6]
-            assert not visit_.server.violations
-            # Two of the eight connections have not been told: each is let off once.
-            for _ in range(3):
-                await visit_.get(DEPTH)
-            assert 1 <= visit_.server.violations["retry-after"] <= 3
-
-    run(work())
-
-
-def test_limits_follow_the_clients_clock() -> None:
-    """Of a client that lives a hundred times faster the minute is short, and so is Retry-After."""
-
-    async def work() -> None:
-        fault = requests.too_fast(Attempts(last=1), retry_after_s=10)
-        server = faulty(fault, client_speed=100)
-        async with visit(server) as visit_:
-            assert (await visit_.get("time"))[0] == 429
-            while (await visit_.get("time"))[0] == 429:
-                await asyncio.sleep(0.2)  # longer than those ten seconds
-            assert server.violations == {"retry-after": 1}
-
-    run(work())
-
-
-def test_a_refused_request_is_no_request() -> None:
-    """What never reached the exchange has no weight and breaks no rule."""
-
-    async def work() -> None:
-        faults = (
-            requests.too_fast(Attempts(last=1), retry_after_s=60),
-            requests.refuse(Attempts(first=2)),
-        )
-        async with visit(faulty(*faults)) as visit_:
+    fault = requests.too_fast(Attempts(first=3, last=3), retry_after_s=20)
+    async with visit(faulty(fault, weight_per_minute=60_000)) as visit_:
+        answers = await asyncio.gather(*(visit_.get(DEPTH) for _ in range(8)))
+        assert sorted(status for status, _, _ in answers) == [200, 200, *[429] * 6]
+        assert not visit_.server.violations
+        # Two of the eight connections have not been told: each is let off once.
+        for _ in range(3):
             await visit_.get(DEPTH)
-            with pytest.raises(aiohttp.ClientError):
-                await visit_.get(DEPTH)
-            assert not visit_.server.violations
+        assert 1 <= visit_.server.violations["retry-after"] <= 3
 
-    run(work())
+
+async def test_limits_follow_the_clients_clock() -> None:
+    """Of a client that lives a hundred times faster the minute is short, and so is Retry-After."""
+    fault = requests.too_fast(Attempts(last=1), retry_after_s=10)
+    server = faulty(fault, client_speed=100)
+    async with visit(server) as visit_:
+        assert (await visit_.get("time"))[0] == 429
+        while (await visit_.get("time"))[0] == 429:
+            await asyncio.sleep(0.2)  # longer than those ten seconds
+        assert server.violations == {"retry-after": 1}
+
+
+async def test_a_refused_request_is_no_request() -> None:
+    """What never reached the exchange has no weight and breaks no rule."""
+    faults = (
+        requests.too_fast(Attempts(last=1), retry_after_s=60),
+        requests.refuse(Attempts(first=2)),
+    )
+    async with visit(faulty(*faults)) as visit_:
+        await visit_.get(DEPTH)
+        with pytest.raises(aiohttp.ClientError):
+            await visit_.get(DEPTH)
+        assert not visit_.server.violations
 
 
 # ── silences of requests and handshakes ───────────────────────────────────────────────────────────
@@ -131,69 +119,57 @@ async def refusal(visit_: Visit, door: Kind) -> tuple[int, Any, bytes]:
 @pytest.mark.parametrize("first", ["rest", "ws"])
 @pytest.mark.parametrize("then", ["rest", "ws"])
 @pytest.mark.parametrize("status", [429, 418])
-def test_a_ban_told_at_one_door_holds_at_both(first: Kind, then: Kind, status: Any) -> None:
+async def test_a_ban_told_at_one_door_holds_at_both(first: Kind, then: Kind, status: Any) -> None:
     """An attempt before Retry-After has passed is refused and counted; a later one is not."""
-
-    async def work() -> None:
-        fault = requests.too_fast(Attempts(door=first, last=1), retry_after_s=30, status=status)
-        async with visit(faulty(fault, source=market(slots=None), speed=1)) as visit_:
-            told, headers, _ = await refusal(visit_, first)
-            assert (told, headers["Retry-After"]) == (status, "30")
-            await asyncio.sleep(20)
-            told, headers, _ = await refusal(visit_, then)
-            assert (told, headers["Retry-After"]) == (status, "10")
-            assert visit_.server.violations == {"retry-after": 1}
-            await asyncio.sleep(10.5)
-            assert (await visit_.get(DEPTH))[0] == 200
-            await (await visit_.listen(BTC)).count(1)
-            assert visit_.server.violations == {"retry-after": 1}
-
-    run(work())
+    fault = requests.too_fast(Attempts(door=first, last=1), retry_after_s=30, status=status)
+    async with visit(faulty(fault, source=market(slots=None), speed=1)) as visit_:
+        told, headers, _ = await refusal(visit_, first)
+        assert (told, headers["Retry-After"]) == (status, "30")
+        await asyncio.sleep(20)
+        told, headers, _ = await refusal(visit_, then)
+        assert (told, headers["Retry-After"]) == (status, "10")
+        assert visit_.server.violations == {"retry-after": 1}
+        await asyncio.sleep(10.5)
+        assert (await visit_.get(DEPTH))[0] == 200
+        await (await visit_.listen(BTC)).count(1)
+        assert visit_.server.violations == {"retry-after": 1}
 
 
-def test_a_ban_can_stand_in_the_body_alone() -> None:
+async def test_a_ban_can_stand_in_the_body_alone() -> None:
     """Until when, in milliseconds by the exchange's clock; a request before that is counted."""
-
-    async def work() -> None:
-        fault = requests.too_fast(
-            Attempts(door="rest", last=1), retry_after_s=25, status=418, told="body"
-        )
-        server = faulty(fault, source=market(slots=None), speed=1, start_us=10**15)
-        async with visit(server) as visit_:
-            status, headers, body = await visit_.get(DEPTH)
-            assert (status, headers.get("Retry-After")) == (418, None)
-            message = json.loads(body)["msg"]
-            assert f"IP banned until {10**12 + 25_000}. " in message
-            await asyncio.sleep(24)
-            assert (await visit_.get(DEPTH))[0] == 418
-            await asyncio.sleep(1.5)
-            assert (await visit_.get(DEPTH))[0] == 200
-            assert server.violations == {"retry-after": 1}
-
-    run(work())
+    fault = requests.too_fast(
+        Attempts(door="rest", last=1), retry_after_s=25, status=418, told="body"
+    )
+    server = faulty(fault, source=market(slots=None), speed=1, start_us=10**15)
+    async with visit(server) as visit_:
+        status, headers, body = await visit_.get(DEPTH)
+        assert (status, headers.get("Retry-After")) == (418, None)
+        message = json.loads(body)["msg"]
+        assert f"IP banned until {10**12 + 25_000}. " in message
+        await asyncio.sleep(24)
+        assert (await visit_.get(DEPTH))[0] == 418
+        await asyncio.sleep(1.5)
+        assert (await visit_.get(DEPTH))[0] == 200
+        assert server.violations == {"retry-after": 1}
 
 
 @pytest.mark.parametrize("first", ["rest", "ws"])
-def test_the_firewall_shuts_an_address_out_and_longer_if_it_comes_back(first: Kind) -> None:
+async def test_the_firewall_shuts_an_address_out_and_longer_if_it_comes_back(first: Kind) -> None:
     """403 and a page that says nothing of time; each request or handshake begins the time anew."""
-
-    async def work() -> None:
-        fault = requests.firewall(Attempts(door=first, last=1), seconds=10)
-        async with visit(faulty(fault, source=market(slots=None), speed=1)) as visit_:
-            attempts: list[Kind] = [first, "rest", "ws", "rest"]
-            for door in attempts:
-                status, headers, body = await refusal(visit_, door)
-                assert (status, headers.get("Retry-After")) == (403, None)
-                assert headers["Content-Type"].startswith("text/html")
-                assert body.startswith(b"<!DOCTYPE html>")
-                await asyncio.sleep(8)
-            assert visit_.server.violations == {"firewall": 3}
-            await asyncio.sleep(2.5)
-            assert (await visit_.get(DEPTH))[0] == 200
-            await (await visit_.listen(BTC)).count(1)
-            assert visit_.server.violations == {"firewall": 3}
-
-    run(work())
+    fault = requests.firewall(Attempts(door=first, last=1), seconds=10)
+    async with visit(faulty(fault, source=market(slots=None), speed=1)) as visit_:
+        attempts: list[Kind] = [first, "rest", "ws", "rest"]
+        for door in attempts:
+            status, headers, body = await refusal(visit_, door)
+            assert (status, headers.get("Retry-After")) == (403, None)
+            assert headers["Content-Type"].startswith("text/html")
+            assert body.startswith(b"<!DOCTYPE html>")
+            await asyncio.sleep(8)
+        assert visit_.server.violations == {"firewall": 3}
+        await asyncio.sleep(2.5)
+        assert (await visit_.get(DEPTH))[0] == 200
+        await (await visit_.listen(BTC)).count(1)
+        assert visit_.server.violations == {"firewall": 3}
 
 
 def test_what_is_under_way_when_the_firewall_shuts_is_not_counted_and_prolongs_nothing() -> None:
@@ -224,44 +200,36 @@ def test_six_messages_in_a_second_are_one_too_many() -> None:
 
 
 @pytest.mark.parametrize("kind", ["ping", "pong", "text"])
-def test_every_kind_of_message_counts(kind: str) -> None:
+async def test_every_kind_of_message_counts(kind: str) -> None:
     """PING, PONG and SUBSCRIBE; five are allowed."""
+    async with visit(SimServer(market())) as visit_:
+        visitor = await visit_.listen(BTC)
 
-    async def work() -> None:
-        async with visit(SimServer(market())) as visit_:
-            visitor = await visit_.listen(BTC)
+        async def send() -> None:
+            if kind == "ping":
+                await visitor.socket.ping(b"x")
+            elif kind == "pong":
+                await visitor.socket.pong()
+            else:
+                await visitor.socket.send_str(json.dumps({"method": "X", "id": 1}))
 
-            async def send() -> None:
-                if kind == "ping":
-                    await visitor.socket.ping(b"x")
-                elif kind == "pong":
-                    await visitor.socket.pong()
-                else:
-                    await visitor.socket.send_str(json.dumps({"method": "X", "id": 1}))
-
-            for _ in range(5):
-                await send()
-            await visitor.count(1)
-            assert not visit_.server.violations
+        for _ in range(5):
             await send()
-            await visitor.end()
-            assert visit_.server.violations == {"messages": 1}
+        await visitor.count(1)
+        assert not visit_.server.violations
+        await send()
+        await visitor.end()
+        assert visit_.server.violations == {"messages": 1}
 
-    run(work())
 
-
-def test_a_clients_ping_gets_its_pong() -> None:
+async def test_a_clients_ping_gets_its_pong() -> None:
     """With the same payload."""
-
-    async def work() -> None:
-        async with visit(SimServer(market())) as visit_:
-            url = visit_.server.ws_url + "/ws"
-            async with visit_.http.ws_connect(url, autoping=False) as socket:
-                await socket.ping(b"hello")
-                answer = await socket.receive()
-                assert (answer.type, bytes(answer.data)) == (aiohttp.WSMsgType.PONG, b"hello")
-
-    run(work())
+    async with visit(SimServer(market())) as visit_:
+        url = visit_.server.ws_url + "/ws"
+        async with visit_.http.ws_connect(url, autoping=False) as socket:
+            await socket.ping(b"hello")
+            answer = await socket.receive()
+            assert (answer.type, bytes(answer.data)) == (aiohttp.WSMsgType.PONG, b"hello")
 
 
 # ── pongs ───────────────────────────────────────────────────────────────────────────────────
@@ -288,18 +256,14 @@ def test_a_pong_answers_its_ping_and_all_before_it() -> None:
 # ── connections ─────────────────────────────────────────────────────────────────────────────
 
 
-def test_attempts_count_also_where_a_fault_refuses_them() -> None:
+async def test_attempts_count_also_where_a_fault_refuses_them() -> None:
     """The 301st in five minutes is one too many, though none ever became a connection."""
-
-    async def work() -> None:
-        fault = requests.refuse(Attempts(door="ws"))
-        async with visit(faulty(fault)) as visit_:
-            for _ in range(150):  # aiohttp tries a GET twice, by itself
-                with pytest.raises(aiohttp.ClientError):
-                    await visit_.listen(BTC)
-            assert not visit_.server.violations
+    fault = requests.refuse(Attempts(door="ws"))
+    async with visit(faulty(fault)) as visit_:
+        for _ in range(150):  # aiohttp tries a GET twice, by itself
             with pytest.raises(aiohttp.ClientError):
                 await visit_.listen(BTC)
-            assert visit_.server.violations == {"connections": 2}
-
-    run(work())
+        assert not visit_.server.violations
+        with pytest.raises(aiohttp.ClientError):
+            await visit_.listen(BTC)
+        assert visit_.server.violations == {"connections": 2}
