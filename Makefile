@@ -22,7 +22,7 @@ PEERS := .venv-peers
 # So does the server that answers as S3 does.
 S3_SERVER := .venv-s3-server
 
-.PHONY: demo record test check bucket interop page locks bench peers performance soak coverage proofs fuzz mutants docs pictures format lock clean
+.PHONY: demo record test test-long check bucket interop page locks bench peers performance soak coverage proofs fuzz mutants docs pictures format lock clean
 
 demo: $(RUN)  ## record the built-in exchange for 20 s, read, prove and draw it; needs no network
 	$(BIN)/python examples/demo.py
@@ -30,8 +30,11 @@ demo: $(RUN)  ## record the built-in exchange for 20 s, read, prove and draw it;
 record: $(RUN)  ## record the real exchange: make record SYMBOLS="BTCUSDT ETHUSDT" EVERY=10
 	$(BIN)/booktape record $(SYMBOLS) --every $(EVERY) --out $(OUT)
 
-test: $(DEV)  ## every promise, each against the built-in exchange or a real capture
-	$(BIN)/python -m pytest -n auto --dist worksteal
+test: $(DEV)  ## every promise, each against the built-in exchange or a real capture; under three minutes on two cores
+	$(BIN)/python -m pytest -n auto --dist worksteal $(MEASURED)
+
+test-long: $(DEV)  ## killed at every step, floods, random worlds, installations; and four times the random examples
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "(long or hypothesis) and not bench" --hypothesis-profile=many $(MEASURED)
 
 check: $(DEV)  ## format, lint, types, the house's import rules, the documents
 	$(BIN)/ruff format --check .
@@ -53,7 +56,7 @@ interop: $(INTEROP)/.installed  ## hftbacktest and nautilus_trader load our expo
 	BOOKTAPE_INTEROP=1 $(INTEROP)/bin/python -m pytest -rs tests/export/test_interop.py tests/examples/test_backtest.py
 
 locks: $(DEV)  ## install each lock into a fresh environment with the oldest pip; needs the index, takes minutes
-	BOOKTAPE_WHOLE_LOCKS=1 $(BIN)/python -m pytest -rs tests/install
+	BOOKTAPE_WHOLE_LOCKS=1 $(BIN)/python -m pytest -rs -m "not bench" tests/install
 
 bench: $(DEV)  ## the costs on this machine, or some of them: make bench BENCH=tests/bench/test_throughput.py
 	$(BIN)/python -m pytest $(BENCH) -o addopts=--import-mode=importlib -s -m bench

@@ -1,6 +1,7 @@
 """How tests run: coroutines in virtual time, property tests with the same examples each time.
 
-`pytest --hypothesis-profile=explore` looks further than the same examples on every run.
+`make test-long` plays more examples (`--hypothesis-profile=many`); `--hypothesis-profile=explore` looks
+further than the same examples on every run.
 """
 
 from __future__ import annotations
@@ -18,11 +19,12 @@ settings.register_profile(
     deadline=None,
     derandomize=True,
     database=None,
-    max_examples=100,
+    max_examples=25,
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("booktape")
 settings.register_profile("few", max_examples=10)
+settings.register_profile("many", max_examples=100)
 settings.register_profile("explore", derandomize=False, max_examples=5_000)
 
 

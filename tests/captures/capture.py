@@ -109,4 +109,8 @@ def followed(name: str, symbol: str) -> Iterator[Oracle]:
                 yield oracle
 
 
-SPOT: Final = [(BTCUSDT, 1, 594), (TEN, 10, 4_652), (FOUR, 4, 532)]
+SPOT: Final = [
+    (BTCUSDT, 1, 594),
+    pytest.param(TEN, 10, 4_652, marks=pytest.mark.long),
+    (FOUR, 4, 532),
+]

@@ -24,6 +24,7 @@ SPOT = {
     "four-symbols-2021-08-limit5000.jsonl.gz": 5_000,
     "ten-symbols-2021-04-05-bookticker.jsonl.gz": 1_000,
 }
+QUICK = "btcusdt-2026-06-07-depth5.jsonl.gz"
 FUTURES = "usdm-futures-2021-07-must-be-refused.jsonl.gz"
 
 FEW = 20
@@ -62,7 +63,10 @@ async def record(name: str, depth: int, out: Path) -> None:
 
 
 @needs_captures
-@pytest.mark.parametrize("name", SPOT)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=() if name == QUICK else pytest.mark.long) for name in SPOT],
+)
 async def test_every_stored_row_of_a_real_capture_equals_the_oracle(
     name: str, tmp_path: Path
 ) -> None:

@@ -21,6 +21,8 @@ from e2e.archives import record
 from e2e.commands import run
 from verify.small import edit_tape, reseal
 
+pytestmark = pytest.mark.long
+
 BTC: Final = "BTCUSDT"
 AHEAD: Final = timedelta(days=400)
 

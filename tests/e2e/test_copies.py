@@ -20,6 +20,8 @@ from e2e.archives import record
 from e2e.commands import run
 from verify.small import edit_tape, reseal
 
+pytestmark = pytest.mark.long
+
 ONE: Final = ("BTCUSDT", "ETHUSDT")
 OTHER: Final = ("BNBUSDT", "ADAUSDT")  # each is another worker's
 

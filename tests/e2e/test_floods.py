@@ -36,8 +36,6 @@ from e2e.flooding import (
     nothing,
 )
 
-pytestmark = pytest.mark.real_time
-
 PEAK_MIB = 768
 """As stated in docs/reliability.md."""
 
@@ -51,9 +49,12 @@ from booktape.cli import main
 main()
 """
 
-pytestmark = pytest.mark.skipif(
-    not Path("/proc/self/status").exists(), reason="only Linux tells a process's peak"
-)
+pytestmark = [
+    pytest.mark.real_time,
+    pytest.mark.skipif(
+        not Path("/proc/self/status").exists(), reason="only Linux tells a process's peak"
+    ),
+]
 
 
 async def recording(exchange: FloodingExchange, out: Path) -> Process:
@@ -121,7 +122,16 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+QUICK = {"a gzip bomb", "a message of 1 GB"}
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, id=name, marks=() if name in QUICK else pytest.mark.long)
+        for name, case in CASES.items()
+    ],
+)
 async def test_memory_is_bounded(tmp_path: Path, case: Case) -> None:
     """Too much is thrown away, said, and followed by another attempt; what is sealed is sound."""
     exchange = FloodingExchange(case.stream, case.depth, case.listed)

@@ -122,6 +122,7 @@ async def test_requests_that_hang_are_given_up_and_asked_again(tmp_path: Path) -
     assert gaps_of(tmp_path) == []
 
 
+@pytest.mark.long
 @pytest.mark.within_s(10 * HOUR_S)
 async def test_an_exchange_that_is_away_for_hours_is_one_gap(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -28,6 +28,7 @@ def sealed_frames(root: Path) -> list[TapeRecord]:
     return [frame for path in tapes for frame in read_tape(path)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("segment", ["1h", "1s"])
 async def test_kill_9_at_random_moments_loses_no_row_and_hides_no_gap(
     tmp_path: Path, segment: str

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from booktape.core.tape_records import Connected, DepthAnswer, Disconnected
 from booktape.sim.faults.base import Faults
 from booktape.sim.faults.conditions import Delivery
@@ -95,6 +97,7 @@ async def test_either_of_two_connections_may_die_at_any_moment(tmp_path: Path) -
     assert {row["epoch"] for own in rows.values() for row in own} == {1}
 
 
+@pytest.mark.long
 async def test_ten_minutes_of_random_cuts_over_fifty_symbols(tmp_path: Path) -> None:
     """Single connections are cut every few seconds: whole coverage, no gap, no further snapshot."""
     symbols = tuple(f"S{number}BTC" for number in range(50))

@@ -76,7 +76,9 @@ def made(out: Path) -> set[str]:
     return {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=() if n == "export" else pytest.mark.long) for n in NAMES]
+)
 def test_a_reader_that_is_gone_changes_nothing(archive: Path, tmp_path: Path, name: str) -> None:
     """`booktape … | true`: everything is made, nothing is said, and the exit code is 0."""
     for folder in ("heard", "unheard"):
@@ -114,6 +116,7 @@ def test_a_report_that_the_disk_does_not_take_is_a_failure(
     assert name != "export" or len(made(tmp_path / "exported")) == 2
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("redirection", [">/dev/full", ">&-", "| true"])
 def test_differences_are_told_by_the_exit_code_all_the_same(
     archive: Path, tmp_path: Path, redirection: str
@@ -131,6 +134,7 @@ def test_differences_are_told_by_the_exit_code_all_the_same(
         assert run(["verify", str(damaged)], redirection).returncode == 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
 @pytest.mark.parametrize("name", ["info", "verify"])
 def test_a_symbol_that_the_encoding_does_not_have_is_escaped(

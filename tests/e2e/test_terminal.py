@@ -99,10 +99,10 @@ def the_disk_is_full(stack: ExitStack) -> int:
     ("way", "workers"),
     [
         (nobody_reads_the_pipe, 1),
-        (nobody_reads_the_pipe, 2),
-        (nobody_reads_the_terminal, 1),
+        pytest.param(nobody_reads_the_pipe, 2, marks=pytest.mark.long),
+        pytest.param(nobody_reads_the_terminal, 1, marks=pytest.mark.long),
         (the_reader_is_gone, 2),
-        (the_disk_is_full, 1),
+        pytest.param(the_disk_is_full, 1, marks=pytest.mark.long),
     ],
 )
 async def test_a_recording_does_not_hang_on_what_it_says(

@@ -96,7 +96,14 @@ async def test_a_worker_that_dies_ends_the_others_and_loses_nothing(tmp_path: Pa
 
 
 @pytest.mark.real_time
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "number",
+    [
+        signal.SIGINT,
+        pytest.param(signal.SIGTERM, marks=pytest.mark.long),
+        pytest.param(signal.SIGHUP, marks=pytest.mark.long),
+    ],
+)
 async def test_a_signal_that_meets_workers_while_they_start_stops_them(
     tmp_path: Path, number: signal.Signals
 ) -> None:
@@ -128,6 +135,7 @@ async def test_a_sigterm_to_every_process_seals_all_of_them(tmp_path: Path) -> N
     assert process.returncode == 0, err.decode()
 
 
+@pytest.mark.long
 @pytest.mark.real_time
 async def test_a_second_signal_has_every_worker_leave_at_once(tmp_path: Path) -> None:
     """None is left behind; the next start seals what they left."""

@@ -67,6 +67,7 @@ async def test_every_fault_alone(kind: str, tmp_path: Path) -> None:
     await survive(single(kind), seed, tmp_path)
 
 
+@pytest.mark.long
 @pytest.mark.within_s(DAY_S)
 @pytest.mark.parametrize("seed", range(int(COMBINATIONS or 12)))
 async def test_random_combinations(seed: int, tmp_path: Path) -> None:

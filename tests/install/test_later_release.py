@@ -17,6 +17,8 @@ import pytest
 
 from install.fresh import LOCKS, Fresh, lock_options
 
+pytestmark = pytest.mark.long
+
 RESOLVES_EXTRAS_ANEW: Final = (24, 0)
 """Known of pips below this version; later ones may have learnt better."""
 

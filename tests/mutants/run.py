@@ -47,7 +47,7 @@ ALL: Final = (
 )
 SCRIPTS: Final = ("tests/properties/test_any_script.py",)
 QUIETLY: Final = (
-    *("-x", "-q", "-p", "no:cacheprovider", "--hypothesis-profile=few"),
+    *("-x", "-q", "-p", "no:cacheprovider", "--hypothesis-profile=few", "-m", "not bench"),
     # Hypothesis is loaded before pytest could look into it; its own asserts say nothing to us.
     *("-W", "ignore::pytest.PytestAssertRewriteWarning"),
 )

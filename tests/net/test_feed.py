@@ -252,6 +252,7 @@ def test_lifetimes_end_within_the_last_hour() -> None:
     assert max(spans) - min(spans) > 3_000
 
 
+@pytest.mark.within_s(None)
 async def test_a_successor_s_lifetime_counts_from_its_handshake(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -337,6 +337,7 @@ async def test_a_name_that_does_not_trade_yet_is_looked_up_again() -> None:
         assert len(exchange.asked) == NAME_TRIES + 2
 
 
+@pytest.mark.within_s(None)
 async def test_a_name_that_is_never_listed_is_given_up_until_the_next_whole_list() -> None:
     """The pulse names it every half minute, and each question would cost as much as a whole list."""
     recorder, exchange = Recorder(BTC), Exchange({BTC: TRADING})

@@ -39,6 +39,7 @@ def test_no_witness_ever_gives_a_false_alarm(chance: Random) -> None:
     play_proved(chance)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fifty", range(4))
 def test_numbered_proofs_keep_every_promise(fifty: int) -> None:
     """The scripts that find every loosened rule find nothing in the real ones."""
@@ -46,6 +47,7 @@ def test_numbered_proofs_keep_every_promise(fifty: int) -> None:
         play_proved(Random(seed))
 
 
+@pytest.mark.long
 def test_proofs_are_eventful() -> None:
     """Every witness is heard often, answers wait, and horizons grow within an epoch."""
     count: Counter[str] = Counter()

@@ -38,6 +38,7 @@ def test_no_gap_while_somebody_brings_each_event(chance: Random) -> None:
     play_covered(chance)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("hundred", range(2))
 def test_numbered_scripts_keep_every_promise(hundred: int) -> None:
     """The scripts that find every loosened rule find nothing in the real table."""
@@ -46,6 +47,7 @@ def test_numbered_scripts_keep_every_promise(hundred: int) -> None:
         play_covered(Random(seed))
 
 
+@pytest.mark.long
 def test_connections_are_eventful() -> None:
     """In scripts that must not show it, connections come and go, and events run ahead and wait."""
     notes: list[TapeRecord] = []
@@ -63,6 +65,7 @@ def test_connections_are_eventful() -> None:
     assert sum(isinstance(note, Disconnected) for note in notes) >= 100
 
 
+@pytest.mark.long
 def test_scripts_are_eventful() -> None:
     """They lose books and updates, rebuild several times, and show many rows: none is idle talk."""
     scripts = [play(Random(seed)) for seed in range(100)]

@@ -45,6 +45,7 @@ def test_an_honest_exchange_is_never_suspected() -> None:
         play_world(Random(seed), honest=True)
 
 
+@pytest.mark.long
 def test_faults_are_eventful() -> None:
     """Every reason for a gap comes up."""
     reasons: Counter[str] = Counter()
@@ -140,6 +141,7 @@ def first_violation(only: tuple[Step, ...]) -> tuple[int, bool, Violation] | Non
     return None
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", [*LOOSENED, *RULES])
 def test_loosened_evidence_is_found(name: str) -> None:
     """With this rule loosened some script breaks a promise."""

@@ -18,6 +18,8 @@ from properties.any_script import play
 from properties.covered_script import play_covered
 from properties.ledger import Violation
 
+pytestmark = pytest.mark.long
+
 SCRIPTS: Final = 500
 """Tried for each loosened rule, in both kinds of script."""
 

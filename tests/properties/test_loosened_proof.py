@@ -28,6 +28,8 @@ from booktape.core.sync import SymbolSync
 from properties.ledger import Violation
 from properties.proved_script import play_proved
 
+pytestmark = pytest.mark.long
+
 SCRIPTS: Final = 500
 """Tried for each loosened rule; nearly all show themselves within the first hundred."""
 

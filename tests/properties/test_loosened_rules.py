@@ -20,6 +20,8 @@ from booktape.core.tape_records import Connected, Disconnected
 from properties.any_script import play
 from properties.ledger import Violation
 
+pytestmark = pytest.mark.long
+
 SCRIPTS: Final = 500
 """Tried for each loosened rule; nearly all show themselves within the first twenty."""
 

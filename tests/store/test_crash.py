@@ -20,6 +20,9 @@ from store.fragile import Disk
 from store.proof import assert_recovers
 from store.story import RECORDS, expected, record
 
+APART = pytest.mark.parametrize("apart", [13, pytest.param(1, marks=pytest.mark.long)])
+"""How many operations lie between two at which it is killed."""
+
 
 def crash_a_recording(disk: Disk, root: Path, chosen: int) -> int:
     """Die at the `chosen` operation; how many records a flush had promised by then."""
@@ -29,12 +32,13 @@ def crash_a_recording(disk: Disk, root: Path, chosen: int) -> int:
     return safe[-1]
 
 
+@APART
 def test_every_step_of_a_recording_may_be_the_last(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, apart: int
 ) -> None:
     """Killed at any operation of a recording: the restart equals it up to the last record on tape."""
     disk = Disk(monkeypatch)
-    for chosen in itertools.count():
+    for chosen in itertools.count(step=apart):
         root = tmp_path / str(chosen)
         safe = crash_a_recording(disk, root, chosen)
         if not disk.failed:
@@ -45,8 +49,9 @@ def test_every_step_of_a_recording_may_be_the_last(
     assert set(disk.log) >= {"open", "pwrite", "rename", "fsync", "mkdir", "rmdir"}
 
 
+@APART
 def test_every_step_of_a_recovery_may_be_the_last(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, apart: int
 ) -> None:
     """Killed while recovering, at any operation: the restart after that has everything, too."""
     disk = Disk(monkeypatch)
@@ -57,7 +62,7 @@ def test_every_step_of_a_recovery_may_be_the_last(
         if not disk.failed:
             break
         killed.mkdir(exist_ok=True)
-        for second in itertools.count():
+        for second in itertools.count(first % apart, apart):
             root = tmp_path / f"{first}-{second}"
             shutil.copytree(killed, root)
             with disk.dies_at(second), open_archive(root):
@@ -66,7 +71,7 @@ def test_every_step_of_a_recovery_may_be_the_last(
                 break
             assert_recovers(root, safe)
             next(steps)
-    assert next(steps) > 200
+    assert next(steps) > 200 // apart
 
 
 def test_readers_meet_whole_files_at_every_step(

@@ -119,20 +119,23 @@ def leave_torn(root: Path) -> None:
 # How many operations lie between two that are tried; with BOOKTAPE_EVERY_REFUSAL=1 none do.
 STRIDES: Final = {"record": 1, "recover": 3, "rebuild": 3}
 ALL: Final = "BOOKTAPE_EVERY_REFUSAL" in os.environ
+APART = pytest.mark.parametrize("apart", [7, pytest.param(1, marks=pytest.mark.long)])
+"""What that number is multiplied by."""
 
 
 @pytest.mark.parametrize(
     "refusal", [(errno.ENOSPC, 1, 1), (errno.ENOSPC, A_WHILE, 5), (errno.EDQUOT, 1, 7)]
 )
 @pytest.mark.parametrize("what", STRIDES)
+@APART
 def test_what_passes_is_waited_for(
-    tmp_path: Path, disk: Disk, what: str, refusal: tuple[int, int, int]
+    tmp_path: Path, disk: Disk, apart: int, what: str, refusal: tuple[int, int, int]
 ) -> None:
     """A disk that is full for a while loses nothing: no error, no row missing, no half file."""
     number, times, stride = refusal
     verified: set[frozenset[str]] = set()
     prepare, work, reason = _life(tmp_path, what)
-    for chosen in itertools.count(step=1 if ALL else stride * STRIDES[what]):
+    for chosen in itertools.count(step=1 if ALL else apart * stride * STRIDES[what]):
         root = tmp_path / str(chosen)
         prepare(root)
         with disk.refuses_at(chosen, number, times):
@@ -147,12 +150,13 @@ def test_what_passes_is_waited_for(
 
 
 @pytest.mark.parametrize("what", STRIDES)
+@APART
 def test_what_does_not_pass_is_said_and_mended_by_the_next_start(
-    tmp_path: Path, disk: Disk, what: str
+    tmp_path: Path, disk: Disk, apart: int, what: str
 ) -> None:
     """EIO at any operation: one sentence, whole files only; then one more start has everything."""
     prepare, work, reason = _life(tmp_path, what)
-    for chosen in itertools.count(step=1 if ALL else 2 * STRIDES[what]):
+    for chosen in itertools.count(step=1 if ALL else apart * 2 * STRIDES[what]):
         root = tmp_path / str(chosen)
         prepare(root)
         with disk.refuses_at(chosen, errno.EIO):

@@ -82,6 +82,13 @@ FAULTS: dict[str, tuple[MarketFault, ...]] = {
     ),
 }
 
+# One of each sort; the others in `make test-long`.
+QUICK = {
+    *("none", "HALT, 3 cancels", "BREAK, 3 cancels", "ids anew, another book", "opens late"),
+    *("ticks finer, 10", "capped", "all at once"),
+}
+assert FAULTS.keys() > QUICK
+
 
 @dataclass
 class Listener:
@@ -129,7 +136,9 @@ def best(sides: tuple[Levels, Levels], count: int) -> tuple[Levels, Levels]:
     )
 
 
-@pytest.mark.parametrize("name", FAULTS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=() if n in QUICK else pytest.mark.long) for n in FAULTS]
+)
 def test_all_that_is_said_is_true_at_the_id_it_names(name: str) -> None:
     """Snapshots at any moment, best levels, partial depth, tickers; and the book one keeps by events."""
     market = TracedMarket(SYMBOLS, 5, levels=30, remembers=True)
