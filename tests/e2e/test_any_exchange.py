@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
-from e2e.commands import run
+from e2e.commands import said, start
 from e2e.plain_exchange import PlainExchange
 from e2e.promises import check_archive, gaps_of
 
@@ -15,13 +16,19 @@ from e2e.promises import check_archive, gaps_of
 async def test_it_records_from_any_server_that_speaks_the_protocol(tmp_path: Path) -> None:
     """Each row equals that server's book at its update id, level by level, five events apart."""
     async with PlainExchange("BTCUSDT", seed=1) as exchange:
-        code, _, err = await run(
-            *("record", "BTCUSDT", "--every", "5", "--duration", "4", "--out", tmp_path),
+        process = await start(
+            *("record", "BTCUSDT", "--every", "5", "--out", tmp_path),
             *("--rest-url", f"http://{exchange.address}"),
             *("--ws-url", f"ws://{exchange.address}"),
         )
-        assert code == 0, err
+        await said(process, "book synced")
+        synced_at = exchange.id
+        while exchange.id < synced_at + 1_000:  # some 300 events
+            await asyncio.sleep(0.01)
+        process.terminate()
+        _, err = await process.communicate()
+        assert process.returncode == 0, err.decode()
         rows = check_archive(tmp_path, exchange.truth, every=5)
-        assert len(rows["BTCUSDT"]) > 20, err
+        assert len(rows["BTCUSDT"]) > 20, err.decode()
         assert gaps_of(tmp_path) == []
         assert exchange.snapshots == 1

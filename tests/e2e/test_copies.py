@@ -55,8 +55,8 @@ def merged(recorded: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory
     return into
 
 
-def verified(root: Path, *more: str | Path) -> None:
-    code, out, _ = asyncio.run(run("verify", root, *more, "--json"))
+async def verified(root: Path, *more: str | Path) -> None:
+    code, out, _ = await run("verify", root, *more, "--json")
     found = json.loads(out)
     assert (code, found["findings"]) == (0, [])
 
@@ -85,12 +85,13 @@ def check_reads_alike(root: Path, apart: tuple[Path, ...]) -> None:
                 assert both.at(one.symbol, time).update_id == own.at(one.symbol, time).update_id
 
 
-def test_two_archives_in_one_folder_read_as_each_alone(
+@pytest.mark.real_time
+async def test_two_archives_in_one_folder_read_as_each_alone(
     merged: Path, recorded: tuple[Path, Path]
 ) -> None:
     """A segment ends where its own recorder's next one begins."""
     check_reads_alike(merged, recorded)
-    verified(merged)
+    await verified(merged)
 
 
 def test_a_damaged_tape_of_one_recorder_says_nothing_of_the_other_one(
@@ -129,11 +130,11 @@ async def test_they_are_rebuilt_and_recorded_on(merged: Path, tmp_path: Path) ->
     fine = tmp_path / "fine"
     code, out, err = await run("rebuild", merged, "--every", "1", "--out", fine)
     assert (code, err) == (0, ""), out
-    verified(fine)
+    await verified(fine)
     root = put(merged, tmp_path / "on")
     before = {own.symbol: own for own in booktape.open(root).coverage()}
-    (await record(root, *ONE, *OTHER, segments=1))
-    verified(root)
+    await record(root, *ONE, *OTHER, segments=1)
+    await verified(root)
     for own in booktape.open(root).coverage():
         assert own.epochs == before[own.symbol].epochs + 1
         assert own.gaps == Counter(before[own.symbol].gaps) + Counter(stopped=1)
@@ -150,10 +151,11 @@ async def test_one_that_went_on_elsewhere_is_copied_again(
     await record(one, *ONE, segments=1)
     put(one, both)
     check_reads_alike(both, (one, other))
-    verified(both)
+    await verified(both)
 
 
-def test_archives_from_before_are_kept_apart_as_well(
+@pytest.mark.real_time
+async def test_archives_from_before_are_kept_apart_as_well(
     merged: Path, recorded: tuple[Path, Path], tmp_path: Path
 ) -> None:
     """Their tapes do not say what they go on from; one that began with nothing went on from nothing."""
@@ -162,7 +164,7 @@ def test_archives_from_before_are_kept_apart_as_well(
         edit_tape(Layout(root).tape(segment), lambda lines: lines[0].pop("continues"))
     reseal(root)
     check_reads_alike(root, recorded)
-    verified(root)
+    await verified(root)
 
 
 @pytest.mark.real_time
@@ -196,7 +198,7 @@ async def test_gaps_that_are_missing_are_counted_from_the_epochs(
         assert "gaps of" in out
         assert "the file is missing" in out
 
-    (await look())
+    await look()
 
 
 @pytest.mark.real_time
@@ -205,7 +207,7 @@ async def test_two_recordings_of_one_symbol_do_not_go_together(
 ) -> None:
     """Their epochs have the same numbers: `verify` says so."""
     root = put(recorded[0], tmp_path / "one")
-    (await record(tmp_path / "again", ONE[0], segments=1))
+    await record(tmp_path / "again", ONE[0], segments=1)
     put(tmp_path / "again", root)
     code, out, _ = await run("verify", root, "--json")
     assert code == 1

@@ -241,7 +241,7 @@ async def test_a_tape_is_played_like_a_capture(tmp_path: Path) -> None:
             assert visitor.messages == wanted
 
     for path in paths:
-        (await work(path))
+        await work(path)
 
 
 async def test_a_tapes_checkpoint_gives_the_book(tmp_path: Path) -> None:
