@@ -138,7 +138,8 @@ class SymbolFeed:
 
     def _mark_released(self, event: DepthEvent) -> None:
         self.last_released = self.newest_id = event.last_id
-        self.newest_us = max(self.newest_us, event.event_time_us)
+        if event.event_time_us > self.newest_us:  # noqa: PLR1730 max() takes three times as long
+            self.newest_us = event.event_time_us
 
     def _check_for_reset(self, old: HeldEvent) -> ReleasedEvents:
         """An event with old ids: a copy, unless its time and the event after it say that ids start again."""

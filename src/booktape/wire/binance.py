@@ -109,7 +109,7 @@ def decode_event(payload: bytes) -> Event:
         # `find` with bounds spares a copy.
         if payload.find(_DEPTH_STREAM, 0, NAME_BYTES) > 0:
             combined = _combined.decode(payload)
-            if payload.count(b":") == _COMBINED_KEYS and kind_of(combined.stream) is None:
+            if count_colons(payload) == _COMBINED_KEYS and kind_of(combined.stream) is None:
                 return _depth_event(combined.data)
         elif payload.startswith(_WRAPPED):
             decode = decoder_of(payload)
@@ -118,7 +118,7 @@ def decode_event(payload: bytes) -> Event:
                 return witness
         else:
             update = _raw.decode(payload)
-            if payload.count(b":") == _RAW_KEYS:
+            if count_colons(payload) == _RAW_KEYS:
                 return _depth_event(update)
     except UNREADABLE:
         pass  # another kind of message, or none

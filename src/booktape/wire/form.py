@@ -17,6 +17,9 @@ from booktape.errors import MalformedFrame
 UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """All that msgspec raises: for a wrong form, for text that is not UTF-8, for deep nesting."""
 
+_FEW_BYTES: Final = 700
+"""A shorter message is counted through as fast as it is searched; measured by `make bench`."""
+
 DEPTH_MAX: Final = 100
 BRACKETS_MAX: Final = 500_000
 """In one message. Each level has one, and a decoded level takes twenty times its bytes."""
@@ -36,9 +39,11 @@ def refuse_bloated(payload: bytes) -> None:
 def count_colons(payload: bytes) -> int:
     """How many colons a message of two keys or more has; one for each key, if its texts have none.
 
-    The levels of both sides come last and take nearly all of a message. So a search for the last two colons
-    passes them by, which is much faster than counting through them.
+    The levels of both sides come last and take nearly all of a long message. So a search for the last two
+    colons passes them by, which is much faster than counting through them.
     """
+    if len(payload) < _FEW_BYTES:
+        return payload.count(b":")
     last = payload.rfind(b":")
     last_but_one = payload.rfind(b":", 0, last)
     return payload.count(b":", 0, last_but_one) + 2
