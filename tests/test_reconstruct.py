@@ -18,16 +18,9 @@ from booktape.core.events import (
     ServerShutdown,
     UnknownEvent,
 )
+from booktape.core.gap_reasons import DISCONNECTED, KILLED, STOPPED
 from booktape.core.sync import State
-from booktape.core.tape_records import (
-    DISCONNECTED,
-    KILLED,
-    ROTATED,
-    STOPPED,
-    DepthAnswer,
-    SegmentEnd,
-    TapeRecord,
-)
+from booktape.core.tape_records import ROTATED, DepthAnswer, SegmentEnd, TapeRecord
 from booktape.reconstruct import Reconstruction
 from booktape.wire.encode import encode_combined, encode_server_shutdown
 from support.oracle import (

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from booktape.core.events import BookLost, BookRow, BookSynced, FetchSnapshot, GapInterval, Note
+from booktape.core.gap_reasons import STOPPED
 from booktape.core.sync import State
 from booktape.core.tape_records import (
     DELISTED,
     ROTATED,
-    STOPPED,
     TRADING,
     ClockStep,
     SegmentEnd,

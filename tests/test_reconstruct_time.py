@@ -19,11 +19,10 @@ from booktape.core.events import (
     ReplaceConnection,
     Urgency,
 )
+from booktape.core.gap_reasons import DISCONNECTED, STOPPED
 from booktape.core.sync import State
 from booktape.core.tape_records import (
-    DISCONNECTED,
     ROTATED,
-    STOPPED,
     ClockOffset,
     ClockStep,
     Pulse,

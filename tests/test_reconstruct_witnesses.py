@@ -9,7 +9,8 @@ import pytest
 
 from booktape.core.checks import Check, Difference
 from booktape.core.events import BookRow, FetchSnapshot, UnknownEvent
-from booktape.core.tape_records import ROTATED, STOPPED, SegmentEnd, TapeRecord
+from booktape.core.gap_reasons import STOPPED
+from booktape.core.tape_records import ROTATED, SegmentEnd, TapeRecord
 from support.oracle import SECOND, connected, event, lost, rest, snapshot, stream, ticker, top
 from support.stories import B, checks, continued, known, rows, tell
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from booktape import tuning
-from booktape.core.tape_records import KILLED, SegmentStart, TapeRecord
+from booktape.core.gap_reasons import KILLED
+from booktape.core.tape_records import SegmentStart, TapeRecord
 from booktape.errors import DamagedTape, NotRecorded, UsageError
 from booktape.process_pool import process_pool
 from booktape.reader.archive_files import ArchiveFile, ArchiveFiles

@@ -34,13 +34,11 @@ from booktape.core.events import (
     UnknownEvent,
     UnreadableAnswer,
 )
+from booktape.core.gap_reasons import KILLED, NO_TAPE, SILENT, STOPPED
 from booktape.core.lag import UsualLag
-from booktape.core.sync import NOT_OPENED, SILENT, State, SymbolSync
+from booktape.core.sync import NOT_OPENED, State, SymbolSync
 from booktape.core.tape_records import (
-    KILLED,
-    NO_TAPE,
     ROTATED,
-    STOPPED,
     Checkpoint,
     ClockOffset,
     ClockStep,

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Final
 
 from bench.lifelike import LIMIT, SLOTS_PER_S, START_NS, SYMBOL, lifelike
+from booktape.core.gap_reasons import STOPPED
 from booktape.core.tape_records import (
-    STOPPED,
     Connected,
     DepthAnswer,
     SegmentStart,

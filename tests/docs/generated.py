@@ -6,11 +6,11 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from booktape.core.gap_reasons import GAP_REASONS
 from booktape.core.sync import TABLE
 from booktape.store.schema import (
     CHECK_COLUMNS,
     GAP_COLUMNS,
-    GAP_REASONS,
     NOTE_COLUMNS,
     NOTE_KINDS,
     SNAPSHOT_COLUMNS,

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from booktape.core.events import DepthEvent, DepthSnapshot, Level
+from booktape.core.gap_reasons import DISCONNECTED, STOPPED
 from booktape.core.tape_records import (
-    DISCONNECTED,
-    STOPPED,
     Connected,
     DepthAnswer,
     Disconnected,

@@ -21,13 +21,8 @@ import pytest
 
 import booktape
 from booktape.core.events import DepthSnapshot
-from booktape.core.tape_records import (
-    DISCONNECTED,
-    Connected,
-    Disconnected,
-    StreamMessage,
-    TapeRecord,
-)
+from booktape.core.gap_reasons import DISCONNECTED
+from booktape.core.tape_records import Connected, Disconnected, StreamMessage, TapeRecord
 from booktape.reader import Book, Gap
 from booktape.reader.times import moment_us
 from captures.capture import BTCUSDT, followed, frames, needs_captures

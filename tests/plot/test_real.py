@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 import booktape
-from booktape.core.tape_records import STOPPED, SegmentStart
+from booktape.core.gap_reasons import STOPPED
+from booktape.core.tape_records import SegmentStart
 from booktape.plot import calendar, depth, heatmap, save, spread
 from booktape.store.archive import open_archive
 from captures.capture import BTCUSDT, TEN, frames, needs_captures

@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from booktape.core.tape_records import STOPPED, TapeRecord
+from booktape.core.gap_reasons import STOPPED
+from booktape.core.tape_records import TapeRecord
 from booktape.store.archive import open_archive
 from reader.day import BEGIN_S
 from support.oracle import SECOND, connected, event, lost, rest, snapshot, start, stream

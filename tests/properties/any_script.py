@@ -17,11 +17,10 @@ import pytest
 
 from booktape.core import arbitration, sync
 from booktape.core.events import FetchSnapshot
+from booktape.core.gap_reasons import KILLED, STOPPED
 from booktape.core.sync import TABLE, Rule, State, SymbolSync, index
 from booktape.core.tape_records import (
-    KILLED,
     ROTATED,
-    STOPPED,
     Checkpoint,
     Connected,
     DepthAnswer,

@@ -24,11 +24,10 @@ import pytest
 from booktape.checks import book_checks
 from booktape.core.checks import TopLevels
 from booktape.core.events import FetchSnapshot, ReplaceConnection
+from booktape.core.gap_reasons import KILLED, STOPPED
 from booktape.core.sync import State
 from booktape.core.tape_records import (
-    KILLED,
     ROTATED,
-    STOPPED,
     Checkpoint,
     ClockStep,
     Connected,

@@ -15,7 +15,8 @@ from typing import TypeAlias
 
 from booktape.core.checks import Check
 from booktape.core.events import BookLost, BookRow, BookSynced, GapInterval
-from booktape.core.sync import ID_GAP, State, SymbolSync
+from booktape.core.gap_reasons import ID_GAP
+from booktape.core.sync import State, SymbolSync
 from booktape.core.tape_records import TapeRecord
 from booktape.reconstruct import Output, Reconstruction
 from properties.arrivals import Arrivals

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from booktape.checks import book_checks
 from booktape.core.checks import Check
 from booktape.core.events import BookLost, BookRow, FetchSnapshot
-from booktape.core.sync import DISPROVED, State
+from booktape.core.gap_reasons import DISPROVED
+from booktape.core.sync import State
 from booktape.core.tape_records import (
     ROTATED,
     Connected,

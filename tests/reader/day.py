@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Final
 
 from booktape.core.events import DepthEvent
-from booktape.core.tape_records import STOPPED, SegmentStart, TapeRecord
+from booktape.core.gap_reasons import STOPPED
+from booktape.core.tape_records import SegmentStart, TapeRecord
 from booktape.store.archive import open_archive
 from booktape.store.session import RecordingSession
 from support.oracle import SECOND, connected, event, lost, rest, snapshot, start, stream

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from booktape.core.tape_records import KILLED
+from booktape.core.gap_reasons import KILLED
 from booktape.store.archive import open_archive
 from store.contents import (
     assert_only_whole_files,

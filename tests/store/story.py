@@ -16,8 +16,8 @@ from typing import Final, TypeAlias
 
 from booktape.core.checks import Check
 from booktape.core.events import BookRow, GapInterval, Note
+from booktape.core.gap_reasons import STOPPED
 from booktape.core.tape_records import (
-    STOPPED,
     Checkpoint,
     ClockStep,
     DepthAnswer,

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from booktape.core.gap_reasons import KILLED, NO_TAPE, STOPPED
 from booktape.core.sync import State
-from booktape.core.tape_records import DELISTED, KILLED, NO_TAPE, STOPPED, TapeRecord
+from booktape.core.tape_records import DELISTED, TapeRecord
 from booktape.errors import DamagedTape, DirectoryInUse
 from booktape.store.archive import join_archive, open_archive
 from booktape.store.catalog import lineage_of

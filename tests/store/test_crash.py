@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from booktape.core.tape_records import STOPPED
+from booktape.core.gap_reasons import STOPPED
 from booktape.store.archive import open_archive
 from booktape.store.schema import GAPS
 from store.contents import (

@@ -17,7 +17,8 @@ from typing import Final, TypeVar
 
 import pytest
 
-from booktape.core.tape_records import KILLED, STOPPED, TapeRecord
+from booktape.core.gap_reasons import KILLED, STOPPED
+from booktape.core.tape_records import TapeRecord
 from booktape.errors import WriteFailed
 from booktape.reader.archive_files import ArchiveFiles
 from booktape.rebuild import RebuildRequest, rebuild

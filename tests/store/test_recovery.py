@@ -21,8 +21,9 @@ import booktape
 from booktape.core.arbitration import SymbolFeed
 from booktape.core.checkpoint import save
 from booktape.core.events import BookRow
+from booktape.core.gap_reasons import KILLED, STOPPED
 from booktape.core.sync import SymbolSync
-from booktape.core.tape_records import KILLED, ROTATED, STOPPED, SegmentEnd, TapeRecord
+from booktape.core.tape_records import ROTATED, SegmentEnd, TapeRecord
 from booktape.errors import NotRecorded, WriteFailed
 from booktape.reader.archive_files import ArchiveFiles
 from booktape.rebuild import RebuildRequest, rebuild

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from booktape.core.events import BookRow, FetchSnapshot, GapInterval
+from booktape.core.gap_reasons import STOPPED
 from booktape.core.tape_records import (
     ROTATED,
-    STOPPED,
     Checkpoint,
     Connected,
     SegmentEnd,

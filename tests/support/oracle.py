@@ -17,8 +17,8 @@ import numpy as np
 
 from booktape.core.checks import BookTicker, TopLevels
 from booktape.core.events import BookRow, DepthEvent, DepthSnapshot
+from booktape.core.gap_reasons import DISCONNECTED
 from booktape.core.tape_records import (
-    DISCONNECTED,
     Connected,
     DepthAnswer,
     Disconnected,

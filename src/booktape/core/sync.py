@@ -43,6 +43,15 @@ from booktape.core.events import (
     UnreadableAnswer,
     Urgency,
 )
+from booktape.core.gap_reasons import (
+    BREAK,
+    DISPROVED,
+    ID_GAP,
+    IDS_RESET,
+    RELISTED,
+    SILENT,
+    TOO_LARGE,
+)
 from booktape.core.lag import LATE_NS, UsualLag
 from booktape.core.tape_records import (
     DELISTED,
@@ -71,13 +80,6 @@ SyncOutput: TypeAlias = FetchSnapshot | DepthEvent | BookLost | BookSynced | Gap
 SyncOutputs: TypeAlias = tuple[SyncOutput, ...]
 
 HELD_MAX: Final = 3_000  # events held for a snapshot: five minutes of the busiest symbol
-ID_GAP: Final = "id_gap"
-DISPROVED: Final = "disproved"
-SILENT: Final = "silent"
-IDS_RESET: Final = "ids_reset"
-TOO_LARGE: Final = "too_large"
-BREAK: Final = "break"
-RELISTED: Final = "delisted"
 
 STALE_MAX: Final = 2
 """A snapshot of a quiet symbol may come from a cache, and be older than the book that was lost. After
@@ -261,7 +263,8 @@ class SymbolSync:
         self.update_id = event.last_id
         self.updates += 1
         self.event_time_us = event.event_time_us
-        self.stamp_ns = max(self.stamp_ns, received_ns)
+        if received_ns > self.stamp_ns:  # noqa: PLR1730 max() takes three times as long
+            self.stamp_ns = received_ns
         return (event,)
 
     def _on_id_gap(self, event: DepthEvent, received_ns: int) -> SyncOutputs:

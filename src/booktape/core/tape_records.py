@@ -11,13 +11,8 @@ from typing import Final, TypeAlias
 
 from booktape.core.events import GapInterval, HeldEvent, Level
 
-# Why a segment or a connection ended. All but `rotated` are also reasons of gaps; the others are in core/sync.py, and
-# `GAP_REASONS` in store/schema.py says what each means.
 ROTATED: Final = "rotated"
-STOPPED: Final = "stopped"
-KILLED: Final = "killed"
-DISCONNECTED: Final = "disconnected"
-NO_TAPE: Final = "no_tape"
+"""A segment that ended so goes on in the next one. Every other end is the reason of a gap (core/gap_reasons.py)."""
 
 TRADING: Final = "TRADING"
 DELISTED: Final = "DELISTED"

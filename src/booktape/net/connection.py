@@ -24,7 +24,8 @@ from aiohttp import (
 )
 from yarl import URL
 
-from booktape.core.tape_records import DISCONNECTED, Connected, Disconnected, StreamMessage
+from booktape.core.gap_reasons import DISCONNECTED
+from booktape.core.tape_records import Connected, Disconnected, StreamMessage
 from booktape.errors import Oversized
 from booktape.net.context import NetContext, error_text
 from booktape.net.rate_limit import RateLimit

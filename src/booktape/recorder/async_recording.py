@@ -12,7 +12,8 @@ from typing import Any, Final
 
 import structlog
 
-from booktape.core.tape_records import STOPPED, Disconnected, TapeRecord
+from booktape.core.gap_reasons import STOPPED
+from booktape.core.tape_records import Disconnected, TapeRecord
 from booktape.errors import WriteFailed
 from booktape.net.clock import Clock
 from booktape.reconstruct import Output

@@ -15,12 +15,8 @@ import structlog
 
 from booktape.checks.stall_detector import STALL_CHECK_S, StallDetector
 from booktape.core.events import FetchSnapshot, Note, ReplaceConnection
-from booktape.core.tape_records import (
-    DELISTED,
-    DISCONNECTED,
-    Disconnected,
-    TapeRecord,
-)
+from booktape.core.gap_reasons import DISCONNECTED
+from booktape.core.tape_records import DELISTED, Disconnected, TapeRecord
 from booktape.errors import NothingRecorded, StoreError
 from booktape.net.clock import Clock, SystemClock
 from booktape.net.clock_offset import OffsetMeter

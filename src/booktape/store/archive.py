@@ -28,11 +28,10 @@ import structlog
 from booktape.core.arbitration import SymbolFeed
 from booktape.core.checkpoint import restore, save
 from booktape.core.events import GapInterval
+from booktape.core.gap_reasons import KILLED, NO_TAPE
 from booktape.core.sync import State, SymbolSync
 from booktape.core.tape_records import (
     FORMAT,
-    KILLED,
-    NO_TAPE,
     ROTATED,
     Checkpoint,
     Disconnected,

@@ -55,7 +55,8 @@ from typing import Final, NamedTuple
 
 import structlog
 
-from booktape.core.tape_records import KILLED, ROTATED, SegmentEnd, SegmentStart, TapeRecord
+from booktape.core.gap_reasons import KILLED
+from booktape.core.tape_records import ROTATED, SegmentEnd, SegmentStart, TapeRecord
 from booktape.descriptors import refuse_used_up
 from booktape.errors import DamagedTape, StoreError
 from booktape.store.catalog import lineage_of, unsealed_segments

@@ -92,20 +92,6 @@ GAP_COLUMNS: Final = (
     Column("reason", pa.string(), "why; see below"),
 )
 
-GAP_REASONS: Final = {
-    "id_gap": "an event began after the next expected update id",
-    "disconnected": "no connection carried the symbol any more",
-    "stopped": "the recorder had been stopped (SIGINT, SIGTERM, --duration)",
-    "killed": "the recorder had died without sealing its files, and was started again",
-    "no_tape": "the recorder was started on an archive whose last tape is missing",
-    "disproved": "a later snapshot had other levels than the book",
-    "delisted": "the exchange had stopped listing the symbol, and yet went on sending it",
-    "silent": "an event that must have come did not, or nothing had shown the book current for too long",
-    "ids_reset": "the exchange had begun to count update ids anew",
-    "too_large": "the exchange had sent a book of more than a million levels",
-    "break": "the exchange generated no market data (BREAK, END_OF_DAY), and orders could be cancelled",
-}
-
 CHECK_COLUMNS: Final = (
     Column("symbol", pa.string(), "whose book was compared"),
     Column("time", _TIME, "our clock when both were known; the last time, of several"),

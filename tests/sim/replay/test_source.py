@@ -15,9 +15,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from booktape.core.gap_reasons import STOPPED
 from booktape.core.tape_records import (
     ROTATED,
-    STOPPED,
     Connected,
     DepthAnswer,
     Disconnected,

@@ -14,6 +14,7 @@ from booktape.verify.model.checkpoint import CheckpointTexts, checkpoint_of, res
 from booktape.verify.model.checks import ModelCheck
 from booktape.verify.model.cross_checks import CrossChecks
 from booktape.verify.model.decode import Event, best_levels, depth_answer, stream_message
+from booktape.verify.model.gap_reasons import BETWEEN_RECORDINGS
 from booktape.verify.model.sync import BookSink, ModelSync
 from booktape.verify.model.tape import Line
 from booktape.verify.model.tape_time import (
@@ -31,9 +32,6 @@ _PULSES_MAX: Final = 5
 _AUDITS_MAX: Final = 2
 _ONLY_IN: Final = {"hold-expired": 1, "tick": 2, "pulse": 2, "clock-offset": 2}
 """Kinds of lines that may stand on tapes of one format only."""
-
-_BETWEEN_RECORDINGS: Final = frozenset({"stopped", "killed", "no_tape"})
-"""Reasons of gaps between two recordings. The recording that ends such a gap stores it."""
 
 
 @dataclass(frozen=True)
@@ -211,7 +209,7 @@ class SegmentReplay:
         """Store the gaps that are open; then all connections are lost."""
         for symbol in self.symbols:
             gap = self.syncs[symbol].gap
-            if gap and gap.reason not in _BETWEEN_RECORDINGS:
+            if gap and gap.reason not in BETWEEN_RECORDINGS:
                 self._sink.gap(symbol, gap)
         for connection in list(self._connections):
             self._drop_connection(connection, now_ns, reason)

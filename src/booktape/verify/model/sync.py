@@ -14,6 +14,7 @@ from typing import Final, Protocol
 from booktape.verify.model.arbitration import ArrivedEvent, ModelArbiter
 from booktape.verify.model.book import DecimalBook
 from booktape.verify.model.decode import Answer, Event
+from booktape.verify.model.gap_reasons import DISPROVED, ID_GAP, RELISTED, TOO_LARGE
 
 _HELD_MAX: Final = 3_000
 _LEVELS_MAX: Final = 1_000_000
@@ -157,7 +158,7 @@ class ModelSync:
     def on_check_failed(self) -> None:
         """A witness has shown that the book is wrong."""
         if self.live:
-            self._lose_book(self._known_until(), "disproved")
+            self._lose_book(self._known_until(), DISPROVED)
 
     # ── what differs on a tape of format 2 ──────────────────────────────────────────────────
 
@@ -208,7 +209,7 @@ class ModelSync:
             self._apply(arrived)
         else:
             # The ids do not chain; or a delisted symbol has an event after all.
-            self._lose_book(self._known_until(), "id_gap" if self.live else "delisted")
+            self._lose_book(self._known_until(), ID_GAP if self.live else RELISTED)
             self.held = [arrived]
 
     def _start_epoch(self, answer: Answer, limit: int, stamp_ns: int) -> None:
@@ -229,7 +230,7 @@ class ModelSync:
         row_ns = self._row_time(arrived.stamp_ns)
         self.inherited = self.inherited or arrived.inherited
         if len(self.book.bids.sizes) + len(self.book.asks.sizes) > _LEVELS_MAX:
-            self._lose_book(self._known_until(), "too_large")
+            self._lose_book(self._known_until(), TOO_LARGE)
         elif self.listener:
             self.listener.on_applied(event, row_ns)
         if self.live and self.updates % self.every == 0:

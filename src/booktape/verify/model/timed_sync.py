@@ -11,6 +11,7 @@ from typing import Final
 
 from booktape.verify.model.arbitration import ArrivedEvent, ModelArbiter
 from booktape.verify.model.decode import UNOPENED, Answer, Event
+from booktape.verify.model.gap_reasons import BREAK, IDS_RESET, SILENT
 from booktape.verify.model.sync import BookSink, ModelState, ModelSync
 from booktape.verify.model.tape_time import SECOND_NS, ModelUsualLag
 
@@ -135,7 +136,7 @@ class TimedModelSync(ModelSync):
 
     def on_silent(self) -> None:
         """The stream is silent: the book is lost."""
-        self._lose_book(self._known_until(), "silent")
+        self._lose_book(self._known_until(), SILENT)
 
     def on_connection_silent(self) -> None:
         """One of its connections has fallen silent: events that waited only for it are released."""
@@ -179,7 +180,7 @@ class TimedModelSync(ModelSync):
     def _on_ids_reset(self) -> None:
         """The exchange counts from lower ids again."""
         if self.live:
-            self._lose_book(self._known_until(), "ids_reset")
+            self._lose_book(self._known_until(), IDS_RESET)
         self._reset_candidate = None
         self.held = []
         self.arbiter.reset()
@@ -234,7 +235,7 @@ class TimedModelSync(ModelSync):
         super().on_listing(status, stamp_ns)
         if status in _NO_MARKET_DATA:
             if self.live:
-                self._lose_book(self._known_until(), "break")
+                self._lose_book(self._known_until(), BREAK)
             if self.state == ModelState.SYNCING:
                 self.state, self.held = ModelState.BREAK, []
         elif self.state == ModelState.BREAK:
