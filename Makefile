@@ -17,12 +17,12 @@ RUN := $(VENV)/.run-installed
 DEV := $(VENV)/.dev-installed
 # The tools that load our exports need older versions of what the rest uses: a place of their own.
 INTEROP := .venv-interop
-# So do the books that ours is measured beside.
+# So do the books that ours is measured beside, and the clients that follow our exchanges.
 PEERS := .venv-peers
 # So does the server that answers as S3 does.
 S3_SERVER := .venv-s3-server
 
-.PHONY: demo record test test-long check bucket interop page locks bench peers performance soak coverage proofs fuzz mutants docs pictures format lock clean
+.PHONY: demo record test test-long check bucket clients interop page locks bench peers performance soak coverage proofs fuzz mutants docs pictures format lock clean
 
 demo: $(RUN)  ## record the built-in exchange for 20 s, read, prove and draw it; needs no network
 	$(BIN)/python examples/demo.py
@@ -45,6 +45,9 @@ check: $(DEV)  ## format, lint, types, the house's import rules, the documents
 
 bucket: $(DEV) $(S3_SERVER)/.installed  ## segments in a bucket: a real S3 server on loopback, and its faults
 	$(BIN)/python -m pytest -rs tests/bucket
+
+clients: $(DEV) $(PEERS)/.installed  ## ccxt, cryptofeed, python-binance follow `simulate` and `replay` (to Python 3.13)
+	BOOKTAPE_CLIENTS=1 $(BIN)/python -m pytest -rs tests/clients
 
 page: $(DEV)  ## the page in a real headless browser; as root it installs Chromium (Debian's packages) where there is none
 	@command -v chromium || if [ "$$(id -u)" = 0 ] && command -v apt-get; \

@@ -11,8 +11,8 @@ from booktape.checks.depth20 import LEVELS
 from booktape.core.book import OrderBook
 from booktape.core.checks import TopLevels
 from booktape.core.events import WHOLE_DEPTH, DepthEvent, DepthSnapshot
+from booktape.sim.market.listing import spot
 from booktape.sim.market.market import Market
-from booktape.sim.market.symbols import spot
 from booktape.sim.messages import Encoding
 from booktape.wire.binance import decode_depth, decode_event
 from booktape.wire.encode import encode_depth

@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from booktape.core.events import DepthEvent
-from booktape.sim.faults.base import Faults
+from booktape.sim.faults.base import Fault, Faults
 from booktape.sim.faults.conditions import Attempt, Delivery, Messages, chance
 from booktape.sim.faults.connections import Cuts
-from booktape.sim.faults.kinds import Fault
 from booktape.sim.faults.messages import Delay
-from booktape.sim.faults.undetectable import Hide, StaleWitness, WrongEvent, WrongSnapshot
+from booktape.sim.faults.undetectable import Hide, StaleWitness, WrongEvent, wrong_snapshot
 from booktape.sim.market.listing import ILLIQUID, LIQUID, MID, Listing, listing
 from booktape.sim.server.server import SimServer
 from e2e.inside import recording
@@ -123,7 +122,7 @@ def forged(kind: str, planted: Planted) -> Faults:
         asked.update({attempt.symbol} if attempt.symbol else ())
         return new
 
-    return Faults.of(WrongSnapshot(is_first))
+    return Faults.of(wrong_snapshot(is_first))
 
 
 async def lie_and_listen(

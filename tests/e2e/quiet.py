@@ -15,10 +15,9 @@ from unittest import mock
 from booktape.core.events import FetchSnapshot
 from booktape.net.rest_client import RestClient
 from booktape.sim.faults import requests
-from booktape.sim.faults.base import Faults
+from booktape.sim.faults.base import Fault, Faults
 from booktape.sim.faults.conditions import Attempt, Attempts, Messages
 from booktape.sim.faults.connections import Cuts
-from booktape.sim.faults.kinds import RequestFault
 from booktape.sim.faults.messages import Delay
 from booktape.sim.market.listing import ILLIQUID, MID, Listing, listing
 from booktape.sim.server.server import SimServer
@@ -69,7 +68,7 @@ class Watched:
 
 
 @dataclass(frozen=True)
-class _PulsesCounted(RequestFault):
+class _PulsesCounted(Fault):
     """Tells the truth, and counts who asks for the best prices."""
 
     weight: Counter[str] = field(default_factory=Counter)

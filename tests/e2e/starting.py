@@ -13,8 +13,8 @@ from booktape.recorder.recorder import Recorder
 from booktape.sim.faults import requests
 from booktape.sim.faults.base import Faults
 from booktape.sim.faults.conditions import Attempts
+from booktape.sim.market.listing import spot
 from booktape.sim.market.market import Market
-from booktape.sim.market.symbols import spot
 from booktape.sim.server.server import SimServer
 from booktape.wire.limits import (
     BINANCE,

@@ -9,6 +9,7 @@ import pytest
 
 from booktape.sim.faults.base import Faults
 from booktape.sim.faults.messages import Drop
+from booktape.sim.faults.parse import parse_faults
 from booktape.sim.server.server import SimServer
 from e2e.inside import recording, until_updates
 from e2e.promises import check_archive, gaps_of, truth_of
@@ -35,7 +36,7 @@ async def test_whatever_the_exchange_does_rows_are_true_and_gaps_are_told(
     """Every row equals the truth, epochs and gaps agree, and no limit of the exchange is broken."""
     market = TracedMarket(SYMBOLS, seed=3, levels=40)
     async with (
-        SimServer(market, faults=Faults.parse(faults)) as server,
+        SimServer(market, faults=parse_faults(faults)) as server,
         recording(server, SYMBOLS, tmp_path, every=2),
     ):
         await asyncio.sleep(30)

@@ -12,10 +12,9 @@ from types import MappingProxyType
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from booktape.sim.faults import requests
-from booktape.sim.faults.base import Faults
+from booktape.sim.faults.base import Fault, Faults
 from booktape.sim.faults.conditions import Attempts, Messages
 from booktape.sim.faults.connections import CutAt, Cuts, HalfOpen, Lifetime, Outage, ServerShutdown
-from booktape.sim.faults.kinds import Fault
 from booktape.sim.faults.market import (
     Cap,
     ClockStep,

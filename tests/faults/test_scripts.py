@@ -7,14 +7,12 @@ from itertools import pairwise
 import pytest
 
 from booktape.core.events import DepthEvent
-from booktape.sim.faults.actions import Cut, Later, Send
-from booktape.sim.faults.base import Faults
+from booktape.sim.faults.base import AnswerFault, Fault, Faults
 from booktape.sim.faults.conditions import Attempt, Delivery
-from booktape.sim.faults.kinds import Fault
-from booktape.sim.faults.market import ClockStep, Delist
+from booktape.sim.faults.market import ClockStep, Delist, MarketFaults
 from booktape.sim.faults.messages import Drop
+from booktape.sim.faults.outcomes import Cut, Later, Send
 from booktape.sim.faults.parse import KINDS, SILENT
-from booktape.sim.faults.requests import AnswerFault
 from booktape.sim.market.market import Market
 from faults.scripts import (
     HEARD_MAKERS,
@@ -69,7 +67,7 @@ def test_a_script_can_be_limited_to_some_kinds() -> None:
 @pytest.mark.parametrize("kind", MAKERS)
 def test_a_fault_can_be_alone(kind: str) -> None:
     """Every one of them, and the market can do it."""
-    Market(SYMBOLS, levels=5).apply_faults(single(kind).market)
+    Market(SYMBOLS, levels=5).apply_faults(MarketFaults.of(*single(kind).faults))
     assert len(single(kind).faults) == 1
 
 
@@ -85,7 +83,7 @@ def test_at_the_end_the_exchange_has_no_fault(kind: str) -> None:
             ends = [step.after_s for step in moment.steps if isinstance(step, Later)]
             assert moment.at_s + max(ends, default=0) < over_s
         for number in range(4):
-            for step in faults.steps_for(number):
+            for step in faults.steps(number):
                 assert isinstance(step, Later)
                 assert isinstance(step.step, Cut)
                 assert step.after_s < over_s
@@ -100,9 +98,9 @@ def _assert_no_fault(faults: Faults, now_s: float) -> None:
         assert faults.apply(sent) == [Send(b"x")]
         for door in ("rest", "ws"):
             assert faults.outcome(Attempt(door, number, now_s, "/depth", "BTCUSDT")) is None
-    for fault in faults.market.faults:
+    for fault in MarketFaults.of(*faults.faults).faults:
         if not isinstance(fault, Delist | ClockStep):
-            alone = Faults.of(fault).market
+            alone = MarketFaults.of(fault)
             assert {alone.status(symbol, now_s) for symbol in SYMBOLS} == {"TRADING"}
-            assert not any(alone.levels(symbol, now_s, now_s + 60) for symbol in SYMBOLS)
-            assert all(alone.price(symbol, now_s, now_s + 60) is None for symbol in SYMBOLS)
+            pushes = [alone.push(symbol, now_s, now_s + 60) for symbol in SYMBOLS]
+            assert {(push.levels, push.price) for push in pushes} == {(0, None)}

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from booktape.sim.faults.base import Faults
+from booktape.sim.faults.parse import parse_faults
 from booktape.sim.market.market import Market
 from booktape.sim.server.server import SimServer
 from e2e.inside import recording
@@ -21,7 +21,7 @@ async def _story(out: Path, market: Market, seconds: float, faults: str, **setti
     symbols = tuple(info.symbol for info in market.symbols())
     start_us = virtual_time.START_NS // 1_000
     async with (
-        SimServer(market, faults=Faults.parse(faults), start_us=start_us) as server,
+        SimServer(market, faults=parse_faults(faults), start_us=start_us) as server,
         recording(server, symbols, out, witness="none", **settings),
     ):
         await asyncio.sleep(seconds)

@@ -6,9 +6,8 @@ import math
 from typing import Any
 
 from booktape.core.events import DepthEvent
-from booktape.sim.faults.base import Faults
+from booktape.sim.faults.base import Fault, Faults
 from booktape.sim.faults.conditions import StreamCondition
-from booktape.sim.faults.kinds import Fault
 from booktape.sim.messages import depth_stream
 from booktape.sim.server.server import SimServer
 from support.truth import TracedMarket

@@ -12,14 +12,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import inf
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from booktape.core.events import DepthEvent, Level
 from booktape.sim.faults.market import Push
-from booktape.sim.market.listing import Listing, TextLevel, Whole
+from booktape.sim.market.listing import CAP_E8, Listing, Whole, text
 from booktape.sim.market.market import NOT_OPENED, Market
 from booktape.sim.market.symbol_market import Start, SymbolMarket
 from booktape.sim.messages import Message
+
+TextLevel: TypeAlias = tuple[str, str]
+
+
+def _texts(listing: Listing, levels: list[Whole]) -> list[TextLevel]:
+    """Levels as exact decimals."""
+    tick, step = listing.tick_e8, listing.step_e8
+    return [(text(ticks * tick), text(min(lots * step, CAP_E8))) for ticks, lots in levels]
 
 
 @dataclass(frozen=True)
@@ -44,12 +52,12 @@ class TrueBook:
     @property
     def bid_texts(self) -> list[TextLevel]:
         """As exact text with 8 decimals."""
-        return self.listing.texts(self.bid_lots)
+        return _texts(self.listing, self.bid_lots)
 
     @property
     def ask_texts(self) -> list[TextLevel]:
         """As exact text with 8 decimals."""
-        return self.listing.texts(self.ask_lots)
+        return _texts(self.listing, self.ask_lots)
 
 
 class Reached(NamedTuple):

@@ -27,9 +27,8 @@ from booktape.recorder.recorder import Recorder
 from booktape.recorder.run import run_until_signalled
 from booktape.recorder.settings import Settings
 from booktape.recorder.workers import Workers
-from booktape.sim.market.listing import LISTED
+from booktape.sim.market.listing import LISTED, spot
 from booktape.sim.market.market import Market
-from booktape.sim.market.symbols import spot
 from booktape.sim.server.server import SimServer
 from booktape.store.layout import Layout, can_be_stored
 from booktape.store.target import check_archive

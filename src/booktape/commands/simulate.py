@@ -8,10 +8,11 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from booktape.commands.options import NamedPath, Port, Seed, Speed
+from booktape.commands.options import NamedPath, Port, Seed, Speed, moment
 from booktape.errors import DamagedFile
+from booktape.reader.times import moment_us
 from booktape.recorder.run import on_hangup, on_stop_signals
-from booktape.sim.faults.base import Faults
+from booktape.sim.faults.parse import parse_faults
 from booktape.sim.market.listing import DEFAULT_SYMBOLS
 from booktape.sim.market.market import Market
 from booktape.sim.replay.source import ReplaySource
@@ -50,7 +51,7 @@ def simulate(  # noqa: PLR0913 - each is one documented option
         The port of a second host with the same market; 0 for any free port, no host when not given.
     """
     market = Market(symbols or DEFAULT_SYMBOLS, seed)
-    parsed = Faults.parse(faults, seed)
+    parsed = parse_faults(faults, seed)
     second = None if second_port is None else parsed.of_second_host()
     server = SimServer(
         market,
@@ -64,11 +65,13 @@ def simulate(  # noqa: PLR0913 - each is one documented option
     asyncio.run(_serve(server))
 
 
-def replay(path: NamedPath, *, port: Port = 8080, speed: Speed = 1.0) -> int:
+def replay(
+    path: NamedPath, *, port: Port = 8080, speed: Speed = 1.0, start: str | None = None
+) -> int:
     """Serve a recording as an exchange, from the first client's connection to the recording's end.
 
-    A damaged tape ends where the damage begins; the tapes that continue it follow. Then the exit code
-    is 1.
+    It serves any number of clients, also such as were not made for booktape. A damaged tape ends where
+    the damage begins; the tapes that continue it follow. Then the exit code is 1.
 
     Parameters
     ----------
@@ -78,6 +81,8 @@ def replay(path: NamedPath, *, port: Port = 8080, speed: Speed = 1.0) -> int:
         Where to listen on 127.0.0.1; 0 for any free port.
     speed
         How many times faster than recorded; `inf` for as fast as clients read.
+    start
+        Where to begin, such as 2026-11-22T10:15 (UTC); at the recording's beginning when not given.
     """
     damaged: list[DamagedFile] = []
 
@@ -85,7 +90,9 @@ def replay(path: NamedPath, *, port: Port = 8080, speed: Speed = 1.0) -> int:
         damaged.append(file)
         write_error(str(file))
 
-    asyncio.run(_serve(SimServer(ReplaySource(path, on_damage), port=port, speed=speed)))
+    start_us = None if start is None else moment_us(moment("--start", start))
+    source = ReplaySource(path, on_damage, start_us)
+    asyncio.run(_serve(SimServer(source, port=port, speed=speed)))
     return 1 if damaged else 0
 
 

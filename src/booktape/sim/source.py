@@ -7,7 +7,7 @@ from typing import Protocol
 
 from booktape.core.checks import BookTicker
 from booktape.sim.faults.market import MarketFaults
-from booktape.sim.faults.replies import Old
+from booktape.sim.faults.outcomes import Old
 from booktape.sim.messages import Message
 from booktape.wire.exchange_info import SymbolInfo
 
@@ -20,7 +20,7 @@ class Source(Protocol):
         """Whether to wait for a slow client rather than to cut it."""
 
     def symbols(self) -> Sequence[SymbolInfo]:
-        """What `exchangeInfo` lists."""
+        """What `exchangeInfo` lists now; the names stay the same."""
 
     def apply_faults(self, faults: MarketFaults) -> None:
         """Let these happen. Called once, before `start`; raises UsageError for an impossible one."""
@@ -37,14 +37,13 @@ class Source(Protocol):
     def advance(self) -> Sequence[Message]:
         """Do what is due, and return what is to be sent."""
 
-    def depth(self, symbol: str, limit: int, fraction: float, /) -> bytes | None:
-        """The body of a `/depth` answer; None while the book is not known.
+    def depth(
+        self, symbol: str, limit: int, fraction: float, old: Old | None = None, /
+    ) -> bytes | None:
+        """The body of a `/depth` answer, or of an `old` one; None while the book is not known.
 
         `fraction` (0 to 1) is the part of the time until the next `advance` that has passed.
         """
-
-    def old_depth(self, symbol: str, limit: int, old: Old, /) -> bytes | None:
-        """The body of a `/depth` answer of some time ago."""
 
     def top(self, symbol: str, fraction: float, /) -> BookTicker | None:
         """The best level of each side, as in `depth`; None while the book is not known."""

@@ -7,15 +7,13 @@ import pytest
 from booktape.core.events import DepthEvent
 from booktape.errors import UsageError
 from booktape.sim.faults import requests
-from booktape.sim.faults.actions import Cut, Later, Send, Step
-from booktape.sim.faults.base import Faults
+from booktape.sim.faults.base import AnswerFault, Fault, Faults
 from booktape.sim.faults.conditions import Attempt, Attempts, Delivery, Messages, chance
 from booktape.sim.faults.connections import Cuts, HalfOpen, Lifetime, Outage, ServerShutdown
-from booktape.sim.faults.kinds import MessageFault
 from booktape.sim.faults.market import Huge, MarketFaults
 from booktape.sim.faults.messages import Close, Drop, Repeat
-from booktape.sim.faults.replies import Reset
-from booktape.sim.faults.requests import AnswerFault
+from booktape.sim.faults.outcomes import Cut, Later, Reset, Send, Step
+from booktape.sim.faults.parse import parse_faults
 from sim.exchange import BTC
 
 
@@ -30,7 +28,7 @@ def delivery(connection: int = 0, message: int = 1, number: int = 1) -> Delivery
 def test_faults_compose_in_order() -> None:
     """Each fault works on what the one before it left; a new fault needs no other file."""
 
-    class Twice(MessageFault):
+    class Twice(Fault):
         def apply(self, delivery: Delivery, steps: list[Step]) -> list[Step]:
             return steps * len(delivery.event.bids) * 2 if delivery.event else steps
 
@@ -40,7 +38,7 @@ def test_faults_compose_in_order() -> None:
     assert Faults.of(Twice(), Close(always)).apply(delivery()) == [send, send, Cut(abrupt=False)]
     assert Faults.of(Twice(), Drop(always), Close(never)).apply(delivery()) == []
     assert Faults.of(Repeat(always), Twice()).apply(delivery()) == [send] * 4
-    steps = Faults.of(Lifetime(9), Lifetime(3, abrupt=True)).steps_for(0)
+    steps = Faults.of(Lifetime(9), Lifetime(3, abrupt=True)).steps(0)
     assert steps == [Later(9, Cut(abrupt=False)), Later(3, Cut(abrupt=True))]
 
 
@@ -70,9 +68,9 @@ def test_only_faults_about_messages_cost_anything_for_a_message() -> None:
 
 def test_the_market_remembers_as_much_as_a_fault_will_ask_for() -> None:
     """And nothing without one."""
-    assert Faults().market == MarketFaults()
-    old = Faults.of(requests.stale(Attempts(), seconds=3), requests.stale(Attempts(), events=7))
-    assert old.market.memory_events == 31
+    assert MarketFaults.of() == MarketFaults()
+    old = requests.stale(Attempts(), seconds=3), requests.stale(Attempts(), events=7)
+    assert MarketFaults.of(*old).memory_events == 31
 
 
 # ── chance ──────────────────────────────────────────────────────────────────────────────────
@@ -119,28 +117,28 @@ def test_a_condition_can_name_a_kind_of_stream_and_a_symbol() -> None:
 
 def test_no_text_is_no_fault() -> None:
     """The exchange is honest unless told otherwise."""
-    assert Faults.parse("") == Faults.parse(" , ") == Faults() == Faults.of()
+    assert parse_faults("") == parse_faults(" , ") == Faults() == Faults.of()
 
 
 def test_every_fault_can_be_named() -> None:
     """One fault for each part, in order."""
     text = "drop=0.01, close=30,cut=100msg,refuse=0.2,outage=10-25,rest-error=0.1,cuts=3,shutdown=9"
-    kinds = [type(fault) for fault in Faults.parse(text).faults]
+    kinds = [type(fault) for fault in parse_faults(text).faults]
     expected = [Drop, Lifetime, Close, AnswerFault, Outage, AnswerFault, Cuts, ServerShutdown]
     assert kinds == expected
-    assert Faults.parse("close=30,cut=2.5").faults == (Lifetime(30), Lifetime(2.5, abrupt=True))
-    assert Faults.parse("stale=2", 5).faults == (requests.stale(Attempts(seed=5_001), seconds=2),)
+    assert parse_faults("close=30,cut=2.5").faults == (Lifetime(30), Lifetime(2.5, abrupt=True))
+    assert parse_faults("stale=2", 5).faults == (requests.stale(Attempts(seed=5_001), seconds=2),)
 
 
 def test_a_text_means_what_it_says() -> None:
     """Messages are counted from 1, seconds from the start, and the seed matters."""
-    cut = Faults.parse("cut=3msg").apply
+    cut = parse_faults("cut=3msg").apply
     ends = [Cut(abrupt=True) in cut(delivery(message=n)) for n in (1, 2, 3, 4)]
     assert ends == [False, False, True, False]
-    assert Faults.parse("outage=1-2").outcome(Attempt("ws", 0, 1.5)) == Reset()
-    assert Faults.parse("outage=1-2").outcome(Attempt("ws", 0, 2.5)) is None
+    assert parse_faults("outage=1-2").outcome(Attempt("ws", 0, 1.5)) == Reset()
+    assert parse_faults("outage=1-2").outcome(Attempt("ws", 0, 2.5)) is None
     dropped = [
-        [Faults.parse("drop=0.5", seed).apply(delivery(number=n)) for n in range(1, 51)]
+        [parse_faults("drop=0.5", seed).apply(delivery(number=n)) for n in range(1, 51)]
         for seed in (1, 1, 2)
     ]
     assert dropped[0] == dropped[1] != dropped[2]
@@ -172,4 +170,4 @@ def test_a_text_means_what_it_says() -> None:
 def test_a_text_that_cannot_be_read_is_the_users_mistake(text: str, part: str) -> None:
     """The sentence names the part that is wrong."""
     with pytest.raises(UsageError, match=part):
-        Faults.parse(text)
+        parse_faults(text)

@@ -11,10 +11,10 @@ import aiohttp
 import pytest
 
 from booktape.core.events import ServerShutdown
-from booktape.sim.faults.actions import GOING_AWAY, Cut, OpenConnection
 from booktape.sim.faults.base import Faults
 from booktape.sim.faults.connections import CutAt, Cuts, HalfOpen, Outage
 from booktape.sim.faults.connections import ServerShutdown as Shutdown
+from booktape.sim.faults.outcomes import GOING_AWAY, Cut, OpenConnection
 from booktape.wire.binance import decode_event
 from sim.exchange import BTC, faulty, last_id, market, pairs
 from sim.visitor import Visit, Visitor, ids, visit

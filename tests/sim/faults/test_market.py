@@ -12,9 +12,8 @@ import pytest
 
 from booktape.errors import UsageError
 from booktape.sim.faults import requests
-from booktape.sim.faults.base import Faults
+from booktape.sim.faults.base import Fault, Faults
 from booktape.sim.faults.conditions import Attempts
-from booktape.sim.faults.kinds import Fault
 from booktape.sim.faults.market import ClockStep, Cross, Delist, Halt, Huge, MarketFaults
 from booktape.sim.messages import Encoding, depth_stream
 from booktape.sim.replay.source import ReplaySource
@@ -121,7 +120,7 @@ async def test_a_delisted_symbol_is_gone_for_good() -> None:
 def test_a_crossed_book_is_sent_and_ends_by_itself() -> None:
     """The bid above the best ask is in the events, and so in every book that follows them."""
     source = TracedMarket(("BTCUSDT",), 3, levels=30, slots=80)
-    source.apply_faults(Faults.of(Cross("BTCUSDT", 2.0)).market)
+    source.apply_faults(MarketFaults.of(Cross("BTCUSDT", 2.0)))
     book, crossed_ms = Naive(source.depth("BTCUSDT", 5000, 0)), []
     for slot in range(1, 81):
         for message in source.advance():
@@ -139,7 +138,7 @@ def test_a_huge_event_is_as_true_as_any(symbol: str) -> None:
     """20,000 levels in one event, none twice; the books before, within and after it are the truth's."""
     source = TracedMarket((symbol,), 3, levels=30, slots=60)
     truth = source.truth()
-    source.apply_faults(Faults.of(Huge(symbol, 2.0)).market)
+    source.apply_faults(MarketFaults.of(Huge(symbol, 2.0)))
     book, sizes, within = Naive(source.depth(symbol, 5000, 0)), [], []
     for _ in range(60):
         within.append(Naive(source.depth(symbol, 5000, 0.5)))
@@ -192,7 +191,7 @@ async def test_the_clock_steps(by_s: float) -> None:
 def test_without_faults_the_market_is_as_it_always_was() -> None:
     """Not a byte differs, also where a huge event will come later."""
     plain, told = market(slots=None), market(slots=None)
-    told.apply_faults(Faults.of(Huge("BTCUSDT", 99.0), requests.stale(Attempts(), events=5)).market)
+    told.apply_faults(MarketFaults.of(Huge("BTCUSDT", 99.0), requests.stale(Attempts(), events=5)))
     for _ in range(50):
         mine, theirs = ([m.event for m in source.advance()] for source in (plain, told))
         assert mine == theirs

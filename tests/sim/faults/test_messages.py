@@ -10,11 +10,11 @@ import aiohttp
 import pytest
 
 from booktape.core.events import DepthEvent
-from booktape.sim.faults.actions import GOING_AWAY, POLICY_VIOLATION, Send
+from booktape.sim.faults.base import Fault
 from booktape.sim.faults.conditions import Delivery, Messages
 from booktape.sim.faults.connections import CutAt, Lifetime
-from booktape.sim.faults.kinds import Fault, MessageFault
 from booktape.sim.faults.messages import Close, Delay, Drop, Gap, Repeat, Stall
+from booktape.sim.faults.outcomes import GOING_AWAY, POLICY_VIOLATION, Send
 from sim.exchange import (
     BTC,
     SLOTS,
@@ -31,7 +31,7 @@ from sim.visitor import Naive, visit
 from support.truth import TracedMarket
 
 
-def loses(fault: MessageFault, number: int = 1, connection: int = 0) -> bool:
+def loses(fault: Fault, number: int = 1, connection: int = 0) -> bool:
     """Whether this event of BTCUSDT does not arrive on this connection."""
     event = DepthEvent("BTCUSDT", 0, number * 10, number * 10 + 9, [(1.0, 1.0)], [])
     sent = Delivery(connection, number, number, BTC, event, b"payload")
@@ -170,7 +170,7 @@ async def test_a_stall_holds_frames_back_and_goes_on_pinging() -> None:
 
 async def test_what_was_held_back_is_not_called_slowness(monkeypatch: pytest.MonkeyPatch) -> None:
     """The client owed nothing: it is let off what piled up."""
-    monkeypatch.setattr("booktape.sim.server.send_queue.QUEUE_MAX", 5)
+    monkeypatch.setattr("booktape.sim.server.client.QUEUE_MAX", 5)
 
     async with visit(faulty(Stall(0.3, 2.0), speed=20)) as visit_:
         visitor = await visit_.listen(BTC)

@@ -10,9 +10,10 @@ import aiohttp
 import pytest
 
 from booktape.sim.faults import requests
+from booktape.sim.faults.base import Fault
 from booktape.sim.faults.conditions import Attempt, Attempts
-from booktape.sim.faults.kinds import Fault
-from booktape.sim.faults.replies import Old
+from booktape.sim.faults.market import MarketFaults
+from booktape.sim.faults.outcomes import Old
 from sim.exchange import BTC, events, faulty, market
 from sim.visitor import Naive, texts, visit
 
@@ -162,12 +163,12 @@ def test_a_stale_snapshot_within_a_slot_forgets_that_slot_too() -> None:
     """Also when a fresh one has been asked for in the middle of an event."""
     source = market(slots=20)
     truth = source.truth()
-    source.apply_faults(faulty(requests.stale(Attempts(), events=3)).faults.market)
+    source.apply_faults(MarketFaults.of(requests.stale(Attempts(), events=3)))
     for _ in range(20):
         source.depth("BTCUSDT", 5000, 0.5)
         fault = requests.stale(Attempts(), events=3).outcome(Attempt("rest", 0, 0, "", "BTCUSDT"))
         assert isinstance(fault, Old)
-        book = Naive(source.old_depth("BTCUSDT", 5000, fault))
+        book = Naive(source.depth("BTCUSDT", 5000, 0, fault))
         assert (book.bids, book.asks) == texts(truth.book("BTCUSDT", book.id))
         source.advance()
 

@@ -12,8 +12,7 @@ import pytest
 
 from booktape.core.checks import BookTicker
 from booktape.core.tape_records import NO_MARKET_DATA
-from booktape.sim.faults.base import Faults
-from booktape.sim.faults.kinds import MarketFault
+from booktape.sim.faults.base import MarketFault
 from booktape.sim.faults.market import (
     Cap,
     Cross,
@@ -21,6 +20,7 @@ from booktape.sim.faults.market import (
     Halt,
     Huge,
     IdsReset,
+    MarketFaults,
     NewListing,
     TickSize,
 )
@@ -142,7 +142,7 @@ def best(sides: tuple[Levels, Levels], count: int) -> tuple[Levels, Levels]:
 def test_all_that_is_said_is_true_at_the_id_it_names(name: str) -> None:
     """Snapshots at any moment, best levels, partial depth, tickers; and the book one keeps by events."""
     market = TracedMarket(SYMBOLS, 5, levels=30, remembers=True)
-    faults = Faults(FAULTS[name]).market
+    faults = MarketFaults.of(*FAULTS[name])
     market.apply_faults(faults)
     market.start(START_US)
     kinds = depth_stream, lambda one: partial_stream(one, 20), ticker_stream
@@ -182,7 +182,7 @@ def test_all_that_is_said_is_true_at_the_id_it_names(name: str) -> None:
 def test_what_no_market_data_told_of_is_remembered(shown: Any) -> None:
     """To the id: what events tell and what they do not is all that happened, each of it once."""
     market = TracedMarket(("FTMUSDT",), 7, levels=60, remembers=True)
-    market.apply_faults(Faults.of(Halt("FTMUSDT", 2, 5, shown, 20)).market)
+    market.apply_faults(MarketFaults.of(Halt("FTMUSDT", 2, 5, shown, 20)))
     market.start(START_US)
     truth = market.truth()
     first = truth.first_id("FTMUSDT")
@@ -209,7 +209,7 @@ def test_what_no_market_data_told_of_is_remembered(shown: Any) -> None:
 def test_a_halt_only_cancels_and_says_so(shown: Any) -> None:
     """Levels shrink or go, none comes or grows; ids chain all the while."""
     market = TracedMarket(("FTMUSDT",), 8, levels=60)
-    market.apply_faults(Faults.of(Halt("FTMUSDT", 2, 5, shown, 20)).market)
+    market.apply_faults(MarketFaults.of(Halt("FTMUSDT", 2, 5, shown, 20)))
     market.start(START_US)
     truth, halted = market.truth(), 0
     last = truth.first_id("FTMUSDT")
@@ -232,7 +232,7 @@ def test_a_halt_only_cancels_and_says_so(shown: Any) -> None:
 def test_cancels_never_empty_a_side() -> None:
     """However many, for however long; and then it trades on."""
     market = TracedMarket(("XMRBTC",), 9, levels=5)
-    market.apply_faults(Faults.of(Halt("XMRBTC", 1, 5, "BREAK", 500)).market)
+    market.apply_faults(MarketFaults.of(Halt("XMRBTC", 1, 5, "BREAK", 500)))
     for _ in range(SLOTS):
         book = Naive(market.depth("XMRBTC", 5000, 0.9))
         assert book.bids
@@ -248,7 +248,7 @@ def test_cancels_never_empty_a_side() -> None:
 def test_ids_count_anew(blank: bool, first_id: int) -> None:
     """From the event at their time on, which says nothing of it; the book is another one, or the same."""
     market = TracedMarket(("BTCUSDT",), 3, levels=30)
-    market.apply_faults(Faults.of(IdsReset(2, first_id=first_id, blank=blank)).market)
+    market.apply_faults(MarketFaults.of(IdsReset(2, first_id=first_id, blank=blank)))
     market.start(START_US)
     truth = market.truth()
     events = [m.event for _ in range(40) for m in market.advance() if m.event]
@@ -270,7 +270,7 @@ def test_ids_count_anew(blank: bool, first_id: int) -> None:
 def test_an_id_that_was_there_twice_must_be_told_apart() -> None:
     """By how often ids had begun anew."""
     market = TracedMarket(("BTCUSDT",), 3, levels=30)
-    market.apply_faults(Faults.of(IdsReset(1), IdsReset(2)).market)
+    market.apply_faults(MarketFaults.of(IdsReset(1), IdsReset(2)))
     for _ in range(30):
         market.advance()
     truth = market.truth()
@@ -289,7 +289,7 @@ def test_an_id_that_was_there_twice_must_be_told_apart() -> None:
 def test_a_book_opens_with_one_event_that_holds_all_of_it() -> None:
     """Until then it is empty and has no id; a client that applies the event to that has the true book."""
     market = TracedMarket(("FTMUSDT",), 3, levels=30)
-    market.apply_faults(Faults.of(NewListing("FTMUSDT", 1, 2)).market)
+    market.apply_faults(MarketFaults.of(NewListing("FTMUSDT", 1, 2)))
     market.start(START_US)
     assert json.loads(market.depth("FTMUSDT", 5, 0)) == {
         "lastUpdateId": -1,
@@ -317,7 +317,7 @@ def test_new_orders_keep_the_tick_size_of_their_time(finer: bool) -> None:
     """What was placed before stays where it is; some prices off the new grid are left."""
     symbol, grid = "FTMUSDT", 10
     market = TracedMarket((symbol,), 4, levels=200)
-    market.apply_faults(Faults.of(TickSize(symbol, 3, grid, finer)).market)
+    market.apply_faults(MarketFaults.of(TickSize(symbol, 3, grid, finer)))
     market.start(START_US)
     (info,) = market.symbols()
     tick, truth = Decimal(info.tick_size), market.truth()
@@ -342,7 +342,7 @@ def test_new_orders_keep_the_tick_size_of_their_time(finer: bool) -> None:
 def test_a_capped_size_has_all_its_decimals() -> None:
     """In events, snapshots, witnesses and the truth; as a double it is the nearest one."""
     market = TracedMarket(("FTMUSDT",), 4, levels=30)
-    market.apply_faults(Faults.of(Cap("FTMUSDT", 1)).market)
+    market.apply_faults(MarketFaults.of(Cap("FTMUSDT", 1)))
     market.want([depth_stream("FTMUSDT"), partial_stream("FTMUSDT", 20), ticker_stream("FTMUSDT")])
     truth, kinds = market.truth(), set()
     for _ in range(12):

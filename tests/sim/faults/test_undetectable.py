@@ -12,8 +12,8 @@ import pytest
 
 from booktape.core.checks import BookTicker, TopLevels
 from booktape.core.events import DepthEvent
+from booktape.sim.faults.base import Fault
 from booktape.sim.faults.conditions import Attempts, Messages
-from booktape.sim.faults.kinds import Fault
 from booktape.sim.faults.messages import Drop
 from booktape.sim.faults.undetectable import (
     Hide,
@@ -21,7 +21,7 @@ from booktape.sim.faults.undetectable import (
     StaleWitness,
     Wrong,
     WrongEvent,
-    WrongSnapshot,
+    wrong_snapshot,
 )
 from booktape.sim.messages import (
     MarketMessage,
@@ -205,7 +205,7 @@ async def test_one_level_of_a_snapshot_is_wrong(
 ) -> None:
     """The named one, and as many levels come as were asked for; everybody else gets the truth."""
     when = Attempts(first=2, last=2)
-    server = faulty(WrongSnapshot(when, wrong, side, place), speed=1)
+    server = faulty(wrong_snapshot(when, wrong, side, place), speed=1)
     truth = server.source.truth()  # type: ignore[attr-defined]
     async with visit(server) as visit_:
         answers = [Naive(await visit_.depth("BTCUSDT", limit)) for _ in range(3)]
@@ -236,7 +236,7 @@ def _all(true: TrueBook) -> list[Side]:
 
 async def test_nobody_asks_again_after_a_wrong_snapshot() -> None:
     """It looks good: with infinite speed the exchange waits for no request, and plays to its end."""
-    server = faulty(WrongSnapshot(Attempts(), seed=5), slots=60, patience_s=10**6)
+    server = faulty(wrong_snapshot(Attempts(), seed=5), slots=60, patience_s=10**6)
     async with visit(server) as visit_:
         visitor = await visit_.listen(BTC)
         await visitor.count(3)

@@ -8,10 +8,9 @@ import pytest
 
 from booktape.core.events import DepthEvent
 from booktape.sim.faults import requests
-from booktape.sim.faults.base import Faults
 from booktape.sim.faults.conditions import Attempts
-from booktape.sim.faults.market import Fall, Huge, Push
-from booktape.sim.faults.replies import Old
+from booktape.sim.faults.market import Fall, Huge, MarketFaults, Push
+from booktape.sim.faults.outcomes import Old
 from booktape.sim.market.listing import listing
 from booktape.sim.market.symbol_market import Start
 from sim.visitor import Naive, decimals, texts
@@ -24,10 +23,7 @@ BTC = listing("BTCUSDT")
 def test_however_the_price_is_taken_the_book_is_never_crossed_nor_empty(levels: int) -> None:
     """After every single update of a path of jumps, up and down, to the lowest price of all."""
     shares = [0.9, 0.5, 1.5, 1.49, 1.0, 0.000_000_01, 1.0]
-    pushes = {
-        slot: Push(price_ticks=round(BTC.start_ticks * share))
-        for slot, share in enumerate(shares * 3, 2)
-    }
+    pushes = {slot: Push(price=share) for slot, share in enumerate(shares * 3, 2)}
     pair = ReplayedSymbolMarket(Start(BTC, 3, levels), pushes)
     lowest = highest = pair.bids.best
     for _ in range(6_000):
@@ -42,9 +38,7 @@ def test_however_the_price_is_taken_the_book_is_never_crossed_nor_empty(levels: 
 @pytest.mark.parametrize("share", [0.6, 1.6])
 def test_where_the_price_was_taken_it_stays(share: float) -> None:
     """It wanders near the new price then, and does not go straight back to where it began."""
-    pair = ReplayedSymbolMarket(
-        Start(BTC, 3, 500), {2: Push(price_ticks=round(BTC.start_ticks * share))}
-    )
+    pair = ReplayedSymbolMarket(Start(BTC, 3, 500), {2: Push(price=share)})
     for _ in range(300):
         pair.close_slot(0)
     assert pair.bids.best / BTC.start_ticks == pytest.approx(share, rel=0.04)
@@ -53,7 +47,7 @@ def test_where_the_price_was_taken_it_stays(share: float) -> None:
 def falling(by: float, *, levels: int, slots: int) -> TracedMarket:
     """From second 1 to a second before the end."""
     market = TracedMarket(("BTCUSDT",), 3, levels=levels, slots=slots)
-    market.apply_faults(Faults.of(Fall("BTCUSDT", 1, slots / 10 - 1, by)).market)
+    market.apply_faults(MarketFaults.of(Fall("BTCUSDT", 1, slots / 10 - 1, by)))
     return market
 
 
@@ -153,12 +147,12 @@ def test_a_fall_is_remembered_and_waits_for_no_huge_event() -> None:
         Huge("BTCUSDT", 2.0, 5_000),
         requests.stale(Attempts(), events=3),
     )
-    market.apply_faults(Faults.of(*faults).market)
+    market.apply_faults(MarketFaults.of(*faults))
     sizes = []
     for _ in range(60):
         event = event_of(market)
         sizes.append(len(event.bids) + len(event.asks))
-        stale = Naive(market.old_depth("BTCUSDT", 5_000, Old(events=3)))
+        stale = Naive(market.depth("BTCUSDT", 5_000, 0, Old(events=3)))
         assert (stale.bids, stale.asks) == texts(truth.book("BTCUSDT", stale.id))
     assert max(sizes) < 2_000
 

@@ -11,7 +11,7 @@ from booktape.core.checks import BookTicker, TopLevels
 from booktape.core.events import DepthEvent, Level
 from booktape.sim.faults.market import Halt
 from booktape.sim.market.listing import DEFAULT_SYMBOLS, NON_ASCII_SYMBOL
-from booktape.sim.market.side_streams import PARTIAL_LEVELS
+from booktape.sim.market.symbol_market import PARTIAL_LEVELS
 from booktape.sim.messages import (
     Encoding,
     MarketMessage,

@@ -7,8 +7,8 @@ from statistics import quantiles
 
 import pytest
 
+from booktape.sim.market.listing import SYMBOLS_MAX, spot
 from booktape.sim.market.market import BEGIN_LEVELS
-from booktape.sim.market.symbols import SYMBOLS_MAX, spot
 from booktape.sim.messages import depth_stream
 from sim.visitor import Naive, texts
 from support.truth import TracedMarket

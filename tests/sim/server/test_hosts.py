@@ -12,12 +12,12 @@ import pytest
 
 from booktape.errors import UsageError
 from booktape.sim.faults import requests
-from booktape.sim.faults.base import Faults
+from booktape.sim.faults.base import Fault, Faults
 from booktape.sim.faults.conditions import Attempts, Messages
 from booktape.sim.faults.connections import CutAt, Outage
-from booktape.sim.faults.kinds import Fault
 from booktape.sim.faults.market import Halt
 from booktape.sim.faults.messages import Deaf, Drop
+from booktape.sim.faults.parse import parse_faults
 from booktape.sim.messages import depth_stream
 from booktape.sim.server.server import SimServer
 from sim.exchange import BTC, market
@@ -156,19 +156,19 @@ def test_a_script_tells_the_hosts_apart(tmp_path: Path) -> None:
     both = "[[fault]]\nkind = 'status'\nseed = 1\n"
     own = "[[fault]]\nkind = 'cut'\nat_s = {0}\nhost = {0}\n"
     path.write_text(both + own.format(1) + own.format(2))
-    faults = Faults.parse(str(path))
+    faults = parse_faults(str(path))
     status = requests.status(Attempts(seed=1))
     assert faults.faults == (status, CutAt(1))
     assert faults.of_second_host().faults == (status, CutAt(2))
     path.write_text(both)
-    assert Faults.parse(str(path)).of_second_host() == Faults.parse(str(path)) == Faults((status,))
+    assert parse_faults(str(path)).of_second_host() == parse_faults(str(path)) == Faults((status,))
     for entry, sentence in (
         (own.format(3), "'host' is 1 or 2"),
         ("[[fault]]\nkind = 'clock-step'\nat_s = 1\nby_s = 1\nhost = 1", "happens to the market"),
     ):
         path.write_text(entry)
         with pytest.raises(UsageError, match=sentence):
-            Faults.parse(str(path))
+            parse_faults(str(path))
 
 
 async def test_if_the_second_port_is_taken_neither_stays_open() -> None:

@@ -12,10 +12,10 @@ import pytest
 
 from booktape.core.events import DepthEvent
 from booktape.errors import UsageError
-from booktape.sim.faults.actions import GOING_AWAY, POLICY_VIOLATION
+from booktape.sim.faults.outcomes import GOING_AWAY, POLICY_VIOLATION
 from booktape.sim.market.listing import DEFAULT_SYMBOLS, NON_ASCII_SYMBOL
 from booktape.sim.messages import MarketMessage, depth_stream
-from booktape.sim.server import send_queue
+from booktape.sim.server import client
 from booktape.sim.server.client import CLOSE_WITHIN_S
 from booktape.sim.server.server import SimServer
 from booktape.wire.binance import decode_event
@@ -353,7 +353,7 @@ async def test_a_slow_client_is_cut_off_and_the_others_are_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """In real time no more than a bounded number of messages waits for anybody."""
-    monkeypatch.setattr(send_queue, "QUEUE_MAX", 50)
+    monkeypatch.setattr(client, "QUEUE_MAX", 50)
 
     server = SimServer(TracedMarket(("BTCUSDT",), levels=500), speed=300)
     async with visit(server) as visit_, deaf(server, BTC):
@@ -367,7 +367,7 @@ async def test_a_slow_client_is_cut_off_and_the_others_are_not(
 
 async def test_a_patient_exchange_waits_for_a_slow_client(monkeypatch: pytest.MonkeyPatch) -> None:
     """With infinite speed nothing is lost and nothing piles up; when it leaves, all goes on."""
-    monkeypatch.setattr(send_queue, "QUEUE_MAX", 50)
+    monkeypatch.setattr(client, "QUEUE_MAX", 50)
 
     market = small(slots=3_000)
     server = SimServer(market, speed=math.inf, patience_s=0)

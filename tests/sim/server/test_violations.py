@@ -178,13 +178,13 @@ def test_what_is_under_way_when_the_firewall_shuts_is_not_counted_and_prolongs_n
     account = RequestLimits(6_000, 120, violations)
     account.silence(403, 30, 100, line="a", prolongs=True)
     assert account.charge(1, 100.5, "b") == Owed(403, 30)
-    assert account.handshake(100.6, "c") == Owed(403, 30)
+    assert account.charge(0, 100.6, "c") == Owed(403, 30)
     assert not violations
-    assert account.handshake(129.5, "a") == Owed(403, 30)
+    assert account.charge(0, 129.5, "a") == Owed(403, 30)
     assert account.charge(1, 130.5, "d") == Owed(403, 30)
     assert violations == {"firewall": 2}
     assert account.charge(1, 160.5, "d") is None
-    assert account.handshake(160.5, "e") is None
+    assert account.charge(0, 160.5, "e") is None
 
 
 # ── messages ────────────────────────────────────────────────────────────────────────────────

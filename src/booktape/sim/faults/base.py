@@ -1,45 +1,73 @@
-"""All faults of one exchange. Without any, the exchange is faithful. docs/faults.md has every kind.
+"""What a fault is, and all faults of one host. Without any, the exchange is faithful.
 
 Faults.of(Drop(Messages(probability=0.01)), Cuts(every_s=3, spare=1))
-Faults.parse("drop=0.01,cuts=3")
-Faults.parse("script.toml")
+
+docs/faults.md has every kind. A new one is a new subclass of `Fault` here (or a new `AnswerFault`)
+and a row in `parse.KINDS`; the server need not know it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from heapq import merge
-from math import ceil
-from pathlib import Path
-from typing import Final, Self
+from typing import Literal, Self, TypeAlias
 
-from booktape.sim.faults import parse
-from booktape.sim.faults.actions import Moment, Send, Step
-from booktape.sim.faults.conditions import Attempt, Delivery
-from booktape.sim.faults.connections import Lifetime
-from booktape.sim.faults.kinds import (
-    ConnectionFault,
-    Fault,
-    MarketFault,
-    MessageFault,
-    RequestFault,
-)
-from booktape.sim.faults.market import MarketFaults
-from booktape.sim.faults.replies import Old, Outcome
-from booktape.sim.faults.requests import AnswerFault
+from booktape.sim.faults.conditions import Attempt, Checked, Delivery, RequestCondition
+from booktape.sim.faults.outcomes import Moment, Outcome, Send, Step
 
-_TOML: Final = ".toml"
-_EVENTS_PER_S: Final = 10
+Scope: TypeAlias = Literal["all", "rest", "snapshots"]
+"""Handshakes and requests, requests alone, or requests that name a symbol."""
+
+
+@dataclass(frozen=True)
+class Fault(Checked):
+    """Something that goes wrong at the exchange. A kind overrides what it changes.
+
+    It holds no state: the same question has the same answer, in any order.
+    """
+
+    def apply(self, _delivery: Delivery, steps: list[Step], /) -> list[Step]:
+        """What to do in the place of `steps`, which the faults before left of a message."""
+        return steps
+
+    def steps(self, _connection: int, /) -> Sequence[Step]:
+        """What will happen to a connection, counted from its opening."""
+        return ()
+
+    def timetable(self) -> Iterator[Moment]:
+        """What happens to open connections, in the order of time; perhaps without end."""
+        return iter(())
+
+    def outcome(self, _attempt: Attempt, /) -> Outcome | None:
+        """What a request or handshake gets instead of the true answer; None for that."""
+        return None
+
+
+@dataclass(frozen=True)
+class AnswerFault(Fault):
+    """One of `outcomes`, in turn, instead of the answer, where `when` holds."""
+
+    when: RequestCondition
+    outcomes: tuple[Outcome, ...]
+    scope: Scope = "rest"
+
+    def outcome(self, attempt: Attempt) -> Outcome | None:
+        is_rest = attempt.kind == "rest"
+        in_scope = {"all": True, "rest": is_rest, "snapshots": is_rest and bool(attempt.symbol)}
+        if not (in_scope[self.scope] and self.when(attempt)):
+            return None
+        return self.outcomes[attempt.number % len(self.outcomes)]
+
+
+class MarketFault(Fault):
+    """Happens to the market itself, so that its books stay true: plain data for `MarketFaults`."""
 
 
 @dataclass(frozen=True)
 class Faults:
-    """All faults of one host, in order.
-
-    `second` are those of an exchange's second host, where they differ.
-    """
+    """All faults of one host, in order. `second` are those of a second host, where they differ."""
 
     faults: tuple[Fault, ...] = ()
     second: tuple[Fault, ...] | None = None
@@ -49,56 +77,30 @@ class Faults:
         """These faults."""
         return cls(faults)
 
-    @classmethod
-    def parse(cls, text: str, seed: int = 0) -> Self:
-        """The faults of a script (a path that ends in .toml), or those that a short text names.
-
-        Raises UsageError, whose sentence names what cannot be read.
-        """
-        if text.endswith(_TOML):
-            return cls(*parse.load_script(Path(text), seed))
-        return cls(parse.read_text(text, seed))
-
     def of_second_host(self) -> Self:
         """The faults of the second host."""
         return type(self)(self.faults if self.second is None else self.second)
 
     def outcome(self, attempt: Attempt) -> Outcome | None:
         """The first outcome that a fault has for this request or handshake."""
-        requests = (fault for fault in self.faults if isinstance(fault, RequestFault))
-        return next((found for fault in requests if (found := fault.outcome(attempt))), None)
+        return next((found for one in self.faults if (found := one.outcome(attempt))), None)
 
-    def steps_for(self, connection: int) -> list[Step]:
+    def steps(self, connection: int) -> list[Step]:
         """What will happen to this connection, counted from its opening."""
-        lifetimes = (fault for fault in self.faults if isinstance(fault, Lifetime))
-        return [step for fault in lifetimes for step in fault.steps(connection)]
+        return [step for fault in self.faults for step in fault.steps(connection)]
 
     def apply(self, delivery: Delivery) -> list[Step]:
         """What becomes of one message: each fault changes what the one before it left."""
         steps: list[Step] = [Send(delivery.payload)]
-        for fault in self._message_faults:
+        for fault in self.faults:
             steps = fault.apply(delivery, steps)
         return steps
 
     def timetable(self) -> Iterator[Moment]:
         """All timetables as one, in the order of time; perhaps without end."""
-        tables = (fault.timetable() for fault in self.faults if isinstance(fault, ConnectionFault))
-        return merge(*tables, key=lambda moment: moment.at_s)
+        return merge(*(one.timetable() for one in self.faults), key=lambda moment: moment.at_s)
 
-    @property
+    @cached_property
     def change_messages(self) -> bool:
         """Whether any fault changes messages. Without one `apply` need not be called."""
-        return bool(self._message_faults)
-
-    @cached_property
-    def market(self) -> MarketFaults:
-        """What happens to the market itself."""
-        answers = (fault for fault in self.faults if isinstance(fault, AnswerFault))
-        old = (one for fault in answers for one in fault.outcomes if isinstance(one, Old))
-        memory = (max(one.events, ceil(one.seconds * _EVENTS_PER_S) + 1) for one in old)
-        faults = tuple(fault for fault in self.faults if isinstance(fault, MarketFault))
-        return MarketFaults(faults, max(memory, default=0))
-
-    @cached_property
-    def _message_faults(self) -> list[MessageFault]:
-        return [fault for fault in self.faults if isinstance(fault, MessageFault)]
+        return any(type(fault).apply is not Fault.apply for fault in self.faults)

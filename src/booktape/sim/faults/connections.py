@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from itertools import count
 from math import inf
 from typing import Final
 
-from booktape.sim.faults.actions import (
-    GOING_AWAY,
-    Announce,
-    Cut,
-    Later,
-    Moment,
-    Mute,
-    OpenConnection,
-    Selected,
-)
+from booktape.sim.faults.base import Fault
 from booktape.sim.faults.conditions import (
     Attempt,
     CloseCode,
@@ -30,33 +21,103 @@ from booktape.sim.faults.conditions import (
     chance,
     is_selected,
 )
-from booktape.sim.faults.kinds import ConnectionFault, Fault, RequestFault
-from booktape.sim.faults.replies import Hang, Outcome, Reset
+from booktape.sim.faults.outcomes import (
+    GOING_AWAY,
+    Announce,
+    Cut,
+    Hang,
+    Later,
+    Moment,
+    Mute,
+    OpenConnection,
+    Outcome,
+    Reset,
+    Step,
+)
 
 _EVEN: Final = 0.5
 
 
 @dataclass(frozen=True)
-class CutAt(ConnectionFault):
+class _AtOnce(Fault):
+    """Something that happens at a time to the connections open then, or to some of them."""
+
+    at_s: Seconds
+    _: KW_ONLY
+    connection: Number | None = None
+    of: Count | None = None
+
+    def timetable(self) -> Iterator[Moment]:
+        yield Moment(self.at_s, self._choose, self._happens())
+
+    def _choose(self, connections: Sequence[OpenConnection]) -> list[int]:
+        numbers = (one.number for one in connections)
+        return [number for number in numbers if is_selected(number, self.connection, self.of)]
+
+    def _happens(self) -> tuple[Step, ...]:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class CutAt(_AtOnce):
     """End the connections that are open at a time.
 
     A close frame that is not `abrupt` has a code and a reason, such as 1008, "Too many requests".
     """
 
-    at_s: Seconds
     abrupt: bool = True
-    connection: Number | None = None
-    of: Count | None = None
     code: CloseCode = GOING_AWAY
     reason: Reason = ""
 
-    def timetable(self) -> Iterator[Moment]:
-        cut = Cut(self.abrupt, self.code, self.reason)
-        yield Moment(self.at_s, Selected(self.connection, self.of), (cut,))
+    def _happens(self) -> tuple[Step, ...]:
+        return (Cut(self.abrupt, self.code, self.reason),)
 
 
 @dataclass(frozen=True)
-class Cuts(ConnectionFault):
+class HalfOpen(_AtOnce):
+    """From a time on the connections then open carry nothing at all, either way, and never end."""
+
+    def _happens(self) -> tuple[Step, ...]:
+        return (Mute(),)
+
+
+@dataclass(frozen=True)
+class ServerShutdown(_AtOnce):
+    """`serverShutdown` to the connections open at `at_s`, and their end `lead_s` later.
+
+    A client that connects after the announcement has come to another server, and stays.
+    """
+
+    lead_s: Seconds = 10.0
+    abrupt: bool = False
+
+    def _happens(self) -> tuple[Step, ...]:
+        return Announce(), Later(self.lead_s, Cut(self.abrupt))
+
+
+@dataclass(frozen=True)
+class Outage(Fault):
+    """No request or handshake gets through for a while, and open connections are lost.
+
+    They are reset; or, `silent`, nothing is answered any more and nothing ends.
+    """
+
+    start_s: Seconds
+    end_s: Seconds
+    silent: bool = False
+
+    def outcome(self, attempt: Attempt) -> Outcome | None:
+        if not self.start_s <= attempt.now_s < self.end_s:
+            return None
+        return Hang() if self.silent else Reset()
+
+    def timetable(self) -> Iterator[Moment]:
+        step = Mute() if self.silent else Cut(abrupt=True)
+        yield Moment(self.start_s, lambda all_open: [one.number for one in all_open], (step,))
+
+
+@dataclass(frozen=True)
+class Cuts(Fault):
     """End one connection every few seconds, at a random time within each `every_s`.
 
     The seed and the numbers of the open connections decide which one. It is spared unless `spare`
@@ -87,14 +148,13 @@ class Cuts(ConnectionFault):
         return sorted(able, key=lambda each: chance(self.seed, "whom", number, each))[:1]
 
     def _may_end(self, one: OpenConnection, connections: Sequence[OpenConnection]) -> bool:
-        others = [
+        others = (other for other in connections if other is not one)
+        carrying = [
             other
-            for other in connections
-            if other is not one
-            and other.streams >= one.streams
-            and other.settled_s >= self.settled_s
+            for other in others
+            if other.streams >= one.streams and other.settled_s >= self.settled_s
         ]
-        return len(others) >= self.spare
+        return len(carrying) >= self.spare
 
 
 @dataclass(frozen=True)
@@ -114,58 +174,7 @@ class Lifetime(Fault):
     seed: int = 0
 
     def steps(self, connection: int) -> list[Later]:
-        """What will happen to this connection, counted from its opening."""
         if not is_selected(connection, self.connection, self.of):
             return []
         later_s = self.jitter_s * chance(self.seed, "lifetime", connection)
         return [Later(self.seconds + later_s, Cut(self.abrupt, self.code, self.reason))]
-
-
-@dataclass(frozen=True)
-class HalfOpen(ConnectionFault):
-    """From a time on the connections then open carry nothing at all, either way, and never end."""
-
-    at_s: Seconds
-    connection: Number | None = None
-    of: Count | None = None
-
-    def timetable(self) -> Iterator[Moment]:
-        yield Moment(self.at_s, Selected(self.connection, self.of), (Mute(),))
-
-
-@dataclass(frozen=True)
-class ServerShutdown(ConnectionFault):
-    """`serverShutdown` to the connections open at `at_s`, and their end `lead_s` later.
-
-    A client that connects after the announcement has come to another server, and stays.
-    """
-
-    at_s: Seconds
-    lead_s: Seconds = 10.0
-    abrupt: bool = False
-    connection: Number | None = None
-    of: Count | None = None
-
-    def timetable(self) -> Iterator[Moment]:
-        steps = Announce(), Later(self.lead_s, Cut(self.abrupt))
-        yield Moment(self.at_s, Selected(self.connection, self.of), steps)
-
-
-@dataclass(frozen=True)
-class Outage(ConnectionFault, RequestFault):
-    """No request or handshake gets through for a while, and open connections are lost.
-
-    They are reset; or, `silent`, nothing is answered any more and nothing ends.
-    """
-
-    start_s: Seconds
-    end_s: Seconds
-    silent: bool = False
-
-    def outcome(self, attempt: Attempt) -> Outcome | None:
-        if not self.start_s <= attempt.now_s < self.end_s:
-            return None
-        return Hang() if self.silent else Reset()
-
-    def timetable(self) -> Iterator[Moment]:
-        yield Moment(self.start_s, Selected(), (Mute() if self.silent else Cut(abrupt=True),))

@@ -8,19 +8,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from math import prod
-from typing import Annotated, Final, Literal, NamedTuple, TypeVar
+from math import ceil, prod
+from typing import Annotated, Final, Literal, NamedTuple, Self, TypeVar
 
 from msgspec import Meta
 
+from booktape.core.tape_records import DELISTED, TRADING
 from booktape.errors import UsageError
+from booktape.sim.faults.base import AnswerFault, Fault, MarketFault
 from booktape.sim.faults.conditions import Count, Rate, Seconds
-from booktape.sim.faults.kinds import MarketFault
+from booktape.sim.faults.outcomes import Old
 from booktape.wire.exchange_info import SymbolInfo
 
-TRADING: Final = "TRADING"
-DELISTED: Final = "DELISTED"
-"""Never shown: such a symbol is not listed any more, or not yet."""
+_EVENTS_PER_S: Final = 10
 
 SeenSeconds = Annotated[float, Meta(gt=0.1)]
 """A time after the first slot, whose beginning cannot be changed."""
@@ -154,24 +154,25 @@ class ClockStep(MarketFault):
 class Push(NamedTuple):
     """What happens to a symbol at the beginning of a slot beyond the usual.
 
-    `levels` levels change; or, where `price_ticks` is not None, the price is brought there; or,
-    where `cancels` is not None, nothing happens but that many cancellations. Before that, where
-    `first_id` is not None, ids count anew from there; with `blank` the book begins anew, too. New
-    prices are multiples of `grid` ticks from then on. With `caps` two levels grow beyond all bounds, with
+    `levels` levels change; or, where `price` is not None, the price is brought to that multiple of
+    its start; or, where `cancels` is not None, nothing happens but that many cancellations. Before
+    that, where `first_id` is not None, ids count anew from there; with `blank` the book begins
+    anew, too. New prices are multiples of `grid` ticks from then on. With `caps` two levels grow
+    beyond all bounds, with
     `crosses` the best bid is above the best ask.
     """
 
     levels: int = 0
-    price_ticks: int | None = None
+    price: float | None = None
     cancels: int | None = None
     first_id: int | None = None
     blank: bool = False
-    grid: int | None = None
+    grid: int = 1
     caps: bool = False
     crosses: bool = False
 
 
-_SymbolFault = TypeVar("_SymbolFault", bound=SymbolFault)
+_Kind = TypeVar("_Kind", bound=SymbolFault | IdsReset)
 
 
 @dataclass(frozen=True)
@@ -180,6 +181,15 @@ class MarketFaults:
 
     faults: tuple[MarketFault, ...] = ()
     memory_events: int = 0
+
+    @classmethod
+    def of(cls, *faults: Fault) -> Self:
+        """Those of these faults that happen to the market, and its memory for the others."""
+        answers = (fault for fault in faults if isinstance(fault, AnswerFault))
+        old = (one for fault in answers for one in fault.outcomes if isinstance(one, Old))
+        memory = (max(one.events, ceil(one.seconds * _EVENTS_PER_S) + 1) for one in old)
+        own = tuple(fault for fault in faults if isinstance(fault, MarketFault))
+        return cls(own, max(memory, default=0))
 
     def check(self, symbols: Iterable[str]) -> None:
         """Raises UsageError for a fault of a symbol that is not listed."""
@@ -197,38 +207,32 @@ class MarketFaults:
         gone = any(fault.at_s <= now_s for fault in self._of(Delist, symbol))
         if gone or any(now_s < fault.at_s for fault in self._of(NewListing, symbol)):
             return DELISTED
-        return min((halt.shown for halt in self._halts(symbol, now_s)), default=TRADING)
+        halts = self._of(Halt, symbol)
+        now = (halt.shown for halt in halts if halt.start_s <= now_s < halt.end_s)
+        return min(now, default=TRADING)
 
-    def cancel_rate(self, symbol: str, now_s: float) -> float:
-        """How many orders a second are cancelled while a symbol does not trade."""
-        return sum(halt.cancels_per_s for halt in self._halts(symbol, now_s))
+    def push(self, symbol: str, start_s: float, end_s: float, dice: float = 0.0) -> Push:
+        """What happens at the beginning of the slot between these times.
 
-    def levels(self, symbol: str, start_s: float, end_s: float) -> int:
-        """How many levels change beyond the usual in the slot between these times."""
-        huge = self._of(Huge, symbol)
-        return sum(fault.levels_count for fault in huge if start_s < fault.at_s <= end_s)
-
-    def price(self, symbol: str, start_s: float, end_s: float) -> float | None:
-        """Where the first fall of this slot brings the price, as a multiple of its start."""
-        falls = self._of(Fall, symbol)
-        now = (fall for fall in falls if start_s < fall.end_s and fall.start_s < end_s)
-        return next((fall.price(end_s) for fall in now), None)
-
-    def push(self, symbol: str, start_s: float, end_s: float) -> Push:
-        """Which ids and sizes change at the beginning of the slot between these times."""
-        resets = [
-            fault
-            for fault in self.faults
-            if isinstance(fault, IdsReset)
-            and fault.symbol in {None, symbol}
-            and start_s < fault.at_s <= end_s
-        ]
-        return Push(
+        `dice`, from 0 up to 1, rounds the number of cancellations: so many on average.
+        """
+        resets = [one for one in self._of(IdsReset, symbol) if start_s < one.at_s <= end_s]
+        push = Push(
             first_id=resets[-1].first_id if resets else None,
             blank=any(reset.blank for reset in resets),
-            caps=any(start_s < fault.at_s <= end_s for fault in self._of(Cap, symbol)),
-            crosses=any(start_s < fault.at_s <= end_s for fault in self._of(Cross, symbol)),
+            grid=self.grid(symbol, end_s),
+            caps=any(start_s < one.at_s <= end_s for one in self._of(Cap, symbol)),
+            crosses=any(start_s < one.at_s <= end_s for one in self._of(Cross, symbol)),
         )
+        if self.status(symbol, end_s) not in {TRADING, DELISTED}:
+            halts = (one for one in self._of(Halt, symbol) if one.start_s <= end_s < one.end_s)
+            per_s = sum(halt.cancels_per_s for halt in halts)
+            return push._replace(cancels=int(per_s * (end_s - start_s) + dice))
+        for fall in self._of(Fall, symbol):
+            if start_s < fall.end_s and fall.start_s < end_s:
+                return push._replace(price=fall.price(end_s))
+        huge = (one for one in self._of(Huge, symbol) if start_s < one.at_s <= end_s)
+        return push._replace(levels=sum(one.levels_count for one in huge))
 
     def grid(self, symbol: str, now_s: float) -> int:
         """What new prices are multiples of, in the symbol's own ticks."""
@@ -241,33 +245,24 @@ class MarketFaults:
             info = replace(info, tick_size=f"{Decimal(info.tick_size) * grid:.8f}")
         if any(fault.listed for fault in self._of(Cap, info.symbol)):
             # The largest order that has been seen on the real exchange.
-            return replace(info, max_quantity="46116860414.00000000")
-        return info
+            info = replace(info, max_quantity="46116860414.00000000")
+        return replace(info, status=self.status(info.symbol, now_s))
 
-    def new_symbols(self) -> list[str]:
-        """The symbols that will be listed only later."""
-        return [fault.symbol for fault in self.faults if isinstance(fault, NewListing)]
-
-    def opening(self) -> set[str]:
-        """The symbols that begin with an empty book."""
-        late = (fault for fault in self.faults if isinstance(fault, NewListing))
-        return {fault.symbol for fault in late if fault.opens_s is not None}
+    def new_listings(self) -> list[NewListing]:
+        """Of the symbols that will be listed only later."""
+        return [fault for fault in self.faults if isinstance(fault, NewListing)]
 
     def has_not_opened(self, symbol: str, now_s: float) -> bool:
         """Whether a symbol is listed, and its book is still empty."""
-        listings = self._of(NewListing, symbol)
-        return any(fault.opens_s is not None and now_s < fault.opens_s for fault in listings)
+        opens_s = (listing.opens_s for listing in self._of(NewListing, symbol))
+        return any(at_s is not None and now_s < at_s for at_s in opens_s)
 
     def clock_step_us(self, now_s: float) -> int:
         """How far the exchange's clock is off, in microseconds."""
         steps = (fault for fault in self.faults if isinstance(fault, ClockStep))
         return round(sum(step.by_s for step in steps if now_s >= step.at_s) * 1_000_000)
 
-    def _halts(self, symbol: str, now_s: float) -> list[Halt]:
-        halts = self._of(Halt, symbol)
-        return [halt for halt in halts if halt.start_s <= now_s < halt.end_s]
-
-    def _of(self, kind: type[_SymbolFault], symbol: str) -> list[_SymbolFault]:
-        return [
-            fault for fault in self.faults if isinstance(fault, kind) and fault.symbol == symbol
-        ]
+    def _of(self, kind: type[_Kind], symbol: str) -> list[_Kind]:
+        """The faults of this kind that happen to this symbol, or to all."""
+        found = (fault for fault in self.faults if isinstance(fault, kind))
+        return [fault for fault in found if fault.symbol in {None, symbol}]

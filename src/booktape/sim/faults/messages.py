@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias
 
-from booktape.sim.faults.actions import GOING_AWAY, Cut, Later, Send, Step
+from booktape.sim.faults.base import Fault
 from booktape.sim.faults.conditions import (
     CloseCode,
     Count,
@@ -18,12 +18,11 @@ from booktape.sim.faults.conditions import (
     chance,
     is_selected,
 )
-from booktape.sim.faults.kinds import MessageFault
-from booktape.sim.faults.replies import HTML_PAGE
+from booktape.sim.faults.outcomes import GOING_AWAY, HTML_PAGE, Cut, Later, Send, Step
 
 
 @dataclass(frozen=True)
-class Drop(MessageFault):
+class Drop(Fault):
     """Lose a message on its way to one client."""
 
     when: StreamCondition
@@ -33,7 +32,7 @@ class Drop(MessageFault):
 
 
 @dataclass(frozen=True)
-class Gap(MessageFault):
+class Gap(Fault):
     """Lose `count` consecutive events of a stream, from one for which the condition holds."""
 
     when: StreamCondition
@@ -47,7 +46,7 @@ class Gap(MessageFault):
 
 
 @dataclass(frozen=True)
-class Deaf(MessageFault):
+class Deaf(Fault):
     """Subscriptions die: their messages are lost, while the connection and its pings go on.
 
     Only connections that were opened by `opened_by_s` have dead subscriptions (without it: those
@@ -64,7 +63,7 @@ class Deaf(MessageFault):
 
 
 @dataclass(frozen=True)
-class Repeat(MessageFault):
+class Repeat(Fault):
     """Send a message again: at once, or late, when newer ones have been sent."""
 
     when: StreamCondition
@@ -81,7 +80,7 @@ class Repeat(MessageFault):
 
 
 @dataclass(frozen=True)
-class Delay(MessageFault):
+class Delay(Fault):
     """Send a message, and so all behind it on its connection, `seconds` (up to + `jitter_s`) late.
 
     Within a connection the order stays, as TCP keeps it; between connections it does not.
@@ -100,7 +99,7 @@ class Delay(MessageFault):
 
 
 @dataclass(frozen=True)
-class Stall(MessageFault):
+class Stall(Fault):
     """No message from `start_s` to `end_s`; then all that was held back at once. Pings go on.
 
     For a stall whose messages are lost, use a `Drop` over the same time.
@@ -126,7 +125,7 @@ def _not_before(at_s: float, steps: list[Step]) -> list[Step]:
 
 
 @dataclass(frozen=True)
-class Close(MessageFault):
+class Close(Fault):
     """End the connection right after a message."""
 
     when: StreamCondition
@@ -144,7 +143,7 @@ _FORMS: Final[tuple[Form, ...]] = ("text", "half", "html", "wrong", "binary", "u
 
 
 @dataclass(frozen=True)
-class Garbage(MessageFault):
+class Garbage(Fault):
     """Send what is no event, before an event or `instead` of it.
 
     `form`: text that is no JSON, half an event, a page of HTML, JSON that calls itself a depth

@@ -18,8 +18,8 @@ import msgspec
 
 from booktape.errors import UsageError
 from booktape.sim.faults import connections, market, messages, requests, undetectable
+from booktape.sim.faults.base import Fault, Faults, MarketFault
 from booktape.sim.faults.conditions import Attempts, Messages, RequestCondition, StreamCondition
-from booktape.sim.faults.kinds import Fault, MarketFault
 
 Kind: TypeAlias = Callable[..., Fault]
 
@@ -50,7 +50,7 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
         "truncate": requests.cut_off,
         "stale": requests.stale,
         "rest-error": requests.rest_error,
-        "wrong-snapshot": undetectable.WrongSnapshot,
+        "wrong-snapshot": undetectable.wrong_snapshot,
         "hide": undetectable.Hide,
         "wrong-event": undetectable.WrongEvent,
         "stale-witness": undetectable.StaleWitness,
@@ -79,14 +79,22 @@ SEEDS_PER_SCRIPT: Final = 1_000
 """So that each entry has chances of its own, however many others stand before it."""
 
 
+def parse_faults(text: str, seed: int = 0) -> Faults:
+    """The faults of a script (a path that ends in .toml), or those that a short text names.
+
+    Raises UsageError, whose sentence names what cannot be read.
+    """
+    if text.endswith(".toml"):
+        return _read_script(Path(text), seed * SEEDS_PER_SCRIPT)
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    numbered = enumerate(parts, seed * SEEDS_PER_SCRIPT + 1)
+    return Faults(tuple(_part(part, number) for number, part in numbered))
+
+
 # ── scripts ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def load_script(path: Path, seed: int) -> tuple[tuple[Fault, ...], tuple[Fault, ...] | None]:
-    """The faults of a script: of the first host, and of the second one, where they differ.
-
-    Raises UsageError naming the file, the entry and what is wrong.
-    """
+def _read_script(path: Path, seed: int) -> Faults:
     try:
         script = tomllib.loads(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError) as error:
@@ -97,17 +105,16 @@ def load_script(path: Path, seed: int) -> tuple[tuple[Fault, ...], tuple[Fault, 
     if script or not isinstance(entries, list):
         raise UsageError(f"{path} holds something else than [[fault]] tables.")
     faults = [
-        _entry(path, number, entry, seed * SEEDS_PER_SCRIPT + number)
+        _entry(f"{path}, fault {number}", entry, seed + number)
         for number, entry in enumerate(entries, 1)
     ]
     first, second = (
         tuple(fault for host, fault in faults if host in {None, wanted}) for wanted in (1, 2)
     )
-    return first, None if first == second else second
+    return Faults(first, None if first == second else second)
 
 
-def _entry(path: Path, number: int, entry: object, seed: int) -> tuple[int | None, Fault]:
-    where = f"{path}, fault {number}"
+def _entry(where: str, entry: object, seed: int) -> tuple[int | None, Fault]:
     if not isinstance(entry, dict):
         raise UsageError(f"{where} is not a table: write [[fault]].")
     values = dict(entry)
@@ -117,17 +124,13 @@ def _entry(path: Path, number: int, entry: object, seed: int) -> tuple[int | Non
     host = values.pop("host", None)
     try:
         fault = make(KINDS[kind], values, seed)
-        _check_host(host, fault)
     except ValueError as error:
         raise UsageError(f"{where} ({kind}): {error}.") from error
-    return host, fault
-
-
-def _check_host(host: object, fault: Fault) -> None:
-    if host is not None and host not in (1, 2):
-        raise ValueError(f"'host' is 1 or 2, not {host!r}")
+    if host not in (None, 1, 2):
+        raise UsageError(f"{where} ({kind}): 'host' is 1 or 2, not {host!r}.")
     if host and isinstance(fault, MarketFault):
-        raise ValueError("it happens to the market, and takes no 'host'")
+        raise UsageError(f"{where} ({kind}): it happens to the market, and takes no 'host'.")
+    return host, fault
 
 
 def make(kind: Kind, values: Mapping[str, Any], seed: int) -> Fault:
@@ -195,14 +198,6 @@ _NUMBERS: Final = MappingProxyType(
 
 _NAMES: Final = (*_NUMBERS, "close", "cut", "outage")
 _MESSAGES: Final = "msg"
-
-
-def read_text(text: str, seed: int) -> tuple[Fault, ...]:
-    """The faults of a short text, in order. Raises UsageError naming the part that is wrong."""
-    parts = [part.strip() for part in text.split(",") if part.strip()]
-    return tuple(
-        _part(part, seed * SEEDS_PER_SCRIPT + number) for number, part in enumerate(parts, 1)
-    )
 
 
 def _part(part: str, seed: int) -> Fault:

@@ -1,28 +1,19 @@
 """Faults of requests: what a REST request, or a WebSocket handshake, gets instead of its answer.
 
-Each kind is a function whose parameters are the keys of a script's entry.
+Each kind makes an `AnswerFault`; its parameters are the keys of a script's entry.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Annotated, Final, Literal, TypeAlias
 
 from msgspec import Meta
 
-from booktape.sim.faults.conditions import (
-    Attempt,
-    Count,
-    Number,
-    Positive,
-    RequestCondition,
-    Seconds,
-)
-from booktape.sim.faults.kinds import RequestFault
-from booktape.sim.faults.replies import (
-    HTML,
-    HTML_PAGE,
+from booktape.sim.faults.base import AnswerFault, Scope
+from booktape.sim.faults.conditions import Count, Number, Positive, RequestCondition, Seconds
+from booktape.sim.faults.outcomes import (
     TOO_FAST,
     UNAVAILABLE,
     Banned,
@@ -31,11 +22,9 @@ from booktape.sim.faults.replies import (
     Late,
     Old,
     Outcome,
-    Reply,
     Reset,
-    Silence,
     error,
-    firewall_page,
+    html_page,
 )
 
 _BY_PROXIES: Final = frozenset(
@@ -43,34 +32,41 @@ _BY_PROXIES: Final = frozenset(
 )
 """A proxy before the exchange answers with a page, the exchange itself with JSON."""
 
-Scope: TypeAlias = Literal["all", "rest", "snapshots"]
-"""Handshakes and requests, requests alone, or requests that name a symbol."""
+_Constant: TypeAlias = Callable[[RequestCondition], AnswerFault]
 
 
-@dataclass(frozen=True)
-class AnswerFault(RequestFault):
-    """One of `outcomes`, in turn, instead of the answer, where `when` holds."""
+def _always(*outcomes: Outcome, scope: Scope = "rest") -> _Constant:
+    """A kind whose outcomes no parameter changes."""
 
-    when: RequestCondition
-    outcomes: tuple[Outcome, ...]
-    scope: Scope = "rest"
+    def fault(when: RequestCondition) -> AnswerFault:
+        return AnswerFault(when, outcomes, scope)
 
-    def outcome(self, attempt: Attempt) -> Outcome | None:
-        is_rest = attempt.kind == "rest"
-        in_scope = {"all": True, "rest": is_rest, "snapshots": is_rest and bool(attempt.symbol)}
-        if not (in_scope[self.scope] and self.when(attempt)):
-            return None
-        return self.outcomes[attempt.number % len(self.outcomes)]
+    return fault
 
 
-def refuse(when: RequestCondition) -> AnswerFault:
-    """Reset a WebSocket connection or a REST request."""
-    return AnswerFault(when, (Reset(),), "all")
+refuse: Final = _always(Reset(), scope="all")
+"""Reset a WebSocket connection or a REST request."""
 
+hang: Final = _always(Hang(), scope="all")
+"""Never answer a REST request; never complete a WebSocket handshake."""
 
-def hang(when: RequestCondition) -> AnswerFault:
-    """Never answer a REST request; never complete a WebSocket handshake."""
-    return AnswerFault(when, (Hang(),), "all")
+html: Final = _always(html_page(HTTPStatus.OK))
+"""A page of HTML with status 200, as in a maintenance."""
+
+half: Final = _always(Cropped(cut=False))
+"""Half of the true JSON, with a Content-Length that fits it."""
+
+cut_off: Final = _always(Cropped(cut=True))
+"""Half of the true body under a Content-Length for all of it; then the connection ends."""
+
+rest_error: Final = _always(
+    error(HTTPStatus.INTERNAL_SERVER_ERROR, UNAVAILABLE, "Simulated failure."),
+    error(HTTPStatus.SERVICE_UNAVAILABLE, UNAVAILABLE, "Simulated failure."),
+    error(HTTPStatus.TOO_MANY_REQUESTS, TOO_FAST, "Simulated limit.", 1),
+    Cropped(cut=False),
+    error(HTTPStatus.IM_A_TEAPOT, TOO_FAST, "Simulated limit.", 2),
+)
+"""Something else instead of a REST answer: 500, 503, 429, half a body and 418, in turn."""
 
 
 def status(
@@ -78,9 +74,9 @@ def status(
     status: Annotated[int, Meta(ge=400, le=599)] = HTTPStatus.SERVICE_UNAVAILABLE,
 ) -> AnswerFault:
     """Answer with a status: 403 (firewall), 451 (not from your country), 5xx (theirs)."""
-    if status in _BY_PROXIES:
-        return AnswerFault(when, (Reply(status, HTML_PAGE, content_type=HTML),), "all")
-    return AnswerFault(when, (error(status, UNAVAILABLE, "Simulated failure."),), "all")
+    is_page = status in _BY_PROXIES
+    reply = html_page(status) if is_page else error(status, UNAVAILABLE, "Simulated failure.")
+    return AnswerFault(when, (reply,), "all")
 
 
 def too_fast(
@@ -107,27 +103,12 @@ def firewall(when: RequestCondition, seconds: Positive = 300.0) -> AnswerFault:
 
     Five minutes on the real exchange. It is for requests and handshakes alike.
     """
-    return AnswerFault(when, (firewall_page(Silence(seconds, prolongs=True)),), "all")
-
-
-def html(when: RequestCondition) -> AnswerFault:
-    """A page of HTML with status 200, as in a maintenance."""
-    return AnswerFault(when, (Reply(HTTPStatus.OK, HTML_PAGE, content_type=HTML),))
+    return AnswerFault(when, (html_page(HTTPStatus.FORBIDDEN, seconds),), "all")
 
 
 def slow(when: RequestCondition, seconds: Positive) -> AnswerFault:
     """The true answer, some seconds late."""
     return AnswerFault(when, (Late(seconds),))
-
-
-def half(when: RequestCondition) -> AnswerFault:
-    """Half of the true JSON, with a Content-Length that fits it."""
-    return AnswerFault(when, (Cropped(cut=False),))
-
-
-def cut_off(when: RequestCondition) -> AnswerFault:
-    """Half of the true body under a Content-Length for all of it; then the connection ends."""
-    return AnswerFault(when, (Cropped(cut=True),))
 
 
 def stale(when: RequestCondition, seconds: Seconds = 0.0, events: Number = 0) -> AnswerFault:
@@ -138,15 +119,3 @@ def stale(when: RequestCondition, seconds: Seconds = 0.0, events: Number = 0) ->
     if not seconds and not events:
         raise ValueError("it needs `seconds` or `events`")
     return AnswerFault(when, (Old(seconds, events),), "snapshots")
-
-
-def rest_error(when: RequestCondition) -> AnswerFault:
-    """Something else instead of a REST answer: 500, 503, 429, half a body and 418, in turn."""
-    outcomes = (
-        error(HTTPStatus.INTERNAL_SERVER_ERROR, UNAVAILABLE, "Simulated failure."),
-        error(HTTPStatus.SERVICE_UNAVAILABLE, UNAVAILABLE, "Simulated failure."),
-        error(HTTPStatus.TOO_MANY_REQUESTS, TOO_FAST, "Simulated limit.", 1),
-        Cropped(cut=False),
-        error(HTTPStatus.IM_A_TEAPOT, TOO_FAST, "Simulated limit.", 2),
-    )
-    return AnswerFault(when, outcomes)

@@ -14,8 +14,8 @@ from typing import Final, Literal, TypeAlias
 
 from booktape.core.checks import BookTicker, TopLevels
 from booktape.core.events import DepthEvent, DepthSnapshot, Level
+from booktape.sim.faults.base import AnswerFault, Fault
 from booktape.sim.faults.conditions import (
-    Attempt,
     Count,
     Delivery,
     Messages,
@@ -24,8 +24,7 @@ from booktape.sim.faults.conditions import (
     StreamCondition,
     chance,
 )
-from booktape.sim.faults.kinds import Fault, RequestFault
-from booktape.sim.faults.replies import Altered
+from booktape.sim.faults.outcomes import Altered
 from booktape.sim.messages import MarketMessage, Message, event_message
 
 Wrong: TypeAlias = Literal["size", "missing"]
@@ -95,32 +94,26 @@ class StaleWitness(UndetectableFault):
         raise TypeError(f"{now.stream} mixes {type(then).__name__} and {type(present).__name__}")
 
 
-@dataclass(frozen=True)
-class WrongSnapshot(RequestFault):
+def wrong_snapshot(
+    when: RequestCondition,
+    wrong: Wrong = "size",
+    side: Literal["bid", "ask"] | None = None,
+    place: Number | None = None,
+    seed: int = 0,
+) -> AnswerFault:
     """One level of a snapshot has a wrong size, or is missing from it.
 
     `place` counts from the best level, 0; without it, and for the side, the seed decides.
     """
 
-    when: RequestCondition
-    wrong: Wrong = "size"
-    side: Literal["bid", "ask"] | None = None
-    place: Number | None = None
-    seed: int = 0
+    def alter(true: DepthSnapshot) -> DepthSnapshot:
+        dice = chance(seed, "forge", true.symbol, true.last_id)
+        is_bid = side == "bid" if side else dice < _EVEN
+        levels = true.bids if is_bid else true.asks
+        altered = _with_error(levels, int(dice * len(levels)) if place is None else place, wrong)
+        return replace(true, bids=altered) if is_bid else replace(true, asks=altered)
 
-    def outcome(self, attempt: Attempt) -> Altered | None:
-        if attempt.kind != "rest" or not attempt.symbol or not self.when(attempt):
-            return None
-        dice = chance(self.seed, "forge", attempt.number)
-        is_bid = self.side == "bid" if self.side else dice < _EVEN
-
-        def alter(true: DepthSnapshot) -> DepthSnapshot:
-            levels = true.bids if is_bid else true.asks
-            place = int(dice * len(levels)) if self.place is None else self.place
-            wrong = _with_error(levels, place, self.wrong)
-            return replace(true, bids=wrong) if is_bid else replace(true, asks=wrong)
-
-        return Altered(alter)
+    return AnswerFault(when, (Altered(alter),), "snapshots")
 
 
 def _with_error(levels: list[Level], place: int, wrong: Wrong) -> list[Level]:

@@ -1,13 +1,17 @@
 """What the simulated exchange lists: a symbol's steps, its price, and how busy it is.
 
-The numbers were fitted to recordings of the real exchange: ids per event, events per second, share
-of prices touched again within one event.
+The profiles were fitted to recordings of the real exchange: ids per event, events per second, share
+of prices touched again within one event. A whole exchange of 1,400 symbols (`spot`) has a few liquid
+ones and a long tail of quiet ones. What one is like follows from its rank; how fast that falls off is an
+assumption, chosen so that the whole makes about 2,500 events a second, as a quiet minute of the real
+exchange does, and that books have from some dozens to 8,000 levels a side.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 from types import MappingProxyType
 from typing import Final, TypeAlias
 from zlib import crc32
@@ -18,8 +22,6 @@ from booktape.wire.exchange_info import SymbolInfo
 Whole: TypeAlias = tuple[int, int]
 """A level in whole ticks and lots."""
 
-TextLevel: TypeAlias = tuple[str, str]
-
 E8: Final = 10**8
 """The exchange prints 8 decimals, so every value is a whole number of 1e-8."""
 
@@ -28,10 +30,6 @@ CAP_E8: Final = 2**63 - 1
 
 CAPPED_LOTS: Final = 10**19
 """More lots than that size has, whatever the step."""
-
-
-QUOTE_ASSETS: Final = ("FDUSD", "USDT", "USDC", "TRY", "BTC", "ETH", "BNB", "EUR")
-"""What a name may end with, and is traded against then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,18 +74,12 @@ class Listing:
             max_price=text(self.tick_e8 * 10**8),
             step_size=text(self.step_e8),
             max_quantity=text(self.step_e8 * 9 * 10**8),
-            quote_asset=next(filter(self.symbol.endswith, QUOTE_ASSETS), ""),
         )
 
     def doubles(self, levels: Iterable[Whole]) -> list[Level]:
         """Levels as the doubles nearest to their decimals: dividing whole numbers rounds once."""
         tick, step = self.tick_e8, self.step_e8
         return [(ticks * tick / E8, min(lots * step, CAP_E8) / E8) for ticks, lots in levels]
-
-    def texts(self, levels: Iterable[Whole]) -> list[TextLevel]:
-        """Levels as exact decimals."""
-        tick, step = self.tick_e8, self.step_e8
-        return [(text(ticks * tick), text(min(lots * step, CAP_E8))) for ticks, lots in levels]
 
 
 _KNOWN: Final[Mapping[str, Listing]] = MappingProxyType(
@@ -128,3 +120,80 @@ def listing(symbol: str) -> Listing:
 def text(value_e8: int) -> str:
     """A whole number of 1e-8 with the exchange's 8 decimals, exactly."""
     return f"{value_e8 // E8}.{value_e8 % E8:08d}"
+
+
+# ── a whole exchange ────────────────────────────────────────────────────────────────────────────
+
+SYMBOLS_MAX: Final = 1_400
+
+_BASES: Final = (
+    *("BTC", "ETH", "SOL", "XRP", "BNB", "DOGE", "ADA", "TRX", "LINK", "AVAX", "LTC", "DOT"),
+    *("UNI", "NEAR", "APT", "ATOM", "FIL", "ARB", "OP", "ALGO"),
+)
+_QUOTES: Final = {
+    "USDT": (430, 0),
+    "USDC": (280, 60),
+    "TRY": (230, 120),
+    "BTC": (190, 150),
+    "FDUSD": (120, 60),
+    "ETH": (60, 250),
+    "BNB": (50, 250),
+    "EUR": (40, 200),
+}
+"""How many symbols are traded against each, and how many ranks behind the same base's USDT."""
+
+_LEVELS_LEAST: Final = 40
+_TICKS_PER_LEVEL: Final = 100
+"""How many prices there are at least for each level that a side starts with: else books would be solid."""
+
+
+def spot(count: int = SYMBOLS_MAX) -> tuple[Listing, ...]:
+    """`count` symbols, the busiest first; a few of them are as mixed as all of them."""
+    if not 1 <= count <= SYMBOLS_MAX:
+        raise ValueError(f"an exchange has 1 to {SYMBOLS_MAX} symbols, and not {count}")
+    names = _names()
+    ranks = (number * SYMBOLS_MAX // count for number in range(count))
+    return tuple(_listing(names[rank], rank) for rank in ranks)
+
+
+def _names() -> list[str]:
+    """All symbols, the busiest first."""
+    ranked = chain.from_iterable(
+        [(number + behind, f"{base}{quote}") for number, base in enumerate(_bases(quote, count))]
+        for quote, (count, behind) in _QUOTES.items()
+    )
+    return [name for _, name in sorted(ranked)]
+
+
+def _bases(quote: str, count: int) -> list[str]:
+    """The `count` busiest coins that are traded against this one; nothing is against itself."""
+    invented = (f"C{number:03d}" for number in range(count))
+    return [base for base in chain(_BASES, invented) if base != quote][:count]
+
+
+def _listing(symbol: str, rank: int) -> Listing:
+    """Steps, price and levels follow from the name's checksum, within what the rank allows."""
+    dice = crc32(symbol.encode())
+    luck = dice % 1_000 / 1_000
+    profile = _profile(rank, 0.4 + 1.2 * luck if rank else 1.0)
+    ticks = (_TICKS_PER_LEVEL + dice % 300) * max(profile.levels, 200)
+    return Listing(symbol, profile, 10 ** (1 + dice % 5), 10 ** (4 + dice % 4), ticks)
+
+
+def _profile(rank: int, size: float) -> Profile:
+    """Between LIQUID at rank 0 and ILLIQUID, which is half reached at different ranks."""
+    busy, deep = 1 / (1 + rank / 15), 1 / (1 + rank / 12)
+    levels = _LEVELS_LEAST + (LIQUID.levels - _LEVELS_LEAST) * deep
+    return Profile(
+        ids_mu=_between(ILLIQUID.ids_mu, LIQUID.ids_mu, busy),
+        ids_sd=_between(ILLIQUID.ids_sd, LIQUID.ids_sd, busy),
+        ids_phi=_between(ILLIQUID.ids_phi, LIQUID.ids_phi, busy),
+        activity=min(LIQUID.activity, 1 / (1 + (rank / 120) ** 1.3)),
+        again=_between(ILLIQUID.again, LIQUID.again, busy),
+        levels=round(levels * size),
+        depth_bps=_between(ILLIQUID.depth_bps, LIQUID.depth_bps, busy),
+    )
+
+
+def _between(low: float, high: float, share: float) -> float:
+    return low + (high - low) * share

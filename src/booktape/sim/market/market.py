@@ -15,13 +15,11 @@ from typing import Final
 
 from booktape.core.checks import BookTicker
 from booktape.core.events import DepthSnapshot
-from booktape.core.tape_records import NO_MARKET_DATA
+from booktape.core.tape_records import DELISTED, NO_MARKET_DATA
 from booktape.sim.faults.conditions import chance
-from booktape.sim.faults.market import DELISTED, TRADING, MarketFaults, Push
-from booktape.sim.faults.replies import Old
-from booktape.sim.market.history import BookHistory
+from booktape.sim.faults.market import MarketFaults, Push
+from booktape.sim.faults.outcomes import Old
 from booktape.sim.market.listing import DEFAULT_SYMBOLS, Listing, listing
-from booktape.sim.market.side_streams import SideStreams
 from booktape.sim.market.symbol_market import Start, SymbolMarket
 from booktape.sim.messages import Message, event_message
 from booktape.wire.encode import encode_depth
@@ -55,6 +53,7 @@ class Market:
     ) -> None:
         listings = (listing(one) if isinstance(one, str) else one for one in symbols)
         self._listings = {one.symbol: one for one in listings}
+        self._infos = [one.info() for one in self._listings.values()]
         self._seed = seed
         self._levels = levels
         self._slots = slots
@@ -63,15 +62,14 @@ class Market:
         self._markets: dict[str, SymbolMarket] = {}
         self._first_tops: dict[str, BookTicker] = {}
         self._wanted: Collection[str] | None = None
-        self._side_streams: dict[str, SideStreams] = {}
+        self._streams: Collection[str] = ()
         self._faults = MarketFaults()
-        self._history: BookHistory | None = None
         self._start_us = 0
         self.slot = 0
 
     def symbols(self) -> list[SymbolInfo]:
         """What `exchangeInfo` lists."""
-        return [one.info() for one in self._listings.values()]
+        return self._infos
 
     def start(self, time_us: int) -> None:
         """Slot k ends at `time_us` + k x 100 ms; `time_us` is moved back to the 100 ms grid."""
@@ -79,13 +77,14 @@ class Market:
 
     def apply_faults(self, faults: MarketFaults) -> None:
         """Let these happen. Raises UsageError for a fault of a symbol that is not listed."""
-        for symbol in faults.new_symbols():
-            self._listings.setdefault(symbol, listing(symbol))
+        late = faults.new_listings()
+        for one in late:
+            self._listings.setdefault(one.symbol, listing(one.symbol))
+        self._infos = [one.info() for one in self._listings.values()]
         faults.check(self._listings)
-        self._opening = faults.opening()
+        self._opening = {one.symbol for one in late if one.opens_s is not None}
         self._grids = {symbol: faults.grid(symbol, 0) for symbol in self._listings}
         self._faults = faults
-        self._history = BookHistory(faults.memory_events) if faults.memory_events else None
 
     def want(self, streams: Collection[str]) -> None:
         """From now on send those of these streams that are witnesses.
@@ -93,18 +92,9 @@ class Market:
         A symbol without a subscribed stream and without a requested book stands still; until this
         is called, all symbols trade, and no witness is sent.
         """
-        self._wanted = {stream.partition("@")[0] for stream in streams}
-        self._side_streams = {
-            symbol: SideStreams(symbol, streams)
-            for symbol in self._listings
-            if symbol.lower() in self._wanted
-        }
-        for symbol, market in self._markets.items():
-            self._watch(symbol, market)
-
-    def _watch(self, symbol: str, market: SymbolMarket) -> None:
-        side_streams = self._side_streams.get(symbol)
-        market.watched = side_streams is not None and side_streams.need_touches
+        self._streams, self._wanted = streams, {one.partition("@")[0] for one in streams}
+        for market in self._markets.values():
+            market.watch(streams)
 
     def due_s(self) -> float | None:
         """When the current slot ends."""
@@ -140,45 +130,27 @@ class Market:
     def _close(self, market: SymbolMarket, now_s: float, time_us: int) -> list[Message]:
         """The slot's messages: witnesses come right before their event."""
         market.run_part(1)
-        if self._history:
-            self._history.keep(market, now_s)
-        symbol, messages = market.listing.symbol, list[Message]()
-        is_sent = self._faults.status(symbol, now_s) not in NO_MARKET_DATA
-        if is_sent and market.before and symbol in self._side_streams:
-            messages += self._side_streams[symbol].messages(market)
+        witnesses = market.witnesses() if market.before else []
         event = market.close_slot(time_us)
-        if event and is_sent:
-            messages.append(event_message(event))
-        return messages
+        if not event or self._faults.status(event.symbol, now_s) in NO_MARKET_DATA:
+            return []
+        return [*witnesses, event_message(event)]
 
     def _push(self, market: SymbolMarket, now_s: float, next_s: float) -> None:
         """Apply the faults of the slot just opened."""
-        faults, symbol = self._faults, market.listing.symbol
-        if not faults.faults:
+        if not self._faults.faults:
             return
-        push = faults.push(symbol, now_s, next_s)
-        if push.first_id is not None and self._history:
-            self._history.forget(symbol)
-        grid = faults.grid(symbol, next_s)
-        if grid != market.grid:
-            push = push._replace(grid=grid)
-        if faults.status(symbol, next_s) not in {TRADING, DELISTED}:
-            per_slot = faults.cancel_rate(symbol, next_s) * SLOT_MS / 1_000
-            # That many on average, whole ones each time.
-            dice = chance(self._seed, "cancels", symbol, self.slot)
-            push = push._replace(cancels=int(per_slot + dice))
-        elif (price := faults.price(symbol, now_s, next_s)) is not None:
-            push = push._replace(price_ticks=round(market.listing.start_ticks * price))
-        else:
-            push = push._replace(levels=faults.levels(symbol, now_s, next_s))
-        if push != Push():
+        symbol = market.listing.symbol
+        dice = chance(self._seed, "cancels", symbol, self.slot)
+        push = self._faults.push(symbol, now_s, next_s, dice)
+        if push != Push(grid=market.grid):
             market.push(push)
 
     def _market(self, symbol: str) -> SymbolMarket:
         """The symbol's market, which begins now unless it has begun."""
         if symbol not in self._markets:
             market = self._markets[symbol] = self._new_symbol_market(symbol)
-            self._watch(symbol, market)
+            market.watch(self._streams)
             if symbol not in self._opening:
                 self._push(market, self._end_s(-1), self._end_s())
         return self._markets[symbol]
@@ -187,19 +159,30 @@ class Market:
         return SymbolMarket(self._start(symbol))
 
     def _start(self, symbol: str) -> Start:
-        is_empty, grid = symbol in self._opening, self._grids.get(symbol, 1)
-        return Start(self._listings[symbol], self._seed, self._levels, is_empty, grid)
+        return Start(
+            self._listings[symbol],
+            self._seed,
+            self._levels,
+            is_empty=symbol in self._opening,
+            grid=self._grids.get(symbol, 1),
+            memory_events=self._faults.memory_events,
+        )
 
     def _can_change(self, symbol: str, now_s: float) -> bool:
         """Whether anything can happen in its book: orders can be cancelled while it is halted."""
         gone = self._faults.status(symbol, now_s) == DELISTED
         return not gone and not self._faults.has_not_opened(symbol, now_s)
 
-    def depth(self, symbol: str, limit: int, fraction: float, /) -> bytes:
-        """A `/depth` answer as of `fraction` of the current slot."""
+    def depth(self, symbol: str, limit: int, fraction: float, old: Old | None = None, /) -> bytes:
+        """A `/depth` answer as of `fraction` of the current slot, or an old one.
+
+        That is at most as old as `apply_faults` allowed for.
+        """
         if self._faults.has_not_opened(symbol, self._end_s()):
             return encode_depth(DepthSnapshot(symbol, limit, NOT_OPENED, [], []))
         market = self._market(symbol)
+        if old:
+            return encode_depth(market.old_book(limit, old.events, old.seconds * 1_000 / SLOT_MS))
         self._run_part(market, fraction)
         bids, asks = market.levels(market.bids, limit), market.levels(market.asks, limit)
         return encode_depth(DepthSnapshot(symbol, limit, market.update_id, bids, asks))
@@ -209,30 +192,17 @@ class Market:
         if due_s is not None and self._can_change(market.listing.symbol, due_s):
             market.run_part(fraction)
 
-    def old_depth(self, symbol: str, limit: int, old: Old, /) -> bytes:
-        """A `/depth` answer of some time, or events, ago; at most what `apply_faults` allowed for."""
-        if not self._history or self._faults.has_not_opened(symbol, self._end_s()):
-            return self.depth(symbol, limit, 0)
-        until_s = self._end_s(-1) - old.seconds
-        return encode_depth(self._history.book(self._market(symbol), limit, old.events, until_s))
-
     def top(self, symbol: str, fraction: float, /) -> BookTicker:
         """The best levels of `depth`. A request for them does not make a symbol trade."""
         if self._faults.has_not_opened(symbol, self._end_s()):
             return BookTicker(symbol, NOT_OPENED, None, None)
-        if symbol not in self._markets:
-            if symbol not in self._first_tops:
-                self._first_tops[symbol] = _top(SymbolMarket(self._start(symbol)))
-            return self._first_tops[symbol]
-        market = self._market(symbol)
-        self._run_part(market, fraction)
-        return _top(market)
+        if market := self._markets.get(symbol):
+            self._run_part(market, fraction)
+            return market.top()
+        if symbol not in self._first_tops:
+            self._first_tops[symbol] = SymbolMarket(self._start(symbol)).top()
+        return self._first_tops[symbol]
 
     def holds(self, _symbol: str, /) -> bool:
         """Never: every book is always known."""
         return False
-
-
-def _top(market: SymbolMarket) -> BookTicker:
-    bid, ask = (next(iter(market.levels(side, 1)), None) for side in (market.bids, market.asks))
-    return BookTicker(market.listing.symbol, market.update_id, bid, ask)

@@ -2,19 +2,27 @@
 
 Pure: the same listing and seed give the same changes for ever, whatever snapshots are made meanwhile. So a
 test can restore the book of any update id, in the middle of an event too. `order_flow` decides what changes.
+
+A slot's witnesses come right before its depth event, as on the real exchange: partial depth with the
+event's last id, and a ticker for each update that changed the touch, with that update's own id.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Collection
 from math import exp, sqrt
 from random import Random
 from typing import Final, NamedTuple, TypeAlias
 
-from booktape.core.events import DepthEvent, Level
+from booktape.core.checks import BookTicker, TopLevels
+from booktape.core.events import DepthEvent, DepthSnapshot, Level
 from booktape.sim.faults.market import Push
 from booktape.sim.market.listing import Listing, Whole
 from booktape.sim.market.order_flow import Change, Ladder, OrderFlow, Place
+from booktape.sim.messages import MarketMessage, partial_stream, ticker_stream
+
+PARTIAL_LEVELS: Final = (20, 10, 5)
 
 _IDS_MAX: Final = 2_000
 _NO_LEVEL: Final[Whole] = (0, 0)
@@ -28,7 +36,8 @@ class Start(NamedTuple):
     """All that decides how a symbol's market begins.
 
     `levels` a side replaces the listing's own number. An empty market (`is_empty`) gets all its
-    levels in its first slot. Prices are multiples of `grid` ticks.
+    levels in its first slot. Prices are multiples of `grid` ticks. Of the last `memory_events`
+    events it remembers which sizes they replaced.
     """
 
     listing: Listing
@@ -36,26 +45,25 @@ class Start(NamedTuple):
     levels: int | None = None
     is_empty: bool = False
     grid: int = 1
+    memory_events: int = 0
 
 
-class BestLevelTexts(NamedTuple):
-    """The best level of each side right after an update."""
+class _Past(NamedTuple):
+    """An event that can be undone."""
 
-    update_id: int
-    bid: Whole
-    ask: Whole
+    slot: int
+    first_id: int
+    before: Changes
 
 
 class SymbolMarket:
     """The market of one symbol, moved one slot at a time, or one update at a time.
 
-    `slot` counts from 1. While `watched`, `touches` has each change of the touch in this slot.
-    `counting` is how often its ids have begun anew.
+    `slot` counts from 1. `counting` is how often its ids have begun anew.
     """
 
     def __init__(self, start: Start) -> None:
         self.listing = listing = start.listing
-        self.watched = False
         self.counting = 0
         self.grid = start.grid
         self.slot = 0
@@ -65,12 +73,21 @@ class SymbolMarket:
         self._begin_book()
         self._opening = self._flow.empty() if start.is_empty else []
         self._ln_ids = listing.profile.ids_mu
+        self._past: deque[_Past] = deque(maxlen=start.memory_events)
+        self.watch(())
         self.open_slot()
 
     def _begin_book(self) -> None:
         """A new order flow, and so a new book."""
         self._flow = OrderFlow(self.listing, self._rng, self._target, self.grid)
         self.bids, self.asks = self._flow.bids, self._flow.asks
+
+    def watch(self, streams: Collection[str]) -> None:
+        """Make messages of those of these streams that are witnesses of this symbol, and of no others."""
+        named = ((levels, partial_stream(self.listing.symbol, levels)) for levels in PARTIAL_LEVELS)
+        self._partial = [(levels, stream) for levels, stream in named if stream in streams]
+        ticker = ticker_stream(self.listing.symbol)
+        self._ticker = ticker if ticker in streams else None
 
     # ── moving on ───────────────────────────────────────────────────────────────────────────
 
@@ -90,12 +107,12 @@ class SymbolMarket:
             self._touched.append(key)
             self.before[key] = ladder.lots.get(ticks, 0)
         self._event[key] = lots
-        touch = self._touch() if self.watched else None
+        touch = self._touch() if self._ticker else None
         ladder.put(ticks, lots)
         self._left -= 1
         self.update_id += 1
         if touch and touch != self._touch():
-            self.touches.append(BestLevelTexts(self.update_id, *self._touch()))
+            self._touches.append((self.update_id, *self._touch()))
 
     def run_part(self, fraction: float) -> None:
         """Make the updates of the first `fraction` of this slot, unless they are made already."""
@@ -108,6 +125,8 @@ class SymbolMarket:
         while self._left:
             self.step()
         event = self._coalesce(time_us) if self._count else None
+        if event:
+            self._past.append(_Past(self.slot, self.first_id, self.before))
         self.open_slot()
         return event
 
@@ -116,8 +135,9 @@ class SymbolMarket:
         if push.first_id is not None:
             self.counting += 1
             self.first_id, self.update_id = push.first_id, push.first_id - 1
-        if push.grid is not None:
-            self.grid = self._flow.grid = push.grid
+            # Older books do not lead to the present one.
+            self._past.clear()
+        self.grid = self._flow.grid = push.grid
         if push.blank:
             self._begin_book()
         if push.cancels is not None or push.crosses:
@@ -128,10 +148,11 @@ class SymbolMarket:
             return
         if push.caps:
             self._planned.extend(self._flow.caps())
-        if push.price_ticks is None:
+        if push.price is None:
             self._planned.extend(self._flow.surge(push.levels))
         else:
-            self._planned.extend(self._flow.take_to(push.price_ticks))
+            price_ticks = round(self.listing.start_ticks * push.price)
+            self._planned.extend(self._flow.take_to(price_ticks))
         self._count += len(self._planned)
         self._left += len(self._planned)
 
@@ -141,7 +162,7 @@ class SymbolMarket:
         self.slot += 1
         self.first_id = self.update_id + 1
         self.before: Changes = {}
-        self.touches: list[BestLevelTexts] = []
+        self._touches: list[tuple[int, Whole, Whole]] = []
         self._event: Changes = {}
         self._touched: list[Place] = []
         self._planned: deque[Change] = deque()
@@ -160,13 +181,14 @@ class SymbolMarket:
 
     def _coalesce(self, time_us: int) -> DepthEvent:
         """One event of the whole slot: the last size of each price, best first."""
-        sides: dict[bool, list[Whole]] = {True: [], False: []}
-        for (is_bid, ticks), lots in self._event.items():
-            sides[is_bid].append((ticks, lots))
-        bids = self.listing.doubles(sorted(sides[True], reverse=True))
-        asks = self.listing.doubles(sorted(sides[False]))
+        bids, asks = self._best_first(self._event)
         symbol = self.listing.symbol
         return DepthEvent(symbol, time_us, self.first_id, self.update_id, bids, asks)
+
+    def _best_first(self, lots: Changes) -> tuple[list[Level], list[Level]]:
+        bids = sorted(((t, n) for (is_bid, t), n in lots.items() if is_bid), reverse=True)
+        asks = sorted((t, n) for (is_bid, t), n in lots.items() if not is_bid)
+        return self.listing.doubles(bids), self.listing.doubles(asks)
 
     # ── what is there ───────────────────────────────────────────────────────────────────────
 
@@ -177,6 +199,40 @@ class SymbolMarket:
     def levels(self, ladder: Ladder, limit: int | None = None) -> list[Level]:
         """The best levels of one side, as doubles."""
         return self.listing.doubles(self.whole(ladder, limit))
+
+    def top(self) -> BookTicker:
+        """The best level of each side."""
+        bid, ask = (next(iter(self.levels(side, 1)), None) for side in (self.bids, self.asks))
+        return BookTicker(self.listing.symbol, self.update_id, bid, ask)
+
+    def old_book(self, limit: int, events: int, slots: float) -> DepthSnapshot:
+        """The book before the last `events` events, and before all of the last `slots` slots.
+
+        Where that is longer ago than it remembers, the oldest one that it can restore.
+        """
+        lots = {(True, ticks): size for ticks, size in self.bids.lots.items()}
+        lots |= {(False, ticks): size for ticks, size in self.asks.lots.items()}
+        lots |= self.before
+        first_id = self.first_id
+        for back, event in enumerate(reversed(self._past)):
+            if back >= events and event.slot <= self.slot - 1 - slots:
+                break
+            lots |= event.before
+            first_id = event.first_id
+        bids, asks = self._best_first({place: size for place, size in lots.items() if size})
+        return DepthSnapshot(self.listing.symbol, limit, first_id - 1, bids, asks)
+
+    def witnesses(self) -> list[MarketMessage]:
+        """The messages of a slot whose updates are all made, and which is not closed."""
+        symbol, found = self.listing.symbol, []
+        for levels, stream in self._partial:
+            bids, asks = self.levels(self.bids, levels), self.levels(self.asks, levels)
+            found.append(MarketMessage(stream, TopLevels(symbol, self.update_id, bids, asks)))
+        if self._ticker:
+            for update_id, *sides in self._touches:
+                bid, ask = self.listing.doubles(sides)
+                found.append(MarketMessage(self._ticker, BookTicker(symbol, update_id, bid, ask)))
+        return found
 
     def _touch(self) -> tuple[Whole, Whole]:
         bid, ask = (next(iter(self.whole(side, 1)), _NO_LEVEL) for side in (self.bids, self.asks))

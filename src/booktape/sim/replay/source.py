@@ -13,11 +13,14 @@ recorded connections an event is sent once. Recorded garbage is not sent.
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
+from typing import Final
 
 import msgspec
 from msgspec import Raw, Struct
@@ -31,19 +34,26 @@ from booktape.core.tape_records import (
     SegmentEnd,
     SegmentStart,
     StreamMessage,
+    SymbolListing,
+    TapeRecord,
 )
 from booktape.errors import DamagedFile, MalformedFrame, UsageError
+from booktape.reader.times import moment_at
 from booktape.reconstruct import Reconstruction
 from booktape.sim.faults.market import MarketFaults
-from booktape.sim.faults.replies import Old
+from booktape.sim.faults.outcomes import Old
 from booktape.sim.messages import Encoding, depth_stream
 from booktape.sim.replay.tapes import Played, PlayedRecording
 from booktape.wire.binance import decode_depth, decode_event
 from booktape.wire.encode import encode_combined, encode_depth
 from booktape.wire.exchange_info import SymbolInfo
 
-_NEVER = 2**62
+_NEVER: Final = 2**62
 """The number of events between two rows: playing needs none."""
+
+
+_EVENT_TIME: Final = re.compile(rb'"E":([0-9]{13}|[0-9]{16})(?=[,}])')
+"""A time from 2001 to 2286 has 13 digits in milliseconds, and 16 in microseconds."""
 
 
 class _Wrapper(Struct):
@@ -56,15 +66,25 @@ _wrapper = msgspec.json.Decoder(_Wrapper)
 
 @dataclass(frozen=True)
 class RecordedMessage:
-    """A message as it was received. Its timestamps stay as recorded, whatever a client asks for."""
+    """A message as it was received.
+
+    A wrapper is added or taken off, and the time of an event is told in the unit that a client asks
+    for; nothing else changes. Recorded milliseconds become microseconds that end with three zeros.
+    """
 
     stream: str
     event: DepthEvent | None
     recorded: bytes
 
     def payload(self, encoding: Encoding) -> bytes:
-        """See `Message`. Only a wrapper is ever added or taken off."""
-        return self._parts[0] if encoding.combined else self._parts[1]
+        """See `Message`."""
+        whole, raw = self._parts
+        payload = whole if encoding.combined else raw
+        if self.event is None:
+            return payload
+        time_us = self.event.event_time_us
+        time = time_us if encoding.microseconds else time_us // 1_000
+        return _EVENT_TIME.sub(b'"E":%d' % time, payload, count=1)
 
     @cached_property
     def _parts(self) -> tuple[bytes, bytes]:
@@ -75,31 +95,50 @@ class RecordedMessage:
 
 
 class ReplaySource:
-    """A source made of a capture, a tape or an archive.
+    """A source made of a capture, a tape or an archive, from its beginning or from `start_us`.
 
-    Raises UsageError when there is none at `path`, DamagedTape where nothing of it can be played. A tape
-    that is damaged further on ends there, as if its recorder had been killed; `on_damage` is called.
+    Raises UsageError when there is none at `path`, or nothing from `start_us` on; DamagedTape where
+    nothing of it can be played. A tape that is damaged further on ends there, as if its recorder had
+    been killed; `on_damage` is called.
     """
 
     patient = True
 
     def __init__(
-        self, path: Path, on_damage: Callable[[DamagedFile], object] = warnings.warn
+        self,
+        path: Path,
+        on_damage: Callable[[DamagedFile], object] = warnings.warn,
+        start_us: int | None = None,
     ) -> None:
-        recording = PlayedRecording(path, on_damage)
-        self._symbols = recording.symbols
-        self._played: Iterator[Played] = recording.records()
+        recording = PlayedRecording(path, on_damage, start_us)
+        self._infos = {symbol: SymbolInfo(symbol) for symbol in recording.symbols}
+        records = recording.records()
+        ahead: list[Played] = []
+        for played in records:
+            # What a tape tells of its symbols stands before its messages; clients ask for it first of all.
+            ahead.append(played)
+            self._note_symbol(played.record)
+            if isinstance(played.record, StreamMessage | DepthAnswer):
+                break
+        self._played: Iterator[Played] = chain(ahead, records)
         self._next = next(self._played, None)
-        self._start_ns = self._next.record.received_ns if self._next else 0
-        self._due_s = 0.0
         self._books: dict[int, Reconstruction] = {}
         self._answers: dict[str, tuple[bytes, DepthSnapshot]] = {}
         self._sent_ids: dict[str, int] = {}
         self._had_book: set[str] = set()
+        self._start_ns, self._due_s = 0, 0.0
+        while (
+            start_us is not None and self._next and self._next.record.received_ns < start_us * 1_000
+        ):
+            self.advance()
+        if start_us is not None and self._next is None:
+            raise UsageError(f"{path} has nothing at or after {moment_at(start_us).isoformat()}.")
+        self._start_ns = self._next.record.received_ns if self._next else 0
+        self._due_s = 0.0
 
     def symbols(self) -> list[SymbolInfo]:
-        """The recorded symbols; their steps were not recorded."""
-        return [SymbolInfo(symbol) for symbol in self._symbols]
+        """The recorded symbols, with the status and the steps that they have by now."""
+        return list(self._infos.values())
 
     def apply_faults(self, faults: MarketFaults) -> None:
         """Raises UsageError for any: a recording cannot be changed."""
@@ -132,10 +171,13 @@ class ReplaySource:
             self._keep_answer(record)
         return self._messages(record) if isinstance(record, StreamMessage) else []
 
-    def depth(self, symbol: str, limit: int, _fraction: float, /) -> bytes | None:
+    def depth(
+        self, symbol: str, limit: int, _fraction: float, _old: Old | None = None, /
+    ) -> bytes | None:
         """The recorded answer, or one that follows from the recording so far; None without a book.
 
-        A recording has no state between its records, whatever the fraction.
+        A recording has no state between its records, whatever the fraction, and `apply_faults`
+        allows no fault that needs an old one.
         """
         if answer := self._answers.get(symbol):
             payload, snapshot = answer
@@ -147,10 +189,6 @@ class ReplaySource:
             return None
         bids, asks = sync.book.bids.levels(), sync.book.asks.levels()
         return encode_depth(DepthSnapshot(symbol, limit, sync.update_id, bids, asks))
-
-    def old_depth(self, symbol: str, limit: int, _old: Old, /) -> bytes | None:
-        """The present one: `apply_faults` allows no fault that needs another."""
-        return self.depth(symbol, limit, 0)
 
     def top(self, symbol: str, _fraction: float, /) -> BookTicker | None:
         """From the recording so far; None without a book."""
@@ -181,9 +219,16 @@ class ReplaySource:
             record = replace(record, every=_NEVER)
         if isinstance(record, SegmentEnd):
             return
+        self._note_symbol(record)
         self._books[played.tape].feed(record)
         if isinstance(record, DepthAnswer | Checkpoint) and self._live(record.symbol):
             self._had_book.add(record.symbol)
+
+    def _note_symbol(self, record: TapeRecord) -> None:
+        if isinstance(record, SymbolListing | Checkpoint) and record.symbol in self._infos:
+            tick, step = record.tick_size or "0", record.lot_size or "0"
+            info = SymbolInfo(record.symbol, record.status, tick_size=tick, step_size=step)
+            self._infos[record.symbol] = info
 
     def _live(self, symbol: str) -> SymbolSync | None:
         """A symbol whose book is known; it is one worker's."""

@@ -60,11 +60,14 @@ class PlayedRecording:
 
     Raises UsageError when there is none at `path`, DamagedTape where none has a readable beginning, or a
     capture is not whole. A tape that is damaged later ends there; `on_damage` is called once for it.
+    Of an archive, tapes are left out that others go on from before `from_us`.
     """
 
-    def __init__(self, path: Path, on_damage: Callable[[DamagedFile], object]) -> None:
+    def __init__(
+        self, path: Path, on_damage: Callable[[DamagedFile], object], from_us: int | None = None
+    ) -> None:
         self._on_damage = on_damage
-        self._tapes, self._before = _tapes(path)
+        self._tapes, self._before = _tapes(path, from_us)
         self._damaged: set[int] = set()
         symbols: list[str] = []
         for number, tape in enumerate(self._tapes):
@@ -127,16 +130,18 @@ class PlayedRecording:
             self._on_damage(DamagedFile(path, why))
 
 
-def _tapes(path: Path) -> tuple[list[Path], list[tuple[int, ...]]]:
+def _tapes(path: Path, from_us: int | None) -> tuple[list[Path], list[tuple[int, ...]]]:
     """Every tape, and for each the numbers of those that it continues."""
     if path.is_dir():
         layout = Layout(path)
         lineage = lineage_of(layout)
         if not lineage.order:
             raise UsageError(f"{path} holds no tape. Name an archive, a tape or a capture.")
-        numbers = {segment: number for number, segment in enumerate(lineage.order)}
-        before = [tuple(numbers[b] for b in lineage.before[one]) for one in lineage.order]
-        return [layout.tape(segment) for segment in lineage.order], before
+        played = lineage.reaching_into(from_us, None)
+        order = [segment for segment in lineage.order if segment in played]
+        numbers = {segment: number for number, segment in enumerate(order)}
+        before = [tuple(numbers[b] for b in lineage.before[one] if b in played) for one in order]
+        return [layout.tape(segment) for segment in order], before
     if not path.is_file():
         raise UsageError(f"{path} does not exist.")
     if not path.name.endswith((_CAPTURE, TAPE)):

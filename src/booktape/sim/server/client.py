@@ -15,7 +15,8 @@ import msgspec
 from aiohttp import WSMsgType, web
 from msgspec import Struct
 
-from booktape.sim.faults.actions import (
+from booktape.sim.faults.conditions import Delivery
+from booktape.sim.faults.outcomes import (
     GOING_AWAY,
     POLICY_VIOLATION,
     Announce,
@@ -26,12 +27,11 @@ from booktape.sim.faults.actions import (
     Send,
     Step,
 )
-from booktape.sim.faults.conditions import Delivery
 from booktape.sim.messages import Encoding, Message
 from booktape.sim.server.context import ServerContext
-from booktape.sim.server.http import abort
 from booktape.sim.server.limits import message_rate
-from booktape.sim.server.send_queue import SendQueue
+from booktape.sim.server.pacing import ExchangeClock
+from booktape.sim.server.sockets import abort
 from booktape.wire.encode import encode_combined, encode_server_shutdown
 
 CLOSE_WITHIN_S: Final = 1.0
@@ -39,6 +39,9 @@ CLOSE_WITHIN_S: Final = 1.0
 
 PONG_LOOKED_FOR_S: Final = 1.0
 """A pong may lie unread in our own socket: how long it is waited for before it counts as missing."""
+
+QUEUE_MAX: Final = 4_000
+"""How many messages, and a few more, may wait to be sent to one client: memory stays bounded."""
 
 _REASONS: Final = MappingProxyType(
     {"messages": "Too many requests", "pong": "Pong timeout", "streams": "Too many streams"}
@@ -87,7 +90,7 @@ class Client:
                     self._group.create_task(self._queue.deliver(self._perform)),
                     self._group.create_task(self._ping()),
                 ]
-                self.perform_now(self._context.faults.steps_for(self.number))
+                self.perform_now(self._context.faults.steps(self.number))
                 await self._read(on_text)
                 self._discard()
                 for task in tasks:
@@ -108,7 +111,7 @@ class Client:
         payload = message.payload(self._encoding)
         self._sent += 1
         if not self._context.faults.change_messages:
-            self._enqueue(Send(payload))
+            self.enqueue(Send(payload))
             return True
         delivery = Delivery(
             *(self.number, self._sent, event_number, message.stream, message.event, payload),
@@ -116,7 +119,7 @@ class Client:
         )
         steps = self._context.faults.apply(delivery)
         for step in steps:
-            self._enqueue(step)
+            self.enqueue(step)
         return any(isinstance(step, Send) and step.payload is payload for step in steps)
 
     async def wait_for_room(self) -> None:
@@ -124,9 +127,9 @@ class Client:
         if self._context.waits_for_clients:
             await self._queue.wait_for_room()
 
-    def reply(self, payload: bytes) -> None:
-        """Queue an answer to the client's own message. Faults do not change it."""
-        self._enqueue(Send(payload))
+    async def drained(self) -> None:
+        """Return when everything queued has been sent, or the connection has ended."""
+        await self._queue.drained()
 
     def perform_now(self, steps: Iterable[Step]) -> None:
         """Do these now: an end does not wait for its turn behind what is queued."""
@@ -138,11 +141,7 @@ class Client:
             elif isinstance(step, Mute):
                 self._mute()
             else:
-                self._enqueue(step)
-
-    async def drained(self) -> None:
-        """Return when everything queued has been sent, or the connection has ended."""
-        await self._queue.drained()
+                self.enqueue(step)
 
     async def end(self, *, abrupt: bool = False, code: int = GOING_AWAY, reason: str = "") -> None:
         """End the connection now; what is queued is lost."""
@@ -164,7 +163,8 @@ class Client:
 
     # ── out ─────────────────────────────────────────────────────────────────────────────────
 
-    def _enqueue(self, step: Step) -> None:
+    def enqueue(self, step: Step) -> None:
+        """Do this in its turn. Faults do not change it."""
         if self.has_ended:
             return
         if isinstance(step, Later):
@@ -181,8 +181,7 @@ class Client:
     async def _perform(self, step: Step) -> None:
         if isinstance(step, Send):
             await self._queue.hold_back(step.not_before_s)
-            kind = WSMsgType.BINARY if step.binary else WSMsgType.TEXT
-            await self._transmit(step.payload, kind)
+            await self._transmit(step.payload, WSMsgType.BINARY if step.binary else WSMsgType.TEXT)
         elif isinstance(step, Announce):
             raw = encode_server_shutdown(self._context.time_us() // 1_000)
             combined = encode_combined(_SHUTDOWN_STREAM, raw) if self._encoding.combined else raw
@@ -244,19 +243,85 @@ class Client:
                 await on_text(self, message.data)
 
 
+class SendQueue:
+    """Steps on their way to one client, in order; `deliver` performs them.
+
+    What faults hold back does not count as too much: the client is allowed as many more as had piled
+    up. Those wait in memory, as many as come while the fault lasts.
+    """
+
+    def __init__(self, clock: ExchangeClock) -> None:
+        self._clock = clock
+        self._steps: asyncio.Queue[Step] = asyncio.Queue()
+        self._moved = asyncio.Event()
+        self._allowed = QUEUE_MAX
+        self._held_back = False
+        self._closed = False
+
+    @property
+    def is_overdrawn(self) -> bool:
+        """Whether more waits than is allowed."""
+        return self._steps.qsize() >= self._allowed and not self._held_back
+
+    def put(self, step: Step) -> None:
+        """Add a step at the end."""
+        if not self._closed:
+            self._steps.put_nowait(step)
+
+    async def deliver(self, perform: Callable[[Step], Awaitable[None]]) -> None:
+        """Perform all steps, until cancelled."""
+        while True:
+            step = await self._steps.get()
+            try:
+                await perform(step)
+            finally:
+                self._steps.task_done()
+                self._moved.set()
+            if self._steps.empty():
+                self._allowed = QUEUE_MAX
+
+    async def hold_back(self, until_s: float) -> None:
+        """Send nothing before the exchange's clock shows `until_s`."""
+        wait_s = until_s - self._clock.now_s()
+        if wait_s > 0:
+            self._held_back = True
+            await self._clock.pause(wait_s)
+            self._held_back = False
+            self._allowed = QUEUE_MAX + self._steps.qsize()
+
+    async def wait_for_room(self) -> None:
+        """Return when there is room for more."""
+        while self._steps.qsize() >= QUEUE_MAX and not self._closed:
+            self._moved.clear()
+            await self._moved.wait()
+
+    async def drained(self) -> None:
+        """Return when nothing waits any more."""
+        await self._steps.join()
+
+    def close(self) -> None:
+        """Discard what waits, and wake all tasks that wait for it."""
+        self._closed = True
+        while not self._steps.empty():
+            self._steps.get_nowait()
+            self._steps.task_done()
+        self._moved.set()
+
+
 class Pings:
     """The pings of one connection, and which of them wait for their pong."""
 
     def __init__(self, connection: int) -> None:
         self._connection = connection
-        self._sent = 0
+        self._numbers: dict[bytes, int] = {}
         self._waiting: dict[int, float] = {}
 
     def next(self, now_s: float) -> bytes:
         """The payload of a new ping: unlike any other's."""
-        self._sent += 1
-        self._waiting[self._sent] = now_s
-        return self._payload(self._sent)
+        number = len(self._numbers) + 1
+        payload = b"%d-%d" % (self._connection, number)
+        self._numbers[payload], self._waiting[number] = number, now_s
+        return payload
 
     def is_overdue(self, now_s: float, within_s: float) -> bool:
         """Whether any has waited too long."""
@@ -268,17 +333,10 @@ class Pings:
         A pong without a payload may always be sent, and answers nothing. A ping that a later one's
         pong has answered may still get its own.
         """
-        if not payload:
-            return True
-        _, _, digits = payload.rpartition(b"-")
-        number = int(digits) if digits.isdigit() else 0
-        if not 1 <= number <= self._sent or payload != self._payload(number):
-            return False
-        self._waiting = {n: sent_s for n, sent_s in self._waiting.items() if n > number}
-        return True
-
-    def _payload(self, number: int) -> bytes:
-        return b"%d-%d" % (self._connection, number)
+        if payload in self._numbers:
+            number = self._numbers[payload]
+            self._waiting = {n: at_s for n, at_s in self._waiting.items() if n > number}
+        return not payload or payload in self._numbers
 
 
 class _Request(Struct):

@@ -17,10 +17,10 @@ from aiohttp import web
 from booktape.sim.faults.base import Faults
 from booktape.sim.faults.conditions import Attempt
 from booktape.sim.faults.market import MarketFaults
-from booktape.sim.faults.replies import TOO_FAST, Banned, Outcome, Reply, error, firewall_page
-from booktape.sim.server.half_open import HalfOpenSockets
+from booktape.sim.faults.outcomes import TOO_FAST, Banned, Outcome, Reply, ban, error, html_page
 from booktape.sim.server.limits import Rate, RequestLimits, Tariff, connection_rate
 from booktape.sim.server.pacing import ExchangeClock
+from booktape.sim.server.sockets import HalfOpenSockets
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,20 +57,21 @@ class ServerContext:
 
     def refusal(self, request: web.Request, *, weight: int = 0) -> Reply | None:
         """What a client gets that comes too soon, or too often; a handshake has no weight."""
-        now_s, line = self.client_clock.now_s(), request.transport
-        charge = self.limits.charge
-        owed = charge(weight, now_s, line) if weight else self.limits.handshake(now_s, line)
+        owed = self.limits.charge(weight, self.client_clock.now_s(), request.transport)
         if owed is None:
             return None
         if owed.status == HTTPStatus.FORBIDDEN:
-            return firewall_page()
+            return html_page(owed.status)
         return error(owed.status, TOO_FAST, "Too much request weight used.", owed.retry_after_s)
 
     def begin_silence(self, outcome: Reply | Banned, request: web.Request) -> Reply:
         """The reply of a fault; from then on the silence that it asks for is owed."""
-        reply = outcome.reply(self.steady_time_us()) if isinstance(outcome, Banned) else outcome
-        if silence := reply.silence:
-            now_s, line = self.client_clock.now_s(), request.transport
-            seconds, prolongs = silence.seconds, silence.prolongs
-            self.limits.silence(reply.status, seconds, now_s, line, prolongs=prolongs)
+        reply = (
+            ban(outcome.seconds, self.steady_time_us()) if isinstance(outcome, Banned) else outcome
+        )
+        if reply.silence_s:
+            self.limits.silence(
+                *(reply.status, reply.silence_s, self.client_clock.now_s(), request.transport),
+                prolongs=reply.prolongs,
+            )
         return reply

@@ -141,28 +141,22 @@ class RequestLimits:
         self._prolonged_by_s = 0.0
 
     def charge(self, weight: int, now_s: float, line: Hashable = None) -> Owed | None:
-        """Count one request; a refusal when it comes too soon or costs too much."""
+        """Count one request, or a handshake, which weighs 0.
+
+        A refusal when it comes too soon or costs too much.
+        """
         self._begin_minute(now_s)
         if now_s < self._silent_until_s:
-            if self._was_under_way(now_s, line):
-                self._spend(weight)
-                return self._owed(now_s)
-            return self._strike(now_s, line)
-        self._strikes = 0
-        if self._spend(weight):
-            return None
-        self.silence(
-            HTTPStatus.TOO_MANY_REQUESTS, (self._minute + 1) * MINUTE_S - now_s, now_s, line
-        )
+            if not self._was_under_way(now_s, line):
+                return self._strike(now_s, line)
+            self._spend(weight)
+        else:
+            self._strikes = 0
+            if self._spend(weight):
+                return None
+            minute_end_s = (self._minute + 1) * MINUTE_S
+            self.silence(HTTPStatus.TOO_MANY_REQUESTS, minute_end_s - now_s, now_s, line)
         return self._owed(now_s)
-
-    def handshake(self, now_s: float, line: Hashable = None) -> Owed | None:
-        """Count one handshake, which has no weight; a refusal when it comes too soon."""
-        if now_s >= self._silent_until_s:
-            return None
-        if self._was_under_way(now_s, line):
-            return self._owed(now_s)
-        return self._strike(now_s, line)
 
     def silence(
         self,
@@ -184,7 +178,7 @@ class RequestLimits:
     def _spend(self, weight: int) -> bool:
         """Whether the budget allows it."""
         self.used += weight
-        if self.used <= self.per_minute:
+        if not weight or self.used <= self.per_minute:
             return True
         self._violations["weight"] += 1
         return False

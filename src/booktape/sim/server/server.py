@@ -14,22 +14,77 @@ import asyncio
 import math
 import time
 from collections import Counter
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import KW_ONLY, dataclass, field, replace
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
+
+from aiohttp import web
 
 from booktape.errors import UsageError
-from booktape.sim.faults.base import Faults
+from booktape.sim.faults.base import Faults, MarketFault
 from booktape.sim.faults.market import MarketFaults
+from booktape.sim.faults.undetectable import MessageChanger
 from booktape.sim.server.context import ServerContext
-from booktape.sim.server.half_open import HalfOpenSockets
-from booktape.sim.server.host import Host
 from booktape.sim.server.limits import TARIFFS, RequestLimits, Tariff
 from booktape.sim.server.pacing import ExchangeClock, Pacer
+from booktape.sim.server.rest import RestEndpoints
+from booktape.sim.server.sockets import HalfOpenSockets
 from booktape.sim.server.streams import Streams
 from booktape.sim.source import Source
 from booktape.wire.limits import PONG_WITHIN_S
+
+HOST: Final = "127.0.0.1"
+_SHUTDOWN_S: Final = 1.0
+_LINE_BYTES_MAX: Final = 64 * 1_024
+"""aiohttp's default of 8 kB would refuse request lines that the exchange takes."""
+
+
+class Host:
+    """One address of the exchange: its REST and its WebSocket side, on a port of its own.
+
+    `port` 0 takes a free one; `all_streams` has those of all hosts.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        pacer: Pacer,
+        context: ServerContext,
+        port: int,
+        all_streams: list[Streams],
+    ) -> None:
+        self.port = port
+        self.rest = RestEndpoints(source, pacer, context)
+        self.streams = Streams(source, pacer, context, all_streams)
+        self.changer = MessageChanger(context.faults.faults)
+        self._half_open = context.half_open
+
+    async def open(self) -> None:
+        """Raises UsageError when the port cannot be had."""
+        app = web.Application()
+        app.add_routes([*self.rest.routes(), *self.streams.routes()])
+        self._runner = web.AppRunner(
+            app,
+            access_log=None,
+            shutdown_timeout=_SHUTDOWN_S,
+            max_line_size=_LINE_BYTES_MAX,
+            max_field_size=_LINE_BYTES_MAX,
+        )
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, HOST, self.port).start()
+        except OSError as error:
+            await self._runner.cleanup()
+            raise UsageError(f"Port {self.port} cannot be opened: {error.strerror}.") from error
+        self.port = self._runner.addresses[0][1]
+
+    async def close(self) -> None:
+        """Close the connections and the port."""
+        self.rest.answer_held(ended=True)
+        await self.streams.close(abrupt=False)
+        self._half_open.close()
+        await self._runner.cleanup()
 
 
 @dataclass(eq=False)
@@ -72,11 +127,11 @@ class SimServer:
         # Before anything else: it may list symbols.
         self.source.apply_faults(self._market_faults)
         self.finished = asyncio.Event()
+        self.violations: Counter[str] = Counter()
         self._clock = ExchangeClock(self.speed)
         self._pacer = Pacer(self.source, self._clock, self.speed, self.patience_s)
-        self.violations: Counter[str] = Counter()
         per_minute = self.weight_per_minute or self.tariff.per_minute
-        self._context = ServerContext(
+        context = ServerContext(
             faults=self.faults,
             market=self._market_faults,
             clock=self._clock,
@@ -90,45 +145,34 @@ class SimServer:
             limits=RequestLimits(per_minute, self.ban_s, self.violations),
             violations=self.violations,
         )
+        self._client_clock = context.client_clock
         streams: list[Streams] = []
-        source, pacer, context = self.source, self._pacer, self._context
-        self._first = Host(source, pacer, context, self.port, streams)
-        self._hosts = [self._first]
+        self._hosts = [Host(self.source, self._pacer, context, self.port, streams)]
         if self.second is not None:
-            others = replace(context, faults=self.second, half_open=HalfOpenSockets())
-            self._hosts.append(Host(source, pacer, others, self.second_port, streams))
+            context = replace(context, faults=self.second, half_open=HalfOpenSockets())
+            second = Host(self.source, self._pacer, context, self.second_port, streams)
+            self._hosts.append(second)
 
     def _of_both_hosts(self) -> MarketFaults:
         """Raises UsageError for a fault of the market that only the second host has."""
-        first = self.faults.market
-        if self.second is None:
-            return first
-        second = self.second.market
-        for fault in second.faults:
-            if fault not in first.faults:
+        others = self.second.faults if self.second else ()
+        for fault in others:
+            if isinstance(fault, MarketFault) and fault not in self.faults.faults:
                 raise UsageError(f"{type(fault).__name__} happens to the market, not to one host.")
-        return replace(first, memory_events=max(first.memory_events, second.memory_events))
+        answers = (fault for fault in others if not isinstance(fault, MarketFault))
+        return MarketFaults.of(*self.faults.faults, *answers)
 
     async def __aenter__(self) -> Self:
         """Open the port, or both. Raises UsageError when one cannot be opened."""
-        opened: list[Host] = []
-        try:
+        async with AsyncExitStack() as opened:
             for host in self._hosts:
                 await host.open()
-                opened.append(host)
-        except UsageError:
-            for host in opened:
-                await host.close()
-            raise
-        self.port, self.second_port = self._first.port, self._hosts[-1].port
-        self._context.client_clock.start()
-        self._tasks = [
-            asyncio.create_task(self._play(), name="sim player"),
-            *(
-                asyncio.create_task(host.streams.keep_timetable(), name="sim timetable")
-                for host in self._hosts
-            ),
-        ]
+                opened.push_async_callback(host.close)
+            opened.pop_all()
+        self.port, self.second_port = self._hosts[0].port, self._hosts[-1].port
+        self._client_clock.start()
+        timetables = (host.streams.keep_timetable() for host in self._hosts)
+        self._tasks = [asyncio.create_task(work) for work in (self._play(), *timetables)]
         if self.start_at_once:
             self._clock.start()
         return self
@@ -151,27 +195,27 @@ class SimServer:
     @property
     def rest_url(self) -> str:
         """The address before `/api/v3/…`."""
-        return self._first.rest_url
+        return f"http://{HOST}:{self.port}"
 
     @property
     def ws_url(self) -> str:
         """The address before `/stream` and `/ws`."""
-        return self._first.ws_url
+        return f"ws://{HOST}:{self.port}"
 
     @property
     def second_rest_url(self) -> str:
         """Of the second host; of the only one, where there is one."""
-        return self._hosts[-1].rest_url
+        return f"http://{HOST}:{self.second_port}"
 
     @property
     def second_ws_url(self) -> str:
         """Likewise."""
-        return self._hosts[-1].ws_url
+        return f"ws://{HOST}:{self.second_port}"
 
     @property
     def symbols(self) -> list[str]:
         """The symbols that are listed now."""
-        return list(self._first.rest.listed())
+        return list(self._hosts[0].rest.listed())
 
     @property
     def connections(self) -> int:
@@ -199,6 +243,14 @@ class SimServer:
             self._answer_held_at_the_end()
             self.finished.set()
 
+    async def _step(self) -> None:
+        """One step of the source, sent by every host."""
+        messages, now_s = self.source.advance(), self._pacer.now_s
+        for host in self._hosts:
+            # A client that waits for a book gets it before the events after it.
+            host.rest.answer_held()
+            await host.streams.publish(host.changer.changed(messages, now_s), now_s)
+
     def _answer_held_at_the_end(self) -> None:
         for host in self._hosts:
             host.rest.answer_held(ended=True)
@@ -213,9 +265,3 @@ class SimServer:
     def _steady_time_us(self) -> int:
         running_us = self._pacer.time_us()
         return self._now_us() if running_us is None else running_us
-
-    async def _step(self) -> None:
-        """One step of the source, sent by every host."""
-        messages = self.source.advance()
-        for host in self._hosts:
-            await host.publish(messages, self._pacer.now_s)

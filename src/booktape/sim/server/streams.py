@@ -9,12 +9,12 @@ from collections.abc import Iterable
 from aiohttp import web
 
 from booktape.sim.faults.conditions import Attempt
-from booktape.sim.faults.replies import Banned, Hang, Reply, Reset
+from booktape.sim.faults.outcomes import Banned, Hang, Reply, Reset, Send
 from booktape.sim.messages import Message
 from booktape.sim.server.client import CLOSE_WITHIN_S, Client, answer_request
 from booktape.sim.server.context import ServerContext
-from booktape.sim.server.http import reset, response
 from booktape.sim.server.pacing import Pacer
+from booktape.sim.server.sockets import reset, response
 from booktape.sim.source import Source
 from booktape.wire.limits import STREAMS_PER_CONNECTION
 
@@ -130,7 +130,7 @@ class Streams:
     async def _on_text(self, client: Client, text: str) -> None:
         streams, reply = answer_request(text, client.streams)
         # Before the subscription: the reply comes before the first event.
-        client.reply(reply)
+        client.enqueue(Send(reply))
         await self._subscribe(client, streams)
 
     async def _subscribe(self, client: Client, streams: set[str]) -> None:

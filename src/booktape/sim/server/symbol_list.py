@@ -15,7 +15,62 @@ _PERMISSION_SETS: Final = Raw(msgspec.json.encode([["SPOT", "MARGIN", *_GROUPS]]
 """More than half of the real answer: three kilobytes of every symbol, the same for most."""
 
 _NO_SETS: Final = Raw(b"[]")
-_ORDER_TYPES: Final = ("LIMIT", "LIMIT_MAKER", "MARKET", "STOP_LOSS_LIMIT", "TAKE_PROFIT_LIMIT")
+
+_QUOTE_ASSETS: Final = ("FDUSD", "USDT", "USDC", "TRY", "BTC", "ETH", "BNB", "EUR")
+"""What a symbol may end with, and is traded against then."""
+
+_SAME_FOR_ALL: Final[dict[str, Any]] = {
+    "baseAssetPrecision": 8,
+    "quotePrecision": 8,
+    "quoteAssetPrecision": 8,
+    "baseCommissionPrecision": 8,
+    "quoteCommissionPrecision": 8,
+    "orderTypes": (
+        *("LIMIT", "LIMIT_MAKER", "MARKET", "STOP_LOSS", "STOP_LOSS_LIMIT"),
+        *("TAKE_PROFIT", "TAKE_PROFIT_LIMIT"),
+    ),
+    "icebergAllowed": True,
+    "ocoAllowed": True,
+    "otoAllowed": True,
+    "opoAllowed": True,
+    "quoteOrderQtyMarketAllowed": True,
+    "allowTrailingStop": True,
+    "cancelReplaceAllowed": True,
+    "amendAllowed": True,
+    "pegInstructionsAllowed": True,
+    "isSpotTradingAllowed": True,
+    "isMarginTradingAllowed": False,
+    "permissions": (),
+    "defaultSelfTradePreventionMode": "EXPIRE_MAKER",
+    "allowedSelfTradePreventionModes": ("EXPIRE_TAKER", "EXPIRE_MAKER", "EXPIRE_BOTH"),
+}
+_FILTERS: Final[dict[str, dict[str, Any]]] = {
+    "ICEBERG_PARTS": {"limit": 100},
+    "TRAILING_DELTA": {
+        "minTrailingAboveDelta": 10,
+        "maxTrailingAboveDelta": 2_000,
+        "minTrailingBelowDelta": 10,
+        "maxTrailingBelowDelta": 2_000,
+    },
+    "PERCENT_PRICE_BY_SIDE": {
+        "bidMultiplierUp": "5",
+        "bidMultiplierDown": "0.2",
+        "askMultiplierUp": "5",
+        "askMultiplierDown": "0.2",
+        "avgPriceMins": 5,
+    },
+    "NOTIONAL": {
+        "minNotional": "5.00000000",
+        "applyMinToMarket": True,
+        "maxNotional": "9000000.00000000",
+        "applyMaxToMarket": False,
+        "avgPriceMins": 5,
+    },
+    "MAX_NUM_ORDERS": {"maxNumOrders": 200},
+    "MAX_NUM_ORDER_LISTS": {"maxNumOrderLists": 20},
+    "MAX_NUM_ALGO_ORDERS": {"maxNumAlgoOrders": 5},
+}
+"""The filters of no price or size: no client of market data needs them, some cannot start without."""
 
 
 def encode_symbol_list(
@@ -44,44 +99,20 @@ def _limit(kind: str, interval: str, number: int, limit: int) -> dict[str, Any]:
 
 
 def _symbol(info: SymbolInfo, sets: Raw) -> dict[str, Any]:
-    tick, step = info.tick_size, info.step_size
+    quote = info.quote_asset or next(filter(info.symbol.endswith, _QUOTE_ASSETS), "")
+    tick, step, most = info.tick_size, info.step_size, info.max_quantity
+    filters = {
+        "PRICE_FILTER": {"minPrice": tick, "maxPrice": info.max_price, "tickSize": tick},
+        "LOT_SIZE": {"minQty": step, "maxQty": most, "stepSize": step},
+        "MARKET_LOT_SIZE": {"minQty": "0.00000000", "maxQty": most, "stepSize": "0.00000000"},
+        **_FILTERS,
+    }
     return {
         "symbol": info.symbol,
         "status": info.status,
-        "baseAsset": info.symbol.removesuffix(info.quote_asset),
-        "baseAssetPrecision": 8,
-        "quoteAsset": info.quote_asset,
-        "quotePrecision": 8,
-        "quoteAssetPrecision": 8,
-        "baseCommissionPrecision": 8,
-        "quoteCommissionPrecision": 8,
-        "orderTypes": _ORDER_TYPES,
-        "icebergAllowed": True,
-        "ocoAllowed": True,
-        "otoAllowed": True,
-        "quoteOrderQtyMarketAllowed": True,
-        "allowTrailingStop": True,
-        "cancelReplaceAllowed": True,
-        "isSpotTradingAllowed": True,
-        "isMarginTradingAllowed": False,
-        "filters": [
-            {
-                "filterType": "PRICE_FILTER",
-                "minPrice": tick,
-                "maxPrice": info.max_price,
-                "tickSize": tick,
-            },
-            {
-                "filterType": "LOT_SIZE",
-                "minQty": step,
-                "maxQty": info.max_quantity,
-                "stepSize": step,
-            },
-            {"filterType": "ICEBERG_PARTS", "limit": 10},
-            {"filterType": "MAX_NUM_ORDERS", "maxNumOrders": 200},
-        ],
-        "permissions": [],
+        "baseAsset": info.symbol.removesuffix(quote),
+        "quoteAsset": quote,
+        **_SAME_FOR_ALL,
+        "filters": [{"filterType": kind} | values for kind, values in filters.items()],
         "permissionSets": sets,
-        "defaultSelfTradePreventionMode": "EXPIRE_MAKER",
-        "allowedSelfTradePreventionModes": ["EXPIRE_TAKER", "EXPIRE_MAKER", "EXPIRE_BOTH"],
     }

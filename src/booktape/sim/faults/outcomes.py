@@ -1,0 +1,181 @@
+"""What a fault can make happen, as values: to a connection (steps), or instead of an answer (outcomes)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Final, TypeAlias
+
+import msgspec
+
+from booktape.core.events import DepthSnapshot
+
+GOING_AWAY: Final = 1_001
+POLICY_VIOLATION: Final = 1_008
+
+JSON: Final = "application/json"
+HTML: Final = "text/html"
+HTML_PAGE: Final = b"<!DOCTYPE html><html><body><h1>We are under maintenance</h1></body></html>\n"
+
+UNAVAILABLE: Final = -1001
+TOO_FAST: Final = -1003
+BAD_PARAMETER: Final = -1100
+UNREAD_PARAMETER: Final = -1104
+BAD_SYMBOL: Final = -1121
+
+
+# ── connections ─────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send these bytes as one message, when it is its turn and `not_before_s` has come."""
+
+    payload: bytes
+    binary: bool = False
+    not_before_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Announce:
+    """Send `serverShutdown`, in the form that this connection gets messages in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """End the connection: with a close frame, or abruptly (TCP reset, no close frame).
+
+    A reset also destroys what the client has received and not yet read.
+    """
+
+    abrupt: bool
+    code: int = GOING_AWAY
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Mute:
+    """Half-open: from now on no byte is sent and nothing that comes is read; no FIN."""
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """Do this `after_s` seconds of exchange time later."""
+
+    after_s: float
+    step: Send | Announce | Cut | Mute
+
+
+Step: TypeAlias = Send | Announce | Cut | Mute | Later
+
+
+@dataclass(frozen=True, slots=True)
+class OpenConnection:
+    """An open connection, and the age (in exchange time) of its present subscription."""
+
+    number: int
+    streams: frozenset[str]
+    settled_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Something that happens at a time, to those open connections whose numbers `choose` returns."""
+
+    at_s: float
+    choose: Callable[[Sequence[OpenConnection]], Collection[int]]
+    steps: tuple[Step, ...]
+
+
+# ── answers to requests and handshakes ──────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer, true or not.
+
+    Whatever it says of time, no request or handshake is allowed for `silence_s` after it; with
+    `prolongs` each one starts that time again.
+    """
+
+    status: int
+    body: bytes
+    retry_after_s: int | None = None
+    content_type: str = JSON
+    silence_s: float = 0.0
+    prolongs: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Banned:
+    """A ban (418) whose end stands in its body alone, by the exchange's clock."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Reset:
+    """The TCP connection is reset; no answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hang:
+    """The request, or the WebSocket handshake, is never answered; the connection stays open."""
+
+
+@dataclass(frozen=True, slots=True)
+class Late:
+    """The true answer, `seconds` of exchange time later."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Cropped:
+    """The first half of the true body.
+
+    With `cut` the length announced is the whole one's, and then the connection ends; without it
+    the length fits.
+    """
+
+    cut: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Old:
+    """The true snapshot of `seconds` of exchange time, or `events` events, ago."""
+
+    seconds: float = 0.0
+    events: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Altered:
+    """The true snapshot, changed; it does not look as if it were."""
+
+    alter: Callable[[DepthSnapshot], DepthSnapshot]
+
+
+Outcome: TypeAlias = Reply | Banned | Reset | Hang | Late | Cropped | Old | Altered
+
+
+def error(status: int, code: int, message: str, retry_after_s: int | None = None) -> Reply:
+    """An error in the exchange's own form."""
+    body = msgspec.json.encode({"code": code, "msg": message})
+    return Reply(status, body, retry_after_s, silence_s=retry_after_s or 0)
+
+
+def html_page(status: int, silence_s: float = 0.0) -> Reply:
+    """What a proxy before the exchange answers: a page, which says nothing of time."""
+    return Reply(status, HTML_PAGE, content_type=HTML, silence_s=silence_s, prolongs=silence_s > 0)
+
+
+def ban(seconds: float, now_us: int) -> Reply:
+    """A ban in the exchange's words."""
+    until_ms = (now_us + round(seconds * 1_000_000)) // 1_000
+    sentence = (
+        f"Way too much request weight used; IP banned until {until_ms}. Please use the websocket."
+    )
+    body = msgspec.json.encode({"code": TOO_FAST, "msg": sentence})
+    return Reply(HTTPStatus.IM_A_TEAPOT, body, silence_s=seconds)
