@@ -223,7 +223,7 @@ def test_what_is_too_long_is_cut() -> None:
 def test_lines_of_reports_and_errors(capsys: pytest.CaptureFixture[str]) -> None:
     """Both ways by which a sentence goes out."""
     terminal.write_line(HOSTILE)
-    terminal.write_error(HOSTILE)
+    terminal.write_to_stderr(HOSTILE)
     assert capsys.readouterr() == (f"{SHOWN}\n", f"booktape: {SHOWN}\n")
 
 

@@ -1,4 +1,12 @@
-"""The command line. Every option can come from the environment too: `--every` is `BOOKTAPE_EVERY`."""
+"""The command line.
+
+An option is taken from the first of these that has it:
+
+1. the command line: `--every 10`
+2. the environment: `BOOKTAPE_EVERY=10`
+3. for `record` alone, the file booktape.toml in the current folder: `every = 10` below `[record]`
+4. its default, which `--help` shows.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +18,7 @@ from cyclopts import App, CycloptsError
 from cyclopts.config import Env
 
 from booktape import descriptors, terminal
+from booktape.commands import settings_file
 from booktape.commands.export import export
 from booktape.commands.info import info
 from booktape.commands.plot import plot
@@ -28,7 +37,7 @@ app = App(
     version=VERSION,
     help_prologue=f"Example: {_RECORD}",
     help="Records Binance Spot order books that you can prove right.",
-    config=Env("BOOKTAPE_", command=False),
+    config=(Env("BOOKTAPE_", command=False), settings_file.apply),
 )
 
 
@@ -51,7 +60,7 @@ def main() -> None:
     """Run the command line.
 
     Exit codes: 0 done, 1 what was verified, rebuilt or read is not whole, 2 the user's mistake, 69 nothing was
-    recorded, 74 the disk failed.
+    recorded, 74 the disk failed, 78 what --check found.
     """
     descriptors.raise_limit()
     with terminal.connected():
@@ -88,7 +97,7 @@ def _sentence(error: OSError) -> str:
 
 
 def _fail(sentence: str, code: int) -> int:
-    terminal.write_error(sentence)
+    terminal.write_to_stderr(sentence)
     return code
 
 

@@ -17,6 +17,8 @@
     │   ├── Oversized               an answer or message with more bytes than a real one can have
     │   └── HttpStatusError         an HTTP status other than 200
     │       └── RateLimited           429, 418 or 403: no request before `retry_after_s` have passed
+    ├── BadSettings               record --check found what would keep it from recording well: exit 78
+    ├── NotHealthy                a recorder does not answer, or says what is wrong with it
     ├── NothingRecorded           no book was known during all of --duration: exit 69
     ├── WorkerFailed              one of several processes ended before it was asked to
     └── StoreError                the disk: exit 74, sealed files are intact
@@ -136,6 +138,16 @@ class RateLimited(HttpStatusError):
     def __init__(self, status: int, what: str, retry_after_s: float) -> None:
         super().__init__(status, what)
         self.retry_after_s = retry_after_s
+
+
+class BadSettings(BooktapeError):
+    """`record --check` found something that would keep it from recording, or from recording well."""
+
+    exit_code = 78  # EX_CONFIG of sysexits.h
+
+
+class NotHealthy(BooktapeError):
+    """A recorder that was asked whether it is well does not answer, or says what is wrong."""
 
 
 class NothingRecorded(BooktapeError):

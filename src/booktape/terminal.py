@@ -89,8 +89,8 @@ def write_line(text: str) -> None:
     sys.stdout.flush()
 
 
-def write_error(sentence: str) -> None:
-    """Write an error's sentence to stderr."""
+def write_to_stderr(sentence: str) -> None:
+    """Write an error's sentence, or a remark, to stderr."""
     sys.stderr.write(f"booktape: {fit(sentence)}\n")
 
 

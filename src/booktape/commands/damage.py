@@ -9,7 +9,7 @@ from typing import Final
 
 from booktape.errors import BookNotKnown, DamagedArchive, DamagedFile, NotRecorded
 from booktape.reader import Recording
-from booktape.terminal import write_error
+from booktape.terminal import write_to_stderr
 
 NAMED_MAX: Final = 20
 """The most files that are named one by one."""
@@ -32,6 +32,6 @@ def naming_damage(recording: Recording) -> Iterator[None]:
         finally:
             damaged = list(recording.damaged.items())
             for path, why in damaged[:NAMED_MAX]:
-                write_error(str(DamagedFile(path, why)))
+                write_to_stderr(str(DamagedFile(path, why)))
             if more := len(damaged[NAMED_MAX:]):
-                write_error(f"and {more:,} more. `booktape verify` names them.")
+                write_to_stderr(f"and {more:,} more. `booktape verify` names them.")

@@ -22,7 +22,7 @@ from booktape.export.updates import updates
 from booktape.reader import Recording
 from booktape.reader.shapes import checked_depth
 from booktape.store.target import check_folder
-from booktape.terminal import write_error, write_line
+from booktape.terminal import write_line, write_to_stderr
 
 Format: TypeAlias = Literal["incremental_book_L2", "book_snapshot", "hftbacktest", "csv", "parquet"]
 
@@ -95,7 +95,7 @@ def export(  # noqa: PLR0913 each is one documented option
                 # The other symbols may be whole.
                 if not recording.damaged:
                     raise
-                write_error(str(error))
+                write_to_stderr(str(error))
     return int(bool(recording.damaged))
 
 

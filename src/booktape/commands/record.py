@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from cyclopts import Parameter
 
-from booktape import tuning
+from booktape import terminal, tuning
 from booktape.commands.options import (
     Addresses,
     Depth,
@@ -21,8 +23,10 @@ from booktape.commands.options import (
     seconds,
     time_of_day_s,
 )
-from booktape.errors import UsageError
+from booktape.errors import BadSettings, UsageError
+from booktape.net.clock import SystemClock
 from booktape.net.session import proxy_for
+from booktape.recorder.preflight import try_out
 from booktape.recorder.recorder import Recorder
 from booktape.recorder.run import run_until_signalled
 from booktape.recorder.settings import Settings
@@ -58,6 +62,7 @@ def record(  # noqa: PLR0913 each is one documented option
     audit: str = "15m",
     pulse: str = "30s",
     workers: Processes = 1,
+    check: Annotated[bool, Parameter(negative=())] = False,
 ) -> None:
     """Record full order books until Ctrl-C, which seals the files.
 
@@ -103,6 +108,9 @@ def record(  # noqa: PLR0913 each is one documented option
         never.
     workers
         How many processes share the symbols.
+    check
+        Record nothing: show all settings, and try folder, symbols, clock and open files. Exit code 78 when
+        something is wrong.
     """
     everything = all_symbols or quote is not None
     if not all(symbols) or not (symbols or everything):
@@ -129,13 +137,24 @@ def record(  # noqa: PLR0913 each is one documented option
         _addresses("--rest-url", rest_url, "http", "https"),
         _addresses("--ws-url", ws_url, "ws", "wss"),
     )
-    check_archive("--out", Layout(out))
+    never_wait_for_stdout()
+    log_to_stderr()
+    run = partial(_check if check else _record, workers=workers)
+    try:
+        _check_names(settings)
+        asyncio.run(_reach(settings, ways, run, simulated=exchange == "sim"))
+    except UsageError as error:
+        if check:
+            raise BadSettings(str(error)) from error
+        raise
+
+
+def _check_names(settings: Settings) -> None:
+    """Raises UsageError for a folder or a symbol that no file can be written for."""
+    check_archive("--out", Layout(settings.out))
     for symbol in settings.symbols:
         if not can_be_stored(symbol):
             raise UsageError(f"{symbol} is refused: its name is too long for a file. Leave it out.")
-    never_wait_for_stdout()
-    log_to_stderr()
-    asyncio.run(_record(settings, ways, workers, simulated=exchange == "sim"))
 
 
 def _addresses(option: str, urls: tuple[str, ...], *schemes: str) -> tuple[str, ...]:
@@ -147,14 +166,14 @@ def _addresses(option: str, urls: tuple[str, ...], *schemes: str) -> tuple[str, 
     return tuple(address(option, url, *schemes) for url in urls)
 
 
-async def _record(
+async def _reach(
     settings: Settings,
     ways: tuple[tuple[str, ...], tuple[str, ...]],
-    workers: int,
+    run: Callable[[Settings], Coroutine[Any, Any, None]],
     *,
     simulated: bool,
 ) -> None:
-    tuning.tune_interpreter()
+    """Run with the exchange's addresses; the built-in exchange runs meanwhile where it was chosen."""
     venue = settings.venue
     async with AsyncExitStack() as stack:
         if simulated:
@@ -166,4 +185,20 @@ async def _record(
         settings = replace(settings, venue=venue.reached_by(*ways))
         for url in (*settings.venue.rest_urls, *settings.venue.ws_urls):
             proxy_for(url)  # a proxy that cannot be used is refused before anything begins
-        await run_until_signalled(Workers(settings, workers) if workers > 1 else Recorder(settings))
+        await run(settings)
+
+
+async def _record(settings: Settings, workers: int) -> None:
+    tuning.tune_interpreter()
+    await run_until_signalled(Workers(settings, workers) if workers > 1 else Recorder(settings))
+
+
+async def _check(settings: Settings, workers: int) -> None:
+    """Raises BadSettings."""
+    for name, value in (*settings.shown(), ("workers", str(workers))):
+        terminal.write_line(f"{name:12} {value}")
+    found = await try_out(settings, SystemClock())
+    for each in found:
+        terminal.write_line(f"{each.what:12} {'ok' if each.is_fine else 'BAD'}: {each.detail}")
+    if not all(each.is_fine for each in found):
+        raise BadSettings("This would not record well: see the lines with BAD.")

@@ -18,7 +18,7 @@ from booktape.sim.market.market import Market
 from booktape.sim.replay.source import ReplaySource
 from booktape.sim.server.limits import TARIFFS
 from booktape.sim.server.server import SimServer
-from booktape.terminal import never_wait_for_stdout, write_error, write_line
+from booktape.terminal import never_wait_for_stdout, write_line, write_to_stderr
 
 
 def simulate(  # noqa: PLR0913 - each is one documented option
@@ -88,7 +88,7 @@ def replay(
 
     def on_damage(file: DamagedFile) -> None:
         damaged.append(file)
-        write_error(str(file))
+        write_to_stderr(str(file))
 
     start_us = None if start is None else moment_us(moment("--start", start))
     source = ReplaySource(path, on_damage, start_us)

@@ -39,12 +39,13 @@ class OffsetMeter:
         """Measure until cancelled. No answer of the exchange ends it."""
         await self._clock.pause(FIRST_S)
         while True:
-            offset = await self._measure()
+            offset = await self.measure()
             if offset:
                 await self._context.queue.put(offset)
             await self._clock.pause(EVERY_S if offset else AFTER_FAILURE_S)
 
-    async def _measure(self) -> ClockOffset | None:
+    async def measure(self) -> ClockOffset | None:
+        """One measurement; None when the exchange did not answer, or not with a time."""
         samples: list[ClockOffset] = []
         for _ in range(SAMPLES):
             number = await self._begin_request()

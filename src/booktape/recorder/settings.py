@@ -77,6 +77,27 @@ class Settings:
         """The suffixes of the streams of each symbol that are recorded."""
         return (DEPTH, SUFFIXES[self.witness]) if self.witness in SUFFIXES else DEPTH_ONLY
 
+    def shown(self) -> list[tuple[str, str]]:
+        """Every setting, as the options that give it."""
+        whole = f"all that trade against {self.quote_asset}" if self.quote_asset else "all"
+        rollover = "in the last hour" if self.rollover_at_s is None else f"{self.rollover_at_s:g} s"
+        return [
+            ("exchange", self.venue.title),
+            ("rest-url", " ".join(self.venue.rest_urls)),
+            ("ws-url", " ".join(self.venue.ws_urls)),
+            ("symbols", " ".join(self.symbols) or whole),
+            ("every", f"{self.every:,} updates"),
+            ("out", str(self.out.absolute())),
+            ("duration", "until a signal" if self.duration_s is None else f"{self.duration_s:g} s"),
+            ("depth", f"{self.depth:,} levels"),
+            ("connections", str(self.connections)),
+            ("segment", f"{self.segment_s:g} s"),
+            ("rollover-at", rollover),
+            ("witness", self.witness),
+            ("audit", f"{self.audit_s:g} s" if self.audit_s else "never"),
+            ("pulse", f"{self.pulse_s:g} s" if self.pulse_s else "never"),
+        ]
+
     def checked(self, info: ExchangeInfo | None) -> ExchangeInfo:
         """What the exchange lists; the symbols themselves, unchecked, where it has no list (None).
 
