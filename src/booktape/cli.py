@@ -20,6 +20,7 @@ from cyclopts.config import Env
 from booktape import descriptors, terminal
 from booktape.commands import settings_file
 from booktape.commands.export import export
+from booktape.commands.health import health
 from booktape.commands.info import info
 from booktape.commands.plot import plot
 from booktape.commands.rebuild import rebuild
@@ -48,6 +49,7 @@ def _add(command: Callable[..., object], example: str, usage: str | None = None)
 _add(record, _RECORD, usage="booktape record SYMBOL... [OPTIONS]")
 _add(simulate, "booktape simulate --port 8080 --symbols BTCUSDT --faults drop=0.01")
 _add(replay, "booktape replay capture.jsonl.gz --speed 10")
+_add(health, "booktape health --ready")
 _add(info, "booktape info data")
 _add(verify, "booktape verify data --jobs 4")
 _add(rebuild, "booktape rebuild data --every 1 --symbol BTCUSDT --out fine")

@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol, TypeAlias
 from booktape import terminal
 from booktape.recorder import status_log
 from booktape.recorder import status_table as live_table
+from booktape.recorder.service import notify_service_manager
 from booktape.recorder.status import RecorderStatus
 
 STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
@@ -68,12 +69,16 @@ async def run_until_signalled(
 
     on_stop_signals(stop)
     on_hangup(stop)
-    viewing = asyncio.create_task(view(recorder))
+    beside = {
+        asyncio.create_task(view(recorder)),
+        asyncio.create_task(notify_service_manager(recorder.status)),
+    }
     try:
         await recorder.run()
     finally:
-        viewing.cancel()
-        await asyncio.wait({viewing})
+        for task in beside:
+            task.cancel()
+        await asyncio.wait(beside)
 
 
 def on_stop_signals(

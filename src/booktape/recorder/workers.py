@@ -193,6 +193,7 @@ def _start(settings: Settings) -> _Worker:
 
 def _work(settings: Settings, sender: Connection) -> None:
     """The main function of a worker process."""
+    os.environ.pop("NOTIFY_SOCKET", None)  # it is the parent's
     os.setsid()  # Ctrl-C and SIGHUP of the terminal go to the parent, which passes them on
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # also one that came before, and is blocked

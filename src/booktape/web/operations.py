@@ -1,0 +1,55 @@
+"""What other programs ask a recorder for: `/metrics`, `/healthz` and `/readyz`."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Callable
+from http import HTTPStatus
+from pathlib import Path
+
+import msgspec
+from aiohttp import web
+
+from booktape.recorder.status import RecorderStatus
+from booktape.web.health import why_not_ready
+from booktape.web.metrics import encode_metrics
+
+
+def operation_routes(
+    status: Callable[[], RecorderStatus | None], out: Path, pulse_s: float, audit_s: float
+) -> list[web.RouteDef]:
+    """The routes of a recorder that writes to `out`, with these periods of the pulse and of audits."""
+
+    async def metrics(request: web.Request) -> web.Response:
+        accept = request.headers.get("Accept", "")
+        body, content_type = encode_metrics(status(), await _free_bytes(out), accept)
+        return web.Response(body=body, headers={"Content-Type": content_type})
+
+    async def healthz(_: web.Request) -> web.Response:
+        return _answer(HTTPStatus.OK, {"alive": True})
+
+    async def readyz(_: web.Request) -> web.Response:
+        reasons = why_not_ready(status(), await _free_bytes(out), pulse_s, audit_s)
+        code = HTTPStatus.SERVICE_UNAVAILABLE if reasons else HTTPStatus.OK
+        return _answer(code, {"ready": not reasons, "reasons": reasons})
+
+    return [
+        web.get("/metrics", metrics, allow_head=False),
+        web.get("/healthz", healthz, allow_head=False),
+        web.get("/readyz", readyz, allow_head=False),
+    ]
+
+
+def _answer(code: HTTPStatus, value: object) -> web.Response:
+    return web.Response(
+        status=code, body=msgspec.json.encode(value), content_type="application/json"
+    )
+
+
+async def _free_bytes(folder: Path) -> int | None:
+    """In a thread, since a network share may not answer. None where it cannot be read."""
+    try:
+        return (await asyncio.to_thread(shutil.disk_usage, folder)).free
+    except OSError:
+        return None
