@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -160,7 +161,23 @@ def test_the_status_of_a_book() -> None:
     with capture_logs():
         telemetry.record(sync.row(5))
         telemetry.record(GAP)
-    assert telemetry.book_status(sync) == BookStatus(B, "live", 1, 1, 1, 1, "", sync.known_ns)
+    status = telemetry.book_status(sync, 9)
+    expected = BookStatus(B, "live", 1, 1, 1, 1, "", sync.known_ns, lost_ns=4 - 2)
+    assert status == replace(expected, lag_ns=sync.lag_ns)
+
+
+def test_the_time_in_gaps_counts_since_the_start() -> None:
+    """A gap that began before, between two recordings, counts from the start on; one that is open counts too."""
+    telemetry, sync = Telemetry(), known()
+    telemetry.started_ns = 100
+    with capture_logs():
+        telemetry.record(GapInterval(B, 1, 2, 10, "stopped", 130, 15))
+        telemetry.record(GapInterval(B, 1, 140, 10, "id_gap", 150, 15))
+    assert telemetry.book_status(sync, 200).lost_ns == 40
+    sync.handle(lost(160), 160)
+    assert sync.gap
+    started_ns = max(sync.gap.start_ns, 100)
+    assert telemetry.book_status(sync, 200).lost_ns == 40 + 200 - started_ns
 
 
 def test_a_book_that_is_not_known_has_a_reason_and_no_prices() -> None:
@@ -169,11 +186,12 @@ def test_a_book_that_is_not_known_has_a_reason_and_no_prices() -> None:
     books.feed(SegmentStart(1, "0", "sim", 1, 5_000, (B,)))
     sync = books.syncs[B] = known()
     sync.handle(event(12, 12, {"100": "0"}), 4)
-    (book,) = telemetry.status(books, 9, 1, 0, 0, "first").books
+    (book,) = telemetry.status(books, 9, 0, 0, "first").books
     assert book.top == BookTop(2, None, 101.0)
     sync.handle(lost(5), 5)
-    (book,) = telemetry.status(books, 9, 1, 0, 0, "first").books
-    assert book == BookStatus(B, "cold", 1, 2, 0, 0, "disconnected", 4)
+    (book,) = telemetry.status(books, 9, 0, 0, "first").books
+    expected = BookStatus(B, "cold", 1, 2, 0, 0, "disconnected", 4, lost_ns=9 - 4)
+    assert book == replace(expected, lag_ns=sync.lag_ns)
 
 
 def test_the_status_of_a_recorder() -> None:
@@ -182,9 +200,9 @@ def test_the_status_of_a_recorder() -> None:
     books.feed(SegmentStart(1, "0", "sim", 1, 5_000, ("ETHUSDT", B)))
     telemetry.count_records(50, 7, 2_500_000)
     telemetry.count_records(3, 0, 1_500_000)
-    status = telemetry.status(books, 9, 1, 4, 700, "first")
+    status = telemetry.status(books, 9, 4, 700, "first")
     assert [book.symbol for book in status.books] == [B, "ETHUSDT"]
-    assert status == RecorderStatus(9, 1, status.books, 53, 0, 1.5, 0, 4, 700, "first")
+    assert status == RecorderStatus(9, 0, status.books, 53, 0, 1.5, 0, 4, 700, "first")
 
 
 def test_only_the_first_books_are_looked_at() -> None:
@@ -194,6 +212,6 @@ def test_only_the_first_books_are_looked_at() -> None:
     books.feed(SegmentStart(1, "0", "sim", 1, 5_000, symbols))
     for symbol in symbols:
         books.syncs[symbol] = known(symbol)
-    status = telemetry.status(books, 9, 1, 4, 0, "first")
+    status = telemetry.status(books, 9, 4, 0, "first")
     assert [book.symbol for book in status.books] == list(symbols)
     assert [book.top is not None for book in status.books] == [True] * SHOWN + [False]

@@ -7,6 +7,7 @@ import os
 import threading
 from dataclasses import replace
 from multiprocessing import Pipe
+from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Final
@@ -15,11 +16,21 @@ import pytest
 
 from booktape.net.request_pause import NO_PAUSE
 from booktape.recorder import workers
-from booktape.recorder.settings import Settings
+from booktape.reader.book_view import BookView
+from booktape.recorder.settings import Partition, Settings
 from booktape.recorder.status import BookStatus, RecorderStatus
-from booktape.recorder.workers import _SPAWN, Workers, _report_status, _Worker, partitions
+from booktape.recorder.workers import (
+    _SPAWN,
+    QUESTIONS_MAX,
+    Workers,
+    _Question,
+    _report_status,
+    _Worker,
+    partitions,
+)
 from booktape.wire.endpoints import Venue
 
+VIEW: Final = BookView(1, 1, 1, 1, [], [], 0, 0, None, None, 0.0, 0.0, [], [])
 BOOK: Final = BookStatus("BTCUSDT", "live", 1, 10, 1, 0)
 LONG: Final = RecorderStatus(1, 1, (BOOK,) * 20_000, 1, 0, 0.0, 1, 1, 1, "first")
 """Many times what a pipe holds."""
@@ -47,6 +58,9 @@ class LargeStatus:
         self.asked.set()
         return LONG
 
+    async def view(self, symbol: str, reach_bps: int) -> BookView | None:
+        return {("BTCUSDT", 25): VIEW}.get((symbol, reach_bps))
+
 
 @pytest.mark.real_time
 async def test_a_worker_goes_on_while_its_reports_are_not_read(
@@ -60,7 +74,7 @@ async def test_a_worker_goes_on_while_its_reports_are_not_read(
     giving_up.start()
 
     recorder = LargeStatus()
-    reporting = asyncio.create_task(_report_status(recorder, sender))
+    reporting = asyncio.create_task(_report_status(recorder, sender, Pipe(duplex=False)[0]))
     await recorder.asked.wait()
     for _ in range(10):
         await asyncio.sleep(0)
@@ -83,15 +97,14 @@ async def test_a_worker_without_a_status_notices_that_the_main_process_is_gone(
 
     recorder = LargeStatus()
     async with asyncio.timeout(PATIENCE_S):
-        await _report_status(recorder, sender)
+        await _report_status(recorder, sender, Pipe(duplex=False)[0])
     assert recorder.stopped
 
 
 def test_reports_are_read_as_they_come() -> None:
     """And the last one stands when the worker has ended."""
     receiver, sender = Pipe(duplex=False)
-    ended = BaseProcess.__new__(BaseProcess)
-    worker = _Worker(ended, receiver)
+    worker = _worker(receiver)
     draining = threading.Thread(target=_drain, args=(worker,), daemon=True)
     draining.start()
 
@@ -113,7 +126,7 @@ def test_reports_are_read_as_they_come() -> None:
 def test_a_worker_may_die_in_the_middle_of_a_report() -> None:
     """Then the report before stands."""
     receiver, sender = Pipe(duplex=False)
-    worker = _Worker(BaseProcess.__new__(BaseProcess), receiver)
+    worker = _worker(receiver)
     sender.send(replace(LONG, books=(BOOK,), records=7))
     os.write(sender.fileno(), (100).to_bytes(4, "big") + b"cut")
     sender.close()
@@ -132,12 +145,48 @@ def test_the_status_of_workers_is_one() -> None:
     ]
     recorders = Workers(Settings(Venue("none", "", ""), (), every=1, out=Path()), 2)
     receiver, _ = Pipe(duplex=False)
-    recorders._workers = [_Worker(BaseProcess.__new__(BaseProcess), receiver) for _ in parts]
+    recorders._workers = [_worker(receiver) for _ in parts]
     for worker, part in zip(recorders._workers, parts, strict=True):
         assert recorders.status() is None
         worker.status = part
     summed = RecorderStatus(9, 1, (lost, *books), 11, 7, 9.5, 3, 9, 300, "a")
     assert recorders.status() == summed
+
+
+@pytest.mark.real_time
+async def test_a_worker_shows_the_book_that_is_asked_for() -> None:
+    """Two that ask at once share one answer; a book that is not known is none."""
+    receiver, sender = Pipe(duplex=False)
+    questions, asking = Pipe(duplex=False)
+    worker = _worker(receiver, asking)
+    reporting = asyncio.create_task(_report_status(LargeStatus(), sender, questions))
+    draining = asyncio.create_task(asyncio.to_thread(_drain, worker, asyncio.get_running_loop()))
+    wanted = [_Question(symbol, 25) for symbol in ("BTCUSDT", "BTCUSDT", "NOSUCH")]
+    shown = await asyncio.gather(*map(worker.view, wanted))
+    assert shown == [VIEW, VIEW, None]
+    assert not worker.asked
+    reporting.cancel()
+    await asyncio.wait({reporting})
+    sender.close()
+    await draining
+
+
+@pytest.mark.real_time
+async def test_a_worker_that_does_not_answer_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nor asked again and again: a question is sent once, and only so many are."""
+    monkeypatch.setattr(workers, "VIEW_S", 0.01)
+    questions, asking = Pipe(duplex=False)
+    worker = _worker(Pipe(duplex=False)[0], asking)
+    for number in range(3 * QUESTIONS_MAX):
+        assert await worker.view(_Question(f"S{number % (2 * QUESTIONS_MAX)}", 25)) is None
+    assert len(worker.asked) == QUESTIONS_MAX
+    sent = 0
+    while questions.poll():
+        questions.recv()
+        sent += 1
+    assert sent == QUESTIONS_MAX
 
 
 def test_all_workers_pause_when_the_exchange_asks_one_of_them() -> None:
@@ -152,9 +201,15 @@ def test_all_workers_pause_when_the_exchange_asks_one_of_them() -> None:
     assert second[0] == 7.5
 
 
-def _drain(worker: _Worker) -> None:
+def _worker(receiver: Connection, asking: Connection | None = None) -> _Worker:
+    """Of no process."""
+    asking = asking or Pipe(duplex=False)[1]
+    return _Worker(BaseProcess.__new__(BaseProcess), receiver, asking, Partition())
+
+
+def _drain(worker: _Worker, loop: asyncio.AbstractEventLoop | None = None) -> None:
     """Without a process, so there is none to join."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(BaseProcess, "join", lambda _: None)
         patch.setattr(BaseProcess, "exitcode", 0)
-        worker.drain_status()
+        worker.drain_status(asyncio.new_event_loop() if loop is None else loop)

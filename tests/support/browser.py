@@ -92,9 +92,10 @@ class Tab:
         return said["result"].get("value")
 
     async def until(self, expression: str) -> Any:
-        """Wait until an expression is true; its value."""
+        """Wait until an expression is true; its value. While the page is loading, much is not defined yet."""
+        tried = f"(() => {{ try {{ return {expression} }} catch {{ return false }} }})()"
         async with asyncio.timeout(_WAIT_S):
-            while not (value := await self.look(expression)):
+            while not (value := await self.look(tried)):
                 await asyncio.sleep(0.05)
         return value
 

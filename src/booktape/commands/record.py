@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
+import structlog
 from cyclopts import Parameter
 
 from booktape import terminal, tuning
@@ -37,11 +38,17 @@ from booktape.sim.server.server import SimServer
 from booktape.store.layout import Layout, can_be_stored
 from booktape.store.target import check_archive
 from booktape.terminal import log_to_stderr, never_wait_for_stdout
+from booktape.web.guard import Address, parse_address
+from booktape.web.live import LiveAnswers
+from booktape.web.operations import operation_routes
+from booktape.web.server import PageServer
 from booktape.wire.endpoints import VENUES, Venue
 from booktape.wire.exchange_info import ExchangeInfo, SymbolInfo
 from booktape.wire.limits import DEPTH_MAX
 
 _HOSTS_MAX: Final = 2
+
+log = structlog.get_logger()
 
 
 def record(  # noqa: PLR0913 each is one documented option
@@ -62,6 +69,7 @@ def record(  # noqa: PLR0913 each is one documented option
     audit: str = "15m",
     pulse: str = "30s",
     workers: Processes = 1,
+    web: str | None = None,
     check: Annotated[bool, Parameter(negative=())] = False,
 ) -> None:
     """Record full order books until Ctrl-C, which seals the files.
@@ -108,6 +116,9 @@ def record(  # noqa: PLR0913 each is one documented option
         never.
     workers
         How many processes share the symbols.
+    web
+        Serve a page that shows the recorder, such as 8080 or 127.0.0.1:8080; port 0 for any free one.
+        Other machines can open it only at an address of the network, such as 0.0.0.0:8080.
     check
         Record nothing: show all settings, and try folder, symbols, clock and open files. Exit code 78 when
         something is wrong.
@@ -139,9 +150,10 @@ def record(  # noqa: PLR0913 each is one documented option
     )
     never_wait_for_stdout()
     log_to_stderr()
-    run = partial(_check if check else _record, workers=workers)
     try:
         _check_names(settings)
+        page = None if web is None else parse_address("--web", web)
+        run = partial(_check if check else _record, workers=workers, page=page)
         asyncio.run(_reach(settings, ways, run, simulated=exchange == "sim"))
     except UsageError as error:
         if check:
@@ -188,14 +200,24 @@ async def _reach(
         await run(settings)
 
 
-async def _record(settings: Settings, workers: int) -> None:
+async def _record(settings: Settings, workers: int, page: Address | None) -> None:
     tuning.tune_interpreter()
-    await run_until_signalled(Workers(settings, workers) if workers > 1 else Recorder(settings))
+    recorder = Workers(settings, workers) if workers > 1 else Recorder(settings)
+    async with AsyncExitStack() as stack:
+        if page is not None:
+            shown = LiveAnswers(recorder, f"{settings.venue.title} → {settings.out}").routes()
+            others = operation_routes(
+                recorder.status, settings.out, settings.pulse_s, settings.audit_s
+            )
+            server = await stack.enter_async_context(PageServer(page, [*shown, *others]))
+            log.info("page", url=server.url)
+        await run_until_signalled(recorder)
 
 
-async def _check(settings: Settings, workers: int) -> None:
+async def _check(settings: Settings, workers: int, page: Address | None) -> None:
     """Raises BadSettings."""
-    for name, value in (*settings.shown(), ("workers", str(workers))):
+    given = (("workers", str(workers)), ("web", page.at(page.port) if page else "none"))
+    for name, value in (*settings.shown(), *given):
         terminal.write_line(f"{name:12} {value}")
     found = await try_out(settings, SystemClock())
     for each in found:

@@ -16,6 +16,7 @@ import structlog
 from booktape.checks.stall_detector import STALL_CHECK_S, StallDetector
 from booktape.core.events import FetchSnapshot, Note, ReplaceConnection
 from booktape.core.gap_reasons import DISCONNECTED
+from booktape.core.sync import State
 from booktape.core.tape_records import DELISTED, Disconnected, TapeRecord
 from booktape.errors import NothingRecorded, StoreError
 from booktape.net.clock import Clock, SystemClock
@@ -29,6 +30,7 @@ from booktape.net.rest_client import RestClient
 from booktape.net.session import open_session
 from booktape.net.symbol_status import ListingState, SymbolStatusPoller
 from booktape.net.ticks import Ticks
+from booktape.reader.book_view import BookView, view_book
 from booktape.reconstruct import Output
 from booktape.recorder.async_recording import AsyncRecording
 from booktape.recorder.settings import Settings
@@ -117,6 +119,11 @@ class Recorder:
         """
         return None if self._live is None or self._stopped.is_set() else self._live.status()
 
+    async def view(self, symbol: str, reach_bps: int) -> BookView | None:
+        """A known book, around its mid; None when it is not known, and for a symbol that is not recorded."""
+        is_live = self._live is not None and not self._stopped.is_set()
+        return self._live.view(symbol, reach_bps) if self._live and is_live else None
+
     def flush(self) -> None:
         """Bring the tape to the disk, because the process is about to end at once."""
         if self._live is not None:
@@ -190,7 +197,7 @@ class _LiveRecording:
         self._rest = rest
         self._telemetry = telemetry
         self._wanted = wanted
-        self._started_ns = context.clock.now_ns()
+        telemetry.started_ns = context.clock.now_ns()
         self._added: set[str] = set()
         self._unhandled: list[TapeRecord] = []
         self._held_bytes = 0  # at most
@@ -243,11 +250,18 @@ class _LiveRecording:
         return self._telemetry.status(
             session.books,
             self._clock.now_ns(),
-            self._started_ns,
             self._rest.http.requests,
             self.recording.written_bytes,
             session.writer.segment.name,
         )
+
+    def view(self, symbol: str, reach_bps: int) -> BookView | None:
+        """A known book. Looking at it sorts its pending changes, as a row does."""
+        sync = self.recording.session.books.syncs.get(symbol)
+        if sync is None or sync.state is not State.LIVE:
+            return None
+        times_us = (sync.stamp_ns // 1_000, sync.event_time_us)
+        return view_book(times_us, sync.update_id, sync.epoch, sync.book.columns(), reach_bps)
 
     def _listings(self) -> dict[str, ListingState]:
         """What the tape says of each symbol's listing."""

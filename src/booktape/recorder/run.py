@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Coroutine
 from typing import Any, Final, Protocol, TypeAlias
 
 from booktape import terminal
+from booktape.reader.book_view import BookView
 from booktape.recorder import status_log
 from booktape.recorder import status_table as live_table
 from booktape.recorder.service import notify_service_manager
@@ -34,6 +35,9 @@ class RecorderLike(Protocol):
 
     def status(self) -> RecorderStatus | None:
         """The state of the recording; None before it has begun, and while it ends."""
+
+    async def view(self, symbol: str, reach_bps: int) -> BookView | None:
+        """A known book, `reach_bps` around its mid; None when it is not known or not recorded."""
 
 
 StatusView: TypeAlias = Callable[[RecorderLike], Coroutine[Any, Any, None]]

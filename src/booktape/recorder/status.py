@@ -47,7 +47,9 @@ class BookStatus:
 
     `reason`: why the book is not known; "" while it is, and before its first snapshot. `evidence_ns`: the last
     evidence that it was current, `checked_ns`: the last comparison that is stored; 0 before the first.
-    `top` is None where the book is not known or was not looked at.
+    `top` is None where the book is not known or was not looked at. `comparisons`: with other sources. `lost_ns`: how
+    long gaps have lasted since the start, one that is open included. `lag_ns`: how late the last event was, by our
+    clock and the exchange's; None before the first of this epoch.
     """
 
     symbol: str
@@ -61,6 +63,9 @@ class BookStatus:
     checked_ns: int = 0
     failed_checks: int = 0
     top: BookTop | None = None
+    comparisons: int = 0
+    lost_ns: int = 0
+    lag_ns: int | None = None
 
     @property
     def is_known(self) -> bool:

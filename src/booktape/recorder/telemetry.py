@@ -44,6 +44,8 @@ class Telemetry:
     def __init__(self) -> None:
         self.rows: Counter[str] = Counter()
         self.gaps: Counter[str] = Counter()
+        self.lost_ns: Counter[str] = Counter()
+        self.started_ns = 0
         self.checks: Counter[str] = Counter()
         self.mismatches: Counter[str] = Counter()
         self.checked_ns: dict[str, int] = {}
@@ -60,22 +62,21 @@ class Telemetry:
         self._records += count
         self._waiting, self._lag_ns = waiting, lag_ns
 
-    def status(  # noqa: PLR0913, PLR0917 what the telemetry itself does not count
+    def status(
         self,
         books: Reconstruction,
         at_ns: int,
-        started_ns: int,
         requests: int,
         written_bytes: int,
         segment: str,
     ) -> RecorderStatus:
         """The state of every book, and the counters. The SHOWN books with most trouble are looked at."""
         syncs = [books.syncs[symbol] for symbol in books.symbols]
-        ordered = by_trouble(map(self.book_status, syncs), at_ns)
+        ordered = by_trouble((self.book_status(sync, at_ns) for sync in syncs), at_ns)
         shown = [self._looked_at(books.syncs[book.symbol], book) for book in ordered[:SHOWN]]
         return RecorderStatus(
             at_ns,
-            started_ns,
+            self.started_ns,
             (*shown, *ordered[SHOWN:]),
             self._records,
             self._waiting,
@@ -107,9 +108,10 @@ class Telemetry:
             case ReplaceConnection() | FetchSnapshot():
                 pass  # requests: `net` logs what it does for them
 
-    def book_status(self, sync: SymbolSync) -> BookStatus:
+    def book_status(self, sync: SymbolSync, at_ns: int) -> BookStatus:
         """The state of one book, and its counters; its levels are not looked at."""
         symbol = sync.symbol
+        open_ns = self._length_ns(sync.gap.start_ns, at_ns) if sync.gap else 0
         return BookStatus(
             symbol,
             sync.state.value,
@@ -121,7 +123,15 @@ class Telemetry:
             sync.known_ns,
             self.checked_ns.get(symbol, 0),
             self.mismatches[symbol],
+            None,
+            self.checks[symbol],
+            self.lost_ns[symbol] + open_ns,
+            sync.lag_ns if sync.event_time_us else None,
         )
+
+    def _length_ns(self, start_ns: int, end_ns: int) -> int:
+        """How long a gap has lasted since the start: the time between two recordings is not counted."""
+        return max(0, end_ns - max(start_ns, self.started_ns))
 
     @staticmethod
     def _looked_at(sync: SymbolSync, status: BookStatus) -> BookStatus:
@@ -142,6 +152,8 @@ class Telemetry:
                 )
             case GapInterval():  # pragma: no branch, mypy knows that this is the last
                 self.gaps[output.symbol] += 1
+                if output.end_ns is not None:
+                    self.lost_ns[output.symbol] += self._length_ns(output.start_ns, output.end_ns)
                 log.warning(
                     "gap",
                     symbol=output.symbol,

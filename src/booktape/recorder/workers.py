@@ -15,7 +15,7 @@ import sys
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
 from ctypes import c_double
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
@@ -27,6 +27,7 @@ import structlog
 from booktape import descriptors, tuning
 from booktape.errors import BooktapeError, NothingRecorded, WorkerFailed
 from booktape.net.request_pause import NO_PAUSE
+from booktape.reader.book_view import BookView
 from booktape.recorder.recorder import Recorder
 from booktape.recorder.run import RecorderLike, run_until_signalled
 from booktape.recorder.settings import Partition, Settings
@@ -37,8 +38,14 @@ from booktape.terminal import connected, log_to_stderr, lost_lines
 STATUS_EVERY_S: Final = 0.5
 """How often a worker reports its status."""
 
-_WORKER_DESCRIPTORS: Final = 4
-"""Descriptors that each worker takes in this process: its pipe, its process."""
+VIEW_S: Final = 2.0
+"""How long a worker may take to show a book: one that is starting a segment, or is suspended, shows none."""
+
+QUESTIONS_MAX: Final = 100
+"""Books that are asked for and not shown yet. A pipe holds many more, so that asking never blocks."""
+
+_WORKER_DESCRIPTORS: Final = 6
+"""Descriptors that each worker takes in this process: its two pipes, its process."""
 
 _ABORT: Final = signal.SIGINT
 """The signal that ends a stopping worker at once. Not SIGTERM: a service manager may send that to every process, and
@@ -59,16 +66,54 @@ class _Failure(NamedTuple):
     exit_code: int
 
 
+class _Question(NamedTuple):
+    """Which book is asked for, and how far around its mid."""
+
+    symbol: str
+    reach_bps: int
+
+
+class _Shown(NamedTuple):
+    """A worker's answer."""
+
+    question: _Question
+    book: BookView | None
+
+
 @dataclass(slots=True)
 class _Worker:
-    """One process, and its last report."""
+    """One process, its last report, and the books that it was asked for."""
 
     process: BaseProcess
     status_pipe: Connection
+    questions: Connection
+    partition: Partition
     status: RecorderStatus | None = None
     failure: _Failure | None = None
+    asked: dict[_Question, asyncio.Future[BookView | None]] = field(default_factory=dict)
 
-    def drain_status(self) -> None:
+    async def view(self, question: _Question) -> BookView | None:
+        """The book, or None where it is not known, or is not shown in time. All who ask at once share one answer."""
+        if question not in self.asked:
+            if len(self.asked) >= QUESTIONS_MAX:
+                return None
+            self.asked[question] = asyncio.get_running_loop().create_future()
+            try:
+                self.questions.send(question)
+            except OSError:
+                return None  # it has ended
+        try:
+            async with asyncio.timeout(VIEW_S):
+                return await asyncio.shield(self.asked[question])
+        except TimeoutError:
+            return None
+
+    def _show(self, shown: _Shown) -> None:
+        asked = self.asked.pop(shown.question, None)
+        if asked is not None and not asked.done():
+            asked.set_result(shown.book)
+
+    def drain_status(self, loop: asyncio.AbstractEventLoop) -> None:
         """Read its reports until it has ended. Blocks, so it runs in a thread.
 
         A pipe that is not read is soon full, and then the worker would wait instead of recording.
@@ -79,6 +124,8 @@ class _Worker:
                 report = self.status_pipe.recv()
                 if isinstance(report, _Failure):
                     self.failure = report
+                elif isinstance(report, _Shown):
+                    loop.call_soon_threadsafe(self._show, report)
                 elif (
                     report is not None
                 ):  # None: it has not begun, or is ending. The last status stays.
@@ -136,6 +183,11 @@ class Workers:
         parts = [worker.status for worker in self._workers if worker.status]
         return _sum(parts) if parts and len(parts) == len(self._workers) else None
 
+    async def view(self, symbol: str, reach_bps: int) -> BookView | None:
+        """A book, as the worker shows it that records the symbol; None where none does."""
+        owner = next((each for each in self._workers if each.partition.owns(symbol)), None)
+        return await owner.view(_Question(symbol, reach_bps)) if owner else None
+
     def _check_failures(self) -> None:
         """Raises WorkerFailed. A worker that recorded nothing is a failure only if all recorded nothing."""
         failures = [worker.failure for worker in self._workers if worker.failure]
@@ -145,7 +197,8 @@ class Workers:
             raise WorkerFailed(*(worst or failures)[0])
 
     async def _supervise(self, worker: _Worker, threads: Executor) -> None:
-        await asyncio.get_running_loop().run_in_executor(threads, worker.drain_status)
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(threads, worker.drain_status, loop)
         in_vain = worker.failure and worker.failure.exit_code == NothingRecorded.exit_code
         if worker.process.exitcode and not self._stopping and not in_vain:
             log.error("a worker ended", exit_code=worker.process.exitcode)
@@ -178,7 +231,8 @@ def _sum(parts: list[RecorderStatus]) -> RecorderStatus:
 
 def _start(settings: Settings) -> _Worker:
     receiver, sender = _SPAWN.Pipe(duplex=False)
-    process = _SPAWN.Process(target=_work, args=(settings, sender))
+    questions, asking = _SPAWN.Pipe(duplex=False)
+    process = _SPAWN.Process(target=_work, args=(settings, sender, questions))
     # A new process inherits the blocked signals. So a signal that comes while it is still starting waits until the
     # worker can stop in order, instead of killing it.
     resource_tracker.ensure_running()  # else it would be started in between, and unblock signals
@@ -188,10 +242,11 @@ def _start(settings: Settings) -> _Worker:
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
     sender.close()
-    return _Worker(process, receiver)
+    questions.close()
+    return _Worker(process, receiver, asking, settings.partition)
 
 
-def _work(settings: Settings, sender: Connection) -> None:
+def _work(settings: Settings, sender: Connection, questions: Connection) -> None:
     """The main function of a worker process."""
     os.environ.pop("NOTIFY_SOCKET", None)  # it is the parent's
     os.setsid()  # Ctrl-C and SIGHUP of the terminal go to the parent, which passes them on
@@ -201,24 +256,53 @@ def _work(settings: Settings, sender: Connection) -> None:
         log_to_stderr()
         tuning.tune_interpreter()
         try:
-            report = partial(_report_status, sender=sender)
+            report = partial(_report_status, sender=sender, questions=questions)
             asyncio.run(run_until_signalled(Recorder(settings), report, (_ABORT,)))
         except BooktapeError as error:
             sender.send(_Failure(str(error), error.exit_code))
             sys.exit(error.exit_code)
 
 
-async def _report_status(recorder: RecorderLike, sender: Connection) -> None:
-    """Send the status to the main process until cancelled; stop the recorder when that process is gone."""
+async def _report_status(recorder: RecorderLike, sender: Connection, questions: Connection) -> None:
+    """Send the status, and books that are asked for, to the main process until cancelled.
+
+    Stops the recorder when that process is gone.
+    """
     # By now `run_until_signalled` handles signals.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _BLOCKED)
+    loop, asked = asyncio.get_running_loop(), asyncio.Queue[_Question]()
+
+    def hear() -> None:
+        try:
+            asked.put_nowait(questions.recv())
+        except (EOFError, OSError):
+            loop.remove_reader(questions.fileno())  # the main process is gone: `send` finds out
+
+    loop.add_reader(questions.fileno(), hear)
+    try:
+        await _report(recorder, sender, asked)
+    finally:
+        loop.remove_reader(questions.fileno())
+
+
+async def _report(
+    recorder: RecorderLike, sender: Connection, asked: asyncio.Queue[_Question]
+) -> None:
+    loop = asyncio.get_running_loop()
+    due_s = loop.time() + STATUS_EVERY_S
     while True:
-        await asyncio.sleep(STATUS_EVERY_S)
-        status = recorder.status()
+        report: _Shown | RecorderStatus | None
+        try:
+            async with asyncio.timeout_at(max(due_s, loop.time())):
+                question = await asked.get()
+            report = _Shown(question, await recorder.view(*question))
+        except TimeoutError:
+            report = recorder.status()
+            due_s = loop.time() + STATUS_EVERY_S
         try:
             # A None, too: else a worker that waits for the exchange would never notice that the main process is
             # gone, and outlive it. In a thread: if the main process is suspended or busy, only the thread waits.
-            await asyncio.to_thread(sender.send, status)
+            await asyncio.to_thread(sender.send, report)
         except OSError:
             log.warning("the recorder's main process is gone: sealing")
             recorder.stop()

@@ -705,6 +705,190 @@ function drawRecorded() {
   setText($("spread-now"), known.length ? `median ${known.sort((a, b) => a - b)[known.length >> 1].toFixed(3)}` : "");
 }
 
+// ── a running recorder ───────────────────────────────────────────────────────────────────────────
+
+// The next frame is asked for when the last one has been drawn. A hidden tab draws nothing, and so asks for nothing.
+const live = { socket: null, at_us: 0, retry_ms: 500, before: new Map(), strip_us: 0, columns: [], gapFrom: null, frames: 0, totals: null };
+const decoder = new TextDecoder();
+
+function connect() {
+  const socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/live`);
+  live.socket = socket;
+  socket.binaryType = "arraybuffer";
+  socket.addEventListener("open", () => { live.retry_ms = 500; notice(""); askNext(); });
+  socket.addEventListener("message", (event) => {
+    const frame = JSON.parse(decoder.decode(event.data));
+    requestAnimationFrame(() => {
+      if (live.socket !== socket) return;
+      show(frame);
+      askNext();
+    });
+  });
+  socket.addEventListener("close", () => {
+    if (live.socket !== socket) return;
+    setText($("link"), "connection lost"); setClass($("link"), "badge bad");
+    notice("The recorder does not answer: it has ended, or cannot be reached. What is shown is old.");
+    document.body.classList.add("old");
+    setTimeout(connect, live.retry_ms);
+    live.retry_ms = Math.min(10000, live.retry_ms * 2);
+  });
+}
+function askNext() {
+  if (live.socket.readyState === WebSocket.OPEN) live.socket.send(JSON.stringify({ symbol: app.symbol || null, reach: app.reach }));
+}
+function show(frame) {
+  live.frames += 1;
+  if (frame.kind === "waiting") { setText($("link"), "waiting"); setClass($("link"), "badge warn"); notice("The recorder has not begun yet, or is sealing its files."); return; }
+  document.body.classList.remove("old");
+  if (frame.kind === "unknown") { notice("This symbol is not recorded."); showState("not recorded", "bad"); return; }
+  if (!$("notice").hidden) notice("");
+  live.at_us = frame.at_us;
+  setText($("link"), "live"); setClass($("link"), "badge good");
+  showLiveTotals(frame);
+  if (frame.kind === "overview") showOverview(frame);
+  else if (app.symbol) showLiveBook(frame);
+}
+function showLiveTotals(frame) {
+  const unknown = frame.books_all - frame.books_known;
+  showTotals([
+    ["books known", `${whole.format(frame.books_known)} / ${whole.format(frame.books_all)}`, unknown ? "bad" : ""],
+    ["queue lag", `${frame.queue_lag_ms.toFixed(1)} ms`, frame.queue_lag_ms > 1000 ? "bad" : frame.queue_lag_ms > 200 ? "warn" : ""],
+    ["gaps", whole.format(frame.gap_count), frame.gap_count ? "bad" : ""],
+    ["failed checks", whole.format(frame.failed_checks), frame.failed_checks ? "bad" : ""],
+    ["rows", compact.format(frame.rows)],
+    ["disk per hour", bytes(frame.bytes_an_hour)],
+    ["running", length((frame.at_us - frame.started_us) / 1e6)],
+  ]);
+}
+function showOverview(frame) {
+  const run_s = Math.max(1e-6, (frame.at_us - frame.started_us) / 1e6);
+  const fresh = new Set();
+  // A strip's slot is two seconds, whatever the pace of frames.
+  const slot = Math.floor(frame.at_us / 2e6);
+  const slots = live.strip_us ? Math.min(STRIP_SLOTS, slot - live.strip_us) : 1;
+  live.strip_us = slot;
+  for (const values of frame.books) {
+    const own = {};
+    frame.columns.forEach((name, n) => { own[name] = values[n]; });
+    fresh.add(own.symbol);
+    const book = app.books.get(own.symbol) || { states: [], seen: [] };
+    Object.assign(book, own);
+    book.age_s = own.evidence_us ? (frame.at_us - own.evidence_us) / 1e6 : null;
+    book.coverage = own.evidence_us ? Math.max(0, 1 - own.lost_s / run_s) : 0;
+    book.seen.push([frame.at_us, own.updates, own.epoch]);
+    while (book.seen.length > 2 && frame.at_us - book.seen[0][0] > 5e6) book.seen.shift();
+    const [since, updates, epoch] = book.seen[0];
+    book.rate = frame.at_us > since ? Math.max(0, own.updates - (epoch === own.epoch ? updates : 0)) / ((frame.at_us - since) / 1e6) : 0;
+    // The worst of its slot is kept, so that a short gap stays visible.
+    for (let n = 0; n < slots; n++) book.states.push(own.state);
+    if (slots <= 0 && book.states.length && SEVERITY[own.state] > SEVERITY[book.states[book.states.length - 1]]) book.states[book.states.length - 1] = own.state;
+    if (book.states.length > STRIP_SLOTS) book.states.splice(0, book.states.length - STRIP_SLOTS);
+    app.books.set(own.symbol, book);
+  }
+  for (const symbol of [...app.books.keys()]) if (!fresh.has(symbol)) app.books.delete(symbol);
+  arrange();
+}
+function showLiveBook(frame) {
+  const own = {};
+  frame.columns.forEach((name, n) => { own[name] = frame.own[n]; });
+  if (own.symbol !== app.symbol) return;
+  const book = frame.book;
+  const lost = own.state === "live" ? "" : `The book is not known${own.reason ? `: ${own.reason}` : ""}. ${own.state === "syncing" ? "A snapshot is under way." : own.state === "cold" ? "No connection carries it." : own.state}`;
+  const age_s = own.evidence_us ? (frame.at_us - own.evidence_us) / 1e6 : null;
+  showState(own.state === "live" ? "known" : `${own.state}${own.reason ? `: ${own.reason}` : ""}`, health(own) || "");
+  showQuote(book);
+  setText($("quote").children[2], `evidence ${age_s === null ? "–" : length(age_s)} ago · lag ${own.lag_ms === null ? "–" : `${own.lag_ms.toFixed(0)} ms`} · ${whole.format(own.gaps)} ${own.gaps === 1 ? "gap" : "gaps"} · ${own.failed ? `${whole.format(own.failed)} checks failed` : `${whole.format(own.checks)} checks`}`);
+  if (book && !app.reachChosen) chooseReach(book);
+  // While a worker has not answered, the book is known all the same: the ladder stays, and is marked as old.
+  const missing = own.state === "live" && !book;
+  $("ladder").parentNode.classList.toggle("stale", missing);
+  if (!missing) { showLadder(book, lost); showDepth(book); }
+  keep(frame.at_us, own.state === "live", book);
+  drawLive();
+}
+function chooseReach(book) {
+  if (!book.bids.length || !book.asks.length) return;
+  const wanted = Math.max(25, 10 * bps(book.bids[0][0], book.asks[0][0]));
+  app.reach = REACHES.find((reach) => reach >= wanted) || REACHES[REACHES.length - 1];
+  app.reachChosen = true;
+  $("reach").value = String(app.reach);
+}
+function keep(at_us, known, book) {
+  const last = live.columns[live.columns.length - 1];
+  if (last && at_us <= last.at_us) return;
+  const bid = book && book.bids[0] ? book.bids[0][0] : null;
+  const ask = book && book.asks[0] ? book.asks[0][0] : null;
+  const cells = book && book.bid_cells.length ? Float64Array.from(book.bid_cells, (size, n) => size + book.ask_cells[n]) : null;
+  live.columns.push({ at_us, known, bid, ask, cells, low: book ? book.low : 0, step: book ? book.step : 0 });
+  while (at_us - live.columns[0].at_us > KEEP_S * 1e6) live.columns.shift();
+}
+function drawLive() {
+  const all = live.columns;
+  if (!all.length) return;
+  const to_us = all[all.length - 1].at_us;
+  const from_us = to_us - LIVE_WINDOW_S * 1e6;
+  const newest = all.findLast((c) => c.cells);
+  const gaps = [];
+  for (let n = 0; n < all.length; n++) {
+    if (all[n].known) continue;
+    const until = n + 1 < all.length ? all[n + 1].at_us : to_us;
+    if (gaps.length && gaps[gaps.length - 1][1] === all[n].at_us) gaps[gaps.length - 1][1] = until;
+    else gaps.push([all[n].at_us, until]);
+  }
+  const shown = gaps.filter(([, to]) => to >= from_us);
+  const lines = [];
+  let before = 0;
+  for (const c of all) {
+    if (c.at_us < from_us - 5e6) continue;
+    if (before && c.at_us - before > STALE_MS * 1e3) lines.push([before, null, null]);
+    lines.push([c.at_us, c.bid, c.ask]);
+    before = c.at_us;
+  }
+  drawHeat(newest ? { ...gridOf(all, newest, from_us, to_us), lines, gaps: shown, from_us, to_us } : null, 0);
+  setText($("heat-note"), newest ? `the last ${LIVE_WINDOW_S / 60} min since this page looks at it · a cell each ${Number(newest.step.toPrecision(6))} · gaps red` : "");
+  $("heat").setAttribute("aria-label", `Heatmap of ${app.symbol}, the last ${LIVE_WINDOW_S / 60} minutes, ${shown.length} gaps`);
+  bands.spans = gaps.map(([from, to]) => [from / 1e6, to / 1e6]);
+  bands.range = [from_us / 1e6, to_us / 1e6];
+  const times = lines.map(([us]) => us / 1e6);
+  const values = lines.map(([, bid, ask]) => (bid === null || ask === null ? null : bps(bid, ask)));
+  charts.show("spread", spreadOptions, [times, values]);
+  const now = values[values.length - 1];
+  setText($("spread-now"), now === null || now === undefined ? "" : `now ${now.toFixed(3)}`);
+}
+function gridOf(all, newest, from_us, to_us) {
+  // Columns came at their own times, around their own mids: each pixel column shows the newest one before it.
+  const bins = newest.cells.length;
+  const { low, step } = newest;
+  const levels = new Uint8Array(LIVE_COLUMNS * bins);
+  const step_us = (to_us - from_us) / LIVE_COLUMNS;
+  const [small, large] = scaleOf(all, from_us);
+  const width = Math.log(large / small);
+  let at = 0;
+  for (let c = 0; c < LIVE_COLUMNS; c++) {
+    const us = from_us + (c + 1) * step_us;
+    while (at + 1 < all.length && all[at + 1].at_us <= us) at += 1;
+    const column = all[at];
+    if (column.at_us > us || !column.cells || us - column.at_us > STALE_MS * 1e3) continue;
+    for (let b = 0; b < bins; b++) {
+      const size = column.cells[Math.floor((low + (b + 0.5) * step - column.low) / column.step)];
+      if (size > 0) levels[c * bins + b] = Math.max(1, Math.min(254, Math.round(1 + (253 * Math.log(size / small)) / width)));
+    }
+  }
+  return { begin_us: from_us, step_us, columns: LIVE_COLUMNS, bins, low, step, levels };
+}
+function scaleOf(all, from_us) {
+  // The few largest share the brightest colour. A sample is enough.
+  const sizes = [];
+  const shown = all.filter((c) => c.cells && c.at_us >= from_us);
+  const every = Math.max(1, Math.floor((shown.length * 200) / 8000));
+  let n = 0;
+  for (const column of shown) for (const size of column.cells) if (size > 0 && n++ % every === 0) sizes.push(size);
+  if (!sizes.length) return [1, 2];
+  sizes.sort((a, b) => a - b);
+  const small = sizes[Math.floor(sizes.length * 0.02)];
+  return [small, Math.max(small * 1.01, sizes[Math.min(sizes.length - 1, Math.floor(sizes.length * 0.998))])];
+}
+
 // ── where we are ─────────────────────────────────────────────────────────────────────────────────
 
 function hashOf(symbol) { return `#/${encodeURIComponent(symbol)}`; }
@@ -734,11 +918,14 @@ function route() {
   for (const id of ["heat-note", "spread-now", "depth-now", "levels"]) setText($(id), "");
   $("main").focus({ preventScroll: true });
   scrollTo(0, 0);
-  if (app.mode === "recording") { seen.history = null; openRecorded(); }
+  if (app.mode === "recording") { seen.history = null; openRecorded(); return; }
+  live.columns = [];
+  showLadder(null, "Waiting for the next frame.");
 }
 function redraw() {
   if (app.symbol === null) paintRows();
   else if (app.mode === "recording") moveTo(seen.at_us);
+  else drawLive();
 }
 
 function buildChoices() {
@@ -795,6 +982,7 @@ async function begin() {
     setText($("version"), `booktape ${app.about.version}`);
     buildHead();
     if (app.mode === "recording") await loadRecording();
+    else connect();
   } catch (error) {
     setText($("link"), "no answer"); setClass($("link"), "badge bad");
     notice(error.message);

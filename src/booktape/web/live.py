@@ -1,0 +1,220 @@
+"""What a running recorder shows: one frame for each that a browser asks for.
+
+A browser asks over a WebSocket, and asks again when it has drawn the answer. So at most one frame is under way to it:
+a slow browser gets fewer frames, never a queue of old ones, and a page in a hidden tab asks for nothing.
+
+All browsers share one status of the recorder, which is made at most twice a second, and one encoding of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from http import HTTPStatus
+from time import monotonic
+from typing import Any, Final, Protocol
+
+import msgspec
+from aiohttp import WSCloseCode, WSMsgType, web
+
+from booktape.reader.book_view import REACHES_BPS, BookView
+from booktape.recorder.status import BookStatus, RecorderStatus
+from booktape.version import VERSION
+from booktape.web.server import answer_json, answer_sentence
+
+BOOK_EVERY_S: Final = 0.25
+OVERVIEW_EVERY_S: Final = 0.5
+"""The shortest time between two frames of one browser, and between two looks at the recorder."""
+
+MANY: Final = 300
+MANY_EVERY_S: Final = 1.0
+"""With more books than MANY, the overview changes more slowly: all of them are looked at for it."""
+
+BROWSERS_MAX: Final = 100
+
+WISH_BYTES_MAX: Final = 1_024
+
+HEARTBEAT_S: Final = 20.0
+"""A browser that does not answer a ping is gone."""
+
+COLUMNS: Final = (
+    *("symbol", "state", "reason", "evidence_us", "lag_ms", "updates", "epoch", "rows", "gaps"),
+    *("lost_s", "checks", "failed", "bid", "ask"),
+)
+
+
+class LiveRecorder(Protocol):
+    """The part of a recorder that a page looks at."""
+
+    def status(self) -> RecorderStatus | None:
+        """None before it has begun, and while it ends."""
+
+    async def view(self, symbol: str, reach_bps: int) -> BookView | None:
+        """None for a book that is not known or not recorded."""
+
+
+class Wish(msgspec.Struct, forbid_unknown_fields=True):
+    """What a browser wants to see next: all symbols (None), or one of them."""
+
+    symbol: str | None
+    reach: int
+
+
+class LiveAnswers:
+    """The routes of the page that shows a running recorder. `name` says what it records, and where to."""
+
+    def __init__(self, recorder: LiveRecorder, name: str) -> None:
+        self._recorder = recorder
+        self._name = name
+        self._browsers = 0
+        self._status: RecorderStatus | None = None
+        self._looked_s = 0.0
+        self._overview = b""
+        self._views: dict[tuple[str, int], tuple[float, BookView | None]] = {}
+
+    def routes(self) -> list[web.RouteDef]:
+        """`/about` answers JSON; `/live` is the WebSocket."""
+        return [
+            web.get("/about", self._about, allow_head=False),
+            web.get("/live", self._live, allow_head=False),
+        ]
+
+    async def _about(self, _: web.Request) -> web.Response:
+        return answer_json({"mode": "live", "name": self._name, "version": VERSION})
+
+    async def _live(self, request: web.Request) -> web.StreamResponse:
+        if self._browsers >= BROWSERS_MAX:
+            return answer_sentence(
+                HTTPStatus.SERVICE_UNAVAILABLE, "Too many pages are open. Close some of them."
+            )
+        socket = web.WebSocketResponse(
+            heartbeat=HEARTBEAT_S, max_msg_size=WISH_BYTES_MAX, compress=False
+        )
+        if not socket.can_prepare(request):
+            return answer_sentence(
+                HTTPStatus.UPGRADE_REQUIRED, "This address is for the page itself."
+            )
+        self._browsers += 1
+        try:
+            await socket.prepare(request)
+            await self._serve(socket)
+        finally:
+            self._browsers -= 1
+        return socket
+
+    async def _serve(self, socket: web.WebSocketResponse) -> None:
+        """A frame for each wish, never faster than a screen needs it."""
+        next_s = 0.0
+        async for message in socket:
+            wish = _parsed(message.data) if message.type is WSMsgType.TEXT else None
+            if wish is None:
+                await socket.close(code=WSCloseCode.POLICY_VIOLATION)
+                return
+            await asyncio.sleep(max(0.0, next_s - monotonic()))
+            # Of the newest moment: made after the wait.
+            await socket.send_bytes(await self._frame(wish))
+            next_s = monotonic() + (BOOK_EVERY_S if wish.symbol else self._overview_every_s)
+
+    async def _frame(self, wish: Wish) -> bytes:
+        status = self._look()
+        if status is None:
+            return msgspec.json.encode({"kind": "waiting"})
+        if wish.symbol is None:
+            return self._overview
+        own = next((book for book in status.books if book.symbol == wish.symbol), None)
+        if own is None:
+            return msgspec.json.encode({"kind": "unknown"})
+        view = await self._view(wish.symbol, wish.reach)
+        return msgspec.json.encode(
+            {
+                "kind": "book",
+                **_totals(status),
+                "columns": COLUMNS,
+                "own": _row(own),
+                "book": view,
+            }
+        )
+
+    def _look(self) -> RecorderStatus | None:
+        """The recorder's status, as of half a second ago at most."""
+        now_s = monotonic()
+        if now_s - self._looked_s >= self._overview_every_s or self._status is None:
+            self._looked_s, self._status = now_s, self._recorder.status()
+            if self._status is not None:
+                self._overview = _overview(self._status)
+        return self._status
+
+    @property
+    def _overview_every_s(self) -> float:
+        many = self._status is not None and len(self._status.books) > MANY
+        return MANY_EVERY_S if many else OVERVIEW_EVERY_S
+
+    async def _view(self, symbol: str, reach_bps: int) -> BookView | None:
+        """A book that all browsers share which look at it in the same quarter of a second."""
+        now_s = monotonic()
+        made_s, view = self._views.get((symbol, reach_bps), (0.0, None))
+        if now_s - made_s < BOOK_EVERY_S / 2:
+            return view
+        self._views = {
+            key: value for key, value in self._views.items() if now_s - value[0] < BOOK_EVERY_S
+        }
+        view = await self._recorder.view(symbol, reach_bps)
+        self._views[symbol, reach_bps] = (monotonic(), view)
+        return view
+
+
+def _parsed(text: str) -> Wish | None:
+    try:
+        wish = msgspec.json.decode(text, type=Wish)
+    except (msgspec.MsgspecError, UnicodeError):
+        return None
+    return wish if wish.reach in REACHES_BPS else None
+
+
+def _overview(status: RecorderStatus) -> bytes:
+    return msgspec.json.encode(
+        {
+            "kind": "overview",
+            **_totals(status),
+            "columns": COLUMNS,
+            "books": [_row(book) for book in status.books],
+        }
+    )
+
+
+def _totals(status: RecorderStatus) -> dict[str, Any]:
+    return {
+        "at_us": status.at_ns // 1_000,
+        "started_us": status.started_ns // 1_000,
+        "books_known": status.known,
+        "books_all": len(status.books),
+        "records": status.records,
+        "waiting": status.waiting,
+        "queue_lag_ms": status.lag_ms,
+        "connections": status.connections,
+        "rows": status.rows,
+        "gap_count": status.gaps,
+        "failed_checks": status.failed_checks,
+        "bytes_an_hour": status.bytes_an_hour,
+        "segment": status.segment,
+        "lost_lines": status.lost_lines,
+    }
+
+
+def _row(book: BookStatus) -> tuple[Any, ...]:
+    """In the order of COLUMNS."""
+    return (
+        book.symbol,
+        book.state,
+        book.reason,
+        book.evidence_ns // 1_000,
+        None if book.lag_ns is None else book.lag_ns / 1e6,
+        book.updates,
+        book.epoch,
+        book.rows,
+        book.gaps,
+        book.lost_ns / 1e9,
+        book.comparisons,
+        book.failed_checks,
+        book.top and book.top.bid,
+        book.top and book.top.ask,
+    )
