@@ -9,6 +9,7 @@ All browsers share one status of the recorder, which is made at most twice a sec
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from http import HTTPStatus
 from time import monotonic
 from typing import Any, Final, Protocol
@@ -69,7 +70,7 @@ class LiveAnswers:
         self._status: RecorderStatus | None = None
         self._looked_s = 0.0
         self._overview = b""
-        self._views: dict[tuple[str, int], tuple[float, BookView | None]] = {}
+        self._views: dict[tuple[str, int], _Shared] = {}
 
     def routes(self) -> list[web.RouteDef]:
         """`/about` answers JSON; `/live` is the WebSocket."""
@@ -149,17 +150,27 @@ class LiveAnswers:
         return MANY_EVERY_S if many else OVERVIEW_EVERY_S
 
     async def _view(self, symbol: str, reach_bps: int) -> BookView | None:
-        """A book that all browsers share which look at it in the same quarter of a second."""
+        """A book that all browsers share which look at it at the same time, or soon after each other."""
         now_s = monotonic()
-        made_s, view = self._views.get((symbol, reach_bps), (0.0, None))
-        if now_s - made_s < BOOK_EVERY_S / 2:
-            return view
-        self._views = {
-            key: value for key, value in self._views.items() if now_s - value[0] < BOOK_EVERY_S
-        }
-        view = await self._recorder.view(symbol, reach_bps)
-        self._views[symbol, reach_bps] = (monotonic(), view)
-        return view
+        self._views = {key: each for key, each in self._views.items() if each.serves_at(now_s)}
+        key = symbol, reach_bps
+        if key not in self._views:
+            work = asyncio.ensure_future(self._recorder.view(symbol, reach_bps))
+            self._views[key] = _Shared(now_s, work)
+        # A browser that leaves does not take the book from the others.
+        return await asyncio.shield(self._views[key].work)
+
+
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    """A book that was asked for at a moment of steady time."""
+
+    asked_s: float
+    work: asyncio.Future[BookView | None]
+
+    def serves_at(self, now_s: float) -> bool:
+        """Whether those who ask now get it too: while it is made, and for a little after it was asked for."""
+        return not self.work.done() or now_s - self.asked_s < BOOK_EVERY_S / 2
 
 
 def _parsed(text: str) -> Wish | None:

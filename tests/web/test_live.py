@@ -1,0 +1,336 @@
+"""The page of a running recorder: what it shows is the recorder's, and no browser makes it wait or grow."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import aiohttp
+import pytest
+
+import booktape
+from booktape.core.book import OrderBook
+from booktape.reader.book_view import BookView, view_book
+from booktape.recorder.status import BookStatus, BookTop, RecorderStatus
+from booktape.sim.market.market import Market
+from booktape.sim.server.server import SimServer
+from booktape.web.live import BROWSERS_MAX, COLUMNS, MANY, LiveAnswers
+from booktape.web.server import PageServer
+from e2e.commands import said, start
+from web.asking import get, served
+
+B = "BTCUSDT"
+OVERVIEW = '{"symbol":null,"reach":25}'
+LOOK = '{"symbol":"BTCUSDT","reach":25}'
+
+
+@dataclass
+class Still:
+    """A recorder that counts how often it is looked at."""
+
+    books: tuple[BookStatus, ...] = (
+        BookStatus(B, "live", 2, 7, 3, 1, "", 9_000, 8_000, 0, BookTop(2, 1.0, 2.0), 5, 4, 6_000),
+        BookStatus("<b>X</b>", "cold", 1, 0, 0, 1, "id_gap"),
+    )
+    looks: int = 0
+    views: int = 0
+    begun: bool = True
+    delay_s: float = 0.0
+    seen: list[tuple[str, int]] = field(default_factory=list)
+
+    def status(self) -> RecorderStatus | None:
+        self.looks += 1
+        return (
+            RecorderStatus(10_000, 1_000, self.books, 1, 0, 0.5, 1, 2, 3, "first")
+            if self.begun
+            else None
+        )
+
+    async def view(self, symbol: str, reach_bps: int) -> BookView | None:
+        self.views += 1
+        self.seen.append((symbol, reach_bps))
+        await asyncio.sleep(self.delay_s)
+        book = OrderBook([(1.0, 5.0)], [(2.0, 6.0)])
+        return view_book((1, 2), 3, 4, book.columns(), reach_bps)
+
+
+@asynccontextmanager
+async def watched(
+    still: Still,
+) -> AsyncIterator[tuple[PageServer, aiohttp.ClientWebSocketResponse]]:
+    """A page's server, and one browser."""
+    async with served(LiveAnswers(still, "a name").routes()) as server, browser(server) as socket:
+        yield server, socket
+
+
+@asynccontextmanager
+async def browser(
+    server: PageServer, **headers: str
+) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+    async with (
+        aiohttp.ClientSession(headers=headers) as session,
+        session.ws_connect(f"{server.url}live", max_msg_size=0) as socket,
+    ):
+        yield socket
+
+
+async def frame(socket: aiohttp.ClientWebSocketResponse, wish: str) -> Any:
+    await socket.send_str(wish)
+    async with asyncio.timeout(20):
+        return json.loads(await socket.receive_bytes())
+
+
+async def test_a_frame_is_what_the_recorder_says() -> None:
+    """All symbols in its order, or one of them with its book."""
+    still = Still()
+    async with watched(still) as (server, socket):
+        about = json.loads((await get(server.url + "about"))[2])
+        assert (about["mode"], about["name"]) == ("live", "a name")
+        found = await frame(socket, OVERVIEW)
+        assert (found["kind"], found["books_known"], found["books_all"]) == ("overview", 1, 2)
+        assert [
+            dict(zip(found["columns"], row, strict=True))["symbol"] for row in found["books"]
+        ] == [
+            B,
+            "<b>X</b>",
+        ]
+        own = dict(zip(found["columns"], found["books"][0], strict=True))
+        assert own == {
+            "symbol": B,
+            "state": "live",
+            "reason": "",
+            "evidence_us": 9,
+            "lag_ms": 0.006,
+            "updates": 7,
+            "epoch": 2,
+            "rows": 3,
+            "gaps": 1,
+            "lost_s": 4e-9,
+            "checks": 5,
+            "failed": 0,
+            "bid": 1.0,
+            "ask": 2.0,
+        }
+        assert tuple(found["columns"]) == COLUMNS
+        found = await frame(socket, LOOK)
+        assert (found["kind"], found["own"][0]) == ("book", B)
+        assert (found["book"]["bids"], found["book"]["update_id"]) == ([[1.0, 5.0]], 3)
+        assert still.seen == [(B, 25)]
+
+
+async def test_before_a_recording_and_for_other_symbols_there_is_a_word() -> None:
+    """And the page goes on asking."""
+    still = Still(begun=False)
+    async with watched(still) as (_, socket):
+        assert await frame(socket, OVERVIEW) == {"kind": "waiting"}
+        still.begun = True
+        assert await frame(socket, '{"symbol":"NOSUCH","reach":25}') == {"kind": "unknown"}
+        assert (await frame(socket, OVERVIEW))["kind"] == "overview"
+    assert not still.seen
+
+
+WISHES = [
+    "",
+    "{}",
+    "null",
+    "[]",
+    '{"symbol":"BTCUSDT"}',
+    '{"symbol":"BTCUSDT","reach":26}',
+    '{"symbol":"BTCUSDT","reach":1e400}',
+    '{"symbol":1,"reach":25}',
+    '{"symbol":null,"reach":25,"more":1}',
+    '{"symbol":"' + "a" * 5_000 + '","reach":25}',
+    "[" * 1_000,
+    "\x00",
+]
+
+
+@pytest.mark.parametrize("wish", WISHES)
+async def test_what_is_no_wish_ends_its_browser_alone(wish: str) -> None:
+    """The next one is answered."""
+    still = Still()
+    async with watched(still) as (server, socket):
+        with suppress(ConnectionError):
+            await socket.send_str(wish)
+        message = await asyncio.wait_for(socket.receive(), 20)
+        assert message.type in {aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED}
+        async with browser(server) as other:
+            assert (await frame(other, OVERVIEW))["kind"] == "overview"
+
+
+@pytest.mark.parametrize("wish", [b"", b"\xff\xfe", OVERVIEW.encode()])
+async def test_bytes_are_no_wish(wish: bytes) -> None:
+    """A wish is a text."""
+    async with watched(Still()) as (_, socket):
+        await socket.send_bytes(wish)
+        message = await asyncio.wait_for(socket.receive(), 20)
+        assert message.type is aiohttp.WSMsgType.CLOSE
+
+
+@pytest.mark.parametrize(
+    "headers", [{"Origin": "http://evil.example"}, {"Host": "evil.example"}, {"Origin": "null"}]
+)
+async def test_another_page_gets_no_socket(headers: dict[str, str]) -> None:
+    """Browsers give the Origin with every WebSocket."""
+    async with watched(Still()) as (server, _):
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            async with browser(server, **headers):
+                pass
+    assert refused.value.status in {403, 421}
+
+
+async def test_the_address_of_the_socket_is_no_page() -> None:
+    """A plain GET gets a sentence."""
+    async with watched(Still()) as (server, _):
+        assert (await get(server.url + "live"))[0] == 426
+
+
+async def test_all_browsers_share_one_look_at_the_recorder() -> None:
+    """However many there are."""
+    still = Still()
+    async with served(LiveAnswers(still, "").routes()) as server:
+
+        async def watch() -> None:
+            async with browser(server) as socket:
+                for wish in (OVERVIEW, LOOK, LOOK):
+                    await frame(socket, wish)
+
+        began_s = monotonic()
+        await asyncio.gather(*(watch() for _ in range(30)))
+        slots = 2 + (monotonic() - began_s) / 0.125
+    assert still.looks <= slots
+    assert still.views <= slots
+
+
+async def test_too_many_browsers_are_refused() -> None:
+    """And one that leaves makes room."""
+    connector = aiohttp.TCPConnector(limit=0)
+    async with (
+        watched(Still()) as (server, first),
+        aiohttp.ClientSession(connector=connector) as session,
+    ):
+        others = [await session.ws_connect(f"{server.url}live") for _ in range(BROWSERS_MAX - 1)]
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            await session.ws_connect(f"{server.url}live")
+        assert refused.value.status == 503
+        await first.close()
+        async with asyncio.timeout(20):
+            while not await _has_room(session, server):
+                await asyncio.sleep(0.05)
+        assert not any(other.closed for other in others)
+
+
+async def _has_room(session: aiohttp.ClientSession, server: PageServer) -> bool:
+    with suppress(aiohttp.WSServerHandshakeError):
+        await session.ws_connect(f"{server.url}live")
+        return True
+    return False
+
+
+async def test_a_browser_that_does_not_read_gets_one_frame_and_no_queue() -> None:
+    """It may ask a thousand times: what waits for it is one frame, in the system's buffers at most."""
+    books = tuple(BookStatus(f"S{n:05}", "cold", 1, 0, 0, 0) for n in range(20_000))
+    still = Still(books)
+    async with served(LiveAnswers(still, "").routes()) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=1_024)
+        writer.write(
+            f"GET /live HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nUpgrade: websocket\r\n"
+            "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+            "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n".encode()
+        )
+        assert b"101" in await reader.readline()
+        wish = OVERVIEW.encode()
+        masked = bytes([0x81, 0x80 | len(wish), 0, 0, 0, 0]) + wish
+        with suppress(TimeoutError):
+            for _ in range(1_000):
+                writer.write(masked)
+                await asyncio.wait_for(writer.drain(), 0.5)
+        # Another browser, that reads, is served meanwhile; frames are made for it.
+        async with browser(server) as socket:
+            for _ in range(4):
+                found = await frame(socket, OVERVIEW)
+                assert len(found["books"]) == len(books)
+        frame_bytes = len(json.dumps(found))
+        assert still.looks <= 12
+        handlers = server._runner.server
+        assert handlers is not None
+        waiting = [
+            each.transport.get_write_buffer_size()
+            for each in handlers.connections
+            if each.transport
+        ]
+        assert max(waiting) <= 2 * frame_bytes
+        writer.close()
+
+
+async def test_many_books_are_looked_at_less_often() -> None:
+    """Each look costs the recorder's loop some microseconds a book."""
+    still = Still(tuple(BookStatus(f"S{n:05}", "cold", 1, 0, 0, 0) for n in range(MANY + 1)))
+    async with watched(still) as (_, socket):
+        await frame(socket, OVERVIEW)
+        began_s = monotonic()
+        await frame(socket, OVERVIEW)
+        assert monotonic() - began_s > 0.9
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_the_ladder_is_the_recorders_book(tmp_path: Path, workers: int) -> None:
+    """Level by level, as of the update that it names: seen by the page, and read from the archive afterwards."""
+    async with SimServer(Market((B, "ETHUSDT"), levels=100)) as exchange:
+        found = await _seen(exchange, tmp_path, workers)
+    for symbol, shown in found.items():
+        rows = booktape.open(tmp_path).snapshots(symbol).to_arrow().to_pylist()
+        (row,) = [
+            row
+            for row in rows
+            if (row["epoch"], row["update_id"]) == (shown["epoch"], shown["update_id"])
+        ]
+        for side in ("bid", "ask"):
+            levels = zip(row[f"{side}_price"], row[f"{side}_size"], strict=True)
+            assert shown[f"{side}s"] == [[*level] for level in levels][:25]
+            assert shown[f"{side}_levels"] == len(row[f"{side}_price"])
+
+
+async def _seen(exchange: SimServer, out: Path, workers: int) -> dict[str, Any]:
+    """The book of each symbol, as a page of the real command shows it."""
+    process = await start(
+        *(
+            "record",
+            B,
+            "ETHUSDT",
+            "--every",
+            "1",
+            "--workers",
+            str(workers),
+            "--web",
+            "0",
+            "--out",
+            out,
+        ),
+        *("--rest-url", exchange.rest_url, "--ws-url", exchange.ws_url),
+    )
+    try:
+        heard = await said(process, "url=")
+        url = heard.rpartition("url=")[2].split()[0]
+        found: dict[str, Any] = {}
+        async with (
+            aiohttp.ClientSession() as session,
+            session.ws_connect(f"{url}live", max_msg_size=0) as socket,
+            asyncio.timeout(60),
+        ):
+            while len(found) < 2:
+                for symbol in {B, "ETHUSDT"} - set(found):
+                    shown = await frame(socket, json.dumps({"symbol": symbol, "reach": 50}))
+                    if shown.get("book"):
+                        found[symbol] = shown["book"]
+        return found
+    finally:
+        process.terminate()
+        _, err = await process.communicate()
+        assert process.returncode == 0, err.decode()
