@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+from contextlib import closing
 from dataclasses import replace
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
@@ -15,8 +16,8 @@ from typing import Final
 import pytest
 
 from booktape.net.request_pause import NO_PAUSE
-from booktape.recorder import workers
 from booktape.reader.book_view import BookView
+from booktape.recorder import workers
 from booktape.recorder.settings import Partition, Settings
 from booktape.recorder.status import BookStatus, RecorderStatus
 from booktape.recorder.workers import (
@@ -212,4 +213,5 @@ def _drain(worker: _Worker, loop: asyncio.AbstractEventLoop | None = None) -> No
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(BaseProcess, "join", lambda _: None)
         patch.setattr(BaseProcess, "exitcode", 0)
-        worker.drain_status(asyncio.new_event_loop() if loop is None else loop)
+        with closing(asyncio.new_event_loop()) as own:
+            worker.drain_status(loop or own)

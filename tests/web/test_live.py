@@ -25,6 +25,8 @@ from booktape.web.server import PageServer
 from e2e.commands import said, start
 from web.asking import get, served
 
+pytestmark = pytest.mark.real_time
+
 B = "BTCUSDT"
 OVERVIEW = '{"symbol":null,"reach":25}'
 LOOK = '{"symbol":"BTCUSDT","reach":25}'

@@ -16,7 +16,7 @@ from reader.day import write
 from support.browser import Tab, chromium, needs_chromium
 from web.asking import served
 
-pytestmark = needs_chromium
+pytestmark = [needs_chromium, pytest.mark.real_time]
 
 UNTIL_DRAWN = "document.getElementById('heat-note').textContent"
 RED = """

@@ -21,6 +21,8 @@ from reader.day import write
 from reader.truth import moment
 from web.asking import get, served
 
+pytestmark = pytest.mark.real_time
+
 SECONDS, CUTS = 120, (40, 80)
 
 

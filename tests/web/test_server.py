@@ -16,6 +16,8 @@ from booktape.web.guard import Address
 from booktape.web.server import CONNECTIONS_MAX, PageServer
 from web.asking import get, send, served
 
+pytestmark = pytest.mark.real_time
+
 PAGE = resources.files("booktape.web").joinpath("page")
 FILES = {
     "/": "index.html",
