@@ -22,6 +22,7 @@ from booktape.commands import settings_file
 from booktape.commands.export import export
 from booktape.commands.health import health
 from booktape.commands.info import info
+from booktape.commands.merge import merge
 from booktape.commands.plot import plot
 from booktape.commands.rebuild import rebuild
 from booktape.commands.record import record
@@ -53,6 +54,11 @@ _add(health, "booktape health --ready")
 _add(info, "booktape info data")
 _add(verify, "booktape verify data --jobs 4")
 _add(rebuild, "booktape rebuild data --every 1 --symbol BTCUSDT --out fine")
+_add(
+    merge,
+    "booktape merge first second --out both",
+    usage="booktape merge ARCHIVE ARCHIVE... --out DIR",
+)
 _add(export, "booktape export data --format parquet --symbol BTCUSDT --out exported")
 _add(plot, "booktape plot data heatmap --symbol BTCUSDT --file heatmap.png")
 _add(view, "booktape view data --web 127.0.0.1:8080")
@@ -61,8 +67,8 @@ _add(view, "booktape view data --web 127.0.0.1:8080")
 def main() -> None:
     """Run the command line.
 
-    Exit codes: 0 done, 1 what was verified, rebuilt or read is not whole, 2 the user's mistake, 69 nothing was
-    recorded, 74 the disk failed, 78 what --check found.
+    Exit codes: 0 done, 1 what was verified, rebuilt, merged or read is not whole, 2 the user's mistake, 69
+    nothing was recorded, 74 the disk failed, 78 what --check found.
     """
     descriptors.raise_limit()
     with terminal.connected():

@@ -6,6 +6,7 @@
     │   ├── InexactSymbol           its prices need more digits than a double holds
     │   ├── DirectoryInUse          another recorder has the directory
     │   ├── TooFewDescriptors       the process may not open as many files and sockets as it needs
+    │   ├── CannotMerge             these archives are no recordings of one market, or must be merged first
     │   └── NotRecorded             the archive does not hold it
     ├── DamagedArchive            what was asked for may be in files that cannot be read
     ├── BookNotKnown              the recording itself says that it did not know the book then
@@ -85,6 +86,10 @@ class DirectoryInUse(UsageError):
 
 class TooFewDescriptors(UsageError):
     """The process may not have as many files and sockets open as it needs (`ulimit -n`)."""
+
+
+class CannotMerge(UsageError):
+    """Recordings that do not fit together: of other exchanges, of different N, or of an old format."""
 
 
 class NotRecorded(UsageError):

@@ -29,7 +29,7 @@ GAP_REASONS: Final = MappingProxyType(
         DISCONNECTED: "no connection carried the symbol any more",
         STOPPED: "the recorder had been stopped (SIGINT, SIGTERM, --duration)",
         KILLED: "the recorder had died without sealing its files, and was started again",
-        NO_TAPE: "the recorder was started on an archive whose last tape is missing",
+        NO_TAPE: "the recorder was started on an archive whose last tape is missing; in a merge: the next tape is",
         DISPROVED: "a later snapshot had other levels than the book",
         RELISTED: "the exchange had stopped listing the symbol, and yet went on sending it",
         SILENT: "an event that must have come did not, or nothing had shown the book current for too long",

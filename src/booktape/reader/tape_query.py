@@ -6,7 +6,7 @@ A reader needs one symbol at a time. Skipping the lines of the others costs far 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import IO, Final, NamedTuple, TypeAlias, cast
 
@@ -79,13 +79,13 @@ def read_records(
     archive: ArchiveFiles,
     tape: ArchiveFile,
     symbols: Symbols,
-    lines: SymbolFilter | None = None,
+    lines: Callable[[bytes], bool] | None = None,
     every: int = 0,
 ) -> Iterator[TapeRecord]:
     """The records of a tape as if only these symbols had been recorded.
 
-    `every` replaces the recorded number of events per row. A damaged sealed tape raises DamagedTape; an
-    unsealed one ends before its first incomplete line.
+    With `lines` only those lines are decoded for which it is true. `every` replaces the recorded number of events
+    per row. A damaged sealed tape raises DamagedTape; an unsealed one ends before its first incomplete line.
     """
     torn = "/unsealed/" in tape.path
     try:

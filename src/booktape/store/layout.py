@@ -95,6 +95,11 @@ def segment_end_ns(start_ns: int, length_ns: int) -> int:
     return min(end, midnight)
 
 
+def segment_start_ns(time_ns: int, length_ns: int) -> int:
+    """When the segment began, on the clock, in which this moment lies. See `segment_end_ns`."""
+    return max(time_ns // length_ns * length_ns, time_ns // _DAY_NS * _DAY_NS)
+
+
 @dataclass(frozen=True, slots=True)
 class Layout:
     """The paths of one archive."""

@@ -1,0 +1,71 @@
+"""`booktape merge`: recordings of the same market become one archive."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from cyclopts import Parameter
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from booktape import terminal, tuning
+from booktape.commands.options import NamedPath, Positive, seconds
+from booktape.errors import UsageError
+from booktape.merge.archive import MergeOutcome, MergeRequest
+from booktape.merge.archive import merge as merge_archives
+from booktape.reader.archive_files import ArchiveFiles
+from booktape.store.layout import Layout
+from booktape.store.target import check_archive
+
+
+def merge(
+    *archives: Annotated[str, Parameter(name="ARCHIVE")],
+    out: NamedPath,
+    every: Positive | None = None,
+    segment: str = "1h",
+) -> int:
+    """Make one archive of several recordings of the same market: what one missed, another one fills.
+
+    Exit code 1 when a tape is damaged: its segment is left out. See docs/merge.md.
+
+    Parameters
+    ----------
+    archives
+        The folders of the recordings, two or more, in any order; nothing in them is changed.
+    out
+        The folder for the result, which appears when it is whole.
+    every
+        N: one full snapshot every N updates of a symbol. Without it: as all recordings have it.
+    segment
+        How long the segments of the result are, on the clock.
+    """
+    if len(archives) < 2:  # noqa: PLR2004 one archive is merged with nothing
+        raise UsageError(
+            "Name two archives or more, such as: booktape merge first second --out both"
+        )
+    tuning.tune_interpreter()
+    request = MergeRequest(
+        tuple(ArchiveFiles.find(archive) for archive in archives),
+        out,
+        every,
+        seconds("--segment", segment),
+    )
+    check_archive("--out", Layout(out))
+    outcome = _with_progress(request)
+    for sentence in outcome.damaged:
+        terminal.write_error(sentence)
+    for path in outcome.unsealed:
+        terminal.write_error(f"{path} is not sealed, and left out.")
+    terminal.write_line(f"{out}: {outcome.segments} segments from {len(archives)} archives")
+    return int(bool(outcome.damaged))
+
+
+def _with_progress(request: MergeRequest) -> MergeOutcome:
+    """Merge with a progress bar on stderr, if that is a terminal. Every tape is read twice."""
+    console = terminal.console(stderr=True)
+    columns = (TextColumn("merging"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    total = 2 * sum(tape.bytes for archive in request.archives for tape in archive.tapes())
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as bar:
+        task = bar.add_task("merging", total=total or None)
+        return merge_archives(request, lambda count: bar.advance(task, count))

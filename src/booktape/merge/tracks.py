@@ -1,0 +1,218 @@
+"""What is to be merged: the sealed tapes of every recorder, in order, and what they say of themselves.
+
+A *track* is what one process recorded, from its start to its end: all segments with one tag. An archive holds
+a track for each time a recorder was started on it, and for each of its workers. Which archive a track lies in
+does not matter, so neither does the order in which archives are named, and a segment that lies in two of them is
+one segment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import inf
+from typing import Final
+
+from booktape.checks.freshness import bound_ns
+from booktape.core.tape_records import (
+    ROTATED,
+    ClockOffset,
+    ClockStep,
+    Connected,
+    SegmentEnd,
+    SegmentStart,
+)
+from booktape.errors import CannotMerge, DamagedTape, NotRecorded
+from booktape.merge.clocks import ClockMark, reference_ns, shifts_ns
+from booktape.reader.archive_files import ArchiveFile, ArchiveFiles
+from booktape.reader.tape_query import read_records
+from booktape.store.layout import Segment, symbol_folder
+from booktape.store.lineage import Lineage
+from booktape.store.tape_reader import beginning
+from booktape.version import VERSION
+
+_LIGHT: Final = tuple(
+    f'{{"k":"{kind}",'.encode()
+    for kind in ("start", "end", "connected", "clock-offset", "clock-step")
+)
+
+Advance = Callable[[int], None]
+"""Called with the number of further bytes of tape that were read."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrackTape:
+    """One tape of a track. `goes_on`: the next one continues it without a hole."""
+
+    archive: ArchiveFiles
+    file: ArchiveFile
+    goes_on: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """The tapes of one process, in order. `shifts_ns` corrects its clock (merge/clocks.py)."""
+
+    tag: str
+    tapes: tuple[TrackTape, ...]
+    begins_ns: int
+    shifts_ns: tuple[int, ...]
+
+
+@dataclass(slots=True)
+class Inputs:
+    """All tracks; `damaged` has a sentence for each tape that is left out, `unsealed` the segments that are not sealed."""
+
+    tracks: list[Track] = field(default_factory=list)
+    start: SegmentStart = field(default_factory=lambda: SegmentStart(0, "", "", 1, 1, ()))
+    damaged: list[str] = field(default_factory=list)
+    unsealed: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Surveyed:
+    """One tape that can be read."""
+
+    archive: ArchiveFiles
+    file: ArchiveFile
+    start: SegmentStart
+    reason: str = ROTATED
+    symbols: set[str] = field(default_factory=set)
+    marks: list[ClockMark] = field(default_factory=list)
+
+
+def find_inputs(archives: Iterable[ArchiveFiles], every: int | None, advance: Advance) -> Inputs:
+    """Read the light records of every tape, and check that all fit together.
+
+    Raises CannotMerge, and NotRecorded where no sealed tape can be read. `every` None: the one that all have.
+    """
+    inputs = Inputs()
+    surveyed = _survey(sorted(archives, key=lambda archive: archive.root), inputs, advance)
+    if not surveyed:
+        raise NotRecorded(
+            "None of these archives has a sealed tape that can be read, so there is nothing to merge."
+        )
+    _check_equal(surveyed.values(), every)
+    inputs.start = _common_start(surveyed.values(), every)
+    inputs.tracks = _tracks(surveyed)
+    return inputs
+
+
+def _survey(
+    archives: Sequence[ArchiveFiles], inputs: Inputs, advance: Advance
+) -> dict[Segment, _Surveyed]:
+    found: dict[Segment, _Surveyed] = {}
+    for archive in archives:
+        inputs.unsealed += [file.path for file in archive.unsealed()]
+        for file in archive.tapes():
+            if file.segment not in found:
+                try:
+                    found[file.segment] = _survey_tape(archive, file)
+                except DamagedTape as error:
+                    inputs.damaged.append(f"{file.segment.name} is left out. {error}")
+            advance(file.bytes)
+    for archive in archives:
+        with_tape = {file.segment for file in archive.tapes()}
+        for segment in sorted(_segments(archive) - with_tape - found.keys()):
+            inputs.damaged.append(f"{segment.name} is left out: {archive.root} has no tape of it.")
+    return found
+
+
+def _segments(archive: ArchiveFiles) -> set[Segment]:
+    """Every segment that has a manifest or rows."""
+    files = archive.manifests()
+    for symbol in archive.symbols():
+        files += archive.rows(symbol_folder(symbol))
+    return {file.segment for file in files}
+
+
+def _survey_tape(archive: ArchiveFiles, file: ArchiveFile) -> _Surveyed:
+    """Raises DamagedTape. Every byte is decompressed, and so every checksum is compared."""
+    found: _Surveyed | None = None
+    for record in read_records(archive, file, None, lambda line: line.startswith(_LIGHT)):
+        if found is None:
+            if not isinstance(record, SegmentStart):
+                break
+            found = _Surveyed(archive, file, record, symbols=set(record.symbols))
+        elif isinstance(record, Connected):
+            found.symbols.update(record.symbols)
+        elif isinstance(record, ClockOffset | ClockStep):
+            found.marks.append(record)
+        elif isinstance(record, SegmentEnd):
+            found.reason = record.reason
+    if found is None:
+        raise DamagedTape(f"{file.path} does not begin with a start record.")
+    return found
+
+
+def _check_equal(surveyed: Iterable[_Surveyed], every: int | None) -> None:
+    """Raises CannotMerge unless these tapes can be read as one recorder's."""
+    starts = [one.start for one in surveyed]
+    if any(start.format == 1 for start in starts):
+        raise CannotMerge(
+            "One of these archives has tapes of format 1, which do not tell the time. They cannot be merged."
+        )
+    exchanges = sorted({start.exchange for start in starts})
+    if len(exchanges) > 1:
+        raise CannotMerge(
+            f"These archives are of different exchanges: {' and '.join(exchanges)}. Their update ids "
+            "have nothing to do with each other. Merge those of one exchange."
+        )
+    counts = sorted({start.every for start in starts})
+    if every is None and len(counts) > 1:
+        raise CannotMerge(
+            f"These archives have a row every {' and every '.join(map(str, counts))} updates. "
+            f"Choose one for the result, such as --every {counts[0]}."
+        )
+
+
+def _common_start(surveyed: Iterable[_Surveyed], every: int | None) -> SegmentStart:
+    """The start record of a recorder that had all of these connections.
+
+    Where they differ in how old evidence may be (`--pulse`, `--audit`), what the most generous one called known stays
+    known. The other settings only decided what was requested, which is over.
+    """
+    found = list(surveyed)
+    starts = [one.start for one in found]
+    generous = max(starts, key=lambda start: bound_ns(start.pulse_s, start.audit_s) or inf)
+    witnesses = sorted({start.witness for start in starts})
+    return SegmentStart(
+        received_ns=0,
+        version=VERSION,
+        exchange=generous.exchange,
+        every=every or generous.every,
+        depth=max(start.depth for start in starts),
+        symbols=tuple(sorted(set().union(*(one.symbols for one in found)))),
+        witness="+".join(witnesses),
+        audit_s=generous.audit_s,
+        format=generous.format,
+        pulse_s=generous.pulse_s,
+        continues=(),
+    )
+
+
+def _tracks(surveyed: Mapping[Segment, _Surveyed]) -> list[Track]:
+    lineage = Lineage(
+        (beginning(segment, one.start) for segment, one in surveyed.items()),
+        # Only for the first segment of a tag, whose predecessors do not matter here.
+        lambda _: frozenset(),
+    )
+    by_tag: dict[str, list[Segment]] = {}
+    for segment in lineage.order:
+        by_tag.setdefault(segment.tag, []).append(segment)
+    marks = {
+        tag: [mark for segment in segments for mark in surveyed[segment].marks]
+        for tag, segments in by_tag.items()
+    }
+    reference = reference_ns(marks.values())
+    tracks = []
+    for tag, segments in sorted(by_tag.items()):
+        tapes = []
+        for segment, following in zip(segments, [*segments[1:], None], strict=True):
+            one = surveyed[segment]
+            goes_on = following is not None and segment in lineage.before[following]
+            tapes.append(TrackTape(one.archive, one.file, goes_on and one.reason == ROTATED))
+        shifts = shifts_ns(marks[tag], reference)
+        begins_ns = surveyed[segments[0]].start.received_ns - shifts[0]
+        tracks.append(Track(tag, tuple(tapes), begins_ns, shifts))
+    return tracks

@@ -1,0 +1,73 @@
+"""Two real recorders of one exchange, and the real `booktape merge`."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from booktape.sim.server.server import SimServer
+from e2e.commands import run, said, start
+from e2e.promises import check_archive, gaps_of, truth_of
+from support.mounts import mounted
+from support.truth import TracedMarket
+
+SYMBOLS = ("BNBUSDT", "LTCBTC")
+
+
+def test_two_machines_with_outages_in_turn_are_one_recording_without_a_gap(tmp_path: Path) -> None:
+    """One is killed and started again, then the other is stopped: each has gaps, the merge has none."""
+    a, b, both, full = (tmp_path / name for name in ("a", "b", "both", "full"))
+
+    async def story() -> TracedMarket:
+        market = TracedMarket(SYMBOLS, seed=5, levels=60)
+        async with SimServer(market, start_at_once=True) as server:
+            ways = ("--rest-url", server.rest_url, "--ws-url", server.ws_url)
+            command = "record", *SYMBOLS, "--every", "2", "--segment", "5s", *ways, "--out"
+            first, second = await start(*command, a), await start(*command, b)
+            for process in (first, second):
+                await said(process, "book synced")
+                await said(process, "book synced")
+            first.kill()
+            await first.communicate()
+            first = await start(*command, a)
+            await said(first, "book synced")
+            await said(first, "book synced")
+            second.terminate()
+            await second.communicate()
+            second = await start(*command, b)
+            await said(second, "book synced")
+            await said(second, "book synced")
+            for process in (first, second):
+                process.terminate()
+                _, err = await process.communicate()
+                assert process.returncode == 0, err.decode()
+        return market
+
+    market = asyncio.run(story())
+    code, out, err = asyncio.run(run("merge", a, b, "--out", both, "--every", "1"))
+    assert (code, err) == (0, ""), err
+    assert "from 2 archives" in out
+    check_archive(both, truth_of(market), every=1)
+    assert len(gaps_of(a)) == len(gaps_of(b)) == len(SYMBOLS)
+    assert gaps_of(both) == []
+    code, out, err = asyncio.run(run("verify", both))
+    assert code == 0, out
+    # Again, while the disk is full.
+    with mounted(full, "-t", "tmpfs", "-o", "size=64k", "tmpfs"):
+        code, _, err = asyncio.run(run("merge", b, a, "--out", full / "both"))
+        assert code == 74
+        assert "the disk is full" in err.splitlines()[-1]
+        assert not (full / "both").exists()
+
+
+def test_mistakes_are_one_sentence(tmp_path: Path) -> None:
+    """Exit 2, nothing is written."""
+    for arguments, sentence in (
+        ((), "Name two archives or more"),
+        (("a",), "Name two archives or more"),
+        (("a", "b"), "holds no recording"),
+    ):
+        code, _, err = asyncio.run(run("merge", *arguments, "--out", tmp_path / "both"))
+        assert (code, err.count("\n")) == (2, 1), err
+        assert sentence in err
+    assert list(tmp_path.iterdir()) == []
