@@ -27,16 +27,22 @@ def test_two_machines_with_outages_in_turn_are_one_recording_without_a_gap(tmp_p
             for process in (first, second):
                 await said(process, "book synced")
                 await said(process, "book synced")
+            # What it received before is on the disk.
+            await said(first, "new segment")
             first.kill()
             await first.communicate()
             first = await start(*command, a)
             await said(first, "book synced")
             await said(first, "book synced")
+            for _ in range(2):  # so both were connected for some seconds
+                await said(first, "new segment")
             second.terminate()
             await second.communicate()
             second = await start(*command, b)
             await said(second, "book synced")
             await said(second, "book synced")
+            for _ in range(2):
+                await said(second, "new segment")
             for process in (first, second):
                 process.terminate()
                 _, err = await process.communicate()
