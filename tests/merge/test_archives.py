@@ -136,7 +136,12 @@ def one_bit_flipped(content: bytes) -> bytes:
     return content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :]
 
 
-@pytest.mark.parametrize("kept", [nothing, half, one_bit_flipped, None])
+LONG = pytest.mark.long
+
+
+@pytest.mark.parametrize(
+    "kept", [half, *(pytest.param(each, marks=LONG) for each in (nothing, one_bit_flipped, None))]
+)
 def test_a_tape_that_cannot_be_read_is_named_and_the_other_machine_fills_it(
     twins: tuple[Path, Path, TracedMarket],
     tmp_path: Path,
@@ -161,6 +166,7 @@ def test_a_tape_that_cannot_be_read_is_named_and_the_other_machine_fills_it(
     assert digests(tmp_path / "whole") == digests(tmp_path / "ab")
 
 
+@pytest.mark.long
 def test_an_archive_that_begins_amid_a_recording_begins_with_the_next_snapshot(
     twins: tuple[Path, Path, TracedMarket], tmp_path: Path
 ) -> None:
@@ -189,6 +195,7 @@ def test_a_tape_that_no_recorder_writes_ends_it(
     assert not (tmp_path / "m").exists()
 
 
+@pytest.mark.long
 def test_what_is_not_sealed_is_left_out_and_named(
     twins: tuple[Path, Path, TracedMarket], tmp_path: Path
 ) -> None:
@@ -242,6 +249,7 @@ def test_what_does_not_fit_together_is_refused(
     assert verify(out, Scope(), 1).clean
 
 
+@pytest.mark.long
 def test_other_settings_are_no_obstacle(
     twins: tuple[Path, Path, TracedMarket], tmp_path: Path
 ) -> None:

@@ -30,7 +30,7 @@ from merge.twins import (
 from support.truth import TracedMarket
 from support.virtual_time import START_NS
 
-SEEDS = int(os.environ.get("BOOKTAPE_MERGE_SEEDS", "3"))
+SEEDS = int(os.environ.get("BOOKTAPE_MERGE_SEEDS", "6"))
 TO_THE_SECOND_S = 0.6
 """Ticks of the merge are up to 1.75 s apart, those of a machine 1 s; what is decided at a tick may come that much later."""
 
@@ -72,7 +72,9 @@ def check_merge(
         assert not lost, (symbol, lost, gaps, inputs)
 
 
-@pytest.mark.parametrize("seed", range(SEEDS))
+@pytest.mark.parametrize(
+    "seed", [pytest.param(n, marks=pytest.mark.long if n else ()) for n in range(SEEDS)]
+)
 def test_any_two_recorders(tmp_path: Path, seed: int) -> None:
     """Each is stopped, cut off, delayed and lied to as chance will have it."""
     rng = Random(f"twins {seed}")
@@ -83,6 +85,7 @@ def test_any_two_recorders(tmp_path: Path, seed: int) -> None:
     check_merge(folders, tmp_path / "merged", market)
 
 
+@pytest.mark.long
 def test_where_one_is_always_up_there_is_no_gap(tmp_path: Path) -> None:
     """Six outages in turn; each archive has its own gaps, the merge none, and no row is older than the exchange."""
     folders, merged = (tmp_path / "a", tmp_path / "b"), tmp_path / "merged"
