@@ -52,9 +52,9 @@ def merge(
     check_archive("--out", Layout(out))
     outcome = _with_progress(request)
     for sentence in outcome.damaged:
-        terminal.write_error(sentence)
+        terminal.write_to_stderr(sentence)
     for path in outcome.unsealed:
-        terminal.write_error(f"{path} is not sealed, and left out.")
+        terminal.write_to_stderr(f"{path} is not sealed, and left out.")
     terminal.write_line(f"{out}: {outcome.segments} segments from {len(archives)} archives")
     return int(bool(outcome.damaged))
 
