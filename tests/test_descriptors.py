@@ -16,7 +16,7 @@ from booktape.errors import TooFewDescriptors
 from booktape.reader import summary
 from booktape.verify.order import Scope
 from booktape.verify.run import verify
-from store.story import record
+from store.small_recording import record
 from support.limits import descriptors_left
 
 LIMITED = """
@@ -61,7 +61,7 @@ def test_the_limit_is_raised_as_far_as_it_goes() -> None:
         (("record", "BTCUSDT", "--workers", "20"), "20 --workers need 128"),
     ],
 )
-def test_a_limit_that_is_too_low_is_said_at_the_start(
+def test_a_limit_that_is_too_low_is_reported_at_the_start(
     tmp_path: Path, arguments: tuple[str, ...], who: str
 ) -> None:
     """One sentence that names the number; exit 2, and nothing was written."""

@@ -19,9 +19,9 @@ from booktape.store.lock import lock_directory
 from booktape.store.tape_reader import read_tape
 from reader.day import SYMBOLS, write_by_workers
 from store.contents import digests, stored
-from store.story import YUAN, record
+from store.small_recording import YUAN, record
 from support.oracle import SECOND
-from verify.small import BTC, ETH, build, copy, edit_tape, look, rows_of, sealed
+from verify.small import BTC, ETH, build, copy, edit_tape, rows_of, sealed, verified
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def test_it_is_what_a_recorder_with_that_n_would_have_left(
     ]
     assert tables(tmp_path / "rebuilt") == tables(tmp_path / "recorded")
     assert lines(tmp_path / "rebuilt") == lines(tmp_path / "recorded")
-    assert look(tmp_path / "rebuilt").clean
+    assert verified(tmp_path / "rebuilt").clean
     assert not (tmp_path / "rebuilt" / "rebuilding").exists()
 
 
@@ -84,7 +84,7 @@ def test_one_symbol(archive: Path, tmp_path: Path) -> None:
         # A note without a symbol is of all of them.
         of_it = [row for row in getattr(whole, table) if row[0] in {ETH, None}]
         assert list(getattr(found, table)) == of_it, table
-    assert look(tmp_path / "rebuilt").clean
+    assert verified(tmp_path / "rebuilt").clean
 
 
 def test_some_symbols(tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_some_symbols(tmp_path: Path) -> None:
     whole, found = stored(tmp_path / "recorded"), stored(tmp_path / "rebuilt")
     assert found.rows == {symbol: whole.rows[symbol] for symbol in (ETH, YUAN)}
     assert found.gaps == [row for row in whole.gaps if row[0] != BTC]
-    assert look(tmp_path / "rebuilt").clean
+    assert verified(tmp_path / "rebuilt").clean
 
 
 def test_one_symbol_of_many_workers(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_one_symbol_of_many_workers(tmp_path: Path) -> None:
     again(tmp_path / "recorded", tmp_path / "rebuilt", 1, SYMBOLS[1])
     wanted = {SYMBOLS[1]: stored(tmp_path / "recorded").rows[SYMBOLS[1]]}
     assert stored(tmp_path / "rebuilt").rows == wanted
-    assert look(tmp_path / "rebuilt").clean
+    assert verified(tmp_path / "rebuilt").clean
 
 
 def test_a_stretch_of_time(archive: Path, tmp_path: Path) -> None:
@@ -195,7 +195,7 @@ def test_an_interrupted_rebuild_is_taken_up_where_it_was_left(
     assert outcomes[0] == RebuildOutcome(first.segment, was_there=True)
     assert not any(outcome.was_there for outcome in outcomes[1:])
     assert tables(out) == tables(archive)
-    assert look(out).clean
+    assert verified(out).clean
 
 
 def test_nothing_that_is_not_ours_is_removed(archive: Path, tmp_path: Path) -> None:
@@ -240,7 +240,7 @@ def test_more_of_the_same_can_be_added(archive: Path, tmp_path: Path) -> None:
     again(archive, tmp_path / "rebuilt", 2, to_us=35 * 10**6)
     outcomes = again(archive, tmp_path / "rebuilt", 2)
     assert [outcome.was_there for outcome in outcomes] == [True, True, False, False, False]
-    assert look(tmp_path / "rebuilt").clean
+    assert verified(tmp_path / "rebuilt").clean
 
 
 def test_what_cannot_be_done_is_one_sentence(archive: Path, tmp_path: Path) -> None:
@@ -284,7 +284,7 @@ def test_killed_while_files_take_their_names(archive: Path, tmp_path: Path) -> N
         again(archive, out, 1)
     again(archive, out, 2)
     assert tables(out) == tables(archive)
-    assert look(out).clean
+    assert verified(out).clean
 
 
 @pytest.mark.parametrize("kept", ["tape", "unsealed", "snapshots"])

@@ -1,6 +1,6 @@
-"""The pure function: frames in, rows and requests out, told as short market stories.
+"""The pure function: frames in, rows and requests out, in short sequences of records.
 
-The proof by any script is in properties/; here each promise has one readable story.
+The proof by any script is in properties/; here each promise has one readable sequence.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ from support.oracle import (
     start,
     stream,
 )
-from support.stories import BOOK, B, E, known, rows, tell, through_text, ticks
+from support.reconstructions import BOOK, B, E, feed_all, known, rows, through_text, ticks
 
 ETH_BOOK = snapshot(500, {"1": "1"}, symbol=E)
 
 
 def test_the_first_row_is_the_snapshot_itself() -> None:
     """A book that becomes known is written at once: no event time, no updates."""
-    asked, synced, row = tell(start(), connected(1), rest(BOOK, 2))
+    asked, synced, row = feed_all(start(), connected(1), rest(BOOK, 2))
     assert asked == FetchSnapshot(B, 1)
     assert synced == BookSynced(B, 1, 10)
     assert isinstance(row, BookRow)
@@ -55,7 +55,7 @@ def test_the_first_row_is_the_snapshot_itself() -> None:
 def test_rows_are_exactly_n_events_apart(every: int) -> None:
     """After the snapshot's row, one row in every N applied events, each with the book of its id."""
     machine = known(every)
-    written = rows(tell(*(stream(tick, 3) for tick in ticks(11, 40)), to=machine))
+    written = rows(feed_all(*(stream(tick, 3) for tick in ticks(11, 40)), to=machine))
     assert [row.updates for row in written] == list(range(every, 31, every))
     assert [shown(row)[0] for row in written] == [[(100, 10 + row.updates)] for row in written]
 
@@ -63,19 +63,19 @@ def test_rows_are_exactly_n_events_apart(every: int) -> None:
 def test_ignored_events_do_not_count() -> None:
     """Only applied events move the count; repeats and stale ones do not."""
     machine = known(every=2)
-    told = tell(*(stream(tick, 3) for tick in [*ticks(11, 11), *ticks(9, 12)]), to=machine)
-    assert [(row.update_id, row.updates) for row in rows(told)] == [(12, 2)]
+    outputs = feed_all(*(stream(tick, 3) for tick in [*ticks(11, 11), *ticks(9, 12)]), to=machine)
+    assert [(row.update_id, row.updates) for row in rows(outputs)] == [(12, 2)]
 
 
 def test_a_gap_in_one_symbol_never_touches_another() -> None:
     """One symbol misses an id: it alone is lost, for exactly one request."""
     machine = Reconstruction()
     both = connected(1, symbols=(B, E))
-    tell(start(B, E), both, rest(BOOK, 2), rest(ETH_BOOK, 2), to=machine)
-    told = tell(stream(event(12, 12), 3), stream(event(501, 501, symbol=E), 3), to=machine)
+    feed_all(start(B, E), both, rest(BOOK, 2), rest(ETH_BOOK, 2), to=machine)
+    outputs = feed_all(stream(event(12, 12), 3), stream(event(501, 501, symbol=E), 3), to=machine)
     gap = GapInterval(B, 1, 2 * SECOND, 10, "id_gap")
-    assert told[:2] == [BookLost(gap), FetchSnapshot(B, 1)]
-    assert [row.symbol for row in rows(told)] == [E]
+    assert outputs[:2] == [BookLost(gap), FetchSnapshot(B, 1)]
+    assert [row.symbol for row in rows(outputs)] == [E]
     assert machine.open_gaps() == [gap]
     assert machine.syncs[E].state is State.LIVE
 
@@ -83,8 +83,8 @@ def test_a_gap_in_one_symbol_never_touches_another() -> None:
 def test_a_gap_ends_where_the_next_epoch_begins() -> None:
     """The closed gap, the new epoch and its first row name the same id, in this order."""
     machine = known()
-    tell(stream(event(15, 16, {"100": "9"}), 3), to=machine)
-    closed, synced, first, second = tell(rest(snapshot(15, {"99": "1"}), 4), to=machine)
+    feed_all(stream(event(15, 16, {"100": "9"}), 3), to=machine)
+    closed, synced, first, second = feed_all(rest(snapshot(15, {"99": "1"}), 4), to=machine)
     assert closed == GapInterval(B, 1, 2 * SECOND, 10, "id_gap", 4 * SECOND, 15)
     assert isinstance(closed, GapInterval)
     assert closed.missed_updates == 4
@@ -103,10 +103,10 @@ def test_a_gap_ends_where_the_next_epoch_begins() -> None:
 def test_held_events_keep_the_time_they_arrived() -> None:
     """Events that waited for the snapshot make rows stamped with their own frame's time."""
     machine = Reconstruction()
-    tell(start(), connected(1), to=machine)
+    feed_all(start(), connected(1), to=machine)
     waiting = [stream(tick, 2 + n) for n, tick in enumerate(ticks(10, 12))]
-    assert tell(*waiting, to=machine) == []
-    written = rows(tell(rest(BOOK, 9), to=machine))
+    assert feed_all(*waiting, to=machine) == []
+    written = rows(feed_all(rest(BOOK, 9), to=machine))
     assert [(row.update_id, row.received_ns // SECOND) for row in written] == [
         (10, 9),
         (11, 3),
@@ -117,10 +117,10 @@ def test_held_events_keep_the_time_they_arrived() -> None:
 def test_held_events_that_do_not_chain_are_a_gap_at_once() -> None:
     """The snapshot joins, then a hole among the held events ends that epoch and asks again."""
     machine = Reconstruction()
-    tell(start(), connected(1), to=machine)
-    tell(stream(event(11, 11), 2), stream(event(13, 13), 2), to=machine)
-    told = tell(rest(BOOK, 3), to=machine)
-    assert [type(output) for output in told] == [
+    feed_all(start(), connected(1), to=machine)
+    feed_all(stream(event(11, 11), 2), stream(event(13, 13), 2), to=machine)
+    outputs = feed_all(rest(BOOK, 3), to=machine)
+    assert [type(output) for output in outputs] == [
         BookSynced,
         BookRow,
         BookRow,
@@ -133,24 +133,24 @@ def test_held_events_that_do_not_chain_are_a_gap_at_once() -> None:
 def test_malformed_frames_do_not_stop_anything() -> None:
     """Garbage is told and the book goes on: what was garbled need not have been an event."""
     machine = known()
-    (malformed,) = tell(stream(b"\xff{", 3), to=machine)
+    (malformed,) = feed_all(stream(b"\xff{", 3), to=machine)
     assert isinstance(malformed, MalformedMessage)
     assert malformed.connection == 0
-    (row,) = tell(stream(event(11, 11), 4), to=machine)
+    (row,) = feed_all(stream(event(11, 11), 4), to=machine)
     assert isinstance(row, BookRow)
 
 
 def test_messages_nobody_asked_for() -> None:
     """Other events, another's symbol, the exchange's farewell: told, and nothing else happens."""
     machine = known()
-    told = tell(
+    outputs = feed_all(
         stream(b'{"e":"trade"}', 3),
         stream(encode_combined("!serverShutdown", encode_server_shutdown(3)), 3),
         stream(event(11, 11, symbol="DOGEUSDT"), 3),
         to=machine,
     )
     foreign = UnknownEvent("a message of DOGEUSDT, which was not subscribed to")
-    assert told == [
+    assert outputs == [
         UnknownEvent("trade"),
         ServerShutdown(),
         ReplaceConnection(0, "the exchange will shut down"),
@@ -161,30 +161,30 @@ def test_messages_nobody_asked_for() -> None:
 def test_unreadable_answers_are_asked_again() -> None:
     """An error page in place of a snapshot is told, and the request repeated with its number."""
     machine = Reconstruction()
-    tell(start(), connected(1), to=machine)
-    malformed, again = tell(DepthAnswer(2 * SECOND, B, 5000, b"<html>"), to=machine)
+    feed_all(start(), connected(1), to=machine)
+    malformed, again = feed_all(DepthAnswer(2 * SECOND, B, 5000, b"<html>"), to=machine)
     assert isinstance(malformed, MalformedMessage)
     assert malformed.connection is None
     assert again == FetchSnapshot(B, 2)
-    assert len(rows(tell(rest(BOOK, 3), to=machine))) == 1
+    assert len(rows(feed_all(rest(BOOK, 3), to=machine))) == 1
 
 
 @pytest.mark.parametrize("why", [STOPPED, KILLED])
 def test_an_ending_loses_every_connection(why: str) -> None:
     """A recorder that is stopped or killed knows nothing from then on: each known book becomes a gap."""
     machine = known()
-    tell(connected(3, 1), to=machine)
-    told = tell(SegmentEnd(9 * SECOND, why), to=machine)
-    assert told == [BookLost(GapInterval(B, 1, 9 * SECOND, 10, why))]
+    feed_all(connected(3, 1), to=machine)
+    outputs = feed_all(SegmentEnd(9 * SECOND, why), to=machine)
+    assert outputs == [BookLost(GapInterval(B, 1, 9 * SECOND, 10, why))]
     assert machine.syncs[B].state is State.COLD
     assert machine.arbiter.connections == {}
 
 
-def test_an_ending_tells_the_gaps_that_are_still_open() -> None:
+def test_an_ending_reports_the_gaps_that_are_still_open() -> None:
     """They are stored as they are; what the ending itself opens is told apart."""
     machine = known()
-    tell(lost(4), to=machine)
-    assert tell(SegmentEnd(9 * SECOND, STOPPED), to=machine) == [
+    feed_all(lost(4), to=machine)
+    assert feed_all(SegmentEnd(9 * SECOND, STOPPED), to=machine) == [
         GapInterval(B, 1, 4 * SECOND, 10, DISCONNECTED)
     ]
 
@@ -192,26 +192,26 @@ def test_an_ending_tells_the_gaps_that_are_still_open() -> None:
 def test_a_rotation_ends_nothing() -> None:
     """The next segment goes on with the same connections and books."""
     machine = known()
-    assert tell(SegmentEnd(9 * SECOND, ROTATED), to=machine) == []
-    assert len(rows(tell(stream(event(11, 11), 9), to=machine))) == 1
+    assert feed_all(SegmentEnd(9 * SECOND, ROTATED), to=machine) == []
+    assert len(rows(feed_all(stream(event(11, 11), 9), to=machine))) == 1
 
 
 def test_a_restart_continues_the_epochs() -> None:
     """After a stop the gap is open until the next run's snapshot, whose epoch follows."""
     machine = known()
-    tell(SegmentEnd(9 * SECOND, STOPPED), to=machine)
-    told = tell(start(), *through_text(machine, 9), connected(60), rest(snapshot(90), 61))
+    feed_all(SegmentEnd(9 * SECOND, STOPPED), to=machine)
+    outputs = feed_all(start(), *through_text(machine, 9), connected(60), rest(snapshot(90), 61))
     gap = GapInterval(B, 1, 9 * SECOND, 10, STOPPED, 61 * SECOND, 90)
-    assert told[:2] == [FetchSnapshot(B, 1), gap]
-    assert [(row.epoch, row.update_id) for row in rows(told)] == [(2, 90)]
+    assert outputs[:2] == [FetchSnapshot(B, 1), gap]
+    assert [(row.epoch, row.update_id) for row in rows(outputs)] == [(2, 90)]
 
 
 def test_a_symbol_left_out_keeps_its_epoch() -> None:
     """One that is not recorded now still has a checkpoint: its epoch must never fall back."""
     machine = known()
-    tell(lost(9), to=machine)
+    feed_all(lost(9), to=machine)
     later = Reconstruction()
-    tell(start(E), *machine.checkpoints(9), to=later)
+    feed_all(start(E), *machine.checkpoints(9), to=later)
     assert {saved.symbol: saved.epoch for saved in later.checkpoints(10)} == {B: 1, E: 0}
     assert later.symbols == (E,)
 
@@ -220,6 +220,6 @@ def test_same_frames_same_bytes() -> None:
     """The same tape gives byte-equal rows, and rows do not change while the book does."""
     tape: list[TapeRecord] = [start(), connected(1), rest(BOOK, 2)]
     tape += [stream(tick, 3) for tick in ticks(11, 30)]
-    first = tell(*tape)
-    assert [frozen(output) for output in first] == [frozen(output) for output in tell(*tape)]
+    first = feed_all(*tape)
+    assert [frozen(output) for output in first] == [frozen(output) for output in feed_all(*tape)]
     assert [shown(row)[0] for row in rows(first)[1:]] == [[(100, n)] for n in range(11, 31)]

@@ -1,6 +1,6 @@
-"""Audits, told as short market stories: a later snapshot is compared, learnt from, or ends the epoch.
+"""Audits, in short sequences of records: a later snapshot is compared, learnt from, or ends the epoch.
 
-The proof by any script is in properties/; here each promise has one readable story.
+The proof by any script is in properties/; here each promise has one readable sequence.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from support.oracle import (
     start,
     stream,
 )
-from support.stories import B, continued, known, rows, tell, ticks
+from support.reconstructions import B, continued, feed_all, known, rows, ticks
 
 NARROW = snapshot(10, {"100": "1", "99": "2"}, {"101": "1"}, limit=2)
 """A book of which only two bids are known for certain."""
@@ -56,9 +56,9 @@ def passed(outputs: list[Output]) -> list[tuple[int, int, int]]:
 def test_an_audit_passes_and_the_book_knows_more() -> None:
     """From then on rows hold more levels and a wider horizon, without a new epoch."""
     machine = known(book=NARROW)
-    told = tell(asked(3), stream(event(11, 11), 4), answer(10, 5), to=machine)
-    assert passed(told) == [(11, 5, 3)]
-    (row,) = rows(tell(stream(event(12, 12), 6), to=machine))
+    outputs = feed_all(asked(3), stream(event(11, 11), 4), answer(10, 5), to=machine)
+    assert passed(outputs) == [(11, 5, 3)]
+    (row,) = rows(feed_all(stream(event(12, 12), 6), to=machine))
     assert (row.epoch, row.updates, row.bid_horizon) == (1, 2, None)
     assert shown(row)[0] == [(100, 1), (99, 2), (98, 3)]
 
@@ -66,9 +66,9 @@ def test_an_audit_passes_and_the_book_knows_more() -> None:
 def test_an_answer_ahead_of_the_book_waits_for_the_event_that_reaches_it() -> None:
     """The row that is due at that event comes after the check, and knows what it taught."""
     machine = known(book=NARROW)
-    told = tell(asked(3), answer(12, 4, "12"), stream(event(11, 11), 5), to=machine)
-    assert passed(told) == []
-    check, row = tell(stream(event(12, 12, {"100": "12"}), 6), to=machine)
+    outputs = feed_all(asked(3), answer(12, 4, "12"), stream(event(11, 11), 5), to=machine)
+    assert passed(outputs) == []
+    check, row = feed_all(stream(event(12, 12, {"100": "12"}), 6), to=machine)
     assert passed([check]) == [(12, 6, 3)]
     assert isinstance(row, BookRow)
     assert row.bid_horizon is None
@@ -81,8 +81,8 @@ def test_an_event_that_straddles_the_answer() -> None:
     orders: list[list[TapeRecord]] = [[straddling, late], [early, straddling]]
     for frames in orders:
         machine = known(book=NARROW)
-        told = tell(asked(3), *frames, to=machine)
-        assert [check[0] for check in passed(told)] == [14]
+        outputs = feed_all(asked(3), *frames, to=machine)
+        assert [check[0] for check in passed(outputs)] == [14]
         assert shown(machine.syncs[B].row(0))[0] == [(100, 14), (99, 2), (98, 5)]
 
 
@@ -90,21 +90,21 @@ def test_an_event_that_straddles_the_answer() -> None:
 def test_an_answer_older_than_its_request_says_nothing(last: int) -> None:
     """What was applied before the request is not kept: at 10 it cannot be carried to 11."""
     machine = known()
-    tell(stream(event(11, 11, {"100": "5"}), 3), asked(4), to=machine)
-    assert tell(rest(snapshot(last), 5), to=machine) == []
-    assert tell(stream(event(12, 12), 6), to=machine) != []
+    feed_all(stream(event(11, 11, {"100": "5"}), 3), asked(4), to=machine)
+    assert feed_all(rest(snapshot(last), 5), to=machine) == []
+    assert feed_all(stream(event(12, 12), 6), to=machine) != []
     assert machine.syncs[B].epoch == 1
 
 
 def test_a_mismatch_ends_the_epoch() -> None:
     """The check with its levels, the gap since the last event, a request, and no row."""
     machine = known()
-    tell(asked(3), rest(snapshot(12, {"100": "7"}, {"101": "1"}), 4), to=machine)
-    tell(stream(event(11, 11), 5), to=machine)
-    told = tell(stream(event(12, 12), 6), to=machine)
+    feed_all(asked(3), rest(snapshot(12, {"100": "7"}, {"101": "1"}), 4), to=machine)
+    feed_all(stream(event(11, 11), 5), to=machine)
+    outputs = feed_all(stream(event(12, 12), 6), to=machine)
     wrong = Difference("bid", 100, 1, 7)
     gap = GapInterval(B, 1, 6 * SECOND, 12, "disproved")
-    assert told == [
+    assert outputs == [
         Check(B, 6 * SECOND, 12, "rest", 2, (wrong,)),
         BookLost(gap),
         FetchSnapshot(B, 1),
@@ -116,11 +116,11 @@ def test_a_mismatch_ends_the_epoch() -> None:
 def test_a_book_that_was_disproved_comes_back_with_the_next_answer() -> None:
     """Not with the one that disproved it."""
     machine = known()
-    tell(asked(3), rest(snapshot(10, {"100": "7"}), 4), asked(5), to=machine)
-    told = tell(stream(event(11, 11, {"100": "8"}), 6), to=machine)
-    assert told == []
-    told = tell(rest(snapshot(11, {"100": "8"}), 7), to=machine)
-    gap, synced, row = told
+    feed_all(asked(3), rest(snapshot(10, {"100": "7"}), 4), asked(5), to=machine)
+    outputs = feed_all(stream(event(11, 11, {"100": "8"}), 6), to=machine)
+    assert outputs == []
+    outputs = feed_all(rest(snapshot(11, {"100": "8"}), 7), to=machine)
+    gap, synced, row = outputs
     assert gap == GapInterval(B, 1, 2 * SECOND, 10, "disproved", 7 * SECOND, 11)
     assert isinstance(synced, BookSynced)
     assert isinstance(row, BookRow)
@@ -130,9 +130,9 @@ def test_a_book_that_was_disproved_comes_back_with_the_next_answer() -> None:
 def test_a_request_that_is_asked_again_begins_the_audit_anew() -> None:
     """What was kept for the first one's answer is not applied to the second one's."""
     machine = known(book=NARROW)
-    tell(asked(3), answer(12, 4), asked(5), to=machine)
-    assert passed(tell(stream(event(11, 12), 6), to=machine)) == []
-    assert passed(tell(answer(12, 7), to=machine)) == [(12, 7, 3)]
+    feed_all(asked(3), answer(12, 4), asked(5), to=machine)
+    assert passed(feed_all(stream(event(11, 12), 6), to=machine)) == []
+    assert passed(feed_all(answer(12, 7), to=machine)) == [(12, 7, 3)]
 
 
 def test_no_audit_survives_the_loss_of_its_book() -> None:
@@ -145,33 +145,33 @@ def test_no_audit_survives_the_loss_of_its_book() -> None:
         connected(6),
     ]
     frames += [rest(snapshot(15, {"100": "15"}), 7), stream(event(16, 16, {"100": "16"}), 8)]
-    tell(*frames, to=machine)
-    assert tell(rest(snapshot(12, {"100": "12"}), 9), to=machine) == []
+    feed_all(*frames, to=machine)
+    assert feed_all(rest(snapshot(12, {"100": "12"}), 9), to=machine) == []
     assert machine.syncs[B].epoch == 2
 
 
 def test_an_answer_of_the_segment_before_is_no_audit() -> None:
     """The next segment can be read alone: it does not know what was applied since the request."""
     machine = known()
-    tell(asked(3), stream(event(11, 11, {"100": "11"}), 4), to=machine)
-    assert tell(SegmentEnd(5 * SECOND, ROTATED), to=machine) == []
+    feed_all(asked(3), stream(event(11, 11, {"100": "11"}), 4), to=machine)
+    assert feed_all(SegmentEnd(5 * SECOND, ROTATED), to=machine) == []
     late = rest(snapshot(10, {"100": "1"}, {"101": "1"}), 6)
     for each in (machine, continued(machine, 5)):
-        assert tell(late, to=each) == []
+        assert feed_all(late, to=each) == []
         assert each.syncs[B].epoch == 1
 
 
 def test_an_answer_without_a_request_says_nothing() -> None:
     """However right or wrong it is."""
-    assert tell(rest(snapshot(10, {"7": "7"}), 3), to=known()) == []
+    assert feed_all(rest(snapshot(10, {"7": "7"}), 3), to=known()) == []
 
 
 def test_an_error_page_ends_the_audit() -> None:
     """It is told, and nothing else changes."""
     machine = known()
     page = DepthAnswer(4 * SECOND, B, 5000, b"<html>")
-    told = tell(asked(3), page, rest(snapshot(10), 5), to=machine)
-    assert [type(output) for output in told] == [MalformedMessage]
+    outputs = feed_all(asked(3), page, rest(snapshot(10), 5), to=machine)
+    assert [type(output) for output in outputs] == [MalformedMessage]
     assert machine.syncs[B].epoch == 1
 
 
@@ -179,10 +179,10 @@ def test_a_book_that_is_cut_off_is_asked_for_more() -> None:
     """With audits on, the first answer of many symbols is a small one, and depth follows."""
     symbols = (B, *(f"S{n}USDT" for n in range(30)))
     machine = Reconstruction()
-    first = tell(start(*symbols, audit_s=600), connected(1, symbols=(B,)), to=machine)
+    first = feed_all(start(*symbols, audit_s=600), connected(1, symbols=(B,)), to=machine)
     assert [f.limit for f in first if isinstance(f, FetchSnapshot)] == [100]
     side = {f"{200 - n}": "1" for n in range(100)}
-    *_, more = tell(rest(snapshot(10, side, limit=100), 2), to=machine)
+    *_, more = feed_all(rest(snapshot(10, side, limit=100), 2), to=machine)
     assert isinstance(more, FetchSnapshot)
     assert (more.symbol, more.limit, more.urgency) == (B, 500, Urgency.DEEPER)
 
@@ -192,16 +192,16 @@ def test_when_the_next_audit_is_due_goes_on_in_the_next_segment() -> None:
     machine = known(audit_s=600)
     due_ns = next(machine.checkpoints(3)).audit_due_ns
     due_s = due_ns // SECOND + 1
-    tell(SegmentEnd(5 * SECOND, ROTATED), to=machine)
+    feed_all(SegmentEnd(5 * SECOND, ROTATED), to=machine)
     later = continued(machine, 5, audit_s=600)
     assert next(later.checkpoints(3)).audit_due_ns == due_ns
-    told = tell(stream(event(11, 11), due_s), to=later)
-    assert [type(output) for output in told] == [FetchSnapshot, BookRow]
+    outputs = feed_all(stream(event(11, 11), due_s), to=later)
+    assert [type(output) for output in outputs] == [FetchSnapshot, BookRow]
 
 
 def test_checks_do_not_depend_on_n() -> None:
     """How often rows are written has nothing to do with what is proven."""
     final = rest(snapshot(13, {"100": "13"}, {"101": "1"}), 5)
     frames: list[TapeRecord] = [asked(3), *(stream(tick, 4) for tick in ticks(11, 14)), final]
-    found = [passed(tell(*frames, to=known(every))) for every in (1, 3, 100)]
+    found = [passed(feed_all(*frames, to=known(every))) for every in (1, 3, 100)]
     assert found == [[(14, 5, 2)]] * 3

@@ -1,4 +1,4 @@
-"""What the exchange's list and our own clock say, told as short market stories."""
+"""What the exchange's list and our own clock say, in short sequences of records."""
 
 from __future__ import annotations
 
@@ -28,42 +28,42 @@ from support.oracle import (
     stream,
     tick,
 )
-from support.stories import B, continued, known, rows, tell
+from support.reconstructions import B, continued, feed_all, known, rows
 
 
 def test_a_halt_is_a_note_and_no_gap() -> None:
     """A symbol that is halted sends nothing, and its book stays what it is."""
     machine = known()
-    told = tell(listed("HALT", 3), listed(TRADING, 9), to=machine)
-    assert told == [
+    outputs = feed_all(listed("HALT", 3), listed(TRADING, 9), to=machine)
+    assert outputs == [
         Note(B, 3 * SECOND, "status", "HALT"),
         Note(B, 9 * SECOND, "status", "TRADING"),
     ]
-    assert len(rows(tell(stream(event(11, 11), 10), to=machine))) == 1
+    assert len(rows(feed_all(stream(event(11, 11), 10), to=machine))) == 1
 
 
 def test_the_last_status_goes_on_in_the_next_segment() -> None:
     """Or every segment would begin with a note of what everybody knows."""
     machine = known()
     assert machine.listings() == {B: (TRADING, "", "")}
-    tell(listed("BREAK", 3), to=machine)
+    feed_all(listed("BREAK", 3), to=machine)
     assert continued(machine, 4).listings() == {B: ("BREAK", "", "")}
 
 
 def test_a_known_book_that_ends_leaves_no_gap() -> None:
     """It was known as long as there was one; connections and answers mean nothing to it any more."""
     machine = known()
-    assert tell(listed(DELISTED, 5), to=machine) == [Note(B, 5 * SECOND, "status", DELISTED)]
+    assert feed_all(listed(DELISTED, 5), to=machine) == [Note(B, 5 * SECOND, "status", DELISTED)]
     assert machine.syncs[B].state is State.ENDED
-    assert tell(rest(snapshot(12), 6), lost(7), connected(8), to=machine) == []
+    assert feed_all(rest(snapshot(12), 6), lost(7), connected(8), to=machine) == []
     assert machine.open_gaps() == []
 
 
 def test_a_lost_book_that_ends_closes_its_gap() -> None:
     """There is no state after it, so no id."""
     machine = known()
-    tell(lost(4), to=machine)
-    note, gap = tell(listed(DELISTED, 5), to=machine)
+    feed_all(lost(4), to=machine)
+    note, gap = feed_all(listed(DELISTED, 5), to=machine)
     assert isinstance(note, Note)
     assert gap == GapInterval(B, 1, 4 * SECOND, 10, "disconnected", 5 * SECOND, None)
     assert machine.open_gaps() == []
@@ -72,21 +72,21 @@ def test_a_lost_book_that_ends_closes_its_gap() -> None:
 def test_an_event_proves_the_list_wrong() -> None:
     """The gap begins when the symbol was said to have ended, and the book comes back."""
     machine = known()
-    tell(listed(DELISTED, 5), to=machine)
+    feed_all(listed(DELISTED, 5), to=machine)
     gap = GapInterval(B, 1, 5 * SECOND, 10, "delisted")
-    assert tell(stream(event(11, 12), 9), to=machine) == [BookLost(gap), FetchSnapshot(B, 1)]
-    told = tell(rest(snapshot(11), 10), to=machine)
-    assert told[0] == GapInterval(B, 1, 5 * SECOND, 10, "delisted", 10 * SECOND, 11)
-    assert isinstance(told[1], BookSynced)
-    assert [row.update_id for row in rows(told)] == [11, 12]
+    assert feed_all(stream(event(11, 12), 9), to=machine) == [BookLost(gap), FetchSnapshot(B, 1)]
+    outputs = feed_all(rest(snapshot(11), 10), to=machine)
+    assert outputs[0] == GapInterval(B, 1, 5 * SECOND, 10, "delisted", 10 * SECOND, 11)
+    assert isinstance(outputs[1], BookSynced)
+    assert [row.update_id for row in rows(outputs)] == [11, 12]
 
 
 def test_a_symbol_that_has_ended_stays_so_in_the_next_segment() -> None:
     """Which asks for nothing; nor is its end told when the recording stops."""
     machine = known()
-    tell(listed(DELISTED, 5), SegmentEnd(9 * SECOND, ROTATED), to=machine)
+    feed_all(listed(DELISTED, 5), SegmentEnd(9 * SECOND, ROTATED), to=machine)
     later = continued(machine, 9)
-    assert tell(connected(10, 1), SegmentEnd(11 * SECOND, STOPPED), to=later) == []
+    assert feed_all(connected(10, 1), SegmentEnd(11 * SECOND, STOPPED), to=later) == []
     assert later.syncs[B].state is State.ENDED
 
 
@@ -96,8 +96,8 @@ def test_a_symbol_that_has_ended_stays_so_in_the_next_segment() -> None:
 def in_a_break(at: int = 5, status: str = "BREAK") -> Reconstruction:
     """Known at id 11 since second 3, until the list says that there is a break."""
     machine = known(format=2)
-    tell(listed(TRADING, 2), stream(event(11, 11), 3), to=machine)
-    note, opened = tell(listed(status, at), to=machine)
+    feed_all(listed(TRADING, 2), stream(event(11, 11), 3), to=machine)
+    note, opened = feed_all(listed(status, at), to=machine)
     assert note == Note(B, at * SECOND, "status", status)
     assert opened == BookLost(GapInterval(B, 1, 3 * SECOND, 11, "break"))
     return machine
@@ -108,77 +108,79 @@ def test_in_a_break_a_book_is_not_known(status: str) -> None:
     """From its last evidence on: orders may vanish without an event. Nothing is asked for."""
     machine = in_a_break(status=status)
     assert machine.syncs[B].state is State.BREAK
-    assert tell(rest(snapshot(11), 6), listed(status, 7), connected(8, 1), to=machine) == []
-    assert tell(*(tick(at) for at in range(9, 200)), to=machine) == []
+    assert feed_all(rest(snapshot(11), 6), listed(status, 7), connected(8, 1), to=machine) == []
+    assert feed_all(*(tick(at) for at in range(9, 200)), to=machine) == []
 
 
 def test_a_break_ends_when_the_list_says_so() -> None:
     """Then a snapshot is asked for, and the gap ends with it: its id may be that of before."""
     machine = in_a_break()
-    said = tell(listed("TRADING", 9), to=machine)
-    assert said == [Note(B, 9 * SECOND, "status", "TRADING"), FetchSnapshot(B, 1)]
-    closed, *_ = tell(rest(snapshot(11, {"99": "1"}), 10), to=machine)
+    outputs = feed_all(listed("TRADING", 9), to=machine)
+    assert outputs == [Note(B, 9 * SECOND, "status", "TRADING"), FetchSnapshot(B, 1)]
+    closed, *_ = feed_all(rest(snapshot(11, {"99": "1"}), 10), to=machine)
     assert closed == GapInterval(B, 1, 3 * SECOND, 11, "break", 10 * SECOND, 11)
 
 
 def test_a_break_ends_when_an_event_comes() -> None:
     """The list is looked at seldom; that event is held for the snapshot."""
     machine = in_a_break()
-    assert tell(stream(event(14, 15), 9), to=machine) == [FetchSnapshot(B, 1)]
-    written = rows(tell(rest(snapshot(13), 10), to=machine))
+    assert feed_all(stream(event(14, 15), 9), to=machine) == [FetchSnapshot(B, 1)]
+    written = rows(feed_all(rest(snapshot(13), 10), to=machine))
     assert [row.update_id for row in written] == [13, 15]
 
 
 def test_a_copy_of_an_old_event_does_not_end_a_break() -> None:
     """Another connection brings what was known already."""
     machine = in_a_break()
-    tell(connected(6, 1), to=machine)
-    assert tell(stream(event(11, 11), 9, 1), to=machine) == []
+    feed_all(connected(6, 1), to=machine)
+    assert feed_all(stream(event(11, 11), 9, 1), to=machine) == []
     assert machine.syncs[B].state is State.BREAK
 
 
 def test_a_break_goes_on_in_the_next_segment() -> None:
     """With its gap, and a connection asks for nothing."""
     machine = in_a_break()
-    tell(SegmentEnd(6 * SECOND, ROTATED), to=machine)
+    feed_all(SegmentEnd(6 * SECOND, ROTATED), to=machine)
     later = continued(machine, 6, format=2)
     assert later.syncs[B].state is State.BREAK
-    assert tell(lost(7), connected(8, 1), to=later) == []
-    assert tell(listed("TRADING", 9), to=later)[1:] == [FetchSnapshot(B, 1)]
+    assert feed_all(lost(7), connected(8, 1), to=later) == []
+    assert feed_all(listed("TRADING", 9), to=later)[1:] == [FetchSnapshot(B, 1)]
 
 
 def test_a_break_while_nobody_listens_changes_nothing() -> None:
     """The gap that is open stays; there is a break only when a connection carries it again."""
     machine = known(format=2)
-    tell(lost(4), listed("BREAK", 5), to=machine)
+    feed_all(lost(4), listed("BREAK", 5), to=machine)
     assert machine.syncs[B].state is State.COLD
-    assert tell(connected(6, 1), to=machine) == []
+    assert feed_all(connected(6, 1), to=machine) == []
     assert machine.syncs[B].state is State.BREAK
     assert machine.open_gaps() == [GapInterval(B, 1, 2 * SECOND, 10, "disconnected")]
-    tell(lost(7, 1), to=machine)
+    feed_all(lost(7, 1), to=machine)
     assert machine.syncs[B].state is State.COLD
 
 
 def test_a_book_that_is_being_fetched_is_not_waited_for_in_a_break() -> None:
     """What was held is dropped: what follows the break is another market."""
     machine = Reconstruction()
-    tell(start(format=2), connected(1), stream(event(11, 11), 2), listed("BREAK", 3), to=machine)
-    assert tell(rest(snapshot(10), 4), to=machine) == []
+    feed_all(
+        start(format=2), connected(1), stream(event(11, 11), 2), listed("BREAK", 3), to=machine
+    )
+    assert feed_all(rest(snapshot(10), 4), to=machine) == []
     assert machine.syncs[B].held == []
-    assert tell(stream(event(12, 12), 9), to=machine) == [FetchSnapshot(B, 1)]
+    assert feed_all(stream(event(12, 12), 9), to=machine) == [FetchSnapshot(B, 1)]
 
 
 def test_in_a_halt_events_go_on() -> None:
     """A book stays known, and a snapshot is not asked for."""
     machine = known(format=2)
-    assert len(tell(listed("HALT", 3), to=machine)) == 1
-    assert len(rows(tell(stream(event(11, 11), 10), to=machine))) == 1
+    assert len(feed_all(listed("HALT", 3), to=machine)) == 1
+    assert len(rows(feed_all(stream(event(11, 11), 10), to=machine))) == 1
 
 
 def test_delisted_in_a_break_ends_the_gap() -> None:
     """There is no state after it."""
     machine = in_a_break()
-    _, gap = tell(listed(DELISTED, 9), to=machine)
+    _, gap = feed_all(listed(DELISTED, 9), to=machine)
     assert gap == GapInterval(B, 1, 3 * SECOND, 11, "break", 9 * SECOND, None)
 
 
@@ -186,16 +188,16 @@ def test_what_the_list_says_is_noted_when_first_seen_and_when_it_changes() -> No
     """Status, then the steps of price and size; what it does not state is no change."""
     machine = known(format=2)
     assert machine.listings() == {B: ("", "", "")}
-    said = tell(SymbolListing(3 * SECOND, B, TRADING, "0.01", "0.001"), to=machine)
-    assert [(note.kind, note.detail) for note in notes(said)] == [
+    outputs = feed_all(SymbolListing(3 * SECOND, B, TRADING, "0.01", "0.001"), to=machine)
+    assert [(note.kind, note.detail) for note in notes(outputs)] == [
         ("status", TRADING),
         ("tick_size", "0.01"),
         ("lot_size", "0.001"),
     ]
-    assert tell(SymbolListing(4 * SECOND, B, TRADING, "0.01", "0.001"), to=machine) == []
-    assert tell(SymbolListing(5 * SECOND, B, TRADING), to=machine) == []
-    said = tell(SymbolListing(6 * SECOND, B, TRADING, "0.1", "0.001"), to=machine)
-    assert [(note.kind, note.detail) for note in notes(said)] == [("tick_size", "0.1")]
+    assert feed_all(SymbolListing(4 * SECOND, B, TRADING, "0.01", "0.001"), to=machine) == []
+    assert feed_all(SymbolListing(5 * SECOND, B, TRADING), to=machine) == []
+    outputs = feed_all(SymbolListing(6 * SECOND, B, TRADING, "0.1", "0.001"), to=machine)
+    assert [(note.kind, note.detail) for note in notes(outputs)] == [("tick_size", "0.1")]
     assert machine.listings() == {B: (TRADING, "0.1", "0.001")}
     assert continued(machine, 7, format=2).listings() == machine.listings()
 
@@ -210,10 +212,12 @@ def notes(outputs: list[Output]) -> list[Note]:
 def test_a_clock_that_was_set_is_a_note_about_all() -> None:
     """In seconds, and nothing else happens."""
     machine = known()
-    told = tell(ClockStep(3 * SECOND, -5 * SECOND), ClockStep(4 * SECOND, 1_500_000), to=machine)
-    assert told == [
+    outputs = feed_all(
+        ClockStep(3 * SECOND, -5 * SECOND), ClockStep(4 * SECOND, 1_500_000), to=machine
+    )
+    assert outputs == [
         Note(None, 3 * SECOND, "clock_step", "-5.000000"),
         Note(None, 4 * SECOND, "clock_step", "0.001500"),
     ]
-    (row,) = tell(stream(event(11, 11), 2), to=machine)
+    (row,) = feed_all(stream(event(11, 11), 2), to=machine)
     assert isinstance(row, BookRow)

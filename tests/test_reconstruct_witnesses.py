@@ -1,6 +1,6 @@
-"""The other streams, told as short market stories: what they say of a book, and when it counts.
+"""The other streams, in short sequences of records: what they say of a book, and when it counts.
 
-The proof by any script is in properties/; here each promise has one readable story.
+The proof by any script is in properties/; here each promise has one readable sequence.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from booktape.core.events import BookRow, FetchSnapshot, UnknownEvent
 from booktape.core.gap_reasons import STOPPED
 from booktape.core.tape_records import ROTATED, SegmentEnd, TapeRecord
 from support.oracle import SECOND, connected, event, lost, rest, snapshot, stream, ticker, top
-from support.stories import B, checks, continued, known, rows, tell
+from support.reconstructions import B, checks, continued, feed_all, known, rows
 
 BIDS, ASKS = {"100": "1"}, {"101": "1"}
 END = SegmentEnd(600 * SECOND, ROTATED)
@@ -20,12 +20,12 @@ END = SegmentEnd(600 * SECOND, ROTATED)
 
 def compared(*frames: TapeRecord) -> list[tuple[str, int, int, int]]:
     """Who compared how much, and how often, at which id; after a book known since second 2."""
-    found = checks(tell(*frames, END, to=known()))
+    found = checks(feed_all(*frames, END, to=known()))
     assert not any(check.differences for check in found)
     return [(c.witness, c.update_id, c.levels_compared, c.comparisons) for c in found]
 
 
-def said(last: int, at: int, connection: int = 0) -> TapeRecord:
+def depth20(last: int, at: int, connection: int = 0) -> TapeRecord:
     return stream(top(last, BIDS, ASKS), at, connection)
 
 
@@ -43,28 +43,28 @@ def quiet(last: int, at: int, connection: int = 0) -> TapeRecord:
 
 def test_a_partial_book_before_at_and_after_its_event() -> None:
     """It mostly comes just before; at its own id it is compared at once; later it is stale."""
-    early = [said(11, 3), quiet(11, 3)]
+    early = [depth20(11, 3), quiet(11, 3)]
     assert compared(*early) == [("depth20", 11, 2, 1)]
-    assert compared(quiet(11, 3), said(11, 3)) == [("depth20", 11, 2, 1)]
-    assert compared(quiet(11, 3), quiet(12, 3), said(11, 3)) == []
+    assert compared(quiet(11, 3), depth20(11, 3)) == [("depth20", 11, 2, 1)]
+    assert compared(quiet(11, 3), quiet(12, 3), depth20(11, 3)) == []
 
 
 def test_a_partial_book_of_an_id_that_no_event_ends_with() -> None:
     """What was true in the middle of an event is unknown."""
-    assert compared(said(12, 3), stream(event(11, 13), 3)) == []
+    assert compared(depth20(12, 3), stream(event(11, 13), 3)) == []
 
 
 def test_a_copy_from_another_connection_counts_once() -> None:
     """Whether the first one was compared already or still waits."""
     two = connected(2, 1)
-    assert compared(two, said(11, 3), said(11, 3, 1), quiet(11, 3)) == [("depth20", 11, 2, 1)]
-    assert compared(two, quiet(11, 3), said(11, 3), said(11, 3, 1)) == [("depth20", 11, 2, 1)]
+    assert compared(two, depth20(11, 3), depth20(11, 3, 1), quiet(11, 3)) == [("depth20", 11, 2, 1)]
+    assert compared(two, quiet(11, 3), depth20(11, 3), depth20(11, 3, 1)) == [("depth20", 11, 2, 1)]
 
 
-def test_a_partial_book_that_differs_is_told_at_once() -> None:
+def test_a_partial_book_that_differs_is_reported_at_once() -> None:
     """Before the row of that event; the book stands until an audit has spoken."""
     machine = known(audit_s=600)
-    check, request, row = tell(
+    check, request, row = feed_all(
         stream(top(11, {"100": "9"}, ASKS), 19), stream(event(11, 11), 20), to=machine
     )
     assert check == Check(B, 20 * SECOND, 11, "depth20", 2, (Difference("bid", 100, 1, 9),))
@@ -75,13 +75,19 @@ def test_a_partial_book_that_differs_is_told_at_once() -> None:
 
 def test_what_waits_is_forgotten_when_the_book_is_lost() -> None:
     """The next epoch begins with none, though the id may come again."""
-    frames = [said(30, 3), lost(4), connected(5), rest(snapshot(29, BIDS, ASKS), 6), quiet(30, 7)]
+    frames = [
+        depth20(30, 3),
+        lost(4),
+        connected(5),
+        rest(snapshot(29, BIDS, ASKS), 6),
+        quiet(30, 7),
+    ]
     assert compared(*frames) == []
 
 
 def test_a_book_that_is_not_known_is_not_compared() -> None:
     """What comes before the answer is dropped."""
-    assert compared(lost(3), connected(4), said(12, 5), rest(snapshot(12, BIDS, ASKS), 6)) == []
+    assert compared(lost(3), connected(4), depth20(12, 5), rest(snapshot(12, BIDS, ASKS), 6)) == []
 
 
 # ── bookTicker ──────────────────────────────────────────────────────────────────────────────
@@ -90,8 +96,8 @@ def test_a_book_that_is_not_known_is_not_compared() -> None:
 def test_a_touch_is_proven_by_the_ticker_after_it() -> None:
     """Until then the one that belongs to it may still come."""
     machine = known()
-    tell(ticked(10, 3), quiet(11, 3), to=machine)
-    assert checks(tell(SegmentEnd(4 * SECOND, ROTATED), to=machine)) == []
+    feed_all(ticked(10, 3), quiet(11, 3), to=machine)
+    assert checks(feed_all(SegmentEnd(4 * SECOND, ROTATED), to=machine)) == []
     assert compared(ticked(10, 3), quiet(11, 3), ticked(12, 4)) == [("bookTicker", 11, 2, 1)]
 
 
@@ -106,13 +112,13 @@ def test_a_ticker_that_comes_after_its_event_is_no_false_alarm() -> None:
     assert compared(*frames) == [("bookTicker", 13, 2, 1)]
 
 
-def test_a_touch_that_differs_is_told_at_once() -> None:
+def test_a_touch_that_differs_is_reported_at_once() -> None:
     """With the id of the touch, and the time at which it was proven wrong."""
     machine = known()
-    told = tell(ticked(10, 3), quiet(11, 4), quiet(12, 5), to=machine)
-    assert len(rows(told)) == len(told) == 2
-    tell(stream(ticker(12, {"100": "9"}, ASKS), 6), to=machine)
-    assert checks(tell(ticked(13, 7), to=machine)) == [
+    outputs = feed_all(ticked(10, 3), quiet(11, 4), quiet(12, 5), to=machine)
+    assert len(rows(outputs)) == len(outputs) == 2
+    feed_all(stream(ticker(12, {"100": "9"}, ASKS), 6), to=machine)
+    assert checks(feed_all(ticked(13, 7), to=machine)) == [
         Check(B, 7 * SECOND, 12, "bookTicker", 2, (Difference("bid", 100, 1, 9),))
     ]
 
@@ -122,20 +128,20 @@ def test_a_connection_that_comes_or_goes_may_have_missed_tickers(note: TapeRecor
     """What was heard and seen before is of no use."""
     five = {"100": "5"}
     machine = known()
-    tell(connected(2, 1), ticked(10, 3), note, stream(event(11, 11, five), 5), to=machine)
+    feed_all(connected(2, 1), ticked(10, 3), note, stream(event(11, 11, five), 5), to=machine)
     said_later = [stream(ticker(n, five, ASKS), 6) for n in (12, 13)]
-    told = tell(said_later[0], quiet(12, 6), said_later[1], END, to=machine)
-    assert [(c.update_id, c.comparisons, c.differences) for c in checks(told)] == [(12, 1, ())]
+    outputs = feed_all(said_later[0], quiet(12, 6), said_later[1], END, to=machine)
+    assert [(c.update_id, c.comparisons, c.differences) for c in checks(outputs)] == [(12, 1, ())]
 
 
 def test_a_connection_that_has_just_joined_may_run_ahead() -> None:
     """What it missed is on its way on the other one: no ticker of it says what was true between."""
     machine = known()
-    tell(connected(3, 1), ticked(10, 4), ticked(14, 4, 1), to=machine)
+    feed_all(connected(3, 1), ticked(10, 4), ticked(14, 4, 1), to=machine)
     five = {"100": "5"}
-    tell(stream(ticker(11, five, ASKS), 5), stream(event(11, 11, five), 5), to=machine)
-    told = tell(stream(event(12, 12), 6, 1), ticked(14, 7), END, to=machine)
-    assert [(c.update_id, c.comparisons, c.differences) for c in checks(told)] == [(12, 2, ())]
+    feed_all(stream(ticker(11, five, ASKS), 5), stream(event(11, 11, five), 5), to=machine)
+    outputs = feed_all(stream(event(12, 12), 6, 1), ticked(14, 7), END, to=machine)
+    assert [(c.update_id, c.comparisons, c.differences) for c in checks(outputs)] == [(12, 2, ())]
 
 
 # ── both ────────────────────────────────────────────────────────────────────────────────────
@@ -145,43 +151,43 @@ def test_what_passes_is_summed_by_the_minute() -> None:
     """One row with the time and id of the last one, when another minute brings the next."""
     machine = known()
     frames = [
-        frame for n in range(11, 14) for frame in (quiet(n, 20 * n - 180), said(n, 20 * n - 180))
+        frame for n in range(11, 14) for frame in (quiet(n, 20 * n - 180), depth20(n, 20 * n - 180))
     ]
-    told = tell(*frames, to=machine)
+    outputs = feed_all(*frames, to=machine)
     first = Check(B, 40 * SECOND, 11, "depth20", 2, (), 1)
-    assert checks(told) == [first]
+    assert checks(outputs) == [first]
     second = Check(B, 80 * SECOND, 13, "depth20", 4, (), 2)
-    assert checks(tell(END, to=machine)) == [second]
+    assert checks(feed_all(END, to=machine)) == [second]
 
 
 @pytest.mark.parametrize("reason", [ROTATED, STOPPED])
-def test_a_segment_s_end_tells_what_was_summed(reason: str) -> None:
+def test_a_segment_s_end_reports_what_was_summed(reason: str) -> None:
     """Once."""
     machine = known()
-    tell(quiet(11, 3), said(11, 3), to=machine)
+    feed_all(quiet(11, 3), depth20(11, 3), to=machine)
     end = SegmentEnd(9 * SECOND, reason)
-    assert len(checks(tell(end, to=machine))) == 1
-    assert checks(tell(end, to=machine)) == []
+    assert len(checks(feed_all(end, to=machine))) == 1
+    assert checks(feed_all(end, to=machine)) == []
 
 
 def test_a_segment_read_alone_gives_the_same_checks() -> None:
     """What waited, and what was not proven yet, is dropped at its end by both."""
     machine = known()
-    tell(said(11, 3), said(12, 3), ticked(10, 3), quiet(11, 3), to=machine)
-    tell(SegmentEnd(4 * SECOND, ROTATED), to=machine)
+    feed_all(depth20(11, 3), depth20(12, 3), ticked(10, 3), quiet(11, 3), to=machine)
+    feed_all(SegmentEnd(4 * SECOND, ROTATED), to=machine)
     alone = continued(machine, 4)
     after = [
         quiet(12, 5),
         ticked(13, 5),
-        said(13, 6),
+        depth20(13, 6),
         quiet(13, 6),
         quiet(14, 6),
         ticked(15, 7),
         END,
     ]
-    told = [checks(tell(*after, to=each)) for each in (machine, alone)]
-    assert told[0] == told[1]
-    assert [(c.witness, c.update_id, c.comparisons) for c in told[0]] == [
+    outputs = [checks(feed_all(*after, to=each)) for each in (machine, alone)]
+    assert outputs[0] == outputs[1]
+    assert [(c.witness, c.update_id, c.comparisons) for c in outputs[0]] == [
         ("depth20", 13, 1),
         ("bookTicker", 14, 2),
     ]
@@ -190,8 +196,8 @@ def test_a_segment_read_alone_gives_the_same_checks() -> None:
 def test_nobody_speaks_for_what_a_connection_did_not_subscribe_to() -> None:
     """A witness of another symbol, or on a connection that does not carry it, is foreign."""
     machine = known()
-    strange = [stream(top(11, symbol="ETHBTC"), 3), said(11, 3, connection=7)]
-    told = tell(*strange, quiet(11, 3), END, to=machine)
-    foreign = [output.name for output in told if isinstance(output, UnknownEvent)]
+    strange = [stream(top(11, symbol="ETHBTC"), 3), depth20(11, 3, connection=7)]
+    outputs = feed_all(*strange, quiet(11, 3), END, to=machine)
+    foreign = [output.name for output in outputs if isinstance(output, UnknownEvent)]
     assert foreign == [f"a message of {s}, which was not subscribed to" for s in ("ETHBTC", B)]
-    assert checks(told) == []
+    assert checks(outputs) == []

@@ -30,7 +30,7 @@ from booktape import cli
 
 LONG_S: Final = 0.02
 TIMER_S: Final = 0.01
-LOOK_S: Final = 0.005
+POLL_S: Final = 0.005
 QUEUE: Final = "/proc/self/task/{}/schedstat"
 """Of a thread: nanoseconds run, nanoseconds waited for a processor, turns. Linux only."""
 
@@ -97,7 +97,7 @@ class Watch(selectors.DefaultSelector):
         """
         with TemporaryFile("w+") as file:
             while True:
-                time.sleep(LOOK_S)
+                time.sleep(POLL_S)
                 began = self._began
                 if self._running and time.time() - began > LONG_S:
                     start = file.seek(0, os.SEEK_END)

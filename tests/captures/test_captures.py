@@ -65,8 +65,8 @@ def test_every_row_is_the_oracle_s_book(capture: tuple[str, int], symbols: int, 
 def test_nothing_is_lost_or_malformed(capture: tuple[str, int], symbols: int, count: int) -> None:
     """Each symbol asks once, is known once, and no frame is unreadable: trades are only unknown."""
     del count
-    machine, said = read(frames(*capture, every=10**9))
-    kinds = Counter(type(output) for output in said)
+    machine, outputs = read(frames(*capture, every=10**9))
+    kinds = Counter(type(output) for output in outputs)
     assert kinds[FetchSnapshot] == kinds[BookSynced] == kinds[BookRow] == symbols
     assert not kinds[MalformedMessage]
     assert not kinds[BookLost]
@@ -80,9 +80,9 @@ def test_book_ticker_agrees(capture: tuple[str, int], equal: int) -> None:
     tickers: dict[str, list[tuple[int, tuple[float, ...]]]] = {}
     for line in lines(name):
         if line.stream == "bookTicker":
-            said = json.loads(line.payload)["data"]
-            best = tuple(float(said[field]) for field in "bBaA")
-            tickers.setdefault(line.symbol, []).append((said["u"], best))
+            outputs = json.loads(line.payload)["data"]
+            best = tuple(float(outputs[field]) for field in "bBaA")
+            tickers.setdefault(line.symbol, []).append((outputs["u"], best))
     compared = 0
     for row in rows(frames(name, limit)):
         known = tickers[row.symbol]
@@ -109,8 +109,8 @@ def test_depth5_agrees() -> None:
     for row in rows(frames(name, limit)):
         if row.updates:
             top = tops[row.update_id]
-            said = [[(float(p), float(q)) for p, q in top[side]] for side in ("bids", "asks")]
-            assert [side[:5] for side in shown(row)] == said
+            outputs = [[(float(p), float(q)) for p, q in top[side]] for side in ("bids", "asks")]
+            assert [side[:5] for side in shown(row)] == outputs
             compared += 1
     assert compared == 593
 
@@ -122,10 +122,10 @@ def test_a_cut_capture_shows_a_gap() -> None:
     mine = [f for f in tape if isinstance(f, StreamMessage) and b'"zilusdt@depth@' in f.payload]
     dropped = mine[500:503]
     last_known = json.loads(mine[499].payload)["data"]["u"]
-    machine, said = read(frame for frame in tape if frame not in dropped)
+    machine, outputs = read(frame for frame in tape if frame not in dropped)
     shown_rows: dict[str, list[object]] = {}
     others: list[Output] = []
-    for output in said:
+    for output in outputs:
         if isinstance(output, BookRow):
             shown_rows.setdefault(output.symbol, []).append(frozen(output))
         else:
@@ -162,8 +162,8 @@ def test_a_cut_capture_recovers_exactly() -> None:
     at = tape.index(mine[back + 10])
     tape.insert(at, DepthAnswer(tape[at].received_ns, symbol, limit, answer))
     whole = {row.update_id: shown(row) for row in rows(frames(name, limit)) if row.symbol == symbol}
-    _, said = read(frame for frame in tape if frame not in mine[cut : cut + 3])
-    mended = [o for o in said if isinstance(o, BookRow | GapInterval) and o.symbol == symbol]
+    _, outputs = read(frame for frame in tape if frame not in mine[cut : cut + 3])
+    mended = [o for o in outputs if isinstance(o, BookRow | GapInterval) and o.symbol == symbol]
     (gap,) = [output for output in mended if isinstance(output, GapInterval)]
     after = [o for o in mended if isinstance(o, BookRow) and o.epoch == 2]
     assert gap.next_update_id == after[0].update_id == known.id
@@ -174,8 +174,8 @@ def test_a_cut_capture_recovers_exactly() -> None:
 
 def test_futures_are_refused() -> None:
     """Ids that do not chain as Spot's do end in a gap for each symbol, with no book called good."""
-    machine, said = read(frames(*FUTURES))
-    outputs = list(said)
+    machine, read_outputs = read(frames(*FUTURES))
+    outputs = list(read_outputs)
     assert {sync.state for sync in machine.syncs.values()} == {State.SYNCING}
     assert {gap.symbol for gap in machine.open_gaps()} == set(machine.symbols)
     applied = [output.updates for output in outputs if isinstance(output, BookRow)]

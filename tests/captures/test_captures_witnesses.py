@@ -95,13 +95,15 @@ def after_each_event(patch: pytest.MonkeyPatch) -> None:
 
 
 def at_each_ticker(patch: pytest.MonkeyPatch) -> None:
-    def told(self: BookChecks, said: BookTicker, _: int, received_ns: int) -> Iterator[object]:
+    def compare_latest(
+        self: BookChecks, said: BookTicker, _: int, received_ns: int
+    ) -> Iterator[object]:
         self._book_ticker.tickers.append(said)
         for found in compare(self._book_ticker, self._sync):
             yield from self._record("bookTicker", found, received_ns)
 
     patch.setattr(BookTickerCheck, "on_applied", lambda *_: ())
-    patch.setattr(BookChecks, "on_witness", told)
+    patch.setattr(BookChecks, "on_witness", compare_latest)
 
 
 @pytest.mark.parametrize(("rule", "alarms"), [(after_each_event, 3), (at_each_ticker, 5_735)])

@@ -134,7 +134,7 @@ def test_asks_are_bids_upside_down(case: Case) -> None:
     assert [200 - difference.price for difference in found.differences] == case.differ
 
 
-def test_what_differs_is_told_with_both_sizes() -> None:
+def test_what_differs_is_reported_with_both_sizes() -> None:
     """Bids first."""
     book = OrderBook(levels({"99": "1"}), levels({"101": "2"}))
     witness = OrderBook(levels({"98": "3"}), levels({"101": "4"}))

@@ -38,7 +38,7 @@ ASKS: Texts = {"101": "1", "102": "1"}
 PERIOD_S = 1_000
 
 
-class Story:
+class CheckedBook:
     """A book known since second 1, and its checks; requests are answered by the test."""
 
     def __init__(
@@ -57,21 +57,21 @@ class Story:
         self.began = list(self.checks.on_synced(SECOND))
 
     def event(self, last: int, bids: Texts | None = None, at: int = 2) -> list[CheckOutput]:
-        said = event(self.sync.update_id + 1, last, bids)
-        self.sync.handle(said, at * SECOND)
-        return list(self.checks.on_applied(said, at * SECOND))
+        sent = event(self.sync.update_id + 1, last, bids)
+        self.sync.handle(sent, at * SECOND)
+        return list(self.checks.on_applied(sent, at * SECOND))
 
     def tick(self, at: int, *, waits: bool = False) -> list[CheckOutput]:
         return list(self.checks.on_tick(at * SECOND, SECOND, waits=waits))
 
-    def says(self, said: WitnessMessage, at: int, connection: int = 0) -> list[CheckOutput]:
-        return list(self.checks.on_witness(said, connection, at * SECOND))
+    def witness(self, sent: WitnessMessage, at: int, connection: int = 0) -> list[CheckOutput]:
+        return list(self.checks.on_witness(sent, connection, at * SECOND))
 
     def answer(
         self, last: int, bids: Texts = BIDS, at: int = 3, limit: int = 5000
     ) -> list[CheckOutput]:
-        said = snapshot(last, bids, ASKS, limit=limit)
-        return list(self.checks.on_answer(said, at * SECOND))
+        sent = snapshot(last, bids, ASKS, limit=limit)
+        return list(self.checks.on_answer(sent, at * SECOND))
 
 
 def audited(update_id: int, at: int, levels: int = 4) -> Check:
@@ -83,111 +83,113 @@ def audited(update_id: int, at: int, levels: int = 4) -> Check:
 
 def test_an_audit_that_passes() -> None:
     """The answer stands at the book's id, or is carried there by what was applied meanwhile."""
-    story = Story()
-    story.checks.on_request_sent(0)
-    story.event(12, {"99": "2"})
-    assert story.answer(11) == [audited(12, 3)]
-    assert story.event(13) == [], "it is over"
+    checked = CheckedBook()
+    checked.checks.on_request_sent(0)
+    checked.event(12, {"99": "2"})
+    assert checked.answer(11) == [audited(12, 3)]
+    assert checked.event(13) == [], "it is over"
 
 
 def test_an_answer_ahead_is_compared_after_the_event_that_reaches_it() -> None:
     """Meanwhile the audit stays open."""
-    story = Story()
-    story.checks.on_request_sent(0)
-    assert story.answer(12, {**BIDS, "99": "2"}) == []
-    assert story.event(11) == []
-    assert story.event(12, {"99": "2"}, at=5) == [audited(12, 5)]
+    checked = CheckedBook()
+    checked.checks.on_request_sent(0)
+    assert checked.answer(12, {**BIDS, "99": "2"}) == []
+    assert checked.event(11) == []
+    assert checked.event(12, {"99": "2"}, at=5) == [audited(12, 5)]
 
 
 def test_an_audit_that_fails_disproves_the_book() -> None:
     """The differing levels are told first."""
-    story = Story()
-    story.checks.on_request_sent(0)
-    check, disproved = story.answer(10, {"99": "1"})
+    checked = CheckedBook()
+    checked.checks.on_request_sent(0)
+    check, disproved = checked.answer(10, {"99": "1"})
     assert check == Check(B, 3 * SECOND, 10, REST, 4, (Difference("bid", 98, 1, 0),))
     assert isinstance(disproved, CheckFailed)
 
 
 def test_an_audit_that_passes_teaches() -> None:
     """What the answer knows beyond the horizon."""
-    story = Story(limit=2)
-    story.checks.on_request_sent(0)
-    assert story.answer(10, {**BIDS, "97": "3"}) == [audited(10, 3)]
-    assert story.sync.book.bid_horizon is None
-    assert len(story.sync.book.bids) == 3
+    checked = CheckedBook(limit=2)
+    checked.checks.on_request_sent(0)
+    assert checked.answer(10, {**BIDS, "97": "3"}) == [audited(10, 3)]
+    assert checked.sync.book.bid_horizon is None
+    assert len(checked.sync.book.bids) == 3
 
 
 @pytest.mark.parametrize("audit_s", [0, PERIOD_S])
 def test_an_answer_that_is_too_old_is_no_audit(audit_s: int) -> None:
     """Nor is it later: what was applied between the two was not kept. Another one is asked for."""
-    story = Story(audit_s)
-    story.event(11, {"99": "2"})
-    story.checks.on_request_sent(0)
+    checked = CheckedBook(audit_s)
+    checked.event(11, {"99": "2"})
+    checked.checks.on_request_sent(0)
     again = [FetchSnapshot(B, 2, Urgency.AUDIT)] if audit_s else []
-    assert story.answer(10) == again
-    assert story.event(12) == []
+    assert checked.answer(10) == again
+    assert checked.event(12) == []
 
 
 def test_what_is_no_answer_ends_the_audit() -> None:
     """An error page, or an answer to what was asked in the segment before: ask again, later."""
-    story = Story()
-    story.checks.on_request_sent(0)
-    tries = [list(story.checks.on_answer(UnreadableAnswer(), 3 * SECOND)) for _ in range(2)]
+    checked = CheckedBook()
+    checked.checks.on_request_sent(0)
+    tries = [list(checked.checks.on_answer(UnreadableAnswer(), 3 * SECOND)) for _ in range(2)]
     assert tries == [[FetchSnapshot(B, n, Urgency.AUDIT)] for n in (2, 3)]
-    assert story.event(11) == []
-    story.checks.on_request_sent(0)
-    assert story.answer(11) == [audited(11, 3)]
-    assert story.answer(11) == [FetchSnapshot(B, 2, Urgency.AUDIT)]
+    assert checked.event(11) == []
+    checked.checks.on_request_sent(0)
+    assert checked.answer(11) == [audited(11, 3)]
+    assert checked.answer(11) == [FetchSnapshot(B, 2, Urgency.AUDIT)]
 
 
 def test_a_second_request_discards_what_was_under_way() -> None:
     """Its own events are kept from its own leaving."""
-    story = Story()
-    story.checks.on_request_sent(0)
-    story.answer(12)
-    story.event(11)
-    story.checks.on_request_sent(0)
-    assert story.event(12) == []
-    assert story.answer(12) == [audited(12, 3)]
+    checked = CheckedBook()
+    checked.checks.on_request_sent(0)
+    checked.answer(12)
+    checked.event(11)
+    checked.checks.on_request_sent(0)
+    assert checked.event(12) == []
+    assert checked.answer(12) == [audited(12, 3)]
 
 
 def test_an_answer_that_never_comes_costs_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """After too many events the audit is given up."""
     monkeypatch.setattr(audit, "KEPT_MAX", 2)
-    story = Story(audit_s=0)
-    story.checks.on_request_sent(0)
+    checked = CheckedBook(audit_s=0)
+    checked.checks.on_request_sent(0)
     for last in (11, 12, 13):
-        story.event(last)
-    assert story.answer(13) == []
+        checked.event(last)
+    assert checked.answer(13) == []
 
 
 @pytest.mark.parametrize("end", [BookChecks.on_lost, lambda checks: list(checks.close())])
 def test_an_audit_ends_with_the_book_and_with_the_segment(end: object) -> None:
     """What was kept is of no use then."""
-    story = Story(audit_s=0)
-    story.checks.on_request_sent(0)
+    checked = CheckedBook(audit_s=0)
+    checked.checks.on_request_sent(0)
     assert callable(end)
-    end(story.checks)
-    assert story.answer(10) == []
+    end(checked.checks)
+    assert checked.answer(10) == []
 
 
 # ── witnesses ───────────────────────────────────────────────────────────────────────────────
 
 
-def told(story: Story, said: Texts, at: int, connection: int = 0) -> Iterable[CheckOutput]:
-    update_id = story.sync.update_id
-    return story.checks.on_witness(top(update_id, said, ASKS), connection, at * SECOND)
+def on_witness(
+    checked: CheckedBook, sent: Texts, at: int, connection: int = 0
+) -> Iterable[CheckOutput]:
+    update_id = checked.sync.update_id
+    return checked.checks.on_witness(top(update_id, sent, ASKS), connection, at * SECOND)
 
 
-def test_witnesses_that_agree_are_told_at_the_end() -> None:
+def test_witnesses_that_agree_are_reported_at_the_end() -> None:
     """Each by its own name."""
-    story = Story()
-    assert list(told(story, BIDS, 2)) == []
+    checked = CheckedBook()
+    assert list(on_witness(checked, BIDS, 2)) == []
     for update_id in (10, 12):
         ticked = ticker(update_id, {"99": "1"}, {"101": "1"})
-        assert list(story.checks.on_witness(ticked, 0, 2 * SECOND)) == []
-    assert story.event(11, at=3) == []
-    assert list(story.checks.close()) == [
+        assert list(checked.checks.on_witness(ticked, 0, 2 * SECOND)) == []
+    assert checked.event(11, at=3) == []
+    assert list(checked.checks.close()) == [
         Check(B, 2 * SECOND, 10, "depth20", 4),
         Check(B, 3 * SECOND, 11, "bookTicker", 2),
     ]
@@ -195,54 +197,56 @@ def test_witnesses_that_agree_are_told_at_the_end() -> None:
 
 def test_a_ticker_may_settle_what_was_applied_before() -> None:
     """The touch after an event is proven by the ticker that comes next."""
-    story = Story()
-    list(story.checks.on_witness(ticker(10, {"99": "1"}, {"101": "1"}), 0, 2 * SECOND))
-    story.event(11)
-    list(story.checks.on_witness(ticker(12, {"99": "2"}, {"101": "1"}), 0, 4 * SECOND))
-    assert list(story.checks.close()) == [Check(B, 4 * SECOND, 11, "bookTicker", 2)]
+    checked = CheckedBook()
+    list(checked.checks.on_witness(ticker(10, {"99": "1"}, {"101": "1"}), 0, 2 * SECOND))
+    checked.event(11)
+    list(checked.checks.on_witness(ticker(12, {"99": "2"}, {"101": "1"}), 0, 4 * SECOND))
+    assert list(checked.checks.close()) == [Check(B, 4 * SECOND, 11, "bookTicker", 2)]
 
 
 def test_a_witness_that_differs_asks_for_an_audit() -> None:
     """The row first; and not again while the request is fresh, nor while the audit is under way."""
-    story = Story()
-    check, request = told(story, {"99": "1"}, 20)
+    checked = CheckedBook()
+    check, request = on_witness(checked, {"99": "1"}, 20)
     assert isinstance(check, Check)
     assert check.differences == (Difference("bid", 98, 1, 0),)
     assert request == FetchSnapshot(B, 1, Urgency.AUDIT)
-    story.event(11)
-    assert [type(output) for output in told(story, {"99": "1"}, 21)] == [Check]
-    story.checks.on_request_sent(0)
-    story.event(12)
-    assert [type(output) for output in told(story, {"99": "1"}, 99)] == [Check]
+    checked.event(11)
+    assert [type(output) for output in on_witness(checked, {"99": "1"}, 21)] == [Check]
+    checked.checks.on_request_sent(0)
+    checked.event(12)
+    assert [type(output) for output in on_witness(checked, {"99": "1"}, 99)] == [Check]
 
 
 def test_a_witness_and_an_audit_may_speak_of_one_event() -> None:
     """Both are told, the witness first."""
-    story = Story()
-    story.checks.on_request_sent(0)
-    assert story.answer(11) == []
+    checked = CheckedBook()
+    checked.checks.on_request_sent(0)
+    assert checked.answer(11) == []
     waits = top(11, {"99": "1"}, ASKS)
-    assert list(story.checks.on_witness(waits, 0, 3 * SECOND)) == []
-    found = [check for check in story.event(11, at=4) if isinstance(check, Check)]
+    assert list(checked.checks.on_witness(waits, 0, 3 * SECOND)) == []
+    found = [check for check in checked.event(11, at=4) if isinstance(check, Check)]
     assert [(check.witness, len(check.differences)) for check in found] == [
         ("depth20", 1),
         (REST, 0),
     ]
 
 
-def test_without_audits_a_difference_is_only_told() -> None:
+def test_without_audits_a_difference_is_only_reported() -> None:
     """They are switched off."""
-    assert [type(output) for output in told(Story(audit_s=0), {"99": "1"}, 20)] == [Check]
+    assert [type(output) for output in on_witness(CheckedBook(audit_s=0), {"99": "1"}, 20)] == [
+        Check
+    ]
 
 
 def test_tickers_are_forgotten_when_a_connection_comes_or_goes() -> None:
     """Some may have been missed."""
-    story = Story()
-    list(story.checks.on_witness(ticker(10, {"99": "1"}, {"101": "1"}), 0, 2 * SECOND))
-    story.checks.on_connections_changed()
-    story.event(11)
-    list(story.checks.on_witness(ticker(12, {"99": "2"}, {"101": "1"}), 0, 4 * SECOND))
-    assert list(story.checks.close()) == []
+    checked = CheckedBook()
+    list(checked.checks.on_witness(ticker(10, {"99": "1"}, {"101": "1"}), 0, 2 * SECOND))
+    checked.checks.on_connections_changed()
+    checked.event(11)
+    list(checked.checks.on_witness(ticker(12, {"99": "2"}, {"101": "1"}), 0, 4 * SECOND))
+    assert list(checked.checks.close()) == []
 
 
 # ── what proves the book current ────────────────────────────────────────────────────────────
@@ -252,215 +256,215 @@ TOUCH: Final = ({"99": "1"}, {"101": "1"})
 
 def test_a_partial_book_of_the_book_s_id_is_evidence_where_it_agrees() -> None:
     """At its stamp; every further copy of it, too, from any connection."""
-    story = Story()
+    checked = CheckedBook()
     for at, connection in ((5, 0), (6, 0), (8, 1)):
-        story.says(top(10, BIDS, ASKS), at, connection)
-        assert story.sync.known_ns == at * SECOND
+        checked.witness(top(10, BIDS, ASKS), at, connection)
+        assert checked.sync.known_ns == at * SECOND
 
 
 def test_a_partial_book_that_differs_is_none() -> None:
     """Nor is a copy of it, nor one of the same id that had not been compared."""
-    story = Story()
+    checked = CheckedBook()
     for at in (5, 6, 8):
-        story.says(top(10, {"99": "1"}, ASKS), at)
-        assert story.sync.known_ns == SECOND
+        checked.witness(top(10, {"99": "1"}, ASKS), at)
+        assert checked.sync.known_ns == SECOND
 
 
 def test_copies_of_what_agreed_before_the_book_moved_are_none() -> None:
     """They show a state that has passed."""
-    story = Story()
-    story.says(top(10, BIDS, ASKS), 5)
-    story.event(11, at=6)
-    story.says(top(10, BIDS, ASKS), 9)
-    assert story.sync.known_ns == 6 * SECOND
+    checked = CheckedBook()
+    checked.witness(top(10, BIDS, ASKS), 5)
+    checked.event(11, at=6)
+    checked.witness(top(10, BIDS, ASKS), 9)
+    assert checked.sync.known_ns == 6 * SECOND
 
 
 def test_a_partial_book_that_waited_is_evidence_through_its_event() -> None:
     """And its copies afterwards by themselves."""
-    story = Story()
-    story.says(top(11, BIDS, ASKS), 5)
-    assert story.sync.known_ns == SECOND
-    story.event(11, at=6)
-    story.says(top(11, BIDS, ASKS), 9)
-    assert story.sync.known_ns == 9 * SECOND
+    checked = CheckedBook()
+    checked.witness(top(11, BIDS, ASKS), 5)
+    assert checked.sync.known_ns == SECOND
+    checked.event(11, at=6)
+    checked.witness(top(11, BIDS, ASKS), 9)
+    assert checked.sync.known_ns == 9 * SECOND
 
 
 def test_copies_prove_nothing_in_the_next_segment_or_epoch() -> None:
     """It can be read alone, so the first one there is compared anew."""
     for end in (BookChecks.on_lost, BookChecks.close):
-        story = Story()
-        story.says(top(10, BIDS, ASKS), 5)
-        list(end(story.checks) or ())
-        story.sync.book.bids.update([(99.0, 7.0)])
-        story.says(top(10, BIDS, ASKS), 9)
-        assert story.sync.known_ns == 5 * SECOND
+        checked = CheckedBook()
+        checked.witness(top(10, BIDS, ASKS), 5)
+        list(end(checked.checks) or ())
+        checked.sync.book.bids.update([(99.0, 7.0)])
+        checked.witness(top(10, BIDS, ASKS), 9)
+        assert checked.sync.known_ns == 5 * SECOND
 
 
 def test_a_ticker_of_the_book_s_id_is_evidence_where_the_touch_agrees() -> None:
     """From any connection."""
-    story = Story()
+    checked = CheckedBook()
     for at, connection in ((5, 0), (6, 1)):
-        story.says(ticker(10, *TOUCH), at, connection)
-        assert story.sync.known_ns == at * SECOND
-    story.says(ticker(10, {"99": "2"}, {"101": "1"}), 7)
-    story.says(ticker(9, *TOUCH), 8)
-    story.says(ticker(11, *TOUCH), 9)
-    assert story.sync.known_ns == 6 * SECOND
+        checked.witness(ticker(10, *TOUCH), at, connection)
+        assert checked.sync.known_ns == at * SECOND
+    checked.witness(ticker(10, {"99": "2"}, {"101": "1"}), 7)
+    checked.witness(ticker(9, *TOUCH), 8)
+    checked.witness(ticker(11, *TOUCH), 9)
+    assert checked.sync.known_ns == 6 * SECOND
 
 
 def test_an_audit_that_passes_is_evidence_of_when_it_was_asked_for() -> None:
     """Its answer may have been on its way for long."""
-    story = Story()
-    story.checks.on_request_sent(5 * SECOND)
-    story.answer(10, at=8)
-    assert story.sync.known_ns == 5 * SECOND
+    checked = CheckedBook()
+    checked.checks.on_request_sent(5 * SECOND)
+    checked.answer(10, at=8)
+    assert checked.sync.known_ns == 5 * SECOND
 
 
 def test_a_pulse_that_agrees_is_evidence_of_when_it_was_asked_for() -> None:
     """Compared at the second tick; it is summed up as the other witnesses are."""
-    story = Story(pulse_s=30)
-    story.checks.on_pulse(5 * SECOND, BestLevels((99.0, 1.0), (101.0, 1.0)))
-    assert (story.tick(6), story.sync.known_ns) == ([], SECOND)
-    assert (story.tick(7), story.sync.known_ns) == ([], 5 * SECOND)
-    assert list(story.checks.close()) == [Check(B, 7 * SECOND, 10, PULSE, 2)]
+    checked = CheckedBook(pulse_s=30)
+    checked.checks.on_pulse(5 * SECOND, BestLevels((99.0, 1.0), (101.0, 1.0)))
+    assert (checked.tick(6), checked.sync.known_ns) == ([], SECOND)
+    assert (checked.tick(7), checked.sync.known_ns) == ([], 5 * SECOND)
+    assert list(checked.checks.close()) == [Check(B, 7 * SECOND, 10, PULSE, 2)]
 
 
 def test_a_pulse_that_differs_asks_for_a_small_snapshot_at_once() -> None:
     """However short ago the last request was; it says by its id whether the book is behind."""
-    story = Story(pulse_s=30)
-    story.checks.asked_ns = 6 * SECOND
-    story.checks.on_pulse(5 * SECOND, BestLevels((99.0, 2.0), (101.0, 1.0)))
-    assert story.tick(6) == []
-    assert story.tick(7) == [
+    checked = CheckedBook(pulse_s=30)
+    checked.checks.asked_ns = 6 * SECOND
+    checked.checks.on_pulse(5 * SECOND, BestLevels((99.0, 2.0), (101.0, 1.0)))
+    assert checked.tick(6) == []
+    assert checked.tick(7) == [
         Check(B, 7 * SECOND, 10, PULSE, 2, (Difference("bid", 99, 1, 2),)),
         FetchSnapshot(B, 1, Urgency.DOUBT, DOUBT_LIMIT),
     ]
-    assert story.sync.known_ns == SECOND
+    assert checked.sync.known_ns == SECOND
 
 
 def test_a_pulse_that_differs_during_an_audit_waits_for_it() -> None:
     """Its answer is on its way, and will say more."""
-    story = Story(pulse_s=30)
-    story.checks.on_request_sent(5 * SECOND)
-    story.checks.on_pulse(5 * SECOND, BestLevels((99.0, 2.0), (101.0, 1.0)))
-    assert [type(output) for at in (6, 7) for output in story.tick(at)] == [Check]
+    checked = CheckedBook(pulse_s=30)
+    checked.checks.on_request_sent(5 * SECOND)
+    checked.checks.on_pulse(5 * SECOND, BestLevels((99.0, 2.0), (101.0, 1.0)))
+    assert [type(output) for at in (6, 7) for output in checked.tick(at)] == [Check]
 
 
 def test_an_audit_finds_the_book_behind() -> None:
     """The answer to a doubt is ahead, no event leads there: silent after three seconds."""
-    story = Story(pulse_s=30)
-    story.checks.on_request_sent(5 * SECOND)
-    assert story.answer(12, at=6) == []
-    told = [story.tick(at) for at in range(7, 11)]
-    assert told == [[], [], [], [StreamSilent()]]
+    checked = CheckedBook(pulse_s=30)
+    checked.checks.on_request_sent(5 * SECOND)
+    assert checked.answer(12, at=6) == []
+    on_witness = [checked.tick(at) for at in range(7, 11)]
+    assert on_witness == [[], [], [], [StreamSilent()]]
 
 
-@pytest.mark.parametrize("said", [top(12, BIDS, ASKS), ticker(12, *TOUCH)])
-def test_a_witness_finds_the_book_behind(said: WitnessMessage) -> None:
+@pytest.mark.parametrize("sent", [top(12, BIDS, ASKS), ticker(12, *TOUCH)])
+def test_a_witness_finds_the_book_behind(sent: WitnessMessage) -> None:
     """Or the events up to there come in time, and then it was evidence."""
-    story = Story()
-    story.says(said, 5)
-    assert [story.tick(at) for at in range(6, 10)] == [[], [], [], [StreamSilent()]]
-    story = Story()
-    story.says(said, 5)
-    assert [story.tick(at) for at in range(6, 9)] == [[]] * 3
-    story.event(12, at=8)
-    assert [story.tick(at) for at in range(9, 30)] == [[]] * 21
+    checked = CheckedBook()
+    checked.witness(sent, 5)
+    assert [checked.tick(at) for at in range(6, 10)] == [[], [], [], [StreamSilent()]]
+    checked = CheckedBook()
+    checked.witness(sent, 5)
+    assert [checked.tick(at) for at in range(6, 9)] == [[]] * 3
+    checked.event(12, at=8)
+    assert [checked.tick(at) for at in range(9, 30)] == [[]] * 21
 
 
 def test_a_witness_that_is_ahead_while_an_event_waits_is_not_silence() -> None:
     """The arbiter's own hold decides that."""
-    story = Story()
-    story.says(top(12, BIDS, ASKS), 5)
-    assert [story.tick(at, waits=True) for at in range(6, 30)] == [[]] * 24
+    checked = CheckedBook()
+    checked.witness(top(12, BIDS, ASKS), 5)
+    assert [checked.tick(at, waits=True) for at in range(6, 30)] == [[]] * 24
 
 
 def test_a_book_that_nothing_proves_is_silent_at_its_bound() -> None:
     """Five pulses; it was asked for once before, and nothing answered."""
-    story = Story(pulse_s=2)
-    said = [output for at in range(2, 13) for output in story.tick(at)]
-    assert requests(said) == [100]
-    assert story.tick(13) == [StreamSilent()]
+    checked = CheckedBook(pulse_s=2)
+    sent = [output for at in range(2, 13) for output in checked.tick(at)]
+    assert requests(sent) == [100]
+    assert checked.tick(13) == [StreamSilent()]
 
 
-def low(story: Story, at: int, last: int = 9) -> list[CheckOutput]:
-    story.checks.on_request_sent(at * SECOND)
-    return story.answer(last, at=at)
+def low(checked: CheckedBook, at: int, last: int = 9) -> list[CheckOutput]:
+    checked.checks.on_request_sent(at * SECOND)
+    return checked.answer(last, at=at)
 
 
 def test_three_low_answers_are_new_ids() -> None:
     """While no event came, all of them below the book's id when they were asked for."""
-    story = Story()
+    checked = CheckedBook()
     again = [FetchSnapshot(B, n, Urgency.AUDIT) for n in (2, 3)]
-    assert low(story, 5) + low(story, 6) == again
-    assert low(story, 7, last=3) == [IdsReset()]
+    assert low(checked, 5) + low(checked, 6) == again
+    assert low(checked, 7, last=3) == [IdsReset()]
 
 
 def test_one_answer_that_is_not_low_begins_the_count_anew() -> None:
     """A cache gave the others."""
-    story = Story()
-    low(story, 5)
-    low(story, 6)
-    assert [type(output) for output in low(story, 7, last=10)] == [Check]
-    assert not [out for at in (8, 9) for out in low(story, at) if isinstance(out, IdsReset)]
-    assert low(story, 10) == [IdsReset()]
+    checked = CheckedBook()
+    low(checked, 5)
+    low(checked, 6)
+    assert [type(output) for output in low(checked, 7, last=10)] == [Check]
+    assert not [out for at in (8, 9) for out in low(checked, at) if isinstance(out, IdsReset)]
+    assert low(checked, 10) == [IdsReset()]
 
 
 def test_an_event_meanwhile_begins_the_count_anew() -> None:
     """While ids go on, it is the answers that are old."""
-    story = Story()
+    checked = CheckedBook()
     for last in range(11, 40):
-        assert not [out for out in low(story, last) if isinstance(out, IdsReset)]
-        assert not [out for out in low(story, last) if isinstance(out, IdsReset)]
-        story.event(last, at=last)
+        assert not [out for out in low(checked, last) if isinstance(out, IdsReset)]
+        assert not [out for out in low(checked, last) if isinstance(out, IdsReset)]
+        checked.event(last, at=last)
 
 
 def test_an_unreadable_answer_between_low_ones_neither_counts_nor_resets() -> None:
     """It says nothing of ids."""
-    story = Story()
-    low(story, 5)
-    low(story, 6)
-    story.checks.on_request_sent(7 * SECOND)
-    list(story.checks.on_answer(UnreadableAnswer(), 7 * SECOND))
-    assert low(story, 8) == [IdsReset()]
+    checked = CheckedBook()
+    low(checked, 5)
+    low(checked, 6)
+    checked.checks.on_request_sent(7 * SECOND)
+    list(checked.checks.on_answer(UnreadableAnswer(), 7 * SECOND))
+    assert low(checked, 8) == [IdsReset()]
 
 
 def test_low_answers_are_counted_within_one_epoch() -> None:
     """The count is dropped with the book."""
-    story = Story()
-    low(story, 5)
-    low(story, 6)
-    story.checks.on_lost()
-    assert not [out for at in (7, 8) for out in low(story, at) if isinstance(out, IdsReset)]
-    assert low(story, 9) == [IdsReset()]
+    checked = CheckedBook()
+    low(checked, 5)
+    low(checked, 6)
+    checked.checks.on_lost()
+    assert not [out for at in (7, 8) for out in low(checked, at) if isinstance(out, IdsReset)]
+    assert low(checked, 9) == [IdsReset()]
 
 
 def test_an_answer_that_nobody_asked_for_in_this_segment_says_nothing() -> None:
     """Neither that the book is behind, nor that ids fell back."""
-    story = Story()
+    checked = CheckedBook()
     for last in (9, 9, 9, 12):
-        story.answer(last)
-    assert [story.tick(at) for at in range(4, 30)] == [[]] * 26
+        checked.answer(last)
+    assert [checked.tick(at) for at in range(4, 30)] == [[]] * 26
 
 
 def test_on_old_tapes_low_answers_never_end_an_epoch() -> None:
     """As it was when they were recorded."""
-    story = Story()
-    story.sync.tape_format = 1
-    assert not [out for at in range(5, 30) for out in low(story, at) if isinstance(out, IdsReset)]
+    checked = CheckedBook()
+    checked.sync.tape_format = 1
+    assert not [out for at in range(5, 30) for out in low(checked, at) if isinstance(out, IdsReset)]
 
 
 def test_a_clock_that_is_set_back_moves_what_is_due() -> None:
     """And what was asked for; a moment that there was not stays none."""
-    story = Story(pulse_s=30)
-    due_ns = story.checks.due_ns
-    story.checks.on_request_sent(9 * SECOND)
-    story.sync.step_clock(-4 * SECOND)
-    story.checks.step_clock(-4 * SECOND)
-    assert (story.checks.due_ns, story.checks.asked_ns) == (due_ns - 4 * SECOND, 0)
-    story.answer(10, at=6)
-    assert story.sync.known_ns == 5 * SECOND
-    without = Story(audit_s=0)
+    checked = CheckedBook(pulse_s=30)
+    due_ns = checked.checks.due_ns
+    checked.checks.on_request_sent(9 * SECOND)
+    checked.sync.step_clock(-4 * SECOND)
+    checked.checks.step_clock(-4 * SECOND)
+    assert (checked.checks.due_ns, checked.checks.asked_ns) == (due_ns - 4 * SECOND, 0)
+    checked.answer(10, at=6)
+    assert checked.sync.known_ns == 5 * SECOND
+    without = CheckedBook(audit_s=0)
     without.checks.step_clock(-4 * SECOND)
     assert without.checks.due_ns == NEVER_NS
 
@@ -482,13 +486,13 @@ def deeper(outputs: list[CheckOutput]) -> list[int]:
 
 def test_each_symbol_has_its_own_moment_of_the_period() -> None:
     """The first audit is due within it, the next one a period after that was asked for."""
-    story = Story()
-    checks = story.checks
+    checked = CheckedBook()
+    checks = checked.checks
     assert SECOND < checks.due_ns <= (1 + PERIOD_S) * SECOND
     assert BookChecks(SymbolSync("ETHBTC"), PERIOD_S, 5000).due_ns == NEVER_NS
     due_s = checks.due_ns // SECOND
-    assert requests(story.tick(due_s)) == []
-    assert requests(story.tick(due_s + 1)) == [100]
+    assert requests(checked.tick(due_s)) == []
+    assert requests(checked.tick(due_s + 1)) == [100]
     assert checks.due_ns == (due_s + 1 + PERIOD_S) * SECOND
     assert checks.asked_ns == (due_s + 1) * SECOND
 
@@ -505,54 +509,54 @@ def test_two_symbols_are_not_due_at_once() -> None:
 
 def test_without_a_period_nothing_is_ever_due() -> None:
     """Zero is never, also for a narrow book."""
-    story = Story(audit_s=0, limit=2, depth=2)
-    assert story.checks.due_ns == NEVER_NS
-    assert story.began == []
+    checked = CheckedBook(audit_s=0, limit=2, depth=2)
+    assert checked.checks.due_ns == NEVER_NS
+    assert checked.began == []
     assert all(
-        not story.event(10 + n, {"99": "0", "98": "0"}) for n in range(1, 2 * NARROW_CHECK_EVENTS)
+        not checked.event(10 + n, {"99": "0", "98": "0"}) for n in range(1, 2 * NARROW_CHECK_EVENTS)
     )
 
 
 @pytest.mark.parametrize("side", ["bids", "asks"])
 @pytest.mark.parametrize(("left", "narrow"), [(5, False), (4, True)])
-def test_a_narrow_book_is_looked_at_now_and_then(side: str, left: int, *, narrow: bool) -> None:
+def test_a_narrow_book_is_checked_now_and_then(side: str, left: int, *, narrow: bool) -> None:
     """Fewer than half of ten levels are left: the touch is half-way to where nothing is known."""
-    story = Story(depth=10, bids={})
-    book, sign = story.sync.book, -1 if side == "bids" else 1
+    checked = CheckedBook(depth=10, bids={})
+    book, sign = checked.sync.book, -1 if side == "bids" else 1
     # The horizon is at 100; what lies beyond it does not count.
     prices = [100.0 - sign * n for n in range(left)] + [100.0 + sign]
     book.asks.update([(101.0, 0.0), (102.0, 0.0)])
     getattr(book, side).update((price, 1.0) for price in prices)
     setattr(book, f"{side.removesuffix('s')}_horizon", 100.0)
     at = SPACING_NS // SECOND
-    asked = [requests(story.event(10 + n, at=at)) for n in range(1, NARROW_CHECK_EVENTS + 1)]
+    asked = [requests(checked.event(10 + n, at=at)) for n in range(1, NARROW_CHECK_EVENTS + 1)]
     assert asked == [[]] * (NARROW_CHECK_EVENTS - 1) + [[10] if narrow else []]
 
 
 def test_requests_are_spaced_out() -> None:
     """Whatever is due."""
-    story = Story()
-    story.checks.due_ns = 0
+    checked = CheckedBook()
+    checked.checks.due_ns = 0
     space_s = SPACING_NS // SECOND
-    assert requests(story.tick(space_s)) == [100]
-    story.checks.due_ns = 0
-    assert requests(story.tick(2 * space_s - 1)) == []
-    assert requests(story.tick(2 * space_s)) == [100]
+    assert requests(checked.tick(space_s)) == [100]
+    checked.checks.due_ns = 0
+    assert requests(checked.tick(2 * space_s - 1)) == []
+    assert requests(checked.tick(2 * space_s)) == [100]
 
 
 def test_a_book_that_has_just_been_disproved_is_not_audited_too() -> None:
     """It is asked for anyway."""
-    story = Story()
-    story.checks.on_request_sent(0)
-    story.answer(11, {"99": "1"})
-    story.checks.due_ns = 0
-    said = event(11, 11)
-    story.sync.handle(said, 20 * SECOND)
+    checked = CheckedBook()
+    checked.checks.on_request_sent(0)
+    checked.answer(11, {"99": "1"})
+    checked.checks.due_ns = 0
+    sent = event(11, 11)
+    checked.sync.handle(sent, 20 * SECOND)
     outputs: list[CheckOutput] = []
-    for output in story.checks.on_applied(said, 20 * SECOND):
+    for output in checked.checks.on_applied(sent, 20 * SECOND):
         outputs.append(output)
         if isinstance(output, CheckFailed):
-            story.sync.handle(output, 20 * SECOND)
+            checked.sync.handle(output, 20 * SECOND)
     assert [type(output) for output in outputs] == [Check, CheckFailed]
 
 
@@ -565,66 +569,66 @@ def many(count: int) -> Texts:
 
 def test_a_book_that_was_cut_off_is_asked_for_in_full() -> None:
     """At once, and again while the answer is cut off; each time deeper, until it is all."""
-    story = Story(limit=100, bids=many(100))
-    assert deeper(story.began) == [500]
+    checked = CheckedBook(limit=100, bids=many(100))
+    assert deeper(checked.began) == [500]
     for limit, found, then in ((500, 500, [1_000]), (1_000, 1_000, [5_000]), (5_000, 1_200, [])):
-        story.checks.on_request_sent(0)
-        assert deeper(story.answer(10, many(found), limit=limit)) == then
-    assert len(story.sync.book.bids) == 1_200
+        checked.checks.on_request_sent(0)
+        assert deeper(checked.answer(10, many(found), limit=limit)) == then
+    assert len(checked.sync.book.bids) == 1_200
 
 
 def test_a_dense_book_is_asked_for_in_full_at_once() -> None:
     """Its best hundred levels span ten basis points: there will be thousands."""
     dense = {f"{99 - n / 1_000:.3f}": "1" for n in range(100)}
-    assert deeper(Story(limit=100, bids=dense).began) == [5_000]
+    assert deeper(CheckedBook(limit=100, bids=dense).began) == [5_000]
 
 
 def test_each_request_is_deeper_than_the_answer_that_was_cut_off() -> None:
     """Also when the book has lost levels meanwhile: it would be the same request for ever."""
-    story = Story(limit=100, bids=many(100))
-    story.checks.on_request_sent(0)
-    story.event(11, {"99.00": "0", "98.99": "0"})
-    assert deeper(story.answer(10, many(100), limit=100)) == [500]
+    checked = CheckedBook(limit=100, bids=many(100))
+    checked.checks.on_request_sent(0)
+    checked.event(11, {"99.00": "0", "98.99": "0"})
+    assert deeper(checked.answer(10, many(100), limit=100)) == [500]
 
 
 def test_what_was_shown_whole_or_as_deep_as_wanted_is_not_asked_for_again() -> None:
     """A small answer that was not cut off is all; and one of full depth is all there is to have."""
-    assert Story(limit=100).began == []
-    story = Story(depth=4)
-    story.checks.on_request_sent(0)
-    story.event(11, {"99": "0", "98": "0"})
-    story.sync.book.bid_horizon = 98.0
-    assert requests(story.answer(10, {**BIDS, "97": "1", "96": "1"}, limit=4)) == []
+    assert CheckedBook(limit=100).began == []
+    checked = CheckedBook(depth=4)
+    checked.checks.on_request_sent(0)
+    checked.event(11, {"99": "0", "98": "0"})
+    checked.sync.book.bid_horizon = 98.0
+    assert requests(checked.answer(10, {**BIDS, "97": "1", "96": "1"}, limit=4)) == []
 
 
 def test_a_small_book_is_asked_for_cheaply() -> None:
     """As many levels as it has, and one more, or the answer would seem cut off."""
-    assert Story().began == []
-    story = Story(bids=many(99))
-    story.checks.due_ns = 0
-    assert requests(story.tick(10)) == [100]
-    story = Story(bids=many(100))
-    story.checks.due_ns = 0
-    assert requests(story.tick(10)) == [500]
+    assert CheckedBook().began == []
+    checked = CheckedBook(bids=many(99))
+    checked.checks.due_ns = 0
+    assert requests(checked.tick(10)) == [100]
+    checked = CheckedBook(bids=many(100))
+    checked.checks.due_ns = 0
+    assert requests(checked.tick(10)) == [500]
 
 
 def test_a_new_epoch_begins_with_its_first_try() -> None:
     """What failed before is of another book."""
-    story = Story()
-    list(story.checks.on_answer(UnreadableAnswer(), SECOND))
-    list(story.checks.on_synced(2 * SECOND))
-    (again,) = story.checks.on_answer(UnreadableAnswer(), 3 * SECOND)
+    checked = CheckedBook()
+    list(checked.checks.on_answer(UnreadableAnswer(), SECOND))
+    list(checked.checks.on_synced(2 * SECOND))
+    (again,) = checked.checks.on_answer(UnreadableAnswer(), 3 * SECOND)
     assert again == FetchSnapshot(B, 2, Urgency.AUDIT)
 
 
 def test_a_book_without_a_pulse_is_asked_for_before_its_bound() -> None:
     """Not every exchange serves one. A few levels of the book's own id prove it, and cost little."""
-    story = Story(pulse_s=30)
-    asked_s = [second for second in range(2, 130) if requests(story.tick(second)) == [100]]
+    checked = CheckedBook(pulse_s=30)
+    asked_s = [second for second in range(2, 130) if requests(checked.tick(second)) == [100]]
     space_s = SPACING_NS // SECOND
     # The first tick finds the evidence; three of five pulses later it is old.
     assert asked_s[0] == 2 + 91
     assert all(b - a == space_s for a, b in itertools.pairwise(asked_s))
-    story.checks.on_request_sent(130 * SECOND)
-    assert story.answer(10, at=131, limit=100) == [audited(10, 131)]
-    assert [second for second in range(132, 220) if story.tick(second)] == []
+    checked.checks.on_request_sent(130 * SECOND)
+    assert checked.answer(10, at=131, limit=100) == [audited(10, 131)]
+    assert [second for second in range(132, 220) if checked.tick(second)] == []

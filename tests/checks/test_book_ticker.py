@@ -12,7 +12,7 @@ from booktape.core.sync import SymbolSync
 from support.oracle import SECOND, Texts, connected, event, snapshot, ticker
 
 
-class Story:
+class BookWithTicker:
     """A book that is LIVE at id 10, and its witness."""
 
     def __init__(self, limit: int = 5000) -> None:
@@ -42,95 +42,95 @@ def proven(found: list[Comparison]) -> list[int]:
 
 def test_a_touch_is_compared_once_a_later_ticker_came() -> None:
     """Before that the one that belongs to it may still be on its way."""
-    story = Story()
-    story.ticker(10)
-    assert story.event(11, {"98": "1"}) == []
-    assert story.ticker(11) == []
-    assert story.ticker(12) == [11]
-    assert story.ticker(13) == []
+    book = BookWithTicker()
+    book.ticker(10)
+    assert book.event(11, {"98": "1"}) == []
+    assert book.ticker(11) == []
+    assert book.ticker(12) == [11]
+    assert book.ticker(13) == []
 
 
 def test_the_greatest_id_up_to_the_event_s_counts() -> None:
     """One inside the event, the one at its end, and none of the later ones."""
-    story = Story()
+    book = BookWithTicker()
     for at, bid in ((10, "1"), (12, "2"), (14, "3"), (17, "4")):
-        story.ticker(at, bid)
-    assert story.event(14, {"99": "3"}) == [14]
-    assert story.event(16, {"98": "1"}) == [16]
-    assert story.event(17, {"99": "4"}) == []
+        book.ticker(at, bid)
+    assert book.event(14, {"99": "3"}) == [14]
+    assert book.event(16, {"98": "1"}) == [16]
+    assert book.event(17, {"99": "4"}) == []
 
 
 def test_an_event_may_be_the_one_that_settles() -> None:
     """Tickers that ran ahead wait for their events; one settles several touches."""
-    story = Story()
-    story.ticker(10)
-    assert story.event(11, {"98": "1"}) == []
-    assert story.event(12, {"98": "2"}) == []
-    assert story.ticker(15, "2") == [11, 12]
-    assert story.event(14, {"98": "3"}) == [14]
+    book = BookWithTicker()
+    book.ticker(10)
+    assert book.event(11, {"98": "1"}) == []
+    assert book.event(12, {"98": "2"}) == []
+    assert book.ticker(15, "2") == [11, 12]
+    assert book.event(14, {"98": "3"}) == [14]
 
 
 def test_without_a_ticker_there_is_nothing_to_wait_for() -> None:
     """What happened before the first one stays unproven."""
-    story = Story()
-    assert story.event(11) == []
-    assert story.ticker(12) == []
+    book = BookWithTicker()
+    assert book.event(11) == []
+    assert book.ticker(12) == []
 
 
 def test_a_touch_before_the_first_ticker_is_not_compared() -> None:
     """What was true then is unknown."""
-    story = Story()
-    story.ticker(15, "7")
-    assert story.event(12) == []
-    assert story.ticker(16, "7") == []
+    book = BookWithTicker()
+    book.ticker(15, "7")
+    assert book.event(12) == []
+    assert book.ticker(16, "7") == []
 
 
 def test_copies_say_nothing() -> None:
     """Neither the same one again, nor an older one."""
-    story = Story()
-    story.ticker(11)
+    book = BookWithTicker()
+    book.ticker(11)
     for at in (11, 10):
-        story.ticker(at, "9")
-    assert [said.update_id for said in story.witness.tickers] == [11]
+        book.ticker(at, "9")
+    assert [said.update_id for said in book.witness.tickers] == [11]
 
 
 def test_only_one_connection_is_listened_to() -> None:
     """Another one that joined later may skip what the first has still on its way."""
-    story = Story()
-    story.ticker(10, connection=1)
-    story.ticker(15, "3", connection=2)
-    story.ticker(12, "2", connection=1)
-    assert story.event(12, {"99": "2"}) == []
-    assert story.ticker(15, "3", connection=1) == [12]
+    book = BookWithTicker()
+    book.ticker(10, connection=1)
+    book.ticker(15, "3", connection=2)
+    book.ticker(12, "2", connection=1)
+    assert book.event(12, {"99": "2"}) == []
+    assert book.ticker(15, "3", connection=1) == [12]
 
 
 def test_after_forgetting_any_connection_may_speak() -> None:
     """The first one that does is the one that counts from then on."""
-    story = Story()
-    story.ticker(10, connection=1)
-    story.witness.reset()
-    story.ticker(11, connection=2)
-    story.event(11)
-    assert story.ticker(12, connection=1) == []
-    assert story.ticker(12, connection=2) == [11]
+    book = BookWithTicker()
+    book.ticker(10, connection=1)
+    book.witness.reset()
+    book.ticker(11, connection=2)
+    book.event(11)
+    assert book.ticker(12, connection=1) == []
+    assert book.ticker(12, connection=2) == [11]
 
 
 def test_forgetting_forgets_touches_too() -> None:
     """What was not proven stays so."""
-    story = Story()
-    story.ticker(10)
-    story.event(11)
-    story.witness.reset()
-    assert story.ticker(12) == []
+    book = BookWithTicker()
+    book.ticker(10)
+    book.event(11)
+    book.witness.reset()
+    assert book.ticker(12) == []
 
 
 def test_a_touch_that_differs() -> None:
     """A size, a price, an empty side: each level that one has and the other has not."""
-    story = Story()
-    story.hear(10, {"99": "1"}, {"101": "1"})
-    story.hear(11, {"99": "4"}, {"102": "1"})
-    story.event(11, {"98": "1"})
-    (found,) = story.hear(12, {}, {"101": "1"})
+    book = BookWithTicker()
+    book.hear(10, {"99": "1"}, {"101": "1"})
+    book.hear(11, {"99": "4"}, {"102": "1"})
+    book.event(11, {"98": "1"})
+    (found,) = book.hear(12, {}, {"101": "1"})
     assert found == Comparison(
         11,
         2,
@@ -144,37 +144,37 @@ def test_a_touch_that_differs() -> None:
 
 def test_an_empty_side_is_a_touch_too() -> None:
     """Both show no bid."""
-    story = Story()
-    story.hear(11, {}, {"101": "1"})
-    assert story.event(11, {"99": "0"}) == []
-    assert story.ticker(12) == [11]
+    book = BookWithTicker()
+    book.hear(11, {}, {"101": "1"})
+    assert book.event(11, {"99": "0"}) == []
+    assert book.ticker(12) == [11]
 
 
 def test_beyond_the_horizon_nothing_is_claimed() -> None:
     """When all known levels are gone, the best one left may not be the true one."""
-    story = Story(limit=1)
-    story.hear(11, {"98": "1"}, {"102": "1"})
-    assert story.event(11, {"99": "0", "97": "1"}, {"101": "0", "103": "1"}) == []
-    assert story.ticker(12) == [11]
+    book = BookWithTicker(limit=1)
+    book.hear(11, {"98": "1"}, {"102": "1"})
+    assert book.event(11, {"99": "0", "97": "1"}, {"101": "0", "103": "1"}) == []
+    assert book.ticker(12) == [11]
 
 
 def test_the_horizon_is_the_one_of_that_moment() -> None:
     """A touch that was not known does not become wrong because the book knows more now."""
-    story = Story(limit=1)
-    story.hear(11, {"98": "1"}, {"101": "1"})
-    story.event(11, {"99": "0"})
-    story.sync.book.bid_horizon = None
-    assert story.ticker(12) == [11]
+    book = BookWithTicker(limit=1)
+    book.hear(11, {"98": "1"}, {"101": "1"})
+    book.event(11, {"99": "0"})
+    book.sync.book.bid_horizon = None
+    assert book.ticker(12) == [11]
 
 
 def test_what_waits_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of touches and of tickers the oldest go; what only they could prove stays unproven."""
     monkeypatch.setattr(ticker_module, "WAITING_MAX", 2)
-    story = Story()
-    story.ticker(10)
+    book = BookWithTicker()
+    book.ticker(10)
     for last in (11, 12, 13):
-        story.event(last)
-    assert story.ticker(20) == [12, 13]
+        book.event(last)
+    assert book.ticker(20) == [12, 13]
     for at in (21, 22):
-        story.ticker(at)
-    assert story.event(20) == []
+        book.ticker(at)
+    assert book.event(20) == []

@@ -54,7 +54,7 @@ def test_whether_all_is_inside(name: str, horizon: float | None, *, inside: bool
 
 
 @pytest.mark.parametrize(("name", "order"), [("bid", [103, 101, 100]), ("ask", [100, 101, 103])])
-def test_what_differs_is_told_best_first(name: str, order: list[float]) -> None:
+def test_what_differs_is_reported_best_first(name: str, order: list[float]) -> None:
     """Another size, a level too many, a level too few; where neither has a level all is well."""
     book, witness = {100.0: 1.0, 101.0: 2.0, 102.0: 5.0}, {100.0: 3.0, 102.0: 5.0, 103.0: 4.0}
     found = list(differences_of(name, book, witness))

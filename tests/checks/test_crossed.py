@@ -19,9 +19,9 @@ from booktape.reader.summary import summarize
 from booktape.store.catalog import sealed_tapes
 from booktape.store.layout import Layout
 from booktape.store.schema import CHECKS
-from store.story import Scene, record
+from store.small_recording import Scene, record
 from support.oracle import SECOND, asked, connected, event, rest, snapshot, start, stream
-from verify.small import edit_table, look, reseal, sealed
+from verify.small import edit_table, reseal, sealed, verified
 
 B = "BTCUSDT"
 FORMATS = (1, 2)
@@ -150,7 +150,7 @@ def test_what_the_exchange_sent_is_stored_noted_and_counted(tmp_path: Path) -> N
         '{"side":"ask","price":101.0,"book":1.0,"witness":0.0}]'
     )
     assert summarize(root, booktape.open(root)).crossed == {B: 3}
-    report = look(root)
+    report = verified(root)
     assert report.found.kept == []
 
 
@@ -158,7 +158,7 @@ def test_a_tape_of_format_1_has_the_checks_it_had(tmp_path: Path) -> None:
     """Its recorder did not look, so an old archive stays proved."""
     root = written(tmp_path, tape_format=1)
     assert noted(root) == []
-    assert look(root).found.kept == []
+    assert verified(root).found.kept == []
 
 
 def _remove(rows: list[dict[str, object]]) -> None:
@@ -184,7 +184,7 @@ def test_verify_finds_a_note_that_is_missing_changed_or_invented(
     (checks,) = sealed(root, "checks")
     edit_table(checks, change, CHECKS)
     reseal(root)
-    assert look(root).found.kept
+    assert verified(root).found.kept
 
 
 def test_what_is_not_sealed_yet_is_noted_too(tmp_path: Path) -> None:

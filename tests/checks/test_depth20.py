@@ -26,26 +26,26 @@ def known() -> SymbolSync:
     return book({"99": "1"}, {"101": "2"})
 
 
-def tell(sync: SymbolSync, last_id: int) -> None:
+def apply_event(sync: SymbolSync, last_id: int) -> None:
     """The next event, which changes nothing."""
     sync.handle(event(sync.update_id + 1, last_id), SECOND)
 
 
 def test_one_of_the_book_s_own_id_is_compared_at_once() -> None:
     """A quiet symbol needs no event."""
-    said = top(10, {"99": "1"}, {"101": "2"})
-    assert Depth20Check(20).on_levels(said, known()) == SAME
+    partial = top(10, {"99": "1"}, {"101": "2"})
+    assert Depth20Check(20).on_levels(partial, known()) == SAME
 
 
 def test_one_ahead_waits_for_its_event() -> None:
     """It mostly comes just before it."""
     sync, witness = known(), Depth20Check(20)
     assert witness.on_levels(top(12, {"99": "1"}, {"101": "2"}), sync) is None
-    tell(sync, 11)
+    apply_event(sync, 11)
     assert witness.on_applied(sync) is None
-    tell(sync, 12)
+    apply_event(sync, 12)
     assert witness.on_applied(sync) == SAME._replace(update_id=12)
-    tell(sync, 13)
+    apply_event(sync, 13)
     assert witness.on_applied(sync) is None
 
 
@@ -54,7 +54,7 @@ def test_one_that_no_event_ends_with_is_dropped() -> None:
     sync, witness = known(), Depth20Check(20)
     for last_id in (12, 13):
         witness.on_levels(top(last_id, {"99": "1"}, {"101": "2"}), sync)
-    tell(sync, 13)
+    apply_event(sync, 13)
     assert witness.on_applied(sync) == SAME._replace(update_id=13)
     assert not witness.waiting
 
@@ -67,7 +67,7 @@ def test_what_is_old_says_nothing() -> None:
     assert witness.on_levels(top(10), sync) is None
     for last_id in (12, 12, 11):
         assert witness.on_levels(top(last_id), sync) is None
-    assert [said.last_id for said in witness.waiting] == [12]
+    assert [partial.last_id for partial in witness.waiting] == [12]
 
 
 def test_what_waits_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,7 +76,7 @@ def test_what_waits_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     sync, witness = known(), Depth20Check(20)
     for last_id in (12, 13, 14):
         witness.on_levels(top(last_id), sync)
-    assert [said.last_id for said in witness.waiting] == [13, 14]
+    assert [partial.last_id for partial in witness.waiting] == [13, 14]
 
 
 def test_forgetting_is_beginning_anew() -> None:
@@ -90,8 +90,8 @@ def test_forgetting_is_beginning_anew() -> None:
 
 def test_every_way_to_differ() -> None:
     """A size, a level too many, one too few, on both sides."""
-    said = top(10, {"99": "5", "98": "1"}, {"102": "2"})
-    found = Depth20Check(20).on_levels(said, known())
+    partial = top(10, {"99": "5", "98": "1"}, {"102": "2"})
+    found = Depth20Check(20).on_levels(partial, known())
     assert found == Comparison(
         10,
         4,
@@ -108,9 +108,9 @@ def test_as_many_levels_as_the_stream_shows() -> None:
     """The book has more; what lies behind those is not compared. Of `@depth20` that is 20."""
     assert LEVELS == 20
     sync = book({"99": "1", "98": "1", "97": "1"}, {"101": "1", "102": "1", "103": "1"})
-    said = top(10, {"99": "1", "98": "1"}, {"101": "1", "102": "1"})
-    assert Depth20Check(2).on_levels(said, sync) == Comparison(10, 4, ())
-    found = Depth20Check(3).on_levels(said, sync)
+    partial = top(10, {"99": "1", "98": "1"}, {"101": "1", "102": "1"})
+    assert Depth20Check(2).on_levels(partial, sync) == Comparison(10, 4, ())
+    found = Depth20Check(3).on_levels(partial, sync)
     assert found
     assert [difference.price for difference in found.differences] == [97, 103]
 
@@ -119,5 +119,5 @@ def test_nothing_is_compared_beyond_the_horizon() -> None:
     """What the witness sees there the book need not know, and what the book has there is real."""
     sync = book({"99": "1"}, {"101": "1"}, limit=1)
     sync.handle(event(11, 11, {"97": "1"}, {"103": "1"}), SECOND)
-    said = top(11, {"99": "1", "98": "1", "97": "1"}, {"101": "1", "102": "1", "103": "1"})
-    assert Depth20Check(20).on_levels(said, sync) == Comparison(11, 2, ())
+    partial = top(11, {"99": "1", "98": "1", "97": "1"}, {"101": "1", "102": "1", "103": "1"})
+    assert Depth20Check(20).on_levels(partial, sync) == Comparison(11, 2, ())

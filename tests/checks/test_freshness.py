@@ -21,7 +21,7 @@ def known_at(update_id: int) -> SymbolSync:
     return sync
 
 
-class Story:
+class KnownBook:
     """A book known at id 10, and its clocks; each tick tells a second unless it says otherwise."""
 
     def __init__(self, bound_s: int | None = BOUND_S) -> None:
@@ -60,50 +60,50 @@ def test_the_bound_is_five_pulses_or_two_audits_or_none(
 
 def test_a_book_is_silent_once_its_evidence_is_older_than_the_bound() -> None:
     """Counted from the tick that follows the evidence; exactly the bound is not too old."""
-    assert Story().silent_at() == 1 + BOUND_S + 1
+    assert KnownBook().silent_at() == 1 + BOUND_S + 1
 
 
 def test_without_a_bound_silence_is_believed() -> None:
     """Nothing looks at quiet books, so nothing can be expected of them."""
-    assert Story(bound_s=None).silent_at(10_000) is None
+    assert KnownBook(bound_s=None).silent_at(10_000) is None
 
 
 def test_an_event_is_evidence() -> None:
     """Any event: the age counts anew from the tick that follows."""
-    story = Story()
-    story.ticks(BOUND_S)
-    story.apply(11)
-    assert story.silent_at() == 1 + BOUND_S + 1
+    book = KnownBook()
+    book.ticks(BOUND_S)
+    book.apply(11)
+    assert book.silent_at() == 1 + BOUND_S + 1
 
 
 def test_any_other_proof_is_evidence() -> None:
     """Where it is newer than the last one; an older one proves nothing new."""
-    story = Story()
-    story.sync.prove(3 * SECOND)
-    story.ticks(BOUND_S)
-    story.sync.prove(4 * SECOND)
-    story.ticks(BOUND_S)
-    story.sync.prove(4 * SECOND)
-    assert story.silent_at() == 2
+    book = KnownBook()
+    book.sync.prove(3 * SECOND)
+    book.ticks(BOUND_S)
+    book.sync.prove(4 * SECOND)
+    book.ticks(BOUND_S)
+    book.sync.prove(4 * SECOND)
+    assert book.silent_at() == 2
 
 
 def test_a_new_epoch_is_evidence() -> None:
     """A snapshot of the same id, after the book was lost."""
-    story = Story()
-    story.ticks(BOUND_S)
-    story.sync.handle(CheckFailed(), 5 * SECOND)
-    story.sync.handle(snapshot(10), 6 * SECOND)
-    assert story.silent_at() == 1 + BOUND_S + 1
+    book = KnownBook()
+    book.ticks(BOUND_S)
+    book.sync.handle(CheckFailed(), 5 * SECOND)
+    book.sync.handle(snapshot(10), 6 * SECOND)
+    assert book.silent_at() == 1 + BOUND_S + 1
 
 
 def test_a_clock_that_is_set_back_is_no_evidence() -> None:
     """What was proved moves with the clock, and the age goes on."""
-    story = Story()
-    story.sync.prove(4 * SECOND)
-    story.ticks(1 + BOUND_S)
-    story.sync.step_clock(-3 * SECOND)
-    story.clocks.step_clock(-3 * SECOND)
-    assert story.silent_at() == 1
+    book = KnownBook()
+    book.sync.prove(4 * SECOND)
+    book.ticks(1 + BOUND_S)
+    book.sync.step_clock(-3 * SECOND)
+    book.clocks.step_clock(-3 * SECOND)
+    assert book.silent_at() == 1
 
 
 # ── what is ahead ───────────────────────────────────────────────────────────────────────────
@@ -111,94 +111,94 @@ def test_a_clock_that_is_set_back_is_no_evidence() -> None:
 
 def test_what_is_ahead_must_be_reached_within_three_seconds() -> None:
     """The first tick starts the clock, however long before it the message came."""
-    story = Story(bound_s=None)
-    story.ticks(5)
-    story.clocks.on_newer_id(11)
-    assert story.silent_at() == 1 + AHEAD_NS // SECOND
+    book = KnownBook(bound_s=None)
+    book.ticks(5)
+    book.clocks.on_newer_id(11)
+    assert book.silent_at() == 1 + AHEAD_NS // SECOND
 
 
 def test_what_is_ahead_counts_tape_time() -> None:
     """Three seconds in any number of ticks."""
-    story = Story(bound_s=None)
-    story.clocks.on_newer_id(11)
-    assert story.ticks(7, passed_s=0.5) == [False] * 6 + [True]
+    book = KnownBook(bound_s=None)
+    book.clocks.on_newer_id(11)
+    assert book.ticks(7, passed_s=0.5) == [False] * 6 + [True]
 
 
 def test_a_book_that_reaches_what_was_ahead_is_not_silent() -> None:
     """Just in time, at its id or past it."""
     for reached in (11, 13):
-        story = Story(bound_s=None)
-        story.clocks.on_newer_id(11)
-        assert not any(story.ticks(3))
-        story.apply(reached)
-        assert story.silent_at() is None
+        book = KnownBook(bound_s=None)
+        book.clocks.on_newer_id(11)
+        assert not any(book.ticks(3))
+        book.apply(reached)
+        assert book.silent_at() is None
 
 
 def test_progress_that_does_not_reach_it_is_none() -> None:
     """An event that comes late does not help: what was seen is overdue."""
-    story = Story(bound_s=None)
-    story.clocks.on_newer_id(20)
-    story.ticks(3)
-    story.apply(11)
-    assert story.silent_at() == 1
+    book = KnownBook(bound_s=None)
+    book.clocks.on_newer_id(20)
+    book.ticks(3)
+    book.apply(11)
+    assert book.silent_at() == 1
 
 
 def test_a_busy_stream_is_never_silent() -> None:
     """Each time something is ahead, and each time it is reached before long."""
-    story = Story(bound_s=None)
+    book = KnownBook(bound_s=None)
     for last in range(11, 60):
-        story.clocks.on_newer_id(last)
-        assert not any(story.ticks(1))
-        story.apply(last)
-        story.clocks.on_newer_id(last + 1)
+        book.clocks.on_newer_id(last)
+        assert not any(book.ticks(1))
+        book.apply(last)
+        book.clocks.on_newer_id(last + 1)
 
 
 def test_what_is_furthest_ahead_counts_once_the_first_is_reached() -> None:
     """A witness that has shown 30 and says no more: the events up to there must come, too."""
-    story = Story(bound_s=None)
-    story.clocks.on_newer_id(11)
-    story.clocks.on_newer_id(30)
-    story.ticks(3)
-    story.apply(11)
-    assert story.silent_at() == 1 + AHEAD_NS // SECOND
+    book = KnownBook(bound_s=None)
+    book.clocks.on_newer_id(11)
+    book.clocks.on_newer_id(30)
+    book.ticks(3)
+    book.apply(11)
+    assert book.silent_at() == 1 + AHEAD_NS // SECOND
 
 
 def test_messages_in_any_order_start_one_clock() -> None:
     """The first one decides; later ones do not start it anew, nor does one with a lower id."""
-    story = Story(bound_s=None)
-    story.clocks.on_newer_id(15)
-    story.ticks(2)
-    story.clocks.on_newer_id(12)
-    story.clocks.on_newer_id(16)
-    assert story.silent_at() == 2
+    book = KnownBook(bound_s=None)
+    book.clocks.on_newer_id(15)
+    book.ticks(2)
+    book.clocks.on_newer_id(12)
+    book.clocks.on_newer_id(16)
+    assert book.silent_at() == 2
 
 
 def test_a_message_replaces_what_has_been_reached() -> None:
     """Also between two ticks: a new distance has a clock of its own."""
-    story = Story(bound_s=None)
-    story.clocks.on_newer_id(11)
-    story.ticks(3)
-    story.apply(11)
-    story.clocks.on_newer_id(12)
-    assert story.silent_at() == 1 + AHEAD_NS // SECOND
+    book = KnownBook(bound_s=None)
+    book.clocks.on_newer_id(11)
+    book.ticks(3)
+    book.apply(11)
+    book.clocks.on_newer_id(12)
+    assert book.silent_at() == 1 + AHEAD_NS // SECOND
 
 
 def test_while_an_event_waits_for_another_one_the_hold_decides() -> None:
     """Once nothing waits any more, the clock begins afresh."""
-    story = Story(bound_s=None)
-    story.clocks.on_newer_id(11)
-    story.ticks(3)
-    assert not any(story.ticks(10, waits=True))
-    assert story.silent_at() == 1 + AHEAD_NS // SECOND
+    book = KnownBook(bound_s=None)
+    book.clocks.on_newer_id(11)
+    book.ticks(3)
+    assert not any(book.ticks(10, waits=True))
+    assert book.silent_at() == 1 + AHEAD_NS // SECOND
 
 
 def test_a_lost_book_forgets_what_was_ahead() -> None:
     """The next epoch begins somewhere else."""
-    story = Story(bound_s=None)
-    story.clocks.on_newer_id(11)
-    story.ticks(3)
-    story.clocks.reset()
-    assert story.silent_at() is None
+    book = KnownBook(bound_s=None)
+    book.clocks.on_newer_id(11)
+    book.ticks(3)
+    book.clocks.reset()
+    assert book.silent_at() is None
 
 
 # ── segments ────────────────────────────────────────────────────────────────────────────────
@@ -206,32 +206,32 @@ def test_a_lost_book_forgets_what_was_ahead() -> None:
 
 def test_the_age_goes_on_in_the_next_segment() -> None:
     """A checkpoint tells it; the first tick of the new segment adds to it."""
-    story = Story()
-    story.ticks(8)
-    assert story.clocks.age_ns == 7 * SECOND
+    book = KnownBook()
+    book.ticks(8)
+    assert book.clocks.age_ns == 7 * SECOND
     other = Freshness(known_at(10), BOUND_S * SECOND)
-    other.begin_segment(story.clocks.age_ns)
-    story.clocks.begin_segment(story.clocks.age_ns)
+    other.begin_segment(book.clocks.age_ns)
+    book.clocks.begin_segment(book.clocks.age_ns)
     ahead = [
-        [clocks.on_tick(SECOND, waits=False) for _ in range(4)] for clocks in (story.clocks, other)
+        [clocks.on_tick(SECOND, waits=False) for _ in range(4)] for clocks in (book.clocks, other)
     ]
     assert ahead == [[False, False, False, True]] * 2
 
 
 def test_newer_evidence_than_the_last_tick_has_no_age_yet() -> None:
     """The next segment counts it from its own first tick."""
-    story = Story()
-    story.ticks(8)
-    story.apply(11)
-    assert story.clocks.age_ns == 0
-    story.clocks.begin_segment(story.clocks.age_ns)
-    assert story.silent_at() == 1 + BOUND_S + 1
+    book = KnownBook()
+    book.ticks(8)
+    book.apply(11)
+    assert book.clocks.age_ns == 0
+    book.clocks.begin_segment(book.clocks.age_ns)
+    assert book.silent_at() == 1 + BOUND_S + 1
 
 
 def test_what_was_ahead_is_not_carried_over() -> None:
     """The next segment can be read alone; the witness will say it again."""
-    story = Story(bound_s=None)
-    story.clocks.on_newer_id(11)
-    story.ticks(3)
-    story.clocks.begin_segment(0)
-    assert story.silent_at() is None
+    book = KnownBook(bound_s=None)
+    book.clocks.on_newer_id(11)
+    book.ticks(3)
+    book.clocks.begin_segment(0)
+    assert book.silent_at() is None

@@ -15,7 +15,7 @@ OTHER = BestLevels((100.0, 2.0), (101.0, 1.0))
 EQUAL = Comparison(10, 2, ())
 
 
-class Story:
+class KnownBook:
     """A book known at id 10 since second 1: 100 to 101, size 1 each."""
 
     def __init__(self, limit: int = 5000) -> None:
@@ -36,101 +36,101 @@ class Story:
 
 def test_a_quiet_book_is_compared_at_the_second_tick() -> None:
     """Once; what is equal proves the moment at which the request left."""
-    story = Story()
-    story.asked(5 * SECOND)
-    assert story.ticks(5) == [None, (5 * SECOND, EQUAL), None, None, None]
+    book = KnownBook()
+    book.asked(5 * SECOND)
+    assert book.ticks(5) == [None, (5 * SECOND, EQUAL), None, None, None]
 
 
 def test_a_difference_names_the_levels() -> None:
     """The book's size and the exchange's."""
-    story = Story()
-    story.asked(5 * SECOND, OTHER)
+    book = KnownBook()
+    book.asked(5 * SECOND, OTHER)
     found = Comparison(10, 2, (Difference("bid", 100, 1, 2),))
-    assert story.ticks(2) == [None, (5 * SECOND, found)]
+    assert book.ticks(2) == [None, (5 * SECOND, found)]
 
 
 def test_an_empty_side_is_compared_too() -> None:
     """The exchange shows no bid."""
-    story = Story()
-    story.asked(5 * SECOND, BestLevels(None, (101.0, 1.0)))
+    book = KnownBook()
+    book.asked(5 * SECOND, BestLevels(None, (101.0, 1.0)))
     found = Comparison(10, 2, (Difference("bid", 100, 1, 0),))
-    assert story.ticks(2) == [None, (5 * SECOND, found)]
+    assert book.ticks(2) == [None, (5 * SECOND, found)]
 
 
 def test_what_lies_beyond_the_horizon_is_not_compared() -> None:
     """All known bids are gone: whether there is a better one than the next is not known."""
-    story = Story(limit=1)
-    story.sync.handle(event(11, 11, {"100": "0"}), 2 * SECOND)
-    story.asked(5 * SECOND, BestLevels((99.0, 7.0), (101.0, 1.0)))
-    assert story.ticks(2) == [None, (5 * SECOND, Comparison(11, 2, ()))]
+    book = KnownBook(limit=1)
+    book.sync.handle(event(11, 11, {"100": "0"}), 2 * SECOND)
+    book.asked(5 * SECOND, BestLevels((99.0, 7.0), (101.0, 1.0)))
+    assert book.ticks(2) == [None, (5 * SECOND, Comparison(11, 2, ()))]
 
 
 @pytest.mark.parametrize(("before_ns", "compared"), [(QUIET_NS, True), (QUIET_NS - 1, False)])
 def test_a_book_must_have_been_quiet_for_a_second(before_ns: int, *, compared: bool) -> None:
     """Else an event that the answer contains may be on its way, or the other way round."""
-    story = Story()
-    story.apply(5 * SECOND)
-    story.asked(5 * SECOND + before_ns)
-    assert (story.ticks(2)[1] is not None) == compared
+    book = KnownBook()
+    book.apply(5 * SECOND)
+    book.asked(5 * SECOND + before_ns)
+    assert (book.ticks(2)[1] is not None) == compared
 
 
 def test_a_snapshot_is_no_quiet_either() -> None:
     """A book that was fetched less than a second before the request left."""
-    story = Story()
-    story.asked(SECOND + QUIET_NS - 1, OTHER)
-    assert story.ticks(2) == [None, None]
+    book = KnownBook()
+    book.asked(SECOND + QUIET_NS - 1, OTHER)
+    assert book.ticks(2) == [None, None]
 
 
 @pytest.mark.parametrize("ticks_before", [0, 1])
 def test_an_event_meanwhile_ends_it(ticks_before: int) -> None:
     """The answer may be of before or after it."""
-    story = Story()
-    story.asked(5 * SECOND, OTHER)
-    story.ticks(ticks_before)
-    story.apply(6 * SECOND)
-    assert story.ticks(3) == [None] * 3
+    book = KnownBook()
+    book.asked(5 * SECOND, OTHER)
+    book.ticks(ticks_before)
+    book.apply(6 * SECOND)
+    assert book.ticks(3) == [None] * 3
 
 
 def test_an_event_that_waits_ends_it() -> None:
     """It ran ahead of another one, so the symbol is not quiet."""
-    story = Story()
-    story.asked(5 * SECOND, OTHER)
-    assert story.ticks(1) == [None]
-    assert story.ticks(1, waits=True) == [None]
-    assert story.ticks(3) == [None] * 3
+    book = KnownBook()
+    book.asked(5 * SECOND, OTHER)
+    assert book.ticks(1) == [None]
+    assert book.ticks(1, waits=True) == [None]
+    assert book.ticks(3) == [None] * 3
 
 
 def test_a_later_answer_replaces_one_that_waits() -> None:
     """Its two ticks are its own."""
-    story = Story()
-    story.asked(5 * SECOND, OTHER)
-    story.ticks(1)
-    story.asked(6 * SECOND)
-    assert story.ticks(2) == [None, (6 * SECOND, EQUAL)]
+    book = KnownBook()
+    book.asked(5 * SECOND, OTHER)
+    book.ticks(1)
+    book.asked(6 * SECOND)
+    assert book.ticks(2) == [None, (6 * SECOND, EQUAL)]
 
 
 def test_an_answer_of_no_use_replaces_nothing() -> None:
     """The book was quiet when the first one was asked for, and is not compared with the other."""
-    story = Story()
-    story.apply(5 * SECOND)
-    story.asked(6 * SECOND)
-    story.asked(6 * SECOND - 1, OTHER)
-    assert story.ticks(2) == [None, (6 * SECOND, Comparison(11, 2, ()))]
+    book = KnownBook()
+    book.apply(5 * SECOND)
+    book.asked(6 * SECOND)
+    book.asked(6 * SECOND - 1, OTHER)
+    assert book.ticks(2) == [None, (6 * SECOND, Comparison(11, 2, ()))]
 
 
 def test_a_book_that_is_lost_is_not_compared() -> None:
     """Nor one whose segment ends."""
-    story = Story()
-    story.asked(5 * SECOND, OTHER)
-    story.pulse.reset()
-    assert story.ticks(3) == [None] * 3
+    book = KnownBook()
+    book.asked(5 * SECOND, OTHER)
+    book.pulse.reset()
+    assert book.ticks(3) == [None] * 3
 
 
 def test_a_clock_that_is_set_back_moves_what_is_proved() -> None:
     """The moment at which the request left, by the clock as it is now."""
-    story = Story()
-    story.asked(5 * SECOND)
-    story.pulse.step_clock(-2 * SECOND)
-    assert story.ticks(2) == [None, (3 * SECOND, EQUAL)]
-    story.pulse.step_clock(-2 * SECOND)
-    assert story.ticks(2) == [None, None]
+    book = KnownBook()
+    book.asked(5 * SECOND)
+    book.pulse.step_clock(-2 * SECOND)
+    assert book.ticks(2) == [None, (3 * SECOND, EQUAL)]
+    book.pulse.step_clock(-2 * SECOND)
+    assert book.ticks(2) == [None, None]

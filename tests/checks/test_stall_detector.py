@@ -24,7 +24,7 @@ class Market:
         self.detector = StallDetector()
         self.now_s = 0.0
 
-    def look(self) -> list[tuple[int, str]]:
+    def find_stalled(self) -> list[tuple[int, str]]:
         self.now_s += STALL_CHECK_S
         feeds = self.feeds.items()
         return [
@@ -41,19 +41,19 @@ class Market:
         self.move(A)
         assert self.feed.last_released
         self.feed.last_by_connection[connection] = max(100, self.feed.last_released - looks)
-        return self.look()
+        return self.find_stalled()
 
     def live(self, looks: int, *connections: int) -> None:
         """An ordinary time: each look sees something new, and no connection is named."""
         for _ in range(looks):
             self.move(*connections)
-            assert self.look() == []
+            assert self.find_stalled() == []
 
     def looks_until_named(self, *moving: int) -> int:
         for looks in range(1, HOUR):
             if moving:
                 self.move(*moving)
-            if self.look():
+            if self.find_stalled():
                 return looks
         pytest.fail("not named in an hour")
 
@@ -68,7 +68,7 @@ def test_a_connection_that_falls_behind_is_named_once() -> None:
     named = []
     for _ in range(20):
         market.move(A)
-        named.append(market.look())
+        named.append(market.find_stalled())
     # It is seen to be behind at the first of these looks.
     late = round(LAG_S / STALL_CHECK_S)
     assert named[late] == [(B, "S0 is silent on it, and not elsewhere")]
@@ -78,7 +78,7 @@ def test_a_connection_that_falls_behind_is_named_once() -> None:
 def test_a_connection_that_missed_the_last_event_is_named() -> None:
     """Also when the symbol is quiet afterwards."""
     market = Market(A, B)
-    market.look()
+    market.find_stalled()
     market.move(A)
     assert market.looks_until_named() == 1 + LAG_S / STALL_CHECK_S
 
@@ -107,10 +107,10 @@ def test_a_second_silence_is_named_again() -> None:
 def test_a_new_connection_need_not_deliver_older_events() -> None:
     """On a quiet symbol it has nothing to deliver for hours; from the next event on it has."""
     market = Market(A)
-    market.look()
+    market.find_stalled()
     market.feed.last_by_connection[B] = None
     for _ in range(HOUR):
-        assert market.look() == []
+        assert market.find_stalled() == []
     assert market.looks_until_named(A) == 1 + LAG_S / STALL_CHECK_S
 
 
@@ -118,7 +118,7 @@ def test_a_symbol_of_which_nothing_came_yet() -> None:
     """Newly listed, or newly connected: there is nothing to be behind of."""
     market = Market()
     market.feed.last_released, market.feed.last_by_connection = None, {A: None, B: None}
-    assert [market.look() for _ in range(HOUR)] == [[]] * HOUR
+    assert [market.find_stalled() for _ in range(HOUR)] == [[]] * HOUR
 
 
 def test_a_connection_that_comes_back_begins_anew() -> None:
@@ -126,9 +126,9 @@ def test_a_connection_that_comes_back_begins_anew() -> None:
     market = Market(A, B)
     market.live(300, A, B)
     market.feed.last_released, market.feed.last_by_connection = None, {}
-    assert [market.look() for _ in range(HOUR)] == [[]] * HOUR
+    assert [market.find_stalled() for _ in range(HOUR)] == [[]] * HOUR
     market.feed.last_by_connection = {A: None, B: None}
-    assert [market.look() for _ in range(5)] == [[]] * 5
+    assert [market.find_stalled() for _ in range(5)] == [[]] * 5
     market.live(50, A, B)
 
 
@@ -139,4 +139,4 @@ def test_a_symbol_that_falls_quiet_on_all_connections_causes_no_alarm(
     """However busy it was before: without a new event nothing is missing. Freshness judges silence."""
     market = Market(*connections)
     market.live(HOUR, *connections)
-    assert [market.look() for _ in range(HOUR)] == [[]] * HOUR
+    assert [market.find_stalled() for _ in range(HOUR)] == [[]] * HOUR

@@ -34,7 +34,7 @@ def test_what_passes_is_summed_until_the_next_minute() -> None:
     assert add(passed, 14, 2 * MINUTE) == [check(MINUTE, 13, 40)]
 
 
-def test_a_failure_is_told_at_once() -> None:
+def test_a_failure_is_reported_at_once() -> None:
     """It does not count among those that passed, nor end their minute."""
     passed = tally()
     add(passed, 11, 1)
@@ -58,7 +58,7 @@ def test_a_clock_that_was_set_back_ends_the_minute_too() -> None:
     assert add(passed, 12, MINUTE - 1) == [check(MINUTE, 11, 40)]
 
 
-def test_closing_tells_once() -> None:
+def test_closing_reports_once() -> None:
     """A segment's end."""
     passed = tally()
     assert list(passed.close()) == []

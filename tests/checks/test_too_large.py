@@ -15,7 +15,7 @@ from booktape.checks.symbol_pipeline import SymbolPipeline
 from booktape.core.events import BookLost, BookRow, FetchSnapshot, GapInterval, Urgency
 from booktape.core.sync import State, SymbolSync
 from booktape.verify.model import sync as model_sync
-from store.story import Scene, record
+from store.small_recording import Scene, record
 from support.oracle import (
     SECOND,
     Texts,
@@ -28,7 +28,7 @@ from support.oracle import (
     stream,
     tick,
 )
-from verify.small import look
+from verify.small import verified
 
 B = "BTCUSDT"
 LIMIT = 12
@@ -115,4 +115,4 @@ def test_verify_derives_the_same_gap(tmp_path: Path, tape_format: int) -> None:
     record(tmp_path, scenes, opening=opening, tag="only")
     (gap,) = booktape.open(tmp_path).gaps().to_pylist()
     assert (gap["reason"], gap["last_update_id"], gap["next_update_id"]) == ("too_large", 12, 13)
-    assert look(tmp_path).found.kept == []
+    assert verified(tmp_path).found.kept == []

@@ -25,7 +25,7 @@ import booktape
 from booktape.sim.market.market import Market
 from booktape.sim.server.server import SimServer
 from clients.tls import tls_in_front_of
-from e2e.commands import said, start
+from e2e.commands import log_until, start
 from e2e.inside import recording
 from support import virtual_time
 
@@ -92,7 +92,7 @@ async def compare(out: Path, *server: str | Path) -> None:
     async with asyncio.timeout(WITHIN_S), serving(*server) as (rest_url, ws_url):
         addresses = ("--rest-url", rest_url, "--ws-url", ws_url)
         recorder = await start("record", SYMBOL, *addresses, "--every", "1", "--out", out)
-        await said(recorder, "book synced")
+        await log_until(recorder, "book synced")
         async with tls_in_front_of(int(ws_url.rpartition(":")[2]), certificate) as port:
             books = await asyncio.gather(
                 followed("ccxt", rest_url, ws_url),

@@ -62,7 +62,7 @@ def test_each_format_has_its_files(
     assert all(f"{tmp_path / name}: " in printed for name in files)
 
 
-def test_a_gap_is_said(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_gap_is_reported(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """From when until when, and why."""
     run(root, "--format incremental_book_L2 --symbol BTCUSDT", tmp_path)
     first, gap, second, *_ = capsys.readouterr().out.splitlines()
@@ -117,7 +117,7 @@ def test_no_file_is_replaced(root: Path, tmp_path: Path) -> None:
     assert (tmp_path / "BTCUSDT_long.parquet").read_bytes() == before
 
 
-def test_a_place_that_cannot_be_written_is_said(root: Path, tmp_path: Path) -> None:
+def test_a_place_that_cannot_be_written_is_reported(root: Path, tmp_path: Path) -> None:
     """It is the disk's failure, not the user's mistake."""
     with (
         mounted(tmp_path / "disk", "-t", "tmpfs", "-o", "ro", "tmpfs") as disk,

@@ -183,7 +183,7 @@ def test_a_picture_needs_a_folder_and_replaces_files_only(archive: Path, tmp_pat
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_folders_that_only_look_alike_are_nobody_s_archive(
+def test_folders_that_resemble_an_archive_are_none(
     archive: Path, tmp_path: Path, name: str
 ) -> None:
     """`snapshots` is a word; beside an archive's folders there is room."""

@@ -1,4 +1,4 @@
-"""One ordered stream from several connections: tables of small stories.
+"""One ordered stream from several connections: tables of small sequences.
 
 The promises over any interleaving are in test_merge_any_order.py.
 """
@@ -273,8 +273,8 @@ def test_who_is_silent_is_forgotten_with_the_connection_and_the_segment() -> Non
 
 def say(feed: SymbolFeed, connection: int, first: int, last: int, at_s: float) -> list[int | str]:
     """One event of these ids that the exchange made at `at_s`: what is passed on."""
-    told = event(first, last, event_time_us=round(at_s * 1e6))
-    ready = feed.accept(connection, told, round(at_s * SECOND))
+    message = event(first, last, event_time_us=round(at_s * 1e6))
+    ready = feed.accept(connection, message, round(at_s * SECOND))
     return ["reset" if isinstance(item, IdsReset) else item.last_id for _, item in ready]
 
 
@@ -300,8 +300,8 @@ def test_two_low_and_late_events_that_chain_begin_new_ids() -> None:
 def test_late_is_more_than_a_second_after_the_newest(at_s: float, *, reset: bool) -> None:
     """By the exchange's own clock."""
     feed = at_a_hundred()
-    said = [say(feed, A, n, n, at_s) for n in (1, 2)]
-    assert said == ([[], ["reset", 1, 2]] if reset else [[], []])
+    ready = [say(feed, A, n, n, at_s) for n in (1, 2)]
+    assert ready == ([[], ["reset", 1, 2]] if reset else [[], []])
 
 
 def test_one_low_event_alone_is_nothing() -> None:
@@ -334,10 +334,10 @@ def test_copies_of_the_first_low_event_are_ignored() -> None:
 def test_copies_and_late_duplicates_begin_nothing() -> None:
     """Another connection repeats all that was passed on, minutes later: with its old times."""
     feed = SymbolFeed(None, {A: None, B: None})
-    story = [(n, n, n / 10) for n in range(1, 200)]
-    assert [say(feed, A, *told) for told in story] == [[n] for n, _, _ in story]
-    assert [say(feed, B, *told) for told in story] == [[]] * len(story)
-    assert [say(feed, A, *told) for told in story[50:]] == [[]] * len(story[50:])
+    messages = [(n, n, n / 10) for n in range(1, 200)]
+    assert [say(feed, A, *message) for message in messages] == [[n] for n, _, _ in messages]
+    assert [say(feed, B, *message) for message in messages] == [[]] * len(messages)
+    assert [say(feed, A, *message) for message in messages[50:]] == [[]] * len(messages[50:])
 
 
 def test_what_a_snapshot_covered_is_not_low() -> None:

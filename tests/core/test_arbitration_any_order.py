@@ -52,9 +52,9 @@ class World:
         busy = [connection for connection, way in self.ways.items() if way]
         if busy:
             connection = self.chance.choice(busy)
-            said = self.ways[connection].pop(0)
-            self.delivered[said.first_id] = said
-            self.see(self.feed.accept(connection, said, 0))
+            message = self.ways[connection].pop(0)
+            self.delivered[message.first_id] = message
+            self.see(self.feed.accept(connection, message, 0))
 
     def leave(self) -> None:
         if self.ways:
@@ -74,22 +74,24 @@ class World:
 
     def see(self, ready: ReleasedEvents) -> None:
         """At most once, in order, and over a hole only when no connection can bring it any more."""
-        for _, said in ready:
-            assert isinstance(said, DepthEvent)
+        for _, message in ready:
+            assert isinstance(message, DepthEvent)
             if self.begun is None:
-                self.begun = said.first_id
-            elif said.first_id != self.out[-1].last_id + 1:
-                hole = range(self.out[-1].last_id + 1, said.first_id)
+                self.begun = message.first_id
+            elif message.first_id != self.out[-1].last_id + 1:
+                hole = range(self.out[-1].last_id + 1, message.first_id)
                 assert hole, "out of order, or twice"
                 on_its_way = {way_event.first_id for way in self.ways.values() for way_event in way}
                 assert self.given_up or on_its_way.isdisjoint(hole), "passed over too early"
-            self.out.append(said)
+            self.out.append(message)
 
     def check_nothing_is_missing(self) -> None:
         """All that anyone delivered since the first one came out, unless a hold was given up."""
         if not self.given_up:
             begun = self.begun or 0
-            assert self.out == [said for n, said in sorted(self.delivered.items()) if n >= begun]
+            assert self.out == [
+                message for n, message in sorted(self.delivered.items()) if n >= begun
+            ]
 
 
 @given(RANDOMS)
@@ -162,8 +164,8 @@ class Rollover:
     def deliver(self) -> None:
         if any(self.ways.values()):
             connection = self.chance.choice([number for number, way in self.ways.items() if way])
-            said = self.ways[connection].pop(0)
-            self.merge.feeds[said.symbol].accept(connection, said, 0)
+            message = self.ways[connection].pop(0)
+            self.merge.feeds[message.symbol].accept(connection, message, 0)
 
     def run(self, steps: list[Callable[[], None]]) -> None:
         for _ in range(self.chance.randint(0, 8)):
@@ -184,7 +186,7 @@ def test_relief_never_costs_an_event(chance: Random) -> None:
         chance.choice([rollover.happen, rollover.deliver, rollover.deliver])()
         if rollover.merge.covers(1, 2):
             missed = range(known + 1, rollover.since[2] + 1)
-            assert not [said for said in rollover.ways[1] if said.last_id in missed]
+            assert not [message for message in rollover.ways[1] if message.last_id in missed]
     for symbol in rollover.symbols:
         rollover.happen_to(symbol)
     while any(rollover.ways.values()):

@@ -15,7 +15,7 @@ def test_a_proof_cannot_be_changed(noun: type) -> None:
 
 
 @pytest.mark.parametrize("noun", [BookTicker, TopLevels])
-def test_what_is_said_is_small(noun: type) -> None:
+def test_what_is_reported_is_small(noun: type) -> None:
     """It is made for every message: it has no dict of its own."""
     assert "__slots__" in vars(noun)
 

@@ -469,7 +469,7 @@ def test_on_old_tapes_a_break_changes_nothing() -> None:
     assert machine.state is LIVE
 
 
-def test_a_row_tells_what_the_book_is() -> None:
+def test_a_row_shows_what_the_book_is() -> None:
     """Time of the exchange, our time, id, epoch, count, levels and horizons."""
     machine = syncing()
     machine.handle(snapshot(10, {"100": "1"}, {"101": "1"}, limit=1), 3 * SECOND)

@@ -61,7 +61,7 @@ def test_trap_3_a_quiet_symbol_needs_no_event() -> None:
     assert machine.state is State.SYNCING
 
 
-def test_trap_4_levels_beyond_the_horizon_are_kept_and_the_horizon_is_told() -> None:
+def test_trap_4_levels_beyond_the_horizon_are_kept_and_the_horizon_is_stated() -> None:
     """A limited answer knows its side down to its last price; what changes beyond it is real."""
     machine = SymbolSync("BTCUSDT")
     machine.handle(connected(1), SECOND)

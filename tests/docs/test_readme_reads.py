@@ -22,7 +22,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that holds `data`, as after `make record`."""
     folder = tmp_path_factory.mktemp("user")
 
-    async def story() -> None:
+    async def record() -> None:
         market = Market(("BTCUSDT", "ETHUSDT"), levels=50)
         async with (
             SimServer(market, speed=10) as server,
@@ -30,7 +30,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ):
             await until_updates(recorder, "BTCUSDT", 10)
 
-    virtual_time.run(story())
+    virtual_time.run(record())
     return folder
 
 

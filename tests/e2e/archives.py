@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from e2e.commands import said, start
+from e2e.commands import log_until, start
 
 
 async def record(
@@ -35,9 +35,9 @@ async def record(
     process = await start("record", *symbols, *options, **environment)
     log = ""
     while any(f'event="book synced" symbol={symbol} ' not in log for symbol in symbols):
-        log += await said(process, "book synced")
+        log += await log_until(process, "book synced")
     for _ in range(segments):
-        log += await said(process, "new segment")
+        log += await log_until(process, "new segment")
     process.send_signal(signal.SIGTERM)
     _, rest = await process.communicate()
     log += rest.decode()

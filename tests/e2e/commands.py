@@ -30,7 +30,7 @@ async def run(*arguments: str | Path, **environment: str) -> tuple[int, str, str
     return process.returncode, out.decode(), err.decode()
 
 
-async def said(process: Process, word: str) -> str:
+async def log_until(process: Process, word: str) -> str:
     """Wait until the program's log says something; returns everything up to there."""
     assert process.stderr is not None
     heard = ""

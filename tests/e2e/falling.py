@@ -55,7 +55,7 @@ class Known:
 def record_fall(course: Course, audit_s: float, out: Path) -> Known:
     """Record it, check that every row is true inside its horizon, and say what the rows know."""
 
-    async def story() -> TracedMarket:
+    async def record() -> TracedMarket:
         market = TracedMarket((course.listing(),), seed=4)
         faults = Faults.of(Fall(SYMBOL, CALM_S, CALM_S + course.lasts_s))
         async with (
@@ -72,7 +72,7 @@ def record_fall(course: Course, audit_s: float, out: Path) -> Known:
             assert not server.violations
         return market
 
-    market = virtual_time.run(story())
+    market = virtual_time.run(record())
     return _known(rows_of(out)[SYMBOL], market, course.top, len(list(lines_of(out, "asked"))))
 
 

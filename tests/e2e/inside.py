@@ -15,7 +15,7 @@ from booktape.store.session import RecordingSession
 from booktape.wire.endpoints import Venue
 from support.virtual_time import WallClock
 
-LOOK_S = 0.01
+POLL_S = 0.01
 """How often a test looks whether something has happened; time must pass between two looks."""
 
 
@@ -52,7 +52,7 @@ async def until_known(recorder: Recorder, symbols: int) -> None:
             status = recorder.status()
             if status and status.known == symbols:
                 return
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(POLL_S)
 
 
 async def until_updates(recorder: Recorder, symbol: str, count: int) -> None:
@@ -63,4 +63,4 @@ async def until_updates(recorder: Recorder, symbol: str, count: int) -> None:
             books = status.books if status else ()
             if any(book.symbol == symbol and book.updates >= count for book in books):
                 return
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(POLL_S)

@@ -1,14 +1,17 @@
-"""Of an archive: its checks, its notes, and what its tapes say, for the proofs' tests."""
+"""Of an archive: its checks, its notes, what its tapes say, and how far it has come."""
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 
+import booktape
+from booktape.errors import NotRecorded
 from booktape.store.tape_reader import read_lines
 from e2e.promises import Row
 
@@ -24,3 +27,19 @@ def lines_of(root: Path, *kinds: str) -> Iterator[dict[str, Any]]:
     heads = tuple(f'{{"k":"{kind}"'.encode() for kind in kinds)
     for path in sorted(root.glob("tape/date=*/*.zst"), key=lambda path: path.name):
         yield from (json.loads(line) for line in read_lines(path) if line.startswith(heads))
+
+
+def rows_on_tape(root: Path, symbols: Sequence[str]) -> list[int]:
+    """How many rows of each symbol the archive holds, those of tapes that are being written included."""
+    try:
+        found = {symbol.symbol: symbol.rows for symbol in booktape.open(root).coverage()}
+    except NotRecorded:
+        found = {}
+    return [found.get(symbol, 0) for symbol in symbols]
+
+
+async def until_rows(root: Path, symbols: Sequence[str], rows: int) -> None:
+    """Wait until there are this many rows of each symbol."""
+    async with asyncio.timeout(60):
+        while min(rows_on_tape(root, symbols)) < rows:
+            await asyncio.sleep(0.1)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from e2e.commands import said, start
+from e2e.commands import log_until, start
 from e2e.plain_exchange import PlainExchange
 from e2e.promises import check_archive, gaps_of
 
@@ -21,7 +21,7 @@ async def test_it_records_from_any_server_that_speaks_the_protocol(tmp_path: Pat
             *("--rest-url", f"http://{exchange.address}"),
             *("--ws-url", f"ws://{exchange.address}"),
         )
-        await said(process, "book synced")
+        await log_until(process, "book synced")
         synced_at = exchange.id
         while exchange.id < synced_at + 1_000:  # some 300 events
             await asyncio.sleep(0.01)

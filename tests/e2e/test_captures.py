@@ -14,7 +14,7 @@ import pytest
 
 from booktape.sim.replay.source import ReplaySource
 from booktape.sim.server.server import SimServer
-from e2e.inside import LOOK_S, recording
+from e2e.inside import POLL_S, recording
 from e2e.promises import check_epochs, check_row, gaps_of, rows_of
 from support.oracle import Oracle, doubles
 
@@ -24,7 +24,7 @@ SPOT = {
     "four-symbols-2021-08-limit5000.jsonl.gz": 5_000,
     "ten-symbols-2021-04-05-bookticker.jsonl.gz": 1_000,
 }
-QUICK = "btcusdt-2026-06-07-depth5.jsonl.gz"
+QUICK = "four-symbols-2021-08-limit5000.jsonl.gz"
 FUTURES = "usdm-futures-2021-07-must-be-refused.jsonl.gz"
 
 FEW = 20
@@ -59,7 +59,7 @@ async def record(name: str, depth: int, out: Path) -> None:
         async with asyncio.timeout(60):
             # One note of the connection, and an answer for each symbol, come on top.
             while (status := recorder.status()) is None or status.records < events + 1:
-                await asyncio.sleep(LOOK_S)
+                await asyncio.sleep(POLL_S)
 
 
 @needs_captures

@@ -133,7 +133,7 @@ def test_coverage_is_that_of_the_time_which_was_recorded(recorded: Recorded) -> 
 
 
 @pytest.mark.real_time
-async def test_the_commands_say_so(recorded: Recorded, tmp_path: Path) -> None:
+async def test_the_commands_report_it(recorded: Recorded, tmp_path: Path) -> None:
     """`info`, `export --from` and `verify`, also of a time in which there is nothing."""
     code, out, err = await run("info", recorded.root)
     assert (code, err) == (0, "")

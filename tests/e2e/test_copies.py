@@ -74,13 +74,13 @@ def check_reads_alike(root: Path, apart: tuple[Path, ...]) -> None:
             assert here.to_arrow() == alone.to_arrow()
             middle = one.first + (one.last - one.first) / 2
             for start, end in ((None, None), (middle, None), (None, middle)):
-                told = [list(rec.replay(one.symbol, start, end)) for rec in (both, own)]
+                found = [list(rec.replay(one.symbol, start, end)) for rec in (both, own)]
                 ids = [
                     [(i.book.epoch, i.book.update_id) if isinstance(i, Step) else i for i in items]
-                    for items in told
+                    for items in found
                 ]
                 assert ids[0] == ids[1]
-                assert any(isinstance(item, Step) for item in told[0])
+                assert any(isinstance(item, Step) for item in found[0])
             for time in (one.first, one.last):
                 assert both.at(one.symbol, time).update_id == own.at(one.symbol, time).update_id
 
@@ -110,18 +110,18 @@ def test_they_are_replayed_as_one_exchange(merged: Path, recorded: tuple[Path, P
     """Every message once, in the order in which they came."""
 
     def played(root: Path) -> tuple[Counter[str], list[float]]:
-        playback, told, times = ReplaySource(root), Counter[str](), []
+        playback, found, times = ReplaySource(root), Counter[str](), []
         while (due_s := playback.due_s()) is not None:
             streams = [message.stream for message in playback.advance()]
-            told.update(streams)
+            found.update(streams)
             times += [due_s] * len(streams)
         symbols = [listed.symbol for listed in playback.symbols()]
         assert all(playback.depth(symbol, 5000, 0) for symbol in symbols)
-        return told, times
+        return found, times
 
-    told, times = played(merged)
+    found, times = played(merged)
     assert times == sorted(times)
-    assert told == sum((played(root)[0] for root in recorded), Counter[str]())
+    assert found == sum((played(root)[0] for root in recorded), Counter[str]())
 
 
 @pytest.mark.real_time
@@ -182,14 +182,14 @@ async def test_gaps_that_are_missing_are_counted_from_the_epochs(
         # From row to row, which may be a little longer than from event to event.
         assert declared.lost_s <= own.lost_s < declared.lost_s + 2
         assert own.gaps["undeclared"] >= 1
-        told = [item for item in rec.snapshots(own.symbol) if isinstance(item, Gap)]
-        assert {gap.reason for gap in told} == {"undeclared"}
-        assert sum(own.gaps.values()) == len(told)
-        (first, *_), times = told, rec.snapshots(own.symbol).to_arrow()["receive_time"].to_pylist()
+        found = [item for item in rec.snapshots(own.symbol) if isinstance(item, Gap)]
+        assert {gap.reason for gap in found} == {"undeclared"}
+        assert sum(own.gaps.values()) == len(found)
+        (first, *_), times = found, rec.snapshots(own.symbol).to_arrow()["receive_time"].to_pylist()
         assert first.start_time in times
         assert first.end_time in times
 
-    async def look() -> None:
+    async def check_commands() -> None:
         code, out, _ = await run("info", root)
         assert code == 0
         assert "1 undeclared" in out
@@ -198,7 +198,7 @@ async def test_gaps_that_are_missing_are_counted_from_the_epochs(
         assert "gaps of" in out
         assert "the file is missing" in out
 
-    await look()
+    await check_commands()
 
 
 @pytest.mark.real_time

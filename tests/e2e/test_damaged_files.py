@@ -75,13 +75,13 @@ def test_a_damaged_file_is_named_and_all_others_are_shown(
     victim = files(root, kind)[-3]
     victim.write_bytes(DAMAGES[damage](victim.read_bytes()))
     whole, rec = booktape.open(recorded), booktape.open(root)
-    with pytest.warns(DamagedFile, match=victim.name) as told:  # noqa: PT031 - each may tell
+    with pytest.warns(DamagedFile, match=victim.name) as done:  # noqa: PT031 - each may tell
         rec.check_files()
         damaged = {own.symbol: own for own in rec.coverage()}
         found = {symbol: rec.snapshots(symbol).to_arrow() for symbol in (BTC, ETH)}
         small = [rec.gaps(), rec.checks(), rec.notes()]
         list(rec.replay(ETH))
-    assert [w.message.path for w in told if isinstance(w.message, DamagedFile)] == [str(victim)]
+    assert [w.message.path for w in done if isinstance(w.message, DamagedFile)] == [str(victim)]
     assert list(rec.damaged) == [str(victim)]
     lost = kind == "snapshots"
     for own in whole.coverage():
@@ -112,7 +112,7 @@ async def test_the_commands_go_on_and_end_with_1(recorded: Path, root: Path) -> 
     for victim in victims:
         victim.write_bytes(victim.read_bytes()[:-30])
 
-    async def look() -> None:
+    async def check_commands() -> None:
         code, out, err = await run("info", root)
         assert (code, "Traceback" in err) == (1, False)
         assert BTC in out
@@ -135,7 +135,7 @@ async def test_the_commands_go_on_and_end_with_1(recorded: Path, root: Path) -> 
         assert (code, err) == (1, "")
         assert all(victim.name in out for victim in victims)
 
-    await look()
+    await check_commands()
     with pytest.warns(DamagedFile):
         assert {own.epochs for own in booktape.open(root).coverage()} == {2}
 
@@ -149,24 +149,24 @@ def test_a_file_that_may_not_be_read_is_like_a_damaged_one(root: Path) -> None:
     if victims[0].stat().st_uid != 0:
         pytest.skip("needs to be root, to be a root without its power")
 
-    def tell(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    def command_of(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
         command = (*WITHOUT_POWER, *BOOKTAPE, *map(str, arguments))
         return subprocess.run(command, capture_output=True, text=True, check=False)
 
-    told = tell("info", root)
-    assert (told.returncode, "Traceback" in told.stderr) == (1, False)
-    assert all(str(victim) in told.stderr for victim in victims)
-    told = tell("export", root, "--format", "hftbacktest", "--out", root.parent / "exported")
-    assert (told.returncode, "Traceback" in told.stderr) == (1, False)
-    assert str(victims[0]) in told.stderr
-    told = tell("record", BTC, ETH, "--exchange", "sim", "--duration", "3", "--out", root)
-    assert (told.returncode, "Traceback" in told.stderr) == (0, False), told.stderr
-    told = tell("verify", root, "--json")
-    assert (told.returncode, told.stderr) == (1, "")
-    assert all(victim.name in told.stdout for victim in victims)
+    done = command_of("info", root)
+    assert (done.returncode, "Traceback" in done.stderr) == (1, False)
+    assert all(str(victim) in done.stderr for victim in victims)
+    done = command_of("export", root, "--format", "hftbacktest", "--out", root.parent / "exported")
+    assert (done.returncode, "Traceback" in done.stderr) == (1, False)
+    assert str(victims[0]) in done.stderr
+    done = command_of("record", BTC, ETH, "--exchange", "sim", "--duration", "3", "--out", root)
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
+    done = command_of("verify", root, "--json")
+    assert (done.returncode, done.stderr) == (1, "")
+    assert all(victim.name in done.stdout for victim in victims)
 
 
-def test_replay_tells_what_a_damaged_tape_leaves_open(root: Path) -> None:
+def test_replay_shows_what_a_damaged_tape_leaves_open(root: Path) -> None:
     """Up to it, then an undeclared gap, then the tapes after it; `at` says why it does not know."""
     steps = [item for item in booktape.open(root).replay(BTC) if isinstance(item, booktape.Step)]
     victim = files(root, "tape")[-3]
@@ -181,8 +181,8 @@ def test_replay_tells_what_a_damaged_tape_leaves_open(root: Path) -> None:
     before, after = items[place - 1], items[place + 1]
     assert isinstance(before, booktape.Step)
     assert isinstance(after, booktape.Step)
-    told = [item.book.update_id for item in items if isinstance(item, booktape.Step)]
-    lost = [s.book.update_id for s in steps if s.book.update_id not in told]
+    done = [item.book.update_id for item in items if isinstance(item, booktape.Step)]
+    lost = [s.book.update_id for s in steps if s.book.update_id not in done]
     assert lost
     assert min(lost) > before.book.update_id
     assert (gap.last_update_id, gap.next_update_id) == (before.book.update_id, max(lost))

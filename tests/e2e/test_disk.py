@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from booktape.sim.server.server import SimServer
-from e2e.commands import run, said, start
+from e2e.commands import log_until, run, start
 from e2e.promises import check_archive, gaps_of, rows_of, truth_of
 from support.truth import TracedMarket
 
@@ -29,7 +29,9 @@ runpy.run_module("booktape", run_name="__main__")
 """
 
 
-async def test_a_full_disk_is_said_once_and_loses_nothing_that_was_written(tmp_path: Path) -> None:
+async def test_a_full_disk_is_reported_once_and_loses_nothing_that_was_written(
+    tmp_path: Path,
+) -> None:
     """Exit 74 and a sentence; whole files only; the next start, with space, recovers the rest."""
     market = TracedMarket(("BTCUSDT",), seed=4, levels=200)
     async with SimServer(market, speed=20) as server:
@@ -82,7 +84,7 @@ async def test_a_disk_that_gets_space_again_in_time_loses_nothing(
     if not mount(tmp_path, short_of):
         pytest.skip("mounting a small file system takes rights that this user does not have")
 
-    async def story() -> None:
+    async def record_through() -> None:
         market = TracedMarket(SYMBOLS, seed=4, levels=50)
         async with SimServer(market, speed=5) as server:
             process = await start(
@@ -90,13 +92,13 @@ async def test_a_disk_that_gets_space_again_in_time_loses_nothing(
                 *("--out", tmp_path / "data"),
                 *("--rest-url", server.rest_url, "--ws-url", server.ws_url),
             )
-            await said(process, "new segment")
+            await log_until(process, "new segment")
             ballast = tmp_path / "ballast"
             ballast.mkdir()
             fill(ballast)
-            await said(process, "the disk is full")
+            await log_until(process, "the disk is full")
             shutil.rmtree(ballast)
-            await said(process, "new segment")
+            await log_until(process, "new segment")
             process.terminate()
             _, told = await process.communicate()
             assert process.returncode == 0, told.decode()
@@ -108,7 +110,7 @@ async def test_a_disk_that_gets_space_again_in_time_loses_nothing(
         assert code == 0, out + err
 
     try:
-        await story()
+        await record_through()
     finally:
         subprocess.run(["umount", str(tmp_path)], check=True)  # noqa: S607 the system's own
 

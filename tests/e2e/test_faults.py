@@ -30,7 +30,7 @@ SYMBOLS = ("BTCUSDT", "ETHUSDT", "BNBUSDT")
         "drop=0.02,close=15,refuse=0.3,rest-error=0.3",
     ],
 )
-async def test_whatever_the_exchange_does_rows_are_true_and_gaps_are_told(
+async def test_whatever_the_exchange_does_rows_are_true_and_gaps_are_declared(
     faults: str, tmp_path: Path
 ) -> None:
     """Every row equals the truth, epochs and gaps agree, and no limit of the exchange is broken."""

@@ -12,8 +12,9 @@ import pytest
 from booktape.core.tape_records import TapeRecord
 from booktape.sim.server.server import SimServer
 from booktape.store.tape_reader import read_tape
-from e2e.commands import said, start
+from e2e.commands import log_until, start
 from e2e.promises import check_archive, gaps_of, truth_of
+from e2e.tables import until_rows
 from support.truth import TracedMarket
 
 pytestmark = pytest.mark.real_time
@@ -46,13 +47,13 @@ async def test_kill_9_at_random_moments_loses_no_row_and_hides_no_gap(
             process = await start(*command)
             # A third of the kills hit the start itself, the others a recording under way.
             if dice.random() < 0.66:
-                await said(process, "book synced")
+                await log_until(process, "book synced")
             await asyncio.sleep(dice.uniform(0, 1.2))
             process.kill()
             await process.communicate()
         process = await start(*command)
-        await said(process, "book synced")
-        await said(process, "book synced")
+        await log_until(process, "book synced")
+        await log_until(process, "book synced")
         process.terminate()
         _, err = await process.communicate()
         assert process.returncode == 0, err.decode()
@@ -73,8 +74,8 @@ async def test_a_kill_takes_at_most_the_last_second(tmp_path: Path) -> None:
             *("--rest-url", server.rest_url, "--ws-url", server.ws_url),
         )
         process = await start(*command)
-        await said(process, "book synced")
-        await asyncio.sleep(2.5)
+        await log_until(process, "book synced")
+        await until_rows(tmp_path, SYMBOLS, 10)
         process.kill()
         killed_ns = time.time_ns()
         await process.communicate()

@@ -47,7 +47,7 @@ def states(recorder: Recorder) -> dict[str, str]:
     return {book.symbol: book.state for book in status.books}
 
 
-def said_of(root: Path, symbol: str) -> list[tuple[str, Any]]:
+def statuses_of(root: Path, symbol: str) -> list[tuple[str, Any]]:
     """What was noted of a symbol's status, and when."""
     notes = [n for n in table_of(root, "notes") if n["symbol"] == symbol and n["kind"] == "status"]
     return [(note["detail"], note["time"]) for note in notes]
@@ -68,7 +68,7 @@ async def test_a_halt_is_noted_and_only_a_break_makes_a_gap(shown: str, tmp_path
         await asyncio.sleep(HALT_S + NAMED_LIST_EVERY_S)
         assert set(states(recorder).values()) == {"live"}
         assert not server.violations
-    symbol_status = said_of(tmp_path, BTC)
+    symbol_status = statuses_of(tmp_path, BTC)
     assert [status for status, _ in symbol_status] == ["TRADING", shown, "TRADING"]
     reasons = [(gap["symbol"], gap["reason"]) for gap in gaps_of(tmp_path)]
     assert reasons == ([(BTC, "break")] if shown == "BREAK" else [])
@@ -96,7 +96,7 @@ async def test_a_delisted_symbol_ends_and_the_others_go_on(tmp_path: Path) -> No
         async with recording(server, (ETH,), tmp_path, every=20, audit_s=0):
             await asyncio.sleep(LIST_SPACING_S)
         assert not server.violations
-    symbol_status = said_of(tmp_path, BTC)
+    symbol_status = statuses_of(tmp_path, BTC)
     assert [status for status, _ in symbol_status] == ["TRADING", "DELISTED"]
     assert {(gap["symbol"], gap["reason"]) for gap in gaps_of(tmp_path)} == {(ETH, "stopped")}
     said = [line for line in lines_of(tmp_path, "asked", "status") if line["symbol"] == BTC]
@@ -113,7 +113,7 @@ async def test_what_no_file_can_be_named_after_is_left_out(
     long, later, new = "币" * 27, "安" * 27, "NEWUSDT"
     lies = tuple(NewListing(symbol, market_time_s(BEFORE_S)) for symbol in (later, new))
 
-    async def story() -> TracedMarket:
+    async def record_what_is_left() -> TracedMarket:
         market = TracedMarket((BTC, long), seed=5, levels=40)
         how: dict[str, Any] = {"every": 20, "witness": "none", "audit_s": 0, "segment_s": SEGMENT_S}
         async with SimServer(market, faults=Faults(lies), speed=SPEED) as server:
@@ -125,7 +125,7 @@ async def test_what_no_file_can_be_named_after_is_left_out(
         return market
 
     with capture_logs() as lines:
-        market = await story()
+        market = await record_what_is_left()
     left_out = [line["symbol"] for line in lines if line["event"].startswith("left out")]
     assert left_out == [long, later]
     assert set(check_archive(tmp_path, truth_of(market), every=20)) == {BTC, new}

@@ -16,7 +16,7 @@ from booktape.sim.faults.base import Faults
 from booktape.sim.faults.conditions import Attempts
 from booktape.sim.market.market import Market
 from booktape.sim.server.server import SimServer
-from e2e.commands import run, said, start
+from e2e.commands import log_until, run, start
 
 pytestmark = pytest.mark.real_time
 
@@ -143,7 +143,7 @@ async def test_without_a_network_it_says_what_it_tried_and_goes_on_trying(tmp_pa
         *("record", "BTCUSDT", "--out", tmp_path / "new"),
         *("--rest-url", "http://127.0.0.1:9", "--ws-url", "ws://127.0.0.1:9"),
     )
-    heard = await said(process, "--exchange sim")
+    heard = await log_until(process, "--exchange sim")
     assert "http://127.0.0.1:9/api/v3/exchangeInfo" in heard
     assert "trying again until it answers" in heard
     process.terminate()
@@ -196,15 +196,17 @@ async def test_a_signal_before_the_duration_is_over_is_what_the_user_wants(tmp_p
     process = await start(
         "record", "BTCUSDT", *NOTHING_THERE, "--duration", "1h", "--out", tmp_path
     )
-    await said(process, "trying again")
+    await log_until(process, "trying again")
     process.terminate()
     await process.communicate()
     assert process.returncode == 0
 
 
 @pytest.mark.parametrize("command", [[], ["record"], ["simulate"], ["replay"], ["info"]])
-async def test_help_begins_with_an_example(command: list[str]) -> None:
+def test_help_begins_with_an_example(
+    command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     """The first line of `--help` can be typed as it stands."""
-    code, out, _ = await run(*command, "--help")
-    assert code == 0
+    app([*command, "--help"], exit_on_error=False, result_action="return_value")
+    out = capsys.readouterr().out
     assert out.strip().startswith(" ".join(["Example: booktape", *command]))

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from booktape.sim.server.server import SimServer
-from e2e.commands import said, start
+from e2e.commands import log_until, start
 from e2e.promises import check_archive, gaps_of, truth_of
 from e2e.tables import table_of
 from support.truth import TracedMarket
@@ -33,7 +33,7 @@ async def record(server: SimServer, out: Path) -> Process:
         *("record", SYMBOL, "--every", "1", "--out", out, "--segment", "1h"),
         *("--rest-url", server.rest_url, "--ws-url", server.ws_url),
     )
-    await said(process, "book synced")
+    await log_until(process, "book synced")
     await asyncio.sleep(3)  # some ticks, in which the usual lag is learnt
     return process
 
@@ -68,7 +68,7 @@ async def test_a_connection_lost_in_a_pause_is_a_gap_from_the_last_event_before_
         gone = now()
     await asyncio.sleep(PAUSE_S - STAYS_S)
     process.send_signal(signal.SIGCONT)
-    await said(process, "book out of sync")
+    await log_until(process, "book out of sync")
     await end(process)
     check_archive(tmp_path, truth_of(market), every=1)
     (gap,) = gaps_of(tmp_path)

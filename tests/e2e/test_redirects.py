@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from e2e.commands import said, start
+from e2e.commands import log_until, start
 from e2e.plain_exchange import PlainExchange
 
 SYMBOL = "BTCUSDT"
@@ -50,7 +50,7 @@ async def gate(redirected: str, to: str) -> AsyncIterator[Gate]:
 
 @pytest.mark.real_time
 @pytest.mark.parametrize("redirected", ["/exchangeInfo", "/depth", "/stream"])
-async def test_a_recorder_goes_where_it_was_told_to_and_nowhere_else(
+async def test_a_recorder_connects_where_its_options_say_and_nowhere_else(
     tmp_path: Path, redirected: str
 ) -> None:
     """The log says who wanted what; a real exchange behind the gate is never asked for anything."""
@@ -68,7 +68,7 @@ async def test_a_recorder_goes_where_it_was_told_to_and_nowhere_else(
             *("--rest-url", f"http://{there.address}", "--ws-url", f"ws://{ws_address}"),
             HOME=str(tmp_path),
         )
-        heard = await said(process, "redirects are not followed")
+        heard = await log_until(process, "redirects are not followed")
         assert f"http://{exchange.address}" in heard
         process.kill()
         await process.communicate()

@@ -21,7 +21,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def told(*arguments: str | bytes | Path) -> subprocess.CompletedProcess[str]:
+def run_command(*arguments: str | bytes | Path) -> subprocess.CompletedProcess[str]:
     """By a root without its power, who must obey permissions like anyone."""
     if shutil.which("setpriv") is None or os.getuid() != 0:
         pytest.skip("needs to be root, and setpriv of util-linux, to be a root without its power")
@@ -49,7 +49,7 @@ def test_a_folder_that_may_not_be_read(archive: Path, tmp_path: Path, name: str,
     (root / room).mkdir(exist_ok=True)
     (root / room).chmod(0)
     try:
-        done = told(*line(name, root, tmp_path / "out"))
+        done = run_command(*line(name, root, tmp_path / "out"))
     finally:
         (root / room).chmod(0o755)
     assert "Traceback" not in done.stderr, done.stderr
@@ -61,6 +61,6 @@ def test_a_name_that_is_no_archive(tmp_path: Path, name: str) -> None:
     """A file, something below a file, and bytes that are no text."""
     (tmp_path / "file").write_text("a thesis")
     for root in (tmp_path / "file", tmp_path / "file" / "x", os.fsencode(tmp_path) + b"/\xff"):
-        done = told(*line(name, root, tmp_path / "out"))
+        done = run_command(*line(name, root, tmp_path / "out"))
         assert "Traceback" not in done.stderr, done.stderr
         assert done.returncode in {2, 74}

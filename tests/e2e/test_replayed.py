@@ -19,7 +19,7 @@ from booktape.sim.market.market import Market
 from booktape.sim.messages import depth_stream
 from booktape.sim.replay.source import ReplaySource
 from booktape.sim.server.server import SimServer
-from e2e.inside import LOOK_S, recording
+from e2e.inside import POLL_S, recording
 from sim.visitor import Naive, visit
 
 SYMBOLS = ("LTCUSDT", "XMRBTC")
@@ -109,7 +109,7 @@ async def test_several_clients_of_a_replay_each_have_a_book_that_fits_the_stream
             listener = await visit_.listen(depth_stream("LTCUSDT"))
             await listener.count(1)
             book = Naive(await visit_.depth("LTCUSDT"))
-            await asyncio.sleep(3 + LOOK_S)
+            await asyncio.sleep(3 + POLL_S)
             for message in listener.messages:
                 book.apply(json.loads(message))
             sides = (sorted(book.bids.items(), reverse=True), sorted(book.asks.items()))

@@ -118,7 +118,7 @@ def test_a_report_that_the_disk_does_not_take_is_a_failure(
 
 @pytest.mark.long
 @pytest.mark.parametrize("redirection", [">/dev/full", ">&-", "| true"])
-def test_differences_are_told_by_the_exit_code_all_the_same(
+def test_differences_are_shown_by_the_exit_code_all_the_same(
     archive: Path, tmp_path: Path, redirection: str
 ) -> None:
     """1 means that something differs, and nothing else does."""

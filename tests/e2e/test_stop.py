@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
 from pathlib import Path
 
@@ -10,8 +9,9 @@ import pytest
 
 from booktape.sim.server.server import SimServer
 from booktape.store.tape_reader import read_tape
-from e2e.commands import run, said, start
+from e2e.commands import log_until, run, start
 from e2e.promises import check_archive, gaps_of, truth_of
+from e2e.tables import until_rows
 from support.truth import TracedMarket
 
 pytestmark = pytest.mark.real_time
@@ -26,8 +26,8 @@ async def test_a_signal_seals_the_files_and_exits_0(tmp_path: Path, number: sign
             *("record", "BTCUSDT", "--every", "2", "--out", tmp_path),
             *("--rest-url", server.rest_url, "--ws-url", server.ws_url),
         )
-        await said(process, "book synced")
-        await asyncio.sleep(1)
+        await log_until(process, "book synced")
+        await until_rows(tmp_path, ("BTCUSDT",), 6)
         process.send_signal(number)
         _, err = await process.communicate()
         assert process.returncode == 0, err.decode()
@@ -47,7 +47,7 @@ async def test_a_second_signal_leaves_at_once_and_loses_nothing(tmp_path: Path) 
             *("--rest-url", server.rest_url, "--ws-url", server.ws_url),
         )
         process = await start(*command)
-        await said(process, "book synced")
+        await log_until(process, "book synced")
         process.terminate()
         process.terminate()
         await process.communicate()
@@ -69,7 +69,7 @@ async def test_a_second_recorder_on_the_same_directory_is_refused(tmp_path: Path
             *("--rest-url", server.rest_url, "--ws-url", server.ws_url),
         )
         first = await start(*command)
-        await said(first, "book synced")
+        await log_until(first, "book synced")
         code, _, err = await run(*command)
         assert code == 2
         assert f"{tmp_path} is in use by another recorder" in err

@@ -18,11 +18,10 @@ from typing import Final, TypeAlias
 
 import pytest
 
-import booktape
-from booktape.errors import NotRecorded
 from booktape.sim.server.server import SimServer
 from e2e.commands import BOOKTAPE
 from e2e.promises import check_archive, gaps_of, truth_of
+from e2e.tables import rows_on_tape, until_rows
 from support.full_streams import fill
 from support.truth import TracedMarket
 
@@ -105,7 +104,7 @@ def the_disk_is_full(stack: ExitStack) -> int:
         pytest.param(the_disk_is_full, 1, marks=pytest.mark.long),
     ],
 )
-async def test_a_recording_does_not_hang_on_what_it_says(
+async def test_a_recording_does_not_hang_on_its_log(
     tmp_path: Path, way: Stderr, workers: int
 ) -> None:
     """It records, obeys SIGTERM, seals everything, and ends with exit code 0."""
@@ -161,7 +160,7 @@ async def test_nohup_keeps_its_word(tmp_path: Path) -> None:
         process = record(server, tmp_path, 1, before=("nohup",))
         await recording(process, tmp_path)
         process.send_signal(signal.SIGHUP)
-        await recording(process, tmp_path, rows=2 * max(rows_on_tape(tmp_path)))
+        await recording(process, tmp_path, rows=2 * max(rows_on_tape(tmp_path, SYMBOLS)))
         process.terminate()
         assert await ended(process) == 0
     check(tmp_path, market)
@@ -210,21 +209,10 @@ def record(  # noqa: PLR0913 each is one circumstance
     return process
 
 
-def rows_on_tape(out: Path) -> list[int]:
-    """How many rows of each symbol the tapes hold that are being written."""
-    try:
-        found = {symbol.symbol: symbol.rows for symbol in booktape.open(out).coverage()}
-    except NotRecorded:
-        found = {}
-    return [found.get(symbol, 0) for symbol in SYMBOLS]
-
-
 async def recording(process: subprocess.Popen[bytes], out: Path, rows: int = ROWS) -> None:
     """Wait until this many rows of each symbol are on its tape."""
-    async with asyncio.timeout(PATIENCE_S):
-        while min(rows_on_tape(out)) < rows:
-            assert process.poll() is None, "it has ended"
-            await asyncio.sleep(0.2)
+    await until_rows(out, SYMBOLS, rows)
+    assert process.poll() is None, "it has ended"
 
 
 async def ended(process: subprocess.Popen[bytes]) -> int:

@@ -19,9 +19,10 @@ from booktape.sim.faults.conditions import Attempts
 from booktape.sim.server.server import SimServer
 from booktape.verify.order import Scope
 from booktape.verify.run import verify
-from e2e.commands import run, said, start
+from e2e.commands import log_until, run, start
 from e2e.inside import recording
 from e2e.promises import check_archive, gaps_of, truth_of
+from e2e.tables import until_rows
 from support.truth import TracedMarket
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "BNBUSDT", "SOLUSDT")
@@ -37,7 +38,7 @@ async def all_known(process: Process) -> None:
     """Every book is live once more."""
     heard = ""
     while any(f"symbol={symbol} epoch" not in heard for symbol in SYMBOLS):
-        heard += await said(process, "book synced")
+        heard += await log_until(process, "book synced")
 
 
 def children(process: Process) -> list[int]:
@@ -82,7 +83,7 @@ async def test_a_worker_that_dies_ends_the_others_and_loses_nothing(tmp_path: Pa
         await all_known(process)
         workers = children(process)
         assert len(workers) == WORKERS
-        await asyncio.sleep(1.5)  # of recording: what came before the last flush is not lost
+        await until_rows(tmp_path, SYMBOLS, 3)
         os.kill(workers[0], signal.SIGKILL)
         _, err = await process.communicate()
         assert process.returncode == 1

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 import booktape
-from export.story import record, story
+from export.seeded_recording import record, tape_records
 
 
 @pytest.fixture(scope="session")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return record(tmp_path_factory.mktemp("story"), story())
+    return record(tmp_path_factory.mktemp("seeded"), tape_records())
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ from booktape.reader import Book, Gap
 from booktape.reader.times import moment_us
 from captures.capture import BTCUSDT, followed, frames, needs_captures
 from export.guide import export_everything, run_example
-from export.story import TICK, answer, record, story
+from export.seeded_recording import TICK, answer, record, tape_records
 from support.oracle import SYMBOL, doubles
 
 MOMENTS: Final = 1_000
@@ -76,7 +76,9 @@ def _depth_id(tape_record: TapeRecord) -> int | None:
 
 
 @pytest.fixture(
-    scope="module", params=[story, pytest.param(real, marks=needs_captures)], ids=["story", "real"]
+    scope="module",
+    params=[tape_records, pytest.param(real, marks=needs_captures)],
+    ids=["seeded", "real"],
 )
 def recorded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return record(tmp_path_factory.mktemp("recorded"), request.param())

@@ -125,7 +125,7 @@ def test_a_replay_that_begins_between_two_snapshots_opens_with_the_whole_book(
     assert followed(items) == [sides(step.book) for step in found]
 
 
-def test_what_changed_is_told_by_the_two_books() -> None:
+def test_what_changed_follows_from_the_two_books() -> None:
     """A level that is gone, one of another size, one that is new; nothing for one that is equal."""
     old, new = np.array([[4.0, 3.0, 2.0], [1, 1, 1]]), np.array([[5.0, 3.0, 2.0], [7, 1, 9]])
     assert changed(*old, *new) == [(4.0, 0.0), (5.0, 7.0), (2.0, 9.0)]

@@ -20,7 +20,7 @@ from booktape.store.archive import open_archive
 from booktape.store.layout import Layout, Segment
 from booktape.store.tape_reader import read_lines
 from fuzz.mutated import examples, mutated
-from verify.small import BTC, build, look, reseal, sealed
+from verify.small import BTC, build, reseal, sealed, verified
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -77,7 +77,7 @@ def test_recovery(tapes: list[list[bytes]], data: st.DataObject) -> None:
             with open_archive(layout.root):
                 pass
         if sealed(layout.root, "tape"):
-            look(layout.root)
+            verified(layout.root)
 
 
 @examples(100)
@@ -91,7 +91,7 @@ def test_verify_and_the_reader(archive: Path, data: st.DataObject) -> None:
         if data.draw(st.booleans()):
             reseal(root)
         with suppress(BooktapeError):
-            look(root)
+            verified(root)
         with suppress(BooktapeError):
             read_all(root)
 
@@ -106,7 +106,7 @@ def test_crafted_tapes(archive: Path, tapes: list[list[bytes]], data: st.DataObj
         tape.write_bytes(data.draw(changed_tapes(tapes)))
         reseal(root)
         with suppress(BooktapeError):
-            look(root)
+            verified(root)
         with suppress(BooktapeError):
             read_all(root)
 

@@ -1,7 +1,7 @@
 """`make mutants`: change the core in many small ways, and see whether its tests notice.
 
 For each mutation a process is forked in which the changed module takes the place of the real one;
-there the module's own tests run, and if they notice nothing the rest of the core's, and the stories
+there the module's own tests run, and if they notice nothing the rest of the core's, and the sequences
 and scripts that drive it. What none of them notices is listed in docs/mutants.md, whose reasons are
 written by hand. Exits with 1 when a survivor has no reason, or fewer than 95 % are noticed.
 

@@ -46,7 +46,7 @@ async def test_small_differences_are_no_step() -> None:
         assert watch.step_ns() == 0
 
 
-async def test_a_machine_that_slept_looks_like_one_whose_clock_was_set() -> None:
+async def test_a_machine_that_slept_resembles_one_whose_clock_was_set() -> None:
     """Steady time stands still meanwhile."""
     clock = virtual_time.WallClock()
     watch = StepWatch(clock)

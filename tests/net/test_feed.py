@@ -123,7 +123,7 @@ async def test_pauses_start_small_again_after_a_healthy_minute() -> None:
 async def test_a_cut_after_delivering_is_no_reason_to_wait_long() -> None:
     """However often it happens: only one that is cut at once is left alone for longer."""
 
-    async def story(lived_s: float) -> list[float]:
+    async def pauses_after(lived_s: float) -> list[float]:
         clock = BriskClock()
 
         async def exchange(request: web.Request) -> web.StreamResponse:
@@ -137,8 +137,8 @@ async def test_a_cut_after_delivering_is_no_reason_to_wait_long() -> None:
             await lives(context, 40)
             return clock.pauses
 
-    assert max(await story(lived_s=2)) <= 0.5
-    assert max(await story(lived_s=0)) > 2
+    assert max(await pauses_after(lived_s=2)) <= 0.5
+    assert max(await pauses_after(lived_s=0)) > 2
 
 
 async def test_a_connection_is_replaced_before_it_is_closed() -> None:
@@ -286,7 +286,7 @@ async def test_waiting_for_one_s_turn_is_no_sign_of_health(monkeypatch: pytest.M
     assert max(pauses) == LONGEST_S
 
 
-async def test_what_was_said_of_a_successor_that_failed_is_forgotten() -> None:
+async def test_the_request_to_replace_a_failed_successor_is_forgotten() -> None:
     """The next one has done nothing, and stays."""
     clock, exchange = virtual_time.WallClock(), Pinging()
     async with feeding(exchange, clock, lambda _, new: new == 3) as (feed, context):

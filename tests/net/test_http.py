@@ -168,7 +168,7 @@ async def test_a_429_is_obeyed_before_all_of_it_is_here() -> None:
 async def test_nothing_follows_a_429_on_its_connection() -> None:
     """A connection is free again when its answer is here, and the next request on it knows that answer."""
 
-    async def story(turns: int) -> list[asyncio.Transport | None]:
+    async def transports_of(turns: int) -> list[asyncio.Transport | None]:
         transports: list[asyncio.Transport | None] = []
         clock = HandClock()
 
@@ -187,7 +187,7 @@ async def test_nothing_follows_a_429_on_its_connection() -> None:
         return transports
 
     for turns in range(40):
-        transports = await story(turns)
+        transports = await transports_of(turns)
         assert len(set(transports)) == len(transports), turns
 
 

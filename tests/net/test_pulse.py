@@ -248,7 +248,7 @@ async def test_snapshots_of_lost_books_go_first_for_a_while() -> None:
         assert len(exchange.asked) == 1
 
 
-async def test_a_server_that_has_no_pulse_is_asked_on_and_said_once() -> None:
+async def test_a_server_that_has_no_pulse_is_asked_on_and_reported_once() -> None:
     """Other servers speak the same protocol and do not know it."""
     asked: list[float] = []
 

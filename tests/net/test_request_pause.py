@@ -100,7 +100,7 @@ async def test_neither_a_request_nor_a_handshake_leaves_meanwhile(
     assert all(times[-1] > told_s for times in exchange.came_s.values())
 
 
-async def test_what_the_firewall_says_is_in_the_log() -> None:
+async def test_what_the_firewall_answers_is_in_the_log() -> None:
     """By its name, once, and for how long."""
     exchange = Exchange(stream=web.Response(status=403))
 

@@ -164,14 +164,14 @@ def sent_of(count: int, urgency: Urgency = Urgency.NEW) -> list[float]:
         sent_s.append(clock.now_s)
         return web.Response(body=DEPTH)
 
-    async def story() -> None:
+    async def ask_all() -> None:
         async with asking(exchange, clock) as (rest, queue):
             for number in range(count):
                 rest.request_snapshot(FetchSnapshot(f"S{number}USDT", 1, urgency))
             for _ in range(count):
                 await next_answer(queue)
 
-    virtual_time.run(story())
+    virtual_time.run(ask_all())
     return sent_s
 
 
@@ -220,7 +220,7 @@ async def test_no_pause_is_longer_than_the_longest_ban(asked_s: int) -> None:
 
 
 @pytest.mark.parametrize("header", ["9" * 5_000, "-1", "1e9", "full", ""])
-async def test_a_weight_that_cannot_be_read_is_not_counted_and_said_once(header: str) -> None:
+async def test_a_weight_that_cannot_be_read_is_not_counted_and_reported_once(header: str) -> None:
     """It ends no recording and stops no request; the budget that we count ourselves still holds."""
 
     async def exchange(_: web.Request) -> web.StreamResponse:

@@ -151,7 +151,7 @@ async def test_neither_passwords_nor_cookies_are_sent() -> None:
 
 
 @pytest.mark.usefixtures("passwords_at_home")
-async def test_a_proxy_of_the_environment_is_used_and_told_no_password_but_its_own(
+async def test_a_proxy_of_the_environment_is_used_and_gets_no_password_but_its_own(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Requests and handshakes go through it; what ~/.netrc says of its host stays at home."""

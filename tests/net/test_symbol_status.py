@@ -137,7 +137,7 @@ async def test_what_changed_since_it_was_last_known_is_a_frame() -> None:
     assert recorder.frames[0].received_ns == virtual_time.START_NS
 
 
-async def test_the_list_is_looked_up_now_and_then() -> None:
+async def test_the_list_is_asked_for_now_and_then() -> None:
     """Not at even distances, or all recorders would ask at once; those that are recorded, by name."""
     recorder, exchange = Recorder(BTC, ETH), Exchange({BTC: TRADING, ETH: TRADING})
 
@@ -183,7 +183,7 @@ async def test_one_that_is_back_was_never_gone() -> None:
     assert recorder.written() == []
 
 
-async def test_doubt_is_a_reason_to_look_sooner() -> None:
+async def test_doubt_is_a_reason_to_ask_sooner() -> None:
     """The exchange did not know a symbol; but no sooner than a minute after the last look."""
     recorder, exchange = Recorder(BTC), Exchange({BTC: "BREAK"})
 
@@ -198,7 +198,7 @@ async def test_doubt_is_a_reason_to_look_sooner() -> None:
         assert len(exchange.asked) == 1, "the doubt is answered"
 
 
-async def test_all_are_asked_for_where_new_ones_are_looked_for() -> None:
+async def test_all_are_asked_for_where_new_ones_are_wanted() -> None:
     """Or where there are too many to name; every list is passed on, to find new ones."""
     many = [f"S{n}USDT" for n in range(NAMED_MAX + 1)]
 
@@ -303,7 +303,7 @@ def joined(recorder: Recorder) -> set[str]:
     }
 
 
-async def test_a_name_that_the_pulse_brings_is_looked_up_at_once_and_alone() -> None:
+async def test_a_name_that_the_pulse_brings_is_asked_for_at_once_and_alone() -> None:
     """No list of many megabytes for it; and once it is known, it is no question any more."""
     recorder, exchange = Recorder(BTC), Exchange({BTC: TRADING, "NEWUSDT": TRADING})
 
@@ -316,7 +316,7 @@ async def test_a_name_that_the_pulse_brings_is_looked_up_at_once_and_alone() -> 
         assert [named for _, named in exchange.asked] == ['["NEWUSDT"]']
 
 
-async def test_a_name_that_does_not_trade_yet_is_looked_up_again() -> None:
+async def test_a_name_that_does_not_trade_yet_is_asked_for_again() -> None:
     """At some pulses more, since the list may be behind; then as soon as it has prices."""
     recorder = Recorder(BTC)
     lists = {BTC: TRADING, "NEWUSDT": "BREAK"}

@@ -175,7 +175,7 @@ async def test_an_exchange_that_pings_seldom_is_not_taken_for_dead(
     async def deaf(request: web.Request) -> web.StreamResponse:
         return await until_closed(await accept(request))
 
-    async def story(handler: Handler, seconds: float) -> int:
+    async def connections_in(handler: Handler, seconds: float) -> int:
         async with linked(handler, virtual_time.WallClock()) as plain:
             context = replace(plain, venue=replace(plain.venue, ping_every_s=ping_every_s))
             async with feeding(context, 1):
@@ -183,9 +183,9 @@ async def test_an_exchange_that_pings_seldom_is_not_taken_for_dead(
                 frames = await context.queue.take(99, 99)
                 return sum(isinstance(frame, Connected) for frame in frames)
 
-    assert (await story(answers, 600)) == (1 if ping_every_s > 30 else 20)
-    assert (await story(deaf, said_s - 1)) == 1
-    assert (await story(deaf, said_s + 1)) == 2
+    assert (await connections_in(answers, 600)) == (1 if ping_every_s > 30 else 20)
+    assert (await connections_in(deaf, said_s - 1)) == 1
+    assert (await connections_in(deaf, said_s + 1)) == 2
 
 
 async def _plain(request: web.Request) -> web.WebSocketResponse:

@@ -17,7 +17,7 @@ from e2e.inside import recording
 from support import virtual_time
 
 
-async def _story(out: Path, market: Market, seconds: float, faults: str, **settings: Any) -> None:
+async def _record(out: Path, market: Market, seconds: float, faults: str, **settings: Any) -> None:
     symbols = tuple(info.symbol for info in market.symbols())
     start_us = virtual_time.START_NS // 1_000
     async with (
@@ -32,4 +32,4 @@ def record(out: Path, market: Market, seconds: float, faults: str = "", **settin
     # Pauses between two attempts to connect are drawn by chance, and so would be the end of a gap.
     # A seed would not do: who draws first may depend on a thread.
     with mock.patch("random.uniform", lambda low, high: (low + high) / 2):
-        virtual_time.run(_story(out, market, seconds, faults, **settings))
+        virtual_time.run(_record(out, market, seconds, faults, **settings))

@@ -40,7 +40,7 @@ def test_a_name_or_place_that_cannot_be_is_refused(rec: booktape.Recording, tmp_
         ("BTC", ("base asset", "quote asset")),
     ],
 )
-def test_units_are_only_told_when_the_name_leaves_no_doubt(
+def test_units_are_shown_only_when_the_name_leaves_no_doubt(
     symbol: str, units: tuple[str, str]
 ) -> None:
     """BATUSD may be BAT in USD, or BA in TUSD."""

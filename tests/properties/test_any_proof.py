@@ -154,7 +154,7 @@ def test_a_lie_inside_the_window_is_found_by_the_next_audit(chance: Random) -> N
 
 
 def test_lies_are_found_and_outdated_ones_are_not() -> None:
-    """Numbered stories: some lies were overwritten, or removed by an audit, before the last one."""
+    """Numbered scripts: some lies were overwritten, or removed by an audit, before the last one."""
     found = [check_audit(Random(seed)) for seed in range(200)]
     assert found.count(True) >= 50
     assert found.count(False) >= 50

@@ -89,7 +89,7 @@ def continued(machine: Reconstruction, opening: SegmentStart, at: int) -> Recons
     return fresh
 
 
-def said(machine: Reconstruction, frames: list[TapeRecord]) -> list[object]:
+def outputs_of(machine: Reconstruction, frames: list[TapeRecord]) -> list[object]:
     """All outputs but `ReplaceConnection`: that request concerns a connection, not a book."""
     outputs = [output for frame in frames for output in machine.feed(frame)]
     return [frozen(output) for output in outputs if not isinstance(output, ReplaceConnection)]
@@ -105,12 +105,12 @@ def test_a_tape_cut_anywhere_says_the_same(seed: int, act: Callable[[Random], Sc
     for cut in range(1 + seed % 2, len(tape) + 1, 2):
         first = Reconstruction()
         end = SegmentEnd(tape[cut - 1].received_ns, ROTATED)
-        said(first, [*tape[:cut], end])
-        after = said(continued(first, opening, end.received_ns), tape[cut:])
-        assert after == said(first, tape[cut:]), f"cut after frame {cut}"
+        outputs_of(first, [*tape[:cut], end])
+        after = outputs_of(continued(first, opening, end.received_ns), tape[cut:])
+        assert after == outputs_of(first, tape[cut:]), f"cut after frame {cut}"
 
 
 def test_same_tape_same_bytes() -> None:
     """Reading a tape twice gives byte-equal rows: nothing but the tape decides."""
     tape = play(Random(7)).tape
-    assert said(Reconstruction(), tape) == said(Reconstruction(), tape)
+    assert outputs_of(Reconstruction(), tape) == outputs_of(Reconstruction(), tape)

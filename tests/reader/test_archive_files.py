@@ -32,7 +32,7 @@ def test_a_folder_a_uri_and_a_file_system_are_the_same(
         assert sum(1 for _ in rec.replay("BTCUSDT")) == 283
 
 
-def test_nothing_there_is_said_at_once(tmp_path: Path) -> None:
+def test_nothing_there_is_reported_at_once(tmp_path: Path) -> None:
     """Before any question: with the name as it was given."""
     for where in (tmp_path, tmp_path / "missing"):
         with pytest.raises(NotRecorded, match=f"^{where} holds no recording"):

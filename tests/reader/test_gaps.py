@@ -16,7 +16,7 @@ from booktape.store.archive import open_archive
 from booktape.store.schema import GAPS
 from reader.day import BEGIN_S, SYMBOLS
 from reader.truth import moment
-from store.story import ETH, OPENING, perform, record
+from store.small_recording import ETH, OPENING, perform, record
 from support.oracle import (
     SECOND,
     SYMBOL,
@@ -45,7 +45,7 @@ def test_all_gaps_of_all_symbols(rec: booktape.Recording, running: Path) -> None
     assert rec.gaps("ETHUSDT")["symbol"].to_pylist() == ["ETHUSDT", "ETHUSDT"]
 
 
-def test_a_gap_that_is_closed_later_is_told_once(tmp_path: Path) -> None:
+def test_a_gap_that_is_closed_later_is_shown_once(tmp_path: Path) -> None:
     """Open after the first run; closed by the second one, while it runs and after it is sealed."""
     with open_archive(tmp_path) as archive:
         perform(archive)
@@ -119,7 +119,7 @@ def test_files_are_read_as_they_are(rec: booktape.Recording, sealed: Path) -> No
 
 def test_a_symbol_that_is_delisted_amid_a_gap_and_comes_back_has_two(tmp_path: Path) -> None:
     """The first ends when it was delisted, the second begins when an event came all the same."""
-    story = (
+    scenes = (
         connected(1),
         rest(snapshot(10), 2),
         stream(event(20, 20), 3),
@@ -127,7 +127,7 @@ def test_a_symbol_that_is_delisted_amid_a_gap_and_comes_back_has_two(tmp_path: P
         stream(event(21, 21), 9),
         rest(snapshot(30), 11),
     )
-    record(tmp_path, story, opening=start(SYMBOL))
+    record(tmp_path, scenes, opening=start(SYMBOL))
     gaps = booktape.open(tmp_path).gaps().to_pylist()
     assert [(gap["epoch"], gap["reason"]) for gap in gaps] == [
         (1, "id_gap"),

@@ -39,7 +39,7 @@ def test_rows_come_with_their_gaps_between_them(name: str, request: pytest.Fixtu
         (0, 40, "B" * 40),  # at its begin, too
     ],
 )
-def test_a_gap_at_the_edge_of_a_query_is_told(
+def test_a_gap_at_the_edge_of_a_query_is_shown(
     rec: booktape.Recording, start: int, end: int, kinds: str
 ) -> None:
     """Before the first row, after the last one, or alone."""

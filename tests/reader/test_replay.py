@@ -16,7 +16,7 @@ from booktape.store.archive import open_archive
 from reader.conftest import CUTS, SECONDS
 from reader.day import SYMBOLS, tick, write, write_by_workers
 from reader.truth import Levels, moment, truths
-from store.story import BTC, ETH, OPENING, RECORDS, expected, record
+from store.small_recording import BTC, ETH, OPENING, RECORDS, expected, record
 from support.oracle import SECOND, connected, event, rest, snapshot, stream
 from support.rotation import finish, rotate
 
@@ -79,7 +79,7 @@ def test_at_can_be_cut(rec: booktape.Recording) -> None:
 
 @pytest.mark.parametrize("name", ["sealed", "running"])
 @pytest.mark.parametrize("symbol", SYMBOLS)
-def test_replay_tells_every_event_and_the_book_after_it(
+def test_replay_yields_every_event_and_the_book_after_it(
     name: str, symbol: str, request: pytest.FixtureRequest
 ) -> None:
     """With the event itself, none for the snapshots, and the gaps where they lie."""
@@ -116,7 +116,7 @@ def test_a_recording_that_ended_replays_to_an_open_gap(rec: booktape.Recording) 
     assert (last.reason, last.end_time) == ("stopped", None)
 
 
-def test_events_that_were_held_for_a_snapshot_are_told_with_it(tmp_path: Path) -> None:
+def test_events_that_were_held_for_a_snapshot_come_with_it(tmp_path: Path) -> None:
     """Each is matched with the row that it made, not with the record that let it through."""
     record(tmp_path)
     items = list(booktape.open(tmp_path).replay(BTC))
@@ -226,7 +226,7 @@ def test_a_symbol_without_a_tape(rec: booktape.Recording) -> None:
         list(rec.replay("XRPUSDT"))
 
 
-def test_an_event_is_what_the_exchange_said(rec: booktape.Recording) -> None:
+def test_an_event_is_what_the_exchange_sent(rec: booktape.Recording) -> None:
     """Absolute sizes, by side."""
     step = next(s for s in rec.replay("BTCUSDT") if isinstance(s, booktape.Step) and s.event)
     assert isinstance(step.event, DepthEvent)

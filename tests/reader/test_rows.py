@@ -18,7 +18,7 @@ from booktape.reader.rows import LISTS, SCHEMA, RowQuery, batches
 from booktape.store.archive import open_archive
 from reader.day import SYMBOLS, write
 from reader.truth import moment, truths
-from store.story import OPENING, RECORDS, expected, perform, record
+from store.small_recording import OPENING, RECORDS, expected, perform, record
 
 
 @pytest.mark.parametrize("symbol", SYMBOLS)
@@ -165,7 +165,7 @@ def test_a_recording_that_has_just_begun(tmp_path: Path) -> None:
     assert booktape.open(tmp_path, unsealed=False).symbols() == []
 
 
-def test_a_story_with_everything(tmp_path: Path) -> None:
+def test_a_recording_with_everything(tmp_path: Path) -> None:
     """Two connections, garbage, a symbol that is not ASCII: as the function says, nulls included."""
     record(tmp_path)
     rec = booktape.open(tmp_path)

@@ -12,7 +12,7 @@ import booktape
 from booktape.core.tape_records import SymbolListing
 from booktape.store.archive import open_archive
 from booktape.store.schema import CHECKS, NOTES
-from store.story import BTC, OPENING
+from store.small_recording import BTC, OPENING
 from support.oracle import SECOND
 from support.rotation import finish
 

@@ -16,13 +16,13 @@ from booktape.store.archive import open_archive
 from booktape.store.tape_codec import decode_record, encode_record
 from booktape.wire.encode import encode_combined, encode_event
 from reader.truth import moment
-from store.story import BTC, ETH, OPENING, YUAN, record
+from store.small_recording import BTC, ETH, OPENING, YUAN, record
 from support.oracle import SECOND, connected, event, frozen, rest, snapshot, stream
 
 
 @pytest.fixture
 def place(tmp_path: Path) -> ArchiveFiles:
-    """The story with two connections, garbage and everything."""
+    """The recording with two connections, garbage and everything."""
     record(tmp_path)
     return ArchiveFiles.find(tmp_path)
 

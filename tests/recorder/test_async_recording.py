@@ -22,7 +22,7 @@ from booktape.store.catalog import lineage_of
 from booktape.store.layout import Layout
 from booktape.store.tape_reader import read_tape
 from store.contents import records_on_tape, stored, tapes
-from store.story import BTC, ETH, RECORDS, YUAN, expected
+from store.small_recording import BTC, ETH, RECORDS, YUAN, expected
 from support.oracle import SECOND, connected, start
 
 pytestmark = pytest.mark.real_time
@@ -31,7 +31,7 @@ T = TypeVar("T")
 QUIET: Final = tuple(f"Q{number}USDT" for number in range(20))
 OPENING: Final = start(BTC, ETH, YUAN, *QUIET, every=2)
 SEGMENT_S: Final = 32.0
-"""The story rotates once, at its 32nd second."""
+"""The recording rotates once, at its 32nd second."""
 
 
 class StandingClock:
@@ -181,7 +181,7 @@ async def test_a_clock_that_is_set_back_begins_a_new_segment(
 async def test_what_follows_from_the_rest_is_handed_on(tmp_path: Path) -> None:
     """It is counted as the other rows are: a book may become known only there."""
 
-    async def story() -> list[type]:
+    async def handed_on() -> list[type]:
         seen: list[type] = []
         with open_archive(tmp_path) as archive:
             async_recording = AsyncRecording(
@@ -192,4 +192,4 @@ async def test_what_follows_from_the_rest_is_handed_on(tmp_path: Path) -> None:
             )
         return seen
 
-    assert {BookSynced, BookRow} <= set(await story())
+    assert {BookSynced, BookRow} <= set(await handed_on())

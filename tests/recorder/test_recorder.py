@@ -22,7 +22,7 @@ from booktape.store.tape_writer import TapeWriter
 from booktape.wire.endpoints import Venue
 from e2e.inside import recording, until_known
 from e2e.promises import check_archive, gaps_of, truth_of
-from store.story import OPENING, RECORDS
+from store.small_recording import OPENING, RECORDS
 from support import virtual_time
 from support.truth import TracedMarket
 

@@ -52,7 +52,7 @@ def test_where_there_is_no_list_the_names_are_taken_on_trust() -> None:
     assert "NOPEUSDT" in trusted.symbols
 
 
-def test_a_symbol_with_large_sizes_is_recorded_and_said() -> None:
+def test_a_symbol_with_large_sizes_is_recorded_and_reported() -> None:
     """By what the exchange allows, not by what is there; others are not spoken of."""
     wide = SymbolInfo("WIDEUSDT", step_size="0.00000001", max_quantity="92141578.00000000")
     info = ExchangeInfo({"BTCUSDT": SymbolInfo("BTCUSDT"), "WIDEUSDT": wide})

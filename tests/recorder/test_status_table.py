@@ -100,7 +100,7 @@ def test_lines_of_the_log_that_were_lost_are_counted_below_the_table() -> None:
     assert "1,200 lines of the log lost" in " ".join(drawn(replace(NOW, lost_lines=1_200)))
 
 
-def test_a_rate_is_counted_since_a_look_before() -> None:
+def test_a_rate_is_counted_since_an_earlier_status() -> None:
     """Over seconds, so that a worker without a new report does not seem to stand still."""
     before = replace(NOW, books=(replace(BTC, updates=940),))
     assert line_of("BTCUSDT", drawn(NOW, before, 5.0))[5] == "12"

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from booktape.core.tape_records import Checkpoint, Connected, SegmentEnd, SegmentStart, TapeRecord
 from booktape.store.tape_reader import read_tape
-from store.story import Stored
+from store.small_recording import Stored
 
 
 def final_files(root: Path) -> list[Path]:

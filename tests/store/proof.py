@@ -14,7 +14,7 @@ from store.contents import (
     stored,
     tapes,
 )
-from store.story import OPENING, RECORDS, expected, standing
+from store.small_recording import OPENING, RECORDS, expected, standing
 
 
 def assert_recovers(root: Path, safe: int) -> None:

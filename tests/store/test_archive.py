@@ -23,7 +23,7 @@ from booktape.store.layout import Layout
 from booktape.store.tape_reader import read_ends
 from store.contents import assert_only_whole_files, records_on_tape, stored, tapes
 from store.endless import OPENING, records
-from store.story import BTC, ETH, YUAN, Rotate, Scene, expected, record
+from store.small_recording import BTC, ETH, YUAN, Rotate, Scene, expected, record
 from support.oracle import SECOND, connected, event, listed, rest, snapshot, start, stream
 from support.rotation import finish
 
@@ -33,13 +33,13 @@ TESTS = Path(__file__).parent.parent
 def visit(root: Path, at: int, update_id: int, *symbols: str, more: tuple[Scene, ...] = ()) -> None:
     """Record from second `at` on: a snapshot and one event of each symbol. Ends at `at` + 2."""
     symbols = symbols or (BTC,)
-    story: list[Scene] = [connected(at, 1, symbols)]
+    scenes: list[Scene] = [connected(at, 1, symbols)]
     for symbol in symbols:
-        story.append(rest(snapshot(update_id, {"1": "1"}, symbol=symbol), at + 1))
+        scenes.append(rest(snapshot(update_id, {"1": "1"}, symbol=symbol), at + 1))
         last = update_id + 1
-        story.append(stream(event(last, last, {"2": "1"}, symbol=symbol), at + 2, 1))
+        scenes.append(stream(event(last, last, {"2": "1"}, symbol=symbol), at + 2, 1))
     opening = replace(start(*symbols), received_ns=at * SECOND)
-    record(root, [*story, *more], opening=opening, tag=f"at{at}")
+    record(root, [*scenes, *more], opening=opening, tag=f"at{at}")
 
 
 def die(root: Path, at: int, update_id: int) -> None:
@@ -148,7 +148,7 @@ def test_an_archive_that_workers_still_write_is_in_use(tmp_path: Path) -> None:
         pass
 
 
-def test_without_its_tape_the_rows_tell(tmp_path: Path) -> None:
+def test_without_its_tape_the_rows_decide(tmp_path: Path) -> None:
     """The tape folder is gone: the last row says the epoch, and the gap says why it is wide."""
     visit(tmp_path, 0, 10)
     visit(tmp_path, 100, 50)

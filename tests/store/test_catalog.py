@@ -75,9 +75,7 @@ def test_the_newest_rows_of_a_symbol(layout: Layout) -> None:
     assert next(newest_rows(layout, BTC)) == Segment(DAY_US + 1, "a")
 
 
-def test_who_wants_the_newest_looks_at_one_day(
-    layout: Layout, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_newest_is_found_in_one_day(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of an archive of years, of more than a thousand symbols."""
     for days in range(3):
         touch(layout.rows(Segment(days * DAY_US, "f"), BTC))

@@ -18,7 +18,7 @@ from store.contents import (
 )
 from store.fragile import Disk
 from store.proof import assert_recovers
-from store.story import RECORDS, expected, record
+from store.small_recording import RECORDS, expected, record
 
 APART = pytest.mark.parametrize("apart", [13, pytest.param(1, marks=pytest.mark.long)])
 """How many operations lie between two at which it is killed."""
@@ -95,8 +95,8 @@ def test_readers_meet_whole_files_at_every_step(
     assert appeared == len(final_files(tmp_path)) == 14
 
 
-def test_a_story_that_was_not_interrupted_is_the_measure(tmp_path: Path) -> None:
-    """The story that is killed above holds rows of three symbols and gaps of several reasons."""
+def test_a_recording_that_was_not_interrupted_is_the_measure(tmp_path: Path) -> None:
+    """The recording that is killed above holds rows of three symbols and gaps of several reasons."""
     record(tmp_path)
     truth = expected(RECORDS, STOPPED)
     assert stored(tmp_path).rows == truth.rows

@@ -71,7 +71,7 @@ def test_a_final_file_is_never_replaced(tmp_path: Path) -> None:
     assert not unsealed.exists()
 
 
-def test_a_name_that_cannot_be_given_is_said(tmp_path: Path) -> None:
+def test_a_name_that_cannot_be_given_is_reported(tmp_path: Path) -> None:
     """A publication that fails leaves the unsealed file where it is."""
     (tmp_path / "tape").write_bytes(b"a file where a folder should be")
     (tmp_path / "unsealed").write_bytes(b"whole")

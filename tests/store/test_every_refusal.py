@@ -31,7 +31,7 @@ from recorder.test_async_recording import SEGMENT_S
 from store.contents import assert_only_whole_files, digests, stored
 from store.fragile import STEPS, Disk
 from store.proof import assert_recovers
-from store.story import OPENING, RECORDS, expected, record
+from store.small_recording import OPENING, RECORDS, expected, record
 from support.oracle import SECOND
 
 T = TypeVar("T")
@@ -67,10 +67,10 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
     return Disk(monkeypatch, patient=True)
 
 
-def record_at_a_desk(root: Path) -> None:
-    """The whole story, as the recorder does it: with flushes, a rotation, and an end."""
+def record_asynchronously(root: Path) -> None:
+    """The whole recording, as the recorder does it: with flushes, a rotation, and an end."""
 
-    async def story() -> None:
+    async def record_all() -> None:
         with open_archive(root) as archive:
             async_recording = AsyncRecording(archive.begin(OPENING, "first"), Clock(), SEGMENT_S)
             records: list[TapeRecord] = list(RECORDS)
@@ -80,7 +80,7 @@ def record_at_a_desk(root: Path) -> None:
                 await async_recording.flush()
             await async_recording.seal([], lambda _: None, lambda _: [])
 
-    asyncio.run(story())
+    asyncio.run(record_all())
 
 
 def rebuild_into(source: Path) -> Callable[[Path], None]:
@@ -152,7 +152,7 @@ def test_what_passes_is_waited_for(
 
 @pytest.mark.parametrize("what", STRIDES)
 @APART
-def test_what_does_not_pass_is_said_and_mended_by_the_next_start(
+def test_what_does_not_pass_is_reported_and_repaired_by_the_next_start(
     tmp_path: Path, disk: Disk, apart: int, what: str
 ) -> None:
     """EIO at any operation: one sentence, whole files only; then one more start has everything."""
@@ -185,7 +185,11 @@ def _life(
     # A first start on a full disk is refused at once: there is nothing to lose. All later ones wait.
     start_again(tmp_path / "begun")
     if what == "record":
-        return (lambda root: shutil.copytree(tmp_path / "begun", root)), record_at_a_desk, STOPPED
+        return (
+            (lambda root: shutil.copytree(tmp_path / "begun", root)),
+            record_asynchronously,
+            STOPPED,
+        )
     if what == "recover":
         shutil.copytree(tmp_path / "begun", tmp_path / "torn")
         leave_torn(tmp_path / "torn")

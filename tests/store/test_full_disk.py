@@ -14,7 +14,7 @@ from booktape.store.archive import open_archive
 from store.contents import assert_only_whole_files
 from store.fragile import Disk, files_end_at
 from store.proof import assert_recovers
-from store.story import RECORDS, perform, record
+from store.small_recording import RECORDS, perform, record
 
 
 def test_the_disk_fills_up_at_any_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,7 +32,7 @@ segments = st.builds(Segment, st.integers(0, LAST_US), st.text("0123456789abcdef
 layout = Layout(Path("/archive"))
 
 
-def test_a_name_tells_when_and_who() -> None:
+def test_a_name_shows_the_time_and_the_recorder() -> None:
     """The start in UTC to the microsecond, then the recorder's tag."""
     segment = Segment.at(MOMENT_NS, "3f9a2c81")
     assert segment.name == "20261122T101300.123456Z-3f9a2c81"

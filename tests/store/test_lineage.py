@@ -103,7 +103,7 @@ def test_tapes_from_before_go_on_by_name() -> None:
     assert lineage(a1, a2, b1, c1, d1, carried_over=taken).before[d1.segment] == (c1.segment,)
 
 
-def test_a_tape_that_tells_nothing_stands_by_its_name() -> None:
+def test_a_tape_without_a_predecessor_is_placed_by_its_name() -> None:
     """Between those of its own recorder; those that name it find it."""
     first = begin(10, "a")
     damaged = Beginning.unknown(Segment(20, "a"))

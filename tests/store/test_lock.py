@@ -92,7 +92,7 @@ def test_a_lock_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
     assert not (tmp_path / "elsewhere").exists()
 
 
-def test_a_directory_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+def test_a_directory_that_cannot_be_made_is_reported(tmp_path: Path) -> None:
     """An output directory below a file: one sentence, no traceback of the operating system."""
     (tmp_path / "file").write_bytes(b"")
     lock = tmp_path / "file" / "archive" / ".lock"

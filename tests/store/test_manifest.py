@@ -17,7 +17,7 @@ from booktape.store.layout import Layout, Segment
 from booktape.store.manifest import seal_manifest
 from booktape.store.unsealed_file import FileSeal
 from store.fragile import Disk
-from store.story import record
+from store.small_recording import record
 
 SEGMENT = Segment(0, "a")
 ROOMS = ("tape", "snapshots", "gaps", "checks", "notes")

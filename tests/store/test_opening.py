@@ -13,7 +13,7 @@ import pytest
 
 from booktape.store.opening import open_file
 from e2e.commands import BOOKTAPE
-from verify.small import BTC, build, look, sealed
+from verify.small import BTC, build, sealed, verified
 
 WITHIN_S = 60
 
@@ -45,7 +45,7 @@ def test_only_a_regular_file_is_opened(tmp_path: Path) -> None:
         assert file.read() == b"x"
 
 
-def told(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+def run_command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     """What a command says; it fails the test when it does not come back."""
     command = [*BOOKTAPE, *map(str, arguments)]
     return subprocess.run(
@@ -75,7 +75,7 @@ def test_no_command_waits_for_a_fifo(root: Path, tmp_path: Path, kind: str) -> N
         ("rebuild", root, "--every", "1", "--out", tmp_path / "rebuilt"),
         ("record", BTC, "--exchange", "sim", "--duration", "1", "--out", root),
     ):
-        done = told(*arguments)
+        done = run_command(*arguments)
         assert "Traceback" not in done.stderr, arguments
         if arguments[0] == "verify":
             assert done.returncode == 1
@@ -99,7 +99,7 @@ def test_a_manifest_leads_nowhere_else(root: Path, tmp_path: Path, name: str) ->
     said = json.loads(manifest.read_bytes())
     said["files"][name] = {"bytes": 0, "sha256": ""}
     manifest.write_text(json.dumps(said))
-    report = look(root)
+    report = verified(root)
     (finding,) = report.found.kept
     assert (finding.what, finding.stored) == ("names a file that is none of its segment", name)
 
@@ -109,7 +109,7 @@ def test_a_manifest_does_not_lead_through_a_link(root: Path, tmp_path: Path) -> 
     day = sealed(root, "gaps")[0].parent
     day.rename(tmp_path / "outside")
     day.symlink_to(tmp_path / "outside")
-    report = look(root)
+    report = verified(root)
     kept = [(finding.file, finding.what) for finding in report.found.kept]
     assert any(what.startswith("is a link") for _, what in kept)
     assert any(file.startswith("gaps/date=") and what == "is gone" for file, what in kept)
@@ -125,7 +125,7 @@ def test_names_that_are_no_text(root: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for arguments in (("info", root), ("verify", root), ("verify", root, "--json")):
-            done = told(*arguments)
+            done = run_command(*arguments)
             assert "Traceback" not in done.stderr, arguments
             if arguments[0] == "verify":
                 assert done.returncode == 1

@@ -13,7 +13,7 @@ import pytest
 
 from booktape.store.archive import open_archive
 from booktape.store.schema import SNAPSHOTS
-from store.story import OPENING, RECORDS, expected, perform
+from store.small_recording import OPENING, RECORDS, expected, perform
 
 
 def by_duckdb(root: Path) -> list[dict[str, Any]]:

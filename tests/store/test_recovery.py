@@ -39,7 +39,7 @@ from booktape.store.tape_reader import read_tape
 from booktape.store.tape_writer import TapeWriter
 from store.contents import digests, end_of_tape, final_files, stored, tapes
 from store.fragile import Disk, SameThread
-from store.story import OPENING, RECORDS, expected, record, standing
+from store.small_recording import OPENING, RECORDS, expected, record, standing
 from support.oracle import SECOND, connected, rest, snapshot
 
 if sys.version_info >= (3, 14):
@@ -81,7 +81,7 @@ def kill(
     at: str,
     which: Callable[[Iterable[int]], int] = max,
 ) -> None:
-    """Record the story and die at the last operation of this name, or at the first one of a seal."""
+    """Record and die at the last operation of this name, or at the first one of a seal."""
     with monkeypatch.context() as patch:
         disk = Disk(patch)
         record(root.with_name("rehearsal"))
@@ -479,7 +479,9 @@ def test_a_recovery_can_be_stopped_after_any_record(
     assert stored(tmp_path) == expected(RECORDS, KILLED)
 
 
-def test_what_cannot_be_removed_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_removed_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An operating system that refuses even that: a sentence, and the next start tries again."""
     (tmp_path / "unsealed" / FIRST.name).mkdir(parents=True)
     disk = Disk(monkeypatch)

@@ -24,7 +24,7 @@ from booktape.store.segment_writer import SegmentWriter
 from booktape.store.tape_reader import read_tape
 from store.contents import stored, table_rows
 from store.fragile import SameThread
-from store.story import gap_as_stored, row_as_stored
+from store.small_recording import gap_as_stored, row_as_stored
 
 BTC, ETH = "BTCUSDT", "ETHBTC"
 SEGMENT = Segment(0, "a")

@@ -26,12 +26,12 @@ from booktape.store.session import RecordingSession
 from booktape.store.tape_reader import read_tape
 from store.contents import final_files, records_on_tape, stored, table_rows, tapes
 from store.fragile import Disk, SameThread
-from store.story import (
+from store.small_recording import (
     BTC,
     ETH,
     OPENING,
     RECORDS,
-    STORY,
+    SCENES,
     YUAN,
     Rotate,
     Stored,
@@ -90,7 +90,7 @@ def test_how_a_tape_begins_and_ends(tmp_path: Path) -> None:
     assert isinstance(start, SegmentStart)
     assert (start.received_ns, start.symbols) == (30 * SECOND, OPENING.symbols)
     assert [type(tape_record) for tape_record in head[:-3]] == [Checkpoint] * 3
-    # Two connections were open; the last record is the story's own.
+    # Two connections were open; the last record is the recording's own.
     assert head[-3:-1] == [Connected(30 * SECOND, n, s) for n, s in ((1, (BTC, ETH)), (5, (BTC,)))]
     assert head[-1] == connected(31, 3, (YUAN,))
     assert second[-4] == SegmentEnd(43 * SECOND, STOPPED)
@@ -121,7 +121,7 @@ def test_a_gap_is_stored_once(tmp_path: Path) -> None:
     ]
 
 
-def test_what_was_confirmed_is_told_in_its_own_segment(tmp_path: Path) -> None:
+def test_what_was_confirmed_is_reported_in_its_own_segment(tmp_path: Path) -> None:
     """A witness's minute ends with the segment, and the next segment begins with none."""
     record(tmp_path)
     files = sorted(tmp_path.glob("checks/*/*"))
@@ -148,9 +148,9 @@ def test_what_is_known_from_before_goes_on(tmp_path: Path) -> None:
     assert last == SegmentEnd(2 * SECOND, ROTATED), "the next segment knows how things stood"
 
 
-@pytest.mark.parametrize("story", [STORY, [s for s in STORY if not isinstance(s, Rotate)]])
+@pytest.mark.parametrize("scenes", [SCENES, [s for s in SCENES if not isinstance(s, Rotate)]])
 def test_the_tape_is_first(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, story: list[TapeRecord]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scenes: list[TapeRecord]
 ) -> None:
     """Whenever rows are written, the record that made the last one is on the disk already."""
     monkeypatch.setattr(parquet_file, "GROUP_ROWS", 2)
@@ -166,7 +166,7 @@ def test_the_tape_is_first(
         really_write(self, count)
 
     monkeypatch.setattr(SegmentWriter, "_write_groups", check)
-    record(tmp_path, story)
+    record(tmp_path, scenes)
     assert checked == sum(map(len, expected(RECORDS).rows.values()))
 
 
@@ -183,5 +183,5 @@ def test_a_new_tape_knows_no_more_than_the_old_one(
 
     disk.watch = look
     record(tmp_path)
-    before = len([s for s in STORY[: STORY.index(Rotate(30))] if s in RECORDS])
+    before = len([s for s in SCENES[: SCENES.index(Rotate(30))] if s in RECORDS])
     assert at_rename[:2] == [0, before]

@@ -71,7 +71,7 @@ def test_a_tape_begins_with_its_start(tmp_path: Path) -> None:
             first_line(iter(records), tmp_path)
 
 
-def test_what_a_tape_says_of_its_books_is_read_without_what_the_exchange_said(
+def test_checkpoints_of_a_tape_are_read_without_its_messages(
     tmp_path: Path,
 ) -> None:
     """Checkpoints and the end; nothing else is decoded."""

@@ -111,7 +111,7 @@ def test_short_writes_lose_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         (EIO, "Input/output error"),
     ],
 )
-def test_a_refused_write_is_said_in_a_sentence(
+def test_a_refused_write_is_one_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, words: str
 ) -> None:
     """What the user reads: which file, why, and that nothing sealed was harmed."""

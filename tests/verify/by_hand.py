@@ -44,8 +44,8 @@ def line(kind: str, at: float, **fields: Any) -> Row:
 
 
 def start(at: float, symbols: Sequence[str] = (X,)) -> Row:
-    said = {"version": "test", "exchange": "sim", "every": 1, "depth": 5, "symbols": [*symbols]}
-    return line("start", at, **said, witness="depth20", audit_s=900.0, format=2, pulse_s=30.0)
+    body = {"version": "test", "exchange": "sim", "every": 1, "depth": 5, "symbols": [*symbols]}
+    return line("start", at, **body, witness="depth20", audit_s=900.0, format=2, pulse_s=30.0)
 
 
 def up(at: float, connection: int = 1) -> Row:
@@ -53,42 +53,42 @@ def up(at: float, connection: int = 1) -> Row:
 
 
 def snapshot(at: float, last: int, bid_size: str) -> Row:
-    said = {"lastUpdateId": last, "bids": [["100", bid_size]], "asks": [["101", "1"]]}
-    return line("rest", at, symbol=X, limit=5, m=said)
+    body = {"lastUpdateId": last, "bids": [["100", bid_size]], "asks": [["101", "1"]]}
+    return line("rest", at, symbol=X, limit=5, m=body)
 
 
 def event(
     at: float, ids: tuple[int, int], bid_size: str, lag: float = 0.1, connection: int = 1
 ) -> Row:
     first, last = ids
-    said = {"e": "depthUpdate", "E": ns(at - lag) // 10**6, "s": X, "U": first, "u": last}
-    data = {**said, "b": [["100", bid_size]], "a": []}
+    body = {"e": "depthUpdate", "E": ns(at - lag) // 10**6, "s": X, "U": first, "u": last}
+    data = {**body, "b": [["100", bid_size]], "a": []}
     wrapped = {"stream": "btcusdt@depth@100ms", "data": data}
     return line("ws", at, connection=connection, m=wrapped)
 
 
 def top(at: float, last: int, bid_size: str) -> Row:
-    said = {"lastUpdateId": last, "bids": [["100", bid_size]], "asks": [["101", "1"]]}
-    return line("ws", at, connection=1, m={"stream": "btcusdt@depth20@100ms", "data": said})
+    body = {"lastUpdateId": last, "bids": [["100", bid_size]], "asks": [["101", "1"]]}
+    return line("ws", at, connection=1, m={"stream": "btcusdt@depth20@100ms", "data": body})
 
 
 def tick(at: float, elapsed: float = 1) -> Row:
     return line("tick", at, elapsed_ns=ns(elapsed))
 
 
-def status(at: float, said: str) -> Row:
-    return line("status", at, symbol=X, status=said, tick_size="0.01", lot_size="0.001")
+def status(at: float, body: str) -> Row:
+    return line("status", at, symbol=X, status=body, tick_size="0.01", lot_size="0.001")
 
 
 def checkpoint(at: float, **fields: Any) -> Row:
     """Of a book that is known since 2 s, but for `fields`."""
-    said: Row = {"symbol": X, "state": "live", "epoch": 1, "update_id": 10, "updates": 0}
-    said |= {"event_time_us": None, "known_ns": ns(2), "attempt": 0, "gap": None}
-    said |= {"bid_horizon": None, "ask_horizon": None, "bids": [[100, 1]], "asks": [[101, 1]]}
-    said |= {"held": [], "passed": 10, "reached": {"1": None}, "ahead": [], "status": "TRADING"}
-    said |= {"tick_size": "0.01", "lot_size": "0.001", "synced_ns": ns(2), "stamp_ns": ns(2)}
-    said |= {"evidence_age_ns": 0, "newest_us": 0, "newest_id": 0}
-    return line("checkpoint", at, **said | fields)
+    body: Row = {"symbol": X, "state": "live", "epoch": 1, "update_id": 10, "updates": 0}
+    body |= {"event_time_us": None, "known_ns": ns(2), "attempt": 0, "gap": None}
+    body |= {"bid_horizon": None, "ask_horizon": None, "bids": [[100, 1]], "asks": [[101, 1]]}
+    body |= {"held": [], "passed": 10, "reached": {"1": None}, "ahead": [], "status": "TRADING"}
+    body |= {"tick_size": "0.01", "lot_size": "0.001", "synced_ns": ns(2), "stamp_ns": ns(2)}
+    body |= {"evidence_age_ns": 0, "newest_us": 0, "newest_id": 0}
+    return line("checkpoint", at, **body | fields)
 
 
 def stopped(at: float, reason: str, **fields: Any) -> Row:

@@ -33,7 +33,7 @@ from booktape.verify.files import measure
 from booktape.verify.order import Scope
 from booktape.verify.run import Report, verify
 from booktape.wire.encode import encode_combined, encode_ticker, encode_top
-from store.story import Rotate, Scene, perform, record
+from store.small_recording import Rotate, Scene, perform, record
 from support.oracle import SECOND, connected, event, levels, lost, rest, snapshot, stream
 
 if sys.version_info >= (3, 14):
@@ -129,11 +129,11 @@ def build(root: Path, every: int = 2) -> None:
     record(root, FIRST, opening=opening(0, every=every), tag="first")
     record(root, SECOND_RUN, opening=opening(100, every=every), tag="second")
     with open_archive(root) as archive:
-        story = (connected(201, 1, (BTC,)), rest(snapshot(50, {"95": "1"}, {"96": "1"}), 202))
-        perform(archive, story, opening=opening(200, BTC, every=every), tag="third")
+        scenes = (connected(201, 1, (BTC,)), rest(snapshot(50, {"95": "1"}, {"96": "1"}), 202))
+        perform(archive, scenes, opening=opening(200, BTC, every=every), tag="third")
 
 
-def look(root: Path, **scope: Any) -> Report:
+def verified(root: Path, **scope: Any) -> Report:
     """Verify it, on this core."""
     return verify(root, Scope(**scope), 1)
 

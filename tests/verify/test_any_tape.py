@@ -13,7 +13,7 @@ import pytest
 import booktape
 from booktape.core.tape_records import Pulse, Tick
 from verify.any_tape import SYMBOLS, NextSegment, Script, write
-from verify.small import look
+from verify.small import verified
 
 SEEDS = range(16)
 STEPS = 120
@@ -23,7 +23,7 @@ STEPS = 120
 def test_recorder_and_verify_agree(tmp_path: Path, seed: int) -> None:
     """In every row, gap, check and note, and in what each segment hands to the next."""
     write(tmp_path, seed, STEPS)
-    report = look(tmp_path)
+    report = verified(tmp_path)
     assert report.found.kept == []
     assert set(report.found.symbols) <= {*SYMBOLS, None}
 

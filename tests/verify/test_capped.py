@@ -25,7 +25,7 @@ from verify.by_hand import (
     write,
 )
 from verify.replayed_in_seconds import ns
-from verify.small import look
+from verify.small import verified
 
 CAP, DOUBLE = "92233720368.54775807", 92233720368.54776
 LISTED = {"status": "", "tick_size": "", "lot_size": ""}
@@ -65,14 +65,14 @@ def build(root: Path, size: str, double: float) -> None:
 def shown(root: Path) -> str:
     console = Console(width=80)
     with console.capture() as captured:
-        console.print(render(look(root)))
+        console.print(render(verified(root)))
     return " ".join(captured.get().split())
 
 
 def test_a_capped_size_is_right(tmp_path: Path) -> None:
     """In rows, in checkpoints and in audits; and the report calls it capped."""
     build(tmp_path, CAP, DOUBLE)
-    report = look(tmp_path)
+    report = verified(tmp_path)
     assert report.found.kept == []
     assert report.found.counts_of(X).equal == {"rows": 2, "checks": 2}
     assert as_json(report)["symbols"][X]["capped"] == 1
@@ -83,7 +83,7 @@ def test_a_capped_size_is_right(tmp_path: Path) -> None:
 def test_any_other_value_that_no_double_is(tmp_path: Path, size: str) -> None:
     """Is looked at value by value: the row that holds it is wrong."""
     build(tmp_path, size, float(size))
-    (found,) = look(tmp_path).found.kept
+    (found,) = verified(tmp_path).found.kept
     assert (found.what, found.row) == ("no double is this number", 1)
     assert (found.expected, found.stored) == (size, repr(float(size)))
 
@@ -92,7 +92,7 @@ def test_any_other_value_that_no_double_is(tmp_path: Path, size: str) -> None:
 def test_a_large_value_that_a_double_is(tmp_path: Path, size: str) -> None:
     """Is right, and nothing is called capped."""
     build(tmp_path, size, float(size))
-    report = look(tmp_path)
+    report = verified(tmp_path)
     assert (report.clean, report.found.counts_of(X).capped) == (True, 0)
     assert "capped" not in shown(tmp_path)
 
@@ -100,7 +100,7 @@ def test_a_large_value_that_a_double_is(tmp_path: Path, size: str) -> None:
 def test_another_double_is_not_the_cap(tmp_path: Path) -> None:
     """The nearest one stands for it."""
     build(tmp_path, CAP, 92233720368.54778)
-    assert not look(tmp_path).clean
+    assert not verified(tmp_path).clean
 
 
 def test_the_double_of_the_cap_stands_for_it() -> None:

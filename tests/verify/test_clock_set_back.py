@@ -10,9 +10,9 @@ import pytest
 
 from booktape.core.tape_records import Checkpoint, ClockStep, SegmentEnd, SegmentStart, Tick
 from booktape.store.tape_reader import read_tape
-from store.story import record
+from store.small_recording import record
 from support.oracle import SECOND, connected, event, lost, rest, snapshot, stream
-from verify.small import BTC, ETH, look, opening, sealed, top
+from verify.small import BTC, ETH, opening, sealed, top, verified
 
 BACK_S = 10
 ASK = {"101": "1"}
@@ -54,9 +54,9 @@ def archive(tmp_path: Path) -> Path:
         rest(snapshot(50, {"100": "1"}, ASK, limit=3), 202),
         rest(replace(eth, last_id=9), 203),
     )
-    stories = ((0, (BTC, ETH), both), (100, (BTC,), alone), (200, (BTC, ETH), again))
-    for at, symbols, story in stories:
-        record(tmp_path, story, opening=begins(at, *symbols), tag=f"r{at}")
+    recordings = ((0, (BTC, ETH), both), (100, (BTC,), alone), (200, (BTC, ETH), again))
+    for at, symbols, scenes in recordings:
+        record(tmp_path, scenes, opening=begins(at, *symbols), tag=f"r{at}")
     return tmp_path
 
 
@@ -67,7 +67,7 @@ def test_a_witness_that_waits_proves_nothing_of_the_future(archive: Path) -> Non
         g for g in gaps if (g["symbol"], g["reason"]) == (BTC, "disconnected") and g["end_time"]
     )
     assert gap["start_time"].timestamp() == 95
-    assert look(archive).found.kept == []
+    assert verified(archive).found.kept == []
 
 
 def test_a_symbol_that_is_not_recorded_moves_along(archive: Path) -> None:
@@ -78,4 +78,4 @@ def test_a_symbol_that_is_not_recorded_moves_along(archive: Path) -> None:
     assert first.gap
     assert second.gap
     assert second.gap.start_ns == first.gap.start_ns - BACK_S * SECOND
-    assert look(archive).found.kept == []
+    assert verified(archive).found.kept == []

@@ -5,15 +5,15 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from verify.small import BTC, copy, edit_table, edit_tape, look, reseal, rows_of, sealed
+from verify.small import BTC, copy, edit_table, edit_tape, reseal, rows_of, sealed, verified
 
 
-def test_a_row_too_many_is_told_once(archive: Path, tmp_path: Path) -> None:
+def test_a_row_too_many_is_reported_once(archive: Path, tmp_path: Path) -> None:
     """All others are still found in their places."""
     root = copy(archive, tmp_path / "copy")
     edit_table(rows_of(root, BTC, 0), lambda rows: rows.insert(1, rows[0]))
     reseal(root)
-    report = look(root)
+    report = verified(root)
     (found,) = report.found.kept
     assert found.what == "this row does not follow from the tape"
     assert found.row == 1
@@ -35,7 +35,7 @@ def test_a_number_that_no_double_is(archive: Path, tmp_path: Path) -> None:
     edit_tape(sealed(root, "tape")[0], lengthen)
     reseal(root)
     found = next(
-        found for found in look(root).found.kept if found.what == "no double is this number"
+        found for found in verified(root).found.kept if found.what == "no double is this number"
     )
     assert (found.expected, found.stored) == (text, "0.1")
 
@@ -47,7 +47,7 @@ def test_a_byte_that_nobody_reads(archive: Path, tmp_path: Path) -> None:
     content = path.read_bytes()
     assert b"parquet-cpp-arrow" in content
     path.write_bytes(content.replace(b"parquet-cpp-arrow", b"parquet-cpp-arrov"))
-    report = look(root)
+    report = verified(root)
     (found,) = report.found.kept
     assert found.what == "is not as it was sealed (SHA-256)"
     assert report.found.counts_of(BTC).equal["rows"] == 12
@@ -60,7 +60,7 @@ def test_a_file_more_of_a_segment(archive: Path, tmp_path: Path) -> None:
     other = root / "snapshots" / "symbol=OTHER" / path.parent.name / path.name
     other.parent.mkdir(parents=True)
     shutil.copy(path, other)
-    replayed = {found.what for found in look(root).found.kept if found.file.endswith(path.name)}
+    replayed = {found.what for found in verified(root).found.kept if found.file.endswith(path.name)}
     assert replayed == {
         "is not among the files that were sealed",
         "this row does not follow from the tape",

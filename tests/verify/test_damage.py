@@ -24,11 +24,11 @@ from verify.small import (
     copy,
     edit_table,
     edit_tape,
-    look,
     remove_segment,
     reseal,
     rows_of,
     sealed,
+    verified,
 )
 
 Damage: TypeAlias = Callable[[Path], Any]
@@ -370,10 +370,10 @@ CONTENT: Final[Mapping[str, Damage]] = MappingProxyType(
 
 def test_undamaged(archive: Path, tmp_path: Path) -> None:
     """What all these damages are done to is clean, also when its manifests are written anew."""
-    assert look(archive).clean
+    assert verified(archive).clean
     root = copy(archive, tmp_path / "copy")
     reseal(root)
-    report = look(root)
+    report = verified(root)
     assert report.clean
     assert report.found.counts_of(BTC).equal == {"rows": 12, "gaps": 5, "checks": 4}
 
@@ -383,7 +383,7 @@ def test_a_damaged_file_is_named(archive: Path, tmp_path: Path, what: str) -> No
     """Whatever happened to it; nothing crashes."""
     root = copy(archive, tmp_path / "copy")
     name = FILES[what](root)
-    report = look(root)
+    report = verified(root)
     assert report.exit_code == 1
     assert any(name in found.file or name in found.what for found in report.found.kept)
 
@@ -394,7 +394,7 @@ def test_changed_content_is_named(archive: Path, tmp_path: Path, what: str) -> N
     root = copy(archive, tmp_path / "copy")
     name = CONTENT[what](root)
     reseal(root)
-    report = look(root)
+    report = verified(root)
     assert report.found.count[Kind.DIFFERENT]
     assert any(name[:22] in found.file for found in report.found.kept)
 
@@ -404,11 +404,11 @@ def test_there_are_many_kinds() -> None:
     assert len(FILES) + len(CONTENT) > 100
 
 
-def test_a_segment_gone_is_told_from_a_changed_one(archive: Path, tmp_path: Path) -> None:
+def test_a_segment_gone_is_distinguished_from_a_changed_one(archive: Path, tmp_path: Path) -> None:
     """And rows that follow from the checkpoints after it are unproven."""
     root = copy(archive, tmp_path / "copy")
     remove_segment(root, 1)
-    report = look(root)
+    report = verified(root)
     assert "a segment between them is missing" in report.found.kept[0].what
     assert report.found.count[Kind.TRUST]
 
@@ -417,7 +417,7 @@ def test_the_first_segments_gone(archive: Path, tmp_path: Path) -> None:
     """Nothing differs then; but rows that follow from a checkpoint alone are unproven."""
     root = copy(archive, tmp_path / "copy")
     remove_segment(root, 0)
-    report = look(root)
+    report = verified(root)
     assert not report.found.count[Kind.DIFFERENT]
     assert {found.symbol for found in report.found.kept} == {BTC, ETH}
     assert report.found.counts_of(ETH).trusted == 3, "two rows and a gap"
@@ -428,11 +428,11 @@ def test_the_last_segment_gone(archive: Path, tmp_path: Path) -> None:
     """It is noticed where the one before says that it goes on, and only there."""
     root = copy(archive, tmp_path / "copy")
     remove_segment(root, 4)
-    assert look(root).clean, "known weakness, see docs/verify.md"
+    assert verified(root).clean, "known weakness, see docs/verify.md"
     remove_segment(root, 3)
-    assert look(root).clean
+    assert verified(root).clean
     name = remove_segment(root, 2)
-    (found,) = look(root).found.kept
+    (found,) = verified(root).found.kept
     assert "the segment after this one is missing" in found.what
     assert found.file < name
 
@@ -441,7 +441,7 @@ def test_no_tape_any_more(archive: Path, tmp_path: Path) -> None:
     """Then rows are counted, not proved; and the beginning of the next segment is unproven."""
     root = copy(archive, tmp_path / "copy")
     sealed(root, "tape")[1].unlink()
-    report = look(root)
+    report = verified(root)
     assert not report.found.count[Kind.DIFFERENT]
     assert report.found.counts_of(BTC).unverifiable == 2
     assert report.found.counts_of(BTC).trusted
@@ -454,7 +454,7 @@ def test_an_epoch_never_falls_back(archive: Path, tmp_path: Path) -> None:
     edit_table(rows_of(root, BTC, 0), value(3, "epoch", lambda _: 7))
     reseal(root)
     sealed(root, "tape")[0].unlink()
-    assert any(found.what == "an epoch falls back" for found in look(root).found.kept)
+    assert any(found.what == "an epoch falls back" for found in verified(root).found.kept)
 
 
 @settings(max_examples=40)
@@ -478,7 +478,7 @@ def test_any_bit_of_any_file(
     path.write_bytes(content)
     if forge:
         reseal(root)
-    report = look(root)
+    report = verified(root)
     if not forge:
         assert not report.clean
         segment = path.name.partition(".json")[0].removesuffix(".parquet")
@@ -497,7 +497,7 @@ def test_any_file_cut_anywhere(
     content = path.read_bytes()
     path.write_bytes(content[: int(cut * len(content))])
     reseal(root)
-    report = look(root)
+    report = verified(root)
     assert any(path.name in found.file for found in report.found.kept)
 
 
@@ -507,6 +507,6 @@ def test_tables_keep_their_columns(archive: Path, tmp_path: Path) -> None:
     path = sealed(root, "gaps")[0]
     pq.write_table(pa.table({"x": [1]}), path)
     reseal(root)
-    (found,) = look(root).found.kept
+    (found,) = verified(root).found.kept
     assert found.what == "cannot be read: its columns are x int64"
     assert pq.read_schema(sealed(root, "gaps")[1]).equals(GAPS)

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 import booktape
-from store.story import Scene, record
+from store.small_recording import Scene, record
 from support.oracle import asked, connected, event, rest, snapshot, start, stream, top
-from verify.small import look
+from verify.small import verified
 
 BOOK = {"99": "1"}, {"101": "1"}
 AGREED: dict[str, tuple[Scene, ...]] = {
@@ -26,4 +26,4 @@ def test_a_gap_begins_at_the_last_event_whatever_agreed_later(tmp_path: Path, wh
     record(tmp_path, (*scenes, stream(event(15, 15), 9, 1)), opening=opening, tag="old")
     (gap,) = booktape.open(tmp_path).gaps().to_pylist()
     assert (gap["reason"], gap["start_time"].timestamp()) == ("id_gap", 2)
-    assert look(tmp_path).found.kept == []
+    assert verified(tmp_path).found.kept == []

@@ -21,7 +21,7 @@ import pytest
 
 import booktape
 from booktape.store.layout import Layout
-from verify.small import BTC, ETH, copy, look, rows_of, sealed
+from verify.small import BTC, ETH, copy, rows_of, sealed, verified
 
 Rows: TypeAlias = Counter[tuple[str, int, int]]
 """Symbol, epoch and number of updates, which no two rows have in common."""
@@ -134,7 +134,7 @@ FORGERIES: Final[dict[str, Forgery]] = {
 
 def proved(root: Path) -> tuple[bool, int]:
     """Whether `verify` is content, and how many rows it has proved."""
-    report = look(root)
+    report = verified(root)
     return report.clean, sum(counts.equal["rows"] for counts in report.found.symbols.values())
 
 
@@ -200,9 +200,9 @@ def test_litter_that_no_reader_takes_for_rows_is_no_difference(
     (folder / ".DS_Store").write_bytes(b"litter")
     (folder / "lost+found").mkdir()
     (folder / "lost+found" / "#12").write_bytes(b"litter")
-    assert look(root).clean
+    assert verified(root).clean
     (folder / "lost+found" / "#12").write_bytes(b"PAR1")
-    assert not look(root).clean
+    assert not verified(root).clean
 
 
 def test_a_folder_that_may_be_a_link(archive: Path, tmp_path: Path) -> None:
@@ -210,6 +210,6 @@ def test_a_folder_that_may_be_a_link(archive: Path, tmp_path: Path) -> None:
     root = copy(archive, tmp_path / "copy")
     Layout(root).snapshots.rename(tmp_path / "elsewhere")
     Layout(root).snapshots.symlink_to(tmp_path / "elsewhere")
-    assert look(root).clean
+    assert verified(root).clean
     rows_under("symbol=%42TCUSDT/{day}/{name}")(root)
-    assert not look(root).clean
+    assert not verified(root).clean

@@ -14,7 +14,7 @@ from booktape.verify.order import Scope
 from booktape.verify.report import SHOWN_MAX, as_json, render
 from booktape.verify.run import tape_bytes, verdict, verify
 from reader.day import BEGIN_S, SYMBOLS, write_by_workers
-from verify.small import BTC, ETH, copy, look, remove_segment, rows_of, sealed
+from verify.small import BTC, ETH, copy, remove_segment, rows_of, sealed, verified
 
 
 def shown(report: object) -> str:
@@ -30,44 +30,46 @@ def test_several_cores_find_the_same(archive: Path, tmp_path: Path) -> None:
     rows_of(root, BTC, 1).unlink()
     counted: list[int] = []
     many = verify(root, Scope(), 2, counted.append)
-    assert as_json(many) == as_json(look(root))
+    assert as_json(many) == as_json(verified(root))
     assert sum(counted) == tape_bytes(root, Scope())
 
 
 def test_one_symbol(archive: Path, tmp_path: Path) -> None:
     """What is wrong with others is not asked about, but for whole files."""
     root = copy(archive, tmp_path / "copy")
-    assert set(look(root, symbols=frozenset({ETH})).found.symbols) == {ETH, None}, "None: for all"
+    assert set(verified(root, symbols=frozenset({ETH})).found.symbols) == {ETH, None}, (
+        "None: for all"
+    )
     with pytest.raises(UsageError, match="no snapshots of X"):
-        look(root, symbols=frozenset({"X"}))
+        verified(root, symbols=frozenset({"X"}))
 
 
 def test_a_stretch_of_time(archive: Path) -> None:
     """Its beginning is taken as right, and the report names it."""
-    found = look(archive, from_us=35 * 10**6, to_us=61 * 10**6)
+    found = verified(archive, from_us=35 * 10**6, to_us=61 * 10**6)
     assert found.segments == 2
     assert found.clean
     assert "is taken as right" in shown(render(found))
     assert "after --to" in shown(render(found))
     for nothing in ({"from_us": 10**15}, {"to_us": -1}):
         with pytest.raises(UsageError, match="no segment between"):
-            look(archive, **nothing)
+            verified(archive, **nothing)
 
 
 def test_a_stretch_of_time_holds_what_every_worker_recorded_in_it(tmp_path: Path) -> None:
     """Each one's tape ends with its own next; and what lies before is not asked of any of them."""
     write_by_workers(tmp_path, 30, segment_s=10)
     ten, twenty = ((BEGIN_S + second) * 10**6 for second in (10, 20))
-    found = look(tmp_path, from_us=ten + 5, to_us=twenty)
+    found = verified(tmp_path, from_us=ten + 5, to_us=twenty)
     assert (found.segments, found.clean) == (3, True), "0 to 11, 10 to 20, 11 to 22"
     rows_of(tmp_path, SYMBOLS[0], 1).unlink()
-    assert not look(tmp_path, from_us=ten + 5, to_us=twenty).clean
+    assert not verified(tmp_path, from_us=ten + 5, to_us=twenty).clean
 
 
 def test_nothing_to_verify(tmp_path: Path) -> None:
     """One sentence."""
     with pytest.raises(UsageError, match="holds no recording"):
-        look(tmp_path / "nothing")
+        verified(tmp_path / "nothing")
 
 
 def test_what_is_not_sealed_yet(archive: Path, tmp_path: Path) -> None:
@@ -75,7 +77,7 @@ def test_what_is_not_sealed_yet(archive: Path, tmp_path: Path) -> None:
     root = copy(archive, tmp_path / "copy")
     name = "19700101T000500.000000Z-next"
     (root / "unsealed" / name).mkdir(parents=True)
-    found = look(root)
+    found = verified(root)
     assert found.clean
     assert f"Not sealed yet, and not verified: {name}" in " ".join(shown(render(found)).split())
 
@@ -86,19 +88,19 @@ def test_a_segment_goes_on_in_one_that_is_not_sealed(archive: Path, tmp_path: Pa
     for index in (4, 3, 2):
         name = remove_segment(root, index)
     (root / "unsealed" / name).mkdir(parents=True)
-    assert look(root).clean
+    assert verified(root).clean
 
 
 def test_the_report_shows_both_sides(archive: Path, tmp_path: Path) -> None:
     """Where a difference is, what the tape says, and what is stored; only the first ones."""
     root = copy(archive, tmp_path / "copy")
     shutil.copy(sealed(root, "gaps")[1], sealed(root, "gaps")[0])
-    text = " ".join(shown(render(look(root))).split())
+    text = " ".join(shown(render(verified(root))).split())
     assert f"{sealed(root, 'gaps')[0].name}, BTCUSDT, row 0, epoch:" in text
     assert "due: 1 stored: 2" in text
     for path in sealed(root, "snapshots"):
         path.unlink()
-    report = look(root)
+    report = verified(root)
     assert report.found.count[Kind.DIFFERENT] > SHOWN_MAX
     assert "more (different)" in shown(render(report))
     assert verdict(report).startswith("Not verified: ")

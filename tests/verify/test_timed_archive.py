@@ -31,7 +31,7 @@ from verify.by_hand import (
     write,
 )
 from verify.replayed_in_seconds import ns
-from verify.small import Lines, copy, edit_tape, look, reseal, sealed
+from verify.small import Lines, copy, edit_tape, reseal, sealed, verified
 
 
 @pytest.fixture(scope="module")
@@ -43,14 +43,14 @@ def by_hand(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_it_is_clean(by_hand: Path) -> None:
     """Rows, gaps, checks, notes, and both ends of each checkpoint are what the documents say."""
-    report = look(by_hand)
+    report = verified(by_hand)
     assert report.found.kept == []
     assert report.found.counts_of(X).equal == {"rows": 5, "gaps": 2, "checks": 1, "notes": 5}
     assert report.found.counts_of(None).equal == {"notes": 2}
 
 
 def found(root: Path) -> list[Finding]:
-    return [one for one in look(root).found.kept if one.kind == Kind.DIFFERENT]
+    return [one for one in verified(root).found.kept if one.kind == Kind.DIFFERENT]
 
 
 def sooner(at: int, column: str, by: float) -> Callable[[Lines], Any]:
@@ -160,7 +160,7 @@ def test_a_silence_that_was_believed(tmp_path: Path) -> None:
     end = [line("end", 30, reason="stopped"), stopped(30, "stopped", **last, **times, **listed)]
     rows = [row(2, 10, (1, 0), 1), row(3.5, 11, (1, 1), 2, 3.4)]
     write(tmp_path / "quiet", 0, [*lines, *(tick(at) for at in range(4, 30)), *end], rows)
-    assert look(tmp_path / "quiet").clean, "nothing says that an event is missing"
+    assert verified(tmp_path / "quiet").clean, "nothing says that an event is missing"
     ahead = [top(5.5, 13, "3"), *(tick(at) for at in range(6, 30))]
     write(tmp_path / "dead", 0, [*lines, tick(4), tick(5), *ahead, *end], rows)
     missing, checkpoint = found(tmp_path / "dead")
@@ -179,7 +179,7 @@ def test_a_row_of_an_event_that_ran_ahead(tmp_path: Path) -> None:
     lines += [line("end", 4, reason="stopped"), stopped(4, "stopped", **last, **times, **listed)]
     rows = [row(2, 10, (1, 0), 1), row(3.5, 11, (1, 1), 2, 3.4)]
     write(tmp_path / "right", 0, lines, [*rows, row(3.5, 12, (1, 2), 3, 3.1)])
-    assert look(tmp_path / "right").clean
+    assert verified(tmp_path / "right").clean
     write(tmp_path / "early", 0, lines, [*rows, row(3.2, 12, (1, 2), 3, 3.1)])
     (one,) = found(tmp_path / "early")
     assert (one.column, one.expected, one.stored) == ("receive_time", "3500000", "3200000")
@@ -196,7 +196,7 @@ def test_a_gap_that_begins_where_a_late_event_came(tmp_path: Path) -> None:
     rows = [row(2, 10, (1, 0), 1), row(3, 11, (1, 1), 2, 2.9), row(9, 12, (1, 2), 3, 4.9)]
     rows.append(row(10, 14, (2, 0), 5))
     write(tmp_path / "right", 0, lines, rows, gaps=[gap(5, 10, (12, 14), 1, "id_gap")])
-    assert look(tmp_path / "right").clean
+    assert verified(tmp_path / "right").clean
     write(tmp_path / "late", 0, lines, rows, gaps=[gap(9, 10, (12, 14), 1, "id_gap")])
     (one,) = found(tmp_path / "late")
     assert (one.column, one.expected, one.stored) == ("start_time", "5000000", "9000000")

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from booktape.verify.model.replay import NoteOnTape
 from booktape.verify.model.sync import ModelState, ModelSync, OpenGap
 from booktape.verify.model.timed_sync import TimedModelSync
-from verify.test_truth import SYMBOL, Seen, Story
+from verify.test_truth import SYMBOL, RandomTape, Seen
 
 SLOT_NS = 10**8
 SECOND = 10**9
@@ -61,7 +61,7 @@ class Stamped(Seen):
         self.pauses += 1
 
 
-class TimedTape(Story):
+class TimedTape(RandomTape):
     """A market told in real time: 100 ms a slot, a tick a second, a pulse every two."""
 
     def __init__(self, seed: int, *, has_witness: bool) -> None:
@@ -80,11 +80,11 @@ class TimedTape(Story):
         self.last_tick_ns, self.unseen_ns = self.now_ns, 0
         self.was_stopped = False
 
-    def tell(self, kind: str, **fields: object) -> None:
+    def write(self, kind: str, **fields: object) -> None:
         if kind == "start":
             fields |= {"format": 2, "pulse_s": PULSE_S, "audit_s": 0}
             self.now_ns = BEGIN_US * 1_000
-        super().tell(kind, **fields)
+        super().write(kind, **fields)
 
     def step(self, *, is_deaf: bool, loss: float, is_stopped: bool = False) -> None:
         """One slot: what happens on the exchange, and what of it arrives; nothing while we are stopped."""
@@ -123,19 +123,19 @@ class TimedTape(Story):
     def _witness(self) -> None:
         true = self.tops.book(SYMBOL, self.last_ids[-1])
         sides = {"bids": true.bid_texts[:20], "asks": true.ask_texts[:20]}
-        said = {"lastUpdateId": true.update_id, **sides}
+        body = {"lastUpdateId": true.update_id, **sides}
         stream = f"{SYMBOL.lower()}@depth20@100ms"
-        self.tell("ws", connection=1, m={"stream": stream, "data": said})
+        self.write("ws", connection=1, m={"stream": stream, "data": body})
 
     def tick(self) -> None:
         elapsed_ns, self.last_tick_ns = self.now_ns - self.last_tick_ns, self.now_ns
-        self.tell("tick", elapsed_ns=elapsed_ns)
+        self.write("tick", elapsed_ns=elapsed_ns)
         self.unseen_ns += max(0, elapsed_ns - 2 * SECOND)
         self._assert_proved()
 
     def pulse(self) -> None:
         tops = {SYMBOL: list(self.history[-1][2])} if self.history else {}
-        self.tell("pulse", asked_ns=self.now_ns, tops=tops)
+        self.write("pulse", asked_ns=self.now_ns, tops=tops)
 
     def best_at(self, update_id: int) -> tuple[str, str, str, str] | None:
         """The best levels of the state that ends with this id, if an event ends there."""
@@ -177,38 +177,38 @@ def test_what_is_called_known_was_proved(
     seed: int, loss: float, has_witness: bool, deaf: tuple[int, int], pause: int
 ) -> None:
     """Over any script."""
-    story = TimedTape(seed, has_witness=has_witness)
+    tape = TimedTape(seed, has_witness=has_witness)
     for connection in (1, 2):
-        story.tell("connected", connection=connection, symbols=[SYMBOL])
+        tape.write("connected", connection=connection, symbols=[SYMBOL])
     begin, length = deaf
     for slot in range(1, 400):
         is_deaf, is_stopped = begin <= slot < begin + length, 151 <= slot < 151 + 10 * pause
-        story.step(is_deaf=is_deaf, loss=loss, is_stopped=is_stopped)
+        tape.step(is_deaf=is_deaf, loss=loss, is_stopped=is_stopped)
         if slot % 10 == 0 and not is_stopped:
-            story.tick()
+            tape.tick()
         if slot % (10 * PULSE_S) == 5 and not is_stopped:
-            story.pulse()
-    story.tell("end", reason="stopped")
-    assert story.seen.stamps == sorted(story.seen.stamps)
-    assert story.seen.pauses == bool(pause)
-    for start_ns, last, reason in story.seen.starts:
-        true = story.last_true(last)
+            tape.pulse()
+    tape.write("end", reason="stopped")
+    assert tape.seen.stamps == sorted(tape.seen.stamps)
+    assert tape.seen.pauses == bool(pause)
+    for start_ns, last, reason in tape.seen.starts:
+        true = tape.last_true(last)
         assert true is None or start_ns <= true + LAG_NS, reason
 
 
 def test_a_dead_stream_is_found_and_a_living_one_is_not() -> None:
     """With a witness and without one; a quiet market is proved by the pulse alone."""
     for has_witness, reason in ((True, "silent"), (False, "silent")):
-        story = TimedTape(7, has_witness=has_witness)
-        story.tell("connected", connection=1, symbols=[SYMBOL])
+        tape = TimedTape(7, has_witness=has_witness)
+        tape.write("connected", connection=1, symbols=[SYMBOL])
         for slot in range(1, 600):
-            story.step(is_deaf=slot > 200, loss=0)
+            tape.step(is_deaf=slot > 200, loss=0)
             if slot % 10 == 0:
-                story.tick()
+                tape.tick()
             if slot % (10 * PULSE_S) == 5:
-                story.pulse()
+                tape.pulse()
             if slot == 200:
-                assert story.sync.live
-                assert not story.sync.gap
-        story.tell("end", reason="stopped")
-        assert reason in {why for _, _, why in story.seen.starts}
+                assert tape.sync.live
+                assert not tape.sync.gap
+        tape.write("end", reason="stopped")
+        assert reason in {why for _, _, why in tape.seen.starts}

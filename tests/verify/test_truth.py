@@ -66,7 +66,7 @@ class Seen:
         raise AssertionError(note)
 
 
-class Story:
+class RandomTape:
     """A market's messages as lines of a tape, with whatever happens on the way."""
 
     def __init__(self, seed: int, limit: int, every: int) -> None:
@@ -77,20 +77,20 @@ class Story:
         self.limit = limit
         self.now_ns = 0
         self.last_ids: list[int] = []
-        self.tell("start", version="1", exchange="sim", every=every, depth=limit, symbols=[SYMBOL])
+        self.write("start", version="1", exchange="sim", every=every, depth=limit, symbols=[SYMBOL])
 
-    def tell(self, kind: str, **fields: object) -> None:
+    def write(self, kind: str, **fields: object) -> None:
         self.now_ns += 1_000
         line = {"k": kind, "received_ns": self.now_ns, **fields}
         self.reading.feed(Line.read(json.dumps(line, separators=(",", ":")).encode() + b"\n"))
 
     def bring(self, connection: int, message: bytes) -> None:
-        said = {"stream": "x@depth@100ms", "data": json.loads(message)}
-        self.tell("ws", connection=connection, m=said)
+        body = {"stream": "x@depth@100ms", "data": json.loads(message)}
+        self.write("ws", connection=connection, m=body)
 
     def answer(self) -> None:
-        said = json.loads(self.market.depth(SYMBOL, self.limit, 0.5))
-        self.tell("rest", symbol=SYMBOL, limit=self.limit, m=said)
+        body = json.loads(self.market.depth(SYMBOL, self.limit, 0.5))
+        self.write("rest", symbol=SYMBOL, limit=self.limit, m=body)
 
     @property
     def sync(self) -> ModelSync:
@@ -113,25 +113,25 @@ class Story:
 )
 def test_what_is_called_known_is_true(seed: int, limit: int, every: int, loss: float) -> None:
     """Over any script; and without any loss no gap is called one."""
-    rng, story = Random(seed), Story(seed, limit, every)
+    rng, tape = Random(seed), RandomTape(seed, limit, every)
     late: list[tuple[int, bytes]] = []
     for connection in (1, 2):
-        story.tell("connected", connection=connection, symbols=[SYMBOL])
+        tape.write("connected", connection=connection, symbols=[SYMBOL])
     for _ in range(80):
-        message = story.slot()
+        message = tape.slot()
         late += [(n, message) for n in (1, 2) if message and rng.random() >= loss]
         while late and rng.random() < 0.7:
-            story.bring(*late.pop(0))
+            tape.bring(*late.pop(0))
             if rng.random() < 0.1 and late:
-                story.bring(*late[0])
-        if story.sync.state == ModelState.SYNCING and rng.random() < 0.5:
-            story.answer()
-    story.tell("end", reason="stopped")
-    _assert_complete(story, lossless=loss == 0)
+                tape.bring(*late[0])
+        if tape.sync.state == ModelState.SYNCING and rng.random() < 0.5:
+            tape.answer()
+    tape.write("end", reason="stopped")
+    _assert_complete(tape, lossless=loss == 0)
 
 
-def _assert_complete(story: Story, *, lossless: bool) -> None:
-    rows, gaps = story.seen.rows, story.seen.gaps
+def _assert_complete(tape: RandomTape, *, lossless: bool) -> None:
+    rows, gaps = tape.seen.rows, tape.seen.gaps
     assert rows == sorted(rows)
     epochs = [epoch for epoch, _ in rows]
     assert set(epochs) == set(range(1, max(epochs, default=0) + 1))
@@ -143,29 +143,29 @@ def _assert_complete(story: Story, *, lossless: bool) -> None:
 
 def test_audits_and_witnesses_agree_with_the_truth() -> None:
     """A true book is never called wrong, by a snapshot nor by another stream."""
-    story = Story(seed=3, limit=5, every=1)
-    story.tell("connected", connection=1, symbols=[SYMBOL])
-    story.answer()
+    tape = RandomTape(seed=3, limit=5, every=1)
+    tape.write("connected", connection=1, symbols=[SYMBOL])
+    tape.answer()
     for _ in range(200):
-        message = story.slot()
+        message = tape.slot()
         if message is None:
             continue
-        if len(story.last_ids) % 10 == 0:
-            story.tell("asked", symbol=SYMBOL, limit=5)
-            story.answer()
-        true = story.market.truth().book(SYMBOL, story.last_ids[-1])
+        if len(tape.last_ids) % 10 == 0:
+            tape.write("asked", symbol=SYMBOL, limit=5)
+            tape.answer()
+        true = tape.market.truth().book(SYMBOL, tape.last_ids[-1])
         top = {
             "lastUpdateId": true.update_id,
             "bids": true.bid_texts[:20],
             "asks": true.ask_texts[:20],
         }
-        said = {"stream": f"{SYMBOL.lower()}@depth20@100ms", "data": top}
-        story.tell("ws", connection=1, m=said)
-        story.bring(1, message)
-    story.tell("end", reason="rotated")
-    checks = story.seen.checks
+        body = {"stream": f"{SYMBOL.lower()}@depth20@100ms", "data": top}
+        tape.write("ws", connection=1, m=body)
+        tape.bring(1, message)
+    tape.write("end", reason="rotated")
+    checks = tape.seen.checks
     assert {check.witness for check in checks} == {"rest", "depth20"}
     assert not any(check.mismatches for check in checks)
     assert sum(check.comparisons for check in checks if check.witness == "depth20") > 20
     assert sum(check.witness == "rest" for check in checks) > 2
-    assert not story.seen.gaps
+    assert not tape.seen.gaps

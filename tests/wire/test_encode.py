@@ -56,18 +56,18 @@ def test_an_empty_side_is_a_ticker_of_price_zero() -> None:
     """Both ways."""
     empty = encode_ticker(BookTicker("BTCUSDT", 5, None, (2.0, 1.0)))
     assert json.loads(empty)["b"] == json.loads(empty)["B"] == "0.00000000"
-    for said in (ticker(5, None, {"2": "1"}), ticker(5, {"1": "1"}, None), ticker(5)):
-        assert decode_event(combined(said)) == said
+    for message in (ticker(5, None, {"2": "1"}), ticker(5, {"1": "1"}, None), ticker(5)):
+        assert decode_event(combined(message)) == message
 
 
 def test_the_best_levels_of_many_symbols_are_a_list_and_of_one_are_none() -> None:
     """In the exchange's words; a side without levels has price and size 0."""
     one, other = BookTicker("A", 5, (1.5, 2.0), (2.0, 1.0)), BookTicker("B", 6, None, None)
-    said = {"bidPrice": "1.50000000", "bidQty": "2.00000000"}
-    said |= {"symbol": "A", "askPrice": "2.00000000", "askQty": "1.00000000"}
-    assert json.loads(encode_one_top(one)) == said
+    message = {"bidPrice": "1.50000000", "bidQty": "2.00000000"}
+    message |= {"symbol": "A", "askPrice": "2.00000000", "askQty": "1.00000000"}
+    assert json.loads(encode_one_top(one)) == message
     listed = json.loads(encode_tops([one, other]))
-    assert listed[0] == said
+    assert listed[0] == message
     nothing = dict.fromkeys(("bidPrice", "bidQty", "askPrice", "askQty"), "0.00000000")
     assert listed[1:] == [{"symbol": "B"} | nothing]
 
@@ -75,9 +75,9 @@ def test_the_best_levels_of_many_symbols_are_a_list_and_of_one_are_none() -> Non
 @given(st.integers(0, 10**16))
 def test_an_announcement_comes_back(time_ms: int) -> None:
     """Raw, or in the wrapper."""
-    said = encode_server_shutdown(time_ms)
-    assert json.loads(said)["E"] == time_ms
-    assert decode_event(said) == decode_event(encode_combined("x", said)) == ServerShutdown()
+    message = encode_server_shutdown(time_ms)
+    assert json.loads(message)["E"] == time_ms
+    assert decode_event(message) == decode_event(encode_combined("x", message)) == ServerShutdown()
 
 
 @given(EVENTS, st.integers(0, 999), st.booleans())
@@ -105,12 +105,12 @@ def test_a_snapshot_is_cut_at_its_limit() -> None:
 
 
 @given(st.builds(TopLevels, NAMES, IDS, LEVELS, LEVELS))
-def test_any_partial_book_comes_back(said: TopLevels) -> None:
+def test_any_partial_book_comes_back(message: TopLevels) -> None:
     """What the built-in exchange says is what the recorder hears."""
-    assert decode_event(combined(said)) == said
+    assert decode_event(combined(message)) == message
 
 
 @given(st.builds(BookTicker, NAMES, IDS, BEST, BEST))
-def test_any_ticker_comes_back(said: BookTicker) -> None:
+def test_any_ticker_comes_back(message: BookTicker) -> None:
     """Also with an empty side."""
-    assert decode_event(combined(said)) == said
+    assert decode_event(combined(message)) == message

@@ -176,7 +176,7 @@ def test_what_is_called_exact_is_exact(digits: int, decimals: int, number: int) 
         ("0." + "1" * 5_000, ""),
     ],
 )
-def test_steps_are_told_as_they_are_written(text: str, step: str) -> None:
+def test_steps_are_kept_as_they_are_written(text: str, step: str) -> None:
     """Nothing where the exchange states none, or nothing that can be read."""
     info = SymbolInfo("X", tick_size=text, step_size="0.1")
     assert info.steps() == (step, "0.1")

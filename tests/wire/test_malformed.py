@@ -61,20 +61,20 @@ def survives(payload: bytes) -> None:
     """Every decoder accepts or refuses; what is accepted keeps the nouns' own rules."""
     for decode in DECODERS:
         try:
-            said = decode(payload)
+            decoded = decode(payload)
         except MalformedFrame:
             continue
-        if isinstance(said, DepthEvent):
-            assert 0 <= said.first_id <= said.last_id < 2**63
-        if isinstance(said, BookTicker):
-            said = TopLevels(
-                said.symbol,
-                said.update_id,
-                [said.bid] if said.bid else [],
-                [said.ask] if said.ask else [],
+        if isinstance(decoded, DepthEvent):
+            assert 0 <= decoded.first_id <= decoded.last_id < 2**63
+        if isinstance(decoded, BookTicker):
+            decoded = TopLevels(
+                decoded.symbol,
+                decoded.update_id,
+                [decoded.bid] if decoded.bid else [],
+                [decoded.ask] if decoded.ask else [],
             )
-        if isinstance(said, DepthEvent | DepthSnapshot | TopLevels):
-            for price, size in (*said.bids, *said.asks):
+        if isinstance(decoded, DepthEvent | DepthSnapshot | TopLevels):
+            for price, size in (*decoded.bids, *decoded.asks):
                 assert 0 < price < math.inf
                 assert 0 <= size < math.inf
 

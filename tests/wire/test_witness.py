@@ -31,17 +31,17 @@ def test_a_partial_book() -> None:
 
 def test_a_ticker() -> None:
     """The best level of each side, as of an id that may lie inside an event."""
-    said = ticker(158, {"61222": "0.88634"}, {"61224.53": "1"})
-    assert decode_event(TICKER) == said
-    assert combined(said) == TICKER
+    message = ticker(158, {"61222": "0.88634"}, {"61224.53": "1"})
+    assert decode_event(TICKER) == message
+    assert combined(message) == TICKER
 
 
 def test_symbols_that_are_not_ascii() -> None:
     """However the exchange writes the stream's name."""
-    said = top(5, {"1": "1"}, symbol="币安人生USDT")
-    escaped = json.dumps(json.loads(combined(said))).replace(" ", "").encode()
+    message = top(5, {"1": "1"}, symbol="币安人生USDT")
+    escaped = json.dumps(json.loads(combined(message))).replace(" ", "").encode()
     assert escaped.isascii()
-    assert decode_event(combined(said)) == decode_event(escaped) == said
+    assert decode_event(combined(message)) == decode_event(escaped) == message
     named = ticker(5, {"1": "1"}, symbol="币安人生USDT")
     assert decode_event(combined(named)) == named
 

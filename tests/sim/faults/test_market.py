@@ -207,7 +207,7 @@ def test_an_fault_of_an_unknown_symbol_is_the_users_mistake(fault: Fault) -> Non
 @pytest.mark.parametrize(
     "fault", [Halt("BTCUSDT", 1, 2), ClockStep(1, 1), requests.stale(Attempts(), events=1)]
 )
-def test_a_recording_cannot_be_told_what_happened(fault: Fault, tmp_path: Path) -> None:
+def test_a_recording_takes_no_market_faults(fault: Fault, tmp_path: Path) -> None:
     """What would need a market says so."""
     path = tmp_path / "empty.jsonl.gz"
     path.write_bytes(b"")

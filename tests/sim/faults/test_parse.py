@@ -188,7 +188,7 @@ def test_the_table_of_kinds_is_complete() -> None:
         ("[[fault]]\nkind = 'list'\nsymbol = 'A'", "it needs 'at_s'"),
     ],
 )
-def test_what_is_wrong_is_said_with_its_place(text: str, sentence: str, tmp_path: Path) -> None:
+def test_what_is_wrong_is_reported_with_its_place(text: str, sentence: str, tmp_path: Path) -> None:
     """The file, the entry, and the mistake."""
     path = script(tmp_path, text)
     with pytest.raises(UsageError, match=f"(?s){re.escape(str(path))}.*{sentence}"):

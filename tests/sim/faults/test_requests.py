@@ -46,7 +46,7 @@ async def test_a_refused_client_gets_no_answer() -> None:
         (requests.too_fast(FIRST, retry_after_s=2, status=418), 418, "2", "application/json"),
     ],
 )
-async def test_a_request_gets_the_answer_it_was_told_to_get(
+async def test_a_request_gets_the_answer_of_its_fault(
     fault: Fault, status: int, retry_after: str | None, content_type: str
 ) -> None:
     """Status, Retry-After and form as told; a request inside that silence is a violation."""

@@ -139,7 +139,7 @@ def best(sides: tuple[Levels, Levels], count: int) -> tuple[Levels, Levels]:
 @pytest.mark.parametrize(
     "name", [pytest.param(n, marks=() if n in QUICK else pytest.mark.long) for n in FAULTS]
 )
-def test_all_that_is_said_is_true_at_the_id_it_names(name: str) -> None:
+def test_every_message_is_true_at_the_id_it_names(name: str) -> None:
     """Snapshots at any moment, best levels, partial depth, tickers; and the book one keeps by events."""
     market = TracedMarket(SYMBOLS, 5, levels=30, remembers=True)
     faults = MarketFaults.of(*FAULTS[name])
@@ -179,7 +179,7 @@ def test_all_that_is_said_is_true_at_the_id_it_names(name: str) -> None:
 
 
 @pytest.mark.parametrize("shown", ["BREAK", "END_OF_DAY"])
-def test_what_no_market_data_told_of_is_remembered(shown: Any) -> None:
+def test_what_no_market_data_showed_is_remembered(shown: Any) -> None:
     """To the id: what events tell and what they do not is all that happened, each of it once."""
     market = TracedMarket(("FTMUSDT",), 7, levels=60, remembers=True)
     market.apply_faults(MarketFaults.of(Halt("FTMUSDT", 2, 5, shown, 20)))
@@ -267,7 +267,7 @@ def test_ids_count_anew(blank: bool, first_id: int) -> None:
             truth.book("BTCUSDT", update_id)
 
 
-def test_an_id_that_was_there_twice_must_be_told_apart() -> None:
+def test_an_id_that_was_there_twice_must_be_distinguished() -> None:
     """By how often ids had begun anew."""
     market = TracedMarket(("BTCUSDT",), 3, levels=30)
     market.apply_faults(MarketFaults.of(IdsReset(1), IdsReset(2)))

@@ -38,7 +38,7 @@ BOTH = "BTCUSDT", "ETHUSDT"
 Side: TypeAlias = list[tuple[Decimal, Decimal]]
 
 
-def told(
+def messages_of(
     *faults: Fault, symbols: tuple[str, ...] = ("BTCUSDT",), slots: int = SLOTS
 ) -> list[Message]:
     """All that such an exchange says; the market of `honest`."""
@@ -66,7 +66,7 @@ def levels_of(event: DepthEvent) -> dict[tuple[str, float], float]:
 
 def test_a_hidden_event_leaves_no_hole_in_the_ids() -> None:
     """The next one reaches back over it, with its own levels only; all else is as ever."""
-    true, found = events(told()), events(told(Hide(Messages(first=10, last=10))))
+    true, found = events(messages_of()), events(messages_of(Hide(Messages(first=10, last=10))))
     assert ids(found)[8:10] == [ids(true)[8], (true[9].first_id, true[10].last_id)]
     assert levels_of(found[9]) == levels_of(true[10])
     assert found[:9] + found[10:] == true[:9] + true[11:]
@@ -74,19 +74,19 @@ def test_a_hidden_event_leaves_no_hole_in_the_ids() -> None:
 
 def test_however_many_are_hidden_the_ids_chain() -> None:
     """Runs of them too, and each symbol's for itself."""
-    found = told(Hide(Messages(probability=0.5, seed=3)), symbols=BOTH, slots=200)
+    found = messages_of(Hide(Messages(probability=0.5, seed=3)), symbols=BOTH, slots=200)
     for symbol in BOTH:
-        said = events(found, symbol)
-        assert 60 < len(said) < 140
-        assert all(b.first_id == a.last_id + 1 for a, b in pairwise(said))
-        assert any(levels_of(event) for event in said)
+        message = events(found, symbol)
+        assert 60 < len(message) < 140
+        assert all(b.first_id == a.last_id + 1 for a, b in pairwise(message))
+        assert any(levels_of(event) for event in message)
 
 
 @pytest.mark.parametrize("wrong", ["size", "missing"])
 def test_one_level_of_an_event_is_wrong(wrong: Wrong) -> None:
     """One, of the named event; its ids and all other levels are true."""
     fault = WrongEvent(Messages(first=10, last=10), wrong=wrong, seed=4)
-    true, found = events(told()), events(told(fault))
+    true, found = events(messages_of()), events(messages_of(fault))
     assert ids(found) == ids(true)
     different = [n for n, pair in enumerate(zip(true, found, strict=True)) if pair[0] != pair[1]]
     assert different == [9]
@@ -98,7 +98,7 @@ def test_one_level_of_an_event_is_wrong(wrong: Wrong) -> None:
 
 def test_the_seed_says_which_level_of_an_event_is_wrong() -> None:
     """Every one of them can be."""
-    true = events(told())[9]
+    true = events(messages_of())[9]
     wrong = set()
     for seed in range(200):
         found = WrongEvent(Messages(), seed=seed).changed(true, 10)
@@ -129,8 +129,8 @@ async def test_a_client_believes_it_and_is_wrong() -> None:
 async def test_undetectable_faults_compose_with_each_other_and_with_other_faults() -> None:
     """The wrong event after a hidden one reaches back, too; what is lost on its way is lost."""
     when = Messages(first=10, last=11)
-    found = events(told(Hide(Messages(first=10, last=10)), WrongEvent(when, "missing")))
-    true = events(told())
+    found = events(messages_of(Hide(Messages(first=10, last=10)), WrongEvent(when, "missing")))
+    true = events(messages_of())
     assert (found[9].first_id, found[9].last_id) == (true[9].first_id, true[10].last_id)
     assert len(levels_of(found[9])) == len(levels_of(true[10])) - 1
 
@@ -147,7 +147,7 @@ async def test_undetectable_faults_compose_with_each_other_and_with_other_faults
 
 def test_without_a_undetectable_faults_nothing_is_touched() -> None:
     """The very messages."""
-    messages = told()
+    messages = messages_of()
     assert MessageChanger((Drop(Messages()),)).changed(messages, 0) is messages
     untouched = list(MessageChanger((Hide(Messages(probability=0)),)).changed(messages, 0))
     assert all(a is b for a, b in zip(messages, untouched, strict=True))
@@ -158,19 +158,19 @@ def test_without_a_undetectable_faults_nothing_is_touched() -> None:
 
 @pytest.mark.parametrize("relabelled", [False, True])
 @pytest.mark.parametrize("kind", ["depth20", "bookTicker"])
-def test_a_witness_says_again_what_it_said(
+def test_a_witness_repeats_its_message(
     kind: Literal["depth20", "bookTicker"], *, relabelled: bool
 ) -> None:
     """An old message: true by its own id, or a fault under the present one; none is left out."""
     when = Messages(stream=kind, first=6, last=9)
-    true, found = told(), told(StaleWitness(when, messages=3, relabelled=relabelled))
+    true, found = messages_of(), messages_of(StaleWitness(when, messages=3, relabelled=relabelled))
     changed = [n for n, pair in enumerate(zip(true, found, strict=True)) if pair[0] is not pair[1]]
-    said = [(_statement(true[n]), _statement(found[n])) for n in range(len(true))]
+    message = [(_statement(true[n]), _statement(found[n])) for n in range(len(true))]
     stream = [n for n, m in enumerate(true) if f"@{kind}" in m.stream]
-    differing = [n for n in changed if said[n][0] != said[n][1]]
+    differing = [n for n in changed if message[n][0] != message[n][1]]
     assert differing == stream[5:9]
     for place in range(5, 9):
-        (now, told_now), (then, _) = said[stream[place]], said[stream[place - 3]]
+        (now, told_now), (then, _) = message[stream[place]], message[stream[place - 3]]
         assert _levels(told_now) == _levels(then)
         assert _id(told_now) == _id(now if relabelled else then)
 
@@ -179,18 +179,18 @@ def _statement(message: Message) -> object:
     return message.content if isinstance(message, MarketMessage) else message.event
 
 
-def _levels(said: object) -> object:
-    if isinstance(said, TopLevels):
-        return said.bids, said.asks
-    assert isinstance(said, BookTicker)
-    return said.bid, said.ask
+def _levels(message: object) -> object:
+    if isinstance(message, TopLevels):
+        return message.bids, message.asks
+    assert isinstance(message, BookTicker)
+    return message.bid, message.ask
 
 
-def _id(said: object) -> int:
-    if isinstance(said, TopLevels):
-        return said.last_id
-    assert isinstance(said, BookTicker)
-    return said.update_id
+def _id(message: object) -> int:
+    if isinstance(message, TopLevels):
+        return message.last_id
+    assert isinstance(message, BookTicker)
+    return message.update_id
 
 
 # ── snapshots ───────────────────────────────────────────────────────────────────────────────

@@ -70,7 +70,7 @@ def test_partial_depth_is_the_top_of_the_book_after_the_event_behind_it(symbol: 
 
 
 @pytest.mark.parametrize("symbol", SYMBOLS)
-def test_a_ticker_is_told_for_every_id_at_which_the_touch_changed(symbol: str) -> None:
+def test_a_ticker_is_sent_for_every_id_at_which_the_touch_changed(symbol: str) -> None:
     """And for no other; ids within an event too."""
     market, truth = watched(symbol)
     before = touch(truth.book(symbol, truth.first_id(symbol)))
@@ -108,7 +108,7 @@ def test_witnesses_change_no_byte_of_the_depth_stream() -> None:
         ]
 
 
-def test_only_wanted_witnesses_are_told_from_when_they_are_wanted() -> None:
+def test_only_wanted_witnesses_are_sent_from_when_they_are_wanted() -> None:
     """Each stream for itself; after the last listener has gone, none."""
     source = TracedMarket(("BTCUSDT", "ETHUSDT"), 7, levels=40)
     wanted = [{TOP, depth_stream("ETHUSDT")}, {TICKER, depth_stream("ETHUSDT")}, set[str]()]

@@ -456,7 +456,7 @@ def test_what_is_no_recording_is_the_users_mistake(tmp_path: Path, name: str) ->
     [b"not gzip", gzip.compress(b"[1]\n"), gzip.compress(b"{}")[:-4]],
     ids=["no gzip", "no object", "cut"],
 )
-def test_a_broken_capture_is_said_to_be_broken(tmp_path: Path, content: bytes) -> None:
+def test_a_broken_capture_is_reported_as_broken(tmp_path: Path, content: bytes) -> None:
     """Whatever is wrong with the file, one typed error names it."""
     path = tmp_path / "a.jsonl.gz"
     path.write_bytes(content)
@@ -464,7 +464,7 @@ def test_a_broken_capture_is_said_to_be_broken(tmp_path: Path, content: bytes) -
         ReplaySource(path)
 
 
-def test_a_tape_without_its_first_line_is_said_to_be_broken(tmp_path: Path) -> None:
+def test_a_tape_without_its_first_line_is_reported_as_broken(tmp_path: Path) -> None:
     """It has no start record."""
     path = tmp_path / "a.jsonl.zst"
     writer = TapeWriter(path)

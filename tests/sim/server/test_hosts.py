@@ -46,7 +46,7 @@ async def second_gets(visit_: Visit, path: str) -> tuple[int, bytes]:
         return answer.status, await answer.read()
 
 
-async def test_both_hosts_tell_the_same_market() -> None:
+async def test_both_hosts_serve_the_same_market() -> None:
     """The same events to the byte, and snapshots that are true by the same ids."""
     server = two(Faults(), Faults())
     truth = market(*BOTH, slots=None).truth()
@@ -150,7 +150,7 @@ def test_what_happens_to_the_market_happens_on_both_hosts() -> None:
         two(Faults(), Faults.of(halt))
 
 
-def test_a_script_tells_the_hosts_apart(tmp_path: Path) -> None:
+def test_a_script_distinguishes_the_hosts(tmp_path: Path) -> None:
     """By `host`; an entry without it is both hosts'."""
     path = tmp_path / "script.toml"
     both = "[[fault]]\nkind = 'status'\nseed = 1\n"

@@ -41,7 +41,7 @@ def test_three_requests_inside_the_silence_are_a_ban() -> None:
     assert violations == {"weight": 1, "retry-after": 5}
 
 
-def test_a_told_refusal_owes_silence_too() -> None:
+def test_a_refusal_that_was_sent_demands_silence_too() -> None:
     """What a fault says is kept: asking within Retry-After is a violation."""
     account, violations = weights()
     account.silence(429, 5, 10)

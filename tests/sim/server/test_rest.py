@@ -49,7 +49,7 @@ async def statuses(visit_: Visit, query: str = "") -> dict[str, str]:
     return {symbol: info.status for symbol, info in symbols.items()}
 
 
-async def test_exchange_info_tells_of_the_symbols_asked_for() -> None:
+async def test_exchange_info_lists_the_symbols_asked_for() -> None:
     """One, some in the order asked for, or all; each request weighs 20."""
     server = faulty(Halt("ETHUSDT", 0, 99), source=market(*BOTH))
     async with visit(server) as visit_:
@@ -149,7 +149,7 @@ async def test_a_book_ticker_is_the_top_of_the_snapshot() -> None:
         assert len(seen) > 10
 
 
-async def test_a_book_ticker_tells_of_symbols_that_nobody_follows() -> None:
+async def test_a_book_ticker_covers_symbols_that_no_client_follows() -> None:
     """The top of the book that they would begin with; asking does not make them trade."""
     source = TracedMarket((*BOTH, "XMRBTC"), 4, levels=30)
     async with visit(faulty(source=source, speed=1)) as visit_:
@@ -191,7 +191,7 @@ async def test_what_a_book_ticker_weighs_and_refuses() -> None:
 
 
 @pytest.mark.parametrize("by_s", [0.0, 12.5, -3.25])
-async def test_the_time_is_told_in_the_unit_asked_for_and_can_be_off(by_s: float) -> None:
+async def test_the_time_comes_in_the_unit_asked_for_and_can_be_off(by_s: float) -> None:
     """Also before anything has happened; then it goes on with the exchange's clock."""
     fault = ClockStep(0, by_s)
     server = faulty(fault, source=market(slots=None), speed=1, start_us=10**15)
@@ -276,7 +276,7 @@ async def test_the_list_of_symbols_can_leave_out_the_permission_sets() -> None:
         (TickSize("ETHUSDT", 2), "0.01000000", "0.01000000"),
     ],
 )
-async def test_the_list_tells_the_tick_size_of_the_moment(
+async def test_the_list_shows_the_tick_size_of_the_moment(
     fault: TickSize, before: str, after: str
 ) -> None:
     """Of that symbol alone."""

@@ -260,7 +260,7 @@ async def test_a_bad_request_gets_the_exchanges_error(path: str, code: int) -> N
         assert (status, json.loads(body)["code"]) == (400, code)
 
 
-async def test_every_answer_tells_the_weight_used() -> None:
+async def test_every_answer_states_the_weight_used() -> None:
     """5, 25, 50 or 250 for a snapshot by its limit, 20 for the list of symbols."""
     async with visit(SimServer(small())) as visit_:
         used = []

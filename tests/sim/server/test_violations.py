@@ -24,7 +24,7 @@ Kind: TypeAlias = Literal["rest", "ws"]
 # ── requests ────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_request_under_way_when_the_limit_was_told_is_not_counted() -> None:
+def test_a_request_under_way_when_the_limit_was_sent_is_not_counted() -> None:
     """One on each other connection, for a moment; on the same connection none."""
     violations: Counter[str] = Counter()
     account = RequestLimits(6_000, 120, violations)
@@ -61,7 +61,7 @@ def test_bans_grow_for_those_who_come_back() -> None:
     assert owed == [[50_000] * 2, [100_000] * 2, [200_000] * 2, [259_200] * 2, [259_200] * 2]
 
 
-async def test_parallel_requests_meet_a_told_limit_innocently() -> None:
+async def test_parallel_requests_that_meet_a_limit_are_no_violation() -> None:
     """Over real sockets: all are refused, none but those after it are counted."""
     fault = requests.too_fast(Attempts(first=3, last=3), retry_after_s=20)
     async with visit(faulty(fault, weight_per_minute=60_000)) as visit_:
@@ -119,7 +119,9 @@ async def refusal(visit_: Visit, door: Kind) -> tuple[int, Any, bytes]:
 @pytest.mark.parametrize("first", ["rest", "ws"])
 @pytest.mark.parametrize("then", ["rest", "ws"])
 @pytest.mark.parametrize("status", [429, 418])
-async def test_a_ban_told_at_one_door_holds_at_both(first: Kind, then: Kind, status: Any) -> None:
+async def test_a_ban_of_requests_or_handshakes_holds_for_both(
+    first: Kind, then: Kind, status: Any
+) -> None:
     """An attempt before Retry-After has passed is refused and counted; a later one is not."""
     fault = requests.too_fast(Attempts(door=first, last=1), retry_after_s=30, status=status)
     async with visit(faulty(fault, source=market(slots=None), speed=1)) as visit_:

@@ -20,7 +20,7 @@ def levels(*texts: str) -> Levels:
 @given(
     st.lists(st.tuples(st.integers(1, 9), st.integers(0, 3)), max_size=40), st.sampled_from([1, -1])
 )
-def test_a_side_is_what_was_said_last(changes: list[tuple[int, int]], sign: int) -> None:
+def test_a_side_is_what_was_sent_last(changes: list[tuple[int, int]], sign: int) -> None:
     """Best first, doubles beside decimals, after any changes."""
     side = DecimalSide(sign, levels(*(f"{price} {size}" for price, size in changes)))
     truth = {price: size for price, size in dict(changes).items() if size}

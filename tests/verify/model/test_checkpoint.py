@@ -77,7 +77,7 @@ def test_each_part_counts(part: str) -> None:
     assert [key for key in one if one[key] != other[key]] == [name]
 
 
-def test_what_is_restored_stands_as_it_was_said() -> None:
+def test_what_is_restored_equals_what_was_saved() -> None:
     """And goes on from there, on the recorder's word."""
     replayed = restored(SAVED)
     assert checkpoint_of(replayed.sync) == replayed.reading.begin.books[B]
@@ -97,28 +97,30 @@ def test_a_snapshot_ends_what_rests_on_the_beginning() -> None:
 def test_nobody_listens() -> None:
     """The next recording begins with the same state, without connections."""
     replayed = known().connected(3, 2).event(4, 12, 12)
-    said = cold(checkpoint_of(replayed.sync), 1, 10**18)
-    assert said["reached"] == "[]"
-    assert said["ahead"] == said["held"] == "0"
-    assert said["epoch"] == "1"
+    stored = cold(checkpoint_of(replayed.sync), 1, 10**18)
+    assert stored["reached"] == "[]"
+    assert stored["ahead"] == stored["held"] == "0"
+    assert stored["epoch"] == "1"
 
 
 def test_what_has_ended_may_be_recorded_again() -> None:
     """The next recording begins with it as with any other that is not known."""
     replayed = known()
     replayed.say("status", 4, symbol=B, status="DELISTED")
-    said = checkpoint_of(replayed.sync)
-    assert said["state"] == "ended"
-    assert cold(said, 1, None)["state"] == "cold"
+    stored = checkpoint_of(replayed.sync)
+    assert stored["state"] == "ended"
+    assert cold(stored, 1, None)["state"] == "cold"
 
 
 def test_a_book_was_known_no_later_than_now() -> None:
     """A clock that was ahead when it ended does not stay ahead of all that comes; on old tapes it did."""
-    said = checkpoint_of(known().sync)
-    known_ns = int(said["known_ns"])
-    assert cold(said, 1, known_ns - 1)["known_ns"] == str(known_ns - 1)
+    stored = checkpoint_of(known().sync)
+    known_ns = int(stored["known_ns"])
+    assert cold(stored, 1, known_ns - 1)["known_ns"] == str(known_ns - 1)
     assert (
-        cold(said, 1, known_ns + 1)["known_ns"] == cold(said, 1, None)["known_ns"] == str(known_ns)
+        cold(stored, 1, known_ns + 1)["known_ns"]
+        == cold(stored, 1, None)["known_ns"]
+        == str(known_ns)
     )
 
 
@@ -141,7 +143,7 @@ def test_events_that_were_held_before_rest_on_the_beginning() -> None:
     assert replayed.sync.inherited
 
 
-def test_a_gap_between_recordings_is_told_by_the_one_that_ends_it() -> None:
+def test_a_gap_between_recordings_is_stored_by_the_one_that_ends_it() -> None:
     """A recording that begins and ends in it says nothing; one of another reason it does say."""
     for reason, told_again in (("stopped", 0), ("killed", 0), ("no_tape", 0), ("id_gap", 1)):
         gap = GapInterval(B, 3, 1, 10, reason)

@@ -71,24 +71,24 @@ def pairs(levels: Levels) -> list[tuple[float, float]]:
 
 def ours(payload: bytes) -> object:
     """What this reading takes it for, in the other one's nouns; None for nothing of use."""
-    said = stream_message(parse_message(payload))
-    match said:
+    decoded = stream_message(parse_message(payload))
+    match decoded:
         case Event():
-            return DepthEvent(*said[:4], pairs(said.bids), pairs(said.asks))
+            return DepthEvent(*decoded[:4], pairs(decoded.bids), pairs(decoded.asks))
         case Top():
-            return TopLevels(said.symbol, said.answer.last, *map(pairs, said.answer[1:]))
+            return TopLevels(decoded.symbol, decoded.answer.last, *map(pairs, decoded.answer[1:]))
         case Ticker():
-            sides = (next(iter(pairs(side)), None) for side in said[2:])
-            return BookTicker(said.symbol, said.last, *sides)
+            sides = (next(iter(pairs(side)), None) for side in decoded[2:])
+            return BookTicker(decoded.symbol, decoded.last, *sides)
     return None
 
 
 def theirs(payload: bytes) -> object:
     try:
-        said = decode_event(payload)
+        decoded = decode_event(payload)
     except MalformedFrame:
         return None
-    return said if isinstance(said, DepthEvent | TopLevels | BookTicker) else None
+    return decoded if isinstance(decoded, DepthEvent | TopLevels | BookTicker) else None
 
 
 def encoded(message: Any, stream: str | None = None) -> bytes:
@@ -130,13 +130,13 @@ def test_both_readings_agree(
     message: tuple[dict[str, Any], str | None], changes: list[tuple[int, Any]]
 ) -> None:
     """On whatever stands in a field, or is missing."""
-    said, stream = dict(message[0]), message[1]
+    decoded, stream = dict(message[0]), message[1]
     for at, value in changes:
         field = list(message[0])[at % len(message[0])]
-        said[field] = value
+        decoded[field] = value
         if value == "drop":
-            del said[field]
-    payload = encoded(said, stream)
+            del decoded[field]
+    payload = encoded(decoded, stream)
     assert ours(payload) == theirs(payload)
 
 

@@ -78,7 +78,7 @@ def test_each_part_counts(part: str) -> None:
     assert {key for key in one if one[key] != other[key]} == {part} | more
 
 
-def test_what_is_restored_stands_as_it_was_said() -> None:
+def test_what_is_restored_equals_what_was_saved() -> None:
     """And goes on from there."""
     replayed = restored()
     assert checkpoint_of(replayed.sync) == replayed.reading.begin.books[B]
@@ -169,21 +169,21 @@ def test_the_next_recording_begins_without_connections() -> None:
     """What is known of the list and of the last evidence is handed over."""
     replayed = live().came(3, 11, 11).listed(4, "BREAK", "0.01", "1").listed(5, "BREAK", "0.1")
     replayed.say("end", 6, reason="stopped")
-    said = cold(replayed.reading.end.books[B], 2, None)
-    assert said == replayed.reading.end.books[B]
-    assert {part: said[part] for part in ("state", "status", "tick_size", "lot_size")} == {
+    stored = cold(replayed.reading.end.books[B], 2, None)
+    assert stored == replayed.reading.end.books[B]
+    assert {part: stored[part] for part in ("state", "status", "tick_size", "lot_size")} == {
         "state": "cold",
         "status": "BREAK",
         "tick_size": "0.1",
         "lot_size": "1",
     }
-    assert (said["stamp_ns"], said["newest_id"]) == (str(3 * SECOND), "0")
+    assert (stored["stamp_ns"], stored["newest_id"]) == (str(3 * SECOND), "0")
 
 
 def test_an_archive_of_format_1_is_continued() -> None:
     """What it did not say is unknown; the rest is as it was."""
     old = known().gone(5)
-    said = cold(checkpoint_of(old.sync), 2, None)
+    stored = cold(checkpoint_of(old.sync), 2, None)
     gap = GapInterval(B, 1, 5, 10, "disconnected")
     new = restored(
         replace(SAVED, state="cold", epoch=1, updates=0, event_time_us=None, known_ns=2, gap=gap),
@@ -200,7 +200,7 @@ def test_an_archive_of_format_1_is_continued() -> None:
         passed=None,
         reached={},
     )
-    assert new.reading.begin.books[B] == said
+    assert new.reading.begin.books[B] == stored
 
 
 def test_a_gap_that_format_1_began_ends_on_format_2() -> None:

@@ -372,7 +372,7 @@ def test_asked_moments_move_with_our_clock() -> None:
     assert replayed.lost == (16, "disconnected")
 
 
-def test_several_symbols_are_looked_at_at_each_tick() -> None:
+def test_several_symbols_are_checked_at_each_tick() -> None:
     """Each has its own clock."""
     replayed = TimedTape(1, B, "C", pulse=1).up(1).snapshot(2, 10).ticks(3, 9)
     assert replayed.lost == (2, "silent")

@@ -61,7 +61,7 @@ class Rotate:
 
 Scene: TypeAlias = TapeRecord | Do | Rotate
 
-STORY: Final[tuple[Scene, ...]] = (
+SCENES: Final[tuple[Scene, ...]] = (
     connected(1, 1, (BTC, ETH)),
     connected(1, 2, (YUAN,)),
     rest(snapshot(10, {"100": "1", "99": "2"}, {"101": "1.5"}), 2),
@@ -111,7 +111,7 @@ STORY: Final[tuple[Scene, ...]] = (
     stream(event(31, 31, {"95": "2"}), 42, 4),
     stream(event(32, 32, {"95": "3"}), 43, 4),
 )
-RECORDS: Final[tuple[TapeRecord, ...]] = tuple(s for s in STORY if not isinstance(s, Do | Rotate))
+RECORDS: Final[tuple[TapeRecord, ...]] = tuple(s for s in SCENES if not isinstance(s, Do | Rotate))
 
 
 @dataclass(slots=True)
@@ -210,17 +210,17 @@ def expected(
 
 def perform(
     archive: Archive,
-    story: Sequence[Scene] = STORY,
+    scenes: Sequence[Scene] = SCENES,
     *,
     opening: SegmentStart = OPENING,
     tag: str = "first",
     on_flush: Callable[[int], None] = lambda _: None,
 ) -> None:
-    """Record a story as the recorder does, and seal. `on_flush` hears how many records are safe."""
+    """Record these scenes as the recorder does, and seal. `on_flush` hears how many records are safe."""
     recording = archive.begin(opening, tag)
     sealing: list[Future[None]] = []
     taken = 0
-    for scene in story:
+    for scene in scenes:
         if isinstance(scene, Rotate):
             now_ns = scene.at * SECOND
             sealing.append(rotate(recording, now_ns))
@@ -238,12 +238,12 @@ def perform(
 
 def record(
     root: Path,
-    story: Sequence[Scene] = STORY,
+    scenes: Sequence[Scene] = SCENES,
     *,
     opening: SegmentStart = OPENING,
     tag: str = "first",
     on_flush: Callable[[int], None] = lambda _: None,
 ) -> None:
-    """Start on a directory, record a story, seal, leave."""
+    """Start on a directory, record these scenes, seal, leave."""
     with open_archive(root) as archive:
-        perform(archive, story, opening=opening, tag=tag, on_flush=on_flush)
+        perform(archive, scenes, opening=opening, tag=tag, on_flush=on_flush)

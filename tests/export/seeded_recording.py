@@ -76,7 +76,7 @@ def answer(received_ns: int, said: DepthSnapshot) -> DepthAnswer:
     return DepthAnswer(received_ns, SYMBOL, said.limit, encode_depth(said))
 
 
-def story(seed: int = 1) -> Iterator[TapeRecord]:
+def tape_records(seed: int = 1) -> Iterator[TapeRecord]:
     """Times are milliseconds; one event every 100."""
     market, latency_ms = Market(seed), random.Random(seed)
     for opening_ms, limit in ((0, 60), (EVENTS * 100 + 5_000, 250)):
@@ -101,7 +101,7 @@ def record(root: Path, records: Iterable[TapeRecord], rotate_after: int = 100) -
     first, *others = records
     with open_archive(root) as archive:
         opening = replace(start(every=3, audit_s=60.0), received_ns=first.received_ns - 1)
-        recording, sealing = archive.begin(opening, "story"), []
+        recording, sealing = archive.begin(opening, "seeded"), []
         for number, tape_record in enumerate([first, *others]):
             if number == rotate_after:
                 sealing.append(rotate(recording, tape_record.received_ns - 1))

@@ -1,4 +1,4 @@
-"""Helpers for short market stories: a state machine, its records, and its outputs."""
+"""A state machine that is fed short sequences of records, and what comes out."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ B, E = "BTCUSDT", "ETHBTC"
 BOOK = snapshot(10, {"100": "1"}, {"101": "1"})
 
 
-def tell(*frames: TapeRecord, to: Reconstruction | None = None) -> list[Output]:
+def feed_all(*frames: TapeRecord, to: Reconstruction | None = None) -> list[Output]:
     machine = to or Reconstruction()
     return [output for frame in frames for output in machine.feed(frame)]
 
@@ -25,7 +25,7 @@ def tell(*frames: TapeRecord, to: Reconstruction | None = None) -> list[Output]:
 def known(every: int = 1, book: DepthSnapshot = BOOK, **opening: Any) -> Reconstruction:
     """BTCUSDT LIVE at id 10 since second 2, on connection 0."""
     machine = Reconstruction()
-    tell(start(every=every, **opening), connected(1), rest(book, 2), to=machine)
+    feed_all(start(every=every, **opening), connected(1), rest(book, 2), to=machine)
     return machine
 
 
@@ -47,7 +47,7 @@ def continued(machine: Reconstruction, at: int, **opening: Any) -> Reconstructio
     fresh = Reconstruction()
     standing = [connected(at, number, held) for number, held in machine.arbiter.connections.items()]
     begun = start(*machine.symbols, **opening)
-    assert tell(begun, *through_text(machine, at), *standing, to=fresh) == []
+    assert feed_all(begun, *through_text(machine, at), *standing, to=fresh) == []
     return fresh
 
 
