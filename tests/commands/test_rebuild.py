@@ -9,7 +9,7 @@ import pytest
 from booktape.cli import app
 from booktape.errors import UsageError
 from store.contents import stored
-from verify.small import BTC, build, look, sealed
+from verify.small import BTC, build, sealed, verified
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def test_the_command(archive: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
     command = (str(archive), "--every", "1", "--out", str(tmp_path / "fine"), "--jobs", "2")
     assert run(*command) == 0
     assert capsys.readouterr().out == "".join(f"{name}: rebuilt\n" for name in names)
-    assert look(tmp_path / "fine").clean
+    assert verified(tmp_path / "fine").clean
     assert run(*command) == 0
     assert capsys.readouterr().out == "".join(f"{name}: is there already\n" for name in names)
 

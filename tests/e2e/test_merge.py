@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 
 from booktape.sim.server.server import SimServer
-from e2e.commands import run, said, start
+from e2e.commands import log_until, run, start
 from e2e.promises import check_archive, gaps_of, truth_of
 from support.mounts import mounted
 from support.truth import TracedMarket
@@ -25,24 +25,24 @@ def test_two_machines_with_outages_in_turn_are_one_recording_without_a_gap(tmp_p
             command = "record", *SYMBOLS, "--every", "2", "--segment", "5s", *ways, "--out"
             first, second = await start(*command, a), await start(*command, b)
             for process in (first, second):
-                await said(process, "book synced")
-                await said(process, "book synced")
+                await log_until(process, "book synced")
+                await log_until(process, "book synced")
             # What it received before is on the disk.
-            await said(first, "new segment")
+            await log_until(first, "new segment")
             first.kill()
             await first.communicate()
             first = await start(*command, a)
-            await said(first, "book synced")
-            await said(first, "book synced")
+            await log_until(first, "book synced")
+            await log_until(first, "book synced")
             for _ in range(2):  # so both were connected for some seconds
-                await said(first, "new segment")
+                await log_until(first, "new segment")
             second.terminate()
             await second.communicate()
             second = await start(*command, b)
-            await said(second, "book synced")
-            await said(second, "book synced")
+            await log_until(second, "book synced")
+            await log_until(second, "book synced")
             for _ in range(2):
-                await said(second, "new segment")
+                await log_until(second, "new segment")
             for process in (first, second):
                 process.terminate()
                 _, err = await process.communicate()

@@ -18,7 +18,7 @@ from booktape.verify.run import verify
 from e2e.promises import check_archive, gaps_of, rows_of, truth_of
 from merge.twins import END_S, SYMBOLS, Plan, lost_in_merge, merge_folders, record_twins, unknown
 from store.contents import digests
-from store.story import record
+from store.small_recording import record
 from support.truth import TracedMarket
 from support.virtual_time import START_NS
 from verify.small import FIRST, copy, edit_tape, opening, reseal, sealed

@@ -22,7 +22,7 @@ from booktape.sim.market.market import Market
 from booktape.sim.server.server import SimServer
 from booktape.web.live import BROWSERS_MAX, COLUMNS, MANY, LiveAnswers
 from booktape.web.server import PageServer
-from e2e.commands import said, start
+from e2e.commands import log_until, start
 from web.asking import get, served
 
 pytestmark = pytest.mark.real_time
@@ -318,7 +318,7 @@ async def _seen(exchange: SimServer, out: Path, workers: int) -> dict[str, Any]:
         *("--rest-url", exchange.rest_url, "--ws-url", exchange.ws_url),
     )
     try:
-        heard = await said(process, "url=")
+        heard = await log_until(process, "url=")
         url = heard.rpartition("url=")[2].split()[0]
         found: dict[str, Any] = {}
         async with (
