@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple, Protocol, TypeAlias
 
 from booktape.core.checks import BookTicker, TopLevels
@@ -58,9 +60,28 @@ def event_message(event: DepthEvent) -> MarketMessage:
     return MarketMessage(depth_stream(event.symbol), event)
 
 
+def second_message(events: Sequence[DepthEvent]) -> MarketMessage:
+    """Events that follow each other, as one on the stream of a message a second."""
+    first, last = events[0], events[-1]
+    bids = {price: size for event in events for price, size in event.bids}
+    asks = {price: size for event in events for price, size in event.asks}
+    joined = replace(
+        last,
+        first_id=first.first_id,
+        bids=sorted(bids.items(), reverse=True),
+        asks=sorted(asks.items()),
+    )
+    return MarketMessage(second_stream(last.symbol), joined)
+
+
 def depth_stream(symbol: str) -> str:
     """The name of a symbol's depth stream: lower-case, not percent-encoded."""
     return f"{symbol.lower()}@depth@100ms"
+
+
+def second_stream(symbol: str) -> str:
+    """The name of a symbol's depth stream of one message a second."""
+    return f"{symbol.lower()}@depth"
 
 
 def partial_stream(symbol: str, levels: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import itertools
 import json
 import math
 import sys
@@ -24,6 +25,7 @@ from booktape.core.tape_records import (
     SegmentEnd,
     SegmentStart,
     StreamMessage,
+    SymbolListing,
     TapeRecord,
 )
 from booktape.errors import DamagedFile, DamagedTape, UsageError
@@ -35,6 +37,7 @@ from booktape.sim.server.server import SimServer
 from booktape.store.tape_codec import decode_record
 from booktape.store.tape_reader import read_lines
 from booktape.store.tape_writer import TapeWriter
+from booktape.wire.exchange_info import SymbolInfo
 from sim.visitor import Naive, Visit, texts, visit
 from support.truth import TracedMarket
 
@@ -427,6 +430,38 @@ def test_a_raw_message_is_wrapped_for_a_client_of_combined_streams(tmp_path: Pat
     bare = messages[-1].payload(Encoding(combined=False, microseconds=True))
     wrapped = messages[-1].payload(Encoding(combined=True, microseconds=True))
     assert (bare, wrapped) == (raw, b'{"stream":"%b","data":%b}' % (BTC.encode(), raw))
+
+
+@pytest.mark.parametrize("recorded_in_us", [True, False])
+def test_a_time_is_told_in_the_unit_that_a_client_asks_for(
+    tmp_path: Path, *, recorded_in_us: bool
+) -> None:
+    """Whatever the recorder asked for; nothing else of the message changes."""
+    market = TracedMarket(("BTCUSDT",), 1, levels=30)
+    market.start(1_780_000_000_000_000)
+    (sent,) = market.advance()
+    recorder = Recorder().connected().rest()
+    recorder.add(StreamMessage(1, 0, sent.payload(Encoding(True, recorded_in_us))))
+    source = ReplaySource(recorder.tape(tmp_path / "a.jsonl.zst"))
+    played = [message for _ in range(4) for message in source.advance()]
+    for combined, in_us in itertools.product([True, False], repeat=2):
+        encoding = Encoding(combined, in_us)
+        assert [message.payload(encoding) for message in played] == [sent.payload(encoding)]
+
+
+def test_the_list_of_symbols_is_the_recorded_one(tmp_path: Path) -> None:
+    """Status and steps are known before the first client comes, and change when they changed."""
+    recorder = Recorder().add(SymbolListing(0, "BTCUSDT", "TRADING", "0.01", "0.00001")).connected()
+    recorder.rest().events(1).add(SymbolListing(recorder.now_ns, "BTCUSDT", "BREAK", "0.1", ""))
+    source = ReplaySource(recorder.tape(tmp_path / "a.jsonl.zst"))
+    steps = SymbolInfo("BTCUSDT", tick_size="0.01", step_size="0.00001")
+    assert source.symbols() == [steps]
+    seen = []
+    while source.due_s() is not None:
+        seen.append(source.symbols()[0].status)
+        source.advance()
+    assert seen[:4] == ["TRADING"] * 4
+    assert source.symbols() == [SymbolInfo("BTCUSDT", "BREAK", tick_size="0.1")]
 
 
 # ── files ───────────────────────────────────────────────────────────────────────────────────

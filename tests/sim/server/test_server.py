@@ -12,9 +12,11 @@ import pytest
 
 from booktape.core.events import DepthEvent
 from booktape.errors import UsageError
+from booktape.sim.faults.base import Faults
+from booktape.sim.faults.market import IdsReset
 from booktape.sim.faults.outcomes import GOING_AWAY, POLICY_VIOLATION
 from booktape.sim.market.listing import DEFAULT_SYMBOLS, NON_ASCII_SYMBOL
-from booktape.sim.messages import MarketMessage, depth_stream
+from booktape.sim.messages import MarketMessage, depth_stream, second_stream
 from booktape.sim.server import client
 from booktape.sim.server.client import CLOSE_WITHIN_S
 from booktape.sim.server.server import SimServer
@@ -22,7 +24,7 @@ from booktape.wire.binance import decode_event
 from booktape.wire.endpoints import Venue
 from booktape.wire.exchange_info import decode_exchange_info
 from booktape.wire.limits import USED_WEIGHT_HEADER
-from sim.visitor import Naive, Visit, deaf, texts, visit
+from sim.visitor import Naive, Visit, deaf, ids, texts, visit
 from support.truth import TracedMarket
 from support.virtual_time import START_NS, WallClock
 
@@ -54,6 +56,40 @@ async def test_a_client_that_follows_the_procedure_has_the_true_book() -> None:
                 book = truth.book(symbol, message["data"]["u"])
                 assert (books[symbol].bids, books[symbol].asks) == texts(book)
         assert {symbol: book.id for symbol, book in books.items()} == last
+
+
+async def test_a_stream_of_a_message_a_second_joins_the_events_of_that_second() -> None:
+    """As many as seconds, the ids of all events and no others, and the true book at each."""
+    market = small()
+    truth = market.truth()
+    async with visit(SimServer(market)) as visit_:
+        fast = await visit_.listen(BTC)
+        slow = await visit_.listen(second_stream("BTCUSDT"))
+        await slow.count(1)
+        book = Naive(await visit_.depth("BTCUSDT"))
+        await asyncio.sleep(5)
+        spans = ids(slow.messages)
+        assert 5 <= len(spans) <= 7
+        assert all(a[1] + 1 == b[0] for a, b in itertools.pairwise(spans))
+        assert {first for first, _ in spans} <= {first for first, _ in ids(fast.messages)}
+        assert {last for _, last in spans} <= {last for _, last in ids(fast.messages)}
+        for message in map(json.loads, slow.messages):
+            if book.apply(message):
+                assert message["stream"] == "btcusdt@depth"
+                assert (book.bids, book.asks) == texts(truth.book("BTCUSDT", book.id))
+        assert book.id == spans[-1][1]
+
+
+async def test_ids_that_begin_anew_are_not_joined_with_those_before() -> None:
+    """A client of the slow stream sees the break where it is."""
+    faults = Faults.of(IdsReset(2.55, first_id=1))
+    async with visit(SimServer(small(), faults=faults)) as visit_:
+        slow = await visit_.listen(second_stream("BTCUSDT"))
+        await asyncio.sleep(5)
+        spans = ids(slow.messages)
+        breaks = [(a, b) for a, b in itertools.pairwise(spans) if a[1] + 1 != b[0]]
+        assert [b[0] for _, b in breaks] == [1]
+        assert all(first <= last for first, last in spans)
 
 
 def _arrived(messages: list[bytes], last: dict[str, int]) -> list[bool]:

@@ -29,7 +29,7 @@ from booktape.sim.faults.outcomes import (
 )
 from booktape.sim.messages import Encoding, Message
 from booktape.sim.server.context import ServerContext
-from booktape.sim.server.limits import message_rate
+from booktape.sim.server.limits import INCOMING_PER_SECOND, JITTER_S, Rate
 from booktape.sim.server.pacing import ExchangeClock
 from booktape.sim.server.sockets import abort
 from booktape.wire.encode import encode_combined, encode_server_shutdown
@@ -78,7 +78,8 @@ class Client:
         self._muted = False
         self._sent = 0
         self._pings = Pings(number)
-        self._rate = message_rate()
+        # PING, PONG and SUBSCRIBE all count.
+        self._rate = Rate(INCOMING_PER_SECOND, 1 - JITTER_S)
         self._timers: list[asyncio.TimerHandle] = []
         self._group: asyncio.TaskGroup | None = None
 
@@ -230,7 +231,6 @@ class Client:
 
     async def _read(self, on_text: Callable[[Client, str], Awaitable[None]]) -> None:
         async for message in self._socket:
-            # Every message counts: PING, PONG and SUBSCRIBE.
             if self._rate.is_exceeded(self._context.client_clock.now_s()):
                 await self.end_for("messages")
                 return

@@ -18,7 +18,13 @@ from booktape.sim.faults.base import Faults
 from booktape.sim.faults.conditions import Attempt
 from booktape.sim.faults.market import MarketFaults
 from booktape.sim.faults.outcomes import TOO_FAST, Banned, Outcome, Reply, ban, error, html_page
-from booktape.sim.server.limits import Rate, RequestLimits, Tariff, connection_rate
+from booktape.sim.server.limits import (
+    CONNECTIONS_PER_5_MINUTES,
+    FIVE_MINUTES_S,
+    Rate,
+    RequestLimits,
+    Tariff,
+)
 from booktape.sim.server.pacing import ExchangeClock
 from booktape.sim.server.sockets import HalfOpenSockets
 
@@ -44,7 +50,10 @@ class ServerContext:
     waits_for_clients: bool
     limits: RequestLimits
     violations: Counter[str]
-    attempts: Rate = field(default_factory=connection_rate)
+    attempts: Rate = field(
+        # Of all attempts from one address: refused ones count too.
+        default_factory=lambda: Rate(CONNECTIONS_PER_5_MINUTES, FIVE_MINUTES_S)
+    )
     half_open: HalfOpenSockets = field(default_factory=HalfOpenSockets)
 
     def outcome(self, attempt: Attempt) -> Outcome | None:

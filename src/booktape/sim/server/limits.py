@@ -92,7 +92,7 @@ JITTER_S: Final = 0.1
 """A busy machine may read two messages that much closer together than they were sent."""
 
 CONNECTIONS_PER_5_MINUTES: Final = 300
-_FIVE_MINUTES_S: Final = 300
+FIVE_MINUTES_S: Final = 300
 
 
 class Rate:
@@ -108,16 +108,6 @@ class Rate:
         too_many = full and now_s - self._recent[0] < self._window_s
         self._recent.append(now_s)
         return too_many
-
-
-def message_rate() -> Rate:
-    """Of one connection: PING, PONG and SUBSCRIBE all count."""
-    return Rate(INCOMING_PER_SECOND, 1 - JITTER_S)
-
-
-def connection_rate() -> Rate:
-    """Of all attempts from one address: refused ones count too."""
-    return Rate(CONNECTIONS_PER_5_MINUTES, _FIVE_MINUTES_S)
 
 
 class RequestLimits:

@@ -8,9 +8,10 @@ from collections.abc import Iterable
 
 from aiohttp import web
 
+from booktape.core.events import DepthEvent
 from booktape.sim.faults.conditions import Attempt
 from booktape.sim.faults.outcomes import Banned, Hang, Reply, Reset, Send
-from booktape.sim.messages import Message
+from booktape.sim.messages import Message, second_message, second_stream
 from booktape.sim.server.client import CLOSE_WITHIN_S, Client, answer_request
 from booktape.sim.server.context import ServerContext
 from booktape.sim.server.pacing import Pacer
@@ -39,18 +40,23 @@ class Streams:
         self._published: Counter[str] = Counter()
         self._listeners: dict[str, list[Client]] = {}
         self._attempts = 0
+        self._second = 0
+        self._seconds: dict[str, list[DepthEvent]] = {}
 
     def routes(self) -> list[web.RouteDef]:
         """The paths it serves."""
         return [
-            web.get("/stream", self._combined),
-            web.get("/ws", self._raw),
-            web.get("/ws/{streams:.+}", self._raw),
+            web.get("/stream", self._connect),
+            web.get("/ws", self._connect),
+            web.get("/ws/{streams:.+}", self._connect),
         ]
 
     async def publish(self, messages: Iterable[Message], now_s: float) -> None:
-        """Offer each message to the subscribers of its stream, then wait for slow clients."""
-        for message in messages:
+        """Offer each message to the subscribers of its stream, then wait for slow clients.
+
+        `now_s` is exchange time: with each of its seconds, `@depth` gets one message.
+        """
+        for message in self._with_seconds(messages, now_s):
             stream = message.stream
             self._published[stream] += 1
             receivers = self._listeners.get(stream, ())
@@ -60,6 +66,26 @@ class Streams:
                 self._pacer.expect_requests(self._symbols_of([stream]))
         for client in list(self.clients):
             await client.wait_for_room()
+
+    def _with_seconds(self, messages: Iterable[Message], now_s: float) -> Iterable[Message]:
+        """These messages, and before each second's first ones what the last second's events make."""
+        found: list[Message] = []
+        if int(now_s) != self._second:
+            self._second = int(now_s)
+            found += map(second_message, self._seconds.values())
+            self._seconds.clear()
+        for message in messages:
+            found.append(message)
+            event = message.event
+            if event is None or second_stream(event.symbol) not in self._listeners:
+                continue
+            before = self._seconds.setdefault(event.symbol, [])
+            if before and event.first_id != before[-1].last_id + 1:
+                # A loss must be seen as one.
+                found.append(second_message(before))
+                before.clear()
+            before.append(event)
+        return found
 
     async def drained(self) -> None:
         """Return when every client has been sent all that was published."""
@@ -82,15 +108,7 @@ class Streams:
 
     # ── connections ─────────────────────────────────────────────────────────────────────────
 
-    async def _combined(self, request: web.Request) -> web.StreamResponse:
-        return await self._connect(request, request.query.get("streams", ""), combined=True)
-
-    async def _raw(self, request: web.Request) -> web.StreamResponse:
-        return await self._connect(request, request.match_info.get("streams", ""), combined=False)
-
-    async def _connect(
-        self, request: web.Request, names: str, *, combined: bool
-    ) -> web.StreamResponse:
+    async def _connect(self, request: web.Request) -> web.StreamResponse:
         context = self._context
         attempt = Attempt("ws", self._attempts, context.clock.now_s(), request.path)
         self._attempts += 1
@@ -106,11 +124,12 @@ class Streams:
             return response(refusal)
         if isinstance(outcome, Reply | Banned):
             return response(context.begin_silence(outcome, request))
-        return await self._accept(request, names, combined=combined)
+        return await self._accept(request)
 
-    async def _accept(
-        self, request: web.Request, names: str, *, combined: bool
-    ) -> web.StreamResponse:
+    async def _accept(self, request: web.Request) -> web.StreamResponse:
+        combined = request.path == "/stream"
+        values = request.query if combined else request.match_info
+        names = values.get("streams", "")
         socket = web.WebSocketResponse(timeout=CLOSE_WITHIN_S, autoping=False, compress=False)
         await socket.prepare(request)
         number = sum(streams.accepted for streams in self._all_hosts)
@@ -166,5 +185,5 @@ class Streams:
         return {
             self._symbols[name]
             for name, _, kind in names
-            if name in self._symbols and kind.startswith("depth@")
+            if name in self._symbols and kind.partition("@")[0] == "depth"
         }
