@@ -7,79 +7,54 @@ import signal
 import subprocess
 import sys
 import threading
+from concurrent.futures import Future
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
 
-from booktape.errors import WorkerFailed
+from booktape import tuning
 from booktape.process_pool import process_pool
 
 FOREVER = """
     import os, threading
     from booktape.process_pool import process_pool
 
-    def work(number):
-        if number:
-            threading.Event().wait()
-
-    def begin():
+    def work():
         os.write(1, b"begun\\n")
+        threading.Event().wait()
 
     if __name__ == "__main__":
-        # One of the two is at work for ever, and one waits for something to do.
-        with process_pool(2, work, [(0,), (1,)], begin) as futures:
-            futures[1].result()
+        with process_pool(2) as pool:
+            for future in [pool.submit(work), pool.submit(work)]:
+                future.result()
 """
-
-
-def nothing() -> None:
-    pass
-
-
-def remember(word: str) -> None:
-    os.environ["BOOKTAPE_TEST_WORD"] = word
-
-
-def tell(number: int) -> tuple[int, str]:
-    if number == 13:
-        raise ValueError(number)
-    return number, os.environ["BOOKTAPE_TEST_WORD"]
 
 
 def wait_for_ever() -> None:
     threading.Event().wait()
 
 
-def test_results_come_in_the_order_of_the_tasks() -> None:
-    """From processes that were prepared, and none of them is ours."""
-    tasks = [(number,) for number in range(20)]
-    with process_pool(2, tell, tasks, remember, "hello") as futures:
-        assert len(futures) == 20
-        with pytest.raises(ValueError, match="13"):
-            futures[13].result()
-        results = [future.result() for n, future in enumerate(futures) if n != 13]
-    assert results == [(number, "hello") for number in range(20) if number != 13]
-    assert "BOOKTAPE_TEST_WORD" not in os.environ
+def test_they_are_other_processes_and_use_the_interpreter_as_the_recorder_does() -> None:
+    """As many as asked for, and none of them is ours."""
+    with process_pool(2) as pool:
+        own = {pool.submit(os.getpid).result(), os.getpid()}
+        assert len(own) == 2
+        assert pool.submit(sys.getswitchinterval).result() == pytest.approx(tuning.LOCK_S)
 
 
-def test_who_leaves_with_an_error_waits_for_nobody() -> None:
+def test_who_leaves_with_an_error_waits_for_no_task() -> None:
     """Tasks that would never end are left where they are."""
-    with (
-        pytest.raises(RuntimeError, match="enough"),
-        process_pool(2, wait_for_ever, [()] * 5, nothing) as futures,
-    ):
-        raise RuntimeError("enough")
+    futures: list[Future[None]] = []
+
+    def leave() -> None:
+        with process_pool(2) as pool:
+            futures.extend(pool.submit(wait_for_ever) for _ in range(5))
+            raise RuntimeError("enough")
+
+    with pytest.raises(RuntimeError, match="enough"):
+        leave()
     assert not any(future.running() for future in futures)
-
-
-def test_a_process_that_is_killed_is_an_error_of_ours() -> None:
-    """The system does so when memory runs out. No result of it is waited for."""
-    with (
-        pytest.raises(WorkerFailed, match="fewer --jobs"),
-        process_pool(2, os._exit, [(9,)], nothing) as futures,
-    ):
-        futures[0].result()
 
 
 def heard() -> set[signal.Signals]:
@@ -90,8 +65,8 @@ def heard() -> set[signal.Signals]:
 
 def test_they_do_not_hear_ctrl_c() -> None:
     """They would each show where they were. We hear it as before."""
-    with process_pool(1, heard, [()], nothing) as futures:
-        assert futures[0].result() == {signal.SIGTERM}
+    with process_pool(1) as pool:
+        assert pool.submit(heard).result() == {signal.SIGTERM}
     assert heard() == {signal.SIGINT, signal.SIGTERM}
 
 
@@ -100,13 +75,13 @@ def test_from_any_thread() -> None:
     results: list[object] = []
 
     def ask() -> None:
-        with process_pool(1, tell, [(1,)], remember, "there") as futures:
-            results.append(futures[0].result())
+        with process_pool(1) as pool:
+            results.append(pool.submit(abs, -1).result())
 
     asking = threading.Thread(target=ask)
     asking.start()
     asking.join()
-    assert results == [(1, "there")]
+    assert results == [1]
 
 
 @pytest.mark.parametrize(

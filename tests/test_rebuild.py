@@ -46,7 +46,7 @@ def again(
     jobs: int = 1,
     **stretch: int,
 ) -> list[RebuildOutcome]:
-    return list(rebuild(order(source, out, every, *symbols, **stretch), jobs))
+    return rebuild(order(source, out, every, *symbols, **stretch), jobs)
 
 
 def tables(root: Path) -> dict[Path, str]:
@@ -182,9 +182,15 @@ def test_an_interrupted_rebuild_is_taken_up_where_it_was_left(
 ) -> None:
     """What was sealed stays; what was half done is no recording, and is done again."""
     out = tmp_path / "rebuilt"
-    running = rebuild(order(archive, out, 2))
-    first = next(running)
-    running.close()  # type: ignore[attr-defined]
+    finished: list[RebuildOutcome] = []
+
+    def interrupt(outcome: RebuildOutcome) -> None:
+        finished.append(outcome)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        rebuild(order(archive, out, 2), done=interrupt)
+    (first,) = finished
     half_done = RebuildLayout(out).unsealed_of(ArchiveFiles.find(archive).tapes()[1].segment)
     half_done.mkdir(parents=True)
     for name in ("starting.jsonl.zst", "tape.jsonl.zst"):

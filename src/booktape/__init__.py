@@ -18,10 +18,21 @@ if TYPE_CHECKING:
         Resampled,
         Snapshots,
         Step,
+        map_segments,
         open,  # noqa: A004 `booktape.open` is the name its users know
     )
 
-__all__ = ["Book", "Coverage", "Gap", "Recording", "Resampled", "Snapshots", "Step", "open"]
+__all__ = [
+    "Book",
+    "Coverage",
+    "Gap",
+    "Recording",
+    "Resampled",
+    "Snapshots",
+    "Step",
+    "map_segments",
+    "open",
+]
 
 
 def __getattr__(name: str) -> object:

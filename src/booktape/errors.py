@@ -7,6 +7,8 @@
     │   ├── DirectoryInUse          another recorder has the directory
     │   ├── TooFewDescriptors       the process may not open as many files and sockets as it needs
     │   ├── CannotMerge             these archives are no recordings of one market, or must be merged first
+    │   ├── SchedulerUnreachable    no Dask scheduler answers at the address of --dask
+    │   ├── FolderNotShared         a worker on another machine does not see the same folder
     │   └── NotRecorded             the archive does not hold it
     ├── DamagedArchive            what was asked for may be in files that cannot be read
     ├── BookNotKnown              the recording itself says that it did not know the book then
@@ -46,6 +48,17 @@ class BooktapeError(Exception):
     """The base of all. Its text is a sentence for the user: what happened, to what, what to do."""
 
     exit_code = 1
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """A copy with the same text and attributes: errors come back from other processes.
+
+        Python's own way would call the class with the text alone.
+        """
+        return _copied, (type(self), self.args), self.__dict__
+
+
+def _copied(kind: type[BooktapeError], args: tuple[object, ...]) -> BooktapeError:
+    return kind.__new__(kind, *args)
 
 
 class UsageError(BooktapeError):
@@ -90,6 +103,28 @@ class TooFewDescriptors(UsageError):
 
 class CannotMerge(UsageError):
     """Recordings that do not fit together: of other exchanges, of different N, or of an old format."""
+
+
+class SchedulerUnreachable(UsageError):
+    """No Dask scheduler answers at this address."""
+
+    def __init__(self, address: str, why: str) -> None:
+        super().__init__(
+            f"No Dask scheduler answers at {address}: {why}. Start one with `dask scheduler`, or give the "
+            "address that it prints."
+        )
+        self.address = address
+
+
+class FolderNotShared(UsageError):
+    """A worker does not see the files that the command was asked to work on."""
+
+    def __init__(self, machine: str, path: str) -> None:
+        super().__init__(
+            f"The worker on {machine} does not see {path}. All workers need the same folder under the "
+            "same path: on a shared file system, or a mirror of it."
+        )
+        self.machine = machine
 
 
 class NotRecorded(UsageError):

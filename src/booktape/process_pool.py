@@ -1,4 +1,4 @@
-"""The same work on several cores: in processes that end with this one.
+"""Processes of this machine that work for us, and end with this one.
 
 By default, pool workers survive a killed parent, and each prints a traceback on Ctrl-C. So ours block Ctrl-C, and each
 holds one end of a pipe: when this process closes the other end, or ends, they exit at once.
@@ -9,17 +9,16 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from threading import Thread
-from typing import Any, Final, TypeVar
+from typing import Final, ParamSpec, TypeVar
 
-from booktape import descriptors
-from booktape.errors import WorkerFailed
+from booktape import descriptors, tuning
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 _PROCESS_DESCRIPTORS: Final = 4
@@ -30,47 +29,37 @@ SPAWN: Final = multiprocessing.get_context("spawn")
 
 
 @contextmanager
-def process_pool(
-    count: int,
-    work: Callable[..., T],
-    tasks: Sequence[tuple[Any, ...]],
-    begin: Callable[..., None],
-    *args: object,
-) -> Iterator[list[Future[T]]]:
-    """The futures of `work(*task)` for all tasks, in their order. Each process first calls `begin(*args)`.
+def process_pool(count: int) -> Iterator[Executor]:
+    """An executor with `count` processes, which begin when they are needed.
 
-    An exception in the block ends all processes; without one the block waits until all tasks are done. Raises
-    WorkerFailed when a process was killed, TooFewDescriptors before any has begun.
+    An exception in the block ends all processes at once; without one the block waits until all tasks are done. A
+    process that was killed makes every unfinished future raise BrokenProcessPool. Raises TooFewDescriptors before
+    any process has begun.
     """
     descriptors.require(descriptors.OWN + count * _PROCESS_DESCRIPTORS, f"{count} --jobs")
     theirs, ours = SPAWN.Pipe(duplex=False)
-    with ours, theirs, ProcessPoolExecutor(count, SPAWN, _begin, (theirs, begin, args)) as pool:
-        with _interrupt_blocked():
-            futures = [pool.submit(work, *task) for task in tasks]
+    with ours, theirs, _Pool(count, SPAWN, _begin, (theirs,)) as pool:
         try:
-            yield futures
-        except BrokenProcessPool as error:
-            raise WorkerFailed(
-                "A process was killed. Memory, perhaps: try fewer --jobs.", 1
-            ) from error
+            yield pool
         except BaseException:
             ours.close()
             raise
 
 
-@contextmanager
-def _interrupt_blocked() -> Iterator[None]:
-    """Processes that are started in the block inherit that SIGINT is blocked; we receive it after the block."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+class _Pool(ProcessPoolExecutor):
+    """A process is started when a task is submitted. It inherits that SIGINT is blocked; we receive it after."""
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            return super().submit(fn, *args, **kwargs)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _begin(theirs: Connection, begin: Callable[..., None], args: tuple[object, ...]) -> None:
+def _begin(theirs: Connection) -> None:
     Thread(target=_exit_with, args=(theirs,), daemon=True).start()
-    begin(*args)
+    tuning.tune_interpreter()
 
 
 def _exit_with(theirs: Connection) -> None:

@@ -1,22 +1,28 @@
 """Records every tape once more: for the same books at another N, or for files that were lost.
 
 Rows, gaps, checks and notes follow from the tape alone. So the result is the archive that a recorder with
-that `every` would have written, tapes included, and `verify` checks it like any other. Segments do not
-depend on each other: several are rebuilt at the same time if there are several cores.
+that `every` would have written, tapes included, and `verify` checks it like any other.
+
+Segments do not depend on each other: any number of them may be rebuilt at the same time, by processes, by the
+machines of a cluster, or by several runs that share them (`Shard`). Each attempt at a segment writes in a folder of its
+own, and gives its files their final names when they are whole. Two attempts at one segment have the same bytes, so it
+does not matter which of them is first, nor whether a worker that was given up works on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+import secrets
+import socket
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
-from booktape import tuning
 from booktape.core.gap_reasons import KILLED
 from booktape.core.tape_records import SegmentStart, TapeRecord
-from booktape.errors import DamagedTape, NotRecorded, UsageError
-from booktape.process_pool import process_pool
+from booktape.errors import DamagedTape, FolderNotShared, NotRecorded, UsageError
 from booktape.reader.archive_files import ArchiveFile, ArchiveFiles
 from booktape.reader.tape_query import chosen_tapes, read_records
 from booktape.store.catalog import sealed_tapes, unsealed_segments
@@ -28,19 +34,26 @@ from booktape.store.patience import retry_while_full
 from booktape.store.recovery import record_again
 from booktape.store.session import RecordingSession
 from booktape.store.tape_reader import errors_as_damage, first_line, read_tape
+from booktape.task_map import WHOLE, Shard, Workers, map_tasks
+
+_ATTEMPT_NAME: Final = "attempt-"
+_ATTEMPT: Final = re.compile(rf"{_ATTEMPT_NAME}[0-9a-f]{{16}}\Z")
 
 
+@dataclass(frozen=True, slots=True)
 class RebuildLayout(Layout):
     """The layout of an archive while it is rebuilt.
 
     Unsealed segments are in another folder than a recorder's, so that no recorder recovers them and no
-    reader reads them.
+    reader reads them. `attempt` names the folder of one attempt at one segment.
     """
+
+    attempt: str = ""
 
     @property
     def unsealed(self) -> Path:
         """Everything that is not sealed yet."""
-        return self.root / "rebuilding"
+        return self.root / "rebuilding" / self.attempt
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +64,7 @@ class RebuildRequest:
     """
 
     source: ArchiveFiles
+    # Absolute: a worker has another current folder.
     out: Path
     every: int
     symbols: frozenset[str] | None = None
@@ -76,29 +90,44 @@ class RebuildOutcome:
     damage: str | None = None
 
 
-def rebuild(request: RebuildRequest, jobs: int = 1) -> Iterator[RebuildOutcome]:
-    """Rebuild segment by segment, and yield each outcome.
+def rebuild(
+    request: RebuildRequest,
+    workers: Workers = 1,
+    shard: Shard = WHOLE,
+    done: Callable[[RebuildOutcome], None] = lambda _: None,
+) -> list[RebuildOutcome]:
+    """Rebuild every segment of the shard that is not there yet. Returns the outcomes in the order of recording.
 
-    Segments that an earlier run sealed stay; unsealed ones are rebuilt again. Raises NotRecorded if there is
-    nothing to rebuild, UsageError if `out` has anything else, DirectoryInUse, WriteFailed.
+    `done` is called with each as soon as it is known. Segments that an earlier run sealed stay; unsealed ones are
+    rebuilt again. Several shards may be rebuilt at the same time; without a shard nothing else may write into
+    `out`, and what killed runs left half done is removed. Raises NotRecorded if there is nothing to rebuild,
+    UsageError if `out` has anything else, DirectoryInUse, WriteFailed, WorkerFailed, FolderNotShared.
     """
-    tapes = _chosen(request)
+    tapes = shard.part(tapes_to_rebuild(request))
     layout = request.layout
-    with lock_directory(layout.lock, folder=True):
+    with lock_directory(layout.lock, shared=shard.count > 1, folder=shard.count == 1):
         _check_out(request)
-        _clear_unsealed(layout)
+        if shard.count == 1:
+            _clear_unsealed(layout)
         there = set(sealed_tapes(layout))
+        outcomes: dict[str, RebuildOutcome] = {}
+
+        def finished(name: str, outcome: RebuildOutcome) -> None:
+            outcomes[name] = outcome
+            done(outcome)
+
         for tape in tapes:
             if tape.segment in there:
-                yield RebuildOutcome(tape.segment.name, was_there=True)
-        yield from _rebuild_all(
-            request, [tape for tape in tapes if tape.segment not in there], jobs
-        )
-        _clear_unsealed(layout)
+                finished(tape.segment.name, RebuildOutcome(tape.segment.name, was_there=True))
+        tasks = {t.segment.name: (request, t) for t in tapes if t.segment not in there}
+        map_tasks(rebuild_segment, tasks, workers, finished)
+        if shard.count == 1:
+            _clear_unsealed(layout)
+    return [outcomes[tape.segment.name] for tape in tapes]
 
 
-def _chosen(request: RebuildRequest) -> list[ArchiveFile]:
-    """The sealed tapes to read, oldest first."""
+def tapes_to_rebuild(request: RebuildRequest) -> list[ArchiveFile]:
+    """The sealed tapes to read, in the order of recording. Raises NotRecorded, UsageError."""
     root = request.source.root
     if request.out.resolve() == Path(root).resolve():
         raise UsageError(f"{request.out} is the archive itself. Choose another --out.")
@@ -133,16 +162,23 @@ def _start(records: Iterator[TapeRecord]) -> SegmentStart | None:
 def _check_out(request: RebuildRequest) -> None:
     """Raises UsageError if `out` has anything that a request like this one would not have made."""
     layout, tapes = request.layout, {tape.segment: tape for tape in request.source.tapes()}
-    begun = {segment: layout.writing_tape(segment) for segment in unsealed_segments(layout)}
-    begun |= {segment: layout.tape(segment) for segment in sealed_tapes(layout)}
-    foreign = [segment for segment in begun if segment not in tapes]
-    foreign += [segment for segment in _segments_with_rows(layout) if segment not in begun]
+    # In the order in which other shards write: rows, then the tape is sealed, then the attempt is removed.
+    rows = list(_segments_with_rows(layout))
+    begun = [
+        (segment, attempt.writing_tape(segment))
+        for attempt in _attempts(layout)
+        for segment in unsealed_segments(attempt)
+    ]
+    begun += [(segment, layout.tape(segment)) for segment in sealed_tapes(layout)]
+    known = {segment for segment, _ in begun}
+    foreign = [segment for segment in known if segment not in tapes]
+    foreign += [segment for segment in rows if segment not in known]
     if foreign or unsealed_segments(Layout(request.out)):
         raise UsageError(
             f"{request.out} holds recordings that are not rebuilt from {request.source.root}. "
             "Choose another --out."
         )
-    for segment, path in begun.items():
+    for segment, path in begun:
         wanted = _start(request.read(tapes[segment]))
         # Unsealed segments are checked too: some of their files may have their final names.
         if wanted and path.exists() and _start(read_tape(path, torn=True)) != wanted:
@@ -159,40 +195,57 @@ def _segments_with_rows(layout: Layout) -> Iterator[Segment]:
     return (segment for segment in records if segment)
 
 
+def _attempts(layout: RebuildLayout) -> list[RebuildLayout]:
+    """The layout of each attempt that is at work or was killed, and that of older versions, which had one folder."""
+    folder = layout.unsealed
+    if folder.is_symlink() or not folder.is_dir():
+        return []
+    names = sorted(entry.name for entry in folder.iterdir() if not entry.is_symlink())
+    return [layout, *(RebuildLayout(layout.root, name) for name in names if _ATTEMPT.match(name))]
+
+
 def _clear_unsealed(layout: RebuildLayout) -> None:
     """Remove unsealed segments. Files that a user put there stay."""
 
     def clear() -> None:
         with disk_errors_named(layout.unsealed):
-            for segment in unsealed_segments(layout):
-                clear_segment(layout, segment)
-            remove_empty_folder(layout.unsealed)
+            for attempt in reversed(_attempts(layout)):
+                for segment in unsealed_segments(attempt):
+                    clear_segment(attempt, segment)
+                remove_empty_folder(attempt.unsealed)
 
     retry_while_full(clear)
 
 
-def _rebuild_all(
-    request: RebuildRequest, tapes: Sequence[ArchiveFile], jobs: int
-) -> Iterator[RebuildOutcome]:
-    """One after the other, or several at the same time. Outcomes come in the request of the segments."""
-    if jobs == 1 or len(tapes) < 2:  # noqa: PLR2004 - one segment is one job
-        yield from (rebuild_segment(request, tape) for tape in tapes)
-        return
-    tasks = [(request, tape) for tape in tapes]
-    with process_pool(jobs, rebuild_segment, tasks, tuning.tune_interpreter) as futures:
-        yield from (future.result() for future in futures)
-
-
 def rebuild_segment(request: RebuildRequest, tape: ArchiveFile) -> RebuildOutcome:
-    """Record one tape once more and seal the segment. Nothing of a damaged tape is sealed."""
+    """Record one tape once more and seal the segment. Nothing of a damaged tape is sealed.
+
+    Raises FolderNotShared on a machine that has not the same folders.
+    """
+    _check_folders(request, tape)
+    if request.layout.tape(tape.segment).exists():
+        # Another attempt at it was faster.
+        return RebuildOutcome(tape.segment.name)
+    layout = RebuildLayout(request.out, f"{_ATTEMPT_NAME}{secrets.token_hex(8)}")
+    damage = None
     try:
         records = request.read(tape)
         start = first_line(records, tape.path)
         with ThreadPoolExecutor(1, "booktape-store") as worker:
             with errors_as_damage(tape.path):
-                recording = RecordingSession(request.layout, tape.segment, worker, start)
+                recording = RecordingSession(layout, tape.segment, worker, start)
             # A tape without an end record raises DamagedTape, so KILLED is never used.
             record_again(recording, records, KILLED, tape.path)
     except DamagedTape as error:
-        return RebuildOutcome(tape.segment.name, damage=str(error))
-    return RebuildOutcome(tape.segment.name)
+        damage = str(error)
+    with disk_errors_named(layout.unsealed):
+        clear_segment(layout, tape.segment)
+        remove_empty_folder(layout.unsealed)
+    return RebuildOutcome(tape.segment.name, damage=damage)
+
+
+def _check_folders(request: RebuildRequest, tape: ArchiveFile) -> None:
+    """Raises FolderNotShared unless this machine sees the tape, and the folder that the run has locked."""
+    request.source.check_seen(tape)
+    if not request.layout.lock.exists():
+        raise FolderNotShared(socket.gethostname(), str(request.out))

@@ -24,7 +24,7 @@ def test_an_hour_of_btcusdt(tmp_path: Path) -> None:
     """In under three minutes, everything equal."""
     record(tmp_path, lifelike_hour(), every=10)
     began, cpu_began = time.perf_counter(), time.process_time()
-    report = verify(tmp_path, Scope(), jobs=1)
+    report = verify(tmp_path, Scope())
     took_s, cpu_s = time.perf_counter() - began, time.process_time() - cpu_began
     rows = report.found.counts_of(SYMBOL).equal["rows"]
     print(f"\n{SECONDS} s of {SYMBOL}: {len(lifelike_hour()):,} records, {rows:,} rows")

@@ -51,7 +51,7 @@ def gaps_of(root: Path) -> list[Row]:
 
 def check_archive(root: Path, truth: Truth, every: int) -> dict[str, list[Row]]:
     """Rows equal the truth, keep the cadence, agree with the gaps and the tape. Returns the rows."""
-    report = verify(root, Scope(), jobs=1)
+    report = verify(root, Scope())
     assert report.clean, report.found.kept[:3]
     found = rows_of(root)
     gaps = gaps_of(root)

@@ -163,7 +163,7 @@ async def test_a_second_signal_has_every_worker_leave_at_once(tmp_path: Path) ->
         process.terminate()
         await process.communicate()
         assert process.returncode == 0
-    assert verify(tmp_path, Scope(), jobs=1).clean
+    assert verify(tmp_path, Scope()).clean
 
 
 async def test_a_429_silences_every_worker(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from cyclopts import Parameter, Token
 from booktape.errors import UsageError
 from booktape.reader.times import moment_us
 from booktape.store.target import check_is_utf8
+from booktape.task_map import WHOLE, Shard
 from booktape.wire.limits import DEPTH_MAX
 
 _SHOWN: Final = 60
@@ -118,6 +119,16 @@ def address(option: str, text: str, *schemes: str) -> str:
             f"Write {schemes[0]}://HOST:PORT or {schemes[-1]}://HOST."
         )
     return text.rstrip("/")
+
+
+def shard_of(text: str | None) -> Shard:
+    """The shard 2 of 3, written 2/3; all without one. Raises UsageError."""
+    if text is None:
+        return WHOLE
+    match = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
+    if not match or not 1 <= int(match[1]) <= int(match[2]):
+        raise UsageError(f"--shard {text[:_SHOWN]} is not a valid shard. Write 1/3, 2/3 or 3/3.")
+    return Shard(int(match[1]), int(match[2]))
 
 
 def time_of_day_s(text: str) -> float:

@@ -7,9 +7,11 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from booktape import tuning
-from booktape.commands.options import NamedPath, Positive, Processes, range_us
+from booktape.commands.options import NamedPath, Positive, Processes, range_us, shard_of
+from booktape.commands.workers import chosen_workers
 from booktape.reader.archive_files import ArchiveFiles
-from booktape.rebuild import RebuildOutcome, RebuildRequest
+from booktape.reader.progress import progress_bar
+from booktape.rebuild import RebuildOutcome, RebuildRequest, tapes_to_rebuild
 from booktape.rebuild import rebuild as rebuild_archive
 from booktape.store.target import check_archive
 from booktape.terminal import write_line
@@ -24,6 +26,8 @@ def rebuild(  # noqa: PLR0913 - each is one documented option
     from_: Annotated[str | None, Parameter(name="--from")] = None,
     to: str | None = None,
     jobs: Processes = 1,
+    dask: str | None = None,
+    shard: str | None = None,
 ) -> int:
     """Make the same books again from the tapes, at another N, or where files were lost.
 
@@ -45,24 +49,51 @@ def rebuild(  # noqa: PLR0913 - each is one documented option
         Only segments that begin before this time.
     jobs
         How many segments to rebuild at the same time, each on its own core.
+    dask
+        The scheduler of a Dask cluster whose workers rebuild, such as tcp://scheduler:8786. They need the same
+        folders.
+    shard
+        Only this part of the segments, such as 2/3. When all parts are done, the same command without it checks that
+        nothing is missing.
     """
     tuning.tune_interpreter()
     request = RebuildRequest(
         ArchiveFiles.find(directory),
-        out,
+        out.absolute(),
         every,
         frozenset(name.upper() for name in symbol) or None,
         *range_us(from_, to),
     )
     check_archive("--out", request.layout)
-    damaged = False
-    for outcome in rebuild_archive(request, jobs):
-        write_line(_sentence(outcome))
-        damaged = damaged or outcome.damage is not None
-    return int(damaged)
+    part = shard_of(shard)
+    sizes = {tape.segment.name: tape.bytes for tape in part.part(tapes_to_rebuild(request))}
+    with (
+        chosen_workers(jobs, dask) as workers,
+        progress_bar("rebuilding", sum(sizes.values())) as advance,
+    ):
+        outcomes = rebuild_archive(
+            request, workers, part, lambda one: advance(sizes.get(one.segment, 0))
+        )
+    for outcome in outcomes:
+        if outcome.damage:
+            write_line(f"{outcome.segment}: left out. {outcome.damage}")
+    write_line(_summary(outcomes, shard))
+    return int(any(outcome.damage for outcome in outcomes))
 
 
-def _sentence(outcome: RebuildOutcome) -> str:
-    if outcome.damage:
-        return f"{outcome.segment}: left out. {outcome.damage}"
-    return f"{outcome.segment}: {'is there already' if outcome.was_there else 'rebuilt'}"
+def _summary(outcomes: list[RebuildOutcome], shard: str | None) -> str:
+    there = sum(outcome.was_there for outcome in outcomes)
+    damaged = sum(outcome.damage is not None for outcome in outcomes)
+    counts = {
+        "rebuilt": len(outcomes) - there - damaged,
+        "there already": there,
+        "left out": damaged,
+    }
+    parts = [f"{count:,} {what}" for what, count in counts.items() if count]
+    text = f"{len(outcomes):,} segments: {', '.join(parts) or 'none in this shard'}."
+    if shard:
+        text = (
+            f"Shard {shard}: {text} When all shards are done, the same command without --shard "
+            "checks that nothing is missing."
+        )
+    return text

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json as json_text
-from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from booktape import terminal
-from booktape.commands.options import NamedPath, Processes, range_us
+from booktape.commands.options import NamedPath, Processes, range_us, shard_of
+from booktape.commands.workers import chosen_workers
+from booktape.errors import UsageError
+from booktape.reader.progress import progress_bar
+from booktape.store.target import check_folder
+from booktape.verify.kept_results import KeptResults
 from booktape.verify.order import Scope
-from booktape.verify.report import as_json, render
-from booktape.verify.run import Report, tape_bytes
+from booktape.verify.report import as_json, render, render_shard
+from booktape.verify.run import tape_bytes
 from booktape.verify.run import verify as verify_archive
 
 
@@ -24,6 +27,9 @@ def verify(  # noqa: PLR0913 - each is one documented option
     from_: Annotated[str | None, Parameter(name="--from")] = None,
     to: str | None = None,
     jobs: Processes = 1,
+    dask: str | None = None,
+    shard: str | None = None,
+    results: NamedPath | None = None,
     json: bool = False,
 ) -> int:
     """Prove every stored row from the tape, with an independent implementation.
@@ -42,27 +48,35 @@ def verify(  # noqa: PLR0913 - each is one documented option
         Only segments that begin before this time.
     jobs
         How many segments to verify at the same time, each on its own core.
+    dask
+        The scheduler of a Dask cluster whose workers verify, such as tcp://scheduler:8786. They need the same folder.
+    shard
+        Only this part of the segments, such as 2/3: without the report, which `verify` with the same --results makes
+        when all parts are done.
+    results
+        A folder in which the result of each segment is kept, and found again as long as its files are the same.
     json
         Report as JSON, for machines.
     """
     scope = Scope(
         frozenset(name.upper() for name in symbol) or None,
         *range_us(from_, to),
+        shard_of(shard),
     )
-    report = _with_progress(directory, scope, jobs)
+    if shard and results is None:
+        raise UsageError("--shard needs a folder for the results of all shards. Add --results DIR.")
+    if results:
+        check_folder("--results", results)
+    kept = KeptResults(results, directory, scope.symbols) if results else None
+    with (
+        chosen_workers(jobs, dask) as workers,
+        progress_bar("verifying", tape_bytes(directory, scope)) as advance,
+    ):
+        report = verify_archive(directory, scope, workers, advance, kept)
     if json:
         terminal.write_line(json_text.dumps(as_json(report), indent=2))
+    elif shard:
+        terminal.console().print(render_shard(report, shard))
     else:
         terminal.console().print(render(report))
     return report.exit_code
-
-
-def _with_progress(directory: Path, scope: Scope, jobs: int) -> Report:
-    """Verify with a progress bar on stderr, if that is a terminal."""
-    console = terminal.console(stderr=True)
-    columns = (TextColumn("verifying"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
-    ) as bar:
-        task = bar.add_task("verifying", total=tape_bytes(directory, scope) or None)
-        return verify_archive(directory, scope, jobs, lambda count: bar.advance(task, count))

@@ -11,6 +11,8 @@
     rows.resample("1s")                          a `Resampled`; the same shapes, one row a second
     for item in rows: …                          `Book` and `Gap` objects, in order
 
+    map_segments(fn, rec)                        {segment: fn(its part of the recording)}, on all cores or a cluster
+
     rec.at("BTCUSDT", time)                      the `Book` at that moment, or BookNotKnown
     rec.replay("BTCUSDT", start, end)            a `Step` (event, book after it) or a `Gap`, in order
 
@@ -34,11 +36,21 @@ pandas and polars are extras: `pip install 'booktape[read]'`.
 from __future__ import annotations
 
 from booktape.reader.coverage import Coverage
-from booktape.reader.recording import Recording, open_recording
+from booktape.reader.recording import Recording, map_segments, open_recording
 from booktape.reader.records import Book, Gap, Step
 from booktape.reader.resample import Resampled
 from booktape.reader.snapshots import Snapshots
 
 open = open_recording  # noqa: A001 `booktape.open` is the name its users know
 
-__all__ = ["Book", "Coverage", "Gap", "Recording", "Resampled", "Snapshots", "Step", "open"]
+__all__ = [
+    "Book",
+    "Coverage",
+    "Gap",
+    "Recording",
+    "Resampled",
+    "Snapshots",
+    "Step",
+    "map_segments",
+    "open",
+]

@@ -6,6 +6,7 @@ A file that cannot be read does not stop the others from being read. It is skipp
 
 from __future__ import annotations
 
+import socket
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -22,6 +23,7 @@ from booktape.descriptors import refuse_used_up
 from booktape.errors import (
     DamagedFile,
     DamagedTape,
+    FolderNotShared,
     NotRecorded,
     UsageError,
 )
@@ -50,16 +52,22 @@ class ArchiveFiles:
     """The files of one archive. Each call lists them again, because a recorder may be writing.
 
     Only the beginnings of tapes and the extents of files of rows are cached, until the file changes.
-    `damaged` has the reason for each file that could not be read so far.
+    `damaged` has the reason for each file that could not be read so far. With `only` the archive appears to
+    have no other segment, and no warning is given: the caller reports the damage.
     """
 
-    def __init__(self, root: str, filesystem: FileSystem) -> None:
+    def __init__(self, root: str, filesystem: FileSystem, only: Segment | None = None) -> None:
         self.root = root
         self.filesystem = filesystem
+        self.only = only
         self.layout = Layout(Path(root))
         self.damaged: dict[str, str] = {}
         self._extents: dict[ArchiveFile, tuple[GroupExtent, ...]] = {}
         self._beginnings: dict[ArchiveFile, Beginning] = {}
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """For another process: without what is cached here."""
+        return ArchiveFiles, (self.root, self.filesystem, self.only)
 
     @classmethod
     def find(cls, where: str | PathLike[str], filesystem: FileSystem | None = None) -> ArchiveFiles:
@@ -91,7 +99,9 @@ class ArchiveFiles:
         return sorted(
             symbol_of(info.base_name)
             for info in self._list("snapshots")
-            if info.type == FileType.Directory and is_symbol_folder(info.base_name)
+            if info.type == FileType.Directory
+            and is_symbol_folder(info.base_name)
+            and (self.only is None or self.rows(info.base_name))
         )
 
     def rows(self, folder: str) -> list[ArchiveFile]:
@@ -112,6 +122,8 @@ class ArchiveFiles:
 
     def unsealed(self) -> list[ArchiveFile]:
         """The unsealed tapes, oldest first: being written, being recovered, or waiting for recovery."""
+        if self.only:
+            return []
         found: dict[Segment, ArchiveFile] = {}
         for info in self._list("unsealed", recursive=True):
             segment = Segment.parse(info.path.split("/")[-2])
@@ -122,6 +134,11 @@ class ArchiveFiles:
             if info.base_name in names and self._stands_in(info, "unsealed", segment.name):
                 found[segment] = ArchiveFile(segment, info.path, info.size, info.mtime_ns)
         return [found[segment] for segment in sorted(found)]
+
+    def check_seen(self, file: ArchiveFile) -> None:
+        """Raises FolderNotShared unless this machine sees the file as another one has listed it."""
+        if self.filesystem.get_file_info(file.path).size != file.bytes:
+            raise FolderNotShared(socket.gethostname(), file.path)
 
     def open(self, path: str) -> pa.NativeFile:
         """Open a file for random access. Raises OSError, also if it is not a regular file: a FIFO may never end."""
@@ -183,12 +200,19 @@ class ArchiveFiles:
         """Report a file that cannot be read or is missing, once."""
         if path not in self.damaged:
             self.damaged[path] = why
+            if self.only:
+                return
             # 3: skips the frames of this module. No line of the caller would be more useful.
             warnings.warn(DamagedFile(path, why), stacklevel=3)
 
     def _files(self, folder: str, suffix: str) -> list[ArchiveFile]:
+        if self.only:
+            path = f"{self.root}/{folder}/{self.only.date}/{self.only.name}{suffix}"
+            infos = self.filesystem.get_file_info([path])
+        else:
+            infos = self._list(folder, recursive=True)
         found = []
-        for info in self._list(folder, recursive=True):
+        for info in infos:
             segment = Segment.parse(info.base_name, suffix)
             if info.type != FileType.File or not segment:
                 continue

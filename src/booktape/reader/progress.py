@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final, TypeVar
 
 from rich.console import Console
 from rich.errors import LiveError
-from rich.progress import Progress
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from booktape import terminal
 
@@ -34,3 +35,23 @@ def tracked(items: Sequence[T], what: str, console: Console | None = None) -> It
         yield from progress.track(items, description=what)
     finally:
         progress.stop()
+
+
+@contextmanager
+def progress_bar(
+    what: str, total: int, console: Console | None = None
+) -> Iterator[Callable[[int], None]]:
+    """A function to call with each further part of `total`, for work that is not read item by item."""
+    console = console or terminal.console(stderr=True)
+    columns = (TextColumn(what), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    task = bar.add_task(what, total=total or None)
+    try:
+        bar.start()
+    except LiveError:
+        # Another bar is shown already; some versions of rich can show only one.
+        bar.disable = True
+    try:
+        yield lambda count: bar.advance(task, count)
+    finally:
+        bar.stop()

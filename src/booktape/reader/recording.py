@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import pickle
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
 from os import PathLike
+from typing import TypeVar
 
 import pyarrow as pa
 from pyarrow.fs import FileSystem
 
 from booktape.errors import UsageError
-from booktape.reader.archive_files import ArchiveFiles
+from booktape.reader.archive_files import ArchiveFile, ArchiveFiles
 from booktape.reader.coverage import Coverage, coverage
 from booktape.reader.file_check import check_files
 from booktape.reader.gaps import gap_table
+from booktape.reader.progress import progress_bar
 from booktape.reader.records import Book, Gap, Step
 from booktape.reader.replay import book_at, replay
 from booktape.reader.rows import RowQuery, known_symbols
 from booktape.reader.small_tables import table
 from booktape.reader.snapshots import Snapshots
+from booktape.reader.tape_query import chosen_tapes
 from booktape.reader.times import Moment, moment_us
+from booktape.task_map import cores, map_tasks
+
+T = TypeVar("T")
 
 
 def open_recording(
@@ -41,6 +49,50 @@ class Recording:
 
     def __repr__(self) -> str:
         return f"<booktape recording {self._archive.root}>"
+
+    @property
+    def segment(self) -> str | None:
+        """The segment's name, of a recording that `segments` returned. None for a whole recording."""
+        return self._archive.only.name if self._archive.only else None
+
+    def segments(self, start: Moment | None = None, end: Moment | None = None) -> list[Recording]:
+        """Each sealed segment that may have records of `start <= receive_time < end`, as a recording of its own.
+
+        In the order of recording. Whole segments: their first and last records may be outside of that time. A
+        replay of one begins with the book that was known when the segment began.
+        """
+        return [_of_segment(self._archive, tape) for tape in self._tapes(start, end)]
+
+    def _tapes(self, start: Moment | None, end: Moment | None) -> list[ArchiveFile]:
+        from_us = None if start is None else moment_us(start)
+        to_us = None if end is None else moment_us(end)
+        return chosen_tapes(self._archive, self._archive.tapes(), from_us, to_us)
+
+    def map_segments(
+        self,
+        fn: Callable[[Recording], T],
+        start: Moment | None = None,
+        end: Moment | None = None,
+        *,
+        executor: Executor | None = None,
+        jobs: int | None = None,
+    ) -> dict[str, T]:
+        """`booktape.map_segments` as a method."""
+        if executor is None:
+            _check_can_be_sent(fn)
+        tapes = self._tapes(start, end)
+        found: dict[str, T] = {}
+
+        def done(name: str, result: tuple[T, dict[str, str]]) -> None:
+            found[name], damaged = result
+            for path, why in damaged.items():
+                self._archive.report_damage(path, why)
+            advance(1)
+
+        tasks = {tape.segment.name: (fn, self._archive, tape) for tape in tapes}
+        with progress_bar("mapping segments", len(tasks)) as advance:
+            map_tasks(_call_with_segment, tasks, executor or jobs or cores(), done)
+        return {name: found[name] for name in tasks}
 
     @property
     def damaged(self) -> dict[str, str]:
@@ -112,6 +164,54 @@ class Recording:
         """Every event received in `start <= … < end` with the book after it, and every gap."""
         query = _query(symbol, start, end, depth)
         return replay(self._archive, query, unsealed=self._unsealed)
+
+
+def map_segments(  # noqa: PLR0913 - each is one documented argument
+    fn: Callable[[Recording], T],
+    recording: Recording,
+    start: Moment | None = None,
+    end: Moment | None = None,
+    *,
+    executor: Executor | None = None,
+    jobs: int | None = None,
+) -> dict[str, T]:
+    """Call `fn` with each sealed segment of a recording. Returns what it returned, by the segment's name, in order.
+
+    `fn` gets a `Recording` that has this segment only, and may use all of it: `snapshots`, `replay`, `gaps`. Segments
+    are those of `recording.segments(start, end)`. They are read by `jobs` processes of this machine (by default as many
+    as there are cores), or by any executor of `concurrent.futures`, such as that of a Dask cluster:
+    `distributed.Client(…).get_executor()`. Processes need a function that stands in a module, and a script that starts
+    them under `if __name__ == "__main__":`.
+
+    Files that cannot be read are in `recording.damaged`, each with a warning. Raises the first error of `fn`, UsageError
+    for a function that cannot be sent to a process, WorkerFailed for a segment whose process is killed again and again,
+    and FolderNotShared on a machine that does not see the recording.
+    """
+    return recording.map_segments(fn, start, end, executor=executor, jobs=jobs)
+
+
+def _call_with_segment(
+    fn: Callable[[Recording], T], archive: ArchiveFiles, tape: ArchiveFile
+) -> tuple[T, dict[str, str]]:
+    """On the worker: what `fn` returned, and the files that it could not read."""
+    archive.check_seen(tape)
+    part = _of_segment(archive, tape)
+    return fn(part), part.damaged
+
+
+def _of_segment(archive: ArchiveFiles, tape: ArchiveFile) -> Recording:
+    only = ArchiveFiles(archive.root, archive.filesystem, tape.segment)
+    return Recording(only, unsealed=False)
+
+
+def _check_can_be_sent(fn: object) -> None:
+    try:
+        pickle.dumps(fn)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise UsageError(
+            f"{fn!r} cannot be sent to another process: {error}. Define it at the top of a module, or give an executor "
+            "that needs no copy, such as ThreadPoolExecutor()."
+        ) from error
 
 
 def _query(symbol: str, start: Moment | None, end: Moment | None, depth: int | None) -> RowQuery:

@@ -9,6 +9,7 @@ from pathlib import Path
 from booktape.errors import DamagedTape
 from booktape.store.layout import Segment
 from booktape.store.lineage import Beginning, Lineage
+from booktape.task_map import WHOLE, Shard
 from booktape.verify.files import SegmentFiles, find_segments
 from booktape.verify.findings import Findings
 from booktape.verify.model.tape import Line, lines
@@ -16,11 +17,12 @@ from booktape.verify.model.tape import Line, lines
 
 @dataclass(frozen=True)
 class Scope:
-    """What to verify: some symbols or all (None), and the segments that overlap a range of time."""
+    """What to verify: some symbols or all (None), and the segments that overlap a range of time, or a part of them."""
 
     symbols: frozenset[str] | None = None
     from_us: int | None = None
     to_us: int | None = None
+    shard: Shard = WHOLE
 
 
 class SegmentOrder:
@@ -34,11 +36,13 @@ class SegmentOrder:
             lambda segment: _carried_over(root, self.segments[segment]),
         )
         wanted = self.lineage.reaching_into(scope.from_us, scope.to_us)
-        self.chosen = [
-            self.segments[segment]
-            for segment in self.lineage.order
-            if segment in wanted and not self._ended_before(segment, scope.from_us)
-        ]
+        self.chosen = scope.shard.part(
+            [
+                self.segments[segment]
+                for segment in self.lineage.order
+                if segment in wanted and not self._ended_before(segment, scope.from_us)
+            ]
+        )
 
     def _beginning(self, files: SegmentFiles) -> Beginning:
         """Its beginning, from the first line of its tape; `unknown` where that cannot be read."""

@@ -37,6 +37,17 @@ def render(report: Report) -> Group:
     return Group(*parts)
 
 
+def render_shard(report: Report, shard: str) -> Group:
+    """For a person who runs one shard of several: no verdict, since no segment was compared with the one before it."""
+    findings = [_finding(finding) for finding in report.found.kept[:SHOWN_MAX]]
+    number = report.found.count.total()
+    sentence = (
+        f"Shard {shard}: {report.segments} segments, each by itself, with {number} findings. When all shards are "
+        "done, the same command without --shard makes the report."
+    )
+    return Group(_symbols(report), *findings, Text(sentence, style="red" if number else ""))
+
+
 def _symbols(report: Report) -> Table:
     table = Table(box=SIMPLE, pad_edge=False)
     table.add_column("symbol", no_wrap=True)

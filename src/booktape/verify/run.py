@@ -1,25 +1,27 @@
-"""Verifies an archive: each segment by itself, on one core or several, then one after another."""
+"""Verifies an archive: each segment by itself, wherever there is a worker, then one after another.
+
+What a segment showed is small and does not depend on any other segment. So it can be kept (`KeptResults`), and a run
+that was killed, or several runs that share the segments, are put together by a last one.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+import socket
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
-from typing import Final
 
-from booktape.errors import UsageError
-from booktape.process_pool import SPAWN, process_pool
+from booktape.errors import FolderNotShared, UsageError
 from booktape.store.catalog import unsealed_segments
-from booktape.store.layout import Layout, symbol_folder
+from booktape.store.layout import Layout, Segment, symbol_folder
+from booktape.task_map import Workers, map_tasks
 from booktape.verify.continuity import Continuity
 from booktape.verify.files import SegmentFiles
 from booktape.verify.findings import Findings, Kind
+from booktape.verify.kept_results import KeptResults
 from booktape.verify.order import Scope, SegmentOrder
-from booktape.verify.segment import SegmentResult, verify_segment
-
-_PROGRESS_EVERY_S: Final = 0.2
+from booktape.verify.segment import SegmentResult, Step, verify_segment
 
 
 @dataclass
@@ -47,10 +49,22 @@ class Report:
 Advance = Callable[[int], None]
 
 
-def verify(root: Path, scope: Scope, jobs: int, advance: Advance = lambda _: None) -> Report:
+def no_advance(_: int) -> None:
+    """For a caller that shows no progress."""
+
+
+def verify(
+    root: Path,
+    scope: Scope,
+    workers: Workers = 1,
+    advance: Advance = no_advance,
+    kept: KeptResults | None = None,
+) -> Report:
     """Verify an archive. Raises UsageError where there is none, or nothing of the scope.
 
-    `advance` is called with the number of further bytes of tape that were read.
+    `advance` is called with the number of further bytes of tape that were read. Results in `kept` are used again,
+    and further ones are added. The segments of a shard are verified each by itself: whether each begins as the one
+    before it ended is left to a run over all of them. Raises WorkerFailed, FolderNotShared.
     """
     found = Findings()
     order = SegmentOrder(root, scope, found)
@@ -59,17 +73,82 @@ def verify(root: Path, scope: Scope, jobs: int, advance: Advance = lambda _: Non
     if not order.segments and not unsealed:
         raise UsageError(f"{root} holds no recording. Make one with: booktape record BTCUSDT")
     _check_scope(root, scope, order)
+    if scope.shard.count > 1:
+        parts: list[Findings] = []
+        _verify_segments(
+            root, scope, order, workers, lambda one: parts.append(one.found), advance, kept
+        )
+        found = Findings()
+        found.merge(parts)
+        return Report(root, found, len(chosen))
     chain = Continuity(found, order.lineage, {files.segment for files in chosen})
-    results = []
-    for result in _verify_all(root, chosen, scope.symbols, jobs, advance):
-        chain.link(result)
-        results.append(result.found)
+    ordered = _InOrder(chosen, chain)
+    _verify_segments(root, scope, order, workers, ordered.add, advance, kept)
     chain.finish(unsealed)
-    found.merge(results)
+    found.merge(ordered.found)
     names = [segment.name for segment in unsealed]
     later = order.lineage.reaching_into(scope.to_us, None) if scope.to_us is not None else set()
     left_out = bool(later - {files.segment for files in chosen})
     return Report(root, found, len(chosen), names, chain.given, left_out)
+
+
+class _InOrder:
+    """Segments are finished in any order. Each is linked after those before it, and then forgotten."""
+
+    def __init__(self, chosen: Sequence[SegmentFiles], chain: Continuity) -> None:
+        self.found: list[Findings] = []
+        self._due = deque(files.segment for files in chosen)
+        self._early: dict[Segment, SegmentResult] = {}
+        self._chain = chain
+
+    def add(self, result: SegmentResult) -> None:
+        self._early[result.segment] = result
+        while self._due and self._due[0] in self._early:
+            due = self._early.pop(self._due.popleft())
+            self._chain.link(due)
+            self.found.append(due.found)
+
+
+def _verify_segments(  # noqa: PLR0913, PLR0917
+    root: Path,
+    scope: Scope,
+    order: SegmentOrder,
+    workers: Workers,
+    done: Callable[[SegmentResult], None],
+    advance: Advance,
+    kept: KeptResults | None,
+) -> None:
+    """Call `done` with the result of each segment, in any order."""
+    by_name = {files.segment.name: files for files in order.chosen}
+    # In this process a long tape shows its progress line by line.
+    step = (advance,) if workers == 1 else ()
+    tasks = {}
+    for name, files in by_name.items():
+        known = kept.load(files) if kept else None
+        if known:
+            advance(_tape_size(root, files))
+            done(known)
+        else:
+            tasks[name] = (root.absolute(), files, scope.symbols, *step)
+
+    def finished(name: str, result: SegmentResult) -> None:
+        if not step:
+            advance(_tape_size(root, by_name[name]))
+        if kept:
+            kept.store(by_name[name], result)
+        done(result)
+
+    map_tasks(verify_where_it_is, tasks, workers, finished)
+
+
+def verify_where_it_is(
+    root: Path, files: SegmentFiles, symbols: frozenset[str] | None, step: Step = no_advance
+) -> SegmentResult:
+    """Verify one segment. Raises FolderNotShared on a machine that has none of its files."""
+    listed = [*files.sealed, *([files.manifest] if files.manifest else [])]
+    if not any((root / file).exists() for file in listed):
+        raise FolderNotShared(socket.gethostname(), str(root / listed[0]))
+    return verify_segment(root, files, symbols, step)
 
 
 def _check_scope(root: Path, scope: Scope, order: SegmentOrder) -> None:
@@ -84,57 +163,11 @@ def _check_scope(root: Path, scope: Scope, order: SegmentOrder) -> None:
 def tape_bytes(root: Path, scope: Scope) -> int:
     """The bytes of tape to read."""
     chosen = SegmentOrder(root, scope, Findings()).chosen
-    return sum((root / files.tape).stat().st_size for files in chosen if files.tape)
+    return sum(_tape_size(root, files) for files in chosen)
 
 
-# ── one core or several ─────────────────────────────────────────────────────────────────────
-
-
-def _verify_all(
-    root: Path,
-    chosen: Sequence[SegmentFiles],
-    symbols: frozenset[str] | None,
-    jobs: int,
-    advance: Advance,
-) -> Iterator[SegmentResult]:
-    """The results in the order of the segments."""
-    if jobs == 1 or len(chosen) < 2:  # noqa: PLR2004 - one segment is one job
-        for files in chosen:
-            yield verify_segment(root, files, symbols, advance)
-        return
-    read: Synchronized[int] = SPAWN.Value("q", 0)
-    tasks = [(root, files, symbols) for files in chosen]
-    with process_pool(jobs, _in_worker, tasks, _begin_worker, read) as futures:
-        yield from _in_order(futures, read, advance)
-
-
-def _in_order(
-    futures: Sequence[Future[SegmentResult]], read: Synchronized[int], advance: Advance
-) -> Iterator[SegmentResult]:
-    known = 0
-    for future in futures:
-        while not future.done():
-            wait([future], _PROGRESS_EVERY_S, FIRST_COMPLETED)
-            advance(read.value - known)
-            known = read.value
-        yield future.result()
-
-
-_read: Synchronized[int]
-
-
-def _begin_worker(read: Synchronized[int]) -> None:
-    global _read  # noqa: PLW0603 - a worker process has one, given when it begins
-    _read = read
-
-
-def _in_worker(root: Path, files: SegmentFiles, symbols: frozenset[str] | None) -> SegmentResult:
-    return verify_segment(root, files, symbols, _step)
-
-
-def _step(count: int) -> None:
-    with _read.get_lock():
-        _read.value += count
+def _tape_size(root: Path, files: SegmentFiles) -> int:
+    return (root / files.tape).stat().st_size if files.tape else 0
 
 
 def verdict(report: Report) -> str:

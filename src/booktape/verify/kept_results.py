@@ -1,0 +1,126 @@
+"""What each segment showed when it was verified, kept in a folder: a later run does not read it again.
+
+A result is a file of JSON with the name of its segment. It counts for the same version of booktape, the same symbols,
+and files of the same names, sizes and times of change. Known weakness: a file that was changed without either is
+noticed only by a run without kept results.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections import Counter
+from dataclasses import asdict
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from booktape.store.durable_files import disk_errors_named
+from booktape.verify.files import SegmentFiles
+from booktape.verify.findings import Counts, Finding, Findings, Kind
+from booktape.verify.model.replay import SegmentEdge
+from booktape.verify.segment import SegmentResult
+from booktape.version import VERSION
+
+
+class KeptResults:
+    """The results in one folder, for one archive and some of its symbols (None: all)."""
+
+    def __init__(self, folder: Path, root: Path, symbols: frozenset[str] | None) -> None:
+        self._folder = folder
+        self._root = root
+        self._symbols = None if symbols is None else sorted(symbols)
+        self._seen: dict[str, object] = {}
+
+    def load(self, files: SegmentFiles) -> SegmentResult | None:
+        """What this segment showed. None if it has to be verified; `store` then expects its files as they are now."""
+        name = files.segment.name
+        self._seen[name] = self._key(files)
+        try:
+            kept = json.loads(self._path(name).read_bytes(), object_hook=_decimal)
+            if kept["of"] == self._seen[name]:
+                return _read(files, kept["result"])
+        except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
+            pass  # not there, or no result of ours: it is made again
+        return None
+
+    def store(self, files: SegmentFiles, result: SegmentResult) -> None:
+        """Keep a result, which replaces an older one. Raises WriteFailed."""
+        name = files.segment.name
+        text = json.dumps({"of": self._seen[name], "result": _written(result)}, default=_exact)
+        path = self._path(name)
+        partial = path.with_name(f"{name}-{secrets.token_hex(8)}.partial")
+        with disk_errors_named(path):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            partial.write_text(text)
+            partial.replace(path)
+
+    def _path(self, name: str) -> Path:
+        return self._folder / f"{name}.json"
+
+    def _key(self, files: SegmentFiles) -> object:
+        """What a result depends on."""
+        manifest = [files.manifest] if files.manifest else []
+        stats = {file: _stat(self._root / file) for file in [*files.sealed, *manifest]}
+        return {"booktape": VERSION, "symbols": self._symbols, "files": stats}
+
+
+def _stat(path: Path) -> list[int] | None:
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return None  # what is wrong with it, its verification says
+    return [found.st_size, found.st_mtime_ns]
+
+
+def _written(result: SegmentResult) -> dict[str, Any]:
+    found = result.found
+    return {
+        "kept": [asdict(finding) for finding in found.kept],
+        "count": found.count,
+        "symbols": [[symbol, vars(counts)] for symbol, counts in found.symbols.items()],
+        "start": result.start,
+        "format": result.format,
+        "reason": result.reason,
+        "begin": asdict(result.begin),
+        "end": asdict(result.end) if result.end else None,
+        "rests": sorted(result.rests),
+        "epochs": result.epochs,
+    }
+
+
+def _read(files: SegmentFiles, kept: dict[str, Any]) -> SegmentResult:
+    found = Findings()
+    found.kept = [Finding(**{**each, "kind": Kind(each["kind"])}) for each in kept["kept"]]
+    found.count = Counter({Kind(kind): count for kind, count in kept["count"].items()})
+    for symbol, counts in kept["symbols"]:
+        tables = {name: Counter(counts[name]) for name in ("equal", "different")}
+        found.symbols[symbol] = Counts(**{**counts, **tables})
+    return SegmentResult(
+        files.segment,
+        found,
+        kept["start"],
+        kept["format"],
+        kept["reason"],
+        _edge(kept["begin"]),
+        _edge(kept["end"]) if kept["end"] else None,
+        frozenset(kept["rests"]),
+        kept["epochs"],
+    )
+
+
+def _edge(kept: dict[str, Any]) -> SegmentEdge:
+    connections = {int(number): tuple(of) for number, of in kept["connections"].items()}
+    return SegmentEdge(tuple(kept["symbols"]), kept["books"], connections)
+
+
+def _exact(value: object) -> dict[str, str]:
+    """A number of the tape's start record, which JSON would round."""
+    if isinstance(value, Decimal):
+        return {"decimal": str(value)}
+    raise TypeError(value)
+
+
+def _decimal(fields: dict[str, Any]) -> object:
+    return Decimal(fields["decimal"]) if fields.keys() == {"decimal"} else fields
