@@ -5,6 +5,8 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from booktape.cli import app
@@ -124,3 +126,91 @@ def test_a_place_that_cannot_be_written_is_reported(root: Path, tmp_path: Path) 
         pytest.raises(WriteFailed, match="Cannot write"),
     ):
         run(root, "--format parquet", disk / "new")
+
+
+# ── a folder for each segment ───────────────────────────────────────────────────────────────
+
+
+@pytest.fixture(scope="module")
+def segments(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same minute in six segments."""
+    folder = tmp_path_factory.mktemp("segments")
+    write(folder, 60, segment_s=10, cuts=(20,))
+    return folder
+
+
+def files(out: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(out)): p.read_bytes() for p in out.rglob("*") if p.is_file()}
+
+
+@pytest.mark.parametrize(
+    "options", ["csv", "parquet --depth 3", "incremental_book_L2", "book_snapshot --depth 2"]
+)
+def test_each_segment_has_a_folder(
+    segments: Path, options: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In shards, one at a time, or all at once: the same bytes. Again, and nothing is touched."""
+    command = f"--per-segment --format {options}"
+    run(segments, command, tmp_path / "one")
+    made = files(tmp_path / "one")
+    said = capsys.readouterr().out
+    count = len(list((tmp_path / "one").iterdir()))
+    assert f"{count} segments: {count} exported, 0 there already, 0 left out." in said
+    assert len(list((tmp_path / "one").glob("*/export.json"))) == count > 3
+    for number in (1, 2, 3):
+        run(segments, f"{command} --shard {number}/3", tmp_path / "three")
+    assert files(tmp_path / "three") == made
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "one").rglob("*")}
+    run(segments, command, tmp_path / "one")
+    assert f"{count} segments: 0 exported, {count} there already" in capsys.readouterr().out
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "one").rglob("*")} == before
+
+
+def test_segments_together_hold_every_row(segments: Path, tmp_path: Path) -> None:
+    """Each once, in order, as one file for all of them does; by several processes too."""
+    command = "--format parquet --symbol BTCUSDT"
+    run(segments, command, tmp_path / "whole")
+    run(segments, f"{command} --per-segment --jobs 2", tmp_path / "parts")
+    whole = pq.read_table(tmp_path / "whole" / "BTCUSDT_long.parquet")
+    parts = sorted((tmp_path / "parts").glob("*/BTCUSDT_long.parquet"))
+    assert len(parts) > 3
+    assert pa.concat_tables([pq.read_table(path) for path in parts]).equals(whole)
+
+
+def test_a_segment_of_another_request_stays_as_it_is(segments: Path, tmp_path: Path) -> None:
+    """Two answers cannot have one name."""
+    run(segments, "--per-segment --format parquet --symbol BTCUSDT", tmp_path / "out")
+    made = files(tmp_path / "out")
+    for other in ("parquet", "csv --symbol BTCUSDT", "parquet --symbol BTCUSDT --depth 3"):
+        with pytest.raises(UsageError, match="exported with other options"):
+            run(segments, f"--per-segment --format {other}", tmp_path / "out")
+    assert files(tmp_path / "out") == made
+
+
+def test_a_damaged_segment_is_left_out_and_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing of it is there, and all of the others; exit code 1. Mended, the next run adds it."""
+    root, out = tmp_path / "data", tmp_path / "out"
+    write(root, 30, segment_s=10)
+    rows = sorted(root.glob("snapshots/symbol=BTCUSDT/*/*"))[1]
+    whole = rows.read_bytes()
+    rows.write_bytes(whole[:100])
+    command = ["export", str(root), "--per-segment", "--format", "csv", "--out", str(out)]
+    assert app(command, exit_on_error=False, print_error=False, result_action="return_value") == 1
+    said = capsys.readouterr()
+    assert "3 segments: 2 exported, 0 there already, 1 left out." in said.out
+    assert f"{rows.name.removesuffix('.parquet')}: left out" in said.out
+    assert str(rows) in said.err
+    assert len(list(out.iterdir())) == 2
+    rows.write_bytes(whole)
+    assert app(command, exit_on_error=False, print_error=False, result_action="return_value") == 0
+    assert "1 exported, 2 there already" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("option", ["--jobs 2", "--shard 1/2", "--dask tcp://127.0.0.1:8786"])
+def test_workers_need_segments(segments: Path, option: str, tmp_path: Path) -> None:
+    """A file that goes across segments is made by one."""
+    with pytest.raises(UsageError, match="Add --per-segment"):
+        run(segments, f"--format csv {option}", tmp_path / "out")
+    assert not (tmp_path / "out").exists()

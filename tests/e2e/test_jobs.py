@@ -18,6 +18,8 @@ from typing import Any, Final
 
 import pytest
 
+import booktape
+from booktape.reader import Recording
 from booktape.sim.market.market import Market
 from e2e.commands import BOOKTAPE
 from plot.scene import record
@@ -51,7 +53,7 @@ def alone(archive: Path) -> Path:
 def cluster() -> Iterator[Any]:
     """Dask on this machine: a scheduler, and two workers that are processes of their own."""
     with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0", silence_logs=50
     ) as running:
         yield running
 
@@ -205,6 +207,19 @@ def test_shards_of_a_verification_are_put_together(archive: Path, tmp_path: Path
     assert sum(after[path] != before[path] for path in before) == 1
 
 
+def rows_and_events(part: Recording) -> tuple[int, int]:
+    """What a user of the reader may ask of a segment."""
+    return part.snapshots("BTCUSDT").to_arrow().num_rows, sum(1 for _ in part.replay("BTCUSDT"))
+
+
+def test_a_function_of_ones_own_on_a_cluster(archive: Path, cluster: Any) -> None:
+    """The same answers, segment by segment, in order."""
+    rec = booktape.open(archive)
+    with distributed.Client(cluster, set_as_default=False) as client:
+        found = booktape.map_segments(rows_and_events, rec, executor=client.get_executor())
+    assert list(found.items()) == [(p.segment, rows_and_events(p)) for p in rec.segments()]
+
+
 # ── workers that die ────────────────────────────────────────────────────────────────────────
 
 
@@ -275,7 +290,7 @@ def test_a_worker_that_does_not_see_the_folder(archive: Path, tmp_path: Path) ->
     hidden = tmp_path / "hidden"
     shutil.copytree(archive, hidden)
     with distributed.LocalCluster(
-        n_workers=0, processes=True, dashboard_address=None, silence_logs=50
+        n_workers=0, processes=True, dashboard_address=":0", silence_logs=50
     ) as alone:
         # A worker in a mount namespace of its own, as on a machine that has another disk there.
         script = f"mount -t tmpfs tmpfs {hidden} && exec {sys.executable} -m dask worker $0 --no-nanny --no-dashboard"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
@@ -12,16 +14,19 @@ from cyclopts import Parameter
 
 from booktape import reader
 from booktape.commands.damage import naming_damage
-from booktape.commands.options import NamedPath, Positive, moment
+from booktape.commands.options import NamedPath, Positive, Processes, moment, shard_of
+from booktape.commands.workers import chosen_workers
 from booktape.errors import NotRecorded, UsageError
 from booktape.export import hftbacktest, tardis
 from booktape.export.files import Outcome, Written, no_data_for
+from booktape.export.per_segment import ExportedSegment, export_segment, known_export
 from booktape.export.tables import TableShape, table
 from booktape.export.tardis import Naming
 from booktape.export.updates import updates
 from booktape.reader import Recording
 from booktape.reader.shapes import checked_depth
 from booktape.store.target import check_folder
+from booktape.task_map import Shard
 from booktape.terminal import write_line, write_to_stderr
 
 Format: TypeAlias = Literal["incremental_book_L2", "book_snapshot", "hftbacktest", "csv", "parquet"]
@@ -51,6 +56,10 @@ def export(  # noqa: PLR0913 each is one documented option
     depth: Positive | None = None,
     shape: TableShape | None = None,
     venue: Literal["binance", "binance-us"] = "binance",
+    per_segment: Annotated[bool, Parameter(negative=())] = False,
+    jobs: Processes = 1,
+    dask: str | None = None,
+    shard: str | None = None,
 ) -> int:
     """Write what was recorded in the layouts of other tools.
 
@@ -78,6 +87,16 @@ def export(  # noqa: PLR0913 each is one documented option
         Of csv and parquet: one row a level (long, which is the default) or one column a level.
     venue
         What the files of Tardis's formats call the exchange.
+    per_segment
+        A folder of files for each segment, so that several workers can write them; an interrupted export is
+        continued. Without it a file goes across segments.
+    jobs
+        With --per-segment: how many segments to export at the same time, each on its own core.
+    dask
+        With --per-segment: the scheduler of a Dask cluster whose workers export, such as tcp://scheduler:8786. They
+        need the same folders.
+    shard
+        With --per-segment: only this part of the segments, such as 2/3.
     """
     check_folder("--out", out)
     if out.resolve() == directory.resolve():
@@ -85,7 +104,12 @@ def export(  # noqa: PLR0913 each is one documented option
     _check(format, depth, shape)
     start = moment("--from", from_) if from_ else None
     end = moment("--to", to) if to else None
-    request = _Request(format, start, end, depth, shape or "long", venue, out)
+    request = _Request(format, start, end, depth, shape or "long", venue, out.absolute())
+    part = shard_of(shard)
+    if not per_segment and (jobs != 1 or dask or shard):
+        raise UsageError("--jobs, --dask and --shard export segments. Add --per-segment.")
+    if per_segment:
+        return _export_segments(directory, symbol, request, (jobs, dask), part)
     recording = reader.open(directory)
     with naming_damage(recording):
         for name in _symbols(recording, directory, symbol):
@@ -97,6 +121,52 @@ def export(  # noqa: PLR0913 each is one documented option
                     raise
                 write_to_stderr(str(error))
     return int(bool(recording.damaged))
+
+
+def _export_segments(
+    directory: Path,
+    wanted: tuple[str, ...],
+    request: _Request,
+    workers: tuple[int, str | None],
+    shard: Shard,
+) -> int:
+    """Export each segment into a folder of its own."""
+    recording = reader.open(directory, unsealed=False)
+    with naming_damage(recording):
+        work = partial(_export_segment, _symbols(recording, directory, wanted), request)
+        with chosen_workers(*workers) as chosen:
+            found = recording.map_segments(
+                work, request.start, request.end, workers=chosen, shard=shard, what="exporting"
+            )
+    for each in found.values():
+        if each.left_out:
+            write_line(f"{each.segment}: left out, a file of it is damaged.")
+    there = sum(each.was_there for each in found.values())
+    left_out = sum(each.left_out for each in found.values())
+    files, rows = (sum(getattr(one, name) for one in found.values()) for name in ("files", "rows"))
+    write_line(
+        f"{len(found):,} segments: {len(found) - there - left_out:,} exported, {there:,} there already, "
+        f"{left_out:,} left out. {files:,} files, {rows:,} rows."
+    )
+    return int(bool(left_out))
+
+
+def _export_segment(symbols: list[str], request: _Request, part: Recording) -> ExportedSegment:
+    """On a worker: the files of one segment, for those of the symbols that it has."""
+    segment = str(part.segment)
+    asked = {"symbols": symbols, **asdict(request), "out": None}
+    asked |= {name: asked[name] and f"{asked[name]}" for name in ("start", "end")}
+
+    def write(folder: Path) -> Iterator[Outcome]:
+        for name in sorted({*symbols} & {*part.symbols()}):
+            # A segment may have nothing of a symbol in that time.
+            with suppress(NotRecorded):
+                yield from _outcomes(part, name, replace(request, out=folder))
+
+    known = known_export(request.out, segment, asked)
+    return known or export_segment(
+        request.out, segment, asked, write, is_damaged=lambda: bool(part.damaged)
+    )
 
 
 def _export(recording: Recording, name: str, request: _Request) -> None:

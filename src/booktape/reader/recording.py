@@ -24,7 +24,7 @@ from booktape.reader.small_tables import table
 from booktape.reader.snapshots import Snapshots
 from booktape.reader.tape_query import chosen_tapes
 from booktape.reader.times import Moment, moment_us
-from booktape.task_map import cores, map_tasks
+from booktape.task_map import WHOLE, Shard, Workers, cores, map_tasks
 
 T = TypeVar("T")
 
@@ -68,19 +68,18 @@ class Recording:
         to_us = None if end is None else moment_us(end)
         return chosen_tapes(self._archive, self._archive.tapes(), from_us, to_us)
 
-    def map_segments(
+    def map_segments(  # noqa: PLR0913 - each is one documented argument
         self,
         fn: Callable[[Recording], T],
         start: Moment | None = None,
         end: Moment | None = None,
         *,
-        executor: Executor | None = None,
-        jobs: int | None = None,
+        workers: Workers,
+        shard: Shard = WHOLE,
+        what: str = "mapping segments",
     ) -> dict[str, T]:
-        """`booktape.map_segments` as a method."""
-        if executor is None:
-            _check_can_be_sent(fn)
-        tapes = self._tapes(start, end)
+        """`booktape.map_segments` for commands: over the segments of a shard, with a bar that says `what` is done."""
+        tapes = shard.part(self._tapes(start, end))
         found: dict[str, T] = {}
 
         def done(name: str, result: tuple[T, dict[str, str]]) -> None:
@@ -90,8 +89,8 @@ class Recording:
             advance(1)
 
         tasks = {tape.segment.name: (fn, self._archive, tape) for tape in tapes}
-        with progress_bar("mapping segments", len(tasks)) as advance:
-            map_tasks(_call_with_segment, tasks, executor or jobs or cores(), done)
+        with progress_bar(what, len(tasks)) as advance:
+            map_tasks(_call_with_segment, tasks, workers, done)
         return {name: found[name] for name in tasks}
 
     @property
@@ -187,7 +186,9 @@ def map_segments(  # noqa: PLR0913 - each is one documented argument
     for a function that cannot be sent to a process, WorkerFailed for a segment whose process is killed again and again,
     and FolderNotShared on a machine that does not see the recording.
     """
-    return recording.map_segments(fn, start, end, executor=executor, jobs=jobs)
+    if executor is None:
+        _check_can_be_sent(fn)
+    return recording.map_segments(fn, start, end, workers=executor or jobs or cores())
 
 
 def _call_with_segment(

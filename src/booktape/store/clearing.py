@@ -55,6 +55,14 @@ def remove_own_file(path: Path, made: os.stat_result) -> None:
             path.unlink()
 
 
+def remove_own_folder(folder: Path) -> None:
+    """Remove a folder that this process made under a random name, with the files in it, if it is still there."""
+    with suppress(FileNotFoundError), _open_folder(folder) as descriptor:
+        for name in _names(descriptor):
+            os.unlink(name, dir_fd=descriptor)
+    remove_empty_folder(folder)
+
+
 def remove_empty_folder(folder: Path) -> None:
     """Remove a folder if it is empty. A link of that name stays."""
     try:

@@ -1,0 +1,98 @@
+"""A folder of files for each segment: made whole, once, by any worker.
+
+`OUT/<segment>/` has the files of one segment, and `export.json`, which says what was asked for and how many rows each
+file has. The folder gets its name when all of it is written. So a segment whose folder is there is finished, and two
+attempts at one segment do not harm each other: the first one counts, and both have the same bytes.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import secrets
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from booktape.errors import UsageError
+from booktape.export.files import Outcome, Written
+from booktape.store.clearing import remove_own_folder
+from booktape.store.durable_files import disk_errors_named, make_folder, sync_path
+
+_ABOUT: Final = "export.json"
+_TAKEN: Final = (errno.ENOTEMPTY, errno.EEXIST)
+
+
+@dataclass(frozen=True, slots=True)
+class ExportedSegment:
+    """The number of files of one segment, and of their rows. `left_out`: nothing was written, a file is damaged."""
+
+    segment: str
+    files: int = 0
+    rows: int = 0
+    was_there: bool = False
+    left_out: bool = False
+
+
+def known_export(out: Path, segment: str, request: Mapping[str, object]) -> ExportedSegment | None:
+    """What an earlier run has written. None if it has not. Raises UsageError for another request's."""
+    about = out / segment / _ABOUT
+    try:
+        found = json.loads(about.read_bytes())
+        files = found["files"]
+        if found["request"] != request:
+            raise UsageError(
+                f"{out / segment} was exported with other options. Choose another --out."
+            )
+        return ExportedSegment(segment, len(files), sum(files.values()), was_there=True)
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UsageError(f"{about} was not made by booktape. Choose another --out.") from error
+
+
+def export_segment(
+    out: Path,
+    segment: str,
+    request: Mapping[str, object],
+    write: Callable[[Path], Iterable[Outcome]],
+    is_damaged: Callable[[], bool],
+) -> ExportedSegment:
+    """Let `write` fill a new folder, and give it the segment's name. Raises WriteFailed, UsageError.
+
+    Nothing is kept if `is_damaged` afterwards. Known weakness: a process that is killed leaves its folder, whose name
+    begins with a dot.
+    """
+    folder = out / f".{segment}-{secrets.token_hex(8)}"
+    with disk_errors_named(folder):
+        make_folder(out)
+        folder.mkdir()
+    try:
+        files = {one.path.name: one.rows for one in write(folder) if isinstance(one, Written)}
+        if is_damaged():
+            return ExportedSegment(segment, left_out=True)
+        about = {"request": request, "files": files}
+        with disk_errors_named(folder):
+            (folder / _ABOUT).write_text(json.dumps(about, indent=1, sort_keys=True) + "\n")
+            for path in (*folder.iterdir(), folder):
+                sync_path(path)
+        _publish(folder, out / segment)
+    finally:
+        with disk_errors_named(folder):
+            remove_own_folder(folder)
+    known_export(
+        out, segment, request
+    )  # if another attempt was faster, it must have been at the same
+    return ExportedSegment(segment, len(files), sum(files.values()))
+
+
+def _publish(folder: Path, final: Path) -> None:
+    with disk_errors_named(final):
+        try:
+            folder.rename(final)
+        except OSError as error:
+            if error.errno not in _TAKEN:
+                raise
+            # Another attempt at this segment was faster.
+        sync_path(final.parent)
