@@ -13,6 +13,7 @@ from importlib import import_module
 from importlib.metadata import version
 from typing import Any, Final
 
+from booktape import terminal
 from booktape.errors import SchedulerUnreachable, UsageError
 
 ANSWER_WITHIN_S: Final = 10
@@ -33,6 +34,8 @@ def dask_executor(address: str) -> Iterator[Executor]:
     client = _client(address)
     with client:
         _check_versions(client)
+        if not client.scheduler_info()["workers"]:
+            terminal.write_error(f"{address} has no worker yet. Waiting for one.")
         # Not pure: Dask would take an earlier result for ours, and files may have changed since.
         yield client.get_executor(pure=False)
 

@@ -93,8 +93,8 @@ def _map_in_processes(
                 _submit_all(pool, work, left, finished, {})
         except BrokenProcessPool:
             # Tasks begin in order. The result of another one or two may have been on its way.
-            suspects = dict(islice(left.items(), 2 * jobs))
-            _map_one_by_one(work, suspects, finished)
+            unfinished = dict(islice(left.items(), 2 * jobs))
+            _map_one_by_one(work, unfinished, finished)
         else:
             return
     if left:

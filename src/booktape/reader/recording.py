@@ -186,6 +186,10 @@ def map_segments(  # noqa: PLR0913 - each is one documented argument
     for a function that cannot be sent to a process, WorkerFailed for a segment whose process is killed again and again,
     and FolderNotShared on a machine that does not see the recording.
     """
+    if jobs is not None and jobs < 1:
+        raise UsageError(
+            f"jobs={jobs} is not a number of processes. Write 1 or more, or leave it out."
+        )
     if executor is None:
         _check_can_be_sent(fn)
     return recording.map_segments(fn, start, end, workers=executor or jobs or cores())
