@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from booktape.core.tape_records import TapeRecord
-from booktape.errors import DirectoryInUse, NotRecorded, UsageError
+from booktape.errors import DirectoryInUse, FolderNotShared, NotRecorded, UsageError
 from booktape.reader.archive_files import ArchiveFiles
-from booktape.rebuild import RebuildLayout, RebuildOutcome, RebuildRequest, rebuild
+from booktape.rebuild import RebuildLayout, RebuildOutcome, RebuildRequest, rebuild, rebuild_segment
 from booktape.rebuild import _clear_unsealed as clear
 from booktape.store.archive import open_archive
 from booktape.store.layout import Layout
@@ -316,3 +319,29 @@ def test_a_recorder_goes_on_where_a_rebuilt_archive_ends(archive: Path, tmp_path
     with open_archive(archive) as old, open_archive(tmp_path / "rebuilt") as new:
         now_ns = 10**6 * SECOND
         assert new.past((BTC, ETH), now_ns) == old.past((BTC, ETH), now_ns)
+
+
+def test_attempts_at_one_segment_do_not_harm_each_other(archive: Path, tmp_path: Path) -> None:
+    """A scheduler may have given up a worker that works on: both make the same bytes, and the first one counts."""
+    again(archive, tmp_path / "alone", 2)
+    request = order(archive, tmp_path / "rebuilt", 2)
+    tapes = request.source.tapes()
+    with lock_directory(request.layout.lock), ThreadPoolExecutor(4) as threads:
+        attempts = [threads.submit(rebuild_segment, request, tape) for tape in tapes * 4]
+        assert {attempt.result() for attempt in attempts} == {
+            RebuildOutcome(tape.segment.name) for tape in tapes
+        }
+    assert digests(tmp_path / "rebuilt") == digests(tmp_path / "alone")
+    assert verified(tmp_path / "rebuilt").clean
+    assert not list((tmp_path / "rebuilt" / "rebuilding").iterdir())
+
+
+def test_a_machine_that_does_not_see_the_folder(archive: Path, tmp_path: Path) -> None:
+    """Neither the tape, nor what the run has locked: it is named, and nothing is written there."""
+    request = order(archive, tmp_path / "rebuilt", 2)
+    tape = request.source.tapes()[0]
+    with pytest.raises(FolderNotShared, match=r"does not see .*rebuilt\. All workers need"):
+        rebuild_segment(request, tape)
+    with pytest.raises(FolderNotShared, match=re.escape(tape.path)):
+        rebuild_segment(request, replace(tape, bytes=tape.bytes + 1))
+    assert not request.out.exists()

@@ -35,7 +35,7 @@ def dask_executor(address: str) -> Iterator[Executor]:
     with client:
         _check_versions(client)
         if not client.scheduler_info()["workers"]:
-            terminal.write_error(f"{address} has no worker yet. Waiting for one.")
+            terminal.write_to_stderr(f"{address} has no worker yet. Waiting for one.")
         # Not pure: Dask would take an earlier result for ours, and files may have changed since.
         yield client.get_executor(pure=False)
 

@@ -30,8 +30,7 @@ def test_the_command(archive: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
     """One sentence says what became of all segments; again, and they are there already."""
     command = (str(archive), "--every", "1", "--out", str(tmp_path / "fine"), "--jobs", "2")
     assert run(*command) == 0
-    assert capsys.readouterr().out == "5 segments: 5 rebuilt.
-"
+    assert capsys.readouterr().out == "5 segments: 5 rebuilt.\n"
     assert verified(tmp_path / "fine").clean
     assert run(*command) == 0
     assert capsys.readouterr().out == "5 segments: 5 there already.\n"
