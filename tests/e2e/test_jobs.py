@@ -1,4 +1,4 @@
-"""Jobs over segments: the same bytes whoever does them, and only what was lost is done again.
+"""Jobs over segments: the same bytes from every worker, and only what was lost is done again.
 
 The cluster that loses a worker has 200 segments to do, all others have 12.
 """

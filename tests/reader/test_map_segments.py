@@ -1,4 +1,4 @@
-"""A function of one's own over all segments: what it returns is the same whoever calls it."""
+"""A function of one's own over all segments: what it returns does not depend on who calls it."""
 
 from __future__ import annotations
 
