@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 from random import Random
+from typing import Final
 
 from support.oracle import Side, change
+
+LOWEST: Final = {"b": 100, "a": 107}
+"""Prices reach up to 6 above: an exchange that matches orders never shows a bid at an ask's price or above it."""
 
 
 class Market:
@@ -14,7 +18,7 @@ class Market:
     def __init__(self, chance: Random, symbol: str) -> None:
         self.symbol = symbol
         self.first_id = self.last_id = chance.randint(1, 20)
-        bids, asks = (self._some_levels(chance, around) for around in (100, 105))
+        bids, asks = (self._some_levels(chance, LOWEST[name]) for name in "ba")
         self.books: list[tuple[Side, Side]] = [(bids, asks)]
 
     @staticmethod
@@ -34,8 +38,8 @@ class Market:
         told: dict[str, dict[str, str]] = {"b": {}, "a": {}}
         for _ in range(chance.randint(1, 3)):
             bids, asks = (dict(side) for side in self.books[-1])
-            name, side, around = chance.choice([("b", bids, 100), ("a", asks, 105)])
-            price = f"{around + chance.randint(0, 6)}.10"
+            name, side = chance.choice([("b", bids), ("a", asks)])
+            price = f"{LOWEST[name] + chance.randint(0, 6)}.10"
             told[name][price] = chance.choice(["0.00000000", "1.00000000", "0.30000000"])
             change(side, [[price, told[name][price]]])
             self.books.append((bids, asks))

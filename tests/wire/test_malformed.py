@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable
 from random import Random
 from typing import Final
@@ -180,6 +181,29 @@ def test_duplicate_keys() -> None:
     for twice in (b'"u":160,"u":170', b'"u":160,"u":160', b'"u":160,"x":1,"x":2'):
         with pytest.raises(MalformedFrame):
             decode_event(RAW.replace(b'"u":160', twice))
+
+
+MANY: Final = {str(price): "1" for price in range(100, 140)}
+LONG: Final = {
+    "event": (combined(event(157, 160, MANY, MANY)), decode_event, 8),
+    "raw event": (encode_event(event(157, 160, MANY, MANY)), decode_event, 7),
+    "depth20": (combined(top(160, MANY, MANY)), decode_event, 4),
+    "answer": (encode_depth(snapshot(160, MANY, MANY)), depth, 3),
+}
+
+
+@pytest.mark.parametrize("name", LONG)
+def test_a_key_twice_in_a_long_message(name: str) -> None:
+    """Wherever it stands: in a long message not every byte is looked at."""
+    payload, decode, keys = LONG[name]
+    assert isinstance(decode(payload), DepthEvent | TopLevels | DepthSnapshot)
+    one_key = re.compile(rb'"(\w+)":("[^"]*"|[0-9]+|\[(?:\[[^]]*\],?)*\])')
+    fields = list(one_key.finditer(payload))
+    assert len(fields) == keys
+    for field in fields:
+        twice = payload[: field.end()] + b"," + field[0] + payload[field.end() :]
+        with pytest.raises(MalformedFrame, match="twice"):
+            decode(twice)
 
 
 @pytest.mark.parametrize(

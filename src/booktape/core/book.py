@@ -53,8 +53,10 @@ class BookSide:
         """The `most` best levels, or all of them, best first."""
         self._apply_pending()
         best = slice(None if most is None else -most, None)
-        best_last = list(zip(map(abs, self._keys[best]), self._sizes[best], strict=True))
-        return best_last[::-1]
+        keys = self._keys[best]
+        # The keys of bids are their prices.
+        prices = keys if self._sign > 0 else map(abs, keys)
+        return list(zip(prices, self._sizes[best], strict=True))[::-1]
 
     def best(self) -> Level | None:
         """The best level, or None when the side is empty."""

@@ -18,7 +18,7 @@ UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """All that msgspec raises: for a wrong form, for text that is not UTF-8, for deep nesting."""
 
 _FEW_BYTES: Final = 700
-"""A shorter message is counted through as fast as it is searched; measured by `make bench`."""
+"""Up to this length counting takes fewer instructions than searching; counted by callgrind with Python 3.11."""
 
 DEPTH_MAX: Final = 100
 BRACKETS_MAX: Final = 500_000
@@ -42,7 +42,7 @@ def count_colons(payload: bytes) -> int:
     The levels of both sides come last and take nearly all of a long message. So a search for the last two
     colons passes them by, which is much faster than counting through them.
     """
-    if len(payload) < _FEW_BYTES:
+    if len(payload) <= _FEW_BYTES:
         return payload.count(b":")
     last = payload.rfind(b":")
     last_but_one = payload.rfind(b":", 0, last)
