@@ -433,6 +433,13 @@ def test_a_clock_that_is_set_back_takes_every_moment_with_it() -> None:
     assert machine.row(0).received_ns == 8 * SECOND
 
 
+def test_a_clock_that_is_set_back_makes_no_evidence() -> None:
+    """Of a book that was never known no moment moves."""
+    machine = SymbolSync(B)
+    machine.step_clock(-2 * SECOND)
+    assert (machine.known_ns, machine.rests_on_event) == (0, False)
+
+
 def test_lower_ids_are_believed_when_they_come_again_and_again() -> None:
     """Once or twice it may be a cache's answer; the third one says that the exchange counts anew."""
     machine = live()

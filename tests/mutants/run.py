@@ -5,11 +5,15 @@ there the module's own tests run, and if they notice nothing the rest of the cor
 and scripts that drive it. What none of them notices is listed in docs/mutants.md, whose reasons are
 written by hand. Exits with 1 when a survivor has no reason, or fewer than 95 % are noticed.
 
-    python tests/mutants/run.py [MODULE …]      such as sync; without names, all
+    python tests/mutants/run.py [--sample NUMBER] [--processes NUMBER] [MODULE …]
+
+A MODULE is such as sync; without names, all. A sample is drawn at random from the mutations of all modules, with a
+fixed seed: the same one each time.
 """
 
 from __future__ import annotations
 
+import argparse
 import ast
 import importlib.abc
 import importlib.util
@@ -17,9 +21,12 @@ import os
 import re
 import resource
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from importlib.machinery import ModuleSpec
+from multiprocessing import get_context
 from pathlib import Path
+from random import Random
 from types import CodeType, ModuleType
 from typing import Final
 
@@ -28,7 +35,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from mutants.mutations import Mutation, mutations
+from mutants.mutations import mutations
 
 ROOT: Final = Path(__file__).parents[2]
 CORE: Final = ROOT / "src" / "booktape" / "core"
@@ -37,12 +44,15 @@ LEAST: Final = 0.95
 CPU_S: Final = 120
 """CPU seconds after which a test counts as hung: that is noticed, too."""
 
+SEED: Final = 1
+
 LOADED: Final = (hypothesis, msgspec, np)
 """What every process needs, loaded once before they are forked; nothing of booktape."""
 
 ALL: Final = (
     "tests/core",
     "tests/checks",
+    "tests/docs/test_documents.py::test_generated_tables_are_up_to_date",
     *sorted(str(p) for p in ROOT.glob("tests/test_reco*.py")),
 )
 SCRIPTS: Final = ("tests/properties/test_any_script.py",)
@@ -105,17 +115,25 @@ def own(module: str) -> list[str]:
     return [str(path) for path in sorted((ROOT / "tests" / "core").glob(f"test_{module}*.py"))]
 
 
-def survivors(module: str, found: list[Mutation]) -> Iterator[Mutation]:
-    """Those that no test notices."""
+def survives(module: str, name: str) -> bool:
+    """Whether no test notices the mutation of this name."""
     source = (CORE / f"{module}.py").read_text()
-    for number, mutation in enumerate(found, 1):
-        program = mutation.apply(source)
-        noticed = any(is_noticed(module, program, tests) for tests in (own(module), ALL, SCRIPTS))
-        if sys.stdout.isatty():
-            print(f"\r{module} {number}/{len(found)} ", end="", flush=True)
-        if not noticed:
-            print(f"\nsurvives: {module}.py {mutation.name}", flush=True)
-            yield mutation
+    program = next(each for each in mutations(source) if each.name == name).apply(source)
+    return not any(is_noticed(module, program, tests) for tests in (own(module), ALL, SCRIPTS))
+
+
+def survivors(found: dict[str, list[str]], processes: int) -> dict[str, list[str]]:
+    """The names of those that no test notices, by module."""
+    modules = [module for module, names in found.items() for _ in names]
+    each = [name for names in found.values() for name in names]
+    left: dict[str, list[str]] = {module: [] for module in found}
+    with ProcessPoolExecutor(processes, get_context("fork")) as pool:
+        results = pool.map(survives, modules, each)
+        for module, name, alive in zip(modules, each, results, strict=True):
+            print(f"{'survives' if alive else 'noticed'}: {module}.py {name}", flush=True)
+            if alive:
+                left[module].append(name)
+    return left
 
 
 def listed() -> dict[str, dict[str, str]]:
@@ -127,17 +145,29 @@ def listed() -> dict[str, dict[str, str]]:
     return found
 
 
-def all_mutations() -> dict[str, list[Mutation]]:
-    """Of every module of the core."""
-    return {p.stem: list(mutations(p.read_text())) for p in sorted(CORE.glob("[!_]*.py"))}
+def all_mutations() -> dict[str, list[str]]:
+    """The names of those of every module of the core."""
+    paths = sorted(CORE.glob("[!_]*.py"))
+    return {path.stem: [each.name for each in mutations(path.read_text())] for path in paths}
 
 
-def write_list(alive: dict[str, dict[str, str]]) -> float:
-    """The list anew. How many of all are noticed."""
+def sample(found: dict[str, list[str]], number: int) -> dict[str, list[str]]:
+    """This number of the mutations, drawn at random."""
+    each = [(module, name) for module, names in found.items() for name in names]
+    drawn = set(Random(SEED).sample(each, number))
+    return {
+        module: [name for name in names if (module, name) in drawn]
+        for module, names in found.items()
+    }
+
+
+def write_list(alive: dict[str, dict[str, str]], tried: int) -> float:
+    """The list anew. How many of those tried are noticed."""
     total, left = sum(map(len, all_mutations().values())), sum(map(len, alive.values()))
-    part = (total - left) / total
+    part = (tried - left) / tried
+    which = "" if tried == total else f", a random sample of the {total}"
     text = LIST.read_text().partition("<!-- generated -->")[0] + "<!-- generated -->\n"
-    text += f"`make mutants`: the tests notice {total - left} of {total} mutations ({part:.1%}).\n"
+    text += f"The tests notice {tried - left} of {tried} mutations ({part:.1%}){which}.\n"
     for module, found in sorted(alive.items()):
         if found:
             text += f"\n## {module}.py\n\n| survivor | harmless because |\n|---|---|\n"
@@ -147,18 +177,29 @@ def write_list(alive: dict[str, dict[str, str]]) -> float:
     return part
 
 
-def main(wanted: list[str]) -> int:
+def main(arguments: Sequence[str]) -> int:
     """See above."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--sample", type=int, metavar="NUMBER", help="try this many, at random")
+    parser.add_argument("--processes", type=int, metavar="NUMBER", default=1, help="at a time")
+    parser.add_argument("modules", nargs="*", metavar="MODULE")
+    options = parser.parse_args(arguments)
     os.chdir(ROOT)
-    found = {
-        module: each for module, each in all_mutations().items() if module in wanted or not wanted
-    }
+    every = all_mutations()
+    if options.sample:
+        every = sample(every, options.sample)
+    found = {name: those for name, those in every.items() if name in (options.modules or every)}
     check_tests(list(found)[:1])
-    alive = listed()
-    for module, each in found.items():
-        known = alive.get(module, {})
-        alive[module] = {m.name: known.get(m.name, "") for m in survivors(module, each)}
-    part = write_list(alive)
+    known = listed()
+    left = {module: list(known.get(module, ())) for module in every}
+    left |= survivors(found, options.processes)
+    alive = {
+        module: {
+            name: known.get(module, {}).get(name, "") for name in names if name in every[module]
+        }
+        for module, names in left.items()
+    }
+    part = write_list(alive, sum(map(len, every.values())))
     print(f"\n{part:.1%} are noticed")
     return 0 if part >= LEAST and all(all(each.values()) for each in alive.values()) else 1
 
