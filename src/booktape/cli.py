@@ -26,6 +26,7 @@ from booktape.commands.merge import merge
 from booktape.commands.plot import plot
 from booktape.commands.rebuild import rebuild
 from booktape.commands.record import record
+from booktape.commands.ship import ship
 from booktape.commands.simulate import replay, simulate
 from booktape.commands.verify import verify
 from booktape.commands.view import view
@@ -59,6 +60,7 @@ _add(
     "booktape merge first second --out both",
     usage="booktape merge ARCHIVE ARCHIVE... --out DIR",
 )
+_add(ship, "booktape ship data s3://bucket/prefix")
 _add(export, "booktape export data --format parquet --symbol BTCUSDT --out exported")
 _add(plot, "booktape plot data heatmap --symbol BTCUSDT --file heatmap.png")
 _add(view, "booktape view data --web 127.0.0.1:8080")
@@ -68,7 +70,7 @@ def main() -> None:
     """Run the command line.
 
     Exit codes: 0 done, 1 what was verified, rebuilt, merged or read is not whole, 2 the user's mistake, 69
-    nothing was recorded, 74 the disk failed, 78 what --check found.
+    nothing was recorded, 74 the disk failed, 75 something is not in its bucket yet, 78 what --check found.
     """
     descriptors.raise_limit()
     with terminal.connected():

@@ -24,6 +24,12 @@
     ├── NotHealthy                a recorder does not answer, or says what is wrong with it
     ├── NothingRecorded           no book was known during all of --duration: exit 69
     ├── WorkerFailed              one of several processes ended before it was asked to
+    ├── BucketError               a bucket, or the way to it: exit 75, the archive is intact
+    │   ├── BucketUnavailable       no answer, or one that is worth another try
+    │   ├── BucketRefused           no such bucket, or no permission: exit 2
+    │   ├── ObjectDiffers           another object has the name; it is never overwritten: exit 1
+    │   ├── ObjectTooLarge          a file has more bytes than an object can have: exit 1
+    │   └── NotShipped              segments are not in the bucket at the end
     └── StoreError                the disk: exit 74, sealed files are intact
         ├── WriteFailed             full, read-only, gone
         ├── CannotLock              the file system does not lock files
@@ -200,6 +206,64 @@ class WorkerFailed(BooktapeError):
     """One process of several ended before it was asked to; the others have been sealed."""
 
     def __init__(self, sentence: str, exit_code: int) -> None:
+        super().__init__(sentence)
+        self.exit_code = exit_code
+
+
+class BucketError(BooktapeError):
+    """A bucket, or the way to it, failed. The archive on this machine is intact."""
+
+    exit_code = 75  # EX_TEMPFAIL of sysexits.h
+
+
+class BucketUnavailable(BucketError):
+    """No answer, or one that says to try again. `why` has nothing secret in it."""
+
+    def __init__(self, address: str, why: str) -> None:
+        super().__init__(f"{address} cannot be reached: {why}.")
+        self.why = why
+
+
+class BucketRefused(BucketError):
+    """The service answered that it will not: no such bucket, no permission, wrong credentials."""
+
+    exit_code = 2
+
+    def __init__(self, address: str, why: str) -> None:
+        super().__init__(
+            f"{address} refuses: {why}. Check the address, and the credentials in the environment."
+        )
+        self.why = why
+
+
+class ObjectDiffers(BucketError):
+    """Another object has the name of one of ours."""
+
+    exit_code = 1
+
+    def __init__(self, address: str, key: str) -> None:
+        super().__init__(
+            f"{address}/{key} is there, with other bytes than ours. Nothing is overwritten: "
+            "choose another prefix, or find out whose it is and remove it."
+        )
+
+
+class ObjectTooLarge(BucketError):
+    """A file has more bytes than one request may bring."""
+
+    exit_code = 1
+
+    def __init__(self, path: PurePath, size_bytes: int, most_bytes: int) -> None:
+        super().__init__(
+            f"{path} has {size_bytes:,} bytes, and an object {most_bytes:,} at most. Copy this segment by other "
+            "means, and record shorter ones, such as --segment 15m."
+        )
+
+
+class NotShipped(BucketError):
+    """Segments that are sealed here are not in the bucket yet. `exit_code` is 1 where trying again is useless."""
+
+    def __init__(self, sentence: str, exit_code: int = BucketError.exit_code) -> None:
         super().__init__(sentence)
         self.exit_code = exit_code
 

@@ -6,7 +6,9 @@ from booktape import reader
 from booktape.commands.damage import naming_damage
 from booktape.commands.options import NamedPath
 from booktape.reader import summary
-from booktape.terminal import console
+from booktape.ship.backlog import describe_shipping
+from booktape.store.layout import Layout
+from booktape.terminal import console, write_line
 
 
 def info(directory: NamedPath) -> int:
@@ -22,4 +24,6 @@ def info(directory: NamedPath) -> int:
     recording = reader.open(directory, unsealed=False)
     with naming_damage(recording):
         console().print(summary.render(summary.summarize(directory, recording)))
+    for line in describe_shipping(Layout(directory)):
+        write_line(line)
     return int(bool(recording.damaged))

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple
 
 import structlog
 from cyclopts import Parameter
@@ -24,14 +24,17 @@ from booktape.commands.options import (
     seconds,
     time_of_day_s,
 )
+from booktape.commands.ship import bucket_at, keep_s
 from booktape.errors import BadSettings, UsageError
 from booktape.net.clock import SystemClock
 from booktape.net.session import proxy_for
 from booktape.recorder.preflight import try_out
 from booktape.recorder.recorder import Recorder
-from booktape.recorder.run import run_until_signalled
+from booktape.recorder.run import RecorderLike, run_until_signalled
 from booktape.recorder.settings import Settings
+from booktape.recorder.shipping import ShippingRecorder
 from booktape.recorder.workers import Workers
+from booktape.ship.shipper import Shipper
 from booktape.sim.market.listing import LISTED, spot
 from booktape.sim.market.market import Market
 from booktape.sim.server.server import SimServer
@@ -46,9 +49,24 @@ from booktape.wire.endpoints import VENUES, Venue
 from booktape.wire.exchange_info import ExchangeInfo, SymbolInfo
 from booktape.wire.limits import DEPTH_MAX
 
+if TYPE_CHECKING:
+    from booktape.ship.bucket import Bucket
+
 _HOSTS_MAX: Final = 2
 
 log = structlog.get_logger()
+
+
+class _Shipped(NamedTuple):
+    """Where segments are shipped, and how long they are kept here."""
+
+    bucket: Bucket
+    keep_s: float | None
+
+    def beside(self, recorder: RecorderLike, settings: Settings) -> ShippingRecorder:
+        """The recorder, with a shipper beside it."""
+        shipper = Shipper(Layout(settings.out), self.bucket, keep_s=self.keep_s)
+        return ShippingRecorder(recorder, shipper)
 
 
 def record(  # noqa: PLR0913 each is one documented option
@@ -71,6 +89,8 @@ def record(  # noqa: PLR0913 each is one documented option
     workers: Processes = 1,
     web: str | None = None,
     check: Annotated[bool, Parameter(negative=())] = False,
+    ship: str | None = None,
+    ship_keep: str = "all",
 ) -> None:
     """Record full order books until Ctrl-C, which seals the files.
 
@@ -122,6 +142,10 @@ def record(  # noqa: PLR0913 each is one documented option
     check
         Record nothing: show all settings, and try folder, symbols, clock and open files. Exit code 78 when
         something is wrong.
+    ship
+        Put sealed segments into this bucket: s3://bucket/prefix, gs://…, az://… or file:///folder.
+    ship_keep
+        How long shipped segments are kept here: all, or 0, or for a time such as 7d.
     """
     everything = all_symbols or quote is not None
     if not all(symbols) or not (symbols or everything):
@@ -153,12 +177,24 @@ def record(  # noqa: PLR0913 each is one documented option
     try:
         _check_names(settings)
         page = None if web is None else parse_address("--web", web)
-        run = partial(_check if check else _record, workers=workers, page=page)
+        shipped = _shipped(ship, ship_keep, out)
+        doing = _check if check else _record
+        run = partial(doing, workers=workers, page=page, shipped=shipped)
         asyncio.run(_reach(settings, ways, run, simulated=exchange == "sim"))
     except UsageError as error:
         if check:
             raise BadSettings(str(error)) from error
         raise
+
+
+def _shipped(ship: str | None, ship_keep: str, out: Path) -> _Shipped | None:
+    """Raises UsageError."""
+    kept_s = keep_s(ship_keep)
+    if ship is not None:
+        return _Shipped(bucket_at("--ship", ship, out), kept_s)
+    if ship_keep != "all":
+        raise UsageError("--ship-keep does not apply without --ship. Leave it out.")
+    return None
 
 
 def _check_names(settings: Settings) -> None:
@@ -200,9 +236,13 @@ async def _reach(
         await run(settings)
 
 
-async def _record(settings: Settings, workers: int, page: Address | None) -> None:
+async def _record(
+    settings: Settings, workers: int, page: Address | None, shipped: _Shipped | None
+) -> None:
     tuning.tune_interpreter()
-    recorder = Workers(settings, workers) if workers > 1 else Recorder(settings)
+    recorder: RecorderLike = Workers(settings, workers) if workers > 1 else Recorder(settings)
+    if shipped is not None:
+        recorder = shipped.beside(recorder, settings)
     async with AsyncExitStack() as stack:
         if page is not None:
             shown = LiveAnswers(recorder, f"{settings.venue.title} → {settings.out}").routes()
@@ -214,9 +254,15 @@ async def _record(settings: Settings, workers: int, page: Address | None) -> Non
         await run_until_signalled(recorder)
 
 
-async def _check(settings: Settings, workers: int, page: Address | None) -> None:
+async def _check(
+    settings: Settings, workers: int, page: Address | None, shipped: _Shipped | None
+) -> None:
     """Raises BadSettings."""
-    given = (("workers", str(workers)), ("web", page.at(page.port) if page else "none"))
+    given = (
+        ("workers", str(workers)),
+        ("web", page.at(page.port) if page else "none"),
+        ("ship", shipped.bucket.address if shipped else "none"),
+    )
     for name, value in (*settings.shown(), *given):
         terminal.write_line(f"{name:12} {value}")
     found = await try_out(settings, SystemClock())

@@ -13,6 +13,7 @@ from enum import IntEnum
 from typing import Final
 
 from booktape.core.sync import State
+from booktape.ship.backlog import Backlog
 
 SHOWN: Final = 30
 """Books whose levels are looked at. That sorts a book's pending changes, so of the others only counters are read."""
@@ -91,6 +92,7 @@ class RecorderStatus:
 
     `lag_ms`: the age of the record just handled, since it left its socket. `written_bytes`: on the disk since
     `started_ns`. `lost_lines`: lines of the log that were not read in time, or could not be written.
+    `backlog`: what waits for the bucket; None where nothing is shipped.
     """
 
     at_ns: int
@@ -104,6 +106,7 @@ class RecorderStatus:
     written_bytes: int
     segment: str
     lost_lines: int = 0
+    backlog: Backlog | None = None
 
     @property
     def known(self) -> int:

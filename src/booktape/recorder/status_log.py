@@ -26,7 +26,7 @@ async def report(status: Callable[[], RecorderStatus | None]) -> None:
 
 def summary(now: RecorderStatus) -> dict[str, object]:
     """The whole recorder in a few figures."""
-    return {
+    found: dict[str, object] = {
         "books": len(now.books),
         "known": now.known,
         "records": now.records,
@@ -39,3 +39,8 @@ def summary(now: RecorderStatus) -> dict[str, object]:
         "segment": now.segment,
         "lost_lines": now.lost_lines,
     }
+    if now.backlog is not None:
+        found["unshipped"] = now.backlog.segments
+        found["unshipped_bytes"] = now.backlog.bytes
+        found["oldest_unshipped_s"] = round(now.backlog.age_s(now.at_ns / 1e9))
+    return found

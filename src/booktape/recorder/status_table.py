@@ -126,8 +126,10 @@ def _others(books: Sequence[BookStatus], now_ns: int) -> str:
 
 def _footer(now: RecorderStatus) -> str:
     lost = f"{now.lost_lines:,} lines of the log lost · " if now.lost_lines else ""
+    waits = now.backlog
+    shipping = f"{waits.text(now.at_ns / 1e9)} not shipped · " if waits and waits.segments else ""
     return (
         f"{now.known} of {len(now.books)} books known · {now.records:,} records · "
         f"lag {now.lag_ms:.1f} ms · {now.waiting} waiting · {now.requests} REST requests · "
-        f"{now.bytes_an_hour / 1e6:,.0f} MB an hour · {lost}Ctrl-C seals the files"
+        f"{now.bytes_an_hour / 1e6:,.0f} MB an hour · {lost}{shipping}Ctrl-C seals the files"
     )

@@ -6,6 +6,7 @@
     checks/date=2026-11-22/<segment>.parquet
     notes/date=2026-11-22/<segment>.parquet
     manifests/date=2026-11-22/<segment>.json
+    shipped/<bucket>/date=2026-11-22/<segment>    receipts: the segment is in that bucket
     unsealed/<segment>/                    files that are being written; not for readers
     set-aside/                             what recovery could not follow or did not make; never read or removed
 
@@ -35,6 +36,7 @@ GROUP_BYTES_MAX: Final = 1 << 30
 NAME_BYTES_MAX: Final = 255
 """The longest name of a file or a folder, on nearly every file system."""
 
+_TABLES: Final = ("gaps", "checks", "notes")
 _STAMP: Final = "%Y%m%dT%H%M%S.%fZ"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY_NS: Final = 86_400 * 10**9
@@ -148,6 +150,31 @@ class Layout:
         """The manifest: sizes and checksums of the segment's files when it was sealed."""
         return self.root / "manifests" / segment.date / f"{segment.name}.json"
 
+    @property
+    def shipped(self) -> Path:
+        """A folder of receipts for each bucket."""
+        return self.root / "shipped"
+
+    def receipts(self, address: str) -> Path:
+        """The receipts of one bucket, such as `s3://bucket/prefix`."""
+        return self.shipped / quote(address, safe="")
+
+    def receipt(self, address: str, segment: Segment) -> Path:
+        """The receipt of a segment that is in this bucket."""
+        return self.receipts(address) / segment.date / segment.name
+
+    def is_file_of(self, name: str, segment: Segment) -> bool:
+        """Whether this is the name, relative to the archive, of a sealed file that a manifest lists."""
+        room, _, rest = name.partition("/")
+        folder = rest.partition("/")[0]
+        if room == "snapshots":
+            wanted = self.rows(segment, symbol_of(folder)) if is_symbol_folder(folder) else None
+        elif room == "tape":
+            wanted = self.tape(segment)
+        else:
+            wanted = self.table(segment, room) if room in _TABLES else None
+        return self.root / name == wanted
+
     def unsealed_of(self, segment: Segment) -> Path:
         """The folder of this segment while it is not sealed."""
         return self.unsealed / segment.name
@@ -180,7 +207,7 @@ class Layout:
 _UNSEALED: Final = frozenset(
     {
         *(f"{name}{TAPE}" for name in ("starting", "tape", "torn")),
-        *(f"{name}{TABLE}" for name in ("gaps", "checks", "notes")),
+        *(f"{name}{TABLE}" for name in _TABLES),
         "manifest.json",
     }
 )

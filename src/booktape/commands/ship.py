@@ -1,0 +1,78 @@
+"""`booktape ship`: a finished recording, into a bucket."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from booktape.commands.options import NamedPath, seconds
+from booktape.errors import BucketUnavailable, NotRecorded, UsageError
+from booktape.recorder.run import on_stop_signals
+from booktape.ship.shipper import Shipper
+from booktape.store.catalog import sealed_tapes, unsealed_segments
+from booktape.store.layout import Layout
+from booktape.terminal import log_to_stderr, write_line
+
+if TYPE_CHECKING:
+    from booktape.ship.bucket import Bucket
+
+PATIENCE_S: Final = 120.0
+"""How long the command goes on without an object that arrived."""
+
+
+def ship(directory: NamedPath, address: str) -> None:
+    """Put all sealed segments of an archive into a bucket. What is there already is not put again.
+
+    Exit code 75 when the bucket cannot be reached: start again later. See docs/scale.md.
+
+    Parameters
+    ----------
+    directory
+        The archive's folder; only receipts are written there.
+    address
+        The bucket: s3://bucket/prefix, gs://bucket/prefix, az://container/prefix or file:///folder.
+    """
+    layout = Layout(directory)
+    bucket = bucket_at("The address", address, directory)
+    if not sealed_tapes(layout):
+        raise NotRecorded(f"{directory} has no sealed segment to ship.")
+    log_to_stderr()
+    asyncio.run(_ship(layout, bucket))
+    write_line(f"All {len(sealed_tapes(layout)):,} sealed segments are in {bucket.address}.")
+    if unsealed := unsealed_segments(layout):
+        write_line(f"{len(unsealed):,} more are not sealed yet: `booktape record` seals them.")
+
+
+async def _ship(layout: Layout, bucket: Bucket) -> None:
+    shipper = Shipper(layout, bucket, patience_s=PATIENCE_S)
+    await shipper.end()
+    shipping = asyncio.create_task(shipper.run())
+
+    def stop() -> None:
+        shipping.cancel()
+
+    on_stop_signals(stop)
+    with suppress(BucketUnavailable, asyncio.CancelledError):  # `check` tells what is left, and why
+        await shipping
+    shipper.check()
+
+
+def bucket_at(option: str, address: str, archive: Path) -> Bucket:
+    """The bucket at an address. Raises UsageError, also where the library is missing."""
+    try:
+        bucket: Bucket = import_module("booktape.ship.bucket").Bucket(option, address)
+    except ModuleNotFoundError as error:
+        if error.name and error.name.partition(".")[0] != "obstore":
+            raise
+        raise UsageError("obstore is not installed. Try: pip install 'booktape[bucket]'") from error
+    if bucket.folder and bucket.folder.resolve().is_relative_to(archive.resolve()):
+        raise UsageError(f"{option} {bucket.address} lies in the archive {archive} itself.")
+    return bucket
+
+
+def keep_s(text: str) -> float | None:
+    """--ship-keep in seconds; None to keep everything. Raises UsageError."""
+    return {"all": None, "0": 0.0}[text] if text in ("all", "0") else seconds("--ship-keep", text)

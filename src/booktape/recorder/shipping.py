@@ -1,0 +1,83 @@
+"""A recorder whose sealed segments are shipped to a bucket beside it, and that never waits for the bucket."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import Final
+
+import structlog
+
+from booktape.errors import UsageError
+from booktape.reader.book_view import BookView
+from booktape.recorder.run import RecorderLike
+from booktape.recorder.status import RecorderStatus
+from booktape.ship.shipper import Shipper
+
+FINAL_S: Final = 60.0
+"""How long shipping may go on once the recorder has sealed its last segment. systemd grants 90 s by default."""
+
+log = structlog.get_logger()
+
+
+class ShippingRecorder:
+    """Runs a recorder and a shipper; it is run, stopped and shown like a recorder."""
+
+    def __init__(self, recorder: RecorderLike, shipper: Shipper) -> None:
+        self._recorder = recorder
+        self._shipper = shipper
+        self._hurry = asyncio.Event()
+        self._is_sealed = False
+
+    def stop(self) -> None:
+        """Have the recorder seal its files. Once they are sealed: leave what is not shipped to the next start."""
+        self._recorder.stop()
+        if self._is_sealed:
+            self._hurry.set()
+
+    def flush(self) -> None:
+        """Bring the tape to the disk before the process ends at once."""
+        self._recorder.flush()
+
+    async def run(self) -> None:
+        """Record until stopped, then ship for FINAL_S at most. Raises NotShipped if anything is left then."""
+        shipping = asyncio.create_task(self._shipper.run())
+        shipping.add_done_callback(_log_failure)
+        try:
+            await self._recorder.run()
+        except UsageError:
+            raise  # nothing was recorded
+        except BaseException:
+            await self._finish(shipping)
+            raise
+        else:
+            await self._finish(shipping)
+        finally:
+            shipping.cancel()
+            await asyncio.wait({shipping})
+        self._shipper.check()
+
+    def status(self) -> RecorderStatus | None:
+        """The recorder's status, and what waits for the bucket."""
+        now = self._recorder.status()
+        return now and replace(now, backlog=self._shipper.backlog())
+
+    async def view(self, symbol: str, reach_bps: int) -> BookView | None:
+        """A known book, as the recorder shows it."""
+        return await self._recorder.view(symbol, reach_bps)
+
+    async def _finish(self, shipping: asyncio.Task[None]) -> None:
+        self._is_sealed = True
+        await self._shipper.end()
+        waits = self._shipper.backlog()
+        if waits.segments:
+            log.info("shipping what is left", segments=waits.segments, at_most_s=FINAL_S)
+        hurry = asyncio.create_task(self._hurry.wait())
+        await asyncio.wait({shipping, hurry}, timeout=FINAL_S, return_when=asyncio.FIRST_COMPLETED)
+        hurry.cancel()
+
+
+def _log_failure(shipping: asyncio.Task[None]) -> None:
+    """A failure of shipping is logged when it happens; recording goes on."""
+    if not shipping.cancelled() and (error := shipping.exception()):
+        log.error("shipping ended", why=repr(error))

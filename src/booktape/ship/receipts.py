@@ -1,0 +1,40 @@
+"""Receipts: notes in the archive that say which segments are in which bucket.
+
+    shipped/s3%3A%2F%2Fbucket%2Fprefix/date=2026-11-22/<segment>
+
+Each is an empty file, made when every object of the segment, and its manifest, was verified. So a start asks the
+bucket only for segments without a receipt. A lost receipt costs a look at the objects, which are not put again.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import unquote
+
+from booktape.store.durable_files import disk_errors_named, make_folder, sync_path
+from booktape.store.layout import Layout, Segment
+
+
+def open_receipts(layout: Layout, address: str) -> None:
+    """Note that segments go to this bucket, so that `booktape info` shows what is not there yet."""
+    with disk_errors_named(layout.receipts(address)):
+        make_folder(layout.receipts(address))
+
+
+def write_receipt(layout: Layout, address: str, segment: Segment) -> None:
+    """Note that a segment is in a bucket. Raises WriteFailed."""
+    receipt = layout.receipt(address, segment)
+    with disk_errors_named(receipt):
+        make_folder(receipt.parent)
+        receipt.touch()
+        sync_path(receipt.parent)
+
+
+def read_receipts(layout: Layout, address: str) -> set[Segment]:
+    """The segments that are in a bucket."""
+    found = (Segment.parse(path.name) for path in layout.receipts(address).glob("date=*/*"))
+    return {segment for segment in found if segment}
+
+
+def buckets(layout: Layout) -> list[str]:
+    """The addresses of all buckets that segments of this archive were ever shipped to."""
+    return sorted(unquote(path.name) for path in layout.shipped.glob("*") if path.is_dir())

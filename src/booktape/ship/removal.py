@@ -1,0 +1,56 @@
+"""Removes segments from the archive that are in a bucket, and need not be kept here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import structlog
+
+from booktape.errors import WriteFailed
+from booktape.store.catalog import lineage_of
+from booktape.store.durable_files import disk_errors_named, sync_path
+from booktape.store.layout import Layout, Segment
+from booktape.store.manifest import read_manifest
+from booktape.store.opening import open_file
+
+log = structlog.get_logger()
+
+
+def remove_shipped(layout: Layout, shipped: Iterable[Segment], before_us: int) -> list[Segment]:
+    """Remove those of the `shipped` segments that began before a time; returns them.
+
+    A segment that no other one continues stays: the next recording begins with its last checkpoints. The oldest
+    goes first, and files go before their tape, and the manifest goes last, so that a removal that was interrupted is completed later.
+    Folders stay, since a recorder may be about to put a file there.
+    """
+    old = [one for one in sorted(shipped) if one.start_us < before_us]
+    old = [one for one in old if layout.manifest(one).exists()]
+    if not old:
+        return []
+    after = lineage_of(layout).after
+    removed = [one for one in old if after.get(one) or not layout.tape(one).exists()]
+    for segment in removed:
+        try:
+            _remove(layout, segment)
+        except (WriteFailed, ValueError) as error:
+            log.warning("a shipped segment could not be removed", why=str(error))
+            return []
+        log.info("removed here, since it is in the bucket", segment=segment.name)
+    return removed
+
+
+def _remove(layout: Layout, segment: Segment) -> None:
+    """Raises WriteFailed."""
+    manifest = layout.manifest(segment)
+    with disk_errors_named(manifest):
+        with open_file(manifest) as file:
+            names = [
+                name
+                for name in read_manifest(file.read()).files
+                if layout.is_file_of(name, segment)
+            ]
+        tape = layout.tape(segment)
+        for path in sorted((layout.root / name for name in names), key=tape.__eq__):
+            path.unlink(missing_ok=True)
+            sync_path(path.parent)
+        manifest.unlink()

@@ -1,0 +1,41 @@
+"""One S3 server for all tests, a bucket of its own for each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import count
+from typing import Final
+
+import pytest
+
+from bucket.faulty_proxy import FaultyProxy
+from bucket.s3_server import KEYS, SERVER, make_bucket, serving
+
+_NUMBERS: Final = count(1)
+
+
+@pytest.fixture(scope="session")
+def s3_port() -> Iterator[int]:
+    if not SERVER.exists():
+        pytest.skip("no S3 server is installed: `make bucket` does it")
+    with serving() as port:
+        yield port
+
+
+@pytest.fixture
+def proxy(s3_port: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyProxy]:
+    """A proxy before the server, to which the environment leads."""
+    with FaultyProxy(s3_port) as found:
+        for name, value in KEYS.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{found.port}")
+        yield found
+
+
+@pytest.fixture
+def address(proxy: FaultyProxy, s3_port: int) -> str:
+    """An empty bucket, and a prefix."""
+    assert proxy.port
+    name = f"bucket-{next(_NUMBERS)}"
+    make_bucket(s3_port, name)
+    return f"s3://{name}/some/prefix"

@@ -1,0 +1,69 @@
+"""`--ship-keep`: what is in the bucket, and verified, may be removed here; and nothing else."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from booktape.ship.removal import remove_shipped
+from booktape.store.archive import open_archive
+from booktape.store.catalog import sealed_tapes
+from booktape.store.layout import Layout, Segment
+from store.story import OPENING, record
+from support.oracle import SECOND
+
+NOW_US = round(time.time() * 1e6)
+
+
+def files(root: Path, segment: Segment) -> list[Path]:
+    return sorted(path for path in root.rglob(f"*{segment.name}*") if path.is_file())
+
+
+@pytest.fixture
+def segments(tmp_path: Path) -> list[Segment]:
+    """Two segments, of which the second continues the first."""
+    record(tmp_path)
+    return sealed_tapes(Layout(tmp_path))
+
+
+def test_what_is_shipped_and_old_enough_goes(tmp_path: Path, segments: list[Segment]) -> None:
+    """All files of the segment, and of no other one. The last stays, for the next recording begins with it."""
+    first, last = segments
+    kept = files(tmp_path, last)
+    assert remove_shipped(Layout(tmp_path), segments, NOW_US) == [first]
+    assert not files(tmp_path, first)
+    assert files(tmp_path, last) == kept
+    assert not remove_shipped(Layout(tmp_path), segments, NOW_US)
+
+
+def test_what_is_not_shipped_or_too_young_stays(tmp_path: Path, segments: list[Segment]) -> None:
+    """Each of the two is enough."""
+    first, last = segments
+    assert not remove_shipped(Layout(tmp_path), [last], NOW_US)
+    assert not remove_shipped(Layout(tmp_path), segments, first.start_us)
+    assert files(tmp_path, first)
+
+
+def test_a_removal_that_was_interrupted_is_completed(
+    tmp_path: Path, segments: list[Segment]
+) -> None:
+    """Whatever is gone already, also where the tape is: the manifest goes last."""
+    layout, (first, _) = Layout(tmp_path), segments
+    for path in files(tmp_path, first):
+        if path != layout.manifest(first):
+            path.unlink()
+    assert remove_shipped(layout, segments, NOW_US) == [first]
+    assert not files(tmp_path, first)
+
+
+def test_a_recording_goes_on_where_only_the_last_segment_is_left(
+    tmp_path: Path, segments: list[Segment]
+) -> None:
+    """Each symbol continues from the state that it would have had otherwise: epochs, gaps, all of it."""
+    with open_archive(tmp_path) as archive:
+        before = archive.past(OPENING.symbols, 10**6 * SECOND)
+    assert remove_shipped(Layout(tmp_path), segments, NOW_US)
+    with open_archive(tmp_path) as archive:
+        assert archive.past(OPENING.symbols, 10**6 * SECOND) == before

@@ -1,0 +1,301 @@
+"""Many segments through every fault: nothing missing, duplicated, cut, or visible early."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from booktape.errors import BucketRefused, BucketUnavailable, NotShipped
+from booktape.ship.backlog import describe_shipping
+from booktape.ship.bucket import Bucket
+from booktape.ship.content import Content
+from booktape.ship.receipts import read_receipts
+from booktape.ship.shipper import Shipper
+from booktape.store.layout import Layout, Segment
+from booktape.store.manifest import Contents, seal_manifest
+from booktape.store.unsealed_file import FileSeal
+from bucket.faulty_proxy import Fault, FaultyProxy
+from bucket.segments import HOUR_US, SYMBOL, assert_whole, expected, objects, seal
+
+SEGMENTS: Final = int(os.environ.get("BOOKTAPE_BUCKET_SEGMENTS", "100"))
+"""`make bucket` ships a thousand."""
+
+FAULTY: Final = 0.05
+"""The share of requests that meet a fault."""
+
+WAY: Final = [
+    *(Fault.REFUSED, Fault.CUT_REQUEST, Fault.CUT_ANSWER, Fault.BUSY, Fault.BROKEN, Fault.LATE),
+    Fault.SLOW,
+]
+"""What may happen on the way to a service that keeps its promises."""
+
+
+def ship_all(root: Path, address: str, patience_s: float = 60.0) -> Shipper:
+    """Ship what is sealed; raises what ends it."""
+
+    async def run() -> Shipper:
+        shipper = Shipper(Layout(root), Bucket("--ship", address), patience_s=patience_s)
+        await shipper.end()
+        await shipper.run()
+        return shipper
+
+    return asyncio.run(run())
+
+
+@pytest.mark.long
+def test_many_segments_through_every_fault(
+    proxy: FaultyProxy, address: str, s3_port: int, tmp_path: Path
+) -> None:
+    """While they are shipped, another reader looks: what a manifest names is there, whole, each time."""
+    for number in range(SEGMENTS):
+        seal(tmp_path, number)
+    wanted = expected(tmp_path)
+    chance = random.Random(0)
+    proxy.choose = lambda *_: chance.choice(WAY) if chance.random() < FAULTY else Fault.NONE
+    looks = 0
+
+    async def look_while(shipping: asyncio.Future[Shipper]) -> None:
+        nonlocal looks
+        while not shipping.done():
+            await asyncio.to_thread(assert_whole, address, s3_port, wanted)
+            looks += 1
+            await asyncio.wait({shipping}, timeout=1)
+
+    async def run() -> Shipper:
+        shipping = asyncio.ensure_future(asyncio.to_thread(ship_all, tmp_path, address))
+        await look_while(shipping)
+        return await shipping
+
+    shipper = asyncio.run(run())
+    shipper.check()
+    assert objects(address, s3_port) == wanted
+    assert len(read_receipts(Layout(tmp_path), address)) == SEGMENTS
+    assert looks > 5
+    met = Counter(request.fault for request in proxy.requests)
+    assert set(WAY) <= met.keys()
+    # Nothing is sent twice, but for what a fault met.
+    puts = Counter(request.path for request in proxy.requests if request.method == "PUT")
+    assert sum(count - 1 for count in puts.values()) <= sum(met[fault] for fault in WAY)
+
+
+def test_a_manifest_comes_last(proxy: FaultyProxy, address: str, tmp_path: Path) -> None:
+    """After every other object of its segment was answered for."""
+    seal(tmp_path, 1)
+    ship_all(tmp_path, address)
+    puts = [request.path for request in proxy.requests if request.method == "PUT"]
+    assert len(puts) == 6
+    assert [path for path in puts if "/manifests/" in path] == puts[-1:]
+
+
+def test_what_is_shipped_is_not_asked_for_again(
+    proxy: FaultyProxy, address: str, tmp_path: Path
+) -> None:
+    """A receipt in the archive says so. Another bucket has receipts of its own."""
+    seal(tmp_path, 1)
+    ship_all(tmp_path, address)
+    proxy.requests.clear()
+    ship_all(tmp_path, address)
+    assert not proxy.requests
+    ship_all(tmp_path, f"{address}/other")
+    assert proxy.requests
+
+
+def test_without_receipts_objects_are_found_and_not_sent(
+    proxy: FaultyProxy, address: str, tmp_path: Path
+) -> None:
+    """One look at each, as long as the one before was there; then the rest is put."""
+    for number in range(3):
+        seal(tmp_path, number)
+    ship_all(tmp_path, address)
+    for receipt in tmp_path.glob("shipped/*/*/*"):
+        receipt.unlink()
+    seal(tmp_path, 3)
+    proxy.requests.clear()
+    ship_all(tmp_path, address)
+    puts = [request.path for request in proxy.requests if request.method == "PUT"]
+    assert len(puts) == 6
+    assert all("a3" in path for path in puts)
+
+
+def test_another_object_of_the_same_name_stays_and_the_rest_goes_on(
+    address: str, s3_port: int, tmp_path: Path
+) -> None:
+    """Its segment gets no manifest there. The others are shipped, and the end says what is missing: exit 1."""
+    first, second = seal(tmp_path, 1), seal(tmp_path, 2)
+    name = Layout(tmp_path).tape(first).relative_to(tmp_path).as_posix()
+    (tmp_path / "other").write_bytes(b"of someone else")
+    other = Content.of_file(tmp_path / "other")
+    asyncio.run(Bucket("--ship", address).put(name, other, look_first=False))
+    shipper = ship_all(tmp_path, address)
+    assert list(shipper.refused) == [first]
+    with pytest.raises(NotShipped, match="with other bytes than ours") as missing:
+        shipper.check()
+    assert missing.value.exit_code == 1
+    found = objects(address, s3_port)
+    assert found[name] == (len(b"of someone else"), other.md5)
+    manifests = [each for each in found if each.startswith("manifests/")]
+    assert [second.name in each for each in manifests] == [True]
+
+
+@pytest.mark.parametrize("damage", ["cut", "changed", "gone", "no manifest", "another manifest"])
+def test_a_segment_that_is_not_as_it_was_sealed_is_not_shipped(
+    address: str, s3_port: int, tmp_path: Path, damage: str
+) -> None:
+    """It is named, and the others are shipped."""
+    first, second = seal(tmp_path, 1), seal(tmp_path, 2)
+    layout = Layout(tmp_path)
+    rows, manifest = layout.rows(first, SYMBOL), layout.manifest(first)
+    match damage:
+        case "cut":
+            rows.write_bytes(rows.read_bytes()[:-1])
+        case "changed":
+            rows.write_bytes(b"x" + rows.read_bytes()[1:])
+        case "gone":
+            rows.unlink()
+        case "no manifest":
+            manifest.unlink()
+        case _:
+            manifest.write_bytes(b"{}")
+    shipper = ship_all(tmp_path, address)
+    assert list(shipper.refused) == [first]
+    with pytest.raises(NotShipped, match=first.name):
+        shipper.check()
+    found = [each for each in objects(address, s3_port) if each.startswith("manifests/")]
+    assert [second.name in each for each in found] == [True]
+
+
+def test_a_manifest_cannot_make_us_send_any_other_file(address: str, tmp_path: Path) -> None:
+    """A forged one, that names a file outside of the archive."""
+    root = tmp_path / "archive"
+    segment = seal(root, 1)
+    (tmp_path / "secret").write_bytes(b"secret")
+    layout = Layout(root)
+    forged = {root / "snapshots" / ".." / ".." / "secret": FileSeal.of_file(tmp_path / "secret")}
+    seal_manifest(layout, segment, forged, {})
+    shipper = ship_all(root, address)
+    assert "which is no file of its segment" in shipper.refused[segment]
+
+
+def test_a_refusal_ends_a_command_at_once(proxy: FaultyProxy, address: str, tmp_path: Path) -> None:
+    """No permission: another attempt would end the same way."""
+    seal(tmp_path, 1)
+    proxy.choose = lambda *_: Fault.FORBIDDEN
+    with pytest.raises(BucketRefused, match="status 403 Forbidden"):
+        ship_all(tmp_path, address)
+
+
+def test_patience_ends(proxy: FaultyProxy, address: str, tmp_path: Path) -> None:
+    """When no object arrived for this time; what waits is told."""
+    seal(tmp_path, 1)
+    proxy.choose = lambda *_: Fault.BUSY
+    with pytest.raises(BucketUnavailable, match="status 503 Service Unavailable"):
+        ship_all(tmp_path, address, patience_s=0.5)
+    (line,) = describe_shipping(Layout(tmp_path))
+    assert line.startswith(f"shipped to {address}: 0; waiting: 1 segment (0.0 MB, the oldest for ")
+
+
+def test_a_refusal_that_is_mended_is_no_end_for_a_recorder(
+    proxy: FaultyProxy, address: str, s3_port: int, tmp_path: Path
+) -> None:
+    """Without a limit to its patience it goes on: credentials are renewed, buckets are made."""
+    seal(tmp_path, 1)
+    proxy.choose = lambda *_: Fault.FORBIDDEN
+
+    async def run() -> None:
+        shipper = Shipper(Layout(tmp_path), Bucket("--ship", address))
+        shipping = asyncio.create_task(shipper.run())
+        while len(proxy.requests) < 20:
+            await asyncio.sleep(0.01)
+        assert shipper.backlog().segments == 1
+        proxy.choose = lambda *_: Fault.NONE
+        await shipper.end()
+        await shipping
+        shipper.check()
+
+    asyncio.run(run())
+    assert objects(address, s3_port) == expected(tmp_path)
+
+
+def test_segments_that_are_sealed_meanwhile_are_found(
+    address: str, s3_port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a look every few seconds."""
+    monkeypatch.setattr("booktape.ship.shipper.LOOK_S", 0.05)
+
+    async def run() -> None:
+        shipper = Shipper(Layout(tmp_path), Bucket("--ship", address))
+        shipping = asyncio.create_task(shipper.run())
+        for number in range(3):
+            segment = seal(tmp_path, number)
+            async with asyncio.timeout(60):
+                while segment not in read_receipts(Layout(tmp_path), address):
+                    await asyncio.sleep(0.01)
+        shipping.cancel()
+
+    asyncio.run(run())
+    assert objects(address, s3_port) == expected(tmp_path)
+
+
+def test_the_backlog_is_counted(tmp_path: Path, address: str) -> None:
+    """Segments, bytes of all their files, and since when the oldest waits."""
+    for number in range(2):
+        seal(tmp_path, number, 1_000)
+
+    async def look() -> Shipper:
+        shipper = Shipper(Layout(tmp_path), Bucket("--ship", address))
+        await shipper.look()
+        return shipper
+
+    backlog = asyncio.run(look()).backlog()
+    assert (backlog.segments, backlog.bytes) == (2, 2 * 5 * 1_000)
+    assert backlog.text(time.time() + 3_600).startswith("2 segments (0.0 MB, the oldest for 1:00:")
+
+
+def test_a_file_too_large_for_one_request_is_named(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what to do about it; nothing of it is visible."""
+    monkeypatch.setattr("booktape.ship.content.OBJECT_BYTES_MAX", 199)
+    segment = seal(tmp_path, 1)
+    assert "record shorter ones" in ship_all(tmp_path, address).refused[segment]
+
+
+def test_a_large_file_is_mapped(
+    address: str, s3_port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes no memory, and arrives like any other."""
+    monkeypatch.setattr("booktape.ship.content.READ_BYTES_MAX", 1_000)
+    seal(tmp_path, 1, 3 << 20)
+    ship_all(tmp_path, address).check()
+    assert objects(address, s3_port) == expected(tmp_path)
+
+
+def test_a_name_that_only_looks_like_ours_is_no_file_of_a_segment() -> None:
+    """The exact path only, of this segment only."""
+    layout, segment = Layout(Path("/archive")), Segment(HOUR_US, "a")
+    good = f"snapshots/symbol=BTCUSDT/{segment.date}/{segment.name}.parquet"
+    assert layout.is_file_of(good, segment)
+    assert layout.is_file_of(f"tape/{segment.date}/{segment.name}.jsonl.zst", segment)
+    for bad in (
+        f"/{good}",
+        good.replace("snapshots", "elsewhere"),
+        good.replace("snapshots/", "snapshots/../snapshots/"),
+        good.replace("symbol=", ""),
+        f"tape/{segment.date}/{segment.name}.parquet",
+        f"manifests/{segment.date}/{segment.name}.json",
+        "",
+    ):
+        assert not layout.is_file_of(bad, segment), bad
+    assert not layout.is_file_of(good, Segment(HOUR_US, "b"))
+
+
+def test_contents_default_to_nothing_known() -> None:
+    """Only files of rows have update ids."""
+    assert Contents(3) == (3, None, None)
