@@ -1,5 +1,7 @@
 """The files of an archive: in a folder, in a bucket, or on any file system that pyarrow has.
 
+In a bucket only segments whose manifest is there are read: others may be on their way.
+
 A file that cannot be read does not stop the others from being read. It is skipped, named in
 `ArchiveFiles.damaged`, and reported by a warning.
 """
@@ -34,6 +36,7 @@ from booktape.store.opening import open_file
 from booktape.store.tape_reader import read_beginning, read_carried_over
 from booktape.store.target import check_is_utf8
 
+_MANIFESTS: Final = "manifests"
 _UNREADABLE: Final = (pa.ArrowException, OSError, ValueError, DamagedTape)
 """The errors of a file that is gone, forbidden, cut, or not what was written."""
 
@@ -118,7 +121,7 @@ class ArchiveFiles:
 
     def manifests(self) -> list[ArchiveFile]:
         """The manifests of the sealed segments, oldest first."""
-        return self._files("manifests", ".json")
+        return self._files(_MANIFESTS, ".json")
 
     def unsealed(self) -> list[ArchiveFile]:
         """The unsealed tapes, oldest first: being written, being recovered, or waiting for recovery."""
@@ -212,13 +215,25 @@ class ArchiveFiles:
         else:
             infos = self._list(folder, recursive=True)
         found = []
+        whole = self._whole_segments() if folder != _MANIFESTS else None
         for info in infos:
             segment = Segment.parse(info.base_name, suffix)
             if info.type != FileType.File or not segment:
                 continue
+            if whole is not None and segment not in whole:
+                continue
             if self._stands_in(info, folder, segment.date):
                 found.append(ArchiveFile(segment, info.path, info.size, info.mtime_ns))
         return sorted(found, key=lambda file: file.segment)
+
+    def _whole_segments(self) -> frozenset[Segment] | None:
+        """The segments of which all files are there. None in a folder, where a sealed tape is what counts.
+
+        In a bucket the manifest is put last (ship/shipper.py).
+        """
+        if isinstance(self.filesystem, LocalFileSystem):
+            return None
+        return frozenset(manifest.segment for manifest in self.manifests())
 
     def _stands_in(self, info: pa.fs.FileInfo, folder: str, below: str) -> bool:
         """Whether a recorder would put the file exactly there. Files elsewhere are not part of the archive."""
