@@ -24,7 +24,7 @@ from booktape.verify.run import verify
 from bucket.faulty_proxy import Fault, FaultyProxy
 from bucket.s3_server import KEYS
 from bucket.segments import expected, objects, seal
-from e2e.commands import run, said, start
+from e2e.commands import log_until, run, start
 
 pytestmark = pytest.mark.long
 
@@ -47,9 +47,9 @@ def assert_no_secret(root: Path, *texts: str) -> None:
 
 async def recorded(process: Process) -> str:
     """Until two segments have ended and a book is known; then it is stopped. Returns its log."""
-    heard = await said(process, "book synced")
+    heard = await log_until(process, "book synced")
     for _ in range(2):
-        heard += await said(process, "new segment")
+        heard += await log_until(process, "new segment")
     process.send_signal(signal.SIGINT)
     heard += (await process.communicate())[1].decode()
     assert process.returncode == 0, heard
@@ -85,11 +85,11 @@ def test_a_bucket_that_is_away_holds_up_nothing(
     async def test() -> None:
         async with SimServer(Market(SYMBOLS)) as server:
             process = await start(*command(server, tmp_path, address))
-            heard = await said(process, "shipping fails")
-            heard += await said(process, "new segment")
-            heard += await said(process, "new segment")
+            heard = await log_until(process, "shipping fails")
+            heard += await log_until(process, "new segment")
+            heard += await log_until(process, "new segment")
             process.send_signal(signal.SIGINT)
-            heard += await said(process, "shipping what is left")
+            heard += await log_until(process, "shipping what is left")
             assert not unsealed_segments(Layout(tmp_path)), "everything is sealed by then"
             proxy.choose = lambda *_: Fault.NONE
             heard += (await process.communicate())[1].decode()
@@ -109,9 +109,9 @@ def test_what_is_left_is_shipped_by_the_next_start(
     async def test() -> None:
         async with SimServer(Market(SYMBOLS)) as server:
             process = await start(*command(server, tmp_path, address))
-            await said(process, "new segment")
+            await log_until(process, "new segment")
             process.send_signal(signal.SIGTERM)
-            await said(process, "shipping what is left")
+            await log_until(process, "shipping what is left")
             process.send_signal(signal.SIGTERM)
             await process.communicate()
             assert process.returncode == ABORTED

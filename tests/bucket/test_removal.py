@@ -11,7 +11,7 @@ from booktape.ship.removal import remove_shipped
 from booktape.store.archive import open_archive
 from booktape.store.catalog import sealed_tapes
 from booktape.store.layout import Layout, Segment
-from store.story import OPENING, record
+from store.small_recording import OPENING, record
 from support.oracle import SECOND
 
 NOW_US = round(time.time() * 1e6)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Final
 
 import pytest
@@ -10,6 +11,7 @@ from structlog.testing import capture_logs
 
 from booktape.recorder import status_log
 from booktape.recorder.status import BookStatus, RecorderStatus
+from booktape.ship.backlog import Backlog
 
 BOOKS: Final = (
     BookStatus("A", "live", 1, 0, 80, 1),
@@ -56,3 +58,10 @@ async def test_a_line_says_how_all_of_it_stands(monkeypatch: pytest.MonkeyPatch)
             "lost_lines": 3,
         }
     ]
+
+
+def test_the_backlog_is_in_the_line_where_segments_are_shipped() -> None:
+    """Segments, bytes, and how long the oldest has been waiting; nothing of it elsewhere."""
+    shipping = replace(NOW, backlog=Backlog(2, 34, NOW.at_ns / 1e9 - 60))
+    more = status_log.summary(shipping).items() - status_log.summary(NOW).items()
+    assert dict(more) == {"unshipped": 2, "unshipped_bytes": 34, "oldest_unshipped_s": 60}

@@ -14,6 +14,7 @@ from rich.console import Console
 from booktape.recorder import status_table as live_table
 from booktape.recorder.status import SHOWN, BookStatus, BookTop, RecorderStatus
 from booktape.recorder.status_table import age, price, render
+from booktape.ship.backlog import Backlog
 
 NOW_NS: Final = 10**18
 BTC: Final = BookStatus(
@@ -98,6 +99,14 @@ def test_lines_of_the_log_that_were_lost_are_counted_below_the_table() -> None:
     """In the table, where they are seen; nothing is shown while there are none."""
     assert "lost" not in " ".join(drawn(NOW))
     assert "1,200 lines of the log lost" in " ".join(drawn(replace(NOW, lost_lines=1_200)))
+
+
+def test_what_waits_for_a_bucket_is_shown_below_the_table() -> None:
+    """Where segments are shipped, and some are not there yet."""
+    waits = Backlog(2, 34_100_000, NOW_NS / 1e9 - 3_720)
+    shown = " ".join(line.strip() for line in drawn(replace(NOW, backlog=waits)))
+    assert "2 segments (34.1 MB, the oldest for 1:02:00) not shipped" in shown
+    assert "not shipped" not in " ".join(drawn(replace(NOW, backlog=Backlog(0, 0, None))))
 
 
 def test_a_rate_is_counted_since_an_earlier_status() -> None:
