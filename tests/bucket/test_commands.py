@@ -13,6 +13,7 @@ from typing import Final
 import pytest
 
 from booktape.cli import app
+from booktape.commands.ship import bucket_at
 from booktape.errors import UsageError
 from booktape.recorder.run import ABORTED
 from booktape.sim.market.market import Market
@@ -25,6 +26,7 @@ from bucket.faulty_proxy import Fault, FaultyProxy
 from bucket.s3_server import KEYS
 from bucket.segments import expected, objects, seal
 from e2e.commands import log_until, run, start
+from support.mounts import again
 
 pytestmark = pytest.mark.long
 
@@ -191,6 +193,17 @@ def test_mistakes_are_one_sentence(options: tuple[str, ...], sentence: str, tmp_
         command(*bound.args, **bound.kwargs)
     assert "secret" not in str(mistake.value)
     assert not out.exists()
+
+
+def test_an_archive_is_not_its_own_copy(tmp_path: Path) -> None:
+    """By no other name: else `--ship-keep 0` would remove what is nowhere else."""
+    seal(tmp_path / "archive", 1)
+    (tmp_path / "link").symlink_to(tmp_path / "archive")
+    with again(tmp_path / "archive", tmp_path / "mount"):
+        for name in ("archive", "archive/tape", "link", "mount", "mount/tape"):
+            with pytest.raises(UsageError, match="lies in the archive"):
+                bucket_at("--ship", f"file://{tmp_path / name}", tmp_path / "archive")
+    bucket_at("--ship", f"file://{tmp_path}/archive-2", tmp_path / "archive")
 
 
 def test_a_bucket_that_refuses_ends_the_command_with_a_sentence(

@@ -68,9 +68,17 @@ def bucket_at(option: str, address: str, archive: Path) -> Bucket:
         if error.name and error.name.partition(".")[0] != "obstore":
             raise
         raise UsageError("obstore is not installed. Try: pip install 'booktape[bucket]'") from error
-    if bucket.folder and bucket.folder.resolve().is_relative_to(archive.resolve()):
+    if bucket.folder and _lies_in(bucket.folder.resolve(), archive.resolve()):
         raise UsageError(f"{option} {bucket.address} lies in the archive {archive} itself.")
     return bucket
+
+
+def _lies_in(folder: Path, archive: Path) -> bool:
+    """Also where the archive is mounted a second time: its files would count as their own copies."""
+    if folder.is_relative_to(archive):
+        return True
+    above = (each for each in (folder, *folder.parents) if each.exists())
+    return archive.exists() and any(each.samefile(archive) for each in above)
 
 
 def keep_s(text: str) -> float | None:
