@@ -19,7 +19,8 @@ from bucket.test_shipper import ship_all
 from docs.generated import DOCS
 from reader.day import SYMBOLS, write
 
-EXAMPLES = re.findall(r"```python\n(.*?)```", (DOCS / "scale.md").read_text(), re.DOTALL)
+SECTION = (DOCS / "scale.md").read_text().partition("\n## Buckets\n")[2].partition("\n## ")[0]
+EXAMPLES = re.findall(r"```python\n(.*?)```", SECTION, re.DOTALL)
 
 
 @pytest.fixture
@@ -102,7 +103,7 @@ def test_clickhouse_reads_the_bucket(proxy: FaultyProxy, address: str, archive: 
     """The query of the document, with another address."""
     chdb = pytest.importorskip("chdb", reason="chdb is not installed")
     ship_all(archive, address)
-    (query,) = re.findall(r"```sql\n(.*?)```", (DOCS / "scale.md").read_text(), re.DOTALL)
+    (query,) = re.findall(r"```sql\n(.*?)```", SECTION, re.DOTALL)
     place = f"127.0.0.1:{proxy.port}/{address.removeprefix('s3://')}"
     answer = str(chdb.query(query.replace("host:port/bucket/prefix", place)))
     assert [line.split(",")[0].strip('"') for line in answer.splitlines()] == list(SYMBOLS)
