@@ -92,6 +92,7 @@ docs: $(DEV)  ## write the generated tables of docs/ anew
 
 pictures: $(DEV)  ## draw the pictures of docs/ anew
 	PYTHONPATH=tests $(BIN)/python tests/plot/pictures.py
+	PYTHONPATH=tests $(BIN)/python tests/web/pictures.py
 
 format: $(DEV)
 	$(BIN)/ruff format .

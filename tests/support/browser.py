@@ -69,7 +69,12 @@ class Tab:
             self.complaints.append(json.dumps(params["exceptionDetails"])[:1_000])
         elif method == "Runtime.consoleAPICalled":
             self.complaints.append(json.dumps(params["args"])[:1_000])
-        elif method in {"Log.entryAdded", "Audits.issueAdded"}:
+        elif method == "Log.entryAdded":
+            # "rendering" is advice on speed: that a test reads a canvas often, for example.
+            if params["entry"]["source"] != "rendering":
+                self.complaints.append(json.dumps(params)[:1_000])
+        # Other issues are advice, such as that a script went to another address and no user did.
+        elif params.get("issue", {}).get("code") == "ContentSecurityPolicyIssue":
             self.complaints.append(json.dumps(params)[:1_000])
 
     async def call(self, method: str, **params: Any) -> dict[str, Any]:

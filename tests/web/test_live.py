@@ -278,7 +278,7 @@ async def test_many_books_are_looked_at_less_often() -> None:
         await frame(socket, OVERVIEW)
         began_s = monotonic()
         await frame(socket, OVERVIEW)
-        assert monotonic() - began_s > 0.9
+        assert monotonic() - began_s > 1.9
 
 
 @pytest.mark.parametrize("workers", [1, 2])

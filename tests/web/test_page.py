@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,7 +12,10 @@ from urllib.parse import urlsplit
 import pytest
 
 import booktape
+from booktape.sim.market.market import Market
+from booktape.sim.server.server import SimServer
 from booktape.web.recording import RecordingAnswers
+from e2e.commands import said, start
 from reader.day import write
 from support.browser import Tab, chromium, needs_chromium
 from web.asking import served
@@ -135,3 +139,113 @@ async def test_an_injected_script_or_style_does_not_run(root: Path) -> None:
         assert await tab.look("getComputedStyle(document.body).opacity") == "1"
         await tab.look("fetch('http://127.0.0.1:9/x').catch(() => 0)")
         assert any("Content Security Policy" in each for each in tab.complaints)
+
+
+# ── a running recorder ──────────────────────────────────────────────────────────────────────────
+
+ODD = (
+    "BTCUSDT",
+    "<IMG SRC=X ONERROR=ALERT(1)>",
+    "\"'`;ALERT(1)//USDT".replace("/", ""),
+    "\u202eTDSUCTB",
+    "币安人生USDT",
+    "#&?%2F",
+)
+"""Names that a hostile exchange may list."""
+
+
+@asynccontextmanager
+async def recorded(
+    exchange: SimServer, out: Path, *symbols: str, width: int = 1_400, height: int = 900
+) -> AsyncIterator[Tab]:
+    """The real command with `--web`, and a browser that shows its page; afterwards as for a recording."""
+    process = await start(
+        *("record", *symbols, "--every", "10", "--web", "0", "--out", str(out)),
+        *("--rest-url", exchange.rest_url, "--ws-url", exchange.ws_url),
+    )
+    try:
+        url = (await said(process, "url=")).rpartition("url=")[2].split()[0]
+        async with chromium() as tab:
+            await tab.screen(width, height)
+            await tab.open(url)
+            await tab.until(f"document.querySelectorAll('#rows tr.good').length === {len(symbols)}")
+            yield tab
+            assert not tab.complaints
+            assert {urlsplit(each).netloc for each in tab.requests} == {urlsplit(url).netloc}
+    finally:
+        process.terminate()
+        _, err = await process.communicate()
+        assert process.returncode == 0, err.decode()
+
+
+async def test_a_running_recorder_is_seen_at_work(tmp_path: Path) -> None:
+    """Data moves in the overview, in the ladder and in the heatmap; a lost connection shows red, and so does its gap."""
+    market = Market(("BTCUSDT", "ETHUSDT"), levels=300)
+    async with (
+        SimServer(market) as exchange,
+        recorded(exchange, tmp_path / "out", "BTCUSDT", "ETHUSDT") as tab,
+    ):
+        rows = await tab.look("app.books.get('BTCUSDT').rows")
+        await tab.until(f"app.books.get('BTCUSDT').rows > {rows}")
+        await tab.look("location.hash = '#/BTCUSDT'")
+        await tab.until("document.getElementById('state').textContent === 'known'")
+        prices = "document.getElementById('ladder').textContent"
+        before = await tab.look(prices)
+        await tab.until(f"{prices} !== {json.dumps(before)}")
+        await tab.until("live.columns.length > 12")
+        assert await tab.look(RED) < 0.02
+        reach = await tab.look("app.reach")
+        await tab.press("+")
+        await tab.until(f"app.reach < {reach}")
+        await tab.press("-")
+        await tab.until(f"app.reach === {reach}")
+        await exchange.__aexit__(None, None, None)
+        await tab.until("document.getElementById('state').classList.contains('bad')")
+        assert "not known" in await tab.look(prices)
+        await tab.until(f"({RED.strip()}) > 0.02")
+        await tab.press("Escape")
+        await tab.until("document.querySelectorAll('#rows tr.bad').length === 2")
+        await tab.until(
+            "getComputedStyle(document.querySelector('#rows tr.bad td')).backgroundColor"
+            " === 'rgb(59, 24, 32)'"
+        )
+
+
+async def test_names_that_are_markup_are_shown_as_text(tmp_path: Path) -> None:
+    """In the table, in the filter, in the title and in the address: nothing runs, nothing is made of them."""
+    async with (
+        SimServer(Market(ODD, levels=50)) as exchange,
+        recorded(exchange, tmp_path / "out", *ODD) as tab,
+    ):
+        shown = await tab.look(
+            "[...document.querySelectorAll('#rows td.symbol')].map((d) => d.textContent)"
+        )
+        assert sorted(shown) == sorted(ODD)
+        assert await tab.look("document.querySelectorAll('img, #rows script').length") == 0
+        for symbol in ODD:
+            await tab.look(f"location.hash = hashOf({json.dumps(symbol)})")
+            await tab.until(f"document.getElementById('name').textContent === {json.dumps(symbol)}")
+            await tab.until("document.getElementById('state').textContent === 'known'")
+            await tab.until("document.querySelector('#ladder tr.bid').textContent !== ''")
+        assert await tab.look("document.querySelectorAll('img').length") == 0
+
+
+async def test_a_page_outlives_its_recorder(tmp_path: Path) -> None:
+    """It says that what it shows is old, and asks again until there is a recorder."""
+    async with SimServer(Market(("BTCUSDT",), levels=50)) as exchange, chromium() as tab:
+        command = (
+            *("record", "BTCUSDT", "--out", tmp_path / "out"),
+            *("--rest-url", exchange.rest_url, "--ws-url", exchange.ws_url),
+        )
+        process = await start(*command, "--web", "0")
+        url = (await said(process, "url=")).rpartition("url=")[2].split()[0]
+        await tab.open(url)
+        await tab.until("document.querySelectorAll('#rows tr.good').length === 1")
+        process.terminate()
+        await process.communicate()
+        await tab.until("document.body.classList.contains('old')")
+        assert "has ended" in await tab.look("document.getElementById('notice').textContent")
+        process = await start(*command, "--web", str(urlsplit(url).port))
+        await tab.until("!document.body.classList.contains('old')")
+        process.terminate()
+        await process.communicate()

@@ -3,7 +3,7 @@
 A browser asks over a WebSocket, and asks again when it has drawn the answer. So at most one frame is under way to it:
 a slow browser gets fewer frames, never a queue of old ones, and a page in a hidden tab asks for nothing.
 
-All browsers share one status of the recorder, which is made at most twice a second, and one encoding of it.
+All browsers share one status of the recorder, which is made at most once a second, and one encoding of it.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from booktape.version import VERSION
 from booktape.web.server import answer_json, answer_sentence
 
 BOOK_EVERY_S: Final = 0.25
-OVERVIEW_EVERY_S: Final = 0.5
+OVERVIEW_EVERY_S: Final = 1.0
 """The shortest time between two frames of one browser, and between two looks at the recorder."""
 
 MANY: Final = 300
-MANY_EVERY_S: Final = 1.0
+MANY_EVERY_S: Final = 2.0
 """With more books than MANY, the overview changes more slowly: all of them are looked at for it."""
 
 BROWSERS_MAX: Final = 100
@@ -120,11 +120,15 @@ class LiveAnswers:
         if status is None:
             return msgspec.json.encode({"kind": "waiting"})
         if wish.symbol is None:
+            # A turn of the loop of its own: between two turns, sockets are read and stamped.
+            await asyncio.sleep(0)
+            self._overview = self._overview or _overview(self._status or status)
             return self._overview
         own = next((book for book in status.books if book.symbol == wish.symbol), None)
         if own is None:
             return msgspec.json.encode({"kind": "unknown"})
-        view = await self._view(wish.symbol, wish.reach)
+        # A book of a moment ago is not shown once it is known to be lost.
+        view = await self._view(wish.symbol, wish.reach) if own.is_known else None
         return msgspec.json.encode(
             {
                 "kind": "book",
@@ -136,12 +140,11 @@ class LiveAnswers:
         )
 
     def _look(self) -> RecorderStatus | None:
-        """The recorder's status, as of half a second ago at most."""
+        """The recorder's status, as of a moment ago."""
         now_s = monotonic()
         if now_s - self._looked_s >= self._overview_every_s or self._status is None:
             self._looked_s, self._status = now_s, self._recorder.status()
-            if self._status is not None:
-                self._overview = _overview(self._status)
+            self._overview = b""
         return self._status
 
     @property

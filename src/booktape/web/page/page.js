@@ -108,7 +108,7 @@ const COLUMNS = {
     { name: "state", label: "state", css: "text state", value: (b) => -SEVERITY[b.state], text: (b) => (b.reason && b.state !== "live" ? `${b.state}: ${b.reason}` : b.state) },
     { name: "age", label: "evidence age", hint: "time since something last proved this book current", value: (b) => -b.age_s, text: (b) => (b.age_s === null ? "–" : length(b.age_s)), mark: (b) => (b.age_s > 60 ? "amber" : "") },
     { name: "rate", label: "updates/s", css: "narrow", value: (b) => -b.rate, text: (b) => b.rate.toFixed(b.rate < 10 ? 1 : 0) },
-    { name: "lag", label: "lag", css: "minor narrow", hint: "from the exchange's time of the last event to our receipt", value: (b) => -(b.lag_ms ?? -1), text: (b) => (b.lag_ms === null ? "–" : `${b.lag_ms.toFixed(0)} ms`) },
+    { name: "lag", label: "lag", css: "minor narrow", hint: "from the exchange's time of the last event to our receipt", value: (b) => -(b.lag_ms ?? -1), text: (b) => (b.lag_ms === null ? "–" : length(b.lag_ms / 1e3)) },
     { name: "bid", label: "best bid", css: "minor narrow", value: (b) => -(b.bid ?? 0), text: (b) => price(b.bid) },
     { name: "ask", label: "best ask", css: "minor narrow", value: (b) => -(b.ask ?? 0), text: (b) => price(b.ask) },
     { name: "rows", label: "rows", css: "minor narrow", value: (b) => -b.rows, text: (b) => whole.format(b.rows) },
@@ -708,7 +708,7 @@ function drawRecorded() {
 // ── a running recorder ───────────────────────────────────────────────────────────────────────────
 
 // The next frame is asked for when the last one has been drawn. A hidden tab draws nothing, and so asks for nothing.
-const live = { socket: null, at_us: 0, retry_ms: 500, before: new Map(), strip_us: 0, columns: [], gapFrom: null, frames: 0, totals: null };
+const live = { socket: null, at_us: 0, retry_ms: 500, strip_slot: 0, columns: [], frames: 0 };
 const decoder = new TextDecoder();
 
 function connect() {
@@ -765,8 +765,8 @@ function showOverview(frame) {
   const fresh = new Set();
   // A strip's slot is two seconds, whatever the pace of frames.
   const slot = Math.floor(frame.at_us / 2e6);
-  const slots = live.strip_us ? Math.min(STRIP_SLOTS, slot - live.strip_us) : 1;
-  live.strip_us = slot;
+  const slots = live.strip_slot ? Math.min(STRIP_SLOTS, slot - live.strip_slot) : 1;
+  live.strip_slot = slot;
   for (const values of frame.books) {
     const own = {};
     frame.columns.forEach((name, n) => { own[name] = values[n]; });
@@ -797,7 +797,7 @@ function showLiveBook(frame) {
   const age_s = own.evidence_us ? (frame.at_us - own.evidence_us) / 1e6 : null;
   showState(own.state === "live" ? "known" : `${own.state}${own.reason ? `: ${own.reason}` : ""}`, health(own) || "");
   showQuote(book);
-  setText($("quote").children[2], `evidence ${age_s === null ? "–" : length(age_s)} ago · lag ${own.lag_ms === null ? "–" : `${own.lag_ms.toFixed(0)} ms`} · ${whole.format(own.gaps)} ${own.gaps === 1 ? "gap" : "gaps"} · ${own.failed ? `${whole.format(own.failed)} checks failed` : `${whole.format(own.checks)} checks`}`);
+  setText($("quote").children[2], `evidence ${age_s === null ? "–" : length(age_s)} ago · lag ${own.lag_ms === null ? "–" : length(own.lag_ms / 1e3)} · ${whole.format(own.gaps)} ${own.gaps === 1 ? "gap" : "gaps"} · ${own.failed ? `${whole.format(own.failed)} checks failed` : `${whole.format(own.checks)} checks`}`);
   if (book && !app.reachChosen) chooseReach(book);
   // While a worker has not answered, the book is known all the same: the ladder stays, and is marked as old.
   const missing = own.state === "live" && !book;
@@ -826,7 +826,9 @@ function drawLive() {
   const all = live.columns;
   if (!all.length) return;
   const to_us = all[all.length - 1].at_us;
-  const from_us = to_us - LIVE_WINDOW_S * 1e6;
+  // The window grows with what has been seen, up to two minutes.
+  const window_us = Math.min(LIVE_WINDOW_S, Math.max(20, (to_us - all[0].at_us) / 1e6)) * 1e6;
+  const from_us = to_us - window_us;
   const newest = all.findLast((c) => c.cells);
   const gaps = [];
   for (let n = 0; n < all.length; n++) {
@@ -845,8 +847,8 @@ function drawLive() {
     before = c.at_us;
   }
   drawHeat(newest ? { ...gridOf(all, newest, from_us, to_us), lines, gaps: shown, from_us, to_us } : null, 0);
-  setText($("heat-note"), newest ? `the last ${LIVE_WINDOW_S / 60} min since this page looks at it · a cell each ${Number(newest.step.toPrecision(6))} · gaps red` : "");
-  $("heat").setAttribute("aria-label", `Heatmap of ${app.symbol}, the last ${LIVE_WINDOW_S / 60} minutes, ${shown.length} gaps`);
+  setText($("heat-note"), newest ? `up to ${LIVE_WINDOW_S / 60} min, since this page looks at it · a cell each ${Number(newest.step.toPrecision(6))} · gaps red` : "");
+  $("heat").setAttribute("aria-label", `Heatmap of ${app.symbol}, the last ${length(window_us / 1e6)}, ${shown.length} gaps`);
   bands.spans = gaps.map(([from, to]) => [from / 1e6, to / 1e6]);
   bands.range = [from_us / 1e6, to_us / 1e6];
   const times = lines.map(([us]) => us / 1e6);
