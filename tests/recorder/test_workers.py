@@ -19,7 +19,7 @@ from booktape.net.request_pause import NO_PAUSE
 from booktape.reader.book_view import BookView
 from booktape.recorder import workers
 from booktape.recorder.settings import Partition, Settings
-from booktape.recorder.status import BookStatus, RecorderStatus
+from booktape.recorder.status import SHOWN, BookStatus, RecorderStatus
 from booktape.recorder.workers import (
     _SPAWN,
     QUESTIONS_MAX,
@@ -55,7 +55,8 @@ class LargeStatus:
     def stop(self) -> None:
         self.stopped = True
 
-    def status(self) -> RecorderStatus:
+    def status(self, shown: int = SHOWN) -> RecorderStatus:
+        assert shown == SHOWN
         self.asked.set()
         return LONG
 

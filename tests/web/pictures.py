@@ -22,7 +22,7 @@ from booktape.sim.market.listing import spot
 from booktape.sim.market.market import Market
 from booktape.sim.server.server import SimServer
 from booktape.web.recording import RecordingAnswers
-from e2e.commands import BOOKTAPE, said
+from e2e.commands import BOOKTAPE, log_until
 from plot.scene import record
 from plot.week import write as write_week
 from support.browser import Tab, chromium
@@ -60,7 +60,7 @@ async def recorder(folder: Path) -> AsyncIterator[str]:
             cwd=folder,
         )
         try:
-            url = (await said(process, "url=")).rpartition("url=")[2].split()[0]
+            url = (await log_until(process, "url=")).rpartition("url=")[2].split()[0]
             draining = asyncio.create_task(process.communicate())
             yield url
         finally:

@@ -15,7 +15,7 @@ import booktape
 from booktape.sim.market.market import Market
 from booktape.sim.server.server import SimServer
 from booktape.web.recording import RecordingAnswers
-from e2e.commands import said, start
+from e2e.commands import log_until, start
 from reader.day import write
 from support.browser import Tab, chromium, needs_chromium
 from web.asking import served
@@ -164,7 +164,7 @@ async def recorded(
         *("--rest-url", exchange.rest_url, "--ws-url", exchange.ws_url),
     )
     try:
-        url = (await said(process, "url=")).rpartition("url=")[2].split()[0]
+        url = (await log_until(process, "url=")).rpartition("url=")[2].split()[0]
         async with chromium() as tab:
             await tab.screen(width, height)
             await tab.open(url)
@@ -238,7 +238,7 @@ async def test_a_page_outlives_its_recorder(tmp_path: Path) -> None:
             *("--rest-url", exchange.rest_url, "--ws-url", exchange.ws_url),
         )
         process = await start(*command, "--web", "0")
-        url = (await said(process, "url=")).rpartition("url=")[2].split()[0]
+        url = (await log_until(process, "url=")).rpartition("url=")[2].split()[0]
         await tab.open(url)
         await tab.until("document.querySelectorAll('#rows tr.good').length === 1")
         process.terminate()

@@ -247,7 +247,7 @@ async def _record(
         if page is not None:
             shown = LiveAnswers(recorder, f"{settings.venue.title} → {settings.out}").routes()
             others = operation_routes(
-                recorder.status, settings.out, settings.pulse_s, settings.audit_s
+                partial(recorder.status, 0), settings.out, settings.pulse_s, settings.audit_s
             )
             server = await stack.enter_async_context(PageServer(page, [*shown, *others]))
             log.info("page", url=server.url)

@@ -34,7 +34,7 @@ from booktape.reader.book_view import BookView, view_book
 from booktape.reconstruct import Output
 from booktape.recorder.async_recording import AsyncRecording
 from booktape.recorder.settings import Settings
-from booktape.recorder.status import RecorderStatus
+from booktape.recorder.status import SHOWN, RecorderStatus
 from booktape.recorder.telemetry import Telemetry
 from booktape.store.archive import Archive, join_archive, own_archive
 from booktape.store.layout import can_be_stored
@@ -112,12 +112,12 @@ class Recorder:
                             return  # a worker without symbols has nothing to record
         self._check_recorded()
 
-    def status(self) -> RecorderStatus | None:
-        """The state of the recording; None before it has begun, and after `stop`.
+    def status(self, shown: int = SHOWN) -> RecorderStatus | None:
+        """The state of the recording, with the levels of `shown` books; None before it has begun, and after `stop`.
 
         After a stop, closing connections turns books COLD, so their state would mislead.
         """
-        return None if self._live is None or self._stopped.is_set() else self._live.status()
+        return None if self._live is None or self._stopped.is_set() else self._live.status(shown)
 
     async def view(self, symbol: str, reach_bps: int) -> BookView | None:
         """A known book, around its mid; None when it is not known, and for a symbol that is not recorded."""
@@ -244,7 +244,7 @@ class _LiveRecording:
             raise errors.exceptions[0] from None  # one sentence is enough for the user
         log.info("sealed", out=str(self._settings.out), snapshots=self._telemetry.rows.total())
 
-    def status(self) -> RecorderStatus:
+    def status(self, shown: int) -> RecorderStatus:
         """The state of every book, and the counters."""
         session = self.recording.session
         return self._telemetry.status(
@@ -253,6 +253,7 @@ class _LiveRecording:
             self._rest.http.requests,
             self.recording.written_bytes,
             session.writer.segment.name,
+            shown,
         )
 
     def view(self, symbol: str, reach_bps: int) -> BookView | None:

@@ -13,7 +13,7 @@ from booktape.reader.book_view import BookView
 from booktape.recorder import status_log
 from booktape.recorder import status_table as live_table
 from booktape.recorder.service import notify_service_manager
-from booktape.recorder.status import RecorderStatus
+from booktape.recorder.status import SHOWN, RecorderStatus
 
 STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
@@ -33,8 +33,11 @@ class RecorderLike(Protocol):
     def flush(self) -> None:
         """Bring the tape to the disk before the process ends at once."""
 
-    def status(self) -> RecorderStatus | None:
-        """The state of the recording; None before it has begun, and while it ends."""
+    def status(self, shown: int = SHOWN) -> RecorderStatus | None:
+        """The state of the recording; None before it has begun, and while it ends.
+
+        The levels of `shown` books are looked at, which costs the loop up to a millisecond each.
+        """
 
     async def view(self, symbol: str, reach_bps: int) -> BookView | None:
         """A known book, `reach_bps` around its mid; None when it is not known or not recorded."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 from typing import Final
 
 import structlog
@@ -62,22 +61,24 @@ class Telemetry:
         self._records += count
         self._waiting, self._lag_ns = waiting, lag_ns
 
-    def status(
+    def status(  # noqa: PLR0913, PLR0917 what the telemetry itself does not count
         self,
         books: Reconstruction,
         at_ns: int,
         requests: int,
         written_bytes: int,
         segment: str,
+        shown: int = SHOWN,
     ) -> RecorderStatus:
-        """The state of every book, and the counters. The SHOWN books with most trouble are looked at."""
+        """The state of every book, and the counters. The `shown` books with most trouble are looked at."""
         syncs = [books.syncs[symbol] for symbol in books.symbols]
         ordered = by_trouble((self.book_status(sync, at_ns) for sync in syncs), at_ns)
-        shown = [self._looked_at(books.syncs[book.symbol], book) for book in ordered[:SHOWN]]
+        for book in ordered[:shown]:
+            self._look_at(books.syncs[book.symbol], book)
         return RecorderStatus(
             at_ns,
             self.started_ns,
-            (*shown, *ordered[SHOWN:]),
+            tuple(ordered),
             self._records,
             self._waiting,
             self._lag_ns / 1e6,
@@ -134,12 +135,11 @@ class Telemetry:
         return max(0, end_ns - max(start_ns, self.started_ns))
 
     @staticmethod
-    def _looked_at(sync: SymbolSync, status: BookStatus) -> BookStatus:
-        if not status.is_known:
-            return status
-        bid, ask = sync.book.bids.best(), sync.book.asks.best()
-        levels = len(sync.book.bids) + len(sync.book.asks)
-        return replace(status, top=BookTop(levels, bid and bid[0], ask and ask[0]))
+    def _look_at(sync: SymbolSync, status: BookStatus) -> None:
+        if status.is_known:
+            bid, ask = sync.book.bids.best(), sync.book.asks.best()
+            levels = len(sync.book.bids) + len(sync.book.asks)
+            status.top = BookTop(levels, bid and bid[0], ask and ask[0])
 
     def _record_book(self, output: BookSynced | BookLost | GapInterval) -> None:
         match output:

@@ -31,7 +31,7 @@ from booktape.reader.book_view import BookView
 from booktape.recorder.recorder import Recorder
 from booktape.recorder.run import RecorderLike, run_until_signalled
 from booktape.recorder.settings import Partition, Settings
-from booktape.recorder.status import RecorderStatus, by_trouble
+from booktape.recorder.status import SHOWN, RecorderStatus, by_trouble
 from booktape.store.archive import own_archive
 from booktape.terminal import connected, log_to_stderr, lost_lines
 
@@ -175,7 +175,7 @@ class Workers:
                 await asyncio.gather(*(self._supervise(each, threads) for each in self._workers))
         self._check_failures()
 
-    def status(self) -> RecorderStatus | None:
+    def status(self, shown: int = SHOWN) -> RecorderStatus | None:  # noqa: ARG002 they look at their own
         """The sum of their last reports; None before all have begun.
 
         A worker that is stopping reports no status, so its last one stays.

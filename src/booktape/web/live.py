@@ -39,15 +39,15 @@ HEARTBEAT_S: Final = 20.0
 
 COLUMNS: Final = (
     *("symbol", "state", "reason", "evidence_us", "lag_ms", "updates", "epoch", "rows", "gaps"),
-    *("lost_s", "checks", "failed", "bid", "ask"),
+    *("lost_s", "checks", "failed"),
 )
 
 
 class LiveRecorder(Protocol):
     """The part of a recorder that a page looks at."""
 
-    def status(self) -> RecorderStatus | None:
-        """None before it has begun, and while it ends."""
+    def status(self, shown: int) -> RecorderStatus | None:
+        """None before it has begun, and while it ends. The levels of `shown` books are looked at."""
 
     async def view(self, symbol: str, reach_bps: int) -> BookView | None:
         """None for a book that is not known or not recorded."""
@@ -128,22 +128,28 @@ class LiveAnswers:
         if own is None:
             return msgspec.json.encode({"kind": "unknown"})
         # A book of a moment ago is not shown once it is known to be lost.
-        view = await self._view(wish.symbol, wish.reach) if own.is_known else None
-        return msgspec.json.encode(
-            {
-                "kind": "book",
-                **_totals(status),
-                "columns": COLUMNS,
-                "own": _row(own),
-                "book": view,
-            }
-        )
+        shared = await self._shared(wish.symbol, wish.reach) if own.is_known else None
+        # One encoding for all who look at this book with this status.
+        if shared is not None and shared.frame and shared.frame_of is status:
+            return shared.frame
+        book = shared.work.result() if shared else None
+        frame = {
+            "kind": "book",
+            **_totals(status),
+            "columns": COLUMNS,
+            "own": _row(own),
+            "book": book,
+        }
+        encoded = msgspec.json.encode(frame)
+        if shared is not None:
+            shared.frame, shared.frame_of = encoded, status
+        return encoded
 
     def _look(self) -> RecorderStatus | None:
         """The recorder's status, as of a moment ago."""
         now_s = monotonic()
         if now_s - self._looked_s >= self._overview_every_s or self._status is None:
-            self._looked_s, self._status = now_s, self._recorder.status()
+            self._looked_s, self._status = now_s, self._recorder.status(0)
             self._overview = b""
         return self._status
 
@@ -152,7 +158,7 @@ class LiveAnswers:
         many = self._status is not None and len(self._status.books) > MANY
         return MANY_EVERY_S if many else OVERVIEW_EVERY_S
 
-    async def _view(self, symbol: str, reach_bps: int) -> BookView | None:
+    async def _shared(self, symbol: str, reach_bps: int) -> _Shared:
         """A book that all browsers share which look at it at the same time, or soon after each other."""
         now_s = monotonic()
         self._views = {key: each for key, each in self._views.items() if each.serves_at(now_s)}
@@ -160,16 +166,20 @@ class LiveAnswers:
         if key not in self._views:
             work = asyncio.ensure_future(self._recorder.view(symbol, reach_bps))
             self._views[key] = _Shared(now_s, work)
+        shared = self._views[key]
         # A browser that leaves does not take the book from the others.
-        return await asyncio.shield(self._views[key].work)
+        await asyncio.shield(shared.work)
+        return shared
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Shared:
-    """A book that was asked for at a moment of steady time."""
+    """A book that was asked for at a moment of steady time, and its frame with one status."""
 
     asked_s: float
     work: asyncio.Future[BookView | None]
+    frame: bytes = b""
+    frame_of: RecorderStatus | None = None
 
     def serves_at(self, now_s: float) -> bool:
         """Whether those who ask now get it too: while it is made, and for a little after it was asked for."""
@@ -229,6 +239,4 @@ def _row(book: BookStatus) -> tuple[Any, ...]:
         book.lost_ns / 1e9,
         book.comparisons,
         book.failed_checks,
-        book.top and book.top.bid,
-        book.top and book.top.ask,
     )

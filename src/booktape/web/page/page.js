@@ -109,8 +109,6 @@ const COLUMNS = {
     { name: "age", label: "evidence age", hint: "time since something last proved this book current", value: (b) => -b.age_s, text: (b) => (b.age_s === null ? "–" : length(b.age_s)), mark: (b) => (b.age_s > 60 ? "amber" : "") },
     { name: "rate", label: "updates/s", css: "narrow", value: (b) => -b.rate, text: (b) => b.rate.toFixed(b.rate < 10 ? 1 : 0) },
     { name: "lag", label: "lag", css: "minor narrow", hint: "from the exchange's time of the last event to our receipt", value: (b) => -(b.lag_ms ?? -1), text: (b) => (b.lag_ms === null ? "–" : length(b.lag_ms / 1e3)) },
-    { name: "bid", label: "best bid", css: "minor narrow", value: (b) => -(b.bid ?? 0), text: (b) => price(b.bid) },
-    { name: "ask", label: "best ask", css: "minor narrow", value: (b) => -(b.ask ?? 0), text: (b) => price(b.ask) },
     { name: "rows", label: "rows", css: "minor narrow", value: (b) => -b.rows, text: (b) => whole.format(b.rows) },
     { name: "checks", label: "checks", css: "narrow", hint: "comparisons with other sources; in red those that found a difference", value: (b) => -b.failed * 1e12 - b.checks, text: (b) => (b.failed ? `${whole.format(b.failed)} failed` : whole.format(b.checks)), mark: (b) => (b.failed ? "red" : "") },
     { name: "gaps", label: "gaps", value: (b) => -b.gaps, text: (b) => whole.format(b.gaps), mark: (b) => (b.gaps ? "red" : "none") },
@@ -131,7 +129,6 @@ const COLUMNS = {
     { name: "strip", label: "timeline", css: "text narrow", strip: true },
   ],
 };
-function price(value) { return value === null || value === undefined ? "–" : value.toFixed(Math.min(10, Math.max(2, digitsOf(value)))); }
 
 function trouble(book) {
   // What needs a look comes first: how bad, then how long.
