@@ -11,7 +11,7 @@ import structlog
 from booktape.errors import UsageError
 from booktape.reader.book_view import BookView
 from booktape.recorder.run import RecorderLike
-from booktape.recorder.status import RecorderStatus
+from booktape.recorder.status import SHOWN, RecorderStatus
 from booktape.ship.shipper import Shipper
 
 FINAL_S: Final = 60.0
@@ -57,9 +57,9 @@ class ShippingRecorder:
             await asyncio.wait({shipping})
         self._shipper.check()
 
-    def status(self) -> RecorderStatus | None:
+    def status(self, shown: int = SHOWN) -> RecorderStatus | None:
         """The recorder's status, and what waits for the bucket."""
-        now = self._recorder.status()
+        now = self._recorder.status(shown)
         return now and replace(now, backlog=self._shipper.backlog())
 
     async def view(self, symbol: str, reach_bps: int) -> BookView | None:
