@@ -23,7 +23,7 @@ PEERS := .venv-peers
 # So does the server that answers as S3 does.
 S3_SERVER := .venv-s3-server
 
-.PHONY: demo record test test-long check bucket clients interop page locks bench peers performance soak coverage proofs fuzz mutants docs pictures format lock clean
+.PHONY: demo record test test-long check bucket clients interop page locks bench peers performance scale soak coverage proofs fuzz mutants docs pictures format lock clean
 
 demo: $(RUN)  ## record the built-in exchange for 20 s, read, prove and draw it; needs no network
 	$(BIN)/python examples/demo.py
@@ -71,6 +71,9 @@ peers: $(PEERS)/.installed  ## our book beside those of other Python libraries (
 performance: $(DEV) $(PEERS)/.installed  ## measure all of docs/performance.md anew, and write it
 	BOOKTAPE_BENCH_WRITE=1 $(MAKE) bench BENCH="$(PERFORMANCE)"
 	BOOKTAPE_BENCH_WRITE=1 $(MAKE) peers
+
+scale: $(DEV)  ## a year of all symbols, computed from the real captures: writes docs/scale.md
+	BOOKTAPE_BENCH_WRITE=1 $(BIN)/python -m pytest tests/bench/test_scale.py -o addopts=--import-mode=importlib -rs -s -m bench
 
 soak: $(DEV)  ## load and faults for a while: BOOKTAPE_SOAK_S=1800 make soak
 	$(BIN)/python -m pytest tests/bench/test_soak.py -o addopts=--import-mode=importlib -s -m bench

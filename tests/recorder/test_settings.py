@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from booktape.errors import UnknownSymbol, UsageError
-from booktape.recorder.settings import Partition, Settings
+from booktape.recorder.settings import Partition, Settings, SymbolShard
 from booktape.wire.endpoints import VENUES
 from booktape.wire.exchange_info import ExchangeInfo, SymbolInfo
 
@@ -43,6 +44,61 @@ def test_a_worker_without_a_symbol_is_nobody_s_mistake() -> None:
     ]
     found = [each.wanted(each.checked(LISTED)) for each in both]
     assert sorted(found) == [(), ("BTCUSDT",)]
+
+
+NAMES = tuple(f"{base}{quote}" for base in map(str, range(500)) for quote in ("USDT", "BTC", "EUR"))
+
+
+def owners(count: int, names: tuple[str, ...] = NAMES) -> dict[str, int]:
+    """The shard of each symbol, which exactly one owns."""
+    shards = [SymbolShard(number, count) for number in range(1, count + 1)]
+    found = {}
+    for name in names:
+        (found[name],) = (shard.number for shard in shards if shard.owns(name))
+    return found
+
+
+def test_a_symbol_stays_in_its_shard() -> None:
+    """On every machine and in every version: these are fixed. Others that are listed move none."""
+    assert owners(3, ("BTCUSDT", "ETHUSDT", "BNBUSDT", "币安人生USDT")) == {
+        "BTCUSDT": 2,
+        "ETHUSDT": 2,
+        "BNBUSDT": 3,
+        "币安人生USDT": 2,
+    }
+    assert SymbolShard().owns("BTCUSDT")
+
+
+@pytest.mark.parametrize("count", [2, 3, 8])
+def test_shards_are_about_equal_and_one_more_moves_only_what_it_gets(count: int) -> None:
+    """Of 1,500 symbols."""
+    before, after = owners(count), owners(count + 1)
+    sizes = Counter(before.values())
+    assert len(sizes) == count
+    assert max(sizes.values()) < 1.25 * len(NAMES) / count
+    assert {after[name] for name in NAMES if after[name] != before[name]} == {count + 1}
+
+
+def test_the_workers_of_a_shard_share_it_evenly() -> None:
+    """Both divide by a hash; by the same one, a worker would get all of it or nothing."""
+    own = [name for name in NAMES if SymbolShard(1, 2).owns(name)]
+    first = [name for name in own if Partition(0, 2, "run").owns(name)]
+    assert 0.4 < len(first) / len(own) < 0.6
+
+
+def test_a_shard_records_its_symbols_named_or_listed() -> None:
+    """Its tape says which part it is."""
+    one = [replace(settings(), shard=SymbolShard(number, 2)) for number in (1, 2)]
+    info = ExchangeInfo({name: SymbolInfo(name) for name in NAMES[:10]})
+    wanted = [each.wanted(each.checked(info)) for each in one]
+    named = [replace(each, symbols=NAMES[:10]).wanted(info) for each in one]
+    assert wanted == named
+    assert sorted([*wanted[0], *wanted[1]]) == sorted(NAMES[:10])
+    assert one[1].start(7, ()).shard == "2/2"
+    assert settings().start(7, ()).shard == ""
+    other = next(each for each in one if not each.shard.owns("BTCUSDT"))
+    with pytest.raises(UsageError, match="lists no symbol in shard"):
+        other.checked(LISTED)
 
 
 def test_where_there_is_no_list_the_names_are_taken_on_trust() -> None:

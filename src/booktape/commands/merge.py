@@ -55,7 +55,8 @@ def merge(
         terminal.write_to_stderr(sentence)
     for path in outcome.unsealed:
         terminal.write_to_stderr(f"{path} is not sealed, and left out.")
-    terminal.write_line(f"{out}: {outcome.segments} segments from {len(archives)} archives")
+    segments = "1 segment" if outcome.segments == 1 else f"{outcome.segments} segments"
+    terminal.write_line(f"{out}: {segments} from {len(archives)} archives")
     return int(bool(outcome.damaged))
 
 

@@ -22,6 +22,7 @@ from booktape.commands.options import (
     Processes,
     address,
     seconds,
+    shard_of,
     time_of_day_s,
 )
 from booktape.commands.ship import bucket_at, keep_s
@@ -31,7 +32,7 @@ from booktape.net.session import proxy_for
 from booktape.recorder.preflight import try_out
 from booktape.recorder.recorder import Recorder
 from booktape.recorder.run import RecorderLike, run_until_signalled
-from booktape.recorder.settings import Settings
+from booktape.recorder.settings import Settings, SymbolShard
 from booktape.recorder.shipping import ShippingRecorder
 from booktape.recorder.workers import Workers
 from booktape.ship.shipper import Shipper
@@ -88,6 +89,7 @@ def record(  # noqa: PLR0913 each is one documented option
     pulse: str = "30s",
     workers: Processes = 1,
     web: str | None = None,
+    shard: str | None = None,
     check: Annotated[bool, Parameter(negative=())] = False,
     ship: str | None = None,
     ship_keep: str = "all",
@@ -139,6 +141,8 @@ def record(  # noqa: PLR0913 each is one documented option
     web
         Serve a page that shows the recorder, such as 8080 or 127.0.0.1:8080; port 0 for any free one.
         Other machines can open it only at an address of the network, such as 0.0.0.0:8080.
+    shard
+        Record a part of the symbols, such as 2/3 on the second of three machines.
     check
         Record nothing: show all settings, and try folder, symbols, clock and open files. Exit code 78 when
         something is wrong.
@@ -152,6 +156,7 @@ def record(  # noqa: PLR0913 each is one documented option
         raise UsageError("Name at least one symbol, such as: booktape record BTCUSDT")
     if symbols and everything:
         raise UsageError("Name symbols, or choose them by --all or --quote, not both.")
+    part = shard_of(shard)
     venue = VENUES.get(exchange, VENUES["binance"])
     settings = Settings(
         venue,
@@ -167,6 +172,7 @@ def record(  # noqa: PLR0913 each is one documented option
         audit_s=0.0 if audit == "0" else seconds("--audit", audit),
         pulse_s=0.0 if pulse == "0" else seconds("--pulse", pulse),
         quote_asset=quote and quote.upper(),
+        shard=SymbolShard(part.number, part.count),
     )
     ways = (
         _addresses("--rest-url", rest_url, "http", "https"),
@@ -200,6 +206,10 @@ def _shipped(ship: str | None, ship_keep: str, out: Path) -> _Shipped | None:
 def _check_names(settings: Settings) -> None:
     """Raises UsageError for a folder or a symbol that no file can be written for."""
     check_archive("--out", Layout(settings.out))
+    if settings.symbols and not any(map(settings.shard.owns, settings.symbols)):
+        raise UsageError(
+            f"None of these symbols is in --shard {settings.shard}. Leave it out, or name more."
+        )
     for symbol in settings.symbols:
         if not can_be_stored(symbol):
             raise UsageError(f"{symbol} is refused: its name is too long for a file. Leave it out.")

@@ -152,7 +152,8 @@ class SegmentStart:
     """The first record of a tape: who recorded, what, how often a row is due, and which checks were made.
 
     `continues` names the segments that this one goes on from: the one before it, or the last ones of
-    the recorders before. None on tapes that do not name them.
+    the recorders before. None on tapes that do not name them. `shard` is 2/3 where it was the second of three
+    machines that divide the symbols.
     """
 
     received_ns: int
@@ -166,6 +167,7 @@ class SegmentStart:
     format: int = 1
     pulse_s: float = 0.0
     continues: tuple[str, ...] | None = None
+    shard: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """The reader: what was recorded, as data frames, tensors and books; `import booktape`.
 
     rec = booktape.open("data")                  a folder, or s3://bucket/prefix
+    rec = booktape.open(["first", "second"])     several, each with symbols of its own, as one
     rec.symbols()                                ["BTCUSDT", …]
     rec.coverage()                               [Coverage(symbol, rows, first, last, lost_s, …), …]
     rec.gaps()  rec.checks()  rec.notes()        Arrow tables, docs/format.md says their columns
@@ -36,12 +37,13 @@ pandas and polars are extras: `pip install 'booktape[read]'`.
 from __future__ import annotations
 
 from booktape.reader.coverage import Coverage
-from booktape.reader.recording import Recording, map_segments, open_recording
+from booktape.reader.recording import Recording, map_segments
 from booktape.reader.records import Book, Gap, Step
 from booktape.reader.resample import Resampled
+from booktape.reader.several import SeveralRecordings, open_recordings
 from booktape.reader.snapshots import Snapshots
 
-open = open_recording  # noqa: A001 `booktape.open` is the name its users know
+open = open_recordings  # noqa: A001 `booktape.open` is the name its users know
 
 __all__ = [
     "Book",
@@ -49,6 +51,7 @@ __all__ = [
     "Gap",
     "Recording",
     "Resampled",
+    "SeveralRecordings",
     "Snapshots",
     "Step",
     "map_segments",

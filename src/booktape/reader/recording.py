@@ -6,7 +6,7 @@ import pickle
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from os import PathLike
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import pyarrow as pa
 from pyarrow.fs import FileSystem
@@ -25,6 +25,9 @@ from booktape.reader.snapshots import Snapshots
 from booktape.reader.tape_query import chosen_tapes
 from booktape.reader.times import Moment, moment_us
 from booktape.task_map import WHOLE, Shard, Workers, cores, map_tasks
+
+if TYPE_CHECKING:
+    from booktape.reader.several import SeveralRecordings
 
 T = TypeVar("T")
 
@@ -49,6 +52,11 @@ class Recording:
 
     def __repr__(self) -> str:
         return f"<booktape recording {self._archive.root}>"
+
+    @property
+    def root(self) -> str:
+        """The folder, or the path in its file system."""
+        return self._archive.root
 
     @property
     def segment(self) -> str | None:
@@ -167,7 +175,7 @@ class Recording:
 
 def map_segments(  # noqa: PLR0913 - each is one documented argument
     fn: Callable[[Recording], T],
-    recording: Recording,
+    recording: Recording | SeveralRecordings,
     start: Moment | None = None,
     end: Moment | None = None,
     *,

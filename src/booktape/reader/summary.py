@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -14,9 +15,11 @@ from rich.table import Table
 from rich.text import Text
 
 from booktape.checks.crossed import BOOK
+from booktape.errors import DamagedTape
 from booktape.reader import Coverage, Recording
 from booktape.store.catalog import sealed_tapes, unsealed_segments
 from booktape.store.layout import Layout
+from booktape.store.tape_reader import first_line, read_tape
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,8 @@ class ArchiveSummary:
     unsealed: int
     crossed: dict[str, int]
     """By symbol: states of its book whose best bid was not below its best ask."""
+    shards: tuple[str, ...] = ()
+    """The parts of the symbols that were recorded, such as 2/3; none where all were."""
 
 
 def summarize(root: Path, recording: Recording) -> ArchiveSummary:
@@ -48,7 +53,18 @@ def summarize(root: Path, recording: Recording) -> ArchiveSummary:
         sum(t.stat().st_size for t in tapes),
         len(unsealed_segments(layout)),
         _crossed(recording),
+        _shards(layout),
     )
+
+
+def _shards(layout: Layout) -> tuple[str, ...]:
+    """The shards of all recordings, from the last tape of each."""
+    last = {segment.tag: segment for segment in sealed_tapes(layout)}
+    found: set[str] = set()
+    for segment in last.values():
+        with suppress(DamagedTape, OSError):  # a damaged file is named by `check_files`
+            found.add(first_line(read_tape(layout.tape(segment)), segment.name).shard)
+    return tuple(sorted(found - {""}))
 
 
 def _crossed(recording: Recording) -> dict[str, int]:
@@ -112,4 +128,6 @@ def _footer(found: ArchiveSummary) -> str:
     if found.unsealed:
         what = "1 segment is" if found.unsealed == 1 else f"{found.unsealed} segments are"
         text += f" {what} not sealed: still being written, or left for the next start."
+    if found.shards:
+        text += f" Of the symbols: shard {', '.join(found.shards)}."
     return text

@@ -5,6 +5,8 @@ from __future__ import annotations
 import secrets
 from ctypes import Array, c_double
 from dataclasses import dataclass
+from functools import partial
+from hashlib import blake2b
 from pathlib import Path
 from zlib import crc32
 
@@ -49,6 +51,31 @@ class Partition:
 
 
 @dataclass(frozen=True, slots=True)
+class SymbolShard:
+    """One machine's part of the symbols: shard 2 of 3 is written 2/3, and 1/1 has all.
+
+    Each shard draws a number for a symbol, from a hash of both, and the highest one has it (rendezvous
+    hashing). So a symbol stays where it is when others are listed; and with one more shard only those move
+    that the new one wins, a third of them from two to three. It is another hash than that of `Partition`, or
+    one worker of several would get nearly all symbols of its shard.
+    """
+
+    number: int = 1
+    count: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.count}"
+
+    def owns(self, symbol: str) -> bool:
+        """Whether a symbol belongs to this shard. How busy it is does not count."""
+        return self.number == max(range(1, self.count + 1), key=partial(_draw, symbol))
+
+
+def _draw(symbol: str, number: int) -> bytes:
+    return blake2b(f"{number}/{symbol}".encode(), digest_size=8).digest()
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """`symbols` are in the exchange's upper case.
 
@@ -71,6 +98,7 @@ class Settings:
     pulse_s: float = 30.0
     quote_asset: str | None = None
     partition: Partition = Partition()
+    shard: SymbolShard = SymbolShard()
 
     @property
     def suffixes(self) -> tuple[str, ...]:
@@ -86,6 +114,7 @@ class Settings:
             ("rest-url", " ".join(self.venue.rest_urls)),
             ("ws-url", " ".join(self.venue.ws_urls)),
             ("symbols", " ".join(self.symbols) or whole),
+            ("shard", str(self.shard)),
             ("every", f"{self.every:,} updates"),
             ("out", str(self.out.absolute())),
             ("duration", "until a signal" if self.duration_s is None else f"{self.duration_s:g} s"),
@@ -108,8 +137,9 @@ class Settings:
             info = ExchangeInfo({symbol: SymbolInfo(symbol) for symbol in self.symbols})
         info.check(self.symbols, self.venue.title)
         if not self._chosen(info):
+            of_shard = f" in shard {self.shard}" if self.shard.count > 1 else ""
             raise UsageError(
-                f"{self.venue.title} lists no symbol that trades against this asset now."
+                f"{self.venue.title} lists no symbol{of_shard} that trades against this asset now."
             )
         return info
 
@@ -118,7 +148,7 @@ class Settings:
         return tuple(filter(self.partition.owns, self._chosen(info)))
 
     def _chosen(self, info: ExchangeInfo) -> tuple[str, ...]:
-        return self.symbols or info.trading(self.quote_asset)
+        return tuple(filter(self.shard.owns, self.symbols or info.trading(self.quote_asset)))
 
     def warn_of_large_sizes(self, info: ExchangeInfo, symbols: tuple[str, ...]) -> None:
         """Log which of these symbols may have sizes that no double holds, by the exchange's own limits.
@@ -148,4 +178,5 @@ class Settings:
             self.audit_s,
             FORMAT,
             self.pulse_s,
+            shard=str(self.shard) if self.shard.count > 1 else "",
         )
