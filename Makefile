@@ -54,7 +54,7 @@ page: $(DEV)  ## the page in a real headless browser; as root it installs Chromi
 	@command -v chromium || if [ "$$(id -u)" = 0 ] && command -v apt-get; \
 	then apt-get update -q && apt-get install -q -y --no-install-recommends chromium chromium-driver; \
 	else echo "There is no Chromium: install Debian's chromium as root. These tests are skipped."; fi
-	$(BIN)/python -m pytest -rs tests/web
+	$(BIN)/python -m pytest -rs tests/web/test_page.py
 
 interop: $(INTEROP)/.installed  ## hftbacktest and nautilus_trader load our exports (to Python 3.13)
 	BOOKTAPE_INTEROP=1 $(INTEROP)/bin/python -m pytest -rs tests/export/test_interop.py tests/examples/test_backtest.py

@@ -727,7 +727,7 @@ function connect() {
     notice("The recorder does not answer: it has ended, or cannot be reached. What is shown is old.");
     document.body.classList.add("old");
     setTimeout(connect, live.retry_ms);
-    live.retry_ms = Math.min(10000, live.retry_ms * 2);
+    live.retry_ms = Math.min(3000, live.retry_ms * 2);
   });
 }
 function askNext() {
