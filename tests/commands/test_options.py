@@ -22,6 +22,7 @@ from booktape.commands.options import (
     Speed,
     address,
     moment,
+    range_us,
     seconds,
     time_of_day_s,
 )
@@ -47,6 +48,13 @@ def test_a_moment_that_is_none() -> None:
     """Is refused by the option's name, and an example is shown."""
     with pytest.raises(UsageError, match=r"--from soon is not a valid time\. Write 2026-11-22 or"):
         moment("--from", "soon")
+
+
+@pytest.mark.parametrize("words", [("", None), (None, ""), ("", "")])
+def test_an_empty_moment_is_none_either(words: tuple[str | None, str | None]) -> None:
+    """`--from "$START"` without that variable must not mean: from the beginning."""
+    with pytest.raises(UsageError, match="is not a valid time"):
+        range_us(*words)
 
 
 TAKES = App(config=Env("TAKES_", command=False), result_action="return_value")

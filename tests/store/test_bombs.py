@@ -13,9 +13,9 @@ import pytest
 from booktape.core.tape_records import SegmentEnd
 from booktape.errors import DamagedTape
 from booktape.store import extents
-from booktape.store.extents import group_extents, open_parquet
+from booktape.store.extents import group_extents, open_parquet, read_table
 from booktape.store.layout import LINE_BYTES_MAX
-from booktape.store.schema import SNAPSHOTS
+from booktape.store.schema import NOTES, SNAPSHOTS
 from booktape.store.tape_codec import encode_record
 from booktape.store.tape_reader import read_carried_over, read_tape
 from booktape.verify.model import tape
@@ -73,6 +73,24 @@ def test_the_longest_line_is_read(tmp_path: Path) -> None:
     path.write_bytes(zstd.compress(encode_record(longest) + end))
     assert list(read_tape(path)) == [longest, SegmentEnd(2, "stopped")]
     assert [line.whole("received_ns") for _, _, line in tape.lines(path)] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("rows", "length"), [(3_200, 1), (101, 8_000)], ids=["many rows", "one long text in many rows"]
+)
+def test_a_small_table_too_large_to_be_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int, length: int
+) -> None:
+    """Its rows become Python objects, and a text is as long as it is, however often. (The limit is scaled down.)"""
+    monkeypatch.setattr(extents, "GROUP_BYTES_MAX", 800_000)
+    note = {"symbol": None, "time": 0, "kind": "status", "detail": "x" * length}
+    path = tmp_path / "notes.parquet"
+    table = pa.Table.from_pylist([note] * rows, NOTES)
+    pq.write_table(table, path)
+    with pytest.raises(ValueError, match="MiB, decoded"):
+        read_table(path)
+    pq.write_table(table.slice(rows // 20), path)
+    assert len(read_table(path)) == rows - rows // 20
 
 
 @pytest.mark.parametrize("column", ["update_id", "bid_price"])

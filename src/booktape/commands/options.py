@@ -142,8 +142,8 @@ def time_of_day_s(text: str) -> float:
 def range_us(from_: str | None, to: str | None) -> tuple[int | None, int | None]:
     """--from and --to in microseconds since 1970. Raises UsageError."""
     return (
-        moment_us(moment("--from", from_)) if from_ else None,
-        moment_us(moment("--to", to)) if to else None,
+        moment_us(moment("--from", from_)) if from_ is not None else None,
+        moment_us(moment("--to", to)) if to is not None else None,
     )
 
 

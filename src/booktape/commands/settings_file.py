@@ -20,6 +20,7 @@ from cyclopts.config import Dict
 
 from booktape import terminal
 from booktape.errors import UsageError
+from booktape.store.opening import open_file
 
 FILE: Final = Path("booktape.toml")
 _SYMBOLS: Final = "symbols"
@@ -49,7 +50,7 @@ def apply(app: App, command: tuple[str, ...], options: ArgumentCollection) -> No
 def _load() -> dict[str, Any]:
     """The section of `record`. Raises UsageError."""
     try:
-        with FILE.open("rb") as file:
+        with open_file(FILE) as file:
             found = tomllib.load(file).get("record", {})
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{FILE} is not TOML: {error}.") from error

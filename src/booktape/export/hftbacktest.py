@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from booktape.core.events import Level
+from booktape.errors import UsageError
 from booktape.export.files import Outcome, Written, file_name, new_file, stamp
 from booktape.export.updates import Break, Update
 from booktape.store.durable_files import disk_errors_named
@@ -39,6 +40,8 @@ DEPTH, CLEAR, SNAPSHOT = 1, 3, 4
 BOTH: Final = 1 << 31 | 1 << 30
 """For the exchange's processor and for the local one."""
 BUY, SELL = 1 << 29, 1 << 28
+
+_LATEST_US: Final = (2**63 - 1) // 1_000
 
 PART_ROWS: Final = 1_000_000
 """A file ends after the update that brings it to this many events: 64 MB in memory."""
@@ -93,7 +96,13 @@ def events(item: Update | Break) -> Events:
     kind = BOTH | (SNAPSHOT if whole_book else DEPTH)
     found["ev"][clears : clears + len(bids)] = kind | BUY
     found["ev"][clears + len(bids) :] = kind | SELL
-    found["exch_ts"], found["local_ts"] = item.exchange_us * 1_000, item.local_us * 1_000
+    times_us = item.exchange_us, item.local_us
+    if not all(-_LATEST_US <= time_us <= _LATEST_US for time_us in times_us):
+        raise UsageError(
+            "hftbacktest counts nanoseconds, which end on 2262-04-11, and an event is stamped "
+            f"{max(times_us, key=abs):,} us after 1970. Choose the time before it (--to), or another format."
+        )
+    found["exch_ts"], found["local_ts"] = (time_us * 1_000 for time_us in times_us)
     levels: list[Level] = [*bids, *asks]
     if levels:
         found["px"][clears:], found["qty"][clears:] = zip(*levels, strict=True)

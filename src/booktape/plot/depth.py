@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -44,6 +45,10 @@ def depth(
     if book.mid is None or book.spread is None:
         raise NotRecorded(f"{symbol} had only one side of the book then. Choose another time.")
     reach = book.mid * (bps or max(_AUTO_BPS, _AUTO_SPREADS * book.spread / book.mid * 1e4)) / 1e4
+    if not 0 < reach < inf:
+        raise NotRecorded(
+            f"{symbol} had prices then that no picture can show. Choose another time."
+        )
     picture = style.figure(9, 5.2)
     axes = picture.add_subplot()
     handles = _draw(axes, book, book.mid - reach, book.mid + reach)

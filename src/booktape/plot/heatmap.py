@@ -68,6 +68,8 @@ def _cells(rec: Recording, stretch: TimeRange, touch: Touch, prices: Prices) -> 
     """(columns, bins) sizes; NaN where the book was not known."""
     cells = np.full((len(touch.days), prices.bins), np.nan)
     for batch in grid(rec, stretch, None).batches(_NEEDED):
+        if not batch.num_rows:
+            continue  # its rows are damaged, or lie in a gap
         # Found by time, because the second reading of a running recording may have more rows than the first.
         first = int(np.searchsorted(touch.days, days_of(batch.column("time"))[:1])[0])
         rows = paint(batch, prices)[: len(cells) - first]

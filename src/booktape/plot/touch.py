@@ -47,7 +47,8 @@ class Touch:
     @property
     def mid(self) -> Floats:
         """Halfway between best bid and best ask."""
-        mid: Floats = (self["bid_px_00"] + self["ask_px_00"]) / 2
+        with np.errstate(over="ignore"):  # of 1e308 there is no mid that a picture could show
+            mid: Floats = (self["bid_px_00"] + self["ask_px_00"]) / 2
         return mid
 
     @property
@@ -96,4 +97,5 @@ def _floats(column: pa.ChunkedArray[Any]) -> Floats:
         return days_of(column.cast(pa.timestamp("us", tz="UTC")))
     if pa.types.is_string(column.type):
         return np.full(len(column), np.nan)
-    return column.cast(pa.float64()).to_numpy()
+    # Ids above 2^53 are rounded: no picture shows them.
+    return column.cast(pa.float64(), safe=False).to_numpy()

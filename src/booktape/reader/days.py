@@ -34,7 +34,8 @@ def day_coverage(
 ) -> DayCoverage:
     """How much of a day was known: the recorded time minus the lost time."""
     begin = datetime(day.year, day.month, day.day, tzinfo=UTC)
-    start, end = max(first, begin), min(last, begin + _DAY)
+    # The last day of year 9999 has no day behind it.
+    start, end = max(first, begin), last if last.date() <= day else begin + _DAY
     if start >= end:
         return DayCoverage()
     gone = [max(0.0, (min(b, end) - max(a, start)).total_seconds()) for a, b in lost]

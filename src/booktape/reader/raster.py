@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import ceil, floor, log10
+from sys import float_info
 from typing import Any, Final
 
 import numpy as np
@@ -29,7 +30,8 @@ class Prices:
     @classmethod
     def between(cls, low: float, high: float, tick: float, bins: int) -> Prices:
         """About `bins` cells from `low` to `high`, none smaller than `tick`."""
-        step = max(round_up((high - low) / bins), tick)
+        # What rounds to no number at all (5e-324) is one cell.
+        step = max(round_up(max((high - low) / bins, float_info.min)), tick)
         first = floor(low / step + _HAIR)
         return cls(first * step, step, max(1, ceil(high / step - _HAIR) - first))
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from booktape.reader.archive_files import ArchiveFile, ArchiveFiles
 from booktape.reader.tape_query import NO_ROWS, unsealed_outputs
-from booktape.store.extents import open_parquet
+from booktape.store.extents import read_table
 from booktape.store.schema import TABLES
 
 
@@ -18,7 +18,7 @@ def sealed_tables(archive: ArchiveFiles, name: str) -> Iterator[pa.Table]:
     for file in archive.tables(name):
         found = schema.empty_table()
         with archive.skip_damaged(file.path), archive.open(file.path) as opened:
-            found = open_parquet(opened).read().select(schema.names).cast(schema)
+            found = read_table(opened).select(schema.names).cast(schema)
         yield found
 
 

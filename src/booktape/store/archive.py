@@ -41,7 +41,7 @@ from booktape.core.tape_records import (
 from booktape.descriptors import refuse_used_up
 from booktape.errors import DamagedTape
 from booktape.store.catalog import free_segment, lineage_of, newest_rows
-from booktape.store.extents import GroupExtent, group_extents, open_parquet
+from booktape.store.extents import GroupExtent, group_extents, open_parquet, read_table
 from booktape.store.layout import TABLE, Layout, Segment
 from booktape.store.lineage import Lineage
 from booktape.store.lock import lock_directory
@@ -221,7 +221,7 @@ class Archive:
         """The same, advanced to the last epoch in the gaps: each closed gap was followed by an epoch."""
         for path in sorted((self._layout.root / "gaps").glob(f"*/*{TABLE}")):
             with _skip_unreadable(path):
-                for row in open_parquet(path).read().to_pylist():
+                for row in read_table(path).to_pylist():
                     closed = row["symbol"] == symbol and row["end_time"]
                     if closed and row["epoch"] >= (found.epoch if found else 0):
                         first = row["epoch"] + 1, row["next_update_id"], row["end_time"]

@@ -14,6 +14,7 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Final
 
 from booktape.store.layout import Layout, Segment, is_unsealed_name
+from booktape.store.opening import open_file
 
 _NAME_KEPT: Final = 60
 """A folder under `set-aside/` begins with this many characters of the name: a longer one may be too long."""
@@ -93,6 +95,18 @@ def set_aside(layout: Layout, path: Path) -> Path:
         remove_empty_folder(folder)
         raise
     return folder / path.name
+
+
+def keep_copy(layout: Layout, path: Path) -> Path:
+    """Keep a copy of a file in `set-aside/`, durably. Returns its path; `path` stays where it is."""
+    folder = layout.set_aside / f"{path.name[:_NAME_KEPT]}-{secrets.token_hex(4)}"
+    folder.mkdir(parents=True)
+    copy = folder / path.name
+    with open_file(path) as source, copy.open("xb") as target:
+        shutil.copyfileobj(source, target)
+        target.flush()
+        os.fsync(target.fileno())
+    return copy
 
 
 def is_regular(path: Path) -> bool:

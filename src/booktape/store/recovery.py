@@ -32,9 +32,10 @@ tape more than a second may be missing, since a tape is synced only when it is s
 killed at any moment, and begins again at the next start.
 
 **What is trusted.** Nothing that is found. No link is followed. A tape is removed only when another one, read
-to its end, has all its records. What no recorder made, a tape whose records cannot be applied, and a tape that
-disagrees with the one that is recovered are moved to `set-aside/`, and the log has the new path: so they
-stop no later start. A tape whose very first record cannot be read stays where it is, for a person: no kill
+to its end, has all its records. A tape that is damaged in its middle (a whole line that cannot be decoded, or bytes
+that cannot be decompressed) is recovered up to there, and a copy of all of it is kept in `set-aside/`. What no
+recorder made, a tape whose records cannot be applied, and a tape that disagrees with the one that is recovered
+are moved to `set-aside/`, and the log has the new path: so they stop no later start. A tape whose very first record cannot be read stays where it is, for a person: no kill
 leaves one.
 
 Known weakness: recovery takes as long as reading the tape does, and nothing is recorded meanwhile. A
@@ -64,6 +65,7 @@ from booktape.store.clearing import (
     clear_segment,
     foreign_entries,
     is_regular,
+    keep_copy,
     remove_unsealed,
     set_aside,
 )
@@ -146,11 +148,29 @@ class _Recovery:
             self._set_aside(tape.other, "another tape of its segment is recovered")
         self._retry(partial(_isolate, self._layout, segment, tape))
         torn = self._layout.torn_tape(segment)
-        records = read_tape(torn, torn=True)
+        records = self._read_torn(torn)
         next(records)
         with errors_as_damage(torn):
             recording = RecordingSession(self._layout, segment, self._worker, tape.start)
         return 1 + record_again(recording, records, reason, torn, self._should_stop)
+
+    def _read_torn(self, torn: Path) -> Iterator[TapeRecord]:
+        """Its records; at their end, if that is damage, a copy is kept of the whole tape.
+
+        The tape itself is removed once its segment is sealed, with whatever stands behind the damage.
+        """
+        damage: list[str] = []
+        yield from read_tape(torn, torn=True, on_damage=damage.append)
+        for why in damage:
+            self._keep_copy(torn, why)
+
+    def _keep_copy(self, path: Path, why: str) -> None:
+        def copy() -> None:
+            with disk_errors_named(self._layout.set_aside):
+                kept = keep_copy(self._layout, path)
+            log.error("recovered up to its damage, a copy is kept", file=str(kept), why=why)
+
+        self._retry(copy)
 
     def _set_aside(self, path: Path, why: str) -> None:
         """Move something to `set-aside/`, so that it stops no start, and log its new path."""

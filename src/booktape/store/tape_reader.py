@@ -42,19 +42,27 @@ _CAUSED_BY_DAMAGE: Final = (
 
 
 def read_tape(
-    path: Path | IO[bytes], *, torn: bool = False, wanted: Callable[[bytes], bool] | None = None
+    path: Path | IO[bytes],
+    *,
+    torn: bool = False,
+    wanted: Callable[[bytes], bool] | None = None,
+    on_damage: Callable[[str], object] = lambda _: None,
 ) -> Iterator[TapeRecord]:
     """Every record of a tape, in order. With `wanted`, only lines for which it is true are decoded.
 
     `torn` is for a tape whose recorder was killed: reading ends without an error before the first
-    incomplete line. Otherwise such a line, or a missing end record, raises DamagedTape.
+    incomplete line. Otherwise such a line, or a missing end record, raises DamagedTape. `on_damage` is called when a
+    torn tape ends as no kill leaves it: more may stand behind that place.
     """
     ended = torn
-    for number, line in enumerate(filter(wanted, read_lines(path, torn=torn)), 1):
+    lines = read_lines(path, torn=torn, on_damage=on_damage)
+    for number, line in enumerate(filter(wanted, lines), 1):
         try:
             record = decode_record(line)
         except DamagedTape as error:
             if torn:
+                # A kill leaves a part of a line; this one is whole.
+                on_damage(f"line {number}: {error}")
                 return
             raise DamagedTape(f"{path}, line {number}: {error}") from error
         ended = ended or isinstance(record, SegmentEnd)
@@ -145,7 +153,12 @@ def _is_checkpoint(line: bytes) -> bool:
     return line.startswith(b'{"k":"checkpoint",')
 
 
-def read_lines(path: Path | IO[bytes], *, torn: bool = False) -> Iterator[bytes]:
+def read_lines(
+    path: Path | IO[bytes],
+    *,
+    torn: bool = False,
+    on_damage: Callable[[str], object] = lambda _: None,
+) -> Iterator[bytes]:
     """The lines of a tape, undecoded. Raises DamagedTape if it is truncated, unless `torn`."""
     try:
         with ExitStack() as stack:
@@ -154,12 +167,15 @@ def read_lines(path: Path | IO[bytes], *, torn: bool = False) -> Iterator[bytes]
     except (EOFError, zstd.ZstdError) as error:
         if not torn:
             raise DamagedTape(f"{path} is truncated or damaged: {error}") from error
+        # A kill cuts the file off: that is an EOFError.
+        if not isinstance(error, EOFError):
+            on_damage(str(error))
 
 
 def _whole_lines(file: zstd.ZstdFile) -> Iterator[bytes]:
     while line := file.readline(LINE_BYTES_MAX):
         if not line.endswith(b"\n"):
             if len(line) == LINE_BYTES_MAX:
-                raise EOFError(f"a line has more than {LINE_BYTES_MAX >> 20} MiB")
+                raise zstd.ZstdError(f"a line has more than {LINE_BYTES_MAX >> 20} MiB")
             raise EOFError("the last line has no end")
         yield line

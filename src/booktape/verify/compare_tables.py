@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 
 import pyarrow as pa
 
-from booktape.store.extents import open_parquet
+from booktape.store.extents import open_parquet, read_table
 from booktape.verify.compare_rows import DAMAGED, damage, schema_error
 from booktape.verify.findings import Findings
 from booktape.verify.model.checks import Mismatch, ModelCheck
@@ -129,7 +129,7 @@ def _read(path: Path, schema: pa.Schema) -> list[Row]:
         wrong = schema_error(file.schema_arrow, schema)
         if wrong:
             raise ValueError(wrong)
-        table = file.read(use_threads=False)
+    table = read_table(path)
     columns = []
     for column in table.columns:
         plain = column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column

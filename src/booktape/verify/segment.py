@@ -184,9 +184,11 @@ def _count_unverifiable(
             continue
         try:
             with open_parquet(root / file) as opened:
-                epochs = opened.read(columns=["epoch"])["epoch"].to_numpy()
-            found.counts_of(symbol).unverifiable += len(epochs)
-            result.epochs[symbol] = int(epochs.max(initial=0))
+                result.epochs[symbol] = 0
+                for batch in opened.iter_batches(columns=["epoch"], use_threads=False):
+                    epochs = batch.column("epoch").to_numpy()
+                    found.counts_of(symbol).unverifiable += len(epochs)
+                    result.epochs[symbol] = int(epochs.max(initial=result.epochs[symbol]))
         except DAMAGED as error:
             found.different(file, damage(error), symbol=symbol)
     name = files.segment.name

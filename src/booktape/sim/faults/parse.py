@@ -20,6 +20,7 @@ from booktape.errors import UsageError
 from booktape.sim.faults import connections, market, messages, requests, undetectable
 from booktape.sim.faults.base import Fault, Faults, MarketFault
 from booktape.sim.faults.conditions import Attempts, Messages, RequestCondition, StreamCondition
+from booktape.store.opening import open_file
 
 Kind: TypeAlias = Callable[..., Fault]
 
@@ -96,7 +97,8 @@ def parse_faults(text: str, seed: int = 0) -> Faults:
 
 def _read_script(path: Path, seed: int) -> Faults:
     try:
-        script = tomllib.loads(path.read_text("utf-8"))
+        with open_file(path) as file:
+            script = tomllib.load(file)
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} cannot be read: {error}.") from error
     except tomllib.TOMLDecodeError as error:
