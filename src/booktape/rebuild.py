@@ -238,9 +238,13 @@ def rebuild_segment(request: RebuildRequest, tape: ArchiveFile) -> RebuildOutcom
             record_again(recording, records, KILLED, tape.path)
     except DamagedTape as error:
         damage = str(error)
-    with disk_errors_named(layout.unsealed):
-        clear_segment(layout, tape.segment)
-        remove_empty_folder(layout.unsealed)
+
+    def clear() -> None:
+        with disk_errors_named(layout.unsealed):
+            clear_segment(layout, tape.segment)
+            remove_empty_folder(layout.unsealed)
+
+    retry_while_full(clear)
     return RebuildOutcome(tape.segment.name, damage=damage)
 
 

@@ -16,11 +16,17 @@ from store.fragile import Disk, files_end_at
 from store.proof import assert_recovers
 from store.small_recording import RECORDS, perform, record
 
+APART = pytest.mark.parametrize("apart", [7, pytest.param(1, marks=pytest.mark.long)])
+"""How many operations lie between two at which the disk is full."""
 
-def test_the_disk_fills_up_at_any_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+
+@APART
+def test_the_disk_fills_up_at_any_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, apart: int
+) -> None:
     """Full from any operation on: WriteFailed, whole files only; with space again all is there."""
     disk, said = Disk(monkeypatch), set()
-    for chosen in itertools.count():
+    for chosen in itertools.count(step=apart):
         root, safe = tmp_path / str(chosen), [0]
         with disk.is_full_at(chosen):
             try:
