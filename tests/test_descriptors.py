@@ -58,7 +58,7 @@ def test_the_limit_is_raised_as_far_as_it_goes() -> None:
     ("arguments", "who"),
     [
         (("record", "BTCUSDT", "--connections", "20"), "1 symbols on --connections 20 need 100"),
-        (("record", "BTCUSDT", "--workers", "20"), "20 --workers need 128"),
+        (("record", "BTCUSDT", "--workers", "20"), "20 --workers need 168"),
     ],
 )
 def test_a_limit_that_is_too_low_is_reported_at_the_start(

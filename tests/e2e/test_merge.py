@@ -59,7 +59,7 @@ def test_two_machines_with_outages_in_turn_are_one_recording_without_a_gap(tmp_p
     code, out, err = asyncio.run(run("verify", both))
     assert code == 0, out
     # Again, while the disk is full.
-    with mounted(full, "-t", "tmpfs", "-o", "size=64k", "tmpfs"):
+    with mounted(full, "-t", "tmpfs", "-o", "size=16k", "tmpfs"):
         code, _, err = asyncio.run(run("merge", b, a, "--out", full / "both"))
         assert code == 74
         assert "the disk is full" in err.splitlines()[-1]
