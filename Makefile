@@ -31,7 +31,7 @@ demo: $(RUN)  ## record the built-in exchange for 20 s, read, prove and draw it;
 record: $(RUN)  ## record the real exchange: make record SYMBOLS="BTCUSDT ETHUSDT" EVERY=10
 	$(BIN)/booktape record $(SYMBOLS) --every $(EVERY) --out $(OUT)
 
-test: $(DEV)  ## every promise, each against the built-in exchange or a real capture; under three minutes on two cores
+test: $(DEV)  ## every promise, each against the built-in exchange or a real capture; minutes on two cores
 	$(BIN)/python -m pytest -n auto --dist worksteal $(MEASURED)
 
 test-long: $(DEV)  ## killed at every step, floods, random worlds, installations; and four times the random examples
