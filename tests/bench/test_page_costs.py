@@ -75,7 +75,7 @@ async def browse(url: str, wish: str, parts: Parts) -> None:
 
 
 async def part(url: str, process: int, browsers: int, symbol: str, parts: Parts) -> None:
-    """PART_S with so many browsers; measured once all are there."""
+    """PART_S with this number of browsers; measured once all are there."""
     wishes = [WISHES[number % 2] for number in range(browsers)]
     async with AsyncExitStack() as stack:
         for wish in wishes:

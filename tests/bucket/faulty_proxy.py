@@ -15,7 +15,7 @@ from typing import Final, Self, TypeAlias
 
 PIECES: Final = 20
 PAUSE_S: Final = 0.005
-"""A slow connection carries an answer in so many pieces, and pauses before each."""
+"""A slow connection carries an answer in this number of pieces, and pauses before each."""
 
 
 class Fault(Enum):

@@ -44,7 +44,7 @@ def ship(root: Path, address: str, environment: dict[str, str]) -> None:
 
 
 class Killer:
-    """Kills a process when a proxy has seen so many requests, before or after the server did the last of them."""
+    """Kills a process when a proxy has seen a given number of requests, before or after the server did the last of them."""
 
     def __init__(self, proxy: FaultyProxy, number: int, *, before: bool) -> None:
         self._number = number

@@ -28,6 +28,14 @@ def snapshots_in(root: Path) -> int:
     return sum(isinstance(frame, DepthAnswer) for tape in tapes for frame in read_tape(tape))
 
 
+def check_seamless(root: Path, market: TracedMarket, symbols: int, *, every: int) -> None:
+    """No gap, no second snapshot of a symbol, one epoch; and each row is true."""
+    assert gaps_of(root) == []
+    assert snapshots_in(root) == symbols
+    rows = check_archive(root, truth_of(market), every=every)
+    assert {row["epoch"] for own in rows.values() for row in own} == {1}
+
+
 async def test_rollovers_before_the_lifetime_ends_are_seamless(tmp_path: Path) -> None:
     """24 hours in miniature, several times over: no gap, no second snapshot, one epoch."""
     market = TracedMarket(SYMBOLS, seed=6, levels=40)
@@ -37,10 +45,7 @@ async def test_rollovers_before_the_lifetime_ends_are_seamless(tmp_path: Path) -
     ):
         await until_updates(recorder, "BTCUSDT", 500)
         assert server.connections >= 3
-    assert gaps_of(tmp_path) == []
-    assert snapshots_in(tmp_path) == len(SYMBOLS)
-    rows = check_archive(tmp_path, truth_of(market), every=2)
-    assert {row["epoch"] for own in rows.values() for row in own} == {1}
+    check_seamless(tmp_path, market, len(SYMBOLS), every=2)
 
 
 async def test_all_connections_are_replaced_at_a_time_of_day_without_a_gap(tmp_path: Path) -> None:
@@ -71,10 +76,7 @@ async def test_all_connections_are_replaced_at_a_time_of_day_without_a_gap(tmp_p
     lost = [frame for frame in frames if isinstance(frame, Disconnected)]
     assert {round(frame.received_ns / 1e9) % 86_400 - started_s for frame in new} == {20}
     assert {frame.connection for frame in lost} == {1, 2}
-    assert gaps_of(tmp_path) == []
-    assert snapshots_in(tmp_path) == len(symbols)
-    rows = check_archive(tmp_path, truth_of(market), every=5)
-    assert {row["epoch"] for own in rows.values() for row in own} == {1}
+    check_seamless(tmp_path, market, len(symbols), every=5)
 
 
 async def test_either_of_two_connections_may_die_at_any_moment(tmp_path: Path) -> None:
@@ -91,10 +93,7 @@ async def test_either_of_two_connections_may_die_at_any_moment(tmp_path: Path) -
     ):
         await until_updates(recorder, "BTCUSDT", 900)
         assert server.connections >= 8
-    assert gaps_of(tmp_path) == []
-    assert snapshots_in(tmp_path) == len(SYMBOLS)
-    rows = check_archive(tmp_path, truth_of(market), every=2)
-    assert {row["epoch"] for own in rows.values() for row in own} == {1}
+    check_seamless(tmp_path, market, len(SYMBOLS), every=2)
 
 
 @pytest.mark.long
@@ -122,7 +121,4 @@ async def test_ten_minutes_of_random_cuts_over_fifty_symbols(tmp_path: Path) -> 
         assert status is not None
         assert {book.state for book in status.books} == {"live"}
         assert server.connections > 100
-    assert gaps_of(tmp_path) == []
-    assert snapshots_in(tmp_path) == len(symbols)
-    rows = check_archive(tmp_path, truth_of(market), every=20)
-    assert {row["epoch"] for own in rows.values() for row in own} == {1}
+    check_seamless(tmp_path, market, len(symbols), every=20)

@@ -36,7 +36,7 @@ def test_the_best_levels_and_all_sizes_within_reach_are_shown() -> None:
 
 @pytest.mark.parametrize("reach_bps", REACHES_BPS)
 def test_a_longer_reach_shows_no_less(reach_bps: int) -> None:
-    """And never so many cells that a screen has no room for them."""
+    """And never more cells than a screen has room for."""
     found = view(OrderBook(BIDS, ASKS), reach_bps)
     assert 1 <= len(found.bid_cells) <= 202
     assert len(found.bid_cells) == len(found.ask_cells)

@@ -177,7 +177,7 @@ async def test_a_worker_shows_the_book_that_is_asked_for() -> None:
 async def test_a_worker_that_does_not_answer_is_not_waited_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Nor asked again and again: a question is sent once, and only so many are."""
+    """Nor asked again and again: a question is sent once, and QUESTIONS_MAX at most are."""
     monkeypatch.setattr(workers, "VIEW_S", 0.01)
     questions, asking = Pipe(duplex=False)
     worker = _worker(Pipe(duplex=False)[0], asking)

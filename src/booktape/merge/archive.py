@@ -5,7 +5,7 @@ all, and a merge that was interrupted leaves nothing that a reader could take fo
 
 **Snapshots that come before they are needed.** A machine requests a snapshot when *it* has lost its book. The merge
 may lose the book a little later: it waits up to 3 s for another machine to fill the hole, or it notices a dead
-stream at a later tick. By then the answer has come. Nobody answers again, so without more the book would be
+stream at a later tick. By then the answer has come. No answer comes again, so without more the book would be
 unknown until the next audit, a quarter of an hour later, while the machine itself had it after 0.2 s.
 
 So an answer that is ahead of a known book is kept (`_EarlyAnswers`). Once the book has reached its id, it is no longer

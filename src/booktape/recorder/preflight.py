@@ -7,7 +7,6 @@ stays: a folder that does not exist is not made.
 from __future__ import annotations
 
 import asyncio
-import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,12 +18,10 @@ from booktape.net.clock import Clock
 from booktape.net.clock_offset import OffsetMeter
 from booktape.net.context import NetContext
 from booktape.net.feed import check_descriptors
-from booktape.net.record_queue import RecordQueue
-from booktape.net.request_pause import RequestPause
 from booktape.net.rest_client import RestClient
-from booktape.net.session import open_session
-from booktape.net.ticks import Ticks
+from booktape.recorder.recorder import open_exchange
 from booktape.recorder.settings import Settings
+from booktape.store.durable_files import free_bytes
 from booktape.store.layout import Layout
 from booktape.store.lock import lock_directory
 
@@ -46,11 +43,7 @@ class Finding:
 
 async def try_out(settings: Settings, clock: Clock) -> list[Finding]:
     """Every finding, in the order of a start. Raises nothing that concerns a setting."""
-    queue, pause = RecordQueue(1, 1), RequestPause(clock, None)
-    async with open_session(pause) as session:
-        ticks = Ticks(clock, queue)
-        context = NetContext(settings.venue, session, clock, queue, pause, ticks, settings.suffixes)
-        rest = RestClient(context)
+    async with open_exchange(settings, clock) as (context, rest):
         folder = await asyncio.to_thread(_try, "folder", lambda: _use_folder(settings.out))
         return [folder, *await _ask(settings, context, rest)]
 
@@ -75,7 +68,7 @@ def _write_into(folder: Path) -> str:
     # It has no name, so that a kill leaves nothing behind.
     with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
         file.write(b"\0")
-    return f"{shutil.disk_usage(folder).free / 1e9:,.1f} GB are free in {folder}"
+    return f"{free_bytes(folder) / 1e9:,.1f} GB are free in {folder}"
 
 
 async def _ask(settings: Settings, context: NetContext, rest: RestClient) -> list[Finding]:

@@ -8,7 +8,8 @@ a snapshot, replace a connection) go back to `net`. The rest of this file starts
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from typing import Any, Final, TypeVar
 
 import structlog
@@ -63,6 +64,19 @@ T = TypeVar("T")
 log = structlog.get_logger()
 
 
+@asynccontextmanager
+async def open_exchange(
+    settings: Settings, clock: Clock
+) -> AsyncIterator[tuple[NetContext, RestClient]]:
+    """What `net` shares, and the client of its REST interface. Nothing is asked for yet."""
+    queue = RecordQueue(QUEUE_RECORDS, QUEUE_BYTES)
+    pause = RequestPause(clock, settings.partition.pause_memory)
+    async with open_session(pause) as session:
+        ticks = Ticks(clock, queue)
+        context = NetContext(settings.venue, session, clock, queue, pause, ticks, settings.suffixes)
+        yield context, RestClient(context, settings.partition.count)
+
+
 class Recorder:
     """Records until `stop`, or until the duration is over.
 
@@ -88,14 +102,7 @@ class Recorder:
         settings, clock = self._settings, self._clock
         if settings.duration_s is not None:
             asyncio.get_running_loop().call_later(settings.duration_s, self._end_duration)
-        queue = RecordQueue(QUEUE_RECORDS, QUEUE_BYTES)
-        pause = RequestPause(clock, settings.partition.pause_memory)
-        async with open_session(pause) as session:
-            ticks = Ticks(clock, queue)
-            context = NetContext(
-                settings.venue, session, clock, queue, pause, ticks, settings.suffixes
-            )
-            rest = RestClient(context, settings.partition.count)
+        async with open_exchange(settings, clock) as (context, rest):
             found = await self._until_stopped(rest.look_up(settings.symbols))
             if not self._stopped.is_set():
                 listed = settings.checked(found)

@@ -132,7 +132,7 @@ class Bucket:
 
     @asynccontextmanager
     async def _request(self, size_bytes: int) -> AsyncIterator[None]:
-        """End a request of so many bytes that takes too long, and turn obstore's errors into ours."""
+        """End a request that takes too long for its bytes, and turn obstore's errors into ours."""
         try:
             async with asyncio.timeout(REQUEST_S + size_bytes / SLOWEST_BYTES_PER_S):
                 yield

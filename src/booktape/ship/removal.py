@@ -8,6 +8,7 @@ import structlog
 
 from booktape.errors import WriteFailed
 from booktape.store.catalog import lineage_of
+from booktape.store.clearing import remove_sealed
 from booktape.store.durable_files import disk_errors_named, sync_path
 from booktape.store.layout import Layout, Segment
 from booktape.store.manifest import read_manifest
@@ -50,7 +51,7 @@ def _remove(layout: Layout, segment: Segment) -> None:
                 if layout.is_file_of(name, segment)
             ]
         tape = layout.tape(segment)
-        for path in sorted((layout.root / name for name in names), key=tape.__eq__):
-            path.unlink(missing_ok=True)
+        files = sorted((layout.root / name for name in names), key=tape.__eq__)
+        for path in (*files, manifest):
+            remove_sealed(path)
             sync_path(path.parent)
-        manifest.unlink()

@@ -69,7 +69,7 @@ log = structlog.get_logger()
 class Shipper:
     """Ships the segments of one archive to one bucket.
 
-    `patience_s`: after so long without an object that arrived, `run` raises the error, and BucketRefused at
+    `patience_s`: when no object has arrived for this time, `run` raises the error, and BucketRefused at
     once. None: it tries for ever. `refused` has the segments that were given up, and why.
     """
 

@@ -50,6 +50,11 @@ def remove_unsealed(path: Path) -> None:
             os.unlink(path.name, dir_fd=descriptor)
 
 
+def remove_sealed(path: Path) -> None:
+    """Remove a sealed file, if it is there. The caller knows that booktape made it, and that it is whole elsewhere."""
+    path.unlink(missing_ok=True)
+
+
 def remove_own_file(path: Path, made: os.stat_result) -> None:
     """Remove a file that this process made, unless another one now has its name."""
     with suppress(FileNotFoundError):

@@ -51,6 +51,12 @@ def _has_no_inode(path: Path) -> bool:
     return bool(found.f_files and not found.f_favail and found.f_bavail)
 
 
+def free_bytes(folder: Path) -> int:
+    """What the disk of a folder has left for this user. Raises OSError."""
+    found = os.statvfs(folder)
+    return found.f_bavail * found.f_frsize
+
+
 def sync_path(path: Path) -> None:
     """Make the content of a file, or the names in a folder, durable.
 

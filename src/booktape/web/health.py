@@ -19,7 +19,7 @@ LAG_MAX_MS: Final = 1_000.0
 
 FREE_MIN_BYTES: Final = 1 << 30
 FREE_MIN_HOURS: Final = 1.0
-"""The disk must have room for both: so much, and what an hour takes."""
+"""The disk must have room for FREE_MIN_BYTES, and for what FREE_MIN_HOURS take."""
 
 _NAMED: Final = 20
 """Symbols that a reason names; the others it counts."""

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from collections.abc import Callable
 from http import HTTPStatus
 from pathlib import Path
 
-import msgspec
 from aiohttp import web
 
 from booktape.recorder.status import RecorderStatus
+from booktape.store.durable_files import free_bytes
 from booktape.web.health import why_not_ready
 from booktape.web.metrics import encode_metrics
+from booktape.web.server import answer_json
 
 
 def operation_routes(
@@ -27,12 +27,12 @@ def operation_routes(
         return web.Response(body=body, headers={"Content-Type": content_type})
 
     async def healthz(_: web.Request) -> web.Response:
-        return _answer(HTTPStatus.OK, {"alive": True})
+        return answer_json({"alive": True})
 
     async def readyz(_: web.Request) -> web.Response:
         reasons = why_not_ready(status(), await _free_bytes(out), pulse_s, audit_s)
         code = HTTPStatus.SERVICE_UNAVAILABLE if reasons else HTTPStatus.OK
-        return _answer(code, {"ready": not reasons, "reasons": reasons})
+        return answer_json({"ready": not reasons, "reasons": reasons}, code)
 
     return [
         web.get("/metrics", metrics, allow_head=False),
@@ -41,15 +41,9 @@ def operation_routes(
     ]
 
 
-def _answer(code: HTTPStatus, value: object) -> web.Response:
-    return web.Response(
-        status=code, body=msgspec.json.encode(value), content_type="application/json"
-    )
-
-
 async def _free_bytes(folder: Path) -> int | None:
     """In a thread, since a network share may not answer. None where it cannot be read."""
     try:
-        return (await asyncio.to_thread(shutil.disk_usage, folder)).free
+        return await asyncio.to_thread(free_bytes, folder)
     except OSError:
         return None

@@ -146,21 +146,23 @@ class _Closed(asyncio.Protocol):
         transport.close()
 
 
-def answer_json(value: object) -> web.Response:
+def answer_json(
+    value: object, status: HTTPStatus = HTTPStatus.OK, headers: dict[str, str] | None = None
+) -> web.Response:
     """NaN and infinity become null. Dataclasses become objects with their fields' names."""
-    return web.Response(body=msgspec.json.encode(value), content_type="application/json")
+    return web.Response(
+        status=status,
+        body=msgspec.json.encode(value),
+        content_type="application/json",
+        headers=headers,
+    )
 
 
 def answer_sentence(
     status: HTTPStatus, sentence: str, headers: dict[str, str] | None = None
 ) -> web.Response:
     """An error: a sentence that the page shows as text."""
-    return web.Response(
-        status=status,
-        body=msgspec.json.encode({"error": sentence}),
-        content_type="application/json",
-        headers=headers,
-    )
+    return answer_json({"error": sentence}, status, headers)
 
 
 def _file_route(path: str) -> web.RouteDef:

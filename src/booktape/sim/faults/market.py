@@ -214,7 +214,7 @@ class MarketFaults:
     def push(self, symbol: str, start_s: float, end_s: float, dice: float = 0.0) -> Push:
         """What happens at the beginning of the slot between these times.
 
-        `dice`, from 0 up to 1, rounds the number of cancellations: so many on average.
+        `dice`, from 0 up to 1, rounds the number of cancellations up or down: on average it is kept.
         """
         resets = [one for one in self._of(IdsReset, symbol) if start_s < one.at_s <= end_s]
         push = Push(
