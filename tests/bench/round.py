@@ -16,8 +16,8 @@ from booktape.sim.market.market import Market
 from booktape.sim.messages import Encoding
 from booktape.wire.binance import decode_depth, decode_event
 from booktape.wire.encode import encode_depth
-from booktape.wire.exchange_info import encode_exchange_info
 from booktape.wire.witness import DEPTH20
+from support.exchange_info import encode_exchange_info
 from support.oracle import combined
 
 WARM_UP_SLOTS: Final = 60

@@ -24,9 +24,10 @@ from booktape.net.symbol_status import (
     SymbolStatusPoller,
 )
 from booktape.wire.best_prices import BestPrices
-from booktape.wire.exchange_info import ExchangeInfo, SymbolInfo, encode_exchange_info
+from booktape.wire.exchange_info import ExchangeInfo, SymbolInfo
 from net.loopback import Handler, linked
 from support import virtual_time
+from support.exchange_info import encode_exchange_info
 
 Lists: TypeAlias = dict[str, str]
 BTC, ETH = "BTCUSDT", "ETHBTC"

@@ -15,8 +15,8 @@ from booktape.wire.exchange_info import (
     ExchangeInfo,
     SymbolInfo,
     decode_exchange_info,
-    encode_exchange_info,
 )
+from support.exchange_info import encode_exchange_info
 
 ANSWER = {
     "timezone": "UTC",

@@ -23,7 +23,8 @@ from booktape.wire.encode import (
     encode_event,
     encode_server_shutdown,
 )
-from booktape.wire.exchange_info import SymbolInfo, decode_exchange_info, encode_exchange_info
+from booktape.wire.exchange_info import SymbolInfo, decode_exchange_info
+from support.exchange_info import encode_exchange_info
 from support.oracle import combined, event, snapshot, ticker, top
 
 RAW: Final = encode_event(event(157, 160, {"61222": "0.88634"}, {"61224.53": "0"}))

@@ -103,7 +103,7 @@ def _is_exact(largest: str, step: str) -> bool:
     return few or (decimals <= 8 and top < _EXACT_8_DECIMALS_BELOW)  # noqa: PLR2004
 
 
-class _Filter(Struct, rename="camel", omit_defaults=True):
+class _Filter(Struct, rename="camel"):
     filter_type: str = ""
     tick_size: str = "0"
     max_price: str = "0"
@@ -155,15 +155,3 @@ def _symbol_info(entry: _Symbol) -> SymbolInfo:
         *(entry.symbol, entry.status, price.tick_size, price.max_price),
         *(lot.step_size, lot.max_qty, entry.quote_asset),
     )
-
-
-def encode_exchange_info(symbols: Iterable[SymbolInfo], weight_per_minute: int) -> bytes:
-    """An `exchangeInfo` answer with the fields that booktape reads."""
-    weight = _RateLimit("REQUEST_WEIGHT", "MINUTE", 1, weight_per_minute)
-    return msgspec.json.encode(_Info([_symbol_entry(info) for info in symbols], [weight]))
-
-
-def _symbol_entry(info: SymbolInfo) -> _Symbol:
-    price = _Filter("PRICE_FILTER", tick_size=info.tick_size, max_price=info.max_price)
-    lot = _Filter("LOT_SIZE", step_size=info.step_size, max_qty=info.max_quantity)
-    return _Symbol(info.symbol, info.status, info.quote_asset, [price, lot])
