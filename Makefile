@@ -23,6 +23,9 @@ PEERS := .venv-peers
 # So does the server that answers as S3 does.
 S3_SERVER := .venv-s3-server
 
+# The tests start `booktape` hundreds of times. Where this is set, each start compiles every module anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo record test test-long check bucket clients interop page locks bench peers performance scale soak coverage proofs fuzz mutants docs pictures format lock clean
 
 demo: $(RUN)  ## record the built-in exchange for 20 s, read, prove and draw it; needs no network

@@ -12,24 +12,12 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
 
 from cyclopts import App, CycloptsError
 from cyclopts.config import Env
 
 from booktape import descriptors, terminal
 from booktape.commands import settings_file
-from booktape.commands.export import export
-from booktape.commands.health import health
-from booktape.commands.info import info
-from booktape.commands.merge import merge
-from booktape.commands.plot import plot
-from booktape.commands.rebuild import rebuild
-from booktape.commands.record import record
-from booktape.commands.ship import ship
-from booktape.commands.simulate import replay, simulate
-from booktape.commands.verify import verify
-from booktape.commands.view import view
 from booktape.errors import BooktapeError, StoreError, TooFewDescriptors, UsageError
 from booktape.version import VERSION
 
@@ -44,26 +32,33 @@ app = App(
 )
 
 
-def _add(command: Callable[..., object], example: str, usage: str | None = None) -> None:
-    app.command(command, help_prologue=f"Example: {example}", usage=usage)
+def _add(command: str, example: str, usage: str | None = None) -> None:
+    """Add a command by its address. Its module is imported when it is asked for: all of them take a second."""
+    app.command(f"booktape.commands.{command}", help_prologue=f"Example: {example}", usage=usage)
 
 
-_add(record, _RECORD, usage="booktape record SYMBOL... [OPTIONS]")
-_add(simulate, "booktape simulate --port 8080 --symbols BTCUSDT --faults drop=0.01")
-_add(replay, "booktape replay capture.jsonl.gz --speed 10")
-_add(health, "booktape health --ready")
-_add(info, "booktape info data")
-_add(verify, "booktape verify data --jobs 4")
-_add(rebuild, "booktape rebuild data --every 1 --symbol BTCUSDT --out fine")
+_add("record:record", _RECORD, usage="booktape record SYMBOL... [OPTIONS]")
+_add("simulate:simulate", "booktape simulate --port 8080 --symbols BTCUSDT --faults drop=0.01")
+_add("simulate:replay", "booktape replay capture.jsonl.gz --speed 10")
+_add("health:health", "booktape health --ready")
+_add("info:info", "booktape info data")
+_add("verify:verify", "booktape verify data --jobs 4")
+_add("rebuild:rebuild", "booktape rebuild data --every 1 --symbol BTCUSDT --out fine")
 _add(
-    merge,
+    "merge:merge",
     "booktape merge first second --out both",
     usage="booktape merge ARCHIVE ARCHIVE... --out DIR",
 )
-_add(ship, "booktape ship data s3://bucket/prefix")
-_add(export, "booktape export data --format parquet --symbol BTCUSDT --out exported")
-_add(plot, "booktape plot data heatmap --symbol BTCUSDT --file heatmap.png")
-_add(view, "booktape view data --web 127.0.0.1:8080")
+_add("ship:ship", "booktape ship data s3://bucket/prefix")
+_add("export:export", "booktape export data --format parquet --symbol BTCUSDT --out exported")
+_add("plot:plot", "booktape plot data heatmap --symbol BTCUSDT --file heatmap.png")
+_add("view:view", "booktape view data --web 127.0.0.1:8080")
+
+
+def _import_all() -> None:
+    """The list of commands shows the first sentence of each, which stands in its module."""
+    for name in app:
+        app[name]
 
 
 def main() -> None:
@@ -82,6 +77,8 @@ def main() -> None:
 
 def _run() -> int:
     """Run the command that was asked for; its exit code."""
+    if sys.argv[1:2] in ([], ["--help"], ["-h"]):
+        _import_all()
     try:
         result = app(exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
