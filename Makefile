@@ -26,7 +26,7 @@ S3_SERVER := .venv-s3-server
 # The tests start `booktape` hundreds of times. Where this is set, each start compiles every module anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo record test test-long check bucket clients interop page locks bench peers performance scale soak coverage proofs fuzz mutants docs pictures format lock clean
+.PHONY: demo record test test-long check bucket clients interop page dist locks bench peers performance scale soak coverage proofs fuzz mutants docs pictures format lock clean
 
 demo: $(RUN)  ## record the built-in exchange for 20 s, read, prove and draw it; needs no network
 	$(BIN)/python examples/demo.py
@@ -63,7 +63,10 @@ page: $(DEV)  ## the page in a real headless browser; as root it installs Chromi
 interop: $(INTEROP)/.installed  ## hftbacktest and nautilus_trader load our exports (to Python 3.13)
 	BOOKTAPE_INTEROP=1 $(INTEROP)/bin/python -m pytest -rs tests/export/test_interop.py tests/examples/test_backtest.py
 
-locks: $(DEV)  ## install each lock into a fresh environment with the oldest pip; needs the index, takes minutes
+dist: $(RUN)  ## the wheel and the sdist, into dist/
+	$(BIN)/python -m hatchling build
+
+locks: $(DEV)  ## install each lock into a fresh environment with the oldest pip, and the wheel alone; needs the index, takes minutes
 	BOOKTAPE_WHOLE_LOCKS=1 $(BIN)/python -m pytest -rs -m "not bench" tests/install
 
 bench: $(DEV)  ## the costs on this machine, or some of them: make bench BENCH=tests/bench/test_throughput.py

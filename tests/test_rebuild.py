@@ -16,13 +16,13 @@ from booktape.errors import DirectoryInUse, FolderNotShared, NotRecorded, UsageE
 from booktape.reader.archive_files import ArchiveFiles
 from booktape.rebuild import RebuildLayout, RebuildOutcome, RebuildRequest, rebuild, rebuild_segment
 from booktape.rebuild import _clear_unsealed as clear
-from booktape.store.archive import open_archive
 from booktape.store.layout import Layout
 from booktape.store.lock import lock_directory
 from booktape.store.tape_reader import read_tape
 from reader.day import SYMBOLS, write_by_workers
 from store.contents import digests, stored
 from store.small_recording import YUAN, record
+from support.archives import open_archive
 from support.oracle import SECOND
 from verify.small import BTC, ETH, build, copy, edit_tape, rows_of, sealed, verified
 

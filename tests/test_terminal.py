@@ -19,7 +19,15 @@ from rich.text import Text
 from booktape import terminal
 from booktape.core.events import UnknownEvent
 from booktape.recorder.telemetry import KINDS_MAX, NAME_MAX, Telemetry
-from booktape.terminal import BURST_LINES, TEXT_MAX, QueuedOutput, _text, fit, log_to_stderr
+from booktape.terminal import (
+    BURST_LINES,
+    TEXT_MAX,
+    QueuedOutput,
+    _text,
+    counted,
+    fit,
+    log_to_stderr,
+)
 from support.full_streams import fill
 
 PATIENCE_S: Final = 20.0
@@ -75,7 +83,7 @@ def test_nobody_waits_for_a_pipe_that_is_not_read(pipe: Pipe) -> None:
     output.drain(PATIENCE_S)
     assert read_to_end(pipe) == [
         *[LINE.decode().rstrip()] * 10,
-        "booktape: 15 lines are missing here: they could not be written",
+        "booktape: missing here, could not be written: 15 lines",
         "the last one",
     ]
     assert output.lost_lines == 15
@@ -113,7 +121,7 @@ def test_a_full_disk_costs_lines_until_there_is_space() -> None:
     output.write(LINE)
     output.drain(PATIENCE_S)
     assert read_to_end(Pipe(reader, full)) == [
-        "booktape: 4 lines are missing here: they could not be written",
+        "booktape: missing here, could not be written: 4 lines",
         LINE.decode().rstrip(),
     ]
     os.close(reader)
@@ -282,3 +290,11 @@ def test_kinds_of_unknown_events_are_limited(capsys: pytest.CaptureFixture[str])
     assert len(telemetry.unknown) == KINDS_MAX + 1
     assert max(map(len, telemetry.unknown)) == NAME_MAX
     assert capsys.readouterr().err.count("\n") == KINDS_MAX + 1
+
+
+@pytest.mark.parametrize(
+    ("number", "text"), [(0, "0 rows"), (1, "1 row"), (2, "2 rows"), (1_400, "1,400 rows")]
+)
+def test_what_is_counted_has_its_number(number: int, text: str) -> None:
+    """One is told from many."""
+    assert counted(number, "row") == text

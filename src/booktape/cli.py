@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Literal
 
 from cyclopts import App, CycloptsError
 from cyclopts.config import Env
@@ -56,9 +57,27 @@ _add("view:view", "booktape view data --web 127.0.0.1:8080")
 
 
 def _import_all() -> None:
-    """The list of commands shows the first sentence of each, which stands in its module."""
+    """The list of commands, and the script of a shell, show the first sentence of each, which stands in its module."""
     for name in app:
         app[name]
+
+
+def completion(shell: Literal["bash", "zsh", "fish"]) -> None:
+    """Print the script by which a shell completes commands, options and names of files.
+
+    Parameters
+    ----------
+    shell
+        The shell; docs/installation.md has the line for its start file.
+    """
+    _import_all()
+    terminal.write_line(app.generate_completion(shell=shell))
+    if shell == "zsh":
+        # Its script names the command only where it is found as a file of that shell's own search path.
+        terminal.write_line("compdef _cyclopts_booktape booktape")
+
+
+app.command(completion, help_prologue="Example: booktape completion bash")
 
 
 def main() -> None:

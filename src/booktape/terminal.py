@@ -77,6 +77,11 @@ def fit(text: str, most: int | None = TEXT_MAX) -> str:
     return text + cut
 
 
+def counted(number: int, noun: str) -> str:
+    """A number and what it counts, which ends with an s unless it is one: `1 segment`, `1,400 segments`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def _shown(character: str) -> str:
     if character.isprintable() or character == "\n":
         return character
@@ -346,7 +351,7 @@ class QueuedOutput(_Output):
         """A line that says how many are missing here. On a terminal the status table shows the number."""
         if not lines or self.isatty():
             return b""
-        return f"booktape: {lines} lines are missing here: they could not be written\n".encode()
+        return f"booktape: missing here, could not be written: {counted(lines, 'line')}\n".encode()
 
 
 def _lines(text: bytes) -> int:

@@ -20,10 +20,10 @@ from booktape.core.tape_records import (
 )
 from booktape.sim.market.market import Market
 from booktape.sim.messages import Encoding
-from booktape.store.archive import open_archive
 from booktape.wire.binance import decode_depth
 from booktape.wire.encode import encode_depth
 from captures.capture import BTCUSDT, frames
+from support.archives import open_archive
 from support.rotation import finish, follow
 
 SECONDS: Final = int(os.environ.get("BOOKTAPE_BENCH_SECONDS", "3600"))

@@ -21,9 +21,9 @@ from booktape.core.gap_reasons import STOPPED
 from booktape.core.tape_records import SegmentStart
 from booktape.reader.archive_files import ArchiveFiles
 from booktape.rebuild import RebuildRequest, rebuild
-from booktape.store.archive import open_archive
 from booktape.verify.order import Scope
 from booktape.verify.run import verify
+from support.archives import open_archive
 from support.rotation import finish, follow, rotate
 
 SEGMENTS = 8

@@ -41,7 +41,7 @@ def killed(out: Path, every: int, messages: int) -> None:
 
 
 def recovered(out: Path) -> tuple[int, float]:
-    """Start again: how many frames were found, and how many seconds it took."""
+    """Start again: how many records were found, and how many seconds it took."""
     command = [sys.executable, "-m", "booktape", "record", "BTCUSDT", "--exchange", "sim"]
     command += ["--out", str(out)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as recorder:
@@ -50,7 +50,7 @@ def recovered(out: Path) -> tuple[int, float]:
         for line in recorder.stderr:
             if "recovering" in line:
                 began_s = time.perf_counter()
-            elif found := re.search(r"event=recovered .*frames=(\d+)", line):
+            elif found := re.search(r"event=recovered .*records=(\d+)", line):
                 recorder.terminate()
                 return int(found[1]), time.perf_counter() - began_s
     raise AssertionError("nothing was recovered")

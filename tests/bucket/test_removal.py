@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from booktape.ship.removal import remove_shipped
-from booktape.store.archive import open_archive
 from booktape.store.catalog import sealed_tapes
 from booktape.store.layout import Layout, Segment
 from store.small_recording import OPENING, record
+from support.archives import open_archive
 from support.oracle import SECOND
 
 NOW_US = round(time.time() * 1e6)
@@ -56,6 +56,19 @@ def test_a_removal_that_was_interrupted_is_completed(
             path.unlink()
     assert remove_shipped(layout, segments, NOW_US) == [first]
     assert not files(tmp_path, first)
+
+
+def test_what_was_removed_before_a_failure_is_named(tmp_path: Path) -> None:
+    """The first that cannot be removed ends it: what is left has no hole."""
+    record(tmp_path)
+    record(tmp_path, tag="second")
+    layout = Layout(tmp_path)
+    first, second, *_ = segments = sealed_tapes(layout)
+    whole = layout.manifest(second).read_bytes()
+    layout.manifest(second).write_bytes(b"{")
+    assert remove_shipped(layout, segments, NOW_US) == [first]
+    layout.manifest(second).write_bytes(whole)
+    assert second in remove_shipped(layout, segments, NOW_US)
 
 
 def test_a_recording_goes_on_where_only_the_last_segment_is_left(

@@ -82,7 +82,7 @@ def test_the_rules_are_prometheus_own() -> None:
 @pytest.mark.parametrize("file", sorted(DEPLOY.rglob("*.y*ml")), ids=lambda file: file.name)
 def test_every_yaml_file_can_be_read(file: Path) -> None:
     """By any reader."""
-    assert yaml.safe_load(file.read_text())
+    assert all(yaml.safe_load_all(file.read_text()))
 
 
 def test_every_file_that_is_mounted_or_copied_is_there() -> None:
@@ -95,8 +95,38 @@ def test_every_file_that_is_mounted_or_copied_is_there() -> None:
         assert (DEPLOY / "docker" / name).is_file(), name
     dockerfile = (DEPLOY / "docker" / "Dockerfile").read_text()
     copied = re.findall(r"^COPY (?!--from)(.*) \S+$", dockerfile, re.MULTILINE)
+    sent = re.findall(
+        r"^!(.*)$", (DEPLOY / "docker" / "Dockerfile.dockerignore").read_text(), re.MULTILINE
+    )
     for name in " ".join(copied).split():
         assert (DEPLOY.parent / name).exists(), name
+        assert name.partition("/")[0] in sent, name
+
+
+def test_the_cluster_has_a_shard_for_each_replica() -> None:
+    """Else a part of the symbols would be recorded by none; and its Service is there."""
+    text = (DEPLOY / "kubernetes" / "statefulset.yaml").read_text()
+    service, recorders = yaml.safe_load_all(text)
+    assert recorders["spec"]["serviceName"] == service["metadata"]["name"]
+    assert service["spec"]["selector"] == recorders["spec"]["selector"]["matchLabels"]
+    assert f'/{recorders["spec"]["replicas"]}"' in text
+
+
+def test_the_unit_is_systemds_own(tmp_path: Path) -> None:
+    """By its own tool; the command, which is not installed there, stands for itself."""
+    tool = shutil.which("systemd-analyze")
+    if not tool:
+        pytest.skip("needs systemd-analyze, which Debian's package systemd has")
+    unit = tmp_path / "booktape.service"
+    text = (DEPLOY / "systemd" / "booktape.service").read_text()
+    unit.write_text(text.replace("/opt/booktape/bin/booktape", "/bin/true"))
+    done = subprocess.run(
+        [tool, "verify", "--man=no", "--recursive-errors=no", unit],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_every_option_that_is_used_exists() -> None:

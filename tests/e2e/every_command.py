@@ -54,6 +54,8 @@ COMMANDS: Final[Mapping[str, Line]] = MappingProxyType(
         "ship": lambda root, out: [root, _folder(out / "bucket").as_uri()],
         "health": lambda _, __: ["http://127.0.0.1:9"],
         "view": lambda root, _: [root, "--web", "127.0.0.1:0"],
+        # It reads nothing.
+        "completion": lambda _, __: ["bash"],
         # It reads no archive, but a script of faults.
         "simulate": lambda root, _: ["--port", "0", "--faults", root / "faults.toml"],
     }

@@ -19,7 +19,6 @@ from booktape.sim.server.server import SimServer
 from booktape.wire.limits import (
     BINANCE,
     DEPTH_MAX,
-    EXCHANGE_INFO_WEIGHT,
     WEIGHT_PER_MINUTE,
     fitting_limit,
 )
@@ -76,7 +75,7 @@ async def start(
             )
     weight = sum(BINANCE.depth_weight(line["limit"]) for line in lines_of(out, "asked"))
     return Started(
-        known_s, deep_s, weight + EXCHANGE_INFO_WEIGHT, per_minute, sides, server.violations
+        known_s, deep_s, weight + BINANCE.exchange_info, per_minute, sides, server.violations
     )
 
 
@@ -87,7 +86,7 @@ def least(started: Started) -> Least:
     """
     top = BINANCE.depth_weight(1)
     rest = [fitting_limit(levels, DEPTH_MAX) for levels in started.sides]
-    tops = EXCHANGE_INFO_WEIGHT + top * len(rest)
+    tops = BINANCE.exchange_info + top * len(rest)
     weight = tops + sum(
         BINANCE.depth_weight(limit) for limit in rest if BINANCE.depth_weight(limit) > top
     )

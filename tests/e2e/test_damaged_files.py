@@ -21,12 +21,12 @@ import booktape
 from booktape.core.events import DepthEvent
 from booktape.core.tape_records import StreamMessage
 from booktape.errors import BookNotKnown, DamagedFile
-from booktape.store.archive import open_archive
 from booktape.store.tape_reader import read_tape
 from booktape.wire.binance import decode_event
 from e2e.archives import record
 from e2e.commands import BOOKTAPE, run
 from e2e.commands import start as start_command
+from support.archives import open_archive
 from support.oracle import start
 
 KINDS: Final = ("tape", "snapshots", "gaps", "checks", "notes", "manifests")

@@ -24,6 +24,7 @@ from booktape.store.tape_reader import read_tape
 from booktape.wire.binance import decode_event
 from e2e.inside import recording, until_known
 from e2e.promises import Row, check_archive, gaps_of, truth_of
+from support.connections import close_all
 from support.truth import TracedMarket
 from support.virtual_time import START_NS, WallClock, running
 
@@ -248,7 +249,7 @@ async def test_a_machine_that_sleeps_for_an_hour_says_what_it_missed(
         await asyncio.sleep(63)  # between two slots
         if cut:
             # Only after it wakes does the machine see it.
-            cutting = asyncio.create_task(server.close_connections(abrupt=True))
+            cutting = asyncio.create_task(close_all(server, abrupt=True))
         running().pass_over(HOUR_S)
         await asyncio.sleep(600)
         await until_known(recorder, 1)

@@ -21,8 +21,8 @@ from booktape.core.tape_records import (
     StreamMessage,
     TapeRecord,
 )
-from booktape.store.archive import open_archive
 from booktape.wire.encode import encode_depth
+from support.archives import open_archive
 from support.oracle import SYMBOL, combined, start
 from support.rotation import finish, rotate
 

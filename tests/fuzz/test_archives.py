@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 import booktape
 from booktape.errors import BooktapeError, DamagedFile
-from booktape.store.archive import open_archive
 from booktape.store.layout import Layout, Segment
 from booktape.store.tape_reader import read_lines
 from fuzz.mutated import examples, mutated
+from support.archives import open_archive
 from verify.small import BTC, build, reseal, sealed, verified
 
 if sys.version_info >= (3, 14):

@@ -9,22 +9,34 @@ import sys
 from pathlib import Path
 from typing import Final
 
+import pytest
+
 ROOT: Final = Path(__file__).parents[2]
 LOCKS: Final = sorted((ROOT / "requirements").glob("*.txt"))
 
 
 class Fresh:
-    """A virtual environment with nothing but the pip that this Python brings."""
+    """A virtual environment with nothing but the pip that its Python brings."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, interpreter: str | Path = sys.executable) -> None:
         self.python = folder / "bin" / "python"
-        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+        subprocess.run([interpreter, "-m", "venv", folder], check=True)
 
     def pip(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
         """Run pip; the caller looks at how it ended."""
         return subprocess.run(
             [self.python, "-m", "pip", *arguments], capture_output=True, text=True, check=False
         )
+
+    def fetch(self, requirement: str, folder: Path) -> None:
+        """Download one small package into a folder; skips the test where no index is reachable."""
+        fetched = self.pip(
+            *("download", "--quiet", "--no-deps", "--retries", "1", "--timeout", "30"),
+            *("--dest", folder, requirement),
+        )
+        if fetched.returncode:
+            why = fetched.stderr.strip().splitlines()[-1]
+            pytest.skip(f"no index is reachable from here: {why}")
 
     def installed_pip(self) -> tuple[int, int]:
         """The version of the pip in it."""

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from booktape.errors import CannotMerge, DamagedArchive, DirectoryInUse, NotRecorded, UsageError
-from booktape.store.archive import open_archive
 from booktape.store.layout import Layout
 from booktape.store.lock import lock_directory
 from booktape.verify.order import Scope
@@ -19,6 +18,7 @@ from e2e.promises import check_archive, gaps_of, rows_of, truth_of
 from merge.twins import END_S, SYMBOLS, Plan, lost_in_merge, merge_folders, record_twins, unknown
 from store.contents import digests
 from store.small_recording import record
+from support.archives import open_archive
 from support.truth import TracedMarket
 from support.virtual_time import START_NS
 from verify.small import FIRST, copy, edit_tape, opening, reseal, sealed

@@ -10,9 +10,9 @@ import booktape
 from booktape.core.gap_reasons import STOPPED
 from booktape.core.tape_records import SegmentStart
 from booktape.plot import calendar, depth, heatmap, save, spread
-from booktape.store.archive import open_archive
 from captures.capture import BTCUSDT, TEN, frames, needs_captures
 from plot import drawn
+from support.archives import open_archive
 from support.rotation import finish
 
 pytestmark = needs_captures

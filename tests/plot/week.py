@@ -9,8 +9,8 @@ from typing import Final
 
 from booktape.core.gap_reasons import STOPPED
 from booktape.core.tape_records import TapeRecord
-from booktape.store.archive import open_archive
 from reader.day import BEGIN_S
+from support.archives import open_archive
 from support.oracle import SECOND, connected, event, lost, rest, snapshot, start, stream
 from support.rotation import finish
 

@@ -11,8 +11,8 @@ from typing import Final
 from booktape.core.events import DepthEvent
 from booktape.core.gap_reasons import STOPPED
 from booktape.core.tape_records import SegmentStart, TapeRecord
-from booktape.store.archive import open_archive
 from booktape.store.session import RecordingSession
+from support.archives import open_archive
 from support.oracle import SECOND, connected, event, lost, rest, snapshot, start, stream
 from support.rotation import finish, follow, rotate
 

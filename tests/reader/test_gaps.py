@@ -12,11 +12,11 @@ import booktape
 from booktape.core.tape_records import DELISTED
 from booktape.reader.archive_files import ArchiveFiles
 from booktape.reader.gaps import gap_list
-from booktape.store.archive import open_archive
 from booktape.store.schema import GAPS
 from reader.day import BEGIN_S, SYMBOLS
 from reader.truth import moment
 from store.small_recording import ETH, OPENING, perform, record
+from support.archives import open_archive
 from support.oracle import (
     SECOND,
     SYMBOL,

@@ -12,11 +12,11 @@ import pytest
 import booktape
 from booktape.core.events import DepthEvent
 from booktape.errors import BookNotKnown, DamagedFile, NotRecorded
-from booktape.store.archive import open_archive
 from reader.conftest import CUTS, SECONDS
 from reader.day import SYMBOLS, tick, write, write_by_workers
 from reader.truth import Levels, moment, truths
 from store.small_recording import BTC, ETH, OPENING, RECORDS, expected, record
+from support.archives import open_archive
 from support.oracle import SECOND, connected, event, rest, snapshot, stream
 from support.rotation import finish, rotate
 

@@ -15,10 +15,10 @@ import booktape
 from booktape.errors import NotRecorded
 from booktape.reader.archive_files import ArchiveFiles
 from booktape.reader.rows import LISTS, SCHEMA, RowQuery, batches
-from booktape.store.archive import open_archive
 from reader.day import SYMBOLS, write
 from reader.truth import moment, truths
 from store.small_recording import OPENING, RECORDS, expected, perform, record
+from support.archives import open_archive
 
 
 @pytest.mark.parametrize("symbol", SYMBOLS)

@@ -11,10 +11,10 @@ import pytest
 
 import booktape
 from booktape.errors import BookNotKnown, CannotMerge, NotRecorded, UsageError
-from booktape.store.archive import open_archive
 from reader.day import SYMBOLS, day, drive, opening, write
 from reader.truth import moment
 from store.contents import final_files
+from support.archives import open_archive
 from support.rotation import finish
 
 SECONDS, CUT = 120, 60

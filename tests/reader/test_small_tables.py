@@ -10,9 +10,9 @@ import pytest
 
 import booktape
 from booktape.core.tape_records import SymbolListing
-from booktape.store.archive import open_archive
 from booktape.store.schema import CHECKS, NOTES
 from store.small_recording import BTC, OPENING
+from support.archives import open_archive
 from support.oracle import SECOND
 from support.rotation import finish
 

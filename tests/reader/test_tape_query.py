@@ -12,11 +12,11 @@ from booktape.core.tape_records import SegmentEnd, StreamMessage
 from booktape.errors import DamagedFile
 from booktape.reader.archive_files import ArchiveFiles
 from booktape.reader.tape_query import NO_ROWS, SymbolFilter, read_records, unsealed_outputs
-from booktape.store.archive import open_archive
 from booktape.store.tape_codec import decode_record, encode_record
 from booktape.wire.encode import encode_combined, encode_event
 from reader.truth import moment
 from store.small_recording import BTC, ETH, OPENING, YUAN, record
+from support.archives import open_archive
 from support.oracle import SECOND, connected, event, frozen, rest, snapshot, stream
 
 

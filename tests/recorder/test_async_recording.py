@@ -17,12 +17,12 @@ from booktape.core.tape_records import Checkpoint, ClockStep, Disconnected, Tape
 from booktape.reconstruct import Output
 from booktape.recorder.async_recording import AsyncRecording
 from booktape.store import parquet_file, segment_writer
-from booktape.store.archive import open_archive
 from booktape.store.catalog import lineage_of
 from booktape.store.layout import Layout
 from booktape.store.tape_reader import read_tape
 from store.contents import records_on_tape, stored, tapes
 from store.small_recording import BTC, ETH, RECORDS, YUAN, expected
+from support.archives import open_archive
 from support.oracle import SECOND, connected, start
 
 pytestmark = pytest.mark.real_time

@@ -16,12 +16,12 @@ from typing import Final
 import pytest
 
 from booktape.net.request_pause import NO_PAUSE
+from booktape.process_pool import SPAWN
 from booktape.reader.book_view import BookView
 from booktape.recorder import workers
 from booktape.recorder.settings import Partition, Settings
 from booktape.recorder.status import SHOWN, BookStatus, RecorderStatus
 from booktape.recorder.workers import (
-    _SPAWN,
     QUESTIONS_MAX,
     Workers,
     _Question,
@@ -197,7 +197,7 @@ def test_all_workers_pause_when_the_exchange_asks_one_of_them() -> None:
     assert first is not None
     assert second is not None
     assert tuple(second) == NO_PAUSE
-    process = _SPAWN.Process(target=first.__setitem__, args=(0, 7.5))
+    process = SPAWN.Process(target=first.__setitem__, args=(0, 7.5))
     process.start()
     process.join(PATIENCE_S)
     assert second[0] == 7.5

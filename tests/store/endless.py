@@ -15,7 +15,7 @@ from typing import Final
 
 from booktape.core.tape_records import TapeRecord
 from booktape.store import parquet_file
-from booktape.store.archive import open_archive
+from support.archives import open_archive
 from support.oracle import SECOND, connected, event, rest, snapshot, start, stream
 from support.rotation import rotate
 

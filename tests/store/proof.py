@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from booktape.core.gap_reasons import KILLED
-from booktape.store.archive import open_archive
 from store.contents import (
     assert_only_whole_files,
     digests,
@@ -15,6 +14,7 @@ from store.contents import (
     tapes,
 )
 from store.small_recording import OPENING, RECORDS, expected, standing
+from support.archives import open_archive
 
 
 def assert_recovers(root: Path, safe: int) -> None:

@@ -26,7 +26,8 @@ from booktape.core.tape_records import (
     TapeRecord,
 )
 from booktape.reconstruct import Output, Reconstruction
-from booktape.store.archive import Archive, open_archive
+from booktape.store.archive import Archive
+from support.archives import open_archive
 from support.oracle import (
     SECOND,
     asked,

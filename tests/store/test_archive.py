@@ -17,13 +17,14 @@ from booktape.core.gap_reasons import KILLED, NO_TAPE, STOPPED
 from booktape.core.sync import State
 from booktape.core.tape_records import DELISTED, TapeRecord
 from booktape.errors import DamagedTape, DirectoryInUse
-from booktape.store.archive import join_archive, open_archive
+from booktape.store.archive import join_archive
 from booktape.store.catalog import lineage_of
 from booktape.store.layout import Layout
 from booktape.store.tape_reader import read_ends
 from store.contents import assert_only_whole_files, records_on_tape, stored, tapes
 from store.endless import OPENING, records
 from store.small_recording import BTC, ETH, YUAN, Rotate, Scene, expected, record
+from support.archives import open_archive
 from support.oracle import SECOND, connected, event, listed, rest, snapshot, start, stream
 from support.rotation import finish
 

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from booktape.core.gap_reasons import STOPPED
-from booktape.store.archive import open_archive
 from booktape.store.schema import GAPS
 from store.contents import (
     assert_only_whole_files,
@@ -19,6 +18,7 @@ from store.contents import (
 from store.fragile import Disk
 from store.proof import assert_recovers
 from store.small_recording import RECORDS, expected, record
+from support.archives import open_archive
 
 APART = pytest.mark.parametrize("apart", [13, pytest.param(1, marks=pytest.mark.long)])
 """How many operations lie between two at which it is killed."""

@@ -24,7 +24,7 @@ from booktape.reader.archive_files import ArchiveFiles
 from booktape.rebuild import RebuildRequest, rebuild
 from booktape.recorder.async_recording import AsyncRecording
 from booktape.store import parquet_file
-from booktape.store.archive import open_archive, own_archive
+from booktape.store.archive import own_archive
 from booktape.verify.order import Scope
 from booktape.verify.run import verify
 from recorder.test_async_recording import SEGMENT_S
@@ -32,6 +32,7 @@ from store.contents import assert_only_whole_files, digests, stored
 from store.fragile import STEPS, Disk
 from store.proof import assert_recovers
 from store.small_recording import OPENING, RECORDS, expected, record
+from support.archives import open_archive
 from support.oracle import SECOND
 
 T = TypeVar("T")

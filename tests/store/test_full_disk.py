@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from booktape.errors import WriteFailed
-from booktape.store.archive import open_archive
 from store.contents import assert_only_whole_files
 from store.fragile import Disk, files_end_at
 from store.proof import assert_recovers
 from store.small_recording import RECORDS, perform, record
+from support.archives import open_archive
 
 APART = pytest.mark.parametrize("apart", [7, pytest.param(1, marks=pytest.mark.long)])
 """How many operations lie between two at which the disk is full."""

@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 
 from booktape.errors import CannotLock, DirectoryInUse, WriteFailed
-from booktape.store.archive import Archive, open_archive, own_archive
+from booktape.store.archive import Archive, own_archive
 from booktape.store.lock import lock_directory
+from support.archives import open_archive
 
 HOLDER = """
 import sys

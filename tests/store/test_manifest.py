@@ -12,12 +12,12 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from booktape.store.archive import open_archive
 from booktape.store.layout import Layout, Segment
 from booktape.store.manifest import seal_manifest
 from booktape.store.unsealed_file import FileSeal
 from store.fragile import Disk
 from store.small_recording import record
+from support.archives import open_archive
 
 SEGMENT = Segment(0, "a")
 ROOMS = ("tape", "snapshots", "gaps", "checks", "notes")

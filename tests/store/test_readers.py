@@ -11,9 +11,9 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from booktape.store.archive import open_archive
 from booktape.store.schema import SNAPSHOTS
 from store.small_recording import OPENING, RECORDS, expected, perform
+from support.archives import open_archive
 
 
 def by_duckdb(root: Path) -> list[dict[str, Any]]:

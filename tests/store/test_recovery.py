@@ -30,7 +30,7 @@ from booktape.rebuild import RebuildRequest, rebuild
 from booktape.store import parquet_file, recovery
 from booktape.store import segment_writer as writer_module
 from booktape.store import tape_writer as tape_module
-from booktape.store.archive import open_archive, own_archive
+from booktape.store.archive import own_archive
 from booktape.store.layout import Layout, Segment
 from booktape.store.recovery import Recovered, recover
 from booktape.store.segment_writer import SegmentWriter
@@ -40,6 +40,7 @@ from booktape.store.tape_writer import TapeWriter
 from store.contents import digests, end_of_tape, final_files, stored, tapes
 from store.fragile import Disk, SameThread
 from store.small_recording import OPENING, RECORDS, expected, record, standing
+from support.archives import open_archive
 from support.oracle import SECOND, connected, rest, snapshot
 
 if sys.version_info >= (3, 14):

@@ -13,10 +13,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from booktape.core.tape_records import TapeRecord
-from booktape.store.archive import open_archive
 from booktape.store.layout import Layout, Segment
 from booktape.store.tape_codec import encode_record
 from booktape.store.tape_reader import read_tape
+from support.archives import open_archive
 from support.oracle import connected, event, rest, snapshot, start, stream, tick
 from verify.small import sealed, verified
 

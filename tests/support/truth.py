@@ -211,7 +211,7 @@ class Truth:
         if wanted < (market.counting, market.update_id):
             market = self._begin(symbol)
         while (market.counting, market.update_id) < wanted:
-            if market.updates_left:
+            if market._left:
                 market.step()
             else:
                 market.open_slot()

@@ -28,8 +28,8 @@ from booktape.core.tape_records import (
     TapeRecord,
     Tick,
 )
-from booktape.store.archive import open_archive
 from booktape.wire.encode import encode_depth
+from support.archives import open_archive
 from support.oracle import SECOND, combined, ticker, top
 from support.rotation import finish, follow, rotate
 

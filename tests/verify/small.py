@@ -27,13 +27,13 @@ from booktape.core.tape_records import (
     SymbolListing,
     TapeRecord,
 )
-from booktape.store.archive import open_archive
 from booktape.store.tape_reader import read_lines
 from booktape.verify.files import measure
 from booktape.verify.order import Scope
 from booktape.verify.run import Report, verify
 from booktape.wire.encode import encode_combined, encode_ticker, encode_top
 from store.small_recording import Rotate, Scene, perform, record
+from support.archives import open_archive
 from support.oracle import SECOND, connected, event, levels, lost, rest, snapshot, stream
 
 if sys.version_info >= (3, 14):

@@ -76,7 +76,7 @@ def test_a_capped_size_is_right(tmp_path: Path) -> None:
     assert report.found.kept == []
     assert report.found.counts_of(X).equal == {"rows": 2, "checks": 2}
     assert as_json(report)["symbols"][X]["capped"] == 1
-    assert f"1 rows of {X} hold a capped size: the exchange writes {CAP}" in shown(tmp_path)
+    assert f"{X}: 1 row with a capped size: the exchange writes {CAP}" in shown(tmp_path)
 
 
 @pytest.mark.parametrize("size", ["92233720368.54775806", "9007199254740993"])

@@ -27,7 +27,7 @@ from booktape.reader import Recording
 from booktape.reader.shapes import checked_depth
 from booktape.store.target import check_folder
 from booktape.task_map import Shard
-from booktape.terminal import write_line, write_to_stderr
+from booktape.terminal import counted, write_line, write_to_stderr
 
 Format: TypeAlias = Literal["incremental_book_L2", "book_snapshot", "hftbacktest", "csv", "parquet"]
 
@@ -145,8 +145,8 @@ def _export_segments(
     left_out = sum(each.left_out for each in found.values())
     files, rows = (sum(getattr(one, name) for one in found.values()) for name in ("files", "rows"))
     write_line(
-        f"{len(found):,} segments: {len(found) - there - left_out:,} exported, {there:,} there already, "
-        f"{left_out:,} left out. {files:,} files, {rows:,} rows."
+        f"{counted(len(found), 'segment')}: {len(found) - there - left_out:,} exported, {there:,} there already, "
+        f"{left_out:,} left out. {counted(files, 'file')}, {counted(rows, 'row')}."
     )
     return int(bool(left_out))
 
@@ -217,6 +217,6 @@ def _outcomes(recording: Recording, symbol: str, request: _Request) -> Iterator[
 
 def _sentence(outcome: Outcome) -> str:
     if isinstance(outcome, Written):
-        return f"{outcome.path}: {outcome.rows:,} rows"
+        return f"{outcome.path}: {counted(outcome.rows, 'row')}"
     until = outcome.end_time or "now"
     return f"{outcome.symbol}: not known from {outcome.start_time} until {until} ({outcome.reason})"

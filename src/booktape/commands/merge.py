@@ -55,8 +55,8 @@ def merge(
         terminal.write_to_stderr(sentence)
     for path in outcome.unsealed:
         terminal.write_to_stderr(f"{path} is not sealed, and left out.")
-    segments = "1 segment" if outcome.segments == 1 else f"{outcome.segments} segments"
-    terminal.write_line(f"{out}: {segments} from {len(archives)} archives")
+    segments = terminal.counted(outcome.segments, "segment")
+    terminal.write_line(f"{out}: {segments} from {terminal.counted(len(archives), 'archive')}")
     return int(bool(outcome.damaged))
 
 

@@ -14,7 +14,7 @@ from booktape.reader.progress import progress_bar
 from booktape.rebuild import RebuildOutcome, RebuildRequest, tapes_to_rebuild
 from booktape.rebuild import rebuild as rebuild_archive
 from booktape.store.target import check_archive
-from booktape.terminal import write_line
+from booktape.terminal import counted, write_line
 
 
 def rebuild(  # noqa: PLR0913 - each is one documented option
@@ -90,7 +90,7 @@ def _summary(outcomes: list[RebuildOutcome], shard: str | None) -> str:
         "left out": damaged,
     }
     parts = [f"{count:,} {what}" for what, count in counts.items() if count]
-    text = f"{len(outcomes):,} segments: {', '.join(parts) or 'none in this shard'}."
+    text = f"{counted(len(outcomes), 'segment')}: {', '.join(parts) or 'none in this shard'}."
     if shard:
         text = (
             f"Shard {shard}: {text} When all shards are done, the same command without --shard "

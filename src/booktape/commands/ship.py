@@ -14,7 +14,7 @@ from booktape.recorder.run import on_stop_signals
 from booktape.ship.shipper import Shipper
 from booktape.store.catalog import sealed_tapes, unsealed_segments
 from booktape.store.layout import Layout
-from booktape.terminal import log_to_stderr, write_line
+from booktape.terminal import counted, log_to_stderr, write_line
 
 if TYPE_CHECKING:
     from booktape.ship.bucket import Bucket
@@ -41,9 +41,12 @@ def ship(directory: NamedPath, address: str) -> None:
         raise NotRecorded(f"{directory} has no sealed segment to ship.")
     log_to_stderr()
     asyncio.run(_ship(layout, bucket))
-    write_line(f"All {len(sealed_tapes(layout)):,} sealed segments are in {bucket.address}.")
+    sealed = counted(len(sealed_tapes(layout)), "segment")
+    write_line(f"All that is sealed is in {bucket.address}: {sealed}.")
     if unsealed := unsealed_segments(layout):
-        write_line(f"{len(unsealed):,} more are not sealed yet: `booktape record` seals them.")
+        write_line(
+            f"Not sealed yet: {counted(len(unsealed), 'segment')}. `booktape record` seals them."
+        )
 
 
 async def _ship(layout: Layout, bucket: Bucket) -> None:

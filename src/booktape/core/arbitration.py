@@ -158,7 +158,6 @@ class SymbolFeed:
             self._reset_candidate = old
             return []
         self.reset()
-        self._mark_released(candidate.event)
         self._mark_released(event)
         first_ns, second_ns = candidate.received_ns, old.received_ns
         return [(second_ns, IdsReset()), (first_ns, candidate.event), (second_ns, event)]

@@ -161,7 +161,7 @@ def _check_equal(surveyed: Iterable[_Surveyed], every: int | None) -> None:
     counts = sorted({start.every for start in starts})
     if every is None and len(counts) > 1:
         raise CannotMerge(
-            f"These archives have a row every {' and every '.join(map(str, counts))} updates. "
+            f"These archives have different numbers of updates a row: {' and '.join(map(str, counts))}. "
             f"Choose one for the result, such as --every {counts[0]}."
         )
 

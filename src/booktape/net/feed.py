@@ -22,6 +22,7 @@ from booktape.net.connection import Connection
 from booktape.net.context import NetContext
 from booktape.net.http import CONCURRENCY_MAX
 from booktape.net.rate_limit import RateLimit
+from booktape.terminal import counted
 from booktape.wire.limits import ATTEMPTS_PER_WINDOW, ATTEMPTS_WINDOW_S, CONNECTION_LIFE_S
 
 HEALTHY_S: Final = 60.0
@@ -52,7 +53,7 @@ def check_descriptors(context: NetContext, symbols: tuple[str, ...], connections
     Each connection needs two, since its successor is opened before it is closed.
     """
     streams = 2 * connections * len(context.venue.split(symbols, context.suffixes))
-    what = f"{len(symbols):,} symbols on --connections {connections}"
+    what = f"{counted(len(symbols), 'symbol')} on --connections {connections}"
     descriptors.require(descriptors.OWN + streams + CONCURRENCY_MAX, what)
 
 

@@ -19,6 +19,7 @@ from booktape.plot import style
 from booktape.reader import Coverage, Gap, Recording
 from booktape.reader.days import DayCoverage, day_coverage, days_between
 from booktape.reader.raster import Floats
+from booktape.terminal import counted
 
 _NUMBERED_DAYS: Final = 14
 """With more days there is no room for numbers in the cells."""
@@ -86,8 +87,7 @@ def cell_text(one: DayCoverage) -> str:
         known = f"{one.known_s:,.0f} s"
     else:
         known = f"{floor(one.share * 10_000) / 100:.4g} %"
-    gaps = "" if not one.gaps else "\n1 gap" if one.gaps == 1 else f"\n{one.gaps:,} gaps"
-    return known + gaps
+    return f"{known}\n{counted(one.gaps, 'gap')}" if one.gaps else known
 
 
 def _label_axes(picture: Figure, axes: Axes, symbols: Sequence[str], days: Sequence[date]) -> None:

@@ -16,6 +16,7 @@ from booktape.reader import Book, Recording
 from booktape.reader.raster import Floats
 from booktape.reader.time_range import coverage_of
 from booktape.reader.times import Moment
+from booktape.terminal import counted
 
 _AUTO_BPS: Final = 25.0
 _AUTO_SPREADS: Final = 10.0
@@ -82,7 +83,9 @@ def _fill(axes: Axes, side: _Side) -> Artist:
     prices = np.append(side.price[within], side.edge)
     totals = np.append(total, total[-1])
     axes.step(prices, totals, where="post", color=side.color, lw=1.2)
-    label = f"{side.label}: {total[-1]:,.4g} within the picture, on {within.sum():,} levels"
+    label = (
+        f"{side.label}: {total[-1]:,.4g} within the picture, on {counted(within.sum(), 'level')}"
+    )
     return axes.fill_between(prices, totals, step="post", color=side.color, alpha=0.35, label=label)
 
 

@@ -15,6 +15,7 @@ from booktape.reader import Recording
 from booktape.reader.raster import Floats
 from booktape.reader.time_range import TimeRange
 from booktape.reader.times import Moment
+from booktape.terminal import counted
 
 COLUMNS: Final = 1_000
 LEVELS: Final = 5
@@ -43,7 +44,7 @@ def spread(
     _prices(price, touch, style.assets(symbol)[1])
     _line(width, touch, touch.spread_bps, "spread (bps of the mid)")
     width.set_ylim(bottom=0)
-    _line(weight, touch, imbalance(touch), f"imbalance of\nthe best {levels} levels")
+    _line(weight, touch, imbalance(touch), f"imbalance of\nthe best {counted(levels, 'level')}")
     weight.axhline(0, color=style.NEUTRAL, lw=0.6, ls=":")
     weight.set_ylim(-1.05, 1.05)
     weight.set_yticks([-1, 0, 1], ["-1 (asks)", "0", "+1 (bids)"])

@@ -21,6 +21,7 @@ from matplotlib.patches import Patch
 from booktape.errors import UsageError
 from booktape.reader import Gap
 from booktape.reader.time_range import TimeRange
+from booktape.terminal import counted
 
 BID: Final = "#0072B2"
 ASK: Final = "#D55E00"
@@ -118,8 +119,7 @@ def hatch_gaps(axes: Axes, stretch: TimeRange) -> list[Patch]:
 
 
 def _gap_text(gaps: Sequence[Gap], lost_s: float) -> str:
-    count = "1 gap" if len(gaps) == 1 else f"{len(gaps):,} gaps"
-    return f"{count}, {lost_s:,.3g} s"
+    return f"{counted(len(gaps), 'gap')}, {lost_s:,.3g} s"
 
 
 HORIZON: Final = "horizon: all levels are known up to here"

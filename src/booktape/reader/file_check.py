@@ -12,6 +12,7 @@ from booktape.store.layout import symbol_folder
 from booktape.store.manifest import read_manifest
 from booktape.store.schema import TABLES
 from booktape.store.tape_reader import first_line
+from booktape.terminal import counted
 
 
 def check_files(archive: ArchiveFiles) -> None:
@@ -35,5 +36,7 @@ def check_files(archive: ArchiveFiles) -> None:
             for name, seal in read_manifest(opened.read()).files.items():
                 path = f"{archive.root}/{name}"
                 if sizes.get(path, seal.bytes) != seal.bytes:
-                    why = f"it was sealed with {seal.bytes:,} bytes, and has {sizes[path]:,}"
+                    why = (
+                        f"it was sealed with {counted(seal.bytes, 'byte')}, and has {sizes[path]:,}"
+                    )
                     archive.report_damage(path, why)

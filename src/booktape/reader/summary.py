@@ -20,6 +20,7 @@ from booktape.reader import Coverage, Recording
 from booktape.store.catalog import sealed_tapes, unsealed_segments
 from booktape.store.layout import Layout
 from booktape.store.tape_reader import first_line, read_tape
+from booktape.terminal import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +98,8 @@ def _remarks(found: ArchiveSummary) -> Iterator[Text]:
     for symbol in found.symbols:
         if symbol.stray_rows:
             yield Text(
-                f"{symbol.symbol}: {symbol.stray_rows:,} rows were stamped by a clock that was wrong by "
-                "more than a day. They do not count in its time and coverage."
+                f"{symbol.symbol}: stamped by a clock that was wrong by more than a day: "
+                f"{counted(symbol.stray_rows, 'row')}. Not counted in its time and coverage."
             )
     if any("undeclared" in symbol.gaps for symbol in found.symbols):
         yield Text(
@@ -126,8 +127,8 @@ def _reasons(gaps: dict[str, int]) -> str:
 def _footer(found: ArchiveSummary) -> str:
     text = f"tape: {found.tape_files} sealed, {found.tape_bytes / 1e6:,.1f} MB."
     if found.unsealed:
-        what = "1 segment is" if found.unsealed == 1 else f"{found.unsealed} segments are"
-        text += f" {what} not sealed: still being written, or left for the next start."
+        segments = counted(found.unsealed, "segment")
+        text += f" Not sealed: {segments}, still being written or left for the next start."
     if found.shards:
         text += f" Of the symbols: shard {', '.join(found.shards)}."
     return text

@@ -24,6 +24,7 @@ from booktape.recorder.settings import Settings
 from booktape.store.durable_files import free_bytes
 from booktape.store.layout import Layout
 from booktape.store.lock import lock_directory
+from booktape.terminal import counted
 
 ANSWER_S: Final = 20.0
 """How long the exchange may take. A recorder itself would go on trying for ever."""
@@ -88,7 +89,8 @@ async def _ask(settings: Settings, context: NetContext, rest: RestClient) -> lis
         symbols = settings.wanted(settings.checked(listed))
         check_descriptors(context, symbols, settings.connections)
         streams = len(context.venue.split(symbols, context.suffixes))
-        return f"{len(symbols):,} symbols on {streams * settings.connections} connections"
+        connections = counted(streams * settings.connections, "connection")
+        return f"{counted(len(symbols), 'symbol')} on {connections}"
 
     found = [_try("symbols", check_symbols)]
     if offset is None:

@@ -14,6 +14,7 @@ import structlog
 
 from booktape.core.tape_records import FORMAT, SegmentStart
 from booktape.errors import UsageError
+from booktape.terminal import counted
 from booktape.version import VERSION
 from booktape.wire.endpoints import DEPTH, DEPTH_ONLY, Venue
 from booktape.wire.exchange_info import ExchangeInfo, SymbolInfo
@@ -115,10 +116,10 @@ class Settings:
             ("ws-url", " ".join(self.venue.ws_urls)),
             ("symbols", " ".join(self.symbols) or whole),
             ("shard", str(self.shard)),
-            ("every", f"{self.every:,} updates"),
+            ("every", counted(self.every, "update")),
             ("out", str(self.out.absolute())),
             ("duration", "until a signal" if self.duration_s is None else f"{self.duration_s:g} s"),
-            ("depth", f"{self.depth:,} levels"),
+            ("depth", counted(self.depth, "level")),
             ("connections", str(self.connections)),
             ("segment", f"{self.segment_s:g} s"),
             ("rollover-at", rollover),

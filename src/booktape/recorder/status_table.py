@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from booktape.recorder.status import SHOWN, BookStatus, RecorderStatus, Trouble
+from booktape.terminal import counted
 
 REFRESH_S: Final = 1.0
 RATE_S: Final = 5.0
@@ -125,11 +126,11 @@ def _others(books: Sequence[BookStatus], now_ns: int) -> str:
 
 
 def _footer(now: RecorderStatus) -> str:
-    lost = f"{now.lost_lines:,} lines of the log lost · " if now.lost_lines else ""
+    lost = f"{counted(now.lost_lines, 'line')} of the log lost · " if now.lost_lines else ""
     waits = now.backlog
     shipping = f"{waits.text(now.at_ns / 1e9)} not shipped · " if waits and waits.segments else ""
     return (
-        f"{now.known} of {len(now.books)} books known · {now.records:,} records · "
-        f"lag {now.lag_ms:.1f} ms · {now.waiting} waiting · {now.requests} REST requests · "
+        f"{now.known:,} of {counted(len(now.books), 'book')} known · {counted(now.records, 'record')} · "
+        f"lag {now.lag_ms:.1f} ms · {now.waiting} waiting · {counted(now.requests, 'REST request')} · "
         f"{now.bytes_an_hour / 1e6:,.0f} MB an hour · {lost}{shipping}Ctrl-C seals the files"
     )

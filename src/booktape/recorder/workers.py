@@ -7,7 +7,6 @@ workers, sums up their status, and passes signals on. If a worker ends before it
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
 import os
 import secrets
 import signal
@@ -27,6 +26,7 @@ import structlog
 from booktape import descriptors, tuning
 from booktape.errors import BooktapeError, NothingRecorded, WorkerFailed
 from booktape.net.request_pause import NO_PAUSE
+from booktape.process_pool import SPAWN
 from booktape.reader.book_view import BookView
 from booktape.recorder.recorder import Recorder
 from booktape.recorder.run import RecorderLike, run_until_signalled
@@ -53,8 +53,6 @@ this process passes its own on."""
 
 _BLOCKED: Final = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
 """Signals that are blocked while a worker starts."""
-
-_SPAWN: Final = multiprocessing.get_context("spawn")  # not forked: this process has threads
 
 log = structlog.get_logger()
 
@@ -208,7 +206,7 @@ class Workers:
 def partitions(count: int) -> list[Partition]:
     """The partitions of `count` workers."""
     # Steady time is the machine's (on Linux and macOS), so it is the same in every process.
-    run, pause_memory = secrets.token_hex(4), _SPAWN.RawArray(c_double, NO_PAUSE)
+    run, pause_memory = secrets.token_hex(4), SPAWN.RawArray(c_double, NO_PAUSE)
     return [Partition(index, count, run, pause_memory) for index in range(count)]
 
 
@@ -230,9 +228,9 @@ def _sum(parts: list[RecorderStatus]) -> RecorderStatus:
 
 
 def _start(settings: Settings) -> _Worker:
-    receiver, sender = _SPAWN.Pipe(duplex=False)
-    questions, asking = _SPAWN.Pipe(duplex=False)
-    process = _SPAWN.Process(target=_work, args=(settings, sender, questions))
+    receiver, sender = SPAWN.Pipe(duplex=False)
+    questions, asking = SPAWN.Pipe(duplex=False)
+    process = SPAWN.Process(target=_work, args=(settings, sender, questions))
     # A new process inherits the blocked signals. So a signal that comes while it is still starting waits until the
     # worker can stop in order, instead of killing it.
     resource_tracker.ensure_running()  # else it would be started in between, and unblock signals

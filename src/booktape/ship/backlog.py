@@ -13,6 +13,7 @@ from booktape.store.catalog import sealed_tapes
 from booktape.store.layout import Layout, Segment
 from booktape.store.manifest import read_manifest
 from booktape.store.opening import open_file
+from booktape.terminal import counted
 
 
 class Waiting(NamedTuple):
@@ -43,9 +44,8 @@ class Backlog:
 
     def text(self, now_s: float) -> str:
         """`2 segments (34.1 MB, the oldest for 1:02:00)`."""
-        what = "1 segment" if self.segments == 1 else f"{self.segments:,} segments"
         oldest = timedelta(seconds=round(self.age_s(now_s)))
-        return f"{what} ({self.bytes / 1e6:,.1f} MB, the oldest for {oldest})"
+        return f"{counted(self.segments, 'segment')} ({self.bytes / 1e6:,.1f} MB, the oldest for {oldest})"
 
 
 def find_waiting(

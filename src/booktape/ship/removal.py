@@ -18,9 +18,9 @@ log = structlog.get_logger()
 
 
 def remove_shipped(layout: Layout, shipped: Iterable[Segment], before_us: int) -> list[Segment]:
-    """Remove those of the `shipped` segments that began before a time; returns them.
+    """Remove those of the `shipped` segments that began before a time. Returns those that are removed.
 
-    A segment that no other one continues stays: the next recording begins with its last checkpoints. The oldest
+    The first that cannot be removed is logged, and ends it: the next call tries it again. A segment that no other one continues stays: the next recording begins with its last checkpoints. The oldest
     goes first, and files go before their tape, and the manifest goes last, so that a removal that was interrupted is completed later.
     Folders stay, since a recorder may be about to put a file there.
     """
@@ -29,14 +29,17 @@ def remove_shipped(layout: Layout, shipped: Iterable[Segment], before_us: int) -
     if not old:
         return []
     after = lineage_of(layout).after
-    removed = [one for one in old if after.get(one) or not layout.tape(one).exists()]
-    for segment in removed:
+    removed: list[Segment] = []
+    for segment in old:
+        if not after.get(segment) and layout.tape(segment).exists():
+            continue
         try:
             _remove(layout, segment)
         except (WriteFailed, ValueError) as error:
             log.warning("a shipped segment could not be removed", why=str(error))
-            return []
+            break
         log.info("removed here, since it is in the bucket", segment=segment.name)
+        removed.append(segment)
     return removed
 
 

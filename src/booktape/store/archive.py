@@ -57,17 +57,6 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @contextmanager
-def open_archive(root: Path) -> Iterator[Archive]:
-    """Lock the directory and recover what a killed recorder left in it.
-
-    Raises DirectoryInUse when another recorder has it.
-    """
-    with own_archive(root) as archive:
-        archive.repair()
-        yield archive
-
-
-@contextmanager
 def own_archive(root: Path) -> Iterator[Archive]:
     """Lock the directory. The caller must call `repair` before anything else.
 

@@ -18,6 +18,7 @@ from booktape.errors import WriteFailed
 from booktape.store.durable_files import disk_errors_named
 from booktape.store.schema import SCALARS, SNAPSHOTS
 from booktape.store.unsealed_file import FileSeal, UnsealedFile
+from booktape.terminal import counted
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -80,7 +81,9 @@ class ParquetFile:
         with disk_errors_named(self.path):
             found = pq.read_metadata(self.path).num_rows
         if found != rows:
-            raise WriteFailed(self.path, f"it holds {found} rows, and should hold {rows}")
+            raise WriteFailed(
+                self.path, f"it should hold {counted(rows, 'row')}, and holds {found:,}"
+            )
         return seal
 
 

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from booktape.store.layout import Segment
 from booktape.store.lineage import Lineage
+from booktape.terminal import counted
 from booktape.verify.findings import Finding, Findings, Kind
 from booktape.verify.model.checkpoint import CheckpointTexts, cold
 from booktape.verify.segment import SegmentResult
@@ -201,7 +202,7 @@ class Continuity:
             if counts.inherited:
                 counts.trusted = counts.inherited
                 what = (
-                    f"{counts.inherited} rows follow from the checkpoint it begins with, "
+                    f"{counted(counts.inherited, 'row')} from the checkpoint it begins with, "
                     "which no tape before it proves"
                 )
                 name = result.segment.name

@@ -11,6 +11,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from booktape.terminal import counted
 from booktape.verify.findings import Counts, Finding, Kind
 from booktape.verify.model.decimals import CAP
 from booktape.verify.run import Report, verdict
@@ -42,8 +43,8 @@ def render_shard(report: Report, shard: str) -> Group:
     findings = [_finding(finding) for finding in report.found.kept[:SHOWN_MAX]]
     number = report.found.count.total()
     sentence = (
-        f"Shard {shard}: {report.segments} segments, each by itself, with {number} findings. When all shards are "
-        "done, the same command without --shard makes the report."
+        f"Shard {shard}: {counted(report.segments, 'segment')}, each by itself, with "
+        f"{counted(number, 'finding')}. When all shards are done, the same command without --shard makes the report."
     )
     return Group(_symbols(report), *findings, Text(sentence, style="red" if number else ""))
 
@@ -112,7 +113,7 @@ def _remarks(report: Report) -> Iterator[str]:
     for symbol, counts in sorted(report.found.symbols.items(), key=lambda item: item[0] or ""):
         if counts.capped:
             yield (
-                f"{counts.capped:,} rows of {symbol} hold a capped size: "
+                f"{symbol}: {counted(counts.capped, 'row')} with a capped size: "
                 f"the exchange writes {CAP} for this size or more."
             )
 

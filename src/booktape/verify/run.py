@@ -16,6 +16,7 @@ from booktape.errors import FolderNotShared, UsageError
 from booktape.store.catalog import unsealed_segments
 from booktape.store.layout import Layout, Segment, symbol_folder
 from booktape.task_map import Workers, map_tasks
+from booktape.terminal import counted
 from booktape.verify.continuity import Continuity
 from booktape.verify.files import SegmentFiles
 from booktape.verify.findings import Findings, Kind
@@ -174,7 +175,7 @@ def verdict(report: Report) -> str:
     """The outcome in one sentence."""
     count = report.found.count
     if report.clean:
-        segments = "1 segment" if report.segments == 1 else f"{report.segments} segments"
+        segments = counted(report.segments, "segment")
         return f"Verified: everything stored in {segments} follows from the tapes."
     parts = []
     if count[Kind.DIFFERENT]:

@@ -44,7 +44,6 @@ BINANCE_US: Final = Weights(
 )
 
 WEIGHT_PER_MINUTE: Final = BINANCE.per_minute
-EXCHANGE_INFO_WEIGHT: Final = BINANCE.exchange_info
 
 USED_WEIGHT_HEADER: Final = "X-MBX-USED-WEIGHT-1M"
 """Each answer has the weight that the IP has used in the current minute, in all its requests together."""

@@ -18,6 +18,7 @@ from booktape.sim.faults.outcomes import GOING_AWAY, Cut, OpenConnection
 from booktape.wire.binance import decode_event
 from sim.exchange import BTC, faulty, last_id, market, pairs
 from sim.visitor import Visit, Visitor, ids, visit
+from support.connections import count_open
 
 # ── cuts ────────────────────────────────────────────────────────────────────────────────────
 
@@ -104,13 +105,13 @@ async def test_a_half_open_connection_carries_nothing_and_does_not_end() -> None
         await alive.count(50)
         assert (len(dead.messages), len(dead.pings)) == (10, 2)
         assert not dead.ended
-        assert server.open_connections == 2
+        assert count_open(server) == 2
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.1):
                 await dead.socket.close()
         await dead.end()
         await asyncio.sleep(0.001)
-        assert server.open_connections == 1
+        assert count_open(server) == 1
         assert not server.violations
 
 

@@ -28,6 +28,7 @@ from sim.exchange import (
     pairs,
 )
 from sim.visitor import Naive, visit
+from support.connections import count_open
 from support.truth import TracedMarket
 
 
@@ -266,4 +267,4 @@ async def test_what_is_sent_late_stays_behind_when_the_client_leaves() -> None:
         await visitor.count(3)
         await visitor.socket.close()
         await asyncio.sleep(0.001)
-        assert not visit_.server.open_connections
+        assert not count_open(visit_.server)

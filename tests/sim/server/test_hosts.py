@@ -22,6 +22,7 @@ from booktape.sim.messages import depth_stream
 from booktape.sim.server.server import SimServer
 from sim.exchange import BTC, market
 from sim.visitor import Naive, Visit, Visitor, ids, texts, visit
+from support.connections import count_open
 
 BOTH = "BTCUSDT", "ETHUSDT"
 DEPTH = "depth?symbol=BTCUSDT&limit=5000"
@@ -63,7 +64,7 @@ async def test_both_hosts_serve_the_same_market() -> None:
         for body in (await visit_.depth("BTCUSDT"), (await second_gets(visit_, DEPTH))[1]):
             book = Naive(body)
             assert (book.bids, book.asks) == texts(truth.book("BTCUSDT", book.id))
-        assert server.connections == server.open_connections == 3
+        assert server.connections == count_open(server) == 3
 
 
 async def test_each_host_has_faults_of_its_own() -> None:

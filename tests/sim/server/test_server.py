@@ -25,6 +25,7 @@ from booktape.wire.endpoints import Venue
 from booktape.wire.exchange_info import decode_exchange_info
 from booktape.wire.limits import USED_WEIGHT_HEADER
 from sim.visitor import Naive, Visit, deaf, ids, texts, visit
+from support.connections import close_all, count_open
 from support.truth import TracedMarket
 from support.virtual_time import START_NS, WallClock
 
@@ -398,7 +399,7 @@ async def test_a_slow_client_is_cut_off_and_the_others_are_not(
         assert server.violations == {"slow": 1}
         before = len(visitor.messages)
         await visitor.count(before + 20)
-        assert server.open_connections == 1
+        assert count_open(server) == 1
 
 
 async def test_a_patient_exchange_waits_for_a_slow_client(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -448,7 +449,7 @@ async def test_connections_can_be_ended_by_hand() -> None:
         for abrupt, code in ((False, GOING_AWAY), (True, 1006)):
             visitor = await visit_.listen(BTC)
             await visitor.count(1)
-            await visit_.server.close_connections(abrupt=abrupt)
+            await close_all(visit_.server, abrupt=abrupt)
             await visitor.end()
             assert visitor.socket.close_code == code
         assert visit_.server.connections == 2

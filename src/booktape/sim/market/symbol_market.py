@@ -91,11 +91,6 @@ class SymbolMarket:
 
     # ── moving on ───────────────────────────────────────────────────────────────────────────
 
-    @property
-    def updates_left(self) -> int:
-        """How many updates of this slot are still to be made."""
-        return self._left
-
     def step(self) -> None:
         """Make the next single update, in whatever slot it falls."""
         while not self._left:

@@ -222,16 +222,6 @@ class SimServer:
         """How many WebSocket connections were accepted so far."""
         return sum(host.streams.accepted for host in self._hosts)
 
-    @property
-    def open_connections(self) -> int:
-        """How many WebSocket connections are open."""
-        return sum(len(host.streams.clients) for host in self._hosts)
-
-    async def close_connections(self, *, abrupt: bool = False) -> None:
-        """End every WebSocket connection now, with a close frame or abruptly."""
-        for host in self._hosts:
-            await host.streams.close(abrupt=abrupt)
-
     async def _play(self) -> None:
         try:
             await self._pacer.run(self._now_us, self._step)

@@ -1,0 +1,43 @@
+"""What the image and the compose file take from the recorder: a writable root, a home, every right of root."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+CONFINED: Final = """
+mount -t tmpfs tmpfs "$0" && mount -o remount,bind,ro / || exit 99
+cd "$0"
+echo >/tmp/written && exit 98
+unset HOME TMPDIR
+exec setpriv --no-new-privs --bounding-set=-all --inh-caps=-all "$@"
+"""
+"""In a mount namespace of its own: only this folder can be written, as `read_only: true` with a volume leaves it."""
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_it_records_and_verifies_under_a_read_only_root(workers: str, tmp_path: Path) -> None:
+    """Also with several processes, which share memory and need no file for it."""
+    booktape = f"{sys.executable} -m booktape"
+    record = (
+        f"{booktape} record BTCUSDT ETHUSDT --exchange sim --duration 3 --web 0 --out books "
+        f"--workers {workers}"
+    )
+    done = subprocess.run(
+        [
+            *("unshare", "--mount", "sh", "-c", CONFINED, tmp_path),
+            *("sh", "-ec", f"{record}; {booktape} verify books"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if "unshare:" in done.stderr or done.returncode == 99:
+        pytest.skip(f"no namespace of its own is granted here: {done.stderr.strip()}")
+    assert done.returncode == 0, done.stderr
+    assert "Verified: everything stored" in done.stdout
