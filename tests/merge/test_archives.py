@@ -240,7 +240,7 @@ def test_what_does_not_fit_together_is_refused(
     with pytest.raises(CannotMerge, match="different exchanges: other and test exchange"):
         merge_folders(a, with_starts(b, tmp_path / "exchange", exchange="other"), out=out)
     coarse = with_starts(b, tmp_path / "coarse", every=10)
-    with pytest.raises(CannotMerge, match=r"every 2 and every 10 updates.*--every 2"):
+    with pytest.raises(CannotMerge, match=r"updates a row: 2 and 10.*--every 2"):
         merge_folders(a, coarse, out=out)
     (tmp_path / "empty" / "tape").mkdir(parents=True)
     with pytest.raises(NotRecorded, match="nothing to merge"):
