@@ -18,8 +18,7 @@ BOOKTAPE = (sys.executable, "-m", "booktape")
 RECORD = ("record", "BTCUSDT", "ETHUSDT", "XRPBTC", "--every", "10", "--duration", "20")
 QUERY = f"""
     SELECT symbol, event_time, update_id, epoch,
-           bid_price[1] AS best_bid, ask_price[1] AS best_ask,
-           len(bid_price) AS bids, len(ask_price) AS asks
+           best_bid, best_ask, len(bid_price) AS bids, len(ask_price) AS asks
     FROM '{OUT}/snapshots/**/*.parquet'
     ORDER BY symbol, update_id
 """

@@ -1,7 +1,7 @@
 """SQL over a long recording: one line reads a month, and no file is opened that is not needed.
 
 `python examples/month.py data`. Symbol and date stand in the folders' names; a filter on them leaves
-all other folders alone. The columns of levels are read only when they are asked for.
+all other folders alone. Best prices are columns of their own; the levels are read only when they are asked for.
 """
 
 # %%
@@ -41,7 +41,7 @@ print(
 print(
     duckdb.sql("""
     SELECT symbol, hour(receive_time) AS hour,
-           median((ask_price[1] - bid_price[1]) / (ask_price[1] + bid_price[1]) * 20000) AS bps
+           median((best_ask - best_bid) / (best_ask + best_bid) * 20000) AS bps
     FROM books GROUP BY symbol, hour ORDER BY symbol, hour
 """)
 )
@@ -50,9 +50,7 @@ print(
 first = duckdb.execute("SELECT symbol, min(date) FROM books GROUP BY ALL ORDER BY ALL").fetchall()[
     0
 ]
-one_day = (
-    "SELECT count(*), avg(ask_price[1] - bid_price[1]) FROM books WHERE symbol = ? AND date = ?"
-)
+one_day = "SELECT count(*), avg(best_ask - best_bid) FROM books WHERE symbol = ? AND date = ?"
 print(duckdb.execute(one_day, first).fetchall())
 
 # %% Realised volatility a day, from minute to minute, never across a gap
@@ -60,7 +58,7 @@ print(
     duckdb.sql("""
     WITH minutes AS (
         SELECT symbol, date, epoch, date_trunc('minute', receive_time) AS minute,
-               last((bid_price[1] + ask_price[1]) / 2 ORDER BY update_id) AS mid
+               last((best_bid + best_ask) / 2 ORDER BY update_id) AS mid
         FROM books GROUP BY ALL),
     steps AS (
         SELECT symbol, date, ln(mid / lag(mid) OVER (PARTITION BY symbol, epoch ORDER BY minute))

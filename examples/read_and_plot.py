@@ -17,8 +17,8 @@ for own in rec.coverage():
 
 # %% The last minute, row by row: a gap comes as an object of its own
 last = next(own.last for own in rec.coverage() if own.symbol == symbol)
-for item in rec.snapshots(symbol, depth=1).resample("10s").to_arrow("wide").to_pylist()[-6:]:
-    print(item["time"], item["bid_px_00"], item["ask_px_00"])
+for item in rec.quotes(symbol).resample("10s").to_arrow().to_pylist()[-6:]:
+    print(item["time"], item["best_bid"], item["best_ask"])
 for row in rec.snapshots(symbol, depth=1):
     if isinstance(row, booktape.Gap):
         print("not known from", row.start_time, "until", row.end_time, "because:", row.reason)

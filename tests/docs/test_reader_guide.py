@@ -25,12 +25,14 @@ def test_the_guide_runs(
     for example in EXAMPLES:
         exec(compile(example, "reader.md", "exec"), names)  # noqa: S102 it is our own guide
         shown.append(capsys.readouterr().out)
-    opening, rows, iterating, grid, moments = shown
+    opening, rows, iterating, quotes, grid, moments = shown
     assert "['BTCUSDT', 'ETHUSDT']" in opening
     assert "BTCUSDT 190 94.975% {'disconnected': 1}" in opening
     assert "bid_px_00" in rows
     assert "(50, 40) (50,)" in rows
     assert "not known from 2026-06-09 00:01:40+00:00 until 2026-06-09 00:01:50" in iterating
+    assert "best_ask_size" in quotes
+    assert "spread_bps" in quotes
     assert "std" in grid
     assert moments.splitlines()[0] == "100.5"
     assert len(moments.splitlines()) == 1 + 9 + 9

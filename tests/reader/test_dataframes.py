@@ -56,3 +56,4 @@ def test_a_query_reads_nothing_before_it_is_asked(
     rec.snapshots("NOSUCH", depth=2).resample("1s")
     rec.replay("NOSUCH")
     rec.snapshots("NOSUCH").batches()
+    rec.quotes("NOSUCH").batches()

@@ -124,7 +124,7 @@ def test_events_that_were_held_for_a_snapshot_come_with_it(tmp_path: Path) -> No
     assert [s.event.last_id if s.event else None for s in steps] == [
         s.book.update_id if s.book.updates else None for s in steps
     ]
-    rows = {row[2]: row[5:9] for row in expected(RECORDS).rows[BTC]}
+    rows = {row[2]: row[9:13] for row in expected(RECORDS).rows[BTC]}
     told = {s.book.update_id: s.book for s in steps}
     for update_id, row in rows.items():
         book = told[int(str(update_id))]

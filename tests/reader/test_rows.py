@@ -98,7 +98,9 @@ def test_of_files_of_other_times_the_footer_is_read_once(
         return really(path)
 
     monkeypatch.setattr(place, "open", opening)
-    monkeypatch.setattr(pq.ParquetFile, "read_row_group", lambda *_, **__: pytest.fail("rows read"))
+    monkeypatch.setattr(
+        pq.ParquetFile, "read_row_groups", lambda *_, **__: pytest.fail("rows read")
+    )
     week_us = 7 * 86_400_000_000
     files = place.rows("symbol=BTCUSDT")
     end_us = files[0].segment.start_us - week_us
@@ -113,13 +115,13 @@ def test_row_groups_of_other_times_are_not_read(
     """A minute touches one or two groups of a long file."""
     write(tmp_path, 2_000, segment_s=3_600)
     read: list[int] = []
-    whole = pq.ParquetFile.read_row_group
+    whole = pq.ParquetFile.read_row_groups
 
-    def reading(self: pq.ParquetFile, i: int, columns: list[str]) -> pa.Table:
-        read.append(i)
-        return whole(self, i, columns=columns)
+    def reading(self: pq.ParquetFile, row_groups: list[int], columns: list[str]) -> pa.Table:
+        read.extend(row_groups)
+        return whole(self, row_groups, columns=columns)
 
-    monkeypatch.setattr(pq.ParquetFile, "read_row_group", reading)
+    monkeypatch.setattr(pq.ParquetFile, "read_row_groups", reading)
     rec = booktape.open(tmp_path)
     assert rec.snapshots("BTCUSDT", moment(1_500), moment(1_560)).to_arrow().num_rows == 60
     assert read == [2]

@@ -57,6 +57,8 @@ def everything(recording: Any) -> dict[str, Any]:
             rows.to_arrow().to_pylist(),
             [str(item) for item in rows],
             rows.resample("5s").to_arrow().to_pylist(),
+            recording.quotes(symbol, moment(10), moment(100)).to_arrow().to_pylist(),
+            recording.spread(symbol, moment(10), moment(100), interval="7s").to_pylist(),
             recording.gaps(symbol).to_pylist(),
             str(recording.at(symbol, moment(30), depth=4)),
             [str(step) for step in steps],

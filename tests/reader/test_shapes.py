@@ -50,6 +50,7 @@ def test_long_has_one_row_a_level(batch: pa.RecordBatch) -> None:
     found = [tuple(row[name] for name in names) for row in long(batch).to_pylist()]
     assert found == wanted
     assert long(batch).schema.names[:7] == [*SCHEMA.names[:6], "bid_horizon"]
+    assert not {"best_bid", "bid_px_00"} & {*long(batch).schema.names}
 
 
 def at(values: list[float], level: int) -> float:

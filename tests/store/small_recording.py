@@ -152,6 +152,7 @@ def row_as_stored(row: BookRow) -> tuple[object, ...]:
         row.update_id,
         row.epoch,
         row.updates,
+        *(next(iter(values.tolist()), None) for values in lists),
         *(values.tolist() for values in lists),
         row.bid_horizon,
         row.ask_horizon,

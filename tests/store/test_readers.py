@@ -11,7 +11,7 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from booktape.store.schema import SNAPSHOTS
+from booktape.store.schema import FIRST_OF, SNAPSHOTS
 from store.small_recording import OPENING, RECORDS, expected, perform
 from support.archives import open_archive
 
@@ -63,7 +63,7 @@ def test_one_line_reads_everything(
                 assert row[name] == true[name]
             for name in ("bid_price", "bid_size", "ask_price", "ask_size"):
                 assert list(row[name]) == true[name]
-            for name in ("bid_horizon", "ask_horizon"):
+            for name in (*FIRST_OF, "bid_horizon", "ask_horizon"):
                 assert (None if pd.isna(row[name]) else row[name]) == true[name]
 
 

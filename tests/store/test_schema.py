@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -20,9 +21,11 @@ from booktape.core.gap_reasons import (
     KILLED,
     STOPPED,
 )
+from booktape.store.extents import group_extents, open_parquet, read_table, table_format
 from booktape.store.schema import (
     CHECK_COLUMNS,
     CHECKS,
+    FIRST_OF,
     GAP_COLUMNS,
     GAPS,
     NOTE_COLUMNS,
@@ -30,6 +33,9 @@ from booktape.store.schema import (
     SCALARS,
     SNAPSHOT_COLUMNS,
     SNAPSHOTS,
+    SNAPSHOTS_1,
+    TABLE_FORMAT,
+    TABLE_FORMAT_KEY,
     TABLES,
     SmallTable,
     snapshot_batch,
@@ -67,6 +73,10 @@ def test_columns_of_snapshots() -> None:
         ("update_id", "int64", False),
         ("epoch", "int64", False),
         ("updates", "int64", False),
+        ("best_bid", "double", True),
+        ("best_bid_size", "double", True),
+        ("best_ask", "double", True),
+        ("best_ask_size", "double", True),
         ("bid_price", LIST, False),
         ("bid_size", LIST, False),
         ("ask_price", LIST, False),
@@ -113,7 +123,43 @@ def test_every_column_is_explained() -> None:
     """The documents are made from these texts; statistics belong to what is not a list."""
     columns = (*SNAPSHOT_COLUMNS, *GAP_COLUMNS, *CHECK_COLUMNS, *NOTE_COLUMNS)
     assert all(column.meaning for column in columns)
-    assert [name for name in SNAPSHOTS.names if name not in SCALARS] == SNAPSHOTS.names[5:9]
+    assert [n for n in SNAPSHOTS.names if n not in SCALARS] == list(FIRST_OF.values())
+
+
+def test_table_format_1_lacks_the_best_prices_only() -> None:
+    """Its files say nothing of a format, and keep all other columns in their order."""
+    assert [n for n in SNAPSHOTS.names if n not in FIRST_OF] == SNAPSHOTS_1.names
+
+
+@pytest.mark.parametrize("schema", [SNAPSHOTS, GAPS, CHECKS, NOTES])
+def test_every_table_names_its_format(schema: pa.Schema, tmp_path: Path) -> None:
+    """In the key-value metadata of the file, where any reader of Parquet finds it."""
+    path = tmp_path / "table.parquet"
+    pq.write_table(schema.empty_table(), path)
+    metadata = pq.read_metadata(path)
+    assert (metadata.metadata or {})[b"booktape.table_format"] == b"2"
+    assert table_format(metadata) == TABLE_FORMAT == 2
+
+
+def test_a_table_without_a_format_has_the_first(tmp_path: Path) -> None:
+    """Older versions named none."""
+    path = tmp_path / "table.parquet"
+    pq.write_table(pa.table({"x": [1]}), path)
+    assert table_format(pq.read_metadata(path)) == 1
+
+
+@pytest.mark.parametrize("named", ["3", "0", "two", "", "\xff"])
+def test_a_table_of_a_later_format_is_refused(named: str, tmp_path: Path) -> None:
+    """Its columns may mean something else: it is named, and not guessed at."""
+    path = tmp_path / "table.parquet"
+    schema = SNAPSHOTS.with_metadata({TABLE_FORMAT_KEY: named})
+    pq.write_table(schema.empty_table(), path)
+    with pytest.raises(ValueError, match=r"its table format is .*reads 1 to 2"):
+        open_parquet(path)
+    with pytest.raises(ValueError, match=r"its table format is"):
+        group_extents(pq.read_metadata(path))
+    with pytest.raises(ValueError, match=r"its table format is"):
+        read_table(path)
 
 
 @given(st.lists(book_rows, min_size=1, max_size=4))
@@ -126,6 +172,8 @@ def test_rows_survive_bit_for_bit(rows: list[BookRow]) -> None:
             assert stored.values.to_numpy().tobytes() == getattr(row, name).tobytes()
     for name in ("update_id", "epoch", "updates", "bid_horizon", "ask_horizon"):
         assert table[name].to_pylist() == [getattr(row, name) for row in rows]
+    for best, of in FIRST_OF.items():
+        assert table[best].to_pylist() == [next(iter(getattr(row, of)), None) for row in rows]
     event_us, receive_us = (table[n].cast(pa.int64()) for n in ("event_time", "receive_time"))
     assert event_us.to_pylist() == [row.event_time_us for row in rows]
     assert receive_us.to_pylist() == [row.received_ns // 1_000 for row in rows]

@@ -105,7 +105,7 @@ def test_a_segment_without_gaps_says_so(layout: Layout, writer: SegmentWriter) -
     seal(writer)
     for name, schema in {"gaps": GAPS, "checks": CHECKS, "notes": NOTES}.items():
         path = layout.table(SEGMENT, name)
-        assert pq.read_schema(path).equals(schema)
+        assert pq.read_schema(path).equals(schema, check_metadata=True)
         assert table_rows(path) == []
     assert not layout.snapshots.exists()
 
@@ -118,7 +118,7 @@ def test_files_are_written_as_measured(
     writer.add_row(row(1, levels=levels))
     seal(writer)
     file = pq.ParquetFile(layout.rows(SEGMENT, BTC))
-    assert file.schema_arrow.equals(SNAPSHOTS)
+    assert file.schema_arrow.equals(SNAPSHOTS, check_metadata=True)
     group = file.metadata.row_group(0)
     for column in (group.column(n) for n in range(group.num_columns)):
         is_list = "." in column.path_in_schema

@@ -110,6 +110,7 @@ def row(
     found: Row = {"receive_time": time(at), "update_id": last, "epoch": epoch, "updates": updates}
     found |= {"event_time": None if event_time is None else time(event_time)}
     found |= {"bid_price": [100.0], "bid_size": [bid_size], "bid_horizon": None}
+    found |= {"best_bid": 100.0, "best_bid_size": bid_size, "best_ask": 101.0, "best_ask_size": 1.0}
     return found | {"ask_price": [101.0], "ask_size": [1.0], "ask_horizon": None}
 
 

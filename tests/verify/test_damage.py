@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from booktape.store.schema import GAPS, SNAPSHOTS
+from booktape.store.schema import FIRST_OF, GAPS, SNAPSHOTS, SNAPSHOTS_1
 from booktape.verify.findings import Kind
 from verify.small import (
     BTC,
@@ -321,6 +321,18 @@ CONTENT: Final[Mapping[str, Damage]] = MappingProxyType(
         "a horizon moved": rows(value(0, "bid_horizon", lambda x: x - 1)),
         "a horizon gone": rows(value(0, "bid_horizon", lambda _: None)),
         "a horizon more": rows(value(0, "ask_horizon", lambda _: 102.0)),
+        "a best bid": rows(value(1, "best_bid", lambda x: x - 0.01)),
+        "a best bid's size, by the least there is": rows(
+            value(1, "best_bid_size", lambda x: math.nextafter(x, 9))
+        ),
+        "no best ask": rows(value(1, "best_ask", lambda _: None)),
+        "a best ask that is no number": rows(value(1, "best_ask", lambda _: math.nan)),
+        "a best ask's size of the second level": rows(value(0, "best_ask_size", lambda x: x + 1)),
+        "a best price gone": rows(lambda _: None, without("best_bid")),
+        "an older format than the columns have": rows(lambda _: None, SNAPSHOTS.with_metadata({})),
+        "a later format": rows(
+            lambda _: None, SNAPSHOTS.with_metadata({"booktape.table_format": "3"})
+        ),
         "an epoch": rows(value(1, "epoch", lambda x: x + 1)),
         "a count of updates": rows(value(1, "updates", lambda x: x + 1)),
         "an update id": rows(value(1, "update_id", lambda x: x - 1)),
@@ -446,6 +458,32 @@ def test_no_tape_any_more(archive: Path, tmp_path: Path) -> None:
     assert report.found.counts_of(BTC).unverifiable == 2
     assert report.found.counts_of(BTC).trusted
     assert report.exit_code == 1
+
+
+@pytest.mark.parametrize("column", FIRST_OF)
+def test_a_forged_best_price_is_named(archive: Path, tmp_path: Path, column: str) -> None:
+    """With its column and its row, and what the tape says; the lists beside it are right."""
+    root = copy(archive, tmp_path / "copy")
+    edit_table(rows_of(root, BTC, 0), value(1, column, lambda x: x + 1))
+    reseal(root)
+    (found,) = verified(root).found.kept
+    assert (found.column, found.row) == (column, 1)
+    assert float(found.stored or "nan") == float(found.expected or "nan") + 1
+
+
+def test_rows_of_table_format_1_are_proved(archive: Path, tmp_path: Path) -> None:
+    """As they were written before there were columns of best prices; a forged level is found in them, too."""
+    root = copy(archive, tmp_path / "copy")
+    for path in sealed(root, "snapshots"):
+        edit_table(path, lambda _: None, SNAPSHOTS_1.with_metadata({}))
+    reseal(root)
+    report = verified(root)
+    assert report.clean
+    assert report.found.counts_of(BTC).equal == verified(archive).found.counts_of(BTC).equal
+    edit_table(rows_of(root, BTC, 0), level(1, "bid_price", 0, lambda x: x + 0.01))
+    reseal(root)
+    (found,) = verified(root).found.kept
+    assert (found.column, found.row) == ("bid_price", 1)
 
 
 def test_an_epoch_never_falls_back(archive: Path, tmp_path: Path) -> None:

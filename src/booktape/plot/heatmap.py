@@ -20,7 +20,6 @@ from booktape.reader.times import Moment
 
 COLUMNS: Final = 600
 BINS: Final = 180
-_LEVELS: Final = 5
 _NEEDED: Final = ("epoch", "bid_price", "bid_size", "ask_price", "ask_size")
 
 
@@ -36,12 +35,14 @@ def heatmap(
 
     The price axis reaches `bps` hundredths of a percent beyond the lowest bid and the highest ask. Without
     `bps` it is half as much as the price moved, at least 5 bps and ten spreads. Each column is the last book
-    known in it: what came and went in between is not visible. Reads the rows twice, in bounded memory.
+    known in it: what came and went in between is not visible. Memory is bounded.
     Raises NotRecorded if no book was known.
     """
     stretch = TimeRange.clip(rec, symbol, start, end, COLUMNS)
-    touch = Touch.read(rec, stretch, _LEVELS)
-    prices = Prices.around(touch["bid_px_00"], touch["ask_px_00"], tick_of(touch.prices), BINS, bps)
+    touch = Touch.read(rec, stretch)
+    best = touch["bid_px_00"], touch["ask_px_00"]
+    tick = tick_of([*best, *stretch.some_prices(rec)])
+    prices = Prices.around(*best, tick, BINS, bps)
     picture = style.figure()
     axes = picture.add_subplot()
     image = _sizes(axes, touch, _cells(rec, stretch, touch, prices), prices)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
@@ -14,6 +15,11 @@ from booktape.reader.raster import Floats
 from booktape.reader.time_range import TimeRange
 
 _DAY_US: Final = 86_400_000_000
+_NUMBERS: Final = (
+    *("time", "symbol", "receive_time", "epoch"),
+    *("best_bid", "best_ask", "bid_horizon", "ask_horizon"),
+)
+_AS_WIDE: Final = MappingProxyType({"best_bid": "bid_px_00", "best_ask": "ask_px_00"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +30,18 @@ class Touch:
     levels: int
 
     @classmethod
-    def read(cls, rec: Recording, stretch: TimeRange, levels: int) -> Touch:
-        """Raises NotRecorded if no book with two sides was known in this time."""
-        table = grid(rec, stretch, levels).to_arrow("wide")
-        touch = cls({name: _floats(table[name]) for name in table.schema.names}, levels)
+    def read(cls, rec: Recording, stretch: TimeRange, levels: int = 0) -> Touch:
+        """Best prices and horizons; with `levels` the columns of so many levels, for which all lists are decoded.
+
+        Raises NotRecorded if no book with two sides was known in this time.
+        """
+        rows = grid(rec, stretch, levels or None)
+        if levels:
+            table = rows.to_arrow("wide")
+        else:
+            schema = pa.schema([field for field in rows.schema if field.name in _NUMBERS])
+            table = pa.Table.from_batches(rows.batches(_NUMBERS[1:]), schema)
+        touch = cls({_AS_WIDE.get(n, n): _floats(table[n]) for n in table.schema.names}, levels)
         if not np.isfinite(touch.mid).any():
             raise NotRecorded(
                 f"{stretch.symbol} had no book with two sides between {stretch.start:%H:%M:%S} "
@@ -62,14 +76,6 @@ class Touch:
         values = np.stack([self[f"{name}_{level:02d}"] for level in range(self.levels)])
         total: Floats = np.where(np.isfinite(values[0]), np.nansum(values, axis=0), np.nan)
         return total
-
-    @property
-    def prices(self) -> list[Floats]:
-        """All price columns."""
-        names = [
-            f"{side}_px_{level:02d}" for side in ("bid", "ask") for level in range(self.levels)
-        ]
-        return [self[one][np.isfinite(self[one])] for one in names]
 
     def line(self, values: Floats) -> tuple[Floats, Floats]:
         """The points of a line of steps, interrupted wherever the epoch changes, also within one interval."""

@@ -12,6 +12,9 @@
     rows.resample("1s")                          a `Resampled`; the same shapes, one row a second
     for item in rows: …                          `Book` and `Gap` objects, in order
 
+    rec.quotes("BTCUSDT", start, end)            a `Quotes`: best prices only, without decoding a level; `.resample`
+    rec.spread("BTCUSDT", interval="1h")         an Arrow table: the mean spread of each hour, without its gaps
+
     map_segments(fn, rec)                        {segment: fn(its part of the recording)}, on all cores or a cluster
 
     rec.at("BTCUSDT", time)                      the `Book` at that moment, or BookNotKnown
@@ -25,7 +28,8 @@ clock, which every row has and by which rows were written (`event_time` may be n
 rows of two epochs some are. Iterating yields a `Gap` there, `resample` never fills across it, and `at`
 raises BookNotKnown inside it.
 
-**Memory.** One row group (at most 96 MB decoded) is read at a time, and cut to `depth` before the next one.
+**Memory.** One row group (at most 96 MB decoded) is read at a time, and cut to `depth` before the next one; without
+lists of levels one file, of some 80 bytes a row.
 The result of `to_…` must fit in memory; `batches()` and iteration are bounded.
 
 **A running recording** can be read up to its last flush: rows that are not sealed yet are computed from
@@ -41,7 +45,7 @@ from booktape.reader.recording import Recording, map_segments
 from booktape.reader.records import Book, Gap, Step
 from booktape.reader.resample import Resampled
 from booktape.reader.several import SeveralRecordings, open_recordings
-from booktape.reader.snapshots import Snapshots
+from booktape.reader.snapshots import Quotes, Snapshots
 
 open = open_recordings  # noqa: A001 `booktape.open` is the name its users know
 
@@ -49,6 +53,7 @@ __all__ = [
     "Book",
     "Coverage",
     "Gap",
+    "Quotes",
     "Recording",
     "Resampled",
     "SeveralRecordings",

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 from booktape.reader.archive_files import ArchiveFiles
 from booktape.reader.progress import tracked
 from booktape.reader.tape_query import read_records
-from booktape.store.extents import check_sizes
+from booktape.store.extents import check_footer
 from booktape.store.layout import symbol_folder
 from booktape.store.manifest import read_manifest
 from booktape.store.schema import TABLES
@@ -30,7 +30,7 @@ def check_files(archive: ArchiveFiles) -> None:
             first_line(read_records(archive, tape, frozenset()), tape.path)
     for file in tracked([*rows, *tables], "checking files"):
         with archive.skip_damaged(file.path), archive.open(file.path) as opened:
-            check_sizes(pq.read_metadata(opened))
+            check_footer(pq.read_metadata(opened))
     for manifest in archive.manifests():
         with archive.skip_damaged(manifest.path), archive.open(manifest.path) as opened:
             for name, seal in read_manifest(opened.read()).files.items():

@@ -73,9 +73,9 @@ def round_up(value: float) -> float:
 
 
 def tick_of(columns: list[Floats]) -> float:
-    """The smallest distance between two prices; 0 if there are fewer than two."""
+    """The smallest distance between two prices; 0 if there are fewer than two. NaN is none."""
     prices = np.unique(np.concatenate(columns)) if columns else np.empty(0)
-    steps = np.diff(prices)
+    steps = np.diff(prices[np.isfinite(prices)])
     return float(f"{steps.min():.6g}") if len(steps) else 0.0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
+from datetime import timedelta
 from os import PathLike
 from typing import TYPE_CHECKING, TypeVar
 
@@ -21,7 +22,7 @@ from booktape.reader.records import Book, Gap, Step
 from booktape.reader.replay import book_at, replay
 from booktape.reader.rows import RowQuery, known_symbols
 from booktape.reader.small_tables import table
-from booktape.reader.snapshots import Snapshots
+from booktape.reader.snapshots import Quotes, Snapshots
 from booktape.reader.tape_query import chosen_tapes
 from booktape.reader.times import Moment, moment_us
 from booktape.task_map import WHOLE, Shard, Workers, cores, map_tasks
@@ -148,6 +149,22 @@ class Recording:
         """The rows with `start <= receive_time < end`, each with at most `depth` levels a side."""
         query = _query(symbol, start, end, depth)
         return Snapshots(self._archive, query, unsealed=self._unsealed)
+
+    def quotes(self, symbol: str, start: Moment | None = None, end: Moment | None = None) -> Quotes:
+        """The best prices of the rows with `start <= receive_time < end`. No list of levels is decoded."""
+        query = _query(symbol, start, end, None)
+        return Quotes(self._archive, query, unsealed=self._unsealed)
+
+    def spread(
+        self,
+        symbol: str,
+        start: Moment | None = None,
+        end: Moment | None = None,
+        *,
+        interval: timedelta | str,
+    ) -> pa.Table:
+        """The mean spread of each interval: `quotes(…).spread(interval)`."""
+        return self.quotes(symbol, start, end).spread(interval)
 
     def at(self, symbol: str, time: Moment, *, depth: int | None = None) -> Book:
         """The book after the last event received until `time`, that one included.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -14,7 +14,7 @@ from booktape.reader.records import Gap
 from booktape.reader.times import moment_us
 
 _NEVER: Final = np.iinfo(np.int64).max
-_TIME: Final = pa.field("time", pa.timestamp("us", tz="UTC"), nullable=False)
+TIME: Final = pa.field("time", pa.timestamp("us", tz="UTC"), nullable=False)
 
 Ints = NDArray[np.int64]
 
@@ -48,18 +48,18 @@ class Resampled(Tabular):
     def schema(self) -> pa.Schema:
         """`time`, then the columns of the rows, which may be null."""
         symbol, *others = self._rows.schema
-        return pa.schema([_TIME, symbol, *(field.with_nullable(True) for field in others)])
+        return pa.schema([TIME, symbol, *(field.with_nullable(True) for field in others)])
 
     def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """The grid as Arrow batches with lists. `symbol`, `receive_time`, `epoch` and `time` are always there."""
         wanted = list(dict.fromkeys([*(columns or self._rows.schema.names), *_NEEDED]))
-        ended = {gap.epoch: moment_us(gap.start_time) for gap in self._gaps()}
+        ended = ends_of_epochs(self._gaps())
         rest: pa.RecordBatch | None = None
         latest_us = 0
         for batch in self._rows.batches(wanted):
             if batch.num_rows:
-                joined = batch if rest is None else _joined(rest, batch)
-                times = _times(joined, latest_us)
+                joined = batch if rest is None else join_batches(rest, batch)
+                times = valid_from(joined, latest_us)
                 latest_us = int(times[-1])
                 yield self._regular(joined, times, ended)
                 # The last interval is not over yet.
@@ -108,7 +108,7 @@ class Resampled(Tabular):
         taken = batch.take(indices)
         names = [name for name in self.schema.names if name in {*batch.schema.names, "time"}]
         columns = {name: taken.column(name) for name in batch.schema.names}
-        columns["time"] = pa.array(intervals * self._interval_us).cast(_TIME.type)
+        columns["time"] = pa.array(intervals * self._interval_us).cast(TIME.type)
         columns["symbol"] = pa.repeat(batch.column("symbol")[0], len(indices))
         schema = pa.schema([self.schema.field(name) for name in names])
         return pa.RecordBatch.from_arrays([columns[name] for name in names], schema=schema)
@@ -117,11 +117,24 @@ class Resampled(Tabular):
 _NEEDED: Final = ("symbol", "receive_time", "epoch")
 
 
-def _joined(first: pa.RecordBatch, second: pa.RecordBatch) -> pa.RecordBatch:
+def join_batches(first: pa.RecordBatch, second: pa.RecordBatch) -> pa.RecordBatch:
+    """Both as one."""
     return pa.Table.from_batches([first, second]).combine_chunks().to_batches()[0]
 
 
-def _times(batch: pa.RecordBatch, latest_us: int) -> Ints:
+def ends_of_epochs(gaps: Iterable[Gap]) -> dict[int, int]:
+    """When each epoch ended that did, in microseconds since 1970: where its first gap begins.
+
+    There are two if the symbol was delisted before its book was known again.
+    """
+    found: dict[int, int] = {}
+    for gap in gaps:
+        start_us = moment_us(gap.start_time)
+        found[gap.epoch] = min(start_us, found.get(gap.epoch, start_us))
+    return found
+
+
+def valid_from(batch: pa.RecordBatch, latest_us: int) -> Ints:
     """The time from which each row is valid: never before that of an earlier row."""
     times: Ints = batch.column("receive_time").cast(pa.int64()).to_numpy()
     known: Ints = np.maximum(np.maximum.accumulate(times), latest_us)

@@ -1,13 +1,14 @@
 """The rows of one symbol between two times, as Arrow batches.
 
 Row groups are selected by the statistics of `receive_time`, and not by the date in the file's name: our clock
-may have been wrong. Each group is cut to the depth before the next one is read, so memory holds one group.
+may have been wrong. Each group is cut to the depth before the next one is read, so memory holds one group. Where no
+list is asked for, it holds one file, of some 80 bytes a row.
 """
 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -23,14 +24,17 @@ from booktape.reader.progress import tracked
 from booktape.reader.records import Gap
 from booktape.reader.tape_query import read_records, unsealed_outputs
 from booktape.reader.times import moment_us
-from booktape.store.extents import GroupExtent, open_parquet
+from booktape.store.extents import GroupExtent, open_parquet, snapshots_schema
 from booktape.store.layout import symbol_folder
 from booktape.store.parquet_file import RowGroup
-from booktape.store.schema import SNAPSHOTS, snapshot_batch
+from booktape.store.schema import FIRST_OF, SNAPSHOTS, snapshot_batch
 
 LISTS: Final = ("bid_price", "bid_size", "ask_price", "ask_size")
 SCHEMA: Final = pa.schema([pa.field("symbol", pa.string(), nullable=False), *SNAPSHOTS])
 """The columns of the reader: `symbol`, which is stored in the folder's name, then the stored columns."""
+
+QUOTES: Final = pa.schema([SCHEMA.field(name) for name in (*SCHEMA.names[:6], *FIRST_OF)])
+"""Those that say when a row was, and its best prices."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,16 +133,31 @@ def _file_batches(
 def _sealed_batches(
     archive: ArchiveFiles, query: RowQuery, file: ArchiveFile, columns: list[str]
 ) -> Iterator[pa.RecordBatch]:
-    wanted = [name for name in columns if name != "symbol"]
     groups = [g for g in archive.extents(file) if query.may_hold(g.first_us, g.last_us)]
     with archive.skip_damaged(file.path), archive.open(file.path) as opened:
         parquet = open_parquet(opened)
-        for group in groups:
-            rows = parquet.read_row_group(
-                group.number, columns=list(dict.fromkeys([*wanted, "receive_time"]))
-            )
+        stored = snapshots_schema(parquet.metadata).names
+        # A file of table format 1 has no best prices: they are the first elements of its lists.
+        wanted = [
+            name if name in stored else FIRST_OF[name] for name in columns if name != "symbol"
+        ]
+        needed = list(dict.fromkeys([*wanted, "receive_time"]))
+        for numbers in _read_at_once([group.number for group in groups], needed):
+            rows = parquet.read_row_groups(numbers, columns=needed)
             for batch in rows.combine_chunks().to_batches():
                 yield _cut(batch, query, columns)
+
+
+def _read_at_once(groups: list[int], columns: Sequence[str]) -> list[list[int]]:
+    """Row groups that are decoded together: one with lists of levels, all of a file that come without any."""
+    if has_lists(columns):
+        return [[number] for number in groups]
+    return [groups] if groups else []
+
+
+def has_lists(columns: Iterable[str]) -> bool:
+    """Whether any of them is a list of levels. If none is, reading them is cheap."""
+    return not set(LISTS).isdisjoint(columns)
 
 
 def read_scalars(archive: ArchiveFiles, file: ArchiveFile, group: GroupExtent) -> list[GroupExtent]:
@@ -160,8 +179,9 @@ def _tape_batches(
     """The rows that follow from an unsealed tape, with at most one row group of them in memory."""
     before_ns = None if query.end_us is None else query.end_us * 1_000
     group = RowGroup()
+    depth = query.depth if has_lists(columns) else 1
     for row in unsealed_outputs(archive, tape, query.symbol, before_ns):
-        if isinstance(row, BookRow) and group.add(_shallow(row, query.depth)):
+        if isinstance(row, BookRow) and group.add(_shallow(row, depth)):
             yield _cut(snapshot_batch(group.rows), query, columns)
             group = RowGroup()
     if group.rows:
@@ -194,6 +214,14 @@ def _cut(batch: pa.RecordBatch, query: RowQuery, columns: Sequence[str]) -> pa.R
 def _column(batch: pa.RecordBatch, name: str, query: RowQuery) -> pa.Array[Any]:
     if name == "symbol":
         return pa.repeat(query.symbol, batch.num_rows)
+    if name not in batch.schema.names:
+        return first_elements(batch.column(FIRST_OF[name]))
     if name in LISTS and query.depth is not None:
         return pc.list_slice(batch.column(name), 0, query.depth)
     return batch.column(name)
+
+
+# Any: pyarrow's stubs cannot tell which lists.
+def first_elements(column: pa.Array[Any]) -> pa.Array[Any]:
+    """The first element of each list; null where it is empty or null."""
+    return pc.list_element(pc.list_slice(column, 0, 1, return_fixed_size_list=True), 0)

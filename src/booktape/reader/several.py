@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
 from os import PathLike
 from pathlib import Path
 from typing import TypeAlias, TypeVar, overload
@@ -15,7 +16,7 @@ from booktape.errors import CannotMerge, NotRecorded, UsageError
 from booktape.reader.coverage import Coverage
 from booktape.reader.recording import Recording, open_recording
 from booktape.reader.records import Book, Gap, Step
-from booktape.reader.snapshots import Snapshots
+from booktape.reader.snapshots import Quotes, Snapshots
 from booktape.reader.times import Moment
 from booktape.task_map import Workers
 
@@ -134,6 +135,21 @@ class SeveralRecordings:
     ) -> Snapshots:
         """The rows with `start <= receive_time < end`, each with at most `depth` levels a side."""
         return self._part_of(symbol).snapshots(symbol, start, end, depth=depth)
+
+    def quotes(self, symbol: str, start: Moment | None = None, end: Moment | None = None) -> Quotes:
+        """The best prices of the rows with `start <= receive_time < end`."""
+        return self._part_of(symbol).quotes(symbol, start, end)
+
+    def spread(
+        self,
+        symbol: str,
+        start: Moment | None = None,
+        end: Moment | None = None,
+        *,
+        interval: timedelta | str,
+    ) -> pa.Table:
+        """The mean spread of each interval: `quotes(…).spread(interval)`."""
+        return self._part_of(symbol).spread(symbol, start, end, interval=interval)
 
     def at(self, symbol: str, time: Moment, *, depth: int | None = None) -> Book:
         """The book after the last event received until `time`, or BookNotKnown."""

@@ -1,6 +1,6 @@
 """Rows in other shapes: one row per level, one column per level, one array. Without Python loops over rows.
 
-Rows are stored as `lists`. In `wide` and in the array a side with fewer levels than the depth is filled with
+Rows are stored as `lists`. The other shapes have the best prices among the levels, and in no columns besides. In `wide` and in the array a side with fewer levels than the depth is filled with
 NaN; `long` has no row for a missing level.
 """
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from booktape.core.events import WHOLE_DEPTH, Floats
 from booktape.errors import UsageError
 from booktape.reader.rows import LISTS
+from booktape.store.schema import FIRST_OF
 
 Shape: TypeAlias = Literal["lists", "long", "wide"]
 
@@ -31,6 +32,8 @@ _WIDE_NAMES: Final = ("bid_px", "bid_sz", "ask_px", "ask_sz")
 
 def shaped(batch: pa.RecordBatch, shape: Shape, depth: int | None) -> pa.RecordBatch:
     """A batch of rows in another shape. Raises UsageError for an unknown shape, or `wide` without a depth."""
+    if shape in {"wide", "long"} and LISTS[0] not in batch.schema.names:
+        raise UsageError(f"Quotes have no levels to show as {shape}. Use snapshots(…, depth=20).")
     if shape == "wide":
         return wide(batch, checked_depth(depth, "wide"))
     if shape == "long":
@@ -92,7 +95,7 @@ def lobster(batch: pa.RecordBatch, depth: int) -> Floats:
 
 
 def _scalars(batch: pa.RecordBatch) -> pa.RecordBatch:
-    return batch.select([name for name in batch.schema.names if name not in LISTS])
+    return batch.select([n for n in batch.schema.names if n not in LISTS and n not in FIRST_OF])
 
 
 def _flat(batch: pa.RecordBatch, name: str) -> Floats:

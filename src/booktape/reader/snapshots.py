@@ -1,4 +1,4 @@
-"""A query for rows of one symbol, which reads only when it is used."""
+"""Queries for rows of one symbol, which read only when they are used."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from booktape.reader.dataframes import Tabular
 from booktape.reader.gaps import gap_list
 from booktape.reader.iterate import rows_and_gaps
 from booktape.reader.records import Book, Gap
-from booktape.reader.resample import Resampled
-from booktape.reader.rows import SCHEMA, RowQuery, batches
+from booktape.reader.resample import Resampled, ends_of_epochs
+from booktape.reader.rows import QUOTES, SCHEMA, RowQuery, batches
+from booktape.reader.spread import COLUMNS, mean_spread
 from booktape.reader.times import length_us
+from booktape.store.schema import FIRST_OF
 
 
-class Snapshots(Tabular):
-    """The rows of one symbol with `start <= receive_time < end`, at most `depth` levels a side."""
+class SymbolRows(Tabular):
+    """Rows of one symbol with `start <= receive_time < end`: whole books, or their best prices only."""
 
     def __init__(self, archive: ArchiveFiles, query: RowQuery, *, unsealed: bool) -> None:
         self.query = query
@@ -26,24 +28,15 @@ class Snapshots(Tabular):
         self._archive = archive
         self._unsealed = unsealed
 
-    @property
-    def schema(self) -> pa.Schema:
-        """`symbol`, then the columns of `snapshots` in docs/format.md."""
-        return SCHEMA
-
     def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-        """The rows in the order of their update ids, at most a row group at a time."""
-        wanted = SCHEMA.names if columns is None else columns
+        """The rows in the order of their update ids. At a time: a row group, or without lists of levels a file."""
+        wanted = self.schema.names if columns is None else columns
         return batches(self._archive, self.query, unsealed=self._unsealed, columns=wanted)
 
     def gaps(self) -> list[Gap]:
         """The gaps between `start` and `end`, by epoch."""
         found = self._all_gaps()
         return [gap for gap in found if self.query.overlaps(gap)]
-
-    def __iter__(self) -> Iterator[Book | Gap]:
-        """Every row as a `Book`, and a `Gap` wherever the book was not known."""
-        return rows_and_gaps(self.query, self.batches(), self._all_gaps())
 
     def resample(self, interval: timedelta | str) -> Resampled:
         """One row per interval (`100ms`, `1s`, `5m`): the last book known within it.
@@ -57,3 +50,43 @@ class Snapshots(Tabular):
         return gap_list(
             self._archive, query.symbol, unsealed=self._unsealed, before_us=query.end_us
         )
+
+
+class Snapshots(SymbolRows):
+    """Whole books, at most `depth` levels a side."""
+
+    @property
+    def schema(self) -> pa.Schema:
+        """`symbol`, then the columns of `snapshots` in docs/format.md."""
+        return SCHEMA
+
+    def __iter__(self) -> Iterator[Book | Gap]:
+        """Every row as a `Book`, and a `Gap` wherever the book was not known."""
+        columns = [name for name in SCHEMA.names if name not in FIRST_OF]
+        return rows_and_gaps(self.query, self.batches(columns), self._all_gaps())
+
+
+class Quotes(SymbolRows):
+    """Best bid and ask with their sizes; null where a side is empty. No list of levels is decoded.
+
+    Where a file has no columns of best prices (table format 1) they come from its lists, which takes as long as
+    reading whole books.
+    """
+
+    @property
+    def schema(self) -> pa.Schema:
+        """`symbol`, the times, `update_id`, `epoch` and `updates`, then the best prices and sizes."""
+        return QUOTES
+
+    def spread(self, interval: timedelta | str) -> pa.Table:
+        """The mean spread of each interval (`1s`, `1m`, `1h`) over the time for which the book was known.
+
+        One row per interval, from the first row's to the last row's: `time` is its start, `spread` and `spread_bps`
+        (hundredths of a percent of the mid) are means over time, `known_s` is how many seconds of the interval count.
+        A row counts until the next one, and never across a gap; a row with an empty side does not count. What is before
+        the first row does not count, nor what follows the last one unless its epoch ended. Where no second counts the
+        spread is null.
+        """
+        interval_us = length_us(interval)
+        ended = ends_of_epochs(self._all_gaps())
+        return mean_spread(self.batches(COLUMNS), ended, interval_us, self.query.end_us)

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from booktape.store.layout import GROUP_BYTES_MAX
 from booktape.store.opening import open_file
-from booktape.store.schema import SNAPSHOTS
+from booktape.store.schema import SNAPSHOTS, SNAPSHOTS_1, TABLE_FORMAT, TABLE_FORMAT_KEY
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _VALUE_BYTES: Final = 8  # of a number, a time, or the place of a text
@@ -38,23 +38,21 @@ class GroupExtent(NamedTuple):
 
 
 def open_parquet(source: Any) -> pq.ParquetFile:  # noqa: ANN401 whatever pyarrow opens
-    """Open a Parquet file of an archive. Raises ValueError if a row group is too large to be booktape's.
-
-    A file of a hundred kilobytes can hold gigabytes of one repeated value.
-    """
+    """Open a Parquet file of an archive. Raises ValueError as `check_footer` does."""
     if isinstance(source, Path):
         open_file(source).close()  # raises for a FIFO, where pyarrow would wait
     file = pq.ParquetFile(source)
-    check_sizes(file.metadata)
+    check_footer(file.metadata)
     return file
 
 
-def check_sizes(metadata: pq.FileMetaData) -> None:
-    """Raises ValueError if a row group is too large, decoded, to be one of booktape's.
+def check_footer(metadata: pq.FileMetaData) -> None:
+    """Raises ValueError for a table format of a later version, and for a row group too large to be booktape's.
 
-    Of a text only its place is counted, not how often it occurs: `read_table` counts that. Known weakness: what
+    A file of a hundred kilobytes can hold gigabytes of one repeated value. Of a text only its place is counted, not how often it occurs: `read_table` counts that. Known weakness: what
     the footer says is believed. One that was forged to say less than the pages hold is not found here.
     """
+    table_format(metadata)
     for number in range(metadata.num_row_groups):
         group = metadata.row_group(number)
         decoded_bytes = sum(
@@ -63,6 +61,22 @@ def check_sizes(metadata: pq.FileMetaData) -> None:
         )
         if decoded_bytes > GROUP_BYTES_MAX:
             raise ValueError(f"its row group {number} has more than {GROUP_BYTES_MAX >> 20} MiB")
+
+
+def table_format(metadata: pq.FileMetaData) -> int:
+    """The format of a table: 1 if the file does not say. Raises ValueError for one that this version does not know."""
+    text = (metadata.metadata or {}).get(TABLE_FORMAT_KEY.encode(), b"1").decode(errors="replace")
+    known = range(1, TABLE_FORMAT + 1)
+    if text not in map(str, known):
+        raise ValueError(
+            f"its table format is {text[:20]!r}, and this version of booktape reads 1 to {TABLE_FORMAT}"
+        )
+    return int(text)
+
+
+def snapshots_schema(metadata: pq.FileMetaData) -> pa.Schema:
+    """The columns that a file of rows has, by its table format. Raises ValueError as `table_format` does."""
+    return SNAPSHOTS if table_format(metadata) > 1 else SNAPSHOTS_1
 
 
 def read_table(source: Any) -> pa.Table:  # noqa: ANN401 whatever pyarrow opens
@@ -111,8 +125,9 @@ def _text_bytes(texts: pa.Array[Any]) -> int:
 
 def group_extents(metadata: pq.FileMetaData) -> tuple[GroupExtent, ...]:
     """Every row group, in the order of writing. Raises ValueError if a column or its statistics are missing."""
-    check_sizes(metadata)
-    missing = set(SNAPSHOTS.names) - set(metadata.schema.to_arrow_schema().names)
+    check_footer(metadata)
+    wanted = snapshots_schema(metadata).names
+    missing = set(wanted) - set(metadata.schema.to_arrow_schema().names)
     if missing:
         raise ValueError(f"it has no column {min(missing)}")
     return tuple(

@@ -29,6 +29,15 @@ class Column:
     nullable: bool = False
 
 
+TABLE_FORMAT: Final = 2
+"""The format of the tables that are written now. The tape has a format of its own.
+
+1: `snapshots` without the columns of `FIRST_OF`. 2: with them.
+"""
+
+TABLE_FORMAT_KEY: Final = "booktape.table_format"
+"""Each Parquet file names the format in its key-value metadata. Without it the format is 1."""
+
 SNAPSHOT_COLUMNS: Final = (
     Column(
         "event_time",
@@ -50,6 +59,20 @@ SNAPSHOT_COLUMNS: Final = (
         "back in one DIR; within an epoch no update is missing",
     ),
     Column("updates", pa.int64(), "events applied in this epoch so far; 0 in its first row"),
+    Column(
+        "best_bid",
+        pa.float64(),
+        "the first of `bid_price`; null when there is no bid",
+        nullable=True,
+    ),
+    Column("best_bid_size", pa.float64(), "the first of `bid_size`, likewise", nullable=True),
+    Column(
+        "best_ask",
+        pa.float64(),
+        "the first of `ask_price`; null when there is no ask",
+        nullable=True,
+    ),
+    Column("best_ask_size", pa.float64(), "the first of `ask_size`, likewise", nullable=True),
     Column("bid_price", _DOUBLES, "all known bid prices, best (highest) first"),
     Column("bid_size", _DOUBLES, "their sizes, all > 0"),
     Column("ask_price", _DOUBLES, "all known ask prices, best (lowest) first"),
@@ -137,11 +160,29 @@ NOTE_KINDS: Final = {
 _DIFFERENCES_MAX: Final = 1_000
 
 
-def _schema(columns: Sequence[Column]) -> pa.Schema:
-    return pa.schema([pa.field(c.name, c.type, nullable=c.nullable) for c in columns])
+def _schema(columns: Iterable[Column], table_format: int = TABLE_FORMAT) -> pa.Schema:
+    """The columns, and the format that a file of them will name."""
+    fields = [pa.field(c.name, c.type, nullable=c.nullable) for c in columns]
+    return pa.schema(fields, metadata={TABLE_FORMAT_KEY: str(table_format)})
 
+
+FIRST_OF: Final = MappingProxyType(
+    {
+        "best_bid": "bid_price",
+        "best_bid_size": "bid_size",
+        "best_ask": "ask_price",
+        "best_ask_size": "ask_size",
+    }
+)
+"""The columns with the first element of a list, and which list. They are new in table format 2.
+
+They stand beside the other numbers, before the lists: so what a question about best prices needs is one stretch of
+the file, and one request to a bucket.
+"""
 
 SNAPSHOTS: Final = _schema(SNAPSHOT_COLUMNS)
+SNAPSHOTS_1: Final = _schema([c for c in SNAPSHOT_COLUMNS if c.name not in FIRST_OF], 1)
+"""Those of table format 1."""
 GAPS: Final = _schema(GAP_COLUMNS)
 CHECKS: Final = _schema(CHECK_COLUMNS)
 NOTES: Final = _schema(NOTE_COLUMNS)
@@ -158,6 +199,10 @@ def snapshot_batch(rows: Sequence[BookRow]) -> pa.RecordBatch:
         pa.array([row.update_id for row in rows], pa.int64()),
         pa.array([row.epoch for row in rows], pa.int64()),
         pa.array([row.updates for row in rows], pa.int64()),
+        _firsts([row.bid_price for row in rows]),
+        _firsts([row.bid_size for row in rows]),
+        _firsts([row.ask_price for row in rows]),
+        _firsts([row.ask_size for row in rows]),
         _lists([row.bid_price for row in rows]),
         _lists([row.bid_size for row in rows]),
         _lists([row.ask_price for row in rows]),
@@ -166,6 +211,10 @@ def snapshot_batch(rows: Sequence[BookRow]) -> pa.RecordBatch:
         pa.array([row.ask_horizon for row in rows], pa.float64()),
     ]
     return pa.RecordBatch.from_arrays(columns, schema=SNAPSHOTS)
+
+
+def _firsts(values: Sequence[Floats]) -> pa.Array[Any]:
+    return pa.array([v[0] if len(v) else None for v in values], pa.float64())
 
 
 def _lists(values: Sequence[Floats]) -> pa.Array[Any]:

@@ -12,16 +12,17 @@ import numpy as np
 import pyarrow as pa
 
 from booktape.descriptors import refuse_used_up
-from booktape.store.extents import open_parquet
+from booktape.store.extents import open_parquet, snapshots_schema
 from booktape.store.opening import open_file
-from booktape.store.schema import SNAPSHOTS
 from booktape.verify.findings import Findings
 from booktape.verify.model.book import DecimalSide, Floats
 from booktape.verify.model.sync import ModelSync
 
 _BATCH_ROWS: Final = 32
 _LISTS: Final = ("bid_price", "bid_size", "ask_price", "ask_size")
-_SCALARS: Final = tuple(name for name in SNAPSHOTS.names if name not in _LISTS)
+_BEST: Final = dict(
+    zip(("best_bid", "best_bid_size", "best_ask", "best_ask_size"), _LISTS, strict=True)
+)
 
 DAMAGED: Final = (pa.ArrowException, OSError, ValueError, OverflowError)
 """The errors of a file that is damaged, or not the one that was written.
@@ -101,7 +102,7 @@ def read_rows(path: Path) -> Iterator[StoredRow]:
     """
     number = 0
     with open_parquet(pa.PythonFile(Reopened(path), mode="r")) as file:
-        wrong = schema_error(file.schema_arrow, SNAPSHOTS)
+        wrong = schema_error(file.schema_arrow, snapshots_schema(file.metadata))
         if wrong:
             raise ValueError(wrong)
         for batch in file.iter_batches(_BATCH_ROWS, use_threads=False):
@@ -110,7 +111,8 @@ def read_rows(path: Path) -> Iterator[StoredRow]:
 
 
 def _rows(batch: pa.RecordBatch, first: int) -> Iterator[StoredRow]:
-    scalars = {name: _plain(batch.column(name)) for name in _SCALARS}
+    numbers = [name for name in batch.schema.names if name not in _LISTS]
+    scalars = {name: _plain(batch.column(name)) for name in numbers}
     lists = {name: _lists(batch.column(name)) for name in _LISTS}
     for index in range(batch.num_rows):
         yield StoredRow(
@@ -210,13 +212,19 @@ def _differences(
         "bid_horizon": _horizon(book.bids),
         "ask_horizon": _horizon(book.asks),
     }
+    lists = dict(zip(_LISTS, (*book.bids.doubles(), *book.asks.doubles()), strict=True))
+    # Files of table format 1 have no columns of best prices.
+    wanted |= {best: _first(lists[of]) for best, of in _BEST.items() if best in stored.scalars}
     for name, value in wanted.items():
         if stored.scalars[name] != value:
             yield {"column": name, "expected": str(value), "stored": str(stored.scalars[name])}
-    columns = zip(_LISTS, (*book.bids.doubles(), *book.asks.doubles()), strict=True)
-    for name, values in columns:
+    for name, values in lists.items():
         if not np.array_equal(stored.lists[name], values):
             yield {"column": name, **_first_level(values, stored.lists[name])}
+
+
+def _first(levels: Floats) -> float | None:
+    return float(levels[0]) if len(levels) else None
 
 
 def _horizon(side: DecimalSide) -> float | None:

@@ -30,7 +30,7 @@ from booktape.errors import DamagedFile, NotRecorded, UsageError
 from booktape.reader import Coverage, Gap, Recording, Snapshots
 from booktape.reader.book_view import REACHES_BPS, BookView, view_book
 from booktape.reader.days import day_coverage, days_between
-from booktape.reader.raster import Prices, flat, paint, tick_of
+from booktape.reader.raster import Prices, paint, tick_of
 from booktape.reader.time_range import TimeRange
 from booktape.reader.times import moment_at, moment_us
 from booktape.version import VERSION
@@ -56,9 +56,15 @@ DAMAGED_MAX: Final = 50
 UNKNOWN: Final = 255
 """The cell of a book that was not known. 0 is empty; 1 to 254 are sizes on a logarithmic scale."""
 
-_TOP: Final = 5
-_HORIZONS: Final = ("bid_horizon", "ask_horizon")
-_TOUCH: Final = ("bid", "ask", *_HORIZONS)
+_TOUCH: Final = MappingProxyType(
+    {
+        "bid": "best_bid",
+        "ask": "best_ask",
+        "bid_horizon": "bid_horizon",
+        "ask_horizon": "ask_horizon",
+    }
+)
+"""The lines of a picture, and the column of each."""
 _NEEDED: Final = ("epoch", "bid_price", "bid_size", "ask_price", "ask_size")
 _LOOK_BACK: Final = (timedelta(seconds=10), timedelta(minutes=5), timedelta(hours=2))
 _DAY: Final = timedelta(days=1)
@@ -223,15 +229,11 @@ class RecordingAnswers:
         since = stretch.start if before is None else moment_at(_time_us(before))
         columns = _Columns.of(stretch)
         touch = {name: np.full(columns.count, np.nan) for name in _TOUCH}
-        ticks = [np.empty(0)]
-        rows = self._recording.snapshots(own.symbol, since, stretch.after, depth=_TOP)
-        for places, batch in columns.fill(rows, stretch, (*_NEEDED, *_HORIZONS)):
-            for side in ("bid", "ask"):
-                column = batch.column(f"{side}_price")
-                touch[side][places] = _firsts(column)
-                ticks.append(flat(column))
-            for name in _HORIZONS:
-                touch[name][places] = batch.column(name).to_numpy(zero_copy_only=False)
+        rows = self._recording.snapshots(own.symbol, since, stretch.after)
+        for places, batch in columns.fill(rows, stretch, ("epoch", *_TOUCH.values())):
+            for name, column in _TOUCH.items():
+                touch[name][places] = batch.column(column).to_numpy(zero_copy_only=False)
+        ticks = [touch["bid"], touch["ask"], *stretch.some_prices(self._recording, since)]
         return {
             "symbol": own.symbol,
             "from_us": moment_us(stretch.start),
@@ -370,14 +372,6 @@ def _prices(bid: Floats, ask: Floats, ticks: list[Floats]) -> Prices:
     if not np.isfinite(bid + ask).any():
         return Prices(0.0, 1.0, 0)
     return Prices.around(bid, ask, tick_of(ticks), BINS, None)
-
-
-def _firsts(column: pa.Array[Any]) -> Floats:
-    """The first value of each list; NaN where it is empty or null."""
-    firsts: Floats = pc.list_element(
-        pc.list_slice(column, 0, 1, return_fixed_size_list=True), 0
-    ).to_numpy(zero_copy_only=False)
-    return firsts
 
 
 def _quantised(cells: Floats) -> tuple[Any, float, float]:

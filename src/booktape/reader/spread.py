@@ -1,0 +1,117 @@
+"""The mean spread of each interval of time. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from booktape.core.events import Floats
+from booktape.reader.resample import TIME, Ints, join_batches, valid_from
+
+COLUMNS: Final = ("receive_time", "epoch", "best_bid", "best_ask")
+_FIELDS: Final[list[pa.Field[Any]]] = [
+    TIME,
+    pa.field("spread", pa.float64()),
+    pa.field("spread_bps", pa.float64()),
+    pa.field("known_s", pa.float64(), nullable=False),
+]
+SPREAD: Final = pa.schema(_FIELDS)
+
+
+class _Sums(NamedTuple):
+    """Of each interval: the microseconds that are known, and spread and bps multiplied by theirs."""
+
+    intervals: Ints
+    known_us: Floats
+    spread: Floats
+    bps: Floats
+
+
+def mean_spread(
+    batches: Iterable[pa.RecordBatch],
+    ended: Mapping[int, int],
+    interval_us: int,
+    end_us: int | None = None,
+) -> pa.Table:
+    """Spread and its hundredths of a percent of the mid, as means over the time that is known, by interval.
+
+    `batches` have the COLUMNS. A row counts until the next one, or until its epoch ended, which `ended` says in
+    microseconds, but not beyond `end_us`. A row with an empty side has no spread and does not count.
+    """
+    parts: list[_Sums] = []
+    rest: pa.RecordBatch | None = None
+    first_us = latest_us = 0
+    for batch in batches:
+        if not batch.num_rows:
+            continue
+        rows = batch if rest is None else join_batches(rest, batch)
+        begins = valid_from(rows, latest_us)
+        first_us = first_us if parts else int(begins[0])
+        latest_us = int(begins[-1])
+        parts.append(_sums(rows, begins[:-1], _ends(rows, begins, ended), interval_us))
+        # The next batch shows how long the last row is valid.
+        rest = rows.slice(rows.num_rows - 1)
+    if rest is None:
+        return SPREAD.empty_table()
+    until_us = ended.get(rest.column("epoch")[0].as_py(), latest_us)
+    until_us = until_us if end_us is None else min(until_us, end_us)
+    parts.append(_sums(rest, np.array([latest_us]), np.array([until_us]), interval_us))
+    return _table(
+        parts, first_us // interval_us, max(latest_us, until_us - 1) // interval_us, interval_us
+    )
+
+
+def _ends(rows: pa.RecordBatch, begins: Ints, ended: Mapping[int, int]) -> Ints:
+    """Until when each row but the last is valid: the next one, or the end of its epoch."""
+    ends: Ints = begins[1:].copy()
+    epochs = rows.column("epoch").to_numpy()
+    for row in np.flatnonzero(np.diff(epochs)).tolist():
+        # If the archive has no gap there, the end of the epoch is not known.
+        ends[row] = min(ends[row], ended.get(int(epochs[row]), begins[row]))
+    return ends
+
+
+def _sums(rows: pa.RecordBatch, begins: Ints, ends: Ints, interval_us: int) -> _Sums:
+    """The first rows, of which begin and end are given, divided at the bounds of intervals."""
+    bid, ask = (
+        rows.column(name).to_numpy(zero_copy_only=False)[: len(ends)] for name in COLUMNS[2:]
+    )
+    with np.errstate(over="ignore", invalid="ignore"):  # of 1e308 there is no mid
+        spread = ask - bid
+        bps = spread / ((ask + bid) / 2) * 1e4
+    counted = np.flatnonzero((ends > begins) & np.isfinite(spread))
+    firsts = begins[counted] // interval_us
+    counts = (ends[counted] - 1) // interval_us - firsts + 1
+    nth = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    intervals = np.repeat(firsts, counts) + nth
+    of = np.repeat(counted, counts)
+    low, high = intervals * interval_us, (intervals + 1) * interval_us
+    known_us = np.minimum(ends[of], high) - np.maximum(begins[of], low)
+    found, places = np.unique(intervals, return_inverse=True)
+    sums: list[Floats] = [
+        np.bincount(places, known_us * each, len(found)).astype(np.float64)
+        for each in (np.ones(len(of)), spread[of], bps[of])
+    ]
+    return _Sums(found, *sums)
+
+
+def _table(parts: list[_Sums], first: int, last: int, interval_us: int) -> pa.Table:
+    """One row for each interval; where nothing is known the spread is null."""
+    known_us, spread, bps = (np.zeros(last - first + 1) for _ in range(3))
+    for part in parts:
+        places = part.intervals - first
+        known_us[places] += part.known_us
+        spread[places] += part.spread
+        bps[places] += part.bps
+    unknown = known_us == 0
+    known = np.where(unknown, 1.0, known_us)
+    columns: list[pa.Array[Any]] = [
+        pa.array(np.arange(first, last + 1) * interval_us).cast(TIME.type),
+        pa.array(spread / known, mask=unknown),
+        pa.array(bps / known, mask=unknown),
+        pa.array(known_us / 1e6),
+    ]
+    return pa.Table.from_arrays(columns, schema=SPREAD)
