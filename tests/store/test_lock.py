@@ -21,10 +21,7 @@ from support.archives import open_archive
 
 HOLDER = """
 import sys
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from pathlib import Path
-from booktape.store.archive import Archive, open_archive, own_archive
 from booktape.store.lock import lock_directory
 with lock_directory(Path(sys.argv[1])):
     print("held", flush=True)
