@@ -2,7 +2,7 @@
 
     make bench BENCH=tests/bench/test_jobs.py
 
-Eight segments of a minute each, of the market of `lifelike.py`. The start of the processes is part of the time.
+32 segments of a minute each, of the market of `lifelike.py`. The start of the processes is part of the time.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from booktape.verify.run import verify
 from support.archives import open_archive
 from support.rotation import finish, follow, rotate
 
-SEGMENTS = 8
+SEGMENTS = 32
 SEGMENT_S = 60
 
 
