@@ -16,7 +16,7 @@ BTC = "BTCUSDT"
 HOPS = (
     "RecordingSession.handle",
     "SegmentWriter.write",
-    "Reconstruction.feed",
+    "Reconstruction.apply",
     "Reconstruction._on_message",
     "decode_event",
     "Reconstruction._on_symbol_message",

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from booktape.core.events import BookLost, BookRow, BookSynced, FetchSnapshot, GapInterval, Note
+from booktape.core.events import (
+    BookLost,
+    BookRow,
+    BookSynced,
+    CancelRequests,
+    FetchSnapshot,
+    GapInterval,
+    Note,
+)
 from booktape.core.gap_reasons import STOPPED
 from booktape.core.sync import State
 from booktape.core.tape_records import (
@@ -53,7 +61,10 @@ def test_the_last_status_goes_on_in_the_next_segment() -> None:
 def test_a_known_book_that_ends_leaves_no_gap() -> None:
     """It was known as long as there was one; connections and answers mean nothing to it any more."""
     machine = known()
-    assert feed_all(listed(DELISTED, 5), to=machine) == [Note(B, 5 * SECOND, "status", DELISTED)]
+    assert feed_all(listed(DELISTED, 5), to=machine) == [
+        Note(B, 5 * SECOND, "status", DELISTED),
+        CancelRequests(B),
+    ]
     assert machine.syncs[B].state is State.ENDED
     assert feed_all(rest(snapshot(12), 6), lost(7), connected(8), to=machine) == []
     assert machine.open_gaps() == []
@@ -63,8 +74,9 @@ def test_a_lost_book_that_ends_closes_its_gap() -> None:
     """There is no state after it, so no id."""
     machine = known()
     feed_all(lost(4), to=machine)
-    note, gap = feed_all(listed(DELISTED, 5), to=machine)
+    note, cancelled, gap = feed_all(listed(DELISTED, 5), to=machine)
     assert isinstance(note, Note)
+    assert cancelled == CancelRequests(B)
     assert gap == GapInterval(B, 1, 4 * SECOND, 10, "disconnected", 5 * SECOND, None)
     assert machine.open_gaps() == []
 
@@ -180,7 +192,7 @@ def test_in_a_halt_events_go_on() -> None:
 def test_delisted_in_a_break_ends_the_gap() -> None:
     """There is no state after it."""
     machine = in_a_break()
-    _, gap = feed_all(listed(DELISTED, 9), to=machine)
+    _, _, gap = feed_all(listed(DELISTED, 9), to=machine)
     assert gap == GapInterval(B, 1, 3 * SECOND, 11, "break", 9 * SECOND, None)
 
 

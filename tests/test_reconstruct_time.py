@@ -592,6 +592,6 @@ def test_proof_of_before_the_last_event_does_not_differ_after_a_rotation() -> No
     alone = continued(machine, 60, format=2, pulse_s=30)
     outputs = []
     for reader in (machine, alone):
-        reader.syncs[B].prove(49 * SECOND)
+        reader.syncs[B].note_proof(49 * SECOND)
         outputs.append([at for at in range(60, 220) if losses(feed_all(tick(at), to=reader))])
     assert outputs[0] == outputs[1] == [201]

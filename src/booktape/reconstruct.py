@@ -1,4 +1,4 @@
-"""The pure function: tape records in, rows, gaps, checks and requests out.
+"""A deterministic machine: tape records in, rows, gaps, checks and requests out.
 
     record ──decode──▶ event ──arbitration──▶ one ordered stream ──sync──▶ book ──every N──▶ row
                          └──▶ other streams, later snapshots ──checks──▶ check
@@ -22,11 +22,12 @@ from booktape.core.events import (
     BookLost,
     BookRow,
     BookSynced,
+    CancelRequests,
     DepthEvent,
     DepthSnapshot,
     FetchSnapshot,
+    ForgetFeedIds,
     GapInterval,
-    IdsReset,
     MalformedMessage,
     Note,
     ReplaceConnection,
@@ -38,6 +39,7 @@ from booktape.core.gap_reasons import KILLED, NO_TAPE, SILENT, STOPPED
 from booktape.core.lag import UsualLag
 from booktape.core.sync import NOT_OPENED, State, SymbolSync
 from booktape.core.tape_records import (
+    DELISTED,
     ROTATED,
     Checkpoint,
     ClockOffset,
@@ -87,6 +89,7 @@ Output: TypeAlias = (
     | BookSynced
     | FetchSnapshot
     | MalformedMessage
+    | CancelRequests
     | ReplaceConnection
     | ServerShutdown
     | UnknownEvent
@@ -95,7 +98,7 @@ Output: TypeAlias = (
 
 
 class Reconstruction:
-    """All books of one recording. `feed` it every record of a tape, in order."""
+    """All books of one recording. `apply` every record of a tape, in order: the same records give the same outputs."""
 
     def __init__(self) -> None:
         self.symbols: tuple[str, ...] = ()
@@ -109,7 +112,7 @@ class Reconstruction:
         self._silent_replacements: dict[str, tuple[int, int]] = {}
         self._started = SegmentStart(0, "", "", 1, 1, ())
 
-    def feed(self, record: TapeRecord) -> list[Output]:  # noqa: C901, PLR0912 one case a kind of record
+    def apply(self, record: TapeRecord) -> list[Output]:  # noqa: C901, PLR0912 one case a kind of record
         """What follows from one record, in order."""
         out: list[Output] = []
         match record:
@@ -210,7 +213,8 @@ class Reconstruction:
         if end.reason == ROTATED:
             self._begin_segment()
             return
-        # A gap between two recordings is stored by the later one, which ends it: not by both.
+        # A gap that lasts *between* two recordings is stored once, when the later one closes it. Any other open
+        # gap is stored now, with a null end, and again when it closes.
         out += [gap for gap in self.open_gaps() if gap.reason not in _BETWEEN_RECORDINGS]
         for connection in list(self.arbiter.connections):
             gone = Disconnected(end.received_ns, connection, end.received_ns, end.reason)
@@ -369,6 +373,8 @@ class Reconstruction:
         ):
             if text and text != known:
                 out.append(Note(listing.symbol, listing.received_ns, kind, text))
+                if text == DELISTED:
+                    out.append(CancelRequests(listing.symbol))
         sync.status = listing.status
         sync.tick_size = listing.tick_size or sync.tick_size
         sync.lot_size = listing.lot_size or sync.lot_size
@@ -392,8 +398,7 @@ class Reconstruction:
         """
         synced = None
         for output in found:
-            if isinstance(output, IdsReset):
-                # Checks found it. (When the feed itself does, it has forgotten the old ids already.)
+            if isinstance(output, ForgetFeedIds):
                 self.arbiter.feeds[symbol].reset()
                 continue
             out.append(output)

@@ -60,7 +60,7 @@ def apply(book: OrderBook, payloads: list[bytes]) -> Callable[[], object]:
 
 def follow(books: Reconstruction, frames: list[StreamMessage]) -> None:
     for frame in frames:
-        for _ in books.feed(frame):
+        for _ in books.apply(frame):
             pass
 
 
@@ -69,7 +69,7 @@ def opened(every: int, opening: bytes) -> Reconstruction:
     books = Reconstruction()
     start = SegmentStart(0, "bench", "bench", every, 5_000, (SYMBOL,))
     for frame in (start, Connected(0, 0, (SYMBOL,)), DepthAnswer(0, SYMBOL, LIMIT, opening)):
-        for _ in books.feed(frame):
+        for _ in books.apply(frame):
             pass
     return books
 

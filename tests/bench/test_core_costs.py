@@ -95,7 +95,7 @@ def whole_path(shape: Shape, payloads: list[bytes], every: int, connections: int
     def read() -> None:
         machine = Reconstruction()
         for frame in frames:
-            for _ in machine.feed(frame):
+            for _ in machine.apply(frame):
                 pass
 
     return microseconds(read, EVENTS)
@@ -148,7 +148,7 @@ def parquet_cost(shape: Shape, payloads: list[bytes], folder: Path) -> float:
     frames += [StreamMessage(0, 0, payload) for payload in payloads[: GROUP_ROWS - 1]]
     machine, group = Reconstruction(), RowGroup()
     for frame in frames:
-        for said in machine.feed(frame):
+        for said in machine.apply(frame):
             if isinstance(said, BookRow):
                 group.add(said)
 

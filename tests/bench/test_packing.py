@@ -45,8 +45,8 @@ READERS: Final[dict[str, Callable[[str], object]]] = {
 def rows_of(every: int) -> list[BookRow]:
     """Of some minutes."""
     books = Reconstruction()
-    list(books.feed(SegmentStart(START_NS, "bench", "sim", every, LIMIT, (SYMBOL,))))
-    said = (output for frame in lifelike(SECONDS[every]) for output in books.feed(frame))
+    list(books.apply(SegmentStart(START_NS, "bench", "sim", every, LIMIT, (SYMBOL,))))
+    said = (output for frame in lifelike(SECONDS[every]) for output in books.apply(frame))
     return [output for output in said if isinstance(output, BookRow)]
 
 

@@ -108,7 +108,7 @@ def known(symbols: tuple[str, ...], levels: int, every: int) -> Reconstruction:
 
 def follow(books: Reconstruction, frames: Sequence[TapeRecord]) -> None:
     for frame in frames:
-        for _ in books.feed(frame):
+        for _ in books.apply(frame):
             pass
 
 

@@ -79,11 +79,11 @@ def test_an_event_is_evidence() -> None:
 def test_any_other_proof_is_evidence() -> None:
     """Where it is newer than the last one; an older one proves nothing new."""
     book = KnownBook()
-    book.sync.prove(3 * SECOND)
+    book.sync.note_proof(3 * SECOND)
     book.ticks(BOUND_S)
-    book.sync.prove(4 * SECOND)
+    book.sync.note_proof(4 * SECOND)
     book.ticks(BOUND_S)
-    book.sync.prove(4 * SECOND)
+    book.sync.note_proof(4 * SECOND)
     assert book.silent_at() == 2
 
 
@@ -99,7 +99,7 @@ def test_a_new_epoch_is_evidence() -> None:
 def test_a_clock_that_is_set_back_is_no_evidence() -> None:
     """What was proved moves with the clock, and the age goes on."""
     book = KnownBook()
-    book.sync.prove(4 * SECOND)
+    book.sync.note_proof(4 * SECOND)
     book.ticks(1 + BOUND_S)
     book.sync.step_clock(-3 * SECOND)
     book.clocks.step_clock(-3 * SECOND)

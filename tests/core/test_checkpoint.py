@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from booktape.core.arbitration import SymbolFeed
 from booktape.core.checkpoint import restore, save
-from booktape.core.events import HeldEvent, UnreadableAnswer
+from booktape.core.events import UnreadableAnswer, WaitingEvent
 from booktape.core.sync import SymbolSync, SyncInput, SyncOutput
 from booktape.core.tape_records import Checkpoint
 from support.oracle import SECOND, connected, event, frozen, lost, snapshot
@@ -80,5 +80,8 @@ def test_a_checkpoint_is_a_copy() -> None:
     for later in (feed, other):
         later.accept(1, event(10, 10), 9 * SECOND)
     machine.handle(event(8, 9), 9 * SECOND)
-    assert saved.held == [HeldEvent(2 * SECOND, event(5, 7))]
-    assert (saved.reached, saved.ahead) == ({1: 9, 2: None}, [HeldEvent(3 * SECOND, event(9, 9))])
+    assert saved.held == [WaitingEvent(2 * SECOND, event(5, 7))]
+    assert (saved.reached, saved.ahead) == (
+        {1: 9, 2: None},
+        [WaitingEvent(3 * SECOND, event(9, 9))],
+    )

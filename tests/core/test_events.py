@@ -14,8 +14,8 @@ from booktape.core.events import (
     DepthEvent,
     FetchSnapshot,
     GapInterval,
-    HeldEvent,
     Urgency,
+    WaitingEvent,
 )
 from core.frozen import check_frozen
 
@@ -37,7 +37,7 @@ def test_open_gap_has_missed_nobody_knows_how_many() -> None:
     assert gap(None).missed_updates is None
 
 
-OF_EVERY_EVENT = {BookRow, DepthEvent, HeldEvent}
+OF_EVERY_EVENT = {BookRow, DepthEvent, WaitingEvent}
 NOUNS = [each for each in vars(events).values() if is_dataclass(each) and isinstance(each, type)]
 
 

@@ -18,11 +18,11 @@ from booktape.core.events import (
     DepthEvent,
     FetchSnapshot,
     GapInterval,
-    HeldEvent,
     IdsReset,
     StreamSilent,
     UnreadableAnswer,
     Urgency,
+    WaitingEvent,
 )
 from booktape.core.lag import UsualLag
 from booktape.core.sync import NOT_OPENED, TABLE, Rule, State, SymbolSync, SyncInput, SyncOutputs
@@ -115,7 +115,7 @@ def gap(reason: str, start: int = 3) -> GapInterval:
 CLOSED: Final = replace(gap("id_gap"), end_ns=9 * SECOND, next_update_id=11)
 ASK: Final = FetchSnapshot(B, 1)
 ASK_AGAIN: Final = FetchSnapshot(B, 2)
-HELD: Final = HeldEvent(2 * SECOND, event(5, 7))
+HELD: Final = WaitingEvent(2 * SECOND, event(5, 7))
 
 CASES: Final = (
     Case("a subscription is followed by a request", cold, connected(9), SYNCING, (ASK,)),
@@ -142,7 +142,7 @@ CASES: Final = (
         resyncing,
         snapshot(11),
         LIVE,
-        (BookSynced(B, 2, 11, CLOSED, (HeldEvent(4 * SECOND, event(12, 12)),)),),
+        (BookSynced(B, 2, 11, CLOSED, (WaitingEvent(4 * SECOND, event(12, 12)),)),),
     ),
     Case("no answer is asked for again", syncing, UnreadableAnswer(), SYNCING, (ASK_AGAIN,)),
     Case("new ids need no new request", lambda: syncing(event(5, 7)), IdsReset(), SYNCING, ()),
@@ -311,7 +311,7 @@ def test_what_is_held_is_bounded() -> None:
     """When no answer comes, the oldest events go, and the newest begins a new wait."""
     machine = full()
     machine.handle(event(9_000, 9_001), 9 * SECOND)
-    assert machine.held == [HeldEvent(9 * SECOND, event(9_000, 9_001))]
+    assert machine.held == [WaitingEvent(9 * SECOND, event(9_000, 9_001))]
 
 
 def test_a_lost_connection_forgets_what_was_held() -> None:
@@ -352,7 +352,7 @@ def test_a_gap_begins_with_the_last_evidence() -> None:
         lost(9),
     ):
         machine = live()
-        machine.prove(7 * SECOND)
+        machine.note_proof(7 * SECOND)
         machine.handle(item, 9 * SECOND)
         assert machine.gap is not None
         assert machine.gap.start_ns == 7 * SECOND
@@ -427,7 +427,7 @@ def test_a_clock_that_is_set_back_takes_every_moment_with_it() -> None:
     machine.handle(event(12, 12), 9 * SECOND)
     machine.step_clock(-2 * SECOND)
     assert machine.gap == gap("id_gap", 1)
-    assert machine.held == [HeldEvent(7 * SECOND, event(12, 12))]
+    assert machine.held == [WaitingEvent(7 * SECOND, event(12, 12))]
     (synced,) = machine.handle(snapshot(11), 8 * SECOND)
     assert isinstance(synced, BookSynced)
     assert machine.row(0).received_ns == 8 * SECOND

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shlex
 import tomllib
@@ -18,6 +19,9 @@ ROOT = DOCS.parent
 README = (ROOT / "README.md").read_text()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 TARGETS = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+
+DEFINITION = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def documents() -> list[Path]:
@@ -98,6 +102,27 @@ def test_every_function_that_the_protocol_names_exists() -> None:
     rules = re.findall(r"`(_[a-z_]+)`", text)
     assert rules
     assert all(hasattr(SymbolSync, rule) for rule in rules)
+
+
+def test_every_part_of_a_class_that_is_mentioned_exists() -> None:
+    """`Class.method` or `Class.attribute` in a document is one of the source. Decisions tell of what was, and may name what is gone."""
+    methods = {
+        f"{owner.name}.{part.name if isinstance(part, DEFINITION) else part.attr}"
+        for file in (ROOT / "src").rglob("*.py")
+        for owner in ast.walk(ast.parse(file.read_text()))
+        if isinstance(owner, ast.ClassDef)
+        for part in ast.walk(owner)
+        if isinstance(part, (*DEFINITION, ast.Attribute))
+    }
+    classes = {name.partition(".")[0] for name in methods}
+    for path in (path for path in documents() if path.parent.name != "decisions"):
+        named = re.findall(r"`([A-Z]\w+)\.([a-z_]\w*)", path.read_text())
+        ours = {
+            f"{owner}.{name}"
+            for owner, name in named
+            if owner in classes or path.stem == "protocol"
+        }
+        assert ours <= methods, path
 
 
 def test_every_file_that_is_mentioned_exists() -> None:

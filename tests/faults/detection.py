@@ -122,7 +122,7 @@ def first_loss(out: Path, began_ns: int) -> Seen:
     (tape,) = (out / "tape").rglob("*.zst")
     books = Reconstruction()
     for frame in read_tape(tape):
-        for output in books.feed(frame):
+        for output in books.apply(frame):
             if isinstance(output, BookLost):
                 assert output.gap.symbol == SYMBOL, "the others go on"
                 lost_s, begins_s = (

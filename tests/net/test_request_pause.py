@@ -11,8 +11,13 @@ from structlog.testing import capture_logs
 
 from booktape.core.events import FetchSnapshot
 from booktape.core.tape_records import Connected, DepthAnswer, Disconnected
+from booktape.net.connection_keeper import (
+    AFTER_PAUSE_SPREAD_S,
+    POLICY_PAUSE_S,
+    ConnectionKeeper,
+    ConnectionLimits,
+)
 from booktape.net.context import NetContext
-from booktape.net.feed import AFTER_PAUSE_SPREAD_S, POLICY_PAUSE_S, Feed, FeedLimits
 from booktape.net.request_pause import (
     EXTRA_S,
     FIREWALL_LONGEST_S,
@@ -55,11 +60,13 @@ class Exchange:
         return web.Response(body=DEPTH)
 
 
-async def both_at_work(context: NetContext) -> tuple[Feed, RestClient, list[asyncio.Task[None]]]:
-    """A feed and requests of one recorder."""
-    feed = Feed(context, (SYMBOL,), FeedLimits(lambda _, __: True))
+async def both_at_work(
+    context: NetContext,
+) -> tuple[ConnectionKeeper, RestClient, list[asyncio.Task[None]]]:
+    """A keeper and requests of one recorder."""
+    keeper = ConnectionKeeper(context, (SYMBOL,), ConnectionLimits(lambda _, __: True))
     rest = RestClient(context)
-    return feed, rest, [asyncio.create_task(feed.run()), asyncio.create_task(rest.run())]
+    return keeper, rest, [asyncio.create_task(keeper.run()), asyncio.create_task(rest.run())]
 
 
 ANSWERS = [
@@ -89,7 +96,7 @@ async def test_neither_a_request_nor_a_handshake_leaves_meanwhile(
         told_s = exchange.came_s[kind][0]
         rest.request_snapshot(FetchSnapshot("ETHUSDT", 1))
         another = asyncio.create_task(
-            Feed(context, (SYMBOL,), FeedLimits(lambda _, __: True)).run()
+            ConnectionKeeper(context, (SYMBOL,), ConnectionLimits(lambda _, __: True)).run()
         )
         await asyncio.sleep(pause_s + EXTRA_S + AFTER_PAUSE_SPREAD_S + 1)
         for task in (*tasks, another):
@@ -219,8 +226,8 @@ async def test_a_handshake_that_was_decided_upon_does_not_leave_into_a_silence()
     """Silence was asked for between the decision and the handshake."""
     exchange = Exchange()
     async with linked(exchange, virtual_time.WallClock()) as context:
-        feed = Feed(context, (SYMBOL,), FeedLimits(lambda _, __: True))
-        task = asyncio.create_task(feed.run())
+        keeper = ConnectionKeeper(context, (SYMBOL,), ConnectionLimits(lambda _, __: True))
+        task = asyncio.create_task(keeper.run())
         await asyncio.sleep(0)
         context.pause.begin(429, {"Retry-After": "30"})
         await asyncio.sleep(29)
@@ -246,8 +253,8 @@ async def test_after_a_close_for_our_behaviour_the_next_attempt_waits() -> None:
 
     with capture_logs() as lines:
         async with linked(exchange, virtual_time.WallClock()) as context:
-            feed = Feed(context, (SYMBOL,), FeedLimits(lambda _, __: True))
-            task = asyncio.create_task(feed.run())
+            keeper = ConnectionKeeper(context, (SYMBOL,), ConnectionLimits(lambda _, __: True))
+            task = asyncio.create_task(keeper.run())
             await asyncio.sleep(LIVED_S + POLICY_PAUSE_S + 2)
             gone = next(f for f in context.queue.drain() if isinstance(f, Disconnected))
             assert gone.detail == "closed (code 1008: Too many requests)"

@@ -13,8 +13,8 @@ from structlog.testing import capture_logs
 
 from booktape.core.events import FetchSnapshot
 from booktape.core.tape_records import Connected, DepthAnswer, Disconnected
+from booktape.net.connection_keeper import ConnectionKeepers, ConnectionLimits
 from booktape.net.context import NetContext
-from booktape.net.feed import FeedLimits, FeedSet
 from booktape.net.rest_client import RestClient
 from net.loopback import DEPTH, Handler, accept, linked, next_answer, until_closed
 from support import virtual_time
@@ -61,8 +61,8 @@ async def two_hosts() -> AsyncIterator[tuple[NetContext, Host, Host]]:
 
 
 @asynccontextmanager
-async def feeding(context: NetContext, connections: int) -> AsyncIterator[FeedSet]:
-    feeds = FeedSet(context, SYMBOLS, connections, FeedLimits(lambda _, __: True))
+async def feeding(context: NetContext, connections: int) -> AsyncIterator[ConnectionKeepers]:
+    feeds = ConnectionKeepers(context, SYMBOLS, connections, ConnectionLimits(lambda _, __: True))
     task = asyncio.create_task(feeds.run())
     try:
         yield feeds

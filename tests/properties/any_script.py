@@ -80,7 +80,7 @@ class Script:
 
     def feed(self, frame: TapeRecord) -> None:
         self.tape.append(frame)
-        outputs = list(self.machine.feed(frame))
+        outputs = list(self.machine.apply(frame))
         asked = [output.symbol for output in outputs if isinstance(output, FetchSnapshot)]
         # As the REST client does: while an answer is awaited, no other is asked for.
         self.requests += [symbol for symbol in asked if symbol not in self.requests]
@@ -234,7 +234,7 @@ class Script:
             Connected(self.now, number, held) for number, held in old.arbiter.connections.items()
         ]
         for frame in said:
-            assert list(self.machine.feed(frame)) == []
+            assert list(self.machine.apply(frame)) == []
 
     def restart(self) -> None:
         """The recorder ends, well or badly; another one begins, with no connection and no wish."""

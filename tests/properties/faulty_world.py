@@ -199,10 +199,10 @@ class World:
     def feed(self, frame: TapeRecord, shown: Shown | None = None) -> None:
         self.tape.append(frame)
         self.record.before(frame)
-        outputs = list(self.machine.feed(frame))
+        outputs = list(self.machine.apply(frame))
         self.record.see(frame, outputs, shown)
         if self.alone:
-            self.record.see_alone(outputs, list(self.alone.feed(frame)))
+            self.record.see_alone(outputs, list(self.alone.apply(frame)))
         for output in outputs:
             self.obey(output)
 
@@ -399,7 +399,7 @@ class World:
             held = self.machine.arbiter.connections.items()
             said += [Connected(self.wall, number, symbols) for number, symbols in held]
         for frame in said:
-            assert list(fresh.feed(frame)) == []
+            assert list(fresh.apply(frame)) == []
         return fresh
 
     def restart(self) -> None:

@@ -74,7 +74,7 @@ def test_proofs_are_eventful() -> None:
 
 def stored(machine: Reconstruction, frames: list[TapeRecord]) -> list[object]:
     """All outputs but requests: those concern nothing that is stored."""
-    outputs = [output for frame in frames for output in machine.feed(frame)]
+    outputs = [output for frame in frames for output in machine.apply(frame)]
     return [
         frozen(output)
         for output in outputs
@@ -114,7 +114,7 @@ class Liar:
         self.answer(chance.choice([2, 3, 5000]))
 
     def feed(self, frame: TapeRecord) -> list[Output]:
-        return list(self.machine.feed(frame))
+        return list(self.machine.apply(frame))
 
     def tick(self) -> int:
         self.now += 10**9

@@ -57,7 +57,7 @@ def test_connections_are_eventful() -> None:
         for note in play_covered(Random(seed)).tape:
             feeds = machine.arbiter.feeds.values()
             before = sum(bool(feed.buffered) for feed in feeds)
-            assert all(not isinstance(output, BookLost) for output in machine.feed(note))
+            assert all(not isinstance(output, BookLost) for output in machine.apply(note))
             waits += sum(bool(feed.buffered) for feed in feeds) > before
             notes.append(note)
     assert waits >= 50
@@ -85,13 +85,13 @@ def continued(machine: Reconstruction, opening: SegmentStart, at: int) -> Recons
     fresh = Reconstruction()
     beginning: list[TapeRecord] = [opening, *saved, *standing]
     for frame in beginning:
-        assert list(fresh.feed(frame)) == []
+        assert list(fresh.apply(frame)) == []
     return fresh
 
 
 def outputs_of(machine: Reconstruction, frames: list[TapeRecord]) -> list[object]:
     """All outputs but `ReplaceConnection`: that request concerns a connection, not a book."""
-    outputs = [output for frame in frames for output in machine.feed(frame)]
+    outputs = [output for frame in frames for output in machine.apply(frame)]
     return [frozen(output) for output in outputs if not isinstance(output, ReplaceConnection)]
 
 

@@ -77,7 +77,7 @@ def at_its_stamp(sync: SymbolSync) -> int:
 
 
 def from_now_on(sync: SymbolSync, found: StreamSilent, at_ns: int) -> SyncOutputs:
-    sync.prove(at_ns)
+    sync.note_proof(at_ns)
     return fall_silent(sync, found, at_ns)
 
 

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias
 import pytest
 
 from booktape.core.arbitration import FeedArbiter, ReleasedEvents, SymbolFeed
-from booktape.core.events import DepthEvent, HeldEvent
+from booktape.core.events import DepthEvent, WaitingEvent
 from properties.any_script import play
 from properties.covered_script import play_covered
 from properties.ledger import Violation
@@ -99,7 +99,7 @@ def release_copies_too(feed: SymbolFeed) -> ReleasedEvents:
 
 def release_the_first_only(feed: SymbolFeed) -> ReleasedEvents:
     ready = release(feed)
-    later = (HeldEvent(at, item) for at, item in ready[1:] if isinstance(item, DepthEvent))
+    later = (WaitingEvent(at, item) for at, item in ready[1:] if isinstance(item, DepthEvent))
     feed.buffered = [*later, *feed.buffered]
     for _, first in ready[:1]:
         assert isinstance(first, DepthEvent)

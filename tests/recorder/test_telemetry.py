@@ -183,7 +183,7 @@ def test_the_time_in_gaps_counts_since_the_start() -> None:
 def test_a_book_that_is_not_known_has_a_reason_and_no_prices() -> None:
     """Of a side that is empty there is no best price either."""
     telemetry, books = Telemetry(), Reconstruction()
-    books.feed(SegmentStart(1, "0", "sim", 1, 5_000, (B,)))
+    books.apply(SegmentStart(1, "0", "sim", 1, 5_000, (B,)))
     sync = books.syncs[B] = known()
     sync.handle(event(12, 12, {"100": "0"}), 4)
     (book,) = telemetry.status(books, 9, 0, 0, "first").books
@@ -197,7 +197,7 @@ def test_a_book_that_is_not_known_has_a_reason_and_no_prices() -> None:
 def test_the_status_of_a_recorder() -> None:
     """Every book, all records, and the latest of the rest: the queue's length and the lag."""
     telemetry, books = Telemetry(), Reconstruction()
-    books.feed(SegmentStart(1, "0", "sim", 1, 5_000, ("ETHUSDT", B)))
+    books.apply(SegmentStart(1, "0", "sim", 1, 5_000, ("ETHUSDT", B)))
     telemetry.count_records(50, 7, 2_500_000)
     telemetry.count_records(3, 0, 1_500_000)
     status = telemetry.status(books, 9, 4, 700, "first")
@@ -209,7 +209,7 @@ def test_only_the_first_books_are_looked_at() -> None:
     """To look at levels costs the loop some work; of the other books only counters are read."""
     telemetry, books = Telemetry(), Reconstruction()
     symbols = tuple(f"S{n:02}USDT" for n in range(SHOWN + 1))
-    books.feed(SegmentStart(1, "0", "sim", 1, 5_000, symbols))
+    books.apply(SegmentStart(1, "0", "sim", 1, 5_000, symbols))
     for symbol in symbols:
         books.syncs[symbol] = known(symbol)
     status = telemetry.status(books, 9, 4, 0, "first")

@@ -205,7 +205,7 @@ def expected(
     """What the pure function alone makes of the records, in one go and without any disk."""
     stored = Stored()
     for tape_record in (opening, *records, SegmentEnd(0, reason)):
-        for output in stored.books.feed(tape_record):
+        for output in stored.books.apply(tape_record):
             stored.add(output)
     return stored
 

@@ -48,7 +48,7 @@ def layout(tmp_path: Path) -> Layout:
 def writer(layout: Layout) -> SegmentWriter:
     """A segment in progress, whose worker does everything at once."""
     found = SegmentWriter(layout, SEGMENT, SameThread())
-    found.complete_opening()
+    found.mark_recoverable()
     return found
 
 
@@ -153,7 +153,7 @@ def test_a_group_ends_in_time(
     """At its limit of rows or bytes, or when all staged rows together take too much memory."""
     monkeypatch.setattr(*limit)
     writer = SegmentWriter(layout, SEGMENT, SameThread())
-    writer.complete_opening()
+    writer.mark_recoverable()
     for n in range(7):
         writer.add_row(row(n))
     seal(writer)
@@ -226,7 +226,7 @@ def test_busy_while_the_worker_is_behind(layout: Layout, monkeypatch: pytest.Mon
     free = Event()
     with ThreadPoolExecutor(1) as worker:
         writer = SegmentWriter(layout, SEGMENT, worker)
-        writer.complete_opening()
+        writer.mark_recoverable()
         worker.submit(free.wait)
         seen = []
         for n in range(4):
@@ -286,7 +286,7 @@ def test_a_worker_is_any_executor(layout: Layout) -> None:
     worker: Executor = ThreadPoolExecutor(1)
     with worker:
         writer = SegmentWriter(layout, SEGMENT, worker)
-        writer.complete_opening()
+        writer.mark_recoverable()
         for n in range(600 + 5):
             writer.add_row(row(n))
         seal(writer)

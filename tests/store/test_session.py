@@ -55,11 +55,11 @@ def test_every_output_is_handed_on(tmp_path: Path) -> None:
         Reconstruction(),
         RecordingSession(Layout(tmp_path), Segment(0, "a"), SameThread(), OPENING),
     )
-    books.feed(OPENING)
+    books.apply(OPENING)
     heard: list[type] = []
     for tape_record in RECORDS:
         outputs = recording.handle(tape_record)
-        assert [type(o) for o in outputs] == [type(o) for o in books.feed(tape_record)]
+        assert [type(o) for o in outputs] == [type(o) for o in books.apply(tape_record)]
         heard += [type(output) for output in outputs]
     finish(recording, STOPPED).result()
     assert {BookRow, GapInterval, FetchSnapshot} <= set(heard)
@@ -71,7 +71,7 @@ def test_each_segment_stands_alone(tmp_path: Path) -> None:
     first, second = tapes(tmp_path)
     found = Stored()
     for tape_record in read_tape(second):
-        for output in found.books.feed(tape_record):
+        for output in found.books.apply(tape_record):
             found.add(output)
     for path in final_files(tmp_path):
         if path.name.startswith(first.name.partition(".jsonl")[0]):

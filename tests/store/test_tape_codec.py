@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from booktape.core.events import DepthEvent, GapInterval, HeldEvent
+from booktape.core.events import DepthEvent, GapInterval, WaitingEvent
 from booktape.core.tape_records import (
     Checkpoint,
     ClockStep,
@@ -64,7 +64,7 @@ payloads = (
     st.binary() | st.sampled_from(PAYLOADS) | st.text().map(lambda s: b'{"a":"%b"}' % s.encode())
 )
 gaps = st.builds(GapInterval, texts, ints, ints, ints, texts, st.none() | ints, st.none() | ints)
-held = st.builds(HeldEvent, ints, st.builds(DepthEvent, texts, ints, ints, ints, levels, levels))
+held = st.builds(WaitingEvent, ints, st.builds(DepthEvent, texts, ints, ints, ints, levels, levels))
 checkpoints = st.builds(
     Checkpoint,
     *(ints, texts, texts, ints, ints, ints, st.none() | ints, ints, ints, st.none() | gaps),

@@ -19,7 +19,7 @@ BOOK = snapshot(10, {"100": "1"}, {"101": "1"})
 
 def feed_all(*frames: TapeRecord, to: Reconstruction | None = None) -> list[Output]:
     machine = to or Reconstruction()
-    return [output for frame in frames for output in machine.feed(frame)]
+    return [output for frame in frames for output in machine.apply(frame)]
 
 
 def known(every: int = 1, book: DepthSnapshot = BOOK, **opening: Any) -> Reconstruction:

@@ -14,7 +14,7 @@ def rotate(recording: RecordingSession, now_ns: int) -> Future[None]:
     while recording.write_next_of_opening():
         pass
     recording.writer.flush()
-    (last,) = recording.ended()
+    (last,) = recording.take_ended()
     return last.seal()
 
 
@@ -22,7 +22,7 @@ def finish(recording: RecordingSession, reason: str) -> Future[None]:
     """The end of a recording. The result is there when its last segment is sealed."""
     recording.end(reason)
     recording.writer.flush()
-    (last,) = recording.ended()
+    (last,) = recording.take_ended()
     return last.seal()
 
 

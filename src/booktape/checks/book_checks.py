@@ -39,6 +39,7 @@ from booktape.core.events import (
     DepthSnapshot,
     FetchSnapshot,
     IdsReset,
+    LossCause,
     StreamSilent,
     UnreadableAnswer,
     Urgency,
@@ -47,9 +48,7 @@ from booktape.core.sync import SymbolSync
 from booktape.wire.limits import deeper_limit, fitting_limit
 from booktape.wire.witness import BOOK_TICKER, DEPTH20, WitnessMessage
 
-CheckOutput: TypeAlias = (
-    Check | FetchSnapshot | CheckFailed | StreamSilent | IdsReset | BookTooLarge
-)
+CheckOutput: TypeAlias = Check | FetchSnapshot | LossCause
 
 REST: Final = "rest"
 PULSE: Final = "pulse"
@@ -241,7 +240,7 @@ class BookChecks:
     def _prove(self, at_ns: int) -> None:
         """What shows the book agreed with it. On tapes of format 1 a gap begins at the last event all the same."""
         if self._sync.tape_format != 1:
-            self._sync.prove(at_ns)
+            self._sync.note_proof(at_ns)
 
     def _record(self, name: str, found: Comparison, received_ns: int) -> list[CheckOutput]:
         out: list[CheckOutput] = [*self._summaries[name].add(found, received_ns)]

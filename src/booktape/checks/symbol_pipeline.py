@@ -18,14 +18,13 @@ from booktape.core.events import (
     BookLost,
     BookRow,
     BookSynced,
-    BookTooLarge,
-    CheckFailed,
     DepthEvent,
     DepthSnapshot,
     FetchSnapshot,
+    ForgetFeedIds,
     GapInterval,
     IdsReset,
-    StreamSilent,
+    LossCause,
     UnreadableAnswer,
 )
 from booktape.core.sync import State, SymbolSync, SyncInput
@@ -33,12 +32,11 @@ from booktape.core.tape_records import Checkpoint
 from booktape.wire.witness import WitnessMessage
 
 _LIVE: Final = State.LIVE
-"""Here because to look up a member of an enum takes longer than all else that `_is_live` does."""
+"""A module constant: to look up a member of the enum costs more than the rest of `_is_live`."""
 
 PipelineOutput: TypeAlias = (
-    BookRow | GapInterval | Check | BookLost | BookSynced | FetchSnapshot | IdsReset
+    BookRow | GapInterval | Check | BookLost | BookSynced | FetchSnapshot | ForgetFeedIds
 )
-"""`IdsReset` is for the symbol's feed, which must forget the old ids, too."""
 
 
 def is_row_due(updates: int, every: int) -> bool:
@@ -162,10 +160,10 @@ class SymbolPipeline:
     # ── what follows ────────────────────────────────────────────────────────────────────────
 
     def _on_applied(self, event: DepthEvent, received_ns: int, out: list[PipelineOutput]) -> None:
-        known_ns = self.sync.known_since(received_ns)
-        found = self.checks.on_applied(event, known_ns)
+        since_ns = self.sync.known_since(received_ns)
+        found = self.checks.on_applied(event, since_ns)
         if found:
-            self._act_on(found, known_ns, out)
+            self._act_on(found, since_ns, out)
         # A check may have failed. Then the book is lost, and there is no row.
         if is_row_due(self.sync.updates, self._every) and self._is_live():
             self._add_row(received_ns, out)
@@ -190,8 +188,8 @@ class SymbolPipeline:
         """Hand failed checks to the state machine; pass on the other outputs."""
         for output in found:
             if isinstance(output, IdsReset):
-                out.append(output)
-            if isinstance(output, CheckFailed | StreamSilent | IdsReset | BookTooLarge):
+                out.append(ForgetFeedIds())
+            if isinstance(output, LossCause):
                 out += self.handle(output, received_ns)
             else:
                 out.append(output)

@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Final, TypeAlias
 
-from booktape.core.events import DepthEvent, HeldEvent, IdsReset
+from booktape.core.events import DepthEvent, IdsReset, WaitingEvent
 
 BUFFERED_MAX: Final = 1_000
 """Events of one symbol that may be buffered: well over a minute of the busiest one."""
@@ -42,7 +42,7 @@ _FIRST_ID: Final = attrgetter("event.first_id")
 
 ReleasedEvents: TypeAlias = list[tuple[int, DepthEvent | IdsReset]]
 """Events in order, each with the time at which it arrived; an `IdsReset` stands before the first one with
-lower ids. Plain tuples: nearly every event is released at once, and never becomes a `HeldEvent`."""
+lower ids. Plain tuples: nearly every event is released at once, and never becomes a `WaitingEvent`."""
 
 
 @dataclass(slots=True)
@@ -56,12 +56,12 @@ class SymbolFeed:
 
     last_released: int | None = None
     last_by_connection: dict[int, int | None] = field(default_factory=dict)
-    buffered: list[HeldEvent] = field(default_factory=list)
+    buffered: list[WaitingEvent] = field(default_factory=list)
     newest_id: int = 0
     newest_us: int = 0
     sees_resets: bool = True
     silent_connections: set[int] = field(default_factory=set)
-    _reset_candidate: HeldEvent | None = None
+    _reset_candidate: WaitingEvent | None = None
     _waited_ns: int | None = None
 
     def accept(self, connection: int, event: DepthEvent, received_ns: int) -> ReleasedEvents:
@@ -70,12 +70,12 @@ class SymbolFeed:
         released_id = self.last_released
         if released_id is not None:
             if event.last_id <= released_id:
-                return self._check_for_reset(HeldEvent(received_ns, event))
+                return self._check_for_reset(WaitingEvent(received_ns, event))
             if event.first_id <= released_id + 1 and not self.buffered:
                 # Nearly always so, and then nothing needs to be sorted.
                 self._mark_released(event)
                 return [(received_ns, event)]
-        insort(self.buffered, HeldEvent(received_ns, event), key=_FIRST_ID)
+        insort(self.buffered, WaitingEvent(received_ns, event), key=_FIRST_ID)
         return self._release()
 
     def advance_to(self, update_id: int) -> ReleasedEvents:
@@ -141,7 +141,7 @@ class SymbolFeed:
         if event.event_time_us > self.newest_us:  # noqa: PLR1730 max() takes three times as long
             self.newest_us = event.event_time_us
 
-    def _check_for_reset(self, old: HeldEvent) -> ReleasedEvents:
+    def _check_for_reset(self, old: WaitingEvent) -> ReleasedEvents:
         """An event with old ids: a copy, unless its time and the event after it say that ids start again."""
         event, candidate = old.event, self._reset_candidate
         if not self.sees_resets:

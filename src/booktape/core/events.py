@@ -100,15 +100,15 @@ class FetchSnapshot:
 
 
 @dataclass(slots=True)
-class HeldEvent:
+class WaitingEvent:
     """An event and when it arrived. It waits for a snapshot, or for the event before it."""
 
     received_ns: int
     event: DepthEvent
 
-    def shifted(self, step_ns: int) -> HeldEvent:
+    def shifted(self, step_ns: int) -> WaitingEvent:
         """The same event, its stamp moved by `step_ns`: our clock was set back."""
-        return HeldEvent(self.received_ns + step_ns, self.event)
+        return WaitingEvent(self.received_ns + step_ns, self.event)
 
     @property
     def bytes(self) -> int:
@@ -164,13 +164,13 @@ class BookSynced:
     epoch: int
     update_id: int
     closed: GapInterval | None = None
-    held: tuple[HeldEvent, ...] = field(default=())
+    held: tuple[WaitingEvent, ...] = field(default=())
     counts_anew: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class CheckFailed:
-    """A later snapshot has other levels than the book: the book is no longer known.
+    """A later snapshot (an audit) has other levels than the book: the book is no longer known.
 
     A witness that differs does not disprove the book: it causes such a snapshot to be requested.
     """
@@ -189,6 +189,15 @@ class IdsReset:
 @dataclass(frozen=True, slots=True)
 class BookTooLarge:
     """The book has more levels than any real one: it is no longer known, and its memory is free."""
+
+
+LossCause: TypeAlias = CheckFailed | StreamSilent | IdsReset | BookTooLarge
+"""What checks find that ends a known book. The state machine takes it as an input."""
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetFeedIds:
+    """Checks have found an `IdsReset`: the symbol's feed must forget the old ids, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +229,13 @@ class ReplaceConnection:
     connection: int
     why: str
     silent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CancelRequests:
+    """A request for I/O: no snapshot of this symbol is wanted any more, since it is not listed any more."""
+
+    symbol: str
 
 
 @dataclass(slots=True, eq=False)

@@ -1,6 +1,6 @@
 """Why a book was not known: the reasons of gaps, as they stand on tapes and in `gaps`. They never change.
 
-A new reason goes here and into `GAP_REASONS`. `verify` has a list of its own, on purpose.
+CONTRIBUTING.md says what else a new reason needs. `verify` has a list of its own, on purpose.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ DISPROVED: Final = "disproved"
 SILENT: Final = "silent"
 IDS_RESET: Final = "ids_reset"
 TOO_LARGE: Final = "too_large"
-BREAK: Final = "break"
-RELISTED: Final = "delisted"
+IN_BREAK: Final = "break"
+SENT_AFTER_DELISTING: Final = "delisted"
 
 # A connection was lost (net/connection.py), or a recording ended (store/session.py, store/archive.py).
 DISCONNECTED: Final = "disconnected"
@@ -31,11 +31,11 @@ GAP_REASONS: Final = MappingProxyType(
         KILLED: "the recorder had died without sealing its files, and was started again",
         NO_TAPE: "the recorder was started on an archive whose last tape is missing; in a merge: the next tape is",
         DISPROVED: "a later snapshot had other levels than the book",
-        RELISTED: "the exchange had stopped listing the symbol, and yet went on sending it",
+        SENT_AFTER_DELISTING: "the exchange had stopped listing the symbol, and yet went on sending it",
         SILENT: "an event that must have come did not, or nothing had shown the book current for too long",
         IDS_RESET: "the exchange had begun to count update ids anew",
         TOO_LARGE: "the exchange had sent a book of more than a million levels",
-        BREAK: "the exchange generated no market data (BREAK, END_OF_DAY), and orders could be cancelled",
+        IN_BREAK: "the exchange generated no market data (BREAK, END_OF_DAY), and orders could be cancelled",
     }
 )
 """What each reason means; docs/format.md is made from it."""

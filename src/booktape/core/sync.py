@@ -11,7 +11,8 @@
 
 `TABLE`, at the end of this file, is the machine. For each state and input the first rule whose condition
 holds is followed; where none does, nothing changes. Quotes are from "How to manage a local order book
-correctly" in the exchange's WebSocket documentation; docs/protocol.md is checked against the table.
+correctly" in the exchange's WebSocket documentation; the table in docs/protocol.md is generated
+from this one.
 
 A row is made of a LIVE book only, and a book is LIVE only while something proves it current. When that
 ends, the gap begins at the last evidence (docs/proofs.md, "Now: evidence"). There is no clock here:
@@ -23,7 +24,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any, ClassVar, Final, TypeAlias
+from typing import Any, ClassVar, Final, TypeAlias, get_args
 
 from booktape.core.book import OrderBook
 from booktape.core.events import (
@@ -37,18 +38,19 @@ from booktape.core.events import (
     DepthSnapshot,
     FetchSnapshot,
     GapInterval,
-    HeldEvent,
     IdsReset,
+    LossCause,
     StreamSilent,
     UnreadableAnswer,
     Urgency,
+    WaitingEvent,
 )
 from booktape.core.gap_reasons import (
-    BREAK,
     DISPROVED,
     ID_GAP,
     IDS_RESET,
-    RELISTED,
+    IN_BREAK,
+    SENT_AFTER_DELISTING,
     SILENT,
     TOO_LARGE,
 )
@@ -69,14 +71,14 @@ SyncInput: TypeAlias = (
     | DepthEvent
     | DepthSnapshot
     | UnreadableAnswer
-    | CheckFailed
-    | StreamSilent
-    | IdsReset
-    | BookTooLarge
+    | LossCause
     | SymbolListing
 )
-SyncOutput: TypeAlias = FetchSnapshot | DepthEvent | BookLost | BookSynced | GapInterval
-"""A `DepthEvent` has just changed the book. A `GapInterval` is closed."""
+AppliedEvent: TypeAlias = DepthEvent
+"""The event that has just changed the book. The same object comes out that went in: a wrapper for each is too dear."""
+
+SyncOutput: TypeAlias = FetchSnapshot | AppliedEvent | BookLost | BookSynced | GapInterval
+"""A `GapInterval` is closed."""
 SyncOutputs: TypeAlias = tuple[SyncOutput, ...]
 
 HELD_MAX: Final = 3_000  # events held for a snapshot: five minutes of the busiest symbol
@@ -90,7 +92,7 @@ NOT_OPENED: Final = -1
 
 
 class State(StrEnum):
-    """How much is known of a book. A text, since texts hash fast: rules are looked up for every event."""
+    """How much is known of a book. A string enum: strings hash fast, and rules are looked up for every event."""
 
     COLD = "cold"  # not known, and no connection carries the symbol
     SYNCING = "syncing"  # events arrive and are held; a snapshot has been requested
@@ -100,15 +102,19 @@ class State(StrEnum):
 
 
 class SymbolSync:
-    """One symbol's state machine and book. Only the rules of `TABLE` change its `state`, by way of `handle`.
+    """One symbol's state machine and book.
+
+    Only the rules of `TABLE` change its `state`, by way of `handle`, while records are applied. Where a recording
+    continues, `checkpoint.restore` and `Archive` set it.
 
     `update_id` stays at the last known state while the book is lost; so does `epoch`.
 
     `stamp_ns` is the latest stamp among the snapshot and the events that made the book, `synced_ns`
     what it was when the epoch began, `proved_ns` the latest moment at which anything else proved the
-    book current (`prove`). `usual_lag` is shared by all symbols.
+    book current (`note_proof`). `usual_lag` is shared by all symbols.
     """
 
+    # `index(TABLE)`, set at the end of this file.
     rules: ClassVar[dict[tuple[State, type], list[Rule]]]
 
     def __init__(self, symbol: str, tape_format: int = FORMAT, lag: UsualLag | None = None) -> None:
@@ -126,14 +132,14 @@ class SymbolSync:
         self.attempt = 0
         self.stale_answers = 0
         self.gap: GapInterval | None = None
-        self.held: list[HeldEvent] = []
+        self.held: list[WaitingEvent] = []
         # From the exchange's list; "" before it was read.
         self.status = TRADING if tape_format == 1 else ""
         self.tick_size = self.lot_size = ""
 
     @property
     def known_ns(self) -> int:
-        """The last moment at which the book is proved to have been the exchange's."""
+        """Until when the book is known: the last moment at which it is proved to have been the exchange's."""
         return max(self.stamp_ns, self.proved_ns)
 
     @property
@@ -147,7 +153,7 @@ class SymbolSync:
         return self.stamp_ns - (self.event_time_us or 0) * 1_000
 
     def handle(self, item: SyncInput, received_ns: int) -> SyncOutputs:
-        """Follow the table. Never raises, whatever arrives, in any order."""
+        """Follow the table. No input, in any order, makes it raise."""
         # No branch: a test shows that the last rule of every state and input always applies.
         for rule in self.rules[self.state, type(item)]:  # pragma: no branch
             if rule.condition(self, item):
@@ -155,7 +161,7 @@ class SymbolSync:
                 return rule.action(self, item, received_ns)
         raise AssertionError((self.state, item))  # pragma: no cover
 
-    def prove(self, at_ns: int) -> None:
+    def note_proof(self, at_ns: int) -> None:
         """Something other than an event proves the book current at this moment."""
         self.proved_ns = max(self.proved_ns, at_ns)
 
@@ -186,9 +192,15 @@ class SymbolSync:
 
     def row(self, received_ns: int) -> BookRow:
         """The whole book as it is now. `received_ns` stamps the record that made it so."""
-        known_ns = self.known_since(received_ns)
-        row = (self.symbol, self.event_time_us, known_ns, self.update_id, self.epoch)
-        return BookRow(*(*row, self.updates, *self.book.columns()))
+        return BookRow(
+            self.symbol,
+            self.event_time_us,
+            self.known_since(received_ns),
+            self.update_id,
+            self.epoch,
+            self.updates,
+            *self.book.columns(),
+        )
 
     # ── conditions of rules ──────────────────────────────────────────────────────────────────
 
@@ -210,7 +222,7 @@ class SymbolSync:
     def _chains(self, event: DepthEvent) -> bool:
         return event.first_id <= self.update_id + 1 <= event.last_id
 
-    def _is_first(self, _: DepthEvent) -> bool:
+    def _opens_the_symbol(self, _: DepthEvent) -> bool:
         return self.update_id == NOT_OPENED
 
     def _is_delisted(self, listing: SymbolListing) -> bool:
@@ -238,11 +250,11 @@ class SymbolSync:
         return self._request_snapshot(stale, received_ns)
 
     def _hold(self, event: DepthEvent, received_ns: int) -> SyncOutputs:
-        self.held.append(HeldEvent(received_ns, event))
+        self.held.append(WaitingEvent(received_ns, event))
         return ()
 
     def _start_over(self, event: DepthEvent, received_ns: int) -> SyncOutputs:
-        self.held = [HeldEvent(received_ns, event)]
+        self.held = [WaitingEvent(received_ns, event)]
         return self._request_snapshot(event, received_ns)
 
     def _join(self, snapshot: DepthSnapshot, received_ns: int) -> SyncOutputs:
@@ -294,17 +306,19 @@ class SymbolSync:
         return ()
 
     def _on_break(self, _: SymbolListing, __: int) -> SyncOutputs:
-        return self._open_gap(self._last_evidence_ns(), BREAK)
+        return self._open_gap(self._last_evidence_ns(), IN_BREAK)
 
     def _on_delisted(self, _: SymbolListing, received_ns: int) -> SyncOutputs:
         self.book, self.held, self.attempt = OrderBook(), [], 0
-        # Should it come back all the same, the gap begins here.
-        self.prove(received_ns)
+        # No proof: should it come back all the same, the gap begins here.
+        self.note_proof(received_ns)
         closed = self._close_gap(received_ns, None)
         return (closed,) if closed else ()
 
     def _on_event_after_end(self, event: DepthEvent, received_ns: int) -> SyncOutputs:
-        return self._open_gap(self.known_ns, RELISTED) + self._start_over(event, received_ns)
+        return self._open_gap(self.known_ns, SENT_AFTER_DELISTING) + self._start_over(
+            event, received_ns
+        )
 
     def _on_disconnect(self, gone: Disconnected, _: int) -> SyncOutputs:
         # A sign of life of the connection proves nothing: one of its streams can be dead all the same.
@@ -317,14 +331,15 @@ class SymbolSync:
         return ()
 
     def _last_evidence_ns(self) -> int:
-        """When the book was known for the last time. An event that came late counts from when it was due.
+        """When the book was last proved current. A last event that came late counts from when it was due.
 
         Messages that waited while we, or the network, stood still prove nothing about that time.
         """
         usual_ns = self.usual_lag.usual_ns
         if usual_ns is None or not self.rests_on_event or self.lag_ns <= usual_ns + LATE_NS:
             return self.known_ns
-        return max(self.stamp_ns - self.lag_ns + usual_ns, self.synced_ns)
+        due_ns = (self.event_time_us or 0) * 1_000 + usual_ns
+        return max(due_ns, self.synced_ns)
 
     def _open_gap(self, start_ns: int, reason: str) -> SyncOutputs:
         self.book = OrderBook()
@@ -349,20 +364,6 @@ class Rule:
     action: Callable[[SymbolSync, Any, int], SyncOutputs]
 
 
-_INPUTS: Final = (
-    Connected,
-    Disconnected,
-    DepthEvent,
-    DepthSnapshot,
-    UnreadableAnswer,
-    CheckFailed,
-    StreamSilent,
-    IdsReset,
-    BookTooLarge,
-    SymbolListing,
-)
-
-
 def index(table: Iterable[Rule]) -> dict[tuple[State, type], list[Rule]]:
     """The rules of each state and input, in the table's order; last, that nothing changes."""
     rules: dict[tuple[State, type], list[Rule]] = {}
@@ -373,11 +374,12 @@ def index(table: Iterable[Rule]) -> dict[tuple[State, type], list[Rule]]:
 
 def _nothing_changes() -> Iterator[Rule]:
     for state in State:
-        for kind in _INPUTS:
+        for kind in get_args(SyncInput):
             yield Rule(state, kind, SymbolSync._always, state, SymbolSync._ignore)
 
 
-_COLD, _SYNCING, _LIVE, _BREAK, _ENDED = State
+_COLD, _SYNCING, _LIVE = State.COLD, State.SYNCING, State.LIVE
+_BREAK, _ENDED = State.BREAK, State.ENDED
 _S = SymbolSync
 # ruff: noqa: SLF001 the rules are the class's own, written down as data
 TABLE: Final = (
@@ -407,7 +409,7 @@ TABLE: Final = (
     # event." Equal adds nothing either. Stale events go on coming after the snapshot.
     Rule(_LIVE, DepthEvent, _S._is_old, _LIVE, _S._ignore),
     # A symbol that opens may begin at any id.
-    Rule(_LIVE, DepthEvent, _S._is_first, _LIVE, _S._apply),
+    Rule(_LIVE, DepthEvent, _S._opens_the_symbol, _LIVE, _S._apply),
     # "If the event U is > the update ID of your local order book [+ 1], something went wrong.
     # Discard your local order book and restart the process from the beginning."
     Rule(_LIVE, DepthEvent, _S._always, _SYNCING, _S._on_id_gap),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
-from booktape.core.events import GapInterval, HeldEvent, Level
+from booktape.core.events import GapInterval, Level, WaitingEvent
 
 ROTATED: Final = "rotated"
 """A segment that ended so goes on in the next one. Every other end is the reason of a gap (core/gap_reasons.py)."""
@@ -194,10 +194,10 @@ class Checkpoint:
     ask_horizon: float | None
     bids: list[Level]
     asks: list[Level]
-    held: list[HeldEvent]
+    held: list[WaitingEvent]
     passed: int | None = None
     reached: dict[int, int | None] = field(default_factory=dict)
-    ahead: list[HeldEvent] = field(default_factory=list)
+    ahead: list[WaitingEvent] = field(default_factory=list)
     status: str = TRADING
     audit_due_ns: int = 0
     asked_ns: int = 0

@@ -156,7 +156,7 @@ def _seal_ended(session: RecordingSession) -> None:
     while session.write_next_of_opening():
         _keep_pace(session)
     retry_while_full(session.writer.flush)
-    for writer in session.ended():
+    for writer in session.take_ended():
         retry_while_full(partial(_seal, writer))
 
 

@@ -55,7 +55,7 @@ log = structlog.get_logger()
 class Connection:
     """Puts the messages of `symbols` into the queue until the connection is lost.
 
-    `replacement_wanted` is set, and `replace_because` says why, when a successor should be opened: its feed does
+    `replacement_wanted` is set, and `replace_because` says why, when a successor should be opened: its keeper does
     that. The connection asks for one itself when it is silent. `was_for_our_behaviour` says that the exchange
     closed it with code 1008: then the next attempt has to wait.
 

@@ -194,7 +194,7 @@ def _run(
         if isinstance(record, SegmentEnd) and record.received_ns // 1_000 >= time_us:
             break
         with errors_as_damage(tape.path):
-            books.feed(record)
+            books.apply(record)
     return _Run(books.syncs.get(symbol), lines.reached_ns, past=False)
 
 
@@ -252,7 +252,7 @@ def _steps(
             events.books, query.symbol, record, query.end_us * 1_000
         ):
             return True
-        for output, event in events.feed(record):
+        for output, event in events.apply(record):
             if isinstance(output, BookRow) and query.contains(output.received_ns // 1_000):
                 yield Step(event, Book.of(output, query.depth))
             # An open gap comes again when it is closed.

@@ -168,7 +168,7 @@ def unsealed_outputs(
         ):
             if before_ns is not None and symbol and is_past(books, symbol, record, before_ns):
                 break
-            yield from books.feed(record)
+            yield from books.apply(record)
             if isinstance(record, SegmentEnd):
                 # With the end record came the open gaps.
                 return
@@ -195,7 +195,7 @@ class EventByEvent:
         self.books = Reconstruction()
         self._symbol = symbol
 
-    def feed(self, record: TapeRecord) -> Iterator[tuple[Output, DepthEvent | None]]:
+    def apply(self, record: TapeRecord) -> Iterator[tuple[Output, DepthEvent | None]]:
         """Every output; each row with the event that made it, or None if a snapshot did.
 
         Known weakness: an event is decoded twice, here and in the reconstruction.
@@ -203,7 +203,7 @@ class EventByEvent:
         waiting = self._waiting()
         if isinstance(record, StreamMessage):
             waiting.append(_event(record))
-        for output in self.books.feed(record):
+        for output in self.books.apply(record):
             event = None
             if isinstance(output, BookRow) and output.updates:
                 event = next(e for e in reversed(waiting) if e and e.last_id == output.update_id)

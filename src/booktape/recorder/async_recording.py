@@ -30,7 +30,7 @@ log = structlog.get_logger()
 
 
 class AsyncRecording:
-    """Drives `session`, and begins a new segment on the clock."""
+    """Drives `session`, and starts a new segment when the time of one is up."""
 
     def __init__(self, session: RecordingSession, clock: Clock, segment_s: float) -> None:
         self.session = session
@@ -80,12 +80,12 @@ class AsyncRecording:
             self._sealing.pop(0).result()
 
     async def flush(self) -> None:
-        """Bring the tape to the disk. Raises StoreError."""
+        """Hand the tape to the operating system. Raises StoreError."""
         async with self._lock:
             await self._finish(self._flush())
 
     def flush_at_once(self) -> None:
-        """Bring the tape to the disk before the process ends at once, unless a flush is under way."""
+        """Hand the tape to the operating system before the process ends at once, unless a flush is under way."""
         under_way = self._under_way is not None and not self._under_way.done()
         if self._lock.locked() or under_way or self._has_ended:
             return
@@ -102,20 +102,20 @@ class AsyncRecording:
 
     async def seal(
         self,
-        rest: list[TapeRecord],
+        remaining: list[TapeRecord],
         on_output: Callable[[Output], None],
         follow_up: Callable[[TapeRecord], list[Disconnected]],
     ) -> None:
-        """Handle the rest, end the recording, and wait until every file has its final name.
+        """Handle the remaining records, end the recording, and wait until every file has its final name.
 
-        The rest may be a whole queue, so it is handled at the pace of the disk, and removed from the list.
-        What follows from it goes to `on_output` one by one: all of it at once may be too much for memory.
+        They may be a whole queue, so they are handled at the pace of the disk, and removed from the list.
+        What follows from them goes to `on_output` one by one: all of it at once may be too much for memory.
         `follow_up` tells which connections have to end after a record, since their events take too much.
         """
         if self._under_way is not None:
             await self._under_way
-        while rest:
-            record = rest.pop(0)
+        while remaining:
+            record = remaining.pop(0)
             for output in self.session.handle(record):
                 on_output(output)
             for gone in follow_up(record):
@@ -142,7 +142,7 @@ class AsyncRecording:
 
     def _seal_ended(self) -> None:
         """Seal the segments that have ended, while the next one is written."""
-        for writer in self.session.ended():
+        for writer in self.session.take_ended():
             self._ended.append(writer)
             sealing = asyncio.create_task(self._seal(writer))
             # If another error ends the recording first, this task's error is never read.

@@ -16,8 +16,8 @@ from typing import Final
 from booktape.errors import BooktapeError
 from booktape.net.clock import Clock
 from booktape.net.clock_offset import OffsetMeter
+from booktape.net.connection_keeper import check_descriptors
 from booktape.net.context import NetContext
-from booktape.net.feed import check_descriptors
 from booktape.net.rest_client import RestClient
 from booktape.recorder.recorder import open_exchange
 from booktape.recorder.settings import Settings

@@ -1,7 +1,7 @@
 """The recorder: messages of the exchange in, files out, and requests back to the exchange.
 
 `net` stamps records and puts them into a queue. The recorder takes them out in order; a `RecordingSession` writes
-each one to the tape and feeds it to the reconstruction. What that returns is counted, and requests among it (fetch
+each one to the tape and applies it. What that returns is counted, and requests among it (fetch
 a snapshot, replace a connection) go back to `net`. The rest of this file starts and stops this in the right order.
 """
 
@@ -15,15 +15,15 @@ from typing import Any, Final, TypeVar
 import structlog
 
 from booktape.checks.stall_detector import STALL_CHECK_S, StallDetector
-from booktape.core.events import FetchSnapshot, Note, ReplaceConnection
+from booktape.core.events import CancelRequests, FetchSnapshot, ReplaceConnection
 from booktape.core.gap_reasons import DISCONNECTED
 from booktape.core.sync import State
-from booktape.core.tape_records import DELISTED, Disconnected, TapeRecord
+from booktape.core.tape_records import Disconnected, TapeRecord
 from booktape.errors import NothingRecorded, StoreError
 from booktape.net.clock import Clock, SystemClock
 from booktape.net.clock_offset import OffsetMeter
+from booktape.net.connection_keeper import ConnectionKeepers, ConnectionLimits, check_descriptors
 from booktape.net.context import NetContext
-from booktape.net.feed import FeedLimits, FeedSet, check_descriptors
 from booktape.net.pulse import PulseClient
 from booktape.net.record_queue import RecordQueue, size_bytes
 from booktape.net.request_pause import RequestPause
@@ -49,8 +49,8 @@ QUEUE_RECORDS: Final = 10_000
 QUEUE_BYTES: Final = 128 << 20
 """The most that the queue holds. When it is full the sockets are not read, and nothing is dropped here."""
 
-HELD_BYTES_MAX: Final = 128 << 20
-"""The most memory of all events that wait for a snapshot or for an earlier event. Above it, connections end."""
+WAITING_BYTES_MAX: Final = 128 << 20
+"""The most memory of all events that wait: held for a snapshot, or buffered for an earlier event. Above it, connections end."""
 
 DECODED_PER_BYTE: Final = 20
 """The most memory that a byte of a message takes once it is decoded: `["1","1"],` takes 120 bytes."""
@@ -102,19 +102,19 @@ class Recorder:
         settings, clock = self._settings, self._clock
         if settings.duration_s is not None:
             asyncio.get_running_loop().call_later(settings.duration_s, self._end_duration)
-        async with open_exchange(settings, clock) as (context, rest):
-            found = await self._until_stopped(rest.look_up(settings.symbols))
+        async with open_exchange(settings, clock) as (context, rest_client):
+            answer = await self._until_stopped(rest_client.look_up(settings.symbols))
             if not self._stopped.is_set():
-                listed = settings.checked(found)
+                listed = settings.checked(answer)
                 symbols = self._wanted(listed)
                 check_descriptors(context, symbols, settings.connections)
                 own_or_join = join_archive if settings.partition.run else own_archive
                 with own_or_join(settings.out) as archive:
                     await asyncio.to_thread(archive.repair, self._stopped.is_set)
                     if not self._stopped.is_set():
-                        self._live = await self._begin(archive, symbols, context, rest)
+                        self._live = await self._begin(archive, symbols, context, rest_client)
                         settings.warn_of_large_sizes(listed, symbols)
-                        await self._live.run(self._stopped, found)
+                        await self._live.run(self._stopped, answer)
                         if not symbols:
                             return  # a worker without symbols has nothing to record
         self._check_recorded()
@@ -132,7 +132,7 @@ class Recorder:
         return self._live.view(symbol, reach_bps) if self._live and is_live else None
 
     def flush(self) -> None:
-        """Bring the tape to the disk, because the process is about to end at once."""
+        """Hand the tape to the operating system, because the process is about to end at once."""
         if self._live is not None:
             self._live.recording.flush_at_once()
 
@@ -174,7 +174,11 @@ class Recorder:
         return tuple(symbol for symbol in wanted if symbol not in too_long)
 
     async def _begin(
-        self, archive: Archive, symbols: tuple[str, ...], context: NetContext, rest: RestClient
+        self,
+        archive: Archive,
+        symbols: tuple[str, ...],
+        context: NetContext,
+        rest_client: RestClient,
     ) -> _LiveRecording:
         settings, partition = self._settings, self._settings.partition
         start = settings.start(self._clock.now_ns(), symbols)
@@ -182,7 +186,9 @@ class Recorder:
         session = await asyncio.to_thread(archive.begin, start, partition.tag, partition.owns)
         recording = AsyncRecording(session, self._clock, settings.segment_s)
         await recording.flush()
-        return _LiveRecording(settings, context, rest, recording, self._telemetry, self._wanted)
+        return _LiveRecording(
+            settings, context, rest_client, recording, self._telemetry, self._wanted
+        )
 
 
 class _LiveRecording:
@@ -192,7 +198,7 @@ class _LiveRecording:
         self,
         settings: Settings,
         context: NetContext,
-        rest: RestClient,
+        rest_client: RestClient,
         recording: AsyncRecording,
         telemetry: Telemetry,
         wanted: Callable[[ExchangeInfo], tuple[str, ...]],
@@ -201,37 +207,39 @@ class _LiveRecording:
         self._settings = settings
         self._context = context
         self._clock = context.clock
-        self._rest = rest
+        self._rest_client = rest_client
         self._telemetry = telemetry
         self._wanted = wanted
         telemetry.started_ns = context.clock.now_ns()
         self._added: set[str] = set()
         self._unhandled: list[TapeRecord] = []
-        self._held_bytes = 0  # at most
+        self._waiting_bytes = 0  # an upper bound; counted exactly when it is above the limit
         books, everything = recording.session.books, not settings.symbols
         self._statuses = SymbolStatusPoller(
-            context, rest, self._listings, self._add_listed, new_ones=everything
+            context, rest_client, self._listings, self._add_listed, new_ones=everything
         )
         on_names = self._statuses.on_pulse_names if everything else None
-        self._pulse = PulseClient(context, rest, settings.pulse_s, books.quiet_since, on_names)
-        limits = FeedLimits(
+        self._pulse = PulseClient(
+            context, rest_client, settings.pulse_s, books.quiet_since, on_names
+        )
+        limits = ConnectionLimits(
             books.arbiter.covers, settings.connection_life_s, settings.partition.count
         )
-        self._feeds = FeedSet(
+        self._keepers = ConnectionKeepers(
             context, books.symbols, settings.connections, limits, settings.rollover_at_s
         )
 
-    async def run(self, stopped: asyncio.Event, listed: ExchangeInfo | None) -> None:
-        """Run all parts until stopped, then seal.
+    async def run(self, stopped: asyncio.Event, first_list: ExchangeInfo | None) -> None:
+        """Run all parts until stopped, then seal. `first_list`: None where the exchange has no list.
 
         After a disk that failed, or a bug, nothing is sealed: the next start does it, from the tape.
         """
         jobs = [
-            self._feeds.run(),
-            self._rest.run(),
-            self._statuses.run(listed),
+            self._keepers.run(),
+            self._rest_client.run(),
+            self._statuses.run(first_list),
             self._context.ticks.run(),
-            OffsetMeter(self._context, self._rest).run(),
+            OffsetMeter(self._context, self._rest_client).run(),
             self._handle_records(),
             self._flush_often(),
             self._replace_stalled(),
@@ -244,12 +252,12 @@ class _LiveRecording:
                 await stopped.wait()
                 for task in tasks:
                     task.cancel()
-            rest = [*self._unhandled, *self._context.queue.drain()]
-            await self.recording.seal(rest, self._telemetry.record, self._over_limit_after)
+            remaining = [*self._unhandled, *self._context.queue.drain()]
+            await self.recording.seal(remaining, self._telemetry.record, self._over_limit_after)
         except* StoreError as errors:
             self.recording.give_up()
             raise errors.exceptions[0] from None  # one sentence is enough for the user
-        log.info("sealed", out=str(self._settings.out), snapshots=self._telemetry.rows.total())
+        log.info("sealed", out=str(self._settings.out), rows=self._telemetry.rows.total())
 
     def status(self, shown: int) -> RecorderStatus:
         """The state of every book, and the counters."""
@@ -257,7 +265,7 @@ class _LiveRecording:
         return self._telemetry.status(
             session.books,
             self._clock.now_ns(),
-            self._rest.http.requests,
+            self._rest_client.http.requests,
             self.recording.written_bytes,
             session.writer.segment.name,
             shown,
@@ -285,7 +293,7 @@ class _LiveRecording:
             self._added.update(new)
             log.info("newly listed", symbols=" ".join(new))
             self._settings.warn_of_large_sizes(info, new)
-            self._feeds.add(new)
+            self._keepers.add(new)
 
     async def _handle_records(self) -> None:
         """Handle records in order. Waits while the disk is behind, and then the queue fills."""
@@ -296,12 +304,12 @@ class _LiveRecording:
             count, last_ns = len(records), records[-1].received_ns
             came_bytes = sum(map(size_bytes, records))
             await self._handle(records)
-            await self._bound_held_events(came_bytes, last_ns)
+            await self._bound_waiting_events(came_bytes, last_ns)
             self._telemetry.count_records(count, len(queue), self._clock.now_ns() - last_ns)
             await asyncio.sleep(0)
 
     def _over_limit_after(self, record: TapeRecord) -> list[Disconnected]:
-        return self._connections_over_limit(size_bytes(record), record.received_ns)
+        return self._ends_to_free_memory(size_bytes(record), record.received_ns)
 
     async def _handle(self, records: list[TapeRecord]) -> None:
         for output in await self.recording.handle(records):
@@ -311,48 +319,48 @@ class _LiveRecording:
     def _carry_out(self, output: Output) -> None:
         """Pass a request of the reconstruction on to `net`."""
         if isinstance(output, FetchSnapshot):
-            self._rest.request_snapshot(output)
+            self._rest_client.request_snapshot(output)
         elif isinstance(output, ReplaceConnection):
-            self._feeds.replace(output.connection, output.why)
+            self._keepers.replace(output.connection, output.why)
             if output.silent:
                 # Or is the symbol halted, or delisted? And are the quiet books still the exchange's?
-                self._rest.recheck_listing.set()
+                self._rest_client.recheck_listing.set()
                 self._pulse.hurry()
-        elif isinstance(output, Note) and output.symbol and output.detail == DELISTED:
-            self._rest.forget(output.symbol)
+        elif isinstance(output, CancelRequests):
+            self._rest_client.forget(output.symbol)
 
-    async def _bound_held_events(self, came_bytes: int, now_ns: int) -> None:
+    async def _bound_waiting_events(self, came_bytes: int, now_ns: int) -> None:
         """End the connections whose events take too much memory; others follow, as after any loss."""
-        for gone in self._connections_over_limit(came_bytes, now_ns):
-            self._feeds.end(gone.connection)
+        for gone in self._ends_to_free_memory(came_bytes, now_ns):
+            self._keepers.end(gone.connection)
             await self._handle([gone])
 
-    def _connections_over_limit(self, came_bytes: int, now_ns: int) -> list[Disconnected]:
-        """While held events take too much memory: the ends of the connections of the symbol with most of them.
+    def _ends_to_free_memory(self, came_bytes: int, now_ns: int) -> list[Disconnected]:
+        """While waiting events take too much memory: the ends of the connections of the symbol with most of them.
 
         As after any lost connection, a gap says what is lost with them. `now_ns` stamps the end. The rest of these
         connections' messages, later in the queue, belongs to no connection any more.
         """
-        found: list[Disconnected] = []
+        ends: list[Disconnected] = []
         # Counted exactly only once it can be too much: a look at thousands of books takes a while.
-        self._held_bytes += came_bytes * DECODED_PER_BYTE
-        if self._held_bytes <= HELD_BYTES_MAX:
-            return found
+        self._waiting_bytes += came_bytes * DECODED_PER_BYTE
+        if self._waiting_bytes <= WAITING_BYTES_MAX:
+            return ends
         books = self.recording.session.books
-        held = books.waiting_bytes()
-        self._held_bytes = sum(held.values())
-        for symbol in sorted(held, key=held.__getitem__, reverse=True):
-            if self._held_bytes <= HELD_BYTES_MAX:
+        waiting = books.waiting_bytes()
+        self._waiting_bytes = sum(waiting.values())
+        for symbol in sorted(waiting, key=waiting.__getitem__, reverse=True):
+            if self._waiting_bytes <= WAITING_BYTES_MAX:
                 break
-            self._held_bytes -= held[symbol]
-            why = f"{symbol}: {held[symbol] >> 20} MiB of events wait, and none can be applied"
+            self._waiting_bytes -= waiting[symbol]
+            why = f"{symbol}: {waiting[symbol] >> 20} MiB of events wait, and none can be applied"
             for connection in sorted(books.arbiter.feeds[symbol].last_by_connection):
                 log.warning("ending a connection", connection=connection, why=why)
-                found.append(Disconnected(now_ns, connection, now_ns, DISCONNECTED, why))
-        return found
+                ends.append(Disconnected(now_ns, connection, now_ns, DISCONNECTED, why))
+        return ends
 
     async def _flush_often(self) -> None:
-        """Bring the tape to the disk; end the recording where a segment could not be sealed."""
+        """Hand the tape to the operating system; end the recording where a segment could not be sealed."""
         while True:
             await self._clock.pause(FLUSH_S)
             await self.recording.flush()
@@ -368,6 +376,6 @@ class _LiveRecording:
                 if not number % TURN_BOOKS:
                     await asyncio.sleep(0)
                 for connection, why in detector.find_stalled(symbol, feed, now_s):
-                    self._feeds.replace(connection, why)
+                    self._keepers.replace(connection, why)
                     # Or is the symbol halted, or delisted?
-                    self._rest.recheck_listing.set()
+                    self._rest_client.recheck_listing.set()

@@ -278,6 +278,6 @@ def _from_row(symbol: str, epoch: int, update_id: int, known: datetime, now_ns: 
     sync = SymbolSync(symbol)
     sync.epoch, sync.update_id = epoch, update_id
     last_ns = (known - _EPOCH) // timedelta(microseconds=1) * 1_000
-    sync.prove(min(last_ns, now_ns))
+    sync.note_proof(min(last_ns, now_ns))
     sync.gap = GapInterval(symbol, sync.epoch, last_ns, sync.update_id, NO_TAPE)
     return save(sync, SymbolFeed(), now_ns)

@@ -63,19 +63,26 @@ class Predecessor(NamedTuple):
 class SegmentWriter:
     """Writes a segment. Readers see nothing of it before `seal` has run.
 
+    A row passes these places, in this order: `_groups` (one a symbol, it fills), `_full` (waits for the next flush),
+    `_queue` (the worker's; `_encoded` is its first one, once that is Parquet), and its file.
+
     The constructor, `write` and the `add` methods work in memory only; `flush` and `seal` use the disk. No
     other method may run at the same time as one of these two. Memory: at most STAGED_BYTES are staged, and
     at most BACKLOG_BYTES wait to be written if the caller respects `busy`.
     """
 
     def __init__(
-        self, layout: Layout, segment: Segment, worker: Executor, after: Predecessor | None = None
+        self,
+        layout: Layout,
+        segment: Segment,
+        worker: Executor,
+        predecessor: Predecessor | None = None,
     ) -> None:
         self.segment = segment
         self.is_ended = False
         self._layout = layout
         self._worker = worker
-        self._after = after
+        self._predecessor = predecessor
         self._tape = TapeWriter(layout.starting_tape(segment))
         self._is_opened = False
         self._groups: dict[str, RowGroup] = {}
@@ -98,8 +105,8 @@ class SegmentWriter:
         """What its tape and its rows take on the disk so far. Staged rows, and the small tables, are not in it."""
         return self._tape.written_bytes + self._rows_bytes
 
-    def complete_opening(self) -> None:
-        """The opening records are all written: from the next flush on, recovery will find this segment."""
+    def mark_recoverable(self) -> None:
+        """The opening is all written: from the next flush on, recovery will find this segment."""
         self._is_opened = True
 
     def write(self, record: TapeRecord) -> None:
@@ -155,8 +162,9 @@ class SegmentWriter:
             done = self._worker.submit(self._write_groups, len(full))
             self._pending.append(_PendingWrite(done, sum(group.bytes for _, group in full)))
         failed = False
+        # After a failure wait for all of them: their groups stand behind the failed one in the queue.
         while self._pending and (failed or self._pending[0].done.done()):
-            failed = _must_retry(self._pending[0]) or failed
+            failed = _wait_and_see_if_it_failed(self._pending[0]) or failed
             self._pending.popleft()
         if self._queue and not self._pending:
             self._worker.submit(self._write_groups, len(self._queue)).result()
@@ -196,12 +204,12 @@ class SegmentWriter:
         """
         recoverable = self._layout.writing_tape(self.segment)
         if self._is_opened and self._tape.path != recoverable:
-            if self._after:
-                self._after.writer._flush_tape()  # noqa: SLF001 another of our own
+            if self._predecessor:
+                self._predecessor.writer._flush_tape()  # noqa: SLF001 another of our own
             self._tape.move(recoverable)
-            if self._after:
-                self._after.writer.end([self._after.end])
-                self._after = None
+            if self._predecessor:
+                self._predecessor.writer.end([self._predecessor.end])
+                self._predecessor = None
         else:
             self._tape.flush()
 
@@ -227,7 +235,7 @@ class SegmentWriter:
     def _seal(self) -> None:
         self._flush_tape()
         while self._pending:
-            _must_retry(self._pending[0])
+            _wait_and_see_if_it_failed(self._pending[0])
             self._pending.popleft()
         self._write_groups(len(self._queue))
         if self._steps is None:
@@ -280,8 +288,8 @@ class SegmentWriter:
         return is_regular(final) and FileSeal.of_file(final) == self._seals[final]
 
 
-def _must_retry(write: _PendingWrite) -> bool:
-    """Wait for a write. Returns whether it failed and must be repeated; raises what no retry would repair."""
+def _wait_and_see_if_it_failed(write: _PendingWrite) -> bool:
+    """Returns whether it failed and must be repeated. Raises what no retry would repair."""
     error = write.done.exception()
     if error is not None and not (isinstance(error, WriteFailed) and error.may_pass):
         raise error

@@ -34,7 +34,7 @@ class RecordingSession:
     """`handle` every record, `rotate` when a segment ends, `end` once.
 
     Its tape begins with `start` and the checkpoints in `known_before`. All methods work in memory only.
-    `writer.flush` writes to the disk, and each writer that `ended` returns seals its segment: both may fail
+    `writer.flush` writes to the disk, and each writer that `take_ended` returns seals its segment: both may fail
     and be called again.
 
     **Checkpoints.** A segment can be read without the ones before it, because its tape begins with a
@@ -63,14 +63,14 @@ class RecordingSession:
         self.handle(start)
         for checkpoint in known_before:
             self.handle(checkpoint)
-        self.writer.complete_opening()
+        self.writer.mark_recoverable()
 
     def handle(self, record: TapeRecord) -> list[Output]:
         """Write the record to the tape, apply it, store its outputs. Returns all outputs."""
-        self._complete_opening()
+        self._write_rest_of_opening()
         self.writer.write(record)
         self.last_ns = max(self.last_ns, record.received_ns)
-        return self._store(self.books.feed(record))
+        return self._store(self.books.apply(record))
 
     def rotate(self, now_ns: int) -> None:
         """Begin the next segment.
@@ -79,11 +79,11 @@ class RecordingSession:
         with an event loop calls `write_next_of_opening` until it returns False, and runs the loop in between.
         Any other caller just continues: the rest is written before the next record.
         """
-        self._complete_opening()
+        self._write_rest_of_opening()
         # The end record is applied before the checkpoints are made. It is written to the old tape once the
         # new one is on the disk (`SegmentWriter.flush`).
         end = SegmentEnd(now_ns, ROTATED)
-        self._store(self.books.feed(end))
+        self._store(self.books.apply(end))
         self.last_ns = max(self.last_ns, now_ns)
         last = self.writer
         # Unsealed segments may have no file on the disk yet, so their names are given here.
@@ -102,7 +102,7 @@ class RecordingSession:
         record = next(self._unwritten_opening, None)
         if record is None:
             self._unwritten_opening = None
-            self.writer.complete_opening()
+            self.writer.mark_recoverable()
             return False
         self.writer.write(record)
         return True
@@ -112,22 +112,22 @@ class RecordingSession:
 
         Without checkpoints if it `rotated`: so ended a tape that recovery or rebuild repeats.
         """
-        self._complete_opening()
+        self._write_rest_of_opening()
         end = SegmentEnd(self.last_ns, reason)
-        self._store(self.books.feed(end))
+        self._store(self.books.apply(end))
         known = self.books.checkpoints(self.last_ns) if reason != ROTATED else ()
         self.writer.end([end, *known])
 
-    def ended(self) -> list[SegmentWriter]:
-        """The segments that can be sealed now, oldest first. Each is returned once.
+    def take_ended(self) -> list[SegmentWriter]:
+        """Take out the segments that can be sealed now, oldest first.
 
         A rotated segment can be sealed as soon as the next one's tape is on the disk.
         """
-        found = [writer for writer in self._unsealed if writer.is_ended]
+        ended = [writer for writer in self._unsealed if writer.is_ended]
         self._unsealed = [writer for writer in self._unsealed if not writer.is_ended]
-        return found
+        return ended
 
-    def _complete_opening(self) -> None:
+    def _write_rest_of_opening(self) -> None:
         while self.write_next_of_opening():
             pass
 

@@ -24,7 +24,7 @@ from booktape.core.events import (
     UnknownEvent,
 )
 from booktape.errors import MalformedFrame
-from booktape.wire.form import (
+from booktape.wire.json_rules import (
     LONG_BYTES,
     UNREADABLE,
     count_colons,
@@ -96,7 +96,7 @@ _DEPTH_KEYS: Final = 3
 def decode_event(payload: bytes) -> Event:
     """Decode one WebSocket message.
 
-    Raises MalformedFrame for anything that is not JSON by the rule of wire/form.py, or calls itself a
+    Raises MalformedFrame for anything that is not JSON by the rule of wire/json_rules.py, or calls itself a
     `depthUpdate` and does not follow its form. Known weakness: a malformed witness message counts as an
     unknown event and is logged once. After that only the missing `checks` show it. As malformed messages
     they would be hundreds of log lines a second, and their connection would be replaced although its
@@ -105,8 +105,9 @@ def decode_event(payload: bytes) -> Event:
     if len(payload) > LONG_BYTES:
         refuse_bloated(payload)
     try:
-        # Nearly always a wrapped depth event, with each of its keys once and no other key: one pass decodes it.
-        # `find` with bounds spares a copy.
+        # Nearly always a wrapped depth event: one pass decodes it. msgspec keeps one of two equal keys, and skips
+        # unknown ones, silently. This many colons: each key is there once, and no other. `find` with bounds
+        # spares a copy.
         if payload.find(_DEPTH_STREAM, 0, NAME_BYTES) > 0:
             combined = _combined.decode(payload)
             if count_colons(payload) == _COMBINED_KEYS and kind_of(combined.stream) is None:

@@ -18,7 +18,7 @@ from msgspec import Meta, Struct
 from booktape.core.checks import BestLevels, BookTicker, TopLevels
 from booktape.core.events import Level
 from booktape.errors import MalformedFrame
-from booktape.wire.form import count_colons
+from booktape.wire.json_rules import count_colons
 from booktape.wire.numbers import Id, Levels, Size
 
 WitnessMessage: TypeAlias = TopLevels | BookTicker

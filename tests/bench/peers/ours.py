@@ -56,7 +56,7 @@ class OwnPath(Peer):
     package = "booktape"
     kind = ", its whole path"
     includes = (
-        "`Reconstruction.feed` of a stamped frame, as the recorder calls it: besides the above the "
+        "`Reconstruction.apply` of a stamped frame, as the recorder calls it: besides the above the "
         "merging of connections, the state machine with its check of ids, the cadence, and the row "
         "itself (a `BookRow`)."
     )
@@ -76,7 +76,7 @@ class OwnPath(Peer):
         return cls(snapshot, every)
 
     def _feed(self, frame: Any) -> None:
-        for output in self._machine.feed(frame):
+        for output in self._machine.apply(frame):
             if isinstance(output, BookRow):
                 self._row = output
 

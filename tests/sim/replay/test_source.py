@@ -191,7 +191,7 @@ class Recorder:
     def checkpoint(self) -> Recorder:
         reconstruction = Reconstruction()
         for frame in self.frames:
-            list(reconstruction.feed(frame))
+            list(reconstruction.apply(frame))
         self.frames = [self.frames[0], *reconstruction.checkpoints(self.now_ns)]
         return self
 
@@ -205,7 +205,7 @@ class Recorder:
         opening, *others = self.frames
         assert isinstance(opening, SegmentStart)
         for frame in (replace(opening, continues=after), *others, SegmentEnd(self.now_ns, reason)):
-            list(books.feed(frame))
+            list(books.apply(frame))
             writer.write(frame)
         for checkpoint in books.checkpoints(self.now_ns) if reason == STOPPED else ():
             writer.write(checkpoint)

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from booktape.core.events import GapInterval, HeldEvent
+from booktape.core.events import GapInterval, WaitingEvent
 from booktape.core.tape_records import Checkpoint
 from booktape.errors import DamagedTape
 from booktape.verify.model.checkpoint import checkpoint_of, cold
@@ -34,7 +34,7 @@ SAVED = Checkpoint(
     held=[],
     passed=10,
     reached={1: 10, 2: None},
-    ahead=[HeldEvent(7, event(13, 13, {"100": "2"}, symbol=B))],
+    ahead=[WaitingEvent(7, event(13, 13, {"100": "2"}, symbol=B))],
 )
 CHANGES: dict[str, Any] = {
     "state": "syncing",
@@ -48,10 +48,10 @@ CHANGES: dict[str, Any] = {
     "ask_horizon": 101.0,
     "bids": [(100.0, 1.0)],
     "asks": [(101.0, 1.0)],
-    "held": [HeldEvent(7, event(13, 13, {"100": "2"}, symbol=B))],
+    "held": [WaitingEvent(7, event(13, 13, {"100": "2"}, symbol=B))],
     "passed": None,
     "reached": {1: 10},
-    "ahead": [HeldEvent(7, event(13, 13, {"100": "3"}, symbol=B))],
+    "ahead": [WaitingEvent(7, event(13, 13, {"100": "3"}, symbol=B))],
     "status": "HALT",
 }
 
@@ -136,7 +136,7 @@ def test_a_checkpoint_that_is_none(wrong: dict[str, Any]) -> None:
 
 def test_events_that_were_held_before_rest_on_the_beginning() -> None:
     """A snapshot of this tape begins the book, but what is applied to it then is not of this tape."""
-    held = [HeldEvent(7, event(21, 21, {"100": "2"}, symbol=B))]
+    held = [WaitingEvent(7, event(21, 21, {"100": "2"}, symbol=B))]
     replayed = restored(replace(SAVED, state="syncing", held=held, ahead=[]))
     replayed.answer(12, 20, {"100": "1"})
     assert replayed.since() == [("row", 4, 0, 20, 12), ("row", 4, 1, 21, 7)]

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from booktape.core.events import GapInterval, HeldEvent
+from booktape.core.events import GapInterval, WaitingEvent
 from booktape.core.tape_records import Checkpoint
 from booktape.errors import DamagedTape
 from booktape.verify.model.checkpoint import checkpoint_of, cold
@@ -139,7 +139,7 @@ def test_the_age_that_is_handed_over() -> None:
 
 def test_times_begin_anew_with_a_segment() -> None:
     """Of a hold, of what was ahead; the usual lag and what a connection is used to as well."""
-    ahead = [HeldEvent(9 * SECOND, event(12, 12, symbol=B))]
+    ahead = [WaitingEvent(9 * SECOND, event(12, 12, symbol=B))]
     replayed = restored(replace(SAVED, reached={1: 10, 2: 10}, ahead=ahead))
     replayed.up(0, 2)
     assert replayed.ticks(10, 12).lost is None

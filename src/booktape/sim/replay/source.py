@@ -220,7 +220,7 @@ class ReplaySource:
         if isinstance(record, SegmentEnd):
             return
         self._note_symbol(record)
-        self._books[played.tape].feed(record)
+        self._books[played.tape].apply(record)
         if isinstance(record, DepthAnswer | Checkpoint) and self._live(record.symbol):
             self._had_book.add(record.symbol)
 

@@ -14,7 +14,7 @@ from typing import Final, Protocol
 from booktape.verify.model.arbitration import ArrivedEvent, ModelArbiter
 from booktape.verify.model.book import DecimalBook
 from booktape.verify.model.decode import Answer, Event
-from booktape.verify.model.gap_reasons import DISPROVED, ID_GAP, RELISTED, TOO_LARGE
+from booktape.verify.model.gap_reasons import DISPROVED, ID_GAP, SENT_AFTER_DELISTING, TOO_LARGE
 
 _HELD_MAX: Final = 3_000
 _LEVELS_MAX: Final = 1_000_000
@@ -209,7 +209,7 @@ class ModelSync:
             self._apply(arrived)
         else:
             # The ids do not chain; or a delisted symbol has an event after all.
-            self._lose_book(self._known_until(), ID_GAP if self.live else RELISTED)
+            self._lose_book(self._known_until(), ID_GAP if self.live else SENT_AFTER_DELISTING)
             self.held = [arrived]
 
     def _start_epoch(self, answer: Answer, limit: int, stamp_ns: int) -> None:

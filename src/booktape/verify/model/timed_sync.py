@@ -11,7 +11,7 @@ from typing import Final
 
 from booktape.verify.model.arbitration import ArrivedEvent, ModelArbiter
 from booktape.verify.model.decode import UNOPENED, Answer, Event
-from booktape.verify.model.gap_reasons import BREAK, IDS_RESET, SILENT
+from booktape.verify.model.gap_reasons import IDS_RESET, IN_BREAK, SILENT
 from booktape.verify.model.sync import BookSink, ModelState, ModelSync
 from booktape.verify.model.tape_time import SECOND_NS, ModelUsualLag
 
@@ -235,7 +235,7 @@ class TimedModelSync(ModelSync):
         super().on_listing(status, stamp_ns)
         if status in _NO_MARKET_DATA:
             if self.live:
-                self._lose_book(self._known_until(), BREAK)
+                self._lose_book(self._known_until(), IN_BREAK)
             if self.state == ModelState.SYNCING:
                 self.state, self.held = ModelState.BREAK, []
         elif self.state == ModelState.BREAK:

@@ -1,4 +1,4 @@
-"""Feeds: each keeps its symbols connected, for ever.
+"""Keepers: each keeps its symbols connected, for ever.
 
 A lost connection is followed by another. A connection that is about to be lost (its lifetime ends, its server
 shuts down, it is silent, it delivered a malformed frame) gets its successor *before* it is closed: make before
@@ -35,7 +35,7 @@ POLICY_PAUSE_S: Final = 60.0
 are counted by the minute."""
 
 AFTER_PAUSE_SPREAD_S: Final = 5.0
-"""After a pause that the exchange asked for, the feeds reconnect one by one within this time: if the first is
+"""After a pause that the exchange asked for, connections are opened one by one within this time: if the first is
 asked to wait again, the others are too."""
 
 OVERLAP_CHECK_S: Final = 1.0
@@ -57,8 +57,8 @@ def check_descriptors(context: NetContext, symbols: tuple[str, ...], connections
     descriptors.require(descriptors.OWN + streams + CONCURRENCY_MAX, what)
 
 
-class FeedLimits:
-    """What all feeds of a recorder share: the limit on attempts, and connection numbers, from 1, each used once.
+class ConnectionLimits:
+    """What all keepers of a recorder share: the limit on attempts, and connection numbers, from 1, each used once.
 
     `covers(old, new)` says whether connection `new` has delivered everything that `old` has.
     """
@@ -80,15 +80,15 @@ class FeedLimits:
         return self.longest_life_s - before_s
 
 
-class Feed:
+class ConnectionKeeper:
     """Keeps one connection for `symbols`; during a replacement, two.
 
-    `path` chooses among the venue's hosts, so that feeds of the same symbols use different hosts. After a failure
+    `path` chooses among the venue's hosts, so that keepers of the same symbols use different hosts. After a failure
     the next attempt goes to the next host: a host that carries a stream twice is better than no stream.
     """
 
     def __init__(
-        self, context: NetContext, symbols: tuple[str, ...], limits: FeedLimits, path: int = 0
+        self, context: NetContext, symbols: tuple[str, ...], limits: ConnectionLimits, path: int = 0
     ) -> None:
         self._symbols = symbols
         self._context = context
@@ -127,7 +127,7 @@ class Feed:
                 current = successor
 
     def replace(self, number: int, why: str) -> None:
-        """Replace connection `number`, if it is one of this feed."""
+        """Replace connection `number`, if it is this keeper's."""
         for connection in self._connections:
             if connection.number == number:
                 connection.want_replacement(why)
@@ -138,7 +138,7 @@ class Feed:
             connection.want_replacement(why)
 
     def end(self, number: int) -> None:
-        """Close connection `number`, if it is one of this feed."""
+        """Close connection `number`, if it is this keeper's."""
         for connection in self._connections:
             if connection.number == number:
                 self._tasks.create_task(connection.close())
@@ -211,8 +211,8 @@ class Feed:
         return self._clock.steady_s() - connection.opened_s
 
 
-class FeedSet:
-    """All feeds of a recorder: `connections` of them for each group of symbols that fits on one connection.
+class ConnectionKeepers:
+    """All keepers of a recorder: `connections` of them for each group of symbols that fits on one connection.
 
     Where the venue has two hosts, they are spread over both: two paths, of which one may break.
     """
@@ -222,7 +222,7 @@ class FeedSet:
         context: NetContext,
         symbols: tuple[str, ...],
         connections: int,
-        limits: FeedLimits,
+        limits: ConnectionLimits,
         rollover_at_s: float | None = None,
     ) -> None:
         self._context = context
@@ -230,44 +230,44 @@ class FeedSet:
         self._per_group = connections
         self._limits = limits
         self._rollover_at_s = rollover_at_s
-        self._feeds: list[Feed] = []
+        self._keepers: list[ConnectionKeeper] = []
         self._tasks = asyncio.TaskGroup()
 
     async def run(self) -> None:
-        """Run all feeds until cancelled."""
+        """Run all keepers until cancelled."""
         async with self._tasks:
             self.add(self._symbols)
             if self._rollover_at_s is not None:
                 self._tasks.create_task(self._replace_daily(self._rollover_at_s))
 
     def add(self, symbols: tuple[str, ...]) -> None:
-        """Add feeds for further symbols.
+        """Add keepers for further symbols.
 
         Known weakness: symbols that were listed one by one keep a connection each until a restart.
         """
         for group in self._context.venue.split(symbols, self._context.suffixes):
             for path in range(self._per_group):
-                feed = Feed(self._context, group, self._limits, path)
-                self._feeds.append(feed)
-                self._tasks.create_task(feed.run())
+                keeper = ConnectionKeeper(self._context, group, self._limits, path)
+                self._keepers.append(keeper)
+                self._tasks.create_task(keeper.run())
 
     def replace(self, connection: int, why: str) -> None:
         """Replace one connection before it is closed."""
-        for feed in self._feeds:
-            feed.replace(connection, why)
+        for keeper in self._keepers:
+            keeper.replace(connection, why)
 
     def end(self, connection: int) -> None:
         """Close one connection now; another follows, as after any loss."""
-        for feed in self._feeds:
-            feed.end(connection)
+        for keeper in self._keepers:
+            keeper.end(connection)
 
     async def _replace_daily(self, at_s: float) -> None:
         """Replace all connections once a day, `at_s` seconds after midnight (UTC)."""
         while True:
             now_s = self._context.clock.now_ns() / 1e9 % _DAY_S
             await self._context.clock.pause((at_s - now_s) % _DAY_S or _DAY_S)
-            for feed in self._feeds:
-                feed.replace_current("the daily --rollover-at")
+            for keeper in self._keepers:
+                keeper.replace_current("the daily --rollover-at")
 
 
 async def _first_of(*waits: Coroutine[Any, Any, object]) -> None:

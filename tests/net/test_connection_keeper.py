@@ -15,8 +15,14 @@ from structlog.testing import capture_logs
 from booktape.core.tape_records import Connected, Disconnected, StreamMessage, TapeRecord
 from booktape.net.backoff import LONGEST_S
 from booktape.net.clock import Clock
+from booktape.net.connection_keeper import (
+    HEALTHY_S,
+    OVERLAP_MAX_S,
+    ConnectionKeeper,
+    ConnectionKeepers,
+    ConnectionLimits,
+)
 from booktape.net.context import NetContext
-from booktape.net.feed import HEALTHY_S, OVERLAP_MAX_S, Feed, FeedLimits, FeedSet
 from booktape.wire.limits import ATTEMPTS_PER_WINDOW, ATTEMPTS_WINDOW_S
 from net.hand_clock import BriskClock, HandClock, RestlessClock
 from net.loopback import Handler, accept, linked, next_frame, until_closed
@@ -31,19 +37,19 @@ def always(_: int, __: int) -> bool:
 
 
 @asynccontextmanager
-async def feeding(
+async def keeping(
     handler: Handler,
     clock: Clock,
     can_relieve: Callable[[int, int], bool] = always,
     life_s: float = DAY_S,
     sharers: int = 1,
-) -> AsyncIterator[tuple[Feed, NetContext]]:
-    """A feed at work."""
+) -> AsyncIterator[tuple[ConnectionKeeper, NetContext]]:
+    """A keeper at work."""
     async with linked(handler, clock) as context:
-        feed = Feed(context, SYMBOLS, FeedLimits(can_relieve, life_s, sharers))
-        task = asyncio.create_task(feed.run())
+        keeper = ConnectionKeeper(context, SYMBOLS, ConnectionLimits(can_relieve, life_s, sharers))
+        task = asyncio.create_task(keeper.run())
         try:
-            yield feed, context
+            yield keeper, context
         finally:
             task.cancel()
             with suppress(asyncio.CancelledError):
@@ -92,7 +98,7 @@ async def test_it_connects_again_for_ever_with_growing_pauses() -> None:
         return web.Response(status=503) if next(tries) <= 40 else await stay(request)
 
     clock = BriskClock()
-    async with feeding(exchange, clock) as (_, context):
+    async with keeping(exchange, clock) as (_, context):
         assert await lives(context, 1) == [("Connected", 41)]
         assert len(clock.pauses) == 40
         assert max(clock.pauses[:3]) <= 2
@@ -113,7 +119,7 @@ async def test_pauses_start_small_again_after_a_healthy_minute() -> None:
         await socket.close()
         return socket
 
-    async with feeding(exchange, clock) as (_, context):
+    async with keeping(exchange, clock) as (_, context):
         await lives(context, 8)
         healthy = clock.pauses[9:]
         assert len(healthy) >= 3
@@ -133,7 +139,7 @@ async def test_a_cut_after_delivering_is_no_reason_to_wait_long() -> None:
             await socket.close()
             return socket
 
-        async with feeding(exchange, clock) as (_, context):
+        async with keeping(exchange, clock) as (_, context):
             await lives(context, 40)
             return clock.pauses
 
@@ -143,25 +149,25 @@ async def test_a_cut_after_delivering_is_no_reason_to_wait_long() -> None:
 
 async def test_a_connection_is_replaced_before_it_is_closed() -> None:
     """Make before break: the new one stands before the old one goes."""
-    async with feeding(stay, BriskClock()) as (feed, context):
+    async with keeping(stay, BriskClock()) as (keeper, context):
         await lives(context, 1)
-        feed.replace(1, "a test wants it")
+        keeper.replace(1, "a test wants it")
         assert await lives(context, 2) == [("Connected", 2), ("Disconnected", 1)]
         # Perhaps 2 has not taken over yet: then it is replaced as soon as it has.
-        feed.replace(2, "once more")
+        keeper.replace(2, "once more")
         assert await lives(context, 2) == [("Connected", 3), ("Disconnected", 2)]
 
 
 async def test_only_the_connection_that_is_meant_is_replaced_and_only_once() -> None:
     """A late request to replace connection 1 leaves connection 2 alone."""
-    async with feeding(stay, BriskClock()) as (feed, context):
-        feed.replace_current("nothing is there yet")
+    async with keeping(stay, BriskClock()) as (keeper, context):
+        keeper.replace_current("nothing is there yet")
         await lives(context, 1)
-        feed.replace(1, "first")
-        feed.replace(1, "and again while it is being done")
+        keeper.replace(1, "first")
+        keeper.replace(1, "and again while it is being done")
         await lives(context, 2)
-        feed.replace(2, "now the next one")
-        feed.replace(1, "late")
+        keeper.replace(2, "now the next one")
+        keeper.replace(1, "late")
         assert await lives(context, 2) == [("Connected", 3), ("Disconnected", 2)]
 
 
@@ -174,9 +180,9 @@ async def test_the_old_connection_stays_until_the_new_one_carries_everything() -
         return len(asked) > 5
 
     clock = BriskClock()
-    async with feeding(stay, clock, not_yet) as (feed, context):
+    async with keeping(stay, clock, not_yet) as (keeper, context):
         await lives(context, 1)
-        feed.replace(1, "a test wants it")
+        keeper.replace(1, "a test wants it")
         assert await lives(context, 2) == [("Connected", 2), ("Disconnected", 1)]
         assert asked == [(1, 2)] * 6
 
@@ -184,10 +190,10 @@ async def test_the_old_connection_stays_until_the_new_one_carries_everything() -
 async def test_a_new_connection_that_never_carries_everything_takes_over_in_the_end() -> None:
     """A silent old connection must not keep its place for ever."""
     clock = BriskClock()
-    async with feeding(stay, clock, lambda _, __: False) as (feed, context):
+    async with keeping(stay, clock, lambda _, __: False) as (keeper, context):
         await lives(context, 1)
         began_s = clock.now_s
-        feed.replace(1, "a test wants it")
+        keeper.replace(1, "a test wants it")
         await lives(context, 2)
         assert clock.now_s - began_s >= OVERLAP_MAX_S
 
@@ -199,14 +205,14 @@ async def test_a_successor_that_cannot_connect_is_tried_again_and_the_old_one_st
     async def exchange(request: web.Request) -> web.StreamResponse:
         return web.Response(status=503) if 1 < next(tries) < 6 else await stay(request)
 
-    async with feeding(exchange, BriskClock()) as (feed, context):
+    async with keeping(exchange, BriskClock()) as (keeper, context):
         await lives(context, 1)
-        feed.replace(1, "a test wants it")
+        keeper.replace(1, "a test wants it")
         assert await lives(context, 2) == [("Connected", 6), ("Disconnected", 1)]
 
 
 async def test_when_the_old_one_dies_meanwhile_its_successor_is_on_duty() -> None:
-    """It is not opened twice, and the feed goes on from it."""
+    """It is not opened twice, and the keeper goes on from it."""
     cut, heard = asyncio.Event(), asyncio.Event()
     tries = itertools.count(1)
 
@@ -221,9 +227,9 @@ async def test_when_the_old_one_dies_meanwhile_its_successor_is_on_duty() -> Non
         await socket.send_str("{}")
         return await until_closed(socket)
 
-    async with feeding(exchange, BriskClock(), lambda _, __: False) as (feed, context):
+    async with keeping(exchange, BriskClock(), lambda _, __: False) as (keeper, context):
         await lives(context, 1)
-        feed.replace(1, "a test wants it")
+        keeper.replace(1, "a test wants it")
         assert await lives(context, 1) == [("Connected", 2)]
         cut.set()
         assert await lives(context, 1) == [("Disconnected", 1)]
@@ -236,7 +242,7 @@ async def test_when_the_old_one_dies_meanwhile_its_successor_is_on_duty() -> Non
 async def test_a_connection_is_renewed_before_its_lifetime_ends() -> None:
     """At a random moment of the last hour of 24, so that the exchange never has to cut it."""
     clock = HandClock()
-    async with feeding(stay, clock) as (_, context):
+    async with keeping(stay, clock) as (_, context):
         await lives(context, 1)
         (await clock.asleep()).advance(23 * 3_600 - 1)
         clock.pauses.clear()
@@ -246,7 +252,7 @@ async def test_a_connection_is_renewed_before_its_lifetime_ends() -> None:
 
 def test_lifetimes_end_within_the_last_hour() -> None:
     """Never later than a minute before the limit, and not all at once."""
-    spans = [FeedLimits(always).lifetime_s() for _ in range(500)]
+    spans = [ConnectionLimits(always).lifetime_s() for _ in range(500)]
     assert min(spans) >= 23 * 3_600
     assert max(spans) <= 24 * 3_600 - 60
     assert max(spans) - min(spans) > 3_000
@@ -261,9 +267,9 @@ async def test_a_successor_s_lifetime_counts_from_its_handshake(
     life_s = 3_600
 
     clock = virtual_time.WallClock()
-    async with feeding(Pinging(), clock, lambda _, __: False, life_s) as (feed, context):
+    async with keeping(Pinging(), clock, lambda _, __: False, life_s) as (keeper, context):
         await lives(context, 1)
-        feed.replace(1, "a test wants it")
+        keeper.replace(1, "a test wants it")
         await clock.pause(2 * life_s)
         second, first_gone, third = [await next_frame(context.queue) for _ in range(3)]
         assert isinstance(second, Connected)
@@ -279,7 +285,7 @@ async def test_waiting_for_one_s_turn_is_no_sign_of_health(monkeypatch: pytest.M
     clock = virtual_time.WallClock()
     exchange = Pinging(*range(20))
     with capture_logs() as lines:
-        async with feeding(exchange, clock, sharers=ATTEMPTS_PER_WINDOW):
+        async with keeping(exchange, clock, sharers=ATTEMPTS_PER_WINDOW):
             while exchange.tries < 12:
                 await clock.pause(1)
     pauses = [line["again_in_s"] for line in lines if line["event"] == "no connection"]
@@ -289,11 +295,11 @@ async def test_waiting_for_one_s_turn_is_no_sign_of_health(monkeypatch: pytest.M
 async def test_the_request_to_replace_a_failed_successor_is_forgotten() -> None:
     """The next one has done nothing, and stays."""
     clock, exchange = virtual_time.WallClock(), Pinging()
-    async with feeding(exchange, clock, lambda _, new: new == 3) as (feed, context):
+    async with keeping(exchange, clock, lambda _, new: new == 3) as (keeper, context):
         await lives(context, 1)
-        feed.replace(1, "a test wants it")
+        keeper.replace(1, "a test wants it")
         await lives(context, 1)
-        feed.replace(2, "it is no good")
+        keeper.replace(2, "it is no good")
         await exchange.open[2].close()
         expected = [("Disconnected", 2), ("Connected", 3), ("Disconnected", 1)]
         assert await lives(context, 3) == expected
@@ -309,9 +315,9 @@ async def test_once_the_old_one_is_lost_nobody_opens_a_successor(
     monkeypatch.setattr(random, "uniform", lambda _, high: high)
 
     clock, exchange = virtual_time.WallClock(), Pinging(*range(2, 8))
-    async with feeding(exchange, clock) as (feed, context):
+    async with keeping(exchange, clock) as (keeper, context):
         await lives(context, 1)
-        feed.replace(1, "a test wants it")
+        keeper.replace(1, "a test wants it")
         while exchange.tries < 7:
             await clock.pause(0.1)
         await clock.pause(2)  # the next try would be in eight seconds
@@ -324,9 +330,9 @@ async def test_once_the_old_one_is_lost_nobody_opens_a_successor(
 async def test_two_that_wait_for_their_turn_do_not_both_open() -> None:
     """The old one is lost while its successor waits for an attempt: one connection is enough."""
     clock, exchange = virtual_time.WallClock(), Pinging(2)
-    async with feeding(exchange, clock, sharers=ATTEMPTS_PER_WINDOW // 2) as (feed, context):
+    async with keeping(exchange, clock, sharers=ATTEMPTS_PER_WINDOW // 2) as (keeper, context):
         await lives(context, 1)
-        feed.replace(1, "a test wants it")
+        keeper.replace(1, "a test wants it")
         await clock.pause(10)
         await exchange.open[1].close()
         await clock.pause(3 * ATTEMPTS_WINDOW_S)
@@ -334,7 +340,7 @@ async def test_two_that_wait_for_their_turn_do_not_both_open() -> None:
 
 
 async def test_attempts_keep_within_the_exchange_s_limit() -> None:
-    """300 in five minutes, by all feeds of a recorder together."""
+    """300 in five minutes, by all keepers of a recorder together."""
     tried_s: list[float] = []
 
     clock = BriskClock()
@@ -347,9 +353,9 @@ async def test_attempts_keep_within_the_exchange_s_limit() -> None:
         return web.Response(status=503)
 
     async with linked(exchange, _Impatient(clock)) as context:
-        limits = FeedLimits(always)
-        feeds = [Feed(context, SYMBOLS, limits) for _ in range(20)]
-        tasks = [asyncio.create_task(feed.run()) for feed in feeds]
+        limits = ConnectionLimits(always)
+        keepers = [ConnectionKeeper(context, SYMBOLS, limits) for _ in range(20)]
+        tasks = [asyncio.create_task(keeper.run()) for keeper in keepers]
         async with asyncio.timeout(30):
             await enough.wait()
         for task in tasks:
@@ -365,8 +371,8 @@ async def test_connections_are_replaced_at_a_time_of_day(at_s: float, first_s: f
     """The next time that it is so late, in UTC, and every day from then on."""
     clock = RestlessClock()  # which stands at 1,000 s of its first day
     async with linked(stay, clock) as context:
-        feeds = FeedSet(context, (), 1, FeedLimits(always), at_s)
-        task = asyncio.create_task(feeds.run())
+        keepers = ConnectionKeepers(context, (), 1, ConnectionLimits(always), at_s)
+        task = asyncio.create_task(keepers.run())
         while len(clock.pauses) < 3:
             await asyncio.sleep(0)
         task.cancel()
