@@ -36,7 +36,8 @@
         └── DamagedTape             a tape that is not what was written
 
     UserWarning
-    └── DamagedFile               a file cannot be read; all others are shown
+    ├── DamagedFile               a file cannot be read; all others are shown
+    └── TapesRemoved              tapes of the time that was asked for were removed on purpose
 
 A caller decides by type, never by text. Exceptions of libraries are mapped where they enter: aiohttp's in
 `net`, the operating system's in `store`, msgspec's in `wire`.
@@ -312,3 +313,7 @@ class DamagedFile(UserWarning):
         )
         self.path = path
         self.why = why
+
+
+class TapesRemoved(UserWarning):
+    """Tapes of the time that was asked for were removed on purpose. What the others hold is shown without them."""

@@ -24,6 +24,7 @@ from booktape.core.gap_reasons import KILLED
 from booktape.core.tape_records import SegmentStart, TapeRecord
 from booktape.errors import DamagedTape, FolderNotShared, NotRecorded, UsageError
 from booktape.reader.archive_files import ArchiveFile, ArchiveFiles
+from booktape.reader.removed import report_removed
 from booktape.reader.tape_query import chosen_tapes, read_records
 from booktape.store.catalog import sealed_tapes, unsealed_segments
 from booktape.store.clearing import clear_segment, remove_empty_folder
@@ -134,6 +135,7 @@ def tapes_to_rebuild(request: RebuildRequest) -> list[ArchiveFile]:
     tapes = request.source.tapes()
     if not tapes:
         raise NotRecorded(f"{root} has no sealed tape to rebuild from.")
+    report_removed(request.source, request.from_us, request.to_us)
     chosen = chosen_tapes(request.source, tapes, request.from_us, request.to_us)
     if not chosen:
         raise NotRecorded(f"{root} has no segment between --from and --to.")

@@ -14,6 +14,7 @@ from store.small_recording import OPENING, record
 from support.archives import open_archive
 from support.oracle import SECOND
 
+BUCKET = "s3://bucket/prefix"
 NOW_US = round(time.time() * 1e6)
 
 
@@ -32,17 +33,17 @@ def test_what_is_shipped_and_old_enough_goes(tmp_path: Path, segments: list[Segm
     """All files of the segment, and of no other one. The last stays, for the next recording begins with it."""
     first, last = segments
     kept = files(tmp_path, last)
-    assert remove_shipped(Layout(tmp_path), segments, NOW_US) == [first]
+    assert remove_shipped(Layout(tmp_path), BUCKET, segments, NOW_US) == [first]
     assert not files(tmp_path, first)
     assert files(tmp_path, last) == kept
-    assert not remove_shipped(Layout(tmp_path), segments, NOW_US)
+    assert not remove_shipped(Layout(tmp_path), BUCKET, segments, NOW_US)
 
 
 def test_what_is_not_shipped_or_too_young_stays(tmp_path: Path, segments: list[Segment]) -> None:
     """Each of the two is enough."""
     first, last = segments
-    assert not remove_shipped(Layout(tmp_path), [last], NOW_US)
-    assert not remove_shipped(Layout(tmp_path), segments, first.start_us)
+    assert not remove_shipped(Layout(tmp_path), BUCKET, [last], NOW_US)
+    assert not remove_shipped(Layout(tmp_path), BUCKET, segments, first.start_us)
     assert files(tmp_path, first)
 
 
@@ -54,7 +55,7 @@ def test_a_removal_that_was_interrupted_is_completed(
     for path in files(tmp_path, first):
         if path != layout.manifest(first):
             path.unlink()
-    assert remove_shipped(layout, segments, NOW_US) == [first]
+    assert remove_shipped(layout, BUCKET, segments, NOW_US) == [first]
     assert not files(tmp_path, first)
 
 
@@ -77,6 +78,6 @@ def test_a_recording_goes_on_where_only_the_last_segment_is_left(
     """Each symbol continues from the state that it would have had otherwise: epochs, gaps, all of it."""
     with open_archive(tmp_path) as archive:
         before = archive.past(OPENING.symbols, 10**6 * SECOND)
-    assert remove_shipped(Layout(tmp_path), segments, NOW_US)
+    assert remove_shipped(Layout(tmp_path), BUCKET, segments, NOW_US)
     with open_archive(tmp_path) as archive:
         assert archive.past(OPENING.symbols, 10**6 * SECOND) == before

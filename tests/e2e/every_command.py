@@ -52,6 +52,7 @@ COMMANDS: Final[Mapping[str, Line]] = MappingProxyType(
         "replay": lambda root, _: [root, "--port", "0", "--speed", "inf"],
         "merge": lambda root, out: [root, _sound(out / "sound"), "--out", out / "merged"],
         "ship": lambda root, out: [root, _folder(out / "bucket").as_uri()],
+        "prune": lambda root, _: [root, "--keep-tape", "0"],
         "health": lambda _, __: ["http://127.0.0.1:9"],
         "view": lambda root, _: [root, "--web", "127.0.0.1:0"],
         # It reads nothing.

@@ -1,4 +1,4 @@
-"""Damaged files of an archive: named on stderr, and an exit code that is not 0."""
+"""Damaged files of an archive: named on stderr, and an exit code that is not 0. Removed tapes: named on stderr."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from booktape.errors import BookNotKnown, DamagedArchive, DamagedFile, NotRecorded
+from booktape.errors import BookNotKnown, DamagedArchive, DamagedFile, NotRecorded, TapesRemoved
 from booktape.reader import Recording
 from booktape.terminal import write_to_stderr
 
@@ -19,10 +19,13 @@ NAMED_MAX: Final = 20
 def naming_damage(recording: Recording) -> Iterator[None]:
     """After the block, also after an error, name every file that could not be read on stderr.
 
+    Tapes that were removed on purpose are named, too, and are no damage.
+
     Raises DamagedArchive instead of NotRecorded and BookNotKnown where there is one: it may hold what is missing.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DamagedFile)
+        warnings.simplefilter("ignore", TapesRemoved)
         try:
             yield
         except (NotRecorded, BookNotKnown) as error:
@@ -30,6 +33,8 @@ def naming_damage(recording: Recording) -> Iterator[None]:
                 raise
             raise DamagedArchive(f"{error} It may be in a file that cannot be read.") from error
         finally:
+            for sentence in recording.lacks:
+                write_to_stderr(sentence)
             damaged = list(recording.damaged.items())
             for path, why in damaged[:NAMED_MAX]:
                 write_to_stderr(str(DamagedFile(path, why)))

@@ -80,6 +80,8 @@ NamedPath: TypeAlias = Annotated[Path, _read_by(_path)]
 """A file or a folder."""
 Addresses: TypeAlias = Annotated[tuple[str, ...], Parameter(env_var_split=_words)]
 """Each as it was given. An empty environment variable is one address, and a wrong one."""
+Kept: TypeAlias = Annotated[tuple[str, ...], Parameter(env_var_split=_words)]
+"""For how long, and of what size; see `commands/prune.py`."""
 
 _UNITS_S: Final = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _LONGEST_S: Final = 3_650 * 86_400

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -9,6 +10,7 @@ from cyclopts import Parameter
 from booktape import tuning
 from booktape.commands.options import NamedPath, Positive, Processes, range_us, shard_of
 from booktape.commands.workers import chosen_workers
+from booktape.errors import TapesRemoved
 from booktape.reader.archive_files import ArchiveFiles
 from booktape.reader.progress import progress_bar
 from booktape.rebuild import RebuildOutcome, RebuildRequest, tapes_to_rebuild
@@ -66,7 +68,10 @@ def rebuild(  # noqa: PLR0913 - each is one documented option
     )
     check_archive("--out", request.layout)
     part = shard_of(shard)
-    sizes = {tape.segment.name: tape.bytes for tape in part.part(tapes_to_rebuild(request))}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", TapesRemoved)  # it is said below
+        tapes = part.part(tapes_to_rebuild(request))
+    sizes = {tape.segment.name: tape.bytes for tape in tapes}
     with (
         chosen_workers(jobs, dask) as workers,
         progress_bar("rebuilding", sum(sizes.values())) as advance,
@@ -77,6 +82,8 @@ def rebuild(  # noqa: PLR0913 - each is one documented option
     for outcome in outcomes:
         if outcome.damage:
             write_line(f"{outcome.segment}: left out. {outcome.damage}")
+    for sentence in request.source.lacks:
+        write_line(sentence)
     write_line(_summary(outcomes, shard))
     return int(any(outcome.damage for outcome in outcomes))
 

@@ -17,6 +17,7 @@ from booktape import terminal, tuning
 from booktape.commands.options import (
     Addresses,
     Depth,
+    Kept,
     NamedPath,
     Positive,
     Processes,
@@ -25,6 +26,7 @@ from booktape.commands.options import (
     shard_of,
     time_of_day_s,
 )
+from booktape.commands.prune import kept
 from booktape.commands.ship import bucket_at, keep_s
 from booktape.errors import BadSettings, UsageError
 from booktape.net.clock import SystemClock
@@ -35,6 +37,8 @@ from booktape.recorder.run import RecorderLike, run_until_signalled
 from booktape.recorder.settings import Settings, SymbolShard
 from booktape.recorder.shipping import ShippingRecorder
 from booktape.recorder.workers import Workers
+from booktape.retention.beside import PruningRecorder
+from booktape.retention.prune import Rules
 from booktape.ship.shipper import Shipper
 from booktape.sim.market.listing import LISTED, spot
 from booktape.sim.market.market import Market
@@ -93,6 +97,8 @@ def record(  # noqa: PLR0913 each is one documented option
     check: Annotated[bool, Parameter(negative=())] = False,
     ship: str | None = None,
     ship_keep: str = "all",
+    keep: Kept = (),
+    keep_tape: Kept = (),
 ) -> None:
     """Record full order books until Ctrl-C, which seals the files.
 
@@ -150,6 +156,11 @@ def record(  # noqa: PLR0913 each is one documented option
         Put sealed segments into this bucket: s3://bucket/prefix, gs://…, az://… or file:///folder.
     ship_keep
         How long shipped segments are kept here: all, or 0, or for a time such as 7d.
+    keep
+        How much of everything is kept here, once it is verified: a time such as 365d, a size such as 500GB, or
+        one of each.
+    keep_tape
+        How much of the tapes is kept here, likewise: a time such as 30d, or a size. Rows stay.
     """
     everything = all_symbols or quote is not None
     if not all(symbols) or not (symbols or everything):
@@ -174,6 +185,7 @@ def record(  # noqa: PLR0913 each is one documented option
         quote_asset=quote and quote.upper(),
         shard=SymbolShard(part.number, part.count),
     )
+    rules = Rules(kept("--keep", keep), kept("--keep-tape", keep_tape))
     ways = (
         _addresses("--rest-url", rest_url, "http", "https"),
         _addresses("--ws-url", ws_url, "ws", "wss"),
@@ -185,7 +197,9 @@ def record(  # noqa: PLR0913 each is one documented option
         page = None if web is None else parse_address("--web", web)
         shipped = _shipped(ship, ship_keep, out)
         doing = _check if check else _record
-        run = partial(doing, workers=workers, page=page, shipped=shipped)
+        if shipped is not None:
+            rules = replace(rules, buckets=(shipped.bucket.address,))
+        run = partial(doing, workers=workers, page=page, shipped=shipped, rules=rules)
         asyncio.run(_reach(settings, ways, run, simulated=exchange == "sim"))
     except UsageError as error:
         if check:
@@ -247,12 +261,18 @@ async def _reach(
 
 
 async def _record(
-    settings: Settings, workers: int, page: Address | None, shipped: _Shipped | None
+    settings: Settings,
+    workers: int,
+    page: Address | None,
+    shipped: _Shipped | None,
+    rules: Rules,
 ) -> None:
     tuning.tune_interpreter()
     recorder: RecorderLike = Workers(settings, workers) if workers > 1 else Recorder(settings)
     if shipped is not None:
         recorder = shipped.beside(recorder, settings)
+    if not (rules.everything.is_none and rules.tapes.is_none):
+        recorder = PruningRecorder(recorder, settings.out, rules)
     async with AsyncExitStack() as stack:
         if page is not None:
             shown = LiveAnswers(recorder, f"{settings.venue.title} → {settings.out}").routes()
@@ -265,13 +285,19 @@ async def _record(
 
 
 async def _check(
-    settings: Settings, workers: int, page: Address | None, shipped: _Shipped | None
+    settings: Settings,
+    workers: int,
+    page: Address | None,
+    shipped: _Shipped | None,
+    rules: Rules,
 ) -> None:
     """Raises BadSettings."""
     given = (
         ("workers", str(workers)),
         ("web", page.at(page.port) if page else "none"),
         ("ship", shipped.bucket.address if shipped else "none"),
+        ("keep", str(rules.everything)),
+        ("keep_tape", str(rules.tapes)),
     )
     for name, value in (*settings.shown(), *given):
         terminal.write_line(f"{name:12} {value}")

@@ -14,6 +14,7 @@ from booktape.recorder.run import on_stop_signals
 from booktape.ship.shipper import Shipper
 from booktape.store.catalog import sealed_tapes, unsealed_segments
 from booktape.store.layout import Layout
+from booktape.store.removals import removed_segments
 from booktape.terminal import counted, log_to_stderr, write_line
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ def ship(directory: NamedPath, address: str) -> None:
     asyncio.run(_ship(layout, bucket))
     sealed = counted(len(sealed_tapes(layout)), "segment")
     write_line(f"All that is sealed is in {bucket.address}: {sealed}.")
+    if without := [one for one in removed_segments(layout) if layout.manifest(one).exists()]:
+        write_line(f"Without a tape, and not shipped: {counted(len(without), 'segment')}.")
     if unsealed := unsealed_segments(layout):
         write_line(
             f"Not sealed yet: {counted(len(unsealed), 'segment')}. `booktape record` seals them."

@@ -25,6 +25,7 @@ from booktape.core.tape_records import (
 from booktape.errors import CannotMerge, DamagedTape, NotRecorded
 from booktape.merge.clocks import ClockMark, reference_ns, shifts_ns
 from booktape.reader.archive_files import ArchiveFile, ArchiveFiles
+from booktape.reader.removed import removed_tapes
 from booktape.reader.tape_query import read_records
 from booktape.store.layout import Segment, symbol_folder
 from booktape.store.lineage import Lineage
@@ -113,8 +114,12 @@ def _survey(
             advance(file.bytes)
     for archive in archives:
         with_tape = {file.segment for file in archive.tapes()}
+        removed = set(removed_tapes(archive))
         for segment in sorted(_segments(archive) - with_tape - found.keys()):
-            inputs.damaged.append(f"{segment.name} is left out: {archive.root} has no tape of it.")
+            why = f"{archive.root} has no tape of it."
+            if segment in removed:
+                why = f"its tape was removed from {archive.root} on purpose."
+            inputs.damaged.append(f"{segment.name} is left out: {why}")
     return found
 
 

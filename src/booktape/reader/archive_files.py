@@ -27,6 +27,7 @@ from booktape.errors import (
     DamagedTape,
     FolderNotShared,
     NotRecorded,
+    TapesRemoved,
     UsageError,
 )
 from booktape.store.extents import GroupExtent, group_extents
@@ -55,7 +56,8 @@ class ArchiveFiles:
     """The files of one archive. Each call lists them again, because a recorder may be writing.
 
     Only the beginnings of tapes and the extents of files of rows are cached, until the file changes.
-    `damaged` has the reason for each file that could not be read so far. With `only` the archive appears to
+    `damaged` has the reason for each file that could not be read so far, `lacks` a sentence for tapes that were needed
+    and had been removed on purpose. With `only` the archive appears to
     have no other segment, and no warning is given: the caller reports the damage.
     """
 
@@ -65,6 +67,7 @@ class ArchiveFiles:
         self.only = only
         self.layout = Layout(Path(root))
         self.damaged: dict[str, str] = {}
+        self.lacks: list[str] = []
         self._extents: dict[ArchiveFile, tuple[GroupExtent, ...]] = {}
         self._beginnings: dict[ArchiveFile, Beginning] = {}
 
@@ -122,6 +125,10 @@ class ArchiveFiles:
     def manifests(self) -> list[ArchiveFile]:
         """The manifests of the sealed segments, oldest first."""
         return self._files(_MANIFESTS, ".json")
+
+    def removals(self) -> list[ArchiveFile]:
+        """The receipts of what was removed on purpose, oldest first."""
+        return self._files("removed", ".json")
 
     def unsealed(self) -> list[ArchiveFile]:
         """The unsealed tapes, oldest first: being written, being recovered, or waiting for recovery."""
@@ -207,6 +214,13 @@ class ArchiveFiles:
                 return
             # 3: skips the frames of this module. No line of the caller would be more useful.
             warnings.warn(DamagedFile(path, why), stacklevel=3)
+
+    def report_lack(self, sentence: str) -> None:
+        """Report tapes that were removed on purpose, once."""
+        if sentence not in self.lacks:
+            self.lacks.append(sentence)
+            if not self.only:
+                warnings.warn(TapesRemoved(sentence), stacklevel=3)
 
     def _files(self, folder: str, suffix: str) -> list[ArchiveFile]:
         if self.only:

@@ -19,6 +19,7 @@ from booktape.reader.file_check import check_files
 from booktape.reader.gaps import gap_table
 from booktape.reader.progress import progress_bar
 from booktape.reader.records import Book, Gap, Step
+from booktape.reader.removed import report_removed
 from booktape.reader.replay import book_at, replay
 from booktape.reader.rows import RowQuery, known_symbols
 from booktape.reader.small_tables import table
@@ -75,6 +76,7 @@ class Recording:
     def _tapes(self, start: Moment | None, end: Moment | None) -> list[ArchiveFile]:
         from_us = None if start is None else moment_us(start)
         to_us = None if end is None else moment_us(end)
+        report_removed(self._archive, from_us, to_us)
         return chosen_tapes(self._archive, self._archive.tapes(), from_us, to_us)
 
     def map_segments(  # noqa: PLR0913 - each is one documented argument
@@ -109,6 +111,14 @@ class Recording:
         Results contain the data of all other files.
         """
         return dict(self._archive.damaged)
+
+    @property
+    def lacks(self) -> list[str]:
+        """A sentence for tapes that were needed so far and had been removed on purpose (`record --keep-tape`).
+
+        Each was also reported by a TapesRemoved warning. Rows of `snapshots` do not need tapes.
+        """
+        return list(self._archive.lacks)
 
     def check_files(self) -> None:
         """Check every sealed file. Afterwards `damaged` names those that are not as they were sealed.

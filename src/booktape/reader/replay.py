@@ -28,6 +28,7 @@ from booktape.reader.archive_files import ArchiveFile, ArchiveFiles
 from booktape.reader.gaps import gap_list
 from booktape.reader.progress import tracked
 from booktape.reader.records import Book, Gap, Step
+from booktape.reader.removed import removal_at, report_removed
 from booktape.reader.rows import RowQuery
 from booktape.reader.tape_query import (
     NO_ROWS,
@@ -96,16 +97,21 @@ def book_at(
             raise BookNotKnown(_in_a_gap(gap, time_us))
     tapes = _Tapes(archive, unsealed=unsealed)
     if not tapes.begun_by(time_us):
-        raise BookNotKnown(f"{symbol} at {moment}: no tape has this time.")
+        why = removal_at(archive, time_us)
+        raise BookNotKnown(f"{symbol} at {moment}: no tape has this time.{why}")
     try:
         sync, reached_ns, _ = _known_at(archive, tapes, symbol, time_us)
     except DamagedTape as error:
         raise BookNotKnown(f"{symbol} at {moment}: {error}") from error
     if sync is None or not sync.epoch:
-        raise BookNotKnown(f"{symbol} at {moment}: the book was not known yet.")
+        why = removal_at(archive, time_us)
+        raise BookNotKnown(f"{symbol} at {moment}: the book was not known yet.{why}")
     if sync.state is not State.LIVE or reached_ns // 1_000 < time_us:
-        last = moment_at(max(sync.known_ns, reached_ns) // 1_000)
-        raise BookNotKnown(f"{symbol} at {moment}: the recording ends at {last}.")
+        last, why = (
+            moment_at(max(sync.known_ns, reached_ns) // 1_000),
+            removal_at(archive, time_us),
+        )
+        raise BookNotKnown(f"{symbol} at {moment}: the recording ends at {last}.{why}")
     return Book.of(sync.row(sync.known_ns), depth)
 
 
@@ -201,9 +207,11 @@ def _run(
 def replay(archive: ArchiveFiles, query: RowQuery, *, unsealed: bool) -> Iterator[Step | Gap]:
     """Every event of a symbol with the book after it, and every gap, in order.
 
-    The time of a damaged or missing tape is a gap with the reason `undeclared`. Raises NotRecorded if no tape
+    The time of a damaged or missing tape is a gap with the reason `undeclared`. Tapes that were removed on purpose are
+    reported by a TapesRemoved warning. Raises NotRecorded if no tape
     has the symbol.
     """
+    report_removed(archive, query.start_us, query.end_us)
     tapes = _Tapes(archive, unsealed=unsealed)
     stood, gap, recorded = None, None, False
     chosen = tapes.between(query.start_us, query.end_us)

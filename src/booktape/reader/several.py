@@ -76,6 +76,11 @@ class SeveralRecordings:
         """Files that could not be read so far, and why, of all parts."""
         return {path: why for part in self.parts.values() for path, why in part.damaged.items()}
 
+    @property
+    def lacks(self) -> list[str]:
+        """Sentences on tapes that were needed so far and had been removed on purpose, of all parts."""
+        return [sentence for part in self.parts.values() for sentence in part.lacks]
+
     def check_files(self) -> None:
         """Check every sealed file of every part."""
         for part in self.parts.values():

@@ -19,6 +19,7 @@ from booktape.errors import DamagedTape
 from booktape.reader import Coverage, Recording
 from booktape.store.catalog import sealed_tapes, unsealed_segments
 from booktape.store.layout import Layout
+from booktape.store.removals import removed_segments
 from booktape.store.tape_reader import first_line, read_tape
 from booktape.terminal import counted
 
@@ -34,6 +35,12 @@ class ArchiveSummary:
     unsealed: int
     crossed: dict[str, int]
     """By symbol: states of its book whose best bid was not below its best ask."""
+    removed_tapes: int = 0
+    """Segments whose tape was removed on purpose, and whose rows are there."""
+    removed: int = 0
+    """Segments of which all was removed on purpose."""
+    removed_until: str = ""
+    """The name of the last segment of which anything was removed."""
     shards: tuple[str, ...] = ()
     """The parts of the symbols that were recorded, such as 2/3; none where all were."""
 
@@ -46,7 +53,10 @@ def summarize(root: Path, recording: Recording) -> ArchiveSummary:
     """
     layout = Layout(root)
     recording.check_files()
-    tapes = [layout.tape(segment) for segment in sealed_tapes(layout)]
+    sealed = sealed_tapes(layout)
+    tapes = [layout.tape(segment) for segment in sealed]
+    removed = [segment for segment in removed_segments(layout) if segment not in set(sealed)]
+    whole = [segment for segment in removed if not layout.manifest(segment).exists()]
     return ArchiveSummary(
         root,
         recording.coverage(),
@@ -54,6 +64,9 @@ def summarize(root: Path, recording: Recording) -> ArchiveSummary:
         sum(t.stat().st_size for t in tapes),
         len(unsealed_segments(layout)),
         _crossed(recording),
+        len(removed) - len(whole),
+        len(whole),
+        removed[-1].name if removed else "",
         _shards(layout),
     )
 
@@ -129,6 +142,9 @@ def _footer(found: ArchiveSummary) -> str:
     if found.unsealed:
         segments = counted(found.unsealed, "segment")
         text += f" Not sealed: {segments}, still being written or left for the next start."
+    if found.removed_until:
+        whole, tapes = counted(found.removed, "segment"), counted(found.removed_tapes, "tape")
+        text += f" Removed on purpose, up to {found.removed_until}: {whole}, and {tapes} of others."
     if found.shards:
         text += f" Of the symbols: shard {', '.join(found.shards)}."
     return text

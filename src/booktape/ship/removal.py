@@ -5,24 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import structlog
+from msgspec.structs import replace
 
 from booktape.errors import WriteFailed
 from booktape.store.catalog import lineage_of
-from booktape.store.clearing import remove_sealed
-from booktape.store.durable_files import disk_errors_named, sync_path
 from booktape.store.layout import Layout, Segment
-from booktape.store.manifest import read_manifest
-from booktape.store.opening import open_file
+from booktape.store.removals import Removal, now_text, read_removal, remove_segment, write_removal
 
 log = structlog.get_logger()
 
 
-def remove_shipped(layout: Layout, shipped: Iterable[Segment], before_us: int) -> list[Segment]:
-    """Remove those of the `shipped` segments that began before a time. Returns those that are removed.
+def remove_shipped(
+    layout: Layout, address: str, shipped: Iterable[Segment], before_us: int
+) -> list[Segment]:
+    """Remove those of the segments `shipped` to a bucket that began before a time. Returns those that are removed.
 
-    The first that cannot be removed is logged, and ends it: the next call tries it again. A segment that no other one continues stays: the next recording begins with its last checkpoints. The oldest
-    goes first, and files go before their tape, and the manifest goes last, so that a removal that was interrupted is completed later.
-    Folders stay, since a recorder may be about to put a file there.
+    The first that cannot be removed is logged, and ends it: the next call tries it again. A segment that no other one
+    continues stays: the next recording begins with its last checkpoints. The oldest goes first.
     """
     old = [one for one in sorted(shipped) if one.start_us < before_us]
     old = [one for one in old if layout.manifest(one).exists()]
@@ -34,27 +33,13 @@ def remove_shipped(layout: Layout, shipped: Iterable[Segment], before_us: int) -
         if not after.get(segment) and layout.tape(segment).exists():
             continue
         try:
-            _remove(layout, segment)
-        except (WriteFailed, ValueError) as error:
+            # What had been proved when its tape was removed stays in the receipt.
+            known = read_removal(layout, segment) or Removal(segment.name, "all", now_text())
+            write_removal(layout, segment, replace(known, removed="all", shipped_to=address))
+            remove_segment(layout, segment)
+        except (OSError, WriteFailed, ValueError) as error:
             log.warning("a shipped segment could not be removed", why=str(error))
             break
         log.info("removed here, since it is in the bucket", segment=segment.name)
         removed.append(segment)
     return removed
-
-
-def _remove(layout: Layout, segment: Segment) -> None:
-    """Raises WriteFailed."""
-    manifest = layout.manifest(segment)
-    with disk_errors_named(manifest):
-        with open_file(manifest) as file:
-            names = [
-                name
-                for name in read_manifest(file.read()).files
-                if layout.is_file_of(name, segment)
-            ]
-        tape = layout.tape(segment)
-        files = sorted((layout.root / name for name in names), key=tape.__eq__)
-        for path in (*files, manifest):
-            remove_sealed(path)
-            sync_path(path.parent)

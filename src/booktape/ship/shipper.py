@@ -163,8 +163,8 @@ class Shipper:
             return
         self._may_remove, self._removed_s = False, now_s
         before_us = round((time.time() - self._keep_s) * 1e6)
-        shipped = self._shipped.copy()
-        await self._in_thread(lambda: remove_shipped(self._layout, shipped, before_us))
+        shipped, address = self._shipped.copy(), self._bucket.address
+        await self._in_thread(lambda: remove_shipped(self._layout, address, shipped, before_us))
 
     async def _look_often(self) -> None:
         while True:

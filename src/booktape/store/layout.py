@@ -7,6 +7,7 @@
     notes/date=2026-11-22/<segment>.parquet
     manifests/date=2026-11-22/<segment>.json
     shipped/<bucket>/date=2026-11-22/<segment>    receipts: the segment is in that bucket
+    removed/date=2026-11-22/<segment>.json        receipts: its tape, or all of it, was removed on purpose
     unsealed/<segment>/                    files that are being written; not for readers
     set-aside/                             what recovery could not follow or did not make; never read or removed
 
@@ -119,6 +120,11 @@ class Layout:
         return self.root / ".lock-workers"
 
     @property
+    def prune_lock(self) -> Path:
+        """Locked by whatever removes old segments."""
+        return self.root / ".lock-prune"
+
+    @property
     def snapshots(self) -> Path:
         """All rows. Other tools can open this folder as one data set."""
         return self.root / "snapshots"
@@ -162,6 +168,15 @@ class Layout:
     def receipt(self, address: str, segment: Segment) -> Path:
         """The receipt of a segment that is in this bucket."""
         return self.receipts(address) / segment.date / segment.name
+
+    @property
+    def removed(self) -> Path:
+        """A receipt for each segment of which anything was removed on purpose."""
+        return self.root / "removed"
+
+    def removal(self, segment: Segment) -> Path:
+        """The receipt of what was removed of a segment (store/removals.py)."""
+        return self.removed / segment.date / f"{segment.name}.json"
 
     def is_file_of(self, name: str, segment: Segment) -> bool:
         """Whether this is the name, relative to the archive, of a sealed file that a manifest lists."""

@@ -22,7 +22,7 @@ _PARTITIONS: Final = ("symbol=", "date=")
 _OWN: Final = frozenset(
     {
         *("snapshots", "tape", "gaps", "checks", "notes", "manifests"),
-        *("unsealed", "rebuilding", "set-aside", "shipped"),
+        *("unsealed", "rebuilding", "set-aside", "shipped", "removed"),
     }
 )
 """The folders of an archive: what is in them is read as a part of it, or removed."""

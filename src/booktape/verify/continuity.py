@@ -4,17 +4,21 @@ A segment is verified on the assumption that its first checkpoints are right. He
 from the end of the segment before, whose own beginning was proved in the same way. So in the end everything
 rests on the first segment, which begins with nothing. Where the segment before is missing or damaged, rows
 that follow from those checkpoints are unproven.
+
+A segment before that was removed on purpose had been compared with this one first: its receipt says so. Where it was
+removed unverified, since it is in a bucket, the rows that follow from those checkpoints are unproven here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from booktape.store.layout import Segment
 from booktape.store.lineage import Lineage
 from booktape.terminal import counted
+from booktape.verify.edges import begins_as_ended
 from booktape.verify.findings import Finding, Findings, Kind
-from booktape.verify.model.checkpoint import CheckpointTexts, cold
+from booktape.verify.removed import Removed
 from booktape.verify.segment import SegmentResult
 
 
@@ -25,11 +29,18 @@ class Continuity:
     `given` is the first such segment.
     """
 
-    def __init__(self, found: Findings, lineage: Lineage, chosen: Collection[Segment]) -> None:
+    def __init__(
+        self,
+        found: Findings,
+        lineage: Lineage,
+        chosen: Collection[Segment],
+        removed: Mapping[Segment, Removed],
+    ) -> None:
         self.given: str | None = None
         self._found = found
         self._lineage = lineage
         self._chosen = frozenset(chosen)
+        self._removed = {segment.name: receipt for segment, receipt in removed.items()}
         # The linked segments that a later segment may still continue.
         self._linked: dict[Segment, SegmentResult] = {}
         self._trusted: dict[Segment, frozenset[str]] = {}
@@ -73,12 +84,18 @@ class Continuity:
             self.given = self.given or segment.name
             return frozenset()
         missing = self._lineage.missing[segment]
-        if missing and self._was_recorded(begins):
-            what = f"goes on from {missing[0]}: a segment between them is missing"
+        names = (*(one.name for one in self._lineage.before[segment]), *missing)
+        receipts = [self._removed[name] for name in names if name in self._removed]
+        proofs = [one.unproven for one in receipts if segment.name in one.continued_by]
+        if proofs:
+            return begins & frozenset().union(*proofs)
+        lost = [name for name in missing if name not in self._removed]
+        if lost and self._was_recorded(begins):
+            what = f"goes on from {lost[0]}: a segment between them is missing"
             self._found.different(segment.name, what)
-        if missing or not before:
+        if missing or not before or not all(one.end for one in before):
             return begins
-        if not all(one.end for one in before) or not self._fits(before, result):
+        if not begins_as_ended(before, result, self._found):
             return begins
         trusted = (self._trusted[one.segment] & one.rests for one in before)
         return begins & frozenset().union(*trusted)
@@ -86,73 +103,6 @@ class Continuity:
     def _was_recorded(self, symbols: Collection[str]) -> bool:
         """Whether any of these symbols was recorded before. If not, the archive just begins here."""
         return any(symbol in self._epochs for symbol in symbols)
-
-    def _fits(self, before: Sequence[SegmentResult], result: SegmentResult) -> bool:
-        """Whether this segment begins in the state in which those before it ended. Reports each difference."""
-        tag, same = result.segment.tag, before[0].segment.tag == result.segment.tag
-        for one in before:
-            if (one.reason == "rotated") != same:
-                what = f"does not continue {one.segment.name}: a segment between them is missing"
-                self._found.different(result.segment.name, what)
-                return False
-        if same:
-            self._compare_starts(before[0], result)
-        ends = _furthest(one.end.books for one in before if one.end)
-        began = result.format, _began_ns(result)
-        wanted = ends if same else {symbol: cold(texts, *began) for symbol, texts in ends.items()}
-        # Each of several workers begins with its own symbols only. Known weakness: a symbol that none of
-        # them carried over is not noticed.
-        alone = tag == result.segment.run
-        symbols = result.begin.books.keys() | (wanted.keys() if alone or same else set())
-        name = " and ".join(one.segment.name for one in before)
-        wrong = [
-            symbol
-            for symbol in sorted(symbols)
-            if self._differs(name, symbol, wanted.get(symbol, {}), result)
-        ]
-        return not wrong
-
-    def _differs(
-        self, before: str, symbol: str, wanted: CheckpointTexts, result: SegmentResult
-    ) -> bool:
-        begins = result.begin.books.get(symbol, {})
-        parts = [part for part in {**wanted, **begins} if wanted.get(part) != begins.get(part)]
-        if parts:
-            self._found.different(
-                result.segment.name,
-                f"does not begin as {before} ended (or a segment between them is missing)",
-                symbol=symbol,
-                column=parts[0],
-                expected=wanted.get(parts[0], "nothing"),
-                stored=begins.get(parts[0], "nothing"),
-            )
-        return bool(parts)
-
-    def _compare_starts(self, before: SegmentResult, result: SegmentResult) -> None:
-        """One recording continues: it must have the same settings and the same connections.
-
-        Symbols that were listed meanwhile are recorded, too.
-        """
-        name = result.segment.name
-        wanted_start = dict(before.start or {})
-        if before.end:
-            wanted_start["symbols"] = list(before.end.symbols)
-        pairs = [
-            (part, wanted_start.get(part), value)
-            for part, value in (result.start or {}).items()
-            if part not in {"received_ns", "continues"}
-        ]
-        if before.end:
-            begins = result.begin.connections
-            pairs += [
-                (f"connection {n}", s, begins.get(n)) for n, s in before.end.connections.items()
-            ]
-        for part, wanted, stored in pairs:
-            if wanted != stored:
-                what = f"does not go on as {before.segment.name}"
-                self._found.different(
-                    name, what, column=part, expected=str(wanted), stored=str(stored)
-                )
 
     # ── names, epochs, trust ────────────────────────────────────────────────────────────────
 
@@ -163,7 +113,8 @@ class Continuity:
         named_us = result.segment.start_us
         # Older recorders named a segment after the one before it even if the clock was behind. No name is used twice.
         earlier = [one.segment.start_us + 1 for one in before]
-        taken = Segment(named_us - 1, result.segment.tag) in self._lineage.beginnings
+        other = Segment(named_us - 1, result.segment.tag)
+        taken = other in self._lineage.beginnings or other.name in self._removed
         late = named_us > begins_us and (taken or named_us == max(earlier, default=0))
         if named_us != begins_us and not late:
             wanted, named = Segment(begins_us, result.segment.tag).name, result.segment.name
@@ -207,27 +158,6 @@ class Continuity:
                 )
                 name = result.segment.name
                 self._found.add(Finding(Kind.TRUST, name, what, symbol=symbol))
-
-
-def _furthest(ends: Iterable[Mapping[str, CheckpointTexts]]) -> dict[str, CheckpointTexts]:
-    """The last state of each symbol. Where several segments have one, the furthest counts."""
-    found: dict[str, CheckpointTexts] = {}
-    for books in ends:
-        for symbol, texts in books.items():
-            if symbol not in found or _position(found[symbol]) < _position(texts):
-                found[symbol] = texts
-    return found
-
-
-def _began_ns(result: SegmentResult) -> int | None:
-    """When a recording began; None on tapes that do not name the segments that they continue."""
-    start = result.start or {}
-    began = start.get("received_ns")
-    return began if isinstance(began, int) and start.get("continues") is not None else None
-
-
-def _position(texts: CheckpointTexts) -> tuple[int, int]:
-    return int(texts["epoch"]), int(texts["update_id"])
 
 
 def _symbols(start: Mapping[str, object] | None) -> list[str]:

@@ -22,6 +22,7 @@ from booktape.store.layout import (
 )
 from booktape.store.opening import open_file
 from booktape.verify.findings import Finding, Findings, Kind
+from booktape.verify.removed import Removed
 
 TABLES: Final = ("gaps", "checks", "notes")
 _FOLDERS: Final = ("tape", "snapshots", "manifests", *TABLES)
@@ -44,13 +45,22 @@ _MAGIC: Final = b"PAR1"
 
 @dataclass
 class SegmentFiles:
-    """The files of one segment, by what they hold. Paths are relative to the archive."""
+    """The files of one segment, by what they hold. Paths are relative to the archive.
+
+    `removed` is the receipt, if its tape was removed on purpose.
+    """
 
     segment: Segment
     tape: str | None = None
     manifest: str | None = None
     rows: dict[str, str] = field(default_factory=dict)
     tables: dict[str, str] = field(default_factory=dict)
+    removed: Removed | None = None
+
+    @property
+    def was_verified(self) -> bool:
+        """Whether its tape was removed after all of it had been verified."""
+        return self.tape is None and self.removed is not None and self.removed.is_verified
 
     @property
     def sealed(self) -> list[str]:
@@ -197,11 +207,17 @@ def _put(files: SegmentFiles, file: PurePosixPath) -> None:
 
 
 def check_seals(root: Path, files: SegmentFiles, found: Findings) -> None:
-    """Each file must be in the manifest, with its size and its SHA-256."""
+    """Each file must be in the manifest, with its size and its SHA-256.
+
+    Where a receipt says that the tape was removed, the manifest must be the one that was verified then.
+    """
     where = Layout(root).manifest(files.segment).relative_to(root).as_posix()
     seals = _read_manifest(root, files, where, found)
     if seals is None:
         return
+    if files.was_verified and files.removed:
+        _check_is_that_of(files.removed, root, where, found)
+        seals = {file: seal for file, seal in seals.items() if not file.startswith("tape/")}
     for file in sorted(seals.keys() | set(files.sealed)):
         # Only files that were found under their own names are opened, never the target of a link.
         if file not in files.sealed:
@@ -229,6 +245,14 @@ def _read_manifest(
         refuse_used_up(error)
         found.different(where, f"cannot be read: {error!r}")
     return None
+
+
+def _check_is_that_of(removed: Removed, root: Path, where: str, found: Findings) -> None:
+    """The manifest must be the one of the receipt: all that is left of the proof is in it."""
+    _, digest = measure(root / where)
+    if digest != removed.manifest_sha256:
+        what = "is not the manifest that was there when the tape was removed"
+        found.different(where, what, expected=removed.manifest_sha256, stored=digest)
 
 
 def _of_its_segment(

@@ -42,7 +42,8 @@ class Counts:
     """The rows of one symbol (None: of no symbol) that were compared, by table and outcome.
 
     `inherited` rows are equal if the checkpoint at the beginning of the tape is right. `capped` rows are equal,
-    and have a size that the exchange caps: this size or more.
+    and have a size that the exchange caps: this size or more. `verified_before` rows were verified before their tape
+    was removed.
     """
 
     segments: int = 0
@@ -52,6 +53,7 @@ class Counts:
     capped: int = 0
     trusted: int = 0
     unverifiable: int = 0
+    verified_before: int = 0
 
     def add(self, other: Counts) -> None:
         """Add the other's counts."""
@@ -62,6 +64,7 @@ class Counts:
         self.capped += other.capped
         self.trusted += other.trusted
         self.unverifiable += other.unverifiable
+        self.verified_before += other.verified_before
 
 
 class Findings:

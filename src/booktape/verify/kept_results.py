@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from booktape.store.durable_files import disk_errors_named
+from booktape.store.layout import Layout
 from booktape.verify.files import SegmentFiles
 from booktape.verify.findings import Counts, Finding, Findings, Kind
 from booktape.verify.model.replay import SegmentEdge
@@ -62,7 +63,9 @@ class KeptResults:
     def _key(self, files: SegmentFiles) -> object:
         """What a result depends on."""
         manifest = [files.manifest] if files.manifest else []
-        stats = {file: _stat(self._root / file) for file in [*files.sealed, *manifest]}
+        removal = Layout(self._root).removal(files.segment).relative_to(self._root).as_posix()
+        names = [*files.sealed, *manifest, *([removal] if files.removed else [])]
+        stats = {file: _stat(self._root / file) for file in names}
         return {"booktape": VERSION, "symbols": self._symbols, "files": stats}
 
 

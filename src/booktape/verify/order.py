@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from booktape.task_map import WHOLE, Shard
 from booktape.verify.files import SegmentFiles, find_segments
 from booktape.verify.findings import Findings
 from booktape.verify.model.tape import Line, lines
+from booktape.verify.removed import read_removed
 
 
 @dataclass(frozen=True)
@@ -26,10 +27,18 @@ class Scope:
 
 
 class SegmentOrder:
-    """The segments of an archive; `chosen` are those to verify, each after those that it continues."""
+    """The segments of an archive; `chosen` are those to verify, each after those that it continues.
+
+    `removed` are the receipts of what was removed on purpose, also of segments of which nothing is left.
+    """
 
     def __init__(self, root: Path, scope: Scope, found: Findings) -> None:
-        self.segments = {files.segment: files for files in find_segments(root, found)}
+        self.removed = read_removed(root, found)
+        self.segments = {
+            files.segment: replace(files, removed=self.removed.get(files.segment))
+            for files in find_segments(root, found)
+            if not self._is_leaving(files.segment)
+        }
         self._root = root
         self.lineage = Lineage(
             [self._beginning(files) for files in self.segments.values()],
@@ -43,6 +52,10 @@ class SegmentOrder:
                 if segment in wanted and not self._ended_before(segment, scope.from_us)
             ]
         )
+
+    def _is_leaving(self, segment: Segment) -> bool:
+        """Whether all of it is removed, but for what a process that was killed has left to the next one."""
+        return segment in self.removed and self.removed[segment].is_whole
 
     def _beginning(self, files: SegmentFiles) -> Beginning:
         """Its beginning, from the first line of its tape; `unknown` where that cannot be read."""

@@ -106,6 +106,16 @@ def _short(value: str | None) -> str:
 def _remarks(report: Report) -> Iterator[str]:
     if report.unsealed:
         yield f"Not sealed yet, and not verified: {', '.join(report.unsealed)}."
+    if report.removed:
+        segments = counted(len(report.removed), "segment")
+        yield f"Removed on purpose: {segments}, {_period(report.removed)}."
+    if report.removed_tapes:
+        rows = sum(counts.verified_before for counts in report.found.symbols.values())
+        tapes = counted(len(report.removed_tapes), "tape")
+        yield (
+            f"Removed on purpose, after all that follows from them was verified: {tapes}, "
+            f"{_period(report.removed_tapes)}. {counted(rows, 'row')} have the SHA-256 of that time."
+        )
     if report.given:
         yield f"The beginning of {report.given} is taken as right, because of --from."
     if report.left_out:
@@ -118,6 +128,10 @@ def _remarks(report: Report) -> Iterator[str]:
             )
 
 
+def _period(names: list[str]) -> str:
+    return min(names) if len(names) == 1 else f"{min(names)} to {max(names)}"
+
+
 def as_json(report: Report) -> dict[str, Any]:
     """The report for a machine. Counts include all findings; `findings` has the first of each segment."""
     symbols = {
@@ -128,6 +142,7 @@ def as_json(report: Report) -> dict[str, Any]:
             "capped": counts.capped,
             "on_trust": counts.trusted,
             "unverifiable": counts.unverifiable,
+            "verified_before": counts.verified_before,
         }
         for symbol, counts in report.found.symbols.items()
         if symbol is not None
@@ -139,6 +154,8 @@ def as_json(report: Report) -> dict[str, Any]:
         "segments": report.segments,
         "unsealed": report.unsealed,
         "begins_as_given": report.given,
+        "removed": report.removed,
+        "removed_tapes": report.removed_tapes,
         "counts": {kind.value: report.found.count[kind] for kind in Kind},
         "symbols": symbols,
         "findings": [asdict(finding) for finding in report.found.kept],

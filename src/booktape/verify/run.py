@@ -27,7 +27,11 @@ from booktape.verify.segment import SegmentResult, Step, verify_segment
 
 @dataclass
 class Report:
-    """The segments that were verified, and the findings."""
+    """The segments that were verified, and the findings.
+
+    `removed_tapes` are those among them whose tape was removed on purpose, after they had been verified; `removed` are
+    the segments of which all was removed on purpose.
+    """
 
     root: Path
     found: Findings
@@ -35,6 +39,8 @@ class Report:
     unsealed: list[str] = field(default_factory=list)
     given: str | None = None
     left_out: bool = False
+    removed_tapes: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
 
     @property
     def clean(self) -> bool:
@@ -71,7 +77,7 @@ def verify(
     order = SegmentOrder(root, scope, found)
     chosen = order.chosen
     unsealed = unsealed_segments(Layout(root))
-    if not order.segments and not unsealed:
+    if not order.segments and not unsealed and not order.removed:
         raise UsageError(f"{root} holds no recording. Make one with: booktape record BTCUSDT")
     _check_scope(root, scope, order)
     if scope.shard.count > 1:
@@ -82,7 +88,7 @@ def verify(
         found = Findings()
         found.merge(parts)
         return Report(root, found, len(chosen))
-    chain = Continuity(found, order.lineage, {files.segment for files in chosen})
+    chain = Continuity(found, order.lineage, {files.segment for files in chosen}, order.removed)
     ordered = _InOrder(chosen, chain)
     _verify_segments(root, scope, order, workers, ordered.add, advance, kept)
     chain.finish(unsealed)
@@ -90,7 +96,9 @@ def verify(
     names = [segment.name for segment in unsealed]
     later = order.lineage.reaching_into(scope.to_us, None) if scope.to_us is not None else set()
     left_out = bool(later - {files.segment for files in chosen})
-    return Report(root, found, len(chosen), names, chain.given, left_out)
+    without = [files.segment.name for files in chosen if files.was_verified]
+    gone = [segment.name for segment, one in order.removed.items() if one.is_whole]
+    return Report(root, found, len(chosen), names, chain.given, left_out, without, gone)
 
 
 class _InOrder:
@@ -175,8 +183,12 @@ def verdict(report: Report) -> str:
     """The outcome in one sentence."""
     count = report.found.count
     if report.clean:
-        segments = counted(report.segments, "segment")
-        return f"Verified: everything stored in {segments} follows from the tapes."
+        whole = counted(report.segments - len(report.removed_tapes), "segment")
+        text = f"Verified: everything stored in {whole} follows from the tapes."
+        if report.removed_tapes:
+            without = counted(len(report.removed_tapes), "segment")
+            text += f" As they were when their tapes were removed, verified: {without}."
+        return text
     parts = []
     if count[Kind.DIFFERENT]:
         parts.append(

@@ -120,7 +120,7 @@ def verify_segment(
         if wanted is None or symbol in wanted:
             found.counts_of(symbol).segments += 1
     if files.tape is None:
-        _count_unverifiable(root, files, wanted, result)
+        _count_without_tape(root, files, wanted, result)
         return result
     comparison = SegmentComparison(root, files, found, wanted)
     replay = SegmentReplay(comparison)
@@ -132,6 +132,21 @@ def verify_segment(
         result.end = replay.end
         result.rests = frozenset(s for s, m in replay.syncs.items() if m.rests_on_start())
         _compare_last_checkpoints(files.tape, replay, found)
+    return result
+
+
+def read_beginning(root: Path, files: SegmentFiles) -> SegmentResult:
+    """How a segment begins: its result without an end. Raises DamagedTape."""
+    result = SegmentResult(files.segment, Findings())
+    if files.tape is None:
+        raise DamagedTape(f"{files.segment.name} has no tape")
+    replay = SegmentReplay(SegmentComparison(root, files, Findings(), frozenset()))
+    for _, _, line in lines(root / files.tape):
+        replay.feed(line)
+        if not replay.is_beginning:
+            break
+    result.start = replay.start.fields if replay.start else None
+    result.begin, result.format = replay.begin, replay.format
     return result
 
 
@@ -174,10 +189,14 @@ def _compare_last_checkpoints(tape: str, replay: SegmentReplay, found: Findings)
                 break
 
 
-def _count_unverifiable(
+def _count_without_tape(
     root: Path, files: SegmentFiles, wanted: frozenset[str] | None, result: SegmentResult
 ) -> None:
-    """Without a tape: count the rows, and note their last epoch."""
+    """Without a tape: count the rows, and note their last epoch.
+
+    A receipt says that they had been verified when the tape was removed; that they are as they were then is shown by
+    the manifest.
+    """
     found = result.found
     for symbol, file in files.rows.items():
         if wanted is not None and symbol not in wanted:
@@ -187,9 +206,20 @@ def _count_unverifiable(
                 result.epochs[symbol] = 0
                 for batch in opened.iter_batches(columns=["epoch"], use_threads=False):
                     epochs = batch.column("epoch").to_numpy()
-                    found.counts_of(symbol).unverifiable += len(epochs)
+                    counts = found.counts_of(symbol)
+                    if files.was_verified:
+                        counts.verified_before += len(epochs)
+                    else:
+                        counts.unverifiable += len(epochs)
                     result.epochs[symbol] = int(epochs.max(initial=result.epochs[symbol]))
         except DAMAGED as error:
             found.different(file, damage(error), symbol=symbol)
     name = files.segment.name
+    if files.was_verified and files.removed:
+        for symbol, rows in files.removed.unproven_rows.items():
+            if wanted is None or symbol in wanted:
+                found.counts_of(symbol).trusted += rows
+                what = f"{rows} rows rested on a checkpoint that no tape proved, when its tape was removed"
+                found.add(Finding(Kind.TRUST, name, what, symbol=symbol))
+        return
     found.add(Finding(Kind.UNVERIFIABLE, name, "has no tape: none of its rows can be verified"))

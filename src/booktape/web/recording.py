@@ -26,7 +26,7 @@ import structlog
 from aiohttp import web
 
 from booktape.core.events import Floats
-from booktape.errors import DamagedFile, NotRecorded, UsageError
+from booktape.errors import DamagedFile, NotRecorded, TapesRemoved, UsageError
 from booktape.reader import Coverage, Gap, Recording, Snapshots
 from booktape.reader.book_view import REACHES_BPS, BookView, view_book
 from booktape.reader.days import day_coverage, days_between
@@ -129,6 +129,7 @@ class RecordingAnswers:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", DamagedFile)  # the page names them
+                warnings.simplefilter("ignore", TapesRemoved)
                 return answer_json(answer(request))
         except (pa.ArrowException, OSError, ValueError) as error:
             # Files that no recorder wrote. The reader names each one that it cannot open; this is the rest.

@@ -90,6 +90,11 @@ class SegmentReplay:
         self._bound_ns: int | None = None
         self._beginning = True
 
+    @property
+    def is_beginning(self) -> bool:
+        """Whether the next line may still belong to the beginning: its start, checkpoints, open connections."""
+        return self._beginning
+
     def feed(self, line: Line) -> None:
         """Handle one line."""
         kind = line.kind

@@ -1,0 +1,106 @@
+"""Whether a segment is verified: the condition on which it may be removed.
+
+A segment is verified when `verify` has read it without a finding: each file is as it was sealed, and everything stored
+follows from its tape. Each segment that continues it must begin in the state in which it ended, since that can be
+compared only as long as its tape is there.
+
+One thing is not asked for: that its own beginning is proved by a segment before it. Rows that rest on an unproven
+beginning stay so however long they are kept. The receipt counts them, and says which books were still unproven at the
+end; so `verify` goes on to say what it would have said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from booktape.errors import DamagedTape
+from booktape.retention.stored import StoredSegment, files_of
+from booktape.store.layout import Layout, Segment
+from booktape.verify.edges import begins_as_ended
+from booktape.verify.files import SegmentFiles
+from booktape.verify.findings import Finding, Findings
+from booktape.verify.segment import SegmentResult, read_beginning, verify_segment
+
+
+@dataclass(frozen=True)
+class Proved:
+    """What was proved of a segment: `unproven` symbols at its end, and `unproven_rows` by symbol (normally none)."""
+
+    unproven: frozenset[str]
+    unproven_rows: dict[str, int]
+
+
+class Proof:
+    """`verify` each segment after those that it continues; then `follows` compares what continues it with its end.
+
+    `unproven` has, for each segment that is proved to continue one, the symbols whose books were unproven where it
+    begins. It starts with those of the receipts.
+    """
+
+    def __init__(self, layout: Layout, unproven: Mapping[Segment, frozenset[str]]) -> None:
+        self._layout = layout
+        self._unproven = dict(unproven)
+        self._results: dict[Segment, SegmentResult] = {}
+
+    def verify(self, stored: StoredSegment, work: Callable[[SegmentFiles], SegmentResult]) -> str:
+        """Why the segment is not verified; empty when it is."""
+        result = work(files_of(self._layout, stored.segment))
+        if result.found.count.total():
+            return _first(result.found)
+        self._results[stored.segment] = result
+        return ""
+
+    def follows(self, after: Segment, before: tuple[Segment, ...]) -> str | None:
+        """Why a segment does not begin as all of those `before` it ended; empty when it does.
+
+        None while one of those is not verified.
+        """
+        if after in self._unproven:
+            return ""
+        if any(one not in self._results for one in before):
+            return None
+        results = [self._results[one] for one in before]
+        found = Findings()
+        try:
+            begins = read_beginning(self._layout.root, files_of(self._layout, after))
+        except DamagedTape as error:
+            return f"{after.name}, which continues it, cannot be read: {error}"
+        if not begins_as_ended(results, begins, found):
+            return _first(found)
+        unproven = (self._at_end(one) for one in results)
+        self._unproven[after] = frozenset().union(*unproven) & begins.begin.books.keys()
+        return ""
+
+    def of(self, segment: Segment) -> Proved:
+        """What was proved of a verified segment. Its result is forgotten."""
+        result = self._results[segment]
+        begins = self._at_beginning(result)
+        rows = {
+            symbol: counts.inherited
+            for symbol, counts in result.found.symbols.items()
+            if symbol in begins and counts.inherited
+        }
+        return Proved(self._at_end(result), rows)
+
+    def forget(self, segment: Segment) -> None:
+        """No segment that continues it is left to be compared."""
+        self._results.pop(segment, None)
+
+    def _at_beginning(self, result: SegmentResult) -> frozenset[str]:
+        return self._unproven.get(result.segment, frozenset(result.begin.books))
+
+    def _at_end(self, result: SegmentResult) -> frozenset[str]:
+        return self._at_beginning(result) & result.rests
+
+
+def verify_stored(layout: Layout, files: SegmentFiles) -> SegmentResult:
+    """Verify one segment by itself, all of its symbols."""
+    return verify_segment(layout.root, files, None, lambda _: None)
+
+
+def _first(found: Findings) -> str:
+    """The first finding, as a sentence."""
+    one: Finding = found.kept[0]
+    where = one.file if one.symbol is None else f"{one.file}, {one.symbol}"
+    return f"{where}: {one.what}"

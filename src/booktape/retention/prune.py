@@ -1,0 +1,223 @@
+"""One pass over an archive: what is past its limit, verified, and not needed any more goes.
+
+**In the order of recording.** What is kept of the tapes, and what is kept of everything, reaches back without a hole. So
+a segment that must stay keeps all those that continue it.
+
+**What never goes:**
+
+- what is not verified (retention/proof.py says what that means);
+- a segment that no other one continues: the next start continues from it;
+- what is not sealed;
+- what is not in every bucket that segments of this archive are shipped to.
+
+**Kill it anywhere.** The receipt is durable before the first file goes, and the manifest, which names the files, goes
+last. So the next pass completes what this one began, and `verify` and the readers know what was meant.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from msgspec.structs import replace
+
+from booktape.errors import DirectoryInUse, NotRecorded, UsageError
+from booktape.retention.limits import KEEP_ALL, Limit
+from booktape.retention.proof import Proof, Proved, verify_stored
+from booktape.retention.stored import (
+    StoredSegment,
+    files_of,
+    size_bytes,
+    stored_segments,
+    unproven_by_receipts,
+)
+from booktape.ship.receipts import buckets
+from booktape.store.layout import Layout, Segment
+from booktape.store.lock import lock_directory
+from booktape.store.removals import Removal, now_text, remove_segment, remove_tape, write_removal
+from booktape.store.unsealed_file import FileSeal
+from booktape.version import VERSION
+
+LAST: Final = "the next start continues from it"
+AFTER_ONE_THAT_STAYS: Final = "a segment before it stays"
+WAITS: Final = "what continues it continues younger segments, too"
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How long everything is kept, and how long tapes are.
+
+    `buckets`: addresses of buckets that segments must be in, beside those that the archive's own receipts name.
+    """
+
+    everything: Limit = KEEP_ALL
+    tapes: Limit = KEEP_ALL
+    buckets: tuple[str, ...] = ()
+
+
+@dataclass
+class PruneOutcome:
+    """What one pass did. `stays`: what is past its limit and stays, with the reason; `unverified` among them."""
+
+    tapes: list[str] = field(default_factory=list)
+    segments: list[str] = field(default_factory=list)
+    freed_bytes: int = 0
+    stays: dict[str, str] = field(default_factory=dict)
+    unverified: dict[str, str] = field(default_factory=dict)
+
+
+def prune(root: Path, rules: Rules, now_us: int | None = None) -> PruneOutcome:
+    """Remove what need not be kept. May run beside a recorder.
+
+    Raises NotRecorded, UsageError while another process does the same, WriteFailed, OSError, and ValueError for a
+    receipt or a manifest that cannot be read.
+    """
+    layout = Layout(root)
+    if not (root / "tape").is_dir() and not (root / "manifests").is_dir():
+        raise NotRecorded(f"{root} holds no recording. Make one with: booktape record BTCUSDT")
+    now_us = time.time_ns() // 1_000 if now_us is None else now_us
+    try:
+        with lock_directory(layout.prune_lock):
+            return _Pass(layout, rules, now_us).run()
+    except DirectoryInUse as error:
+        raise UsageError(
+            f"Another process is removing old segments of {root}. Wait for it."
+        ) from error
+
+
+class _Pass:
+    """A pass: first the tapes that are due, then what is left of the segments that are."""
+
+    def __init__(self, layout: Layout, rules: Rules, now_us: int) -> None:
+        self._layout = layout
+        self._rules = rules
+        self._now_us = now_us
+        self._buckets = {*rules.buckets, *buckets(layout)}
+        self._done = PruneOutcome()
+
+    def run(self) -> PruneOutcome:
+        for one in stored_segments(self._layout):
+            self._complete(one)
+        stored = stored_segments(self._layout)
+        tapes_due, all_due = self._due(stored)
+        self._remove_tapes(stored, tapes_due | all_due)
+        self._remove_segments(stored_segments(self._layout), all_due)
+        return self._done
+
+    def _complete(self, one: StoredSegment) -> None:
+        """Complete a removal that was interrupted."""
+        if one.removal is None:
+            return
+        if one.removal.removed == "all":
+            self._remove_all(one.segment)
+        elif one.has_tape:
+            self._remove_tape(one.segment)
+
+    def _due(self, stored: Sequence[StoredSegment]) -> tuple[set[Segment], set[Segment]]:
+        """The segments whose tape need not be kept, and those of which nothing need be kept."""
+        tapes = [one for one in stored if one.has_tape]
+        limit, sizes = self._rules.tapes, [0] * len(tapes)
+        if limit.size_bytes is not None:
+            sizes = [self._layout.tape(one.segment).stat().st_size for one in tapes]
+        tapes_due = limit.exceeded(tapes, sizes, self._now_us)
+        limit, sizes = self._rules.everything, [0] * len(stored)
+        if limit.size_bytes is not None:
+            sizes = [
+                self._size_bytes(one.segment, tape=one.segment not in tapes_due) for one in stored
+            ]
+        return tapes_due, limit.exceeded(stored, sizes, self._now_us)
+
+    def _remove_tapes(self, stored: Sequence[StoredSegment], due: set[Segment]) -> None:
+        by_segment = {one.segment: one for one in stored}
+        proof = Proof(self._layout, unproven_by_receipts(self._layout, stored))
+        stay: set[Segment] = set()
+        pending: list[StoredSegment] = []
+        for one in stored:
+            if not one.has_tape:
+                continue
+            reason = self._reason_to_stay(one, stay.union(two.segment for two in pending))
+            if one.segment not in due or reason or (reason := self._verify(one, proof)):
+                stay.add(one.segment)
+                if one.segment in due:
+                    self._done.stays[one.segment.name] = reason
+                continue
+            pending.append(one)
+            for ready in list(pending):
+                follows = [proof.follows(two, by_segment[two].before) for two in ready.after]
+                if None in follows:
+                    continue
+                pending.remove(ready)
+                if why := next(filter(None, follows), ""):
+                    stay.add(ready.segment)
+                    self._note_unverified(ready.segment, why)
+                else:
+                    self._receipt_and_remove_tape(ready, proof.of(ready.segment))
+                proof.forget(ready.segment)
+        self._done.stays |= {one.segment.name: WAITS for one in pending}
+
+    def _reason_to_stay(self, one: StoredSegment, stay: Collection[Segment]) -> str:
+        if not one.after:
+            return LAST
+        for address in self._buckets:
+            if not self._layout.receipt(address, one.segment).exists():
+                return f"it is not in {address} yet"
+        return AFTER_ONE_THAT_STAYS if any(before in stay for before in one.before) else ""
+
+    def _verify(self, one: StoredSegment, proof: Proof) -> str:
+        """Why the segment must stay, if it is not verified; empty when it is."""
+        why = proof.verify(one, partial(verify_stored, self._layout))
+        return self._note_unverified(one.segment, why) if why else ""
+
+    def _note_unverified(self, segment: Segment, why: str) -> str:
+        reason = f"it is not verified: {why}"
+        self._done.unverified[segment.name] = self._done.stays[segment.name] = reason
+        return reason
+
+    def _receipt_and_remove_tape(self, one: StoredSegment, proved: Proved) -> None:
+        """Write the receipt of a tape, then remove it."""
+        receipt = Removal(
+            one.segment.name,
+            "tape",
+            now_text(),
+            verified_by=VERSION,
+            manifest_sha256=FileSeal.of_file(self._layout.manifest(one.segment)).sha256,
+            continued_by=tuple(after.name for after in one.after),
+            unproven=tuple(sorted(proved.unproven)),
+            unproven_rows=proved.unproven_rows,
+        )
+        write_removal(self._layout, one.segment, receipt)
+        self._remove_tape(one.segment)
+
+    def _remove_tape(self, segment: Segment) -> None:
+        self._done.freed_bytes += self._layout.tape(segment).stat().st_size
+        remove_tape(self._layout, segment)
+        self._done.tapes.append(segment.name)
+
+    def _remove_segments(self, stored: Sequence[StoredSegment], due: set[Segment]) -> None:
+        """Remove what is left of segments whose tape is gone, as long as none before it stays."""
+        there = {one.segment for one in stored}
+        for one in stored:
+            if one.segment not in due or one.has_tape:
+                continue
+            reason = self._reason_to_stay(one, there)
+            if one.removal is None or not one.is_verified:
+                why = "its tape is gone, and no receipt says that it had been verified"
+                self._note_unverified(one.segment, why)
+            elif reason:
+                self._done.stays[one.segment.name] = reason
+            else:
+                write_removal(self._layout, one.segment, replace(one.removal, removed="all"))
+                self._remove_all(one.segment)
+                there.remove(one.segment)
+
+    def _remove_all(self, segment: Segment) -> None:
+        self._done.freed_bytes += self._size_bytes(segment, tape=True)
+        remove_segment(self._layout, segment)
+        self._done.segments.append(segment.name)
+
+    def _size_bytes(self, segment: Segment, *, tape: bool) -> int:
+        return size_bytes(self._layout, files_of(self._layout, segment), tape=tape)

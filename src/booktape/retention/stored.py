@@ -1,0 +1,129 @@
+"""The segments of an archive, in the order of recording, with what retention has to know of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from booktape.store.catalog import lineage_of
+from booktape.store.layout import Layout, Segment, is_symbol_folder, symbol_of
+from booktape.store.lineage import Lineage
+from booktape.store.removals import Removal, read_removal, removed_segments
+from booktape.verify.files import TABLES, SegmentFiles
+
+
+@dataclass(frozen=True)
+class StoredSegment:
+    """One segment of which there is at least a manifest or a tape.
+
+    `ended_us`: when the segment that continues it began, by our clock; its own start where none does.
+    `before` and `after` are the segments that it continues, and that continue it; of `missing` ones, which it
+    continues too, there is no tape. `removal` is its receipt.
+    """
+
+    segment: Segment
+    has_tape: bool
+    ended_us: int
+    before: tuple[Segment, ...]
+    after: tuple[Segment, ...]
+    missing: tuple[Segment, ...]
+    removal: Removal | None = None
+
+    @property
+    def is_verified(self) -> bool:
+        """Whether it was verified, and a receipt says so: then its tape may be gone."""
+        return self.removal is not None and bool(self.removal.verified_by)
+
+
+def stored_segments(layout: Layout) -> list[StoredSegment]:
+    """All of them, each after those that it continues. Raises OSError, ValueError for a receipt that cannot be read.
+
+    A segment whose tape was removed comes before all that have one: tapes are removed in the order of recording.
+    """
+    lineage = lineage_of(layout)
+    there = set(_with_manifest(layout)) | lineage.beginnings.keys()
+    receipts = {
+        segment: receipt
+        for segment in removed_segments(layout)
+        if segment in there and (receipt := read_removal(layout, segment))
+    }
+    by_receipt: dict[Segment, list[Segment]] = {}
+    for segment, receipt in receipts.items():
+        for name in receipt.continued_by:
+            if after := Segment.parse(name):
+                by_receipt.setdefault(after, []).append(segment)
+    without_tape = sorted(there - lineage.beginnings.keys())
+    return [
+        _stored(segment, lineage, receipts.get(segment), by_receipt.get(segment, []))
+        for segment in (*without_tape, *lineage.order)
+    ]
+
+
+def _stored(
+    segment: Segment, lineage: Lineage, receipt: Removal | None, by_receipt: list[Segment]
+) -> StoredSegment:
+    named = (Segment.parse(name) for name in (receipt.continued_by if receipt else ()))
+    after = {*(one for one in named if one), *lineage.after.get(segment, ())}
+    starts = [
+        lineage.beginnings[one].start_us if one in lineage.beginnings else one.start_us
+        for one in after
+    ]
+    missing = (Segment.parse(name) for name in lineage.missing.get(segment, ()))
+    return StoredSegment(
+        segment,
+        segment in lineage.beginnings,
+        max(segment.start_us, *starts) if starts else segment.start_us,
+        tuple({*lineage.before.get(segment, ()), *by_receipt}),
+        tuple(sorted(after)),
+        tuple(one for one in missing if one),
+        receipt,
+    )
+
+
+def unproven_by_receipts(
+    layout: Layout, stored: Iterable[StoredSegment]
+) -> dict[Segment, frozenset[str]]:
+    """The symbols whose books are unproven where a segment begins, of those that receipts prove to continue others.
+
+    Raises OSError, ValueError.
+    """
+    found: dict[Segment, frozenset[str]] = {}
+    for one in stored:
+        receipts = (read_removal(layout, before) for before in one.missing)
+        for receipt in receipts:
+            if receipt and one.segment.name in receipt.continued_by:
+                known = found.get(one.segment, frozenset())
+                found[one.segment] = known.union(receipt.unproven)
+    return found
+
+
+def _with_manifest(layout: Layout) -> Iterator[Segment]:
+    for path in (layout.root / "manifests").glob("date=*/*.json"):
+        if segment := Segment.parse(path.name, ".json"):
+            yield segment
+
+
+def files_of(layout: Layout, segment: Segment) -> SegmentFiles:
+    """The files of one segment that are there, as `verify` has them."""
+
+    def name(path: Path) -> str | None:
+        return path.relative_to(layout.root).as_posix() if path.is_file() else None
+
+    folders = layout.snapshots.iterdir() if layout.snapshots.is_dir() else ()
+    symbols = [symbol_of(folder.name) for folder in folders if is_symbol_folder(folder.name)]
+    rows = {symbol: name(layout.rows(segment, symbol)) for symbol in symbols}
+    tables = {table: name(layout.table(segment, table)) for table in TABLES}
+    return SegmentFiles(
+        segment,
+        name(layout.tape(segment)),
+        name(layout.manifest(segment)),
+        {symbol: path for symbol, path in rows.items() if path},
+        {table: path for table, path in tables.items() if path},
+    )
+
+
+def size_bytes(layout: Layout, files: SegmentFiles, *, tape: bool) -> int:
+    """The bytes of these files on the disk, with or without the tape."""
+    names = [name for name in files.sealed if tape or name != files.tape]
+    return sum((layout.root / name).stat().st_size for name in names)

@@ -1,0 +1,115 @@
+"""What was removed from an archive on purpose: a receipt for each segment of which anything is gone.
+
+    removed/date=2026-01-05/<segment>.json
+
+A receipt is durable before the first file goes. So whatever reads an archive can tell a file that was removed on
+purpose from one that was lost. Receipts stay when everything else of a segment is gone; each has some hundred bytes.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+
+from booktape.store.clearing import remove_sealed
+from booktape.store.durable_files import disk_errors_named, make_folder, sync_path
+from booktape.store.layout import Layout, Segment
+from booktape.store.manifest import read_manifest
+from booktape.store.opening import open_file
+
+FORMAT = 1
+"""The format of receipts."""
+
+
+class Removal(Struct, frozen=True):
+    """What was removed of a segment, and what had been proved of it.
+
+    `removed`: its tape, or everything. `verified_by` is the version of booktape that had verified it, empty if none
+    had. `shipped_to` is the bucket that has it, of segments that `--ship-keep` removed.
+
+    `manifest_sha256` is the checksum of its manifest then, so that rows without a tape can still be compared with what
+    was verified. Each segment in `continued_by` began as this one ended. `unproven` are the symbols whose books at its
+    end rested on a checkpoint that no tape proved, and `unproven_rows` counts such rows by symbol: normally none.
+    """
+
+    segment: str
+    removed: Literal["tape", "all"]
+    removed_at: str
+    format: int = FORMAT
+    shipped_to: str = ""
+    verified_by: str = ""
+    manifest_sha256: str = ""
+    continued_by: tuple[str, ...] = ()
+    unproven: tuple[str, ...] = ()
+    unproven_rows: dict[str, int] = {}
+
+
+def now_text() -> str:
+    """The present time, as receipts have it."""
+    return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def decode_removal(content: bytes) -> Removal:
+    """Decode a receipt. Raises ValueError for anything else."""
+    try:
+        return msgspec.json.decode(content, type=Removal)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ValueError(f"it is no receipt of a removal: {error}") from error
+
+
+def read_removal(layout: Layout, segment: Segment) -> Removal | None:
+    """The receipt of a segment. None without one. Raises OSError, ValueError."""
+    try:
+        with open_file(layout.removal(segment)) as file:
+            return decode_removal(file.read())
+    except FileNotFoundError:
+        return None
+
+
+def removed_segments(layout: Layout) -> list[Segment]:
+    """The segments that have a receipt, by name."""
+    found = (Segment.parse(path.name, ".json") for path in layout.removed.glob("date=*/*.json"))
+    return sorted(segment for segment in found if segment)
+
+
+def write_removal(layout: Layout, segment: Segment, removal: Removal) -> None:
+    """Write a receipt durably, instead of an earlier one. Raises WriteFailed."""
+    final = layout.removal(segment)
+    partial = final.with_name(f".{final.name}.partial")
+    with disk_errors_named(final):
+        make_folder(final.parent)
+        partial.write_bytes(msgspec.json.encode(removal) + b"\n")
+        sync_path(partial)
+        partial.rename(final)
+        sync_path(final.parent)
+
+
+def remove_tape(layout: Layout, segment: Segment) -> None:
+    """Remove the tape of a segment whose receipt is written. Raises WriteFailed."""
+    _remove(layout.tape(segment))
+
+
+def remove_segment(layout: Layout, segment: Segment) -> None:
+    """Remove all files of a segment whose receipt is written. Raises WriteFailed, ValueError.
+
+    Files go before their tape, and the manifest, which names them, goes last: so a removal that was interrupted is
+    completed later. Folders stay, since a recorder may be about to put a file there.
+    """
+    manifest = layout.manifest(segment)
+    with disk_errors_named(manifest), open_file(manifest) as file:
+        names = read_manifest(file.read()).files
+    tape = layout.tape(segment)
+    files = [layout.root / name for name in names if layout.is_file_of(name, segment)]
+    for path in (*sorted(files, key=tape.__eq__), manifest):
+        _remove(path)
+
+
+def _remove(path: Path) -> None:
+    with disk_errors_named(path):
+        remove_sealed(path)
+        if path.parent.is_dir():
+            sync_path(path.parent)

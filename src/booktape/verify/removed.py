@@ -1,0 +1,64 @@
+"""What was removed from an archive on purpose, by its receipts (store/removals.py writes them).
+
+A receipt protects against accidents, as manifests do, and not against a forger.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from booktape.descriptors import refuse_used_up
+from booktape.store.layout import Layout, Segment
+from booktape.store.opening import open_file
+from booktape.verify.findings import Findings
+
+_FORMATS: Final = (1,)
+
+
+@dataclass(frozen=True)
+class Removed:
+    """What a receipt says of one segment. `is_verified`: it had been verified before anything of it went."""
+
+    is_whole: bool
+    is_verified: bool
+    manifest_sha256: str
+    shipped_to: str
+    continued_by: frozenset[str]
+    unproven: frozenset[str]
+    unproven_rows: Mapping[str, int]
+
+
+def read_removed(root: Path, found: Findings) -> dict[Segment, Removed]:
+    """Every receipt. One that cannot be read is a difference."""
+    removed = {}
+    for path in sorted(Layout(root).removed.glob("date=*/*.json")):
+        segment, name = Segment.parse(path.name, ".json"), path.relative_to(root).as_posix()
+        if segment is None:
+            continue  # not a name that booktape gives
+        try:
+            with open_file(path) as file:
+                removed[segment] = _read(json.loads(file.read()), segment)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            refuse_used_up(error)
+            found.different(name, f"cannot be read: {error!r}")
+    return removed
+
+
+def _read(fields: dict[str, Any], segment: Segment) -> Removed:
+    if fields["segment"] != segment.name or fields["removed"] not in {"tape", "all"}:
+        raise ValueError("it is no receipt of this segment")
+    if fields["format"] not in _FORMATS:
+        raise ValueError(f"its format is {fields['format']}, and this version reads 1")
+    return Removed(
+        fields["removed"] == "all",
+        bool(fields["verified_by"]),
+        str(fields["manifest_sha256"]),
+        str(fields["shipped_to"]),
+        frozenset(map(str, fields["continued_by"])),
+        frozenset(map(str, fields["unproven"])),
+        {str(symbol): int(rows) for symbol, rows in fields["unproven_rows"].items()},
+    )

@@ -1,0 +1,142 @@
+"""`booktape prune`, and what commands and the reader say of tapes that are gone."""
+
+from __future__ import annotations
+
+import shutil
+import warnings
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+import booktape
+from booktape.cli import app
+from booktape.commands.prune import kept
+from booktape.errors import BookNotKnown, TapesRemoved, UsageError
+from booktape.retention.limits import Limit
+from booktape.retention.prune import Rules, prune
+from verify.small import BTC, build, rows_of, verified
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("prune") / "archive"
+    build(root)
+    return root
+
+
+@pytest.fixture
+def archive(built: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(built, tmp_path / "archive")
+
+
+def call(*line: str | Path) -> int:
+    code = app(list(map(str, line)), exit_on_error=False, result_action="return_value")
+    return code if isinstance(code, int) else 0
+
+
+def at(second: float) -> datetime:
+    return datetime.fromtimestamp(second, UTC)
+
+
+@pytest.mark.parametrize(
+    ("texts", "limit"),
+    [
+        ((), Limit()),
+        (("all",), Limit()),
+        (("0",), Limit(age_s=0)),
+        (("30d",), Limit(age_s=30 * 86_400)),
+        (("500GB",), Limit(size_bytes=500 * 10**9)),
+        (("1.5TiB", "365d"), Limit(365 * 86_400, round(1.5 * 2**40))),
+    ],
+)
+def test_limits_are_times_and_sizes(texts: tuple[str, ...], limit: Limit) -> None:
+    assert kept("--keep", texts) == limit
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ("30",),
+        ("",),
+        ("-1d",),
+        ("500",),
+        ("500G",),
+        ("5gb",),
+        ("30d", "1d"),
+        ("1GB", "2GB"),
+        ("all", "1d"),
+    ],
+)
+def test_what_is_no_limit_is_refused(texts: tuple[str, ...]) -> None:
+    """A number without a unit may be meant as a time, or as a size."""
+    with pytest.raises(UsageError, match="--keep"):
+        kept("--keep", texts)
+
+
+def test_exit_codes_and_sentences(archive: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """0 when what is past its limit is gone; 1 when something is not verified; 2 when nothing was asked for."""
+    assert call("prune", archive, "--keep-tape", "9GB") == 0
+    assert "Nothing was removed." in capsys.readouterr().out
+    assert call("prune", archive, "--keep-tape", "0") == 0
+    out = capsys.readouterr().out
+    assert "third stays: the next start continues from it." in out
+    assert "Removed: the tapes of 4 segments, verified" in out
+    assert call("info", archive) == 0
+    assert "Removed on purpose" in capsys.readouterr().out
+    with pytest.raises(UsageError, match="Say what to keep"):
+        call("prune", archive)
+
+
+def test_what_is_not_verified_is_named(archive: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = rows_of(archive, BTC, 0)
+    file.write_bytes(file.read_bytes() + b"?")
+    assert call("prune", archive, "--keep", "0") == 1
+    assert "it is not verified: snapshots/symbol=BTCUSDT" in capsys.readouterr().out
+    assert verified(archive).exit_code == 1
+
+
+def test_a_book_whose_tape_is_gone_is_not_known(archive: Path) -> None:
+    """The sentence says why."""
+    recording = booktape.open(archive)
+    assert recording.at(BTC, at(12)).update_id
+    prune(archive, Rules(tapes=Limit(age_s=0)))
+    with pytest.raises(BookNotKnown, match="was removed on purpose"):
+        recording.at(BTC, at(12))
+
+
+def test_a_replay_says_which_time_it_lacks(archive: Path) -> None:
+    """Once; not where the tapes of the time are there."""
+    recording = booktape.open(archive)
+    prune(archive, Rules(tapes=Limit(age_s=0)), 60 * 10**6)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        wanted = list(recording.replay(BTC, at(61)))
+    with pytest.warns(TapesRemoved, match="1970-01-01 00:00:00 to 1970-01-01 00:01:00"):
+        found = list(recording.replay(BTC))
+    assert len(found) == len(wanted) > 3
+    (sentence,) = recording.lacks
+    assert "(2 segments)" in sentence
+
+
+def test_a_rebuild_names_what_it_leaves_out(
+    archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is left is rebuilt, and verifies as far as its first tape is proved."""
+    prune(archive, Rules(tapes=Limit(age_s=0)), 60 * 10**6)
+    assert call("rebuild", archive, "--every", "1", "--out", tmp_path / "fine") == 0
+    out = capsys.readouterr().out
+    assert "were removed on purpose (2 segments)" in out
+    assert "3 segments: 3 rebuilt." in out
+
+
+def test_an_export_names_what_it_leaves_out(
+    archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exports of rows lack nothing; those of events name the time."""
+    prune(archive, Rules(tapes=Limit(age_s=0)), 60 * 10**6)
+    line = ("export", archive, "--symbol", BTC, "--out")
+    assert call(*line, tmp_path / "rows", "--format", "parquet") == 0
+    assert "removed" not in capsys.readouterr().err
+    assert call(*line, tmp_path / "events", "--format", "incremental_book_L2") == 0
+    assert "were removed on purpose" in capsys.readouterr().err
