@@ -10,6 +10,7 @@ import pytest
 from booktape.ship.removal import remove_shipped
 from booktape.store.catalog import sealed_tapes
 from booktape.store.layout import Layout, Segment
+from booktape.store.removals import read_removal
 from store.small_recording import OPENING, record
 from support.archives import open_archive
 from support.oracle import SECOND
@@ -19,7 +20,9 @@ NOW_US = round(time.time() * 1e6)
 
 
 def files(root: Path, segment: Segment) -> list[Path]:
-    return sorted(path for path in root.rglob(f"*{segment.name}*") if path.is_file())
+    """All but the receipt, which stays."""
+    found = (path for path in root.rglob(f"*{segment.name}*") if path.is_file())
+    return sorted(path for path in found if "removed" not in path.relative_to(root).parts)
 
 
 @pytest.fixture
@@ -35,6 +38,9 @@ def test_what_is_shipped_and_old_enough_goes(tmp_path: Path, segments: list[Segm
     kept = files(tmp_path, last)
     assert remove_shipped(Layout(tmp_path), BUCKET, segments, NOW_US) == [first]
     assert not files(tmp_path, first)
+    receipt = read_removal(Layout(tmp_path), first)
+    assert receipt is not None
+    assert (receipt.removed, receipt.shipped_to, receipt.verified_by) == ("all", BUCKET, "")
     assert files(tmp_path, last) == kept
     assert not remove_shipped(Layout(tmp_path), BUCKET, segments, NOW_US)
 
@@ -67,9 +73,10 @@ def test_what_was_removed_before_a_failure_is_named(tmp_path: Path) -> None:
     first, second, *_ = segments = sealed_tapes(layout)
     whole = layout.manifest(second).read_bytes()
     layout.manifest(second).write_bytes(b"{")
-    assert remove_shipped(layout, segments, NOW_US) == [first]
+    assert remove_shipped(layout, BUCKET, segments, NOW_US) == [first]
+    assert not layout.removal(second).exists()
     layout.manifest(second).write_bytes(whole)
-    assert second in remove_shipped(layout, segments, NOW_US)
+    assert second in remove_shipped(layout, BUCKET, segments, NOW_US)
 
 
 def test_a_recording_goes_on_where_only_the_last_segment_is_left(

@@ -128,7 +128,7 @@ async def test_a_recorder_with_short_segments_keeps_rows_and_few_tapes(tmp_path:
     assert "removed what need not be kept" in log
     code, out, _ = await run("verify", tmp_path)
     assert code == 0, out
-    assert "removed on purpose" in out
+    assert "Removed on purpose" in out
     code, out, _ = await run("info", tmp_path)
     assert code == 0
     assert "Removed on purpose" in out

@@ -81,7 +81,7 @@ def test_exit_codes_and_sentences(archive: Path, capsys: pytest.CaptureFixture[s
     assert call("prune", archive, "--keep-tape", "0") == 0
     out = capsys.readouterr().out
     assert "third stays: the next start continues from it." in out
-    assert "Removed: the tapes of 4 segments, verified" in out
+    assert "Removed: 4 tapes, verified before" in out
     assert call("info", archive) == 0
     assert "Removed on purpose" in capsys.readouterr().out
     with pytest.raises(UsageError, match="Say what to keep"):

@@ -14,7 +14,6 @@ from booktape.errors import NotRecorded, UsageError
 from booktape.retention.limits import Limit
 from booktape.retention.prune import AFTER_ONE_THAT_STAYS, LAST, WAITS, Rules, prune
 from booktape.ship.receipts import open_receipts, write_receipt
-from booktape.store.archive import open_archive
 from booktape.store.catalog import sealed_tapes
 from booktape.store.layout import Layout, Segment
 from booktape.store.lock import lock_directory
@@ -26,6 +25,7 @@ from booktape.verify.run import verdict
 from store.contents import digests, final_files
 from store.fragile import Disk
 from store.small_recording import record
+from support.archives import open_archive
 from support.oracle import SECOND, connected, rest, snapshot
 from verify.small import (
     BTC,
@@ -81,10 +81,8 @@ def test_old_tapes_go_and_rows_stay(archive: Path) -> None:
     assert {path: d for path, d in digests(archive).items() if "tape" not in path.parts} == before
     report = verified(archive)
     assert (report.exit_code, report.removed_tapes) == (0, [first, second, third, fourth])
-    assert verdict(report).endswith(
-        "4 more are as they were when their tapes were removed, verified."
-    )
-    assert "The tapes of 4 segments were removed on purpose" in shown(archive)
+    assert verdict(report).endswith("when their tapes were removed, verified: 4 segments.")
+    assert "was verified: 4 tapes" in shown(archive)
     assert prune(archive, ALL_TAPES, LATER_US).tapes == []
 
 
@@ -101,7 +99,7 @@ def test_all_of_old_segments_goes_but_for_receipts(archive: Path) -> None:
     ] * 4 + [1]
     report = verified(archive)
     assert (report.exit_code, report.segments, report.removed) == (0, 1, old)
-    assert "4 segments were removed on purpose" in shown(archive)
+    assert "Removed on purpose: 4 segments" in shown(archive)
 
 
 def test_tapes_first_and_the_rest_later(archive: Path) -> None:

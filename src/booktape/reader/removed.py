@@ -5,6 +5,7 @@ from __future__ import annotations
 from booktape.reader.archive_files import ArchiveFiles
 from booktape.reader.times import moment_at
 from booktape.store.layout import Segment
+from booktape.terminal import counted
 
 
 def removed_tapes(archive: ArchiveFiles) -> list[Segment]:
@@ -33,7 +34,7 @@ def report_removed(archive: ArchiveFiles, start_us: int | None, end_us: int | No
         first, last = moment_at(found[0][0].start_us), moment_at(max(end for _, end in found))
         archive.report_lack(
             f"The tapes from {first:%Y-%m-%d %H:%M:%S} to {last:%Y-%m-%d %H:%M:%S} UTC were removed on purpose "
-            f"({len(found):,} segments): what follows from them is not shown."
+            f"({counted(len(found), 'segment')}): what follows from them is not shown."
         )
 
 

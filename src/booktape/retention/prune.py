@@ -38,7 +38,7 @@ from booktape.retention.stored import (
 from booktape.ship.receipts import buckets
 from booktape.store.layout import Layout, Segment
 from booktape.store.lock import lock_directory
-from booktape.store.removals import Removal, now_text, remove_segment, remove_tape, write_removal
+from booktape.store.removals import Removal, now_text, remove_segment, remove_tape
 from booktape.store.unsealed_file import FileSeal
 from booktape.version import VERSION
 
@@ -113,9 +113,9 @@ class _Pass:
         if one.removal is None:
             return
         if one.removal.removed == "all":
-            self._remove_all(one.segment)
+            self._remove_all(one.segment, one.removal)
         elif one.has_tape:
-            self._remove_tape(one.segment)
+            self._remove_tape(one.segment, one.removal)
 
     def _due(self, stored: Sequence[StoredSegment]) -> tuple[set[Segment], set[Segment]]:
         """The segments whose tape need not be kept, and those of which nothing need be kept."""
@@ -189,12 +189,11 @@ class _Pass:
             unproven=tuple(sorted(proved.unproven)),
             unproven_rows=proved.unproven_rows,
         )
-        write_removal(self._layout, one.segment, receipt)
-        self._remove_tape(one.segment)
+        self._remove_tape(one.segment, receipt)
 
-    def _remove_tape(self, segment: Segment) -> None:
+    def _remove_tape(self, segment: Segment, receipt: Removal) -> None:
         self._done.freed_bytes += self._layout.tape(segment).stat().st_size
-        remove_tape(self._layout, segment)
+        remove_tape(self._layout, segment, receipt)
         self._done.tapes.append(segment.name)
 
     def _remove_segments(self, stored: Sequence[StoredSegment], due: set[Segment]) -> None:
@@ -210,13 +209,12 @@ class _Pass:
             elif reason:
                 self._done.stays[one.segment.name] = reason
             else:
-                write_removal(self._layout, one.segment, replace(one.removal, removed="all"))
-                self._remove_all(one.segment)
+                self._remove_all(one.segment, replace(one.removal, removed="all"))
                 there.remove(one.segment)
 
-    def _remove_all(self, segment: Segment) -> None:
+    def _remove_all(self, segment: Segment, receipt: Removal) -> None:
         self._done.freed_bytes += self._size_bytes(segment, tape=True)
-        remove_segment(self._layout, segment)
+        remove_segment(self._layout, segment, receipt)
         self._done.segments.append(segment.name)
 
     def _size_bytes(self, segment: Segment, *, tape: bool) -> int:

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from booktape.errors import WriteFailed
 from booktape.store.catalog import lineage_of
 from booktape.store.layout import Layout, Segment
-from booktape.store.removals import Removal, now_text, read_removal, remove_segment, write_removal
+from booktape.store.removals import Removal, now_text, read_removal, remove_segment
 
 log = structlog.get_logger()
 
@@ -35,8 +35,8 @@ def remove_shipped(
         try:
             # What had been proved when its tape was removed stays in the receipt.
             known = read_removal(layout, segment) or Removal(segment.name, "all", now_text())
-            write_removal(layout, segment, replace(known, removed="all", shipped_to=address))
-            remove_segment(layout, segment)
+            receipt = replace(known, removed="all", shipped_to=address)
+            remove_segment(layout, segment, receipt)
         except (OSError, WriteFailed, ValueError) as error:
             log.warning("a shipped segment could not be removed", why=str(error))
             break

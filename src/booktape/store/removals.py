@@ -76,9 +76,31 @@ def removed_segments(layout: Layout) -> list[Segment]:
     return sorted(segment for segment in found if segment)
 
 
-def write_removal(layout: Layout, segment: Segment, removal: Removal) -> None:
-    """Write a receipt durably, instead of an earlier one. Raises WriteFailed."""
-    final = layout.removal(segment)
+def remove_tape(layout: Layout, segment: Segment, removal: Removal) -> None:
+    """Write the receipt, then remove the tape. Raises WriteFailed."""
+    _write(layout.removal(segment), removal)
+    _remove(layout.tape(segment))
+
+
+def remove_segment(layout: Layout, segment: Segment, removal: Removal) -> None:
+    """Write the receipt, then remove all files of the segment. Raises WriteFailed, ValueError.
+
+    Without a manifest that can be read nothing is written or removed. Files go before their tape, and the manifest,
+    which names them, goes last: so a removal that was interrupted is completed later. Folders stay, since a recorder
+    may be about to put a file there.
+    """
+    manifest = layout.manifest(segment)
+    with disk_errors_named(manifest), open_file(manifest) as file:
+        names = read_manifest(file.read()).files
+    _write(layout.removal(segment), removal)
+    tape = layout.tape(segment)
+    files = [layout.root / name for name in names if layout.is_file_of(name, segment)]
+    for path in (*sorted(files, key=tape.__eq__), manifest):
+        _remove(path)
+
+
+def _write(final: Path, removal: Removal) -> None:
+    """Write a receipt durably, instead of an earlier one."""
     partial = final.with_name(f".{final.name}.partial")
     with disk_errors_named(final):
         make_folder(final.parent)
@@ -86,26 +108,6 @@ def write_removal(layout: Layout, segment: Segment, removal: Removal) -> None:
         sync_path(partial)
         partial.rename(final)
         sync_path(final.parent)
-
-
-def remove_tape(layout: Layout, segment: Segment) -> None:
-    """Remove the tape of a segment whose receipt is written. Raises WriteFailed."""
-    _remove(layout.tape(segment))
-
-
-def remove_segment(layout: Layout, segment: Segment) -> None:
-    """Remove all files of a segment whose receipt is written. Raises WriteFailed, ValueError.
-
-    Files go before their tape, and the manifest, which names them, goes last: so a removal that was interrupted is
-    completed later. Folders stay, since a recorder may be about to put a file there.
-    """
-    manifest = layout.manifest(segment)
-    with disk_errors_named(manifest), open_file(manifest) as file:
-        names = read_manifest(file.read()).files
-    tape = layout.tape(segment)
-    files = [layout.root / name for name in names if layout.is_file_of(name, segment)]
-    for path in (*sorted(files, key=tape.__eq__), manifest):
-        _remove(path)
 
 
 def _remove(path: Path) -> None:
