@@ -58,7 +58,7 @@ page: $(DEV)  ## the page in a real headless browser; as root it installs Chromi
 	then apt-get update -q && apt-get install -q -y --no-install-recommends chromium chromium-driver \
 	    || echo "Chromium cannot be installed. These tests are skipped."; \
 	else echo "There is no Chromium: install Debian's chromium as root. These tests are skipped."; fi
-	$(BIN)/python -m pytest -rs tests/web/test_page.py
+	$(BIN)/python -m pytest -rs -m "not bench" tests/web/test_page.py
 
 interop: $(INTEROP)/.installed  ## hftbacktest and nautilus_trader load our exports (to Python 3.13)
 	BOOKTAPE_INTEROP=1 $(INTEROP)/bin/python -m pytest -rs tests/export/test_interop.py tests/examples/test_backtest.py

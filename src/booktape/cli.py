@@ -89,18 +89,20 @@ def main() -> None:
     """
     descriptors.raise_limit()
     with terminal.connected():
-        code = _run()
+        code = run(sys.argv[1:])
         if failure := terminal.stdout_failure():
             code = code or _fail(f"Cannot write to stdout: {failure}.", StoreError.exit_code)
         sys.exit(code)
 
 
-def _run() -> int:
-    """Run the command that was asked for; its exit code."""
-    if sys.argv[1:2] in ([], ["--help"], ["-h"]):
+def run(arguments: list[str]) -> int:
+    """Run the command that these arguments ask for; its exit code."""
+    if arguments[:1] in ([], ["--help"], ["-h"]):
         _import_all()
     try:
-        result = app(exit_on_error=False, print_error=False, result_action="return_value")
+        result = app(
+            arguments, exit_on_error=False, print_error=False, result_action="return_value"
+        )
     except CycloptsError as error:
         return _fail(str(error), UsageError.exit_code)
     except BooktapeError as error:

@@ -63,8 +63,8 @@ def real_minute(levels: int = LIMIT) -> Iterator[TapeRecord]:
 
 def _cut(frame: DepthAnswer, levels: int) -> DepthAnswer:
     """As if no more had been asked for."""
-    said = decode_depth(frame.payload, frame.symbol, frame.limit)
-    fewer = replace(said, limit=levels, bids=said.bids[:levels], asks=said.asks[:levels])
+    shown = decode_depth(frame.payload, frame.symbol, frame.limit)
+    fewer = replace(shown, limit=levels, bids=shown.bids[:levels], asks=shown.asks[:levels])
     return replace(frame, limit=levels, payload=encode_depth(fewer))
 
 

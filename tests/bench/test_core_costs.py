@@ -148,9 +148,9 @@ def parquet_cost(shape: Shape, payloads: list[bytes], folder: Path) -> float:
     frames += [StreamMessage(0, 0, payload) for payload in payloads[: GROUP_ROWS - 1]]
     machine, group = Reconstruction(), RowGroup()
     for frame in frames:
-        for said in machine.apply(frame):
-            if isinstance(said, BookRow):
-                group.add(said)
+        for output in machine.apply(frame):
+            if isinstance(output, BookRow):
+                group.add(output)
 
     def write() -> None:
         (folder / "rows.parquet").unlink(missing_ok=True)

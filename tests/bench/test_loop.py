@@ -92,8 +92,10 @@ def place(text: str) -> str:
 def start(module: str, *words: object, log: Path) -> subprocess.Popen[str]:
     """One of the two processes; what it logs goes to a file, since nothing reads on."""
     command = [sys.executable, "-m", module, *map(str, words)]
-    with log.open("w") as said:
-        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said, text=True, cwd=TESTS)
+    with log.open("w") as output:
+        return subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=output, text=True, cwd=TESTS
+        )
 
 
 def record(out: Path) -> Watched:
@@ -102,8 +104,8 @@ def record(out: Path) -> Watched:
     with start("bench.firehose", *sent, log=out / "exchange.log") as exchange:
         assert exchange.stdout
         port, passes, log = int(exchange.stdout.readline()), out / "passes.json", out / "log"
-        told = [*options(out / "data", port, EVERY, "none"), "--segment", f"{SEGMENT_S}s"]
-        with start("bench.watched", passes, *told, log=log) as recorder:
+        arguments = [*options(out / "data", port, EVERY, "none"), "--segment", f"{SEGMENT_S}s"]
+        with start("bench.watched", passes, *arguments, log=log) as recorder:
             exchange.stdout.readline()
             began_s = time.time()
             with suppress(subprocess.TimeoutExpired):
@@ -138,7 +140,7 @@ def distribution(of: str, ms: Floats, seconds: float) -> tuple[str, ...]:
 HEAD: Final = ("ms", "number", "p50", "p99", "p99.9", "longest", f"above {LONG_MS:.0f} ms")
 
 
-def told(run: Watched) -> Iterator[str]:
+def figures(run: Watched) -> Iterator[str]:
     """The tables: while it recorded, before, and what took long."""
     began_s, stopped_s = run.began_s, run.stopped_s
     first_s, last_s = (run.seen["passes"]["at"][n] for n in (0, -1))
@@ -174,4 +176,4 @@ def long_passes(run: Watched, first_s: float, end_s: float) -> Iterator[tuple[st
 def test_the_loop_is_not_kept_waiting(tmp_path: Path, report: Callable[[str, str], None]) -> None:
     """How long each pass of the loop takes, how late a timer fires, and what took too long."""
     run = record(tmp_path)
-    report("loop", "\n".join([stored(tmp_path / "data"), "", *told(run)]))
+    report("loop", "\n".join([stored(tmp_path / "data"), "", *figures(run)]))

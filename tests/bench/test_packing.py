@@ -46,8 +46,8 @@ def rows_of(every: int) -> list[BookRow]:
     """Of some minutes."""
     books = Reconstruction()
     list(books.apply(SegmentStart(START_NS, "bench", "sim", every, LIMIT, (SYMBOL,))))
-    said = (output for frame in lifelike(SECONDS[every]) for output in books.apply(frame))
-    return [output for output in said if isinstance(output, BookRow)]
+    outputs = (output for frame in lifelike(SECONDS[every]) for output in books.apply(frame))
+    return [output for output in outputs if isinstance(output, BookRow)]
 
 
 def batches(rows: list[BookRow]) -> list[pa.RecordBatch]:

@@ -114,8 +114,8 @@ async def test_what_a_page_costs(tmp_path: Path, report: Callable[[str, str], No
     with start("bench.firehose", *sent, log=tmp_path / "exchange.log") as exchange:
         assert exchange.stdout
         port = int(exchange.stdout.readline())
-        told = [*options(tmp_path / "data", port, 10, "none"), "--web", "0"]
-        with start("bench.watched", passes, *told, log=log) as recorder:
+        arguments = [*options(tmp_path / "data", port, 10, "none"), "--web", "0"]
+        with start("bench.watched", passes, *arguments, log=log) as recorder:
             await asyncio.to_thread(exchange.stdout.readline)
             match = re.search(r"url=(http://\S+)", log.read_text())
             assert match

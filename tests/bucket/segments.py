@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 from collections import defaultdict
+from io import BytesIO
 from pathlib import Path
 
 import obstore
@@ -54,7 +55,10 @@ def expected(root: Path) -> dict[str, tuple[int, str]]:
     """What `objects` has to show once all sealed segments of an archive are shipped."""
     found = {}
     for path in [*root.glob("manifests/*/*.json")]:
-        names = [*read_manifest(path.read_bytes()).files, path.relative_to(root).as_posix()]
+        names = [
+            *read_manifest(BytesIO(path.read_bytes())).files,
+            path.relative_to(root).as_posix(),
+        ]
         for name in names:
             data = (root / name).read_bytes()
             found[name] = len(data), hashlib.md5(data, usedforsecurity=False).hexdigest()

@@ -62,9 +62,9 @@ def lines(name: str) -> tuple[Line, ...]:
 
 def _line(text: bytes) -> Line:
     head, _, rest = text.partition(b',"m":')
-    said = json.loads(head + b"}")
-    received_ns = int(said["t"] * 1_000_000_000)
-    return Line(received_ns, said["symbol"], said["kind"] == "rest", rest[:-1])
+    fields = json.loads(head + b"}")
+    received_ns = int(fields["t"] * 1_000_000_000)
+    return Line(received_ns, fields["symbol"], fields["kind"] == "rest", rest[:-1])
 
 
 def frames(name: str, limit: int, every: int = 1) -> Iterator[TapeRecord]:

@@ -24,8 +24,8 @@ NO_ROWS = 10**9
 
 def checks(tape: Iterable[TapeRecord]) -> list[Check]:
     """All that the witnesses said, the end of the segment included."""
-    said = read([*tape, SegmentEnd(0, ROTATED)])[1]
-    return [output for output in said if isinstance(output, Check)]
+    outputs = read([*tape, SegmentEnd(0, ROTATED)])[1]
+    return [output for output in outputs if isinstance(output, Check)]
 
 
 def comparisons(found: list[Check], witness: str) -> int:
@@ -96,9 +96,9 @@ def after_each_event(patch: pytest.MonkeyPatch) -> None:
 
 def at_each_ticker(patch: pytest.MonkeyPatch) -> None:
     def compare_latest(
-        self: BookChecks, said: BookTicker, _: int, received_ns: int
+        self: BookChecks, ticker: BookTicker, _: int, received_ns: int
     ) -> Iterator[object]:
-        self._book_ticker.tickers.append(said)
+        self._book_ticker.tickers.append(ticker)
         for found in compare(self._book_ticker, self._sync):
             yield from self._record("bookTicker", found, received_ns)
 

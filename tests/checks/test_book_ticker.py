@@ -91,7 +91,7 @@ def test_copies_say_nothing() -> None:
     book.ticker(11)
     for at in (11, 10):
         book.ticker(at, "9")
-    assert [said.update_id for said in book.witness.tickers] == [11]
+    assert [waiting.update_id for waiting in book.witness.tickers] == [11]
 
 
 def test_only_one_connection_is_listened_to() -> None:

@@ -45,9 +45,9 @@ def test_an_answer_to_a_machine_that_waits_is_a_beginning() -> None:
     """The gap that ends, the epoch, its first row, and what was held: known since the answer came."""
     pipeline = known()
     list(pipeline.handle(event(12, 12), 3 * SECOND))
-    told = list(pipeline.on_snapshot(snapshot(11), 4 * SECOND))
-    assert kinds(told) == [GapInterval, BookSynced, BookRow, BookRow]
-    rows = [output for output in told if isinstance(output, BookRow)]
+    outputs = list(pipeline.on_snapshot(snapshot(11), 4 * SECOND))
+    assert kinds(outputs) == [GapInterval, BookSynced, BookRow, BookRow]
+    rows = [output for output in outputs if isinstance(output, BookRow)]
     assert [(row.update_id, row.received_ns // SECOND) for row in rows] == [(11, 4), (12, 4)]
 
 
@@ -57,8 +57,8 @@ def test_what_was_held_may_end_the_epoch_at_once() -> None:
     list(pipeline.handle(connected(1), SECOND))
     list(pipeline.handle(event(8, 8), SECOND))
     list(pipeline.handle(event(12, 12), SECOND))
-    told = list(pipeline.on_snapshot(BOOK, 4 * SECOND))
-    assert kinds(told) == [BookSynced, BookRow, BookLost, FetchSnapshot]
+    outputs = list(pipeline.on_snapshot(BOOK, 4 * SECOND))
+    assert kinds(outputs) == [BookSynced, BookRow, BookLost, FetchSnapshot]
 
 
 def test_an_answer_that_was_cut_off_is_followed_by_another_request() -> None:

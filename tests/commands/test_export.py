@@ -153,9 +153,9 @@ def test_each_segment_has_a_folder(
     command = f"--per-segment --format {options}"
     run(segments, command, tmp_path / "one")
     made = files(tmp_path / "one")
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     count = len(list((tmp_path / "one").iterdir()))
-    assert f"{count} segments: {count} exported, 0 there already, 0 left out." in said
+    assert f"{count} segments: {count} exported, 0 there already, 0 left out." in output
     assert len(list((tmp_path / "one").glob("*/export.json"))) == count > 3
     for number in (1, 2, 3):
         run(segments, f"{command} --shard {number}/3", tmp_path / "three")
@@ -198,10 +198,10 @@ def test_a_damaged_segment_is_left_out_and_named(
     rows.write_bytes(whole[:100])
     command = ["export", str(root), "--per-segment", "--format", "csv", "--out", str(out)]
     assert app(command, exit_on_error=False, print_error=False, result_action="return_value") == 1
-    said = capsys.readouterr()
-    assert "3 segments: 2 exported, 0 there already, 1 left out." in said.out
-    assert f"{rows.name.removesuffix('.parquet')}: left out" in said.out
-    assert str(rows) in said.err
+    output = capsys.readouterr()
+    assert "3 segments: 2 exported, 0 there already, 1 left out." in output.out
+    assert f"{rows.name.removesuffix('.parquet')}: left out" in output.out
+    assert str(rows) in output.err
     assert len(list(out.iterdir())) == 2
     rows.write_bytes(whole)
     assert app(command, exit_on_error=False, print_error=False, result_action="return_value") == 0

@@ -32,7 +32,7 @@ def commands(archive: Path, out: Path) -> dict[str, list[str]]:
     """Each command that writes, with its target."""
     where = str(archive)
     return {
-        "record": ["record", "BTCUSDT", "--exchange", "sim", "--duration", "5", "--out", str(out)],
+        "record": ["record", "BTCUSDT", "--exchange", "sim", "--duration", "2", "--out", str(out)],
         "rebuild": ["rebuild", where, "--every", "1", "--out", str(out)],
         "export": ["export", where, "--format", "csv", "--out", str(out)],
         "plot": ["plot", where, "calendar", "--file", str(out / "calendar.png")],

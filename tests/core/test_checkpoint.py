@@ -33,11 +33,11 @@ ITEMS: Final = st.one_of(
 
 def say(machine: SymbolSync, items: list[SyncInput]) -> list[object]:
     """All outputs, and the book after each input."""
-    said: list[object] = []
+    history: list[object] = []
     for at, item in enumerate(items):
         outputs: tuple[SyncOutput, ...] = machine.handle(item, at)
-        said += [outputs, machine.state, frozen(machine.row(at))]
-    return said
+        history += [outputs, machine.state, frozen(machine.row(at))]
+    return history
 
 
 @given(before=st.lists(ITEMS, max_size=12), after=st.lists(ITEMS, max_size=12))

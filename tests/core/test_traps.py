@@ -28,16 +28,16 @@ def synced(last_id: int, *held: tuple[int, int]) -> tuple[SymbolSync, list[SyncO
 @pytest.mark.parametrize("first", [(101, 103), (100, 103), (90, 101)])
 def test_trap_1_first_event_may_begin_exactly_after_the_snapshot(first: tuple[int, int]) -> None:
     """57 of 66 real syncs begin at L + 1, so L lies not within [U, u]; they are good all the same."""
-    machine, said = synced(100, first)
-    assert said == [(event(*first),)]
+    machine, outputs = synced(100, first)
+    assert outputs == [(event(*first),)]
     assert (machine.state, machine.update_id) == (State.LIVE, first[1])
 
 
 def test_trap_1_a_first_event_after_a_hole_is_refused() -> None:
     """Beginning at L + 2 is one update too late: that book was never known."""
-    machine, said = synced(100, (99, 100), (102, 103))
-    assert said[0] == ()
-    assert said[1][1:] == (FetchSnapshot("BTCUSDT", 1),)
+    machine, outputs = synced(100, (99, 100), (102, 103))
+    assert outputs[0] == ()
+    assert outputs[1][1:] == (FetchSnapshot("BTCUSDT", 1),)
     assert machine.state is State.SYNCING
 
 
@@ -56,8 +56,8 @@ def test_trap_3_a_quiet_symbol_needs_no_event() -> None:
     assert machine.handle(connected(1), SECOND) == (FetchSnapshot("BTCUSDT", 1),)
     machine.handle(snapshot(100, {"100": "1"}), 2 * SECOND)
     assert shown(machine.row(2 * SECOND)) == ([(100, 1)], [])
-    said = machine.handle(event(102, 102), 20 * SECOND)
-    assert said[1:] == (FetchSnapshot("BTCUSDT", 1),)
+    outputs = machine.handle(event(102, 102), 20 * SECOND)
+    assert outputs[1:] == (FetchSnapshot("BTCUSDT", 1),)
     assert machine.state is State.SYNCING
 
 

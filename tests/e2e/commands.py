@@ -1,12 +1,16 @@
-"""The program as its user runs it: a process, its output, its exit code."""
+"""The program as its user runs it: its output and its exit code; a process, or a call where a process proves no more."""
 
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import sys
 from asyncio.subprocess import PIPE, Process
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+
+from booktape import cli
 
 BOOKTAPE = (sys.executable, "-m", "booktape")
 
@@ -28,6 +32,13 @@ async def run(*arguments: str | Path, **environment: str) -> tuple[int, str, str
     out, err = await process.communicate()
     assert process.returncode is not None
     return process.returncode, out.decode(), err.decode()
+
+
+def run_here(*arguments: str | Path) -> tuple[int, str, str]:
+    """The same in this process, many times faster. An unexpected error is raised here, where there it is a traceback."""
+    with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as err:
+        code = cli.run([str(argument) for argument in arguments])
+    return code, out.getvalue(), err.getvalue()
 
 
 async def log_until(process: Process, word: str) -> str:

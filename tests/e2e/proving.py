@@ -169,8 +169,8 @@ def _events(out: Path) -> dict[str, list[tuple[int, int]]]:
     """Last id and exchange time (us) of each symbol's events, as they stand on the tape."""
     found: dict[str, list[tuple[int, int]]] = {}
     for line in lines_of(out, "ws"):
-        said = line["m"].get("data", line["m"])
+        data = line["m"].get("data", line["m"])
         # A line comes once for each connection; here there is one.
-        if said.get("e") == "depthUpdate":
-            found.setdefault(said["s"], []).append((said["u"], said["E"]))
+        if data.get("e") == "depthUpdate":
+            found.setdefault(data["s"], []).append((data["u"], data["E"]))
     return found

@@ -124,9 +124,9 @@ def longest_pause_s(out: Path) -> float:
     """Without an event of one symbol, as the tape tells; from the first event of all to the last one."""
     times: dict[str, set[int]] = defaultdict(set)
     for line in lines_of(out, "ws"):
-        said = line["m"].get("data", line["m"])
-        if said.get("e") == "depthUpdate":
-            times[said["s"]].add(said["E"])
+        data = line["m"].get("data", line["m"])
+        if data.get("e") == "depthUpdate":
+            times[data["s"]].add(data["E"])
     ends = {min(map(min, times.values())), max(map(max, times.values()))}
     pauses = (b - a for own in times.values() for a, b in pairwise(sorted(own | ends)))
     return max(pauses) / 1e6

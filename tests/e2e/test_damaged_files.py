@@ -24,7 +24,7 @@ from booktape.errors import BookNotKnown, DamagedFile
 from booktape.store.tape_reader import read_tape
 from booktape.wire.binance import decode_event
 from e2e.archives import record
-from e2e.commands import BOOKTAPE, run
+from e2e.commands import BOOKTAPE, run_here
 from e2e.commands import start as start_command
 from support.archives import open_archive
 from support.oracle import start
@@ -113,25 +113,25 @@ async def test_the_commands_go_on_and_end_with_1(recorded: Path, root: Path) -> 
         victim.write_bytes(victim.read_bytes()[:-30])
 
     async def check_commands() -> None:
-        code, out, err = await run("info", root)
-        assert (code, "Traceback" in err) == (1, False)
+        code, out, err = run_here("info", root)
+        assert code == 1
         assert BTC in out
         assert ETH in out
         assert all(str(victim) in err for victim in victims)
         exported = root.parent / "exported"
         for kind, victim in (("csv", victims[1]), ("incremental_book_L2", victims[0])):
-            code, out, err = await run("export", root, "--format", kind, "--out", exported)
-            assert (code, "Traceback" in err) == (1, False)
+            code, out, err = run_here("export", root, "--format", kind, "--out", exported)
+            assert code == 1
             assert str(victim) in err
             assert f"{ETH}" in out
         before = booktape.open(recorded).snapshots(ETH, depth=5)
         assert rows_of(exported / f"{ETH}_long.csv.gz") >= before.to_arrow().num_rows
         picture = root.parent / "spread.png"
-        code, _, err = await run("plot", root, "spread", "--symbol", BTC, "--file", picture)
-        assert (code, "Traceback" in err, picture.exists()) == (1, False, True)
+        code, _, err = run_here("plot", root, "spread", "--symbol", BTC, "--file", picture)
+        assert (code, picture.exists()) == (1, True)
         assert str(victims[1]) in err
         assert "Traceback" not in await record(root, BTC, ETH)
-        code, out, err = await run("verify", root, "--json")
+        code, out, err = run_here("verify", root, "--json")
         assert (code, err) == (1, "")
         assert all(victim.name in out for victim in victims)
 
@@ -159,7 +159,7 @@ def test_a_file_that_may_not_be_read_is_like_a_damaged_one(root: Path) -> None:
     done = command_of("export", root, "--format", "hftbacktest", "--out", root.parent / "exported")
     assert (done.returncode, "Traceback" in done.stderr) == (1, False)
     assert str(victims[0]) in done.stderr
-    done = command_of("record", BTC, ETH, "--exchange", "sim", "--duration", "3", "--out", root)
+    done = command_of("record", BTC, ETH, "--exchange", "sim", "--duration", "6", "--out", root)
     assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
     done = command_of("verify", root, "--json")
     assert (done.returncode, done.stderr) == (1, "")
@@ -228,8 +228,7 @@ async def test_the_replay_command_goes_on_behind_a_damaged_tape(root: Path) -> N
     assert played.issuperset(behind[-3:])
 
 
-@pytest.mark.real_time
-async def test_litter_is_no_difference(root: Path) -> None:
+def test_litter_is_no_difference(root: Path) -> None:
     """What an operating system leaves in folders that a person has opened; anything else is named."""
     for folder in [root, *(path for path in root.rglob("*") if path.is_dir())]:
         for name in (".DS_Store", "._2026", "Thumbs.db", ".nfs0000"):
@@ -238,9 +237,9 @@ async def test_litter_is_no_difference(root: Path) -> None:
         (folder / "lost+found" / "#123").write_bytes(b"litter")
 
     for command in ("info", "verify"):
-        code, out, err = await run(command, root)
+        code, out, err = run_here(command, root)
         assert (code, err) == (0, ""), out
     (root / "gaps" / "copy of gaps.parquet").write_bytes(b"x")
-    code, out, _ = await run("verify", root)
+    code, out, _ = run_here("verify", root)
     assert code == 1
     assert "copy of gaps.parquet" in out

@@ -150,13 +150,13 @@ def test_processes_and_a_cluster_make_the_same_bytes(
     assert expected["clean"]
     for name, way in ways.items():
         out = tmp_path / name
-        code, said, err = run(*rebuilding(archive, out, *way))
-        assert (code, said, err) == (0, f"{SEGMENTS} segments: {SEGMENTS} rebuilt.\n", "")
+        code, output, err = run(*rebuilding(archive, out, *way))
+        assert (code, output, err) == (0, f"{SEGMENTS} segments: {SEGMENTS} rebuilt.\n", "")
         assert files(out) == files(alone)
         assert report(out, *way) == expected
         before = identities(out)
-        code, said, _ = run(*rebuilding(archive, out, *way))
-        assert (code, said) == (0, f"{SEGMENTS} segments: {SEGMENTS} there already.\n")
+        code, output, _ = run(*rebuilding(archive, out, *way))
+        assert (code, output) == (0, f"{SEGMENTS} segments: {SEGMENTS} there already.\n")
         assert identities(out) == before
 
 
@@ -180,11 +180,11 @@ def test_shards_together_are_one_run(archive: Path, alone: Path, tmp_path: Path)
     out = tmp_path / "shards"
     running = [begin(*rebuilding(archive, out, "--shard", f"{number}/3")) for number in (1, 2, 3)]
     for number, process in enumerate(running, 1):
-        said, err = process.communicate(timeout=PATIENCE_S)
+        output, err = process.communicate(timeout=PATIENCE_S)
         assert (process.returncode, err) == (0, "")
-        assert f"Shard {number}/3: {SEGMENTS // 3} segments: {SEGMENTS // 3} rebuilt." in said
-    code, said, _ = run(*rebuilding(archive, out))
-    assert (code, said) == (0, f"{SEGMENTS} segments: {SEGMENTS} there already.\n")
+        assert f"Shard {number}/3: {SEGMENTS // 3} segments: {SEGMENTS // 3} rebuilt." in output
+    code, output, _ = run(*rebuilding(archive, out))
+    assert (code, output) == (0, f"{SEGMENTS} segments: {SEGMENTS} there already.\n")
     assert files(out) == files(alone)
 
 
@@ -195,12 +195,12 @@ def test_shards_of_a_verification_are_put_together(archive: Path, tmp_path: Path
     tapes(root)[4].unlink()
     expected = report(root)
     for number in (1, 2, 3):
-        code, said, _ = run(
+        code, output, _ = run(
             "verify", root, "--shard", f"{number}/3", "--results", results, "--jobs", "2"
         )
         # The fifth segment, without its tape, is in the second shard.
-        assert code == int(number == 2), said
-        assert f"Shard {number}/3: {SEGMENTS // 3} segments" in " ".join(said.split())
+        assert code == int(number == 2), output
+        assert f"Shard {number}/3: {SEGMENTS // 3} segments" in " ".join(output.split())
     before = identities(results)
     assert len(before) == SEGMENTS
     assert report(root, "--results", results) == expected
@@ -235,8 +235,8 @@ def test_a_process_is_killed_amid_the_work(archive: Path, alone: Path, tmp_path:
     process = begin(*rebuilding(archive, out, "--jobs", "2"))
     until(lambda: tapes(out), process)
     os.kill(workers_below(process.pid)[0], signal.SIGKILL)
-    said, err = process.communicate(timeout=PATIENCE_S)
-    assert (process.returncode, said) == (0, f"{SEGMENTS} segments: {SEGMENTS} rebuilt.\n"), err
+    output, err = process.communicate(timeout=PATIENCE_S)
+    assert (process.returncode, output) == (0, f"{SEGMENTS} segments: {SEGMENTS} rebuilt.\n"), err
     assert files(out) == files(alone)
 
 
@@ -247,8 +247,8 @@ def test_a_worker_of_the_cluster_is_killed_amid_the_work(cluster: Any, tmp_path:
     process = begin(*rebuilding(archive, out, "--dask", cluster.scheduler_address))
     until(lambda: len(tapes(out)) > MANY // 4, process)
     os.kill(cluster.workers[0].pid, signal.SIGKILL)
-    said, err = process.communicate(timeout=4 * PATIENCE_S)
-    assert (process.returncode, said) == (0, f"{MANY} segments: {MANY} rebuilt.\n"), err
+    output, err = process.communicate(timeout=4 * PATIENCE_S)
+    assert (process.returncode, output) == (0, f"{MANY} segments: {MANY} rebuilt.\n"), err
     assert files(out) == files(tmp_path / "alone")
     expected = report(out)
     assert (expected["segments"], expected["clean"]) == (MANY, True)
@@ -281,10 +281,10 @@ def test_ctrl_c_ends_the_workers(
     # The terminal sends it to all of them.
     os.killpg(process.pid, signal.SIGINT)
     # Both pipes are the workers' too: this returns when the last of them is gone.
-    said, err = process.communicate(timeout=PATIENCE_S)
+    output, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130
     assert "Traceback" not in err
-    assert "rebuilt" not in said
+    assert "rebuilt" not in output
     # On the cluster a segment that has begun is finished.
     assert run(*rebuilding(archive, out, *options))[0] == 0
     assert files(out) == files(alone)
@@ -318,8 +318,8 @@ def test_a_worker_that_does_not_see_the_folder(archive: Path, tmp_path: Path) ->
                 ("verify", hidden),
                 rebuilding(hidden, tmp_path / "out"),
             ):
-                code, said, err = run(*command, "--dask", alone.scheduler_address)
-                assert (code, said) == (2, ""), err
+                code, output, err = run(*command, "--dask", alone.scheduler_address)
+                assert (code, output) == (2, ""), err
                 assert "does not see" in err
                 assert str(hidden) in err
                 assert "All workers need the same folder" in err
@@ -341,6 +341,6 @@ def test_a_worker_that_does_not_see_the_folder(archive: Path, tmp_path: Path) ->
 )
 def test_mistakes(archive: Path, options: tuple[str, ...], sentence: str) -> None:
     """One sentence, exit 2."""
-    code, said, err = run("verify", archive, *options)
-    assert (code, said) == (2, "")
+    code, output, err = run("verify", archive, *options)
+    assert (code, output) == (2, "")
     assert sentence in err

@@ -53,7 +53,7 @@ def statuses_of(root: Path, symbol: str) -> list[tuple[str, Any]]:
     return [(note["detail"], note["time"]) for note in notes]
 
 
-@pytest.mark.parametrize("shown", ["HALT", "BREAK"])
+@pytest.mark.parametrize("shown", [pytest.param("HALT", marks=pytest.mark.long), "BREAK"])
 async def test_a_halt_is_noted_and_only_a_break_makes_a_gap(shown: str, tmp_path: Path) -> None:
     """A halted market goes on by its events; in a break nothing tells what is canceled meanwhile."""
     halt = Halt(BTC, market_time_s(BEFORE_S), market_time_s(BEFORE_S + HALT_S), shown)  # type: ignore[arg-type]
@@ -89,18 +89,18 @@ async def test_a_delisted_symbol_ends_and_the_others_go_on(tmp_path: Path) -> No
             assert states(recorder) == {BTC: "ended", ETH: "live"}
             await asyncio.sleep(NOTICED_S)
             assert states(recorder) == {BTC: "ended", ETH: "live"}
-        with pytest.raises(UnknownSymbol, match=BTC) as told:
+        with pytest.raises(UnknownSymbol, match=BTC) as raised:
             async with recording(server, SYMBOLS, tmp_path, every=20) as recorder:
                 await asyncio.sleep(LIST_SPACING_S)
-        assert "\n" not in str(told.value)
+        assert "\n" not in str(raised.value)
         async with recording(server, (ETH,), tmp_path, every=20, audit_s=0):
             await asyncio.sleep(LIST_SPACING_S)
         assert not server.violations
     symbol_status = statuses_of(tmp_path, BTC)
     assert [status for status, _ in symbol_status] == ["TRADING", "DELISTED"]
     assert {(gap["symbol"], gap["reason"]) for gap in gaps_of(tmp_path)} == {(ETH, "stopped")}
-    said = [line for line in lines_of(tmp_path, "asked", "status") if line["symbol"] == BTC]
-    assert said[-1]["k"] == "status"
+    lines = [line for line in lines_of(tmp_path, "asked", "status") if line["symbol"] == BTC]
+    assert lines[-1]["k"] == "status"
     rows = check_archive(tmp_path, truth_of(market), every=20)
     assert rows[BTC][-1]["receive_time"] < symbol_status[-1][1] < rows[ETH][-1]["receive_time"]
 
@@ -134,7 +134,11 @@ async def test_what_no_file_can_be_named_after_is_left_out(
 
 @pytest.mark.parametrize(
     ("quote_asset", "pulse_s", "within_s"),
-    [(None, 30, 35), ("USDT", 30, 35), ("USDT", 0, NAMED_LIST_EVERY_S + 2 * LIST_SPACING_S)],
+    [
+        ("USDT", 30, 35),
+        pytest.param(None, 30, 35, marks=pytest.mark.long),
+        pytest.param("USDT", 0, NAMED_LIST_EVERY_S + 2 * LIST_SPACING_S, marks=pytest.mark.long),
+    ],
 )
 async def test_what_is_listed_later_is_joined(
     quote_asset: str | None,
@@ -172,7 +176,7 @@ async def test_what_is_listed_later_is_joined(
     assert all(gap["next_update_id"] for gap in gaps)
 
 
-@pytest.mark.parametrize("symbols", [(BTC,), ()])
+@pytest.mark.parametrize("symbols", [(BTC,), pytest.param((), marks=pytest.mark.long)])
 async def test_an_exchange_that_does_not_know_an_option_of_the_list_is_asked_without(
     symbols: tuple[str, ...], tmp_path: Path
 ) -> None:

@@ -78,6 +78,7 @@ async def test_a_connection_lost_in_a_pause_is_a_gap_from_the_last_event_before_
     assert pause_s >= PAUSE_S
 
 
+@pytest.mark.long
 async def test_a_pause_that_the_exchange_bears_is_no_gap(tmp_path: Path) -> None:
     """What it sent meanwhile is there, row by row; that it is stamped late stands in `notes`."""
     market = TracedMarket((SYMBOL,), seed=5, levels=60)

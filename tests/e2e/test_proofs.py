@@ -20,7 +20,7 @@ from e2e.quiet import Crowd, longest_pause_s, needless_gaps, watch
 from e2e.tables import lines_of
 
 
-@pytest.mark.parametrize("witness", ["depth20", "bookTicker"])
+@pytest.mark.parametrize("witness", ["depth20", pytest.param("bookTicker", marks=pytest.mark.long)])
 async def test_no_false_alarm(witness: str, tmp_path: Path) -> None:
     """Late witnesses, late connections, cuts, rollovers, new segments: all comparisons pass."""
     market = await listen(
@@ -41,7 +41,7 @@ async def test_no_false_alarm(witness: str, tmp_path: Path) -> None:
     check_archive(tmp_path, truth_of(market), every=20)
 
 
-@pytest.mark.parametrize("connections", [1, 2])
+@pytest.mark.parametrize("connections", [1, pytest.param(2, marks=pytest.mark.long)])
 async def test_a_quiet_market_is_no_silence(connections: int, tmp_path: Path) -> None:
     """No book is lost that the pulse proves, however long its pause: only a cut without a stand-in costs a gap."""
     watched = await watch(
@@ -64,7 +64,14 @@ async def test_a_quiet_market_is_no_silence(connections: int, tmp_path: Path) ->
     check_archive(tmp_path, truth_of(watched.market), every=100)
 
 
-@pytest.mark.parametrize("kind", ["hide", "wrong-event", "wrong-snapshot"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "hide",
+        pytest.param("wrong-event", marks=pytest.mark.long),
+        pytest.param("wrong-snapshot", marks=pytest.mark.long),
+    ],
+)
 async def test_a_lie_that_nothing_betrays_is_found(kind: str, tmp_path: Path) -> None:
     """By witness or audit, within a period; or it has healed. What is written after that is true."""
     symbols, planted, audit_s = three_kinds(5), Planted(20, 60), 40.0

@@ -67,4 +67,4 @@ async def test_a_capture_of_no_time_is_one_sentence(tmp_path: Path) -> None:
     _, err = await process.communicate()
     assert b"is not a capture" in err
     assert b"Traceback" not in err
-    assert process.returncode == 74
+    assert process.returncode == 1

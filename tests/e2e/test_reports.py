@@ -17,7 +17,7 @@ from urllib.request import urlopen
 import pytest
 
 from booktape.sim.market.market import Market
-from e2e.commands import BOOKTAPE
+from e2e.commands import BOOKTAPE, run_here
 from e2e.test_terminal import PATIENCE_S, nobody_reads_the_pipe, the_reader_is_gone
 from plot.scene import record
 
@@ -92,20 +92,20 @@ def test_a_reader_that_is_gone_changes_nothing(archive: Path, tmp_path: Path, na
             check=False,
         )
     assert (done.returncode, done.stderr) == (0, b"")
-    heard = run(commands(archive, tmp_path / "heard")[name])
-    assert (heard.returncode, heard.stderr) == (0, "")
-    assert heard.stdout
+    code, out, err = run_here(*commands(archive, tmp_path / "heard")[name])
+    assert (code, err) == (0, "")
+    assert out
     assert made(tmp_path / "unheard") == made(tmp_path / "heard")
 
 
-@pytest.mark.parametrize("name", ["info", "verify"])
+@pytest.mark.parametrize("name", ["info", pytest.param("verify", marks=pytest.mark.long)])
 def test_a_closed_stdout_changes_nothing(archive: Path, tmp_path: Path, name: str) -> None:
     """`booktape … >&-`."""
     done = run(commands(archive, tmp_path)[name], ">&-")
     assert (done.returncode, done.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("name", ["verify-json", "export"])
+@pytest.mark.parametrize("name", ["verify-json", pytest.param("export", marks=pytest.mark.long)])
 def test_a_report_that_the_disk_does_not_take_is_a_failure(
     archive: Path, tmp_path: Path, name: str
 ) -> None:
@@ -147,8 +147,15 @@ def test_a_symbol_that_the_encoding_does_not_have_is_escaped(
     assert ESCAPED in done.stdout
 
 
-@pytest.mark.parametrize("way", [nobody_reads_the_pipe, the_reader_is_gone])
-@pytest.mark.parametrize("kind", ["simulate", "replay"])
+@pytest.mark.parametrize(
+    ("kind", "way"),
+    [
+        ("replay", the_reader_is_gone),
+        pytest.param("replay", nobody_reads_the_pipe, marks=pytest.mark.long),
+        pytest.param("simulate", the_reader_is_gone, marks=pytest.mark.long),
+        pytest.param("simulate", nobody_reads_the_pipe, marks=pytest.mark.long),
+    ],
+)
 def test_an_exchange_serves_though_nobody_reads_its_address(
     archive: Path, way: Callable[[ExitStack], int], kind: str
 ) -> None:
@@ -182,8 +189,8 @@ def answer(url: str, process: subprocess.Popen[bytes]) -> bytes:
     while True:
         try:
             with urlopen(url, timeout=PATIENCE_S) as response:  # noqa: S310 http, on this machine
-                said: bytes = response.read()
-                return said
+                body: bytes = response.read()
+                return body
         except URLError:
             assert process.poll() is None, "it has ended"
             assert time.monotonic() < deadline_s, "it does not serve"

@@ -17,7 +17,9 @@ from support.truth import TracedMarket
 pytestmark = pytest.mark.real_time
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [pytest.param(signal.SIGINT, marks=pytest.mark.long), signal.SIGTERM]
+)
 async def test_a_signal_seals_the_files_and_exits_0(tmp_path: Path, number: signal.Signals) -> None:
     """In mid-segment: every file has its final name, nothing is left unsealed, no gap is claimed."""
     market = TracedMarket(("BTCUSDT",), seed=2, levels=50)

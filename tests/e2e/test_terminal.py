@@ -100,7 +100,7 @@ def the_disk_is_full(stack: ExitStack) -> int:
         (nobody_reads_the_pipe, 1),
         pytest.param(nobody_reads_the_pipe, 2, marks=pytest.mark.long),
         pytest.param(nobody_reads_the_terminal, 1, marks=pytest.mark.long),
-        (the_reader_is_gone, 2),
+        pytest.param(the_reader_is_gone, 2, marks=pytest.mark.long),
         pytest.param(the_disk_is_full, 1, marks=pytest.mark.long),
     ],
 )
@@ -119,7 +119,7 @@ async def test_a_recording_does_not_hang_on_its_log(
     check(tmp_path, market)
 
 
-@pytest.mark.parametrize("closed", ["2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("closed", [pytest.param("2>&-", marks=pytest.mark.long), "<&- >&- 2>&-"])
 async def test_a_recording_needs_no_streams(tmp_path: Path, closed: str) -> None:
     """And none of its files takes the place of one."""
     market = TracedMarket(SYMBOLS, seed=3, levels=50)
@@ -132,7 +132,7 @@ async def test_a_recording_needs_no_streams(tmp_path: Path, closed: str) -> None
     check(tmp_path, market)
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.long)])
 async def test_a_terminal_that_closes_ends_the_recording_as_sigterm_does(
     tmp_path: Path, workers: int
 ) -> None:

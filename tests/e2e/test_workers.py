@@ -123,6 +123,7 @@ async def test_a_signal_that_meets_workers_while_they_start_stops_them(
     assert b"died" not in err
 
 
+@pytest.mark.long
 @pytest.mark.real_time
 async def test_a_sigterm_to_every_process_seals_all_of_them(tmp_path: Path) -> None:
     """As service managers send it; what the main process passes on is no second one."""

@@ -72,8 +72,8 @@ class Market:
         return self._random.choice([LOT, 71_224.12345, self._random.randint(1, 10**7) * LOT])
 
 
-def answer(received_ns: int, said: DepthSnapshot) -> DepthAnswer:
-    return DepthAnswer(received_ns, SYMBOL, said.limit, encode_depth(said))
+def answer(received_ns: int, shown: DepthSnapshot) -> DepthAnswer:
+    return DepthAnswer(received_ns, SYMBOL, shown.limit, encode_depth(shown))
 
 
 def tape_records(seed: int = 1) -> Iterator[TapeRecord]:

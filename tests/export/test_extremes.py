@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import warnings
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -13,17 +14,20 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from matplotlib.figure import Figure
 
 import booktape
 from booktape.cli import app
 from booktape.core.tape_records import DepthAnswer, StreamMessage
-from booktape.errors import BooktapeError, UsageError
+from booktape.errors import BooktapeError, NotRecorded, UsageError
+from booktape.plot import depth, heatmap, save, spread
+from booktape.reader import Recording
 from store.small_recording import Scene, record
 from support.oracle import SECOND, SYMBOL, connected, start
 
 FORMATS = ("incremental_book_L2", "book_snapshot", "hftbacktest", "csv", "parquet")
 PLOTS = ("heatmap", "depth", "spread", "calendar")
-YEAR_2300, YEAR_9999 = 10_413_792_000, 253_402_300_700
+YEAR_2300, YEAR_9998 = 10_413_792_000, 253_370_764_700
 
 
 def written(root: Path, prices: tuple[str, str] = ("100", "101"), **case: Any) -> Path:
@@ -52,7 +56,7 @@ CASES: dict[str, dict[str, Any]] = {
     "ids beyond doubles": {"ids": 2**53 + 1},
     "the largest ids": {"ids": 2**63 - 20},
     "a clock in 2300": {"at": YEAR_2300},
-    "a clock in 9999": {"at": YEAR_9999},
+    "a clock in 9998": {"at": YEAR_9998},
 }
 
 
@@ -99,6 +103,32 @@ def test_every_format_picture_and_table(tmp_path: Path, case: dict[str, Any]) ->
         command("plot", root, name, *symbol, "--file", tmp_path / f"{name}.png")
 
 
+@pytest.mark.parametrize("draw", [heatmap, spread, depth])
+@pytest.mark.parametrize("prices", [("1e308", "1.5e308"), ("1", "1e308"), ("5e-324", "1e-323")])
+def test_a_picture_that_cannot_be_drawn_says_why(
+    tmp_path: Path, draw: Callable[[Recording, str], Figure], prices: tuple[str, str]
+) -> None:
+    """It is the prices: the book was known, and had both sides."""
+    rec = booktape.open(written(tmp_path / "archive", prices))
+    with pytest.raises(NotRecorded, match=f"{SYMBOL} had prices then that no picture can show"):
+        draw(rec, SYMBOL)
+
+
+@pytest.mark.parametrize("draw", [heatmap, spread, depth])
+def test_sizes_without_measure_are_drawn(
+    tmp_path: Path, draw: Callable[[Recording, str], Figure]
+) -> None:
+    """Though their sum is no double."""
+    rec = booktape.open(written(tmp_path / "archive", size="1.7e308"))
+    save(draw(rec, SYMBOL), tmp_path / "picture.png")
+
+
+def test_a_crossed_book_is_drawn(tmp_path: Path) -> None:
+    """However little of it is asked for."""
+    rec = booktape.open(written(tmp_path / "archive", ("101", "100")))
+    save(heatmap(rec, SYMBOL, bps=1e-9), tmp_path / "picture.png")
+
+
 def test_an_id_is_never_rounded(tmp_path: Path) -> None:
     """2^53 + 1 is no double."""
     root = written(tmp_path / "archive", ids=2**53 + 1)
@@ -137,4 +167,4 @@ def test_a_time_that_is_no_date_is_damage(tmp_path: Path, column: str, moment_us
         with suppress(BooktapeError):
             list(rec.snapshots(SYMBOL))
     (why,) = rec.damaged.values()
-    assert "years 1 to 9999" in why
+    assert "years 2 to 9998" in why

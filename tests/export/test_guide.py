@@ -17,7 +17,7 @@ def test_the_guide_runs(
 ) -> None:
     """Its commands, and then its examples; gaps and files are said, and nothing else."""
     export_everything(archive, tmp_path, monkeypatch)
-    said = capsys.readouterr().out.splitlines()
+    lines = capsys.readouterr().out.splitlines()
     made = list((tmp_path / "exported").iterdir())
     files = sorted(path.name for path in made if path.is_file())
     assert len(files) == 2 + 2 + 1 + 1 + 1
@@ -25,13 +25,13 @@ def test_the_guide_runs(
     segments = [path for path in made if path.is_dir()]
     assert len(segments) == 2
     assert all(any(folder.iterdir()) for folder in segments)
-    shown = sorted(line.partition(":")[0] for line in said if line.startswith("/"))
+    shown = sorted(line.partition(":")[0] for line in lines if line.startswith("/"))
     assert [Path(line).name for line in shown if Path(line).parent.name == "exported"] == files
     gap = (
         "BTCUSDT: not known from 2026-06-09 10:13:34.940000+00:00 "
         "until 2026-06-09 10:13:40.330000+00:00 (disconnected)"
     )
-    assert said.count(gap) == 5
+    assert lines.count(gap) == 5
     run_example("levels = pandas.read_csv")
     run_example("import duckdb")
     moves = run_example("books.groupby")["moves"]

@@ -117,10 +117,10 @@ def test_parts_are_one_array_cut_between_updates(
 
 def test_what_it_says_is_what_it_wrote(rec: booktape.Recording, tmp_path: Path) -> None:
     """Files with their rows, and each gap."""
-    said = list(parts(updates(rec.replay(SYMBOL)), tmp_path, SYMBOL, 500))
-    files = [outcome for outcome in said if isinstance(outcome, Written)]
+    outcomes = list(parts(updates(rec.replay(SYMBOL)), tmp_path, SYMBOL, 500))
+    files = [outcome for outcome in outcomes if isinstance(outcome, Written)]
     assert [file.rows for file in files] == [len(np.load(file.path)["data"]) for file in files]
-    assert len(said) - len(files) == 2
+    assert len(outcomes) - len(files) == 2
 
 
 def test_memory_does_not_grow_with_the_recording(rec: booktape.Recording, tmp_path: Path) -> None:

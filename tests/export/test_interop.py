@@ -52,20 +52,20 @@ def needs(tool: str) -> pytest.MarkDecorator:
 
 def real() -> Iterator[TapeRecord]:
     """A real minute of BTCUSDT, in which a fifth was lost; the oracle answers what is asked then."""
-    said = list(frames(*BTCUSDT))[1:]
-    lost, back, answered = (len(said) * tenths // 100 for tenths in (40, 60, 63))
-    last_id = max(filter(None, map(_depth_id, said[:answered])))
+    messages = list(frames(*BTCUSDT))[1:]
+    lost, back, answered = (len(messages) * tenths // 100 for tenths in (40, 60, 63))
+    last_id = max(filter(None, map(_depth_id, messages[:answered])))
     oracle = next(oracle for oracle in followed(BTCUSDT[0], SYMBOL) if oracle.id == last_id)
     bids = doubles(oracle.bids, best_is_highest=True)
     asks = doubles(oracle.asks, best_is_highest=False)
     snapshot = DepthSnapshot(SYMBOL, 5_000, last_id, bids, asks)
-    yield from said[:lost]
-    alive_ns = said[lost - 1].received_ns
+    yield from messages[:lost]
+    alive_ns = messages[lost - 1].received_ns
     yield Disconnected(alive_ns + SECOND_NS, 0, alive_ns, DISCONNECTED)
-    yield Connected(said[back].received_ns - 1, 0, (SYMBOL,))
-    yield from said[back : answered + 5]
-    yield answer(said[answered + 4].received_ns, snapshot)
-    yield from said[answered + 5 :]
+    yield Connected(messages[back].received_ns - 1, 0, (SYMBOL,))
+    yield from messages[back : answered + 5]
+    yield answer(messages[answered + 4].received_ns, snapshot)
+    yield from messages[answered + 5 :]
 
 
 def _depth_id(tape_record: TapeRecord) -> int | None:

@@ -2,34 +2,36 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
-import sys
 import tempfile
 import warnings
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
+from typing import Final
 
+import aiohttp
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import booktape
+from booktape.cli import app
 from booktape.errors import BooktapeError, DamagedFile
+from booktape.sim.replay.source import ReplaySource
 from booktape.store.layout import Layout, Segment
 from booktape.store.tape_reader import read_lines
-from fuzz.mutated import examples, mutated
+from booktape.web.guard import Address
+from booktape.web.recording import RecordingAnswers
+from booktape.web.server import PageServer
+from e2e.every_command import COMMANDS, SERVERS
+from fuzz.damaging import changed_tapes, damage
+from fuzz.mutated import examples
 from support.archives import open_archive
-from verify.small import BTC, build, reseal, sealed, verified
-
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
-
-ROOMS = ("tape", "snapshots", "gaps", "checks", "notes", "manifests")
-LINES_MOST = 6
-"""Lines of a tape that are changed at once."""
+from support.oracle import start
+from verify.small import BTC, ETH, build, reseal, sealed, verified
 
 
 @pytest.fixture(scope="module")
@@ -45,23 +47,92 @@ def tapes(archive: Path) -> list[list[bytes]]:
     return [list(read_lines(path)) for path in sealed(archive, "tape")]
 
 
-@st.composite
-def changed_tapes(draw: st.DrawFn, tapes: Sequence[Sequence[bytes]]) -> bytes:
-    """One of the tapes, some of its lines changed, doubled, moved or left out."""
-    lines = list(draw(st.sampled_from(tapes)))
-    for _ in range(draw(st.integers(0, LINES_MOST))):
-        at = draw(st.integers(0, len(lines) - 1))
-        what = draw(st.sampled_from(["change", "double", "move", "remove"]))
-        line = lines.pop(at)
-        if what == "change":
-            lines.insert(at, draw(mutated([line])))
-        elif what == "double":
-            lines[at:at] = [line, line]
-        elif what == "move":
-            lines.insert(draw(st.integers(0, len(lines))), line)
-        lines = lines or [b"\n"]
-    text = zstd.compress(b"".join(lines))
-    return text[: draw(st.integers(0, len(text)))] if draw(st.booleans()) else text
+# ── everything that reads an archive ────────────────────────────────────────────────────────────
+
+
+def read_all(root: Path) -> None:
+    """Rows, gaps, and every event."""
+    recording = booktape.open(root)
+    recording.snapshots(BTC).to_arrow()
+    recording.gaps()
+    recording.coverage()
+    recording.check_files()
+    list(recording.replay(BTC))
+
+
+def begin(root: Path) -> None:
+    """What a recorder does with the archive before it records."""
+    with open_archive(root) as archive:
+        archive.past(start(BTC, ETH).symbols, 0)
+
+
+def play(root: Path) -> None:
+    """`replay`, to the end."""
+    source = ReplaySource(root, lambda _: None)
+    while source.due_s() is not None:
+        source.advance()
+
+
+def view(root: Path) -> None:
+    """Every answer of the page."""
+    asyncio.run(_view(root))
+
+
+async def _view(root: Path) -> None:
+    answers = RecordingAnswers(booktape.open(root, unsealed=False), "data")
+    async with (
+        PageServer(Address("127.0.0.1", 0), answers.routes()) as server,
+        aiohttp.ClientSession() as client,
+    ):
+        for question in (
+            "overview",
+            f"history?symbol={BTC}&from=0&to=300000000",
+            f"book?symbol={BTC}&at=5000000&bps=25",
+        ):
+            async with client.get(f"{server.url}recording/{question}") as answer:
+                text = await answer.text()
+                assert answer.status < 500, text
+
+
+def command(name: str, root: Path) -> None:
+    """A command as a user types it, in this process."""
+    with tempfile.TemporaryDirectory() as folder:
+        words = [name, *map(str, COMMANDS[name](root, Path(folder)))]
+        app(words, exit_on_error=False, print_error=False, result_action="return_value")
+
+
+READERS: Final[Mapping[str, Callable[[Path], object]]] = MappingProxyType(
+    {
+        "read": read_all,
+        "begin": begin,
+        "play": play,
+        "view": view,
+        **{
+            name: partial(command, name)
+            for name in sorted(COMMANDS.keys() - SERVERS - {"record", "health"})
+        },
+    }
+)
+
+
+def check(data: st.DataObject, root: Path) -> None:
+    """`verify`, and another reader: a result, or an error that says what is wrong with the archive."""
+    for read in (verified, READERS[data.draw(st.sampled_from(list(READERS)))]):
+        assert code_of(read, root) in {0, 1, 2}
+
+
+def code_of(read: Callable[[Path], object], root: Path) -> int:
+    """The exit code, were it a command."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DamagedFile)
+        try:
+            read(root)
+        except BooktapeError as error:
+            return error.exit_code
+    return 0
+
+
+# ── targets ─────────────────────────────────────────────────────────────────────────────────────
 
 
 @examples(100)
@@ -82,18 +153,12 @@ def test_recovery(tapes: list[list[bytes]], data: st.DataObject) -> None:
 
 @examples(100)
 @given(data=st.data())
-def test_verify_and_the_reader(archive: Path, data: st.DataObject) -> None:
-    """Any file of an archive, damaged in any way, with manifests that fit or do not."""
+def test_damaged_archives(archive: Path, data: st.DataObject) -> None:
+    """Any files of an archive, damaged in any way, with manifests that fit or do not."""
     with tempfile.TemporaryDirectory() as folder:
         root = Path(shutil.copytree(archive, Path(folder) / "data"))
-        path = data.draw(st.sampled_from(sealed(root, data.draw(st.sampled_from(ROOMS)))))
-        path.write_bytes(data.draw(mutated([path.read_bytes()])))
-        if data.draw(st.booleans()):
-            reseal(root)
-        with suppress(BooktapeError):
-            verified(root)
-        with suppress(BooktapeError):
-            read_all(root)
+        damage(data, root)
+        check(data, root)
 
 
 @examples(100)
@@ -105,18 +170,4 @@ def test_crafted_tapes(archive: Path, tapes: list[list[bytes]], data: st.DataObj
         tape = data.draw(st.sampled_from(sealed(root, "tape")))
         tape.write_bytes(data.draw(changed_tapes(tapes)))
         reseal(root)
-        with suppress(BooktapeError):
-            verified(root)
-        with suppress(BooktapeError):
-            read_all(root)
-
-
-def read_all(root: Path) -> None:
-    """Rows, gaps, and every event."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DamagedFile)
-        recording = booktape.open(root)
-        recording.snapshots(BTC).to_arrow()
-        recording.gaps()
-        recording.coverage()
-        list(recording.replay(BTC))
+        check(data, root)

@@ -43,8 +43,8 @@ def _records(last: int) -> Iterator[TapeRecord]:
         for symbol in SYMBOLS:
             # Two ids are missing, and the next snapshot is long in coming.
             first = hour * 10 + (3 if symbol == SYMBOLS[2] and hour in _LOST else 1)
-            said = event(first, hour * 10 + 10, {"100": "2"}, symbol=symbol)
-            yield stream(said, at)
+            change = event(first, hour * 10 + 10, {"100": "2"}, symbol=symbol)
+            yield stream(change, at)
 
 
 def write(root: Path, days: int = 6) -> None:

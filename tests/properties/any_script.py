@@ -43,7 +43,7 @@ BUFFERED_MAX: Final = 5
 """In place of 3,000 and 1,000, or no script would ever be long enough to reach them."""
 
 
-class Said(NamedTuple):
+class Sent(NamedTuple):
     """One event on its way: the how-manieth that happened, and its bytes; or a witness of it."""
 
     number: int
@@ -62,14 +62,14 @@ class Script:
         self.markets = {symbol: Market(chance, symbol) for symbol in SYMBOLS}
         self.happened = 0
         self.opened = 0
-        self.queues: dict[int, list[Said]] = {}
+        self.queues: dict[int, list[Sent]] = {}
         self.since: dict[int, int] = {}
         self.relief: tuple[int, int] | None = None
         self.in_order = True
         self.requests: list[str] = []
         self.limits = [5, 3, 5000]
         self.tape: list[TapeRecord] = []
-        self.said: list[Output] = []
+        self.outputs: list[Output] = []
         self.machine = Reconstruction()
         self.opening = SegmentStart(0, "test", "sim", every, 5, SYMBOLS, audit_s=audit_s)
         # Most tapes are of today.
@@ -84,7 +84,7 @@ class Script:
         asked = [output.symbol for output in outputs if isinstance(output, FetchSnapshot)]
         # As the REST client does: while an answer is awaited, no other is asked for.
         self.requests += [symbol for symbol in asked if symbol not in self.requests]
-        self.said += outputs
+        self.outputs += outputs
         self.ledger.check(frame, outputs, self.machine)
 
     def tick(self) -> int:
@@ -105,8 +105,8 @@ class Script:
         payload = market.happen(self.chance, self.now)
         self.happened += 1
         for connection in connections:
-            said = Said(self.happened, symbol, market.last_id, payload)
-            self.queues[connection].append(said)
+            message = Sent(self.happened, symbol, market.last_id, payload)
+            self.queues[connection].append(message)
 
     def deliver(self, *, keep: bool = False, garbled: bool = False) -> None:
         waiting = [connection for connection, queue in self.queues.items() if queue]
@@ -182,11 +182,11 @@ class Script:
 
     def check_relief(self, old: int, new: int) -> None:
         """What the old one still has on its way is not needed, or happened for the new one too."""
-        for said in self.queues[old]:
-            machine = self.machine.syncs[said.symbol]
-            is_new = said.last_id > machine.update_id and not said.is_witness
+        for message in self.queues[old]:
+            machine = self.machine.syncs[message.symbol]
+            is_new = message.last_id > machine.update_id and not message.is_witness
             needed = machine.state is State.LIVE and is_new
-            covered = said.number > self.since[new] or not self.in_order
+            covered = message.number > self.since[new] or not self.in_order
             promise(covered or not needed, "relieved too early")
 
     def waiting(self) -> list[str]:
@@ -229,11 +229,14 @@ class Script:
     def go_on(self) -> None:
         old, self.machine = self.machine, Reconstruction()
         saved = msgspec.json.encode(list(old.checkpoints(self.now)))
-        said: list[TapeRecord] = [self.opening, *msgspec.json.decode(saved, type=list[Checkpoint])]
-        said += [
+        records: list[TapeRecord] = [
+            self.opening,
+            *msgspec.json.decode(saved, type=list[Checkpoint]),
+        ]
+        records += [
             Connected(self.now, number, held) for number, held in old.arbiter.connections.items()
         ]
-        for frame in said:
+        for frame in records:
             assert list(self.machine.apply(frame)) == []
 
     def restart(self) -> None:

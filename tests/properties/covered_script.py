@@ -23,8 +23,8 @@ class CoveredScript(Script):
 
     def happen(self) -> None:
         """All are told, or all but some."""
-        told = [connection for connection in self.queues if self.chance.random() < 0.7]
-        some = told or self.chance.sample(list(self.queues), min(1, len(self.queues)))
+        reached = [connection for connection in self.queues if self.chance.random() < 0.7]
+        some = reached or self.chance.sample(list(self.queues), min(1, len(self.queues)))
         self.tell_of(self.chance.choice(SYMBOLS), some)
 
     def deliver(self, *, keep: bool = False, garbled: bool = False) -> None:
@@ -32,16 +32,16 @@ class CoveredScript(Script):
         if not waiting:
             return
         connection = self.chance.choice(waiting)
-        said = self.queues[connection][0]
-        if garbled and not self.is_covered(said.number, without=connection):
+        message = self.queues[connection][0]
+        if garbled and not self.is_covered(message.number, without=connection):
             return
         if not garbled:
-            self.brought.add(said.number)
+            self.brought.add(message.number)
         self.deliver_from(connection, keep=keep, garbled=garbled)
 
     def is_covered(self, number: int, without: int) -> bool:
         others = (queue for connection, queue in self.queues.items() if connection != without)
-        on_its_way = {said.number for queue in others for said in queue}
+        on_its_way = {message.number for queue in others for message in queue}
         return number in self.brought | on_its_way
 
     def cut(self) -> None:
@@ -50,7 +50,9 @@ class CoveredScript(Script):
             self.close(connection)
 
     def can_go(self, connection: int) -> bool:
-        return all(self.is_covered(said.number, connection) for said in self.queues[connection])
+        return all(
+            self.is_covered(message.number, connection) for message in self.queues[connection]
+        )
 
     def may_close(self, old: int) -> bool:
         """The successor may have dropped something, which cannot be known yet."""
@@ -79,7 +81,7 @@ def play_covered(chance: Random) -> Script:
         chance.choice(STEPS)(script)
     script.settle()
     known: set[str] = set()
-    for output in script.said:
+    for output in script.outputs:
         if isinstance(output, BookSynced):
             known.add(output.symbol)
         promise(

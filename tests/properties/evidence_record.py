@@ -128,7 +128,7 @@ class Record:
         self.bound_ns = bound_ns(world.pulse_s, world.audit_s)
         self.usual_ns: int | None = None
         self.waited = False
-        self.said: list[Output] = []
+        self.outputs: list[Output] = []
 
     # ── what the machine says ───────────────────────────────────────────────────────────────
 
@@ -168,14 +168,14 @@ class Record:
     def see_alone(self, outputs: list[Output], alone: list[Output]) -> None:
         """What is stored follows from the segment alone; how connections are kept does not."""
         stored = (BookRow, Check, GapInterval, BookLost, Note, BookSynced)
-        said, too = (
-            [frozen(output) for output in told if isinstance(output, stored)]
-            for told in (outputs, alone)
+        whole, part = (
+            [frozen(output) for output in found if isinstance(output, stored)]
+            for found in (outputs, alone)
         )
-        promise(said == too, f"a segment read alone says {too}, and not {said}")
+        promise(whole == part, f"a segment read alone gives {part}, and not {whole}")
 
     def _see_output(self, output: Output) -> None:
-        self.said.append(output)
+        self.outputs.append(output)
         if isinstance(output, BookLost):
             self._see_lost(self.pages[output.gap.symbol], output.gap)
         elif isinstance(output, GapInterval):
@@ -251,9 +251,9 @@ class Record:
         elif isinstance(frame, DepthAnswer):
             self.pages[frame.symbol].is_fresh = True
         elif isinstance(frame, Pulse):
-            for symbol, said in frame.tops.items():
+            for symbol, best in frame.tops.items():
                 place, at = self.world.places[symbol], self.pages[symbol].at
-                if at and said == place.best(self.pages[symbol].generation, at[1]):
+                if at and best == place.best(self.pages[symbol].generation, at[1]):
                     self.pages[symbol].is_fresh = True
 
     def _see_shown(self, shown: Shown) -> None:

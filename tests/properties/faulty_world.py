@@ -107,9 +107,9 @@ class Place:
         payload = self.market.happen(chance)
         for update_id in range(before + 1, self.market.last_id + 1):
             self.times[-1][update_id] = now_ns
-        told = json.loads(payload)
-        told["E"] = now_ns // 10**6
-        return json.dumps(told).encode()
+        event = json.loads(payload)
+        event["E"] = now_ns // 10**6
+        return json.dumps(event).encode()
 
     def begin_anew(self, now_ns: int) -> None:
         """The book stays, its ids are low."""
@@ -259,8 +259,8 @@ class World:
             if place.symbol not in link.deaf:
                 self.put(link, payload, shown, is_event=True)
         if self.witness == "bookTicker":
-            for said in tickers(place.market, before):
-                self.send_witness(place, combined(said), said.update_id)
+            for ticker in tickers(place.market, before):
+                self.send_witness(place, combined(ticker), ticker.update_id)
 
     def send_witness(self, place: Place, payload: bytes, update_id: int = 0) -> None:
         shown = place.now_shown(self.now)
@@ -377,8 +377,8 @@ class World:
         shows = self.pulse_shows if self.chance.random() < 0.5 else self.best_levels()
         quiet = self.machine.quiet_since(self.asked_wall_ns - SECOND)
         # More may stand on a tape than was quiet.
-        told = SYMBOLS if self.chance.random() < 0.5 else quiet
-        tops = {symbol: shows[symbol] for symbol in told}
+        named = SYMBOLS if self.chance.random() < 0.5 else quiet
+        tops = {symbol: shows[symbol] for symbol in named}
         self.feed(Pulse(self.wall, self.asked_wall_ns, tops))
 
     def best_levels(self) -> dict[str, tuple[str, str, str, str]]:
@@ -394,11 +394,14 @@ class World:
     def another(self, *, keep_links: bool) -> Reconstruction:
         fresh = Reconstruction()
         text = msgspec.json.encode(list(self.machine.checkpoints(self.wall)))
-        said: list[TapeRecord] = [self.opening, *msgspec.json.decode(text, type=list[Checkpoint])]
+        records: list[TapeRecord] = [
+            self.opening,
+            *msgspec.json.decode(text, type=list[Checkpoint]),
+        ]
         if keep_links:
             held = self.machine.arbiter.connections.items()
-            said += [Connected(self.wall, number, symbols) for number, symbols in held]
-        for frame in said:
+            records += [Connected(self.wall, number, symbols) for number, symbols in held]
+        for frame in records:
             assert list(fresh.apply(frame)) == []
         return fresh
 

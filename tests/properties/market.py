@@ -35,16 +35,16 @@ class Market:
     def happen(self, chance: Random, now_ns: int = 0) -> bytes:
         """A few updates, told as one event."""
         first = self.last_id + 1
-        told: dict[str, dict[str, str]] = {"b": {}, "a": {}}
+        changes: dict[str, dict[str, str]] = {"b": {}, "a": {}}
         for _ in range(chance.randint(1, 3)):
             bids, asks = (dict(side) for side in self.books[-1])
             name, side = chance.choice([("b", bids), ("a", asks)])
             price = f"{LOWEST[name] + chance.randint(0, 6)}.10"
-            told[name][price] = chance.choice(["0.00000000", "1.00000000", "0.30000000"])
-            change(side, [[price, told[name][price]]])
+            changes[name][price] = chance.choice(["0.00000000", "1.00000000", "0.30000000"])
+            change(side, [[price, changes[name][price]]])
             self.books.append((bids, asks))
             self.last_id += 1
-        sides = {name: list(texts.items()) for name, texts in told.items()}
+        sides = {name: list(texts.items()) for name, texts in changes.items()}
         event = {"e": "depthUpdate", "E": now_ns // 10**6, "s": self.symbol}
         return json.dumps({**event, "U": first, "u": self.last_id, **sides}).encode()
 

@@ -17,7 +17,7 @@ import pytest
 from booktape.checks import book_checks
 from booktape.core.checks import BookTicker, TopLevels
 from booktape.core.tape_records import SnapshotRequested
-from properties.any_script import Said, Script, Step
+from properties.any_script import Script, Sent, Step
 from properties.market import Market
 from support.oracle import combined, doubles
 
@@ -45,7 +45,7 @@ class ProvedScript(Script):
         words.insert(self.chance.randint(0, len(words)), combined(top(market, seen_id)))
         for connection, length in lengths.items():
             queue = self.queues[connection]
-            spoken = [Said(number, symbol, market.last_id, word, is_witness=True) for word in words]
+            spoken = [Sent(number, symbol, market.last_id, word, is_witness=True) for word in words]
             # Mostly they come just before their event.
             at = max(len(words) - self.chance.choice([0, 0, 0, 1, 2]), 0)
             queue[length:] = [*spoken[:at], *queue[length:], *spoken[at:]]
@@ -58,10 +58,10 @@ class ProvedScript(Script):
     def drop(self) -> None:
         if self.queues:
             queue = self.queues[self.chance.choice(list(self.queues))]
-            for said in [said for said in queue if not said.is_witness][
+            for message in [message for message in queue if not message.is_witness][
                 : self.chance.randint(0, 2)
             ]:
-                queue.remove(said)
+                queue.remove(message)
 
     def answer(self, *, age: int = 0) -> None:
         """First the request leaves, and whatever happens may happen before its answer comes."""

@@ -55,7 +55,7 @@ def test_proofs_are_eventful() -> None:
     for seed in range(100):
         script = play_proved(Random(seed))
         before: dict[tuple[str, int], BookRow] = {}
-        for output in script.said:
+        for output in script.outputs:
             if isinstance(output, Check):
                 count[output.witness] += output.comparisons
             elif isinstance(output, BookRow):
@@ -125,14 +125,14 @@ class Liar:
         return self.feed(DepthAnswer(self.tick(), B, limit, self.market.snapshot(last_id, limit)))
 
     def event(self) -> None:
-        said = json.loads(self.market.happen(self.chance))
-        side = said[self.chance.choice([s for s in ("b", "a") if said[s]])]
+        shown = json.loads(self.market.happen(self.chance))
+        side = shown[self.chance.choice([s for s in ("b", "a") if shown[s]])]
         match self.chance.randrange(6):
             case 0:
                 side.pop()
             case 1:
                 side[-1] = [side[-1][0], "7.00000000"]
-        self.feed(StreamMessage(self.tick(), 0, json.dumps(said).encode()))
+        self.feed(StreamMessage(self.tick(), 0, json.dumps(shown).encode()))
 
     def ask(self) -> None:
         self.feed(SnapshotRequested(self.tick(), B, 5000))

@@ -50,8 +50,8 @@ def test_faults_are_eventful() -> None:
     """Every reason for a gap comes up."""
     reasons: Counter[str] = Counter()
     for seed in range(100, 140):
-        said = play_world(Random(seed)).record.said
-        reasons.update(output.gap.reason for output in said if isinstance(output, BookLost))
+        outputs = play_world(Random(seed)).record.outputs
+        reasons.update(output.gap.reason for output in outputs if isinstance(output, BookLost))
     for reason in ("silent", "id_gap", "break", "disconnected", "stopped", "killed", "ids_reset"):
         assert reasons[reason], reasons
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
 
-from booktape.reader.days import DayCoverage, day_coverage, days_between
+from booktape.reader.days import DAYS_MAX, DayCoverage, day_coverage, days_between
 
 NOON = datetime(2026, 6, 9, 12, tzinfo=UTC)
 DAYS = days_between(NOON, NOON + timedelta(days=2))
@@ -21,3 +21,9 @@ def test_a_day_is_what_was_recorded_less_what_was_lost() -> None:
         DayCoverage(12 * 3600, 0),
     ]
     assert day_coverage(NOON, NOON, [], date(2026, 6, 1)) == DayCoverage()
+
+
+def test_days_have_an_end() -> None:
+    """Rows of year 2 and of year 9998 in one recording are a forgery, or a clock: the last hundred years count."""
+    days = days_between(datetime(2, 1, 1, tzinfo=UTC), datetime(9998, 12, 31, tzinfo=UTC))
+    assert (len(days), days[-1]) == (DAYS_MAX, date(9998, 12, 31))

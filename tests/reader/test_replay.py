@@ -125,9 +125,9 @@ def test_events_that_were_held_for_a_snapshot_come_with_it(tmp_path: Path) -> No
         s.book.update_id if s.book.updates else None for s in steps
     ]
     rows = {row[2]: row[9:13] for row in expected(RECORDS).rows[BTC]}
-    told = {s.book.update_id: s.book for s in steps}
+    books = {s.book.update_id: s.book for s in steps}
     for update_id, row in rows.items():
-        book = told[int(str(update_id))]
+        book = books[int(str(update_id))]
         sides = (book.bid_price, book.bid_size, book.ask_price, book.ask_size)
         assert tuple(side.tolist() for side in sides) == row
 
@@ -181,8 +181,8 @@ def test_frames_that_waited_while_a_tape_was_opened_are_found(tmp_path: Path) ->
                 recording.handle(tape_record)
             rotate(recording, 6 * SECOND).result()
             for number, second in ((3, 5), (4, 7)):
-                told = event(number, number, {"1": "3"}, symbol=symbol)
-                recording.handle(stream(told, second, 1))
+                change = event(number, number, {"1": "3"}, symbol=symbol)
+                recording.handle(stream(change, second, 1))
             finish(recording, "stopped").result()
     rec = booktape.open(tmp_path)
     for symbol in recordings:

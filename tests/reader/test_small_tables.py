@@ -10,6 +10,7 @@ import pytest
 
 import booktape
 from booktape.core.tape_records import SymbolListing
+from booktape.errors import DamagedFile
 from booktape.store.schema import CHECKS, NOTES
 from store.small_recording import BTC, OPENING
 from support.archives import open_archive
@@ -46,3 +47,16 @@ def test_a_note_is_read_before_and_after_it_is_sealed(tmp_path: Path, *, seal: b
     assert rec.checks().num_rows == 0
     left_out = booktape.open(tmp_path, unsealed=False)
     assert left_out.notes().num_rows == (1 if seal else 0)
+
+
+def test_a_table_with_other_columns_is_damaged(sealed: Path, tmp_path: Path) -> None:
+    """One that took the place of another: it is named, and hides no other."""
+    root = tmp_path / "copy"
+    shutil.copytree(sealed, root)
+    checks = min(root.glob("checks/*/*"))
+    for name in ("gaps", "notes"):
+        victim = min(root.glob(f"{name}/*/*"))
+        victim.write_bytes(checks.read_bytes())
+        rec = booktape.open(root)
+        with pytest.warns(DamagedFile, match=f"{victim.name} cannot be read .it has no column"):
+            getattr(rec, name)()

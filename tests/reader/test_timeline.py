@@ -51,11 +51,11 @@ def test_the_fewest_rows_are_left_out() -> None:
         st.tuples(st.integers(0, 5), st.integers(0, 2), st.integers(1, 9)), min_size=1, max_size=7
     )
 )
-def test_no_other_choice_keeps_more(said: list[tuple[int, int, int]]) -> None:
+def test_no_other_choice_keeps_more(ranges: list[tuple[int, int, int]]) -> None:
     """Among all that never fall back by more than a day."""
     groups = [
         group(2 * DAY * at, 2 * DAY * (at + length), number, rows)
-        for number, (at, length, rows) in enumerate(said)
+        for number, (at, length, rows) in enumerate(ranges)
     ]
 
     def fits(chosen: tuple[GroupExtent, ...]) -> bool:
@@ -92,5 +92,5 @@ def test_a_gap_of_a_wrong_clock_lies_between_the_rows_around_it() -> None:
 @pytest.mark.parametrize("epoch", [1, 2])
 def test_without_rows_around_it_a_gap_says_what_it_says(epoch: int) -> None:
     """There is nothing to compare it with."""
-    told = gap(epoch, 5, 400 * DAY)
-    assert Timeline([]).fit(told) == told
+    untouched = gap(epoch, 5, 400 * DAY)
+    assert Timeline([]).fit(untouched) == untouched

@@ -27,12 +27,12 @@ def test_ready_is_sent_when_the_recording_begins(
     statuses = iter([None, None])
 
     async def listen(manager: socket.socket) -> list[bytes]:
-        told = asyncio.create_task(service.notify_service_manager(lambda: next(statuses, NOW)))
+        notifying = asyncio.create_task(service.notify_service_manager(lambda: next(statuses, NOW)))
         async with asyncio.timeout(20):
             loop = asyncio.get_running_loop()
             messages = [await loop.sock_recv(manager, 100) for _ in range(6)]
-        told.cancel()
-        await asyncio.wait({told})
+        notifying.cancel()
+        await asyncio.wait({notifying})
         return messages
 
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:

@@ -24,8 +24,8 @@ def market(*symbols: str, slots: int | None = SLOTS) -> TracedMarket:
 def events(*symbols: str, slots: int = SLOTS) -> list[DepthEvent]:
     """All events of that market, in order."""
     source = market(*symbols)
-    said = (message.event for _ in range(slots) for message in source.advance())
-    return [event for event in said if event]
+    events = (message.event for _ in range(slots) for message in source.advance())
+    return [event for event in events if event]
 
 
 def pairs(numbers: list[int] | range) -> list[tuple[int, int]]:

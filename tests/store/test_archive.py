@@ -47,12 +47,12 @@ def die(root: Path, at: int, update_id: int) -> None:
     """The same for one symbol, but the recorder is killed after its last flush."""
     with open_archive(root) as archive:
         recording = archive.begin(replace(start(), received_ns=at * SECOND), f"at{at}")
-        told: list[TapeRecord] = [
+        records: list[TapeRecord] = [
             connected(at),
             rest(snapshot(update_id, {"1": "1"}), at + 1),
             stream(event(update_id + 1, update_id + 1, {"2": "1"}), at + 2),
         ]
-        for tape_record in told:
+        for tape_record in records:
             recording.handle(tape_record)
         recording.writer.flush()
 

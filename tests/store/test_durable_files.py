@@ -108,8 +108,8 @@ def test_sync_reaches_the_file_itself(tmp_path: Path, order: list[tuple[str, obj
 )
 def test_a_refusal_becomes_one_sentence(error: OSError, words: str) -> None:
     """The file, the reason in plain words, and that sealed files are intact."""
-    said = pytest.raises(WriteFailed, match=f"^Cannot write a/b: {words}. What was sealed")
-    with said as caught, disk_errors_named(Path("a/b")):
+    named = pytest.raises(WriteFailed, match=f"^Cannot write a/b: {words}. What was sealed")
+    with named as caught, disk_errors_named(Path("a/b")):
         raise error
     assert caught.value.__cause__ is error
 

@@ -25,49 +25,53 @@ def test_the_disk_fills_up_at_any_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, apart: int
 ) -> None:
     """Full from any operation on: WriteFailed, whole files only; with space again all is there."""
-    disk, said = Disk(monkeypatch), set()
+    disk, sentences = Disk(monkeypatch), set()
     for chosen in itertools.count(step=apart):
         root, safe = tmp_path / str(chosen), [0]
         with disk.is_full_at(chosen):
             try:
                 record(root, on_flush=safe.append)
             except WriteFailed as error:
-                said.add(str(error).rpartition("/")[2])
+                sentences.add(str(error).rpartition("/")[2])
             else:
                 break
         root.mkdir(exist_ok=True)
         assert_recovers(root, safe[-1])
     assert not disk.failed
     assert chosen > 80
-    assert all("the disk is full. What was sealed is intact" in sentence for sentence in said)
+    assert all("the disk is full. What was sealed is intact" in sentence for sentence in sentences)
 
 
+@APART
 def test_one_write_fails_and_then_there_is_space(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, apart: int
 ) -> None:
     """A caller that does not wait gets an error, or it was written after all; the next start has everything."""
-    disk, told = Disk(monkeypatch), 0
-    for chosen in itertools.count():
+    disk, refused = Disk(monkeypatch), 0
+    for chosen in itertools.count(step=apart):
         root, safe = tmp_path / str(chosen), [0]
         with disk.refuses_at(chosen, errno.ENOSPC):
             try:
                 record(root, on_flush=safe.append)
             except WriteFailed:
                 assert disk.failed
-                told += 1
+                refused += 1
             else:
                 assert safe[-1] == len(RECORDS)
         if not disk.failed:
             break
         root.mkdir(exist_ok=True)
         assert_recovers(root, safe[-1])
-    assert told > 80
+    assert refused * apart > 80
 
 
-def test_recovery_needs_space_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@APART
+def test_recovery_needs_space_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, apart: int
+) -> None:
     """A start on a full disk is refused at whatever step; the one with space has everything."""
     disk = Disk(monkeypatch)
-    for chosen in itertools.count():
+    for chosen in itertools.count(step=apart):
         root, safe = tmp_path / str(chosen), [0]
         with disk.dies_at(60):
             record(root, on_flush=safe.append)

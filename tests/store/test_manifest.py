@@ -25,31 +25,31 @@ ROOMS = ("tape", "snapshots", "gaps", "checks", "notes")
 
 def manifests(root: Path) -> dict[str, dict[str, Any]]:
     """What each says: path → its seal, by segment."""
-    said = [json.loads(path.read_bytes()) for path in sorted(root.glob("manifests/*/*.json"))]
-    return {one["segment"]: one["files"] for one in said}
+    read = [json.loads(path.read_bytes()) for path in sorted(root.glob("manifests/*/*.json"))]
+    return {one["segment"]: one["files"] for one in read}
 
 
 def assert_all_sealed(root: Path) -> None:
     """Every final file is listed in the manifest of its segment, as it is, and nothing else is."""
-    said = manifests(root)
-    listed = {file: seal for files in said.values() for file, seal in files.items()}
+    found = manifests(root)
+    listed = {file: seal for files in found.values() for file, seal in files.items()}
     paths = [path for room in ROOMS for path in (root / room).rglob("*") if path.is_file()]
     assert listed == {path.relative_to(root).as_posix(): sealed(path) for path in paths}
-    for segment, files in said.items():
+    for segment, files in found.items():
         assert all(segment in file for file in files)
 
 
 def sealed(path: Path) -> dict[str, Any]:
     """What a manifest has to say of a file."""
     content = path.read_bytes()
-    said = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    seal = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
     if path.suffix != ".parquet":
-        return said
+        return seal
     table = pq.read_table(io.BytesIO(content))
     if "snapshots" in path.parts:
         ids = table["update_id"].to_pylist()
-        said |= {"first_id": ids[0], "last_id": ids[-1]}
-    return said | {"rows": table.num_rows}
+        seal |= {"first_id": ids[0], "last_id": ids[-1]}
+    return seal | {"rows": table.num_rows}
 
 
 def test_a_manifest_lists_each_file_of_its_segment(tmp_path: Path) -> None:

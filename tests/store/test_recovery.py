@@ -340,21 +340,21 @@ def test_a_tape_that_no_recorder_wrote_ends_nothing(
     if jobs == "reader":
         (tmp_path / "unsealed" / JUNK.name / "tape.jsonl.zst").unlink()
         rec = booktape.open(tmp_path)
-        with warnings.catch_warnings(record=True) as said:
+        with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             for symbol in ("BTCUSDT", LONG):
                 with suppress(NotRecorded):
                     list(rec.replay(symbol))
         # A reader has no columns, and makes no files: those two do not disturb it.
-        names = [str(each.message) for each in said]
+        names = [str(each.message) for each in caught]
         assert any(JUNK.name in name for name in names) == (crafted in TOLD_BY_A_READER)
         return
     leave(tmp_path, FIRST, [OPENING, *RECORDS[:10]])
     with capture_logs() as logs, open_archive(tmp_path) as archive:
         assert archive.recovered == [Recovered(FIRST.name, 11)]
     assert stored(tmp_path) == expected(RECORDS[:10], KILLED)
-    (told,) = (log for log in logs if log["log_level"] == "error")
-    assert Path(told["to"], "torn.jsonl.zst").exists()
+    (line,) = (log for log in logs if log["log_level"] == "error")
+    assert Path(line["to"], "torn.jsonl.zst").exists()
     assert set_aside(tmp_path) == [JUNK.name]
 
 

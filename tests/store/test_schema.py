@@ -159,7 +159,7 @@ def test_a_table_of_a_later_format_is_refused(named: str, tmp_path: Path) -> Non
     with pytest.raises(ValueError, match=r"its table format is"):
         group_extents(pq.read_metadata(path))
     with pytest.raises(ValueError, match=r"its table format is"):
-        read_table(path)
+        read_table(path, schema)
 
 
 @given(st.lists(book_rows, min_size=1, max_size=4))

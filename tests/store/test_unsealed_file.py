@@ -99,9 +99,9 @@ def test_what_the_disk_lost_is_not_sealed(tmp_path: Path, spoil: bytes) -> None:
     file = written(tmp_path / "file")
     content = file.path.read_bytes()
     file.path.write_bytes(spoil + content[len(b"first") :])
-    with pytest.raises(WriteFailed, match="does not hold what was written to it") as told:
+    with pytest.raises(WriteFailed, match="does not hold what was written to it") as raised:
         file.seal()
-    assert not told.value.may_pass
+    assert not raised.value.may_pass
 
 
 def batch(count: int) -> pa.RecordBatch:
@@ -127,6 +127,6 @@ def test_each_batch_is_a_row_group_and_none_is_written_twice(
 def test_a_file_with_too_few_rows_is_not_sealed(tmp_path: Path) -> None:
     """Its footer has to say as many as were given to the segment."""
     file = table_file(tmp_path / "file", batch(3))
-    with pytest.raises(WriteFailed, match="it should hold 4 rows, and holds 3") as told:
+    with pytest.raises(WriteFailed, match="it should hold 4 rows, and holds 3") as raised:
         file.seal(4)
-    assert not told.value.may_pass
+    assert not raised.value.may_pass

@@ -54,11 +54,11 @@ class Tab:
     async def listen(self) -> None:
         """Until the tab is closed."""
         async for message in self.socket:
-            said = json.loads(message.data)
-            if "id" in said:
-                self._replies.pop(said["id"]).set_result(said)
+            answer = json.loads(message.data)
+            if "id" in answer:
+                self._replies.pop(answer["id"]).set_result(answer)
             else:
-                self._note(said["method"], said["params"])
+                self._note(answer["method"], answer["params"])
 
     def _note(self, method: str, params: dict[str, Any]) -> None:
         if method == "Network.requestWillBeSent":
@@ -83,18 +83,18 @@ class Tab:
         reply = asyncio.get_running_loop().create_future()
         self._replies[self._number] = reply
         await self.socket.send_json({"id": self._number, "method": method, "params": params})
-        said = await asyncio.wait_for(reply, _WAIT_S)
-        assert "error" not in said, said
-        found: dict[str, Any] = said["result"]
+        answer = await asyncio.wait_for(reply, _WAIT_S)
+        assert "error" not in answer, answer
+        found: dict[str, Any] = answer["result"]
         return found
 
     async def look(self, expression: str) -> Any:
         """The value of an expression of JavaScript. The page's own policy does not apply to it."""
-        said = await self.call(
+        answer = await self.call(
             "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
         )
-        assert "exceptionDetails" not in said, said
-        return said["result"].get("value")
+        assert "exceptionDetails" not in answer, answer
+        return answer["result"].get("value")
 
     async def until(self, expression: str) -> Any:
         """Wait until an expression is true; its value. While the page is loading, much is not defined yet."""

@@ -225,8 +225,8 @@ class Script:
                 bids, asks = exchange.texts()
                 if self.does("lie"):
                     bids["97.5"] = "1"
-                said = say(exchange.last - rng.choice((0, 0, 0, 1)), bids, asks, symbol)
-                yield StreamMessage(self.now_ns, rng.choice(sorted(self.open)), combined(said))
+                content = say(exchange.last - rng.choice((0, 0, 0, 1)), bids, asks, symbol)
+                yield StreamMessage(self.now_ns, rng.choice(sorted(self.open)), combined(content))
         if self.does("ask"):
             self.asked.append((self.now_ns + rng.randrange(SECOND), symbol, rng.choice((2, 5))))
             yield SnapshotRequested(self.now_ns, symbol, self.asked[-1][2])
@@ -256,10 +256,12 @@ class Script:
             yield Pulse(self.now_ns, pulse[1], pulse[2])
 
     def _answer(self, symbol: str, limit: int) -> TapeRecord:
-        said = self.exchanges[symbol].snapshot(limit)
+        content = self.exchanges[symbol].snapshot(limit)
         if self.does("stale"):
-            said = replace(said, last_id=max(0, said.last_id - self.rng.choice((1, 5, 50))))
-        payload = encode_depth(said)
+            content = replace(
+                content, last_id=max(0, content.last_id - self.rng.choice((1, 5, 50)))
+            )
+        payload = encode_depth(content)
         if self.does("garbage"):
             payload = self.rng.choice((b"<html>", UNOPENED))
         return DepthAnswer(self.now_ns, symbol, limit, payload)

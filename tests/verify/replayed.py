@@ -67,23 +67,31 @@ class ReplayedTape:
         connection: int = 1,
     ) -> ReplayedTape:
         pairs = list((bids or {}).items())
-        said = {"e": "depthUpdate", "E": last, "s": B, "U": first, "u": last, "b": pairs, "a": []}
-        self.say("ws", at, connection=connection, m=said)
+        message = {
+            "e": "depthUpdate",
+            "E": last,
+            "s": B,
+            "U": first,
+            "u": last,
+            "b": pairs,
+            "a": [],
+        }
+        self.say("ws", at, connection=connection, m=message)
         return self
 
     def answer(self, at: int, last: int, bids: dict[str, str], limit: int = 5) -> ReplayedTape:
-        said = {"lastUpdateId": last, "bids": list(bids.items()), "asks": [["101", "1"]]}
-        self.say("rest", at, symbol=B, limit=limit, m=said)
+        message = {"lastUpdateId": last, "bids": list(bids.items()), "asks": [["101", "1"]]}
+        self.say("rest", at, symbol=B, limit=limit, m=message)
         return self
 
     def top(self, at: int, last: int, bids: dict[str, str]) -> ReplayedTape:
-        said = {"lastUpdateId": last, "bids": list(bids.items()), "asks": [["101", "1"]]}
-        self.say("ws", at, connection=1, m={"stream": "b@depth20@100ms", "data": said})
+        message = {"lastUpdateId": last, "bids": list(bids.items()), "asks": [["101", "1"]]}
+        self.say("ws", at, connection=1, m={"stream": "b@depth20@100ms", "data": message})
         return self
 
     def ticker(self, at: int, last: int, bid: str) -> ReplayedTape:
-        said = {"u": last, "s": B, "b": bid, "B": "1", "a": "101", "A": "1"}
-        self.say("ws", at, connection=1, m={"stream": "b@bookTicker", "data": said})
+        message = {"u": last, "s": B, "b": bid, "B": "1", "a": "101", "A": "1"}
+        self.say("ws", at, connection=1, m={"stream": "b@bookTicker", "data": message})
         return self
 
     def asked(self, at: int) -> ReplayedTape:

@@ -88,8 +88,16 @@ class TimedTape(ReplayedTape):
         """An event."""
         time = int(Decimal(str(at if E is None else E)) * 1_000)
         pairs = list((bids or {}).items())
-        said = {"e": "depthUpdate", "E": time, "s": B, "U": first, "u": last, "b": pairs, "a": []}
-        self.say("ws", at, connection=connection, m=said)
+        message = {
+            "e": "depthUpdate",
+            "E": time,
+            "s": B,
+            "U": first,
+            "u": last,
+            "b": pairs,
+            "a": [],
+        }
+        self.say("ws", at, connection=connection, m=message)
         return self
 
     def snapshot(
@@ -99,8 +107,8 @@ class TimedTape(ReplayedTape):
         return self
 
     def unopened(self, at: float) -> TimedTape:
-        said = {"lastUpdateId": -1, "bids": [], "asks": []}
-        self.say("rest", at, symbol=B, limit=5, m=said)
+        message = {"lastUpdateId": -1, "bids": [], "asks": []}
+        self.say("rest", at, symbol=B, limit=5, m=message)
         return self
 
     def up(self, at: float, connection: int = 1) -> TimedTape:
@@ -117,14 +125,14 @@ class TimedTape(ReplayedTape):
     ) -> TimedTape:
         """Of `depth20`."""
         pairs = list(({"100": "1"} if bids is None else bids).items())
-        said = {"lastUpdateId": last, "bids": pairs, "asks": [["101", "1"]]}
-        self.say("ws", at, connection=connection, m={"stream": "b@depth20@100ms", "data": said})
+        message = {"lastUpdateId": last, "bids": pairs, "asks": [["101", "1"]]}
+        self.say("ws", at, connection=connection, m={"stream": "b@depth20@100ms", "data": message})
         return self
 
     def best(self, at: float, last: int, bid: str = "100", connection: int = 1) -> TimedTape:
         """Of `bookTicker`."""
-        said = {"u": last, "s": B, "b": bid, "B": "1", "a": "101", "A": "1"}
-        self.say("ws", at, connection=connection, m={"stream": "b@bookTicker", "data": said})
+        message = {"u": last, "s": B, "b": bid, "B": "1", "a": "101", "A": "1"}
+        self.say("ws", at, connection=connection, m={"stream": "b@bookTicker", "data": message})
         return self
 
     def ask(self, at: float) -> TimedTape:

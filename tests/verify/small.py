@@ -53,16 +53,16 @@ def top(
     last: int, bids: dict[str, str], asks: dict[str, str], at: int, connection: int = 1
 ) -> TapeRecord:
     """One message of `@depth20`."""
-    said = encode_top(TopLevels(BTC, last, levels(bids), levels(asks)))
-    payload = encode_combined("btcusdt@depth20@100ms", said)
+    content = encode_top(TopLevels(BTC, last, levels(bids), levels(asks)))
+    payload = encode_combined("btcusdt@depth20@100ms", content)
     return StreamMessage(at * SECOND, connection, payload)
 
 
 def ticker(last: int, bid: str | None, ask: str | None, at: int, connection: int = 1) -> TapeRecord:
     """One message of `@bookTicker`; every size is 1."""
     sides = [(float(price), 1.0) if price else None for price in (bid, ask)]
-    said = encode_ticker(BookTicker(BTC, last, sides[0], sides[1]))
-    payload = encode_combined("btcusdt@bookTicker", said)
+    content = encode_ticker(BookTicker(BTC, last, sides[0], sides[1]))
+    payload = encode_combined("btcusdt@bookTicker", content)
     return StreamMessage(at * SECOND, connection, payload)
 
 

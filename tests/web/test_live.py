@@ -280,7 +280,7 @@ async def test_many_books_are_looked_at_less_often() -> None:
         assert monotonic() - began_s > 1.9
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.long)])
 async def test_the_ladder_is_the_recorders_book(tmp_path: Path, workers: int) -> None:
     """Level by level, as of the update that it names: seen by the page, and read from the archive afterwards."""
     async with SimServer(Market((B, "ETHUSDT"), levels=100)) as exchange:

@@ -178,6 +178,7 @@ async def recorded(
         assert process.returncode == 0, err.decode()
 
 
+@pytest.mark.long
 async def test_a_running_recorder_is_seen_at_work(tmp_path: Path) -> None:
     """Data moves in the overview, in the ladder and in the heatmap; a lost connection shows red, and so does its gap."""
     market = Market(("BTCUSDT", "ETHUSDT"), levels=300)
@@ -211,6 +212,7 @@ async def test_a_running_recorder_is_seen_at_work(tmp_path: Path) -> None:
         )
 
 
+@pytest.mark.long
 async def test_names_that_are_markup_are_shown_as_text(tmp_path: Path) -> None:
     """In the table, in the filter, in the title and in the address: nothing runs, nothing is made of them."""
     async with (
@@ -230,6 +232,7 @@ async def test_names_that_are_markup_are_shown_as_text(tmp_path: Path) -> None:
         assert await tab.look("document.querySelectorAll('img').length") == 0
 
 
+@pytest.mark.long
 async def test_a_page_outlives_its_recorder(tmp_path: Path) -> None:
     """It says that what it shows is old, and asks again until there is a recorder."""
     async with SimServer(Market(("BTCUSDT",), levels=50)) as exchange, chromium() as tab:

@@ -8,6 +8,7 @@ import json
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -16,15 +17,19 @@ import numpy as np
 import pytest
 
 import booktape
+from booktape.reader.days import DAYS_MAX
 from booktape.reader.times import moment_us
 from booktape.web.recording import UNKNOWN, WAITING_MAX, RecordingAnswers
 from reader.day import write
 from reader.truth import moment
+from store.small_recording import record
+from support.oracle import SECOND, connected, rest, snapshot, start
 from web.asking import get, served
 
 pytestmark = pytest.mark.real_time
 
 SECONDS, CUTS = 120, (40, 80)
+SECOND_OF_1970, SECOND_OF_9998 = 10, 253_340_000_000
 
 
 @pytest.fixture(scope="module")
@@ -234,3 +239,31 @@ async def test_an_empty_archive_has_no_symbols(tmp_path: Path) -> None:
     (tmp_path / "snapshots").mkdir()
     async with page(tmp_path) as url:
         assert (await asked(url, "recording/overview"))["symbols"] == []
+
+
+async def test_a_row_is_found_over_thousands_of_years(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A clock was wrong, or a file is forged: few questions find the last row, and days have an end."""
+    for at in (SECOND_OF_1970, SECOND_OF_9998):
+        scenes = (connected(at, 1), rest(snapshot(10, {"100": "1"}, {"101": "1"}), at + 1))
+        opening = replace(start(format=2), received_ns=at * SECOND)
+        record(tmp_path / "data", scenes, opening=opening, tag="years")
+    count = 0
+    snapshots = booktape.Recording.snapshots
+
+    def counting(*arguments: Any, **options: Any) -> Any:
+        nonlocal count
+        count += 1
+        return snapshots(*arguments, **options)
+
+    monkeypatch.setattr(booktape.Recording, "snapshots", counting)
+    async with page(tmp_path / "data") as url:
+        (symbol,) = (await asked(url, "recording/overview"))["symbols"]
+        at_us = 9 * 10**15  # in 2255
+        found = await asked(
+            url, "recording/history", symbol="BTCUSDT", **{"from": at_us, "to": at_us + 1}
+        )
+    assert len(symbol["days"]) == DAYS_MAX
+    assert len(found["gaps"]) == 1
+    assert count < 30

@@ -56,6 +56,6 @@ def _reasons(body: bytes) -> str:
     try:
         reasons = json.loads(body)["reasons"]
         lines = [" ".join((each["detail"], *each["symbols"])) for each in reasons]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return body.decode(errors="replace") or "It answered with an error, and no more."
     return "\n".join(lines)

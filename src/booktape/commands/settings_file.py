@@ -11,7 +11,6 @@ A key is an option's name, `audit` or `rollover-at`. What the command line or th
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,7 +19,7 @@ from cyclopts.config import Dict
 
 from booktape import terminal
 from booktape.errors import UsageError
-from booktape.store.opening import open_file
+from booktape.store.toml_file import read_toml
 
 FILE: Final = Path("booktape.toml")
 _SYMBOLS: Final = "symbols"
@@ -49,13 +48,7 @@ def apply(app: App, command: tuple[str, ...], options: ArgumentCollection) -> No
 
 def _load() -> dict[str, Any]:
     """The section of `record`. Raises UsageError."""
-    try:
-        with open_file(FILE) as file:
-            found = tomllib.load(file).get("record", {})
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{FILE} is not TOML: {error}.") from error
-    except OSError as error:
-        raise UsageError(f"{FILE} cannot be read: {error.strerror}.") from error
+    found = read_toml(FILE).get("record", {})
     if not isinstance(found, dict):
         raise UsageError(
             f"{FILE}: record is no section. Write [record], then a line for each option."

@@ -15,10 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from booktape.descriptors import refuse_used_up
 from booktape.errors import UsageError
 from booktape.export.files import Outcome, Written
 from booktape.store.clearing import remove_own_folder
 from booktape.store.durable_files import disk_errors_named, make_folder, sync_path
+from booktape.store.opening import open_file
 
 _ABOUT: Final = "export.json"
 _TAKEN: Final = (errno.ENOTEMPTY, errno.EEXIST)
@@ -39,7 +41,8 @@ def known_export(out: Path, segment: str, request: Mapping[str, object]) -> Expo
     """What an earlier run has written. None if it has not. Raises UsageError for another request's."""
     about = out / segment / _ABOUT
     try:
-        found = json.loads(about.read_bytes())
+        with open_file(about) as file:
+            found = json.loads(file.read())
         files = found["files"]
         if found["request"] != request:
             raise UsageError(
@@ -48,7 +51,8 @@ def known_export(out: Path, segment: str, request: Mapping[str, object]) -> Expo
         return ExportedSegment(segment, len(files), sum(files.values()), was_there=True)
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        refuse_used_up(error)
         raise UsageError(f"{about} was not made by booktape. Choose another --out.") from error
 
 

@@ -117,23 +117,22 @@ def _record(inputs: Inputs, layout: Layout, segment_ns: int, advance: Advance) -
     begins_ns = min(track.begins_ns for track in inputs.tracks)
     start = replace(inputs.start, received_ns=begins_ns)
     tape = _NameOfTape()
-    with ThreadPoolExecutor(1, "booktape-store") as worker:
+    with ThreadPoolExecutor(1, "booktape-store") as worker, errors_as_damage(tape):
         session = RecordingSession(layout, Segment.at(begins_ns, _tag(inputs)), worker, start)
         answers, segments = _EarlyAnswers(session.books), 1
         ends_ns = segment_end_ns(begins_ns, segment_ns)
-        with errors_as_damage(tape):
-            for placed in interleave(inputs.tracks, advance):
-                tape.name = placed.tape
-                if placed.at_ns >= ends_ns:
-                    session.rotate(segment_start_ns(placed.at_ns, segment_ns))
-                    ends_ns = segment_end_ns(placed.at_ns, segment_ns)
-                    segments += 1
-                    _seal_ended(session)
-                session.handle(placed.record)
-                for answer in answers.due_after(placed.record):
-                    session.handle(answer)
-                _keep_pace(session)
-            session.end(STOPPED)
+        for placed in interleave(inputs.tracks, advance):
+            tape.name = placed.tape
+            if placed.at_ns >= ends_ns:
+                session.rotate(segment_start_ns(placed.at_ns, segment_ns))
+                ends_ns = segment_end_ns(placed.at_ns, segment_ns)
+                segments += 1
+                _seal_ended(session)
+            session.handle(placed.record)
+            for answer in answers.due_after(placed.record):
+                session.handle(answer)
+            _keep_pace(session)
+        session.end(STOPPED)
         _seal_ended(session)
     return segments
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from math import inf
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -13,7 +12,7 @@ from matplotlib.figure import Figure
 from booktape.errors import NotRecorded
 from booktape.plot import style
 from booktape.reader import Book, Recording
-from booktape.reader.raster import Floats
+from booktape.reader.raster import DRAWN_MAX, Floats, check_can_be_drawn
 from booktape.reader.time_range import coverage_of
 from booktape.reader.times import Moment
 from booktape.terminal import counted
@@ -45,11 +44,8 @@ def depth(
     book = rec.at(symbol, moment)
     if book.mid is None or book.spread is None:
         raise NotRecorded(f"{symbol} had only one side of the book then. Choose another time.")
+    check_can_be_drawn(symbol, book.bid_price[:1], book.ask_price[:1])
     reach = book.mid * (bps or max(_AUTO_BPS, _AUTO_SPREADS * book.spread / book.mid * 1e4)) / 1e4
-    if not 0 < reach < inf:
-        raise NotRecorded(
-            f"{symbol} had prices then that no picture can show. Choose another time."
-        )
     picture = style.figure(9, 5.2)
     axes = picture.add_subplot()
     handles = _draw(axes, book, book.mid - reach, book.mid + reach)
@@ -79,7 +75,7 @@ def _draw(axes: Axes, book: Book, low: float, high: float) -> list[Artist]:
 def _fill(axes: Axes, side: _Side) -> Artist:
     """Stairs from the best price to the edge: at each price the total size up to it."""
     within = np.abs(side.price - side.price[0]) <= abs(side.edge - side.price[0])
-    total = np.cumsum(side.size[within])
+    total = np.cumsum(np.minimum(side.size[within], DRAWN_MAX))
     prices = np.append(side.price[within], side.edge)
     totals = np.append(total, total[-1])
     axes.step(prices, totals, where="post", color=side.color, lw=1.2)

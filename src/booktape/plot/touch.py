@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from booktape.errors import NotRecorded
 from booktape.reader import Recording, Resampled
-from booktape.reader.raster import Floats
+from booktape.reader.raster import DRAWN_MAX, Floats, check_can_be_drawn
 from booktape.reader.time_range import TimeRange
 
 _DAY_US: Final = 86_400_000_000
@@ -33,7 +33,7 @@ class Touch:
     def read(cls, rec: Recording, stretch: TimeRange, levels: int = 0) -> Touch:
         """Best prices and horizons; with `levels` the columns of so many levels, for which all lists are decoded.
 
-        Raises NotRecorded if no book with two sides was known in this time.
+        Raises NotRecorded if no book with two sides was known in this time, or none that can be drawn.
         """
         rows = grid(rec, stretch, levels or None)
         if levels:
@@ -42,6 +42,7 @@ class Touch:
             schema = pa.schema([field for field in rows.schema if field.name in _NUMBERS])
             table = pa.Table.from_batches(rows.batches(_NUMBERS[1:]), schema)
         touch = cls({_AS_WIDE.get(n, n): _floats(table[n]) for n in table.schema.names}, levels)
+        check_can_be_drawn(stretch.symbol, touch["bid_px_00"], touch["ask_px_00"])
         if not np.isfinite(touch.mid).any():
             raise NotRecorded(
                 f"{stretch.symbol} had no book with two sides between {stretch.start:%H:%M:%S} "
@@ -61,8 +62,7 @@ class Touch:
     @property
     def mid(self) -> Floats:
         """Halfway between best bid and best ask."""
-        with np.errstate(over="ignore"):  # of 1e308 there is no mid that a picture could show
-            mid: Floats = (self["bid_px_00"] + self["ask_px_00"]) / 2
+        mid: Floats = (self["bid_px_00"] + self["ask_px_00"]) / 2
         return mid
 
     @property
@@ -74,6 +74,7 @@ class Touch:
     def total(self, name: str) -> Floats:
         """The sum of a column over all levels (`bid_sz`); NaN where there is no level."""
         values = np.stack([self[f"{name}_{level:02d}"] for level in range(self.levels)])
+        values = np.minimum(values, DRAWN_MAX)
         total: Floats = np.where(np.isfinite(values[0]), np.nansum(values, axis=0), np.nan)
         return total
 

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from booktape.core.events import Floats, Level
-from booktape.reader.raster import Prices, tick_of
+from booktape.reader.raster import DRAWN_MAX, DRAWN_MIN, Prices, tick_of
 
 LEVELS: Final = 25
 """The best levels of each side that are shown one by one."""
@@ -77,14 +77,16 @@ def _cells(price: Floats, size: Floats, prices: Prices | None) -> list[float]:
     cells = np.zeros(prices.bins)
     places = prices.cells(price)
     inside = (places >= 0) & (places < prices.bins)
-    np.add.at(cells, places[inside], size[inside])
+    np.add.at(cells, places[inside], np.minimum(size[inside], DRAWN_MAX))
     found: list[float] = cells.tolist()
     return found
 
 
 def _prices(bid: Floats, ask: Floats, reach_bps: int) -> Prices | None:
-    """The cells around the mid; None while a side is empty."""
+    """The cells around the mid; None while a side is empty, or its best price is none that can be drawn."""
     if not len(bid) or not len(ask):
+        return None
+    if min(bid[0], ask[0]) < DRAWN_MIN or max(bid[0], ask[0]) > DRAWN_MAX:
         return None
     tick = tick_of([bid[:LEVELS], ask[:LEVELS]])
     return Prices.around(bid[:1], ask[:1], tick, CELLS, float(reach_bps))

@@ -9,6 +9,9 @@ from typing import Final
 
 _DAY: Final = timedelta(days=1)
 
+DAYS_MAX: Final = 36_525
+"""A hundred years: a clock may have been wrong, or a file forged, so that a recording seems to last for thousands."""
+
 
 @dataclass(frozen=True, slots=True)
 class DayCoverage:
@@ -24,9 +27,9 @@ class DayCoverage:
 
 
 def days_between(first: datetime, last: datetime) -> list[date]:
-    """Every day, both ends included."""
-    count = (last.date() - first.date()).days + 1
-    return [first.date() + number * _DAY for number in range(count)]
+    """Every day, both ends included; of more than DAYS_MAX the last ones."""
+    count = min((last.date() - first.date()).days + 1, DAYS_MAX)
+    return [last.date() - number * _DAY for number in reversed(range(count))]
 
 
 def day_coverage(
@@ -34,8 +37,7 @@ def day_coverage(
 ) -> DayCoverage:
     """How much of a day was known: the recorded time minus the lost time."""
     begin = datetime(day.year, day.month, day.day, tzinfo=UTC)
-    # The last day of year 9999 has no day behind it.
-    start, end = max(first, begin), last if last.date() <= day else begin + _DAY
+    start, end = max(first, begin), min(last, begin + _DAY)
     if start >= end:
         return DayCoverage()
     gone = [max(0.0, (min(b, end) - max(a, start)).total_seconds()) for a, b in lost]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import IO, cast
+
 import pyarrow.parquet as pq
 
 from booktape.reader.archive_files import ArchiveFiles
@@ -33,7 +35,7 @@ def check_files(archive: ArchiveFiles) -> None:
             check_footer(pq.read_metadata(opened))
     for manifest in archive.manifests():
         with archive.skip_damaged(manifest.path), archive.open(manifest.path) as opened:
-            for name, seal in read_manifest(opened.read()).files.items():
+            for name, seal in read_manifest(cast("IO[bytes]", opened)).files.items():
                 path = f"{archive.root}/{name}"
                 if sizes.get(path, seal.bytes) != seal.bytes:
                     why = (

@@ -12,7 +12,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from booktape.errors import NotRecorded
+
 Floats = NDArray[np.float64]
+
+DRAWN_MIN: Final = 1e-100
+DRAWN_MAX: Final = 1e100
+"""Of prices beyond these there is no picture: what is computed from them may be 0, or more than the largest double,
+1.8e308. No market has such prices, but a forged message may. A larger size is drawn as DRAWN_MAX."""
+
+_DIGITS: Final = 1e-12
+"""No cell is smaller than this part of a price: its ends would be the same double."""
 
 _ROUND: Final = (1, 2, 5, 10)
 # Prices are decimals stored as doubles: 61222.1 / 0.1 is slightly below 612221.
@@ -30,8 +40,9 @@ class Prices:
     @classmethod
     def between(cls, low: float, high: float, tick: float, bins: int) -> Prices:
         """About `bins` cells from `low` to `high`, none smaller than `tick`."""
-        # What rounds to no number at all (5e-324) is one cell.
-        step = max(round_up(max((high - low) / bins, float_info.min)), tick)
+        # What rounds to no number at all (5e-324) is one cell. Of a crossed book `high` may be below `low`.
+        smallest = max(_DIGITS * abs(low), _DIGITS * abs(high), float_info.min)
+        step = max(round_up(max((high - low) / bins, smallest)), tick)
         first = floor(low / step + _HAIR)
         return cls(first * step, step, max(1, ceil(high / step - _HAIR) - first))
 
@@ -58,9 +69,9 @@ class Prices:
 
     def cells(self, prices: Floats) -> NDArray[np.int64]:
         """The cell of each price; prices outside have numbers below 0, or `bins` and more."""
-        found: NDArray[np.int64] = np.floor((prices - self.low) / self.step + _HAIR).astype(
-            np.int64
-        )
+        # Prices far outside would have numbers that no integer holds. NaN, of a forged file, is outside too.
+        near = np.fmin(np.fmax(prices, self.low - self.step), self.high + self.step)
+        found: NDArray[np.int64] = np.floor((near - self.low) / self.step + _HAIR).astype(np.int64)
         return found
 
 
@@ -70,6 +81,15 @@ def round_up(value: float) -> float:
     found = next(factor for factor in _ROUND if factor * power >= value * (1 - 1e-9))
     # Not 0.30000000000000004 for three tenths.
     return float(f"{found * power:.12g}")
+
+
+def check_can_be_drawn(symbol: str, bid: Floats, ask: Floats) -> None:
+    """Raises NotRecorded if any of these best prices is one that no picture can show. NaN: there is none."""
+    prices = np.concatenate([bid, ask])
+    if ((prices < DRAWN_MIN) | (prices > DRAWN_MAX)).any():
+        raise NotRecorded(
+            f"{symbol} had prices then that no picture can show. Choose another time."
+        )
 
 
 def tick_of(columns: list[Floats]) -> float:
@@ -86,7 +106,7 @@ def paint(batch: pa.RecordBatch, prices: Prices) -> Floats:
         column = batch.column(f"{side}_price")
         rows = pc.list_parent_indices(column).to_numpy()
         cells = prices.cells(flat(column))
-        sizes = flat(batch.column(f"{side}_size"))
+        sizes = np.minimum(flat(batch.column(f"{side}_size")), DRAWN_MAX)
         inside = (cells >= 0) & (cells < prices.bins)
         np.add.at(grid, (rows[inside], cells[inside]), sizes[inside])
     grid[batch.column("epoch").is_null().to_numpy(zero_copy_only=False)] = np.nan

@@ -18,7 +18,7 @@ def sealed_tables(archive: ArchiveFiles, name: str) -> Iterator[pa.Table]:
     for file in archive.tables(name):
         found = schema.empty_table()
         with archive.skip_damaged(file.path), archive.open(file.path) as opened:
-            found = read_table(opened).select(schema.names).cast(schema)
+            found = read_table(opened, schema)
         yield found
 
 

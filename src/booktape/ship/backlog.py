@@ -75,7 +75,7 @@ def _waiting(layout: Layout, segment: Segment) -> Waiting:
     tape = layout.tape(segment).stat()
     try:
         with open_file(layout.manifest(segment)) as file:
-            size = sum(each.bytes for each in read_manifest(file.read()).files.values())
+            size = sum(each.bytes for each in read_manifest(file).files.values())
     except (OSError, ValueError):
         size = tape.st_size
     return Waiting(size, tape.st_mtime)

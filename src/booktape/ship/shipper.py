@@ -250,7 +250,7 @@ class Shipper:
         path = self._layout.manifest(segment)
         try:
             with open_file(path) as file:
-                manifest = read_manifest(file.read())
+                manifest = read_manifest(file)
         except (OSError, ValueError) as error:
             refuse_used_up(error)
             raise DamagedArchive(f"{path} cannot be read: {error}.") from error

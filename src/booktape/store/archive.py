@@ -48,6 +48,7 @@ from booktape.store.lock import lock_directory
 from booktape.store.opening import open_file
 from booktape.store.patience import Stopped, never
 from booktape.store.recovery import Recovered, recover
+from booktape.store.schema import GAPS
 from booktape.store.session import RecordingSession
 from booktape.store.tape_reader import errors_as_damage, read_ends, read_format
 
@@ -210,7 +211,7 @@ class Archive:
         """The same, advanced to the last epoch in the gaps: each closed gap was followed by an epoch."""
         for path in sorted((self._layout.root / "gaps").glob(f"*/*{TABLE}")):
             with _skip_unreadable(path):
-                for row in read_table(path).to_pylist():
+                for row in read_table(path, GAPS).to_pylist():
                     closed = row["symbol"] == symbol and row["end_time"]
                     if closed and row["epoch"] >= (found.epoch if found else 0):
                         first = row["epoch"] + 1, row["next_update_id"], row["end_time"]

@@ -17,7 +17,11 @@ from booktape.store.schema import SNAPSHOTS, SNAPSHOTS_1, TABLE_FORMAT, TABLE_FO
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _VALUE_BYTES: Final = 8  # of a number, a time, or the place of a text
-_NO_TIME: Final = "its times are not all within the years 1 to 9999"
+_FIRST_TIME: Final = datetime(2, 1, 1, tzinfo=UTC)
+_LAST_TIME: Final = datetime(9999, 1, 1, tzinfo=UTC)
+"""Python's times are in the years 1 to 9999. With a year less at each end, durations can be added."""
+
+_NO_TIME: Final = "its times are not all within the years 2 to 9998"
 _OBJECT_BYTES: Final = 64  # of one value, once it is a Python object
 
 
@@ -79,35 +83,37 @@ def snapshots_schema(metadata: pq.FileMetaData) -> pa.Schema:
     return SNAPSHOTS if table_format(metadata) > 1 else SNAPSHOTS_1
 
 
-def read_table(source: Any) -> pa.Table:  # noqa: ANN401 whatever pyarrow opens
-    """All of a small table (gaps, checks, notes). Raises ValueError if it is too large to be booktape's.
+def read_table(source: Any, schema: pa.Schema) -> pa.Table:  # noqa: ANN401 whatever pyarrow opens
+    """All of a small table (gaps, checks, notes), with the columns of this schema.
+
+    Raises ValueError, and what pyarrow raises, if it has others, or is too large to be booktape's.
 
     Its rows become Python objects, so each value counts as one. Texts are read as a dictionary first, because
     one long text can stand in a million rows.
     """
     file = open_parquet(source)
-    schema, metadata = file.schema_arrow, file.metadata
+    stored, metadata = file.schema_arrow, file.metadata
+    if missing := set(schema.names) - set(stored.names):
+        raise ValueError(f"it has no column {min(missing)}")
     groups = map(metadata.row_group, range(metadata.num_row_groups))
     values = sum(
         group.column(number).num_values for group in groups for number in range(group.num_columns)
     )
     _check_table(values * _OBJECT_BYTES)
-    texts = [field.name for field in schema if pa.types.is_string(field.type)]
+    texts = [field.name for field in stored if pa.types.is_string(field.type)]
     table = pq.ParquetFile(source, read_dictionary=texts).read(use_threads=False)
     _check_table(sum(_text_bytes(chunk) for name in texts for chunk in table[name].chunks))
-    for field in schema:
+    for field in stored:
         if pa.types.is_timestamp(field.type):
             _check_times(table[field.name].cast(pa.int64()))
-    return table.cast(schema)
+    return table.select(schema.names).cast(schema)
 
 
 def _check_times(moments_us: pa.ChunkedArray[Any]) -> None:
     found: Any = pc.min_max(moments_us).as_py()
     for moment_us in filter(None, found.values()):
-        try:
-            _EPOCH + timedelta(microseconds=moment_us)
-        except OverflowError as error:
-            raise ValueError(_NO_TIME) from error
+        if not _microseconds(_FIRST_TIME) <= moment_us < _microseconds(_LAST_TIME):
+            raise ValueError(_NO_TIME)
 
 
 def _check_table(decoded_bytes: int) -> None:
@@ -143,10 +149,12 @@ def _extent(number: int, group: pq.RowGroupMetaData) -> GroupExtent:
     }
     try:
         times = _range(statistics["receive_time"])
-        if (exchange := statistics["event_time"]) and exchange.has_min_max:
-            _range(exchange)  # raises for a time that is no datetime
+        exchange = statistics["event_time"]
+        all_times = (*times, *(_range(exchange) if exchange and exchange.has_min_max else ()))
     except OverflowError as error:
-        raise ValueError(_NO_TIME) from error
+        raise ValueError(_NO_TIME) from error  # it is no datetime
+    if not all(_FIRST_TIME <= time < _LAST_TIME for time in all_times):
+        raise ValueError(_NO_TIME)
     return GroupExtent(
         number,
         group.num_rows,

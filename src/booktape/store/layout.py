@@ -34,6 +34,9 @@ message of 32 MiB in base64, or the checkpoint of a symbol with 128 MiB of decod
 GROUP_BYTES_MAX: Final = 1 << 30
 """The largest row group of a table, decoded, that is read. booktape writes 96 MiB, or one row more."""
 
+MANIFEST_BYTES_MAX: Final = 16 << 20
+"""The longest manifest that is read. That of a segment with 1,400 symbols has 0.4 MB."""
+
 NAME_BYTES_MAX: Final = 255
 """The longest name of a file or a folder, on nearly every file system."""
 

@@ -16,14 +16,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import msgspec
 from msgspec import Struct
 
 from booktape.store.clearing import remove_unsealed
 from booktape.store.durable_files import disk_errors_named, make_folder, sync_path
-from booktape.store.layout import Layout, Segment
+from booktape.store.layout import MANIFEST_BYTES_MAX, Layout, Segment
 from booktape.store.unsealed_file import FileSeal, UnsealedFile
 
 
@@ -52,8 +52,11 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
     files: dict[str, SealedFile]
 
 
-def read_manifest(content: bytes) -> Manifest:
-    """Decode a manifest. Raises ValueError for anything else."""
+def read_manifest(file: IO[bytes]) -> Manifest:
+    """Decode a manifest. Raises ValueError for anything else, OSError."""
+    content = file.read(MANIFEST_BYTES_MAX + 1)
+    if len(content) > MANIFEST_BYTES_MAX:
+        raise ValueError(f"it is no manifest: it has more than {MANIFEST_BYTES_MAX >> 20} MiB")
     try:
         return msgspec.json.decode(content, type=Manifest)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

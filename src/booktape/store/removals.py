@@ -91,7 +91,7 @@ def remove_segment(layout: Layout, segment: Segment, removal: Removal) -> None:
     """
     manifest = layout.manifest(segment)
     with disk_errors_named(manifest), open_file(manifest) as file:
-        names = read_manifest(file.read()).files
+        names = read_manifest(file).files
     _write(layout.removal(segment), removal)
     tape = layout.tape(segment)
     files = [layout.root / name for name in names if layout.is_file_of(name, segment)]

@@ -129,7 +129,7 @@ def _read(path: Path, schema: pa.Schema) -> list[Row]:
         wrong = schema_error(file.schema_arrow, schema)
         if wrong:
             raise ValueError(wrong)
-    table = read_table(path)
+    table = read_table(path, schema)
     columns = []
     for column in table.columns:
         plain = column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from booktape.descriptors import refuse_used_up
 from booktape.store.layout import (
+    MANIFEST_BYTES_MAX,
     TABLE,
     TAPE,
     Layout,
@@ -235,8 +236,7 @@ def _read_manifest(
         found.different(where, "is missing: it is unknown which files were sealed")
         return None
     try:
-        with open_file(root / where) as file:
-            manifest = json.loads(file.read())
+        manifest = json.loads(_content(root / where))
         segment, seals = manifest["segment"], manifest["files"]
         if segment == files.segment.name and isinstance(seals, dict):
             return _of_its_segment(seals, files.segment, where, found)
@@ -253,6 +253,15 @@ def _check_is_that_of(removed: Removed, root: Path, where: str, found: Findings)
     if digest != removed.manifest_sha256:
         what = "is not the manifest that was there when the tape was removed"
         found.different(where, what, expected=removed.manifest_sha256, stored=digest)
+
+
+def _content(manifest: Path) -> bytes:
+    """Raises ValueError for one that is too long, OSError."""
+    with open_file(manifest) as file:
+        content = file.read(MANIFEST_BYTES_MAX + 1)
+    if len(content) > MANIFEST_BYTES_MAX:
+        raise ValueError(f"it has more than {MANIFEST_BYTES_MAX >> 20} MiB")
+    return content
 
 
 def _of_its_segment(

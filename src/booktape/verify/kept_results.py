@@ -14,15 +14,27 @@ from collections import Counter
 from dataclasses import asdict
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from booktape.descriptors import refuse_used_up
 from booktape.store.durable_files import disk_errors_named
 from booktape.store.layout import Layout
+from booktape.store.opening import open_file
 from booktape.verify.files import SegmentFiles
 from booktape.verify.findings import Counts, Finding, Findings, Kind
 from booktape.verify.model.replay import SegmentEdge
 from booktape.verify.segment import SegmentResult
 from booktape.version import VERSION
+
+_NO_RESULT: Final = (
+    OSError,
+    ValueError,
+    ArithmeticError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    RecursionError,
+)
 
 
 class KeptResults:
@@ -39,11 +51,12 @@ class KeptResults:
         name = files.segment.name
         self._seen[name] = self._key(files)
         try:
-            kept = json.loads(self._path(name).read_bytes(), object_hook=_decimal)
+            with open_file(self._path(name)) as file:
+                kept = json.loads(file.read(), object_hook=_decimal)
             if kept["of"] == self._seen[name]:
                 return _read(files, kept["result"])
-        except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
-            pass  # not there, or no result of ours: it is made again
+        except _NO_RESULT as error:
+            refuse_used_up(error)  # else it is not there, or no result of ours: it is made again
         return None
 
     def store(self, files: SegmentFiles, result: SegmentResult) -> None:

@@ -30,7 +30,7 @@ from booktape.errors import DamagedFile, NotRecorded, TapesRemoved, UsageError
 from booktape.reader import Coverage, Gap, Recording, Snapshots
 from booktape.reader.book_view import REACHES_BPS, BookView, view_book
 from booktape.reader.days import day_coverage, days_between
-from booktape.reader.raster import Prices, paint, tick_of
+from booktape.reader.raster import Prices, check_can_be_drawn, paint, tick_of
 from booktape.reader.time_range import TimeRange
 from booktape.reader.times import moment_at, moment_us
 from booktape.version import VERSION
@@ -66,6 +66,7 @@ _TOUCH: Final = MappingProxyType(
 )
 """The lines of a picture, and the column of each."""
 _NEEDED: Final = ("epoch", "bid_price", "bid_size", "ask_price", "ask_size")
+_TIME: Final = ("receive_time",)
 _LOOK_BACK: Final = (timedelta(seconds=10), timedelta(minutes=5), timedelta(hours=2))
 _DAY: Final = timedelta(days=1)
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -197,13 +198,17 @@ class RecordingAnswers:
             found = self._last_in(own.symbol, after - length, after)
             if found is not None:
                 return found
-        # A book that was quiet for hours: day by day.
-        end = after - _LOOK_BACK[-1]
+        # A book that was quiet for hours: only times are read, of a time that doubles.
+        end, length = after - _LOOK_BACK[-1], _DAY
         while end > own.first:
-            found = self._last_in(own.symbol, end - _DAY, end)
-            if found is not None:
-                return found
-            end -= _DAY
+            length = min(length, end - own.first)
+            times = self._recording.snapshots(own.symbol, end - length, end).batches(_TIME)
+            last_us = [
+                _time_us(batch.slice(batch.num_rows - 1)) for batch in times if batch.num_rows
+            ]
+            if last_us:
+                return self._last_in(own.symbol, moment_at(last_us[-1]), moment_at(last_us[-1] + 1))
+            end, length = end - length, 2 * length
         return None
 
     def _last_in(self, symbol: str, start: datetime, end: datetime) -> pa.RecordBatch | None:
@@ -235,6 +240,7 @@ class RecordingAnswers:
             for name, column in _TOUCH.items():
                 touch[name][places] = batch.column(column).to_numpy(zero_copy_only=False)
         ticks = [touch["bid"], touch["ask"], *stretch.some_prices(self._recording, since)]
+        check_can_be_drawn(own.symbol, touch["bid"], touch["ask"])
         return {
             "symbol": own.symbol,
             "from_us": moment_us(stretch.start),

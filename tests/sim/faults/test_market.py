@@ -190,10 +190,12 @@ async def test_the_clock_steps(by_s: float) -> None:
 
 def test_without_faults_the_market_is_as_it_always_was() -> None:
     """Not a byte differs, also where a huge event will come later."""
-    plain, told = market(slots=None), market(slots=None)
-    told.apply_faults(MarketFaults.of(Huge("BTCUSDT", 99.0), requests.stale(Attempts(), events=5)))
+    plain, faulty = market(slots=None), market(slots=None)
+    faulty.apply_faults(
+        MarketFaults.of(Huge("BTCUSDT", 99.0), requests.stale(Attempts(), events=5))
+    )
     for _ in range(50):
-        mine, theirs = ([m.event for m in source.advance()] for source in (plain, told))
+        mine, theirs = ([m.event for m in source.advance()] for source in (plain, faulty))
         assert mine == theirs
 
 
@@ -217,5 +219,5 @@ def test_a_recording_takes_no_market_faults(fault: Fault, tmp_path: Path) -> Non
 
 def test_a_symbol_that_is_gone_stays_gone_through_a_halt() -> None:
     """Of two statuses the final one counts."""
-    told = MarketFaults((Delist("A", 1), Halt("A", 0, 9)))
-    assert [told.status("A", now_s) for now_s in (0.5, 5)] == ["HALT", "DELISTED"]
+    scripted = MarketFaults((Delist("A", 1), Halt("A", 0, 9)))
+    assert [scripted.status("A", now_s) for now_s in (0.5, 5)] == ["HALT", "DELISTED"]

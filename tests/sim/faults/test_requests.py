@@ -176,8 +176,8 @@ def test_a_stale_snapshot_within_a_slot_forgets_that_slot_too() -> None:
 def test_rest_errors_come_in_turn() -> None:
     """500, 503, 429, half a body, 418; what has no symbol gets them too."""
     errors = requests.rest_error(Attempts())
-    told = [errors.outcome(Attempt("rest", number, 0)) for number in range(6)]
-    assert [getattr(reply, "status", None) for reply in told] == [500, 503, 429, None, 418, 500]
+    replies = [errors.outcome(Attempt("rest", number, 0)) for number in range(6)]
+    assert [getattr(reply, "status", None) for reply in replies] == [500, 503, 429, None, 418, 500]
     assert errors.outcome(Attempt("ws", 0, 0)) is None
 
 

@@ -22,10 +22,10 @@ STREAMS = BTC, ETH, DEPTH20, TICKER
 
 def heard(visitor: Visitor, after_s: float, before_s: float = 1e9) -> Counter[str]:
     """How many messages of each stream came between these times."""
-    said = zip(visitor.messages, visitor.arrived_s, strict=True)
+    arrivals = zip(visitor.messages, visitor.arrived_s, strict=True)
     return Counter(
         next(stream for stream in STREAMS if f'"{stream}"'.encode() in message)
-        for message, at_s in said
+        for message, at_s in arrivals
         if after_s < at_s < before_s
     )
 

@@ -124,8 +124,8 @@ class Listener:
             assert tuple(shown) == best(true, 20)
         else:
             bids, asks = best(texts(self.tickers.book(self.symbol, message["u"], counting)), 1)
-            told = decimals([[message["b"], message["B"]], [message["a"], message["A"]]])
-            assert dict(told) == (bids or NOTHING) | (asks or NOTHING)
+            levels = decimals([[message["b"], message["B"]], [message["a"], message["A"]]])
+            assert dict(levels) == (bids or NOTHING) | (asks or NOTHING)
 
 
 def best(sides: tuple[Levels, Levels], count: int) -> tuple[Levels, Levels]:
@@ -150,7 +150,7 @@ def test_every_message_is_true_at_the_id_it_names(name: str) -> None:
     truth = market.truth()
     # One for each way of asking: within a slot their ids do not ascend together.
     listeners = {one: Listener(market, market.truth(), market.truth(), one) for one in SYMBOLS}
-    counting, said = dict.fromkeys(SYMBOLS, 0), 0
+    counting, compared = dict.fromkeys(SYMBOLS, 0), 0
     for slot in range(SLOTS):
         end_s = (slot + 1) * SLOT_MS / 1_000
         for symbol in SYMBOLS:
@@ -172,8 +172,8 @@ def test_every_message_is_true_at_the_id_it_names(name: str) -> None:
             assert status == "TRADING" or status not in {*NO_MARKET_DATA, "DELISTED"}
             assert raw.get("E", START_US + end_s * 10**6) == START_US + round(end_s * 10**6)
             listeners[symbol].hear(raw, end_s, counting[symbol])
-            said += 1
-    assert said > 200
+            compared += 1
+    assert compared > 200
     if name == "none" or "HALT" in name or "CANCEL_ONLY" in name:
         assert not any(listener.renewed for listener in listeners.values())
 
@@ -199,9 +199,9 @@ def test_what_no_market_data_showed_is_remembered(shown: Any) -> None:
     for slot in range(10, SLOTS):
         time_us = START_US + slot * SLOT_MS * 1_000
         reached = truth.reached("FTMUSDT", time_us + 50_000)
-        told = [event.last_id for event in events if event.event_time_us <= time_us]
+        sent = [event.last_id for event in events if event.event_time_us <= time_us]
         hidden = [one.last_id for one in unsent if one.time_us <= time_us]
-        assert reached.update_id == max(told + hidden)
+        assert reached.update_id == max(sent + hidden)
         assert not reached.counting
 
 

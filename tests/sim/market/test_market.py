@@ -25,8 +25,8 @@ def raw(event: Any) -> dict[str, Any]:
 
 
 def played(market: TracedMarket, slots: int) -> list[DepthEvent]:
-    said = (message.event for _ in range(slots) for message in market.advance())
-    return [event for event in said if event]
+    events = (message.event for _ in range(slots) for message in market.advance())
+    return [event for event in events if event]
 
 
 @pytest.mark.parametrize("symbol", SYMBOLS)

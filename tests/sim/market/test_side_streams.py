@@ -53,20 +53,20 @@ def touch(book: TrueBook) -> tuple[Level, Level]:
 def test_partial_depth_is_the_top_of_the_book_after_the_event_behind_it(symbol: str) -> None:
     """Its id is that event's last one, its levels the truth's best, whatever was asked meanwhile."""
     market, truth = watched(symbol)
-    told = 0
+    compared = 0
     for slot in range(120):
         if slot % 3 == 0:
             market.depth(symbol, 100, 0.5)
         messages = list(market.advance())
-        tops = [said for said in side_messages(messages) if isinstance(said, TopLevels)]
+        tops = [content for content in side_messages(messages) if isinstance(content, TopLevels)]
         assert bool(tops) == bool(messages), "with each event, and never without one"
         for top, levels in zip(tops, PARTIAL_LEVELS, strict=False):
             assert isinstance(messages[-1].event, DepthEvent)
             assert top.last_id == messages[-1].event.last_id
             book = truth.book(symbol, top.last_id)
             assert (top.bids, top.asks) == (book.bids[:levels], book.asks[:levels])
-            told += 1
-    assert told >= 3 * 10
+            compared += 1
+    assert compared >= 3 * 10
 
 
 @pytest.mark.parametrize("symbol", SYMBOLS)
@@ -79,28 +79,28 @@ def test_a_ticker_is_sent_for_every_id_at_which_the_touch_changed(symbol: str) -
         if slot % 3 == 0:
             market.depth(symbol, 100, 0.5)
         messages = list(market.advance())
-        told = {
+        tickers = {
             s.update_id: (s.bid, s.ask)
             for s in side_messages(messages)
             if isinstance(s, BookTicker)
         }
-        assert list(told) == sorted(told)
+        assert list(tickers) == sorted(tickers)
         for update_id in range(last + 1, market.update_id(symbol) + 1):
             now = touch(truth.book(symbol, update_id))
-            assert told.pop(update_id, before) == now
+            assert tickers.pop(update_id, before) == now
             inside += now != before and update_id != market.update_id(symbol)
             before = now
-        assert not told
+        assert not tickers
         last = market.update_id(symbol)
     assert inside or symbol not in {"BTCUSDT", "ETHUSDT"}
 
 
 def test_witnesses_change_no_byte_of_the_depth_stream() -> None:
     """A subscription changes no event; a stream without one is not sent."""
-    told, plain = TracedMarket(SYMBOLS, 6, levels=40), TracedMarket(SYMBOLS, 6, levels=40)
-    told.want(set().union(*map(every_stream, SYMBOLS)))
+    watched, plain = TracedMarket(SYMBOLS, 6, levels=40), TracedMarket(SYMBOLS, 6, levels=40)
+    watched.want(set().union(*map(every_stream, SYMBOLS)))
     for _ in range(60):
-        events = [m for m in told.advance() if m.event]
+        events = [m for m in watched.advance() if m.event]
         alone = plain.advance()
         assert not side_messages(list(alone))
         assert [m.payload(Encoding(combined=True, microseconds=True)) for m in events] == [
@@ -121,9 +121,9 @@ def test_only_wanted_witnesses_are_sent_from_when_they_are_wanted() -> None:
 def test_the_recorder_reads_what_the_exchange_writes() -> None:
     """Wrapped, each message comes back as the noun it was made from."""
     source, _ = watched("BTCUSDT")
-    said = [m for _ in range(20) for m in source.advance() if isinstance(m, MarketMessage)]
-    assert {type(m.content) for m in said} == {DepthEvent, TopLevels, BookTicker}
-    for message in said:
+    messages = [m for _ in range(20) for m in source.advance() if isinstance(m, MarketMessage)]
+    assert {type(m.content) for m in messages} == {DepthEvent, TopLevels, BookTicker}
+    for message in messages:
         if message.stream in {TOP, TICKER}:
             payload = message.payload(Encoding(combined=True, microseconds=False))
             assert decode_event(payload) == message.content
@@ -147,12 +147,12 @@ def _follow(book: Naive, messages: list[dict[str, Any]]) -> dict[str, int]:
     """How often each witness was compared; all were right."""
     compared, top, ticker = {"top": 0, "ticker": 0}, {}, None
     for message in messages:
-        said = message["data"]
+        content = message["data"]
         if message["stream"] == TOP:
-            top = said
+            top = content
         elif message["stream"] == TICKER:
-            ticker = said
-        elif book.apply(said):
+            ticker = content
+        elif book.apply(content):
             bids, asks = sorted(book.bids.items(), reverse=True), sorted(book.asks.items())
             assert top["lastUpdateId"] == book.id
             assert (bids[:20], asks[:20]) == (decimals(top["bids"]), decimals(top["asks"]))

@@ -7,8 +7,9 @@ import gzip
 import itertools
 import json
 import math
+import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,18 +29,21 @@ from booktape.core.tape_records import (
     SymbolListing,
     TapeRecord,
 )
-from booktape.errors import DamagedFile, DamagedTape, UsageError
+from booktape.errors import DamagedArchive, DamagedFile, UsageError
 from booktape.reconstruct import Reconstruction
 from booktape.sim.messages import Encoding, depth_stream
+from booktape.sim.replay import tapes
 from booktape.sim.replay.source import ReplaySource
 from booktape.sim.replay.tapes import PlayedRecording
 from booktape.sim.server.server import SimServer
+from booktape.store.layout import TAPE
 from booktape.store.tape_codec import decode_record
 from booktape.store.tape_reader import read_lines
 from booktape.store.tape_writer import TapeWriter
 from booktape.wire.exchange_info import SymbolInfo
 from sim.visitor import Naive, Visit, texts, visit
 from support.truth import TracedMarket
+from verify.small import build, edit_tape, sealed
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -285,10 +289,10 @@ def test_what_workers_recorded_side_by_side_is_played_at_the_same_time(tmp_path:
         recorder.checkpoint().connected().events(5)
         after = (f"20261122T100000.00000{number}Z-aw{number}",)
         recorder.tape(folder / f"20261122T110000.00000{number}Z-aw{number}.jsonl.zst", after=after)
-    playback, told = ReplaySource(tmp_path), []
+    playback, sent = ReplaySource(tmp_path), []
     while (due_s := playback.due_s()) is not None:
-        told += [(due_s, message.stream.partition("@")[0]) for message in playback.advance()]
-    assert told == [
+        sent += [(due_s, message.stream.partition("@")[0]) for message in playback.advance()]
+    assert sent == [
         (slot / 10, symbol) for slot in range(1, 11) for symbol in ("btcusdt", "ethusdt")
     ]
     for recorder in recorders:
@@ -488,14 +492,28 @@ def test_what_is_no_recording_is_the_users_mistake(tmp_path: Path, name: str) ->
 # Named by hand: gzip writes the second of the day into its header, and ids must not change.
 @pytest.mark.parametrize(
     "content",
-    [b"not gzip", gzip.compress(b"[1]\n"), gzip.compress(b"{}")[:-4]],
-    ids=["no gzip", "no object", "cut"],
+    [
+        *(b"not gzip", gzip.compress(b"[1]\n"), gzip.compress(b"{}")[:-4]),
+        gzip.compress(b"[" * 10_000),
+    ],
+    ids=["no gzip", "no object", "cut", "nested"],
 )
 def test_a_broken_capture_is_reported_as_broken(tmp_path: Path, content: bytes) -> None:
     """Whatever is wrong with the file, one typed error names it."""
     path = tmp_path / "a.jsonl.gz"
     path.write_bytes(content)
-    with pytest.raises(DamagedTape, match="is not a capture"):
+    with pytest.raises(DamagedArchive, match="is not a capture"):
+        ReplaySource(path)
+
+
+def test_a_capture_of_one_endless_line_is_reported_as_broken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some kilobytes on the disk can be gigabytes in memory: no more is read than the longest line."""
+    monkeypatch.setattr(tapes, "LINE_BYTES_MAX", 1_000)
+    path = tmp_path / "a.jsonl.gz"
+    path.write_bytes(gzip.compress(b" " * 1_001))
+    with pytest.raises(DamagedArchive, match="a line has more than"):
         ReplaySource(path)
 
 
@@ -506,7 +524,7 @@ def test_a_tape_without_its_first_line_is_reported_as_broken(tmp_path: Path) -> 
     writer.write(Connected(0, 0, ("BTCUSDT",)))
     writer.write(SegmentEnd(0, STOPPED))
     writer.seal()
-    with pytest.raises(DamagedTape, match=r"a\.jsonl\.zst does not begin with a start record"):
+    with pytest.raises(DamagedArchive, match=r"a\.jsonl\.zst does not begin with a start record"):
         ReplaySource(path)
 
 
@@ -527,3 +545,60 @@ def test_a_damaged_tape_ends_where_the_damage_begins(tmp_path: Path) -> None:
     assert file.path == str(path)
     assert "line 21" in file.why
     assert playback.depth("BTCUSDT", 5000, 0)
+
+
+def test_what_is_no_file_is_like_a_damaged_tape(tmp_path: Path) -> None:
+    """A FIFO in the place of one tape hides no other; of an archive that has nothing else it is damage: exit 1."""
+    root = tmp_path / "archive"
+    build(root)
+    first, *others = sealed(root, "tape")
+    first.unlink()
+    os.mkfifo(first)
+    named: list[DamagedFile] = []
+    source = ReplaySource(root, named.append)
+    while source.due_s() is not None:
+        source.advance()
+    assert [file.path for file in named] == [str(first)]
+    for tape in others:
+        tape.unlink()
+    with pytest.raises(DamagedArchive, match="it is not a regular file") as raised:
+        ReplaySource(root)
+    assert raised.value.exit_code == 1
+    with pytest.raises(UsageError, match="is neither a tape"):
+        ReplaySource(first)
+
+
+def test_tapes_that_continue_each_other_in_a_circle_are_played(tmp_path: Path) -> None:
+    """They are forged, and each is played nevertheless."""
+    root = tmp_path / "archive"
+    build(root)
+    first, second, *_ = sealed(root, "tape")
+    edit_tape(first, lambda lines: lines[0].update(continues=[second.name.removesuffix(TAPE)]))
+    played = {played.tape for played in PlayedRecording(root, print).records()}
+    assert len(played) == len(sealed(root, "tape"))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda lines: lines[1].update(state="no state"),
+        lambda lines: lines[1].update(received_ns=10**400),
+        lambda lines: lines.append(lines[-3] | {"received_ns": -1}),
+    ],
+    ids=["a state that is none", "a time without measure", "a time before 1970"],
+)
+def test_a_tape_that_no_recorder_wrote_hides_no_other(
+    tmp_path: Path, change: Callable[[list[dict[str, Any]]], None]
+) -> None:
+    """It is named once and ends there; those after it are played."""
+    root = tmp_path / "archive"
+    build(root)
+    victim = sealed(root, "tape")[1]
+    edit_tape(victim, change)
+    named: list[DamagedFile] = []
+    source, last_s = ReplaySource(root, named.append), 0.0
+    while (due_s := source.due_s()) is not None:
+        source.advance()
+        last_s = due_s
+    assert [file.path for file in named] == [str(victim)]
+    assert last_s > 200

@@ -59,9 +59,9 @@ async def test_exchange_info_lists_the_symbols_asked_for() -> None:
             ("?symbols=[%22ETHUSDT%22,%22BTCUSDT%22]", ["ETHUSDT", "BTCUSDT"]),
             ("?symbols=[%22BTCUSDT%22]", ["BTCUSDT"]),
         ):
-            told = await statuses(visit_, query)
-            assert list(told) == list(symbols)
-            assert told.get("ETHUSDT", "HALT") == "HALT"
+            listed = await statuses(visit_, query)
+            assert list(listed) == list(symbols)
+            assert listed.get("ETHUSDT", "HALT") == "HALT"
         _, headers, _ = await visit_.get("exchangeInfo")
         assert headers["X-MBX-USED-WEIGHT-1M"] == "100"
 

@@ -125,11 +125,11 @@ async def test_a_ban_of_requests_or_handshakes_holds_for_both(
     """An attempt before Retry-After has passed is refused and counted; a later one is not."""
     fault = requests.too_fast(Attempts(door=first, last=1), retry_after_s=30, status=status)
     async with visit(faulty(fault, source=market(slots=None), speed=1)) as visit_:
-        told, headers, _ = await refusal(visit_, first)
-        assert (told, headers["Retry-After"]) == (status, "30")
+        code, headers, _ = await refusal(visit_, first)
+        assert (code, headers["Retry-After"]) == (status, "30")
         await asyncio.sleep(20)
-        told, headers, _ = await refusal(visit_, then)
-        assert (told, headers["Retry-After"]) == (status, "10")
+        code, headers, _ = await refusal(visit_, then)
+        assert (code, headers["Retry-After"]) == (status, "10")
         assert visit_.server.violations == {"retry-after": 1}
         await asyncio.sleep(10.5)
         assert (await visit_.get(DEPTH))[0] == 200

@@ -27,19 +27,19 @@ def test_what_no_double_is(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "said", ["", " 1", "+1", "1.", ".5", "01", "1_0", "nan", "inf", "1e400", "-1", "\u0661"]
+    "value", ["", " 1", "+1", "1.", ".5", "01", "1_0", "nan", "inf", "1e400", "-1", "\u0661"]
 )
-def test_what_is_no_number(said: str) -> None:
+def test_what_is_no_number(value: str) -> None:
     """Nor anything negative or infinite."""
     with pytest.raises(NoNumber):
-        number(said)
+        number(value)
 
 
-@pytest.mark.parametrize("said", [True, None, [], {}, 1.5])
-def test_what_json_may_hold_instead(said: object) -> None:
+@pytest.mark.parametrize("value", [True, None, [], {}, 1.5])
+def test_what_json_may_hold_instead(value: object) -> None:
     """Numbers come as texts, whole numbers or decimals."""
     with pytest.raises(NoNumber):
-        number(said)
+        number(value)
 
 
 def test_numbers_without_quotation_marks() -> None:
@@ -59,9 +59,9 @@ def test_a_price_is_above_zero() -> None:
 def test_ids_are_whole() -> None:
     """However they are written, and not beyond what 64 bits hold."""
     assert whole(7) == whole("7") == whole("7.0") == whole(Decimal("7e0")) == 7
-    for said in ("7.5", 2**63, -1, True, None, "seven"):
+    for value in ("7.5", 2**63, -1, True, None, "seven"):
         with pytest.raises(NoNumber):
-            whole(said)
+            whole(value)
     with pytest.raises(NoNumber):
         whole(11, most=10)
 

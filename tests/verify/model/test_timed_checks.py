@@ -250,7 +250,7 @@ def test_what_was_ahead_of_a_lost_book_is_forgotten() -> None:
 def checks(replayed: TimedTape, at: float = 50) -> list[tuple[Any, ...]]:
     """All that were made, those of the last minute too."""
     replayed.say("end", at, reason="rotated")
-    return [said for said in replayed.since() if said[0] == "check"]
+    return [line for line in replayed.since() if line[0] == "check"]
 
 
 def test_the_pulse_is_compared_at_the_second_tick() -> None:

@@ -7,7 +7,6 @@ condition (`when`), of the condition.
 from __future__ import annotations
 
 import inspect
-import tomllib
 from collections.abc import Callable, Mapping
 from math import isfinite
 from pathlib import Path
@@ -20,7 +19,7 @@ from booktape.errors import UsageError
 from booktape.sim.faults import connections, market, messages, requests, undetectable
 from booktape.sim.faults.base import Fault, Faults, MarketFault
 from booktape.sim.faults.conditions import Attempts, Messages, RequestCondition, StreamCondition
-from booktape.store.opening import open_file
+from booktape.store.toml_file import read_toml
 
 Kind: TypeAlias = Callable[..., Fault]
 
@@ -96,13 +95,7 @@ def parse_faults(text: str, seed: int = 0) -> Faults:
 
 
 def _read_script(path: Path, seed: int) -> Faults:
-    try:
-        with open_file(path) as file:
-            script = tomllib.load(file)
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} cannot be read: {error}.") from error
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{path} is not TOML: {error}.") from error
+    script = read_toml(path)
     entries = script.pop("fault", [])
     if script or not isinstance(entries, list):
         raise UsageError(f"{path} holds something else than [[fault]] tables.")

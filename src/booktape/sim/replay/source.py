@@ -37,13 +37,14 @@ from booktape.core.tape_records import (
     SymbolListing,
     TapeRecord,
 )
-from booktape.errors import DamagedFile, MalformedFrame, UsageError
+from booktape.errors import DamagedFile, DamagedTape, MalformedFrame, UsageError
 from booktape.reader.times import moment_at
 from booktape.reconstruct import Reconstruction
 from booktape.sim.faults.market import MarketFaults
 from booktape.sim.faults.outcomes import Old
 from booktape.sim.messages import Encoding, depth_stream
 from booktape.sim.replay.tapes import Played, PlayedRecording
+from booktape.store.tape_reader import errors_as_damage
 from booktape.wire.binance import decode_depth, decode_event
 from booktape.wire.encode import encode_combined, encode_depth
 from booktape.wire.exchange_info import SymbolInfo
@@ -97,7 +98,7 @@ class RecordedMessage:
 class ReplaySource:
     """A source made of a capture, a tape or an archive, from its beginning or from `start_us`.
 
-    Raises UsageError when there is none at `path`, or nothing from `start_us` on; DamagedTape where
+    Raises UsageError when there is none at `path`, or nothing from `start_us` on; DamagedArchive where
     nothing of it can be played. A tape that is damaged further on ends there, as if its recorder had
     been killed; `on_damage` is called.
     """
@@ -110,9 +111,9 @@ class ReplaySource:
         on_damage: Callable[[DamagedFile], object] = warnings.warn,
         start_us: int | None = None,
     ) -> None:
-        recording = PlayedRecording(path, on_damage, start_us)
-        self._infos = {symbol: SymbolInfo(symbol) for symbol in recording.symbols}
-        records = recording.records()
+        self._recording = PlayedRecording(path, on_damage, start_us)
+        self._infos = {symbol: SymbolInfo(symbol) for symbol in self._recording.symbols}
+        records = self._recording.records()
         ahead: list[Played] = []
         for played in records:
             # What a tape tells of its symbols stands before its messages; clients ask for it first of all.
@@ -123,6 +124,7 @@ class ReplaySource:
         self._played: Iterator[Played] = chain(ahead, records)
         self._next = next(self._played, None)
         self._books: dict[int, Reconstruction] = {}
+        self._stopped: set[int] = set()
         self._answers: dict[str, tuple[bytes, DepthSnapshot]] = {}
         self._sent_ids: dict[str, int] = {}
         self._had_book: set[str] = set()
@@ -163,9 +165,16 @@ class ReplaySource:
         """Play one record."""
         played, self._due_s = self._next, self.due_s() or self._due_s
         self._next = next(self._played, None)
-        if played is None:
+        if played is None or played.tape in self._stopped:
             return []
-        self._feed_books(played)
+        try:
+            with errors_as_damage("the tape"):
+                self._feed_books(played)
+        except DamagedTape as error:
+            # Its last books stay; what follows on it is not played.
+            self._stopped.add(played.tape)
+            self._recording.report(played.tape, error)
+            return []
         record = played.record
         if isinstance(record, DepthAnswer):
             self._keep_answer(record)

@@ -29,14 +29,27 @@ from booktape.core.tape_records import (
     StreamMessage,
     TapeRecord,
 )
-from booktape.errors import DamagedFile, DamagedTape, MalformedFrame, UsageError
+from booktape.descriptors import refuse_used_up
+from booktape.errors import (
+    DamagedArchive,
+    DamagedFile,
+    DamagedTape,
+    MalformedFrame,
+    UsageError,
+)
 from booktape.store.catalog import lineage_of
-from booktape.store.layout import TAPE, Layout
+from booktape.store.layout import LINE_BYTES_MAX, TAPE, Layout
+from booktape.store.opening import open_file
 from booktape.store.tape_reader import first_line, read_tape
 from booktape.wire.binance import decode_depth
 from booktape.wire.limits import DEPTH_MAX
 
 _CAPTURE: Final = ".jsonl.gz"
+_NO_CAPTURE: Final = (
+    *(msgspec.DecodeError, UnicodeDecodeError, RecursionError),
+    *(EOFError, OSError, ZlibError),
+)
+_NS_MAX: Final = 253_370_764_800 * 10**9  # the end of the year 9998
 _LIMITS: Final = frozenset({5, 10, 20, 50, 100, 500, 1_000, DEPTH_MAX})
 
 
@@ -58,7 +71,7 @@ class Played(NamedTuple):
 class PlayedRecording:
     """A capture, a tape, or all tapes of an archive, as records in order.
 
-    Raises UsageError when there is none at `path`, DamagedTape where none has a readable beginning, or a
+    Raises UsageError when there is none at `path`, DamagedArchive where none has a readable beginning, or a
     capture is not whole. A tape that is damaged later ends there; `on_damage` is called once for it.
     Of an archive, tapes are left out that others go on from before `from_us`.
     """
@@ -69,15 +82,15 @@ class PlayedRecording:
         self._on_damage = on_damage
         self._tapes, self._before = _tapes(path, from_us)
         self._damaged: set[int] = set()
-        symbols: list[str] = []
+        symbols: dict[str, None] = {}
         for number, tape in enumerate(self._tapes):
             try:
-                symbols += _symbols(tape)
+                symbols |= dict.fromkeys(_symbols(tape))
             except DamagedTape as error:
                 if len(self._damaged) + 1 == len(self._tapes):
-                    raise
-                self._report(number, error)
-        self.symbols = tuple(dict.fromkeys(symbols))
+                    raise DamagedArchive(str(error)) from error
+                self.report(number, error)
+        self.symbols = tuple(symbols)
 
     def records(self) -> Iterator[Played]:
         """All records of all tapes, by time; but a tape begins only after those that it continues.
@@ -116,13 +129,14 @@ class PlayedRecording:
         try:
             record = next(rest, None)
         except DamagedTape as error:
-            self._report(number, error)
+            self.report(number, error)
             return False
         if record is not None:
             heappush(heap, (record.received_ns, number, record, rest))
         return record is not None
 
-    def _report(self, number: int, error: DamagedTape) -> None:
+    def report(self, number: int, error: DamagedTape) -> None:
+        """Report that a tape is damaged, once."""
         if number not in self._damaged:
             self._damaged.add(number)
             path = str(self._tapes[number])
@@ -140,11 +154,15 @@ def _tapes(path: Path, from_us: int | None) -> tuple[list[Path], list[tuple[int,
         played = lineage.reaching_into(from_us, None)
         order = [segment for segment in lineage.order if segment in played]
         numbers = {segment: number for number, segment in enumerate(order)}
-        before = [tuple(numbers[b] for b in lineage.before[one] if b in played) for one in order]
+        # Forged tapes may continue each other in a circle: what comes later in the order is not waited for.
+        before = [
+            tuple(numbers[b] for b in lineage.before[one] if numbers.get(b, number) < number)
+            for number, one in enumerate(order)
+        ]
         return [layout.tape(segment) for segment in order], before
-    if not path.is_file():
+    if not path.exists():
         raise UsageError(f"{path} does not exist.")
-    if not path.name.endswith((_CAPTURE, TAPE)):
+    if not path.is_file() or not path.name.endswith((_CAPTURE, TAPE)):
         raise UsageError(f"{path} is neither a tape (*{TAPE}) nor a capture (*{_CAPTURE}).")
     return [path], [()]
 
@@ -152,7 +170,7 @@ def _tapes(path: Path, from_us: int | None) -> tuple[list[Path], list[tuple[int,
 def _records(tape: Path) -> Iterator[TapeRecord]:
     """A tape's records up to its end. Later ones are for the recorder that starts next."""
     ended = False
-    for record in _capture(tape) if tape.name.endswith(_CAPTURE) else read_tape(tape):
+    for record in _capture(tape) if tape.name.endswith(_CAPTURE) else _read(tape):
         if not ended:
             yield record
         ended = ended or isinstance(record, SegmentEnd)
@@ -161,7 +179,19 @@ def _records(tape: Path) -> Iterator[TapeRecord]:
 def _symbols(path: Path) -> Iterator[str]:
     if path.name.endswith(_CAPTURE):
         return (line.symbol for line in _lines(path))
-    return iter(first_line(read_tape(path), path).symbols)
+    return iter(first_line(_read(path), path).symbols)
+
+
+def _read(tape: Path) -> Iterator[TapeRecord]:
+    """Every record of a tape. Raises DamagedTape, also if it cannot be opened."""
+    try:
+        for record in read_tape(tape):
+            if not 0 <= record.received_ns < _NS_MAX:
+                raise DamagedTape(f"{tape} has a time that no clock shows")
+            yield record
+    except OSError as error:
+        refuse_used_up(error)
+        raise DamagedTape(f"{tape} cannot be read: {error.strerror}.") from error
 
 
 def _capture(path: Path) -> Iterator[TapeRecord]:
@@ -183,10 +213,15 @@ def _capture(path: Path) -> Iterator[TapeRecord]:
 def _lines(path: Path) -> Iterator[_Line]:
     decoder = msgspec.json.Decoder(_Line)
     try:
-        with gzip.open(path, "rb") as file:
-            for line in file:
+        with open_file(path) as opened, gzip.open(opened, "rb") as file:
+            while line := file.readline(LINE_BYTES_MAX):
+                if len(line) == LINE_BYTES_MAX:
+                    raise DamagedTape(
+                        f"{path} is not a capture: a line has more than {LINE_BYTES_MAX >> 20} MiB"
+                    )
                 yield decoder.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError, EOFError, OSError, ZlibError) as error:
+    except _NO_CAPTURE as error:
+        refuse_used_up(error)
         raise DamagedTape(f"{path} is not a capture: {error}") from error
 
 

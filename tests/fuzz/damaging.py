@@ -1,0 +1,93 @@
+"""A copy of an archive, damaged as no one would think of: contents, sizes, names, several files at once."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from hypothesis import strategies as st
+
+from booktape.store.layout import TABLE, TAPE
+from fuzz.mutated import mutated, revalued
+from verify.small import reseal, sealed
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+ROOMS: Final = ("tape", "snapshots", "gaps", "checks", "notes", "manifests")
+LINES_MAX: Final = 6
+"""Lines of a tape that are changed at once."""
+
+FILES_MAX: Final = 3
+"""Files of an archive that are changed at once."""
+
+_ENDINGS: Final = (TAPE, TABLE, ".json")
+NAMES: Final = (
+    *("00010101T000000.000000Z-a", "99991231T235959.999999Z-a", "20261122T101300.000000Z-"),
+    *("19700101T000000.000000Z-first", "x", "%42", "a\x1b[31m", "\udcff"),
+)
+
+
+@st.composite
+def changed_tapes(draw: st.DrawFn, tapes: Sequence[Sequence[bytes]]) -> bytes:
+    """One of the tapes, some of its lines changed, doubled, moved or left out."""
+    lines = list(draw(st.sampled_from(tapes)))
+    for _ in range(draw(st.integers(0, LINES_MAX))):
+        at = draw(st.integers(0, len(lines) - 1))
+        what = draw(st.sampled_from(["change", "value", "double", "move", "remove"]))
+        line = lines.pop(at)
+        if what == "change":
+            lines.insert(at, draw(mutated([line])))
+        elif what == "value":
+            lines.insert(at, draw(revalued(line)))
+        elif what == "double":
+            lines[at:at] = [line, line]
+        elif what == "move":
+            lines.insert(draw(st.integers(0, len(lines))), line)
+        lines = lines or [b"\n"]
+    text = zstd.compress(b"".join(lines))
+    return text[: draw(st.integers(0, len(text)))] if draw(st.booleans()) else text
+
+
+def damage(data: st.DataObject, root: Path) -> None:
+    """Change some files of an archive, whose manifests then know it or not."""
+    for _ in range(data.draw(st.integers(1, FILES_MAX))):
+        files = [path for room in ROOMS for path in sealed(root, room)]
+        path = data.draw(st.sampled_from(files))
+        _damage_file(data, path, data.draw(st.sampled_from(files)))
+    if data.draw(st.booleans()):
+        reseal(root)
+
+
+def _damage_file(data: st.DataObject, path: Path, other: Path) -> None:
+    what = data.draw(
+        st.sampled_from(["bytes", "cut", "swap", "rename", "move", "copy", "remove", "special"])
+    )
+    content = path.read_bytes()
+    if what == "bytes":
+        path.write_bytes(data.draw(mutated([content])))
+    elif what == "cut":
+        os.truncate(path, data.draw(st.integers(0, 2 * len(content))))
+    elif what == "swap":
+        path.write_bytes(other.read_bytes())
+        other.write_bytes(content)
+    elif what == "rename":
+        ending = next(one for one in _ENDINGS if path.name.endswith(one))
+        path.rename(path.with_name(data.draw(st.sampled_from(NAMES)) + ending))
+    elif what == "move":
+        path.rename(other.with_name(path.name))
+    elif what == "copy":
+        other.with_name(path.name).write_bytes(content)
+    else:
+        path.unlink()
+        if what == "special":
+            data.draw(st.sampled_from([os.mkfifo, os.mkdir, _link_to_nothing]))(path)
+
+
+def _link_to_nothing(path: Path) -> None:
+    path.symlink_to("nothing")
