@@ -11,6 +11,7 @@ a socket.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Final, TypeAlias
 
 from booktape.checks.connection_load import ConnectionLoads
@@ -56,16 +57,19 @@ from booktape.core.tape_records import (
     SymbolListing,
     TapeRecord,
     Tick,
+    TradesAnswer,
 )
+from booktape.core.trades import FetchTrades, Trade, TradeGap, TradeRow, TradeSequence
 from booktape.errors import MalformedFrame
 from booktape.wire.binance import decode_depth, decode_event
 from booktape.wire.limits import first_limit
+from booktape.wire.trades import decode_trades
 from booktape.wire.witness import WitnessMessage, decode_best_levels
 
 _BETWEEN_RECORDINGS: Final = frozenset({STOPPED, KILLED, NO_TAPE})
 """Reasons of gaps that last from the end of one recording to the start of the next."""
 
-_SYMBOL_MESSAGES: Final = (DepthEvent, TopLevels, BookTicker)
+_SYMBOL_MESSAGES: Final = (DepthEvent, TopLevels, BookTicker, Trade)
 
 TICK_MAX_NS: Final = 2 * 10**9
 """At most this much of a tick counts as tape time: a process that was stopped saw nothing meanwhile."""
@@ -87,7 +91,10 @@ Output: TypeAlias = (
     | Note
     | BookLost
     | BookSynced
+    | TradeRow
+    | TradeGap
     | FetchSnapshot
+    | FetchTrades
     | MalformedMessage
     | CancelRequests
     | ReplaceConnection
@@ -107,6 +114,7 @@ class Reconstruction:
         self._usual_lag = UsualLag()
         self._loads = ConnectionLoads()
         self._pipelines: dict[str, SymbolPipeline] = {}
+        self._trades: dict[str, TradeSequence] = {}
         self._malformed_connections: set[int] = set()
         # Per silent symbol: its newest id, and how often its connections were replaced at that id.
         self._silent_replacements: dict[str, tuple[int, int]] = {}
@@ -120,6 +128,8 @@ class Reconstruction:
                 self._on_message(record, out)
             case DepthAnswer():
                 self._on_depth_answer(record, out)
+            case TradesAnswer():
+                self._on_trades_answer(record, out)
             case Tick():
                 self._on_tick(record, out)
             case Connected():
@@ -152,7 +162,8 @@ class Reconstruction:
         """What the next segment needs to be read alone: one for every symbol, recorded now or before."""
         feeds = self.arbiter.feeds
         for symbol, pipeline in self._pipelines.items():
-            yield pipeline.save(feeds.get(symbol, SymbolFeed()), received_ns)
+            saved = pipeline.save(feeds.get(symbol, SymbolFeed()), received_ns)
+            yield replace(saved, trades=self._trades[symbol].save())
 
     def open_gaps(self) -> list[GapInterval]:
         """The gaps that have begun and not ended, of the symbols that are recorded."""
@@ -194,6 +205,7 @@ class Reconstruction:
         sync, feed = checkpoint.restore(saved, self._started.format, self._usual_lag)
         self.arbiter.feeds[saved.symbol] = feed
         self._add_symbol(sync).restore(saved)
+        self._trades[saved.symbol] = TradeSequence(saved.symbol, saved.trades)
 
     def _add_symbol(self, sync: SymbolSync) -> SymbolPipeline:
         start = self._started
@@ -204,6 +216,7 @@ class Reconstruction:
         self.syncs[sync.symbol] = sync
         pipeline = SymbolPipeline(sync, start.every, start.audit_s, start.depth, start.pulse_s)
         self._pipelines[sync.symbol] = pipeline
+        self._trades[sync.symbol] = TradeSequence(sync.symbol)
         return pipeline
 
     def _on_end(self, end: SegmentEnd, out: list[Output]) -> None:
@@ -213,6 +226,9 @@ class Reconstruction:
         if end.reason == ROTATED:
             self._begin_segment()
             return
+        if self._started.trades:
+            for sequence in self._trades.values():
+                out += sequence.end(end.received_ns, end.reason)
         # A gap that lasts *between* two recordings is stored once, when the later one closes it. Any other open
         # gap is stored now, with a null end, and again when it closes.
         out += [gap for gap in self.open_gaps() if gap.reason not in _BETWEEN_RECORDINGS]
@@ -228,6 +244,8 @@ class Reconstruction:
             feed.begin_segment()
         for pipeline in self._pipelines.values():
             pipeline.begin_segment()
+        for sequence in self._trades.values():
+            sequence.begin_segment()
 
     # ── connections ─────────────────────────────────────────────────────────────────────────
 
@@ -287,6 +305,8 @@ class Reconstruction:
                 waits = bool(own_feed.buffered)
             found = self._pipelines[symbol].on_tick(tick.received_ns, passed_ns, waits=waits)
             self._emit(symbol, found, out)
+            if self._started.trades:
+                out += self._trades[symbol].on_tick(tick.received_ns)
         lags_ns = (self._pipelines[symbol].lag_ns() for symbol in self.symbols)
         smallest_ns = min((lag_ns for lag_ns in lags_ns if lag_ns is not None), default=None)
         self._usual_lag.on_tick(smallest_ns, paused=tick.elapsed_ns >= PAUSE_NS)
@@ -318,6 +338,8 @@ class Reconstruction:
             self._malformed_connections.add(message.connection)
             out.append(MalformedMessage(message.connection, str(error)))
             return
+        if isinstance(event, Trade) and not self._started.trades:
+            event = UnknownEvent("trade")
         if isinstance(event, _SYMBOL_MESSAGES):
             self._on_symbol_message(message, event, out)
             return
@@ -326,7 +348,7 @@ class Reconstruction:
             out.append(ReplaceConnection(message.connection, "the exchange will shut down"))
 
     def _on_symbol_message(
-        self, message: StreamMessage, event: DepthEvent | WitnessMessage, out: list[Output]
+        self, message: StreamMessage, event: DepthEvent | WitnessMessage | Trade, out: list[Output]
     ) -> None:
         symbol, connection = event.symbol, message.connection
         feed = self.arbiter.feeds.get(symbol)
@@ -334,6 +356,8 @@ class Reconstruction:
             out.append(UnknownEvent(f"a message of {symbol}, which was not subscribed to"))
         elif isinstance(event, DepthEvent):
             self._apply_ready(symbol, feed.accept(connection, event, message.received_ns), out)
+        elif isinstance(event, Trade):
+            out += self._trades[symbol].on_trade(event, message.received_ns)
         else:
             found = self._pipelines[symbol].on_witness(event, connection, message.received_ns)
             self._emit(symbol, found, out)
@@ -351,6 +375,17 @@ class Reconstruction:
                 answer = UnreadableAnswer()
         found = self._pipelines[record.symbol].on_snapshot(answer, record.received_ns)
         self._emit(record.symbol, found, out)
+
+    def _on_trades_answer(self, record: TradesAnswer, out: list[Output]) -> None:
+        if not self._started.trades:
+            return
+        try:
+            trades = decode_trades(record.payload, record.symbol, record.from_id)
+        except MalformedFrame as error:
+            out.append(MalformedMessage(None, str(error)))
+            trades = []
+        sequence = self._trades[record.symbol]
+        out += sequence.on_answer(record.from_id, trades, record.received_ns)
 
     def _on_pulse(self, pulse: Pulse, out: list[Output]) -> None:
         for symbol, texts in pulse.tops.items():

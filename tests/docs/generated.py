@@ -8,12 +8,15 @@ from pathlib import Path
 
 from booktape.core.gap_reasons import GAP_REASONS
 from booktape.core.sync import TABLE
+from booktape.core.trades import TRADE_GAP_REASONS
 from booktape.store.schema import (
     CHECK_COLUMNS,
     GAP_COLUMNS,
     NOTE_COLUMNS,
     NOTE_KINDS,
     SNAPSHOT_COLUMNS,
+    TRADE_COLUMNS,
+    TRADE_GAP_COLUMNS,
     Column,
 )
 
@@ -53,6 +56,7 @@ def state_machine() -> str:
 def blocks() -> dict[tuple[str, str], str]:
     """Every generated block: file, name → text."""
     reasons = [(f"`{name}`", meaning) for name, meaning in GAP_REASONS.items()]
+    trade_reasons = [(f"`{name}`", meaning) for name, meaning in TRADE_GAP_REASONS.items()]
     kinds = [(f"`{name}`", meaning) for name, meaning in NOTE_KINDS.items()]
     return {
         ("protocol.md", "state machine"): state_machine(),
@@ -62,6 +66,9 @@ def blocks() -> dict[tuple[str, str], str]:
         ("format.md", "checks"): columns(CHECK_COLUMNS),
         ("format.md", "notes"): columns(NOTE_COLUMNS),
         ("format.md", "kinds"): table(("kind", "detail"), kinds),
+        ("format.md", "trades"): columns(TRADE_COLUMNS),
+        ("format.md", "trade gaps"): columns(TRADE_GAP_COLUMNS),
+        ("format.md", "trade reasons"): table(("reason", "meaning"), trade_reasons),
     }
 
 

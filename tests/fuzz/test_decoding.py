@@ -19,11 +19,13 @@ from booktape.wire.exchange_info import decode_exchange_info
 from booktape.wire.limits import RETRY_AFTER_MAX_S
 from booktape.wire.numbers import decimal_number, whole_number
 from booktape.wire.server_time import decode_server_time
+from booktape.wire.trades import decode_trades
 from fuzz.mutated import mutated, thousand
 from net.hand_clock import HandClock
 from store.small_tape import LINES
 
 EVENT = {"e": "depthUpdate", "E": 5, "s": "B", "U": 1, "u": 2, "b": [["1.5", "2"]], "a": []}
+TRADE = {"e": "trade", "E": 5, "s": "B", "t": 7, "p": "1.5", "q": "2", "T": 5, "m": True, "M": True}
 MESSAGES = [
     json.dumps(message).encode()
     for message in (
@@ -36,10 +38,13 @@ MESSAGES = [
             "stream": "b@bookTicker",
             "data": {"u": 7, "s": "B", "b": "1", "B": "2", "a": "3", "A": "4"},
         },
+        {"stream": "b@trade", "data": TRADE},
         {"e": "serverShutdown", "E": 5},
     )
 ]
 DEPTHS = [b'{"lastUpdateId":7,"bids":[["1.5","2"]],"asks":[["2","3"]]}']
+OLD = {"id": 7, "price": "1.5", "qty": "2", "quoteQty": "3", "time": 5, "isBuyerMaker": True}
+TRADES = [json.dumps([OLD, OLD | {"id": 9}]).encode()]
 INFO: dict[str, Any] = {
     "rateLimits": [
         {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 6000}
@@ -85,6 +90,19 @@ def test_snapshots(payload: bytes) -> None:
     except MalformedFrame:
         return
     assert all(price > 0 and size > 0 for price, size in answer.bids + answer.asks)
+
+
+@thousand
+@given(mutated(TRADES))
+def test_old_trades(payload: bytes) -> None:
+    """Of REST: in order, from the id that was asked for on."""
+    try:
+        answer = decode_trades(payload, "B", 3)
+    except MalformedFrame:
+        return
+    ids = [trade.trade_id for trade in answer]
+    assert ids == sorted(set(ids))
+    assert all(trade.price > 0 and trade.size >= 0 and trade.trade_id >= 3 for trade in answer)
 
 
 @thousand

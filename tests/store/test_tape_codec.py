@@ -24,7 +24,9 @@ from booktape.core.tape_records import (
     StreamMessage,
     SymbolListing,
     TapeRecord,
+    TradesAnswer,
 )
+from booktape.core.trades import TradeHole, TradeState
 from booktape.errors import DamagedTape
 from booktape.store.tape_codec import decode_record, encode_record
 
@@ -65,16 +67,20 @@ payloads = (
 )
 gaps = st.builds(GapInterval, texts, ints, ints, ints, texts, st.none() | ints, st.none() | ints)
 held = st.builds(WaitingEvent, ints, st.builds(DepthEvent, texts, ints, ints, ints, levels, levels))
+holes = st.builds(TradeHole, *(ints,) * 5)
+trade_states = st.builds(TradeState, ints, ints, st.lists(holes, max_size=2))
 checkpoints = st.builds(
     Checkpoint,
     *(ints, texts, texts, ints, ints, ints, st.none() | ints, ints, ints, st.none() | gaps),
     *(st.none() | floats, st.none() | floats, levels, levels, st.lists(held, max_size=2)),
     *(st.none() | ints, st.dictionaries(ints, st.none() | ints), st.lists(held, max_size=2)),
     *(texts, ints, ints),
+    trades=st.none() | trade_states,
 )
 records = st.one_of(
     st.builds(StreamMessage, ints, ints, payloads),
     st.builds(DepthAnswer, ints, texts, ints, payloads),
+    st.builds(TradesAnswer, ints, texts, ints, payloads | st.just(b'[{"id":1}]')),
     st.builds(Connected, ints, ints, symbols),
     st.builds(Disconnected, ints, ints, ints, texts, texts),
     st.builds(HoldExpired, ints, texts),

@@ -7,9 +7,11 @@ from typing import Any
 
 from booktape.verify.compare_tables import check_row, gap_row
 from booktape.verify.model.checks import ModelCheck
+from booktape.verify.model.decode import Trade
 from booktape.verify.model.replay import NoteOnTape, SegmentReplay
 from booktape.verify.model.sync import ModelSync, OpenGap
 from booktape.verify.model.tape import Line
+from booktape.verify.model.trades import Missing
 
 B = "B"
 
@@ -36,6 +38,13 @@ class ReplayedTape:
 
     def note(self, note: NoteOnTape) -> None:
         self.all.append(("note", note.symbol, note.kind, note.detail))
+
+    def trade(self, trade: Trade, stamp_ns: int, *, filled: bool) -> None:
+        self.all.append(("trade", trade.id, stamp_ns, filled))
+
+    def trade_gap(self, symbol: str, missing: Missing, stamp_ns: int, reason: str) -> None:
+        assert symbol == B
+        self.all.append(("trade gap", missing.first, missing.last, stamp_ns, reason))
 
     def say(self, kind: str, at: int, **fields: Any) -> None:
         line = {"k": kind, "received_ns": at, **fields}

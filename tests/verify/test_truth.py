@@ -16,9 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from booktape.verify.model.checks import ModelCheck
+from booktape.verify.model.decode import Trade
 from booktape.verify.model.replay import NoteOnTape, SegmentReplay
 from booktape.verify.model.sync import ModelState, ModelSync, OpenGap
 from booktape.verify.model.tape import Line
+from booktape.verify.model.trades import Missing
 from booktape.wire.encode import encode_event
 from support.truth import TracedMarket, Truth
 
@@ -64,6 +66,12 @@ class Seen:
 
     def note(self, note: NoteOnTape) -> None:
         raise AssertionError(note)
+
+    def trade(self, trade: Trade, _: int, *, filled: bool) -> None:
+        raise AssertionError(trade, filled)
+
+    def trade_gap(self, _symbol: str, missing: Missing, _: int, reason: str) -> None:
+        raise AssertionError(missing, reason)
 
 
 class RandomTape:

@@ -91,6 +91,7 @@ def record(  # noqa: PLR0913 each is one documented option
     witness: Literal["depth20", "bookTicker", "none"] = "depth20",
     audit: str = "15m",
     pulse: str = "30s",
+    also: Literal["trade"] | None = None,
     workers: Processes = 1,
     web: str | None = None,
     shard: str | None = None,
@@ -142,6 +143,8 @@ def record(  # noqa: PLR0913 each is one documented option
     pulse
         How often the best prices of all symbols are requested, which prove quiet books current; 0 for
         never.
+    also
+        What else to record of each symbol: its trades.
     workers
         How many processes share the symbols.
     web
@@ -182,6 +185,7 @@ def record(  # noqa: PLR0913 each is one documented option
         witness=witness,
         audit_s=0.0 if audit == "0" else seconds("--audit", audit),
         pulse_s=0.0 if pulse == "0" else seconds("--pulse", pulse),
+        trades=also == "trade",
         quote_asset=quote and quote.upper(),
         shard=SymbolShard(part.number, part.count),
     )

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from booktape.core.events import GapInterval, Level, WaitingEvent
+from booktape.core.trades import TradeState
 
 ROTATED: Final = "rotated"
 """A segment that ended so goes on in the next one. Every other end is the reason of a gap (core/gap_reasons.py)."""
@@ -41,6 +42,16 @@ class DepthAnswer:
     received_ns: int
     symbol: str
     limit: int
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class TradesAnswer:
+    """The body of one REST `/historicalTrades` answer, to a request for the trades from `from_id` on."""
+
+    received_ns: int
+    symbol: str
+    from_id: int
     payload: bytes
 
 
@@ -153,7 +164,7 @@ class SegmentStart:
 
     `continues` names the segments that this one goes on from: the one before it, or the last ones of
     the recorders before. None on tapes that do not name them. `shard` is 2/3 where it was the second of three
-    machines that divide the symbols.
+    machines that divide the symbols. `trades`: whether the trades of the symbols were recorded, too.
     """
 
     received_ns: int
@@ -168,6 +179,7 @@ class SegmentStart:
     pulse_s: float = 0.0
     continues: tuple[str, ...] | None = None
     shard: str = ""
+    trades: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +220,7 @@ class Checkpoint:
     evidence_age_ns: int = 0
     newest_us: int = 0
     newest_id: int = 0
+    trades: TradeState | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +238,7 @@ class SegmentEnd:
 TapeRecord: TypeAlias = (
     StreamMessage
     | DepthAnswer
+    | TradesAnswer
     | Connected
     | Disconnected
     | Tick

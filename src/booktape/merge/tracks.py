@@ -193,6 +193,7 @@ def _common_start(surveyed: Iterable[_Surveyed], every: int | None) -> SegmentSt
         format=generous.format,
         pulse_s=generous.pulse_s,
         continues=(),
+        trades=any(start.trades for start in starts),
     )
 
 

@@ -7,9 +7,9 @@ from collections import deque
 from math import inf
 from typing import Final
 
-from booktape.core.tape_records import DepthAnswer, StreamMessage, TapeRecord
+from booktape.core.tape_records import DepthAnswer, StreamMessage, TapeRecord, TradesAnswer
 
-_HEAVY: Final = (StreamMessage, DepthAnswer)
+_HEAVY: Final = (StreamMessage, DepthAnswer, TradesAnswer)
 
 
 class RecordQueue:

@@ -76,6 +76,11 @@ class RestClient:
         """Whether the snapshot of a book that was known waits for its turn."""
         return any(urgency is Urgency.LOST for urgency, _ in self._waiting.values())
 
+    @property
+    def has_book_waiting(self) -> bool:
+        """Whether the snapshot of a book waits for its turn that is no audit."""
+        return any(urgency < Urgency.AUDIT for urgency, _ in self._waiting.values())
+
     async def look_up(
         self, symbols: tuple[str, ...], *, whole: bool = False
     ) -> ExchangeInfo | None:

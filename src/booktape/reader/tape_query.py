@@ -41,7 +41,7 @@ class LastState(NamedTuple):
 
 
 _STAMP: Final = re.compile(rb'"received_ns":(\d+)')
-_HEAVY: Final = (b'{"k":"ws"', b'{"k":"rest"', b'{"k":"checkpoint"')
+_HEAVY: Final = (b'{"k":"ws"', b'{"k":"rest"', b'{"k":"trades"', b'{"k":"checkpoint"')
 
 
 Symbols: TypeAlias = frozenset[str] | None

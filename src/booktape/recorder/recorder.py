@@ -19,6 +19,7 @@ from booktape.core.events import CancelRequests, FetchSnapshot, ReplaceConnectio
 from booktape.core.gap_reasons import DISCONNECTED
 from booktape.core.sync import State
 from booktape.core.tape_records import Disconnected, TapeRecord
+from booktape.core.trades import FetchTrades
 from booktape.errors import NothingRecorded, StoreError
 from booktape.net.clock import Clock, SystemClock
 from booktape.net.clock_offset import OffsetMeter
@@ -31,6 +32,7 @@ from booktape.net.rest_client import RestClient
 from booktape.net.session import open_session
 from booktape.net.symbol_status import ListingState, SymbolStatusPoller
 from booktape.net.ticks import Ticks
+from booktape.net.trades import TradeClient
 from booktape.reader.book_view import BookView, view_book
 from booktape.reconstruct import Output
 from booktape.recorder.async_recording import AsyncRecording
@@ -222,6 +224,7 @@ class _LiveRecording:
         self._pulse = PulseClient(
             context, rest_client, settings.pulse_s, books.quiet_since, on_names
         )
+        self._trades = TradeClient(context, rest_client)
         limits = ConnectionLimits(
             books.arbiter.covers, settings.connection_life_s, settings.partition.count
         )
@@ -246,6 +249,8 @@ class _LiveRecording:
         ]
         if self._settings.pulse_s:
             jobs.append(self._pulse.run())
+        if self._settings.trades:
+            jobs.append(self._trades.run())
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(job) for job in jobs]
@@ -320,6 +325,8 @@ class _LiveRecording:
         """Pass a request of the reconstruction on to `net`."""
         if isinstance(output, FetchSnapshot):
             self._rest_client.request_snapshot(output)
+        elif isinstance(output, FetchTrades):
+            self._trades.request(output)
         elif isinstance(output, ReplaceConnection):
             self._keepers.replace(output.connection, output.why)
             if output.silent:

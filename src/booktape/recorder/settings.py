@@ -16,9 +16,10 @@ from booktape.core.tape_records import FORMAT, SegmentStart
 from booktape.errors import UsageError
 from booktape.terminal import counted
 from booktape.version import VERSION
-from booktape.wire.endpoints import DEPTH, DEPTH_ONLY, Venue
+from booktape.wire.endpoints import DEPTH, Venue
 from booktape.wire.exchange_info import ExchangeInfo, SymbolInfo
 from booktape.wire.limits import CONNECTION_LIFE_S, DEPTH_MAX
+from booktape.wire.trades import TRADE
 from booktape.wire.witness import DEPTH20, SUFFIXES
 
 log = structlog.get_logger()
@@ -97,6 +98,7 @@ class Settings:
     witness: str = DEPTH20
     audit_s: float = 900.0
     pulse_s: float = 30.0
+    trades: bool = False
     quote_asset: str | None = None
     partition: Partition = Partition()
     shard: SymbolShard = SymbolShard()
@@ -104,7 +106,8 @@ class Settings:
     @property
     def suffixes(self) -> tuple[str, ...]:
         """The suffixes of the streams of each symbol that are recorded."""
-        return (DEPTH, SUFFIXES[self.witness]) if self.witness in SUFFIXES else DEPTH_ONLY
+        witness = (SUFFIXES[self.witness],) if self.witness in SUFFIXES else ()
+        return (DEPTH, *witness, *((TRADE,) if self.trades else ()))
 
     def shown(self) -> list[tuple[str, str]]:
         """Every setting, as the options that give it."""
@@ -126,6 +129,7 @@ class Settings:
             ("witness", self.witness),
             ("audit", f"{self.audit_s:g} s" if self.audit_s else "never"),
             ("pulse", f"{self.pulse_s:g} s" if self.pulse_s else "never"),
+            ("also", "trade" if self.trades else "nothing"),
         ]
 
     def checked(self, info: ExchangeInfo | None) -> ExchangeInfo:
@@ -180,4 +184,5 @@ class Settings:
             FORMAT,
             self.pulse_s,
             shard=str(self.shard) if self.shard.count > 1 else "",
+            trades=self.trades,
         )

@@ -23,6 +23,7 @@ from booktape.core.events import (
 )
 from booktape.core.sync import SymbolSync
 from booktape.core.tape_records import DELISTED, NO_MARKET_DATA
+from booktape.core.trades import FetchTrades, TradeGap, TradeRow
 from booktape.reconstruct import Output, Reconstruction
 from booktape.recorder.status import SHOWN, BookStatus, BookTop, RecorderStatus, by_trouble
 from booktape.terminal import lost_lines
@@ -42,6 +43,7 @@ class Telemetry:
 
     def __init__(self) -> None:
         self.rows: Counter[str] = Counter()
+        self.trades: Counter[str] = Counter()
         self.gaps: Counter[str] = Counter()
         self.lost_ns: Counter[str] = Counter()
         self.started_ns = 0
@@ -98,6 +100,8 @@ class Telemetry:
                 self._record_book(output)
             case Check():
                 self._record_check(output)
+            case TradeRow() | TradeGap():
+                self._record_trade(output)
             case Note():
                 self._record_note(output)
             case UnknownEvent():
@@ -106,7 +110,7 @@ class Telemetry:
                 log.warning("malformed message", connection=output.connection, detail=output.detail)
             case ServerShutdown():
                 log.warning("the exchange announces a shutdown of its server")
-            case ReplaceConnection() | FetchSnapshot():
+            case ReplaceConnection() | FetchSnapshot() | FetchTrades():
                 pass  # requests: `net` logs what it does for them
 
     def book_status(self, sync: SymbolSync, at_ns: int) -> BookStatus:
@@ -160,6 +164,18 @@ class Telemetry:
                     reason=output.reason,
                     missed_updates=output.missed_updates,
                 )
+
+    def _record_trade(self, output: TradeRow | TradeGap) -> None:
+        if isinstance(output, TradeRow):
+            self.trades[output.trade.symbol] += 1
+            return
+        log.warning(
+            "trades missing",
+            symbol=output.symbol,
+            reason=output.reason,
+            first_id=output.hole.first_id,
+            last_id=output.hole.last_id,
+        )
 
     def _record_note(self, note: Note) -> None:
         """Log a note, but not the first of each symbol and kind: each start has one of each.

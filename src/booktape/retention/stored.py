@@ -110,9 +110,8 @@ def files_of(layout: Layout, segment: Segment) -> SegmentFiles:
     def name(path: Path) -> str | None:
         return path.relative_to(layout.root).as_posix() if path.is_file() else None
 
-    folders = layout.snapshots.iterdir() if layout.snapshots.is_dir() else ()
-    symbols = [symbol_of(folder.name) for folder in folders if is_symbol_folder(folder.name)]
-    rows = {symbol: name(layout.rows(segment, symbol)) for symbol in symbols}
+    rows = {one: name(layout.rows(segment, one)) for one in _symbols_in(layout.snapshots)}
+    trades = {one: name(layout.trades(segment, one)) for one in _symbols_in(layout.root / "trades")}
     tables = {table: name(layout.table(segment, table)) for table in TABLES}
     return SegmentFiles(
         segment,
@@ -120,7 +119,13 @@ def files_of(layout: Layout, segment: Segment) -> SegmentFiles:
         name(layout.manifest(segment)),
         {symbol: path for symbol, path in rows.items() if path},
         {table: path for table, path in tables.items() if path},
+        {symbol: path for symbol, path in trades.items() if path},
     )
+
+
+def _symbols_in(room: Path) -> list[str]:
+    folders = room.iterdir() if room.is_dir() else ()
+    return [symbol_of(folder.name) for folder in folders if is_symbol_folder(folder.name)]
 
 
 def size_bytes(layout: Layout, files: SegmentFiles, *, tape: bool) -> int:

@@ -8,9 +8,16 @@ from typing import NamedTuple, Protocol, TypeAlias
 
 from booktape.core.checks import BookTicker, TopLevels
 from booktape.core.events import DepthEvent
-from booktape.wire.encode import encode_combined, encode_event, encode_ticker, encode_top
+from booktape.core.trades import Trade
+from booktape.wire.encode import (
+    encode_combined,
+    encode_event,
+    encode_ticker,
+    encode_top,
+    encode_trade,
+)
 
-Content: TypeAlias = DepthEvent | TopLevels | BookTicker
+Content: TypeAlias = DepthEvent | TopLevels | BookTicker | Trade
 
 
 class Encoding(NamedTuple):
@@ -36,7 +43,7 @@ class Message(Protocol):
 
 
 class MarketMessage:
-    """A depth event, partial depth or book ticker, encoded at most once for each kind of client."""
+    """A depth event, partial depth, book ticker or trade, encoded at most once for each kind of client."""
 
     __slots__ = ("_payloads", "content", "event", "stream")
 
@@ -94,9 +101,16 @@ def ticker_stream(symbol: str) -> str:
     return f"{symbol.lower()}@bookTicker"
 
 
+def trade_stream(symbol: str) -> str:
+    """The name of a symbol's stream of trades."""
+    return f"{symbol.lower()}@trade"
+
+
 def _encode(content: Content, *, microseconds: bool) -> bytes:
     if isinstance(content, DepthEvent):
         return encode_event(content, microseconds=microseconds)
     if isinstance(content, TopLevels):
         return encode_top(content)
+    if isinstance(content, Trade):
+        return encode_trade(content, microseconds=microseconds)
     return encode_ticker(content)

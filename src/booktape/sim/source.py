@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from booktape.core.checks import BookTicker
+from booktape.core.trades import Trade
 from booktape.sim.faults.market import MarketFaults
 from booktape.sim.faults.outcomes import Old
 from booktape.sim.messages import Message
@@ -47,6 +48,9 @@ class Source(Protocol):
 
     def top(self, symbol: str, fraction: float, /) -> BookTicker | None:
         """The best level of each side, as in `depth`; None while the book is not known."""
+
+    def trades(self, symbol: str, from_id: int | None, limit: int, /) -> Sequence[Trade]:
+        """At most `limit` trades from this id on, or from the oldest that it still has; None: the newest."""
 
     def holds(self, symbol: str, /) -> bool:
         """Whether a request that found no book should wait until there is one."""

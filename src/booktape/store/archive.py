@@ -263,7 +263,8 @@ def _disconnected(saved: Checkpoint, now_ns: int) -> Checkpoint:
     # If our clock was ahead then, its times are in the future now, and later gaps would be too short.
     cold = save(sync, SymbolFeed(), now_ns)
     times = {name: min(getattr(cold, name), now_ns) for name in _TIME_FIELDS}
-    return replace(cold, attempt=0, **times)
+    # Trades that come later show by their ids what was missed meanwhile.
+    return replace(cold, attempt=0, trades=saved.trades, **times)
 
 
 def _from_rows(symbol: str, path: Path, now_ns: int) -> Checkpoint:

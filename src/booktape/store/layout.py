@@ -5,6 +5,8 @@
     gaps/date=2026-11-22/<segment>.parquet
     checks/date=2026-11-22/<segment>.parquet
     notes/date=2026-11-22/<segment>.parquet
+    trades/symbol=BTCUSDT/date=2026-11-22/<segment>.parquet     with --also trade, as is the next
+    trade_gaps/date=2026-11-22/<segment>.parquet
     manifests/date=2026-11-22/<segment>.json
     shipped/<bucket>/date=2026-11-22/<segment>    receipts: the segment is in that bucket
     removed/date=2026-11-22/<segment>.json        receipts: its tape, or all of it, was removed on purpose
@@ -40,7 +42,8 @@ MANIFEST_BYTES_MAX: Final = 16 << 20
 NAME_BYTES_MAX: Final = 255
 """The longest name of a file or a folder, on nearly every file system."""
 
-_TABLES: Final = ("gaps", "checks", "notes")
+_TABLES: Final = ("gaps", "checks", "notes", "trade_gaps")
+_TRADES_ENDING: Final = ".trades"
 _STAMP: Final = "%Y%m%dT%H%M%S.%fZ"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY_NS: Final = 86_400 * 10**9
@@ -151,8 +154,13 @@ class Layout:
         folder = self.snapshots / symbol_folder(symbol)
         return folder / segment.date / f"{segment.name}{TABLE}"
 
+    def trades(self, segment: Segment, symbol: str) -> Path:
+        """A sealed file of one symbol's trades."""
+        folder = self.root / "trades" / symbol_folder(symbol)
+        return folder / segment.date / f"{segment.name}{TABLE}"
+
     def table(self, segment: Segment, name: str) -> Path:
-        """A sealed file of `gaps`, `checks` or `notes`, of all symbols."""
+        """A sealed file of `gaps`, `checks`, `notes` or `trade_gaps`, of all symbols."""
         return self.root / name / segment.date / f"{segment.name}{TABLE}"
 
     def manifest(self, segment: Segment) -> Path:
@@ -185,8 +193,9 @@ class Layout:
         """Whether this is the name, relative to the archive, of a sealed file that a manifest lists."""
         room, _, rest = name.partition("/")
         folder = rest.partition("/")[0]
-        if room == "snapshots":
-            wanted = self.rows(segment, symbol_of(folder)) if is_symbol_folder(folder) else None
+        if room in {"snapshots", "trades"}:
+            path = self.rows if room == "snapshots" else self.trades
+            wanted = path(segment, symbol_of(folder)) if is_symbol_folder(folder) else None
         elif room == "tape":
             wanted = self.tape(segment)
         else:
@@ -213,8 +222,12 @@ class Layout:
         """A symbol's rows while they are written."""
         return self.unsealed_of(segment) / f"{symbol_folder(symbol)}{TABLE}"
 
+    def writing_trades(self, segment: Segment, symbol: str) -> Path:
+        """A symbol's trades while they are written. The name is no longer than that of its rows."""
+        return self.unsealed_of(segment) / f"{symbol_folder(symbol)}{_TRADES_ENDING}"
+
     def writing_table(self, segment: Segment, name: str) -> Path:
-        """`gaps`, `checks` or `notes` while they are written."""
+        """A small table while it is written."""
         return self.unsealed_of(segment) / f"{name}{TABLE}"
 
     def writing_manifest(self, segment: Segment) -> Path:
@@ -233,8 +246,10 @@ _UNSEALED: Final = frozenset(
 
 def is_unsealed_name(name: str) -> bool:
     """Whether booktape gives this name to a file of an unsealed segment."""
-    folder = name.removesuffix(TABLE)
-    return name in _UNSEALED or (name.endswith(TABLE) and is_symbol_folder(folder))
+    folder, _, ending = name.rpartition(".")
+    return name in _UNSEALED or (
+        f".{ending}" in {TABLE, _TRADES_ENDING} and is_symbol_folder(folder)
+    )
 
 
 def is_symbol_folder(name: str) -> bool:

@@ -6,26 +6,36 @@ So it only ever writes to memory here. What the disk refuses stays in memory and
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from io import RawIOBase
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from booktape.core.events import BookRow
+from booktape.core.trades import TradeRow
 from booktape.errors import WriteFailed
 from booktape.store.durable_files import disk_errors_named
-from booktape.store.schema import SCALARS, SNAPSHOTS
+from booktape.store.schema import SCALARS, SNAPSHOTS, TRADES, snapshot_batch, trade_batch
 from booktape.store.unsealed_file import FileSeal, UnsealedFile
 from booktape.terminal import counted
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
+T = TypeVar("T")
+
 GROUP_ROWS: Final = 600
 GROUP_BYTES: Final = 96 << 20
 """A row group ends at GROUP_ROWS rows or GROUP_BYTES decoded bytes, whichever comes first."""
+
+TRADE_GROUP_ROWS: Final = 50_000
+"""A row group of trades ends at this many: 3 MB decoded, some ten minutes of the busiest symbol."""
+
+_TRADE_BYTES: Final = 400
+"""What a staged trade takes of memory, rounded up: two objects and six numbers."""
 
 _PAGE_BYTES: Final = 32 << 20
 """Pages span several compression windows, so that each snapshot is compressed against the previous one."""
@@ -34,18 +44,60 @@ _DEEP_BYTES: Final = 64 << 10
 """For rows of at least this size Brotli saves a seventh of the bytes or more, and is worth twice the time."""
 
 
-class RowGroup:
-    """Rows of one symbol that become one row group."""
+class StagedGroup(ABC, Generic[T]):
+    """Rows of one symbol and table that become one row group."""
 
     def __init__(self) -> None:
-        self.rows: list[BookRow] = []
+        self.rows: list[T] = []
         self.bytes = 0
 
-    def add(self, row: BookRow) -> bool:
+    @abstractmethod
+    def add(self, row: T) -> bool:
         """Add a row. Returns whether the group is full now."""
+
+    @abstractmethod
+    def batch(self) -> pa.RecordBatch:
+        """The rows as one Arrow batch."""
+
+    @abstractmethod
+    def new_file(self, path: Path) -> ParquetFile:
+        """A new file for rows like these."""
+
+
+class RowGroup(StagedGroup[BookRow]):
+    """Rows of `snapshots`."""
+
+    def add(self, row: BookRow) -> bool:
+        """See `StagedGroup`."""
         self.rows.append(row)
         self.bytes += row_bytes(row)
         return len(self.rows) >= GROUP_ROWS or self.bytes >= GROUP_BYTES
+
+    def batch(self) -> pa.RecordBatch:
+        """See `StagedGroup`."""
+        return snapshot_batch(self.rows)
+
+    def new_file(self, path: Path) -> ParquetFile:
+        """See `StagedGroup`."""
+        return rows_file(path, self.rows[-1])
+
+
+class TradeGroup(StagedGroup[TradeRow]):
+    """Rows of `trades`."""
+
+    def add(self, row: TradeRow) -> bool:
+        """See `StagedGroup`."""
+        self.rows.append(row)
+        self.bytes += _TRADE_BYTES
+        return len(self.rows) >= TRADE_GROUP_ROWS
+
+    def batch(self) -> pa.RecordBatch:
+        """See `StagedGroup`."""
+        return trade_batch(self.rows)
+
+    def new_file(self, path: Path) -> ParquetFile:
+        """See `StagedGroup`."""
+        return ParquetFile(path, TRADES, compression="zstd", use_dictionary=False)
 
 
 class ParquetFile:
@@ -138,7 +190,7 @@ def rows_file(path: Path, like: BookRow) -> ParquetFile:
 
 
 def table_file(path: Path, batch: pa.RecordBatch) -> ParquetFile:
-    """A new file of one batch: `gaps`, `checks` or `notes`."""
+    """A new file of one batch: a small table."""
     file = ParquetFile(path, batch.schema, compression="zstd")
     file.append(batch)
     return file

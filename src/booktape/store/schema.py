@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from booktape.core.checks import Check
 from booktape.core.events import BookRow, Floats, GapInterval, Note
+from booktape.core.trades import TradeGap, TradeRow
 
 _TIME: Final = pa.timestamp("us", tz="UTC")
 # Elements are never null, which spares Parquet one level of bookkeeping per value.
@@ -157,6 +158,32 @@ NOTE_KINDS: Final = {
     "clock_offset": "how far our clock was ahead of the exchange's, give or take half a round trip",
 }
 
+TRADE_COLUMNS: Final = (
+    Column("trade_id", pa.int64(), "the exchange's id: one above that of the trade before it"),
+    Column("price", pa.float64(), "price"),
+    Column("size", pa.float64(), "size, in the base asset"),
+    Column(
+        "event_time",
+        _TIME,
+        "exchange time `E`, when the stream sent it; null for a trade that was filled",
+        nullable=True,
+    ),
+    Column("trade_time", _TIME, "exchange time `T` of the trade itself"),
+    Column("receive_time", _TIME, "our clock when its message, or the answer, arrived"),
+    Column("buyer_is_maker", pa.bool_(), "true: the seller took; false: the buyer took"),
+    Column("filled", pa.bool_(), "whether it comes from a request, since no connection brought it"),
+)
+
+TRADE_GAP_COLUMNS: Final = (
+    Column("symbol", pa.string(), "whose trades are missing"),
+    Column("first_id", pa.int64(), "id of the first missing trade"),
+    Column("last_id", pa.int64(), "id of the last one"),
+    Column("start_time", _TIME, "exchange time of the trade before them"),
+    Column("end_time", _TIME, "exchange time of the trade after them"),
+    Column("time", _TIME, "our clock when they were given up"),
+    Column("reason", pa.string(), "why; see below"),
+)
+
 _DIFFERENCES_MAX: Final = 1_000
 
 
@@ -186,6 +213,8 @@ SNAPSHOTS_1: Final = _schema([c for c in SNAPSHOT_COLUMNS if c.name not in FIRST
 GAPS: Final = _schema(GAP_COLUMNS)
 CHECKS: Final = _schema(CHECK_COLUMNS)
 NOTES: Final = _schema(NOTE_COLUMNS)
+TRADES: Final = _schema(TRADE_COLUMNS)
+TRADE_GAPS: Final = _schema(TRADE_GAP_COLUMNS)
 
 SCALARS: Final = [c.name for c in SNAPSHOT_COLUMNS if c.type != _DOUBLES]
 """Columns with statistics, by which a reader skips row groups. Lists have none."""
@@ -211,6 +240,22 @@ def snapshot_batch(rows: Sequence[BookRow]) -> pa.RecordBatch:
         pa.array([row.ask_horizon for row in rows], pa.float64()),
     ]
     return pa.RecordBatch.from_arrays(columns, schema=SNAPSHOTS)
+
+
+def trade_batch(rows: Sequence[TradeRow]) -> pa.RecordBatch:
+    """Rows as one Arrow batch."""
+    trades = [row.trade for row in rows]
+    columns: list[pa.Array[Any]] = [
+        pa.array([trade.trade_id for trade in trades], pa.int64()),
+        pa.array([trade.price for trade in trades], pa.float64()),
+        pa.array([trade.size for trade in trades], pa.float64()),
+        pa.array([trade.event_time_us for trade in trades], _TIME),
+        pa.array([trade.trade_time_us for trade in trades], _TIME),
+        pa.array([row.received_ns // 1_000 for row in rows], _TIME),
+        pa.array([trade.buyer_is_maker for trade in trades], pa.bool_()),
+        pa.array([row.is_filled for row in rows], pa.bool_()),
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=TRADES)
 
 
 def _firsts(values: Sequence[Floats]) -> pa.Array[Any]:
@@ -281,11 +326,21 @@ def _note_row(note: Note) -> tuple[object, ...]:
     return note.symbol, note.received_ns // 1_000, note.kind, note.detail
 
 
+def _trade_gap_row(gap: TradeGap) -> tuple[object, ...]:
+    hole = gap.hole
+    times = (hole.after_us, hole.before_us, gap.declared_ns // 1_000)
+    return gap.symbol, hole.first_id, hole.last_id, *times, gap.reason
+
+
+TRADE_GAPS_NAME: Final = "trade_gaps"
+"""The one small table that only a recording with trades has."""
+
 TABLES: Final = MappingProxyType(
     {
         "gaps": SmallTable(GapInterval, GAPS, _gap_row),
         "checks": SmallTable(Check, CHECKS, _check_row),
         "notes": SmallTable(Note, NOTES, _note_row),
+        TRADE_GAPS_NAME: SmallTable(TradeGap, TRADE_GAPS, _trade_gap_row),
     }
 )
 """By the name of their folder."""

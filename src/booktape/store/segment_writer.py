@@ -20,20 +20,21 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future
 from functools import partial
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import structlog
 
 from booktape.core.checks import Check
 from booktape.core.events import BookRow, GapInterval, Note
 from booktape.core.tape_records import SegmentEnd, TapeRecord
+from booktape.core.trades import TradeGap, TradeRow
 from booktape.errors import WriteFailed
 from booktape.store.clearing import clear_segment, is_regular, set_aside
 from booktape.store.durable_files import disk_errors_named, publish
 from booktape.store.layout import Layout, Segment, can_be_stored
 from booktape.store.manifest import Contents, seal_manifest
-from booktape.store.parquet_file import ParquetFile, RowGroup, row_bytes, rows_file, table_file
-from booktape.store.schema import TABLES, snapshot_batch
+from booktape.store.parquet_file import ParquetFile, RowGroup, StagedGroup, TradeGroup, table_file
+from booktape.store.schema import TABLES, TRADE_GAPS_NAME
 from booktape.store.tape_writer import TapeWriter
 from booktape.store.unsealed_file import FileSeal
 
@@ -44,6 +45,17 @@ BACKLOG_BYTES: Final = 256 << 20
 """Row groups that may wait for the worker before the recorder has to wait too."""
 
 log = structlog.get_logger()
+
+
+SmallItem: TypeAlias = GapInterval | Check | Note | TradeGap
+"""A row of one of the small tables."""
+
+
+class _Part(NamedTuple):
+    """One symbol's rows, or its trades."""
+
+    symbol: str
+    of_trades: bool
 
 
 class _PendingWrite(NamedTuple):
@@ -77,6 +89,8 @@ class SegmentWriter:
         segment: Segment,
         worker: Executor,
         predecessor: Predecessor | None = None,
+        *,
+        trades: bool = False,
     ) -> None:
         self.segment = segment
         self.is_ended = False
@@ -85,17 +99,18 @@ class SegmentWriter:
         self._predecessor = predecessor
         self._tape = TapeWriter(layout.starting_tape(segment))
         self._is_opened = False
-        self._groups: dict[str, RowGroup] = {}
-        self._rows: dict[str, Contents] = {}
+        self._has_trades = trades
+        self._groups: dict[_Part, StagedGroup[Any]] = {}
+        self._contents: dict[_Part, Contents] = {}
         self._staged_bytes = 0
-        self._table_items: list[GapInterval | Check | Note] = []
-        self._full: list[tuple[str, RowGroup]] = []
+        self._table_items: list[SmallItem] = []
+        self._full: list[tuple[_Part, StagedGroup[Any]]] = []
         # For the worker, which removes each group when it is written.
-        self._queue: deque[tuple[str, RowGroup]] = deque()
+        self._queue: deque[tuple[_Part, StagedGroup[Any]]] = deque()
         # The first group of the queue, once it is encoded: a retry must not encode it again.
-        self._encoded: RowGroup | None = None
+        self._encoded: StagedGroup[Any] | None = None
         self._pending: deque[_PendingWrite] = deque()
-        self._files: dict[str, ParquetFile] = {}
+        self._files: dict[_Part, ParquetFile] = {}
         self._steps: deque[Callable[[], None]] | None = None
         self._seals: dict[Path, FileSeal] = {}
         self._rows_bytes = 0
@@ -124,19 +139,32 @@ class SegmentWriter:
 
         Raises ValueError for a symbol that no file can be named after; no recorder accepts such a symbol.
         """
-        if row.symbol not in self._rows and not can_be_stored(row.symbol):
-            raise ValueError(f"no file can be named after {row.symbol[:80]!r}")
-        group = self._groups.setdefault(row.symbol, RowGroup())
-        is_full = group.add(row)
-        rows, first_id, _ = self._rows.get(row.symbol, Contents(0, row.update_id))
-        self._rows[row.symbol] = Contents(rows + 1, first_id, row.update_id)
-        self._staged_bytes += row_bytes(row)
-        if is_full:
-            self._end_group(row.symbol)
-        elif self._staged_bytes >= STAGED_BYTES:
-            self._end_group(max(self._groups, key=lambda symbol: self._groups[symbol].bytes))
+        self._stage(_Part(row.symbol, of_trades=False), RowGroup, row, row.update_id)
 
-    def add(self, item: GapInterval | Check | Note) -> None:
+    def add_trade(self, row: TradeRow) -> None:
+        """Stage a trade, like `add_row`."""
+        trade = row.trade
+        self._stage(_Part(trade.symbol, of_trades=True), TradeGroup, row, trade.trade_id)
+
+    def _stage(
+        self, part: _Part, new_group: type[StagedGroup[Any]], row: BookRow | TradeRow, row_id: int
+    ) -> None:
+        if part not in self._contents and not can_be_stored(part.symbol):
+            raise ValueError(f"no file can be named after {part.symbol[:80]!r}")
+        group = self._groups.get(part)
+        if group is None:
+            group = self._groups[part] = new_group()
+        before_bytes = group.bytes
+        is_full = group.add(row)
+        rows, first_id, _ = self._contents.get(part, Contents(0, row_id))
+        self._contents[part] = Contents(rows + 1, first_id, row_id)
+        self._staged_bytes += group.bytes - before_bytes
+        if is_full:
+            self._end_group(part)
+        elif self._staged_bytes >= STAGED_BYTES:
+            self._end_group(max(self._groups, key=lambda part: self._groups[part].bytes))
+
+    def add(self, item: SmallItem) -> None:
         """Add a row to one of the small tables, which are written when the segment is sealed.
 
         Known weakness: until then they are in memory only, and a recovery makes them again.
@@ -184,16 +212,16 @@ class SegmentWriter:
 
         No file gets its final name before every file is durable. May be called again after a WriteFailed.
         """
-        for symbol in list(self._groups):
-            self._end_group(symbol)
+        for part in list(self._groups):
+            self._end_group(part)
         self._queue.extend(self._full)
         self._full = []
         return self._worker.submit(self._seal)
 
-    def _end_group(self, symbol: str) -> None:
-        group = self._groups.pop(symbol)
+    def _end_group(self, part: _Part) -> None:
+        group = self._groups.pop(part)
         self._staged_bytes -= group.bytes
-        self._full.append((symbol, group))
+        self._full.append((part, group))
 
     def _flush_tape(self) -> None:
         """Flush the tape. Once its opening is complete, it gets the name under which recovery finds it.
@@ -218,13 +246,14 @@ class SegmentWriter:
     def _write_groups(self, count: int) -> None:
         """Write the first `count` groups of the queue. One that fails stays the first."""
         for _ in range(count):
-            symbol, group = self._queue[0]
-            if symbol not in self._files:
-                path = self._layout.writing_rows(self.segment, symbol)
-                self._files[symbol] = rows_file(path, group.rows[-1])
-            file = self._files[symbol]
+            part, group = self._queue[0]
+            if part not in self._files:
+                layout = self._layout
+                path = layout.writing_trades if part.of_trades else layout.writing_rows
+                self._files[part] = group.new_file(path(self.segment, part.symbol))
+            file = self._files[part]
             if group is not self._encoded:
-                file.append(snapshot_batch(group.rows))
+                file.append(group.batch())
                 self._encoded = group
             before_bytes = file.written_bytes
             file.write()
@@ -247,9 +276,13 @@ class SegmentWriter:
     def _steps_to_seal(self) -> Iterator[Callable[[], None]]:
         """The steps of sealing, in order. Each can be repeated after it failed."""
         layout, segment = self._layout, self.segment
-        files = {layout.rows(segment, symbol): self._files[symbol] for symbol in self._rows}
-        contents = {layout.rows(segment, symbol): held for symbol, held in self._rows.items()}
+        files, contents = {}, {}
+        for part, held in self._contents.items():
+            final = (layout.trades if part.of_trades else layout.rows)(segment, part.symbol)
+            files[final], contents[final] = self._files[part], held
         for name, table in TABLES.items():
+            if name == TRADE_GAPS_NAME and not self._has_trades:
+                continue
             batch = table.batch(self._table_items)
             final = layout.table(segment, name)
             files[final] = table_file(layout.writing_table(segment, name), batch)

@@ -24,6 +24,7 @@ from booktape.core.tape_records import (
     SegmentStart,
     TapeRecord,
 )
+from booktape.core.trades import TradeGap, TradeRow
 from booktape.reconstruct import Output, Reconstruction
 from booktape.store.catalog import free_segment
 from booktape.store.layout import Layout, Segment
@@ -52,7 +53,7 @@ class RecordingSession:
         known_before: Iterable[Checkpoint] = (),
     ) -> None:
         self.books = Reconstruction()
-        self.writer = SegmentWriter(layout, segment, worker)
+        self.writer = SegmentWriter(layout, segment, worker, trades=start.trades)
         self.last_ns = 0
         self._start = start
         self._layout = layout
@@ -89,7 +90,10 @@ class RecordingSession:
         # Unsealed segments may have no file on the disk yet, so their names are given here.
         taken = {writer.segment for writer in self._unsealed}
         segment = free_segment(self._layout, now_ns, last.segment.tag, taken)
-        self.writer = SegmentWriter(self._layout, segment, self._worker, Predecessor(last, end))
+        before = Predecessor(last, end)
+        self.writer = SegmentWriter(
+            self._layout, segment, self._worker, before, trades=self._start.trades
+        )
         self._unsealed.append(self.writer)
         start = replace(self._start, received_ns=now_ns, symbols=self.books.symbols)
         self.writer.write(replace(start, continues=(last.segment.name,)))
@@ -140,6 +144,8 @@ class RecordingSession:
         for output in outputs:
             if isinstance(output, BookRow):
                 self.writer.add_row(output)
-            elif isinstance(output, GapInterval | Check | Note):
+            elif isinstance(output, TradeRow):
+                self.writer.add_trade(output)
+            elif isinstance(output, GapInterval | Check | Note | TradeGap):
                 self.writer.add(output)
         return outputs

@@ -2,6 +2,7 @@
 
     {"k":"ws","received_ns":1780861676491371547,"connection":1,"m":{"stream":…,"data":{…}}}
     {"k":"rest","received_ns":…,"symbol":"BTCUSDT","limit":5000,"m":{"lastUpdateId":…}}
+    {"k":"trades","received_ns":…,"symbol":"BTCUSDT","from_id":28457,"m":[{"id":28457,…}]}
     {"k":"connected","received_ns":…,"connection":1,"symbols":["BTCUSDT"]}
 
 A payload is stored byte for byte under `m`. One that cannot be part of a line of JSON (garbage, binary, a
@@ -35,6 +36,7 @@ from booktape.core.tape_records import (
     SymbolListing,
     TapeRecord,
     Tick,
+    TradesAnswer,
 )
 from booktape.errors import DamagedTape
 
@@ -42,6 +44,7 @@ _NAMES: Final = MappingProxyType(
     {
         StreamMessage: "ws",
         DepthAnswer: "rest",
+        TradesAnswer: "trades",
         Connected: "connected",
         Disconnected: "disconnected",
         Tick: "tick",
@@ -58,6 +61,8 @@ _NAMES: Final = MappingProxyType(
 )
 """The field `k` of each record's line."""
 
+_WITH_PAYLOAD: Final = frozenset({"ws", "rest", "trades"})
+
 _M: Final = b',"m":'
 """Cannot be part of a JSON text: there every quotation mark has a backslash before it."""
 
@@ -73,6 +78,7 @@ class _Payload(Struct):
     connection: int = 0
     symbol: str = ""
     limit: int = 0
+    from_id: int = 0
     base64: bytes | None = None
 
 
@@ -93,18 +99,22 @@ def encode_record(record: TapeRecord) -> bytes:
         head = b'{"k":"rest","received_ns":%d,"symbol":%b,"limit":%d,'
         symbol = msgspec.json.encode(record.symbol)
         return head % (record.received_ns, symbol, record.limit) + _field(record.payload)
+    if isinstance(record, TradesAnswer):
+        head = b'{"k":"trades","received_ns":%d,"symbol":%b,"from_id":%d,'
+        symbol = msgspec.json.encode(record.symbol)
+        return head % (record.received_ns, symbol, record.from_id) + _field(record.payload, b"[]")
     return b'{"k":"%b",' % _NAMES[type(record)].encode() + msgspec.json.encode(record)[1:] + b"\n"
 
 
-def _field(payload: bytes) -> bytes:
-    if _fits_in_a_line(payload):
+def _field(payload: bytes, brackets: bytes = b"{}") -> bytes:
+    if payload[:1] + payload[-1:] == brackets and _fits_in_a_line(payload):
         return b'"m":%b}\n' % payload
     return b'"base64":"%b"}\n' % b64encode(payload)
 
 
 def _fits_in_a_line(payload: bytes) -> bool:
     """Whether the payload can be the value of a field unchanged: JSON, UTF-8, on one line."""
-    if payload[:1] != b"{" or payload[-1:] != b"}" or b"\n" in payload:
+    if b"\n" in payload:
         return False
     try:
         _json.decode(payload)
@@ -121,7 +131,7 @@ def decode_record(line: bytes) -> TapeRecord:
     fields = head + b"}" if inline else line
     try:
         kind = _kind.decode(fields).k
-        if kind not in {"ws", "rest"}:
+        if kind not in _WITH_PAYLOAD:
             return _decoders[kind].decode(line)
         found = _payload.decode(fields)
         payload = rest.removesuffix(b"}\n") if inline else found.base64
@@ -131,4 +141,6 @@ def decode_record(line: bytes) -> TapeRecord:
         raise DamagedTape(f"a line without its payload: {line[:80]!r}")
     if kind == "ws":
         return StreamMessage(found.received_ns, found.connection, payload)
+    if kind == "trades":
+        return TradesAnswer(found.received_ns, found.symbol, found.from_id, payload)
     return DepthAnswer(found.received_ns, found.symbol, found.limit, payload)

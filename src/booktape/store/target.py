@@ -21,7 +21,7 @@ from booktape.store.layout import Layout
 _PARTITIONS: Final = ("symbol=", "date=")
 _OWN: Final = frozenset(
     {
-        *("snapshots", "tape", "gaps", "checks", "notes", "manifests"),
+        *("snapshots", "tape", "gaps", "checks", "notes", "trades", "trade_gaps", "manifests"),
         *("unsealed", "rebuilding", "set-aside", "shipped", "removed"),
     }
 )

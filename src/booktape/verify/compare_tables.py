@@ -23,6 +23,7 @@ from booktape.verify.model.checks import Mismatch, ModelCheck
 from booktape.verify.model.decimals import as_double
 from booktape.verify.model.replay import NoteOnTape
 from booktape.verify.model.sync import OpenGap
+from booktape.verify.model.trades import Missing
 
 Row: TypeAlias = tuple[Any, ...]
 
@@ -166,6 +167,12 @@ def check_row(check: ModelCheck) -> Row:
 def note_row(note: NoteOnTape) -> Row:
     """As in `notes`."""
     return note.symbol, note.stamp_ns // 1_000, note.kind, note.detail
+
+
+def trade_gap_row(symbol: str, missing: Missing, stamp_ns: int, reason: str) -> Row:
+    """As in `trade_gaps`."""
+    times_us = missing.after_us, missing.before_us, stamp_ns // 1_000
+    return symbol, missing.first, missing.last, *times_us, reason
 
 
 def _mismatch(wrong: Mismatch) -> Row:

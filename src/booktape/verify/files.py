@@ -25,8 +25,9 @@ from booktape.store.opening import open_file
 from booktape.verify.findings import Finding, Findings, Kind
 from booktape.verify.removed import Removed
 
-TABLES: Final = ("gaps", "checks", "notes")
-_FOLDERS: Final = ("tape", "snapshots", "manifests", *TABLES)
+TABLES: Final = ("gaps", "checks", "notes", "trade_gaps")
+_FOLDERS: Final = ("tape", "snapshots", "trades", "manifests", *TABLES)
+_BY_SYMBOL: Final = frozenset({"snapshots", "trades"})
 _LITTER: Final = frozenset(
     {
         "lost+found",
@@ -56,6 +57,7 @@ class SegmentFiles:
     manifest: str | None = None
     rows: dict[str, str] = field(default_factory=dict)
     tables: dict[str, str] = field(default_factory=dict)
+    trades: dict[str, str] = field(default_factory=dict)
     removed: Removed | None = None
 
     @property
@@ -67,7 +69,7 @@ class SegmentFiles:
     def sealed(self) -> list[str]:
         """All but the manifest itself."""
         tape = [self.tape] if self.tape else []
-        return sorted([*tape, *self.rows.values(), *self.tables.values()])
+        return sorted([*tape, *self.rows.values(), *self.trades.values(), *self.tables.values()])
 
 
 def find_segments(root: Path, found: Findings) -> list[SegmentFiles]:
@@ -97,7 +99,7 @@ class _Folder:
         self._found = found
         # A rule for the names of folders at each depth.
         levels = [is_date_folder]
-        self._levels = [is_symbol_folder, *levels] if room == "snapshots" else levels
+        self._levels = [is_symbol_folder, *levels] if room in _BY_SYMBOL else levels
 
     def files(self) -> Iterator[str]:
         """The regular files that are not litter, relative to the archive. Anything else is reported."""
@@ -188,7 +190,7 @@ def _segment_of(file: PurePosixPath) -> Segment | None:
     segment = Segment.parse(file.name, _SUFFIXES.get(room, TABLE))
     if segment is None:
         return None
-    symbol = folders[:1] if room == "snapshots" else []
+    symbol = folders[:1] if room in _BY_SYMBOL else []
     return segment if folders == [*symbol, segment.date] else None
 
 
@@ -200,6 +202,8 @@ def _put(files: SegmentFiles, file: PurePosixPath) -> None:
         files.manifest = str(file)
     elif room == "snapshots":
         files.rows[symbol_of(folders[0])] = str(file)
+    elif room == "trades":
+        files.trades[symbol_of(folders[0])] = str(file)
     else:
         files.tables[room] = str(file)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from typing import Any, Final
 
@@ -52,20 +52,21 @@ def render_shard(report: Report, shard: str) -> Group:
 def _symbols(report: Report) -> Table:
     table = Table(box=SIMPLE, pad_edge=False)
     table.add_column("symbol", no_wrap=True)
-    names = ("segments", "rows", "gaps", "checks", "different", "unproven", "no proof")
-    for name in names:
+    has_trades = any(counts.equal["trades"] for counts in report.found.symbols.values())
+    equal = ("rows", *(["trades"] if has_trades else []), "gaps", "checks")
+    for name in ("segments", *equal, "different", "unproven", "no proof"):
         table.add_column(name, justify="right")
     for symbol, counts in sorted(report.found.symbols.items(), key=lambda item: item[0] or ""):
         if symbol is not None:
-            table.add_row(symbol, *(f"{number:,}" for number in _numbers(counts)))
+            table.add_row(symbol, *(f"{number:,}" for number in _numbers(counts, equal)))
     return table
 
 
-def _numbers(counts: Counts) -> list[int]:
-    """Equal rows, gaps and checks; then rows of all tables that are not clean."""
+def _numbers(counts: Counts, equal: Iterable[str]) -> list[int]:
+    """Equal rows of these tables; then rows of all tables that are not clean."""
     return [
         counts.segments,
-        *(counts.equal[table] for table in ("rows", "gaps", "checks")),
+        *(counts.equal[table] for table in equal),
         counts.different.total(),
         counts.trusted,
         counts.unverifiable,

@@ -13,15 +13,24 @@ from typing import Final
 from booktape.errors import DamagedTape
 from booktape.store.extents import open_parquet
 from booktape.store.layout import Segment
-from booktape.store.schema import CHECKS, GAPS, NOTES
+from booktape.store.schema import CHECKS, GAPS, NOTES, TRADE_GAPS
 from booktape.verify.compare_rows import DAMAGED, RowComparison, damage
-from booktape.verify.compare_tables import TableComparison, check_row, gap_row, note_row
+from booktape.verify.compare_tables import (
+    TableComparison,
+    check_row,
+    gap_row,
+    note_row,
+    trade_gap_row,
+)
+from booktape.verify.compare_trades import TradeComparison
 from booktape.verify.files import SegmentFiles, check_seals
 from booktape.verify.findings import Finding, Findings, Kind
 from booktape.verify.model.checks import ModelCheck
+from booktape.verify.model.decode import Trade
 from booktape.verify.model.replay import NoteOnTape, SegmentEdge, SegmentReplay
 from booktape.verify.model.sync import ModelSync, OpenGap
 from booktape.verify.model.tape import Line, lines
+from booktape.verify.model.trades import Missing
 
 _LINES_A_STEP: Final = 500
 
@@ -59,7 +68,12 @@ class SegmentComparison:
             for symbol, file in files.rows.items()
             if self._is_wanted(symbol)
         }
-        schemas = {"gaps": GAPS, "checks": CHECKS, "notes": NOTES}
+        self._trades = {
+            symbol: TradeComparison(file, root / file, symbol, found)
+            for symbol, file in files.trades.items()
+            if self._is_wanted(symbol)
+        }
+        schemas = {"gaps": GAPS, "checks": CHECKS, "notes": NOTES, "trade_gaps": TRADE_GAPS}
         self._tables = {name: TableComparison(name, schema) for name, schema in schemas.items()}
 
     def _is_wanted(self, symbol: str | None) -> bool:
@@ -72,12 +86,30 @@ class SegmentComparison:
             return
         if symbol in self._rows:
             self._rows[symbol].expect(sync, stamp_ns)
-        elif not self._found.counts_of(symbol).different["rows"]:
-            file = f"snapshots of {symbol} in {self._files.segment.name}"
-            self._found.different(file, "the file is missing", symbol=symbol)
-            self._found.counts_of(symbol).different["rows"] += 1
         else:
-            self._found.counts_of(symbol).different["rows"] += 1
+            self._count_missing(symbol, "rows", "snapshots")
+
+    def _count_missing(self, symbol: str, what: str, room: str) -> None:
+        """A row whose file is missing; the file is reported once."""
+        counts = self._found.counts_of(symbol)
+        if not counts.different[what]:
+            file = f"{room} of {symbol} in {self._files.segment.name}"
+            self._found.different(file, "the file is missing", symbol=symbol)
+        counts.different[what] += 1
+
+    def trade(self, trade: Trade, stamp_ns: int, *, filled: bool) -> None:
+        """A trade."""
+        if not self._is_wanted(trade.symbol):
+            return
+        if trade.symbol in self._trades:
+            self._trades[trade.symbol].expect(trade, stamp_ns, filled=filled)
+        else:
+            self._count_missing(trade.symbol, "trades", "trades")
+
+    def trade_gap(self, symbol: str, missing: Missing, stamp_ns: int, reason: str) -> None:
+        """Trades that are missing for good."""
+        row = trade_gap_row(symbol, missing, stamp_ns, reason)
+        self._tables["trade_gaps"].expect(row, inherited=missing.inherited)
 
     def gap(
         self, symbol: str, gap: OpenGap, end_ns: int | None = None, next_id: int | None = None
@@ -94,17 +126,19 @@ class SegmentComparison:
         """Something that happened and is no gap."""
         self._tables["notes"].expect(note_row(note))
 
-    def finish(self, *, complete: bool) -> None:
+    def finish(self, *, complete: bool, has_trades: bool) -> None:
         """The tape is over. Further stored rows are differences, or unverifiable if it is incomplete."""
         for rows in self._rows.values():
             rows.finish(complete=complete)
+        for trades in self._trades.values():
+            trades.finish(complete=complete)
         for name, table in self._tables.items():
             file = self._files.tables.get(name)
             if file:
                 table.compare(
                     file, self._root / file, self._found, self._is_wanted, complete=complete
                 )
-            else:
+            elif name != "trade_gaps" or has_trades:
                 missing = f"{name} of {self._files.segment.name}"
                 self._found.different(missing, "the file is missing")
 
@@ -125,7 +159,7 @@ def verify_segment(
     comparison = SegmentComparison(root, files, found, wanted)
     replay = SegmentReplay(comparison)
     complete = _read(root, files.tape, replay, found, step)
-    comparison.finish(complete=complete)
+    comparison.finish(complete=complete, has_trades=replay.has_trades)
     result.start = replay.start.fields if replay.start else None
     result.begin, result.reason, result.format = replay.begin, replay.reason, replay.format
     if complete:

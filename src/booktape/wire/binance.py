@@ -1,4 +1,4 @@
-"""Bytes → values: depth events and snapshots. wire/witness.py has the other streams.
+"""Bytes → values: depth events and snapshots. wire/witness.py and wire/trades.py have the other streams.
 
 A raw event, and inside the wrapper of a combined stream:
 
@@ -12,6 +12,7 @@ nothing through that is not finite and non-negative.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
 import msgspec
@@ -23,6 +24,7 @@ from booktape.core.events import (
     ServerShutdown,
     UnknownEvent,
 )
+from booktape.core.trades import Trade
 from booktape.errors import MalformedFrame
 from booktape.wire.json_rules import (
     LONG_BYTES,
@@ -31,7 +33,8 @@ from booktape.wire.json_rules import (
     decode_object,
     refuse_bloated,
 )
-from booktape.wire.numbers import Id, Levels
+from booktape.wire.numbers import Id, Levels, Time, time_us
+from booktape.wire.trades import decode_trade, decode_usual_trade, is_trade_stream
 from booktape.wire.witness import (
     NAME_BYTES,
     WitnessMessage,
@@ -40,18 +43,12 @@ from booktape.wire.witness import (
     kind_of,
 )
 
-Event: TypeAlias = DepthEvent | WitnessMessage | ServerShutdown | UnknownEvent
-
-# From 1970 to 2286, in milliseconds or microseconds.
-_Time: TypeAlias = Annotated[int, Meta(ge=0, le=10**16)]
-
-_MICROSECONDS_FROM: Final = 10**14
-"""Milliseconds reach this in the year 5138, microseconds did in 1973."""
+Event: TypeAlias = DepthEvent | WitnessMessage | Trade | ServerShutdown | UnknownEvent
 
 
 class _DepthUpdate(Struct, forbid_unknown_fields=True):
     e: Literal["depthUpdate"]
-    E: _Time
+    E: Time
     s: Annotated[str, Meta(min_length=1)]
     U: Id
     u: Id
@@ -62,7 +59,7 @@ class _DepthUpdate(Struct, forbid_unknown_fields=True):
 class _AnyDepthUpdate(Struct):
     """With more fields than those, or without `e`."""
 
-    E: _Time
+    E: Time
     s: Annotated[str, Meta(min_length=1)]
     U: Id
     u: Id
@@ -86,6 +83,7 @@ _raw = msgspec.json.Decoder(_DepthUpdate, strict=False)
 _depth = msgspec.json.Decoder(_Depth, strict=False)
 _WRAPPED: Final = b'{"stream"'
 _DEPTH_STREAM: Final = b"@depth@"
+_TRADE_STREAM: Final = b'@trade"'
 
 # The number of keys, and so of colons, in a message that follows the exchange's form.
 _RAW_KEYS: Final = 7
@@ -97,10 +95,10 @@ def decode_event(payload: bytes) -> Event:
     """Decode one WebSocket message.
 
     Raises MalformedFrame for anything that is not JSON by the rule of wire/json_rules.py, or calls itself a
-    `depthUpdate` and does not follow its form. Known weakness: a malformed witness message counts as an
-    unknown event and is logged once. After that only the missing `checks` show it. As malformed messages
-    they would be hundreds of log lines a second, and their connection would be replaced although its
-    events may be good.
+    `depthUpdate` and does not follow its form. Known weakness: a malformed witness message, or trade, counts as
+    an unknown event and is logged once. After that only the missing `checks`, or the hole in the trades, show it. As
+    malformed messages they would be hundreds of log lines a second, and their connection would be replaced although
+    its events may be good.
     """
     if len(payload) > LONG_BYTES:
         refuse_bloated(payload)
@@ -113,10 +111,12 @@ def decode_event(payload: bytes) -> Event:
             if count_colons(payload) == _COMBINED_KEYS and kind_of(combined.stream) is None:
                 return _depth_event(combined.data)
         elif payload.startswith(_WRAPPED):
-            decode = decoder_of(payload)
-            witness = decode(payload) if decode else None
-            if witness:
-                return witness
+            decode: Callable[[bytes], Event | None] | None = decoder_of(payload)
+            if decode is None and payload.find(_TRADE_STREAM, 0, NAME_BYTES) > 0:
+                decode = decode_usual_trade
+            other = decode(payload) if decode else None
+            if other:
+                return other
         else:
             update = _raw.decode(payload)
             if count_colons(payload) == _RAW_KEYS:
@@ -140,8 +140,10 @@ def _decode_slowly(payload: bytes) -> Event:
             return decode_witness(witness, message)
         if kind == "depthUpdate":
             return _depth_event(msgspec.convert(inner, _AnyDepthUpdate, strict=False))
+        if kind == "trade" and is_trade_stream(stream):
+            return decode_trade(inner)
     except msgspec.ValidationError as error:
-        if not witness and "e" in inner:
+        if kind == "depthUpdate" and not witness and "e" in inner:
             raise MalformedFrame(f"{error}: {_excerpt(payload)}") from error
     if kind == "serverShutdown":
         return ServerShutdown()
@@ -151,9 +153,7 @@ def _decode_slowly(payload: bytes) -> Event:
 def _depth_event(update: _DepthUpdate | _AnyDepthUpdate) -> DepthEvent:
     if update.u < update.U:
         raise MalformedFrame(f"{update.s}: first id {update.U} is after last id {update.u}")
-    time = update.E
-    time_us = time if time >= _MICROSECONDS_FROM else time * 1_000
-    return DepthEvent(update.s, time_us, update.U, update.u, update.b, update.a)
+    return DepthEvent(update.s, time_us(update.E), update.U, update.u, update.b, update.a)
 
 
 def _name(kind: object, message: dict[str, Any]) -> str:

@@ -1,6 +1,6 @@
 """Values → bytes: what the simulated exchange sends. The recorder uses none of it.
 
-The other half of wire/binance.py and wire/witness.py, in the exchange's own field order and with its
+The other half of wire/binance.py, wire/witness.py and wire/trades.py, in the exchange's own field order and with its
 8 decimals. Tests decode everything that is encoded here, so that the two cannot drift apart.
 """
 
@@ -14,6 +14,7 @@ from msgspec import Raw
 
 from booktape.core.checks import BookTicker, TopLevels
 from booktape.core.events import DepthEvent, DepthSnapshot, Level
+from booktape.core.trades import Trade
 
 CAP_TEXT: Final = "92233720368.54775807"
 """The largest size that the exchange writes; it means "or more". No double has its 8 decimals."""
@@ -62,6 +63,43 @@ def encode_ticker(ticker: BookTicker) -> bytes:
             "a": ask[0],
             "A": ask[1],
         }
+    )
+
+
+def encode_trade(trade: Trade, *, microseconds: bool = False) -> bytes:
+    """A raw `trade`."""
+    unit = 1 if microseconds else 1_000
+    return msgspec.json.encode(
+        {
+            "e": "trade",
+            "E": (trade.event_time_us or trade.trade_time_us) // unit,
+            "s": trade.symbol,
+            "t": trade.trade_id,
+            "p": f"{trade.price:.8f}",
+            "q": f"{trade.size:.8f}",
+            "T": trade.trade_time_us // unit,
+            "m": trade.buyer_is_maker,
+            "M": True,
+        }
+    )
+
+
+def encode_trades(trades: Iterable[Trade], *, microseconds: bool = False) -> bytes:
+    """A REST `/historicalTrades` answer."""
+    unit = 1 if microseconds else 1_000
+    return msgspec.json.encode(
+        [
+            {
+                "id": trade.trade_id,
+                "price": f"{trade.price:.8f}",
+                "qty": f"{trade.size:.8f}",
+                "quoteQty": f"{trade.price * trade.size:.8f}",
+                "time": trade.trade_time_us // unit,
+                "isBuyerMaker": trade.buyer_is_maker,
+                "isBestMatch": True,
+            }
+            for trade in trades
+        ]
     )
 
 

@@ -13,6 +13,7 @@ from booktape.wire.limits import (
     BINANCE_US,
     PING_EVERY_S,
     STREAMS_PER_CONNECTION,
+    TRADES_MAX,
     URL_BYTES_MAX,
     Weights,
 )
@@ -78,6 +79,11 @@ class Venue:
     def best_prices_path(self, symbols: tuple[str, ...] = ()) -> str:
         """REST path of the best bid and ask of these symbols, or of all."""
         return _path("ticker/bookTicker", _named(symbols))
+
+    def trades_path(self, symbol: str, from_id: int) -> str:
+        """REST path of the trades of a symbol from this id on, as many as one answer holds."""
+        query = {"symbol": symbol, "fromId": str(from_id), "limit": str(TRADES_MAX)}
+        return _path("historicalTrades", query)
 
     def time_path(self) -> str:
         """REST path of the exchange's time of day."""

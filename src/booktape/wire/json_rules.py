@@ -51,12 +51,18 @@ def count_colons(payload: bytes) -> int:
 
 def decode_object(payload: bytes) -> dict[str, Any]:
     """Decode a whole message of any kind. Raises MalformedFrame for what the rule does not allow."""
+    found = decode_json(payload)
+    if not isinstance(found, dict):
+        raise MalformedFrame(f"no JSON object: {payload[:80]!r}")
+    return found
+
+
+def decode_json(payload: bytes) -> Any:  # noqa: ANN401 any JSON
+    """Decode a whole message or answer. Raises MalformedFrame for what the rule does not allow."""
     try:
         found = msgspec.json.decode(payload)
     except UNREADABLE as error:
         raise MalformedFrame(f"{error}: {payload[:80]!r}") from error
-    if not isinstance(found, dict):
-        raise MalformedFrame(f"no JSON object: {payload[:80]!r}")
     # Of a key that stands twice only one value was decoded.
     if _count_keys(found, 1) != _TEXT.sub(b"", payload).count(b":"):
         raise MalformedFrame(f"a key stands twice: {payload[:80]!r}")

@@ -16,13 +16,15 @@ class Weights:
     """The weights of requests at one exchange, and the weight that it allows an address in a minute.
 
     `per_minute` holds until `exchangeInfo.rateLimits` names another. `depth` has the largest number of
-    levels for each weight; `best_prices` is for several symbols or for all.
+    levels for each weight; `best_prices` is for several symbols or for all; `trades` is that of old ones, whatever
+    their number (Binance.US may take less).
     """
 
     per_minute: int
     depth: tuple[tuple[int, int], ...]
     exchange_info: int
     best_prices: int = 4
+    trades: int = 25
     time: int = 1
 
     def depth_weight(self, limit: int) -> int:
@@ -72,6 +74,12 @@ symbols, has some 20 MB."""
 
 DEPTH_BYTES_MAX: Final = 8 << 20
 """Of a `/depth` answer. Several are under way at once; 5,000 levels a side are 0.4 MB."""
+
+TRADES_MAX: Final = 1_000
+"""REST `/historicalTrades`: "Default: 500; Maximum: 1000."."""
+
+TRADES_BYTES_MAX: Final = 1 << 20
+"""Of a `/historicalTrades` answer: 1,000 trades are 0.2 MB."""
 
 ERROR_BYTES_MAX: Final = 64 << 10
 """Of an answer that is an error: no more than this is read, since it holds a sentence at most."""

@@ -23,6 +23,12 @@ Price: TypeAlias = Annotated[float, Meta(gt=0, le=sys.float_info.max)]
 Levels: TypeAlias = list[tuple[Price, Size]]
 Id: TypeAlias = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 
+# From 1970 to 2286, in milliseconds or microseconds.
+Time: TypeAlias = Annotated[int, Meta(ge=0, le=10**16)]
+
+_MICROSECONDS_FROM: Final = 10**14
+"""Milliseconds reach this in the year 5138, microseconds did in 1973."""
+
 _WHOLE: Final = re.compile(r"[0-9]{1,18}")
 _DECIMAL: Final = re.compile(r"[0-9]{1,40}(\.[0-9]{0,40})?([eE][+-]?[0-9]{1,3})?")
 
@@ -30,6 +36,11 @@ _DIGITS_MAX: Final = 28
 """Significant digits that Python's decimals compute with: more would be rounded without an error."""
 
 _SHOWN: Final = 40
+
+
+def time_us(time: int) -> int:
+    """A time of the exchange in microseconds, whichever of the two units it came in."""
+    return time if time >= _MICROSECONDS_FROM else time * 1_000
 
 
 def whole_number(text: str) -> int:

@@ -42,7 +42,7 @@ def watched(symbol: str, levels: int = 40) -> tuple[TracedMarket, Truth]:
 
 def side_messages(messages: list[Message]) -> list[TopLevels | BookTicker]:
     contents = (message.content for message in messages if isinstance(message, MarketMessage))
-    return [content for content in contents if not isinstance(content, DepthEvent)]
+    return [content for content in contents if isinstance(content, TopLevels | BookTicker)]
 
 
 def touch(book: TrueBook) -> tuple[Level, Level]:

@@ -18,7 +18,7 @@ from booktape.sim.faults.conditions import Attempt, Checked, Delivery, RequestCo
 from booktape.sim.faults.outcomes import Moment, Outcome, Send, Step
 
 Scope: TypeAlias = Literal["all", "rest", "snapshots"]
-"""Handshakes and requests, requests alone, or requests that name a symbol."""
+"""Handshakes and requests, requests alone, or requests for a symbol's book."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class AnswerFault(Fault):
 
     def outcome(self, attempt: Attempt) -> Outcome | None:
         is_rest = attempt.kind == "rest"
-        in_scope = {"all": True, "rest": is_rest, "snapshots": is_rest and bool(attempt.symbol)}
+        in_scope = {"all": True, "rest": is_rest, "snapshots": attempt.is_for_book}
         if not (in_scope[self.scope] and self.when(attempt)):
             return None
         return self.outcomes[attempt.number % len(self.outcomes)]

@@ -25,7 +25,7 @@ Number: TypeAlias = Annotated[int, Meta(ge=0)]
 CloseCode: TypeAlias = Annotated[int, Meta(ge=1_000, le=4_999)]
 Reason: TypeAlias = Annotated[str, Meta(max_length=40)]
 """Of a close frame, which has room for 123 bytes of UTF-8."""
-StreamKind: TypeAlias = Literal["depth", "depth5", "depth10", "depth20", "bookTicker"]
+StreamKind: TypeAlias = Literal["depth", "depth5", "depth10", "depth20", "bookTicker", "trade"]
 
 
 @dataclass(slots=True)
@@ -64,6 +64,12 @@ class Attempt:
     now_s: float
     path: str = ""
     symbol: str | None = None
+
+    @property
+    def is_for_book(self) -> bool:
+        """Whether it is a request for a symbol's book."""
+        is_for_trades = self.path.endswith("/historicalTrades")
+        return self.kind == "rest" and bool(self.symbol) and not is_for_trades
 
 
 StreamCondition: TypeAlias = Callable[[Delivery], bool]

@@ -11,11 +11,13 @@ each slot: making books takes time, and a market of 1,400 would be late for seco
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from itertools import islice
 from typing import Final
 
 from booktape.core.checks import BookTicker
 from booktape.core.events import DepthSnapshot
 from booktape.core.tape_records import DELISTED, NO_MARKET_DATA
+from booktape.core.trades import Trade
 from booktape.sim.faults.conditions import chance
 from booktape.sim.faults.market import MarketFaults, Push
 from booktape.sim.faults.outcomes import Old
@@ -128,13 +130,13 @@ class Market:
                 made += len(self._market(symbol).bids.lots)
 
     def _close(self, market: SymbolMarket, now_s: float, time_us: int) -> list[Message]:
-        """The slot's messages: witnesses come right before their event."""
+        """The slot's messages: trades and witnesses come right before their event."""
         market.run_part(1)
         witnesses = market.witnesses() if market.before else []
         event = market.close_slot(time_us)
         if not event or self._faults.status(event.symbol, now_s) in NO_MARKET_DATA:
             return []
-        return [*witnesses, event_message(event)]
+        return [*market.trade_messages(), *witnesses, event_message(event)]
 
     def _push(self, market: SymbolMarket, now_s: float, next_s: float) -> None:
         """Apply the faults of the slot just opened."""
@@ -202,6 +204,14 @@ class Market:
         if symbol not in self._first_tops:
             self._first_tops[symbol] = SymbolMarket(self._start(symbol)).top()
         return self._first_tops[symbol]
+
+    def trades(self, symbol: str, from_id: int | None, limit: int, /) -> list[Trade]:
+        """The trades of all slots that have ended; of the last `TRADES_KEPT` trades."""
+        market = self._markets.get(symbol)
+        kept = market.trades if market else ()
+        if from_id is None:
+            return list(kept)[-limit:]
+        return list(islice((trade for trade in kept if trade.trade_id >= from_id), limit))
 
     def holds(self, _symbol: str, /) -> bool:
         """Never: every book is always known."""

@@ -5,6 +5,9 @@ test can restore the book of any update id, in the middle of an event too. `orde
 
 A slot's witnesses come right before its depth event, as on the real exchange: partial depth with the
 event's last id, and a ticker for each update that changed the touch, with that update's own id.
+
+**Trades.** When the best level of a side loses size, that is a trade in half of the cases, and a cancelled order in the
+others. Chance has a source of its own for that, so the book is the same with trades and without.
 """
 
 from __future__ import annotations
@@ -17,14 +20,20 @@ from typing import Final, NamedTuple, TypeAlias
 
 from booktape.core.checks import BookTicker, TopLevels
 from booktape.core.events import DepthEvent, DepthSnapshot, Level
+from booktape.core.trades import Trade
 from booktape.sim.faults.market import Push
-from booktape.sim.market.listing import Listing, Whole
+from booktape.sim.market.listing import CAPPED_LOTS, Listing, Whole
 from booktape.sim.market.order_flow import Change, Ladder, OrderFlow, Place
-from booktape.sim.messages import MarketMessage, partial_stream, ticker_stream
+from booktape.sim.messages import MarketMessage, partial_stream, ticker_stream, trade_stream
 
 PARTIAL_LEVELS: Final = (20, 10, 5)
 
+TRADES_KEPT: Final = 20_000
+"""How many trades of a symbol can be asked for; the exchange's database has all."""
+
+_SLOT_US: Final = 100_000
 _IDS_MAX: Final = 2_000
+_TRADED: Final = 0.5
 _NO_LEVEL: Final[Whole] = (0, 0)
 """The touch of a side without levels."""
 
@@ -74,6 +83,10 @@ class SymbolMarket:
         self._opening = self._flow.empty() if start.is_empty else []
         self._ln_ids = listing.profile.ids_mu
         self._past: deque[_Past] = deque(maxlen=start.memory_events)
+        self._trade_rng = Random(f"{start.seed}/{listing.symbol}/trades")
+        self._next_trade_id = self._trade_rng.randrange(10**6, 9 * 10**9)
+        self.trades: deque[Trade] = deque(maxlen=TRADES_KEPT)
+        self.slot_trades: list[Trade] = []
         self.watch(())
         self.open_slot()
 
@@ -88,6 +101,8 @@ class SymbolMarket:
         self._partial = [(levels, stream) for levels, stream in named if stream in streams]
         ticker = ticker_stream(self.listing.symbol)
         self._ticker = ticker if ticker in streams else None
+        trade = trade_stream(self.listing.symbol)
+        self._trade_stream = trade if trade in streams else None
 
     # ── moving on ───────────────────────────────────────────────────────────────────────────
 
@@ -96,7 +111,11 @@ class SymbolMarket:
         while not self._left:
             self.open_slot()
         planned = self._planned
-        ladder, ticks, lots = planned.popleft() if planned else self._flow.change(self._touched)
+        if planned:
+            ladder, ticks, lots = planned.popleft()
+        else:
+            ladder, ticks, lots = self._flow.change(self._touched)
+            self._trade(ladder, ticks, lots)
         key = ladder.behind < 0, ticks
         if key not in self._event:
             self._touched.append(key)
@@ -109,6 +128,13 @@ class SymbolMarket:
         if touch and touch != self._touch():
             self._touches.append((self.update_id, *self._touch()))
 
+    def _trade(self, ladder: Ladder, ticks: int, lots: int) -> None:
+        """Note the trade that this change is, if it is one."""
+        before = ladder.lots.get(ticks, 0)
+        takes = lots < before < CAPPED_LOTS and ticks == ladder.best
+        if takes and self._trade_rng.random() < _TRADED:
+            self._traded.append((ladder.behind < 0, ticks, before - lots))
+
     def run_part(self, fraction: float) -> None:
         """Make the updates of the first `fraction` of this slot, unless they are made already."""
         until = self.first_id - 1 + int(fraction * self._count)
@@ -120,6 +146,8 @@ class SymbolMarket:
         while self._left:
             self.step()
         event = self._coalesce(time_us) if self._count else None
+        self.slot_trades = self._number_trades(time_us)
+        self.trades += self.slot_trades
         if event:
             self._past.append(_Past(self.slot, self.first_id, self.before))
         self.open_slot()
@@ -132,6 +160,8 @@ class SymbolMarket:
             self.first_id, self.update_id = push.first_id, push.first_id - 1
             # Older books do not lead to the present one.
             self._past.clear()
+            self._next_trade_id = push.first_id
+            self.trades.clear()
         self.grid = self._flow.grid = push.grid
         if push.blank:
             self._begin_book()
@@ -158,6 +188,7 @@ class SymbolMarket:
         self.first_id = self.update_id + 1
         self.before: Changes = {}
         self._touches: list[tuple[int, Whole, Whole]] = []
+        self._traded: list[tuple[bool, int, int]] = []
         self._event: Changes = {}
         self._touched: list[Place] = []
         self._planned: deque[Change] = deque()
@@ -173,6 +204,22 @@ class SymbolMarket:
             self._opening = []
             self._count = len(self._planned)
         self._left = self._count
+
+    def _number_trades(self, end_us: int) -> list[Trade]:
+        """The slot's trades, spread over it. A trade on the bid side is one whose buyer was the maker."""
+        symbol, found = self.listing.symbol, []
+        for number, (is_bid, ticks, lots) in enumerate(self._traded, 1):
+            time_us = end_us - _SLOT_US + number * _SLOT_US // (len(self._traded) + 1)
+            ((price, size),) = self.listing.doubles([(ticks, lots)])
+            found.append(Trade(symbol, self._next_trade_id, price, size, time_us, time_us, is_bid))
+            self._next_trade_id += 1
+        return found
+
+    def trade_messages(self) -> list[MarketMessage]:
+        """The messages of the trades of the slot that was closed last."""
+        if self._trade_stream is None:
+            return []
+        return [MarketMessage(self._trade_stream, trade) for trade in self.slot_trades]
 
     def _coalesce(self, time_us: int) -> DepthEvent:
         """One event of the whole slot: the last size of each price, best first."""

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections import defaultdict, deque
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -37,6 +38,7 @@ from booktape.core.tape_records import (
     SymbolListing,
     TapeRecord,
 )
+from booktape.core.trades import Trade
 from booktape.errors import DamagedFile, DamagedTape, MalformedFrame, UsageError
 from booktape.reader.times import moment_at
 from booktape.reconstruct import Reconstruction
@@ -52,8 +54,10 @@ from booktape.wire.exchange_info import SymbolInfo
 _NEVER: Final = 2**62
 """The number of events between two rows: playing needs none."""
 
+TRADES_KEPT: Final = 20_000
+"""How many trades of a symbol can be asked for."""
 
-_EVENT_TIME: Final = re.compile(rb'"E":([0-9]{13}|[0-9]{16})(?=[,}])')
+_TIMES: Final = re.compile(rb'"([ET])":([0-9]{13}|[0-9]{16})(?=[,}])')
 """A time from 2001 to 2286 has 13 digits in milliseconds, and 16 in microseconds."""
 
 
@@ -69,23 +73,26 @@ _wrapper = msgspec.json.Decoder(_Wrapper)
 class RecordedMessage:
     """A message as it was received.
 
-    A wrapper is added or taken off, and the time of an event is told in the unit that a client asks
+    A wrapper is added or taken off, and the times of an event or a trade are told in the unit that a client asks
     for; nothing else changes. Recorded milliseconds become microseconds that end with three zeros.
     """
 
     stream: str
     event: DepthEvent | None
     recorded: bytes
+    times_us: tuple[int, ...] = ()
 
     def payload(self, encoding: Encoding) -> bytes:
         """See `Message`."""
         whole, raw = self._parts
         payload = whole if encoding.combined else raw
-        if self.event is None:
-            return payload
-        time_us = self.event.event_time_us
-        time = time_us if encoding.microseconds else time_us // 1_000
-        return _EVENT_TIME.sub(b'"E":%d' % time, payload, count=1)
+        times_us = iter(self.times_us)
+        unit = 1 if encoding.microseconds else 1_000
+
+        def as_asked(found: re.Match[bytes]) -> bytes:
+            return b'"%b":%d' % (found[1], next(times_us) // unit)
+
+        return _TIMES.sub(as_asked, payload, count=len(self.times_us)) if self.times_us else payload
 
     @cached_property
     def _parts(self) -> tuple[bytes, bytes]:
@@ -128,6 +135,7 @@ class ReplaySource:
         self._answers: dict[str, tuple[bytes, DepthSnapshot]] = {}
         self._sent_ids: dict[str, int] = {}
         self._had_book: set[str] = set()
+        self._trades: dict[str, deque[Trade]] = defaultdict(lambda: deque(maxlen=TRADES_KEPT))
         self._start_ns, self._due_s = 0, 0.0
         while (
             start_us is not None and self._next and self._next.record.received_ns < start_us * 1_000
@@ -208,6 +216,13 @@ class ReplaySource:
         bid, ask = (side[0] if side else None for side in sides)
         return BookTicker(symbol, sync.update_id, bid, ask)
 
+    def trades(self, symbol: str, from_id: int | None, limit: int, /) -> list[Trade]:
+        """Those that were sent so far, each once."""
+        kept = {trade.trade_id: trade for trade in self._trades[symbol]}
+        wanted = sorted(one for one in kept if from_id is None or one >= from_id)
+        chosen = wanted[-limit:] if from_id is None else wanted[:limit]
+        return [kept[one] for one in chosen]
+
     def holds(self, symbol: str) -> bool:
         """Until its first book. After a loss a client gets an error, rather than waits."""
         return symbol not in self._had_book
@@ -262,6 +277,10 @@ class ReplaySource:
             # Garbage is on no stream.
             return []
         wrapped = _unwrap(record.payload)
+        if isinstance(event, Trade) and wrapped:
+            self._trades[event.symbol].append(event)
+            times_us = (event.event_time_us or 0, event.trade_time_us)
+            return [RecordedMessage(wrapped.stream, None, record.payload, times_us)]
         if not isinstance(event, DepthEvent):
             return [RecordedMessage(wrapped.stream, None, record.payload)] if wrapped else []
         if event.last_id <= self._sent_ids.get(event.symbol, -1):
@@ -269,7 +288,7 @@ class ReplaySource:
         self._sent_ids[event.symbol] = event.last_id
         self._forget_answer(event)
         stream = wrapped.stream if wrapped else depth_stream(event.symbol)
-        return [RecordedMessage(stream, event, record.payload)]
+        return [RecordedMessage(stream, event, record.payload, (event.event_time_us,))]
 
     def _forget_answer(self, event: DepthEvent) -> None:
         """Once something newer has been sent, the recorded answer is out of date."""

@@ -45,6 +45,7 @@ class Tariff:
     per_minute: int
     ping_s: float
     list_options: frozenset[str]
+    trades: int = 25
     time: int = 1
 
     def depth_weight(self, limit: int) -> int:

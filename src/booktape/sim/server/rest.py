@@ -37,12 +37,13 @@ from booktape.sim.server.sockets import cut_short, reset, response
 from booktape.sim.server.symbol_list import encode_symbol_list
 from booktape.sim.source import Source
 from booktape.wire.binance import decode_depth
-from booktape.wire.encode import encode_depth, encode_one_top, encode_tops
+from booktape.wire.encode import encode_depth, encode_one_top, encode_tops, encode_trades
 from booktape.wire.exchange_info import SymbolInfo
-from booktape.wire.limits import DEPTH_MAX, USED_WEIGHT_HEADER
+from booktape.wire.limits import DEPTH_MAX, TRADES_MAX, USED_WEIGHT_HEADER
 from booktape.wire.numbers import whole_number
 
 _DEPTH_DEFAULT: Final = "100"
+_TRADES_DEFAULT: Final = "500"
 _TIME_UNIT_HEADER: Final = "X-MBX-TIME-UNIT"
 
 _Answer: TypeAlias = Callable[[web.Request, Outcome | None], Awaitable[Reply]]
@@ -85,6 +86,7 @@ class RestEndpoints:
                 self._book_ticker,
                 lambda query: tariff.best_price if _is_of_one(query) else tariff.best_prices,
             ),
+            self._route("historicalTrades", self._historical_trades, lambda _: tariff.trades),
             self._route("time", self._time, lambda _: tariff.time),
             self._route("ping", self._ping, lambda _: tariff.time),
         ]
@@ -152,10 +154,23 @@ class RestEndpoints:
             return Reply(HTTPStatus.OK, encode_one_top(tops[0])) if tops else _NO_BOOK
         return Reply(HTTPStatus.OK, encode_tops(tops))
 
+    async def _historical_trades(self, request: web.Request, _: Outcome | None) -> Reply:
+        symbol, query = request.query.get("symbol", ""), request.query
+        limit = _limit(query, _TRADES_DEFAULT, TRADES_MAX)
+        try:
+            from_id = whole_number(query["fromId"]) if "fromId" in query else None
+        except MalformedNumber:
+            return _bad(BAD_PARAMETER, "Illegal 'fromId'.")
+        if limit is None:
+            return _bad(BAD_PARAMETER, "Illegal 'limit'.")
+        if symbol not in self.listed():
+            return _bad(BAD_SYMBOL, "Invalid symbol.")
+        trades = self._source.trades(symbol, from_id, limit)
+        return Reply(HTTPStatus.OK, encode_trades(trades, microseconds=_in_us(request)))
+
     async def _time(self, request: web.Request, _: Outcome | None) -> Reply:
         time_us = self._context.time_us()
-        in_us = request.headers.get(_TIME_UNIT_HEADER, "").upper() == "MICROSECOND"
-        body = msgspec.json.encode({"serverTime": time_us if in_us else time_us // 1_000})
+        body = msgspec.json.encode({"serverTime": time_us if _in_us(request) else time_us // 1_000})
         return Reply(HTTPStatus.OK, body)
 
     async def _ping(self, _request: web.Request, _: Outcome | None) -> Reply:
@@ -216,7 +231,7 @@ class RestEndpoints:
         true = await answer(request, outcome)
         if isinstance(outcome, Late):
             await context.clock.pause(outcome.seconds)
-        elif isinstance(outcome, Old | Cropped) and symbol in self._symbols:
+        elif isinstance(outcome, Old | Cropped) and symbol in self._symbols and attempt.is_for_book:
             # The client got no snapshot, or no good one: it will ask again.
             self._pacer.expect_requests({symbol})
         if not isinstance(outcome, Cropped):
@@ -241,9 +256,15 @@ def _is_of_one(query: Mapping[str, str]) -> bool:
     return "symbol" in query and "symbols" not in query
 
 
-def _limit(query: Mapping[str, str]) -> int | None:
-    """How many levels a side are asked for; None when that makes no sense."""
+def _in_us(request: web.Request) -> bool:
+    return request.headers.get(_TIME_UNIT_HEADER, "").upper() == "MICROSECOND"
+
+
+def _limit(
+    query: Mapping[str, str], default: str = _DEPTH_DEFAULT, most: int = DEPTH_MAX
+) -> int | None:
+    """How many levels a side, or trades, are asked for; None when that makes no sense."""
     try:
-        return min(whole_number(query.get("limit") or _DEPTH_DEFAULT), DEPTH_MAX) or None
+        return min(whole_number(query.get("limit") or default), most) or None
     except MalformedNumber:
         return None

@@ -19,6 +19,7 @@ from booktape.verify.model.decode import Event, Levels, Object
 from booktape.verify.model.sync import ModelState, ModelSync, OpenGap
 from booktape.verify.model.tape import Line
 from booktape.verify.model.timed_sync import TimedModelSync
+from booktape.verify.model.trades import Missing, ModelTrades
 
 CheckpointTexts: TypeAlias = dict[str, str]
 
@@ -42,6 +43,7 @@ def checkpoint_of(sync: ModelSync) -> CheckpointTexts:
         "passed": arbiter.last_released,
         "reached": sorted(arbiter.last_by_connection.items()),
         "ahead": _events(arbiter.buffered),
+        "trades": _trades(sync.trades),
     }
     if isinstance(sync, TimedModelSync):
         state |= {
@@ -76,6 +78,13 @@ def cold(saved: CheckpointTexts, tape_format: int, now_ns: int | None) -> Checkp
         moments = found.keys() & {"known_ns", "stamp_ns", "synced_ns"}
         found |= {name: str(min(int(found[name]), now_ns)) for name in moments}
     return found
+
+
+def _trades(trades: ModelTrades | None) -> str | None:
+    if trades is None or trades.newest is None:
+        return None
+    missing = ";".join(str(one[:-1]) for one in trades.missing)
+    return f"{trades.newest} at {trades.newest_us}, {len(trades.missing)} holes {_digest(missing)}"
 
 
 def _side(side: DecimalSide) -> str:
@@ -138,6 +147,9 @@ def _restore(sync: ModelSync, fields: Object, line: Line) -> None:
     arbiter.last_released = _optional(fields["passed"])
     arbiter.last_by_connection = {int(c): _optional(at) for c, at in fields["reached"].items()}
     arbiter.buffered = [_arrived(held) for held in fields["ahead"]]
+    saved = fields.get("trades")
+    if sync.trades is not None and saved is not None:
+        _restore_trades(sync.trades, saved)
     if isinstance(sync, TimedModelSync):
         _restore_timed(sync, line)
     elif sync.state == ModelState.BREAK:
@@ -153,6 +165,13 @@ def _restore_timed(sync: TimedModelSync, line: Line) -> None:
     sync.arbiter.newest_us = line.whole("newest_us")
     sync.arbiter.newest_id = line.whole("newest_id")
     sync.on_restored(line.whole("evidence_age_ns"))
+
+
+def _restore_trades(trades: ModelTrades, saved: Object) -> None:
+    trades.newest, trades.newest_us = whole(saved["last_id"]), whole(saved["newest_us"])
+    names = ("first_id", "last_id", "after_us", "before_us", "opened_ns")
+    holes = (tuple(whole(hole[name]) for name in names) for hole in saved["holes"])
+    trades.missing = [Missing._make((*hole, True)) for hole in holes]
 
 
 def _optional(value: object) -> int | None:

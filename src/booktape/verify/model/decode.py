@@ -26,10 +26,15 @@ _LONG_BYTES: Final = 1 << 20
 _BRACKETS_MAX: Final = 500_000
 _WRAPPER: Final = frozenset({"stream", "data"})
 _FORMS: Final = frozenset(
-    {frozenset("eEsUuba"), frozenset({"lastUpdateId", "bids", "asks"}), frozenset("usbBaA")}
+    {
+        frozenset("eEsUuba"),
+        frozenset({"lastUpdateId", "bids", "asks"}),
+        frozenset("usbBaA"),
+        frozenset("eEstpqTmM"),
+    }
 )
 
-_TOP, _TICKER = "@depth20@", "@bookTicker"
+_TOP, _TICKER, _TRADE = "@depth20@", "@bookTicker", "@trade"
 
 
 class Event(NamedTuple):
@@ -65,6 +70,18 @@ class Ticker(NamedTuple):
     last: int
     bids: Levels
     asks: Levels
+
+
+class Trade(NamedTuple):
+    """One trade, of the stream `@trade` or of a REST `/historicalTrades` answer, which has no time of the event."""
+
+    symbol: str
+    id: int
+    price: Number
+    size: Number
+    event_us: int | None
+    time_us: int
+    buyer_is_maker: bool
 
 
 def _no_constant(name: str) -> NoReturn:
@@ -132,22 +149,32 @@ def _check(value: object, depth: int) -> None:
 
 def parse_object(text: bytes) -> Object | None:
     """The same for any bytes: None for what is not an object."""
+    found = _parse_any(text)
+    return found if isinstance(found, dict) else None
+
+
+def _parse_any(text: bytes) -> object:
     try:
-        found = parse(text)
+        return parse(text)
     except (ValueError, RecursionError):
         return None
-    return found if isinstance(found, dict) else None
 
 
 def parse_message(text: bytes) -> Object | None:
     """The same for bytes that the exchange sent: None also for a message with too many brackets."""
+    found = parse_answer(text)
+    return found if isinstance(found, dict) else None
+
+
+def parse_answer(text: bytes) -> object:
+    """The same for an answer, which may be a list."""
     if len(text) > _LONG_BYTES and text.count(b"[") + text.count(b"{") > _BRACKETS_MAX:
         return None
-    return parse_object(text)
+    return _parse_any(text)
 
 
-def stream_message(message: Object | None) -> Event | Top | Ticker | None:
-    """A WebSocket message, raw or in the wrapper of a combined stream; the witnesses wrapped only."""
+def stream_message(message: Object | None) -> Event | Top | Ticker | Trade | None:
+    """A WebSocket message, raw or in the wrapper of a combined stream; witnesses and trades wrapped only."""
     if message is None:
         return None
     stream, data = message.get("stream"), message.get("data")
@@ -156,7 +183,10 @@ def stream_message(message: Object | None) -> Event | Top | Ticker | None:
             return Top(stream.partition("@")[0].upper(), _answer(data))
         if isinstance(stream, str) and _TICKER in stream:
             return _ticker(data)
-        return _event(message if data is None else data)
+        inner = message if data is None else data
+        if isinstance(stream, str) and stream.endswith(_TRADE) and _calls_itself_trade(inner):
+            return _trade(inner)
+        return _event(inner)
     except (NoNumber, KeyError, TypeError):
         return None
 
@@ -179,9 +209,7 @@ def _event(data: object) -> Event | None:
     # Known weakness, shared with the recorder: an object with all fields but `e` counts as an event.
     if not isinstance(data, dict) or data.get("e", "depthUpdate") != "depthUpdate":
         return None
-    time = whole(data["E"], _TIME_MAX)
-    time_us = time if time >= _MICROSECONDS_FROM else time * 1_000
-    first, last = whole(data["U"]), whole(data["u"])
+    time_us, first, last = _time_us(data["E"]), whole(data["U"]), whole(data["u"])
     bids, asks = _levels(data["b"]), _levels(data["a"])
     return Event(_name(data["s"]), time_us, first, last, bids, asks) if first <= last else None
 
@@ -196,6 +224,62 @@ def _ticker(data: object) -> Ticker:
     sides = [(number(data[p]), number(data[s])) for p, s in ("bB", "aA")]
     bids, asks = ([side] if side[1].value else [] for side in sides)
     return Ticker(_name(data["s"]), whole(data["u"]), bids, asks)
+
+
+def _calls_itself_trade(data: object) -> bool:
+    return isinstance(data, dict) and data.get("e") == "trade"
+
+
+def _trade(data: Object) -> Trade:
+    return Trade(
+        _name(data["s"]),
+        whole(data["t"]),
+        price(data["p"]),
+        number(data["q"]),
+        _time_us(data["E"]),
+        _time_us(data["T"]),
+        _flag(data["m"]),
+    )
+
+
+def trades_answer(message: object, symbol: str, from_id: int) -> list[Trade]:
+    """A REST `/historicalTrades` answer; nothing for an error page, and where ids do not grow from `from_id` on."""
+    if not isinstance(message, list):
+        return []
+    try:
+        trades = [_answered_trade(symbol, each) for each in message]
+    except (NoNumber, KeyError, TypeError):
+        return []
+    least = from_id
+    for trade in trades:
+        if trade.id < least:
+            return []
+        least = trade.id + 1
+    return trades
+
+
+def _answered_trade(symbol: str, data: object) -> Trade:
+    data = _object(data)
+    return Trade(
+        symbol,
+        whole(data["id"]),
+        price(data["price"]),
+        number(data["qty"]),
+        None,
+        _time_us(data["time"]),
+        _flag(data["isBuyerMaker"]),
+    )
+
+
+def _time_us(written: object) -> int:
+    time = whole(written, _TIME_MAX)
+    return time if time >= _MICROSECONDS_FROM else time * 1_000
+
+
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(value)
+    return value
 
 
 def best_levels(texts: object) -> tuple[Levels, Levels] | None:

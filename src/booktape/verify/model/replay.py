@@ -13,7 +13,14 @@ from booktape.verify.model.arbitration import ArrivedEvent, ModelArbiter
 from booktape.verify.model.checkpoint import CheckpointTexts, checkpoint_of, restore
 from booktape.verify.model.checks import ModelCheck
 from booktape.verify.model.cross_checks import CrossChecks
-from booktape.verify.model.decode import Event, best_levels, depth_answer, stream_message
+from booktape.verify.model.decode import (
+    Event,
+    Trade,
+    best_levels,
+    depth_answer,
+    stream_message,
+    trades_answer,
+)
 from booktape.verify.model.gap_reasons import BETWEEN_RECORDINGS
 from booktape.verify.model.sync import BookSink, ModelSync
 from booktape.verify.model.tape import Line
@@ -26,11 +33,12 @@ from booktape.verify.model.tape_time import (
 )
 from booktape.verify.model.timed_checks import TimedCrossChecks
 from booktape.verify.model.timed_sync import TimedModelSync
+from booktape.verify.model.trades import ModelTrades, TradeSink
 
 _FORMATS: Final = (1, 2)
 _PULSES_MAX: Final = 5
 _AUDITS_MAX: Final = 2
-_ONLY_IN: Final = {"hold-expired": 1, "tick": 2, "pulse": 2, "clock-offset": 2}
+_ONLY_IN: Final = {"hold-expired": 1, "tick": 2, "pulse": 2, "clock-offset": 2, "trades": 2}
 """Kinds of lines that may stand on tapes of one format only."""
 
 
@@ -44,7 +52,7 @@ class NoteOnTape:
     detail: str
 
 
-class ReplaySink(BookSink, Protocol):
+class ReplaySink(BookSink, TradeSink, Protocol):
     """Receives everything that must be stored."""
 
     def check(self, check: ModelCheck) -> None:
@@ -70,6 +78,7 @@ class SegmentReplay:
     """`feed` it every line, then `finish`. Raises DamagedTape for a line that cannot be where it is.
 
     `format` is the tape's. Format 1 has no ticks; on format 2 all that time decides is decided at them.
+    `has_trades`: trades were recorded, too.
     """
 
     def __init__(self, sink: ReplaySink) -> None:
@@ -89,6 +98,7 @@ class SegmentReplay:
         self._activity = ConnectionActivity()
         self._bound_ns: int | None = None
         self._beginning = True
+        self.has_trades = False
 
     @property
     def is_beginning(self) -> bool:
@@ -114,6 +124,8 @@ class SegmentReplay:
                 self._on_message(line)
             case "rest":
                 self._on_depth_answer(line)
+            case "trades":
+                self._on_trades_answer(line)
             case "tick":
                 self._on_tick(line)
             case "connected":
@@ -154,6 +166,7 @@ class SegmentReplay:
         if self.format not in _FORMATS:
             raise DamagedTape(f"its format is {self.format}, and this version reads 1 and 2")
         self.symbols = line.texts("symbols")
+        self.has_trades = line.fields.get("trades", False) is True
         if line.whole("every") < 1:
             raise DamagedTape(f"its every is {line.whole('every')}")
         if self.format > 1:
@@ -179,7 +192,9 @@ class SegmentReplay:
         every, arbiter = self.start.whole("every"), ModelArbiter(self._activity.silent)
         if self.format == 1:
             return ModelSync(symbol, every, self._sink, arbiter)
-        return TimedModelSync(symbol, every, self._sink, arbiter, self._usual_lag)
+        sync = TimedModelSync(symbol, every, self._sink, arbiter, self._usual_lag)
+        sync.trades = ModelTrades(symbol, self._sink)
+        return sync
 
     def _on_checkpoint(self, line: Line) -> None:
         symbol = line.text("symbol")
@@ -212,6 +227,9 @@ class SegmentReplay:
 
     def _stop(self, now_ns: int, reason: str) -> None:
         """Store the gaps that are open; then all connections are lost."""
+        for sync in self.syncs.values():
+            if self.has_trades and sync.trades:
+                sync.trades.on_end(now_ns, reason)
         for symbol in self.symbols:
             gap = self.syncs[symbol].gap
             if gap and gap.reason not in BETWEEN_RECORDINGS:
@@ -253,6 +271,9 @@ class SegmentReplay:
             return
         if isinstance(message, Event):
             sync.on_event(connection, ArrivedEvent(stamp_ns, message))
+        elif isinstance(message, Trade):
+            if self.has_trades and sync.trades:
+                sync.trades.on_trade(message, stamp_ns)
         else:
             self._checks[message.symbol].on_witness(message, connection, stamp_ns)
 
@@ -260,6 +281,13 @@ class SegmentReplay:
         answer = depth_answer(line.payload(), may_be_unopened=self.format > 1)
         limit = line.whole("limit")
         self._checks_of(line.text("symbol")).on_answer(answer, limit, line.whole("received_ns"))
+
+    def _on_trades_answer(self, line: Line) -> None:
+        symbol, from_id = line.text("symbol"), line.whole("from_id")
+        trades = self._sync_of(symbol).trades
+        if self.has_trades and trades:
+            answer = trades_answer(line.answer(), symbol, from_id)
+            trades.on_answer(from_id, answer, line.whole("received_ns"))
 
     def _on_request_sent(self, line: Line) -> None:
         self._checks_of(line.text("symbol")).on_request_sent(line.whole("received_ns"))
@@ -308,6 +336,9 @@ class SegmentReplay:
                 self._timed_of(symbol).on_connection_silent()
         for symbol in self.symbols:
             self._timed[symbol].on_tick(passed_ns, stamp_ns)
+            trades = self.syncs[symbol].trades
+            if self.has_trades and trades:
+                trades.on_tick(stamp_ns)
         lags = [self._timed_of(symbol).lag_since_tick() for symbol in self.symbols]
         self._usual_lag.on_tick(
             elapsed_ns, min((lag for lag in lags if lag is not None), default=None)

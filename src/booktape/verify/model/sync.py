@@ -15,6 +15,7 @@ from booktape.verify.model.arbitration import ArrivedEvent, ModelArbiter
 from booktape.verify.model.book import DecimalBook
 from booktape.verify.model.decode import Answer, Event
 from booktape.verify.model.gap_reasons import DISPROVED, ID_GAP, SENT_AFTER_DELISTING, TOO_LARGE
+from booktape.verify.model.trades import ModelTrades
 
 _HELD_MAX: Final = 3_000
 _LEVELS_MAX: Final = 1_000_000
@@ -87,6 +88,7 @@ class ModelSync:
         self.held: list[ArrivedEvent] = []
         self.status = "TRADING"
         self.inherited = False
+        self.trades: ModelTrades | None = None
 
     @property
     def live(self) -> bool:
@@ -97,7 +99,8 @@ class ModelSync:
         """Whether anything here is known from the checkpoint of the tape's beginning alone."""
         events = (*self.held, *self.arbiter.buffered)
         gap = self.gap is not None and self.gap.inherited
-        return self.inherited or gap or any(arrived.inherited for arrived in events)
+        trades = self.trades is not None and any(one.inherited for one in self.trades.missing)
+        return self.inherited or gap or trades or any(arrived.inherited for arrived in events)
 
     # ── connections ─────────────────────────────────────────────────────────────────────────
 

@@ -14,14 +14,14 @@ from booktape.descriptors import refuse_used_up
 from booktape.errors import DamagedTape
 from booktape.store.layout import LINE_BYTES_MAX
 from booktape.store.opening import open_file
-from booktape.verify.model.decode import Object, parse_message, parse_object
+from booktape.verify.model.decode import Object, parse_answer, parse_message, parse_object
 
 if sys.version_info >= (3, 14):
     from compression import zstd
 else:
     from backports import zstd
 
-_CARRIERS: Final = frozenset({"ws", "rest"})
+_CARRIERS: Final = frozenset({"ws", "rest", "trades"})
 _PAYLOAD: Final = b',"m":'
 
 
@@ -83,10 +83,17 @@ class Line:
 
         Each record of a message has one, so a line without `m` and without `base64` is damage.
         """
+        return parse_message(self._payload())
+
+    def answer(self) -> object:
+        """The same for an answer, which may be a list."""
+        return parse_answer(self._payload())
+
+    def _payload(self) -> bytes:
         if self._inline is not None:
-            return parse_message(self._inline)
+            return self._inline
         try:
-            return parse_message(b64decode(self.text("base64"), validate=True))
+            return b64decode(self.text("base64"), validate=True)
         except ValueError as error:
             raise DamagedTape(f"its base64 cannot be decoded: {error}") from error
 

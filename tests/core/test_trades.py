@@ -1,0 +1,279 @@
+"""The trades of one symbol: each once, and what is missing is known by its ids."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Final, NamedTuple
+
+import pytest
+
+from booktape.core import trades as trades_module
+from booktape.core.trades import (
+    ASK_AFTER_NS,
+    ASK_AGAIN_NS,
+    IDS_RESET,
+    NOT_FILLED,
+    NOT_SERVED,
+    OPEN_MAX_NS,
+    FetchTrades,
+    Trade,
+    TradeGap,
+    TradeHole,
+    TradeOutput,
+    TradeRow,
+    TradeSequence,
+    TradeState,
+)
+
+BTC: Final = "BTCUSDT"
+SECOND: Final = 10**9
+T0_US: Final = 1_780_000_000_000_000
+
+
+def trade(trade_id: int, time_us: int | None = None) -> Trade:
+    """One that happened `trade_id` milliseconds after the beginning."""
+    at_us = T0_US + trade_id * 1_000 if time_us is None else time_us
+    return Trade(BTC, trade_id, 100.0, 1.0, at_us, at_us, buyer_is_maker=False)
+
+
+def ids(found: list[TradeOutput]) -> list[int]:
+    return [each.trade.trade_id for each in found if isinstance(each, TradeRow)]
+
+
+def gaps(found: list[TradeOutput]) -> list[tuple[int, int, str]]:
+    return [
+        (each.hole.first_id, each.hole.last_id, each.reason)
+        for each in found
+        if isinstance(each, TradeGap)
+    ]
+
+
+def holes(sequence: TradeSequence) -> list[tuple[int, int]]:
+    return [(hole.first_id, hole.last_id) for hole in sequence.holes]
+
+
+def bring(sequence: TradeSequence, *trade_ids: int, at_ns: int = SECOND) -> list[int]:
+    """Trades from streams; the ids of those that are stored."""
+    return [stored for one in trade_ids for stored in ids(sequence.on_trade(trade(one), at_ns))]
+
+
+class Case(NamedTuple):
+    """What streams bring after trade 10, what is stored of it, and what is missing then."""
+
+    brought: tuple[int, ...]
+    stored: list[int]
+    missing: list[tuple[int, int]]
+
+
+CASES: Final[dict[str, Case]] = {
+    "in order": Case((11, 12), [11, 12], []),
+    "the second copy is dropped": Case((11, 11, 12, 12), [11, 12], []),
+    "an old one is dropped": Case((9, 10), [], []),
+    "one that runs ahead is stored at once": Case((13,), [13], [(11, 12)]),
+    "what another connection brings later is stored then": Case((13, 11, 12), [13, 11, 12], []),
+    "a hole shrinks from its ends": Case((15, 11, 14), [15, 11, 14], [(12, 13)]),
+    "a hole is parted": Case((15, 12), [15, 12], [(11, 11), (13, 14)]),
+    "copies of what filled it are dropped": Case((13, 11, 11, 12, 11), [13, 11, 12], []),
+    "two holes": Case((12, 14), [12, 14], [(11, 11), (13, 13)]),
+}
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+def test_what_is_stored_and_what_is_missing(case: Case) -> None:
+    """After trade 10."""
+    sequence = TradeSequence(BTC)
+    bring(sequence, 10)
+    assert bring(sequence, *case.brought) == case.stored
+    assert holes(sequence) == case.missing
+
+
+def test_the_first_trade_has_nothing_before_it() -> None:
+    """What was traded before a recording began is not missing."""
+    sequence = TradeSequence(BTC)
+    assert sequence.save() is None
+    assert bring(sequence, 1_000) == [1_000]
+    assert holes(sequence) == []
+
+
+def test_a_restart_goes_on_from_the_last_id_of_its_checkpoint() -> None:
+    """So what was traded while no recorder ran is a hole."""
+    first = TradeSequence(BTC)
+    bring(first, 10, 12)
+    again = TradeSequence(BTC, first.save())
+    assert again.save() == first.save()
+    assert bring(again, 11, 20) == [11, 20]
+    assert holes(again) == [(13, 19)]
+
+
+def test_the_oldest_hole_is_asked_for_when_another_connection_could_not_fill_it() -> None:
+    """Once a tick, after ASK_AFTER_NS."""
+    sequence = TradeSequence(BTC)
+    bring(sequence, 10, 12, 20)
+    assert sequence.on_tick(SECOND + ASK_AFTER_NS - 1) == []
+    assert sequence.on_tick(SECOND + ASK_AFTER_NS) == [FetchTrades(BTC, 11)]
+    bring(sequence, 11)
+    assert sequence.on_tick(SECOND + ASK_AFTER_NS) == [FetchTrades(BTC, 13)]
+
+
+def test_an_answer_fills_holes_and_nothing_else() -> None:
+    """Trades that are known already, and later ones, which the stream will bring, are not stored."""
+    sequence = TradeSequence(BTC)
+    bring(sequence, 10, 13, 15)
+    found = sequence.on_answer(11, [trade(one) for one in range(11, 19)], 9 * SECOND)
+    assert ids(found) == [11, 12, 14]
+    assert all(isinstance(each, TradeRow) and each.is_filled for each in found)
+    assert holes(sequence) == []
+    assert bring(sequence, 16, 11) == [16]
+
+
+def test_what_an_answer_leaves_out_is_declared() -> None:
+    """The exchange has later trades and not these: they will not come."""
+    sequence = TradeSequence(BTC)
+    bring(sequence, 10, 20)
+    found = sequence.on_answer(11, [trade(one) for one in (13, 14, 17, 21)], 9 * SECOND)
+    assert ids(found) == [13, 14, 17]
+    assert gaps(found) == [(11, 12, NOT_SERVED), (15, 16, NOT_SERVED), (18, 19, NOT_SERVED)]
+    first = next(each for each in found if isinstance(each, TradeGap))
+    assert (first.hole.after_us, first.hole.before_us) == (T0_US + 10_000, T0_US + 13_000)
+    assert first.declared_ns == 9 * SECOND
+
+
+def test_nothing_is_concluded_about_what_an_answer_does_not_reach() -> None:
+    """It may be full, or the exchange's database behind its streams: the rest stays missing."""
+    sequence = TradeSequence(BTC)
+    bring(sequence, 10, 20)
+    assert ids(sequence.on_answer(11, [trade(11), trade(12)], 9 * SECOND)) == [11, 12]
+    assert holes(sequence) == [(13, 19)]
+    assert sequence.on_answer(13, [], 9 * SECOND) == []
+    assert holes(sequence) == [(13, 19)]
+
+
+def test_after_an_answer_that_brought_nothing_it_waits() -> None:
+    """Otherwise an exchange that does not have them would be asked every second."""
+    sequence = TradeSequence(BTC)
+    bring(sequence, 10, 20)
+    sequence.on_answer(11, [], 9 * SECOND)
+    assert sequence.on_tick(9 * SECOND + ASK_AGAIN_NS - 1) == []
+    assert sequence.on_tick(9 * SECOND + ASK_AGAIN_NS) == [FetchTrades(BTC, 11)]
+    sequence.on_answer(11, [trade(11)], 40 * SECOND)
+    assert sequence.on_tick(40 * SECOND) == [FetchTrades(BTC, 12)]
+
+
+def test_a_hole_that_stays_open_for_too_long_is_declared() -> None:
+    """And what comes after that counts as a copy: a gap is final."""
+    sequence = TradeSequence(BTC)
+    bring(sequence, 10, 12)
+    bring(sequence, 14, at_ns=2 * SECOND)
+    assert gaps(sequence.on_tick(SECOND + OPEN_MAX_NS - 1)) == []
+    assert gaps(sequence.on_tick(SECOND + OPEN_MAX_NS)) == [(11, 11, NOT_FILLED)]
+    assert holes(sequence) == [(13, 13)]
+    assert bring(sequence, 11) == []
+
+
+def test_a_hole_that_is_too_large_is_declared_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A recorder that was stopped for a month does not ask for a month."""
+    monkeypatch.setattr(trades_module, "HOLE_IDS_MAX", 3)
+    sequence = TradeSequence(BTC)
+    bring(sequence, 10)
+    assert gaps(sequence.on_trade(trade(14), SECOND)) == []
+    assert gaps(sequence.on_trade(trade(19), SECOND)) == [(15, 18, NOT_FILLED)]
+    assert holes(sequence) == [(11, 13)]
+
+
+def test_the_oldest_of_too_many_holes_is_declared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory, and checkpoints, are bounded, also when a hole is parted."""
+    monkeypatch.setattr(trades_module, "HOLES_MAX", 2)
+    sequence = TradeSequence(BTC)
+    bring(sequence, 10, 12, 16)
+    assert gaps(sequence.on_trade(trade(18), SECOND)) == [(11, 11, NOT_FILLED)]
+    assert gaps(sequence.on_trade(trade(14), SECOND)) == [(13, 13, NOT_FILLED)]
+    assert holes(sequence) == [(15, 15), (17, 17)]
+
+
+def test_the_end_of_a_recording_declares_what_is_open() -> None:
+    """No later recording fills it; its checkpoint has the last id only."""
+    sequence = TradeSequence(BTC)
+    bring(sequence, 10, 12, 20)
+    assert gaps(sequence.end(9 * SECOND, "stopped")) == [(11, 11, "stopped"), (13, 19, "stopped")]
+    assert sequence.save() == TradeState(20, T0_US + 20_000)
+
+
+LATER_US: Final = T0_US + 60_000_000
+
+
+def test_ids_that_start_again_are_noticed() -> None:
+    """An old id with a new time, twice in a row: what lies between is declared, both are stored."""
+    sequence = TradeSequence(BTC)
+    bring(sequence, 100, 102)
+    assert sequence.on_trade(trade(5, LATER_US), SECOND) == []
+    found = sequence.on_trade(trade(6, LATER_US + 1), 2 * SECOND)
+    assert gaps(found) == [(101, 101, IDS_RESET), (103, 4, IDS_RESET)]
+    assert ids(found) == [5, 6]
+    assert ids(sequence.on_trade(trade(6, LATER_US + 1), 3 * SECOND)) == []
+    assert ids(sequence.on_trade(trade(8, LATER_US + 2), 3 * SECOND)) == [8]
+    assert holes(sequence) == [(7, 7)]
+
+
+def test_ids_that_start_again_on_two_connections() -> None:
+    """Each trade comes twice then, too."""
+    sequence = TradeSequence(BTC)
+    bring(sequence, 100)
+    brought = [trade(one, LATER_US + one) for one in (5, 5, 6, 6, 7, 7)]
+    assert [stored for one in brought for stored in ids(sequence.on_trade(one, SECOND))] == [
+        5,
+        6,
+        7,
+    ]
+
+
+def test_one_odd_trade_does_not_start_ids_again() -> None:
+    """Garbage that looks like a trade must not open the whole past."""
+    sequence = TradeSequence(BTC)
+    bring(sequence, 100)
+    for odd in (5, 9, 7):
+        assert sequence.on_trade(trade(odd, LATER_US), SECOND) == []
+    assert bring(sequence, 101) == [101]
+    assert holes(sequence) == []
+
+
+def test_an_odd_trade_does_not_wait_across_segments() -> None:
+    """No checkpoint holds it, and a segment must read alone as it was recorded."""
+    sequence = TradeSequence(BTC)
+    bring(sequence, 100)
+    sequence.on_trade(trade(5, LATER_US), SECOND)
+    sequence.begin_segment()
+    assert sequence.on_trade(trade(6, LATER_US), SECOND) == []
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_any_losses_and_answers_store_each_trade_once_or_declare_it(seed: int) -> None:
+    """Two connections that lose, reorder by delay and are cut; answers that are late, cut short or have holes."""
+    dice = Random(seed)
+    sequence = TradeSequence(BTC)
+    last = 300
+    unserved = {one for one in range(1, last) if dice.random() < 0.05}
+    found = sequence.on_trade(trade(0), 0)
+    delayed: list[int] = []
+    for trade_id in range(1, last + 1):
+        now_ns = trade_id * SECOND
+        is_sent = trade_id not in unserved
+        if trade_id == last or (is_sent and dice.random() < 0.7):
+            found += sequence.on_trade(trade(trade_id), now_ns)
+        if is_sent and dice.random() < 0.5:
+            delayed.append(trade_id)
+        while delayed and dice.random() < 0.6:
+            found += sequence.on_trade(trade(delayed.pop(0)), now_ns)
+        for wanted in sequence.on_tick(now_ns):
+            if isinstance(wanted, FetchTrades) and dice.random() < 0.5:
+                had = [one for one in range(wanted.from_id, trade_id + 1) if one not in unserved]
+                answer = [trade(one) for one in had[: dice.randrange(20)]]
+                found += sequence.on_answer(wanted.from_id, answer, now_ns)
+        if dice.random() < 0.05:
+            sequence = TradeSequence(BTC, sequence.save())
+    found += sequence.end(last * SECOND, "stopped")
+    stored, declared = ids(found), [range(a, b + 1) for a, b, _ in gaps(found)]
+    missing = [one for each in declared for one in each]
+    assert len(stored) == len(set(stored))
+    assert sorted([*stored, *missing]) == list(range(last + 1))
+    assert unserved <= set(missing)
+    assert all(isinstance(each.hole, TradeHole) for each in found if isinstance(each, TradeGap))

@@ -1,0 +1,194 @@
+"""Requests for missing trades: after the books, within their share, one at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+from aiohttp import web
+
+from booktape.core.events import FetchSnapshot, Urgency
+from booktape.core.tape_records import TradesAnswer
+from booktape.core.trades import FetchTrades
+from booktape.net.context import NetContext
+from booktape.net.rest_client import RestClient
+from booktape.net.trades import REFUSED_S, TradeClient
+from net.loopback import DEPTH, linked
+from support import virtual_time
+
+BTC, ETH = "BTCUSDT", "ETHBTC"
+
+
+def now_s() -> float:
+    return virtual_time.running().time() - virtual_time.START_S
+
+
+class Exchange:
+    """Answers each request `late_s` later; knows when it was asked for what."""
+
+    def __init__(self, *instead: web.Response, late_s: float = 0.0) -> None:
+        self.asked: list[tuple[float, str, str]] = []
+        self.books: list[tuple[float, str]] = []
+        self.instead = list(instead)
+        self.late_s = late_s
+        self.under_way = self.most = 0
+        self.units: set[str | None] = set()
+
+    async def __call__(self, request: web.Request) -> web.StreamResponse:
+        symbol = request.query["symbol"]
+        if request.path == "/api/v3/depth":
+            self.books.append((now_s(), symbol))
+            return web.Response(body=DEPTH)
+        assert request.query["limit"] == "1000"
+        self.units.add(request.headers.get("X-MBX-TIME-UNIT"))
+        self.asked.append((now_s(), symbol, request.query["fromId"]))
+        self.under_way += 1
+        self.most = max(self.most, self.under_way)
+        await asyncio.sleep(self.late_s)
+        self.under_way -= 1
+        return self.instead.pop(0) if self.instead else web.Response(body=b"[]")
+
+
+@asynccontextmanager
+async def filling(
+    exchange: Exchange,
+) -> AsyncIterator[tuple[TradeClient, RestClient, NetContext]]:
+    """A client at work."""
+    async with linked(exchange, virtual_time.WallClock()) as context:
+        rest = RestClient(context)
+        trades = TradeClient(context, rest)
+        tasks = [asyncio.create_task(trades.run()), asyncio.create_task(rest.run())]
+        try:
+            yield trades, rest, context
+        finally:
+            for task in tasks:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
+
+
+async def answers(context: NetContext) -> list[TradesAnswer]:
+    """All that came into the queue until now."""
+    if not context.queue:
+        return []
+    records = await context.queue.take(100, 10**9)
+    return [record for record in records if isinstance(record, TradesAnswer)]
+
+
+async def test_the_answer_is_a_record_with_what_was_asked_for() -> None:
+    """Byte for byte, in microseconds."""
+    exchange = Exchange()
+    async with filling(exchange) as (trades, _, context):
+        trades.request(FetchTrades(BTC, 7))
+        await asyncio.sleep(1)
+        (answer,) = await answers(context)
+    assert (answer.symbol, answer.from_id, answer.payload) == (BTC, 7, b"[]")
+    assert exchange.units == {"MICROSECOND"}
+
+
+async def test_one_at_a_time_and_each_symbol_once() -> None:
+    """The reconstruction repeats a request every second, until the trades are there."""
+    exchange = Exchange(late_s=4.6)
+    async with filling(exchange) as (trades, _, _context):
+        for second in range(20):
+            trades.request(FetchTrades(BTC, second))
+            trades.request(FetchTrades(ETH, second))
+            await asyncio.sleep(1)
+    assert exchange.most == 1
+    assert [symbol for _, symbol, _ in exchange.asked] == [BTC, ETH, BTC, ETH, BTC]
+    assert [from_id for _, _, from_id in exchange.asked] == ["0", "4", "9", "13", "18"]
+
+
+async def test_no_more_than_a_tenth_of_the_budget() -> None:
+    """24 requests a minute, whatever is asked for."""
+    exchange = Exchange()
+    async with filling(exchange) as (trades, rest, context):
+        for second in range(300):
+            trades.request(FetchTrades(BTC, second))
+            await asyncio.sleep(1)
+            await answers(context)
+            assert rest.http.budget.used(context.clock.steady_s()) <= 600
+    times = [at_s for at_s, *_ in exchange.asked]
+    assert len(times) == pytest.approx(24 * 5, abs=5)
+    for at_s in times:
+        assert sum(at_s <= other < at_s + 60 for other in times) <= 24
+
+
+async def test_books_go_first() -> None:
+    """While a lost book waits for the budget, and while half of it is used, no trade is asked for."""
+    exchange = Exchange()
+    async with filling(exchange) as (trades, rest, context):
+        rest.http.begin(6_000 - 100)
+        rest.request_snapshot(FetchSnapshot(BTC, 1, Urgency.LOST))
+        trades.request(FetchTrades(BTC, 1))
+        await asyncio.sleep(50)
+        assert (exchange.books, exchange.asked) == ([], [])
+        await asyncio.sleep(20)
+        assert [symbol for _, symbol in exchange.books] == [BTC]
+        assert [symbol for _, symbol, _ in exchange.asked] == [BTC]
+        rest.http.begin(3_000)
+        trades.request(FetchTrades(BTC, 1))
+        await asyncio.sleep(50)
+        assert len(exchange.asked) == 1
+        await answers(context)
+
+
+async def test_a_snapshot_does_not_wait_for_trades_under_way() -> None:
+    """Also when only one request at a time is allowed after a failure."""
+    exchange = Exchange(web.Response(status=500), late_s=20)
+    async with filling(exchange) as (trades, rest, _context):
+        trades.request(FetchTrades(BTC, 1))
+        await asyncio.sleep(25)
+        assert rest.http.concurrency == 1
+        trades.request(FetchTrades(BTC, 1))
+        await asyncio.sleep(10)
+        assert exchange.under_way == 1
+        rest.request_snapshot(FetchSnapshot(BTC, 1, Urgency.LOST))
+        await asyncio.sleep(0.5)
+        assert len(exchange.books) == 1
+        assert exchange.under_way == 1
+
+
+async def test_a_request_that_failed_is_made_again_when_it_is_repeated() -> None:
+    """5xx is their trouble: all of `net` pauses, and nothing is on the tape."""
+    exchange = Exchange(web.Response(status=503))
+    async with filling(exchange) as (trades, _, context):
+        trades.request(FetchTrades(BTC, 1))
+        await asyncio.sleep(0.1)
+        assert await answers(context) == []
+        for _ in range(40):
+            trades.request(FetchTrades(BTC, 1))
+            await asyncio.sleep(1)
+            if len(exchange.asked) == 2:
+                break
+        (answer,) = await answers(context)
+    assert answer.from_id == 1
+
+
+async def test_a_ban_stops_it_like_everything_else() -> None:
+    """No request before Retry-After has passed."""
+    exchange = Exchange(web.Response(status=429, headers={"Retry-After": "100"}))
+    async with filling(exchange) as (trades, _, _context):
+        for _ in range(120):
+            trades.request(FetchTrades(BTC, 1))
+            await asyncio.sleep(1)
+    times = [at_s for at_s, *_ in exchange.asked]
+    assert times[1] - times[0] > 100
+
+
+async def test_a_symbol_that_is_refused_is_left_alone_for_a_while() -> None:
+    """The others are asked for all the same."""
+    refusal = web.Response(status=400, text='{"code":-1121,"msg":"Invalid symbol."}')
+    exchange = Exchange(refusal)
+    async with filling(exchange) as (trades, _, _context):
+        for _ in range(round(REFUSED_S) - 2):
+            trades.request(FetchTrades(BTC, 1))
+            await asyncio.sleep(1)
+        assert len(exchange.asked) == 1
+        trades.request(FetchTrades(ETH, 1))
+        await asyncio.sleep(3)
+        trades.request(FetchTrades(BTC, 1))
+        await asyncio.sleep(1)
+    assert [symbol for _, symbol, _ in exchange.asked] == [BTC, ETH, BTC]
