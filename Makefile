@@ -7,6 +7,7 @@ EVERY ?= 10
 OUT ?= data
 EXAMPLES ?= 10000
 SEGMENTS ?= 1000
+JOBS ?= 12
 BENCH ?= $(addprefix tests/bench/test_,core_costs.py scaling.py instructions.py loop.py throughput.py recovery.py sizes.py packing.py verify.py reader_costs.py)
 # What docs/performance.md shows, but for the other libraries' books.
 PERFORMANCE := $(addprefix tests/bench/test_,machine.py core_costs.py instructions.py scaling.py loop.py throughput.py recovery.py sizes.py packing.py)
@@ -47,8 +48,8 @@ check: $(DEV)  ## format, lint, types, the house's import rules, the documents
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m pytest tests/docs
 
-bucket: $(DEV) $(S3_SERVER)/.installed  ## segments in a bucket: a real S3 server on loopback, and its faults: make bucket SEGMENTS=100
-	BOOKTAPE_BUCKET_SEGMENTS=$(SEGMENTS) $(BIN)/python -m pytest -rs -m "not bench" tests/bucket $(MEASURED)
+bucket: $(DEV) $(S3_SERVER)/.installed  ## segments in a bucket: a real S3 server on loopback, and its faults: make bucket SEGMENTS=100 JOBS=200
+	BOOKTAPE_BUCKET_SEGMENTS=$(SEGMENTS) BOOKTAPE_BUCKET_JOBS=$(JOBS) $(BIN)/python -m pytest -rs -m "not bench" tests/bucket $(MEASURED)
 
 clients: $(DEV) $(PEERS)/.installed  ## ccxt, cryptofeed, python-binance follow `simulate` and `replay` (to Python 3.13)
 	BOOKTAPE_CLIENTS=1 $(BIN)/python -m pytest -rs tests/clients

@@ -14,8 +14,10 @@ from booktape import reader
 from booktape.descriptors import are_used_up, refuse_used_up, require, used_up
 from booktape.errors import TooFewDescriptors
 from booktape.reader import summary
+from booktape.reader.archive_files import ArchiveFiles
 from booktape.verify.order import Scope
 from booktape.verify.run import verify
+from booktape.verify.stored_files import FolderFiles
 from store.small_recording import record
 from support.limits import descriptors_left
 
@@ -86,8 +88,10 @@ def test_jobs_need_descriptors_too(tmp_path: Path) -> None:
 
 
 READERS: dict[str, Callable[[Path], object]] = {
-    "verify": lambda root: verify(root, Scope(), 1).clean or pytest.fail("a finding"),
-    "info": lambda root: summary.summarize(root, reader.open(root, unsealed=False)),
+    "verify": lambda root: verify(FolderFiles(root), Scope(), 1).clean or pytest.fail("a finding"),
+    "info": lambda root: summary.summarize(
+        ArchiveFiles.find(root), reader.open(root, unsealed=False)
+    ),
     "rows": lambda root: list(reader.open(root).snapshots("BTCUSDT")),
     "gaps": lambda root: reader.open(root).gaps(),
 }

@@ -85,7 +85,7 @@ def main() -> None:
     """Run the command line.
 
     Exit codes: 0 done, 1 what was verified, rebuilt, merged or read is not whole, 2 the user's mistake, 69
-    nothing was recorded, 74 the disk failed, 75 something is not in its bucket yet, 78 what --check found.
+    nothing was recorded, 74 the disk failed, 75 something is not in its bucket yet or a bucket is away, 78 what --check found.
     """
     descriptors.raise_limit()
     with terminal.connected():

@@ -24,7 +24,7 @@
     ├── NotHealthy                a recorder does not answer, or says what is wrong with it
     ├── NothingRecorded           no book was known during all of --duration: exit 69
     ├── WorkerFailed              one of several processes ended before it was asked to
-    ├── BucketError               a bucket, or the way to it: exit 75, the archive is intact
+    ├── BucketError               a bucket, or the way to it: exit 75, what was done stays
     │   ├── BucketUnavailable       no answer, or one that is worth another try
     │   ├── BucketRefused           no such bucket, or no permission: exit 2
     │   ├── ObjectDiffers           another object has the name; it is never overwritten: exit 1
@@ -212,7 +212,7 @@ class WorkerFailed(BooktapeError):
 
 
 class BucketError(BooktapeError):
-    """A bucket, or the way to it, failed. The archive on this machine is intact."""
+    """A bucket, or the way to it, failed. The archive on this machine is intact, and so is what was done so far."""
 
     exit_code = 75  # EX_TEMPFAIL of sysexits.h
 

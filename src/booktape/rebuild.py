@@ -102,7 +102,7 @@ def rebuild(
     `done` is called with each as soon as it is known. Segments that an earlier run sealed stay; unsealed ones are
     rebuilt again. Several shards may be rebuilt at the same time; without a shard nothing else may write into
     `out`, and what killed runs left half done is removed. Raises NotRecorded if there is nothing to rebuild,
-    UsageError if `out` has anything else, DirectoryInUse, WriteFailed, WorkerFailed, FolderNotShared.
+    UsageError if `out` has anything else, DirectoryInUse, WriteFailed, WorkerFailed, FolderNotShared, BucketError.
     """
     tapes = shard.part(tapes_to_rebuild(request))
     layout = request.layout
@@ -129,8 +129,8 @@ def rebuild(
 
 def tapes_to_rebuild(request: RebuildRequest) -> list[ArchiveFile]:
     """The sealed tapes to read, in the order of recording. Raises NotRecorded, UsageError."""
-    root = request.source.root
-    if request.out.resolve() == Path(root).resolve():
+    root = request.source.name
+    if not request.source.is_bucket and request.out.resolve() == Path(root).resolve():
         raise UsageError(f"{request.out} is the archive itself. Choose another --out.")
     tapes = request.source.tapes()
     if not tapes:
@@ -177,7 +177,7 @@ def _check_out(request: RebuildRequest) -> None:
     foreign += [segment for segment in rows if segment not in known]
     if foreign or unsealed_segments(Layout(request.out)):
         raise UsageError(
-            f"{request.out} holds recordings that are not rebuilt from {request.source.root}. "
+            f"{request.out} holds recordings that are not rebuilt from {request.source.name}. "
             "Choose another --out."
         )
     for segment, path in begun:

@@ -23,6 +23,7 @@ from booktape.reader.archive_files import ArchiveFiles
 from booktape.rebuild import RebuildRequest, rebuild
 from booktape.verify.order import Scope
 from booktape.verify.run import verify
+from booktape.verify.stored_files import FolderFiles
 from support.archives import open_archive
 from support.rotation import finish, follow, rotate
 
@@ -62,7 +63,7 @@ def test_two_jobs_beside_one(tmp_path: Path) -> None:
 
     works: dict[str, Callable[[int], object]] = {
         "rebuild": rebuild_with,
-        "verify": partial(verify, root, Scope()),
+        "verify": partial(verify, FolderFiles(root), Scope()),
     }
     for name, work in works.items():
         one_s, two_s = seconds(work, 1), seconds(work, 2)

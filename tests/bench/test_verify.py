@@ -17,6 +17,7 @@ from bench.lifelike import SYMBOL
 from bench.recorded import SECONDS, lifelike_hour, record
 from booktape.verify.order import Scope
 from booktape.verify.run import verdict, verify
+from booktape.verify.stored_files import FolderFiles
 
 
 @pytest.mark.bench
@@ -24,7 +25,7 @@ def test_an_hour_of_btcusdt(tmp_path: Path) -> None:
     """In under three minutes, everything equal."""
     record(tmp_path, lifelike_hour(), every=10)
     began, cpu_began = time.perf_counter(), time.process_time()
-    report = verify(tmp_path, Scope())
+    report = verify(FolderFiles(tmp_path), Scope())
     took_s, cpu_s = time.perf_counter() - began, time.process_time() - cpu_began
     rows = report.found.counts_of(SYMBOL).equal["rows"]
     print(f"\n{SECONDS} s of {SYMBOL}: {len(lifelike_hour()):,} records, {rows:,} rows")

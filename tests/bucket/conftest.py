@@ -22,13 +22,18 @@ def s3_port() -> Iterator[int]:
         yield port
 
 
+def lead_to(port: int, environment: pytest.MonkeyPatch) -> None:
+    """Let the environment lead to an S3 server on loopback."""
+    for name, value in KEYS.items():
+        environment.setenv(name, value)
+    environment.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
+
+
 @pytest.fixture
 def proxy(s3_port: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyProxy]:
     """A proxy before the server, to which the environment leads."""
     with FaultyProxy(s3_port) as found:
-        for name, value in KEYS.items():
-            monkeypatch.setenv(name, value)
-        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{found.port}")
+        lead_to(found.port, monkeypatch)
         yield found
 
 
@@ -36,6 +41,11 @@ def proxy(s3_port: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyProxy
 def address(proxy: FaultyProxy, s3_port: int) -> str:
     """An empty bucket, and a prefix."""
     assert proxy.port
+    return new_address(s3_port)
+
+
+def new_address(port: int) -> str:
+    """An empty bucket, and a prefix."""
     name = f"bucket-{next(_NUMBERS)}"
-    make_bucket(s3_port, name)
+    make_bucket(port, name)
     return f"s3://{name}/some/prefix"

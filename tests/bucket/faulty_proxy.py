@@ -25,6 +25,7 @@ class Fault(Enum):
     REFUSED = "the connection is reset before anything was read"
     CUT_REQUEST = "the server gets half of it"
     CUT_ANSWER = "the client gets half of the answer *"
+    CUT_HEAD = "the client gets the first line of the answer *"
     BUSY = "the client is answered 503"
     BROKEN = "the client is answered 500"
     LATE = "the client is answered 500, after the server did it *"
@@ -128,6 +129,8 @@ class FaultyProxy:
             answer = re.sub(
                 rb'(?i)(etag: )"\w+"', rb'\g<1>"00112233445566778899aabbccddeeff"', answer
             )
+        if fault is Fault.CUT_HEAD:
+            answer = answer[: answer.index(b"\n") + 1]
         if fault is Fault.CUT_ANSWER:
             answer = answer[: len(answer) // 2]
         _send(client, _STATUS.get(fault, answer), slowly=fault is Fault.SLOW)

@@ -22,6 +22,7 @@ from booktape.store.catalog import sealed_tapes, unsealed_segments
 from booktape.store.layout import Layout
 from booktape.verify.order import Scope
 from booktape.verify.run import verify
+from booktape.verify.stored_files import FolderFiles
 from bucket.faulty_proxy import Fault, FaultyProxy
 from bucket.s3_server import KEYS
 from bucket.segments import expected, objects, seal
@@ -75,7 +76,7 @@ def test_what_is_recorded_is_in_the_bucket_at_the_end(
 
     asyncio.run(test())
     assert objects(address, s3_port) == expected(tmp_path)
-    assert verify(tmp_path, Scope(), 1).exit_code == 0
+    assert verify(FolderFiles(tmp_path), Scope(), 1).exit_code == 0
 
 
 def test_a_bucket_that_is_away_holds_up_nothing(
@@ -136,7 +137,7 @@ def test_what_is_left_is_shipped_by_the_next_start(
 
     asyncio.run(test())
     assert objects(address, s3_port) == expected(tmp_path)
-    assert verify(tmp_path, Scope(), 1).exit_code == 0
+    assert verify(FolderFiles(tmp_path), Scope(), 1).exit_code == 0
 
 
 def test_several_workers_share_one_shipper_and_old_segments_are_removed(

@@ -15,6 +15,7 @@ from booktape.core.checks import Check, Difference
 from booktape.core.events import BookRow
 from booktape.core.sync import SymbolSync
 from booktape.core.tape_records import Tick
+from booktape.reader.archive_files import ArchiveFiles
 from booktape.reader.summary import summarize
 from booktape.store.catalog import sealed_tapes
 from booktape.store.layout import Layout
@@ -149,7 +150,7 @@ def test_what_the_exchange_sent_is_stored_noted_and_counted(tmp_path: Path) -> N
         '[{"side":"bid","price":101.5,"book":5.0,"witness":0.0},'
         '{"side":"ask","price":101.0,"book":1.0,"witness":0.0}]'
     )
-    assert summarize(root, booktape.open(root)).crossed == {B: 3}
+    assert summarize(ArchiveFiles.find(root), booktape.open(root)).crossed == {B: 3}
     report = verified(root)
     assert report.found.kept == []
 

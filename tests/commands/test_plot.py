@@ -79,7 +79,7 @@ def test_without_matplotlib_it_says_what_to_install(
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(UsageError, match=r"pip install 'booktape\[plot\]'"):
-        plot(root, "calendar")
+        plot(str(root), "calendar")
 
 
 def test_a_matplotlibrc_of_the_folder_changes_nothing(root: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from booktape.verify.order import Scope
 from booktape.verify.run import verify
+from booktape.verify.stored_files import FolderFiles
 from support.truth import TracedMarket
 
 Levels: TypeAlias = list[tuple[float, float]]
@@ -51,7 +52,7 @@ def gaps_of(root: Path) -> list[Row]:
 
 def check_archive(root: Path, truth: Truth, every: int) -> dict[str, list[Row]]:
     """Rows equal the truth, keep the cadence, agree with the gaps and the tape. Returns the rows."""
-    report = verify(root, Scope())
+    report = verify(FolderFiles(root), Scope())
     assert report.clean, report.found.kept[:3]
     found = rows_of(root)
     gaps = gaps_of(root)

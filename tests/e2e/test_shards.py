@@ -6,6 +6,7 @@ from pathlib import Path
 
 import booktape
 from booktape.reader import summary
+from booktape.reader.archive_files import ArchiveFiles
 from booktape.recorder.settings import SymbolShard
 from e2e.promises import check_archive, truth_of
 from merge.twins import SYMBOLS, Plan, merge_folders, record_twins
@@ -26,7 +27,7 @@ def test_two_shards_record_every_symbol_once(tmp_path: Path) -> None:
     rows = {symbol: whole.snapshots(symbol).to_arrow().num_rows for symbol in whole.symbols()}
     assert sorted(rows) == sorted(SYMBOLS)
     for number, folder in enumerate(folders, 1):
-        found = summary.summarize(folder, booktape.open(folder, unsealed=False))
+        found = summary.summarize(ArchiveFiles.find(folder), booktape.open(folder, unsealed=False))
         assert found.shards == (f"{number}/2",)
     merge_folders(*folders, out=tmp_path / "merged")
     check_archive(tmp_path / "merged", truth_of(market), every=2)
@@ -38,6 +39,8 @@ def test_two_shards_record_every_symbol_once(tmp_path: Path) -> None:
             target.parent.mkdir(parents=True, exist_ok=True)
             path.rename(target)
     check_archive(tmp_path / "copied", truth_of(market), every=2)
-    copied = summary.summarize(tmp_path / "copied", booktape.open(tmp_path / "copied"))
+    copied = summary.summarize(
+        ArchiveFiles.find(tmp_path / "copied"), booktape.open(tmp_path / "copied")
+    )
     assert copied.shards == ("1/2", "2/2")
     assert "shard 1/2, 2/2" in summary._footer(copied)

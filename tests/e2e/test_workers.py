@@ -19,6 +19,7 @@ from booktape.sim.faults.conditions import Attempts
 from booktape.sim.server.server import SimServer
 from booktape.verify.order import Scope
 from booktape.verify.run import verify
+from booktape.verify.stored_files import FolderFiles
 from e2e.commands import log_until, run, start
 from e2e.inside import recording
 from e2e.promises import check_archive, gaps_of, truth_of
@@ -164,7 +165,7 @@ async def test_a_second_signal_has_every_worker_leave_at_once(tmp_path: Path) ->
         process.terminate()
         await process.communicate()
         assert process.returncode == 0
-    assert verify(tmp_path, Scope()).clean
+    assert verify(FolderFiles(tmp_path), Scope()).clean
 
 
 async def test_a_429_silences_every_worker(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from booktape.store.layout import Layout
 from booktape.store.lock import lock_directory
 from booktape.verify.order import Scope
 from booktape.verify.run import verify
+from booktape.verify.stored_files import FolderFiles
 from e2e.promises import check_archive, gaps_of, rows_of, truth_of
 from merge.twins import END_S, SYMBOLS, Plan, lost_in_merge, merge_folders, record_twins, unknown
 from store.contents import digests
@@ -95,7 +96,7 @@ def test_an_archive_merged_with_itself_has_its_rows(
     for merged in ("same", "twice"):
         assert known_rows(tmp_path / merged) == known_rows(a)
         assert gaps_of(tmp_path / merged) == gaps_of(a)
-        assert verify(tmp_path / merged, Scope(), 1).clean
+        assert verify(FolderFiles(tmp_path / merged), Scope(), 1).clean
 
 
 def test_consecutive_recordings_are_one_with_a_gap_between_them(tmp_path: Path) -> None:
@@ -178,7 +179,7 @@ def test_an_archive_that_begins_amid_a_recording_begins_with_the_next_snapshot(
     first = sealed(trimmed, "tape")[0].name.removesuffix(".jsonl.zst")
     for path in [p for p in trimmed.rglob(f"{first}.*") if p.is_file()]:
         path.unlink()
-    assert not verify(trimmed, Scope(), 1).clean
+    assert not verify(FolderFiles(trimmed), Scope(), 1).clean
     assert merge_folders(trimmed, b, out=tmp_path / "m").damaged == []
     check_archive(tmp_path / "m", truth_of(market), every=2)
 
@@ -248,7 +249,7 @@ def test_what_does_not_fit_together_is_refused(
     assert not out.exists()
     assert not (tmp_path / "m.merging").exists()
     merge_folders(a, coarse, out=out, every=7)
-    assert verify(out, Scope(), 1).clean
+    assert verify(FolderFiles(out), Scope(), 1).clean
 
 
 @pytest.mark.long

@@ -13,7 +13,7 @@ import pytest
 
 import booktape
 from booktape.errors import NotRecorded
-from booktape.reader.archive_files import ArchiveFiles
+from booktape.reader.archive_files import ArchiveFile, ArchiveFiles
 from booktape.reader.rows import LISTS, SCHEMA, RowQuery, batches
 from reader.day import SYMBOLS, write
 from reader.truth import moment, truths
@@ -93,9 +93,9 @@ def test_of_files_of_other_times_the_footer_is_read_once(
     opened: list[str] = []
     really = place.open
 
-    def opening(path: str) -> pa.NativeFile:
-        opened.append(path)
-        return really(path)
+    def opening(file: ArchiveFile) -> pa.NativeFile:
+        opened.append(file.path)
+        return really(file)
 
     monkeypatch.setattr(place, "open", opening)
     monkeypatch.setattr(

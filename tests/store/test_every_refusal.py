@@ -27,6 +27,7 @@ from booktape.store import parquet_file
 from booktape.store.archive import own_archive
 from booktape.verify.order import Scope
 from booktape.verify.run import verify
+from booktape.verify.stored_files import FolderFiles
 from recorder.test_async_recording import SEGMENT_S
 from store.contents import assert_only_whole_files, digests, stored
 from store.fragile import STEPS, Disk
@@ -103,7 +104,7 @@ def assert_nothing_is_missing(root: Path, reason: str, verified: set[frozenset[s
     found = assert_only_whole_files(root)
     content = frozenset(found.values())
     if content not in verified:
-        assert verify(root, Scope(), 1).clean
+        assert verify(FolderFiles(root), Scope(), 1).clean
         verified.add(content)
     start_again(root)
     assert digests(root) == found

@@ -31,6 +31,7 @@ from booktape.store.tape_reader import read_lines
 from booktape.verify.files import measure
 from booktape.verify.order import Scope
 from booktape.verify.run import Report, verify
+from booktape.verify.stored_files import FolderFiles
 from booktape.wire.encode import encode_combined, encode_ticker, encode_top
 from store.small_recording import Rotate, Scene, perform, record
 from support.archives import open_archive
@@ -135,7 +136,7 @@ def build(root: Path, every: int = 2) -> None:
 
 def verified(root: Path, **scope: Any) -> Report:
     """Verify it, on this core."""
-    return verify(root, Scope(**scope), 1)
+    return verify(FolderFiles(root), Scope(**scope), 1)
 
 
 # ── damaging ────────────────────────────────────────────────────────────────────────────────

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,8 @@ from booktape.errors import UsageError
 from booktape.verify.findings import Kind
 from booktape.verify.order import Scope
 from booktape.verify.report import SHOWN_MAX, as_json, render
-from booktape.verify.run import tape_bytes, verdict, verify
+from booktape.verify.run import verdict, verify
+from booktape.verify.stored_files import FolderFiles
 from reader.day import BEGIN_S, SYMBOLS, write_by_workers
 from verify.small import BTC, ETH, copy, remove_segment, rows_of, sealed, verified
 
@@ -29,9 +32,17 @@ def test_several_cores_find_the_same(archive: Path, tmp_path: Path) -> None:
     root = copy(archive, tmp_path / "copy")
     rows_of(root, BTC, 1).unlink()
     counted: list[int] = []
-    many = verify(root, Scope(), 2, counted.append)
+    totals: list[int] = []
+
+    @contextmanager
+    def progress(total_bytes: int) -> Iterator[Callable[[int], None]]:
+        totals.append(total_bytes)
+        yield counted.append
+
+    many = verify(FolderFiles(root), Scope(), 2, progress)
     assert as_json(many) == as_json(verified(root))
-    assert sum(counted) == tape_bytes(root, Scope())
+    assert [sum(counted)] == totals
+    assert totals == [sum(tape.stat().st_size for tape in sealed(root, "tape"))]
 
 
 def test_one_symbol(archive: Path, tmp_path: Path) -> None:

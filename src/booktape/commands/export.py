@@ -14,7 +14,7 @@ from cyclopts import Parameter
 
 from booktape import reader
 from booktape.commands.damage import naming_damage
-from booktape.commands.options import NamedPath, Positive, Processes, moment, shard_of
+from booktape.commands.options import NamedArchive, NamedPath, Positive, Processes, moment, shard_of
 from booktape.commands.workers import chosen_workers
 from booktape.errors import NotRecorded, UsageError
 from booktape.export import hftbacktest, tardis
@@ -46,7 +46,7 @@ class _Request:
 
 
 def export(  # noqa: PLR0913 each is one documented option
-    directory: NamedPath,
+    directory: NamedArchive,
     *,
     format: Format,  # noqa: A002 the option's name
     out: NamedPath,
@@ -69,7 +69,7 @@ def export(  # noqa: PLR0913 each is one documented option
     Parameters
     ----------
     directory
-        The archive's folder; nothing in it is changed.
+        The archive's folder, or its address such as s3://bucket/prefix; nothing in it is changed.
     format
         Tardis's incremental_book_L2 or book_snapshot (every event), hftbacktest's npz (every
         event), or the stored rows as csv or parquet.
@@ -94,12 +94,12 @@ def export(  # noqa: PLR0913 each is one documented option
         With --per-segment: how many segments to export at the same time, each on its own core.
     dask
         With --per-segment: the scheduler of a Dask cluster whose workers export, such as tcp://scheduler:8786. They
-        need the same folders.
+        need the same folders, and the credentials of a bucket.
     shard
         With --per-segment: only this part of the segments, such as 2/3.
     """
     check_folder("--out", out)
-    if out.resolve() == directory.resolve():
+    if "://" not in directory and out.resolve() == Path(directory).resolve():
         raise UsageError(f"{out} is the archive itself. Choose another --out.")
     _check(format, depth, shape)
     start = moment("--from", from_) if from_ else None
@@ -124,7 +124,7 @@ def export(  # noqa: PLR0913 each is one documented option
 
 
 def _export_segments(
-    directory: Path,
+    directory: str,
     wanted: tuple[str, ...],
     request: _Request,
     workers: tuple[int, str | None],
@@ -192,7 +192,7 @@ def _check(format_: Format, depth: int | None, shape: TableShape | None) -> None
         raise UsageError(f"--format {format_} holds the whole book. Leave --depth out.")
 
 
-def _symbols(recording: Recording, directory: Path, wanted: tuple[str, ...]) -> list[str]:
+def _symbols(recording: Recording, directory: str, wanted: tuple[str, ...]) -> list[str]:
     known = recording.symbols()
     for name in wanted:
         if name.upper() not in known:

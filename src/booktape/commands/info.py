@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from booktape import reader
 from booktape.commands.damage import naming_damage
-from booktape.commands.options import NamedPath
+from booktape.commands.options import NamedArchive
 from booktape.reader import summary
+from booktape.reader.archive_files import ArchiveFiles
 from booktape.ship.backlog import describe_shipping
 from booktape.store.layout import Layout
 from booktape.terminal import console, write_line
 
 
-def info(directory: NamedPath) -> int:
+def info(directory: NamedArchive) -> int:
     """Show what is in an archive: symbols, time covered, gaps and their reasons, rows, bytes.
 
     Exit code 1 when a file is damaged: it is named, and all others are shown.
@@ -19,11 +22,13 @@ def info(directory: NamedPath) -> int:
     Parameters
     ----------
     directory
-        The archive's folder.
+        The archive's folder, or its address such as s3://bucket/prefix.
     """
-    recording = reader.open(directory, unsealed=False)
+    archive = ArchiveFiles.find(directory)
+    recording = reader.Recording(archive, unsealed=False)
     with naming_damage(recording):
-        console().print(summary.render(summary.summarize(directory, recording)))
-    for line in describe_shipping(Layout(directory)):
-        write_line(line)
+        console().print(summary.render(summary.summarize(archive, recording)))
+    if not archive.is_bucket:
+        for line in describe_shipping(Layout(Path(archive.root))):
+            write_line(line)
     return int(bool(recording.damaged))

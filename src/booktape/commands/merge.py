@@ -8,7 +8,7 @@ from cyclopts import Parameter
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from booktape import terminal, tuning
-from booktape.commands.options import NamedPath, Positive, seconds
+from booktape.commands.options import NamedArchive, NamedPath, Positive, seconds
 from booktape.errors import UsageError
 from booktape.merge.archive import MergeOutcome, MergeRequest
 from booktape.merge.archive import merge as merge_archives
@@ -18,7 +18,7 @@ from booktape.store.target import check_archive
 
 
 def merge(
-    *archives: Annotated[str, Parameter(name="ARCHIVE")],
+    *archives: Annotated[NamedArchive, Parameter(name="ARCHIVE")],
     out: NamedPath,
     every: Positive | None = None,
     segment: str = "1h",
@@ -30,7 +30,8 @@ def merge(
     Parameters
     ----------
     archives
-        The folders of the recordings, two or more, in any order; nothing in them is changed.
+        The folders of the recordings, or their addresses such as s3://bucket/prefix, two or more, in any order;
+        nothing in them is changed.
     out
         The folder for the result, which appears when it is whole.
     every

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from math import inf
 from pathlib import Path
 from typing import Annotated, Final, TypeAlias
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from cyclopts import Parameter, Token
 
@@ -23,6 +23,9 @@ from booktape.task_map import WHOLE, Shard
 from booktape.wire.limits import DEPTH_MAX
 
 _SHOWN: Final = 60
+
+BUCKETS: Final = ("s3", "gs")
+"""The services from which the commands read."""
 
 
 def _whole(least: int, most: int) -> Parameter:
@@ -49,9 +52,32 @@ def _path(text: str) -> Path:
     # Python's `Path("")` is the current folder; "$DIR" is empty where the variable is not set.
     if not text:
         raise ValueError("It is empty. Name a file or a folder; the current folder is a dot.")
+    if "://" in text:
+        raise ValueError(
+            f"{text[:_SHOWN]!r} is an address, and a file or a folder of this machine is needed."
+        )
     path = Path(text)
     check_is_utf8(str(path.absolute()))
     return path
+
+
+def _archive(text: str) -> str:
+    """A folder as `_path` has it, or the address of a bucket."""
+    scheme, is_address, rest = text.partition("://")
+    if not is_address:
+        return str(_path(text))
+    if scheme == "file" and rest.startswith("/"):
+        return str(_path(unquote(rest)))
+    if set(text) & set("?#@\\"):
+        raise ValueError(
+            "An address holds a bucket and a prefix only. Credentials come from the environment."
+        )
+    if scheme not in BUCKETS or not rest.strip("/") or not re.fullmatch(r"[!-~]+", text):
+        raise ValueError(
+            f"{text[:_SHOWN]!r} is not the address of a recording. Write s3://bucket/prefix, gs://bucket/prefix, "
+            "or the name of a folder."
+        )
+    return text.rstrip("/")
 
 
 def _words(_: object, text: str, *, delimiter: str | None = None) -> list[str]:
@@ -78,6 +104,8 @@ Speed: TypeAlias = Annotated[
 ]
 NamedPath: TypeAlias = Annotated[Path, _read_by(_path)]
 """A file or a folder."""
+NamedArchive: TypeAlias = Annotated[str, _read_by(_archive)]
+"""The folder of an archive, or the address of one in a bucket, with `://`."""
 Addresses: TypeAlias = Annotated[tuple[str, ...], Parameter(env_var_split=_words)]
 """Each as it was given. An empty environment variable is one address, and a wrong one."""
 Kept: TypeAlias = Annotated[tuple[str, ...], Parameter(env_var_split=_words)]

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from booktape import reader
 from booktape.commands.damage import naming_damage
-from booktape.commands.options import NamedPath, Number, Positive, moment
+from booktape.commands.options import NamedArchive, NamedPath, Number, Positive, moment
 from booktape.errors import NotRecorded, UsageError
 from booktape.reader import Recording
 from booktape.store.layout import symbol_folder
@@ -31,7 +31,7 @@ _OPTIONS: dict[Kind, frozenset[str]] = {
 
 
 def plot(  # noqa: PLR0913 each is one documented option
-    directory: NamedPath,
+    directory: NamedArchive,
     kind: Kind,
     *,
     symbol: str | None = None,
@@ -49,7 +49,7 @@ def plot(  # noqa: PLR0913 each is one documented option
     Parameters
     ----------
     directory
-        The archive's folder; nothing in it is changed.
+        The archive's folder, or its address such as s3://bucket/prefix; nothing in it is changed.
     kind
         The book over time (heatmap), both sides at a moment (depth), best prices with spread and
         imbalance (spread), or which days and symbols were recorded (calendar).
@@ -111,7 +111,7 @@ def _drawing() -> Any:  # noqa: ANN401
     return plotting
 
 
-def _symbol(recording: Recording, directory: Path, wanted: str | None) -> str:
+def _symbol(recording: Recording, directory: str, wanted: str | None) -> str:
     known = recording.symbols()
     if wanted is None and len(known) == 1:
         return known[0]

@@ -8,7 +8,14 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from booktape import tuning
-from booktape.commands.options import NamedPath, Positive, Processes, range_us, shard_of
+from booktape.commands.options import (
+    NamedArchive,
+    NamedPath,
+    Positive,
+    Processes,
+    range_us,
+    shard_of,
+)
 from booktape.commands.workers import chosen_workers
 from booktape.errors import TapesRemoved
 from booktape.reader.archive_files import ArchiveFiles
@@ -20,7 +27,7 @@ from booktape.terminal import counted, write_line
 
 
 def rebuild(  # noqa: PLR0913 - each is one documented option
-    directory: NamedPath,
+    directory: NamedArchive,
     *,
     every: Positive,
     out: NamedPath,
@@ -38,7 +45,7 @@ def rebuild(  # noqa: PLR0913 - each is one documented option
     Parameters
     ----------
     directory
-        The archive's folder; nothing in it is changed.
+        The archive's folder, or its address such as s3://bucket/prefix; nothing in it is changed.
     every
         N: one full snapshot every N updates of a symbol.
     out
@@ -53,7 +60,7 @@ def rebuild(  # noqa: PLR0913 - each is one documented option
         How many segments to rebuild at the same time, each on its own core.
     dask
         The scheduler of a Dask cluster whose workers rebuild, such as tcp://scheduler:8786. They need the same
-        folders.
+        folders, and the credentials of a bucket.
     shard
         Only this part of the segments, such as 2/3. When all parts are done, the same command without it checks that
         nothing is missing.

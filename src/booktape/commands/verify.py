@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json as json_text
+from functools import partial
 from typing import Annotated
 
 from cyclopts import Parameter
 
 from booktape import terminal
-from booktape.commands.options import NamedPath, Processes, range_us, shard_of
+from booktape.commands.options import NamedArchive, NamedPath, Processes, range_us, shard_of
 from booktape.commands.workers import chosen_workers
 from booktape.errors import UsageError
 from booktape.reader.progress import progress_bar
@@ -16,12 +17,12 @@ from booktape.store.target import check_folder
 from booktape.verify.kept_results import KeptResults
 from booktape.verify.order import Scope
 from booktape.verify.report import as_json, render, render_shard
-from booktape.verify.run import tape_bytes
 from booktape.verify.run import verify as verify_archive
+from booktape.verify.stored_files import stored_files
 
 
 def verify(  # noqa: PLR0913 - each is one documented option
-    directory: NamedPath,
+    directory: NamedArchive,
     *,
     symbol: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
     from_: Annotated[str | None, Parameter(name="--from")] = None,
@@ -39,7 +40,7 @@ def verify(  # noqa: PLR0913 - each is one documented option
     Parameters
     ----------
     directory
-        The archive's folder; nothing in it is changed.
+        The archive's folder, or its address such as s3://bucket/prefix; nothing in it is changed.
     symbol
         Only these symbols; all when not given.
     from_
@@ -49,7 +50,8 @@ def verify(  # noqa: PLR0913 - each is one documented option
     jobs
         How many segments to verify at the same time, each on its own core.
     dask
-        The scheduler of a Dask cluster whose workers verify, such as tcp://scheduler:8786. They need the same folder.
+        The scheduler of a Dask cluster whose workers verify, such as tcp://scheduler:8786. They need the same
+        folder, or the credentials of the bucket.
     shard
         Only this part of the segments, such as 2/3: without the report, which `verify` with the same --results makes
         when all parts are done.
@@ -67,12 +69,10 @@ def verify(  # noqa: PLR0913 - each is one documented option
         raise UsageError("--shard needs a folder for the results of all shards. Add --results DIR.")
     if results:
         check_folder("--results", results)
-    kept = KeptResults(results, directory, scope.symbols) if results else None
-    with (
-        chosen_workers(jobs, dask) as workers,
-        progress_bar("verifying", tape_bytes(directory, scope)) as advance,
-    ):
-        report = verify_archive(directory, scope, workers, advance, kept)
+    stored = stored_files(directory)
+    kept = KeptResults(results, stored, scope.symbols) if results else None
+    with chosen_workers(jobs, dask) as workers:
+        report = verify_archive(stored, scope, workers, partial(progress_bar, "verifying"), kept)
     if json:
         terminal.write_line(json_text.dumps(as_json(report), indent=2))
     elif shard:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from booktape import reader
-from booktape.commands.options import NamedPath
+from booktape.commands.options import NamedArchive
 from booktape.recorder.run import on_hangup, on_stop_signals
 from booktape.terminal import log_to_stderr, never_wait_for_stdout, write_line
 from booktape.web.guard import Address, parse_address
@@ -13,7 +13,7 @@ from booktape.web.recording import RecordingAnswers
 from booktape.web.server import PageServer
 
 
-def view(directory: NamedPath, *, web: str = "127.0.0.1:8080") -> None:
+def view(directory: NamedArchive, *, web: str = "127.0.0.1:8080") -> None:
     """Show a recording in the browser, until Ctrl-C: coverage, gaps, the book at any moment, a heatmap.
 
     Rows that are not sealed yet are not shown.
@@ -21,13 +21,13 @@ def view(directory: NamedPath, *, web: str = "127.0.0.1:8080") -> None:
     Parameters
     ----------
     directory
-        The archive's folder; nothing in it is changed.
+        The archive's folder, or its address such as s3://bucket/prefix; nothing in it is changed.
     web
         Where to serve the page, such as 8080 or 127.0.0.1:8080; port 0 for any free one. Other machines
         can open it only at an address of the network, such as 0.0.0.0:8080.
     """
     address = parse_address("--web", web)
-    answers = RecordingAnswers(reader.open(directory, unsealed=False), str(directory))
+    answers = RecordingAnswers(reader.open(directory, unsealed=False), directory)
     never_wait_for_stdout()
     log_to_stderr()
     asyncio.run(_serve(address, answers))

@@ -104,6 +104,8 @@ def _check_out(request: MergeRequest, out: Path) -> None:
     """Raises UsageError unless the result can be put there."""
     for archive in request.archives:
         root = Path(archive.root).resolve()
+        if archive.is_bucket:
+            continue
         if out == root or root in out.parents:
             raise UsageError(f"{request.out} lies in {archive.root}. Choose another --out.")
     if out.exists() and any(out.iterdir()):

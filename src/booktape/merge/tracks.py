@@ -116,9 +116,9 @@ def _survey(
         with_tape = {file.segment for file in archive.tapes()}
         removed = set(removed_tapes(archive))
         for segment in sorted(_segments(archive) - with_tape - found.keys()):
-            why = f"{archive.root} has no tape of it."
+            why = f"{archive.name} has no tape of it."
             if segment in removed:
-                why = f"its tape was removed from {archive.root} on purpose."
+                why = f"its tape was removed from {archive.name} on purpose."
             inputs.damaged.append(f"{segment.name} is left out: {why}")
     return found
 

@@ -12,7 +12,7 @@ import socket
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from os import PathLike, fspath
 from pathlib import Path, PurePosixPath
 from typing import IO, Final, cast
@@ -28,7 +28,13 @@ from booktape.errors import (
     FolderNotShared,
     NotRecorded,
     TapesRemoved,
-    UsageError,
+)
+from booktape.store.bucket_reading import (
+    ObjectFile,
+    bucket_errors,
+    bucket_name,
+    map_requests,
+    open_bucket,
 )
 from booktape.store.extents import GroupExtent, group_extents
 from booktape.store.layout import TABLE, TAPE, Layout, Segment, is_symbol_folder, symbol_of
@@ -75,17 +81,24 @@ class ArchiveFiles:
         """For another process: without what is cached here."""
         return ArchiveFiles, (self.root, self.filesystem, self.only)
 
+    @property
+    def is_bucket(self) -> bool:
+        """Whether each read is a request to a service."""
+        return bucket_name(self.filesystem, self.root) is not None
+
+    @property
+    def name(self) -> str:
+        """For people: the folder, or the address."""
+        return bucket_name(self.filesystem, self.root) or self.root
+
     @classmethod
     def find(cls, where: str | PathLike[str], filesystem: FileSystem | None = None) -> ArchiveFiles:
-        """Raises UsageError if the address cannot be opened, NotRecorded if nothing was recorded there."""
+        """Raises UsageError if the address cannot be opened, NotRecorded if nothing was recorded there, BucketError."""
         text = fspath(where)
         if filesystem is not None:
             found = cls(text, filesystem)
         elif "://" in text:
-            try:
-                system, root = FileSystem.from_uri(text)
-            except (OSError, pa.ArrowInvalid) as error:
-                raise UsageError(f"{text} cannot be opened: {error}") from error
+            system, root = open_bucket(text)
             found = cls(root, system)
         else:
             found = cls(str(Path(text).absolute()), LocalFileSystem())
@@ -96,7 +109,7 @@ class ArchiveFiles:
     def check(self, name: str) -> None:
         """Raises NotRecorded if nothing was ever recorded here."""
         parts = ("snapshots", "tape", "unsealed")
-        found = self.filesystem.get_file_info([f"{self.root}/{part}" for part in parts])
+        found = self._infos([f"{self.root}/{part}" for part in parts])
         if all(info.type == FileType.NotFound for info in found):
             raise NotRecorded(f"{name} holds no recording. Make one with: booktape record BTCUSDT")
 
@@ -122,6 +135,13 @@ class ArchiveFiles:
         """The sealed tapes, oldest first."""
         return self._files("tape", TAPE)
 
+    def on_the_way(self) -> list[Segment]:
+        """The segments of a bucket that have a tape and no manifest yet, oldest first."""
+        whole = self._whole_segments()
+        infos = [] if whole is None else self._list("tape", recursive=True)
+        found = {Segment.parse(info.base_name, TAPE) for info in infos}
+        return sorted(one for one in found if one and one not in (whole or ()))
+
     def manifests(self) -> list[ArchiveFile]:
         """The manifests of the sealed segments, oldest first."""
         return self._files(_MANIFESTS, ".json")
@@ -146,34 +166,52 @@ class ArchiveFiles:
         return [found[segment] for segment in sorted(found)]
 
     def check_seen(self, file: ArchiveFile) -> None:
-        """Raises FolderNotShared unless this machine sees the file as another one has listed it."""
-        if self.filesystem.get_file_info(file.path).size != file.bytes:
+        """Raises FolderNotShared unless this machine sees the file as another one has listed it.
+
+        A bucket is the same one for every machine.
+        """
+        if not self.is_bucket and self.filesystem.get_file_info(file.path).size != file.bytes:
             raise FolderNotShared(socket.gethostname(), file.path)
 
-    def open(self, path: str) -> pa.NativeFile:
-        """Open a file for random access. Raises OSError, also if it is not a regular file: a FIFO may never end."""
-        if isinstance(self.filesystem, LocalFileSystem):
-            open_file(Path(path)).close()
-        return self.filesystem.open_input_file(path)
+    def open(self, file: ArchiveFile) -> pa.NativeFile:
+        """Open a file for random access. Raises OSError, also if it is not a regular file: a FIFO may never end.
 
-    def open_tape(self, tape: ArchiveFile) -> pa.NativeFile:
-        """Open a tape, also if it was sealed after it was listed. Raises FileNotFoundError."""
+        What goes wrong with a bucket, also while the file is read, raises BucketError.
+        """
+        if isinstance(self.filesystem, LocalFileSystem):
+            open_file(Path(file.path)).close()
+        if self.is_bucket:
+            opened = ObjectFile(self.filesystem, file.path, file.bytes)
+            return pa.PythonFile(opened, mode="r")
+        return self.filesystem.open_input_file(file.path)
+
+    def open_tape(self, tape: ArchiveFile) -> IO[bytes]:
+        """Open a tape, to be read from its beginning on, also if it was sealed after it was listed.
+
+        Raises OSError, FileNotFoundError if it is gone, BucketError.
+        """
+        # Both behave like a file of Python, but have other types.
+        if self.is_bucket:
+            opened = ObjectFile(self.filesystem, tape.path, tape.bytes, in_order=True)
+            return cast("IO[bytes]", opened)
         try:
-            return self.open(tape.path)
+            return cast("IO[bytes]", self.open(tape))
         except FileNotFoundError:
-            return self.open(self.layout.tape(tape.segment).as_posix())
+            sealed = replace(tape, path=self.layout.tape(tape.segment).as_posix())
+            return cast("IO[bytes]", self.open(sealed))
 
     def extents(self, file: ArchiveFile) -> tuple[GroupExtent, ...]:
         """The extents of the row groups of a file of rows; none if it cannot be read."""
         if file not in self._extents:
-            with self.skip_damaged(file.path), self.open(file.path) as opened:
+            with self.skip_damaged(file.path), self.open(file) as opened:
                 self._extents[file] = group_extents(pq.read_metadata(opened))
         return self._extents.get(file, ())
 
     def lineage(self, tapes: Iterable[ArchiveFile]) -> Lineage:
         """The order in which these tapes were recorded."""
         by_segment = {tape.segment: tape for tape in tapes}
-        begun = [self._beginning(tape) for tape in by_segment.values()]
+        each = map_requests if self.is_bucket else map
+        begun = list(each(self._beginning, by_segment.values()))
         return Lineage(begun, lambda segment: self._carried_over(by_segment[segment]))
 
     def _beginning(self, tape: ArchiveFile) -> Beginning:
@@ -181,14 +219,12 @@ class ArchiveFiles:
             self._beginnings[tape] = Beginning.unknown(tape.segment)
             # A damaged tape is reported where its content is needed.
             with suppress(DamagedTape, OSError), self.open_tape(tape) as file:
-                # A file of pyarrow behaves like one of Python, but has another type.
-                found = read_beginning(tape.segment, cast("IO[bytes]", file))
-                self._beginnings[tape] = found
+                self._beginnings[tape] = read_beginning(tape.segment, file)
         return self._beginnings[tape]
 
     def _carried_over(self, tape: ArchiveFile) -> frozenset[str]:
         with suppress(DamagedTape, OSError), self.open_tape(tape) as file:
-            return read_carried_over(cast("IO[bytes]", file))
+            return read_carried_over(file)
         return frozenset()
 
     @contextmanager
@@ -225,7 +261,7 @@ class ArchiveFiles:
     def _files(self, folder: str, suffix: str) -> list[ArchiveFile]:
         if self.only:
             path = f"{self.root}/{folder}/{self.only.date}/{self.only.name}{suffix}"
-            infos = self.filesystem.get_file_info([path])
+            infos = self._infos([path])
         else:
             infos = self._list(folder, recursive=True)
         found = []
@@ -255,7 +291,11 @@ class ArchiveFiles:
 
     def _list(self, folder: str, *, recursive: bool = False) -> list[pa.fs.FileInfo]:
         selector = FileSelector(f"{self.root}/{folder}", allow_not_found=True, recursive=recursive)
-        return [info for info in self.filesystem.get_file_info(selector) if _is_named(info)]
+        return [info for info in self._infos(selector) if _is_named(info)]
+
+    def _infos(self, asked: FileSelector | list[str]) -> list[pa.fs.FileInfo]:
+        with bucket_errors(self.filesystem, self.root):
+            return self.filesystem.get_file_info(asked)
 
 
 def _is_named(info: pa.fs.FileInfo) -> bool:

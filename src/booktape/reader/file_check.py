@@ -31,10 +31,10 @@ def check_files(archive: ArchiveFiles) -> None:
         with archive.skip_damaged(tape.path):
             first_line(read_records(archive, tape, frozenset()), tape.path)
     for file in tracked([*rows, *tables], "checking files"):
-        with archive.skip_damaged(file.path), archive.open(file.path) as opened:
+        with archive.skip_damaged(file.path), archive.open(file) as opened:
             check_footer(pq.read_metadata(opened))
     for manifest in archive.manifests():
-        with archive.skip_damaged(manifest.path), archive.open(manifest.path) as opened:
+        with archive.skip_damaged(manifest.path), archive.open(manifest) as opened:
             for name, seal in read_manifest(cast("IO[bytes]", opened)).files.items():
                 path = f"{archive.root}/{name}"
                 if sizes.get(path, seal.bytes) != seal.bytes:

@@ -232,7 +232,7 @@ def replay(archive: ArchiveFiles, query: RowQuery, *, unsealed: bool) -> Iterato
         sync = events.books.syncs.get(query.symbol)
         gap = sync.gap if sync else gap
     if not recorded:
-        raise NotRecorded(f"{archive.root} has no tape of {query.symbol} in that time.")
+        raise NotRecorded(f"{archive.name} has no tape of {query.symbol} in that time.")
     if gap and query.overlaps(Gap.of(gap)):
         yield Gap.of(gap)
 

@@ -105,7 +105,7 @@ def _check_symbol(archive: ArchiveFiles, symbol: str, tapes: Sequence[ArchiveFil
     known = known_symbols(archive, tapes)
     if symbol not in known:
         there = textwrap.shorten(", ".join(known), 80, placeholder=" …")
-        raise NotRecorded(f"{archive.root} has no data for {symbol}. It has: {there or 'none'}.")
+        raise NotRecorded(f"{archive.name} has no data for {symbol}. It has: {there or 'none'}.")
 
 
 def known_symbols(archive: ArchiveFiles, tapes: Sequence[ArchiveFile]) -> list[str]:
@@ -134,7 +134,7 @@ def _sealed_batches(
     archive: ArchiveFiles, query: RowQuery, file: ArchiveFile, columns: list[str]
 ) -> Iterator[pa.RecordBatch]:
     groups = [g for g in archive.extents(file) if query.may_hold(g.first_us, g.last_us)]
-    with archive.skip_damaged(file.path), archive.open(file.path) as opened:
+    with archive.skip_damaged(file.path), archive.open(file) as opened:
         parquet = open_parquet(opened)
         stored = snapshots_schema(parquet.metadata).names
         # A file of table format 1 has no best prices: they are the first elements of its lists.
@@ -163,7 +163,7 @@ def has_lists(columns: Iterable[str]) -> bool:
 def read_scalars(archive: ArchiveFiles, file: ArchiveFile, group: GroupExtent) -> list[GroupExtent]:
     """The extents of single rows of a row group; none if it cannot be read."""
     found: list[GroupExtent] = []
-    with archive.skip_damaged(file.path), archive.open(file.path) as opened:
+    with archive.skip_damaged(file.path), archive.open(file) as opened:
         columns = ["receive_time", "epoch", "update_id"]
         rows = open_parquet(opened).read_row_group(group.number, columns=columns)
         values = (rows[name].cast(pa.int64()).to_pylist() for name in columns)

@@ -17,7 +17,7 @@ def sealed_tables(archive: ArchiveFiles, name: str) -> Iterator[pa.Table]:
     schema = TABLES[name].schema
     for file in archive.tables(name):
         found = schema.empty_table()
-        with archive.skip_damaged(file.path), archive.open(file.path) as opened:
+        with archive.skip_damaged(file.path), archive.open(file) as opened:
             found = read_table(opened, schema)
         yield found
 

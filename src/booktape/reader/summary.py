@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 
 from rich.box import SIMPLE
 from rich.console import Group
@@ -17,18 +16,18 @@ from rich.text import Text
 from booktape.checks.crossed import BOOK
 from booktape.errors import DamagedTape
 from booktape.reader import Coverage, Recording
-from booktape.store.catalog import sealed_tapes, unsealed_segments
-from booktape.store.layout import Layout
-from booktape.store.removals import removed_segments
-from booktape.store.tape_reader import first_line, read_tape
+from booktape.reader.archive_files import ArchiveFile, ArchiveFiles
+from booktape.reader.removed import removed_tapes
+from booktape.reader.tape_query import read_records
+from booktape.store.tape_reader import first_line
 from booktape.terminal import counted
 
 
 @dataclass(frozen=True, slots=True)
 class ArchiveSummary:
-    """The summary of an archive."""
+    """The summary of an archive; `name` is its folder or address."""
 
-    root: Path
+    name: str
     symbols: list[Coverage]
     tape_files: int
     tape_bytes: int
@@ -43,41 +42,43 @@ class ArchiveSummary:
     """The name of the last segment of which anything was removed."""
     shards: tuple[str, ...] = ()
     """The parts of the symbols that were recorded, such as 2/3; none where all were."""
+    on_the_way: int = 0
+    """Segments of a bucket that have no manifest yet."""
 
 
-def summarize(root: Path, recording: Recording) -> ArchiveSummary:
+def summarize(archive: ArchiveFiles, recording: Recording) -> ArchiveSummary:
     """Summarize an archive. Reads footers, gaps and manifests, and no levels.
 
-    `recording` is the one at `root`, opened with `unsealed=False`: reading an unsealed tape takes long.
-    Afterwards `recording.damaged` has the files that are not as they were sealed.
+    `recording` is that of the archive, opened with `unsealed=False`: reading an unsealed tape takes long.
+    Afterwards `recording.damaged` has the files that are not as they were sealed. Raises BucketError.
     """
-    layout = Layout(root)
     recording.check_files()
-    sealed = sealed_tapes(layout)
-    tapes = [layout.tape(segment) for segment in sealed]
-    removed = [segment for segment in removed_segments(layout) if segment not in set(sealed)]
-    whole = [segment for segment in removed if not layout.manifest(segment).exists()]
+    tapes = archive.tapes()
+    sealed = {manifest.segment for manifest in archive.manifests()}
+    removed = sorted(removed_tapes(archive))
+    whole = [segment for segment in removed if segment not in sealed]
     return ArchiveSummary(
-        root,
+        archive.name,
         recording.coverage(),
         len(tapes),
-        sum(t.stat().st_size for t in tapes),
-        len(unsealed_segments(layout)),
+        sum(tape.bytes for tape in tapes),
+        len(archive.unsealed()),
         _crossed(recording),
         len(removed) - len(whole),
         len(whole),
         removed[-1].name if removed else "",
-        _shards(layout),
+        _shards(archive, tapes),
+        len(archive.on_the_way()),
     )
 
 
-def _shards(layout: Layout) -> tuple[str, ...]:
+def _shards(archive: ArchiveFiles, tapes: Sequence[ArchiveFile]) -> tuple[str, ...]:
     """The shards of all recordings, from the last tape of each."""
-    last = {segment.tag: segment for segment in sealed_tapes(layout)}
+    last = {tape.segment.tag: tape for tape in tapes}
     found: set[str] = set()
-    for segment in last.values():
-        with suppress(DamagedTape, OSError):  # a damaged file is named by `check_files`
-            found.add(first_line(read_tape(layout.tape(segment)), segment.name).shard)
+    for tape in last.values():
+        with suppress(DamagedTape):  # a damaged file is named by `check_files`
+            found.add(first_line(read_records(archive, tape, frozenset()), tape.path).shard)
     return tuple(sorted(found - {""}))
 
 
@@ -127,10 +128,10 @@ def _remarks(found: ArchiveSummary) -> Iterator[Text]:
 
 def _period(found: ArchiveSummary) -> str:
     if not found.symbols:
-        return f"{found.root}: no sealed snapshots yet"
+        return f"{found.name}: no sealed snapshots yet"
     first = min(symbol.first for symbol in found.symbols)
     last = max(symbol.last for symbol in found.symbols)
-    return f"{found.root}: {first:%Y-%m-%d %H:%M:%S} to {last:%Y-%m-%d %H:%M:%S} UTC"
+    return f"{found.name}: {first:%Y-%m-%d %H:%M:%S} to {last:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _reasons(gaps: dict[str, int]) -> str:
@@ -142,6 +143,9 @@ def _footer(found: ArchiveSummary) -> str:
     if found.unsealed:
         segments = counted(found.unsealed, "segment")
         text += f" Not sealed: {segments}, still being written or left for the next start."
+    if found.on_the_way:
+        segments = counted(found.on_the_way, "segment")
+        text += f" On the way, without a manifest yet: {segments}."
     if found.removed_until:
         whole, tapes = counted(found.removed, "segment"), counted(found.removed_tapes, "tape")
         text += f" Removed on purpose, up to {found.removed_until}: {whole}, and {tapes} of others."

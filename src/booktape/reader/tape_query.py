@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import IO, Final, NamedTuple, TypeAlias, cast
+from typing import Final, NamedTuple, TypeAlias
 
 from booktape.core.events import BookRow, DepthEvent
 from booktape.core.sync import State
@@ -90,10 +90,7 @@ def read_records(
     torn = "/unsealed/" in tape.path
     try:
         with archive.open_tape(tape) as file:
-            # A file of pyarrow behaves like one of Python, but has another type.
-            found = read_tape(
-                cast("IO[bytes]", file), torn=torn, wanted=lines or SymbolFilter(symbols)
-            )
+            found = read_tape(file, torn=torn, wanted=lines or SymbolFilter(symbols))
             for record in found:
                 if isinstance(record, SegmentStart) and every:
                     yield from _for_symbols(replace(record, every=every), symbols)
@@ -132,7 +129,7 @@ def _ends_after(archive: ArchiveFiles, tape: ArchiveFile, time_us: int) -> bool:
         with archive.open_tape(tape) as file:
             return any(
                 int(stamp[1]) // 1_000 >= time_us
-                for stamp in map(_STAMP.search, read_lines(cast("IO[bytes]", file)))
+                for stamp in map(_STAMP.search, read_lines(file))
                 if stamp
             )
     except (DamagedTape, OSError):

@@ -70,6 +70,15 @@ def remove_own_folder(folder: Path) -> None:
     remove_empty_folder(folder)
 
 
+def remove_own_tree(folder: Path) -> None:
+    """Remove a temporary folder that booktape made under a random name, with all that is in it, if it is still there.
+
+    Links in it are removed, and not followed.
+    """
+    with suppress(FileNotFoundError):
+        shutil.rmtree(folder)
+
+
 def remove_empty_folder(folder: Path) -> None:
     """Remove a folder if it is empty. A link of that name stays."""
     try:

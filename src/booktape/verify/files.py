@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -24,6 +23,7 @@ from booktape.store.layout import (
 from booktape.store.opening import open_file
 from booktape.verify.findings import Finding, Findings, Kind
 from booktape.verify.removed import Removed
+from booktape.verify.stored_files import EntryType, StoredFiles, readable_entries, shown
 
 TABLES: Final = ("gaps", "checks", "notes", "trade_gaps")
 _FOLDERS: Final = ("tape", "snapshots", "trades", "manifests", *TABLES)
@@ -72,7 +72,7 @@ class SegmentFiles:
         return sorted([*tape, *self.rows.values(), *self.trades.values(), *self.tables.values()])
 
 
-def find_segments(root: Path, found: Findings) -> list[SegmentFiles]:
+def find_segments(stored: StoredFiles, found: Findings) -> list[SegmentFiles]:
     """Every segment of which there is any file, oldest first.
 
     Anything else is reported: each link, each file that is not regular, each name that is not exactly one
@@ -80,21 +80,21 @@ def find_segments(root: Path, found: Findings) -> list[SegmentFiles]:
     """
     segments: dict[Segment, SegmentFiles] = {}
     for folder in _FOLDERS:
-        for file in _Folder(root, folder, found).files():
+        for file in _Folder(stored, folder, found).files():
             segment = _segment_of(PurePosixPath(file))
             if segment is None:
                 found.different(file, "is no file of this archive")
             else:
                 _put(segments.setdefault(segment, SegmentFiles(segment)), PurePosixPath(file))
-    _check_unsealed(root, found)
+    _check_unsealed(stored, found)
     return [segments[segment] for segment in sorted(segments)]
 
 
 class _Folder:
     """One folder of the archive, such as `snapshots`, with everything below it."""
 
-    def __init__(self, root: Path, room: str, found: Findings) -> None:
-        self._root = root
+    def __init__(self, stored: StoredFiles, room: str, found: Findings) -> None:
+        self._stored = stored
         self._room = room
         self._found = found
         # A rule for the names of folders at each depth.
@@ -103,62 +103,58 @@ class _Folder:
 
     def files(self) -> Iterator[str]:
         """The regular files that are not litter, relative to the archive. Anything else is reported."""
-        yield from sorted(self._below(self._root / self._room, 0))
+        yield from sorted(self._below(self._room, 0))
 
-    def _below(self, folder: Path, depth: int, *, litter: bool = False) -> Iterator[str]:
-        for entry in _entries(folder, self._root, self._found):
-            path = Path(entry.path)
-            name = _shown(path.relative_to(self._root))
+    def _below(self, folder: str, depth: int, *, litter: bool = False) -> Iterator[str]:
+        for entry in readable_entries(self._stored, folder, self._found):
+            path = f"{folder}/{entry.name}"
+            name = shown(path)
             is_litter = litter or _is_litter(entry.name)
-            if entry.is_symlink():
+            if entry.type is EntryType.LINK:
                 self._found.different(name, "is a link: readers follow it, and it is not proved")
-            elif entry.is_dir(follow_symlinks=False):
+            elif entry.type is EntryType.FOLDER:
                 if is_litter:
                     yield from self._below(path, depth + 1, litter=True)
                 elif depth < len(self._levels) and self._levels[depth](entry.name):
                     yield from self._below(path, depth + 1)
                 else:
                     self._found.different(name, "is no folder of this archive")
-            elif not entry.is_file(follow_symlinks=False):
+            elif entry.type is EntryType.OTHER:
                 self._found.different(name, "is no regular file")
-            elif not is_litter or _is_read_by_any(path):
+            elif not is_litter or _is_read_by_any(self._stored, path):
                 yield name
 
 
-def _entries(folder: Path, root: Path, found: Findings) -> list[os.DirEntry[str]]:
-    """The entries of a folder. One that cannot be read is reported."""
-    try:
-        with os.scandir(folder) as entries:
-            return list(entries)
-    except FileNotFoundError:
-        pass
-    except OSError as error:
-        refuse_used_up(error)
-        found.different(_shown(folder.relative_to(root)), f"cannot be read: {error.strerror}")
-    return []
-
-
-def _shown(path: Path) -> str:
-    """A path as text, also if its bytes are not UTF-8."""
-    return os.fsencode(path.as_posix()).decode(errors="backslashreplace")
-
-
-def _check_unsealed(root: Path, found: Findings) -> None:
+def _check_unsealed(stored: StoredFiles, found: Findings) -> None:
     """Report links and irregular files. Tapes that are not sealed yet are not verified, only named."""
-    unsealed = Layout(root).unsealed
-    if unsealed.is_symlink():
+    if stored.is_link("unsealed"):
         found.different("unsealed", "is a link: readers follow it, and it is not proved")
         return
-    for entry in _entries(unsealed, root, found):
-        within = [entry]
-        if entry.is_dir(follow_symlinks=False) and Segment.parse(entry.name):
-            within += _entries(Path(entry.path), root, found)
-        for one in within:
-            name = _shown(Path(one.path).relative_to(root))
-            if one.is_symlink():
-                found.different(name, "is a link: readers follow it, and it is not proved")
-            elif not (one.is_file(follow_symlinks=False) or one.is_dir(follow_symlinks=False)):
-                found.different(name, "is no regular file")
+    for entry in readable_entries(stored, "unsealed", found):
+        within = [(f"unsealed/{entry.name}", entry.type)]
+        if entry.type is EntryType.FOLDER and Segment.parse(entry.name):
+            folder = within[0][0]
+            within += [
+                (f"{folder}/{one.name}", one.type)
+                for one in readable_entries(stored, folder, found)
+            ]
+        for path, kind in within:
+            if kind is EntryType.LINK:
+                found.different(shown(path), "is a link: readers follow it, and it is not proved")
+            elif kind is EntryType.OTHER:
+                found.different(shown(path), "is no regular file")
+
+
+def unsealed_names(stored: StoredFiles) -> list[Segment]:
+    """The segments that are not sealed yet, oldest first. booktape makes no links, so none is followed."""
+    if stored.is_link("unsealed"):
+        return []
+    found = (
+        Segment.parse(entry.name)
+        for entry in readable_entries(stored, "unsealed", Findings())
+        if entry.type is EntryType.FOLDER
+    )
+    return sorted(segment for segment in found if segment)
 
 
 def _is_litter(name: str) -> bool:
@@ -169,15 +165,15 @@ def _is_litter(name: str) -> bool:
     return name.startswith(".") or name in _LITTER
 
 
-def _is_read_by_any(path: Path) -> bool:
+def _is_read_by_any(stored: StoredFiles, path: str) -> bool:
     """Whether some reader would read rows from a file, although its name is that of litter.
 
     DuckDB and polars go by the ending, pandas by the first bytes.
     """
-    if path.name.lower().endswith(_ENDINGS):
+    if path.lower().endswith(_ENDINGS):
         return True
     try:
-        with open_file(path) as file:
+        with stored.open(path) as file:
             return file.read(len(_MAGIC)) == _MAGIC
     except OSError as error:
         refuse_used_up(error)

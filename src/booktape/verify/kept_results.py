@@ -8,7 +8,6 @@ noticed only by a run without kept results.
 from __future__ import annotations
 
 import json
-import os
 import secrets
 from collections import Counter
 from dataclasses import asdict
@@ -24,6 +23,7 @@ from booktape.verify.files import SegmentFiles
 from booktape.verify.findings import Counts, Finding, Findings, Kind
 from booktape.verify.model.replay import SegmentEdge
 from booktape.verify.segment import SegmentResult
+from booktape.verify.stored_files import StoredFiles
 from booktape.version import VERSION
 
 _NO_RESULT: Final = (
@@ -40,9 +40,9 @@ _NO_RESULT: Final = (
 class KeptResults:
     """The results in one folder, for one archive and some of its symbols (None: all)."""
 
-    def __init__(self, folder: Path, root: Path, symbols: frozenset[str] | None) -> None:
+    def __init__(self, folder: Path, stored: StoredFiles, symbols: frozenset[str] | None) -> None:
         self._folder = folder
-        self._root = root
+        self._stored = stored
         self._symbols = None if symbols is None else sorted(symbols)
         self._seen: dict[str, object] = {}
 
@@ -76,18 +76,10 @@ class KeptResults:
     def _key(self, files: SegmentFiles) -> object:
         """What a result depends on."""
         manifest = [files.manifest] if files.manifest else []
-        removal = Layout(self._root).removal(files.segment).relative_to(self._root).as_posix()
+        removal = Layout(Path()).removal(files.segment).as_posix()
         names = [*files.sealed, *manifest, *([removal] if files.removed else [])]
-        stats = {file: _stat(self._root / file) for file in names}
-        return {"booktape": VERSION, "symbols": self._symbols, "files": stats}
-
-
-def _stat(path: Path) -> list[int] | None:
-    try:
-        found = os.lstat(path)
-    except OSError:
-        return None  # what is wrong with it, its verification says
-    return [found.st_size, found.st_mtime_ns]
+        stamps = {file: self._stored.stamp(file) for file in names}
+        return {"booktape": VERSION, "symbols": self._symbols, "files": stamps}
 
 
 def _written(result: SegmentResult) -> dict[str, Any]:

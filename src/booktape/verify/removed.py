@@ -8,13 +8,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import PurePosixPath
 from typing import Any, Final
 
 from booktape.descriptors import refuse_used_up
-from booktape.store.layout import Layout, Segment
-from booktape.store.opening import open_file
+from booktape.store.layout import Segment
 from booktape.verify.findings import Findings
+from booktape.verify.stored_files import EntryType, StoredFiles, readable_entries
 
 _FORMATS: Final = (1,)
 
@@ -32,19 +32,26 @@ class Removed:
     unproven_rows: Mapping[str, int]
 
 
-def read_removed(root: Path, found: Findings) -> dict[Segment, Removed]:
+def read_removed(stored: StoredFiles, found: Findings) -> dict[Segment, Removed]:
     """Every receipt. One that cannot be read is a difference."""
+    receipts = []
+    for day in readable_entries(stored, "removed", found):
+        if day.type is EntryType.FOLDER and day.name.startswith("date="):
+            folder = f"removed/{day.name}"
+            receipts += [
+                f"{folder}/{entry.name}" for entry in readable_entries(stored, folder, found)
+            ]
     removed = {}
-    for path in sorted(Layout(root).removed.glob("date=*/*.json")):
-        segment, name = Segment.parse(path.name, ".json"), path.relative_to(root).as_posix()
+    for receipt in sorted(receipts):
+        segment = Segment.parse(PurePosixPath(receipt).name, ".json")
         if segment is None:
             continue  # not a name that booktape gives
         try:
-            with open_file(path) as file:
+            with stored.open(receipt) as file:
                 removed[segment] = _read(json.loads(file.read()), segment)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             refuse_used_up(error)
-            found.different(name, f"cannot be read: {error!r}")
+            found.different(receipt, f"cannot be read: {error!r}")
     return removed
 
 

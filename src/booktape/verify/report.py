@@ -107,6 +107,9 @@ def _short(value: str | None) -> str:
 def _remarks(report: Report) -> Iterator[str]:
     if report.unsealed:
         yield f"Not sealed yet, and not verified: {', '.join(report.unsealed)}."
+    if report.on_the_way:
+        names = ", ".join(report.on_the_way)
+        yield f"On the way, since their manifests are not in the bucket, and not verified: {names}."
     if report.removed:
         segments = counted(len(report.removed), "segment")
         yield f"Removed on purpose: {segments}, {_period(report.removed)}."
@@ -149,11 +152,12 @@ def as_json(report: Report) -> dict[str, Any]:
         if symbol is not None
     }
     return {
-        "directory": str(report.root),
+        "directory": report.name,
         "clean": report.clean,
         "verdict": verdict(report),
         "segments": report.segments,
         "unsealed": report.unsealed,
+        "on_the_way": report.on_the_way,
         "begins_as_given": report.given,
         "removed": report.removed,
         "removed_tapes": report.removed_tapes,

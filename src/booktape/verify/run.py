@@ -6,34 +6,33 @@ that was killed, or several runs that share the segments, are put together by a 
 
 from __future__ import annotations
 
-import socket
 from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field, replace
 
-from booktape.errors import FolderNotShared, UsageError
-from booktape.store.catalog import unsealed_segments
-from booktape.store.layout import Layout, Segment, symbol_folder
+from booktape.errors import UsageError
+from booktape.store.layout import Segment, symbol_folder
 from booktape.task_map import Workers, map_tasks
 from booktape.terminal import counted
 from booktape.verify.continuity import Continuity
-from booktape.verify.files import SegmentFiles
+from booktape.verify.files import SegmentFiles, unsealed_names
 from booktape.verify.findings import Findings, Kind
 from booktape.verify.kept_results import KeptResults
 from booktape.verify.order import Scope, SegmentOrder
 from booktape.verify.segment import SegmentResult, Step, verify_segment
+from booktape.verify.stored_files import StoredFiles
 
 
 @dataclass
 class Report:
-    """The segments that were verified, and the findings.
+    """The segments that were verified, and the findings. `name` is the archive's folder or address.
 
     `removed_tapes` are those among them whose tape was removed on purpose, after they had been verified; `removed` are
-    the segments of which all was removed on purpose.
+    the segments of which all was removed on purpose. `on_the_way` are segments in a bucket without a manifest.
     """
 
-    root: Path
+    name: str
     found: Findings
     segments: int
     unsealed: list[str] = field(default_factory=list)
@@ -41,6 +40,7 @@ class Report:
     left_out: bool = False
     removed_tapes: list[str] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
+    on_the_way: list[str] = field(default_factory=list)
 
     @property
     def clean(self) -> bool:
@@ -55,50 +55,69 @@ class Report:
 
 Advance = Callable[[int], None]
 
+Progress = Callable[[int], AbstractContextManager[Advance]]
+"""From the bytes of tape to read, what to call with each further part of them."""
 
-def no_advance(_: int) -> None:
-    """For a caller that shows no progress."""
+
+@contextmanager
+def no_progress(_total_bytes: int) -> Iterator[Advance]:
+    """For a caller that shows none."""
+    yield _no_advance
+
+
+def _no_advance(_bytes: int) -> None:
+    pass
 
 
 def verify(
-    root: Path,
+    stored: StoredFiles,
     scope: Scope,
     workers: Workers = 1,
-    advance: Advance = no_advance,
+    progress: Progress = no_progress,
     kept: KeptResults | None = None,
 ) -> Report:
     """Verify an archive. Raises UsageError where there is none, or nothing of the scope.
 
-    `advance` is called with the number of further bytes of tape that were read. Results in `kept` are used again,
-    and further ones are added. The segments of a shard are verified each by itself: whether each begins as the one
-    before it ended is left to a run over all of them. Raises WorkerFailed, FolderNotShared.
+    Results in `kept` are used again, and further ones are added. The segments of a shard are verified each by itself:
+    whether each begins as the one before it ended is left to a run over all of them. Raises WorkerFailed,
+    FolderNotShared, BucketError.
     """
     found = Findings()
-    order = SegmentOrder(root, scope, found)
+    order = SegmentOrder(stored, scope, found)
     chosen = order.chosen
-    unsealed = unsealed_segments(Layout(root))
-    if not order.segments and not unsealed and not order.removed:
-        raise UsageError(f"{root} holds no recording. Make one with: booktape record BTCUSDT")
-    _check_scope(root, scope, order)
-    if scope.shard.count > 1:
-        parts: list[Findings] = []
-        _verify_segments(
-            root, scope, order, workers, lambda one: parts.append(one.found), advance, kept
+    unsealed = unsealed_names(stored)
+    if not (order.segments or order.on_the_way or order.removed or unsealed):
+        raise UsageError(
+            f"{stored.name} holds no recording. Make one with: booktape record BTCUSDT"
         )
-        found = Findings()
-        found.merge(parts)
-        return Report(root, found, len(chosen))
-    chain = Continuity(found, order.lineage, {files.segment for files in chosen}, order.removed)
-    ordered = _InOrder(chosen, chain)
-    _verify_segments(root, scope, order, workers, ordered.add, advance, kept)
-    chain.finish(unsealed)
+    _check_scope(stored, scope, order)
+    total_bytes = sum(_tape_size(stored, files) for files in chosen)
+    with progress(total_bytes) as advance:
+        if scope.shard.count > 1:
+            parts: list[Findings] = []
+            _verify_segments(
+                stored, scope, order, workers, lambda one: parts.append(one.found), advance, kept
+            )
+            found = Findings()
+            found.merge(parts)
+            return Report(stored.name, found, len(chosen))
+        chain = Continuity(found, order.lineage, {files.segment for files in chosen}, order.removed)
+        ordered = _InOrder(chosen, chain)
+        _verify_segments(stored, scope, order, workers, ordered.add, advance, kept)
+    chain.finish([*unsealed, *order.on_the_way])
     found.merge(ordered.found)
-    names = [segment.name for segment in unsealed]
     later = order.lineage.reaching_into(scope.to_us, None) if scope.to_us is not None else set()
-    left_out = bool(later - {files.segment for files in chosen})
-    without = [files.segment.name for files in chosen if files.was_verified]
-    gone = [segment.name for segment, one in order.removed.items() if one.is_whole]
-    return Report(root, found, len(chosen), names, chain.given, left_out, without, gone)
+    return Report(
+        stored.name,
+        found,
+        len(chosen),
+        [segment.name for segment in unsealed],
+        chain.given,
+        left_out=bool(later - {files.segment for files in chosen}),
+        removed_tapes=[files.segment.name for files in chosen if files.was_verified],
+        removed=[segment.name for segment, one in order.removed.items() if one.is_whole],
+        on_the_way=[segment.name for segment in order.on_the_way],
+    )
 
 
 class _InOrder:
@@ -119,7 +138,7 @@ class _InOrder:
 
 
 def _verify_segments(  # noqa: PLR0913, PLR0917
-    root: Path,
+    stored: StoredFiles,
     scope: Scope,
     order: SegmentOrder,
     workers: Workers,
@@ -135,14 +154,14 @@ def _verify_segments(  # noqa: PLR0913, PLR0917
     for name, files in by_name.items():
         known = kept.load(files) if kept else None
         if known:
-            advance(_tape_size(root, files))
+            advance(_tape_size(stored, files))
             done(known)
         else:
-            tasks[name] = (root.absolute(), files, scope.symbols, *step)
+            tasks[name] = (stored.of(_all(files)), files, scope.symbols, *step)
 
     def finished(name: str, result: SegmentResult) -> None:
         if not step:
-            advance(_tape_size(root, by_name[name]))
+            advance(_tape_size(stored, by_name[name]))
         if kept:
             kept.store(by_name[name], result)
         done(result)
@@ -151,32 +170,40 @@ def _verify_segments(  # noqa: PLR0913, PLR0917
 
 
 def verify_where_it_is(
-    root: Path, files: SegmentFiles, symbols: frozenset[str] | None, step: Step = no_advance
+    stored: StoredFiles,
+    files: SegmentFiles,
+    symbols: frozenset[str] | None,
+    step: Step = _no_advance,
 ) -> SegmentResult:
-    """Verify one segment. Raises FolderNotShared on a machine that has none of its files."""
-    listed = [*files.sealed, *([files.manifest] if files.manifest else [])]
-    if not any((root / file).exists() for file in listed):
-        raise FolderNotShared(socket.gethostname(), str(root / listed[0]))
-    return verify_segment(root, files, symbols, step)
+    """Verify one segment. Of a bucket its files are fetched, and removed afterwards.
+
+    Raises FolderNotShared on a machine that has none of its files, BucketError, WriteFailed.
+    """
+    with stored.at_hand(_all(files)) as root:
+        result = verify_segment(root, files, symbols, step)
+    # What could not be opened is named by where it really is.
+    result.found.kept = [
+        replace(one, what=one.what.replace(str(root), stored.name)) for one in result.found.kept
+    ]
+    return result
 
 
-def _check_scope(root: Path, scope: Scope, order: SegmentOrder) -> None:
+def _all(files: SegmentFiles) -> list[str]:
+    """The names of a segment's files, its manifest included."""
+    return [*files.sealed, *([files.manifest] if files.manifest else [])]
+
+
+def _check_scope(stored: StoredFiles, scope: Scope, order: SegmentOrder) -> None:
     if order.segments and not order.chosen:
-        raise UsageError(f"{root} holds no segment between --from and --to.")
+        raise UsageError(f"{stored.name} holds no segment between --from and --to.")
     for symbol in sorted(scope.symbols or ()):
         # A symbol whose book was never known has no rows, and was most likely named by mistake.
-        if not (root / "snapshots" / symbol_folder(symbol)).exists():
-            raise UsageError(f"{root} holds no snapshots of {symbol}.")
+        if not stored.exists(f"snapshots/{symbol_folder(symbol)}"):
+            raise UsageError(f"{stored.name} holds no snapshots of {symbol}.")
 
 
-def tape_bytes(root: Path, scope: Scope) -> int:
-    """The bytes of tape to read."""
-    chosen = SegmentOrder(root, scope, Findings()).chosen
-    return sum(_tape_size(root, files) for files in chosen)
-
-
-def _tape_size(root: Path, files: SegmentFiles) -> int:
-    return (root / files.tape).stat().st_size if files.tape else 0
+def _tape_size(stored: StoredFiles, files: SegmentFiles) -> int:
+    return stored.bytes_of(files.tape) if files.tape else 0
 
 
 def verdict(report: Report) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 from base64 import b64decode
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from decimal import Decimal
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 from booktape.descriptors import refuse_used_up
 from booktape.errors import DamagedTape
@@ -98,11 +98,13 @@ class Line:
             raise DamagedTape(f"its base64 cannot be decoded: {error}") from error
 
 
-def lines(path: Path) -> Iterator[tuple[int, int, Line]]:
+def lines(tape: Path | IO[bytes]) -> Iterator[tuple[int, int, Line]]:
     """Number (from 1), bytes of the file read so far, and each line. Raises DamagedTape."""
     number = 0
     try:
-        with open_file(path) as raw, closing(zstd.ZstdFile(raw, "rb")) as file:
+        with ExitStack() as stack:
+            raw = stack.enter_context(open_file(tape)) if isinstance(tape, Path) else tape
+            file = stack.enter_context(closing(zstd.ZstdFile(raw, "rb")))
             while text := file.readline(LINE_BYTES_MAX):
                 number += 1
                 if len(text) == LINE_BYTES_MAX:

@@ -1,0 +1,245 @@
+"""Where the files of an archive are: in a folder, or in a bucket, of which segments are fetched one at a time."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from enum import Enum
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import IO, Final, NamedTuple, TypeAlias, TypeVar, cast
+
+from pyarrow.fs import FileSystem
+
+from booktape.descriptors import refuse_used_up
+from booktape.errors import FolderNotShared
+from booktape.store.bucket_reading import (
+    ListedObject,
+    ObjectFile,
+    bucket_name,
+    fetch,
+    list_objects,
+    map_requests,
+    open_bucket,
+)
+from booktape.store.opening import open_file
+from booktape.store.temporary_folder import temporary_folder
+from booktape.verify.findings import Findings
+
+T = TypeVar("T")
+U = TypeVar("U")
+
+_LISTED: Final = (
+    "manifests",
+    "tape",
+    "snapshots",
+    "gaps",
+    "checks",
+    "notes",
+    "unsealed",
+    "removed",
+)
+"""Manifests first: a segment whose manifest is there is in the bucket as a whole, so what is listed later has all of it."""
+
+
+class EntryType(Enum):
+    """What an entry of a folder is."""
+
+    FILE = 1
+    FOLDER = 2
+    LINK = 3
+    OTHER = 4
+
+
+class Entry(NamedTuple):
+    """An entry of a folder."""
+
+    name: str
+    type: EntryType
+
+
+class FolderFiles:
+    """The files below a folder. Names are relative to it."""
+
+    is_bucket: Final = False
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        return str(self._root)
+
+    def entries(self, folder: str) -> list[Entry]:
+        """All entries of a folder; none if there is no such folder. Raises OSError."""
+        try:
+            with os.scandir(self._root / folder) as found:
+                return [Entry(entry.name, _type_of(entry)) for entry in found]
+        except FileNotFoundError:
+            return []
+
+    def exists(self, name: str) -> bool:
+        """Whether there is a file or a folder of this name."""
+        return (self._root / name).exists()
+
+    def is_link(self, name: str) -> bool:
+        """Whether it is a link."""
+        return (self._root / name).is_symlink()
+
+    def open(self, file: str) -> IO[bytes]:
+        """Open a file. Raises OSError, also if it is not a regular file."""
+        return open_file(self._root / file)
+
+    def bytes_of(self, file: str) -> int:
+        """The size of a file."""
+        return (self._root / file).stat().st_size
+
+    def stamp(self, file: str) -> list[int | None] | None:
+        """What changes when the file does: its size and its time of change. None if it cannot be told."""
+        try:
+            found = os.lstat(self._root / file)
+        except OSError:
+            return None
+        return [found.st_size, found.st_mtime_ns]
+
+    def of(self, _files: Iterable[str]) -> FolderFiles:
+        """For a worker, which may have another current folder."""
+        return FolderFiles(self._root.absolute())
+
+    @contextmanager
+    def at_hand(self, files: Iterable[str]) -> Iterator[Path]:
+        """The folder. Raises FolderNotShared on a machine that has none of these files."""
+        paths = [self._root / file for file in files]
+        if not any(path.exists() for path in paths):
+            raise FolderNotShared(socket.gethostname(), str(paths[0]))
+        yield self._root
+
+    @staticmethod
+    def map(function: Callable[[T], U], items: Iterable[T]) -> list[U]:
+        """Call a function that reads a little of a file with each item."""
+        return [function(item) for item in items]
+
+
+def _type_of(entry: os.DirEntry[str]) -> EntryType:
+    if entry.is_symlink():
+        return EntryType.LINK
+    if entry.is_dir(follow_symlinks=False):
+        return EntryType.FOLDER
+    return EntryType.FILE if entry.is_file(follow_symlinks=False) else EntryType.OTHER
+
+
+class BucketFiles:
+    """The objects below an address, as they were listed once. All methods but `entries` raise BucketError."""
+
+    is_bucket: Final = True
+    map = staticmethod(map_requests)
+
+    def __init__(
+        self, filesystem: FileSystem, root: str, objects: Mapping[str, ListedObject | None]
+    ) -> None:
+        self._filesystem = filesystem
+        self._root = root
+        self._objects = objects
+        self._folders: dict[str, dict[str, EntryType]] = {}
+        for name, found in objects.items():
+            self._add(name, EntryType.FILE if found else EntryType.FOLDER)
+
+    def _add(self, name: str, kind: EntryType) -> None:
+        """Also the folders above it, which no object need stand for."""
+        while name:
+            folder, _, own = name.rpartition("/")
+            entries = self._folders.setdefault(folder, {})
+            if own in entries:
+                return
+            entries[own] = kind
+            name, kind = folder, EntryType.FOLDER
+
+    @classmethod
+    def listed(cls, address: str) -> BucketFiles:
+        """Those of an address such as `s3://bucket/prefix`. Raises UsageError, BucketError."""
+        filesystem, root = open_bucket(address)
+        objects = {
+            name: found
+            for folder in _LISTED
+            for name, found in list_objects(filesystem, root, folder)
+        }
+        return cls(filesystem, root, objects)
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        return bucket_name(self._filesystem, self._root) or self._root
+
+    def entries(self, folder: str) -> list[Entry]:
+        """All entries of a folder; none if there is no such folder."""
+        found = self._folders.get(folder, {})
+        return [Entry(name, kind) for name, kind in found.items()]
+
+    def exists(self, name: str) -> bool:
+        """Whether there is an object or a folder of this name."""
+        folder, _, own = name.rpartition("/")
+        return own in self._folders.get(folder, {})
+
+    @staticmethod
+    def is_link(_name: str) -> bool:
+        """A bucket has none."""
+        return False
+
+    def open(self, file: str) -> IO[bytes]:
+        """Open an object, to be read from its beginning on."""
+        path = f"{self._root}/{file}"
+        opened = ObjectFile(self._filesystem, path, self.bytes_of(file), in_order=True)
+        return cast("IO[bytes]", opened)
+
+    def bytes_of(self, file: str) -> int:
+        """The size of an object."""
+        found = self._objects[file]
+        return found.bytes if found else 0
+
+    def stamp(self, file: str) -> list[int | None] | None:
+        """What changes when the object does. Known weakness: S3 tells times to the second."""
+        found = self._objects.get(file)
+        return [found.bytes, found.changed_ns] if found else None
+
+    def of(self, files: Iterable[str]) -> BucketFiles:
+        """These objects alone, for a worker."""
+        return BucketFiles(
+            self._filesystem, self._root, {name: self._objects[name] for name in files}
+        )
+
+    @contextmanager
+    def at_hand(self, files: Iterable[str]) -> Iterator[Path]:
+        """A temporary folder with copies of these objects. Raises WriteFailed."""
+        with temporary_folder() as folder:
+            map_requests(partial(self._fetch, folder), files)
+            yield folder
+
+    def _fetch(self, folder: Path, file: str) -> None:
+        path = f"{self._root}/{file}"
+        fetch(self._filesystem, path, self.bytes_of(file), folder / PurePosixPath(file))
+
+
+StoredFiles: TypeAlias = FolderFiles | BucketFiles
+
+
+def stored_files(where: str) -> StoredFiles:
+    """The files of a folder, or below an address with `://`. Raises UsageError, BucketError."""
+    return BucketFiles.listed(where) if "://" in where else FolderFiles(Path(where))
+
+
+def readable_entries(stored: StoredFiles, folder: str, found: Findings) -> list[Entry]:
+    """The entries of a folder. One that cannot be read is reported."""
+    try:
+        return stored.entries(folder)
+    except OSError as error:
+        refuse_used_up(error)
+        found.different(shown(folder), f"cannot be read: {error.strerror}")
+    return []
+
+
+def shown(path: str) -> str:
+    """A path as text, also if its bytes are not UTF-8."""
+    return os.fsencode(path).decode(errors="backslashreplace")

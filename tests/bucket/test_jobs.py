@@ -1,0 +1,268 @@
+"""Jobs over the segments of a bucket: the same bytes and the same report as from a folder, whoever works.
+
+The cluster that loses a worker has 12 segments to do; BOOKTAPE_BUCKET_JOBS=200 says another number.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import pytest
+
+import booktape
+from bucket.conftest import lead_to, new_address
+from bucket.copies import store_at, upload
+from bucket.faulty_proxy import Fault, FaultyProxy
+from bucket.s3_server import KEYS
+from e2e.test_jobs import begin, files, recorded, report, run, tapes, until
+
+distributed = pytest.importorskip("distributed")
+
+pytestmark = pytest.mark.long
+
+SEGMENTS: Final = int(os.environ.get("BOOKTAPE_BUCKET_JOBS", "12"))
+PATIENCE_S: Final = 60.0 + 2.0 * SEGMENTS
+SECRET: Final = KEYS["AWS_SECRET_ACCESS_KEY"]
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two symbols, recorded in virtual time. Never written to."""
+    return recorded(tmp_path_factory.mktemp("jobs") / "data", SEGMENTS)
+
+
+@pytest.fixture(scope="module")
+def alone(archive: Path) -> Path:
+    """What one process makes of the folder. Never written to."""
+    out = archive.parent / "alone"
+    assert run("rebuild", archive, "--every", "2", "--out", out)[0] == 0
+    return out
+
+
+@pytest.fixture(scope="module", autouse=True)
+def environment(
+    s3_port: int, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[pytest.MonkeyPatch]:
+    """Leads to the server, and temporary files to a folder of these tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        lead_to(s3_port, patch)
+        patch.setenv("TMPDIR", str(tmp_path_factory.mktemp("temporary")))
+        yield patch
+
+
+class Buckets(NamedTuple):
+    """Addresses: of the archive, and of what one process has rebuilt from its folder. Nothing is put there."""
+
+    source: str
+    rebuilt: str
+
+
+@pytest.fixture(scope="module")
+def buckets(s3_port: int, archive: Path, alone: Path) -> Buckets:
+    addresses = []
+    for root in (archive, alone):
+        addresses.append(new_address(s3_port))
+        upload(root, store_at(addresses[-1], s3_port))
+    return Buckets(*addresses)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """A scheduler, and two workers that are processes of their own, with the credentials in their environment."""
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0", silence_logs=50
+    ) as running:
+        yield running
+
+
+def rebuilding(address: str, out: Path, *more: str) -> tuple[str | Path, ...]:
+    return ("rebuild", address, "--every", "2", "--out", out, *more)
+
+
+def temporary_files() -> list[Path]:
+    return list(Path(os.environ["TMPDIR"]).glob("booktape-*"))
+
+
+# ── the same bytes ──────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("way", ["alone", "jobs", "dask"])
+def test_a_bucket_is_rebuilt_and_verified_by_any_worker(
+    buckets: Buckets, alone: Path, cluster: Any, tmp_path: Path, way: str
+) -> None:
+    """To the byte as from a folder by one process; then nothing is left to do."""
+    options = {
+        "alone": (),
+        "jobs": ("--jobs", "2"),
+        "dask": ("--dask", cluster.scheduler_address),
+    }[way]
+    out = tmp_path / "out"
+    code, said, err = run(*rebuilding(buckets.source, out, *options))
+    assert (code, said, err) == (0, f"{SEGMENTS} segments: {SEGMENTS} rebuilt.\n", "")
+    assert files(out) == files(alone)
+    code, said, err = run(*rebuilding(buckets.source, out, *options))
+    assert (code, said, err) == (0, f"{SEGMENTS} segments: {SEGMENTS} there already.\n", "")
+    assert report(buckets.rebuilt, *options) == report(alone)
+    assert not temporary_files()
+
+
+def test_shards_of_a_bucket_are_put_together(buckets: Buckets, alone: Path, tmp_path: Path) -> None:
+    """Each machine fetches its own segments."""
+    for number in (1, 2, 3):
+        shard = ("--shard", f"{number}/3", "--results", tmp_path / "results")
+        assert run("verify", buckets.rebuilt, *shard)[0] == 0
+    assert report(buckets.rebuilt, "--results", tmp_path / "results") == report(alone)
+
+
+def test_a_bucket_is_exported_as_its_folder(
+    buckets: Buckets, archive: Path, cluster: Any, tmp_path: Path
+) -> None:
+    """By segments on a cluster, and as a whole."""
+    for name, more in (
+        ("whole", ()),
+        ("segments", ("--per-segment", "--dask", cluster.scheduler_address)),
+    ):
+        made = []
+        for place, where in (("folder", archive), ("bucket", buckets.source)):
+            out = tmp_path / f"{name}-{place}"
+            code, _, err = run("export", where, "--format", "parquet", "--out", out, *more)
+            assert (code, err) == (0, "")
+            made.append(files(out))
+        assert made[0] == made[1]
+
+
+# ── workers that die ────────────────────────────────────────────────────────────────────────
+
+
+def test_workers_of_the_cluster_are_killed_amid_the_work(
+    buckets: Buckets, alone: Path, cluster: Any, tmp_path: Path
+) -> None:
+    """The scheduler gives their segments to others, and what they had fetched is removed by the next."""
+    out, results = tmp_path / "out", tmp_path / "results"
+    dask = ("--dask", cluster.scheduler_address)
+    process = begin(*rebuilding(buckets.source, out, *dask))
+    until(lambda: len(tapes(out)) > SEGMENTS // 4, process)
+    os.kill(cluster.workers[0].pid, signal.SIGKILL)
+    said, err = process.communicate(timeout=PATIENCE_S)
+    assert (process.returncode, said) == (0, f"{SEGMENTS} segments: {SEGMENTS} rebuilt.\n"), err
+    assert files(out) == files(alone)
+
+    process = begin("verify", buckets.rebuilt, *dask, "--results", results, "--json")
+    until(lambda: len(list(results.glob("*.json"))) > SEGMENTS // 4 and temporary_files(), process)
+    os.kill(cluster.workers[1].pid, signal.SIGKILL)
+    said, err = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 0, err
+    found = json.loads(said)
+    assert found.pop("directory") == buckets.rebuilt
+    assert found == report(alone)
+    # One more run, in which nothing is killed, leaves nothing.
+    assert report(buckets.rebuilt, *dask) == found
+    assert not temporary_files()
+
+
+# ── the way to the bucket ───────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def faulty(s3_port: int, environment: pytest.MonkeyPatch) -> Iterator[FaultyProxy]:
+    """A proxy before the server, to which the environment leads for a while."""
+    with FaultyProxy(s3_port) as found:
+        lead_to(found.port, environment)
+        yield found
+    lead_to(s3_port, environment)
+
+
+def after(number: int, word: str, fault: Fault) -> Callable[[str, str], Fault]:
+    """The fault of all requests for such a path but the first ones."""
+    seen = 0
+
+    def choose(_method: str, path: str) -> Fault:
+        nonlocal seen
+        seen += word in path
+        return fault if word in path and seen > number else Fault.NONE
+
+    return choose
+
+
+def test_a_bucket_that_goes_away_costs_nothing_that_was_done(
+    buckets: Buckets, alone: Path, faulty: FaultyProxy, tmp_path: Path
+) -> None:
+    """One sentence and exit 75; the same command does the rest once it is back."""
+    out, results = tmp_path / "out", tmp_path / "results"
+    rebuild = rebuilding(buckets.source, out, "--jobs", "2")
+    verify = ("verify", buckets.rebuilt, "--results", results, "--json")
+    for command, expected in ((rebuild, None), (verify, "clean")):
+        # The first line of each tape is read first.
+        faulty.choose = after(4 * SEGMENTS, "/tape/", Fault.REFUSED)
+        code, said, err = run(*command)
+        assert (code, said, err.count("\n")) == (75, "", 1), err
+        assert f"{buckets.source if expected is None else buckets.rebuilt}/tape/" in err
+        assert "cannot be reached: " in err
+        assert SECRET not in err
+        faulty.choose = lambda *_: Fault.NONE
+        code, said, err = run(*command)
+        assert (code, err) == (0, "")
+        assert expected is None or json.loads(said)["clean"]
+    assert files(out) == files(alone)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("info",),
+        ("verify",),
+        ("rebuild", "--every", "2", "--out", "{out}"),
+        ("export", "--format", "csv", "--out", "{out}"),
+        ("plot", "calendar", "--file", "{out}.png"),
+        ("view",),
+        ("merge", "{archive}", "--out", "{out}"),
+    ],
+    ids=lambda command: command[0],
+)
+def test_a_bucket_that_does_not_answer_is_one_sentence(
+    buckets: Buckets, archive: Path, faulty: FaultyProxy, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    """Exit 75 where another try may help, 2 where it refuses; nothing was written, nothing secret is said."""
+    name, *more = (word.format(out=tmp_path / "out", archive=archive) for word in command)
+    for fault, expected, what in (
+        (Fault.REFUSED, 75, "cannot be reached"),
+        (Fault.FORBIDDEN, 2, "refuses"),
+    ):
+        faulty.choose = lambda *_, fault=fault: fault
+        code, said, err = run(name, buckets.source, *more)
+        assert (code, said, err.count("\n")) == (expected, "", 1), err
+        assert f"{buckets.source} {what}: " in err
+        assert SECRET not in err
+        assert not list(tmp_path.iterdir())
+
+
+def test_other_commands_read_a_bucket(buckets: Buckets, archive: Path, tmp_path: Path) -> None:
+    """`info` says the same but for the name; `plot` draws the same; `merge` makes the same archive."""
+    said = [run("info", where)[1] for where in (archive, buckets.source)]
+    assert said[1] == said[0].replace(str(archive), buckets.source)
+    pictures = []
+    for where in (archive, buckets.source):
+        path = tmp_path / "picture.svg"
+        assert run("plot", where, "spread", "--symbol", "BTCUSDT", "--file", path)[0] == 0
+        pictures.append(path.read_text().count("<path"))
+    assert pictures[0] == pictures[1]
+    merged: list[dict[str, bytes]] = []
+    for where in (archive, buckets.source):
+        out = tmp_path / f"merged-{len(merged)}"
+        code, _, err = run("merge", where, where, "--out", out)
+        assert (code, err) == (0, "")
+        merged.append(files(out))
+    assert merged[0] == merged[1]
+
+
+def test_a_recording_in_a_bucket_is_sent_to_workers_without_credentials(buckets: Buckets) -> None:
+    """Each takes its own from its environment."""
+    rec = booktape.open(buckets.source)
+    for part in (rec, *rec.segments()):
+        assert SECRET.encode() not in pickle.dumps(part)
