@@ -198,8 +198,8 @@ def test_a_bucket_that_goes_away_costs_nothing_that_was_done(
     rebuild = rebuilding(buckets.source, out, "--jobs", "2")
     verify = ("verify", buckets.rebuilt, "--results", results, "--json")
     for command, expected in ((rebuild, None), (verify, "clean")):
-        # The first line of each tape is read first.
-        faulty.choose = after(4 * SEGMENTS, "/tape/", Fault.REFUSED)
+        # Two requests for the first line of each tape come first.
+        faulty.choose = after(3 * SEGMENTS, "/tape/", Fault.REFUSED)
         code, said, err = run(*command)
         assert (code, said, err.count("\n")) == (75, "", 1), err
         assert f"{buckets.source if expected is None else buckets.rebuilt}/tape/" in err
