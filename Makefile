@@ -27,7 +27,7 @@ S3_SERVER := .venv-s3-server
 # The tests start `booktape` hundreds of times. Where this is set, each start compiles every module anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo record test test-long check bucket clients interop page dist locks bench peers performance scale soak coverage proofs fuzz mutants docs pictures format lock clean
+.PHONY: demo record test test-long test-branches check bucket clients interop page dist locks bench peers performance scale soak coverage proofs fuzz mutants docs pictures format lock clean
 
 demo: $(RUN)  ## record the built-in exchange for 20 s, read, prove and draw it; needs no network
 	$(BIN)/python examples/demo.py
@@ -40,6 +40,9 @@ test: $(DEV)  ## every promise, each against the built-in exchange or a real cap
 
 test-long: $(DEV)  ## killed at every step, floods, random worlds, installations; and four times the random examples
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "(long or hypothesis) and not bench" --hypothesis-profile=many $(MEASURED)
+
+test-branches: $(DEV)  ## which branches of the source `make test` does not take; twice as long as `make test`
+	$(MAKE) test MEASURED="--cov --cov-report=term-missing:skip-covered"
 
 check: $(DEV)  ## format, lint, types, the house's import rules, the documents
 	$(BIN)/ruff format --check .

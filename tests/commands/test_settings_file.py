@@ -75,6 +75,7 @@ def test_a_choice_of_symbols_replaces_the_files(
         ("[record]\nevery = true", "every"),
         ("[record]\nsymbols = 'BTCUSDT'", "symbols"),
         ("[record]\nsymbols = [1]", "symbols"),
+        ('[record]\nout = "\\u0000"', "NUL"),
         ("record = 3", "[record]"),
         ("[record", "TOML"),
         (b"[record]\n\xff", "TOML"),

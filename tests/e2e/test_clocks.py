@@ -15,13 +15,15 @@ import pytest
 
 import booktape
 from booktape.reader.records import Gap, Step
+from booktape.sim.market.market import Market
+from booktape.sim.server.server import SimServer
 from booktape.store.catalog import lineage_of
 from booktape.store.layout import Layout
 from e2e.archives import record
 from e2e.commands import run
+from e2e.inside import recording
+from support.virtual_time import WallClock
 from verify.small import edit_tape, reseal
-
-pytestmark = pytest.mark.long
 
 BTC: Final = "BTCUSDT"
 AHEAD: Final = timedelta(days=400)
@@ -80,6 +82,21 @@ def old(recorded: Recorded, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+async def test_every_row_of_three_recordings_is_found(tmp_path: Path) -> None:
+    """Of which the second one's clock was 400 days ahead; in virtual time."""
+    market = Market((BTC,), seed=5, levels=40)
+    async with SimServer(market) as server:
+        for ahead, lasts_s in ((timedelta(), 8), (AHEAD, 8), (timedelta(), 24)):
+            clock = WallClock()
+            last = datetime.fromtimestamp(clock.now_ns() / 1e9, UTC)
+            clock.step(ahead.total_seconds())
+            async with recording(server, (BTC,), tmp_path, clock, every=25, segment_s=4):
+                await asyncio.sleep(lasts_s)
+    check_rows(tmp_path, last)
+    check_coverage(tmp_path, last)
+
+
+@pytest.mark.long
 def test_the_next_recording_has_its_own_date_and_says_what_lies_ahead(recorded: Recorded) -> None:
     """Names and dates follow the clock; a warning names the newest segment."""
     order = lineage_of(Layout(recorded.root)).order
@@ -92,6 +109,7 @@ def test_the_next_recording_has_its_own_date_and_says_what_lies_ahead(recorded: 
     assert order.index(ahead[0]) < order.index(last)
 
 
+@pytest.mark.long
 def test_every_row_is_found(recorded: Recorded) -> None:
     """By its own time, whatever the date in its file's name."""
     check_rows(recorded.root, recorded.last)
@@ -120,18 +138,24 @@ def check_rows(root: Path, since: datetime) -> None:
     assert [gap.epoch for gap in gaps] == [1, 2]
 
 
+@pytest.mark.long
 def test_coverage_is_that_of_the_time_which_was_recorded(recorded: Recorded) -> None:
     """Not 0 % of 400 days: rows that a wrong clock stamped are left out, and it is said."""
-    (own,) = booktape.open(recorded.root).coverage()
-    whole = booktape.open(recorded.root).snapshots(BTC).to_arrow()
+    check_coverage(recorded.root, recorded.last)
+
+
+def check_coverage(root: Path, last: datetime) -> None:
+    (own,) = booktape.open(root).coverage()
+    whole = booktape.open(root).snapshots(BTC).to_arrow()
     times: list[Any] = whole["receive_time"].to_pylist()
-    ahead = [time for time in times if time > recorded.last + AHEAD / 2]
+    ahead = [time for time in times if time > last + AHEAD / 2]
     assert (own.rows, own.stray_rows) == (whole.num_rows, len(ahead))
     assert own.span_s < 300
     assert 0 < own.lost_s < own.span_s
     assert 0.05 < own.coverage < 0.95
 
 
+@pytest.mark.long
 @pytest.mark.real_time
 async def test_the_commands_report_it(recorded: Recorded, tmp_path: Path) -> None:
     """`info`, `export --from` and `verify`, also of a time in which there is nothing."""
@@ -160,6 +184,7 @@ async def test_the_commands_report_it(recorded: Recorded, tmp_path: Path) -> Non
         assert "no data" in err or "nothing" in err or "no segment" in err or "no tape" in err
 
 
+@pytest.mark.long
 def test_an_archive_from_before_is_read_alike(recorded: Recorded, old: Path) -> None:
     """Whose later files all bear a date in the future."""
     check_rows(old, recorded.last)

@@ -13,14 +13,18 @@ import pytest
 
 import booktape
 from booktape.reader.records import Gap, Step
+from booktape.sim.market.market import Market
 from booktape.sim.replay.source import ReplaySource
+from booktape.sim.server.server import SimServer
 from booktape.store.catalog import lineage_of
 from booktape.store.layout import Layout
+from booktape.verify.order import Scope
+from booktape.verify.run import verify
+from booktape.verify.stored_files import FolderFiles
 from e2e.archives import record
 from e2e.commands import run
+from e2e.inside import recording
 from verify.small import edit_tape, reseal
-
-pytestmark = pytest.mark.long
 
 ONE: Final = ("BTCUSDT", "ETHUSDT")
 OTHER: Final = ("BNBUSDT", "ADAUSDT")  # each is another worker's
@@ -85,6 +89,23 @@ def check_reads_alike(root: Path, apart: tuple[Path, ...]) -> None:
                 assert both.at(one.symbol, time).update_id == own.at(one.symbol, time).update_id
 
 
+async def test_two_archives_in_one_folder_are_two_recordings(tmp_path: Path) -> None:
+    """As the next test says, in virtual time: the first one's recorder is started twice."""
+    one, other, both = (tmp_path / name for name in ("one", "other", "both"))
+    async with (
+        SimServer(Market((*ONE, *OTHER), seed=5, levels=40)) as server,
+        recording(server, OTHER, other, every=10, segment_s=4),
+    ):
+        for _ in range(2):
+            async with recording(server, ONE, one, every=10, segment_s=4):
+                await asyncio.sleep(6)
+    for root in (one, other):
+        put(root, both)
+    check_reads_alike(both, (one, other))
+    assert verify(FolderFiles(both), Scope()).clean
+
+
+@pytest.mark.long
 @pytest.mark.real_time
 async def test_two_archives_in_one_folder_read_as_each_alone(
     merged: Path, recorded: tuple[Path, Path]
@@ -94,6 +115,7 @@ async def test_two_archives_in_one_folder_read_as_each_alone(
     await verified(merged)
 
 
+@pytest.mark.long
 def test_a_damaged_tape_of_one_recorder_says_nothing_of_the_other_one(
     merged: Path, recorded: tuple[Path, Path], tmp_path: Path
 ) -> None:
@@ -106,6 +128,7 @@ def test_a_damaged_tape_of_one_recorder_says_nothing_of_the_other_one(
         assert rec.at(own.symbol, own.first).update_id == alone.at(own.symbol, own.first).update_id
 
 
+@pytest.mark.long
 def test_they_are_replayed_as_one_exchange(merged: Path, recorded: tuple[Path, Path]) -> None:
     """Every message once, in the order in which they came."""
 
@@ -124,6 +147,7 @@ def test_they_are_replayed_as_one_exchange(merged: Path, recorded: tuple[Path, P
     assert found == sum((played(root)[0] for root in recorded), Counter[str]())
 
 
+@pytest.mark.long
 @pytest.mark.real_time
 async def test_they_are_rebuilt_and_recorded_on(merged: Path, tmp_path: Path) -> None:
     """By a recorder that goes on with all of it: each symbol in its next epoch, with one gap between."""
@@ -140,6 +164,7 @@ async def test_they_are_rebuilt_and_recorded_on(merged: Path, tmp_path: Path) ->
         assert own.gaps == Counter(before[own.symbol].gaps) + Counter(stopped=1)
 
 
+@pytest.mark.long
 @pytest.mark.real_time
 async def test_one_that_went_on_elsewhere_is_copied_again(
     recorded: tuple[Path, Path], tmp_path: Path
@@ -154,6 +179,7 @@ async def test_one_that_went_on_elsewhere_is_copied_again(
     await verified(both)
 
 
+@pytest.mark.long
 @pytest.mark.real_time
 async def test_archives_from_before_are_kept_apart_as_well(
     merged: Path, recorded: tuple[Path, Path], tmp_path: Path
@@ -167,6 +193,7 @@ async def test_archives_from_before_are_kept_apart_as_well(
     await verified(root)
 
 
+@pytest.mark.long
 @pytest.mark.real_time
 async def test_gaps_that_are_missing_are_counted_from_the_epochs(
     recorded: tuple[Path, Path], tmp_path: Path
@@ -201,6 +228,7 @@ async def test_gaps_that_are_missing_are_counted_from_the_epochs(
     await check_commands()
 
 
+@pytest.mark.long
 @pytest.mark.real_time
 async def test_two_recordings_of_one_symbol_do_not_go_together(
     recorded: tuple[Path, Path], tmp_path: Path

@@ -19,7 +19,7 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-ROOMS: Final = ("tape", "snapshots", "gaps", "checks", "notes", "manifests")
+ROOMS: Final = ("tape", "snapshots", "gaps", "checks", "notes", "manifests", "removed")
 LINES_MAX: Final = 6
 """Lines of a tape that are changed at once."""
 

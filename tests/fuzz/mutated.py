@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from copy import deepcopy
 from typing import Any, Final
 
 from hypothesis import settings
@@ -76,5 +77,5 @@ def revalued(draw: st.DrawFn, line: bytes) -> bytes:
             parent, places = parent[at], list(range(len(parent[at])))
             keys = list(parent) if isinstance(parent, dict) else places
             at = draw(st.sampled_from(keys))
-        parent[at] = draw(VALUES)
+        parent[at] = deepcopy(draw(VALUES))
     return json.dumps(root[0], separators=(",", ":"), ensure_ascii=False).encode() + b"\n"

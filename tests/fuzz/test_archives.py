@@ -13,15 +13,18 @@ from types import MappingProxyType
 from typing import Final
 
 import aiohttp
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import booktape
 from booktape.cli import app
-from booktape.errors import BooktapeError, DamagedFile
+from booktape.errors import BooktapeError, DamagedFile, TapesRemoved
 from booktape.sim.replay.source import ReplaySource
+from booktape.store.catalog import sealed_tapes
 from booktape.store.layout import Layout, Segment
+from booktape.store.removals import Removal
 from booktape.store.tape_reader import read_lines
 from booktape.web.guard import Address
 from booktape.web.recording import RecordingAnswers
@@ -36,9 +39,14 @@ from verify.small import BTC, ETH, build, reseal, sealed, verified
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("fuzz") / "data"
-    build(root)
-    return root
+    """Its third segment has a receipt, as if its tape was to be removed by a process that was killed."""
+    layout = Layout(tmp_path_factory.mktemp("fuzz") / "data")
+    build(layout.root)
+    segment = sealed_tapes(layout)[2]
+    receipt = Removal(segment.name, "tape", "", verified_by="x", unproven_rows={BTC: 1})
+    layout.removal(segment).parent.mkdir(parents=True)
+    layout.removal(segment).write_bytes(msgspec.json.encode(receipt))
+    return layout.root
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +133,7 @@ def code_of(read: Callable[[Path], object], root: Path) -> int:
     """The exit code, were it a command."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DamagedFile)
+        warnings.simplefilter("ignore", TapesRemoved)
         try:
             read(root)
         except BooktapeError as error:

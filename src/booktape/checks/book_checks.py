@@ -58,7 +58,7 @@ NEVER_NS: Final = 2**63 - 1
 
 LEVELS_MAX: Final = 1_000_000
 """Levels of one book, both sides together: the fullest real ones have some 20,000. A level takes 16 bytes, and
-about 130 until it is sorted in. So a book that the exchange makes grow takes 130 MB at most."""
+about 110 until it is sorted in. So a book that the exchange makes grow takes some 110 MB at most."""
 
 DOUBT_LIMIT: Final = 100
 """Levels requested when a pulse differs: the cheapest request, since only the update id counts."""

@@ -29,7 +29,9 @@ _OWN: Final = frozenset(
 
 
 def check_is_utf8(path: str) -> None:
-    """Raises UsageError for a path that Arrow, which reads and writes Parquet, does not accept."""
+    """Raises UsageError for a path that Arrow, which reads and writes Parquet, does not accept, or no system."""
+    if "\0" in path:
+        raise UsageError(f"{path!r} has a NUL, which no name of a file can have.")
     try:
         path.encode()
     except UnicodeEncodeError:

@@ -17,6 +17,12 @@ from booktape.verify.findings import Findings
 from booktape.verify.stored_files import EntryType, StoredFiles, readable_entries
 
 _FORMATS: Final = (1,)
+_BYTES_MAX: Final = 1 << 20
+"""No more of a receipt is read: that of a segment with 1,400 symbols has 50 kB."""
+
+_UNREADABLE: Final = (
+    *(OSError, ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError),
+)
 
 
 @dataclass(frozen=True)
@@ -48,8 +54,8 @@ def read_removed(stored: StoredFiles, found: Findings) -> dict[Segment, Removed]
             continue  # not a name that booktape gives
         try:
             with stored.open(receipt) as file:
-                removed[segment] = _read(json.loads(file.read()), segment)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+                removed[segment] = _read(json.loads(file.read(_BYTES_MAX)), segment)
+        except _UNREADABLE as error:
             refuse_used_up(error)
             found.different(receipt, f"cannot be read: {error!r}")
     return removed
