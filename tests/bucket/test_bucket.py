@@ -25,7 +25,7 @@ def content(tmp_path: Path) -> Content:
 
 def content_of(folder: Path, data: bytes) -> Content:
     (folder / "file").write_bytes(data)
-    return Content.of_file(folder / "file")
+    return Content.of_file(folder / "file", folder)
 
 
 def put(address: str, content: Content, *, look_first: bool = False) -> bool:

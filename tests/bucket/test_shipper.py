@@ -12,7 +12,7 @@ from typing import Final
 
 import pytest
 
-from booktape.errors import BucketRefused, BucketUnavailable, NotShipped
+from booktape.errors import BucketRefused, BucketUnavailable, NotShipped, WriteFailed
 from booktape.ship.backlog import describe_shipping
 from booktape.ship.bucket import Bucket
 from booktape.ship.content import Content
@@ -23,6 +23,7 @@ from booktape.store.manifest import Contents, seal_manifest
 from booktape.store.unsealed_file import FileSeal
 from bucket.faulty_proxy import Fault, FaultyProxy
 from bucket.segments import HOUR_US, SYMBOL, assert_whole, expected, objects, seal
+from support.mounts import mounted
 
 SEGMENTS: Final = int(os.environ.get("BOOKTAPE_BUCKET_SEGMENTS", "100"))
 """`make bucket` ships a thousand."""
@@ -131,7 +132,7 @@ def test_another_object_of_the_same_name_stays_and_the_rest_goes_on(
     first, second = seal(tmp_path, 1), seal(tmp_path, 2)
     name = Layout(tmp_path).tape(first).relative_to(tmp_path).as_posix()
     (tmp_path / "other").write_bytes(b"of someone else")
-    other = Content.of_file(tmp_path / "other")
+    other = Content.of_file(tmp_path / "other", tmp_path)
     asyncio.run(Bucket("--ship", address).put(name, other, look_first=False))
     shipper = ship_all(tmp_path, address)
     assert list(shipper.refused) == [first]
@@ -267,14 +268,47 @@ def test_a_file_too_large_for_one_request_is_named(
     assert "record shorter ones" in ship_all(tmp_path, address).refused[segment]
 
 
-def test_a_large_file_is_mapped(
-    address: str, s3_port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It takes no memory, and arrives like any other."""
-    monkeypatch.setattr("booktape.ship.content.READ_BYTES_MAX", 1_000)
+@pytest.fixture
+def large(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files of more than 1,000 bytes count as large."""
+    for module in ("content", "shipper"):
+        monkeypatch.setattr(f"booktape.ship.{module}.READ_BYTES_MAX", 1_000)
+
+
+@pytest.mark.usefixtures("large")
+def test_a_large_file_takes_no_memory(address: str, s3_port: int, tmp_path: Path) -> None:
+    """It is mapped, arrives like any other, and leaves nothing beside the archive."""
     seal(tmp_path, 1, 3 << 20)
+    before = set(tmp_path.iterdir())
     ship_all(tmp_path, address).check()
     assert objects(address, s3_port) == expected(tmp_path)
+    assert set(tmp_path.iterdir()) - before == {tmp_path / "shipped"}
+
+
+@pytest.mark.usefixtures("large")
+def test_a_large_file_that_is_cut_while_it_is_sent_harms_nothing(tmp_path: Path) -> None:
+    """The bytes that were read are sent. A mapping of the file itself would end this process."""
+    path = tmp_path / "file"
+    path.write_bytes(b"all of the bytes" * 10_000)
+    content = Content.of_file(path, tmp_path)
+    assert not isinstance(content.data, bytes)
+    path.write_bytes(b"")
+    assert bytes(content.data) == b"all of the bytes" * 10_000
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.usefixtures("large")
+def test_a_full_disk_keeps_a_large_file_waiting(address: str, s3_port: int, tmp_path: Path) -> None:
+    """There is no room for its copy: nothing is called damaged, and it is shipped once there is."""
+    with mounted(tmp_path / "disk", "-t", "tmpfs", "-o", "size=2m", "tmpfs") as root:
+        seal(root, 1, 200_000)
+        ballast = root / "ballast"
+        ballast.write_bytes(bytes(900_000))
+        with pytest.raises(WriteFailed, match="the disk is full"):
+            ship_all(root, address, patience_s=0.5)
+        ballast.unlink()
+        ship_all(root, address).check()
+        assert objects(address, s3_port) == expected(root)
 
 
 def test_a_name_that_only_looks_like_ours_is_no_file_of_a_segment() -> None:

@@ -13,6 +13,7 @@ from cyclopts.config import Env
 from booktape.cli import app
 from booktape.commands.options import (
     Depth,
+    NamedArchive,
     NamedPath,
     Number,
     Port,
@@ -205,3 +206,68 @@ def test_what_is_no_address(text: str) -> None:
         UsageError, match=r"--rest-url .*is not an address\. Write http://HOST:PORT"
     ):
         address("--rest-url", text, "http", "https")
+
+
+def archive_read_from(text: str) -> str:
+    """What a command that reads an archive is given."""
+    small = App(result_action="return_value")
+
+    @small.default
+    def read(archive: NamedArchive) -> str:
+        return archive
+
+    found: str = small([text], exit_on_error=False, print_error=False)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("data/", "data"),
+        ("s3://bucket/some/prefix/", "s3://bucket/some/prefix"),
+        ("gs://bucket", "gs://bucket"),
+        ("file:///a%20b", "/a b"),
+    ],
+)
+def test_an_archive_is_a_folder_or_in_a_bucket(text: str, found: str) -> None:
+    """Without a slash at its end; a folder may be written as an address, too."""
+    assert archive_read_from(text) == found
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "",
+            "s3://",
+            "s3:///x",
+            "ftp://a/b",
+            "file://a/b",
+            "s3://a//b",
+            "s3://a/../b",
+            "s3://a/ü",
+        ),
+        *("s3://id:SECRET@a/b", "s3://a/b?secret_key=SECRET", "s3://a/b#SECRET"),
+    ],
+)
+def test_what_is_no_archive(text: str) -> None:
+    """One sentence, and no secret in it."""
+    with pytest.raises(CycloptsError) as refused:
+        archive_read_from(text)
+    assert "SECRET" not in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "replay s3://id:SECRET@a/b",
+        "rebuild data --every 1 --out s3://a/b",
+        "ship s3://a/b s3://c/d",
+    ],
+)
+def test_a_bucket_where_a_folder_is_needed(command: str) -> None:
+    """It is not taken for a folder of that name."""
+    with pytest.raises(CycloptsError, match="a folder of this machine is needed") as refused:
+        app(command, exit_on_error=False, print_error=False)
+    assert "SECRET" not in str(refused.value)

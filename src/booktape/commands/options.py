@@ -53,9 +53,8 @@ def _path(text: str) -> Path:
     if not text:
         raise ValueError("It is empty. Name a file or a folder; the current folder is a dot.")
     if "://" in text:
-        raise ValueError(
-            f"{text[:_SHOWN]!r} is an address, and a file or a folder of this machine is needed."
-        )
+        # Not shown: a password may stand in it.
+        raise ValueError("It is an address, and a file or a folder of this machine is needed.")
     path = Path(text)
     check_is_utf8(str(path.absolute()))
     return path
@@ -72,7 +71,9 @@ def _archive(text: str) -> str:
         raise ValueError(
             "An address holds a bucket and a prefix only. Credentials come from the environment."
         )
-    if scheme not in BUCKETS or not rest.strip("/") or not re.fullmatch(r"[!-~]+", text):
+    parts = rest.rstrip("/").split("/")
+    fits = all(part not in {"", ".", ".."} for part in parts)
+    if scheme not in BUCKETS or not fits or not re.fullmatch(r"[!-~]+", text):
         raise ValueError(
             f"{text[:_SHOWN]!r} is not the address of a recording. Write s3://bucket/prefix, gs://bucket/prefix, "
             "or the name of a folder."

@@ -37,11 +37,11 @@ from booktape.errors import (
 )
 from booktape.net.backoff import full_jitter
 from booktape.ship.backlog import Backlog, Waiting, find_waiting
-from booktape.ship.content import Content
+from booktape.ship.content import READ_BYTES_MAX, Content
 from booktape.ship.receipts import open_receipts, read_receipts, write_receipt
 from booktape.ship.removal import remove_shipped
 from booktape.store.layout import Layout, Segment
-from booktape.store.manifest import Manifest, read_manifest
+from booktape.store.manifest import Manifest, SealedFile, read_manifest
 from booktape.store.opening import open_file
 
 if TYPE_CHECKING:
@@ -92,6 +92,7 @@ class Shipper:
         self._is_ending = False
         self._is_noted = False
         self._at_once = asyncio.Semaphore(OBJECTS_AT_ONCE)
+        self._one_large = asyncio.Lock()
         # Threads of its own: the recorder's threads must be free for the tape.
         self._threads = ThreadPoolExecutor(2, "booktape-ship")
         self._arrived_s = time.monotonic()
@@ -185,7 +186,7 @@ class Shipper:
             manifest = await self._in_thread(lambda: self._read_manifest(segment))
             async with asyncio.TaskGroup() as group:
                 for name, sealed in manifest.files.items():
-                    group.create_task(self._put(name, sealed.sha256))
+                    group.create_task(self._put_in_turn(name, sealed))
             await self._put(self._name_of_manifest(segment))
             self._look_first, self._was_there = self._was_there, False
         except* (DamagedArchive, ObjectDiffers, ObjectTooLarge) as errors:
@@ -215,6 +216,14 @@ class Shipper:
             # The next start asks the bucket, and finds all of it there.
             log.warning("a receipt could not be written", why=error.why)
 
+    async def _put_in_turn(self, name: str, sealed: SealedFile) -> None:
+        """Put one file. Large ones one after another: each needs room for a copy while it is sent."""
+        if sealed.bytes <= READ_BYTES_MAX:
+            await self._put(name, sealed.sha256)
+        else:
+            async with self._one_large:
+                await self._put(name, sealed.sha256)
+
     async def _put(self, name: str, sha256: str | None = None) -> None:
         """Put one file of the archive, and again until it is there."""
         look_first, pauses = self._look_first, full_jitter(random.uniform)
@@ -223,7 +232,7 @@ class Shipper:
                 try:
                     content = await self._in_thread(lambda: self._read(name, sha256))
                     was_there = await self._bucket.put(name, content, look_first=look_first)
-                except (BucketUnavailable, BucketRefused, TooFewDescriptors) as error:
+                except (BucketUnavailable, BucketRefused, TooFewDescriptors, WriteFailed) as error:
                     self._note_trouble(error)
                     look_first = True  # it may have arrived, and only the answer did not
                     await asyncio.sleep(next(pauses))
@@ -233,9 +242,9 @@ class Shipper:
                     return
 
     def _read(self, name: str, sha256: str | None) -> Content:
-        """Read a file. Raises ObjectTooLarge, and DamagedArchive if it is not, or cannot be read, as sealed."""
+        """Read a file. Raises ObjectTooLarge, WriteFailed, and DamagedArchive if it is not, or cannot be read, as sealed."""
         try:
-            content = Content.of_file(self._layout.root / name)
+            content = Content.of_file(self._layout.root / name, self._layout.root)
         except OSError as error:
             refuse_used_up(error)
             raise DamagedArchive(f"{self._layout.root / name}: {error.strerror}.") from error

@@ -15,6 +15,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from io import SEEK_CUR, SEEK_END, SEEK_SET, RawIOBase
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -119,14 +120,12 @@ def _without_secrets(address: str) -> str:
     return re.sub(r"//[^/]*@", "//", address.partition("?")[0])
 
 
+@dataclass(frozen=True, slots=True)
 class ListedObject:
     """An object as it was listed. `changed_ns` is its time of change, of which S3 tells seconds."""
 
-    __slots__ = ("bytes", "changed_ns")
-
-    def __init__(self, size_bytes: int, changed_ns: int | None) -> None:
-        self.bytes = size_bytes
-        self.changed_ns = changed_ns
+    bytes: int
+    changed_ns: int | None
 
 
 def list_objects(
