@@ -8,9 +8,9 @@ OUT ?= data
 EXAMPLES ?= 10000
 SEGMENTS ?= 1000
 JOBS ?= 12
-BENCH ?= $(addprefix tests/bench/test_,core_costs.py scaling.py instructions.py loop.py throughput.py recovery.py sizes.py packing.py verify.py reader_costs.py)
+BENCH ?= $(addprefix tests/bench/test_,core_costs.py scaling.py instructions.py loop.py throughput.py recovery.py segment_length.py sizes.py packing.py verify.py reader_costs.py)
 # What docs/performance.md shows, but for the other libraries' books.
-PERFORMANCE := $(addprefix tests/bench/test_,machine.py core_costs.py instructions.py scaling.py loop.py throughput.py recovery.py sizes.py packing.py)
+PERFORMANCE := $(addprefix tests/bench/test_,machine.py core_costs.py instructions.py scaling.py loop.py throughput.py recovery.py segment_length.py sizes.py packing.py)
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -23,11 +23,13 @@ INTEROP := .venv-interop
 PEERS := .venv-peers
 # So does the server that answers as S3 does.
 S3_SERVER := .venv-s3-server
+# And what compares the locks with the advisories.
+AUDIT := .venv-audit
 
 # The tests start `booktape` hundreds of times. Where this is set, each start compiles every module anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo record test test-long test-branches check bucket clients interop page dist locks bench peers performance scale soak coverage proofs fuzz mutants docs pictures format lock clean
+.PHONY: demo record test test-long test-branches check bucket clients interop page dist locks audit bench peers performance scale soak coverage proofs fuzz mutants docs pictures format lock clean
 
 demo: $(RUN)  ## record the built-in exchange for 20 s, read, prove and draw it; needs no network
 	$(BIN)/python examples/demo.py
@@ -72,6 +74,11 @@ dist: $(RUN)  ## the wheel and the sdist, into dist/
 
 locks: $(DEV)  ## install each lock into a fresh environment with the oldest pip, and the wheel alone; needs the index, takes minutes
 	BOOKTAPE_WHOLE_LOCKS=1 $(BIN)/python -m pytest -rs -m "not bench" tests/install
+
+# --strict: where the index serves no advisories, as many mirrors, nothing was compared, and that is a failure.
+audit: $(AUDIT)/.installed  ## compare each version of the locks with published advisories, which the index must serve
+	failed=0; for lock in requirements/*.txt; do echo "$$lock"; \
+	    $(AUDIT)/bin/pip-audit --strict --disable-pip --require-hashes -r "$$lock" || failed=1; done; exit $$failed
 
 bench: $(DEV)  ## the costs on this machine, or some of them: make bench BENCH=tests/bench/test_throughput.py
 	$(BIN)/python -m pytest $(BENCH) -o addopts=--import-mode=importlib -s -m bench
@@ -128,9 +135,11 @@ lock:
 	    pyproject.toml --group build --group peers -o requirements/peers.txt
 	uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 \
 	    --group s3-server -o requirements/s3-server.txt
+	uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 \
+	    --group audit -o requirements/audit.txt
 
 clean:
-	rm -rf $(VENV) $(INTEROP) $(PEERS) $(S3_SERVER) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage build dist
+	rm -rf $(VENV) $(INTEROP) $(PEERS) $(S3_SERVER) $(AUDIT) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage build dist
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -156,6 +165,12 @@ $(S3_SERVER)/.installed: requirements/s3-server.txt
 	test -x $(S3_SERVER)/bin/python || $(PYTHON) -m venv $(S3_SERVER)
 	$(S3_SERVER)/bin/python -m pip install --quiet --no-deps --require-hashes -r requirements/s3-server.txt
 	$(S3_SERVER)/bin/python -m pip check
+	touch $@
+
+$(AUDIT)/.installed: requirements/audit.txt
+	test -x $(AUDIT)/bin/python || $(PYTHON) -m venv $(AUDIT)
+	$(AUDIT)/bin/python -m pip install --quiet --no-deps --require-hashes -r requirements/audit.txt
+	$(AUDIT)/bin/python -m pip check
 	touch $@
 
 $(PEERS)/.installed: requirements/peers.txt pyproject.toml

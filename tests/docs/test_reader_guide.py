@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 from typing import Any
 
+import pyarrow.compute as pc
 import pytest
 
+import booktape
 from docs.generated import DOCS
 from reader.day import write
 
@@ -25,7 +28,7 @@ def test_the_guide_runs(
     for example in EXAMPLES:
         exec(compile(example, "reader.md", "exec"), names)  # noqa: S102 it is our own guide
         shown.append(capsys.readouterr().out)
-    opening, rows, iterating, quotes, grid, moments = shown
+    opening, rows, iterating, quotes, grid, moments, _ = shown
     assert "['BTCUSDT', 'ETHUSDT']" in opening
     assert "BTCUSDT 190 94.975% {'disconnected': 1}" in opening
     assert "bid_px_00" in rows
@@ -36,3 +39,16 @@ def test_the_guide_runs(
     assert "std" in grid
     assert moments.splitlines()[0] == "100.5"
     assert len(moments.splitlines()) == 1 + 9 + 9
+
+
+def test_duckdb_has_rows_that_are_not_sealed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By way of the reader's table; the files alone end earlier."""
+    write(tmp_path / "data", 200, segment_s=80, seal=False)
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {"rec": booktape.open("data")}
+    exec(compile(EXAMPLES[-1], "reader.md", "exec"), names)  # noqa: S102 it is our own guide
+    ((latest,),) = ast.literal_eval(capsys.readouterr().out)
+    sealed = booktape.open("data", unsealed=False).snapshots("BTCUSDT").to_arrow()
+    assert latest == pc.max(sealed["update_id"]).as_py() + 40

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ensurepip
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -58,6 +59,13 @@ def test_every_installation_of_the_makefile_takes_the_lock_as_complete() -> None
     """And checks what it downloads."""
     for lock in LOCKS:
         assert {"--no-deps", "--require-hashes"} <= set(lock_options(lock.name))
+
+
+def test_an_audit_that_compared_nothing_is_no_clean_one() -> None:
+    """Without --strict pip-audit ends with 0 where the index knows no advisories; and it reads every lock."""
+    line = re.search(r"/bin/pip-audit (.*) -r \"\$\$lock\"", (ROOT / "Makefile").read_text())
+    assert line
+    assert "--strict" in shlex.split(line[1])
 
 
 def test_the_oldest_pip_is_stated() -> None:

@@ -38,8 +38,8 @@ recorder made, a tape whose records cannot be applied, and a tape that disagrees
 are moved to `set-aside/`, and the log has the new path: so they stop no later start. A tape whose very first record cannot be read stays where it is, for a person: no kill
 leaves one.
 
-Known weakness: recovery takes as long as reading the tape does, and nothing is recorded meanwhile. A
-recording could begin at once if its first epochs did not depend on how the torn tape ends.
+Known weakness: recovery takes as long as reading the tape does, and nothing is recorded meanwhile
+(docs/decisions/0022-sealing-comes-first.md says why).
 """
 
 from __future__ import annotations
