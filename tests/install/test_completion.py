@@ -17,6 +17,7 @@ from typing import Final
 
 import pytest
 
+from booktape.cli import completion
 from install.fresh import ROOT
 
 INTERACTIVE: Final = {
@@ -95,21 +96,37 @@ def typing(shell: str, home: Path) -> Iterator[Keyboard]:
 
 @pytest.mark.parametrize("shell", INTERACTIVE)
 def test_a_real_shell_completes(shell: str, tmp_path: Path) -> None:
-    """`reb` becomes the command, `--jo` its option."""
+    """`reb` becomes the command, `--jo` its option, `arch` the name of a folder."""
     if not shutil.which(shell):
         pytest.skip(f"there is no {shell} on the path")
+    (tmp_path / "archive").mkdir()
     with typing(shell, tmp_path) as keyboard:
         # Quotes within the word: what is echoed while it is typed is not what is waited for.
         for line in (BEFORE[shell], documented(shell), SHOWS[shell], "echo rea''dy"):
             keyboard.type(f"{line}\n")
         keyboard.until("ready")
+        # Not typed ahead: a shell that is still completing takes further keys as they are.
         keyboard.type("booktape reb\t")
+        keyboard.until("rebuild")
         keyboard.type("--jo\t")
-        keyboard.type("4\n")
-        keyboard.until("<rebuild><--jobs><4>")
+        keyboard.until("--jobs")
+        keyboard.type("4 arch\t")
+        keyboard.until("archive")
+        keyboard.type("\n")
+        keyboard.until("<rebuild><--jobs><4><archive")
 
 
 @pytest.mark.parametrize("shell", INTERACTIVE)
 def test_each_shell_has_its_line(shell: str) -> None:
     """Also where the shell itself is not on this machine."""
     assert f"booktape completion {shell}" in documented(shell)
+
+
+def test_an_archive_is_completed_as_a_folder(capsys: pytest.CaptureFixture[str]) -> None:
+    """Also where an address of a bucket may stand in its place."""
+    completion("zsh")
+    script = capsys.readouterr().out
+    lines = [line for line in script.splitlines() if "The archive'\\''s folder" in line]
+    assert len(lines) >= 6
+    for line in lines:
+        assert ":_files" in line, line

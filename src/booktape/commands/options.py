@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from math import inf
 from pathlib import Path
-from typing import Annotated, Final, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 from urllib.parse import unquote, urlsplit
 
 from cyclopts import Parameter, Token
@@ -107,6 +107,9 @@ NamedPath: TypeAlias = Annotated[Path, _read_by(_path)]
 """A file or a folder."""
 NamedArchive: TypeAlias = Annotated[str, _read_by(_archive)]
 """The folder of an archive, or the address of one in a bucket, with `://`."""
+if not TYPE_CHECKING:
+    # Always a text; but a shell completes the names of folders only where a path may stand.
+    NamedArchive = Annotated[str | Path, _read_by(_archive)]
 Addresses: TypeAlias = Annotated[tuple[str, ...], Parameter(env_var_split=_words)]
 """Each as it was given. An empty environment variable is one address, and a wrong one."""
 Kept: TypeAlias = Annotated[tuple[str, ...], Parameter(env_var_split=_words)]
