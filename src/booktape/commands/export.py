@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Final, Literal, TypeAlias
 
 from cyclopts import Parameter
 
@@ -22,6 +22,7 @@ from booktape.export.files import Outcome, Written, no_data_for
 from booktape.export.per_segment import ExportedSegment, export_segment, known_export
 from booktape.export.tables import TableShape, table
 from booktape.export.tardis import Naming
+from booktape.export.trades import TradeItem, trade_items, with_trades
 from booktape.export.updates import updates
 from booktape.reader import Recording
 from booktape.reader.shapes import checked_depth
@@ -29,7 +30,12 @@ from booktape.store.target import check_folder
 from booktape.task_map import Shard
 from booktape.terminal import counted, write_line, write_to_stderr
 
-Format: TypeAlias = Literal["incremental_book_L2", "book_snapshot", "hftbacktest", "csv", "parquet"]
+Format: TypeAlias = Literal[
+    "incremental_book_L2", "book_snapshot", "trades", "hftbacktest", "csv", "parquet"
+]
+
+_AROUND: Final = timedelta(minutes=1)
+"""So much more of the trades is read: their times are the exchange's, and --from and --to are ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +77,8 @@ def export(  # noqa: PLR0913 each is one documented option
     directory
         The archive's folder, or its address such as s3://bucket/prefix; nothing in it is changed.
     format
-        Tardis's incremental_book_L2 or book_snapshot (every event), hftbacktest's npz (every
-        event), or the stored rows as csv or parquet.
+        Tardis's incremental_book_L2 or book_snapshot (every event) or trades, hftbacktest's npz (every
+        event, and the trades if there are any), or the stored rows as csv or parquet.
     out
         The folder for the files; made when missing. No file is replaced.
     symbol
@@ -190,6 +196,8 @@ def _check(format_: Format, depth: int | None, shape: TableShape | None) -> None
         checked_depth(depth, shape or format_)
     if depth is not None and format_ in {"incremental_book_L2", "hftbacktest"}:
         raise UsageError(f"--format {format_} holds the whole book. Leave --depth out.")
+    if depth is not None and format_ == "trades":
+        raise UsageError("--depth does not apply to --format trades. Leave it out.")
 
 
 def _symbols(recording: Recording, directory: str, wanted: tuple[str, ...]) -> list[str]:
@@ -206,13 +214,25 @@ def _outcomes(recording: Recording, symbol: str, request: _Request) -> Iterator[
     if request.format in {"csv", "parquet"}:
         rows = recording.snapshots(symbol, request.start, request.end, depth=request.depth)
         return table(rows, request.shape, request.format, request.out)
+    naming = Naming(request.out, request.venue, symbol)
+    if request.format == "trades":
+        found = recording.trades(symbol, request.start, request.end)
+        return tardis.trades(trade_items(found), naming)
     items = updates(recording.replay(symbol, request.start, request.end))
     if request.format == "hftbacktest":
-        return hftbacktest.parts(items, request.out, symbol)
-    naming = Naming(request.out, request.venue, symbol)
+        both = with_trades(items, _trades(recording, symbol, request))
+        return hftbacktest.parts(both, request.out, symbol)
     if request.depth is None:
         return tardis.incremental(items, naming)
     return tardis.snapshots(items, naming, request.depth)
+
+
+def _trades(recording: Recording, symbol: str, request: _Request) -> Iterator[TradeItem]:
+    """The trades of the time asked for, and a little more; none where none were recorded."""
+    start = request.start and request.start - _AROUND
+    end = request.end and request.end + _AROUND
+    with suppress(NotRecorded):
+        yield from trade_items(recording.trades(symbol, start, end))
 
 
 def _sentence(outcome: Outcome) -> str:

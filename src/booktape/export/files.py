@@ -53,9 +53,10 @@ def check_cell(symbol: str) -> None:
         raise UsageError(f"{symbol!r} cannot stand in a CSV file. Choose --format parquet.")
 
 
-def stamp(local_us: int, epoch: int) -> str:
+def stamp(local_us: int, epoch: int | None = None) -> str:
     """`20261122T101300.000000Z-3`: sorts by time; the number is the epoch, as in `gaps/`."""
-    return f"{moment_at(local_us):%Y%m%dT%H%M%S.%fZ}-{epoch}"
+    number = "" if epoch is None else f"-{epoch}"
+    return f"{moment_at(local_us):%Y%m%dT%H%M%S.%fZ}{number}"
 
 
 _NO_CELL: Final = re.compile(r'^[=+\-@]|[",\s]')

@@ -3,6 +3,7 @@
 Every event is for both of its processors (the exchange's and the local one), which is right because
 neither clock ever goes back. A DEPTH_CLEAR without a side comes where a gap begins, so that the book is
 empty inside the gap, and before each snapshot: clearing a range would leave levels beyond it.
+Where trades were recorded, they stand between the changes.
 
 Memory holds one file's events, 64 bytes each, and twice that while it is written.
 """
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from booktape.core.events import Level
 from booktape.errors import UsageError
 from booktape.export.files import Outcome, Written, file_name, new_file, stamp
+from booktape.export.trades import TradeItem
 from booktape.export.updates import Break, Update
 from booktape.store.durable_files import disk_errors_named
 
@@ -36,10 +38,11 @@ EVENT: Final = np.dtype(
 )
 Events: TypeAlias = NDArray[np.void]
 
-DEPTH, CLEAR, SNAPSHOT = 1, 3, 4
+DEPTH, TRADE, CLEAR, SNAPSHOT = 1, 2, 3, 4
 BOTH: Final = 1 << 31 | 1 << 30
 """For the exchange's processor and for the local one."""
 BUY, SELL = 1 << 29, 1 << 28
+"""Of a level its side, of a trade who took: "it indicates that the trade initiator is a buyer"."""
 
 _LATEST_US: Final = (2**63 - 1) // 1_000
 
@@ -48,7 +51,7 @@ PART_ROWS: Final = 1_000_000
 
 
 def parts(
-    items: Iterable[Update | Break], out: Path, symbol: str, part_rows: int = PART_ROWS
+    items: Iterable[Update | Break | TradeItem], out: Path, symbol: str, part_rows: int = PART_ROWS
 ) -> Iterator[Outcome]:
     """Write the events. An update is never split between files. File names sort by time."""
     part = _Part(out, file_name(symbol))
@@ -70,8 +73,8 @@ class _Part:
         self._waiting: list[Events] = []
         self.rows = 0
 
-    def add(self, item: Update | Break) -> None:
-        if not self._number and not self._waiting:
+    def add(self, item: Update | Break | TradeItem) -> None:
+        if not isinstance(item, TradeItem) and not self._number and not self._waiting:
             self._prefix += f"_{stamp(item.local_us, item.epoch)}"
         found = events(item)
         self._waiting.append(found)
@@ -86,8 +89,27 @@ class _Part:
         return done
 
 
-def events(item: Update | Break) -> Events:
-    """The hftbacktest events of an update or a break."""
+def events(item: Update | Break | TradeItem) -> Events:
+    """The hftbacktest events of an update, a break or a trade."""
+    found = _trade(item) if isinstance(item, TradeItem) else _changes(item)
+    times_us = item.exchange_us, item.local_us
+    if not all(-_LATEST_US <= time_us <= _LATEST_US for time_us in times_us):
+        raise UsageError(
+            "hftbacktest counts nanoseconds, which end on 2262-04-11, and an event is stamped "
+            f"{max(times_us, key=abs):,} us after 1970. Choose the time before it (--to), or another format."
+        )
+    found["exch_ts"], found["local_ts"] = (time_us * 1_000 for time_us in times_us)
+    return found
+
+
+def _trade(trade: TradeItem) -> Events:
+    found = np.zeros(1, EVENT)
+    found["ev"] = BOTH | TRADE | (SELL if trade.buyer_is_maker else BUY)
+    found["px"], found["qty"] = trade.price, trade.size
+    return found
+
+
+def _changes(item: Update | Break) -> Events:
     bids, asks = ([], []) if isinstance(item, Break) else (item.bids, item.asks)
     whole_book = not isinstance(item, Break) and item.opens
     clears = int(whole_book or isinstance(item, Break))
@@ -96,13 +118,6 @@ def events(item: Update | Break) -> Events:
     kind = BOTH | (SNAPSHOT if whole_book else DEPTH)
     found["ev"][clears : clears + len(bids)] = kind | BUY
     found["ev"][clears + len(bids) :] = kind | SELL
-    times_us = item.exchange_us, item.local_us
-    if not all(-_LATEST_US <= time_us <= _LATEST_US for time_us in times_us):
-        raise UsageError(
-            "hftbacktest counts nanoseconds, which end on 2262-04-11, and an event is stamped "
-            f"{max(times_us, key=abs):,} us after 1970. Choose the time before it (--to), or another format."
-        )
-    found["exch_ts"], found["local_ts"] = (time_us * 1_000 for time_us in times_us)
     levels: list[Level] = [*bids, *asks]
     if levels:
         found["px"][clears:], found["qty"][clears:] = zip(*levels, strict=True)

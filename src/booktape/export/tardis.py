@@ -1,6 +1,6 @@
-"""Tardis.dev's CSV layouts, `incremental_book_L2` and `book_snapshot_K`, compressed with gzip.
+"""Tardis.dev's CSV layouts, `incremental_book_L2`, `book_snapshot_K` and `trades`, compressed with gzip.
 
-One file per epoch: some readers cut a second snapshot in a file to the size of the first. Memory holds one
+One file per epoch, and one of all trades: some readers cut a second snapshot in a file to the size of the first. Memory holds one
 book.
 """
 
@@ -25,6 +25,7 @@ from booktape.export.files import (
     new_file,
     stamp,
 )
+from booktape.export.trades import TradeItem
 from booktape.export.updates import Break, Update
 from booktape.reader import Book
 from booktape.store.durable_files import disk_errors_named
@@ -44,9 +45,14 @@ class Naming(NamedTuple):
         when = stamp(first.local_us, first.epoch)
         return self.out / f"{self.exchange}_{kind}_{when}_{file_name(self.symbol)}.csv.gz"
 
-    def keys(self, update: Update) -> str:
+    def path_of_trades(self, first: TradeItem) -> Path:
+        """`binance_trades_<start>_BTCUSDT.csv.gz`."""
+        when = stamp(first.local_us)
+        return self.out / f"{self.exchange}_trades_{when}_{file_name(self.symbol)}.csv.gz"
+
+    def keys(self, item: Update | TradeItem) -> str:
         """The first columns; times in microseconds."""
-        return f"{self.exchange},{self.symbol},{update.exchange_us},{update.local_us}"
+        return f"{self.exchange},{self.symbol},{item.exchange_us},{item.local_us}"
 
 
 class Lines(Protocol):
@@ -120,6 +126,26 @@ def snapshots(items: Iterable[Update | Break], naming: Naming, depth: int) -> It
     """Write `book_snapshot_<depth>`: the best levels, whenever they change."""
     for _, stretch in groupby(items, attrgetter("epoch")):
         yield from _write(stretch, naming, f"book_snapshot_{depth}", TopLevels(depth))
+
+
+def trades(items: Iterator[TradeItem], naming: Naming) -> Iterator[Outcome]:
+    """Write `trades`: one line a trade, `side` is who took. Nothing where there is no trade."""
+    check_cell(naming.symbol)
+    first = next(items, None)
+    if first is None:
+        return
+    path, rows = naming.path_of_trades(first), 0
+    with new_file(path) as (raw, stack):
+        with disk_errors_named(path):
+            file = gzip_file(raw, stack)
+            file.write(f"{_KEYS},id,side,price,amount\n".encode())
+        for item in chain((first,), items):
+            side = "sell" if item.buyer_is_maker else "buy"
+            cells = item.trade_id, side, decimal(item.price), decimal(item.size)
+            with disk_errors_named(path):
+                file.write(f"{naming.keys(item)},{','.join(map(str, cells))}\n".encode())
+            rows += 1
+    yield Written(path, rows)
 
 
 def _write(

@@ -17,6 +17,8 @@
 
     map_segments(fn, rec)                        {segment: fn(its part of the recording)}, on all cores or a cluster
 
+    rec.trades("BTCUSDT", start, end)            an Arrow table, by `trade_time`; rec.trade_gaps() has what is missing
+
     rec.at("BTCUSDT", time)                      the `Book` at that moment, or BookNotKnown
     rec.replay("BTCUSDT", start, end)            a `Step` (event, book after it) or a `Gap`, in order
 

@@ -127,6 +127,10 @@ class ArchiveFiles:
         """The sealed files of one symbol's rows, oldest first; `folder` is `symbol=BTCUSDT`."""
         return self._files(f"snapshots/{folder}", TABLE)
 
+    def trades(self, folder: str) -> list[ArchiveFile]:
+        """The sealed files of one symbol's trades, likewise."""
+        return self._files(f"trades/{folder}", TABLE)
+
     def tables(self, name: str) -> list[ArchiveFile]:
         """The sealed files of `gaps`, `checks` or `notes`, oldest first."""
         return self._files(name, TABLE)

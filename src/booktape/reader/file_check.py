@@ -25,6 +25,7 @@ def check_files(archive: ArchiveFiles) -> None:
     """
     tapes = archive.tapes()
     rows = [file for symbol in archive.symbols() for file in archive.rows(symbol_folder(symbol))]
+    rows += [file for symbol in archive.symbols() for file in archive.trades(symbol_folder(symbol))]
     tables = [file for name in TABLES for file in archive.tables(name)]
     sizes = {file.path: file.bytes for file in [*tapes, *rows, *tables]}
     for tape in tracked(tapes, "checking tapes"):

@@ -10,6 +10,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, TypeVar
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyarrow.fs import FileSystem
 
 from booktape.errors import UsageError
@@ -26,6 +27,7 @@ from booktape.reader.small_tables import table
 from booktape.reader.snapshots import Quotes, Snapshots
 from booktape.reader.tape_query import chosen_tapes
 from booktape.reader.times import Moment, moment_us
+from booktape.reader.trades import trade_table
 from booktape.task_map import WHOLE, Shard, Workers, cores, map_tasks
 
 if TYPE_CHECKING:
@@ -175,6 +177,22 @@ class Recording:
     ) -> pa.Table:
         """The mean spread of each interval: `quotes(…).spread(interval)`."""
         return self.quotes(symbol, start, end).spread(interval)
+
+    def trades(
+        self, symbol: str, start: Moment | None = None, end: Moment | None = None
+    ) -> pa.Table:
+        """The trades with `start <= trade_time < end`, by time and id; of a recording with `--also trade`.
+
+        By the exchange's clock, since trades that were filled arrived much later. All of it is in memory, 70 bytes a
+        trade. Raises NotRecorded where no trades of the symbol were recorded.
+        """
+        query = _query(symbol, start, end, None)
+        return trade_table(self._archive, query, unsealed=self._unsealed)
+
+    def trade_gaps(self, symbol: str | None = None) -> pa.Table:
+        """Trades that are missing for good, by ranges of ids. What is still being filled is not among them."""
+        found = table(self._archive, "trade_gaps", unsealed=self._unsealed)
+        return found if symbol is None else found.filter(pc.field("symbol") == symbol)
 
     def at(self, symbol: str, time: Moment, *, depth: int | None = None) -> Book:
         """The book after the last event received until `time`, that one included.

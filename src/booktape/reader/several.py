@@ -156,6 +156,18 @@ class SeveralRecordings:
         """The mean spread of each interval: `quotes(…).spread(interval)`."""
         return self._part_of(symbol).spread(symbol, start, end, interval=interval)
 
+    def trades(
+        self, symbol: str, start: Moment | None = None, end: Moment | None = None
+    ) -> pa.Table:
+        """The trades with `start <= trade_time < end`, by time and id."""
+        return self._part_of(symbol).trades(symbol, start, end)
+
+    def trade_gaps(self, symbol: str | None = None) -> pa.Table:
+        """Trades that are missing for good, by ranges of ids."""
+        if symbol is not None:
+            return self._part_of(symbol).trade_gaps(symbol)
+        return pa.concat_tables([part.trade_gaps() for part in self.parts.values()]).sort_by("time")
+
     def at(self, symbol: str, time: Moment, *, depth: int | None = None) -> Book:
         """The book after the last event received until `time`, or BookNotKnown."""
         return self._part_of(symbol).at(symbol, time, depth=depth)

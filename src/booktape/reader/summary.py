@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import NamedTuple
 
+import pyarrow.parquet as pq
 from rich.box import SIMPLE
 from rich.console import Group
 from rich.table import Table
@@ -19,8 +21,16 @@ from booktape.reader import Coverage, Recording
 from booktape.reader.archive_files import ArchiveFile, ArchiveFiles
 from booktape.reader.removed import removed_tapes
 from booktape.reader.tape_query import read_records
+from booktape.store.layout import symbol_folder
 from booktape.store.tape_reader import first_line
 from booktape.terminal import counted
+
+
+class TradeCounts(NamedTuple):
+    """How many trades of one symbol are stored, and how many are declared missing."""
+
+    stored: int
+    missing: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +50,8 @@ class ArchiveSummary:
     """Segments of which all was removed on purpose."""
     removed_until: str = ""
     """The name of the last segment of which anything was removed."""
+    trades: Mapping[str, TradeCounts] = field(default_factory=dict)
+    """By symbol, of those whose trades were recorded."""
     shards: tuple[str, ...] = ()
     """The parts of the symbols that were recorded, such as 2/3; none where all were."""
     on_the_way: int = 0
@@ -67,9 +79,26 @@ def summarize(archive: ArchiveFiles, recording: Recording) -> ArchiveSummary:
         len(removed) - len(whole),
         len(whole),
         removed[-1].name if removed else "",
+        _trades(archive, recording),
         _shards(archive, tapes),
         len(archive.on_the_way()),
     )
+
+
+def _trades(archive: ArchiveFiles, recording: Recording) -> dict[str, TradeCounts]:
+    missing: Counter[str] = Counter()
+    for gap in recording.trade_gaps().to_pylist():
+        # Where ids started again the number is not known, and the last one is below the first one.
+        missing[gap["symbol"]] += max(0, gap["last_id"] - gap["first_id"] + 1)
+    found = {}
+    for symbol in recording.symbols():
+        stored = 0
+        for file in archive.trades(symbol_folder(symbol)):
+            with archive.skip_damaged(file.path), archive.open(file) as opened:
+                stored += pq.read_metadata(opened).num_rows
+        if stored or missing[symbol]:
+            found[symbol] = TradeCounts(stored, missing[symbol])
+    return found
 
 
 def _shards(archive: ArchiveFiles, tapes: Sequence[ArchiveFile]) -> tuple[str, ...]:
@@ -108,7 +137,7 @@ def render(found: ArchiveSummary) -> Group:
 
 
 def _remarks(found: ArchiveSummary) -> Iterator[Text]:
-    """Notes on rows stamped by a wrong clock, on gaps that no file declares, and on books that cross."""
+    """Notes on rows stamped by a wrong clock, on gaps that no file declares, on trades, and on books that cross."""
     for symbol in found.symbols:
         if symbol.stray_rows:
             yield Text(
@@ -119,6 +148,8 @@ def _remarks(found: ArchiveSummary) -> Iterator[Text]:
         yield Text(
             "undeclared: the epoch changes, and no file of gaps/ has the reason. See booktape verify."
         )
+    for name, trades in found.trades.items():
+        yield Text(f"{name}: {counted(trades.stored, 'trade')}, {trades.missing:,} missing.")
     for name, count in sorted(found.crossed.items()):
         yield Text(
             f"{name}: crossed books (the best bid is not below the best ask): {count:,}. "

@@ -1,0 +1,95 @@
+"""The trades of one symbol between two times, as an Arrow table."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final, cast
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from booktape.core.tape_records import SegmentStart
+from booktape.core.trades import TradeRow
+from booktape.errors import NotRecorded
+from booktape.reader.archive_files import ArchiveFile, ArchiveFiles
+from booktape.reader.progress import tracked
+from booktape.reader.rows import RowQuery
+from booktape.reader.tape_query import NO_ROWS, read_records, unsealed_outputs
+from booktape.reader.times import moment_us
+from booktape.store.extents import open_parquet
+from booktape.store.layout import symbol_folder
+from booktape.store.schema import TRADES, trade_batch
+
+SCHEMA: Final = pa.schema([pa.field("symbol", pa.string(), nullable=False), *TRADES])
+"""`symbol`, which is stored in the folder's name, then the stored columns."""
+
+
+def trade_table(archive: ArchiveFiles, query: RowQuery, *, unsealed: bool) -> pa.Table:
+    """The trades with `start_us <= trade_time < end_us`, by `trade_time` and `trade_id`.
+
+    Raises NotRecorded where no trades of the symbol were recorded at any time.
+    """
+    # Unsealed tapes are listed first, so that a segment that is sealed meanwhile is not missed.
+    tapes = archive.unsealed() if unsealed else []
+    files = archive.trades(symbol_folder(query.symbol))
+    sealed = {file.segment for file in files}
+    tapes = [t for t in tapes if t.segment not in sealed and _has_trades(archive, t, query.symbol)]
+    if not (files or tapes):
+        raise NotRecorded(
+            f"{archive.root} has no trades of {query.symbol}. They are recorded with: --also trade"
+        )
+    found = [SCHEMA.empty_table()]
+    for file in tracked([*files, *tapes], f"reading trades of {query.symbol}"):
+        stored = _sealed if file in files else _from_tape
+        table = _within(stored(archive, file, query), query)
+        names = pa.repeat(query.symbol, table.num_rows)
+        found.append(table.add_column(0, SCHEMA.field(0), names).cast(SCHEMA))
+    return pa.concat_tables(found).sort_by([("trade_time", "ascending"), ("trade_id", "ascending")])
+
+
+def _has_trades(archive: ArchiveFiles, tape: ArchiveFile, symbol: str) -> bool:
+    with archive.skip_damaged(tape.path):
+        start = next(read_records(archive, tape, None), None)
+        return isinstance(start, SegmentStart) and start.trades and symbol in start.symbols
+    return False
+
+
+def _sealed(archive: ArchiveFiles, file: ArchiveFile, query: RowQuery) -> pa.Table:
+    """The row groups that may have trades of that time. Their order is that of arrival."""
+    groups = [TRADES.empty_table()]
+    with archive.skip_damaged(file.path), archive.open(file) as opened:
+        parquet = open_parquet(opened)
+        groups += [
+            parquet.read_row_group(number).select(TRADES.names).cast(TRADES)
+            for number in range(parquet.num_row_groups)
+            if _may_hold(parquet.metadata.row_group(number), query)
+        ]
+    return pa.concat_tables(groups)
+
+
+def _may_hold(group: pq.RowGroupMetaData, query: RowQuery) -> bool:
+    statistics = group.column(TRADES.names.index("trade_time")).statistics
+    if statistics is None or not statistics.has_min_max:
+        raise ValueError("its row groups have no statistics")
+    try:
+        first, last = (moment_us(cast("datetime", at)) for at in (statistics.min, statistics.max))
+    except OverflowError as error:
+        raise ValueError("its times are not all within the years 1 to 9999") from error
+    return query.may_hold(first, last)
+
+
+def _from_tape(archive: ArchiveFiles, tape: ArchiveFile, query: RowQuery) -> pa.Table:
+    outputs = unsealed_outputs(archive, tape, query.symbol, every=NO_ROWS)
+    rows = [output for output in outputs if isinstance(output, TradeRow)]
+    return pa.Table.from_batches([trade_batch(rows)])
+
+
+def _within(table: pa.Table, query: RowQuery) -> pa.Table:
+    times = table["trade_time"].cast(pa.int64()).to_numpy()
+    keep = np.ones(len(times), bool)
+    if query.start_us is not None:
+        keep &= times >= query.start_us
+    if query.end_us is not None:
+        keep &= times < query.end_us
+    return table if keep.all() else table.filter(pa.array(keep))

@@ -1,0 +1,115 @@
+"""Trades as tables: each once, in order, also where they were filled later or are not sealed yet."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+import booktape
+from booktape.errors import DamagedFile, NotRecorded
+from booktape.reader.archive_files import ArchiveFiles
+from booktape.reader.summary import summarize
+from reader.day import BEGIN_S
+from reader.with_trades import BTC, ETH, FILLED, MISSING, SECONDS, trade, write
+from verify.small import verified
+
+BEGIN = datetime.fromtimestamp(BEGIN_S, UTC)
+STORED = [one for one in range(1, SECONDS) if one not in MISSING]
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write(tmp_path_factory.mktemp("traded"))
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write(tmp_path_factory.mktemp("running"), seal=False)
+
+
+def ids(table: pa.Table) -> list[int]:
+    return [row["trade_id"] for row in table.select(["trade_id"]).to_pylist()]
+
+
+def test_all_of_them_by_time(root: Path) -> None:
+    """Those that were filled in a later segment stand where they belong."""
+    found = booktape.open(root).trades(BTC)
+    assert ids(found) == STORED
+    row = found.slice(1, 1).to_pylist()[0]
+    true = trade(2)
+    assert row == {
+        "symbol": BTC,
+        "trade_id": 2,
+        "price": true.price,
+        "size": true.size,
+        "event_time": BEGIN + timedelta(microseconds=2_000_000 - 104_000),
+        "trade_time": BEGIN + timedelta(microseconds=2_000_000 - 105_000),
+        "receive_time": BEGIN + timedelta(microseconds=2_000_000 - 50_000),
+        "buyer_is_maker": False,
+        "filled": False,
+    }
+    filled = found.filter(found["filled"])
+    assert ids(filled) == list(FILLED)
+    assert filled["event_time"].null_count == len(FILLED)
+    assert verified(root).clean
+
+
+def test_a_time_is_that_of_the_trade(root: Path) -> None:
+    """Not of its arrival: what was filled belongs to when it was traded."""
+    start, end = BEGIN + timedelta(seconds=24), BEGIN + timedelta(seconds=30)
+    assert ids(booktape.open(root).trades(BTC, start, end)) == list(range(25, 31))
+    assert ids(booktape.open(root).trades(BTC, end=BEGIN)) == []
+
+
+def test_a_running_recording(root: Path, running: Path) -> None:
+    """What is not sealed follows from its tape; what is still being filled is in neither table."""
+    assert booktape.open(running).trades(BTC).equals(booktape.open(root).trades(BTC))
+    assert len(ids(booktape.open(running, unsealed=False).trades(BTC))) < len(STORED)
+    assert booktape.open(running).trade_gaps().num_rows == 0
+
+
+def test_what_is_missing(root: Path) -> None:
+    """One row a range of ids, final."""
+    (row,) = booktape.open(root).trade_gaps().to_pylist()
+    assert (row["symbol"], row["first_id"], row["last_id"]) == (BTC, MISSING[0], MISSING[-1])
+    assert row["reason"] == "stopped"
+    assert row["start_time"] < row["end_time"] < row["time"]
+    assert booktape.open(root).trade_gaps(ETH).num_rows == 0
+
+
+def test_symbols_without_trades(root: Path) -> None:
+    """The error says how they are recorded."""
+    rec = booktape.open(root)
+    with pytest.raises(NotRecorded, match="--also trade"):
+        rec.trades(ETH)
+    with pytest.raises(NotRecorded):
+        rec.trades("XRPUSDT")
+
+
+def test_several_archives(root: Path) -> None:
+    """As one."""
+    several = booktape.open([root])
+    assert ids(several.trades(BTC)) == STORED
+    assert several.trade_gaps().num_rows == several.trade_gaps(BTC).num_rows == 1
+
+
+def test_the_summary_counts_them(root: Path) -> None:
+    """Of each symbol that has any."""
+    counts = summarize(ArchiveFiles.find(root), booktape.open(root, unsealed=False)).trades
+    assert counts == {BTC: (len(STORED), len(MISSING))}
+
+
+def test_a_damaged_file_is_skipped_and_named(tmp_path: Path) -> None:
+    """The trades of all other segments are there."""
+    write(tmp_path)
+    first, *_ = sorted(tmp_path.glob("trades/*/*/*.parquet"))
+    first.write_bytes(first.read_bytes()[:-20])
+    rec = booktape.open(tmp_path)
+    with pytest.warns(DamagedFile):
+        found = ids(rec.trades(BTC))
+    assert len(found) > 50
+    assert found[0] > 1
+    assert list(rec.damaged) == [str(first)]
