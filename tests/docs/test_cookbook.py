@@ -104,14 +104,17 @@ def kitchen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kitchen]:
     """Four minutes of a busy and a quiet symbol, with an outage and a comparison or two."""
     folder = tmp_path_factory.mktemp("cook")
     market = Market(("BTCUSDT", "XMRBTC"), seed=8, levels=200)
-    record(folder / "data", market, 220, "outage=70-80", every=1, depth=150, audit_s=60)
+    record(
+        folder / "data", market, 220, "outage=70-80", every=1, depth=150, audit_s=60, trades=True
+    )
     with within(folder):
         yield Kitchen()
 
 
-def test_there_are_twenty_questions() -> None:
+def test_there_are_as_many_questions_as_it_says() -> None:
     """Each with three answers."""
-    assert len(QUESTIONS) == 20
+    assert SECTIONS[0].startswith("# Cookbook\n\n22 questions")
+    assert len(QUESTIONS) == 22
     assert all(len(blocks(text)) == 3 for text in QUESTIONS.values())
 
 

@@ -21,6 +21,8 @@ from booktape.core.tape_records import (
     StreamMessage,
     TapeRecord,
 )
+from booktape.core.trades import Trade
+from booktape.sim.messages import Encoding, MarketMessage, trade_stream
 from booktape.wire.encode import encode_depth
 from support.archives import open_archive
 from support.oracle import SYMBOL, combined, start
@@ -72,13 +74,36 @@ class Market:
         return self._random.choice([LOT, 71_224.12345, self._random.randint(1, 10**7) * LOT])
 
 
+def is_trade(message: StreamMessage) -> bool:
+    return b"@trade" in message.payload[:60]
+
+
+class Trades:
+    """Some trades before each event; one in ten is lost."""
+
+    def __init__(self, seed: int) -> None:
+        self._random = random.Random(f"trades/{seed}")
+        self._id = 500
+
+    def before(self, at_ns: int, event_us: int) -> Iterator[TapeRecord]:
+        for _ in range(self._random.choice((0, 1, 1, 3))):
+            self._id += 1
+            price, size = (9_900 + self._random.randint(0, 200)) * TICK, 100 * LOT
+            values = self._id, round(price, 2), size, event_us - 20_000, event_us - 20_000
+            made = Trade(SYMBOL, *values, buyer_is_maker=self._random.random() < 0.5)
+            encoding = Encoding(combined=True, microseconds=True)
+            payload = MarketMessage(trade_stream(SYMBOL), made).payload(encoding)
+            if self._random.random() < 0.9:
+                yield StreamMessage(at_ns - 1_000, 0, payload)
+
+
 def answer(received_ns: int, shown: DepthSnapshot) -> DepthAnswer:
     return DepthAnswer(received_ns, SYMBOL, shown.limit, encode_depth(shown))
 
 
 def tape_records(seed: int = 1) -> Iterator[TapeRecord]:
     """Times are milliseconds; one event every 100."""
-    market, latency_ms = Market(seed), random.Random(seed)
+    market, latency_ms, trades = Market(seed), random.Random(seed), Trades(seed)
     for opening_ms, limit in ((0, 60), (EVENTS * 100 + 5_000, 250)):
         yield Connected(BEGIN_NS + opening_ms * _MS, 0, (SYMBOL,))
         for number in range(EVENTS):
@@ -88,6 +113,7 @@ def tape_records(seed: int = 1) -> Iterator[TapeRecord]:
                 opening = answer(at_ns + 230 * _MS, market.snapshot(limit))
             if number == 60:
                 yield SnapshotRequested(at_ns - 1, SYMBOL, 2 * limit)
+            yield from trades.before(at_ns, event.event_time_us)
             yield StreamMessage(at_ns, 0, combined(event))
             if number == 3:
                 yield opening  # older than the two events before it, which were held for it
@@ -100,12 +126,15 @@ def record(root: Path, records: Iterable[TapeRecord], rotate_after: int = 100) -
     """Store it in two segments, a row after every third event."""
     first, *others = records
     with open_archive(root) as archive:
-        opening = replace(start(every=3, audit_s=60.0), received_ns=first.received_ns - 1)
-        recording, sealing = archive.begin(opening, "seeded"), []
-        for number, tape_record in enumerate([first, *others]):
-            if number == rotate_after:
+        opening = replace(
+            start(every=3, audit_s=60.0), received_ns=first.received_ns - 1, trades=True
+        )
+        recording, sealing, number = archive.begin(opening, "seeded"), [], 0
+        for tape_record in [first, *others]:
+            if number == rotate_after and not sealing:
                 sealing.append(rotate(recording, tape_record.received_ns - 1))
             recording.handle(tape_record)
+            number += not (isinstance(tape_record, StreamMessage) and is_trade(tape_record))
         sealing.append(finish(recording, STOPPED))
         for sealed in sealing:
             sealed.result()

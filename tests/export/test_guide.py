@@ -20,7 +20,7 @@ def test_the_guide_runs(
     lines = capsys.readouterr().out.splitlines()
     made = list((tmp_path / "exported").iterdir())
     files = sorted(path.name for path in made if path.is_file())
-    assert len(files) == 2 + 2 + 1 + 1 + 1
+    assert len(files) == 2 + 2 + 1 + 1 + 1 + 1
     # One export is by segment: a folder each.
     segments = [path for path in made if path.is_dir()]
     assert len(segments) == 2
@@ -41,5 +41,5 @@ def test_the_guide_runs(
 def test_every_example_is_run_somewhere() -> None:
     """Four here need no other tool; those of nautilus_trader and hftbacktest are in test_interop."""
     tools = ("nautilus", "loader", "hftbacktest", "backtest", "pandas", "duckdb")
-    assert len(EXAMPLES) == 8
+    assert len(EXAMPLES) == 9
     assert all(any(tool in example for tool in tools) for example in EXAMPLES)
