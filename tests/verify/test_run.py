@@ -11,11 +11,12 @@ import pytest
 from rich.console import Console
 
 from booktape.errors import UsageError
+from booktape.verify.files import FOLDERS
 from booktape.verify.findings import Kind
 from booktape.verify.order import Scope
 from booktape.verify.report import SHOWN_MAX, as_json, render
 from booktape.verify.run import verdict, verify
-from booktape.verify.stored_files import FolderFiles
+from booktape.verify.stored_files import LISTED, FolderFiles
 from reader.day import BEGIN_S, SYMBOLS, write_by_workers
 from verify.small import BTC, ETH, copy, remove_segment, rows_of, sealed, verified
 
@@ -115,3 +116,8 @@ def test_the_report_shows_both_sides(archive: Path, tmp_path: Path) -> None:
     assert report.found.count[Kind.DIFFERENT] > SHOWN_MAX
     assert "more (different)" in shown(render(report))
     assert verdict(report).startswith("Not verified: ")
+
+
+def test_a_bucket_is_listed_with_all_folders_of_an_archive() -> None:
+    """What is in none of them would be missing there."""
+    assert set(FOLDERS) <= set(LISTED)

@@ -26,7 +26,7 @@ from booktape.verify.removed import Removed
 from booktape.verify.stored_files import EntryType, StoredFiles, readable_entries, shown
 
 TABLES: Final = ("gaps", "checks", "notes", "trade_gaps")
-_FOLDERS: Final = ("tape", "snapshots", "trades", "manifests", *TABLES)
+FOLDERS: Final = ("tape", "snapshots", "trades", "manifests", *TABLES)
 _BY_SYMBOL: Final = frozenset({"snapshots", "trades"})
 _LITTER: Final = frozenset(
     {
@@ -79,7 +79,7 @@ def find_segments(stored: StoredFiles, found: Findings) -> list[SegmentFiles]:
     that a recorder writes. Other tools would read rows from some of them.
     """
     segments: dict[Segment, SegmentFiles] = {}
-    for folder in _FOLDERS:
+    for folder in FOLDERS:
         for file in _Folder(stored, folder, found).files():
             segment = _segment_of(PurePosixPath(file))
             if segment is None:
@@ -271,7 +271,7 @@ def _of_its_segment(
     kept = {}
     for file, seal in seals.items():
         path = PurePosixPath(file)
-        is_own = len(path.parts) > 1 and path.parts[0] in _FOLDERS and _segment_of(path) == segment
+        is_own = len(path.parts) > 1 and path.parts[0] in FOLDERS and _segment_of(path) == segment
         if is_own and str(path) == file and ".." not in path.parts:
             kept[file] = seal
         else:

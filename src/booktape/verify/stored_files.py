@@ -31,13 +31,15 @@ from booktape.verify.findings import Findings
 T = TypeVar("T")
 U = TypeVar("U")
 
-_LISTED: Final = (
+LISTED: Final = (
     "manifests",
     "tape",
     "snapshots",
     "gaps",
     "checks",
     "notes",
+    "trades",
+    "trade_gaps",
     "unsealed",
     "removed",
 )
@@ -163,7 +165,7 @@ class BucketFiles:
         filesystem, root = open_bucket(address)
         objects = {
             name: found
-            for folder in _LISTED
+            for folder in LISTED
             for name, found in list_objects(filesystem, root, folder)
         }
         return cls(filesystem, root, objects)
