@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -129,7 +130,8 @@ def record(root: Path, records: Iterable[TapeRecord], rotate_after: int = 100) -
         opening = replace(
             start(every=3, audit_s=60.0), received_ns=first.received_ns - 1, trades=True
         )
-        recording, sealing, number = archive.begin(opening, "seeded"), [], 0
+        recording, number = archive.begin(opening, "seeded"), 0
+        sealing: list[Future[None]] = []
         for tape_record in [first, *others]:
             if number == rotate_after and not sealing:
                 sealing.append(rotate(recording, tape_record.received_ns - 1))

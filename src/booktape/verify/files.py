@@ -27,6 +27,8 @@ from booktape.verify.stored_files import EntryType, StoredFiles, readable_entrie
 
 TABLES: Final = ("gaps", "checks", "notes", "trade_gaps")
 FOLDERS: Final = ("tape", "snapshots", "trades", "manifests", *TABLES)
+"""All in which a segment has files."""
+
 _BY_SYMBOL: Final = frozenset({"snapshots", "trades"})
 _LITTER: Final = frozenset(
     {
