@@ -34,6 +34,7 @@
         ├── WriteFailed             full, read-only, gone
         ├── CannotLock              the file system does not lock files
         └── DamagedTape             a tape that is not what was written
+            └── LaterFormat           a tape that a later version has written
 
     UserWarning
     ├── DamagedFile               a file cannot be read; all others are shown
@@ -301,6 +302,10 @@ class CannotLock(StoreError):
 
 class DamagedTape(StoreError):
     """A tape that is not what booktape wrote."""
+
+
+class LaterFormat(DamagedTape):
+    """A tape of a format that this version does not know."""
 
 
 class DamagedFile(UserWarning):

@@ -21,7 +21,7 @@ from booktape.core.tape_records import (
     TapeRecord,
 )
 from booktape.descriptors import refuse_used_up
-from booktape.errors import DamagedTape, MalformedFrame
+from booktape.errors import DamagedTape, LaterFormat, MalformedFrame
 from booktape.reader.archive_files import ArchiveFile, ArchiveFiles
 from booktape.reconstruct import Output, Reconstruction
 from booktape.store.tape_codec import decode_record
@@ -96,6 +96,8 @@ def read_records(
                     yield from _for_symbols(replace(record, every=every), symbols)
                 else:
                     yield from _for_symbols(record, symbols)
+    except LaterFormat:
+        raise
     except DamagedTape as error:
         raise DamagedTape(
             f"{tape.path} is not what was recorded. Rows in snapshots/ can be read all the same."

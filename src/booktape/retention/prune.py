@@ -33,7 +33,6 @@ from booktape.retention.stored import (
     files_of,
     size_bytes,
     stored_segments,
-    unproven_by_receipts,
 )
 from booktape.ship.receipts import buckets
 from booktape.store.layout import Layout, Segment
@@ -133,7 +132,8 @@ class _Pass:
 
     def _remove_tapes(self, stored: Sequence[StoredSegment], due: set[Segment]) -> None:
         by_segment = {one.segment: one for one in stored}
-        proof = Proof(self._layout, unproven_by_receipts(self._layout, stored))
+        known = {one.segment: one.unproven for one in stored if one.unproven is not None}
+        proof = Proof(self._layout, known)
         stay: set[Segment] = set()
         pending: list[StoredSegment] = []
         for one in stored:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,8 +18,8 @@ class StoredSegment:
     """One segment of which there is at least a manifest or a tape.
 
     `ended_us`: when the segment that continues it began, by our clock; its own start where none does.
-    `before` and `after` are the segments that it continues, and that continue it; of `missing` ones, which it
-    continues too, there is no tape. `removal` is its receipt.
+    `before` and `after` are the segments that it continues, and that continue it. `removal` is its receipt.
+    `unproven`: the symbols whose books were unproven where it begins, by the receipts of those that it continues.
     """
 
     segment: Segment
@@ -27,7 +27,7 @@ class StoredSegment:
     ended_us: int
     before: tuple[Segment, ...]
     after: tuple[Segment, ...]
-    missing: tuple[Segment, ...]
+    unproven: frozenset[str] | None = None
     removal: Removal | None = None
 
     @property
@@ -46,56 +46,42 @@ def stored_segments(layout: Layout) -> list[StoredSegment]:
     receipts = {
         segment: receipt
         for segment in removed_segments(layout)
-        if segment in there and (receipt := read_removal(layout, segment))
+        if (receipt := read_removal(layout, segment))
     }
-    by_receipt: dict[Segment, list[Segment]] = {}
+    by_receipt: dict[str, list[Segment]] = {}
     for segment, receipt in receipts.items():
         for name in receipt.continued_by:
-            if after := Segment.parse(name):
-                by_receipt.setdefault(after, []).append(segment)
+            by_receipt.setdefault(name, []).append(segment)
     without_tape = sorted(there - lineage.beginnings.keys())
     return [
-        _stored(segment, lineage, receipts.get(segment), by_receipt.get(segment, []))
+        _stored(segment, lineage, receipts, by_receipt.get(segment.name, []))
         for segment in (*without_tape, *lineage.order)
     ]
 
 
 def _stored(
-    segment: Segment, lineage: Lineage, receipt: Removal | None, by_receipt: list[Segment]
+    segment: Segment,
+    lineage: Lineage,
+    receipts: Mapping[Segment, Removal],
+    by_receipt: Sequence[Segment],
 ) -> StoredSegment:
+    receipt = receipts.get(segment)
     named = (Segment.parse(name) for name in (receipt.continued_by if receipt else ()))
     after = {*(one for one in named if one), *lineage.after.get(segment, ())}
     starts = [
         lineage.beginnings[one].start_us if one in lineage.beginnings else one.start_us
         for one in after
     ]
-    missing = (Segment.parse(name) for name in lineage.missing.get(segment, ()))
+    unproven = frozenset().union(*(receipts[one].unproven for one in by_receipt))
     return StoredSegment(
         segment,
         segment in lineage.beginnings,
         max(segment.start_us, *starts) if starts else segment.start_us,
         tuple({*lineage.before.get(segment, ()), *by_receipt}),
         tuple(sorted(after)),
-        tuple(one for one in missing if one),
+        unproven if by_receipt else None,
         receipt,
     )
-
-
-def unproven_by_receipts(
-    layout: Layout, stored: Iterable[StoredSegment]
-) -> dict[Segment, frozenset[str]]:
-    """The symbols whose books are unproven where a segment begins, of those that receipts prove to continue others.
-
-    Raises OSError, ValueError.
-    """
-    found: dict[Segment, frozenset[str]] = {}
-    for one in stored:
-        receipts = (read_removal(layout, before) for before in one.missing)
-        for receipt in receipts:
-            if receipt and one.segment.name in receipt.continued_by:
-                known = found.get(one.segment, frozenset())
-                found[one.segment] = known.union(receipt.unproven)
-    return found
 
 
 def _with_manifest(layout: Layout) -> Iterator[Segment]:

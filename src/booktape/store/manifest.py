@@ -1,6 +1,6 @@
 """The manifest of a sealed segment: the size and SHA-256 of each of its files, and what is in them.
 
-    {"segment": "20261122T101300.000000Z-3f9a2c81",
+    {"format": 1, "segment": "20261122T101300.000000Z-3f9a2c81",
      "files": {"tape/date=2026-11-22/….jsonl.zst": {"bytes": 123, "sha256": "…"},
                "gaps/date=2026-11-22/….parquet": {"bytes": 123, "sha256": "…", "rows": 0},
                "snapshots/symbol=BTCUSDT/date=2026-11-22/….parquet":
@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, Final, NamedTuple
 
 import msgspec
 from msgspec import Struct
@@ -25,6 +25,10 @@ from booktape.store.clearing import remove_unsealed
 from booktape.store.durable_files import disk_errors_named, make_folder, sync_path
 from booktape.store.layout import MANIFEST_BYTES_MAX, Layout, Segment
 from booktape.store.unsealed_file import FileSeal, UnsealedFile
+
+
+class _Format(Struct):
+    format: int = 1
 
 
 class Contents(NamedTuple):
@@ -45,19 +49,27 @@ class SealedFile(Struct, frozen=True, omit_defaults=True):
     last_id: int | None = None
 
 
+FORMAT: Final = 1
+"""The format of manifests. Those that name none are of format 1."""
+
+
 class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
     """All files of one segment, by path relative to the archive."""
 
     segment: str
     files: dict[str, SealedFile]
+    format: int = FORMAT
 
 
 def read_manifest(file: IO[bytes]) -> Manifest:
-    """Decode a manifest. Raises ValueError for anything else, OSError."""
+    """Decode a manifest. Raises ValueError for anything else, also for a later format, and OSError."""
     content = file.read(MANIFEST_BYTES_MAX + 1)
     if len(content) > MANIFEST_BYTES_MAX:
         raise ValueError(f"it is no manifest: it has more than {MANIFEST_BYTES_MAX >> 20} MiB")
     try:
+        later = msgspec.json.decode(content, type=_Format).format
+        if later > FORMAT:
+            raise ValueError(f"its format is {later}, and this version reads format {FORMAT}")
         return msgspec.json.decode(content, type=Manifest)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"it is no manifest: {error}") from error

@@ -21,6 +21,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from booktape.core.tape_records import (
+    FORMAT,
     Checkpoint,
     ClockOffset,
     ClockStep,
@@ -38,7 +39,7 @@ from booktape.core.tape_records import (
     Tick,
     TradesAnswer,
 )
-from booktape.errors import DamagedTape
+from booktape.errors import DamagedTape, LaterFormat
 
 _NAMES: Final = MappingProxyType(
     {
@@ -125,14 +126,14 @@ def _fits_in_a_line(payload: bytes) -> bool:
 
 
 def decode_record(line: bytes) -> TapeRecord:
-    """The record of one line. Raises DamagedTape when it is none."""
+    """The record of one line. Raises DamagedTape when it is none, LaterFormat for a start that names a later format."""
     # `m` is not parsed: a reader with less stack than the writer may not bear its nesting.
     head, inline, rest = line.partition(_M)
     fields = head + b"}" if inline else line
     try:
         kind = _kind.decode(fields).k
         if kind not in _WITH_PAYLOAD:
-            return _decoders[kind].decode(line)
+            return _of_known_format(_decoders[kind].decode(line))
         found = _payload.decode(fields)
         payload = rest.removesuffix(b"}\n") if inline else found.base64
     except (msgspec.DecodeError, UnicodeDecodeError, KeyError, RecursionError) as error:
@@ -144,3 +145,11 @@ def decode_record(line: bytes) -> TapeRecord:
     if kind == "trades":
         return TradesAnswer(found.received_ns, found.symbol, found.from_id, payload)
     return DepthAnswer(found.received_ns, found.symbol, found.limit, payload)
+
+
+def _of_known_format(record: TapeRecord) -> TapeRecord:
+    if isinstance(record, SegmentStart) and record.format > FORMAT:
+        raise LaterFormat(
+            f"its format is {record.format}, and this version reads formats up to {FORMAT}. Use a later booktape"
+        )
+    return record

@@ -20,7 +20,7 @@ import msgspec
 from msgspec import Struct
 
 from booktape.core.tape_records import SegmentEnd, SegmentStart, TapeRecord
-from booktape.errors import DamagedTape
+from booktape.errors import DamagedTape, LaterFormat
 from booktape.store.layout import LINE_BYTES_MAX, Segment
 from booktape.store.lineage import Beginning
 from booktape.store.opening import open_file
@@ -59,6 +59,8 @@ def read_tape(
     for number, line in enumerate(filter(wanted, lines), 1):
         try:
             record = decode_record(line)
+        except LaterFormat as error:
+            raise LaterFormat(f"{path}: {error}.") from error
         except DamagedTape as error:
             if torn:
                 # A kill leaves a part of a line; this one is whole.

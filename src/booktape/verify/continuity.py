@@ -40,7 +40,12 @@ class Continuity:
         self._found = found
         self._lineage = lineage
         self._chosen = frozenset(chosen)
-        self._removed = {segment.name: receipt for segment, receipt in removed.items()}
+        self._removed = frozenset(segment.name for segment in removed)
+        # By the name of a segment that was proved to begin as those before it ended: what was unproven there.
+        self._proofs: dict[str, list[frozenset[str]]] = {}
+        for receipt in removed.values():
+            for name in receipt.continued_by:
+                self._proofs.setdefault(name, []).append(receipt.unproven)
         # The linked segments that a later segment may still continue.
         self._linked: dict[Segment, SegmentResult] = {}
         self._trusted: dict[Segment, frozenset[str]] = {}
@@ -84,9 +89,8 @@ class Continuity:
             self.given = self.given or segment.name
             return frozenset()
         missing = self._lineage.missing[segment]
-        names = (*(one.name for one in self._lineage.before[segment]), *missing)
-        receipts = [self._removed[name] for name in names if name in self._removed]
-        proofs = [one.unproven for one in receipts if segment.name in one.continued_by]
+        # Not by the names that its tape continues: older tapes have none.
+        proofs = self._proofs.get(segment.name)
         if proofs:
             return begins & frozenset().union(*proofs)
         lost = [name for name in missing if name not in self._removed]

@@ -42,6 +42,7 @@ _LITTER: Final = frozenset(
     }
 )
 _SUFFIXES: Final = {"tape": TAPE, "manifests": ".json"}
+_MANIFEST_FORMATS: Final = (1,)
 _ENDINGS: Final = (TABLE, TAPE, ".json")
 _MAGIC: Final = b"PAR1"
 """How every Parquet file begins."""
@@ -240,6 +241,10 @@ def _read_manifest(
     try:
         manifest = json.loads(_content(root / where))
         segment, seals = manifest["segment"], manifest["files"]
+        if manifest.get("format", 1) not in _MANIFEST_FORMATS:
+            what = f"cannot be read: its format is {manifest['format']}, and this version reads 1"
+            found.different(where, what)
+            return None
         if segment == files.segment.name and isinstance(seals, dict):
             return _of_its_segment(seals, files.segment, where, found)
         found.different(where, "is not this segment's", expected=files.segment.name, stored=segment)

@@ -1,0 +1,193 @@
+"""Archives of every earlier format are read, verified, rebuilt, exported, continued and pruned like those of today.
+
+Each folder of `tests/kept` is one, made by the version of its time: a further one is tried by being there.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from io import BytesIO
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+import booktape
+from booktape.cli import app
+from booktape.core.tape_records import FORMAT
+from booktape.errors import DamagedFile, LaterFormat
+from booktape.retention.limits import Limit
+from booktape.retention.prune import Rules, prune
+from booktape.store.archive import own_archive
+from booktape.store.catalog import sealed_tapes
+from booktape.store.layout import Layout, Segment
+from booktape.store.manifest import read_manifest
+from booktape.store.tape_reader import read_tape
+from booktape.store.tape_writer import TapeWriter
+from store.small_recording import record
+from support.oracle import SECOND, connected, event, rest, snapshot, start, stream
+from verify.small import edit_tape, reseal, verified
+
+KEPT: Final = Path(__file__).parent / "kept"
+NAMES: Final = sorted(path.name for path in KEPT.iterdir() if path.is_dir())
+EVERY: Final = 2
+SYMBOL: Final = "BTCUSDT"
+
+
+@pytest.fixture(params=NAMES)
+def archive(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A copy: git keeps no empty folders, and a test may write."""
+    return shutil.copytree(KEPT / request.param, tmp_path / "archive")
+
+
+def call(*line: str | Path) -> int:
+    code = app(list(map(str, line)), exit_on_error=False, result_action="return_value")
+    return code if isinstance(code, int) else 0
+
+
+def test_each_format_of_the_past_is_among_them() -> None:
+    """A new format comes with an archive of the one before it."""
+    formats = set()
+    for name in NAMES:
+        for path in (KEPT / name).glob("tape/*/*"):
+            first = next(read_tape(path))
+            formats.add(getattr(first, "format", None))
+    assert formats == set(range(1, FORMAT + 1))
+
+
+def test_it_verifies(archive: Path) -> None:
+    """Every row of it, with nothing unproven."""
+    report = verified(archive)
+    assert report.exit_code == 0, report.found.kept
+    assert report.found.symbols[SYMBOL].equal["rows"] > 20
+
+
+def test_it_is_read(archive: Path) -> None:
+    """Rows, gaps, checks and notes; the book at a moment; every event."""
+    recording = booktape.open(archive)
+    rows = recording.snapshots(SYMBOL).to_arrow()
+    stored = [
+        sealed.rows
+        for path in archive.glob("manifests/*/*")
+        for name, sealed in read_manifest(BytesIO(path.read_bytes())).files.items()
+        if f"symbol={SYMBOL}/" in name and sealed.rows is not None
+    ]
+    assert rows.num_rows == sum(stored) or not stored
+    (gap,) = recording.gaps(SYMBOL).to_pylist()
+    assert (gap["reason"], gap["epoch"]) == ("stopped", 1)
+    assert recording.checks().num_rows
+    known = rows.column("receive_time")[10].as_py()
+    assert recording.at(SYMBOL, known).update_id == rows.column("update_id")[10].as_py()
+    assert len(list(recording.replay(SYMBOL))) > rows.num_rows
+    assert not recording.damaged
+
+
+def test_it_is_rebuilt(archive: Path, tmp_path: Path) -> None:
+    """At its own N into the same rows and gaps; at a finer one into more; and both verify."""
+    before = booktape.open(archive)
+    for every in (EVERY, 1):
+        out = tmp_path / str(every)
+        assert call("rebuild", archive, "--every", str(every), "--out", out) == 0
+        after = booktape.open(out)
+        rows = [one.snapshots(SYMBOL).to_arrow() for one in (before, after)]
+        assert rows[0] == rows[1] if every == EVERY else rows[0].num_rows < rows[1].num_rows
+        assert before.gaps() == after.gaps()
+        assert verified(out).exit_code == 0
+
+
+def test_it_is_exported(archive: Path, tmp_path: Path) -> None:
+    """Its rows, and its events."""
+    for form in ("parquet", "incremental_book_L2"):
+        out = tmp_path / form
+        assert call("export", archive, "--format", form, "--symbol", SYMBOL, "--out", out) == 0
+        assert any(path.stat().st_size for path in out.rglob("*") if path.is_file())
+
+
+def test_a_recording_continues_in_it(archive: Path) -> None:
+    """The next epoch follows the last one, over a gap, and all of both verifies."""
+    before = booktape.open(archive).snapshots(SYMBOL).to_arrow()
+    last = max(sealed_tapes(Layout(archive)))
+    now_s = last.start_us // 10**6 + 3_600
+    top = before.column("update_id")[-1].as_py()
+    record(
+        archive,
+        (
+            connected(now_s + 1, 1, (SYMBOL,)),
+            rest(snapshot(top + 100, {"9": "1"}, {"11": "1"}, symbol=SYMBOL), now_s + 2),
+            stream(event(top + 101, top + 101, {"9": "2"}, symbol=SYMBOL), now_s + 3, 1),
+        ),
+        opening=start(SYMBOL, every=EVERY, received_ns=now_s * SECOND, format=FORMAT, pulse_s=30.0),
+        tag="newer",
+    )
+    recording = booktape.open(archive)
+    epochs = recording.snapshots(SYMBOL).to_arrow().column("epoch").to_pylist()
+    assert epochs[: before.num_rows] == before.column("epoch").to_pylist()
+    assert epochs[-1] == before.column("epoch")[-1].as_py() + 1
+    assert recording.gaps(SYMBOL).to_pylist()[-1]["reason"] == "stopped"
+    report = verified(archive)
+    assert report.exit_code == 0, report.found.kept
+
+
+def test_its_tapes_are_removed_like_others(archive: Path) -> None:
+    """Once they are verified."""
+    rows = booktape.open(archive).snapshots(SYMBOL).to_arrow()
+    outcome = prune(archive, Rules(tapes=Limit(age_s=0)))
+    assert len(outcome.tapes) > 1
+    assert not outcome.unverified
+    assert booktape.open(archive).snapshots(SYMBOL).to_arrow() == rows
+    assert verified(archive).exit_code == 0
+
+
+# ── later formats ───────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def later(tmp_path: Path) -> Path:
+    """An archive of today, but for its last tape, which says that it is of a format that is not known yet."""
+    root = shutil.copytree(KEPT / NAMES[-1], tmp_path / "later")
+
+    def change(lines: list[dict[str, object]]) -> None:
+        lines[0]["format"] = FORMAT + 1
+
+    edit_tape(Layout(root).tape(max(sealed_tapes(Layout(root)))), change)
+    reseal(root)
+    return root
+
+
+def test_a_tape_of_a_later_format_is_not_guessed_at(
+    later: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each reader names it, and says what to do; all other tapes are read."""
+    with pytest.warns(DamagedFile, match="reads formats up to"):
+        list(booktape.open(later).replay(SYMBOL))
+    assert any(f"its format is {FORMAT + 1}" in one.what for one in verified(later).found.kept)
+    assert call("rebuild", later, "--every", "2", "--out", tmp_path / "out") == 1
+    assert "Use a later booktape" in capsys.readouterr().out
+
+
+def test_an_unsealed_tape_of_a_later_format_stays_as_it_is(tmp_path: Path) -> None:
+    """An older version does not recover what it does not know: it does not start."""
+    layout, segment = Layout(tmp_path), Segment(10**15, "later")
+    layout.unsealed_of(segment).mkdir(parents=True)
+    writer = TapeWriter(layout.writing_tape(segment))
+    writer.write(start(SYMBOL, format=FORMAT + 1))
+    writer.flush()
+    before = layout.writing_tape(segment).read_bytes()
+    with (
+        own_archive(tmp_path) as archive,
+        pytest.raises(LaterFormat, match="Use a later booktape"),
+    ):
+        archive.repair()
+    assert layout.writing_tape(segment).read_bytes() == before
+
+
+def test_a_manifest_of_a_later_format_is_named(archive: Path) -> None:
+    """By verify, and by whatever else reads it."""
+    path = min(archive.glob("manifests/*/*"))
+    manifest = json.loads(path.read_bytes()) | {"format": 2}
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(ValueError, match="its format is 2"):
+        read_manifest(BytesIO(path.read_bytes()))
+    (finding,) = [one for one in verified(archive).found.kept if one.file.startswith("manifests/")]
+    assert "its format is 2" in finding.what
