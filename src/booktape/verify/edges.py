@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Final
 
 from booktape.verify.findings import Findings
 from booktape.verify.model.checkpoint import CheckpointTexts, cold
 from booktape.verify.segment import SegmentResult
+
+_BEFORE_IT_WAS_THERE: Final = MappingProxyType({"trades": False})
+"""What a field of the first line means where it is missing: older versions did not write it."""
 
 
 def begins_as_ended(
@@ -71,7 +76,7 @@ def _compare_starts(before: SegmentResult, result: SegmentResult, found: Finding
     if before.end:
         wanted_start["symbols"] = list(before.end.symbols)
     pairs = [
-        (part, wanted_start.get(part), value)
+        (part, wanted_start.get(part, _BEFORE_IT_WAS_THERE.get(part)), value)
         for part, value in (result.start or {}).items()
         if part not in {"received_ns", "continues"}
     ]
