@@ -19,13 +19,19 @@ from support.mounts import again, tmpfs
 DAY = "date=2026-06-09"
 
 
-@pytest.fixture
-def archive(tmp_path: Path) -> Path:
-    """Another one than is written to."""
-    root = tmp_path / "archive"
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten seconds; never written to."""
+    root = tmp_path_factory.mktemp("written") / "archive"
     write(root, 10, segment_s=10)
     (root / ".lock").touch()
     return root
+
+
+@pytest.fixture
+def archive(written: Path, tmp_path: Path) -> Path:
+    """Another one than is written to."""
+    return Path(shutil.copytree(written, tmp_path / "archive"))
 
 
 def commands(archive: Path, out: Path) -> dict[str, list[str]]:

@@ -71,7 +71,16 @@ def command(*words: object) -> None:
         )
 
 
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+QUICK = ("the largest prices", "the largest ids", "a clock in 9998")
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, id=name, marks=() if name in QUICK else pytest.mark.long)
+        for name, case in CASES.items()
+    ],
+)
 def test_every_format_picture_and_table(tmp_path: Path, case: dict[str, Any]) -> None:
     """None ends in anything but its result or a sentence."""
     root = written(tmp_path / "archive", **case)

@@ -14,6 +14,9 @@ from hypothesis import strategies as st
 LONG: Final = "BOOKTAPE_FUZZ_EXAMPLES" in os.environ
 """Set by `make fuzz`: as many examples of each target, and other ones in every run."""
 
+USUAL: Final = 25
+"""Examples of a property test in the suite (tests/conftest.py)."""
+
 PIECES: Final = st.sampled_from(
     [
         *(b"", b"0", b"-1", b"1e9999999999", b"9" * 40, b"0." + b"1" * 400, b"NaN", b"Infinity"),
@@ -44,9 +47,9 @@ VALUES: Final[st.SearchStrategy[Any]] = st.sampled_from(
 
 
 def examples(count: int) -> settings:
-    """`count` in the suite, always the same ones; more and others by `make fuzz`."""
+    """`count` in the suite, always the same ones, four times as many in `make test-long`; others by `make fuzz`."""
     if not LONG:
-        return settings(max_examples=count)
+        return settings(max_examples=count * settings().max_examples // USUAL)
     return settings(max_examples=int(os.environ["BOOKTAPE_FUZZ_EXAMPLES"]), derandomize=False)
 
 

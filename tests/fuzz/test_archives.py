@@ -160,7 +160,7 @@ def test_recovery(tapes: list[list[bytes]], data: st.DataObject) -> None:
             verified(layout.root)
 
 
-@examples(100)
+@examples(30)
 @given(data=st.data())
 def test_damaged_archives(archive: Path, data: st.DataObject) -> None:
     """Any files of an archive, damaged in any way, with manifests that fit or do not."""
@@ -170,7 +170,7 @@ def test_damaged_archives(archive: Path, data: st.DataObject) -> None:
         check(data, root)
 
 
-@examples(100)
+@examples(30)
 @given(data=st.data())
 def test_crafted_tapes(archive: Path, tapes: list[list[bytes]], data: st.DataObject) -> None:
     """A sealed tape with any lines, which its manifest knows."""

@@ -109,6 +109,11 @@ def read_table(source: Any, schema: pa.Schema) -> pa.Table:  # noqa: ANN401 what
     return table.select(schema.names).cast(schema)
 
 
+def rows_max(schema: pa.Schema) -> int:
+    """The most rows of a small table that `read_table` reads."""
+    return GROUP_BYTES_MAX // (_OBJECT_BYTES * len(schema))
+
+
 def _check_times(moments_us: pa.ChunkedArray[Any]) -> None:
     found: Any = pc.min_max(moments_us).as_py()
     for moment_us in filter(None, found.values()):

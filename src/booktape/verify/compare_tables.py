@@ -16,7 +16,8 @@ from typing import Any, TypeAlias
 
 import pyarrow as pa
 
-from booktape.store.extents import open_parquet, read_table
+from booktape.errors import DamagedTape
+from booktape.store.extents import open_parquet, read_table, rows_max
 from booktape.verify.compare_rows import DAMAGED, damage, schema_error
 from booktape.verify.findings import Findings
 from booktape.verify.model.checks import Mismatch, ModelCheck
@@ -40,7 +41,9 @@ class TableComparison:
     inherited: list[bool] = field(default_factory=list)
 
     def expect(self, row: Row, *, inherited: bool = False) -> None:
-        """This row is the next one that follows from the tape."""
+        """This row is the next one that follows from the tape. Raises DamagedTape for more rows than a table may have."""
+        if len(self.expected) >= rows_max(self.schema):
+            raise DamagedTape(f"more rows of {self.name} follow from it than a table can have")
         self.expected.append(row)
         self.inherited.append(inherited)
 
@@ -85,13 +88,14 @@ class TableComparison:
         """Report every difference, and count the stored rows that an incomplete tape cannot prove."""
         missing = list((Counter(expected) - Counter(stored)).elements())
         extra = list((Counter(stored) - Counter(expected)).elements())
+        places = _first_places(expected), _first_places(stored)
         if not complete:
             for row in extra:
                 found.counts_of(self._symbol(row)).unverifiable += 1
             extra = []
         # Each missing row with an extra one, as long as there are both.
         for wanted, held in zip_longest(missing, extra):
-            at = expected.index(wanted) if held is None else stored.index(held)
+            at = places[0][wanted] if held is None else places[1][held]
             self._differ(file, wanted, held, at, found)
         if complete and not missing and not extra:
             for at, (wanted, held) in enumerate(zip(expected, stored, strict=True)):
@@ -119,6 +123,11 @@ class TableComparison:
         found.different(
             file, what, symbol=symbol, row=number, column=column, expected=sides[0], stored=sides[1]
         )
+
+
+def _first_places(rows: Sequence[Row]) -> dict[Row, int]:
+    """The number of each row, where equal ones have that of the first."""
+    return {row: number for number, row in reversed(list(enumerate(rows)))}
 
 
 def _show(row: Row | None) -> str | None:

@@ -56,6 +56,11 @@ SPOT = (
     "four-symbols-2021-08-limit5000",
     "ten-symbols-2021-04-05-bookticker",
 )
+CHOSEN = [
+    pytest.param(name, marks=pytest.mark.long if name.startswith("ten") else ()) for name in SPOT
+]
+"""The largest one takes seconds."""
+
 FUTURES = "usdm-futures-2021-07-must-be-refused"
 BTC = depth_stream("BTCUSDT")
 
@@ -88,7 +93,7 @@ def stream_of(payload: bytes) -> str:
 # ── real captures ───────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("name", [*SPOT, FUTURES])
+@pytest.mark.parametrize("name", [*CHOSEN, FUTURES])
 async def test_every_recorded_message_comes_byte_for_byte_and_in_order(name: str) -> None:
     """A client of all streams gets all messages; the first snapshots are the recorded bytes."""
     path = capture(name)
@@ -105,7 +110,7 @@ async def test_every_recorded_message_comes_byte_for_byte_and_in_order(name: str
         assert visitor.messages == sent
 
 
-@pytest.mark.parametrize("name", SPOT)
+@pytest.mark.parametrize("name", CHOSEN)
 async def test_a_client_that_comes_late_is_given_the_book_as_it_then_is(name: str) -> None:
     """Later snapshots join the stream, and lead to the same book as the recorded one."""
     path = capture(name)
