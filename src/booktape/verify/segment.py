@@ -14,6 +14,7 @@ from booktape.errors import DamagedTape
 from booktape.store.extents import open_parquet
 from booktape.store.layout import Segment
 from booktape.store.schema import CHECKS, GAPS, NOTES, TRADE_GAPS
+from booktape.terminal import counted
 from booktape.verify.compare_rows import DAMAGED, RowComparison, damage
 from booktape.verify.compare_tables import (
     TableComparison,
@@ -253,7 +254,10 @@ def _count_without_tape(
         for symbol, rows in files.removed.unproven_rows.items():
             if wanted is None or symbol in wanted:
                 found.counts_of(symbol).trusted += rows
-                what = f"{rows} rows rested on a checkpoint that no tape proved, when its tape was removed"
+                what = (
+                    f"when its tape was removed, {counted(rows, 'row')} rested on a checkpoint that no "
+                    "tape proved"
+                )
                 found.add(Finding(Kind.TRUST, name, what, symbol=symbol))
         return
     found.add(Finding(Kind.UNVERIFIABLE, name, "has no tape: none of its rows can be verified"))
