@@ -121,14 +121,16 @@ def test_what_is_left_is_shipped_by_the_next_start(
             puts = 0
 
             def cut_off(method: str, _path: str) -> Fault:
+                # Only puts: an object that is looked for before it is put would else be looked for until the end.
                 nonlocal puts
                 puts += method == "PUT"
-                return Fault.NONE if puts < 4 else Fault.CUT_ANSWER
+                return Fault.CUT_ANSWER if method == "PUT" and puts >= 4 else Fault.NONE
 
             proxy.choose = cut_off
             process = await start(*command(server, tmp_path, address))
-            while puts < 5:
-                await asyncio.sleep(0.01)
+            async with asyncio.timeout(120):
+                while puts < 5:
+                    await asyncio.sleep(0.01)
             process.kill()
             await process.communicate()
             proxy.choose = lambda *_: Fault.NONE
