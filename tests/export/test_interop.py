@@ -23,12 +23,14 @@ import booktape
 from booktape.core.events import DepthSnapshot
 from booktape.core.gap_reasons import DISCONNECTED
 from booktape.core.tape_records import Connected, Disconnected, StreamMessage, TapeRecord
+from booktape.core.trades import Trade
 from booktape.reader import Book, Gap
 from booktape.reader.times import moment_us
+from booktape.sim.messages import Encoding, MarketMessage, trade_stream
 from captures.capture import BTCUSDT, followed, frames, needs_captures
 from export.guide import export_everything, run_example
 from export.seeded_recording import TICK, answer, record, tape_records
-from support.oracle import SYMBOL, doubles
+from support.oracle import SYMBOL, connected, doubles, event, rest, snapshot, stream
 
 MOMENTS: Final = 1_000
 SECOND_NS: Final = 1_000_000_000
@@ -144,6 +146,60 @@ def test_hftbacktest_has_our_book_at_every_moment(
         inside += books.at(moment_ns) == NOTHING
     backtest.close()
     assert 50 < inside < MOMENTS - 500
+
+
+QUEUE_S: Final = 1_781_000_000
+
+
+def quiet_touch(trades: int) -> Iterator[TapeRecord]:
+    """A best bid of size 5 that stays as it is, and one sale a second that takes 1 of it."""
+    yield connected(QUEUE_S)
+    yield rest(snapshot(10, {"100": "5"}, {"101": "5"}), QUEUE_S)
+    for number in range(1, 21):
+        event_us = (QUEUE_S + number) * 1_000_000
+        if number <= trades:
+            times = event_us - 50_000, event_us - 50_000
+            made = Trade(SYMBOL, number, 100.0, 1.0, *times, buyer_is_maker=True)
+            payload = MarketMessage(trade_stream(SYMBOL), made).payload(Encoding(combined=True))
+            yield StreamMessage((QUEUE_S + number) * SECOND_NS - 40_000_000, 0, payload)
+        changed = {"90": str(number)}
+        moved = event(10 + number, 10 + number, changed, event_time_us=event_us)
+        yield stream(moved, QUEUE_S + number)
+
+
+@needs("hftbacktest")
+@pytest.mark.parametrize(("trades", "filled_after"), [(1, None), (5, None), (20, 6)])
+def test_an_order_waits_in_the_queue_until_trades_have_taken_what_is_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trades: int, filled_after: int | None
+) -> None:
+    """Joined behind a size of 5 at the best bid, which no change of the book ever reaches: trades alone fill it."""
+    archive = record(tmp_path / "recorded", quiet_touch(trades))
+    export_everything(archive, tmp_path, monkeypatch)
+    backtest = run_example("HashMapMarketDepthBacktest")["backtest"]
+    backtest.elapse(500_000_000)  # before the first trade
+    assert backtest.submit_buy_order(0, 1, 100.0, 1.0, 0, 0, False) == 0
+    positions = []
+    while backtest.elapse(SECOND_NS) == 0:
+        positions.append(backtest.position(0))
+    backtest.close()
+    found = positions.index(1.0) + 1 if 1.0 in positions else None
+    assert found == filled_after
+
+
+@needs("nautilus_trader")
+def test_nautilus_trader_loads_our_trades(
+    recorded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By its own loader: each of them, with who took."""
+    export_everything(recorded, tmp_path, monkeypatch)
+    loaded = run_example("loader.load_trades", run_example("loader.load_deltas"))["trades"]
+    stored = booktape.open(recorded).trades(SYMBOL).to_pylist()
+    assert [int(str(trade.trade_id)) for trade in loaded] == [row["trade_id"] for row in stored]
+    prices = [tick(trade.price.as_double()) for trade in loaded]
+    assert prices == [tick(row["price"]) for row in stored]
+    sellers = [trade.aggressor_side.name == "SELLER" for trade in loaded]
+    assert sellers == [row["buyer_is_maker"] for row in stored]
+    assert len(stored) > 200
 
 
 # Any: a tool that is not installed where types are checked.

@@ -12,8 +12,13 @@ import booktape
 from booktape.errors import DamagedFile, NotRecorded
 from booktape.reader.archive_files import ArchiveFiles
 from booktape.reader.summary import summarize
+from booktape.rebuild import RebuildRequest, rebuild
+from booktape.retention.limits import Limit
+from booktape.retention.prune import Rules, prune
+from booktape.verify.findings import Kind
 from reader.day import BEGIN_S
 from reader.with_trades import BTC, ETH, FILLED, MISSING, SECONDS, trade, write
+from support.archives import open_archive
 from verify.small import verified
 
 BEGIN = datetime.fromtimestamp(BEGIN_S, UTC)
@@ -113,3 +118,34 @@ def test_a_damaged_file_is_skipped_and_named(tmp_path: Path) -> None:
     assert len(found) > 50
     assert found[0] > 1
     assert list(rec.damaged) == [str(first)]
+
+
+def test_what_a_killed_recorder_leaves_is_recovered(tmp_path: Path) -> None:
+    """The trades of its last segment, and what was missing then."""
+    write(tmp_path, seal=False)
+    with open_archive(tmp_path):
+        pass
+    rec = booktape.open(tmp_path, unsealed=False)
+    assert ids(rec.trades(BTC)) == STORED
+    assert rec.trade_gaps()["reason"].to_pylist() == ["killed"]
+    assert verified(tmp_path).clean
+
+
+def test_a_rebuilt_archive_has_the_same_files_of_trades(root: Path, tmp_path: Path) -> None:
+    """At another N, byte for byte."""
+    rebuild(RebuildRequest(ArchiveFiles.find(root), tmp_path / "again", every=7))
+    assert verified(tmp_path / "again").clean
+    names = [path.relative_to(root) for path in root.glob("trade*/**/*.parquet")]
+    assert len(names) == 6
+    for name in names:
+        assert (tmp_path / "again" / name).read_bytes() == (root / name).read_bytes()
+
+
+def test_old_segments_go_with_their_trades(tmp_path: Path) -> None:
+    """Once they are verified; what is left is clean, and says what was removed."""
+    write(tmp_path)
+    prune(tmp_path, Rules(everything=Limit(age_s=0)), (BEGIN_S + 10**6) * 10**6)
+    assert len(list(tmp_path.glob("trades/*/*/*.parquet"))) == 1
+    assert len(list(tmp_path.glob("trade_gaps/*/*.parquet"))) == 1
+    assert ids(booktape.open(tmp_path).trades(BTC))[-1] == SECONDS - 1
+    assert not verified(tmp_path).found.count[Kind.DIFFERENT]
