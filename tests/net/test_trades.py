@@ -33,6 +33,7 @@ class Exchange:
         self.books: list[tuple[float, str]] = []
         self.instead = list(instead)
         self.late_s = late_s
+        self.book_late_s = 0.0
         self.under_way = self.most = 0
         self.units: set[str | None] = set()
 
@@ -40,6 +41,7 @@ class Exchange:
         symbol = request.query["symbol"]
         if request.path == "/api/v3/depth":
             self.books.append((now_s(), symbol))
+            await asyncio.sleep(self.book_late_s)
             return web.Response(body=DEPTH)
         assert request.query["limit"] == "1000"
         self.units.add(request.headers.get("X-MBX-TIME-UNIT"))
@@ -131,6 +133,24 @@ async def test_books_go_first() -> None:
         rest.http.begin(3_000)
         trades.request(FetchTrades(BTC, 1))
         await asyncio.sleep(50)
+        assert len(exchange.asked) == 1
+        await answers(context)
+
+
+async def test_while_a_book_waits_for_its_turn_no_trade_is_asked_for() -> None:
+    """Although the budget has room: after a failure one request at a time goes out."""
+    exchange = Exchange()
+    exchange.book_late_s = 5
+    async with filling(exchange) as (trades, rest, context):
+        rest.http.concurrency = 1
+        for symbol in (BTC, ETH):
+            rest.request_snapshot(FetchSnapshot(symbol, 1, Urgency.LOST))
+        trades.request(FetchTrades(BTC, 1))
+        await asyncio.sleep(4.5)
+        assert [symbol for _, symbol in exchange.books] == [BTC]
+        assert exchange.asked == []
+        await asyncio.sleep(2)
+        assert [symbol for _, symbol in exchange.books] == [BTC, ETH]
         assert len(exchange.asked) == 1
         await answers(context)
 
