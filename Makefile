@@ -8,9 +8,9 @@ OUT ?= data
 EXAMPLES ?= 10000
 SEGMENTS ?= 1000
 JOBS ?= 12
-BENCH ?= $(addprefix tests/bench/test_,core_costs.py scaling.py instructions.py loop.py throughput.py recovery.py segment_length.py sizes.py packing.py verify.py reader_costs.py)
+BENCH ?= $(addprefix tests/bench/test_,core_costs.py scaling.py instructions.py loop.py throughput.py recovery.py segment_length.py sizes.py packing.py best_levels.py questions.py verify.py reader_costs.py)
 # What docs/performance.md shows, but for the other libraries' books.
-PERFORMANCE := $(addprefix tests/bench/test_,machine.py core_costs.py instructions.py scaling.py loop.py throughput.py recovery.py segment_length.py sizes.py packing.py)
+PERFORMANCE := $(addprefix tests/bench/test_,machine.py core_costs.py instructions.py scaling.py loop.py throughput.py recovery.py segment_length.py sizes.py packing.py best_levels.py questions.py)
 
 VENV := .venv
 BIN := $(VENV)/bin

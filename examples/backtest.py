@@ -66,8 +66,8 @@ while market.elapse(STEP_NS) == 0:
         market.submit_sell_order(0, orders, depth.best_bid, SIZE, GTC, LIMIT, False)
 
 # %% What came of it
-state, last = market.state_values(0), rec.snapshots(symbol, depth=1).to_pandas("wide").iloc[-1]
-equity = state.balance + state.position * (last["bid_px_00"] + last["ask_px_00"]) / 2
+state, last = market.state_values(0), rec.quotes(symbol).to_pandas().iloc[-1]
+equity = state.balance + state.position * (last["best_bid"] + last["best_ask"]) / 2
 print(f"{seconds} seconds, in {known} of them the book was known; {orders} orders")
 print(f"position {state.position:.5f}, result {equity:.4f}")
 market.close()

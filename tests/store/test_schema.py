@@ -37,6 +37,7 @@ from booktape.store.schema import (
     TABLE_FORMAT,
     TABLE_FORMAT_KEY,
     TABLES,
+    TRADES,
     SmallTable,
     snapshot_batch,
 )
@@ -131,7 +132,9 @@ def test_table_format_1_lacks_the_best_prices_only() -> None:
     assert [n for n in SNAPSHOTS.names if n not in FIRST_OF] == SNAPSHOTS_1.names
 
 
-@pytest.mark.parametrize("schema", [SNAPSHOTS, GAPS, CHECKS, NOTES])
+@pytest.mark.parametrize(
+    "schema", [SNAPSHOTS, *(table.schema for table in TABLES.values()), TRADES]
+)
 def test_every_table_names_its_format(schema: pa.Schema, tmp_path: Path) -> None:
     """In the key-value metadata of the file, where any reader of Parquet finds it."""
     path = tmp_path / "table.parquet"

@@ -31,7 +31,7 @@ class Touch:
 
     @classmethod
     def read(cls, rec: Recording, stretch: TimeRange, levels: int = 0) -> Touch:
-        """Best prices and horizons; with `levels` the columns of so many levels, for which all lists are decoded.
+        """Best prices and horizons; with `levels` the sizes of as many levels, too: then all lists are decoded.
 
         Raises NotRecorded if no book with two sides was known in this time, or none that can be drawn.
         """
