@@ -32,6 +32,8 @@ import booktape
 from bench.month import MOST_DETAILED, SYMBOLS, moments
 from booktape.core.book import BookSide
 from booktape.core.events import Floats
+from booktape.reader.resample import join_batches
+from booktape.reader.times import moment_us
 
 Row: TypeAlias = tuple[Any, ...]
 """One line of an answer: a symbol, a time in microseconds since 1970 (0: none), and numbers."""
@@ -216,7 +218,7 @@ class Pandas(Way):
 
 
 class Reader(Way):
-    """booktape's reader: `quotes`, `resample`, `at`."""
+    """booktape's reader: `quotes`, `snapshots` and `resample`."""
 
     def __init__(self, month: Month) -> None:
         super().__init__(month)
@@ -264,10 +266,25 @@ class Reader(Way):
                     yield near(symbol, minute_us, sides)  # type: ignore[arg-type]
 
     def books(self) -> Iterable[Row]:
-        for moment in self.month.moments:
-            book = self.rec.at(MOST_DETAILED, moment)
-            sums = float(book.bid_size.sum()), float(book.ask_price.sum())
-            yield book.symbol, 0, len(book.bid_price), *sums
+        """Each row until the next one, as they come."""
+        wanted = [moment_us(moment) for moment in self.month.moments]
+        columns = ["receive_time", "bid_price", "bid_size", "ask_price"]
+        last: pa.RecordBatch | None = None
+        for batch in self.rec.snapshots(MOST_DETAILED).batches(columns):
+            rows = batch if last is None else join_batches(last, batch)
+            times = rows.column("receive_time").cast(pa.int64()).to_numpy()
+            while wanted and wanted[0] < times[-1]:
+                yield self._book(rows, int(np.searchsorted(times, wanted.pop(0), "right")) - 1)
+            last = rows.slice(rows.num_rows - 1)
+        if last is not None:
+            yield from (self._book(last, 0) for _ in wanted)
+
+    def _book(self, rows: pa.RecordBatch, at: int) -> Row:
+        bid, size, ask = (
+            pc.list_flatten(rows.column(name).slice(at, 1)).to_numpy()
+            for name in ("bid_price", "bid_size", "ask_price")
+        )
+        return MOST_DETAILED, 0, len(bid), float(size.sum()), float(ask.sum())
 
     def coverage(self) -> Iterable[Row]:
         return [(own.symbol, 0, own.span_s - own.lost_s) for own in self.rec.coverage()]
@@ -357,8 +374,7 @@ class Deltas(Way):
     def books(self) -> Iterable[Row]:
         days: dict[str, list[int]] = {}
         for moment in self.month.moments:
-            us = round(moment.timestamp() * 1_000) * 1_000
-            days.setdefault(f"{moment:%Y-%m-%d}", []).append(us)
+            days.setdefault(f"{moment:%Y-%m-%d}", []).append(moment_us(moment))
         for path in self._files(MOST_DETAILED):
             wanted = days.get(path.name[:10], [])
             for state in self._states(path) if wanted else ():

@@ -6,11 +6,13 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 import booktape
 from booktape.core.tape_records import DELISTED
-from booktape.reader.archive_files import ArchiveFiles
+from booktape.reader.archive_files import ArchiveFile, ArchiveFiles
 from booktape.reader.gaps import gap_list
 from booktape.store.schema import GAPS
 from reader.day import BEGIN_S, SYMBOLS
@@ -108,6 +110,31 @@ def test_a_gap_that_began_before_and_ends_on_an_unsealed_tape(tmp_path: Path) ->
         )
         assert [(g.start_time, g.end_time) for g in gap] == [(moment(8), moment(20))]
         assert gap_list(ArchiveFiles.find(tmp_path), ETH, unsealed=False) == []
+
+
+def test_files_of_gaps_are_read_once(
+    sealed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many queries need them; one that has changed is read anew."""
+    root = tmp_path / "copy"
+    shutil.copytree(sealed, root)
+    rec = booktape.open(root)
+    opened: list[str] = []
+    really = rec._archive.open
+
+    def opening(file: ArchiveFile) -> pa.NativeFile:
+        opened.append(file.path)
+        return really(file)
+
+    monkeypatch.setattr(rec._archive, "open", opening)
+    files = [path.as_posix() for path in sorted(root.glob("gaps/*/*"))]
+    known = rec.gaps()
+    assert rec.gaps() == known
+    assert rec.quotes("BTCUSDT").resample("1s").to_arrow()["epoch"].null_count == 20
+    assert [path for path in opened if "/gaps/" in path] == files
+    pq.write_table(pa.concat_tables([known, known]), files[-1])
+    assert rec.gaps().num_rows == known.num_rows
+    assert [path for path in opened if "/gaps/" in path] == [*files, files[-1]]
 
 
 def test_files_are_read_as_they_are(rec: booktape.Recording, sealed: Path) -> None:

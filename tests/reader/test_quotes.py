@@ -13,18 +13,19 @@ import pytest
 
 import booktape
 from booktape.errors import NotRecorded, UsageError
+from booktape.reader import rows
 from booktape.reader.rows import QUOTES
 from booktape.store.schema import FIRST_OF, SNAPSHOTS_1
-from reader.day import SYMBOLS
+from reader.day import SYMBOLS, write
 from reader.truth import moment
 from store.small_recording import ETH, record
 from verify.small import edit_table, sealed
 
 
-def from_lists(rows: booktape.Snapshots) -> list[dict[str, Any]]:
+def from_lists(books: booktape.Snapshots) -> list[dict[str, Any]]:
     """The same, taken from whole books."""
     found = []
-    for row in rows.to_arrow().to_pylist():
+    for row in books.to_arrow().to_pylist():
         firsts = {best: next(iter(row[of]), None) for best, of in FIRST_OF.items()}
         found.append({name: row[name] for name in QUOTES.names[:6]} | firsts)
     return found
@@ -122,9 +123,9 @@ def test_nothing_is_an_empty_frame(rec: booktape.Recording) -> None:
 @pytest.mark.parametrize("shape", ["wide", "long"])
 def test_quotes_have_no_levels_to_show(rec: booktape.Recording, shape: Any) -> None:
     """The sentence says what has."""
-    for rows in (rec.quotes("BTCUSDT"), rec.quotes("BTCUSDT").resample("1s")):
+    for quotes in (rec.quotes("BTCUSDT"), rec.quotes("BTCUSDT").resample("1s")):
         with pytest.raises(UsageError, match=rf"no levels to show as {shape}. Use snapshots\("):
-            rows.to_arrow(shape)
+            quotes.to_arrow(shape)
     with pytest.raises(UsageError, match="an array needs a number of levels"):
         rec.quotes("BTCUSDT").to_numpy()
 
@@ -144,3 +145,16 @@ def test_all_of_a_file_is_read_at_once(
     monkeypatch.setattr(pq.ParquetFile, "read_row_groups", reading)
     assert rec.quotes("BTCUSDT").to_arrow().num_rows == 280
     assert read == [(0,)] * 3
+
+
+def test_memory_is_bounded_however_many_row_groups_a_file_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Groups are decoded together only up to a number of rows. (The limit is scaled down.)"""
+    write(tmp_path, 2_000, segment_s=3_600)
+    whole = booktape.open(tmp_path).quotes("BTCUSDT")
+    assert [batch.num_rows for batch in whole.batches()] == [2_000]
+    monkeypatch.setattr(rows, "ROWS_AT_ONCE", 1_200)
+    assert [batch.num_rows for batch in whole.batches()] == [1_200, 800]
+    monkeypatch.setattr(rows, "ROWS_AT_ONCE", 1)
+    assert [batch.num_rows for batch in whole.batches()] == [600, 600, 600, 200]

@@ -31,7 +31,7 @@ rows of two epochs some are. Iterating yields a `Gap` there, `resample` never fi
 raises BookNotKnown inside it.
 
 **Memory.** One row group (at most 96 MB decoded) is read at a time, and cut to `depth` before the next one; without
-lists of levels one file, of some 80 bytes a row.
+lists of levels half a million rows of some 80 bytes.
 The result of `to_…` must fit in memory; `batches()` and iteration are bounded.
 
 **A running recording** can be read up to its last flush: rows that are not sealed yet are computed from

@@ -36,10 +36,11 @@ from booktape.store.bucket_reading import (
     map_requests,
     open_bucket,
 )
-from booktape.store.extents import GroupExtent, group_extents
+from booktape.store.extents import GroupExtent, group_extents, read_table
 from booktape.store.layout import TABLE, TAPE, Layout, Segment, is_symbol_folder, symbol_of
 from booktape.store.lineage import Beginning, Lineage
 from booktape.store.opening import open_file
+from booktape.store.schema import GAPS
 from booktape.store.tape_reader import read_beginning, read_carried_over
 from booktape.store.target import check_is_utf8
 
@@ -61,7 +62,7 @@ class ArchiveFile:
 class ArchiveFiles:
     """The files of one archive. Each call lists them again, because a recorder may be writing.
 
-    Only the beginnings of tapes and the extents of files of rows are cached, until the file changes.
+    Only the beginnings of tapes, the extents of files of rows and the gaps are cached, until the file changes.
     `damaged` has the reason for each file that could not be read so far, `lacks` a sentence for tapes that were needed
     and had been removed on purpose. With `only` the archive appears to
     have no other segment, and no warning is given: the caller reports the damage.
@@ -76,6 +77,7 @@ class ArchiveFiles:
         self.lacks: list[str] = []
         self._extents: dict[ArchiveFile, tuple[GroupExtent, ...]] = {}
         self._beginnings: dict[ArchiveFile, Beginning] = {}
+        self._gaps: dict[ArchiveFile, pa.Table] = {}
 
     def __reduce__(self) -> tuple[object, ...]:
         """For another process: without what is cached here."""
@@ -210,6 +212,13 @@ class ArchiveFiles:
             with self.skip_damaged(file.path), self.open(file) as opened:
                 self._extents[file] = group_extents(pq.read_metadata(opened))
         return self._extents.get(file, ())
+
+    def gaps(self, file: ArchiveFile) -> pa.Table:
+        """The rows of a file of `gaps`; none if it cannot be read. Each query needs those of all segments."""
+        if file not in self._gaps:
+            with self.skip_damaged(file.path), self.open(file) as opened:
+                self._gaps[file] = read_table(opened, GAPS)
+        return self._gaps.get(file, GAPS.empty_table())
 
     def lineage(self, tapes: Iterable[ArchiveFile]) -> Lineage:
         """The order in which these tapes were recorded."""

@@ -53,7 +53,7 @@ def _declared(
     """
     # Unsealed tapes first: a segment that is sealed meanwhile is then read twice, and not missed.
     tail = list(_unsealed(archive, symbol, before_us)) if unsealed else []
-    # Known weakness: every file of gaps is opened, because a gap may be closed much later.
+    # Known weakness: every file of gaps is needed, because a gap may be closed much later.
     merged = pa.concat_tables([GAPS.empty_table(), *sealed_tables(archive, "gaps"), *tail])
     rows: dict[tuple[str, int, str], dict[str, Any]] = {}
     for row in merged.to_pylist():

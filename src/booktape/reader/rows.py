@@ -2,7 +2,7 @@
 
 Row groups are selected by the statistics of `receive_time`, and not by the date in the file's name: our clock
 may have been wrong. Each group is cut to the depth before the next one is read, so memory holds one group. Where no
-list is asked for, it holds one file, of some 80 bytes a row.
+list is asked for, it holds as many groups of a file as have ROWS_AT_ONCE rows, of some 80 bytes each.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from booktape.store.layout import symbol_folder
 from booktape.store.parquet_file import RowGroup
 from booktape.store.schema import FIRST_OF, SNAPSHOTS, snapshot_batch
 
+ROWS_AT_ONCE: Final = 500_000
 LISTS: Final = ("bid_price", "bid_size", "ask_price", "ask_size")
 SCHEMA: Final = pa.schema([pa.field("symbol", pa.string(), nullable=False), *SNAPSHOTS])
 """The columns of the reader: `symbol`, which is stored in the folder's name, then the stored columns."""
@@ -142,17 +143,23 @@ def _sealed_batches(
             name if name in stored else FIRST_OF[name] for name in columns if name != "symbol"
         ]
         needed = list(dict.fromkeys([*wanted, "receive_time"]))
-        for numbers in _read_at_once([group.number for group in groups], needed):
+        for numbers in _read_at_once(groups, needed):
             rows = parquet.read_row_groups(numbers, columns=needed)
             for batch in rows.combine_chunks().to_batches():
                 yield _cut(batch, query, columns)
 
 
-def _read_at_once(groups: list[int], columns: Sequence[str]) -> list[list[int]]:
-    """Row groups that are decoded together: one with lists of levels, all of a file that come without any."""
-    if has_lists(columns):
-        return [[number] for number in groups]
-    return [groups] if groups else []
+def _read_at_once(groups: Sequence[GroupExtent], columns: Sequence[str]) -> list[list[int]]:
+    """Which row groups are decoded together: of lists one, without lists as many as have ROWS_AT_ONCE rows."""
+    parts: list[list[int]] = []
+    rows = 0
+    for group in groups:
+        rows += group.rows
+        if not parts or has_lists(columns) or rows > ROWS_AT_ONCE:
+            parts.append([])
+            rows = group.rows
+        parts[-1].append(group.number)
+    return parts
 
 
 def has_lists(columns: Iterable[str]) -> bool:

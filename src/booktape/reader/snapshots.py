@@ -29,7 +29,7 @@ class SymbolRows(Tabular):
         self._unsealed = unsealed
 
     def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-        """The rows in the order of their update ids. At a time: a row group, or without lists of levels a file."""
+        """The rows in the order of their update ids. At a time: a row group, or without lists many."""
         wanted = self.schema.names if columns is None else columns
         return batches(self._archive, self.query, unsealed=self._unsealed, columns=wanted)
 

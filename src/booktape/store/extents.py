@@ -95,6 +95,8 @@ def read_table(source: Any, schema: pa.Schema) -> pa.Table:  # noqa: ANN401 what
     stored, metadata = file.schema_arrow, file.metadata
     if missing := set(schema.names) - set(stored.names):
         raise ValueError(f"it has no column {min(missing)}")
+    if not metadata.num_rows:
+        return schema.empty_table()
     groups = map(metadata.row_group, range(metadata.num_row_groups))
     values = sum(
         group.column(number).num_values for group in groups for number in range(group.num_columns)
