@@ -297,6 +297,25 @@ def test_killed_at_any_step_it_is_completed_by_the_next_pass(
     assert chosen > 20
 
 
+def test_a_receipt_is_there_before_anything_is_gone(
+    archive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At each step: else what was removed on purpose would look like what was lost."""
+    layout, looks = Layout(archive), 0
+    before = {segment: files(archive, segment.name) for segment in sealed_tapes(layout)}
+    disk = Disk(monkeypatch)
+
+    def look(_: str) -> None:
+        nonlocal looks
+        for segment, own in before.items():
+            assert layout.removal(segment).exists() or all(path.exists() for path in own)
+        looks += 1
+
+    disk.watch = look
+    prune(archive, ALL, LATER_US)
+    assert looks > 50
+
+
 def test_a_recording_goes_on_as_if_nothing_had_been_removed(archive: Path) -> None:
     """The next start finds each symbol's epoch, gap and book in the last segment."""
     with open_archive(archive) as opened:

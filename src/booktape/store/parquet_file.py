@@ -97,7 +97,7 @@ class TradeGroup(StagedGroup[TradeRow]):
 
     def new_file(self, path: Path) -> ParquetFile:
         """See `StagedGroup`."""
-        return ParquetFile(path, TRADES, compression="zstd", use_dictionary=False)
+        return _trades_file(path)
 
 
 class ParquetFile:
@@ -172,12 +172,21 @@ def row_bytes(row: BookRow) -> int:
 
 def packing(like: BookRow) -> tuple[Literal["brotli", "zstd"], int]:
     """Codec and level for rows like this one. Both have a window of 4 MB: dozens of whole books."""
-    return ("brotli", 7) if row_bytes(like) >= _DEEP_BYTES else ("zstd", 9)
+    return _packing(row_bytes(like))
+
+
+def _packing(size_bytes: int) -> tuple[Literal["brotli", "zstd"], int]:
+    return ("brotli", 7) if size_bytes >= _DEEP_BYTES else ("zstd", 9)
 
 
 def rows_file(path: Path, like: BookRow) -> ParquetFile:
     """A new file of rows `like` this one. Each row is compressed against the ones before it."""
-    codec, level = packing(like)
+    return rows_file_of(path, row_bytes(like))
+
+
+def rows_file_of(path: Path, size_bytes: int) -> ParquetFile:
+    """A new file of rows that have about `size_bytes`, decoded."""
+    codec, level = _packing(size_bytes)
     return ParquetFile(
         path,
         SNAPSHOTS,
@@ -194,3 +203,14 @@ def table_file(path: Path, batch: pa.RecordBatch) -> ParquetFile:
     file = ParquetFile(path, batch.schema, compression="zstd")
     file.append(batch)
     return file
+
+
+def trades_file(path: Path, batch: pa.RecordBatch) -> ParquetFile:
+    """A new file of trades that begins with this batch."""
+    file = _trades_file(path)
+    file.append(batch)
+    return file
+
+
+def _trades_file(path: Path) -> ParquetFile:
+    return ParquetFile(path, TRADES, compression="zstd", use_dictionary=False)

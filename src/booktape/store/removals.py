@@ -82,7 +82,7 @@ def removed_segments(layout: Layout) -> list[Segment]:
 
 def remove_tape(layout: Layout, segment: Segment, removal: Removal) -> None:
     """Write the receipt, then remove the tape. Raises WriteFailed."""
-    _write(layout.removal(segment), removal)
+    write_removal(layout, segment, removal)
     _remove(layout.tape(segment))
 
 
@@ -96,15 +96,16 @@ def remove_segment(layout: Layout, segment: Segment, removal: Removal) -> None:
     manifest = layout.manifest(segment)
     with disk_errors_named(manifest), open_file(manifest) as file:
         names = read_manifest(file).files
-    _write(layout.removal(segment), removal)
+    write_removal(layout, segment, removal)
     tape = layout.tape(segment)
     files = [layout.root / name for name in names if layout.is_file_of(name, segment)]
     for path in (*sorted(files, key=tape.__eq__), manifest):
         _remove(path)
 
 
-def _write(final: Path, removal: Removal) -> None:
-    """Write a receipt durably, instead of an earlier one."""
+def write_removal(layout: Layout, segment: Segment, removal: Removal) -> None:
+    """Write a receipt durably, instead of an earlier one. Raises WriteFailed."""
+    final = layout.removal(segment)
     # A name that no other file has: nothing is replaced but an earlier receipt, and no link is followed.
     partial = final.with_name(f".{final.name}-{secrets.token_hex(8)}.partial")
     with disk_errors_named(final):

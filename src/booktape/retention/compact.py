@@ -1,0 +1,403 @@
+"""Copies an archive into one that has a file for each day, instead of one for each segment. Tapes are not copied.
+
+A row is compressed only against earlier rows of its file, so a symbol with few rows in each segment takes several times
+the bytes that it needs, and a reader opens a file for each hour. The copy has the same rows, gaps, checks, notes and
+trades.
+
+**Verified first.** Each segment of a day is verified from its tape, as before a tape is removed; where that was removed
+already, each file must be what its manifest says. What is written is read again, and its values are compared with those of
+the sources. Then a receipt says so, as of segments whose tape was removed (store/removals.py): so `verify`, `info` and the
+readers treat the copy as what it is, rows that had been verified.
+
+**A day is whole or not there.** It is written once it is over, under `compacting/`, and published like a segment: each
+file appears whole, and the receipt comes last. A day without a receipt is written again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from pyarrow.fs import LocalFileSystem
+
+from booktape.errors import UsageError, WriteFailed
+from booktape.reader.archive_files import ArchiveFiles
+from booktape.reader.rows import RowQuery, batches
+from booktape.retention.proof import Proof, Proved, verify_stored
+from booktape.retention.stored import StoredSegment, files_of, stored_segments
+from booktape.store.catalog import sealed_tapes, unsealed_segments
+from booktape.store.clearing import clear_segment, remove_empty_folder, remove_sealed
+from booktape.store.durable_files import disk_errors_named, publish
+from booktape.store.extents import open_parquet, read_table
+from booktape.store.layout import Layout, Segment
+from booktape.store.lock import lock_directory
+from booktape.store.manifest import Contents, read_manifest, seal_manifest
+from booktape.store.opening import open_file
+from booktape.store.parquet_file import (
+    GROUP_BYTES,
+    GROUP_ROWS,
+    TRADE_GROUP_ROWS,
+    ParquetFile,
+    rows_file_of,
+    table_file,
+    trades_file,
+)
+from booktape.store.removals import Removal, now_text, read_removal, removed_segments, write_removal
+from booktape.store.schema import SNAPSHOTS, TABLES, TRADES
+from booktape.store.unsealed_file import FileSeal
+from booktape.verify.files import SegmentFiles
+from booktape.version import VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class CompactLayout(Layout):
+    """The layout of the copy. What is not published yet is in another folder than a recorder's."""
+
+    @property
+    def unsealed(self) -> Path:
+        """Days that are being written."""
+        return self.root / "compacting"
+
+
+@dataclass
+class CompactOutcome:
+    """The days that were written, by the name of their first segment; those that were there; and what was left out.
+
+    `young` has those that are not over yet, `left_out` those that are not verified, with the reason.
+    """
+
+    days: list[str] = field(default_factory=list)
+    there: int = 0
+    young: list[str] = field(default_factory=list)
+    left_out: dict[str, str] = field(default_factory=dict)
+
+
+def compact(
+    source: Path, out: Path, done: Callable[[str], None] = lambda _: None
+) -> CompactOutcome:
+    """Copy each day that is over and not in `out` yet. `done` is called with the name of each.
+
+    A day is that of one recording: a restart begins another one. May run beside a recorder of `source`. Raises
+    UsageError if `out` is no such copy, DirectoryInUse, WriteFailed, OSError and ValueError for what cannot be read.
+    """
+    layout = CompactLayout(out)
+    with lock_directory(layout.lock, folder=True):
+        if sealed_tapes(layout) or unsealed_segments(Layout(out)):
+            raise UsageError(f"{out} holds a recording. Choose another --out.")
+        return _Compaction(Layout(source), layout, done).run()
+
+
+@dataclass(frozen=True, slots=True)
+class _Day:
+    """The segments of one recording on one day, each continuing the one before it."""
+
+    segments: list[StoredSegment]
+
+    @property
+    def head(self) -> Segment:
+        return self.segments[0].segment
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.head.tag, self.head.date
+
+
+class _Compaction:
+    def __init__(self, source: Layout, out: CompactLayout, done: Callable[[str], None]) -> None:
+        self._source = source
+        self._out = out
+        self._done = done
+        self._stored = {one.segment: one for one in stored_segments(source)}
+        known = {s: one.unproven for s, one in self._stored.items() if one.unproven is not None}
+        self._proof = Proof(source, known | _unproven_after(out))
+
+    def run(self) -> CompactOutcome:
+        outcome = CompactOutcome()
+        there = {(one.tag, one.date) for one in removed_segments(self._out)}
+        days: dict[tuple[str, str], _Day] = {}
+        for one in self._stored.values():
+            key = one.segment.tag, one.segment.date
+            days.setdefault(key, _Day([])).segments.append(one)
+        for key, day in days.items():
+            name = day.head.name
+            if key in there:
+                outcome.there += 1
+            elif not day.segments[-1].after and self._goes_on(day.segments[-1]):
+                outcome.young.append(name)
+            else:
+                proved: list[Proved] = []
+                if why := self._prove(day, proved):
+                    outcome.left_out[name] = why
+                else:
+                    self._write(day, proved)
+                    outcome.days.append(name)
+                    self._done(name)
+        remove_empty_folder(self._out.unsealed)
+        return outcome
+
+    def _goes_on(self, last: StoredSegment) -> bool:
+        """Whether a segment that is not sealed yet continues it."""
+        return any(one.tag == last.segment.tag for one in unsealed_segments(self._source))
+
+    # ── proof ───────────────────────────────────────────────────────────────────────────────
+
+    def _prove(self, day: _Day, proved: list[Proved]) -> str:
+        """Why a day is not verified; empty when it is. Adds what was proved of each segment."""
+        for before, one in zip([None, *day.segments], day.segments, strict=False):
+            if before is not None and before.segment not in one.before:
+                return f"{one.segment.name} does not continue {before.segment.name}: a segment between them is missing"
+            why = self._prove_segment(one, proved)
+            if why:
+                return why
+        return ""
+
+    def _prove_segment(self, one: StoredSegment, proved: list[Proved]) -> str:
+        if not one.has_tape:
+            if one.removal is None or not one.is_verified:
+                return (
+                    f"{one.segment.name} has no tape, and no receipt says that it had been verified"
+                )
+            proved.append(Proved(frozenset(one.removal.unproven), one.removal.unproven_rows))
+            return _differs(self._source, one)
+        why = self._proof.verify(one, partial(verify_stored, self._source))
+        if why:
+            return why
+        for after in one.after:
+            before = self._stored[after].before
+            for other in before:
+                if other != one.segment and self._stored[other].has_tape:
+                    why = why or self._proof.verify(
+                        self._stored[other], partial(verify_stored, self._source)
+                    )
+            why = why or self._proof.follows(after, before) or ""
+        if not why:
+            proved.append(self._proof.of(one.segment))
+        self._proof.forget(one.segment)
+        return why
+
+    # ── writing ─────────────────────────────────────────────────────────────────────────────
+
+    def _write(self, day: _Day, proved: Sequence[Proved]) -> None:
+        head, out = day.head, self._out
+        files = [files_of(self._source, one.segment) for one in day.segments]
+        with disk_errors_named(out.unsealed_of(head)):
+            clear_segment(out, head)
+        seals: dict[Path, FileSeal] = {}
+        contents: dict[Path, Contents] = {}
+        for table in self._tables(head, files):
+            seals[table.final], contents[table.final] = _copy(table)
+            with disk_errors_named(table.final):
+                remove_sealed(table.final)  # of an attempt without a receipt
+            publish(table.unsealed, table.final)
+        seal_manifest(out, head, seals, contents)
+        rows: dict[str, int] = {}
+        for each in proved:
+            for symbol, count in each.unproven_rows.items():
+                rows[symbol] = rows.get(symbol, 0) + count
+        receipt = Removal(
+            head.name,
+            "tape",
+            now_text(),
+            verified_by=VERSION,
+            manifest_sha256=FileSeal.of_file(out.manifest(head)).sha256,
+            continued_by=tuple(after.name for after in day.segments[-1].after),
+            unproven=tuple(sorted(proved[-1].unproven)),
+            unproven_rows=rows,
+        )
+        write_removal(out, head, receipt)
+        with disk_errors_named(out.unsealed_of(head)):
+            clear_segment(out, head)
+
+    def _tables(self, head: Segment, files: Sequence[SegmentFiles]) -> Iterator[_Table]:
+        """Each file of a day."""
+        out, root = self._out, self._source.root
+        for symbol in sorted({symbol for one in files for symbol in one.rows}):
+            segments = [one.segment for one in files if symbol in one.rows]
+            yield _Table(
+                out.writing_rows(head, symbol),
+                out.rows(head, symbol),
+                SNAPSHOTS,
+                GROUP_ROWS,
+                _new_rows_file,
+                _stored_rows(root, segments, symbol),
+            )
+        for symbol in sorted({symbol for one in files for symbol in one.trades}):
+            paths = [root / one.trades[symbol] for one in files if symbol in one.trades]
+            yield _Table(
+                out.writing_trades(head, symbol),
+                out.trades(head, symbol),
+                TRADES,
+                TRADE_GROUP_ROWS,
+                trades_file,
+                _stored_trades(paths),
+            )
+        for name in sorted({name for one in files for name in one.tables}):
+            paths = [root / one.tables[name] for one in files if name in one.tables]
+            schema = TABLES[name].schema
+            yield _Table(
+                out.writing_table(head, name),
+                out.table(head, name),
+                schema,
+                TRADE_GROUP_ROWS,
+                table_file,
+                (batch for path in paths for batch in read_table(path, schema).to_batches()),
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """One file of a day: its name before it is whole, and after; how it is written; the rows of all segments."""
+
+    unsealed: Path
+    final: Path
+    schema: pa.Schema
+    group_rows: int
+    new_file: Callable[[Path, pa.RecordBatch], ParquetFile]
+    rows: Iterable[pa.RecordBatch]
+
+
+def _new_rows_file(path: Path, first: pa.RecordBatch) -> ParquetFile:
+    file = rows_file_of(path, first.nbytes // max(1, first.num_rows))
+    file.append(first)
+    return file
+
+
+def _stored_rows(root: Path, segments: Sequence[Segment], symbol: str) -> Iterator[pa.RecordBatch]:
+    """Each in the newest format of tables. Raises ValueError for a file that cannot be read."""
+    for segment in segments:
+        archive = ArchiveFiles(str(root), LocalFileSystem(), segment)
+        yield from batches(archive, RowQuery(symbol), unsealed=False, columns=SNAPSHOTS.names)
+        for path, why in archive.damaged.items():
+            raise ValueError(f"{path}: {why}")
+
+
+def _stored_trades(paths: Sequence[Path]) -> Iterator[pa.RecordBatch]:
+    for path in paths:
+        with open_parquet(path) as file:
+            yield from file.iter_batches(TRADE_GROUP_ROWS, use_threads=False)
+
+
+def _regrouped(found: Iterable[pa.RecordBatch], most: int) -> Iterator[list[pa.RecordBatch]]:
+    """The same rows, in groups of at most so many rows, and about GROUP_BYTES."""
+    group: list[pa.RecordBatch] = []
+    for batch in found:
+        size = max(1, batch.nbytes // max(1, batch.num_rows))
+        step = max(1, min(most, GROUP_BYTES // size))
+        for start in range(0, batch.num_rows, step):
+            part = batch.slice(start, step)
+            grown = [*group, part]
+            if group and (
+                sum(one.num_rows for one in grown) > most
+                or sum(one.nbytes for one in grown) > GROUP_BYTES
+            ):
+                yield group
+                grown = [part]
+            group = grown
+    if group:
+        yield group
+
+
+def _copy(table: _Table) -> tuple[FileSeal, Contents]:
+    """Write a file, read it again, and compare its values with those of the sources. Raises WriteFailed."""
+    wanted, file = _Values(), None
+    for group in _regrouped(wanted.of(table.rows), table.group_rows):
+        parts = [pa.RecordBatch.from_arrays(one.columns, schema=table.schema) for one in group]
+        (whole,) = pa.Table.from_batches(parts).combine_chunks().to_batches()
+        if file is None:
+            file = table.new_file(table.unsealed, whole)
+        else:
+            file.append(whole)
+        file.write()
+    if file is None:
+        file = table.new_file(table.unsealed, pa.RecordBatch.from_pylist([], table.schema))
+    seal = file.seal(wanted.rows)
+    found = _Values()
+    with open_parquet(table.unsealed) as opened:
+        for number in range(opened.num_row_groups):
+            for batch in opened.read_row_group(number, use_threads=False).to_batches():
+                found.add(batch)
+    if found.digests() != wanted.digests():
+        raise WriteFailed(table.unsealed, "the file does not hold the values of its sources")
+    return seal, Contents(wanted.rows, wanted.first_id, wanted.last_id)
+
+
+class _Values:
+    """Checksums of the values of all columns, however their rows are divided into batches."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self.first_id: int | None = None
+        self.last_id: int | None = None
+        self._parts: dict[tuple[str, str], Any] = {}
+
+    def of(self, found: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """The same batches; each is added."""
+        for batch in found:
+            self.add(batch)
+            yield batch
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Add the rows of a batch."""
+        if not batch.num_rows:
+            return
+        self.rows += batch.num_rows
+        for name in batch.schema.names:
+            for part, content in _parts(batch.column(name)).items():
+                self._parts.setdefault((name, part), hashlib.sha256()).update(content)
+        if "bid_price" in batch.schema.names:
+            ids = batch.column("update_id")
+            self.first_id = ids[0].as_py() if self.first_id is None else self.first_id
+            self.last_id = ids[-1].as_py()
+
+    def digests(self) -> dict[tuple[str, str], str]:
+        """One for each part of each column."""
+        return {part: digest.hexdigest() for part, digest in self._parts.items()}
+
+
+def _parts(column: Any) -> dict[str, bytes]:  # noqa: ANN401 pyarrow's stubs know no method of lists
+    """The values of a column as bytes, in parts: each part of two columns is the part of both, one after the other."""
+    if pa.types.is_list(column.type):
+        return {
+            "lengths": column.value_lengths().to_numpy(zero_copy_only=False).tobytes(),
+            "values": column.flatten().to_numpy(zero_copy_only=False).tobytes(),
+        }
+    if pa.types.is_string(column.type):
+        return {"texts": b"".join(f"{value!r}\n".encode() for value in column.to_pylist())}
+    is_plain = pa.types.is_floating(column.type) or pa.types.is_boolean(column.type)
+    numbers = column if is_plain else column.cast(pa.int64())
+    return {
+        "nulls": column.is_null().to_numpy(zero_copy_only=False).tobytes(),
+        "values": numbers.fill_null(0).to_numpy(zero_copy_only=False).tobytes(),
+    }
+
+
+def _unproven_after(out: Layout) -> dict[Segment, frozenset[str]]:
+    """The symbols whose books are unproven where a segment begins that continues a day of the copy."""
+    found: dict[Segment, frozenset[str]] = {}
+    for segment in removed_segments(out):
+        receipt = read_removal(out, segment)
+        for name in receipt.continued_by if receipt else ():
+            if receipt and (after := Segment.parse(name)):
+                found[after] = found.get(after, frozenset()).union(receipt.unproven)
+    return found
+
+
+def _differs(layout: Layout, one: StoredSegment) -> str:
+    """Why a segment without a tape is not what was verified; empty when it is."""
+    path = layout.manifest(one.segment)
+    if one.removal and FileSeal.of_file(path).sha256 != one.removal.manifest_sha256:
+        return f"{path} is not the manifest that was there when the tape was removed"
+    with open_file(path) as file:
+        files = read_manifest(file).files
+    for name, sealed in files.items():
+        found = layout.root / name
+        if name.startswith("tape/") or not layout.is_file_of(name, one.segment):
+            continue
+        if not found.is_file() or FileSeal.of_file(found) != FileSeal(sealed.bytes, sealed.sha256):
+            return f"{found} is not as it was sealed"
+    return ""

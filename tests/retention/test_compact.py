@@ -1,0 +1,236 @@
+"""A copy with a file for each day has the same rows, gaps, checks and notes, and says how they were verified."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from random import Random
+from typing import Any, Final
+
+import duckdb
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+
+import booktape
+from booktape.errors import UsageError, WriteFailed
+from booktape.retention import compact as compact_module
+from booktape.retention.compact import CompactOutcome, compact
+from booktape.retention.limits import Limit
+from booktape.retention.prune import Rules, prune
+from booktape.store.layout import Layout
+from booktape.store.lock import lock_directory
+from retention.week import EVERY, SYMBOLS, Market
+from store.contents import digests, final_files
+from store.fragile import Disk
+from store.small_recording import record
+from support.archives import open_archive
+from support.oracle import SECOND, start
+from support.rotation import follow, rotate
+from verify.small import BTC, build, remove_segment, rows_of, verified
+
+DAY_S: Final = 86_400
+READERS: Final[dict[str, Callable[[Path], list[Any]]]] = {
+    "pandas": lambda root: sorted(pd.read_parquet(root / "snapshots")["update_id"].tolist()),
+    "polars": lambda root: sorted(pl.read_parquet(root / "snapshots")["update_id"].to_list()),
+    "DuckDB": lambda root: sorted(
+        one
+        for (one,) in duckdb.read_parquet(f"{root}/snapshots/**/*.parquet")
+        .project("update_id")
+        .fetchall()
+    ),
+    "booktape": lambda root: sorted(
+        one
+        for symbol in booktape.open(root).symbols()
+        for one in booktape.open(root).snapshots(symbol).to_arrow().column("update_id").to_pylist()
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Five segments of three recordings, all on one day."""
+    root = tmp_path_factory.mktemp("compact") / "archive"
+    build(root)
+    return root
+
+
+@pytest.fixture(scope="module")
+def compacted(built: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, CompactOutcome]:
+    out = tmp_path_factory.mktemp("compacted") / "days"
+    return out, compact(built, out)
+
+
+def test_each_recording_has_one_file_a_day(compacted: tuple[Path, CompactOutcome]) -> None:
+    """The segments of the first one have become one; no tape is there."""
+    out, outcome = compacted
+    assert len(outcome.days) == 3
+    assert not outcome.left_out
+    assert not outcome.young
+    assert len(list(out.glob(f"snapshots/symbol={BTC}/*/*"))) == 3
+    assert not list(out.glob("tape/*/*"))
+    assert sorted(path.name for path in out.iterdir() if path.is_dir()) == [
+        *("checks", "gaps", "manifests", "notes", "removed", "snapshots")
+    ]
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_all_readers_see_each_row_once(
+    built: Path, compacted: tuple[Path, CompactOutcome], reader: str
+) -> None:
+    """The same rows as before."""
+    found = READERS[reader](compacted[0])
+    assert found == READERS[reader](built)
+    assert len(found) > 10
+
+
+def test_everything_is_equal(built: Path, compacted: tuple[Path, CompactOutcome]) -> None:
+    """Each column of each row, gap, check and note, and what is computed from them."""
+    before, after = booktape.open(built), booktape.open(compacted[0])
+    assert after.symbols() == before.symbols()
+    for symbol in before.symbols():
+        assert after.snapshots(symbol).to_arrow() == before.snapshots(symbol).to_arrow()
+    assert after.gaps() == before.gaps()
+    assert after.checks() == before.checks()
+    assert after.notes() == before.notes()
+    assert not after.damaged
+
+
+def test_verify_compares_the_copy_with_what_was_verified(
+    compacted: tuple[Path, CompactOutcome], tmp_path: Path
+) -> None:
+    """It is clean, and says that there are no tapes; a row that is changed later is found."""
+    out = shutil.copytree(compacted[0], tmp_path / "days")
+    report = verified(out)
+    assert (report.exit_code, len(report.removed_tapes)) == (0, 3)
+    file = rows_of(out, BTC, 0)
+    file.write_bytes(file.read_bytes()[:-1] + b"?")
+    assert verified(out).exit_code == 1
+
+
+def test_what_is_there_is_not_copied_again(built: Path, tmp_path: Path) -> None:
+    """A second run changes nothing; the days of a recording that came meanwhile are added."""
+    source, out = shutil.copytree(built, tmp_path / "source"), tmp_path / "days"
+    compact(source, out)
+    before = digests(out)
+    assert compact(source, out).there == 3
+    assert digests(out) == before
+    record(source, (), opening=start(BTC, received_ns=300 * SECOND, every=2), tag="fourth")
+    outcome = compact(source, out)
+    assert (len(outcome.days), outcome.there) == (1, 3)
+    assert before.items() < digests(out).items()
+
+
+def test_tapes_may_be_gone(built: Path, tmp_path: Path) -> None:
+    """What had been verified when its tape was removed is copied like the rest, if it is as it was then."""
+    source = shutil.copytree(built, tmp_path / "source")
+    prune(source, Rules(tapes=Limit(age_s=0)))
+    outcome = compact(source, tmp_path / "days")
+    assert len(outcome.days) == 3
+    assert READERS["booktape"](tmp_path / "days") == READERS["booktape"](built)
+    file = rows_of(source, BTC, 0)
+    file.write_bytes(file.read_bytes()[:-1] + b"?")
+    outcome = compact(source, tmp_path / "again")
+    assert [why.rpartition(" is ")[2] for why in outcome.left_out.values()] == [
+        "not as it was sealed"
+    ]
+
+
+def test_what_is_not_verified_is_left_out(built: Path, tmp_path: Path) -> None:
+    """A file that is not as it was sealed; a segment that is missing. Other days are copied."""
+    source = shutil.copytree(built, tmp_path / "source")
+    file = rows_of(source, BTC, 1)
+    file.write_bytes(file.read_bytes() + b"?")
+    outcome = compact(source, tmp_path / "days")
+    assert len(outcome.days) == 2
+    (why,) = outcome.left_out.values()
+    assert "has not the size" in why
+    lacking = shutil.copytree(built, tmp_path / "lacking")
+    remove_segment(lacking, 1)
+    assert "is missing" in str(compact(lacking, tmp_path / "others").left_out)
+
+
+def test_a_day_that_is_not_over_is_not_copied(tmp_path: Path) -> None:
+    """Neither today's, nor a part of it; once the next day has begun it is copied whole."""
+    source, out = tmp_path / "source", tmp_path / "days"
+    market = Market(Random(1))
+    with open_archive(source) as archive:
+        opening = start(SYMBOLS[0], every=EVERY, received_ns=(DAY_S - 60) * SECOND)
+        session = archive.begin(opening, "run")
+        follow(session, market.book(SYMBOLS[0], DAY_S - 60))
+        rotate(session, (DAY_S - 30) * SECOND).result()
+        assert len(compact(source, out).young) == 1
+        rotate(session, DAY_S * SECOND).result()
+        rotate(session, (DAY_S + 30) * SECOND).result()
+        outcome = compact(source, out)
+        assert (len(outcome.days), len(outcome.young)) == (1, 1)
+        assert verified(out).exit_code == 0
+        session.writer.flush()
+
+
+def test_a_copy_that_lacks_a_row_is_not_published(
+    built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was written is compared with the sources, not with what was meant to be written."""
+    regrouped = compact_module._regrouped
+
+    def swapped(found: Iterable[pa.RecordBatch], most: int) -> Iterator[list[pa.RecordBatch]]:
+        for group in regrouped(found, most):
+            yield group[::-1]
+
+    monkeypatch.setattr(compact_module, "_regrouped", swapped)
+    with pytest.raises(WriteFailed, match="does not hold the values"):
+        compact(built, tmp_path / "days")
+    assert not list((tmp_path / "days").glob("removed/*/*"))
+
+
+def test_rows_of_many_groups_are_divided_by_size() -> None:
+    """However they come: no group has more rows than are wanted, none is lost, and order stays."""
+    whole = pa.RecordBatch.from_pydict({"n": list(range(1_000))})
+    for step in (1, 7, 600, 1_000):
+        parts = [whole.slice(start, step) for start in range(0, 1_000, step)]
+        groups = list(compact_module._regrouped(parts, 600))
+        assert all(sum(one.num_rows for one in group) <= 600 for group in groups)
+        values = pa.Table.from_batches([one for group in groups for one in group])
+        assert values.column("n").to_pylist() == list(range(1_000))
+
+
+def test_only_a_copy_is_continued(built: Path, tmp_path: Path) -> None:
+    """An archive with tapes is not written into; two copies at once are refused."""
+    with pytest.raises(UsageError, match="holds a recording"):
+        compact(built, shutil.copytree(built, tmp_path / "other"))
+    with (
+        lock_directory(Layout(tmp_path / "days").lock, folder=True),
+        pytest.raises(UsageError, match="in use"),
+    ):
+        compact(built, tmp_path / "days")
+
+
+@pytest.mark.parametrize("apart", [31, pytest.param(1, marks=pytest.mark.long)])
+def test_killed_at_any_step_no_reader_sees_a_row_twice_and_the_next_run_completes_it(
+    built: Path,
+    compacted: tuple[Path, CompactOutcome],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    apart: int,
+) -> None:
+    """What is visible are whole files of the copy; the source is never touched."""
+    disk = Disk(monkeypatch)
+    wanted, source = digests(compacted[0]), digests(built)
+    for chosen in itertools.count(step=apart):
+        out = tmp_path / str(chosen)
+        with disk.dies_at(chosen):
+            compact(built, out)
+        seen = digests(out) if out.exists() else {}
+        assert seen.items() <= wanted.items()
+        compact(built, out)
+        assert digests(out) == wanted
+        assert len(final_files(out)) == len(wanted)
+        assert not verified(out).found.kept
+        if not disk.failed:
+            break
+    assert chosen > 60
+    assert digests(built) == source
