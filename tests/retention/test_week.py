@@ -29,7 +29,8 @@ def test_a_week(tmp_path: Path, segments: int, segment_s: int) -> None:
     samples = list(record_and_prune(tmp_path, segments, segment_s, rules))
     half, last = samples[segments // 2], samples[-1]
     full = samples[whole + 1 :]
-    assert max(one.disk_bytes for one in full) < 1.25 * min(one.disk_bytes for one in full)
+    # A restart keeps one segment more for a while; without retention it would double.
+    assert max(one.disk_bytes for one in full) < 1.4 * min(one.disk_bytes for one in full)
     assert max(one.files for one in full) <= min(one.files for one in full) + 12
     assert last.resident_mb < half.resident_mb + 32
     report = verified(tmp_path)
