@@ -52,6 +52,7 @@ _add(
 )
 _add("ship:ship", "booktape ship data s3://bucket/prefix")
 _add("prune:prune", "booktape prune data --keep-tape 30d --keep 365d")
+_add("compact:compact", "booktape compact data --out days")
 _add("export:export", "booktape export data --format parquet --symbol BTCUSDT --out exported")
 _add("plot:plot", "booktape plot data heatmap --symbol BTCUSDT --file heatmap.png")
 _add("view:view", "booktape view data --web 127.0.0.1:8080")

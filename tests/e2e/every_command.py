@@ -53,6 +53,7 @@ COMMANDS: Final[Mapping[str, Line]] = MappingProxyType(
         "merge": lambda root, out: [root, _sound(out / "sound"), "--out", out / "merged"],
         "ship": lambda root, out: [root, _folder(out / "bucket").as_uri()],
         "prune": lambda root, _: [root, "--keep-tape", "0"],
+        "compact": lambda root, out: [root, "--out", out / "days"],
         "health": lambda _, __: ["http://127.0.0.1:9"],
         "view": lambda root, _: [root, "--web", "127.0.0.1:0"],
         # It reads nothing.

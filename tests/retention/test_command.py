@@ -140,3 +140,21 @@ def test_an_export_names_what_it_leaves_out(
     assert "removed" not in capsys.readouterr().err
     assert call(*line, tmp_path / "events", "--format", "incremental_book_L2") == 0
     assert "were removed on purpose" in capsys.readouterr().err
+
+
+def test_a_copy_by_days(archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What was copied, what was there already, what was left out; into the archive itself nothing."""
+    assert call("compact", archive, "--out", tmp_path / "days") == 0
+    assert "3 days copied, 0 there already." in capsys.readouterr().out
+    assert call("compact", archive, "--out", tmp_path / "days") == 0
+    assert "0 days copied, 3 there already." in capsys.readouterr().out
+    assert call("verify", tmp_path / "days") == 0
+    file = rows_of(archive, BTC, 0)
+    file.write_bytes(file.read_bytes() + b"?")
+    assert call("compact", archive, "--out", tmp_path / "others") == 1
+    assert "left out" in capsys.readouterr().out
+    for wrong in (archive, archive / "snapshots"):
+        with pytest.raises(UsageError):
+            call("compact", archive, "--out", wrong)
+    with pytest.raises(UsageError, match="no sealed segment"):
+        call("compact", tmp_path / "nothing", "--out", tmp_path / "more")

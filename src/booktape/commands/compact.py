@@ -1,0 +1,42 @@
+"""`booktape compact`: a file for each day, instead of one for each segment."""
+
+from __future__ import annotations
+
+from booktape.commands.options import NamedPath
+from booktape.errors import DamagedArchive, NotRecorded
+from booktape.retention.compact import compact as compact_archive
+from booktape.store.layout import Layout
+from booktape.store.target import check_archive
+from booktape.terminal import counted, write_line
+
+
+def compact(directory: NamedPath, *, out: NamedPath) -> int:
+    """Copy rows, gaps, checks and notes into an archive with a file for each day. Tapes are not copied.
+
+    What is copied is verified first. Days that are there are not copied again. Exit code 1 when a day is left out, since
+    something in it is not verified. See docs/operations.md.
+
+    Parameters
+    ----------
+    directory
+        The archive's folder; nothing in it is changed.
+    out
+        The folder of the copy; continued when it is there.
+    """
+    if not (directory / "manifests").is_dir():
+        raise NotRecorded(
+            f"{directory} holds no sealed segment. Make one with: booktape record BTCUSDT"
+        )
+    check_archive("--out", Layout(out))
+    try:
+        outcome = compact_archive(directory, out, lambda name: write_line(f"{name}: copied."))
+    except ValueError as error:
+        raise DamagedArchive(f"{directory} cannot be copied: {error}.") from error
+    for name, why in outcome.left_out.items():
+        write_line(f"{name}: left out. {why}.")
+    for name in outcome.young:
+        write_line(f"{name}: not over yet.")
+    write_line(
+        f"{out}: {counted(len(outcome.days), 'day')} copied, {outcome.there:,} there already."
+    )
+    return int(bool(outcome.left_out))
