@@ -81,7 +81,7 @@ def test_old_tapes_go_and_rows_stay(archive: Path) -> None:
     assert {path: d for path, d in digests(archive).items() if "tape" not in path.parts} == before
     report = verified(archive)
     assert (report.exit_code, report.removed_tapes) == (0, [first, second, third, fourth])
-    assert verdict(report).endswith("when their tapes were removed, verified: 4 segments.")
+    assert verdict(report).endswith("As it was when its tape was removed, verified: 4 segments.")
     assert "was verified: 4 tapes" in shown(archive)
     assert prune(archive, ALL_TAPES, LATER_US).tapes == []
 

@@ -210,11 +210,11 @@ def verdict(report: Report) -> str:
     """The outcome in one sentence."""
     count = report.found.count
     if report.clean:
-        whole = counted(report.segments - len(report.removed_tapes), "segment")
-        text = f"Verified: everything stored in {whole} follows from the tapes."
+        whole = report.segments - len(report.removed_tapes)
+        text = f"Verified: everything stored in {counted(whole, 'segment')} follows from the tapes."
         if report.removed_tapes:
             without = counted(len(report.removed_tapes), "segment")
-            text += f" As they were when their tapes were removed, verified: {without}."
+            text = f"{text if whole else 'Verified.'} As it was when its tape was removed, verified: {without}."
         return text
     parts = []
     if count[Kind.DIFFERENT]:
