@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -136,6 +137,33 @@ async def test_every_hole_is_filled_or_declared(tmp_path: Path, name: str) -> No
     rows = check_trades(tmp_path, market)["BTCUSDT"]
     assert any(row["filled"] for row in rows)
     assert not all(row["filled"] for row in rows)
+
+
+@pytest.mark.long
+@pytest.mark.within_s(None)
+@pytest.mark.parametrize("seed", range(4))
+async def test_random_cuts_and_outages(tmp_path: Path, seed: int) -> None:
+    """Two symbols, one connection or two, a minute or two, recorders that come and go."""
+    dice = Random(seed)
+    symbols = ("BTCUSDT", "XRPUSDT")
+    market = TradedMarket(symbols, seed=seed, levels=20)
+    outages = [(at_s, at_s + dice.choice((1, 5, 15))) for at_s in range(10, 200, 30)]
+    faults = (
+        *(Outage(*outage, silent=dice.random() < 0.3) for outage in outages),
+        Cuts(every_s=dice.choice((15, 60)), start_s=5, spare=dice.choice((0, 1))),
+        Drop(Messages(stream="trade", probability=0.01, seed=seed)),
+        Gap(Messages(stream="trade", probability=0.001, seed=seed), count=200),
+    )
+    async with SimServer(market, faults=Faults(faults)) as server:
+        for _ in range(3):
+            how = SPARE | {"connections": dice.choice((1, 2)), "segment_s": dice.choice((10, 60))}
+            async with recording(server, symbols, tmp_path, **how):
+                await asyncio.sleep(10 + 5 * dice.random())
+            await asyncio.sleep(5 * dice.random())
+        assert not server.violations
+    check_archive(tmp_path, truth_of(market), every=50)
+    rows = check_trades(tmp_path, market)
+    assert any(row["filled"] for row in rows["BTCUSDT"])
 
 
 async def test_what_is_open_at_the_end_is_declared(tmp_path: Path) -> None:
