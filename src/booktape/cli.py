@@ -17,9 +17,9 @@ from typing import Literal
 from cyclopts import App, CycloptsError
 from cyclopts.config import Env
 
-from booktape import descriptors, terminal
 from booktape.commands import settings_file
 from booktape.errors import BooktapeError, StoreError, TooFewDescriptors, UsageError
+from booktape.process import descriptors, terminal
 from booktape.version import VERSION
 
 _RECORD = "booktape record BTCUSDT ETHUSDT --every 10 --out data"

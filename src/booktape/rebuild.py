@@ -23,6 +23,7 @@ from typing import Final
 from booktape.core.gap_reasons import KILLED
 from booktape.core.tape_records import SegmentStart, TapeRecord
 from booktape.errors import DamagedTape, FolderNotShared, NotRecorded, UsageError
+from booktape.jobs.task_map import WHOLE, Shard, Workers, map_tasks
 from booktape.reader.archive_files import ArchiveFile, ArchiveFiles
 from booktape.reader.removed import report_removed
 from booktape.reader.tape_query import chosen_tapes, read_records
@@ -35,7 +36,6 @@ from booktape.store.patience import retry_while_full
 from booktape.store.recovery import record_again
 from booktape.store.session import RecordingSession
 from booktape.store.tape_reader import errors_as_damage, first_line, read_tape
-from booktape.task_map import WHOLE, Shard, Workers, map_tasks
 
 _ATTEMPT_NAME: Final = "attempt-"
 _ATTEMPT: Final = re.compile(rf"{_ATTEMPT_NAME}[0-9a-f]{{16}}\Z")

@@ -18,9 +18,9 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from booktape import tuning
 from booktape.core.book import OrderBook
 from booktape.core.tape_records import Connected, DepthAnswer, SegmentStart, StreamMessage
+from booktape.process import tuning
 from booktape.reconstruct import Reconstruction
 from booktape.wire.binance import decode_depth, decode_event
 

@@ -12,9 +12,9 @@ import pytest
 from obstore.store import ObjectStore
 
 from booktape.errors import BucketRefused, BucketUnavailable, UsageError, WriteFailed
+from booktape.jobs.task_map import Shard
 from booktape.store.catalog import sealed_tapes
 from booktape.store.layout import Layout
-from booktape.task_map import Shard
 from booktape.verify.kept_results import KeptResults
 from booktape.verify.order import Scope
 from booktape.verify.report import as_json

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from typing import Final
 
 from booktape.errors import BookNotKnown, DamagedArchive, DamagedFile, NotRecorded, TapesRemoved
+from booktape.process.terminal import write_to_stderr
 from booktape.reader import Recording
-from booktape.terminal import write_to_stderr
 
 NAMED_MAX: Final = 20
 """The most files that are named one by one."""

@@ -14,9 +14,9 @@ from urllib.request import (
     OpenerDirector,
 )
 
-from booktape import terminal
 from booktape.commands.options import address
 from booktape.errors import NotHealthy
+from booktape.process import terminal
 
 TIMEOUT_S: Final = 5.0
 _ANSWER_BYTES_MAX: Final = 1 << 20

@@ -7,11 +7,11 @@ from pathlib import Path
 from booktape import reader
 from booktape.commands.damage import naming_damage
 from booktape.commands.options import NamedArchive
+from booktape.process.terminal import console, write_line
 from booktape.reader import summary
 from booktape.reader.archive_files import ArchiveFiles
 from booktape.ship.backlog import describe_shipping
 from booktape.store.layout import Layout
-from booktape.terminal import console, write_line
 
 
 def info(directory: NamedArchive) -> int:

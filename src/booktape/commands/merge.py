@@ -7,11 +7,11 @@ from typing import Annotated
 from cyclopts import Parameter
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from booktape import terminal, tuning
 from booktape.commands.options import NamedArchive, NamedPath, Positive, seconds
 from booktape.errors import UsageError
 from booktape.merge.archive import MergeOutcome, MergeRequest
 from booktape.merge.archive import merge as merge_archives
+from booktape.process import terminal, tuning
 from booktape.reader.archive_files import ArchiveFiles
 from booktape.store.layout import Layout
 from booktape.store.target import check_archive

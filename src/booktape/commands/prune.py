@@ -9,10 +9,10 @@ from typing import Final
 
 from booktape.commands.options import Kept, NamedPath, seconds
 from booktape.errors import UsageError
+from booktape.process.terminal import counted, write_line
 from booktape.retention.limits import Limit
 from booktape.retention.prune import PruneOutcome, Rules
 from booktape.retention.prune import prune as prune_archive
-from booktape.terminal import counted, write_line
 
 _UNITS_BYTES: Final = {
     "MB": 10**6,

@@ -7,7 +7,6 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from booktape import tuning
 from booktape.commands.options import (
     NamedArchive,
     NamedPath,
@@ -18,12 +17,13 @@ from booktape.commands.options import (
 )
 from booktape.commands.workers import chosen_workers
 from booktape.errors import TapesRemoved
+from booktape.process import tuning
+from booktape.process.terminal import counted, write_line
 from booktape.reader.archive_files import ArchiveFiles
 from booktape.reader.progress import progress_bar
 from booktape.rebuild import RebuildOutcome, RebuildRequest, tapes_to_rebuild
 from booktape.rebuild import rebuild as rebuild_archive
 from booktape.store.target import check_archive
-from booktape.terminal import counted, write_line
 
 
 def rebuild(  # noqa: PLR0913 - each is one documented option

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple
 import structlog
 from cyclopts import Parameter
 
-from booktape import terminal, tuning
 from booktape.commands.options import (
     Addresses,
     Depth,
@@ -31,6 +30,8 @@ from booktape.commands.ship import bucket_at, keep_s
 from booktape.errors import BadSettings, UsageError
 from booktape.net.clock import SystemClock
 from booktape.net.session import proxy_for
+from booktape.process import terminal, tuning
+from booktape.process.terminal import log_to_stderr, never_wait_for_stdout
 from booktape.recorder.preflight import try_out
 from booktape.recorder.recorder import Recorder
 from booktape.recorder.run import RecorderLike, run_until_signalled
@@ -45,7 +46,6 @@ from booktape.sim.market.market import Market
 from booktape.sim.server.server import SimServer
 from booktape.store.layout import Layout, can_be_stored
 from booktape.store.target import check_archive
-from booktape.terminal import log_to_stderr, never_wait_for_stdout
 from booktape.web.guard import Address, parse_address
 from booktape.web.live import LiveAnswers
 from booktape.web.operations import operation_routes

@@ -17,8 +17,8 @@ from typing import Any, Final
 from cyclopts import App, ArgumentCollection, Token
 from cyclopts.config import Dict
 
-from booktape import terminal
 from booktape.errors import UsageError
+from booktape.process import terminal
 from booktape.store.toml_file import read_toml
 
 FILE: Final = Path("booktape.toml")

@@ -10,6 +10,7 @@ from cyclopts import Parameter
 
 from booktape.commands.options import NamedPath, Port, Seed, Speed, moment
 from booktape.errors import DamagedFile
+from booktape.process.terminal import never_wait_for_stdout, write_line, write_to_stderr
 from booktape.reader.times import moment_us
 from booktape.recorder.run import on_hangup, on_stop_signals
 from booktape.sim.faults.parse import parse_faults
@@ -18,7 +19,6 @@ from booktape.sim.market.market import Market
 from booktape.sim.replay.source import ReplaySource
 from booktape.sim.server.limits import TARIFFS
 from booktape.sim.server.server import SimServer
-from booktape.terminal import never_wait_for_stdout, write_line, write_to_stderr
 
 
 def simulate(  # noqa: PLR0913 - each is one documented option

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from booktape.commands.options import address
-from booktape.dask_cluster import dask_executor
 from booktape.errors import UsageError
-from booktape.task_map import Workers
+from booktape.jobs.dask_cluster import dask_executor
+from booktape.jobs.task_map import Workers
 
 
 @contextmanager

@@ -16,10 +16,10 @@ from matplotlib.patches import Patch
 
 from booktape.errors import NotRecorded
 from booktape.plot import style
+from booktape.process.terminal import counted
 from booktape.reader import Coverage, Gap, Recording
 from booktape.reader.days import DayCoverage, day_coverage, days_between
 from booktape.reader.raster import Floats
-from booktape.terminal import counted
 
 _NUMBERED_DAYS: Final = 14
 """With more days there is no room for numbers in the cells."""

@@ -11,11 +11,11 @@ from matplotlib.figure import Figure
 
 from booktape.errors import NotRecorded
 from booktape.plot import style
+from booktape.process.terminal import counted
 from booktape.reader import Book, Recording
 from booktape.reader.raster import DRAWN_MAX, Floats, check_can_be_drawn
 from booktape.reader.time_range import coverage_of
 from booktape.reader.times import Moment
-from booktape.terminal import counted
 
 _AUTO_BPS: Final = 25.0
 _AUTO_SPREADS: Final = 10.0

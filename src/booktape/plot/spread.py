@@ -11,11 +11,11 @@ from matplotlib.figure import Figure
 from booktape.errors import UsageError
 from booktape.plot import style
 from booktape.plot.touch import Touch
+from booktape.process.terminal import counted
 from booktape.reader import Recording
 from booktape.reader.raster import Floats
 from booktape.reader.time_range import TimeRange
 from booktape.reader.times import Moment
-from booktape.terminal import counted
 
 COLUMNS: Final = 1_000
 LEVELS: Final = 5

@@ -19,9 +19,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from booktape.errors import UsageError
+from booktape.process.terminal import counted
 from booktape.reader import Gap
 from booktape.reader.time_range import TimeRange
-from booktape.terminal import counted
 
 BID: Final = "#0072B2"
 ASK: Final = "#D55E00"

@@ -21,7 +21,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow.fs import FileSelector, FileSystem, FileType, LocalFileSystem
 
-from booktape.descriptors import refuse_used_up
 from booktape.errors import (
     DamagedFile,
     DamagedTape,
@@ -29,6 +28,7 @@ from booktape.errors import (
     NotRecorded,
     TapesRemoved,
 )
+from booktape.process.descriptors import refuse_used_up
 from booktape.store.bucket_reading import (
     ObjectFile,
     bucket_errors,

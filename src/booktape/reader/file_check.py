@@ -6,6 +6,7 @@ from typing import IO, cast
 
 import pyarrow.parquet as pq
 
+from booktape.process.terminal import counted
 from booktape.reader.archive_files import ArchiveFiles
 from booktape.reader.progress import tracked
 from booktape.reader.tape_query import read_records
@@ -14,7 +15,6 @@ from booktape.store.layout import symbol_folder
 from booktape.store.manifest import read_manifest
 from booktape.store.schema import TABLES
 from booktape.store.tape_reader import first_line
-from booktape.terminal import counted
 
 
 def check_files(archive: ArchiveFiles) -> None:

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from pyarrow.fs import FileSystem
 
 from booktape.errors import UsageError
+from booktape.jobs.task_map import WHOLE, Shard, Workers, cores, map_tasks
 from booktape.reader.archive_files import ArchiveFile, ArchiveFiles
 from booktape.reader.coverage import Coverage, coverage
 from booktape.reader.file_check import check_files
@@ -28,7 +29,6 @@ from booktape.reader.snapshots import Quotes, Snapshots
 from booktape.reader.tape_query import chosen_tapes
 from booktape.reader.times import Moment, moment_us
 from booktape.reader.trades import trade_table
-from booktape.task_map import WHOLE, Shard, Workers, cores, map_tasks
 
 if TYPE_CHECKING:
     from booktape.reader.several import SeveralRecordings

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from booktape.process.terminal import counted
 from booktape.reader.archive_files import ArchiveFiles
 from booktape.reader.times import moment_at
 from booktape.store.layout import Segment
-from booktape.terminal import counted
 
 
 def removed_tapes(archive: ArchiveFiles) -> list[Segment]:

@@ -13,12 +13,12 @@ import pyarrow as pa
 from pyarrow.fs import FileSystem
 
 from booktape.errors import CannotMerge, NotRecorded, UsageError
+from booktape.jobs.task_map import Workers
 from booktape.reader.coverage import Coverage
 from booktape.reader.recording import Recording, open_recording
 from booktape.reader.records import Book, Gap, Step
 from booktape.reader.snapshots import Quotes, Snapshots
 from booktape.reader.times import Moment
-from booktape.task_map import Workers
 
 T = TypeVar("T")
 

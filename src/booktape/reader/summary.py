@@ -17,13 +17,13 @@ from rich.text import Text
 
 from booktape.checks.crossed import BOOK
 from booktape.errors import DamagedTape
+from booktape.process.terminal import counted
 from booktape.reader import Coverage, Recording
 from booktape.reader.archive_files import ArchiveFile, ArchiveFiles
 from booktape.reader.removed import removed_tapes
 from booktape.reader.tape_query import read_records
 from booktape.store.layout import symbol_folder
 from booktape.store.tape_reader import first_line
-from booktape.terminal import counted
 
 
 class TradeCounts(NamedTuple):

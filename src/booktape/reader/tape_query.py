@@ -20,8 +20,8 @@ from booktape.core.tape_records import (
     StreamMessage,
     TapeRecord,
 )
-from booktape.descriptors import refuse_used_up
 from booktape.errors import DamagedTape, LaterFormat, MalformedFrame
+from booktape.process.descriptors import refuse_used_up
 from booktape.reader.archive_files import ArchiveFile, ArchiveFiles
 from booktape.reconstruct import Output, Reconstruction
 from booktape.store.tape_codec import decode_record

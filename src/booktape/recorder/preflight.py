@@ -19,12 +19,12 @@ from booktape.net.clock_offset import OffsetMeter
 from booktape.net.connection_keeper import check_descriptors
 from booktape.net.context import NetContext
 from booktape.net.rest_client import RestClient
+from booktape.process.terminal import counted
 from booktape.recorder.recorder import open_exchange
 from booktape.recorder.settings import Settings
 from booktape.store.durable_files import free_bytes
 from booktape.store.layout import Layout
 from booktape.store.lock import lock_directory
-from booktape.terminal import counted
 
 ANSWER_S: Final = 20.0
 """How long the exchange may take. A recorder itself would go on trying for ever."""

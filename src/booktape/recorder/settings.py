@@ -14,7 +14,7 @@ import structlog
 
 from booktape.core.tape_records import FORMAT, SegmentStart
 from booktape.errors import UsageError
-from booktape.terminal import counted
+from booktape.process.terminal import counted
 from booktape.version import VERSION
 from booktape.wire.endpoints import DEPTH, Venue
 from booktape.wire.exchange_info import ExchangeInfo, SymbolInfo

@@ -16,8 +16,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from booktape.process.terminal import counted
 from booktape.recorder.status import SHOWN, BookStatus, RecorderStatus, Trouble
-from booktape.terminal import counted
 
 REFRESH_S: Final = 1.0
 RATE_S: Final = 5.0

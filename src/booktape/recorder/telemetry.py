@@ -24,9 +24,9 @@ from booktape.core.events import (
 from booktape.core.sync import SymbolSync
 from booktape.core.tape_records import DELISTED, NO_MARKET_DATA
 from booktape.core.trades import FetchTrades, TradeGap, TradeRow
+from booktape.process.terminal import lost_lines
 from booktape.reconstruct import Output, Reconstruction
 from booktape.recorder.status import SHOWN, BookStatus, BookTop, RecorderStatus, by_trouble
-from booktape.terminal import lost_lines
 
 KINDS_MAX: Final = 100
 NAME_MAX: Final = 200

@@ -23,17 +23,17 @@ from typing import Final, NamedTuple
 
 import structlog
 
-from booktape import descriptors, tuning
 from booktape.errors import BooktapeError, NothingRecorded, WorkerFailed
+from booktape.jobs.process_pool import SPAWN
 from booktape.net.request_pause import NO_PAUSE
-from booktape.process_pool import SPAWN
+from booktape.process import descriptors, tuning
+from booktape.process.terminal import connected, log_to_stderr, lost_lines
 from booktape.reader.book_view import BookView
 from booktape.recorder.recorder import Recorder
 from booktape.recorder.run import RecorderLike, run_until_signalled
 from booktape.recorder.settings import Partition, Settings
 from booktape.recorder.status import SHOWN, RecorderStatus, by_trouble
 from booktape.store.archive import own_archive
-from booktape.terminal import connected, log_to_stderr, lost_lines
 
 STATUS_EVERY_S: Final = 0.5
 """How often a worker reports its status."""

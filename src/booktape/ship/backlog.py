@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import NamedTuple
 
+from booktape.process.terminal import counted
 from booktape.ship.receipts import buckets, read_receipts
 from booktape.store.catalog import sealed_tapes
 from booktape.store.layout import Layout, Segment
 from booktape.store.manifest import read_manifest
 from booktape.store.opening import open_file
-from booktape.terminal import counted
 
 
 class Waiting(NamedTuple):

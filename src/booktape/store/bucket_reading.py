@@ -23,8 +23,8 @@ from typing import Any, Final, TypeVar
 import pyarrow as pa
 from pyarrow.fs import FileSelector, FileSystem, FileType, SubTreeFileSystem
 
-from booktape.descriptors import refuse_used_up
 from booktape.errors import BucketError, BucketRefused, BucketUnavailable, UsageError
+from booktape.process.descriptors import refuse_used_up
 from booktape.store.durable_files import disk_errors_named
 
 T = TypeVar("T")

@@ -14,8 +14,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from booktape.descriptors import are_used_up, used_up
 from booktape.errors import WriteFailed
+from booktape.process.descriptors import are_used_up, used_up
 from booktape.store.clearing import remove_empty_folder, remove_unsealed
 
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from booktape.descriptors import refuse_used_up
+from booktape.process.descriptors import refuse_used_up
 from booktape.store.extents import open_parquet, snapshots_schema
 from booktape.store.opening import open_file
 from booktape.verify.findings import Findings

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
+from booktape.process.terminal import counted
 from booktape.store.layout import Segment
 from booktape.store.lineage import Lineage
-from booktape.terminal import counted
 from booktape.verify.edges import begins_as_ended
 from booktape.verify.findings import Finding, Findings, Kind
 from booktape.verify.removed import Removed

@@ -15,7 +15,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
-from booktape.descriptors import refuse_used_up
+from booktape.process.descriptors import refuse_used_up
 from booktape.store.durable_files import disk_errors_named
 from booktape.store.layout import Layout
 from booktape.store.opening import open_file

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from booktape.descriptors import refuse_used_up
 from booktape.errors import DamagedTape
+from booktape.jobs.task_map import WHOLE, Shard
+from booktape.process.descriptors import refuse_used_up
 from booktape.store.layout import Segment
 from booktape.store.lineage import Beginning, Lineage
-from booktape.task_map import WHOLE, Shard
 from booktape.verify.files import SegmentFiles, find_segments
 from booktape.verify.findings import Findings
 from booktape.verify.model.tape import Line, lines

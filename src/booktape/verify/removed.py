@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, Final
 
-from booktape.descriptors import refuse_used_up
+from booktape.process.descriptors import refuse_used_up
 from booktape.store.layout import Segment
 from booktape.verify.findings import Findings
 from booktape.verify.stored_files import EntryType, StoredFiles, readable_entries

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Final
 
 from booktape.errors import DamagedTape
+from booktape.process.terminal import counted
 from booktape.store.extents import open_parquet
 from booktape.store.layout import Segment
 from booktape.store.schema import CHECKS, GAPS, NOTES, TRADE_GAPS
-from booktape.terminal import counted
 from booktape.verify.compare_rows import DAMAGED, RowComparison, damage
 from booktape.verify.compare_tables import (
     TableComparison,

@@ -29,7 +29,6 @@ from booktape.core.tape_records import (
     StreamMessage,
     TapeRecord,
 )
-from booktape.descriptors import refuse_used_up
 from booktape.errors import (
     DamagedArchive,
     DamagedFile,
@@ -37,6 +36,7 @@ from booktape.errors import (
     MalformedFrame,
     UsageError,
 )
+from booktape.process.descriptors import refuse_used_up
 from booktape.store.catalog import lineage_of
 from booktape.store.layout import LINE_BYTES_MAX, TAPE, Layout
 from booktape.store.opening import open_file

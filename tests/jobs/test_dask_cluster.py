@@ -10,9 +10,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from booktape import dask_cluster
-from booktape.dask_cluster import dask_executor
 from booktape.errors import SchedulerUnreachable, UsageError
+from booktape.jobs import dask_cluster
+from booktape.jobs.dask_cluster import dask_executor
 
 pytest.importorskip("distributed")
 

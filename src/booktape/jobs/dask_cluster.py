@@ -13,8 +13,8 @@ from importlib import import_module
 from importlib.metadata import version
 from typing import Any, Final
 
-from booktape import terminal
 from booktape.errors import SchedulerUnreachable, UsageError
+from booktape.process import terminal
 
 ANSWER_WITHIN_S: Final = 10
 """How long the scheduler may take to answer."""

@@ -13,12 +13,12 @@ from textwrap import dedent
 
 import pytest
 
-from booktape import tuning
-from booktape.process_pool import process_pool
+from booktape.jobs.process_pool import process_pool
+from booktape.process import tuning
 
 FOREVER = """
     import os, threading
-    from booktape.process_pool import process_pool
+    from booktape.jobs.process_pool import process_pool
 
     def work():
         os.write(1, b"begun\\n")

@@ -16,10 +16,9 @@ import structlog
 from rich.table import Table
 from rich.text import Text
 
-from booktape import terminal
 from booktape.core.events import UnknownEvent
-from booktape.recorder.telemetry import KINDS_MAX, NAME_MAX, Telemetry
-from booktape.terminal import (
+from booktape.process import terminal
+from booktape.process.terminal import (
     BURST_LINES,
     TEXT_MAX,
     QueuedOutput,
@@ -28,6 +27,7 @@ from booktape.terminal import (
     fit,
     log_to_stderr,
 )
+from booktape.recorder.telemetry import KINDS_MAX, NAME_MAX, Telemetry
 from support.full_streams import fill
 
 PATIENCE_S: Final = 20.0
@@ -175,7 +175,7 @@ def run(script: str, redirections: str = "") -> subprocess.CompletedProcess[str]
     """A process that is connected as ours are, its streams redirected as a shell does."""
     lines = (
         "import os, sys",
-        "from booktape import terminal",
+        "from booktape.process import terminal",
         "with terminal.connected():",
         script,
     )

@@ -1,0 +1,1 @@
+"""One function over many segments, by processes of this machine, a Dask cluster, or any executor."""
