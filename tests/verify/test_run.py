@@ -118,6 +118,18 @@ def test_the_report_shows_both_sides(archive: Path, tmp_path: Path) -> None:
     assert verdict(report).startswith("Not verified: ")
 
 
+def test_on_80_columns_nothing_is_cut(archive: Path) -> None:
+    """Of a year with trades too: what does not fit goes on in the next line."""
+    report = verified(archive)
+    assert "…" not in shown(render(report))
+    counts = report.found.symbols[BTC]
+    counts.segments = 8_760
+    counts.equal |= {"rows": 31_536_000, "trades": 1_577_000_000, "gaps": 1_000, "checks": 525_600}
+    text = shown(render(report))
+    assert "…" not in text
+    assert "31,536,000" in text
+
+
 def test_a_bucket_is_listed_with_all_folders_of_an_archive() -> None:
     """What is in none of them would be missing there."""
     assert set(FOLDERS) <= set(LISTED)

@@ -75,7 +75,7 @@ def describe(outcome: PruneOutcome) -> str:
     """What was removed, in a sentence."""
     if not outcome.tapes and not outcome.segments:
         return "Nothing was removed."
-    tapes = counted(len(outcome.tapes), "tape")
-    segments = counted(len(outcome.segments), "segment")
-    size = f"{outcome.freed_bytes / 1e6:,.1f} MB"
-    return f"Removed: {tapes}, verified before; all else of {segments}; {size}."
+    removed = [counted(len(outcome.tapes), "tape") + ", verified before"] if outcome.tapes else []
+    if outcome.segments:
+        removed.append(f"all else of {counted(len(outcome.segments), 'segment')}")
+    return f"Removed: {'; '.join(removed)}; {outcome.freed_bytes / 1e6:,.1f} MB."

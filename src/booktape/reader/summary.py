@@ -121,7 +121,7 @@ def render(found: ArchiveSummary) -> Group:
     table = Table(box=SIMPLE, pad_edge=False)
     table.add_column("symbol", no_wrap=True)
     for name in ("rows", "bytes/row", "epochs", "time", "coverage"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", overflow="fold")
     table.add_column("gaps", overflow="fold")
     for symbol in found.symbols:
         table.add_row(
@@ -178,8 +178,10 @@ def _footer(found: ArchiveSummary) -> str:
         segments = counted(found.on_the_way, "segment")
         text += f" On the way, without a manifest yet: {segments}."
     if found.removed_until:
-        whole, tapes = counted(found.removed, "segment"), counted(found.removed_tapes, "tape")
-        text += f" Removed on purpose, up to {found.removed_until}: {whole}, and {tapes} of others."
+        removed = [f"all of {counted(found.removed, 'segment')}"] if found.removed else []
+        if found.removed_tapes:
+            removed.append(counted(found.removed_tapes, "tape"))
+        text += f" Removed on purpose, up to {found.removed_until}: {', and '.join(removed)}."
     if found.shards:
         text += f" Of the symbols: shard {', '.join(found.shards)}."
     return text

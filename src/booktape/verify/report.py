@@ -50,12 +50,13 @@ def render_shard(report: Report, shard: str) -> Group:
 
 
 def _symbols(report: Report) -> Table:
-    table = Table(box=SIMPLE, pad_edge=False)
+    # One blank between two columns: with trades there are nine, and all of them have to fit.
+    table = Table(box=SIMPLE, pad_edge=False, padding=(0, 0, 0, 1))
     table.add_column("symbol", no_wrap=True)
     has_trades = any(counts.equal["trades"] for counts in report.found.symbols.values())
     equal = ("rows", *(["trades"] if has_trades else []), "gaps", "checks")
     for name in ("segments", *equal, "different", "unproven", "no proof"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", overflow="fold")
     for symbol, counts in sorted(report.found.symbols.items(), key=lambda item: item[0] or ""):
         if symbol is not None:
             table.add_row(symbol, *(f"{number:,}" for number in _numbers(counts, equal)))
