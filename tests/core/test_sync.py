@@ -73,6 +73,7 @@ def listed(status: str) -> SymbolListing:
 
 
 def full() -> SymbolSync:
+    assert sync.HELD_MAX == 3_000  # five minutes of the busiest symbol
     return syncing(*[event(n, n) for n in range(1, sync.HELD_MAX + 1)])
 
 
@@ -437,7 +438,18 @@ def test_a_clock_that_is_set_back_makes_no_evidence() -> None:
     """Of a book that was never known no moment moves."""
     machine = SymbolSync(B)
     machine.step_clock(-2 * SECOND)
-    assert (machine.known_ns, machine.rests_on_event) == (0, False)
+    assert (machine.stamp_ns, machine.synced_ns, machine.proved_ns) == (0, 0, 0)
+    assert not machine.rests_on_event
+
+
+def test_stale_answers_are_counted_anew_in_each_segment() -> None:
+    """No checkpoint has their number, and a segment that is read alone must come to the same books."""
+    machine = live()
+    machine.handle(StreamSilent(), 4 * SECOND)
+    machine.handle(snapshot(5), 5 * SECOND)
+    machine.handle(snapshot(5), 6 * SECOND)
+    machine.begin_segment()
+    assert machine.handle(snapshot(5), 7 * SECOND) == (FetchSnapshot(B, 4),)
 
 
 def test_lower_ids_are_believed_when_they_come_again_and_again() -> None:

@@ -51,6 +51,8 @@ def test_what_older_tapes_do_not_say() -> None:
     assert (start.witness, start.audit_s) == ("none", 0)
     gap = GapInterval("A", 1, 0, 9, "stopped")
     saved = Checkpoint(1, "A", "cold", 1, 9, 0, None, 0, 0, gap, None, None, [], [], [])
+    # What tapes of format 1 lack.
+    assert (saved.synced_ns, saved.stamp_ns, saved.evidence_age_ns) == (0, 0, 0)
     assert (saved.passed, saved.reached, saved.ahead) == (None, {}, [])
     assert (saved.status, saved.audit_due_ns, saved.asked_ns) == ("TRADING", 0, 0)
 

@@ -78,6 +78,13 @@ CASES: Final[dict[str, Case]] = {
 }
 
 
+def test_the_figures_that_documents_promise() -> None:
+    """docs/format.md speaks of an hour, a million trades and a thousand holes."""
+    assert (ASK_AFTER_NS, ASK_AGAIN_NS) == (3_000_000_000, 30_000_000_000)
+    assert OPEN_MAX_NS == 3_600_000_000_000
+    assert (trades_module.HOLE_IDS_MAX, trades_module.HOLES_MAX) == (1_000_000, 1_000)
+
+
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 def test_what_is_stored_and_what_is_missing(case: Case) -> None:
     """After trade 10."""

@@ -61,7 +61,7 @@ def test_no_feature_and_no_label_spans_a_gap(run: Any, workplace: Path) -> None:
         before = item
     np.testing.assert_allclose(frame["ofi"], flows)
     assert np.isnan(flows).sum() == 2
-    (gap,) = names["rows"].gaps()
+    (gap,) = names["quotes"].gaps()
     ends = samples.index + timedelta(seconds=1)
     assert not ((ends > gap.start_time + timedelta(seconds=1)) & (ends <= gap.end_time)).any()
     assert np.isfinite(names["x"]).all()

@@ -178,7 +178,7 @@ def test_the_table_of_kinds_is_complete() -> None:
         ("[[fault]]\nkind = 'outage'\nstart_s = 2\nend_s = 2", "not after its start"),
         ("[[fault]]\nkind = 'huge'\nsymbol = 'A'\nat_s = 0", "'at_s': Expected"),
         ("[[fault]]\nkind = 'rest-error'\noutcomes = []", "no 'outcomes'"),
-        ("[[fault]]\nkind = 'drop'\nstream = 'trade'", "'stream': Invalid enum value"),
+        ("[[fault]]\nkind = 'drop'\nstream = 'candle'", "'stream': Invalid enum value"),
         ("[[fault]]\nkind = 'hide'\nconnection = 1", "strikes all connections alike"),
         ("[[fault]]\nkind = 'wrong-event'\nwrong = 'price'", "'wrong': Invalid enum value"),
         (
