@@ -12,7 +12,7 @@ import pytest
 import booktape
 from booktape.cli import app
 from booktape.commands.prune import kept
-from booktape.errors import BookNotKnown, TapesRemoved, UsageError
+from booktape.errors import BookNotKnown, DamagedArchive, TapesRemoved, UsageError
 from booktape.retention.limits import Limit
 from booktape.retention.prune import Rules, prune
 from verify.small import BTC, build, rows_of, verified
@@ -94,6 +94,16 @@ def test_what_is_not_verified_is_named(archive: Path, capsys: pytest.CaptureFixt
     assert call("prune", archive, "--keep", "0") == 1
     assert "it is not verified: snapshots/symbol=BTCUSDT" in capsys.readouterr().out
     assert verified(archive).exit_code == 1
+
+
+def test_a_receipt_that_cannot_be_read_ends_the_pass(archive: Path) -> None:
+    """By its name, with exit code 1: what was removed, and why, is not guessed."""
+    assert call("prune", archive, "--keep-tape", "0") == 0
+    receipt = min(archive.glob("removed/*/*.json"))
+    receipt.write_bytes(b"\0")
+    with pytest.raises(DamagedArchive, match=receipt.name):
+        call("prune", archive, "--keep-tape", "0")
+    assert DamagedArchive.exit_code == 1
 
 
 def test_a_book_whose_tape_is_gone_is_not_known(archive: Path) -> None:

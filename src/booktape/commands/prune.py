@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Final
 
 from booktape.commands.options import Kept, NamedPath, seconds
-from booktape.errors import UsageError
+from booktape.errors import DamagedArchive, UsageError
 from booktape.process.terminal import counted, write_line
 from booktape.retention.limits import Limit
 from booktape.retention.prune import PruneOutcome, Rules
@@ -50,7 +50,7 @@ def prune(directory: NamedPath, *, keep: Kept = (), keep_tape: Kept = ()) -> int
     """Remove old tapes, or all of old segments, once they are verified. May run beside a recorder.
 
     What is not verified, not in its bucket yet, or needed by the next start stays. Exit code 1 when something is not
-    verified. See docs/operations.md.
+    verified, or cannot be read. See docs/operations.md.
 
     Parameters
     ----------
@@ -64,7 +64,10 @@ def prune(directory: NamedPath, *, keep: Kept = (), keep_tape: Kept = ()) -> int
     rules = Rules(kept("--keep", keep), kept("--keep-tape", keep_tape))
     if rules.everything.is_none and rules.tapes.is_none:
         raise UsageError("Say what to keep, such as: booktape prune data --keep-tape 30d")
-    outcome = prune_archive(directory, rules)
+    try:
+        outcome = prune_archive(directory, rules)
+    except ValueError as error:
+        raise DamagedArchive(f"Nothing more is removed: {error}.") from error
     for name, why in outcome.stays.items():
         write_line(f"{name} stays: {why}.")
     write_line(describe(outcome))

@@ -66,12 +66,15 @@ def decode_removal(content: bytes) -> Removal:
 
 
 def read_removal(layout: Layout, segment: Segment) -> Removal | None:
-    """The receipt of a segment. None without one. Raises OSError, ValueError."""
+    """The receipt of a segment. None without one. Raises OSError, ValueError with the file's name."""
+    path = layout.removal(segment)
     try:
-        with open_file(layout.removal(segment)) as file:
+        with open_file(path) as file:
             return decode_removal(file.read(RECEIPT_BYTES_MAX))
     except FileNotFoundError:
         return None
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
 
 
 def removed_segments(layout: Layout) -> list[Segment]:

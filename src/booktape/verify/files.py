@@ -250,7 +250,8 @@ def _read_manifest(
         found.different(where, "is not this segment's", expected=files.segment.name, stored=segment)
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         refuse_used_up(error)
-        found.different(where, f"cannot be read: {error!r}")
+        why = f"it has no {error}" if isinstance(error, KeyError) else error
+        found.different(where, f"cannot be read: {why}")
     return None
 
 

@@ -57,7 +57,8 @@ def read_removed(stored: StoredFiles, found: Findings) -> dict[Segment, Removed]
                 removed[segment] = _read(json.loads(file.read(_BYTES_MAX)), segment)
         except _UNREADABLE as error:
             refuse_used_up(error)
-            found.different(receipt, f"cannot be read: {error!r}")
+            why = f"it has no {error}" if isinstance(error, KeyError) else error
+            found.different(receipt, f"cannot be read: {why}")
     return removed
 
 
