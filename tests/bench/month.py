@@ -10,6 +10,7 @@ BTCUSDT has a row after every event, ETHUSDT and SOLUSDT after every tenth. The 
 from __future__ import annotations
 
 import gzip
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -40,7 +41,7 @@ SYMBOLS: Final = {"BTCUSDT": 1, "ETHUSDT": 10, "SOLUSDT": 10}
 """And after how many events each has a row."""
 
 MOST_DETAILED: Final = "BTCUSDT"
-DAYS: Final = 30
+DAYS: Final = int(os.environ.get("BOOKTAPE_MONTH_DAYS", "30"))
 MOMENTS: Final = 1_000
 _FIRST_DAY: Final = datetime(2026, 6, 1, 10, tzinfo=UTC)
 _IDS_MISSED: Final = 1_000_000
