@@ -27,7 +27,7 @@ SEGMENTS = 24
 
 
 def record(root: Path, every: int) -> None:
-    """The market, in so many segments."""
+    """A recording of the market, in this number of segments."""
     start = SegmentStart(START_NS, "test", "sim", every, LIMIT, (SYMBOL,))
     length_ns = SECONDS * 10**9 // SEGMENTS
     with open_archive(root) as archive:

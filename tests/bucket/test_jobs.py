@@ -1,4 +1,4 @@
-"""Jobs over the segments of a bucket: the same bytes and the same report as from a folder, whoever works.
+"""Jobs over the segments of a bucket: the same bytes and the same report as from a folder, in one process or on a cluster.
 
 The cluster that loses a worker has 12 segments to do; BOOKTAPE_BUCKET_JOBS=200 says another number.
 """
@@ -21,9 +21,7 @@ from bucket.conftest import lead_to, new_address
 from bucket.copies import store_at, upload
 from bucket.faulty_proxy import Fault, FaultyProxy
 from bucket.s3_server import KEYS
-from e2e.test_jobs import begin, files, recorded, report, run, tapes, until
-
-distributed = pytest.importorskip("distributed")
+from e2e.test_jobs import begin, files, recorded, report, run, tapes, two_workers, until
 
 pytestmark = pytest.mark.long
 
@@ -76,9 +74,7 @@ def buckets(s3_port: int, archive: Path, alone: Path) -> Buckets:
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
     """A scheduler, and two workers that are processes of their own, with the credentials in their environment."""
-    with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0", silence_logs=50
-    ) as running:
+    with two_workers() as running:
         yield running
 
 

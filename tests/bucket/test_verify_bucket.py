@@ -81,7 +81,7 @@ def changed(room: str, number: int, change: Callable[[bytes], bytes]) -> Change:
 
 
 def added(name: str) -> Change:
-    """Rows of another segment, under a name of somebody's choice."""
+    """Rows of another segment, under another name."""
 
     def put(store: ObjectStore, root: Path) -> None:
         first, second = sealed(root, "snapshots")[:2]

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -55,12 +56,19 @@ def alone(archive: Path) -> Path:
     return out
 
 
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Any]:
-    """Dask on this machine: a scheduler, and two workers that are processes of their own."""
+@contextmanager
+def two_workers() -> Iterator[Any]:
+    """A scheduler, and two workers that are processes of their own, with the environment of now."""
     with distributed.LocalCluster(
         n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0", silence_logs=50
     ) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """Dask on this machine: a scheduler, and two workers that are processes of their own."""
+    with two_workers() as running:
         yield running
 
 

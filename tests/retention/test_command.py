@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import warnings
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,19 +14,7 @@ from booktape.commands.prune import kept
 from booktape.errors import BookNotKnown, DamagedArchive, TapesRemoved, UsageError
 from booktape.retention.limits import Limit
 from booktape.retention.prune import Rules, prune
-from verify.small import BTC, build, rows_of, verified
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("prune") / "archive"
-    build(root)
-    return root
-
-
-@pytest.fixture
-def archive(built: Path, tmp_path: Path) -> Path:
-    return shutil.copytree(built, tmp_path / "archive")
+from verify.small import BTC, rows_of, verified
 
 
 def call(*line: str | Path) -> int:

@@ -30,7 +30,7 @@ from store.small_recording import record
 from support.archives import open_archive
 from support.oracle import SECOND, start
 from support.rotation import follow, rotate
-from verify.small import BTC, build, remove_segment, rows_of, verified
+from verify.small import BTC, remove_segment, rows_of, verified
 
 DAY_S: Final = 86_400
 READERS: Final[dict[str, Callable[[Path], list[Any]]]] = {
@@ -48,14 +48,6 @@ READERS: Final[dict[str, Callable[[Path], list[Any]]]] = {
         for one in booktape.open(root).snapshots(symbol).to_arrow().column("update_id").to_pylist()
     ),
 }
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Five segments of three recordings, all on one day."""
-    root = tmp_path_factory.mktemp("compact") / "archive"
-    build(root)
-    return root
 
 
 @pytest.fixture(scope="module")

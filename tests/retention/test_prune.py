@@ -30,7 +30,6 @@ from support.oracle import SECOND, connected, rest, snapshot
 from verify.small import (
     BTC,
     ETH,
-    build,
     edit_tape,
     opening,
     remove_segment,
@@ -42,19 +41,6 @@ from verify.small import (
 LATER_US = 10**15
 NOTHING = Limit(age_s=0)
 ALL_TAPES, ALL = Rules(tapes=NOTHING), Rules(everything=NOTHING)
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Five segments of three recordings."""
-    root = tmp_path_factory.mktemp("retention") / "archive"
-    build(root)
-    return root
-
-
-@pytest.fixture
-def archive(built: Path, tmp_path: Path) -> Path:
-    return shutil.copytree(built, tmp_path / "archive")
 
 
 def names(root: Path) -> list[str]:

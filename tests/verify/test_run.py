@@ -11,12 +11,11 @@ import pytest
 from rich.console import Console
 
 from booktape.errors import UsageError
-from booktape.verify.files import FOLDERS
 from booktape.verify.findings import Kind
 from booktape.verify.order import Scope
 from booktape.verify.report import SHOWN_MAX, as_json, render
 from booktape.verify.run import verdict, verify
-from booktape.verify.stored_files import LISTED, FolderFiles
+from booktape.verify.stored_files import FOLDERS, LISTED, FolderFiles
 from reader.day import BEGIN_S, SYMBOLS, write_by_workers
 from verify.small import BTC, ETH, copy, remove_segment, rows_of, sealed, verified
 

@@ -35,7 +35,7 @@ Format: TypeAlias = Literal[
 ]
 
 _AROUND: Final = timedelta(minutes=1)
-"""So much more of the trades is read: their times are the exchange's, and --from and --to are ours."""
+"""Trades are read this much beyond --from and --to: their times are the exchange's, and those two are ours."""
 
 
 @dataclass(frozen=True, slots=True)

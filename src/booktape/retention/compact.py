@@ -28,7 +28,7 @@ from pyarrow.fs import LocalFileSystem
 from booktape.errors import UsageError, WriteFailed
 from booktape.reader.archive_files import ArchiveFiles
 from booktape.reader.rows import RowQuery, batches
-from booktape.retention.proof import Proof, Proved, verify_stored
+from booktape.retention.proof import Proof, Proved, verified_receipt, verify_stored
 from booktape.retention.stored import StoredSegment, files_of, stored_segments
 from booktape.store.catalog import sealed_tapes, unsealed_segments
 from booktape.store.clearing import clear_segment, remove_empty_folder, remove_sealed
@@ -47,11 +47,10 @@ from booktape.store.parquet_file import (
     table_file,
     trades_file,
 )
-from booktape.store.removals import Removal, now_text, read_removal, removed_segments, write_removal
+from booktape.store.removals import read_removal, removed_segments, write_removal
 from booktape.store.schema import SNAPSHOTS, TABLES, TRADES
 from booktape.store.unsealed_file import FileSeal
 from booktape.verify.files import SegmentFiles
-from booktape.version import VERSION
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,17 +198,8 @@ class _Compaction:
         for each in proved:
             for symbol, count in each.unproven_rows.items():
                 rows[symbol] = rows.get(symbol, 0) + count
-        receipt = Removal(
-            head.name,
-            "tape",
-            now_text(),
-            verified_by=VERSION,
-            manifest_sha256=FileSeal.of_file(out.manifest(head)).sha256,
-            continued_by=tuple(after.name for after in day.segments[-1].after),
-            unproven=tuple(sorted(proved[-1].unproven)),
-            unproven_rows=rows,
-        )
-        write_removal(out, head, receipt)
+        whole = Proved(proved[-1].unproven, rows)
+        write_removal(out, head, verified_receipt(out, head, day.segments[-1].after, whole))
         with disk_errors_named(out.unsealed_of(head)):
             clear_segment(out, head)
 
@@ -283,7 +273,7 @@ def _stored_trades(paths: Sequence[Path]) -> Iterator[pa.RecordBatch]:
 
 
 def _regrouped(found: Iterable[pa.RecordBatch], most: int) -> Iterator[list[pa.RecordBatch]]:
-    """The same rows, in groups of at most so many rows, and about GROUP_BYTES."""
+    """The same rows, in groups of at most `most` rows, and of about GROUP_BYTES."""
     group: list[pa.RecordBatch] = []
     for batch in found:
         size = max(1, batch.nbytes // max(1, batch.num_rows))

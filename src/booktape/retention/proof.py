@@ -11,16 +11,19 @@ end; so `verify` goes on to say what it would have said.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from booktape.errors import DamagedTape
 from booktape.retention.stored import StoredSegment, files_of
 from booktape.store.layout import Layout, Segment
+from booktape.store.removals import Removal, now_text
+from booktape.store.unsealed_file import FileSeal
 from booktape.verify.edges import begins_as_ended
 from booktape.verify.files import SegmentFiles
 from booktape.verify.findings import Finding, Findings
 from booktape.verify.segment import SegmentResult, read_beginning, verify_segment
+from booktape.version import VERSION
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,22 @@ class Proof:
 
     def _at_end(self, result: SegmentResult) -> frozenset[str]:
         return self._at_beginning(result) & result.rests
+
+
+def verified_receipt(
+    layout: Layout, segment: Segment, after: Iterable[Segment], proved: Proved
+) -> Removal:
+    """The receipt of a tape that goes, or is not copied: what it proved, of what its manifest names now."""
+    return Removal(
+        segment.name,
+        "tape",
+        now_text(),
+        verified_by=VERSION,
+        manifest_sha256=FileSeal.of_file(layout.manifest(segment)).sha256,
+        continued_by=tuple(one.name for one in after),
+        unproven=tuple(sorted(proved.unproven)),
+        unproven_rows=proved.unproven_rows,
+    )
 
 
 def verify_stored(layout: Layout, files: SegmentFiles) -> SegmentResult:

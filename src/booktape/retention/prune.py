@@ -27,7 +27,7 @@ from msgspec.structs import replace
 
 from booktape.errors import DirectoryInUse, NotRecorded, UsageError
 from booktape.retention.limits import KEEP_ALL, Limit
-from booktape.retention.proof import Proof, Proved, verify_stored
+from booktape.retention.proof import Proof, Proved, verified_receipt, verify_stored
 from booktape.retention.stored import (
     StoredSegment,
     files_of,
@@ -37,9 +37,7 @@ from booktape.retention.stored import (
 from booktape.ship.receipts import buckets
 from booktape.store.layout import Layout, Segment
 from booktape.store.lock import lock_directory
-from booktape.store.removals import Removal, now_text, remove_segment, remove_tape
-from booktape.store.unsealed_file import FileSeal
-from booktape.version import VERSION
+from booktape.store.removals import Removal, remove_segment, remove_tape
 
 LAST: Final = "the next start continues from it"
 AFTER_ONE_THAT_STAYS: Final = "a segment before it stays"
@@ -99,12 +97,17 @@ class _Pass:
         self._done = PruneOutcome()
 
     def run(self) -> PruneOutcome:
-        for one in stored_segments(self._layout):
-            self._complete(one)
         stored = stored_segments(self._layout)
+        for one in stored:
+            self._complete(one)
+        # A listing reads the first line of each tape, and most passes change nothing.
+        if self._done.tapes or self._done.segments:
+            stored = stored_segments(self._layout)
         tapes_due, all_due = self._due(stored)
         self._remove_tapes(stored, tapes_due | all_due)
-        self._remove_segments(stored_segments(self._layout), all_due)
+        if self._done.tapes:
+            stored = stored_segments(self._layout)
+        self._remove_segments(stored, all_due)
         return self._done
 
     def _complete(self, one: StoredSegment) -> None:
@@ -179,16 +182,7 @@ class _Pass:
 
     def _receipt_and_remove_tape(self, one: StoredSegment, proved: Proved) -> None:
         """Write the receipt of a tape, then remove it."""
-        receipt = Removal(
-            one.segment.name,
-            "tape",
-            now_text(),
-            verified_by=VERSION,
-            manifest_sha256=FileSeal.of_file(self._layout.manifest(one.segment)).sha256,
-            continued_by=tuple(after.name for after in one.after),
-            unproven=tuple(sorted(proved.unproven)),
-            unproven_rows=proved.unproven_rows,
-        )
+        receipt = verified_receipt(self._layout, one.segment, one.after, proved)
         self._remove_tape(one.segment, receipt)
 
     def _remove_tape(self, segment: Segment, receipt: Removal) -> None:

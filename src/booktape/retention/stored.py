@@ -7,10 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from booktape.store.catalog import lineage_of
-from booktape.store.layout import Layout, Segment, is_symbol_folder, symbol_of
+from booktape.store.layout import (
+    SMALL_TABLES,
+    Layout,
+    Segment,
+    is_symbol_folder,
+    symbol_of,
+)
 from booktape.store.lineage import Lineage
 from booktape.store.removals import Removal, read_removal, removed_segments
-from booktape.verify.files import TABLES, SegmentFiles
+from booktape.verify.files import SegmentFiles
 
 
 @dataclass(frozen=True)
@@ -98,7 +104,7 @@ def files_of(layout: Layout, segment: Segment) -> SegmentFiles:
 
     rows = {one: name(layout.rows(segment, one)) for one in _symbols_in(layout.snapshots)}
     trades = {one: name(layout.trades(segment, one)) for one in _symbols_in(layout.root / "trades")}
-    tables = {table: name(layout.table(segment, table)) for table in TABLES}
+    tables = {table: name(layout.table(segment, table)) for table in SMALL_TABLES}
     return SegmentFiles(
         segment,
         name(layout.tape(segment)),

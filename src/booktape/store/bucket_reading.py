@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from io import SEEK_CUR, SEEK_END, SEEK_SET, RawIOBase
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -26,6 +25,7 @@ from pyarrow.fs import FileSelector, FileSystem, FileType, SubTreeFileSystem
 from booktape.errors import BucketError, BucketRefused, BucketUnavailable, UsageError
 from booktape.process.descriptors import refuse_used_up
 from booktape.store.durable_files import disk_errors_named
+from booktape.store.positioned import PositionedReader
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -144,7 +144,7 @@ def list_objects(
         yield name, None if is_folder else ListedObject(info.size, info.mtime_ns)
 
 
-class ObjectFile(RawIOBase):
+class ObjectFile(PositionedReader):
     """One object, as large as it was listed, for reading at any place. Raises BucketError.
 
     Each read is one request, unless it is read `in_order`: then the pieces that are asked for grow, up to CHUNK_BYTES.
@@ -153,7 +153,8 @@ class ObjectFile(RawIOBase):
     def __init__(
         self, filesystem: FileSystem, path: str, size_bytes: int, *, in_order: bool = False
     ) -> None:
-        self._filesystem, self._path, self._bytes = filesystem, path, size_bytes
+        super().__init__(size_bytes)
+        self._filesystem, self._path = filesystem, path
         # Any: the stubs do not know the arguments of `read_at`.
         self._file: Any
         with self._errors():
@@ -161,7 +162,6 @@ class ObjectFile(RawIOBase):
             found = self._file.size()
         # Without TLS, pyarrow takes an answer that was cut in its head for an object of no bytes.
         self._check_whole(found, size_bytes)
-        self._at = 0
         self._step = _FIRST_BYTES if in_order else 0
         self._kept, self._kept_at = b"", 0
 
@@ -169,23 +169,6 @@ class ObjectFile(RawIOBase):
         """Ends no request: each read waits for its own."""
         self._file.close()
         super().close()
-
-    def seekable(self) -> bool:
-        """It is."""
-        return True
-
-    def readable(self) -> bool:
-        """It is."""
-        return True
-
-    def seek(self, offset: int, whence: int = SEEK_SET) -> int:
-        """Move to a position and return it."""
-        self._at = offset + {SEEK_SET: 0, SEEK_CUR: self._at, SEEK_END: self._bytes}[whence]
-        return self._at
-
-    def tell(self) -> int:
-        """Where the next read begins."""
-        return self._at
 
     def read(self, size: int | None = -1, /) -> bytes:
         """`size` bytes, fewer at the end of the object only; without a size: all."""

@@ -42,7 +42,9 @@ MANIFEST_BYTES_MAX: Final = 16 << 20
 NAME_BYTES_MAX: Final = 255
 """The longest name of a file or a folder, on nearly every file system."""
 
-_TABLES: Final = ("gaps", "checks", "notes", "trade_gaps")
+SMALL_TABLES: Final = ("gaps", "checks", "notes", "trade_gaps")
+"""Folders of tables with one file a segment, for all symbols."""
+
 _TRADES_ENDING: Final = ".trades"
 _STAMP: Final = "%Y%m%dT%H%M%S.%fZ"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -199,7 +201,7 @@ class Layout:
         elif room == "tape":
             wanted = self.tape(segment)
         else:
-            wanted = self.table(segment, room) if room in _TABLES else None
+            wanted = self.table(segment, room) if room in SMALL_TABLES else None
         return self.root / name == wanted
 
     def unsealed_of(self, segment: Segment) -> Path:
@@ -238,7 +240,7 @@ class Layout:
 _UNSEALED: Final = frozenset(
     {
         *(f"{name}{TAPE}" for name in ("starting", "tape", "torn")),
-        *(f"{name}{TABLE}" for name in _TABLES),
+        *(f"{name}{TABLE}" for name in SMALL_TABLES),
         "manifest.json",
     }
 )

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from io import SEEK_CUR, SEEK_END, SEEK_SET, RawIOBase
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
-from booktape.process.descriptors import refuse_used_up
 from booktape.store.extents import open_parquet, snapshots_schema
 from booktape.store.opening import open_file
-from booktape.verify.findings import Findings
+from booktape.store.positioned import PositionedReader
+from booktape.verify.findings import Findings, damage
 from booktape.verify.model.book import DecimalSide, Floats
 from booktape.verify.model.sync import ModelSync
 
@@ -31,13 +31,7 @@ Pass them to `damage`: some OSErrors are not the fault of the file.
 """
 
 
-def damage(error: Exception) -> str:
-    """The text of a finding for an error that is one of DAMAGED. Raises TooFewDescriptors."""
-    refuse_used_up(error)
-    return f"cannot be read: {error}"
-
-
-class Reopened(RawIOBase):
+class Reopened(PositionedReader):
     """A file for reading that is open only during each read.
 
     The files of a segment are read in parallel, one for each symbol, in the order of the tape. If all of them
@@ -45,26 +39,8 @@ class Reopened(RawIOBase):
     """
 
     def __init__(self, path: Path) -> None:
+        super().__init__(path.stat().st_size)
         self._path = path
-        self._bytes = path.stat().st_size
-        self._at = 0
-
-    def seekable(self) -> bool:
-        """It is."""
-        return True
-
-    def readable(self) -> bool:
-        """It is."""
-        return True
-
-    def seek(self, offset: int, whence: int = SEEK_SET) -> int:
-        """Move to a position and return it."""
-        self._at = offset + {SEEK_SET: 0, SEEK_CUR: self._at, SEEK_END: self._bytes}[whence]
-        return self._at
-
-    def tell(self) -> int:
-        """Where the next read begins."""
-        return self._at
 
     def read(self, size: int | None = -1, /) -> bytes:
         """`size` bytes, fewer at the end of the file only; without a size: all."""
@@ -95,24 +71,31 @@ def schema_error(found: pa.Schema, wanted: pa.Schema) -> str | None:
     return f"its columns are {', '.join(f'{f.name} {f.type}' for f in found)}"
 
 
+def checked_batches(
+    path: Path, wanted: Callable[[pq.FileMetaData], pa.Schema], rows: int
+) -> Iterator[pa.RecordBatch]:
+    """The rows of a file, a number at a time, if it has the columns that are wanted. Raises one of DAMAGED."""
+    with open_parquet(pa.PythonFile(Reopened(path), mode="r")) as file:
+        wrong = schema_error(file.schema_arrow, wanted(file.metadata))
+        if wrong:
+            raise ValueError(wrong)
+        yield from file.iter_batches(rows, use_threads=False)
+
+
 def read_rows(path: Path) -> Iterator[StoredRow]:
     """All rows of a file, in order. Raises one of DAMAGED.
 
     Memory: one row group, decoded as far as pyarrow does it; at most some 100 MB.
     """
     number = 0
-    with open_parquet(pa.PythonFile(Reopened(path), mode="r")) as file:
-        wrong = schema_error(file.schema_arrow, snapshots_schema(file.metadata))
-        if wrong:
-            raise ValueError(wrong)
-        for batch in file.iter_batches(_BATCH_ROWS, use_threads=False):
-            yield from _rows(batch, number)
-            number += batch.num_rows
+    for batch in checked_batches(path, snapshots_schema, _BATCH_ROWS):
+        yield from _rows(batch, number)
+        number += batch.num_rows
 
 
 def _rows(batch: pa.RecordBatch, first: int) -> Iterator[StoredRow]:
     numbers = [name for name in batch.schema.names if name not in _LISTS]
-    scalars = {name: _plain(batch.column(name)) for name in numbers}
+    scalars = {name: plain(batch.column(name)) for name in numbers}
     lists = {name: _lists(batch.column(name)) for name in _LISTS}
     for index in range(batch.num_rows):
         yield StoredRow(
@@ -122,7 +105,8 @@ def _rows(batch: pa.RecordBatch, first: int) -> Iterator[StoredRow]:
         )
 
 
-def _plain(column: pa.Array[Any]) -> list[Any]:
+def plain(column: pa.Array[Any]) -> list[Any]:
+    """The values of a column as plain objects; times in microseconds."""
     is_time = pa.types.is_timestamp(column.type)
     return list((column.cast(pa.int64()) if is_time else column).to_pylist())
 

@@ -18,8 +18,8 @@ import pyarrow as pa
 
 from booktape.errors import DamagedTape
 from booktape.store.extents import open_parquet, read_table, rows_max
-from booktape.verify.compare_rows import DAMAGED, damage, schema_error
-from booktape.verify.findings import Findings
+from booktape.verify.compare_rows import DAMAGED, schema_error
+from booktape.verify.findings import Findings, damage
 from booktape.verify.model.checks import Mismatch, ModelCheck
 from booktape.verify.model.decimals import as_double
 from booktape.verify.model.replay import NoteOnTape

@@ -6,12 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-import pyarrow as pa
-
-from booktape.store.extents import open_parquet
 from booktape.store.schema import TRADES
-from booktape.verify.compare_rows import DAMAGED, Reopened, damage, schema_error
-from booktape.verify.findings import Findings
+from booktape.verify.compare_rows import DAMAGED, checked_batches, plain
+from booktape.verify.findings import Findings, damage
 from booktape.verify.model.decode import Trade
 
 _BATCH_ROWS: Final = 1_000
@@ -21,17 +18,8 @@ Row: TypeAlias = tuple[Any, ...]
 
 def read_trades(path: Path) -> Iterator[Row]:
     """All rows of a file, in order, with times in microseconds. Raises one of DAMAGED."""
-    with open_parquet(pa.PythonFile(Reopened(path), mode="r")) as file:
-        wrong = schema_error(file.schema_arrow, TRADES)
-        if wrong:
-            raise ValueError(wrong)
-        for batch in file.iter_batches(_BATCH_ROWS, use_threads=False):
-            is_time = map(pa.types.is_timestamp, batch.schema.types)
-            plain = (
-                (column.cast(pa.int64()) if time else column).to_pylist()
-                for column, time in zip(batch.columns, is_time, strict=True)
-            )
-            yield from zip(*plain, strict=True)
+    for batch in checked_batches(path, lambda _: TRADES, _BATCH_ROWS):
+        yield from zip(*map(plain, batch.columns), strict=True)
 
 
 class TradeComparison:

@@ -21,13 +21,9 @@ from booktape.store.layout import (
     symbol_of,
 )
 from booktape.store.opening import open_file
-from booktape.verify.findings import Finding, Findings, Kind
+from booktape.verify.findings import Finding, Findings, Kind, damage
 from booktape.verify.removed import Removed
-from booktape.verify.stored_files import EntryType, StoredFiles, readable_entries, shown
-
-TABLES: Final = ("gaps", "checks", "notes", "trade_gaps")
-FOLDERS: Final = ("tape", "snapshots", "trades", "manifests", *TABLES)
-"""All in which a segment has files."""
+from booktape.verify.stored_files import FOLDERS, EntryType, StoredFiles, readable_entries, shown
 
 _BY_SYMBOL: Final = frozenset({"snapshots", "trades"})
 _LITTER: Final = frozenset(
@@ -249,9 +245,7 @@ def _read_manifest(
             return _of_its_segment(seals, files.segment, where, found)
         found.different(where, "is not this segment's", expected=files.segment.name, stored=segment)
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        refuse_used_up(error)
-        why = f"it has no {error}" if isinstance(error, KeyError) else error
-        found.different(where, f"cannot be read: {why}")
+        found.different(where, damage(error))
     return None
 
 
@@ -298,8 +292,7 @@ def _compare(root: Path, file: str, seal: object, found: Findings) -> None:
     try:
         size, digest = measure(root / file)
     except OSError as error:
-        refuse_used_up(error)
-        found.different(file, f"cannot be read: {error}")
+        found.different(file, damage(error))
         return
     sealed = (seal.get("bytes"), seal.get("sha256")) if isinstance(seal, dict) else (None, None)
     if sealed[0] != size:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
+from booktape.process.descriptors import refuse_used_up
+
 SHOWN_MAX: Final = 20
 """Findings of each kind in one segment that are kept in full; all are counted."""
 
@@ -20,6 +22,12 @@ class Kind(StrEnum):
     )
     TRUST = "on trust"  # it follows from a checkpoint whose own tape is not there
     UNVERIFIABLE = "unverifiable"  # there is no tape, or none that can be read so far
+
+
+def damage(error: Exception) -> str:
+    """The text of a finding about a file that cannot be read. Raises TooFewDescriptors: that is no file's fault."""
+    refuse_used_up(error)
+    return f"cannot be read: {f'it has no {error}' if isinstance(error, KeyError) else error}"
 
 
 @dataclass(frozen=True)

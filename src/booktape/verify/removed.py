@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, Final
 
-from booktape.process.descriptors import refuse_used_up
 from booktape.store.layout import Segment
-from booktape.verify.findings import Findings
+from booktape.verify.findings import Findings, damage
 from booktape.verify.stored_files import EntryType, StoredFiles, readable_entries
 
 _FORMATS: Final = (1,)
@@ -56,9 +55,7 @@ def read_removed(stored: StoredFiles, found: Findings) -> dict[Segment, Removed]
             with stored.open(receipt) as file:
                 removed[segment] = _read(json.loads(file.read(_BYTES_MAX)), segment)
         except _UNREADABLE as error:
-            refuse_used_up(error)
-            why = f"it has no {error}" if isinstance(error, KeyError) else error
-            found.different(receipt, f"cannot be read: {why}")
+            found.different(receipt, damage(error))
     return removed
 
 

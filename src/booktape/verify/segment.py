@@ -15,7 +15,7 @@ from booktape.process.terminal import counted
 from booktape.store.extents import open_parquet
 from booktape.store.layout import Segment
 from booktape.store.schema import CHECKS, GAPS, NOTES, TRADE_GAPS
-from booktape.verify.compare_rows import DAMAGED, RowComparison, damage
+from booktape.verify.compare_rows import DAMAGED, RowComparison
 from booktape.verify.compare_tables import (
     TableComparison,
     check_row,
@@ -25,7 +25,7 @@ from booktape.verify.compare_tables import (
 )
 from booktape.verify.compare_trades import TradeComparison
 from booktape.verify.files import SegmentFiles, check_seals
-from booktape.verify.findings import Finding, Findings, Kind
+from booktape.verify.findings import Finding, Findings, Kind, damage
 from booktape.verify.model.checks import ModelCheck
 from booktape.verify.model.decode import Trade
 from booktape.verify.model.replay import NoteOnTape, SegmentEdge, SegmentReplay

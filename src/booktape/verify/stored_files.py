@@ -24,6 +24,7 @@ from booktape.store.bucket_reading import (
     map_requests,
     open_bucket,
 )
+from booktape.store.layout import SMALL_TABLES
 from booktape.store.opening import open_file
 from booktape.store.temporary_folder import temporary_folder
 from booktape.verify.findings import Findings
@@ -31,18 +32,10 @@ from booktape.verify.findings import Findings
 T = TypeVar("T")
 U = TypeVar("U")
 
-LISTED: Final = (
-    "manifests",
-    "tape",
-    "snapshots",
-    "gaps",
-    "checks",
-    "notes",
-    "trades",
-    "trade_gaps",
-    "unsealed",
-    "removed",
-)
+FOLDERS: Final = ("tape", "snapshots", "trades", "manifests", *SMALL_TABLES)
+"""All in which a segment has files."""
+
+LISTED: Final = tuple(dict.fromkeys(("manifests", *FOLDERS, "unsealed", "removed")))
 """Manifests first: a segment whose manifest is there is in the bucket as a whole, so what is listed later has all of it."""
 
 
