@@ -7,7 +7,8 @@ loaded when they are first used: who needs only the core does not load Arrow.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from booktape.reader import (
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
         map_segments,
         open,  # noqa: A004 `booktape.open` is the name its users know
     )
+
+__version__: Final = version("booktape")
+"""Which booktape this is; each tape names it."""
 
 __all__ = [
     "Book",

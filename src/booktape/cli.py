@@ -17,16 +17,16 @@ from typing import Literal
 from cyclopts import App, CycloptsError
 from cyclopts.config import Env
 
+from booktape import __version__
 from booktape.commands import settings_file
 from booktape.errors import BooktapeError, StoreError, TooFewDescriptors, UsageError
-from booktape.process import descriptors, terminal
-from booktape.version import VERSION
+from booktape.processes import descriptors, terminal
 
 _RECORD = "booktape record BTCUSDT ETHUSDT --every 10 --out data"
 
 app = App(
     name="booktape",
-    version=VERSION,
+    version=__version__,
     help_prologue=f"Example: {_RECORD}",
     help="Records Binance Spot order books that you can prove right.",
     config=(Env("BOOKTAPE_", command=False), settings_file.apply),

@@ -20,7 +20,7 @@ from typing import Final
 
 from booktape.core.book import OrderBook
 from booktape.core.tape_records import Connected, DepthAnswer, SegmentStart, StreamMessage
-from booktape.process import tuning
+from booktape.processes import tuning
 from booktape.reconstruct import Reconstruction
 from booktape.wire.binance import decode_depth, decode_event
 

@@ -20,7 +20,7 @@ from bench.lifelike import LIMIT, START_NS, SYMBOL, lifelike
 from booktape.core.gap_reasons import STOPPED
 from booktape.core.tape_records import SegmentStart
 from booktape.reader.archive_files import ArchiveFiles
-from booktape.rebuild import RebuildRequest, rebuild
+from booktape.rerecord.rebuild import RebuildRequest, rebuild
 from booktape.verify.order import Scope
 from booktape.verify.run import verify
 from booktape.verify.stored_files import FolderFiles

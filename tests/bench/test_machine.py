@@ -11,7 +11,7 @@ from typing import Final
 
 import pytest
 
-from booktape.version import VERSION
+from booktape import __version__
 from docs.generated import table
 
 pytestmark = pytest.mark.bench
@@ -28,7 +28,7 @@ def processor() -> str:
 
 
 def machine() -> Iterator[list[str]]:
-    yield ["booktape", VERSION]
+    yield ["booktape", __version__]
     yield ["processor", f"{os.cpu_count()} x {processor()}"]
     yield ["memory", f"{os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') / 1e9:.0f} GB"]
     yield ["system", platform.system()]

@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from booktape.process import tuning
+from booktape.processes import tuning
 from booktape.recorder.recorder import Recorder
 from booktape.recorder.settings import Settings
 from booktape.store.tape_reader import read_lines

@@ -12,7 +12,7 @@ import pytest
 from obstore.store import ObjectStore
 
 from booktape.errors import BucketRefused, BucketUnavailable, UsageError, WriteFailed
-from booktape.jobs.task_map import Shard
+from booktape.processes.task_map import Shard
 from booktape.store.catalog import sealed_tapes
 from booktape.store.layout import Layout
 from booktape.verify.kept_results import KeptResults

@@ -9,7 +9,7 @@ from booktape.reader import summary
 from booktape.reader.archive_files import ArchiveFiles
 from booktape.recorder.settings import SymbolShard
 from e2e.promises import check_archive, truth_of
-from merge.twins import SYMBOLS, Plan, merge_folders, record_twins
+from rerecord.twins import SYMBOLS, Plan, merge_folders, record_twins
 from store.contents import final_files, stored
 
 

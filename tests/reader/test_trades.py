@@ -12,7 +12,7 @@ import booktape
 from booktape.errors import DamagedFile, NotRecorded
 from booktape.reader.archive_files import ArchiveFiles
 from booktape.reader.summary import summarize
-from booktape.rebuild import RebuildRequest, rebuild
+from booktape.rerecord.rebuild import RebuildRequest, rebuild
 from booktape.retention.limits import Limit
 from booktape.retention.prune import Rules, prune
 from booktape.verify.findings import Kind

@@ -15,8 +15,8 @@ from typing import Final
 
 import pytest
 
-from booktape.jobs.process_pool import SPAWN
 from booktape.net.request_pause import NO_PAUSE
+from booktape.processes.process_pool import SPAWN
 from booktape.reader.book_view import BookView
 from booktape.recorder import workers
 from booktape.recorder.settings import Partition, Settings

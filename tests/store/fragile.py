@@ -19,7 +19,7 @@ from typing import Any, Final, ParamSpec, TypeVar
 
 import pytest
 
-from booktape import rebuild
+from booktape.rerecord import rebuild
 from booktape.store import archive, patience
 
 P = ParamSpec("P")

@@ -21,8 +21,8 @@ from booktape.core.gap_reasons import KILLED, STOPPED
 from booktape.core.tape_records import TapeRecord
 from booktape.errors import WriteFailed
 from booktape.reader.archive_files import ArchiveFiles
-from booktape.rebuild import RebuildRequest, rebuild
 from booktape.recorder.async_recording import AsyncRecording
+from booktape.rerecord.rebuild import RebuildRequest, rebuild
 from booktape.store import parquet_file
 from booktape.store.archive import own_archive
 from booktape.verify.order import Scope

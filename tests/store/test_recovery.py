@@ -26,7 +26,7 @@ from booktape.core.sync import SymbolSync
 from booktape.core.tape_records import ROTATED, SegmentEnd, TapeRecord
 from booktape.errors import NotRecorded, WriteFailed
 from booktape.reader.archive_files import ArchiveFiles
-from booktape.rebuild import RebuildRequest, rebuild
+from booktape.rerecord.rebuild import RebuildRequest, rebuild
 from booktape.store import parquet_file, recovery
 from booktape.store import segment_writer as writer_module
 from booktape.store import tape_writer as tape_module

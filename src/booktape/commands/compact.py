@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from booktape.commands.options import NamedPath
 from booktape.errors import DamagedArchive, NotRecorded
-from booktape.process.terminal import counted, write_line
+from booktape.processes.terminal import counted, write_line
 from booktape.retention.compact import compact as compact_archive
 from booktape.store.layout import Layout
 from booktape.store.target import check_archive

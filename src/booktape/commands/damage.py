@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from booktape.errors import BookNotKnown, DamagedArchive, DamagedFile, NotRecorded, TapesRemoved
-from booktape.process.terminal import write_to_stderr
+from booktape.processes.terminal import write_to_stderr
 from booktape.reader import Recording
 
 NAMED_MAX: Final = 20

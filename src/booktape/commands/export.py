@@ -24,8 +24,8 @@ from booktape.export.tables import TableShape, table
 from booktape.export.tardis import Naming
 from booktape.export.trades import TradeItem, trade_items, with_trades
 from booktape.export.updates import updates
-from booktape.jobs.task_map import Shard
-from booktape.process.terminal import counted, write_line, write_to_stderr
+from booktape.processes.task_map import Shard
+from booktape.processes.terminal import counted, write_line, write_to_stderr
 from booktape.reader import Recording
 from booktape.reader.shapes import checked_depth
 from booktape.store.target import check_folder

@@ -16,7 +16,7 @@ from urllib.request import (
 
 from booktape.commands.options import address
 from booktape.errors import NotHealthy
-from booktape.process import terminal
+from booktape.processes import terminal
 
 TIMEOUT_S: Final = 5.0
 _ANSWER_BYTES_MAX: Final = 1 << 20

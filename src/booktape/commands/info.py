@@ -7,7 +7,7 @@ from pathlib import Path
 from booktape import reader
 from booktape.commands.damage import naming_damage
 from booktape.commands.options import NamedArchive
-from booktape.process.terminal import console, write_line
+from booktape.processes.terminal import console, write_line
 from booktape.reader import summary
 from booktape.reader.archive_files import ArchiveFiles
 from booktape.ship.backlog import describe_shipping

@@ -9,10 +9,10 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from booktape.commands.options import NamedArchive, NamedPath, Positive, seconds
 from booktape.errors import UsageError
-from booktape.merge.archive import MergeOutcome, MergeRequest
-from booktape.merge.archive import merge as merge_archives
-from booktape.process import terminal, tuning
+from booktape.processes import terminal, tuning
 from booktape.reader.archive_files import ArchiveFiles
+from booktape.rerecord.merge import MergeOutcome, MergeRequest
+from booktape.rerecord.merge import merge as merge_archives
 from booktape.store.layout import Layout
 from booktape.store.target import check_archive
 

@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 from cyclopts import Parameter, Token
 
 from booktape.errors import UsageError
-from booktape.jobs.task_map import WHOLE, Shard
+from booktape.processes.task_map import WHOLE, Shard
 from booktape.reader.times import moment_us
 from booktape.store.target import check_is_utf8
 from booktape.wire.limits import DEPTH_MAX

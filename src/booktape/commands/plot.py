@@ -12,7 +12,7 @@ from booktape import reader
 from booktape.commands.damage import naming_damage
 from booktape.commands.options import NamedArchive, NamedPath, Number, Positive, moment
 from booktape.errors import NotRecorded, UsageError
-from booktape.process.terminal import write_line
+from booktape.processes.terminal import write_line
 from booktape.reader import Recording
 from booktape.store.layout import symbol_folder
 from booktape.store.target import check_file

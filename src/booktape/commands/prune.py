@@ -9,7 +9,7 @@ from typing import Final
 
 from booktape.commands.options import Kept, NamedPath, seconds
 from booktape.errors import DamagedArchive, UsageError
-from booktape.process.terminal import counted, write_line
+from booktape.processes.terminal import counted, write_line
 from booktape.retention.limits import Limit
 from booktape.retention.prune import PruneOutcome, Rules
 from booktape.retention.prune import prune as prune_archive

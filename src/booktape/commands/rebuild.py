@@ -17,12 +17,12 @@ from booktape.commands.options import (
 )
 from booktape.commands.workers import chosen_workers
 from booktape.errors import TapesRemoved
-from booktape.process import tuning
-from booktape.process.terminal import counted, write_line
+from booktape.processes import tuning
+from booktape.processes.terminal import counted, write_line
 from booktape.reader.archive_files import ArchiveFiles
 from booktape.reader.progress import progress_bar
-from booktape.rebuild import RebuildOutcome, RebuildRequest, tapes_to_rebuild
-from booktape.rebuild import rebuild as rebuild_archive
+from booktape.rerecord.rebuild import RebuildOutcome, RebuildRequest, tapes_to_rebuild
+from booktape.rerecord.rebuild import rebuild as rebuild_archive
 from booktape.store.target import check_archive
 
 

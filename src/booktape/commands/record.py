@@ -30,8 +30,8 @@ from booktape.commands.ship import bucket_at, keep_s
 from booktape.errors import BadSettings, UsageError
 from booktape.net.clock import SystemClock
 from booktape.net.session import proxy_for
-from booktape.process import terminal, tuning
-from booktape.process.terminal import log_to_stderr, never_wait_for_stdout
+from booktape.processes import terminal, tuning
+from booktape.processes.terminal import log_to_stderr, never_wait_for_stdout
 from booktape.recorder.preflight import try_out
 from booktape.recorder.recorder import Recorder
 from booktape.recorder.run import RecorderLike, run_until_signalled

@@ -18,7 +18,7 @@ from cyclopts import App, ArgumentCollection, Token
 from cyclopts.config import Dict
 
 from booktape.errors import UsageError
-from booktape.process import terminal
+from booktape.processes import terminal
 from booktape.store.toml_file import read_toml
 
 FILE: Final = Path("booktape.toml")

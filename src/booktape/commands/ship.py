@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from booktape.commands.options import NamedPath, seconds
 from booktape.errors import BucketUnavailable, NotRecorded, UsageError
-from booktape.process.terminal import counted, log_to_stderr, write_line
+from booktape.processes.terminal import counted, log_to_stderr, write_line
 from booktape.recorder.run import on_stop_signals
 from booktape.ship.shipper import Shipper
 from booktape.store.catalog import sealed_tapes, unsealed_segments

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from booktape.commands.options import NamedPath, Port, Seed, Speed, moment
 from booktape.errors import DamagedFile
-from booktape.process.terminal import never_wait_for_stdout, write_line, write_to_stderr
+from booktape.processes.terminal import never_wait_for_stdout, write_line, write_to_stderr
 from booktape.reader.times import moment_us
 from booktape.recorder.run import on_hangup, on_stop_signals
 from booktape.sim.faults.parse import parse_faults

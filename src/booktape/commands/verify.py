@@ -11,7 +11,7 @@ from cyclopts import Parameter
 from booktape.commands.options import NamedArchive, NamedPath, Processes, range_us, shard_of
 from booktape.commands.workers import chosen_workers
 from booktape.errors import UsageError
-from booktape.process import terminal
+from booktape.processes import terminal
 from booktape.reader.progress import progress_bar
 from booktape.store.target import check_folder
 from booktape.verify.kept_results import KeptResults

@@ -6,7 +6,7 @@ import asyncio
 
 from booktape import reader
 from booktape.commands.options import NamedArchive
-from booktape.process.terminal import log_to_stderr, never_wait_for_stdout, write_line
+from booktape.processes.terminal import log_to_stderr, never_wait_for_stdout, write_line
 from booktape.recorder.run import on_hangup, on_stop_signals
 from booktape.web.guard import Address, parse_address
 from booktape.web.recording import RecordingAnswers

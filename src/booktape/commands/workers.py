@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 from booktape.commands.options import address
 from booktape.errors import UsageError
-from booktape.jobs.dask_cluster import dask_executor
-from booktape.jobs.task_map import Workers
+from booktape.processes.dask_cluster import dask_executor
+from booktape.processes.task_map import Workers
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from typing import Final
 
 from booktape.errors import UsageError
 from booktape.export.files import Outcome, Written
-from booktape.process.descriptors import refuse_used_up
+from booktape.processes.descriptors import refuse_used_up
 from booktape.store.clearing import remove_own_folder
 from booktape.store.durable_files import disk_errors_named, make_folder, sync_path
 from booktape.store.opening import open_file

@@ -21,8 +21,8 @@ from booktape.net.connection import Connection
 from booktape.net.context import NetContext
 from booktape.net.http import CONCURRENCY_MAX
 from booktape.net.rate_limit import RateLimit
-from booktape.process import descriptors
-from booktape.process.terminal import counted
+from booktape.processes import descriptors
+from booktape.processes.terminal import counted
 from booktape.wire.limits import ATTEMPTS_PER_WINDOW, ATTEMPTS_WINDOW_S, CONNECTION_LIFE_S
 
 HEALTHY_S: Final = 60.0

@@ -16,7 +16,7 @@ from matplotlib.patches import Patch
 
 from booktape.errors import NotRecorded
 from booktape.plot import style
-from booktape.process.terminal import counted
+from booktape.processes.terminal import counted
 from booktape.reader import Coverage, Gap, Recording
 from booktape.reader.days import DayCoverage, day_coverage, days_between
 from booktape.reader.raster import Floats

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from booktape.errors import NotRecorded
 from booktape.plot import style
-from booktape.process.terminal import counted
+from booktape.processes.terminal import counted
 from booktape.reader import Book, Recording
 from booktape.reader.raster import DRAWN_MAX, Floats, check_can_be_drawn
 from booktape.reader.time_range import coverage_of

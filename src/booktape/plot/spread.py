@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from booktape.errors import UsageError
 from booktape.plot import style
 from booktape.plot.touch import Touch
-from booktape.process.terminal import counted
+from booktape.processes.terminal import counted
 from booktape.reader import Recording
 from booktape.reader.raster import Floats
 from booktape.reader.time_range import TimeRange

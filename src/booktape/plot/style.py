@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from booktape.errors import UsageError
-from booktape.process.terminal import counted
+from booktape.processes.terminal import counted
 from booktape.reader import Gap
 from booktape.reader.time_range import TimeRange
 

@@ -28,7 +28,7 @@ from booktape.errors import (
     NotRecorded,
     TapesRemoved,
 )
-from booktape.process.descriptors import refuse_used_up
+from booktape.processes.descriptors import refuse_used_up
 from booktape.store.bucket_reading import (
     ObjectFile,
     bucket_errors,

@@ -6,7 +6,7 @@ from typing import IO, cast
 
 import pyarrow.parquet as pq
 
-from booktape.process.terminal import counted
+from booktape.processes.terminal import counted
 from booktape.reader.archive_files import ArchiveFiles
 from booktape.reader.progress import tracked
 from booktape.reader.tape_query import read_records

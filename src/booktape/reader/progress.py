@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.errors import LiveError
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from booktape.process import terminal
+from booktape.processes import terminal
 
 T = TypeVar("T")
 

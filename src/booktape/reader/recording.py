@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from pyarrow.fs import FileSystem
 
 from booktape.errors import UsageError
-from booktape.jobs.task_map import WHOLE, Shard, Workers, cores, map_tasks
+from booktape.processes.task_map import WHOLE, Shard, Workers, cores, map_tasks
 from booktape.reader.archive_files import ArchiveFile, ArchiveFiles
 from booktape.reader.coverage import Coverage, coverage
 from booktape.reader.file_check import check_files

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from booktape.process.terminal import counted
+from booktape.processes.terminal import counted
 from booktape.reader.archive_files import ArchiveFiles
 from booktape.reader.times import moment_at
 from booktape.store.layout import Segment

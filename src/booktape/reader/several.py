@@ -13,7 +13,7 @@ import pyarrow as pa
 from pyarrow.fs import FileSystem
 
 from booktape.errors import CannotMerge, NotRecorded, UsageError
-from booktape.jobs.task_map import Workers
+from booktape.processes.task_map import Workers
 from booktape.reader.coverage import Coverage
 from booktape.reader.recording import Recording, open_recording
 from booktape.reader.records import Book, Gap, Step

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from booktape.checks.crossed import BOOK
 from booktape.errors import DamagedTape
-from booktape.process.terminal import counted
+from booktape.processes.terminal import counted
 from booktape.reader import Coverage, Recording
 from booktape.reader.archive_files import ArchiveFile, ArchiveFiles
 from booktape.reader.removed import removed_tapes

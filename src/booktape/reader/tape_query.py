@@ -21,7 +21,7 @@ from booktape.core.tape_records import (
     TapeRecord,
 )
 from booktape.errors import DamagedTape, LaterFormat, MalformedFrame
-from booktape.process.descriptors import refuse_used_up
+from booktape.processes.descriptors import refuse_used_up
 from booktape.reader.archive_files import ArchiveFile, ArchiveFiles
 from booktape.reconstruct import Output, Reconstruction
 from booktape.store.tape_codec import decode_record

@@ -19,7 +19,7 @@ from booktape.net.clock_offset import OffsetMeter
 from booktape.net.connection_keeper import check_descriptors
 from booktape.net.context import NetContext
 from booktape.net.rest_client import RestClient
-from booktape.process.terminal import counted
+from booktape.processes.terminal import counted
 from booktape.recorder.recorder import open_exchange
 from booktape.recorder.settings import Settings
 from booktape.store.durable_files import free_bytes

@@ -8,7 +8,7 @@ import signal
 from collections.abc import Callable, Collection, Coroutine
 from typing import Any, Final, Protocol, TypeAlias
 
-from booktape.process import terminal
+from booktape.processes import terminal
 from booktape.reader.book_view import BookView
 from booktape.recorder import status_log
 from booktape.recorder import status_table as live_table

@@ -12,10 +12,10 @@ from zlib import crc32
 
 import structlog
 
+from booktape import __version__
 from booktape.core.tape_records import FORMAT, SegmentStart
 from booktape.errors import UsageError
-from booktape.process.terminal import counted
-from booktape.version import VERSION
+from booktape.processes.terminal import counted
 from booktape.wire.endpoints import DEPTH, Venue
 from booktape.wire.exchange_info import ExchangeInfo, SymbolInfo
 from booktape.wire.limits import CONNECTION_LIFE_S, DEPTH_MAX
@@ -174,7 +174,7 @@ class Settings:
         """The first record of a tape of these symbols."""
         return SegmentStart(
             now_ns,
-            VERSION,
+            __version__,
             self.venue.title,
             self.every,
             self.depth,

@@ -16,7 +16,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from booktape.process.terminal import counted
+from booktape.processes.terminal import counted
 from booktape.recorder.status import SHOWN, BookStatus, RecorderStatus, Trouble
 
 REFRESH_S: Final = 1.0

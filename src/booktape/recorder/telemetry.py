@@ -24,7 +24,7 @@ from booktape.core.events import (
 from booktape.core.sync import SymbolSync
 from booktape.core.tape_records import DELISTED, NO_MARKET_DATA
 from booktape.core.trades import FetchTrades, TradeGap, TradeRow
-from booktape.process.terminal import lost_lines
+from booktape.processes.terminal import lost_lines
 from booktape.reconstruct import Output, Reconstruction
 from booktape.recorder.status import SHOWN, BookStatus, BookTop, RecorderStatus, by_trouble
 

@@ -24,10 +24,10 @@ from typing import Final, NamedTuple
 import structlog
 
 from booktape.errors import BooktapeError, NothingRecorded, WorkerFailed
-from booktape.jobs.process_pool import SPAWN
 from booktape.net.request_pause import NO_PAUSE
-from booktape.process import descriptors, tuning
-from booktape.process.terminal import connected, log_to_stderr, lost_lines
+from booktape.processes import descriptors, tuning
+from booktape.processes.process_pool import SPAWN
+from booktape.processes.terminal import connected, log_to_stderr, lost_lines
 from booktape.reader.book_view import BookView
 from booktape.recorder.recorder import Recorder
 from booktape.recorder.run import RecorderLike, run_until_signalled

@@ -17,7 +17,7 @@ from typing import Final
 import structlog
 
 from booktape.errors import BooktapeError
-from booktape.jobs.process_pool import process_pool
+from booktape.processes.process_pool import process_pool
 from booktape.reader.book_view import BookView
 from booktape.recorder.run import RecorderLike
 from booktape.recorder.status import SHOWN, RecorderStatus

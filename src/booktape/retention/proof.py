@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+from booktape import __version__
 from booktape.errors import DamagedTape
 from booktape.retention.stored import StoredSegment, files_of
 from booktape.store.layout import Layout, Segment
@@ -23,7 +24,6 @@ from booktape.verify.edges import begins_as_ended
 from booktape.verify.files import SegmentFiles
 from booktape.verify.findings import Finding, Findings
 from booktape.verify.segment import SegmentResult, read_beginning, verify_segment
-from booktape.version import VERSION
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def verified_receipt(
         segment.name,
         "tape",
         now_text(),
-        verified_by=VERSION,
+        verified_by=__version__,
         manifest_sha256=FileSeal.of_file(layout.manifest(segment)).sha256,
         continued_by=tuple(one.name for one in after),
         unproven=tuple(sorted(proved.unproven)),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import NamedTuple
 
-from booktape.process.terminal import counted
+from booktape.processes.terminal import counted
 from booktape.ship.receipts import buckets, read_receipts
 from booktape.store.catalog import sealed_tapes
 from booktape.store.layout import Layout, Segment

@@ -35,7 +35,7 @@ from booktape.errors import (
     WriteFailed,
 )
 from booktape.net.backoff import full_jitter
-from booktape.process.descriptors import refuse_used_up
+from booktape.processes.descriptors import refuse_used_up
 from booktape.ship.backlog import Backlog, Waiting, find_waiting
 from booktape.ship.content import READ_BYTES_MAX, Content
 from booktape.ship.receipts import open_receipts, read_receipts, write_receipt

@@ -39,7 +39,7 @@ from booktape.core.tape_records import (
     SegmentStart,
 )
 from booktape.errors import DamagedTape
-from booktape.process.descriptors import refuse_used_up
+from booktape.processes.descriptors import refuse_used_up
 from booktape.store.catalog import free_segment, lineage_of, newest_rows
 from booktape.store.extents import GroupExtent, group_extents, open_parquet, read_table
 from booktape.store.layout import TABLE, Layout, Segment

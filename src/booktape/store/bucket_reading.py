@@ -23,7 +23,7 @@ import pyarrow as pa
 from pyarrow.fs import FileSelector, FileSystem, FileType, SubTreeFileSystem
 
 from booktape.errors import BucketError, BucketRefused, BucketUnavailable, UsageError
-from booktape.process.descriptors import refuse_used_up
+from booktape.processes.descriptors import refuse_used_up
 from booktape.store.durable_files import disk_errors_named
 from booktape.store.positioned import PositionedReader
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from booktape.errors import WriteFailed
-from booktape.process.descriptors import are_used_up, used_up
+from booktape.processes.descriptors import are_used_up, used_up
 from booktape.store.clearing import remove_empty_folder, remove_unsealed
 
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from booktape.core.events import BookRow
 from booktape.core.trades import TradeRow
 from booktape.errors import WriteFailed
-from booktape.process.terminal import counted
+from booktape.processes.terminal import counted
 from booktape.store.durable_files import disk_errors_named
 from booktape.store.schema import SCALARS, SNAPSHOTS, TRADES, snapshot_batch, trade_batch
 from booktape.store.unsealed_file import FileSeal, UnsealedFile

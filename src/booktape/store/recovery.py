@@ -59,7 +59,7 @@ import structlog
 from booktape.core.gap_reasons import KILLED
 from booktape.core.tape_records import ROTATED, SegmentEnd, SegmentStart, TapeRecord
 from booktape.errors import DamagedTape, StoreError
-from booktape.process.descriptors import refuse_used_up
+from booktape.processes.descriptors import refuse_used_up
 from booktape.store.catalog import lineage_of, unsealed_segments
 from booktape.store.clearing import (
     clear_segment,

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
-from booktape.process.terminal import counted
+from booktape.processes.terminal import counted
 from booktape.store.layout import Segment
 from booktape.store.lineage import Lineage
 from booktape.verify.edges import begins_as_ended

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from booktape.process.descriptors import refuse_used_up
+from booktape.processes.descriptors import refuse_used_up
 
 SHOWN_MAX: Final = 20
 """Findings of each kind in one segment that are kept in full; all are counted."""

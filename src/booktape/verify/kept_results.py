@@ -15,7 +15,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
-from booktape.process.descriptors import refuse_used_up
+from booktape import __version__
+from booktape.processes.descriptors import refuse_used_up
 from booktape.store.durable_files import disk_errors_named
 from booktape.store.layout import Layout
 from booktape.store.opening import open_file
@@ -24,7 +25,6 @@ from booktape.verify.findings import Counts, Finding, Findings, Kind
 from booktape.verify.model.replay import SegmentEdge
 from booktape.verify.segment import SegmentResult
 from booktape.verify.stored_files import StoredFiles
-from booktape.version import VERSION
 
 _NO_RESULT: Final = (
     OSError,
@@ -79,7 +79,7 @@ class KeptResults:
         removal = Layout(Path()).removal(files.segment).as_posix()
         names = [*files.sealed, *manifest, *([removal] if files.removed else [])]
         stamps = {file: self._stored.stamp(file) for file in names}
-        return {"booktape": VERSION, "symbols": self._symbols, "files": stamps}
+        return {"booktape": __version__, "symbols": self._symbols, "files": stamps}
 
 
 def _written(result: SegmentResult) -> dict[str, Any]:

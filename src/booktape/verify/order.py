@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 from booktape.errors import DamagedTape
-from booktape.jobs.task_map import WHOLE, Shard
-from booktape.process.descriptors import refuse_used_up
+from booktape.processes.descriptors import refuse_used_up
+from booktape.processes.task_map import WHOLE, Shard
 from booktape.store.layout import Segment
 from booktape.store.lineage import Beginning, Lineage
 from booktape.verify.files import SegmentFiles, find_segments

@@ -11,7 +11,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from booktape.process.terminal import counted
+from booktape.processes.terminal import counted
 from booktape.verify.findings import Counts, Finding, Kind
 from booktape.verify.model.decimals import CAP
 from booktape.verify.run import Report, verdict

@@ -12,8 +12,8 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 
 from booktape.errors import UsageError
-from booktape.jobs.task_map import Workers, map_tasks
-from booktape.process.terminal import counted
+from booktape.processes.task_map import Workers, map_tasks
+from booktape.processes.terminal import counted
 from booktape.store.layout import Segment, symbol_folder
 from booktape.verify.continuity import Continuity
 from booktape.verify.files import SegmentFiles, unsealed_names

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from booktape.errors import DamagedTape
-from booktape.process.terminal import counted
+from booktape.processes.terminal import counted
 from booktape.store.extents import open_parquet
 from booktape.store.layout import Segment
 from booktape.store.schema import CHECKS, GAPS, NOTES, TRADE_GAPS

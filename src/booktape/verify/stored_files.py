@@ -14,7 +14,7 @@ from typing import IO, Final, NamedTuple, TypeAlias, TypeVar, cast
 from pyarrow.fs import FileSystem
 
 from booktape.errors import FolderNotShared
-from booktape.process.descriptors import refuse_used_up
+from booktape.processes.descriptors import refuse_used_up
 from booktape.store.bucket_reading import (
     ListedObject,
     ObjectFile,

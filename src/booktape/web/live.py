@@ -17,9 +17,9 @@ from typing import Any, Final, Protocol
 import msgspec
 from aiohttp import WSCloseCode, WSMsgType, web
 
+from booktape import __version__
 from booktape.reader.book_view import REACHES_BPS, BookView
 from booktape.recorder.status import BookStatus, RecorderStatus
-from booktape.version import VERSION
 from booktape.web.server import answer_json, answer_sentence
 
 BOOK_EVERY_S: Final = 0.25
@@ -80,7 +80,7 @@ class LiveAnswers:
         ]
 
     async def _about(self, _: web.Request) -> web.Response:
-        return answer_json({"mode": "live", "name": self._name, "version": VERSION})
+        return answer_json({"mode": "live", "name": self._name, "version": __version__})
 
     async def _live(self, request: web.Request) -> web.StreamResponse:
         if self._browsers >= BROWSERS_MAX:

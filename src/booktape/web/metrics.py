@@ -15,9 +15,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
+from booktape import __version__
 from booktape.core.sync import State
 from booktape.recorder.status import RecorderStatus
-from booktape.version import VERSION
 
 _COUNTERS: Final = {
     "booktape_rows": ("Snapshots written, of all symbols.", "rows"),
@@ -60,7 +60,7 @@ class _Recording(Collector):
         """All metrics."""
         status = self._status
         build = GaugeMetricFamily("booktape_build_info", "Always 1.", labels=["version"])
-        build.add_metric([VERSION], 1)
+        build.add_metric([__version__], 1)
         found: list[Metric] = [
             build,
             GaugeMetricFamily(

@@ -25,6 +25,7 @@ import pyarrow.compute as pc
 import structlog
 from aiohttp import web
 
+from booktape import __version__
 from booktape.core.events import Floats
 from booktape.errors import DamagedFile, NotRecorded, TapesRemoved, UsageError
 from booktape.reader import Coverage, Gap, Recording, Snapshots
@@ -33,7 +34,6 @@ from booktape.reader.days import day_coverage, days_between
 from booktape.reader.raster import Prices, check_can_be_drawn, paint, tick_of
 from booktape.reader.time_range import TimeRange
 from booktape.reader.times import moment_at, moment_us
-from booktape.version import VERSION
 from booktape.web.server import answer_json, answer_sentence
 
 OVERVIEW_S: Final = 30.0
@@ -98,7 +98,7 @@ class RecordingAnswers:
     def routes(self) -> list[web.RouteDef]:
         """All of them answer JSON."""
         answers: dict[str, Callable[[web.Request], object]] = {
-            "/about": lambda _: {"mode": "recording", "name": self._name, "version": VERSION},
+            "/about": lambda _: {"mode": "recording", "name": self._name, "version": __version__},
             "/recording/overview": lambda _: self._current().answer,
             "/recording/history": self._history,
             "/recording/book": self._book,
@@ -157,7 +157,7 @@ class RecordingAnswers:
         answer = {
             "mode": "recording",
             "name": self._name,
-            "version": VERSION,
+            "version": __version__,
             "symbols": [
                 _symbol_answer(own, gaps[symbol], *checks.get(symbol, (0, 0)))
                 for symbol, own in coverage.items()

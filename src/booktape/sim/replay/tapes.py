@@ -36,7 +36,7 @@ from booktape.errors import (
     MalformedFrame,
     UsageError,
 )
-from booktape.process.descriptors import refuse_used_up
+from booktape.processes.descriptors import refuse_used_up
 from booktape.store.catalog import lineage_of
 from booktape.store.layout import LINE_BYTES_MAX, TAPE, Layout
 from booktape.store.opening import open_file

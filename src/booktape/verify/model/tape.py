@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, Final
 
 from booktape.errors import DamagedTape
-from booktape.process.descriptors import refuse_used_up
+from booktape.processes.descriptors import refuse_used_up
 from booktape.store.layout import LINE_BYTES_MAX
 from booktape.store.opening import open_file
 from booktape.verify.model.decode import Object, parse_answer, parse_message, parse_object

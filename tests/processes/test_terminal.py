@@ -17,8 +17,8 @@ from rich.table import Table
 from rich.text import Text
 
 from booktape.core.events import UnknownEvent
-from booktape.process import terminal
-from booktape.process.terminal import (
+from booktape.processes import terminal
+from booktape.processes.terminal import (
     BURST_LINES,
     TEXT_MAX,
     QueuedOutput,
@@ -175,7 +175,7 @@ def run(script: str, redirections: str = "") -> subprocess.CompletedProcess[str]
     """A process that is connected as ours are, its streams redirected as a shell does."""
     lines = (
         "import os, sys",
-        "from booktape.process import terminal",
+        "from booktape.processes import terminal",
         "with terminal.connected():",
         script,
     )

@@ -23,7 +23,7 @@ from typing import Final
 from booktape.core.gap_reasons import KILLED
 from booktape.core.tape_records import SegmentStart, TapeRecord
 from booktape.errors import DamagedTape, FolderNotShared, NotRecorded, UsageError
-from booktape.jobs.task_map import WHOLE, Shard, Workers, map_tasks
+from booktape.processes.task_map import WHOLE, Shard, Workers, map_tasks
 from booktape.reader.archive_files import ArchiveFile, ArchiveFiles
 from booktape.reader.removed import report_removed
 from booktape.reader.tape_query import chosen_tapes, read_records

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Final
 
+from booktape import __version__
 from booktape.checks.freshness import bound_ns
 from booktape.core.tape_records import (
     ROTATED,
@@ -23,14 +24,13 @@ from booktape.core.tape_records import (
     SegmentStart,
 )
 from booktape.errors import CannotMerge, DamagedTape, NotRecorded
-from booktape.merge.clocks import ClockMark, reference_ns, shifts_ns
 from booktape.reader.archive_files import ArchiveFile, ArchiveFiles
 from booktape.reader.removed import removed_tapes
 from booktape.reader.tape_query import read_records
+from booktape.rerecord.clocks import ClockMark, reference_ns, shifts_ns
 from booktape.store.layout import Segment, symbol_folder
 from booktape.store.lineage import Lineage
 from booktape.store.tape_reader import beginning
-from booktape.version import VERSION
 
 _LIGHT: Final = tuple(
     f'{{"k":"{kind}",'.encode()
@@ -52,7 +52,7 @@ class TrackTape:
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """The tapes of one process, in order. `shifts_ns` corrects its clock (merge/clocks.py)."""
+    """The tapes of one process, in order. `shifts_ns` corrects its clock (rerecord/clocks.py)."""
 
     tag: str
     tapes: tuple[TrackTape, ...]
@@ -183,7 +183,7 @@ def _common_start(surveyed: Iterable[_Surveyed], every: int | None) -> SegmentSt
     witnesses = sorted({start.witness for start in starts})
     return SegmentStart(
         received_ns=0,
-        version=VERSION,
+        version=__version__,
         exchange=generous.exchange,
         every=every or generous.every,
         depth=max(start.depth for start in starts),

@@ -14,7 +14,7 @@ from importlib.metadata import version
 from typing import Any, Final
 
 from booktape.errors import SchedulerUnreachable, UsageError
-from booktape.process import terminal
+from booktape.processes import terminal
 
 ANSWER_WITHIN_S: Final = 10
 """How long the scheduler may take to answer."""

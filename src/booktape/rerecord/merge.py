@@ -30,10 +30,10 @@ from booktape.core.gap_reasons import STOPPED
 from booktape.core.sync import State
 from booktape.core.tape_records import DepthAnswer, TapeRecord
 from booktape.errors import DamagedArchive, DamagedTape, MalformedFrame, UsageError
-from booktape.merge.interleave import interleave
-from booktape.merge.tracks import Advance, Inputs, find_inputs
 from booktape.reader.archive_files import ArchiveFiles
 from booktape.reconstruct import Reconstruction
+from booktape.rerecord.interleave import interleave
+from booktape.rerecord.tracks import Advance, Inputs, find_inputs
 from booktape.store.durable_files import disk_errors_named, sync_path
 from booktape.store.layout import Layout, Segment, segment_end_ns, segment_start_ns
 from booktape.store.lock import lock_directory

@@ -16,7 +16,7 @@ from itertools import islice
 from typing import Any, Final, TypeAlias, TypeVar
 
 from booktape.errors import WorkerFailed
-from booktape.jobs.process_pool import process_pool
+from booktape.processes.process_pool import process_pool
 
 T = TypeVar("T")
 

@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection
 from threading import Thread
 from typing import Final, ParamSpec, TypeVar
 
-from booktape.process import descriptors, tuning
+from booktape.processes import descriptors, tuning
 
 P = ParamSpec("P")
 T = TypeVar("T")

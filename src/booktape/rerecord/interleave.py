@@ -24,7 +24,7 @@ the book, and every row is proved from the tape.
 - *Ticks.* Every machine wrote one a second, and tape time is their sum: it must not pass once for each machine. So a
   tick is left out when less than `SPACING_NS` has passed since the one before it. One that tells of a pause of its
   machine stays, since that machine's messages waited.
-- *Steps of a clock, and how far it is off:* merge/clocks.py. A clock that was set back by a second or more moves all
+- *Steps of a clock, and how far it is off:* rerecord/clocks.py. A clock that was set back by a second or more moves all
   moments with it (reconstruct.py); it was one machine's, and its stamps are corrected, so that record is left out.
 
 **What is not done.** The market is not compared: recordings of two markets that call themselves the same exchange
@@ -53,10 +53,10 @@ from booktape.core.tape_records import (
     TapeRecord,
     Tick,
 )
-from booktape.merge.clocks import corrected
-from booktape.merge.tracks import Advance, Track
 from booktape.reader.tape_query import read_records
 from booktape.reconstruct import PAUSE_NS, STEP_BACK_NS
+from booktape.rerecord.clocks import corrected
+from booktape.rerecord.tracks import Advance, Track
 
 SPACING_NS: Final = 750_000_000
 """The least time between two ticks of the merge: each machine's ticks are a second apart, or a little more."""

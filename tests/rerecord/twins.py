@@ -14,10 +14,10 @@ from random import Random
 from typing import Any, Final, TypeAlias
 
 import booktape
-from booktape.merge.archive import MergeOutcome, MergeRequest, merge
 from booktape.reader.archive_files import ArchiveFiles
 from booktape.recorder.recorder import Recorder
 from booktape.recorder.settings import Settings
+from booktape.rerecord.merge import MergeOutcome, MergeRequest, merge
 from booktape.sim.faults.base import Faults
 from booktape.sim.server.server import SimServer
 from booktape.wire.endpoints import Venue

@@ -12,7 +12,7 @@ import pytest
 
 from booktape import reader
 from booktape.errors import TooFewDescriptors
-from booktape.process.descriptors import are_used_up, refuse_used_up, require, used_up
+from booktape.processes.descriptors import are_used_up, refuse_used_up, require, used_up
 from booktape.reader import summary
 from booktape.reader.archive_files import ArchiveFiles
 from booktape.verify.order import Scope
@@ -47,7 +47,7 @@ def test_the_limit_is_raised_as_far_as_it_goes() -> None:
     """A process begins with the soft limit, and may take the hard one without asking anybody."""
     script = (
         "import resource as r; r.setrlimit(r.RLIMIT_NOFILE, (64, 300));"
-        "from booktape.process.descriptors import raise_limit; raise_limit(); raise_limit();"
+        "from booktape.processes.descriptors import raise_limit; raise_limit(); raise_limit();"
         "print(r.getrlimit(r.RLIMIT_NOFILE))"
     )
     done = subprocess.run(

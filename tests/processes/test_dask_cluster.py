@@ -11,8 +11,8 @@ from contextlib import contextmanager
 import pytest
 
 from booktape.errors import SchedulerUnreachable, UsageError
-from booktape.jobs import dask_cluster
-from booktape.jobs.dask_cluster import dask_executor
+from booktape.processes import dask_cluster
+from booktape.processes.dask_cluster import dask_executor
 
 pytest.importorskip("distributed")
 

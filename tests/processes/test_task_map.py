@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from booktape.errors import DamagedTape, WorkerFailed, WriteFailed
-from booktape.jobs.process_pool import SPAWN
-from booktape.jobs.task_map import WHOLE, Shard, map_tasks
+from booktape.processes.process_pool import SPAWN
+from booktape.processes.task_map import WHOLE, Shard, map_tasks
 
 
 def square(number: int) -> int:

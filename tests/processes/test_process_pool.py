@@ -13,12 +13,12 @@ from textwrap import dedent
 
 import pytest
 
-from booktape.jobs.process_pool import process_pool
-from booktape.process import tuning
+from booktape.processes import tuning
+from booktape.processes.process_pool import process_pool
 
 FOREVER = """
     import os, threading
-    from booktape.jobs.process_pool import process_pool
+    from booktape.processes.process_pool import process_pool
 
     def work():
         os.write(1, b"begun\\n")

@@ -9,14 +9,14 @@ from random import Random
 
 import pytest
 
-from booktape.merge import archive
+from booktape.rerecord import merge
 from booktape.sim.faults.base import Faults
 from booktape.sim.faults.conditions import Messages
 from booktape.sim.faults.connections import HalfOpen
 from booktape.sim.faults.messages import Drop
 from e2e.promises import check_archive, gaps_of, rows_of, truth_of
 from faults.scripts import MAKERS, _draw
-from merge.twins import (
+from rerecord.twins import (
     END_S,
     SYMBOLS,
     Plan,
@@ -125,6 +125,6 @@ def test_a_snapshot_that_came_before_the_merge_needed_it_ends_the_gap(
     assert [gap["reason"] for gap in at_once] == ["id_gap"]
     assert (at_once[0]["end_time"] - at_once[0]["start_time"]).total_seconds() < 1
     # Without it the next answer is that of the machine that was half open.
-    monkeypatch.setattr(archive._EarlyAnswers, "due_after", lambda *_: ())
+    monkeypatch.setattr(merge._EarlyAnswers, "due_after", lambda *_: ())
     merge_folders(*folders, out=tmp_path / "without")
     assert is_in(unknown(tmp_path / "without", "BNBUSDT"), 30)

@@ -13,8 +13,8 @@ from booktape.core.tape_records import (
     TapeRecord,
     Tick,
 )
-from booktape.merge.clocks import ClockMark, corrected, reference_ns, shifts_ns
-from booktape.merge.interleave import _Ticks
+from booktape.rerecord.clocks import ClockMark, corrected, reference_ns, shifts_ns
+from booktape.rerecord.interleave import _Ticks
 
 MS = 10**6
 SECOND = 1_000 * MS

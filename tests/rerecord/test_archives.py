@@ -16,7 +16,7 @@ from booktape.verify.order import Scope
 from booktape.verify.run import verify
 from booktape.verify.stored_files import FolderFiles
 from e2e.promises import check_archive, gaps_of, rows_of, truth_of
-from merge.twins import END_S, SYMBOLS, Plan, lost_in_merge, merge_folders, record_twins, unknown
+from rerecord.twins import END_S, SYMBOLS, Plan, lost_in_merge, merge_folders, record_twins, unknown
 from store.contents import digests
 from store.small_recording import record
 from support.archives import open_archive

@@ -14,8 +14,14 @@ import pytest
 from booktape.core.tape_records import TapeRecord
 from booktape.errors import DirectoryInUse, FolderNotShared, NotRecorded, UsageError
 from booktape.reader.archive_files import ArchiveFiles
-from booktape.rebuild import RebuildLayout, RebuildOutcome, RebuildRequest, rebuild, rebuild_segment
-from booktape.rebuild import _clear_unsealed as clear
+from booktape.rerecord.rebuild import (
+    RebuildLayout,
+    RebuildOutcome,
+    RebuildRequest,
+    rebuild,
+    rebuild_segment,
+)
+from booktape.rerecord.rebuild import _clear_unsealed as clear
 from booktape.store.layout import Layout
 from booktape.store.lock import lock_directory
 from booktape.store.tape_reader import read_tape

@@ -1,1 +1,0 @@
-"""What concerns the process as a whole: its descriptors, its interpreter, and what it writes to a terminal."""
