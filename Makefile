@@ -5,7 +5,7 @@ PYTHON ?= python3
 SYMBOLS ?= BTCUSDT
 EVERY ?= 10
 OUT ?= data
-EXAMPLES ?= 10000
+MINUTES ?= 60
 SEGMENTS ?= 1000
 JOBS ?= 12
 BENCH ?= $(addprefix tests/bench/test_,core_costs.py scaling.py instructions.py loop.py throughput.py recovery.py segment_length.py sizes.py packing.py best_levels.py questions.py verify.py reader_costs.py)
@@ -102,8 +102,8 @@ proofs: $(DEV)  ## a fall by a tenth, an hour of witnesses, lies, 1,400 symbols:
 coverage: $(DEV)  ## measure what each fault costs, into docs/reliability.md
 	PYTHONPATH=tests $(BIN)/python tests/faults/losses.py
 
-fuzz: $(DEV)  ## hostile messages, tapes and archives: make fuzz EXAMPLES=100000
-	BOOKTAPE_FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest tests/fuzz -n auto
+fuzz: $(DEV)  ## hostile messages, tapes and archives for a while: make fuzz MINUTES=60
+	$(BIN)/python tests/fuzz/run.py $(MINUTES)
 
 mutants: $(DEV)  ## change the core in small ways, one at a time: do its tests notice? Takes a while
 	PYTHONPATH=tests $(BIN)/python tests/mutants/run.py

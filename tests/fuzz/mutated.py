@@ -11,8 +11,8 @@ from typing import Any, Final
 from hypothesis import settings
 from hypothesis import strategies as st
 
-LONG: Final = "BOOKTAPE_FUZZ_EXAMPLES" in os.environ
-"""Set by `make fuzz`: as many examples of each target, and other ones in every run."""
+TIMES: Final = int(os.environ.get("BOOKTAPE_FUZZ_TIMES", "0"))
+"""Set by `make fuzz`: as many times the suite's examples, and other ones in every round."""
 
 USUAL: Final = 25
 """Examples of a property test in the suite (tests/conftest.py)."""
@@ -48,9 +48,9 @@ VALUES: Final[st.SearchStrategy[Any]] = st.sampled_from(
 
 def examples(count: int) -> settings:
     """`count` in the suite, always the same ones, four times as many in `make test-long`; others by `make fuzz`."""
-    if not LONG:
-        return settings(max_examples=count * settings().max_examples // USUAL)
-    return settings(max_examples=int(os.environ["BOOKTAPE_FUZZ_EXAMPLES"]), derandomize=False)
+    if TIMES:
+        return settings(max_examples=count * TIMES, derandomize=False)
+    return settings(max_examples=count * settings().max_examples // USUAL)
 
 
 thousand: Final = examples(1_000)

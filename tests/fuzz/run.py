@@ -1,0 +1,44 @@
+"""`make fuzz MINUTES=60`: hostile messages, tapes and archives, other ones in each round, until the time is over.
+
+A round plays each target of tests/fuzz as many times its examples in the suite as `TIMES` says, and the last round is
+played to its end. Exits with 1 at the first round that finds something; Hypothesis shows the smallest example.
+
+    python tests/fuzz/run.py MINUTES [--processes NUMBER]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+TIMES: Final = 5
+
+
+def main() -> None:
+    options = argparse.ArgumentParser()
+    options.add_argument("minutes", type=float)
+    options.add_argument("--processes", default="auto")
+    asked = options.parse_args()
+    began_s, rounds = time.monotonic(), 0
+    while time.monotonic() - began_s < asked.minutes * 60:
+        tests = [sys.executable, "-m", "pytest", str(Path(__file__).parent), "-n", asked.processes]
+        played = subprocess.run(
+            tests, env=os.environ | {"BOOKTAPE_FUZZ_TIMES": str(TIMES)}, check=False
+        )
+        minutes = (time.monotonic() - began_s) / 60
+        if played.returncode:
+            sys.exit(f"Round {rounds + 1} found something, after {minutes:.0f} min.")
+        rounds += 1
+        print(
+            f"{rounds} rounds of {TIMES} times the suite's examples in {minutes:.0f} min: nothing found",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()
