@@ -29,7 +29,7 @@ AUDIT := .venv-audit
 # The tests start `booktape` hundreds of times. Where this is set, each start compiles every module anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo record test test-long test-branches check bucket clients interop page dist locks audit bench peers performance scale soak coverage proofs fuzz mutants docs pictures format lock clean
+.PHONY: demo record test test-system test-long test-branches check bucket clients interop page dist locks audit bench peers performance scale soak coverage proofs fuzz mutants docs pictures format lock clean
 
 demo: $(RUN)  ## record the built-in exchange for 20 s, read, prove and draw it; needs no network
 	$(BIN)/python examples/demo.py
@@ -37,14 +37,17 @@ demo: $(RUN)  ## record the built-in exchange for 20 s, read, prove and draw it;
 record: $(RUN)  ## record the real exchange: make record SYMBOLS="BTCUSDT ETHUSDT" EVERY=10
 	$(BIN)/booktape record $(SYMBOLS) --every $(EVERY) --out $(OUT)
 
-test: $(DEV)  ## every promise, each against the built-in exchange or a real capture; minutes on two cores
-	$(BIN)/python -m pytest -n auto --dist worksteal $(MEASURED)
+test: $(DEV)  ## every promise, in one process and in virtual time; minutes on two cores
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "not system and not long and not bench"
+
+test-system: $(DEV)  ## the commands, with processes, signals, full disks, servers, a browser and real captures; some minutes more
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "system and not long and not bench"
 
 test-long: $(DEV)  ## killed at every step, floods, random worlds, installations; and four times the random examples
-	$(BIN)/python -m pytest -n auto --dist worksteal -m "(long or hypothesis) and not bench" --hypothesis-profile=many $(MEASURED)
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "(long or hypothesis) and not bench" --hypothesis-profile=many
 
-test-branches: $(DEV)  ## which branches of the source `make test` does not take; twice as long as `make test`
-	$(MAKE) test MEASURED="--cov --cov-report=term-missing:skip-covered"
+test-branches: $(DEV)  ## which branches of the source these tests do not take
+	$(BIN)/python -m pytest -n auto --dist worksteal --cov --cov-report=term-missing:skip-covered
 
 check: $(DEV)  ## format, lint, types, the house's import rules, the documents
 	$(BIN)/ruff format --check .
@@ -54,7 +57,7 @@ check: $(DEV)  ## format, lint, types, the house's import rules, the documents
 	$(BIN)/python -m pytest tests/docs
 
 bucket: $(DEV) $(S3_SERVER)/.installed  ## segments in a bucket: a real S3 server on loopback, and its faults: make bucket SEGMENTS=100 JOBS=200
-	BOOKTAPE_BUCKET_SEGMENTS=$(SEGMENTS) BOOKTAPE_BUCKET_JOBS=$(JOBS) $(BIN)/python -m pytest -rs -m "not bench" tests/bucket $(MEASURED)
+	BOOKTAPE_BUCKET_SEGMENTS=$(SEGMENTS) BOOKTAPE_BUCKET_JOBS=$(JOBS) $(BIN)/python -m pytest -rs -m "not bench" tests/bucket
 
 clients: $(DEV) $(PEERS)/.installed  ## ccxt, cryptofeed, python-binance follow `simulate` and `replay` (to Python 3.13)
 	BOOKTAPE_CLIENTS=1 $(BIN)/python -m pytest -rs tests/clients

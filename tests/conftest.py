@@ -1,18 +1,31 @@
 """How tests run: coroutines in virtual time, property tests with the same examples each time.
 
-`make test-long` plays more examples (`--hypothesis-profile=many`); `--hypothesis-profile=explore` looks
-further than the same examples on every run.
+`make test` is what takes place in one process, `make test-system` the rest (`SYSTEM`). `make test-long` plays more
+examples (`--hypothesis-profile=many`); `--hypothesis-profile=explore` looks further than the same ones on every run.
 """
 
 from __future__ import annotations
 
 import asyncio
 import inspect
+from pathlib import Path
+from typing import Final
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from support import virtual_time
+
+TESTS: Final = Path(__file__).parent
+
+SYSTEM: Final = (
+    *("bucket/", "captures/", "clients/", "e2e/", "install/"),
+    *("docs/test_scale_guide.py", "plot/test_real.py", "reader/test_map_segments.py"),
+    *("processes/", "recorder/test_workers.py", "web/test_operations.py", "web/test_page.py"),
+    *("store/test_bombs.py", "store/test_every_refusal.py", "store/test_full_disk.py"),
+    *("store/test_opening.py",),
+)
+"""Tests with processes, servers, shells or a browser of their own, with full disks, or with real recordings."""
 
 settings.register_profile(
     "booktape",
@@ -26,6 +39,14 @@ settings.load_profile("booktape")
 settings.register_profile("few", max_examples=10)
 settings.register_profile("many", max_examples=100)
 settings.register_profile("explore", derandomize=False, max_examples=5_000)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What is in `SYSTEM` has the marker of this name."""
+    for item in items:
+        if item.path.relative_to(TESTS).as_posix().startswith(SYSTEM):
+            item.add_marker("system")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -1,6 +1,6 @@
 """Each lock installs into a fresh environment with the oldest pip that is supported, and is complete.
 
-Whole installations need the index, and minutes: `make locks` makes them, which CI runs. In `make test`
+Whole installations need the index, and minutes: `make locks` makes them. In `make test-system`
 pip is asked about the environment that the tests run on, which was installed from `run.txt` and
 `dev.txt`. `make interop` and `make peers` ask `pip check` about theirs.
 """
@@ -48,7 +48,7 @@ def test_a_lock_installs_with_the_oldest_pip_and_is_complete(lock: Path, fresh: 
 
 
 def test_what_these_tests_run_on_is_complete() -> None:
-    """`make test` has just installed `run.txt` and `dev.txt`, and booktape beside them."""
+    """`make test-system` has just installed `run.txt` and `dev.txt`, and booktape beside them."""
     check = subprocess.run(
         [sys.executable, "-m", "pip", "check"], capture_output=True, text=True, check=False
     )

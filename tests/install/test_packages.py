@@ -1,6 +1,6 @@
 """The wheel and the sdist: what is in them, and that they work where the source tree is not.
 
-What is in them is looked at in `make test`. That the wheel, installed alone, records and proves needs the index and
+What is in them is looked at in `make test-system`. That the wheel, installed alone, records and proves needs the index and
 minutes: `make test-long`, once for each supported Python that is on the path.
 """
 
