@@ -9,7 +9,7 @@ import pytest
 import booktape
 from booktape.plot import calendar
 from booktape.plot.calendar import cell_text
-from booktape.reader.days import DayCoverage
+from booktape.reader.coverage import DayCoverage
 from plot import drawn
 from plot.week import write
 

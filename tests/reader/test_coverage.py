@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 import booktape
+from booktape.reader import Coverage, Gap
+from booktape.reader.coverage import DAYS_MAX, DayCoverage, day_coverage, days_between
 from reader.day import SYMBOLS, write
 from reader.truth import moment, truths
+
+NOON = datetime(2026, 6, 9, 12, tzinfo=UTC)
 
 
 def test_rows_times_and_losses(rec: booktape.Recording, sealed: Path) -> None:
@@ -56,3 +62,25 @@ def test_a_recording_without_rows_covers_nothing(tmp_path: Path) -> None:
     """No symbol, rather than one with made-up times."""
     (tmp_path / "snapshots" / "symbol=BTCUSDT").mkdir(parents=True)
     assert booktape.open(tmp_path).coverage() == []
+
+
+def test_a_day_is_what_was_recorded_less_what_was_lost() -> None:
+    """Half a day, a day with a gap over midnight, and the rest."""
+    own = Coverage("X", 2, 0, 1, NOON, NOON + timedelta(days=2), 0.0, {})
+    lost = Gap("X", 1, NOON + timedelta(hours=11), NOON + timedelta(hours=15), 1, 2, 0, "stopped")
+    days = days_between(own.first, own.last)
+    assert [day.day for day in days] == [9, 10, 11]
+    assert [day_coverage(own, [lost], day) for day in days] == [
+        DayCoverage(11 * 3600, 1),
+        DayCoverage(21 * 3600, 1),
+        DayCoverage(12 * 3600, 0),
+    ]
+    # An open gap reaches to the last row.
+    assert day_coverage(own, [replace(lost, end_time=None)], days[2]) == DayCoverage(0, 1)
+    assert day_coverage(own, [], date(2026, 6, 1)) == DayCoverage()
+
+
+def test_days_have_an_end() -> None:
+    """Rows of year 2 and of year 9998 in one recording are a forgery, or a clock: the last hundred years count."""
+    days = days_between(datetime(2, 1, 1, tzinfo=UTC), datetime(9998, 12, 31, tzinfo=UTC))
+    assert (len(days), days[-1]) == (DAYS_MAX, date(9998, 12, 31))

@@ -105,11 +105,9 @@ def test_a_gap_that_began_before_and_ends_on_an_unsealed_tape(tmp_path: Path) ->
         ):
             recording.handle(record)
         recording.writer.flush()
-        gap = gap_list(
-            ArchiveFiles.find(tmp_path), ETH, unsealed=True, before_us=(start_s + 9) * 10**6
-        )
+        gap = gap_list(ArchiveFiles.find(tmp_path), ETH, before_us=(start_s + 9) * 10**6)
         assert [(g.start_time, g.end_time) for g in gap] == [(moment(8), moment(20))]
-        assert gap_list(ArchiveFiles.find(tmp_path), ETH, unsealed=False) == []
+        assert gap_list(ArchiveFiles.find(tmp_path, unsealed=False), ETH) == []
 
 
 def test_files_of_gaps_are_read_once(

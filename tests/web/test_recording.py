@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 import booktape
-from booktape.reader.days import DAYS_MAX
+from booktape.reader.coverage import DAYS_MAX
 from booktape.reader.times import moment_us
 from booktape.web.recording import UNKNOWN, WAITING_MAX, RecordingAnswers
 from reader.day import write

@@ -24,8 +24,8 @@ def info(directory: NamedArchive) -> int:
     directory
         The archive's folder, or its address such as s3://bucket/prefix.
     """
-    archive = ArchiveFiles.find(directory)
-    recording = reader.Recording(archive, unsealed=False)
+    archive = ArchiveFiles.find(directory, unsealed=False)
+    recording = reader.Recording(archive)
     with naming_damage(recording):
         console().print(summary.render(summary.summarize(archive, recording)))
     if not archive.is_bucket:

@@ -17,8 +17,8 @@ from matplotlib.patches import Patch
 from booktape.errors import NotRecorded
 from booktape.plot import style
 from booktape.processes.terminal import counted
-from booktape.reader import Coverage, Gap, Recording
-from booktape.reader.days import DayCoverage, day_coverage, days_between
+from booktape.reader import Gap, Recording
+from booktape.reader.coverage import DayCoverage, day_coverage, days_between
 from booktape.reader.raster import Floats
 
 _NUMBERED_DAYS: Final = 14
@@ -38,19 +38,17 @@ def calendar(rec: Recording) -> Figure:
     if not owns:
         raise NotRecorded("There are no rows yet. Try again in a moment.")
     days = days_between(min(own.first for own in owns), max(own.last for own in owns))
-    rows = [Gap.from_row(row) for row in rec.gaps().to_pylist()]
-    cells = [_cells(own, [gap for gap in rows if gap.symbol == own.symbol], days) for own in owns]
+    gaps = [Gap.from_row(row) for row in rec.gaps().to_pylist()]
+    cells = [
+        [day_coverage(own, [gap for gap in gaps if gap.symbol == own.symbol], day) for day in days]
+        for own in owns
+    ]
     width = min(_WIDTH_MAX, 4.2 + 0.85 * len(days))
     picture = style.figure(max(6.0, width), 2.3 + 0.42 * len(owns))
     axes = picture.add_subplot()
     _paint(picture, axes, cells)
     _label_axes(picture, axes, [own.symbol for own in owns], days)
     return picture
-
-
-def _cells(own: Coverage, gaps: Sequence[Gap], days: Sequence[date]) -> list[DayCoverage]:
-    spans = [(gap.start_time, gap.end_time or own.last) for gap in gaps]
-    return [day_coverage(own.first, own.last, spans, day) for day in days]
 
 
 def _paint(picture: Figure, axes: Axes, cells: Sequence[Sequence[DayCoverage]]) -> None:

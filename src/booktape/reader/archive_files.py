@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import socket
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from os import PathLike, fspath
 from pathlib import Path, PurePosixPath
 from typing import IO, Final, cast
@@ -40,7 +41,7 @@ from booktape.store.extents import GroupExtent, group_extents, read_table
 from booktape.store.layout import TABLE, TAPE, Layout, Segment, is_symbol_folder, symbol_of
 from booktape.store.lineage import Beginning, Lineage
 from booktape.store.opening import open_file
-from booktape.store.schema import GAPS
+from booktape.store.schema import TABLES
 from booktape.store.tape_reader import read_beginning, read_carried_over
 from booktape.store.target import check_is_utf8
 
@@ -65,13 +66,22 @@ class ArchiveFiles:
     Only the beginnings of tapes, the extents of files of rows and the gaps are cached, until the file changes.
     `damaged` has the reason for each file that could not be read so far, `lacks` a sentence for tapes that were needed
     and had been removed on purpose. With `only` the archive appears to
-    have no other segment, and no warning is given: the caller reports the damage.
+    have no other segment, and no warning is given: the caller reports the damage. With `unsealed=False` its rows are
+    those that are sealed.
     """
 
-    def __init__(self, root: str, filesystem: FileSystem, only: Segment | None = None) -> None:
+    def __init__(
+        self,
+        root: str,
+        filesystem: FileSystem,
+        only: Segment | None = None,
+        *,
+        unsealed: bool = True,
+    ) -> None:
         self.root = root
         self.filesystem = filesystem
         self.only = only
+        self._reads_unsealed = unsealed
         self.layout = Layout(Path(root))
         self.damaged: dict[str, str] = {}
         self.lacks: list[str] = []
@@ -81,7 +91,8 @@ class ArchiveFiles:
 
     def __reduce__(self) -> tuple[object, ...]:
         """For another process: without what is cached here."""
-        return ArchiveFiles, (self.root, self.filesystem, self.only)
+        opened = partial(ArchiveFiles, unsealed=self._reads_unsealed)
+        return opened, (self.root, self.filesystem, self.only)
 
     @property
     def is_bucket(self) -> bool:
@@ -94,26 +105,25 @@ class ArchiveFiles:
         return bucket_name(self.filesystem, self.root) or self.root
 
     @classmethod
-    def find(cls, where: str | PathLike[str], filesystem: FileSystem | None = None) -> ArchiveFiles:
+    def find(
+        cls,
+        where: str | PathLike[str],
+        filesystem: FileSystem | None = None,
+        *,
+        unsealed: bool = True,
+    ) -> ArchiveFiles:
         """Raises UsageError if the address cannot be opened, NotRecorded if nothing was recorded there, BucketError."""
-        text = fspath(where)
-        if filesystem is not None:
-            found = cls(text, filesystem)
-        elif "://" in text:
-            system, root = open_bucket(text)
-            found = cls(root, system)
-        else:
-            found = cls(str(Path(text).absolute()), LocalFileSystem())
-            check_is_utf8(found.root)
-        found.check(text)
+        text = root = fspath(where)
+        if filesystem is None and "://" in text:
+            filesystem, root = open_bucket(text)
+        elif filesystem is None:
+            filesystem, root = LocalFileSystem(), str(Path(text).absolute())
+            check_is_utf8(root)
+        found = cls(root, filesystem, unsealed=unsealed)
+        parts = [f"{root}/{part}" for part in ("snapshots", "tape", "unsealed")]
+        if all(info.type == FileType.NotFound for info in found._infos(parts)):
+            raise NotRecorded(f"{text} holds no recording. Make one with: booktape record BTCUSDT")
         return found
-
-    def check(self, name: str) -> None:
-        """Raises NotRecorded if nothing was ever recorded here."""
-        parts = ("snapshots", "tape", "unsealed")
-        found = self._infos([f"{self.root}/{part}" for part in parts])
-        if all(info.type == FileType.NotFound for info in found):
-            raise NotRecorded(f"{name} holds no recording. Make one with: booktape record BTCUSDT")
 
     def symbols(self) -> list[str]:
         """The symbols that have sealed rows."""
@@ -171,6 +181,19 @@ class ArchiveFiles:
                 found[segment] = ArchiveFile(segment, info.path, info.size, info.mtime_ns)
         return [found[segment] for segment in sorted(found)]
 
+    def tail(self) -> list[ArchiveFile]:
+        """The unsealed tapes from which rows are computed."""
+        return self.unsealed() if self._reads_unsealed else []
+
+    def with_tail(
+        self, sealed: Callable[[], list[ArchiveFile]]
+    ) -> tuple[list[ArchiveFile], list[ArchiveFile]]:
+        """The sealed files of one kind, and the tapes of the tail whose segment has none."""
+        # Unsealed tapes are listed first, so that a segment that is sealed meanwhile is not missed.
+        tapes, files = self.tail(), sealed()
+        done = {file.segment for file in files}
+        return files, [tape for tape in tapes if tape.segment not in done]
+
     def check_seen(self, file: ArchiveFile) -> None:
         """Raises FolderNotShared unless this machine sees the file as another one has listed it.
 
@@ -213,12 +236,19 @@ class ArchiveFiles:
                 self._extents[file] = group_extents(pq.read_metadata(opened))
         return self._extents.get(file, ())
 
-    def gaps(self, file: ArchiveFile) -> pa.Table:
-        """The rows of a file of `gaps`; none if it cannot be read. Each query needs those of all segments."""
-        if file not in self._gaps:
+    def sealed_tables(self, name: str) -> list[pa.Table]:
+        """The rows of every file of a small table that can be read, oldest first, and an empty table."""
+        schema = TABLES[name].schema
+        found = [schema.empty_table()]
+        for file in self.tables(name):
+            if file in self._gaps:
+                found.append(self._gaps[file])
+                continue
             with self.skip_damaged(file.path), self.open(file) as opened:
-                self._gaps[file] = read_table(opened, GAPS)
-        return self._gaps.get(file, GAPS.empty_table())
+                found.append(read_table(opened, schema))
+                if name == "gaps":  # each query needs those of all segments
+                    self._gaps[file] = found[-1]
+        return found
 
     def lineage(self, tapes: Iterable[ArchiveFile]) -> Lineage:
         """The order in which these tapes were recorded."""

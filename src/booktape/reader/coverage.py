@@ -5,19 +5,25 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, date, datetime, timedelta
+from typing import Final
 
 from booktape.core.events import BookRow
 from booktape.reader.archive_files import ArchiveFile, ArchiveFiles
 from booktape.reader.gaps import gap_table
 from booktape.reader.progress import tracked
 from booktape.reader.records import Gap
-from booktape.reader.rows import in_order
+from booktape.reader.rows import in_order, row_extent
 from booktape.reader.tape_query import unsealed_outputs
 from booktape.reader.timeline import Timeline
 from booktape.reader.times import moment_at, moment_us
 from booktape.store.extents import GroupExtent
 from booktape.store.layout import Segment, symbol_folder
+
+DAYS_MAX: Final = 36_525
+"""A hundred years: a clock may have been wrong, or a file forged, so that a recording seems to last for thousands."""
+
+_DAY: Final = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,20 +56,38 @@ class Coverage:
         return 1 - self.lost_s / self.span_s if self.span_s else 1.0
 
 
-def coverage(archive: ArchiveFiles, *, unsealed: bool = True) -> list[Coverage]:
+@dataclass(frozen=True, slots=True)
+class DayCoverage:
+    """One symbol on one day: the seconds in which its book was known, and the gaps."""
+
+    known_s: float = 0.0
+    gaps: int = 0
+
+    @property
+    def share(self) -> float:
+        """The known share of the day's 24 hours."""
+        return self.known_s / _DAY.total_seconds()
+
+
+def coverage(archive: ArchiveFiles) -> list[Coverage]:
     """The coverage of every symbol that has rows, by name.
 
     Known weakness: an hour of unsealed tape is computed twice, once for its rows, once for gaps.
     """
-    tapes = archive.unsealed() if unsealed else []
+    tapes = archive.tail()
     files = {symbol: archive.rows(symbol_folder(symbol)) for symbol in archive.symbols()}
-    groups = {symbol: _sealed(archive, symbol, own) for symbol, own in files.items()}
+    groups: dict[str, list[GroupExtent]] = {}
+    for symbol, own in files.items():
+        ordered = in_order(archive, list(tracked(own, f"reading {symbol}")))
+        groups[symbol] = [group for file in ordered for group in archive.extents(file)]
     for tape in tapes:
         sealed = {symbol for symbol, own in files.items() if _holds(archive, own, tape.segment)}
-        _add_tape(archive, tape, groups, sealed)
-    table = gap_table(archive, unsealed=unsealed)
+        for output in unsealed_outputs(archive, tape, None):
+            if isinstance(output, BookRow) and output.symbol not in sealed:
+                extent = row_extent(output.received_ns // 1_000, output.epoch, output.update_id)
+                groups.setdefault(output.symbol, []).append(extent)
     gaps: dict[str, list[Gap]] = {}
-    for row in table.to_pylist():
+    for row in gap_table(archive).to_pylist():
         gaps.setdefault(row["symbol"], []).append(Gap.from_row(row))
     return [
         _coverage(
@@ -76,22 +100,6 @@ def coverage(archive: ArchiveFiles, *, unsealed: bool = True) -> list[Coverage]:
 
 def _holds(archive: ArchiveFiles, files: Sequence[ArchiveFile], segment: Segment) -> bool:
     return any(file.segment == segment and archive.extents(file) for file in files)
-
-
-def _sealed(archive: ArchiveFiles, symbol: str, files: Sequence[ArchiveFile]) -> list[GroupExtent]:
-    for file in tracked(files, f"reading {symbol}"):
-        archive.extents(file)
-    return [group for file in in_order(archive, files) for group in archive.extents(file)]
-
-
-def _add_tape(
-    archive: ArchiveFiles, tape: ArchiveFile, groups: dict[str, list[GroupExtent]], sealed: set[str]
-) -> None:
-    for row in unsealed_outputs(archive, tape, None):
-        if isinstance(row, BookRow) and row.symbol not in sealed:
-            time_us = row.received_ns // 1_000
-            ranges = (time_us, time_us, row.epoch, row.epoch, row.update_id, row.update_id)
-            groups.setdefault(row.symbol, []).append(GroupExtent(0, 1, *ranges))
 
 
 def _coverage(
@@ -128,3 +136,20 @@ def _union_us(spans: Iterable[tuple[int, int]]) -> int:
         total_us += max(0, end_us - max(start_us, reached_us))
         reached_us = max(reached_us, end_us)
     return total_us
+
+
+def days_between(first: datetime, last: datetime) -> list[date]:
+    """Every day (UTC), both ends included; of more than DAYS_MAX the last ones."""
+    count = min((last.date() - first.date()).days + 1, DAYS_MAX)
+    return [last.date() - number * _DAY for number in reversed(range(count))]
+
+
+def day_coverage(own: Coverage, gaps: Sequence[Gap], day: date) -> DayCoverage:
+    """How much of a day (UTC) was known: the recorded time minus the time of the symbol's gaps."""
+    begin = datetime(day.year, day.month, day.day, tzinfo=UTC)
+    start, end = max(own.first, begin), min(own.last, begin + _DAY)
+    if start >= end:
+        return DayCoverage()
+    lost = [min(gap.end_time or own.last, end) - max(gap.start_time, start) for gap in gaps]
+    lost_s = [one.total_seconds() for one in lost if one > timedelta()]
+    return DayCoverage((end - start).total_seconds() - sum(lost_s), len(lost_s))

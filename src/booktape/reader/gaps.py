@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -12,25 +11,20 @@ import pyarrow as pa
 from booktape.core.tape_records import DELISTED
 from booktape.reader.archive_files import ArchiveFiles
 from booktape.reader.records import Gap
-from booktape.reader.small_tables import sealed_tables
 from booktape.reader.tape_query import NO_ROWS, unsealed_outputs
 from booktape.reader.timeline import timeline, undeclared
 from booktape.store.schema import GAPS, TABLES
 
 
 def gap_table(
-    archive: ArchiveFiles,
-    symbol: str | None = None,
-    *,
-    unsealed: bool = True,
-    before_us: int | None = None,
+    archive: ArchiveFiles, symbol: str | None = None, before_us: int | None = None
 ) -> pa.Table:
     """All gaps with the columns of `gaps`, earliest first, and those that no file declares.
 
     A gap may have a row that left it open and one that closes it; the second one counts. With a `symbol`,
     gaps from unsealed tapes need only be right for times before `before_us`.
     """
-    rows = _declared(archive, symbol, unsealed=unsealed, before_us=before_us)
+    rows = _declared(archive, symbol, before_us)
     delisted: dict[str, list[datetime]] | None = None
     for name in archive.symbols() if symbol is None else [symbol]:
         own = [Gap.from_row(row) for (one, *_), row in rows.items() if one == name]
@@ -45,16 +39,22 @@ def gap_table(
 
 
 def _declared(
-    archive: ArchiveFiles, symbol: str | None, *, unsealed: bool, before_us: int | None
+    archive: ArchiveFiles, symbol: str | None, before_us: int | None
 ) -> dict[tuple[str, int, str], dict[str, Any]]:
     """The gaps in files and on unsealed tapes, by symbol, epoch and reason.
 
     A symbol that is delisted while its book is not known, and comes back, has two gaps of one epoch.
     """
+    before_ns = None if before_us is None else before_us * 1_000
     # Unsealed tapes first: a segment that is sealed meanwhile is then read twice, and not missed.
-    tail = list(_unsealed(archive, symbol, before_us)) if unsealed else []
+    tail = [
+        pa.Table.from_batches(
+            [TABLES["gaps"].batch(unsealed_outputs(archive, tape, symbol, before_ns, NO_ROWS))]
+        )
+        for tape in archive.tail()
+    ]
     # Known weakness: every file of gaps is needed, because a gap may be closed much later.
-    merged = pa.concat_tables([GAPS.empty_table(), *sealed_tables(archive, "gaps"), *tail])
+    merged = pa.concat_tables([*archive.sealed_tables("gaps"), *tail])
     rows: dict[tuple[str, int, str], dict[str, Any]] = {}
     for row in merged.to_pylist():
         key = row["symbol"], row["epoch"], row["reason"]
@@ -68,30 +68,18 @@ def _declared(
 def _delistings(archive: ArchiveFiles) -> dict[str, list[datetime]]:
     """The times at which each symbol was found to be no longer listed."""
     found: dict[str, list[datetime]] = {}
-    for table in sealed_tables(archive, "notes"):
-        for row in table.to_pylist():
-            if row["kind"] == "status" and row["detail"] == DELISTED:
-                found.setdefault(row["symbol"], []).append(row["time"])
+    for row in pa.concat_tables(archive.sealed_tables("notes")).to_pylist():
+        if row["kind"] == "status" and row["detail"] == DELISTED:
+            found.setdefault(row["symbol"], []).append(row["time"])
     return found
 
 
-def gap_list(
-    archive: ArchiveFiles, symbol: str, *, unsealed: bool, before_us: int | None = None
-) -> list[Gap]:
+def gap_list(archive: ArchiveFiles, symbol: str, before_us: int | None = None) -> list[Gap]:
     """One symbol's gaps, by epoch, with times that fit those of its rows.
 
     A gap that was declared while our clock was wrong by more than a day gets the times of the rows around it.
     """
-    table = gap_table(archive, symbol, unsealed=unsealed, before_us=before_us)
+    table = gap_table(archive, symbol, before_us)
     gaps = sorted((Gap.from_row(row) for row in table.to_pylist()), key=lambda gap: gap.epoch)
     times = timeline(archive, symbol)
     return [times.fit(gap) for gap in gaps]
-
-
-def _unsealed(
-    archive: ArchiveFiles, symbol: str | None, before_us: int | None
-) -> Iterator[pa.Table]:
-    before_ns = None if before_us is None else before_us * 1_000
-    for tape in archive.unsealed():
-        outputs = unsealed_outputs(archive, tape, symbol, before_ns, NO_ROWS)
-        yield pa.Table.from_batches([TABLES["gaps"].batch(outputs)])

@@ -41,17 +41,9 @@ def rows_and_gaps(
 def _between(last: Book, book: Book, gaps: Sequence[Gap]) -> Iterator[Gap]:
     """The gaps between two rows, whatever their times are. If none is stored, an `undeclared` one."""
     found = [gap for gap in gaps if last.epoch <= gap.epoch < book.epoch]
+    times = last.receive_time, book.receive_time
     yield from found or [
-        Gap(
-            book.symbol,
-            last.epoch,
-            last.receive_time,
-            book.receive_time,
-            last.update_id,
-            book.update_id,
-            book.update_id - last.update_id - 1,
-            "undeclared",
-        )
+        Gap.undeclared(book.symbol, last.epoch, times, (last.update_id, book.update_id))
     ]
 
 

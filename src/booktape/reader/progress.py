@@ -20,30 +20,24 @@ LONG: Final = 8
 
 def tracked(items: Sequence[T], what: str, console: Console | None = None) -> Iterator[T]:
     """The items, with a bar that shows how many are done and disappears at the end."""
-    console = console or terminal.console(stderr=True)
-    if len(items) < LONG or not console.is_terminal:
+    if len(items) < LONG:
         yield from items
         return
-    progress = Progress(console=console, transient=True)
-    try:
-        progress.start()
-    except LiveError:
-        # Another bar is shown already; some versions of rich can show only one.
-        yield from items
-        return
-    try:
-        yield from progress.track(items, description=what)
-    finally:
-        progress.stop()
+    with progress_bar(what, len(items), console) as advance:
+        for item in items:
+            yield item
+            advance(1)
 
 
 @contextmanager
 def progress_bar(
     what: str, total: int, console: Console | None = None
 ) -> Iterator[Callable[[int], None]]:
-    """A function to call with each further part of `total`, for work that is not read item by item."""
+    """A function to call with each further part of `total`, for work that is not done item by item."""
     console = console or terminal.console(stderr=True)
-    columns = (TextColumn(what), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    # No markup and no format: a symbol may hold brackets and braces.
+    text = TextColumn("{task.description}", markup=False)
+    columns = (text, BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
     task = bar.add_task(what, total=total or None)
     try:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import pickle
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from datetime import timedelta
-from os import PathLike
 from typing import TYPE_CHECKING, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyarrow.fs import FileSystem
 
 from booktape.errors import UsageError
 from booktape.processes.task_map import WHOLE, Shard, Workers, cores, map_tasks
@@ -36,26 +35,82 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def open_recording(
-    where: str | PathLike[str], *, filesystem: FileSystem | None = None, unsealed: bool = True
-) -> Recording:
-    """Open the recording in a folder, or at `s3://bucket/prefix` (any URI that pyarrow accepts).
+class SymbolQueries(ABC):
+    """What can be asked about one symbol, of one recording as of several that are read as one."""
 
-    With a `filesystem` of pyarrow, `where` is a path in it. `unsealed`: whether rows that a running (or
-    killed) recorder has not sealed yet are computed from its tape. Raises NotRecorded if nothing was recorded.
-    """
-    return Recording(ArchiveFiles.find(where, filesystem), unsealed=unsealed)
+    @abstractmethod
+    def _archive_of(self, symbol: str) -> ArchiveFiles:
+        """The archive that has the symbol's data."""
+
+    def snapshots(
+        self,
+        symbol: str,
+        start: Moment | None = None,
+        end: Moment | None = None,
+        *,
+        depth: int | None = None,
+    ) -> Snapshots:
+        """The rows with `start <= receive_time < end`, each with at most `depth` levels a side."""
+        return Snapshots(self._archive_of(symbol), _query(symbol, start, end, depth))
+
+    def quotes(self, symbol: str, start: Moment | None = None, end: Moment | None = None) -> Quotes:
+        """The best prices of the rows with `start <= receive_time < end`. No list of levels is decoded."""
+        return Quotes(self._archive_of(symbol), _query(symbol, start, end))
+
+    def spread(
+        self,
+        symbol: str,
+        start: Moment | None = None,
+        end: Moment | None = None,
+        *,
+        interval: timedelta | str,
+    ) -> pa.Table:
+        """The mean spread of each interval: `quotes(…).spread(interval)`."""
+        return self.quotes(symbol, start, end).spread(interval)
+
+    def trades(
+        self, symbol: str, start: Moment | None = None, end: Moment | None = None
+    ) -> pa.Table:
+        """The trades with `start <= trade_time < end`, by time and id; of a recording with `--also trade`.
+
+        By the exchange's clock, since trades that were filled arrived much later. All of it is in memory, 70 bytes a
+        trade. Raises NotRecorded where no trades of the symbol were recorded.
+        """
+        return trade_table(self._archive_of(symbol), _query(symbol, start, end))
+
+    def at(self, symbol: str, time: Moment, *, depth: int | None = None) -> Book:
+        """The book after the last event received until `time`, that one included.
+
+        Its `receive_time` is the time of that event. Raises BookNotKnown in a gap, and before and after
+        everything recorded.
+        """
+        depth = _query(symbol, depth=depth).depth
+        return book_at(self._archive_of(symbol), symbol, moment_us(time), depth)
+
+    def replay(
+        self,
+        symbol: str,
+        start: Moment | None = None,
+        end: Moment | None = None,
+        *,
+        depth: int | None = None,
+    ) -> Iterator[Step | Gap]:
+        """Every event received in `start <= … < end` with the book after it, and every gap."""
+        return replay(self._archive_of(symbol), _query(symbol, start, end, depth))
 
 
-class Recording:
+class Recording(SymbolQueries):
     """A recording. Every call lists the files again, so the recorder may still be running."""
 
-    def __init__(self, archive: ArchiveFiles, *, unsealed: bool) -> None:
+    def __init__(self, archive: ArchiveFiles) -> None:
         self._archive = archive
-        self._unsealed = unsealed
 
     def __repr__(self) -> str:
         return f"<booktape recording {self._archive.root}>"
+
+    def _archive_of(self, symbol: str) -> ArchiveFiles:
+        del symbol
+        return self._archive
 
     @property
     def root(self) -> str:
@@ -132,90 +187,28 @@ class Recording:
 
     def symbols(self) -> list[str]:
         """The recorded symbols, by name."""
-        return known_symbols(self._archive, self._archive.unsealed() if self._unsealed else [])
+        return known_symbols(self._archive, self._archive.tail())
 
     def coverage(self) -> list[Coverage]:
         """For each symbol: rows, first and last time, the time lost, and why."""
-        return coverage(self._archive, unsealed=self._unsealed)
+        return coverage(self._archive)
 
     def gaps(self, symbol: str | None = None) -> pa.Table:
         """Every interval in which a book was not known, once. `end_time` is null while it is open."""
-        return gap_table(self._archive, symbol, unsealed=self._unsealed)
+        return gap_table(self._archive, symbol)
 
     def checks(self) -> pa.Table:
         """Every comparison of a book with an independent witness, passed or failed."""
-        return table(self._archive, "checks", unsealed=self._unsealed)
+        return table(self._archive, "checks")
 
     def notes(self) -> pa.Table:
         """Events that are not gaps: the status of a symbol, a step of our clock."""
-        return table(self._archive, "notes", unsealed=self._unsealed)
-
-    def snapshots(
-        self,
-        symbol: str,
-        start: Moment | None = None,
-        end: Moment | None = None,
-        *,
-        depth: int | None = None,
-    ) -> Snapshots:
-        """The rows with `start <= receive_time < end`, each with at most `depth` levels a side."""
-        query = _query(symbol, start, end, depth)
-        return Snapshots(self._archive, query, unsealed=self._unsealed)
-
-    def quotes(self, symbol: str, start: Moment | None = None, end: Moment | None = None) -> Quotes:
-        """The best prices of the rows with `start <= receive_time < end`. No list of levels is decoded."""
-        query = _query(symbol, start, end, None)
-        return Quotes(self._archive, query, unsealed=self._unsealed)
-
-    def spread(
-        self,
-        symbol: str,
-        start: Moment | None = None,
-        end: Moment | None = None,
-        *,
-        interval: timedelta | str,
-    ) -> pa.Table:
-        """The mean spread of each interval: `quotes(…).spread(interval)`."""
-        return self.quotes(symbol, start, end).spread(interval)
-
-    def trades(
-        self, symbol: str, start: Moment | None = None, end: Moment | None = None
-    ) -> pa.Table:
-        """The trades with `start <= trade_time < end`, by time and id; of a recording with `--also trade`.
-
-        By the exchange's clock, since trades that were filled arrived much later. All of it is in memory, 70 bytes a
-        trade. Raises NotRecorded where no trades of the symbol were recorded.
-        """
-        query = _query(symbol, start, end, None)
-        return trade_table(self._archive, query, unsealed=self._unsealed)
+        return table(self._archive, "notes")
 
     def trade_gaps(self, symbol: str | None = None) -> pa.Table:
         """Trades that are missing for good, by ranges of ids. What is still being filled is not among them."""
-        found = table(self._archive, "trade_gaps", unsealed=self._unsealed)
+        found = table(self._archive, "trade_gaps")
         return found if symbol is None else found.filter(pc.field("symbol") == symbol)
-
-    def at(self, symbol: str, time: Moment, *, depth: int | None = None) -> Book:
-        """The book after the last event received until `time`, that one included.
-
-        Its `receive_time` is the time of that event. Raises BookNotKnown in a gap, and before and after
-        everything recorded.
-        """
-        query = _query(symbol, None, None, depth)
-        return book_at(
-            self._archive, query.symbol, moment_us(time), query.depth, unsealed=self._unsealed
-        )
-
-    def replay(
-        self,
-        symbol: str,
-        start: Moment | None = None,
-        end: Moment | None = None,
-        *,
-        depth: int | None = None,
-    ) -> Iterator[Step | Gap]:
-        """Every event received in `start <= … < end` with the book after it, and every gap."""
-        query = _query(symbol, start, end, depth)
-        return replay(self._archive, query, unsealed=self._unsealed)
 
 
 def map_segments(  # noqa: PLR0913 - each is one documented argument
@@ -258,8 +251,7 @@ def _call_with_segment(
 
 
 def _of_segment(archive: ArchiveFiles, tape: ArchiveFile) -> Recording:
-    only = ArchiveFiles(archive.root, archive.filesystem, tape.segment)
-    return Recording(only, unsealed=False)
+    return Recording(ArchiveFiles(archive.root, archive.filesystem, tape.segment))
 
 
 def _check_can_be_sent(fn: object) -> None:
@@ -272,14 +264,12 @@ def _check_can_be_sent(fn: object) -> None:
         ) from error
 
 
-def _query(symbol: str, start: Moment | None, end: Moment | None, depth: int | None) -> RowQuery:
+def _query(
+    symbol: str, start: Moment | None = None, end: Moment | None = None, depth: int | None = None
+) -> RowQuery:
     if depth is not None and depth < 1:
         raise UsageError(
             f"depth={depth} is not a valid number of levels. Write 1 or more, or leave it out."
         )
-    return RowQuery(
-        symbol,
-        None if start is None else moment_us(start),
-        None if end is None else moment_us(end),
-        depth,
-    )
+    from_us = None if start is None else moment_us(start)
+    return RowQuery(symbol, from_us, None if end is None else moment_us(end), depth)

@@ -112,6 +112,13 @@ class Gap:
         times = {name: row[name] and row[name].astimezone(UTC) for name in _GAP_TIMES}
         return cls(**{**row, **times})
 
+    @classmethod
+    def undeclared(
+        cls, symbol: str, epoch: int, times: tuple[datetime, datetime], ids: tuple[int, int]
+    ) -> Gap:
+        """A gap that no file of the archive declares, by the last row before it and the first one after it."""
+        return cls(symbol, epoch, *times, *ids, ids[1] - ids[0] - 1, "undeclared")
+
     def covers(self, moment: datetime) -> bool:
         """Whether the book was not known at this time. At both ends of the gap it was known."""
         return self.start_time < moment and (self.end_time is None or moment < self.end_time)

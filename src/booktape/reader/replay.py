@@ -11,9 +11,10 @@ book then. **In order** what is missing or damaged between two tapes is yielded 
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
-from booktape.core.events import BookRow
+from booktape.core.events import BookRow, DepthEvent
 from booktape.core.events import GapInterval as CoreGap
 from booktape.core.sync import State, SymbolSync
 from booktape.core.tape_records import (
@@ -22,42 +23,51 @@ from booktape.core.tape_records import (
     Disconnected,
     SegmentEnd,
     StreamMessage,
+    TapeRecord,
 )
-from booktape.errors import BookNotKnown, DamagedTape, NotRecorded
+from booktape.errors import BookNotKnown, DamagedTape, MalformedFrame, NotRecorded
 from booktape.reader.archive_files import ArchiveFile, ArchiveFiles
 from booktape.reader.gaps import gap_list
 from booktape.reader.progress import tracked
 from booktape.reader.records import Book, Gap, Step
 from booktape.reader.removed import removal_at, report_removed
 from booktape.reader.rows import RowQuery
-from booktape.reader.tape_query import (
-    NO_ROWS,
-    EventByEvent,
-    LastState,
-    SymbolFilter,
-    continues,
-    is_past,
-    last_state_of,
-    read_records,
-)
+from booktape.reader.tape_query import NO_ROWS, SymbolFilter, is_past, read_records
 from booktape.reader.times import moment_at
 from booktape.reconstruct import Reconstruction
 from booktape.store.tape_reader import errors_as_damage
+from booktape.wire.binance import decode_event
+
+
+class _LastState(NamedTuple):
+    """The last known state of a book: its epoch, its update id, and when it was known."""
+
+    epoch: int
+    update_id: int
+    known_ns: int
+
+    @classmethod
+    def of(cls, sync: SymbolSync) -> _LastState:
+        return cls(sync.epoch, sync.update_id, sync.known_ns)
+
+    def leads_to(self, begins: Checkpoint) -> bool:
+        """Whether a tape that begins so may follow the one that ended in this state.
+
+        A book that is not live begins in a gap, which has its own start and end.
+        """
+        same = (self.epoch, self.update_id) == (begins.epoch, begins.update_id)
+        return same or begins.state != State.LIVE.value
 
 
 class _Tapes:
     """All tapes of an archive, in the order in which they were recorded."""
 
-    def __init__(self, archive: ArchiveFiles, *, unsealed: bool) -> None:
+    def __init__(self, archive: ArchiveFiles) -> None:
         self.archive = archive
-        # Unsealed tapes are listed first, so that one that is sealed meanwhile is not missed.
-        tail = archive.unsealed() if unsealed else []
-        sealed = archive.tapes()
-        done = {tape.segment for tape in sealed}
         # One worker may seal a tape while another worker has not sealed an earlier one yet.
-        files = sealed + [tape for tape in tail if tape.segment not in done]
-        self.lineage = archive.lineage(files)
-        self._files = {tape.segment: tape for tape in files}
+        sealed, tail = archive.with_tail(archive.tapes)
+        self.lineage = archive.lineage([*sealed, *tail])
+        self._files = {tape.segment: tape for tape in (*sealed, *tail)}
 
     def begun_by(self, time_us: int) -> list[ArchiveFile]:
         """The tapes that may have records of this time, the last recorded first."""
@@ -84,18 +94,19 @@ class _Tapes:
         return " and ".join(self.lineage.missing[tape.segment]) or "the tape before it"
 
 
-def book_at(
-    archive: ArchiveFiles, symbol: str, time_us: int, depth: int | None, *, unsealed: bool
-) -> Book:
+def book_at(archive: ArchiveFiles, symbol: str, time_us: int, depth: int | None) -> Book:
     """The book as the recorder knew it at this time: after every record received until then.
 
     Raises BookNotKnown in a gap, and before and after everything recorded.
     """
     moment = moment_at(time_us)
-    for gap in gap_list(archive, symbol, unsealed=unsealed, before_us=time_us + 1):
+    for gap in gap_list(archive, symbol, before_us=time_us + 1):
         if gap.covers(moment):
-            raise BookNotKnown(_in_a_gap(gap, time_us))
-    tapes = _Tapes(archive, unsealed=unsealed)
+            raise BookNotKnown(
+                f"{symbol} at {moment}: the book was not known from {gap.start_time} "
+                f"until {gap.end_time or 'now'} ({gap.reason})."
+            )
+    tapes = _Tapes(archive)
     if not tapes.begun_by(time_us):
         why = removal_at(archive, time_us)
         raise BookNotKnown(f"{symbol} at {moment}: no tape has this time.{why}")
@@ -107,20 +118,10 @@ def book_at(
         why = removal_at(archive, time_us)
         raise BookNotKnown(f"{symbol} at {moment}: the book was not known yet.{why}")
     if sync.state is not State.LIVE or reached_ns // 1_000 < time_us:
-        last, why = (
-            moment_at(max(sync.known_ns, reached_ns) // 1_000),
-            removal_at(archive, time_us),
-        )
+        last = moment_at(max(sync.known_ns, reached_ns) // 1_000)
+        why = removal_at(archive, time_us)
         raise BookNotKnown(f"{symbol} at {moment}: the recording ends at {last}.{why}")
     return Book.of(sync.row(sync.known_ns), depth)
-
-
-def _in_a_gap(gap: Gap, time_us: int) -> str:
-    until = gap.end_time or "now"
-    return (
-        f"{gap.symbol} at {moment_at(time_us)}: the book was not known from {gap.start_time} "
-        f"until {until} ({gap.reason})."
-    )
 
 
 class _Run(NamedTuple):
@@ -168,16 +169,15 @@ def _after_it(
     archive: ArchiveFiles, tapes: _Tapes, tape: ArchiveFile, sync: SymbolSync, time_us: int
 ) -> _Run | None:
     """The same from the tape after it, which may begin with records that waited while it was opened."""
-    stood = LastState(sync.epoch, sync.update_id, sync.known_ns)
     for successor in tapes.after(tape):
-        run = _run(archive, successor, sync.symbol, time_us, stood)
+        run = _run(archive, successor, sync.symbol, time_us, _LastState.of(sync))
         if run and run.sync:
             return run
     return None
 
 
 def _run(
-    archive: ArchiveFiles, tape: ArchiveFile, symbol: str, time_us: int, stood: LastState | None
+    archive: ArchiveFiles, tape: ArchiveFile, symbol: str, time_us: int, stood: _LastState | None
 ) -> _Run | None:
     """The same from one tape. None if it does not continue the state `stood` of the tape before it.
 
@@ -187,7 +187,7 @@ def _run(
     only = frozenset({symbol})
     books, lines = Reconstruction(), SymbolFilter(only)
     for record in read_records(archive, tape, only, lines, NO_ROWS):
-        if not continues(stood, record):
+        if stood and isinstance(record, Checkpoint) and not stood.leads_to(record):
             return None
         if (
             isinstance(record, StreamMessage | DepthAnswer)
@@ -204,7 +204,7 @@ def _run(
     return _Run(books.syncs.get(symbol), lines.reached_ns, past=False)
 
 
-def replay(archive: ArchiveFiles, query: RowQuery, *, unsealed: bool) -> Iterator[Step | Gap]:
+def replay(archive: ArchiveFiles, query: RowQuery) -> Iterator[Step | Gap]:
     """Every event of a symbol with the book after it, and every gap, in order.
 
     The time of a damaged or missing tape is a gap with the reason `undeclared`. Tapes that were removed on purpose are
@@ -212,24 +212,25 @@ def replay(archive: ArchiveFiles, query: RowQuery, *, unsealed: bool) -> Iterato
     has the symbol.
     """
     report_removed(archive, query.start_us, query.end_us)
-    tapes = _Tapes(archive, unsealed=unsealed)
-    stood, gap, recorded = None, None, False
+    tapes = _Tapes(archive)
+    stood: _LastState | None = None
+    gap: CoreGap | None = None
+    recorded = False
     chosen = tapes.between(query.start_us, query.end_us)
     for tape in tracked(chosen, f"replaying {query.symbol}"):
-        events = EventByEvent(query.symbol)
+        books = Reconstruction()
         past = False
         with archive.skip_damaged(tape.path), errors_as_damage(tape.path):
             follows = tapes.follows(tape, chosen)
-            past = yield from _steps(tapes, tape, query, events, stood if follows else None)
-        last = last_state_of(events.books, query.symbol)
-        recorded = recorded or last is not None
+            past = yield from _steps(tapes, tape, query, books, stood if follows else None)
+        sync = books.syncs.get(query.symbol)
+        recorded = recorded or sync is not None
         if past:
             # Reading stopped before its end. If a clock was wrong, the next tape may have earlier times.
             stood = None
         # A damaged tape may name its symbols, and end before their checkpoints.
-        elif last and (last.epoch or not stood):
-            stood = last
-        sync = events.books.syncs.get(query.symbol)
+        elif sync and (sync.epoch or not stood):
+            stood = _LastState.of(sync)
         gap = sync.gap if sync else gap
     if not recorded:
         raise NotRecorded(f"{archive.name} has no tape of {query.symbol} in that time.")
@@ -241,27 +242,33 @@ def _steps(
     tapes: _Tapes,
     tape: ArchiveFile,
     query: RowQuery,
-    events: EventByEvent,
-    stood: LastState | None,
+    books: Reconstruction,
+    stood: _LastState | None,
 ) -> Generator[Step | Gap, None, bool]:
-    """The steps and gaps of one tape. Returns whether the end of the query's time was passed."""
+    """The steps and gaps of one tape, in a new reconstruction. Returns whether the query's end was passed.
+
+    Known weakness: an event is decoded twice, here and in the reconstruction.
+    """
     for record in read_records(tapes.archive, tape, frozenset({query.symbol}), every=1):
-        if stood and isinstance(record, Checkpoint) and not continues(stood, record):
+        if stood and isinstance(record, Checkpoint) and not stood.leads_to(record):
             if not tapes.archive.damaged:
                 why = (
                     f"it does not go on where {tapes.missing_before(tape)} ended: a tape is missing"
                 )
                 tapes.archive.report_damage(tape.path, why)
-            missing = _undeclared_gap(stood, record)
+            times = moment_at(stood.known_ns // 1_000), moment_at(record.known_ns // 1_000)
+            ids = stood.update_id, record.update_id
+            missing = Gap.undeclared(query.symbol, stood.epoch, times, ids)
             # Before the first epoch nothing was known that could be lost.
             if stood.epoch and query.overlaps(missing):
                 yield missing
-        if query.end_us is not None and is_past(
-            events.books, query.symbol, record, query.end_us * 1_000
-        ):
+        if query.end_us is not None and is_past(books, query.symbol, record, query.end_us * 1_000):
             return True
-        for output, event in events.apply(record):
+        events = _events(books, query.symbol, record)
+        for output in books.apply(record):
             if isinstance(output, BookRow) and query.contains(output.received_ns // 1_000):
+                # With `every=1` each row but an epoch's first one has an event.
+                event = events[output.update_id] if output.updates else None
                 yield Step(event, Book.of(output, query.depth))
             # An open gap comes again when it is closed.
             elif isinstance(output, CoreGap) and output.end_ns is not None:
@@ -269,15 +276,14 @@ def _steps(
     return False
 
 
-def _undeclared_gap(stood: LastState, begins: Checkpoint) -> Gap:
-    """The gap between the last known state and a tape that does not continue it."""
-    return Gap(
-        begins.symbol,
-        stood.epoch,
-        moment_at(stood.known_ns // 1_000),
-        moment_at(begins.known_ns // 1_000),
-        stood.update_id,
-        begins.update_id,
-        begins.update_id - stood.update_id - 1,
-        "undeclared",
-    )
+def _events(books: Reconstruction, symbol: str, record: TapeRecord) -> dict[int, DepthEvent]:
+    """The events that may be applied with a record, by their last id: those that waited, and its own."""
+    sync, feed = books.syncs.get(symbol), books.arbiter.feeds.get(symbol)
+    held = [*(sync.held if sync else ()), *(feed.buffered if feed else ())]
+    found = {each.event.last_id: each.event for each in held}
+    if isinstance(record, StreamMessage):
+        with suppress(MalformedFrame):  # the reconstruction ignores it too
+            event = decode_event(record.payload)
+            if isinstance(event, DepthEvent):
+                found[event.last_id] = event
+    return found

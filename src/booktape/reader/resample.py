@@ -54,19 +54,12 @@ class Resampled(Tabular):
         """The grid as Arrow batches with lists. `symbol`, `receive_time`, `epoch` and `time` are always there."""
         wanted = list(dict.fromkeys([*(columns or self._rows.schema.names), *_NEEDED]))
         ended = ends_of_epochs(self._gaps())
-        rest: pa.RecordBatch | None = None
-        latest_us = 0
-        for batch in self._rows.batches(wanted):
-            if batch.num_rows:
-                joined = batch if rest is None else join_batches(rest, batch)
-                times = valid_from(joined, latest_us)
-                latest_us = int(times[-1])
-                yield self._regular(joined, times, ended)
-                # The last interval is not over yet.
-                rest = joined.slice(joined.num_rows - 1)
-        if rest is not None:
-            interval = np.array([latest_us // self._interval_us])
-            yield self._select(rest, pa.array([0]), interval)
+        last: tuple[pa.RecordBatch, Ints] | None = None
+        for batch, times in with_validity(self._rows.batches(wanted)):
+            yield self._regular(batch, times, ended)
+            last = batch.slice(batch.num_rows - 1), times[-1:]
+        if last is not None:
+            yield self._select(last[0], pa.array([0]), last[1] // self._interval_us)
 
     def _regular(self, batch: pa.RecordBatch, times: Ints, ended: dict[int, int]) -> pa.RecordBatch:
         """The intervals from the first row's up to the last row's, which is not complete yet."""
@@ -117,6 +110,23 @@ class Resampled(Tabular):
 _NEEDED: Final = ("symbol", "receive_time", "epoch")
 
 
+def with_validity(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[pa.RecordBatch, Ints]]:
+    """The rows, and from when each is valid, in microseconds: never before an earlier row.
+
+    A batch begins with the last row of the one before it, so that each row but the very last has the next one behind it.
+    """
+    latest_us = 0
+    last: pa.RecordBatch | None = None
+    for batch in batches:
+        if batch.num_rows:
+            rows = batch if last is None else join_batches(last, batch)
+            times = rows.column("receive_time").cast(pa.int64()).to_numpy()
+            valid: Ints = np.maximum(np.maximum.accumulate(times), latest_us)
+            latest_us = int(valid[-1])
+            last = rows.slice(rows.num_rows - 1)
+            yield rows, valid
+
+
 def join_batches(first: pa.RecordBatch, second: pa.RecordBatch) -> pa.RecordBatch:
     """Both as one."""
     return pa.Table.from_batches([first, second]).combine_chunks().to_batches()[0]
@@ -132,10 +142,3 @@ def ends_of_epochs(gaps: Iterable[Gap]) -> dict[int, int]:
         start_us = moment_us(gap.start_time)
         found[gap.epoch] = min(start_us, found.get(gap.epoch, start_us))
     return found
-
-
-def valid_from(batch: pa.RecordBatch, latest_us: int) -> Ints:
-    """The time from which each row is valid: never before that of an earlier row."""
-    times: Ints = batch.column("receive_time").cast(pa.int64()).to_numpy()
-    known: Ints = np.maximum(np.maximum.accumulate(times), latest_us)
-    return known

@@ -15,6 +15,7 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from booktape.core.events import BookRow
 from booktape.core.tape_records import SegmentStart
@@ -57,6 +58,16 @@ class RowQuery:
         """Whether a row with this time is one of them."""
         return self.may_hold(time_us, time_us)
 
+    def select(self, times: pa.Array[Any] | pa.ChunkedArray[Any]) -> NDArray[np.bool_]:
+        """Which of these times are within the query."""
+        times_us = times.cast(pa.int64()).to_numpy()
+        keep = np.ones(len(times_us), bool)
+        if self.start_us is not None:
+            keep &= times_us >= self.start_us
+        if self.end_us is not None:
+            keep &= times_us < self.end_us
+        return keep
+
     def overlaps(self, gap: Gap) -> bool:
         """Whether a gap overlaps the time of the query."""
         before = self.end_us is None or moment_us(gap.start_time) < self.end_us
@@ -66,27 +77,57 @@ class RowQuery:
 
 
 def batches(
-    archive: ArchiveFiles,
-    query: RowQuery,
-    *,
-    unsealed: bool = True,
-    columns: Sequence[str] = SCHEMA.names,
+    archive: ArchiveFiles, query: RowQuery, columns: Sequence[str] = SCHEMA.names
 ) -> Iterator[pa.RecordBatch]:
     """The rows in the order of writing, which is the order of `update_id`.
 
     Raises NotRecorded if the archive has no data for the symbol at any time.
     """
-    # Unsealed tapes are listed first, so that a segment that is sealed meanwhile is not missed.
-    tapes = archive.unsealed() if unsealed else []
-    sealed = archive.rows(symbol_folder(query.symbol))
-    if not sealed:
-        _check_symbol(archive, query.symbol, tapes)
+    files, tapes = _files(archive, query)
+    for file in tracked([*files, *tapes], f"reading {query.symbol}"):
+        if file in tapes:
+            yield from _tape_batches(archive, query, file, columns)
+        else:
+            groups = _groups(archive, query, file)
+            yield from _sealed_batches(archive, query, file, groups, columns)
+
+
+def last_row(
+    archive: ArchiveFiles, query: RowQuery, columns: Sequence[str] = SCHEMA.names
+) -> pa.RecordBatch | None:
+    """The last row of a query, as a batch of one; None if it has none. Groups are read from the last one on."""
+    files, tapes = _files(archive, query)
+
+    def from_the_end() -> Iterator[Iterator[pa.RecordBatch]]:
+        for tape in reversed(tapes):
+            yield _tape_batches(archive, query, tape, columns)
+        for file in reversed(files):
+            for group in reversed(_groups(archive, query, file)):
+                yield _sealed_batches(archive, query, file, [group], columns)
+
+    for found in from_the_end():
+        last = None
+        for batch in found:
+            last = batch.slice(batch.num_rows - 1) if batch.num_rows else last
+        if last is not None:
+            return last
+    return None
+
+
+def _files(archive: ArchiveFiles, query: RowQuery) -> tuple[list[ArchiveFile], list[ArchiveFile]]:
+    """The sealed files that may have rows of a query, and the unsealed tapes. Raises NotRecorded."""
     # If a file of rows cannot be read and its tape is still unsealed, the tape has the same rows.
-    done = {file.segment for file in sealed if archive.extents(file)}
-    files = [file for file in in_order(archive, sealed) if _may_hold(archive, query, file)]
-    files += [tape for tape in tapes if tape.segment not in done]
-    for file in tracked(files, f"reading {query.symbol}"):
-        yield from _file_batches(archive, query, file, list(columns))
+    files, tapes = archive.with_tail(
+        lambda: in_order(archive, archive.rows(symbol_folder(query.symbol)))
+    )
+    if not files:
+        _check_symbol(archive, query.symbol, tapes)
+    return [file for file in files if _groups(archive, query, file)], tapes
+
+
+def _groups(archive: ArchiveFiles, query: RowQuery, file: ArchiveFile) -> list[GroupExtent]:
+    """The row groups that may have rows of a query."""
+    return [one for one in archive.extents(file) if query.may_hold(one.first_us, one.last_us)]
 
 
 def in_order(archive: ArchiveFiles, files: Sequence[ArchiveFile]) -> list[ArchiveFile]:
@@ -120,21 +161,14 @@ def known_symbols(archive: ArchiveFiles, tapes: Sequence[ArchiveFile]) -> list[s
     return sorted(found)
 
 
-def _may_hold(archive: ArchiveFiles, query: RowQuery, file: ArchiveFile) -> bool:
-    return any(query.may_hold(group.first_us, group.last_us) for group in archive.extents(file))
-
-
-def _file_batches(
-    archive: ArchiveFiles, query: RowQuery, file: ArchiveFile, columns: list[str]
-) -> Iterator[pa.RecordBatch]:
-    of_file = _sealed_batches if file.path.endswith(".parquet") else _tape_batches
-    return of_file(archive, query, file, columns)
-
-
 def _sealed_batches(
-    archive: ArchiveFiles, query: RowQuery, file: ArchiveFile, columns: list[str]
+    archive: ArchiveFiles,
+    query: RowQuery,
+    file: ArchiveFile,
+    groups: Sequence[GroupExtent],
+    columns: Sequence[str],
 ) -> Iterator[pa.RecordBatch]:
-    groups = [g for g in archive.extents(file) if query.may_hold(g.first_us, g.last_us)]
+    """The rows of some groups of a file."""
     with archive.skip_damaged(file.path), archive.open(file) as opened:
         parquet = open_parquet(opened)
         stored = snapshots_schema(parquet.metadata).names
@@ -174,14 +208,17 @@ def read_scalars(archive: ArchiveFiles, file: ArchiveFile, group: GroupExtent) -
         columns = ["receive_time", "epoch", "update_id"]
         rows = open_parquet(opened).read_row_group(group.number, columns=columns)
         values = (rows[name].cast(pa.int64()).to_pylist() for name in columns)
-        for time_us, epoch, last_id in zip(*values, strict=True):
-            ranges = (time_us, time_us, epoch, epoch, last_id, last_id)
-            found.append(GroupExtent(group.number, 1, *ranges))
+        found += [row_extent(*row) for row in zip(*values, strict=True)]
     return found
 
 
+def row_extent(time_us: int, epoch: int, update_id: int) -> GroupExtent:
+    """One row as a row group of its own."""
+    return GroupExtent(0, 1, time_us, time_us, epoch, epoch, update_id, update_id)
+
+
 def _tape_batches(
-    archive: ArchiveFiles, query: RowQuery, tape: ArchiveFile, columns: list[str]
+    archive: ArchiveFiles, query: RowQuery, tape: ArchiveFile, columns: Sequence[str]
 ) -> Iterator[pa.RecordBatch]:
     """The rows that follow from an unsealed tape, with at most one row group of them in memory."""
     before_ns = None if query.end_us is None else query.end_us * 1_000
@@ -204,12 +241,7 @@ def _shallow(row: BookRow, depth: int | None) -> BookRow:
 
 def _cut(batch: pa.RecordBatch, query: RowQuery, columns: Sequence[str]) -> pa.RecordBatch:
     """The rows, levels and columns of the query."""
-    times = batch.column("receive_time").cast(pa.int64()).to_numpy()
-    keep = np.ones(len(times), bool)
-    if query.start_us is not None:
-        keep &= times >= query.start_us
-    if query.end_us is not None:
-        keep &= times < query.end_us
+    keep = query.select(batch.column("receive_time"))
     # Most groups are needed completely; then no copy is made.
     if not keep.all():
         batch = batch.filter(pa.array(keep))

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Iterator, Mapping
-from datetime import timedelta
+from collections.abc import Callable, Mapping
 from os import PathLike
 from pathlib import Path
 from typing import TypeAlias, TypeVar, overload
@@ -14,10 +13,9 @@ from pyarrow.fs import FileSystem
 
 from booktape.errors import CannotMerge, NotRecorded, UsageError
 from booktape.processes.task_map import Workers
+from booktape.reader.archive_files import ArchiveFiles
 from booktape.reader.coverage import Coverage
-from booktape.reader.recording import Recording, open_recording
-from booktape.reader.records import Book, Gap, Step
-from booktape.reader.snapshots import Quotes, Snapshots
+from booktape.reader.recording import Recording, SymbolQueries
 from booktape.reader.times import Moment
 
 T = TypeVar("T")
@@ -51,14 +49,14 @@ def open_recordings(
     computed from its tape. Raises NotRecorded if nothing was recorded, CannotMerge for a symbol that is in two of them.
     """
     if isinstance(where, str | PathLike):
-        return open_recording(where, filesystem=filesystem, unsealed=unsealed)
+        return Recording(ArchiveFiles.find(where, filesystem, unsealed=unsealed))
     if not where:
         raise UsageError("There is no archive to open. Name one or more.")
-    parts = [open_recording(each, filesystem=filesystem, unsealed=unsealed) for each in where]
+    parts = [open_recordings(each, filesystem=filesystem, unsealed=unsealed) for each in where]
     return SeveralRecordings({part.root: part for part in parts})
 
 
-class SeveralRecordings:
+class SeveralRecordings(SymbolQueries):
     """Recordings of different symbols, read as one: shards of one market, say. It has what a `Recording` has.
 
     `parts` has each by its folder. Every call lists the files again, so their recorders may still be running.
@@ -130,58 +128,14 @@ class SeveralRecordings:
         """Events that are not gaps, earliest first. What concerned a machine stands there once for each of them."""
         return pa.concat_tables([part.notes() for part in self.parts.values()]).sort_by("time")
 
-    def snapshots(
-        self,
-        symbol: str,
-        start: Moment | None = None,
-        end: Moment | None = None,
-        *,
-        depth: int | None = None,
-    ) -> Snapshots:
-        """The rows with `start <= receive_time < end`, each with at most `depth` levels a side."""
-        return self._part_of(symbol).snapshots(symbol, start, end, depth=depth)
-
-    def quotes(self, symbol: str, start: Moment | None = None, end: Moment | None = None) -> Quotes:
-        """The best prices of the rows with `start <= receive_time < end`."""
-        return self._part_of(symbol).quotes(symbol, start, end)
-
-    def spread(
-        self,
-        symbol: str,
-        start: Moment | None = None,
-        end: Moment | None = None,
-        *,
-        interval: timedelta | str,
-    ) -> pa.Table:
-        """The mean spread of each interval: `quotes(…).spread(interval)`."""
-        return self._part_of(symbol).spread(symbol, start, end, interval=interval)
-
-    def trades(
-        self, symbol: str, start: Moment | None = None, end: Moment | None = None
-    ) -> pa.Table:
-        """The trades with `start <= trade_time < end`, by time and id."""
-        return self._part_of(symbol).trades(symbol, start, end)
-
     def trade_gaps(self, symbol: str | None = None) -> pa.Table:
         """Trades that are missing for good, by ranges of ids."""
         if symbol is not None:
             return self._part_of(symbol).trade_gaps(symbol)
         return pa.concat_tables([part.trade_gaps() for part in self.parts.values()]).sort_by("time")
 
-    def at(self, symbol: str, time: Moment, *, depth: int | None = None) -> Book:
-        """The book after the last event received until `time`, or BookNotKnown."""
-        return self._part_of(symbol).at(symbol, time, depth=depth)
-
-    def replay(
-        self,
-        symbol: str,
-        start: Moment | None = None,
-        end: Moment | None = None,
-        *,
-        depth: int | None = None,
-    ) -> Iterator[Step | Gap]:
-        """Every event received in `start <= … < end` with the book after it, and every gap."""
-        return self._part_of(symbol).replay(symbol, start, end, depth=depth)
+    def _archive_of(self, symbol: str) -> ArchiveFiles:
+        return self._part_of(symbol)._archive  # noqa: SLF001 of the same family
 
     def _part_of(self, symbol: str) -> Recording:
         """The part that has the symbol. Raises NotRecorded."""

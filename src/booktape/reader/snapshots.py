@@ -13,7 +13,7 @@ from booktape.reader.gaps import gap_list
 from booktape.reader.iterate import rows_and_gaps
 from booktape.reader.records import Book, Gap
 from booktape.reader.resample import Resampled, ends_of_epochs
-from booktape.reader.rows import QUOTES, SCHEMA, RowQuery, batches
+from booktape.reader.rows import QUOTES, SCHEMA, RowQuery, batches, last_row
 from booktape.reader.spread import COLUMNS, mean_spread
 from booktape.reader.times import length_us
 from booktape.store.schema import FIRST_OF
@@ -22,21 +22,22 @@ from booktape.store.schema import FIRST_OF
 class SymbolRows(Tabular):
     """Rows of one symbol with `start <= receive_time < end`: whole books, or their best prices only."""
 
-    def __init__(self, archive: ArchiveFiles, query: RowQuery, *, unsealed: bool) -> None:
+    def __init__(self, archive: ArchiveFiles, query: RowQuery) -> None:
         self.query = query
         self.depth = query.depth
         self._archive = archive
-        self._unsealed = unsealed
 
     def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """The rows in the order of their update ids. At a time: a row group, or without lists many."""
-        wanted = self.schema.names if columns is None else columns
-        return batches(self._archive, self.query, unsealed=self._unsealed, columns=wanted)
+        return batches(self._archive, self.query, columns or self.schema.names)
+
+    def last(self, columns: Sequence[str] | None = None) -> pa.RecordBatch | None:
+        """The last row, as a batch of one; None if there is none. No row before it needs to be read."""
+        return last_row(self._archive, self.query, columns or self.schema.names)
 
     def gaps(self) -> list[Gap]:
         """The gaps between `start` and `end`, by epoch."""
-        found = self._all_gaps()
-        return [gap for gap in found if self.query.overlaps(gap)]
+        return [gap for gap in self._all_gaps() if self.query.overlaps(gap)]
 
     def resample(self, interval: timedelta | str) -> Resampled:
         """One row per interval (`100ms`, `1s`, `5m`): the last book known within it.
@@ -46,10 +47,7 @@ class SymbolRows(Tabular):
         return Resampled(self, self._all_gaps, length_us(interval))
 
     def _all_gaps(self) -> list[Gap]:
-        query = self.query
-        return gap_list(
-            self._archive, query.symbol, unsealed=self._unsealed, before_us=query.end_us
-        )
+        return gap_list(self._archive, self.query.symbol, self.query.end_us)
 
 
 class Snapshots(SymbolRows):

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from booktape.core.events import Floats
-from booktape.reader.resample import TIME, Ints, join_batches, valid_from
+from booktape.reader.resample import TIME, Ints, with_validity
 
 COLUMNS: Final = ("receive_time", "epoch", "best_bid", "best_ask")
 _FIELDS: Final[list[pa.Field[Any]]] = [
@@ -42,23 +42,16 @@ def mean_spread(
     microseconds, but not beyond `end_us`. A row with an empty side has no spread and does not count.
     """
     parts: list[_Sums] = []
-    rest: pa.RecordBatch | None = None
-    first_us = latest_us = 0
-    for batch in batches:
-        if not batch.num_rows:
-            continue
-        rows = batch if rest is None else join_batches(rest, batch)
-        begins = valid_from(rows, latest_us)
+    first_us = 0
+    for rows, begins in with_validity(batches):
         first_us = first_us if parts else int(begins[0])
-        latest_us = int(begins[-1])
         parts.append(_sums(rows, begins[:-1], _ends(rows, begins, ended), interval_us))
-        # The next batch shows how long the last row is valid.
-        rest = rows.slice(rows.num_rows - 1)
-    if rest is None:
+    if not parts:
         return SPREAD.empty_table()
-    until_us = ended.get(rest.column("epoch")[0].as_py(), latest_us)
+    last, latest_us = rows.slice(rows.num_rows - 1), int(begins[-1])
+    until_us = ended.get(last.column("epoch")[0].as_py(), latest_us)
     until_us = until_us if end_us is None else min(until_us, end_us)
-    parts.append(_sums(rest, np.array([latest_us]), np.array([until_us]), interval_us))
+    parts.append(_sums(last, begins[-1:], np.array([until_us]), interval_us))
     return _table(
         parts, first_us // interval_us, max(latest_us, until_us - 1) // interval_us, interval_us
     )

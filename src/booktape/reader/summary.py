@@ -61,7 +61,7 @@ class ArchiveSummary:
 def summarize(archive: ArchiveFiles, recording: Recording) -> ArchiveSummary:
     """Summarize an archive. Reads footers, gaps and manifests, and no levels.
 
-    `recording` is that of the archive, opened with `unsealed=False`: reading an unsealed tape takes long.
+    `recording` is that of the archive, which was found with `unsealed=False`: reading an unsealed tape takes long.
     Afterwards `recording.damaged` has the files that are not as they were sealed. Raises BucketError.
     """
     recording.check_files()

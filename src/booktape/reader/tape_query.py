@@ -8,41 +8,28 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, TypeAlias
 
-from booktape.core.events import BookRow, DepthEvent
 from booktape.core.sync import State
 from booktape.core.tape_records import (
-    Checkpoint,
     Connected,
     SegmentEnd,
     SegmentStart,
     StreamMessage,
     TapeRecord,
 )
-from booktape.errors import DamagedTape, LaterFormat, MalformedFrame
+from booktape.errors import DamagedTape, LaterFormat
 from booktape.processes.descriptors import refuse_used_up
 from booktape.reader.archive_files import ArchiveFile, ArchiveFiles
 from booktape.reconstruct import Output, Reconstruction
 from booktape.store.tape_codec import decode_record
 from booktape.store.tape_reader import errors_as_damage, read_lines, read_tape
-from booktape.wire.binance import decode_event
 
 NO_ROWS: Final = 2**62
 """A value of `every` with which only the first row of each epoch is made."""
 
-
-class LastState(NamedTuple):
-    """The last known state of a book: its epoch, its update id, and when it was known."""
-
-    epoch: int
-    update_id: int
-    known_ns: int
-
-
 _STAMP: Final = re.compile(rb'"received_ns":(\d+)')
 _HEAVY: Final = (b'{"k":"ws"', b'{"k":"rest"', b'{"k":"trades"', b'{"k":"checkpoint"')
-
 
 Symbols: TypeAlias = frozenset[str] | None
 """None: all of them."""
@@ -185,56 +172,3 @@ def is_past(books: Reconstruction, symbol: str, record: TapeRecord, before_ns: i
         return False
     sync, feed = books.syncs.get(symbol), books.arbiter.feeds.get(symbol)
     return sync is not None and sync.state is State.LIVE and not (feed and feed.buffered)
-
-
-class EventByEvent:
-    """The reconstruction of one tape, read with `every=1`, that pairs each row with its event."""
-
-    def __init__(self, symbol: str) -> None:
-        self.books = Reconstruction()
-        self._symbol = symbol
-
-    def apply(self, record: TapeRecord) -> Iterator[tuple[Output, DepthEvent | None]]:
-        """Every output; each row with the event that made it, or None if a snapshot did.
-
-        Known weakness: an event is decoded twice, here and in the reconstruction.
-        """
-        waiting = self._waiting()
-        if isinstance(record, StreamMessage):
-            waiting.append(_event(record))
-        for output in self.books.apply(record):
-            event = None
-            if isinstance(output, BookRow) and output.updates:
-                event = next(e for e in reversed(waiting) if e and e.last_id == output.update_id)
-            yield output, event
-
-    def _waiting(self) -> list[DepthEvent | None]:
-        """Events that arrived before and may be applied with the next record."""
-        sync, feed = self.books.syncs.get(self._symbol), self.books.arbiter.feeds.get(self._symbol)
-        held = [*(sync.held if sync else ()), *(feed.buffered if feed else ())]
-        return [each.event for each in held]
-
-
-def _event(record: StreamMessage) -> DepthEvent | None:
-    try:
-        event = decode_event(record.payload)
-    except MalformedFrame:
-        # Malformed: the reconstruction ignores it too.
-        return None
-    return event if isinstance(event, DepthEvent) else None
-
-
-def last_state_of(books: Reconstruction, symbol: str) -> LastState | None:
-    """The last state of a symbol; None if the tape has no record of it."""
-    sync = books.syncs.get(symbol)
-    return LastState(sync.epoch, sync.update_id, sync.known_ns) if sync else None
-
-
-def continues(stood: LastState | None, record: TapeRecord) -> bool:
-    """Whether this record of a tape fits the state in which the tape before it ended.
-
-    A book that is not live begins in a gap, which has its own start and end.
-    """
-    if stood is None or not isinstance(record, Checkpoint) or record.state != State.LIVE.value:
-        return True
-    return (stood.epoch, stood.update_id) == (record.epoch, record.update_id)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
-from typing import Final, NamedTuple
+from typing import Final
 
 from booktape.reader.archive_files import ArchiveFiles
 from booktape.reader.records import Gap
@@ -18,14 +18,6 @@ from booktape.store.layout import symbol_folder
 WRONG_US: Final = 86_400_000_000
 """A clock that goes back by more than a day was wrong before, or is wrong now. If it goes back by less, events
 were held, or it was corrected a little."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Step:
-    """Two consecutive rows."""
-
-    last: GroupExtent
-    first: GroupExtent
 
 
 class Timeline:
@@ -78,17 +70,17 @@ def undeclared(archive: ArchiveFiles, symbol: str, declared: Sequence[Gap]) -> l
     for file in in_order(archive, files):
         for group in archive.extents(file):
             within = by_epoch.keys() >= set(range(group.first_epoch, group.last_epoch))
-            parts = [group] if within else read_scalars(archive, file, group)
-            for part in parts:
+            for part in [group] if within else read_scalars(archive, file, group):
                 if before is not None:
-                    found += _undeclared_gap(symbol, _Step(before, part), by_epoch)
+                    found += _undeclared_gap(symbol, before, part, by_epoch)
                 before = part
     return found
 
 
-def _undeclared_gap(symbol: str, step: _Step, declared: dict[int, Gap]) -> list[Gap]:
-    """One gap, if some of the gaps between the two rows are not declared."""
-    last, first = step.last, step.first
+def _undeclared_gap(
+    symbol: str, last: GroupExtent, first: GroupExtent, declared: dict[int, Gap]
+) -> list[Gap]:
+    """One gap, if some of the gaps between two consecutive rows are not declared."""
     epochs = range(last.last_epoch, first.first_epoch)
     lost = [epoch for epoch in epochs if epoch not in declared]
     if not lost:
@@ -97,53 +89,35 @@ def _undeclared_gap(symbol: str, step: _Step, declared: dict[int, Gap]) -> list[
     starts = [declared[e].end_time for e in epochs if e < lost[0]]
     ends = [declared[e].start_time for e in epochs if e > lost[-1]]
     start, end = moment_at(last.last_us), moment_at(first.first_us)
-    gap = Gap(
-        symbol,
-        lost[0],
-        max([start, *filter(None, starts)]),
-        max(start, min([end, *ends])),
-        last.last_id,
-        first.first_id,
-        first.first_id - last.last_id - 1,
-        "undeclared",
-    )
-    return [gap]
+    times = max([start, *filter(None, starts)]), max(start, min([end, *ends]))
+    return [Gap.undeclared(symbol, lost[0], times, (last.last_id, first.first_id))]
 
 
 def _never_falling(groups: Sequence[GroupExtent]) -> list[GroupExtent]:
     """The most rows whose time never falls back by more than WRONG_US from one group to the next."""
     if all(one.last_us - WRONG_US <= other.first_us for one, other in pairwise(groups)):
         return list(groups)
-    # `best` has the best choices so far, by their last time in `ends`: a later end keeps more rows.
+    # Of the best choices so far, each by the number of its last group: when they end, and how many rows they keep. A
+    # later end keeps more rows. `before` leads from the last group of a choice to the one before it.
     ends: list[int] = []
-    best: list[_Kept] = []
-    for group in groups:
-        count = bisect_right(ends, group.first_us + WRONG_US)
-        before = best[count - 1] if count else None
-        one = _Kept((before.rows if before else 0) + group.rows, group, before)
+    best: list[tuple[int, int]] = []
+    before: list[int] = []
+    for number, group in enumerate(groups):
+        fitting = bisect_right(ends, group.first_us + WRONG_US)
+        rows, previous = best[fitting - 1] if fitting else (0, -1)
+        rows += group.rows
+        before.append(previous)
         at = bisect_right(ends, group.last_us)
-        if at and best[at - 1].rows >= one.rows:
+        if at and best[at - 1][0] >= rows:
             continue
         # Choices that end later and keep no more rows are useless now.
         after = at
-        while after < len(best) and best[after].rows <= one.rows:
+        while after < len(best) and best[after][0] <= rows:
             after += 1
-        ends[at:after], best[at:after] = [group.last_us], [one]
-    return best[-1].groups()
-
-
-class _Kept(NamedTuple):
-    """A choice of row groups: the last one, and the choice before it."""
-
-    rows: int
-    last: GroupExtent
-    before: _Kept | None
-
-    def groups(self) -> list[GroupExtent]:
-        """Its groups, in order."""
-        found: list[GroupExtent] = []
-        one: _Kept | None = self
-        while one:
-            found.append(one.last)
-            one = one.before
-        return found[::-1]
+        ends[at:after], best[at:after] = [group.last_us], [(rows, number)]
+    kept: list[GroupExtent] = []
+    number = best[-1][1]
+    while number >= 0:
+        kept.append(groups[number])
+        number = before[number]
+    return kept[::-1]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final, cast
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -25,16 +24,13 @@ SCHEMA: Final = pa.schema([pa.field("symbol", pa.string(), nullable=False), *TRA
 """`symbol`, which is stored in the folder's name, then the stored columns."""
 
 
-def trade_table(archive: ArchiveFiles, query: RowQuery, *, unsealed: bool) -> pa.Table:
+def trade_table(archive: ArchiveFiles, query: RowQuery) -> pa.Table:
     """The trades with `start_us <= trade_time < end_us`, by `trade_time` and `trade_id`.
 
     Raises NotRecorded where no trades of the symbol were recorded at any time.
     """
-    # Unsealed tapes are listed first, so that a segment that is sealed meanwhile is not missed.
-    tapes = archive.unsealed() if unsealed else []
-    files = archive.trades(symbol_folder(query.symbol))
-    sealed = {file.segment for file in files}
-    tapes = [t for t in tapes if t.segment not in sealed and _has_trades(archive, t, query.symbol)]
+    files, tapes = archive.with_tail(lambda: archive.trades(symbol_folder(query.symbol)))
+    tapes = [tape for tape in tapes if _has_trades(archive, tape, query.symbol)]
     if not (files or tapes):
         raise NotRecorded(
             f"{archive.root} has no trades of {query.symbol}. They are recorded with: --also trade"
@@ -42,7 +38,8 @@ def trade_table(archive: ArchiveFiles, query: RowQuery, *, unsealed: bool) -> pa
     found = [SCHEMA.empty_table()]
     for file in tracked([*files, *tapes], f"reading trades of {query.symbol}"):
         stored = _sealed if file in files else _from_tape
-        table = _within(stored(archive, file, query), query)
+        table = stored(archive, file, query)
+        table = table.filter(pa.array(query.select(table["trade_time"])))
         names = pa.repeat(query.symbol, table.num_rows)
         found.append(table.add_column(0, SCHEMA.field(0), names).cast(SCHEMA))
     return pa.concat_tables(found).sort_by([("trade_time", "ascending"), ("trade_id", "ascending")])
@@ -83,13 +80,3 @@ def _from_tape(archive: ArchiveFiles, tape: ArchiveFile, query: RowQuery) -> pa.
     outputs = unsealed_outputs(archive, tape, query.symbol, every=NO_ROWS)
     rows = [output for output in outputs if isinstance(output, TradeRow)]
     return pa.Table.from_batches([trade_batch(rows)])
-
-
-def _within(table: pa.Table, query: RowQuery) -> pa.Table:
-    times = table["trade_time"].cast(pa.int64()).to_numpy()
-    keep = np.ones(len(times), bool)
-    if query.start_us is not None:
-        keep &= times >= query.start_us
-    if query.end_us is not None:
-        keep &= times < query.end_us
-    return table if keep.all() else table.filter(pa.array(keep))

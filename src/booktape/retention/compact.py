@@ -261,7 +261,7 @@ def _stored_rows(root: Path, segments: Sequence[Segment], symbol: str) -> Iterat
     """Each in the newest format of tables. Raises ValueError for a file that cannot be read."""
     for segment in segments:
         archive = ArchiveFiles(str(root), LocalFileSystem(), segment)
-        yield from batches(archive, RowQuery(symbol), unsealed=False, columns=SNAPSHOTS.names)
+        yield from batches(archive, RowQuery(symbol), SNAPSHOTS.names)
         for path, why in archive.damaged.items():
             raise ValueError(f"{path}: {why}")
 

@@ -30,7 +30,7 @@ from booktape.core.events import Floats
 from booktape.errors import DamagedFile, NotRecorded, TapesRemoved, UsageError
 from booktape.reader import Coverage, Gap, Recording, Snapshots
 from booktape.reader.book_view import REACHES_BPS, BookView, view_book
-from booktape.reader.days import day_coverage, days_between
+from booktape.reader.coverage import day_coverage, days_between
 from booktape.reader.raster import Prices, check_can_be_drawn, paint, tick_of
 from booktape.reader.time_range import TimeRange
 from booktape.reader.times import moment_at, moment_us
@@ -314,11 +314,7 @@ class _Columns:
 
 
 def _symbol_answer(own: Coverage, gaps: list[Gap], checks: int, failed: int) -> dict[str, Any]:
-    lost = [(gap.start_time, gap.end_time or own.last) for gap in gaps]
-    days = (
-        (day, day_coverage(own.first, own.last, lost, day))
-        for day in days_between(own.first, own.last)
-    )
+    days = [(day, day_coverage(own, gaps, day)) for day in days_between(own.first, own.last)]
     longest = sorted(gaps, key=lambda gap: gap.start_time - (gap.end_time or own.last))[:GAPS_MAX]
     return {
         "symbol": own.symbol,
