@@ -1,4 +1,4 @@
-"""A week of hourly segments, pruned after each: what is on the disk, in memory, and removed."""
+"""A week of hourly segments, pruned after each, its days compacted: what is on the disk, in memory, and removed."""
 
 from __future__ import annotations
 
@@ -7,31 +7,32 @@ from pathlib import Path
 
 import pytest
 
-from booktape.retention.limits import Limit
-from booktape.retention.prune import Rules
-from retention.week import record_and_prune
+from retention.test_week import DAYS, RULES, WEEK_DAYS
+from retention.week import Folders, Plan, record_and_prune
 from verify.small import verified
-
-HOURS = 168
-DAY_S = 86_400
 
 
 @pytest.mark.bench
 def test_a_week(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Tapes of a day are kept, and rows of three. It prints each day's end, and promises nothing."""
-    rules = Rules(Limit(age_s=3 * DAY_S), Limit(age_s=DAY_S))
+    """Tapes of a day are kept, rows of two, and files for each day for three. It prints each day's end, and promises nothing."""
+    folders = Folders.under(tmp_path)
+    plan = Plan(WEEK_DAYS * 24, 3_600, 20, RULES, DAYS)
     began_s = time.process_time()
-    samples = list(record_and_prune(tmp_path, HOURS, 3_600, rules))
+    samples = list(record_and_prune(folders, plan))
     took_s = time.process_time() - began_s
-    report = verified(tmp_path)
+    reports = [verified(folder) for folder in folders]
     with capsys.disabled():
-        print(f"\n{HOURS} hours recorded and pruned in {took_s:.0f} s of a core")
-        print("| day | MB on the disk | files | MB in memory | tapes removed | segments removed |")
-        print("|---|---|---|---|---|---|")
-        for day, one in enumerate(samples[23::24], 1):
+        print(f"\n{plan.segments} hours recorded, pruned and compacted in {took_s:.0f} s of a core")
+        print(
+            "| day | MB on the disk | files | MB in memory | tapes removed | segments removed | days copied "
+            "| days removed |"
+        )
+        print("|---|---|---|---|---|---|---|---|")
+        for day, one in enumerate([*samples[24::24], samples[-1]], 1):
             disk, memory = one.disk_bytes / 1e6, one.resident_mb
             print(
                 f"| {day} | {disk:.2f} | {one.files} | {memory:.0f} | {one.removed_tapes} "
-                f"| {one.removed_segments} |"
+                f"| {one.removed_segments} | {one.copied_days} | {one.removed_days} |"
             )
-        print(f"verify at the end: exit {report.exit_code}, {report.segments} segments kept")
+        for folder, report in zip(folders, reports, strict=True):
+            print(f"verify {folder.name}: exit {report.exit_code}, {report.segments} segments kept")

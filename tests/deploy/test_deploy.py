@@ -14,7 +14,7 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 from prometheus_client.parser import text_string_to_metric_families
 
-from booktape.recorder.status import BookStatus, RecorderStatus
+from booktape.recorder.status import BookStatus, RecorderStatus, RetentionStatus
 from booktape.web.metrics import encode_metrics
 from e2e.commands import run
 
@@ -27,7 +27,9 @@ PROMETHEUS_OWN: Final = {"up"}
 def served() -> set[str]:
     """The names of all samples of a recorder that knows a book."""
     books = (BookStatus("BTCUSDT", "live", 1, 1, 1, 0, evidence_ns=1),)
-    status = RecorderStatus(*(2, 1, books, 1, 0, 0.0, 1, 1, 1), segment="first")
+    status = RecorderStatus(
+        *(2, 1, books, 1, 0, 0.0, 1, 1, 1), segment="first", retention=RetentionStatus(1)
+    )
     body, _ = encode_metrics(status, 1, "")
     families = text_string_to_metric_families(body.decode())
     return {sample.name for family in families for sample in family.samples}

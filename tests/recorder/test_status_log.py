@@ -10,7 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from booktape.recorder import status_log
-from booktape.recorder.status import BookStatus, RecorderStatus
+from booktape.recorder.status import Blocked, BookStatus, RecorderStatus, RetentionStatus
 from booktape.ship.backlog import Backlog
 
 BOOKS: Final = (
@@ -65,3 +65,11 @@ def test_the_backlog_is_in_the_line_where_segments_are_shipped() -> None:
     shipping = replace(NOW, backlog=Backlog(2, 34, NOW.at_ns / 1e9 - 60))
     more = status_log.summary(shipping).items() - status_log.summary(NOW).items()
     assert dict(more) == {"unshipped": 2, "unshipped_bytes": 34, "oldest_unshipped_s": 60}
+
+
+def test_what_blocks_retention_is_in_the_line_while_it_does() -> None:
+    """With its reason."""
+    blocked = replace(NOW, retention=RetentionStatus(1, {Blocked.FAILED: "no space left"}))
+    more = status_log.summary(blocked).items() - status_log.summary(NOW).items()
+    assert dict(more) == {"retention_blocked": "no space left"}
+    assert status_log.summary(replace(NOW, retention=RetentionStatus(1))) == status_log.summary(NOW)

@@ -12,7 +12,14 @@ import pytest
 from rich.console import Console
 
 from booktape.recorder import status_table as live_table
-from booktape.recorder.status import SHOWN, BookStatus, BookTop, RecorderStatus
+from booktape.recorder.status import (
+    SHOWN,
+    Blocked,
+    BookStatus,
+    BookTop,
+    RecorderStatus,
+    RetentionStatus,
+)
 from booktape.recorder.status_table import age, price, render
 from booktape.ship.backlog import Backlog
 
@@ -107,6 +114,15 @@ def test_what_waits_for_a_bucket_is_shown_below_the_table() -> None:
     shown = " ".join(line.strip() for line in drawn(replace(NOW, backlog=waits)))
     assert "2 segments (34.1 MB, the oldest for 1:02:00) not shipped" in shown
     assert "not shipped" not in " ".join(drawn(replace(NOW, backlog=Backlog(0, 0, None))))
+
+
+def test_what_blocks_retention_is_shown_above_the_last_line() -> None:
+    """In one line, however long the reason is; nothing while nothing blocks it."""
+    why = {Blocked.UNVERIFIED: "first: it is not verified", Blocked.FAILED: "x" * 500}
+    lines = drawn(replace(NOW, retention=RetentionStatus(NOW_NS - 7_200 * 10**9, why)))
+    text = "retention blocked, complete 2 h ago: first: it is not verified; xxx"
+    assert lines[-2].startswith(text)
+    assert drawn(replace(NOW, retention=RetentionStatus(NOW_NS))) == drawn(NOW)
 
 
 def test_a_rate_is_counted_since_an_earlier_status() -> None:

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
 from booktape.reader.book_view import BookView
-from booktape.recorder.status import SHOWN, RecorderStatus
+from booktape.recorder.status import SHOWN, Blocked, RecorderStatus, RetentionStatus
 from booktape.retention import beside
 from booktape.retention.beside import PruningRecorder
 from booktape.retention.limits import Limit
-from booktape.retention.prune import Rules, prune
+from booktape.retention.prune import PruneOutcome, Rules, prune
 from booktape.store.catalog import sealed_tapes
 from booktape.store.layout import Layout
 from e2e.commands import run
-from verify.small import BTC, build, rows_of, verified
+from support.mounts import mounted
+from verify.small import BTC, rows_of, verified
 
 pytestmark = pytest.mark.real_time
 ALL_TAPES = Rules(tapes=Limit(age_s=0))
@@ -41,17 +46,11 @@ class Endless:
 
     def status(self, shown: int = SHOWN) -> RecorderStatus | None:
         del shown
-        return None
+        return RecorderStatus(1, 1, (), 0, 0, 0.0, 0, 0, 0, "first")
 
     async def view(self, symbol: str, reach_bps: int) -> BookView | None:
         del symbol, reach_bps
         return None
-
-
-@pytest.fixture
-def archive(tmp_path: Path) -> Path:
-    build(tmp_path / "archive")
-    return tmp_path / "archive"
 
 
 @pytest.mark.long
@@ -86,35 +85,105 @@ async def test_a_pass_that_is_at_work_ends_with_the_recorder(archive: Path) -> N
     assert verified(archive).exit_code == 0
 
 
-async def test_what_is_not_verified_is_logged_and_not_at_every_pass(
+@asynccontextmanager
+async def passing(
+    archive: Path, rules: Rules, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[PruningRecorder]:
+    """Pass after pass beside a recorder, in this process."""
+    for period in ("LOOK_S", "PASS_S", "RETRY_S"):
+        monkeypatch.setattr(beside, period, 0.01)
+    recorder = PruningRecorder(Endless(), archive, rules)
+    monkeypatch.setattr(recorder, "_prune_in_a_process", lambda: prune(archive, rules))
+    recording = asyncio.create_task(recorder.run())
+    yield recorder
+    recorder.stop()
+    await recording
+
+
+async def until(recorder: PruningRecorder, *kinds: Blocked) -> RetentionStatus:
+    """The status, once passes are blocked by these kinds and no others, after at least two passes."""
+    passes = 0
+    before: RetentionStatus | None = None
+    async with asyncio.timeout(60):
+        while True:
+            now = recorder.status()
+            assert now
+            assert now.retention
+            if now.retention is not before:
+                before, passes = now.retention, passes + 1
+            if passes > 2 and now.retention.blocked.keys() == set(kinds):
+                return now.retention
+            await asyncio.sleep(0.005)
+
+
+async def test_what_is_not_verified_is_shown_until_it_is_mended(
     archive: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Once a day is enough: the disk is far from full then."""
-    monkeypatch.setattr(beside, "PASS_S", 0.0)
-    monkeypatch.setattr(beside, "LOOK_S", 0.01)
+    """In the status, and in the log once, not at every pass. Then the removal goes on by itself."""
     file = rows_of(archive, BTC, 0)
-    file.write_bytes(file.read_bytes() + b"?")
-    recorder = PruningRecorder(Endless(), archive, ALL_TAPES)
-    monkeypatch.setattr(recorder, "_prune_in_a_process", lambda: prune(archive, ALL_TAPES))
-    passes = 0
-    make_pass = recorder._make_pass
-
-    async def counted() -> None:
-        nonlocal passes
-        await make_pass()
-        passes += 1
-
-    monkeypatch.setattr(recorder, "_make_pass", counted)
+    whole = file.read_bytes()
+    file.write_bytes(whole + b"?")
     with capture_logs() as logs:
-        recording = asyncio.create_task(recorder.run())
-        async with asyncio.timeout(60):
-            while passes < 2:
-                await asyncio.sleep(0.01)
-        recorder.stop()
-        await recording
-    (line,) = logs
-    assert line["log_level"] == "error"
-    assert "it is not verified" in line["why"]
+        async with passing(archive, ALL_TAPES, monkeypatch) as recorder:
+            blocked = await until(recorder, Blocked.UNVERIFIED)
+            assert "it is not verified" in blocked.text
+            assert len(sealed_tapes(Layout(archive))) == 5
+            file.write_bytes(whole)
+            complete = await until(recorder)
+            assert complete.complete_ns > blocked.complete_ns
+    lines = [(line["log_level"], line["event"]) for line in logs]
+    assert lines == [
+        ("error", "old segments stay"),
+        ("info", "removed what need not be kept"),
+        ("info", "old segments are removed again"),
+    ]
+    assert (logs[0]["reason"], logs[0]["why"]) == ("unverified", blocked.text)
+    assert len(sealed_tapes(Layout(archive))) == 1
+
+
+async def test_what_is_not_in_its_bucket_blocks(
+    archive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of it: each segment names the bucket that it is not in."""
+    rules = replace(ALL_TAPES, buckets=("s3://away",))
+    async with passing(archive, rules, monkeypatch) as recorder:
+        blocked = await until(recorder, Blocked.UNSHIPPED)
+    assert blocked.text.endswith("it is not in s3://away yet; 3 more")
+
+
+async def test_a_pass_that_fails_blocks_and_is_made_again(
+    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a disk without room for a receipt; with room again, the removal goes on."""
+    with mounted(tmp_path / "disk", "-t", "tmpfs", "-o", "size=4m", "tmpfs") as disk:
+        root = shutil.copytree(archive, disk / "archive")
+        with suppress(OSError), (disk / "other").open("wb", buffering=0) as other:
+            while other.write(bytes(4_096)):
+                pass
+        async with passing(root, ALL_TAPES, monkeypatch) as recorder:
+            blocked = await until(recorder, Blocked.FAILED)
+            assert "the disk is full" in blocked.text
+            (disk / "other").unlink()
+            await until(recorder)
+        assert len(sealed_tapes(Layout(root))) == 1
+
+
+async def test_a_bug_in_a_pass_is_seen(archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No pass is made after it, so it must not look as if there was nothing to remove."""
+    recorder = PruningRecorder(Endless(), archive, ALL_TAPES)
+
+    def fail() -> PruneOutcome:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(recorder, "_prune_in_a_process", fail)
+    recording = asyncio.create_task(recorder.run())
+    async with asyncio.timeout(60):
+        while not (now := recorder.status()) or not now.retention or not now.retention.blocked:
+            await asyncio.sleep(0.005)
+    assert not recording.done()
+    recorder.stop()
+    await recording
+    assert "a bug" in now.retention.blocked[Blocked.FAILED]
 
 
 @pytest.mark.long

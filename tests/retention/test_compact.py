@@ -30,7 +30,16 @@ from store.small_recording import record
 from support.archives import open_archive
 from support.oracle import SECOND, start
 from support.rotation import follow, rotate
-from verify.small import BTC, remove_segment, rows_of, verified
+from verify.small import (
+    BTC,
+    FIRST,
+    SECOND_RUN,
+    opening,
+    remove_segment,
+    rows_of,
+    sealed,
+    verified,
+)
 
 DAY_S: Final = 86_400
 READERS: Final[dict[str, Callable[[Path], list[Any]]]] = {
@@ -114,6 +123,32 @@ def test_what_is_there_is_not_copied_again(built: Path, tmp_path: Path) -> None:
     outcome = compact(source, out)
     assert (len(outcome.days), outcome.there) == (1, 3)
     assert before.items() < digests(out).items()
+
+
+def test_a_restart_after_a_copy_is_proved_to_go_on_where_it_ended(tmp_path: Path) -> None:
+    """The recorder stood still while its day was copied. Nothing that came later is unproven, and the day may go."""
+    source, out = tmp_path / "source", tmp_path / "days"
+    record(source, FIRST, opening=opening(0), tag="first")
+    assert len(compact(source, out).days) == 1
+    record(source, SECOND_RUN, opening=opening(100), tag="second")
+    again = compact(source, out)
+    assert (len(again.days), again.there, again.left_out) == (1, 1, {})
+    report = verified(out)
+    assert report.exit_code == 0, report.found.kept
+    assert len(prune(out, Rules(everything=Limit(age_s=0))).segments) == 1
+    assert verified(out).exit_code == 0
+
+
+def test_a_restart_that_does_not_go_on_where_a_copied_day_ended_is_named(tmp_path: Path) -> None:
+    """Here it continues a tape that is not the one that was copied."""
+    source, out = tmp_path / "source", tmp_path / "days"
+    record(source, FIRST, opening=opening(0), tag="first")
+    compact(source, out)
+    record(source, SECOND_RUN, opening=opening(100), tag="second")
+    tape = sealed(source, "tape")[2]
+    tape.write_bytes(tape.read_bytes()[:-1])
+    (why,) = compact(source, out).left_out.values()
+    assert tape.name in why
 
 
 def test_tapes_may_be_gone(built: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Recorded for a week, pruned after each hour: disk and memory are flat, and all that is kept verifies."""
+"""A recorder at work for a week, pruned after each segment, its days compacted: disk and memory are flat, all verifies."""
 
 from __future__ import annotations
 
@@ -12,32 +12,49 @@ from booktape.retention.prune import Rules
 from booktape.store.catalog import sealed_tapes
 from booktape.store.layout import Layout
 from booktape.store.removals import removed_segments
-from retention.week import SYMBOLS, record_and_prune
+from retention.week import DAY_S, SYMBOLS, Folders, Plan, record_and_prune
 from verify.small import verified
 
-HOUR_S = 3_600
+WEEK_DAYS = 7
+RULES = Rules(Limit(age_s=2 * DAY_S), Limit(age_s=DAY_S))
+DAYS = Rules(Limit(age_s=3 * DAY_S))
 
 
 @pytest.mark.parametrize(
-    ("segments", "segment_s"),
-    [(14, 40), pytest.param(168, HOUR_S, marks=pytest.mark.long)],
+    ("days", "segment_s", "event_s"),
+    [(5, 43_200, 4_800), pytest.param(WEEK_DAYS, 3_600, 20, marks=pytest.mark.long)],
 )
-def test_a_week(tmp_path: Path, segments: int, segment_s: int) -> None:
-    """Tapes of a seventh of the time are kept, and rows of three sevenths; the quick one does it in minutes."""
-    tapes, whole = segments // 7, segments * 3 // 7
-    rules = Rules(Limit(age_s=whole * segment_s), Limit(age_s=tapes * segment_s))
-    samples = list(record_and_prune(tmp_path, segments, segment_s, rules))
-    half, last = samples[segments // 2], samples[-1]
-    full = samples[whole + 1 :]
+def test_a_week(tmp_path: Path, days: int, segment_s: int, event_s: int) -> None:
+    """Tapes of a day are kept, rows of two, files for each day for three; the quick one is shorter, with fewer events."""
+    folders, a_day = Folders.under(tmp_path), DAY_S // segment_s
+    plan = Plan(days * a_day, segment_s, event_s, RULES, DAYS)
+    samples = list(record_and_prune(folders, plan))
+    half, last = samples[len(samples) // 2], samples[-1]
+    full = samples[3 * a_day + 1 :]
     # A restart keeps one segment more for a while; without retention it would double.
     assert max(one.disk_bytes for one in full) < 1.4 * min(one.disk_bytes for one in full)
-    assert max(one.files for one in full) <= min(one.files for one in full) + 12
+    assert max(one.files for one in full) <= min(one.files for one in full) + 30
     assert last.resident_mb < half.resident_mb + 32
-    report = verified(tmp_path)
-    assert report.exit_code == 0, report.found.kept
-    kept = sealed_tapes(Layout(tmp_path))
-    assert len(removed_segments(Layout(tmp_path))) + len(kept) == segments
-    assert last.removed_segments == len(report.removed) >= segments - whole - 3
-    rows = sum(booktape.open(tmp_path).snapshots(one).to_arrow().num_rows for one in SYMBOLS)
-    counts = [report.found.counts_of(symbol) for symbol in SYMBOLS]
-    assert sum(one.equal["rows"] + one.verified_before for one in counts) == rows
+    assert last.removed_segments >= plan.segments - 2 * a_day - 3
+    assert last.copied_days >= days - 1
+    assert last.removed_days >= last.copied_days - 5 > 0
+    for folder in folders:
+        report = verified(folder)
+        assert report.exit_code == 0, report.found.kept
+        rows = sum(booktape.open(folder).snapshots(one).to_arrow().num_rows for one in SYMBOLS)
+        counts = [report.found.counts_of(symbol) for symbol in SYMBOLS]
+        assert sum(one.equal["rows"] + one.verified_before for one in counts) == rows > 0
+    there = Layout(folders.archive)
+    assert len(removed_segments(there)) + len(sealed_tapes(there)) == plan.segments
+    _assert_the_copy_has_the_same_rows(folders)
+
+
+def _assert_the_copy_has_the_same_rows(folders: Folders) -> None:
+    """Of all the time that both hold."""
+    archive, days = map(booktape.open, folders)
+    for symbol in SYMBOLS:
+        first = archive.snapshots(symbol).to_arrow()["receive_time"][0].as_py()
+        last = days.snapshots(symbol).to_arrow()["receive_time"][-1].as_py()
+        assert (last - first).total_seconds() > DAY_S / 2
+        both = [one.snapshots(symbol, first, last).to_arrow() for one in (archive, days)]
+        assert both[0].equals(both[1])

@@ -1,7 +1,8 @@
 """A recording as long as one likes, in virtual time: sealed by the clock, restarted once, pruned after each segment.
 
 Two quiet symbols, an event of each every 20 s, a tick every two seconds, books of some 100 levels a side that do not
-grow. The recorder's own session writes it, and `prune` removes from it, as beside a recorder.
+grow. The recorder's own session writes it, and `prune` removes from it, as beside a recorder. Each day that is over is
+copied into a file a symbol, by `compact`, and days that are old are removed from the copy by `prune`, as a timer would.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from typing import Final, NamedTuple
 
 from booktape.core.gap_reasons import STOPPED
 from booktape.core.tape_records import FORMAT, SegmentStart, TapeRecord, Tick
-from booktape.retention.prune import Rules, prune
+from booktape.retention.compact import compact
+from booktape.retention.prune import PruneOutcome, Rules, prune
 from booktape.store.archive import Archive
 from booktape.store.session import RecordingSession
 from support.archives import open_archive
@@ -24,19 +26,44 @@ from support.rotation import finish, follow, rotate
 
 SYMBOLS: Final = ("BTCUSDT", "ETHUSDT")
 BEGIN_S: Final = 1_780_000_000 // 86_400 * 86_400
-TICK_S: Final = 2
-EVENT_S: Final = 20
+DAY_S: Final = 86_400
 EVERY: Final = 2
 
 
+class Folders(NamedTuple):
+    """The archive of a recorder, and the copy of its days."""
+
+    archive: Path
+    days: Path
+
+    @classmethod
+    def under(cls, root: Path) -> Folders:
+        return cls(root / "archive", root / "days")
+
+
+class Plan(NamedTuple):
+    """How long it records, how often events come, and what is kept: in the archive, and of the copied days.
+
+    The times between two ticks, and two pulses, follow from the time between two events.
+    """
+
+    segments: int
+    segment_s: int
+    event_s: int
+    rules: Rules
+    days: Rules
+
+
 class Sample(NamedTuple):
-    """The archive and this process after a pass. `rows` of what was removed so far, all of them verified before."""
+    """Both folders and this process after a pass; what was removed and copied until then."""
 
     disk_bytes: int
     files: int
     resident_mb: float
     removed_tapes: int
     removed_segments: int
+    copied_days: int
+    removed_days: int
 
 
 @dataclass
@@ -62,36 +89,46 @@ class Market:
         return stream(known, at, 1)
 
 
-def record_and_prune(root: Path, segments: int, segment_s: int, rules: Rules) -> Iterator[Sample]:
-    """Record this many segments, and prune after each; a sample of each pass. The recorder restarts in the middle."""
-    first, second = segments // 2, segments - segments // 2
-    tapes = whole = 0
+def record_and_prune(folders: Folders, plan: Plan) -> Iterator[Sample]:
+    """Record all segments, and prune after each; a sample of each pass. The recorder restarts in the middle."""
+    first, second = plan.segments // 2, plan.segments - plan.segments // 2
+    tapes = whole = copied = removed = 0
     begin_s = BEGIN_S
     for count in (first, second):
-        with open_archive(root) as archive:
+        with open_archive(folders.archive) as archive:
             markets = {symbol: Market(Random(symbol)) for symbol in SYMBOLS}
-            session = _begin(archive, markets, begin_s)
+            session = _begin(archive, markets, begin_s, plan.event_s)
             for number in range(1, count + 1):
-                until_s = begin_s + segment_s
-                _record(session, markets, begin_s, until_s)
+                until_s = begin_s + plan.segment_s
+                _record(session, markets, begin_s, until_s, plan.event_s)
                 sealed = (
                     finish(session, STOPPED)
                     if number == count
                     else rotate(session, until_s * SECOND)
                 )
                 sealed.result()
+                if begin_s % DAY_S == 0 and begin_s > BEGIN_S:  # the first segment of a day
+                    compacted = compact(*folders)
+                    assert not compacted.left_out, compacted.left_out
+                    copied += len(compacted.days)
+                    removed += len(_prune(folders.days, plan.days, until_s).segments)
                 begin_s = until_s
-                outcome = prune(root, rules, until_s * 10**6)
-                assert not outcome.unverified, outcome.unverified
+                outcome = _prune(folders.archive, plan.rules, until_s)
                 tapes += len(outcome.tapes)
                 whole += len(outcome.segments)
-                yield _sample(root, tapes, whole)
-        begin_s += segment_s
+                yield Sample(*_measured(folders), tapes, whole, copied, removed)
+        begin_s += plan.segment_s
 
 
-def _begin(archive: Archive, markets: dict[str, Market], at: int) -> RecordingSession:
+def _prune(root: Path, rules: Rules, now_s: int) -> PruneOutcome:
+    outcome = prune(root, rules, now_s * 10**6)
+    assert not outcome.unverified, outcome.unverified
+    return outcome
+
+
+def _begin(archive: Archive, markets: dict[str, Market], at: int, event_s: int) -> RecordingSession:
     begins: SegmentStart = start(
-        *SYMBOLS, every=EVERY, received_ns=at * SECOND, format=FORMAT, pulse_s=30.0
+        *SYMBOLS, every=EVERY, received_ns=at * SECOND, format=FORMAT, pulse_s=1.5 * event_s
     )
     session = archive.begin(begins, f"run{at}")
     follow(session, connected(at, 1, SYMBOLS))
@@ -102,24 +139,25 @@ def _begin(archive: Archive, markets: dict[str, Market], at: int) -> RecordingSe
 
 
 def _record(
-    session: RecordingSession, markets: dict[str, Market], begin_s: int, until_s: int
+    session: RecordingSession, markets: dict[str, Market], begin_s: int, until_s: int, event_s: int
 ) -> None:
-    for at in range(begin_s + TICK_S, until_s, TICK_S):
-        follow(session, Tick(at * SECOND, TICK_S * SECOND))
-        if at % EVENT_S == 0:
+    tick_s = event_s // 10
+    for at in range(begin_s + tick_s, until_s, tick_s):
+        follow(session, Tick(at * SECOND, tick_s * SECOND))
+        if at % event_s == 0:
             for symbol, market in markets.items():
                 follow(session, market.change(symbol, at))
 
 
-def _sample(root: Path, tapes: int, whole: int) -> Sample:
-    """Receipts are counted apart: they stay."""
+def _measured(folders: Folders) -> tuple[int, int, float]:
+    """Bytes on the disk, files, and resident megabytes. Receipts are not counted: they stay."""
     files = [
         path
+        for root in folders
         for path in root.rglob("*")
         if path.is_file() and "removed" not in path.relative_to(root).parts
     ]
     status = Path("/proc/self/status").read_text()
     resident = re.search(r"VmRSS:\s+(\d+) kB", status)
     assert resident
-    size = sum(path.stat().st_size for path in files)
-    return Sample(size, len(files), int(resident[1]) / 1_024, tapes, whole)
+    return sum(path.stat().st_size for path in files), len(files), int(resident[1]) / 1_024

@@ -8,7 +8,7 @@ from typing import Final
 
 import pytest
 
-from booktape.recorder.status import BookStatus, RecorderStatus
+from booktape.recorder.status import Blocked, BookStatus, RecorderStatus, RetentionStatus
 from booktape.web.health import FREE_MIN_BYTES, LAG_MAX_MS, why_not_ready
 
 NOW_NS: Final = 10**18
@@ -31,6 +31,13 @@ def reasons(
 def test_all_is_well() -> None:
     """Gaps of the past are no reason: the book is known now."""
     assert reasons(WELL) == []
+
+
+def test_blocked_retention_is_no_reason() -> None:
+    """A rollout would wait for a person to look at an old segment. It is an alert, until the disk is nearly full."""
+    blocked = replace(WELL, retention=RetentionStatus(1, {Blocked.UNVERIFIED: "first: damaged"}))
+    assert reasons(blocked) == []
+    assert reasons(blocked, FREE_MIN_BYTES - 1) == ["disk"]
 
 
 def test_before_it_records_it_is_not_ready() -> None:

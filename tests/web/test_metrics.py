@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Final
 
 import pytest
@@ -11,7 +12,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_metrics
 from prometheus_client.parser import text_string_to_metric_families as plain_text
 
-from booktape.recorder.status import BookStatus, RecorderStatus
+from booktape.recorder.status import Blocked, BookStatus, RecorderStatus, RetentionStatus
 from booktape.web.metrics import encode_metrics
 
 BOOKS: Final = (
@@ -23,6 +24,7 @@ NOW: Final = RecorderStatus(
     *(1_780_000_002 * 10**9, 1_780_000_000 * 10**9, BOOKS, 5_000, 7, 1.25, 2, 31, 9_000_000),
     segment="first",
     lost_lines=4,
+    retention=RetentionStatus(1_780_000_001 * 10**9, {Blocked.UNVERIFIED: "first: damaged"}),
 )
 OPEN_METRICS: Final = "application/openmetrics-text; version=1.0.0"
 FORMS: Final = {"": plain_text, "text/plain": plain_text, OPEN_METRICS: open_metrics}
@@ -59,6 +61,10 @@ def test_prometheus_reads_every_figure(accept: str, parse: Parser) -> None:
         "booktape_start_timestamp_seconds": 1_780_000_000,
         "booktape_oldest_evidence_timestamp_seconds": 1_780_000_000.5,
         "booktape_disk_free_bytes": 5_000,
+        "booktape_retention_blocked unverified": 1,
+        "booktape_retention_blocked unshipped": 0,
+        "booktape_retention_blocked failed": 0,
+        "booktape_retention_complete_timestamp_seconds": 1_780_000_001,
         "booktape_books live": 2,
         "booktape_books syncing": 1,
         "booktape_books cold": 0,
@@ -76,6 +82,12 @@ def test_before_it_records_only_that_is_known(accept: str, parse: Parser) -> Non
     body, _ = encode_metrics(None, None, accept)
     names = {name for name in values(parse(body.decode())) if name.startswith("booktape_")}
     assert {name.split()[0] for name in names} == {"booktape_recording", "booktape_build_info"}
+
+
+def test_where_all_is_kept_nothing_is_said_of_retention() -> None:
+    """An alert would otherwise tell of passes that are never made."""
+    body, _ = encode_metrics(replace(NOW, retention=None), None, "")
+    assert not [name for name in values(plain_text(body.decode())) if "retention" in name]
 
 
 def test_without_a_known_book_there_is_no_oldest_evidence() -> None:

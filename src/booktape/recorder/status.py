@@ -7,9 +7,9 @@ those that have gaps, then all others; each kind by name. A symbol that has ende
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from enum import IntEnum
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
 from typing import Final
 
 from booktape.core.sync import State
@@ -87,13 +87,41 @@ class BookStatus:
         return Trouble.GAPS if self.gaps else Trouble.NONE
 
 
+class Blocked(StrEnum):
+    """What keeps segments that are past their limit from being removed.
+
+    They are not verified; they are not in their bucket yet; or the pass failed, as on a disk error.
+    """
+
+    UNVERIFIED = "unverified"
+    UNSHIPPED = "unshipped"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class RetentionStatus:
+    """The removal of old segments. A pass is complete when nothing stays that is past its limit and not needed.
+
+    `complete_ns`: when the last complete pass ended; the start of the recorder before the first. `blocked`: why the
+    last pass was not complete, a sentence for each kind; empty when it was.
+    """
+
+    complete_ns: int
+    blocked: Mapping[Blocked, str] = field(default_factory=dict)
+
+    @property
+    def text(self) -> str:
+        """What blocked the last pass; "" when nothing did."""
+        return "; ".join(self.blocked.values())
+
+
 @dataclass(frozen=True, slots=True)
 class RecorderStatus:
     """A whole recorder, at the moment `at_ns`. `books` are ordered by trouble; each symbol has one.
 
     `lag_ms`: the age of the record just handled, since it left its socket. `written_bytes`: on the disk since
     `started_ns`. `lost_lines`: lines of the log that were not read in time, or could not be written.
-    `backlog`: what waits for the bucket; None where nothing is shipped.
+    `backlog`: what waits for the bucket; None where nothing is shipped. `retention`: None where all is kept.
     """
 
     at_ns: int
@@ -108,6 +136,7 @@ class RecorderStatus:
     segment: str
     lost_lines: int = 0
     backlog: Backlog | None = None
+    retention: RetentionStatus | None = None
 
     @property
     def known(self) -> int:

@@ -43,4 +43,6 @@ def summary(now: RecorderStatus) -> dict[str, object]:
         found["unshipped"] = now.backlog.segments
         found["unshipped_bytes"] = now.backlog.bytes
         found["oldest_unshipped_s"] = round(now.backlog.age_s(now.at_ns / 1e9))
+    if now.retention is not None and now.retention.blocked:
+        found["retention_blocked"] = now.retention.text
     return found

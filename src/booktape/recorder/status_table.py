@@ -23,8 +23,8 @@ REFRESH_S: Final = 1.0
 RATE_S: Final = 5.0
 """Updates are counted over this time: workers report at other moments than those of a redraw."""
 
-_OTHER_LINES: Final = 8
-"""Lines that are no book: the title, the frame and its head, the two lines below, and the cursor's."""
+_OTHER_LINES: Final = 9
+"""Lines that are no book: the title, the frame and its head, the three lines below, and the cursor's."""
 
 _COLUMNS: Final = (
     *("bid", "ask", "levels", "updates/s", "evidence", "checked", "failed", "snapshots", "gaps"),
@@ -76,6 +76,10 @@ def render(
     for book in shown:
         table.add_row(*_cells(book, earlier.get(book.symbol), seconds, now.at_ns))
     below = [Text(_others(others, now.at_ns))] if others else []
+    if now.retention is not None and now.retention.blocked:
+        since = age(now.retention.complete_ns, now.at_ns)
+        line = f"retention blocked, complete {since} ago: {now.retention.text}"
+        below.append(Text(line, style="red", no_wrap=True, overflow="ellipsis"))
     return Group(table, *below, Text(_footer(now)))
 
 

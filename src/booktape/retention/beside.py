@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
+from collections.abc import Mapping
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 from typing import Final
@@ -20,7 +23,7 @@ from booktape.errors import BooktapeError
 from booktape.processes.process_pool import process_pool
 from booktape.reader.book_view import BookView
 from booktape.recorder.run import RecorderLike
-from booktape.recorder.status import SHOWN, RecorderStatus
+from booktape.recorder.status import SHOWN, Blocked, RecorderStatus, RetentionStatus
 from booktape.retention.prune import PruneOutcome, Rules, prune
 from booktape.store.catalog import sealed_tapes
 from booktape.store.layout import Layout, Segment
@@ -30,8 +33,13 @@ LOOK_S: Final = 15.0
 
 PASS_S: Final = 3_600.0
 """A pass is made at least this often, since segments also come of age while none is sealed."""
+
+RETRY_S: Final = 60.0
+"""So soon another pass is made where time may cure what blocked it: an upload, a disk error. To verify a segment once more
+takes minutes of a core, so one that is not verified waits for PASS_S."""
+
 LOG_AGAIN_S: Final = 86_400.0
-"""A segment that stays because it is not verified is logged this often."""
+"""What blocks passes is logged when it changes, and this often."""
 
 LEAST_PRIORITY: Final = 19
 
@@ -47,7 +55,8 @@ class PruningRecorder:
         self._rules = rules
         self._ending = asyncio.Event()
         self._pass_ends = Event()
-        self._logged_s: dict[str, float] = {}
+        self._retention = RetentionStatus(time.time_ns())
+        self._logged_s: dict[Blocked, float] = {}
 
     def stop(self) -> None:
         """Have the recorder seal its files."""
@@ -58,8 +67,9 @@ class PruningRecorder:
         self._recorder.flush()
 
     def status(self, shown: int = SHOWN) -> RecorderStatus | None:
-        """The recorder's status."""
-        return self._recorder.status(shown)
+        """The recorder's status, and what keeps old segments from being removed."""
+        now = self._recorder.status(shown)
+        return now and replace(now, retention=self._retention)
 
     async def view(self, symbol: str, reach_bps: int) -> BookView | None:
         """A known book, as the recorder shows it."""
@@ -68,7 +78,7 @@ class PruningRecorder:
     async def run(self) -> None:
         """Record until stopped. A pass that is at work then is ended."""
         pruning = asyncio.create_task(self._prune_often())
-        pruning.add_done_callback(_log_failure)
+        pruning.add_done_callback(self._on_end_of_pruning)
         try:
             await self._recorder.run()
         finally:
@@ -79,23 +89,25 @@ class PruningRecorder:
     async def _prune_often(self) -> None:
         """After each segment that was sealed, and each PASS_S."""
         seen: list[Segment] = []
-        passed_s = 0.0
+        due_s = 0.0
+        now_s = asyncio.get_running_loop().time
         while not self._ending.is_set():
-            sealed = await asyncio.to_thread(sealed_tapes, self._layout)
-            now_s = asyncio.get_running_loop().time()
-            if sealed and (sealed != seen or now_s - passed_s >= PASS_S):
-                seen, passed_s = sealed, now_s
-                await self._make_pass()
+            try:
+                sealed = await asyncio.to_thread(sealed_tapes, self._layout)
+                if not sealed:
+                    self._set_blocked({})
+                elif sealed != seen or now_s() >= due_s:
+                    seen, due_s = sealed, now_s() + PASS_S
+                    self._report(await asyncio.to_thread(self._prune_in_a_process))
+            except (BooktapeError, BrokenProcessPool, OSError, ValueError) as error:
+                if not self._ending.is_set():
+                    self._set_blocked({Blocked.FAILED: f"the last pass failed: {error}"})
+            if {Blocked.UNSHIPPED, Blocked.FAILED} & self._retention.blocked.keys():
+                due_s = min(due_s, now_s() + RETRY_S)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._ending.wait(), LOOK_S)
 
-    async def _make_pass(self) -> None:
-        try:
-            outcome = await asyncio.to_thread(self._prune_in_a_process)
-        except (BooktapeError, BrokenProcessPool, OSError, ValueError) as error:
-            if not self._ending.is_set():
-                log.warning("old segments could not be removed", why=str(error))
-            return
+    def _report(self, outcome: PruneOutcome) -> None:
         if outcome.tapes or outcome.segments:
             log.info(
                 "removed what need not be kept",
@@ -103,8 +115,26 @@ class PruningRecorder:
                 segments=len(outcome.segments),
                 freed_bytes=outcome.freed_bytes,
             )
-        for name, why in outcome.unverified.items():
-            self._log_unverified(name, why)
+        kinds = {Blocked.UNVERIFIED: outcome.unverified, Blocked.UNSHIPPED: outcome.unshipped}
+        self._set_blocked({kind: _first_of(stay) for kind, stay in kinds.items() if stay})
+
+    def _set_blocked(self, blocked: Mapping[Blocked, str]) -> None:
+        """Show what blocked the last pass, and log what is new of it."""
+        before = self._retention
+        if before.blocked and not blocked:
+            log.info("old segments are removed again")
+        complete_ns = before.complete_ns if blocked else time.time_ns()
+        self._retention = RetentionStatus(complete_ns, blocked)
+        now_s = asyncio.get_running_loop().time()
+        for kind, why in blocked.items():
+            if why != before.blocked.get(kind) or now_s - self._logged_s[kind] >= LOG_AGAIN_S:
+                self._logged_s[kind] = now_s
+                log.error("old segments stay", reason=kind.value, why=why)
+
+    def _on_end_of_pruning(self, pruning: asyncio.Task[None]) -> None:
+        """A bug ends the passes: recording goes on, and the operator sees it."""
+        if not pruning.cancelled() and (error := pruning.exception()):
+            self._set_blocked({Blocked.FAILED: f"no pass is made any more: {error!r}"})
 
     def _prune_in_a_process(self) -> PruneOutcome:
         """One pass. Raises BrokenProcessPool when it was ended because the recorder stops."""
@@ -119,12 +149,6 @@ class PruningRecorder:
                 raise BrokenProcessPool("the recorder stops")
             return found.result()
 
-    def _log_unverified(self, name: str, why: str) -> None:
-        now_s = asyncio.get_running_loop().time()
-        if now_s - self._logged_s.get(name, float("-inf")) >= LOG_AGAIN_S:
-            self._logged_s[name] = now_s
-            log.error("an old segment stays, with all that continue it", segment=name, why=why)
-
 
 def prune_at_leisure(root: Path, rules: Rules) -> PruneOutcome:
     """`prune`, in a process that gets what time the others leave."""
@@ -132,6 +156,7 @@ def prune_at_leisure(root: Path, rules: Rules) -> PruneOutcome:
     return prune(root, rules)
 
 
-def _log_failure(pruning: asyncio.Task[None]) -> None:
-    if not pruning.cancelled() and (error := pruning.exception()):
-        log.error("old segments are not removed any more", why=repr(error))
+def _first_of(stay: Mapping[str, str]) -> str:
+    """The first segment that stays, with its reason; how many others there are."""
+    name, why = next(iter(stay.items()))
+    return f"{name}: {why}" + (f"; {len(stay) - 1} more" if len(stay) > 1 else "")

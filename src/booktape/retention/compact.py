@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+from msgspec.structs import replace
 from pyarrow.fs import LocalFileSystem
 
 from booktape.errors import UsageError, WriteFailed
@@ -47,7 +48,7 @@ from booktape.store.parquet_file import (
     table_file,
     trades_file,
 )
-from booktape.store.removals import read_removal, removed_segments, write_removal
+from booktape.store.removals import Removal, read_removal, removed_segments, write_removal
 from booktape.store.schema import SNAPSHOTS, TABLES, TRADES
 from booktape.store.unsealed_file import FileSeal
 from booktape.verify.files import SegmentFiles
@@ -112,20 +113,26 @@ class _Compaction:
         self._out = out
         self._done = done
         self._stored = {one.segment: one for one in stored_segments(source)}
+        self._copied = {
+            (one.tag, one.date): receipt
+            for one in removed_segments(out)
+            if (receipt := read_removal(out, one))
+        }
         known = {s: one.unproven for s, one in self._stored.items() if one.unproven is not None}
-        self._proof = Proof(source, known | _unproven_after(out))
+        self._proof = Proof(source, known | _unproven_after(self._copied.values()))
 
     def run(self) -> CompactOutcome:
         outcome = CompactOutcome()
-        there = {(one.tag, one.date) for one in removed_segments(self._out)}
         days: dict[tuple[str, str], _Day] = {}
         for one in self._stored.values():
             key = one.segment.tag, one.segment.date
             days.setdefault(key, _Day([])).segments.append(one)
         for key, day in days.items():
             name = day.head.name
-            if key in there:
+            if receipt := self._copied.get(key):
                 outcome.there += 1
+                if why := self._prove_what_continues(day, receipt):
+                    outcome.left_out[name] = why
             elif not day.segments[-1].after and self._goes_on(day.segments[-1]):
                 outcome.young.append(name)
             else:
@@ -154,6 +161,22 @@ class _Compaction:
             if why:
                 return why
         return ""
+
+    def _prove_what_continues(self, day: _Day, receipt: Removal) -> str:
+        """Of a day that was copied when nothing continued it: whether a restart since then begins as it ended.
+
+        Then the receipt says so. Without that, rows of the restart would be unproven in the copy, and the day would stay
+        there for ever. Why it does not; empty where it does, or where nothing is to be proved.
+        """
+        last = day.segments[-1]
+        if receipt.continued_by or not last.after:
+            return ""
+        self._proof.note_beginning(last.segment, frozenset(receipt.unproven))
+        why = self._prove_segment(last, [])
+        if not why:
+            names = tuple(one.name for one in last.after)
+            write_removal(self._out, day.head, replace(receipt, continued_by=names))
+        return why
 
     def _prove_segment(self, one: StoredSegment, proved: list[Proved]) -> str:
         if not one.has_tape:
@@ -366,13 +389,12 @@ def _parts(column: Any) -> dict[str, bytes]:  # noqa: ANN401 pyarrow's stubs kno
     }
 
 
-def _unproven_after(out: Layout) -> dict[Segment, frozenset[str]]:
+def _unproven_after(copied: Iterable[Removal]) -> dict[Segment, frozenset[str]]:
     """The symbols whose books are unproven where a segment begins that continues a day of the copy."""
     found: dict[Segment, frozenset[str]] = {}
-    for segment in removed_segments(out):
-        receipt = read_removal(out, segment)
-        for name in receipt.continued_by if receipt else ():
-            if receipt and (after := Segment.parse(name)):
+    for receipt in copied:
+        for name in receipt.continued_by:
+            if after := Segment.parse(name):
                 found[after] = found.get(after, frozenset()).union(receipt.unproven)
     return found
 

@@ -86,6 +86,10 @@ class Proof:
         }
         return Proved(self._at_end(result), rows)
 
+    def note_beginning(self, segment: Segment, unproven: frozenset[str]) -> None:
+        """Where this segment begins, the books of these symbols were unproven, and no others."""
+        self._unproven[segment] = unproven
+
     def forget(self, segment: Segment) -> None:
         """No segment that continues it is left to be compared."""
         self._results.pop(segment, None)

@@ -58,13 +58,17 @@ class Rules:
 
 @dataclass
 class PruneOutcome:
-    """What one pass did. `stays`: what is past its limit and stays, with the reason; `unverified` among them."""
+    """What one pass did. `stays`: what is past its limit and stays, with the reason.
+
+    Among them `unverified` and `unshipped`, which should have gone; others wait in turn, or are needed.
+    """
 
     tapes: list[str] = field(default_factory=list)
     segments: list[str] = field(default_factory=list)
     freed_bytes: int = 0
     stays: dict[str, str] = field(default_factory=dict)
     unverified: dict[str, str] = field(default_factory=dict)
+    unshipped: dict[str, str] = field(default_factory=dict)
 
 
 def prune(root: Path, rules: Rules, now_us: int | None = None) -> PruneOutcome:
@@ -142,11 +146,14 @@ class _Pass:
         for one in stored:
             if not one.has_tape:
                 continue
-            reason = self._reason_to_stay(one, stay.union(two.segment for two in pending))
-            if one.segment not in due or reason or (reason := self._verify(one, proof)):
+            if one.segment not in due:
                 stay.add(one.segment)
-                if one.segment in due:
-                    self._done.stays[one.segment.name] = reason
+                continue
+            waiting = [two.segment for two in pending]
+            reason = self._reason_to_stay(one, stay.union(waiting)) or self._verify(one, proof)
+            if reason:
+                stay.add(one.segment)
+                self._done.stays[one.segment.name] = reason
                 continue
             pending.append(one)
             for ready in list(pending):
@@ -167,7 +174,9 @@ class _Pass:
             return LAST
         for address in self._buckets:
             if not self._layout.receipt(address, one.segment).exists():
-                return f"it is not in {address} yet"
+                reason = f"it is not in {address} yet"
+                self._done.unshipped[one.segment.name] = reason
+                return reason
         return AFTER_ONE_THAT_STAYS if any(before in stay for before in one.before) else ""
 
     def _verify(self, one: StoredSegment, proof: Proof) -> str:
@@ -196,11 +205,10 @@ class _Pass:
         for one in stored:
             if one.segment not in due or one.has_tape:
                 continue
-            reason = self._reason_to_stay(one, there)
             if one.removal is None or not one.is_verified:
                 why = "its tape is gone, and no receipt says that it had been verified"
                 self._note_unverified(one.segment, why)
-            elif reason:
+            elif reason := self._reason_to_stay(one, there):
                 self._done.stays[one.segment.name] = reason
             else:
                 self._remove_all(one.segment, replace(one.removal, removed="all"))

@@ -3,6 +3,9 @@
 *Alive* means that the process answers: restarting it is the cure where it does not. *Ready* means that every promise is
 kept now: each book known, its evidence fresh, the queue short, the disk wide. Restarting cures none of these, so no
 container should be restarted for not being ready.
+
+Blocked retention is no reason: what is recorded now is whole, and a rollout that waits for readiness should not wait for a
+person to look at a segment of last month. It has a metric and an alert; `disk` is a reason once little room is left.
 """
 
 from __future__ import annotations

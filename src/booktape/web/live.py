@@ -221,6 +221,7 @@ def _totals(status: RecorderStatus) -> dict[str, Any]:
         "bytes_an_hour": status.bytes_an_hour,
         "segment": status.segment,
         "lost_lines": status.lost_lines,
+        "retention_blocked": status.retention.text if status.retention else "",
     }
 
 

@@ -1,8 +1,8 @@
 """The recorder's state as Prometheus reads it: `/metrics`.
 
 By its rules of names: base units (seconds, bytes), `_total` for what only grows, moments instead of ages (an age is wrong
-as soon as it is read: `time() - booktape_oldest_evidence_timestamp_seconds` never is). Labels are few: the
-state of books, and the symbol of `booktape_book_known` alone. https://prometheus.io/docs/practices/naming/
+as soon as it is read: `time() - booktape_oldest_evidence_timestamp_seconds` never is). Labels are few: the state of
+books, what blocks retention, and the symbol of `booktape_book_known` alone. https://prometheus.io/docs/practices/naming/
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 
 from booktape import __version__
 from booktape.core.sync import State
-from booktape.recorder.status import RecorderStatus
+from booktape.recorder.status import Blocked, RecorderStatus, RetentionStatus
 
 _COUNTERS: Final = {
     "booktape_rows": ("Snapshots written, of all symbols.", "rows"),
@@ -118,4 +118,20 @@ def _of(status: RecorderStatus) -> list[Metric]:
                 value=status.oldest_evidence_ns / 1e9,
             )
         )
-    return found
+    return [*found, *_of_retention(status.retention)] if status.retention else found
+
+
+def _of_retention(retention: RetentionStatus) -> list[Metric]:
+    blocked = GaugeMetricFamily(
+        "booktape_retention_blocked",
+        "1 while segments that are past their limit stay for this reason, else 0.",
+        labels=["reason"],
+    )
+    for reason in Blocked:
+        blocked.add_metric([reason], float(reason in retention.blocked))
+    complete = GaugeMetricFamily(
+        "booktape_retention_complete_timestamp_seconds",
+        "When a pass last removed all that was past its limit.",
+        value=retention.complete_ns / 1e9,
+    )
+    return [blocked, complete]

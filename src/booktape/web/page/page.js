@@ -738,7 +738,7 @@ function show(frame) {
   if (frame.kind === "waiting") { setText($("link"), "waiting"); setClass($("link"), "badge warn"); notice("The recorder has not begun yet, or is sealing its files."); return; }
   document.body.classList.remove("old");
   if (frame.kind === "unknown") { notice("This symbol is not recorded."); showState("not recorded", "bad"); return; }
-  if (!$("notice").hidden) notice("");
+  notice(frame.retention_blocked && `Old segments stay: ${frame.retention_blocked}`);
   live.at_us = frame.at_us;
   setText($("link"), "live"); setClass($("link"), "badge good");
   showLiveTotals(frame);
