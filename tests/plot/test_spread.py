@@ -8,8 +8,8 @@ import pytest
 import booktape
 from booktape.errors import UsageError
 from booktape.plot import spread
-from booktape.plot.spread import imbalance
-from booktape.plot.touch import Touch
+from booktape.plot.spread import imbalance, spread_bps
+from booktape.reader.book_grid import BookGrid
 from booktape.reader.time_range import TimeRange
 from plot import drawn
 from reader.truth import moment
@@ -29,11 +29,11 @@ def test_every_panel_hatches_the_gap(rec: booktape.Recording) -> None:
 
 def test_the_figures_are_the_usual_ones(rec: booktape.Recording) -> None:
     """99.5 bps of spread; and (bids - asks) / (bids + asks) of the best levels."""
-    touch = Touch.read(rec, TimeRange.clip(rec, "BTCUSDT", None, None, 119), 2)
-    assert np.nanmax(touch.spread_bps) == pytest.approx(1 / 100.5 * 1e4)
-    bids = touch["bid_sz_00"] + touch["bid_sz_01"]
-    asks = touch["ask_sz_00"] + touch["ask_sz_01"]
-    np.testing.assert_array_equal(imbalance(touch), (bids - asks) / (bids + asks))
+    grid = BookGrid(rec, TimeRange.clip(rec, "BTCUSDT", None, None, 119))
+    assert np.nanmax(spread_bps(grid)) == pytest.approx(1 / 100.5 * 1e4)
+    rows = rec.snapshots("BTCUSDT", depth=2).resample("1s").to_pandas("wide")
+    bids, asks = (rows[f"{side}_sz_00"] + rows[f"{side}_sz_01"] for side in ("bid", "ask"))
+    np.testing.assert_array_equal(imbalance(grid, 2), (bids - asks) / (bids + asks))
 
 
 def test_its_words_say_what_is_drawn(rec: booktape.Recording) -> None:

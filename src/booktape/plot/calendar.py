@@ -14,12 +14,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from booktape.core.events import Floats
 from booktape.errors import NotRecorded
 from booktape.plot import style
 from booktape.processes.terminal import counted
 from booktape.reader import Gap, Recording
 from booktape.reader.coverage import DayCoverage, day_coverage, days_between
-from booktape.reader.raster import Floats
 
 _NUMBERED_DAYS: Final = 14
 """With more days there is no room for numbers in the cells."""

@@ -9,11 +9,12 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from booktape.core.events import Floats
 from booktape.errors import NotRecorded
 from booktape.plot import style
 from booktape.processes.terminal import counted
 from booktape.reader import Book, Recording
-from booktape.reader.raster import DRAWN_MAX, Floats, check_can_be_drawn
+from booktape.reader.raster import DRAWN_MAX, check_can_be_drawn
 from booktape.reader.time_range import coverage_of
 from booktape.reader.times import Moment
 

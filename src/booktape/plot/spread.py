@@ -8,12 +8,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from booktape.core.events import Floats
 from booktape.errors import UsageError
 from booktape.plot import style
-from booktape.plot.touch import Touch
+from booktape.plot.lines import line, read_grid
 from booktape.processes.terminal import counted
 from booktape.reader import Recording
-from booktape.reader.raster import Floats
+from booktape.reader.book_grid import BookGrid
 from booktape.reader.time_range import TimeRange
 from booktape.reader.times import Moment
 
@@ -38,13 +39,15 @@ def spread(
     if levels < 1:
         raise UsageError(f"levels={levels} is not a valid number of levels. Write 1 or more.")
     stretch = TimeRange.clip(rec, symbol, start, end, COLUMNS)
-    touch = Touch.read(rec, stretch, levels)
+    grid = read_grid(rec, stretch)
     picture = style.figure(10, 7)
     price, width, weight = picture.subplots(3, 1, sharex=True, height_ratios=(3, 2, 2))
-    _prices(price, touch, style.assets(symbol)[1])
-    _line(width, touch, touch.spread_bps, "spread (bps of the mid)")
+    _prices(price, grid, style.assets(symbol)[1])
+    _line(width, grid, spread_bps(grid), "spread (bps of the mid)")
     width.set_ylim(bottom=0)
-    _line(weight, touch, imbalance(touch), f"imbalance of\nthe best {counted(levels, 'level')}")
+    _line(
+        weight, grid, imbalance(grid, levels), f"imbalance of\nthe best {counted(levels, 'level')}"
+    )
     weight.axhline(0, color=style.NEUTRAL, lw=0.6, ls=":")
     weight.set_ylim(-1.05, 1.05)
     weight.set_yticks([-1, 0, 1], ["-1 (asks)", "0", "+1 (bids)"])
@@ -60,23 +63,30 @@ def spread(
     return picture
 
 
-def imbalance(touch: Touch) -> Floats:
+def spread_bps(grid: BookGrid) -> Floats:
+    """Best ask minus best bid, in hundredths of a percent of the mid."""
+    found: Floats = (grid.best["best_ask"] - grid.best["best_bid"]) / grid.mid * 1e4
+    return found
+
+
+def imbalance(grid: BookGrid, levels: int) -> Floats:
     """From -1 (all asks) to +1 (all bids); NaN where no book was known."""
-    bids, asks = touch.total("bid_sz"), touch.total("ask_sz")
+    bids, asks = grid.total_sizes("bid", levels), grid.total_sizes("ask", levels)
     found: Floats = np.divide(bids - asks, bids + asks)
     return found
 
 
-def _prices(axes: Axes, touch: Touch, quote: str) -> None:
+def _prices(axes: Axes, grid: BookGrid, quote: str) -> None:
     for column, color, label in (
-        ("ask_px_00", style.ASK, "best ask"),
-        ("bid_px_00", style.BID, "best bid"),
+        ("best_ask", style.ASK, "best ask"),
+        ("best_bid", style.BID, "best bid"),
     ):
-        axes.step(*touch.line(touch[column]), where="post", color=color, lw=1, label=label)
+        points = line(grid, grid.best[column])
+        axes.step(*points, where="post", color=color, lw=1, label=label)
     axes.set_ylabel(f"price ({quote})")
     axes.ticklabel_format(axis="y", style="plain", useOffset=False)
 
 
-def _line(axes: Axes, touch: Touch, values: Floats, label: str) -> None:
-    axes.step(*touch.line(values), where="post", color=style.NEUTRAL, lw=0.9)
+def _line(axes: Axes, grid: BookGrid, values: Floats, label: str) -> None:
+    axes.step(*line(grid, values), where="post", color=style.NEUTRAL, lw=0.9)
     axes.set_ylabel(label)

@@ -10,11 +10,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from booktape.reader.records import Book, Gap
-from booktape.reader.rows import LISTS, RowQuery
+from booktape.reader.rows import LISTS, SCHEMA, RowQuery
 from booktape.reader.times import moment_at
 from booktape.store.schema import FIRST_OF
 
 TIMES: Final = ("event_time", "receive_time")
+BOOK_COLUMNS: Final = tuple(name for name in SCHEMA.names if name not in FIRST_OF)
+"""The columns of a `Book`, which finds its best prices in its lists."""
 
 
 def rows_and_gaps(
@@ -49,8 +51,7 @@ def _between(last: Book, book: Book, gaps: Sequence[Gap]) -> Iterator[Gap]:
 
 def books(batch: pa.RecordBatch) -> Iterator[Book]:
     """Each row of a batch of lists. Arrays are copies, so that a kept book does not keep its batch."""
-    # A `Book` finds its best prices in its lists.
-    columns = {name: batch.column(name) for name in batch.schema.names if name not in FIRST_OF}
+    columns = {name: batch.column(name) for name in BOOK_COLUMNS}
     values = {name: pc.list_flatten(columns[name]).to_numpy() for name in LISTS}
     ends = {name: np.cumsum(pc.list_value_length(columns[name]).to_numpy()) for name in LISTS}
     scalars = {

@@ -12,9 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from booktape.core.events import Floats
 from booktape.errors import NotRecorded
-
-Floats = NDArray[np.float64]
 
 DRAWN_MIN: Final = 1e-100
 DRAWN_MAX: Final = 1e100
@@ -111,6 +110,13 @@ def paint(batch: pa.RecordBatch, prices: Prices) -> Floats:
         np.add.at(grid, (rows[inside], cells[inside]), sizes[inside])
     grid[batch.column("epoch").is_null().to_numpy(zero_copy_only=False)] = np.nan
     return grid
+
+
+def size_range(cells: Floats) -> tuple[float, float]:
+    """The sizes at the ends of the scale of colours; the few smallest and largest cells lie beyond them."""
+    resting = cells[np.nan_to_num(cells) > 0]
+    low, high = np.quantile(resting, [0.02, 0.998]).tolist() if len(resting) else (1.0, 1.0)
+    return low, max(high, low * 1.01)
 
 
 # Any: pyarrow's stubs cannot tell which lists.

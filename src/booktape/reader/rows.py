@@ -93,7 +93,7 @@ def batches(
 
 
 def last_row(
-    archive: ArchiveFiles, query: RowQuery, columns: Sequence[str] = SCHEMA.names
+    archive: ArchiveFiles, query: RowQuery, columns: Sequence[str]
 ) -> pa.RecordBatch | None:
     """The last row of a query, as a batch of one; None if it has none. Groups are read from the last one on."""
     files, tapes = _files(archive, query)

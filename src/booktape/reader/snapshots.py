@@ -10,13 +10,12 @@ import pyarrow as pa
 from booktape.reader.archive_files import ArchiveFiles
 from booktape.reader.dataframes import Tabular
 from booktape.reader.gaps import gap_list
-from booktape.reader.iterate import rows_and_gaps
+from booktape.reader.iterate import BOOK_COLUMNS, books, rows_and_gaps
 from booktape.reader.records import Book, Gap
 from booktape.reader.resample import Resampled, ends_of_epochs
 from booktape.reader.rows import QUOTES, SCHEMA, RowQuery, batches, last_row
 from booktape.reader.spread import COLUMNS, mean_spread
 from booktape.reader.times import length_us
-from booktape.store.schema import FIRST_OF
 
 
 class SymbolRows(Tabular):
@@ -30,10 +29,6 @@ class SymbolRows(Tabular):
     def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """The rows in the order of their update ids. At a time: a row group, or without lists many."""
         return batches(self._archive, self.query, columns or self.schema.names)
-
-    def last(self, columns: Sequence[str] | None = None) -> pa.RecordBatch | None:
-        """The last row, as a batch of one; None if there is none. No row before it needs to be read."""
-        return last_row(self._archive, self.query, columns or self.schema.names)
 
     def gaps(self) -> list[Gap]:
         """The gaps between `start` and `end`, by epoch."""
@@ -60,8 +55,12 @@ class Snapshots(SymbolRows):
 
     def __iter__(self) -> Iterator[Book | Gap]:
         """Every row as a `Book`, and a `Gap` wherever the book was not known."""
-        columns = [name for name in SCHEMA.names if name not in FIRST_OF]
-        return rows_and_gaps(self.query, self.batches(columns), self._all_gaps())
+        return rows_and_gaps(self.query, self.batches(BOOK_COLUMNS), self._all_gaps())
+
+    def last(self) -> Book | None:
+        """The last row; None if there is none. Of the rows before it no more are read than its row group has."""
+        row = last_row(self._archive, self.query, BOOK_COLUMNS)
+        return None if row is None else next(books(row))
 
 
 class Quotes(SymbolRows):

@@ -9,10 +9,8 @@ from typing import Final
 
 from booktape.errors import NotRecorded
 from booktape.reader import Coverage, Gap, Recording
-from booktape.reader.raster import Floats, flat
 from booktape.reader.times import Moment, moment_at, moment_us
 
-_LEVELS: Final = 5
 _STEPS_MS: Final = (
     *(1, 2, 5, 10, 20, 50, 100, 200, 500),
     *(1_000 * s for s in (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200)),
@@ -59,13 +57,6 @@ class TimeRange:
             if gap.start_time <= last and (gap.end_time is None or gap.end_time > first)
         ]
         return cls(own.symbol, first, max(last, first + interval), interval, kept)
-
-    def some_prices(self, rec: Recording, since: datetime | None = None) -> list[Floats]:
-        """The best prices of the first rows, as many as are decoded at once: they show the step of the symbol's prices."""
-        names = ("bid_price", "ask_price")
-        rows = rec.snapshots(self.symbol, since or self.start, self.after, depth=_LEVELS)
-        first = next((batch for batch in rows.batches(names) if batch.num_rows), None)
-        return [] if first is None else [flat(first.column(name)) for name in names]
 
     @property
     def after(self) -> datetime:

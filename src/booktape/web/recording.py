@@ -10,14 +10,14 @@ import asyncio
 import base64
 import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from http import HTTPStatus
 from time import monotonic
 from types import MappingProxyType
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -28,10 +28,11 @@ from aiohttp import web
 from booktape import __version__
 from booktape.core.events import Floats
 from booktape.errors import DamagedFile, NotRecorded, TapesRemoved, UsageError
-from booktape.reader import Coverage, Gap, Recording, Snapshots
+from booktape.reader import Book, Coverage, Gap, Recording
+from booktape.reader.book_grid import BookGrid
 from booktape.reader.book_view import REACHES_BPS, BookView, view_book
 from booktape.reader.coverage import day_coverage, days_between
-from booktape.reader.raster import Prices, check_can_be_drawn, paint, tick_of
+from booktape.reader.raster import size_range
 from booktape.reader.time_range import TimeRange
 from booktape.reader.times import moment_at, moment_us
 from booktape.web.server import answer_json, answer_sentence
@@ -56,22 +57,6 @@ DAMAGED_MAX: Final = 50
 UNKNOWN: Final = 255
 """The cell of a book that was not known. 0 is empty; 1 to 254 are sizes on a logarithmic scale."""
 
-_TOUCH: Final = MappingProxyType(
-    {
-        "bid": "best_bid",
-        "ask": "best_ask",
-        "bid_horizon": "bid_horizon",
-        "ask_horizon": "ask_horizon",
-    }
-)
-"""The lines of a picture, and the column of each."""
-_NEEDED: Final = ("epoch", "bid_price", "bid_size", "ask_price", "ask_size")
-_TIME: Final = ("receive_time",)
-_LOOK_BACK: Final = (timedelta(seconds=10), timedelta(minutes=5), timedelta(hours=2))
-_DAY: Final = timedelta(days=1)
-_MICROSECOND: Final = timedelta(microseconds=1)
-
-T = TypeVar("T")
 log = structlog.get_logger()
 
 
@@ -186,37 +171,11 @@ class RecordingAnswers:
         for gap in gaps:
             if gap.covers(at):
                 return {"at_us": at_us, "book": None, "gap": _gap_answer(gap)}
-        row = self._last_row(own, at_us)
-        if row is None:
+        # Until a moment: it is included.
+        book = self._recording.snapshots(own.symbol, end=moment_at(at_us + 1)).last()
+        if book is None:
             raise NotRecorded("No row is known at this moment. Choose another.")
-        return {"at_us": at_us, "gap": None, "book": asdict(_view(row, reach_bps))}
-
-    def _last_row(self, own: Coverage, at_us: int) -> pa.RecordBatch | None:
-        """The last row received until a moment: looked for in the time just before it, then further back."""
-        after = moment_at(at_us + 1)
-        for length in _LOOK_BACK:
-            found = self._last_in(own.symbol, after - length, after)
-            if found is not None:
-                return found
-        # A book that was quiet for hours: only times are read, of a time that doubles.
-        end, length = after - _LOOK_BACK[-1], _DAY
-        while end > own.first:
-            length = min(length, end - own.first)
-            times = self._recording.snapshots(own.symbol, end - length, end).batches(_TIME)
-            last_us = [
-                _time_us(batch.slice(batch.num_rows - 1)) for batch in times if batch.num_rows
-            ]
-            if last_us:
-                return self._last_in(own.symbol, moment_at(last_us[-1]), moment_at(last_us[-1] + 1))
-            end, length = end - length, 2 * length
-        return None
-
-    def _last_in(self, symbol: str, start: datetime, end: datetime) -> pa.RecordBatch | None:
-        found = None
-        for batch in self._recording.snapshots(symbol, start, end).batches():
-            if batch.num_rows:
-                found = batch.slice(batch.num_rows - 1)
-        return found
+        return {"at_us": at_us, "gap": None, "book": asdict(_view(book, reach_bps))}
 
     # ── the book over time ──────────────────────────────────────────────────────────────────
 
@@ -226,43 +185,23 @@ class RecordingAnswers:
         first_us, last_us = (_clamped(_whole(request, name), own) for name in ("from", "to"))
         if moment_at(last_us) - moment_at(first_us) > RANGE_MAX:
             raise UsageError("A picture shows a day at most. Choose a shorter time.")
-        stretch = TimeRange.of(own, moment_at(first_us), moment_at(last_us), COLUMNS, gaps)
-        return self._picture(own, stretch)
-
-    def _picture(self, own: Coverage, stretch: TimeRange) -> dict[str, Any]:
-        # From the row before the range on: it is valid in it.
-        before = self._last_row(own, moment_us(stretch.start))
-        since = stretch.start if before is None else moment_at(_time_us(before))
-        columns = _Columns.of(stretch)
-        touch = {name: np.full(columns.count, np.nan) for name in _TOUCH}
-        rows = self._recording.snapshots(own.symbol, since, stretch.after)
-        for places, batch in columns.fill(rows, stretch, ("epoch", *_TOUCH.values())):
-            for name, column in _TOUCH.items():
-                touch[name][places] = batch.column(column).to_numpy(zero_copy_only=False)
-        ticks = [touch["bid"], touch["ask"], *stretch.some_prices(self._recording, since)]
-        check_can_be_drawn(own.symbol, touch["bid"], touch["ask"])
+        shown = TimeRange.of(own, moment_at(first_us), moment_at(last_us), COLUMNS, gaps)
+        grid = BookGrid(self._recording, shown)
+        prices = grid.prices(BINS, None)
+        # Column by column, each from the lowest price up.
+        levels, size_low, size_high = _quantised(grid.cells(prices))
         return {
             "symbol": own.symbol,
-            "from_us": moment_us(stretch.start),
-            "to_us": moment_us(stretch.end),
-            "begin_us": columns.begin * columns.step_us,
-            "step_us": columns.step_us,
-            "interval": stretch.interval_text,
-            **{name: values.tolist() for name, values in touch.items()},
-            "gaps": [_gap_answer(gap) for gap in stretch.gaps],
-            **self._cells(stretch, since, columns, _prices(touch["bid"], touch["ask"], ticks)),
-        }
-
-    def _cells(
-        self, stretch: TimeRange, since: datetime, columns: _Columns, prices: Prices
-    ) -> dict[str, Any]:
-        """The sizes, column by column, each from the lowest price up."""
-        cells = np.full((columns.count, prices.bins), np.nan)
-        rows = self._recording.snapshots(stretch.symbol, since, stretch.after)
-        for places, batch in columns.fill(rows, stretch, _NEEDED):
-            cells[places] = paint(batch, prices)
-        levels, size_low, size_high = _quantised(cells)
-        return {
+            "from_us": moment_us(shown.start),
+            "to_us": moment_us(shown.end),
+            "begin_us": grid.begin_us,
+            "step_us": grid.step_us,
+            "interval": shown.interval_text,
+            "bid": grid.best["best_bid"].tolist(),
+            "ask": grid.best["best_ask"].tolist(),
+            "bid_horizon": grid.best["bid_horizon"].tolist(),
+            "ask_horizon": grid.best["ask_horizon"].tolist(),
+            "gaps": [_gap_answer(gap) for gap in shown.gaps],
             "low": prices.low,
             "price_step": prices.step,
             "bins": prices.bins,
@@ -270,44 +209,6 @@ class RecordingAnswers:
             "size_low": size_low,
             "size_high": size_high,
         }
-
-
-@dataclass(frozen=True, slots=True)
-class _Columns:
-    """The columns of a picture, on the grid of `resample`: the first one holds the start."""
-
-    begin: int
-    step_us: int
-    count: int
-
-    @classmethod
-    def of(cls, stretch: TimeRange) -> _Columns:
-        step_us = stretch.interval // _MICROSECOND
-        begin = moment_us(stretch.start) // step_us
-        return cls(begin, step_us, moment_us(stretch.end) // step_us - begin + 1)
-
-    def fill(
-        self, rows: Snapshots, stretch: TimeRange, names: tuple[str, ...]
-    ) -> Iterator[tuple[Any, pa.RecordBatch]]:
-        """The last book known in each column: which columns, and as many rows.
-
-        The last row is valid to the end of the picture, or until its epoch ended: what follows it is not read.
-        """
-        last: pa.RecordBatch | None = None
-        for batch in rows.resample(stretch.interval).batches(names):
-            numbers = batch.column("time").cast(pa.int64()).to_numpy() // self.step_us - self.begin
-            inside = (numbers >= 0) & (numbers < self.count)
-            yield numbers[inside], batch.filter(pa.array(inside))
-            last = batch.slice(batch.num_rows - 1) if batch.num_rows else last
-        if last is not None:
-            number = (
-                int(last.column("time").cast(pa.int64())[0].as_py()) // self.step_us - self.begin
-            )
-            epoch = last.column("epoch")[0].as_py()
-            ended = [moment_us(gap.start_time) for gap in stretch.gaps if gap.epoch == epoch]
-            until = min([self.count, *((us - 1) // self.step_us - self.begin + 1 for us in ended)])
-            places = np.arange(max(0, number + 1), until)
-            yield places, last.take(np.zeros(len(places), np.int64))
 
 
 # ── parts of answers ────────────────────────────────────────────────────────────────────────────
@@ -344,44 +245,28 @@ def _gap_answer(gap: Gap) -> dict[str, Any]:
 
 def _checks(table: pa.Table) -> dict[str, tuple[int, int]]:
     """By symbol: rows of `checks`, and those that found a difference."""
-    counts = (_counted(table), _counted(table.filter(pc.field("mismatches") > 0)))
-    return {symbol: (count, counts[1].get(symbol, 0)) for symbol, count in counts[0].items()}
+    failed = pc.greater(table["mismatches"], pa.scalar(0)).cast(pa.int64())
+    counted = table.select(["symbol"]).append_column("failed", failed).group_by("symbol")
+    found = counted.aggregate([("failed", "count"), ("failed", "sum")]).to_pylist()
+    return {row["symbol"]: (row["failed_count"], row["failed_sum"]) for row in found}
 
 
-def _counted(table: pa.Table) -> dict[str, int]:
-    found = table.group_by("symbol").aggregate([("mismatches", "count")])
-    return {row["symbol"]: row["mismatches_count"] for row in found.to_pylist()}
-
-
-def _view(row: pa.RecordBatch, reach_bps: int) -> BookView:
-    values = row.to_pylist()[0]
-    lists = (np.array(values[name], np.float64) for name in _NEEDED[1:])
-    event_time = values["event_time"]
+def _view(book: Book, reach_bps: int) -> BookView:
+    event_us = None if book.event_time is None else moment_us(book.event_time)
+    sides = book.bid_price, book.bid_size, book.ask_price, book.ask_size
+    horizons = book.bid_horizon, book.ask_horizon
     return view_book(
-        (_time_us(row), event_time and moment_us(event_time)),
-        values["update_id"],
-        values["epoch"],
-        (*lists, values["bid_horizon"], values["ask_horizon"]),
+        (moment_us(book.receive_time), event_us),
+        book.update_id,
+        book.epoch,
+        (*sides, *horizons),
         reach_bps,
     )
 
 
-def _time_us(row: pa.RecordBatch) -> int:
-    return int(row.column("receive_time").cast(pa.int64())[0].as_py())
-
-
-def _prices(bid: Floats, ask: Floats, ticks: list[Floats]) -> Prices:
-    """The cells of price around the best prices of the range; none without a book that had both sides."""
-    if not np.isfinite(bid + ask).any():
-        return Prices(0.0, 1.0, 0)
-    return Prices.around(bid, ask, tick_of(ticks), BINS, None)
-
-
 def _quantised(cells: Floats) -> tuple[Any, float, float]:
     """Sizes as bytes on a logarithmic scale, and the sizes of 1 and 254. The few largest share 254."""
-    resting = cells[np.nan_to_num(cells) > 0]
-    low, high = np.quantile(resting, [0.02, 0.998]).tolist() if len(resting) else (1.0, 1.0)
-    high = max(high, low * 1.01)
+    low, high = size_range(cells)
     with np.errstate(divide="ignore", invalid="ignore"):
         scaled = 1 + 253 * (np.log(cells) - np.log(low)) / (np.log(high) - np.log(low))
     levels = np.where(cells > 0, np.clip(scaled, 1, UNKNOWN - 1), 0)

@@ -7,7 +7,8 @@ import pytest
 
 import booktape
 from booktape.errors import NotRecorded
-from booktape.plot.touch import Touch
+from booktape.plot.lines import line, read_grid
+from booktape.reader.book_grid import BookGrid
 from booktape.reader.time_range import TimeRange
 from plot.drawn import when
 from reader.truth import moment
@@ -15,8 +16,8 @@ from reader.truth import moment
 
 def test_a_line_is_broken_where_the_book_was_lost(rec: booktape.Recording) -> None:
     """From the second in which the gap began to the one in which it ended."""
-    touch = Touch.read(rec, TimeRange.clip(rec, "BTCUSDT", None, None, 119), 1)
-    days, mids = touch.line(touch.mid)
+    grid = read_grid(rec, TimeRange.clip(rec, "BTCUSDT", None, None, 119))
+    days, mids = line(grid, grid.mid)
     unknown = [when(day) for day, mid in zip(days, mids, strict=True) if np.isnan(mid)]
     assert (min(unknown), max(unknown)) == (moment(40), moment(50))
     assert set(mids[np.isfinite(mids)]) == {100.5}
@@ -24,20 +25,27 @@ def test_a_line_is_broken_where_the_book_was_lost(rec: booktape.Recording) -> No
 
 def test_a_line_is_broken_at_a_gap_that_fits_between_two_points(rec: booktape.Recording) -> None:
     """Two intervals of a minute hold a row each, and yet no line runs from one to the other."""
-    touch = Touch.read(rec, TimeRange.clip(rec, "BTCUSDT", None, None, 2), 1)
-    assert touch["epoch"].tolist() == [2, 2]
-    wide = Touch.read(rec, TimeRange.clip(rec, "BTCUSDT", moment(20), moment(80), 2), 1)
-    assert wide["epoch"].tolist() == [1, 2, 2]
-    assert np.isnan(wide.line(wide.mid)[1]).sum() == 1
+    grid = read_grid(rec, TimeRange.clip(rec, "BTCUSDT", None, None, 2))
+    assert grid.best["epoch"].tolist() == [2, 2]
+    wide = read_grid(rec, TimeRange.clip(rec, "BTCUSDT", moment(20), moment(80), 2))
+    assert wide.best["epoch"].tolist() == [1, 2, 2]
+    assert np.isnan(line(wide, wide.mid)[1]).sum() == 1
 
 
 def test_a_stretch_inside_a_gap_has_no_picture(rec: booktape.Recording) -> None:
     """It says so instead of drawing nothing."""
     with pytest.raises(NotRecorded, match="no book with two sides between 00:00:42 and 00:00:48"):
-        Touch.read(rec, TimeRange.clip(rec, "BTCUSDT", moment(42), moment(48), 100), 1)
+        read_grid(rec, TimeRange.clip(rec, "BTCUSDT", moment(42), moment(48), 100))
+
+
+def test_a_picture_begins_with_the_row_before_it(rec: booktape.Recording) -> None:
+    """A book that did not change was known all the same; and so it was after the last row."""
+    between = moment(20).replace(microsecond=100_000), moment(20).replace(microsecond=900_000)
+    grid = BookGrid(rec, TimeRange.clip(rec, "BTCUSDT", *between, 100))
+    assert set(grid.best["best_bid"]) == {100.0}
 
 
 def test_totals_count_the_levels_that_are_there(rec: booktape.Recording) -> None:
     """A side with fewer levels than were asked for is not unknown."""
-    touch = Touch.read(rec, TimeRange.clip(rec, "BTCUSDT", moment(0), moment(1), 2), 25)
-    assert touch.total("bid_sz")[0] == 20.0
+    grid = BookGrid(rec, TimeRange.clip(rec, "BTCUSDT", moment(0), moment(1), 2))
+    assert grid.total_sizes("bid", 25)[0] == 20.0

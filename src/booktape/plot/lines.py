@@ -1,0 +1,39 @@
+"""Lines over the columns of a picture, interrupted wherever the book was lost."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from booktape.core.events import Floats
+from booktape.errors import NotRecorded
+from booktape.reader import Recording
+from booktape.reader.book_grid import BookGrid
+from booktape.reader.time_range import TimeRange
+
+_DAY_US: Final = 86_400_000_000
+
+
+def read_grid(rec: Recording, stretch: TimeRange) -> BookGrid:
+    """Raises NotRecorded if no book with two sides was known in this time, or none that can be drawn."""
+    grid = BookGrid(rec, stretch)
+    if not np.isfinite(grid.mid).any():
+        raise NotRecorded(
+            f"{stretch.symbol} had no book with two sides between {stretch.start:%H:%M:%S} "
+            f"and {stretch.end:%H:%M:%S} UTC. Choose another time."
+        )
+    return grid
+
+
+def edges(grid: BookGrid) -> Floats:
+    """Where each column begins, and where the last one ends, in days since 1970, as matplotlib counts."""
+    found: Floats = (grid.begin_us + np.arange(grid.count + 1) * grid.step_us) / _DAY_US
+    return found
+
+
+def line(grid: BookGrid, values: Floats) -> tuple[Floats, Floats]:
+    """The points of a line of steps, interrupted wherever the epoch changes, also within one interval."""
+    days = edges(grid)
+    ends = np.flatnonzero(np.diff(grid.best["epoch"])) + 1
+    return np.insert(days, ends, days[ends]), np.insert(np.append(values, values[-1]), ends, np.nan)
