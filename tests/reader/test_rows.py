@@ -13,6 +13,7 @@ import pytest
 
 import booktape
 from booktape.errors import NotRecorded
+from booktape.reader import Book
 from booktape.reader.archive_files import ArchiveFile, ArchiveFiles
 from booktape.reader.rows import LISTS, SCHEMA, RowQuery, batches
 from reader.day import SYMBOLS, write
@@ -208,3 +209,29 @@ def test_a_gap_reaches_into_a_query_or_not() -> None:
     assert not RowQuery("X", end_us=us).overlaps(gap)
     still = booktape.Gap("X", 1, first, None, 1, None, None, "killed")
     assert RowQuery("X", us + 10**9).overlaps(still)
+
+
+def test_the_last_row_is_read_from_the_end(
+    sealed: Path, running: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sealed or not, and cut to the depth; of the files before it only the footers are read."""
+    for rec in (booktape.open(running), booktape.open(sealed)):
+        for end in (None, moment(250), moment(100), moment(41)):
+            *_, book = (
+                item for item in rec.snapshots("BTCUSDT", end=end) if isinstance(item, Book)
+            )
+            last = rec.snapshots("BTCUSDT", end=end, depth=1).last()
+            assert last is not None
+            assert (last.update_id, last.best_ask) == (book.update_id, book.best_ask)
+            assert len(last.bid_price) == 1
+        assert rec.snapshots("BTCUSDT", end=moment(0)).last() is None
+    opened = []
+    original = ArchiveFiles.open
+
+    def counting(archive: ArchiveFiles, file: ArchiveFile) -> pa.NativeFile:
+        opened.append(file.path)
+        return original(archive, file)
+
+    monkeypatch.setattr(ArchiveFiles, "open", counting)
+    assert rec.snapshots("BTCUSDT").last() is not None
+    assert len(opened) == 1

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Annotated
 
 from cyclopts import Parameter
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from booktape.commands.options import NamedArchive, NamedPath, Positive, seconds
 from booktape.errors import UsageError
 from booktape.processes import terminal, tuning
 from booktape.reader.archive_files import ArchiveFiles
-from booktape.rerecord.merge import MergeOutcome, MergeRequest
+from booktape.reader.progress import progress_bar
+from booktape.rerecord.merge import MergeRequest
 from booktape.rerecord.merge import merge as merge_archives
 from booktape.store.layout import Layout
 from booktape.store.target import check_archive
@@ -51,7 +51,10 @@ def merge(
         seconds("--segment", segment),
     )
     check_archive("--out", Layout(out))
-    outcome = _with_progress(request)
+    # Every tape is read twice.
+    total = 2 * sum(tape.bytes for archive in request.archives for tape in archive.tapes())
+    with progress_bar("merging", total) as advance:
+        outcome = merge_archives(request, advance)
     for sentence in outcome.damaged:
         terminal.write_to_stderr(sentence)
     for path in outcome.unsealed:
@@ -59,15 +62,3 @@ def merge(
     segments = terminal.counted(outcome.segments, "segment")
     terminal.write_line(f"{out}: {segments} from {terminal.counted(len(archives), 'archive')}")
     return int(bool(outcome.damaged))
-
-
-def _with_progress(request: MergeRequest) -> MergeOutcome:
-    """Merge with a progress bar on stderr, if that is a terminal. Every tape is read twice."""
-    console = terminal.console(stderr=True)
-    columns = (TextColumn("merging"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    total = 2 * sum(tape.bytes for archive in request.archives for tape in archive.tapes())
-    with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
-    ) as bar:
-        task = bar.add_task("merging", total=total or None)
-        return merge_archives(request, lambda count: bar.advance(task, count))

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import structlog
 from cyclopts import Parameter
@@ -62,16 +62,27 @@ _HOSTS_MAX: Final = 2
 log = structlog.get_logger()
 
 
-class _Shipped(NamedTuple):
-    """Where segments are shipped, and how long they are kept here."""
+@dataclass(frozen=True, slots=True)
+class _Company:
+    """What works beside the recorder: processes, a page, a shipper, and what removes old files."""
 
-    bucket: Bucket
-    keep_s: float | None
+    workers: int
+    page: Address | None
+    bucket: Bucket | None
+    ship_keep_s: float | None
+    rules: Rules
 
-    def beside(self, recorder: RecorderLike, settings: Settings) -> ShippingRecorder:
-        """The recorder, with a shipper beside it."""
-        shipper = Shipper(Layout(settings.out), self.bucket, keep_s=self.keep_s)
-        return ShippingRecorder(recorder, shipper)
+    def beside(self, settings: Settings) -> RecorderLike:
+        """A recorder in this company, but for the page."""
+        recorder: RecorderLike = (
+            Workers(settings, self.workers) if self.workers > 1 else Recorder(settings)
+        )
+        if self.bucket is not None:
+            shipper = Shipper(Layout(settings.out), self.bucket, keep_s=self.ship_keep_s)
+            recorder = ShippingRecorder(recorder, shipper)
+        if not (self.rules.everything.is_none and self.rules.tapes.is_none):
+            recorder = PruningRecorder(recorder, settings.out, self.rules)
+        return recorder
 
 
 def record(  # noqa: PLR0913 each is one documented option
@@ -199,11 +210,11 @@ def record(  # noqa: PLR0913 each is one documented option
     try:
         _check_names(settings)
         page = None if web is None else parse_address("--web", web)
-        shipped = _shipped(ship, ship_keep, out)
-        doing = _check if check else _record
-        if shipped is not None:
-            rules = replace(rules, buckets=(shipped.bucket.address,))
-        run = partial(doing, workers=workers, page=page, shipped=shipped, rules=rules)
+        ship_keep_s = keep_s(ship_keep)
+        bucket = _bucket(ship, ship_keep, out)
+        rules = replace(rules, buckets=(bucket.address,) if bucket else ())
+        company = _Company(workers, page, bucket, ship_keep_s, rules)
+        run = partial(_check if check else _record, company)
         asyncio.run(_reach(settings, ways, run, simulated=exchange == "sim"))
     except UsageError as error:
         if check:
@@ -211,11 +222,10 @@ def record(  # noqa: PLR0913 each is one documented option
         raise
 
 
-def _shipped(ship: str | None, ship_keep: str, out: Path) -> _Shipped | None:
+def _bucket(ship: str | None, ship_keep: str, out: Path) -> Bucket | None:
     """Raises UsageError."""
-    kept_s = keep_s(ship_keep)
     if ship is not None:
-        return _Shipped(bucket_at("--ship", ship, out), kept_s)
+        return bucket_at("--ship", ship, out)
     if ship_keep != "all":
         raise UsageError("--ship-keep does not apply without --ship. Leave it out.")
     return None
@@ -264,44 +274,29 @@ async def _reach(
         await run(settings)
 
 
-async def _record(
-    settings: Settings,
-    workers: int,
-    page: Address | None,
-    shipped: _Shipped | None,
-    rules: Rules,
-) -> None:
+async def _record(company: _Company, settings: Settings) -> None:
     tuning.tune_interpreter()
-    recorder: RecorderLike = Workers(settings, workers) if workers > 1 else Recorder(settings)
-    if shipped is not None:
-        recorder = shipped.beside(recorder, settings)
-    if not (rules.everything.is_none and rules.tapes.is_none):
-        recorder = PruningRecorder(recorder, settings.out, rules)
+    recorder = company.beside(settings)
     async with AsyncExitStack() as stack:
-        if page is not None:
+        if company.page is not None:
             shown = LiveAnswers(recorder, f"{settings.venue.title} → {settings.out}").routes()
             others = operation_routes(
                 partial(recorder.status, 0), settings.out, settings.pulse_s, settings.audit_s
             )
-            server = await stack.enter_async_context(PageServer(page, [*shown, *others]))
+            server = PageServer(company.page, [*shown, *others])
+            await stack.enter_async_context(server)
             log.info("page", url=server.url)
         await run_until_signalled(recorder)
 
 
-async def _check(
-    settings: Settings,
-    workers: int,
-    page: Address | None,
-    shipped: _Shipped | None,
-    rules: Rules,
-) -> None:
+async def _check(company: _Company, settings: Settings) -> None:
     """Raises BadSettings."""
     given = (
-        ("workers", str(workers)),
-        ("web", page.at(page.port) if page else "none"),
-        ("ship", shipped.bucket.address if shipped else "none"),
-        ("keep", str(rules.everything)),
-        ("keep_tape", str(rules.tapes)),
+        ("workers", str(company.workers)),
+        ("web", company.page.at(company.page.port) if company.page else "none"),
+        ("ship", company.bucket.address if company.bucket else "none"),
+        ("keep", str(company.rules.everything)),
+        ("keep_tape", str(company.rules.tapes)),
     )
     for name, value in (*settings.shown(), *given):
         terminal.write_line(f"{name:12} {value}")

@@ -10,7 +10,7 @@
     rows.to_arrow()  .to_polars()  .to_pandas()  shape="lists" (as stored) | "long" | "wide"
     rows.to_numpy()                              (T, 4K) in LOBSTER's order; `rows.epochs()` is (T,)
     rows.resample("1s")                          a `Resampled`; the same shapes, one row a second
-    for item in rows: …                          `Book` and `Gap` objects, in order
+    for item in rows: …                          `Book` and `Gap` objects, in order; `rows.last()` is the last `Book`
 
     rec.quotes("BTCUSDT", start, end)            a `Quotes`: best prices only, without decoding a level; `.resample`
     rec.spread("BTCUSDT", interval="1h")         an Arrow table: the mean spread of each hour, without its gaps
