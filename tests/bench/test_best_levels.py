@@ -19,7 +19,7 @@ import pytest
 
 from bench.test_core_costs import microseconds
 from bench.test_packing import SECONDS, batches, rows_of
-from booktape.store.parquet_file import packing
+from booktape.store.parquet_file import packing, row_bytes
 from booktape.store.schema import FIRST_OF, SCALARS
 from docs.generated import table
 
@@ -83,7 +83,7 @@ def test_best_levels(tmp_path: Path, report: Callable[[str, str], None]) -> None
     for every in SECONDS:
         rows = rows_of(every)
         groups = [with_short_lists(batch) for batch in batches(rows)]
-        codec, level = packing(rows[-1])
+        codec, level = packing(row_bytes(rows[-1]))
         path = tmp_path / f"{every}.parquet"
         options = {"compression": codec, "compression_level": level, "use_dictionary": False}
         with pq.ParquetWriter(

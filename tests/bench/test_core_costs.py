@@ -22,7 +22,7 @@ from booktape.core.book import FEW_PENDING, BookSide
 from booktape.core.events import BookRow, DepthEvent, DepthSnapshot, Level
 from booktape.core.tape_records import DepthAnswer, StreamMessage, TapeRecord
 from booktape.reconstruct import Reconstruction
-from booktape.store.parquet_file import GROUP_ROWS, RowGroup, rows_file
+from booktape.store.parquet_file import BOOK_ROWS, GROUP_ROWS, StagedGroup
 from booktape.store.schema import snapshot_batch
 from booktape.store.tape_writer import TapeWriter
 from booktape.wire.binance import decode_event
@@ -146,7 +146,7 @@ def parquet_cost(shape: Shape, payloads: list[bytes], folder: Path) -> float:
     opening = DepthAnswer(0, "BTCUSDT", shape.levels + 1, encode_depth(shape.snapshot()))
     frames: list[TapeRecord] = [start(every=1), connected(0, 0), opening]
     frames += [StreamMessage(0, 0, payload) for payload in payloads[: GROUP_ROWS - 1]]
-    machine, group = Reconstruction(), RowGroup()
+    machine, group = Reconstruction(), StagedGroup(BOOK_ROWS)
     for frame in frames:
         for output in machine.apply(frame):
             if isinstance(output, BookRow):
@@ -154,7 +154,7 @@ def parquet_cost(shape: Shape, payloads: list[bytes], folder: Path) -> float:
 
     def write() -> None:
         (folder / "rows.parquet").unlink(missing_ok=True)
-        file = rows_file(folder / "rows.parquet", group.rows[-1])
+        file = BOOK_ROWS.new_file(folder / "rows.parquet", group.rows[-1])
         file.append(snapshot_batch(group.rows))
         file.seal(len(group.rows))
 

@@ -64,7 +64,7 @@ def costs(path: Path, rows: list[BookRow]) -> list[float]:
 
     def write() -> None:
         path.unlink(missing_ok=True)
-        file = parquet_file.rows_file(path, rows[-1])
+        file = parquet_file.rows_file(path, parquet_file.row_bytes(rows[-1]))
         for group in groups:
             file.append(group)
         file.seal(len(rows))

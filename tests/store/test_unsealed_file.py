@@ -126,7 +126,8 @@ def test_each_batch_is_a_row_group_and_none_is_written_twice(
 
 def test_a_file_with_too_few_rows_is_not_sealed(tmp_path: Path) -> None:
     """Its footer has to say as many as were given to the segment."""
-    file = table_file(tmp_path / "file", batch(3))
+    file = table_file(tmp_path / "file", batch(3).schema)
+    file.append(batch(3))
     with pytest.raises(WriteFailed, match="it should hold 4 rows, and holds 3") as raised:
         file.seal(4)
     assert not raised.value.may_pass

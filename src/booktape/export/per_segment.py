@@ -18,7 +18,7 @@ from typing import Final
 from booktape.errors import UsageError
 from booktape.export.files import Outcome, Written
 from booktape.processes.descriptors import refuse_used_up
-from booktape.store.clearing import remove_own_folder
+from booktape.store.clearing import remove_own_tree
 from booktape.store.durable_files import disk_errors_named, make_folder, sync_path
 from booktape.store.opening import open_file
 
@@ -84,7 +84,7 @@ def export_segment(
         _publish(folder, out / segment)
     finally:
         with disk_errors_named(folder):
-            remove_own_folder(folder)
+            remove_own_tree(folder)
     known_export(
         out, segment, request
     )  # if another attempt was faster, it must have been at the same

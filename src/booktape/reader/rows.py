@@ -27,7 +27,7 @@ from booktape.reader.tape_query import read_records, unsealed_outputs
 from booktape.reader.times import moment_us
 from booktape.store.extents import GroupExtent, open_parquet, snapshots_schema
 from booktape.store.layout import symbol_folder
-from booktape.store.parquet_file import RowGroup
+from booktape.store.parquet_file import BOOK_ROWS, StagedGroup
 from booktape.store.schema import FIRST_OF, SNAPSHOTS, snapshot_batch
 
 ROWS_AT_ONCE: Final = 500_000
@@ -222,12 +222,12 @@ def _tape_batches(
 ) -> Iterator[pa.RecordBatch]:
     """The rows that follow from an unsealed tape, with at most one row group of them in memory."""
     before_ns = None if query.end_us is None else query.end_us * 1_000
-    group = RowGroup()
+    group = StagedGroup(BOOK_ROWS)
     depth = query.depth if has_lists(columns) else 1
     for row in unsealed_outputs(archive, tape, query.symbol, before_ns):
         if isinstance(row, BookRow) and group.add(_shallow(row, depth)):
             yield _cut(snapshot_batch(group.rows), query, columns)
-            group = RowGroup()
+            group = StagedGroup(BOOK_ROWS)
     if group.rows:
         yield _cut(snapshot_batch(group.rows), query, columns)
 

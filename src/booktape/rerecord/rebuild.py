@@ -209,12 +209,12 @@ def _attempts(layout: RebuildLayout) -> list[RebuildLayout]:
 def _clear_unsealed(layout: RebuildLayout) -> None:
     """Remove unsealed segments. Files that a user put there stay."""
 
+    @disk_errors_named(layout.unsealed)
     def clear() -> None:
-        with disk_errors_named(layout.unsealed):
-            for attempt in reversed(_attempts(layout)):
-                for segment in unsealed_segments(attempt):
-                    clear_segment(attempt, segment)
-                remove_empty_folder(attempt.unsealed)
+        for attempt in reversed(_attempts(layout)):
+            for segment in unsealed_segments(attempt):
+                clear_segment(attempt, segment)
+            remove_empty_folder(attempt.unsealed)
 
     retry_while_full(clear)
 
@@ -241,10 +241,10 @@ def rebuild_segment(request: RebuildRequest, tape: ArchiveFile) -> RebuildOutcom
     except DamagedTape as error:
         damage = str(error)
 
+    @disk_errors_named(layout.unsealed)
     def clear() -> None:
-        with disk_errors_named(layout.unsealed):
-            clear_segment(layout, tape.segment)
-            remove_empty_folder(layout.unsealed)
+        clear_segment(layout, tape.segment)
+        remove_empty_folder(layout.unsealed)
 
     retry_while_full(clear)
     return RebuildOutcome(tape.segment.name, damage=damage)

@@ -44,7 +44,7 @@ from booktape.store.parquet_file import (
     GROUP_ROWS,
     TRADE_GROUP_ROWS,
     ParquetFile,
-    rows_file_of,
+    rows_file,
     table_file,
     trades_file,
 )
@@ -236,7 +236,7 @@ class _Compaction:
                 out.rows(head, symbol),
                 SNAPSHOTS,
                 GROUP_ROWS,
-                _new_rows_file,
+                lambda path, like: rows_file(path, like.nbytes // max(1, like.num_rows)),
                 _stored_rows(root, segments, symbol),
             )
         for symbol in sorted({symbol for one in files for symbol in one.trades}):
@@ -246,7 +246,7 @@ class _Compaction:
                 out.trades(head, symbol),
                 TRADES,
                 TRADE_GROUP_ROWS,
-                trades_file,
+                lambda path, _: trades_file(path),
                 _stored_trades(paths),
             )
         for name in sorted({name for one in files for name in one.tables}):
@@ -257,7 +257,7 @@ class _Compaction:
                 out.table(head, name),
                 schema,
                 TRADE_GROUP_ROWS,
-                table_file,
+                lambda path, like: table_file(path, like.schema),
                 (batch for path in paths for batch in read_table(path, schema).to_batches()),
             )
 
@@ -272,12 +272,6 @@ class _Table:
     group_rows: int
     new_file: Callable[[Path, pa.RecordBatch], ParquetFile]
     rows: Iterable[pa.RecordBatch]
-
-
-def _new_rows_file(path: Path, first: pa.RecordBatch) -> ParquetFile:
-    file = rows_file_of(path, first.nbytes // max(1, first.num_rows))
-    file.append(first)
-    return file
 
 
 def _stored_rows(root: Path, segments: Sequence[Segment], symbol: str) -> Iterator[pa.RecordBatch]:
@@ -321,13 +315,13 @@ def _copy(table: _Table) -> tuple[FileSeal, Contents]:
     for group in _regrouped(wanted.of(table.rows), table.group_rows):
         parts = [pa.RecordBatch.from_arrays(one.columns, schema=table.schema) for one in group]
         (whole,) = pa.Table.from_batches(parts).combine_chunks().to_batches()
-        if file is None:
-            file = table.new_file(table.unsealed, whole)
-        else:
-            file.append(whole)
+        file = file or table.new_file(table.unsealed, whole)
+        file.append(whole)
         file.write()
     if file is None:
-        file = table.new_file(table.unsealed, pa.RecordBatch.from_pylist([], table.schema))
+        empty = pa.RecordBatch.from_pylist([], table.schema)
+        file = table.new_file(table.unsealed, empty)
+        file.append(empty)
     seal = file.seal(wanted.rows)
     found = _Values()
     with open_parquet(table.unsealed) as opened:

@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import structlog
 
 from booktape.core.arbitration import SymbolFeed
@@ -41,16 +40,15 @@ from booktape.core.tape_records import (
 from booktape.errors import DamagedTape
 from booktape.processes.descriptors import refuse_used_up
 from booktape.store.catalog import free_segment, lineage_of, newest_rows
-from booktape.store.extents import GroupExtent, group_extents, open_parquet, read_table
+from booktape.store.extents import open_parquet, read_table
 from booktape.store.layout import TABLE, Layout, Segment
 from booktape.store.lineage import Lineage
 from booktape.store.lock import lock_directory
-from booktape.store.opening import open_file
 from booktape.store.patience import Stopped, never
 from booktape.store.recovery import Recovered, recover
 from booktape.store.schema import GAPS
 from booktape.store.session import RecordingSession
-from booktape.store.tape_reader import errors_as_damage, read_ends, read_format
+from booktape.store.tape_reader import errors_as_damage, read_ends
 
 log = structlog.get_logger()
 _TIME_FIELDS: Final = ("known_ns", "stamp_ns", "synced_ns")
@@ -120,15 +118,13 @@ class Archive:
         ours = [saved for saved in past if is_ours(saved.symbol)]
         return RecordingSession(self._layout, segment, self._worker, start, ours)
 
-    def past(
-        self, symbols: tuple[str, ...], now_ns: int, tape_format: int = FORMAT
-    ) -> dict[str, Checkpoint]:
+    def past(self, symbols: tuple[str, ...], now_ns: int) -> dict[str, Checkpoint]:
         """A checkpoint of every symbol ever recorded here, none of them live.
 
         If the last tapes are missing or damaged, rows and gaps still give the last epoch of `symbols`.
         """
         lineage = lineage_of(self._layout)
-        start = SegmentStart(now_ns, "", "", 1, 1, symbols, format=tape_format)
+        start = SegmentStart(now_ns, "", "", 1, 1, symbols, format=FORMAT)
         return self._past(lineage, lineage.last(), start)
 
     def _past(
@@ -139,28 +135,22 @@ class Archive:
         unread = list(last)
         while unread:
             segment = unread.pop()
-            checkpoints, ended = self._read_checkpoints(segment, start.format)
-            for saved in checkpoints:
+            checkpoints, ended = self._read_checkpoints(segment)
+            is_older = lineage.beginnings[segment].format < start.format
+            for one in checkpoints:
+                # On format 1 TRADING only meant that nothing else was known.
+                saved = replace(one, status="") if is_older else one
                 with _skip_unreadable(self._layout.tape(segment)), errors_as_damage("it"):
                     _keep_latest(known, _disconnected(saved, start.received_ns))
             if not ended:
                 whole = False
                 unread += [one for one in lineage.before[segment] if one not in seen]
                 seen.update(unread)
-        now_ns = start.received_ns
         for symbol in start.symbols:
-            found = (
-                self._from_newest_rows(symbol, now_ns)
-                if whole
-                else self._from_all_rows(symbol, now_ns)
-            )
-            if found:
-                _keep_latest(known, found)
+            self._add_stored(known, symbol, start.received_ns, newest_only=whole)
         return known
 
-    def _read_checkpoints(
-        self, segment: Segment, tape_format: int
-    ) -> tuple[Iterable[Checkpoint], bool]:
+    def _read_checkpoints(self, segment: Segment) -> tuple[Iterable[Checkpoint], bool]:
         """The last checkpoint of every symbol on a tape, and whether the recording ended with this tape."""
         checkpoints: dict[str, Checkpoint] = {}
         reason, whole = ROTATED, False
@@ -173,50 +163,31 @@ class Archive:
                     # Those after the end record are later, and replace the first ones.
                     checkpoints[record.symbol] = record
             whole = True
-        with _skip_unreadable(tape):
-            if read_format(tape) < tape_format:
-                # On format 1 TRADING only meant that nothing else was known.
-                checkpoints = {
-                    symbol: replace(saved, status="") for symbol, saved in checkpoints.items()
-                }
         return checkpoints.values(), whole and reason != ROTATED
 
-    def _from_newest_rows(self, symbol: str, now_ns: int) -> Checkpoint | None:
-        """A checkpoint from the newest file of the symbol's rows that can be read."""
-        for segment in newest_rows(self._layout, symbol):
-            path = self._layout.rows(segment, symbol)
-            with _skip_unreadable(path):
-                return _from_rows(symbol, path, now_ns)
-        return None
+    def _add_stored(
+        self, known: dict[str, Checkpoint], symbol: str, now_ns: int, *, newest_only: bool
+    ) -> None:
+        """Add what the last row of the newest file that can be read says of a symbol.
 
-    def _from_all_rows(self, symbol: str, now_ns: int) -> Checkpoint | None:
-        """A checkpoint from all files of the symbol's rows; if one cannot be read, from the gaps too."""
-        latest: tuple[int, int, Path] | None = None
-        damaged = False
+        Otherwise what all files say, and if one cannot be read, the gaps: each closed one was followed by an epoch.
+        """
+        is_damaged = False
         for segment in newest_rows(self._layout, symbol):
-            path = self._layout.rows(segment, symbol)
-            groups: tuple[GroupExtent, ...] = ()
-            with _skip_unreadable(path), open_file(path) as file:
-                groups = group_extents(pq.read_metadata(file))
-            damaged = damaged or not groups
-            for group in groups[-1:]:
-                last = group.last_epoch, group.last_id, path
-                latest = last if latest is None else max(latest, last)
-        found = _from_rows(symbol, latest[2], now_ns) if latest else None
-        return self._advanced_by_gaps(symbol, found, now_ns) if damaged else found
-
-    def _advanced_by_gaps(
-        self, symbol: str, found: Checkpoint | None, now_ns: int
-    ) -> Checkpoint | None:
-        """The same, advanced to the last epoch in the gaps: each closed gap was followed by an epoch."""
-        for path in sorted((self._layout.root / "gaps").glob(f"*/*{TABLE}")):
+            path, is_read = self._layout.rows(segment, symbol), False
             with _skip_unreadable(path):
-                for row in read_table(path, GAPS).to_pylist():
-                    closed = row["symbol"] == symbol and row["end_time"]
-                    if closed and row["epoch"] >= (found.epoch if found else 0):
-                        first = row["epoch"] + 1, row["next_update_id"], row["end_time"]
-                        found = _from_row(symbol, *first, now_ns)
-        return found
+                _keep_latest(known, _from_rows(symbol, path, now_ns))
+                is_read = True
+            if is_read and newest_only:
+                return
+            is_damaged = is_damaged or not is_read
+        if is_damaged and not newest_only:
+            for path in (self._layout.root / "gaps").glob(f"*/*{TABLE}"):
+                with _skip_unreadable(path):
+                    for row in read_table(path, GAPS).to_pylist():
+                        if row["symbol"] == symbol and row["end_time"]:
+                            first = row["epoch"] + 1, row["next_update_id"], row["end_time"]
+                            _keep_latest(known, _from_row(symbol, *first, now_ns))
 
 
 def _warn_if_ahead(lineage: Lineage, segment: Segment) -> None:
@@ -233,7 +204,7 @@ def _warn_if_ahead(lineage: Lineage, segment: Segment) -> None:
 def _keep_latest(known: dict[str, Checkpoint], saved: Checkpoint) -> None:
     """Keep the checkpoint of a symbol that is further ahead."""
     before = known.get(saved.symbol)
-    if before is None or _progress(before) < _progress(saved):
+    if before is None or (before.epoch, before.update_id) < (saved.epoch, saved.update_id):
         known[saved.symbol] = saved
 
 
@@ -247,10 +218,6 @@ def _skip_unreadable(path: Path) -> Iterator[None]:
         if isinstance(error, MemoryError):
             raise
         log.warning("a file cannot be read", file=str(path), why=str(error))
-
-
-def _progress(saved: Checkpoint) -> tuple[int, int]:
-    return saved.epoch, saved.update_id
 
 
 def _disconnected(saved: Checkpoint, now_ns: int) -> Checkpoint:

@@ -62,18 +62,10 @@ def remove_own_file(path: Path, made: os.stat_result) -> None:
             path.unlink()
 
 
-def remove_own_folder(folder: Path) -> None:
-    """Remove a folder that this process made under a random name, with the files in it, if it is still there."""
-    with suppress(FileNotFoundError), _open_folder(folder) as descriptor:
-        for name in _names(descriptor):
-            os.unlink(name, dir_fd=descriptor)
-    remove_empty_folder(folder)
-
-
 def remove_own_tree(folder: Path) -> None:
-    """Remove a temporary folder that booktape made under a random name, with all that is in it, if it is still there.
+    """Remove a folder that booktape made under a random name, with all that is in it, if it is still there.
 
-    Links in it are removed, and not followed.
+    Links in it are removed, and not followed. A link of that name raises OSError.
     """
     with suppress(FileNotFoundError):
         shutil.rmtree(folder)
@@ -101,26 +93,29 @@ def foreign_entries(layout: Layout, segment: Segment) -> list[Path]:
 
 def set_aside(layout: Layout, path: Path) -> Path:
     """Move a file or folder, unchanged, into `set-aside/`. Returns its new path."""
-    folder = layout.set_aside / f"{path.name[:_NAME_KEPT]}-{secrets.token_hex(4)}"
-    folder.mkdir(parents=True)
+    aside = _new_place(layout, path)
     try:
-        path.rename(folder / path.name)
+        path.rename(aside)
     except OSError:
-        remove_empty_folder(folder)
+        remove_empty_folder(aside.parent)
         raise
-    return folder / path.name
+    return aside
 
 
 def keep_copy(layout: Layout, path: Path) -> Path:
     """Keep a copy of a file in `set-aside/`, durably. Returns its path; `path` stays where it is."""
-    folder = layout.set_aside / f"{path.name[:_NAME_KEPT]}-{secrets.token_hex(4)}"
-    folder.mkdir(parents=True)
-    copy = folder / path.name
+    copy = _new_place(layout, path)
     with open_file(path) as source, copy.open("xb") as target:
         shutil.copyfileobj(source, target)
         target.flush()
         os.fsync(target.fileno())
     return copy
+
+
+def _new_place(layout: Layout, path: Path) -> Path:
+    folder = layout.set_aside / f"{path.name[:_NAME_KEPT]}-{secrets.token_hex(4)}"
+    folder.mkdir(parents=True)
+    return folder / path.name
 
 
 def is_regular(path: Path) -> bool:

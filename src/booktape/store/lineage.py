@@ -19,13 +19,14 @@ class Beginning:
     """How a segment begins. `start_us` is our clock then, in microseconds since 1970.
 
     `continues` names the segments that it continues. It is None if the tape is older than this field, or
-    cannot be read.
+    cannot be read. `format` is that of the tape: 1, which promises least, if it cannot be read.
     """
 
     segment: Segment
     start_us: int
     symbols: frozenset[str] = frozenset()
     continues: tuple[str, ...] | None = None
+    format: int = 1
 
     @classmethod
     def unknown(cls, segment: Segment) -> Beginning:

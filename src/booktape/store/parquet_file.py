@@ -6,7 +6,8 @@ So it only ever writes to memory here. What the disk refuses stays in memory and
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from io import RawIOBase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeVar
@@ -15,10 +16,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from booktape.core.events import BookRow
-from booktape.core.trades import TradeRow
 from booktape.errors import WriteFailed
 from booktape.processes.terminal import counted
 from booktape.store.durable_files import disk_errors_named
+from booktape.store.layout import Layout, Segment
 from booktape.store.schema import SCALARS, SNAPSHOTS, TRADES, snapshot_batch, trade_batch
 from booktape.store.unsealed_file import FileSeal, UnsealedFile
 
@@ -44,60 +45,34 @@ _DEEP_BYTES: Final = 64 << 10
 """For rows of at least this size Brotli saves a seventh of the bytes or more, and is worth twice the time."""
 
 
-class StagedGroup(ABC, Generic[T]):
-    """Rows of one symbol and table that become one row group."""
+@dataclass(frozen=True, slots=True, eq=False)
+class RowKind(Generic[T]):
+    """What differs between the files of rows and those of trades.
 
-    def __init__(self) -> None:
+    `is_full` is asked with a row group's rows and bytes. `writing` and `final` are the paths of a symbol's file; `new_file` makes one, for rows like the one it is given.
+    """
+
+    is_full: Callable[[int, int], bool]
+    row_bytes: Callable[[T], int]
+    batch: Callable[[Sequence[T]], pa.RecordBatch]
+    new_file: Callable[[Path, T], ParquetFile]
+    writing: Callable[[Layout, Segment, str], Path]
+    final: Callable[[Layout, Segment, str], Path]
+
+
+class StagedGroup(Generic[T]):
+    """Rows of one symbol and kind that become one row group."""
+
+    def __init__(self, kind: RowKind[T]) -> None:
+        self.kind = kind
         self.rows: list[T] = []
         self.bytes = 0
 
-    @abstractmethod
     def add(self, row: T) -> bool:
         """Add a row. Returns whether the group is full now."""
-
-    @abstractmethod
-    def batch(self) -> pa.RecordBatch:
-        """The rows as one Arrow batch."""
-
-    @abstractmethod
-    def new_file(self, path: Path) -> ParquetFile:
-        """A new file for rows like these."""
-
-
-class RowGroup(StagedGroup[BookRow]):
-    """Rows of `snapshots`."""
-
-    def add(self, row: BookRow) -> bool:
-        """See `StagedGroup`."""
         self.rows.append(row)
-        self.bytes += row_bytes(row)
-        return len(self.rows) >= GROUP_ROWS or self.bytes >= GROUP_BYTES
-
-    def batch(self) -> pa.RecordBatch:
-        """See `StagedGroup`."""
-        return snapshot_batch(self.rows)
-
-    def new_file(self, path: Path) -> ParquetFile:
-        """See `StagedGroup`."""
-        return rows_file(path, self.rows[-1])
-
-
-class TradeGroup(StagedGroup[TradeRow]):
-    """Rows of `trades`."""
-
-    def add(self, row: TradeRow) -> bool:
-        """See `StagedGroup`."""
-        self.rows.append(row)
-        self.bytes += _TRADE_BYTES
-        return len(self.rows) >= TRADE_GROUP_ROWS
-
-    def batch(self) -> pa.RecordBatch:
-        """See `StagedGroup`."""
-        return trade_batch(self.rows)
-
-    def new_file(self, path: Path) -> ParquetFile:
-        """See `StagedGroup`."""
-        return _trades_file(path)
+        self.bytes += self.kind.row_bytes(row)
+        return self.kind.is_full(len(self.rows), self.bytes)
 
 
 class ParquetFile:
@@ -170,23 +145,14 @@ def row_bytes(row: BookRow) -> int:
     return 2 * (row.bid_price.nbytes + row.ask_price.nbytes)
 
 
-def packing(like: BookRow) -> tuple[Literal["brotli", "zstd"], int]:
-    """Codec and level for rows like this one. Both have a window of 4 MB: dozens of whole books."""
-    return _packing(row_bytes(like))
-
-
-def _packing(size_bytes: int) -> tuple[Literal["brotli", "zstd"], int]:
+def packing(size_bytes: int) -> tuple[Literal["brotli", "zstd"], int]:
+    """Codec and level for rows of this size, decoded. Both have a window of 4 MB: dozens of whole books."""
     return ("brotli", 7) if size_bytes >= _DEEP_BYTES else ("zstd", 9)
 
 
-def rows_file(path: Path, like: BookRow) -> ParquetFile:
-    """A new file of rows `like` this one. Each row is compressed against the ones before it."""
-    return rows_file_of(path, row_bytes(like))
-
-
-def rows_file_of(path: Path, size_bytes: int) -> ParquetFile:
-    """A new file of rows that have about `size_bytes`, decoded."""
-    codec, level = _packing(size_bytes)
+def rows_file(path: Path, size_bytes: int) -> ParquetFile:
+    """A new file of rows that have about `size_bytes`, decoded. Each is compressed against the ones before it."""
+    codec, level = packing(size_bytes)
     return ParquetFile(
         path,
         SNAPSHOTS,
@@ -198,19 +164,29 @@ def rows_file_of(path: Path, size_bytes: int) -> ParquetFile:
     )
 
 
-def table_file(path: Path, batch: pa.RecordBatch) -> ParquetFile:
-    """A new file of one batch: a small table."""
-    file = ParquetFile(path, batch.schema, compression="zstd")
-    file.append(batch)
-    return file
-
-
-def trades_file(path: Path, batch: pa.RecordBatch) -> ParquetFile:
-    """A new file of trades that begins with this batch."""
-    file = _trades_file(path)
-    file.append(batch)
-    return file
-
-
-def _trades_file(path: Path) -> ParquetFile:
+def trades_file(path: Path) -> ParquetFile:
+    """A new file of trades."""
     return ParquetFile(path, TRADES, compression="zstd", use_dictionary=False)
+
+
+def table_file(path: Path, schema: pa.Schema) -> ParquetFile:
+    """A new file of a small table."""
+    return ParquetFile(path, schema, compression="zstd")
+
+
+BOOK_ROWS: Final = RowKind(
+    lambda rows, size_bytes: rows >= GROUP_ROWS or size_bytes >= GROUP_BYTES,
+    row_bytes,
+    snapshot_batch,
+    lambda path, like: rows_file(path, row_bytes(like)),
+    Layout.writing_rows,
+    Layout.rows,
+)
+TRADE_ROWS: Final = RowKind(
+    lambda rows, _: rows >= TRADE_GROUP_ROWS,
+    lambda _: _TRADE_BYTES,
+    trade_batch,
+    lambda path, _: trades_file(path),
+    Layout.writing_trades,
+    Layout.trades,
+)

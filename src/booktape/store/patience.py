@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Final, TypeVar
 
 import structlog
 
@@ -22,6 +22,7 @@ PAUSE_S: Final = 1.0
 
 _STOP_CHECK_S: Final = 0.1
 
+T = TypeVar("T")
 log = structlog.get_logger()
 
 
@@ -49,16 +50,14 @@ class Patience:
         return PAUSE_S
 
 
-def retry_while_full(work: Callable[[], object], should_stop: Callable[[], bool] = never) -> None:
+def retry_while_full(work: Callable[[], T], should_stop: Callable[[], bool] = never) -> T:
     """Do the work, repeatedly while the disk is full. Raises WriteFailed in the end, Stopped when stopped."""
     patience = Patience()
     while True:
         try:
-            work()
+            return work()
         except WriteFailed as error:
             until_s = time.monotonic() + patience.pause_s(error)
-        else:
-            return
         while (left_s := until_s - time.monotonic()) > 0:
             if should_stop():
                 raise Stopped

@@ -52,7 +52,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import takewhile
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 import structlog
 
@@ -78,6 +78,7 @@ from booktape.store.tape_reader import beginning, errors_as_damage, read_tape, r
 STOP_CHECK_RECORDS: Final = 100
 """How many records are recovered between two calls of `should_stop`."""
 
+T = TypeVar("T")
 log = structlog.get_logger()
 
 
@@ -120,14 +121,14 @@ class _Recovery:
         lineage = lineage_of(self._layout, begun)
         recovered: list[Recovered] = []
         for segment, tape in tapes.items():
-            if _is_sealed(self._layout, segment, tape):
-                self._retry(partial(_clear, self._layout, segment))
+            has_nothing = tape is None and not _may_hold_anything(self._layout, segment)
+            if has_nothing or _is_sealed(self._layout, segment, tape):
+                folder = self._layout.unsealed_of(segment)
+                self._retry(folder, partial(clear_segment, self._layout, segment))
             elif tape:
                 # A segment that another one continues ended by rotation.
                 reason = ROTATED if lineage.after[segment] else KILLED
                 recovered += self._recover_segment(segment, tape, reason)
-            elif not _may_hold_anything(self._layout, segment):
-                self._retry(partial(_clear, self._layout, segment))
             # Else its first record is damaged, which no kill causes: it stays there for a person.
         return recovered
 
@@ -146,8 +147,8 @@ class _Recovery:
     def _record_again(self, segment: Segment, tape: _Tape, reason: str) -> int:
         if tape.other:
             self._set_aside(tape.other, "another tape of its segment is recovered")
-        self._retry(partial(_isolate, self._layout, segment, tape))
         torn = self._layout.torn_tape(segment)
+        self._retry(torn, partial(_isolate, self._layout, segment, tape))
         records = self._read_torn(torn)
         next(records)
         with errors_as_damage(torn):
@@ -162,28 +163,17 @@ class _Recovery:
         damage: list[str] = []
         yield from read_tape(torn, torn=True, on_damage=damage.append)
         for why in damage:
-            self._keep_copy(torn, why)
-
-    def _keep_copy(self, path: Path, why: str) -> None:
-        def copy() -> None:
-            with disk_errors_named(self._layout.set_aside):
-                kept = keep_copy(self._layout, path)
+            kept = self._retry(self._layout.set_aside, partial(keep_copy, self._layout, torn))
             log.error("recovered up to its damage, a copy is kept", file=str(kept), why=why)
-
-        self._retry(copy)
 
     def _set_aside(self, path: Path, why: str) -> None:
         """Move something to `set-aside/`, so that it stops no start, and log its new path."""
+        moved = self._retry(self._layout.set_aside, partial(set_aside, self._layout, path))
+        log.error("set aside, not recovered", file=str(path), to=str(moved), why=why)
 
-        def move() -> None:
-            with disk_errors_named(self._layout.set_aside):
-                moved = set_aside(self._layout, path)
-            log.error("set aside, not recovered", file=str(path), to=str(moved), why=why)
-
-        self._retry(move)
-
-    def _retry(self, work: Callable[[], object]) -> None:
-        retry_while_full(work, self._should_stop)
+    def _retry(self, where: Path, work: Callable[[], T]) -> T:
+        """Do what writes at `where`, repeatedly while the disk is full."""
+        return retry_while_full(disk_errors_named(where)(work), self._should_stop)
 
 
 def record_again(
@@ -242,14 +232,13 @@ def _find_tape(layout: Layout, segment: Segment) -> _Tape | None:
         starts = {path: start for path in (torn, written) if (start := _read_start(path))}
         if not starts:
             return None
-        path, other = next(iter(starts)), written
-        if torn in starts and written in starts:
-            if _is_part(read_tape(written, torn=True), read_tape(torn, torn=True)):
-                return _Tape(torn, starts[torn], None)
-            if _is_part(read_tape(torn, torn=True), read_tape(written, torn=True)):
-                return _Tape(written, starts[written], None)
-        elif path == written:
-            other = torn
+        for whole, part in ((torn, written), (written, torn)):
+            if len(starts) > 1 and _is_part(
+                read_tape(part, torn=True), read_tape(whole, torn=True)
+            ):
+                return _Tape(whole, starts[whole], None)
+        path = next(iter(starts))
+        other = written if path == torn else torn
         has_other = is_regular(other) and other.stat().st_size > 0
     return _Tape(path, starts[path], other if has_other else None)
 
@@ -303,19 +292,13 @@ def _may_hold_anything(layout: Layout, segment: Segment) -> bool:
     )
 
 
-def _clear(layout: Layout, segment: Segment) -> None:
-    with disk_errors_named(layout.unsealed_of(segment)):
-        clear_segment(layout, segment)
-
-
 def _isolate(layout: Layout, segment: Segment, tape: _Tape) -> None:
     """Rename the tape to `torn`, and remove the other files of its folder.
 
     The rename comes first: if recovery is killed too, the next one finds the tape under that name.
     """
     written, torn = layout.writing_tape(segment), layout.torn_tape(segment)
-    with disk_errors_named(torn):
-        if tape.path == written and is_regular(written):
-            remove_unsealed(torn)
-            written.rename(torn)
-        clear_segment(layout, segment, keep=torn)
+    if tape.path == written and is_regular(written):
+        remove_unsealed(torn)
+        written.rename(torn)
+    clear_segment(layout, segment, keep=torn)

@@ -57,24 +57,16 @@ def now_text() -> str:
     return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
-def decode_removal(content: bytes) -> Removal:
-    """Decode a receipt. Raises ValueError for anything else."""
-    try:
-        return msgspec.json.decode(content, type=Removal)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ValueError(f"it is no receipt of a removal: {error}") from error
-
-
 def read_removal(layout: Layout, segment: Segment) -> Removal | None:
     """The receipt of a segment. None without one. Raises OSError, ValueError with the file's name."""
     path = layout.removal(segment)
     try:
         with open_file(path) as file:
-            return decode_removal(file.read(RECEIPT_BYTES_MAX))
+            return msgspec.json.decode(file.read(RECEIPT_BYTES_MAX), type=Removal)
     except FileNotFoundError:
         return None
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ValueError(f"{path}: it is no receipt of a removal: {error}") from error
 
 
 def removed_segments(layout: Layout) -> list[Segment]:

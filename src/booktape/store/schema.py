@@ -16,6 +16,7 @@ from booktape.core.events import BookRow, Floats, GapInterval, Note
 from booktape.core.trades import TradeGap, TradeRow
 
 _TIME: Final = pa.timestamp("us", tz="UTC")
+_INT, _DOUBLE, _TEXT = pa.int64(), pa.float64(), pa.string()
 # Elements are never null, which spares Parquet one level of bookkeeping per value.
 _DOUBLES: Final = pa.list_(pa.field("element", pa.float64(), nullable=False))
 
@@ -52,42 +53,36 @@ SNAPSHOT_COLUMNS: Final = (
         "our clock when that book was known here: the latest stamp of the snapshot and the events that "
         "it was made of",
     ),
-    Column("update_id", pa.int64(), "id of the last update contained"),
+    Column("update_id", _INT, "id of the last update contained"),
     Column(
         "epoch",
-        pa.int64(),
+        _INT,
         "grows by one each time the book had to be rebuilt, a restart included, and never falls "
         "back in one DIR; within an epoch no update is missing",
     ),
-    Column("updates", pa.int64(), "events applied in this epoch so far; 0 in its first row"),
+    Column("updates", _INT, "events applied in this epoch so far; 0 in its first row"),
     Column(
-        "best_bid",
-        pa.float64(),
-        "the first of `bid_price`; null when there is no bid",
-        nullable=True,
+        "best_bid", _DOUBLE, "the first of `bid_price`; null when there is no bid", nullable=True
     ),
-    Column("best_bid_size", pa.float64(), "the first of `bid_size`, likewise", nullable=True),
+    Column("best_bid_size", _DOUBLE, "the first of `bid_size`, likewise", nullable=True),
     Column(
-        "best_ask",
-        pa.float64(),
-        "the first of `ask_price`; null when there is no ask",
-        nullable=True,
+        "best_ask", _DOUBLE, "the first of `ask_price`; null when there is no ask", nullable=True
     ),
-    Column("best_ask_size", pa.float64(), "the first of `ask_size`, likewise", nullable=True),
+    Column("best_ask_size", _DOUBLE, "the first of `ask_size`, likewise", nullable=True),
     Column("bid_price", _DOUBLES, "all known bid prices, best (highest) first"),
     Column("bid_size", _DOUBLES, "their sizes, all > 0"),
     Column("ask_price", _DOUBLES, "all known ask prices, best (lowest) first"),
     Column("ask_size", _DOUBLES, "their sizes, all > 0"),
     Column(
         "bid_horizon",
-        pa.float64(),
+        _DOUBLE,
         "the bid side is complete down to this price; levels below it are real but perhaps not "
         "all; null when the whole side is known",
         nullable=True,
     ),
     Column(
         "ask_horizon",
-        pa.float64(),
+        _DOUBLE,
         "the ask side is complete up to this price; levels above it are real but perhaps not "
         "all; null when the whole side is known",
         nullable=True,
@@ -95,57 +90,53 @@ SNAPSHOT_COLUMNS: Final = (
 )
 
 GAP_COLUMNS: Final = (
-    Column("symbol", pa.string(), "whose book was not known"),
-    Column("epoch", pa.int64(), "the epoch that ended"),
+    Column("symbol", _TEXT, "whose book was not known"),
+    Column("epoch", _INT, "the epoch that ended"),
     Column("start_time", _TIME, "our clock when the book was known for the last time"),
     Column("end_time", _TIME, "our clock when it was known again; null while open", nullable=True),
-    Column("last_update_id", pa.int64(), "id of the last known state before"),
+    Column("last_update_id", _INT, "id of the last known state before"),
     Column(
         "next_update_id",
-        pa.int64(),
+        _INT,
         "id of the first known state after, the first row of the next epoch; null while open",
         nullable=True,
     ),
     Column(
         "missed_updates",
-        pa.int64(),
+        _INT,
         "update ids strictly between the two; null while open; negative when the exchange's ids "
         "went backwards",
         nullable=True,
     ),
-    Column("reason", pa.string(), "why; see below"),
+    Column("reason", _TEXT, "why; see below"),
 )
 
 CHECK_COLUMNS: Final = (
-    Column("symbol", pa.string(), "whose book was compared"),
+    Column("symbol", _TEXT, "whose book was compared"),
     Column("time", _TIME, "our clock when both were known; the last time, of several"),
-    Column("update_id", pa.int64(), "as of which both were compared; the last one, of several"),
+    Column("update_id", _INT, "as of which both were compared; the last one, of several"),
     Column(
         "witness",
-        pa.string(),
+        _TEXT,
         "`rest`: a later snapshot, over the whole window both know; `depth20`, `bookTicker`: "
         "the streams of these names; `pulse`: the best levels, of a book that was quiet; `book`: a book "
         "whose best bid is not below its best ask, stored as the exchange sent it",
     ),
-    Column("levels_compared", pa.int64(), "prices that were looked at"),
-    Column(
-        "mismatches",
-        pa.int64(),
-        "prices at which the sizes differed; of `book` the two that cross",
-    ),
+    Column("levels_compared", _INT, "prices that were looked at"),
+    Column("mismatches", _INT, "prices at which the sizes differed; of `book` the two that cross"),
     Column(
         "detail",
-        pa.string(),
+        _TEXT,
         "of several that passed within a minute how many, of one that failed the levels that "
         "differed (JSON, at most 1,000: side, price, size in the book, size at the witness, 0 of `book`)",
     ),
 )
 
 NOTE_COLUMNS: Final = (
-    Column("symbol", pa.string(), "whom it concerns; null: all", nullable=True),
+    Column("symbol", _TEXT, "whom it concerns; null: all", nullable=True),
     Column("time", _TIME, "our clock when it was noticed"),
-    Column("kind", pa.string(), "see below"),
-    Column("detail", pa.string(), "see below"),
+    Column("kind", _TEXT, "see below"),
+    Column("detail", _TEXT, "see below"),
 )
 
 NOTE_KINDS: Final = {
@@ -159,9 +150,9 @@ NOTE_KINDS: Final = {
 }
 
 TRADE_COLUMNS: Final = (
-    Column("trade_id", pa.int64(), "the exchange's id: one above that of the trade before it"),
-    Column("price", pa.float64(), "price"),
-    Column("size", pa.float64(), "size, in the base asset"),
+    Column("trade_id", _INT, "the exchange's id: one above that of the trade before it"),
+    Column("price", _DOUBLE, "price"),
+    Column("size", _DOUBLE, "size, in the base asset"),
     Column(
         "event_time",
         _TIME,
@@ -175,13 +166,13 @@ TRADE_COLUMNS: Final = (
 )
 
 TRADE_GAP_COLUMNS: Final = (
-    Column("symbol", pa.string(), "whose trades are missing"),
-    Column("first_id", pa.int64(), "id of the first missing trade"),
-    Column("last_id", pa.int64(), "id of the last one"),
+    Column("symbol", _TEXT, "whose trades are missing"),
+    Column("first_id", _INT, "id of the first missing trade"),
+    Column("last_id", _INT, "id of the last one"),
     Column("start_time", _TIME, "exchange time of the trade before them"),
     Column("end_time", _TIME, "exchange time of the trade after them"),
     Column("time", _TIME, "our clock when they were given up"),
-    Column("reason", pa.string(), "why; see below"),
+    Column("reason", _TEXT, "why; see below"),
 )
 
 _DIFFERENCES_MAX: Final = 1_000
@@ -222,22 +213,17 @@ SCALARS: Final = [c.name for c in SNAPSHOT_COLUMNS if c.type != _DOUBLES]
 
 def snapshot_batch(rows: Sequence[BookRow]) -> pa.RecordBatch:
     """Rows as one Arrow batch. Times lose their nanoseconds: they are cut to microseconds."""
+    lists = [[getattr(row, name) for row in rows] for name in FIRST_OF.values()]
     columns: list[pa.Array[Any]] = [
         pa.array([row.event_time_us for row in rows], _TIME),
         pa.array([row.received_ns // 1_000 for row in rows], _TIME),
-        pa.array([row.update_id for row in rows], pa.int64()),
-        pa.array([row.epoch for row in rows], pa.int64()),
-        pa.array([row.updates for row in rows], pa.int64()),
-        _firsts([row.bid_price for row in rows]),
-        _firsts([row.bid_size for row in rows]),
-        _firsts([row.ask_price for row in rows]),
-        _firsts([row.ask_size for row in rows]),
-        _lists([row.bid_price for row in rows]),
-        _lists([row.bid_size for row in rows]),
-        _lists([row.ask_price for row in rows]),
-        _lists([row.ask_size for row in rows]),
-        pa.array([row.bid_horizon for row in rows], pa.float64()),
-        pa.array([row.ask_horizon for row in rows], pa.float64()),
+        pa.array([row.update_id for row in rows], _INT),
+        pa.array([row.epoch for row in rows], _INT),
+        pa.array([row.updates for row in rows], _INT),
+        *map(_firsts, lists),
+        *map(_lists, lists),
+        pa.array([row.bid_horizon for row in rows], _DOUBLE),
+        pa.array([row.ask_horizon for row in rows], _DOUBLE),
     ]
     return pa.RecordBatch.from_arrays(columns, schema=SNAPSHOTS)
 
@@ -246,9 +232,9 @@ def trade_batch(rows: Sequence[TradeRow]) -> pa.RecordBatch:
     """Rows as one Arrow batch."""
     trades = [row.trade for row in rows]
     columns: list[pa.Array[Any]] = [
-        pa.array([trade.trade_id for trade in trades], pa.int64()),
-        pa.array([trade.price for trade in trades], pa.float64()),
-        pa.array([trade.size for trade in trades], pa.float64()),
+        pa.array([trade.trade_id for trade in trades], _INT),
+        pa.array([trade.price for trade in trades], _DOUBLE),
+        pa.array([trade.size for trade in trades], _DOUBLE),
         pa.array([trade.event_time_us for trade in trades], _TIME),
         pa.array([trade.trade_time_us for trade in trades], _TIME),
         pa.array([row.received_ns // 1_000 for row in rows], _TIME),
@@ -259,7 +245,7 @@ def trade_batch(rows: Sequence[TradeRow]) -> pa.RecordBatch:
 
 
 def _firsts(values: Sequence[Floats]) -> pa.Array[Any]:
-    return pa.array([v[0] if len(v) else None for v in values], pa.float64())
+    return pa.array([v[0] if len(v) else None for v in values], _DOUBLE)
 
 
 def _lists(values: Sequence[Floats]) -> pa.Array[Any]:

@@ -33,7 +33,14 @@ from booktape.store.clearing import clear_segment, is_regular, set_aside
 from booktape.store.durable_files import disk_errors_named, publish
 from booktape.store.layout import Layout, Segment, can_be_stored
 from booktape.store.manifest import Contents, seal_manifest
-from booktape.store.parquet_file import ParquetFile, RowGroup, StagedGroup, TradeGroup, table_file
+from booktape.store.parquet_file import (
+    BOOK_ROWS,
+    TRADE_ROWS,
+    ParquetFile,
+    RowKind,
+    StagedGroup,
+    table_file,
+)
 from booktape.store.schema import TABLES, TRADE_GAPS_NAME
 from booktape.store.tape_writer import TapeWriter
 from booktape.store.unsealed_file import FileSeal
@@ -54,8 +61,8 @@ SmallItem: TypeAlias = GapInterval | Check | Note | TradeGap
 class _Part(NamedTuple):
     """One symbol's rows, or its trades."""
 
+    kind: RowKind[Any]
     symbol: str
-    of_trades: bool
 
 
 class _PendingWrite(NamedTuple):
@@ -139,21 +146,18 @@ class SegmentWriter:
 
         Raises ValueError for a symbol that no file can be named after; no recorder accepts such a symbol.
         """
-        self._stage(_Part(row.symbol, of_trades=False), RowGroup, row, row.update_id)
+        self._stage(_Part(BOOK_ROWS, row.symbol), row, row.update_id)
 
     def add_trade(self, row: TradeRow) -> None:
         """Stage a trade, like `add_row`."""
-        trade = row.trade
-        self._stage(_Part(trade.symbol, of_trades=True), TradeGroup, row, trade.trade_id)
+        self._stage(_Part(TRADE_ROWS, row.trade.symbol), row, row.trade.trade_id)
 
-    def _stage(
-        self, part: _Part, new_group: type[StagedGroup[Any]], row: BookRow | TradeRow, row_id: int
-    ) -> None:
+    def _stage(self, part: _Part, row: BookRow | TradeRow, row_id: int) -> None:
         if part not in self._contents and not can_be_stored(part.symbol):
             raise ValueError(f"no file can be named after {part.symbol[:80]!r}")
         group = self._groups.get(part)
         if group is None:
-            group = self._groups[part] = new_group()
+            group = self._groups[part] = StagedGroup(part.kind)
         before_bytes = group.bytes
         is_full = group.add(row)
         rows, first_id, _ = self._contents.get(part, Contents(0, row_id))
@@ -248,12 +252,11 @@ class SegmentWriter:
         for _ in range(count):
             part, group = self._queue[0]
             if part not in self._files:
-                layout = self._layout
-                path = layout.writing_trades if part.of_trades else layout.writing_rows
-                self._files[part] = group.new_file(path(self.segment, part.symbol))
+                path = part.kind.writing(self._layout, self.segment, part.symbol)
+                self._files[part] = part.kind.new_file(path, group.rows[-1])
             file = self._files[part]
             if group is not self._encoded:
-                file.append(group.batch())
+                file.append(part.kind.batch(group.rows))
                 self._encoded = group
             before_bytes = file.written_bytes
             file.write()
@@ -278,14 +281,15 @@ class SegmentWriter:
         layout, segment = self._layout, self.segment
         files, contents = {}, {}
         for part, held in self._contents.items():
-            final = (layout.trades if part.of_trades else layout.rows)(segment, part.symbol)
+            final = part.kind.final(layout, segment, part.symbol)
             files[final], contents[final] = self._files[part], held
         for name, table in TABLES.items():
             if name == TRADE_GAPS_NAME and not self._has_trades:
                 continue
             batch = table.batch(self._table_items)
             final = layout.table(segment, name)
-            files[final] = table_file(layout.writing_table(segment, name), batch)
+            files[final] = table_file(layout.writing_table(segment, name), table.schema)
+            files[final].append(batch)
             contents[final] = Contents(batch.num_rows)
         for final, file in files.items():
             yield partial(self._make_durable, final, partial(file.seal, contents[final].rows))
@@ -296,7 +300,8 @@ class SegmentWriter:
         # The tape comes last: until it is sealed, the next start repeats all of this.
         yield partial(seal_manifest, layout, segment, self._seals, contents)
         yield partial(self._publish, self._tape.path, tape)
-        yield partial(_clear, layout, segment)
+        clear = disk_errors_named(layout.unsealed_of(segment))(clear_segment)
+        yield partial(clear, layout, segment)
         # Dropping a thousand Parquet writers takes a while. In this thread nothing waits for it.
         yield self._files.clear
 
@@ -327,8 +332,3 @@ def _wait_and_see_if_it_failed(write: _PendingWrite) -> bool:
     if error is not None and not (isinstance(error, WriteFailed) and error.may_pass):
         raise error
     return error is not None
-
-
-def _clear(layout: Layout, segment: Segment) -> None:
-    with disk_errors_named(layout.unsealed_of(segment)):
-        clear_segment(layout, segment)

@@ -31,6 +31,18 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
+_CHECKPOINT, _END = b'{"k":"checkpoint",', b'{"k":"end",'
+"""How the lines of these records begin."""
+
+
+class _Symbol(Struct):
+    """The one field needed of a checkpoint, which may hold thousands of levels."""
+
+    symbol: str
+
+
+_symbol = msgspec.json.Decoder(_Symbol)
+
 _CAUSED_BY_DAMAGE: Final = (
     LookupError,
     ValueError,
@@ -100,12 +112,6 @@ def errors_as_damage(tape: object) -> Iterator[None]:
         raise DamagedTape(f"{tape} holds what no recorder writes ({error!r})") from error
 
 
-def read_format(path: Path) -> int:
-    """The format of a tape. 1, which promises least, if its first line cannot be read."""
-    first = next(read_tape(path, torn=True), None)
-    return first.format if isinstance(first, SegmentStart) else 1
-
-
 def read_beginning(segment: Segment, tape: Path | IO[bytes]) -> Beginning:
     """How a segment begins, from its tape. Raises DamagedTape, OSError."""
     return beginning(segment, first_line(read_tape(tape), segment.name))
@@ -113,30 +119,18 @@ def read_beginning(segment: Segment, tape: Path | IO[bytes]) -> Beginning:
 
 def beginning(segment: Segment, start: SegmentStart) -> Beginning:
     """How a segment begins, from the start record of its tape."""
-    start_us = start.received_ns // 1_000
-    return Beginning(segment, start_us, frozenset(start.symbols), start.continues)
+    start_us, symbols = start.received_ns // 1_000, frozenset(start.symbols)
+    return Beginning(segment, start_us, symbols, start.continues, start.format)
 
 
 def read_carried_over(tape: Path | IO[bytes]) -> frozenset[str]:
     """The symbols for which a tape begins with a checkpoint. Raises DamagedTape, OSError."""
     lines = islice(read_lines(tape), 1, None)
-    return frozenset(map(_symbol_of, takewhile(_is_checkpoint, lines)))
-
-
-def _symbol_of(line: bytes) -> str:
+    checkpoints = takewhile(lambda line: line.startswith(_CHECKPOINT), lines)
     try:
-        return _symbol.decode(line).symbol
+        return frozenset(_symbol.decode(line).symbol for line in checkpoints)
     except msgspec.DecodeError as error:
-        raise DamagedTape(f"not a checkpoint: {line[:80]!r}") from error
-
-
-class _Symbol(Struct):
-    """The one field needed of a checkpoint, which may hold thousands of levels."""
-
-    symbol: str
-
-
-_symbol = msgspec.json.Decoder(_Symbol)
+        raise DamagedTape(f"not a checkpoint: {error}") from error
 
 
 def read_ends(path: Path) -> Iterator[TapeRecord]:
@@ -144,15 +138,7 @@ def read_ends(path: Path) -> Iterator[TapeRecord]:
 
     Raises DamagedTape, also if the end record is missing.
     """
-    return read_tape(path, wanted=_is_checkpoint_or_end)
-
-
-def _is_checkpoint_or_end(line: bytes) -> bool:
-    return line.startswith((b'{"k":"checkpoint",', b'{"k":"end",'))
-
-
-def _is_checkpoint(line: bytes) -> bool:
-    return line.startswith(b'{"k":"checkpoint",')
+    return read_tape(path, wanted=lambda line: line.startswith((_CHECKPOINT, _END)))
 
 
 def read_lines(

@@ -9,7 +9,6 @@ import errno
 import os
 import secrets
 import stat
-from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -125,32 +124,18 @@ def _is_archive(folder: Path) -> bool:
     """Whether a recorder or a rebuild has written here."""
     return (
         os.path.exists(folder / ".lock")  # noqa: PTH110 - pathlib's raises without permission
-        or _has_entry(folder / "snapshots", "symbol=")
-        or _has_entry(folder / "tape", "date=")
+        or any(entry.name.startswith("symbol=") for entry in _entries(folder / "snapshots"))
+        or any(entry.name.startswith("date=") for entry in _entries(folder / "tape"))
     )
 
 
-def _has_entry(folder: Path, start: str) -> bool:
-    return any(entry.name.startswith(start) for entry in _entries(folder))
-
-
-def _target_folders(layout: Layout) -> Iterator[Path]:
+def _target_folders(layout: Layout) -> list[Path]:
     """The existing folders into which files will be renamed from today on."""
-    yield from _existing(layout.root)
-    today = f"date={datetime.now(UTC):%Y-%m-%d}"
-    for entry in _entries(layout.root):
-        if entry.name in _OWN and entry.is_dir():
-            yield Path(entry.path)
-            yield from _existing(Path(entry.path) / today)
-    for entry in _entries(layout.snapshots):
-        if entry.name.startswith("symbol=") and entry.is_dir():
-            yield Path(entry.path)
-            yield from _existing(Path(entry.path) / today)
-
-
-def _existing(folder: Path) -> Iterator[Path]:
-    if folder.is_dir():
-        yield folder
+    own = [Path(entry.path) for entry in _entries(layout.root) if entry.name in _OWN]
+    symbols = _entries(layout.snapshots)
+    own += [Path(entry.path) for entry in symbols if entry.name.startswith("symbol=")]
+    today = [folder / f"date={datetime.now(UTC):%Y-%m-%d}" for folder in own]
+    return [folder for folder in (layout.root, *own, *today) if folder.is_dir()]
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
