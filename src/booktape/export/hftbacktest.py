@@ -54,39 +54,27 @@ def parts(
     items: Iterable[Update | Break | TradeItem], out: Path, symbol: str, part_rows: int = PART_ROWS
 ) -> Iterator[Outcome]:
     """Write the events. An update is never split between files. File names sort by time."""
-    part = _Part(out, file_name(symbol))
+    prefix, number, rows = file_name(symbol), 0, 0
+    waiting: list[Events] = []
     for item in items:
-        part.add(item)
-        if part.rows >= part_rows:
-            yield part.write()
+        if not isinstance(item, TradeItem) and not number and not waiting:
+            prefix += f"_{stamp(item.local_us, item.epoch)}"
+        waiting.append(events(item))
+        rows += len(waiting[-1])
+        if rows >= part_rows:
+            yield _write(out / f"{prefix}_{number:04}.npz", waiting)
+            waiting, rows, number = [], 0, number + 1
         if isinstance(item, Break):
             yield item.gap
-    if part.rows:
-        yield part.write()
+    if waiting:
+        yield _write(out / f"{prefix}_{number:04}.npz", waiting)
 
 
-class _Part:
-    """The events of the file that comes next, and its name."""
-
-    def __init__(self, out: Path, prefix: str) -> None:
-        self._out, self._prefix, self._number = out, prefix, 0
-        self._waiting: list[Events] = []
-        self.rows = 0
-
-    def add(self, item: Update | Break | TradeItem) -> None:
-        if not isinstance(item, TradeItem) and not self._number and not self._waiting:
-            self._prefix += f"_{stamp(item.local_us, item.epoch)}"
-        found = events(item)
-        self._waiting.append(found)
-        self.rows += len(found)
-
-    def write(self) -> Written:
-        path = self._out / f"{self._prefix}_{self._number:04}.npz"
-        with new_file(path) as (file, _), disk_errors_named(path):
-            np.savez_compressed(file, data=np.concatenate(self._waiting))
-        done = Written(path, self.rows)
-        self._waiting, self.rows, self._number = [], 0, self._number + 1
-        return done
+def _write(path: Path, found: list[Events]) -> Written:
+    data = np.concatenate(found)
+    with new_file(path) as (file, _), disk_errors_named(path):
+        np.savez_compressed(file, data=data)
+    return Written(path, len(data))
 
 
 def events(item: Update | Break | TradeItem) -> Events:

@@ -6,7 +6,8 @@ book.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 from itertools import chain, groupby
 from operator import attrgetter
@@ -15,7 +16,7 @@ from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 
-from booktape.core.events import Floats, Level
+from booktape.core.events import Level
 from booktape.export.files import (
     Outcome,
     Written,
@@ -27,7 +28,6 @@ from booktape.export.files import (
 )
 from booktape.export.trades import TradeItem
 from booktape.export.updates import Break, Update
-from booktape.reader import Book
 from booktape.store.durable_files import disk_errors_named
 
 _KEYS: Final = "exchange,symbol,timestamp,local_timestamp"
@@ -100,7 +100,13 @@ class TopLevels:
 
     def lines_for(self, update: Update, keys: str) -> list[str]:
         """One line, or none if none of its levels has changed."""
-        sides = self._sides(update.book)
+        book, best = update.book, slice(self._depth)
+        sides = (
+            book.ask_price[best],
+            book.ask_size[best],
+            book.bid_price[best],
+            book.bid_size[best],
+        )
         now = [side.tobytes() for side in sides]
         if now == self._last:
             return []
@@ -110,10 +116,6 @@ class TopLevels:
             square[: len(side), column] = side
         cells = ("" if value != value else decimal(value) for value in square.ravel().tolist())  # noqa: PLR0124 only NaN differs from itself
         return [",".join([keys, *cells]) + "\n"]
-
-    def _sides(self, book: Book) -> tuple[Floats, ...]:
-        sides = (book.ask_price, book.ask_size, book.bid_price, book.bid_size)
-        return tuple(side[: self._depth] for side in sides)
 
 
 def incremental(items: Iterable[Update | Break], naming: Naming) -> Iterator[Outcome]:
@@ -135,15 +137,11 @@ def trades(items: Iterator[TradeItem], naming: Naming) -> Iterator[Outcome]:
     if first is None:
         return
     path, rows = naming.path_of_trades(first), 0
-    with new_file(path) as (raw, stack):
-        with disk_errors_named(path):
-            file = gzip_file(raw, stack)
-            file.write(f"{_KEYS},id,side,price,amount\n".encode())
+    with _csv_file(path, f"{_KEYS},id,side,price,amount") as write:
         for item in chain((first,), items):
             side = "sell" if item.buyer_is_maker else "buy"
             cells = item.trade_id, side, decimal(item.price), decimal(item.size)
-            with disk_errors_named(path):
-                file.write(f"{naming.keys(item)},{','.join(map(str, cells))}\n".encode())
+            write(f"{naming.keys(item)},{','.join(map(str, cells))}\n")
             rows += 1
     yield Written(path, rows)
 
@@ -155,17 +153,28 @@ def _write(
     check_cell(naming.symbol)
     first, gaps, rows = next(stretch), [], 0
     path = naming.path(kind, first)
-    with new_file(path) as (raw, stack):
-        with disk_errors_named(path):
-            file = gzip_file(raw, stack)
-            file.write(f"{lines.header}\n".encode())
+    with _csv_file(path, lines.header) as write:
         for item in chain((first,), stretch):
             if isinstance(item, Break):
                 gaps.append(item.gap)
                 continue
             found = lines.lines_for(item, naming.keys(item))
             rows += len(found)
-            with disk_errors_named(path):
-                file.write("".join(found).encode())
+            write("".join(found))
     yield Written(path, rows)
     yield from gaps
+
+
+@contextmanager
+def _csv_file(path: Path, header: str) -> Iterator[Callable[[str], None]]:
+    """A new file, compressed, with its first line; yields what writes the next ones."""
+    with new_file(path) as (raw, stack):
+        with disk_errors_named(path):
+            file = gzip_file(raw, stack)
+
+        def write(text: str) -> None:
+            with disk_errors_named(path):
+                file.write(text.encode())
+
+        write(f"{header}\n")
+        yield write

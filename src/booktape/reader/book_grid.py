@@ -11,15 +11,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from booktape.core.events import Floats
-from booktape.reader.raster import DRAWN_MAX, Prices, check_can_be_drawn, flat, paint, tick_of
+from booktape.reader.raster import DRAWN_MAX, Prices, check_can_be_drawn, paint, tick_of
 from booktape.reader.recording import SymbolQueries
 from booktape.reader.resample import Ints
+from booktape.reader.rows import LISTS, flat
 from booktape.reader.snapshots import Snapshots
 from booktape.reader.time_range import TimeRange
 from booktape.reader.times import moment_us
 
 _BEST: Final = ("best_bid", "best_ask", "bid_horizon", "ask_horizon", "epoch")
-_CELLS: Final = ("epoch", "bid_price", "bid_size", "ask_price", "ask_size")
 _FEW_LEVELS: Final = 5
 
 
@@ -66,7 +66,7 @@ class BookGrid:
     def cells(self, prices: Prices) -> Floats:
         """(columns, bins) sizes; NaN where no book was known."""
         cells = np.full((self.count, prices.bins), np.nan)
-        for places, batch in self._columns(_CELLS):
+        for places, batch in self._columns(LISTS):
             cells[places] = paint(batch, prices)
         return cells
 

@@ -74,11 +74,10 @@ def _best(price: Floats, size: Floats) -> list[Level]:
 def _cells(price: Floats, size: Floats, prices: Prices | None) -> list[float]:
     if prices is None:
         return []
-    cells = np.zeros(prices.bins)
     places = prices.cells(price)
     inside = (places >= 0) & (places < prices.bins)
-    np.add.at(cells, places[inside], np.minimum(size[inside], DRAWN_MAX))
-    found: list[float] = cells.tolist()
+    sizes = np.minimum(size[inside], DRAWN_MAX)
+    found: list[float] = np.bincount(places[inside], sizes, prices.bins).tolist()
     return found
 
 

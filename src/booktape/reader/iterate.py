@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from booktape.reader.records import Book, Gap
-from booktape.reader.rows import LISTS, SCHEMA, RowQuery
+from booktape.reader.rows import LISTS, SCHEMA, RowQuery, flat
 from booktape.reader.times import moment_at
 from booktape.store.schema import FIRST_OF
 
@@ -52,7 +52,7 @@ def _between(last: Book, book: Book, gaps: Sequence[Gap]) -> Iterator[Gap]:
 def books(batch: pa.RecordBatch) -> Iterator[Book]:
     """Each row of a batch of lists. Arrays are copies, so that a kept book does not keep its batch."""
     columns = {name: batch.column(name) for name in BOOK_COLUMNS}
-    values = {name: pc.list_flatten(columns[name]).to_numpy() for name in LISTS}
+    values = {name: flat(columns[name]) for name in LISTS}
     ends = {name: np.cumsum(pc.list_value_length(columns[name]).to_numpy()) for name in LISTS}
     scalars = {
         name: column.cast(pa.int64()).to_pylist() if name in TIMES else column.to_pylist()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import ceil, floor, log10
 from sys import float_info
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from booktape.core.events import Floats
 from booktape.errors import NotRecorded
+from booktape.reader.rows import flat
 
 DRAWN_MIN: Final = 1e-100
 DRAWN_MAX: Final = 1e100
@@ -117,9 +118,3 @@ def size_range(cells: Floats) -> tuple[float, float]:
     resting = cells[np.nan_to_num(cells) > 0]
     low, high = np.quantile(resting, [0.02, 0.998]).tolist() if len(resting) else (1.0, 1.0)
     return low, max(high, low * 1.01)
-
-
-# Any: pyarrow's stubs cannot tell which lists.
-def flat(column: pa.Array[Any]) -> Floats:
-    """All values of a list column in one array."""
-    return pc.list_flatten(column).to_numpy()

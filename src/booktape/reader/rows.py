@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from booktape.core.events import BookRow
+from booktape.core.events import BookRow, Floats
 from booktape.core.tape_records import SegmentStart
 from booktape.errors import NotRecorded
 from booktape.reader.archive_files import ArchiveFile, ArchiveFiles
@@ -260,7 +260,12 @@ def _column(batch: pa.RecordBatch, name: str, query: RowQuery) -> pa.Array[Any]:
     return batch.column(name)
 
 
-# Any: pyarrow's stubs cannot tell which lists.
+# Any, in both: pyarrow's stubs cannot tell which lists.
+def flat(column: pa.Array[Any]) -> Floats:
+    """All values of a list column in one array."""
+    return pc.list_flatten(column).to_numpy()
+
+
 def first_elements(column: pa.Array[Any]) -> pa.Array[Any]:
     """The first element of each list; null where it is empty or null."""
     return pc.list_element(pc.list_slice(column, 0, 1, return_fixed_size_list=True), 0)

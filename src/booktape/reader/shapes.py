@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from booktape.core.events import WHOLE_DEPTH, Floats
 from booktape.errors import UsageError
-from booktape.reader.rows import LISTS
+from booktape.reader.rows import LISTS, flat
 from booktape.store.schema import FIRST_OF
 
 Shape: TypeAlias = Literal["lists", "long", "wide"]
@@ -79,8 +79,14 @@ def long(batch: pa.RecordBatch) -> pa.RecordBatch:
     columns = (
         pa.array(side[order], pa.string()),
         pa.array(np.concatenate([bids, asks])[order].astype(np.int32)),
-        pa.array(np.concatenate([_flat(batch, "bid_price"), _flat(batch, "ask_price")])[order]),
-        pa.array(np.concatenate([_flat(batch, "bid_size"), _flat(batch, "ask_size")])[order]),
+        pa.array(
+            np.concatenate([flat(batch.column("bid_price")), flat(batch.column("ask_price"))])[
+                order
+            ]
+        ),
+        pa.array(
+            np.concatenate([flat(batch.column("bid_size")), flat(batch.column("ask_size"))])[order]
+        ),
     )
     scalars = _scalars(batch).take(pa.array(rows[order]))
     schema = pa.schema([*scalars.schema, *_LEVEL_FIELDS])
@@ -98,10 +104,6 @@ def _scalars(batch: pa.RecordBatch) -> pa.RecordBatch:
     return batch.select([n for n in batch.schema.names if n not in LISTS and n not in FIRST_OF])
 
 
-def _flat(batch: pa.RecordBatch, name: str) -> Floats:
-    return pc.list_flatten(batch.column(name)).to_numpy()
-
-
 def _positions(batch: pa.RecordBatch, name: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """For each level of a list column: its row, and its position in that row."""
     rows = pc.list_parent_indices(batch.column(name)).to_numpy()
@@ -114,5 +116,5 @@ def _square(batch: pa.RecordBatch, name: str, depth: int) -> Floats:
     """A list column as an array (rows, depth), filled with NaN."""
     rows, positions = _positions(batch, name)
     values = np.full((batch.num_rows, depth), np.nan)
-    values[rows, positions] = _flat(batch, name)
+    values[rows, positions] = flat(batch.column(name))
     return values

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -21,15 +21,6 @@ _FIELDS: Final[list[pa.Field[Any]]] = [
 SPREAD: Final = pa.schema(_FIELDS)
 
 
-class _Sums(NamedTuple):
-    """Of each interval: the microseconds that are known, and spread and bps multiplied by theirs."""
-
-    intervals: Ints
-    known_us: Floats
-    spread: Floats
-    bps: Floats
-
-
 def mean_spread(
     batches: Iterable[pa.RecordBatch],
     ended: Mapping[int, int],
@@ -41,7 +32,7 @@ def mean_spread(
     `batches` have the COLUMNS. A row counts until the next one, or until its epoch ended, which `ended` says in
     microseconds, but not beyond `end_us`. A row with an empty side has no spread and does not count.
     """
-    parts: list[_Sums] = []
+    parts: list[tuple[Ints, Floats]] = []
     first_us = 0
     for rows, begins in with_validity(batches):
         first_us = first_us if parts else int(begins[0])
@@ -67,8 +58,11 @@ def _ends(rows: pa.RecordBatch, begins: Ints, ended: Mapping[int, int]) -> Ints:
     return ends
 
 
-def _sums(rows: pa.RecordBatch, begins: Ints, ends: Ints, interval_us: int) -> _Sums:
-    """The first rows, of which begin and end are given, divided at the bounds of intervals."""
+def _sums(rows: pa.RecordBatch, begins: Ints, ends: Ints, interval_us: int) -> tuple[Ints, Floats]:
+    """The first rows, of which begin and end are given, divided at the bounds of intervals.
+
+    Which intervals, and of each: the microseconds that are known, and spread and bps multiplied by theirs.
+    """
     bid, ask = (
         rows.column(name).to_numpy(zero_copy_only=False)[: len(ends)] for name in COLUMNS[2:]
     )
@@ -84,21 +78,17 @@ def _sums(rows: pa.RecordBatch, begins: Ints, ends: Ints, interval_us: int) -> _
     low, high = intervals * interval_us, (intervals + 1) * interval_us
     known_us = np.minimum(ends[of], high) - np.maximum(begins[of], low)
     found, places = np.unique(intervals, return_inverse=True)
-    sums: list[Floats] = [
-        np.bincount(places, known_us * each, len(found)).astype(np.float64)
-        for each in (np.ones(len(of)), spread[of], bps[of])
-    ]
-    return _Sums(found, *sums)
+    weighted = known_us, known_us * spread[of], known_us * bps[of]
+    sums = [np.bincount(places, each, len(found)).astype(np.float64) for each in weighted]
+    return found, np.stack(sums)
 
 
-def _table(parts: list[_Sums], first: int, last: int, interval_us: int) -> pa.Table:
+def _table(parts: list[tuple[Ints, Floats]], first: int, last: int, interval_us: int) -> pa.Table:
     """One row for each interval; where nothing is known the spread is null."""
-    known_us, spread, bps = (np.zeros(last - first + 1) for _ in range(3))
-    for part in parts:
-        places = part.intervals - first
-        known_us[places] += part.known_us
-        spread[places] += part.spread
-        bps[places] += part.bps
+    totals = np.zeros((3, last - first + 1))
+    for intervals, sums in parts:
+        totals[:, intervals - first] += sums
+    known_us, spread, bps = totals
     unknown = known_us == 0
     known = np.where(unknown, 1.0, known_us)
     columns: list[pa.Array[Any]] = [
