@@ -15,8 +15,8 @@ from booktape.net.symbol_status import LIST_SPACING_S, NAMED_LIST_EVERY_S
 from booktape.recorder.recorder import Recorder
 from booktape.sim.faults.base import Faults
 from booktape.sim.faults.market import Delist, Halt, NewListing
-from booktape.sim.server.limits import TARIFFS
 from booktape.sim.server.server import SimServer
+from booktape.wire.endpoints import VENUES
 from e2e.inside import recording
 from e2e.promises import check_archive, gaps_of, truth_of
 from e2e.tables import lines_of, table_of
@@ -183,7 +183,7 @@ async def test_an_exchange_that_does_not_know_an_option_of_the_list_is_asked_wit
     """It refuses the first question (-1104); its list is read all the same, and later questions are good ones."""
     market = TracedMarket(SYMBOLS, seed=3, levels=40)
     async with (
-        SimServer(market, tariff=TARIFFS["binance-us"]) as server,
+        SimServer(market, venue=VENUES["binance-us"]) as server,
         recording(server, symbols, tmp_path, every=20),
     ):
         await asyncio.sleep(400)

@@ -17,8 +17,8 @@ from booktape.sim.faults.parse import parse_faults
 from booktape.sim.market.listing import DEFAULT_SYMBOLS
 from booktape.sim.market.market import Market
 from booktape.sim.replay.source import ReplaySource
-from booktape.sim.server.limits import TARIFFS
 from booktape.sim.server.server import SimServer
+from booktape.wire.endpoints import VENUES
 
 
 def simulate(  # noqa: PLR0913 - each is one documented option
@@ -60,7 +60,7 @@ def simulate(  # noqa: PLR0913 - each is one documented option
         port=port,
         second_port=second_port or 0,
         speed=speed,
-        tariff=TARIFFS[venue],
+        venue=VENUES[venue],
     )
     asyncio.run(_serve(server))
 

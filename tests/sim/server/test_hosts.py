@@ -15,7 +15,6 @@ from booktape.sim.faults import requests
 from booktape.sim.faults.base import Fault, Faults
 from booktape.sim.faults.conditions import Attempts, Messages
 from booktape.sim.faults.connections import CutAt, Outage
-from booktape.sim.faults.market import Halt
 from booktape.sim.faults.messages import Deaf, Drop
 from booktape.sim.faults.parse import parse_faults
 from booktape.sim.messages import depth_stream
@@ -141,14 +140,6 @@ async def test_a_snapshot_of_the_second_host_can_be_old() -> None:
             for body in (await visit_.depth("BTCUSDT"), (await second_gets(visit_, DEPTH))[1])
         )
         assert then < now
-
-
-def test_what_happens_to_the_market_happens_on_both_hosts() -> None:
-    """A halt of one host alone is the user's mistake."""
-    halt = Halt("BTCUSDT", 1, 2)
-    two(Faults.of(halt), Faults.of(halt))
-    with pytest.raises(UsageError, match="Halt"):
-        two(Faults(), Faults.of(halt))
 
 
 def test_a_script_distinguishes_the_hosts(tmp_path: Path) -> None:

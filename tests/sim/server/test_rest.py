@@ -12,7 +12,7 @@ import pytest
 
 from booktape.sim.faults.market import Cap, ClockStep, Delist, Halt, NewListing, TickSize
 from booktape.sim.messages import depth_stream
-from booktape.sim.server.limits import TARIFFS
+from booktape.wire.endpoints import VENUES
 from booktape.wire.exchange_info import decode_exchange_info
 from sim.exchange import BTC, faulty, market
 from sim.visitor import Naive, Visit, texts, visit
@@ -225,8 +225,7 @@ async def test_the_time_comes_in_the_unit_asked_for_and_can_be_off(by_s: float) 
 )
 async def test_a_venue_has_numbers_of_its_own(venue: str, weights: list[int]) -> None:
     """What requests weigh, what a minute has, how often it pings."""
-    tariff = TARIFFS[venue]
-    async with visit(faulty(tariff=tariff, speed=1, source=market(slots=None))) as visit_:
+    async with visit(faulty(venue=VENUES[venue], speed=1, source=market(slots=None))) as visit_:
         used = 0
         paths = (
             *(f"depth?symbol=BTCUSDT&limit={limit}" for limit in (100, 500, 1_000, 5_000)),
@@ -263,7 +262,7 @@ async def test_the_list_of_symbols_can_leave_out_the_permission_sets() -> None:
         assert [one["baseAsset"] for one in rest["symbols"]] == ["BTC", "ETH"]
         status, _, body = await visit_.get("exchangeInfo?showPermissionsets=false")
         assert (status, json.loads(body)["code"]) == (400, -1104)
-    async with visit(faulty(tariff=TARIFFS["binance-us"])) as visit_:
+    async with visit(faulty(venue=VENUES["binance-us"])) as visit_:
         status, _, body = await visit_.get("exchangeInfo?showPermissionSets=false")
         assert (status, json.loads(body)["code"]) == (400, -1104)
 

@@ -154,7 +154,7 @@ async def test_time_runs_as_fast_as_asked_for() -> None:
 
 async def test_event_times_are_the_time_of_day(monkeypatch: pytest.MonkeyPatch) -> None:
     """However late the first client listens, an event's E is the end of its slot by the wall clock."""
-    monkeypatch.setattr("booktape.sim.server.server.time.time_ns", WallClock().now_ns)
+    monkeypatch.setattr("booktape.sim.server.pacing.time.time_ns", WallClock().now_ns)
 
     async with visit(SimServer(small())) as visit_:
         await visit_.get("time")
@@ -312,11 +312,11 @@ async def test_every_answer_states_the_weight_used() -> None:
 
 async def test_too_much_weight_is_refused_then_banned() -> None:
     """429 with Retry-After beyond the budget; a client that goes on asking is banned with 418."""
-    async with visit(SimServer(small(), weight_per_minute=300, ban_s=99)) as visit_:
+    async with visit(SimServer(small(), weight_per_minute=300)) as visit_:
         answers = [await visit_.get("depth?symbol=BTCUSDT&limit=5000") for _ in range(6)]
         assert [status for status, _, _ in answers] == [200, 429, 429, 429, 418, 418]
         waits = [int(headers["Retry-After"]) for _, headers, _ in answers[1:]]
-        assert waits == [60, 60, 60, 99, 99]
+        assert waits == [60, 60, 60, 120, 120]
         assert visit_.server.violations == {"weight": 1, "retry-after": 4}
 
 

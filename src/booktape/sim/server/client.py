@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from itertools import islice
+from math import inf
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 from aiohttp import WSMsgType, web
@@ -31,7 +33,7 @@ from booktape.sim.messages import Encoding, Message
 from booktape.sim.server.context import ServerContext
 from booktape.sim.server.limits import INCOMING_PER_SECOND, JITTER_S, Rate
 from booktape.sim.server.pacing import ExchangeClock
-from booktape.sim.server.sockets import abort
+from booktape.sim.server.sockets import abort, make_deaf
 from booktape.wire.encode import encode_combined, encode_server_shutdown
 
 CLOSE_WITHIN_S: Final = 1.0
@@ -81,24 +83,21 @@ class Client:
         # PING, PONG and SUBSCRIBE all count.
         self._rate = Rate(INCOMING_PER_SECOND, 1 - JITTER_S)
         self._timers: list[asyncio.TimerHandle] = []
-        self._group: asyncio.TaskGroup | None = None
+        self._group = asyncio.TaskGroup()
 
     async def serve(self, on_text: Callable[[Client, str], Awaitable[None]]) -> None:
         """Send, ping and read until one of the two sides ends it."""
         try:
-            async with asyncio.TaskGroup() as self._group:
-                tasks = [
-                    self._group.create_task(self._queue.deliver(self._perform)),
-                    self._group.create_task(self._ping()),
-                ]
+            async with self._group:
+                sending = self._group.create_task(self._queue.deliver(self._perform))
+                pinging = self._group.create_task(self._ping())
                 self.perform_now(self._context.faults.steps(self.number))
                 await self._read(on_text)
                 self._discard()
-                for task in tasks:
-                    task.cancel()
+                sending.cancel()
+                pinging.cancel()
         finally:
             self._discard()
-            self._context.half_open.discard(self._request)
 
     def as_open_connection(self) -> OpenConnection:
         """What faults choose by."""
@@ -135,7 +134,7 @@ class Client:
     def perform_now(self, steps: Iterable[Step]) -> None:
         """Do these now: an end does not wait for its turn behind what is queued."""
         for step in steps:
-            if self.has_ended or self._group is None:
+            if self.has_ended:
                 return
             if isinstance(step, Cut):
                 self._group.create_task(self._perform(step))
@@ -203,7 +202,7 @@ class Client:
 
     def _mute(self) -> None:
         self._muted = True
-        self._context.half_open.add(self._request)
+        make_deaf(self._request)
 
     def _discard(self) -> None:
         """Send nothing more, and wake all tasks that wait for this client."""
@@ -214,7 +213,7 @@ class Client:
 
     async def _ping(self) -> None:
         """Ping with a payload of its own, and end the connection when a pong is missing."""
-        clock, within_s = self._context.client_clock, self._context.pong_within_s
+        clock, within_s = self._context.real_clock, self._context.pong_within_s
         while True:
             await clock.pause(self._context.ping_s)
             if self._pings.is_overdue(clock.now_s(), within_s):
@@ -231,7 +230,7 @@ class Client:
 
     async def _read(self, on_text: Callable[[Client, str], Awaitable[None]]) -> None:
         async for message in self._socket:
-            if self._rate.is_exceeded(self._context.client_clock.now_s()):
+            if self._rate.is_exceeded(self._context.real_clock.now_s()):
                 await self.end_for("messages")
                 return
             if message.type is WSMsgType.PING:
@@ -254,19 +253,17 @@ class SendQueue:
         self._clock = clock
         self._steps: asyncio.Queue[Step] = asyncio.Queue()
         self._moved = asyncio.Event()
-        self._allowed = QUEUE_MAX
-        self._held_back = False
+        self._allowed: float = QUEUE_MAX
         self._closed = False
 
     @property
     def is_overdrawn(self) -> bool:
         """Whether more waits than is allowed."""
-        return self._steps.qsize() >= self._allowed and not self._held_back
+        return self._steps.qsize() >= self._allowed
 
     def put(self, step: Step) -> None:
         """Add a step at the end."""
-        if not self._closed:
-            self._steps.put_nowait(step)
+        self._steps.put_nowait(step)
 
     async def deliver(self, perform: Callable[[Step], Awaitable[None]]) -> None:
         """Perform all steps, until cancelled."""
@@ -284,9 +281,8 @@ class SendQueue:
         """Send nothing before the exchange's clock shows `until_s`."""
         wait_s = until_s - self._clock.now_s()
         if wait_s > 0:
-            self._held_back = True
+            self._allowed = inf
             await self._clock.pause(wait_s)
-            self._held_back = False
             self._allowed = QUEUE_MAX + self._steps.qsize()
 
     async def wait_for_room(self) -> None:
@@ -309,23 +305,23 @@ class SendQueue:
 
 
 class Pings:
-    """The pings of one connection, and which of them wait for their pong."""
+    """The pings of one connection, and how many of them are answered."""
 
     def __init__(self, connection: int) -> None:
         self._connection = connection
-        self._numbers: dict[bytes, int] = {}
-        self._waiting: dict[int, float] = {}
+        self._sent_s: dict[bytes, float] = {}
+        self._answered = 0
 
     def next(self, now_s: float) -> bytes:
         """The payload of a new ping: unlike any other's."""
-        number = len(self._numbers) + 1
-        payload = b"%d-%d" % (self._connection, number)
-        self._numbers[payload], self._waiting[number] = number, now_s
+        payload = b"%d-%d" % (self._connection, len(self._sent_s) + 1)
+        self._sent_s[payload] = now_s
         return payload
 
     def is_overdue(self, now_s: float, within_s: float) -> bool:
         """Whether any has waited too long."""
-        return any(now_s - sent_s > within_s for sent_s in self._waiting.values())
+        oldest_s = next(islice(self._sent_s.values(), self._answered, None), inf)
+        return now_s - oldest_s > within_s
 
     def accept_pong(self, payload: bytes) -> bool:
         """Whether a pong is right; then it answers that ping and all before it.
@@ -333,14 +329,13 @@ class Pings:
         A pong without a payload may always be sent, and answers nothing. A ping that a later one's
         pong has answered may still get its own.
         """
-        if payload in self._numbers:
-            number = self._numbers[payload]
-            self._waiting = {n: at_s for n, at_s in self._waiting.items() if n > number}
-        return not payload or payload in self._numbers
+        if payload in self._sent_s:
+            self._answered = max(self._answered, list(self._sent_s).index(payload) + 1)
+        return not payload or payload in self._sent_s
 
 
 class _Request(Struct):
-    method: str
+    method: Literal["SUBSCRIBE", "UNSUBSCRIBE", "LIST_SUBSCRIPTIONS"]
     id: int | str | None = None
     params: list[str] = []
 
@@ -350,18 +345,11 @@ def answer_request(text: str, streams: set[str]) -> tuple[set[str], bytes]:
     try:
         request = msgspec.json.decode(text, type=_Request)
     except msgspec.DecodeError as error:
-        return streams, _refusal(f"Invalid request: {error}")
-    wanted, result = streams, None
+        refusal = {"code": _INVALID_REQUEST, "msg": f"Invalid request: {error}"}
+        return streams, msgspec.json.encode({"error": refusal, "id": None})
     if request.method == "SUBSCRIBE":
-        wanted = streams.union(request.params)
+        streams = streams.union(request.params)
     elif request.method == "UNSUBSCRIBE":
-        wanted = streams.difference(request.params)
-    elif request.method == "LIST_SUBSCRIPTIONS":
-        result = sorted(streams)
-    else:
-        return streams, _refusal(f"Invalid request: unknown method {request.method}")
-    return wanted, msgspec.json.encode({"result": result, "id": request.id})
-
-
-def _refusal(message: str) -> bytes:
-    return msgspec.json.encode({"error": {"code": _INVALID_REQUEST, "msg": message}, "id": None})
+        streams = streams.difference(request.params)
+    result = sorted(streams) if request.method == "LIST_SUBSCRIPTIONS" else None
+    return streams, msgspec.json.encode({"result": result, "id": request.id})

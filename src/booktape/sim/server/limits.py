@@ -12,88 +12,36 @@ A silence is owed by requests and handshakes alike: a WebSocket handshake inside
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from collections.abc import Hashable
 from http import HTTPStatus
 from math import ceil
-from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple
 
 MINUTE_S: Final = 60
 STRIKES: Final = 3
 """How many requests inside an owed silence turn 429 into 418."""
 
+BAN_S: Final = 120.0
 BAN_LONGEST_S: Final = 3 * 86_400.0
 """ "scale in duration for repeat offenders, from 2 minutes to 3 days."."""
 
 UNDER_WAY_S: Final = 1.0
 """No request takes longer to a loopback port, unless a machine is stopped."""
 
-
-@dataclass(frozen=True, slots=True)
-class Tariff:
-    """The numbers of one venue: what requests weigh, how much a minute has, how often it pings.
-
-    `depth` is the weight up to a limit. `list_options` are what `exchangeInfo` can be asked beside
-    symbols; it refuses everything else.
-    """
-
-    depth: tuple[tuple[int, int], ...]
-    exchange_info: int
-    best_price: int
-    best_prices: int
-    per_minute: int
-    ping_s: float
-    list_options: frozenset[str]
-    trades: int = 25
-    time: int = 1
-
-    def depth_weight(self, limit: int) -> int:
-        """Of a snapshot."""
-        return next((weight for most, weight in self.depth if limit <= most), self.depth[-1][1])
-
-
-TARIFFS: Final[Mapping[str, Tariff]] = MappingProxyType(
-    {
-        "binance": Tariff(
-            depth=((100, 5), (500, 25), (1_000, 50), (5_000, 250)),
-            exchange_info=20,
-            best_price=2,
-            best_prices=4,
-            per_minute=6_000,
-            ping_s=20.0,
-            list_options=frozenset({"showPermissionSets", "permissions", "symbolStatus"}),
-        ),
-        "binance-us": Tariff(
-            depth=((100, 1), (500, 5), (1_000, 10), (5_000, 50)),
-            exchange_info=10,
-            # Not known for sure: as on Binance, which is the more careful guess.
-            best_price=2,
-            best_prices=4,
-            per_minute=1_200,
-            ping_s=180.0,
-            list_options=frozenset({"permissions"}),
-        ),
-    }
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Owed:
-    """A refusal: the status, and the seconds of silence that are owed."""
-
-    status: int
-    retry_after_s: int
-
-
+FIVE_MINUTES_S: Final = 300
+CONNECTIONS_PER_5_MINUTES: Final = 300
 INCOMING_PER_SECOND: Final = 5
 """ "WebSocket connections have a limit of 5 incoming messages per second."."""
 
 JITTER_S: Final = 0.1
 """A busy machine may read two messages that much closer together than they were sent."""
 
-CONNECTIONS_PER_5_MINUTES: Final = 300
-FIVE_MINUTES_S: Final = 300
+
+class Owed(NamedTuple):
+    """A refusal: the status, and the seconds of silence that are owed."""
+
+    status: int
+    retry_after_s: int
 
 
 class Rate:
@@ -117,7 +65,7 @@ class RequestLimits:
     `violations` is shared with the other rules. `line` is the connection that a request came on.
     """
 
-    def __init__(self, per_minute: int, ban_s: float, violations: Counter[str]) -> None:
+    def __init__(self, per_minute: int, violations: Counter[str], ban_s: float = BAN_S) -> None:
         self.per_minute = per_minute
         self.used = 0
         self._ban_s = ban_s
@@ -136,18 +84,22 @@ class RequestLimits:
 
         A refusal when it comes too soon or costs too much.
         """
-        self._begin_minute(now_s)
-        if now_s < self._silent_until_s:
-            if not self._was_under_way(now_s, line):
-                return self._strike(now_s, line)
-            self._spend(weight)
-        else:
+        if (minute := int(now_s // MINUTE_S)) != self._minute:
+            self._minute, self.used = minute, 0
+        if now_s >= self._silent_until_s:
             self._strikes = 0
             if self._spend(weight):
                 return None
             minute_end_s = (self._minute + 1) * MINUTE_S
             self.silence(HTTPStatus.TOO_MANY_REQUESTS, minute_end_s - now_s, now_s, line)
-        return self._owed(now_s)
+        elif line not in self._lines and now_s - self._answered_s <= UNDER_WAY_S:
+            # It may have been sent before the limit answer was read; once a line.
+            self._lines.add(line)
+            self._spend(weight)
+        else:
+            self._lines.add(line)
+            self._strike(now_s, line)
+        return Owed(self._status, ceil(self._silent_until_s - now_s))
 
     def silence(
         self,
@@ -174,29 +126,15 @@ class RequestLimits:
         self._violations["weight"] += 1
         return False
 
-    def _was_under_way(self, now_s: float, line: Hashable) -> bool:
-        """Whether this one may have been sent before the limit answer was read; once a line."""
-        maybe = line not in self._lines and now_s - self._answered_s <= UNDER_WAY_S
-        self._lines.add(line)
-        return maybe
-
-    def _strike(self, now_s: float, line: Hashable) -> Owed:
+    def _strike(self, now_s: float, line: Hashable) -> None:
+        """A request or handshake inside an owed silence."""
         if self._prolonged_by_s:
             self._violations["firewall"] += 1
             self._silent_until_s = now_s + self._prolonged_by_s
-            return self._owed(now_s)
+            return
         self._violations["retry-after"] += 1
         self._strikes += 1
         self._bans += self._strikes == STRIKES
         if self._strikes >= STRIKES:
             ban_s = min(self._ban_s * 2 ** (self._bans - 1), BAN_LONGEST_S)
             self.silence(HTTPStatus.IM_A_TEAPOT, ban_s, now_s, line)
-        return self._owed(now_s)
-
-    def _owed(self, now_s: float) -> Owed:
-        return Owed(self._status, ceil(self._silent_until_s - now_s))
-
-    def _begin_minute(self, now_s: float) -> None:
-        minute = int(now_s // MINUTE_S)
-        if minute != self._minute:
-            self._minute, self.used = minute, 0

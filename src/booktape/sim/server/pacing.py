@@ -16,9 +16,11 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
+from booktape.sim.messages import Message
 from booktape.sim.source import Source
 
 LEAD: Final = 3
@@ -63,38 +65,67 @@ class ExchangeClock:
 
 
 class Pacer:
-    """Advances a source by this clock; with an infinite `speed` the clock does not matter."""
+    """Advances a source by a clock; with an infinite `speed` the clock does not matter.
+
+    `now_s` is the time of the last step. The time of day is `start_us` at the start; without it, this machine's.
+    """
 
     def __init__(
-        self, source: Source, clock: ExchangeClock, speed: float, patience_s: float
+        self,
+        source: Source,
+        clock: ExchangeClock,
+        speed: float,
+        patience_s: float,
+        start_us: int | None,
     ) -> None:
         self.now_s = 0.0
+        self.has_ended = False
         self._source = source
         self._clock = clock
         self._clockless = math.isinf(speed)
         self._patience_s = patience_s
+        self._start_us = start_us
+        self._is_running = False
         self._listeners = 0
         self._held = 0
         self._expected: set[str] = set()
         self._lead = LEAD
         self._changed = asyncio.Event()
-        self._start_us: int | None = None
+        self._stepped = asyncio.Event()
 
-    async def run(self, now_us: Callable[[], int], step: Callable[[], Awaitable[None]]) -> None:
-        """Once the clock runs, call `step` whenever the source is due; return when it has ended.
+    async def run(self, publish: Callable[[Sequence[Message]], Awaitable[None]]) -> None:
+        """Once the clock runs, advance the source whenever it is due; return when it has ended."""
+        try:
+            await self._clock.started.wait()
+            self._start_us, self._is_running = self.time_us(), True
+            self._source.start(self._start_us)
+            while (due_s := self._source.due_s()) is not None:
+                if self._clockless:
+                    await self._until_wanted()
+                # Also when there is nothing to wait for: other tasks must get their turn.
+                await self._clock.pause(0.0 if self._clockless else due_s - self._clock.now_s())
+                self.now_s = due_s
+                messages = self._source.advance()
+                # A client that waits for a book gets it before the events after it.
+                self._wake_held()
+                await publish(messages)
+        finally:
+            # Also after an error: no request waits for ever.
+            self.has_ended = True
+            self._wake_held()
 
-        `now_us` is the time of day at the start; `now_s` is the time of the last step.
-        """
-        await self._clock.started.wait()
-        self._start_us = start_us = now_us()
-        self._source.start(start_us)
-        while (due_s := self._source.due_s()) is not None:
-            if self._clockless:
-                await self._until_wanted()
-            # Also when there is nothing to wait for: other tasks must get their turn.
-            await self._clock.pause(0.0 if self._clockless else due_s - self._clock.now_s())
-            self.now_s = due_s
-            await step()
+    def _wake_held(self) -> None:
+        self._stepped.set()
+        self._stepped.clear()
+
+    async def next_step(self) -> None:
+        """Hold a request until the source has made its next step; the pacer does not wait for it."""
+        self._held += 1
+        self._changed.set()
+        try:
+            await self._stepped.wait()
+        finally:
+            self._held -= 1
 
     def set_listeners(self, listeners: int) -> None:
         """How many clients have subscribed to something. The first one starts the clock."""
@@ -114,16 +145,10 @@ class Pacer:
         self._expected.discard(symbol)
         self._changed.set()
 
-    def add_held(self, requests: int) -> None:
-        """That many requests more, or fewer, wait until the source has come farther."""
-        self._held += requests
-        self._changed.set()
-
-    def time_us(self) -> int | None:
-        """The time of day at the exchange; None before it runs."""
-        if self._start_us is None:
-            return None
-        return self._start_us + int(self._elapsed_s() * 1_000_000)
+    def time_us(self) -> int:
+        """The time of day at the exchange."""
+        start_us = time.time_ns() // 1_000 if self._start_us is None else self._start_us
+        return start_us + int(self._elapsed_s() * 1_000_000) if self._is_running else start_us
 
     @property
     def slot_end_s(self) -> float:

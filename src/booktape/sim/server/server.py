@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import math
-import time
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import KW_ONLY, dataclass, field, replace
 from types import TracebackType
@@ -25,13 +25,14 @@ from booktape.errors import UsageError
 from booktape.sim.faults.base import Faults, MarketFault
 from booktape.sim.faults.market import MarketFaults
 from booktape.sim.faults.undetectable import MessageChanger
+from booktape.sim.messages import Message
 from booktape.sim.server.context import ServerContext
-from booktape.sim.server.limits import TARIFFS, RequestLimits, Tariff
+from booktape.sim.server.limits import RequestLimits
 from booktape.sim.server.pacing import ExchangeClock, Pacer
 from booktape.sim.server.rest import RestEndpoints
-from booktape.sim.server.sockets import HalfOpenSockets
 from booktape.sim.server.streams import Streams
 from booktape.sim.source import Source
+from booktape.wire.endpoints import VENUES, Venue
 from booktape.wire.limits import PONG_WITHIN_S
 
 HOST: Final = "127.0.0.1"
@@ -46,24 +47,17 @@ class Host:
     `port` 0 takes a free one; `all_streams` has those of all hosts.
     """
 
-    def __init__(
-        self,
-        source: Source,
-        pacer: Pacer,
-        context: ServerContext,
-        port: int,
-        all_streams: list[Streams],
-    ) -> None:
+    def __init__(self, context: ServerContext, port: int, all_streams: list[Streams]) -> None:
         self.port = port
-        self.rest = RestEndpoints(source, pacer, context)
-        self.streams = Streams(source, pacer, context, all_streams)
-        self.changer = MessageChanger(context.faults.faults)
-        self._half_open = context.half_open
+        self.streams = Streams(context, all_streams)
+        self._rest = RestEndpoints(context)
+        self._changer = MessageChanger(context.faults.faults)
+        self._context = context
 
     async def open(self) -> None:
         """Raises UsageError when the port cannot be had."""
         app = web.Application()
-        app.add_routes([*self.rest.routes(), *self.streams.routes()])
+        app.add_routes([*self._rest.routes(), *self.streams.routes()])
         self._runner = web.AppRunner(
             app,
             access_log=None,
@@ -79,11 +73,13 @@ class Host:
             raise UsageError(f"Port {self.port} cannot be opened: {error.strerror}.") from error
         self.port = self._runner.addresses[0][1]
 
+    async def publish(self, messages: Sequence[Message]) -> None:
+        """Send what this host makes of them."""
+        await self.streams.publish(self._changer.changed(messages, self._context.pacer.now_s))
+
     async def close(self) -> None:
         """Close the connections and the port."""
-        self.rest.answer_held(ended=True)
         await self.streams.close(abrupt=False)
-        self._half_open.close()
         await self._runner.cleanup()
 
 
@@ -95,10 +91,8 @@ class SimServer:
     `pacing`). The source starts at the first subscription, or at once with `start_at_once`; the
     exchange's clock then shows `start_us` (default: now). `finished` is set when the source has
     ended and all of it has been handed to the clients; connections stay open.
-    `tariff` has a venue's numbers, of which `weight_per_minute` and `ping_s` can be given separately.
-    `violations` counts, by rule, what clients did wrong: weight, retry-after, firewall, pong,
-    messages, streams, connections, slow. The limits, Retry-After and pings run by the clients' clock, which
-    is `client_speed` times faster than real time: more than 1 for clients whose clock is, too.
+    `venue` has an exchange's numbers, of which `weight_per_minute` and `ping_s` can be given separately.
+    `violations` counts, by rule, what clients did wrong (see `context`).
     With `second` the same market has a second host, on a port of its own, with these faults; the
     market's own faults are `faults`' alone. Limits and silences are a client's with both of them.
     Faults of a market that it cannot have raise UsageError.
@@ -111,56 +105,44 @@ class SimServer:
     port: int = 0
     second_port: int = 0
     speed: float = 1.0
-    client_speed: float = 1.0
     start_us: int | None = None
     start_at_once: bool = False
-    tariff: Tariff = TARIFFS["binance"]
+    venue: Venue = VENUES["binance"]
     weight_per_minute: int | None = None
-    ban_s: float = 120.0
     ping_s: float | None = None
     pong_within_s: float = PONG_WITHIN_S
     patience_s: float = 5.0
 
     def __post_init__(self) -> None:
         """Make everything that needs no event loop."""
-        self._market_faults = self._of_both_hosts()
+        others = self.second.faults if self.second else ()
+        answers = (fault for fault in others if not isinstance(fault, MarketFault))
+        market = MarketFaults.of(*self.faults.faults, *answers)
         # Before anything else: it may list symbols.
-        self.source.apply_faults(self._market_faults)
+        self.source.apply_faults(market)
         self.finished = asyncio.Event()
         self.violations: Counter[str] = Counter()
         self._clock = ExchangeClock(self.speed)
-        self._pacer = Pacer(self.source, self._clock, self.speed, self.patience_s)
-        per_minute = self.weight_per_minute or self.tariff.per_minute
-        context = ServerContext(
+        pacer = Pacer(self.source, self._clock, self.speed, self.patience_s, self.start_us)
+        per_minute = self.weight_per_minute or self.venue.weights.per_minute
+        self._context = ServerContext(
+            source=self.source,
+            pacer=pacer,
             faults=self.faults,
-            market=self._market_faults,
+            market=market,
             clock=self._clock,
-            client_clock=ExchangeClock(self.client_speed),
-            time_us=self._time_us,
-            steady_time_us=self._steady_time_us,
-            tariff=self.tariff,
-            ping_s=self.ping_s or self.tariff.ping_s,
+            venue=self.venue,
+            ping_s=self.ping_s or self.venue.ping_every_s,
             pong_within_s=self.pong_within_s,
             waits_for_clients=self.source.patient or math.isinf(self.speed),
-            limits=RequestLimits(per_minute, self.ban_s, self.violations),
+            limits=RequestLimits(per_minute, self.violations),
             violations=self.violations,
         )
-        self._client_clock = context.client_clock
         streams: list[Streams] = []
-        self._hosts = [Host(self.source, self._pacer, context, self.port, streams)]
+        self._hosts = [Host(self._context, self.port, streams)]
         if self.second is not None:
-            context = replace(context, faults=self.second, half_open=HalfOpenSockets())
-            second = Host(self.source, self._pacer, context, self.second_port, streams)
-            self._hosts.append(second)
-
-    def _of_both_hosts(self) -> MarketFaults:
-        """Raises UsageError for a fault of the market that only the second host has."""
-        others = self.second.faults if self.second else ()
-        for fault in others:
-            if isinstance(fault, MarketFault) and fault not in self.faults.faults:
-                raise UsageError(f"{type(fault).__name__} happens to the market, not to one host.")
-        answers = (fault for fault in others if not isinstance(fault, MarketFault))
-        return MarketFaults.of(*self.faults.faults, *answers)
+            context = replace(self._context, faults=self.second)
+            self._hosts.append(Host(context, self.second_port, streams))
 
     async def __aenter__(self) -> Self:
         """Open the port, or both. Raises UsageError when one cannot be opened."""
@@ -170,7 +152,7 @@ class SimServer:
                 opened.push_async_callback(host.close)
             opened.pop_all()
         self.port, self.second_port = self._hosts[0].port, self._hosts[-1].port
-        self._client_clock.start()
+        self._context.real_clock.start()
         timetables = (host.streams.keep_timetable() for host in self._hosts)
         self._tasks = [asyncio.create_task(work) for work in (self._play(), *timetables)]
         if self.start_at_once:
@@ -184,6 +166,7 @@ class SimServer:
         traceback: TracebackType | None,
     ) -> None:
         """Close connections and ports. Raises an error of the source."""
+        self._context.closing.set()
         for task in self._tasks:
             task.cancel()
         for host in self._hosts:
@@ -215,7 +198,7 @@ class SimServer:
     @property
     def symbols(self) -> list[str]:
         """The symbols that are listed now."""
-        return list(self._hosts[0].rest.listed())
+        return list(self._context.listed())
 
     @property
     def connections(self) -> int:
@@ -224,34 +207,13 @@ class SimServer:
 
     async def _play(self) -> None:
         try:
-            await self._pacer.run(self._now_us, self._step)
-            self._answer_held_at_the_end()
+            await self._context.pacer.run(self._publish)
             for host in self._hosts:
                 await host.streams.drained()
         finally:
-            # Also after an error, which `async with` raises at its end: no task waits for ever.
-            self._answer_held_at_the_end()
+            # Also after an error, which `async with` raises at its end.
             self.finished.set()
 
-    async def _step(self) -> None:
-        """One step of the source, sent by every host."""
-        messages, now_s = self.source.advance(), self._pacer.now_s
+    async def _publish(self, messages: Sequence[Message]) -> None:
         for host in self._hosts:
-            # A client that waits for a book gets it before the events after it.
-            host.rest.answer_held()
-            await host.streams.publish(host.changer.changed(messages, now_s), now_s)
-
-    def _answer_held_at_the_end(self) -> None:
-        for host in self._hosts:
-            host.rest.answer_held(ended=True)
-
-    def _now_us(self) -> int:
-        return time.time_ns() // 1_000 if self.start_us is None else self.start_us
-
-    def _time_us(self) -> int:
-        """The exchange's time of day."""
-        return self._steady_time_us() + self._market_faults.clock_step_us(self._pacer.now_s)
-
-    def _steady_time_us(self) -> int:
-        running_us = self._pacer.time_us()
-        return self._now_us() if running_us is None else running_us
+            await host.publish(messages)

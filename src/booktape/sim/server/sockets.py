@@ -1,4 +1,4 @@
-"""Replies as HTTP, connections that end without one, and half-open ones that do neither."""
+"""Replies as HTTP, and connections that end without one, or fall silent and do neither."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from aiohttp import web
 from booktape.sim.faults.outcomes import Reply
 
 
-def response(reply: Reply, headers: dict[str, str] | None = None) -> web.Response:
+def response(reply: Reply, headers: dict[str, str]) -> web.Response:
     """As HTTP."""
-    again = {} if reply.retry_after_s is None else {"Retry-After": str(reply.retry_after_s)}
+    if reply.retry_after_s is not None:
+        headers |= {"Retry-After": str(reply.retry_after_s)}
     return web.Response(
         status=reply.status,
         body=reply.body,
-        headers=(headers or {}) | again,
+        headers=headers,
         content_type=reply.content_type,
         charset="utf-8",
     )
@@ -55,52 +56,24 @@ def abort(request: web.Request) -> None:
     transport.abort()
 
 
-class HalfOpenSockets:
-    """Connections that stay open until their clients end them, or the exchange closes.
+def make_deaf(request: web.Request) -> None:
+    """From now on all that comes is read and thrown away, until the client ends the connection.
 
-    What comes on them is read and thrown away, and nothing is sent. Weakness: a client's data is
-    acknowledged by this machine's TCP, where the real half-open connection would let it pile up.
+    Weakness: this machine's TCP acknowledges a client's data, which would pile up on a connection that is
+    really half-open.
     """
-
-    def __init__(self) -> None:
-        self._requests: dict[int, web.Request] = {}
-
-    def add(self, request: web.Request) -> asyncio.Event:
-        """From now on this is one of them. Set once the client has left."""
-        left = asyncio.Event()
-        if request.transport is None:
-            left.set()
-            return left
-        self._requests[id(request)] = request
-        request.transport.set_protocol(_Deaf(request.transport.get_protocol(), left))
-        return left
-
-    async def hold_open(self, request: web.Request) -> web.Response:
-        """Never answer. The response is for aiohttp's handler; it never leaves."""
-        await self.add(request).wait()
-        self.discard(request)
-        return reset(request)
-
-    def discard(self, request: web.Request) -> None:
-        """The client has ended this one."""
-        self._requests.pop(id(request), None)
-
-    def close(self) -> None:
-        """End them all."""
-        for request in self._requests.values():
-            abort(request)
+    if request.transport:
+        request.transport.set_protocol(_Deaf(request.transport.get_protocol()))
 
 
 class _Deaf(asyncio.Protocol):
     """Between a transport and its protocol, which is informed of writing and of the end alone."""
 
-    def __init__(self, protocol: asyncio.BaseProtocol, left: asyncio.Event) -> None:
+    def __init__(self, protocol: asyncio.BaseProtocol) -> None:
         self._protocol: Any = protocol
-        self._left = left
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client has left."""
-        self._left.set()
         self._protocol.connection_lost(exc)
 
     def pause_writing(self) -> None:

@@ -10,13 +10,10 @@ from aiohttp import web
 
 from booktape.core.events import DepthEvent
 from booktape.sim.faults.conditions import Attempt
-from booktape.sim.faults.outcomes import Banned, Hang, Reply, Reset, Send
+from booktape.sim.faults.outcomes import Reset, Send
 from booktape.sim.messages import Message, second_message, second_stream
 from booktape.sim.server.client import CLOSE_WITHIN_S, Client, answer_request
 from booktape.sim.server.context import ServerContext
-from booktape.sim.server.pacing import Pacer
-from booktape.sim.server.sockets import reset, response
-from booktape.sim.source import Source
 from booktape.wire.limits import STREAMS_PER_CONNECTION
 
 
@@ -26,17 +23,13 @@ class Streams:
     `all_hosts` has the streams of every host; this adds itself. Connections are counted together.
     """
 
-    def __init__(
-        self, source: Source, pacer: Pacer, context: ServerContext, all_hosts: list[Streams]
-    ) -> None:
+    def __init__(self, context: ServerContext, all_hosts: list[Streams]) -> None:
         all_hosts.append(self)
         self._all_hosts = all_hosts
         self.clients: list[Client] = []
         self.accepted = 0
-        self._source = source
-        self._pacer = pacer
         self._context = context
-        self._symbols = {info.symbol.lower(): info.symbol for info in source.symbols()}
+        self._symbols = {info.symbol.lower(): info.symbol for info in context.source.symbols()}
         self._published: Counter[str] = Counter()
         self._listeners: dict[str, list[Client]] = {}
         self._attempts = 0
@@ -45,17 +38,12 @@ class Streams:
 
     def routes(self) -> list[web.RouteDef]:
         """The paths it serves."""
-        return [
-            web.get("/stream", self._connect),
-            web.get("/ws", self._connect),
-            web.get("/ws/{streams:.+}", self._connect),
-        ]
+        paths = "/stream", "/ws", "/ws/{streams:.+}"
+        return [web.get(path, self._connect) for path in paths]
 
-    async def publish(self, messages: Iterable[Message], now_s: float) -> None:
-        """Offer each message to the subscribers of its stream, then wait for slow clients.
-
-        `now_s` is exchange time: with each of its seconds, `@depth` gets one message.
-        """
+    async def publish(self, messages: Iterable[Message]) -> None:
+        """Offer each message to the subscribers of its stream, then wait for slow clients."""
+        now_s = self._context.pacer.now_s
         for message in self._with_seconds(messages, now_s):
             stream = message.stream
             self._published[stream] += 1
@@ -63,12 +51,12 @@ class Streams:
             number = self._published[stream]
             sent = [client.offer(message, number, now_s) for client in receivers]
             if sent and not any(sent):
-                self._pacer.expect_requests(self._symbols_of([stream]))
+                self._context.pacer.expect_requests(self._symbols_of([stream]))
         for client in list(self.clients):
             await client.wait_for_room()
 
     def _with_seconds(self, messages: Iterable[Message], now_s: float) -> Iterable[Message]:
-        """These messages, and before each second's first ones what the last second's events make."""
+        """These messages, and before each second's first ones what the last second's events make on `@depth`."""
         found: list[Message] = []
         if int(now_s) != self._second:
             self._second = int(now_s)
@@ -113,18 +101,11 @@ class Streams:
         attempt = Attempt("ws", self._attempts, context.clock.now_s(), request.path)
         self._attempts += 1
         outcome = context.outcome(attempt)
-        is_too_often = context.attempts.is_exceeded(context.client_clock.now_s())
-        if is_too_often:
+        if context.attempts.is_exceeded(context.real_clock.now_s()):
             context.violations["connections"] += 1
-        if is_too_often or isinstance(outcome, Reset):
-            return reset(request)
-        if isinstance(outcome, Hang):
-            return await context.half_open.hold_open(request)
-        if refusal := context.refusal(request):
-            return response(refusal)
-        if isinstance(outcome, Reply | Banned):
-            return response(context.begin_silence(outcome, request))
-        return await self._accept(request)
+            outcome = Reset()
+        refusal = await context.refusal(request, outcome)
+        return await self._accept(request) if refusal is None else refusal
 
     async def _accept(self, request: web.Request) -> web.StreamResponse:
         combined = request.path == "/stream"
@@ -156,28 +137,25 @@ class Streams:
         if len(streams) > STREAMS_PER_CONNECTION:
             await client.end_for("streams")
             return
-        new = streams.difference(client.streams, self._streams_of_others(client))
+        others = (other.streams for other in self._all_clients() if other is not client)
+        new = streams.difference(client.streams, *others)
         client.streams = streams
         client.subscribed_s = self._context.clock.now_s()
         self._count_listeners()
-        self._pacer.expect_requests(self._symbols_of(new))
-
-    def _streams_of_others(self, client: Client) -> set[str]:
-        others = (other for other in self._all_clients() if other is not client)
-        return set().union(*(other.streams for other in others))
+        self._context.pacer.expect_requests(self._symbols_of(new))
 
     def _all_clients(self) -> list[Client]:
         """The clients of all hosts."""
         return [client for streams in self._all_hosts for client in streams.clients]
 
     def _count_listeners(self) -> None:
-        listeners: dict[str, list[Client]] = defaultdict(list)
+        self._listeners = defaultdict(list)
         for client in self.clients:
             for stream in client.streams:
-                listeners[stream].append(client)
-        self._listeners = listeners
-        self._source.want(set().union(*(client.streams for client in self._all_clients())))
-        self._pacer.set_listeners(sum(bool(client.streams) for client in self._all_clients()))
+                self._listeners[stream].append(client)
+        wanted = [client.streams for client in self._all_clients() if client.streams]
+        self._context.source.want(set().union(*wanted))
+        self._context.pacer.set_listeners(len(wanted))
 
     def _symbols_of(self, streams: Iterable[str]) -> set[str]:
         """The symbols whose depth is among these streams."""

@@ -19,58 +19,31 @@ _NO_SETS: Final = Raw(b"[]")
 _QUOTE_ASSETS: Final = ("FDUSD", "USDT", "USDC", "TRY", "BTC", "ETH", "BNB", "EUR")
 """What a symbol may end with, and is traded against then."""
 
-_SAME_FOR_ALL: Final[dict[str, Any]] = {
-    "baseAssetPrecision": 8,
-    "quotePrecision": 8,
-    "quoteAssetPrecision": 8,
-    "baseCommissionPrecision": 8,
-    "quoteCommissionPrecision": 8,
-    "orderTypes": (
-        *("LIMIT", "LIMIT_MAKER", "MARKET", "STOP_LOSS", "STOP_LOSS_LIMIT"),
-        *("TAKE_PROFIT", "TAKE_PROFIT_LIMIT"),
-    ),
-    "icebergAllowed": True,
-    "ocoAllowed": True,
-    "otoAllowed": True,
-    "opoAllowed": True,
-    "quoteOrderQtyMarketAllowed": True,
-    "allowTrailingStop": True,
-    "cancelReplaceAllowed": True,
-    "amendAllowed": True,
-    "pegInstructionsAllowed": True,
-    "isSpotTradingAllowed": True,
-    "isMarginTradingAllowed": False,
-    "permissions": (),
+_SAME_FOR_ALL: Final[dict[str, Any]] = msgspec.json.decode("""{
+    "baseAssetPrecision": 8, "quotePrecision": 8, "quoteAssetPrecision": 8,
+    "baseCommissionPrecision": 8, "quoteCommissionPrecision": 8,
+    "orderTypes": ["LIMIT", "LIMIT_MAKER", "MARKET", "STOP_LOSS", "STOP_LOSS_LIMIT",
+                   "TAKE_PROFIT", "TAKE_PROFIT_LIMIT"],
+    "icebergAllowed": true, "ocoAllowed": true, "otoAllowed": true, "opoAllowed": true,
+    "quoteOrderQtyMarketAllowed": true, "allowTrailingStop": true, "cancelReplaceAllowed": true,
+    "amendAllowed": true, "pegInstructionsAllowed": true,
+    "isSpotTradingAllowed": true, "isMarginTradingAllowed": false, "permissions": [],
     "defaultSelfTradePreventionMode": "EXPIRE_MAKER",
-    "allowedSelfTradePreventionModes": ("EXPIRE_TAKER", "EXPIRE_MAKER", "EXPIRE_BOTH"),
-}
-_FILTERS: Final[dict[str, dict[str, Any]]] = {
-    "ICEBERG_PARTS": {"limit": 100},
-    "TRAILING_DELTA": {
-        "minTrailingAboveDelta": 10,
-        "maxTrailingAboveDelta": 2_000,
-        "minTrailingBelowDelta": 10,
-        "maxTrailingBelowDelta": 2_000,
-    },
-    "PERCENT_PRICE_BY_SIDE": {
-        "bidMultiplierUp": "5",
-        "bidMultiplierDown": "0.2",
-        "askMultiplierUp": "5",
-        "askMultiplierDown": "0.2",
-        "avgPriceMins": 5,
-    },
-    "NOTIONAL": {
-        "minNotional": "5.00000000",
-        "applyMinToMarket": True,
-        "maxNotional": "9000000.00000000",
-        "applyMaxToMarket": False,
-        "avgPriceMins": 5,
-    },
-    "MAX_NUM_ORDERS": {"maxNumOrders": 200},
-    "MAX_NUM_ORDER_LISTS": {"maxNumOrderLists": 20},
-    "MAX_NUM_ALGO_ORDERS": {"maxNumAlgoOrders": 5},
-}
-"""The filters of no price or size: no client of market data needs them, some cannot start without."""
+    "allowedSelfTradePreventionModes": ["EXPIRE_TAKER", "EXPIRE_MAKER", "EXPIRE_BOTH"]
+}""")
+_OTHER_FILTERS: Final[list[dict[str, Any]]] = msgspec.json.decode("""[
+    {"filterType": "ICEBERG_PARTS", "limit": 100},
+    {"filterType": "TRAILING_DELTA", "minTrailingAboveDelta": 10, "maxTrailingAboveDelta": 2000,
+     "minTrailingBelowDelta": 10, "maxTrailingBelowDelta": 2000},
+    {"filterType": "PERCENT_PRICE_BY_SIDE", "bidMultiplierUp": "5", "bidMultiplierDown": "0.2",
+     "askMultiplierUp": "5", "askMultiplierDown": "0.2", "avgPriceMins": 5},
+    {"filterType": "NOTIONAL", "minNotional": "5.00000000", "applyMinToMarket": true,
+     "maxNotional": "9000000.00000000", "applyMaxToMarket": false, "avgPriceMins": 5},
+    {"filterType": "MAX_NUM_ORDERS", "maxNumOrders": 200},
+    {"filterType": "MAX_NUM_ORDER_LISTS", "maxNumOrderLists": 20},
+    {"filterType": "MAX_NUM_ALGO_ORDERS", "maxNumAlgoOrders": 5}
+]""")
+"""Of no price or size: no client of market data needs them, some cannot start without."""
 
 
 def encode_symbol_list(
@@ -105,14 +78,14 @@ def _symbol(info: SymbolInfo, sets: Raw) -> dict[str, Any]:
         "PRICE_FILTER": {"minPrice": tick, "maxPrice": info.max_price, "tickSize": tick},
         "LOT_SIZE": {"minQty": step, "maxQty": most, "stepSize": step},
         "MARKET_LOT_SIZE": {"minQty": "0.00000000", "maxQty": most, "stepSize": "0.00000000"},
-        **_FILTERS,
     }
+    own_filters = [{"filterType": kind} | values for kind, values in filters.items()]
     return {
         "symbol": info.symbol,
         "status": info.status,
         "baseAsset": info.symbol.removesuffix(quote),
         "quoteAsset": quote,
         **_SAME_FOR_ALL,
-        "filters": [{"filterType": kind} | values for kind, values in filters.items()],
+        "filters": own_filters + _OTHER_FILTERS,
         "permissionSets": sets,
     }
