@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
@@ -67,11 +67,10 @@ class Watched:
     connections: int
 
 
-@dataclass(frozen=True)
-class _PulsesCounted(Fault):
+class _PulsesCounted(Fault, frozen=True):
     """Tells the truth, and counts who asks for the best prices."""
 
-    weight: Counter[str] = field(default_factory=Counter)
+    weight: Counter[str]
 
     def outcome(self, attempt: Attempt) -> None:
         if attempt.path.endswith("bookTicker"):
@@ -100,7 +99,7 @@ async def watch(
     """
     listings = crowd.listings()
     market = TracedMarket(listings, seed=16)
-    counted = _PulsesCounted()
+    counted = _PulsesCounted(Counter())
     cuts = Cuts(cut_every_s, SETTLE_S, lasts_s - SETTLE_S, spare=connections - 1)
     faults = Faults.of(
         counted,

@@ -28,7 +28,7 @@ def delivery(connection: int = 0, message: int = 1, number: int = 1) -> Delivery
 def test_faults_compose_in_order() -> None:
     """Each fault works on what the one before it left; a new fault needs no other file."""
 
-    class Twice(Fault):
+    class Twice(Fault, frozen=True):
         def apply(self, delivery: Delivery, steps: list[Step]) -> list[Step]:
             return steps * len(delivery.event.bids) * 2 if delivery.event else steps
 
@@ -126,7 +126,10 @@ def test_every_fault_can_be_named() -> None:
     kinds = [type(fault) for fault in parse_faults(text).faults]
     expected = [Drop, Lifetime, Close, AnswerFault, Outage, AnswerFault, Cuts, ServerShutdown]
     assert kinds == expected
-    assert parse_faults("close=30,cut=2.5").faults == (Lifetime(30), Lifetime(2.5, abrupt=True))
+    assert parse_faults("close=30,cut=2.5").faults == (
+        Lifetime(30, seed=1),
+        Lifetime(2.5, abrupt=True, seed=2),
+    )
     assert parse_faults("stale=2", 5).faults == (requests.stale(Attempts(seed=5_001), seconds=2),)
 
 

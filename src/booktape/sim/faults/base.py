@@ -21,8 +21,7 @@ Scope: TypeAlias = Literal["all", "rest", "snapshots"]
 """Handshakes and requests, requests alone, or requests for a symbol's book."""
 
 
-@dataclass(frozen=True)
-class Fault(Checked):
+class Fault(Checked, frozen=True):
     """Something that goes wrong at the exchange. A kind overrides what it changes.
 
     It holds no state: the same question has the same answer, in any order.
@@ -45,8 +44,7 @@ class Fault(Checked):
         return None
 
 
-@dataclass(frozen=True)
-class AnswerFault(Fault):
+class AnswerFault(Fault, frozen=True):
     """One of `outcomes`, in turn, instead of the answer, where `when` holds."""
 
     when: RequestCondition
@@ -61,7 +59,7 @@ class AnswerFault(Fault):
         return self.outcomes[attempt.number % len(self.outcomes)]
 
 
-class MarketFault(Fault):
+class MarketFault(Fault, frozen=True):
     """Happens to the market itself, so that its books stay true: plain data for `MarketFaults`."""
 
 

@@ -7,12 +7,11 @@ it is asked, so the same seed has the same faults however many connections there
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from hashlib import blake2b
 from math import inf
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal, NamedTuple, TypeAlias
 
-from msgspec import Meta
+from msgspec import Meta, Struct
 
 from booktape.core.events import DepthEvent
 
@@ -28,8 +27,7 @@ Reason: TypeAlias = Annotated[str, Meta(max_length=40)]
 StreamKind: TypeAlias = Literal["depth", "depth5", "depth10", "depth20", "bookTicker", "trade"]
 
 
-@dataclass(slots=True)
-class Delivery:
+class Delivery(NamedTuple):
     """One message about to be sent to one client, `now_s` after the market began.
 
     `connection` counts connections from 0; `message_number` counts this connection's messages and
@@ -46,14 +44,12 @@ class Delivery:
     now_s: float = 0.0
     opened_s: float = 0.0
 
-    @property
-    def identity(self) -> tuple[int, str, int]:
-        """What chance depends on."""
-        return self.connection, self.stream, self.event_number
+    def chance(self, seed: int, about: str) -> float:
+        """A number from 0 up to 1 that depends on the seed, the connection and the message."""
+        return chance(seed, about, self.connection, self.stream, self.event_number)
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(NamedTuple):
     """A request or handshake: the `number`-th (from 0) of its kind, at `now_s` of exchange time.
 
     `kind` is "ws" or "rest"; `symbol` is None where a REST request names none.
@@ -82,19 +78,8 @@ def chance(seed: int, *about: object) -> float:
     return int.from_bytes(digest) / 2**56
 
 
-def is_selected(number: int, connection: int | None, of: int | None) -> bool:
-    """Whether `connection` and `of` select the connection of this number.
-
-    By `connection` alone exactly that one; with `of` also every `of`-th one from there, so that
-    "one of two" stays one of two after reconnecting; all when neither is given.
-    """
-    if connection is None:
-        return True
-    return number == connection if of is None else number % of == connection % of
-
-
-class Checked:
-    """A value that can hold: its fields `start_s`, `end_s`, `connection` and `of` agree, if it has them."""
+class Checked(Struct, frozen=True):
+    """A value that can hold: its fields `start_s` and `end_s` agree, if it has them."""
 
     def __post_init__(self) -> None:
         start_s, end_s = getattr(self, "start_s", 0.0), getattr(self, "end_s", inf)
@@ -102,12 +87,32 @@ class Checked:
             raise ValueError(
                 f"it ends at {end_s:g} s, which is not after its start at {start_s:g} s"
             )
-        if getattr(self, "of", None) is not None and getattr(self, "connection", None) is None:
+
+
+class OfConnections(Checked, frozen=True, kw_only=True):
+    """Something of some connections: all, when neither is given.
+
+    By `connection` alone exactly that one; with `of` also every `of`-th one from there, so that
+    "one of two" stays one of two after reconnecting.
+    """
+
+    connection: Number | None = None
+    of: Count | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.of is not None and self.connection is None:
             raise ValueError("`of` says every how many connections, and needs `connection`")
 
+    def selects(self, number: int) -> bool:
+        """Whether the connection of this number is one of them."""
+        if self.connection is None:
+            return True
+        of = self.of
+        return number == self.connection if of is None else number % of == self.connection % of
 
-@dataclass(frozen=True)
-class Messages(Checked):
+
+class Messages(OfConnections, frozen=True):
     """Selects messages for which all that is given holds.
 
     `start_s` and `end_s` are market time; `stream` is the kind of stream, any when not given;
@@ -118,8 +123,6 @@ class Messages(Checked):
 
     start_s: Seconds = 0.0
     end_s: Seconds = inf
-    connection: Number | None = None
-    of: Count | None = None
     symbol: str | None = None
     stream: StreamKind | None = None
     first: Count = 1
@@ -134,7 +137,7 @@ class Messages(Checked):
         return (
             self.start_s <= delivery.now_s < self.end_s
             and self.first <= delivery.event_number <= (self.last or inf)
-            and is_selected(delivery.connection, self.connection, self.of)
+            and self.selects(delivery.connection)
             and (self.symbol is None or symbol_lower == self.symbol.lower())
             and self.stream in {None, kind.partition("@")[0]}
             and (self.probability >= 1 or self._chance(delivery) < self.probability)
@@ -145,8 +148,7 @@ class Messages(Checked):
         return chance(self.seed, "message", whose, delivery.stream, delivery.event_number)
 
 
-@dataclass(frozen=True)
-class Attempts(Checked):
+class Attempts(Checked, frozen=True):
     """Selects requests and handshakes for which all that is given holds.
 
     `start_s` and `end_s` are exchange time; `door` is "rest" or "ws", `path` the end of the

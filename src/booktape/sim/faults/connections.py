@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from itertools import count
 from math import inf
@@ -13,13 +12,12 @@ from booktape.sim.faults.base import Fault
 from booktape.sim.faults.conditions import (
     Attempt,
     CloseCode,
-    Count,
     Number,
+    OfConnections,
     Positive,
     Reason,
     Seconds,
     chance,
-    is_selected,
 )
 from booktape.sim.faults.outcomes import (
     GOING_AWAY,
@@ -38,28 +36,22 @@ from booktape.sim.faults.outcomes import (
 _EVEN: Final = 0.5
 
 
-@dataclass(frozen=True)
-class _AtOnce(Fault):
+class _AtOnce(Fault, OfConnections, frozen=True):
     """Something that happens at a time to the connections open then, or to some of them."""
 
     at_s: Seconds
-    _: KW_ONLY
-    connection: Number | None = None
-    of: Count | None = None
 
     def timetable(self) -> Iterator[Moment]:
         yield Moment(self.at_s, self._choose, self._happens())
 
     def _choose(self, connections: Sequence[OpenConnection]) -> list[int]:
-        numbers = (one.number for one in connections)
-        return [number for number in numbers if is_selected(number, self.connection, self.of)]
+        return [one.number for one in connections if self.selects(one.number)]
 
     def _happens(self) -> tuple[Step, ...]:
         raise NotImplementedError
 
 
-@dataclass(frozen=True)
-class CutAt(_AtOnce):
+class CutAt(_AtOnce, frozen=True):
     """End the connections that are open at a time.
 
     A close frame that is not `abrupt` has a code and a reason, such as 1008, "Too many requests".
@@ -73,16 +65,14 @@ class CutAt(_AtOnce):
         return (Cut(self.abrupt, self.code, self.reason),)
 
 
-@dataclass(frozen=True)
-class HalfOpen(_AtOnce):
+class HalfOpen(_AtOnce, frozen=True):
     """From a time on the connections then open carry nothing at all, either way, and never end."""
 
     def _happens(self) -> tuple[Step, ...]:
         return (Mute(),)
 
 
-@dataclass(frozen=True)
-class ServerShutdown(_AtOnce):
+class ServerShutdown(_AtOnce, frozen=True):
     """`serverShutdown` to the connections open at `at_s`, and their end `lead_s` later.
 
     A client that connects after the announcement has come to another server, and stays.
@@ -95,8 +85,7 @@ class ServerShutdown(_AtOnce):
         return Announce(), Later(self.lead_s, Cut(self.abrupt))
 
 
-@dataclass(frozen=True)
-class Outage(Fault):
+class Outage(Fault, frozen=True):
     """No request or handshake gets through for a while, and open connections are lost.
 
     They are reset; or, `silent`, nothing is answered any more and nothing ends.
@@ -116,8 +105,7 @@ class Outage(Fault):
         yield Moment(self.start_s, lambda all_open: [one.number for one in all_open], (step,))
 
 
-@dataclass(frozen=True)
-class Cuts(Fault):
+class Cuts(Fault, frozen=True):
     """End one connection every few seconds, at a random time within each `every_s`.
 
     The seed and the numbers of the open connections decide which one. It is spared unless `spare`
@@ -148,17 +136,14 @@ class Cuts(Fault):
         return sorted(able, key=lambda each: chance(self.seed, "whom", number, each))[:1]
 
     def _may_end(self, one: OpenConnection, connections: Sequence[OpenConnection]) -> bool:
-        others = (other for other in connections if other is not one)
         carrying = [
-            other
-            for other in others
-            if other.streams >= one.streams and other.settled_s >= self.settled_s
+            other is not one and other.streams >= one.streams and other.settled_s >= self.settled_s
+            for other in connections
         ]
-        return len(carrying) >= self.spare
+        return sum(carrying) >= self.spare
 
 
-@dataclass(frozen=True)
-class Lifetime(Fault):
+class Lifetime(Fault, OfConnections, frozen=True):
     """End each connection `seconds` after its opening, busy or not: 24 hours in miniature.
 
     Users of the exchange report the close codes 1001 and 1008; `code` is 1001 by default.
@@ -167,14 +152,12 @@ class Lifetime(Fault):
     seconds: Positive
     abrupt: bool = False
     jitter_s: Seconds = 0.0
-    connection: Number | None = None
-    of: Count | None = None
     code: CloseCode = GOING_AWAY
     reason: Reason = ""
     seed: int = 0
 
     def steps(self, connection: int) -> list[Later]:
-        if not is_selected(connection, self.connection, self.of):
+        if not self.selects(connection):
             return []
         later_s = self.jitter_s * chance(self.seed, "lifetime", connection)
         return [Later(self.seconds + later_s, Cut(self.abrupt, self.code, self.reason))]

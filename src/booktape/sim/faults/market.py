@@ -5,7 +5,7 @@ Times are market time; a slot of 100 ms is judged by its end, which is its event
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from math import ceil, prod
@@ -26,15 +26,13 @@ SeenSeconds = Annotated[float, Meta(gt=0.1)]
 """A time after the first slot, whose beginning cannot be changed."""
 
 
-@dataclass(frozen=True)
-class SymbolFault(MarketFault):
+class SymbolFault(MarketFault, frozen=True):
     """Happens to one symbol."""
 
     symbol: str
 
 
-@dataclass(frozen=True)
-class Halt(SymbolFault):
+class Halt(SymbolFault, frozen=True):
     """A symbol does not trade for a while, and `exchangeInfo` shows that. Orders are only cancelled.
 
     While it shows BREAK or END_OF_DAY no market data shows cancellations, though snapshots do and
@@ -47,15 +45,13 @@ class Halt(SymbolFault):
     cancels_per_s: Rate = 2.0
 
 
-@dataclass(frozen=True)
-class Delist(SymbolFault):
+class Delist(SymbolFault, frozen=True):
     """A symbol vanishes: not in `exchangeInfo`, -1121 for its snapshots, no event ever again."""
 
     at_s: Seconds
 
 
-@dataclass(frozen=True)
-class NewListing(SymbolFault):
+class NewListing(SymbolFault, frozen=True):
     """A symbol is not there at first, and from a time on it is: listed, and traded.
 
     It need not be among those that the market was made with. With `opens_s` it is listed first and
@@ -70,8 +66,7 @@ class NewListing(SymbolFault):
             raise ValueError(f"it opens at {self.opens_s:g} s, which is not after {self.at_s:g} s")
 
 
-@dataclass(frozen=True)
-class Fall(SymbolFault):
+class Fall(SymbolFault, frozen=True):
     """The price falls by a share until halfway between two times, and is back at the end.
 
     The orders in its way are traded away; those farther off stay as old as they are, and so come
@@ -88,8 +83,7 @@ class Fall(SymbolFault):
         return 1 - self.by * (1 - abs(2 * share - 1))
 
 
-@dataclass(frozen=True)
-class Huge(SymbolFault):
+class Huge(SymbolFault, frozen=True):
     """In one slot of 100 ms `levels_count` levels change, in one event.
 
     The largest seen on the real exchange had 1,076. A symbol that is halted then has none.
@@ -99,8 +93,7 @@ class Huge(SymbolFault):
     levels_count: Count = 20_000
 
 
-@dataclass(frozen=True)
-class IdsReset(MarketFault):
+class IdsReset(MarketFault, frozen=True):
     """Ids count anew from `first_id`, of one symbol or of all, and no connection ends.
 
     With `blank` (as when a test exchange is set back) the book begins anew as well; without it
@@ -113,8 +106,7 @@ class IdsReset(MarketFault):
     blank: bool = True
 
 
-@dataclass(frozen=True)
-class TickSize(SymbolFault):
+class TickSize(SymbolFault, frozen=True):
     """The tick size becomes `factor` times as large; or, `finer`, it was so and becomes the usual one.
 
     Orders that were placed before keep their prices.
@@ -125,8 +117,7 @@ class TickSize(SymbolFault):
     finer: bool = False
 
 
-@dataclass(frozen=True)
-class Cap(SymbolFault):
+class Cap(SymbolFault, frozen=True):
     """Two sizes grow beyond what the exchange can show: 92233720368.54775807, which means "or more".
 
     With `listed` the list of symbols allows orders beyond what doubles can distinguish.
@@ -136,15 +127,13 @@ class Cap(SymbolFault):
     listed: bool = False
 
 
-@dataclass(frozen=True)
-class Cross(SymbolFault):
+class Cross(SymbolFault, frozen=True):
     """A bid is placed above the best ask, all that happens in that slot. Both stay until later orders end that."""
 
     at_s: SeenSeconds
 
 
-@dataclass(frozen=True)
-class ClockStep(MarketFault):
+class ClockStep(MarketFault, frozen=True):
     """From a time on the exchange's clock shows `by_s` more, or less; for events and `/time`."""
 
     at_s: Seconds
@@ -158,8 +147,7 @@ class Push(NamedTuple):
     its start; or, where `cancels` is not None, nothing happens but that many cancellations. Before
     that, where `first_id` is not None, ids count anew from there; with `blank` the book begins
     anew, too. New prices are multiples of `grid` ticks from then on. With `caps` two levels grow
-    beyond all bounds, with
-    `crosses` the best bid is above the best ask.
+    beyond all bounds, with `crosses` the best bid is above the best ask.
     """
 
     levels: int = 0
@@ -172,7 +160,8 @@ class Push(NamedTuple):
     crosses: bool = False
 
 
-_Kind = TypeVar("_Kind", bound=SymbolFault | IdsReset)
+_OfSymbol = TypeVar("_OfSymbol", bound=SymbolFault | IdsReset)
+_AtATime = TypeVar("_AtATime", Cap, Cross, Huge, IdsReset)
 
 
 @dataclass(frozen=True)
@@ -191,15 +180,14 @@ class MarketFaults:
         own = tuple(fault for fault in faults if isinstance(fault, MarketFault))
         return cls(own, max(memory, default=0))
 
-    def check(self, symbols: Iterable[str]) -> None:
+    def check(self, symbols: Collection[str]) -> None:
         """Raises UsageError for a fault of a symbol that is not listed."""
-        listed = set(symbols)
         for fault in self.faults:
             symbol = fault.symbol if isinstance(fault, SymbolFault | IdsReset) else None
-            if symbol is not None and symbol not in listed:
+            if symbol is not None and symbol not in symbols:
                 raise UsageError(
                     f"A fault names {symbol}, which this exchange does not list. "
-                    f"It lists: {', '.join(sorted(listed))}."
+                    f"It lists: {', '.join(sorted(symbols))}."
                 )
 
     def status(self, symbol: str, now_s: float) -> str:
@@ -207,32 +195,29 @@ class MarketFaults:
         gone = any(fault.at_s <= now_s for fault in self._of(Delist, symbol))
         if gone or any(now_s < fault.at_s for fault in self._of(NewListing, symbol)):
             return DELISTED
-        halts = self._of(Halt, symbol)
-        now = (halt.shown for halt in halts if halt.start_s <= now_s < halt.end_s)
-        return min(now, default=TRADING)
+        return min((halt.shown for halt in self._halts(symbol, now_s)), default=TRADING)
 
     def push(self, symbol: str, start_s: float, end_s: float, dice: float = 0.0) -> Push:
         """What happens at the beginning of the slot between these times.
 
         `dice`, from 0 up to 1, rounds the number of cancellations up or down: on average it is kept.
         """
-        resets = [one for one in self._of(IdsReset, symbol) if start_s < one.at_s <= end_s]
+        slot = symbol, start_s, end_s
+        resets = self._within(IdsReset, *slot)
         push = Push(
             first_id=resets[-1].first_id if resets else None,
             blank=any(reset.blank for reset in resets),
             grid=self.grid(symbol, end_s),
-            caps=any(start_s < one.at_s <= end_s for one in self._of(Cap, symbol)),
-            crosses=any(start_s < one.at_s <= end_s for one in self._of(Cross, symbol)),
+            caps=bool(self._within(Cap, *slot)),
+            crosses=bool(self._within(Cross, *slot)),
         )
         if self.status(symbol, end_s) not in {TRADING, DELISTED}:
-            halts = (one for one in self._of(Halt, symbol) if one.start_s <= end_s < one.end_s)
-            per_s = sum(halt.cancels_per_s for halt in halts)
+            per_s = sum(halt.cancels_per_s for halt in self._halts(symbol, end_s))
             return push._replace(cancels=int(per_s * (end_s - start_s) + dice))
         for fall in self._of(Fall, symbol):
             if start_s < fall.end_s and fall.start_s < end_s:
                 return push._replace(price=fall.price(end_s))
-        huge = (one for one in self._of(Huge, symbol) if start_s < one.at_s <= end_s)
-        return push._replace(levels=sum(one.levels_count for one in huge))
+        return push._replace(levels=sum(one.levels_count for one in self._within(Huge, *slot)))
 
     def grid(self, symbol: str, now_s: float) -> int:
         """What new prices are multiples of, in the symbol's own ticks."""
@@ -262,7 +247,16 @@ class MarketFaults:
         steps = (fault for fault in self.faults if isinstance(fault, ClockStep))
         return round(sum(step.by_s for step in steps if now_s >= step.at_s) * 1_000_000)
 
-    def _of(self, kind: type[_Kind], symbol: str) -> list[_Kind]:
+    def _of(self, kind: type[_OfSymbol], symbol: str) -> list[_OfSymbol]:
         """The faults of this kind that happen to this symbol, or to all."""
         found = (fault for fault in self.faults if isinstance(fault, kind))
         return [fault for fault in found if fault.symbol in {None, symbol}]
+
+    def _halts(self, symbol: str, now_s: float) -> list[Halt]:
+        return [one for one in self._of(Halt, symbol) if one.start_s <= now_s < one.end_s]
+
+    def _within(
+        self, kind: type[_AtATime], symbol: str, start_s: float, end_s: float
+    ) -> list[_AtATime]:
+        """Those of a slot, which is judged by its end."""
+        return [one for one in self._of(kind, symbol) if start_s < one.at_s <= end_s]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias
+
+from msgspec.structs import replace
 
 from booktape.sim.faults.base import Fault
 from booktape.sim.faults.conditions import (
@@ -11,18 +12,15 @@ from booktape.sim.faults.conditions import (
     Count,
     Delivery,
     Messages,
-    Number,
+    OfConnections,
     Reason,
     Seconds,
     StreamCondition,
-    chance,
-    is_selected,
 )
 from booktape.sim.faults.outcomes import GOING_AWAY, HTML_PAGE, Cut, Later, Send, Step
 
 
-@dataclass(frozen=True)
-class Drop(Fault):
+class Drop(Fault, frozen=True):
     """Lose a message on its way to one client."""
 
     when: StreamCondition
@@ -31,8 +29,7 @@ class Drop(Fault):
         return [] if self.when(delivery) else steps
 
 
-@dataclass(frozen=True)
-class Gap(Fault):
+class Gap(Fault, frozen=True):
     """Lose `count` consecutive events of a stream, from one for which the condition holds."""
 
     when: StreamCondition
@@ -41,12 +38,11 @@ class Gap(Fault):
     def apply(self, delivery: Delivery, steps: list[Step]) -> list[Step]:
         oldest = max(1, delivery.event_number - self.count + 1)
         starts = range(oldest, delivery.event_number + 1)
-        is_lost = any(self.when(replace(delivery, event_number=start)) for start in starts)
+        is_lost = any(self.when(delivery._replace(event_number=start)) for start in starts)
         return [] if is_lost else steps
 
 
-@dataclass(frozen=True)
-class Deaf(Fault):
+class Deaf(Fault, frozen=True):
     """Subscriptions die: their messages are lost, while the connection and its pings go on.
 
     Only connections that were opened by `opened_by_s` have dead subscriptions (without it: those
@@ -62,8 +58,7 @@ class Deaf(Fault):
         return [] if delivery.opened_s <= by_s and self.when(delivery) else steps
 
 
-@dataclass(frozen=True)
-class Repeat(Fault):
+class Repeat(Fault, frozen=True):
     """Send a message again: at once, or late, when newer ones have been sent."""
 
     when: StreamCondition
@@ -74,13 +69,11 @@ class Repeat(Fault):
         if not self.when(delivery):
             return steps
         copies = [step for step in steps if isinstance(step, Send)] * self.times
-        if self.after_s:
-            return [*steps, *(Later(self.after_s, step) for step in copies)]
-        return [*steps, *copies]
+        late = [Later(self.after_s, step) for step in copies]
+        return [*steps, *(late if self.after_s else copies)]
 
 
-@dataclass(frozen=True)
-class Delay(Fault):
+class Delay(Fault, frozen=True):
     """Send a message, and so all behind it on its connection, `seconds` (up to + `jitter_s`) late.
 
     Within a connection the order stays, as TCP keeps it; between connections it does not.
@@ -94,12 +87,11 @@ class Delay(Fault):
     def apply(self, delivery: Delivery, steps: list[Step]) -> list[Step]:
         if not self.when(delivery):
             return steps
-        late_s = self.seconds + self.jitter_s * chance(self.seed, "delay", *delivery.identity)
+        late_s = self.seconds + self.jitter_s * delivery.chance(self.seed, "delay")
         return _not_before(delivery.now_s + late_s, steps)
 
 
-@dataclass(frozen=True)
-class Stall(Fault):
+class Stall(Fault, OfConnections, frozen=True):
     """No message from `start_s` to `end_s`; then all that was held back at once. Pings go on.
 
     For a stall whose messages are lost, use a `Drop` over the same time.
@@ -107,12 +99,9 @@ class Stall(Fault):
 
     start_s: Seconds
     end_s: Seconds
-    connection: Number | None = None
-    of: Count | None = None
 
     def apply(self, delivery: Delivery, steps: list[Step]) -> list[Step]:
-        is_stalled = self.start_s <= delivery.now_s < self.end_s
-        if is_stalled and is_selected(delivery.connection, self.connection, self.of):
+        if self.start_s <= delivery.now_s < self.end_s and self.selects(delivery.connection):
             return _not_before(self.end_s, steps)
         return steps
 
@@ -124,8 +113,7 @@ def _not_before(at_s: float, steps: list[Step]) -> list[Step]:
     ]
 
 
-@dataclass(frozen=True)
-class Close(Fault):
+class Close(Fault, frozen=True):
     """End the connection right after a message."""
 
     when: StreamCondition
@@ -142,8 +130,7 @@ Form: TypeAlias = Literal["any", "text", "half", "html", "wrong", "binary", "utf
 _FORMS: Final[tuple[Form, ...]] = ("text", "half", "html", "wrong", "binary", "utf8")
 
 
-@dataclass(frozen=True)
-class Garbage(Fault):
+class Garbage(Fault, frozen=True):
     """Send what is no event, before an event or `instead` of it.
 
     `form`: text that is no JSON, half an event, a page of HTML, JSON that calls itself a depth
@@ -160,7 +147,7 @@ class Garbage(Fault):
             return steps
         form = self.form
         if form == "any":
-            form = _FORMS[int(chance(self.seed, "garbage", *delivery.identity) * len(_FORMS))]
+            form = _FORMS[int(delivery.chance(self.seed, "garbage") * len(_FORMS))]
         garbage = {
             "text": Send(b"no JSON"),
             "half": Send(delivery.payload[: len(delivery.payload) // 2]),

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
+from msgspec import Struct
 
 from booktape.core.events import DepthSnapshot
 
@@ -28,8 +28,7 @@ BAD_SYMBOL: Final = -1121
 # ── connections ─────────────────────────────────────────────────────────────────────────────────
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
+class Send(Struct, frozen=True):
     """Send these bytes as one message, when it is its turn and `not_before_s` has come."""
 
     payload: bytes
@@ -37,13 +36,11 @@ class Send:
     not_before_s: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Announce:
+class Announce(Struct, frozen=True):
     """Send `serverShutdown`, in the form that this connection gets messages in."""
 
 
-@dataclass(frozen=True, slots=True)
-class Cut:
+class Cut(Struct, frozen=True):
     """End the connection: with a close frame, or abruptly (TCP reset, no close frame).
 
     A reset also destroys what the client has received and not yet read.
@@ -54,13 +51,11 @@ class Cut:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Mute:
+class Mute(Struct, frozen=True):
     """Half-open: from now on no byte is sent and nothing that comes is read; no FIN."""
 
 
-@dataclass(frozen=True, slots=True)
-class Later:
+class Later(Struct, frozen=True):
     """Do this `after_s` seconds of exchange time later."""
 
     after_s: float
@@ -70,8 +65,7 @@ class Later:
 Step: TypeAlias = Send | Announce | Cut | Mute | Later
 
 
-@dataclass(frozen=True, slots=True)
-class OpenConnection:
+class OpenConnection(NamedTuple):
     """An open connection, and the age (in exchange time) of its present subscription."""
 
     number: int
@@ -79,8 +73,7 @@ class OpenConnection:
     settled_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
+class Moment(NamedTuple):
     """Something that happens at a time, to those open connections whose numbers `choose` returns."""
 
     at_s: float
@@ -91,8 +84,7 @@ class Moment:
 # ── answers to requests and handshakes ──────────────────────────────────────────────────────────
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(Struct, frozen=True):
     """An answer, true or not.
 
     Whatever it says of time, no request or handshake is allowed for `silence_s` after it; with
@@ -107,32 +99,35 @@ class Reply:
     prolongs: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Banned:
+class Banned(Struct, frozen=True):
     """A ban (418) whose end stands in its body alone, by the exchange's clock."""
 
     seconds: float
 
+    def reply(self, now_us: int) -> Reply:
+        """In the exchange's words."""
+        until_ms = (now_us + round(self.seconds * 1_000_000)) // 1_000
+        sentence = f"Way too much request weight used; IP banned until {until_ms}. "
+        body = {"code": TOO_FAST, "msg": sentence + "Please use the websocket."}
+        encoded = msgspec.json.encode(body)
+        return Reply(HTTPStatus.IM_A_TEAPOT, encoded, silence_s=self.seconds)
 
-@dataclass(frozen=True, slots=True)
-class Reset:
+
+class Reset(Struct, frozen=True):
     """The TCP connection is reset; no answer."""
 
 
-@dataclass(frozen=True, slots=True)
-class Hang:
+class Hang(Struct, frozen=True):
     """The request, or the WebSocket handshake, is never answered; the connection stays open."""
 
 
-@dataclass(frozen=True, slots=True)
-class Late:
+class Late(Struct, frozen=True):
     """The true answer, `seconds` of exchange time later."""
 
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Cropped:
+class Cropped(Struct, frozen=True):
     """The first half of the true body.
 
     With `cut` the length announced is the whole one's, and then the connection ends; without it
@@ -142,16 +137,14 @@ class Cropped:
     cut: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Old:
+class Old(Struct, frozen=True):
     """The true snapshot of `seconds` of exchange time, or `events` events, ago."""
 
     seconds: float = 0.0
     events: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Altered:
+class Altered(Struct, frozen=True):
     """The true snapshot, changed; it does not look as if it were."""
 
     alter: Callable[[DepthSnapshot], DepthSnapshot]
@@ -169,13 +162,3 @@ def error(status: int, code: int, message: str, retry_after_s: int | None = None
 def html_page(status: int, silence_s: float = 0.0) -> Reply:
     """What a proxy before the exchange answers: a page, which says nothing of time."""
     return Reply(status, HTML_PAGE, content_type=HTML, silence_s=silence_s, prolongs=silence_s > 0)
-
-
-def ban(seconds: float, now_us: int) -> Reply:
-    """A ban in the exchange's words."""
-    until_ms = (now_us + round(seconds * 1_000_000)) // 1_000
-    sentence = (
-        f"Way too much request weight used; IP banned until {until_ms}. Please use the websocket."
-    )
-    body = msgspec.json.encode({"code": TOO_FAST, "msg": sentence})
-    return Reply(HTTPStatus.IM_A_TEAPOT, body, silence_s=seconds)

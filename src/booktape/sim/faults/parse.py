@@ -131,11 +131,9 @@ def _entry(where: str, entry: object, seed: int) -> tuple[int | None, Fault]:
 def make(kind: Kind, values: Mapping[str, Any], seed: int) -> Fault:
     """One fault from plain values. Raises ValueError saying which value is wrong, and why."""
     own, condition = keys_of(kind), condition_of(kind)
-    of_condition = keys_of(condition) if condition else set()
-    unknown = values.keys() - own - of_condition
-    if unknown:
-        known = ", ".join(sorted(own | of_condition))
-        raise ValueError(f"there is no {min(unknown)!r}; there is: {known}")
+    known = own | (keys_of(condition) if condition else set())
+    if unknown := values.keys() - known:
+        raise ValueError(f"there is no {min(unknown)!r}; there is: {', '.join(sorted(known))}")
     values = {"seed": seed, **values}
     if condition is None:
         return kind(**_checked(kind, values))
@@ -158,20 +156,17 @@ def _checked(kind: Callable[..., object], values: Mapping[str, Any]) -> dict[str
     hints = get_type_hints(kind, include_extras=True)
     checked = {}
     for name, parameter in inspect.signature(kind).parameters.items():
+        value = values.get(name)
+        if isinstance(value, float) and not isfinite(value):
+            raise ValueError(f"{name!r} is not finite")
         if name in values:
-            checked[name] = _converted(name, values[name], hints[name])
+            try:
+                checked[name] = msgspec.convert(value, type=hints[name])
+            except msgspec.ValidationError as error:
+                raise ValueError(f"{name!r}: {error}") from error
         elif parameter.default is parameter.empty and name != "when":
             raise ValueError(f"it needs {name!r}")
     return checked
-
-
-def _converted(name: str, value: object, hint: object) -> object:
-    if isinstance(value, float) and not isfinite(value):
-        raise ValueError(f"{name!r} is not finite")
-    try:
-        return msgspec.convert(value, type=hint)
-    except msgspec.ValidationError as error:
-        raise ValueError(f"{name!r}: {error}") from error
 
 
 # ── short texts ─────────────────────────────────────────────────────────────────────────────────
@@ -187,25 +182,28 @@ _NUMBERS: Final = MappingProxyType(
         "cuts": ("cuts", "every_s"),
         "stale": ("stale", "seconds"),
         "shutdown": ("server-shutdown", "at_s"),
+        "close": ("lifetime", "seconds"),
+        "cut": ("lifetime", "seconds"),
     }
 )
 """For each name in a short text that has one number: the kind, and the key of that number."""
 
-_NAMES: Final = (*_NUMBERS, "close", "cut", "outage")
 _MESSAGES: Final = "msg"
 
 
 def _part(part: str, seed: int) -> Fault:
     name, _, value = part.partition("=")
-    if name not in _NAMES:
-        raise UsageError(f"{part!r} is not a fault. There are: {', '.join(sorted(_NAMES))}.")
+    if name not in _NUMBERS and name != "outage":
+        names = ", ".join(sorted([*_NUMBERS, "outage"]))
+        raise UsageError(f"{part!r} is not a fault. There are: {names}.")
     try:
         if name == "outage":
             return _outage(value)
-        if name in {"close", "cut"}:
-            return _end(value, is_abrupt=name == "cut")
+        if name in {"close", "cut"} and value.endswith(_MESSAGES):
+            return _close_after(value.removesuffix(_MESSAGES), is_abrupt=name == "cut")
         kind, key = _NUMBERS[name]
-        return make(KINDS[kind], {key: _number(value)}, seed)
+        more = {"abrupt": True} if name == "cut" else {}
+        return make(KINDS[kind], {key: _number(value)} | more, seed)
     except ValueError as error:
         raise UsageError(f"The fault {part!r} cannot be read: {error}.") from error
 
@@ -217,11 +215,8 @@ def _number(value: str) -> float:
         raise ValueError(f"{value!r} is not a number") from error
 
 
-def _end(value: str, *, is_abrupt: bool) -> Fault:
-    """Each connection's end, after a number of seconds or of messages."""
-    if not value.endswith(_MESSAGES):
-        return make(connections.Lifetime, {"seconds": _number(value), "abrupt": is_abrupt}, 0)
-    count = value.removesuffix(_MESSAGES)
+def _close_after(count: str, *, is_abrupt: bool) -> Fault:
+    """Each connection's end, after this number of messages."""
     if not (count.isascii() and count.isdecimal() and int(count)):
         raise ValueError(f"{count!r} is not a number of messages")
     return messages.Close(lambda delivery: delivery.message_number == int(count), is_abrupt)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final, Literal, TypeAlias
 
 from booktape.core.checks import BookTicker, TopLevels
@@ -33,8 +33,7 @@ _SIZE_ERROR: Final = 1.0
 """Added to a size: a multiple of every symbol's step, and never hidden by another error."""
 
 
-@dataclass(frozen=True)
-class UndetectableFault(Fault):
+class UndetectableFault(Fault, frozen=True):
     """Changes messages for all connections alike, where `when` holds."""
 
     when: StreamCondition
@@ -45,13 +44,11 @@ class UndetectableFault(Fault):
             raise ValueError("it strikes all connections alike, and takes no `connection`")
 
 
-@dataclass(frozen=True)
-class Hide(UndetectableFault):
+class Hide(UndetectableFault, frozen=True):
     """An event is never sent, and the next one's ids reach back over it: the ids still chain."""
 
 
-@dataclass(frozen=True)
-class WrongEvent(UndetectableFault):
+class WrongEvent(UndetectableFault, frozen=True):
     """One level of an event has a wrong size, or is missing from it; the seed decides which one.
 
     A deletion's wrong size is a level that is not there. An event of one level stays, empty.
@@ -69,8 +66,7 @@ class WrongEvent(UndetectableFault):
         return replace(event, asks=_with_error(event.asks, place - len(event.bids), self.wrong))
 
 
-@dataclass(frozen=True)
-class StaleWitness(UndetectableFault):
+class StaleWitness(UndetectableFault, frozen=True):
     """A witness repeats its content of `messages` messages ago, once there were as many.
 
     That is true and late, by the id it names; with `relabelled` it names the present one.
@@ -146,8 +142,10 @@ class MessageChanger:
             number = self._counts[message.stream]
             delivery = Delivery(0, number, number, message.stream, message.event, b"", now_s)
             faults = [fault for fault in self._faults if fault.when(delivery)]
-            if message.event:
-                sent += self._changed_event(message, message.event, faults, number)
+            if message.event and any(isinstance(fault, Hide) for fault in faults):
+                self._hidden_from.setdefault(message.event.symbol, message.event.first_id)
+            elif message.event:
+                sent.append(self._changed_event(message, message.event, faults, number))
             elif isinstance(message, MarketMessage):
                 sent.append(self._changed_witness(message, faults))
             else:
@@ -166,14 +164,11 @@ class MessageChanger:
 
     def _changed_event(
         self, message: Message, event: DepthEvent, faults: list[UndetectableFault], number: int
-    ) -> list[Message]:
-        """Nothing, or the event with all its errors; the message itself, if it has none."""
-        if any(isinstance(fault, Hide) for fault in faults):
-            self._hidden_from.setdefault(event.symbol, event.first_id)
-            return []
+    ) -> Message:
+        """The event with all its errors; the message itself, if it has none."""
         first_id = self._hidden_from.pop(event.symbol, event.first_id)
         changed = event if first_id == event.first_id else replace(event, first_id=first_id)
         for fault in faults:
             if isinstance(fault, WrongEvent):
                 changed = fault.changed(changed, number)
-        return [message if changed is event else event_message(changed)]
+        return message if changed is event else event_message(changed)

@@ -24,7 +24,6 @@ from booktape.sim.faults.outcomes import (
     Outcome,
     Reply,
     Reset,
-    ban,
     error,
     html_page,
 )
@@ -107,7 +106,7 @@ class ServerContext:
             return self.respond(error(owed.status, TOO_FAST, message, owed.retry_after_s))
         if isinstance(outcome, Banned):
             # Stamped without the steps that faults make in the time of day.
-            outcome = ban(outcome.seconds, self.pacer.time_us())
+            outcome = outcome.reply(self.pacer.time_us())
         if not isinstance(outcome, Reply):
             return None
         if outcome.silence_s:
