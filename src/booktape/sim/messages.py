@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from booktape.core.checks import BookTicker, TopLevels
 from booktape.core.events import DepthEvent
@@ -16,6 +16,9 @@ from booktape.wire.encode import (
     encode_top,
     encode_trade,
 )
+
+TRADES_KEPT: Final = 20_000
+"""How many trades of a symbol can be asked for; the exchange's database has all."""
 
 Content: TypeAlias = DepthEvent | TopLevels | BookTicker | Trade
 

@@ -24,12 +24,16 @@ from booktape.core.trades import Trade
 from booktape.sim.faults.market import Push
 from booktape.sim.market.listing import CAPPED_LOTS, Listing, Whole
 from booktape.sim.market.order_flow import Change, Ladder, OrderFlow, Place
-from booktape.sim.messages import MarketMessage, partial_stream, ticker_stream, trade_stream
+from booktape.sim.messages import (
+    TRADES_KEPT,
+    MarketMessage,
+    partial_stream,
+    ticker_stream,
+    trade_stream,
+)
 
 PARTIAL_LEVELS: Final = (20, 10, 5)
 
-TRADES_KEPT: Final = 20_000
-"""How many trades of a symbol can be asked for; the exchange's database has all."""
 
 _SLOT_US: Final = 100_000
 _IDS_MAX: Final = 2_000

@@ -15,13 +15,13 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections import defaultdict, deque
-from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections import defaultdict
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 from msgspec import Raw, Struct
@@ -44,7 +44,7 @@ from booktape.reader.times import moment_at
 from booktape.reconstruct import Reconstruction
 from booktape.sim.faults.market import MarketFaults
 from booktape.sim.faults.outcomes import Old
-from booktape.sim.messages import Encoding, depth_stream
+from booktape.sim.messages import TRADES_KEPT, Encoding, depth_stream
 from booktape.sim.replay.tapes import Played, PlayedRecording
 from booktape.store.tape_reader import errors_as_damage
 from booktape.wire.binance import decode_depth, decode_event
@@ -53,9 +53,6 @@ from booktape.wire.exchange_info import SymbolInfo
 
 _NEVER: Final = 2**62
 """The number of events between two rows: playing needs none."""
-
-TRADES_KEPT: Final = 20_000
-"""How many trades of a symbol can be asked for."""
 
 _TIMES: Final = re.compile(rb'"([ET])":([0-9]{13}|[0-9]{16})(?=[,}])')
 """A time from 2001 to 2286 has 13 digits in milliseconds, and 16 in microseconds."""
@@ -69,8 +66,7 @@ class _Wrapper(Struct):
 _wrapper = msgspec.json.Decoder(_Wrapper)
 
 
-@dataclass(frozen=True)
-class RecordedMessage:
+class RecordedMessage(NamedTuple):
     """A message as it was received.
 
     A wrapper is added or taken off, and the times of an event or a trade are told in the unit that a client asks
@@ -80,26 +76,21 @@ class RecordedMessage:
     stream: str
     event: DepthEvent | None
     recorded: bytes
+    wrapped: _Wrapper | None
     times_us: tuple[int, ...] = ()
 
     def payload(self, encoding: Encoding) -> bytes:
-        """See `Message`."""
-        whole, raw = self._parts
-        payload = whole if encoding.combined else raw
-        times_us = iter(self.times_us)
-        unit = 1 if encoding.microseconds else 1_000
+        payload = self.recorded
+        if encoding.combined and not self.wrapped:
+            payload = encode_combined(self.stream, payload)
+        elif self.wrapped and not encoding.combined:
+            payload = bytes(self.wrapped.data)
+        times_us, unit = iter(self.times_us), 1 if encoding.microseconds else 1_000
 
         def as_asked(found: re.Match[bytes]) -> bytes:
             return b'"%b":%d' % (found[1], next(times_us) // unit)
 
         return _TIMES.sub(as_asked, payload, count=len(self.times_us)) if self.times_us else payload
-
-    @cached_property
-    def _parts(self) -> tuple[bytes, bytes]:
-        """With and without the wrapper."""
-        if wrapped := _unwrap(self.recorded):
-            return self.recorded, bytes(wrapped.data)
-        return encode_combined(self.stream, self.recorded), self.recorded
 
 
 class ReplaySource:
@@ -128,26 +119,26 @@ class ReplaySource:
             self._note_symbol(played.record)
             if isinstance(played.record, StreamMessage | DepthAnswer):
                 break
-        self._played: Iterator[Played] = chain(ahead, records)
+        self._played = chain(ahead, records)
         self._next = next(self._played, None)
         self._books: dict[int, Reconstruction] = {}
         self._stopped: set[int] = set()
         self._answers: dict[str, tuple[bytes, DepthSnapshot]] = {}
         self._sent_ids: dict[str, int] = {}
         self._had_book: set[str] = set()
-        self._trades: dict[str, deque[Trade]] = defaultdict(lambda: deque(maxlen=TRADES_KEPT))
+        self._trades: dict[str, dict[int, Trade]] = defaultdict(dict)
         self._start_ns, self._due_s = 0, 0.0
-        while (
-            start_us is not None and self._next and self._next.record.received_ns < start_us * 1_000
-        ):
-            self.advance()
-        if start_us is not None and self._next is None:
-            raise UsageError(f"{path} has nothing at or after {moment_at(start_us).isoformat()}.")
+        if start_us is not None:
+            while self._next and self._next.record.received_ns < start_us * 1_000:
+                self.advance()
+            if self._next is None:
+                raise UsageError(
+                    f"{path} has nothing at or after {moment_at(start_us).isoformat()}."
+                )
         self._start_ns = self._next.record.received_ns if self._next else 0
         self._due_s = 0.0
 
     def symbols(self) -> list[SymbolInfo]:
-        """The recorded symbols, with the status and the steps that they have by now."""
         return list(self._infos.values())
 
     def apply_faults(self, faults: MarketFaults) -> None:
@@ -170,7 +161,6 @@ class ReplaySource:
         return max(self._due_s, (self._next.record.received_ns - self._start_ns) / 1e9)
 
     def advance(self) -> list[RecordedMessage]:
-        """Play one record."""
         played, self._due_s = self._next, self.due_s() or self._due_s
         self._next = next(self._played, None)
         if played is None or played.tape in self._stopped:
@@ -183,10 +173,9 @@ class ReplaySource:
             self._stopped.add(played.tape)
             self._recording.report(played.tape, error)
             return []
-        record = played.record
-        if isinstance(record, DepthAnswer):
-            self._keep_answer(record)
-        return self._messages(record) if isinstance(record, StreamMessage) else []
+        if isinstance(played.record, DepthAnswer):
+            self._keep_answer(played.record)
+        return self._messages(played.record) if isinstance(played.record, StreamMessage) else []
 
     def depth(
         self, symbol: str, limit: int, _fraction: float, _old: Old | None = None, /
@@ -208,17 +197,16 @@ class ReplaySource:
         return encode_depth(DepthSnapshot(symbol, limit, sync.update_id, bids, asks))
 
     def top(self, symbol: str, _fraction: float, /) -> BookTicker | None:
-        """From the recording so far; None without a book."""
         sync = self._live(symbol)
         if sync is None:
             return None
-        sides = (sync.book.bids.levels(), sync.book.asks.levels())
+        sides = sync.book.bids.levels(), sync.book.asks.levels()
         bid, ask = (side[0] if side else None for side in sides)
         return BookTicker(symbol, sync.update_id, bid, ask)
 
     def trades(self, symbol: str, from_id: int | None, limit: int, /) -> list[Trade]:
         """Those that were sent so far, each once."""
-        kept = {trade.trade_id: trade for trade in self._trades[symbol]}
+        kept = self._trades[symbol]
         wanted = sorted(one for one in kept if from_id is None or one >= from_id)
         chosen = wanted[-limit:] if from_id is None else wanted[:limit]
         return [kept[one] for one in chosen]
@@ -261,45 +249,42 @@ class ReplaySource:
 
     def _keep_answer(self, record: DepthAnswer) -> None:
         """Have the recorded answer ready, if it gave a book."""
-        if not self._live(record.symbol):
-            return
-        try:
-            snapshot = decode_depth(record.payload, record.symbol, record.limit)
-        except MalformedFrame:
-            # An error page, while the book was known anyway: no use as an answer.
-            return
-        self._answers[record.symbol] = record.payload, snapshot
+        if self._live(record.symbol):
+            # An error page, while the book was known anyway, is no use as an answer.
+            with suppress(MalformedFrame):
+                snapshot = decode_depth(record.payload, record.symbol, record.limit)
+                self._answers[record.symbol] = record.payload, snapshot
 
     def _messages(self, record: StreamMessage) -> list[RecordedMessage]:
+        payload, wrapped = record.payload, None
         try:
-            event = decode_event(record.payload)
+            event = decode_event(payload)
         except MalformedFrame:
             # Garbage is on no stream.
             return []
-        wrapped = _unwrap(record.payload)
-        if isinstance(event, Trade) and wrapped:
-            self._trades[event.symbol].append(event)
-            times_us = (event.event_time_us or 0, event.trade_time_us)
-            return [RecordedMessage(wrapped.stream, None, record.payload, times_us)]
-        if not isinstance(event, DepthEvent):
-            return [RecordedMessage(wrapped.stream, None, record.payload)] if wrapped else []
-        if event.last_id <= self._sent_ids.get(event.symbol, -1):
+        with suppress(msgspec.DecodeError):
+            # A raw message has no wrapper.
+            wrapped = _wrapper.decode(payload)
+        if isinstance(event, DepthEvent):
+            if event.last_id <= self._sent_ids.get(event.symbol, -1):
+                return []
+            self._sent_ids[event.symbol] = event.last_id
+            answer = self._answers.get(event.symbol)
+            if answer and event.last_id > answer[1].last_id:
+                # Something newer is sent: the recorded answer is out of date.
+                del self._answers[event.symbol]
+            stream = wrapped.stream if wrapped else depth_stream(event.symbol)
+            return [RecordedMessage(stream, event, payload, wrapped, (event.event_time_us,))]
+        if wrapped is None:
             return []
-        self._sent_ids[event.symbol] = event.last_id
-        self._forget_answer(event)
-        stream = wrapped.stream if wrapped else depth_stream(event.symbol)
-        return [RecordedMessage(stream, event, record.payload, (event.event_time_us,))]
+        times_us: tuple[int, ...] = ()
+        if isinstance(event, Trade):
+            self._keep_trade(event)
+            times_us = event.event_time_us or 0, event.trade_time_us
+        return [RecordedMessage(wrapped.stream, None, payload, wrapped, times_us)]
 
-    def _forget_answer(self, event: DepthEvent) -> None:
-        """Once something newer has been sent, the recorded answer is out of date."""
-        answer = self._answers.get(event.symbol)
-        if answer and event.last_id > answer[1].last_id:
-            del self._answers[event.symbol]
-
-
-def _unwrap(payload: bytes) -> _Wrapper | None:
-    try:
-        return _wrapper.decode(payload)
-    except msgspec.DecodeError:
-        # A raw message: it has no wrapper.
-        return None
+    def _keep_trade(self, trade: Trade) -> None:
+        kept = self._trades[trade.symbol]
+        kept[trade.trade_id] = trade
+        if len(kept) > TRADES_KEPT:
+            del kept[next(iter(kept))]

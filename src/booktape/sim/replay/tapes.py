@@ -11,8 +11,8 @@ byte for byte under `m`. It becomes records like a tape's, on one connection.
 from __future__ import annotations
 
 import gzip
-from collections import deque
 from collections.abc import Callable, Iterator
+from graphlib import TopologicalSorter
 from heapq import heappop, heappush
 from pathlib import Path
 from typing import Annotated, Final, NamedTuple
@@ -97,43 +97,29 @@ class PlayedRecording:
 
         What several workers, or several recorders, recorded at a time comes in one order.
         """
-        waits = [len(before) for before in self._before]
-        after: list[list[int]] = [[] for _ in self._tapes]
-        for number, before in enumerate(self._before):
-            for one in before:
-                after[one].append(number)
+        order = TopologicalSorter(dict(enumerate(self._before)))
+        order.prepare()
         # A tape's number orders two records of the same time, so that iterators are never compared.
         heap: list[tuple[int, int, TapeRecord, Iterator[TapeRecord]]] = []
-        ready = deque(number for number, before in enumerate(waits) if not before)
-        while ready or heap:
-            if ready:
-                number = ready.popleft()
-                rest = _records(self._tapes[number])
-            else:
+        while order.is_active():
+            advanced = [(number, _records(self._tapes[number])) for number in order.get_ready()]
+            if not advanced:
                 _, number, record, rest = heappop(heap)
                 yield Played(number, self._before[number], record)
-            if self._play(number, rest, heap):
-                continue
-            for following in after[number]:
-                waits[following] -= 1
-                if not waits[following]:
-                    ready.append(following)
+                advanced = [(number, rest)]
+            for number, rest in advanced:
+                if following := self._next(number, rest):
+                    heappush(heap, (following.received_ns, number, following, rest))
+                else:
+                    order.done(number)
 
-    def _play(
-        self,
-        number: int,
-        rest: Iterator[TapeRecord],
-        heap: list[tuple[int, int, TapeRecord, Iterator[TapeRecord]]],
-    ) -> bool:
-        """Whether there is one more record; then it waits for its time. Damage is the end of a tape."""
+    def _next(self, number: int, rest: Iterator[TapeRecord]) -> TapeRecord | None:
+        """The next record of a tape. Damage is its end."""
         try:
-            record = next(rest, None)
+            return next(rest, None)
         except DamagedTape as error:
             self.report(number, error)
-            return False
-        if record is not None:
-            heappush(heap, (record.received_ns, number, record, rest))
-        return record is not None
+            return None
 
     def report(self, number: int, error: DamagedTape) -> None:
         """Report that a tape is damaged, once."""
