@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
 from typing import Final, TypeAlias
 
 import msgspec
 from aiohttp import web
+from msgspec.structs import replace
 
 from booktape.errors import MalformedNumber
 from booktape.sim.faults.conditions import Attempt
