@@ -16,7 +16,7 @@ import pytest
 import booktape
 from booktape.cli import app
 from booktape.core.tape_records import FORMAT
-from booktape.errors import DamagedFile, LaterFormat
+from booktape.errors import Damaged, DamagedFile, LaterFormat
 from booktape.retention.limits import Limit
 from booktape.retention.prune import Rules, prune
 from booktape.store.archive import own_archive
@@ -187,7 +187,7 @@ def test_a_manifest_of_a_later_format_is_named(archive: Path) -> None:
     path = min(archive.glob("manifests/*/*"))
     manifest = json.loads(path.read_bytes()) | {"format": 2}
     path.write_text(json.dumps(manifest))
-    with pytest.raises(ValueError, match="its format is 2"):
+    with pytest.raises(Damaged, match="its format is 2"):
         read_manifest(BytesIO(path.read_bytes()))
     (finding,) = [one for one in verified(archive).found.kept if one.file.startswith("manifests/")]
     assert "its format is 2" in finding.what

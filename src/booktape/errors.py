@@ -33,8 +33,9 @@
     └── StoreError                the disk: exit 74, sealed files are intact
         ├── WriteFailed             full, read-only, gone
         ├── CannotLock              the file system does not lock files
-        └── DamagedTape             a tape that is not what was written
-            └── LaterFormat           a tape that a later version has written
+        └── Damaged                 a file of an archive that is not what booktape writes
+            └── DamagedTape           a tape
+                └── LaterFormat         a tape that a later version has written
 
     UserWarning
     ├── DamagedFile               a file cannot be read; all others are shown
@@ -300,8 +301,16 @@ class CannotLock(StoreError):
         )
 
 
-class DamagedTape(StoreError):
-    """A tape that is not what booktape wrote."""
+class Damaged(StoreError):
+    """The content of a file of an archive is not what booktape writes. Its text is the reason, without the file's name.
+
+    It is raised where the damage is seen. What reads archives catches it and OSError, and nothing else: a mistake of
+    booktape's own never counts as damage.
+    """
+
+
+class DamagedTape(Damaged):
+    """A tape that is not what booktape wrote. Its text says which."""
 
 
 class LaterFormat(DamagedTape):

@@ -34,8 +34,8 @@ NAMES: Final = (
 
 
 @st.composite
-def changed_tapes(draw: st.DrawFn, tapes: Sequence[Sequence[bytes]]) -> bytes:
-    """One of the tapes, some of its lines changed, doubled, moved or left out."""
+def changed_lines(draw: st.DrawFn, tapes: Sequence[Sequence[bytes]]) -> list[bytes]:
+    """The lines of one of the tapes, some of them changed, doubled, moved or left out."""
     lines = list(draw(st.sampled_from(tapes)))
     for _ in range(draw(st.integers(0, LINES_MAX))):
         at = draw(st.integers(0, len(lines) - 1))
@@ -50,7 +50,13 @@ def changed_tapes(draw: st.DrawFn, tapes: Sequence[Sequence[bytes]]) -> bytes:
         elif what == "move":
             lines.insert(draw(st.integers(0, len(lines))), line)
         lines = lines or [b"\n"]
-    text = zstd.compress(b"".join(lines))
+    return lines
+
+
+@st.composite
+def changed_tapes(draw: st.DrawFn, tapes: Sequence[Sequence[bytes]]) -> bytes:
+    """The same as the bytes of a tape, whole or cut."""
+    text = zstd.compress(b"".join(draw(changed_lines(tapes))))
     return text[: draw(st.integers(0, len(text)))] if draw(st.booleans()) else text
 
 

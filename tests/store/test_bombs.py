@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from booktape.core.tape_records import SegmentEnd
-from booktape.errors import DamagedTape
+from booktape.errors import Damaged, DamagedTape
 from booktape.store import extents
 from booktape.store.extents import group_extents, open_parquet, read_table
 from booktape.store.layout import LINE_BYTES_MAX
@@ -87,7 +87,7 @@ def test_a_small_table_too_large_to_be_ours(
     path = tmp_path / "notes.parquet"
     table = pa.Table.from_pylist([note] * rows, NOTES)
     pq.write_table(table, path)
-    with pytest.raises(ValueError, match="MiB, decoded"):
+    with pytest.raises(Damaged, match="MiB, decoded"):
         read_table(path, NOTES)
     pq.write_table(table.slice(rows // 20), path)
     assert len(read_table(path, NOTES)) == rows - rows // 20
@@ -107,7 +107,7 @@ def test_a_row_group_too_large_to_be_ours(
     path = tmp_path / "rows.parquet"
     pq.write_table(pa.table(columns, schema), path, compression="zstd")
     assert path.stat().st_size < 100_000
-    with pytest.raises(ValueError, match="row group 0"):
+    with pytest.raises(Damaged, match="row group 0"):
         open_parquet(path)
-    with pytest.raises(ValueError, match="row group 0"):
+    with pytest.raises(Damaged, match="row group 0"):
         group_extents(pq.read_metadata(path))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from booktape.errors import Damaged
 from booktape.store.layout import Layout, Segment
 from booktape.store.removals import Removal, read_removal, remove_tape
 
@@ -35,5 +36,5 @@ def test_a_receipt_without_end_is_none(tmp_path: Path) -> None:
     receipt.parent.mkdir(parents=True)
     receipt.touch()
     os.truncate(receipt, 1 << 40)
-    with pytest.raises(ValueError, match="no receipt"):
+    with pytest.raises(Damaged, match="no receipt"):
         read_removal(layout, SEGMENT)

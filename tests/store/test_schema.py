@@ -21,6 +21,7 @@ from booktape.core.gap_reasons import (
     KILLED,
     STOPPED,
 )
+from booktape.errors import Damaged
 from booktape.store.extents import group_extents, open_parquet, read_table, table_format
 from booktape.store.schema import (
     CHECK_COLUMNS,
@@ -157,11 +158,11 @@ def test_a_table_of_a_later_format_is_refused(named: str, tmp_path: Path) -> Non
     path = tmp_path / "table.parquet"
     schema = SNAPSHOTS.with_metadata({TABLE_FORMAT_KEY: named})
     pq.write_table(schema.empty_table(), path)
-    with pytest.raises(ValueError, match=r"its table format is .*reads 1 to 2"):
+    with pytest.raises(Damaged, match=r"its table format is .*reads 1 to 2"):
         open_parquet(path)
-    with pytest.raises(ValueError, match=r"its table format is"):
+    with pytest.raises(Damaged, match=r"its table format is"):
         group_extents(pq.read_metadata(path))
-    with pytest.raises(ValueError, match=r"its table format is"):
+    with pytest.raises(Damaged, match=r"its table format is"):
         read_table(path, schema)
 
 

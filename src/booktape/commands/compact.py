@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from booktape.commands.options import NamedPath
-from booktape.errors import DamagedArchive, NotRecorded
+from booktape.errors import Damaged, DamagedArchive, NotRecorded
 from booktape.processes.terminal import counted, write_line
 from booktape.retention.compact import compact as compact_archive
 from booktape.store.layout import Layout
@@ -30,7 +30,7 @@ def compact(directory: NamedPath, *, out: NamedPath) -> int:
     check_archive("--out", Layout(out))
     try:
         outcome = compact_archive(directory, out, lambda name: write_line(f"{name}: copied."))
-    except ValueError as error:
+    except Damaged as error:
         raise DamagedArchive(f"{directory} cannot be copied: {error}.") from error
     for name, why in outcome.left_out.items():
         write_line(f"{name}: left out. {why}.")

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Final
 
 from booktape.commands.options import Kept, NamedPath, seconds
-from booktape.errors import DamagedArchive, UsageError
+from booktape.errors import Damaged, DamagedArchive, UsageError
 from booktape.processes.terminal import counted, write_line
 from booktape.retention.limits import Limit
 from booktape.retention.prune import PruneOutcome, Rules
@@ -66,7 +66,7 @@ def prune(directory: NamedPath, *, keep: Kept = (), keep_tape: Kept = ()) -> int
         raise UsageError("Say what to keep, such as: booktape prune data --keep-tape 30d")
     try:
         outcome = prune_archive(directory, rules)
-    except ValueError as error:
+    except Damaged as error:
         raise DamagedArchive(f"Nothing more is removed: {error}.") from error
     for name, why in outcome.stays.items():
         write_line(f"{name} stays: {why}.")

@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 from pyarrow.fs import FileSelector, FileSystem, FileType, LocalFileSystem
 
 from booktape.errors import (
+    Damaged,
     DamagedFile,
     DamagedTape,
     FolderNotShared,
@@ -37,7 +38,7 @@ from booktape.store.bucket_reading import (
     map_requests,
     open_bucket,
 )
-from booktape.store.extents import GroupExtent, group_extents, read_table
+from booktape.store.extents import GroupExtent, group_extents, parquet_errors, read_table
 from booktape.store.layout import TABLE, TAPE, Layout, Segment, is_symbol_folder, symbol_of
 from booktape.store.lineage import Beginning, Lineage
 from booktape.store.opening import open_file
@@ -46,8 +47,6 @@ from booktape.store.tape_reader import read_beginning, read_carried_over
 from booktape.store.target import check_is_utf8
 
 _MANIFESTS: Final = "manifests"
-_UNREADABLE: Final = (pa.ArrowException, OSError, ValueError, DamagedTape)
-"""The errors of a file that is gone, forbidden, cut, or not what was written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,11 +276,10 @@ class ArchiveFiles:
         Raises TooFewDescriptors or MemoryError if the cause is the machine and not the file.
         """
         try:
-            yield
-        except _UNREADABLE as error:
+            with parquet_errors():
+                yield
+        except (OSError, Damaged) as error:
             refuse_used_up(error)
-            if isinstance(error, MemoryError):
-                raise
             first, *_ = str(error).split(". ")
             self.report_damage(path, first.replace(f"{path} ", "it ").strip("."))
 

@@ -10,13 +10,13 @@ import pyarrow.parquet as pq
 
 from booktape.core.tape_records import SegmentStart
 from booktape.core.trades import TradeRow
-from booktape.errors import NotRecorded
+from booktape.errors import Damaged, NotRecorded
 from booktape.reader.archive_files import ArchiveFile, ArchiveFiles
 from booktape.reader.progress import tracked
 from booktape.reader.rows import RowQuery
 from booktape.reader.tape_query import NO_ROWS, read_records, unsealed_outputs
 from booktape.reader.times import moment_us
-from booktape.store.extents import open_parquet
+from booktape.store.extents import check_schema, open_parquet
 from booktape.store.layout import symbol_folder
 from booktape.store.schema import TRADES, trade_batch
 
@@ -57,8 +57,9 @@ def _sealed(archive: ArchiveFiles, file: ArchiveFile, query: RowQuery) -> pa.Tab
     groups = [TRADES.empty_table()]
     with archive.skip_damaged(file.path), archive.open(file) as opened:
         parquet = open_parquet(opened)
+        check_schema(parquet, TRADES)
         groups += [
-            parquet.read_row_group(number).select(TRADES.names).cast(TRADES)
+            parquet.read_row_group(number)
             for number in range(parquet.num_row_groups)
             if _may_hold(parquet.metadata.row_group(number), query)
         ]
@@ -68,11 +69,11 @@ def _sealed(archive: ArchiveFiles, file: ArchiveFile, query: RowQuery) -> pa.Tab
 def _may_hold(group: pq.RowGroupMetaData, query: RowQuery) -> bool:
     statistics = group.column(TRADES.names.index("trade_time")).statistics
     if statistics is None or not statistics.has_min_max:
-        raise ValueError("its row groups have no statistics")
+        raise Damaged("its row groups have no statistics")
     try:
         first, last = (moment_us(cast("datetime", at)) for at in (statistics.min, statistics.max))
     except OverflowError as error:
-        raise ValueError("its times are not all within the years 1 to 9999") from error
+        raise Damaged("its times are not all within the years 1 to 9999") from error
     return query.may_hold(first, last)
 
 

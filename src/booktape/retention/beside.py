@@ -99,7 +99,7 @@ class PruningRecorder:
                 elif sealed != seen or now_s() >= due_s:
                     seen, due_s = sealed, now_s() + PASS_S
                     self._report(await asyncio.to_thread(self._prune_in_a_process))
-            except (BooktapeError, BrokenProcessPool, OSError, ValueError) as error:
+            except (BooktapeError, BrokenProcessPool, OSError) as error:
                 if not self._ending.is_set():
                     self._set_blocked({Blocked.FAILED: f"the last pass failed: {error}"})
             if {Blocked.UNSHIPPED, Blocked.FAILED} & self._retention.blocked.keys():

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -26,7 +27,7 @@ import pyarrow as pa
 from msgspec.structs import replace
 from pyarrow.fs import LocalFileSystem
 
-from booktape.errors import UsageError, WriteFailed
+from booktape.errors import Damaged, UsageError, WriteFailed
 from booktape.reader.archive_files import ArchiveFiles
 from booktape.reader.rows import RowQuery, batches
 from booktape.retention.proof import Proof, Proved, verified_receipt, verify_stored
@@ -34,11 +35,10 @@ from booktape.retention.stored import StoredSegment, files_of, stored_segments
 from booktape.store.catalog import sealed_tapes, unsealed_segments
 from booktape.store.clearing import clear_segment, remove_empty_folder, remove_sealed
 from booktape.store.durable_files import disk_errors_named, publish
-from booktape.store.extents import open_parquet, read_table
+from booktape.store.extents import open_parquet, parquet_errors, read_table
 from booktape.store.layout import Layout, Segment
 from booktape.store.lock import lock_directory
-from booktape.store.manifest import Contents, read_manifest, seal_manifest
-from booktape.store.opening import open_file
+from booktape.store.manifest import Contents, manifest_of, seal_manifest
 from booktape.store.parquet_file import (
     GROUP_BYTES,
     GROUP_ROWS,
@@ -83,7 +83,7 @@ def compact(
     """Copy each day that is over and not in `out` yet. `done` is called with the name of each.
 
     A day is that of one recording: a restart begins another one. May run beside a recorder of `source`. Raises
-    UsageError if `out` is no such copy, DirectoryInUse, WriteFailed, OSError and ValueError for what cannot be read.
+    UsageError if `out` is no such copy, DirectoryInUse, WriteFailed, OSError and Damaged for what cannot be read.
     """
     layout = CompactLayout(out)
     with lock_directory(layout.lock, folder=True):
@@ -258,7 +258,7 @@ class _Compaction:
                 schema,
                 TRADE_GROUP_ROWS,
                 lambda path, like: table_file(path, like.schema),
-                (batch for path in paths for batch in read_table(path, schema).to_batches()),
+                _stored_table(paths, schema),
             )
 
 
@@ -275,18 +275,33 @@ class _Table:
 
 
 def _stored_rows(root: Path, segments: Sequence[Segment], symbol: str) -> Iterator[pa.RecordBatch]:
-    """Each in the newest format of tables. Raises ValueError for a file that cannot be read."""
+    """Each in the newest format of tables. Raises Damaged for a file that cannot be read."""
     for segment in segments:
         archive = ArchiveFiles(str(root), LocalFileSystem(), segment)
         yield from batches(archive, RowQuery(symbol), SNAPSHOTS.names)
         for path, why in archive.damaged.items():
-            raise ValueError(f"{path}: {why}")
+            raise Damaged(f"{path}: {why}")
 
 
 def _stored_trades(paths: Sequence[Path]) -> Iterator[pa.RecordBatch]:
     for path in paths:
-        with open_parquet(path) as file:
+        with _named(path), parquet_errors(), open_parquet(path) as file:
             yield from file.iter_batches(TRADE_GROUP_ROWS, use_threads=False)
+
+
+def _stored_table(paths: Sequence[Path], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    for path in paths:
+        with _named(path):
+            yield from read_table(path, schema).to_batches()
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Put the file's name before the reason why it is damaged."""
+    try:
+        yield
+    except Damaged as error:
+        raise Damaged(f"{path}: {error}") from error
 
 
 def _regrouped(found: Iterable[pa.RecordBatch], most: int) -> Iterator[list[pa.RecordBatch]]:
@@ -398,9 +413,7 @@ def _differs(layout: Layout, one: StoredSegment) -> str:
     path = layout.manifest(one.segment)
     if one.removal and FileSeal.of_file(path).sha256 != one.removal.manifest_sha256:
         return f"{path} is not the manifest that was there when the tape was removed"
-    with open_file(path) as file:
-        files = read_manifest(file).files
-    for name, sealed in files.items():
+    for name, sealed in manifest_of(layout, one.segment).files.items():
         found = layout.root / name
         if name.startswith("tape/") or not layout.is_file_of(name, one.segment):
             continue

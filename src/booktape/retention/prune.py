@@ -74,7 +74,7 @@ class PruneOutcome:
 def prune(root: Path, rules: Rules, now_us: int | None = None) -> PruneOutcome:
     """Remove what need not be kept. May run beside a recorder.
 
-    Raises NotRecorded, UsageError while another process does the same, WriteFailed, OSError, and ValueError for a
+    Raises NotRecorded, UsageError while another process does the same, WriteFailed, OSError, and Damaged for a
     receipt or a manifest that cannot be read.
     """
     layout = Layout(root)

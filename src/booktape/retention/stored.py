@@ -43,7 +43,7 @@ class StoredSegment:
 
 
 def stored_segments(layout: Layout) -> list[StoredSegment]:
-    """All of them, each after those that it continues. Raises OSError, ValueError for a receipt that cannot be read.
+    """All of them, each after those that it continues. Raises OSError, Damaged for a receipt that cannot be read.
 
     A segment whose tape was removed comes before all that have one: tapes are removed in the order of recording.
     """

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import NamedTuple
 
+from booktape.errors import Damaged
 from booktape.processes.terminal import counted
 from booktape.ship.receipts import buckets, read_receipts
 from booktape.store.catalog import sealed_tapes
 from booktape.store.layout import Layout, Segment
-from booktape.store.manifest import read_manifest
-from booktape.store.opening import open_file
+from booktape.store.manifest import manifest_of
 
 
 class Waiting(NamedTuple):
@@ -74,8 +74,7 @@ def _waiting(layout: Layout, segment: Segment) -> Waiting:
     """Without a manifest that can be read the bytes are those of the tape: shipping reports the manifest."""
     tape = layout.tape(segment).stat()
     try:
-        with open_file(layout.manifest(segment)) as file:
-            size = sum(each.bytes for each in read_manifest(file).files.values())
-    except (OSError, ValueError):
+        size = sum(each.bytes for each in manifest_of(layout, segment).files.values())
+    except (OSError, Damaged):
         size = tape.st_size
     return Waiting(size, tape.st_mtime)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import structlog
 from msgspec.structs import replace
 
-from booktape.errors import WriteFailed
+from booktape.errors import Damaged, WriteFailed
 from booktape.store.catalog import lineage_of
 from booktape.store.layout import Layout, Segment
 from booktape.store.removals import Removal, now_text, read_removal, remove_segment
@@ -37,7 +37,7 @@ def remove_shipped(
             known = read_removal(layout, segment) or Removal(segment.name, "all", now_text())
             receipt = replace(known, removed="all", shipped_to=address)
             remove_segment(layout, segment, receipt)
-        except (OSError, WriteFailed, ValueError) as error:
+        except (OSError, WriteFailed, Damaged) as error:
             log.warning("a shipped segment could not be removed", why=str(error))
             break
         log.info("removed here, since it is in the bucket", segment=segment.name)

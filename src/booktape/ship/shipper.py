@@ -27,6 +27,7 @@ from booktape.errors import (
     BooktapeError,
     BucketRefused,
     BucketUnavailable,
+    Damaged,
     DamagedArchive,
     NotShipped,
     ObjectDiffers,
@@ -260,7 +261,7 @@ class Shipper:
         try:
             with open_file(path) as file:
                 manifest = read_manifest(file)
-        except (OSError, ValueError) as error:
+        except (OSError, Damaged) as error:
             refuse_used_up(error)
             raise DamagedArchive(f"{path} cannot be read: {error}.") from error
         for name in manifest.files:

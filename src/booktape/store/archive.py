@@ -21,7 +21,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-import pyarrow as pa
 import structlog
 
 from booktape.core.arbitration import SymbolFeed
@@ -37,10 +36,16 @@ from booktape.core.tape_records import (
     SegmentEnd,
     SegmentStart,
 )
-from booktape.errors import DamagedTape
+from booktape.errors import Damaged
 from booktape.processes.descriptors import refuse_used_up
 from booktape.store.catalog import free_segment, lineage_of, newest_rows
-from booktape.store.extents import open_parquet, read_table
+from booktape.store.extents import (
+    check_schema,
+    open_parquet,
+    parquet_errors,
+    read_table,
+    snapshots_schema,
+)
 from booktape.store.layout import TABLE, Layout, Segment
 from booktape.store.lineage import Lineage
 from booktape.store.lock import lock_directory
@@ -212,11 +217,10 @@ def _keep_latest(known: dict[str, Checkpoint], saved: Checkpoint) -> None:
 def _skip_unreadable(path: Path) -> Iterator[None]:
     """Log a file that cannot be read, and continue: other files may have the same information."""
     try:
-        yield
-    except (pa.ArrowException, OSError, ValueError, LookupError, DamagedTape) as error:
+        with parquet_errors():
+            yield
+    except (OSError, Damaged) as error:
         refuse_used_up(error)
-        if isinstance(error, MemoryError):
-            raise
         log.warning("a file cannot be read", file=str(path), why=str(error))
 
 
@@ -237,8 +241,12 @@ def _disconnected(saved: Checkpoint, now_ns: int) -> Checkpoint:
 def _from_rows(symbol: str, path: Path, now_ns: int) -> Checkpoint:
     """A checkpoint from the last row in a file, for when no tape has more."""
     file = open_parquet(path)
+    check_schema(file, snapshots_schema(file.metadata))
     columns = ["epoch", "update_id", "receive_time"]
-    last = file.read_row_group(file.num_row_groups - 1, columns=columns)
+    number = file.num_row_groups - 1
+    if number < 0 or not file.metadata.row_group(number).num_rows:
+        raise Damaged("it has no last row")
+    last = file.read_row_group(number, columns=columns)
     row = last.slice(last.num_rows - 1).to_pylist()[0]
     return _from_row(symbol, row["epoch"], row["update_id"], row["receive_time"], now_ns)
 

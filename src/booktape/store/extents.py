@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -11,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from booktape.errors import Damaged
 from booktape.store.layout import GROUP_BYTES_MAX
 from booktape.store.opening import open_file
 from booktape.store.schema import SNAPSHOTS, SNAPSHOTS_1, TABLE_FORMAT, TABLE_FORMAT_KEY
@@ -41,8 +44,24 @@ class GroupExtent(NamedTuple):
     last_id: int
 
 
+@contextmanager
+def parquet_errors() -> Iterator[None]:
+    """Raise as Damaged what pyarrow raises for the content of a file. Needed wherever one is opened or decoded.
+
+    It raises an OSError without a number for some damage; one with a number is the system's, and stays. That a text is
+    not UTF-8, or a time not one of Python's, is found when the value becomes a Python object.
+    """
+    try:
+        yield
+    except (pa.ArrowException, OSError, UnicodeDecodeError, OverflowError) as error:
+        if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno):
+            raise
+        raise Damaged(str(error)) from error
+
+
+@parquet_errors()
 def open_parquet(source: Any) -> pq.ParquetFile:  # noqa: ANN401 whatever pyarrow opens
-    """Open a Parquet file of an archive. Raises ValueError as `check_footer` does."""
+    """Open a Parquet file of an archive. Raises OSError, and Damaged as `check_footer` does."""
     if isinstance(source, Path):
         open_file(source).close()  # raises for a FIFO, where pyarrow would wait
     file = pq.ParquetFile(source)
@@ -51,10 +70,11 @@ def open_parquet(source: Any) -> pq.ParquetFile:  # noqa: ANN401 whatever pyarro
 
 
 def check_footer(metadata: pq.FileMetaData) -> None:
-    """Raises ValueError for a table format of a later version, and for a row group too large to be booktape's.
+    """Raises Damaged for a table format of a later version, and for a row group too large to be booktape's.
 
-    A file of a hundred kilobytes can hold gigabytes of one repeated value. Of a text only its place is counted, not how often it occurs: `read_table` counts that. Known weakness: what
-    the footer says is believed. One that was forged to say less than the pages hold is not found here.
+    A file of a hundred kilobytes can hold gigabytes of one repeated value. Of a text only its place is counted, not how
+    often it occurs: `read_table` counts that. Known weakness: what the footer says is believed. One that was forged to
+    say less than the pages hold is not found here.
     """
     table_format(metadata)
     for number in range(metadata.num_row_groups):
@@ -64,37 +84,51 @@ def check_footer(metadata: pq.FileMetaData) -> None:
             for chunk in map(group.column, range(group.num_columns))
         )
         if decoded_bytes > GROUP_BYTES_MAX:
-            raise ValueError(f"its row group {number} has more than {GROUP_BYTES_MAX >> 20} MiB")
+            raise Damaged(f"its row group {number} has more than {GROUP_BYTES_MAX >> 20} MiB")
 
 
 def table_format(metadata: pq.FileMetaData) -> int:
-    """The format of a table: 1 if the file does not say. Raises ValueError for one that this version does not know."""
+    """The format of a table: 1 if the file does not say. Raises Damaged for one that this version does not know."""
     text = (metadata.metadata or {}).get(TABLE_FORMAT_KEY.encode(), b"1").decode(errors="replace")
     known = range(1, TABLE_FORMAT + 1)
     if text not in map(str, known):
-        raise ValueError(
+        raise Damaged(
             f"its table format is {text[:20]!r}, and this version of booktape reads 1 to {TABLE_FORMAT}"
         )
     return int(text)
 
 
 def snapshots_schema(metadata: pq.FileMetaData) -> pa.Schema:
-    """The columns that a file of rows has, by its table format. Raises ValueError as `table_format` does."""
+    """The columns that a file of rows has, by its table format. Raises Damaged as `table_format` does."""
     return SNAPSHOTS if table_format(metadata) > 1 else SNAPSHOTS_1
 
 
+def check_schema(file: pq.ParquetFile, wanted: pa.Schema) -> None:
+    """Raises Damaged unless a file has exactly these columns."""
+    found = file.schema_arrow
+    if not found.equals(wanted):
+        raise Damaged(f"its columns are {', '.join(f'{f.name} {f.type}' for f in found)}")
+
+
+def _check_columns(found: pa.Schema, wanted: Sequence[str]) -> None:
+    if missing := set(wanted) - set(found.names):
+        raise Damaged(f"it has no column {min(missing)}")
+    if len(set(found.names)) < len(found.names):
+        raise Damaged("two of its columns have one name")
+
+
+@parquet_errors()
 def read_table(source: Any, schema: pa.Schema) -> pa.Table:  # noqa: ANN401 whatever pyarrow opens
     """All of a small table (gaps, checks, notes), with the columns of this schema.
 
-    Raises ValueError, and what pyarrow raises, if it has others, or is too large to be booktape's.
+    Raises OSError, and Damaged if it has others, or is too large to be booktape's.
 
     Its rows become Python objects, so each value counts as one. Texts are read as a dictionary first, because
     one long text can stand in a million rows.
     """
     file = open_parquet(source)
     stored, metadata = file.schema_arrow, file.metadata
-    if missing := set(schema.names) - set(stored.names):
-        raise ValueError(f"it has no column {min(missing)}")
+    _check_columns(stored, schema.names)
     if not metadata.num_rows:
         return schema.empty_table()
     groups = map(metadata.row_group, range(metadata.num_row_groups))
@@ -108,6 +142,9 @@ def read_table(source: Any, schema: pa.Schema) -> pa.Table:  # noqa: ANN401 what
     for field in stored:
         if pa.types.is_timestamp(field.type):
             _check_times(table[field.name].cast(pa.int64()))
+    for field in schema:
+        if table[field.name].null_count and not field.nullable:
+            raise Damaged(f"a {field.name} is missing")
     return table.select(schema.names).cast(schema)
 
 
@@ -120,12 +157,12 @@ def _check_times(moments_us: pa.ChunkedArray[Any]) -> None:
     found: Any = pc.min_max(moments_us).as_py()
     for moment_us in filter(None, found.values()):
         if not _microseconds(_FIRST_TIME) <= moment_us < _microseconds(_LAST_TIME):
-            raise ValueError(_NO_TIME)
+            raise Damaged(_NO_TIME)
 
 
 def _check_table(decoded_bytes: int) -> None:
     if decoded_bytes > GROUP_BYTES_MAX:
-        raise ValueError(f"it has more than {GROUP_BYTES_MAX >> 20} MiB, decoded")
+        raise Damaged(f"it has more than {GROUP_BYTES_MAX >> 20} MiB, decoded")
 
 
 def _text_bytes(texts: pa.Array[Any]) -> int:
@@ -136,13 +173,11 @@ def _text_bytes(texts: pa.Array[Any]) -> int:
     return int(lengths[texts.indices.drop_null().to_numpy()].sum(dtype=np.int64))
 
 
+@parquet_errors()
 def group_extents(metadata: pq.FileMetaData) -> tuple[GroupExtent, ...]:
-    """Every row group, in the order of writing. Raises ValueError if a column or its statistics are missing."""
+    """Every row group, in the order of writing. Raises Damaged if a column or its statistics are missing."""
     check_footer(metadata)
-    wanted = snapshots_schema(metadata).names
-    missing = set(wanted) - set(metadata.schema.to_arrow_schema().names)
-    if missing:
-        raise ValueError(f"it has no column {min(missing)}")
+    _check_columns(metadata.schema.to_arrow_schema(), snapshots_schema(metadata).names)
     return tuple(
         _extent(number, metadata.row_group(number)) for number in range(metadata.num_row_groups)
     )
@@ -159,9 +194,9 @@ def _extent(number: int, group: pq.RowGroupMetaData) -> GroupExtent:
         exchange = statistics["event_time"]
         all_times = (*times, *(_range(exchange) if exchange and exchange.has_min_max else ()))
     except OverflowError as error:
-        raise ValueError(_NO_TIME) from error  # it is no datetime
+        raise Damaged(_NO_TIME) from error  # it is no datetime
     if not all(_FIRST_TIME <= time < _LAST_TIME for time in all_times):
-        raise ValueError(_NO_TIME)
+        raise Damaged(_NO_TIME)
     return GroupExtent(
         number,
         group.num_rows,
@@ -179,5 +214,5 @@ def _microseconds(moment: datetime) -> int:
 # Any: the column knows the type of its values, the stubs do not.
 def _range(statistics: Any) -> tuple[Any, Any]:  # noqa: ANN401
     if statistics is None or not statistics.has_min_max:
-        raise ValueError("its row groups have no statistics")
+        raise Damaged("its row groups have no statistics")
     return statistics.min, statistics.max

@@ -21,9 +21,11 @@ from typing import IO, Final, NamedTuple
 import msgspec
 from msgspec import Struct
 
+from booktape.errors import Damaged
 from booktape.store.clearing import remove_unsealed
 from booktape.store.durable_files import disk_errors_named, make_folder, sync_path
 from booktape.store.layout import MANIFEST_BYTES_MAX, Layout, Segment
+from booktape.store.opening import open_file
 from booktape.store.unsealed_file import FileSeal, UnsealedFile
 
 
@@ -62,17 +64,27 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def read_manifest(file: IO[bytes]) -> Manifest:
-    """Decode a manifest. Raises ValueError for anything else, also for a later format, and OSError."""
+    """Decode a manifest. Raises Damaged for anything else, also for a later format, and OSError."""
     content = file.read(MANIFEST_BYTES_MAX + 1)
     if len(content) > MANIFEST_BYTES_MAX:
-        raise ValueError(f"it is no manifest: it has more than {MANIFEST_BYTES_MAX >> 20} MiB")
+        raise Damaged(f"it is no manifest: it has more than {MANIFEST_BYTES_MAX >> 20} MiB")
     try:
         later = msgspec.json.decode(content, type=_Format).format
         if later > FORMAT:
-            raise ValueError(f"its format is {later}, and this version reads format {FORMAT}")
+            raise Damaged(f"its format is {later}, and this version reads format {FORMAT}")
         return msgspec.json.decode(content, type=Manifest)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ValueError(f"it is no manifest: {error}") from error
+        raise Damaged(f"it is no manifest: {error}") from error
+
+
+def manifest_of(layout: Layout, segment: Segment) -> Manifest:
+    """The manifest of a segment. Raises OSError, Damaged with the file's name."""
+    path = layout.manifest(segment)
+    try:
+        with open_file(path) as file:
+            return read_manifest(file)
+    except Damaged as error:
+        raise Damaged(f"{path}: {error}") from error
 
 
 def seal_manifest(

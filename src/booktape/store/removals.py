@@ -16,10 +16,11 @@ from typing import Final, Literal
 import msgspec
 from msgspec import Struct
 
+from booktape.errors import Damaged
 from booktape.store.clearing import remove_sealed
 from booktape.store.durable_files import disk_errors_named, make_folder, sync_path
 from booktape.store.layout import Layout, Segment
-from booktape.store.manifest import read_manifest
+from booktape.store.manifest import manifest_of
 from booktape.store.opening import open_file
 
 FORMAT = 1
@@ -58,15 +59,18 @@ def now_text() -> str:
 
 
 def read_removal(layout: Layout, segment: Segment) -> Removal | None:
-    """The receipt of a segment. None without one. Raises OSError, ValueError with the file's name."""
+    """The receipt of a segment. None without one. Raises OSError, Damaged with the file's name."""
     path = layout.removal(segment)
     try:
         with open_file(path) as file:
-            return msgspec.json.decode(file.read(RECEIPT_BYTES_MAX), type=Removal)
+            found = msgspec.json.decode(file.read(RECEIPT_BYTES_MAX), type=Removal)
     except FileNotFoundError:
         return None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ValueError(f"{path}: it is no receipt of a removal: {error}") from error
+        raise Damaged(f"{path}: it is no receipt of a removal: {error}") from error
+    if found.format != FORMAT:
+        raise Damaged(f"{path}: its format is {found.format}, and this version reads {FORMAT}")
+    return found
 
 
 def removed_segments(layout: Layout) -> list[Segment]:
@@ -82,15 +86,15 @@ def remove_tape(layout: Layout, segment: Segment, removal: Removal) -> None:
 
 
 def remove_segment(layout: Layout, segment: Segment, removal: Removal) -> None:
-    """Write the receipt, then remove all files of the segment. Raises WriteFailed, ValueError.
+    """Write the receipt, then remove all files of the segment. Raises WriteFailed, Damaged.
 
     Without a manifest that can be read nothing is written or removed. Files go before their tape, and the manifest,
     which names them, goes last: so a removal that was interrupted is completed later. Folders stay, since a recorder
     may be about to put a file there.
     """
     manifest = layout.manifest(segment)
-    with disk_errors_named(manifest), open_file(manifest) as file:
-        names = read_manifest(file).files
+    with disk_errors_named(manifest):
+        names = manifest_of(layout, segment).files
     write_removal(layout, segment, removal)
     tape = layout.tape(segment)
     files = [layout.root / name for name in names if layout.is_file_of(name, segment)]

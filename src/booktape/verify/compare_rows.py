@@ -5,30 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from booktape.store.extents import open_parquet, snapshots_schema
+from booktape.errors import Damaged
+from booktape.store.extents import check_schema, open_parquet, parquet_errors, snapshots_schema
 from booktape.store.opening import open_file
 from booktape.store.positioned import PositionedReader
-from booktape.verify.findings import Findings, damage
+from booktape.verify.findings import Counts, Findings, damage
 from booktape.verify.model.book import DecimalSide, Floats
 from booktape.verify.model.sync import ModelSync
+
+Row = TypeVar("Row")
 
 _BATCH_ROWS: Final = 32
 _LISTS: Final = ("bid_price", "bid_size", "ask_price", "ask_size")
 _BEST: Final = dict(
     zip(("best_bid", "best_bid_size", "best_ask", "best_ask_size"), _LISTS, strict=True)
 )
-
-DAMAGED: Final = (pa.ArrowException, OSError, ValueError, OverflowError)
-"""The errors of a file that is damaged, or not the one that was written.
-
-Pass them to `damage`: some OSErrors are not the fault of the file.
-"""
 
 
 class Reopened(PositionedReader):
@@ -64,26 +61,17 @@ class StoredRow(NamedTuple):
         return self.scalars["epoch"], self.scalars["updates"]
 
 
-def schema_error(found: pa.Schema, wanted: pa.Schema) -> str | None:
-    """The error text if the columns of a file are not those of its table."""
-    if found.equals(wanted):
-        return None
-    return f"its columns are {', '.join(f'{f.name} {f.type}' for f in found)}"
-
-
 def checked_batches(
     path: Path, wanted: Callable[[pq.FileMetaData], pa.Schema], rows: int
 ) -> Iterator[pa.RecordBatch]:
-    """The rows of a file, a number at a time, if it has the columns that are wanted. Raises one of DAMAGED."""
-    with open_parquet(pa.PythonFile(Reopened(path), mode="r")) as file:
-        wrong = schema_error(file.schema_arrow, wanted(file.metadata))
-        if wrong:
-            raise ValueError(wrong)
+    """The rows of a file, a number at a time, if it has the columns that are wanted. Raises Damaged, OSError."""
+    with parquet_errors(), open_parquet(pa.PythonFile(Reopened(path), mode="r")) as file:
+        check_schema(file, wanted(file.metadata))
         yield from file.iter_batches(rows, use_threads=False)
 
 
 def read_rows(path: Path) -> Iterator[StoredRow]:
-    """All rows of a file, in order. Raises one of DAMAGED.
+    """All rows of a file, in order. Raises Damaged, OSError.
 
     Memory: one row group, decoded as far as pyarrow does it; at most some 100 MB.
     """
@@ -105,7 +93,7 @@ def _rows(batch: pa.RecordBatch, first: int) -> Iterator[StoredRow]:
         )
 
 
-def plain(column: pa.Array[Any]) -> list[Any]:
+def plain(column: pa.Array[Any] | pa.ChunkedArray[Any]) -> list[Any]:
     """The values of a column as plain objects; times in microseconds."""
     is_time = pa.types.is_timestamp(column.type)
     return list((column.cast(pa.int64()) if is_time else column).to_pylist())
@@ -113,74 +101,96 @@ def plain(column: pa.Array[Any]) -> list[Any]:
 
 def _lists(column: pa.Array[Any]) -> list[Floats]:
     if not isinstance(column, pa.ListArray) or column.null_count or column.values.null_count:
-        raise ValueError("a list of levels is null, or holds a null")
+        raise Damaged("a list of levels is null, or holds a null")
     values = column.values.to_numpy()
     offsets = column.offsets.to_pylist()
     return [values[a:b] for a, b in pairwise(offsets)]
 
 
-class RowComparison:
+class FileComparison(Generic[Row]):
+    """The rows of one symbol's file, in order. `table` is what they are counted as.
+
+    One that cannot be read is reported once, and counts as the file's end.
+    """
+
+    def __init__(
+        self, table: str, file: str, symbol: str, rows: Iterator[Row], found: Findings
+    ) -> None:
+        self.is_damaged = False
+        self._table = table
+        self._file = file
+        self._symbol = symbol
+        self._rows = rows
+        self._found = found
+
+    @property
+    def counts(self) -> Counts:
+        """Those of the symbol."""
+        return self._found.counts_of(self._symbol)
+
+    def read(self) -> Row | None:
+        """The next stored row."""
+        try:
+            return next(self._rows, None)
+        except (OSError, Damaged) as error:
+            self.is_damaged = True
+            self._found.different(self._file, damage(error), symbol=self._symbol)
+            return None
+
+    def missing(self, what: str, row: int | None = None, **where: str) -> None:
+        """A row that follows from the tape is not stored. Where the file is damaged, that is reported already."""
+        if self.is_damaged:
+            self.counts.different[self._table] += 1
+        else:
+            self.different(what, row, **where)
+
+    def different(self, what: str, row: int | None = None, **where: str | int | None) -> None:
+        """A row is not as it follows from the tape."""
+        self.counts.different[self._table] += 1
+        self._found.different(self._file, what, symbol=self._symbol, row=row, **where)
+
+
+class RowComparison(FileComparison[StoredRow]):
     """The rows of one symbol's file, each compared with the row that follows from the tape."""
 
     def __init__(self, file: str, path: Path, symbol: str, found: Findings) -> None:
-        self._file = file
-        self._symbol = symbol
-        self._found = found
-        self._rows = read_rows(path)
-        self._broken = False
-        self._next = self._read()
-
-    def _read(self) -> StoredRow | None:
-        try:
-            return next(self._rows, None)
-        except DAMAGED as error:
-            self._broken = True
-            self._found.different(self._file, damage(error), symbol=self._symbol)
-            return None
+        super().__init__("rows", file, symbol, read_rows(path), found)
+        self._next = self.read()
 
     def expect(self, sync: ModelSync, stamp_ns: int) -> None:
         """A row of this book follows from the tape."""
         place = sync.epoch, sync.updates
         while self._next and self._next.place < place:
-            self._different("this row does not follow from the tape", self._next)
-            self._next = self._read()
-        stored = self._next
-        if stored and stored.place == place:
-            self._compare(sync, stamp_ns, stored)
-            self._next = self._read()
-        elif self._broken:
-            self._found.counts_of(self._symbol).different["rows"] += 1
+            self.different("this row does not follow from the tape", self._next.number)
+            self._next = self.read()
+        if self._next and self._next.place == place:
+            self._compare(sync, stamp_ns, self._next)
+            self._next = self.read()
         else:
-            self._different(f"the row of epoch {place[0]} after {place[1]} updates is missing")
+            self.missing(f"the row of epoch {place[0]} after {place[1]} updates is missing")
 
     def finish(self, *, complete: bool) -> None:
         """No further row follows from the tape. If the tape is incomplete, further stored rows are unverifiable."""
         while self._next:
             if complete:
-                self._different("this row does not follow from the tape", self._next)
+                self.different("this row does not follow from the tape", self._next.number)
             else:
-                self._found.counts_of(self._symbol).unverifiable += 1
-            self._next = self._read()
-
-    def _different(self, what: str, at: StoredRow | None = None, **where: str | int | None) -> None:
-        row = None if at is None else at.number
-        self._found.counts_of(self._symbol).different["rows"] += 1
-        self._found.different(self._file, what, symbol=self._symbol, row=row, **where)
+                self.counts.unverifiable += 1
+            self._next = self.read()
 
     def _compare(self, sync: ModelSync, stamp_ns: int, stored: StoredRow) -> None:
-        for wrong in _differences(sync, stamp_ns, stored):
-            self._different("differs from the tape", stored, **wrong)
-            return
+        wrong = next(_differences(sync, stamp_ns, stored), None)
         inexact = list(sync.book.inexact())
-        for number in inexact:
-            if not number.is_capped:
-                expected, held = f"{number.value:f}", repr(number.double)
-                self._different("no double is this number", stored, expected=expected, stored=held)
-                return
-        counts = self._found.counts_of(self._symbol)
-        counts.equal["rows"] += 1
-        counts.capped += bool(inexact)
-        counts.inherited += sync.inherited
+        lost = next((number for number in inexact if not number.is_capped), None)
+        if wrong:
+            self.different("differs from the tape", stored.number, **wrong)
+        elif lost:
+            shown = {"expected": f"{lost.value:f}", "stored": repr(lost.double)}
+            self.different("no double is this number", stored.number, **shown)
+        else:
+            self.counts.equal["rows"] += 1
+            self.counts.capped += bool(inexact)
+            self.counts.inherited += sync.inherited
 
 
 def _differences(

@@ -16,9 +16,15 @@ from typing import Any, TypeAlias
 
 import pyarrow as pa
 
-from booktape.errors import DamagedTape
-from booktape.store.extents import open_parquet, read_table, rows_max
-from booktape.verify.compare_rows import DAMAGED, schema_error
+from booktape.errors import Damaged, DamagedTape
+from booktape.store.extents import (
+    check_schema,
+    open_parquet,
+    parquet_errors,
+    read_table,
+    rows_max,
+)
+from booktape.verify.compare_rows import plain
 from booktape.verify.findings import Findings, damage
 from booktape.verify.model.checks import Mismatch, ModelCheck
 from booktape.verify.model.decimals import as_double
@@ -59,7 +65,7 @@ class TableComparison:
         """Compare row by row. Beyond the end of an incomplete tape stored rows are unverifiable."""
         try:
             stored = [row for row in _read(path, self.schema) if is_wanted(self._symbol(row))]
-        except DAMAGED as error:
+        except (OSError, Damaged) as error:
             found.different(file, damage(error))
             return
         wanted = [
@@ -68,54 +74,38 @@ class TableComparison:
             if is_wanted(self._symbol(row))
         ]
         expected = [row for row, _ in wanted]
-        self._report(file, expected, stored, found, complete=complete)
-        missing = Counter(expected) - Counter(stored)
+        missing, extra = Counter(expected) - Counter(stored), Counter(stored) - Counter(expected)
+        if not complete:
+            for row in extra.elements():
+                found.counts_of(self._symbol(row)).unverifiable += 1
+            extra.clear()
+        # Each missing row with an extra one, as long as there are both.
+        places = _first_places(expected), _first_places(stored)
+        for due, held in zip_longest(missing.elements(), extra.elements()):
+            at = places[0][due] if held is None else places[1][held]
+            self._differ(file, due, held, at, found)
+        if complete and not missing and not extra and expected != stored:
+            at = next(n for n, (a, b) in enumerate(zip(expected, stored, strict=True)) if a != b)
+            self._differ(file, expected[at], stored[at], at, found)
         for row, inherited in wanted:
             if not missing[row]:
                 counts = found.counts_of(self._symbol(row))
                 counts.equal[self.name] += 1
                 counts.inherited += inherited
 
-    def _report(
-        self,
-        file: str,
-        expected: Sequence[Row],
-        stored: Sequence[Row],
-        found: Findings,
-        *,
-        complete: bool,
-    ) -> None:
-        """Report every difference, and count the stored rows that an incomplete tape cannot prove."""
-        missing = list((Counter(expected) - Counter(stored)).elements())
-        extra = list((Counter(stored) - Counter(expected)).elements())
-        places = _first_places(expected), _first_places(stored)
-        if not complete:
-            for row in extra:
-                found.counts_of(self._symbol(row)).unverifiable += 1
-            extra = []
-        # Each missing row with an extra one, as long as there are both.
-        for wanted, held in zip_longest(missing, extra):
-            at = places[0][wanted] if held is None else places[1][held]
-            self._differ(file, wanted, held, at, found)
-        if complete and not missing and not extra:
-            for at, (wanted, held) in enumerate(zip(expected, stored, strict=True)):
-                if wanted != held:
-                    self._differ(file, wanted, held, at, found)
-                    return
-
     def _symbol(self, row: Row) -> str | None:
         return row[self.schema.names.index("symbol")]  # type: ignore[no-any-return]
 
     def _differ(
-        self, file: str, wanted: Row | None, held: Row | None, number: int, found: Findings
+        self, file: str, due: Row | None, held: Row | None, number: int, found: Findings
     ) -> None:
-        symbol = self._symbol(wanted or held or ())
+        symbol = self._symbol(due or held or ())
         found.counts_of(symbol).different[self.name] += 1
         what, column = "differs from the tape", None
-        sides = _show(wanted), _show(held)
-        if wanted and held:
-            at = next(n for n, (a, b) in enumerate(zip(wanted, held, strict=True)) if a != b)
-            column, sides = self.schema.names[at], (str(wanted[at]), str(held[at]))
+        sides = _show(due), _show(held)
+        if due and held:
+            at = next(n for n, (a, b) in enumerate(zip(due, held, strict=True)) if a != b)
+            column, sides = self.schema.names[at], (str(due[at]), str(held[at]))
         elif held:
             what = "this row does not follow from the tape"
         else:
@@ -135,16 +125,11 @@ def _show(row: Row | None) -> str | None:
 
 
 def _read(path: Path, schema: pa.Schema) -> list[Row]:
-    with open_parquet(path) as file:
-        wrong = schema_error(file.schema_arrow, schema)
-        if wrong:
-            raise ValueError(wrong)
-    table = read_table(path, schema)
-    columns = []
-    for column in table.columns:
-        plain = column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column
-        columns.append(plain.to_pylist())
-    rows = list(zip(*columns, strict=True))
+    """The rows of a file, times in microseconds. Raises Damaged, OSError."""
+    with parquet_errors():
+        with open_parquet(path) as file:
+            check_schema(file, schema)
+        rows = list(zip(*map(plain, read_table(path, schema).columns), strict=True))
     if "detail" in schema.names:
         at = schema.names.index("detail")
         rows = [(*row[:at], _detail(row[at]), *row[at + 1 :]) for row in rows]

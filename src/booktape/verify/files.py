@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
+from booktape.errors import Damaged
 from booktape.processes.descriptors import refuse_used_up
 from booktape.store.layout import (
     MANIFEST_BYTES_MAX,
@@ -23,7 +23,14 @@ from booktape.store.layout import (
 from booktape.store.opening import open_file
 from booktape.verify.findings import Finding, Findings, Kind, damage
 from booktape.verify.removed import Removed
-from booktape.verify.stored_files import FOLDERS, EntryType, StoredFiles, readable_entries, shown
+from booktape.verify.stored_files import (
+    FOLDERS,
+    EntryType,
+    StoredFiles,
+    read_object,
+    readable_entries,
+    shown,
+)
 
 _BY_SYMBOL: Final = frozenset({"snapshots", "trades"})
 _LITTER: Final = frozenset(
@@ -235,17 +242,19 @@ def _read_manifest(
         found.different(where, "is missing: it is unknown which files were sealed")
         return None
     try:
-        manifest = json.loads(_content(root / where))
-        segment, seals = manifest["segment"], manifest["files"]
-        if manifest.get("format", 1) not in _MANIFEST_FORMATS:
-            what = f"cannot be read: its format is {manifest['format']}, and this version reads 1"
-            found.different(where, what)
-            return None
-        if segment == files.segment.name and isinstance(seals, dict):
-            return _of_its_segment(seals, files.segment, where, found)
-        found.different(where, "is not this segment's", expected=files.segment.name, stored=segment)
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        with open_file(root / where) as file:
+            manifest = read_object(file, MANIFEST_BYTES_MAX, ("segment", "files"))
+    except (OSError, Damaged) as error:
         found.different(where, damage(error))
+        return None
+    segment, seals = manifest["segment"], manifest["files"]
+    if (known := manifest.get("format", 1)) not in _MANIFEST_FORMATS:
+        found.different(where, f"cannot be read: its format is {known}, and this version reads 1")
+    elif segment != files.segment.name or not isinstance(seals, dict):
+        what = "is not this segment's"
+        found.different(where, what, expected=files.segment.name, stored=str(segment))
+    else:
+        return _of_its_segment(seals, files.segment, where, found)
     return None
 
 
@@ -255,15 +264,6 @@ def _check_is_that_of(removed: Removed, root: Path, where: str, found: Findings)
     if digest != removed.manifest_sha256:
         what = "is not the manifest that was there when the tape was removed"
         found.different(where, what, expected=removed.manifest_sha256, stored=digest)
-
-
-def _content(manifest: Path) -> bytes:
-    """Raises ValueError for one that is too long, OSError."""
-    with open_file(manifest) as file:
-        content = file.read(MANIFEST_BYTES_MAX + 1)
-    if len(content) > MANIFEST_BYTES_MAX:
-        raise ValueError(f"it has more than {MANIFEST_BYTES_MAX >> 20} MiB")
-    return content
 
 
 def _of_its_segment(

@@ -27,7 +27,7 @@ class Kind(StrEnum):
 def damage(error: Exception) -> str:
     """The text of a finding about a file that cannot be read. Raises TooFewDescriptors: that is no file's fault."""
     refuse_used_up(error)
-    return f"cannot be read: {f'it has no {error}' if isinstance(error, KeyError) else error}"
+    return f"cannot be read: {error}"
 
 
 @dataclass(frozen=True)

@@ -5,22 +5,23 @@ A receipt protects against accidents, as manifests do, and not against a forger.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, Final
 
+from booktape.errors import Damaged
 from booktape.store.layout import Segment
 from booktape.verify.findings import Findings, damage
-from booktape.verify.stored_files import EntryType, StoredFiles, readable_entries
+from booktape.verify.stored_files import EntryType, StoredFiles, read_object, readable_entries
 
 _FORMATS: Final = (1,)
 _BYTES_MAX: Final = 1 << 20
 """No more of a receipt is read: that of a segment with 1,400 symbols has 50 kB."""
 
-_UNREADABLE: Final = (
-    *(OSError, ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError),
+_FIELDS: Final = (
+    *("segment", "removed", "format", "verified_by", "manifest_sha256"),
+    *("continued_by", "unproven", "unproven_rows"),
 )
 
 
@@ -31,7 +32,6 @@ class Removed:
     is_whole: bool
     is_verified: bool
     manifest_sha256: str
-    shipped_to: str
     continued_by: frozenset[str]
     unproven: frozenset[str]
     unproven_rows: Mapping[str, int]
@@ -53,23 +53,33 @@ def read_removed(stored: StoredFiles, found: Findings) -> dict[Segment, Removed]
             continue  # not a name that booktape gives
         try:
             with stored.open(receipt) as file:
-                removed[segment] = _read(json.loads(file.read(_BYTES_MAX)), segment)
-        except _UNREADABLE as error:
+                removed[segment] = _removed(read_object(file, _BYTES_MAX, _FIELDS), segment)
+        except (OSError, Damaged) as error:
             found.different(receipt, damage(error))
     return removed
 
 
-def _read(fields: dict[str, Any], segment: Segment) -> Removed:
-    if fields["segment"] != segment.name or fields["removed"] not in {"tape", "all"}:
-        raise ValueError("it is no receipt of this segment")
+def _removed(fields: dict[str, Any], segment: Segment) -> Removed:
+    if fields["segment"] != segment.name or fields["removed"] not in ("tape", "all"):
+        raise Damaged("it is no receipt of this segment")
     if fields["format"] not in _FORMATS:
-        raise ValueError(f"its format is {fields['format']}, and this version reads 1")
+        raise Damaged(f"its format is {fields['format']}, and this version reads 1")
+    after, unproven, rows = (fields[name] for name in ("continued_by", "unproven", "unproven_rows"))
+    if not (_are_texts(after) and _are_texts(unproven) and _are_counts(rows)):
+        raise Damaged("it has other values than a receipt")
     return Removed(
         fields["removed"] == "all",
         bool(fields["verified_by"]),
         str(fields["manifest_sha256"]),
-        str(fields["shipped_to"]),
-        frozenset(map(str, fields["continued_by"])),
-        frozenset(map(str, fields["unproven"])),
-        {str(symbol): int(rows) for symbol, rows in fields["unproven_rows"].items()},
+        frozenset(after),
+        frozenset(unproven),
+        rows,
     )
+
+
+def _are_texts(found: object) -> bool:
+    return isinstance(found, list) and all(isinstance(text, str) for text in found)
+
+
+def _are_counts(found: object) -> bool:
+    return isinstance(found, dict) and all(type(count) is int for count in found.values())

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from booktape.errors import DamagedTape
+from booktape.errors import Damaged, DamagedTape
 from booktape.processes.terminal import counted
-from booktape.store.extents import open_parquet
+from booktape.store.extents import open_parquet, parquet_errors
 from booktape.store.layout import Segment
 from booktape.store.schema import CHECKS, GAPS, NOTES, TRADE_GAPS
-from booktape.verify.compare_rows import DAMAGED, RowComparison
+from booktape.verify.compare_rows import RowComparison
 from booktape.verify.compare_tables import (
     TableComparison,
     check_row,
@@ -237,7 +237,7 @@ def _count_without_tape(
         if wanted is not None and symbol not in wanted:
             continue
         try:
-            with open_parquet(root / file) as opened:
+            with parquet_errors(), open_parquet(root / file) as opened:
                 result.epochs[symbol] = 0
                 for batch in opened.iter_batches(columns=["epoch"], use_threads=False):
                     epochs = batch.column("epoch").to_numpy()
@@ -247,7 +247,7 @@ def _count_without_tape(
                     else:
                         counts.unverifiable += len(epochs)
                     result.epochs[symbol] = int(epochs.max(initial=result.epochs[symbol]))
-        except DAMAGED as error:
+        except (OSError, Damaged) as error:
             found.different(file, damage(error), symbol=symbol)
     name = files.segment.name
     if files.was_verified and files.removed:

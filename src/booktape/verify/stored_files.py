@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import Enum
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO, Final, NamedTuple, TypeAlias, TypeVar, cast
+from typing import IO, Any, Final, NamedTuple, TypeAlias, TypeVar, cast
 
 from pyarrow.fs import FileSystem
 
-from booktape.errors import FolderNotShared
+from booktape.errors import Damaged, FolderNotShared
 from booktape.processes.descriptors import refuse_used_up
 from booktape.store.bucket_reading import (
     ListedObject,
@@ -233,6 +234,23 @@ def readable_entries(stored: StoredFiles, folder: str, found: Findings) -> list[
         refuse_used_up(error)
         found.different(shown(folder), f"cannot be read: {error.strerror}")
     return []
+
+
+def read_object(file: IO[bytes], bytes_max: int, names: Sequence[str]) -> dict[str, Any]:
+    """The JSON object in a file, which has at least these names. Raises Damaged, OSError."""
+    content = file.read(bytes_max + 1)
+    if len(content) > bytes_max:
+        raise Damaged(f"it has more than {bytes_max >> 20} MiB")
+    try:
+        found = json.loads(content)
+    except (ValueError, RecursionError) as error:  # also a number of thousands of digits
+        raise Damaged(str(error)) from error
+    if not isinstance(found, dict):
+        raise Damaged("it is no JSON object")
+    for name in names:
+        if name not in found:
+            raise Damaged(f"it has no {name!r}")
+    return found
 
 
 def shown(path: str) -> str:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from booktape.verify.model import decimals
-from booktape.verify.model.decimals import NoNumber, number, price, whole
+from booktape.verify.model.decimals import Malformed, number, price, whole
 
 
 @given(st.integers(0, 67_108_863), st.integers(0, 99_999_999))
@@ -31,14 +31,14 @@ def test_what_no_double_is(text: str) -> None:
 )
 def test_what_is_no_number(value: str) -> None:
     """Nor anything negative or infinite."""
-    with pytest.raises(NoNumber):
+    with pytest.raises(Malformed):
         number(value)
 
 
 @pytest.mark.parametrize("value", [True, None, [], {}, 1.5])
 def test_what_json_may_hold_instead(value: object) -> None:
     """Numbers come as texts, whole numbers or decimals."""
-    with pytest.raises(NoNumber):
+    with pytest.raises(Malformed):
         number(value)
 
 
@@ -52,7 +52,7 @@ def test_a_price_is_above_zero() -> None:
     """A size need not be."""
     assert not number("0.00000000").value
     for text in ("0", "-0", "1e-400"):
-        with pytest.raises(NoNumber):
+        with pytest.raises(Malformed):
             price(text)
 
 
@@ -60,9 +60,9 @@ def test_ids_are_whole() -> None:
     """However they are written, and not beyond what 64 bits hold."""
     assert whole(7) == whole("7") == whole("7.0") == whole(Decimal("7e0")) == 7
     for value in ("7.5", 2**63, -1, True, None, "seven"):
-        with pytest.raises(NoNumber):
+        with pytest.raises(Malformed):
             whole(value)
-    with pytest.raises(NoNumber):
+    with pytest.raises(Malformed):
         whole(11, most=10)
 
 

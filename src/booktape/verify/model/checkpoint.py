@@ -14,8 +14,8 @@ from typing import TypeAlias
 from booktape.errors import DamagedTape
 from booktape.verify.model.arbitration import ArrivedEvent
 from booktape.verify.model.book import DecimalBook, DecimalSide
-from booktape.verify.model.decimals import NoNumber, Number, as_double, from_double, price, whole
-from booktape.verify.model.decode import Event, Levels, Object
+from booktape.verify.model.decimals import Malformed, Number, as_double, from_double, price, whole
+from booktape.verify.model.decode import Event, levels_of
 from booktape.verify.model.sync import ModelState, ModelSync, OpenGap
 from booktape.verify.model.tape import Line
 from booktape.verify.model.timed_sync import TimedModelSync
@@ -119,58 +119,67 @@ def _digest(text: str) -> str:
 # ── from a checkpoint ───────────────────────────────────────────────────────────────────────
 
 
-def restore(sync: ModelSync, line: Line) -> None:
+def restore(sync: ModelSync, saved: Line) -> None:
     """Restore a checkpoint without any proof that it is right. Raises DamagedTape."""
     try:
-        _restore(sync, line.fields, line)
-    except (NoNumber, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise DamagedTape(f"a checkpoint of {sync.symbol} cannot be restored: {error!r}") from error
+        _restore(sync, saved)
+    except (Malformed, DamagedTape) as error:
+        raise DamagedTape(f"a checkpoint of {sync.symbol} cannot be restored: {error}") from error
 
 
-def _restore(sync: ModelSync, fields: Object, line: Line) -> None:
-    sync.state = ModelState(line.text("state"))
-    sync.epoch, sync.update_id = line.whole("epoch"), line.whole("update_id")
-    sync.updates, sync.known_ns = line.whole("updates"), line.whole("known_ns")
+def _restore(sync: ModelSync, saved: Line) -> None:
+    fields = saved.fields
+    sync.state = _state(saved.text("state"))
+    sync.epoch, sync.update_id = saved.whole("epoch"), saved.whole("update_id")
+    sync.updates, sync.known_ns = saved.whole("updates"), saved.whole("known_ns")
     sync.event_time_us = _optional(fields["event_time_us"])
-    sync.status = fields.get("status", sync.status)
+    if "status" in fields:
+        sync.status = saved.text("status")
     sync.book = DecimalBook(
-        DecimalSide(1, _levels(fields["bids"]), _horizon(fields["bid_horizon"])),
-        DecimalSide(-1, _levels(fields["asks"]), _horizon(fields["ask_horizon"])),
+        DecimalSide(1, levels_of(fields["bids"], from_double), _horizon(fields["bid_horizon"])),
+        DecimalSide(-1, levels_of(fields["asks"], from_double), _horizon(fields["ask_horizon"])),
     )
-    gap = fields["gap"]
-    if gap is not None:
-        known = gap["epoch"], gap["start_ns"], gap["last_update_id"], gap["reason"]
-        sync.gap = OpenGap(*known, inherited=True)
-    sync.held = [_arrived(held) for held in fields["held"]]
+    if fields["gap"] is not None:
+        gap = saved.part("gap")
+        numbers = gap.whole("epoch"), gap.whole("start_ns"), gap.whole("last_update_id")
+        sync.gap = OpenGap(*numbers, gap.text("reason"), inherited=True)
+    sync.held = [_arrived(held) for held in saved.parts("held")]
     sync.inherited = sync.live
     arbiter = sync.arbiter
     arbiter.last_released = _optional(fields["passed"])
-    arbiter.last_by_connection = {int(c): _optional(at) for c, at in fields["reached"].items()}
-    arbiter.buffered = [_arrived(held) for held in fields["ahead"]]
-    saved = fields.get("trades")
-    if sync.trades is not None and saved is not None:
-        _restore_trades(sync.trades, saved)
+    reached = saved.part("reached").fields
+    arbiter.last_by_connection = {whole(number): _optional(at) for number, at in reached.items()}
+    arbiter.buffered = [_arrived(held) for held in saved.parts("ahead")]
+    if sync.trades is not None and fields.get("trades") is not None:
+        _restore_trades(sync.trades, saved.part("trades"))
     if isinstance(sync, TimedModelSync):
-        _restore_timed(sync, line)
+        _restore_timed(sync, saved)
     elif sync.state == ModelState.BREAK:
-        raise ValueError(sync.state)
+        raise Malformed("a break on a tape of format 1")
 
 
-def _restore_timed(sync: TimedModelSync, line: Line) -> None:
-    sync.tick_size, sync.lot_size = line.text("tick_size"), line.text("lot_size")
-    sync.stamp_ns = line.whole("stamp_ns") or sync.known_ns
-    sync.synced_ns = line.whole("synced_ns")
+def _state(text: str) -> ModelState:
+    if text not in set(ModelState):
+        raise Malformed(f"the state {text}")
+    return ModelState(text)
+
+
+def _restore_timed(sync: TimedModelSync, saved: Line) -> None:
+    sync.tick_size, sync.lot_size = saved.text("tick_size"), saved.text("lot_size")
+    sync.stamp_ns = saved.whole("stamp_ns") or sync.known_ns
+    sync.synced_ns = saved.whole("synced_ns")
     # It does not show which of the two moments was the later one, and that makes no difference.
     sync.proved_ns = sync.known_ns
-    sync.arbiter.newest_us = line.whole("newest_us")
-    sync.arbiter.newest_id = line.whole("newest_id")
-    sync.on_restored(line.whole("evidence_age_ns"))
+    sync.arbiter.newest_us = saved.whole("newest_us")
+    sync.arbiter.newest_id = saved.whole("newest_id")
+    sync.on_restored(saved.whole("evidence_age_ns"))
 
 
-def _restore_trades(trades: ModelTrades, saved: Object) -> None:
-    trades.newest, trades.newest_us = whole(saved["last_id"]), whole(saved["newest_us"])
+def _restore_trades(trades: ModelTrades, saved: Line) -> None:
+    trades.newest = whole(saved.fields["last_id"])
+    trades.newest_us = whole(saved.fields["newest_us"])
     names = ("first_id", "last_id", "after_us", "before_us", "opened_ns")
-    holes = (tuple(whole(hole[name]) for name in names) for hole in saved["holes"])
+    holes = (tuple(whole(hole.fields[name]) for name in names) for hole in saved.parts("holes"))
     trades.missing = [Missing._make((*hole, True)) for hole in holes]
 
 
@@ -182,20 +191,10 @@ def _horizon(value: object) -> Number | None:
     return None if value is None else price(value)
 
 
-def _levels(pairs: object) -> Levels:
-    if not isinstance(pairs, list):
-        raise TypeError(pairs)
-    return [(price(p), from_double(s)) for p, s in pairs]
-
-
-def _arrived(held: Object) -> ArrivedEvent:
-    event = held["event"]
-    read = Event(
-        event["symbol"],
-        whole(event["event_time_us"]),
-        whole(event["first_id"]),
-        whole(event["last_id"]),
-        _levels(event["bids"]),
-        _levels(event["asks"]),
-    )
-    return ArrivedEvent(held["received_ns"], read, inherited=True)
+def _arrived(held: Line) -> ArrivedEvent:
+    event = held.part("event")
+    fields = event.fields
+    time_us, first, last = (whole(fields[n]) for n in ("event_time_us", "first_id", "last_id"))
+    bids, asks = (levels_of(fields[name], from_double) for name in ("bids", "asks"))
+    read = Event(event.text("symbol"), time_us, first, last, bids, asks)
+    return ArrivedEvent(held.whole("received_ns"), read, inherited=True)

@@ -21,8 +21,8 @@ _ID_MAX: Final = 2**63 - 1
 _REMEMBERED: Final = 200_000
 
 
-class NoNumber(ValueError):
-    """A value that the exchange's form does not allow in this place."""
+class Malformed(ValueError):
+    """A value that does not have the form of its place, or that is missing."""
 
 
 class Number(NamedTuple):
@@ -42,7 +42,7 @@ _remembered: dict[str, Number] = {}
 
 
 def number(written: object) -> Number:
-    """A finite number that is not negative, from a JSON text or number. Raises NoNumber."""
+    """A finite number that is not negative, from a JSON text or number. Raises Malformed."""
     if isinstance(written, str):
         found = _remembered.get(written)
         if found is None:
@@ -52,28 +52,28 @@ def number(written: object) -> Number:
             found = _remembered[written] = _parse(written)
         return found
     if isinstance(written, bool) or not isinstance(written, int | Decimal):
-        raise NoNumber(repr(written))
+        raise Malformed(repr(written))
     return _parse(str(written))
 
 
 def _parse(text: str) -> Number:
     if not _NUMBER(text):
-        raise NoNumber(text)
+        raise Malformed(text)
     double = float(text)
     if not isfinite(double):
-        raise NoNumber(text)
+        raise Malformed(text)
     try:
         value = Decimal(text)
     except InvalidOperation:
         return Number(Decimal(0), 0.0, exact=False)  # an exponent of -10^18 or less
     if value < 0 and double:
-        raise NoNumber(text)
+        raise Malformed(text)
     # A value too small for a double is zero in doubles.
     return Number(value if double else Decimal(0), double, Decimal(repr(double)) == value)
 
 
 def from_double(written: object) -> Number:
-    """A number that was a double when it was written: that of the cap stands for the cap. Raises NoNumber."""
+    """A number that was a double when it was written: that of the cap stands for the cap. Raises Malformed."""
     found = number(written)
     return number(str(CAP)) if found.double == float(CAP) else found
 
@@ -84,15 +84,15 @@ def as_double(value: Decimal) -> Decimal:
 
 
 def price(written: object) -> Number:
-    """A number above zero. Raises NoNumber."""
+    """A number above zero. Raises Malformed."""
     found = number(written)
     if not found.double:
-        raise NoNumber(repr(written))
+        raise Malformed(repr(written))
     return found
 
 
 def whole(written: object, most: int = _ID_MAX) -> int:
-    """An id or a time: a whole number from 0 to `most`. Raises NoNumber."""
+    """An id or a time: a whole number from 0 to `most`. Raises Malformed."""
     if type(written) is int and 0 <= written <= most:
         return written
     found = number(written)
@@ -101,5 +101,5 @@ def whole(written: object, most: int = _ID_MAX) -> int:
     written_out = isinstance(written, int) or text.isdigit()
     value = found.value if written_out else Decimal(found.double)
     if value > most or value != value.to_integral_value():
-        raise NoNumber(repr(written))
+        raise Malformed(repr(written))
     return int(value)

@@ -7,13 +7,13 @@ show whether an event was lost with it.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from math import isfinite
 from typing import Any, Final, NamedTuple, NoReturn, TypeAlias
 
-from booktape.verify.model.decimals import NoNumber, Number, number, price, whole
+from booktape.verify.model.decimals import Malformed, Number, number, price, whole
 
-Object: TypeAlias = dict[str, Any]
 Levels: TypeAlias = list[tuple[Number, Number]]
 
 UNOPENED: Final = -1
@@ -35,6 +35,13 @@ _FORMS: Final = frozenset(
 )
 
 _TOP, _TICKER, _TRADE = "@depth20@", "@bookTicker", "@trade"
+
+
+class Object(dict[str, Any]):
+    """A JSON object. To read a field that it does not have raises Malformed."""
+
+    def __missing__(self, name: str) -> NoReturn:
+        raise Malformed(f"it has no {name}")
 
 
 class Event(NamedTuple):
@@ -104,7 +111,7 @@ def _int(text: str) -> int:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> Object:
-    found = dict(pairs)
+    found = Object(pairs)
     if len(found) < len(pairs):
         raise ValueError("a key stands twice")
     return found
@@ -150,7 +157,7 @@ def _check(value: object, depth: int) -> None:
 def parse_object(text: bytes) -> Object | None:
     """The same for any bytes: None for what is not an object."""
     found = _parse_any(text)
-    return found if isinstance(found, dict) else None
+    return found if isinstance(found, Object) else None
 
 
 def _parse_any(text: bytes) -> object:
@@ -163,7 +170,7 @@ def _parse_any(text: bytes) -> object:
 def parse_message(text: bytes) -> Object | None:
     """The same for bytes that the exchange sent: None also for a message with too many brackets."""
     found = parse_answer(text)
-    return found if isinstance(found, dict) else None
+    return found if isinstance(found, Object) else None
 
 
 def parse_answer(text: bytes) -> object:
@@ -187,7 +194,7 @@ def stream_message(message: Object | None) -> Event | Top | Ticker | Trade | Non
         if isinstance(stream, str) and stream.endswith(_TRADE) and _calls_itself_trade(inner):
             return _trade(inner)
         return _event(inner)
-    except (NoNumber, KeyError, TypeError):
+    except Malformed:
         return None
 
 
@@ -201,22 +208,22 @@ def depth_answer(message: Object | None, *, may_be_unopened: bool = False) -> An
         return Answer(UNOPENED, [], [])
     try:
         return _answer(message)
-    except (NoNumber, KeyError, TypeError):
+    except Malformed:
         return None
 
 
 def _event(data: object) -> Event | None:
     # Known weakness, shared with the recorder: an object with all fields but `e` counts as an event.
-    if not isinstance(data, dict) or data.get("e", "depthUpdate") != "depthUpdate":
+    if not isinstance(data, Object) or data.get("e", "depthUpdate") != "depthUpdate":
         return None
     time_us, first, last = _time_us(data["E"]), whole(data["U"]), whole(data["u"])
-    bids, asks = _levels(data["b"]), _levels(data["a"])
+    bids, asks = levels_of(data["b"]), levels_of(data["a"])
     return Event(_name(data["s"]), time_us, first, last, bids, asks) if first <= last else None
 
 
 def _answer(data: object) -> Answer:
     data = _object(data)
-    return Answer(whole(data["lastUpdateId"]), _levels(data["bids"]), _levels(data["asks"]))
+    return Answer(whole(data["lastUpdateId"]), levels_of(data["bids"]), levels_of(data["asks"]))
 
 
 def _ticker(data: object) -> Ticker:
@@ -227,7 +234,7 @@ def _ticker(data: object) -> Ticker:
 
 
 def _calls_itself_trade(data: object) -> bool:
-    return isinstance(data, dict) and data.get("e") == "trade"
+    return isinstance(data, Object) and data.get("e") == "trade"
 
 
 def _trade(data: Object) -> Trade:
@@ -248,7 +255,7 @@ def trades_answer(message: object, symbol: str, from_id: int) -> list[Trade]:
         return []
     try:
         trades = [_answered_trade(symbol, each) for each in message]
-    except (NoNumber, KeyError, TypeError):
+    except Malformed:
         return []
     least = from_id
     for trade in trades:
@@ -278,7 +285,7 @@ def _time_us(written: object) -> int:
 
 def _flag(value: object) -> bool:
     if not isinstance(value, bool):
-        raise TypeError(value)
+        raise Malformed(repr(value))
     return value
 
 
@@ -288,7 +295,7 @@ def best_levels(texts: object) -> tuple[Levels, Levels] | None:
         return None
     try:
         bid, bid_size, ask, ask_size = map(number, texts)
-    except NoNumber:
+    except Malformed:
         return None
     sides = ((bid, bid_size), (ask, ask_size))
     if any(size.value and not price.double for price, size in sides):
@@ -298,23 +305,24 @@ def best_levels(texts: object) -> tuple[Levels, Levels] | None:
 
 
 def _object(value: object) -> Object:
-    if not isinstance(value, dict):
-        raise TypeError(value)
+    if not isinstance(value, Object):
+        raise Malformed(repr(value))
     return value
 
 
 def _name(symbol: object) -> str:
     if not isinstance(symbol, str) or not symbol:
-        raise TypeError(symbol)
+        raise Malformed(repr(symbol))
     return symbol
 
 
-def _levels(pairs: object) -> Levels:
+def levels_of(pairs: object, size: Callable[[object], Number] = number) -> Levels:
+    """A list of pairs of a price and a size. Raises Malformed."""
     if not isinstance(pairs, list):
-        raise TypeError(pairs)
+        raise Malformed(repr(pairs))
     found = []
     for level in pairs:
         if not isinstance(level, list) or len(level) != 2:  # noqa: PLR2004 - a price and a size
-            raise TypeError(level)
-        found.append((price(level[0]), number(level[1])))
+            raise Malformed(repr(level))
+        found.append((price(level[0]), size(level[1])))
     return found

@@ -21,7 +21,7 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-_CARRIERS: Final = frozenset({"ws", "rest", "trades"})
+_CARRIERS: Final = ("ws", "rest", "trades")
 _PAYLOAD: Final = b',"m":'
 
 
@@ -49,6 +49,23 @@ class Line:
     def kind(self) -> str:
         """The kind of record."""
         return self.text("k")
+
+    def part(self, name: str) -> Line:
+        """An object, with fields of its own."""
+        return self._part(name, self.fields.get(name))
+
+    def parts(self, name: str) -> list[Line]:
+        """A list of objects."""
+        found = self.fields.get(name)
+        if not isinstance(found, list):
+            raise DamagedTape(f"its {name} is no list: {found!r}")
+        return [self._part(name, each) for each in found]
+
+    @staticmethod
+    def _part(name: str, found: object) -> Line:
+        if not isinstance(found, Object):
+            raise DamagedTape(f"its {name} is no object: {found!r}")
+        return Line(found)
 
     def whole(self, name: str) -> int:
         """A whole number."""

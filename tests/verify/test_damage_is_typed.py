@@ -1,0 +1,168 @@
+"""What a file holds is damage; a mistake of booktape's own never is, and hostile values never end in a traceback."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import booktape
+from booktape.errors import Damaged, DamagedFile
+from booktape.retention.limits import Limit
+from booktape.retention.prune import Rules, prune
+from booktape.store import extents
+from booktape.store.layout import Layout, Segment
+from booktape.verify import compare_rows, compare_tables
+from booktape.verify.model.tape import Line
+from booktape.verify.report import render
+from support.archives import open_archive
+from support.oracle import start
+from verify.small import BTC, ETH, Lines, copy, edit_tape, reseal, rows_of, sealed, verified
+
+MISTAKES: Final = (ValueError, TypeError, KeyError, AttributeError)
+
+
+def mistaken(kind: type[Exception]) -> Callable[..., Any]:
+    def fail(*_: Any, **__: Any) -> Any:
+        raise kind("a mistake in the code")
+
+    return fail
+
+
+@pytest.mark.parametrize("kind", MISTAKES)
+@pytest.mark.parametrize("place", [(compare_rows, "_lists"), (compare_tables, "_detail")])
+def test_verify_does_not_report_a_mistake_of_its_own_as_damage(
+    archive: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    place: tuple[Any, str],
+    kind: type[Exception],
+) -> None:
+    monkeypatch.setattr(*place, mistaken(kind))
+    with pytest.raises(kind, match="a mistake"):
+        verified(archive)
+
+
+@pytest.mark.parametrize("kind", MISTAKES)
+def test_neither_do_the_reader_and_a_start(
+    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type[Exception]
+) -> None:
+    root = copy(archive, tmp_path / "copy")
+    monkeypatch.setattr(extents, "_extent", mistaken(kind))
+    with pytest.raises(kind, match="a mistake"):
+        booktape.open(root).snapshots(BTC).to_arrow()
+    sealed(root, "tape")[-1].write_bytes(b"")  # so that a start reads the rows
+    with open_archive(root) as opened, pytest.raises(kind, match="a mistake"):
+        opened.past(start(BTC, ETH).symbols, 0)
+
+
+@pytest.mark.parametrize("kind", MISTAKES)
+def test_a_pass_that_removes_does_not_either(
+    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type[Exception]
+) -> None:
+    root = copy(archive, tmp_path / "copy")
+    monkeypatch.setattr("booktape.retention.proof._first", mistaken(kind))
+    file = rows_of(root, BTC, 0)
+    file.write_bytes(file.read_bytes() + b"?")
+    with pytest.raises(kind, match="a mistake"):
+        prune(root, Rules(tapes=Limit(age_s=0)))
+
+
+def crafted(change: Callable[[Lines], Any]) -> Callable[[Path], None]:
+    """The second tape, whose manifest knows the change."""
+
+    def craft(root: Path) -> None:
+        edit_tape(sealed(root, "tape")[1], change)
+        reseal(root)
+
+    return craft
+
+
+def in_gap(field: str, value: object) -> Callable[[Path], None]:
+    """A checkpoint with an open gap that has this value."""
+    gap = {"epoch": 1, "start_ns": 1, "last_update_id": 1, "reason": "id_gap", field: value}
+    return crafted(lambda lines: lines[1].update(state="syncing", gap=gap))
+
+
+def manifest_of_no_text(root: Path) -> None:
+    path = sealed(root, "manifests")[1]
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"segment": [1.5]}))
+
+
+CRAFTED: Final = {
+    "a kind that is a list": crafted(lambda lines: lines[5].update(k=[])),
+    "a status that is an object": crafted(lambda lines: lines[1].update(status={})),
+    "a gap of no reason": in_gap("reason", []),
+    "a gap that begins with a text": in_gap("start_ns", "yesterday"),
+    "a start after the year 9999": crafted(lambda lines: lines[0].update(received_ns=2**63 - 1)),
+    "a start before the year 1": crafted(lambda lines: lines[0].update(received_ns=-(2**62))),
+    "a manifest of a list": manifest_of_no_text,
+}
+
+
+@pytest.mark.parametrize("craft", CRAFTED.values(), ids=CRAFTED)
+def test_values_of_other_types_are_findings(
+    archive: Path, tmp_path: Path, craft: Callable[[Path], None]
+) -> None:
+    """And the report can be shown."""
+    root = copy(archive, tmp_path / "copy")
+    craft(root)
+    report = verified(root)
+    assert report.exit_code == 1
+    assert render(report).renderables
+
+
+def test_a_payload_of_no_kind_is_a_line_all_the_same() -> None:
+    """The kind may have any type: it says then that it is no text."""
+    assert Line.read(b'{"k":[1],"m":{}}\n').fields["k"] == [1]
+
+
+def double_column(path: Path) -> None:
+    table = pq.read_table(path, partitioning=None)
+    pq.write_table(table.append_column(table.schema.field(0), table.column(0)), path)
+
+
+def no_rows(path: Path) -> None:
+    pq.write_table(pq.read_schema(path).empty_table(), path)
+
+
+def other_columns(path: Path) -> None:
+    pq.write_table(pa.table({"epoch": [None], "update_id": ["x"], "receive_time": [1]}), path)
+
+
+@pytest.mark.parametrize("change", [double_column, no_rows, other_columns])
+def test_no_table_ends_a_start_or_a_reader(
+    archive: Path, tmp_path: Path, change: Callable[[Path], None]
+) -> None:
+    """A start goes on without it; the reader warns, and shows the rest."""
+    root = copy(archive, tmp_path / "copy")
+    sealed(root, "tape")[-1].write_bytes(b"")
+    for path in (*sealed(root, f"snapshots/symbol={BTC}"), *sealed(root, "gaps")):
+        change(path)
+    with open_archive(root) as opened:
+        assert opened.past(start(BTC, ETH).symbols, 0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DamagedFile)
+        recording = booktape.open(root)
+        recording.snapshots(ETH).to_arrow()
+        recording.gaps()
+
+
+def test_a_receipt_of_a_later_version_ends_a_pass(archive: Path, tmp_path: Path) -> None:
+    """Its fields may mean something else: nothing is removed because of it."""
+    root = copy(archive, tmp_path / "copy")
+    prune(root, Rules(tapes=Limit(age_s=0)))
+    receipt = sealed(root, "removed")[0]
+    segment = Segment.parse(receipt.name, ".json")
+    assert segment
+    receipt.write_text(
+        json.dumps(json.loads(receipt.read_text()) | {"format": 2, "removed": "all"})
+    )
+    with pytest.raises(Damaged, match="its format is 2"):
+        prune(root, Rules(tapes=Limit(age_s=0)))
+    assert Layout(root).manifest(segment).exists()
