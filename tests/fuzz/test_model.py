@@ -23,7 +23,7 @@ from booktape.verify.model.replay import SegmentReplay
 from booktape.verify.model.tape import Line
 from booktape.verify.segment import SegmentComparison
 from fuzz.damaging import changed_lines
-from fuzz.mutated import thousand
+from fuzz.mutated import examples
 from verify.any_tape import write
 from verify.small import build
 
@@ -43,7 +43,7 @@ def tapes(tmp_path_factory: pytest.TempPathFactory) -> list[list[bytes]]:
     return [list(read_lines(path)) for path in sorted(folder.glob("*/tape/*/*.zst"))]
 
 
-@thousand
+@examples(300)
 @given(data=st.data())
 def test_lines_of_a_tape(tapes: list[list[bytes]], data: st.DataObject) -> None:
     """Any lines in any order."""
