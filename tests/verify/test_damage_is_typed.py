@@ -23,7 +23,18 @@ from booktape.verify.model.tape import Line
 from booktape.verify.report import render
 from support.archives import open_archive
 from support.oracle import start
-from verify.small import BTC, ETH, Lines, copy, edit_tape, reseal, rows_of, sealed, verified
+from verify.small import (
+    BTC,
+    ETH,
+    Lines,
+    copy,
+    edit_table,
+    edit_tape,
+    reseal,
+    rows_of,
+    sealed,
+    verified,
+)
 
 MISTAKES: Final = (ValueError, TypeError, KeyError, AttributeError)
 
@@ -56,6 +67,7 @@ def test_neither_do_the_reader_and_a_start(
     monkeypatch.setattr(extents, "_extent", mistaken(kind))
     with pytest.raises(kind, match="a mistake"):
         booktape.open(root).snapshots(BTC).to_arrow()
+    monkeypatch.setattr("booktape.store.archive._from_row", mistaken(kind))
     sealed(root, "tape")[-1].write_bytes(b"")  # so that a start reads the rows
     with open_archive(root) as opened, pytest.raises(kind, match="a mistake"):
         opened.past(start(BTC, ETH).symbols, 0)
@@ -151,6 +163,18 @@ def test_no_table_ends_a_start_or_a_reader(
         recording = booktape.open(root)
         recording.snapshots(ETH).to_arrow()
         recording.gaps()
+
+
+def test_a_start_reads_a_gap_that_no_book_followed(archive: Path, tmp_path: Path) -> None:
+    """That of a symbol that was delisted has no next id: where tapes and rows are damaged, its last one counts."""
+    root = copy(archive, tmp_path / "copy")
+    sealed(root, "tape")[-1].write_bytes(b"")
+    for path in sealed(root, f"snapshots/symbol={BTC}"):
+        path.write_bytes(b"")
+    for path in sealed(root, "gaps"):
+        edit_table(path, lambda rows: [row.update(next_update_id=None) for row in rows])
+    with open_archive(root) as opened:
+        assert opened.past(start(BTC, ETH).symbols, 0)[BTC].update_id
 
 
 def test_a_receipt_of_a_later_version_ends_a_pass(archive: Path, tmp_path: Path) -> None:

@@ -191,7 +191,9 @@ class Archive:
                 with _skip_unreadable(path):
                     for row in read_table(path, GAPS).to_pylist():
                         if row["symbol"] == symbol and row["end_time"]:
-                            first = row["epoch"] + 1, row["next_update_id"], row["end_time"]
+                            # After the last gap of a delisted symbol no book followed: it has no next id.
+                            first_id = row["next_update_id"] or row["last_update_id"]
+                            first = row["epoch"] + 1, first_id, row["end_time"]
                             _keep_latest(known, _from_row(symbol, *first, now_ns))
 
 
