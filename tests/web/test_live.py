@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
@@ -13,6 +14,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
 
 import booktape
 from booktape.core.book import OrderBook
@@ -209,6 +211,36 @@ async def test_all_browsers_share_one_look_at_the_recorder() -> None:
     assert still.views <= slots
 
 
+async def test_browsers_that_waited_for_the_same_book_are_answered_in_different_turns(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Between two frames the loop serves the sockets of the exchange, however many browsers there are."""
+    turns: list[int] = []
+    turn = 0
+    send = web.WebSocketResponse.send_bytes
+
+    async def send_noted(self: web.WebSocketResponse, data: bytes) -> None:
+        turns.append(turn)
+        await send(self, data)
+
+    async def count_turns() -> None:
+        nonlocal turn
+        while True:
+            turn += 1
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr(web.WebSocketResponse, "send_bytes", send_noted)
+    async with AsyncExitStack() as stack:
+        server = await stack.enter_async_context(
+            served(LiveAnswers(Still(delay_s=0.2), "").routes())
+        )
+        sockets = [await stack.enter_async_context(browser(server)) for _ in range(20)]
+        counting = asyncio.create_task(count_turns())
+        await asyncio.gather(*(frame(socket, LOOK) for socket in sockets))
+        counting.cancel()
+    assert len(turns) == len(set(turns)) == len(sockets)
+
+
 async def test_too_many_browsers_are_refused() -> None:
     """And one that leaves makes room."""
     connector = aiohttp.TCPConnector(limit=0)
@@ -239,7 +271,11 @@ async def test_a_browser_that_does_not_read_gets_one_frame_and_no_queue() -> Non
     books = tuple(BookStatus(f"S{n:05}", "cold", 1, 0, 0, 0) for n in range(20_000))
     still = Still(books)
     async with served(LiveAnswers(still, "").routes()) as server:
-        reader, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=1_024)
+        narrow = socket.socket()
+        narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        narrow.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(narrow, ("127.0.0.1", server.port))
+        reader, writer = await asyncio.open_connection(sock=narrow, limit=1_024)
         writer.write(
             f"GET /live HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nUpgrade: websocket\r\n"
             "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
@@ -253,9 +289,9 @@ async def test_a_browser_that_does_not_read_gets_one_frame_and_no_queue() -> Non
                 writer.write(masked)
                 await asyncio.wait_for(writer.drain(), 0.5)
         # Another browser, that reads, is served meanwhile; frames are made for it.
-        async with browser(server) as socket:
+        async with browser(server) as other:
             for _ in range(4):
-                found = await frame(socket, OVERVIEW)
+                found = await frame(other, OVERVIEW)
                 assert len(found["books"]) == len(books)
         frame_bytes = len(json.dumps(found))
         assert still.looks <= 12

@@ -85,7 +85,9 @@ def _prices(bid: Floats, ask: Floats, reach_bps: int) -> Prices | None:
     """The cells around the mid; None while a side is empty, or its best price is none that can be drawn."""
     if not len(bid) or not len(ask):
         return None
-    if min(bid[0], ask[0]) < DRAWN_MIN or max(bid[0], ask[0]) > DRAWN_MAX:
+    best_bid, best_ask = float(bid[0]), float(ask[0])
+    if min(best_bid, best_ask) < DRAWN_MIN or max(best_bid, best_ask) > DRAWN_MAX:
         return None
     tick = tick_of([bid[:LEVELS], ask[:LEVELS]])
-    return Prices.around(bid[:1], ask[:1], tick, CELLS, float(reach_bps))
+    margin = reach_bps * 1e-4 * (best_bid + best_ask) / 2
+    return Prices.between(best_bid - margin, best_ask + margin, tick, CELLS)

@@ -71,6 +71,7 @@ class LiveAnswers:
         self._looked_s = 0.0
         self._overview = b""
         self._views: dict[tuple[str, int], _Shared] = {}
+        self._sending = asyncio.Lock()
 
     def routes(self) -> list[web.RouteDef]:
         """`/about` answers JSON; `/live` is the WebSocket."""
@@ -112,7 +113,12 @@ class LiveAnswers:
                 return
             await asyncio.sleep(max(0.0, next_s - monotonic()))
             # Of the newest moment: made after the wait.
-            await socket.send_bytes(await self._frame(wish))
+            frame = await self._frame(wish)
+            # Those who waited for the same book go on one by one, each in its own turn of the loop: in one turn, fifty
+            # of them would keep the sockets of the exchange waiting for milliseconds.
+            async with self._sending:
+                await asyncio.sleep(0)
+            await socket.send_bytes(frame)
             next_s = monotonic() + (BOOK_EVERY_S if wish.symbol else self._overview_every_s)
 
     async def _frame(self, wish: Wish) -> bytes:
