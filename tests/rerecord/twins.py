@@ -17,7 +17,7 @@ import booktape
 from booktape.reader.archive_files import ArchiveFiles
 from booktape.recorder.recorder import Recorder
 from booktape.recorder.settings import Settings
-from booktape.rerecord.merge import MergeOutcome, MergeRequest, merge
+from booktape.rerecord.merge import MergeOutcome, merge
 from booktape.sim.faults.base import Faults
 from booktape.sim.server.server import SimServer
 from booktape.wire.endpoints import Venue
@@ -84,7 +84,7 @@ def record_twins(
 def merge_folders(*folders: Path, out: Path, **how: Any) -> MergeOutcome:
     """As the command does."""
     found = tuple(ArchiveFiles.find(folder) for folder in folders)
-    return merge(MergeRequest(found, out, **{"segment_s": 20} | how))
+    return merge(found, out, **{"segment_s": 20} | how)
 
 
 def random_runs(rng: Random, outages: int) -> tuple[Interval, ...]:

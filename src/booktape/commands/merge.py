@@ -11,7 +11,6 @@ from booktape.errors import UsageError
 from booktape.processes import terminal, tuning
 from booktape.reader.archive_files import ArchiveFiles
 from booktape.reader.progress import progress_bar
-from booktape.rerecord.merge import MergeRequest
 from booktape.rerecord.merge import merge as merge_archives
 from booktape.store.layout import Layout
 from booktape.store.target import check_archive
@@ -44,17 +43,13 @@ def merge(
             "Name two archives or more, such as: booktape merge first second --out both"
         )
     tuning.tune_interpreter()
-    request = MergeRequest(
-        tuple(ArchiveFiles.find(archive) for archive in archives),
-        out,
-        every,
-        seconds("--segment", segment),
-    )
+    found = [ArchiveFiles.find(archive) for archive in archives]
+    segment_s = seconds("--segment", segment)
     check_archive("--out", Layout(out))
     # Every tape is read twice.
-    total = 2 * sum(tape.bytes for archive in request.archives for tape in archive.tapes())
+    total = 2 * sum(tape.bytes for archive in found for tape in archive.tapes())
     with progress_bar("merging", total) as advance:
-        outcome = merge_archives(request, advance)
+        outcome = merge_archives(found, out, every=every, segment_s=segment_s, advance=advance)
     for sentence in outcome.damaged:
         terminal.write_to_stderr(sentence)
     for path in outcome.unsealed:

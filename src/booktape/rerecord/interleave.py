@@ -34,9 +34,11 @@ these are believed as those of a late connection of one machine are.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from heapq import heapify, heappop, heapreplace
+from itertools import count
 from typing import Final, NamedTuple
 
 from booktape.core.gap_reasons import NO_TAPE
@@ -78,7 +80,9 @@ def interleave(tracks: Iterable[Track], advance: Advance) -> Iterator[PlacedReco
 
     Each track keeps its own order. A track is opened when its time has come.
     """
-    numbers, ticks = _ConnectionNumbers(), _Ticks()
+    # A number for each connection of each track, in the order of their first appearance.
+    numbers: defaultdict[tuple[str, int], int] = defaultdict(count(1).__next__)
+    ticks = _Ticks()
     waiting: list[tuple[int, str, PlacedRecord | None, Iterator[PlacedRecord]]] = [
         (track.begins_ns, track.tag, None, read_track(track, advance)) for track in tracks
     ]
@@ -94,10 +98,10 @@ def interleave(tracks: Iterable[Track], advance: Advance) -> Iterator[PlacedReco
             continue
         record: TapeRecord | None = placed.record
         if isinstance(record, StreamMessage):
-            number = numbers.of(tag, record.connection)
+            number = numbers[tag, record.connection]
             record = StreamMessage(record.received_ns, number, record.payload)
         elif isinstance(record, Connected | Disconnected):
-            record = replace(record, connection=numbers.of(tag, record.connection))
+            record = replace(record, connection=numbers[tag, record.connection])
         elif isinstance(record, Tick):
             record = ticks.spaced(tag, record, placed.at_ns)
         if record:
@@ -153,17 +157,6 @@ class _TrackState:
                 self.shift_ns = next(self._shifts_ns)
                 return record.step_ns > -STEP_BACK_NS
         return True
-
-
-class _ConnectionNumbers:
-    """A number for each connection of each track, in the order of their first appearance."""
-
-    def __init__(self) -> None:
-        self._numbers: dict[tuple[str, int], int] = {}
-
-    def of(self, tag: str, connection: int) -> int:
-        """The number in the merge."""
-        return self._numbers.setdefault((tag, connection), len(self._numbers) + 1)
 
 
 @dataclass(slots=True)

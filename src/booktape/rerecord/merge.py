@@ -20,7 +20,7 @@ the merge did is of no use any more, and its successor is the next audit.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -38,23 +38,11 @@ from booktape.store.durable_files import disk_errors_named, sync_path
 from booktape.store.layout import Layout, Segment, segment_end_ns, segment_start_ns
 from booktape.store.lock import lock_directory
 from booktape.store.patience import retry_while_full
+from booktape.store.recovery import keep_pace
 from booktape.store.segment_writer import SegmentWriter
 from booktape.store.session import RecordingSession
 from booktape.store.tape_reader import errors_as_damage
 from booktape.wire.binance import decode_depth
-
-
-@dataclass(frozen=True, slots=True)
-class MergeRequest:
-    """What to merge: archives into `out`, with a row after `every` updates (None: as they have).
-
-    The result has a segment for each `segment_s` seconds on the clock.
-    """
-
-    archives: tuple[ArchiveFiles, ...]
-    out: Path
-    every: int | None = None
-    segment_s: float = 3_600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,24 +54,32 @@ class MergeOutcome:
     unsealed: list[str] = field(default_factory=list)
 
 
-def merge(request: MergeRequest, advance: Advance = lambda _: None) -> MergeOutcome:
-    """Merge, and return what was left out.
+def merge(
+    archives: Sequence[ArchiveFiles],
+    out: Path,
+    *,
+    every: int | None = None,
+    segment_s: float = 3_600.0,
+    advance: Advance = lambda _: None,
+) -> MergeOutcome:
+    """Merge archives into `out`, and return what was left out.
 
-    `advance` is called with the number of further bytes of tape that were read; each tape is read twice. Raises
+    The result has a row after `every` updates (None: as they have), and a segment for each `segment_s` seconds on the
+    clock. `advance` is called with the number of further bytes of tape that were read; each tape is read twice. Raises
     CannotMerge if the archives do not fit together, NotRecorded, UsageError if `out` is not free, DirectoryInUse,
     DamagedArchive if a tape holds what no recorder writes, and WriteFailed.
     """
-    out = request.out.resolve()
-    _check_out(request, out)
+    _check_out(archives, out)
+    out = out.resolve()
     staging = Layout(out.with_name(f"{out.name}.merging"))
     if staging.root.exists():
         with lock_directory(staging.lock, folder=True):
             _check_free(staging)
-    inputs = find_inputs(request.archives, request.every, advance)
+    inputs = find_inputs(archives, every, advance)
     with lock_directory(staging.lock, folder=True):
         _check_free(staging)
         try:
-            segments = _record(inputs, staging, round(request.segment_s * 1e9), advance)
+            segments = _record(inputs, staging, round(segment_s * 1e9), advance)
         except DamagedTape as error:
             raise DamagedArchive(f"{error} Nothing was merged. Move that tape away.") from error
         with disk_errors_named(out):
@@ -100,18 +96,14 @@ def _check_free(staging: Layout) -> None:
         )
 
 
-def _check_out(request: MergeRequest, out: Path) -> None:
+def _check_out(archives: Iterable[ArchiveFiles], out: Path) -> None:
     """Raises UsageError unless the result can be put there."""
-    for archive in request.archives:
+    for archive in archives:
         root = Path(archive.root).resolve()
-        if archive.is_bucket:
-            continue
-        if out == root or root in out.parents:
-            raise UsageError(f"{request.out} lies in {archive.root}. Choose another --out.")
+        if not archive.is_bucket and root in (out.resolve(), *out.resolve().parents):
+            raise UsageError(f"{out} lies in {archive.root}. Choose another --out.")
     if out.exists() and any(out.iterdir()):
-        raise UsageError(
-            f"{request.out} is not empty, and nothing is replaced. Choose another --out."
-        )
+        raise UsageError(f"{out} is not empty, and nothing is replaced. Choose another --out.")
 
 
 def _record(inputs: Inputs, layout: Layout, segment_ns: int, advance: Advance) -> int:
@@ -133,7 +125,7 @@ def _record(inputs: Inputs, layout: Layout, segment_ns: int, advance: Advance) -
             session.handle(placed.record)
             for answer in answers.due_after(placed.record):
                 session.handle(answer)
-            _keep_pace(session)
+            keep_pace(session.writer)
         session.end(STOPPED)
         _seal_ended(session)
     return segments
@@ -145,17 +137,9 @@ def _tag(inputs: Inputs) -> str:
     return hashlib.sha256(names.encode()).hexdigest()[:8]
 
 
-def _keep_pace(session: RecordingSession) -> None:
-    """Bring the tape to the disk when enough of it waits, and wait while rows pile up."""
-    if session.writer.wants_flush:
-        retry_while_full(session.writer.flush)
-        if busy := session.writer.busy:
-            busy.exception()  # waits; the next flush raises the error, if there is one
-
-
 def _seal_ended(session: RecordingSession) -> None:
     while session.write_next_of_opening():
-        _keep_pace(session)
+        keep_pace(session.writer)
     retry_while_full(session.writer.flush)
     for writer in session.take_ended():
         retry_while_full(partial(_seal, writer))

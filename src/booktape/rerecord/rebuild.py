@@ -165,7 +165,7 @@ def _check_out(request: RebuildRequest) -> None:
     """Raises UsageError if `out` has anything that a request like this one would not have made."""
     layout, tapes = request.layout, {tape.segment: tape for tape in request.source.tapes()}
     # In the order in which other shards write: rows, then the tape is sealed, then the attempt is removed.
-    rows = list(_segments_with_rows(layout))
+    rows = [Segment.parse(path.name, TABLE) for path in layout.snapshots.glob(f"*/*/*{TABLE}")]
     begun = [
         (segment, attempt.writing_tape(segment))
         for attempt in _attempts(layout)
@@ -174,7 +174,8 @@ def _check_out(request: RebuildRequest) -> None:
     begun += [(segment, layout.tape(segment)) for segment in sealed_tapes(layout)]
     known = {segment for segment, _ in begun}
     foreign = [segment for segment in known if segment not in tapes]
-    foreign += [segment for segment in rows if segment not in known]
+    # Also rows whose tape was removed.
+    foreign += [segment for segment in rows if segment and segment not in known]
     if foreign or unsealed_segments(Layout(request.out)):
         raise UsageError(
             f"{request.out} holds recordings that are not rebuilt from {request.source.name}. "
@@ -188,13 +189,6 @@ def _check_out(request: RebuildRequest) -> None:
                 f"{request.out} holds {segment.name} of other symbols, or at another N. "
                 "Choose another --out."
             )
-
-
-def _segments_with_rows(layout: Layout) -> Iterator[Segment]:
-    """Every segment that has rows, also if its tape was removed."""
-    files = layout.snapshots.glob(f"*/*/*{TABLE}")
-    records = (Segment.parse(path.name, TABLE) for path in files)
-    return (segment for segment in records if segment)
 
 
 def _attempts(layout: RebuildLayout) -> list[RebuildLayout]:
@@ -224,7 +218,9 @@ def rebuild_segment(request: RebuildRequest, tape: ArchiveFile) -> RebuildOutcom
 
     Raises FolderNotShared on a machine that has not the same folders.
     """
-    _check_folders(request, tape)
+    request.source.check_seen(tape)
+    if not request.layout.lock.exists():  # the run has locked it, on the machine that it began on
+        raise FolderNotShared(socket.gethostname(), str(request.out))
     if request.layout.tape(tape.segment).exists():
         # Another attempt at it was faster.
         return RebuildOutcome(tape.segment.name)
@@ -248,10 +244,3 @@ def rebuild_segment(request: RebuildRequest, tape: ArchiveFile) -> RebuildOutcom
 
     retry_while_full(clear)
     return RebuildOutcome(tape.segment.name, damage=damage)
-
-
-def _check_folders(request: RebuildRequest, tape: ArchiveFile) -> None:
-    """Raises FolderNotShared unless this machine sees the tape, and the folder that the run has locked."""
-    request.source.check_seen(tape)
-    if not request.layout.lock.exists():
-        raise FolderNotShared(socket.gethostname(), str(request.out))

@@ -30,7 +30,7 @@ from booktape.reader.tape_query import read_records
 from booktape.rerecord.clocks import ClockMark, reference_ns, shifts_ns
 from booktape.store.layout import Segment, symbol_folder
 from booktape.store.lineage import Lineage
-from booktape.store.tape_reader import beginning
+from booktape.store.tape_reader import beginning, first_line
 
 _LIGHT: Final = tuple(
     f'{{"k":"{kind}",'.encode()
@@ -60,14 +60,17 @@ class Track:
     shifts_ns: tuple[int, ...]
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Inputs:
-    """All tracks; `damaged` has a sentence for each tape that is left out, `unsealed` the segments that are not sealed."""
+    """All tracks, and the start record of a merge of them.
 
-    tracks: list[Track] = field(default_factory=list)
-    start: SegmentStart = field(default_factory=lambda: SegmentStart(0, "", "", 1, 1, ()))
-    damaged: list[str] = field(default_factory=list)
-    unsealed: list[str] = field(default_factory=list)
+    `damaged` has a sentence for each tape that is left out, `unsealed` the segments that are not sealed.
+    """
+
+    tracks: list[Track]
+    start: SegmentStart
+    damaged: list[str]
+    unsealed: list[str]
 
 
 @dataclass(slots=True)
@@ -87,30 +90,30 @@ def find_inputs(archives: Iterable[ArchiveFiles], every: int | None, advance: Ad
 
     Raises CannotMerge, and NotRecorded where no sealed tape can be read. `every` None: the one that all have.
     """
-    inputs = Inputs()
-    surveyed = _survey(sorted(archives, key=lambda archive: archive.root), inputs, advance)
+    archives = sorted(archives, key=lambda archive: archive.root)
+    unsealed = [file.path for archive in archives for file in archive.unsealed()]
+    surveyed, damaged = _survey(archives, advance)
     if not surveyed:
         raise NotRecorded(
             "None of these archives has a sealed tape that can be read, so there is nothing to merge."
         )
     _check_equal(surveyed.values(), every)
-    inputs.start = _common_start(surveyed.values(), every)
-    inputs.tracks = _tracks(surveyed)
-    return inputs
+    return Inputs(_tracks(surveyed), _common_start(surveyed.values(), every), damaged, unsealed)
 
 
 def _survey(
-    archives: Sequence[ArchiveFiles], inputs: Inputs, advance: Advance
-) -> dict[Segment, _Surveyed]:
+    archives: Sequence[ArchiveFiles], advance: Advance
+) -> tuple[dict[Segment, _Surveyed], list[str]]:
+    """The tapes that can be read, and a sentence for each other one."""
     found: dict[Segment, _Surveyed] = {}
+    damaged: list[str] = []
     for archive in archives:
-        inputs.unsealed += [file.path for file in archive.unsealed()]
         for file in archive.tapes():
             if file.segment not in found:
                 try:
                     found[file.segment] = _survey_tape(archive, file)
                 except DamagedTape as error:
-                    inputs.damaged.append(f"{file.segment.name} is left out. {error}")
+                    damaged.append(f"{file.segment.name} is left out. {error}")
             advance(file.bytes)
     for archive in archives:
         with_tape = {file.segment for file in archive.tapes()}
@@ -119,8 +122,8 @@ def _survey(
             why = f"{archive.name} has no tape of it."
             if segment in removed:
                 why = f"its tape was removed from {archive.name} on purpose."
-            inputs.damaged.append(f"{segment.name} is left out: {why}")
-    return found
+            damaged.append(f"{segment.name} is left out: {why}")
+    return found, damaged
 
 
 def _segments(archive: ArchiveFiles) -> set[Segment]:
@@ -133,20 +136,16 @@ def _segments(archive: ArchiveFiles) -> set[Segment]:
 
 def _survey_tape(archive: ArchiveFiles, file: ArchiveFile) -> _Surveyed:
     """Raises DamagedTape. Every byte is decompressed, and so every checksum is compared."""
-    found: _Surveyed | None = None
-    for record in read_records(archive, file, None, lambda line: line.startswith(_LIGHT)):
-        if found is None:
-            if not isinstance(record, SegmentStart):
-                break
-            found = _Surveyed(archive, file, record, symbols=set(record.symbols))
-        elif isinstance(record, Connected):
+    records = read_records(archive, file, None, lambda line: line.startswith(_LIGHT))
+    start = first_line(records, file.path)
+    found = _Surveyed(archive, file, start, symbols=set(start.symbols))
+    for record in records:
+        if isinstance(record, Connected):
             found.symbols.update(record.symbols)
         elif isinstance(record, ClockOffset | ClockStep):
             found.marks.append(record)
         elif isinstance(record, SegmentEnd):
             found.reason = record.reason
-    if found is None:
-        raise DamagedTape(f"{file.path} does not begin with a start record.")
     return found
 
 

@@ -72,6 +72,7 @@ from booktape.store.clearing import (
 from booktape.store.durable_files import disk_errors_named
 from booktape.store.layout import Layout, Segment
 from booktape.store.patience import Stopped, never, retry_while_full
+from booktape.store.segment_writer import SegmentWriter
 from booktape.store.session import RecordingSession
 from booktape.store.tape_reader import beginning, errors_as_damage, read_tape, read_to_end
 
@@ -176,6 +177,14 @@ class _Recovery:
         return retry_while_full(disk_errors_named(where)(work), self._should_stop)
 
 
+def keep_pace(writer: SegmentWriter, should_stop: Callable[[], bool] = never) -> None:
+    """Bring the tape to the disk when enough of it waits, and wait while rows pile up."""
+    if writer.wants_flush:
+        retry_while_full(writer.flush, should_stop)
+        if busy := writer.busy:
+            busy.exception()  # waits; the next flush raises the error, if there is one
+
+
 def record_again(
     recording: RecordingSession,
     records: Iterator[TapeRecord],
@@ -200,10 +209,7 @@ def record_again(
             # The snapshot requests that it returns were answered on this tape, or never.
             recording.handle(record)
             # Also after a record without rows: its line waits to be written.
-            if writer.wants_flush:
-                retry_while_full(writer.flush, should_stop)
-                if busy := writer.busy:
-                    busy.exception()  # waits; the next flush raises the error, if there is one
+            keep_pace(writer, should_stop)
             count += 1
             if count % STOP_CHECK_RECORDS == 0 and should_stop():
                 raise Stopped
