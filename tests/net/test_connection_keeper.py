@@ -161,7 +161,7 @@ async def test_a_connection_is_replaced_before_it_is_closed() -> None:
 async def test_only_the_connection_that_is_meant_is_replaced_and_only_once() -> None:
     """A late request to replace connection 1 leaves connection 2 alone."""
     async with keeping(stay, BriskClock()) as (keeper, context):
-        keeper.replace_current("nothing is there yet")
+        keeper.replace(None, "nothing is there yet")
         await lives(context, 1)
         keeper.replace(1, "first")
         keeper.replace(1, "and again while it is being done")

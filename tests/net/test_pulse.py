@@ -242,7 +242,7 @@ async def test_snapshots_of_lost_books_go_first_for_a_while() -> None:
         for number in range(3):
             rest.request_snapshot(FetchSnapshot(f"S{number}", 1, Urgency.LOST))
         await asyncio.sleep(FIRST_S + GIVES_WAY_S - 1)
-        assert rest.has_lost_book_waiting
+        assert rest.has_waiting(Urgency.LOST)
         assert exchange.asked == []
         await asyncio.sleep(2)
         assert len(exchange.asked) == 1

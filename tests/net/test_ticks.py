@@ -1,4 +1,4 @@
-"""Where ticks come from: one a second, whatever the rounding of the clock."""
+"""Ticks, one a second whatever the rounding of the clock; and how a step of the time of day is seen."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import math
 
 import pytest
 
-from booktape.core.tape_records import Tick
+from booktape.core.tape_records import ClockStep, Tick
 from booktape.net.record_queue import RecordQueue
-from booktape.net.ticks import Ticks
+from booktape.net.ticks import STEP_NS, Ticks
+from support import virtual_time
 
 PAUSES = 100
 
@@ -53,3 +54,40 @@ async def test_each_sleep_ends_with_a_tick_though_a_sleeper_wakes_a_hair_early()
     for tick in ticks:
         assert isinstance(tick, Tick)
         assert tick.elapsed_ns == pytest.approx(1e9, abs=1_000)
+
+
+async def steps_ns(ticks: Ticks, queue: RecordQueue) -> list[int]:
+    """The steps of the clock that the next tick tells of."""
+    await ticks.put()
+    return [record.step_ns for record in queue.drain() if isinstance(record, ClockStep)]
+
+
+@pytest.mark.parametrize("step_s", [-3_600, -1, 1, 7.5])
+async def test_a_clock_that_was_set_is_seen_once(step_s: float) -> None:
+    """By how much, forward or back; time that passes is no step."""
+    clock, queue = virtual_time.WallClock(), RecordQueue(10)
+    ticks = Ticks(clock, queue)
+    await clock.pause(60)
+    assert await steps_ns(ticks, queue) == []
+    clock.step(step_s)
+    await clock.pause(1)
+    assert await steps_ns(ticks, queue) == [pytest.approx(step_s * 10**9)]
+    await clock.pause(1)
+    assert await steps_ns(ticks, queue) == []
+
+
+async def test_small_differences_are_no_step() -> None:
+    """Slewing moves the clock by less from one look to the next, and never adds up."""
+    clock, queue = virtual_time.WallClock(), RecordQueue(10)
+    ticks = Ticks(clock, queue)
+    for _ in range(10):
+        clock.step(0.5 * STEP_NS / 1e9)
+        assert await steps_ns(ticks, queue) == []
+
+
+async def test_a_machine_that_slept_resembles_one_whose_clock_was_set() -> None:
+    """Steady time stands still meanwhile."""
+    clock, queue = virtual_time.WallClock(), RecordQueue(10)
+    ticks = Ticks(clock, queue)
+    clock.step(8 * 3_600)
+    assert await steps_ns(ticks, queue) == [8 * 3_600 * 10**9]

@@ -13,7 +13,7 @@ import structlog
 from booktape.core.tape_records import ClockOffset
 from booktape.errors import ExchangeError, MalformedFrame
 from booktape.net.context import NetContext
-from booktape.net.rest_client import BUDGET_CHECK_S, RestClient
+from booktape.net.rest_client import RestClient
 from booktape.wire.server_time import MICROSECONDS, decode_server_time
 
 FIRST_S: Final = 2.0
@@ -48,7 +48,7 @@ class OffsetMeter:
         """One measurement; None when the exchange did not answer, or not with a time."""
         samples: list[ClockOffset] = []
         for _ in range(SAMPLES):
-            number = await self._begin_request()
+            number = await self._rest.http.begin_when_free(self._context.venue.weights.time)
             try:
                 samples.append(await self._sample())
             except MalformedFrame as error:
@@ -59,13 +59,6 @@ class OffsetMeter:
                 return None
             self._rest.http.record_success(number)
         return min(samples, key=lambda sample: sample.error_ns)
-
-    async def _begin_request(self) -> int:
-        """Wait for budget; the request's number."""
-        http, weight = self._rest.http, self._context.venue.weights.time
-        while wait_s := http.wait_s(weight):
-            await self._clock.pause(min(wait_s, BUDGET_CHECK_S))
-        return http.begin(weight)
 
     async def _sample(self) -> ClockOffset:
         began_ns, began_s = self._clock.now_ns(), self._clock.steady_s()

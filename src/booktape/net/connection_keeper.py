@@ -126,16 +126,11 @@ class ConnectionKeeper:
                     successor = self._open()
                 current = successor
 
-    def replace(self, number: int, why: str) -> None:
-        """Replace connection `number`, if it is this keeper's."""
-        for connection in self._connections:
-            if connection.number == number:
+    def replace(self, number: int | None, why: str) -> None:
+        """Replace connection `number`, if it is this keeper's. None: its current one, if there is one."""
+        for connection in self._connections[:1] if number is None else self._connections:
+            if number in {None, connection.number}:
                 connection.want_replacement(why)
-
-    def replace_current(self, why: str) -> None:
-        """Replace the current connection, if there is one."""
-        for connection in self._connections[:1]:
-            connection.want_replacement(why)
 
     def end(self, number: int) -> None:
         """Close connection `number`, if it is this keeper's."""
@@ -267,7 +262,7 @@ class ConnectionKeepers:
             now_s = self._context.clock.now_ns() / 1e9 % _DAY_S
             await self._context.clock.pause((at_s - now_s) % _DAY_S or _DAY_S)
             for keeper in self._keepers:
-                keeper.replace_current("the daily --rollover-at")
+                keeper.replace(None, "the daily --rollover-at")
 
 
 async def _first_of(*waits: Coroutine[Any, Any, object]) -> None:

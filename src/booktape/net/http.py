@@ -71,6 +71,12 @@ class RateLimitedHttp:
         asked_for_s = self._context.pause.left_s()
         return max(self.budget.wait_s(weight, now_s), self._paused_until_s - now_s, asked_for_s)
 
+    async def begin_when_free(self, weight: int) -> int:
+        """Wait until a request of this weight may leave, then `begin` it."""
+        while wait_s := self.wait_s(weight):
+            await self._clock.pause(wait_s)
+        return self.begin(weight)
+
     def begin(self, weight: int) -> int:
         """Count a request of this weight that is about to leave. Returns its number."""
         self.budget.spend(weight, self._clock.steady_s())
@@ -100,10 +106,15 @@ class RateLimitedHttp:
                 # Before another request can use its connection.
                 await self._apply_limits(answer)
                 if answer.status != HTTPStatus.OK:
-                    body = await _beginning(answer)
+                    body, _ = await _read(answer, ERROR_BYTES_MAX)
                     what = f"{url} answered {answer.status}: {body[:120]!r}"
                     raise HttpStatusError(answer.status, what, refusal_code(body))
-                return await _whole(answer, most_bytes)
+                body, is_cut = await _read(answer, most_bytes)
+                if is_cut:
+                    raise Oversized(
+                        f"{answer.url} answered with more than {most_bytes >> 20} MiB: thrown away"
+                    )
+                return body
         except (aiohttp.ClientError, OSError) as error:
             self._use_other_host(host)
             raise Unreachable(f"{url}: {error_text(error)}") from error
@@ -180,12 +191,12 @@ class RateLimitedHttp:
         # Without the body the ban is a ban all the same.
         with suppress(TimeoutError, aiohttp.ClientError, OSError):
             async with asyncio.timeout(_BODY_S):
-                return await _beginning(answer)
+                return (await _read(answer, ERROR_BYTES_MAX))[0]
         return b""
 
 
-async def _whole(answer: ClientResponse, most_bytes: int) -> bytes:
-    """All of the body. Raises Oversized, and closes the connection, as soon as it is too long.
+async def _read(answer: ClientResponse, most_bytes: int) -> tuple[bytes, bool]:
+    """The first `most_bytes` of the body, and whether there is more: then the connection is closed at once.
 
     aiohttp's own `read` accepts any length. Read piece by piece, the body is decompressed in pieces of bounded
     length, too.
@@ -195,18 +206,5 @@ async def _whole(answer: ClientResponse, most_bytes: int) -> bytes:
         body += piece
         if len(body) > most_bytes:
             answer.close()
-            raise Oversized(
-                f"{answer.url} answered with more than {most_bytes >> 20} MiB: thrown away"
-            )
-    return bytes(body)
-
-
-async def _beginning(answer: ClientResponse) -> bytes:
-    """The first ERROR_BYTES_MAX of the body, for an error's text; where there is more, the connection is closed."""
-    body = bytearray()
-    async for piece in answer.content.iter_any():
-        body += piece
-        if len(body) > ERROR_BYTES_MAX:
-            answer.close()
-            break
-    return bytes(body[:ERROR_BYTES_MAX])
+            return bytes(body[:most_bytes]), True
+    return bytes(body), False

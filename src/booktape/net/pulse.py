@@ -15,6 +15,7 @@ from typing import Final
 
 import structlog
 
+from booktape.core.events import Urgency
 from booktape.core.tape_records import Pulse
 from booktape.errors import ExchangeError, HttpStatusError, MalformedFrame
 from booktape.net.context import NetContext
@@ -93,7 +94,7 @@ class PulseClient:
         while True:
             wait_s = self._rest.http.wait_s(self._weight)
             gives_way = self._clock.steady_s() - began_s < GIVES_WAY_S
-            if not wait_s and not (gives_way and self._rest.has_lost_book_waiting):
+            if not wait_s and not (gives_way and self._rest.has_waiting(Urgency.LOST)):
                 return
             await self._clock.pause(min(wait_s or BUDGET_CHECK_S, BUDGET_CHECK_S))
 

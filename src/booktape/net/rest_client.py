@@ -63,23 +63,16 @@ class RestClient:
         self._weights = context.venue.weights
         self._hides_permissions = context.venue.hides_permissions
         self._pending: dict[str, _Pending] = {}
-        self._waiting: dict[
-            str, tuple[Urgency, int]
-        ] = {}  # those for whom it is time, and their place
+        # Those for whom it is time, and their place.
+        self._waiting: dict[str, tuple[Urgency, int]] = {}
         self._places = itertools.count()
         self._under_way = 0
         self._ready = asyncio.Event()
         self._tasks = asyncio.TaskGroup()
 
-    @property
-    def has_lost_book_waiting(self) -> bool:
-        """Whether the snapshot of a book that was known waits for its turn."""
-        return any(urgency is Urgency.LOST for urgency, _ in self._waiting.values())
-
-    @property
-    def has_book_waiting(self) -> bool:
-        """Whether the snapshot of a book waits for its turn that is no audit."""
-        return any(urgency < Urgency.AUDIT for urgency, _ in self._waiting.values())
+    def has_waiting(self, least: Urgency) -> bool:
+        """Whether a snapshot waits for its turn that is at least as urgent."""
+        return any(urgency <= least for urgency, _ in self._waiting.values())
 
     async def look_up(
         self, symbols: tuple[str, ...], *, whole: bool = False
@@ -117,9 +110,7 @@ class RestClient:
         venue = self._context.venue
         weight = venue.weights.exchange_info
         while True:
-            while wait_s := self.http.wait_s(weight):
-                await self._clock.pause(wait_s)
-            number = self.http.begin(weight)
+            number = await self.http.begin_when_free(weight)
             hides_permissions = self._hides_permissions
             path = replace(venue, hides_permissions=hides_permissions).exchange_info_path(symbols)
             try:
@@ -167,19 +158,16 @@ class RestClient:
                 await self._ready.wait()
                 symbol = min(self._waiting, key=self._waiting.__getitem__)
                 request = self._pending[symbol].request
-                if wait_s := self._wait_s(request):
+                weight = self._weights.depth_weight(request.limit)
+                is_audit = request.urgency is Urgency.AUDIT
+                reserve = self.http.budget.limit // 2 if is_audit else 0
+                if wait_s := self.http.wait_s(weight + reserve):
                     await self._clock.pause(min(wait_s, BUDGET_CHECK_S))
                     continue
                 del self._waiting[symbol]
                 self._under_way += 1
                 self._update_ready()
-                number = self.http.begin(self._weights.depth_weight(request.limit))
-                self._tasks.create_task(self._serve(request, number))
-
-    def _wait_s(self, request: FetchSnapshot) -> float:
-        """How long a request has to wait for budget."""
-        reserve = self.http.budget.limit // 2 if request.urgency is Urgency.AUDIT else 0
-        return self.http.wait_s(self._weights.depth_weight(request.limit) + reserve)
+                self._tasks.create_task(self._serve(request, self.http.begin(weight)))
 
     async def _serve(self, request: FetchSnapshot, number: int) -> None:
         try:
@@ -195,17 +183,15 @@ class RestClient:
         try:
             path = self._context.venue.depth_path(symbol, limit)
             body = await self.http.get(path, most_bytes=DEPTH_BYTES_MAX)
-        except HttpStatusError as error:
-            if error.status != HTTPStatus.BAD_REQUEST:
-                self._repeat(symbol, number, error)
-                return
-            # The trouble is this symbol's, not the exchange's: the others need not wait.
-            log.warning("refused", symbol=symbol, error=str(error))
-            self.recheck_listing.set()
-            self._tasks.create_task(self._enqueue_later(symbol, _LATE_ATTEMPT))
-            return
         except ExchangeError as error:
-            self._repeat(symbol, number, error)
+            if isinstance(error, HttpStatusError) and error.status == HTTPStatus.BAD_REQUEST:
+                # The trouble is this symbol's, not the exchange's: the others need not wait.
+                log.warning("refused", symbol=symbol, error=str(error))
+                self.recheck_listing.set()
+                self._tasks.create_task(self._enqueue_later(symbol, _LATE_ATTEMPT))
+            else:
+                self.http.back_off(number, error, symbol=symbol)
+                self._enqueue(symbol)
             return
         self.http.record_success(number)
         pending = self._pending.get(symbol)
@@ -219,10 +205,6 @@ class RestClient:
         # Before the answer can be seen, so that its handler may request again.
         self.forget(symbol)
         await queue.put(DepthAnswer(self._clock.now_ns(), symbol, limit, body))
-
-    def _repeat(self, symbol: str, number: int, error: ExchangeError) -> None:
-        self.http.back_off(number, error, symbol=symbol)
-        self._enqueue(symbol)
 
     def _enqueue(self, symbol: str) -> None:
         """Let the pending request of this symbol wait for its turn, unless it was forgotten."""

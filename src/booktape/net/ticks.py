@@ -10,10 +10,13 @@ from __future__ import annotations
 from typing import Final
 
 from booktape.core.tape_records import ClockStep, Tick
-from booktape.net.clock import Clock, StepWatch
+from booktape.net.clock import Clock
 from booktape.net.record_queue import RecordQueue
 
 TICK_S: Final = 1.0
+
+STEP_NS: Final = 10**9
+"""From this difference on our clock was set; slewing and our own delays stay below it."""
 
 _EARLY_S: Final = 1e-6
 """A sleep may end this much early, by the rounding of its clock. Its second counts as passed, or the loop would sleep
@@ -30,7 +33,7 @@ class Ticks:
     def __init__(self, clock: Clock, queue: RecordQueue) -> None:
         self._clock = clock
         self._queue = queue
-        self._watch = StepWatch(clock)
+        self._ahead_ns = self._ahead_of_steady_ns()
         self._last_s = clock.steady_s()
 
     def is_due(self) -> bool:
@@ -41,10 +44,15 @@ class Ticks:
         """Put a tick, and a step of the clock before it, into the queue. Waits while the queue is full."""
         now_s = self._clock.steady_s()
         elapsed_ns, self._last_s = round((now_s - self._last_s) * 1e9), now_s
-        step_ns = self._watch.step_ns()
-        if step_ns:
+        before_ns, self._ahead_ns = self._ahead_ns, self._ahead_of_steady_ns()
+        step_ns = self._ahead_ns - before_ns
+        if abs(step_ns) >= STEP_NS:
             await self._queue.put(ClockStep(self._clock.now_ns(), step_ns))
         await self._queue.put(Tick(self._clock.now_ns(), elapsed_ns))
+
+    def _ahead_of_steady_ns(self) -> int:
+        """The time of day less steady time, which changes when our clock is set, or while the machine sleeps."""
+        return self._clock.now_ns() - round(self._clock.steady_s() * 1e9)
 
     async def run(self) -> None:
         """Put ticks into the queue until cancelled."""

@@ -7,6 +7,7 @@ from typing import Final
 
 import structlog
 
+from booktape.core.events import Urgency
 from booktape.core.tape_records import TradesAnswer
 from booktape.core.trades import FetchTrades
 from booktape.errors import ExchangeError, HttpStatusError, RateLimited
@@ -77,7 +78,7 @@ class TradeClient:
                 http.wait_s(self._weight + http.budget.limit // 2),
                 self._share.wait_s(self._weight, now_s),
             )
-            if not wait_s and not self._rest.has_book_waiting:
+            if not wait_s and not self._rest.has_waiting(Urgency.DEEPER):
                 self._share.spend(self._weight, now_s)
                 return
             await self._clock.pause(min(wait_s or BUDGET_CHECK_S, BUDGET_CHECK_S))
