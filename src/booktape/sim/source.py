@@ -7,8 +7,8 @@ from typing import Protocol
 
 from booktape.core.checks import BookTicker
 from booktape.core.trades import Trade
+from booktape.sim.faults.base import Old
 from booktape.sim.faults.market import MarketFaults
-from booktape.sim.faults.outcomes import Old
 from booktape.sim.messages import Message
 from booktape.wire.exchange_info import SymbolInfo
 

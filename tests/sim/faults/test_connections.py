@@ -11,10 +11,9 @@ import aiohttp
 import pytest
 
 from booktape.core.events import ServerShutdown
-from booktape.sim.faults.base import Faults
+from booktape.sim.faults.base import GOING_AWAY, Cut, Faults, OpenConnection
 from booktape.sim.faults.connections import CutAt, Cuts, HalfOpen, Outage
 from booktape.sim.faults.connections import ServerShutdown as Shutdown
-from booktape.sim.faults.outcomes import GOING_AWAY, Cut, OpenConnection
 from booktape.wire.binance import decode_event
 from sim.exchange import BTC, faulty, last_id, market, pairs
 from sim.visitor import Visit, Visitor, ids, visit

@@ -10,11 +10,10 @@ import aiohttp
 import pytest
 
 from booktape.core.events import DepthEvent
-from booktape.sim.faults.base import Fault
+from booktape.sim.faults.base import GOING_AWAY, POLICY_VIOLATION, Fault, Send
 from booktape.sim.faults.conditions import Delivery, Messages
 from booktape.sim.faults.connections import CutAt, Lifetime
 from booktape.sim.faults.messages import Close, Delay, Drop, Gap, Repeat, Stall
-from booktape.sim.faults.outcomes import GOING_AWAY, POLICY_VIOLATION, Send
 from sim.exchange import (
     BTC,
     SLOTS,

@@ -10,10 +10,9 @@ import aiohttp
 import pytest
 
 from booktape.sim.faults import requests
-from booktape.sim.faults.base import Fault
+from booktape.sim.faults.base import Fault, Old
 from booktape.sim.faults.conditions import Attempt, Attempts
 from booktape.sim.faults.market import MarketFaults
-from booktape.sim.faults.outcomes import Old
 from sim.exchange import BTC, events, faulty, market
 from sim.visitor import Naive, texts, visit
 
@@ -183,7 +182,7 @@ def test_rest_errors_come_in_turn() -> None:
 
 def test_attempts_are_chosen_by_all_that_is_given() -> None:
     """Time, door, path, symbol, number."""
-    found = Attempts(10, 25, "rest", "depth", "BTCUSDT", first=2, last=3)
+    found = Attempts(10, 25, "BTCUSDT", 2, 3, door="rest", path="depth")
     good = Attempt("rest", 1, 10.0, "/api/v3/depth", "BTCUSDT")
     assert found(good)
     others = [

@@ -12,9 +12,8 @@ import pytest
 
 from booktape.core.events import DepthEvent
 from booktape.errors import UsageError
-from booktape.sim.faults.base import Faults
+from booktape.sim.faults.base import GOING_AWAY, POLICY_VIOLATION, Faults
 from booktape.sim.faults.market import IdsReset
-from booktape.sim.faults.outcomes import GOING_AWAY, POLICY_VIOLATION
 from booktape.sim.market.listing import DEFAULT_SYMBOLS, NON_ASCII_SYMBOL
 from booktape.sim.messages import MarketMessage, depth_stream, second_stream
 from booktape.sim.server import client

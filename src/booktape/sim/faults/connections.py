@@ -8,7 +8,20 @@ from itertools import count
 from math import inf
 from typing import Final
 
-from booktape.sim.faults.base import Fault
+from booktape.sim.faults.base import (
+    GOING_AWAY,
+    Announce,
+    Cut,
+    Fault,
+    Hang,
+    Later,
+    Moment,
+    Mute,
+    OpenConnection,
+    Outcome,
+    Reset,
+    Step,
+)
 from booktape.sim.faults.conditions import (
     Attempt,
     CloseCode,
@@ -18,19 +31,6 @@ from booktape.sim.faults.conditions import (
     Reason,
     Seconds,
     chance,
-)
-from booktape.sim.faults.outcomes import (
-    GOING_AWAY,
-    Announce,
-    Cut,
-    Hang,
-    Later,
-    Moment,
-    Mute,
-    OpenConnection,
-    Outcome,
-    Reset,
-    Step,
 )
 
 _EVEN: Final = 0.5

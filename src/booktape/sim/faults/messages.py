@@ -6,7 +6,7 @@ from typing import Final, Literal, TypeAlias
 
 from msgspec.structs import replace
 
-from booktape.sim.faults.base import Fault
+from booktape.sim.faults.base import GOING_AWAY, HTML_PAGE, Cut, Fault, Later, Send, Step
 from booktape.sim.faults.conditions import (
     CloseCode,
     Count,
@@ -17,7 +17,6 @@ from booktape.sim.faults.conditions import (
     Seconds,
     StreamCondition,
 )
-from booktape.sim.faults.outcomes import GOING_AWAY, HTML_PAGE, Cut, Later, Send, Step
 
 
 class Drop(Fault, frozen=True):

@@ -11,11 +11,10 @@ from typing import Annotated, Final, Literal, TypeAlias
 
 from msgspec import Meta
 
-from booktape.sim.faults.base import AnswerFault, Scope
-from booktape.sim.faults.conditions import Count, Number, Positive, RequestCondition, Seconds
-from booktape.sim.faults.outcomes import (
+from booktape.sim.faults.base import (
     TOO_FAST,
     UNAVAILABLE,
+    AnswerFault,
     Banned,
     Cropped,
     Hang,
@@ -23,9 +22,11 @@ from booktape.sim.faults.outcomes import (
     Old,
     Outcome,
     Reset,
+    Scope,
     error,
     html_page,
 )
+from booktape.sim.faults.conditions import Count, Number, Positive, RequestCondition, Seconds
 
 _BY_PROXIES: Final = frozenset(
     {HTTPStatus.FORBIDDEN, HTTPStatus.BAD_GATEWAY, HTTPStatus.GATEWAY_TIMEOUT}

@@ -14,7 +14,7 @@ from typing import Final, Literal, TypeAlias
 
 from booktape.core.checks import BookTicker, TopLevels
 from booktape.core.events import DepthEvent, DepthSnapshot, Level
-from booktape.sim.faults.base import AnswerFault, Fault
+from booktape.sim.faults.base import Altered, AnswerFault, Fault
 from booktape.sim.faults.conditions import (
     Count,
     Delivery,
@@ -24,7 +24,6 @@ from booktape.sim.faults.conditions import (
     StreamCondition,
     chance,
 )
-from booktape.sim.faults.outcomes import Altered
 from booktape.sim.messages import MarketMessage, Message, event_message
 
 Wrong: TypeAlias = Literal["size", "missing"]

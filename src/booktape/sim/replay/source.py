@@ -40,19 +40,17 @@ from booktape.core.tape_records import (
 )
 from booktape.core.trades import Trade
 from booktape.errors import DamagedFile, DamagedTape, MalformedFrame, UsageError
+from booktape.reader.tape_query import NO_ROWS
 from booktape.reader.times import moment_at
 from booktape.reconstruct import Reconstruction
+from booktape.sim.faults.base import Old
 from booktape.sim.faults.market import MarketFaults
-from booktape.sim.faults.outcomes import Old
 from booktape.sim.messages import TRADES_KEPT, Encoding, depth_stream
 from booktape.sim.replay.tapes import Played, PlayedRecording
 from booktape.store.tape_reader import errors_as_damage
 from booktape.wire.binance import decode_depth, decode_event
 from booktape.wire.encode import encode_combined, encode_depth
 from booktape.wire.exchange_info import SymbolInfo
-
-_NEVER: Final = 2**62
-"""The number of events between two rows: playing needs none."""
 
 _TIMES: Final = re.compile(rb'"([ET])":([0-9]{13}|[0-9]{16})(?=[,}])')
 """A time from 2001 to 2286 has 13 digits in milliseconds, and 16 in microseconds."""
@@ -228,7 +226,7 @@ class ReplaySource:
             for tape in played.replaces:
                 self._books.pop(tape, None)
             self._books[played.tape] = Reconstruction()
-            record = replace(record, every=_NEVER)
+            record = replace(record, every=NO_ROWS)
         if isinstance(record, SegmentEnd):
             return
         self._note_symbol(record)

@@ -17,8 +17,7 @@ import msgspec
 from aiohttp import WSMsgType, web
 from msgspec import Struct
 
-from booktape.sim.faults.conditions import Delivery
-from booktape.sim.faults.outcomes import (
+from booktape.sim.faults.base import (
     GOING_AWAY,
     POLICY_VIOLATION,
     Announce,
@@ -29,6 +28,7 @@ from booktape.sim.faults.outcomes import (
     Send,
     Step,
 )
+from booktape.sim.faults.conditions import Delivery
 from booktape.sim.messages import Encoding, Message
 from booktape.sim.server.context import ServerContext
 from booktape.sim.server.limits import INCOMING_PER_SECOND, JITTER_S, Rate
@@ -76,7 +76,7 @@ class Client:
         self._context = context
         in_microseconds = request.query.get("timeUnit", "").upper() == "MICROSECOND"
         self._encoding = Encoding(combined=combined, microseconds=in_microseconds)
-        self._queue = SendQueue(context.clock)
+        self.queue = SendQueue(context.clock)
         self._muted = False
         self._sent = 0
         self._pings = Pings(number)
@@ -89,7 +89,7 @@ class Client:
         """Send, ping and read until one of the two sides ends it."""
         try:
             async with self._group:
-                sending = self._group.create_task(self._queue.deliver(self._perform))
+                sending = self._group.create_task(self.queue.deliver(self._perform))
                 pinging = self._group.create_task(self._ping())
                 self.perform_now(self._context.faults.steps(self.number))
                 await self._read(on_text)
@@ -121,15 +121,6 @@ class Client:
         for step in steps:
             self.enqueue(step)
         return any(isinstance(step, Send) and step.payload is payload for step in steps)
-
-    async def wait_for_room(self) -> None:
-        """Return when the next message may be offered; at once unless the exchange waits for clients."""
-        if self._context.waits_for_clients:
-            await self._queue.wait_for_room()
-
-    async def drained(self) -> None:
-        """Return when everything queued has been sent, or the connection has ended."""
-        await self._queue.drained()
 
     def perform_now(self, steps: Iterable[Step]) -> None:
         """Do these now: an end does not wait for its turn behind what is queued."""
@@ -171,16 +162,16 @@ class Client:
             delay_s = self._context.clock.real_s(step.after_s)
             loop = asyncio.get_running_loop()
             self._timers.append(loop.call_later(delay_s, self.perform_now, (step.step,)))
-        elif self._queue.is_overdrawn and not self._context.waits_for_clients:
+        elif self.queue.is_overdrawn and not self._context.waits_for_clients:
             self._context.violations["slow"] += 1
             self._discard()
             abort(self._request)
         else:
-            self._queue.put(step)
+            self.queue.put(step)
 
     async def _perform(self, step: Step) -> None:
         if isinstance(step, Send):
-            await self._queue.hold_back(step.not_before_s)
+            await self.queue.hold_back(step.not_before_s)
             await self._transmit(step.payload, WSMsgType.BINARY if step.binary else WSMsgType.TEXT)
         elif isinstance(step, Announce):
             raw = encode_server_shutdown(self._context.time_us() // 1_000)
@@ -209,7 +200,7 @@ class Client:
         self.has_ended = True
         for timer in self._timers:
             timer.cancel()
-        self._queue.close()
+        self.queue.close()
 
     async def _ping(self) -> None:
         """Ping with a payload of its own, and end the connection when a pong is missing."""

@@ -14,12 +14,10 @@ from http import HTTPStatus
 from aiohttp import web
 
 from booktape.core.tape_records import DELISTED
-from booktape.sim.faults.base import Faults
-from booktape.sim.faults.conditions import Attempt
-from booktape.sim.faults.market import MarketFaults
-from booktape.sim.faults.outcomes import (
+from booktape.sim.faults.base import (
     TOO_FAST,
     Banned,
+    Faults,
     Hang,
     Outcome,
     Reply,
@@ -27,6 +25,8 @@ from booktape.sim.faults.outcomes import (
     error,
     html_page,
 )
+from booktape.sim.faults.conditions import Attempt
+from booktape.sim.faults.market import MarketFaults
 from booktape.sim.server.limits import (
     CONNECTIONS_PER_5_MINUTES,
     FIVE_MINUTES_S,

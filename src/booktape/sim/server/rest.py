@@ -13,8 +13,7 @@ from aiohttp import web
 from msgspec.structs import replace
 
 from booktape.errors import MalformedNumber
-from booktape.sim.faults.conditions import Attempt
-from booktape.sim.faults.outcomes import (
+from booktape.sim.faults.base import (
     BAD_PARAMETER,
     BAD_SYMBOL,
     UNAVAILABLE,
@@ -27,6 +26,7 @@ from booktape.sim.faults.outcomes import (
     Reply,
     error,
 )
+from booktape.sim.faults.conditions import Attempt
 from booktape.sim.server.context import ServerContext
 from booktape.sim.server.sockets import cut_short
 from booktape.sim.server.symbol_list import encode_symbol_list

@@ -24,7 +24,6 @@ from aiohttp import web
 from booktape.errors import UsageError
 from booktape.sim.faults.base import Faults, MarketFault
 from booktape.sim.faults.market import MarketFaults
-from booktape.sim.faults.undetectable import MessageChanger
 from booktape.sim.messages import Message
 from booktape.sim.server.context import ServerContext
 from booktape.sim.server.limits import RequestLimits
@@ -51,8 +50,6 @@ class Host:
         self.port = port
         self.streams = Streams(context, all_streams)
         self._rest = RestEndpoints(context)
-        self._changer = MessageChanger(context.faults.faults)
-        self._context = context
 
     async def open(self) -> None:
         """Raises UsageError when the port cannot be had."""
@@ -72,10 +69,6 @@ class Host:
             await self._runner.cleanup()
             raise UsageError(f"Port {self.port} cannot be opened: {error.strerror}.") from error
         self.port = self._runner.addresses[0][1]
-
-    async def publish(self, messages: Sequence[Message]) -> None:
-        """Send what this host makes of them."""
-        await self.streams.publish(self._changer.changed(messages, self._context.pacer.now_s))
 
     async def close(self) -> None:
         """Close the connections and the port."""
@@ -209,11 +202,12 @@ class SimServer:
         try:
             await self._context.pacer.run(self._publish)
             for host in self._hosts:
-                await host.streams.drained()
+                for client in list(host.streams.clients):
+                    await client.queue.drained()
         finally:
             # Also after an error, which `async with` raises at its end.
             self.finished.set()
 
     async def _publish(self, messages: Sequence[Message]) -> None:
         for host in self._hosts:
-            await host.publish(messages)
+            await host.streams.publish(messages)

@@ -10,7 +10,7 @@ from typing import Any
 
 from aiohttp import web
 
-from booktape.sim.faults.outcomes import Reply
+from booktape.sim.faults.base import Reply
 
 
 def response(reply: Reply, headers: dict[str, str]) -> web.Response:

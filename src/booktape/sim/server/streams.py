@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from aiohttp import web
 
 from booktape.core.events import DepthEvent
+from booktape.sim.faults.base import Reset, Send
 from booktape.sim.faults.conditions import Attempt
-from booktape.sim.faults.outcomes import Reset, Send
+from booktape.sim.faults.undetectable import MessageChanger
 from booktape.sim.messages import Message, second_message, second_stream
 from booktape.sim.server.client import CLOSE_WITHIN_S, Client, answer_request
 from booktape.sim.server.context import ServerContext
@@ -29,6 +30,7 @@ class Streams:
         self.clients: list[Client] = []
         self.accepted = 0
         self._context = context
+        self._changer = MessageChanger(context.faults.faults)
         self._symbols = {info.symbol.lower(): info.symbol for info in context.source.symbols()}
         self._published: Counter[str] = Counter()
         self._listeners: dict[str, list[Client]] = {}
@@ -41,10 +43,10 @@ class Streams:
         paths = "/stream", "/ws", "/ws/{streams:.+}"
         return [web.get(path, self._connect) for path in paths]
 
-    async def publish(self, messages: Iterable[Message]) -> None:
-        """Offer each message to the subscribers of its stream, then wait for slow clients."""
+    async def publish(self, messages: Sequence[Message]) -> None:
+        """Offer what faults leave of each message to its subscribers, then wait for slow clients."""
         now_s = self._context.pacer.now_s
-        for message in self._with_seconds(messages, now_s):
+        for message in self._with_seconds(self._changer.changed(messages, now_s), now_s):
             stream = message.stream
             self._published[stream] += 1
             receivers = self._listeners.get(stream, ())
@@ -52,8 +54,9 @@ class Streams:
             sent = [client.offer(message, number, now_s) for client in receivers]
             if sent and not any(sent):
                 self._context.pacer.expect_requests(self._symbols_of([stream]))
-        for client in list(self.clients):
-            await client.wait_for_room()
+        if self._context.waits_for_clients:
+            for client in list(self.clients):
+                await client.queue.wait_for_room()
 
     def _with_seconds(self, messages: Iterable[Message], now_s: float) -> Iterable[Message]:
         """These messages, and before each second's first ones what the last second's events make on `@depth`."""
@@ -74,11 +77,6 @@ class Streams:
                 before.clear()
             before.append(event)
         return found
-
-    async def drained(self) -> None:
-        """Return when every client has been sent all that was published."""
-        for client in list(self.clients):
-            await client.drained()
 
     async def close(self, *, abrupt: bool) -> None:
         """End every connection."""
