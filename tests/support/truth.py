@@ -93,17 +93,19 @@ class Trace:
 
 
 class TracedSymbolMarket(SymbolMarket):
-    """Notes what is pushed into it, and the event of the last slot."""
+    """Notes what is pushed into it, the event of the last slot, and how often ids have begun anew."""
 
     def __init__(self, start: Start, trace: Trace) -> None:
         self.trace = trace
         self.last_event: DepthEvent | None = None
+        self.counting = 0
         super().__init__(start)
         self.base_id = self.update_id
 
     def push(self, push: Push) -> None:
         self.trace.pushes[self.slot] = push
         if push.first_id is not None:
+            self.counting += 1
             self.trace.ended.append((self.base_id, self.update_id))
             self.base_id = push.first_id - 1
         super().push(push)
@@ -118,11 +120,13 @@ class ReplayedSymbolMarket(SymbolMarket):
 
     def __init__(self, start: Start, pushes: Mapping[int, Push]) -> None:
         self.pushes = pushes
+        self.counting = 0
         super().__init__(start)
 
     def open_slot(self) -> None:
         super().open_slot()
         if push := self.pushes.get(self.slot):
+            self.counting += push.first_id is not None
             self.push(push)
 
 

@@ -182,7 +182,7 @@ def test_rest_errors_come_in_turn() -> None:
 
 def test_attempts_are_chosen_by_all_that_is_given() -> None:
     """Time, door, path, symbol, number."""
-    found = Attempts(10, 25, "BTCUSDT", 2, 3, door="rest", path="depth")
+    found = Attempts(10, 25, "rest", "depth", "BTCUSDT", first=2, last=3)
     good = Attempt("rest", 1, 10.0, "/api/v3/depth", "BTCUSDT")
     assert found(good)
     others = [

@@ -112,37 +112,31 @@ class OfConnections(Checked, frozen=True, kw_only=True):
         return number == self.connection if of is None else number % of == self.connection % of
 
 
-class _Condition(Checked, frozen=True):
-    """Times are of the exchange; `first` and `last` count the messages of a stream, or the attempts, from 1."""
+class Messages(OfConnections, frozen=True):
+    """Selects messages for which all that is given holds.
+
+    `start_s` and `end_s` are market time; `stream` is the kind of stream, any when not given;
+    `first` and `last` count the stream's messages from 1 since the exchange began. Chance decides
+    for each connection on its own, or (`everywhere`) once for all: then a second connection does
+    not help.
+    """
 
     start_s: Seconds = 0.0
     end_s: Seconds = inf
     symbol: str | None = None
+    stream: StreamKind | None = None
     first: Count = 1
     last: Count | None = None
     probability: Probability = 1.0
-    seed: int = 0
-
-    def _is_due(self, now_s: float, number: int) -> bool:
-        last = self.last or inf
-        return self.start_s <= now_s < self.end_s and self.first <= number <= last
-
-
-class Messages(_Condition, OfConnections, frozen=True):
-    """Selects messages for which all that is given holds.
-
-    `stream` is the kind of stream, any when not given. Chance decides for each connection on its own, or
-    (`everywhere`) once for all: then a second connection does not help.
-    """
-
-    stream: StreamKind | None = None
     everywhere: bool = False
+    seed: int = 0
 
     def __call__(self, delivery: Delivery) -> bool:
         """Whether this message is selected."""
         symbol_lower, _, kind = delivery.stream.partition("@")
         return (
-            self._is_due(delivery.now_s, delivery.event_number)
+            self.start_s <= delivery.now_s < self.end_s
+            and self.first <= delivery.event_number <= (self.last or inf)
             and self.selects(delivery.connection)
             and (self.symbol is None or symbol_lower == self.symbol.lower())
             and self.stream in {None, kind.partition("@")[0]}
@@ -154,19 +148,28 @@ class Messages(_Condition, OfConnections, frozen=True):
         return chance(self.seed, "message", whose, delivery.stream, delivery.event_number)
 
 
-class Attempts(_Condition, frozen=True):
+class Attempts(Checked, frozen=True):
     """Selects requests and handshakes for which all that is given holds.
 
-    `door` is "rest" or "ws", `path` the end of the address, such as "depth".
+    `start_s` and `end_s` are exchange time; `door` is "rest" or "ws", `path` the end of the
+    address, such as "depth"; `first` and `last` count the attempts of that kind from 1.
     """
 
+    start_s: Seconds = 0.0
+    end_s: Seconds = inf
     door: Literal["rest", "ws"] | None = None
     path: str = ""
+    symbol: str | None = None
+    first: Count = 1
+    last: Count | None = None
+    probability: Probability = 1.0
+    seed: int = 0
 
     def __call__(self, attempt: Attempt) -> bool:
         """Whether this attempt is selected."""
         return (
-            self._is_due(attempt.now_s, attempt.number + 1)
+            self.start_s <= attempt.now_s < self.end_s
+            and self.first <= attempt.number + 1 <= (self.last or inf)
             and self.door in {None, attempt.kind}
             and self.symbol in {None, attempt.symbol}
             and attempt.path.endswith(self.path)

@@ -96,7 +96,7 @@ class Market:
         """
         self._streams, self._wanted = streams, {one.partition("@")[0] for one in streams}
         for market in self._markets.values():
-            market.watch(streams)
+            market.watched = streams
 
     def due_s(self) -> float | None:
         """When the current slot ends."""
@@ -152,7 +152,7 @@ class Market:
         """The symbol's market, which begins now unless it has begun."""
         if symbol not in self._markets:
             market = self._markets[symbol] = self._new_symbol_market(symbol)
-            market.watch(self._streams)
+            market.watched = self._streams
             if symbol not in self._opening:
                 self._push(market, self._end_s(-1), self._end_s())
         return self._markets[symbol]

@@ -72,12 +72,11 @@ class _Past(NamedTuple):
 class SymbolMarket:
     """The market of one symbol, moved one slot at a time, or one update at a time.
 
-    `slot` counts from 1. `counting` is how often its ids have begun anew.
+    `slot` counts from 1. Only those of the streams `watched` that are its own are made messages of.
     """
 
     def __init__(self, start: Start) -> None:
         self.listing = listing = start.listing
-        self.counting = 0
         self.grid = start.grid
         self.slot = 0
         self._rng = Random(f"{start.seed}/{listing.symbol}")
@@ -91,7 +90,12 @@ class SymbolMarket:
         self._next_trade_id = self._trade_rng.randrange(10**6, 9 * 10**9)
         self.trades: deque[Trade] = deque(maxlen=TRADES_KEPT)
         self.slot_trades: list[Trade] = []
-        self.watch(())
+        self.watched: Collection[str] = ()
+        symbol = listing.symbol
+        self._partial_streams = [
+            (levels, partial_stream(symbol, levels)) for levels in PARTIAL_LEVELS
+        ]
+        self._ticker_stream, self._trade_stream = ticker_stream(symbol), trade_stream(symbol)
         self.open_slot()
 
     def _begin_book(self) -> None:
@@ -99,24 +103,14 @@ class SymbolMarket:
         self._flow = OrderFlow(self.listing, self._rng, self._target, self.grid)
         self.bids, self.asks = self._flow.bids, self._flow.asks
 
-    def watch(self, streams: Collection[str]) -> None:
-        """Make messages of those of these streams that are witnesses of this symbol, and of no others."""
-        named = ((levels, partial_stream(self.listing.symbol, levels)) for levels in PARTIAL_LEVELS)
-        self._partial = [(levels, stream) for levels, stream in named if stream in streams]
-        ticker = ticker_stream(self.listing.symbol)
-        self._ticker = ticker if ticker in streams else None
-        trade = trade_stream(self.listing.symbol)
-        self._trade_stream = trade if trade in streams else None
-
     # ── moving on ───────────────────────────────────────────────────────────────────────────
 
     def step(self) -> None:
         """Make the next single update, in whatever slot it falls."""
         while not self._left:
             self.open_slot()
-        planned = self._planned
-        if planned:
-            ladder, ticks, lots = planned.popleft()
+        if self._planned:
+            ladder, ticks, lots = self._planned.popleft()
         else:
             ladder, ticks, lots = self._flow.change(self._touched)
             self._trade(ladder, ticks, lots)
@@ -125,7 +119,7 @@ class SymbolMarket:
             self._touched.append(key)
             self.before[key] = ladder.lots.get(ticks, 0)
         self._event[key] = lots
-        touch = self._touch() if self._ticker else None
+        touch = self._touch() if self._ticker_stream in self.watched else None
         ladder.put(ticks, lots)
         self._left -= 1
         self.update_id += 1
@@ -160,7 +154,6 @@ class SymbolMarket:
     def push(self, push: Push) -> None:
         """Let this happen before all else in the slot just opened."""
         if push.first_id is not None:
-            self.counting += 1
             self.first_id, self.update_id = push.first_id, push.first_id - 1
             # Older books do not lead to the present one.
             self._past.clear()
@@ -199,9 +192,8 @@ class SymbolMarket:
         self._count = 0
         if rng.random() < profile.activity:
             shock = rng.gauss(0, profile.ids_sd * sqrt(1 - profile.ids_phi**2))
-            self._ln_ids = (
-                profile.ids_mu + profile.ids_phi * (self._ln_ids - profile.ids_mu) + shock
-            )
+            memory = profile.ids_phi * (self._ln_ids - profile.ids_mu)
+            self._ln_ids = profile.ids_mu + memory + shock
             self._count = min(max(1, round(exp(self._ln_ids))), _IDS_MAX)
         if self._opening:
             self._planned.extend(self._opening)
@@ -221,7 +213,7 @@ class SymbolMarket:
 
     def trade_messages(self) -> list[MarketMessage]:
         """The messages of the trades of the slot that was closed last."""
-        if self._trade_stream is None:
+        if self._trade_stream not in self.watched:
             return []
         return [MarketMessage(self._trade_stream, trade) for trade in self.slot_trades]
 
@@ -271,13 +263,15 @@ class SymbolMarket:
     def witnesses(self) -> list[MarketMessage]:
         """The messages of a slot whose updates are all made, and which is not closed."""
         symbol, found = self.listing.symbol, []
-        for levels, stream in self._partial:
-            bids, asks = self.levels(self.bids, levels), self.levels(self.asks, levels)
-            found.append(MarketMessage(stream, TopLevels(symbol, self.update_id, bids, asks)))
-        if self._ticker:
+        for levels, stream in self._partial_streams:
+            if stream in self.watched:
+                bids, asks = self.levels(self.bids, levels), self.levels(self.asks, levels)
+                found.append(MarketMessage(stream, TopLevels(symbol, self.update_id, bids, asks)))
+        if self._ticker_stream in self.watched:
             for update_id, *sides in self._touches:
                 bid, ask = self.listing.doubles(sides)
-                found.append(MarketMessage(self._ticker, BookTicker(symbol, update_id, bid, ask)))
+                ticker = BookTicker(symbol, update_id, bid, ask)
+                found.append(MarketMessage(self._ticker_stream, ticker))
         return found
 
     def _touch(self) -> tuple[Whole, Whole]:
