@@ -165,7 +165,7 @@ class TracedMarket(Market):
 
     def is_opened_late(self, symbol: str) -> bool:
         """Whether the symbol begins with an empty book."""
-        return symbol in self._opening
+        return self._faults.has_not_opened(symbol, 0)
 
     def listing(self, symbol: str) -> Listing:
         return self._listings[symbol]

@@ -232,9 +232,9 @@ class MarketFaults:
             info = replace(info, max_quantity="46116860414.00000000")
         return replace(info, status=self.status(info.symbol, now_s))
 
-    def new_listings(self) -> list[NewListing]:
-        """Of the symbols that will be listed only later."""
-        return [fault for fault in self.faults if isinstance(fault, NewListing)]
+    def listed_later(self) -> list[str]:
+        """The symbols that are not there at first."""
+        return [fault.symbol for fault in self.faults if isinstance(fault, NewListing)]
 
     def has_not_opened(self, symbol: str, now_s: float) -> bool:
         """Whether a symbol is listed, and its book is still empty."""

@@ -157,18 +157,13 @@ def spot(count: int = SYMBOLS_MAX) -> tuple[Listing, ...]:
 
 
 def _names() -> list[str]:
-    """All symbols, the busiest first."""
-    ranked = chain.from_iterable(
-        [(number + behind, f"{base}{quote}") for number, base in enumerate(_bases(quote, count))]
-        for quote, (count, behind) in _QUOTES.items()
-    )
+    """All symbols, the busiest first. Those of a quote asset are the busiest coins; none is against itself."""
+    ranked = []
+    for quote, (count, behind) in _QUOTES.items():
+        invented = (f"C{number:03d}" for number in range(count))
+        bases = [base for base in chain(_BASES, invented) if base != quote][:count]
+        ranked += [(number + behind, f"{base}{quote}") for number, base in enumerate(bases)]
     return [name for _, name in sorted(ranked)]
-
-
-def _bases(quote: str, count: int) -> list[str]:
-    """The `count` busiest coins that are traded against this one; nothing is against itself."""
-    invented = (f"C{number:03d}" for number in range(count))
-    return [base for base in chain(_BASES, invented) if base != quote][:count]
 
 
 def _listing(symbol: str, rank: int) -> Listing:
@@ -183,17 +178,16 @@ def _listing(symbol: str, rank: int) -> Listing:
 def _profile(rank: int, size: float) -> Profile:
     """Between LIQUID at rank 0 and ILLIQUID, which is half reached at different ranks."""
     busy, deep = 1 / (1 + rank / 15), 1 / (1 + rank / 12)
-    levels = _LEVELS_LEAST + (LIQUID.levels - _LEVELS_LEAST) * deep
+
+    def between(low: float, high: float) -> float:
+        return low + (high - low) * busy
+
     return Profile(
-        ids_mu=_between(ILLIQUID.ids_mu, LIQUID.ids_mu, busy),
-        ids_sd=_between(ILLIQUID.ids_sd, LIQUID.ids_sd, busy),
-        ids_phi=_between(ILLIQUID.ids_phi, LIQUID.ids_phi, busy),
+        ids_mu=between(ILLIQUID.ids_mu, LIQUID.ids_mu),
+        ids_sd=between(ILLIQUID.ids_sd, LIQUID.ids_sd),
+        ids_phi=between(ILLIQUID.ids_phi, LIQUID.ids_phi),
         activity=min(LIQUID.activity, 1 / (1 + (rank / 120) ** 1.3)),
-        again=_between(ILLIQUID.again, LIQUID.again, busy),
-        levels=round(levels * size),
-        depth_bps=_between(ILLIQUID.depth_bps, LIQUID.depth_bps, busy),
+        again=between(ILLIQUID.again, LIQUID.again),
+        levels=round((_LEVELS_LEAST + (LIQUID.levels - _LEVELS_LEAST) * deep) * size),
+        depth_bps=between(ILLIQUID.depth_bps, LIQUID.depth_bps),
     )
-
-
-def _between(low: float, high: float, share: float) -> float:
-    return low + (high - low) * share

@@ -11,7 +11,6 @@ each slot: making books takes time, and a market of 1,400 would be late for seco
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from itertools import islice
 from typing import Final
 
 from booktape.core.checks import BookTicker
@@ -59,8 +58,6 @@ class Market:
         self._seed = seed
         self._levels = levels
         self._slots = slots
-        self._opening: set[str] = set()
-        self._grids: dict[str, int] = {}
         self._markets: dict[str, SymbolMarket] = {}
         self._first_tops: dict[str, BookTicker] = {}
         self._wanted: Collection[str] | None = None
@@ -70,7 +67,6 @@ class Market:
         self.slot = 0
 
     def symbols(self) -> list[SymbolInfo]:
-        """What `exchangeInfo` lists."""
         return self._infos
 
     def start(self, time_us: int) -> None:
@@ -79,13 +75,10 @@ class Market:
 
     def apply_faults(self, faults: MarketFaults) -> None:
         """Let these happen. Raises UsageError for a fault of a symbol that is not listed."""
-        late = faults.new_listings()
-        for one in late:
-            self._listings.setdefault(one.symbol, listing(one.symbol))
+        for symbol in faults.listed_later():
+            self._listings.setdefault(symbol, listing(symbol))
         self._infos = [one.info() for one in self._listings.values()]
         faults.check(self._listings)
-        self._opening = {one.symbol for one in late if one.opens_s is not None}
-        self._grids = {symbol: faults.grid(symbol, 0) for symbol in self._listings}
         self._faults = faults
 
     def want(self, streams: Collection[str]) -> None:
@@ -153,7 +146,7 @@ class Market:
         if symbol not in self._markets:
             market = self._markets[symbol] = self._new_symbol_market(symbol)
             market.watched = self._streams
-            if symbol not in self._opening:
+            if not self._faults.has_not_opened(symbol, 0):
                 self._push(market, self._end_s(-1), self._end_s())
         return self._markets[symbol]
 
@@ -165,8 +158,8 @@ class Market:
             self._listings[symbol],
             self._seed,
             self._levels,
-            is_empty=symbol in self._opening,
-            grid=self._grids.get(symbol, 1),
+            is_empty=self._faults.has_not_opened(symbol, 0),
+            grid=self._faults.grid(symbol, 0),
             memory_events=self._faults.memory_events,
         )
 
@@ -208,11 +201,10 @@ class Market:
     def trades(self, symbol: str, from_id: int | None, limit: int, /) -> list[Trade]:
         """The trades of all slots that have ended; of the last `TRADES_KEPT` trades."""
         market = self._markets.get(symbol)
-        kept = market.trades if market else ()
+        kept = list(market.trades) if market else []
         if from_id is None:
-            return list(kept)[-limit:]
-        return list(islice((trade for trade in kept if trade.trade_id >= from_id), limit))
+            return kept[-limit:]
+        return [trade for trade in kept if trade.trade_id >= from_id][:limit]
 
     def holds(self, _symbol: str, /) -> bool:
-        """Never: every book is always known."""
         return False

@@ -63,8 +63,6 @@ class Client:
         socket: web.WebSocketResponse,
         request: web.Request,
         context: ServerContext,
-        *,
-        combined: bool,
     ) -> None:
         self.number = number
         self.streams: set[str] = set()
@@ -74,8 +72,8 @@ class Client:
         self._socket = socket
         self._request = request
         self._context = context
-        in_microseconds = request.query.get("timeUnit", "").upper() == "MICROSECOND"
-        self._encoding = Encoding(combined=combined, microseconds=in_microseconds)
+        unit = request.query.get("timeUnit", "").upper()
+        self._encoding = Encoding(request.path == "/stream", microseconds=unit == "MICROSECOND")
         self.queue = SendQueue(context.clock)
         self._muted = False
         self._sent = 0

@@ -106,17 +106,16 @@ class Streams:
         return await self._accept(request) if refusal is None else refusal
 
     async def _accept(self, request: web.Request) -> web.StreamResponse:
-        combined = request.path == "/stream"
-        values = request.query if combined else request.match_info
-        names = values.get("streams", "")
+        values = request.query if request.path == "/stream" else request.match_info
+        names = values.get("streams", "").split("/")
         socket = web.WebSocketResponse(timeout=CLOSE_WITHIN_S, autoping=False, compress=False)
         await socket.prepare(request)
         number = sum(streams.accepted for streams in self._all_hosts)
-        client = Client(number, socket, request, self._context, combined=combined)
+        client = Client(number, socket, request, self._context)
         self.accepted += 1
         self.clients.append(client)
         try:
-            await self._subscribe(client, {name for name in names.split("/") if name})
+            await self._subscribe(client, set(filter(None, names)))
             await client.serve(self._on_text)
         finally:
             self.clients.remove(client)
