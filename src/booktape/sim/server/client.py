@@ -22,6 +22,7 @@ from booktape.sim.faults.base import (
     POLICY_VIOLATION,
     Announce,
     Cut,
+    Faults,
     Later,
     Mute,
     OpenConnection,
@@ -30,7 +31,7 @@ from booktape.sim.faults.base import (
 )
 from booktape.sim.faults.conditions import Delivery
 from booktape.sim.messages import Encoding, Message
-from booktape.sim.server.context import ServerContext
+from booktape.sim.server.exchange import Exchange
 from booktape.sim.server.limits import INCOMING_PER_SECOND, JITTER_S, Rate
 from booktape.sim.server.pacing import ExchangeClock
 from booktape.sim.server.sockets import abort, make_deaf
@@ -62,19 +63,21 @@ class Client:
         number: int,
         socket: web.WebSocketResponse,
         request: web.Request,
-        context: ServerContext,
+        exchange: Exchange,
+        faults: Faults,
     ) -> None:
         self.number = number
         self.streams: set[str] = set()
-        self.opened_s = context.clock.now_s()
+        self.opened_s = exchange.clock.now_s()
         self.subscribed_s = 0.0
         self.has_ended = False
         self._socket = socket
         self._request = request
-        self._context = context
+        self._exchange = exchange
+        self._faults = faults
         unit = request.query.get("timeUnit", "").upper()
         self._encoding = Encoding(request.path == "/stream", microseconds=unit == "MICROSECOND")
-        self.queue = SendQueue(context.clock)
+        self.queue = SendQueue(exchange.clock)
         self._muted = False
         self._sent = 0
         self._pings = Pings(number)
@@ -89,7 +92,7 @@ class Client:
             async with self._group:
                 sending = self._group.create_task(self.queue.deliver(self._perform))
                 pinging = self._group.create_task(self._ping())
-                self.perform_now(self._context.faults.steps(self.number))
+                self.perform_now(self._faults.steps(self.number))
                 await self._read(on_text)
                 self._discard()
                 sending.cancel()
@@ -99,7 +102,7 @@ class Client:
 
     def as_open_connection(self) -> OpenConnection:
         """What faults choose by."""
-        settled_s = self._context.clock.now_s() - self.subscribed_s
+        settled_s = self._exchange.clock.now_s() - self.subscribed_s
         return OpenConnection(self.number, frozenset(self.streams), settled_s)
 
     def offer(self, message: Message, event_number: int, now_s: float) -> bool:
@@ -108,14 +111,14 @@ class Client:
             return False
         payload = message.payload(self._encoding)
         self._sent += 1
-        if not self._context.faults.change_messages:
+        if not self._faults.change_messages:
             self.enqueue(Send(payload))
             return True
         delivery = Delivery(
             *(self.number, self._sent, event_number, message.stream, message.event, payload),
             *(now_s, self.opened_s),
         )
-        steps = self._context.faults.apply(delivery)
+        steps = self._faults.apply(delivery)
         for step in steps:
             self.enqueue(step)
         return any(isinstance(step, Send) and step.payload is payload for step in steps)
@@ -147,7 +150,7 @@ class Client:
 
     async def end_for(self, rule: str) -> None:
         """Count a broken rule and end the connection."""
-        self._context.violations[rule] += 1
+        self._exchange.violations[rule] += 1
         await self.end(code=POLICY_VIOLATION, reason=_REASONS.get(rule, ""))
 
     # ── out ─────────────────────────────────────────────────────────────────────────────────
@@ -157,11 +160,11 @@ class Client:
         if self.has_ended:
             return
         if isinstance(step, Later):
-            delay_s = self._context.clock.real_s(step.after_s)
+            delay_s = self._exchange.clock.real_s(step.after_s)
             loop = asyncio.get_running_loop()
             self._timers.append(loop.call_later(delay_s, self.perform_now, (step.step,)))
-        elif self.queue.is_overdrawn and not self._context.waits_for_clients:
-            self._context.violations["slow"] += 1
+        elif self.queue.is_overdrawn and not self._exchange.waits_for_clients:
+            self._exchange.violations["slow"] += 1
             self._discard()
             abort(self._request)
         else:
@@ -172,7 +175,7 @@ class Client:
             await self.queue.hold_back(step.not_before_s)
             await self._transmit(step.payload, WSMsgType.BINARY if step.binary else WSMsgType.TEXT)
         elif isinstance(step, Announce):
-            raw = encode_server_shutdown(self._context.time_us() // 1_000)
+            raw = encode_server_shutdown(self._exchange.time_us() // 1_000)
             combined = encode_combined(_SHUTDOWN_STREAM, raw) if self._encoding.combined else raw
             await self._transmit(combined, WSMsgType.TEXT)
         elif isinstance(step, Cut):
@@ -202,9 +205,9 @@ class Client:
 
     async def _ping(self) -> None:
         """Ping with a payload of its own, and end the connection when a pong is missing."""
-        clock, within_s = self._context.real_clock, self._context.pong_within_s
+        clock, within_s = self._exchange.real_clock, self._exchange.pong_within_s
         while True:
-            await clock.pause(self._context.ping_s)
+            await clock.pause(self._exchange.ping_every_s)
             if self._pings.is_overdue(clock.now_s(), within_s):
                 await clock.pause(PONG_LOOKED_FOR_S)
             if self._muted:
@@ -219,14 +222,14 @@ class Client:
 
     async def _read(self, on_text: Callable[[Client, str], Awaitable[None]]) -> None:
         async for message in self._socket:
-            if self._rate.is_exceeded(self._context.real_clock.now_s()):
+            if self._rate.is_exceeded(self._exchange.real_clock.now_s()):
                 await self.end_for("messages")
                 return
             if message.type is WSMsgType.PING:
                 await self._transmit(bytes(message.data), WSMsgType.PONG)
             elif message.type is WSMsgType.PONG:
                 if not self._pings.accept_pong(bytes(message.data)):
-                    self._context.violations["pong"] += 1
+                    self._exchange.violations["pong"] += 1
             elif message.type is WSMsgType.TEXT:
                 await on_text(self, message.data)
 

@@ -20,6 +20,7 @@ from booktape.sim.faults.base import (
     UNREAD_PARAMETER,
     Altered,
     Cropped,
+    Faults,
     Late,
     Old,
     Outcome,
@@ -27,7 +28,7 @@ from booktape.sim.faults.base import (
     error,
 )
 from booktape.sim.faults.conditions import Attempt
-from booktape.sim.server.context import ServerContext
+from booktape.sim.server.exchange import Exchange
 from booktape.sim.server.sockets import cut_short
 from booktape.sim.server.symbol_list import encode_symbol_list
 from booktape.wire.binance import decode_depth
@@ -61,16 +62,17 @@ class _Refused(Exception):
 class RestEndpoints:
     """Answers requests at once, or, where the source holds them, after a later step."""
 
-    def __init__(self, context: ServerContext) -> None:
-        self._source = context.source
-        self._pacer = context.pacer
-        self._context = context
-        self._symbols = {info.symbol for info in context.source.symbols()}
+    def __init__(self, exchange: Exchange, faults: Faults) -> None:
+        self._source = exchange.source
+        self._pacer = exchange.pacer
+        self._exchange = exchange
+        self._faults = faults
+        self._symbols = {info.symbol for info in exchange.source.symbols()}
         self._requests = 0
 
     def routes(self) -> list[web.RouteDef]:
         """The paths it serves, and what each weighs."""
-        weights = self._context.venue.weights
+        weights = self._exchange.venue.weights
         paths: dict[str, tuple[_Answer, _Weight]] = {
             "depth": (self._depth, lambda query: weights.depth_weight(_limit(query) or 1)),
             "exchangeInfo": (self._exchange_info, lambda _: weights.exchange_info),
@@ -91,11 +93,11 @@ class RestEndpoints:
         self, answer: _Answer, weight: _Weight, request: web.Request
     ) -> web.StreamResponse:
         """The answer, or what limits and faults put in its place."""
-        context, symbol = self._context, request.query.get("symbol")
-        attempt = Attempt("rest", self._requests, context.clock.now_s(), request.path, symbol)
+        exchange, symbol = self._exchange, request.query.get("symbol")
+        attempt = Attempt("rest", self._requests, exchange.clock.now_s(), request.path, symbol)
         self._requests += 1
-        outcome = context.outcome(attempt)
-        refusal = await context.refusal(request, outcome, weight(request.query))
+        outcome = exchange.outcome(self._faults, attempt)
+        refusal = await exchange.refusal(request, outcome, weight(request.query))
         if refusal is not None:
             return refusal
         try:
@@ -103,15 +105,15 @@ class RestEndpoints:
         except _Refused as refused:
             true = refused.reply
         if isinstance(outcome, Late):
-            await context.clock.pause(outcome.seconds)
+            await exchange.clock.pause(outcome.seconds)
         elif isinstance(outcome, Old | Cropped) and symbol in self._symbols and attempt.is_for_book:
             # The client got no snapshot, or no good one: it will ask again.
             self._pacer.expect_requests({symbol})
         if not isinstance(outcome, Cropped):
-            return context.respond(true)
+            return exchange.respond(true)
         if outcome.cut:
-            return await cut_short(request, true, context.headers())
-        return context.respond(replace(true, body=true.body[: len(true.body) // 2]))
+            return await cut_short(request, true, exchange.headers())
+        return exchange.respond(replace(true, body=true.body[: len(true.body) // 2]))
 
     # ── paths ───────────────────────────────────────────────────────────────────────────────
 
@@ -140,16 +142,16 @@ class RestEndpoints:
             await self._pacer.next_step()
 
     async def _exchange_info(self, request: web.Request, _: Outcome | None) -> bytes:
-        query, context = request.query, self._context
+        query, exchange = request.query, self._exchange
         symbols, known = self._asked_for(query), {"symbol", "symbols", "permissions"}
-        if context.venue.hides_permissions:
+        if exchange.venue.hides_permissions:
             known |= {"showPermissionSets", "symbolStatus"}
         if unread := query.keys() - known:
             raise _Refused(UNREAD_PARAMETER, f"Not all sent parameters were read: {min(unread)}.")
         return encode_symbol_list(
             symbols,
-            context.limits.per_minute,
-            context.time_us(),
+            exchange.limits.per_minute,
+            exchange.time_us(),
             permission_sets=query.get("showPermissionSets", "true") != "false",
         )
 
@@ -180,7 +182,7 @@ class RestEndpoints:
         return encode_trades(trades, microseconds=_in_us(request))
 
     async def _time(self, request: web.Request, _: Outcome | None) -> bytes:
-        time_us = self._context.time_us()
+        time_us = self._exchange.time_us()
         return msgspec.json.encode({"serverTime": time_us if _in_us(request) else time_us // 1_000})
 
     async def _ping(self, _request: web.Request, _: Outcome | None) -> bytes:
@@ -188,7 +190,7 @@ class RestEndpoints:
 
     def _asked_for(self, query: Mapping[str, str]) -> list[SymbolInfo]:
         """The symbols that `symbol` or `symbols` names, or else all."""
-        listed = self._context.listed()
+        listed = self._exchange.listed()
         names = [query["symbol"]] if "symbol" in query else list(listed)
         if "symbols" in query:
             try:
@@ -199,7 +201,7 @@ class RestEndpoints:
         return [listed[name] for name in names]
 
     def _check_listed(self, *symbols: str) -> None:
-        if not self._context.listed().keys() >= set(symbols):
+        if not self._exchange.listed().keys() >= set(symbols):
             raise _Refused(BAD_SYMBOL, "Invalid symbol.")
 
 

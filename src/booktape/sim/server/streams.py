@@ -9,12 +9,12 @@ from collections.abc import Iterable, Sequence
 from aiohttp import web
 
 from booktape.core.events import DepthEvent
-from booktape.sim.faults.base import Reset, Send
+from booktape.sim.faults.base import Faults, Reset, Send
 from booktape.sim.faults.conditions import Attempt
 from booktape.sim.faults.undetectable import MessageChanger
 from booktape.sim.messages import Message, second_message, second_stream
 from booktape.sim.server.client import CLOSE_WITHIN_S, Client, answer_request
-from booktape.sim.server.context import ServerContext
+from booktape.sim.server.exchange import Exchange
 from booktape.wire.limits import STREAMS_PER_CONNECTION
 
 
@@ -24,14 +24,15 @@ class Streams:
     `all_hosts` has the streams of every host; this adds itself. Connections are counted together.
     """
 
-    def __init__(self, context: ServerContext, all_hosts: list[Streams]) -> None:
+    def __init__(self, exchange: Exchange, faults: Faults, all_hosts: list[Streams]) -> None:
         all_hosts.append(self)
         self._all_hosts = all_hosts
         self.clients: list[Client] = []
         self.accepted = 0
-        self._context = context
-        self._changer = MessageChanger(context.faults.faults)
-        self._symbols = {info.symbol.lower(): info.symbol for info in context.source.symbols()}
+        self._exchange = exchange
+        self._faults = faults
+        self._changer = MessageChanger(faults.faults)
+        self._symbols = {info.symbol.lower(): info.symbol for info in exchange.source.symbols()}
         self._published: Counter[str] = Counter()
         self._listeners: dict[str, list[Client]] = {}
         self._attempts = 0
@@ -45,7 +46,7 @@ class Streams:
 
     async def publish(self, messages: Sequence[Message]) -> None:
         """Offer what faults leave of each message to its subscribers, then wait for slow clients."""
-        now_s = self._context.pacer.now_s
+        now_s = self._exchange.pacer.now_s
         for message in self._with_seconds(self._changer.changed(messages, now_s), now_s):
             stream = message.stream
             self._published[stream] += 1
@@ -53,8 +54,8 @@ class Streams:
             number = self._published[stream]
             sent = [client.offer(message, number, now_s) for client in receivers]
             if sent and not any(sent):
-                self._context.pacer.expect_requests(self._symbols_of([stream]))
-        if self._context.waits_for_clients:
+                self._exchange.pacer.expect_requests(self._symbols_of([stream]))
+        if self._exchange.waits_for_clients:
             for client in list(self.clients):
                 await client.queue.wait_for_room()
 
@@ -84,8 +85,8 @@ class Streams:
 
     async def keep_timetable(self) -> None:
         """Do to open connections what the faults' timetable says, when its time comes."""
-        for moment in self._context.faults.timetable():
-            await self._context.clock.until(moment.at_s)
+        for moment in self._faults.timetable():
+            await self._exchange.clock.until(moment.at_s)
             open_now = [one.as_open_connection() for one in self.clients if not one.has_ended]
             chosen = moment.choose(open_now)
             for client in self.clients:
@@ -95,14 +96,14 @@ class Streams:
     # ── connections ─────────────────────────────────────────────────────────────────────────
 
     async def _connect(self, request: web.Request) -> web.StreamResponse:
-        context = self._context
-        attempt = Attempt("ws", self._attempts, context.clock.now_s(), request.path)
+        exchange = self._exchange
+        attempt = Attempt("ws", self._attempts, exchange.clock.now_s(), request.path)
         self._attempts += 1
-        outcome = context.outcome(attempt)
-        if context.attempts.is_exceeded(context.real_clock.now_s()):
-            context.violations["connections"] += 1
+        outcome = exchange.outcome(self._faults, attempt)
+        if exchange.attempts.is_exceeded(exchange.real_clock.now_s()):
+            exchange.violations["connections"] += 1
             outcome = Reset()
-        refusal = await context.refusal(request, outcome)
+        refusal = await exchange.refusal(request, outcome)
         return await self._accept(request) if refusal is None else refusal
 
     async def _accept(self, request: web.Request) -> web.StreamResponse:
@@ -111,7 +112,7 @@ class Streams:
         socket = web.WebSocketResponse(timeout=CLOSE_WITHIN_S, autoping=False, compress=False)
         await socket.prepare(request)
         number = sum(streams.accepted for streams in self._all_hosts)
-        client = Client(number, socket, request, self._context)
+        client = Client(number, socket, request, self._exchange, self._faults)
         self.accepted += 1
         self.clients.append(client)
         try:
@@ -137,9 +138,9 @@ class Streams:
         others = (other.streams for other in self._all_clients() if other is not client)
         new = streams.difference(client.streams, *others)
         client.streams = streams
-        client.subscribed_s = self._context.clock.now_s()
+        client.subscribed_s = self._exchange.clock.now_s()
         self._count_listeners()
-        self._context.pacer.expect_requests(self._symbols_of(new))
+        self._exchange.pacer.expect_requests(self._symbols_of(new))
 
     def _all_clients(self) -> list[Client]:
         """The clients of all hosts."""
@@ -151,8 +152,8 @@ class Streams:
             for stream in client.streams:
                 self._listeners[stream].append(client)
         wanted = [client.streams for client in self._all_clients() if client.streams]
-        self._context.source.want(set().union(*wanted))
-        self._context.pacer.set_listeners(len(wanted))
+        self._exchange.source.want(set().union(*wanted))
+        self._exchange.pacer.set_listeners(len(wanted))
 
     def _symbols_of(self, streams: Iterable[str]) -> set[str]:
         """The symbols whose depth is among these streams."""

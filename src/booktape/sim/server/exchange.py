@@ -1,4 +1,4 @@
-"""What REST and WebSocket of one host share, and what both do before they answer or accept a client.
+"""An exchange without its ports: what REST and WebSocket share, and what both do before they answer or accept.
 
 Violations are counted by rule: weight, retry-after, firewall (all in `limits`), messages, pong,
 streams, connections, slow. All of them run by real time, whatever the speed of the exchange.
@@ -7,8 +7,9 @@ streams, connections, slow. All of them run by real time, whatever the speed of 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from http import HTTPStatus
 
 from aiohttp import web
@@ -19,6 +20,7 @@ from booktape.sim.faults.base import (
     Banned,
     Faults,
     Hang,
+    MarketFault,
     Outcome,
     Reply,
     Reset,
@@ -36,36 +38,57 @@ from booktape.sim.server.limits import (
 from booktape.sim.server.pacing import ExchangeClock, Pacer
 from booktape.sim.server.sockets import reset, response
 from booktape.sim.source import Source
-from booktape.wire.endpoints import Venue
+from booktape.wire.endpoints import VENUES, Venue
 from booktape.wire.exchange_info import SymbolInfo
-from booktape.wire.limits import USED_WEIGHT_HEADER
+from booktape.wire.limits import PONG_WITHIN_S, USED_WEIGHT_HEADER
 
 
-@dataclass(frozen=True)
-class ServerContext:
-    """Shared by one host; but for `faults`, by both hosts of an exchange.
+@dataclass(eq=False)
+class Exchange:
+    """What `SimServer` is made of, and what all of its connections share.
 
-    `clock` is the exchange's, `real_clock` the one of limits and pings. An exchange that `waits_for_clients`
-    does not cut slow ones. `closing` is set at its end.
+    `speed` 1 is real time, `math.inf` as fast as clients read (see `pacing`). The source starts at the first
+    subscription, or at once with `start_at_once`; the exchange's clock then shows `start_us` (default: now).
+    `venue` has an exchange's numbers, of which `weight_per_minute` and `ping_s` can be given separately.
+    `violations` counts, by rule, what clients did wrong. With `second` the same market has a second host, on
+    a port of its own, with these faults; the market's own faults are `faults`' alone. Limits and silences are a
+    client's with both of them. Faults of a market that it cannot have raise UsageError.
     """
 
     source: Source
-    pacer: Pacer
-    faults: Faults
-    market: MarketFaults
-    clock: ExchangeClock
-    venue: Venue
-    ping_s: float
-    pong_within_s: float
-    waits_for_clients: bool
-    limits: RequestLimits
-    violations: Counter[str]
-    real_clock: ExchangeClock = field(default_factory=lambda: ExchangeClock(1))
-    attempts: Rate = field(
+    _: KW_ONLY
+    faults: Faults = field(default_factory=Faults)
+    second: Faults | None = None
+    port: int = 0
+    second_port: int = 0
+    speed: float = 1.0
+    start_us: int | None = None
+    start_at_once: bool = False
+    venue: Venue = VENUES["binance"]
+    weight_per_minute: int | None = None
+    ping_s: float | None = None
+    pong_within_s: float = PONG_WITHIN_S
+    patience_s: float = 5.0
+
+    def __post_init__(self) -> None:
+        """Make everything that needs no event loop."""
+        others = self.second.faults if self.second else ()
+        answers = (fault for fault in others if not isinstance(fault, MarketFault))
+        self.market = MarketFaults.of(*self.faults.faults, *answers)
+        # Before anything else: it may list symbols.
+        self.source.apply_faults(self.market)
+        self.waits_for_clients = self.source.patient or math.isinf(self.speed)
+        self.clock = ExchangeClock(self.speed)
+        self.pacer = Pacer(self.source, self.clock, self.speed, self.patience_s, self.start_us)
+        # The clock of limits and pings.
+        self.real_clock = ExchangeClock(1)
+        self.ping_every_s = self.ping_s or self.venue.ping_every_s
+        self.violations: Counter[str] = Counter()
+        per_minute = self.weight_per_minute or self.venue.weights.per_minute
+        self.limits = RequestLimits(per_minute, self.violations)
         # Of all attempts from one address: refused ones count too.
-        default_factory=lambda: Rate(CONNECTIONS_PER_5_MINUTES, FIVE_MINUTES_S)
-    )
-    closing: asyncio.Event = field(default_factory=asyncio.Event)
+        self.attempts = Rate(CONNECTIONS_PER_5_MINUTES, FIVE_MINUTES_S)
+        self.closing = asyncio.Event()
 
     def time_us(self) -> int:
         """The time of day that the exchange shows."""
@@ -78,9 +101,9 @@ class ServerContext:
             infos = [self.market.described(info, self.pacer.slot_end_s) for info in infos]
         return {info.symbol: info for info in infos if info.status != DELISTED}
 
-    def outcome(self, attempt: Attempt) -> Outcome | None:
-        """What faults have for this request or handshake. The first outcome starts the clock."""
-        outcome = self.faults.outcome(attempt)
+    def outcome(self, faults: Faults, attempt: Attempt) -> Outcome | None:
+        """What a host's faults have for this request or handshake. The first outcome starts the clock."""
+        outcome = faults.outcome(attempt)
         if outcome:
             # Else an exchange that is out of order at its beginning would be so for ever.
             self.clock.start()
