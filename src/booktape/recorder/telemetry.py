@@ -43,7 +43,6 @@ class Telemetry:
 
     def __init__(self) -> None:
         self.rows: Counter[str] = Counter()
-        self.trades: Counter[str] = Counter()
         self.gaps: Counter[str] = Counter()
         self.lost_ns: Counter[str] = Counter()
         self.started_ns = 0
@@ -100,8 +99,8 @@ class Telemetry:
                 self._record_book(output)
             case Check():
                 self._record_check(output)
-            case TradeRow() | TradeGap():
-                self._record_trade(output)
+            case TradeGap():
+                self._record_trade_gap(output)
             case Note():
                 self._record_note(output)
             case UnknownEvent():
@@ -110,8 +109,8 @@ class Telemetry:
                 log.warning("malformed message", connection=output.connection, detail=output.detail)
             case ServerShutdown():
                 log.warning("the exchange announces a shutdown of its server")
-            case ReplaceConnection() | FetchSnapshot() | FetchTrades():
-                pass  # requests: `net` logs what it does for them
+            case TradeRow() | ReplaceConnection() | FetchSnapshot() | FetchTrades():
+                pass  # a trade is routine, and `net` logs what it does for requests
 
     def book_status(self, sync: SymbolSync, at_ns: int) -> BookStatus:
         """The state of one book, and its counters; its levels are not looked at."""
@@ -151,31 +150,21 @@ class Telemetry:
                 self.any_book_synced = True
                 log.info("book synced", symbol=symbol, epoch=epoch, update_id=update_id)
             case BookLost(gap):
-                log.warning(
-                    "book out of sync", symbol=gap.symbol, epoch=gap.epoch, reason=gap.reason
-                )
+                what = {"symbol": gap.symbol, "epoch": gap.epoch, "reason": gap.reason}
+                log.warning("book out of sync", **what)
             case GapInterval():  # pragma: no branch, mypy knows that this is the last
                 self.gaps[output.symbol] += 1
                 if output.end_ns is not None:
                     self.lost_ns[output.symbol] += self._length_ns(output.start_ns, output.end_ns)
+                missed = output.missed_updates
                 log.warning(
-                    "gap",
-                    symbol=output.symbol,
-                    reason=output.reason,
-                    missed_updates=output.missed_updates,
+                    "gap", symbol=output.symbol, reason=output.reason, missed_updates=missed
                 )
 
-    def _record_trade(self, output: TradeRow | TradeGap) -> None:
-        if isinstance(output, TradeRow):
-            self.trades[output.trade.symbol] += 1
-            return
-        log.warning(
-            "trades missing",
-            symbol=output.symbol,
-            reason=output.reason,
-            first_id=output.hole.first_id,
-            last_id=output.hole.last_id,
-        )
+    @staticmethod
+    def _record_trade_gap(gap: TradeGap) -> None:
+        ids = {"first_id": gap.hole.first_id, "last_id": gap.hole.last_id}
+        log.warning("trades missing", symbol=gap.symbol, reason=gap.reason, **ids)
 
     def _record_note(self, note: Note) -> None:
         """Log a note, but not the first of each symbol and kind: each start has one of each.

@@ -124,17 +124,13 @@ class _Worker:
                     self.failure = report
                 elif isinstance(report, _Shown):
                     loop.call_soon_threadsafe(self._show, report)
-                elif (
-                    report is not None
-                ):  # None: it has not begun, or is ending. The last status stays.
+                elif report is not None:
                     self.status = report
+                # None: it has not begun, or is ending. The last status stays.
         self.process.join()
         if self.process.exitcode and self.failure is None:
-            self.failure = _Failure(
-                f"A worker process died (exit code {self.process.exitcode}). "
-                "The next start recovers what it left.",
-                1,
-            )
+            died = f"A worker process died (exit code {self.process.exitcode})."
+            self.failure = _Failure(f"{died} The next start recovers what it left.", 1)
 
 
 class Workers:
@@ -276,17 +272,7 @@ async def _report_status(recorder: RecorderLike, sender: Connection, questions: 
         except (EOFError, OSError):
             loop.remove_reader(questions.fileno())  # the main process is gone: `send` finds out
 
-    loop.add_reader(questions.fileno(), hear)
-    try:
-        await _report(recorder, sender, asked)
-    finally:
-        loop.remove_reader(questions.fileno())
-
-
-async def _report(
-    recorder: RecorderLike, sender: Connection, asked: asyncio.Queue[_Question]
-) -> None:
-    loop = asyncio.get_running_loop()
+    loop.add_reader(questions.fileno(), hear)  # until the loop ends, with the recorder
     due_s = loop.time() + STATUS_EVERY_S
     while True:
         report: _Shown | RecorderStatus | None

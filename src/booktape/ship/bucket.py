@@ -35,6 +35,7 @@ from obstore.store import ObjectStore, from_url
 
 from booktape.errors import BucketRefused, BucketUnavailable, ObjectDiffers, UsageError
 from booktape.ship.content import Content
+from booktape.store.bucket_reading import is_refusal
 from booktape.store.durable_files import disk_errors_named, sync_path
 from booktape.store.layout import NAME_BYTES_MAX, Layout
 
@@ -48,9 +49,6 @@ SLOWEST_BYTES_PER_S: Final = 256 << 10
 """A request may take REQUEST_S, and as long as its bytes take at SLOWEST_BYTES_PER_S."""
 
 _CHUNK_BYTES: Final = 1 << 20
-_SERVER_ERROR: Final = 500
-_WORTH_ANOTHER_TRY: Final = (408, 409, 425, 429)
-"""Statuses below 500 that pass by themselves: time-out, conflict with another request, too early, too many."""
 
 
 class Bucket:
@@ -144,10 +142,9 @@ class Bucket:
             raise BucketRefused(self.address, reason(str(error))) from error
         except (BaseError, OSError, NotImplementedError) as error:
             status = re.search(r"status code: (\d+)", str(error))
-            passes = status is None or int(status[1]) >= _SERVER_ERROR
-            if passes or (status and int(status[1]) in _WORTH_ANOTHER_TRY):
-                raise BucketUnavailable(self.address, reason(str(error))) from error
-            raise BucketRefused(self.address, reason(str(error))) from error
+            is_refused = status is not None and is_refusal(int(status[1]))
+            kind = BucketRefused if is_refused else BucketUnavailable
+            raise kind(self.address, reason(str(error))) from error
 
 
 def reason(text: str) -> str:

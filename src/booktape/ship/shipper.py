@@ -19,6 +19,7 @@ import random
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import structlog
@@ -188,7 +189,8 @@ class Shipper:
             async with asyncio.TaskGroup() as group:
                 for name, sealed in manifest.files.items():
                     group.create_task(self._put_in_turn(name, sealed))
-            await self._put(self._name_of_manifest(segment))
+            own_path = self._layout.manifest(segment).relative_to(self._layout.root)
+            await self._put(own_path.as_posix())
             self._look_first, self._was_there = self._was_there, False
         except* (DamagedArchive, ObjectDiffers, ObjectTooLarge) as errors:
             self._refuse(segment, str(_first(errors)))
@@ -210,20 +212,16 @@ class Shipper:
         self._may_remove = True
         log.info("shipped", segment=segment.name, to=self._bucket.address)
         try:
-            await self._in_thread(
-                lambda: write_receipt(self._layout, self._bucket.address, segment)
-            )
+            address = self._bucket.address
+            await self._in_thread(lambda: write_receipt(self._layout, address, segment))
         except WriteFailed as error:
             # The next start asks the bucket, and finds all of it there.
             log.warning("a receipt could not be written", why=error.why)
 
     async def _put_in_turn(self, name: str, sealed: SealedFile) -> None:
         """Put one file. Large ones one after another: each needs room for a copy while it is sent."""
-        if sealed.bytes <= READ_BYTES_MAX:
+        async with self._one_large if sealed.bytes > READ_BYTES_MAX else nullcontext():
             await self._put(name, sealed.sha256)
-        else:
-            async with self._one_large:
-                await self._put(name, sealed.sha256)
 
     async def _put(self, name: str, sha256: str | None = None) -> None:
         """Put one file of the archive, and again until it is there."""
@@ -268,9 +266,6 @@ class Shipper:
             if not self._layout.is_file_of(name, segment):
                 raise DamagedArchive(f"{path} names {name!r}, which is no file of its segment.")
         return manifest
-
-    def _name_of_manifest(self, segment: Segment) -> str:
-        return self._layout.manifest(segment).relative_to(self._layout.root).as_posix()
 
     def _note_trouble(self, error: BooktapeError) -> None:
         """Log it, unless it was logged lately. Raises the error when patience has ended."""

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -57,9 +58,9 @@ _REFUSALS: Final = frozenset(
 )
 """What another try would not change. Anything else may pass."""
 
-_REFUSED_FROM, _REFUSED_TO = 300, 500
+_SERVER_ERROR: Final = 500
 _MAY_PASS: Final = (408, 409, 425, 429)
-"""Statuses below 500 that pass by themselves: time-out, conflict, too early, too many."""
+"""Statuses below 500 that pass by themselves: time-out, conflict with another request, too early, too many."""
 
 
 def open_bucket(address: str) -> tuple[FileSystem, str]:
@@ -109,10 +110,13 @@ def _bucket_error(name: str, text: str) -> BucketError:
     status = int(found["status"]) if found and found["status"] else None
     curl = _CURL.search(text)
     why = curl[1] if curl else code if status is None else f"status {status}"
-    is_refused = code in _REFUSALS or (
-        status is not None and _REFUSED_FROM <= status < _REFUSED_TO and status not in _MAY_PASS
-    )
+    is_refused = code in _REFUSALS or (status is not None and is_refusal(status))
     return BucketRefused(name, why) if is_refused else BucketUnavailable(name, why)
+
+
+def is_refusal(status: int) -> bool:
+    """Whether another try would get the same HTTP status, so that a person has to do something."""
+    return HTTPStatus.MULTIPLE_CHOICES <= status < _SERVER_ERROR and status not in _MAY_PASS
 
 
 def _without_secrets(address: str) -> str:
