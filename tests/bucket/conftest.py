@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
-from itertools import count
-from typing import Final
 
 import pytest
 
 from bucket.faulty_proxy import FaultyProxy
 from bucket.s3_server import KEYS, SERVER, make_bucket, serving
-
-_NUMBERS: Final = count(1)
 
 
 @pytest.fixture(scope="session")
@@ -46,6 +43,6 @@ def address(proxy: FaultyProxy, s3_port: int) -> str:
 
 def new_address(port: int) -> str:
     """An empty bucket, and a prefix."""
-    name = f"bucket-{next(_NUMBERS)}"
+    name = f"bucket-{secrets.token_hex(8)}"
     make_bucket(port, name)
     return f"s3://{name}/some/prefix"

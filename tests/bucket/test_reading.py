@@ -23,11 +23,12 @@ SECTION = (DOCS / "scale.md").read_text().partition("\n## Buckets\n")[2].partiti
 EXAMPLES = re.findall(r"```python\n(.*?)```", SECTION, re.DOTALL)
 
 
-@pytest.fixture
-def archive(tmp_path: Path) -> Path:
-    """Three segments of two symbols, and a gap."""
-    write(tmp_path / "data", 200, segment_s=80, cuts=(100,))
-    return tmp_path / "data"
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three segments of two symbols, and a gap. Only the receipts of different buckets are written to it."""
+    root = tmp_path_factory.mktemp("bucket") / "data"
+    write(root, 200, segment_s=80, cuts=(100,))
+    return root
 
 
 def test_a_bucket_reads_as_the_archive_does(address: str, archive: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from booktape.core.tape_records import SegmentEnd
 from booktape.errors import Damaged, DamagedTape
-from booktape.store import extents
+from booktape.store import extents, tape_reader
 from booktape.store.extents import group_extents, open_parquet, read_table
 from booktape.store.layout import LINE_BYTES_MAX
 from booktape.store.schema import NOTES, SNAPSHOTS
@@ -65,11 +65,18 @@ def test_one_on_a_torn_tape(bomb: Path) -> None:
         assert [type(record) for record in read_tape(bomb, torn=True)] == [type(start("BTCUSDT"))]
 
 
-def test_the_longest_line_is_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "most_bytes", [1 << 20, pytest.param(LINE_BYTES_MAX, marks=pytest.mark.long)]
+)
+def test_the_longest_line_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most_bytes: int
+) -> None:
     """One byte less than the limit, its end included, is a line like any other."""
+    for module in (tape_reader, tape):
+        monkeypatch.setattr(module, "LINE_BYTES_MAX", most_bytes)
     path = tmp_path / "tape.jsonl.zst"
     empty, end = len(encode_record(SegmentEnd(1, ""))), encode_record(SegmentEnd(2, "stopped"))
-    longest = SegmentEnd(1, "x" * (LINE_BYTES_MAX - 1 - empty))
+    longest = SegmentEnd(1, "x" * (most_bytes - 1 - empty))
     path.write_bytes(zstd.compress(encode_record(longest) + end))
     assert list(read_tape(path)) == [longest, SegmentEnd(2, "stopped")]
     assert [line.whole("received_ns") for _, _, line in tape.lines(path)] == [1, 2]

@@ -49,7 +49,7 @@ def test_every_step_of_a_recording_may_be_the_last(
     assert set(disk.log) >= {"open", "pwrite", "rename", "fsync", "mkdir", "rmdir"}
 
 
-@APART
+@pytest.mark.parametrize("apart", [41, pytest.param(1, marks=pytest.mark.long)])
 def test_every_step_of_a_recovery_may_be_the_last(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, apart: int
 ) -> None:

@@ -122,12 +122,12 @@ def leave_torn(root: Path) -> None:
 # How many operations lie between two that are tried; with BOOKTAPE_EVERY_REFUSAL=1 none do.
 STRIDES: Final = {"record": 1, "recover": 3, "rebuild": 3}
 ALL: Final = "BOOKTAPE_EVERY_REFUSAL" in os.environ
-APART = pytest.mark.parametrize("apart", [7, pytest.param(1, marks=pytest.mark.long)])
+APART = pytest.mark.parametrize("apart", [23, pytest.param(1, marks=pytest.mark.long)])
 """What that number is multiplied by."""
 
 
 @pytest.mark.parametrize(
-    "refusal", [(errno.ENOSPC, 1, 1), (errno.ENOSPC, A_WHILE, 5), (errno.EDQUOT, 1, 7)]
+    "refusal", [(errno.ENOSPC, 1, 1), (errno.ENOSPC, A_WHILE, 3), (errno.EDQUOT, 1, 5)]
 )
 @pytest.mark.parametrize("what", STRIDES)
 @APART

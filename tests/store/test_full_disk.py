@@ -16,7 +16,7 @@ from store.proof import assert_recovers
 from store.small_recording import RECORDS, perform, record
 from support.archives import open_archive
 
-APART = pytest.mark.parametrize("apart", [7, pytest.param(1, marks=pytest.mark.long)])
+APART = pytest.mark.parametrize("apart", [23, pytest.param(1, marks=pytest.mark.long)])
 """How many operations lie between two at which the disk is full."""
 
 
@@ -87,7 +87,9 @@ def test_recovery_needs_space_too(
     assert chosen > 20
 
 
-@pytest.mark.parametrize("size", [700, 1_000, 1_500, 2_000, 3_000])
+@pytest.mark.parametrize(
+    "size", [1_000, 3_000, *(pytest.param(n, marks=pytest.mark.long) for n in (700, 1_500, 2_000))]
+)
 def test_a_real_limit(tmp_path: Path, size: int) -> None:
     """The operating system really refuses, in our writes and in Arrow's: the same promises.
 

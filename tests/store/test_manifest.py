@@ -75,14 +75,17 @@ def test_it_takes_the_place_of_an_earlier_one(tmp_path: Path) -> None:
     assert files == {name: {"bytes": 4, "sha256": hashlib.sha256(b"abcd").hexdigest()}}
 
 
-def test_every_step_may_be_the_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("apart", [17, pytest.param(3, marks=pytest.mark.long)])
+def test_every_step_may_be_the_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, apart: int
+) -> None:
     """Killed at any operation from the first seal on: after the next start all files are as listed."""
     disk = Disk(monkeypatch)
     record(tmp_path / "whole")
     # The first rename begins the first segment, the second one the next.
     first_seal = [step for step, name in enumerate(disk.log) if name == "rename"][2]
     steps = 0
-    for chosen in itertools.count(first_seal, 3):
+    for chosen in itertools.count(first_seal, apart):
         root = tmp_path / str(chosen)
         with disk.dies_at(chosen):
             record(root)
@@ -92,4 +95,4 @@ def test_every_step_may_be_the_last(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             pass
         assert_all_sealed(root)
         steps += 1
-    assert steps > 10
+    assert steps * apart > 30
