@@ -9,7 +9,6 @@ from booktape.verify.compare_tables import check_row, gap_row
 from booktape.verify.model.checks import ModelCheck
 from booktape.verify.model.replay import NoteOnTape
 from booktape.verify.model.sync import ModelSync, OpenGap
-from booktape.verify.model.timed_sync import TimedModelSync
 from verify.replayed import B, ReplayedTape
 
 SECOND = 10**9
@@ -56,12 +55,6 @@ class TimedTape(ReplayedTape):
 
     def note(self, note: NoteOnTape) -> None:
         self.all.append(("note", seconds(note.stamp_ns), note.symbol, note.kind, note.detail))
-
-    @property
-    def timed(self) -> TimedModelSync:
-        sync = self.sync
-        assert isinstance(sync, TimedModelSync)
-        return sync
 
     # ── words ───────────────────────────────────────────────────────────────────────────────
 

@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 
 from booktape.verify.model.replay import NoteOnTape
 from booktape.verify.model.sync import ModelState, ModelSync, OpenGap
-from booktape.verify.model.timed_sync import TimedModelSync
 from verify.test_truth import SYMBOL, RandomTape, Seen
 
 SLOT_NS = 10**8
@@ -154,7 +153,6 @@ class TimedTape(RandomTape):
 
     def _assert_proved(self) -> None:
         sync = self.sync
-        assert isinstance(sync, TimedModelSync)
         true = self.last_true(sync.update_id)
         if not sync.live or true is None:
             return

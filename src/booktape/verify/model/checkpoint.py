@@ -18,7 +18,6 @@ from booktape.verify.model.decimals import Malformed, Number, as_double, from_do
 from booktape.verify.model.decode import Event, levels_of
 from booktape.verify.model.sync import ModelState, ModelSync, OpenGap
 from booktape.verify.model.tape import Line
-from booktape.verify.model.timed_sync import TimedModelSync
 from booktape.verify.model.trades import Missing, ModelTrades
 
 CheckpointTexts: TypeAlias = dict[str, str]
@@ -45,7 +44,7 @@ def checkpoint_of(sync: ModelSync) -> CheckpointTexts:
         "ahead": _events(arbiter.buffered),
         "trades": _trades(sync.trades),
     }
-    if isinstance(sync, TimedModelSync):
+    if sync.timed:
         state |= {
             "tick_size": sync.tick_size,
             "lot_size": sync.lot_size,
@@ -132,6 +131,8 @@ def _restore(sync: ModelSync, saved: Line) -> None:
     sync.state = _state(saved.text("state"))
     sync.epoch, sync.update_id = saved.whole("epoch"), saved.whole("update_id")
     sync.updates, sync.known_ns = saved.whole("updates"), saved.whole("known_ns")
+    # It does not show which of the two moments was the later one, and that makes no difference.
+    sync.proved_ns = sync.known_ns
     sync.event_time_us = _optional(fields["event_time_us"])
     if "status" in fields:
         sync.status = saved.text("status")
@@ -152,7 +153,7 @@ def _restore(sync: ModelSync, saved: Line) -> None:
     arbiter.buffered = [_arrived(held) for held in saved.parts("ahead")]
     if sync.trades is not None and fields.get("trades") is not None:
         _restore_trades(sync.trades, saved.part("trades"))
-    if isinstance(sync, TimedModelSync):
+    if sync.timed:
         _restore_timed(sync, saved)
     elif sync.state == ModelState.BREAK:
         raise Malformed("a break on a tape of format 1")
@@ -164,12 +165,10 @@ def _state(text: str) -> ModelState:
     return ModelState(text)
 
 
-def _restore_timed(sync: TimedModelSync, saved: Line) -> None:
+def _restore_timed(sync: ModelSync, saved: Line) -> None:
     sync.tick_size, sync.lot_size = saved.text("tick_size"), saved.text("lot_size")
     sync.stamp_ns = saved.whole("stamp_ns") or sync.known_ns
     sync.synced_ns = saved.whole("synced_ns")
-    # It does not show which of the two moments was the later one, and that makes no difference.
-    sync.proved_ns = sync.known_ns
     sync.arbiter.newest_us = saved.whole("newest_us")
     sync.arbiter.newest_id = saved.whole("newest_id")
     sync.on_restored(saved.whole("evidence_age_ns"))

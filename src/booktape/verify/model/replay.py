@@ -31,8 +31,6 @@ from booktape.verify.model.tape_time import (
     ModelUsualLag,
     tape_time,
 )
-from booktape.verify.model.timed_checks import TimedCrossChecks
-from booktape.verify.model.timed_sync import TimedModelSync
 from booktape.verify.model.trades import ModelTrades, TradeSink
 
 _FORMATS: Final = (1, 2)
@@ -93,7 +91,6 @@ class SegmentReplay:
         self._sink = sink
         self._checks: dict[str, CrossChecks] = {}
         self._connections: dict[int, tuple[str, ...]] = {}
-        self._timed: dict[str, TimedCrossChecks] = {}
         self._usual_lag = ModelUsualLag()
         self._activity = ConnectionActivity()
         self._bound_ns: int | None = None
@@ -177,23 +174,17 @@ class SegmentReplay:
             self._add_symbol(symbol)
 
     def _add_symbol(self, symbol: str) -> ModelSync:
-        sync = self._new_sync(symbol)
-        self.syncs[symbol] = sync
-        if isinstance(sync, TimedModelSync):
-            checks = TimedCrossChecks(sync, self._sink.check, self._bound_ns)
-            self._checks[symbol] = self._timed[symbol] = checks
-        else:
-            self._checks[symbol] = CrossChecks(sync, self._sink.check)
+        sync = self.syncs[symbol] = self._new_sync(symbol)
+        self._checks[symbol] = CrossChecks(sync, self._sink.check, self._bound_ns)
         return sync
 
     def _new_sync(self, symbol: str) -> ModelSync:
         if self.start is None:
             raise DamagedTape("it has no start")
         every, arbiter = self.start.whole("every"), ModelArbiter(self._activity.silent)
-        if self.format == 1:
-            return ModelSync(symbol, every, self._sink, arbiter)
-        sync = TimedModelSync(symbol, every, self._sink, arbiter, self._usual_lag)
-        sync.trades = ModelTrades(symbol, self._sink)
+        timed = self.format > 1
+        sync = ModelSync(symbol, every, self._sink, arbiter, self._usual_lag, timed=timed)
+        sync.trades = ModelTrades(symbol, self._sink) if timed else None
         return sync
 
     def _on_checkpoint(self, line: Line) -> None:
@@ -295,13 +286,13 @@ class SegmentReplay:
     def _on_listing(self, line: Line) -> None:
         symbol, status = line.text("symbol"), line.text("status")
         stamp_ns, sync = line.whole("received_ns"), self._sync_of(symbol)
-        if isinstance(sync, TimedModelSync):
+        if sync.timed:
             self._note_changes(sync, line, stamp_ns)
         else:
             self._sink.note(NoteOnTape(symbol, stamp_ns, "status", status))
         sync.on_listing(status, stamp_ns)
 
-    def _note_changes(self, sync: TimedModelSync, line: Line, stamp_ns: int) -> None:
+    def _note_changes(self, sync: ModelSync, line: Line, stamp_ns: int) -> None:
         """A note for each value of the list that is new or has changed. An empty text is none."""
         for kind in ("status", "tick_size", "lot_size"):
             text = line.text(kind)
@@ -317,8 +308,8 @@ class SegmentReplay:
             NoteOnTape(None, line.whole("received_ns"), "clock_step", f"{step_ns / 1e9:.6f}")
         )
         self._usual_lag.step_clock()
-        if step_ns <= -SECOND_NS:
-            for checks in self._timed.values():
+        if self.format > 1 and step_ns <= -SECOND_NS:
+            for checks in self._checks.values():
                 checks.step_clock(step_ns)
 
     def _on_clock_offset(self, line: Line) -> None:
@@ -333,13 +324,13 @@ class SegmentReplay:
             self._sink.note(NoteOnTape(None, stamp_ns, "pause", f"{elapsed_ns / 1e9:.3f}"))
         for connection in self._activity.on_tick(passed_ns):
             for symbol in self._connections[connection]:
-                self._timed_of(symbol).on_connection_silent()
+                self.syncs[symbol].on_connection_silent()
         for symbol in self.symbols:
-            self._timed[symbol].on_tick(passed_ns, stamp_ns)
+            self._checks[symbol].on_tick(passed_ns, stamp_ns)
             trades = self.syncs[symbol].trades
             if self.has_trades and trades:
                 trades.on_tick(stamp_ns)
-        lags = [self._timed_of(symbol).lag_since_tick() for symbol in self.symbols]
+        lags = [self.syncs[symbol].lag_since_tick() for symbol in self.symbols]
         self._usual_lag.on_tick(
             elapsed_ns, min((lag for lag in lags if lag is not None), default=None)
         )
@@ -350,11 +341,8 @@ class SegmentReplay:
             raise DamagedTape(f"its tops are no object: {tops!r}")
         for symbol, texts in tops.items():
             best = best_levels(texts)
-            if best and symbol in self._timed:
-                self._timed[symbol].on_pulse(best, asked_ns)
-
-    def _timed_of(self, symbol: str) -> TimedModelSync:
-        return self._timed[symbol].timed
+            if best and symbol in self._checks:
+                self._checks[symbol].on_pulse(best, asked_ns)
 
     # ── by symbol ───────────────────────────────────────────────────────────────────────────
 
