@@ -143,9 +143,7 @@ def files(out: Path) -> dict[str, bytes]:
     return {str(p.relative_to(out)): p.read_bytes() for p in out.rglob("*") if p.is_file()}
 
 
-@pytest.mark.parametrize(
-    "options", ["csv", "parquet --depth 3", "incremental_book_L2", "book_snapshot --depth 2"]
-)
+@pytest.mark.parametrize("options", ["parquet --depth 3", "incremental_book_L2"])
 def test_each_segment_has_a_folder(
     segments: Path, options: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -167,10 +165,10 @@ def test_each_segment_has_a_folder(
 
 
 def test_segments_together_hold_every_row(segments: Path, tmp_path: Path) -> None:
-    """Each once, in order, as one file for all of them does; by several processes too."""
+    """Each once, in order, as one file for all of them does."""
     command = "--format parquet --symbol BTCUSDT"
     run(segments, command, tmp_path / "whole")
-    run(segments, f"{command} --per-segment --jobs 2", tmp_path / "parts")
+    run(segments, f"{command} --per-segment", tmp_path / "parts")
     whole = pq.read_table(tmp_path / "whole" / "BTCUSDT_long.parquet")
     parts = sorted((tmp_path / "parts").glob("*/BTCUSDT_long.parquet"))
     assert len(parts) > 3

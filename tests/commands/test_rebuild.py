@@ -28,7 +28,7 @@ def run(*arguments: str) -> int:
 
 def test_the_command(archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """One sentence says what became of all segments; again, and they are there already."""
-    command = (str(archive), "--every", "1", "--out", str(tmp_path / "fine"), "--jobs", "2")
+    command = (str(archive), "--every", "1", "--out", str(tmp_path / "fine"))
     assert run(*command) == 0
     assert capsys.readouterr().out == "5 segments: 5 rebuilt.\n"
     assert verified(tmp_path / "fine").clean
