@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from booktape.core.events import Floats
 from booktape.reader.raster import DRAWN_MAX, Prices, check_can_be_drawn, paint, tick_of
-from booktape.reader.recording import SymbolQueries
+from booktape.reader.recording import RecordingQueries
 from booktape.reader.resample import Ints
 from booktape.reader.rows import LISTS, flat
 from booktape.reader.snapshots import Snapshots
@@ -30,7 +30,7 @@ class BookGrid:
     no lists of levels. Raises NotRecorded for prices that cannot be drawn.
     """
 
-    def __init__(self, recording: SymbolQueries, shown: TimeRange) -> None:
+    def __init__(self, recording: RecordingQueries, shown: TimeRange) -> None:
         self._recording = recording
         self._shown = shown
         self.step_us = shown.interval // timedelta(microseconds=1)

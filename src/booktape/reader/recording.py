@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pickle
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from datetime import timedelta
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -29,18 +29,114 @@ from booktape.reader.tape_query import chosen_tapes
 from booktape.reader.times import Moment, moment_us
 from booktape.reader.trades import trade_table
 
-if TYPE_CHECKING:
-    from booktape.reader.several import SeveralRecordings
-
 T = TypeVar("T")
 
 
-class SymbolQueries(ABC):
-    """What can be asked about one symbol, of one recording as of several that are read as one."""
+class RecordingQueries(ABC):
+    """What can be asked of a recording, and of several that are read as one."""
+
+    def __init__(self, archives: Sequence[ArchiveFiles]) -> None:
+        self._archives = archives
 
     @abstractmethod
     def _archive_of(self, symbol: str) -> ArchiveFiles:
         """The archive that has the symbol's data."""
+
+    @abstractmethod
+    def symbols(self) -> list[str]:
+        """The recorded symbols, by name."""
+
+    @property
+    def damaged(self) -> dict[str, str]:
+        """Files that could not be read so far, and why. Each was also reported by a DamagedFile warning.
+
+        Results contain the data of all other files.
+        """
+        return {path: why for each in self._archives for path, why in each.damaged.items()}
+
+    @property
+    def lacks(self) -> list[str]:
+        """A sentence for tapes that were needed so far and had been removed on purpose (`record --keep-tape`).
+
+        Each was also reported by a TapesRemoved warning. Rows of `snapshots` do not need tapes.
+        """
+        return [sentence for each in self._archives for sentence in each.lacks]
+
+    def check_files(self) -> None:
+        """Check every sealed file. Afterwards `damaged` names those that are not as they were sealed.
+
+        It finds files that are cut, empty, forbidden or of another kind, and reads no rows. `booktape verify`
+        checks the content.
+        """
+        for archive in self._archives:
+            check_files(archive)
+
+    def segments(self, start: Moment | None = None, end: Moment | None = None) -> list[Recording]:
+        """Each sealed segment that may have records of `start <= receive_time < end`, as a recording of its own.
+
+        In the order of recording. Whole segments: their first and last records may be outside of that time. A
+        replay of one begins with the book that was known when the segment began.
+        """
+        return [
+            _of_segment(archive, tape)
+            for archive in self._archives
+            for tape in _tapes(archive, start, end)
+        ]
+
+    def map_segments(  # noqa: PLR0913 - each is one documented argument
+        self,
+        fn: Callable[[Recording], T],
+        start: Moment | None = None,
+        end: Moment | None = None,
+        *,
+        workers: Workers,
+        shard: Shard = WHOLE,
+        what: str = "mapping segments",
+    ) -> dict[str, T]:
+        """`booktape.map_segments` for commands: over the segments of a shard, with a bar that says `what` is done."""
+        # Segments of two recorders have different names.
+        tasks = {
+            tape.segment.name: (fn, archive, tape)
+            for archive in self._archives
+            for tape in shard.part(_tapes(archive, start, end))
+        }
+        found: dict[str, T] = {}
+
+        def done(name: str, result: tuple[T, dict[str, str]]) -> None:
+            found[name], damaged = result
+            _, archive, _ = tasks[name]
+            for path, why in damaged.items():
+                archive.report_damage(path, why)
+            advance(1)
+
+        with progress_bar(what, len(tasks)) as advance:
+            map_tasks(_call_with_segment, tasks, workers, done)
+        return {name: found[name] for name in tasks}
+
+    def coverage(self) -> list[Coverage]:
+        """For each symbol: rows, first and last time, the time lost, and why."""
+        found = [own for archive in self._archives for own in coverage(archive)]
+        return sorted(found, key=lambda own: own.symbol)
+
+    def gaps(self, symbol: str | None = None) -> pa.Table:
+        """Every interval in which a book was not known, once, earliest first. `end_time` is null while it is open."""
+        archives = self._archives if symbol is None else [self._archive_of(symbol)]
+        found = [gap_table(archive, symbol) for archive in archives]
+        return _together(found, "start_time", "symbol")
+
+    def checks(self) -> pa.Table:
+        """Every comparison of a book with an independent witness, passed or failed."""
+        return _together([table(archive, "checks") for archive in self._archives], "time")
+
+    def notes(self) -> pa.Table:
+        """Events that are not gaps: the status of a symbol, a step of our clock."""
+        return _together([table(archive, "notes") for archive in self._archives], "time")
+
+    def trade_gaps(self, symbol: str | None = None) -> pa.Table:
+        """Trades that are missing for good, by ranges of ids. What is still being filled is not among them."""
+        archives = self._archives if symbol is None else [self._archive_of(symbol)]
+        found = _together([table(archive, "trade_gaps") for archive in archives], "time")
+        return found if symbol is None else found.filter(pc.field("symbol") == symbol)
 
     def snapshots(
         self,
@@ -99,18 +195,15 @@ class SymbolQueries(ABC):
         return replay(self._archive_of(symbol), _query(symbol, start, end, depth))
 
 
-class Recording(SymbolQueries):
+class Recording(RecordingQueries):
     """A recording. Every call lists the files again, so the recorder may still be running."""
 
     def __init__(self, archive: ArchiveFiles) -> None:
+        super().__init__([archive])
         self._archive = archive
 
     def __repr__(self) -> str:
         return f"<booktape recording {self._archive.root}>"
-
-    def _archive_of(self, symbol: str) -> ArchiveFiles:
-        del symbol
-        return self._archive
 
     @property
     def root(self) -> str:
@@ -122,98 +215,32 @@ class Recording(SymbolQueries):
         """The segment's name, of a recording that `segments` returned. None for a whole recording."""
         return self._archive.only.name if self._archive.only else None
 
-    def segments(self, start: Moment | None = None, end: Moment | None = None) -> list[Recording]:
-        """Each sealed segment that may have records of `start <= receive_time < end`, as a recording of its own.
-
-        In the order of recording. Whole segments: their first and last records may be outside of that time. A
-        replay of one begins with the book that was known when the segment began.
-        """
-        return [_of_segment(self._archive, tape) for tape in self._tapes(start, end)]
-
-    def _tapes(self, start: Moment | None, end: Moment | None) -> list[ArchiveFile]:
-        from_us = None if start is None else moment_us(start)
-        to_us = None if end is None else moment_us(end)
-        report_removed(self._archive, from_us, to_us)
-        return chosen_tapes(self._archive, self._archive.tapes(), from_us, to_us)
-
-    def map_segments(  # noqa: PLR0913 - each is one documented argument
-        self,
-        fn: Callable[[Recording], T],
-        start: Moment | None = None,
-        end: Moment | None = None,
-        *,
-        workers: Workers,
-        shard: Shard = WHOLE,
-        what: str = "mapping segments",
-    ) -> dict[str, T]:
-        """`booktape.map_segments` for commands: over the segments of a shard, with a bar that says `what` is done."""
-        tapes = shard.part(self._tapes(start, end))
-        found: dict[str, T] = {}
-
-        def done(name: str, result: tuple[T, dict[str, str]]) -> None:
-            found[name], damaged = result
-            for path, why in damaged.items():
-                self._archive.report_damage(path, why)
-            advance(1)
-
-        tasks = {tape.segment.name: (fn, self._archive, tape) for tape in tapes}
-        with progress_bar(what, len(tasks)) as advance:
-            map_tasks(_call_with_segment, tasks, workers, done)
-        return {name: found[name] for name in tasks}
-
-    @property
-    def damaged(self) -> dict[str, str]:
-        """Files that could not be read so far, and why. Each was also reported by a DamagedFile warning.
-
-        Results contain the data of all other files.
-        """
-        return dict(self._archive.damaged)
-
-    @property
-    def lacks(self) -> list[str]:
-        """A sentence for tapes that were needed so far and had been removed on purpose (`record --keep-tape`).
-
-        Each was also reported by a TapesRemoved warning. Rows of `snapshots` do not need tapes.
-        """
-        return list(self._archive.lacks)
-
-    def check_files(self) -> None:
-        """Check every sealed file. Afterwards `damaged` names those that are not as they were sealed.
-
-        It finds files that are cut, empty, forbidden or of another kind, and reads no rows. `booktape verify`
-        checks the content.
-        """
-        check_files(self._archive)
-
     def symbols(self) -> list[str]:
         """The recorded symbols, by name."""
         return known_symbols(self._archive, self._archive.tail())
 
-    def coverage(self) -> list[Coverage]:
-        """For each symbol: rows, first and last time, the time lost, and why."""
-        return coverage(self._archive)
+    def _archive_of(self, symbol: str) -> ArchiveFiles:
+        del symbol
+        return self._archive
 
-    def gaps(self, symbol: str | None = None) -> pa.Table:
-        """Every interval in which a book was not known, once. `end_time` is null while it is open."""
-        return gap_table(self._archive, symbol)
 
-    def checks(self) -> pa.Table:
-        """Every comparison of a book with an independent witness, passed or failed."""
-        return table(self._archive, "checks")
+def _together(tables: Sequence[pa.Table], *order: str) -> pa.Table:
+    """The tables of all archives as one, in this order; that of one archive as it is."""
+    if len(tables) == 1:
+        return tables[0]
+    return pa.concat_tables(tables).sort_by([(name, "ascending") for name in order])
 
-    def notes(self) -> pa.Table:
-        """Events that are not gaps: the status of a symbol, a step of our clock."""
-        return table(self._archive, "notes")
 
-    def trade_gaps(self, symbol: str | None = None) -> pa.Table:
-        """Trades that are missing for good, by ranges of ids. What is still being filled is not among them."""
-        found = table(self._archive, "trade_gaps")
-        return found if symbol is None else found.filter(pc.field("symbol") == symbol)
+def _tapes(archive: ArchiveFiles, start: Moment | None, end: Moment | None) -> list[ArchiveFile]:
+    from_us = None if start is None else moment_us(start)
+    to_us = None if end is None else moment_us(end)
+    report_removed(archive, from_us, to_us)
+    return chosen_tapes(archive, archive.tapes(), from_us, to_us)
 
 
 def map_segments(  # noqa: PLR0913 - each is one documented argument
     fn: Callable[[Recording], T],
-    recording: Recording | SeveralRecordings,
+    recording: RecordingQueries,
     start: Moment | None = None,
     end: Moment | None = None,
     *,
