@@ -107,21 +107,20 @@ def book_at(archive: ArchiveFiles, symbol: str, time_us: int, depth: int | None)
                 f"until {gap.end_time or 'now'} ({gap.reason})."
             )
     tapes = _Tapes(archive)
-    if not tapes.begun_by(time_us):
-        why = removal_at(archive, time_us)
-        raise BookNotKnown(f"{symbol} at {moment}: no tape has this time.{why}")
     try:
-        sync, reached_ns, _ = _known_at(archive, tapes, symbol, time_us)
+        run = _known_at(tapes, symbol, time_us)
     except DamagedTape as error:
         raise BookNotKnown(f"{symbol} at {moment}: {error}") from error
-    if sync is None or not sync.epoch:
-        why = removal_at(archive, time_us)
-        raise BookNotKnown(f"{symbol} at {moment}: the book was not known yet.{why}")
-    if sync.state is not State.LIVE or reached_ns // 1_000 < time_us:
-        last = moment_at(max(sync.known_ns, reached_ns) // 1_000)
-        why = removal_at(archive, time_us)
-        raise BookNotKnown(f"{symbol} at {moment}: the recording ends at {last}.{why}")
-    return Book.of(sync.row(sync.known_ns), depth)
+    if not tapes.begun_by(time_us):
+        why = "no tape has this time"
+    elif run is None or not run.sync.epoch:
+        why = "the book was not known yet"
+    elif not run.knows_at(time_us):
+        last = moment_at(max(run.sync.known_ns, run.reached_ns) // 1_000)
+        why = f"the recording ends at {last}"
+    else:
+        return Book.of(run.sync.row(run.sync.known_ns), depth)
+    raise BookNotKnown(f"{symbol} at {moment}: {why}.{removal_at(archive, time_us)}")
 
 
 class _Run(NamedTuple):
@@ -130,70 +129,66 @@ class _Run(NamedTuple):
     `past` is True if a later record of the symbol was read, so that no earlier one follows.
     """
 
-    sync: SymbolSync | None
+    sync: SymbolSync
     reached_ns: int
     past: bool
 
     def knows_at(self, time_us: int) -> bool:
         """Whether the book was known at this time."""
-        live = self.sync is not None and self.sync.state is State.LIVE
-        return live and self.reached_ns // 1_000 >= time_us
+        return self.sync.state is State.LIVE and self.reached_ns // 1_000 >= time_us
 
 
-def _known_at(archive: ArchiveFiles, tapes: _Tapes, symbol: str, time_us: int) -> _Run:
+def _known_at(tapes: _Tapes, symbol: str, time_us: int) -> _Run | None:
     """A symbol's state after every record until this time, from a tape on which the book was known then.
 
     Several tapes may have this time (of workers, of recorders, after a clock was set back). The last one that
-    knows the book is used. If none does, the result is that of the last one; but if one of them is damaged,
-    DamagedTape is raised.
+    knows the book is used. If none does, the result is that of the last one that has the symbol; but if one of them is
+    damaged, DamagedTape is raised.
     """
-    last, damage = _Run(None, 0, past=True), None
+    last, damage = None, None
     for tape in tapes.begun_by(time_us):
         try:
-            run = _run(archive, tape, symbol, time_us, None)
+            run = _run(tapes, tape, symbol, time_us)
+            if run is None:
+                continue
+            after = None
+            if not run.past:
+                # The tape after it may begin with records that waited while it was opened.
+                stood = _LastState.of(run.sync)
+                found = (_run(tapes, one, symbol, time_us, stood) for one in tapes.after(tape))
+                after = next((one for one in found if one), None)
         except DamagedTape as error:
             damage = error
             continue
-        if run and run.sync:
-            after = None if run.past else _after_it(archive, tapes, tape, run.sync, time_us)
-            for one in filter(None, (after, run)):
-                if one.knows_at(time_us):
-                    return one
-            last = last if last.sync else after or run
+        for one in filter(None, (after, run)):
+            if one.knows_at(time_us):
+                return one
+        last = last or after or run
     if damage:
         raise damage
     return last
 
 
-def _after_it(
-    archive: ArchiveFiles, tapes: _Tapes, tape: ArchiveFile, sync: SymbolSync, time_us: int
-) -> _Run | None:
-    """The same from the tape after it, which may begin with records that waited while it was opened."""
-    for successor in tapes.after(tape):
-        run = _run(archive, successor, sync.symbol, time_us, _LastState.of(sync))
-        if run and run.sync:
-            return run
-    return None
-
-
 def _run(
-    archive: ArchiveFiles, tape: ArchiveFile, symbol: str, time_us: int, stood: _LastState | None
+    tapes: _Tapes, tape: ArchiveFile, symbol: str, time_us: int, stood: _LastState | None = None
 ) -> _Run | None:
-    """The same from one tape. None if it does not continue the state `stood` of the tape before it.
+    """The same from one tape. None if it has no record of the symbol, or does not continue the state `stood`.
 
     It begins at the tape's checkpoint. Beginning at the nearest row would save some decoding, but no row has
     the levels that an audit added since, or how far each connection was.
     """
     only = frozenset({symbol})
     books, lines = Reconstruction(), SymbolFilter(only)
-    for record in read_records(archive, tape, only, lines, NO_ROWS):
+    past_ns = 0
+    for record in read_records(tapes.archive, tape, only, lines, NO_ROWS):
         if stood and isinstance(record, Checkpoint) and not stood.leads_to(record):
             return None
         if (
             isinstance(record, StreamMessage | DepthAnswer)
             and record.received_ns // 1_000 > time_us
         ):
-            return _Run(books.syncs.get(symbol), record.received_ns, past=True)
+            past_ns = record.received_ns
+            break
         # The book was known until the connection's last sign of life, and until the recording's end.
         if isinstance(record, Disconnected) and record.alive_ns // 1_000 >= time_us:
             continue
@@ -201,7 +196,8 @@ def _run(
             break
         with errors_as_damage(tape.path):
             books.apply(record)
-    return _Run(books.syncs.get(symbol), lines.reached_ns, past=False)
+    sync = books.syncs.get(symbol)
+    return _Run(sync, past_ns or lines.reached_ns, past=bool(past_ns)) if sync else None
 
 
 def replay(archive: ArchiveFiles, query: RowQuery) -> Iterator[Step | Gap]:
