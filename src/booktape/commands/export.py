@@ -13,7 +13,7 @@ from typing import Annotated, Final, Literal, TypeAlias
 from cyclopts import Parameter
 
 from booktape import reader
-from booktape.commands.damage import naming_damage
+from booktape.commands.archives import chosen_symbols, naming_damage
 from booktape.commands.options import NamedArchive, NamedPath, Positive, Processes, moment, shard_of
 from booktape.commands.workers import chosen_workers
 from booktape.errors import NotRecorded, UsageError
@@ -118,7 +118,7 @@ def export(  # noqa: PLR0913 each is one documented option
         return _export_segments(directory, symbol, request, (jobs, dask), part)
     recording = reader.open(directory)
     with naming_damage(recording):
-        for name in _symbols(recording, directory, symbol):
+        for name in chosen_symbols(recording, directory, symbol):
             try:
                 _export(recording, name, request)
             except NotRecorded as error:
@@ -139,7 +139,7 @@ def _export_segments(
     """Export each segment into a folder of its own."""
     recording = reader.open(directory, unsealed=False)
     with naming_damage(recording):
-        work = partial(_export_segment, _symbols(recording, directory, wanted), request)
+        work = partial(_export_segment, chosen_symbols(recording, directory, wanted), request)
         with chosen_workers(*workers) as chosen:
             found = recording.map_segments(
                 work, request.start, request.end, workers=chosen, shard=shard, what="exporting"
@@ -198,16 +198,6 @@ def _check(format_: Format, depth: int | None, shape: TableShape | None) -> None
         raise UsageError(f"--format {format_} holds the whole book. Leave --depth out.")
     if depth is not None and format_ == "trades":
         raise UsageError("--depth does not apply to --format trades. Leave it out.")
-
-
-def _symbols(recording: Recording, directory: str, wanted: tuple[str, ...]) -> list[str]:
-    known = recording.symbols()
-    for name in wanted:
-        if name.upper() not in known:
-            raise NotRecorded(
-                f"{directory} has no data for {name}. `booktape info` lists its symbols."
-            )
-    return list(dict.fromkeys(name.upper() for name in wanted)) or known
 
 
 def _outcomes(recording: Recording, symbol: str, request: _Request) -> Iterator[Outcome]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from booktape import reader
-from booktape.commands.damage import naming_damage
+from booktape.commands.archives import naming_damage
 from booktape.commands.options import NamedArchive
 from booktape.processes.terminal import console, write_line
 from booktape.reader import summary

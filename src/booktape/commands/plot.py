@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 from cyclopts import Parameter
 
 from booktape import reader
-from booktape.commands.damage import naming_damage
+from booktape.commands.archives import chosen_symbols, naming_damage
 from booktape.commands.options import NamedArchive, NamedPath, Number, Positive, moment
-from booktape.errors import NotRecorded, UsageError
+from booktape.errors import UsageError
 from booktape.processes.terminal import write_line
 from booktape.reader import Recording
 from booktape.store.layout import symbol_folder
 from booktape.store.target import check_file
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 Kind: TypeAlias = Literal["heatmap", "depth", "spread", "calendar"]
 
@@ -80,12 +77,23 @@ def plot(  # noqa: PLR0913 each is one documented option
     draw = _drawing()
     recording = reader.open(directory)
     with naming_damage(recording):
-        chosen = None if kind == "calendar" else _symbol(recording, directory, symbol)
-        path = file or Path(f"{_file_stem(chosen)}{kind}.png")
+        chosen = "" if kind == "calendar" else _symbol(recording, directory, symbol)
+        # A symbol as folders spell it: not every file system accepts every script.
+        stem = f"{symbol_folder(chosen).removeprefix('symbol=')}-" if chosen else ""
+        path = file or Path(f"{stem}{kind}.png")
         # Before the work, so that a wrong name is refused at once.
         draw.check_name(path)
         check_file("--file", path)
-        write_line(str(draw.save(_picture(draw, recording, kind, chosen, given), path)))
+        start, end = given["--from"], given["--to"]
+        pictures = {
+            "heatmap": lambda: draw.heatmap(recording, chosen, start, end, bps=bps),
+            "depth": lambda: draw.depth(recording, chosen, given["--at"], bps=bps),
+            "spread": lambda: draw.spread(
+                recording, chosen, start, end, levels=levels or draw.LEVELS
+            ),
+            "calendar": lambda: draw.calendar(recording),
+        }
+        write_line(str(draw.save(pictures[kind](), path)))
     return int(bool(recording.damaged))
 
 
@@ -113,37 +121,7 @@ def _drawing() -> Any:  # noqa: ANN401
 
 def _symbol(recording: Recording, directory: str, wanted: str | None) -> str:
     known = recording.symbols()
-    if wanted is None and len(known) == 1:
-        return known[0]
-    if wanted is None:
+    if wanted is None and len(known) != 1:
         raise UsageError(f"{directory} holds {len(known)} symbols. Choose one: --symbol BTCUSDT.")
-    if wanted.upper() not in known:
-        raise NotRecorded(
-            f"{directory} has no data for {wanted}. `booktape info` lists its symbols."
-        )
-    return wanted.upper()
-
-
-def _file_stem(symbol: str | None) -> str:
-    """The symbol as folders spell it: not every file system accepts every script."""
-    return f"{symbol_folder(symbol).removeprefix('symbol=')}-" if symbol else ""
-
-
-def _picture(
-    draw: Any,  # noqa: ANN401 as above
-    recording: Recording,
-    kind: Kind,
-    symbol: str | None,
-    given: dict[str, Any],
-) -> Figure:
-    start, end, bps = given["--from"], given["--to"], given["--bps"]
-    pictures = {
-        "heatmap": lambda: draw.heatmap(recording, symbol, start, end, bps=bps),
-        "depth": lambda: draw.depth(recording, symbol, given["--at"], bps=bps),
-        "spread": lambda: draw.spread(
-            recording, symbol, start, end, levels=given["--levels"] or draw.LEVELS
-        ),
-        "calendar": lambda: draw.calendar(recording),
-    }
-    picture: Figure = pictures[kind]()
-    return picture
+    (chosen,) = chosen_symbols(recording, directory, [known[0] if wanted is None else wanted])
+    return chosen

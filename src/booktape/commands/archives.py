@@ -1,9 +1,12 @@
-"""Damaged files of an archive: named on stderr, and an exit code that is not 0. Removed tapes: named on stderr."""
+"""An archive that a command reads: which of its symbols, and what of it could not be read.
+
+Damaged files are named on stderr, and the exit code is not 0. Removed tapes are named on stderr.
+"""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
@@ -40,3 +43,14 @@ def naming_damage(recording: Recording) -> Iterator[None]:
                 write_to_stderr(str(DamagedFile(path, why)))
             if more := len(damaged[NAMED_MAX:]):
                 write_to_stderr(f"and {more:,} more. `booktape verify` names them.")
+
+
+def chosen_symbols(recording: Recording, directory: str, wanted: Sequence[str]) -> list[str]:
+    """Those that are named, in any case of letters; all without a name. Raises NotRecorded."""
+    known = recording.symbols()
+    for name in wanted:
+        if name.upper() not in known:
+            raise NotRecorded(
+                f"{directory} has no data for {name}. `booktape info` lists its symbols."
+            )
+    return list(dict.fromkeys(name.upper() for name in wanted)) or known
