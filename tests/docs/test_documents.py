@@ -106,15 +106,26 @@ def test_every_function_that_the_protocol_names_exists() -> None:
 
 def test_every_part_of_a_class_that_is_mentioned_exists() -> None:
     """`Class.method` or `Class.attribute` in a document is one of the source. Decisions tell of what was, and may name what is gone."""
-    methods = {
-        f"{owner.name}.{part.name if isinstance(part, DEFINITION) else part.attr}"
+    owners = [
+        owner
         for file in (ROOT / "src").rglob("*.py")
         for owner in ast.walk(ast.parse(file.read_text()))
         if isinstance(owner, ast.ClassDef)
+    ]
+    methods = {
+        f"{owner.name}.{part.name if isinstance(part, DEFINITION) else part.attr}"
+        for owner in owners
         for part in ast.walk(owner)
         if isinstance(part, (*DEFINITION, ast.Attribute))
     }
-    classes = {name.partition(".")[0] for name in methods}
+    classes = {owner.name for owner in owners}
+    bases = {(owner.name, ast.unparse(base)) for owner in owners for base in owner.bases}
+    methods |= {
+        f"{owner}.{method.partition('.')[2]}"
+        for owner, base in bases
+        for method in methods
+        if method.startswith(f"{base}.")
+    }
     for path in (path for path in documents() if path.parent.name != "decisions"):
         named = re.findall(r"`([A-Z]\w+)\.([a-z_]\w*)", path.read_text())
         ours = {

@@ -19,7 +19,7 @@ from booktape.commands.workers import chosen_workers
 from booktape.errors import NotRecorded, UsageError
 from booktape.export import hftbacktest, tardis
 from booktape.export.files import Outcome, Written, no_data_for
-from booktape.export.per_segment import ExportedSegment, export_segment, known_export
+from booktape.export.per_segment import ExportedSegment, export_segment
 from booktape.export.tables import TableShape, table
 from booktape.export.tardis import Naming
 from booktape.export.trades import TradeItem, trade_items, with_trades
@@ -169,10 +169,7 @@ def _export_segment(symbols: list[str], request: _Request, part: Recording) -> E
             with suppress(NotRecorded):
                 yield from _outcomes(part, name, replace(request, out=folder))
 
-    known = known_export(request.out, segment, asked)
-    return known or export_segment(
-        request.out, segment, asked, write, is_damaged=lambda: bool(part.damaged)
-    )
+    return export_segment(request.out, segment, asked, write, is_damaged=lambda: bool(part.damaged))
 
 
 def _export(recording: Recording, name: str, request: _Request) -> None:

@@ -37,7 +37,7 @@ class ExportedSegment:
     left_out: bool = False
 
 
-def known_export(out: Path, segment: str, request: Mapping[str, object]) -> ExportedSegment | None:
+def _known_export(out: Path, segment: str, request: Mapping[str, object]) -> ExportedSegment | None:
     """What an earlier run has written. None if it has not. Raises UsageError for another request's."""
     about = out / segment / _ABOUT
     try:
@@ -63,11 +63,13 @@ def export_segment(
     write: Callable[[Path], Iterable[Outcome]],
     is_damaged: Callable[[], bool],
 ) -> ExportedSegment:
-    """Let `write` fill a new folder, and give it the segment's name. Raises WriteFailed, UsageError.
+    """Let `write` fill a new folder, and give it the segment's name, unless an earlier run has. Raises WriteFailed, UsageError.
 
     Nothing is kept if `is_damaged` afterwards. Known weakness: a process that is killed leaves its folder, whose name
     begins with a dot.
     """
+    if known := _known_export(out, segment, request):
+        return known
     folder = out / f".{segment}-{secrets.token_hex(8)}"
     with disk_errors_named(folder):
         make_folder(out)
@@ -85,9 +87,8 @@ def export_segment(
     finally:
         with disk_errors_named(folder):
             remove_own_tree(folder)
-    known_export(
-        out, segment, request
-    )  # if another attempt was faster, it must have been at the same
+    # If another attempt was faster, it must have been at the same.
+    _known_export(out, segment, request)
     return ExportedSegment(segment, len(files), sum(files.values()))
 
 

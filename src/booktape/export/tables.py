@@ -37,7 +37,6 @@ CHUNK_LEVELS: Final = 250_000
 """Some 70 bytes each in the shape `long`."""
 
 _SUFFIXES: Final = {"csv": "csv.gz", "parquet": "parquet"}
-Put: TypeAlias = Callable[[pa.RecordBatch], None]
 
 
 def table(
@@ -54,7 +53,7 @@ def table(
     written = 0
     with new_file(path) as (file, stack):
         with disk_errors_named(path):
-            put = _OPEN[table_format](file, like.schema, stack)
+            put = _opened(table_format, file, like.schema, stack)
         for batch in rows.batches():
             for chunk in _chunks(batch):
                 found = _shaped(chunk, shape, rows.depth)
@@ -86,16 +85,13 @@ def _shaped(batch: pa.RecordBatch, shape: TableShape, depth: int | None) -> pa.R
     return pa.RecordBatch.from_arrays(columns, schema=found.schema)
 
 
-def _csv(file: IO[bytes], schema: pa.Schema, stack: ExitStack) -> Put:
-    packed = gzip_file(file, stack)
+def _opened(
+    table_format: TableFormat, file: IO[bytes], schema: pa.Schema, stack: ExitStack
+) -> Callable[[pa.RecordBatch], None]:
+    """What writes rows to a new file."""
+    if table_format == "parquet":
+        return stack.enter_context(pq.ParquetWriter(file, schema, compression="zstd")).write_batch
     options = pyarrow.csv.WriteOptions(quoting_style="none")
-    writer = stack.enter_context(pyarrow.csv.CSVWriter(packed, schema, write_options=options))
-    return writer.write_batch
-
-
-def _parquet(file: IO[bytes], schema: pa.Schema, stack: ExitStack) -> Put:
-    writer = stack.enter_context(pq.ParquetWriter(file, schema, compression="zstd"))
-    return writer.write_batch
-
-
-_OPEN: Final = {"csv": _csv, "parquet": _parquet}
+    packed = gzip_file(file, stack)
+    lines = pyarrow.csv.CSVWriter(packed, schema, write_options=options)
+    return stack.enter_context(lines).write_batch

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Final, NamedTuple
+from itertools import pairwise
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -17,13 +18,6 @@ _NEVER: Final = np.iinfo(np.int64).max
 TIME: Final = pa.field("time", pa.timestamp("us", tz="UTC"), nullable=False)
 
 Ints = NDArray[np.int64]
-
-
-class _Grid(NamedTuple):
-    """The rows that are the last of their interval: their indices, and their intervals."""
-
-    rows: Ints
-    intervals: Ints
 
 
 class Resampled(Tabular):
@@ -64,36 +58,18 @@ class Resampled(Tabular):
     def _regular(self, batch: pa.RecordBatch, times: Ints, ended: dict[int, int]) -> pa.RecordBatch:
         """The intervals from the first row's up to the last row's, which is not complete yet."""
         intervals = times // self._interval_us
-        lasts = np.append(np.flatnonzero(np.diff(intervals)), len(intervals) - 1)
-        grid = _Grid(lasts, intervals[lasts])
-        counts = np.diff(grid.intervals)
-        known = np.minimum(counts, self._valid_intervals(batch, times, grid, ended))
-        # Repeat each row for the intervals in which it is valid, then nulls up to the next one.
-        places = np.repeat(grid.rows[:-1], counts)
-        begun = np.repeat(np.cumsum(counts) - counts, counts)
-        nth = np.arange(len(places)) - begun
-        indices = pa.array(places, mask=nth >= np.repeat(known, counts))
-        return self._select(batch, indices, np.repeat(grid.intervals[:-1], counts) + nth)
-
-    def _valid_intervals(
-        self, batch: pa.RecordBatch, times: Ints, grid: _Grid, ended: dict[int, int]
-    ) -> Ints:
-        """The number of intervals in which each row, except the last, is valid: until its epoch ended."""
-        epochs = batch.column("epoch").to_numpy()[grid.rows]
-        until = [
-            # If the epoch changes and the archive has no gap, the end of the first epoch is not known.
-            ended.get(epoch, _NEVER if epoch == after else time)
-            for epoch, after, time in zip(
-                epochs[:-1].tolist(),
-                epochs[1:].tolist(),
-                times[grid.rows[:-1]].tolist(),
-                strict=True,
-            )
-        ]
-        last = (np.array(until, np.int64) - 1) // self._interval_us
+        # The last row of each interval, and its interval.
+        rows = np.append(np.flatnonzero(np.diff(intervals)), len(intervals) - 1)
+        begins = intervals[rows]
+        until_us = _ends(batch.column("epoch").to_numpy()[rows], times[rows], ended)
         # At least one: the row is in that interval.
-        counts: Ints = np.maximum(1, last - grid.intervals[:-1] + 1)
-        return counts
+        known = np.maximum(1, (until_us - 1) // self._interval_us - begins[:-1] + 1)
+        # Repeat each row for the intervals in which it is valid, then nulls up to the next one.
+        counts = np.diff(begins)
+        places = np.repeat(rows[:-1], counts)
+        nth = np.arange(len(places)) - np.repeat(np.cumsum(counts) - counts, counts)
+        indices = pa.array(places, mask=nth >= np.repeat(known, counts))
+        return self._select(batch, indices, np.repeat(begins[:-1], counts) + nth)
 
     def _select(
         self, batch: pa.RecordBatch, indices: pa.Array[Any], intervals: Ints
@@ -108,6 +84,16 @@ class Resampled(Tabular):
 
 
 _NEEDED: Final = ("symbol", "receive_time", "epoch")
+
+
+def _ends(epochs: Ints, times: Ints, ended: dict[int, int]) -> Ints:
+    """When the epoch of each row but the last ended; later than any time if it did not."""
+    found = [
+        # If the epoch changes and the archive has no gap, the end of the first epoch is not known.
+        ended.get(epoch, _NEVER if epoch == after else time)
+        for (epoch, after), time in zip(pairwise(epochs.tolist()), times.tolist(), strict=False)
+    ]
+    return np.array(found, np.int64)
 
 
 def with_validity(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[pa.RecordBatch, Ints]]:

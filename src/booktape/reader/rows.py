@@ -18,12 +18,11 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from booktape.core.events import BookRow, Floats
-from booktape.core.tape_records import SegmentStart
 from booktape.errors import NotRecorded
 from booktape.reader.archive_files import ArchiveFile, ArchiveFiles
 from booktape.reader.progress import tracked
 from booktape.reader.records import Gap
-from booktape.reader.tape_query import read_records, unsealed_outputs
+from booktape.reader.tape_query import start_of, unsealed_outputs
 from booktape.reader.times import moment_us
 from booktape.store.extents import GroupExtent, open_parquet, snapshots_schema
 from booktape.store.layout import symbol_folder
@@ -154,10 +153,8 @@ def known_symbols(archive: ArchiveFiles, tapes: Sequence[ArchiveFile]) -> list[s
     """The symbols with sealed rows, and those that are being recorded."""
     found = set(archive.symbols())
     for tape in tapes:
-        with archive.skip_damaged(tape.path):
-            start = next(read_records(archive, tape, None), None)
-            if isinstance(start, SegmentStart):
-                found.update(start.symbols)
+        if start := start_of(archive, tape):
+            found.update(start.symbols)
     return sorted(found)
 
 

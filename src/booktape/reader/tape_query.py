@@ -94,6 +94,14 @@ def read_records(
         raise DamagedTape(f"{tape.path} cannot be read: {error}.") from error
 
 
+def start_of(archive: ArchiveFiles, tape: ArchiveFile) -> SegmentStart | None:
+    """The start record of an unsealed tape. None if it is not written yet, or cannot be read."""
+    with archive.skip_damaged(tape.path):
+        start = next(read_records(archive, tape, None), None)
+        return start if isinstance(start, SegmentStart) else None
+    return None
+
+
 def chosen_tapes(
     archive: ArchiveFiles, tapes: Sequence[ArchiveFile], from_us: int | None, to_us: int | None
 ) -> list[ArchiveFile]:

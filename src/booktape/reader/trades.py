@@ -8,13 +8,12 @@ from typing import Final, cast
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from booktape.core.tape_records import SegmentStart
 from booktape.core.trades import TradeRow
 from booktape.errors import Damaged, NotRecorded
 from booktape.reader.archive_files import ArchiveFile, ArchiveFiles
 from booktape.reader.progress import tracked
 from booktape.reader.rows import RowQuery
-from booktape.reader.tape_query import NO_ROWS, read_records, unsealed_outputs
+from booktape.reader.tape_query import NO_ROWS, start_of, unsealed_outputs
 from booktape.reader.times import moment_us
 from booktape.store.extents import check_schema, open_parquet
 from booktape.store.layout import symbol_folder
@@ -30,7 +29,10 @@ def trade_table(archive: ArchiveFiles, query: RowQuery) -> pa.Table:
     Raises NotRecorded where no trades of the symbol were recorded at any time.
     """
     files, tapes = archive.with_tail(lambda: archive.trades(symbol_folder(query.symbol)))
-    tapes = [tape for tape in tapes if _has_trades(archive, tape, query.symbol)]
+    starts = [(tape, start_of(archive, tape)) for tape in tapes]
+    tapes = [
+        tape for tape, start in starts if start and start.trades and query.symbol in start.symbols
+    ]
     if not (files or tapes):
         raise NotRecorded(
             f"{archive.root} has no trades of {query.symbol}. They are recorded with: --also trade"
@@ -43,13 +45,6 @@ def trade_table(archive: ArchiveFiles, query: RowQuery) -> pa.Table:
         names = pa.repeat(query.symbol, table.num_rows)
         found.append(table.add_column(0, SCHEMA.field(0), names).cast(SCHEMA))
     return pa.concat_tables(found).sort_by([("trade_time", "ascending"), ("trade_id", "ascending")])
-
-
-def _has_trades(archive: ArchiveFiles, tape: ArchiveFile, symbol: str) -> bool:
-    with archive.skip_damaged(tape.path):
-        start = next(read_records(archive, tape, None), None)
-        return isinstance(start, SegmentStart) and start.trades and symbol in start.symbols
-    return False
 
 
 def _sealed(archive: ArchiveFiles, file: ArchiveFile, query: RowQuery) -> pa.Table:
