@@ -19,7 +19,7 @@ from booktape.core.tape_records import FORMAT
 from booktape.errors import Damaged, DamagedFile, LaterFormat
 from booktape.retention.limits import Limit
 from booktape.retention.prune import Rules, prune
-from booktape.store.archive import own_archive
+from booktape.store.archive import lock_archive
 from booktape.store.catalog import sealed_tapes
 from booktape.store.layout import Layout, Segment
 from booktape.store.manifest import read_manifest
@@ -175,7 +175,7 @@ def test_an_unsealed_tape_of_a_later_format_stays_as_it_is(tmp_path: Path) -> No
     writer.flush()
     before = layout.writing_tape(segment).read_bytes()
     with (
-        own_archive(tmp_path) as archive,
+        lock_archive(tmp_path) as archive,
         pytest.raises(LaterFormat, match="Use a later booktape"),
     ):
         archive.repair()

@@ -12,7 +12,7 @@ from booktape.store.catalog import sealed_tapes
 from booktape.store.layout import Layout, Segment
 from booktape.store.removals import read_removal
 from store.small_recording import OPENING, record
-from support.archives import open_archive
+from support.archives import open_archive, past_of
 from support.oracle import SECOND
 
 BUCKET = "s3://bucket/prefix"
@@ -84,7 +84,7 @@ def test_a_recording_goes_on_where_only_the_last_segment_is_left(
 ) -> None:
     """Each symbol continues from the state that it would have had otherwise: epochs, gaps, all of it."""
     with open_archive(tmp_path) as archive:
-        before = archive.past(OPENING.symbols, 10**6 * SECOND)
+        before = past_of(archive, OPENING.symbols, 10**6 * SECOND)
     assert remove_shipped(Layout(tmp_path), BUCKET, segments, NOW_US)
     with open_archive(tmp_path) as archive:
-        assert archive.past(OPENING.symbols, 10**6 * SECOND) == before
+        assert past_of(archive, OPENING.symbols, 10**6 * SECOND) == before

@@ -29,7 +29,7 @@ from e2e.commands import BOOKTAPE, run_here
 from e2e.commands import start as start_command
 from e2e.inside import recording, until_known
 from support import virtual_time
-from support.archives import open_archive
+from support.archives import open_archive, past_of
 from support.oracle import start
 
 KINDS: Final = ("tape", "snapshots", "gaps", "checks", "notes", "manifests")
@@ -113,7 +113,7 @@ def test_a_recorder_starts_and_epochs_go_on(root: Path, kind: str) -> None:
         victim.write_bytes(b"")
     opening = start(BTC, ETH)
     with open_archive(root) as archive:
-        past = archive.past(opening.symbols, 0)
+        past = past_of(archive, opening.symbols, 0)
     assert {symbol: saved.epoch for symbol, saved in past.items()} == epochs
 
 

@@ -32,7 +32,7 @@ from booktape.web.server import PageServer
 from e2e.every_command import COMMANDS, SERVERS
 from fuzz.damaging import changed_tapes, damage
 from fuzz.mutated import examples
-from support.archives import open_archive
+from support.archives import open_archive, past_of
 from support.oracle import start
 from verify.small import BTC, ETH, build, reseal, sealed, verified
 
@@ -71,7 +71,7 @@ def read_all(root: Path) -> None:
 def begin(root: Path) -> None:
     """What a recorder does with the archive before it records."""
     with open_archive(root) as archive:
-        archive.past(start(BTC, ETH).symbols, 0)
+        past_of(archive, start(BTC, ETH).symbols, 0)
 
 
 def play(root: Path) -> None:

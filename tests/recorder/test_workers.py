@@ -70,13 +70,13 @@ async def test_a_worker_goes_on_while_its_reports_are_not_read(
 ) -> None:
     """However large they are; and when the other end of the pipe is closed, it seals."""
     monkeypatch.setattr(workers, "STATUS_EVERY_S", 0.0)
-    receiver, sender = Pipe(duplex=False)
+    receiver, sender = Pipe()
     # A write into a full pipe waits for ever, unless the other end is closed.
     giving_up = threading.Timer(PATIENCE_S, receiver.close)
     giving_up.start()
 
     recorder = LargeStatus()
-    reporting = asyncio.create_task(_report_status(recorder, sender, Pipe(duplex=False)[0]))
+    reporting = asyncio.create_task(_report_status(recorder, sender))
     await recorder.asked.wait()
     for _ in range(10):
         await asyncio.sleep(0)
@@ -94,18 +94,18 @@ async def test_a_worker_without_a_status_notices_that_the_main_process_is_gone(
     """It may wait for an exchange that never answers; it must not outlive the main process."""
     monkeypatch.setattr(workers, "STATUS_EVERY_S", 0.0)
     monkeypatch.setattr(LargeStatus, "status", lambda _: None)
-    receiver, sender = Pipe(duplex=False)
+    receiver, sender = Pipe()
     receiver.close()
 
     recorder = LargeStatus()
     async with asyncio.timeout(PATIENCE_S):
-        await _report_status(recorder, sender, Pipe(duplex=False)[0])
+        await _report_status(recorder, sender)
     assert recorder.stopped
 
 
 def test_reports_are_read_as_they_come() -> None:
     """And the last one stands when the worker has ended."""
-    receiver, sender = Pipe(duplex=False)
+    receiver, sender = Pipe()
     worker = _worker(receiver)
     draining = threading.Thread(target=_drain, args=(worker,), daemon=True)
     draining.start()
@@ -127,7 +127,7 @@ def test_reports_are_read_as_they_come() -> None:
 
 def test_a_worker_may_die_in_the_middle_of_a_report() -> None:
     """Then the report before stands."""
-    receiver, sender = Pipe(duplex=False)
+    receiver, sender = Pipe()
     worker = _worker(receiver)
     sender.send(replace(LONG, books=(BOOK,), records=7))
     os.write(sender.fileno(), (100).to_bytes(4, "big") + b"cut")
@@ -146,7 +146,7 @@ def test_the_status_of_workers_is_one() -> None:
         RecorderStatus(8, 1, (lost, *books[1::2]), 6, 4, 9.5, 1, 5, 200, "a"),
     ]
     recorders = Workers(Settings(Venue("none", "", ""), (), every=1, out=Path()), 2)
-    receiver, _ = Pipe(duplex=False)
+    receiver, _ = Pipe()
     recorders._workers = [_worker(receiver) for _ in parts]
     for worker, part in zip(recorders._workers, parts, strict=True):
         assert recorders.status() is None
@@ -158,10 +158,9 @@ def test_the_status_of_workers_is_one() -> None:
 @pytest.mark.real_time
 async def test_a_worker_shows_the_book_that_is_asked_for() -> None:
     """Two that ask at once share one answer; a book that is not known is none."""
-    receiver, sender = Pipe(duplex=False)
-    questions, asking = Pipe(duplex=False)
-    worker = _worker(receiver, asking)
-    reporting = asyncio.create_task(_report_status(LargeStatus(), sender, questions))
+    receiver, sender = Pipe()
+    worker = _worker(receiver)
+    reporting = asyncio.create_task(_report_status(LargeStatus(), sender))
     draining = asyncio.create_task(asyncio.to_thread(_drain, worker, asyncio.get_running_loop()))
     wanted = [_Question(symbol, 25) for symbol in ("BTCUSDT", "BTCUSDT", "NOSUCH")]
     shown = await asyncio.gather(*map(worker.view, wanted))
@@ -179,8 +178,8 @@ async def test_a_worker_that_does_not_answer_is_not_waited_for(
 ) -> None:
     """Nor asked again and again: a question is sent once, and QUESTIONS_MAX at most are."""
     monkeypatch.setattr(workers, "VIEW_S", 0.01)
-    questions, asking = Pipe(duplex=False)
-    worker = _worker(Pipe(duplex=False)[0], asking)
+    asking, questions = Pipe()
+    worker = _worker(asking)
     for number in range(3 * QUESTIONS_MAX):
         assert await worker.view(_Question(f"S{number % (2 * QUESTIONS_MAX)}", 25)) is None
     assert len(worker.asked) == QUESTIONS_MAX
@@ -203,10 +202,9 @@ def test_all_workers_pause_when_the_exchange_asks_one_of_them() -> None:
     assert second[0] == 7.5
 
 
-def _worker(receiver: Connection, asking: Connection | None = None) -> _Worker:
+def _worker(pipe: Connection) -> _Worker:
     """Of no process."""
-    asking = asking or Pipe(duplex=False)[1]
-    return _Worker(BaseProcess.__new__(BaseProcess), receiver, asking, Partition())
+    return _Worker(BaseProcess.__new__(BaseProcess), pipe, Partition())
 
 
 def _drain(worker: _Worker, loop: asyncio.AbstractEventLoop | None = None) -> None:

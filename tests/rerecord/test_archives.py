@@ -19,7 +19,7 @@ from e2e.promises import check_archive, gaps_of, rows_of, truth_of
 from rerecord.twins import END_S, SYMBOLS, Plan, lost_in_merge, merge_folders, record_twins, unknown
 from store.contents import digests
 from store.small_recording import record
-from support.archives import open_archive
+from support.archives import open_archive, past_of
 from support.truth import TracedMarket
 from support.virtual_time import START_NS
 from verify.small import FIRST, copy, edit_tape, opening, reseal, sealed
@@ -293,7 +293,7 @@ def test_a_recorder_goes_on_where_a_merge_ends(
     merge_folders(a, b, out=tmp_path / "m")
     last = {symbol: rows[-1] for symbol, rows in rows_of(tmp_path / "m").items()}
     with open_archive(tmp_path / "m") as archive:
-        past = archive.past(SYMBOLS, 2 * 10**18)
+        past = past_of(archive, SYMBOLS, 2 * 10**18)
     assert {symbol: saved.epoch for symbol, saved in past.items()} == {
         symbol: row["epoch"] for symbol, row in last.items()
     }

@@ -28,7 +28,7 @@ from booktape.store.tape_reader import read_tape
 from reader.day import SYMBOLS, write_by_workers
 from store.contents import digests, stored
 from store.small_recording import YUAN, record
-from support.archives import open_archive
+from support.archives import open_archive, past_of
 from support.oracle import SECOND
 from verify.small import BTC, ETH, build, copy, edit_tape, rows_of, sealed, verified
 
@@ -324,7 +324,7 @@ def test_a_recorder_goes_on_where_a_rebuilt_archive_ends(archive: Path, tmp_path
     again(archive, tmp_path / "rebuilt", 1)
     with open_archive(archive) as old, open_archive(tmp_path / "rebuilt") as new:
         now_ns = 10**6 * SECOND
-        assert new.past((BTC, ETH), now_ns) == old.past((BTC, ETH), now_ns)
+        assert past_of(new, (BTC, ETH), now_ns) == past_of(old, (BTC, ETH), now_ns)
 
 
 def test_attempts_at_one_segment_do_not_harm_each_other(archive: Path, tmp_path: Path) -> None:

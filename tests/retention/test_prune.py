@@ -25,7 +25,7 @@ from booktape.verify.run import verdict
 from store.contents import digests, final_files
 from store.fragile import Disk
 from store.small_recording import record
-from support.archives import open_archive
+from support.archives import open_archive, past_of
 from support.oracle import SECOND, connected, rest, snapshot
 from verify.small import (
     BTC,
@@ -305,10 +305,10 @@ def test_a_receipt_is_there_before_anything_is_gone(
 def test_a_recording_goes_on_as_if_nothing_had_been_removed(archive: Path) -> None:
     """The next start finds each symbol's epoch, gap and book in the last segment."""
     with open_archive(archive) as opened:
-        before = opened.past((BTC, ETH), 10**6 * SECOND)
+        before = past_of(opened, (BTC, ETH), 10**6 * SECOND)
     prune(archive, ALL, LATER_US)
     with open_archive(archive) as opened:
-        assert opened.past((BTC, ETH), 10**6 * SECOND) == before
+        assert past_of(opened, (BTC, ETH), 10**6 * SECOND) == before
 
 
 def test_the_running_segment_is_not_touched(archive: Path) -> None:

@@ -14,7 +14,7 @@ from store.contents import (
     tapes,
 )
 from store.small_recording import OPENING, RECORDS, expected, standing
-from support.archives import open_archive
+from support.archives import open_archive, past_of
 
 
 def assert_recovers(root: Path, safe: int) -> None:
@@ -28,7 +28,7 @@ def assert_recovers(root: Path, safe: int) -> None:
     with open_archive(root) as archive:
         assert stored(root) == truth
         if records:
-            past = archive.past(OPENING.symbols, 0).values()
+            past = past_of(archive, OPENING.symbols, 0).values()
             assert standing(past) == standing(truth.books.checkpoints(0))
         assert not list(root.glob("unsealed/*"))
         assert records_on_tape(root) == records

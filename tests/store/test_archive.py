@@ -17,14 +17,14 @@ from booktape.core.gap_reasons import KILLED, NO_TAPE, STOPPED
 from booktape.core.sync import State
 from booktape.core.tape_records import DELISTED, TapeRecord
 from booktape.errors import DamagedTape, DirectoryInUse
-from booktape.store.archive import join_archive
+from booktape.store.archive import lock_archive
 from booktape.store.catalog import lineage_of
 from booktape.store.layout import Layout
 from booktape.store.tape_reader import read_ends
 from store.contents import assert_only_whole_files, records_on_tape, stored, tapes
 from store.endless import OPENING, records
 from store.small_recording import BTC, ETH, YUAN, Rotate, Scene, expected, record
-from support.archives import open_archive
+from support.archives import open_archive, past_of
 from support.oracle import SECOND, connected, event, listed, rest, snapshot, start, stream
 from support.rotation import finish
 
@@ -72,7 +72,7 @@ def test_a_new_directory_knows_nothing(tmp_path: Path) -> None:
     """Nothing to recover, no past, and the first epoch is 1."""
     with open_archive(tmp_path / "new") as archive:
         assert archive.recovered == []
-        assert archive.past((BTC,), 0) == {}
+        assert past_of(archive, (BTC,), 0) == {}
     visit(tmp_path / "new", 0, 10)
     assert epochs(tmp_path / "new") == [1, 1]
     assert stored(tmp_path / "new").gaps == []
@@ -112,7 +112,7 @@ def test_other_symbols_in_between(tmp_path: Path) -> None:
     closed = [found for found in stored(tmp_path).gaps if found[3] is not None]
     assert closed == [gap(BTC, 1, (2, 201), (11, 90), STOPPED)]
     with open_archive(tmp_path) as archive:
-        past = archive.past((), 0)
+        past = past_of(archive, (), 0)
     assert {symbol: saved.epoch for symbol, saved in past.items()} == {BTC: 2, ETH: 1, YUAN: 1}
     assert all(saved.state == State.COLD.value for saved in past.values())
 
@@ -128,7 +128,7 @@ def test_a_symbol_that_was_delisted_may_be_listed_again(tmp_path: Path) -> None:
 def test_a_worker_takes_over_the_past_of_its_own_symbols(tmp_path: Path) -> None:
     """Or two of them would both go on with one symbol's epochs and gaps."""
     visit(tmp_path, 0, 10, BTC, ETH)
-    with open_archive(tmp_path), join_archive(tmp_path) as archive:
+    with open_archive(tmp_path), lock_archive(tmp_path, as_worker=True) as archive:
         archive.repair()  # nothing to do: it would have to be alone for that
         opening = replace(start(BTC), received_ns=50 * SECOND)
         recording = archive.begin(opening, "at50", lambda symbol: symbol == BTC)
@@ -139,8 +139,8 @@ def test_a_worker_takes_over_the_past_of_its_own_symbols(tmp_path: Path) -> None
 def test_an_archive_that_workers_still_write_is_in_use(tmp_path: Path) -> None:
     """Of one another they need not know; but a repair must be alone."""
     with (
-        join_archive(tmp_path),
-        join_archive(tmp_path),
+        lock_archive(tmp_path, as_worker=True),
+        lock_archive(tmp_path, as_worker=True),
         pytest.raises(DirectoryInUse),
         open_archive(tmp_path),
     ):
@@ -222,7 +222,7 @@ def test_epochs_are_known_from_the_gaps_where_tape_and_rows_are_damaged(tmp_path
     rows = tmp_path / "snapshots" / f"symbol={BTC}"
     max(rows.glob("*/*"), key=lambda path: path.name).write_bytes(b"")
     with open_archive(tmp_path) as archive:
-        assert archive.past((BTC,), 0)[BTC].epoch == 2
+        assert past_of(archive, (BTC,), 0)[BTC].epoch == 2
 
 
 def test_one_recorder_at_a_time(tmp_path: Path) -> None:

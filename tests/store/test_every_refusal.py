@@ -24,7 +24,7 @@ from booktape.reader.archive_files import ArchiveFiles
 from booktape.recorder.async_recording import AsyncRecording
 from booktape.rerecord.rebuild import RebuildRequest, rebuild
 from booktape.store import parquet_file
-from booktape.store.archive import own_archive
+from booktape.store.archive import lock_archive
 from booktape.verify.order import Scope
 from booktape.verify.run import verify
 from booktape.verify.stored_files import FolderFiles
@@ -112,7 +112,7 @@ def assert_nothing_is_missing(root: Path, reason: str, verified: set[frozenset[s
 
 def leave_torn(root: Path) -> None:
     """What a `kill -9` leaves after the last record was flushed."""
-    with own_archive(root) as archive:
+    with lock_archive(root) as archive:
         recording = archive.begin(OPENING, "first")
         for tape_record in RECORDS:
             recording.handle(tape_record)

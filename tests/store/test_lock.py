@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from booktape.errors import CannotLock, DirectoryInUse, WriteFailed
-from booktape.store.archive import Archive, own_archive
+from booktape.store.archive import Archive, lock_archive
 from booktape.store.lock import lock_directory
 from support.archives import open_archive
 
@@ -71,7 +71,7 @@ def test_an_owner_whose_lock_file_is_removed_is_still_one(tmp_path: Path) -> Non
         pass
 
 
-@pytest.mark.parametrize("own", [own_archive, open_archive])
+@pytest.mark.parametrize("own", [lock_archive, open_archive])
 def test_an_archive_is_locked_like_that(
     tmp_path: Path, own: Callable[[Path], AbstractContextManager[Archive]]
 ) -> None:

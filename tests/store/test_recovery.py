@@ -30,7 +30,7 @@ from booktape.rerecord.rebuild import RebuildRequest, rebuild
 from booktape.store import parquet_file, recovery
 from booktape.store import segment_writer as writer_module
 from booktape.store import tape_writer as tape_module
-from booktape.store.archive import own_archive
+from booktape.store.archive import lock_archive
 from booktape.store.layout import Layout, Segment
 from booktape.store.recovery import Recovered, recover
 from booktape.store.segment_writer import SegmentWriter
@@ -40,7 +40,7 @@ from booktape.store.tape_writer import TapeWriter
 from store.contents import digests, end_of_tape, final_files, stored, tapes
 from store.fragile import Disk, SameThread
 from store.small_recording import OPENING, RECORDS, expected, record, standing
-from support.archives import open_archive
+from support.archives import open_archive, past_of
 from support.oracle import SECOND, connected, rest, snapshot
 
 if sys.version_info >= (3, 14):
@@ -398,7 +398,7 @@ def test_junk_does_not_stop_a_start(
         junk.write_bytes(content)
     with open_archive(tmp_path) as archive:
         assert archive.recovered == [Recovered(FIRST.name, 11)]
-        past = archive.past(OPENING.symbols, 0).values()
+        past = past_of(archive, OPENING.symbols, 0).values()
     truth = expected(RECORDS[:10], KILLED)
     assert stored(tmp_path) == truth
     assert standing(past) == standing(truth.books.checkpoints(0))
@@ -473,7 +473,7 @@ def test_a_recovery_can_be_stopped_after_any_record(
     leave(tmp_path, FIRST, [OPENING, *RECORDS])
     monkeypatch.setattr(recovery, "STOP_CHECK_RECORDS", 1)
     checks = itertools.count(1)
-    with own_archive(tmp_path) as archive:
+    with lock_archive(tmp_path) as archive:
         archive.repair(lambda: next(checks) == records)
         assert archive.recovered == []
     assert recovered(tmp_path) == [Recovered(FIRST.name, len(RECORDS) + 1)]

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from booktape.store.archive import Archive, own_archive
+from booktape.core.tape_records import FORMAT, Checkpoint, SegmentStart
+from booktape.store.archive import Archive, lock_archive
+from booktape.store.catalog import lineage_of
 
 
 @contextmanager
@@ -15,6 +17,13 @@ def open_archive(root: Path) -> Iterator[Archive]:
 
     Raises DirectoryInUse when another recorder has it.
     """
-    with own_archive(root) as archive:
+    with lock_archive(root) as archive:
         archive.repair()
         yield archive
+
+
+def past_of(archive: Archive, symbols: tuple[str, ...], now_ns: int) -> dict[str, Checkpoint]:
+    """What a recording of these symbols that began now would continue from."""
+    lineage = lineage_of(archive._layout)
+    start = SegmentStart(now_ns, "", "", 1, 1, symbols, format=FORMAT)
+    return archive.past(lineage, lineage.last(), start)

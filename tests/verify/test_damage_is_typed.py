@@ -21,7 +21,7 @@ from booktape.store.layout import Layout, Segment
 from booktape.verify import compare_rows, compare_tables
 from booktape.verify.model.tape import Line
 from booktape.verify.report import render
-from support.archives import open_archive
+from support.archives import open_archive, past_of
 from support.oracle import start
 from verify.small import (
     BTC,
@@ -70,7 +70,7 @@ def test_neither_do_the_reader_and_a_start(
     monkeypatch.setattr("booktape.store.archive._from_row", mistaken(kind))
     sealed(root, "tape")[-1].write_bytes(b"")  # so that a start reads the rows
     with open_archive(root) as opened, pytest.raises(kind, match="a mistake"):
-        opened.past(start(BTC, ETH).symbols, 0)
+        past_of(opened, start(BTC, ETH).symbols, 0)
 
 
 @pytest.mark.parametrize("kind", MISTAKES)
@@ -157,7 +157,7 @@ def test_no_table_ends_a_start_or_a_reader(
     for path in (*sealed(root, f"snapshots/symbol={BTC}"), *sealed(root, "gaps")):
         change(path)
     with open_archive(root) as opened:
-        assert opened.past(start(BTC, ETH).symbols, 0)
+        assert past_of(opened, start(BTC, ETH).symbols, 0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DamagedFile)
         recording = booktape.open(root)
@@ -174,7 +174,7 @@ def test_a_start_reads_a_gap_that_no_book_followed(archive: Path, tmp_path: Path
     for path in sealed(root, "gaps"):
         edit_table(path, lambda rows: [row.update(next_update_id=None) for row in rows])
     with open_archive(root) as opened:
-        assert opened.past(start(BTC, ETH).symbols, 0)[BTC].update_id
+        assert past_of(opened, start(BTC, ETH).symbols, 0)[BTC].update_id
 
 
 def test_a_receipt_of_a_later_version_ends_a_pass(archive: Path, tmp_path: Path) -> None:

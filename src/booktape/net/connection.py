@@ -183,11 +183,11 @@ class Connection:
                 # "When you receive a ping, you must send a pong with a copy of ping's payload as
                 # soon as possible."
                 await self._send_within_limit(socket.pong, message.data)
-            elif message.type is WSMsgType.ERROR and _is_too_long(message.data):
-                raise Oversized(
-                    f"a message of more than {MESSAGE_BYTES_MAX >> 20} MiB: thrown away"
-                )
             elif message.type in _OVER:
+                error = message.data
+                if isinstance(error, WebSocketError) and error.code == WSCloseCode.MESSAGE_TOO_BIG:
+                    most = f"{MESSAGE_BYTES_MAX >> 20} MiB"
+                    raise Oversized(f"a message of more than {most}: thrown away")
                 self.was_for_our_behaviour = socket.close_code == WSCloseCode.POLICY_VIOLATION
                 # The exchange may add a reason, such as "Too many requests".
                 reason = message.type is WSMsgType.CLOSE and message.extra
@@ -232,10 +232,6 @@ class Connection:
                     await _end(socket)
                     return
             seen_ns = self._alive_ns
-
-
-def _is_too_long(error: object) -> bool:
-    return isinstance(error, WebSocketError) and error.code == WSCloseCode.MESSAGE_TOO_BIG
 
 
 async def _end(socket: Socket) -> None:

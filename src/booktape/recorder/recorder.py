@@ -39,7 +39,7 @@ from booktape.recorder.async_recording import AsyncRecording
 from booktape.recorder.settings import Settings
 from booktape.recorder.status import SHOWN, RecorderStatus
 from booktape.recorder.telemetry import Telemetry
-from booktape.store.archive import Archive, join_archive, own_archive
+from booktape.store.archive import Archive, lock_archive
 from booktape.store.layout import can_be_stored
 from booktape.wire.exchange_info import ExchangeInfo
 
@@ -110,8 +110,8 @@ class Recorder:
                 listed = settings.checked(answer)
                 symbols = self._wanted(listed)
                 check_descriptors(context, symbols, settings.connections)
-                own_or_join = join_archive if settings.partition.run else own_archive
-                with own_or_join(settings.out) as archive:
+                as_worker = bool(settings.partition.run)
+                with lock_archive(settings.out, as_worker=as_worker) as archive:
                     await asyncio.to_thread(archive.repair, self._stopped.is_set)
                     if not self._stopped.is_set():
                         self._live = await self._begin(archive, symbols, context, rest_client)

@@ -33,7 +33,7 @@ from booktape.recorder.recorder import Recorder
 from booktape.recorder.run import RecorderLike, run_until_signalled
 from booktape.recorder.settings import Partition, Settings
 from booktape.recorder.status import SHOWN, RecorderStatus, by_trouble
-from booktape.store.archive import own_archive
+from booktape.store.archive import lock_archive
 
 STATUS_EVERY_S: Final = 0.5
 """How often a worker reports its status."""
@@ -45,7 +45,7 @@ QUESTIONS_MAX: Final = 100
 """Books that are asked for and not shown yet. A pipe holds many more, so that asking never blocks."""
 
 _WORKER_DESCRIPTORS: Final = 6
-"""Descriptors that each worker takes in this process: its two pipes, its process."""
+"""Descriptors that each worker takes in this process: its pipe, its process, and what starting it takes."""
 
 _ABORT: Final = signal.SIGINT
 """The signal that ends a stopping worker at once. Not SIGTERM: a service manager may send that to every process, and
@@ -83,8 +83,7 @@ class _Worker:
     """One process, its last report, and the books that it was asked for."""
 
     process: BaseProcess
-    status_pipe: Connection
-    questions: Connection
+    pipe: Connection
     partition: Partition
     status: RecorderStatus | None = None
     failure: _Failure | None = None
@@ -97,7 +96,7 @@ class _Worker:
                 return None
             self.asked[question] = asyncio.get_running_loop().create_future()
             try:
-                self.questions.send(question)
+                self.pipe.send(question)
             except OSError:
                 return None  # it has ended
         try:
@@ -119,7 +118,7 @@ class _Worker:
         # OSError: it was killed in the middle of a report.
         with suppress(EOFError, OSError):
             while True:
-                report = self.status_pipe.recv()
+                report = self.pipe.recv()
                 if isinstance(report, _Failure):
                     self.failure = report
                 elif isinstance(report, _Shown):
@@ -158,7 +157,7 @@ class Workers:
         """Record until all have ended. Raises WorkerFailed when one failed; the others have sealed their files."""
         needed = descriptors.OWN + self._count * _WORKER_DESCRIPTORS
         descriptors.require(needed, f"{self._count} --workers")
-        with own_archive(self._settings.out) as archive:
+        with lock_archive(self._settings.out) as archive:
             await asyncio.to_thread(archive.repair, lambda: self._stopping)
             if self._stopping:
                 return
@@ -224,9 +223,8 @@ def _sum(parts: list[RecorderStatus]) -> RecorderStatus:
 
 
 def _start(settings: Settings) -> _Worker:
-    receiver, sender = SPAWN.Pipe(duplex=False)
-    questions, asking = SPAWN.Pipe(duplex=False)
-    process = SPAWN.Process(target=_work, args=(settings, sender, questions))
+    pipe, its_end = SPAWN.Pipe()
+    process = SPAWN.Process(target=_work, args=(settings, its_end))
     # A new process inherits the blocked signals. So a signal that comes while it is still starting waits until the
     # worker can stop in order, instead of killing it.
     resource_tracker.ensure_running()  # else it would be started in between, and unblock signals
@@ -235,12 +233,11 @@ def _start(settings: Settings) -> _Worker:
         process.start()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    sender.close()
-    questions.close()
-    return _Worker(process, receiver, asking, settings.partition)
+    its_end.close()
+    return _Worker(process, pipe, settings.partition)
 
 
-def _work(settings: Settings, sender: Connection, questions: Connection) -> None:
+def _work(settings: Settings, pipe: Connection) -> None:
     """The main function of a worker process."""
     os.environ.pop("NOTIFY_SOCKET", None)  # it is the parent's
     os.setsid()  # Ctrl-C and SIGHUP of the terminal go to the parent, which passes them on
@@ -250,14 +247,14 @@ def _work(settings: Settings, sender: Connection, questions: Connection) -> None
         log_to_stderr()
         tuning.tune_interpreter()
         try:
-            report = partial(_report_status, sender=sender, questions=questions)
+            report = partial(_report_status, pipe=pipe)
             asyncio.run(run_until_signalled(Recorder(settings), report, (_ABORT,)))
         except BooktapeError as error:
-            sender.send(_Failure(str(error), error.exit_code))
+            pipe.send(_Failure(str(error), error.exit_code))
             sys.exit(error.exit_code)
 
 
-async def _report_status(recorder: RecorderLike, sender: Connection, questions: Connection) -> None:
+async def _report_status(recorder: RecorderLike, pipe: Connection) -> None:
     """Send the status, and books that are asked for, to the main process until cancelled.
 
     Stops the recorder when that process is gone.
@@ -268,11 +265,11 @@ async def _report_status(recorder: RecorderLike, sender: Connection, questions: 
 
     def hear() -> None:
         try:
-            asked.put_nowait(questions.recv())
+            asked.put_nowait(pipe.recv())
         except (EOFError, OSError):
-            loop.remove_reader(questions.fileno())  # the main process is gone: `send` finds out
+            loop.remove_reader(pipe.fileno())  # the main process is gone: `send` finds out
 
-    loop.add_reader(questions.fileno(), hear)  # until the loop ends, with the recorder
+    loop.add_reader(pipe.fileno(), hear)  # until the loop ends, with the recorder
     due_s = loop.time() + STATUS_EVERY_S
     while True:
         report: _Shown | RecorderStatus | None
@@ -286,7 +283,7 @@ async def _report_status(recorder: RecorderLike, sender: Connection, questions: 
         try:
             # A None, too: else a worker that waits for the exchange would never notice that the main process is
             # gone, and outlive it. In a thread: if the main process is suspended or busy, only the thread waits.
-            await asyncio.to_thread(sender.send, report)
+            await asyncio.to_thread(pipe.send, report)
         except OSError:
             log.warning("the recorder's main process is gone: sealing")
             recorder.stop()

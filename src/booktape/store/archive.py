@@ -29,7 +29,6 @@ from booktape.core.events import GapInterval
 from booktape.core.gap_reasons import KILLED, NO_TAPE
 from booktape.core.sync import State, SymbolSync
 from booktape.core.tape_records import (
-    FORMAT,
     ROTATED,
     Checkpoint,
     Disconnected,
@@ -61,35 +60,26 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @contextmanager
-def own_archive(root: Path) -> Iterator[Archive]:
+def lock_archive(root: Path, *, as_worker: bool = False) -> Iterator[Archive]:
     """Lock the directory. The caller must call `repair` before anything else.
 
+    A worker shares a lock of its own: the process that started it has the other one, and has repaired the archive.
     Raises DirectoryInUse when another recorder has it.
     """
     layout = Layout(root)
+    path = layout.workers_lock if as_worker else layout.lock
     # One thread, so that row groups and segments are written in order.
     with (
-        lock_directory(layout.lock, folder=True),
+        lock_directory(path, shared=as_worker, folder=not as_worker),
         ThreadPoolExecutor(1, "booktape-store") as worker,
     ):
-        yield Archive(layout, worker)
-
-
-@contextmanager
-def join_archive(root: Path) -> Iterator[Archive]:
-    """Open an archive as a worker: the process that started it has the lock, and has repaired the archive."""
-    layout = Layout(root)
-    with (
-        lock_directory(layout.workers_lock, shared=True),
-        ThreadPoolExecutor(1, "booktape-store") as worker,
-    ):
-        yield Archive(layout, worker, whole=True)
+        yield Archive(layout, worker, whole=as_worker)
 
 
 class Archive:
     """A locked directory. When it is `whole`, everything in it is sealed."""
 
-    def __init__(self, layout: Layout, worker: Executor, *, whole: bool = False) -> None:
+    def __init__(self, layout: Layout, worker: Executor, *, whole: bool) -> None:
         self.recovered: list[Recovered] = []
         self._layout = layout
         self._worker = worker
@@ -119,22 +109,17 @@ class Archive:
         # Another worker of the same recorder may have begun already, or even sealed a segment.
         last = lineage.last(but_of_run=segment.run)
         start = replace(start, continues=tuple(one.name for one in last))
-        past = self._past(lineage, last, start).values()
+        past = self.past(lineage, last, start).values()
         ours = [saved for saved in past if is_ours(saved.symbol)]
         return RecordingSession(self._layout, segment, self._worker, start, ours)
 
-    def past(self, symbols: tuple[str, ...], now_ns: int) -> dict[str, Checkpoint]:
-        """A checkpoint of every symbol ever recorded here, none of them live.
-
-        If the last tapes are missing or damaged, rows and gaps still give the last epoch of `symbols`.
-        """
-        lineage = lineage_of(self._layout)
-        start = SegmentStart(now_ns, "", "", 1, 1, symbols, format=FORMAT)
-        return self._past(lineage, lineage.last(), start)
-
-    def _past(
+    def past(
         self, lineage: Lineage, last: Sequence[Segment], start: SegmentStart
     ) -> dict[str, Checkpoint]:
+        """A checkpoint of every symbol ever recorded here, none of them live, from the `last` segments.
+
+        If their tapes are missing or damaged, rows and gaps still give the last epoch of the symbols in `start`.
+        """
         known: dict[str, Checkpoint] = {}
         whole, seen = True, set(last)
         unread = list(last)
