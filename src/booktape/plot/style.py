@@ -20,7 +20,6 @@ from matplotlib.patches import Patch
 
 from booktape.errors import UsageError
 from booktape.processes.terminal import counted
-from booktape.reader import Gap
 from booktape.reader.time_range import TimeRange
 
 BID: Final = "#0072B2"
@@ -114,12 +113,8 @@ def hatch_gaps(axes: Axes, stretch: TimeRange) -> list[Patch]:
         axes.axvline(first, color=_GAP, lw=0.8, zorder=3)
     if not stretch.gaps:
         return []
-    label = f"book not known ({_gap_text(stretch.gaps, stretch.lost_s)})"
+    label = f"book not known ({counted(len(stretch.gaps), 'gap')}, {stretch.lost_s:,.3g} s)"
     return [Patch(facecolor="white", edgecolor=_GAP, hatch="////", label=label)]
-
-
-def _gap_text(gaps: Sequence[Gap], lost_s: float) -> str:
-    return f"{counted(len(gaps), 'gap')}, {lost_s:,.3g} s"
 
 
 HORIZON: Final = "horizon: all levels are known up to here"

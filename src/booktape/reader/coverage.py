@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
 from booktape.core.events import BookRow
-from booktape.reader.archive_files import ArchiveFile, ArchiveFiles
+from booktape.reader.archive_files import ArchiveFiles
 from booktape.reader.gaps import gap_table
 from booktape.reader.progress import tracked
 from booktape.reader.records import Gap
@@ -18,7 +18,7 @@ from booktape.reader.tape_query import unsealed_outputs
 from booktape.reader.timeline import Timeline
 from booktape.reader.times import moment_at, moment_us
 from booktape.store.extents import GroupExtent
-from booktape.store.layout import Segment, symbol_folder
+from booktape.store.layout import symbol_folder
 
 DAYS_MAX: Final = 36_525
 """A hundred years: a clock may have been wrong, or a file forged, so that a recording seems to last for thousands."""
@@ -81,7 +81,12 @@ def coverage(archive: ArchiveFiles) -> list[Coverage]:
         ordered = in_order(archive, list(tracked(own, f"reading {symbol}")))
         groups[symbol] = [group for file in ordered for group in archive.extents(file)]
     for tape in tapes:
-        sealed = {symbol for symbol, own in files.items() if _holds(archive, own, tape.segment)}
+        # A file of rows that cannot be read is none: the tape has the same rows.
+        sealed = {
+            symbol
+            for symbol, own in files.items()
+            if any(file.segment == tape.segment and archive.extents(file) for file in own)
+        }
         for output in unsealed_outputs(archive, tape, None):
             if isinstance(output, BookRow) and output.symbol not in sealed:
                 extent = row_extent(output.received_ns // 1_000, output.epoch, output.update_id)
@@ -96,10 +101,6 @@ def coverage(archive: ArchiveFiles) -> list[Coverage]:
         for symbol, own in sorted(groups.items())
         if own
     ]
-
-
-def _holds(archive: ArchiveFiles, files: Sequence[ArchiveFile], segment: Segment) -> bool:
-    return any(file.segment == segment and archive.extents(file) for file in files)
 
 
 def _coverage(

@@ -65,6 +65,7 @@ def summarize(archive: ArchiveFiles, recording: Recording) -> ArchiveSummary:
     Afterwards `recording.damaged` has the files that are not as they were sealed. Raises BucketError.
     """
     recording.check_files()
+    checks = recording.checks().select(["symbol", "witness"]).to_pylist()
     tapes = archive.tapes()
     sealed = {manifest.segment for manifest in archive.manifests()}
     removed = sorted(removed_tapes(archive))
@@ -75,7 +76,7 @@ def summarize(archive: ArchiveFiles, recording: Recording) -> ArchiveSummary:
         len(tapes),
         sum(tape.bytes for tape in tapes),
         len(archive.unsealed()),
-        _crossed(recording),
+        Counter(check["symbol"] for check in checks if check["witness"] == BOOK),
         len(removed) - len(whole),
         len(whole),
         removed[-1].name if removed else "",
@@ -111,11 +112,6 @@ def _shards(archive: ArchiveFiles, tapes: Sequence[ArchiveFile]) -> tuple[str, .
     return tuple(sorted(found - {""}))
 
 
-def _crossed(recording: Recording) -> dict[str, int]:
-    checks = recording.checks().select(["symbol", "witness"]).to_pylist()
-    return dict(Counter(check["symbol"] for check in checks if check["witness"] == BOOK))
-
-
 def render(found: ArchiveSummary) -> Group:
     """The summary as text, at most 80 columns wide."""
     table = Table(box=SIMPLE, pad_edge=False)
@@ -131,7 +127,8 @@ def render(found: ArchiveSummary) -> Group:
             str(symbol.epochs),
             str(timedelta(seconds=round(symbol.span_s))),
             f"{symbol.coverage:.3%}",
-            _reasons(symbol.gaps),
+            ", ".join(f"{count} {reason}" for reason, count in sorted(symbol.gaps.items()))
+            or "none",
         )
     return Group(Text(_period(found)), table, *_remarks(found), Text(_footer(found)))
 
@@ -163,10 +160,6 @@ def _period(found: ArchiveSummary) -> str:
     first = min(symbol.first for symbol in found.symbols)
     last = max(symbol.last for symbol in found.symbols)
     return f"{found.name}: {first:%Y-%m-%d %H:%M:%S} to {last:%Y-%m-%d %H:%M:%S} UTC"
-
-
-def _reasons(gaps: dict[str, int]) -> str:
-    return ", ".join(f"{count} {reason}" for reason, count in sorted(gaps.items())) or "none"
 
 
 def _footer(found: ArchiveSummary) -> str:
