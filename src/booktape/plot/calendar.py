@@ -18,8 +18,9 @@ from booktape.core.events import Floats
 from booktape.errors import NotRecorded
 from booktape.plot import style
 from booktape.processes.terminal import counted
-from booktape.reader import Gap, Recording
+from booktape.reader import Recording
 from booktape.reader.coverage import DayCoverage, day_coverage, days_between
+from booktape.reader.gaps import gaps_by_symbol
 
 _NUMBERED_DAYS: Final = 14
 """With more days there is no room for numbers in the cells."""
@@ -38,11 +39,8 @@ def calendar(rec: Recording) -> Figure:
     if not owns:
         raise NotRecorded("There are no rows yet. Try again in a moment.")
     days = days_between(min(own.first for own in owns), max(own.last for own in owns))
-    gaps = [Gap.from_row(row) for row in rec.gaps().to_pylist()]
-    cells = [
-        [day_coverage(own, [gap for gap in gaps if gap.symbol == own.symbol], day) for day in days]
-        for own in owns
-    ]
+    gaps = gaps_by_symbol(rec.gaps())
+    cells = [[day_coverage(own, gaps[own.symbol], day) for day in days] for own in owns]
     width = min(_WIDTH_MAX, 4.2 + 0.85 * len(days))
     picture = style.figure(max(6.0, width), 2.3 + 0.42 * len(owns))
     axes = picture.add_subplot()

@@ -10,7 +10,7 @@ from typing import Final
 
 from booktape.core.events import BookRow
 from booktape.reader.archive_files import ArchiveFiles
-from booktape.reader.gaps import gap_table
+from booktape.reader.gaps import gap_table, gaps_by_symbol
 from booktape.reader.progress import tracked
 from booktape.reader.records import Gap
 from booktape.reader.rows import in_order, row_extent
@@ -91,13 +91,9 @@ def coverage(archive: ArchiveFiles) -> list[Coverage]:
             if isinstance(output, BookRow) and output.symbol not in sealed:
                 extent = row_extent(output.received_ns // 1_000, output.epoch, output.update_id)
                 groups.setdefault(output.symbol, []).append(extent)
-    gaps: dict[str, list[Gap]] = {}
-    for row in gap_table(archive).to_pylist():
-        gaps.setdefault(row["symbol"], []).append(Gap.from_row(row))
+    gaps = gaps_by_symbol(gap_table(archive))
     return [
-        _coverage(
-            symbol, own, sum(file.bytes for file in files.get(symbol, ())), gaps.get(symbol, [])
-        )
+        _coverage(symbol, own, sum(file.bytes for file in files.get(symbol, ())), gaps[symbol])
         for symbol, own in sorted(groups.items())
         if own
     ]

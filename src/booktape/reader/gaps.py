@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -74,12 +76,19 @@ def _delistings(archive: ArchiveFiles) -> dict[str, list[datetime]]:
     return found
 
 
+def gaps_by_symbol(table: pa.Table) -> Mapping[str, list[Gap]]:
+    """The rows of `gap_table`, in its order; a symbol without any has none."""
+    found: defaultdict[str, list[Gap]] = defaultdict(list)
+    for row in table.to_pylist():
+        found[row["symbol"]].append(Gap.from_row(row))
+    return found
+
+
 def gap_list(archive: ArchiveFiles, symbol: str, before_us: int | None = None) -> list[Gap]:
     """One symbol's gaps, by epoch, with times that fit those of its rows.
 
     A gap that was declared while our clock was wrong by more than a day gets the times of the rows around it.
     """
-    table = gap_table(archive, symbol, before_us)
-    gaps = sorted((Gap.from_row(row) for row in table.to_pylist()), key=lambda gap: gap.epoch)
+    gaps = gaps_by_symbol(gap_table(archive, symbol, before_us))[symbol]
     times = timeline(archive, symbol)
-    return [times.fit(gap) for gap in gaps]
+    return [times.fit(gap) for gap in sorted(gaps, key=lambda gap: gap.epoch)]

@@ -10,7 +10,7 @@ import asyncio
 import base64
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import timedelta
@@ -32,6 +32,7 @@ from booktape.reader import Book, Coverage, Gap, Recording
 from booktape.reader.book_grid import BookGrid
 from booktape.reader.book_view import REACHES_BPS, BookView, view_book
 from booktape.reader.coverage import day_coverage, days_between
+from booktape.reader.gaps import gaps_by_symbol
 from booktape.reader.raster import size_range
 from booktape.reader.time_range import TimeRange
 from booktape.reader.times import moment_at, moment_us
@@ -67,7 +68,7 @@ class Overview:
     made_s: float
     answer: dict[str, Any]
     coverage: dict[str, Coverage]
-    gaps: dict[str, list[Gap]]
+    gaps: Mapping[str, list[Gap]]
 
 
 class RecordingAnswers:
@@ -133,10 +134,7 @@ class RecordingAnswers:
 
     def _look(self) -> Overview:
         coverage = {own.symbol: own for own in self._recording.coverage()}
-        gaps: dict[str, list[Gap]] = {symbol: [] for symbol in coverage}
-        for row in self._recording.gaps().to_pylist():
-            if row["symbol"] in gaps:
-                gaps[row["symbol"]].append(Gap.from_row(row))
+        gaps = gaps_by_symbol(self._recording.gaps())
         checks = _checks(self._recording.checks())
         damaged = self._recording.damaged
         answer = {
