@@ -57,7 +57,7 @@ def test_only_our_own_files_count(sealed: Path, tmp_path: Path) -> None:
     (root / "unsealed" / "junk" / "tape.jsonl.zst").write_text("not ours")
     place = ArchiveFiles.find(root)
     assert place.symbols() == list(SYMBOLS)
-    assert len(place.rows("symbol=BTCUSDT")) == 3
+    assert len(place.rows("BTCUSDT")) == 3
     assert place.unsealed() == []
 
 

@@ -39,7 +39,15 @@ from booktape.store.bucket_reading import (
     open_bucket,
 )
 from booktape.store.extents import GroupExtent, group_extents, parquet_errors, read_table
-from booktape.store.layout import TABLE, TAPE, Layout, Segment, is_symbol_folder, symbol_of
+from booktape.store.layout import (
+    TABLE,
+    TAPE,
+    Layout,
+    Segment,
+    is_symbol_folder,
+    symbol_folder,
+    symbol_of,
+)
 from booktape.store.lineage import Beginning, Lineage
 from booktape.store.opening import open_file
 from booktape.store.schema import TABLES
@@ -131,16 +139,16 @@ class ArchiveFiles:
             for info in self._list("snapshots")
             if info.type == FileType.Directory
             and is_symbol_folder(info.base_name)
-            and (self.only is None or self.rows(info.base_name))
+            and (self.only is None or self.rows(symbol_of(info.base_name)))
         )
 
-    def rows(self, folder: str) -> list[ArchiveFile]:
-        """The sealed files of one symbol's rows, oldest first; `folder` is `symbol=BTCUSDT`."""
-        return self._files(f"snapshots/{folder}", TABLE)
+    def rows(self, symbol: str) -> list[ArchiveFile]:
+        """The sealed files of one symbol's rows, oldest first."""
+        return self._files(f"snapshots/{symbol_folder(symbol)}", TABLE)
 
-    def trades(self, folder: str) -> list[ArchiveFile]:
-        """The sealed files of one symbol's trades, likewise."""
-        return self._files(f"trades/{folder}", TABLE)
+    def trades(self, symbol: str) -> list[ArchiveFile]:
+        """The sealed files of one symbol's trades, oldest first."""
+        return self._files(f"trades/{symbol_folder(symbol)}", TABLE)
 
     def tables(self, name: str) -> list[ArchiveFile]:
         """The sealed files of `gaps`, `checks` or `notes`, oldest first."""

@@ -18,7 +18,6 @@ from booktape.reader.tape_query import unsealed_outputs
 from booktape.reader.timeline import Timeline
 from booktape.reader.times import moment_at, moment_us
 from booktape.store.extents import GroupExtent
-from booktape.store.layout import symbol_folder
 
 DAYS_MAX: Final = 36_525
 """A hundred years: a clock may have been wrong, or a file forged, so that a recording seems to last for thousands."""
@@ -75,7 +74,7 @@ def coverage(archive: ArchiveFiles) -> list[Coverage]:
     Known weakness: an hour of unsealed tape is computed twice, once for its rows, once for gaps.
     """
     tapes = archive.tail()
-    files = {symbol: archive.rows(symbol_folder(symbol)) for symbol in archive.symbols()}
+    files = {symbol: archive.rows(symbol) for symbol in archive.symbols()}
     groups: dict[str, list[GroupExtent]] = {}
     for symbol, own in files.items():
         ordered = in_order(archive, list(tracked(own, f"reading {symbol}")))

@@ -11,7 +11,6 @@ from booktape.reader.archive_files import ArchiveFiles
 from booktape.reader.progress import tracked
 from booktape.reader.tape_query import read_records
 from booktape.store.extents import check_footer
-from booktape.store.layout import symbol_folder
 from booktape.store.manifest import read_manifest
 from booktape.store.schema import TABLES
 from booktape.store.tape_reader import first_line
@@ -24,8 +23,8 @@ def check_files(archive: ArchiveFiles) -> None:
     inside a file that keeps its size and its ends.
     """
     tapes = archive.tapes()
-    rows = [file for symbol in archive.symbols() for file in archive.rows(symbol_folder(symbol))]
-    rows += [file for symbol in archive.symbols() for file in archive.trades(symbol_folder(symbol))]
+    rows = [file for symbol in archive.symbols() for file in archive.rows(symbol)]
+    rows += [file for symbol in archive.symbols() for file in archive.trades(symbol)]
     tables = [file for name in TABLES for file in archive.tables(name)]
     sizes = {file.path: file.bytes for file in [*tapes, *rows, *tables]}
     for tape in tracked(tapes, "checking tapes"):

@@ -25,7 +25,6 @@ from booktape.reader.records import Gap
 from booktape.reader.tape_query import start_of, unsealed_outputs
 from booktape.reader.times import moment_us
 from booktape.store.extents import GroupExtent, open_parquet, snapshots_schema
-from booktape.store.layout import symbol_folder
 from booktape.store.parquet_file import BOOK_ROWS, StagedGroup
 from booktape.store.schema import FIRST_OF, SNAPSHOTS, snapshot_batch
 
@@ -116,9 +115,7 @@ def last_row(
 def _files(archive: ArchiveFiles, query: RowQuery) -> tuple[list[ArchiveFile], list[ArchiveFile]]:
     """The sealed files that may have rows of a query, and the unsealed tapes. Raises NotRecorded."""
     # If a file of rows cannot be read and its tape is still unsealed, the tape has the same rows.
-    files, tapes = archive.with_tail(
-        lambda: in_order(archive, archive.rows(symbol_folder(query.symbol)))
-    )
+    files, tapes = archive.with_tail(lambda: in_order(archive, archive.rows(query.symbol)))
     if not files:
         _check_symbol(archive, query.symbol, tapes)
     return [file for file in files if _groups(archive, query, file)], tapes

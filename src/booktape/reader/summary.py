@@ -22,7 +22,6 @@ from booktape.reader import Coverage, Recording
 from booktape.reader.archive_files import ArchiveFile, ArchiveFiles
 from booktape.reader.removed import removed_tapes
 from booktape.reader.tape_query import read_records
-from booktape.store.layout import symbol_folder
 from booktape.store.tape_reader import first_line
 
 
@@ -94,7 +93,7 @@ def _trades(archive: ArchiveFiles, recording: Recording) -> dict[str, TradeCount
     found = {}
     for symbol in recording.symbols():
         stored = 0
-        for file in archive.trades(symbol_folder(symbol)):
+        for file in archive.trades(symbol):
             with archive.skip_damaged(file.path), archive.open(file) as opened:
                 stored += pq.read_metadata(opened).num_rows
         if stored or missing[symbol]:

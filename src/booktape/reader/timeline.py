@@ -13,7 +13,6 @@ from booktape.reader.records import Gap
 from booktape.reader.rows import in_order, read_scalars
 from booktape.reader.times import moment_at, moment_us
 from booktape.store.extents import GroupExtent
-from booktape.store.layout import symbol_folder
 
 WRONG_US: Final = 86_400_000_000
 """A clock that goes back by more than a day was wrong before, or is wrong now. If it goes back by less, events
@@ -52,7 +51,7 @@ class Timeline:
 
 def timeline(archive: ArchiveFiles, symbol: str) -> Timeline:
     """The timeline of the sealed rows. Reads footers only."""
-    files = in_order(archive, archive.rows(symbol_folder(symbol)))
+    files = in_order(archive, archive.rows(symbol))
     return Timeline([group for file in files for group in archive.extents(file)])
 
 
@@ -64,7 +63,7 @@ def undeclared(archive: ArchiveFiles, symbol: str, declared: Sequence[Gap]) -> l
     """
     unsealed = {tape.segment for tape in archive.unsealed()}
     by_epoch = {gap.epoch: gap for gap in declared}
-    files = [f for f in archive.rows(symbol_folder(symbol)) if f.segment not in unsealed]
+    files = [f for f in archive.rows(symbol) if f.segment not in unsealed]
     found: list[Gap] = []
     before: GroupExtent | None = None
     for file in in_order(archive, files):

@@ -16,7 +16,6 @@ from booktape.reader.rows import RowQuery
 from booktape.reader.tape_query import NO_ROWS, start_of, unsealed_outputs
 from booktape.reader.times import moment_us
 from booktape.store.extents import check_schema, open_parquet
-from booktape.store.layout import symbol_folder
 from booktape.store.schema import TRADES, trade_batch
 
 SCHEMA: Final = pa.schema([pa.field("symbol", pa.string(), nullable=False), *TRADES])
@@ -28,7 +27,7 @@ def trade_table(archive: ArchiveFiles, query: RowQuery) -> pa.Table:
 
     Raises NotRecorded where no trades of the symbol were recorded at any time.
     """
-    files, tapes = archive.with_tail(lambda: archive.trades(symbol_folder(query.symbol)))
+    files, tapes = archive.with_tail(lambda: archive.trades(query.symbol))
     starts = [(tape, start_of(archive, tape)) for tape in tapes]
     tapes = [
         tape for tape, start in starts if start and start.trades and query.symbol in start.symbols

@@ -28,7 +28,7 @@ from booktape.reader.archive_files import ArchiveFile, ArchiveFiles
 from booktape.reader.removed import removed_tapes
 from booktape.reader.tape_query import read_records
 from booktape.rerecord.clocks import ClockMark, reference_ns, shifts_ns
-from booktape.store.layout import Segment, symbol_folder
+from booktape.store.layout import Segment
 from booktape.store.lineage import Lineage
 from booktape.store.tape_reader import beginning, first_line
 
@@ -130,7 +130,7 @@ def _segments(archive: ArchiveFiles) -> set[Segment]:
     """Every segment that has a manifest or rows."""
     files = archive.manifests()
     for symbol in archive.symbols():
-        files += archive.rows(symbol_folder(symbol))
+        files += archive.rows(symbol)
     return {file.segment for file in files}
 
 
