@@ -92,7 +92,11 @@ class Connection:
         try:
             self.why = await self._connect()
         except WSServerHandshakeError as error:
-            self.why = self._handshake_refused(error)
+            # Like the answer to a request, it may ask for a pause.
+            pause = self._context.pause
+            asks = error.status in PAUSE_STATUSES
+            why = pause.begin(error.status, error.headers or {}) if asks else error
+            self.why = error_text(why)
         except (aiohttp.ClientError, OSError) as error:
             self.why = error_text(error)
         finally:
@@ -113,12 +117,6 @@ class Connection:
         if self._reading is not None:
             # A peer that goes on sending would keep `receive` busy for ever: it waits for the peer's close.
             self._reading.cancel()
-
-    def _handshake_refused(self, error: WSServerHandshakeError) -> str:
-        """Why a handshake with an HTTP status failed. Like a request's, it may ask for a pause."""
-        if error.status in PAUSE_STATUSES:
-            return str(self._context.pause.begin(error.status, error.headers or {}))
-        return error_text(error)
 
     async def _connect(self) -> str:
         url = self._context.venue.stream_url(self._symbols, self._context.suffixes, self.ws_url)

@@ -59,8 +59,10 @@ class AsyncRecording:
         outputs: list[Output] = []
         async with self._lock:
             while records:
-                if self._must_rotate(records[0].received_ns):
-                    await self._rotate(records[0].received_ns)
+                now_ns = records[0].received_ns
+                # Or the segment lies ahead of the clock, since that was set back.
+                if now_ns >= self._ends_ns or now_ns < self._begun_ns - SET_BACK_NS:
+                    await self._rotate(now_ns)
                 outputs += self.session.handle(records.pop(0))
         await self._keep_pace()
         return outputs
@@ -163,10 +165,6 @@ class AsyncRecording:
             except WriteFailed as error:
                 pause_s = patience.pause_s(error)
             await self._clock.pause(pause_s)
-
-    def _must_rotate(self, now_ns: int) -> bool:
-        """Whether the segment has ended on the clock, or lies ahead of it since the clock was set back."""
-        return now_ns >= self._ends_ns or now_ns < self._begun_ns - SET_BACK_NS
 
     async def _rotate(self, now_ns: int) -> None:
         self._begun_ns = now_ns

@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 from ctypes import Array, c_double
 from dataclasses import dataclass
-from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from zlib import crc32
@@ -70,11 +69,11 @@ class SymbolShard:
 
     def owns(self, symbol: str) -> bool:
         """Whether a symbol belongs to this shard. How busy it is does not count."""
-        return self.number == max(range(1, self.count + 1), key=partial(_draw, symbol))
 
+        def draw(number: int) -> bytes:
+            return blake2b(f"{number}/{symbol}".encode(), digest_size=8).digest()
 
-def _draw(symbol: str, number: int) -> bytes:
-    return blake2b(f"{number}/{symbol}".encode(), digest_size=8).digest()
+        return self.number == max(range(1, self.count + 1), key=draw)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 import secrets
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -140,17 +140,14 @@ def tapes_to_rebuild(request: RebuildRequest) -> list[ArchiveFile]:
     if not chosen:
         raise NotRecorded(f"{root} has no segment between --from and --to.")
     if request.symbols:
-        for symbol in sorted(request.symbols - _symbols_in(request.source, chosen)):
+        # Those that have rows, and, if those are lost, the ones in the tapes' start records.
+        starts = (_start(read_records(request.source, tape, None)) for tape in chosen)
+        known = set(request.source.symbols()).union(*(start.symbols for start in starts if start))
+        for symbol in sorted(request.symbols - known):
             raise NotRecorded(
                 f"{root} has no data for {symbol}. `booktape info` lists its symbols."
             )
     return chosen
-
-
-def _symbols_in(source: ArchiveFiles, tapes: Sequence[ArchiveFile]) -> set[str]:
-    """The symbols that have rows, and, if those are lost, the ones in the tapes' start records."""
-    starts = (_start(read_records(source, tape, None)) for tape in tapes)
-    return {*source.symbols(), *(symbol for start in starts if start for symbol in start.symbols)}
 
 
 def _start(records: Iterator[TapeRecord]) -> SegmentStart | None:

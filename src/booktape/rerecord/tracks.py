@@ -118,20 +118,15 @@ def _survey(
     for archive in archives:
         with_tape = {file.segment for file in archive.tapes()}
         removed = set(removed_tapes(archive))
-        for segment in sorted(_segments(archive) - with_tape - found.keys()):
+        listed = archive.manifests()
+        for symbol in archive.symbols():
+            listed += archive.rows(symbol)
+        for segment in sorted({file.segment for file in listed} - with_tape - found.keys()):
             why = f"{archive.name} has no tape of it."
             if segment in removed:
                 why = f"its tape was removed from {archive.name} on purpose."
             damaged.append(f"{segment.name} is left out: {why}")
     return found, damaged
-
-
-def _segments(archive: ArchiveFiles) -> set[Segment]:
-    """Every segment that has a manifest or rows."""
-    files = archive.manifests()
-    for symbol in archive.symbols():
-        files += archive.rows(symbol)
-    return {file.segment for file in files}
 
 
 def _survey_tape(archive: ArchiveFiles, file: ArchiveFile) -> _Surveyed:

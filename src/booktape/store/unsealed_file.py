@@ -64,7 +64,7 @@ class UnsealedFile:
         with disk_errors_named(self.path):
             if not self._is_made:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
-            _write_at(self._open(), self._bytes, data)
+            self._write_at(self._bytes, data)
         # Only now, because a network share may report a full disk as late as at close.
         self._kept.clear()
         self._bytes += len(data)
@@ -95,12 +95,18 @@ class UnsealedFile:
             raise WriteFailed(self.path, "the disk does not hold what was written to it")
         return found
 
-    def _open(self) -> int:
-        """Open the file for writing. The first time it must not exist yet."""
+    def _write_at(self, at: int, data: bytes) -> None:
+        """Open the file, write all of `data` at this offset, and close. The first time it must not exist yet."""
         new = 0 if self._is_made else os.O_CREAT | os.O_EXCL
         descriptor = os.open(self.path, os.O_WRONLY | new, 0o666)
         self._is_made = True
-        return descriptor
+        left = memoryview(data)
+        try:
+            while left:  # the system may accept only a part at a time
+                written = os.pwrite(descriptor, left, at)
+                at, left = at + written, left[written:]
+        finally:
+            os.close(descriptor)
 
     def _write_again(self) -> None:
         """Write the whole file again after a failed fsync, which marks unwritten pages as written.
@@ -109,15 +115,4 @@ class UnsealedFile:
         """
         with self.path.open("rb") as file:
             for at in range(0, self._bytes, _CHUNK_BYTES):
-                _write_at(self._open(), at, file.read(_CHUNK_BYTES))
-
-
-def _write_at(descriptor: int, at: int, data: bytes) -> None:
-    """Write all of `data` at this offset, and close. The system may accept only a part at a time."""
-    left = memoryview(data)
-    try:
-        while left:
-            written = os.pwrite(descriptor, left, at)
-            at, left = at + written, left[written:]
-    finally:
-        os.close(descriptor)
+                self._write_at(at, file.read(_CHUNK_BYTES))
