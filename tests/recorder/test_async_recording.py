@@ -146,11 +146,8 @@ async def test_what_is_left_at_the_end_is_taken_at_the_pace_of_the_disk(tmp_path
                     await asyncio.sleep(0)
             for _ in RECORDS:
                 await asyncio.sleep(0)
-            assert (
-                len(async_recording.session.writer._pending)
-                + len(async_recording.session.writer._full)
-                == 1
-            )
+            writer = async_recording.session.writer
+            assert len(writer._queue) + len(writer._full) == 1
         finally:
             free.set()
         await sealing

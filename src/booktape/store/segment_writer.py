@@ -65,13 +65,6 @@ class _Part(NamedTuple):
     symbol: str
 
 
-class _PendingWrite(NamedTuple):
-    """Row groups that the worker is to write."""
-
-    done: Future[None]
-    bytes: int
-
-
 class Predecessor(NamedTuple):
     """The previous segment, and the last record of its tape, which is not written yet."""
 
@@ -116,7 +109,8 @@ class SegmentWriter:
         self._queue: deque[tuple[_Part, StagedGroup[Any]]] = deque()
         # The first group of the queue, once it is encoded: a retry must not encode it again.
         self._encoded: StagedGroup[Any] | None = None
-        self._pending: deque[_PendingWrite] = deque()
+        # The worker's last task of writing groups; there is one at a time.
+        self._writing: Future[None] | None = None
         self._files: dict[_Part, ParquetFile] = {}
         self._steps: deque[Callable[[], None]] | None = None
         self._seals: dict[Path, FileSeal] = {}
@@ -188,18 +182,14 @@ class SegmentWriter:
         """
         # Tape first: rows never reach the disk before the records that they follow from.
         self._flush_tape()
-        full, self._full = self._full, []
-        if full:
-            self._queue.extend(full)
-            done = self._worker.submit(self._write_groups, len(full))
-            self._pending.append(_PendingWrite(done, sum(group.bytes for _, group in full)))
-        failed = False
-        # After a failure wait for all of them: their groups stand behind the failed one in the queue.
-        while self._pending and (failed or self._pending[0].done.done()):
-            failed = _wait_and_see_if_it_failed(self._pending[0]) or failed
-            self._pending.popleft()
-        if self._queue and not self._pending:
-            self._worker.submit(self._write_groups, len(self._queue)).result()
+        self._queue.extend(self._full)
+        self._full = []
+        is_idle = self._writing is None or self._writing.done()
+        is_retry = is_idle and _has_failed(self._writing)
+        if self._queue and is_idle:
+            self._writing = self._worker.submit(self._write_groups, len(self._queue))
+            if is_retry or self._writing.done():
+                self._writing.result()
 
     @property
     def busy(self) -> Future[None] | None:
@@ -207,9 +197,9 @@ class SegmentWriter:
 
         The caller need not check its result: the next flush does.
         """
-        waiting = [write for write in self._pending if not write.done.done()]
-        behind = sum(write.bytes for write in waiting) > BACKLOG_BYTES
-        return waiting[0].done if behind else None
+        waiting_bytes = sum(group.bytes for _, group in self._queue.copy())
+        is_behind = waiting_bytes > BACKLOG_BYTES and self._writing and not self._writing.done()
+        return self._writing if is_behind else None
 
     def seal(self) -> Future[None]:
         """Seal the segment. When the result is there, all its files are durable and have their final names.
@@ -266,9 +256,7 @@ class SegmentWriter:
 
     def _seal(self) -> None:
         self._flush_tape()
-        while self._pending:
-            _wait_and_see_if_it_failed(self._pending[0])
-            self._pending.popleft()
+        _has_failed(self._writing)
         self._write_groups(len(self._queue))
         if self._steps is None:
             self._steps = deque(self._steps_to_seal())
@@ -326,9 +314,9 @@ class SegmentWriter:
         return is_regular(final) and FileSeal.of_file(final) == self._seals[final]
 
 
-def _wait_and_see_if_it_failed(write: _PendingWrite) -> bool:
-    """Returns whether it failed and must be repeated. Raises what no retry would repair."""
-    error = write.done.exception()
+def _has_failed(writing: Future[None] | None) -> bool:
+    """Wait for a task. Returns whether it must be repeated; raises what no retry would repair."""
+    error = writing.exception() if writing else None
     if error is not None and not (isinstance(error, WriteFailed) and error.may_pass):
         raise error
     return error is not None
