@@ -41,6 +41,8 @@ SLOT_S: Final = 0.3
 dead from its beginning comes a moment after that."""
 
 PULSE_S: Final = 30.0
+SETTLE_S: Final = 5.0
+"""After the bound, before it is asked whether the book is known again."""
 
 BLOCK: Final = "detection"
 HEAD: Final = ("fault", "bound, s", "seen after, s", "worst, s", "gap begins, s", "reason", "test")
@@ -93,7 +95,7 @@ CASES: Final = (
     # A pulse shows the best levels only: while the orders that are cancelled fault deeper, it agrees.
     Case(
         "BREAK, and orders are cancelled",
-        Halt(SYMBOL, AT_S, AT_S + 120, shown="BREAK"),
+        Halt(SYMBOL, AT_S, AT_S + 50, shown="BREAK"),
         45,
         begins_by_s=PULSE_S,
     ),
@@ -110,7 +112,7 @@ async def seen(case: Case, seed: int, out: Path) -> Seen:
         SimServer(market, faults=Faults((case.fault,))) as server,
         recording(server, symbols, out, clock, every=2, **case.settings) as recorder,
     ):
-        await asyncio.sleep(AT_S + 120 + 60)
+        await asyncio.sleep(case.at_s + case.bound_s + SETTLE_S)
         await until_known(recorder, len(symbols))
     assert not server.violations
     check_archive(out, truth_of(market), every=2)

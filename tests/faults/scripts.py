@@ -1,6 +1,6 @@
 """Random combinations of faults, each from a seed: what a recording may have to survive.
 
-All of it is over by `faultless_from_s`, within a minute or, after an outage of hours, when that ends;
+All of it is over by `faultless_from_s`, within half a minute or, after an outage of hours, when that ends;
 only a delisted symbol does not come back.
 """
 
@@ -30,13 +30,22 @@ from booktape.sim.faults.market import (
 from booktape.sim.faults.messages import Close, Deaf, Delay, Drop, Gap, Garbage, Repeat, Stall
 from booktape.sim.faults.undetectable import StaleWitness
 
-FAULTLESS_FROM_S: Final = 40.0
+FAULTLESS_FROM_S: Final = 24.0
 _EVEN: Final = 0.5
 SYMBOLS: Final = ("BNBUSDT", "LTCBTC", "XMRBTC")
 """None of the busiest: they would only take longer."""
 
 HOURS: Final = frozenset({"outage-hours"})
 """Kinds that make a run long."""
+
+ALIKE: Final = frozenset(
+    {
+        *("drop-everywhere", "repeat", "garbage-instead", "cut", "lifetime", "outage", "banned"),
+        *("html", "slow", "half", "list", "break-without-cancels"),
+        *("deaf-from-the-start", "deaf-witness", "deaf-symbol", "silence"),
+    }
+)
+"""Kinds that ask of a recorder what another one asks of it, too."""
 
 
 class Draw(NamedTuple):
@@ -112,12 +121,12 @@ HEARD_MAKERS: Final[Mapping[str, Maker]] = MappingProxyType(
         ),
         "too-fast": lambda d: requests.too_fast(d.attempts(0.2, 0.8), d.rng.randint(1, 3)),
         "banned": lambda d: requests.too_fast(
-            d.attempts(0.1, 0.3), d.rng.randint(10, 300), status=418
+            d.attempts(0.1, 0.3), d.rng.randint(10, 60), status=418
         ),
         "banned-in-the-body": lambda d: requests.too_fast(
-            d.attempts(0.1, 0.3), d.rng.randint(10, 300), status=418, told="body"
+            d.attempts(0.1, 0.3), d.rng.randint(10, 60), status=418, told="body"
         ),
-        "firewall": lambda d: requests.firewall(d.attempts(0.1, 0.3), d.rng.uniform(20, 300)),
+        "firewall": lambda d: requests.firewall(d.attempts(0.1, 0.3), d.rng.uniform(20, 60)),
         "html": lambda d: requests.html(d.attempts(0.3, 1)),
         "slow": lambda d: requests.slow(d.attempts(0.3, 1), d.rng.uniform(0.1, 3)),
         "half": lambda d: requests.half(d.attempts(0.3, 1)),
@@ -196,7 +205,7 @@ def faultless_from_s(faults: Faults) -> float:
 
 
 def _draw(rng: Random, *, from_start: bool) -> Draw:
-    start_s = rng.uniform(3, 27)
+    start_s = rng.uniform(3, 12)
     # A late repeat may come 3 s after its time.
-    end_s = start_s + rng.uniform(1, 10)
+    end_s = start_s + rng.uniform(1, 8)
     return Draw(rng, start_s, end_s, rng.choice(SYMBOLS), from_start)

@@ -18,7 +18,7 @@ from booktape.sim.faults.market import Delist
 from booktape.sim.server.server import SimServer
 from e2e.inside import recording
 from e2e.promises import check_archive, gaps_of, truth_of
-from faults.scripts import HOURS, MAKERS, SYMBOLS, faultless_from_s, script, single
+from faults.scripts import ALIKE, HOURS, MAKERS, SYMBOLS, faultless_from_s, script, single
 from support import virtual_time
 from support.truth import TracedMarket
 
@@ -26,7 +26,7 @@ COMBINATIONS = os.environ.get("BOOKTAPE_FAULT_SCRIPTS", "")
 REASONS = {"id_gap", "disconnected", "delisted", "silent", "break", "ids_reset"}
 
 BACK_WITHIN_S = 400.0
-"""A ban of 300 s may begin when all else is over."""
+"""After a 403 a recorder is silent for five minutes."""
 
 DAY_S = 86_400.0
 
@@ -60,7 +60,13 @@ async def until_back(recorder: Recorder, faults: Faults) -> None:
             await asyncio.sleep(1)
 
 
-@pytest.mark.parametrize("kind", sorted(MAKERS.keys() - HOURS))
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(kind, marks=pytest.mark.long if kind in ALIKE else ())
+        for kind in sorted(MAKERS.keys() - HOURS)
+    ],
+)
 async def test_every_fault_alone(kind: str, tmp_path: Path) -> None:
     """With one connection or two, every other seed."""
     seed = sorted(MAKERS).index(kind)

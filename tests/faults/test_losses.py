@@ -9,10 +9,17 @@ import pytest
 from docs.generated import DOCS
 from faults.losses import BLOCK, CASES, RESYNC_S, SEEDS, Case, losses
 
-SHORT = [case for case in CASES if case.seeds == SEEDS]
+MINUTES_S = 100
+"""What lasts longer is for `make test-long`: a shorter case asks the same."""
+
+SHORT = [
+    pytest.param(case, id=case.name, marks=pytest.mark.long if case.forced_s > MINUTES_S else ())
+    for case in CASES
+    if case.seeds == SEEDS
+]
 
 
-@pytest.mark.parametrize("case", SHORT, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", SHORT)
 def test_no_fault_costs_more_than_twice_what_it_forces(case: Case) -> None:
     """Exact, since time is virtual; and the rows are true, and every limit was kept."""
     (unknown_s,) = losses(case, seeds=1)

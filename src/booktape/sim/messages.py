@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final, NamedTuple, Protocol, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
+
+from msgspec import Raw, Struct
 
 from booktape.core.checks import BookTicker, TopLevels
 from booktape.core.events import DepthEvent
@@ -30,23 +33,11 @@ class Encoding(NamedTuple):
     microseconds: bool = False
 
 
-class Message(Protocol):
-    """One message of one stream, the same for every client that subscribed to it."""
-
-    @property
-    def stream(self) -> str:
-        """The stream's name, such as `btcusdt@depth@100ms`."""
-
-    @property
-    def event(self) -> DepthEvent | None:
-        """Its content, when that is a depth event."""
-
-    def payload(self, encoding: Encoding) -> bytes:
-        """Its bytes."""
-
-
 class MarketMessage:
-    """A depth event, partial depth, book ticker or trade, encoded at most once for each kind of client."""
+    """A depth event, partial depth, book ticker or trade of a market, encoded once for each kind of client.
+
+    `event` is its content, when that is a depth event.
+    """
 
     __slots__ = ("_payloads", "content", "event", "stream")
 
@@ -57,12 +48,55 @@ class MarketMessage:
         self._payloads: dict[Encoding, bytes] = {}
 
     def payload(self, encoding: Encoding) -> bytes:
-        """See `Message`."""
+        """Its bytes."""
         if encoding not in self._payloads:
             raw = _encode(self.content, microseconds=encoding.microseconds)
             combined = encode_combined(self.stream, raw) if encoding.combined else raw
             self._payloads[encoding] = combined
         return self._payloads[encoding]
+
+
+_TIMES: Final = re.compile(rb'"([ET])":([0-9]{13}|[0-9]{16})(?=[,}])')
+"""A time from 2001 to 2286 has 13 digits in milliseconds, and 16 in microseconds."""
+
+
+class Wrapper(Struct):
+    """In which `/stream` sends any message."""
+
+    stream: str
+    data: Raw
+
+
+class RecordedMessage(NamedTuple):
+    """A message as it was received.
+
+    A wrapper is added or taken off, and the times of an event or a trade are told in the unit that a client asks
+    for; nothing else changes. Recorded milliseconds become microseconds that end with three zeros.
+    """
+
+    stream: str
+    event: DepthEvent | None
+    recorded: bytes
+    wrapped: Wrapper | None
+    times_us: tuple[int, ...] = ()
+
+    def payload(self, encoding: Encoding) -> bytes:
+        """Its bytes."""
+        payload = self.recorded
+        if encoding.combined and not self.wrapped:
+            payload = encode_combined(self.stream, payload)
+        elif self.wrapped and not encoding.combined:
+            payload = bytes(self.wrapped.data)
+        times_us, unit = iter(self.times_us), 1 if encoding.microseconds else 1_000
+
+        def as_asked(found: re.Match[bytes]) -> bytes:
+            return b'"%b":%d' % (found[1], next(times_us) // unit)
+
+        return _TIMES.sub(as_asked, payload, count=len(self.times_us)) if self.times_us else payload
+
+
+Message: TypeAlias = MarketMessage | RecordedMessage
+"""One message of one stream, the same for every client that subscribed to it."""
 
 
 def event_message(event: DepthEvent) -> MarketMessage:

@@ -7,8 +7,8 @@ from statistics import quantiles
 
 import pytest
 
+from booktape.sim.market import market as market_module
 from booktape.sim.market.listing import SYMBOLS_MAX, spot
-from booktape.sim.market.market import BEGIN_LEVELS
 from booktape.sim.messages import depth_stream
 from sim.visitor import Naive, texts
 from support.truth import TracedMarket
@@ -58,15 +58,17 @@ def test_a_book_is_made_when_somebody_wants_it() -> None:
     assert market._markets.keys() == {"ETHUSDT", asked}
 
 
-def test_of_many_that_are_wanted_some_begin_in_each_slot() -> None:
+def test_of_many_that_are_wanted_some_begin_in_each_slot(monkeypatch: pytest.MonkeyPatch) -> None:
     """Until all have; no slot makes much more than its share of levels."""
-    market, listings, sums = TracedMarket(spot(400), 3), spot(400), [0]
+    monkeypatch.setattr(market_module, "BEGIN_LEVELS", 2_000)
+    listings, sums = spot(50), [0]
+    market = TracedMarket(listings, 3)
     while len(market._markets) < len(listings):
         market.advance()
         begun = [one.profile.levels for one in listings if one.symbol in market._markets]
         sums.append(sum(begun))
     assert len(sums) > 5
-    assert all(b - a < BEGIN_LEVELS + listings[0].profile.levels for a, b in pairwise(sums))
+    assert all(b - a < 2_000 + listings[0].profile.levels for a, b in pairwise(sums))
 
 
 def test_a_symbols_truth_does_not_depend_on_when_it_began() -> None:

@@ -13,7 +13,6 @@ recorded connections an event is sent once. Recorded garbage is not sent.
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Collection
@@ -21,10 +20,8 @@ from contextlib import suppress
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from typing import Final, NamedTuple
 
 import msgspec
-from msgspec import Raw, Struct
 
 from booktape.core.checks import BookTicker
 from booktape.core.events import DepthEvent, DepthSnapshot
@@ -45,50 +42,12 @@ from booktape.reader.times import moment_at
 from booktape.reconstruct import Reconstruction
 from booktape.sim.faults.base import Old
 from booktape.sim.faults.market import MarketFaults
-from booktape.sim.messages import TRADES_KEPT, Encoding, depth_stream
+from booktape.sim.messages import TRADES_KEPT, RecordedMessage, Wrapper, depth_stream
 from booktape.sim.replay.tapes import Played, PlayedRecording
 from booktape.store.tape_reader import errors_as_damage
 from booktape.wire.binance import decode_depth, decode_event
-from booktape.wire.encode import encode_combined, encode_depth
+from booktape.wire.encode import encode_depth
 from booktape.wire.exchange_info import SymbolInfo
-
-_TIMES: Final = re.compile(rb'"([ET])":([0-9]{13}|[0-9]{16})(?=[,}])')
-"""A time from 2001 to 2286 has 13 digits in milliseconds, and 16 in microseconds."""
-
-
-class _Wrapper(Struct):
-    stream: str
-    data: Raw
-
-
-_wrapper = msgspec.json.Decoder(_Wrapper)
-
-
-class RecordedMessage(NamedTuple):
-    """A message as it was received.
-
-    A wrapper is added or taken off, and the times of an event or a trade are told in the unit that a client asks
-    for; nothing else changes. Recorded milliseconds become microseconds that end with three zeros.
-    """
-
-    stream: str
-    event: DepthEvent | None
-    recorded: bytes
-    wrapped: _Wrapper | None
-    times_us: tuple[int, ...] = ()
-
-    def payload(self, encoding: Encoding) -> bytes:
-        payload = self.recorded
-        if encoding.combined and not self.wrapped:
-            payload = encode_combined(self.stream, payload)
-        elif self.wrapped and not encoding.combined:
-            payload = bytes(self.wrapped.data)
-        times_us, unit = iter(self.times_us), 1 if encoding.microseconds else 1_000
-
-        def as_asked(found: re.Match[bytes]) -> bytes:
-            return b'"%b":%d' % (found[1], next(times_us) // unit)
-
-        return _TIMES.sub(as_asked, payload, count=len(self.times_us)) if self.times_us else payload
 
 
 class ReplaySource:
@@ -262,7 +221,7 @@ class ReplaySource:
             return []
         with suppress(msgspec.DecodeError):
             # A raw message has no wrapper.
-            wrapped = _wrapper.decode(payload)
+            wrapped = msgspec.json.decode(payload, type=Wrapper)
         if isinstance(event, DepthEvent):
             if event.last_id <= self._sent_ids.get(event.symbol, -1):
                 return []
