@@ -85,7 +85,7 @@ class PlayedRecording:
         symbols: dict[str, None] = {}
         for number, tape in enumerate(self._tapes):
             try:
-                symbols |= dict.fromkeys(_symbols(tape))
+                symbols |= dict.fromkeys(first_line(_records(tape), tape).symbols)
             except DamagedTape as error:
                 if len(self._damaged) + 1 == len(self._tapes):
                     raise DamagedArchive(str(error)) from error
@@ -154,42 +154,35 @@ def _tapes(path: Path, from_us: int | None) -> tuple[list[Path], list[tuple[int,
 
 
 def _records(tape: Path) -> Iterator[TapeRecord]:
-    """A tape's records up to its end. Later ones are for the recorder that starts next."""
+    """The records up to the end, with the start record first. Later ones are for the recorder that starts next.
+
+    Raises DamagedTape, also if it cannot be opened.
+    """
+    if tape.name.endswith(_CAPTURE):
+        yield from _capture(tape)
+        return
     ended = False
-    for record in _capture(tape) if tape.name.endswith(_CAPTURE) else _read(tape):
-        if not ended:
-            yield record
-        ended = ended or isinstance(record, SegmentEnd)
-
-
-def _symbols(path: Path) -> Iterator[str]:
-    if path.name.endswith(_CAPTURE):
-        return (line.symbol for line in _lines(path))
-    return iter(first_line(_read(path), path).symbols)
-
-
-def _read(tape: Path) -> Iterator[TapeRecord]:
-    """Every record of a tape. Raises DamagedTape, also if it cannot be opened."""
     try:
         for record in read_tape(tape):
             if not 0 <= record.received_ns < _NS_MAX:
                 raise DamagedTape(f"{tape} has a time that no clock shows")
-            yield record
+            if not ended:
+                yield record
+            ended = ended or isinstance(record, SegmentEnd)
     except OSError as error:
         refuse_used_up(error)
         raise DamagedTape(f"{tape} cannot be read: {error.strerror}.") from error
 
 
 def _capture(path: Path) -> Iterator[TapeRecord]:
-    symbols = tuple(dict.fromkeys(_symbols(path)))
-    start_ns: int | None = None
+    symbols, start_ns = dict[str, None](), 0
     for line in _lines(path):
-        received_ns = int(line.t * 1e9)
-        if start_ns is None:
-            start_ns = received_ns
-            yield SegmentStart(start_ns, "", "capture", 1, DEPTH_MAX, symbols)
-            yield Connected(start_ns, 0, symbols)
-        payload = bytes(line.m)
+        symbols[line.symbol] = None
+        start_ns = start_ns or int(line.t * 1e9)
+    yield SegmentStart(start_ns, "", "capture", 1, DEPTH_MAX, tuple(symbols))
+    yield Connected(start_ns, 0, tuple(symbols))
+    for line in _lines(path):
+        received_ns, payload = int(line.t * 1e9), bytes(line.m)
         if line.kind == "ws":
             yield StreamMessage(received_ns, 0, payload)
         else:

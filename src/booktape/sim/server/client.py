@@ -131,7 +131,8 @@ class Client:
             if isinstance(step, Cut):
                 self._group.create_task(self._perform(step))
             elif isinstance(step, Mute):
-                self._mute()
+                self._muted = True
+                make_deaf(self._request)
             else:
                 self.enqueue(step)
 
@@ -180,8 +181,6 @@ class Client:
             await self._transmit(combined, WSMsgType.TEXT)
         elif isinstance(step, Cut):
             await self.end(abrupt=step.abrupt, code=step.code, reason=step.reason)
-        elif isinstance(step, Mute):
-            self._mute()
 
     async def _transmit(self, payload: bytes, kind: WSMsgType) -> None:
         if self.has_ended or self._muted:
@@ -191,10 +190,6 @@ class Client:
         except ConnectionResetError:
             # The client has left; `_read` sees it too, and ends the rest.
             self._discard()
-
-    def _mute(self) -> None:
-        self._muted = True
-        make_deaf(self._request)
 
     def _discard(self) -> None:
         """Send nothing more, and wake all tasks that wait for this client."""
