@@ -15,13 +15,11 @@ file appears whole, and the receipt comes last. A day without a receipt is writt
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 from msgspec.structs import replace
@@ -30,7 +28,7 @@ from pyarrow.fs import LocalFileSystem
 from booktape.errors import Damaged, UsageError, WriteFailed
 from booktape.reader.archive_files import ArchiveFiles
 from booktape.reader.rows import RowQuery, batches
-from booktape.retention.proof import Proof, Proved, verified_receipt, verify_stored
+from booktape.retention.proof import Proof, Proved, verified_receipt
 from booktape.retention.stored import StoredSegment, files_of, stored_segments
 from booktape.store.catalog import sealed_tapes, unsealed_segments
 from booktape.store.clearing import clear_segment, remove_empty_folder, remove_sealed
@@ -186,16 +184,14 @@ class _Compaction:
                 )
             proved.append(Proved(frozenset(one.removal.unproven), one.removal.unproven_rows))
             return _differs(self._source, one)
-        why = self._proof.verify(one, partial(verify_stored, self._source))
+        why = self._proof.verify(one.segment)
         if why:
             return why
         for after in one.after:
             before = self._stored[after].before
             for other in before:
                 if other != one.segment and self._stored[other].has_tape:
-                    why = why or self._proof.verify(
-                        self._stored[other], partial(verify_stored, self._source)
-                    )
+                    why = why or self._proof.verify(other)
             why = why or self._proof.follows(after, before) or ""
         if not why:
             proved.append(self._proof.of(one.segment))
@@ -237,7 +233,7 @@ class _Compaction:
                 SNAPSHOTS,
                 GROUP_ROWS,
                 lambda path, like: rows_file(path, like.nbytes // max(1, like.num_rows)),
-                _stored_rows(root, segments, symbol),
+                partial(_stored_rows, root, segments, symbol),
             )
         for symbol in sorted({symbol for one in files for symbol in one.trades}):
             paths = [root / one.trades[symbol] for one in files if symbol in one.trades]
@@ -247,7 +243,7 @@ class _Compaction:
                 TRADES,
                 TRADE_GROUP_ROWS,
                 lambda path, _: trades_file(path),
-                _stored_trades(paths),
+                partial(_stored_trades, paths),
             )
         for name in sorted({name for one in files for name in one.tables}):
             paths = [root / one.tables[name] for one in files if name in one.tables]
@@ -258,20 +254,25 @@ class _Compaction:
                 schema,
                 TRADE_GROUP_ROWS,
                 lambda path, like: table_file(path, like.schema),
-                _stored_table(paths, schema),
+                partial(_stored_table, paths, schema),
             )
 
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """One file of a day: its name before it is whole, and after; how it is written; the rows of all segments."""
+    """One file of a day: its name before it is whole, and after; how it is written; what reads the rows of all segments."""
 
     unsealed: Path
     final: Path
     schema: pa.Schema
     group_rows: int
     new_file: Callable[[Path, pa.RecordBatch], ParquetFile]
-    rows: Iterable[pa.RecordBatch]
+    stored: Callable[[], Iterable[pa.RecordBatch]]
+
+    def rows(self) -> Iterator[pa.RecordBatch]:
+        """The rows of all segments, from their files."""
+        for batch in self.stored():
+            yield pa.RecordBatch.from_arrays(batch.columns, schema=self.schema)
 
 
 def _stored_rows(root: Path, segments: Sequence[Segment], symbol: str) -> Iterator[pa.RecordBatch]:
@@ -325,77 +326,40 @@ def _regrouped(found: Iterable[pa.RecordBatch], most: int) -> Iterator[list[pa.R
 
 
 def _copy(table: _Table) -> tuple[FileSeal, Contents]:
-    """Write a file, read it again, and compare its values with those of the sources. Raises WriteFailed."""
-    wanted, file = _Values(), None
-    for group in _regrouped(wanted.of(table.rows), table.group_rows):
-        parts = [pa.RecordBatch.from_arrays(one.columns, schema=table.schema) for one in group]
-        (whole,) = pa.Table.from_batches(parts).combine_chunks().to_batches()
+    """Write a file, then compare it with its sources, both read again. Raises WriteFailed."""
+    file, rows = None, 0
+    ids: list[int] = []
+    for group in _regrouped(table.rows(), table.group_rows):
+        (whole,) = pa.Table.from_batches(group).combine_chunks().to_batches()
         file = file or table.new_file(table.unsealed, whole)
         file.append(whole)
         file.write()
+        rows += whole.num_rows
+        if table.schema is SNAPSHOTS:
+            ids = [*ids[:1], *(whole.column("update_id")[at].as_py() for at in (0, -1))]
     if file is None:
         empty = pa.RecordBatch.from_pylist([], table.schema)
         file = table.new_file(table.unsealed, empty)
         file.append(empty)
-    seal = file.seal(wanted.rows)
-    found = _Values()
+    seal = file.seal(rows)
     with open_parquet(table.unsealed) as opened:
-        for number in range(opened.num_row_groups):
-            for batch in opened.read_row_group(number, use_threads=False).to_batches():
-                found.add(batch)
-    if found.digests() != wanted.digests():
-        raise WriteFailed(table.unsealed, "the file does not hold the values of its sources")
-    return seal, Contents(wanted.rows, wanted.first_id, wanted.last_id)
+        numbers = range(opened.num_row_groups)
+        found = (opened.read_row_group(number, use_threads=False) for number in numbers)
+        if not _are_equal(table.rows(), (batch for one in found for batch in one.to_batches())):
+            raise WriteFailed(table.unsealed, "the file does not hold the values of its sources")
+    return seal, Contents(rows, *(ids[:1] + ids[-1:]))
 
 
-class _Values:
-    """Checksums of the values of all columns, however their rows are divided into batches."""
-
-    def __init__(self) -> None:
-        self.rows = 0
-        self.first_id: int | None = None
-        self.last_id: int | None = None
-        self._parts: dict[tuple[str, str], Any] = {}
-
-    def of(self, found: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """The same batches; each is added."""
-        for batch in found:
-            self.add(batch)
-            yield batch
-
-    def add(self, batch: pa.RecordBatch) -> None:
-        """Add the rows of a batch."""
-        if not batch.num_rows:
-            return
-        self.rows += batch.num_rows
-        for name in batch.schema.names:
-            for part, content in _parts(batch.column(name)).items():
-                self._parts.setdefault((name, part), hashlib.sha256()).update(content)
-        if "bid_price" in batch.schema.names:
-            ids = batch.column("update_id")
-            self.first_id = ids[0].as_py() if self.first_id is None else self.first_id
-            self.last_id = ids[-1].as_py()
-
-    def digests(self) -> dict[tuple[str, str], str]:
-        """One for each part of each column."""
-        return {part: digest.hexdigest() for part, digest in self._parts.items()}
-
-
-def _parts(column: Any) -> dict[str, bytes]:  # noqa: ANN401 pyarrow's stubs know no method of lists
-    """The values of a column as bytes, in parts: each part of two columns is the part of both, one after the other."""
-    if pa.types.is_list(column.type):
-        return {
-            "lengths": column.value_lengths().to_numpy(zero_copy_only=False).tobytes(),
-            "values": column.flatten().to_numpy(zero_copy_only=False).tobytes(),
-        }
-    if pa.types.is_string(column.type):
-        return {"texts": b"".join(f"{value!r}\n".encode() for value in column.to_pylist())}
-    is_plain = pa.types.is_floating(column.type) or pa.types.is_boolean(column.type)
-    numbers = column if is_plain else column.cast(pa.int64())
-    return {
-        "nulls": column.is_null().to_numpy(zero_copy_only=False).tobytes(),
-        "values": numbers.fill_null(0).to_numpy(zero_copy_only=False).tobytes(),
-    }
+def _are_equal(wanted: Iterator[pa.RecordBatch], found: Iterator[pa.RecordBatch]) -> bool:
+    """Whether both have the same rows in the same order, however they are divided into batches."""
+    one, other = next(wanted, None), next(found, None)
+    while one is not None and other is not None:
+        size = min(one.num_rows, other.num_rows)
+        if one.slice(0, size).columns != other.slice(0, size).columns:
+            return False
+        one = one.slice(size) if size < one.num_rows else next(wanted, None)
+        other = other.slice(size) if size < other.num_rows else next(found, None)
+    return one is other
 
 
 def _unproven_after(copied: Iterable[Removal]) -> dict[Segment, frozenset[str]]:

@@ -11,19 +11,18 @@ end; so `verify` goes on to say what it would have said.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from booktape import __version__
 from booktape.errors import DamagedTape
-from booktape.retention.stored import StoredSegment, files_of
+from booktape.retention.stored import files_of
 from booktape.store.layout import Layout, Segment
 from booktape.store.removals import Removal, now_text
 from booktape.store.unsealed_file import FileSeal
 from booktape.verify.edges import begins_as_ended
-from booktape.verify.files import SegmentFiles
-from booktape.verify.findings import Finding, Findings
-from booktape.verify.segment import SegmentResult, read_beginning, verify_segment
+from booktape.verify.findings import Findings
+from booktape.verify.segment import SegmentResult, no_step, read_beginning, verify_segment
 
 
 @dataclass(frozen=True)
@@ -46,12 +45,13 @@ class Proof:
         self._unproven = dict(unproven)
         self._results: dict[Segment, SegmentResult] = {}
 
-    def verify(self, stored: StoredSegment, work: Callable[[SegmentFiles], SegmentResult]) -> str:
-        """Why the segment is not verified; empty when it is."""
-        result = work(files_of(self._layout, stored.segment))
+    def verify(self, segment: Segment) -> str:
+        """Why the segment, with all of its symbols, is not verified; empty when it is."""
+        files = files_of(self._layout, segment)
+        result = verify_segment(self._layout.root, files, None, no_step)
         if result.found.count.total():
             return _first(result.found)
-        self._results[stored.segment] = result
+        self._results[segment] = result
         return ""
 
     def follows(self, after: Segment, before: tuple[Segment, ...]) -> str | None:
@@ -117,13 +117,8 @@ def verified_receipt(
     )
 
 
-def verify_stored(layout: Layout, files: SegmentFiles) -> SegmentResult:
-    """Verify one segment by itself, all of its symbols."""
-    return verify_segment(layout.root, files, None, lambda _: None)
-
-
 def _first(found: Findings) -> str:
     """The first finding, as a sentence."""
-    one: Finding = found.kept[0]
+    one = found.kept[0]
     where = one.file if one.symbol is None else f"{one.file}, {one.symbol}"
     return f"{where}: {one.what}"

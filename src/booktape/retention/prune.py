@@ -19,7 +19,6 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -27,7 +26,7 @@ from msgspec.structs import replace
 
 from booktape.errors import DirectoryInUse, NotRecorded, UsageError
 from booktape.retention.limits import KEEP_ALL, Limit
-from booktape.retention.proof import Proof, Proved, verified_receipt, verify_stored
+from booktape.retention.proof import Proof, Proved, verified_receipt
 from booktape.retention.stored import (
     StoredSegment,
     files_of,
@@ -181,7 +180,7 @@ class _Pass:
 
     def _verify(self, one: StoredSegment, proof: Proof) -> str:
         """Why the segment must stay, if it is not verified; empty when it is."""
-        why = proof.verify(one, partial(verify_stored, self._layout))
+        why = proof.verify(one.segment)
         return self._note_unverified(one.segment, why) if why else ""
 
     def _note_unverified(self, segment: Segment, why: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from booktape.store.catalog import lineage_of
 from booktape.store.layout import (
@@ -98,26 +98,16 @@ def _with_manifest(layout: Layout) -> Iterator[Segment]:
 
 def files_of(layout: Layout, segment: Segment) -> SegmentFiles:
     """The files of one segment that are there, as `verify` has them."""
-
-    def name(path: Path) -> str | None:
-        return path.relative_to(layout.root).as_posix() if path.is_file() else None
-
-    rows = {one: name(layout.rows(segment, one)) for one in _symbols_in(layout.snapshots)}
-    trades = {one: name(layout.trades(segment, one)) for one in _symbols_in(layout.root / "trades")}
-    tables = {table: name(layout.table(segment, table)) for table in SMALL_TABLES}
-    return SegmentFiles(
-        segment,
-        name(layout.tape(segment)),
-        name(layout.manifest(segment)),
-        {symbol: path for symbol, path in rows.items() if path},
-        {table: path for table, path in tables.items() if path},
-        {symbol: path for symbol, path in trades.items() if path},
-    )
-
-
-def _symbols_in(room: Path) -> list[str]:
-    folders = room.iterdir() if room.is_dir() else ()
-    return [symbol_of(folder.name) for folder in folders if is_symbol_folder(folder.name)]
+    tables = [layout.table(segment, table) for table in SMALL_TABLES]
+    paths = [layout.tape(segment), layout.manifest(segment), *tables]
+    for room, path_of in (("snapshots", layout.rows), ("trades", layout.trades)):
+        folders = (layout.root / room).glob("symbol=*")
+        names = (folder.name for folder in folders if is_symbol_folder(folder.name))
+        paths += [path_of(segment, symbol_of(name)) for name in names]
+    files = SegmentFiles(segment)
+    for path in filter(Path.is_file, paths):
+        files.put(PurePosixPath(path.relative_to(layout.root)))
+    return files
 
 
 def size_bytes(layout: Layout, files: SegmentFiles, *, tape: bool) -> int:

@@ -11,42 +11,40 @@ removed unverified, since it is in a bucket, the rows that follow from those che
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections import deque
+from collections.abc import Sequence
 from typing import Final
 
 from booktape.processes.terminal import counted
 from booktape.store.layout import Segment
-from booktape.store.lineage import Lineage
 from booktape.verify.edges import begins_as_ended
 from booktape.verify.findings import Finding, Findings, Kind
-from booktape.verify.removed import Removed
+from booktape.verify.order import SegmentOrder
 from booktape.verify.segment import SegmentResult
 
 _YEAR_10000_US: Final = 253_402_300_800_000_000
 
 
 class Continuity:
-    """`link` every chosen segment, each after those that it continues, then `finish`.
+    """`add` the result of every chosen segment, in any order, then `finish`. All findings go to `found`.
 
     Segments before the chosen ones are not verified, and the beginning of the chosen ones is taken as right:
     `given` is the first such segment.
     """
 
-    def __init__(
-        self,
-        found: Findings,
-        lineage: Lineage,
-        chosen: Collection[Segment],
-        removed: Mapping[Segment, Removed],
-    ) -> None:
+    def __init__(self, found: Findings, order: SegmentOrder) -> None:
         self.given: str | None = None
         self._found = found
-        self._lineage = lineage
-        self._chosen = frozenset(chosen)
-        self._removed = frozenset(segment.name for segment in removed)
+        self._parts: list[Findings] = []
+        self._lineage = order.lineage
+        self._going_on = [*order.unsealed, *order.on_the_way]
+        self._due = deque(files.segment for files in order.chosen)
+        self._chosen = frozenset(self._due)
+        self._early: dict[Segment, SegmentResult] = {}
+        self._removed = frozenset(segment.name for segment in order.removed)
         # By the name of a segment that was proved to begin as those before it ended: what was unproven there.
         self._proofs: dict[str, list[frozenset[str]]] = {}
-        for receipt in removed.values():
+        for receipt in order.removed.values():
             for name in receipt.continued_by:
                 self._proofs.setdefault(name, []).append(receipt.unproven)
         # The linked segments that a later segment may still continue.
@@ -55,7 +53,15 @@ class Continuity:
         self._rotated: list[Segment] = []
         self._epochs: dict[str, int] = {}
 
-    def link(self, result: SegmentResult) -> None:
+    def add(self, result: SegmentResult) -> None:
+        """A segment was verified by itself. It is linked after those before it, and then forgotten."""
+        self._early[result.segment] = result
+        while self._due and self._due[0] in self._early:
+            due = self._early.pop(self._due.popleft())
+            self._link(due)
+            self._parts.append(due.found)
+
+    def _link(self, result: SegmentResult) -> None:
         """Compare the beginning of the next segment with the ends of those before it."""
         segment = result.segment
         before = [self._linked[one] for one in self._lineage.before[segment] if one in self._linked]
@@ -77,11 +83,12 @@ class Continuity:
                 # No later segment needs its books: those of an archive of years do not fit into memory.
                 self._linked[one.segment] = SegmentResult(one.segment, Findings())
 
-    def finish(self, unsealed: Collection[Segment]) -> None:
-        """No further segment is sealed. One that was `rotated` must have a successor."""
+    def finish(self) -> None:
+        """All are linked. One that was `rotated` must have a successor."""
         for last in self._rotated:
-            if all(one.tag != last.tag for one in unsealed):
+            if all(one.tag != last.tag for one in self._going_on):
                 self._found.different(last.name, "the segment after this one is missing")
+        self._found.merge(self._parts)
 
     # ── whether a beginning is proved ───────────────────────────────────────────────────────────
 
@@ -97,7 +104,8 @@ class Continuity:
         if proofs:
             return begins & frozenset().union(*proofs)
         lost = [name for name in missing if name not in self._removed]
-        if lost and self._was_recorded(begins):
+        # If none of the symbols was recorded before, the archive just begins here.
+        if lost and not begins.isdisjoint(self._epochs):
             what = f"goes on from {lost[0]}: a segment between them is missing"
             self._found.different(segment.name, what)
         if missing or not before or not all(one.end for one in before):
@@ -106,10 +114,6 @@ class Continuity:
             return begins
         trusted = (self._trusted[one.segment] & one.rests for one in before)
         return begins & frozenset().union(*trusted)
-
-    def _was_recorded(self, symbols: Collection[str]) -> bool:
-        """Whether any of these symbols was recorded before. If not, the archive just begins here."""
-        return any(symbol in self._epochs for symbol in symbols)
 
     # ── names, epochs, trust ────────────────────────────────────────────────────────────────
 
@@ -134,7 +138,8 @@ class Continuity:
 
     def _check_epochs(self, result: SegmentResult) -> None:
         """The epochs of recorded symbols never decrease. Symbols that are only carried over may be recorded elsewhere."""
-        recorded = {*(result.end.symbols if result.end else ()), *_symbols(result.start)}
+        started = (result.start or {}).get("symbols")
+        recorded = {*(result.end.symbols if result.end else ()), *_texts(started)}
         for symbol in sorted(recorded & (result.end or result.begin).books.keys()):
             begins = int(result.begin.books.get(symbol, {}).get("epoch", "0"))
             known = self._epochs.get(symbol, 0)
@@ -170,8 +175,5 @@ class Continuity:
                 self._found.add(Finding(Kind.TRUST, name, what, symbol=symbol))
 
 
-def _symbols(start: Mapping[str, object] | None) -> list[str]:
-    found = (start or {}).get("symbols")
-    return (
-        [symbol for symbol in found if isinstance(symbol, str)] if isinstance(found, list) else []
-    )
+def _texts(found: object) -> list[str]:
+    return [text for text in found if isinstance(text, str)] if isinstance(found, list) else []

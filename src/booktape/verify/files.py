@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
@@ -25,6 +25,7 @@ from booktape.verify.findings import Finding, Findings, Kind, damage
 from booktape.verify.removed import Removed
 from booktape.verify.stored_files import (
     FOLDERS,
+    Entry,
     EntryType,
     StoredFiles,
     read_object,
@@ -35,13 +36,8 @@ from booktape.verify.stored_files import (
 _BY_SYMBOL: Final = frozenset({"snapshots", "trades"})
 _LITTER: Final = frozenset(
     {
-        "lost+found",
-        "Thumbs.db",
-        "desktop.ini",
-        "$RECYCLE.BIN",
-        "System Volume Information",
-        "@eaDir",
-        "#recycle",
+        *("lost+found", "Thumbs.db", "desktop.ini", "$RECYCLE.BIN"),
+        *("System Volume Information", "@eaDir", "#recycle"),
     }
 )
 _SUFFIXES: Final = {"tape": TAPE, "manifests": ".json"}
@@ -66,10 +62,27 @@ class SegmentFiles:
     trades: dict[str, str] = field(default_factory=dict)
     removed: Removed | None = None
 
+    def put(self, file: PurePosixPath) -> None:
+        """One more file of the segment."""
+        room, folder, *_ = file.parts
+        if room == "tape":
+            self.tape = str(file)
+        elif room == "manifests":
+            self.manifest = str(file)
+        elif room in _BY_SYMBOL:
+            (self.rows if room == "snapshots" else self.trades)[symbol_of(folder)] = str(file)
+        else:
+            self.tables[room] = str(file)
+
     @property
     def was_verified(self) -> bool:
         """Whether its tape was removed after all of it had been verified."""
         return self.tape is None and self.removed is not None and self.removed.is_verified
+
+    @property
+    def all(self) -> list[str]:
+        """Its manifest included."""
+        return [*self.sealed, *([self.manifest] if self.manifest else [])]
 
     @property
     def sealed(self) -> list[str]:
@@ -86,81 +99,62 @@ def find_segments(stored: StoredFiles, found: Findings) -> list[SegmentFiles]:
     """
     segments: dict[Segment, SegmentFiles] = {}
     for folder in FOLDERS:
-        for file in _Folder(stored, folder, found).files():
+        rules = (is_symbol_folder, is_date_folder) if folder in _BY_SYMBOL else (is_date_folder,)
+        for file in sorted(_files_below(stored, folder, rules, found)):
             segment = _segment_of(PurePosixPath(file))
             if segment is None:
                 found.different(file, "is no file of this archive")
             else:
-                _put(segments.setdefault(segment, SegmentFiles(segment)), PurePosixPath(file))
-    _check_unsealed(stored, found)
+                segments.setdefault(segment, SegmentFiles(segment)).put(PurePosixPath(file))
     return [segments[segment] for segment in sorted(segments)]
 
 
-class _Folder:
-    """One folder of the archive, such as `snapshots`, with everything below it."""
-
-    def __init__(self, stored: StoredFiles, room: str, found: Findings) -> None:
-        self._stored = stored
-        self._room = room
-        self._found = found
-        # A rule for the names of folders at each depth.
-        levels = [is_date_folder]
-        self._levels = [is_symbol_folder, *levels] if room in _BY_SYMBOL else levels
-
-    def files(self) -> Iterator[str]:
-        """The regular files that are not litter, relative to the archive. Anything else is reported."""
-        yield from sorted(self._below(self._room, 0))
-
-    def _below(self, folder: str, depth: int, *, litter: bool = False) -> Iterator[str]:
-        for entry in readable_entries(self._stored, folder, self._found):
-            path = f"{folder}/{entry.name}"
-            name = shown(path)
-            is_litter = litter or _is_litter(entry.name)
-            if entry.type is EntryType.LINK:
-                self._found.different(name, "is a link: readers follow it, and it is not proved")
-            elif entry.type is EntryType.FOLDER:
-                if is_litter:
-                    yield from self._below(path, depth + 1, litter=True)
-                elif depth < len(self._levels) and self._levels[depth](entry.name):
-                    yield from self._below(path, depth + 1)
-                else:
-                    self._found.different(name, "is no folder of this archive")
-            elif entry.type is EntryType.OTHER:
-                self._found.different(name, "is no regular file")
-            elif not is_litter or _is_read_by_any(self._stored, path):
-                yield name
+def _files_below(
+    stored: StoredFiles,
+    folder: str,
+    rules: Sequence[Callable[[str], bool]],
+    found: Findings,
+    *,
+    litter: bool = False,
+) -> Iterator[str]:
+    """The regular files that are not litter. Anything else is reported. `rules`: for the names of folders, by depth."""
+    for entry in readable_entries(stored, folder, found):
+        path = f"{folder}/{entry.name}"
+        is_litter = litter or _is_litter(entry.name)
+        if entry.type is EntryType.FOLDER:
+            if is_litter or (rules and rules[0](entry.name)):
+                yield from _files_below(stored, path, rules[1:], found, litter=is_litter)
+            else:
+                found.different(shown(path), "is no folder of this archive")
+        elif _is_regular(entry, path, found) and (not is_litter or _is_read_by_any(stored, path)):
+            yield shown(path)
 
 
-def _check_unsealed(stored: StoredFiles, found: Findings) -> None:
-    """Report links and irregular files. Tapes that are not sealed yet are not verified, only named."""
-    if stored.is_link("unsealed"):
+def _is_regular(entry: Entry, path: str, found: Findings) -> bool:
+    """Whether it is a file, or a folder. Anything else is reported."""
+    if entry.type is EntryType.LINK:
+        found.different(shown(path), "is a link: readers follow it, and it is not proved")
+    elif entry.type is EntryType.OTHER:
+        found.different(shown(path), "is no regular file")
+    return entry.type in {EntryType.FILE, EntryType.FOLDER}
+
+
+def find_unsealed(stored: StoredFiles, found: Findings) -> list[Segment]:
+    """The segments that are not sealed yet, oldest first: they are not verified, only named.
+
+    booktape makes no links, so none is followed; each is reported, as are irregular files.
+    """
+    segments = []
+    is_link = Entry("unsealed", EntryType.LINK) in readable_entries(stored, "", Findings())
+    if is_link:
         found.different("unsealed", "is a link: readers follow it, and it is not proved")
-        return
-    for entry in readable_entries(stored, "unsealed", found):
-        within = [(f"unsealed/{entry.name}", entry.type)]
-        if entry.type is EntryType.FOLDER and Segment.parse(entry.name):
-            folder = within[0][0]
-            within += [
-                (f"{folder}/{one.name}", one.type)
-                for one in readable_entries(stored, folder, found)
-            ]
-        for path, kind in within:
-            if kind is EntryType.LINK:
-                found.different(shown(path), "is a link: readers follow it, and it is not proved")
-            elif kind is EntryType.OTHER:
-                found.different(shown(path), "is no regular file")
-
-
-def unsealed_names(stored: StoredFiles) -> list[Segment]:
-    """The segments that are not sealed yet, oldest first. booktape makes no links, so none is followed."""
-    if stored.is_link("unsealed"):
-        return []
-    found = (
-        Segment.parse(entry.name)
-        for entry in readable_entries(stored, "unsealed", Findings())
-        if entry.type is EntryType.FOLDER
-    )
-    return sorted(segment for segment in found if segment)
+    for entry in [] if is_link else readable_entries(stored, "unsealed", found):
+        path, segment = f"unsealed/{entry.name}", Segment.parse(entry.name)
+        if _is_regular(entry, path, found) and entry.type is EntryType.FOLDER and segment:
+            segments.append(segment)
+            for one in readable_entries(stored, path, found):
+                _is_regular(one, f"{path}/{one.name}", found)
+    return sorted(segments)
 
 
 def _is_litter(name: str) -> bool:
@@ -194,20 +188,6 @@ def _segment_of(file: PurePosixPath) -> Segment | None:
         return None
     symbol = folders[:1] if room in _BY_SYMBOL else []
     return segment if folders == [*symbol, segment.date] else None
-
-
-def _put(files: SegmentFiles, file: PurePosixPath) -> None:
-    room, *folders = file.parts[:-1]
-    if room == "tape":
-        files.tape = str(file)
-    elif room == "manifests":
-        files.manifest = str(file)
-    elif room == "snapshots":
-        files.rows[symbol_of(folders[0])] = str(file)
-    elif room == "trades":
-        files.trades[symbol_of(folders[0])] = str(file)
-    else:
-        files.tables[room] = str(file)
 
 
 # ── as they were sealed ─────────────────────────────────────────────────────────────────────

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 
 from booktape.errors import DamagedTape
@@ -11,7 +11,7 @@ from booktape.processes.descriptors import refuse_used_up
 from booktape.processes.task_map import WHOLE, Shard
 from booktape.store.layout import Segment
 from booktape.store.lineage import Beginning, Lineage
-from booktape.verify.files import SegmentFiles, find_segments
+from booktape.verify.files import SegmentFiles, find_segments, find_unsealed
 from booktape.verify.findings import Findings
 from booktape.verify.model.tape import Line, lines
 from booktape.verify.removed import read_removed
@@ -32,27 +32,27 @@ class SegmentOrder:
     """The segments of an archive; `chosen` are those to verify, each after those that it continues.
 
     `removed` are the receipts of what was removed on purpose, also of segments of which nothing is left. A segment of
-    a bucket without a manifest is not among the segments, but `on_the_way`: its manifest is put last.
+    a bucket without a manifest is not among the segments, but `on_the_way`: its manifest is put last. `unsealed` are
+    those that are not sealed yet.
     """
 
     def __init__(self, stored: StoredFiles, scope: Scope, found: Findings) -> None:
         self.removed = read_removed(stored, found)
-        self.segments = {
-            files.segment: replace(files, removed=self.removed.get(files.segment))
-            for files in find_segments(stored, found)
-            if not self._is_leaving(files.segment)
-        }
-        self.on_the_way = [
-            segment
-            for segment, files in self.segments.items()
-            if stored.is_bucket and files.manifest is None
-        ]
-        for segment in self.on_the_way:
-            del self.segments[segment]
+        self.segments: dict[Segment, SegmentFiles] = {}
+        self.on_the_way: list[Segment] = []
+        for files in find_segments(stored, found):
+            segment = files.segment
+            files.removed = self.removed.get(segment)
+            if files.removed and files.removed.is_whole:
+                continue  # what a process that was killed has left to the next one
+            if stored.is_bucket and files.manifest is None:
+                self.on_the_way.append(segment)
+            else:
+                self.segments[segment] = files
+        self.unsealed = find_unsealed(stored, found)
         self._stored = stored
-        self.lineage = Lineage(
-            stored.map(self._beginning, self.segments.values()), self._carried_over
-        )
+        begun = stored.map(self._beginning, self.segments.values())
+        self.lineage = Lineage(begun, self._carried_over)
         wanted = self.lineage.reaching_into(scope.from_us, scope.to_us)
         self.chosen = scope.shard.part(
             [
@@ -61,10 +61,6 @@ class SegmentOrder:
                 if segment in wanted and not self._ended_before(segment, scope.from_us)
             ]
         )
-
-    def _is_leaving(self, segment: Segment) -> bool:
-        """Whether all of it is removed, but for what a process that was killed has left to the next one."""
-        return segment in self.removed and self.removed[segment].is_whole
 
     def _lines(self, tape: str) -> Iterator[Line]:
         """Raises DamagedTape."""
@@ -77,15 +73,18 @@ class SegmentOrder:
 
     def _beginning(self, files: SegmentFiles) -> Beginning:
         """Its beginning, from the first line of its tape; `unknown` where that cannot be read."""
-        if files.tape is None:
-            return Beginning.unknown(files.segment)
         try:
-            first = next(self._lines(files.tape), None)
-            return (
-                _beginning_of(files.segment, first) if first else Beginning.unknown(files.segment)
-            )
+            for start in self._lines(files.tape) if files.tape else ():
+                names = start.fields.get("continues")
+                return Beginning(
+                    files.segment,
+                    start.whole("received_ns") // 1_000,
+                    frozenset(start.texts("symbols")),
+                    None if names is None else start.texts("continues"),
+                )
         except DamagedTape:
-            return Beginning.unknown(files.segment)
+            pass  # reported when the segment is verified
+        return Beginning.unknown(files.segment)
 
     def _ended_before(self, segment: Segment, from_us: int | None) -> bool:
         """Whether it ended before `from_us`. If no other segment shows that, its tape is read to its end."""
@@ -112,17 +111,5 @@ class SegmentOrder:
                     break
                 symbols.add(line.text("symbol"))
         except DamagedTape:
-            # The damage is reported when the segment is verified.
             return frozenset()
         return frozenset(symbols)
-
-
-def _beginning_of(segment: Segment, start: Line) -> Beginning:
-    """The beginning in a first line. Raises DamagedTape."""
-    names = start.fields.get("continues")
-    return Beginning(
-        segment,
-        start.whole("received_ns") // 1_000,
-        frozenset(start.texts("symbols")),
-        None if names is None else start.texts("continues"),
-    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any, Final
 
@@ -20,8 +20,8 @@ SHOWN_MAX: Final = 10
 """Findings of each kind shown to a person; `--json` has all that were kept."""
 
 _TEXT_MAX: Final = 60
-_LABELS: Final = {Kind.TRUST: "unproven"}
-"""Where a person reads another word than `--json` has."""
+_LABELS: Final = {kind: kind.value for kind in Kind} | {Kind.TRUST: "unproven"}
+"""A person reads another word than `--json` has for what rests on a checkpoint."""
 
 
 def render(report: Report) -> Group:
@@ -32,7 +32,7 @@ def render(report: Report) -> Group:
         parts += [_finding(finding) for finding in kept[:SHOWN_MAX]]
         more = report.found.count[kind] - min(len(kept), SHOWN_MAX)
         if more:
-            parts.append(Text(f"… and {more} more ({_label(kind)})."))
+            parts.append(Text(f"… and {more} more ({_LABELS[kind]})."))
     parts += [Text(line) for line in _remarks(report)]
     parts.append(Text(verdict(report), style="bold green" if report.clean else "bold red"))
     return Group(*parts)
@@ -49,43 +49,38 @@ def render_shard(report: Report, shard: str) -> Group:
     return Group(_symbols(report), *findings, Text(sentence, style="red" if number else ""))
 
 
+def _by_symbol(report: Report) -> list[tuple[str, Counts]]:
+    found = report.found.symbols.items()
+    return sorted((symbol, counts) for symbol, counts in found if symbol is not None)
+
+
 def _symbols(report: Report) -> Table:
+    """Equal rows of each table; then rows of all tables that are not clean."""
     # One blank between two columns: with trades there are nine, and all of them have to fit.
     table = Table(box=SIMPLE, pad_edge=False, padding=(0, 0, 0, 1))
     table.add_column("symbol", no_wrap=True)
-    has_trades = any(counts.equal["trades"] for counts in report.found.symbols.values())
+    has_trades = any(counts.equal["trades"] for _, counts in _by_symbol(report))
     equal = ("rows", *(["trades"] if has_trades else []), "gaps", "checks")
     for name in ("segments", *equal, "different", "unproven", "no proof"):
         table.add_column(name, justify="right", overflow="fold")
-    for symbol, counts in sorted(report.found.symbols.items(), key=lambda item: item[0] or ""):
-        if symbol is not None:
-            table.add_row(symbol, *(f"{number:,}" for number in _numbers(counts, equal)))
+    for symbol, counts in _by_symbol(report):
+        numbers = (
+            *(counts.segments, *(counts.equal[name] for name in equal)),
+            *(counts.different.total(), counts.trusted, counts.unverifiable),
+        )
+        table.add_row(symbol, *(f"{number:,}" for number in numbers))
     return table
 
 
-def _numbers(counts: Counts, equal: Iterable[str]) -> list[int]:
-    """Equal rows of these tables; then rows of all tables that are not clean."""
-    return [
-        counts.segments,
-        *(counts.equal[table] for table in equal),
-        counts.different.total(),
-        counts.trusted,
-        counts.unverifiable,
-    ]
-
-
 def _finding(finding: Finding) -> Text:
-    text = Text(f"{_label(finding.kind)}: ", style="red" if finding.kind == Kind.DIFFERENT else "")
+    style = "red" if finding.kind == Kind.DIFFERENT else ""
+    text = Text(f"{_LABELS[finding.kind]}: ", style=style)
     text.append(_place(finding), style="bold")
     text.append(f" {finding.what}")
     if finding.expected is not None or finding.stored is not None:
         for name, value in (("due", finding.expected), ("stored", finding.stored)):
             text.append(f"\n    {name + ':':8}{_short(value)}")
     return text
-
-
-def _label(kind: Kind) -> str:
-    return _LABELS.get(kind, kind.value)
 
 
 def _place(finding: Finding) -> str:
@@ -125,7 +120,7 @@ def _remarks(report: Report) -> Iterator[str]:
         yield f"The beginning of {report.given} is taken as right, because of --from."
     if report.left_out:
         yield "Segments after --to were not verified."
-    for symbol, counts in sorted(report.found.symbols.items(), key=lambda item: item[0] or ""):
+    for symbol, counts in _by_symbol(report):
         if counts.capped:
             yield (
                 f"{symbol}: {counted(counts.capped, 'row')} with a capped size: "

@@ -6,22 +6,21 @@ that was killed, or several runs that share the segments, are put together by a 
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 
 from booktape.errors import UsageError
 from booktape.processes.task_map import Workers, map_tasks
 from booktape.processes.terminal import counted
-from booktape.store.layout import Segment, symbol_folder
+from booktape.store.layout import symbol_folder
 from booktape.verify.continuity import Continuity
-from booktape.verify.files import SegmentFiles, unsealed_names
+from booktape.verify.files import SegmentFiles
 from booktape.verify.findings import Findings, Kind
 from booktape.verify.kept_results import KeptResults
 from booktape.verify.order import Scope, SegmentOrder
-from booktape.verify.segment import SegmentResult, Step, verify_segment
-from booktape.verify.stored_files import StoredFiles
+from booktape.verify.segment import SegmentResult, Step, no_step, verify_segment
+from booktape.verify.stored_files import StoredFiles, readable_entries
 
 
 @dataclass
@@ -53,27 +52,15 @@ class Report:
         return 0 if self.clean else 1
 
 
-Advance = Callable[[int], None]
-
-Progress = Callable[[int], AbstractContextManager[Advance]]
+Progress = Callable[[int], AbstractContextManager[Step]]
 """From the bytes of tape to read, what to call with each further part of them."""
-
-
-@contextmanager
-def no_progress(_total_bytes: int) -> Iterator[Advance]:
-    """For a caller that shows none."""
-    yield _no_advance
-
-
-def _no_advance(_bytes: int) -> None:
-    pass
 
 
 def verify(
     stored: StoredFiles,
     scope: Scope,
     workers: Workers = 1,
-    progress: Progress = no_progress,
+    progress: Progress = lambda _: nullcontext(no_step),
     kept: KeptResults | None = None,
 ) -> Report:
     """Verify an archive. Raises UsageError where there is none, or nothing of the scope.
@@ -84,102 +71,68 @@ def verify(
     """
     found = Findings()
     order = SegmentOrder(stored, scope, found)
-    chosen = order.chosen
-    unsealed = unsealed_names(stored)
-    if not (order.segments or order.on_the_way or order.removed or unsealed):
-        raise UsageError(
-            f"{stored.name} holds no recording. Make one with: booktape record BTCUSDT"
-        )
+    chosen = {files.segment.name: files for files in order.chosen}
     _check_scope(stored, scope, order)
-    total_bytes = sum(_tape_size(stored, files) for files in chosen)
-    with progress(total_bytes) as advance:
-        if scope.shard.count > 1:
-            parts: list[Findings] = []
-            _verify_segments(
-                stored, scope, order, workers, lambda one: parts.append(one.found), advance, kept
-            )
-            found = Findings()
-            found.merge(parts)
-            return Report(stored.name, found, len(chosen))
-        chain = Continuity(found, order.lineage, {files.segment for files in chosen}, order.removed)
-        ordered = _InOrder(chosen, chain)
-        _verify_segments(stored, scope, order, workers, ordered.add, advance, kept)
-    chain.finish([*unsealed, *order.on_the_way])
-    found.merge(ordered.found)
+    chain = Continuity(found, order)
+    alone: list[Findings] = []
+    sizes = {name: stored.bytes_of(one.tape) if one.tape else 0 for name, one in chosen.items()}
+    with progress(sum(sizes.values())) as advance:
+        # In this process a long tape shows its progress line by line.
+        step = (advance,) if workers == 1 else ()
+
+        def done(name: str, result: SegmentResult) -> None:
+            """Called in any order."""
+            if not step:
+                advance(sizes[name])
+            if kept:
+                kept.store(chosen[name], result)
+            add(result)
+
+        def add(result: SegmentResult) -> None:
+            if scope.shard.count > 1:
+                alone.append(result.found)
+            else:
+                chain.add(result)
+
+        tasks = {}
+        for name, files in chosen.items():
+            known = kept.load(files) if kept else None
+            if known:
+                advance(sizes[name])
+                add(known)
+            else:
+                tasks[name] = (stored.of(files.all), files, scope.symbols, *step)
+        map_tasks(verify_where_it_is, tasks, workers, done)
+    if scope.shard.count > 1:
+        found = Findings()
+        found.merge(alone)
+        return Report(stored.name, found, len(chosen))
+    chain.finish()
     later = order.lineage.reaching_into(scope.to_us, None) if scope.to_us is not None else set()
     return Report(
         stored.name,
         found,
         len(chosen),
-        [segment.name for segment in unsealed],
+        [segment.name for segment in order.unsealed],
         chain.given,
-        left_out=bool(later - {files.segment for files in chosen}),
-        removed_tapes=[files.segment.name for files in chosen if files.was_verified],
+        left_out=any(segment.name not in chosen for segment in later),
+        removed_tapes=[name for name, files in chosen.items() if files.was_verified],
         removed=[segment.name for segment, one in order.removed.items() if one.is_whole],
         on_the_way=[segment.name for segment in order.on_the_way],
     )
-
-
-class _InOrder:
-    """Segments are finished in any order. Each is linked after those before it, and then forgotten."""
-
-    def __init__(self, chosen: Sequence[SegmentFiles], chain: Continuity) -> None:
-        self.found: list[Findings] = []
-        self._due = deque(files.segment for files in chosen)
-        self._early: dict[Segment, SegmentResult] = {}
-        self._chain = chain
-
-    def add(self, result: SegmentResult) -> None:
-        self._early[result.segment] = result
-        while self._due and self._due[0] in self._early:
-            due = self._early.pop(self._due.popleft())
-            self._chain.link(due)
-            self.found.append(due.found)
-
-
-def _verify_segments(  # noqa: PLR0913, PLR0917
-    stored: StoredFiles,
-    scope: Scope,
-    order: SegmentOrder,
-    workers: Workers,
-    done: Callable[[SegmentResult], None],
-    advance: Advance,
-    kept: KeptResults | None,
-) -> None:
-    """Call `done` with the result of each segment, in any order."""
-    by_name = {files.segment.name: files for files in order.chosen}
-    # In this process a long tape shows its progress line by line.
-    step = (advance,) if workers == 1 else ()
-    tasks = {}
-    for name, files in by_name.items():
-        known = kept.load(files) if kept else None
-        if known:
-            advance(_tape_size(stored, files))
-            done(known)
-        else:
-            tasks[name] = (stored.of(_all(files)), files, scope.symbols, *step)
-
-    def finished(name: str, result: SegmentResult) -> None:
-        if not step:
-            advance(_tape_size(stored, by_name[name]))
-        if kept:
-            kept.store(by_name[name], result)
-        done(result)
-
-    map_tasks(verify_where_it_is, tasks, workers, finished)
 
 
 def verify_where_it_is(
     stored: StoredFiles,
     files: SegmentFiles,
     symbols: frozenset[str] | None,
-    step: Step = _no_advance,
+    step: Step = no_step,
 ) -> SegmentResult:
     """Verify one segment. Of a bucket its files are fetched, and removed afterwards.
 
     Raises FolderNotShared on a machine that has none of its files, BucketError, WriteFailed.
     """
-    with stored.at_hand(_all(files)) as root:
+    with stored.at_hand(files.all) as root:
         result = verify_segment(root, files, symbols, step)
     # What could not be opened is named by where it really is.
     result.found.kept = [
@@ -188,22 +141,18 @@ def verify_where_it_is(
     return result
 
 
-def _all(files: SegmentFiles) -> list[str]:
-    """The names of a segment's files, its manifest included."""
-    return [*files.sealed, *([files.manifest] if files.manifest else [])]
-
-
 def _check_scope(stored: StoredFiles, scope: Scope, order: SegmentOrder) -> None:
+    if not (order.segments or order.on_the_way or order.removed or order.unsealed):
+        raise UsageError(
+            f"{stored.name} holds no recording. Make one with: booktape record BTCUSDT"
+        )
     if order.segments and not order.chosen:
         raise UsageError(f"{stored.name} holds no segment between --from and --to.")
+    there = {entry.name for entry in readable_entries(stored, "snapshots", Findings())}
     for symbol in sorted(scope.symbols or ()):
         # A symbol whose book was never known has no rows, and was most likely named by mistake.
-        if not stored.exists(f"snapshots/{symbol_folder(symbol)}"):
+        if symbol_folder(symbol) not in there:
             raise UsageError(f"{stored.name} holds no snapshots of {symbol}.")
-
-
-def _tape_size(stored: StoredFiles, files: SegmentFiles) -> int:
-    return stored.bytes_of(files.tape) if files.tape else 0
 
 
 def verdict(report: Report) -> str:

@@ -39,6 +39,10 @@ Step = Callable[[int], None]
 """Called with the number of further bytes of tape that were read."""
 
 
+def no_step(_bytes: int) -> None:
+    """For a caller that shows no progress."""
+
+
 @dataclass
 class SegmentResult:
     """The result. `epochs` are those of the stored rows, where there is no tape."""

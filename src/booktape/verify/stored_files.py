@@ -77,14 +77,6 @@ class FolderFiles:
         except FileNotFoundError:
             return []
 
-    def exists(self, name: str) -> bool:
-        """Whether there is a file or a folder of this name."""
-        return (self._root / name).exists()
-
-    def is_link(self, name: str) -> bool:
-        """Whether it is a link."""
-        return (self._root / name).is_symlink()
-
     def open(self, file: str) -> IO[bytes]:
         """Open a file. Raises OSError, also if it is not a regular file."""
         return open_file(self._root / file)
@@ -173,16 +165,6 @@ class BucketFiles:
         """All entries of a folder; none if there is no such folder."""
         found = self._folders.get(folder, {})
         return [Entry(name, kind) for name, kind in found.items()]
-
-    def exists(self, name: str) -> bool:
-        """Whether there is an object or a folder of this name."""
-        folder, _, own = name.rpartition("/")
-        return own in self._folders.get(folder, {})
-
-    @staticmethod
-    def is_link(_name: str) -> bool:
-        """A bucket has none."""
-        return False
 
     def open(self, file: str) -> IO[bytes]:
         """Open an object, to be read from its beginning on."""
