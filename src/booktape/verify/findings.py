@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Final
 
@@ -65,14 +65,8 @@ class Counts:
 
     def add(self, other: Counts) -> None:
         """Add the other's counts."""
-        self.segments += other.segments
-        self.equal += other.equal
-        self.different += other.different
-        self.inherited += other.inherited
-        self.capped += other.capped
-        self.trusted += other.trusted
-        self.unverifiable += other.unverifiable
-        self.verified_before += other.verified_before
+        for each in fields(self):
+            setattr(self, each.name, getattr(self, each.name) + getattr(other, each.name))
 
 
 class Findings:

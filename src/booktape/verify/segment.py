@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -30,7 +31,7 @@ from booktape.verify.model.checks import ModelCheck
 from booktape.verify.model.decode import Trade
 from booktape.verify.model.replay import NoteOnTape, SegmentEdge, SegmentReplay
 from booktape.verify.model.sync import ModelSync, OpenGap
-from booktape.verify.model.tape import Line, lines
+from booktape.verify.model.tape import lines
 from booktape.verify.model.trades import Missing
 
 _LINES_A_STEP: Final = 500
@@ -67,7 +68,7 @@ class SegmentComparison:
         self._root = root
         self._files = files
         self._found = found
-        self._wanted = wanted
+        self._is_wanted = partial(_is_wanted, wanted)
         self._rows = {
             symbol: RowComparison(file, root / file, symbol, found)
             for symbol, file in files.rows.items()
@@ -81,35 +82,29 @@ class SegmentComparison:
         schemas = {"gaps": GAPS, "checks": CHECKS, "notes": NOTES, "trade_gaps": TRADE_GAPS}
         self._tables = {name: TableComparison(name, schema) for name, schema in schemas.items()}
 
-    def _is_wanted(self, symbol: str | None) -> bool:
-        return self._wanted is None or symbol is None or symbol in self._wanted
-
     def row(self, sync: ModelSync, stamp_ns: int) -> None:
         """A full book."""
-        symbol = sync.symbol
-        if not self._is_wanted(symbol):
-            return
-        if symbol in self._rows:
-            self._rows[symbol].expect(sync, stamp_ns)
+        if rows := self._rows.get(sync.symbol):
+            rows.expect(sync, stamp_ns)
         else:
-            self._count_missing(symbol, "rows", "snapshots")
+            self._count_missing(sync.symbol, "rows", "snapshots")
+
+    def trade(self, trade: Trade, stamp_ns: int, *, filled: bool) -> None:
+        """A trade."""
+        if trades := self._trades.get(trade.symbol):
+            trades.expect(trade, stamp_ns, filled=filled)
+        else:
+            self._count_missing(trade.symbol, "trades", "trades")
 
     def _count_missing(self, symbol: str, what: str, room: str) -> None:
         """A row whose file is missing; the file is reported once."""
+        if not self._is_wanted(symbol):
+            return
         counts = self._found.counts_of(symbol)
         if not counts.different[what]:
             file = f"{room} of {symbol} in {self._files.segment.name}"
             self._found.different(file, "the file is missing", symbol=symbol)
         counts.different[what] += 1
-
-    def trade(self, trade: Trade, stamp_ns: int, *, filled: bool) -> None:
-        """A trade."""
-        if not self._is_wanted(trade.symbol):
-            return
-        if trade.symbol in self._trades:
-            self._trades[trade.symbol].expect(trade, stamp_ns, filled=filled)
-        else:
-            self._count_missing(trade.symbol, "trades", "trades")
 
     def trade_gap(self, symbol: str, missing: Missing, stamp_ns: int, reason: str) -> None:
         """Trades that are missing for good."""
@@ -148,6 +143,10 @@ class SegmentComparison:
                 self._found.different(missing, "the file is missing")
 
 
+def _is_wanted(wanted: frozenset[str] | None, symbol: str | None) -> bool:
+    return wanted is None or symbol is None or symbol in wanted
+
+
 def verify_segment(
     root: Path, files: SegmentFiles, wanted: frozenset[str] | None, step: Step
 ) -> SegmentResult:
@@ -155,9 +154,8 @@ def verify_segment(
     found = Findings()
     result = SegmentResult(files.segment, found)
     check_seals(root, files, found)
-    for symbol in files.rows:
-        if wanted is None or symbol in wanted:
-            found.counts_of(symbol).segments += 1
+    for symbol in filter(partial(_is_wanted, wanted), files.rows):
+        found.counts_of(symbol).segments += 1
     if files.tape is None:
         _count_without_tape(root, files, wanted, result)
         return result
@@ -192,7 +190,6 @@ def read_beginning(root: Path, files: SegmentFiles) -> SegmentResult:
 def _read(root: Path, tape: str, replay: SegmentReplay, found: Findings, step: Step) -> bool:
     """Whether the tape could be read to its end."""
     number = known = 0
-    line: Line
     try:
         for number, at, line in lines(root / tape):
             replay.feed(line)
@@ -215,17 +212,17 @@ def _compare_last_checkpoints(tape: str, replay: SegmentReplay, found: Findings)
         return
     for symbol in sorted(replay.end.books.keys() | replay.last_checkpoints.keys()):
         ours, stored = replay.end.books.get(symbol, {}), replay.last_checkpoints.get(symbol, {})
-        for part in sorted(ours.keys() | stored.keys()):
-            if ours.get(part) != stored.get(part):
-                found.different(
-                    tape,
-                    "its last checkpoint does not follow from the tape",
-                    symbol=symbol,
-                    column=part,
-                    expected=ours.get(part, "none"),
-                    stored=stored.get(part, "none"),
-                )
-                break
+        unequal = ours.items() ^ stored.items()
+        if unequal:
+            part, _ = min(unequal)
+            found.different(
+                tape,
+                "its last checkpoint does not follow from the tape",
+                symbol=symbol,
+                column=part,
+                expected=ours.get(part, "none"),
+                stored=stored.get(part, "none"),
+            )
 
 
 def _count_without_tape(
@@ -238,7 +235,7 @@ def _count_without_tape(
     """
     found = result.found
     for symbol, file in files.rows.items():
-        if wanted is not None and symbol not in wanted:
+        if not _is_wanted(wanted, symbol):
             continue
         try:
             with parquet_errors(), open_parquet(root / file) as opened:
@@ -256,7 +253,7 @@ def _count_without_tape(
     name = files.segment.name
     if files.was_verified and files.removed:
         for symbol, rows in files.removed.unproven_rows.items():
-            if wanted is None or symbol in wanted:
+            if _is_wanted(wanted, symbol):
                 found.counts_of(symbol).trusted += rows
                 what = (
                     f"when its tape was removed, {counted(rows, 'row')} rested on a checkpoint that no "

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
+from itertools import pairwise
 from math import isfinite
 from typing import Any, Final, NamedTuple, NoReturn, TypeAlias
 
@@ -154,67 +155,57 @@ def _check(value: object, depth: int) -> None:
             _check(each, depth + 1)
 
 
-def parse_object(text: bytes) -> Object | None:
-    """The same for any bytes: None for what is not an object."""
-    found = _parse_any(text)
-    return found if isinstance(found, Object) else None
-
-
-def _parse_any(text: bytes) -> object:
+def parse_any(text: bytes) -> object:
+    """The same for any bytes: None for what is no such JSON."""
     try:
         return parse(text)
     except (ValueError, RecursionError):
         return None
 
 
-def parse_message(text: bytes) -> Object | None:
+def parse_message(text: bytes) -> object:
     """The same for bytes that the exchange sent: None also for a message with too many brackets."""
-    found = parse_answer(text)
-    return found if isinstance(found, Object) else None
-
-
-def parse_answer(text: bytes) -> object:
-    """The same for an answer, which may be a list."""
     if len(text) > _LONG_BYTES and text.count(b"[") + text.count(b"{") > _BRACKETS_MAX:
         return None
-    return _parse_any(text)
+    return parse_any(text)
 
 
-def stream_message(message: Object | None) -> Event | Top | Ticker | Trade | None:
+def stream_message(message: object) -> Event | Top | Ticker | Trade | None:
     """A WebSocket message, raw or in the wrapper of a combined stream; witnesses and trades wrapped only."""
-    if message is None:
+    if not isinstance(message, Object):
         return None
     stream, data = message.get("stream"), message.get("data")
     try:
-        if isinstance(stream, str) and _TOP in stream:
-            return Top(stream.partition("@")[0].upper(), _answer(data))
-        if isinstance(stream, str) and _TICKER in stream:
+        name = stream if isinstance(stream, str) else ""
+        if _TOP in name:
+            return Top(name.partition("@")[0].upper(), _answer(data))
+        if _TICKER in name:
             return _ticker(data)
-        inner = message if data is None else data
-        if isinstance(stream, str) and stream.endswith(_TRADE) and _calls_itself_trade(inner):
-            return _trade(inner)
-        return _event(inner)
+        inner = _object(message if data is None else data)
+        is_trade = name.endswith(_TRADE) and inner.get("e") == "trade"
+        return _trade(inner) if is_trade else _event(inner)
     except Malformed:
         return None
 
 
-def depth_answer(message: Object | None, *, may_be_unopened: bool = False) -> Answer | None:
+def depth_answer(message: object, *, may_be_unopened: bool = False) -> Answer | None:
     """A REST `/depth` answer; None for an error page, half a body and the like.
 
     On a tape of format 1 the answer for a symbol that has not opened yet is None, too.
     """
     unopened = {"lastUpdateId": UNOPENED, "bids": [], "asks": []}
-    if may_be_unopened and message and unopened == {name: message.get(name) for name in unopened}:
-        return Answer(UNOPENED, [], [])
     try:
-        return _answer(message)
+        found = _object(message)
+        if may_be_unopened and unopened == {name: found.get(name) for name in unopened}:
+            return Answer(UNOPENED, [], [])
+        return _answer(found)
     except Malformed:
         return None
 
 
-def _event(data: object) -> Event | None:
+def _event(data: Object) -> Event | None:
     # Known weakness, shared with the recorder: an object with all fields but `e` counts as an event.
-    if not isinstance(data, Object) or data.get("e", "depthUpdate") != "depthUpdate":
+    if data.get("e", "depthUpdate") != "depthUpdate":
         return None
     time_us, first, last = _time_us(data["E"]), whole(data["U"]), whole(data["u"])
     bids, asks = levels_of(data["b"]), levels_of(data["a"])
@@ -228,13 +219,13 @@ def _answer(data: object) -> Answer:
 
 def _ticker(data: object) -> Ticker:
     data = _object(data)
-    sides = [(number(data[p]), number(data[s])) for p, s in ("bB", "aA")]
-    bids, asks = ([side] if side[1].value else [] for side in sides)
+    bids, asks = (_best(number(data[p]), number(data[s])) for p, s in ("bB", "aA"))
     return Ticker(_name(data["s"]), whole(data["u"]), bids, asks)
 
 
-def _calls_itself_trade(data: object) -> bool:
-    return isinstance(data, Object) and data.get("e") == "trade"
+def _best(price: Number, size: Number) -> Levels:
+    """A best level; a size of zero is none."""
+    return [(price, size)] if size.value else []
 
 
 def _trade(data: Object) -> Trade:
@@ -257,12 +248,8 @@ def trades_answer(message: object, symbol: str, from_id: int) -> list[Trade]:
         trades = [_answered_trade(symbol, each) for each in message]
     except Malformed:
         return []
-    least = from_id
-    for trade in trades:
-        if trade.id < least:
-            return []
-        least = trade.id + 1
-    return trades
+    grows = all(one.id < other.id for one, other in pairwise(trades))
+    return trades if grows and (not trades or trades[0].id >= from_id) else []
 
 
 def _answered_trade(symbol: str, data: object) -> Trade:
@@ -297,11 +284,8 @@ def best_levels(texts: object) -> tuple[Levels, Levels] | None:
         bid, bid_size, ask, ask_size = map(number, texts)
     except Malformed:
         return None
-    sides = ((bid, bid_size), (ask, ask_size))
-    if any(size.value and not price.double for price, size in sides):
-        return None
-    bids, asks = ([side] if side[1].value else [] for side in sides)
-    return bids, asks
+    sides = _best(bid, bid_size), _best(ask, ask_size)
+    return sides if all(price.double for side in sides for price, _ in side) else None
 
 
 def _object(value: object) -> Object:

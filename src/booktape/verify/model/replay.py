@@ -76,7 +76,8 @@ class SegmentReplay:
     """`feed` it every line, then `finish`. Raises DamagedTape for a line that cannot be where it is.
 
     `format` is the tape's. Format 1 has no ticks; on format 2 all that time decides is decided at them.
-    `has_trades`: trades were recorded, too.
+    `has_trades`: trades were recorded, too. `is_beginning`: the next line may still belong to the beginning, which is
+    its start, checkpoints, and the connections that were carried over.
     """
 
     def __init__(self, sink: ReplaySink) -> None:
@@ -94,13 +95,8 @@ class SegmentReplay:
         self._usual_lag = ModelUsualLag()
         self._activity = ConnectionActivity()
         self._bound_ns: int | None = None
-        self._beginning = True
+        self.is_beginning = True
         self.has_trades = False
-
-    @property
-    def is_beginning(self) -> bool:
-        """Whether the next line may still belong to the beginning: its start, checkpoints, open connections."""
-        return self._beginning
 
     def feed(self, line: Line) -> None:
         """Handle one line."""
@@ -111,7 +107,7 @@ class SegmentReplay:
             raise DamagedTape(f"a line of kind {kind!r} on a tape of format {self.format}")
         if self.reason is not None and (kind != "checkpoint" or self.reason == "rotated"):
             raise DamagedTape(f"a line of kind {kind!r} comes after the end")
-        if self._beginning and kind not in {"start", "checkpoint"}:
+        if self.is_beginning and kind not in {"start", "checkpoint"}:
             self._check_beginning(line)
         self._handle(kind, line)
 
@@ -128,9 +124,10 @@ class SegmentReplay:
             case "connected":
                 self._on_connected(line)
             case "disconnected":
-                self._on_disconnected(line)
+                lost = line.whole("connection"), line.whole("alive_ns"), line.text("reason")
+                self._drop_connection(*lost)
             case "asked":
-                self._on_request_sent(line)
+                self._checks_of(line.text("symbol")).on_request_sent(line.whole("received_ns"))
             case "pulse":
                 self._on_pulse(line)
             case "status":
@@ -189,10 +186,10 @@ class SegmentReplay:
 
     def _on_checkpoint(self, line: Line) -> None:
         symbol = line.text("symbol")
-        sync = self._add_symbol(symbol) if self._beginning else self._new_sync(symbol)
+        sync = self._add_symbol(symbol) if self.is_beginning else self._new_sync(symbol)
         restore(sync, line)
-        books = self.begin.books if self._beginning else self.last_checkpoints
-        if symbol in books or not (self._beginning or self.reason):
+        books = self.begin.books if self.is_beginning else self.last_checkpoints
+        if symbol in books or not (self.is_beginning or self.reason):
             raise DamagedTape(f"a checkpoint of {symbol} that should not be here")
         books[symbol] = checkpoint_of(sync)
 
@@ -203,7 +200,7 @@ class SegmentReplay:
         if same_time and line.kind == "connected":
             self.begin.connections[line.whole("connection")] = line.texts("symbols")
         else:
-            self._beginning = False
+            self.is_beginning = False
 
     def _on_end(self, line: Line) -> None:
         self.reason = line.text("reason")
@@ -242,9 +239,6 @@ class SegmentReplay:
             self._checks_of(symbol).on_connections_changed()
             self._sync_of(symbol).on_connected(connection)
 
-    def _on_disconnected(self, line: Line) -> None:
-        self._drop_connection(line.whole("connection"), line.whole("alive_ns"), line.text("reason"))
-
     def _drop_connection(self, connection: int, alive_ns: int, reason: str) -> None:
         self._activity.remove(connection)
         for symbol in self._connections.pop(connection, ()):
@@ -277,36 +271,27 @@ class SegmentReplay:
         symbol, from_id = line.text("symbol"), line.whole("from_id")
         trades = self._sync_of(symbol).trades
         if self.has_trades and trades:
-            answer = trades_answer(line.answer(), symbol, from_id)
+            answer = trades_answer(line.payload(), symbol, from_id)
             trades.on_answer(from_id, answer, line.whole("received_ns"))
-
-    def _on_request_sent(self, line: Line) -> None:
-        self._checks_of(line.text("symbol")).on_request_sent(line.whole("received_ns"))
 
     def _on_listing(self, line: Line) -> None:
         symbol, status = line.text("symbol"), line.text("status")
         stamp_ns, sync = line.whole("received_ns"), self._sync_of(symbol)
-        if sync.timed:
-            self._note_changes(sync, line, stamp_ns)
-        else:
-            self._sink.note(NoteOnTape(symbol, stamp_ns, "status", status))
-        sync.on_listing(status, stamp_ns)
-
-    def _note_changes(self, sync: ModelSync, line: Line, stamp_ns: int) -> None:
-        """A note for each value of the list that is new or has changed. An empty text is none."""
-        for kind in ("status", "tick_size", "lot_size"):
+        # Since format 2 there is a note for each value that is new or has changed. An empty text is none.
+        for kind in ("status", "tick_size", "lot_size") if sync.timed else ():
             text = line.text(kind)
             if text and text != getattr(sync, kind):
-                self._sink.note(NoteOnTape(sync.symbol, stamp_ns, kind, text))
+                self._sink.note(NoteOnTape(symbol, stamp_ns, kind, text))
                 setattr(sync, kind, text)
+        if not sync.timed:
+            self._sink.note(NoteOnTape(symbol, stamp_ns, "status", status))
+        sync.on_listing(status, stamp_ns)
 
     # ── time and our clock ──────────────────────────────────────────────────────────────────
 
     def _on_clock_step(self, line: Line) -> None:
-        step_ns = line.whole("step_ns")
-        self._sink.note(
-            NoteOnTape(None, line.whole("received_ns"), "clock_step", f"{step_ns / 1e9:.6f}")
-        )
+        stamp_ns, step_ns = line.whole("received_ns"), line.whole("step_ns")
+        self._sink.note(NoteOnTape(None, stamp_ns, "clock_step", f"{step_ns / 1e9:.6f}"))
         self._usual_lag.step_clock()
         if self.format > 1 and step_ns <= -SECOND_NS:
             for checks in self._checks.values():
@@ -336,10 +321,8 @@ class SegmentReplay:
         )
 
     def _on_pulse(self, line: Line) -> None:
-        asked_ns, tops = line.whole("asked_ns"), line.fields.get("tops")
-        if not isinstance(tops, dict):
-            raise DamagedTape(f"its tops are no object: {tops!r}")
-        for symbol, texts in tops.items():
+        asked_ns = line.whole("asked_ns")
+        for symbol, texts in line.part("tops").fields.items():
             best = best_levels(texts)
             if best and symbol in self._checks:
                 self._checks[symbol].on_pulse(best, asked_ns)

@@ -8,18 +8,20 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from decimal import Decimal
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Final, TypeVar
 
 from booktape.errors import DamagedTape
 from booktape.processes.descriptors import refuse_used_up
 from booktape.store.layout import LINE_BYTES_MAX
 from booktape.store.opening import open_file
-from booktape.verify.model.decode import Object, parse_answer, parse_message, parse_object
+from booktape.verify.model.decode import Object, parse_any, parse_message
 
 if sys.version_info >= (3, 14):
     from compression import zstd
 else:
     from backports import zstd
+
+T = TypeVar("T")
 
 _CARRIERS: Final = ("ws", "rest", "trades")
 _PAYLOAD: Final = b',"m":'
@@ -38,10 +40,10 @@ class Line:
         if not text.endswith(b"\n"):
             raise DamagedTape("it has no newline at its end")
         head, inline, rest = text.partition(_PAYLOAD)
-        fields = parse_object(head + b"}" if inline else text)
-        if inline and (fields is None or fields.get("k") not in _CARRIERS):
-            fields, inline = parse_object(text), b""
-        if fields is None:
+        fields = parse_any(head + b"}" if inline else text)
+        if inline and not (isinstance(fields, Object) and fields.get("k") in _CARRIERS):
+            fields, inline = parse_any(text), b""
+        if not isinstance(fields, Object):
             raise DamagedTape("it is no JSON object")
         return cls(fields, rest.removesuffix(b"}\n") if inline else None)
 
@@ -50,36 +52,28 @@ class Line:
         """The kind of record."""
         return self.text("k")
 
-    def part(self, name: str) -> Line:
-        """An object, with fields of its own."""
-        return self._part(name, self.fields.get(name))
-
-    def parts(self, name: str) -> list[Line]:
-        """A list of objects."""
+    def _typed(self, name: str, kind: type[T], what: str) -> T:
+        """A field of exactly this type: a bool is no whole number."""
         found = self.fields.get(name)
-        if not isinstance(found, list):
-            raise DamagedTape(f"its {name} is no list: {found!r}")
-        return [self._part(name, each) for each in found]
-
-    @staticmethod
-    def _part(name: str, found: object) -> Line:
-        if not isinstance(found, Object):
-            raise DamagedTape(f"its {name} is no object: {found!r}")
-        return Line(found)
+        if type(found) is not kind:
+            raise DamagedTape(f"its {name} is no {what}: {found!r}")
+        return found
 
     def whole(self, name: str) -> int:
         """A whole number."""
-        found = self.fields.get(name)
-        if type(found) is not int:
-            raise DamagedTape(f"its {name} is no whole number: {found!r}")
-        return found
+        return self._typed(name, int, "whole number")
 
     def text(self, name: str) -> str:
         """A text."""
-        found = self.fields.get(name)
-        if not isinstance(found, str):
-            raise DamagedTape(f"its {name} is no text: {found!r}")
-        return found
+        return self._typed(name, str, "text")
+
+    def part(self, name: str) -> Line:
+        """An object, with fields of its own."""
+        return Line(self._typed(name, Object, "object"))
+
+    def parts(self, name: str) -> list[Line]:
+        """A list of objects."""
+        return [Line(Object({name: each})).part(name) for each in self._typed(name, list, "list")]
 
     def number(self, name: str, default: int = 0) -> Decimal:
         """A number that is not negative; `default` where there is none."""
@@ -90,29 +84,23 @@ class Line:
 
     def texts(self, name: str) -> tuple[str, ...]:
         """A list of texts."""
-        found = self.fields.get(name)
-        if not isinstance(found, list) or not all(isinstance(text, str) for text in found):
+        found = self._typed(name, list, "list of texts")
+        if not all(isinstance(text, str) for text in found):
             raise DamagedTape(f"its {name} is no list of texts: {found!r}")
         return tuple(found)
 
-    def payload(self) -> Object | None:
-        """The exchange's own message; None when it is not a JSON object.
+    def payload(self) -> object:
+        """What the exchange sent; None when it is not JSON.
 
         Each record of a message has one, so a line without `m` and without `base64` is damage.
         """
-        return parse_message(self._payload())
-
-    def answer(self) -> object:
-        """The same for an answer, which may be a list."""
-        return parse_answer(self._payload())
-
-    def _payload(self) -> bytes:
-        if self._inline is not None:
-            return self._inline
-        try:
-            return b64decode(self.text("base64"), validate=True)
-        except ValueError as error:
-            raise DamagedTape(f"its base64 cannot be decoded: {error}") from error
+        sent = self._inline
+        if sent is None:
+            try:
+                sent = b64decode(self.text("base64"), validate=True)
+            except ValueError as error:
+                raise DamagedTape(f"its base64 cannot be decoded: {error}") from error
+        return parse_message(sent)
 
 
 def lines(tape: Path | IO[bytes]) -> Iterator[tuple[int, int, Line]]:
