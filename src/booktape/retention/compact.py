@@ -19,7 +19,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
+from typing import TypeAlias
 
 import pyarrow as pa
 from msgspec.structs import replace
@@ -90,19 +92,8 @@ def compact(
         return _Compaction(Layout(source), layout, done).run()
 
 
-@dataclass(frozen=True, slots=True)
-class _Day:
-    """The segments of one recording on one day, each continuing the one before it."""
-
-    segments: list[StoredSegment]
-
-    @property
-    def head(self) -> Segment:
-        return self.segments[0].segment
-
-    @property
-    def key(self) -> tuple[str, str]:
-        return self.head.tag, self.head.date
+Day: TypeAlias = list[StoredSegment]
+"""The segments of one recording on one day, each continuing the one before it. It is named after the first one."""
 
 
 class _Compaction:
@@ -121,17 +112,17 @@ class _Compaction:
 
     def run(self) -> CompactOutcome:
         outcome = CompactOutcome()
-        days: dict[tuple[str, str], _Day] = {}
+        days: dict[tuple[str, str], Day] = {}
         for one in self._stored.values():
-            key = one.segment.tag, one.segment.date
-            days.setdefault(key, _Day([])).segments.append(one)
+            days.setdefault((one.segment.tag, one.segment.date), []).append(one)
+        unsealed = {one.tag for one in unsealed_segments(self._source)}
         for key, day in days.items():
-            name = day.head.name
+            name = day[0].segment.name
             if receipt := self._copied.get(key):
                 outcome.there += 1
                 if why := self._prove_what_continues(day, receipt):
                     outcome.left_out[name] = why
-            elif not day.segments[-1].after and self._goes_on(day.segments[-1]):
+            elif not day[-1].after and day[-1].segment.tag in unsealed:
                 outcome.young.append(name)
             else:
                 proved: list[Proved] = []
@@ -144,36 +135,29 @@ class _Compaction:
         remove_empty_folder(self._out.unsealed)
         return outcome
 
-    def _goes_on(self, last: StoredSegment) -> bool:
-        """Whether a segment that is not sealed yet continues it."""
-        return any(one.tag == last.segment.tag for one in unsealed_segments(self._source))
-
     # ── proof ───────────────────────────────────────────────────────────────────────────────
 
-    def _prove(self, day: _Day, proved: list[Proved]) -> str:
+    def _prove(self, day: Day, proved: list[Proved]) -> str:
         """Why a day is not verified; empty when it is. Adds what was proved of each segment."""
-        for before, one in zip([None, *day.segments], day.segments, strict=False):
-            if before is not None and before.segment not in one.before:
+        for before, one in pairwise(day):
+            if before.segment not in one.before:
                 return f"{one.segment.name} does not continue {before.segment.name}: a segment between them is missing"
-            why = self._prove_segment(one, proved)
-            if why:
-                return why
-        return ""
+        return next(filter(None, (self._prove_segment(one, proved) for one in day)), "")
 
-    def _prove_what_continues(self, day: _Day, receipt: Removal) -> str:
+    def _prove_what_continues(self, day: Day, receipt: Removal) -> str:
         """Of a day that was copied when nothing continued it: whether a restart since then begins as it ended.
 
         Then the receipt says so. Without that, rows of the restart would be unproven in the copy, and the day would stay
         there for ever. Why it does not; empty where it does, or where nothing is to be proved.
         """
-        last = day.segments[-1]
+        last = day[-1]
         if receipt.continued_by or not last.after:
             return ""
         self._proof.note_beginning(last.segment, frozenset(receipt.unproven))
         why = self._prove_segment(last, [])
         if not why:
             names = tuple(one.name for one in last.after)
-            write_removal(self._out, day.head, replace(receipt, continued_by=names))
+            write_removal(self._out, day[0].segment, replace(receipt, continued_by=names))
         return why
 
     def _prove_segment(self, one: StoredSegment, proved: list[Proved]) -> str:
@@ -200,9 +184,9 @@ class _Compaction:
 
     # ── writing ─────────────────────────────────────────────────────────────────────────────
 
-    def _write(self, day: _Day, proved: Sequence[Proved]) -> None:
-        head, out = day.head, self._out
-        files = [files_of(self._source, one.segment) for one in day.segments]
+    def _write(self, day: Day, proved: Sequence[Proved]) -> None:
+        head, out = day[0].segment, self._out
+        files = [files_of(self._source, one.segment) for one in day]
         with disk_errors_named(out.unsealed_of(head)):
             clear_segment(out, head)
         seals: dict[Path, FileSeal] = {}
@@ -218,7 +202,7 @@ class _Compaction:
             for symbol, count in each.unproven_rows.items():
                 rows[symbol] = rows.get(symbol, 0) + count
         whole = Proved(proved[-1].unproven, rows)
-        write_removal(out, head, verified_receipt(out, head, day.segments[-1].after, whole))
+        write_removal(out, head, verified_receipt(out, head, day[-1].after, whole))
         with disk_errors_named(out.unsealed_of(head)):
             clear_segment(out, head)
 
