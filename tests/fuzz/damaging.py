@@ -6,12 +6,13 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from random import Random
 from typing import Final
 
 from hypothesis import strategies as st
 
 from booktape.store.layout import TABLE, TAPE
-from fuzz.mutated import mutated, revalued
+from fuzz.mutated import CHANCES, mutate, mutated, revalue
 from verify.small import reseal, sealed
 
 if sys.version_info >= (3, 14):
@@ -33,22 +34,26 @@ NAMES: Final = (
 )
 
 
-@st.composite
-def changed_lines(draw: st.DrawFn, tapes: Sequence[Sequence[bytes]]) -> list[bytes]:
+def changed_lines(tapes: Sequence[Sequence[bytes]]) -> st.SearchStrategy[list[bytes]]:
     """The lines of one of the tapes, some of them changed, doubled, moved or left out."""
-    lines = list(draw(st.sampled_from(tapes)))
-    for _ in range(draw(st.integers(0, LINES_MAX))):
-        at = draw(st.integers(0, len(lines) - 1))
-        what = draw(st.sampled_from(["change", "value", "double", "move", "remove"]))
+    changes = st.integers(0, LINES_MAX)
+    return st.builds(lambda chance, count: _change_lines(chance, tapes, count), CHANCES, changes)
+
+
+def _change_lines(chance: Random, tapes: Sequence[Sequence[bytes]], count: int) -> list[bytes]:
+    lines = list(chance.choice(tapes))
+    for _ in range(count):
+        at = chance.randrange(len(lines))
         line = lines.pop(at)
-        if what == "change":
-            lines.insert(at, draw(mutated([line])))
-        elif what == "value":
-            lines.insert(at, draw(revalued(line)))
-        elif what == "double":
-            lines[at:at] = [line, line]
-        elif what == "move":
-            lines.insert(draw(st.integers(0, len(lines))), line)
+        match chance.choice(("change", "value", "double", "move", "remove")):
+            case "change":
+                lines.insert(at, mutate(chance, [line], chance.randint(1, 4)))
+            case "value":
+                lines.insert(at, revalue(chance, line))
+            case "double":
+                lines[at:at] = [line, line]
+            case "move":
+                lines.insert(chance.randint(0, len(lines)), line)
         lines = lines or [b"\n"]
     return lines
 
