@@ -1,20 +1,27 @@
-"""The pictures of docs/page.md, taken in a real Chromium. `make pictures` takes them anew.
+"""The pictures of docs/page.md and docs/operations.md, taken in a real Chromium. `make pictures` takes them anew.
 
-Two minutes of 200 symbols of the built-in exchange with lost messages; four minutes of four symbols with an outage,
+The live table of 20 symbols on a terminal; two minutes of 200 symbols of the built-in exchange with lost messages; four minutes of four symbols with an outage,
 recorded in virtual time; and a synthetic week.
 """
 
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import io
+import os
+import struct
+import termios
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
 from PIL import Image
+from rich.ansi import AnsiDecoder
+from rich.console import Console
+from rich.terminal_theme import MONOKAI
 
 import booktape
 from booktape.sim.faults.parse import parse_faults
@@ -34,6 +41,13 @@ WIDE: Final = (1_280, 800)
 PHONE: Final = (390, 844)
 WATCHED_S: Final = 100
 SYMBOLS: Final = 200
+CONSOLE_SYMBOLS: Final = 20
+CONSOLE_S: Final = 60
+COLUMNS: Final = 132
+TERMINAL: Final = (
+    "<body style='margin:0;background:#0c0c0c'><pre style=\"margin:12px;color:#d9d9d9;"
+    "font:13px/1.25 'DejaVu Sans Mono',monospace\">{code}</pre>"
+)
 RECORDED: Final = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "XMRBTC")
 
 
@@ -94,6 +108,46 @@ async def viewer(folder: Path) -> AsyncIterator[tuple[Tab, str]]:
         yield tab, server.url
 
 
+async def console(folder: Path) -> None:
+    """The live table of the real command, on a terminal: its last frame, drawn in a browser."""
+    main, side = os.openpty()
+    fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 30, COLUMNS, 0, 0))
+    market = Market([each.symbol for each in spot(CONSOLE_SYMBOLS)], seed=4)
+    async with SimServer(market, faults=parse_faults("drop=0.002")) as exchange:
+        symbols = [info.symbol for info in market.symbols()]
+        process = await asyncio.create_subprocess_exec(
+            *(*BOOKTAPE, "record", *symbols, "--depth", "1000", "--out", folder / "data"),
+            *("--rest-url", exchange.rest_url, "--ws-url", exchange.ws_url),
+            stdin=side,
+            stdout=side,
+            stderr=side,
+        )
+        os.close(side)
+        drawn = b""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CONSOLE_S):
+                while True:
+                    drawn = drawn[-100_000:] + await asyncio.to_thread(os.read, main, 65_536)
+        process.terminate()
+        with suppress(OSError):  # the terminal's other end is closed
+            while await asyncio.to_thread(os.read, main, 65_536):
+                pass
+        await process.wait()
+        os.close(main)
+    frames = drawn.decode().split("\x1b[1A\x1b[2K")
+    frame = next(each for each in reversed(frames) if "Ctrl-C seals" in each)
+    shown = Console(record=True, width=COLUMNS, file=io.StringIO())
+    for line in AnsiDecoder().decode(frame.replace("\r", "").replace("\x1b[2K", "")):
+        shown.print(line)
+    html = folder / "console.html"
+    html.write_text(shown.export_html(theme=MONOKAI, code_format=TERMINAL, inline_styles=True))
+    async with chromium() as tab:
+        await tab.screen(1_060, 480)
+        await tab.open(html.as_uri())
+        await tab.until("document.querySelector('pre') !== null")
+        await take(tab, "console.png")
+
+
 async def week(folder: Path) -> None:
     """All symbols of a finished recording, and its calendar."""
     async with viewer(folder) as (tab, url):
@@ -117,7 +171,9 @@ async def gap(folder: Path) -> None:
 
 
 def draw() -> None:
-    """All five."""
+    """All six."""
+    with TemporaryDirectory() as folder:
+        asyncio.run(console(Path(folder)))
     with TemporaryDirectory() as folder:
         write_week(Path(folder))
         asyncio.run(week(Path(folder)))

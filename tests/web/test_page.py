@@ -200,6 +200,14 @@ async def test_a_running_recorder_is_seen_at_work(tmp_path: Path) -> None:
         await tab.until(f"app.reach < {reach}")
         await tab.press("-")
         await tab.until(f"app.reach === {reach}")
+        drawn = await tab.look(
+            "(() => { location.hash = '#/NOPE'; route(); const c = document.getElementById('heat');"
+            " const p = c.getContext('2d').getImageData(0, 60, c.width - 80, 100).data;"
+            " return [document.getElementById('heat-scale').hidden, p.some((value) => value > 0)] })()"
+        )
+        assert drawn == [True, False]  # another symbol's picture is not seen under this name
+        await tab.look("location.hash = '#/BTCUSDT'")
+        await tab.until("live.columns.length > 4")
         await exchange.__aexit__(None, None, None)
         await tab.until("document.getElementById('state').classList.contains('bad')")
         assert "not known" in await tab.look(prices)

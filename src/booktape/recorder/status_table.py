@@ -11,6 +11,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
@@ -66,7 +67,8 @@ def render(
     now: RecorderStatus, before: RecorderStatus, seconds: float, lines: int = SHOWN
 ) -> Group:
     """The table with at most `lines` books. `before` was `seconds` ago."""
-    table = Table(title=f"booktape · segment {now.segment}", title_justify="left")
+    title = f"booktape · segment {now.segment}"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
     table.add_column("symbol")
     table.add_column("state")
     for name in _COLUMNS:

@@ -57,11 +57,7 @@ function digitsOf(value) {
   return (number.split(".")[1] || "").length + Number(power || 0);
 }
 function decimals(levels) { return Math.min(10, levels.reduce((most, [price]) => Math.max(most, digitsOf(price)), 0)); }
-function size(value) {
-  if (value >= 1e6) return compact.format(value);
-  if (value >= 1000) return value.toFixed(1);
-  return value >= 1 ? value.toFixed(4) : value.toFixed(6);
-}
+function brief(value) { return value >= 10000 ? compact.format(value) : String(Number(value.toPrecision(4))); }
 
 // ── colours ──────────────────────────────────────────────────────────────────────────────────────
 
@@ -312,7 +308,7 @@ function buildLadder() {
 function showLadder(book, lost) {
   const middle = ladderRows[LADDER];
   if (!book) {
-    for (const { row, cells } of ladderRows) if (row.className !== "middle" && cells.length === 3) fillLevel(cells, null, 0, 1, 0);
+    for (const { row, cells } of ladderRows) if (row.className !== "middle" && cells.length === 3) fillLevel(cells, null, 0, 1, 0, brief);
     setClass(middle.row, "middle lost");
     setText(middle.cells[0], lost);
     setText($("levels"), "");
@@ -321,19 +317,29 @@ function showLadder(book, lost) {
   setClass(middle.row, "middle");
   const digits = decimals([...book.bids.slice(0, LADDER), ...book.asks.slice(0, LADDER)]);
   const most = Math.max(1e-12, ...book.bids.slice(0, LADDER).map((l) => l[1]), ...book.asks.slice(0, LADDER).map((l) => l[1]));
+  const size = sizeFormat(book);
   for (const [levels, place] of [[book.asks, (n) => LADDER - 1 - n], [book.bids, (n) => LADDER + 1 + n]]) {
     let total = 0;
     for (let n = 0; n < LADDER; n++) {
       const level = levels[n] || null;
       total += level ? level[1] : 0;
-      fillLevel(ladderRows[place(n)].cells, level, total, most, digits);
+      fillLevel(ladderRows[place(n)].cells, level, total, most, digits, size);
     }
   }
   const [bid, ask] = [book.bids[0], book.asks[0]];
   setText(middle.cells[0], bid && ask ? `spread ${(ask[0] - bid[0]).toFixed(digits)} · ${bps(bid[0], ask[0]).toFixed(3)} bps` : "one side is empty");
   setText($("levels"), `${whole.format(book.bid_levels)} bids, ${whole.format(book.ask_levels)} asks`);
 }
-function fillLevel(cells, level, total, most, digits) {
+function sizeFormat(book) {
+  // One number of decimals for all sizes, so that points stand below each other; fewer where the totals are long.
+  const shown = [book.bids.slice(0, LADDER), book.asks.slice(0, LADDER)];
+  const total = Math.max(1, ...shown.map((levels) => levels.reduce((sum, level) => sum + level[1], 0)));
+  if (total >= 1e10) return (value) => compact.format(value);
+  const exact = Math.max(0, ...shown.flat().map(([, value]) => digitsOf(value)));
+  const digits = Math.max(0, Math.min(exact, 8 - Math.floor(Math.log10(total))));
+  return (value) => value.toFixed(digits);
+}
+function fillLevel(cells, level, total, most, digits, size) {
   setText(cells[0], level ? size(level[1]) : "");
   setText(cells[1], level ? level[0].toFixed(digits) : "");
   setText(cells[2], level ? size(total) : "");
@@ -371,6 +377,7 @@ const charts = {
     return chart;
   },
 };
+const PADDING = [8, 14, 2, 0]; // top, right, bottom, left
 const axis = (more) => ({ stroke: theme.dim, grid: { stroke: theme.grid, width: 1 }, ticks: { stroke: theme.grid, width: 1, size: 4 }, font: "11px system-ui, sans-serif", ...more });
 const bands = { spans: [], range: null };
 function shadeGaps(chart) {
@@ -389,7 +396,8 @@ function spreadOptions() {
     tzDate: (s) => uPlot.tzDate(new Date(s * 1e3), "Etc/UTC"),
     cursor: { y: false, drag: { x: false, y: false } },
     scales: { x: { range: () => bands.range }, y: { range: (_, low, high) => (low === null ? [0, 1] : [0, Math.max(high * 1.15, 1e-9)]) } },
-    axes: [axis({ space: 80, values: (_, ticks) => ticks.map((tick) => clock(tick * 1e6)) }), axis({ size: 52, values: (_, ticks) => ticks.map((tick) => String(Number(tick.toPrecision(4)))) })],
+    padding: PADDING,
+    axes: [axis({ size: 28, space: 80, values: (_, ticks) => ticks.map((tick) => clock(tick * 1e6)) }), axis({ size: 52, values: (_, ticks) => ticks.map((tick) => String(Number(tick.toPrecision(4)))) })],
     series: [{}, { stroke: theme.curve, width: 1.25, fill: `${theme.curve}22`, paths: uPlot.paths.stepped({ align: 1 }), points: { show: false } }],
     hooks: {
       drawClear: [shadeGaps],
@@ -402,9 +410,10 @@ function depthOptions() {
   return {
     cursor: { y: false, drag: { x: false, y: false } },
     scales: { x: { time: false }, y: { range: (_, low, high) => [0, Math.max(high || 0, 1e-9) * 1.05] } },
-    axes: [axis({ values: (_, ticks) => ticks.map((tick) => String(Number(tick.toPrecision(9)))) }), axis({ size: 52, values: (_, ticks) => ticks.map((tick) => (tick >= 10000 ? compact.format(tick) : String(Number(tick.toPrecision(4))))) })],
+    padding: PADDING,
+    axes: [axis({ size: 28, values: (_, ticks) => ticks.map((tick) => String(Number(tick.toPrecision(9)))) }), axis({ size: 52, values: (_, ticks) => ticks.map(brief) })],
     series: [{}, { stroke: theme.bid, width: 1.25, fill: `${theme.bid}33`, paths: stepped, points: { show: false } }, { stroke: theme.ask, width: 1.25, fill: `${theme.ask}33`, paths: stepped, points: { show: false } }],
-    hooks: { setCursor: [(chart) => { const n = chart.cursor.idx; if (n === null || n === undefined) return; const value = chart.data[1][n] ?? chart.data[2][n]; if (value !== null && value !== undefined) setText($("depth-now"), `${String(Number(chart.data[0][n].toPrecision(9)))} · ${size(value)}`); }] },
+    hooks: { setCursor: [(chart) => { const n = chart.cursor.idx; if (n === null || n === undefined) return; const value = chart.data[1][n] ?? chart.data[2][n]; if (value !== null && value !== undefined) setText($("depth-now"), `${String(Number(chart.data[0][n].toPrecision(9)))} · ${brief(value)}`); }] },
   };
 }
 function showDepth(book) {
@@ -422,7 +431,7 @@ function showDepth(book) {
   total = 0;
   for (let n = 0; n < count; n++) { total += book.ask_cells[n]; if (book.low + (n + 1) * book.step >= bestAsk) asks[n] = total; }
   charts.show("depth", depthOptions, [prices, bids, asks]);
-  setText($("depth-now"), `±${app.reach} bps: ${size(bids.find((v) => v !== null) || 0)} bid, ${size(total)} ask`);
+  setText($("depth-now"), `±${app.reach} bps: ${brief(bids.find((v) => v !== null) || 0)} bid, ${brief(total)} ask`);
 }
 
 // ── the heatmap ──────────────────────────────────────────────────────────────────────────────────
@@ -436,6 +445,7 @@ function drawHeat(picture, at_us) {
   const bottom = 20;
   const [w, h] = [width - right, height - bottom];
   pen.clearRect(0, 0, width, height);
+  showScale(picture);
   if (!picture || !picture.bins || w < 20) { pen.fillStyle = theme.dim; pen.font = "12px system-ui, sans-serif"; pen.fillText("nothing to draw yet", 12, 24); return; }
   const { from_us, to_us, low, step, bins } = picture;
   const x = (us) => ((us - from_us) / (to_us - from_us)) * w;
@@ -503,6 +513,22 @@ function drawHeat(picture, at_us) {
   }
   pen.restore();
   drawAxes(pen, picture, x, y, w, h);
+}
+function showScale(picture) {
+  // Which colour is which size: the scale is logarithmic, and the few largest share its end.
+  const box = $("heat-scale");
+  box.hidden = !picture || !picture.bins;
+  if (box.hidden) return;
+  const [low, canvas, high] = box.children;
+  setText(low, brief(picture.size_low));
+  setText(high, brief(picture.size_high));
+  const [pen, width, height] = fitted(canvas);
+  sheet.width = UNKNOWN - 1;
+  sheet.height = 1;
+  const image = new ImageData(UNKNOWN - 1, 1);
+  new Uint32Array(image.data.buffer).set(theme.heat.subarray(1, UNKNOWN));
+  sheet.getContext("2d").putImageData(image, 0, 0);
+  pen.drawImage(sheet, 0, 0, width, height);
 }
 function drawAxes(pen, picture, x, y, w, h) {
   pen.font = "11px ui-monospace, Menlo, Consolas, 'DejaVu Sans Mono', monospace";
@@ -688,7 +714,7 @@ function drawRecorded() {
   const gaps = found.gaps.map((gap) => [gap.from_us, gap.to_us ?? found.to_us]);
   drawHeat({
     from_us: found.from_us, to_us: Math.max(found.to_us, found.from_us + found.step_us), begin_us: found.begin_us, step_us: found.step_us,
-    columns: found.bid.length, bins: found.bins, low: found.low, step: found.price_step, levels: found.levels,
+    columns: found.bid.length, bins: found.bins, low: found.low, step: found.price_step, levels: found.levels, size_low: found.size_low, size_high: found.size_high,
     lines: times.map((us, n) => [us, found.bid[n], found.ask[n]]), gaps,
   }, seen.at_us);
   const lost = found.gaps.length ? `${found.gaps.length} ${found.gaps.length === 1 ? "gap" : "gaps"} in red` : "no gap";
@@ -844,7 +870,7 @@ function drawLive() {
     before = c.at_us;
   }
   drawHeat(newest ? { ...gridOf(all, newest, from_us, to_us), lines, gaps: shown, from_us, to_us } : null, 0);
-  setText($("heat-note"), newest ? `up to ${LIVE_WINDOW_S / 60} min, since this page looks at it · a cell each ${Number(newest.step.toPrecision(6))} · gaps red` : "");
+  setText($("heat-note"), newest ? `up to ${LIVE_WINDOW_S / 60} min, while this page is open · a cell each ${Number(newest.step.toPrecision(6))}${shown.length ? " · gaps red" : ""}` : "");
   $("heat").setAttribute("aria-label", `Heatmap of ${app.symbol}, the last ${length(window_us / 1e6)}, ${shown.length} gaps`);
   bands.spans = gaps.map(([from, to]) => [from / 1e6, to / 1e6]);
   bands.range = [from_us / 1e6, to_us / 1e6];
@@ -873,7 +899,7 @@ function gridOf(all, newest, from_us, to_us) {
       if (size > 0) levels[c * bins + b] = Math.max(1, Math.min(254, Math.round(1 + (253 * Math.log(size / small)) / width)));
     }
   }
-  return { begin_us: from_us, step_us, columns: LIVE_COLUMNS, bins, low, step, levels };
+  return { begin_us: from_us, step_us, columns: LIVE_COLUMNS, bins, low, step, levels, size_low: small, size_high: large };
 }
 function scaleOf(all, from_us) {
   // The few largest share the brightest colour. A sample is enough.
@@ -915,6 +941,7 @@ function route() {
   showState("…", "");
   showQuote(null);
   for (const id of ["heat-note", "spread-now", "depth-now", "levels"]) setText($(id), "");
+  drawHeat(null, 0); // that of another symbol must not be seen under this name
   $("main").focus({ preventScroll: true });
   scrollTo(0, 0);
   if (app.mode === "recording") { seen.history = null; openRecorded(); return; }
