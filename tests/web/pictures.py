@@ -116,7 +116,7 @@ async def console(folder: Path) -> None:
     async with SimServer(market, faults=parse_faults("drop=0.002")) as exchange:
         symbols = [info.symbol for info in market.symbols()]
         process = await asyncio.create_subprocess_exec(
-            *(*BOOKTAPE, "record", *symbols, "--depth", "1000", "--out", folder / "data"),
+            *(*BOOKTAPE, "record", *symbols, "--depth", "1000", "--out", str(folder / "data")),
             *("--rest-url", exchange.rest_url, "--ws-url", exchange.ws_url),
             stdin=side,
             stdout=side,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from urllib.parse import urlsplit
+from typing import Final
+from urllib.parse import quote, urlsplit
 
 import pytest
 
@@ -19,6 +21,7 @@ from e2e.commands import log_until, start
 from reader.day import write
 from support.browser import Tab, chromium, needs_chromium
 from web.asking import served
+from web.test_hostile import reason_in
 
 pytestmark = [needs_chromium, pytest.mark.real_time]
 
@@ -139,6 +142,42 @@ async def test_an_injected_script_or_style_does_not_run(root: Path) -> None:
         assert await tab.look("getComputedStyle(document.body).opacity") == "1"
         await tab.look("fetch('http://127.0.0.1:9/x').catch(() => 0)")
         assert any("Content Security Policy" in each for each in tab.complaints)
+
+
+FRAGMENTS: Final = (
+    "#/<img src=x onerror=ran=1>",
+    "#/%3Cscript%3Eran=1%3C%2Fscript%3E",
+    "#/javascript:ran=1",
+    "#/__proto__",
+    "#/constructor",
+    "#/%E0%A4%A",
+    "#/%00",
+    "#/../../etc/passwd",
+    "#" + "/" * 5_000,
+    "?symbol=<svg onload=ran=1>#/BTCUSDT",
+)
+"""What a link to the page may end with."""
+
+
+async def test_hostile_texts_and_addresses_run_nothing(tmp_path: Path) -> None:
+    """Symbols, reasons and addresses that are markup are text, whatever is opened; and the page goes on."""
+    write(tmp_path, 30, segment_s=15, cuts=(10,))
+    script = "<img src=x onerror=ran=1>"
+    rooms = tmp_path / "snapshots"
+    for symbol in (script, "__proto__", "\u202eTDSUCTB", "#&?%2F"):
+        shutil.copytree(rooms / "symbol=BTCUSDT", rooms / f"symbol={quote(symbol, safe='')}")
+    reason_in(tmp_path, script)
+    async with shown(tmp_path) as (tab, _):
+        text = await tab.look("document.getElementById('rows').textContent")
+        assert script in text
+        assert "__proto__" in text
+        for fragment in (*FRAGMENTS, f"#/{quote(script, safe='')}", "#/__proto__"):
+            await tab.look(f"location.href = {json.dumps(fragment)}")
+            await tab.until("document.readyState === 'complete' && app.books.size === 6")
+        await tab.until("document.getElementById('name').textContent === '__proto__'")
+        await tab.until(UNTIL_DRAWN)
+        assert await tab.look("typeof ran") == "undefined"
+        assert await tab.look("document.querySelectorAll('img, svg, main script').length") == 0
 
 
 # ── a running recorder ──────────────────────────────────────────────────────────────────────────
