@@ -147,15 +147,15 @@ def _numbers_in(root: Path, value: float) -> None:
         if field.name in {"best_bid", "best_ask"}:
             found = found.set_column(place, field, pa.array([value] * found.num_rows, field.type))
         elif field.name == "bid_price":
-            lists = [[value] * len(row) for row in found[field.name].to_pylist()]
+            lists = [[value] * len(row or ()) for row in found[field.name].to_pylist()]
             found = found.set_column(place, field, pa.array(lists, field.type))
     pq.write_table(found, file)
 
 
 def _symbol_folder(root: Path, name: bytes) -> None:
     """The rows of a symbol once more, in a folder of this name."""
-    rooms = os.fsencode(root / "snapshots")
-    shutil.copytree(rooms + f"/symbol={BTC}".encode(), rooms + b"/symbol=" + name)
+    rooms = root / "snapshots"
+    shutil.copytree(rooms / f"symbol={BTC}", rooms / f"symbol={os.fsdecode(name)}")
 
 
 def _manifest_names(root: Path, name: str) -> None:
