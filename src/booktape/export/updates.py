@@ -45,32 +45,22 @@ class Break:
     gap: Gap
 
 
-class _Clocks:
-    """Both clocks of one export."""
-
-    def __init__(self) -> None:
-        self.exchange_us = self.local_us = _LONG_AGO
-
-    def advance(self, exchange_us: int, local_us: int) -> tuple[int, int]:
-        """Advance both clocks. Each stays where it is if it would go back."""
-        self.exchange_us = max(self.exchange_us, exchange_us)
-        self.local_us = max(self.local_us, local_us)
-        return self.exchange_us, self.local_us
-
-
 def updates(replayed: Iterable[Step | Gap]) -> Iterator[Update | Break]:
     """Every change, and a `Break` where a gap begins. A gap before the first change is left out."""
-    clocks, before = _Clocks(), None
+    exchange_us = local_us = _LONG_AGO
+    before: Book | None = None
     for item, following in pairwise(chain(replayed, (None,))):
         if isinstance(item, Step):
-            times = clocks.advance(_exchange_us(item, following), moment_us(item.book.receive_time))
-            yield _update(item, before, times)
+            # Each clock stays where it is if it would go back.
+            exchange_us = max(exchange_us, _exchange_us(item, following))
+            local_us = max(local_us, moment_us(item.book.receive_time))
+            yield _update(item, before, (exchange_us, local_us))
             before = item.book
         elif item is not None and before is not None:
             # A gap has no exchange time, so the exchange's clock advances as much as ours.
-            passed_us = max(0, moment_us(item.start_time) - clocks.local_us)
-            times = clocks.advance(clocks.exchange_us + passed_us, clocks.local_us + passed_us)
-            yield Break(*times, before.epoch, item)
+            passed_us = max(0, moment_us(item.start_time) - local_us)
+            exchange_us, local_us = exchange_us + passed_us, local_us + passed_us
+            yield Break(exchange_us, local_us, before.epoch, item)
             before = None
 
 

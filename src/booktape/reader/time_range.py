@@ -29,21 +29,22 @@ class TimeRange:
 
     @classmethod
     def clip(
-        cls,
-        rec: Recording,
-        symbol: str,
-        start: Moment | None,
-        end: Moment | None,
-        columns: int,
+        cls, rec: Recording, symbol: str, start: Moment | None, end: Moment | None, columns: int
     ) -> TimeRange:
         """The recorded part of this time, in at most `columns` intervals (but see `_interval`).
 
         Raises NotRecorded if nothing was recorded then.
         """
         own = coverage_of(rec, symbol)
-        first, last = _within(own, start, end)
-        gaps = rec.snapshots(symbol, first, last + timedelta(microseconds=1)).gaps()
-        return cls.of(own, first, last, columns, gaps)
+        first = own.first if start is None else max(own.first, moment_at(moment_us(start)))
+        # A row is valid until the next one, so the last one is included.
+        last = own.last if end is None else min(own.last, moment_at(moment_us(end)))
+        if first > last:
+            raise NotRecorded(
+                f"{symbol} was not recorded then, but from {own.first:%Y-%m-%dT%H:%M:%SZ} "
+                f"to {own.last:%Y-%m-%dT%H:%M:%SZ}."
+            )
+        return cls.of(own, first, last, columns, rec.snapshots(symbol).gaps())
 
     @classmethod
     def of(
@@ -81,19 +82,6 @@ class TimeRange:
             if ms % unit_ms == 0:
                 return f"{ms // unit_ms} {unit}"
         return f"{ms} ms"
-
-
-def _within(own: Coverage, start: Moment | None, end: Moment | None) -> tuple[datetime, datetime]:
-    """The recorded part of a time. Raises NotRecorded if there is none."""
-    first = own.first if start is None else max(own.first, moment_at(moment_us(start)))
-    # A row is valid until the next one, so the last one is included.
-    last = own.last if end is None else min(own.last, moment_at(moment_us(end)))
-    if first > last:
-        raise NotRecorded(
-            f"{own.symbol} was not recorded then, but from {own.first:%Y-%m-%dT%H:%M:%SZ} "
-            f"to {own.last:%Y-%m-%dT%H:%M:%SZ}."
-        )
-    return first, last
 
 
 def coverage_of(rec: Recording, symbol: str) -> Coverage:
