@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
@@ -81,3 +82,29 @@ def test_a_tape_that_is_sealed_meanwhile_is_found(sealed: Path, running: Path) -
     missing = type(listed)(listed.segment, f"{running}/unsealed/gone/tape.jsonl.zst", 0)
     with pytest.raises(FileNotFoundError):
         ArchiveFiles.find(running).open_tape(missing)
+
+
+def test_a_segment_that_is_sealed_between_two_listings_is_not_missed(
+    sealed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is found once: as a tape of the tail, or as a sealed file."""
+    root, hidden = tmp_path / "copy", tmp_path / "hidden.parquet"
+    shutil.copytree(sealed, root)
+    rows, tape = max(root.glob("snapshots/symbol=BTCUSDT/*/*")), max(root.glob("tape/*/*"))
+    unsealed = root / "unsealed" / tape.name.removesuffix(".jsonl.zst") / "tape.jsonl.zst"
+    unsealed.parent.mkdir(parents=True)
+    rows.rename(hidden)
+    tape.rename(unsealed)
+    place = ArchiveFiles.find(root)
+    listed = place._list
+
+    def sealed_after_the_first(folder: str, *, recursive: bool = False) -> Any:
+        found = listed(folder, recursive=recursive)
+        if hidden.exists():
+            hidden.rename(rows)
+            unsealed.rename(tape)
+        return found
+
+    monkeypatch.setattr(place, "_list", sealed_after_the_first)
+    files, tapes = place.with_tail(lambda: place.rows("BTCUSDT"))
+    assert len({file.segment for file in [*files, *tapes]}) == len(files) + len(tapes) == 3
