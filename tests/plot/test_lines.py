@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 import booktape
+from booktape.core.gap_reasons import STOPPED
 from booktape.errors import NotRecorded
 from booktape.plot.lines import line, read_grid
 from booktape.reader.book_grid import BookGrid
 from booktape.reader.time_range import TimeRange
 from plot.drawn import when
+from reader.day import BEGIN_S, opening, opening_book, tick
 from reader.truth import moment
+from support.archives import open_archive
+from support.oracle import connected, stream
+from support.rotation import finish
 
 
 def test_a_line_is_broken_where_the_book_was_lost(rec: booktape.Recording) -> None:
@@ -49,3 +56,20 @@ def test_totals_count_the_levels_that_are_there(rec: booktape.Recording) -> None
     """A side with fewer levels than were asked for is not unknown."""
     grid = BookGrid(rec, TimeRange.clip(rec, "BTCUSDT", moment(0), moment(1), 2))
     assert grid.total_sizes("bid", 25)[0] == 20.0
+
+
+def test_a_picture_long_after_the_row_before_it(tmp_path: Path) -> None:
+    """No column is made for the time between them."""
+    late = 300 * 86_400
+    with open_archive(tmp_path) as archive:
+        recording = archive.begin(opening("BTCUSDT"), "quiet")
+        recording.handle(connected(BEGIN_S, 1, ("BTCUSDT",)))
+        recording.handle(opening_book("BTCUSDT", 0))
+        for second in (1, 2):
+            recording.handle(stream(tick("BTCUSDT", second), BEGIN_S + late + second, 1))
+        finish(recording, STOPPED).result()
+    rec = booktape.open(tmp_path)
+    grid = BookGrid(rec, TimeRange.clip(rec, "BTCUSDT", moment(late), moment(late + 3), 600))
+    assert set(grid.best["epoch"]) == {1.0}
+    assert grid.count < 600
+    assert np.isfinite(grid.cells(grid.prices(10, None))).all()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
+from itertools import islice
 from typing import Final
 
 import numpy as np
@@ -13,9 +14,8 @@ import pyarrow.compute as pc
 from booktape.core.events import Floats
 from booktape.reader.raster import DRAWN_MAX, Prices, check_can_be_drawn, paint, tick_of
 from booktape.reader.recording import RecordingQueries
-from booktape.reader.resample import Ints
+from booktape.reader.resample import Ints, ends_of_epochs
 from booktape.reader.rows import LISTS, flat
-from booktape.reader.snapshots import Snapshots
 from booktape.reader.time_range import TimeRange
 from booktape.reader.times import moment_us
 
@@ -33,13 +33,11 @@ class BookGrid:
     def __init__(self, recording: RecordingQueries, shown: TimeRange) -> None:
         self._recording = recording
         self._shown = shown
+        self._ended = ends_of_epochs(recording.snapshots(shown.symbol, end=shown.after).gaps())
         self.step_us = shown.interval // timedelta(microseconds=1)
         self._first = moment_us(shown.start) // self.step_us
         self.begin_us = self._first * self.step_us
         self.count = moment_us(shown.end) // self.step_us - self._first + 1
-        # From the last row before the range on: it is valid in it.
-        before = recording.snapshots(shown.symbol, end=shown.start, depth=1).last()
-        self._since = before.receive_time if before else shown.start
         self.best = {name: np.full(self.count, np.nan) for name in _BEST}
         for places, batch in self._columns(_BEST):
             for name, values in self.best.items():
@@ -58,10 +56,9 @@ class BookGrid:
             return Prices(0.0, 1.0, 0)
         best = self.best["best_bid"], self.best["best_ask"]
         # The first rows, as many as are decoded at once, show the step of the symbol's prices.
-        rows = self._rows(_FEW_LEVELS)
-        some = next((b for b in rows.batches(("bid_price", "ask_price")) if b.num_rows), None)
-        ticks = [flat(column) for column in some.columns] if some else []
-        return Prices.around(*best, tick_of([*best, *ticks]), bins, bps)
+        some = islice(self._columns(("bid_price", "ask_price"), _FEW_LEVELS), 2)
+        sides = [side for _, rows in some for side in (rows["bid_price"], rows["ask_price"])]
+        return Prices.around(*best, tick_of([*best, *map(flat, sides)]), bins, bps)
 
     def cells(self, prices: Prices) -> Floats:
         """(columns, bins) sizes; NaN where no book was known."""
@@ -81,30 +78,34 @@ class BookGrid:
             totals[places] = np.where(counts > 0, sizes, np.nan)
         return totals
 
-    def _rows(self, depth: int | None) -> Snapshots:
-        return self._recording.snapshots(
-            self._shown.symbol, self._since, self._shown.after, depth=depth
-        )
-
     def _columns(
         self, names: Sequence[str], depth: int | None = None
     ) -> Iterator[tuple[Ints, pa.RecordBatch]]:
-        """The last book known in each column: which columns, and as many rows.
+        """The last book known in each column: which columns, and as many rows, or one row for all of them.
 
-        The last row is valid to the end of the picture, or until its epoch ended: what follows it is not read.
+        A later one replaces an earlier one. The last row before the range is valid in it, and the last row of the range
+        to its end, or until their epochs ended: what follows is not read.
         """
+        symbol, start, after = self._shown.symbol, self._shown.start, self._shown.after
+        names = [*names, "epoch"] if "epoch" not in names else names
+        before = self._recording.snapshots(symbol, end=start, depth=depth).last_row(names)
+        if before is not None:
+            yield self._held(before, 0), before
+        rows = self._recording.snapshots(symbol, start, after, depth=depth)
         last: pa.RecordBatch | None = None
-        for batch in self._rows(depth).resample(self._shown.interval).batches(names):
+        for batch in rows.resample(self._shown.interval).batches(names):
             # Found by time, because a running recording may have more rows at the next reading.
             numbers = batch.column("time").cast(pa.int64()).to_numpy() // self.step_us - self._first
-            inside = (numbers >= 0) & (numbers < self.count)
-            yield numbers[inside], batch.filter(pa.array(inside))
+            yield numbers, batch
             last = batch.slice(batch.num_rows - 1) if batch.num_rows else last
         if last is not None:
             time_us = last.column("time").cast(pa.int64())[0].as_py()
-            epoch = last.column("epoch")[0].as_py()
-            ended_us = [moment_us(gap.start_time) for gap in self._shown.gaps if gap.epoch == epoch]
-            ends = [(us - 1) // self.step_us - self._first + 1 for us in ended_us]
-            begin = max(0, time_us // self.step_us - self._first + 1)
-            places = np.arange(begin, min([self.count, *ends]))
-            yield places, last.take(np.zeros(len(places), np.int64))
+            yield self._held(last, time_us // self.step_us - self._first + 1), last
+
+    def _held(self, row: pa.RecordBatch, begin: int) -> Ints:
+        """The columns from `begin` on in which this row is valid, if it is the last one."""
+        ended_us = self._ended.get(row.column("epoch")[0].as_py())
+        end = self.count
+        if ended_us is not None:
+            end = min(end, (ended_us - 1) // self.step_us - self._first + 1)
+        return np.arange(begin, end)

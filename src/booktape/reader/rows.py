@@ -106,7 +106,8 @@ def last_row(
     for found in from_the_end():
         last = None
         for batch in found:
-            last = batch.slice(batch.num_rows - 1) if batch.num_rows else last
+            # A copy, because a slice would keep the whole batch alive.
+            last = batch.take(pa.array([batch.num_rows - 1])) if batch.num_rows else last
         if last is not None:
             return last
     return None

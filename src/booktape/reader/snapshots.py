@@ -30,6 +30,10 @@ class SymbolRows(Tabular):
         """The rows in the order of their update ids. At a time: a row group, or without lists many."""
         return batches(self._archive, self.query, columns or self.schema.names)
 
+    def last_row(self, columns: Sequence[str]) -> pa.RecordBatch | None:
+        """The last row, as a batch of one; None if there is none. Row groups are read from the last one on."""
+        return last_row(self._archive, self.query, columns)
+
     def gaps(self) -> list[Gap]:
         """The gaps between `start` and `end`, by epoch."""
         return [gap for gap in self._all_gaps() if self.query.overlaps(gap)]
@@ -58,8 +62,8 @@ class Snapshots(SymbolRows):
         return rows_and_gaps(self.query, self.batches(BOOK_COLUMNS), self._all_gaps())
 
     def last(self) -> Book | None:
-        """The last row; None if there is none. Of the rows before it no more are read than its row group has."""
-        row = last_row(self._archive, self.query, BOOK_COLUMNS)
+        """The last row; None if there is none. Row groups are read from the last one on."""
+        row = self.last_row(BOOK_COLUMNS)
         return None if row is None else next(books(row))
 
 
