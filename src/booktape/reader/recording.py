@@ -23,11 +23,11 @@ from booktape.reader.records import Book, Gap, Step
 from booktape.reader.removed import report_removed
 from booktape.reader.replay import book_at, replay
 from booktape.reader.rows import RowQuery, known_symbols
-from booktape.reader.small_tables import table
 from booktape.reader.snapshots import Quotes, Snapshots
-from booktape.reader.tape_query import chosen_tapes
+from booktape.reader.tape_query import NO_ROWS, chosen_tapes, unsealed_outputs
 from booktape.reader.times import Moment, moment_us
 from booktape.reader.trades import trade_table
+from booktape.store.schema import TABLES
 
 T = TypeVar("T")
 
@@ -126,16 +126,16 @@ class RecordingQueries(ABC):
 
     def checks(self) -> pa.Table:
         """Every comparison of a book with an independent witness, passed or failed."""
-        return _together([table(archive, "checks") for archive in self._archives], "time")
+        return _together([_table(archive, "checks") for archive in self._archives], "time")
 
     def notes(self) -> pa.Table:
         """Events that are not gaps: the status of a symbol, a step of our clock."""
-        return _together([table(archive, "notes") for archive in self._archives], "time")
+        return _together([_table(archive, "notes") for archive in self._archives], "time")
 
     def trade_gaps(self, symbol: str | None = None) -> pa.Table:
         """Trades that are missing for good, by ranges of ids. What is still being filled is not among them."""
         archives = self._archives if symbol is None else [self._archive_of(symbol)]
-        found = _together([table(archive, "trade_gaps") for archive in archives], "time")
+        found = _together([_table(archive, "trade_gaps") for archive in archives], "time")
         return found if symbol is None else found.filter(pc.field("symbol") == symbol)
 
     def snapshots(
@@ -222,6 +222,18 @@ class Recording(RecordingQueries):
     def _archive_of(self, symbol: str) -> ArchiveFiles:
         del symbol
         return self._archive
+
+
+def _table(archive: ArchiveFiles, name: str) -> pa.Table:
+    """All of `checks`, `notes` or `trade_gaps`, in order. An archive older than the table has none of it."""
+    # A row whose book is crossed has a check, so the rows must be made as well.
+    every = 0 if name == "checks" else NO_ROWS
+    _, tapes = archive.with_tail(lambda: archive.tables(name))
+    tail = [
+        TABLES[name].batch(unsealed_outputs(archive, tape, None, every=every)) for tape in tapes
+    ]
+    sealed = archive.sealed_tables(name)
+    return pa.concat_tables([*sealed, pa.Table.from_batches(tail, TABLES[name].schema)])
 
 
 def _together(tables: Sequence[pa.Table], *order: str) -> pa.Table:

@@ -1,21 +1,28 @@
-"""Queries for rows of one symbol, which read only when they are used."""
+"""Queries for rows of one symbol, which read only when they are used; rows and gaps in one order."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
+from typing import Any, Final
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from booktape.reader.archive_files import ArchiveFiles
 from booktape.reader.dataframes import Tabular
 from booktape.reader.gaps import gap_list
-from booktape.reader.iterate import BOOK_COLUMNS, books, rows_and_gaps
 from booktape.reader.records import Book, Gap
 from booktape.reader.resample import Resampled, ends_of_epochs
-from booktape.reader.rows import QUOTES, SCHEMA, RowQuery, batches, last_row
+from booktape.reader.rows import LISTS, QUOTES, SCHEMA, RowQuery, batches, flat, last_row
 from booktape.reader.spread import COLUMNS, mean_spread
-from booktape.reader.times import length_us
+from booktape.reader.times import length_us, moment_at
+from booktape.store.schema import FIRST_OF
+
+_TIMES: Final = ("event_time", "receive_time")
+_BOOK_COLUMNS: Final = tuple(name for name in SCHEMA.names if name not in FIRST_OF)
+"""The columns of a `Book`, which finds its best prices in its lists."""
 
 
 class SymbolRows(Tabular):
@@ -59,12 +66,12 @@ class Snapshots(SymbolRows):
 
     def __iter__(self) -> Iterator[Book | Gap]:
         """Every row as a `Book`, and a `Gap` wherever the book was not known."""
-        return rows_and_gaps(self.query, self.batches(BOOK_COLUMNS), self._all_gaps())
+        return _rows_and_gaps(self.query, self.batches(_BOOK_COLUMNS), self._all_gaps())
 
     def last(self) -> Book | None:
         """The last row; None if there is none. Row groups are read from the last one on."""
-        row = self.last_row(BOOK_COLUMNS)
-        return None if row is None else next(books(row))
+        row = self.last_row(_BOOK_COLUMNS)
+        return None if row is None else next(_books(row))
 
 
 class Quotes(SymbolRows):
@@ -91,3 +98,55 @@ class Quotes(SymbolRows):
         interval_us = length_us(interval)
         ended = ends_of_epochs(self._all_gaps())
         return mean_spread(self.batches(COLUMNS), ended, interval_us, self.query.end_us)
+
+
+def _rows_and_gaps(
+    query: RowQuery, batches: Iterable[pa.RecordBatch], gaps: Sequence[Gap]
+) -> Iterator[Book | Gap]:
+    """A `Book` for each row, and always a `Gap` between two epochs. `gaps` are sorted by epoch.
+
+    Before the first row and after the last one come the gaps that overlap the query's time.
+    """
+    last: Book | None = None
+    for batch in batches:
+        for book in _books(batch):
+            if last is None:
+                yield from (g for g in gaps if g.epoch < book.epoch and query.overlaps(g))
+            elif book.epoch != last.epoch:
+                yield from _between(last, book, gaps)
+            yield book
+            last = book
+    for gap in gaps:
+        if (last is None or gap.epoch >= last.epoch) and query.overlaps(gap):
+            yield gap
+
+
+def _between(last: Book, book: Book, gaps: Sequence[Gap]) -> Iterator[Gap]:
+    """The gaps between two rows, whatever their times are. If none is stored, an `undeclared` one."""
+    found = [gap for gap in gaps if last.epoch <= gap.epoch < book.epoch]
+    times = last.receive_time, book.receive_time
+    yield from found or [
+        Gap.undeclared(book.symbol, last.epoch, times, (last.update_id, book.update_id))
+    ]
+
+
+def _books(batch: pa.RecordBatch) -> Iterator[Book]:
+    """Each row of a batch of lists. Arrays are copies, so that a kept book does not keep its batch."""
+    columns = {name: batch.column(name) for name in _BOOK_COLUMNS}
+    values = {name: flat(columns[name]) for name in LISTS}
+    ends = {name: np.cumsum(pc.list_value_length(columns[name]).to_numpy()) for name in LISTS}
+    scalars = {
+        name: column.cast(pa.int64()).to_pylist() if name in _TIMES else column.to_pylist()
+        for name, column in columns.items()
+        if name not in LISTS
+    }
+    starts = dict.fromkeys(LISTS, 0)
+    for row in range(batch.num_rows):
+        fields: dict[str, Any] = {name: column[row] for name, column in scalars.items()}
+        for name in _TIMES:
+            fields[name] = None if fields[name] is None else moment_at(fields[name])
+        for name in LISTS:
+            end = int(ends[name][row])
+            fields[name] = values[name][starts[name] : end].copy()
+            starts[name] = end
+        yield Book(**fields)
