@@ -175,6 +175,15 @@ def test_segments_together_hold_every_row(segments: Path, tmp_path: Path) -> Non
     assert pa.concat_tables([pq.read_table(path) for path in parts]).equals(whole)
 
 
+@pytest.mark.system
+def test_two_processes_write_the_same_bytes(segments: Path, tmp_path: Path) -> None:
+    """Of each segment, by whichever of them."""
+    command = "--format parquet --symbol BTCUSDT --per-segment"
+    run(segments, command, tmp_path / "one")
+    run(segments, f"{command} --jobs 2", tmp_path / "two")
+    assert files(tmp_path / "two") == files(tmp_path / "one")
+
+
 def test_a_segment_of_another_request_stays_as_it_is(segments: Path, tmp_path: Path) -> None:
     """Two answers cannot have one name."""
     run(segments, "--per-segment --format parquet --symbol BTCUSDT", tmp_path / "out")
