@@ -74,10 +74,10 @@ def test_a_hidden_event_leaves_no_hole_in_the_ids() -> None:
 
 def test_however_many_are_hidden_the_ids_chain() -> None:
     """Runs of them too, and each symbol's for itself."""
-    found = messages_of(Hide(Messages(probability=0.5, seed=3)), symbols=BOTH, slots=200)
+    found = messages_of(Hide(Messages(probability=0.5, seed=3)), symbols=BOTH, slots=100)
     for symbol in BOTH:
         message = events(found, symbol)
-        assert 60 < len(message) < 140
+        assert 30 < len(message) < 70
         assert all(b.first_id == a.last_id + 1 for a, b in pairwise(message))
         assert any(levels_of(event) for event in message)
 

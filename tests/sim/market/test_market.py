@@ -32,11 +32,11 @@ def played(market: TracedMarket, slots: int) -> list[DepthEvent]:
 @pytest.mark.parametrize("symbol", SYMBOLS)
 def test_snapshots_equal_the_truth_at_every_id_they_show(symbol: str) -> None:
     """Whatever moment a snapshot is taken at, it is the true book of its lastUpdateId."""
-    market, ids = TracedMarket((symbol,), 5, levels=40), set()
+    market, ids = TracedMarket((symbol,), 5, levels=20), set()
     truth = market.truth()
-    for _ in range(60):
-        for step in range(8):
-            snapshot = market.depth(symbol, 5000, step / 8)
+    for _ in range(100):
+        for step in range(4):
+            snapshot = market.depth(symbol, 5000, step / 4)
             book = Naive(snapshot)
             ids.add(book.id)
             assert (book.bids, book.asks) == texts(truth.book(symbol, book.id))
@@ -47,7 +47,7 @@ def test_snapshots_equal_the_truth_at_every_id_they_show(symbol: str) -> None:
 @pytest.mark.parametrize("symbol", SYMBOLS)
 def test_a_snapshot_and_the_events_after_it_give_the_truth_of_every_event(symbol: str) -> None:
     """From the middle of any event, the exchange's own procedure stays on the true book."""
-    market = TracedMarket((symbol,), 6, levels=40)
+    market = TracedMarket((symbol,), 6, levels=20)
     truth = market.truth()
     books = [Naive(market.depth(symbol, 5000, 0))]
     middles = 0
@@ -124,7 +124,7 @@ def test_ids_chain_and_events_keep_the_exchanges_rules() -> None:
 def test_the_book_is_never_crossed_and_keeps_its_size(symbol: str, levels: int) -> None:
     """After every single update the best bid is below the best ask, and no side runs away."""
     pair = SymbolMarket(Start(listing(symbol), 11, levels))
-    for _ in range(20_000):
+    for _ in range(6_000):
         pair.step()
         assert pair.bids.best < pair.asks.best
         assert all(1 <= len(side.prices) <= levels + 60 for side in (pair.bids, pair.asks))

@@ -75,7 +75,7 @@ def test_a_ticker_is_sent_for_every_id_at_which_the_touch_changed(symbol: str) -
     market, truth = watched(symbol)
     before = touch(truth.book(symbol, truth.first_id(symbol)))
     last, inside = truth.first_id(symbol), 0
-    for slot in range(150):
+    for slot in range(80):
         if slot % 3 == 0:
             market.depth(symbol, 100, 0.5)
         messages = list(market.advance())

@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import msgspec
 import pytest
 
@@ -401,6 +402,20 @@ async def test_a_request_waits_until_the_recording_knows_the_book(tmp_path: Path
     async with visit(SimServer(ReplaySource(path), speed=math.inf)) as visit_:
         asked = asyncio.create_task(visit_.get("depth?symbol=BTCUSDT"))
         assert len(await listened(visit_, 5)) == 5
+        status, _, _ = await asked
+        assert status == 503
+
+
+async def test_a_request_that_waits_is_answered_when_the_exchange_closes(tmp_path: Path) -> None:
+    """With 503, too; nothing waits for the handler's end by force."""
+    path = Recorder().connected().events(50).tape(tmp_path / "a.jsonl.zst")
+    async with aiohttp.ClientSession() as http:
+        async with SimServer(ReplaySource(path)) as server:
+            visit_ = Visit(server, http)
+            await listened(visit_, 3)
+            asked = asyncio.create_task(visit_.get("depth?symbol=BTCUSDT"))
+            await asyncio.sleep(1)
+            assert not asked.done()
         status, _, _ = await asked
         assert status == 503
 
