@@ -111,7 +111,7 @@ def test_the_seed_says_which_level_of_an_event_is_wrong() -> None:
 async def test_a_client_believes_it_and_is_wrong() -> None:
     """By the exchange's own procedure nothing can be found; on all connections alike."""
     server = faulty(Hide(Messages(first=12, last=12)), slots=40, patience_s=5)
-    truth = server.source.truth()  # type: ignore[attr-defined]
+    truth = server.source.truth()  # type: ignore[union-attr]
     async with visit(server) as visit_:
         visitors = [await visit_.listen(BTC) for _ in range(2)]
         await visitors[0].count(3)
@@ -206,7 +206,7 @@ async def test_one_level_of_a_snapshot_is_wrong(
     """The named one, and as many levels come as were asked for; everybody else gets the truth."""
     when = Attempts(first=2, last=2)
     server = faulty(wrong_snapshot(when, wrong, side, place), speed=1)
-    truth = server.source.truth()  # type: ignore[attr-defined]
+    truth = server.source.truth()  # type: ignore[union-attr]
     async with visit(server) as visit_:
         answers = [Naive(await visit_.depth("BTCUSDT", limit)) for _ in range(3)]
         true = truth.book("BTCUSDT", answers[0].id)
@@ -243,6 +243,6 @@ async def test_nobody_asks_again_after_a_wrong_snapshot() -> None:
         book = Naive(await visit_.depth("BTCUSDT"))
         await server.finished.wait()
         truth: Levels = {}
-        for side in texts(server.source.truth().book("BTCUSDT", book.id)):  # type: ignore[attr-defined]
+        for side in texts(server.source.truth().book("BTCUSDT", book.id)):  # type: ignore[union-attr]
             truth |= side
         assert len((book.bids | book.asks).items() ^ truth.items()) == 2

@@ -40,6 +40,7 @@ class Market:
 
     A symbol is a name (see `listing`) or a listing of one's own. `levels` a side replaces each
     symbol's own number (small books make fast tests); after `slots` slots the market stays quiet.
+    It is not `patient`: a slow client is cut, and not waited for.
     """
 
     patient = False
@@ -67,14 +68,18 @@ class Market:
         self.slot = 0
 
     def symbols(self) -> list[SymbolInfo]:
+        """What `exchangeInfo` lists now, but for faults; the names stay the same."""
         return self._infos
 
     def start(self, time_us: int) -> None:
-        """Slot k ends at `time_us` + k x 100 ms; `time_us` is moved back to the 100 ms grid."""
+        """The exchange's clock shows `time_us` at second 0. Called once, before `advance`.
+
+        Slot k ends at `time_us` + k x 100 ms; `time_us` is moved back to the 100 ms grid.
+        """
         self._start_us = time_us - time_us % (SLOT_MS * 1_000)
 
     def apply_faults(self, faults: MarketFaults) -> None:
-        """Let these happen. Raises UsageError for a fault of a symbol that is not listed."""
+        """Let these happen. Called once, before `start`. Raises UsageError for one of a symbol that is not listed."""
         for symbol in faults.listed_later():
             self._listings.setdefault(symbol, listing(symbol))
         self._infos = [one.info() for one in self._listings.values()]
@@ -92,7 +97,7 @@ class Market:
             market.watched = streams
 
     def due_s(self) -> float | None:
-        """When the current slot ends."""
+        """Seconds from the start until the next `advance`: the end of the slot. None when nothing more will come."""
         if self._slots is not None and self.slot >= self._slots:
             return None
         return self._end_s()
@@ -101,7 +106,7 @@ class Market:
         return (self.slot + 1 + slots_ahead) * SLOT_MS / 1_000
 
     def advance(self) -> Sequence[Message]:
-        """End the slot: the events of all symbols that trade and changed in it."""
+        """Do what is due, and return what is to be sent: the slot's events of all symbols that trade."""
         self._begin_wanted()
         now_s, next_s = self._end_s(), self._end_s(1)
         self.slot += 1
@@ -169,7 +174,7 @@ class Market:
         return not gone and not self._faults.has_not_opened(symbol, now_s)
 
     def depth(self, symbol: str, limit: int, fraction: float, old: Old | None = None, /) -> bytes:
-        """A `/depth` answer as of `fraction` of the current slot, or an old one.
+        """The body of a `/depth` answer as of `fraction` (0 to 1) of the current slot, or of an old one.
 
         That is at most as old as `apply_faults` allowed for.
         """
@@ -199,7 +204,7 @@ class Market:
         return self._first_tops[symbol]
 
     def trades(self, symbol: str, from_id: int | None, limit: int, /) -> list[Trade]:
-        """The trades of all slots that have ended; of the last `TRADES_KEPT` trades."""
+        """At most `limit` trades from this id on, or from the oldest that is kept; without one the newest."""
         market = self._markets.get(symbol)
         kept = list(market.trades) if market else []
         if from_id is None:
@@ -207,4 +212,5 @@ class Market:
         return [trade for trade in kept if trade.trade_id >= from_id][:limit]
 
     def holds(self, _symbol: str, /) -> bool:
+        """Whether a request that found no book should wait until there is one: there always is one."""
         return False

@@ -35,9 +35,8 @@ from booktape.sim.server.limits import (
     Rate,
     RequestLimits,
 )
-from booktape.sim.server.pacing import ExchangeClock, Pacer
+from booktape.sim.server.pacing import ExchangeClock, Pacer, Source
 from booktape.sim.server.sockets import reset, response
-from booktape.sim.source import Source
 from booktape.wire.endpoints import VENUES, Venue
 from booktape.wire.exchange_info import SymbolInfo
 from booktape.wire.limits import PONG_WITHIN_S, USED_WEIGHT_HEADER

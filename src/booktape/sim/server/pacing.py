@@ -18,10 +18,14 @@ import asyncio
 import math
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final
+from typing import Final, TypeAlias
 
+from booktape.sim.market.market import Market
 from booktape.sim.messages import Message
-from booktape.sim.source import Source
+from booktape.sim.replay.source import ReplaySource
+
+Source: TypeAlias = Market | ReplaySource
+"""What is played: a course of events without a clock. `Market` says what each method does."""
 
 LEAD: Final = 3
 
