@@ -55,7 +55,7 @@ async def test_after_a_bug_the_next_start_recovers_what_is_on_the_tape(
     assert [gap["reason"] for gap in gaps_of(tmp_path)] == ["killed"]
 
 
-async def test_there_is_no_status_after_a_stop(tmp_path: Path) -> None:
+async def test_there_is_a_status_until_a_stop(tmp_path: Path) -> None:
     """Then connections close one after another, so the books' states would mislead."""
     async with (
         SimServer(TracedMarket(("BTCUSDT",), seed=3, levels=40)) as server,
@@ -63,6 +63,13 @@ async def test_there_is_no_status_after_a_stop(tmp_path: Path) -> None:
     ):
         assert recorder.status() is None
         await until_known(recorder, 1)
+        status = recorder.status()
+        assert status
+        (unsealed,) = (tmp_path / "unsealed").iterdir()
+        assert (status.connections, status.known, status.segment) == (1, 1, unsealed.name)
+        assert status.records > status.requests > 1
+        assert status.started_ns < status.at_ns
+        assert status.written_bytes == sum(path.stat().st_size for path in unsealed.iterdir())
         recorder.stop()
         assert recorder.status() is None
 

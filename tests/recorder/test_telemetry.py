@@ -23,7 +23,7 @@ from booktape.core.events import (
 from booktape.core.sync import SymbolSync
 from booktape.core.tape_records import SegmentStart
 from booktape.reconstruct import Output, Reconstruction
-from booktape.recorder.status import SHOWN, BookStatus, BookTop, RecorderStatus
+from booktape.recorder.status import SHOWN, BookStatus, BookTop
 from booktape.recorder.telemetry import Telemetry
 from support.oracle import connected, event, lost, snapshot
 
@@ -186,10 +186,10 @@ def test_a_book_that_is_not_known_has_a_reason_and_no_prices() -> None:
     books.apply(SegmentStart(1, "0", "sim", 1, 5_000, (B,)))
     sync = books.syncs[B] = known()
     sync.handle(event(12, 12, {"100": "0"}), 4)
-    (book,) = telemetry.status(books, 9, 0, 0, "first").books
+    (book,) = telemetry.books(books, 9)
     assert book.top == BookTop(2, None, 101.0)
     sync.handle(lost(5), 5)
-    (book,) = telemetry.status(books, 9, 0, 0, "first").books
+    (book,) = telemetry.books(books, 9)
     expected = BookStatus(B, "cold", 1, 2, 0, 0, "disconnected", 4, lost_ns=9 - 4)
     assert book == replace(expected, lag_ns=sync.lag_ns)
 
@@ -200,9 +200,8 @@ def test_the_status_of_a_recorder() -> None:
     books.apply(SegmentStart(1, "0", "sim", 1, 5_000, ("ETHUSDT", B)))
     telemetry.count_records(50, 7, 2_500_000)
     telemetry.count_records(3, 0, 1_500_000)
-    status = telemetry.status(books, 9, 4, 700, "first")
-    assert [book.symbol for book in status.books] == [B, "ETHUSDT"]
-    assert status == RecorderStatus(9, 0, status.books, 53, 0, 1.5, 0, 4, 700, "first")
+    assert [book.symbol for book in telemetry.books(books, 9)] == [B, "ETHUSDT"]
+    assert (telemetry.records, telemetry.waiting, telemetry.lag_ns) == (53, 0, 1_500_000)
 
 
 def test_only_the_first_books_are_looked_at() -> None:
@@ -212,6 +211,6 @@ def test_only_the_first_books_are_looked_at() -> None:
     books.apply(SegmentStart(1, "0", "sim", 1, 5_000, symbols))
     for symbol in symbols:
         books.syncs[symbol] = known(symbol)
-    status = telemetry.status(books, 9, 4, 0, "first")
-    assert [book.symbol for book in status.books] == list(symbols)
-    assert [book.top is not None for book in status.books] == [True] * SHOWN + [False]
+    found = telemetry.books(books, 9)
+    assert [book.symbol for book in found] == list(symbols)
+    assert [book.top is not None for book in found] == [True] * SHOWN + [False]

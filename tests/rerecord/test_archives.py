@@ -114,8 +114,8 @@ def test_consecutive_recordings_are_one_with_a_gap_between_them(tmp_path: Path) 
 def test_recordings_of_other_symbols_stand_side_by_side(tmp_path: Path) -> None:
     """As shards are; what each recorded of its own symbols is all there."""
     folders = tmp_path / "a", tmp_path / "b"
-    one = Plan(settings={"symbols": SYMBOLS[:1]})
-    market = record_twins(one, Plan(settings={"symbols": SYMBOLS[1:]}), folders)
+    one, other = (Plan(((0, 30),), settings={"symbols": s}) for s in (SYMBOLS[:1], SYMBOLS[1:]))
+    market = record_twins(one, other, folders)
     merge_folders(*folders, out=tmp_path / "m")
     check_archive(tmp_path / "m", truth_of(market), every=2)
     assert known_rows(tmp_path / "m") == known_rows(folders[0]) | known_rows(folders[1])

@@ -68,7 +68,10 @@ def lines(root: Path) -> list[list[TapeRecord]]:
     return [list(read_tape(path)) for path in sealed(root, "tape")]
 
 
-@pytest.mark.parametrize(("every", "jobs"), [(1, 1), (2, 1), (3, 2), (1_000, 1)])
+@pytest.mark.parametrize(
+    ("every", "jobs"),
+    [(1, 1), (2, 1), (1_000, 1), pytest.param(3, 2, marks=pytest.mark.long)],
+)
 def test_it_is_what_a_recorder_with_that_n_would_have_left(
     archive: Path, tmp_path: Path, every: int, jobs: int
 ) -> None:
@@ -86,7 +89,7 @@ def test_it_is_what_a_recorder_with_that_n_would_have_left(
 
 def test_one_symbol(archive: Path, tmp_path: Path) -> None:
     """As if nothing else had been recorded: no row, gap, check or note of another one."""
-    again(archive, tmp_path / "rebuilt", 2, ETH, jobs=2)
+    again(archive, tmp_path / "rebuilt", 2, ETH)
     whole, found = stored(archive), stored(tmp_path / "rebuilt")
     assert found.rows == {ETH: whole.rows[ETH]}
     for table in ("gaps", "checks", "notes"):

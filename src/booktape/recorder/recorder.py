@@ -33,6 +33,7 @@ from booktape.net.session import open_session
 from booktape.net.symbol_status import ListingState, SymbolStatusPoller
 from booktape.net.ticks import Ticks
 from booktape.net.trades import TradeClient
+from booktape.processes.terminal import lost_lines
 from booktape.reader.book_view import BookView, view_book
 from booktape.reconstruct import Output
 from booktape.recorder.async_recording import AsyncRecording
@@ -266,14 +267,20 @@ class _LiveRecording:
 
     def status(self, shown: int) -> RecorderStatus:
         """The state of every book, and the counters."""
-        session = self.recording.session
-        return self._telemetry.status(
-            session.books,
-            self._clock.now_ns(),
+        session, telemetry = self.recording.session, self._telemetry
+        at_ns = self._clock.now_ns()
+        return RecorderStatus(
+            at_ns,
+            telemetry.started_ns,
+            telemetry.books(session.books, at_ns, shown),
+            telemetry.records,
+            telemetry.waiting,
+            telemetry.lag_ns / 1e6,
+            len(session.books.arbiter.connections),
             self._rest_client.http.requests,
             self.recording.written_bytes,
             session.writer.segment.name,
-            shown,
+            lost_lines(),
         )
 
     def view(self, symbol: str, reach_bps: int) -> BookView | None:

@@ -24,9 +24,8 @@ from booktape.core.events import (
 from booktape.core.sync import SymbolSync
 from booktape.core.tape_records import DELISTED, NO_MARKET_DATA
 from booktape.core.trades import FetchTrades, TradeGap, TradeRow
-from booktape.processes.terminal import lost_lines
 from booktape.reconstruct import Output, Reconstruction
-from booktape.recorder.status import SHOWN, BookStatus, BookTop, RecorderStatus, by_trouble
+from booktape.recorder.status import SHOWN, BookStatus, BookTop, by_trouble
 
 KINDS_MAX: Final = 100
 NAME_MAX: Final = 200
@@ -53,42 +52,28 @@ class Telemetry:
         self.unknown: Counter[str] = Counter()
         self.any_book_synced = False
         self._noted: set[tuple[str | None, str]] = set()
-        self._records = 0
-        self._waiting = 0
-        self._lag_ns = 0
+        self.records = 0
+        self.waiting = 0
+        self.lag_ns = 0
 
     def count_records(self, count: int, waiting: int, lag_ns: int) -> None:
         """Add `count` records; `waiting` more are queued, and the last left its socket `lag_ns` ago."""
-        self._records += count
-        self._waiting, self._lag_ns = waiting, lag_ns
+        self.records += count
+        self.waiting, self.lag_ns = waiting, lag_ns
 
-    def status(  # noqa: PLR0913, PLR0917 what the telemetry itself does not count
-        self,
-        books: Reconstruction,
-        at_ns: int,
-        requests: int,
-        written_bytes: int,
-        segment: str,
-        shown: int = SHOWN,
-    ) -> RecorderStatus:
-        """The state of every book, and the counters. The `shown` books with most trouble are looked at."""
+    def books(
+        self, books: Reconstruction, at_ns: int, shown: int = SHOWN
+    ) -> tuple[BookStatus, ...]:
+        """The state of every book, by trouble. The `shown` books with most trouble are looked at."""
         syncs = [books.syncs[symbol] for symbol in books.symbols]
         ordered = by_trouble((self.book_status(sync, at_ns) for sync in syncs), at_ns)
-        for book in ordered[:shown]:
-            self._look_at(books.syncs[book.symbol], book)
-        return RecorderStatus(
-            at_ns,
-            self.started_ns,
-            tuple(ordered),
-            self._records,
-            self._waiting,
-            self._lag_ns / 1e6,
-            len(books.arbiter.connections),
-            requests,
-            written_bytes,
-            segment,
-            lost_lines(),
-        )
+        for status in ordered[:shown]:
+            if status.is_known:
+                book = books.syncs[status.symbol].book
+                bid, ask = book.bids.best(), book.asks.best()
+                levels = len(book.bids) + len(book.asks)
+                status.top = BookTop(levels, bid and bid[0], ask and ask[0])
+        return tuple(ordered)
 
     def record(self, output: Output) -> None:
         """Count an output, and log it unless it is routine."""
@@ -136,13 +121,6 @@ class Telemetry:
     def _length_ns(self, start_ns: int, end_ns: int) -> int:
         """How long a gap has lasted since the start: the time between two recordings is not counted."""
         return max(0, end_ns - max(start_ns, self.started_ns))
-
-    @staticmethod
-    def _look_at(sync: SymbolSync, status: BookStatus) -> None:
-        if status.is_known:
-            bid, ask = sync.book.bids.best(), sync.book.asks.best()
-            levels = len(sync.book.bids) + len(sync.book.asks)
-            status.top = BookTop(levels, bid and bid[0], ask and ask[0])
 
     def _record_book(self, output: BookSynced | BookLost | GapInterval) -> None:
         match output:
