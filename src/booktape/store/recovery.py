@@ -50,7 +50,7 @@ from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from itertools import takewhile
+from itertools import permutations, takewhile
 from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
 
@@ -238,10 +238,8 @@ def _find_tape(layout: Layout, segment: Segment) -> _Tape | None:
         starts = {path: start for path in (torn, written) if (start := _read_start(path))}
         if not starts:
             return None
-        for whole, part in ((torn, written), (written, torn)):
-            if len(starts) > 1 and _is_part(
-                read_tape(part, torn=True), read_tape(whole, torn=True)
-            ):
+        for whole, part in permutations(starts, 2):
+            if _is_part(read_tape(part, torn=True), read_tape(whole, torn=True)):
                 return _Tape(whole, starts[whole], None)
         path = next(iter(starts))
         other = written if path == torn else torn
