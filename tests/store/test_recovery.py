@@ -442,7 +442,7 @@ def test_recovery_waits_for_its_worker(tmp_path: Path, monkeypatch: pytest.Monke
     def add_row(self: SegmentWriter, row: BookRow) -> None:
         nonlocal most
         really_add(self, row)
-        most = max(most, len(worker.waiting))
+        most = max(most, len(self._queue) + len(self._full))
 
     monkeypatch.setattr(SegmentWriter, "add_row", add_row)
     assert len(recover(Layout(tmp_path), worker)) == 1
