@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
@@ -205,6 +206,28 @@ def test_what_the_worker_met_is_raised_by_the_next_flush(
     writer.add_row(row(1))
     with pytest.raises(WriteFailed, match=r"Cannot write .*symbol=BTCUSDT.parquet"):
         writer.flush()
+
+
+def test_a_row_group_that_the_disk_refused_is_written_once(
+    layout: Layout, writer: SegmentWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was encoded before: the next flush writes the same bytes, and those behind them."""
+    monkeypatch.setattr(parquet_file, "GROUP_ROWS", 1)
+    for update_id in (1, 2):
+        writer.add_row(row(update_id))
+    really, refusals = os.pwrite, iter([True])
+
+    def pwrite(descriptor: int, data: bytes, at: int) -> int:
+        if next(refusals, False):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return really(descriptor, data, at)
+
+    monkeypatch.setattr(os, "pwrite", pwrite)
+    with pytest.raises(WriteFailed, match="the disk is full"):
+        writer.flush()
+    writer.flush()
+    seal(writer)
+    assert groups(layout) == [1, 1]
 
 
 def test_what_the_worker_met_is_raised_by_seal(layout: Layout, writer: SegmentWriter) -> None:
