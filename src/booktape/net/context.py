@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 
 import aiohttp
@@ -29,6 +31,13 @@ class NetContext:
     pause: RequestPause
     ticks: Ticks
     suffixes: tuple[str, ...] = DEPTH_ONLY
+
+
+async def wait_at_most(event: asyncio.Event, seconds: float) -> None:
+    """Wait for an event, for this long at most."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
 
 
 def error_text(error: BaseException) -> str:

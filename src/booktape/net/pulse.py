@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection
-from contextlib import suppress
 from http import HTTPStatus
 from typing import Final
 
@@ -18,7 +17,7 @@ import structlog
 from booktape.core.events import Urgency
 from booktape.core.tape_records import Pulse
 from booktape.errors import ExchangeError, HttpStatusError, MalformedFrame
-from booktape.net.context import NetContext
+from booktape.net.context import NetContext, wait_at_most
 from booktape.net.rest_client import BUDGET_CHECK_S, RestClient
 from booktape.wire.best_prices import BestPrices, decode_best_prices
 from booktape.wire.limits import URL_BYTES_MAX
@@ -72,21 +71,17 @@ class PulseClient:
 
     async def run(self) -> None:
         """Request pulses until cancelled. No answer of the exchange ends it."""
-        await self._until_due(FIRST_S)
+        await wait_at_most(self._hurried, FIRST_S)
         while True:
             await self._wait_for_budget()
             began_s = self._clock.steady_s()
             self._hurried.clear()
             await self._request()
-            await self._until_due(began_s + self._period_s - self._clock.steady_s())
+            left_s = began_s + self._period_s - self._clock.steady_s()
+            await wait_at_most(self._hurried, left_s)
             early_s = began_s + PULSE_SPACING_S - self._clock.steady_s()
             if early_s > 0:
                 await self._clock.pause(early_s)
-
-    async def _until_due(self, seconds: float) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._hurried.wait()
 
     async def _wait_for_budget(self) -> None:
         """Wait until the budget has room; for GIVES_WAY_S, also until no lost book waits for it."""

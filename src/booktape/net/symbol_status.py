@@ -10,13 +10,12 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from typing import Final, NamedTuple
 
 import structlog
 
 from booktape.core.tape_records import DELISTED, TRADING, SymbolListing
-from booktape.net.context import NetContext
+from booktape.net.context import NetContext, wait_at_most
 from booktape.net.rest_client import NAMED_MAX, RestClient
 from booktape.wire.best_prices import BestPrices
 from booktape.wire.exchange_info import ExchangeInfo, SymbolInfo
@@ -93,7 +92,8 @@ class SymbolStatusPoller:
             whole = self._all or len(self._on_tape()) > NAMED_MAX
             if not self._missed:
                 every_s = WHOLE_LIST_EVERY_S if whole and info else NAMED_LIST_EVERY_S
-                await self._until_recheck(random.uniform(0.5, 1) * every_s)  # noqa: S311
+                most_s = random.uniform(0.5, 1) * every_s  # noqa: S311
+                await wait_at_most(self._rest.recheck_listing, most_s)
             self._rest.recheck_listing.clear()
             before, info = info, await self._rest.look_up(self._not_delisted(), whole=whole)
             if info is None and before is not None:
@@ -112,11 +112,6 @@ class SymbolStatusPoller:
     def _not_delisted(self) -> tuple[str, ...]:
         states = self._on_tape().items()
         return tuple(symbol for symbol, state in states if state.status != DELISTED)
-
-    async def _until_recheck(self, most_s: float) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(most_s):
-                await self._rest.recheck_listing.wait()
 
     def _mark_missing(self, info: ExchangeInfo) -> None:
         """A missing symbol counts as delisted when it is missing from the next list, too."""
