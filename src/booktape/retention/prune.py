@@ -26,7 +26,7 @@ from msgspec.structs import replace
 
 from booktape.errors import DirectoryInUse, NotRecorded, UsageError
 from booktape.retention.limits import KEEP_ALL, Limit
-from booktape.retention.proof import Proof, Proved, verified_receipt
+from booktape.retention.proof import Proof, verified_receipt
 from booktape.retention.stored import (
     StoredSegment,
     files_of,
@@ -149,10 +149,13 @@ class _Pass:
                 stay.add(one.segment)
                 continue
             waiting = [two.segment for two in pending]
-            reason = self._reason_to_stay(one, stay.union(waiting)) or self._verify(one, proof)
-            if reason:
+            if reason := self._reason_to_stay(one, stay.union(waiting)):
                 stay.add(one.segment)
                 self._done.stays[one.segment.name] = reason
+                continue
+            if why := proof.verify(one.segment):
+                stay.add(one.segment)
+                self._note_unverified(one.segment, why)
                 continue
             pending.append(one)
             for ready in list(pending):
@@ -164,7 +167,9 @@ class _Pass:
                     stay.add(ready.segment)
                     self._note_unverified(ready.segment, why)
                 else:
-                    self._receipt_and_remove_tape(ready, proof.of(ready.segment))
+                    proved = proof.of(ready.segment)
+                    receipt = verified_receipt(self._layout, ready.segment, ready.after, proved)
+                    self._remove_tape(ready.segment, receipt)
                 proof.forget(ready.segment)
         self._done.stays |= {one.segment.name: WAITS for one in pending}
 
@@ -178,20 +183,9 @@ class _Pass:
                 return reason
         return AFTER_ONE_THAT_STAYS if any(before in stay for before in one.before) else ""
 
-    def _verify(self, one: StoredSegment, proof: Proof) -> str:
-        """Why the segment must stay, if it is not verified; empty when it is."""
-        why = proof.verify(one.segment)
-        return self._note_unverified(one.segment, why) if why else ""
-
-    def _note_unverified(self, segment: Segment, why: str) -> str:
+    def _note_unverified(self, segment: Segment, why: str) -> None:
         reason = f"it is not verified: {why}"
         self._done.unverified[segment.name] = self._done.stays[segment.name] = reason
-        return reason
-
-    def _receipt_and_remove_tape(self, one: StoredSegment, proved: Proved) -> None:
-        """Write the receipt of a tape, then remove it."""
-        receipt = verified_receipt(self._layout, one.segment, one.after, proved)
-        self._remove_tape(one.segment, receipt)
 
     def _remove_tape(self, segment: Segment, receipt: Removal) -> None:
         self._done.freed_bytes += self._layout.tape(segment).stat().st_size
