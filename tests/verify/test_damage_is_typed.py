@@ -106,6 +106,13 @@ def manifest_of_no_text(root: Path) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | {"segment": [1.5]}))
 
 
+def level_of_a_list(root: Path) -> None:
+    """A comparison that failed, at a level whose side is no text."""
+    detail = '[{"side":[],"price":1,"book":1,"witness":1}]'
+    edit_table(sealed(root, "checks")[0], lambda rows: rows[0].update(detail=detail))
+    reseal(root)
+
+
 CRAFTED: Final = {
     "a kind that is a list": crafted(lambda lines: lines[5].update(k=[])),
     "a status that is an object": crafted(lambda lines: lines[1].update(status={})),
@@ -114,6 +121,7 @@ CRAFTED: Final = {
     "a start after the year 9999": crafted(lambda lines: lines[0].update(received_ns=2**63 - 1)),
     "a start before the year 1": crafted(lambda lines: lines[0].update(received_ns=-(2**62))),
     "a manifest of a list": manifest_of_no_text,
+    "a level whose side is a list": level_of_a_list,
 }
 
 

@@ -5,11 +5,9 @@ The rows of both sides are brought into one plain form, so that two rows are equ
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -27,7 +25,8 @@ from booktape.store.extents import (
 from booktape.verify.compare_rows import plain
 from booktape.verify.findings import Findings, damage
 from booktape.verify.model.checks import Mismatch, ModelCheck
-from booktape.verify.model.decimals import as_double
+from booktape.verify.model.decimals import Malformed, as_double, number
+from booktape.verify.model.decode import Object, parse_any
 from booktape.verify.model.replay import NoteOnTape
 from booktape.verify.model.sync import OpenGap
 from booktape.verify.model.trades import Missing
@@ -176,13 +175,15 @@ def _mismatch(wrong: Mismatch) -> Row:
 
 def _detail(text: object) -> object:
     """The levels that differ, as values: the way they are written does not count."""
-    if not isinstance(text, str) or not text.startswith("["):
-        return text
+    levels = parse_any(text.encode()) if isinstance(text, str) and text.startswith("[") else None
     try:
-        levels = json.loads(text, parse_float=Decimal, parse_int=Decimal)
-        return tuple(
-            (one["side"], *(Decimal(one[key]).normalize() for key in ("price", "book", "witness")))
-            for one in levels
-        )
-    except (ValueError, KeyError, TypeError, ArithmeticError, RecursionError):
+        return tuple(map(_level, levels)) if isinstance(levels, list) else text
+    except Malformed:
         return text
+
+
+def _level(found: object) -> Row:
+    if not isinstance(found, Object) or not isinstance(found["side"], str):
+        raise Malformed(repr(found))
+    numbers = (number(found[name]) for name in ("price", "book", "witness"))
+    return found["side"], *(each.value.normalize() for each in numbers)
