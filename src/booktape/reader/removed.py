@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+
 from booktape.processes.terminal import counted
 from booktape.reader.archive_files import ArchiveFiles
 from booktape.reader.times import moment_at
@@ -20,12 +22,13 @@ def report_removed(archive: ArchiveFiles, start_us: int | None, end_us: int | No
     Known weakness: a removed tape ended when the next segment began by name; a clock that was set back, or another
     recorder's segment, makes that too early.
     """
-    there = sorted({file.segment for file in archive.tapes()})
     removed = removed_tapes(archive)
-    ends = [segment.start_us for segment in sorted({*there, *removed})][1:]
+    begun = {*removed, *(tape.segment for tape in archive.tapes())}
+    starts = sorted(segment.start_us for segment in begun)
     found = []
     for segment in removed:
-        end = next((one for one in ends if one > segment.start_us), segment.start_us)
+        number = bisect_right(starts, segment.start_us)
+        end = starts[number] if number < len(starts) else segment.start_us
         before = start_us is not None and end <= start_us
         after = end_us is not None and segment.start_us >= end_us
         if not before and not after:
@@ -40,11 +43,7 @@ def report_removed(archive: ArchiveFiles, start_us: int | None, end_us: int | No
 
 def removal_at(archive: ArchiveFiles, time_us: int) -> str:
     """A sentence, after a blank, if the tape of this time was removed on purpose; else an empty text."""
-    removed = set(removed_tapes(archive))
-    before = [
-        one for one in (*removed, *(t.segment for t in archive.tapes())) if one.start_us <= time_us
-    ]
-    latest = max(before, default=None)
-    if latest is None or latest not in removed:
-        return ""
-    return f" The tape of {latest.name} was removed on purpose."
+    removed = removed_tapes(archive)
+    segments = {*removed, *(tape.segment for tape in archive.tapes())}
+    latest = max((one for one in segments if one.start_us <= time_us), default=None)
+    return f" The tape of {latest.name} was removed on purpose." if latest in removed else ""
