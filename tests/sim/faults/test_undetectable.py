@@ -29,6 +29,7 @@ from booktape.sim.messages import (
     depth_stream,
     partial_stream,
     ticker_stream,
+    trade_stream,
 )
 from sim.exchange import BTC, SLOTS, faulty, last_id, pairs
 from sim.visitor import Levels, Naive, decimals, texts, visit
@@ -173,6 +174,19 @@ def test_a_witness_repeats_its_message(
         (now, told_now), (then, _) = message[stream[place]], message[stream[place - 3]]
         assert _levels(told_now) == _levels(then)
         assert _id(told_now) == _id(now if relabelled else then)
+
+
+def test_a_repeated_trade_keeps_its_own_id() -> None:
+    """A fault of witnesses that names no stream strikes trades, too, which have no present id."""
+    market = TracedMarket(("BTCUSDT",), 1, levels=30)
+    market.want({BTC, trade_stream("BTCUSDT")})
+    changer = MessageChanger([StaleWitness(Messages(), messages=2, relabelled=True)])
+    true = [market.advance() for _ in range(SLOTS)]
+    found = [message for messages in true for message in changer.changed(messages, 0)]
+    trades = [m for messages in true for m in messages if m.stream == trade_stream("BTCUSDT")]
+    assert len(trades) > 10
+    repeated = [message for message in found if message.stream == trade_stream("BTCUSDT")]
+    assert repeated == trades[:2] + trades[:-2]
 
 
 def _statement(message: Message) -> object:

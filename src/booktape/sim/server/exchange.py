@@ -118,6 +118,7 @@ class Exchange:
         if isinstance(outcome, Reset):
             return reset(request)
         if isinstance(outcome, Hang):
+            # Also if the client leaves: some such handlers are cheap, and the exchange's end is the end of all.
             await self.closing.wait()
             return reset(request)
         now_s, line = self.real_clock.now_s(), request.transport
