@@ -377,7 +377,7 @@ const charts = {
     return chart;
   },
 };
-const PADDING = [8, 14, 2, 0]; // top, right, bottom, left
+const PADDING = [8, 28, 2, 0]; // top, right (half of the last label), bottom, left
 const axis = (more) => ({ stroke: theme.dim, grid: { stroke: theme.grid, width: 1 }, ticks: { stroke: theme.grid, width: 1, size: 4 }, font: "11px system-ui, sans-serif", ...more });
 const bands = { spans: [], range: null };
 function shadeGaps(chart) {
