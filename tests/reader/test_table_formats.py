@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -103,8 +103,16 @@ def by_reader(root: Path) -> Rows:
         books = rec.snapshots(symbol).to_arrow().to_pylist()
         for quote, book in zip(quotes, books, strict=True):
             assert quote == {name: book[name] for name in KEYS[:7]}
-            found.append((*quote.values(), len(book["bid_price"]), sum(book["ask_size"][:5])))
+            found.append((*quote.values(), len(book["bid_price"]), added(book["ask_size"][:5])))
     return plain(found)
+
+
+def added(sizes: Iterable[float]) -> float:
+    """One after the other, as the other readers do it: from Python 3.12 on, `sum` is more exact than that."""
+    total = 0.0
+    for size in sizes:
+        total += size
+    return total
 
 
 def by_duckdb(root: Path, best: str = "{column}") -> Rows:
@@ -125,7 +133,7 @@ def by_polars(frame: pl.LazyFrame, best: Callable[[str, str], pl.Expr]) -> Rows:
 def by_pandas(frame: pd.DataFrame, best: Callable[[pd.DataFrame, str, str], Any]) -> Rows:
     columns = [best(frame, column, of) for column, of in FIRST_OF.items()]
     keys = [frame[name].astype(object) for name in ("symbol", "update_id", "epoch")]
-    lists = frame.bid_price.map(len), frame.ask_size.map(lambda sizes: sum(sizes[:5]))
+    lists = frame.bid_price.map(len), frame.ask_size.map(lambda sizes: added(sizes[:5]))
     return plain(zip(*keys, *columns, *lists, strict=True))
 
 
