@@ -49,7 +49,8 @@ _DEEP_BYTES: Final = 64 << 10
 class RowKind(Generic[T]):
     """What differs between the files of rows and those of trades.
 
-    `is_full` is asked with a row group's rows and bytes. `writing` and `final` are the paths of a symbol's file; `new_file` makes one, for rows like the one it is given.
+    `is_full` is asked with a row group's rows and bytes. `writing` and `final` are the paths of a symbol's file;
+    `new_file` makes one, for rows like the one it is given.
     """
 
     is_full: Callable[[int, int], bool]
