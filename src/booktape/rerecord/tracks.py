@@ -118,7 +118,7 @@ def _survey(
     for archive in archives:
         with_tape = {file.segment for file in archive.tapes()}
         removed = set(removed_tapes(archive))
-        listed = archive.manifests()
+        listed = archive.manifests()  # and those that have rows
         for symbol in archive.symbols():
             listed += archive.rows(symbol)
         for segment in sorted({file.segment for file in listed} - with_tape - found.keys()):
