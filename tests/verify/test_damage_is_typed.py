@@ -173,6 +173,17 @@ def test_no_table_ends_a_start_or_a_reader(
         recording.gaps()
 
 
+def test_a_side_with_more_prices_than_sizes_is_not_shown(archive: Path, tmp_path: Path) -> None:
+    """The file is named, and the others are shown."""
+    root = copy(archive, tmp_path / "copy")
+    path = rows_of(root, BTC, 0)
+    edit_table(path, lambda rows: rows[0].update(bid_price=[5.0] * 9))
+    with pytest.warns(DamagedFile, match="different lengths"):
+        shown = booktape.open(root).snapshots(BTC).to_arrow()
+    assert shown.num_rows
+    assert path.exists()
+
+
 def test_a_start_reads_a_gap_that_no_book_followed(archive: Path, tmp_path: Path) -> None:
     """That of a symbol that was delisted has no next id: where tapes and rows are damaged, its last one counts."""
     root = copy(archive, tmp_path / "copy")

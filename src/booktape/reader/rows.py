@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from booktape.core.events import BookRow, Floats
-from booktape.errors import NotRecorded
+from booktape.errors import Damaged, NotRecorded
 from booktape.reader.archive_files import ArchiveFile, ArchiveFiles
 from booktape.reader.progress import tracked
 from booktape.reader.records import Gap
@@ -175,7 +175,17 @@ def _sealed_batches(
         for numbers in _read_at_once(groups, needed):
             rows = parquet.read_row_groups(numbers, columns=needed)
             for batch in rows.combine_chunks().to_batches():
+                _check_sides(batch)
                 yield _cut(batch, query, columns)
+
+
+def _check_sides(batch: pa.RecordBatch) -> None:
+    """Raises Damaged where a side has more prices than sizes, or fewer."""
+    for price, size in (LISTS[:2], LISTS[2:]):
+        if price in batch.schema.names and size in batch.schema.names:
+            lengths = [pc.list_value_length(batch.column(name)) for name in (price, size)]
+            if not lengths[0].equals(lengths[1]):
+                raise Damaged(f"its lists {price} and {size} have different lengths")
 
 
 def _read_at_once(groups: Sequence[GroupExtent], columns: Sequence[str]) -> list[list[int]]:
