@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -182,6 +183,20 @@ def test_a_side_with_more_prices_than_sizes_is_not_shown(archive: Path, tmp_path
         shown = booktape.open(root).snapshots(BTC).to_arrow()
     assert shown.num_rows
     assert path.exists()
+
+
+def test_a_forged_epoch_takes_no_memory(archive: Path, tmp_path: Path) -> None:
+    """Between two epochs there may be millions that no gap declares: none of them is counted."""
+    root = copy(archive, tmp_path / "copy")
+    edit_table(rows_of(root, BTC, -1), lambda rows: rows[-1].update(epoch=3_000_000))
+    tracemalloc.start()
+    try:
+        gaps = booktape.open(root).gaps(BTC)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < 32 << 20
+    assert "undeclared" in gaps["reason"].to_pylist()
 
 
 def test_a_start_reads_a_gap_that_no_book_followed(archive: Path, tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def undeclared(archive: ArchiveFiles, symbol: str, declared: Sequence[Gap]) -> l
     before: GroupExtent | None = None
     for file in in_order(archive, files):
         for group in archive.extents(file):
-            within = by_epoch.keys() >= set(range(group.first_epoch, group.last_epoch))
+            within = all(one in by_epoch for one in range(group.first_epoch, group.last_epoch))
             for part in [group] if within else read_scalars(archive, file, group):
                 if before is not None:
                     found += _undeclared_gap(symbol, before, part, by_epoch)
@@ -80,16 +80,18 @@ def _undeclared_gap(
     symbol: str, last: GroupExtent, first: GroupExtent, declared: dict[int, Gap]
 ) -> list[Gap]:
     """One gap, if some of the gaps between two consecutive rows are not declared."""
+    # A forged epoch may be any number: no more of them are looked at than are declared, and one from each end.
     epochs = range(last.last_epoch, first.first_epoch)
-    lost = [epoch for epoch in epochs if epoch not in declared]
-    if not lost:
+    lost = next((epoch for epoch in epochs if epoch not in declared), None)
+    if lost is None:
         return []
+    last_lost = next(epoch for epoch in reversed(epochs) if epoch not in declared)
     # It begins after the declared gaps before it, and ends before those after it.
-    starts = [declared[e].end_time for e in epochs if e < lost[0]]
-    ends = [declared[e].start_time for e in epochs if e > lost[-1]]
+    starts = [declared[epoch].end_time for epoch in range(epochs.start, lost)]
+    ends = [declared[epoch].start_time for epoch in range(last_lost + 1, epochs.stop)]
     start, end = moment_at(last.last_us), moment_at(first.first_us)
     times = max([start, *filter(None, starts)]), max(start, min([end, *ends]))
-    return [Gap.undeclared(symbol, lost[0], times, (last.last_id, first.first_id))]
+    return [Gap.undeclared(symbol, lost, times, (last.last_id, first.first_id))]
 
 
 def _never_falling(groups: Sequence[GroupExtent]) -> list[GroupExtent]:
