@@ -5,12 +5,15 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import booktape
 from booktape.core.tape_records import SymbolListing
 from booktape.errors import DamagedFile
+from booktape.reader import recording
+from booktape.reader.tape_query import unsealed_outputs
 from booktape.store.schema import CHECKS, NOTES
 from store.small_recording import BTC, OPENING
 from support.archives import open_archive
@@ -47,6 +50,27 @@ def test_a_note_is_read_before_and_after_it_is_sealed(tmp_path: Path, *, seal: b
     assert rec.checks().num_rows == 0
     left_out = booktape.open(tmp_path, unsealed=False)
     assert left_out.notes().num_rows == (1 if seal else 0)
+
+
+def test_a_segment_that_is_sealed_while_its_tape_is_read_counts_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its notes follow from the tape then, and its file is left for the next query."""
+    with open_archive(tmp_path) as archive:
+        running = archive.begin(replace(OPENING, received_ns=50 * SECOND), "run")
+        running.handle(HALT)
+        running.writer.flush()
+
+        def outputs_and_then_seal(*query: Any, **options: Any) -> Any:
+            found = list(unsealed_outputs(*query, **options))
+            finish(running, "stopped").result()
+            return found
+
+        monkeypatch.setattr(recording, "unsealed_outputs", outputs_and_then_seal)
+        rec = booktape.open(tmp_path)
+        assert [note["detail"] for note in rec.notes().to_pylist()] == ["HALT"]
+        assert list(tmp_path.glob("notes/*/*"))
+        assert [note["detail"] for note in rec.notes().to_pylist()] == ["HALT"]
 
 
 def test_a_table_with_other_columns_is_damaged(sealed: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import socket
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -243,11 +243,11 @@ class ArchiveFiles:
                 self._extents[file] = group_extents(pq.read_metadata(opened))
         return self._extents.get(file, ())
 
-    def sealed_tables(self, name: str) -> list[pa.Table]:
-        """The rows of every file of a small table that can be read, oldest first, and an empty table."""
+    def read_tables(self, name: str, files: Sequence[ArchiveFile]) -> list[pa.Table]:
+        """The rows of each of these files of a small table that can be read, and an empty table."""
         schema = TABLES[name].schema
         found = [schema.empty_table()]
-        for file in self.tables(name):
+        for file in files:
             if file in self._gaps:
                 found.append(self._gaps[file])
                 continue

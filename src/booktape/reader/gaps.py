@@ -56,7 +56,8 @@ def _declared(
         for tape in archive.tail()
     ]
     # Known weakness: every file of gaps is needed, because a gap may be closed much later.
-    merged = pa.concat_tables([*archive.sealed_tables("gaps"), *tail])
+    sealed = archive.read_tables("gaps", archive.tables("gaps"))
+    merged = pa.concat_tables([*sealed, *tail])
     rows: dict[tuple[str, int, str], dict[str, Any]] = {}
     for row in merged.to_pylist():
         key = row["symbol"], row["epoch"], row["reason"]
@@ -70,7 +71,8 @@ def _declared(
 def _delistings(archive: ArchiveFiles) -> dict[str, list[datetime]]:
     """The times at which each symbol was found to be no longer listed."""
     found: dict[str, list[datetime]] = {}
-    for row in pa.concat_tables(archive.sealed_tables("notes")).to_pylist():
+    notes = archive.read_tables("notes", archive.tables("notes"))
+    for row in pa.concat_tables(notes).to_pylist():
         if row["kind"] == "status" and row["detail"] == DELISTED:
             found.setdefault(row["symbol"], []).append(row["time"])
     return found

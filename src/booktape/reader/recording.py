@@ -228,11 +228,12 @@ def _table(archive: ArchiveFiles, name: str) -> pa.Table:
     """All of `checks`, `notes` or `trade_gaps`, in order. An archive older than the table has none of it."""
     # A row whose book is crossed has a check, so the rows must be made as well.
     every = 0 if name == "checks" else NO_ROWS
-    _, tapes = archive.with_tail(lambda: archive.tables(name))
+    files, tapes = archive.with_tail(lambda: archive.tables(name))
     tail = [
         TABLES[name].batch(unsealed_outputs(archive, tape, None, every=every)) for tape in tapes
     ]
-    sealed = archive.sealed_tables(name)
+    # The files that were listed, and no others: a segment that was sealed meanwhile is in the tail.
+    sealed = archive.read_tables(name, files)
     return pa.concat_tables([*sealed, pa.Table.from_batches(tail, TABLES[name].schema)])
 
 
