@@ -78,6 +78,9 @@ def test_a_day_is_what_was_recorded_less_what_was_lost() -> None:
     # An open gap reaches to the last row.
     assert day_coverage(own, [replace(lost, end_time=None)], days[2]) == DayCoverage(0, 1)
     assert day_coverage(own, [], date(2026, 6, 1)) == DayCoverage()
+    # Time that is in two gaps is lost once.
+    twice = [lost, replace(lost, start_time=NOON + timedelta(hours=10), epoch=2)]
+    assert day_coverage(own, twice, days[0]) == DayCoverage(10 * 3600, 2)
 
 
 def test_days_have_an_end() -> None:

@@ -21,6 +21,7 @@ from booktape.retention import compact as compact_module
 from booktape.retention.compact import CompactOutcome, compact
 from booktape.retention.limits import Limit
 from booktape.retention.prune import Rules, prune
+from booktape.retention.stored import StoredSegment, stored_segments
 from booktape.store.layout import Layout
 from booktape.store.lock import lock_directory
 from retention.week import EVERY, SYMBOLS, Market
@@ -28,8 +29,8 @@ from store.contents import digests, final_files
 from store.fragile import Disk
 from store.small_recording import record
 from support.archives import open_archive
-from support.oracle import SECOND, start
-from support.rotation import follow, rotate
+from support.oracle import SECOND, connected, start
+from support.rotation import finish, follow, rotate
 from verify.small import (
     BTC,
     FIRST,
@@ -178,6 +179,31 @@ def test_what_is_not_verified_is_left_out(built: Path, tmp_path: Path) -> None:
     lacking = shutil.copytree(built, tmp_path / "lacking")
     remove_segment(lacking, 1)
     assert "is missing" in str(compact(lacking, tmp_path / "others").left_out)
+
+
+def test_a_day_whose_last_segment_is_sealed_while_it_is_listed_is_copied_whole_by_the_next_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The recorder stops at that moment. A copy that lacked the segment would lack it for ever."""
+    source, out = tmp_path / "source", tmp_path / "days"
+    market = Market(Random(1))
+    with open_archive(source) as archive:
+        opening = start(SYMBOLS[0], every=EVERY, received_ns=(DAY_S - 60) * SECOND)
+        session = archive.begin(opening, "run")
+        follow(session, connected(DAY_S - 60, 1, SYMBOLS[:1]))
+        follow(session, market.book(SYMBOLS[0], DAY_S - 60))
+        rotate(session, (DAY_S - 30) * SECOND).result()
+
+        def list_and_then_stop(layout: Layout) -> list[StoredSegment]:
+            found = stored_segments(layout)
+            finish(session, "stopped").result()
+            return found
+
+        with monkeypatch.context() as patched:
+            patched.setattr(compact_module, "stored_segments", list_and_then_stop)
+            assert len(compact(source, out).young) == 1
+    assert len(compact(source, out).days) == 1
+    assert READERS["booktape"](out) == READERS["booktape"](source)
 
 
 def test_a_day_that_is_not_over_is_not_copied(tmp_path: Path) -> None:

@@ -146,6 +146,7 @@ def day_coverage(own: Coverage, gaps: Sequence[Gap], day: date) -> DayCoverage:
     start, end = max(own.first, begin), min(own.last, begin + _DAY)
     if start >= end:
         return DayCoverage()
-    lost = [min(gap.end_time or own.last, end) - max(gap.start_time, start) for gap in gaps]
-    lost_s = [one.total_seconds() for one in lost if one > timedelta()]
-    return DayCoverage((end - start).total_seconds() - sum(lost_s), len(lost_s))
+    begin_us, end_us = moment_us(start), moment_us(end)
+    spans = [_span_us(gap, begin_us, end_us) for gap in gaps]
+    spans = [(from_us, to_us) for from_us, to_us in spans if from_us < to_us]
+    return DayCoverage((end_us - begin_us - _union_us(spans)) / 1e6, len(spans))

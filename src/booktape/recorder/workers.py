@@ -98,6 +98,7 @@ class _Worker:
             try:
                 self.pipe.send(question)
             except OSError:
+                del self.asked[question]
                 return None  # it has ended
         try:
             async with asyncio.timeout(VIEW_S):

@@ -101,6 +101,8 @@ class _Compaction:
         self._source = source
         self._out = out
         self._done = done
+        # First: a segment that a recorder seals meanwhile is then in `_stored`, and its day is not over yet.
+        self._running = {one.tag for one in unsealed_segments(source)}
         self._stored = {one.segment: one for one in stored_segments(source)}
         self._copied = {
             (one.tag, one.date): receipt
@@ -115,14 +117,13 @@ class _Compaction:
         days: dict[tuple[str, str], Day] = {}
         for one in self._stored.values():
             days.setdefault((one.segment.tag, one.segment.date), []).append(one)
-        unsealed = {one.tag for one in unsealed_segments(self._source)}
         for key, day in days.items():
             name = day[0].segment.name
             if receipt := self._copied.get(key):
                 outcome.there += 1
                 if why := self._prove_what_continues(day, receipt):
                     outcome.left_out[name] = why
-            elif not day[-1].after and day[-1].segment.tag in unsealed:
+            elif not day[-1].after and day[-1].segment.tag in self._running:
                 outcome.young.append(name)
             else:
                 proved: list[Proved] = []
@@ -174,7 +175,8 @@ class _Compaction:
         for after in one.after:
             before = self._stored[after].before
             for other in before:
-                if other != one.segment and self._stored[other].has_tape:
+                # One that was removed, rows and tape, is not stored any more.
+                if other != one.segment and other in self._stored and self._stored[other].has_tape:
                     why = why or self._proof.verify(other)
             why = why or self._proof.follows(after, before) or ""
         if not why:
