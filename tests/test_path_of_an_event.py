@@ -36,7 +36,7 @@ HOPS = (
 
 
 def test_an_event_becomes_a_row_by_these_hops(tmp_path: Path) -> None:
-    """In this order, each once or more; docs/architecture.md names their files."""
+    """In this order, each once or more; docs/architecture.md names most of their files."""
     session = RecordingSession(Layout(tmp_path), Segment(0, "a"), SameThread(), start(BTC))
     session.handle(connected(1))
     session.handle(rest(snapshot(10), 2))

@@ -3,9 +3,8 @@
     record ──decode──▶ event ──arbitration──▶ one ordered stream ──sync──▶ book ──every N──▶ row
                          └──▶ other streams, later snapshots ──checks──▶ check
 
-The recorder calls it with live records, recovery with the tape of a recorder that was killed, rebuild
-and the reader with a sealed tape. All get the same rows, since nothing here looks at a clock, a file or
-a socket.
+Who calls it: docs/architecture.md. All get the same rows from the same records, since nothing here looks at a
+clock, a file or a socket.
 """
 
 from __future__ import annotations

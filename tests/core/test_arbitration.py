@@ -1,6 +1,6 @@
 """One ordered stream from several connections: tables of small sequences.
 
-The promises over any interleaving are in test_merge_any_order.py.
+The promises over any interleaving are in test_arbitration_any_order.py.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from booktape.core.events import BookRow, GapInterval
 from booktape.core.tape_records import SegmentEnd, StreamMessage
 from booktape.errors import DamagedFile
 from booktape.reader.archive_files import ArchiveFiles
-from booktape.reader.tape_query import NO_ROWS, SymbolFilter, read_records, unsealed_outputs
+from booktape.reader.tape_query import FIRST_ROWS_ONLY, SymbolFilter, read_records, unsealed_outputs
 from booktape.store.tape_codec import decode_record, encode_record
 from booktape.wire.encode import encode_combined, encode_event
 from reader.truth import moment
@@ -83,7 +83,11 @@ def test_a_line_is_passed_over_only_when_it_cannot_concern_the_symbol() -> None:
 def test_rows_can_be_left_out(place: ArchiveFiles) -> None:
     """Only those with which an epoch begins."""
     tape = place.tapes()[0]
-    rows = [o for o in unsealed_outputs(place, tape, BTC, every=NO_ROWS) if isinstance(o, BookRow)]
+    rows = [
+        o
+        for o in unsealed_outputs(place, tape, BTC, every=FIRST_ROWS_ONLY)
+        if isinstance(o, BookRow)
+    ]
     assert [row.updates for row in rows] == [0, 0]
 
 

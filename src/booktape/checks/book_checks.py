@@ -5,7 +5,7 @@ A snapshot for an audit is requested when
   where levels are dense;
 - a side is narrow: fewer than half of `depth` levels are left inside its horizon, so the best price has
   moved half-way to where the book is not known (checked every `NARROW_CHECK_EVENTS` events);
-- `audit_ns` have passed since the last one, each symbol at its own moment of that period (checked at
+- `audit_s` have passed since the last one, each symbol at its own moment of that period (checked at
   every tick, however quiet the book is);
 - a witness differs.
 

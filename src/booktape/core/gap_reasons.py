@@ -17,7 +17,7 @@ TOO_LARGE: Final = "too_large"
 IN_BREAK: Final = "break"
 SENT_AFTER_DELISTING: Final = "delisted"
 
-# A connection was lost (net/connection.py), or a recording ended (store/session.py, store/archive.py).
+# A connection was lost, or a recording ended.
 DISCONNECTED: Final = "disconnected"
 STOPPED: Final = "stopped"
 KILLED: Final = "killed"

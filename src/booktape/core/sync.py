@@ -310,7 +310,7 @@ class SymbolSync:
 
     def _on_delisted(self, _: SymbolListing, received_ns: int) -> SyncOutputs:
         self.book, self.held, self.attempt = OrderBook(), [], 0
-        # No proof: should it come back all the same, the gap begins here.
+        # Not evidence: it moves `known_ns`, where a gap would begin should the symbol come back all the same.
         self.note_proof(received_ns)
         closed = self._close_gap(received_ns, None)
         return (closed,) if closed else ()

@@ -151,7 +151,7 @@ class ArchiveFiles:
         return self._files(f"trades/{symbol_folder(symbol)}", TABLE)
 
     def tables(self, name: str) -> list[ArchiveFile]:
-        """The sealed files of `gaps`, `checks` or `notes`, oldest first."""
+        """The sealed files of one of the small tables, oldest first."""
         return self._files(name, TABLE)
 
     def tapes(self) -> list[ArchiveFile]:

@@ -55,7 +55,7 @@ class BookGrid:
         if not np.isfinite(self.mid).any():
             return Prices(0.0, 1.0, 0)
         best = self.best["best_bid"], self.best["best_ask"]
-        # The first rows, as many as are decoded at once, show the step of the symbol's prices.
+        # The row before the range and the first batch show the step of the symbol's prices.
         some = islice(self._columns(("bid_price", "ask_price"), _FEW_LEVELS), 2)
         sides = [side for _, rows in some for side in (rows["bid_price"], rows["ask_price"])]
         return Prices.around(*best, tick_of([*best, *map(flat, sides)]), bins, bps)

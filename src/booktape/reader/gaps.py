@@ -13,7 +13,7 @@ import pyarrow as pa
 from booktape.core.tape_records import DELISTED
 from booktape.reader.archive_files import ArchiveFiles
 from booktape.reader.records import Gap
-from booktape.reader.tape_query import NO_ROWS, unsealed_outputs
+from booktape.reader.tape_query import FIRST_ROWS_ONLY, unsealed_outputs
 from booktape.reader.timeline import timeline, undeclared
 from booktape.store.schema import GAPS, TABLES
 
@@ -51,7 +51,11 @@ def _declared(
     # Unsealed tapes first: a segment that is sealed meanwhile is then read twice, and not missed.
     tail = [
         pa.Table.from_batches(
-            [TABLES["gaps"].batch(unsealed_outputs(archive, tape, symbol, before_ns, NO_ROWS))]
+            [
+                TABLES["gaps"].batch(
+                    unsealed_outputs(archive, tape, symbol, before_ns, FIRST_ROWS_ONLY)
+                )
+            ]
         )
         for tape in archive.tail()
     ]

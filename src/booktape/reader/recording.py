@@ -24,7 +24,7 @@ from booktape.reader.removed import report_removed
 from booktape.reader.replay import book_at, replay
 from booktape.reader.rows import RowQuery, known_symbols
 from booktape.reader.snapshots import Quotes, Snapshots
-from booktape.reader.tape_query import NO_ROWS, chosen_tapes, unsealed_outputs
+from booktape.reader.tape_query import FIRST_ROWS_ONLY, chosen_tapes, unsealed_outputs
 from booktape.reader.times import Moment, moment_us
 from booktape.reader.trades import trade_table
 from booktape.store.schema import TABLES
@@ -125,11 +125,11 @@ class RecordingQueries(ABC):
         return _together(found, "start_time", "symbol")
 
     def checks(self) -> pa.Table:
-        """Every comparison of a book with an independent witness, passed or failed."""
+        """The comparisons of books with independent witnesses: those that failed, and counts of those that passed."""
         return _together([_table(archive, "checks") for archive in self._archives], "time")
 
     def notes(self) -> pa.Table:
-        """Events that are not gaps: the status of a symbol, a step of our clock."""
+        """What else happened: the status of a symbol, a step of our clock, a crossed book."""
         return _together([_table(archive, "notes") for archive in self._archives], "time")
 
     def trade_gaps(self, symbol: str | None = None) -> pa.Table:
@@ -227,7 +227,7 @@ class Recording(RecordingQueries):
 def _table(archive: ArchiveFiles, name: str) -> pa.Table:
     """All of `checks`, `notes` or `trade_gaps`, in order. An archive older than the table has none of it."""
     # A row whose book is crossed has a check, so the rows must be made as well.
-    every = 0 if name == "checks" else NO_ROWS
+    every = 0 if name == "checks" else FIRST_ROWS_ONLY
     files, tapes = archive.with_tail(lambda: archive.tables(name))
     tail = [
         TABLES[name].batch(unsealed_outputs(archive, tape, None, every=every)) for tape in tapes

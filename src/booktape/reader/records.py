@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from booktape.core.events import BookRow, DepthEvent, Floats
-from booktape.core.events import GapInterval as CoreGap
+from booktape.core.events import BookRow, DepthEvent, Floats, GapInterval
 from booktape.reader.times import moment_at
 
 _GAP_TIMES: Final = ("start_time", "end_time")
@@ -93,7 +92,7 @@ class Gap:
     reason: str
 
     @classmethod
-    def of(cls, gap: CoreGap) -> Gap:
+    def of(cls, gap: GapInterval) -> Gap:
         """From a gap of the core."""
         return cls(
             gap.symbol,

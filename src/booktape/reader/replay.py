@@ -14,8 +14,7 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
-from booktape.core.events import BookRow, DepthEvent
-from booktape.core.events import GapInterval as CoreGap
+from booktape.core.events import BookRow, DepthEvent, GapInterval
 from booktape.core.sync import State, SymbolSync
 from booktape.core.tape_records import (
     Checkpoint,
@@ -32,7 +31,7 @@ from booktape.reader.progress import tracked
 from booktape.reader.records import Book, Gap, Step
 from booktape.reader.removed import removal_at, report_removed
 from booktape.reader.rows import RowQuery
-from booktape.reader.tape_query import NO_ROWS, SymbolFilter, is_past, read_records
+from booktape.reader.tape_query import FIRST_ROWS_ONLY, SymbolFilter, is_past, read_records
 from booktape.reader.times import moment_at
 from booktape.reconstruct import Reconstruction
 from booktape.store.tape_reader import errors_as_damage
@@ -69,7 +68,7 @@ class _Tapes:
         self.lineage = archive.lineage([*sealed, *tail])
         self._files = {tape.segment: tape for tape in (*sealed, *tail)}
 
-    def begun_by(self, time_us: int) -> list[ArchiveFile]:
+    def reaching(self, time_us: int) -> list[ArchiveFile]:
         """The tapes that may have records of this time, the last recorded first."""
         found = self.lineage.reaching_into(time_us, time_us + 1)
         return [self._files[one] for one in reversed(self.lineage.order) if one in found]
@@ -108,22 +107,22 @@ def book_at(archive: ArchiveFiles, symbol: str, time_us: int, depth: int | None)
             )
     tapes = _Tapes(archive)
     try:
-        run = _known_at(tapes, symbol, time_us)
+        state = _known_at(tapes, symbol, time_us)
     except DamagedTape as error:
         raise BookNotKnown(f"{symbol} at {moment}: {error}") from error
-    if not tapes.begun_by(time_us):
+    if not tapes.reaching(time_us):
         why = "no tape has this time"
-    elif run is None or not run.sync.epoch:
+    elif state is None or not state.sync.epoch:
         why = "the book was not known yet"
-    elif not run.knows_at(time_us):
-        last = moment_at(max(run.sync.known_ns, run.reached_ns) // 1_000)
+    elif not state.knows_at(time_us):
+        last = moment_at(max(state.sync.known_ns, state.reached_ns) // 1_000)
         why = f"the recording ends at {last}"
     else:
-        return Book.of(run.sync.row(run.sync.known_ns), depth)
+        return Book.of(state.sync.row(state.sync.known_ns), depth)
     raise BookNotKnown(f"{symbol} at {moment}: {why}.{removal_at(archive, time_us)}")
 
 
-class _Run(NamedTuple):
+class _StateAt(NamedTuple):
     """A symbol's state after some records of a tape, and the time that the tape reaches.
 
     `past` is True if a later record of the symbol was read, so that no earlier one follows.
@@ -138,7 +137,7 @@ class _Run(NamedTuple):
         return self.sync.state is State.LIVE and self.reached_ns // 1_000 >= time_us
 
 
-def _known_at(tapes: _Tapes, symbol: str, time_us: int) -> _Run | None:
+def _known_at(tapes: _Tapes, symbol: str, time_us: int) -> _StateAt | None:
     """A symbol's state after every record until this time, from a tape on which the book was known then.
 
     Several tapes may have this time (of workers, of recorders, after a clock was set back). The last one that
@@ -146,33 +145,35 @@ def _known_at(tapes: _Tapes, symbol: str, time_us: int) -> _Run | None:
     damaged, DamagedTape is raised.
     """
     last, damage = None, None
-    for tape in tapes.begun_by(time_us):
+    for tape in tapes.reaching(time_us):
         try:
-            run = _run(tapes, tape, symbol, time_us)
-            if run is None:
+            state = _state_at(tapes, tape, symbol, time_us)
+            if state is None:
                 continue
             after = None
-            if not run.past:
+            if not state.past:
                 # The tape after it may begin with records that waited while it was opened.
-                stood = _LastState.of(run.sync)
-                found = (_run(tapes, one, symbol, time_us, stood) for one in tapes.after(tape))
+                ended_in = _LastState.of(state.sync)
+                found = (
+                    _state_at(tapes, one, symbol, time_us, ended_in) for one in tapes.after(tape)
+                )
                 after = next((one for one in found if one), None)
         except DamagedTape as error:
             damage = error
             continue
-        for one in filter(None, (after, run)):
+        for one in filter(None, (after, state)):
             if one.knows_at(time_us):
                 return one
-        last = last or after or run
+        last = last or after or state
     if damage:
         raise damage
     return last
 
 
-def _run(
-    tapes: _Tapes, tape: ArchiveFile, symbol: str, time_us: int, stood: _LastState | None = None
-) -> _Run | None:
-    """The same from one tape. None if it has no record of the symbol, or does not continue the state `stood`.
+def _state_at(
+    tapes: _Tapes, tape: ArchiveFile, symbol: str, time_us: int, ended_in: _LastState | None = None
+) -> _StateAt | None:
+    """The state that one tape shows. None if it has no record of the symbol, or does not continue the state `ended_in`.
 
     It begins at the tape's checkpoint. Beginning at the nearest row would save some decoding, but no row has
     the levels that an audit added since, or how far each connection was.
@@ -180,8 +181,8 @@ def _run(
     only = frozenset({symbol})
     books, lines = Reconstruction(), SymbolFilter(only)
     past_ns = 0
-    for record in read_records(tapes.archive, tape, only, lines, NO_ROWS):
-        if stood and isinstance(record, Checkpoint) and not stood.leads_to(record):
+    for record in read_records(tapes.archive, tape, only, lines, FIRST_ROWS_ONLY):
+        if ended_in and isinstance(record, Checkpoint) and not ended_in.leads_to(record):
             return None
         if (
             isinstance(record, StreamMessage | DepthAnswer)
@@ -197,7 +198,7 @@ def _run(
         with errors_as_damage(tape.path):
             books.apply(record)
     sync = books.syncs.get(symbol)
-    return _Run(sync, past_ns or lines.reached_ns, past=bool(past_ns)) if sync else None
+    return _StateAt(sync, past_ns or lines.reached_ns, past=bool(past_ns)) if sync else None
 
 
 def replay(archive: ArchiveFiles, query: RowQuery) -> Iterator[Step | Gap]:
@@ -209,8 +210,8 @@ def replay(archive: ArchiveFiles, query: RowQuery) -> Iterator[Step | Gap]:
     """
     report_removed(archive, query.start_us, query.end_us)
     tapes = _Tapes(archive)
-    stood: _LastState | None = None
-    gap: CoreGap | None = None
+    ended_in: _LastState | None = None
+    gap: GapInterval | None = None
     recorded = False
     chosen = tapes.between(query.start_us, query.end_us)
     for tape in tracked(chosen, f"replaying {query.symbol}"):
@@ -218,15 +219,15 @@ def replay(archive: ArchiveFiles, query: RowQuery) -> Iterator[Step | Gap]:
         past = False
         with archive.skip_damaged(tape.path), errors_as_damage(tape.path):
             follows = tapes.follows(tape, chosen)
-            past = yield from _steps(tapes, tape, query, books, stood if follows else None)
+            past = yield from _steps(tapes, tape, query, books, ended_in if follows else None)
         sync = books.syncs.get(query.symbol)
         recorded = recorded or sync is not None
         if past:
             # Reading stopped before its end. If a clock was wrong, the next tape may have earlier times.
-            stood = None
+            ended_in = None
         # A damaged tape may name its symbols, and end before their checkpoints.
-        elif sync and (sync.epoch or not stood):
-            stood = _LastState.of(sync)
+        elif sync and (sync.epoch or not ended_in):
+            ended_in = _LastState.of(sync)
         gap = sync.gap if sync else gap
     if not recorded:
         raise NotRecorded(f"{archive.name} has no tape of {query.symbol} in that time.")
@@ -239,24 +240,24 @@ def _steps(
     tape: ArchiveFile,
     query: RowQuery,
     books: Reconstruction,
-    stood: _LastState | None,
+    ended_in: _LastState | None,
 ) -> Generator[Step | Gap, None, bool]:
     """The steps and gaps of one tape, in a new reconstruction. Returns whether the query's end was passed.
 
     Known weakness: an event is decoded twice, here and in the reconstruction.
     """
     for record in read_records(tapes.archive, tape, frozenset({query.symbol}), every=1):
-        if stood and isinstance(record, Checkpoint) and not stood.leads_to(record):
+        if ended_in and isinstance(record, Checkpoint) and not ended_in.leads_to(record):
             if not tapes.archive.damaged:
                 why = (
                     f"it does not go on where {tapes.missing_before(tape)} ended: a tape is missing"
                 )
                 tapes.archive.report_damage(tape.path, why)
-            times = moment_at(stood.known_ns // 1_000), moment_at(record.known_ns // 1_000)
-            ids = stood.update_id, record.update_id
-            missing = Gap.undeclared(query.symbol, stood.epoch, times, ids)
+            times = moment_at(ended_in.known_ns // 1_000), moment_at(record.known_ns // 1_000)
+            ids = ended_in.update_id, record.update_id
+            missing = Gap.undeclared(query.symbol, ended_in.epoch, times, ids)
             # Before the first epoch nothing was known that could be lost.
-            if stood.epoch and query.overlaps(missing):
+            if ended_in.epoch and query.overlaps(missing):
                 yield missing
         if query.end_us is not None and is_past(books, query.symbol, record, query.end_us * 1_000):
             return True
@@ -267,7 +268,7 @@ def _steps(
                 event = events[output.update_id] if output.updates else None
                 yield Step(event, Book.of(output, query.depth))
             # An open gap comes again when it is closed.
-            elif isinstance(output, CoreGap) and output.end_ns is not None:
+            elif isinstance(output, GapInterval) and output.end_ns is not None:
                 yield from (gap for gap in [Gap.of(output)] if query.overlaps(gap))
     return False
 

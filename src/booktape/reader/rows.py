@@ -33,8 +33,9 @@ LISTS: Final = ("bid_price", "bid_size", "ask_price", "ask_size")
 SCHEMA: Final = pa.schema([pa.field("symbol", pa.string(), nullable=False), *SNAPSHOTS])
 """The columns of the reader: `symbol`, which is stored in the folder's name, then the stored columns."""
 
-QUOTES: Final = pa.schema([SCHEMA.field(name) for name in (*SCHEMA.names[:6], *FIRST_OF)])
-"""Those that say when a row was, and its best prices."""
+IDENTITY: Final = ("symbol", "event_time", "receive_time", "update_id", "epoch", "updates")
+QUOTES: Final = pa.schema([SCHEMA.field(name) for name in (*IDENTITY, *FIRST_OF)])
+"""The columns of `quotes`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ class RowQuery:
 def batches(
     archive: ArchiveFiles, query: RowQuery, columns: Sequence[str] = SCHEMA.names
 ) -> Iterator[pa.RecordBatch]:
-    """The rows in the order of writing, which is the order of `update_id`.
+    """The rows in the order of writing: by epoch, and within one by `update_id`.
 
     Raises NotRecorded if the archive has no data for the symbol at any time.
     """

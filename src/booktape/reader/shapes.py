@@ -46,8 +46,8 @@ def shaped(batch: pa.RecordBatch, shape: Shape, depth: int | None) -> pa.RecordB
 def checked_depth(depth: int | None, what: str) -> int:
     """The depth, which `what` cannot do without.
 
-    Each level is a column, so a depth without a limit would take all memory. No book is complete beyond
-    `WHOLE_DEPTH` levels anyway. Raises UsageError.
+    Each level is a column, so a depth without a limit would take all memory. A snapshot has `WHOLE_DEPTH` levels
+    at most. Raises UsageError.
     """
     if depth is None:
         raise UsageError(f"{what} needs a number of levels. Add depth=20 to snapshots().")

@@ -34,7 +34,7 @@ class SymbolRows(Tabular):
         self._archive = archive
 
     def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-        """The rows in the order of their update ids. At a time: a row group, or without lists many."""
+        """The rows in the order of writing. One row group at a time; several where no lists are read."""
         return batches(self._archive, self.query, columns or self.schema.names)
 
     def last_row(self, columns: Sequence[str]) -> pa.RecordBatch | None:

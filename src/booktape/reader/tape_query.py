@@ -25,7 +25,7 @@ from booktape.reconstruct import Output, Reconstruction
 from booktape.store.tape_codec import decode_record
 from booktape.store.tape_reader import errors_as_damage, read_lines, read_tape
 
-NO_ROWS: Final = 2**62
+FIRST_ROWS_ONLY: Final = 2**62
 """A value of `every` with which only the first row of each epoch is made."""
 
 _STAMP: Final = re.compile(rb'"received_ns":(\d+)')

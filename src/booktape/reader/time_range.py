@@ -31,7 +31,7 @@ class TimeRange:
     def clip(
         cls, rec: Recording, symbol: str, start: Moment | None, end: Moment | None, columns: int
     ) -> TimeRange:
-        """The recorded part of this time, in at most `columns` intervals (but see `_interval`).
+        """The recorded part of this time, in at most `columns` intervals.
 
         Raises NotRecorded if nothing was recorded then.
         """

@@ -13,7 +13,7 @@ from booktape.errors import Damaged, NotRecorded
 from booktape.reader.archive_files import ArchiveFile, ArchiveFiles
 from booktape.reader.progress import tracked
 from booktape.reader.rows import RowQuery
-from booktape.reader.tape_query import NO_ROWS, start_of, unsealed_outputs
+from booktape.reader.tape_query import FIRST_ROWS_ONLY, start_of, unsealed_outputs
 from booktape.reader.times import moment_us
 from booktape.store.extents import check_schema, open_parquet
 from booktape.store.schema import TRADES, trade_batch
@@ -72,6 +72,6 @@ def _may_hold(group: pq.RowGroupMetaData, query: RowQuery) -> bool:
 
 
 def _from_tape(archive: ArchiveFiles, tape: ArchiveFile, query: RowQuery) -> pa.Table:
-    outputs = unsealed_outputs(archive, tape, query.symbol, every=NO_ROWS)
+    outputs = unsealed_outputs(archive, tape, query.symbol, every=FIRST_ROWS_ONLY)
     rows = [output for output in outputs if isinstance(output, TradeRow)]
     return pa.Table.from_batches([trade_batch(rows)])

@@ -31,7 +31,7 @@ class RecorderLike(Protocol):
         """Seal everything and return from `run`."""
 
     def flush(self) -> None:
-        """Bring the tape to the disk before the process ends at once."""
+        """Hand the tape to the operating system before the process ends at once."""
 
     def status(self, shown: int = SHOWN) -> RecorderStatus | None:
         """The state of the recording; None before it has begun, and while it ends.

@@ -36,7 +36,7 @@ class ShippingRecorder:
             self._hurry.set()
 
     def flush(self) -> None:
-        """Bring the tape to the disk before the process ends at once."""
+        """Hand the tape to the operating system before the process ends at once."""
         self._recorder.flush()
 
     async def run(self) -> None:

@@ -13,8 +13,8 @@ needed. If the book is lost before that, it stands on the tape once more, with i
 which the book was lost. That is safe: the events since are held, as after any snapshot, and the book is called known
 from the stamp of the answer on, not from later. It is the one record that a merge writes twice.
 
-Known weakness: a snapshot that disproves a book which the machine that asked for it had lost and replaced before
-the merge did is of no use any more, and its successor is the next audit.
+Known weakness: a snapshot may disprove a book of the merge after its own machine has replaced that book. It is then
+lost, and the next audit finds the error.
 """
 
 from __future__ import annotations

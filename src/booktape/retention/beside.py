@@ -63,7 +63,7 @@ class PruningRecorder:
         self._recorder.stop()
 
     def flush(self) -> None:
-        """Bring the tape to the disk before the process ends at once."""
+        """Hand the tape to the operating system before the process ends at once."""
         self._recorder.flush()
 
     def status(self, shown: int = SHOWN) -> RecorderStatus | None:

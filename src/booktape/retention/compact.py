@@ -83,7 +83,7 @@ def compact(
     """Copy each day that is over and not in `out` yet. `done` is called with the name of each.
 
     A day is that of one recording: a restart begins another one. May run beside a recorder of `source`. Raises
-    UsageError if `out` is no such copy, DirectoryInUse, WriteFailed, OSError and Damaged for what cannot be read.
+    UsageError if `out` holds a recording, DirectoryInUse, WriteFailed, OSError and Damaged for what cannot be read.
     """
     layout = CompactLayout(out)
     with lock_directory(layout.lock, folder=True):

@@ -26,7 +26,7 @@ class Limit:
         return ", ".join(filter(None, (age, size))) or "all"
 
     @property
-    def is_none(self) -> bool:
+    def keeps_all(self) -> bool:
         """Whether everything is kept."""
         return self.age_s is None and self.size_bytes is None
 

@@ -58,7 +58,7 @@ def newest_rows(layout: Layout, symbol: str) -> Iterator[Segment]:
 
 
 def unsealed_segments(layout: Layout) -> list[Segment]:
-    """The segments that a killed recorder left unsealed, oldest first. Other entries are ignored.
+    """The unsealed segments, of a recorder that runs or was killed, oldest first. Other entries are ignored.
 
     booktape makes no links, so `unsealed` and its entries are followed only if they are real folders.
     """

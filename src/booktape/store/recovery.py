@@ -178,7 +178,7 @@ class _Recovery:
 
 
 def keep_pace(writer: SegmentWriter, should_stop: Callable[[], bool] = never) -> None:
-    """Bring the tape to the disk when enough of it waits, and wait while rows pile up."""
+    """Hand the tape to the operating system when enough of it waits, and wait while rows pile up."""
     if writer.wants_flush:
         retry_while_full(writer.flush, should_stop)
         if busy := writer.busy:

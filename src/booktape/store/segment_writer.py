@@ -185,7 +185,7 @@ class SegmentWriter:
         self._queue.extend(self._full)
         self._full = []
         is_idle = self._writing is None or self._writing.done()
-        is_retry = is_idle and _has_failed(self._writing)
+        is_retry = is_idle and _wait_for(self._writing)
         if self._queue and is_idle:
             self._writing = self._worker.submit(self._write_groups, len(self._queue))
             if is_retry or self._writing.done():
@@ -256,7 +256,7 @@ class SegmentWriter:
 
     def _seal(self) -> None:
         self._flush_tape()
-        _has_failed(self._writing)
+        _wait_for(self._writing)
         self._write_groups(len(self._queue))
         if self._steps is None:
             self._steps = deque(self._steps_to_seal())
@@ -314,8 +314,8 @@ class SegmentWriter:
         return is_regular(final) and FileSeal.of_file(final) == self._seals[final]
 
 
-def _has_failed(writing: Future[None] | None) -> bool:
-    """Wait for a task. Returns whether it must be repeated; raises what no retry would repair."""
+def _wait_for(writing: Future[None] | None) -> bool:
+    """Wait for a task of the worker. Returns whether it must be repeated; raises what no retry would repair."""
     error = writing.exception() if writing else None
     if error is not None and not (isinstance(error, WriteFailed) and error.may_pass):
         raise error

@@ -4,8 +4,8 @@ Two kinds of records go another way. The end of a segment is applied first and w
 checkpoints behind it tell what is known then. The opening of a new tape only repeats what is known, so it is
 written and not applied.
 
-The recorder drives it with live records, recovery and rebuild with those of a tape. So all of them write
-the same files.
+The recorder drives it with live records; recovery, rebuild and merge with those of tapes. So all of them write the
+same files.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 Faults.of(Drop(Messages(probability=0.01)), Cuts(every_s=3, spare=1))
 
-docs/faults.md has every kind. A new one is a new subclass of `Fault` here (or a new `AnswerFault`)
-and a row in `parse.KINDS`; the server need not know it.
+docs/faults.md has every kind. A new one is a subclass of `Fault` (or of `AnswerFault`) in the
+module of its kind, and a row in `parse.KINDS`; the server need not know it.
 """
 
 from __future__ import annotations

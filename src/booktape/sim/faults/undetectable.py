@@ -66,7 +66,7 @@ class WrongEvent(UndetectableFault, frozen=True):
 
 
 class StaleWitness(UndetectableFault, frozen=True):
-    """A witness repeats its content of `messages` messages ago, once there were as many.
+    """A witness, or a stream of trades, repeats its content of `messages` messages ago, once there were as many.
 
     That is true and late, by the id it names; with `relabelled` it names the present one.
     """

@@ -87,7 +87,7 @@ class Market:
         self._faults = faults
 
     def want(self, streams: Collection[str]) -> None:
-        """From now on send those of these streams that are witnesses.
+        """From now on send those of these streams that are witnesses or trades.
 
         A symbol without a subscribed stream and without a requested book stands still; until this
         is called, all symbols trade, and no witness is sent.

@@ -37,7 +37,7 @@ from booktape.core.tape_records import (
 )
 from booktape.core.trades import Trade
 from booktape.errors import DamagedFile, DamagedTape, MalformedFrame, UsageError
-from booktape.reader.tape_query import NO_ROWS
+from booktape.reader.tape_query import FIRST_ROWS_ONLY
 from booktape.reader.times import moment_at
 from booktape.reconstruct import Reconstruction
 from booktape.sim.faults.base import Old
@@ -185,7 +185,7 @@ class ReplaySource:
             for tape in played.replaces:
                 self._books.pop(tape, None)
             self._books[played.tape] = Reconstruction()
-            record = replace(record, every=NO_ROWS)
+            record = replace(record, every=FIRST_ROWS_ONLY)
         if isinstance(record, SegmentEnd):
             return
         self._note_symbol(record)
