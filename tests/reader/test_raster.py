@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from booktape.reader.raster import Prices, paint, round_up, tick_of
+from booktape.reader.raster import PriceAxis, paint, round_up, tick_of
 from booktape.reader.rows import SCHEMA
 
 
@@ -31,21 +31,21 @@ BOOK = {
 
 def test_each_size_is_in_the_cell_of_its_price() -> None:
     """Sizes of a cell add up; what lies outside the picture is left out."""
-    prices = Prices.between(99.0, 100.5, tick=0.1, bins=3)
+    prices = PriceAxis.between(99.0, 100.5, tick=0.1, bins=3)
     assert (prices.low, prices.step, prices.bins, prices.high) == (99.0, 0.5, 3, 100.5)
     assert paint(batch(BOOK), prices).tolist() == [[4.0, 2.0, 25.0]]
 
 
 def test_an_unknown_book_is_no_empty_one() -> None:
     """NaN in its whole column, beside a known book that is zero where nothing rests."""
-    cells = paint(batch(None, {**BOOK, "bid_price": [], "bid_size": []}), Prices(99.0, 0.5, 3))
+    cells = paint(batch(None, {**BOOK, "bid_price": [], "bid_size": []}), PriceAxis(99.0, 0.5, 3))
     assert np.isnan(cells[0]).all()
     assert cells[1].tolist() == [0.0, 0.0, 24.0]
 
 
 def test_a_price_on_an_edge_belongs_to_the_cell_above() -> None:
     """Although doubles of decimals lie a hair beside their multiples of the step."""
-    prices = Prices.between(0.1, 100.0, tick=0.1, bins=10_000)
+    prices = PriceAxis.between(0.1, 100.0, tick=0.1, bins=10_000)
     on_edges = np.arange(1, 1_001) / 10
     assert prices.step == 0.1
     assert prices.cells(on_edges).tolist() == list(range(1_000))
@@ -53,7 +53,7 @@ def test_a_price_on_an_edge_belongs_to_the_cell_above() -> None:
 
 def test_no_cell_is_smaller_than_a_tick() -> None:
     """Or every other one would be empty for no reason of the market's."""
-    assert Prices.between(100, 101, tick=0.5, bins=100).bins == 2
+    assert PriceAxis.between(100, 101, tick=0.5, bins=100).bins == 2
 
 
 @pytest.mark.parametrize(("value", "expected"), [(1.0, 1.0), (1.1, 2.0), (0.03, 0.05), (0.6, 1.0)])

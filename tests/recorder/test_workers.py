@@ -43,7 +43,7 @@ class LargeStatus:
     """A recorder whose status is many times what a pipe holds."""
 
     def __init__(self) -> None:
-        self.asked = asyncio.Event()
+        self.waiting = asyncio.Event()
         self.stopped = False
 
     async def run(self) -> None:
@@ -57,7 +57,7 @@ class LargeStatus:
 
     def status(self, shown: int = SHOWN) -> RecorderStatus:
         assert shown == SHOWN
-        self.asked.set()
+        self.waiting.set()
         return LONG
 
     async def view(self, symbol: str, reach_bps: int) -> BookView | None:
@@ -77,7 +77,7 @@ async def test_a_worker_goes_on_while_its_reports_are_not_read(
 
     recorder = LargeStatus()
     reporting = asyncio.create_task(_report_status(recorder, sender))
-    await recorder.asked.wait()
+    await recorder.waiting.wait()
     for _ in range(10):
         await asyncio.sleep(0)
     assert giving_up.is_alive()
@@ -165,7 +165,7 @@ async def test_a_worker_shows_the_book_that_is_asked_for() -> None:
     wanted = [_Question(symbol, 25) for symbol in ("BTCUSDT", "BTCUSDT", "NOSUCH")]
     shown = await asyncio.gather(*map(worker.view, wanted))
     assert shown == [VIEW, VIEW, None]
-    assert not worker.asked
+    assert not worker.waiting
     reporting.cancel()
     await asyncio.wait({reporting})
     sender.close()
@@ -182,7 +182,7 @@ async def test_a_worker_that_does_not_answer_is_not_waited_for(
     worker = _worker(asking)
     for number in range(3 * QUESTIONS_MAX):
         assert await worker.view(_Question(f"S{number % (2 * QUESTIONS_MAX)}", 25)) is None
-    assert len(worker.asked) == QUESTIONS_MAX
+    assert len(worker.waiting) == QUESTIONS_MAX
     sent = 0
     while questions.poll():
         questions.recv()
@@ -213,4 +213,4 @@ def _drain(worker: _Worker, loop: asyncio.AbstractEventLoop | None = None) -> No
         patch.setattr(BaseProcess, "join", lambda _: None)
         patch.setattr(BaseProcess, "exitcode", 0)
         with closing(asyncio.new_event_loop()) as own:
-            worker.drain_status(loop or own)
+            worker.read_reports(loop or own)

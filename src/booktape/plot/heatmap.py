@@ -15,7 +15,7 @@ from booktape.plot import style
 from booktape.plot.lines import edges, line, read_grid
 from booktape.reader import Recording
 from booktape.reader.book_grid import BookGrid
-from booktape.reader.raster import Prices, size_range
+from booktape.reader.raster import PriceAxis, size_range
 from booktape.reader.time_range import TimeRange
 from booktape.reader.times import Moment
 
@@ -63,7 +63,7 @@ def heatmap(
     return picture
 
 
-def _sizes(axes: Axes, grid: BookGrid, prices: Prices) -> AxesImage:
+def _sizes(axes: Axes, grid: BookGrid, prices: PriceAxis) -> AxesImage:
     """Draw the cells. An empty one is white; the few largest share the darkest colour."""
     cells = grid.cells(prices)
     ends = edges(grid)
@@ -78,7 +78,7 @@ def _sizes(axes: Axes, grid: BookGrid, prices: Prices) -> AxesImage:
     )
 
 
-def _lines(axes: Axes, grid: BookGrid, prices: Prices) -> list[Artist]:
+def _lines(axes: Axes, grid: BookGrid, prices: PriceAxis) -> list[Artist]:
     """Draw the mid price and the horizons. Returns the handles for the legend."""
     (mid,) = axes.step(
         *line(grid, grid.mid), where="post", color=style.ASK, lw=1.2, label="mid price"

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from booktape.core.events import Floats
-from booktape.reader.raster import DRAWN_MAX, Prices, check_can_be_drawn, paint, tick_of
+from booktape.reader.raster import DRAWN_MAX, PriceAxis, check_can_be_drawn, paint, tick_of
 from booktape.reader.recording import RecordingQueries
 from booktape.reader.resample import Ints, ends_of_epochs
 from booktape.reader.rows import LISTS, flat
@@ -50,17 +50,17 @@ class BookGrid:
         mid: Floats = (self.best["best_bid"] + self.best["best_ask"]) / 2
         return mid
 
-    def prices(self, bins: int, bps: float | None) -> Prices:
-        """About `bins` cells around the best prices, as `Prices.around` has them; none without a mid."""
+    def prices(self, bins: int, bps: float | None) -> PriceAxis:
+        """About `bins` cells around the best prices, as `PriceAxis.around` has them; none without a mid."""
         if not np.isfinite(self.mid).any():
-            return Prices(0.0, 1.0, 0)
+            return PriceAxis(0.0, 1.0, 0)
         best = self.best["best_bid"], self.best["best_ask"]
         # The row before the range and the first batch show the step of the symbol's prices.
         some = islice(self._columns(("bid_price", "ask_price"), _FEW_LEVELS), 2)
         sides = [side for _, rows in some for side in (rows["bid_price"], rows["ask_price"])]
-        return Prices.around(*best, tick_of([*best, *map(flat, sides)]), bins, bps)
+        return PriceAxis.around(*best, tick_of([*best, *map(flat, sides)]), bins, bps)
 
-    def cells(self, prices: Prices) -> Floats:
+    def cells(self, prices: PriceAxis) -> Floats:
         """(columns, bins) sizes; NaN where no book was known."""
         cells = np.full((self.count, prices.bins), np.nan)
         for places, batch in self._columns(LISTS):

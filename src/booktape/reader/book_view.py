@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from booktape.core.events import Floats, Level
-from booktape.reader.raster import DRAWN_MAX, DRAWN_MIN, Prices, tick_of
+from booktape.reader.raster import DRAWN_MAX, DRAWN_MIN, PriceAxis, tick_of
 
 LEVELS: Final = 25
 """The best levels of each side that are shown one by one."""
@@ -71,7 +71,7 @@ def _best(price: Floats, size: Floats) -> list[Level]:
     return list(zip(price[:LEVELS].tolist(), size[:LEVELS].tolist(), strict=True))
 
 
-def _cells(price: Floats, size: Floats, prices: Prices | None) -> list[float]:
+def _cells(price: Floats, size: Floats, prices: PriceAxis | None) -> list[float]:
     if prices is None:
         return []
     places = prices.cells(price)
@@ -81,7 +81,7 @@ def _cells(price: Floats, size: Floats, prices: Prices | None) -> list[float]:
     return found
 
 
-def _prices(bid: Floats, ask: Floats, reach_bps: int) -> Prices | None:
+def _prices(bid: Floats, ask: Floats, reach_bps: int) -> PriceAxis | None:
     """The cells around the mid; None while a side is empty, or its best price is none that can be drawn."""
     if not len(bid) or not len(ask):
         return None
@@ -90,4 +90,4 @@ def _prices(bid: Floats, ask: Floats, reach_bps: int) -> Prices | None:
         return None
     tick = tick_of([bid[:LEVELS], ask[:LEVELS]])
     margin = reach_bps * 1e-4 * (best_bid + best_ask) / 2
-    return Prices.between(best_bid - margin, best_ask + margin, tick, CELLS)
+    return PriceAxis.between(best_bid - margin, best_ask + margin, tick, CELLS)

@@ -25,20 +25,20 @@ _DIGITS: Final = 1e-12
 """No cell is smaller than this part of a price: its ends would be the same double."""
 
 _ROUND: Final = (1, 2, 5, 10)
-# Prices are decimals stored as doubles: 61222.1 / 0.1 is slightly below 612221.
+# PriceAxis are decimals stored as doubles: 61222.1 / 0.1 is slightly below 612221.
 _HAIR: Final = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
-class Prices:
-    """`bins` cells of `step` each, from `low` up; `low` is a multiple of `step`."""
+class PriceAxis:
+    """The prices of a picture: `bins` cells of `step` each, from `low` up; `low` is a multiple of `step`."""
 
     low: float
     step: float
     bins: int
 
     @classmethod
-    def between(cls, low: float, high: float, tick: float, bins: int) -> Prices:
+    def between(cls, low: float, high: float, tick: float, bins: int) -> PriceAxis:
         """About `bins` cells from `low` to `high`, none smaller than `tick`."""
         # What rounds to no number at all (5e-324) is one cell. Of a crossed book `high` may be below `low`.
         smallest = max(_DIGITS * abs(low), _DIGITS * abs(high), float_info.min)
@@ -47,7 +47,9 @@ class Prices:
         return cls(first * step, step, max(1, ceil(high / step - _HAIR) - first))
 
     @classmethod
-    def around(cls, bid: Floats, ask: Floats, tick: float, bins: int, bps: float | None) -> Prices:
+    def around(
+        cls, bid: Floats, ask: Floats, tick: float, bins: int, bps: float | None
+    ) -> PriceAxis:
         """About `bins` cells around the best prices of some time; at least one of each is a number.
 
         They reach `bps` hundredths of a percent beyond the lowest bid and the highest ask. Without `bps`: half as
@@ -69,7 +71,7 @@ class Prices:
 
     def cells(self, prices: Floats) -> NDArray[np.int64]:
         """The cell of each price; prices outside have numbers below 0, or `bins` and more."""
-        # Prices far outside would have numbers that no integer holds. NaN, of a forged file, is outside too.
+        # PriceAxis far outside would have numbers that no integer holds. NaN, of a forged file, is outside too.
         near = np.fmin(np.fmax(prices, self.low - self.step), self.high + self.step)
         found: NDArray[np.int64] = np.floor((near - self.low) / self.step + _HAIR).astype(np.int64)
         return found
@@ -99,7 +101,7 @@ def tick_of(columns: list[Floats]) -> float:
     return float(f"{steps.min():.6g}") if len(steps) else 0.0
 
 
-def paint(batch: pa.RecordBatch, prices: Prices) -> Floats:
+def paint(batch: pa.RecordBatch, prices: PriceAxis) -> Floats:
     """(rows of the batch, bins) sizes; NaN in rows whose book was not known."""
     grid = np.zeros((batch.num_rows, prices.bins))
     for side in ("bid", "ask"):

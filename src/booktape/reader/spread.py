@@ -59,9 +59,10 @@ def _ends(rows: pa.RecordBatch, begins: Ints, ended: Mapping[int, int]) -> Ints:
 
 
 def _sums(rows: pa.RecordBatch, begins: Ints, ends: Ints, interval_us: int) -> tuple[Ints, Floats]:
-    """The first rows, of which begin and end are given, divided at the bounds of intervals.
+    """Cut the times of the first rows, which have an end, at the bounds of intervals.
 
-    Which intervals, and of each: the microseconds that are known, and spread and bps multiplied by theirs.
+    Returns the numbers of the intervals, and for each of them the known microseconds, the spread and the bps, both
+    multiplied by their microseconds.
     """
     bid, ask = (
         rows.column(name).to_numpy(zero_copy_only=False)[: len(ends)] for name in COLUMNS[2:]

@@ -80,38 +80,38 @@ class _Shown(NamedTuple):
 
 @dataclass(slots=True)
 class _Worker:
-    """One process, its last report, and the books that it was asked for."""
+    """One process, its last report, and the answers that are waited for."""
 
     process: BaseProcess
     pipe: Connection
     partition: Partition
     status: RecorderStatus | None = None
     failure: _Failure | None = None
-    asked: dict[_Question, asyncio.Future[BookView | None]] = field(default_factory=dict)
+    waiting: dict[_Question, asyncio.Future[BookView | None]] = field(default_factory=dict)
 
     async def view(self, question: _Question) -> BookView | None:
         """The book, or None where it is not known, or is not shown in time. All who ask at once share one answer."""
-        if question not in self.asked:
-            if len(self.asked) >= QUESTIONS_MAX:
+        if question not in self.waiting:
+            if len(self.waiting) >= QUESTIONS_MAX:
                 return None
-            self.asked[question] = asyncio.get_running_loop().create_future()
+            self.waiting[question] = asyncio.get_running_loop().create_future()
             try:
                 self.pipe.send(question)
             except OSError:
-                del self.asked[question]
+                del self.waiting[question]
                 return None  # it has ended
         try:
             async with asyncio.timeout(VIEW_S):
-                return await asyncio.shield(self.asked[question])
+                return await asyncio.shield(self.waiting[question])
         except TimeoutError:
             return None
 
     def _show(self, shown: _Shown) -> None:
-        asked = self.asked.pop(shown.question, None)
-        if asked is not None and not asked.done():
-            asked.set_result(shown.book)
+        answer = self.waiting.pop(shown.question, None)
+        if answer is not None and not answer.done():
+            answer.set_result(shown.book)
 
-    def drain_status(self, loop: asyncio.AbstractEventLoop) -> None:
+    def read_reports(self, loop: asyncio.AbstractEventLoop) -> None:
         """Read its reports until it has ended. Blocks, so it runs in a thread.
 
         A pipe that is not read is soon full, and then the worker would wait instead of recording.
@@ -192,7 +192,7 @@ class Workers:
 
     async def _supervise(self, worker: _Worker, threads: Executor) -> None:
         loop = asyncio.get_running_loop()
-        await loop.run_in_executor(threads, worker.drain_status, loop)
+        await loop.run_in_executor(threads, worker.read_reports, loop)
         in_vain = worker.failure and worker.failure.exit_code == NothingRecorded.exit_code
         if worker.process.exitcode and not self._stopping and not in_vain:
             log.error("a worker ended", exit_code=worker.process.exitcode)

@@ -314,7 +314,8 @@ def _regrouped(found: Iterable[pa.RecordBatch], most: int) -> Iterator[list[pa.R
 def _copy(table: _Table) -> tuple[FileSeal, Contents]:
     """Write a file, then compare it with its sources, both read again. Raises WriteFailed."""
     file, rows = None, 0
-    ids: list[int] = []
+    first_id: int | None = None
+    last_id: int | None = None
     for group in _regrouped(table.rows(), table.group_rows):
         (whole,) = pa.Table.from_batches(group).combine_chunks().to_batches()
         file = file or table.new_file(table.unsealed, whole)
@@ -322,7 +323,8 @@ def _copy(table: _Table) -> tuple[FileSeal, Contents]:
         file.write()
         rows += whole.num_rows
         if table.schema is SNAPSHOTS:
-            ids = [*ids[:1], *(whole.column("update_id")[at].as_py() for at in (0, -1))]
+            ids = whole.column("update_id")
+            first_id, last_id = ids[0].as_py() if first_id is None else first_id, ids[-1].as_py()
     if file is None:
         empty = pa.RecordBatch.from_pylist([], table.schema)
         file = table.new_file(table.unsealed, empty)
@@ -333,7 +335,7 @@ def _copy(table: _Table) -> tuple[FileSeal, Contents]:
         found = (opened.read_row_group(number, use_threads=False) for number in numbers)
         if not _are_equal(table.rows(), (batch for one in found for batch in one.to_batches())):
             raise WriteFailed(table.unsealed, "the file does not hold the values of its sources")
-    return seal, Contents(rows, *(ids[:1] + ids[-1:]))
+    return seal, Contents(rows, first_id, last_id)
 
 
 def _are_equal(wanted: Iterator[pa.RecordBatch], found: Iterator[pa.RecordBatch]) -> bool:

@@ -112,19 +112,19 @@ class SymbolMarket:
         if self._planned:
             ladder, ticks, lots = self._planned.popleft()
         else:
-            ladder, ticks, lots = self._flow.change(self._touched)
+            ladder, ticks, lots = self._flow.change(self._changed)
             self._trade(ladder, ticks, lots)
         key = ladder.behind < 0, ticks
         if key not in self._event:
-            self._touched.append(key)
+            self._changed.append(key)
             self.before[key] = ladder.lots.get(ticks, 0)
         self._event[key] = lots
-        touch = self._touch() if self._ticker_stream in self.watched else None
+        best = self._best() if self._ticker_stream in self.watched else None
         ladder.put(ticks, lots)
         self._left -= 1
         self.update_id += 1
-        if touch and touch != self._touch():
-            self._touches.append((self.update_id, *self._touch()))
+        if best and best != self._best():
+            self._tickers.append((self.update_id, *self._best()))
 
     def _trade(self, ladder: Ladder, ticks: int, lots: int) -> None:
         """Note the trade that this change is, if it is one."""
@@ -184,10 +184,10 @@ class SymbolMarket:
         self.slot += 1
         self.first_id = self.update_id + 1
         self.before: Changes = {}
-        self._touches: list[tuple[int, Whole, Whole]] = []
+        self._tickers: list[tuple[int, Whole, Whole]] = []
         self._traded: list[tuple[bool, int, int]] = []
         self._event: Changes = {}
-        self._touched: list[Place] = []
+        self._changed: list[Place] = []
         self._planned: deque[Change] = deque()
         self._count = 0
         if rng.random() < profile.activity:
@@ -268,12 +268,12 @@ class SymbolMarket:
                 bids, asks = self.levels(self.bids, levels), self.levels(self.asks, levels)
                 found.append(MarketMessage(stream, TopLevels(symbol, self.update_id, bids, asks)))
         if self._ticker_stream in self.watched:
-            for update_id, *sides in self._touches:
+            for update_id, *sides in self._tickers:
                 bid, ask = self.listing.doubles(sides)
                 ticker = BookTicker(symbol, update_id, bid, ask)
                 found.append(MarketMessage(self._ticker_stream, ticker))
         return found
 
-    def _touch(self) -> tuple[Whole, Whole]:
+    def _best(self) -> tuple[Whole, Whole]:
         bid, ask = (next(iter(self.whole(side, 1)), _NO_LEVEL) for side in (self.bids, self.asks))
         return bid, ask
