@@ -21,11 +21,14 @@ TESTS: Final = Path(__file__).parent
 SYSTEM: Final = (
     *("bucket/", "captures/", "clients/", "e2e/", "install/"),
     *("docs/test_scale_guide.py", "plot/test_real.py", "reader/test_map_segments.py"),
+    *("faults/test_against_the_truth.py", "faults/test_detection.py", "faults/test_losses.py"),
+    *("properties/test_evidence.py", "rerecord/test_random_outages.py", "sim/server/test_server.py"),
     *("processes/", "recorder/test_workers.py", "web/test_operations.py", "web/test_page.py"),
     *("store/test_bombs.py", "store/test_every_refusal.py", "store/test_full_disk.py"),
     *("store/test_opening.py",),
 )
-"""Tests with processes, servers, shells or a browser of their own, with full disks, or with real recordings."""
+"""Tests with processes, servers, shells or a browser of their own, with full disks, with real recordings, or with many
+minutes of a simulated exchange and its faults."""
 
 settings.register_profile(
     "booktape",
