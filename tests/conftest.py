@@ -22,7 +22,11 @@ SYSTEM: Final = (
     *("bucket/", "captures/", "clients/", "e2e/", "install/"),
     *("docs/test_scale_guide.py", "plot/test_real.py", "reader/test_map_segments.py"),
     *("faults/test_against_the_truth.py", "faults/test_detection.py", "faults/test_losses.py"),
-    *("properties/test_evidence.py", "rerecord/test_random_outages.py", "sim/server/test_server.py"),
+    *(
+        "properties/test_evidence.py",
+        "rerecord/test_random_outages.py",
+        "sim/server/test_server.py",
+    ),
     *("processes/", "recorder/test_workers.py", "web/test_operations.py", "web/test_page.py"),
     *("store/test_bombs.py", "store/test_every_refusal.py", "store/test_full_disk.py"),
     *("store/test_opening.py",),
