@@ -24,6 +24,7 @@ from booktape.retention.prune import Rules, prune
 from booktape.retention.stored import StoredSegment, stored_segments
 from booktape.store.layout import Layout
 from booktape.store.lock import lock_directory
+from booktape.store.removals import Removal, write_removal
 from retention.week import EVERY, SYMBOLS, Market
 from store.contents import digests, final_files
 from store.fragile import Disk
@@ -164,6 +165,20 @@ def test_tapes_may_be_gone(built: Path, tmp_path: Path) -> None:
     outcome = compact(source, tmp_path / "again")
     assert [why.rpartition(" is ")[2] for why in outcome.left_out.values()] == [
         "not as it was sealed"
+    ]
+
+
+def test_a_receipt_that_names_a_segment_that_is_not_there_is_named(
+    built: Path, tmp_path: Path
+) -> None:
+    """Whether it was removed since, or never was."""
+    source = shutil.copytree(built, tmp_path / "source")
+    segment = stored_segments(Layout(source))[0].segment
+    gone = f"20300101T000000.000000Z-{segment.tag}"
+    write_removal(Layout(source), segment, Removal(segment.name, "tape", "", continued_by=(gone,)))
+    outcome = compact(source, tmp_path / "days")
+    assert list(outcome.left_out.values()) == [
+        f"{gone}, which continues {segment.name}, is missing"
     ]
 
 

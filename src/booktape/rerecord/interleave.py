@@ -122,7 +122,7 @@ def read_track(track: Track, advance: Advance) -> Iterator[PlacedRecord]:
                 at_ns = max(at_ns, moved.received_ns)
                 yield PlacedRecord(at_ns, tape.file.path, moved)
         advance(tape.file.bytes)
-        if end and not tape.goes_on:
+        if end and not tape.is_continued:
             at_ns = max(at_ns, end.received_ns - state.shift_ns)
             for connection in state.connections:
                 why = NO_TAPE if end.reason == ROTATED else end.reason

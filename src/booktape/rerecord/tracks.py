@@ -43,11 +43,11 @@ Advance = Callable[[int], None]
 
 @dataclass(frozen=True, slots=True)
 class TrackTape:
-    """One tape of a track. `goes_on`: the next one continues it without a hole."""
+    """One tape of a track. `is_continued`: the next one continues it without a hole."""
 
     archive: ArchiveFiles
     file: ArchiveFile
-    goes_on: bool
+    is_continued: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,8 +210,8 @@ def _tracks(surveyed: Mapping[Segment, _Surveyed]) -> list[Track]:
         tapes = []
         for segment, following in zip(segments, [*segments[1:], None], strict=True):
             one = surveyed[segment]
-            goes_on = following is not None and segment in lineage.before[following]
-            tapes.append(TrackTape(one.archive, one.file, goes_on and one.reason == ROTATED))
+            is_continued = following is not None and segment in lineage.before[following]
+            tapes.append(TrackTape(one.archive, one.file, is_continued and one.reason == ROTATED))
         shifts = shifts_ns(marks[tag], reference)
         begins_ns = surveyed[segments[0]].start.received_ns - shifts[0]
         tracks.append(Track(tag, tuple(tapes), begins_ns, shifts))

@@ -173,12 +173,14 @@ class _Compaction:
         if why:
             return why
         for after in one.after:
+            if after not in self._stored:
+                return f"{after.name}, which continues {one.segment.name}, is missing"
             before = self._stored[after].before
             for other in before:
                 # One that was removed, rows and tape, is not stored any more.
                 if other != one.segment and other in self._stored and self._stored[other].has_tape:
                     why = why or self._proof.verify(other)
-            why = why or self._proof.follows(after, before) or ""
+            why = why or self._proof.compare_beginning(after, before) or ""
         if not why:
             proved.append(self._proof.of(one.segment))
         self._proof.forget(one.segment)

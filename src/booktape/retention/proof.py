@@ -34,7 +34,7 @@ class Proved:
 
 
 class Proof:
-    """`verify` each segment after those that it continues; then `follows` compares what continues it with its end.
+    """`verify` each segment after those that it continues; then `compare_beginning` compares what continues it with its end.
 
     `unproven` has, for each segment that is proved to continue one, the symbols whose books were unproven where it
     begins. It starts with those of the receipts.
@@ -54,7 +54,7 @@ class Proof:
         self._results[segment] = result
         return ""
 
-    def follows(self, after: Segment, before: tuple[Segment, ...]) -> str | None:
+    def compare_beginning(self, after: Segment, before: tuple[Segment, ...]) -> str | None:
         """Why a segment does not begin as all of those `before` it ended; empty when it does.
 
         None while one of those is not verified.

@@ -159,7 +159,9 @@ class _Pass:
                 continue
             pending.append(one)
             for ready in list(pending):
-                follows = [proof.follows(two, by_segment[two].before) for two in ready.after]
+                follows = [
+                    proof.compare_beginning(two, by_segment[two].before) for two in ready.after
+                ]
                 if None in follows:
                     continue
                 pending.remove(ready)

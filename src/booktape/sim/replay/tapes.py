@@ -73,7 +73,7 @@ class PlayedRecording:
 
     Raises UsageError when there is none at `path`, DamagedArchive where none has a readable beginning, or a
     capture is not whole. A tape that is damaged later ends there; `on_damage` is called once for it.
-    Of an archive, tapes are left out that others go on from before `from_us`.
+    Of an archive, tapes are left out that others continue before `from_us`.
     """
 
     def __init__(
