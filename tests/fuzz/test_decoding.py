@@ -9,6 +9,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from booktape.core.book import OrderBook
 from booktape.core.tape_records import TapeRecord
 from booktape.errors import DamagedTape, MalformedFrame, MalformedNumber
 from booktape.net.request_pause import PAUSE_STATUSES, RequestPause
@@ -84,12 +85,12 @@ def test_messages(payload: bytes) -> None:
 @thousand
 @given(mutated(DEPTHS))
 def test_snapshots(payload: bytes) -> None:
-    """Of REST."""
+    """Of REST: a level without a size is none of the book."""
     try:
-        answer = decode_depth(payload, "B", 5)
+        book = OrderBook.from_snapshot(decode_depth(payload, "B", 5))
     except MalformedFrame:
         return
-    assert all(price > 0 and size > 0 for price, size in answer.bids + answer.asks)
+    assert all(price > 0 and size > 0 for price, size in book.bids.levels() + book.asks.levels())
 
 
 @thousand
