@@ -331,6 +331,16 @@ def test_copies_of_the_first_low_event_are_ignored() -> None:
     assert say(feed, A, 5, 5, 12.2) == [5]
 
 
+def test_the_first_low_event_keeps_the_stamp_of_its_first_arrival() -> None:
+    """A copy that another connection brings later does not take its place."""
+    feed = at_a_hundred(A, B)
+    low, next_one = (event(n, n, event_time_us=12_000_000) for n in (1, 2))
+    feed.accept(A, low, 12 * SECOND)
+    feed.accept(B, low, 13 * SECOND)
+    ready = feed.accept(A, next_one, 14 * SECOND)
+    assert [stamp for stamp, _ in ready] == [14 * SECOND, 12 * SECOND, 14 * SECOND]
+
+
 def test_copies_and_late_duplicates_begin_nothing() -> None:
     """Another connection repeats all that was passed on, minutes later: with its old times."""
     feed = SymbolFeed(None, {A: None, B: None})

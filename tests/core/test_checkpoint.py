@@ -53,6 +53,18 @@ def test_a_restored_machine_goes_on_identically(
     assert say(restored, after) == say(machine, after)
 
 
+def test_a_restored_live_book_has_the_time_of_its_last_event() -> None:
+    """The next row's `event_time` is that of the event before the segment, if none came since."""
+    machine = SymbolSync(B)
+    machine.handle(connected(0), 0)
+    machine.handle(event(5, 7), 1 * SECOND)
+    machine.handle(snapshot(6), 2 * SECOND)
+    machine.handle(event(5, 7), 3 * SECOND)
+    restored, _ = through_text(save(machine, SymbolFeed(), 5))
+    assert machine.event_time_us is not None
+    assert restored.event_time_us == machine.event_time_us
+
+
 def through_text(saved: Checkpoint) -> tuple[SymbolSync, SymbolFeed]:
     return restore(msgspec.json.decode(msgspec.json.encode(saved), type=Checkpoint))
 

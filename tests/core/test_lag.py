@@ -88,3 +88,7 @@ def test_a_segment_begins_with_nothing() -> None:
     lag.begin_segment()
     assert lag.usual_ns is None
     assert usual(lag, *[9] * TICKS, None) == [9] * TICKS + [9]
+    lag = after(5)
+    lag.step_clock()
+    lag.begin_segment()
+    assert usual(lag, 9, *[None] * (TICKS - 1)) == [9] * TICKS

@@ -463,6 +463,15 @@ def test_lower_ids_are_believed_when_they_come_again_and_again() -> None:
     assert (synced.update_id, synced.counts_anew) == (5, True)
 
 
+def test_an_answer_with_the_id_of_the_lost_book_does_not_count_anew() -> None:
+    """Nothing has happened since: what connections brought is not forgotten."""
+    machine = live()
+    machine.handle(StreamSilent(), 4 * SECOND)
+    (synced,) = machine.handle(snapshot(machine.update_id), 5 * SECOND)
+    assert isinstance(synced, BookSynced)
+    assert not synced.counts_anew
+
+
 def test_after_new_ids_the_first_answer_is_believed() -> None:
     """The stream itself has said that ids are lower now."""
     machine = live()

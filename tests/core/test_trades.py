@@ -216,9 +216,20 @@ def test_ids_that_start_again_are_noticed() -> None:
     found = sequence.on_trade(trade(6, LATER_US + 1), 2 * SECOND)
     assert gaps(found) == [(101, 101, IDS_RESET), (103, 4, IDS_RESET)]
     assert ids(found) == [5, 6]
+    assert sequence.save() == TradeState(6, LATER_US + 1)
     assert ids(sequence.on_trade(trade(6, LATER_US + 1), 3 * SECOND)) == []
     assert ids(sequence.on_trade(trade(8, LATER_US + 2), 3 * SECOND)) == [8]
     assert holes(sequence) == [(7, 7)]
+
+
+def test_a_trade_that_is_late_by_no_more_than_that_fills_its_hole() -> None:
+    """It came by a stream: the row says so."""
+    sequence = TradeSequence(BTC)
+    bring(sequence, 100, 102)
+    late = trade(101, T0_US + 102_000 + trades_module.LATER_US)
+    (row,) = sequence.on_trade(late, 2 * SECOND)
+    assert row == TradeRow(late, 2 * SECOND, is_filled=False)
+    assert holes(sequence) == []
 
 
 def test_ids_that_start_again_on_two_connections() -> None:
