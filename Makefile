@@ -38,7 +38,7 @@ record: $(RUN)  ## record the real exchange: make record SYMBOLS="BTCUSDT ETHUSD
 	$(BIN)/booktape record $(SYMBOLS) --every $(EVERY) --out $(OUT)
 
 test: $(DEV)  ## every promise, in one process and in virtual time; minutes on two cores
-	$(BIN)/python -m pytest -n auto --dist worksteal -m "not system and not long and not bench"
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "not system and not long and not bench" $(MEASURED)
 
 test-system: $(DEV)  ## the commands, with processes, signals, full disks, servers, a browser and real captures; some minutes more
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "system and not long and not bench"
@@ -47,7 +47,7 @@ test-long: $(DEV)  ## killed at every step, floods, random worlds, installations
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "(long or hypothesis) and not bench" --hypothesis-profile=many
 
 test-branches: $(DEV)  ## make test, and which branches of the source it does not take; fails where they are too many
-	$(BIN)/python -m pytest -n auto --dist worksteal -m "not system and not long and not bench" --cov --cov-report=term-missing:skip-covered
+	$(MAKE) test MEASURED="--cov --cov-report=term-missing:skip-covered"
 
 check: $(DEV)  ## format, lint, types, the house's import rules, the documents
 	$(BIN)/ruff format --check .

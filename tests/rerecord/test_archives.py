@@ -22,7 +22,7 @@ from store.small_recording import record
 from support.archives import open_archive, past_of
 from support.truth import TracedMarket
 from support.virtual_time import START_NS
-from verify.small import FIRST, copy, edit_tape, opening, reseal, sealed
+from verify.small import FIRST, copy, edit_tape, opening, remove_segment, reseal, sealed
 
 
 @pytest.fixture(scope="module")
@@ -176,9 +176,7 @@ def test_an_archive_that_begins_amid_a_recording_begins_with_the_next_snapshot(
     """What rests on a checkpoint that no tape proves is not taken over: the result is proved whole."""
     a, b, market = twins
     trimmed = copy(a, tmp_path / "trimmed")
-    first = sealed(trimmed, "tape")[0].name.removesuffix(".jsonl.zst")
-    for path in [p for p in trimmed.rglob(f"{first}.*") if p.is_file()]:
-        path.unlink()
+    remove_segment(trimmed, 0)
     assert not verify(FolderFiles(trimmed), Scope(), 1).clean
     assert merge_folders(trimmed, b, out=tmp_path / "m").damaged == []
     check_archive(tmp_path / "m", truth_of(market), every=2)

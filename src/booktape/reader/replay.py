@@ -110,7 +110,7 @@ def book_at(archive: ArchiveFiles, symbol: str, time_us: int, depth: int | None)
         state = _known_at(tapes, symbol, time_us)
     except DamagedTape as error:
         raise BookNotKnown(f"{symbol} at {moment}: {error}") from error
-    if not tapes.reaching(time_us):
+    if state is None and not tapes.reaching(time_us):
         why = "no tape has this time"
     elif state is None or not state.sync.epoch:
         why = "the book was not known yet"

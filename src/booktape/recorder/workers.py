@@ -94,12 +94,12 @@ class _Worker:
         if question not in self.waiting:
             if len(self.waiting) >= QUESTIONS_MAX:
                 return None
-            self.waiting[question] = asyncio.get_running_loop().create_future()
             try:
                 self.pipe.send(question)
             except OSError:
-                del self.waiting[question]
                 return None  # it has ended
+            # Its answer comes by way of the loop, so never before this line.
+            self.waiting[question] = asyncio.get_running_loop().create_future()
         try:
             async with asyncio.timeout(VIEW_S):
                 return await asyncio.shield(self.waiting[question])

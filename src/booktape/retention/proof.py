@@ -76,7 +76,7 @@ class Proof:
         return ""
 
     def of(self, segment: Segment) -> Proved:
-        """What was proved of a verified segment. Its result is forgotten."""
+        """What was proved of a verified segment."""
         result = self._results[segment]
         begins = self._at_beginning(result)
         rows = {
@@ -91,7 +91,7 @@ class Proof:
         self._unproven[segment] = unproven
 
     def forget(self, segment: Segment) -> None:
-        """No segment that continues it is left to be compared."""
+        """Drop the result of a segment: none that continues it is left to be compared."""
         self._results.pop(segment, None)
 
     def _at_beginning(self, result: SegmentResult) -> frozenset[str]:
