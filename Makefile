@@ -64,7 +64,7 @@ clients: $(DEV) $(PEERS)/.installed  ## ccxt, cryptofeed, python-binance follow 
 
 page: $(DEV)  ## the page in a real headless browser; as root it installs Chromium (Debian's packages) where there is none
 	@command -v chromium || if [ "$$(id -u)" = 0 ] && command -v apt-get; \
-	then apt-get update -q && apt-get install -q -y --no-install-recommends chromium chromium-driver \
+	then timeout 300 apt-get update -q && timeout 300 apt-get install -q -y --no-install-recommends chromium chromium-driver \
 	    || echo "Chromium cannot be installed. These tests are skipped."; \
 	else echo "There is no Chromium: install Debian's chromium as root. These tests are skipped."; fi
 	$(BIN)/python -m pytest -rs -m "not bench" tests/web/test_page.py
