@@ -140,7 +140,7 @@ def test_malformed_frames_do_not_stop_anything() -> None:
     assert isinstance(row, BookRow)
 
 
-def test_messages_nobody_asked_for() -> None:
+def test_messages_that_are_no_market_data() -> None:
     """Other events, another's symbol, the exchange's farewell: told, and nothing else happens."""
     machine = known()
     outputs = feed_all(

@@ -33,7 +33,7 @@ def test_a_connection_is_renewed_only_when_ids_stop_chaining() -> None:
     assert ReplaceConnection(0, GARBAGE) not in outputs
 
 
-def test_a_new_connection_of_the_same_number_is_not_suspect() -> None:
+def test_a_new_connection_of_the_same_number_starts_clean() -> None:
     """Garbage on the old one says nothing about the next, nor about the other one."""
     machine = known()
     feed_all(connected(3, 1), stream(b"garbled", 3), lost(4), connected(5), lost(5, 1), to=machine)
@@ -41,7 +41,7 @@ def test_a_new_connection_of_the_same_number_is_not_suspect() -> None:
     assert [type(output) for output in outputs] == [BookLost, FetchSnapshot]
 
 
-def test_garbage_that_another_connection_made_good_accuses_nobody() -> None:
+def test_garbage_that_another_connection_made_good_is_no_gap() -> None:
     """Until ids stop chaining. Then the connection that sent garbage is replaced, whichever shows the hole."""
     machine = known()
     feed_all(connected(3, 1), stream(b"garbled", 3, 1), to=machine)

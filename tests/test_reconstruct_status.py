@@ -159,7 +159,7 @@ def test_a_break_goes_on_in_the_next_segment() -> None:
     assert feed_all(listed("TRADING", 9), to=later)[1:] == [FetchSnapshot(B, 1)]
 
 
-def test_a_break_while_nobody_listens_changes_nothing() -> None:
+def test_a_break_while_no_connection_is_up_changes_nothing() -> None:
     """The gap that is open stays; there is a break only when a connection carries it again."""
     machine = known(format=2)
     feed_all(lost(4), listed("BREAK", 5), to=machine)

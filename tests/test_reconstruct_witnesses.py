@@ -193,7 +193,7 @@ def test_a_segment_read_alone_gives_the_same_checks() -> None:
     ]
 
 
-def test_nobody_speaks_for_what_a_connection_did_not_subscribe_to() -> None:
+def test_a_connection_proves_no_book_that_it_did_not_subscribe_to() -> None:
     """A witness of another symbol, or on a connection that does not carry it, is foreign."""
     machine = known()
     strange = [stream(top(11, symbol="ETHBTC"), 3), depth20(11, 3, connection=7)]

@@ -177,7 +177,7 @@ def test_costs_of_events_and_rows(tmp_path: Path, report: Callable[[str, str], N
     report("stages", table(HEAD, rows))
 
 
-def lane_cost(connections: int, *, dropped: bool) -> float:
+def arbitration_cost(connections: int, *, dropped: bool) -> float:
     """Merging alone. The first connection is an event ahead of the others, and may drop a tenth."""
     brought = [
         (n - 1.5 * (number == 0), number, event)
@@ -200,9 +200,9 @@ def test_costs_of_connections(capsys: pytest.CaptureFixture[str]) -> None:
     """What a second connection costs: a second decoding, and a copy that falls away."""
     with capsys.disabled():
         print("\n\nmicroseconds an event, all its copies together")
-        print("merge alone, 1 connection  ", f"{lane_cost(1, dropped=False):9.2f}")
-        print("merge alone, 2 connections ", f"{lane_cost(2, dropped=False):9.2f}")
-        print("  and a tenth dropped by one", f"{lane_cost(2, dropped=True):8.2f}")
+        print("arbitration, 1 connection  ", f"{arbitration_cost(1, dropped=False):9.2f}")
+        print("arbitration, 2 connections ", f"{arbitration_cost(2, dropped=False):9.2f}")
+        print("  and a tenth dropped by one", f"{arbitration_cost(2, dropped=True):8.2f}")
         for shape in SHAPES:
             events = shape.events()
             payloads = [encode_combined("btcusdt@depth@100ms", encode_event(e)) for e in events]

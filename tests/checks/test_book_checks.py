@@ -439,7 +439,7 @@ def test_low_answers_are_counted_within_one_epoch() -> None:
     assert low(checked, 9) == [IdsReset()]
 
 
-def test_an_answer_that_nobody_asked_for_in_this_segment_says_nothing() -> None:
+def test_an_answer_to_no_question_of_this_segment_says_nothing() -> None:
     """Neither that the book is behind, nor that ids fell back."""
     checked = CheckedBook()
     for last in (9, 9, 9, 12):

@@ -9,8 +9,8 @@ from typing import Final, NamedTuple
 
 import pytest
 
-from booktape.core import arbitration as merge_module
-from booktape.core.arbitration import FeedArbiter, ReleasedEvents, SymbolFeed
+from booktape.core import arbitration
+from booktape.core.arbitration import HOLD_NS, FeedArbiter, ReleasedEvents, SymbolFeed
 from booktape.core.events import DepthEvent, IdsReset
 from support.oracle import SECOND, event
 
@@ -26,52 +26,54 @@ def waiting(feed: SymbolFeed) -> list[int]:
     return [held.event.last_id for held in feed.buffered]
 
 
-def lane_of(*connections: int, passed: int = 10) -> SymbolFeed:
-    """All of these brought everything up to `passed`."""
-    return SymbolFeed(passed, dict.fromkeys(connections, passed))
+def feed_of(*connections: int, last: int = 10) -> SymbolFeed:
+    """All of these brought everything up to id `last`."""
+    return SymbolFeed(last, dict.fromkeys(connections, last))
 
 
 def bring(feed: SymbolFeed, connection: int, *last_ids: int) -> list[int]:
-    """Events of one id each, brought by one connection; the ids that are passed on."""
+    """Events of one id each, brought by one connection; the ids that are released."""
     return [
-        passed for n in last_ids for passed in ids(feed.accept(connection, event(n, n), n * SECOND))
+        released
+        for n in last_ids
+        for released in ids(feed.accept(connection, event(n, n), n * SECOND))
     ]
 
 
 class Case(NamedTuple):
-    """What each connection brings in turn, what is passed on, and what still waits."""
+    """What each connection brings in turn, what is released, and what still waits."""
 
     brought: tuple[tuple[int, int], ...]
-    passed_on: list[int]
+    released: list[int]
     waiting: list[int]
     on: tuple[int, ...] = (A, B)
 
 
 CASES: Final[dict[str, Case]] = {
     "in order": Case(((A, 11), (A, 12)), [11, 12], []),
-    "the second copy falls away": Case(((A, 11), (B, 11)), [11], []),
+    "the second copy is dropped": Case(((A, 11), (B, 11)), [11], []),
     "whichever is faster": Case(((A, 11), (B, 11), (B, 12), (A, 12)), [11, 12], []),
-    "an old one falls away": Case(((A, 9),), [], []),
+    "an old one is dropped": Case(((A, 9),), [], []),
     "one that runs ahead waits": Case(((A, 12),), [], [12]),
     "another one fills the hole": Case(((A, 12), (B, 11)), [11, 12], []),
-    "copies of one that waited fall away": Case(((A, 12), (B, 11), (B, 12)), [11, 12], []),
+    "copies of one that waited are dropped": Case(((A, 12), (B, 11), (B, 12)), [11, 12], []),
     "both run ahead of a third": Case(((A, 12), (B, 12), (C, 11)), [11, 12], [], (A, B, C)),
     "they wait in order": Case(((A, 14), (B, 12)), [12], [14]),
     "one hole is filled, the next not": Case(((A, 12), (A, 14), (B, 11)), [11, 12], [14]),
     "no connection can fill it": Case(((A, 12), (B, 13)), [12, 13], []),
     "alone, no other can": Case(((A, 12),), [12], [], (A,)),
-    "two holes, both for good": Case(((A, 12), (A, 14), (B, 15)), [12, 14, 15], []),
+    "two holes that no connection can fill": Case(((A, 12), (A, 14), (B, 15)), [12, 14, 15], []),
     "an old copy does not fill it": Case(((A, 12), (B, 10)), [], [12]),
 }
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_what_is_passed_on(name: str) -> None:
-    """From id 10 on: these are passed on, in this order, and these still wait."""
+def test_what_is_released(name: str) -> None:
+    """From id 10 on: these are released, in this order, and these still wait."""
     case = CASES[name]
-    feed = lane_of(*case.on)
-    passed_on = [n for connection, last in case.brought for n in bring(feed, connection, last)]
-    assert (passed_on, waiting(feed)) == (case.passed_on, case.waiting)
+    feed = feed_of(*case.on)
+    released = [n for connection, last in case.brought for n in bring(feed, connection, last)]
+    assert (released, waiting(feed)) == (case.released, case.waiting)
 
 
 def test_the_first_event_may_begin_anywhere() -> None:
@@ -81,16 +83,16 @@ def test_the_first_event_may_begin_anywhere() -> None:
     assert bring(feed, B, 49, 50, 51) == [51]
 
 
-def test_an_event_that_overlaps_is_passed_on() -> None:
+def test_an_event_that_overlaps_is_released() -> None:
     """It says something new, and its sizes are absolute."""
-    feed = lane_of(A)
+    feed = feed_of(A)
     assert ids(feed.accept(A, event(9, 12), 0)) == [12]
     assert ids(feed.accept(A, event(11, 13), 0)) == [13]
 
 
 def test_each_event_keeps_the_time_it_arrived() -> None:
     """Waiting does not change the stamp."""
-    feed = lane_of(A, B)
+    feed = feed_of(A, B)
     bring(feed, A, 12)
     assert feed.accept(B, event(11, 11), 99) == [
         (99, event(11, 11)),
@@ -100,48 +102,48 @@ def test_each_event_keeps_the_time_it_arrived() -> None:
 
 def test_a_new_connection_is_waited_for() -> None:
     """It has brought nothing yet, so it may still bring what is missing."""
-    feed = lane_of(A)
+    feed = feed_of(A)
     feed.last_by_connection[B] = None
     assert bring(feed, A, 12) == []
     assert bring(feed, B, 11) == [11, 12]
 
 
-def test_a_hold_that_ran_out_gives_up_one_hole() -> None:
+def test_one_release_closes_one_hole() -> None:
     """What waits behind a later hole, which can still be filled, goes on waiting."""
-    feed = lane_of(A, B)
+    feed = feed_of(A, B)
     bring(feed, A, 12, 13, 15)
     assert ids(feed.release_next()) == [12, 13]
     assert waiting(feed) == [15]
     assert bring(feed, B, 11, 14) == [14, 15]
 
 
-def test_giving_up_nothing_is_nothing() -> None:
+def test_without_a_buffered_event_nothing_is_released() -> None:
     """A hold that runs out just after the hole was filled changes nothing."""
-    feed = lane_of(A, B)
+    feed = feed_of(A, B)
     assert feed.release_next() == []
     assert bring(feed, A, 11) == [11]
 
 
-def test_who_goes_is_not_waited_for() -> None:
-    """When the only one that was behind is gone, what waited is passed on at once."""
-    feed = lane_of(A, B, C)
+def test_a_lost_connection_is_not_waited_for() -> None:
+    """When the only one that was behind is lost, what waited is released at once."""
+    feed = feed_of(A, B, C)
     bring(feed, A, 12)
     bring(feed, C, 13)
     assert ids(feed.drop_connection(B)) == [12, 13]
 
 
-def test_who_stays_is_waited_for() -> None:
-    """One that goes takes nothing away from those that can still fill the hole."""
-    feed = lane_of(A, B, C)
+def test_the_connections_that_are_left_are_waited_for() -> None:
+    """The loss of one changes nothing for those that can still fill the hole."""
+    feed = feed_of(A, B, C)
     bring(feed, A, 12)
     assert feed.drop_connection(A) == []
     assert feed.drop_connection(C) == []
     assert bring(feed, B, 11) == [11, 12]
 
 
-def test_the_last_one_to_go_leaves_nothing_behind() -> None:
+def test_the_last_lost_connection_leaves_nothing_behind() -> None:
     """All that waited is released; the next connection may begin anywhere."""
-    feed = lane_of(A, B)
+    feed = feed_of(A, B)
     bring(feed, A, 12)
     assert (feed.drop_connection(A), ids(feed.drop_connection(B))) == ([], [12])
     assert feed == SymbolFeed()
@@ -151,7 +153,7 @@ def test_the_last_one_to_go_leaves_nothing_behind() -> None:
 
 def test_a_snapshot_fills_holes() -> None:
     """No connection needs to bring what it holds; what follows it directly is released."""
-    feed = lane_of(A, B)
+    feed = feed_of(A, B)
     bring(feed, A, 12, 14, 16)
     assert ids(feed.advance_to(13)) == [14]
     assert waiting(feed) == [16]
@@ -176,21 +178,21 @@ def test_a_market_may_begin_with_nothing() -> None:
 
 def test_an_old_snapshot_changes_nothing() -> None:
     """Events have come past it."""
-    feed = lane_of(A)
+    feed = feed_of(A)
     assert feed.advance_to(5) == []
-    assert feed == lane_of(A)
+    assert feed == feed_of(A)
 
 
 def test_what_waits_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """When one more runs ahead than may, the oldest hole is given up, and no later one."""
-    monkeypatch.setattr(merge_module, "BUFFERED_MAX", 3)
-    feed = lane_of(A, B)
+    """When one more runs ahead than may, no event waits for the oldest hole any more, and for a later one it does."""
+    monkeypatch.setattr(arbitration, "BUFFERED_MAX", 3)
+    feed = feed_of(A, B)
     assert bring(feed, A, 12, 13, 15) == []
     assert bring(feed, A, 16) == [12, 13]
     assert waiting(feed) == [15, 16]
 
 
-# ── how long it is waited for ───────────────────────────────────────────────────────────────
+# ── how long an event waits ───────────────────────────────────────────────────────────────
 
 
 def hold(feed: SymbolFeed, *passed_s: float) -> list[list[int]]:
@@ -198,18 +200,28 @@ def hold(feed: SymbolFeed, *passed_s: float) -> list[list[int]]:
     return [ids(feed.on_tick(round(seconds * SECOND))) for seconds in passed_s]
 
 
-def test_a_hole_is_given_up_three_seconds_after_the_tick_that_finds_it() -> None:
+def test_an_event_waits_three_seconds_from_the_tick_that_finds_its_hole() -> None:
     """Of tape time, in any number of ticks; the first tick only starts the clock."""
-    feed = lane_of(A, B)
+    feed = feed_of(A, B)
     bring(feed, A, 12)
     assert hold(feed, 2, 1, 1, 0.5) == [[], [], [], []]
     assert hold(feed, 0.5) == [[12]]
     assert hold(feed, 9) == [[]]
 
 
+def test_no_event_is_released_a_nanosecond_early() -> None:
+    """Neither the first nor one behind a later hole."""
+    feed = feed_of(A, B)
+    bring(feed, A, 12, 14)
+    for released in ([12], [14]):
+        feed.on_tick(0)
+        assert feed.on_tick(HOLD_NS - 1) == []
+        assert ids(feed.on_tick(1)) == released
+
+
 def test_each_hole_has_three_seconds_of_its_own() -> None:
-    """After the first one is given up, the next one's clock begins."""
-    feed = lane_of(A, B)
+    """After three seconds for the first one, the next one's clock begins."""
+    feed = feed_of(A, B)
     bring(feed, A, 12, 14)
     assert hold(feed, 1, 1, 1, 1) == [[], [], [], [12]]
     assert hold(feed, 1, 1, 1) == [[], [], [14]]
@@ -217,7 +229,7 @@ def test_each_hole_has_three_seconds_of_its_own() -> None:
 
 def test_a_hole_that_is_filled_stops_the_clock() -> None:
     """Between two ticks or not: the next hole is found by the next tick."""
-    feed = lane_of(A, B)
+    feed = feed_of(A, B)
     bring(feed, A, 12)
     assert hold(feed, 1, 1, 1) == [[]] * 3
     assert bring(feed, B, 11) == [11, 12]
@@ -228,7 +240,7 @@ def test_a_hole_that_is_filled_stops_the_clock() -> None:
 
 def test_a_segment_gives_a_hole_its_time_anew() -> None:
     """It can be read alone, and no checkpoint tells how long something has waited."""
-    feed = lane_of(A, B)
+    feed = feed_of(A, B)
     bring(feed, A, 12)
     assert hold(feed, 1, 1, 1) == [[]] * 3
     feed.begin_segment()
@@ -236,12 +248,12 @@ def test_a_segment_gives_a_hole_its_time_anew() -> None:
     assert hold(feed, 1) == [[12]]
 
 
-# ── who is silent ───────────────────────────────────────────────────────────────────────────
+# ── silent connections ───────────────────────────────────────────────────────────────────────────
 
 
 def test_a_silent_connection_is_not_waited_for() -> None:
     """What waited only for it is released at once, and nothing waits for it later."""
-    feed = lane_of(A, B, C)
+    feed = feed_of(A, B, C)
     bring(feed, A, 12)
     assert feed.mark_silent(B) == []
     assert ids(feed.mark_silent(C)) == [12]
@@ -250,16 +262,16 @@ def test_a_silent_connection_is_not_waited_for() -> None:
 
 def test_a_connection_that_speaks_again_is_waited_for() -> None:
     """It may bring what is missing."""
-    feed = lane_of(A, B)
+    feed = feed_of(A, B)
     feed.mark_silent(B)
     feed.silent_connections.discard(B)
     assert bring(feed, A, 12) == []
     assert bring(feed, B, 11) == [11, 12]
 
 
-def test_who_is_silent_is_forgotten_with_the_connection_and_the_segment() -> None:
-    """Numbers of connections are never used again; and a segment knows no habits."""
-    feed = lane_of(A, B, C)
+def test_a_silent_connection_is_forgotten_with_its_loss_and_with_the_segment() -> None:
+    """Numbers of connections are never used again; and a segment can be read alone."""
+    feed = feed_of(A, B, C)
     feed.mark_silent(B)
     feed.mark_silent(C)
     feed.drop_connection(B)
@@ -268,25 +280,25 @@ def test_who_is_silent_is_forgotten_with_the_connection_and_the_segment() -> Non
     assert feed.silent_connections == set()
 
 
-# ── ids that fall back ──────────────────────────────────────────────────────────────────────
+# ── ids that start again ──────────────────────────────────────────────────────────────────────
 
 
 def say(feed: SymbolFeed, connection: int, first: int, last: int, at_s: float) -> list[int | str]:
-    """One event of these ids that the exchange made at `at_s`: what is passed on."""
+    """One event of these ids that the exchange made at `at_s`: what is released."""
     message = event(first, last, event_time_us=round(at_s * 1e6))
     ready = feed.accept(connection, message, round(at_s * SECOND))
     return ["reset" if isinstance(item, IdsReset) else item.last_id for _, item in ready]
 
 
 def at_a_hundred(*connections: int) -> SymbolFeed:
-    """The newest id passed on is 100, of second 10."""
+    """The newest id released is 100, of second 10."""
     feed = SymbolFeed(99, dict.fromkeys(connections or (A,), 99))
     assert say(feed, A, 100, 100, 10) == [100]
     return feed
 
 
 def test_two_low_and_late_events_that_chain_begin_new_ids() -> None:
-    """Both are passed on behind the reset; then the stream goes on from there."""
+    """Both are released behind the reset; then the stream goes on from there."""
     feed = at_a_hundred()
     assert say(feed, A, 1, 3, 11.1) == []
     assert say(feed, A, 4, 5, 11.2) == ["reset", 3, 5]
@@ -342,7 +354,7 @@ def test_the_first_low_event_keeps_the_stamp_of_its_first_arrival() -> None:
 
 
 def test_copies_and_late_duplicates_begin_nothing() -> None:
-    """Another connection repeats all that was passed on, minutes later: with its old times."""
+    """Another connection repeats all that was released, minutes later: with its old times."""
     feed = SymbolFeed(None, {A: None, B: None})
     messages = [(n, n, n / 10) for n in range(1, 200)]
     assert [say(feed, A, *message) for message in messages] == [[n] for n, _, _ in messages]
@@ -351,14 +363,14 @@ def test_copies_and_late_duplicates_begin_nothing() -> None:
 
 
 def test_what_a_snapshot_covered_is_not_low() -> None:
-    """The snapshot ran ahead: its ids were never passed on, so their times say nothing."""
+    """The snapshot ran ahead: its ids were never released, so their times say nothing."""
     feed = at_a_hundred(A, B)
     assert feed.advance_to(500) == []
     assert [say(feed, A, n, n, 20 + n / 10) for n in range(101, 500)] == [[]] * 399
     assert say(feed, A, 501, 501, 80) == [501]
 
 
-def test_nothing_is_low_before_anything_was_passed_on() -> None:
+def test_nothing_is_low_before_anything_was_released() -> None:
     """A symbol whose snapshot came first."""
     feed = SymbolFeed(None, {A: None})
     feed.advance_to(500)
@@ -374,7 +386,7 @@ def test_after_a_reset_nothing_of_the_old_ids_counts() -> None:
     assert (feed.buffered, feed.last_by_connection) == ([], {A: None, B: None})
 
 
-def test_new_ids_may_be_counted_anew_again() -> None:
+def test_ids_may_start_again_twice() -> None:
     """Each time by times that are later still."""
     feed = at_a_hundred()
     say(feed, A, 1, 1, 12)
@@ -396,7 +408,7 @@ def test_the_first_low_event_is_dropped_with_the_segment_and_the_last_connection
     assert feed == SymbolFeed()
 
 
-def test_on_old_tapes_what_is_low_is_a_copy() -> None:
+def test_on_tapes_of_format_1_low_ids_are_a_copy() -> None:
     """As it was when they were recorded."""
     feed = at_a_hundred()
     feed.sees_resets = False
@@ -405,7 +417,7 @@ def test_on_old_tapes_what_is_low_is_a_copy() -> None:
 
 def test_a_clock_that_is_set_back_moves_the_stamps_of_what_waits() -> None:
     """Also that of the first low event; the exchange's own times stay."""
-    feed = lane_of(A, B)
+    feed = feed_of(A, B)
     bring(feed, A, 12)
     feed.step_clock(-5 * SECOND)
     assert feed.accept(B, event(11, 11), 8 * SECOND)[1] == (7 * SECOND, event(12, 12))
@@ -416,37 +428,45 @@ def test_a_clock_that_is_set_back_moves_the_stamps_of_what_waits() -> None:
     assert first == (7 * SECOND, event(1, 1, event_time_us=12_000_000))
 
 
-# ── who carries what ────────────────────────────────────────────────────────────────────────
+# ── connections and their symbols ────────────────────────────────────────────────────────────────────────
 
 
 def overlap(*symbols: str) -> FeedArbiter:
     """A brought id 10 of each; then B joined."""
-    merge = FeedArbiter()
-    merge.add_connection(A, symbols)
+    arbiter = FeedArbiter()
+    arbiter.add_connection(A, symbols)
     for symbol in symbols:
-        bring(merge.feeds[symbol], A, 10)
-    merge.add_connection(B, symbols)
-    return merge
+        bring(arbiter.feeds[symbol], A, 10)
+    arbiter.add_connection(B, symbols)
+    return arbiter
 
 
 def test_a_lost_connection_carried_its_symbols_once() -> None:
     """One that never stood, or is lost twice, carries nothing."""
-    merge = overlap(BTC, ETH)
-    assert [merge.remove_connection(A), merge.remove_connection(A), merge.remove_connection(7)] == [
+    arbiter = overlap(BTC, ETH)
+    assert [
+        arbiter.remove_connection(A),
+        arbiter.remove_connection(A),
+        arbiter.remove_connection(7),
+    ] == [
         (BTC, ETH),
         (),
         (),
     ]
-    assert merge.connections == {B: (BTC, ETH)}
+    assert arbiter.connections == {B: (BTC, ETH)}
 
 
 def test_a_connection_that_is_lost_leaves_nothing_behind() -> None:
     """Numbers are never used again: what was kept of each would pile up for years."""
-    merge = overlap(BTC)
+    arbiter = overlap(BTC)
     for connection in (A, B):
-        merge.remove_connection(connection)
-        merge.feeds[BTC].drop_connection(connection)
-    assert (merge.connections, merge._released_at_join, merge.feeds[BTC].last_by_connection) == (
+        arbiter.remove_connection(connection)
+        arbiter.feeds[BTC].drop_connection(connection)
+    assert (
+        arbiter.connections,
+        arbiter._released_at_join,
+        arbiter.feeds[BTC].last_by_connection,
+    ) == (
         {},
         {},
         {},
@@ -456,45 +476,48 @@ def test_a_connection_that_is_lost_leaves_nothing_behind() -> None:
 
 def test_joining_again_forgets_nothing() -> None:
     """A segment's beginning names the connections that stand: they are as far as they were."""
-    merge = overlap(BTC)
-    merge.add_connection(A, (BTC,))
-    assert merge.feeds[BTC].last_by_connection == {A: 10, B: None}
+    arbiter = overlap(BTC)
+    arbiter.add_connection(A, (BTC,))
+    assert arbiter.feeds[BTC].last_by_connection == {A: 10, B: None}
 
 
-RELIEF: Final[dict[str, tuple[tuple[tuple[str, int, int], ...], bool]]] = {
+COVERS: Final[dict[str, tuple[tuple[tuple[str, int, int], ...], bool]]] = {
     "nothing came": ((), False),
     "only the old one delivers": (((BTC, A, 11),), False),
     "the new one delivers one symbol only": (((BTC, A, 11), (ETH, A, 11), (BTC, B, 11)), False),
-    "the new one delivers, the old one still has to": (((BTC, B, 12),), False),
+    "the new one delivers, the old one not yet": (((BTC, B, 12),), False),
     "the new one alone delivers what is next": (((BTC, B, 11), (ETH, B, 11)), True),
     "both deliver one, the other is quiet": (((BTC, A, 11), (BTC, B, 11)), True),
     "the old one has not come to it, the other is quiet": (((BTC, B, 11),), False),
     "the old one was first, and is far ahead": (((BTC, A, 11), (BTC, A, 12), (BTC, B, 11)), True),
     "the new one joined in a hole": (((BTC, A, 12), (ETH, A, 11), (ETH, B, 11)), False),
-    "a hole for good": (((BTC, A, 12), (BTC, B, 13), (ETH, A, 11), (ETH, B, 11)), True),
+    "a hole that no connection can fill": (
+        ((BTC, A, 12), (BTC, B, 13), (ETH, A, 11), (ETH, B, 11)),
+        True,
+    ),
 }
 
 
-@pytest.mark.parametrize("name", RELIEF)
-def test_relief(name: str) -> None:
-    """After this, the old connection can go, or not, without taking anything with it."""
-    brought, can_go = RELIEF[name]
-    merge = overlap(BTC, ETH)
+@pytest.mark.parametrize("name", COVERS)
+def test_covers(name: str) -> None:
+    """After these events the old connection can be closed without a hole, or not."""
+    brought, covers = COVERS[name]
+    arbiter = overlap(BTC, ETH)
     for symbol, connection, last_id in brought:
-        bring(merge.feeds[symbol], connection, last_id)
-    assert merge.covers(A, B) is can_go
+        bring(arbiter.feeds[symbol], connection, last_id)
+    assert arbiter.covers(A, B) is covers
 
 
-def test_relief_by_and_of_whoever_is_gone() -> None:
-    """One that is gone needs no relief, and gives none; nor does one that lacks a symbol."""
-    merge = overlap(BTC)
-    bring(merge.feeds[BTC], B, 11)
-    assert merge.covers(A, B)
-    assert not merge.covers(A, 7)
-    merge.add_connection(C, (BTC, ETH))
-    bring(merge.feeds[BTC], C, 12)
-    bring(merge.feeds[BTC], B, 12)
-    assert not merge.covers(C, B)
-    merge.remove_connection(A)
-    assert merge.covers(A, B)
-    assert merge.covers(A, 7)
+def test_a_lost_connection_neither_covers_nor_needs_to_be_covered() -> None:
+    """Nor does one that lacks a symbol cover one that has it."""
+    arbiter = overlap(BTC)
+    bring(arbiter.feeds[BTC], B, 11)
+    assert arbiter.covers(A, B)
+    assert not arbiter.covers(A, 7)
+    arbiter.add_connection(C, (BTC, ETH))
+    bring(arbiter.feeds[BTC], C, 12)
+    bring(arbiter.feeds[BTC], B, 12)
+    assert not arbiter.covers(C, B)
+    arbiter.remove_connection(A)
+    assert arbiter.covers(A, B)
+    assert arbiter.covers(A, 7)

@@ -69,7 +69,7 @@ def through_text(saved: Checkpoint) -> tuple[SymbolSync, SymbolFeed]:
     return restore(msgspec.json.decode(msgspec.json.encode(saved), type=Checkpoint))
 
 
-def test_a_restored_lane_goes_on_identically() -> None:
+def test_a_restored_feed_continues_identically() -> None:
     """How far each connection is, and what waits: the hole is filled after the restoration."""
     feed = SymbolFeed(10, {1: 10, 2: None, 3: 9})
     feed.accept(1, event(12, 12), 2 * SECOND)

@@ -32,7 +32,7 @@ def test_gap_counts_ids_between_two_known_states(next_update_id: int, missed: in
     assert gap(next_update_id).missed_updates == missed
 
 
-def test_open_gap_has_missed_nobody_knows_how_many() -> None:
+def test_how_many_ids_an_open_gap_misses_is_unknown() -> None:
     """While a gap is open the number of missed updates is not known."""
     assert gap(None).missed_updates is None
 

@@ -298,7 +298,7 @@ def test_a_new_epoch_knows_no_time_of_the_exchange() -> None:
     assert machine.updates == 0
 
 
-def test_a_cached_answer_takes_nobody_back() -> None:
+def test_a_cached_answer_moves_no_book_back() -> None:
     """Also where no event is held: it is of a state before the one that was known."""
     machine = live()
     machine.handle(lost(4), 4 * SECOND)

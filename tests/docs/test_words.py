@@ -10,14 +10,20 @@ from typing import Final
 from docs.generated import DOCS
 
 ROOT: Final = DOCS.parent
+START: Final = "(?<![A-Za-z])"
+END: Final = "(?![A-Za-z])"
+"""Where a word begins and ends, those of `a_name_like_this` too."""
+
 PICTURES: Final = re.compile(
-    r"\b(cellar|pantry|hall|the doors?|front door|rest door|desk|playroom|ground floor|the window|vigil|rota|inbox"
-    r"|accus\w+|disown\w*|suspects?|testif\w+)\b",
+    rf"{START}(cellar|pantry|hall|the[ _]doors?|front[ _]door|rest[ _]door|desk|playroom|ground[ _]floor|the[ _]window"
+    rf"|vigil|rota|inbox|goodbye|lanes?|accus[a-z]+|disown[a-z]*|suspects?|testif[a-z]+){END}",
     re.IGNORECASE,
 )
 """A house and a court of law, which only those who drew them know."""
 
-VAGUE: Final = re.compile(r"\b(whoever|nobody|somebody|so many|so long)\b", re.IGNORECASE)
+VAGUE: Final = re.compile(
+    rf"{START}(whoever|nobody|somebody|so[ _]many|so[ _]long){END}", re.IGNORECASE
+)
 VAGUE_MOST: Final = 10
 """As many as read right where they stand."""
 

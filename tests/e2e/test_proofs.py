@@ -93,7 +93,7 @@ async def test_a_lie_that_nothing_betrays_is_found(kind: str, tmp_path: Path) ->
         assert best == book[0][:20]
 
 
-async def test_without_audits_nobody_asks_again(tmp_path: Path) -> None:
+async def test_without_audits_no_snapshot_is_asked_for_again(tmp_path: Path) -> None:
     """A witness that differs is a row of `checks`, and nothing else: audits are switched off."""
     symbols, planted = three_kinds(5), Planted(20, 60)
     await lie_and_listen(

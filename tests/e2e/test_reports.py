@@ -18,7 +18,7 @@ import pytest
 
 from booktape.sim.market.market import Market
 from e2e.commands import BOOKTAPE, run_here
-from e2e.test_terminal import PATIENCE_S, nobody_reads_the_pipe, the_reader_is_gone
+from e2e.test_terminal import PATIENCE_S, the_pipe_is_not_read, the_reader_is_gone
 from plot.scene import record
 
 CHINESE: Final = "币安人生USDT"
@@ -151,12 +151,12 @@ def test_a_symbol_that_the_encoding_does_not_have_is_escaped(
     ("kind", "way"),
     [
         ("replay", the_reader_is_gone),
-        pytest.param("replay", nobody_reads_the_pipe, marks=pytest.mark.long),
+        pytest.param("replay", the_pipe_is_not_read, marks=pytest.mark.long),
         pytest.param("simulate", the_reader_is_gone, marks=pytest.mark.long),
-        pytest.param("simulate", nobody_reads_the_pipe, marks=pytest.mark.long),
+        pytest.param("simulate", the_pipe_is_not_read, marks=pytest.mark.long),
     ],
 )
-def test_an_exchange_serves_though_nobody_reads_its_address(
+def test_an_exchange_serves_though_its_output_is_not_read(
     archive: Path, way: Callable[[ExitStack], int], kind: str
 ) -> None:
     """And ends with exit code 0 at SIGTERM."""

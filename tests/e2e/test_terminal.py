@@ -66,14 +66,14 @@ def terminal(stack: ExitStack) -> tuple[int, int]:
     return ends
 
 
-def nobody_reads_the_pipe(stack: ExitStack) -> int:
+def the_pipe_is_not_read(stack: ExitStack) -> int:
     """A pager that was stopped."""
     _, writer = pipe(stack)
     fill(writer)
     return writer
 
 
-def nobody_reads_the_terminal(stack: ExitStack) -> int:
+def the_terminal_is_not_read(stack: ExitStack) -> int:
     """A frozen ssh, or Ctrl-S."""
     _, program = terminal(stack)
     fill(program)
@@ -97,9 +97,9 @@ def the_disk_is_full(stack: ExitStack) -> int:
 @pytest.mark.parametrize(
     ("way", "workers"),
     [
-        (nobody_reads_the_pipe, 1),
-        pytest.param(nobody_reads_the_pipe, 2, marks=pytest.mark.long),
-        pytest.param(nobody_reads_the_terminal, 1, marks=pytest.mark.long),
+        (the_pipe_is_not_read, 1),
+        pytest.param(the_pipe_is_not_read, 2, marks=pytest.mark.long),
+        pytest.param(the_terminal_is_not_read, 1, marks=pytest.mark.long),
         pytest.param(the_reader_is_gone, 2, marks=pytest.mark.long),
         pytest.param(the_disk_is_full, 1, marks=pytest.mark.long),
     ],

@@ -79,7 +79,7 @@ def test_nor_is_one_that_comes_meanwhile(tmp_path: Path) -> None:
     assert sorted(tmp_path.iterdir()) == [path, link]
 
 
-def test_what_is_written_to_has_a_name_that_nobody_else_has(tmp_path: Path) -> None:
+def test_a_partial_file_has_a_name_of_its_own(tmp_path: Path) -> None:
     """A user's own `.partial`, or a link of that name, is neither followed nor removed."""
     path = tmp_path / "b.csv"
     own, link = tmp_path / "b.csv.partial", tmp_path / "c.csv.partial"
@@ -93,7 +93,7 @@ def test_what_is_written_to_has_a_name_that_nobody_else_has(tmp_path: Path) -> N
     assert link.is_symlink()
 
 
-def test_nor_is_a_name_followed_that_somebody_foresaw(
+def test_a_link_under_a_name_that_was_foreseen_is_not_followed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However little chance may be worth: what is written to is a new file."""
@@ -106,7 +106,7 @@ def test_nor_is_a_name_followed_that_somebody_foresaw(
     assert thesis.read_text() == "a thesis"
 
 
-def test_whoever_takes_the_place_of_half_a_file_keeps_it(tmp_path: Path) -> None:
+def test_a_file_that_replaced_a_partial_one_stays(tmp_path: Path) -> None:
     """What is removed at the end is what was made at the beginning, not whatever has its name."""
 
     def take_its_place() -> None:

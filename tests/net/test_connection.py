@@ -168,7 +168,7 @@ async def test_a_quiet_connection_that_answers_pings_stays() -> None:
         assert all(isinstance(frame, Tick) for frame in context.queue.drain())
 
 
-async def test_a_full_inbox_stops_the_reading_and_drops_nothing() -> None:
+async def test_a_full_queue_stops_the_reading_and_drops_nothing() -> None:
     """Who cannot keep up makes the exchange wait: every frame still arrives, in order."""
     count = 500
 
@@ -290,7 +290,7 @@ async def test_it_can_be_closed_before_the_handshake() -> None:
         assert not context.queue
 
 
-async def test_a_peer_that_goes_on_sending_does_not_hold_a_goodbye() -> None:
+async def test_a_peer_that_goes_on_sending_does_not_hold_a_close() -> None:
     """It has had its two seconds after our close; what it sends meanwhile gives it no more."""
 
     async def exchange(request: web.Request) -> web.WebSocketResponse:

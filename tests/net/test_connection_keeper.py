@@ -308,7 +308,7 @@ async def test_the_request_to_replace_a_failed_successor_is_forgotten() -> None:
         assert exchange.tries == 3
 
 
-async def test_once_the_old_one_is_lost_nobody_opens_a_successor(
+async def test_once_the_old_one_is_lost_no_successor_is_opened(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It is lost while a longer pause follows a failure: another is there before that is over."""

@@ -17,7 +17,7 @@ def test_the_first_requests_go_at_once() -> None:
     assert budget.wait_s(250, 0.0) == WINDOW_S
 
 
-def test_room_comes_back_when_the_oldest_requests_leave_the_window() -> None:
+def test_budget_comes_back_when_the_oldest_requests_are_past_the_interval() -> None:
     """One waits exactly as long as it takes until enough old weight has left."""
     budget = RateLimit(100)
     budget.spend(50, 0.0)

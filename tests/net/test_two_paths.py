@@ -79,7 +79,7 @@ async def test_connections_are_spread_over_both(connections: int, spread: tuple[
         assert (len(first.open), len(second.open)) == spread
 
 
-async def test_a_connection_goes_where_there_is_somebody_and_later_comes_back() -> None:
+async def test_a_connection_goes_to_the_host_that_answers_and_later_comes_back() -> None:
     """While its own host cannot be reached; a replacement tries its own first."""
     async with two_hosts() as (context, first, second), feeding(context, 1) as feeds:
         first.up = False

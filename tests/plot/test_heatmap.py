@@ -41,7 +41,7 @@ def test_a_cell_is_the_size_at_its_price(rec: booktape.Recording, cells: np.ma.M
     assert column[prices == 99].tolist() == [0.002]
 
 
-def test_whoever_has_never_seen_one_finds_what_it_says(rec: booktape.Recording) -> None:
+def test_the_picture_says_what_its_colours_mean(rec: booktape.Recording) -> None:
     """Symbol, units, what a column is, and every sign in the legend."""
     figure = heatmap(rec, "BTCUSDT", bps=2_500)
     axes, bar = figure.axes

@@ -67,7 +67,7 @@ def test_what_is_written_arrives_in_order(pipe: Pipe) -> None:
     assert read_to_end(pipe) == [str(number) for number in range(1_000)]
 
 
-def test_nobody_waits_for_a_pipe_that_is_not_read(pipe: Pipe) -> None:
+def test_no_command_waits_for_a_pipe_that_is_not_read(pipe: Pipe) -> None:
     """What the queue holds arrives later; then one line says how many are missing at that place."""
     skipped = fill(pipe.writer)
     output = QueuedOutput(pipe.writer, limit_bytes=10 * len(LINE))
@@ -127,7 +127,7 @@ def test_a_full_disk_costs_lines_until_there_is_space() -> None:
     os.close(reader)
 
 
-def test_a_pipe_that_somebody_made_non_blocking_loses_nothing(pipe: Pipe) -> None:
+def test_a_pipe_that_is_non_blocking_loses_nothing(pipe: Pipe) -> None:
     """The flag belongs to all programs that share it, and any of them may set it."""
     os.set_blocking(pipe.writer, False)
     output = QueuedOutput(pipe.writer)

@@ -148,7 +148,7 @@ class Liar:
 
 
 @given(st.randoms(use_true_random=False))
-def test_a_lie_inside_the_window_is_found_by_the_next_audit(chance: Random) -> None:
+def test_a_lie_inside_the_horizon_is_found_by_the_next_audit(chance: Random) -> None:
     """If and only if the book is not true any more; then the epoch ends, and the next one is true."""
     check_audit(chance)
 

@@ -33,7 +33,7 @@ def test_any_script_keeps_every_promise(chance: Random) -> None:
 
 
 @given(st.randoms(use_true_random=False))
-def test_no_gap_while_somebody_brings_each_event(chance: Random) -> None:
+def test_no_gap_while_some_connection_brings_each_event(chance: Random) -> None:
     """Connections drop, garble, lag, roll over, are cut: one epoch, no gap, no second request."""
     play_covered(chance)
 

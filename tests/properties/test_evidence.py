@@ -39,7 +39,7 @@ def test_numbered_faults_keep_every_promise(thirty: int) -> None:
         play_world(Random(seed))
 
 
-def test_an_honest_exchange_is_never_suspected() -> None:
+def test_an_honest_exchange_never_makes_a_book_unknown() -> None:
     """Quiet markets, pauses of the recorder, halts, late duplicates, late pulses: no gap, no failed check."""
     for seed in range(40):
         play_world(Random(seed), honest=True)

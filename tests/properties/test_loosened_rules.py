@@ -141,7 +141,7 @@ def stamped_by_its_own_frame(machine: SymbolSync, event: DepthEvent, at: int) ->
     return outputs
 
 
-def gap_of_nobody(machine: SymbolSync, gone: Disconnected, at: int) -> SyncOutputs:
+def lose_it_undeclared(machine: SymbolSync, gone: Disconnected, at: int) -> SyncOutputs:
     machine._on_disconnect(gone, at)
     machine.gap = GapInterval(machine.symbol, machine.epoch, at, machine.update_id, "silent")
     return ()
@@ -160,7 +160,7 @@ LOOSENED: Final[dict[str, Table]] = {
     ),
     "cut: stays LIVE": swapped(CUT, next_state=LIVE, action=ignore),
     "cut: COLD without a gap": swapped(CUT, action=forget_silently),
-    "cut: the gap is not told": swapped(CUT, action=gap_of_nobody),
+    "cut: the gap is not declared": swapped(CUT, action=lose_it_undeclared),
     "lose: ignored": swapped(LOSE, next_state=LIVE, action=ignore),
     "lose: without a gap": swapped(LOSE, action=lose_without_gap),
     "lose: the gap begins too late": swapped(LOSE, action=lose_late),

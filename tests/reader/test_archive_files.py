@@ -40,7 +40,7 @@ def test_nothing_there_is_reported_at_once(tmp_path: Path) -> None:
             booktape.open(where)
 
 
-def test_an_address_that_nobody_knows_is_refused() -> None:
+def test_an_unknown_kind_of_address_is_refused() -> None:
     """One sentence, no traceback of pyarrow's."""
     with pytest.raises(UsageError, match=r"^gopher://data cannot be opened"):
         booktape.open("gopher://data")

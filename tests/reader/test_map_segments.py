@@ -54,7 +54,7 @@ def test_each_segment_is_a_recording_of_its_own(archive: Path) -> None:
     assert rec.segment is None
 
 
-def test_the_same_whoever_does_it(archive: Path) -> None:
+def test_every_executor_gives_the_same(archive: Path) -> None:
     """Processes, threads, or a loop of one's own."""
     rec = booktape.open(archive)
     expected = {part.segment: summary(part) for part in rec.segments()}

@@ -92,7 +92,7 @@ async def test_between_two_books_of_a_rotation_others_get_their_turn(tmp_path: P
 
 @pytest.mark.usefixtures("_threads_at_once")
 @pytest.mark.parametrize("turns", [2, 9, 16, 23])
-async def test_whoever_is_stopped_amid_a_rotation_loses_nothing(tmp_path: Path, turns: int) -> None:
+async def test_a_stop_amid_a_rotation_loses_nothing(tmp_path: Path, turns: int) -> None:
     """At whichever turn of the loop: the rotation is finished first, then the rest is taken."""
     await record(tmp_path, turns)
     assert records_on_tape(tmp_path) == list(RECORDS)
@@ -110,7 +110,7 @@ def _every_row_is_a_backlog(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("_every_row_is_a_backlog")
-async def test_whoever_is_stopped_while_the_disk_is_behind_loses_nothing(tmp_path: Path) -> None:
+async def test_a_stop_while_the_disk_is_behind_loses_nothing(tmp_path: Path) -> None:
     """Rows that wait for the worker are written, however long it takes."""
     free = threading.Event()
 

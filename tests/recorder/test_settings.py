@@ -37,7 +37,7 @@ def test_what_is_not_listed_is_the_user_s_mistake() -> None:
         settings().checked(None)
 
 
-def test_a_worker_without_a_symbol_is_nobody_s_mistake() -> None:
+def test_a_worker_without_a_symbol_is_no_error() -> None:
     """Two of them for one symbol: the other one has none, yet."""
     both = [
         replace(settings("BTCUSDT"), partition=Partition(index, 2, "run")) for index in range(2)

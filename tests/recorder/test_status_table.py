@@ -145,7 +145,7 @@ def test_a_book_that_was_not_there_has_no_rate() -> None:
 
 
 @pytest.mark.real_time
-async def test_the_window_is_redrawn_until_it_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_table_is_redrawn_until_it_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing before the recording has begun; then how it stands, at each look anew."""
     monkeypatch.setattr(live_table, "REFRESH_S", 0.001)
     statuses: Iterator[RecorderStatus | None] = iter([None, NOW, replace(NOW, records=5_001)])

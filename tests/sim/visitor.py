@@ -129,7 +129,7 @@ class Visit:
 
     async def connect(self, path: str, *, autoping: bool = True) -> Visitor:
         url = self.server.ws_url + path
-        # Who does not answer a goodbye is not waited for long.
+        # A client that does not answer a close frame is not waited for long.
         patience = aiohttp.ClientWSTimeout(ws_close=0.5)
         socket = await self.http.ws_connect(
             url, autoping=autoping, max_msg_size=0, timeout=patience

@@ -186,7 +186,7 @@ def test_epochs_never_fall_back(tmp_path: Path, cut: int) -> None:
     assert (symbol, epoch, end, ids) == (BTC, 2, 201 * 10**6, [51, 90])
 
 
-def test_a_clock_that_was_set_back_confuses_nobody(
+def test_a_clock_that_was_set_back_changes_no_order(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Names follow the clock, tapes say what they go on from, so epochs go on growing; and it is said."""

@@ -64,7 +64,7 @@ def test_two_archives_in_one_folder_stay_apart() -> None:
     assert found.reaching_into(40, None) == {both.segment}
 
 
-def test_workers_and_whoever_follows_them() -> None:
+def test_workers_and_the_recordings_that_follow_them() -> None:
     """Each goes on from all that ran before; of its own run nothing had begun."""
     alone = begin(10, "a", symbols=BTC | ETH)
     w0 = begin(20, "bw0", alone.segment)

@@ -98,7 +98,7 @@ def test_a_directory_that_cannot_be_made_is_reported(tmp_path: Path) -> None:
         pytest.fail("a lock below a file")
 
 
-def test_workers_share_what_nobody_else_may_have(tmp_path: Path) -> None:
+def test_workers_share_a_lock_that_no_other_recorder_gets(tmp_path: Path) -> None:
     """Any number of them; one that wants it alone waits until the last one has gone."""
     lock = tmp_path / ".lock"
     with lock_directory(lock, shared=True):

@@ -59,7 +59,7 @@ async def test_a_thread_at_work_stops_time(own: bool) -> None:
 
 
 @pytest.mark.within_s(2 * HOUR_S)
-async def test_a_thread_that_nobody_waits_for_stops_time_too() -> None:
+async def test_a_thread_that_is_not_awaited_stops_time_too() -> None:
     """What a background job leaves behind is there before time goes on."""
     begun, go_on = threading.Event(), threading.Event()
 
@@ -77,7 +77,7 @@ async def test_a_thread_that_nobody_waits_for_stops_time_too() -> None:
         assert job.result() == START_S
 
 
-async def test_an_error_in_a_thread_comes_to_whoever_waits() -> None:
+async def test_an_error_in_a_thread_is_raised_where_it_is_awaited() -> None:
     """As without virtual time."""
     with pytest.raises(ZeroDivisionError):
         await running().run_in_executor(None, lambda: 1 / 0)
@@ -168,7 +168,7 @@ async def test_silence_passes_time() -> None:
         await asyncio.sleep(1)  # until the server has seen the client leave
 
 
-async def test_nobody_waits_for_who_does_not_read() -> None:
+async def test_a_peer_that_does_not_read_stops_no_time() -> None:
     """A full buffer between a writer and a reader that has paused holds nothing up."""
 
     async def fill(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -40,7 +40,7 @@ def test_a_number_that_no_double_is(archive: Path, tmp_path: Path) -> None:
     assert (found.expected, found.stored) == (text, "0.1")
 
 
-def test_a_byte_that_nobody_reads(archive: Path, tmp_path: Path) -> None:
+def test_a_byte_that_no_reader_reads(archive: Path, tmp_path: Path) -> None:
     """The rows are the same, and yet the file is not the one that was sealed."""
     root = copy(archive, tmp_path / "copy")
     path = rows_of(root, BTC, 0)

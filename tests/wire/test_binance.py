@@ -85,7 +85,7 @@ def test_server_shutdown_in_both_forms(payload: bytes) -> None:
         (b"{}", ""),
     ],
 )
-def test_well_formed_messages_nobody_asked_for(payload: bytes, name: str) -> None:
+def test_well_formed_messages_of_other_kinds(payload: bytes, name: str) -> None:
     """Named by their type, or by the fields they have; never fatal."""
     assert decode_event(payload) == UnknownEvent(name)
 

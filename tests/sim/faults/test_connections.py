@@ -90,7 +90,7 @@ async def test_two_connections_that_come_back_lose_nothing_to_single_cuts() -> N
 
 
 async def test_a_half_open_connection_carries_nothing_and_does_not_end() -> None:
-    """No frame, no ping, no pong, no goodbye; the other connection goes on; nothing is owed."""
+    """No frame, no ping, no pong, no close frame; the other connection goes on; nothing is owed."""
     server = faulty(
         HalfOpen(1.05, connection=0), speed=1, slots=None, ping_s=0.3, pong_within_s=0.5
     )
@@ -159,7 +159,7 @@ async def comes(visit_: Visit) -> Visitor | None:
 
 
 @pytest.mark.parametrize("silent", [False, True])
-async def test_in_an_outage_nobody_gets_through(silent: bool) -> None:
+async def test_in_an_outage_no_connection_gets_through(silent: bool) -> None:
     """Open connections are lost, new ones and requests fail; afterwards all is as before."""
 
     # Selected that hung neither hold up the exchange's end nor get an answer.

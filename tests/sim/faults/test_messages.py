@@ -86,7 +86,7 @@ def test_gaps_by_chance_have_their_length_and_their_number() -> None:
     assert sum(runs) / 5_000 == pytest.approx(1 - 0.99**10, abs=0.02)
 
 
-async def test_after_an_event_that_nobody_got_a_client_has_time_to_ask_again() -> None:
+async def test_after_an_event_that_was_never_sent_a_client_has_time_to_ask_again() -> None:
     """With infinite speed the exchange waits for the snapshot that the gap makes necessary."""
     server = faulty(Drop(event_number("BTCUSDT", 20)), slots=60, patience_s=5)
     async with visit(server) as visit_:
@@ -183,7 +183,7 @@ async def test_what_was_held_back_is_not_called_slowness(monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize(("abrupt", "code"), [(False, GOING_AWAY), (True, 1006)])
 async def test_a_connection_ends_after_the_named_message(abrupt: bool, code: int) -> None:
-    """The message still arrives, whole; then comes a goodbye, or none; the next one may live."""
+    """The message still arrives, whole; then comes a close frame, or none; the next one may live."""
     fault = Close(message_number(5, connection=0), abrupt)
     async with visit(faulty(fault)) as visit_:
         visitor = await visit_.listen(BTC)

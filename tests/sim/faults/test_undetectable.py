@@ -248,7 +248,7 @@ def _all(true: TrueBook) -> list[Side]:
     ]
 
 
-async def test_nobody_asks_again_after_a_wrong_snapshot() -> None:
+async def test_a_wrong_snapshot_makes_no_client_ask_again() -> None:
     """It looks good: with infinite speed the exchange waits for no request, and plays to its end."""
     server = faulty(wrong_snapshot(Attempts(), seed=5), slots=60, patience_s=10**6)
     async with visit(server) as visit_:

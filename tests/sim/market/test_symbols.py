@@ -46,7 +46,7 @@ def test_there_are_no_more() -> None:
             spot(count)
 
 
-def test_a_book_is_made_when_somebody_wants_it() -> None:
+def test_a_book_is_made_when_it_is_asked_for() -> None:
     """Listing all costs none of them; others stand still; what was asked for trades from then on."""
     market = TracedMarket(spot(), 3)
     assert len(market.symbols()) == 1_400

@@ -307,7 +307,7 @@ def test_what_workers_recorded_side_by_side_is_played_at_the_same_time(tmp_path:
         assert (book.bids, book.asks) == texts(recorder.truth.book(recorder.symbol, book.id))
 
 
-def test_what_nobody_records_any_more_is_lost(tmp_path: Path) -> None:
+def test_what_no_segment_records_is_lost(tmp_path: Path) -> None:
     """The next recorder has one worker, and one symbol."""
     folder = tmp_path / "tape" / "date=2026-11-22"
     for number, symbol in enumerate(("BTCUSDT", "ETHUSDT")):

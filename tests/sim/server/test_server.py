@@ -124,7 +124,7 @@ async def test_with_infinite_speed_events_come_before_and_after_the_snapshot() -
         assert all(book.apply(event) for event in after)
 
 
-async def test_a_client_that_never_asks_stops_nobody_for_long() -> None:
+async def test_a_client_that_never_asks_does_not_hold_the_others_long() -> None:
     """With infinite speed the exchange waits for a request only for `patience_s`."""
     server = SimServer(small(slots=30), speed=math.inf, patience_s=0.05)
     async with visit(server) as visit_:
@@ -345,7 +345,7 @@ async def test_a_wrong_pong_is_noticed() -> None:
         assert visit_.server.violations == {"pong": 1}
 
 
-async def test_whoever_does_not_answer_pings_is_cut() -> None:
+async def test_a_client_that_does_not_answer_pings_is_cut() -> None:
     """Without a pong in time the connection ends."""
     server = SimServer(small(), ping_s=0.1, pong_within_s=0.15)
     async with visit(server) as visit_:
@@ -354,7 +354,7 @@ async def test_whoever_does_not_answer_pings_is_cut() -> None:
         assert server.violations == {"pong": 1}
 
 
-async def test_whoever_sends_too_much_is_cut() -> None:
+async def test_a_client_that_sends_too_much_is_cut() -> None:
     """More than five messages within a second end the connection."""
     async with visit(SimServer(small())) as visit_:
         visitor = await visit_.listen(BTC)
@@ -365,7 +365,7 @@ async def test_whoever_sends_too_much_is_cut() -> None:
         assert visit_.server.violations == {"messages": 1}
 
 
-async def test_whoever_subscribes_to_too_much_is_cut() -> None:
+async def test_a_client_that_subscribes_to_too_much_is_cut() -> None:
     """More than 1,024 streams end the connection."""
     async with visit(SimServer(small())) as visit_:
         visitor = await visit_.listen(*(f"s{n}@depth@100ms" for n in range(1_025)))
@@ -373,7 +373,7 @@ async def test_whoever_subscribes_to_too_much_is_cut() -> None:
         assert visit_.server.violations == {"streams": 1}
 
 
-async def test_whoever_connects_too_often_is_refused() -> None:
+async def test_a_client_that_connects_too_often_is_refused() -> None:
     """The 301st attempt in five minutes gets no connection."""
     async with visit(SimServer(small())) as visit_:
         for _ in range(300):
@@ -425,7 +425,7 @@ async def test_a_patient_exchange_waits_for_a_slow_client(monkeypatch: pytest.Mo
 # ── the end ─────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_closing_says_goodbye_and_leaves_nothing_behind() -> None:
+async def test_closing_sends_a_close_frame_and_leaves_nothing_behind() -> None:
     """Clients see a close frame; no task outlives the exchange; a deaf client delays it little."""
     async with aiohttp.ClientSession() as http:
         async with SimServer(TracedMarket(("BTCUSDT",)), speed=1000) as server:

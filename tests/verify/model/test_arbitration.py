@@ -48,7 +48,7 @@ def test_a_hole_is_waited_for(two: ModelArbiter) -> None:
     assert ids(two.accept(2, came(11, 12))) == [12, 13]
 
 
-def test_a_hole_that_nobody_fills(two: ModelArbiter) -> None:
+def test_a_hole_that_no_connection_fills(two: ModelArbiter) -> None:
     """All connections have come past it."""
     assert not two.accept(1, came(13, 13))
     assert ids(two.accept(2, came(13, 13))) == [13]

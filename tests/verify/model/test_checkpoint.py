@@ -94,7 +94,7 @@ def test_a_snapshot_ends_what_rests_on_the_beginning() -> None:
     assert not replayed.sync.rests_on_start()
 
 
-def test_nobody_listens() -> None:
+def test_without_a_connection() -> None:
     """The next recording begins with the same state, without connections."""
     replayed = known().connected(3, 2).event(4, 12, 12)
     stored = cold(checkpoint_of(replayed.sync), 1, 10**18)

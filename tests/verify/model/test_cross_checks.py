@@ -155,7 +155,7 @@ def test_a_connection_may_have_missed_tickers(how: str) -> None:
     assert replayed.ticker(7, 13, "9").end(8, "rotated").since() == [("row", 1, 1, 12, 5)]
 
 
-def test_nobody_listens_to_a_witness_of_an_unknown_book() -> None:
+def test_a_witness_of_an_unknown_book_says_nothing() -> None:
     """Nor keeps what it said."""
     replayed = ReplayedTape().connected(1).top(2, 11, {"100": "7"}).ticker(2, 11, "7")
     replayed.answer(3, 10, {"100": "1"}).event(4, 11, 11).since()

@@ -279,7 +279,7 @@ def test_both_readings_agree_on_odd_json(payload: bytes) -> None:
 
 
 @pytest.mark.parametrize("piece", PIECES)
-def test_a_field_that_nobody_reads(piece: bytes) -> None:
+def test_a_field_that_is_not_read(piece: bytes) -> None:
     """The same, piece by piece, in each kind of message."""
     for message in MESSAGES:
         payload = message[:-1] + b',"x":' + piece + b"}"

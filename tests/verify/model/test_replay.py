@@ -65,7 +65,7 @@ def test_without_an_end() -> None:
     replayed.end(9).reading.finish()
 
 
-def test_what_nobody_asked_for() -> None:
+def test_events_of_other_symbols_and_connections() -> None:
     """Events of other symbols, and on connections that do not carry the symbol, are nothing."""
     replayed = known().event(3, 11, 11, connection=7)
     replayed.say("ws", 4, connection=1, m={"e": "depthUpdate", "E": 1, "s": "X", "U": 11, "u": 11})
