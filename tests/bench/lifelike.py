@@ -127,10 +127,7 @@ class Lifelike:
 
     def depth(self) -> bytes:
         """The answer to a request for the whole book."""
-        bids, asks = (
-            self._listing.doubles((ticks, ladder.lots[ticks]) for ticks in ladder.best_first(LIMIT))
-            for ladder in self._ladders
-        )
+        bids, asks = (self._listing.doubles(ladder.best_first(LIMIT)) for ladder in self._ladders)
         return encode_depth(DepthSnapshot(SYMBOL, LIMIT, self.update_id, bids, asks))
 
     # ── the touch ───────────────────────────────────────────────────────────────────────────

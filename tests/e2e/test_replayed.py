@@ -16,7 +16,7 @@ import booktape
 from booktape.errors import UsageError
 from booktape.reader.times import moment_us
 from booktape.sim.market.market import Market
-from booktape.sim.messages import depth_stream
+from booktape.sim.messages import stream_name
 from booktape.sim.replay.source import ReplaySource
 from booktape.sim.server.server import SimServer
 from e2e.inside import POLL_S, recording
@@ -106,7 +106,7 @@ async def test_several_clients_of_a_replay_each_have_a_book_that_fits_the_stream
     server = SimServer(ReplaySource(tmp_path / "first"))
     async with visit(server) as visit_:
         for _ in range(4):
-            listener = await visit_.listen(depth_stream("LTCUSDT"))
+            listener = await visit_.listen(stream_name("LTCUSDT"))
             await listener.count(1)
             book = Naive(await visit_.depth("LTCUSDT"))
             await asyncio.sleep(3 + POLL_S)

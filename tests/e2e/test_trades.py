@@ -11,8 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from booktape.core.trades import Trade
-from booktape.sim.faults.base import Fault, Faults
-from booktape.sim.faults.conditions import Attempts, Messages
+from booktape.sim.faults.base import Attempts, Fault, Faults, Messages
 from booktape.sim.faults.connections import CutAt, Cuts, Outage
 from booktape.sim.faults.messages import Delay, Drop, Gap, Repeat
 from booktape.sim.faults.requests import slow
@@ -37,7 +36,7 @@ class TradedMarket(TracedMarket):
     def _close(self, market: Any, now_s: float, time_us: int) -> list[Any]:
         found = super()._close(market, now_s, time_us)
         own = self.traded.setdefault(market.listing.symbol, {})
-        own.update((trade.trade_id, trade) for trade in market.slot_trades)
+        own.update((trade.trade_id, trade) for trade in market.trades)
         return found
 
 

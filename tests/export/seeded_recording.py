@@ -23,7 +23,7 @@ from booktape.core.tape_records import (
     TapeRecord,
 )
 from booktape.core.trades import Trade
-from booktape.sim.messages import Encoding, MarketMessage, trade_stream
+from booktape.sim.messages import Encoding, MarketMessage, stream_name
 from booktape.wire.encode import encode_depth
 from support.archives import open_archive
 from support.oracle import SYMBOL, combined, start
@@ -93,7 +93,7 @@ class Trades:
             values = self._id, round(price, 2), size, event_us - 20_000, event_us - 20_000
             made = Trade(SYMBOL, *values, buyer_is_maker=self._random.random() < 0.5)
             encoding = Encoding(combined=True, microseconds=True)
-            payload = MarketMessage(trade_stream(SYMBOL), made).payload(encoding)
+            payload = MarketMessage(stream_name(SYMBOL, "trade"), made).payload(encoding)
             if self._random.random() < 0.9:
                 yield StreamMessage(at_ns - 1_000, 0, payload)
 

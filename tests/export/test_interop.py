@@ -26,7 +26,7 @@ from booktape.core.tape_records import Connected, Disconnected, StreamMessage, T
 from booktape.core.trades import Trade
 from booktape.reader import Book, Gap
 from booktape.reader.times import moment_us
-from booktape.sim.messages import Encoding, MarketMessage, trade_stream
+from booktape.sim.messages import Encoding, MarketMessage, stream_name
 from captures.capture import BTCUSDT, followed, frames, needs_captures
 from export.guide import export_everything, run_example
 from export.seeded_recording import TICK, answer, record, tape_records
@@ -160,7 +160,9 @@ def quiet_touch(trades: int) -> Iterator[TapeRecord]:
         if number <= trades:
             times = event_us - 50_000, event_us - 50_000
             made = Trade(SYMBOL, number, 100.0, 1.0, *times, buyer_is_maker=True)
-            payload = MarketMessage(trade_stream(SYMBOL), made).payload(Encoding(combined=True))
+            payload = MarketMessage(stream_name(SYMBOL, "trade"), made).payload(
+                Encoding(combined=True)
+            )
             yield StreamMessage((QUEUE_S + number) * SECOND_NS - 40_000_000, 0, payload)
         changed = {"90": str(number)}
         moved = event(10 + number, 10 + number, changed, event_time_us=event_us)

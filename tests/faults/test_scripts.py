@@ -7,8 +7,7 @@ from itertools import pairwise
 import pytest
 
 from booktape.core.events import DepthEvent
-from booktape.sim.faults.base import AnswerFault, Cut, Fault, Faults, Later, Send
-from booktape.sim.faults.conditions import Attempt, Delivery
+from booktape.sim.faults.base import AnswerFault, Attempt, Cut, Delivery, Fault, Faults, Later, Send
 from booktape.sim.faults.market import ClockStep, Delist, MarketFaults
 from booktape.sim.faults.messages import Drop
 from booktape.sim.faults.parse import KINDS, SILENT

@@ -9,7 +9,7 @@ from pathlib import Path
 from booktape.core.gap_reasons import STOPPED
 from booktape.core.tape_records import StreamMessage, TapeRecord, Tick, TradesAnswer
 from booktape.core.trades import Trade
-from booktape.sim.messages import Encoding, MarketMessage, trade_stream
+from booktape.sim.messages import Encoding, MarketMessage, stream_name
 from booktape.wire.encode import encode_trades
 from reader.day import BEGIN_S, SYMBOLS, day, opening
 from support.archives import open_archive
@@ -34,7 +34,7 @@ def trade(second: int) -> Trade:
 
 def message(second: int) -> StreamMessage:
     encoding = Encoding(combined=True, microseconds=True)
-    payload = MarketMessage(trade_stream(BTC), trade(second)).payload(encoding)
+    payload = MarketMessage(stream_name(BTC, "trade"), trade(second)).payload(encoding)
     return StreamMessage((BEGIN_S + second) * SECOND - 50_000_000, 1, payload)
 
 

@@ -18,8 +18,8 @@ from booktape.core.events import DepthEvent, Level
 from booktape.sim.faults.market import Push
 from booktape.sim.market.listing import CAP_E8, Listing, Whole, text
 from booktape.sim.market.market import NOT_OPENED, Market
-from booktape.sim.market.symbol_market import Start, SymbolMarket
-from booktape.sim.messages import Message
+from booktape.sim.market.symbol_market import SymbolMarket
+from booktape.sim.messages import MarketMessage
 
 TextLevel: TypeAlias = tuple[str, str]
 
@@ -95,11 +95,11 @@ class Trace:
 class TracedSymbolMarket(SymbolMarket):
     """Notes what is pushed into it, the event of the last slot, and how often ids have begun anew."""
 
-    def __init__(self, start: Start, trace: Trace) -> None:
+    def __init__(self, trace: Trace, *start: Any) -> None:
         self.trace = trace
         self.last_event: DepthEvent | None = None
         self.counting = 0
-        super().__init__(start)
+        super().__init__(*start)
         self.base_id = self.update_id
 
     def push(self, push: Push) -> None:
@@ -110,18 +110,19 @@ class TracedSymbolMarket(SymbolMarket):
             self.base_id = push.first_id - 1
         super().push(push)
 
-    def close_slot(self, time_us: int) -> DepthEvent | None:
-        self.last_event = super().close_slot(time_us)
-        return self.last_event
+    def close_slot(self, time_us: int) -> list[MarketMessage]:
+        messages = super().close_slot(time_us)
+        self.last_event = messages[-1].event if messages else None
+        return messages
 
 
 class ReplayedSymbolMarket(SymbolMarket):
     """Runs again, with what was pushed into the first run."""
 
-    def __init__(self, start: Start, pushes: Mapping[int, Push]) -> None:
+    def __init__(self, pushes: Mapping[int, Push], *start: Any) -> None:
         self.pushes = pushes
         self.counting = 0
-        super().__init__(start)
+        super().__init__(*start)
 
     def open_slot(self) -> None:
         super().open_slot()
@@ -138,10 +139,14 @@ class TracedMarket(Market):
         self.traces: dict[str, Trace] = defaultdict(Trace)
         self.remembers = remembers
 
-    def _new_symbol_market(self, symbol: str) -> TracedSymbolMarket:
-        return TracedSymbolMarket(self._start(symbol), self.traces[symbol])
+    def _start(self, symbol: str) -> tuple[Any, ...]:
+        """What a symbol's market is made of."""
+        return self._listings[symbol], self._seed, self._levels, self._faults
 
-    def _close(self, market: SymbolMarket, now_s: float, time_us: int) -> list[Message]:
+    def _new_symbol_market(self, symbol: str) -> TracedSymbolMarket:
+        return TracedSymbolMarket(self.traces[symbol], *self._start(symbol))
+
+    def _close(self, market: SymbolMarket, now_s: float, time_us: int) -> list[MarketMessage]:
         assert isinstance(market, TracedSymbolMarket)
         counting = market.counting
         messages = super()._close(market, now_s, time_us)
@@ -161,7 +166,7 @@ class TracedMarket(Market):
 
     def replayed(self, symbol: str) -> ReplayedSymbolMarket:
         """The symbol's market at its beginning, to be run again."""
-        return ReplayedSymbolMarket(self._start(symbol), self.traces[symbol].pushes)
+        return ReplayedSymbolMarket(self.traces[symbol].pushes, *self._start(symbol))
 
     def is_opened_late(self, symbol: str) -> bool:
         """Whether the symbol begins with an empty book."""
@@ -215,13 +220,13 @@ class Truth:
         if wanted < (market.counting, market.update_id):
             market = self._begin(symbol)
         while (market.counting, market.update_id) < wanted:
-            if market._left:
+            if market.updates_left:
                 market.step()
             else:
                 market.open_slot()
         if (market.counting, market.update_id) != wanted:
             raise ValueError(f"{absent} {counting}")
-        bids, asks = market.whole(market.bids), market.whole(market.asks)
+        bids, asks = market.bids.best_first(), market.asks.best_first()
         return TrueBook(update_id, market.listing, bids, asks)
 
     def unsent(self, symbol: str) -> tuple[Unsent, ...]:

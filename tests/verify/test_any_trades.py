@@ -19,7 +19,7 @@ import pytest
 from booktape.core import trades as core
 from booktape.core.tape_records import SegmentStart, StreamMessage, TapeRecord, TradesAnswer
 from booktape.core.trades import TRADE_GAP_REASONS, Trade
-from booktape.sim.messages import Encoding, MarketMessage, trade_stream
+from booktape.sim.messages import Encoding, MarketMessage, stream_name
 from booktape.verify.model import trades as model
 from booktape.wire.encode import encode_trades
 from support.oracle import SECOND
@@ -107,7 +107,7 @@ class TradeScript(Script):
 
 def message(trade: Trade) -> bytes:
     encoding = Encoding(combined=True, microseconds=True)
-    return MarketMessage(trade_stream(trade.symbol), trade).payload(encoding)
+    return MarketMessage(stream_name(trade.symbol, "trade"), trade).payload(encoding)
 
 
 def odd(dice: Random, symbol: str) -> bytes:

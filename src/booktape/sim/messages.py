@@ -101,7 +101,7 @@ Message: TypeAlias = MarketMessage | RecordedMessage
 
 def event_message(event: DepthEvent) -> MarketMessage:
     """A depth event on its symbol's stream."""
-    return MarketMessage(depth_stream(event.symbol), event)
+    return MarketMessage(stream_name(event.symbol), event)
 
 
 def second_message(events: Sequence[DepthEvent]) -> MarketMessage:
@@ -115,32 +115,12 @@ def second_message(events: Sequence[DepthEvent]) -> MarketMessage:
         bids=sorted(bids.items(), reverse=True),
         asks=sorted(asks.items()),
     )
-    return MarketMessage(second_stream(last.symbol), joined)
+    return MarketMessage(stream_name(last.symbol, "depth"), joined)
 
 
-def depth_stream(symbol: str) -> str:
-    """The name of a symbol's depth stream: lower-case, not percent-encoded."""
-    return f"{symbol.lower()}@depth@100ms"
-
-
-def second_stream(symbol: str) -> str:
-    """The name of a symbol's depth stream of one message a second."""
-    return f"{symbol.lower()}@depth"
-
-
-def partial_stream(symbol: str, levels: int) -> str:
-    """The name of a symbol's partial depth stream, of 5, 10 or 20 levels a side."""
-    return f"{symbol.lower()}@depth{levels}@100ms"
-
-
-def ticker_stream(symbol: str) -> str:
-    """The name of a symbol's book ticker stream."""
-    return f"{symbol.lower()}@bookTicker"
-
-
-def trade_stream(symbol: str) -> str:
-    """The name of a symbol's stream of trades."""
-    return f"{symbol.lower()}@trade"
+def stream_name(symbol: str, kind: str = "depth@100ms") -> str:
+    """The name of a symbol's stream of this kind: lower-case, not percent-encoded."""
+    return f"{symbol.lower()}@{kind}"
 
 
 def _encode(content: Content, *, microseconds: bool) -> bytes:

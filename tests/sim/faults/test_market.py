@@ -12,10 +12,9 @@ import pytest
 
 from booktape.errors import UsageError
 from booktape.sim.faults import requests
-from booktape.sim.faults.base import Fault, Faults
-from booktape.sim.faults.conditions import Attempts
+from booktape.sim.faults.base import Attempts, Fault, Faults
 from booktape.sim.faults.market import ClockStep, Cross, Delist, Halt, Huge, MarketFaults
-from booktape.sim.messages import Encoding, depth_stream
+from booktape.sim.messages import Encoding, stream_name
 from booktape.sim.replay.source import ReplaySource
 from booktape.sim.server.server import SimServer
 from booktape.wire.exchange_info import decode_exchange_info
@@ -41,7 +40,7 @@ async def test_a_halted_symbol_without_cancels_is_silent_and_then_returns(
     source = market(*BOTH, slots=50)
     server = faulty(halt, source=source, speed=1, start_us=10**15, weight_per_minute=10**6)
     async with visit(server) as visit_:
-        visitor = await visit_.listen(*map(depth_stream, BOTH))
+        visitor = await visit_.listen(*map(stream_name, BOTH))
         statuses, during = [await status_of(visit_)], set()
         while not server.finished.is_set():
             book = Naive(await visit_.depth("ETHUSDT"))
@@ -68,7 +67,7 @@ async def test_in_a_break_orders_are_cancelled_and_only_snapshots_show_it() -> N
     halt = Halt("ETHUSDT", 1.0, 3.0, "BREAK", cancels_per_s=20)
     server = faulty(halt, source=source, speed=1, start_us=10**15, weight_per_minute=10**6)
     async with visit(server) as visit_:
-        visitor = await visit_.listen(*map(depth_stream, BOTH))
+        visitor = await visit_.listen(*map(stream_name, BOTH))
         seen = []
         while not server.finished.is_set():
             if await status_of(visit_) == "BREAK":
@@ -105,7 +104,7 @@ async def test_a_delisted_symbol_is_gone_for_good() -> None:
     source = market(*BOTH, slots=30)
     server = faulty(Delist("ETHUSDT", 1.0), source=source, start_us=10**15)
     async with visit(server) as visit_:
-        visitor = await visit_.listen(*map(depth_stream, BOTH))
+        visitor = await visit_.listen(*map(stream_name, BOTH))
         await server.finished.wait()
         await visitor.events(source.update_id("BTCUSDT"))
         assert max(_times(visitor.messages, "ETHUSDT")) == 900

@@ -10,8 +10,7 @@ import aiohttp
 import pytest
 
 from booktape.core.events import DepthEvent
-from booktape.sim.faults.base import GOING_AWAY, POLICY_VIOLATION, Fault, Send
-from booktape.sim.faults.conditions import Delivery, Messages
+from booktape.sim.faults.base import GOING_AWAY, POLICY_VIOLATION, Delivery, Fault, Messages, Send
 from booktape.sim.faults.connections import CutAt, Lifetime
 from booktape.sim.faults.messages import Close, Delay, Drop, Gap, Repeat, Stall
 from sim.exchange import (

@@ -10,8 +10,7 @@ import aiohttp
 import pytest
 
 from booktape.sim.faults import requests
-from booktape.sim.faults.base import Fault, Old
-from booktape.sim.faults.conditions import Attempt, Attempts
+from booktape.sim.faults.base import Attempt, Attempts, Fault, Old
 from booktape.sim.faults.market import MarketFaults
 from sim.exchange import BTC, events, faulty, market
 from sim.visitor import Naive, texts, visit

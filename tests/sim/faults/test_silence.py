@@ -7,15 +7,15 @@ from collections import Counter
 
 import pytest
 
-from booktape.sim.faults.conditions import Messages
+from booktape.sim.faults.base import Messages
 from booktape.sim.faults.messages import Deaf
-from booktape.sim.messages import depth_stream, partial_stream, ticker_stream
+from booktape.sim.messages import stream_name
 from sim.exchange import BTC, faulty, market
 from sim.visitor import Naive, Visitor, texts, visit
 from support.truth import TracedMarket
 
-ETH = depth_stream("ETHUSDT")
-DEPTH20, TICKER = partial_stream("BTCUSDT", 20), ticker_stream("BTCUSDT")
+ETH = stream_name("ETHUSDT")
+DEPTH20, TICKER = stream_name("BTCUSDT", "depth20@100ms"), stream_name("BTCUSDT", "bookTicker")
 BOTH = "BTCUSDT", "ETHUSDT"
 STREAMS = BTC, ETH, DEPTH20, TICKER
 

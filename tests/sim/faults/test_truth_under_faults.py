@@ -25,7 +25,7 @@ from booktape.sim.faults.market import (
     TickSize,
 )
 from booktape.sim.market.market import NOT_OPENED, SLOT_MS
-from booktape.sim.messages import Encoding, depth_stream, partial_stream, ticker_stream
+from booktape.sim.messages import Encoding, stream_name
 from sim.visitor import Levels, Naive, decimals, texts
 from support.truth import TracedMarket, Truth
 
@@ -145,8 +145,8 @@ def test_every_message_is_true_at_the_id_it_names(name: str) -> None:
     faults = MarketFaults.of(*FAULTS[name])
     market.apply_faults(faults)
     market.start(START_US)
-    kinds = depth_stream, lambda one: partial_stream(one, 20), ticker_stream
-    market.want([stream(one) for one in SYMBOLS for stream in kinds])
+    kinds = "depth@100ms", "depth20@100ms", "bookTicker"
+    market.want([stream_name(one, kind) for one in SYMBOLS for kind in kinds])
     truth = market.truth()
     # One for each way of asking: within a slot their ids do not ascend together.
     listeners = {one: Listener(market, market.truth(), market.truth(), one) for one in SYMBOLS}
@@ -343,7 +343,13 @@ def test_a_capped_size_has_all_its_decimals() -> None:
     """In events, snapshots, witnesses and the truth; as a double it is the nearest one."""
     market = TracedMarket(("FTMUSDT",), 4, levels=30)
     market.apply_faults(MarketFaults.of(Cap("FTMUSDT", 1)))
-    market.want([depth_stream("FTMUSDT"), partial_stream("FTMUSDT", 20), ticker_stream("FTMUSDT")])
+    market.want(
+        [
+            stream_name("FTMUSDT"),
+            stream_name("FTMUSDT", "depth20@100ms"),
+            stream_name("FTMUSDT", "bookTicker"),
+        ]
+    )
     truth, kinds = market.truth(), set()
     for _ in range(12):
         for message in market.advance():

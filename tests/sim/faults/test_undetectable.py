@@ -12,8 +12,7 @@ import pytest
 
 from booktape.core.checks import BookTicker, TopLevels
 from booktape.core.events import DepthEvent
-from booktape.sim.faults.base import Fault
-from booktape.sim.faults.conditions import Attempts, Messages
+from booktape.sim.faults.base import Attempts, Fault, Messages
 from booktape.sim.faults.messages import Drop
 from booktape.sim.faults.undetectable import (
     Hide,
@@ -26,10 +25,7 @@ from booktape.sim.faults.undetectable import (
 from booktape.sim.messages import (
     MarketMessage,
     Message,
-    depth_stream,
-    partial_stream,
-    ticker_stream,
-    trade_stream,
+    stream_name,
 )
 from sim.exchange import BTC, SLOTS, faulty, last_id, pairs
 from sim.visitor import Levels, Naive, decimals, texts, visit
@@ -44,8 +40,8 @@ def messages_of(
 ) -> list[Message]:
     """All that such an exchange says; the market of `honest`."""
     market, changer = TracedMarket(symbols, 1, levels=30), MessageChanger(faults)
-    streams = (depth_stream, ticker_stream, lambda symbol: partial_stream(symbol, 20))
-    market.want({stream(symbol) for stream in streams for symbol in symbols})
+    kinds = "depth@100ms", "bookTicker", "depth20@100ms"
+    market.want({stream_name(symbol, kind) for kind in kinds for symbol in symbols})
     return [m for slot in range(slots) for m in changer.changed(market.advance(), slot / 10)]
 
 
@@ -179,13 +175,15 @@ def test_a_witness_repeats_its_message(
 def test_a_repeated_trade_keeps_its_own_id() -> None:
     """A fault of witnesses that names no stream strikes trades, too, which have no present id."""
     market = TracedMarket(("BTCUSDT",), 1, levels=30)
-    market.want({BTC, trade_stream("BTCUSDT")})
+    market.want({BTC, stream_name("BTCUSDT", "trade")})
     changer = MessageChanger([StaleWitness(Messages(), messages=2, relabelled=True)])
     true = [market.advance() for _ in range(SLOTS)]
     found = [message for messages in true for message in changer.changed(messages, 0)]
-    trades = [m for messages in true for m in messages if m.stream == trade_stream("BTCUSDT")]
+    trades = [
+        m for messages in true for m in messages if m.stream == stream_name("BTCUSDT", "trade")
+    ]
     assert len(trades) > 10
-    repeated = [message for message in found if message.stream == trade_stream("BTCUSDT")]
+    repeated = [message for message in found if message.stream == stream_name("BTCUSDT", "trade")]
     assert repeated == trades[:2] + trades[:-2]
 
 

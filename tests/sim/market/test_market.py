@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from booktape.core.events import DepthEvent
+from booktape.sim.faults.market import MarketFaults
 from booktape.sim.market.listing import DEFAULT_SYMBOLS, NON_ASCII_SYMBOL, listing
-from booktape.sim.market.symbol_market import Start, SymbolMarket
+from booktape.sim.market.symbol_market import SymbolMarket
 from booktape.sim.messages import Encoding
 from sim.visitor import Levels, Naive, decimals, texts
 from support.truth import TracedMarket
@@ -123,7 +124,7 @@ def test_ids_chain_and_events_keep_the_exchanges_rules() -> None:
 @pytest.mark.parametrize("levels", [2, 30])
 def test_the_book_is_never_crossed_and_keeps_its_size(symbol: str, levels: int) -> None:
     """After every single update the best bid is below the best ask, and no side runs away."""
-    pair = SymbolMarket(Start(listing(symbol), 11, levels))
+    pair = SymbolMarket(listing(symbol), 11, levels, MarketFaults())
     for _ in range(6_000):
         pair.step()
         assert pair.bids.best < pair.asks.best

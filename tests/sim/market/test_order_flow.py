@@ -8,11 +8,9 @@ import pytest
 
 from booktape.core.events import DepthEvent
 from booktape.sim.faults import requests
-from booktape.sim.faults.base import Old
-from booktape.sim.faults.conditions import Attempts
+from booktape.sim.faults.base import Attempts, Old
 from booktape.sim.faults.market import Fall, Huge, MarketFaults, Push
 from booktape.sim.market.listing import listing
-from booktape.sim.market.symbol_market import Start
 from sim.visitor import Naive, decimals, texts
 from support.truth import ReplayedSymbolMarket, TracedMarket
 
@@ -24,7 +22,7 @@ def test_however_the_price_is_taken_the_book_is_never_crossed_nor_empty(levels: 
     """After every single update of a path of jumps, up and down, to the lowest price of all."""
     shares = [0.9, 0.5, 1.5, 1.49, 1.0, 0.000_000_01, 1.0]
     pushes = {slot: Push(price=share) for slot, share in enumerate(shares * 3, 2)}
-    pair = ReplayedSymbolMarket(Start(BTC, 3, levels), pushes)
+    pair = ReplayedSymbolMarket(pushes, BTC, 3, levels, MarketFaults())
     lowest = highest = pair.bids.best
     for _ in range(6_000):
         pair.step()
@@ -38,7 +36,7 @@ def test_however_the_price_is_taken_the_book_is_never_crossed_nor_empty(levels: 
 @pytest.mark.parametrize("share", [0.6, 1.6])
 def test_where_the_price_was_taken_it_stays(share: float) -> None:
     """It wanders near the new price then, and does not go straight back to where it began."""
-    pair = ReplayedSymbolMarket(Start(BTC, 3, 500), {2: Push(price=share)})
+    pair = ReplayedSymbolMarket({2: Push(price=share)}, BTC, 3, 500, MarketFaults())
     for _ in range(300):
         pair.close_slot(0)
     assert pair.bids.best / BTC.start_ticks == pytest.approx(share, rel=0.04)

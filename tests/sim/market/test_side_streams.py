@@ -15,10 +15,7 @@ from booktape.sim.market.symbol_market import PARTIAL_LEVELS
 from booktape.sim.messages import (
     Encoding,
     MarketMessage,
-    Message,
-    depth_stream,
-    partial_stream,
-    ticker_stream,
+    stream_name,
 )
 from booktape.wire.binance import decode_event
 from sim.exchange import BTC, SLOTS, faulty, last_id, market
@@ -26,12 +23,12 @@ from sim.visitor import Naive, decimals, texts, visit
 from support.truth import TracedMarket, TrueBook, Truth
 
 SYMBOLS = (*DEFAULT_SYMBOLS, NON_ASCII_SYMBOL)
-TOP, TICKER = partial_stream("BTCUSDT", 20), ticker_stream("BTCUSDT")
+TOP, TICKER = stream_name("BTCUSDT", "depth20@100ms"), stream_name("BTCUSDT", "bookTicker")
 
 
 def every_stream(symbol: str) -> set[str]:
-    partial = {partial_stream(symbol, levels) for levels in PARTIAL_LEVELS}
-    return {depth_stream(symbol), ticker_stream(symbol)} | partial
+    partial = {stream_name(symbol, f"depth{levels}@100ms") for levels in PARTIAL_LEVELS}
+    return {stream_name(symbol), stream_name(symbol, "bookTicker")} | partial
 
 
 def watched(symbol: str, levels: int = 40) -> tuple[TracedMarket, Truth]:
@@ -40,8 +37,8 @@ def watched(symbol: str, levels: int = 40) -> tuple[TracedMarket, Truth]:
     return market, market.truth()
 
 
-def side_messages(messages: list[Message]) -> list[TopLevels | BookTicker]:
-    contents = (message.content for message in messages if isinstance(message, MarketMessage))
+def side_messages(messages: list[MarketMessage]) -> list[TopLevels | BookTicker]:
+    contents = (message.content for message in messages)
     return [content for content in contents if isinstance(content, TopLevels | BookTicker)]
 
 
@@ -111,7 +108,7 @@ def test_witnesses_change_no_byte_of_the_depth_stream() -> None:
 def test_only_wanted_witnesses_are_sent_from_when_they_are_wanted() -> None:
     """Each stream for itself; after the last listener has gone, none."""
     source = TracedMarket(("BTCUSDT", "ETHUSDT"), 7, levels=40)
-    wanted = [{TOP, depth_stream("ETHUSDT")}, {TICKER, depth_stream("ETHUSDT")}, set[str]()]
+    wanted = [{TOP, stream_name("ETHUSDT")}, {TICKER, stream_name("ETHUSDT")}, set[str]()]
     for streams in wanted:
         source.want(streams)
         names = {m.stream for _ in range(30) for m in source.advance() if m.event is None}
@@ -121,7 +118,7 @@ def test_only_wanted_witnesses_are_sent_from_when_they_are_wanted() -> None:
 def test_the_recorder_reads_what_the_exchange_writes() -> None:
     """Wrapped, each message comes back as the noun it was made from."""
     source, _ = watched("BTCUSDT")
-    messages = [m for _ in range(20) for m in source.advance() if isinstance(m, MarketMessage)]
+    messages = [message for _ in range(20) for message in source.advance()]
     assert {type(m.content) for m in messages} == {DepthEvent, TopLevels, BookTicker}
     for message in messages:
         if message.stream in {TOP, TICKER}:
@@ -169,7 +166,7 @@ async def test_witnesses_come_raw_and_by_subscription_too() -> None:
     async with visit(faulty(patience_s=5)) as visit_:
         raw = await visit_.connect(f"/ws/{TOP}")
         other = await visit_.connect("/stream")
-        names = [TICKER, partial_stream("BTCUSDT", 5)]
+        names = [TICKER, stream_name("BTCUSDT", "depth5@100ms")]
         await other.ask(method="SUBSCRIBE", params=names, id=1)
         await visit_.server.finished.wait()
         tops = [json.loads(message) for message in raw.messages]

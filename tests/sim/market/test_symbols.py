@@ -9,7 +9,7 @@ import pytest
 
 from booktape.sim.market import market as market_module
 from booktape.sim.market.listing import SYMBOLS_MAX, spot
-from booktape.sim.messages import depth_stream
+from booktape.sim.messages import stream_name
 from sim.visitor import Naive, texts
 from support.truth import TracedMarket
 
@@ -50,7 +50,7 @@ def test_a_book_is_made_when_it_is_asked_for() -> None:
     """Listing all costs none of them; others stand still; what was asked for trades from then on."""
     market = TracedMarket(spot(), 3)
     assert len(market.symbols()) == 1_400
-    market.want({depth_stream("ETHUSDT")})
+    market.want({stream_name("ETHUSDT")})
     asked = market.symbols()[700].symbol
     Naive(market.depth(asked, 5_000, 0))
     traded = {m.event.symbol for _ in range(120) for m in market.advance() if m.event}
@@ -75,11 +75,11 @@ def test_a_symbols_truth_does_not_depend_on_when_it_began() -> None:
     """Only its times do: the same ids have the same books."""
     early, late = TracedMarket(spot(1_400), 3), TracedMarket(spot(1_400), 3)
     symbol = early.symbols()[400].symbol
-    early.want({depth_stream(symbol)})
+    early.want({stream_name(symbol)})
     late.want(set())
     for _ in range(50):
         late.advance()
-    late.want({depth_stream(symbol)})
+    late.want({stream_name(symbol)})
     first = early.update_id(symbol)
     assert late.update_id(symbol) == first
     for market in (early, late):

@@ -32,7 +32,7 @@ from booktape.core.tape_records import (
 )
 from booktape.errors import DamagedArchive, DamagedFile, UsageError
 from booktape.reconstruct import Reconstruction
-from booktape.sim.messages import Encoding, depth_stream
+from booktape.sim.messages import Encoding, stream_name
 from booktape.sim.replay import tapes
 from booktape.sim.replay.source import ReplaySource
 from booktape.sim.replay.tapes import PlayedRecording
@@ -63,7 +63,7 @@ CHOSEN = [
 """The largest one takes seconds."""
 
 FUTURES = "usdm-futures-2021-07-must-be-refused"
-BTC = depth_stream("BTCUSDT")
+BTC = stream_name("BTCUSDT")
 
 
 class Line(msgspec.Struct):
@@ -121,7 +121,7 @@ async def test_a_client_that_comes_late_is_given_the_book_as_it_then_is(name: st
         m for m in lines(path) if m.kind == "ws" and stream_of(bytes(m.m)).endswith("depth@100ms")
     ]
     async with visit(SimServer(ReplaySource(path), speed=math.inf)) as visit_:
-        visitor = await visit_.listen(*(depth_stream(symbol) for symbol in first))
+        visitor = await visit_.listen(*(stream_name(symbol) for symbol in first))
         early = {symbol: Naive(await visit_.depth(symbol)) for symbol in first}
         await visit_.server.finished.wait()
         late = {symbol: Naive(await visit_.depth(symbol)) for symbol in first}
@@ -158,7 +158,7 @@ async def test_a_recording_whose_ids_do_not_chain_has_no_book() -> None:
     path = capture(FUTURES)
 
     async with visit(SimServer(ReplaySource(path), speed=math.inf)) as visit_:
-        await visit_.listen(depth_stream("SUSHIUSDT"))
+        await visit_.listen(stream_name("SUSHIUSDT"))
         await visit_.depth("SUSHIUSDT")
         await visit_.server.finished.wait()
         status, _, body = await visit_.get("depth?symbol=SUSHIUSDT&limit=5000")

@@ -12,12 +12,11 @@ import pytest
 
 from booktape.errors import UsageError
 from booktape.sim.faults import requests
-from booktape.sim.faults.base import Fault, Faults
-from booktape.sim.faults.conditions import Attempts, Messages
+from booktape.sim.faults.base import Attempts, Fault, Faults, Messages
 from booktape.sim.faults.connections import CutAt, Outage
 from booktape.sim.faults.messages import Deaf, Drop
 from booktape.sim.faults.parse import parse_faults
-from booktape.sim.messages import depth_stream
+from booktape.sim.messages import stream_name
 from booktape.sim.server.server import SimServer
 from sim.exchange import BTC, market
 from sim.visitor import Naive, Visit, Visitor, ids, texts, visit
@@ -55,7 +54,7 @@ async def test_both_hosts_serve_the_same_market() -> None:
         first = await visit_.listen(BTC)
         second = await second_listens(visit_, BTC)
         # A symbol that only the second host's clients follow trades as well.
-        other = await second_listens(visit_, depth_stream("ETHUSDT"))
+        other = await second_listens(visit_, stream_name("ETHUSDT"))
         await asyncio.sleep(3)
         assert other.messages
         assert second.messages

@@ -7,9 +7,9 @@ from collections import Counter
 from booktape.sim.server.limits import Owed, RequestLimits
 
 
-def weights(per_minute: int = 100, ban_s: float = 120) -> tuple[RequestLimits, Counter[str]]:
+def weights(per_minute: int = 100) -> tuple[RequestLimits, Counter[str]]:
     violations: Counter[str] = Counter()
-    return RequestLimits(per_minute, violations, ban_s), violations
+    return RequestLimits(per_minute, violations), violations
 
 
 def test_the_budget_is_for_a_minute() -> None:

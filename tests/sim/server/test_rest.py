@@ -11,7 +11,7 @@ from urllib.parse import quote
 import pytest
 
 from booktape.sim.faults.market import Cap, ClockStep, Delist, Halt, NewListing, TickSize
-from booktape.sim.messages import depth_stream
+from booktape.sim.messages import stream_name
 from booktape.wire.endpoints import VENUES
 from booktape.wire.exchange_info import decode_exchange_info
 from sim.exchange import BTC, faulty, market
@@ -99,7 +99,7 @@ async def test_a_new_symbol_appears_while_others_trade(made_with: tuple[str, ...
         assert await statuses(visit_) == {"BTCUSDT": "TRADING"}
         assert (await visit_.get("depth?symbol=NEWUSDT"))[0] == 400
         assert server.symbols == ["BTCUSDT"]
-        visitor = await visit_.listen(BTC, depth_stream("NEWUSDT"))
+        visitor = await visit_.listen(BTC, stream_name("NEWUSDT"))
         await server.finished.wait()
         assert await statuses(visit_) == {"BTCUSDT": "TRADING", "NEWUSDT": "TRADING"}
         assert server.symbols == ["BTCUSDT", "NEWUSDT"]
@@ -128,7 +128,7 @@ async def test_a_book_ticker_is_the_top_of_the_snapshot() -> None:
     source = market(*BOTH, slots=None)
     server = faulty(source=source, speed=1, weight_per_minute=10**6)
     async with visit(server) as visit_:
-        await visit_.listen(*map(depth_stream, BOTH))
+        await visit_.listen(*map(stream_name, BOTH))
         seen = set()
         for _ in range(40):
             await asyncio.sleep(0.037)
@@ -307,7 +307,7 @@ async def test_a_listed_symbol_that_has_not_opened_has_an_empty_book() -> None:
     source = market("BTCUSDT", slots=60)
     server = faulty(fault, source=source, speed=1)
     async with visit(server) as visit_:
-        visitor = await visit_.listen(BTC, depth_stream("NEWUSDT"))
+        visitor = await visit_.listen(BTC, stream_name("NEWUSDT"))
         assert await statuses(visit_) == {"BTCUSDT": "TRADING"}
         await asyncio.sleep(2)
         assert await statuses(visit_) == {"BTCUSDT": "TRADING", "NEWUSDT": "TRADING"}

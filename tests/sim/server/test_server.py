@@ -15,7 +15,7 @@ from booktape.errors import UsageError
 from booktape.sim.faults.base import GOING_AWAY, POLICY_VIOLATION, Faults
 from booktape.sim.faults.market import IdsReset
 from booktape.sim.market.listing import DEFAULT_SYMBOLS, NON_ASCII_SYMBOL
-from booktape.sim.messages import MarketMessage, depth_stream, second_stream
+from booktape.sim.messages import MarketMessage, stream_name
 from booktape.sim.server import client
 from booktape.sim.server.client import CLOSE_WITHIN_S
 from booktape.sim.server.server import SimServer
@@ -29,7 +29,7 @@ from support.truth import TracedMarket
 from support.virtual_time import START_NS, WallClock
 
 SYMBOLS = (*DEFAULT_SYMBOLS, NON_ASCII_SYMBOL)
-BTC = depth_stream("BTCUSDT")
+BTC = stream_name("BTCUSDT")
 
 
 def small(*symbols: str, slots: int | None = None, levels: int = 30, seed: int = 1) -> TracedMarket:
@@ -44,7 +44,7 @@ async def test_a_client_that_follows_the_procedure_has_the_true_book() -> None:
     market = small(*SYMBOLS, slots=200)
     truth = market.truth()
     async with visit(SimServer(market, speed=math.inf)) as visit_:
-        visitor = await visit_.listen(*map(depth_stream, SYMBOLS))
+        visitor = await visit_.listen(*map(stream_name, SYMBOLS))
         await visitor.count(1)
         books = {symbol: Naive(await visit_.depth(symbol)) for symbol in SYMBOLS}
         await visit_.server.finished.wait()
@@ -64,7 +64,7 @@ async def test_a_stream_of_a_message_a_second_joins_the_events_of_that_second() 
     truth = market.truth()
     async with visit(SimServer(market)) as visit_:
         fast = await visit_.listen(BTC)
-        slow = await visit_.listen(second_stream("BTCUSDT"))
+        slow = await visit_.listen(stream_name("BTCUSDT", "depth"))
         await slow.count(1)
         book = Naive(await visit_.depth("BTCUSDT"))
         await asyncio.sleep(5)
@@ -84,7 +84,7 @@ async def test_ids_that_begin_anew_are_not_joined_with_those_before() -> None:
     """A client of the slow stream sees the break where it is."""
     faults = Faults.of(IdsReset(2.55, first_id=1))
     async with visit(SimServer(small(), faults=faults)) as visit_:
-        slow = await visit_.listen(second_stream("BTCUSDT"))
+        slow = await visit_.listen(stream_name("BTCUSDT", "depth"))
         await asyncio.sleep(5)
         spans = ids(slow.messages)
         breaks = [(a, b) for a, b in itertools.pairwise(spans) if a[1] + 1 != b[0]]
@@ -208,7 +208,7 @@ async def test_a_client_may_subscribe_and_unsubscribe_on_an_open_connection() ->
     """Each request has a reply with its id; only subscribed streams are sent."""
     async with visit(SimServer(small("BTCUSDT", "ETHUSDT"), speed=20)) as visit_:
         visitor = await visit_.listen(BTC)
-        eth = depth_stream("ETHUSDT")
+        eth = stream_name("ETHUSDT")
         reply = await visitor.ask(method="SUBSCRIBE", params=[eth], id=7)
         assert reply == {"result": None, "id": 7}
         listed = await visitor.ask(method="LIST_SUBSCRIPTIONS", params=[], id="eight")
@@ -234,7 +234,7 @@ async def test_symbols_beyond_ascii_are_percent_encoded_in_addresses_and_plain_i
         visitor = await visit_.connect(url.removeprefix(visit_.server.ws_url))
         (message,) = await visitor.count(1)
         assert message["data"]["s"] == NON_ASCII_SYMBOL
-        assert message["stream"] == depth_stream(NON_ASCII_SYMBOL)
+        assert message["stream"] == stream_name(NON_ASCII_SYMBOL)
         assert isinstance(decode_event(visitor.messages[0]), DepthEvent)
         async with visit_.http.get(
             venue.rest_url + venue.depth_path(NON_ASCII_SYMBOL, 10)
@@ -246,7 +246,7 @@ async def test_request_lines_of_more_than_8_kb_pass() -> None:
     """As many streams as fit on a connection can be named in its address."""
     symbols = [f"SYMBOLNUMBER{n}USDT" for n in range(1_000)]
     async with visit(SimServer(small(symbols[999], levels=5), speed=50)) as visit_:
-        path = "/stream?streams=" + "/".join(map(depth_stream, symbols))
+        path = "/stream?streams=" + "/".join(map(stream_name, symbols))
         assert len(path) > 30_000
         visitor = await visit_.connect(path)
         (message,) = await visitor.count(1)

@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from booktape.sim.faults import requests
-from booktape.sim.faults.conditions import Attempts
+from booktape.sim.faults.base import Attempts
 from booktape.sim.server.client import Pings
 from booktape.sim.server.limits import BAN_LONGEST_S, UNDER_WAY_S, Owed, Rate, RequestLimits
 from booktape.sim.server.server import SimServer
@@ -50,15 +50,16 @@ def test_what_is_under_way_still_has_its_weight() -> None:
 
 def test_bans_grow_for_those_who_come_back() -> None:
     """Twice as long each time, up to three days; a request inside one begins it again."""
-    account = RequestLimits(6_000, Counter(), 50_000)
+    account = RequestLimits(6_000, Counter())
     owed, now_s = [], 0.0
-    for _ in range(5):
+    for _ in range(14):
         account.silence(429, 10, now_s)
         answers = [account.charge(1, now_s + second) for second in (1, 2, 3, 4)]
         owed.append([answer.retry_after_s for answer in answers if answer and answer.status == 418])
         now_s += 10 * BAN_LONGEST_S
         assert account.charge(1, now_s - 1) is None
-    assert owed == [[50_000] * 2, [100_000] * 2, [200_000] * 2, [259_200] * 2, [259_200] * 2]
+    bans_s = [*(120 * 2**ban for ban in range(12)), 259_200, 259_200]
+    assert owed == [[ban_s] * 2 for ban_s in bans_s]
 
 
 async def test_parallel_requests_that_meet_a_limit_are_no_violation() -> None:

@@ -11,25 +11,23 @@ from typing import Final
 from booktape.sim.faults.base import (
     GOING_AWAY,
     Announce,
+    Attempt,
+    CloseCode,
     Cut,
     Fault,
     Hang,
     Later,
     Moment,
     Mute,
-    OpenConnection,
-    Outcome,
-    Reset,
-    Step,
-)
-from booktape.sim.faults.conditions import (
-    Attempt,
-    CloseCode,
     Number,
     OfConnections,
+    OpenConnection,
+    Outcome,
     Positive,
     Reason,
+    Reset,
     Seconds,
+    Step,
     chance,
 )
 

@@ -15,8 +15,7 @@ from msgspec import Meta
 
 from booktape.core.tape_records import DELISTED, TRADING
 from booktape.errors import UsageError
-from booktape.sim.faults.base import AnswerFault, Fault, MarketFault, Old
-from booktape.sim.faults.conditions import Count, Rate, Seconds
+from booktape.sim.faults.base import AnswerFault, Count, Fault, MarketFault, Old, Rate, Seconds
 from booktape.wire.exchange_info import SymbolInfo
 
 _EVENTS_PER_S: Final = 10

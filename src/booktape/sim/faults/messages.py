@@ -6,15 +6,21 @@ from typing import Final, Literal, TypeAlias
 
 from msgspec.structs import replace
 
-from booktape.sim.faults.base import GOING_AWAY, HTML_PAGE, Cut, Fault, Later, Send, Step
-from booktape.sim.faults.conditions import (
+from booktape.sim.faults.base import (
+    GOING_AWAY,
+    HTML_PAGE,
     CloseCode,
     Count,
+    Cut,
     Delivery,
+    Fault,
+    Later,
     Messages,
     OfConnections,
     Reason,
     Seconds,
+    Send,
+    Step,
     StreamCondition,
 )
 

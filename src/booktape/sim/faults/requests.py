@@ -16,17 +16,21 @@ from booktape.sim.faults.base import (
     UNAVAILABLE,
     AnswerFault,
     Banned,
+    Count,
     Cropped,
     Hang,
     Late,
+    Number,
     Old,
     Outcome,
+    Positive,
+    RequestCondition,
     Reset,
     Scope,
+    Seconds,
     error,
     html_page,
 )
-from booktape.sim.faults.conditions import Count, Number, Positive, RequestCondition, Seconds
 
 _BY_PROXIES: Final = frozenset(
     {HTTPStatus.FORBIDDEN, HTTPStatus.BAD_GATEWAY, HTTPStatus.GATEWAY_TIMEOUT}

@@ -14,10 +14,12 @@ from typing import Final, Literal, TypeAlias
 
 from booktape.core.checks import BookTicker, TopLevels
 from booktape.core.events import DepthEvent, DepthSnapshot, Level
-from booktape.sim.faults.base import Altered, AnswerFault, Fault
-from booktape.sim.faults.conditions import (
+from booktape.sim.faults.base import (
+    Altered,
+    AnswerFault,
     Count,
     Delivery,
+    Fault,
     Messages,
     Number,
     RequestCondition,

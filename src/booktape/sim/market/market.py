@@ -17,12 +17,11 @@ from booktape.core.checks import BookTicker
 from booktape.core.events import DepthSnapshot
 from booktape.core.tape_records import DELISTED, NO_MARKET_DATA
 from booktape.core.trades import Trade
-from booktape.sim.faults.base import Old
-from booktape.sim.faults.conditions import chance
-from booktape.sim.faults.market import MarketFaults, Push
+from booktape.sim.faults.base import Old, chance
+from booktape.sim.faults.market import MarketFaults
 from booktape.sim.market.listing import DEFAULT_SYMBOLS, Listing, listing
-from booktape.sim.market.symbol_market import Start, SymbolMarket
-from booktape.sim.messages import Message, event_message
+from booktape.sim.market.symbol_market import SymbolMarket
+from booktape.sim.messages import MarketMessage
 from booktape.wire.encode import encode_depth
 from booktape.wire.exchange_info import SymbolInfo
 
@@ -105,13 +104,13 @@ class Market:
     def _end_s(self, slots_ahead: int = 0) -> float:
         return (self.slot + 1 + slots_ahead) * SLOT_MS / 1_000
 
-    def advance(self) -> Sequence[Message]:
+    def advance(self) -> list[MarketMessage]:
         """Do what is due, and return what is to be sent: the slot's events of all symbols that trade."""
         self._begin_wanted()
         now_s, next_s = self._end_s(), self._end_s(1)
         self.slot += 1
         time_us = self._start_us + self.slot * SLOT_MS * 1_000 + self._faults.clock_step_us(now_s)
-        messages: list[Message] = []
+        messages: list[MarketMessage] = []
         for symbol in self._listings:
             market = self._markets.get(symbol)
             if market and self._can_change(symbol, now_s):
@@ -127,14 +126,11 @@ class Market:
             if is_wanted and symbol not in self._markets and made < BEGIN_LEVELS:
                 made += len(self._market(symbol).bids.lots)
 
-    def _close(self, market: SymbolMarket, now_s: float, time_us: int) -> list[Message]:
-        """The slot's messages: trades and witnesses come right before their event."""
-        market.run_part(1)
-        witnesses = market.witnesses() if market.before else []
-        event = market.close_slot(time_us)
-        if not event or self._faults.status(event.symbol, now_s) in NO_MARKET_DATA:
-            return []
-        return [*market.trade_messages(), *witnesses, event_message(event)]
+    def _close(self, market: SymbolMarket, now_s: float, time_us: int) -> list[MarketMessage]:
+        """The slot's messages, unless the symbol is halted so that no market data shows."""
+        messages = market.close_slot(time_us)
+        shows_none = self._faults.status(market.listing.symbol, now_s) in NO_MARKET_DATA
+        return [] if shows_none else messages
 
     def _push(self, market: SymbolMarket, now_s: float, next_s: float) -> None:
         """Apply the faults of the slot just opened."""
@@ -142,9 +138,7 @@ class Market:
             return
         symbol = market.listing.symbol
         dice = chance(self._seed, "cancels", symbol, self.slot)
-        push = self._faults.push(symbol, now_s, next_s, dice)
-        if push != Push(grid=market.grid):
-            market.push(push)
+        market.push(self._faults.push(symbol, now_s, next_s, dice))
 
     def _market(self, symbol: str) -> SymbolMarket:
         """The symbol's market, which begins now unless it has begun."""
@@ -156,17 +150,7 @@ class Market:
         return self._markets[symbol]
 
     def _new_symbol_market(self, symbol: str) -> SymbolMarket:
-        return SymbolMarket(self._start(symbol))
-
-    def _start(self, symbol: str) -> Start:
-        return Start(
-            self._listings[symbol],
-            self._seed,
-            self._levels,
-            is_empty=self._faults.has_not_opened(symbol, 0),
-            grid=self._faults.grid(symbol, 0),
-            memory_events=self._faults.memory_events,
-        )
+        return SymbolMarket(self._listings[symbol], self._seed, self._levels, self._faults)
 
     def _can_change(self, symbol: str, now_s: float) -> bool:
         """Whether anything can happen in its book: orders can be cancelled while it is halted."""
@@ -200,7 +184,7 @@ class Market:
             self._run_part(market, fraction)
             return market.top()
         if symbol not in self._first_tops:
-            self._first_tops[symbol] = SymbolMarket(self._start(symbol)).top()
+            self._first_tops[symbol] = self._new_symbol_market(symbol).top()
         return self._first_tops[symbol]
 
     def trades(self, symbol: str, from_id: int | None, limit: int, /) -> list[Trade]:

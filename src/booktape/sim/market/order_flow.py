@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator, Sequence
-from itertools import zip_longest
+from itertools import islice, zip_longest
 from math import exp, log, pi, sqrt
 from random import Random
 from typing import Final, TypeAlias
 
-from booktape.sim.market.listing import CAPPED_LOTS, Listing
+from booktape.sim.market.listing import CAPPED_LOTS, Listing, Whole
 
 _AHEAD, _AT_TOUCH, _FAR = 0.04, 0.03, 0.02
 _INSERT_OR_DELETE, _DELETE_UNKNOWN, _UPDATE = 0.69, 0.07, 0.22
@@ -57,21 +57,14 @@ class Ladder:
 
     def nearest(self, ticks: int) -> int:
         """The price with a level that is closest to this one, the lower of two."""
-        prices = self.prices
-        at = bisect_left(prices, ticks)
-        if at == len(prices):
-            return prices[-1]
-        above = prices[at]
-        if not at:
-            return above
-        below = prices[at - 1]
-        return below if ticks - below <= above - ticks else above
+        at = bisect_left(self.prices, ticks)
+        below_and_above = self.prices[max(at - 1, 0) : at + 1]
+        return min(below_and_above, key=lambda price: abs(price - ticks))
 
     def on_grid(self, ticks: int, grid: int) -> int:
         """The nearest multiple of `grid` from here on, away from the touch; the same where none is."""
-        below = ticks - ticks % grid
-        on = below if below == ticks or self.behind < 0 else below + grid
-        return on or ticks
+        steps = ticks // grid if self.behind < 0 else -(-ticks // grid)
+        return steps * grid or ticks
 
     def free(self, ticks: int, grid: int = 1) -> int | None:
         """The first price without a level from here on, away from the touch, in steps of `grid`."""
@@ -79,11 +72,10 @@ class Ladder:
             ticks += self.behind * grid
         return ticks if ticks > 0 else None
 
-    def best_first(self, limit: int | None = None) -> list[int]:
-        """The prices of the best `limit` levels."""
-        if self.behind > 0:
-            return self.prices[:limit]
-        return self.prices[: -limit - 1 : -1] if limit is not None else self.prices[::-1]
+    def best_first(self, limit: int | None = None) -> list[Whole]:
+        """The best `limit` levels."""
+        prices = self.prices if self.behind > 0 else reversed(self.prices)
+        return [(ticks, self.lots[ticks]) for ticks in islice(prices, limit)]
 
     def ahead_of(self, ticks: int) -> list[int]:
         """The prices that are better than this one, best first."""
@@ -174,7 +166,7 @@ class OrderFlow:
     def empty(self) -> list[Change]:
         """Take everything out; what would put it back, the best levels first."""
         sides = (
-            [(side, ticks, side.lots[ticks]) for ticks in side.best_first()]
+            [(side, ticks, lots) for ticks, lots in side.best_first()]
             for side in (self.bids, self.asks)
         )
         changes = [change for both in zip_longest(*sides) for change in both if change]

@@ -21,19 +21,12 @@ from typing import Final, NamedTuple, TypeAlias
 from booktape.core.checks import BookTicker, TopLevels
 from booktape.core.events import DepthEvent, DepthSnapshot, Level
 from booktape.core.trades import Trade
-from booktape.sim.faults.market import Push
+from booktape.sim.faults.market import MarketFaults, Push
 from booktape.sim.market.listing import CAPPED_LOTS, Listing, Whole
 from booktape.sim.market.order_flow import Change, Ladder, OrderFlow, Place
-from booktape.sim.messages import (
-    TRADES_KEPT,
-    MarketMessage,
-    partial_stream,
-    ticker_stream,
-    trade_stream,
-)
+from booktape.sim.messages import TRADES_KEPT, MarketMessage, event_message, stream_name
 
 PARTIAL_LEVELS: Final = (20, 10, 5)
-
 
 _SLOT_US: Final = 100_000
 _IDS_MAX: Final = 2_000
@@ -43,22 +36,6 @@ _NO_LEVEL: Final[Whole] = (0, 0)
 
 Changes: TypeAlias = dict[Place, int]
 """By side and price, a size in lots; 0 for none."""
-
-
-class Start(NamedTuple):
-    """All that decides how a symbol's market begins.
-
-    `levels` a side replaces the listing's own number. An empty market (`is_empty`) gets all its
-    levels in its first slot. Prices are multiples of `grid` ticks. Of the last `memory_events`
-    events it remembers which sizes they replaced.
-    """
-
-    listing: Listing
-    seed: int
-    levels: int | None = None
-    is_empty: bool = False
-    grid: int = 1
-    memory_events: int = 0
 
 
 class _Past(NamedTuple):
@@ -72,42 +49,48 @@ class _Past(NamedTuple):
 class SymbolMarket:
     """The market of one symbol, moved one slot at a time, or one update at a time.
 
+    `levels` a side replaces the listing's own number. `faults` say what new prices are multiples of at first, whether
+    the book begins empty (then it gets all its levels in its first slot), and how many events must be remembered.
     `slot` counts from 1. Only those of the streams `watched` that are its own are made messages of.
     """
 
-    def __init__(self, start: Start) -> None:
-        self.listing = listing = start.listing
-        self.grid = start.grid
+    def __init__(
+        self, listing: Listing, seed: int, levels: int | None, faults: MarketFaults
+    ) -> None:
+        symbol = listing.symbol
+        self.listing = listing
         self.slot = 0
-        self._rng = Random(f"{start.seed}/{listing.symbol}")
+        self._rng = Random(f"{seed}/{symbol}")
         self.update_id = self._rng.randrange(10**9, 9 * 10**10)
-        self._target = start.levels or listing.profile.levels
-        self._begin_book()
-        self._opening = self._flow.empty() if start.is_empty else []
+        self._target = levels or listing.profile.levels
+        self._begin_book(faults.grid(symbol, 0))
+        self._opening = self._flow.empty() if faults.has_not_opened(symbol, 0) else []
         self._ln_ids = listing.profile.ids_mu
-        self._past: deque[_Past] = deque(maxlen=start.memory_events)
-        self._trade_rng = Random(f"{start.seed}/{listing.symbol}/trades")
+        self._past: deque[_Past] = deque(maxlen=faults.memory_events)
+        self._trade_rng = Random(f"{seed}/{symbol}/trades")
         self._next_trade_id = self._trade_rng.randrange(10**6, 9 * 10**9)
         self.trades: deque[Trade] = deque(maxlen=TRADES_KEPT)
-        self.slot_trades: list[Trade] = []
         self.watched: Collection[str] = ()
-        symbol = listing.symbol
-        self._partial_streams = [
-            (levels, partial_stream(symbol, levels)) for levels in PARTIAL_LEVELS
-        ]
-        self._ticker_stream, self._trade_stream = ticker_stream(symbol), trade_stream(symbol)
+        self._partial_streams = {n: stream_name(symbol, f"depth{n}@100ms") for n in PARTIAL_LEVELS}
+        self._ticker_stream = stream_name(symbol, "bookTicker")
+        self._trade_stream = stream_name(symbol, "trade")
         self.open_slot()
 
-    def _begin_book(self) -> None:
+    def _begin_book(self, grid: int) -> None:
         """A new order flow, and so a new book."""
-        self._flow = OrderFlow(self.listing, self._rng, self._target, self.grid)
+        self._flow = OrderFlow(self.listing, self._rng, self._target, grid)
         self.bids, self.asks = self._flow.bids, self._flow.asks
 
     # ── moving on ───────────────────────────────────────────────────────────────────────────
 
+    @property
+    def updates_left(self) -> int:
+        """How many updates of this slot are still to be made."""
+        return self.first_id - 1 + self._count - self.update_id
+
     def step(self) -> None:
         """Make the next single update, in whatever slot it falls."""
-        while not self._left:
+        while not self.updates_left:
             self.open_slot()
         if self._planned:
             ladder, ticks, lots = self._planned.popleft()
@@ -117,11 +100,10 @@ class SymbolMarket:
         key = ladder.behind < 0, ticks
         if key not in self._event:
             self._changed.append(key)
-            self.before[key] = ladder.lots.get(ticks, 0)
+            self._before[key] = ladder.lots.get(ticks, 0)
         self._event[key] = lots
         best = self._best() if self._ticker_stream in self.watched else None
         ladder.put(ticks, lots)
-        self._left -= 1
         self.update_id += 1
         if best and best != self._best():
             self._tickers.append((self.update_id, *self._best()))
@@ -136,20 +118,27 @@ class SymbolMarket:
     def run_part(self, fraction: float) -> None:
         """Make the updates of the first `fraction` of this slot, unless they are made already."""
         until = self.first_id - 1 + int(fraction * self._count)
-        while self._left and self.update_id < until:
+        while self.update_id < until:
             self.step()
 
-    def close_slot(self, time_us: int) -> DepthEvent | None:
-        """Make the slot's remaining updates; its event, or None when nothing happened in it."""
-        while self._left:
-            self.step()
-        event = self._coalesce(time_us) if self._count else None
-        self.slot_trades = self._number_trades(time_us)
-        self.trades += self.slot_trades
-        if event:
-            self._past.append(_Past(self.slot, self.first_id, self.before))
+    def close_slot(self, time_us: int) -> list[MarketMessage]:
+        """Make the slot's remaining updates; its messages, the event last. None when nothing happened in it."""
+        self.run_part(1)
+        trades, messages = self._number_trades(time_us), list[MarketMessage]()
+        self.trades += trades
+        if self._count:
+            if self._trade_stream in self.watched:
+                messages += [MarketMessage(self._trade_stream, trade) for trade in trades]
+            messages += self._witnesses()
+            # One event of the whole slot: the last size of each price.
+            bids, asks = self._best_first(self._event)
+            ids = self.first_id, self.update_id
+            messages.append(
+                event_message(DepthEvent(self.listing.symbol, time_us, *ids, bids, asks))
+            )
+            self._past.append(_Past(self.slot, self.first_id, self._before))
         self.open_slot()
-        return event
+        return messages
 
     def push(self, push: Push) -> None:
         """Let this happen before all else in the slot just opened."""
@@ -159,31 +148,29 @@ class SymbolMarket:
             self._past.clear()
             self._next_trade_id = push.first_id
             self.trades.clear()
-        self.grid = self._flow.grid = push.grid
         if push.blank:
-            self._begin_book()
+            self._begin_book(push.grid)
+        flow = self._flow
+        flow.grid = push.grid
         if push.cancels is not None or push.crosses:
             # Nothing else happens in this slot: an order after it might end the crossing at once.
-            alone = self._flow.cross() if push.cancels is None else self._flow.cancels(push.cancels)
-            self._planned.extend(alone)
-            self._count = self._left = len(self._planned)
-            return
-        if push.caps:
-            self._planned.extend(self._flow.caps())
-        if push.price is None:
-            self._planned.extend(self._flow.surge(push.levels))
+            self._count = 0
+            self._planned += flow.cross() if push.cancels is None else flow.cancels(push.cancels)
         else:
-            price_ticks = round(self.listing.start_ticks * push.price)
-            self._planned.extend(self._flow.take_to(price_ticks))
+            if push.caps:
+                self._planned += flow.caps()
+            if push.price is None:
+                self._planned += flow.surge(push.levels)
+            else:
+                self._planned += flow.take_to(round(self.listing.start_ticks * push.price))
         self._count += len(self._planned)
-        self._left += len(self._planned)
 
     def open_slot(self) -> None:
         """Begin the next slot. Updates of this one that are not made are left out."""
         profile, rng = self.listing.profile, self._rng
         self.slot += 1
         self.first_id = self.update_id + 1
-        self.before: Changes = {}
+        self._before: Changes = {}
         self._tickers: list[tuple[int, Whole, Whole]] = []
         self._traded: list[tuple[bool, int, int]] = []
         self._event: Changes = {}
@@ -196,10 +183,9 @@ class SymbolMarket:
             self._ln_ids = profile.ids_mu + memory + shock
             self._count = min(max(1, round(exp(self._ln_ids))), _IDS_MAX)
         if self._opening:
-            self._planned.extend(self._opening)
+            self._planned += self._opening
             self._opening = []
             self._count = len(self._planned)
-        self._left = self._count
 
     def _number_trades(self, end_us: int) -> list[Trade]:
         """The slot's trades, spread over it. A trade on the bid side is one whose buyer was the maker."""
@@ -211,32 +197,25 @@ class SymbolMarket:
             self._next_trade_id += 1
         return found
 
-    def trade_messages(self) -> list[MarketMessage]:
-        """The messages of the trades of the slot that was closed last."""
-        if self._trade_stream not in self.watched:
-            return []
-        return [MarketMessage(self._trade_stream, trade) for trade in self.slot_trades]
-
-    def _coalesce(self, time_us: int) -> DepthEvent:
-        """One event of the whole slot: the last size of each price, best first."""
-        bids, asks = self._best_first(self._event)
-        symbol = self.listing.symbol
-        return DepthEvent(symbol, time_us, self.first_id, self.update_id, bids, asks)
-
-    def _best_first(self, lots: Changes) -> tuple[list[Level], list[Level]]:
-        bids = sorted(((t, n) for (is_bid, t), n in lots.items() if is_bid), reverse=True)
-        asks = sorted((t, n) for (is_bid, t), n in lots.items() if not is_bid)
-        return self.listing.doubles(bids), self.listing.doubles(asks)
+    def _witnesses(self) -> list[MarketMessage]:
+        """The messages of a slot whose updates are all made, and which is not closed."""
+        symbol, found = self.listing.symbol, []
+        for levels, stream in self._partial_streams.items():
+            if stream in self.watched:
+                bids, asks = self.levels(self.bids, levels), self.levels(self.asks, levels)
+                found.append(MarketMessage(stream, TopLevels(symbol, self.update_id, bids, asks)))
+        if self._ticker_stream in self.watched:
+            for update_id, *sides in self._tickers:
+                bid, ask = self.listing.doubles(sides)
+                ticker = BookTicker(symbol, update_id, bid, ask)
+                found.append(MarketMessage(self._ticker_stream, ticker))
+        return found
 
     # ── what is there ───────────────────────────────────────────────────────────────────────
 
-    def whole(self, ladder: Ladder, limit: int | None = None) -> list[Whole]:
-        """The best levels of one side, as whole ticks and lots."""
-        return [(ticks, ladder.lots[ticks]) for ticks in ladder.best_first(limit)]
-
-    def levels(self, ladder: Ladder, limit: int | None = None) -> list[Level]:
+    def levels(self, ladder: Ladder, limit: int) -> list[Level]:
         """The best levels of one side, as doubles."""
-        return self.listing.doubles(self.whole(ladder, limit))
+        return self.listing.doubles(ladder.best_first(limit))
 
     def top(self) -> BookTicker:
         """The best level of each side."""
@@ -250,7 +229,7 @@ class SymbolMarket:
         """
         lots = {(True, ticks): size for ticks, size in self.bids.lots.items()}
         lots |= {(False, ticks): size for ticks, size in self.asks.lots.items()}
-        lots |= self.before
+        lots |= self._before
         first_id = self.first_id
         for back, event in enumerate(reversed(self._past)):
             if back >= events and event.slot <= self.slot - 1 - slots:
@@ -260,20 +239,11 @@ class SymbolMarket:
         bids, asks = self._best_first({place: size for place, size in lots.items() if size})
         return DepthSnapshot(self.listing.symbol, limit, first_id - 1, bids, asks)
 
-    def witnesses(self) -> list[MarketMessage]:
-        """The messages of a slot whose updates are all made, and which is not closed."""
-        symbol, found = self.listing.symbol, []
-        for levels, stream in self._partial_streams:
-            if stream in self.watched:
-                bids, asks = self.levels(self.bids, levels), self.levels(self.asks, levels)
-                found.append(MarketMessage(stream, TopLevels(symbol, self.update_id, bids, asks)))
-        if self._ticker_stream in self.watched:
-            for update_id, *sides in self._tickers:
-                bid, ask = self.listing.doubles(sides)
-                ticker = BookTicker(symbol, update_id, bid, ask)
-                found.append(MarketMessage(self._ticker_stream, ticker))
-        return found
+    def _best_first(self, lots: Changes) -> tuple[list[Level], list[Level]]:
+        bids = sorted(((t, n) for (is_bid, t), n in lots.items() if is_bid), reverse=True)
+        asks = sorted((t, n) for (is_bid, t), n in lots.items() if not is_bid)
+        return self.listing.doubles(bids), self.listing.doubles(asks)
 
     def _best(self) -> tuple[Whole, Whole]:
-        bid, ask = (next(iter(self.whole(side, 1)), _NO_LEVEL) for side in (self.bids, self.asks))
+        bid, ask = (next(iter(side.best_first(1)), _NO_LEVEL) for side in (self.bids, self.asks))
         return bid, ask

@@ -42,7 +42,7 @@ from booktape.reader.times import moment_at
 from booktape.reconstruct import Reconstruction
 from booktape.sim.faults.base import Old
 from booktape.sim.faults.market import MarketFaults
-from booktape.sim.messages import TRADES_KEPT, RecordedMessage, Wrapper, depth_stream
+from booktape.sim.messages import TRADES_KEPT, RecordedMessage, Wrapper, stream_name
 from booktape.sim.replay.tapes import Played, PlayedRecording
 from booktape.store.tape_reader import errors_as_damage
 from booktape.wire.binance import decode_depth, decode_event
@@ -230,7 +230,7 @@ class ReplaySource:
             if answer and event.last_id > answer[1].last_id:
                 # Something newer is sent: the recorded answer is out of date.
                 del self._answers[event.symbol]
-            stream = wrapped.stream if wrapped else depth_stream(event.symbol)
+            stream = wrapped.stream if wrapped else stream_name(event.symbol)
             return [RecordedMessage(stream, event, payload, wrapped, (event.event_time_us,))]
         if wrapped is None:
             return []

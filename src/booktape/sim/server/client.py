@@ -22,6 +22,7 @@ from booktape.sim.faults.base import (
     POLICY_VIOLATION,
     Announce,
     Cut,
+    Delivery,
     Faults,
     Later,
     Mute,
@@ -29,11 +30,9 @@ from booktape.sim.faults.base import (
     Send,
     Step,
 )
-from booktape.sim.faults.conditions import Delivery
 from booktape.sim.messages import Encoding, Message
 from booktape.sim.server.exchange import Exchange
 from booktape.sim.server.limits import INCOMING_PER_SECOND, JITTER_S, Rate
-from booktape.sim.server.pacing import ExchangeClock
 from booktape.sim.server.sockets import abort, make_deaf
 from booktape.wire.encode import encode_combined, encode_server_shutdown
 
@@ -77,7 +76,9 @@ class Client:
         self._faults = faults
         unit = request.query.get("timeUnit", "").upper()
         self._encoding = Encoding(request.path == "/stream", microseconds=unit == "MICROSECOND")
-        self.queue = SendQueue(exchange.clock)
+        self._steps: asyncio.Queue[Step] = asyncio.Queue()
+        self._steps_max: float = QUEUE_MAX
+        self._step_done = asyncio.Event()
         self._muted = False
         self._sent = 0
         self._pings = Pings(number)
@@ -90,7 +91,7 @@ class Client:
         """Send, ping and read until one of the two sides ends it."""
         try:
             async with self._group:
-                sending = self._group.create_task(self.queue.deliver(self._perform))
+                sending = self._group.create_task(self._perform_queued())
                 pinging = self._group.create_task(self._ping())
                 self.perform_now(self._faults.steps(self.number))
                 await self._read(on_text)
@@ -164,16 +165,44 @@ class Client:
             delay_s = self._exchange.clock.real_s(step.after_s)
             loop = asyncio.get_running_loop()
             self._timers.append(loop.call_later(delay_s, self.perform_now, (step.step,)))
-        elif self.queue.is_overdrawn and not self._exchange.waits_for_clients:
+        elif self._steps.qsize() >= self._steps_max and not self._exchange.waits_for_clients:
             self._exchange.violations["slow"] += 1
             self._discard()
             abort(self._request)
         else:
-            self.queue.put(step)
+            self._steps.put_nowait(step)
+
+    async def wait_for_room(self) -> None:
+        """Return when there is room for more in the queue."""
+        while self._steps.qsize() >= QUEUE_MAX and not self.has_ended:
+            self._step_done.clear()
+            await self._step_done.wait()
+
+    async def drained(self) -> None:
+        """Return when nothing waits any more."""
+        await self._steps.join()
+
+    async def _perform_queued(self) -> None:
+        """Perform all queued steps, in order, until cancelled."""
+        while True:
+            step = await self._steps.get()
+            try:
+                await self._perform(step)
+            finally:
+                self._steps.task_done()
+                self._step_done.set()
+            if self._steps.empty():
+                self._steps_max = QUEUE_MAX
 
     async def _perform(self, step: Step) -> None:
         if isinstance(step, Send):
-            await self.queue.hold_back(step.not_before_s)
+            wait_s = step.not_before_s - self._exchange.clock.now_s()
+            if wait_s > 0:
+                # What a fault holds back is not the client's slowness: it may have as many more waiting as piled up
+                # meanwhile. They wait in memory, as many as come while the fault lasts.
+                self._steps_max = inf
+                await self._exchange.clock.pause(wait_s)
+                self._steps_max = QUEUE_MAX + self._steps.qsize()
             await self._transmit(step.payload, WSMsgType.BINARY if step.binary else WSMsgType.TEXT)
         elif isinstance(step, Announce):
             raw = encode_server_shutdown(self._exchange.time_us() // 1_000)
@@ -196,7 +225,10 @@ class Client:
         self.has_ended = True
         for timer in self._timers:
             timer.cancel()
-        self.queue.close()
+        while not self._steps.empty():
+            self._steps.get_nowait()
+            self._steps.task_done()
+        self._step_done.set()
 
     async def _ping(self) -> None:
         """Ping with a payload of its own, and end the connection when a pong is missing."""
@@ -227,68 +259,6 @@ class Client:
                     self._exchange.violations["pong"] += 1
             elif message.type is WSMsgType.TEXT:
                 await on_text(self, message.data)
-
-
-class SendQueue:
-    """Steps on their way to one client, in order; `deliver` performs them.
-
-    What faults hold back does not count as too much: the client is allowed as many more as had piled
-    up. Those wait in memory, as many as come while the fault lasts.
-    """
-
-    def __init__(self, clock: ExchangeClock) -> None:
-        self._clock = clock
-        self._steps: asyncio.Queue[Step] = asyncio.Queue()
-        self._moved = asyncio.Event()
-        self._allowed: float = QUEUE_MAX
-        self._closed = False
-
-    @property
-    def is_overdrawn(self) -> bool:
-        """Whether more waits than is allowed."""
-        return self._steps.qsize() >= self._allowed
-
-    def put(self, step: Step) -> None:
-        """Add a step at the end."""
-        self._steps.put_nowait(step)
-
-    async def deliver(self, perform: Callable[[Step], Awaitable[None]]) -> None:
-        """Perform all steps, until cancelled."""
-        while True:
-            step = await self._steps.get()
-            try:
-                await perform(step)
-            finally:
-                self._steps.task_done()
-                self._moved.set()
-            if self._steps.empty():
-                self._allowed = QUEUE_MAX
-
-    async def hold_back(self, until_s: float) -> None:
-        """Send nothing before the exchange's clock shows `until_s`."""
-        wait_s = until_s - self._clock.now_s()
-        if wait_s > 0:
-            self._allowed = inf
-            await self._clock.pause(wait_s)
-            self._allowed = QUEUE_MAX + self._steps.qsize()
-
-    async def wait_for_room(self) -> None:
-        """Return when there is room for more."""
-        while self._steps.qsize() >= QUEUE_MAX and not self._closed:
-            self._moved.clear()
-            await self._moved.wait()
-
-    async def drained(self) -> None:
-        """Return when nothing waits any more."""
-        await self._steps.join()
-
-    def close(self) -> None:
-        """Discard what waits, and wake all tasks that wait for it."""
-        self._closed = True
-        while not self._steps.empty():
-            self._steps.get_nowait()
-            self._steps.task_done()
-        self._moved.set()
 
 
 class Pings:

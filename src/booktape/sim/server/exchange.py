@@ -17,6 +17,7 @@ from aiohttp import web
 from booktape.core.tape_records import DELISTED
 from booktape.sim.faults.base import (
     TOO_FAST,
+    Attempt,
     Banned,
     Faults,
     Hang,
@@ -27,7 +28,6 @@ from booktape.sim.faults.base import (
     error,
     html_page,
 )
-from booktape.sim.faults.conditions import Attempt
 from booktape.sim.faults.market import MarketFaults
 from booktape.sim.server.limits import (
     CONNECTIONS_PER_5_MINUTES,

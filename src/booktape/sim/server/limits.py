@@ -65,10 +65,9 @@ class RequestLimits:
     `violations` is shared with the other rules. `line` is the connection that a request came on.
     """
 
-    def __init__(self, per_minute: int, violations: Counter[str], ban_s: float = BAN_S) -> None:
+    def __init__(self, per_minute: int, violations: Counter[str]) -> None:
         self.per_minute = per_minute
         self.used = 0
-        self._ban_s = ban_s
         self._violations = violations
         self._minute = 0
         self._silent_until_s = 0.0
@@ -136,5 +135,5 @@ class RequestLimits:
         self._strikes += 1
         self._bans += self._strikes == STRIKES
         if self._strikes >= STRIKES:
-            ban_s = min(self._ban_s * 2 ** (self._bans - 1), BAN_LONGEST_S)
+            ban_s = min(BAN_S * 2 ** (self._bans - 1), BAN_LONGEST_S)
             self.silence(HTTPStatus.IM_A_TEAPOT, ban_s, now_s, line)

@@ -19,6 +19,7 @@ from booktape.sim.faults.base import (
     UNAVAILABLE,
     UNREAD_PARAMETER,
     Altered,
+    Attempt,
     Cropped,
     Faults,
     Late,
@@ -27,7 +28,6 @@ from booktape.sim.faults.base import (
     Reply,
     error,
 )
-from booktape.sim.faults.conditions import Attempt
 from booktape.sim.server.exchange import Exchange
 from booktape.sim.server.sockets import cut_short
 from booktape.sim.server.symbol_list import encode_symbol_list

@@ -144,7 +144,7 @@ class SimServer(Exchange):
             await self.pacer.run(self._publish)
             for host in self._hosts:
                 for client in list(host.streams.clients):
-                    await client.queue.drained()
+                    await client.drained()
         finally:
             # Also after an error, which `async with` raises at its end.
             self.finished.set()

@@ -9,10 +9,9 @@ from collections.abc import Iterable, Sequence
 from aiohttp import web
 
 from booktape.core.events import DepthEvent
-from booktape.sim.faults.base import Faults, Reset, Send
-from booktape.sim.faults.conditions import Attempt
+from booktape.sim.faults.base import Attempt, Faults, Reset, Send
 from booktape.sim.faults.undetectable import MessageChanger
-from booktape.sim.messages import Message, second_message, second_stream
+from booktape.sim.messages import Message, second_message, stream_name
 from booktape.sim.server.client import CLOSE_WITHIN_S, Client, answer_request
 from booktape.sim.server.exchange import Exchange
 from booktape.wire.limits import STREAMS_PER_CONNECTION
@@ -57,7 +56,7 @@ class Streams:
                 self._exchange.pacer.expect_requests(self._symbols_of([stream]))
         if self._exchange.waits_for_clients:
             for client in list(self.clients):
-                await client.queue.wait_for_room()
+                await client.wait_for_room()
 
     def _with_seconds(self, messages: Iterable[Message], now_s: float) -> Iterable[Message]:
         """These messages, and before each second's first ones what the last second's events make on `@depth`."""
@@ -69,7 +68,7 @@ class Streams:
         for message in messages:
             found.append(message)
             event = message.event
-            if event is None or second_stream(event.symbol) not in self._listeners:
+            if event is None or stream_name(event.symbol, "depth") not in self._listeners:
                 continue
             before = self._seconds.setdefault(event.symbol, [])
             if before and event.first_id != before[-1].last_id + 1:
