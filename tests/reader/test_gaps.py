@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,9 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 
 import booktape
-from booktape.core.tape_records import DELISTED
+from booktape.core.tape_records import DELISTED, TRADING
 from booktape.reader.archive_files import ArchiveFile, ArchiveFiles
 from booktape.reader.gaps import gap_list
+from booktape.store.layout import TAPE
 from booktape.store.schema import GAPS
 from reader.day import BEGIN_S, SYMBOLS
 from reader.truth import moment
@@ -159,3 +161,53 @@ def test_a_symbol_that_is_delisted_amid_a_gap_and_comes_back_has_two(tmp_path: P
         (1, "delisted"),
     ]
     assert gaps[0]["end_time"] <= gaps[1]["start_time"]
+
+
+def test_a_gap_that_nothing_declares_lies_between_two_rows(sealed: Path, tmp_path: Path) -> None:
+    """Its file is missing: the epoch changes all the same."""
+    root = tmp_path / "copy"
+    shutil.copytree(sealed, root)
+    shutil.rmtree(root / "gaps")
+    rec = booktape.open(root)
+    rows = rec.snapshots("BTCUSDT").to_arrow().select(["receive_time", "epoch", "update_id"])
+    between = [both for both in pairwise(rows.to_pylist()) if both[0]["epoch"] != both[1]["epoch"]]
+    found = rec.gaps("BTCUSDT").to_pylist()
+    assert [gap["reason"] for gap in found] == ["undeclared", "undeclared"]
+    assert [(gap["epoch"], gap["start_time"], gap["end_time"]) for gap in found] == [
+        (last["epoch"], last["receive_time"], first["receive_time"]) for last, first in between
+    ]
+    assert [(gap["last_update_id"], gap["next_update_id"]) for gap in found] == [
+        (last["update_id"], first["update_id"]) for last, first in between
+    ]
+
+
+def test_a_segment_that_is_being_sealed_may_have_rows_before_it_has_gaps(
+    sealed: Path, tmp_path: Path
+) -> None:
+    """Its tape is sealed after its rows and gaps: until then a change of the epoch is not undeclared."""
+    root = tmp_path / "copy"
+    shutil.copytree(sealed, root)
+    for gaps in root.glob("gaps/*/*.parquet"):
+        gaps.unlink()
+    for tape in sorted(root.glob("tape/*/*")):
+        folder = root / "unsealed" / tape.name.removesuffix(TAPE)
+        folder.mkdir(parents=True)
+        tape.rename(folder / f"tape{TAPE}")
+    assert booktape.open(root, unsealed=False).gaps().num_rows == 0
+
+
+def test_a_symbol_that_is_not_listed_between_two_recordings_has_no_gap(tmp_path: Path) -> None:
+    """The epoch changes and nothing declares it, but there was no book."""
+    with open_archive(tmp_path) as archive:
+        for start_s, listing in ((0, DELISTED), (100, TRADING)):
+            recording = archive.begin(start(SYMBOL, received_ns=start_s * SECOND), f"from{start_s}")
+            recording.handle(connected(start_s + 1, 1))
+            recording.handle(rest(snapshot(start_s + 10), start_s + 2))
+            recording.handle(stream(event(start_s + 11, start_s + 11), start_s + 3))
+            recording.handle(listed(listing, start_s + 5))
+            finish(recording, "stopped").result()
+    rec = booktape.open(tmp_path)
+    assert set(rec.snapshots(SYMBOL).epochs()) == {1, 2}
+    assert rec.gaps().num_rows == 0
+    shutil.rmtree(tmp_path / "notes")
+    assert rec.gaps()["reason"].to_pylist() == ["undeclared"]

@@ -50,7 +50,7 @@ from booktape.store.layout import (
 )
 from booktape.store.lineage import Beginning, Lineage
 from booktape.store.opening import open_file
-from booktape.store.schema import TABLES
+from booktape.store.schema import GAPS, TABLES
 from booktape.store.tape_reader import read_beginning, read_carried_over
 from booktape.store.target import check_is_utf8
 
@@ -243,19 +243,24 @@ class ArchiveFiles:
                 self._extents[file] = group_extents(pq.read_metadata(opened))
         return self._extents.get(file, ())
 
-    def read_tables(self, name: str, files: Sequence[ArchiveFile]) -> list[pa.Table]:
-        """The rows of each of these files of a small table that can be read, and an empty table."""
+    def read_tables(self, name: str, files: Sequence[ArchiveFile]) -> pa.Table:
+        """The rows of those files of a small table that can be read."""
         schema = TABLES[name].schema
         found = [schema.empty_table()]
         for file in files:
-            if file in self._gaps:
-                found.append(self._gaps[file])
-                continue
             with self.skip_damaged(file.path), self.open(file) as opened:
                 found.append(read_table(opened, schema))
-                if name == "gaps":  # each query needs those of all segments
-                    self._gaps[file] = found[-1]
-        return found
+        return pa.concat_tables(found)
+
+    def sealed_gaps(self) -> pa.Table:
+        """The rows of all files of gaps. Nearly every query needs them, so a file is read once."""
+        files = self.tables("gaps")
+        for file in files:
+            if file not in self._gaps:
+                with self.skip_damaged(file.path), self.open(file) as opened:
+                    self._gaps[file] = read_table(opened, GAPS)
+        known = [self._gaps[file] for file in files if file in self._gaps]
+        return pa.concat_tables([GAPS.empty_table(), *known])
 
     def lineage(self, tapes: Iterable[ArchiveFile]) -> Lineage:
         """The order in which these tapes were recorded."""

@@ -15,8 +15,8 @@ from booktape.reader.progress import tracked
 from booktape.reader.records import Gap
 from booktape.reader.rows import in_order, row_extent
 from booktape.reader.tape_query import unsealed_outputs
-from booktape.reader.timeline import Timeline
 from booktape.reader.times import moment_at, moment_us
+from booktape.reader.wrong_clock import fit_gap, rightly_stamped
 from booktape.store.extents import GroupExtent
 
 DAYS_MAX: Final = 36_525
@@ -101,21 +101,22 @@ def coverage(archive: ArchiveFiles) -> list[Coverage]:
 def _coverage(
     symbol: str, groups: Sequence[GroupExtent], size: int, gaps: Sequence[Gap]
 ) -> Coverage:
-    times = Timeline(groups)
-    first_us = min(group.first_us for group in times.kept)
-    last_us = max(group.last_us for group in times.kept)
+    right = rightly_stamped(groups)
+    first_us = min(group.first_us for group in right)
+    last_us = max(group.last_us for group in right)
     epochs = max(g.last_epoch for g in groups) - min(g.first_epoch for g in groups) + 1
-    lost = (_span_us(times.fit(gap), first_us, last_us) for gap in gaps)
+    lost = (_span_us(fit_gap(gap, right), first_us, last_us) for gap in gaps)
+    rows = sum(group.rows for group in groups)
     return Coverage(
         symbol,
-        sum(group.rows for group in groups),
+        rows,
         size,
         epochs,
         moment_at(first_us),
         moment_at(last_us),
         _union_us(lost) / 1e6,
         dict(Counter(gap.reason for gap in gaps)),
-        times.stray_rows,
+        rows - sum(group.rows for group in right),
     )
 
 

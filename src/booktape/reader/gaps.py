@@ -1,41 +1,62 @@
-"""Every gap once: from sealed files and unsealed tapes, open and closed."""
+"""Every gap once.
+
+A *gap* is a time in which a symbol's book was not known. It ends an epoch: that of epoch 3 lies between the last row of
+epoch 3 and the first row of epoch 4, which begins where the book is known again. So gaps and rows are put together by
+epoch, and never by time: our clock may have been wrong, and epochs only grow.
+
+Three cases:
+
+- **Declared**: it is a row of `gaps/`, or follows from a tape that is not sealed yet. A gap that was open when its
+  segment ended has a second row where it is closed, maybe days later; that one counts. A symbol that was delisted
+  before its book was known again, and came back, has two gaps of one epoch, with different reasons.
+- **Undeclared**: the epoch changes from one sealed row to the next, and no gap declares it. Its file is missing or
+  damaged. What is known are the two rows, so the gap lies between them.
+- **Delisted**: nothing declares the change, and `notes/` says that the symbol was not listed then. It had no book that
+  could be known, so that is no gap.
+
+`gap_table` has the times that were declared. `gap_list` has times that fit the rows, where a wrong clock stamped the gap,
+or the file that closes it is missing: `wrong_clock.fit_gap`.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from datetime import datetime
+from itertools import pairwise
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from booktape.core.tape_records import DELISTED
 from booktape.reader.archive_files import ArchiveFiles
 from booktape.reader.records import Gap
+from booktape.reader.rows import in_order, read_scalars
 from booktape.reader.tape_query import FIRST_ROWS_ONLY, unsealed_outputs
-from booktape.reader.timeline import timeline, undeclared
+from booktape.reader.times import moment_at
+from booktape.reader.wrong_clock import fit_gap, rightly_stamped
+from booktape.store.extents import GroupExtent
 from booktape.store.schema import GAPS, TABLES
 
 
 def gap_table(
     archive: ArchiveFiles, symbol: str | None = None, before_us: int | None = None
 ) -> pa.Table:
-    """All gaps with the columns of `gaps`, earliest first, and those that no file declares.
+    """All gaps, declared or not, with the columns of `gaps`, earliest first.
 
-    A gap may have a row that left it open and one that closes it; the second one counts. With a `symbol`,
-    gaps from unsealed tapes need only be right for times before `before_us`.
+    With a `symbol`, gaps from unsealed tapes need only be right for times before `before_us`.
     """
     rows = _declared(archive, symbol, before_us)
-    delisted: dict[str, list[datetime]] | None = None
-    for name in archive.symbols() if symbol is None else [symbol]:
-        own = [Gap.from_row(row) for (one, *_), row in rows.items() if one == name]
-        for gap in undeclared(archive, name, own):
-            delisted = _delistings(archive) if delisted is None else delisted
-            # A symbol that was not listed had no book.
-            until = gap.end_time or gap.start_time
-            if not any(gap.start_time <= at <= until for at in delisted.get(name, ())):
-                rows[name, gap.epoch, gap.reason] = asdict(gap)
+    names = archive.symbols() if symbol is None else [symbol]
+    changes = {(name, epoch) for name, epoch, _ in rows}
+    undeclared = [gap for name in names for gap in _undeclared(archive, name, changes)]
+    delisted = _delistings(archive) if undeclared else {}
+    for gap in undeclared:
+        times = delisted.get(gap.symbol, ())
+        if not any(gap.start_time <= at <= (gap.end_time or at) for at in times):
+            rows[gap.symbol, gap.epoch, gap.reason] = asdict(gap)
     found = sorted(rows.values(), key=lambda row: (row["start_time"], row["symbol"]))
     return pa.Table.from_pylist(found, GAPS)
 
@@ -43,40 +64,61 @@ def gap_table(
 def _declared(
     archive: ArchiveFiles, symbol: str | None, before_us: int | None
 ) -> dict[tuple[str, int, str], dict[str, Any]]:
-    """The gaps in files and on unsealed tapes, by symbol, epoch and reason.
-
-    A symbol that is delisted while its book is not known, and comes back, has two gaps of one epoch.
-    """
+    """The gaps in files and on unsealed tapes, by symbol, epoch and reason."""
     before_ns = None if before_us is None else before_us * 1_000
     # Unsealed tapes first: a segment that is sealed meanwhile is then read twice, and not missed.
     tail = [
-        pa.Table.from_batches(
-            [
-                TABLES["gaps"].batch(
-                    unsealed_outputs(archive, tape, symbol, before_ns, FIRST_ROWS_ONLY)
-                )
-            ]
-        )
+        TABLES["gaps"].batch(unsealed_outputs(archive, tape, symbol, before_ns, FIRST_ROWS_ONLY))
         for tape in archive.tail()
     ]
     # Known weakness: every file of gaps is needed, because a gap may be closed much later.
-    sealed = archive.read_tables("gaps", archive.tables("gaps"))
-    merged = pa.concat_tables([*sealed, *tail])
+    table = pa.concat_tables([archive.sealed_gaps(), pa.Table.from_batches(tail, GAPS)])
+    if symbol is not None:
+        table = table.filter(pc.field("symbol") == symbol)
     rows: dict[tuple[str, int, str], dict[str, Any]] = {}
-    for row in merged.to_pylist():
+    for row in table.to_pylist():
         key = row["symbol"], row["epoch"], row["reason"]
-        known = rows.get(key)
         # A closed gap never opens again: an open row that is read later does not replace it.
-        if symbol in {None, row["symbol"]} and not (known and known["end_time"]):
+        if key not in rows or rows[key]["end_time"] is None:
             rows[key] = row
     return rows
+
+
+def _undeclared(
+    archive: ArchiveFiles, symbol: str, declared: set[tuple[str, int]]
+) -> Iterator[Gap]:
+    """A gap between two consecutive rows wherever a change of the epoch is not `declared`, by symbol and epoch."""
+    for last, first in pairwise(_sealed_rows(archive, symbol, declared)):
+        # A forged epoch may be any number: epochs are looked at one by one, up to the first that is not declared.
+        for epoch in range(last.last_epoch, first.first_epoch):
+            if (symbol, epoch) not in declared:
+                times = moment_at(last.last_us), moment_at(max(last.last_us, first.first_us))
+                yield Gap.undeclared(symbol, epoch, times, (last.last_id, first.first_id))
+                break
+
+
+def _sealed_rows(
+    archive: ArchiveFiles, symbol: str, declared: set[tuple[str, int]]
+) -> Iterator[GroupExtent]:
+    """The extents of the row groups of a symbol, and of single rows where a change within a group is not `declared`.
+
+    Segments whose tape is not sealed are left out: their file of gaps may not be published yet.
+    """
+    unsealed = {tape.segment for tape in archive.unsealed()}
+    files = [file for file in archive.rows(symbol) if file.segment not in unsealed]
+    for file in in_order(archive, files):
+        for group in archive.extents(file):
+            epochs = range(group.first_epoch, group.last_epoch)
+            if all((symbol, epoch) in declared for epoch in epochs):
+                yield group
+            else:
+                yield from read_scalars(archive, file, group)
 
 
 def _delistings(archive: ArchiveFiles) -> dict[str, list[datetime]]:
     """The times at which each symbol was found to be no longer listed."""
     found: dict[str, list[datetime]] = {}
-    notes = archive.read_tables("notes", archive.tables("notes"))
-    for row in pa.concat_tables(notes).to_pylist():
+    for row in archive.read_tables("notes", archive.tables("notes")).to_pylist():
         if row["kind"] == "status" and row["detail"] == DELISTED:
             found.setdefault(row["symbol"], []).append(row["time"])
     return found
@@ -91,10 +133,8 @@ def gaps_by_symbol(table: pa.Table) -> Mapping[str, list[Gap]]:
 
 
 def gap_list(archive: ArchiveFiles, symbol: str, before_us: int | None = None) -> list[Gap]:
-    """One symbol's gaps, by epoch, with times that fit those of its rows.
-
-    A gap that was declared while our clock was wrong by more than a day gets the times of the rows around it.
-    """
+    """One symbol's gaps, by epoch, with times that fit those of its rows."""
     gaps = gaps_by_symbol(gap_table(archive, symbol, before_us))[symbol]
-    times = timeline(archive, symbol)
-    return [times.fit(gap) for gap in sorted(gaps, key=lambda gap: gap.epoch)]
+    files = in_order(archive, archive.rows(symbol))
+    right = rightly_stamped([group for file in files for group in archive.extents(file)])
+    return [fit_gap(gap, right) for gap in sorted(gaps, key=lambda gap: gap.epoch)]

@@ -234,7 +234,7 @@ def _table(archive: ArchiveFiles, name: str) -> pa.Table:
     ]
     # The files that were listed, and no others: a segment that was sealed meanwhile is in the tail.
     sealed = archive.read_tables(name, files)
-    return pa.concat_tables([*sealed, pa.Table.from_batches(tail, TABLES[name].schema)])
+    return pa.concat_tables([sealed, pa.Table.from_batches(tail, TABLES[name].schema)])
 
 
 def _together(tables: Sequence[pa.Table], *order: str) -> pa.Table:

@@ -1,4 +1,4 @@
-"""When a book was known, where our clock was wrong, or no gap lies between two epochs."""
+"""Which rows a wrong clock stamped, and which times of gaps."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from booktape.reader.records import Gap
-from booktape.reader.timeline import WRONG_US, Timeline
 from booktape.reader.times import moment_at
+from booktape.reader.wrong_clock import WRONG_US, fit_gap, rightly_stamped
 from booktape.store.extents import GroupExtent
 
 DAY: Final = 86_400_000_000
@@ -29,21 +29,19 @@ def gap(epoch: int, start_us: int, end_us: int | None) -> Gap:
 def test_a_clock_that_never_was_far_off_leaves_nothing_out() -> None:
     """Events that were held, or a clock that was set right by minutes, are no wrong clock."""
     groups = [group(0, 100), group(90, 200), group(200 - WRONG_US, 300, epoch=2)]
-    assert Timeline(groups).kept == groups
-    assert Timeline(groups).stray_rows == 0
-    assert Timeline([]).kept == []
+    assert rightly_stamped(groups) == groups
+    assert rightly_stamped([]) == []
 
 
 def test_the_fewest_rows_are_left_out() -> None:
     """Of a recording whose clock was ahead, or behind, only that one; whichever was longer counts."""
     first, ahead = group(0, 10, 1), group(400 * DAY, 400 * DAY + 10, 2)
     back = group(20, 30, 3)
-    assert Timeline([first, ahead, back]).kept == [first, back]
-    assert Timeline([first, ahead, back]).stray_rows == 10
+    assert rightly_stamped([first, ahead, back]) == [first, back]
     behind = group(-400 * DAY, -400 * DAY + 5, 2, rows=3)
-    assert Timeline([first, behind, back]).kept == [first, back]
+    assert rightly_stamped([first, behind, back]) == [first, back]
     long_ahead = group(400 * DAY, 401 * DAY, 2, rows=600)
-    assert Timeline([first, long_ahead, back]).kept == [first, long_ahead]
+    assert rightly_stamped([first, long_ahead, back]) == [first, long_ahead]
 
 
 @given(
@@ -66,7 +64,7 @@ def test_no_other_choice_keeps_more(ranges: list[tuple[int, int, int]]) -> None:
             reached = one.last_us
         return True
 
-    kept = Timeline(groups).kept
+    kept = rightly_stamped(groups)
     assert fits(tuple(kept))
     most = max(
         sum(one.rows for one in chosen)
@@ -80,17 +78,36 @@ def test_no_other_choice_keeps_more(ranges: list[tuple[int, int, int]]) -> None:
 def test_a_gap_of_a_wrong_clock_lies_between_the_rows_around_it() -> None:
     """Whichever of its ends was told by that clock; any other gap keeps its times."""
     first, ahead, back = group(0, 10, 1), group(400 * DAY, 400 * DAY + 10, 2), group(20, 30, 3)
-    times = Timeline([first, ahead, back])
+    right = rightly_stamped([first, ahead, back])
     between = moment_at(10), moment_at(20)
     into, out = gap(1, 11, 400 * DAY), gap(2, 400 * DAY + 10, 400 * DAY + 10)
-    assert (times.fit(into).start_time, times.fit(into).end_time) == (moment_at(11), moment_at(20))
-    assert (times.fit(out).start_time, times.fit(out).end_time) == between
+    assert (fit_gap(into, right).start_time, fit_gap(into, right).end_time) == (
+        moment_at(11),
+        moment_at(20),
+    )
+    assert (fit_gap(out, right).start_time, fit_gap(out, right).end_time) == between
     for usual in (gap(1, 12, 19), gap(3, 31, None), gap(3, 31, 5 * DAY)):
-        assert times.fit(usual) == usual
+        assert fit_gap(usual, right) == usual
+
+
+def test_a_time_before_the_last_row_is_wrong_as_well() -> None:
+    """The clock was behind: at the end of the recording, or while the book was not known."""
+    first, back = group(0, 10, 1), group(20, 30, 3)
+    at_the_end = fit_gap(gap(1, -400 * DAY, None), [first])
+    assert (at_the_end.start_time, at_the_end.end_time) == (moment_at(10), None)
+    between = fit_gap(gap(1, 11, -400 * DAY), [first, back])
+    assert (between.start_time, between.end_time) == (moment_at(11), moment_at(20))
+
+
+def test_a_gap_with_rows_after_it_is_over() -> None:
+    """It is open in one file, and the file that closes it is missing."""
+    first, back = group(0, 10, 1), group(20, 30, 2)
+    assert fit_gap(gap(1, 11, None), [first, back]).end_time == moment_at(20)
+    assert fit_gap(gap(2, 31, None), [first, back]).end_time is None
 
 
 @pytest.mark.parametrize("epoch", [1, 2])
 def test_without_rows_around_it_a_gap_says_what_it_says(epoch: int) -> None:
     """There is nothing to compare it with."""
     untouched = gap(epoch, 5, 400 * DAY)
-    assert Timeline([]).fit(untouched) == untouched
+    assert fit_gap(untouched, []) == untouched

@@ -1,0 +1,73 @@
+"""Which rows a wrong clock stamped, and the gaps that it stamped.
+
+Rows are in the order of recording, by epoch and id, whatever their times are. Where those fall back by more than a day,
+our clock was wrong before that, or is wrong after it. Times do not say which; the longer recording is taken to be right.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
+from math import inf
+from typing import Final, NamedTuple
+
+from booktape.reader.records import Gap
+from booktape.reader.times import moment_at, moment_us
+from booktape.store.extents import GroupExtent
+
+WRONG_US: Final = 86_400_000_000
+"""A day. A clock that goes back by less was corrected a little, or events were held."""
+
+
+def fit_gap(gap: Gap, right: Sequence[GroupExtent]) -> Gap:
+    """The gap between the last row before it and the first one after it, of those that are `rightly_stamped`.
+
+    A time that is more than WRONG_US outside of these two is replaced by that row's. So is the end of a gap that is
+    open and has rows after it: the file that closes it is missing.
+    """
+    before = [group.last_us for group in right if group.last_epoch <= gap.epoch]
+    after = [group.first_us for group in right if group.first_epoch > gap.epoch]
+    earliest_us = before[-1] - WRONG_US if before else -inf
+    latest_us = after[0] + WRONG_US if after else inf
+    start, end = gap.start_time, gap.end_time
+    if before and not earliest_us <= moment_us(start) <= latest_us:
+        start = moment_at(before[-1])
+    if after and (end is None or not earliest_us <= moment_us(end) <= latest_us):
+        end = moment_at(after[0])
+    return replace(gap, start_time=start, end_time=end)
+
+
+class _Choice(NamedTuple):
+    """Row groups whose times can all be right: the last of them, how many rows they have, and those before it."""
+
+    last: GroupExtent
+    rows: int
+    before: _Choice | None
+
+
+def rightly_stamped(groups: Sequence[GroupExtent]) -> list[GroupExtent]:
+    """The row groups with the most rows whose times never fall back by more than WRONG_US from one to the next.
+
+    `groups` are those of one symbol, in the order of recording.
+    """
+    if all(one.last_us - WRONG_US <= other.first_us for one, other in pairwise(groups)):
+        return list(groups)
+    # Of the groups so far, by when they end. One that ends later has more rows, or would be of no use.
+    choices: list[_Choice] = []
+    for group in groups:
+        fitting = bisect_right(choices, group.first_us + WRONG_US, key=lambda one: one.last.last_us)
+        before = choices[fitting - 1] if fitting else None
+        rows = group.rows + (before.rows if before else 0)
+        at = bisect_right(choices, group.last_us, key=lambda one: one.last.last_us)
+        if at and choices[at - 1].rows >= rows:
+            continue
+        useless = bisect_right(choices, rows, lo=at, key=lambda one: one.rows)
+        choices[at:useless] = [_Choice(group, rows, before)]
+    kept: list[GroupExtent] = []
+    best: _Choice | None = choices[-1]
+    while best:
+        kept.append(best.last)
+        best = best.before
+    return kept[::-1]
