@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pyarrow.parquet as pq
 
@@ -14,6 +14,9 @@ import booktape
 from booktape.errors import NotRecorded
 from booktape.store.tape_reader import read_lines
 from e2e.promises import Row
+
+PATIENCE_S: Final = 180.0
+"""Real time, on a machine that may be busy."""
 
 
 def table_of(root: Path, name: str) -> list[Row]:
@@ -40,6 +43,6 @@ def rows_on_tape(root: Path, symbols: Sequence[str]) -> list[int]:
 
 async def until_rows(root: Path, symbols: Sequence[str], rows: int) -> None:
     """Wait until there are this many rows of each symbol."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_S):
         while min(rows_on_tape(root, symbols)) < rows:
             await asyncio.sleep(0.1)

@@ -127,15 +127,17 @@ def test_a_wrong_environment_is_one_sentence(
 async def test_options_can_come_from_the_environment(tmp_path: Path) -> None:
     """`--every` is BOOKTAPE_EVERY, and so for each option."""
     async with SimServer(Market(("BTCUSDT",), levels=50), speed=5) as server:
-        code, _, err = await run(
+        process = await start(
             *("record", "BTCUSDT"),
             BOOKTAPE_EVERY="4",
             BOOKTAPE_OUT=str(tmp_path),
-            BOOKTAPE_DURATION="1s",
             BOOKTAPE_REST_URL=server.rest_url,
             BOOKTAPE_WS_URL=server.ws_url,
         )
-        assert code == 0, err
+        await log_until(process, "book synced")
+        process.terminate()
+        _, err = await process.communicate()
+        assert process.returncode == 0, err.decode()
     assert list(tmp_path.glob("snapshots/symbol=BTCUSDT/*/*.parquet"))
 
 

@@ -18,7 +18,8 @@ import pytest
 
 from booktape.sim.market.market import Market
 from e2e.commands import BOOKTAPE, run_here
-from e2e.test_terminal import PATIENCE_S, the_pipe_is_not_read, the_reader_is_gone
+from e2e.tables import PATIENCE_S
+from e2e.test_terminal import the_pipe_is_not_read, the_reader_is_gone
 from plot.scene import record
 
 CHINESE: Final = "币安人生USDT"

@@ -21,13 +21,12 @@ import pytest
 from booktape.sim.server.server import SimServer
 from e2e.commands import BOOKTAPE
 from e2e.promises import check_archive, gaps_of, truth_of
-from e2e.tables import rows_on_tape, until_rows
+from e2e.tables import PATIENCE_S, rows_on_tape, until_rows
 from support.full_streams import fill
 from support.truth import TracedMarket
 
 pytestmark = pytest.mark.real_time
 
-PATIENCE_S: Final = 60.0
 SYMBOLS: Final = ("BTCUSDT", "ETHUSDT")
 ROWS: Final = 3
 """When this many rows of each symbol are on the tape, it records."""
@@ -170,16 +169,18 @@ async def test_a_terminal_that_stops_who_writes_from_the_background_stops_no_rec
     tmp_path: Path,
 ) -> None:
     """`stty tostop`: the system stops a background job that writes, unless it asks not to be."""
-    job = [*BOOKTAPE, "record", "BTCUSDT", "--exchange", "sim", "--every", "2", "--duration", "3"]
-    in_background = 'stty tostop; set -m; "$@" & wait $!'
+    job = [*BOOKTAPE, "record", "BTCUSDT", "--exchange", "sim", "--every", "2"]
+    in_background = 'stty tostop; set -m; "$@" & read -r _; kill $!; wait $!'
     with ExitStack() as stack:
-        _, program = terminal(stack)
+        person, program = terminal(stack)
         shell = subprocess.Popen(
             ["sh", "-c", in_background, "sh", *job, "--out", str(tmp_path)],  # noqa: S607
             preexec_fn=partial(os.login_tty, program),  # noqa: PLW1509 no threads yet
         )
         _STARTED.append(shell)
         os.close(program)
+        await until_rows(tmp_path, ("BTCUSDT",), ROWS)
+        os.write(person, b"\n")
         assert await ended(shell) == 0
     assert list(tmp_path.glob("snapshots/**/*.parquet"))
 

@@ -30,7 +30,7 @@ from booktape.processes.terminal import (
 from booktape.recorder.telemetry import KINDS_MAX, NAME_MAX, Telemetry
 from support.full_streams import fill
 
-PATIENCE_S: Final = 20.0
+PATIENCE_S: Final = 120.0
 LINE: Final = b"a line of the log\n"
 
 

@@ -28,7 +28,7 @@ def test_ready_is_sent_when_the_recording_begins(
 
     async def listen(manager: socket.socket) -> list[bytes]:
         notifying = asyncio.create_task(service.notify_service_manager(lambda: next(statuses, NOW)))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             loop = asyncio.get_running_loop()
             messages = [await loop.sock_recv(manager, 100) for _ in range(6)]
         notifying.cancel()

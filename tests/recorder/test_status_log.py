@@ -36,7 +36,7 @@ async def test_a_line_says_how_all_of_it_stands(monkeypatch: pytest.MonkeyPatch)
 
     with capture_logs() as logged:
         reporting = asyncio.create_task(status_log.report(status))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not seen.is_set() or len(logged) < 1:
                 await asyncio.sleep(0)
         reporting.cancel()

@@ -160,7 +160,7 @@ async def test_the_table_is_redrawn_until_it_is_closed(monkeypatch: pytest.Monke
 
     console = Console(file=screen, width=160, force_terminal=True)
     showing = asyncio.create_task(live_table.show(status, console))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await seen.wait()
     showing.cancel()
     await asyncio.wait({showing})

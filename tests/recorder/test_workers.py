@@ -36,7 +36,7 @@ BOOK: Final = BookStatus("BTCUSDT", "live", 1, 10, 1, 0)
 LONG: Final = RecorderStatus(1, 1, (BOOK,) * 20_000, 1, 0, 0.0, 1, 1, 1, "first")
 """Many times what a pipe holds."""
 
-PATIENCE_S: Final = 20.0
+PATIENCE_S: Final = 120.0
 
 
 class LargeStatus:

@@ -38,7 +38,7 @@ _FLAGS: Final = (
     "--hide-scrollbars",
     "--remote-debugging-port=0",
 )
-_WAIT_S: Final = 60.0
+_WAIT_S: Final = 120.0
 
 
 @dataclass

@@ -36,7 +36,7 @@ async def send(port: int, request: bytes) -> bytes:
     await writer.drain()
     found = b""
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not _whole(found):
                 piece = await reader.read(1 << 16)
                 if not piece:

@@ -99,7 +99,7 @@ async def browser(
 
 async def frame(socket: aiohttp.ClientWebSocketResponse, wish: str) -> Any:
     await socket.send_str(wish)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         return json.loads(await socket.receive_bytes())
 
 
@@ -173,7 +173,7 @@ async def test_what_is_no_wish_ends_its_browser_alone(wish: str) -> None:
     async with watched(still) as (server, socket):
         with suppress(ConnectionError):
             await socket.send_str(wish)
-        message = await asyncio.wait_for(socket.receive(), 20)
+        message = await asyncio.wait_for(socket.receive(), 60)
         assert message.type in {aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED}
         async with browser(server) as other:
             assert (await frame(other, OVERVIEW))["kind"] == "overview"
@@ -184,7 +184,7 @@ async def test_bytes_are_no_wish(wish: bytes) -> None:
     """A wish is a text."""
     async with watched(Still()) as (_, socket):
         await socket.send_bytes(wish)
-        message = await asyncio.wait_for(socket.receive(), 20)
+        message = await asyncio.wait_for(socket.receive(), 60)
         assert message.type is aiohttp.WSMsgType.CLOSE
 
 
@@ -218,9 +218,9 @@ async def test_all_browsers_share_one_look_at_the_recorder() -> None:
 
         began_s = monotonic()
         await asyncio.gather(*(watch() for _ in range(30)))
-        slots = 2 + (monotonic() - began_s) / 0.125
-    assert still.looks <= slots
-    assert still.views <= slots
+        lasted_s = monotonic() - began_s
+    assert still.looks <= 1 + lasted_s / live.OVERVIEW_EVERY_S
+    assert still.views <= 1 + lasted_s / (live.BOOK_EVERY_S / 2)
 
 
 async def test_browsers_that_waited_for_the_same_book_are_answered_in_different_turns(
@@ -265,7 +265,7 @@ async def test_too_many_browsers_are_refused() -> None:
             await session.ws_connect(f"{server.url}live")
         assert refused.value.status == 503
         await first.close()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not await _has_room(session, server):
                 await asyncio.sleep(0.05)
         assert not any(other.closed for other in others)
@@ -307,7 +307,7 @@ async def test_a_browser_that_does_not_read_gets_one_frame_and_no_queue() -> Non
                 found = await frame(other, OVERVIEW)
                 assert len(found["books"]) == len(books)
         frame_bytes = len(json.dumps(found))
-        assert still.looks - looked <= 2 + (monotonic() - began_s) / 0.2
+        assert still.looks - looked <= 1 + (monotonic() - began_s) / live.MANY_EVERY_S
         handlers = server._runner.server
         assert handlers is not None
         waiting = [
@@ -323,10 +323,10 @@ async def test_many_books_are_looked_at_less_often() -> None:
     """Each look costs the recorder's loop some microseconds a book."""
     still = Still(tuple(BookStatus(f"S{n:05}", "cold", 1, 0, 0, 0) for n in range(MANY + 1)))
     async with watched(still) as (_, socket):
-        await frame(socket, OVERVIEW)
         began_s = monotonic()
-        await frame(socket, OVERVIEW)
-        assert monotonic() - began_s > 0.19
+        for _ in range(2):
+            await frame(socket, OVERVIEW)
+        assert monotonic() - began_s >= live.MANY_EVERY_S
 
 
 def test_the_ladder_is_the_recorders_book(tmp_path: Path) -> None:
