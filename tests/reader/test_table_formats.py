@@ -20,7 +20,7 @@ import pytest
 
 import booktape
 from booktape.cli import app
-from booktape.store.extents import table_format
+from booktape.store.parquet_reader import table_format
 from booktape.store.schema import FIRST_OF
 from docs.generated import DOCS
 from store.contents import final_files

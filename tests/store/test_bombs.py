@@ -12,10 +12,12 @@ import pytest
 
 from booktape.core.tape_records import SegmentEnd
 from booktape.errors import Damaged, DamagedTape
-from booktape.store import extents, tape_reader
-from booktape.store.extents import group_extents, open_parquet, read_table
+from booktape.store import parquet_reader, small_table, tape_reader
+from booktape.store.extents import group_extents
 from booktape.store.layout import LINE_BYTES_MAX
+from booktape.store.parquet_reader import open_parquet
 from booktape.store.schema import NOTES, SNAPSHOTS
+from booktape.store.small_table import read_table
 from booktape.store.tape_codec import encode_record
 from booktape.store.tape_reader import read_carried_over, read_tape
 from booktape.verify.model import tape
@@ -89,7 +91,7 @@ def test_a_small_table_too_large_to_be_ours(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int, length: int
 ) -> None:
     """Its rows become Python objects, and a text is as long as it is, however often. (The limit is scaled down.)"""
-    monkeypatch.setattr(extents, "GROUP_BYTES_MAX", 800_000)
+    monkeypatch.setattr(small_table, "GROUP_BYTES_MAX", 800_000)
     note = {"symbol": None, "time": 0, "kind": "status", "detail": "x" * length}
     path = tmp_path / "notes.parquet"
     table = pa.Table.from_pylist([note] * rows, NOTES)
@@ -105,7 +107,7 @@ def test_a_row_group_too_large_to_be_ours(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, column: str
 ) -> None:
     """One value a hundred thousand times: a file of some kilobytes. (The limit is scaled down.)"""
-    monkeypatch.setattr(extents, "GROUP_BYTES_MAX", 100_000 * 8)
+    monkeypatch.setattr(parquet_reader, "GROUP_BYTES_MAX", 100_000 * 8)
     rows = 100_001 if column == "update_id" else 1
     columns = {field.name: pa.nulls(rows, field.type) for field in SNAPSHOTS}
     if column == "bid_price":

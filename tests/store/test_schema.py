@@ -22,7 +22,8 @@ from booktape.core.gap_reasons import (
     STOPPED,
 )
 from booktape.errors import Damaged
-from booktape.store.extents import group_extents, open_parquet, read_table, table_format
+from booktape.store.extents import group_extents
+from booktape.store.parquet_reader import open_parquet, table_format
 from booktape.store.schema import (
     CHECK_COLUMNS,
     CHECKS,
@@ -42,6 +43,7 @@ from booktape.store.schema import (
     SmallTable,
     snapshot_batch,
 )
+from booktape.store.small_table import read_table
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 TIME = "timestamp[us, tz=UTC]"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from booktape.errors import DamagedTape
-from booktape.store import extents
+from booktape.store import small_table
 from booktape.store.schema import NOTES
 from booktape.verify.compare_tables import TableComparison
 from booktape.verify.findings import Findings
@@ -20,7 +20,7 @@ def test_a_tape_of_endless_notes_is_damaged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Some kilobytes of it can be gigabytes of rows: no more are kept than a table can have."""
-    monkeypatch.setattr(extents, "GROUP_BYTES_MAX", 64 * 1_000)
+    monkeypatch.setattr(small_table, "GROUP_BYTES_MAX", 64 * 1_000)
     build(tmp_path)
     edit_tape(sealed(tmp_path, "tape")[1], lambda lines: lines.extend([NOTE] * 300))
     edit_tape(sealed(tmp_path, "tape")[1], lambda lines: lines.sort(key=lambda x: x["k"] == "end"))
@@ -30,7 +30,7 @@ def test_a_tape_of_endless_notes_is_damaged(
 
 def test_a_table_takes_as_many_rows_as_can_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """And not one more."""
-    monkeypatch.setattr(extents, "GROUP_BYTES_MAX", 64 * len(NOTES) * 3)
+    monkeypatch.setattr(small_table, "GROUP_BYTES_MAX", 64 * len(NOTES) * 3)
     table = TableComparison("notes", NOTES)
     for number in range(3):
         table.expect((None, number, "status", ""))

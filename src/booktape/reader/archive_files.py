@@ -38,7 +38,7 @@ from booktape.store.bucket_reading import (
     map_requests,
     open_bucket,
 )
-from booktape.store.extents import GroupExtent, group_extents, parquet_errors, read_table
+from booktape.store.extents import GroupExtent, group_extents
 from booktape.store.layout import (
     TABLE,
     TAPE,
@@ -50,7 +50,9 @@ from booktape.store.layout import (
 )
 from booktape.store.lineage import Beginning, Lineage
 from booktape.store.opening import open_file
+from booktape.store.parquet_reader import parquet_errors
 from booktape.store.schema import GAPS, TABLES
+from booktape.store.small_table import read_table
 from booktape.store.tape_reader import read_beginning, read_carried_over
 from booktape.store.target import check_is_utf8
 

@@ -10,8 +10,8 @@ from booktape.processes.terminal import counted
 from booktape.reader.archive_files import ArchiveFiles
 from booktape.reader.progress import tracked
 from booktape.reader.tape_query import read_records
-from booktape.store.extents import check_footer
 from booktape.store.manifest import read_manifest
+from booktape.store.parquet_reader import check_footer
 from booktape.store.schema import TABLES
 from booktape.store.tape_reader import first_line
 

@@ -24,8 +24,9 @@ from booktape.reader.progress import tracked
 from booktape.reader.records import Gap
 from booktape.reader.tape_query import start_of, unsealed_outputs
 from booktape.reader.times import moment_us
-from booktape.store.extents import GroupExtent, open_parquet, snapshots_schema
+from booktape.store.extents import GroupExtent
 from booktape.store.parquet_file import BOOK_ROWS, StagedGroup
+from booktape.store.parquet_reader import open_parquet, snapshots_schema
 from booktape.store.schema import FIRST_OF, SNAPSHOTS, snapshot_batch
 
 ROWS_AT_ONCE: Final = 500_000

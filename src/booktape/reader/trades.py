@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Final, cast
+from typing import Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from booktape.core.trades import TradeRow
-from booktape.errors import Damaged, NotRecorded
+from booktape.errors import NotRecorded
 from booktape.reader.archive_files import ArchiveFile, ArchiveFiles
 from booktape.reader.progress import tracked
 from booktape.reader.rows import RowQuery
 from booktape.reader.tape_query import FIRST_ROWS_ONLY, start_of, unsealed_outputs
-from booktape.reader.times import moment_us
-from booktape.store.extents import check_schema, open_parquet
+from booktape.store.extents import time_range_us
+from booktape.store.parquet_reader import check_schema, open_parquet
 from booktape.store.schema import TRADES, trade_batch
 
 SCHEMA: Final = pa.schema([pa.field("symbol", pa.string(), nullable=False), *TRADES])
@@ -61,14 +60,8 @@ def _sealed(archive: ArchiveFiles, file: ArchiveFile, query: RowQuery) -> pa.Tab
 
 
 def _may_hold(group: pq.RowGroupMetaData, query: RowQuery) -> bool:
-    statistics = group.column(TRADES.names.index("trade_time")).statistics
-    if statistics is None or not statistics.has_min_max:
-        raise Damaged("its row groups have no statistics")
-    try:
-        first, last = (moment_us(cast("datetime", at)) for at in (statistics.min, statistics.max))
-    except OverflowError as error:
-        raise Damaged("its times are not all within the years 1 to 9999") from error
-    return query.may_hold(first, last)
+    times = group.column(TRADES.names.index("trade_time")).statistics
+    return query.may_hold(*time_range_us(times))
 
 
 def _from_tape(archive: ArchiveFiles, tape: ArchiveFile, query: RowQuery) -> pa.Table:

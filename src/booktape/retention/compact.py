@@ -35,7 +35,6 @@ from booktape.retention.stored import StoredSegment, files_of, stored_segments
 from booktape.store.catalog import sealed_tapes, unsealed_segments
 from booktape.store.clearing import clear_segment, remove_empty_folder, remove_sealed
 from booktape.store.durable_files import disk_errors_named, publish
-from booktape.store.extents import open_parquet, parquet_errors, read_table
 from booktape.store.layout import Layout, Segment
 from booktape.store.lock import lock_directory
 from booktape.store.manifest import Contents, manifest_of, seal_manifest
@@ -48,8 +47,10 @@ from booktape.store.parquet_file import (
     table_file,
     trades_file,
 )
+from booktape.store.parquet_reader import open_parquet, parquet_errors
 from booktape.store.removals import Removal, read_removal, removed_segments, write_removal
 from booktape.store.schema import SNAPSHOTS, TABLES, TRADES
+from booktape.store.small_table import read_table
 from booktape.store.unsealed_file import FileSeal
 from booktape.verify.files import SegmentFiles
 

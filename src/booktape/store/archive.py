@@ -38,20 +38,20 @@ from booktape.core.tape_records import (
 from booktape.errors import Damaged
 from booktape.processes.descriptors import refuse_used_up
 from booktape.store.catalog import free_segment, lineage_of, newest_rows
-from booktape.store.extents import (
-    check_schema,
-    open_parquet,
-    parquet_errors,
-    read_table,
-    snapshots_schema,
-)
 from booktape.store.layout import TABLE, Layout, Segment
 from booktape.store.lineage import Lineage
 from booktape.store.lock import lock_directory
+from booktape.store.parquet_reader import (
+    check_schema,
+    open_parquet,
+    parquet_errors,
+    snapshots_schema,
+)
 from booktape.store.patience import Stopped, never
 from booktape.store.recovery import Recovered, recover
 from booktape.store.schema import GAPS
 from booktape.store.session import RecordingSession
+from booktape.store.small_table import read_table
 from booktape.store.tape_reader import errors_as_damage, read_ends
 
 log = structlog.get_logger()

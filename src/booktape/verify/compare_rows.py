@@ -12,8 +12,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from booktape.errors import Damaged
-from booktape.store.extents import check_schema, open_parquet, parquet_errors, snapshots_schema
 from booktape.store.opening import open_file
+from booktape.store.parquet_reader import (
+    check_schema,
+    open_parquet,
+    parquet_errors,
+    snapshots_schema,
+)
 from booktape.store.positioned import PositionedReader
 from booktape.verify.findings import Counts, Findings, damage
 from booktape.verify.model.book import DecimalSide, Floats

@@ -15,13 +15,8 @@ from typing import Any, TypeAlias
 import pyarrow as pa
 
 from booktape.errors import Damaged, DamagedTape
-from booktape.store.extents import (
-    check_schema,
-    open_parquet,
-    parquet_errors,
-    read_table,
-    rows_max,
-)
+from booktape.store.parquet_reader import check_schema, open_parquet, parquet_errors
+from booktape.store.small_table import read_table, rows_max
 from booktape.verify.compare_rows import plain
 from booktape.verify.findings import Findings, damage
 from booktape.verify.model.checks import Mismatch, ModelCheck

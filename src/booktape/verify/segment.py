@@ -13,8 +13,8 @@ from typing import Final
 
 from booktape.errors import Damaged, DamagedTape
 from booktape.processes.terminal import counted
-from booktape.store.extents import open_parquet, parquet_errors
 from booktape.store.layout import Segment
+from booktape.store.parquet_reader import open_parquet, parquet_errors
 from booktape.store.schema import CHECKS, GAPS, NOTES, TRADE_GAPS
 from booktape.verify.compare_rows import RowComparison
 from booktape.verify.compare_tables import (

@@ -1,0 +1,92 @@
+"""Opens the Parquet files of an archive. What is not booktape's, or was damaged, is raised as Damaged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from booktape.errors import Damaged
+from booktape.store.layout import GROUP_BYTES_MAX
+from booktape.store.opening import open_file
+from booktape.store.schema import SNAPSHOTS, SNAPSHOTS_1, TABLE_FORMAT, TABLE_FORMAT_KEY
+
+_VALUE_BYTES: Final = 8  # of a number, a time, or the place of a text
+
+
+@contextmanager
+def parquet_errors() -> Iterator[None]:
+    """Raise as Damaged what pyarrow raises for the content of a file. Needed wherever one is opened or decoded.
+
+    It raises an OSError without a number for some damage; one with a number is the system's, and stays. That a text is
+    not UTF-8, or a time not one of Python's, is found when the value becomes a Python object.
+    """
+    try:
+        yield
+    except (pa.ArrowException, OSError, UnicodeDecodeError, OverflowError) as error:
+        if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno):
+            raise
+        raise Damaged(str(error)) from error
+
+
+@parquet_errors()
+def open_parquet(source: Any) -> pq.ParquetFile:  # noqa: ANN401 whatever pyarrow opens
+    """Open a Parquet file of an archive. Raises OSError, and Damaged as `check_footer` does."""
+    if isinstance(source, Path):
+        open_file(source).close()  # raises for a FIFO, where pyarrow would wait
+    file = pq.ParquetFile(source)
+    check_footer(file.metadata)
+    return file
+
+
+def check_footer(metadata: pq.FileMetaData) -> None:
+    """Raises Damaged for a table format of a later version, and for a row group too large to be booktape's.
+
+    A file of a hundred kilobytes can hold gigabytes of one repeated value. Of a text only its place is counted, not how
+    often it occurs: `read_table` counts that. Known weakness: what the footer says is believed. One that was forged to
+    say less than the pages hold is not found here.
+    """
+    table_format(metadata)
+    for number in range(metadata.num_row_groups):
+        group = metadata.row_group(number)
+        decoded_bytes = sum(
+            max(chunk.total_uncompressed_size, _VALUE_BYTES * chunk.num_values)
+            for chunk in map(group.column, range(group.num_columns))
+        )
+        if decoded_bytes > GROUP_BYTES_MAX:
+            raise Damaged(f"its row group {number} has more than {GROUP_BYTES_MAX >> 20} MiB")
+
+
+def table_format(metadata: pq.FileMetaData) -> int:
+    """The format of a table: 1 if the file does not say. Raises Damaged for one that this version does not know."""
+    text = (metadata.metadata or {}).get(TABLE_FORMAT_KEY.encode(), b"1").decode(errors="replace")
+    known = range(1, TABLE_FORMAT + 1)
+    if text not in map(str, known):
+        raise Damaged(
+            f"its table format is {text[:20]!r}, and this version of booktape reads 1 to {TABLE_FORMAT}"
+        )
+    return int(text)
+
+
+def snapshots_schema(metadata: pq.FileMetaData) -> pa.Schema:
+    """The columns that a file of rows has, by its table format. Raises Damaged as `table_format` does."""
+    return SNAPSHOTS if table_format(metadata) > 1 else SNAPSHOTS_1
+
+
+def check_schema(file: pq.ParquetFile, wanted: pa.Schema) -> None:
+    """Raises Damaged unless a file has exactly these columns."""
+    found = file.schema_arrow
+    if not found.equals(wanted):
+        raise Damaged(f"its columns are {', '.join(f'{f.name} {f.type}' for f in found)}")
+
+
+def check_columns(found: pa.Schema, wanted: Sequence[str]) -> None:
+    """Raises Damaged unless a file has these columns, and no two of one name. It may have others."""
+    if missing := set(wanted) - set(found.names):
+        raise Damaged(f"it has no column {min(missing)}")
+    if len(set(found.names)) < len(found.names):
+        raise Damaged("two of its columns have one name")
