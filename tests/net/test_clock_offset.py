@@ -48,7 +48,7 @@ class Exchange:
 async def measuring(exchange: Handler) -> AsyncIterator[tuple[NetContext, virtual_time.WallClock]]:
     clock = virtual_time.WallClock()
     async with linked(exchange, clock) as context:
-        task = asyncio.create_task(OffsetMeter(context, RestClient(context)).run())
+        task = asyncio.create_task(OffsetMeter(RestClient(context)).run())
         try:
             yield context, clock
         finally:

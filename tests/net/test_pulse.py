@@ -76,7 +76,7 @@ async def beating(
     """A pulse at work."""
     async with linked(exchange, virtual_time.WallClock()) as context:
         rest = RestClient(context)
-        pulse = PulseClient(context, rest, PERIOD_S, books, on_names)
+        pulse = PulseClient(rest, PERIOD_S, books, on_names)
         tasks = [asyncio.create_task(pulse.run()), asyncio.create_task(rest.run())]
         try:
             yield pulse, rest, context

@@ -135,8 +135,8 @@ async def test_neither_passwords_nor_cookies_are_sent() -> None:
 
     async with asking(exchange, RestlessClock()) as (rest, queue):
         # By its name: aiohttp keeps no cookies of a bare address anyway.
-        rest_url, ws_url = (u.replace("127.0.0.1", "localhost") for u in urls(rest._context.venue))
-        context = replace(rest._context, venue=Venue("by name", rest_url, ws_url))
+        rest_url, ws_url = (u.replace("127.0.0.1", "localhost") for u in urls(rest.context.venue))
+        context = replace(rest.context, venue=Venue("by name", rest_url, ws_url))
         http, path = RateLimitedHttp(context), context.venue.depth_path("BTCUSDT", 100)
         with pytest.raises(HttpStatusError):
             await http.get(path)
@@ -168,7 +168,7 @@ async def test_a_proxy_of_the_environment_is_used_and_gets_no_password_but_its_o
         far = Venue("far away", "http://exchange.invalid", "ws://exchange.invalid")
         proxy_url = way.venue.rest_url
         monkeypatch.setenv("HTTP_PROXY", proxy_url)
-        context = replace(rest._context, venue=far)
+        context = replace(rest.context, venue=far)
         assert await RateLimitedHttp(context).get(far.depth_path("BTCUSDT", 100)) == DEPTH
         monkeypatch.setenv("HTTP_PROXY", proxy_url.replace("//", "//user:pass@"))
         await handshake(context)

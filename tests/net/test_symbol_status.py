@@ -105,9 +105,7 @@ async def watching(
     async with linked(exchange, virtual_time.WallClock()) as context:
         rest = Watched(context)
         look: Callable[[ExchangeInfo], None] = recorder.lists.append
-        statuses = SymbolStatusPoller(
-            context, rest, lambda: recorder.known, look, new_ones=new_ones
-        )
+        statuses = SymbolStatusPoller(rest, lambda: recorder.known, look, new_ones=new_ones)
         rest.statuses = statuses
         begun = info(first) if isinstance(first, dict) else first
         jobs = [
@@ -380,7 +378,7 @@ async def test_nothing_is_written_twice_however_far_behind_the_recorder_is() -> 
     async with linked(Exchange({BTC: "HALT"}), virtual_time.WallClock()) as context:
         known = {BTC: TRADED}
         statuses = SymbolStatusPoller(
-            context, RestClient(context), lambda: known, lambda _: None, new_ones=False
+            RestClient(context), lambda: known, lambda _: None, new_ones=False
         )
         task = asyncio.create_task(statuses.run(info({BTC: "HALT"})))
         await asyncio.sleep(10 * NAMED_LIST_EVERY_S)

@@ -60,7 +60,7 @@ async def filling(
     """A client at work."""
     async with linked(exchange, virtual_time.WallClock()) as context:
         rest = RestClient(context)
-        trades = TradeClient(context, rest)
+        trades = TradeClient(rest)
         tasks = [asyncio.create_task(trades.run()), asyncio.create_task(rest.run())]
         try:
             yield trades, rest, context

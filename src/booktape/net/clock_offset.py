@@ -12,7 +12,6 @@ import structlog
 
 from booktape.core.tape_records import ClockOffset
 from booktape.errors import ExchangeError, MalformedFrame
-from booktape.net.context import NetContext
 from booktape.net.rest_client import RestClient
 from booktape.wire.server_time import MICROSECONDS, decode_server_time
 
@@ -30,10 +29,10 @@ log = structlog.get_logger()
 class OffsetMeter:
     """Puts a `ClockOffset` into the queue every EVERY_S."""
 
-    def __init__(self, context: NetContext, rest: RestClient) -> None:
-        self._context = context
-        self._clock = context.clock
-        self._rest = rest
+    def __init__(self, rest: RestClient) -> None:
+        self._context = rest.context
+        self._clock = rest.context.clock
+        self._http = rest.http
 
     async def run(self) -> None:
         """Measure until cancelled. No answer of the exchange ends it."""
@@ -48,21 +47,21 @@ class OffsetMeter:
         """One measurement; None when the exchange did not answer, or not with a time."""
         samples: list[ClockOffset] = []
         for _ in range(SAMPLES):
-            number = await self._rest.http.begin_when_free(self._context.venue.weights.time)
+            number = await self._http.begin_when_free(self._context.venue.weights.time)
             try:
                 samples.append(await self._sample())
             except MalformedFrame as error:
                 log.warning("the exchange's clock is not understood", error=str(error))
                 return None
             except ExchangeError as error:
-                self._rest.http.back_off(number, error)
+                self._http.back_off(number, error)
                 return None
-            self._rest.http.record_success(number)
+            self._http.record_success(number)
         return min(samples, key=lambda sample: sample.error_ns)
 
     async def _sample(self) -> ClockOffset:
         began_ns, began_s = self._clock.now_ns(), self._clock.steady_s()
-        body = await self._rest.http.get(self._context.venue.time_path(), MICROSECONDS)
+        body = await self._http.get(self._context.venue.time_path(), MICROSECONDS)
         # By steady time: our clock may be set meanwhile.
         half_ns = round((self._clock.steady_s() - began_s) * 1e9 / 2)
         theirs_ns, unsure_ns = decode_server_time(body)

@@ -17,7 +17,7 @@ import structlog
 from booktape.core.events import Urgency
 from booktape.core.tape_records import Pulse
 from booktape.errors import ExchangeError, HttpStatusError, MalformedFrame
-from booktape.net.context import NetContext, wait_at_most
+from booktape.net.context import wait_at_most
 from booktape.net.rest_client import BUDGET_CHECK_S, RestClient
 from booktape.wire.best_prices import BestPrices, decode_best_prices
 from booktape.wire.limits import URL_BYTES_MAX
@@ -48,15 +48,14 @@ class PulseClient:
 
     def __init__(
         self,
-        context: NetContext,
         rest: RestClient,
         period_s: float,
         quiet_since: Callable[[int], Collection[str]],
         on_names: Callable[[BestPrices], None] | None,
     ) -> None:
-        self._context = context
-        self._clock = context.clock
-        self._weight = context.venue.weights.best_prices
+        self._context = rest.context
+        self._clock = rest.context.clock
+        self._weight = rest.context.venue.weights.best_prices
         self._rest = rest
         self._period_s = period_s
         self._quiet_since = quiet_since

@@ -56,9 +56,9 @@ class RestClient:
     """
 
     def __init__(self, context: NetContext, sharers: int = 1) -> None:
+        self.context = context
         self.http = RateLimitedHttp(context, sharers)
         self.recheck_listing = asyncio.Event()
-        self._context = context
         self._clock = context.clock
         self._weights = context.venue.weights
         self._hides_permissions = context.venue.hides_permissions
@@ -107,7 +107,7 @@ class RestClient:
         None when this server has no list (404), or does not list one of the symbols (400). Where it does not
         know `showPermissionSets` (400, -1104), the parameter is left out, now and from then on.
         """
-        venue = self._context.venue
+        venue = self.context.venue
         weight = venue.weights.exchange_info
         while True:
             number = await self.http.begin_when_free(weight)
@@ -177,11 +177,11 @@ class RestClient:
             self._update_ready()
 
     async def _fetch_snapshot(self, request: FetchSnapshot, number: int) -> None:
-        symbol, limit, queue = request.symbol, request.limit, self._context.queue
+        symbol, limit, queue = request.symbol, request.limit, self.context.queue
         await queue.put(SnapshotRequested(self._clock.now_ns(), symbol, limit))
         sent_s = self._clock.steady_s()
         try:
-            path = self._context.venue.depth_path(symbol, limit)
+            path = self.context.venue.depth_path(symbol, limit)
             body = await self.http.get(path, most_bytes=DEPTH_BYTES_MAX)
         except ExchangeError as error:
             if isinstance(error, HttpStatusError) and error.status == HTTPStatus.BAD_REQUEST:

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 import structlog
 
 from booktape.core.tape_records import DELISTED, TRADING, SymbolListing
-from booktape.net.context import NetContext, wait_at_most
+from booktape.net.context import wait_at_most
 from booktape.net.rest_client import NAMED_MAX, RestClient
 from booktape.wire.best_prices import BestPrices
 from booktape.wire.exchange_info import ExchangeInfo, SymbolInfo
@@ -50,14 +50,13 @@ class SymbolStatusPoller:
 
     def __init__(
         self,
-        context: NetContext,
         rest: RestClient,
         on_tape: Callable[[], Mapping[str, ListingState]],
         on_list: Callable[[ExchangeInfo], None],
         *,
         new_ones: bool,
     ) -> None:
-        self._context = context
+        self._context = rest.context
         self._rest = rest
         self._on_tape = on_tape
         self._on_list = on_list

@@ -11,7 +11,6 @@ from booktape.core.events import Urgency
 from booktape.core.tape_records import TradesAnswer
 from booktape.core.trades import FetchTrades
 from booktape.errors import ExchangeError, HttpStatusError, RateLimited
-from booktape.net.context import NetContext
 from booktape.net.rate_limit import RateLimit
 from booktape.net.rest_client import BUDGET_CHECK_S, RestClient
 from booktape.wire.limits import TRADES_BYTES_MAX
@@ -37,11 +36,11 @@ class TradeClient:
     that fit into a minute may come up to a minute later.
     """
 
-    def __init__(self, context: NetContext, rest: RestClient) -> None:
-        self._context = context
-        self._clock = context.clock
+    def __init__(self, rest: RestClient) -> None:
+        self._context = rest.context
+        self._clock = rest.context.clock
         self._rest = rest
-        self._weight = context.venue.weights.trades
+        self._weight = rest.context.venue.weights.trades
         self._share = RateLimit(0)
         self._waiting: dict[str, FetchTrades] = {}
         self._under_way: str | None = None

@@ -17,7 +17,6 @@ from booktape.errors import BooktapeError
 from booktape.net.clock import Clock
 from booktape.net.clock_offset import OffsetMeter
 from booktape.net.connection_keeper import check_descriptors
-from booktape.net.context import NetContext
 from booktape.net.rest_client import RestClient
 from booktape.processes.terminal import counted
 from booktape.recorder.recorder import open_exchange
@@ -44,9 +43,9 @@ class Finding:
 
 async def try_out(settings: Settings, clock: Clock) -> list[Finding]:
     """Every finding, in the order of a start. Raises nothing that concerns a setting."""
-    async with open_exchange(settings, clock) as (context, rest):
+    async with open_exchange(settings, clock) as rest:
         folder = await asyncio.to_thread(_try, "folder", lambda: _use_folder(settings.out))
-        return [folder, *await _ask(settings, context, rest)]
+        return [folder, *await _ask(settings, rest)]
 
 
 def _try(what: str, work: Callable[[], str]) -> Finding:
@@ -72,12 +71,12 @@ def _write_into(folder: Path) -> str:
     return f"{free_bytes(folder) / 1e9:,.1f} GB are free in {folder}"
 
 
-async def _ask(settings: Settings, context: NetContext, rest: RestClient) -> list[Finding]:
+async def _ask(settings: Settings, rest: RestClient) -> list[Finding]:
     """What the exchange says of the symbols, and of the time."""
     try:
         async with asyncio.timeout(ANSWER_S):
             listed = await rest.look_up(settings.symbols)
-            offset = await OffsetMeter(context, rest).measure()
+            offset = await OffsetMeter(rest).measure()
     except TimeoutError:
         urls = ", ".join(settings.venue.rest_urls)
         silent = f"{settings.venue.title} ({urls}) did not answer within {ANSWER_S:.0f} s."
@@ -87,8 +86,8 @@ async def _ask(settings: Settings, context: NetContext, rest: RestClient) -> lis
 
     def check_symbols() -> str:
         symbols = settings.wanted(settings.checked(listed))
-        check_descriptors(context, symbols, settings.connections)
-        streams = len(context.venue.split(symbols, context.suffixes))
+        check_descriptors(rest.context, symbols, settings.connections)
+        streams = len(rest.context.venue.split(symbols, rest.context.suffixes))
         connections = counted(streams * settings.connections, "connection")
         return f"{counted(len(symbols), 'symbol')} on {connections}"
 

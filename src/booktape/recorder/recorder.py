@@ -68,16 +68,14 @@ log = structlog.get_logger()
 
 
 @asynccontextmanager
-async def open_exchange(
-    settings: Settings, clock: Clock
-) -> AsyncIterator[tuple[NetContext, RestClient]]:
-    """What `net` shares, and the client of its REST interface. Nothing is asked for yet."""
+async def open_exchange(settings: Settings, clock: Clock) -> AsyncIterator[RestClient]:
+    """The client of the exchange's REST interface, with the context that all of `net` shares. Nothing is asked for yet."""
     queue = RecordQueue(QUEUE_RECORDS, QUEUE_BYTES)
     pause = RequestPause(clock, settings.partition.pause_memory)
     async with open_session(pause) as session:
         ticks = Ticks(clock, queue)
         context = NetContext(settings.venue, session, clock, queue, pause, ticks, settings.suffixes)
-        yield context, RestClient(context, settings.partition.count)
+        yield RestClient(context, settings.partition.count)
 
 
 class Recorder:
@@ -102,20 +100,20 @@ class Recorder:
 
     async def run(self) -> None:
         """Check the symbols, repair the archive, record, seal."""
-        settings, clock = self._settings, self._clock
+        settings = self._settings
         if settings.duration_s is not None:
             asyncio.get_running_loop().call_later(settings.duration_s, self._end_duration)
-        async with open_exchange(settings, clock) as (context, rest_client):
+        async with open_exchange(settings, self._clock) as rest_client:
             answer = await self._until_stopped(rest_client.look_up(settings.symbols))
             if not self._stopped.is_set():
                 listed = settings.checked(answer)
                 symbols = self._wanted(listed)
-                check_descriptors(context, symbols, settings.connections)
+                check_descriptors(rest_client.context, symbols, settings.connections)
                 as_worker = bool(settings.partition.run)
                 with lock_archive(settings.out, as_worker=as_worker) as archive:
                     await asyncio.to_thread(archive.repair, self._stopped.is_set)
                     if not self._stopped.is_set():
-                        self._live = await self._begin(archive, symbols, context, rest_client)
+                        self._live = await self._begin(archive, symbols, rest_client)
                         settings.warn_of_large_sizes(listed, symbols)
                         await self._live.run(self._stopped, answer)
                         if not symbols:
@@ -177,11 +175,7 @@ class Recorder:
         return tuple(symbol for symbol in wanted if symbol not in too_long)
 
     async def _begin(
-        self,
-        archive: Archive,
-        symbols: tuple[str, ...],
-        context: NetContext,
-        rest_client: RestClient,
+        self, archive: Archive, symbols: tuple[str, ...], rest_client: RestClient
     ) -> _LiveRecording:
         settings, partition = self._settings, self._settings.partition
         start = settings.start(self._clock.now_ns(), symbols)
@@ -189,24 +183,22 @@ class Recorder:
         session = await asyncio.to_thread(archive.begin, start, partition.tag, partition.owns)
         recording = AsyncRecording(session, self._clock, settings.segment_s)
         await recording.flush()
-        return _LiveRecording(
-            settings, context, rest_client, recording, self._telemetry, self._wanted
-        )
+        return _LiveRecording(settings, rest_client, recording, self._telemetry, self._wanted)
 
 
 class _LiveRecording:
     """What exists while a recorder records: the parts of `net`, the recording, and the loops between them."""
 
-    def __init__(  # noqa: PLR0913, PLR0917 the parts of a recording
+    def __init__(
         self,
         settings: Settings,
-        context: NetContext,
         rest_client: RestClient,
         recording: AsyncRecording,
         telemetry: Telemetry,
         wanted: Callable[[ExchangeInfo], tuple[str, ...]],
     ) -> None:
         self.recording = recording
+        context = rest_client.context
         self._settings = settings
         self._context = context
         self._clock = context.clock
@@ -219,13 +211,11 @@ class _LiveRecording:
         self._waiting_bytes = 0  # an upper bound; counted exactly when it is above the limit
         books, everything = recording.session.books, not settings.symbols
         self._statuses = SymbolStatusPoller(
-            context, rest_client, self._listings, self._add_listed, new_ones=everything
+            rest_client, self._listings, self._add_listed, new_ones=everything
         )
         on_names = self._statuses.on_pulse_names if everything else None
-        self._pulse = PulseClient(
-            context, rest_client, settings.pulse_s, books.quiet_since, on_names
-        )
-        self._trades = TradeClient(context, rest_client)
+        self._pulse = PulseClient(rest_client, settings.pulse_s, books.quiet_since, on_names)
+        self._trades = TradeClient(rest_client)
         limits = ConnectionLimits(
             books.arbiter.covers, settings.connection_life_s, settings.partition.count
         )
@@ -243,7 +233,7 @@ class _LiveRecording:
             self._rest_client.run(),
             self._statuses.run(first_list),
             self._context.ticks.run(),
-            OffsetMeter(self._context, self._rest_client).run(),
+            OffsetMeter(self._rest_client).run(),
             self._handle_records(),
             self._flush_often(),
             self._replace_stalled(),
