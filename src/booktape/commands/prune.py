@@ -62,7 +62,7 @@ def prune(directory: NamedPath, *, keep: Kept = (), keep_tape: Kept = ()) -> int
         How much of the tapes is kept, likewise. Rows stay, and can no longer be proved or made at another N.
     """
     rules = Rules(kept("--keep", keep), kept("--keep-tape", keep_tape))
-    if rules.everything.keeps_all and rules.tapes.keeps_all:
+    if rules.keep_all:
         raise UsageError("Say what to keep, such as: booktape prune data --keep-tape 30d")
     try:
         outcome = prune_archive(directory, rules)

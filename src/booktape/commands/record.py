@@ -80,7 +80,7 @@ class _Company:
         if self.bucket is not None:
             shipper = Shipper(Layout(settings.out), self.bucket, keep_s=self.ship_keep_s)
             recorder = ShippingRecorder(recorder, shipper)
-        if not (self.rules.everything.keeps_all and self.rules.tapes.keeps_all):
+        if not self.rules.keep_all:
             recorder = PruningRecorder(recorder, settings.out, self.rules)
         return recorder
 

@@ -181,7 +181,7 @@ class _Compaction:
                 # One that was removed, rows and tape, is not stored any more.
                 if other != one.segment and other in self._stored and self._stored[other].has_tape:
                     why = why or self._proof.verify(other)
-            why = why or self._proof.compare_beginning(after, before) or ""
+            why = why or self._proof.compare_beginning(after, before)
         if not why:
             proved.append(self._proof.of(one.segment))
         self._proof.forget(one.segment)

@@ -25,11 +25,6 @@ class Limit:
         size = "" if self.size_bytes is None else f"{self.size_bytes / 1e6:,.0f} MB"
         return ", ".join(filter(None, (age, size))) or "all"
 
-    @property
-    def keeps_all(self) -> bool:
-        """Whether everything is kept."""
-        return self.age_s is None and self.size_bytes is None
-
     def exceeded(
         self, segments: Sequence[StoredSegment], sizes: Sequence[int], now_us: int
     ) -> set[Segment]:

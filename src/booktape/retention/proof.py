@@ -34,7 +34,7 @@ class Proved:
 
 
 class Proof:
-    """`verify` each segment after those that it continues; then `compare_beginning` compares what continues it with its end.
+    """`verify` each segment after those that it continues; then `compare_beginning` of each that continues it.
 
     `unproven` has, for each segment that is proved to continue one, the symbols whose books were unproven where it
     begins. It starts with those of the receipts.
@@ -54,15 +54,14 @@ class Proof:
         self._results[segment] = result
         return ""
 
-    def compare_beginning(self, after: Segment, before: tuple[Segment, ...]) -> str | None:
-        """Why a segment does not begin as all of those `before` it ended; empty when it does.
+    def can_compare(self, after: Segment, before: Iterable[Segment]) -> bool:
+        """Whether all `before` a segment are verified, or it is proved already."""
+        return after in self._unproven or self._results.keys() >= {*before}
 
-        None while one of those is not verified.
-        """
+    def compare_beginning(self, after: Segment, before: Iterable[Segment]) -> str:
+        """Why a segment does not begin as all `before` it ended; empty when it does. They `can_compare`."""
         if after in self._unproven:
             return ""
-        if any(one not in self._results for one in before):
-            return None
         results = [self._results[one] for one in before]
         found = Findings()
         try:

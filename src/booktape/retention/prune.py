@@ -54,6 +54,11 @@ class Rules:
     tapes: Limit = KEEP_ALL
     buckets: tuple[str, ...] = ()
 
+    @property
+    def keep_all(self) -> bool:
+        """Whether nothing is ever removed."""
+        return self.everything == self.tapes == KEEP_ALL
+
 
 @dataclass
 class PruneOutcome:
@@ -159,13 +164,13 @@ class _Pass:
                 continue
             pending.append(one)
             for ready in list(pending):
-                follows = [
-                    proof.compare_beginning(two, by_segment[two].before) for two in ready.after
-                ]
-                if None in follows:
+                following = [(two, by_segment[two].before) for two in ready.after]
+                if not all(proof.can_compare(*each) for each in following):
                     continue
                 pending.remove(ready)
-                if why := next(filter(None, follows), ""):
+                # All of them: what one proves may be needed of another segment, too.
+                whys = [proof.compare_beginning(*each) for each in following]
+                if why := next(filter(None, whys), ""):
                     stay.add(ready.segment)
                     self._note_unverified(ready.segment, why)
                 else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -15,6 +15,9 @@ from booktape.store.durable_files import disk_errors_named, make_folder
 
 _NO_LOCKS: Final = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 """Errors of file systems without locks: some network shares, and those of some phones."""
+
+_NO_LOCKS_OF_FOLDERS: Final = (*_NO_LOCKS, errno.EBADF, errno.EINVAL)
+"""Of network shares that lock files only (NFS raises EBADF). Known weakness: there only `.lock` protects."""
 
 
 @contextmanager
@@ -34,30 +37,24 @@ def lock_directory(path: Path, *, shared: bool = False, folder: bool = False) ->
         if folder:
             with disk_errors_named(path):
                 opened.append(os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY))
-            _take_folder(opened[1], path.parent)
+            _take_lock(opened[1], path.parent, fcntl.LOCK_EX, ignored=_NO_LOCKS_OF_FOLDERS)
         yield
     finally:
         for descriptor in opened:
             os.close(descriptor)
 
 
-def _take_folder(descriptor: int, directory: Path) -> None:
-    """Known weakness: network shares lock files only (NFS raises EBADF); there only `.lock` protects."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise DirectoryInUse(str(directory)) from error
-    except OSError as error:
-        if error.errno not in (*_NO_LOCKS, errno.EBADF, errno.EINVAL):
-            raise
-
-
-def _take_lock(descriptor: int, directory: Path, kind: int) -> None:
+def _take_lock(
+    descriptor: int, directory: Path, kind: int, *, ignored: Collection[int] = ()
+) -> None:
+    """`ignored` are errors after which there is no lock, and that is accepted."""
     try:
         fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except BlockingIOError as error:
         raise DirectoryInUse(str(directory)) from error
     except OSError as error:
+        if error.errno in ignored:
+            return
         if error.errno not in _NO_LOCKS:
             raise
         raise CannotLock(str(directory), str(error.strerror)) from error
