@@ -164,8 +164,20 @@ def test_tapes_may_be_gone(built: Path, tmp_path: Path) -> None:
     file.write_bytes(file.read_bytes()[:-1] + b"?")
     outcome = compact(source, tmp_path / "again")
     assert [why.rpartition(" is ")[2] for why in outcome.left_out.values()] == [
-        "not as it was sealed"
+        "not as it was sealed (SHA-256)"
     ]
+
+
+def test_a_file_that_came_after_the_tape_went_is_not_copied(built: Path, tmp_path: Path) -> None:
+    """It is not among the files that were verified, so the receipt of the copy must not say that it was."""
+    source = shutil.copytree(built, tmp_path / "source")
+    prune(source, Rules(tapes=Limit(age_s=0)))
+    file = rows_of(source, BTC, 0)
+    added = file.parents[2] / "symbol=ADDED" / file.parent.name / file.name
+    added.parent.mkdir(parents=True)
+    shutil.copy(file, added)
+    (why,) = compact(source, tmp_path / "days").left_out.values()
+    assert "is not among the files that were sealed" in why
 
 
 def test_a_receipt_that_names_a_segment_that_is_not_there_is_named(

@@ -37,7 +37,7 @@ from booktape.store.clearing import clear_segment, remove_empty_folder, remove_s
 from booktape.store.durable_files import disk_errors_named, publish
 from booktape.store.layout import Layout, Segment
 from booktape.store.lock import lock_directory
-from booktape.store.manifest import Contents, manifest_of, seal_manifest
+from booktape.store.manifest import Contents, seal_manifest
 from booktape.store.parquet_file import (
     GROUP_BYTES,
     GROUP_ROWS,
@@ -169,7 +169,7 @@ class _Compaction:
                     f"{one.segment.name} has no tape, and no receipt says that it had been verified"
                 )
             proved.append(Proved(frozenset(one.removal.unproven), one.removal.unproven_rows))
-            return _differs(self._source, one)
+            return self._proof.compare_files(one.segment, one.removal)
         why = self._proof.verify(one.segment)
         if why:
             return why
@@ -361,17 +361,3 @@ def _unproven_after(copied: Iterable[Removal]) -> dict[Segment, frozenset[str]]:
             if after := Segment.parse(name):
                 found[after] = found.get(after, frozenset()).union(receipt.unproven)
     return found
-
-
-def _differs(layout: Layout, one: StoredSegment) -> str:
-    """Why a segment without a tape is not what was verified; empty when it is."""
-    path = layout.manifest(one.segment)
-    if one.removal and FileSeal.of_file(path).sha256 != one.removal.manifest_sha256:
-        return f"{path} is not the manifest that was there when the tape was removed"
-    for name, sealed in manifest_of(layout, one.segment).files.items():
-        found = layout.root / name
-        if name.startswith("tape/") or not layout.is_file_of(name, one.segment):
-            continue
-        if not found.is_file() or FileSeal.of_file(found) != FileSeal(sealed.bytes, sealed.sha256):
-            return f"{found} is not as it was sealed"
-    return ""

@@ -21,7 +21,9 @@ from booktape.store.layout import Layout, Segment
 from booktape.store.removals import Removal, now_text
 from booktape.store.unsealed_file import FileSeal
 from booktape.verify.edges import begins_as_ended
+from booktape.verify.files import check_seals
 from booktape.verify.findings import Findings
+from booktape.verify.removed import Removed
 from booktape.verify.segment import SegmentResult, no_step, read_beginning, verify_segment
 
 
@@ -53,6 +55,20 @@ class Proof:
             return _first(result.found)
         self._results[segment] = result
         return ""
+
+    def compare_files(self, segment: Segment, receipt: Removal) -> str:
+        """Why the files of a segment whose tape was removed are not what was verified; empty when they are."""
+        files, found = files_of(self._layout, segment), Findings()
+        files.removed = Removed(
+            is_whole=False,
+            is_verified=True,
+            manifest_sha256=receipt.manifest_sha256,
+            continued_by=frozenset(receipt.continued_by),
+            unproven=frozenset(receipt.unproven),
+            unproven_rows=receipt.unproven_rows,
+        )
+        check_seals(self._layout.root, files, found)
+        return _first(found) if found.count.total() else ""
 
     def can_compare(self, after: Segment, before: Iterable[Segment]) -> bool:
         """Whether all `before` a segment are verified, or it is proved already."""
