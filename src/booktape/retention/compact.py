@@ -97,6 +97,16 @@ Day: TypeAlias = list[StoredSegment]
 """The segments of one recording on one day, each continuing the one before it. It is named after the first one."""
 
 
+class _NotVerified(Exception):
+    """Why a day is left out."""
+
+
+def _check(why: str) -> None:
+    """Raises _NotVerified, unless there is no reason."""
+    if why:
+        raise _NotVerified(why)
+
+
 class _Compaction:
     def __init__(self, source: Layout, out: CompactLayout, done: Callable[[str], None]) -> None:
         self._source = source
@@ -120,72 +130,66 @@ class _Compaction:
             days.setdefault((one.segment.tag, one.segment.date), []).append(one)
         for key, day in days.items():
             name = day[0].segment.name
-            if receipt := self._copied.get(key):
-                outcome.there += 1
-                if why := self._prove_what_continues(day, receipt):
-                    outcome.left_out[name] = why
-            elif not day[-1].after and day[-1].segment.tag in self._running:
-                outcome.young.append(name)
-            else:
-                proved: list[Proved] = []
-                if why := self._prove(day, proved):
-                    outcome.left_out[name] = why
+            try:
+                if receipt := self._copied.get(key):
+                    outcome.there += 1
+                    self._prove_what_continues(day, receipt)
+                elif not day[-1].after and day[-1].segment.tag in self._running:
+                    outcome.young.append(name)
                 else:
-                    self._write(day, proved)
+                    self._write(day, self._prove(day))
                     outcome.days.append(name)
                     self._done(name)
+            except _NotVerified as error:
+                outcome.left_out[name] = str(error)
         remove_empty_folder(self._out.unsealed)
         return outcome
 
-    # ── proof ───────────────────────────────────────────────────────────────────────────────
+    # ── proof: all of it raises _NotVerified ────────────────────────────────────────────────
 
-    def _prove(self, day: Day, proved: list[Proved]) -> str:
-        """Why a day is not verified; empty when it is. Adds what was proved of each segment."""
+    def _prove(self, day: Day) -> list[Proved]:
+        """What is proved of each segment of a day."""
         for before, one in pairwise(day):
             if before.segment not in one.before:
-                return f"{one.segment.name} does not continue {before.segment.name}: a segment between them is missing"
-        return next(filter(None, (self._prove_segment(one, proved) for one in day)), "")
+                raise _NotVerified(
+                    f"{one.segment.name} does not continue {before.segment.name}: a segment between them is missing"
+                )
+        return [self._prove_segment(one) for one in day]
 
-    def _prove_what_continues(self, day: Day, receipt: Removal) -> str:
-        """Of a day that was copied when nothing continued it: whether a restart since then begins as it ended.
+    def _prove_what_continues(self, day: Day, receipt: Removal) -> None:
+        """Of a day that was copied when nothing continued it: prove that a restart since then begins as it ended.
 
         Then the receipt says so. Without that, rows of the restart would be unproven in the copy, and the day would stay
-        there for ever. Why it does not; empty where it does, or where nothing is to be proved.
+        there for ever.
         """
         last = day[-1]
-        if receipt.continued_by or not last.after:
-            return ""
-        self._proof.note_beginning(last.segment, frozenset(receipt.unproven))
-        why = self._prove_segment(last, [])
-        if not why:
+        if last.after and not receipt.continued_by:
+            self._proof.note_beginning(last.segment, frozenset(receipt.unproven))
+            self._prove_segment(last)
             names = tuple(one.name for one in last.after)
             write_removal(self._out, day[0].segment, replace(receipt, continued_by=names))
-        return why
 
-    def _prove_segment(self, one: StoredSegment, proved: list[Proved]) -> str:
+    def _prove_segment(self, one: StoredSegment) -> Proved:
         if not one.has_tape:
             if one.removal is None or not one.is_verified:
-                return (
+                raise _NotVerified(
                     f"{one.segment.name} has no tape, and no receipt says that it had been verified"
                 )
-            proved.append(Proved(frozenset(one.removal.unproven), one.removal.unproven_rows))
-            return self._proof.compare_files(one.segment, one.removal)
-        why = self._proof.verify(one.segment)
-        if why:
-            return why
+            _check(self._proof.compare_files(one.segment, one.removal))
+            return Proved(frozenset(one.removal.unproven), one.removal.unproven_rows)
+        _check(self._proof.verify(one.segment))
         for after in one.after:
             if after not in self._stored:
-                return f"{after.name}, which continues {one.segment.name}, is missing"
+                raise _NotVerified(f"{after.name}, which continues {one.segment.name}, is missing")
             before = self._stored[after].before
             for other in before:
                 # One that was removed, rows and tape, is not stored any more.
                 if other != one.segment and other in self._stored and self._stored[other].has_tape:
-                    why = why or self._proof.verify(other)
-            why = why or self._proof.compare_beginning(after, before)
-        if not why:
-            proved.append(self._proof.of(one.segment))
+                    _check(self._proof.verify(other))
+            _check(self._proof.compare_beginning(after, before))
+        proved = self._proof.of(one.segment)
         self._proof.forget(one.segment)
-        return why
+        return proved
 
     # ── writing ─────────────────────────────────────────────────────────────────────────────
 
