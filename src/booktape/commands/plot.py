@@ -12,6 +12,7 @@ from booktape import reader
 from booktape.commands.archives import chosen_symbols, naming_damage
 from booktape.commands.options import NamedArchive, NamedPath, Number, Positive, moment
 from booktape.errors import UsageError
+from booktape.processes.extras import import_extra
 from booktape.processes.terminal import write_line
 from booktape.reader import Recording
 from booktape.store.layout import symbol_folder
@@ -74,7 +75,9 @@ def plot(  # noqa: PLR0913 each is one documented option
         "--levels": levels,
     }
     _check(kind, given)
-    draw = _drawing()
+    draw = import_extra("booktape.plot", "matplotlib", "plot")
+    # matplotlib reads a file `matplotlibrc` in the current folder, which may be a stranger's.
+    import_module("matplotlib").rcdefaults()
     recording = reader.open(directory)
     with naming_damage(recording):
         chosen = "" if kind == "calendar" else _symbol(recording, directory, symbol)
@@ -102,21 +105,6 @@ def _check(kind: Kind, given: dict[str, Any]) -> None:
     useless = [option for option, value in given.items() if value and option not in _OPTIONS[kind]]
     if useless:
         raise UsageError(f"{useless[0]} does not apply to a {kind}. Leave it out.")
-
-
-# Any: a module that cannot be imported without matplotlib.
-def _drawing() -> Any:  # noqa: ANN401
-    try:
-        plotting = import_module("booktape.plot")
-    except ModuleNotFoundError as error:
-        if error.name and error.name.partition(".")[0] != "matplotlib":
-            raise
-        raise UsageError(
-            "matplotlib is not installed. Try: pip install 'booktape[plot]'"
-        ) from error
-    # matplotlib reads a file `matplotlibrc` in the current folder, which may be a stranger's.
-    import_module("matplotlib").rcdefaults()
-    return plotting
 
 
 def _symbol(recording: Recording, directory: str, wanted: str | None) -> str:

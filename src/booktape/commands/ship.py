@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from booktape.commands.options import NamedPath, seconds
 from booktape.errors import BucketUnavailable, NotRecorded, UsageError
+from booktape.processes.extras import import_extra
 from booktape.processes.terminal import counted, log_to_stderr, write_line
 from booktape.recorder.run import on_stop_signals
 from booktape.ship.shipper import Shipper
@@ -68,12 +68,8 @@ async def _ship(layout: Layout, bucket: Bucket) -> None:
 
 def bucket_at(option: str, address: str, archive: Path) -> Bucket:
     """The bucket at an address. Raises UsageError, also where the library is missing."""
-    try:
-        bucket: Bucket = import_module("booktape.ship.bucket").Bucket(option, address)
-    except ModuleNotFoundError as error:
-        if error.name and error.name.partition(".")[0] != "obstore":
-            raise
-        raise UsageError("obstore is not installed. Try: pip install 'booktape[bucket]'") from error
+    library = import_extra("booktape.ship.bucket", "obstore", "bucket")
+    bucket: Bucket = library.Bucket(option, address)
     if bucket.folder and _lies_in(bucket.folder.resolve(), archive.resolve()):
         raise UsageError(f"{option} {bucket.address} lies in the archive {archive} itself.")
     return bucket

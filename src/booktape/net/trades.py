@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from http import HTTPStatus
 from typing import Final
 
 import structlog
@@ -88,17 +89,20 @@ class TradeClient:
         path = self._context.venue.trades_path(symbol, request.from_id)
         try:
             body = await http.get(path, MICROSECONDS, TRADES_BYTES_MAX)
-        except RateLimited as error:
-            http.back_off(number, error, symbol=symbol)
-        except HttpStatusError as error:
-            if error.status >= 500:  # noqa: PLR2004 its trouble, not ours
-                http.back_off(number, error, symbol=symbol)
-                return
-            self._refused_until_s[symbol] = self._clock.steady_s() + REFUSED_S
-            log.warning("missing trades are not to be had", symbol=symbol, error=str(error))
         except ExchangeError as error:
-            http.back_off(number, error, symbol=symbol)
+            if _is_final(error):
+                self._refused_until_s[symbol] = self._clock.steady_s() + REFUSED_S
+                log.warning("missing trades are not to be had", symbol=symbol, error=str(error))
+            else:
+                http.back_off(number, error, symbol=symbol)
         else:
             http.record_success(number)
             answer = TradesAnswer(self._clock.now_ns(), symbol, request.from_id, body)
             await self._context.queue.put(answer)
+
+
+def _is_final(error: ExchangeError) -> bool:
+    """Whether no repeat would change this answer: HTTP 4xx, unless it asks for a pause."""
+    if isinstance(error, RateLimited) or not isinstance(error, HttpStatusError):
+        return False
+    return error.status < HTTPStatus.INTERNAL_SERVER_ERROR

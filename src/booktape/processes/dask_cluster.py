@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from booktape.errors import SchedulerUnreachable, UsageError
 from booktape.processes import terminal
+from booktape.processes.extras import import_extra
 
 ANSWER_WITHIN_S: Final = 10
 """How long the scheduler may take to answer."""
@@ -40,16 +41,8 @@ def dask_executor(address: str) -> Iterator[Executor]:
         yield client.get_executor(pure=False)
 
 
-# Any: a module that cannot be imported without the extra.
-def _client(address: str) -> Any:  # noqa: ANN401
-    try:
-        distributed = import_module("distributed")
-    except ModuleNotFoundError as error:
-        if error.name != "distributed":
-            raise
-        raise UsageError(
-            "distributed is not installed. Try: pip install 'booktape[dask]'"
-        ) from error
+def _client(address: str) -> Any:  # noqa: ANN401 a class of the extra
+    distributed = import_extra("distributed", "distributed", "dask")
     try:
         # Dask's own time-out ends once it is connected: a server that then says nothing is waited for for ever.
         asyncio.run(asyncio.wait_for(_greet(address), ANSWER_WITHIN_S))

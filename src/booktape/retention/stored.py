@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from booktape.store.catalog import lineage_of
+from booktape.store.catalog import lineage_of, segments_in
 from booktape.store.layout import (
     SMALL_TABLES,
     Layout,
@@ -48,7 +48,8 @@ def stored_segments(layout: Layout) -> list[StoredSegment]:
     A segment whose tape was removed comes before all that have one: tapes are removed in the order of recording.
     """
     lineage = lineage_of(layout)
-    there = set(_with_manifest(layout)) | lineage.beginnings.keys()
+    manifests = segments_in(layout.root / "manifests", ".json")
+    there = {*manifests, *lineage.beginnings}
     receipts = {
         segment: receipt
         for segment in removed_segments(layout)
@@ -88,12 +89,6 @@ def _stored(
         unproven if by_receipt else None,
         receipt,
     )
-
-
-def _with_manifest(layout: Layout) -> Iterator[Segment]:
-    for path in (layout.root / "manifests").glob("date=*/*.json"):
-        if segment := Segment.parse(path.name, ".json"):
-            yield segment
 
 
 def files_of(layout: Layout, segment: Segment) -> SegmentFiles:

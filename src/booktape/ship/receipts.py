@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from urllib.parse import unquote
 
+from booktape.store.catalog import segments_in
 from booktape.store.durable_files import disk_errors_named, make_folder, sync_path
 from booktape.store.layout import Layout, Segment
 
@@ -31,8 +32,7 @@ def write_receipt(layout: Layout, address: str, segment: Segment) -> None:
 
 def read_receipts(layout: Layout, address: str) -> set[Segment]:
     """The segments that are in a bucket."""
-    found = (Segment.parse(path.name) for path in layout.receipts(address).glob("date=*/*"))
-    return {segment for segment in found if segment}
+    return set(segments_in(layout.receipts(address), ""))
 
 
 def buckets(layout: Layout) -> list[str]:

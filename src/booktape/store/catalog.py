@@ -14,7 +14,7 @@ from booktape.store.tape_reader import read_beginning, read_carried_over
 
 def sealed_tapes(layout: Layout) -> list[Segment]:
     """The segments with a sealed tape, by name."""
-    return sorted(_newest_first(layout.root / "tape", TAPE))
+    return sorted(segments_in(layout.root / "tape", TAPE))
 
 
 def lineage_of(layout: Layout, unsealed: Iterable[Beginning] = ()) -> Lineage:
@@ -54,7 +54,7 @@ def free_segment(
 
 def newest_rows(layout: Layout, symbol: str) -> Iterator[Segment]:
     """The segments with sealed rows of a symbol, newest name first."""
-    return _newest_first(layout.snapshots / symbol_folder(symbol), TABLE)
+    return segments_in(layout.snapshots / symbol_folder(symbol), TABLE)
 
 
 def unsealed_segments(layout: Layout) -> list[Segment]:
@@ -72,7 +72,7 @@ def unsealed_segments(layout: Layout) -> list[Segment]:
     return sorted(segment for segment in found if segment)
 
 
-def _newest_first(folder: Path, ending: str) -> Iterator[Segment]:
+def segments_in(folder: Path, ending: str) -> Iterator[Segment]:
     """The segments that have a file below `folder`, under the right day, newest name first.
 
     It lists one day at a time, so finding the newest segment reads one day of an archive of years.

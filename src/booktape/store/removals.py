@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from booktape.errors import Damaged
+from booktape.store.catalog import segments_in
 from booktape.store.clearing import remove_sealed
 from booktape.store.durable_files import disk_errors_named, make_folder, sync_path
 from booktape.store.layout import Layout, Segment
@@ -75,8 +76,7 @@ def read_removal(layout: Layout, segment: Segment) -> Removal | None:
 
 def removed_segments(layout: Layout) -> list[Segment]:
     """The segments that have a receipt, by name."""
-    found = (Segment.parse(path.name, ".json") for path in layout.removed.glob("date=*/*.json"))
-    return sorted(segment for segment in found if segment)
+    return sorted(segments_in(layout.removed, ".json"))
 
 
 def remove_tape(layout: Layout, segment: Segment, removal: Removal) -> None:

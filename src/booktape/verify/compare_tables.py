@@ -33,19 +33,17 @@ _SHOWN_MAX = 1_000
 
 @dataclass
 class TableComparison:
-    """One of these tables in one segment. `inherited`: which of the expected rows rest on a checkpoint."""
+    """One of these tables in one segment. `expected`: each row, and whether it rests on a checkpoint."""
 
     name: str
     schema: pa.Schema
-    expected: list[Row] = field(default_factory=list)
-    inherited: list[bool] = field(default_factory=list)
+    expected: list[tuple[Row, bool]] = field(default_factory=list)
 
     def expect(self, row: Row, *, inherited: bool = False) -> None:
         """This row is the next one that follows from the tape. Raises DamagedTape for more rows than a table may have."""
         if len(self.expected) >= rows_max(self.schema):
             raise DamagedTape(f"more rows of {self.name} follow from it than a table can have")
-        self.expected.append(row)
-        self.inherited.append(inherited)
+        self.expected.append((row, inherited))
 
     def compare(
         self,
@@ -62,11 +60,7 @@ class TableComparison:
         except (OSError, Damaged) as error:
             found.different(file, damage(error))
             return
-        wanted = [
-            (row, inherited)
-            for row, inherited in zip(self.expected, self.inherited, strict=True)
-            if is_wanted(self._symbol(row))
-        ]
+        wanted = [each for each in self.expected if is_wanted(self._symbol(each[0]))]
         expected = [row for row, _ in wanted]
         missing, extra = Counter(expected) - Counter(stored), Counter(stored) - Counter(expected)
         if not complete:

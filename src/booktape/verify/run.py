@@ -74,7 +74,7 @@ def verify(
     chosen = {files.segment.name: files for files in order.chosen}
     _check_scope(stored, scope, order)
     chain = Continuity(found, order)
-    alone: list[Findings] = []
+    alone = Findings()
     sizes = {name: stored.bytes_of(one.tape) if one.tape else 0 for name, one in chosen.items()}
     with progress(sum(sizes.values())) as advance:
         # In this process a long tape shows its progress line by line.
@@ -90,7 +90,7 @@ def verify(
 
         def add(result: SegmentResult) -> None:
             if scope.shard.count > 1:
-                alone.append(result.found)
+                alone.merge([result.found])
             else:
                 chain.add(result)
 
@@ -104,9 +104,7 @@ def verify(
                 tasks[name] = (stored.of(files.all), files, scope.symbols, *step)
         map_tasks(verify_where_it_is, tasks, workers, done)
     if scope.shard.count > 1:
-        found = Findings()
-        found.merge(alone)
-        return Report(stored.name, found, len(chosen))
+        return Report(stored.name, alone, len(chosen))
     chain.finish()
     later = order.lineage.reaching_into(scope.to_us, None) if scope.to_us is not None else set()
     return Report(
