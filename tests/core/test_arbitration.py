@@ -219,6 +219,15 @@ def test_no_event_is_released_a_nanosecond_early() -> None:
         assert ids(feed.on_tick(1)) == released
 
 
+def test_events_behind_a_hole_do_not_give_it_more_time() -> None:
+    """They come ten times a second."""
+    feed = feed_of(A, B)
+    bring(feed, A, 12)
+    assert hold(feed, 0, 2) == [[], []]
+    assert bring(feed, A, 13) == []
+    assert hold(feed, 1) == [[12, 13]]
+
+
 def test_each_hole_has_three_seconds_of_its_own() -> None:
     """After three seconds for the first one, the next one's clock begins."""
     feed = feed_of(A, B)
@@ -472,6 +481,13 @@ def test_a_connection_that_is_lost_leaves_nothing_behind() -> None:
         {},
     )
     assert "__slots__" in vars(SymbolFeed)
+
+
+def test_a_new_arbiter_sees_ids_that_start_again() -> None:
+    """Only tapes of format 1 are read without."""
+    feed = overlap(BTC).feeds[BTC]
+    assert say(feed, A, 1, 1, 12) == []
+    assert say(feed, A, 2, 2, 12) == ["reset", 1, 2]
 
 
 def test_joining_again_forgets_nothing() -> None:

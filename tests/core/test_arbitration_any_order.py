@@ -114,7 +114,7 @@ def test_nothing_twice_nothing_missing_nothing_too_early(chance: Random) -> None
 
 
 @given(RANDOMS)
-def test_giving_up_costs_only_what_was_given_up(chance: Random) -> None:
+def test_a_release_costs_only_what_was_missing_before_it(chance: Random) -> None:
     """With holds that run out, and too much waiting: in order, once each, and bounded."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(merge_module, "BUFFERED_MAX", BOUND)
@@ -173,7 +173,7 @@ class Rollover:
 
 
 @given(RANDOMS)
-def test_relief_never_costs_an_event(chance: Random) -> None:
+def test_closing_a_covered_connection_never_costs_an_event(chance: Random) -> None:
     """Whenever the old one may go, all it has still on its way happened for the new one, too."""
     rollover = Rollover(chance)
     rollover.subscribe(1)
