@@ -10,7 +10,13 @@ from hypothesis import strategies as st
 
 from booktape.core.arbitration import SymbolFeed
 from booktape.core.checkpoint import restore, save
-from booktape.core.events import UnreadableAnswer, WaitingEvent
+from booktape.core.events import (
+    BookSynced,
+    FetchSnapshot,
+    StreamSilent,
+    UnreadableAnswer,
+    WaitingEvent,
+)
 from booktape.core.sync import SymbolSync, SyncInput, SyncOutput
 from booktape.core.tape_records import Checkpoint
 from support.oracle import SECOND, connected, event, frozen, lost, snapshot
@@ -63,6 +69,28 @@ def test_a_restored_live_book_has_the_time_of_its_last_event() -> None:
     restored, _ = through_text(save(machine, SymbolFeed(), 5))
     assert machine.event_time_us is not None
     assert restored.event_time_us == machine.event_time_us
+
+
+def test_a_restored_book_keeps_both_its_moments() -> None:
+    """Since when it is known, which the next row shows, and the later one at which it was last proved."""
+    machine = SymbolSync(B)
+    machine.handle(connected(0), 0)
+    machine.handle(snapshot(6), 2 * SECOND)
+    machine.note_proof(5 * SECOND)
+    restored, _ = through_text(save(machine, SymbolFeed(), 5))
+    assert (restored.stamp_ns, restored.known_ns) == (2 * SECOND, 5 * SECOND)
+    assert restored.row(6 * SECOND).received_ns == 2 * SECOND
+
+
+def test_a_restored_machine_has_had_no_stale_answer() -> None:
+    """Two of them, from the checkpoint on, before an answer with lower ids is believed."""
+    machine = SymbolSync(B)
+    machine.handle(connected(0), 0)
+    machine.handle(snapshot(6), 2 * SECOND)
+    machine.handle(StreamSilent(), 3 * SECOND)
+    restored, _ = through_text(save(machine, SymbolFeed(), 5))
+    answers = [restored.handle(snapshot(4), n * SECOND) for n in (4, 5, 6)]
+    assert [type(answer) for (answer,) in answers] == [FetchSnapshot, FetchSnapshot, BookSynced]
 
 
 def through_text(saved: Checkpoint) -> tuple[SymbolSync, SymbolFeed]:

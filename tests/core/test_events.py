@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import FrozenInstanceError, is_dataclass
 
 import numpy as np
@@ -14,6 +15,7 @@ from booktape.core.events import (
     DepthEvent,
     FetchSnapshot,
     GapInterval,
+    ReplaceConnection,
     Urgency,
     WaitingEvent,
 )
@@ -87,3 +89,27 @@ def test_rows_are_compared_by_identity() -> None:
         BookRow("BTCUSDT", None, 1, 2, 3, 0, none, none, none, none, None, None) for _ in range(2)
     )
     assert one != other
+
+
+def memory_of(thing: object) -> int:
+    """What an object and all that it holds take, in bytes."""
+    parts: list[object] = []
+    if isinstance(thing, list | tuple):
+        parts = list(thing)
+    elif hasattr(thing, "__slots__"):
+        parts = [getattr(thing, name) for name in type(thing).__slots__]
+    return sys.getsizeof(thing) + sum(memory_of(part) for part in parts)
+
+
+@pytest.mark.parametrize(("bids", "asks"), [(0, 0), (3, 0), (0, 3), (1_000, 200)])
+def test_a_waiting_event_counts_with_what_it_takes_of_memory(bids: int, asks: int) -> None:
+    """Never with less, and with little more: limits of memory are kept by this number."""
+    sides = ([(float(n), 0.5) for n in range(count)] for count in (bids, asks))
+    waiting = WaitingEvent(10**18, DepthEvent("BTCUSDT", 10**15, 10**12, 10**12, *sides))
+    taken = memory_of(waiting)
+    assert taken <= waiting.bytes <= taken + 300 + 40 * (bids + asks)
+
+
+def test_a_connection_is_replaced_for_other_reasons_than_silence() -> None:
+    """Only a silent one makes the pulse urgent."""
+    assert not ReplaceConnection(1, "it delivered garbage").silent

@@ -92,3 +92,6 @@ def test_a_segment_begins_with_nothing() -> None:
     lag.step_clock()
     lag.begin_segment()
     assert usual(lag, 9, *[None] * (TICKS - 1)) == [9] * TICKS
+    lag = UsualLag()
+    lag.begin_segment()
+    assert usual(lag, 9, None) == [9, 9]

@@ -365,13 +365,17 @@ def usual(lag_ns: int) -> UsualLag:
     return lag
 
 
-def lost_after_an_event(lag: UsualLag, stamp_s: float, exchange_s: float) -> SymbolSync:
-    """Known since second 3, an event of that time of the exchange, then a lost connection."""
+def lost_after_an_event(
+    lag: UsualLag, stamp_s: float, exchange_s: float, *, new_segment: bool = False
+) -> SymbolSync:
+    """Known since second 3, an event of that time of the exchange, perhaps a new segment, then a lost connection."""
     machine = SymbolSync(B, lag=lag)
     machine.handle(connected(1), 1 * SECOND)
     machine.handle(snapshot(10), 3 * SECOND)
     late = event(11, 11, event_time_us=round(exchange_s * 1e6))
     machine.handle(late, round(stamp_s * SECOND))
+    if new_segment:
+        machine.begin_segment()
     machine.handle(lost(40), 40 * SECOND)
     return machine
 
@@ -385,11 +389,13 @@ def lost_after_an_event(lag: UsualLag, stamp_s: float, exchange_s: float) -> Sym
         (30, 1, 3),  # but the snapshot proves more
     ],
 )
+@pytest.mark.parametrize("new_segment", [False, True])
 def test_an_event_that_waited_proves_the_book_when_it_was_due(
-    stamp_s: float, exchange_s: float, starts_s: float
+    stamp_s: float, exchange_s: float, starts_s: float, *, new_segment: bool
 ) -> None:
     """Frames wait while we, or the network, stand still: their stamps say nothing about that time."""
-    machine = lost_after_an_event(usual(SECOND // 10), stamp_s, exchange_s)
+    lag = usual(SECOND // 10)
+    machine = lost_after_an_event(lag, stamp_s, exchange_s, new_segment=new_segment)
     assert machine.gap is not None
     assert machine.gap.start_ns == round(starts_s * SECOND)
 
