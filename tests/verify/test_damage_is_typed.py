@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import tracemalloc
 import warnings
 from collections.abc import Callable
@@ -174,15 +175,36 @@ def test_no_table_ends_a_start_or_a_reader(
         recording.gaps()
 
 
-def test_a_side_with_more_prices_than_sizes_is_not_shown(archive: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("values", "why"),
+    [
+        ({"bid_price": [5.0] * 9}, "different lengths"),
+        ({"ask_size": [math.nan]}, "ask_size is not a number"),
+        ({"best_bid": math.inf}, "best_bid is not a number"),
+        ({"ask_horizon": math.nan}, "ask_horizon is not a number"),
+    ],
+)
+def test_a_row_that_booktape_never_writes_is_not_shown(
+    archive: Path, tmp_path: Path, values: dict[str, object], why: str
+) -> None:
     """The file is named, and the others are shown."""
     root = copy(archive, tmp_path / "copy")
-    path = rows_of(root, BTC, 0)
-    edit_table(path, lambda rows: rows[0].update(bid_price=[5.0] * 9))
-    with pytest.warns(DamagedFile, match="different lengths"):
+    edit_table(rows_of(root, BTC, 0), lambda rows: rows[0].update(values))
+    with pytest.warns(DamagedFile, match=why):
         shown = booktape.open(root).snapshots(BTC).to_arrow()
     assert shown.num_rows
-    assert path.exists()
+
+
+def test_a_row_without_a_value_is_not_shown(archive: Path, tmp_path: Path) -> None:
+    """Nor is one without a time, an id, or a level."""
+    root = copy(archive, tmp_path / "copy")
+    path = rows_of(root, BTC, 0)
+    table = pq.read_table(path, partitioning=None)
+    prices = pa.array([[None, 1.0]] * table.num_rows, pa.list_(pa.float64()))
+    place = table.schema.get_field_index("bid_price")
+    pq.write_table(table.set_column(place, "bid_price", prices), path)
+    with pytest.warns(DamagedFile, match="bid_price is missing"):
+        assert booktape.open(root).snapshots(BTC).to_arrow().num_rows
 
 
 def test_a_forged_epoch_takes_no_memory(archive: Path, tmp_path: Path) -> None:

@@ -118,12 +118,10 @@ class RecordingAnswers:
                 warnings.simplefilter("ignore", DamagedFile)  # the page names them
                 warnings.simplefilter("ignore", TapesRemoved)
                 return answer_json(answer(request))
-        except (pa.ArrowException, OSError, ValueError) as error:
-            # Files that no recorder wrote. The reader names each one that it cannot open; this is the rest.
-            log.warning("a file of the archive could not be read", why=str(error))
-            raise NotRecorded(
-                "A file of this archive cannot be read. booktape's log says why."
-            ) from error
+        except OSError as error:
+            # Of a folder. The reader names each file that it cannot read.
+            log.warning("the archive could not be read", why=str(error))
+            raise NotRecorded("This archive cannot be read. booktape's log says why.") from error
 
     # ── what was recorded ───────────────────────────────────────────────────────────────────
 
