@@ -154,8 +154,7 @@ def keys_of(kind: Callable[..., object]) -> set[str]:
 
 def condition_of(kind: Kind) -> type[Messages | Attempts] | None:
     """What the parameter `when` of this kind is made from, where it has one."""
-    hints = get_type_hints(kind)
-    return _CONDITIONS[hints["when"]] if "when" in hints else None
+    return _CONDITIONS.get(get_type_hints(kind).get("when"))
 
 
 def _checked(kind: Callable[..., object], values: Mapping[str, Any]) -> dict[str, Any]:

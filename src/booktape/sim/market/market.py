@@ -101,13 +101,13 @@ class Market:
             return None
         return self._end_s()
 
-    def _end_s(self, slots_ahead: int = 0) -> float:
-        return (self.slot + 1 + slots_ahead) * SLOT_MS / 1_000
+    def _end_s(self) -> float:
+        return (self.slot + 1) * SLOT_MS / 1_000
 
     def advance(self) -> list[MarketMessage]:
         """Do what is due, and return what is to be sent: the slot's events of all symbols that trade."""
         self._begin_wanted()
-        now_s, next_s = self._end_s(), self._end_s(1)
+        now_s = self._end_s()
         self.slot += 1
         time_us = self._start_us + self.slot * SLOT_MS * 1_000 + self._faults.clock_step_us(now_s)
         messages: list[MarketMessage] = []
@@ -115,7 +115,7 @@ class Market:
             market = self._markets.get(symbol)
             if market and self._can_change(symbol, now_s):
                 messages += self._close(market, now_s, time_us)
-                self._push(market, now_s, next_s)
+                self._push(market)
         return messages
 
     def _begin_wanted(self) -> None:
@@ -132,13 +132,12 @@ class Market:
         shows_none = self._faults.status(market.listing.symbol, now_s) in NO_MARKET_DATA
         return [] if shows_none else messages
 
-    def _push(self, market: SymbolMarket, now_s: float, next_s: float) -> None:
+    def _push(self, market: SymbolMarket) -> None:
         """Apply the faults of the slot just opened."""
-        if not self._faults.faults:
-            return
-        symbol = market.listing.symbol
-        dice = chance(self._seed, "cancels", symbol, self.slot)
-        market.push(self._faults.push(symbol, now_s, next_s, dice))
+        if self._faults.faults:
+            symbol, begin_s = market.listing.symbol, self.slot * SLOT_MS / 1_000
+            dice = chance(self._seed, "cancels", symbol, self.slot)
+            market.push(self._faults.push(symbol, begin_s, self._end_s(), dice))
 
     def _market(self, symbol: str) -> SymbolMarket:
         """The symbol's market, which begins now unless it has begun."""
@@ -146,7 +145,7 @@ class Market:
             market = self._markets[symbol] = self._new_symbol_market(symbol)
             market.watched = self._streams
             if not self._faults.has_not_opened(symbol, 0):
-                self._push(market, self._end_s(-1), self._end_s())
+                self._push(market)
         return self._markets[symbol]
 
     def _new_symbol_market(self, symbol: str) -> SymbolMarket:

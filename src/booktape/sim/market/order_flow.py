@@ -109,9 +109,24 @@ class OrderFlow:
 
     def change(self, touched: Sequence[Place]) -> Change:
         """The next usual change; `touched` is what this slot has changed already."""
-        if touched and self._rng.random() < self._listing.profile.again:
-            return self._again(touched)
-        return self._new_change()
+        rng = self._rng
+        if touched and rng.random() < self._listing.profile.again:
+            # What is there changes, what is gone stays gone.
+            is_bid, ticks = touched[int(rng.random() * len(touched))]
+            ladder = self.bids if is_bid else self.asks
+            return ladder, ticks, self._size() if ticks in ladder.lots else 0
+        where = rng.random()
+        if where < _AHEAD:
+            return self._ahead()
+        ladder = self.bids if rng.random() < _EVEN else self.asks
+        if where < _AHEAD + _AT_TOUCH:
+            gone = len(ladder.prices) > 1 and rng.random() < _EVEN
+            return ladder, ladder.best, 0 if gone else self._size()
+        if where < _AHEAD + _AT_TOUCH + _FAR:
+            bps = exp(rng.uniform(*_FAR_LN_BPS))
+        else:
+            bps = min(exp(rng.gauss(_NEAR_LN_BPS, _NEAR_SD)), _BPS_MAX)
+        return self._operate(ladder, bps)
 
     def surge(self, levels: int) -> Iterator[Change]:
         """`levels` prices behind the touch, on either side in turn; no price comes twice.
@@ -218,26 +233,6 @@ class OrderFlow:
         ladder.prices = sorted(ladder.lots)
 
     # ── chance ──────────────────────────────────────────────────────────────────────────────
-
-    def _new_change(self) -> Change:
-        rng, where = self._rng, self._rng.random()
-        if where < _AHEAD:
-            return self._ahead()
-        ladder = self.bids if rng.random() < _EVEN else self.asks
-        if where < _AHEAD + _AT_TOUCH:
-            gone = len(ladder.prices) > 1 and rng.random() < _EVEN
-            return ladder, ladder.best, 0 if gone else self._size()
-        if where < _AHEAD + _AT_TOUCH + _FAR:
-            bps = exp(rng.uniform(*_FAR_LN_BPS))
-        else:
-            bps = min(exp(rng.gauss(_NEAR_LN_BPS, _NEAR_SD)), _BPS_MAX)
-        return self._operate(ladder, bps)
-
-    def _again(self, touched: Sequence[Place]) -> Change:
-        """Touch a price of this event again: what is there changes, what is gone stays gone."""
-        is_bid, ticks = touched[int(self._rng.random() * len(touched))]
-        ladder = self.bids if is_bid else self.asks
-        return ladder, ticks, self._size() if ticks in ladder.lots else 0
 
     def _ahead(self) -> Change:
         """Improve the touch; where there is no room, take the best level of the other side.

@@ -236,12 +236,9 @@ class ReplaySource:
             return []
         times_us: tuple[int, ...] = ()
         if isinstance(event, Trade):
-            self._keep_trade(event)
+            kept = self._trades[event.symbol]
+            kept[event.trade_id] = event
+            if len(kept) > TRADES_KEPT:
+                del kept[next(iter(kept))]
             times_us = event.event_time_us or 0, event.trade_time_us
         return [RecordedMessage(wrapped.stream, None, payload, wrapped, times_us)]
-
-    def _keep_trade(self, trade: Trade) -> None:
-        kept = self._trades[trade.symbol]
-        kept[trade.trade_id] = trade
-        if len(kept) > TRADES_KEPT:
-            del kept[next(iter(kept))]

@@ -18,7 +18,6 @@ from aiohttp import WSMsgType, web
 from msgspec import Struct
 
 from booktape.sim.faults.base import (
-    GOING_AWAY,
     POLICY_VIOLATION,
     Announce,
     Cut,
@@ -66,7 +65,6 @@ class Client:
         faults: Faults,
     ) -> None:
         self.number = number
-        self.streams: set[str] = set()
         self.opened_s = exchange.clock.now_s()
         self.subscribed_s = 0.0
         self.has_ended = False
@@ -104,7 +102,8 @@ class Client:
     def as_open_connection(self) -> OpenConnection:
         """What faults choose by."""
         settled_s = self._exchange.clock.now_s() - self.subscribed_s
-        return OpenConnection(self.number, frozenset(self.streams), settled_s)
+        streams = self._exchange.subscribed[self.number]
+        return OpenConnection(self.number, frozenset(streams), settled_s)
 
     def offer(self, message: Message, event_number: int, now_s: float) -> bool:
         """Queue one message, or what the faults make of it; whether it will be sent unchanged."""
@@ -137,23 +136,23 @@ class Client:
             else:
                 self.enqueue(step)
 
-    async def end(self, *, abrupt: bool = False, code: int = GOING_AWAY, reason: str = "") -> None:
+    async def end(self, cut: Cut) -> None:
         """End the connection now; what is queued is lost."""
         self._discard()
-        if not (abrupt or self._muted):
-            try:
-                async with asyncio.timeout(CLOSE_WITHIN_S):
-                    await self._socket.close(code=code, message=reason.encode(), drain=False)
-            except TimeoutError:
-                # It reads nothing, not even the close frame.
-                abrupt = True
-        if abrupt or self._muted:
+        if cut.abrupt or self._muted:
+            abort(self._request)
+            return
+        try:
+            async with asyncio.timeout(CLOSE_WITHIN_S):
+                await self._socket.close(code=cut.code, message=cut.reason.encode(), drain=False)
+        except TimeoutError:
+            # It reads nothing, not even the close frame.
             abort(self._request)
 
     async def end_for(self, rule: str) -> None:
         """Count a broken rule and end the connection."""
         self._exchange.violations[rule] += 1
-        await self.end(code=POLICY_VIOLATION, reason=_REASONS.get(rule, ""))
+        await self.end(Cut(abrupt=False, code=POLICY_VIOLATION, reason=_REASONS[rule]))
 
     # ── out ─────────────────────────────────────────────────────────────────────────────────
 
@@ -209,7 +208,7 @@ class Client:
             combined = encode_combined(_SHUTDOWN_STREAM, raw) if self._encoding.combined else raw
             await self._transmit(combined, WSMsgType.TEXT)
         elif isinstance(step, Cut):
-            await self.end(abrupt=step.abrupt, code=step.code, reason=step.reason)
+            await self.end(step)
 
     async def _transmit(self, payload: bytes, kind: WSMsgType) -> None:
         if self.has_ended or self._muted:

@@ -36,7 +36,7 @@ from booktape.sim.server.limits import (
     RequestLimits,
 )
 from booktape.sim.server.pacing import ExchangeClock, Pacer, Source
-from booktape.sim.server.sockets import reset, response
+from booktape.sim.server.sockets import reset
 from booktape.wire.endpoints import VENUES, Venue
 from booktape.wire.exchange_info import SymbolInfo
 from booktape.wire.limits import PONG_WITHIN_S, USED_WEIGHT_HEADER
@@ -87,6 +87,9 @@ class Exchange:
         self.limits = RequestLimits(per_minute, self.violations)
         # Of all attempts from one address: refused ones count too.
         self.attempts = Rate(CONNECTIONS_PER_5_MINUTES, FIVE_MINUTES_S)
+        # Over all hosts: how many WebSocket connections were accepted so far, and what the open ones subscribed to.
+        self.connections = 0
+        self.subscribed: dict[int, set[str]] = {}
         self.closing = asyncio.Event()
 
     def time_us(self) -> int:
@@ -140,7 +143,16 @@ class Exchange:
 
     def respond(self, reply: Reply) -> web.Response:
         """As HTTP, with the weight that is used."""
-        return response(reply, self.headers())
+        headers = self.headers()
+        if reply.retry_after_s is not None:
+            headers["Retry-After"] = str(reply.retry_after_s)
+        return web.Response(
+            status=reply.status,
+            body=reply.body,
+            headers=headers,
+            content_type=reply.content_type,
+            charset="utf-8",
+        )
 
     def headers(self) -> dict[str, str]:
         """What each answer states beside itself."""

@@ -29,7 +29,6 @@ from booktape.sim.faults.base import (
     error,
 )
 from booktape.sim.server.exchange import Exchange
-from booktape.sim.server.sockets import cut_short
 from booktape.sim.server.symbol_list import encode_symbol_list
 from booktape.wire.binance import decode_depth
 from booktape.wire.encode import encode_depth, encode_one_top, encode_tops, encode_trades
@@ -112,8 +111,18 @@ class RestEndpoints:
         if not isinstance(outcome, Cropped):
             return exchange.respond(true)
         if outcome.cut:
-            return await cut_short(request, true, exchange.headers())
+            return await self._cut_short(request, true)
         return exchange.respond(replace(true, body=true.body[: len(true.body) // 2]))
+
+    async def _cut_short(self, request: web.Request, reply: Reply) -> web.StreamResponse:
+        """Half the body under a Content-Length for all of it, then the end of the connection."""
+        length = {"Content-Length": str(len(reply.body)), "Content-Type": reply.content_type}
+        half = web.StreamResponse(status=reply.status, headers=self._exchange.headers() | length)
+        await half.prepare(request)
+        await half.write(reply.body[: len(reply.body) // 2])
+        if request.transport:
+            request.transport.close()
+        return half
 
     # ── paths ───────────────────────────────────────────────────────────────────────────────
 

@@ -31,22 +31,13 @@ _LINE_BYTES_MAX: Final = 64 * 1_024
 
 
 class Host:
-    """One address of the exchange: its REST and its WebSocket side, on a port of its own.
+    """One address of the exchange: its REST and its WebSocket side, on a port of its own; 0 takes a free one."""
 
-    `port` 0 takes a free one; `all_streams` has those of all hosts.
-    """
-
-    def __init__(
-        self, exchange: Exchange, faults: Faults, port: int, all_streams: list[Streams]
-    ) -> None:
+    def __init__(self, exchange: Exchange, faults: Faults, port: int) -> None:
         self.port = port
-        self.streams = Streams(exchange, faults, all_streams)
-        self._rest = RestEndpoints(exchange, faults)
-
-    async def open(self) -> None:
-        """Raises UsageError when the port cannot be had."""
+        self.streams = Streams(exchange, faults)
         app = web.Application()
-        app.add_routes([*self._rest.routes(), *self.streams.routes()])
+        app.add_routes([*RestEndpoints(exchange, faults).routes(), *self.streams.routes()])
         self._runner = web.AppRunner(
             app,
             access_log=None,
@@ -54,6 +45,9 @@ class Host:
             max_line_size=_LINE_BYTES_MAX,
             max_field_size=_LINE_BYTES_MAX,
         )
+
+    async def open(self) -> None:
+        """Raises UsageError when the port cannot be had."""
         await self._runner.setup()
         try:
             await web.TCPSite(self._runner, HOST, self.port).start()
@@ -78,10 +72,9 @@ class SimServer(Exchange):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.finished = asyncio.Event()
-        streams: list[Streams] = []
-        self._hosts = [Host(self, self.faults, self.port, streams)]
+        self._hosts = [Host(self, self.faults, self.port)]
         if self.second is not None:
-            self._hosts.append(Host(self, self.second, self.second_port, streams))
+            self._hosts.append(Host(self, self.second, self.second_port))
 
     async def __aenter__(self) -> Self:
         """Open the port, or both. Raises UsageError when one cannot be opened."""
@@ -133,11 +126,6 @@ class SimServer(Exchange):
     def symbols(self) -> list[str]:
         """The symbols that are listed now."""
         return list(self.listed())
-
-    @property
-    def connections(self) -> int:
-        """How many WebSocket connections were accepted so far."""
-        return sum(host.streams.accepted for host in self._hosts)
 
     async def _play(self) -> None:
         try:

@@ -1,4 +1,4 @@
-"""Replies as HTTP, and connections that end without one, or fall silent and do neither."""
+"""Connections that end without a word, or fall silent and do not even end."""
 
 from __future__ import annotations
 
@@ -9,34 +9,6 @@ from http import HTTPStatus
 from typing import Any
 
 from aiohttp import web
-
-from booktape.sim.faults.base import Reply
-
-
-def response(reply: Reply, headers: dict[str, str]) -> web.Response:
-    """As HTTP."""
-    if reply.retry_after_s is not None:
-        headers |= {"Retry-After": str(reply.retry_after_s)}
-    return web.Response(
-        status=reply.status,
-        body=reply.body,
-        headers=headers,
-        content_type=reply.content_type,
-        charset="utf-8",
-    )
-
-
-async def cut_short(
-    request: web.Request, reply: Reply, headers: dict[str, str]
-) -> web.StreamResponse:
-    """Half the body under a Content-Length for all of it, then the end of the connection."""
-    length = {"Content-Length": str(len(reply.body)), "Content-Type": reply.content_type}
-    half = web.StreamResponse(status=reply.status, headers=headers | length)
-    await half.prepare(request)
-    await half.write(reply.body[: len(reply.body) // 2])
-    if request.transport:
-        request.transport.close()
-    return half
 
 
 def reset(request: web.Request) -> web.Response:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from aiohttp import web
 
 from booktape.core.events import DepthEvent
-from booktape.sim.faults.base import Attempt, Faults, Reset, Send
+from booktape.sim.faults.base import Attempt, Cut, Faults, Reset, Send
 from booktape.sim.faults.undetectable import MessageChanger
 from booktape.sim.messages import Message, second_message, stream_name
 from booktape.sim.server.client import CLOSE_WITHIN_S, Client, answer_request
@@ -18,16 +18,10 @@ from booktape.wire.limits import STREAMS_PER_CONNECTION
 
 
 class Streams:
-    """Accepts clients, keeps their subscriptions, and offers them each message.
+    """Accepts the clients of one host, keeps their subscriptions, and offers them each message."""
 
-    `all_hosts` has the streams of every host; this adds itself. Connections are counted together.
-    """
-
-    def __init__(self, exchange: Exchange, faults: Faults, all_hosts: list[Streams]) -> None:
-        all_hosts.append(self)
-        self._all_hosts = all_hosts
+    def __init__(self, exchange: Exchange, faults: Faults) -> None:
         self.clients: list[Client] = []
-        self.accepted = 0
         self._exchange = exchange
         self._faults = faults
         self._changer = MessageChanger(faults.faults)
@@ -80,7 +74,7 @@ class Streams:
 
     async def close(self, *, abrupt: bool) -> None:
         """End every connection."""
-        await asyncio.gather(*(client.end(abrupt=abrupt) for client in self.clients))
+        await asyncio.gather(*(client.end(Cut(abrupt)) for client in self.clients))
 
     async def keep_timetable(self) -> None:
         """Do to open connections what the faults' timetable says, when its time comes."""
@@ -110,22 +104,24 @@ class Streams:
         names = values.get("streams", "").split("/")
         socket = web.WebSocketResponse(timeout=CLOSE_WITHIN_S, autoping=False, compress=False)
         await socket.prepare(request)
-        number = sum(streams.accepted for streams in self._all_hosts)
-        client = Client(number, socket, request, self._exchange, self._faults)
-        self.accepted += 1
+        exchange = self._exchange
+        client = Client(exchange.connections, socket, request, exchange, self._faults)
+        exchange.connections += 1
+        exchange.subscribed[client.number] = set()
         self.clients.append(client)
         try:
             await self._subscribe(client, set(filter(None, names)))
             await client.serve(self._on_text)
         finally:
             self.clients.remove(client)
+            del exchange.subscribed[client.number]
             self._count_listeners()
         return socket
 
     # ── subscriptions ───────────────────────────────────────────────────────────────────────
 
     async def _on_text(self, client: Client, text: str) -> None:
-        streams, reply = answer_request(text, client.streams)
+        streams, reply = answer_request(text, self._exchange.subscribed[client.number])
         # Before the subscription: the reply comes before the first event.
         client.enqueue(Send(reply))
         await self._subscribe(client, streams)
@@ -134,23 +130,18 @@ class Streams:
         if len(streams) > STREAMS_PER_CONNECTION:
             await client.end_for("streams")
             return
-        others = (other.streams for other in self._all_clients() if other is not client)
-        new = streams.difference(client.streams, *others)
-        client.streams = streams
+        new = streams.difference(*self._exchange.subscribed.values())
+        self._exchange.subscribed[client.number] = streams
         client.subscribed_s = self._exchange.clock.now_s()
         self._count_listeners()
         self._exchange.pacer.expect_requests(self._symbols_of(new))
 
-    def _all_clients(self) -> list[Client]:
-        """The clients of all hosts."""
-        return [client for streams in self._all_hosts for client in streams.clients]
-
     def _count_listeners(self) -> None:
         self._listeners = defaultdict(list)
         for client in self.clients:
-            for stream in client.streams:
+            for stream in self._exchange.subscribed[client.number]:
                 self._listeners[stream].append(client)
-        wanted = [client.streams for client in self._all_clients() if client.streams]
+        wanted = [streams for streams in self._exchange.subscribed.values() if streams]
         self._exchange.source.want(set().union(*wanted))
         self._exchange.pacer.set_listeners(len(wanted))
 
