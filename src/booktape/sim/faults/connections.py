@@ -39,14 +39,11 @@ class _AtOnce(Fault, OfConnections, frozen=True):
 
     at_s: Seconds
 
-    def timetable(self) -> Iterator[Moment]:
-        yield Moment(self.at_s, self._choose, self._happens())
+    def _moments(self, *steps: Step) -> Iterator[Moment]:
+        def choose(connections: Sequence[OpenConnection]) -> list[int]:
+            return [one.number for one in connections if self.selects(one.number)]
 
-    def _choose(self, connections: Sequence[OpenConnection]) -> list[int]:
-        return [one.number for one in connections if self.selects(one.number)]
-
-    def _happens(self) -> tuple[Step, ...]:
-        raise NotImplementedError
+        yield Moment(self.at_s, choose, steps)
 
 
 class CutAt(_AtOnce, frozen=True):
@@ -59,15 +56,15 @@ class CutAt(_AtOnce, frozen=True):
     code: CloseCode = GOING_AWAY
     reason: Reason = ""
 
-    def _happens(self) -> tuple[Step, ...]:
-        return (Cut(self.abrupt, self.code, self.reason),)
+    def timetable(self) -> Iterator[Moment]:
+        return self._moments(Cut(self.abrupt, self.code, self.reason))
 
 
 class HalfOpen(_AtOnce, frozen=True):
     """From a time on the connections then open carry nothing at all, either way, and never end."""
 
-    def _happens(self) -> tuple[Step, ...]:
-        return (Mute(),)
+    def timetable(self) -> Iterator[Moment]:
+        return self._moments(Mute())
 
 
 class ServerShutdown(_AtOnce, frozen=True):
@@ -79,8 +76,8 @@ class ServerShutdown(_AtOnce, frozen=True):
     lead_s: Seconds = 10.0
     abrupt: bool = False
 
-    def _happens(self) -> tuple[Step, ...]:
-        return Announce(), Later(self.lead_s, Cut(self.abrupt))
+    def timetable(self) -> Iterator[Moment]:
+        return self._moments(Announce(), Later(self.lead_s, Cut(self.abrupt)))
 
 
 class Outage(Fault, frozen=True):

@@ -157,9 +157,7 @@ class ReplaySource:
         sync = self._live(symbol)
         if sync is None:
             return None
-        sides = sync.book.bids.levels(), sync.book.asks.levels()
-        bid, ask = (side[0] if side else None for side in sides)
-        return BookTicker(symbol, sync.update_id, bid, ask)
+        return BookTicker(symbol, sync.update_id, sync.book.bids.best(), sync.book.asks.best())
 
     def trades(self, symbol: str, from_id: int | None, limit: int, /) -> list[Trade]:
         """Those that were sent so far, each once."""

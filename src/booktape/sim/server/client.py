@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from itertools import islice
 from math import inf
 from types import MappingProxyType
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 from aiohttp import WSMsgType, web
@@ -30,9 +30,8 @@ from booktape.sim.faults.base import (
     Step,
 )
 from booktape.sim.messages import Encoding, Message
-from booktape.sim.server.exchange import Exchange
+from booktape.sim.server.exchange import Exchange, abort
 from booktape.sim.server.limits import INCOMING_PER_SECOND, JITTER_S, Rate
-from booktape.sim.server.sockets import abort, make_deaf
 from booktape.wire.encode import encode_combined, encode_server_shutdown
 
 CLOSE_WITHIN_S: Final = 1.0
@@ -258,6 +257,35 @@ class Client:
                     self._exchange.violations["pong"] += 1
             elif message.type is WSMsgType.TEXT:
                 await on_text(self, message.data)
+
+
+def make_deaf(request: web.Request) -> None:
+    """From now on all that comes is read and thrown away, until the client ends the connection.
+
+    Weakness: this machine's TCP acknowledges a client's data, which would pile up on a connection that is
+    really half-open.
+    """
+    if request.transport:
+        request.transport.set_protocol(_Deaf(request.transport.get_protocol()))
+
+
+class _Deaf(asyncio.Protocol):
+    """Between a transport and its protocol, which is informed of writing and of the end alone."""
+
+    def __init__(self, protocol: asyncio.BaseProtocol) -> None:
+        self._protocol: Any = protocol
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client has left."""
+        self._protocol.connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """What was written before is still sent."""
+        self._protocol.pause_writing()
+
+    def resume_writing(self) -> None:
+        """Likewise."""
+        self._protocol.resume_writing()
 
 
 class Pings:
