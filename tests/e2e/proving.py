@@ -20,6 +20,7 @@ from e2e.inside import recording
 from e2e.promises import Row
 from e2e.tables import lines_of, table_of
 from support.truth import TracedMarket
+from support.venues import venue_with
 
 LATE: Final[dict[str, tuple[Fault, ...]]] = {
     "depth20": (StaleWitness(Messages(probability=0.05, stream="depth20"), messages=3),),
@@ -132,7 +133,9 @@ async def lie_and_listen(
     market = TracedMarket(symbols, seed=9)
     names = tuple(one.symbol for one in symbols)
     async with (
-        SimServer(market, faults=forged(kind, planted), weight_per_minute=60_000) as server,
+        SimServer(
+            market, faults=forged(kind, planted), venue=venue_with(weight_per_minute=60_000)
+        ) as server,
         recording(server, names, out, **how),
     ):
         await asyncio.sleep(lasts_s)

@@ -23,6 +23,7 @@ from booktape.wire.limits import (
 )
 from e2e.inside import recording, session_of
 from e2e.tables import lines_of
+from support.venues import venue_with
 
 SLOWLY: Final = 0.1
 """So fast the exchange's time goes, since what is measured goes by the budget's minutes: a tenth
@@ -57,7 +58,9 @@ async def start(
     market = Market(spot(count), seed=4)
     loop = asyncio.get_running_loop()
     far = Faults.of(*[requests.slow(Attempts(path="depth"), away_s * SLOWLY)] if away_s else [])
-    async with SimServer(market, faults=far, speed=SLOWLY, weight_per_minute=per_minute) as server:
+    async with SimServer(
+        market, faults=far, speed=SLOWLY, venue=venue_with(weight_per_minute=per_minute)
+    ) as server:
         began_s = loop.time()
         async with recording(
             *(server, (), out), every=10**6, audit_s=36_000, witness="none", segment_s=86_400

@@ -18,6 +18,7 @@ from booktape.wire.binance import decode_event
 from sim.exchange import BTC, faulty, last_id, market, pairs
 from sim.visitor import Visit, Visitor, ids, visit
 from support.connections import count_open
+from support.venues import venue_with
 
 # ── cuts ────────────────────────────────────────────────────────────────────────────────────
 
@@ -92,7 +93,11 @@ async def test_two_connections_that_come_back_lose_nothing_to_single_cuts() -> N
 async def test_a_half_open_connection_carries_nothing_and_does_not_end() -> None:
     """No frame, no ping, no pong, no close frame; the other connection goes on; nothing is owed."""
     server = faulty(
-        HalfOpen(1.05, connection=0), speed=1, slots=None, ping_s=0.3, pong_within_s=0.5
+        HalfOpen(1.05, connection=0),
+        speed=1,
+        slots=None,
+        venue=venue_with(ping_s=0.3),
+        pong_within_s=0.5,
     )
     async with visit(server) as visit_:
         dead = await visit_.listen(BTC, autoping=False)

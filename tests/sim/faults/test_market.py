@@ -21,6 +21,7 @@ from booktape.wire.exchange_info import decode_exchange_info
 from sim.exchange import BTC, faulty, market
 from sim.visitor import Levels, Naive, Visit, texts, visit
 from support.truth import TracedMarket
+from support.venues import venue_with
 
 BOTH = "BTCUSDT", "ETHUSDT"
 
@@ -38,7 +39,9 @@ async def test_a_halted_symbol_without_cancels_is_silent_and_then_returns(
     """Its status says so; its book stands still; ids go on without a gap; others trade on."""
     halt = Halt("ETHUSDT", 1.0, 3.0, shown=shown, cancels_per_s=0)
     source = market(*BOTH, slots=50)
-    server = faulty(halt, source=source, speed=1, start_us=10**15, weight_per_minute=10**6)
+    server = faulty(
+        halt, source=source, speed=1, start_us=10**15, venue=venue_with(weight_per_minute=10**6)
+    )
     async with visit(server) as visit_:
         visitor = await visit_.listen(*map(stream_name, BOTH))
         statuses, during = [await status_of(visit_)], set()
@@ -65,7 +68,9 @@ async def test_in_a_break_orders_are_cancelled_and_only_snapshots_show_it() -> N
     source = market(*BOTH, slots=50)
     truth = source.truth()
     halt = Halt("ETHUSDT", 1.0, 3.0, "BREAK", cancels_per_s=20)
-    server = faulty(halt, source=source, speed=1, start_us=10**15, weight_per_minute=10**6)
+    server = faulty(
+        halt, source=source, speed=1, start_us=10**15, venue=venue_with(weight_per_minute=10**6)
+    )
     async with visit(server) as visit_:
         visitor = await visit_.listen(*map(stream_name, BOTH))
         seen = []

@@ -28,6 +28,7 @@ from sim.exchange import (
 from sim.visitor import Naive, visit
 from support.connections import count_open
 from support.truth import TracedMarket
+from support.venues import venue_with
 
 
 def loses(fault: Fault, number: int = 1, connection: int = 0) -> bool:
@@ -152,7 +153,7 @@ async def test_a_jittered_delay_never_reorders_a_connection() -> None:
 async def test_a_stall_holds_frames_back_and_goes_on_pinging() -> None:
     """Nothing comes in its time, everything after it; the connection lives and owes nothing."""
     fault = Stall(0.5, 2.5, connection=0)
-    async with visit(faulty(fault, speed=1, ping_s=0.21)) as visit_:
+    async with visit(faulty(fault, speed=1, venue=venue_with(ping_s=0.21))) as visit_:
         visitor = await visit_.listen(BTC, autoping=False)
         began_s = visit_.now_s()
         await visitor.count(4)

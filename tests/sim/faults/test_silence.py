@@ -13,6 +13,7 @@ from booktape.sim.messages import stream_name
 from sim.exchange import BTC, faulty, market
 from sim.visitor import Naive, Visitor, texts, visit
 from support.truth import TracedMarket
+from support.venues import venue_with
 
 ETH = stream_name("ETHUSDT")
 DEPTH20, TICKER = stream_name("BTCUSDT", "depth20@100ms"), stream_name("BTCUSDT", "bookTicker")
@@ -45,7 +46,7 @@ async def test_dead_subscriptions_say_nothing_more(dead: set[str], fault: Deaf) 
     """Selected that are named; the others go on. Snapshots go on with the truth, pings come."""
     source = TracedMarket(BOTH, 1, levels=30)
     truth = source.truth()
-    async with visit(faulty(fault, source=source, speed=1, ping_s=0.5)) as visit_:
+    async with visit(faulty(fault, source=source, speed=1, venue=venue_with(ping_s=0.5))) as visit_:
         visitor = await visit_.listen(*STREAMS, autoping=False)
         start_s = visit_.now_s()
         await asyncio.sleep(4.03)

@@ -21,6 +21,7 @@ from booktape.sim.server.server import SimServer
 from sim.exchange import BTC, market
 from sim.visitor import Naive, Visit, Visitor, ids, texts, visit
 from support.connections import count_open
+from support.venues import venue_with
 
 BOTH = "BTCUSDT", "ETHUSDT"
 DEPTH = "depth?symbol=BTCUSDT&limit=5000"
@@ -122,7 +123,7 @@ async def test_a_ban_is_of_an_address_and_so_of_both_hosts(fault: Fault) -> None
 
 async def test_the_budget_is_of_an_address_too() -> None:
     """What both hosts are asked is one sum."""
-    async with visit(two(Faults(), Faults(), weight_per_minute=600)) as visit_:
+    async with visit(two(Faults(), Faults(), venue=venue_with(weight_per_minute=600))) as visit_:
         assert (await visit_.get(DEPTH))[0] == 200
         assert (await second_gets(visit_, DEPTH))[0] == 200
         assert (await second_gets(visit_, DEPTH))[0] == 429

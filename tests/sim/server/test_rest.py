@@ -17,6 +17,7 @@ from booktape.wire.exchange_info import decode_exchange_info
 from sim.exchange import BTC, faulty, market
 from sim.visitor import Naive, Visit, texts, visit
 from support.truth import TracedMarket
+from support.venues import venue_with
 
 BOTH = "BTCUSDT", "ETHUSDT"
 
@@ -35,7 +36,10 @@ async def test_a_snapshot_weighs_and_holds_what_its_limit_says(
 ) -> None:
     """5, 25, 50 or 250; as many levels a side as asked for, and never more than 5,000."""
     used = 0
-    server = faulty(source=TracedMarket(("BTCUSDT",), 1, levels=5_200), weight_per_minute=10**6)
+    server = faulty(
+        source=TracedMarket(("BTCUSDT",), 1, levels=5_200),
+        venue=venue_with(weight_per_minute=10**6),
+    )
     async with visit(server) as visit_:
         for limit in limits:
             status, headers, body = await visit_.get(f"depth?symbol=BTCUSDT&limit={limit}")
@@ -126,7 +130,7 @@ async def tops(visit_: Visit, query: str = "") -> Any:
 async def test_a_book_ticker_is_the_top_of_the_snapshot() -> None:
     """Of one symbol, of some in the order asked for, of all; at every moment, while they trade."""
     source = market(*BOTH, slots=None)
-    server = faulty(source=source, speed=1, weight_per_minute=10**6)
+    server = faulty(source=source, speed=1, venue=venue_with(weight_per_minute=10**6))
     async with visit(server) as visit_:
         await visit_.listen(*map(stream_name, BOTH))
         seen = set()

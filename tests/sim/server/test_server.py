@@ -26,6 +26,7 @@ from booktape.wire.limits import USED_WEIGHT_HEADER
 from sim.visitor import Naive, Visit, deaf, ids, texts, visit
 from support.connections import close_all, count_open
 from support.truth import TracedMarket
+from support.venues import venue_with
 from support.virtual_time import START_NS, WallClock
 
 SYMBOLS = (*DEFAULT_SYMBOLS, NON_ASCII_SYMBOL)
@@ -99,7 +100,7 @@ def _arrived(messages: list[bytes], last: dict[str, int]) -> list[bool]:
 
 async def test_snapshots_usually_fall_inside_the_next_event() -> None:
     """In the middle of a slot the answer's id faults between an event's U and u."""
-    async with visit(SimServer(small(), weight_per_minute=60_000)) as visit_:
+    async with visit(SimServer(small(), venue=venue_with(weight_per_minute=60_000))) as visit_:
         visitor = await visit_.listen(BTC)
         ids = set()
         await asyncio.sleep(0.05)
@@ -258,7 +259,9 @@ async def test_request_lines_of_more_than_8_kb_pass() -> None:
 
 async def test_exchange_info_lists_symbols_and_the_budget() -> None:
     """The recorder reads from it what is traded and how fast it may ask."""
-    async with visit(SimServer(small(*SYMBOLS), weight_per_minute=1234)) as visit_:
+    async with visit(
+        SimServer(small(*SYMBOLS), venue=venue_with(weight_per_minute=1234))
+    ) as visit_:
         _, _, body = await visit_.get("exchangeInfo")
         info = decode_exchange_info(body)
         assert tuple(info.symbols) == SYMBOLS
@@ -311,7 +314,7 @@ async def test_every_answer_states_the_weight_used() -> None:
 
 async def test_too_much_weight_is_refused_then_banned() -> None:
     """429 with Retry-After beyond the budget; a client that goes on asking is banned with 418."""
-    async with visit(SimServer(small(), weight_per_minute=300)) as visit_:
+    async with visit(SimServer(small(), venue=venue_with(weight_per_minute=300))) as visit_:
         answers = [await visit_.get("depth?symbol=BTCUSDT&limit=5000") for _ in range(6)]
         assert [status for status, _, _ in answers] == [200, 429, 429, 429, 418, 418]
         waits = [int(headers["Retry-After"]) for _, headers, _ in answers[1:]]
@@ -324,7 +327,7 @@ async def test_too_much_weight_is_refused_then_banned() -> None:
 
 async def test_clients_are_pinged_and_answered() -> None:
     """A pong with the ping's payload keeps the connection; each ping has its own payload."""
-    async with visit(SimServer(small(), ping_s=0.25)) as visit_:
+    async with visit(SimServer(small(), venue=venue_with(ping_s=0.25))) as visit_:
         visitor = await visit_.listen(BTC, autoping=False)
         for count in (1, 2):
             await visitor.pinged(count)
@@ -347,7 +350,7 @@ async def test_a_wrong_pong_is_noticed() -> None:
 
 async def test_a_client_that_does_not_answer_pings_is_cut() -> None:
     """Without a pong in time the connection ends."""
-    server = SimServer(small(), ping_s=0.1, pong_within_s=0.15)
+    server = SimServer(small(), venue=venue_with(ping_s=0.1), pong_within_s=0.15)
     async with visit(server) as visit_:
         visitor = await visit_.listen(BTC, autoping=False)
         await visitor.end()

@@ -17,6 +17,7 @@ from booktape.sim.server.limits import BAN_LONGEST_S, UNDER_WAY_S, Owed, Rate, R
 from booktape.sim.server.server import SimServer
 from sim.exchange import BTC, faulty, market
 from sim.visitor import Visit, visit
+from support.venues import venue_with
 
 DEPTH = "depth?symbol=BTCUSDT&limit=5000"
 Kind: TypeAlias = Literal["rest", "ws"]
@@ -65,7 +66,7 @@ def test_bans_grow_for_those_who_come_back() -> None:
 async def test_parallel_requests_that_meet_a_limit_are_no_violation() -> None:
     """Over real sockets: all are refused, none but those after it are counted."""
     fault = requests.too_fast(Attempts(first=3, last=3), retry_after_s=20)
-    async with visit(faulty(fault, weight_per_minute=60_000)) as visit_:
+    async with visit(faulty(fault, venue=venue_with(weight_per_minute=60_000))) as visit_:
         answers = await asyncio.gather(*(visit_.get(DEPTH) for _ in range(8)))
         assert sorted(status for status, _, _ in answers) == [200, 200, *[429] * 6]
         assert not visit_.server.violations

@@ -232,7 +232,7 @@ class Client:
         """Ping with a payload of its own, and end the connection when a pong is missing."""
         clock, within_s = self._exchange.real_clock, self._exchange.pong_within_s
         while True:
-            await clock.pause(self._exchange.ping_every_s)
+            await clock.pause(self._exchange.venue.ping_every_s)
             if self._pings.is_overdue(clock.now_s(), within_s):
                 await clock.pause(PONG_LOOKED_FOR_S)
             if self._muted:

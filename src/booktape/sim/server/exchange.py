@@ -49,8 +49,7 @@ class Exchange:
 
     `speed` 1 is real time, `math.inf` as fast as clients read (see `pacing`). The source starts at the first
     subscription, or at once with `start_at_once`; the exchange's clock then shows `start_us` (default: now).
-    `venue` has an exchange's numbers, of which `weight_per_minute` and `ping_s` can be given separately.
-    `violations` counts, by rule, what clients did wrong. With `second` the same market has a second host, on
+    `venue` has an exchange's numbers. `violations` counts, by rule, what clients did wrong. With `second` the same market has a second host, on
     a port of its own, with these faults; the market's own faults are `faults`' alone. Limits and silences are a
     client's with both of them. Faults of a market that it cannot have raise UsageError.
     """
@@ -65,8 +64,6 @@ class Exchange:
     start_us: int | None = None
     start_at_once: bool = False
     venue: Venue = VENUES["binance"]
-    weight_per_minute: int | None = None
-    ping_s: float | None = None
     pong_within_s: float = PONG_WITHIN_S
     patience_s: float = 5.0
 
@@ -82,10 +79,8 @@ class Exchange:
         self.pacer = Pacer(self.source, self.clock, self.speed, self.patience_s, self.start_us)
         # The clock of limits and pings.
         self.real_clock = ExchangeClock(1)
-        self.ping_every_s = self.ping_s or self.venue.ping_every_s
         self.violations: Counter[str] = Counter()
-        per_minute = self.weight_per_minute or self.venue.weights.per_minute
-        self.limits = RequestLimits(per_minute, self.violations)
+        self.limits = RequestLimits(self.venue.weights.per_minute, self.violations)
         # Of all attempts from one address: refused ones count too.
         self.attempts = Rate(CONNECTIONS_PER_5_MINUTES, FIVE_MINUTES_S)
         # Over all hosts: how many WebSocket connections were accepted so far, and what the open ones subscribed to.
