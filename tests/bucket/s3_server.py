@@ -34,7 +34,7 @@ def serving() -> Iterator[int]:
 
 
 def _port(server: subprocess.Popen[bytes], log: Path) -> int:
-    deadline_s = time.monotonic() + 60
+    deadline_s = time.monotonic() + 180
     while time.monotonic() < deadline_s and server.poll() is None:
         if found := re.search(r"Running on http://127\.0\.0\.1:(\d+)", log.read_text()):
             return int(found[1])

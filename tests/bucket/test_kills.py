@@ -9,7 +9,9 @@ import shutil
 import signal
 import threading
 from collections import Counter
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from queue import Queue
 from typing import Final
 
 import pytest
@@ -50,16 +52,21 @@ class Killer:
         self._number = number
         self._seen = 0
         self._lock = threading.Lock()
-        self.pid: int | None = None
+        self._pid: Queue[int] = Queue()
         proxy.choose = self._before if before else lambda *_: Fault.NONE
         proxy.after_request = (lambda _: None) if before else self._after
+
+    def aim_at(self, process: BaseProcess) -> None:
+        """The process to be killed."""
+        assert process.pid is not None
+        self._pid.put(process.pid)
 
     def _count(self) -> bool:
         with self._lock:
             self._seen += 1
             if self._seen == self._number:
-                assert self.pid is not None
-                os.kill(self.pid, signal.SIGKILL)
+                # Its first request may come before its parent goes on.
+                os.kill(self._pid.get(timeout=60), signal.SIGKILL)
             return self._seen >= self._number
 
     def _before(self, _method: str, _path: str) -> Fault:
@@ -86,8 +93,8 @@ def test_a_kill_at_any_request_loses_and_doubles_nothing(
         killer = Killer(proxy, number, before=before)
         process = FORKSERVER.Process(target=ship, args=(root, prefix, environment))
         process.start()
-        killer.pid = process.pid
-        process.join(60)
+        killer.aim_at(process)
+        process.join(180)
         killed += process.exitcode == -signal.SIGKILL
         found = assert_whole(prefix, s3_port, wanted)
         noted = {segment.name for segment in read_receipts(Layout(root), prefix)}

@@ -25,8 +25,9 @@ def test_it_records_and_verifies_under_a_read_only_root(workers: str, tmp_path: 
     """Also with several processes, which share memory and need no file for it."""
     booktape = f"{sys.executable} -m booktape"
     record = (
-        f"{booktape} record BTCUSDT ETHUSDT --exchange sim --duration 3 --web 0 --out books "
-        f"--workers {workers}"
+        f"{booktape} record BTCUSDT ETHUSDT --exchange sim --web 0 --out books --workers {workers} 2>log & "
+        "until grep -q 'book synced' log; do kill -0 $! || { cat log >&2; exit 1; }; sleep 0.1; done; "
+        "kill $!; wait $!"
     )
     done = subprocess.run(
         [

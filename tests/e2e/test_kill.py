@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
+import shutil
 from pathlib import Path
 
 import pytest
@@ -13,11 +13,12 @@ from booktape.core.tape_records import TapeRecord
 from booktape.sim.server.server import SimServer
 from booktape.store.tape_reader import read_tape
 from e2e.commands import log_until, start
+from e2e.inside import recording, until_known
 from e2e.promises import check_archive, gaps_of, truth_of
-from e2e.tables import until_rows
+from e2e.tables import rows_on_tape, until_rows
+from support.archives import open_archive
 from support.truth import TracedMarket
-
-pytestmark = pytest.mark.real_time
+from support.virtual_time import WallClock
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 KILLS = 20
@@ -30,6 +31,7 @@ def sealed_frames(root: Path) -> list[TapeRecord]:
 
 
 @pytest.mark.long
+@pytest.mark.real_time
 @pytest.mark.parametrize("segment", ["1h", "1s"])
 async def test_kill_9_at_random_moments_loses_no_row_and_hides_no_gap(
     tmp_path: Path, segment: str
@@ -66,7 +68,33 @@ async def test_kill_9_at_random_moments_loses_no_row_and_hides_no_gap(
 
 
 async def test_a_kill_takes_at_most_the_last_second(tmp_path: Path) -> None:
-    """What had left the socket a second before the kill is on the tape, and so in the rows."""
+    """At whatever moment, in virtual time: what had left the socket a second before is found by the next start.
+
+    A kill leaves what the operating system has of the files: what a copy of them holds.
+    """
+    market, clock = TracedMarket(SYMBOLS, seed=5, levels=60), WallClock()
+    left_at_ns: dict[Path, int] = {}
+    async with (
+        SimServer(market, start_at_once=True) as server,
+        recording(server, SYMBOLS, tmp_path / "data", clock, every=1, segment_s=4) as recorder,
+    ):
+        await until_known(recorder, len(SYMBOLS))
+        for number in range(20):
+            await asyncio.sleep(0.37)
+            copy = Path(shutil.copytree(tmp_path / "data", tmp_path / str(number)))
+            left_at_ns[copy] = clock.now_ns()
+    whole = sealed_frames(tmp_path / "data")
+    for copy, at_ns in left_at_ns.items():
+        with open_archive(copy):
+            pass
+        found = sealed_frames(copy)
+        for frame in whole:
+            assert frame in found or frame.received_ns > at_ns - 10**9, (copy, frame)
+
+
+@pytest.mark.real_time
+async def test_what_was_seen_before_a_kill_is_there_after_it(tmp_path: Path) -> None:
+    """Rows that a reader found while it recorded."""
     market = TracedMarket(SYMBOLS, seed=5, levels=60)
     async with SimServer(market, start_at_once=True) as server:
         command = (
@@ -74,12 +102,17 @@ async def test_a_kill_takes_at_most_the_last_second(tmp_path: Path) -> None:
             *("--rest-url", server.rest_url, "--ws-url", server.ws_url),
         )
         process = await start(*command)
-        await log_until(process, "book synced")
         await until_rows(tmp_path, SYMBOLS, 10)
+        seen = rows_on_tape(tmp_path, SYMBOLS)
         process.kill()
-        killed_ns = time.time_ns()
         await process.communicate()
-        process = await start(*command, "--duration", "1")
-        await process.communicate()
-    before = [f.received_ns for f in sealed_frames(tmp_path) if f.received_ns < killed_ns]
-    assert killed_ns - max(before) < 1e9
+        process = await start(*command)
+        for _ in SYMBOLS:
+            await log_until(process, "book synced")
+        process.terminate()
+        _, err = await process.communicate()
+        assert process.returncode == 0, err.decode()
+    rows = check_archive(tmp_path, truth_of(market), every=1)
+    for symbol, count in zip(SYMBOLS, seen, strict=True):
+        assert sum(row["epoch"] == 1 for row in rows[symbol]) >= count
+    assert {gap["reason"] for gap in gaps_of(tmp_path)} == {"killed"}

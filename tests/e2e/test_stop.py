@@ -36,8 +36,8 @@ async def test_a_signal_seals_the_files_and_exits_0(tmp_path: Path, number: sign
     assert len(check_archive(tmp_path, truth_of(market), every=2)["BTCUSDT"]) > 5
     assert gaps_of(tmp_path) == []
     assert not list((tmp_path / "unsealed").iterdir())
-    (tape,) = tmp_path.glob("tape/*/*.zst")
-    assert len(list(read_tape(tape))) > 10
+    # Two, where an hour began meanwhile.
+    assert sum(len(list(read_tape(tape))) for tape in tmp_path.glob("tape/*/*.zst")) > 10
 
 
 async def test_a_second_signal_leaves_at_once_and_loses_nothing(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from booktape.verify.stored_files import FolderFiles
 from e2e.commands import log_until, run, start
 from e2e.inside import recording
 from e2e.promises import check_archive, gaps_of, truth_of
-from e2e.tables import until_rows
+from e2e.tables import PATIENCE_S, until_rows
 from support.truth import TracedMarket
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "BNBUSDT", "SOLUSDT")
@@ -111,7 +111,7 @@ async def test_a_signal_that_meets_workers_while_they_start_stops_them(
     """As a Ctrl-C reaches every process of a terminal: no worker has died, and the exit code is 0."""
     async with SimServer(TracedMarket(SYMBOLS, seed=8, levels=40), start_at_once=True) as server:
         process = await start(*command(server, tmp_path, "--workers", str(WORKERS)))
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_S):
             while not (found := children(process)):
                 await asyncio.sleep(0.001)
         # Long before Python has begun in them, let alone reacts to signals.
@@ -148,7 +148,7 @@ async def test_a_second_signal_has_every_worker_leave_at_once(tmp_path: Path) ->
         for pid in workers:
             os.kill(pid, signal.SIGSTOP)  # so that none has ended before the second one
         process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while process.returncode is None:  # two at the same moment count as one
                 process.send_signal(signal.SIGINT)
                 await asyncio.sleep(0.05)
@@ -156,7 +156,7 @@ async def test_a_second_signal_has_every_worker_leave_at_once(tmp_path: Path) ->
             os.kill(pid, signal.SIGCONT)
         await process.communicate()
         assert process.returncode == 130
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while any(Path(f"/proc/{pid}").exists() for pid in workers):
                 await asyncio.sleep(0.01)
         process = await start(*command(server, tmp_path))

@@ -75,4 +75,6 @@ def revalue(chance: Random, line: bytes) -> bytes:
             parent = parent[at]
             at = chance.choice(list(parent if isinstance(parent, dict) else range(len(parent))))
         parent[at] = deepcopy(chance.choice(VALUES))
-    return json.dumps(root[0], separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
+    text = json.dumps(root[0], separators=(",", ":"), ensure_ascii=False)
+    # Half of a character, which PIECES may have put in as an escape, is written as it is: no UTF-8.
+    return text.encode("utf-8", "surrogatepass") + b"\n"

@@ -180,17 +180,16 @@ def test_the_wheel_alone_records_and_proves(version: str, wheel: Path, tmp_path:
     folder = tmp_path / "elsewhere"
     folder.mkdir()
     booktape = Installed(fresh, folder)
-    booktape.run("record", "BTCUSDT", "--exchange", "sim", "--duration", "5", "--out", "books")
+    _ask_its_health(booktape)
     assert "BTCUSDT" in booktape.run("info", "books")
     assert "Verified: everything stored in 1 segment" in booktape.run("verify", "books")
     assert "--web" in booktape.run("view", "--help")
-    _ask_its_health(booktape)
 
 
 def _ask_its_health(booktape: Installed) -> None:
     """While it records it serves its page, and `health` finds it alive and, before long, ready."""
     recorder = booktape.start(
-        *("record", "BTCUSDT", "--exchange", "sim", "--out", "watched", "--web", "0")
+        *("record", "BTCUSDT", "--exchange", "sim", "--out", "books", "--web", "0")
     )
     assert recorder.stderr
     try:

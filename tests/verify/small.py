@@ -143,8 +143,9 @@ def verified(root: Path, **scope: Any) -> Report:
 
 
 def sealed(root: Path, room: str) -> list[Path]:
-    """The files of a room, oldest segment first."""
-    return sorted((p for p in (root / room).rglob("*.*") if p.is_file()), key=lambda p: p.name)
+    """The files of a room, oldest segment first, then by their folders: the system lists them in any order."""
+    found = (path for path in (root / room).rglob("*.*") if path.is_file())
+    return sorted(found, key=lambda path: (path.name, path))
 
 
 def rows_of(root: Path, symbol: str, segment: int) -> Path:
