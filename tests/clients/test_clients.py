@@ -102,12 +102,15 @@ async def compare(out: Path, *server: str | Path) -> None:
                 ),
                 followed("python_binance", rest_url, ws_url),
             )
+        # Each reads the stream at its own pace, and ours may be the slowest.
+        newest = max(update_id for theirs in books for update_id in theirs)
+        while newest not in recorded(out):
+            await asyncio.sleep(0.5)
         recorder.terminate()
         assert recorder.stderr is not None
         await recorder.communicate()
         assert recorder.returncode == 0
-    entries = booktape.open(out).snapshots(SYMBOL)
-    rows = {row.update_id: row for row in entries if isinstance(row, booktape.Book)}
+    rows = recorded(out)
     for client, theirs in zip(CLIENTS, books, strict=True):
         assert len(theirs) >= SAMPLES
         for update_id, sides in theirs.items():
@@ -117,6 +120,12 @@ async def compare(out: Path, *server: str | Path) -> None:
                 list(zip(row.ask_price.tolist(), row.ask_size.tolist(), strict=True)),
             )
             assert sides == ours, f"{client} at {update_id}"
+
+
+def recorded(out: Path) -> dict[int, booktape.Book]:
+    """Each row by its update id, also while they are being written."""
+    entries = booktape.open(out).snapshots(SYMBOL)
+    return {row.update_id: row for row in entries if isinstance(row, booktape.Book)}
 
 
 @pytest.fixture

@@ -35,6 +35,7 @@ from e2e.flooding import (
     messages,
     nothing,
 )
+from e2e.tables import PATIENCE_S
 
 PEAK_MIB = 768
 """As stated in docs/reliability.md."""
@@ -71,7 +72,7 @@ async def heard(process: Process, words: str, times: int) -> str:
     """The log, once it has said this so often."""
     assert process.stderr is not None
     log = ""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_S):
         while log.count(words) < times:
             line = await process.stderr.readline()
             assert line, f"it ended without saying {words!r}:\n{log}"
@@ -82,7 +83,7 @@ async def heard(process: Process, words: str, times: int) -> str:
 async def ended(process: Process) -> tuple[int | None, float, str]:
     """Stop it; its exit code, the most memory that it ever held in MiB, and the rest of its log."""
     process.send_signal(signal.SIGINT)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_S):
         _, err = await process.communicate()
     rest = err.decode()
     peak = re.search(r"VmHWM:\s+(\d+) kB", rest)
