@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from booktape.checks.stall_detector import StallDetector
+from booktape.recorder import recorder as recorder_module
 from booktape.recorder.recorder import Recorder
 from booktape.recorder.settings import Settings
 from booktape.recorder.workers import Workers
@@ -24,6 +26,7 @@ from e2e.inside import recording, until_known
 from e2e.promises import check_archive, gaps_of, truth_of
 from store.small_recording import OPENING, RECORDS
 from support import virtual_time
+from support.archives import open_archive
 from support.truth import TracedMarket
 
 
@@ -53,6 +56,28 @@ async def test_after_a_bug_the_next_start_recovers_what_is_on_the_tape(
     rows = check_archive(tmp_path, truth_of(market), every=2)["BTCUSDT"]
     assert sum(row["epoch"] == 1 for row in rows) >= 5
     assert [gap["reason"] for gap in gaps_of(tmp_path)] == ["killed"]
+
+
+async def test_a_flush_hands_over_all_that_was_handled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the process ends at once. Here nothing else flushes: without it the tape ends with its opening."""
+    monkeypatch.setattr(recorder_module, "FLUSH_S", 3_600.0)
+    async with (
+        SimServer(TracedMarket(("BTCUSDT",), seed=3, levels=40)) as server,
+        recording(server, ("BTCUSDT",), tmp_path / "data", every=2) as recorder,
+    ):
+        await until_known(recorder, 1)
+        await asyncio.sleep(5)
+        status = recorder.status()
+        assert status
+        recorder.flush()
+        # What an end of the process leaves is what the operating system has of the files.
+        left = Path(shutil.copytree(tmp_path / "data", tmp_path / "left"))
+    assert status.records > 40
+    with open_archive(left) as archive:
+        (recovered,) = archive.recovered
+    assert recovered.records >= status.records
 
 
 async def test_there_is_a_status_until_a_stop(tmp_path: Path) -> None:
