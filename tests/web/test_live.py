@@ -253,8 +253,10 @@ async def test_browsers_that_waited_for_the_same_book_are_answered_in_different_
     assert len(turns) == len(set(turns)) == len(sockets)
 
 
-async def test_too_many_browsers_are_refused() -> None:
+async def test_too_many_browsers_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """And one that leaves makes room."""
+    # These do not read, so they answer no ping, and to open all of them may take longer than two of them.
+    monkeypatch.setattr(live, "HEARTBEAT_S", 3_600.0)
     connector = aiohttp.TCPConnector(limit=0)
     async with (
         watched(Still()) as (server, first),
