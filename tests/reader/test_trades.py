@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import booktape
@@ -118,6 +120,19 @@ def test_a_damaged_file_is_skipped_and_named(tmp_path: Path) -> None:
     assert len(found) > 50
     assert found[0] > 1
     assert list(rec.damaged) == [str(first)]
+
+
+def test_a_price_that_is_not_a_number_is_damage(tmp_path: Path) -> None:
+    """The file is named, and the trades of the others are there."""
+    write(tmp_path)
+    first, *_ = sorted(tmp_path.glob("trades/*/*/*.parquet"))
+    table = pq.ParquetFile(first).read()
+    place = table.schema.get_field_index("price")
+    prices = pa.array([math.nan] * table.num_rows, pa.float64())
+    pq.write_table(table.set_column(place, table.schema.field(place), prices), first)
+    rec = booktape.open(tmp_path)
+    with pytest.warns(DamagedFile, match="price is not a number"):
+        assert ids(rec.trades(BTC))[0] > 1
 
 
 def test_what_a_killed_recorder_leaves_is_recovered(tmp_path: Path) -> None:

@@ -120,14 +120,14 @@ class TopLevels:
 
 def incremental(items: Iterable[Update | Break], naming: Naming) -> Iterator[Outcome]:
     """Write `incremental_book_L2`: every level of every event."""
-    for _, stretch in groupby(items, attrgetter("epoch")):
-        yield from _write(stretch, naming, "incremental_book_L2", Incremental())
+    for _, items_of_epoch in groupby(items, attrgetter("epoch")):
+        yield from _write(items_of_epoch, naming, "incremental_book_L2", Incremental())
 
 
 def snapshots(items: Iterable[Update | Break], naming: Naming, depth: int) -> Iterator[Outcome]:
     """Write `book_snapshot_<depth>`: the best levels, whenever they change."""
-    for _, stretch in groupby(items, attrgetter("epoch")):
-        yield from _write(stretch, naming, f"book_snapshot_{depth}", TopLevels(depth))
+    for _, items_of_epoch in groupby(items, attrgetter("epoch")):
+        yield from _write(items_of_epoch, naming, f"book_snapshot_{depth}", TopLevels(depth))
 
 
 def trades(items: Iterator[TradeItem], naming: Naming) -> Iterator[Outcome]:
@@ -147,14 +147,14 @@ def trades(items: Iterator[TradeItem], naming: Naming) -> Iterator[Outcome]:
 
 
 def _write(
-    stretch: Iterator[Update | Break], naming: Naming, kind: str, lines: Lines
+    items: Iterator[Update | Break], naming: Naming, kind: str, lines: Lines
 ) -> Iterator[Outcome]:
-    """One file, then the gaps that end it."""
+    """One file with the changes of one epoch, then the gaps that end it."""
     check_cell(naming.symbol)
-    first, gaps, rows = next(stretch), [], 0
+    first, gaps, rows = next(items), [], 0
     path = naming.path(kind, first)
     with _csv_file(path, lines.header) as write:
-        for item in chain((first,), stretch):
+        for item in chain((first,), items):
             if isinstance(item, Break):
                 gaps.append(item.gap)
                 continue

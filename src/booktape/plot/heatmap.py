@@ -38,27 +38,27 @@ def heatmap(
     known in it: what came and went in between is not visible. Memory is bounded.
     Raises NotRecorded if no book was known.
     """
-    stretch = TimeRange.clip(rec, symbol, start, end, COLUMNS)
-    grid = read_grid(rec, stretch)
+    shown = TimeRange.clip(rec, symbol, start, end, COLUMNS)
+    grid = read_grid(rec, shown)
     prices = grid.prices(BINS, bps)
     picture = style.figure()
     axes = picture.add_subplot()
     image = _sizes(axes, grid, prices)
     lines = _lines(axes, grid, prices)
-    style.legend_below(picture, [*lines, *style.hatch_gaps(axes, stretch)])
+    style.legend_below(picture, [*lines, *style.hatch_gaps(axes, shown)])
     base, quote = style.assets(symbol)
     cell = f"{prices.step:.12g} {quote}"
     style.head(
         picture,
         axes,
         f"{style.name(symbol)}: what rested in the order book",
-        f"Each column is the last book known within {stretch.interval_text}; "
+        f"Each column is the last book known within {shown.interval_text}; "
         f"bids lie below the mid, asks above.{_horizon_note(grid) if len(lines) == 1 else ''}",
     )
     picture.colorbar(image, ax=axes, label=f"size per {cell} of price ({base})", pad=0.01)
     axes.set_ylabel(f"price ({quote})")
     axes.ticklabel_format(axis="y", style="plain", useOffset=False)
-    style.time_axis(axes, stretch)
+    style.time_axis(axes, shown)
     axes.set_ylim(prices.low, prices.high)
     return picture
 

@@ -15,13 +15,13 @@ from booktape.reader.time_range import TimeRange
 _DAY_US: Final = 86_400_000_000
 
 
-def read_grid(rec: Recording, stretch: TimeRange) -> BookGrid:
+def read_grid(rec: Recording, shown: TimeRange) -> BookGrid:
     """Raises NotRecorded if no book with two sides was known in this time, or none that can be drawn."""
-    grid = BookGrid(rec, stretch)
+    grid = BookGrid(rec, shown)
     if not np.isfinite(grid.mid).any():
         raise NotRecorded(
-            f"{stretch.symbol} had no book with two sides between {stretch.start:%H:%M:%S} "
-            f"and {stretch.end:%H:%M:%S} UTC. Choose another time."
+            f"{shown.symbol} had no book with two sides between {shown.start:%H:%M:%S} "
+            f"and {shown.end:%H:%M:%S} UTC. Choose another time."
         )
     return grid
 

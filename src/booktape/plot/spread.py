@@ -38,8 +38,8 @@ def spread(
     """
     if levels < 1:
         raise UsageError(f"levels={levels} is not a valid number of levels. Write 1 or more.")
-    stretch = TimeRange.clip(rec, symbol, start, end, COLUMNS)
-    grid = read_grid(rec, stretch)
+    shown = TimeRange.clip(rec, symbol, start, end, COLUMNS)
+    grid = read_grid(rec, shown)
     picture = style.figure(10, 7)
     price, width, weight = picture.subplots(3, 1, sharex=True, height_ratios=(3, 2, 2))
     _prices(price, grid, style.assets(symbol)[1])
@@ -51,15 +51,15 @@ def spread(
     weight.axhline(0, color=style.NEUTRAL, lw=0.6, ls=":")
     weight.set_ylim(-1.05, 1.05)
     weight.set_yticks([-1, 0, 1], ["-1 (asks)", "0", "+1 (bids)"])
-    hatched = [style.hatch_gaps(axes, stretch) for axes in (price, width, weight)]
+    hatched = [style.hatch_gaps(axes, shown) for axes in (price, width, weight)]
     style.legend_below(picture, [*price.get_lines()[:2], *hatched[0]])
     style.head(
         picture,
         price,
         f"{style.name(symbol)}: best prices, spread and imbalance",
-        f"Each point is the last book known within {stretch.interval_text}.",
+        f"Each point is the last book known within {shown.interval_text}.",
     )
-    style.time_axis(weight, stretch)
+    style.time_axis(weight, shown)
     return picture
 
 

@@ -89,12 +89,12 @@ def legend_below(picture: Figure, handles: Sequence[Artist], columns: int = 4) -
     )
 
 
-def time_axis(axes: Axes, stretch: TimeRange) -> None:
+def time_axis(axes: Axes, shown: TimeRange) -> None:
     """The time axis, from start to end, in UTC."""
     locator = AutoDateLocator(tz=UTC)
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz=UTC))
-    axes.set_xlim(number(stretch.start), number(stretch.end))
+    axes.set_xlim(number(shown.start), number(shown.end))
     axes.set_xlabel("time (UTC, when we received it)")
 
 
@@ -104,16 +104,16 @@ def number(moment: object) -> float:
     return found
 
 
-def hatch_gaps(axes: Axes, stretch: TimeRange) -> list[Patch]:
+def hatch_gaps(axes: Axes, shown: TimeRange) -> list[Patch]:
     """Draw every gap. Returns the handle for the legend, if there is a gap."""
-    for gap in stretch.gaps:
-        first, last = (number(one) for one in stretch.span_of(gap))
+    for gap in shown.gaps:
+        first, last = (number(one) for one in shown.span_of(gap))
         axes.axvspan(first, last, facecolor="white", edgecolor=_GAP, hatch="////", lw=0, zorder=3)
         # A line as well, so that a gap narrower than a pixel is visible.
         axes.axvline(first, color=_GAP, lw=0.8, zorder=3)
-    if not stretch.gaps:
+    if not shown.gaps:
         return []
-    label = f"book not known ({counted(len(stretch.gaps), 'gap')}, {stretch.lost_s:,.3g} s)"
+    label = f"book not known ({counted(len(shown.gaps), 'gap')}, {shown.lost_s:,.3g} s)"
     return [Patch(facecolor="white", edgecolor=_GAP, hatch="////", label=label)]
 
 

@@ -1,7 +1,7 @@
 """Books from the tape: at one moment, or one after each event.
 
-**Which tape.** Tapes follow each other as lineage says, and not as clocks say: a clock may have been wrong, and
-several recorders may have recorded the symbol. A tape must begin where the one before it ended; a
+**Which tape.** A tape continues those that lineage says, whatever clocks say: one may have been wrong, and several
+recorders may have recorded the symbol. A tape must begin where the one before it ended; a
 checkpoint with another epoch or id means that something between them is missing.
 
 **At one moment** every tape that may have that time is tried, the last recorded first, until one knows the
@@ -50,7 +50,7 @@ class _LastState(NamedTuple):
         return cls(sync.epoch, sync.update_id, sync.known_ns)
 
     def leads_to(self, begins: Checkpoint) -> bool:
-        """Whether a tape that begins so may follow the one that ended in this state.
+        """Whether a tape that begins so may continue the one that ended in this state.
 
         A book that is not live begins in a gap, which has its own start and end.
         """
@@ -83,8 +83,8 @@ class _Tapes:
         """The tapes that continue this one."""
         return [self._files[one] for one in self.lineage.after[tape.segment]]
 
-    def follows(self, tape: ArchiveFile, read: Sequence[ArchiveFile]) -> bool:
-        """Whether a tape must begin where one of these ended. If a clock was wrong, others may be between them."""
+    def continues(self, tape: ArchiveFile, read: Sequence[ArchiveFile]) -> bool:
+        """Whether a tape continues one of these: it must begin where that ended. If a clock was wrong, others may be between."""
         before = self.lineage.before[tape.segment]
         return bool(self.lineage.missing[tape.segment]) or any(t.segment in before for t in read)
 
@@ -218,8 +218,8 @@ def replay(archive: ArchiveFiles, query: RowQuery) -> Iterator[Step | Gap]:
         books = Reconstruction()
         past = False
         with archive.skip_damaged(tape.path), errors_as_damage(tape.path):
-            follows = tapes.follows(tape, chosen)
-            past = yield from _steps(tapes, tape, query, books, ended_in if follows else None)
+            before = ended_in if tapes.continues(tape, chosen) else None
+            past = yield from _steps(tapes, tape, query, books, before)
         sync = books.syncs.get(query.symbol)
         recorded = recorded or sync is not None
         if past:

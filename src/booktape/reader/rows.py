@@ -26,7 +26,7 @@ from booktape.reader.tape_query import start_of, unsealed_outputs
 from booktape.reader.times import moment_us
 from booktape.store.extents import GroupExtent
 from booktape.store.parquet_file import BOOK_ROWS, StagedGroup
-from booktape.store.parquet_reader import open_parquet, snapshots_schema
+from booktape.store.parquet_reader import check_values, open_parquet, snapshots_schema
 from booktape.store.schema import FIRST_OF, SNAPSHOTS, snapshot_batch
 
 ROWS_AT_ONCE: Final = 500_000
@@ -177,21 +177,13 @@ def _sealed_batches(
         for numbers in _read_at_once(groups, needed):
             rows = parquet.read_row_groups(numbers, columns=needed)
             for batch in rows.combine_chunks().to_batches():
-                _check_rows(batch)
+                check_values(batch, SNAPSHOTS)
+                _check_sides(batch)
                 yield _cut(batch, query, columns)
 
 
-def _check_rows(batch: pa.RecordBatch) -> None:
-    """Raises Damaged for rows that booktape never writes.
-
-    A value is missing, a price or a size is no number, or a side has more prices than sizes, or fewer.
-    """
-    for name, column in zip(batch.schema.names, batch.columns, strict=True):
-        values = pc.list_flatten(column) if name in LISTS else column
-        if (column.null_count or values.null_count) and not SNAPSHOTS.field(name).nullable:
-            raise Damaged(f"in one of its rows {name} is missing")
-        if pa.types.is_floating(values.type) and pc.all(pc.is_finite(values)).as_py() is False:
-            raise Damaged(f"in one of its rows {name} is not a number")
+def _check_sides(batch: pa.RecordBatch) -> None:
+    """Raises Damaged where a side has more prices than sizes, or fewer."""
     for price, size in (LISTS[:2], LISTS[2:]):
         if price in batch.schema.names and size in batch.schema.names:
             lengths = [pc.list_value_length(batch.column(name)) for name in (price, size)]

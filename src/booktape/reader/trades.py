@@ -14,7 +14,7 @@ from booktape.reader.progress import tracked
 from booktape.reader.rows import RowQuery
 from booktape.reader.tape_query import FIRST_ROWS_ONLY, start_of, unsealed_outputs
 from booktape.store.extents import time_range_us
-from booktape.store.parquet_reader import check_schema, open_parquet
+from booktape.store.parquet_reader import check_schema, check_values, open_parquet
 from booktape.store.schema import TRADES, trade_batch
 
 SCHEMA: Final = pa.schema([pa.field("symbol", pa.string(), nullable=False), *TRADES])
@@ -51,11 +51,11 @@ def _sealed(archive: ArchiveFiles, file: ArchiveFile, query: RowQuery) -> pa.Tab
     with archive.skip_damaged(file.path), archive.open(file) as opened:
         parquet = open_parquet(opened)
         check_schema(parquet, TRADES)
-        groups += [
-            parquet.read_row_group(number)
-            for number in range(parquet.num_row_groups)
-            if _may_hold(parquet.metadata.row_group(number), query)
-        ]
+        for number in range(parquet.num_row_groups):
+            if _may_hold(parquet.metadata.row_group(number), query):
+                group = parquet.read_row_group(number)
+                check_values(group, TRADES)
+                groups.append(group)
     return pa.concat_tables(groups)
 
 

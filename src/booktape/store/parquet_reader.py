@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from booktape.errors import Damaged
@@ -90,3 +91,19 @@ def check_columns(found: pa.Schema, wanted: Sequence[str]) -> None:
         raise Damaged(f"it has no column {min(missing)}")
     if len(set(found.names)) < len(found.names):
         raise Damaged("two of its columns have one name")
+
+
+def check_values(rows: pa.RecordBatch | pa.Table, schema: pa.Schema) -> None:
+    """Raises Damaged where a value is missing that each row has, or a number is none (NaN, or infinite).
+
+    `rows` may have some columns of the schema, and others.
+    """
+    for name in schema.names:
+        if name not in rows.schema.names:
+            continue
+        column = rows.column(name)
+        values = pc.list_flatten(column) if pa.types.is_list(column.type) else column
+        if (column.null_count or values.null_count) and not schema.field(name).nullable:
+            raise Damaged(f"in one of its rows {name} is missing")
+        if pa.types.is_floating(values.type) and pc.all(pc.is_finite(values)).as_py() is False:
+            raise Damaged(f"in one of its rows {name} is not a number")

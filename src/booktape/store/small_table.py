@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from booktape.errors import Damaged
 from booktape.store.extents import check_times_us
 from booktape.store.layout import GROUP_BYTES_MAX
-from booktape.store.parquet_reader import check_columns, open_parquet, parquet_errors
+from booktape.store.parquet_reader import check_columns, check_values, open_parquet, parquet_errors
 
 _OBJECT_BYTES: Final = 64  # of one value, once it is a Python object
 
@@ -43,9 +43,7 @@ def read_table(source: Any, schema: pa.Schema) -> pa.Table:  # noqa: ANN401 what
         if pa.types.is_timestamp(field.type):
             moments: Any = pc.min_max(table[field.name].cast(pa.int64())).as_py()
             check_times_us(*filter(None, moments.values()))
-    for field in schema:
-        if table[field.name].null_count and not field.nullable:
-            raise Damaged(f"a {field.name} is missing")
+    check_values(table, schema)
     return table.select(schema.names).cast(schema)
 
 
