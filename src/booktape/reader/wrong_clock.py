@@ -27,15 +27,18 @@ def fit_gap(gap: Gap, right: Sequence[GroupExtent]) -> Gap:
     A time that is more than WRONG_US outside of these two is replaced by that row's. So is the end of a gap that is
     open and has rows after it: the file that closes it is missing.
     """
-    before = [group.last_us for group in right if group.last_epoch <= gap.epoch]
-    after = [group.first_us for group in right if group.first_epoch > gap.epoch]
-    earliest_us = before[-1] - WRONG_US if before else -inf
-    latest_us = after[0] + WRONG_US if after else inf
+    # By halving: epochs grow from group to group, and a long recording has many groups and many gaps.
+    before = bisect_right(right, gap.epoch, key=lambda group: group.last_epoch)
+    after = bisect_right(right, gap.epoch, key=lambda group: group.first_epoch)
+    last_us = right[before - 1].last_us if before else None
+    first_us = right[after].first_us if after < len(right) else None
+    earliest_us = -inf if last_us is None else last_us - WRONG_US
+    latest_us = inf if first_us is None else first_us + WRONG_US
     start, end = gap.start_time, gap.end_time
-    if before and not earliest_us <= moment_us(start) <= latest_us:
-        start = moment_at(before[-1])
-    if after and (end is None or not earliest_us <= moment_us(end) <= latest_us):
-        end = moment_at(after[0])
+    if last_us is not None and not earliest_us <= moment_us(start) <= latest_us:
+        start = moment_at(last_us)
+    if first_us is not None and (end is None or not earliest_us <= moment_us(end) <= latest_us):
+        end = moment_at(first_us)
     return replace(gap, start_time=start, end_time=end)
 
 
