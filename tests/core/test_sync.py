@@ -366,9 +366,17 @@ def usual(lag_ns: int) -> UsualLag:
 
 
 def lost_after_an_event(
-    lag: UsualLag, stamp_s: float, exchange_s: float, *, new_segment: bool = False
+    lag: UsualLag,
+    stamp_s: float,
+    exchange_s: float,
+    *,
+    new_segment: bool = False,
+    stepped_s: int = 0,
 ) -> SymbolSync:
-    """Known since second 3, an event of that time of the exchange, perhaps a new segment, then a lost connection."""
+    """Known since second 3, an event of that time of the exchange, then a lost connection.
+
+    Between the last two a new segment may begin, or our clock may be set back.
+    """
     machine = SymbolSync(B, lag=lag)
     machine.handle(connected(1), 1 * SECOND)
     machine.handle(snapshot(10), 3 * SECOND)
@@ -376,6 +384,7 @@ def lost_after_an_event(
     machine.handle(late, round(stamp_s * SECOND))
     if new_segment:
         machine.begin_segment()
+    machine.step_clock(stepped_s * SECOND)
     machine.handle(lost(40), 40 * SECOND)
     return machine
 
@@ -440,6 +449,13 @@ def test_a_clock_that_is_set_back_takes_every_moment_with_it() -> None:
     assert machine.row(0).received_ns == 8 * SECOND
 
 
+def test_a_clock_that_is_set_back_moves_the_moment_of_the_snapshot() -> None:
+    """A late event proves nothing after it was due, and the snapshot before it still proves its own moment."""
+    machine = lost_after_an_event(usual(SECOND // 10), 30, 0.5, stepped_s=-2)
+    assert machine.gap is not None
+    assert machine.gap.start_ns == 1 * SECOND
+
+
 def test_a_clock_that_is_set_back_makes_no_evidence() -> None:
     """Of a book that was never known no moment moves."""
     machine = SymbolSync(B)
@@ -455,7 +471,10 @@ def test_stale_answers_are_counted_anew_in_each_segment() -> None:
     machine.handle(snapshot(5), 5 * SECOND)
     machine.handle(snapshot(5), 6 * SECOND)
     machine.begin_segment()
-    assert machine.handle(snapshot(5), 7 * SECOND) == (FetchSnapshot(B, 4),)
+    for attempt in (4, 5):
+        assert machine.handle(snapshot(5), 7 * SECOND) == (FetchSnapshot(B, attempt),)
+    (synced,) = machine.handle(snapshot(5), 8 * SECOND)
+    assert isinstance(synced, BookSynced)
 
 
 def test_lower_ids_are_believed_when_they_come_again_and_again() -> None:

@@ -1,14 +1,14 @@
-"""The tape's alphabet: few kinds of frame, each stamped, none ever changed."""
+"""The tape's alphabet: few kinds of record, each stamped, none ever changed."""
 
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import MISSING
 from typing import get_args
 
 import pytest
 
 from booktape.core import tape_records
-from booktape.core.events import GapInterval
 from booktape.core.tape_records import (
     Checkpoint,
     Disconnected,
@@ -21,44 +21,70 @@ KINDS: tuple[type, ...] = get_args(TapeRecord)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_frame_is_stamped_first(kind: type) -> None:
+def test_every_record_is_stamped_first(kind: type) -> None:
     """Each line of a tape begins with our clock, in nanoseconds."""
     assert dataclasses.fields(kind)[0].name == "received_ns"
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_frame_is_frozen(kind: type) -> None:
+def test_every_record_is_frozen(kind: type) -> None:
     """A tape is a record of what happened."""
     frozen = kind.__dataclass_params__.frozen  # type: ignore[attr-defined]
     assert frozen
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_frames_are_small(kind: type) -> None:
+def test_records_are_small(kind: type) -> None:
     """Thousands a second wait in a queue: none has a dict of its own."""
     assert "__slots__" in vars(kind)
 
 
-def test_the_words_that_stand_on_tapes() -> None:
-    """Other readers look for them: they never change."""
+def test_what_stands_on_tapes_never_changes() -> None:
+    """Other readers look for it; the format has another number once it is another one."""
     words = (tape_records.ROTATED, tape_records.TRADING, tape_records.DELISTED)
     assert words == ("rotated", "TRADING", "DELISTED")
+    assert tape_records.FORMAT == 2
+
+
+def defaults_of(kind: type) -> dict[str, object]:
+    """The fields that a record may lack, and what they are then."""
+    optional = {}
+    for field in dataclasses.fields(kind):
+        if field.default is not MISSING:
+            optional[field.name] = field.default
+        elif field.default_factory is not MISSING:
+            optional[field.name] = field.default_factory()
+    return optional
 
 
 def test_what_older_tapes_do_not_say() -> None:
-    """They had no witness and no audits, and each symbol traded."""
-    start = SegmentStart(1, "0.1", "sim", 10, 5_000, ("A",))
-    assert (start.witness, start.audit_s) == ("none", 0)
-    gap = GapInterval("A", 1, 0, 9, "stopped")
-    saved = Checkpoint(1, "A", "cold", 1, 9, 0, None, 0, 0, gap, None, None, [], [], [])
-    # What tapes of format 1 lack.
-    assert (saved.synced_ns, saved.stamp_ns, saved.evidence_age_ns) == (0, 0, 0)
-    assert (saved.passed, saved.reached, saved.ahead) == (None, {}, [])
-    assert (saved.status, saved.audit_due_ns, saved.asked_ns) == ("TRADING", 0, 0)
+    """They had no witness, no audits, no pulse, no shards and no trades, and each symbol traded."""
+    assert defaults_of(SegmentStart) == {
+        "witness": "none",
+        "audit_s": 0.0,
+        "pulse_s": 0.0,
+        "format": 1,
+        "continues": None,
+        "shard": "",
+        "trades": False,
+    }
+    moments = ("audit_due_ns", "asked_ns", "synced_ns", "stamp_ns", "evidence_age_ns")
+    assert defaults_of(Checkpoint) == {
+        "passed": None,
+        "reached": {},
+        "ahead": [],
+        "newest_us": 0,
+        "newest_id": 0,
+        "status": "TRADING",
+        "tick_size": "",
+        "lot_size": "",
+        "trades": None,
+        **dict.fromkeys(moments, 0),
+    }
 
 
-def test_frames_are_equal_by_content() -> None:
-    """A frame read back from the tape equals the frame that was written."""
+def test_records_are_equal_by_content() -> None:
+    """A record read back from the tape equals the one that was written."""
     assert StreamMessage(1, 0, b"{}") == StreamMessage(1, 0, b"{}")
     assert StreamMessage(1, 0, b"{}") != StreamMessage(1, 1, b"{}")
 
