@@ -26,19 +26,6 @@ def test_every_record_is_stamped_first(kind: type) -> None:
     assert dataclasses.fields(kind)[0].name == "received_ns"
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_every_record_is_frozen(kind: type) -> None:
-    """A tape is a record of what happened."""
-    frozen = kind.__dataclass_params__.frozen  # type: ignore[attr-defined]
-    assert frozen
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_records_are_small(kind: type) -> None:
-    """Thousands a second wait in a queue: none has a dict of its own."""
-    assert "__slots__" in vars(kind)
-
-
 def test_what_stands_on_tapes_never_changes() -> None:
     """Other readers look for it; the format has another number once it is another one."""
     words = (tape_records.ROTATED, tape_records.TRADING, tape_records.DELISTED)

@@ -153,6 +153,10 @@ def test_nothing_is_concluded_about_what_an_answer_does_not_reach() -> None:
     assert holes(sequence) == [(13, 19)]
     assert sequence.on_answer(13, [], 9 * SECOND) == []
     assert holes(sequence) == [(13, 19)]
+    sequence = TradeSequence(BTC)
+    bring(sequence, 10, 12)
+    assert sequence.on_answer(11, [], 9 * SECOND) == []
+    assert holes(sequence) == [(11, 11)]
 
 
 def test_after_an_answer_that_brought_nothing_it_waits() -> None:
@@ -216,6 +220,7 @@ def test_ids_that_start_again_are_noticed() -> None:
     found = sequence.on_trade(trade(6, LATER_US + 1), 2 * SECOND)
     assert gaps(found) == [(101, 101, IDS_RESET), (103, 4, IDS_RESET)]
     assert ids(found) == [5, 6]
+    assert not any(isinstance(each, TradeRow) and each.is_filled for each in found)
     assert sequence.save() == TradeState(6, LATER_US + 1)
     assert ids(sequence.on_trade(trade(6, LATER_US + 1), 3 * SECOND)) == []
     assert ids(sequence.on_trade(trade(8, LATER_US + 2), 3 * SECOND)) == [8]
