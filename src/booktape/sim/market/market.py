@@ -167,7 +167,7 @@ class Market:
         if old:
             return encode_depth(market.old_book(limit, old.events, old.seconds * 1_000 / SLOT_MS))
         self._run_part(market, fraction)
-        bids, asks = market.levels(market.bids, limit), market.levels(market.asks, limit)
+        bids, asks = market.levels(limit)
         return encode_depth(DepthSnapshot(symbol, limit, market.update_id, bids, asks))
 
     def _run_part(self, market: SymbolMarket, fraction: float) -> None:
@@ -186,13 +186,10 @@ class Market:
             self._first_tops[symbol] = self._new_symbol_market(symbol).top()
         return self._first_tops[symbol]
 
-    def trades(self, symbol: str, from_id: int | None, limit: int, /) -> list[Trade]:
-        """At most `limit` trades from this id on, or from the oldest that is kept; without one the newest."""
+    def trades(self, symbol: str, /) -> list[Trade]:
+        """The trades that are kept, the oldest first, each once."""
         market = self._markets.get(symbol)
-        kept = list(market.trades) if market else []
-        if from_id is None:
-            return kept[-limit:]
-        return [trade for trade in kept if trade.trade_id >= from_id][:limit]
+        return list(market.trades) if market else []
 
     def holds(self, _symbol: str, /) -> bool:
         """Whether a request that found no book should wait until there is one: there always is one."""

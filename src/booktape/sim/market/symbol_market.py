@@ -202,7 +202,7 @@ class SymbolMarket:
         symbol, found = self.listing.symbol, []
         for levels, stream in self._partial_streams.items():
             if stream in self.watched:
-                bids, asks = self.levels(self.bids, levels), self.levels(self.asks, levels)
+                bids, asks = self.levels(levels)
                 found.append(MarketMessage(stream, TopLevels(symbol, self.update_id, bids, asks)))
         if self._ticker_stream in self.watched:
             for update_id, *sides in self._tickers:
@@ -213,13 +213,14 @@ class SymbolMarket:
 
     # ── what is there ───────────────────────────────────────────────────────────────────────
 
-    def levels(self, ladder: Ladder, limit: int) -> list[Level]:
-        """The best levels of one side, as doubles."""
-        return self.listing.doubles(ladder.best_first(limit))
+    def levels(self, limit: int) -> tuple[list[Level], list[Level]]:
+        """The best levels of each side, as doubles."""
+        doubles = self.listing.doubles
+        return doubles(self.bids.best_first(limit)), doubles(self.asks.best_first(limit))
 
     def top(self) -> BookTicker:
         """The best level of each side."""
-        bid, ask = (next(iter(self.levels(side, 1)), None) for side in (self.bids, self.asks))
+        bid, ask = (next(iter(side), None) for side in self.levels(1))
         return BookTicker(self.listing.symbol, self.update_id, bid, ask)
 
     def old_book(self, limit: int, events: int, slots: float) -> DepthSnapshot:

@@ -159,12 +159,9 @@ class ReplaySource:
             return None
         return BookTicker(symbol, sync.update_id, sync.book.bids.best(), sync.book.asks.best())
 
-    def trades(self, symbol: str, from_id: int | None, limit: int, /) -> list[Trade]:
-        """Those that were sent so far, each once."""
-        kept = self._trades[symbol]
-        wanted = sorted(one for one in kept if from_id is None or one >= from_id)
-        chosen = wanted[-limit:] if from_id is None else wanted[:limit]
-        return [kept[one] for one in chosen]
+    def trades(self, symbol: str, /) -> list[Trade]:
+        """Those that were sent so far."""
+        return [trade for _, trade in sorted(self._trades[symbol].items())]
 
     def holds(self, symbol: str) -> bool:
         """Until its first book. After a loss a client gets an error, rather than waits."""

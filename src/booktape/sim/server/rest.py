@@ -187,8 +187,11 @@ class RestEndpoints:
         if limit is None:
             raise _Refused(BAD_PARAMETER, "Illegal 'limit'.")
         self._check_listed(symbol)
-        trades = self._source.trades(symbol, from_id, limit)
-        return encode_trades(trades, microseconds=_in_us(request))
+        trades = self._source.trades(symbol)
+        # From this id on, or from the oldest that is kept; without one the newest.
+        wanted = [trade for trade in trades if from_id is None or trade.trade_id >= from_id]
+        chosen = wanted[-limit:] if from_id is None else wanted[:limit]
+        return encode_trades(chosen, microseconds=_in_us(request))
 
     async def _time(self, request: web.Request, _: Outcome | None) -> bytes:
         time_us = self._exchange.time_us()
