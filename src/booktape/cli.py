@@ -19,7 +19,7 @@ from cyclopts.config import Env
 
 from booktape import __version__
 from booktape.commands import settings_file
-from booktape.errors import BooktapeError, StoreError, TooFewDescriptors, UsageError
+from booktape.errors import BooktapeError, StoreError, UsageError
 from booktape.processes import descriptors, terminal
 
 _RECORD = "booktape record BTCUSDT ETHUSDT --every 10 --out data"
@@ -110,8 +110,8 @@ def run(arguments: list[str]) -> int:
         return _fail(str(error), error.exit_code)
     except OSError as error:
         # The file that could not be opened is not at fault.
-        if descriptors.are_used_up(error):
-            return _fail(str(descriptors.used_up(error)), TooFewDescriptors.exit_code)
+        if too_few := descriptors.used_up(error):
+            return _fail(str(too_few), too_few.exit_code)
         if error.filename is None and not isinstance(error, PermissionError | NotADirectoryError):
             raise  # it concerns no file, so there is no sentence for it
         return _fail(_sentence(error), StoreError.exit_code)

@@ -12,7 +12,7 @@ import pytest
 
 from booktape import reader
 from booktape.errors import TooFewDescriptors
-from booktape.processes.descriptors import are_used_up, refuse_used_up, require, used_up
+from booktape.processes.descriptors import refuse_used_up, require, used_up
 from booktape.reader import summary
 from booktape.reader.archive_files import ArchiveFiles
 from booktape.verify.order import Scope
@@ -107,7 +107,7 @@ def test_a_file_that_could_not_be_opened_is_not_called_damaged(archive: Path, na
             try:
                 READERS[name](archive)
             except (OSError, TooFewDescriptors) as error:
-                assert isinstance(error, TooFewDescriptors) or are_used_up(error)  # noqa: PT017
+                assert isinstance(error, TooFewDescriptors) or used_up(error)  # noqa: PT017
                 refused += 1
             else:
                 assert left, "there was none left"

@@ -44,13 +44,10 @@ def require(count: int, what: str) -> None:
         )
 
 
-def are_used_up(error: BaseException) -> bool:
-    """Whether the system refused to open any further file."""
-    return isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE)
-
-
-def used_up(error: OSError) -> TooFewDescriptors:
-    """The error to raise where `are_used_up`."""
+def used_up(error: BaseException) -> TooFewDescriptors | None:
+    """The error to raise instead, if the system refused to open any further file."""
+    if not isinstance(error, OSError) or error.errno not in (errno.EMFILE, errno.ENFILE):
+        return None
     if error.errno == errno.ENFILE:
         return TooFewDescriptors(
             f"{os.strerror(errno.ENFILE)}: all programs of this computer together have as many files "
@@ -65,8 +62,8 @@ def used_up(error: OSError) -> TooFewDescriptors:
 
 def refuse_used_up(error: BaseException) -> None:
     """Before an error is reported as damage: raise TooFewDescriptors where it is that."""
-    if isinstance(error, OSError) and are_used_up(error):
-        raise used_up(error) from error
+    if too_few := used_up(error):
+        raise too_few from error
 
 
 def _exceeds(limit: int, count: int) -> bool:

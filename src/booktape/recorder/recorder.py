@@ -249,7 +249,7 @@ class _LiveRecording:
                 for task in tasks:
                     task.cancel()
             remaining = [*self._unhandled, *self._context.queue.drain()]
-            await self.recording.seal(remaining, self._telemetry.record, self._over_limit_after)
+            await self.recording.seal(remaining, self._telemetry.record, self._ends_after)
         except* StoreError as errors:
             self.recording.give_up()
             raise errors.exceptions[0] from None  # one sentence is enough for the user
@@ -306,12 +306,12 @@ class _LiveRecording:
             count, last_ns = len(records), records[-1].received_ns
             came_bytes = sum(map(size_bytes, records))
             await self._handle(records)
-            await self._bound_waiting_events(came_bytes, last_ns)
+            # Other connections follow those that end, as after any loss.
+            for gone in self._ends_to_free_memory(came_bytes, last_ns):
+                self._keepers.end(gone.connection)
+                await self._handle([gone])
             self._telemetry.count_records(count, len(queue), self._clock.now_ns() - last_ns)
             await asyncio.sleep(0)
-
-    def _over_limit_after(self, record: TapeRecord) -> list[Disconnected]:
-        return self._ends_to_free_memory(size_bytes(record), record.received_ns)
 
     async def _handle(self, records: list[TapeRecord]) -> None:
         for output in await self.recording.handle(records):
@@ -333,11 +333,8 @@ class _LiveRecording:
         elif isinstance(output, CancelRequests):
             self._rest_client.forget(output.symbol)
 
-    async def _bound_waiting_events(self, came_bytes: int, now_ns: int) -> None:
-        """End the connections whose events take too much memory; others follow, as after any loss."""
-        for gone in self._ends_to_free_memory(came_bytes, now_ns):
-            self._keepers.end(gone.connection)
-            await self._handle([gone])
+    def _ends_after(self, record: TapeRecord) -> list[Disconnected]:
+        return self._ends_to_free_memory(size_bytes(record), record.received_ns)
 
     def _ends_to_free_memory(self, came_bytes: int, now_ns: int) -> list[Disconnected]:
         """While waiting events take too much memory: the ends of the connections of the symbol with most of them.

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from booktape.errors import WriteFailed
-from booktape.processes.descriptors import are_used_up, used_up
+from booktape.processes.descriptors import used_up
 from booktape.store.clearing import remove_empty_folder, remove_unsealed
 
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -37,8 +37,8 @@ def _why(error: OSError, path: Path) -> str:
         return "the disk is full (it has space, and no inode for another file)"
     if error.errno in _FULL:
         return "the disk is full"
-    if are_used_up(error):
-        return str(used_up(error)).rstrip(".")
+    if too_few := used_up(error):
+        return str(too_few).rstrip(".")
     return error.strerror or str(error)
 
 

@@ -36,21 +36,17 @@ class UnsealedFile:
     `append` keeps bytes in memory, `write` writes them to the file, `seal` makes the file durable. `write` and
     `seal` may be called again after a WriteFailed: no byte is lost, and none is written twice.
 
-    The file is open only during a write, so that a thousand of them need only one descriptor.
+    `written_bytes` is what the file holds so far. It is open only during a write, so that a thousand of them need only
+    one descriptor.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._kept: list[bytes] = []
         self._is_made = False
-        self._bytes = 0
+        self.written_bytes = 0
         self._digest = hashlib.sha256()
         self._is_doubtful = False
-
-    @property
-    def written_bytes(self) -> int:
-        """What the file holds so far."""
-        return self._bytes
 
     def append(self, data: bytes) -> None:
         """Append bytes. The next `write` writes them to the file."""
@@ -64,10 +60,10 @@ class UnsealedFile:
         with disk_errors_named(self.path):
             if not self._is_made:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._write_at(self._bytes, data)
+            self._write_at(self.written_bytes, data)
         # Only now, because a network share may report a full disk as late as at close.
         self._kept.clear()
-        self._bytes += len(data)
+        self.written_bytes += len(data)
         self._digest.update(data)
 
     def move(self, path: Path) -> None:
@@ -91,7 +87,7 @@ class UnsealedFile:
             sync_path(self.path)
             self._is_doubtful = False
             found = FileSeal.of_file(self.path)
-        if found != FileSeal(self._bytes, self._digest.hexdigest()):
+        if found != FileSeal(self.written_bytes, self._digest.hexdigest()):
             raise WriteFailed(self.path, "the disk does not hold what was written to it")
         return found
 
@@ -114,5 +110,5 @@ class UnsealedFile:
         The system's cache most likely still has those pages; `seal` finds out by the checksum.
         """
         with self.path.open("rb") as file:
-            for at in range(0, self._bytes, _CHUNK_BYTES):
+            for at in range(0, self.written_bytes, _CHUNK_BYTES):
                 self._write_at(at, file.read(_CHUNK_BYTES))
