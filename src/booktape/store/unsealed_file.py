@@ -36,8 +36,8 @@ class UnsealedFile:
     `append` keeps bytes in memory, `write` writes them to the file, `seal` makes the file durable. `write` and
     `seal` may be called again after a WriteFailed: no byte is lost, and none is written twice.
 
-    `written_bytes` is what the file holds so far. It is open only during a write, so that a thousand of them need only
-    one descriptor.
+    `written_bytes` is the length of the file so far. The file is open only during a write, so that a thousand of them
+    need only one descriptor.
     """
 
     def __init__(self, path: Path) -> None:
