@@ -53,8 +53,13 @@ def holes(sequence: TradeSequence) -> list[tuple[int, int]]:
 
 
 def bring(sequence: TradeSequence, *trade_ids: int, at_ns: int = SECOND) -> list[int]:
-    """Trades from streams; the ids of those that are stored."""
-    return [stored for one in trade_ids for stored in ids(sequence.on_trade(trade(one), at_ns))]
+    """Trades from streams; the ids of those that are stored, and none of them says that it was filled in."""
+    stored: list[int] = []
+    for one in trade_ids:
+        found = sequence.on_trade(trade(one), at_ns)
+        assert not any(isinstance(each, TradeRow) and each.is_filled for each in found)
+        stored += ids(found)
+    return stored
 
 
 class Case(NamedTuple):
