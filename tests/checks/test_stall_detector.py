@@ -6,7 +6,7 @@ from typing import Final
 
 import pytest
 
-from booktape.checks.stall_detector import LAG_S, STALL_CHECK_S, StallDetector
+from booktape.checks.stall_detector import BEHIND_S, STALL_CHECK_S, StallDetector
 from booktape.core.arbitration import SymbolFeed
 
 A, B = 1, 2
@@ -70,9 +70,9 @@ def test_a_connection_that_falls_behind_is_named_once() -> None:
         market.move(A)
         named.append(market.find_stalled())
     # It is seen to be behind at the first of these looks.
-    late = round(LAG_S / STALL_CHECK_S)
-    assert named[late] == [(B, "S0 is silent on it, and not elsewhere")]
-    assert [found for found in named if found] == [named[late]]
+    overdue = round(BEHIND_S / STALL_CHECK_S)
+    assert named[overdue] == [(B, "S0 is silent on it, and not elsewhere")]
+    assert [found for found in named if found] == [named[overdue]]
 
 
 def test_a_connection_that_missed_the_last_event_is_named() -> None:
@@ -80,7 +80,7 @@ def test_a_connection_that_missed_the_last_event_is_named() -> None:
     market = Market(A, B)
     market.find_stalled()
     market.move(A)
-    assert market.looks_until_named() == 1 + LAG_S / STALL_CHECK_S
+    assert market.looks_until_named() == 1 + BEHIND_S / STALL_CHECK_S
 
 
 def test_a_connection_that_catches_up_is_not_named() -> None:
@@ -101,7 +101,7 @@ def test_a_second_silence_is_named_again() -> None:
     market = Market(A, B)
     market.looks_until_named(A)
     market.live(10, A, B)
-    assert market.looks_until_named(A) == 1 + LAG_S / STALL_CHECK_S
+    assert market.looks_until_named(A) == 1 + BEHIND_S / STALL_CHECK_S
 
 
 def test_a_new_connection_need_not_deliver_older_events() -> None:
@@ -111,7 +111,7 @@ def test_a_new_connection_need_not_deliver_older_events() -> None:
     market.feed.last_by_connection[B] = None
     for _ in range(HOUR):
         assert market.find_stalled() == []
-    assert market.looks_until_named(A) == 1 + LAG_S / STALL_CHECK_S
+    assert market.looks_until_named(A) == 1 + BEHIND_S / STALL_CHECK_S
 
 
 def test_a_symbol_of_which_nothing_came_yet() -> None:

@@ -1,4 +1,4 @@
-"""What a noun must not let happen to itself."""
+"""What must not happen to a value."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import FrozenInstanceError, fields
 import pytest
 
 
-def check_frozen(noun: type) -> None:
+def check_frozen(value: type) -> None:
     """No field of this dataclass can be changed, and it has no dict of its own."""
-    empty: object = object.__new__(noun)
-    for name in (field.name for field in fields(noun)):
+    empty: object = object.__new__(value)
+    for name in (field.name for field in fields(value)):
         with pytest.raises(FrozenInstanceError):
             setattr(empty, name, 2)
-    assert "__slots__" in vars(noun)
+    assert "__slots__" in vars(value)

@@ -195,7 +195,7 @@ def test_what_waits_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 # ── how long an event waits ───────────────────────────────────────────────────────────────
 
 
-def hold(feed: SymbolFeed, *passed_s: float) -> list[list[int]]:
+def tick(feed: SymbolFeed, *passed_s: float) -> list[list[int]]:
     """What each of these ticks releases."""
     return [ids(feed.on_tick(round(seconds * SECOND))) for seconds in passed_s]
 
@@ -204,9 +204,9 @@ def test_an_event_waits_three_seconds_from_the_tick_that_finds_its_hole() -> Non
     """Of tape time, in any number of ticks; the first tick only starts the clock."""
     feed = feed_of(A, B)
     bring(feed, A, 12)
-    assert hold(feed, 2, 1, 1, 0.5) == [[], [], [], []]
-    assert hold(feed, 0.5) == [[12]]
-    assert hold(feed, 9) == [[]]
+    assert tick(feed, 2, 1, 1, 0.5) == [[], [], [], []]
+    assert tick(feed, 0.5) == [[12]]
+    assert tick(feed, 9) == [[]]
 
 
 def test_no_event_is_released_a_nanosecond_early() -> None:
@@ -223,38 +223,38 @@ def test_events_behind_a_hole_do_not_give_it_more_time() -> None:
     """They come ten times a second."""
     feed = feed_of(A, B)
     bring(feed, A, 12)
-    assert hold(feed, 0, 2) == [[], []]
+    assert tick(feed, 0, 2) == [[], []]
     assert bring(feed, A, 13) == []
-    assert hold(feed, 1) == [[12, 13]]
+    assert tick(feed, 1) == [[12, 13]]
 
 
 def test_each_hole_has_three_seconds_of_its_own() -> None:
     """After three seconds for the first one, the next one's clock begins."""
     feed = feed_of(A, B)
     bring(feed, A, 12, 14)
-    assert hold(feed, 1, 1, 1, 1) == [[], [], [], [12]]
-    assert hold(feed, 1, 1, 1) == [[], [], [14]]
+    assert tick(feed, 1, 1, 1, 1) == [[], [], [], [12]]
+    assert tick(feed, 1, 1, 1) == [[], [], [14]]
 
 
 def test_a_hole_that_is_filled_stops_the_clock() -> None:
     """Between two ticks or not: the next hole is found by the next tick."""
     feed = feed_of(A, B)
     bring(feed, A, 12)
-    assert hold(feed, 1, 1, 1) == [[]] * 3
+    assert tick(feed, 1, 1, 1) == [[]] * 3
     assert bring(feed, B, 11) == [11, 12]
     bring(feed, A, 14)
-    assert hold(feed, 1, 1, 1) == [[]] * 3
-    assert hold(feed, 1) == [[14]]
+    assert tick(feed, 1, 1, 1) == [[]] * 3
+    assert tick(feed, 1) == [[14]]
 
 
 def test_a_segment_gives_a_hole_its_time_anew() -> None:
     """It can be read alone, and no checkpoint tells how long something has waited."""
     feed = feed_of(A, B)
     bring(feed, A, 12)
-    assert hold(feed, 1, 1, 1) == [[]] * 3
+    assert tick(feed, 1, 1, 1) == [[]] * 3
     feed.begin_segment()
-    assert hold(feed, 1, 1, 1) == [[]] * 3
-    assert hold(feed, 1) == [[12]]
+    assert tick(feed, 1, 1, 1) == [[]] * 3
+    assert tick(feed, 1) == [[12]]
 
 
 # ── silent connections ───────────────────────────────────────────────────────────────────────────
@@ -306,7 +306,7 @@ def at_a_hundred(*connections: int) -> SymbolFeed:
     return feed
 
 
-def test_two_low_and_late_events_that_chain_begin_new_ids() -> None:
+def test_two_low_and_newer_events_that_chain_begin_new_ids() -> None:
     """Both are released behind the reset; then the stream goes on from there."""
     feed = at_a_hundred()
     assert say(feed, A, 1, 3, 11.1) == []
@@ -318,7 +318,7 @@ def test_two_low_and_late_events_that_chain_begin_new_ids() -> None:
 @pytest.mark.parametrize(
     ("at_s", "reset"), [(10.0, False), (10.5, False), (11.0, False), (11.000001, True)]
 )
-def test_late_is_more_than_a_second_after_the_newest(at_s: float, *, reset: bool) -> None:
+def test_newer_is_more_than_a_second_after_the_newest(at_s: float, *, reset: bool) -> None:
     """By the exchange's own clock."""
     feed = at_a_hundred()
     ready = [say(feed, A, n, n, at_s) for n in (1, 2)]

@@ -214,21 +214,21 @@ def test_the_end_of_a_recording_declares_what_is_open() -> None:
     assert sequence.save() == TradeState(20, T0_US + 20_000)
 
 
-LATER_US: Final = T0_US + 60_000_000
+RESET_AT_US: Final = T0_US + 60_000_000
 
 
 def test_ids_that_start_again_are_noticed() -> None:
     """An old id with a new time, twice in a row: what lies between is declared, both are stored."""
     sequence = TradeSequence(BTC)
     bring(sequence, 100, 102)
-    assert sequence.on_trade(trade(5, LATER_US), SECOND) == []
-    found = sequence.on_trade(trade(6, LATER_US + 1), 2 * SECOND)
+    assert sequence.on_trade(trade(5, RESET_AT_US), SECOND) == []
+    found = sequence.on_trade(trade(6, RESET_AT_US + 1), 2 * SECOND)
     assert gaps(found) == [(101, 101, IDS_RESET), (103, 4, IDS_RESET)]
     assert ids(found) == [5, 6]
     assert not any(isinstance(each, TradeRow) and each.is_filled for each in found)
-    assert sequence.save() == TradeState(6, LATER_US + 1)
-    assert ids(sequence.on_trade(trade(6, LATER_US + 1), 3 * SECOND)) == []
-    assert ids(sequence.on_trade(trade(8, LATER_US + 2), 3 * SECOND)) == [8]
+    assert sequence.save() == TradeState(6, RESET_AT_US + 1)
+    assert ids(sequence.on_trade(trade(6, RESET_AT_US + 1), 3 * SECOND)) == []
+    assert ids(sequence.on_trade(trade(8, RESET_AT_US + 2), 3 * SECOND)) == [8]
     assert holes(sequence) == [(7, 7)]
 
 
@@ -246,7 +246,7 @@ def test_ids_that_start_again_on_two_connections() -> None:
     """Each trade comes twice then, too."""
     sequence = TradeSequence(BTC)
     bring(sequence, 100)
-    brought = [trade(one, LATER_US + one) for one in (5, 5, 6, 6, 7, 7)]
+    brought = [trade(one, RESET_AT_US + one) for one in (5, 5, 6, 6, 7, 7)]
     assert [stored for one in brought for stored in ids(sequence.on_trade(one, SECOND))] == [
         5,
         6,
@@ -259,7 +259,7 @@ def test_one_odd_trade_does_not_start_ids_again() -> None:
     sequence = TradeSequence(BTC)
     bring(sequence, 100)
     for odd in (5, 9, 7):
-        assert sequence.on_trade(trade(odd, LATER_US), SECOND) == []
+        assert sequence.on_trade(trade(odd, RESET_AT_US), SECOND) == []
     assert bring(sequence, 101) == [101]
     assert holes(sequence) == []
 
@@ -268,9 +268,9 @@ def test_an_odd_trade_does_not_wait_across_segments() -> None:
     """No checkpoint holds it, and a segment must read alone as it was recorded."""
     sequence = TradeSequence(BTC)
     bring(sequence, 100)
-    sequence.on_trade(trade(5, LATER_US), SECOND)
+    sequence.on_trade(trade(5, RESET_AT_US), SECOND)
     sequence.begin_segment()
-    assert sequence.on_trade(trade(6, LATER_US), SECOND) == []
+    assert sequence.on_trade(trade(6, RESET_AT_US), SECOND) == []
 
 
 @pytest.mark.parametrize("seed", range(30))

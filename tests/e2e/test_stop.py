@@ -36,7 +36,7 @@ async def test_a_signal_seals_the_files_and_exits_0(tmp_path: Path, number: sign
     assert len(check_archive(tmp_path, truth_of(market), every=2)["BTCUSDT"]) > 5
     assert gaps_of(tmp_path) == []
     assert not list((tmp_path / "unsealed").iterdir())
-    # Two, where an hour began meanwhile.
+    # Of all tapes: there are two where an hour began meanwhile.
     assert sum(len(list(read_tape(tape))) for tape in tmp_path.glob("tape/*/*.zst")) > 10
 
 

@@ -122,7 +122,7 @@ async def test_a_stop_while_the_disk_is_behind_loses_nothing(tmp_path: Path) -> 
         frames = list(RECORDS)
         before, rest = frames[:10], frames[10:]
         work = asyncio.ensure_future(async_recording.handle(before))
-        while not async_recording.session.writer.busy or async_recording._lock.locked():
+        while not async_recording.session.writer.backlog or async_recording._lock.locked():
             await asyncio.sleep(0)
         work.cancel()
         await asyncio.wait({work})
@@ -142,7 +142,7 @@ async def test_what_is_left_at_the_end_is_taken_at_the_pace_of_the_disk(tmp_path
         sealing = asyncio.ensure_future(async_recording.seal([*RECORDS], ignore, nothing))
         try:
             async with asyncio.timeout(20):
-                while not async_recording.session.writer.busy:
+                while not async_recording.session.writer.backlog:
                     await asyncio.sleep(0)
             for _ in RECORDS:
                 await asyncio.sleep(0)

@@ -256,14 +256,14 @@ def test_busy_while_the_worker_is_behind(layout: Layout, monkeypatch: pytest.Mon
             writer.add_row(row(n))
             assert writer.wants_flush, "a full group waits for it"
             writer.flush()
-            seen.append(writer.busy is not None)
+            seen.append(writer.backlog is not None)
         assert seen == [False, False, True, True]
-        first = writer.busy
+        first = writer.backlog
         assert first
         assert not first.done()
         free.set()
         worker.submit(int).result()
-        assert writer.busy is None, "all is written, though nothing was flushed"
+        assert writer.backlog is None, "all is written, though nothing was flushed"
         writer.write(END)
         writer.seal().result()
     assert groups(layout) == [1, 1, 1, 1]

@@ -32,6 +32,6 @@ def follow(recording: RecordingSession, frame: TapeRecord) -> None:
         pass
     if recording.writer.wants_flush:
         recording.writer.flush()
-        busy = recording.writer.busy
-        if busy:
-            wait([busy])
+        backlog = recording.writer.backlog
+        if backlog:
+            wait([backlog])

@@ -1,4 +1,4 @@
-"""Bytes → nouns: what is accepted, and that it is exact. test_encode.py has the way back."""
+"""Bytes → values: what is accepted, and that it is exact. test_encode.py has the way back."""
 
 from __future__ import annotations
 

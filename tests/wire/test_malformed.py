@@ -60,7 +60,7 @@ DECODERS: Final = (decode_event, depth, inexact)
 
 
 def survives(payload: bytes) -> None:
-    """Every decoder accepts or refuses; what is accepted keeps the nouns' own rules."""
+    """Every decoder accepts or refuses; what is accepted keeps the values' own rules."""
     for decode in DECODERS:
         try:
             decoded = decode(payload)

@@ -1,7 +1,7 @@
 """Finds connections that lack, on some symbol, what another connection delivers.
 
-A connection can answer every ping while one of its subscriptions is dead. It is late on a symbol when for
-`LAG_S` it has not delivered an event that another connection had delivered before. A quiet market causes
+A connection can answer every ping while one of its subscriptions is dead. It is behind on a symbol when for
+`BEHIND_S` it has not delivered an event that another connection had delivered before. A quiet market causes
 no alarm: without a new event nothing is missing. The comparison reads steady time and only what the
 arbiter knows, so it is not part of the pure function, and nothing of it is on the tape.
 
@@ -25,12 +25,12 @@ from booktape.core.arbitration import SymbolFeed
 STALL_CHECK_S: Final = 2.0
 """How often the feeds are compared."""
 
-LAG_S: Final = 10.0
+BEHIND_S: Final = 10.0
 """How long a connection may lack what another one has delivered."""
 
 
 @dataclass(slots=True)
-class _Lag:
+class _Behind:
     """One connection on one symbol: at `since_s` it had to reach `due_id`, and it has reached `last_id`."""
 
     last_id: int
@@ -38,11 +38,11 @@ class _Lag:
     since_s: float
 
     def is_overdue(self, feed: SymbolFeed, connection: int, now_s: float) -> bool:
-        """True once, when `LAG_S` have passed since it last caught up."""
+        """True once, when `BEHIND_S` have passed since it last caught up."""
         self.last_id = max(self.last_id, feed.last_by_connection[connection] or 0)
         if self.last_id >= self.due_id:
             self.due_id, self.since_s = feed.last_released or 0, now_s
-        overdue = now_s - self.since_s >= LAG_S
+        overdue = now_s - self.since_s >= BEHIND_S
         if overdue:
             self.since_s = math.inf
         return overdue
@@ -52,17 +52,17 @@ class StallDetector:
     """How far each connection had come on each symbol at the last comparison."""
 
     def __init__(self) -> None:
-        self._lags: defaultdict[str, dict[int, _Lag]] = defaultdict(dict)
+        self._behind: defaultdict[str, dict[int, _Behind]] = defaultdict(dict)
 
     def find_stalled(self, symbol: str, feed: SymbolFeed, now_s: float) -> list[tuple[int, str]]:
         """The connections to replace, each with the reason. `now_s` is steady time."""
-        lags, released_id = self._lags[symbol], feed.last_released or 0
-        for connection in lags.keys() - feed.last_by_connection.keys():
-            del lags[connection]
+        marks, released_id = self._behind[symbol], feed.last_released or 0
+        for connection in marks.keys() - feed.last_by_connection.keys():
+            del marks[connection]
         stalled = []
         for connection in feed.last_by_connection:
             # A new connection need not deliver events released before it joined.
-            lag = lags.setdefault(connection, _Lag(released_id, released_id, now_s))
-            if lag.is_overdue(feed, connection, now_s):
+            mark = marks.setdefault(connection, _Behind(released_id, released_id, now_s))
+            if mark.is_overdue(feed, connection, now_s):
                 stalled.append((connection, f"{symbol} is silent on it, and not elsewhere"))
         return stalled

@@ -33,7 +33,7 @@ import pyarrow.compute as pc
 from booktape.core.tape_records import DELISTED
 from booktape.reader.archive_files import ArchiveFiles
 from booktape.reader.records import Gap
-from booktape.reader.rows import in_order, read_scalars
+from booktape.reader.rows import in_order, row_extents
 from booktape.reader.tape_query import FIRST_ROWS_ONLY, unsealed_outputs
 from booktape.reader.times import moment_at
 from booktape.reader.wrong_clock import fit_gap, rightly_stamped
@@ -112,7 +112,7 @@ def _sealed_rows(
             if all((symbol, epoch) in declared for epoch in epochs):
                 yield group
             else:
-                yield from read_scalars(archive, file, group)
+                yield from row_extents(archive, file, group)
 
 
 def _delistings(archive: ArchiveFiles) -> dict[str, list[datetime]]:

@@ -209,7 +209,7 @@ def has_lists(columns: Iterable[str]) -> bool:
     return not set(LISTS).isdisjoint(columns)
 
 
-def read_scalars(archive: ArchiveFiles, file: ArchiveFile, group: GroupExtent) -> list[GroupExtent]:
+def row_extents(archive: ArchiveFiles, file: ArchiveFile, group: GroupExtent) -> list[GroupExtent]:
     """The extents of single rows of a row group; none if it cannot be read."""
     found: list[GroupExtent] = []
     with archive.skip_damaged(file.path), archive.open(file) as opened:

@@ -22,7 +22,7 @@ WRONG_US: Final = 86_400_000_000
 
 
 def fit_gap(gap: Gap, right: Sequence[GroupExtent]) -> Gap:
-    """The gap between the last row before it and the first one after it, of those that are `rightly_stamped`.
+    """The gap, with times that fit: between the last row before it and the first one after it, both `rightly_stamped`.
 
     A time that is more than WRONG_US outside of these two is replaced by that row's. So is the end of a gap that is
     open and has rows after it: the file that closes it is missing.

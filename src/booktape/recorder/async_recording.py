@@ -71,10 +71,10 @@ class AsyncRecording:
         """Wait while the disk is behind, so that rows do not pile up in memory."""
         if self.session.writer.wants_flush:
             await self.flush()
-        busy = self.session.writer.busy
-        if busy:
+        backlog = self.session.writer.backlog
+        if backlog:
             # Not awaited itself: a cancellation of this task would cancel the work, and lose its rows.
-            await asyncio.wait({asyncio.wrap_future(busy)})
+            await asyncio.wait({asyncio.wrap_future(backlog)})
 
     def raise_failed(self) -> None:
         """Raise StoreError, if a segment that ended could not be sealed."""

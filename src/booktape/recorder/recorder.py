@@ -72,9 +72,11 @@ async def open_exchange(settings: Settings, clock: Clock) -> AsyncIterator[RestC
     """The client of the exchange's REST interface, with the context that all of `net` shares. Nothing is asked for yet."""
     queue = RecordQueue(QUEUE_RECORDS, QUEUE_BYTES)
     pause = RequestPause(clock, settings.partition.pause_memory)
-    async with open_session(pause) as session:
+    async with open_session(pause) as http_session:
         ticks = Ticks(clock, queue)
-        context = NetContext(settings.venue, session, clock, queue, pause, ticks, settings.suffixes)
+        context = NetContext(
+            settings.venue, http_session, clock, queue, pause, ticks, settings.suffixes
+        )
         yield RestClient(context, settings.partition.count)
 
 

@@ -228,9 +228,9 @@ def rebuild_segment(request: RebuildRequest, tape: ArchiveFile) -> RebuildOutcom
         start = first_line(records, tape.path)
         with ThreadPoolExecutor(1, "booktape-store") as worker:
             with errors_as_damage(tape.path):
-                recording = RecordingSession(layout, tape.segment, worker, start)
+                session = RecordingSession(layout, tape.segment, worker, start)
             # A tape without an end record raises DamagedTape, so KILLED is never used.
-            record_again(recording, records, KILLED, tape.path)
+            record_again(session, records, KILLED, tape.path)
     except DamagedTape as error:
         damage = str(error)
 

@@ -9,8 +9,9 @@ already, each file must be what its manifest says. What is written is read again
 the sources. Then a receipt says so, as of segments whose tape was removed (store/removals.py): so `verify`, `info` and the
 readers treat the copy as what it is, rows that had been verified.
 
-**A day is whole or not there.** It is written once it is over, under `compacting/`, and published like a segment: each
-file appears whole, and the receipt comes last. A day without a receipt is written again.
+**Each file is whole; the day counts once its receipt is there.** A day is written once it is over, under `compacting/`, and
+its files are published one by one. The receipt comes last. A day without one is written again: until then, after a kill,
+other tools see a part of it.
 """
 
 from __future__ import annotations
@@ -164,6 +165,8 @@ class _Compaction:
         """
         last = day[-1]
         if last.after and not receipt.continued_by:
+            # The receipt says what was unproven at its end, not at its beginning. That will do: what is unproven at an
+            # end is what was so at the beginning and rests on it, and to take that part of it twice changes nothing.
             self._proof.note_beginning(last.segment, frozenset(receipt.unproven))
             self._prove_segment(last)
             names = tuple(one.name for one in last.after)

@@ -94,7 +94,7 @@ def check_columns(found: pa.Schema, wanted: Sequence[str]) -> None:
 
 
 def check_values(rows: pa.RecordBatch | pa.Table, schema: pa.Schema) -> None:
-    """Raises Damaged where a value is missing that each row has, or a number is none (NaN, or infinite).
+    """Raises Damaged where a value is missing that each row has, or a number is not finite (NaN, or infinite).
 
     `rows` may have some columns of the schema, and others.
     """

@@ -26,9 +26,9 @@ So a segment with a sealed tape is complete. While its tape is not sealed, any o
 of them can be made again; one that was published already has the same bytes.
 
 **What is promised.** After the end of the process, by `kill -9` or a crash, everything is kept that the tape had
-at its last flush, at most about one second earlier. The archive is as if the recorder had ended there, and
+at its last flush: half a second, and the flush itself, are lost at most. The archive is as if the recorder had ended there, and
 the time after it is a gap with the reason `killed`. After a power cut sealed files are intact; of an unsealed
-tape more than a second may be missing, since a tape is synced only when it is sealed. Recovery itself may be
+tape more than that may be missing, since a tape is synced only when it is sealed. Recovery itself may be
 killed at any moment, and begins again at the next start.
 
 **What is trusted.** Nothing that is found. No link is followed. A tape is removed only when another one, read
@@ -153,8 +153,8 @@ class _Recovery:
         records = self._read_torn(torn)
         next(records)
         with errors_as_damage(torn):
-            recording = RecordingSession(self._layout, segment, self._worker, tape.start)
-        return 1 + record_again(recording, records, reason, torn, self._should_stop)
+            session = RecordingSession(self._layout, segment, self._worker, tape.start)
+        return 1 + record_again(session, records, reason, torn, self._should_stop)
 
     def _read_torn(self, torn: Path) -> Iterator[TapeRecord]:
         """Its records; at their end, if that is damage, a copy is kept of the whole tape.
@@ -181,12 +181,12 @@ def keep_pace(writer: SegmentWriter, should_stop: Callable[[], bool] = never) ->
     """Hand the tape to the operating system when enough of it waits, and wait while rows pile up."""
     if writer.wants_flush:
         retry_while_full(writer.flush, should_stop)
-        if busy := writer.busy:
-            busy.exception()  # waits; the next flush raises the error, if there is one
+        if backlog := writer.backlog:
+            backlog.exception()  # waits; the next flush raises the error, if there is one
 
 
 def record_again(
-    recording: RecordingSession,
+    session: RecordingSession,
     records: Iterator[TapeRecord],
     reason: str,
     tape: object,
@@ -198,22 +198,22 @@ def record_again(
     Stopped with everything unsealed, and DamagedTape, naming `tape`, if the records cannot be applied.
     """
     count = 0
-    writer = recording.writer
+    writer = session.writer
     with errors_as_damage(tape):
         for record in records:
             if isinstance(record, SegmentEnd):
-                reason, recording.last_ns = record.reason, record.received_ns
+                reason, session.last_ns = record.reason, record.received_ns
                 # The checkpoints after it are made again. They are read for the tape's last checksum.
                 read_to_end(records)
                 break
             # The snapshot requests that it returns were answered on this tape, or never.
-            recording.handle(record)
+            session.handle(record)
             # Also after a record without rows: its line waits to be written.
             keep_pace(writer, should_stop)
             count += 1
             if count % STOP_CHECK_RECORDS == 0 and should_stop():
                 raise Stopped
-        recording.end(reason)
+        session.end(reason)
         retry_while_full(writer.flush, should_stop)
         retry_while_full(lambda: writer.seal().result(), should_stop)
     return count

@@ -80,7 +80,7 @@ class SegmentWriter:
 
     The constructor, `write` and the `add` methods work in memory only; `flush` and `seal` use the disk. No
     other method may run at the same time as one of these two. Memory: at most STAGED_BYTES are staged, and
-    at most BACKLOG_BYTES wait to be written if the caller respects `busy`.
+    at most BACKLOG_BYTES wait to be written if the caller waits for `backlog`.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class SegmentWriter:
         self._worker = worker
         self._predecessor = predecessor
         self._tape = TapeWriter(layout.starting_tape(segment))
-        self._is_opened = False
+        self._is_recoverable = False
         self._has_trades = trades
         self._groups: dict[_Part, StagedGroup[Any]] = {}
         self._contents: dict[_Part, Contents] = {}
@@ -123,7 +123,7 @@ class SegmentWriter:
 
     def mark_recoverable(self) -> None:
         """The opening is all written: from the next flush on, recovery will find this segment."""
-        self._is_opened = True
+        self._is_recoverable = True
 
     def write(self, record: TapeRecord) -> None:
         """Append a record to the tape."""
@@ -185,15 +185,15 @@ class SegmentWriter:
         self._queue.extend(self._full)
         self._full = []
         is_idle = self._writing is None or self._writing.done()
-        is_retry = is_idle and _wait_for(self._writing)
+        is_retry = is_idle and _must_repeat(self._writing)
         if self._queue and is_idle:
             self._writing = self._worker.submit(self._write_groups, len(self._queue))
             if is_retry or self._writing.done():
                 self._writing.result()
 
     @property
-    def busy(self) -> Future[None] | None:
-        """What to wait for before more rows are made. None while the worker keeps up.
+    def backlog(self) -> Future[None] | None:
+        """The task to wait for before more rows are made. None while the worker keeps up.
 
         The caller need not check its result: the next flush does.
         """
@@ -225,7 +225,7 @@ class SegmentWriter:
         its end record. So after a kill at any moment one of the two tapes has the latest state.
         """
         recoverable = self._layout.writing_tape(self.segment)
-        if self._is_opened and self._tape.path != recoverable:
+        if self._is_recoverable and self._tape.path != recoverable:
             if self._predecessor:
                 self._predecessor.writer._flush_tape()  # noqa: SLF001 another of our own
             self._tape.move(recoverable)
@@ -256,7 +256,7 @@ class SegmentWriter:
 
     def _seal(self) -> None:
         self._flush_tape()
-        _wait_for(self._writing)
+        _must_repeat(self._writing)  # Waits. What it failed to write is still in the queue.
         self._write_groups(len(self._queue))
         if self._steps is None:
             self._steps = deque(self._steps_to_seal())
@@ -314,8 +314,8 @@ class SegmentWriter:
         return is_regular(final) and FileSeal.of_file(final) == self._seals[final]
 
 
-def _wait_for(writing: Future[None] | None) -> bool:
-    """Wait for a task of the worker. Returns whether it must be repeated; raises what no retry would repair."""
+def _must_repeat(writing: Future[None] | None) -> bool:
+    """Whether a task of the worker, once it has ended, must be repeated. Raises what no retry would repair."""
     error = writing.exception() if writing else None
     if error is not None and not (isinstance(error, WriteFailed) and error.may_pass):
         raise error

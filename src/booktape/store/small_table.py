@@ -21,7 +21,7 @@ _OBJECT_BYTES: Final = 64  # of one value, once it is a Python object
 def read_table(source: Any, schema: pa.Schema) -> pa.Table:  # noqa: ANN401 whatever pyarrow opens
     """All of a small table, with the columns of this schema.
 
-    Raises OSError, and Damaged if it has others, or is too large to be booktape's.
+    Raises OSError, and Damaged if it lacks one, has two of one name, or is too large to be booktape's.
 
     Its rows become Python objects, so each value counts as one. Texts are read as a dictionary first, because
     one long text can stand in a million rows.

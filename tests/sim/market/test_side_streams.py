@@ -116,7 +116,7 @@ def test_only_wanted_witnesses_are_sent_from_when_they_are_wanted() -> None:
 
 
 def test_the_recorder_reads_what_the_exchange_writes() -> None:
-    """Wrapped, each message comes back as the noun it was made from."""
+    """Wrapped, each message comes back as the value it was made from."""
     source, _ = watched("BTCUSDT")
     messages = [message for _ in range(20) for message in source.advance()]
     assert {type(m.content) for m in messages} == {DepthEvent, TopLevels, BookTicker}

@@ -70,7 +70,7 @@ def pairs(levels: Levels) -> list[tuple[float, float]]:
 
 
 def ours(payload: bytes) -> object:
-    """What this reading takes it for, in the other one's nouns; None for nothing of use."""
+    """What this reading takes it for, in the other one's values; None for nothing of use."""
     decoded = stream_message(parse_message(payload))
     match decoded:
         case Event():
