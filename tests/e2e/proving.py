@@ -87,9 +87,9 @@ class Planted:
             return False
         symbol = sent.event.symbol
         number = self.first + int(chance(1, symbol) * (self.last - self.first))
-        if sent.event_number == number:
+        if sent.number_in_stream == number:
             self.events[symbol] = sent.event
-        return sent.event_number == number
+        return sent.number_in_stream == number
 
 
 @dataclass(frozen=True)

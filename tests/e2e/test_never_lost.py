@@ -82,7 +82,7 @@ async def test_either_of_two_connections_may_die_at_any_moment(tmp_path: Path) -
     """Each is cut abruptly every few seconds, never both at once: no gap, no second snapshot."""
 
     def worn_out(delivery: Delivery) -> bool:
-        return delivery.message_number == (200 if delivery.connection == 0 else 400)
+        return delivery.number_on_connection == (200 if delivery.connection == 0 else 400)
 
     market = TracedMarket(SYMBOLS, seed=7, levels=40)
     lie = Faults.of(Close(worn_out, abrupt=True))

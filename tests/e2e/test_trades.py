@@ -13,7 +13,7 @@ import pytest
 from booktape.core.trades import Trade
 from booktape.sim.faults.base import Attempts, Fault, Faults, Messages
 from booktape.sim.faults.connections import CutAt, Cuts, Outage
-from booktape.sim.faults.messages import Delay, Drop, Gap, Repeat
+from booktape.sim.faults.messages import Delay, Drop, LostMessages, Repeat
 from booktape.sim.faults.requests import slow
 from booktape.sim.server.server import SimServer
 from e2e.inside import recording, until_known
@@ -110,7 +110,7 @@ RANDOM_TIMES: dict[str, tuple[Fault, ...]] = {
     "outages": (Outage(2, 4), Outage(10, 11), Outage(15, 18)),
     "lost, repeated and late messages": (
         Drop(Messages(stream="trade", probability=0.1)),
-        Gap(Messages(stream="trade", probability=0.01), count=20),
+        LostMessages(Messages(stream="trade", probability=0.01), count=20),
         Repeat(Messages(stream="trade", probability=0.2), after_s=2),
         Delay(Messages(probability=0.02), 0.3, jitter_s=1),
     ),
@@ -151,7 +151,7 @@ async def test_random_cuts_and_outages(tmp_path: Path, seed: int) -> None:
         *(Outage(*outage, silent=dice.random() < 0.3) for outage in outages),
         Cuts(every_s=dice.choice((15, 60)), start_s=5, spare=dice.choice((0, 1))),
         Drop(Messages(stream="trade", probability=0.01, seed=seed)),
-        Gap(Messages(stream="trade", probability=0.001, seed=seed), count=200),
+        LostMessages(Messages(stream="trade", probability=0.001, seed=seed), count=200),
     )
     async with SimServer(market, faults=Faults(faults)) as server:
         for _ in range(3):
@@ -168,7 +168,7 @@ async def test_random_cuts_and_outages(tmp_path: Path, seed: int) -> None:
 async def test_what_is_open_at_the_end_is_declared(tmp_path: Path) -> None:
     """A recording that stops right after a loss."""
     market = TradedMarket(SYMBOLS, seed=6, levels=20)
-    faults = Faults.of(Gap(Messages(stream="trade", first=30, last=30), count=30))
+    faults = Faults.of(LostMessages(Messages(stream="trade", first=30, last=30), count=30))
     async with (
         SimServer(market, faults=faults) as server,
         recording(server, SYMBOLS, tmp_path, **SPARE),

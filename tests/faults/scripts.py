@@ -26,7 +26,16 @@ from booktape.sim.faults.market import (
     NewListing,
     TickSize,
 )
-from booktape.sim.faults.messages import Close, Deaf, Delay, Drop, Gap, Garbage, Repeat, Stall
+from booktape.sim.faults.messages import (
+    Close,
+    Deaf,
+    Delay,
+    Drop,
+    Garbage,
+    LostMessages,
+    Repeat,
+    Stall,
+)
 from booktape.sim.faults.undetectable import StaleWitness
 
 FAULTLESS_FROM_S: Final = 24.0
@@ -93,7 +102,7 @@ HEARD_MAKERS: Final[Mapping[str, Maker]] = MappingProxyType(
     {
         "drop": lambda d: Drop(d.messages(0.005, 0.1)),
         "drop-everywhere": lambda d: Drop(d.messages(0.002, 0.02, everywhere=True)),
-        "gap": lambda d: Gap(d.messages(0.001, 0.01), count=d.rng.randint(2, 30)),
+        "gap": lambda d: LostMessages(d.messages(0.001, 0.01), count=d.rng.randint(2, 30)),
         "repeat": lambda d: Repeat(d.messages(0.05, 0.5), d.rng.randint(1, 3)),
         "repeat-late": lambda d: Repeat(d.messages(0.05, 0.3), after_s=d.rng.uniform(0.1, 3)),
         "delay": lambda d: Delay(

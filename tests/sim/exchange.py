@@ -57,10 +57,12 @@ def contains_id(symbol: str, update_id: int) -> StreamCondition:
 def event_number(symbol: str, *numbers: int) -> StreamCondition:
     """These events of this symbol, counted from 1 since the exchange began, on every connection."""
     return lambda sent: (
-        sent.event is not None and sent.event.symbol == symbol and sent.event_number in numbers
+        sent.event is not None and sent.event.symbol == symbol and sent.number_in_stream in numbers
     )
 
 
 def message_number(number: int, *, connection: int | None = None) -> StreamCondition:
     """The `number`-th message (from 1) of one connection (counted from 0), or of each."""
-    return lambda sent: sent.message_number == number and connection in {None, sent.connection}
+    return lambda sent: (
+        sent.number_on_connection == number and connection in {None, sent.connection}
+    )

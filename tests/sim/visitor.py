@@ -150,7 +150,7 @@ async def visit(server: SimServer) -> AsyncIterator[Visit]:
 
 
 @asynccontextmanager
-async def deaf(server: SimServer, streams: str) -> AsyncIterator[None]:
+async def never_reads(server: SimServer, streams: str) -> AsyncIterator[None]:
     """A client that subscribes and then never reads; its receive buffer is as small as can be."""
     plain = socket.socket()
     plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)

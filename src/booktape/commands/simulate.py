@@ -51,12 +51,10 @@ def simulate(  # noqa: PLR0913 - each is one documented option
         The port of a second host with the same market; 0 for any free port, no host when not given.
     """
     market = Market(symbols or DEFAULT_SYMBOLS, seed)
-    parsed = parse_faults(faults, seed)
-    second = None if second_port is None else parsed.of_second_host()
     server = SimServer(
         market,
-        faults=parsed,
-        second=second,
+        faults=parse_faults(faults, seed),
+        second=None if second_port is None else parse_faults(faults, seed, host=2),
         port=port,
         second_port=second_port or 0,
         speed=speed,

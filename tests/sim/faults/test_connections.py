@@ -11,9 +11,20 @@ import aiohttp
 import pytest
 
 from booktape.core.events import ServerShutdown
-from booktape.sim.faults.base import GOING_AWAY, Cut, Faults, OpenConnection
+from booktape.sim.faults.base import (
+    GOING_AWAY,
+    Cut,
+    Delivery,
+    Fault,
+    Faults,
+    MakeHalfOpen,
+    Messages,
+    OpenConnection,
+    Step,
+)
 from booktape.sim.faults.connections import CutAt, Cuts, HalfOpen, Outage
 from booktape.sim.faults.connections import ServerShutdown as Shutdown
+from booktape.sim.faults.messages import Delay
 from booktape.wire.binance import decode_event
 from sim.exchange import BTC, faulty, last_id, market, pairs
 from sim.visitor import Visit, Visitor, ids, visit
@@ -116,6 +127,31 @@ async def test_a_half_open_connection_carries_nothing_and_does_not_end() -> None
         await dead.end()
         await asyncio.sleep(0.001)
         assert count_open(server) == 1
+        assert not server.violations
+
+
+class HalfOpenAfter(Fault, frozen=True):
+    """The first connection becomes half-open behind its message of this number."""
+
+    number: int
+
+    def apply(self, delivery: Delivery, steps: list[Step]) -> list[Step]:
+        is_it = (delivery.connection, delivery.number_on_connection) == (0, self.number)
+        return [*steps, MakeHalfOpen()] if is_it else steps
+
+
+async def test_a_connection_can_become_half_open_behind_a_message() -> None:
+    """In its turn: what was queued before is sent, nothing after it, and nothing ends."""
+    server = faulty(HalfOpenAfter(5), Delay(Messages(last=7), 0.55), speed=1, slots=None)
+    async with visit(server) as visit_:
+        dead = await visit_.listen(BTC)
+        alive = await visit_.listen(BTC)
+        await alive.count(30)
+        assert len(dead.messages) == 5
+        await dead.socket.send_str('{"method":"LIST_SUBSCRIPTIONS","id":1}')
+        await alive.count(60)
+        assert (len(dead.messages), dead.ended) == (5, False)
+        assert count_open(server) == 2
         assert not server.violations
 
 

@@ -12,7 +12,7 @@ import pytest
 from booktape.core.events import DepthEvent
 from booktape.sim.faults.base import GOING_AWAY, POLICY_VIOLATION, Delivery, Fault, Messages, Send
 from booktape.sim.faults.connections import CutAt, Lifetime
-from booktape.sim.faults.messages import Close, Delay, Drop, Gap, Repeat, Stall
+from booktape.sim.faults.messages import Close, Delay, Drop, LostMessages, Repeat, Stall
 from sim.exchange import (
     BTC,
     SLOTS,
@@ -71,7 +71,7 @@ async def test_exactly_the_named_event_is_lost(
 
 async def test_a_gap_is_a_run_of_consecutive_events() -> None:
     """`count` events, from the named one on."""
-    async with visit(faulty(Gap(Messages(first=11, last=11), count=5))) as visit_:
+    async with visit(faulty(LostMessages(Messages(first=11, last=11), count=5))) as visit_:
         visitor = await visit_.listen(BTC)
         kept = [*range(10), *range(15, SLOTS)]
         assert await visitor.events(last_id()) == pairs(kept)
@@ -79,7 +79,7 @@ async def test_a_gap_is_a_run_of_consecutive_events() -> None:
 
 def test_gaps_by_chance_have_their_length_and_their_number() -> None:
     """Each start loses `count` events; runs may touch."""
-    gap = Gap(Messages(probability=0.01, seed=3), count=10)
+    gap = LostMessages(Messages(probability=0.01, seed=3), count=10)
     lost = [loses(gap, number) for number in range(1, 5_001)]
     runs = [len(list(group)) for key, group in itertools.groupby(lost) if key]
     assert min(runs[:-1]) == 10  # the last one is not over

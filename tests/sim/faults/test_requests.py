@@ -12,6 +12,7 @@ import pytest
 from booktape.sim.faults import requests
 from booktape.sim.faults.base import Attempt, Attempts, Fault, Old
 from booktape.sim.faults.market import MarketFaults
+from booktape.sim.faults.undetectable import wrong_snapshot
 from sim.exchange import BTC, events, faulty, market
 from sim.visitor import Naive, texts, visit
 
@@ -109,6 +110,18 @@ async def test_after_half_a_body_a_client_has_time_to_ask_again() -> None:
         assert len(await visitor.count(30)) == 30
 
 
+async def test_half_an_answer_that_is_no_book_makes_no_client_ask_for_one() -> None:
+    """So the exchange does not wait for it, though the request named a symbol."""
+    source = market("BTCUSDT", "ETHUSDT")
+    fault = requests.half(Attempts(path="exchangeInfo"))
+    async with visit(faulty(fault, source=source, patience_s=5)) as visit_:
+        await visit_.get("exchangeInfo?symbol=ETHUSDT")
+        await visit_.listen(BTC)
+        await visit_.depth("BTCUSDT")
+        async with asyncio.timeout(1):
+            await visit_.server.finished.wait()
+
+
 @pytest.mark.parametrize("door", ["rest", "ws"])
 async def test_a_client_can_be_left_hanging(door: Literal["rest", "ws"]) -> None:
     """No answer, no end; others are served; neither the client's leaving nor the end is held up."""
@@ -164,7 +177,9 @@ def test_a_stale_snapshot_within_a_slot_forgets_that_slot_too() -> None:
     source.apply_faults(MarketFaults.of(requests.stale(Attempts(), events=3)))
     for _ in range(20):
         source.depth("BTCUSDT", 5000, 0.5)
-        fault = requests.stale(Attempts(), events=3).outcome(Attempt("rest", 0, 0, "", "BTCUSDT"))
+        fault = requests.stale(Attempts(), events=3).outcome(
+            Attempt("rest", 0, 0, "/api/v3/depth", "BTCUSDT")
+        )
         assert isinstance(fault, Old)
         book = Naive(source.depth("BTCUSDT", 5000, 0, fault))
         assert (book.bids, book.asks) == texts(truth.book("BTCUSDT", book.id))
@@ -194,6 +209,19 @@ def test_attempts_are_chosen_by_all_that_is_given() -> None:
         Attempt("rest", 1, 10.0, "/api/v3/depth", "ETHUSDT"),
     ]
     assert not any(map(found, others))
+
+
+def test_faults_of_snapshots_are_at_requests_for_a_symbol_s_book_alone() -> None:
+    """Other requests can name a symbol, too."""
+    faults = requests.stale(Attempts(), events=3), wrong_snapshot(Attempts())
+
+    def strikes(path: str, symbol: str | None = "BTCUSDT", kind: str = "rest") -> set[bool]:
+        return {bool(fault.outcome(Attempt(kind, 0, 0, path, symbol))) for fault in faults}
+
+    assert strikes("/api/v3/depth") == {True}
+    for path in ("exchangeInfo", "ticker/bookTicker", "historicalTrades", "time"):
+        assert strikes(f"/api/v3/{path}") == {False}
+    assert strikes("/api/v3/depth", None) == strikes("/ws/btcusdt@depth", None, "ws") == {False}
 
 
 def test_two_faults_at_requests_have_chances_of_their_own() -> None:

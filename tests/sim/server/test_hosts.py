@@ -148,12 +148,12 @@ def test_a_script_distinguishes_the_hosts(tmp_path: Path) -> None:
     both = "[[fault]]\nkind = 'status'\nseed = 1\n"
     own = "[[fault]]\nkind = 'cut'\nat_s = {0}\nhost = {0}\n"
     path.write_text(both + own.format(1) + own.format(2))
-    faults = parse_faults(str(path))
     status = requests.status(Attempts(seed=1))
-    assert faults.faults == (status, CutAt(1))
-    assert faults.of_second_host().faults == (status, CutAt(2))
+    assert parse_faults(str(path)) == Faults((status, CutAt(1)))
+    assert parse_faults(str(path), host=2) == Faults((status, CutAt(2)))
     path.write_text(both)
-    assert parse_faults(str(path)).of_second_host() == parse_faults(str(path)) == Faults((status,))
+    assert parse_faults(str(path), host=2) == parse_faults(str(path)) == Faults((status,))
+    assert parse_faults("drop=0.5", host=2) == parse_faults("drop=0.5")
     for entry, sentence in (
         (own.format(3), "'host' is 1 or 2"),
         ("[[fault]]\nkind = 'clock-step'\nat_s = 1\nby_s = 1\nhost = 1", "happens to the market"),

@@ -12,10 +12,11 @@ import pytest
 
 from booktape.core.events import DepthEvent
 from booktape.errors import UsageError
-from booktape.sim.faults.base import GOING_AWAY, POLICY_VIOLATION, Faults
+from booktape.sim.faults.base import GOING_AWAY, POLICY_VIOLATION, Faults, Messages
 from booktape.sim.faults.market import IdsReset
+from booktape.sim.faults.messages import Drop
 from booktape.sim.market.listing import DEFAULT_SYMBOLS, NON_ASCII_SYMBOL
-from booktape.sim.messages import MarketMessage, stream_name
+from booktape.sim.messages import MarketMessage, Message, stream_name
 from booktape.sim.server import client
 from booktape.sim.server.client import CLOSE_WITHIN_S
 from booktape.sim.server.server import SimServer
@@ -23,7 +24,7 @@ from booktape.wire.binance import decode_event
 from booktape.wire.endpoints import Venue
 from booktape.wire.exchange_info import decode_exchange_info
 from booktape.wire.limits import USED_WEIGHT_HEADER
-from sim.visitor import Naive, Visit, deaf, ids, texts, visit
+from sim.visitor import Naive, Visit, ids, never_reads, texts, visit
 from support.connections import close_all, count_open
 from support.truth import TracedMarket
 from support.venues import venue_with
@@ -388,17 +389,30 @@ async def test_a_client_that_connects_too_often_is_refused() -> None:
         assert set(visit_.server.violations) == {"connections"}
 
 
+@pytest.mark.parametrize("faults", [Faults(), Faults.of(Drop(Messages(probability=0)))])
 async def test_a_slow_client_is_cut_off_and_the_others_are_not(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, faults: Faults
 ) -> None:
-    """In real time no more than a bounded number of messages waits for anybody."""
-    monkeypatch.setattr(client, "QUEUE_MAX", 50)
+    """In real time no more than a bounded number of messages waits for anybody.
 
-    server = SimServer(TracedMarket(("BTCUSDT",), levels=500), speed=300)
-    async with visit(server) as visit_, deaf(server, BTC):
+    The message that was one too many does not count as sent.
+    """
+    monkeypatch.setattr(client, "QUEUE_MAX", 50)
+    offer, ended_by_it = client.Client.offer, []
+
+    def noted(self: client.Client, message: Message, number: int, now_s: float) -> bool:
+        had_ended, is_sent = self.has_ended, offer(self, message, number, now_s)
+        if self.has_ended and not had_ended:
+            ended_by_it.append(is_sent)
+        return is_sent
+
+    monkeypatch.setattr(client.Client, "offer", noted)
+    server = SimServer(TracedMarket(("BTCUSDT",), levels=500), speed=300, faults=faults)
+    async with visit(server) as visit_, never_reads(server, BTC):
         visitor = await visit_.listen(BTC)
         await visitor.until(lambda: bool(server.violations))
         assert server.violations == {"slow": 1}
+        assert ended_by_it == [False]
         before = len(visitor.messages)
         await visitor.count(before + 20)
         assert count_open(server) == 1
@@ -412,7 +426,7 @@ async def test_a_patient_exchange_waits_for_a_slow_client(monkeypatch: pytest.Mo
     server = SimServer(market, speed=math.inf, patience_s=0)
     async with visit(server) as visit_:
         visitor = await visit_.listen(BTC)
-        async with deaf(server, BTC):
+        async with never_reads(server, BTC):
             await visitor.count(100)
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(1):
@@ -429,12 +443,12 @@ async def test_a_patient_exchange_waits_for_a_slow_client(monkeypatch: pytest.Mo
 
 
 async def test_closing_sends_a_close_frame_and_leaves_nothing_behind() -> None:
-    """Clients see a close frame; no task outlives the exchange; a deaf client delays it little."""
+    """Clients see a close frame; no task outlives the exchange; a client that never reads delays it little."""
     async with aiohttp.ClientSession() as http:
         async with SimServer(TracedMarket(("BTCUSDT",)), speed=1000) as server:
             visitor = await Visit(server, http).listen(BTC)
             await visitor.count(3)
-            async with deaf(server, BTC):
+            async with never_reads(server, BTC):
                 await visitor.count(1_000)
                 began_s = Visit.now_s()
                 await server.__aexit__(None, None, None)

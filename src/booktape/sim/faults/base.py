@@ -56,14 +56,14 @@ StreamKind: TypeAlias = Literal["depth", "depth5", "depth10", "depth20", "bookTi
 class Delivery(NamedTuple):
     """One message about to be sent to one client, `now_s` after the market began.
 
-    `connection` counts connections from 0; `message_number` counts this connection's messages and
-    `event_number` this stream's messages since the exchange began, both from 1. `event` is None
-    for any other message. `opened_s` is when the connection was opened; 0 before the market began.
+    `connection` counts connections from 0; `number_on_connection` counts this connection's messages and
+    `number_in_stream` this stream's since the exchange began, both from 1. `event` is None for a message that
+    is no depth event. `opened_s` is when the connection was opened; 0 before the market began.
     """
 
     connection: int
-    message_number: int
-    event_number: int
+    number_on_connection: int
+    number_in_stream: int
     stream: str
     event: DepthEvent | None
     payload: bytes
@@ -72,13 +72,14 @@ class Delivery(NamedTuple):
 
     def chance(self, seed: int, about: str) -> float:
         """A number from 0 up to 1 that depends on the seed, the connection and the message."""
-        return chance(seed, about, self.connection, self.stream, self.event_number)
+        return chance(seed, about, self.connection, self.stream, self.number_in_stream)
 
 
 class Attempt(NamedTuple):
-    """A request or handshake: the `number`-th (from 0) of its kind, at `now_s` of exchange time.
+    """A request or handshake, at `now_s` of exchange time.
 
-    `kind` is "ws" or "rest"; `symbol` is None where a REST request names none.
+    `kind` is "ws" or "rest". `number` counts the host's attempts of that kind from 0 (`first` and `last` of
+    a condition count them from 1). `symbol` is the one that a REST request names; else None.
     """
 
     kind: str
@@ -89,9 +90,8 @@ class Attempt(NamedTuple):
 
     @property
     def is_for_book(self) -> bool:
-        """Whether it is a request for a symbol's book."""
-        is_for_trades = self.path.endswith("/historicalTrades")
-        return self.kind == "rest" and bool(self.symbol) and not is_for_trades
+        """Whether it is a request for a symbol's book; `exchangeInfo`, say, can name a symbol, too."""
+        return self.kind == "rest" and self.path.endswith("/depth") and bool(self.symbol)
 
 
 StreamCondition: TypeAlias = Callable[[Delivery], bool]
@@ -162,7 +162,7 @@ class Messages(OfConnections, frozen=True):
         symbol_lower, _, kind = delivery.stream.partition("@")
         return (
             self.start_s <= delivery.now_s < self.end_s
-            and self.first <= delivery.event_number <= (self.last or inf)
+            and self.first <= delivery.number_in_stream <= (self.last or inf)
             and self.selects(delivery.connection)
             and (self.symbol is None or symbol_lower == self.symbol.lower())
             and self.stream in {None, kind.partition("@")[0]}
@@ -171,14 +171,14 @@ class Messages(OfConnections, frozen=True):
 
     def _chance(self, delivery: Delivery) -> float:
         whose = "all" if self.everywhere else delivery.connection
-        return chance(self.seed, "message", whose, delivery.stream, delivery.event_number)
+        return chance(self.seed, "message", whose, delivery.stream, delivery.number_in_stream)
 
 
 class Attempts(Checked, frozen=True):
     """Selects requests and handshakes for which all that is given holds.
 
-    `start_s` and `end_s` are exchange time; `door` is "rest" or "ws", `path` the end of the
-    address, such as "depth"; `first` and `last` count the attempts of that kind from 1.
+    `start_s` and `end_s` are exchange time; `door`, "rest" or "ws", is what `Attempt` calls its kind; `path`
+    is the end of the address, such as "depth"; `first` and `last` count the attempts of each kind from 1.
     """
 
     start_s: Seconds = 0.0
@@ -229,18 +229,21 @@ class Cut(Struct, frozen=True):
     reason: str = ""
 
 
-class Mute(Struct, frozen=True):
-    """Half-open: from now on no byte is sent and nothing that comes is read; no FIN."""
+class MakeHalfOpen(Struct, frozen=True):
+    """From now on no byte is sent, and all that comes is thrown away unanswered; no FIN."""
+
+
+SingleStep: TypeAlias = Send | Announce | Cut | MakeHalfOpen
 
 
 class Later(Struct, frozen=True):
     """Do this `after_s` seconds of exchange time later."""
 
     after_s: float
-    step: Send | Announce | Cut | Mute
+    step: SingleStep
 
 
-Step: TypeAlias = Send | Announce | Cut | Mute | Later
+Step: TypeAlias = SingleStep | Later
 
 
 class OpenConnection(NamedTuple):
@@ -364,7 +367,7 @@ class Fault(Checked, frozen=True):
         return iter(())
 
     def outcome(self, _attempt: Attempt, /) -> Outcome | None:
-        """What a request or handshake gets instead of the true answer; None for that."""
+        """What a request or handshake gets instead of the true answer; None: the true answer."""
         return None
 
 
@@ -389,19 +392,14 @@ class MarketFault(Fault, frozen=True):
 
 @dataclass(frozen=True)
 class Faults:
-    """All faults of one host, in order. `second` are those of a second host, where they differ."""
+    """All faults of one host, in order."""
 
     faults: tuple[Fault, ...] = ()
-    second: tuple[Fault, ...] | None = None
 
     @classmethod
     def of(cls, *faults: Fault) -> Self:
         """These faults."""
         return cls(faults)
-
-    def of_second_host(self) -> Self:
-        """The faults of the second host."""
-        return type(self)(self.faults if self.second is None else self.second)
 
     def outcome(self, attempt: Attempt) -> Outcome | None:
         """The first outcome that a fault has for this request or handshake."""

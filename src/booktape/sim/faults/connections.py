@@ -17,8 +17,8 @@ from booktape.sim.faults.base import (
     Fault,
     Hang,
     Later,
+    MakeHalfOpen,
     Moment,
-    Mute,
     Number,
     OfConnections,
     OpenConnection,
@@ -64,7 +64,7 @@ class HalfOpen(_AtOnce, frozen=True):
     """From a time on the connections then open carry nothing at all, either way, and never end."""
 
     def timetable(self) -> Iterator[Moment]:
-        return self._moments(Mute())
+        return self._moments(MakeHalfOpen())
 
 
 class ServerShutdown(_AtOnce, frozen=True):
@@ -96,7 +96,7 @@ class Outage(Fault, frozen=True):
         return Hang() if self.silent else Reset()
 
     def timetable(self) -> Iterator[Moment]:
-        step = Mute() if self.silent else Cut(abrupt=True)
+        step = MakeHalfOpen() if self.silent else Cut(abrupt=True)
         yield Moment(self.start_s, lambda all_open: [one.number for one in all_open], (step,))
 
 

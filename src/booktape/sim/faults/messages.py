@@ -34,16 +34,16 @@ class Drop(Fault, frozen=True):
         return [] if self.when(delivery) else steps
 
 
-class Gap(Fault, frozen=True):
-    """Lose `count` consecutive events of a stream, from one for which the condition holds."""
+class LostMessages(Fault, frozen=True):
+    """Lose `count` consecutive messages of a stream, from one for which the condition holds."""
 
     when: StreamCondition
     count: Count = 10
 
     def apply(self, delivery: Delivery, steps: list[Step]) -> list[Step]:
-        oldest = max(1, delivery.event_number - self.count + 1)
-        starts = range(oldest, delivery.event_number + 1)
-        is_lost = any(self.when(delivery._replace(event_number=start)) for start in starts)
+        newest = delivery.number_in_stream
+        starts = range(max(1, newest - self.count + 1), newest + 1)
+        is_lost = any(self.when(delivery._replace(number_in_stream=start)) for start in starts)
         return [] if is_lost else steps
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from math import isfinite
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final, TypeAlias, get_type_hints
+from typing import Any, Final, Literal, TypeAlias, get_type_hints
 
 import msgspec
 
@@ -33,7 +33,7 @@ Kind: TypeAlias = Callable[..., Fault]
 KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
     {
         "drop": messages.Drop,
-        "gap": messages.Gap,
+        "gap": messages.LostMessages,
         "deaf": messages.Deaf,
         "repeat": messages.Repeat,
         "delay": messages.Delay,
@@ -86,13 +86,13 @@ SEEDS_PER_SCRIPT: Final = 1_000
 """So that each entry has chances of its own, however many others stand before it."""
 
 
-def parse_faults(text: str, seed: int = 0) -> Faults:
-    """The faults of a script (a path that ends in .toml), or those that a short text names.
+def parse_faults(text: str, seed: int = 0, *, host: Literal[1, 2] = 1) -> Faults:
+    """The faults that a script (a path that ends in .toml), or a short text, has for one host.
 
     Raises UsageError, whose sentence names what cannot be read.
     """
     if text.endswith(".toml"):
-        return _read_script(Path(text), seed * SEEDS_PER_SCRIPT)
+        return _read_script(Path(text), seed * SEEDS_PER_SCRIPT, host)
     parts = [part.strip() for part in text.split(",") if part.strip()]
     numbered = enumerate(parts, seed * SEEDS_PER_SCRIPT + 1)
     return Faults(tuple(_part(part, number) for number, part in numbered))
@@ -101,7 +101,7 @@ def parse_faults(text: str, seed: int = 0) -> Faults:
 # ── scripts ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def _read_script(path: Path, seed: int) -> Faults:
+def _read_script(path: Path, seed: int, host: Literal[1, 2]) -> Faults:
     script = read_toml(path)
     entries = script.pop("fault", [])
     if script or not isinstance(entries, list):
@@ -110,10 +110,7 @@ def _read_script(path: Path, seed: int) -> Faults:
         _entry(f"{path}, fault {number}", entry, seed + number)
         for number, entry in enumerate(entries, 1)
     ]
-    first, second = (
-        tuple(fault for host, fault in faults if host in {None, wanted}) for wanted in (1, 2)
-    )
-    return Faults(first, None if first == second else second)
+    return Faults(tuple(fault for only_on, fault in faults if only_on in {None, host}))
 
 
 def _entry(where: str, entry: object, seed: int) -> tuple[int | None, Fault]:
@@ -225,7 +222,7 @@ def _close_after(count: str, *, is_abrupt: bool) -> Fault:
     """Each connection's end, after this number of messages."""
     if not (count.isascii() and count.isdecimal() and int(count)):
         raise ValueError(f"{count!r} is not a number of messages")
-    return messages.Close(lambda delivery: delivery.message_number == int(count), is_abrupt)
+    return messages.Close(lambda delivery: delivery.number_on_connection == int(count), is_abrupt)
 
 
 def _outage(value: str) -> Fault:

@@ -7,7 +7,8 @@ A slot's witnesses come right before its depth event, as on the real exchange: p
 event's last id, and a ticker for each update that changed the touch, with that update's own id.
 
 **Trades.** When the best level of a side loses size, that is a trade in half of the cases, and a cancelled order in the
-others. Chance has a source of its own for that, so the book is the same with trades and without.
+others. Chance has a source of its own for that, so the book is the same with trades and without. What is planned (a
+book's opening, and what faults push into a slot) is never a trade.
 """
 
 from __future__ import annotations
@@ -49,9 +50,10 @@ class _Past(NamedTuple):
 class SymbolMarket:
     """The market of one symbol, moved one slot at a time, or one update at a time.
 
-    `levels` a side replaces the listing's own number. `faults` say what new prices are multiples of at first, whether
-    the book begins empty (then it gets all its levels in its first slot), and how many events must be remembered.
-    `slot` counts from 1. Only those of the streams `watched` that are its own are made messages of.
+    `levels` a side replaces the listing's own number. Of `faults` it asks what new prices are multiples of at the
+    beginning, whether the book begins empty (then it gets all its levels in its first slot), and how many events it must
+    remember; what happens later comes by `push`. `slot` counts from 1. Depth events are always made; witnesses and
+    trades only for the streams that `watched` names, which may name those of other symbols, too.
     """
 
     def __init__(
@@ -122,7 +124,7 @@ class SymbolMarket:
             self.step()
 
     def close_slot(self, time_us: int) -> list[MarketMessage]:
-        """Make the slot's remaining updates; its messages, the event last. None when nothing happened in it."""
+        """Make the slot's remaining updates; its messages, the event last; [] when nothing happened in it."""
         self.run_part(1)
         trades, messages = self._number_trades(time_us), list[MarketMessage]()
         self.trades += trades

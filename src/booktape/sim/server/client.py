@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from itertools import islice
 from math import inf
 from types import MappingProxyType
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, assert_never
 
 import msgspec
 from aiohttp import WSMsgType, web
@@ -24,9 +24,10 @@ from booktape.sim.faults.base import (
     Delivery,
     Faults,
     Later,
-    Mute,
+    MakeHalfOpen,
     OpenConnection,
     Send,
+    SingleStep,
     Step,
 )
 from booktape.sim.messages import Encoding, Message
@@ -73,10 +74,10 @@ class Client:
         self._faults = faults
         unit = request.query.get("timeUnit", "").upper()
         self._encoding = Encoding(request.path == "/stream", microseconds=unit == "MICROSECOND")
-        self._steps: asyncio.Queue[Step] = asyncio.Queue()
+        self._steps: asyncio.Queue[SingleStep] = asyncio.Queue()
         self._steps_max: float = QUEUE_MAX
         self._step_done = asyncio.Event()
-        self._muted = False
+        self._is_half_open = False
         self._sent = 0
         self._pings = Pings(number)
         # PING, PONG and SUBSCRIBE all count.
@@ -104,23 +105,27 @@ class Client:
         streams = self._exchange.subscribed[self.number]
         return OpenConnection(self.number, frozenset(streams), settled_s)
 
-    def offer(self, message: Message, event_number: int, now_s: float) -> bool:
-        """Queue one message, or what the faults make of it; whether it will be sent unchanged."""
+    def offer(self, message: Message, number_in_stream: int, now_s: float) -> bool:
+        """Queue one message, or what the faults make of it; whether it will be sent unchanged.
+
+        It will not when `enqueue` finds the client too slow, and ends it.
+        """
         if self.has_ended:
             return False
         payload = message.payload(self._encoding)
         self._sent += 1
         if not self._faults.change_messages:
             self.enqueue(Send(payload))
-            return True
+            return not self.has_ended
         delivery = Delivery(
-            *(self.number, self._sent, event_number, message.stream, message.event, payload),
+            *(self.number, self._sent, number_in_stream, message.stream, message.event, payload),
             *(now_s, self.opened_s),
         )
         steps = self._faults.apply(delivery)
         for step in steps:
             self.enqueue(step)
-        return any(isinstance(step, Send) and step.payload is payload for step in steps)
+        is_unchanged = any(isinstance(step, Send) and step.payload is payload for step in steps)
+        return is_unchanged and not self.has_ended
 
     def perform_now(self, steps: Iterable[Step]) -> None:
         """Do these now: an end does not wait for its turn behind what is queued."""
@@ -129,16 +134,15 @@ class Client:
                 return
             if isinstance(step, Cut):
                 self._group.create_task(self._perform(step))
-            elif isinstance(step, Mute):
-                self._muted = True
-                make_deaf(self._request)
+            elif isinstance(step, MakeHalfOpen):
+                self._make_half_open()
             else:
                 self.enqueue(step)
 
     async def end(self, cut: Cut) -> None:
         """End the connection now; what is queued is lost."""
         self._discard()
-        if cut.abrupt or self._muted:
+        if cut.abrupt or self._is_half_open:
             abort(self._request)
             return
         try:
@@ -192,7 +196,7 @@ class Client:
             if self._steps.empty():
                 self._steps_max = QUEUE_MAX
 
-    async def _perform(self, step: Step) -> None:
+    async def _perform(self, step: SingleStep) -> None:
         if isinstance(step, Send):
             wait_s = step.not_before_s - self._exchange.clock.now_s()
             if wait_s > 0:
@@ -208,9 +212,17 @@ class Client:
             await self._transmit(combined, WSMsgType.TEXT)
         elif isinstance(step, Cut):
             await self.end(step)
+        elif isinstance(step, MakeHalfOpen):
+            self._make_half_open()
+        else:
+            assert_never(step)
+
+    def _make_half_open(self) -> None:
+        self._is_half_open = True
+        discard_incoming(self._request)
 
     async def _transmit(self, payload: bytes, kind: WSMsgType) -> None:
-        if self.has_ended or self._muted:
+        if self.has_ended or self._is_half_open:
             return
         try:
             await self._socket.send_frame(payload, kind)
@@ -235,7 +247,7 @@ class Client:
             await clock.pause(self._exchange.venue.ping_every_s)
             if self._pings.is_overdue(clock.now_s(), within_s):
                 await clock.pause(PONG_LOOKED_FOR_S)
-            if self._muted:
+            if self._is_half_open:
                 # No ping is sent, so no pong can be missed.
                 return
             if self._pings.is_overdue(clock.now_s(), within_s + PONG_LOOKED_FOR_S):
@@ -259,17 +271,17 @@ class Client:
                 await on_text(self, message.data)
 
 
-def make_deaf(request: web.Request) -> None:
+def discard_incoming(request: web.Request) -> None:
     """From now on all that comes is read and thrown away, until the client ends the connection.
 
     Weakness: this machine's TCP acknowledges a client's data, which would pile up on a connection that is
     really half-open.
     """
     if request.transport:
-        request.transport.set_protocol(_Deaf(request.transport.get_protocol()))
+        request.transport.set_protocol(_DiscardIncoming(request.transport.get_protocol()))
 
 
-class _Deaf(asyncio.Protocol):
+class _DiscardIncoming(asyncio.Protocol):
     """Between a transport and its protocol, which is informed of writing and of the end alone."""
 
     def __init__(self, protocol: asyncio.BaseProtocol) -> None:

@@ -51,7 +51,9 @@ class Exchange:
     subscription, or at once with `start_at_once`; the exchange's clock then shows `start_us` (default: now).
     `venue` has an exchange's numbers. `violations` counts, by rule, what clients did wrong. With `second` the same market has a second host, on
     a port of its own, with these faults; the market's own faults are `faults`' alone. Limits and silences are a
-    client's with both of them. Faults of a market that it cannot have raise UsageError.
+    client's with both of them. A client has `pong_within_s` to answer a ping. With infinite speed the market
+    waits for snapshot requests that it expects (see `pacing`), `patience_s` of real time at most. Faults of a market
+    that it cannot have raise UsageError.
     """
 
     source: Source
@@ -110,7 +112,7 @@ class Exchange:
     async def refusal(
         self, request: web.Request, outcome: Outcome | None, weight: int = 0
     ) -> web.StreamResponse | None:
-        """What faults and limits have for a client instead of an answer or a connection; None for that.
+        """What faults or limits refuse a request or handshake with; None: it is to be answered, or accepted.
 
         A handshake has no weight.
         """
