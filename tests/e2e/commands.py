@@ -6,7 +6,9 @@ import asyncio
 import io
 import os
 import sys
+from asyncio import StreamReader
 from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncGenerator
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
@@ -14,24 +16,64 @@ from booktape import cli
 
 BOOKTAPE = (sys.executable, "-m", "booktape")
 
+LOG_S = 120.0
+COMMAND_S = 300.0
+"""Real time, on a machine that may be busy: until the log says something, and until a command has ended."""
+
+_KILLED_S = 60.0
+
+_guards: set[AsyncGenerator[None]] = set()
+
+
+class TooSlow(AssertionError):
+    """The program did not say what was waited for, or did not end, within its time."""
+
 
 async def start(*arguments: str | Path, **environment: str) -> Process:
-    """A running `booktape …`."""
-    return await asyncio.create_subprocess_exec(
+    """A running `booktape …`. It is killed when its event loop is closed: a test that fails leaves nothing behind."""
+    process = await asyncio.create_subprocess_exec(
         *BOOKTAPE,
         *map(str, arguments),
         stdout=PIPE,
         stderr=PIPE,
         env={**os.environ, **environment},
     )
+    guard = _killed_at_the_end(process)
+    await anext(guard)
+    _guards.add(guard)
+    return process
+
+
+async def _killed_at_the_end(process: Process) -> AsyncGenerator[None]:
+    """`asyncio.run` closes every open generator before it closes the loop, after all tasks have ended."""
+    try:
+        yield
+    finally:
+        _guards.clear()  # those of one loop, which all end now
+        if process.returncode is None:
+            process.kill()
+            async with asyncio.timeout(_KILLED_S):  # a child of it may hold the pipes
+                await process.communicate()
 
 
 async def run(*arguments: str | Path, **environment: str) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr of `booktape …`."""
+    """Exit code, stdout and stderr of `booktape …`. Raises TooSlow."""
     process = await start(*arguments, **environment)
-    out, err = await process.communicate()
-    assert process.returncode is not None
-    return process.returncode, out.decode(), err.decode()
+    out, err = bytearray(), bytearray()
+    try:
+        async with asyncio.timeout(COMMAND_S):
+            await asyncio.gather(_read(process.stdout, out), _read(process.stderr, err))
+            return await process.wait(), out.decode(), err.decode()
+    except TimeoutError:
+        heard = (out + err).decode(errors="replace")
+        command = " ".join(map(str, arguments))
+        raise TooSlow(f"booktape {command} has not ended in {COMMAND_S:g} s:\n{heard}") from None
+
+
+async def _read(stream: StreamReader | None, heard: bytearray) -> None:
+    assert stream is not None
+    while part := await stream.read(1 << 16):
+        heard.extend(part)
 
 
 def run_here(*arguments: str | Path) -> tuple[int, str, str]:
@@ -42,11 +84,15 @@ def run_here(*arguments: str | Path) -> tuple[int, str, str]:
 
 
 async def log_until(process: Process, word: str) -> str:
-    """Wait until the program's log says something; returns everything up to there."""
+    """Wait until the program's log says something; returns everything up to there. Raises TooSlow."""
     assert process.stderr is not None
     heard = ""
-    while word not in heard:
-        line = await process.stderr.readline()
-        assert line, f"it ended without saying {word!r}:\n{heard}"
-        heard += line.decode()
+    try:
+        async with asyncio.timeout(LOG_S):
+            while word not in heard:
+                line = await process.stderr.readline()
+                assert line, f"it ended without saying {word!r}:\n{heard}"
+                heard += line.decode()
+    except TimeoutError:
+        raise TooSlow(f"it has not said {word!r} in {LOG_S:g} s:\n{heard}") from None
     return heard
