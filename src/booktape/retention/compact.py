@@ -122,7 +122,7 @@ class _Compaction:
             if (receipt := read_removal(out, one))
         }
         known = {s: one.unproven for s, one in self._stored.items() if one.unproven is not None}
-        self._proof = Proof(source, known | _unproven_after(self._copied.values()))
+        self._proof = Proof(source, known | _unproven_at_beginning(self._copied.values()))
 
     def run(self) -> CompactOutcome:
         outcome = CompactOutcome()
@@ -203,11 +203,11 @@ class _Compaction:
             clear_segment(out, head)
         seals: dict[Path, FileSeal] = {}
         contents: dict[Path, Contents] = {}
-        for table in self._tables(head, files):
-            seals[table.final], contents[table.final] = _copy(table)
-            with disk_errors_named(table.final):
-                remove_sealed(table.final)  # of an attempt without a receipt
-            publish(table.unsealed, table.final)
+        for day_file in self._day_files(head, files):
+            seals[day_file.final], contents[day_file.final] = _copy(day_file)
+            with disk_errors_named(day_file.final):
+                remove_sealed(day_file.final)  # of an attempt without a receipt
+            publish(day_file.unsealed, day_file.final)
         seal_manifest(out, head, seals, contents)
         rows: dict[str, int] = {}
         for each in proved:
@@ -218,12 +218,12 @@ class _Compaction:
         with disk_errors_named(out.unsealed_of(head)):
             clear_segment(out, head)
 
-    def _tables(self, head: Segment, files: Sequence[SegmentFiles]) -> Iterator[_Table]:
+    def _day_files(self, head: Segment, files: Sequence[SegmentFiles]) -> Iterator[_DayFile]:
         """Each file of a day."""
         out, root = self._out, self._source.root
         for symbol in sorted({symbol for one in files for symbol in one.rows}):
             segments = [one.segment for one in files if symbol in one.rows]
-            yield _Table(
+            yield _DayFile(
                 out.writing_rows(head, symbol),
                 out.rows(head, symbol),
                 SNAPSHOTS,
@@ -233,7 +233,7 @@ class _Compaction:
             )
         for symbol in sorted({symbol for one in files for symbol in one.trades}):
             paths = [root / one.trades[symbol] for one in files if symbol in one.trades]
-            yield _Table(
+            yield _DayFile(
                 out.writing_trades(head, symbol),
                 out.trades(head, symbol),
                 TRADES,
@@ -244,7 +244,7 @@ class _Compaction:
         for name in sorted({name for one in files for name in one.tables}):
             paths = [root / one.tables[name] for one in files if name in one.tables]
             schema = TABLES[name].schema
-            yield _Table(
+            yield _DayFile(
                 out.writing_table(head, name),
                 out.table(head, name),
                 schema,
@@ -255,7 +255,7 @@ class _Compaction:
 
 
 @dataclass(frozen=True, slots=True)
-class _Table:
+class _DayFile:
     """One file of a day: its name before it is whole, and after; how it is written; what reads the rows of all segments."""
 
     unsealed: Path
@@ -321,30 +321,30 @@ def _regrouped(found: Iterable[pa.RecordBatch], most: int) -> Iterator[list[pa.R
         yield group
 
 
-def _copy(table: _Table) -> tuple[FileSeal, Contents]:
+def _copy(day_file: _DayFile) -> tuple[FileSeal, Contents]:
     """Write a file, then compare it with its sources, both read again. Raises WriteFailed."""
     file, rows = None, 0
     first_id: int | None = None
     last_id: int | None = None
-    for group in _regrouped(table.rows(), table.group_rows):
+    for group in _regrouped(day_file.rows(), day_file.group_rows):
         (whole,) = pa.Table.from_batches(group).combine_chunks().to_batches()
-        file = file or table.new_file(table.unsealed, whole)
+        file = file or day_file.new_file(day_file.unsealed, whole)
         file.append(whole)
         file.write()
         rows += whole.num_rows
-        if table.schema is SNAPSHOTS:
+        if day_file.schema is SNAPSHOTS:
             ids = whole.column("update_id")
             first_id, last_id = ids[0].as_py() if first_id is None else first_id, ids[-1].as_py()
     if file is None:
-        empty = pa.RecordBatch.from_pylist([], table.schema)
-        file = table.new_file(table.unsealed, empty)
+        empty = pa.RecordBatch.from_pylist([], day_file.schema)
+        file = day_file.new_file(day_file.unsealed, empty)
         file.append(empty)
     seal = file.seal(rows)
-    with open_parquet(table.unsealed) as opened:
+    with open_parquet(day_file.unsealed) as opened:
         numbers = range(opened.num_row_groups)
         found = (opened.read_row_group(number, use_threads=False) for number in numbers)
-        if not _are_equal(table.rows(), (batch for one in found for batch in one.to_batches())):
-            raise WriteFailed(table.unsealed, "the file does not hold the values of its sources")
+        if not _are_equal(day_file.rows(), (batch for one in found for batch in one.to_batches())):
+            raise WriteFailed(day_file.unsealed, "the file does not hold the values of its sources")
     return seal, Contents(rows, first_id, last_id)
 
 
@@ -360,7 +360,7 @@ def _are_equal(wanted: Iterator[pa.RecordBatch], found: Iterator[pa.RecordBatch]
     return one is other
 
 
-def _unproven_after(copied: Iterable[Removal]) -> dict[Segment, frozenset[str]]:
+def _unproven_at_beginning(copied: Iterable[Removal]) -> dict[Segment, frozenset[str]]:
     """The symbols whose books are unproven where a segment begins that continues a day of the copy."""
     found: dict[Segment, frozenset[str]] = {}
     for receipt in copied:
