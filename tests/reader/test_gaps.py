@@ -163,6 +163,43 @@ def test_a_symbol_that_is_delisted_amid_a_gap_and_comes_back_has_two(tmp_path: P
     assert gaps[0]["end_time"] <= gaps[1]["start_time"]
 
 
+def test_a_symbol_that_is_delisted_twice_amid_a_gap_has_three(tmp_path: Path) -> None:
+    """Two of one epoch and one reason; the second is open at first, and closed by the next recording."""
+    scenes = (
+        connected(1),
+        rest(snapshot(10), 2),
+        stream(event(20, 20), 3),
+        listed(DELISTED, 5),
+        stream(event(21, 21), 9),
+        listed(TRADING, 11),
+        listed(DELISTED, 13),
+        stream(event(22, 22), 15),
+    )
+    with open_archive(tmp_path) as archive:
+        recording = archive.begin(start(SYMBOL), "first")
+        for scene in scenes:
+            recording.handle(scene)
+        finish(recording, "stopped").result()
+        assert spans(tmp_path) == [("id_gap", 2, 5), ("delisted", 5, 13), ("delisted", 13, None)]
+        recording = archive.begin(start(SYMBOL, received_ns=20 * SECOND), "second")
+        for scene in (listed(TRADING, 21), connected(22), rest(snapshot(30), 23)):
+            recording.handle(scene)
+        finish(recording, "stopped").result()
+    assert spans(tmp_path) == [("id_gap", 2, 5), ("delisted", 5, 13), ("delisted", 13, 23)]
+
+
+def spans(root: Path) -> list[tuple[str, float, float | None]]:
+    """Why, from when and until when the book was not known, in seconds."""
+    return [
+        (
+            gap["reason"],
+            gap["start_time"].timestamp(),
+            gap["end_time"] and gap["end_time"].timestamp(),
+        )
+        for gap in booktape.open(root).gaps().to_pylist()
+    ]
+
+
 def test_a_gap_that_nothing_declares_lies_between_two_rows(sealed: Path, tmp_path: Path) -> None:
     """Its file is missing: the epoch changes all the same."""
     root = tmp_path / "copy"

@@ -7,8 +7,8 @@ epoch, and never by time: our clock may have been wrong, and epochs only grow.
 Three cases:
 
 - **Declared**: it is a row of `gaps/`, or follows from a tape that is not sealed yet. A gap that was open when its
-  segment ended has a second row where it is closed, maybe days later; that one counts. A symbol that was delisted
-  before its book was known again, and came back, has two gaps of one epoch, with different reasons.
+  segment ended has a second row where it is closed, maybe days later; that one counts. An epoch has several gaps where
+  its symbol was delisted before its book was known again: each of them ends with the symbol, without a next id.
 - **Undeclared**: the epoch changes from one sealed row to the next, and no gap declares it. Its file is missing or
   damaged. What is known are the two rows, so the gap lies between them.
 - **Delisted**: nothing declares the change, and `notes/` says that the symbol was not listed then. It had no book that
@@ -50,21 +50,21 @@ def gap_table(
     """
     rows = _declared(archive, symbol, before_us)
     names = archive.symbols() if symbol is None else [symbol]
-    changes = {(name, epoch) for name, epoch, _ in rows}
-    undeclared = [gap for name in names for gap in _undeclared(archive, name, changes)]
+    declared = {(row["symbol"], row["epoch"]) for row in rows}
+    undeclared = [gap for name in names for gap in _undeclared(archive, name, declared)]
     delisted = _delistings(archive) if undeclared else {}
     for gap in undeclared:
         times = delisted.get(gap.symbol, ())
         if not any(gap.start_time <= at <= (gap.end_time or at) for at in times):
-            rows[gap.symbol, gap.epoch, gap.reason] = asdict(gap)
-    found = sorted(rows.values(), key=lambda row: (row["start_time"], row["symbol"]))
-    return pa.Table.from_pylist(found, GAPS)
+            rows.append(asdict(gap))
+    rows.sort(key=lambda row: (row["start_time"], row["symbol"]))
+    return pa.Table.from_pylist(rows, GAPS)
 
 
 def _declared(
     archive: ArchiveFiles, symbol: str | None, before_us: int | None
-) -> dict[tuple[str, int, str], dict[str, Any]]:
-    """The gaps in files and on unsealed tapes, by symbol, epoch and reason."""
+) -> list[dict[str, Any]]:
+    """The gaps in files and on unsealed tapes, each once."""
     before_ns = None if before_us is None else before_us * 1_000
     # Unsealed tapes first: a segment that is sealed meanwhile is then read twice, and not missed.
     tail = [
@@ -75,13 +75,28 @@ def _declared(
     table = pa.concat_tables([archive.sealed_gaps(), pa.Table.from_batches(tail, GAPS)])
     if symbol is not None:
         table = table.filter(pc.field("symbol") == symbol)
-    rows: dict[tuple[str, int, str], dict[str, Any]] = {}
+    found: dict[tuple[str, int, str], list[dict[str, Any]]] = defaultdict(list)
     for row in table.to_pylist():
-        key = row["symbol"], row["epoch"], row["reason"]
-        # A closed gap never opens again: an open row that is read later does not replace it.
-        if key not in rows or rows[key]["end_time"] is None:
-            rows[key] = row
-    return rows
+        alike = found[row["symbol"], row["epoch"], row["reason"]]
+        if alike and alike[-1]["end_time"] is None:
+            alike[-1] = row  # the same gap: closed, or still open
+        elif all(_is_another(row, closed) for closed in alike):
+            alike.append(row)
+    return [row for rows in found.values() for row in rows]
+
+
+def _is_another(row: dict[str, Any], closed: dict[str, Any]) -> bool:
+    """Whether a row is not of the same gap as one that is closed and has its epoch and reason.
+
+    A closed gap never opens again: an open row of it may be read late. Another one follows only where the symbol was
+    delisted in between, which is an end without a next id.
+    """
+    starts = row["start_time"], closed["start_time"]
+    return (
+        closed["next_update_id"] is None
+        and starts[0] != starts[1]
+        and closed["end_time"] <= starts[0]
+    )
 
 
 def _undeclared(
