@@ -73,7 +73,7 @@ async def record(root: Path, cancelled_after: int | None) -> int:
             archive.begin(OPENING, "first"), StandingClock(), SEGMENT_S
         )
         frames: list[TapeRecord] = list(RECORDS)
-        work = asyncio.ensure_future(async_recording.handle(frames))
+        work = asyncio.ensure_future(async_recording.handle(frames, ignore))
         turns = 0
         while not work.done() and turns != cancelled_after:
             turns += 1
@@ -111,8 +111,9 @@ def _every_row_is_a_backlog(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("_every_row_is_a_backlog")
 async def test_a_stop_while_the_disk_is_behind_loses_nothing(tmp_path: Path) -> None:
-    """Rows that wait for the worker are written, however long it takes."""
+    """Rows that wait for the worker are written, however long it takes, and all that followed was handed on."""
     free = threading.Event()
+    seen: list[Output] = []
 
     with open_archive(tmp_path) as archive:
         archive._worker.submit(free.wait)
@@ -121,14 +122,16 @@ async def test_a_stop_while_the_disk_is_behind_loses_nothing(tmp_path: Path) -> 
         )
         frames = list(RECORDS)
         before, rest = frames[:10], frames[10:]
-        work = asyncio.ensure_future(async_recording.handle(before))
+        work = asyncio.ensure_future(async_recording.handle(before, seen.append))
         while not async_recording.session.writer.backlog or async_recording._lock.locked():
             await asyncio.sleep(0)
         work.cancel()
         await asyncio.wait({work})
         free.set()
-        await async_recording.seal(before + rest, ignore, nothing)
+        await async_recording.seal(before + rest, seen.append, nothing)
     assert stored(tmp_path) == expected(RECORDS, opening=OPENING)
+    rows = sum(map(len, stored(tmp_path).rows.values()))
+    assert sum(isinstance(output, BookRow) for output in seen) == rows > 0
 
 
 @pytest.mark.usefixtures("_every_row_is_a_backlog")
@@ -169,7 +172,7 @@ async def test_a_clock_that_is_set_back_begins_a_new_segment(
         opening = replace(start(BTC), received_ns=begun * SECOND)
         async_recording = AsyncRecording(archive.begin(opening, "first"), Ahead(), 3_600)
         steps = [ClockStep((begun - back_s + second) * SECOND, 0) for second in range(3)]
-        await async_recording.handle([connected(begun, 1, (BTC,)), *steps])
+        await async_recording.handle([connected(begun, 1, (BTC,)), *steps], ignore)
         await async_recording.seal([], ignore, nothing)
     order = lineage_of(Layout(tmp_path)).order
     assert [one.start_us for one in order] == [begun * 10**6, (begun - back_s) * 10**6][:segments]

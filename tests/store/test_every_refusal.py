@@ -78,7 +78,7 @@ def record_asynchronously(root: Path) -> None:
             records: list[TapeRecord] = list(RECORDS)
             while records:
                 turn, records = records[:AT_ONCE], records[AT_ONCE:]
-                await async_recording.handle(turn)
+                await async_recording.handle(turn, lambda _: None)
                 await async_recording.flush()
             await async_recording.seal([], lambda _: None, lambda _: [])
 

@@ -51,21 +51,21 @@ class AsyncRecording:
         unsealed = (*self._ended, self.session.writer)
         return self._sealed_bytes + sum(writer.written_bytes for writer in unsealed)
 
-    async def handle(self, records: list[TapeRecord]) -> list[Output]:
-        """Write records to the tape and return what follows from them. Waits while the disk is behind.
+    async def handle(self, records: list[TapeRecord], on_output: Callable[[Output], None]) -> None:
+        """Write records to the tape; what follows from them goes to `on_output`. Waits while the disk is behind.
 
-        Each record is removed from `records` as it is handled, so after a cancellation the list holds the rest.
+        Each record is removed from `records` as it is handled, so after a cancellation the list holds the rest, and
+        what followed from the others has been handed on.
         """
-        outputs: list[Output] = []
         async with self._lock:
             while records:
                 now_ns = records[0].received_ns
                 # Or the segment lies ahead of the clock, since that was set back.
                 if now_ns >= self._ends_ns or now_ns < self._begun_ns - SET_BACK_NS:
                     await self._rotate(now_ns)
-                outputs += self.session.handle(records.pop(0))
+                for output in self.session.handle(records.pop(0)):
+                    on_output(output)
         await self._keep_pace()
-        return outputs
 
     async def _keep_pace(self) -> None:
         """Wait while the disk is behind, so that rows do not pile up in memory."""

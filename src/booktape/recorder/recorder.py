@@ -307,21 +307,17 @@ class _LiveRecording:
             records = self._unhandled = await queue.take(TURN_RECORDS, TURN_BYTES)
             count, last_ns = len(records), records[-1].received_ns
             came_bytes = sum(map(size_bytes, records))
-            await self._handle(records)
+            await self.recording.handle(records, self._on_output)
             # Other connections follow those that end, as after any loss.
             for gone in self._ends_to_free_memory(came_bytes, last_ns):
                 self._keepers.end(gone.connection)
-                await self._handle([gone])
+                await self.recording.handle([gone], self._on_output)
             self._telemetry.count_records(count, len(queue), self._clock.now_ns() - last_ns)
             await asyncio.sleep(0)
 
-    async def _handle(self, records: list[TapeRecord]) -> None:
-        for output in await self.recording.handle(records):
-            self._telemetry.record(output)
-            self._carry_out(output)
-
-    def _carry_out(self, output: Output) -> None:
-        """Pass a request of the reconstruction on to `net`."""
+    def _on_output(self, output: Output) -> None:
+        """Count what follows from a record, and pass a request on to `net`."""
+        self._telemetry.record(output)
         if isinstance(output, FetchSnapshot):
             self._rest_client.request_snapshot(output)
         elif isinstance(output, FetchTrades):
