@@ -251,6 +251,24 @@ def test_a_day_that_is_not_over_is_not_copied(tmp_path: Path) -> None:
         session.writer.flush()
 
 
+@pytest.mark.parametrize("copied", [False, True])
+def test_a_day_that_a_clock_went_back_to_is_named(tmp_path: Path, *, copied: bool) -> None:
+    """Over midnight: the day before gets one more segment, perhaps after it was copied. Nothing is left out in silence."""
+    source, out = tmp_path / "source", tmp_path / "days"
+    market = Market(Random(1))
+    with open_archive(source) as archive:
+        opening = start(SYMBOLS[0], every=EVERY, received_ns=(DAY_S - 60) * SECOND)
+        session = archive.begin(opening, "run")
+        follow(session, market.book(SYMBOLS[0], DAY_S - 60))
+        rotate(session, (DAY_S + 5) * SECOND).result()
+        rotate(session, (DAY_S - 30) * SECOND).result()
+        if copied:
+            assert len(compact(source, out).days) == 1
+        finish(session, "stopped").result()
+    (why,) = compact(source, out).left_out.values()
+    assert "the clock was set back over midnight" in why
+
+
 def test_a_copy_that_lacks_a_row_is_not_published(
     built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
