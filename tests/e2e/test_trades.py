@@ -116,7 +116,8 @@ RANDOM_TIMES: dict[str, tuple[Fault, ...]] = {
     ),
     "answers that take long": (
         CutAt(2),
-        CutAt(15),
+        LostMessages(Messages(stream="trade", first=10, last=10), count=8),
+        CutAt(19),
         slow(Attempts(path="historicalTrades"), 4),
     ),
 }
@@ -127,7 +128,7 @@ async def test_every_hole_is_filled_or_declared(tmp_path: Path, name: str) -> No
     """Across segments, and between two recordings; everything stored is proved, and the budget is kept."""
     market = TradedMarket(SYMBOLS, seed=5, levels=20)
     async with SimServer(market, faults=Faults(RANDOM_TIMES[name])) as server:
-        for seconds in (12, 8):
+        for seconds in (16, 8):
             async with recording(server, SYMBOLS, tmp_path, segment_s=7, **SPARE):
                 await asyncio.sleep(seconds)
             await asyncio.sleep(2)
