@@ -123,8 +123,10 @@ def tape_records(seed: int = 1) -> Iterator[TapeRecord]:
         yield Disconnected(at_ns + 900 * _MS, 0, at_ns + 40 * _MS, DISCONNECTED)
 
 
-def record(root: Path, records: Iterable[TapeRecord], rotate_after: int = 100) -> Path:
-    """Store it in two segments, a row after every third event."""
+def record(
+    root: Path, records: Iterable[TapeRecord], rotate_after: tuple[int, ...] = (100,)
+) -> Path:
+    """Store it in a segment more than there are rotations, a row after every third event."""
     first, *others = records
     with open_archive(root) as archive:
         opening = replace(
@@ -133,7 +135,7 @@ def record(root: Path, records: Iterable[TapeRecord], rotate_after: int = 100) -
         recording, number = archive.begin(opening, "seeded"), 0
         sealing: list[Future[None]] = []
         for tape_record in [first, *others]:
-            if number == rotate_after and not sealing:
+            if number in rotate_after[len(sealing) :]:
                 sealing.append(rotate(recording, tape_record.received_ns - 1))
             recording.handle(tape_record)
             number += not (isinstance(tape_record, StreamMessage) and is_trade(tape_record))

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import booktape
+from booktape.errors import DamagedFile
 from booktape.export import hftbacktest
 from booktape.export.files import Written
 from booktape.export.hftbacktest import (
@@ -26,6 +27,7 @@ from booktape.export.hftbacktest import (
 from booktape.export.updates import Break, updates
 from booktape.reader import Step
 from booktape.reader.times import moment_us
+from export.seeded_recording import record, tape_records
 from export.test_updates import sides
 from support.oracle import SYMBOL
 
@@ -97,6 +99,17 @@ def test_the_book_is_cleared_where_a_gap_begins(rec: booktape.Recording, events:
     for before, row in pairwise(events.tolist()):
         if row[0] & 0xFF == SNAPSHOT and before[0] & 0xFF != SNAPSHOT:
             assert before[0] == BOTH | CLEAR
+
+
+def test_the_book_is_empty_where_a_tape_is_missing(tmp_path: Path) -> None:
+    """Amid an epoch: a clear, nothing, and another one with the whole book."""
+    root = record(tmp_path / "archive", tape_records(), rotate_after=(40, 80, 120))
+    sorted(root.glob("tape/*/*.zst"))[1].unlink()
+    with pytest.warns(DamagedFile, match="a tape is missing"):
+        (events,) = exported(booktape.open(root), tmp_path / "exported")
+    (at, *_) = np.flatnonzero(events["ev"][1:] == BOTH | CLEAR) + 1
+    assert [kind & 0xFF for kind in events["ev"][at : at + 3].tolist()] == [CLEAR, CLEAR, SNAPSHOT]
+    assert events["local_ts"][at] < events["local_ts"][at + 1]
 
 
 def test_parts_are_one_array_cut_between_updates(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,12 @@ import pandas as pd
 import pytest
 
 import booktape
+from booktape.errors import DamagedFile
 from booktape.export.files import Written
 from booktape.export.tardis import Naming, decimal, incremental, snapshots
 from booktape.export.updates import Update, updates
 from booktape.reader import Gap
+from export.seeded_recording import record, tape_records
 from export.test_updates import applied, sides
 from support.oracle import SYMBOL
 
@@ -85,6 +88,35 @@ def test_a_gap_ends_a_file(rec: booktape.Recording, tmp_path: Path) -> None:
     assert second.path.name == f"{kind}_20260609T101340.330000Z-2_BTCUSDT.csv.gz"
     assert sorted(tmp_path.iterdir()) == [first.path, second.path]
     assert len(pd.read_csv(second.path)) == second.rows
+
+
+@pytest.mark.parametrize("kind", ["incremental_book_L2", "book_snapshot_5"])
+@pytest.mark.parametrize("loss", ["missing", "damaged"])
+def test_a_tape_that_is_lost_amid_an_epoch_ends_a_file(
+    tmp_path: Path, kind: str, loss: str
+) -> None:
+    """The epoch is the same on both sides, and the gap is `undeclared`. No file has a second snapshot."""
+    root = record(tmp_path / "archive", tape_records(), rotate_after=(40, 80, 120))
+    _, tape, *_ = sorted(root.glob("tape/*/*.zst"))
+    if loss == "missing":
+        tape.unlink()
+    else:
+        os.truncate(tape, tape.stat().st_size - 300)
+    items = updates(booktape.open(root).replay(SYMBOL))
+    out = naming(tmp_path / "exported")
+    made = snapshots(items, out, 5) if kind == "book_snapshot_5" else incremental(items, out)
+    with pytest.warns(DamagedFile):
+        outcomes = list(made)
+    reasons = [one.reason for one in outcomes if isinstance(one, Gap)]
+    assert reasons == ["undeclared", "disconnected", "disconnected"]
+    paths = [one.path for one in outcomes if isinstance(one, Written)]
+    epochs = [path.name.split("Z-")[1].split("_")[0] for path in paths]
+    assert epochs == ["1", "1", "2"]
+    if kind == "incremental_book_L2":
+        for path in paths:
+            whole_book = pd.read_csv(path).is_snapshot
+            assert whole_book.iloc[0]
+            assert whole_book.diff().sum() == 1, "a second snapshot in one file"
 
 
 @pytest.mark.parametrize("depth", [1, 5, 400])

@@ -125,6 +125,16 @@ def test_a_replay_that_begins_between_two_snapshots_opens_with_the_whole_book(
     assert followed(items) == [sides(step.book) for step in found]
 
 
+def test_steps_that_are_left_out_amid_an_epoch_are_followed_by_the_whole_book(
+    rec: booktape.Recording,
+) -> None:
+    """A replay between two times leaves some out where our clock went back: what changed in them is in no event."""
+    found = [*steps(rec)[20:30], *steps(rec)[35:40]]
+    items = [item for item in updates(found) if isinstance(item, Update)]
+    assert [n for n, item in enumerate(items) if item.opens] == [0, 10]
+    assert followed([*items]) == [sides(step.book) for step in found]
+
+
 def test_what_changed_follows_from_the_two_books() -> None:
     """A level that is gone, one of another size, one that is new; nothing for one that is equal."""
     old, new = np.array([[4.0, 3.0, 2.0], [1, 1, 1]]), np.array([[5.0, 3.0, 2.0], [7, 1, 9]])

@@ -1,7 +1,7 @@
 """Tardis.dev's CSV layouts, `incremental_book_L2`, `book_snapshot_K` and `trades`, compressed with gzip.
 
-One file per epoch, and one of all trades: some readers cut a second snapshot in a file to the size of the first. Memory holds one
-book.
+A file ends where updates are missing, and one has all trades: some readers cut a second snapshot in a file to the size of the
+first. Memory holds one book.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
 from itertools import chain, groupby
-from operator import attrgetter
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
@@ -120,14 +119,14 @@ class TopLevels:
 
 def incremental(items: Iterable[Update | Break], naming: Naming) -> Iterator[Outcome]:
     """Write `incremental_book_L2`: every level of every event."""
-    for _, items_of_epoch in groupby(items, attrgetter("epoch")):
-        yield from _write(items_of_epoch, naming, "incremental_book_L2", Incremental())
+    for stretch in _stretches(items):
+        yield from _write(stretch, naming, "incremental_book_L2", Incremental())
 
 
 def snapshots(items: Iterable[Update | Break], naming: Naming, depth: int) -> Iterator[Outcome]:
     """Write `book_snapshot_<depth>`: the best levels, whenever they change."""
-    for _, items_of_epoch in groupby(items, attrgetter("epoch")):
-        yield from _write(items_of_epoch, naming, f"book_snapshot_{depth}", TopLevels(depth))
+    for stretch in _stretches(items):
+        yield from _write(stretch, naming, f"book_snapshot_{depth}", TopLevels(depth))
 
 
 def trades(items: Iterator[TradeItem], naming: Naming) -> Iterator[Outcome]:
@@ -146,10 +145,22 @@ def trades(items: Iterator[TradeItem], naming: Naming) -> Iterator[Outcome]:
     yield Written(path, rows)
 
 
+def _stretches(items: Iterable[Update | Break]) -> Iterator[Iterator[Update | Break]]:
+    """The items, cut before each whole book. An epoch is no stretch: a tape may be missing amid one."""
+    whole_books = 0
+
+    def number(item: Update | Break) -> int:
+        nonlocal whole_books
+        whole_books += isinstance(item, Update) and item.opens
+        return whole_books
+
+    return (stretch for _, stretch in groupby(items, number))
+
+
 def _write(
     items: Iterator[Update | Break], naming: Naming, kind: str, lines: Lines
 ) -> Iterator[Outcome]:
-    """One file with the changes of one epoch, then the gaps that end it."""
+    """One file with the changes of one stretch, then the gap that ends it."""
     check_cell(naming.symbol)
     first, gaps, rows = next(items), [], 0
     path = naming.path(kind, first)

@@ -76,7 +76,13 @@ def _exchange_us(step: Step, following: Step | Gap | None) -> int:
 
 def _update(step: Step, before: Book | None, times: tuple[int, int]) -> Update:
     book, event = step.book, step.event
-    if before is None or event is None or before.epoch != book.epoch:
+    if (
+        before is None
+        or event is None
+        or before.epoch != book.epoch
+        # Where our clock went back, a replay between two times may leave out steps amid an epoch.
+        or event.first_id > before.update_id + 1
+    ):
         bids, asks = _levels(book.bid_price, book.bid_size), _levels(book.ask_price, book.ask_size)
         return Update(True, *times, bids, asks, book)
     if (before.bid_horizon, before.ask_horizon) == (book.bid_horizon, book.ask_horizon):
