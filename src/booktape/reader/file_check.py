@@ -4,35 +4,45 @@ from __future__ import annotations
 
 from typing import IO, cast
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from booktape.processes.terminal import counted
-from booktape.reader.archive_files import ArchiveFiles
+from booktape.reader.archive_files import ArchiveFile, ArchiveFiles
 from booktape.reader.progress import tracked
 from booktape.reader.tape_query import read_records
 from booktape.store.manifest import read_manifest
-from booktape.store.parquet_reader import check_footer
-from booktape.store.schema import TABLES
+from booktape.store.parquet_reader import check_columns, check_footer, snapshots_schema
+from booktape.store.schema import TABLES, TRADES
 from booktape.store.tape_reader import first_line
 
 
 def check_files(archive: ArchiveFiles) -> None:
-    """Report every file that cannot be opened, or whose size is not the one in its manifest.
+    """Report every file that cannot be opened, lacks a column, has one of another type, or not the size in its manifest.
 
     A missing file is not reported: its owner may have removed it. Known weakness: only `verify` finds a change
     inside a file that keeps its size and its ends.
     """
     tapes = archive.tapes()
-    rows = [file for symbol in archive.symbols() for file in archive.rows(symbol)]
-    rows += [file for symbol in archive.symbols() for file in archive.trades(symbol)]
-    tables = [file for name in TABLES for file in archive.tables(name)]
-    sizes = {file.path: file.bytes for file in [*tapes, *rows, *tables]}
+    symbols = archive.symbols()
+    # With their columns; those of rows depend on the format, which each file names.
+    tables: list[tuple[ArchiveFile, pa.Schema | None]] = [
+        (file, None) for symbol in symbols for file in archive.rows(symbol)
+    ]
+    tables += [(file, TRADES) for symbol in symbols for file in archive.trades(symbol)]
+    tables += [
+        (file, table.schema) for name, table in TABLES.items() for file in archive.tables(name)
+    ]
+    sizes = {file.path: file.bytes for file in [*tapes, *(file for file, _ in tables)]}
     for tape in tracked(tapes, "checking tapes"):
         with archive.skip_damaged(tape.path):
             first_line(read_records(archive, tape, frozenset()), tape.path)
-    for file in tracked([*rows, *tables], "checking files"):
+    for file, schema in tracked(tables, "checking files"):
         with archive.skip_damaged(file.path), archive.open(file) as opened:
-            check_footer(pq.read_metadata(opened))
+            metadata = pq.read_metadata(opened)
+            check_footer(metadata)
+            wanted = schema or snapshots_schema(metadata)
+            check_columns(metadata.schema.to_arrow_schema(), wanted)
     for manifest in archive.manifests():
         with archive.skip_damaged(manifest.path), archive.open(manifest) as opened:
             for name, seal in read_manifest(cast("IO[bytes]", opened)).files.items():

@@ -183,12 +183,21 @@ def _sealed_batches(
 
 
 def _check_sides(batch: pa.RecordBatch) -> None:
-    """Raises Damaged where a side has more prices than sizes, or fewer."""
+    """Raises Damaged for a side with more prices than sizes, or fewer, a size of 0 or less, or another best level.
+
+    Known weakness: only what is read is compared. Best prices that are read without their lists are believed.
+    """
+    columns = dict(zip(batch.schema.names, batch.columns, strict=True))
     for price, size in (LISTS[:2], LISTS[2:]):
-        if price in batch.schema.names and size in batch.schema.names:
-            lengths = [pc.list_value_length(batch.column(name)) for name in (price, size)]
+        if price in columns and size in columns:
+            lengths = [pc.list_value_length(columns[name]) for name in (price, size)]
             if not lengths[0].equals(lengths[1]):
                 raise Damaged(f"its lists {price} and {size} have different lengths")
+        if size in columns and (flat(columns[size]) <= 0).any():
+            raise Damaged(f"in one of its rows {size} is not above 0")
+    for name, of in FIRST_OF.items():
+        if name in columns and of in columns and columns[name] != first_elements(columns[of]):
+            raise Damaged(f"in one of its rows {name} is not the first of {of}")
 
 
 def _read_at_once(groups: Sequence[GroupExtent], columns: Sequence[str]) -> list[list[int]]:
@@ -215,6 +224,7 @@ def row_extents(archive: ArchiveFiles, file: ArchiveFile, group: GroupExtent) ->
     with archive.skip_damaged(file.path), archive.open(file) as opened:
         columns = ["receive_time", "epoch", "update_id"]
         rows = open_parquet(opened).read_row_group(group.number, columns=columns)
+        check_values(rows, SNAPSHOTS)
         values = (rows[name].cast(pa.int64()).to_pylist() for name in columns)
         found += [row_extent(*row) for row in zip(*values, strict=True)]
     return found

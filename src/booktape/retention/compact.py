@@ -48,7 +48,7 @@ from booktape.store.parquet_file import (
     table_file,
     trades_file,
 )
-from booktape.store.parquet_reader import open_parquet, parquet_errors
+from booktape.store.parquet_reader import check_schema, open_parquet, parquet_errors
 from booktape.store.removals import Removal, read_removal, removed_segments, write_removal
 from booktape.store.schema import SNAPSHOTS, TABLES, TRADES
 from booktape.store.small_table import read_table
@@ -292,6 +292,7 @@ def _stored_rows(root: Path, segments: Sequence[Segment], symbol: str) -> Iterat
 def _stored_trades(paths: Sequence[Path]) -> Iterator[pa.RecordBatch]:
     for path in paths:
         with _named(path), parquet_errors(), open_parquet(path) as file:
+            check_schema(file, TRADES)
             yield from file.iter_batches(TRADE_GROUP_ROWS, use_threads=False)
 
 

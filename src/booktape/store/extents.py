@@ -41,9 +41,12 @@ class GroupExtent(NamedTuple):
 
 @parquet_errors()
 def group_extents(metadata: pq.FileMetaData) -> tuple[GroupExtent, ...]:
-    """Every row group, in the order of writing. Raises Damaged if a column or its statistics are missing."""
+    """Every row group, in the order of writing.
+
+    Raises Damaged if a column or its statistics are missing, or a column has another type than a recorder gives it.
+    """
     check_footer(metadata)
-    check_columns(metadata.schema.to_arrow_schema(), snapshots_schema(metadata).names)
+    check_columns(metadata.schema.to_arrow_schema(), snapshots_schema(metadata))
     return tuple(
         _extent(number, metadata.row_group(number)) for number in range(metadata.num_row_groups)
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +17,7 @@ from booktape.store.opening import open_file
 from booktape.store.schema import SNAPSHOTS, SNAPSHOTS_1, TABLE_FORMAT, TABLE_FORMAT_KEY
 
 _VALUE_BYTES: Final = 8  # of a number, a time, or the place of a text
+_SHOWN_MAX: Final = 60
 
 
 @contextmanager
@@ -79,18 +80,41 @@ def snapshots_schema(metadata: pq.FileMetaData) -> pa.Schema:
 
 
 def check_schema(file: pq.ParquetFile, wanted: pa.Schema) -> None:
-    """Raises Damaged unless a file has exactly these columns."""
+    """Raises Damaged unless a file has exactly these columns, in their order."""
     found = file.schema_arrow
+    check_columns(found, wanted)
+    if further := set(found.names) - set(wanted.names):
+        raise Damaged(f"it has a further column {_shortened(min(further))}")
     if not found.equals(wanted):
-        raise Damaged(f"its columns are {', '.join(f'{f.name} {f.type}' for f in found)}")
+        raise Damaged("its columns have another order, or others of them may be null")
 
 
-def check_columns(found: pa.Schema, wanted: Sequence[str]) -> None:
-    """Raises Damaged unless a file has these columns, and no two of one name. It may have others."""
-    if missing := set(wanted) - set(found.names):
+def check_columns(found: pa.Schema, wanted: pa.Schema) -> None:
+    """Raises Damaged unless a file has these columns, of these types, and no two of one name. It may have others."""
+    if missing := set(wanted.names) - set(found.names):
         raise Damaged(f"it has no column {min(missing)}")
     if len(set(found.names)) < len(found.names):
         raise Damaged("two of its columns have one name")
+    for field in wanted:
+        stored = found.field(field.name).type
+        # Also a type that could be converted is not what a recorder wrote: the file is another one. That elements of a
+        # list may be null is no other type: whether any is, `check_values` finds.
+        if _without_nulls(stored) != _without_nulls(field.type):
+            raise Damaged(
+                f"its column {field.name} has the type {_shortened(str(stored))}, and not {field.type}"
+            )
+
+
+def _without_nulls(of: pa.DataType) -> pa.DataType:
+    """The same type; of a list, with elements that are never null."""
+    if not isinstance(of, pa.ListType):
+        return of
+    return pa.list_(of.value_field.with_nullable(False))
+
+
+def _shortened(text: str) -> str:
+    """For a message: a file that is not booktape's may have a name or a type of any length."""
+    return text if len(text) <= _SHOWN_MAX else f"{text[:_SHOWN_MAX]} …"
 
 
 def check_values(rows: pa.RecordBatch | pa.Table, schema: pa.Schema) -> None:

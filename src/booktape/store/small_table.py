@@ -21,14 +21,15 @@ _OBJECT_BYTES: Final = 64  # of one value, once it is a Python object
 def read_table(source: Any, schema: pa.Schema) -> pa.Table:  # noqa: ANN401 whatever pyarrow opens
     """All of a small table, with the columns of this schema.
 
-    Raises OSError, and Damaged if it lacks one, has two of one name, or is too large to be booktape's.
+    Raises OSError, and Damaged if it lacks one, has one of another type or two of one name, or is too large to be
+    booktape's.
 
     Its rows become Python objects, so each value counts as one. Texts are read as a dictionary first, because
     one long text can stand in a million rows.
     """
     file = open_parquet(source)
-    stored, metadata = file.schema_arrow, file.metadata
-    check_columns(stored, schema.names)
+    metadata = file.metadata
+    check_columns(file.schema_arrow, schema)
     if not metadata.num_rows:
         return schema.empty_table()
     groups = map(metadata.row_group, range(metadata.num_row_groups))
@@ -36,10 +37,11 @@ def read_table(source: Any, schema: pa.Schema) -> pa.Table:  # noqa: ANN401 what
         group.column(number).num_values for group in groups for number in range(group.num_columns)
     )
     _check_table(values * _OBJECT_BYTES)
-    texts = [field.name for field in stored if pa.types.is_string(field.type)]
-    table = pq.ParquetFile(source, read_dictionary=texts).read(use_threads=False)
+    texts = [field.name for field in schema if pa.types.is_string(field.type)]
+    opened = pq.ParquetFile(source, read_dictionary=texts)
+    table = opened.read(columns=schema.names, use_threads=False)
     _check_table(sum(_text_bytes(chunk) for name in texts for chunk in table[name].chunks))
-    for field in stored:
+    for field in schema:
         if pa.types.is_timestamp(field.type):
             moments: Any = pc.min_max(table[field.name].cast(pa.int64())).as_py()
             check_times_us(*filter(None, moments.values()))

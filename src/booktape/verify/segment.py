@@ -14,7 +14,12 @@ from typing import Final
 from booktape.errors import Damaged, DamagedTape
 from booktape.processes.terminal import counted
 from booktape.store.layout import Segment
-from booktape.store.parquet_reader import open_parquet, parquet_errors
+from booktape.store.parquet_reader import (
+    check_columns,
+    open_parquet,
+    parquet_errors,
+    snapshots_schema,
+)
 from booktape.store.schema import CHECKS, GAPS, NOTES, TRADE_GAPS
 from booktape.verify.compare_rows import RowComparison
 from booktape.verify.compare_tables import (
@@ -239,6 +244,7 @@ def _count_without_tape(
             continue
         try:
             with parquet_errors(), open_parquet(root / file) as opened:
+                check_columns(opened.schema_arrow, snapshots_schema(opened.metadata))
                 result.epochs[symbol] = 0
                 for batch in opened.iter_batches(columns=["epoch"], use_threads=False):
                     epochs = batch.column("epoch").to_numpy()
