@@ -170,3 +170,28 @@ def test_a_value_that_no_row_has_is_damage(root: Path, name: str, value: Any, wh
     with pytest.warns(DamagedFile, match=why):
         assert rec.snapshots(BTC).to_arrow().num_rows
     assert list(rec.damaged) == [str(path)]
+
+
+@pytest.mark.parametrize("wrong", WRONG[pa.int64()])
+def test_verify_names_it_where_no_tape_is_left(root: Path, wrong: pa.DataType) -> None:
+    """Rows without a tape are only counted, from one column."""
+    path = file_of(root, "snapshots")
+    sorted((root / "tape").rglob("*.zst"))[1].unlink()
+    retype(path, "epoch", wrong)
+    reseal(root)
+    (found,) = [one for one in verified(root).found.kept if "has the type" in one.what]
+    assert found.file == str(path.relative_to(root))
+
+
+@pytest.mark.parametrize("name", ["epoch", "update_id", "receive_time"])
+def test_a_missing_value_between_two_epochs_is_named(root: Path, name: str) -> None:
+    """Where no gap declares that the epoch changes, single rows are read for it."""
+    path = file_of(root, "snapshots")
+    stored = pq.read_table(path, partitioning=None)
+    rows = stored.to_pylist()
+    rows[-1]["epoch"] += 1
+    rows[1][name] = None
+    columns = pa.schema([field.with_nullable(True) for field in stored.schema])
+    pq.write_table(pa.Table.from_pylist(rows, columns), path)
+    with pytest.warns(DamagedFile, match=f"in one of its rows {name} is missing"):
+        booktape.open(root).gaps()
