@@ -89,6 +89,8 @@ def test_a_gap_is_reported(root: Path, tmp_path: Path, capsys: pytest.CaptureFix
         ("--format hftbacktest --shape long", UsageError, "--shape does not apply to"),
         ("--format csv --from yesterday", UsageError, "--from yesterday is not a valid time"),
         ("--format csv --to tomorrow", UsageError, "--to tomorrow is not a valid time"),
+        ("--format csv --from ''", UsageError, "is not a valid time"),
+        ("--format csv --from 2026-06-09 --to 2026-06-08", UsageError, "is later than --to"),
         ("--format csv --from 2030-01-01", NotRecorded, "BTCUSDT has no data in that time"),
         ("--format hftbacktest --from 2030-01-01", NotRecorded, "BTCUSDT has no data in that"),
         ("--format hftbacktest --to 2020-01-01", NotRecorded, "of BTCUSDT in that time"),

@@ -58,6 +58,15 @@ def test_an_empty_moment_is_none_either(words: tuple[str | None, str | None]) ->
         range_us(*words)
 
 
+def test_a_reversed_range_is_refused() -> None:
+    """Both are named. A range of no length is not reversed."""
+    early, late = "2026-06-09T00:00:01", "2026-06-09T02:00:00+02:00"
+    with pytest.raises(UsageError, match=r"--from .*:01 is later than --to .*\+02:00\. Exchange"):
+        range_us(early, late)
+    start, end = range_us(late, late)
+    assert start == end
+
+
 TAKES = App(config=Env("TAKES_", command=False), result_action="return_value")
 
 

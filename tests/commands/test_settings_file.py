@@ -73,6 +73,8 @@ def test_a_choice_of_symbols_replaces_the_files(
         ("[record]\ncolour = 3", "colour"),
         ("[record]\nevery = 1.5", "1.5"),
         ("[record]\nevery = true", "every"),
+        ('[record]\nalso = ["trade"]', "also is a list, and takes one value"),
+        ('[record]\nrollover_at = ["04:30"]', "rollover_at is a list"),
         ("[record]\nsymbols = 'BTCUSDT'", "symbols"),
         ("[record]\nsymbols = [1]", "symbols"),
         ('[record]\nout = "\\u0000"', "NUL"),

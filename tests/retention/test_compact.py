@@ -203,6 +203,12 @@ def test_what_is_not_verified_is_left_out(built: Path, tmp_path: Path) -> None:
     assert len(outcome.days) == 2
     (why,) = outcome.left_out.values()
     assert "has not the size" in why
+    sealed_tape = next((built / "tape").glob("*/*.zst"))
+    lost = shutil.copytree(built, tmp_path / "lost")
+    (lost / sealed_tape.relative_to(built)).unlink()
+    (why,) = compact(lost, tmp_path / "no tape").left_out.values()
+    name = sealed_tape.name.partition(".jsonl")[0]
+    assert why == f"{name} has no tape, and no receipt says that it had been verified"
     lacking = shutil.copytree(built, tmp_path / "lacking")
     remove_segment(lacking, 1)
     assert "is missing" in str(compact(lacking, tmp_path / "others").left_out)
@@ -297,7 +303,9 @@ def test_rows_of_many_groups_are_divided_by_size() -> None:
 
 
 def test_only_a_copy_is_continued(built: Path, tmp_path: Path) -> None:
-    """An archive with tapes is not written into; two copies at once are refused."""
+    """An archive with tapes is not written into, the source itself least of all; two copies at once are refused."""
+    with lock_directory(Layout(built).lock), pytest.raises(UsageError, match="the archive itself"):
+        compact(built, built / "tape" / "..")
     with pytest.raises(UsageError, match="holds a recording"):
         compact(built, shutil.copytree(built, tmp_path / "other"))
     with (

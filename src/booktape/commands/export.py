@@ -14,7 +14,14 @@ from cyclopts import Parameter
 
 from booktape import reader
 from booktape.commands.archives import chosen_symbols, naming_damage
-from booktape.commands.options import NamedArchive, NamedPath, Positive, Processes, moment, shard_of
+from booktape.commands.options import (
+    NamedArchive,
+    NamedPath,
+    Positive,
+    Processes,
+    shard_of,
+    time_range,
+)
 from booktape.commands.workers import chosen_workers
 from booktape.errors import NotRecorded, UsageError
 from booktape.export import hftbacktest, tardis
@@ -28,7 +35,7 @@ from booktape.processes.task_map import Shard
 from booktape.processes.terminal import counted, write_line, write_to_stderr
 from booktape.reader import Recording
 from booktape.reader.shapes import checked_depth
-from booktape.store.target import check_folder
+from booktape.store.target import check_folder, check_not_source
 
 Format: TypeAlias = Literal[
     "incremental_book_L2", "book_snapshot", "trades", "hftbacktest", "csv", "parquet"
@@ -105,12 +112,11 @@ def export(  # noqa: PLR0913 each is one documented option
         With --per-segment: only this part of the segments, such as 2/3.
     """
     check_folder("--out", out)
-    if "://" not in directory and out.resolve() == Path(directory).resolve():
-        raise UsageError(f"{out} is the archive itself. Choose another --out.")
+    check_not_source(directory, out)
     _check(format, depth, shape)
-    start = moment("--from", from_) if from_ else None
-    end = moment("--to", to) if to else None
-    request = _Request(format, start, end, depth, shape or "long", venue, out.absolute())
+    request = _Request(
+        format, *time_range(from_, to), depth, shape or "long", venue, out.absolute()
+    )
     part = shard_of(shard)
     if not per_segment and (jobs != 1 or dask or shard):
         raise UsageError("--jobs, --dask and --shard export segments. Add --per-segment.")

@@ -175,10 +175,20 @@ def time_of_day_s(text: str) -> float:
 
 def range_us(from_: str | None, to: str | None) -> tuple[int | None, int | None]:
     """--from and --to in microseconds since 1970. Raises UsageError."""
+    start, end = time_range(from_, to)
     return (
-        moment_us(moment("--from", from_)) if from_ is not None else None,
-        moment_us(moment("--to", to)) if to is not None else None,
+        None if start is None else moment_us(start),
+        None if end is None else moment_us(end),
     )
+
+
+def time_range(from_: str | None, to: str | None) -> tuple[datetime | None, datetime | None]:
+    """--from and --to. Raises UsageError, also if the range is reversed."""
+    start = None if from_ is None else moment("--from", from_)
+    end = None if to is None else moment("--to", to)
+    if start and end and start > end:
+        raise UsageError(f"--from {from_} is later than --to {to}. Exchange the two.")
+    return start, end
 
 
 def moment(option: str, text: str) -> datetime:

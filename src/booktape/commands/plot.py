@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from booktape import reader
 from booktape.commands.archives import chosen_symbols, naming_damage
-from booktape.commands.options import NamedArchive, NamedPath, Number, Positive, moment
+from booktape.commands.options import NamedArchive, NamedPath, Number, Positive, moment, time_range
 from booktape.errors import UsageError
 from booktape.processes.extras import import_extra
 from booktape.processes.terminal import write_line
@@ -66,11 +66,12 @@ def plot(  # noqa: PLR0913 each is one documented option
     file
         Where to write it, a name that ends with .png or .svg; one that is there is replaced.
     """
+    start, end = time_range(from_, to)
     given = {
         "--symbol": symbol,
-        "--from": from_ and moment("--from", from_),
-        "--to": to and moment("--to", to),
-        "--at": at and moment("--at", at),
+        "--from": start,
+        "--to": end,
+        "--at": None if at is None else moment("--at", at),
         "--bps": bps,
         "--levels": levels,
     }
@@ -87,7 +88,6 @@ def plot(  # noqa: PLR0913 each is one documented option
         # Before the work, so that a wrong name is refused at once.
         draw.check_name(path)
         check_file("--file", path)
-        start, end = given["--from"], given["--to"]
         pictures = {
             "heatmap": lambda: draw.heatmap(recording, chosen, start, end, bps=bps),
             "depth": lambda: draw.depth(recording, chosen, given["--at"], bps=bps),

@@ -42,6 +42,12 @@ def apply(app: App, command: tuple[str, ...], options: ArgumentCollection) -> No
     for index, symbol in enumerate(symbols):
         token = Token(keyword=_SYMBOLS, value=symbol, source=str(FILE), index=index)
         arguments[_SYMBOLS].append(token)
+    for key, value in found.items():
+        argument = arguments.get(key.lower().replace("_", "-"))
+        if isinstance(value, list) and argument and not argument.token_count()[1]:
+            raise UsageError(
+                f"{FILE}: {key} is a list, and takes one value. Leave the brackets out."
+            )
     Dict(found, source=str(FILE), use_commands_as_keys=False)(app, command, options)
     terminal.write_to_stderr(f"Settings of {FILE.absolute()} are used.")
 

@@ -36,6 +36,7 @@ from booktape.store.patience import retry_while_full
 from booktape.store.recovery import record_again
 from booktape.store.session import RecordingSession
 from booktape.store.tape_reader import errors_as_damage, first_line, read_tape
+from booktape.store.target import check_not_source
 
 _ATTEMPT_NAME: Final = "attempt-"
 _ATTEMPT: Final = re.compile(rf"{_ATTEMPT_NAME}[0-9a-f]{{16}}\Z")
@@ -130,8 +131,7 @@ def rebuild(
 def tapes_to_rebuild(request: RebuildRequest) -> list[ArchiveFile]:
     """The sealed tapes to read, in the order of recording. Raises NotRecorded, UsageError."""
     root = request.source.name
-    if not request.source.is_bucket and request.out.resolve() == Path(root).resolve():
-        raise UsageError(f"{request.out} is the archive itself. Choose another --out.")
+    check_not_source(root, request.out)
     tapes = request.source.tapes()
     if not tapes:
         raise NotRecorded(f"{root} has no sealed tape to rebuild from.")

@@ -52,6 +52,7 @@ from booktape.store.parquet_reader import check_schema, open_parquet, parquet_er
 from booktape.store.removals import Removal, read_removal, removed_segments, write_removal
 from booktape.store.schema import SNAPSHOTS, TABLES, TRADES
 from booktape.store.small_table import read_table
+from booktape.store.target import check_not_source
 from booktape.store.unsealed_file import FileSeal
 from booktape.verify.files import SegmentFiles
 
@@ -85,8 +86,10 @@ def compact(
     """Copy each day that is over and not in `out` yet. `done` is called with the name of each.
 
     A day is that of one recording: a restart begins another one. May run beside a recorder of `source`. Raises
-    UsageError if `out` holds a recording, DirectoryInUse, WriteFailed, OSError and Damaged for what cannot be read.
+    UsageError if `out` holds a recording or is `source`, DirectoryInUse, WriteFailed, OSError, and Damaged for what cannot
+    be read.
     """
+    check_not_source(str(source), out)
     layout = CompactLayout(out)
     with lock_directory(layout.lock, folder=True):
         if sealed_tapes(layout) or unsealed_segments(Layout(out)):
@@ -108,6 +111,14 @@ def _check(why: str) -> None:
         raise _NotVerified(why)
 
 
+def _check_has_tape(one: StoredSegment) -> None:
+    """Raises _NotVerified for a segment whose tape is lost: it is gone, and no receipt says that it may be."""
+    if not one.has_tape and not one.is_verified:
+        raise _NotVerified(
+            f"{one.segment.name} has no tape, and no receipt says that it had been verified"
+        )
+
+
 def _check_order(day: Day) -> None:
     """Raises _NotVerified unless each segment continues the one before it.
 
@@ -115,6 +126,8 @@ def _check_order(day: Day) -> None:
     """
     for before, one in pairwise(day):
         if before.segment not in one.before:
+            for each in day:
+                _check_has_tape(each)
             raise _NotVerified(
                 f"{one.segment.name} does not continue {before.segment.name}: a segment between them is missing, "
                 "or is named after the day before or after, since the clock was set back over midnight"
@@ -182,11 +195,8 @@ class _Compaction:
             write_removal(self._out, day[0].segment, replace(receipt, continued_by=names))
 
     def _prove_segment(self, one: StoredSegment) -> Proved:
-        if not one.has_tape:
-            if one.removal is None or not one.is_verified:
-                raise _NotVerified(
-                    f"{one.segment.name} has no tape, and no receipt says that it had been verified"
-                )
+        _check_has_tape(one)
+        if not one.has_tape and one.removal is not None:
             _check(self._proof.compare_files(one.segment, one.removal))
             return Proved(frozenset(one.removal.unproven), one.removal.unproven_rows)
         _check(self._proof.verify(one.segment))

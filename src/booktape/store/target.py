@@ -62,6 +62,12 @@ def check_folder(option: str, folder: Path) -> None:
             )
 
 
+def check_not_source(source: str, out: Path) -> None:
+    """Raises UsageError if the folder to write is the archive that is read; `source` may be the address of a bucket."""
+    if "://" not in source and out.resolve() == Path(source).resolve():
+        raise UsageError(f"{out} is the archive itself. Choose another --out.")
+
+
 def check_file(option: str, file: Path) -> None:
     """Raises UsageError unless a file may be written here. Its folder must exist."""
     check_folder(option, file.parent)
