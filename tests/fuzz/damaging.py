@@ -89,15 +89,23 @@ def _damage_file(data: st.DataObject, path: Path, other: Path) -> None:
         other.write_bytes(content)
     elif what == "rename":
         ending = next(one for one in _ENDINGS if path.name.endswith(one))
-        path.rename(path.with_name(data.draw(st.sampled_from(NAMES)) + ending))
+        _put(content, path.with_name(data.draw(st.sampled_from(NAMES)) + ending))
+        path.unlink()
     elif what == "move":
-        path.rename(other.with_name(path.name))
+        path.unlink()
+        _put(content, other.with_name(path.name))
     elif what == "copy":
-        other.with_name(path.name).write_bytes(content)
+        _put(content, other.with_name(path.name))
     else:
         path.unlink()
         if what == "special":
             data.draw(st.sampled_from([os.mkfifo, os.mkdir, _link_to_nothing]))(path)
+
+
+def _put(content: bytes, path: Path) -> None:
+    """A file of this content, unless something that is no file has the name: writing into a FIFO waits for ever."""
+    if path.is_file() or not os.path.lexists(path):
+        path.write_bytes(content)
 
 
 def _link_to_nothing(path: Path) -> None:

@@ -1,7 +1,8 @@
 """`make fuzz MINUTES=60`: hostile messages, tapes and archives, other ones in each round, until the time is over.
 
 A round plays each target of tests/fuzz as many times its examples in the suite as `TIMES` says, and the last round is
-played to its end. Exits with 1 at the first round that finds something; Hypothesis shows the smallest example.
+played to its end. Exits with 1 at the first round that finds something; Hypothesis shows the smallest example. A test
+that takes longer than `HANGS_S` has found something, too: then the stacks of its threads are printed.
 
     python tests/fuzz/run.py MINUTES [--processes NUMBER]
 """
@@ -17,6 +18,8 @@ from pathlib import Path
 from typing import Final
 
 TIMES: Final = 5
+HANGS_S: Final = 1_200
+"""Ten times what the longest test of a round takes."""
 
 
 def main() -> None:
@@ -26,7 +29,10 @@ def main() -> None:
     asked = options.parse_args()
     began_s, rounds = time.monotonic(), 0
     while time.monotonic() - began_s < asked.minutes * 60:
-        tests = [sys.executable, "-m", "pytest", str(Path(__file__).parent), "-n", asked.processes]
+        tests = [
+            *(sys.executable, "-m", "pytest", str(Path(__file__).parent), "-n", asked.processes),
+            *("-o", f"faulthandler_timeout={HANGS_S}", "-o", "faulthandler_exit_on_timeout=true"),
+        ]
         played = subprocess.run(
             tests, env=os.environ | {"BOOKTAPE_FUZZ_TIMES": str(TIMES)}, check=False
         )
