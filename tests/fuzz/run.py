@@ -32,6 +32,7 @@ def main() -> None:
         tests = [
             *(sys.executable, "-m", "pytest", str(Path(__file__).parent), "-n", asked.processes),
             *("-o", f"faulthandler_timeout={HANGS_S}", "-o", "faulthandler_exit_on_timeout=true"),
+            "--max-worker-restart=0",  # or the run waits for a worker that hung
         ]
         played = subprocess.run(
             tests, env=os.environ | {"BOOKTAPE_FUZZ_TIMES": str(TIMES)}, check=False
