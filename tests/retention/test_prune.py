@@ -72,6 +72,18 @@ def test_old_tapes_go_and_rows_stay(archive: Path) -> None:
     assert prune(archive, ALL_TAPES, LATER_US).tapes == []
 
 
+def test_what_took_the_name_of_a_removed_tape_stays_and_is_named(archive: Path) -> None:
+    """A folder, say: it is none of booktape's, and no pass ends there."""
+    first = names(archive)[0]
+    path = Layout(archive).tape(sealed_tapes(Layout(archive))[0])
+    prune(archive, ALL_TAPES, LATER_US)
+    path.mkdir(parents=True)
+    outcome = prune(archive, ALL_TAPES, LATER_US)
+    assert path.is_dir()
+    assert outcome.tapes == []
+    assert list(outcome.unverified) == [first]
+
+
 def test_all_of_old_segments_goes_but_for_receipts(archive: Path) -> None:
     """Only the last one is left, which the next start continues from; verify is clean, and names what is gone."""
     *old, last = names(archive)

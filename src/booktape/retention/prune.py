@@ -124,8 +124,9 @@ class _Pass:
             return
         if one.removal.removed == "all":
             self._remove_all(one.segment, one.removal)
-        elif one.has_tape:
+        elif self._layout.tape(one.segment).is_file():
             self._remove_tape(one.segment, one.removal)
+        # Something else of that name is not booktape's: it stays, and is named once the tape is due.
 
     def _due(self, stored: Sequence[StoredSegment]) -> tuple[set[Segment], set[Segment]]:
         """The segments whose tape need not be kept, and those of which nothing need be kept."""
