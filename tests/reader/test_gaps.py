@@ -35,6 +35,15 @@ from support.oracle import (
 )
 from support.rotation import finish, rotate
 
+DELISTED_AMID_A_GAP = (
+    connected(1),
+    rest(snapshot(10), 2),
+    stream(event(20, 20), 3),
+    listed(DELISTED, 5),
+    stream(event(21, 21), 9),
+)
+"""Ids leave a hole; then the symbol is delisted, and yet an event comes."""
+
 CLOSING = (connected(51, 1, (ETH,)), rest(snapshot(40, {"1": "1"}, {}, symbol=ETH), 55))
 
 
@@ -146,15 +155,7 @@ def test_files_are_read_as_they_are(rec: booktape.Recording, sealed: Path) -> No
 
 def test_a_symbol_that_is_delisted_amid_a_gap_and_comes_back_has_two(tmp_path: Path) -> None:
     """The first ends when it was delisted, the second begins when an event came all the same."""
-    scenes = (
-        connected(1),
-        rest(snapshot(10), 2),
-        stream(event(20, 20), 3),
-        listed(DELISTED, 5),
-        stream(event(21, 21), 9),
-        rest(snapshot(30), 11),
-    )
-    record(tmp_path, scenes, opening=start(SYMBOL))
+    record(tmp_path, (*DELISTED_AMID_A_GAP, rest(snapshot(30), 11)), opening=start(SYMBOL))
     gaps = booktape.open(tmp_path).gaps().to_pylist()
     assert [(gap["epoch"], gap["reason"]) for gap in gaps] == [
         (1, "id_gap"),
@@ -166,11 +167,7 @@ def test_a_symbol_that_is_delisted_amid_a_gap_and_comes_back_has_two(tmp_path: P
 def test_a_symbol_that_is_delisted_twice_amid_a_gap_has_three(tmp_path: Path) -> None:
     """Two of one epoch and one reason; the second is open at first, and closed by the next recording."""
     scenes = (
-        connected(1),
-        rest(snapshot(10), 2),
-        stream(event(20, 20), 3),
-        listed(DELISTED, 5),
-        stream(event(21, 21), 9),
+        *DELISTED_AMID_A_GAP,
         listed(TRADING, 11),
         listed(DELISTED, 13),
         stream(event(22, 22), 15),

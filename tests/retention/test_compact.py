@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import shutil
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 from typing import Any, Final
@@ -25,6 +26,7 @@ from booktape.retention.stored import StoredSegment, stored_segments
 from booktape.store.layout import Layout
 from booktape.store.lock import lock_directory
 from booktape.store.removals import Removal, write_removal
+from booktape.store.session import RecordingSession
 from retention.week import EVERY, SYMBOLS, Market
 from store.contents import digests, final_files
 from store.fragile import Disk
@@ -214,17 +216,23 @@ def test_what_is_not_verified_is_left_out(built: Path, tmp_path: Path) -> None:
     assert "is missing" in str(compact(lacking, tmp_path / "others").left_out)
 
 
+@contextmanager
+def recorded_before_midnight(source: Path) -> Iterator[RecordingSession]:
+    """A recording of one symbol that began a minute before midnight, with a book."""
+    with open_archive(source) as archive:
+        opening = start(SYMBOLS[0], every=EVERY, received_ns=(DAY_S - 60) * SECOND)
+        session = archive.begin(opening, "run")
+        follow(session, connected(DAY_S - 60, 1, SYMBOLS[:1]))
+        follow(session, Market(Random(1)).book(SYMBOLS[0], DAY_S - 60))
+        yield session
+
+
 def test_a_day_whose_last_segment_is_sealed_while_it_is_listed_is_copied_whole_by_the_next_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The recorder stops at that moment. A copy that lacked the segment would lack it for ever."""
     source, out = tmp_path / "source", tmp_path / "days"
-    market = Market(Random(1))
-    with open_archive(source) as archive:
-        opening = start(SYMBOLS[0], every=EVERY, received_ns=(DAY_S - 60) * SECOND)
-        session = archive.begin(opening, "run")
-        follow(session, connected(DAY_S - 60, 1, SYMBOLS[:1]))
-        follow(session, market.book(SYMBOLS[0], DAY_S - 60))
+    with recorded_before_midnight(source) as session:
         rotate(session, (DAY_S - 30) * SECOND).result()
 
         def list_and_then_stop(layout: Layout) -> list[StoredSegment]:
@@ -242,11 +250,7 @@ def test_a_day_whose_last_segment_is_sealed_while_it_is_listed_is_copied_whole_b
 def test_a_day_that_is_not_over_is_not_copied(tmp_path: Path) -> None:
     """Neither today's, nor a part of it; once the next day has begun it is copied whole."""
     source, out = tmp_path / "source", tmp_path / "days"
-    market = Market(Random(1))
-    with open_archive(source) as archive:
-        opening = start(SYMBOLS[0], every=EVERY, received_ns=(DAY_S - 60) * SECOND)
-        session = archive.begin(opening, "run")
-        follow(session, market.book(SYMBOLS[0], DAY_S - 60))
+    with recorded_before_midnight(source) as session:
         rotate(session, (DAY_S - 30) * SECOND).result()
         assert len(compact(source, out).young) == 1
         rotate(session, DAY_S * SECOND).result()
@@ -261,11 +265,7 @@ def test_a_day_that_is_not_over_is_not_copied(tmp_path: Path) -> None:
 def test_a_day_that_a_clock_went_back_to_is_named(tmp_path: Path, *, copied: bool) -> None:
     """Over midnight: the day before gets one more segment, perhaps after it was copied. Nothing is left out in silence."""
     source, out = tmp_path / "source", tmp_path / "days"
-    market = Market(Random(1))
-    with open_archive(source) as archive:
-        opening = start(SYMBOLS[0], every=EVERY, received_ns=(DAY_S - 60) * SECOND)
-        session = archive.begin(opening, "run")
-        follow(session, market.book(SYMBOLS[0], DAY_S - 60))
+    with recorded_before_midnight(source) as session:
         rotate(session, (DAY_S + 5) * SECOND).result()
         rotate(session, (DAY_S - 30) * SECOND).result()
         if copied:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import IO, cast
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from booktape.processes.terminal import counted
 from booktape.reader.archive_files import ArchiveFile, ArchiveFiles
 from booktape.reader.progress import tracked
 from booktape.reader.tape_query import read_records
 from booktape.store.manifest import read_manifest
-from booktape.store.parquet_reader import check_columns, check_footer, snapshots_schema
+from booktape.store.parquet_reader import check_columns, open_parquet, snapshots_schema
 from booktape.store.schema import TABLES, TRADES
 from booktape.store.tape_reader import first_line
 
@@ -39,10 +38,8 @@ def check_files(archive: ArchiveFiles) -> None:
             first_line(read_records(archive, tape, frozenset()), tape.path)
     for file, schema in tracked(tables, "checking files"):
         with archive.skip_damaged(file.path), archive.open(file) as opened:
-            metadata = pq.read_metadata(opened)
-            check_footer(metadata)
-            wanted = schema or snapshots_schema(metadata)
-            check_columns(metadata.schema.to_arrow_schema(), wanted)
+            parquet = open_parquet(opened)
+            check_columns(parquet.schema_arrow, schema or snapshots_schema(parquet.metadata))
     for manifest in archive.manifests():
         with archive.skip_damaged(manifest.path), archive.open(manifest) as opened:
             for name, seal in read_manifest(cast("IO[bytes]", opened)).files.items():

@@ -91,12 +91,9 @@ def _is_another(row: dict[str, Any], closed: dict[str, Any]) -> bool:
     A closed gap never opens again: an open row of it may be read late. Another one follows only where the symbol was
     delisted in between, which is an end without a next id.
     """
-    starts = row["start_time"], closed["start_time"]
-    return (
-        closed["next_update_id"] is None
-        and starts[0] != starts[1]
-        and closed["end_time"] <= starts[0]
-    )
+    start = row["start_time"]
+    ended_with_symbol = closed["next_update_id"] is None
+    return ended_with_symbol and closed["start_time"] != start and closed["end_time"] <= start
 
 
 def _undeclared(
