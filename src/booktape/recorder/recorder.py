@@ -94,6 +94,7 @@ class Recorder:
         self._stopped = asyncio.Event()
         self._duration_over = False
         self._too_long: set[str] = set()
+        self._symbols: tuple[str, ...] | None = None  # None before they were looked up
         self._live: _LiveRecording | None = None
 
     def stop(self) -> None:
@@ -106,21 +107,25 @@ class Recorder:
         if settings.duration_s is not None:
             asyncio.get_running_loop().call_later(settings.duration_s, self._end_duration)
         async with open_exchange(settings, self._clock) as rest_client:
-            answer = await self._until_stopped(rest_client.look_up(settings.symbols))
+            listing = await self._until_stopped(rest_client.look_up(settings.symbols))
             if not self._stopped.is_set():
-                listed = settings.checked(answer)
-                symbols = self._wanted(listed)
-                check_descriptors(rest_client.context, symbols, settings.connections)
-                as_worker = bool(settings.partition.run)
-                with lock_archive(settings.out, as_worker=as_worker) as archive:
-                    await asyncio.to_thread(archive.repair, self._stopped.is_set)
-                    if not self._stopped.is_set():
-                        self._live = await self._begin(archive, symbols, rest_client)
-                        settings.warn_of_large_sizes(listed, symbols)
-                        await self._live.run(self._stopped, answer)
-                        if not symbols:
-                            return  # a worker without symbols has nothing to record
+                await self._record(rest_client, listing)
         self._check_recorded()
+
+    async def _record(self, rest_client: RestClient, listing: ExchangeInfo | None) -> None:
+        """Everything after the symbols were looked up. `listing`: None where the exchange has no list."""
+        settings = self._settings
+        listed = settings.checked(listing)
+        self._symbols = symbols = self._wanted(listed)
+        check_descriptors(rest_client.context, symbols, settings.connections)
+        as_worker = bool(settings.partition.run)
+        with lock_archive(settings.out, as_worker=as_worker) as archive:
+            await asyncio.to_thread(archive.repair, self._stopped.is_set)
+            if self._stopped.is_set():
+                return
+            self._live = await self._begin(archive, symbols, rest_client)
+            settings.warn_of_large_sizes(listed, symbols)
+            await self._live.run(self._stopped, listing)
 
     def status(self, shown: int = SHOWN) -> RecorderStatus | None:
         """The state of the recording, with the levels of `shown` books; None before it has begun, and after `stop`.
@@ -146,7 +151,8 @@ class Recorder:
 
     def _check_recorded(self) -> None:
         """Raises NothingRecorded."""
-        if self._duration_over and not self._telemetry.any_book_synced:
+        has_symbols = self._symbols != ()  # one of many workers may have none
+        if self._duration_over and has_symbols and not self._telemetry.any_book_synced:
             venue = self._settings.venue
             where = ", ".join((*venue.rest_urls, *venue.ws_urls))
             raise NothingRecorded(
