@@ -27,15 +27,15 @@ GAP_REASONS: Final = MappingProxyType(
     {
         ID_GAP: "an event began after the next expected update id",
         DISCONNECTED: "no connection carried the symbol any more",
-        STOPPED: "the recorder had been stopped (SIGINT, SIGTERM, --duration)",
-        KILLED: "the recorder had died without sealing its files, and was started again",
-        NO_TAPE: "the recorder was started on an archive whose last tape is missing; in a merge: the next tape is",
-        DISPROVED: "a later snapshot had other levels than the book",
-        SENT_AFTER_DELISTING: "the exchange had stopped listing the symbol, and yet went on sending it",
-        SILENT: "an event that must have come did not, or nothing had shown the book current for too long",
-        IDS_RESET: "the exchange had begun to count update ids anew",
-        TOO_LARGE: "the exchange had sent a book of more than a million levels",
+        STOPPED: "the recorder was stopped (SIGINT, SIGTERM, --duration)",
+        KILLED: "the recorder died without sealing its files, and was started again",
+        NO_TAPE: "the recorder started on an archive whose last tape is missing; in a merge, the next tape is missing",
+        DISPROVED: "a later snapshot had different levels from the book",
+        SENT_AFTER_DELISTING: "the exchange had stopped listing the symbol, but continued to send it",
+        SILENT: "an event that was due did not arrive, or nothing had shown the book to be current for too long",
+        IDS_RESET: "the exchange restarted its update ids",
+        TOO_LARGE: "the exchange sent a book of more than a million levels",
         IN_BREAK: "the exchange generated no market data (BREAK, END_OF_DAY), and orders could be cancelled",
     }
 )
-"""What each reason means; docs/format.md is made from it."""
+"""What each reason means. A table in docs/format.md is generated from it."""

@@ -51,10 +51,10 @@ IDS_RESET: Final = "ids_reset"
 
 TRADE_GAP_REASONS: Final = MappingProxyType(
     {
-        NOT_SERVED: "the exchange's answer has later trades, and not these",
-        NOT_FILLED: "no answer had them within an hour, or they are more than a million, or more than a thousand "
-        "holes were open",
-        IDS_RESET: "the exchange had begun to count trades anew; `last_id` is one below the first new id",
+        NOT_SERVED: "the exchange's answer has later trades but not these",
+        NOT_FILLED: "no answer had them within an hour, or there were more than a million of them, or more than a "
+        "thousand holes were open",
+        IDS_RESET: "the exchange restarted its trade ids; `last_id` is one below the first new id",
         "stopped": "the recorder was stopped before they were filled",
         "killed": "the recorder died before they were filled",
     }

@@ -44,31 +44,31 @@ SNAPSHOT_COLUMNS: Final = (
     Column(
         "event_time",
         _TIME,
-        "exchange time `E` of the last applied event; null in a first row with no event yet",
+        "exchange time `E` of the last applied event; null in an epoch's first row if no event was applied yet",
         nullable=True,
     ),
     Column(
         "receive_time",
         _TIME,
-        "our clock when that book was known here: the latest stamp of the snapshot and the events that "
-        "it was made of",
+        "our clock when this book was known here: the latest stamp among the snapshot and the events "
+        "that it was made from",
     ),
-    Column("update_id", _INT, "id of the last update contained"),
+    Column("update_id", _INT, "id of the last update included"),
     Column(
         "epoch",
         _INT,
-        "grows by one each time the book had to be rebuilt, a restart included, and never falls "
-        "back in one DIR; within an epoch no update is missing",
+        "grows by one each time the book has to be rebuilt, including after a restart, and never "
+        "decreases in one DIR; within an epoch no update is missing",
     ),
     Column("updates", _INT, "events applied in this epoch so far; 0 in its first row"),
+    Column("best_bid", _DOUBLE, "first of `bid_price`; null when there is no bid", nullable=True),
     Column(
-        "best_bid", _DOUBLE, "the first of `bid_price`; null when there is no bid", nullable=True
+        "best_bid_size", _DOUBLE, "first of `bid_size`; null when there is no bid", nullable=True
     ),
-    Column("best_bid_size", _DOUBLE, "the first of `bid_size`, likewise", nullable=True),
+    Column("best_ask", _DOUBLE, "first of `ask_price`; null when there is no ask", nullable=True),
     Column(
-        "best_ask", _DOUBLE, "the first of `ask_price`; null when there is no ask", nullable=True
+        "best_ask_size", _DOUBLE, "first of `ask_size`; null when there is no ask", nullable=True
     ),
-    Column("best_ask_size", _DOUBLE, "the first of `ask_size`, likewise", nullable=True),
     Column("bid_price", _DOUBLES, "all known bid prices, best (highest) first"),
     Column("bid_size", _DOUBLES, "their sizes, all > 0"),
     Column("ask_price", _DOUBLES, "all known ask prices, best (lowest) first"),
@@ -76,35 +76,35 @@ SNAPSHOT_COLUMNS: Final = (
     Column(
         "bid_horizon",
         _DOUBLE,
-        "the bid side is complete down to this price; levels below it are real but perhaps not "
-        "all; null when the whole side is known",
+        "the bid side is complete down to this price; levels below it are real, but others may "
+        "be missing; null when the whole side is known",
         nullable=True,
     ),
     Column(
         "ask_horizon",
         _DOUBLE,
-        "the ask side is complete up to this price; levels above it are real but perhaps not "
-        "all; null when the whole side is known",
+        "the ask side is complete up to this price; levels above it are real, but others may "
+        "be missing; null when the whole side is known",
         nullable=True,
     ),
 )
 
 GAP_COLUMNS: Final = (
-    Column("symbol", _TEXT, "whose book was not known"),
+    Column("symbol", _TEXT, "the symbol whose book was not known"),
     Column("epoch", _INT, "the epoch that ended"),
-    Column("start_time", _TIME, "our clock when the book was known for the last time"),
+    Column("start_time", _TIME, "our clock when the book was last known"),
     Column("end_time", _TIME, "our clock when it was known again; null while open", nullable=True),
-    Column("last_update_id", _INT, "id of the last known state before"),
+    Column("last_update_id", _INT, "update id of the last known state before the gap"),
     Column(
         "next_update_id",
         _INT,
-        "id of the first known state after, the first row of the next epoch; null while open",
+        "update id of the first known state after the gap, the first row of the next epoch; null while open",
         nullable=True,
     ),
     Column(
         "missed_updates",
         _INT,
-        "update ids strictly between the two; null while open; negative when the exchange's ids "
+        "number of update ids strictly between the two; null while open; negative when the exchange's ids "
         "went backwards",
         nullable=True,
     ),
@@ -112,45 +112,55 @@ GAP_COLUMNS: Final = (
 )
 
 CHECK_COLUMNS: Final = (
-    Column("symbol", _TEXT, "whose book was compared"),
-    Column("time", _TIME, "our clock when both were known; the last time, of several"),
-    Column("update_id", _INT, "as of which both were compared; the last one, of several"),
+    Column("symbol", _TEXT, "the symbol whose book was compared"),
+    Column(
+        "time",
+        _TIME,
+        "our clock when the book and the witness were both known; of several, the last time",
+    ),
+    Column(
+        "update_id", _INT, "the update id as of which they were compared; of several, the last one"
+    ),
     Column(
         "witness",
         _TEXT,
-        "`rest`: a later snapshot, over the whole window both know; `depth20`, `bookTicker`: "
-        "the streams of these names; `pulse`: the best levels, of a book that was quiet; `book`: a book "
+        "`rest`: a later snapshot, over the whole range that both know; `depth20`, `bookTicker`: "
+        "the streams of these names; `pulse`: the best levels of a quiet book; `book`: a book "
         "whose best bid is not below its best ask, stored as the exchange sent it",
     ),
-    Column("levels_compared", _INT, "prices that were looked at"),
-    Column("mismatches", _INT, "prices at which the sizes differed; of `book` the two that cross"),
+    Column("levels_compared", _INT, "number of prices compared"),
+    Column(
+        "mismatches",
+        _INT,
+        "number of prices at which the sizes differed; for `book`, the two that cross",
+    ),
     Column(
         "detail",
         _TEXT,
-        "of several that passed within a minute how many, of one that failed the levels that "
-        "differed (JSON, at most 1,000: side, price, size in the book, size at the witness, 0 of `book`)",
+        "for comparisons that passed within a minute, how many; for one that failed, the levels that "
+        "differed (JSON, at most 1,000: side, price, size in the book, size at the witness, which is 0 for `book`)",
     ),
 )
 
 NOTE_COLUMNS: Final = (
-    Column("symbol", _TEXT, "whom it concerns; null: all", nullable=True),
+    Column("symbol", _TEXT, "the symbol it concerns; null: all symbols", nullable=True),
     Column("time", _TIME, "our clock when it was noticed"),
     Column("kind", _TEXT, "see below"),
     Column("detail", _TEXT, "see below"),
 )
 
 NOTE_KINDS: Final = {
-    "status": "the exchange's list of symbols says so now: TRADING, HALT, BREAK, CANCEL_ONLY …; "
-    "DELISTED when the symbol is not there any more",
+    "status": "the symbol's new status in the exchange's list: TRADING, HALT, BREAK, CANCEL_ONLY …; "
+    "DELISTED when the list no longer has the symbol",
     "clock_step": "our clock was set, or the machine slept (`detail` has the seconds)",
-    "pause": "the recorder itself stood still (`detail` has the seconds), and could see nothing",
-    "tick_size": "the step of the symbol's prices, as the exchange writes it: first seen, or changed",
+    "pause": "the recorder itself stood still, and received nothing (`detail` has the seconds)",
+    "tick_size": "the step of the symbol's prices, as the exchange writes it, when first seen and when changed",
     "lot_size": "the step of its sizes, likewise",
     "clock_offset": "how far our clock was ahead of the exchange's, give or take half a round trip",
 }
 
 TRADE_COLUMNS: Final = (
-    Column("trade_id", _INT, "the exchange's id: one above that of the trade before it"),
+    Column("trade_id", _INT, "the exchange's id: one above that of the previous trade"),
     Column("price", _DOUBLE, "price"),
     Column("size", _DOUBLE, "size, in the base asset"),
     Column(
@@ -160,15 +170,15 @@ TRADE_COLUMNS: Final = (
         nullable=True,
     ),
     Column("trade_time", _TIME, "exchange time `T` of the trade itself"),
-    Column("receive_time", _TIME, "our clock when its message, or the answer, arrived"),
+    Column("receive_time", _TIME, "our clock when its message, or the REST answer, arrived"),
     Column("buyer_is_maker", pa.bool_(), "true: the seller took; false: the buyer took"),
-    Column("filled", pa.bool_(), "whether it comes from a request, since no connection brought it"),
+    Column("filled", pa.bool_(), "whether it was requested because no connection delivered it"),
 )
 
 TRADE_GAP_COLUMNS: Final = (
-    Column("symbol", _TEXT, "whose trades are missing"),
+    Column("symbol", _TEXT, "the symbol whose trades are missing"),
     Column("first_id", _INT, "id of the first missing trade"),
-    Column("last_id", _INT, "id of the last one"),
+    Column("last_id", _INT, "id of the last missing trade"),
     Column("start_time", _TIME, "exchange time of the trade before them"),
     Column("end_time", _TIME, "exchange time of the trade after them"),
     Column("time", _TIME, "our clock when they were given up"),
