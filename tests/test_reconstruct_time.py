@@ -229,7 +229,7 @@ def test_a_busy_connection_that_brings_nothing_is_replaced() -> None:
     busy(machine, 0, BUSY_TICKS, since=3)
     begin = 3 + BUSY_TICKS
     found = [feed_all(tick(at), to=machine) for at in range(begin, begin + 60)]
-    renewal = [ReplaceConnection(0, "it brings nothing any more", silent=True)]
+    renewal = [ReplaceConnection(0, "it delivers nothing any more", silent=True)]
     assert found == [[]] * (SILENT_S - 1) + [renewal] + [[]] * (60 - SILENT_S)
     assert machine.syncs[B].state is State.LIVE
 

@@ -3,8 +3,8 @@
     record ──decode──▶ event ──arbitration──▶ one ordered stream ──sync──▶ book ──every N──▶ row
                          └──▶ other streams, later snapshots ──checks──▶ check
 
-Who calls it: docs/architecture.md. All get the same rows from the same records, since nothing here looks at a
-clock, a file or a socket.
+docs/architecture.md names its callers. They all get the same rows from the same records, because nothing here
+reads a clock, a file or a socket.
 """
 
 from __future__ import annotations
@@ -66,21 +66,21 @@ from booktape.wire.trades import decode_trades
 from booktape.wire.witness import WitnessMessage, decode_best_levels
 
 _BETWEEN_RECORDINGS: Final = frozenset({STOPPED, KILLED, NO_TAPE})
-"""Reasons of gaps that last from the end of one recording to the start of the next."""
+"""Reasons for gaps that last from the end of one recording to the start of the next."""
 
 _SYMBOL_MESSAGES: Final = (DepthEvent, TopLevels, BookTicker, Trade)
 
 TICK_MAX_NS: Final = 2 * 10**9
-"""At most this much of a tick counts as tape time: a process that was stopped saw nothing meanwhile."""
+"""At most this much of a tick counts as tape time: a process that stood still saw nothing in the meantime."""
 
 PAUSE_NS: Final = 3 * 10**9
-"""A tick that comes this late or later tells of a pause, which `notes` shows."""
+"""A tick this long after the previous one, or longer, shows a pause, which is stored in `notes`."""
 
 STEP_BACK_NS: Final = 10**9
-"""A clock that is set back by this or more takes all stamps with it; by less, they wait for it to catch up."""
+"""If the clock is set back by this or more, all stamps move back with it; if by less, they wait until it catches up."""
 
 SILENT_REPLACEMENTS_MAX: Final = 2
-"""How often a silent symbol has its connections replaced before an event of it comes again."""
+"""How often the connections of a silent symbol are replaced before it sends an event again."""
 
 
 Output: TypeAlias = (
@@ -100,7 +100,7 @@ Output: TypeAlias = (
     | ServerShutdown
     | UnknownEvent
 )
-"""A `GapInterval` is to be stored: it is closed, or still open at the end. One that opens is a `BookLost`."""
+"""A `GapInterval` here is to be stored: it is closed, or still open at the end. A gap that opens is a `BookLost`."""
 
 
 class Reconstruction:
@@ -120,7 +120,7 @@ class Reconstruction:
         self._started = SegmentStart(0, "", "", 1, 1, ())
 
     def apply(self, record: TapeRecord) -> list[Output]:  # noqa: C901, PLR0912 one case a kind of record
-        """What follows from one record, in order."""
+        """Apply one record. Returns what follows from it, in order."""
         out: list[Output] = []
         match record:
             case StreamMessage():
@@ -158,14 +158,14 @@ class Reconstruction:
         return out
 
     def checkpoints(self, received_ns: int) -> Iterator[Checkpoint]:
-        """What the next segment needs to be read alone: one for every symbol, recorded now or before."""
+        """What the next segment needs to be read on its own: one for every symbol, recorded now or before."""
         feeds = self.arbiter.feeds
         for symbol, pipeline in self._pipelines.items():
             saved = pipeline.save(feeds.get(symbol, SymbolFeed()), received_ns)
             yield replace(saved, trades=self._trades[symbol].save())
 
     def open_gaps(self) -> list[GapInterval]:
-        """The gaps that have begun and not ended, of the symbols that are recorded."""
+        """The gaps of the recorded symbols that have begun and not ended."""
         gaps = (self.syncs[symbol].gap for symbol in self.symbols)
         return [gap for gap in gaps if gap]
 
@@ -175,7 +175,7 @@ class Reconstruction:
         return {sync.symbol: (sync.status, sync.tick_size, sync.lot_size) for sync in syncs}
 
     def quiet_since(self, moment_ns: int) -> list[str]:
-        """The symbols whose books are known, and have not changed since this moment."""
+        """The symbols whose books are known and have not changed since this moment."""
         syncs = (self.syncs[symbol] for symbol in self.symbols)
         return [
             sync.symbol for sync in syncs if sync.state is State.LIVE and sync.stamp_ns <= moment_ns
@@ -219,7 +219,7 @@ class Reconstruction:
         return pipeline
 
     def _on_end(self, end: SegmentEnd, out: list[Output]) -> None:
-        """A recording that ends loses every connection. Gaps that are open then are stored as open."""
+        """A recording that ends loses every connection. Gaps that are open at that moment are stored as open."""
         for pipeline in self._pipelines.values():
             out += pipeline.checks.close()
         if end.reason == ROTATED:
@@ -236,7 +236,7 @@ class Reconstruction:
             self._on_disconnected(gone, out)
 
     def _begin_segment(self) -> None:
-        """Forget what no checkpoint holds: a reader of the next segment alone would not know it."""
+        """Forget what no checkpoint holds: a reader of the next segment alone would not have it."""
         self._usual_lag.begin_segment()
         self._loads.begin_segment()
         for feed in self.arbiter.feeds.values():
@@ -251,7 +251,7 @@ class Reconstruction:
     def _on_connected(self, record: Connected, out: list[Output]) -> None:
         self.arbiter.add_connection(record.connection, record.symbols)
         self._loads.add(record.connection)
-        # A symbol may have been listed after the recording had begun.
+        # A symbol may have been listed after the recording began.
         self.symbols += tuple(symbol for symbol in record.symbols if symbol not in self.symbols)
         for symbol in record.symbols:
             pipeline = self._pipelines.get(symbol) or self._add_symbol(self._new_sync(symbol))
@@ -276,7 +276,7 @@ class Reconstruction:
         out += [ReplaceConnection(each, "it delivered garbage") for each in sorted(found)]
 
     def _replace_silent(self, symbol: str, out: list[Output]) -> None:
-        """Replace the connections on which a symbol fell silent, SILENT_REPLACEMENTS_MAX times at most."""
+        """Replace the connections on which a symbol fell silent, at most SILENT_REPLACEMENTS_MAX times."""
         feed = self.arbiter.feeds[symbol]
         at_id, times = self._silent_replacements.get(symbol, (feed.newest_id, 0))
         times = times if at_id == feed.newest_id else 0
@@ -294,7 +294,7 @@ class Reconstruction:
             out.append(Note(None, tick.received_ns, "pause", f"{tick.elapsed_ns / 1e9:.3f}"))
         passed_ns = min(tick.elapsed_ns, TICK_MAX_NS)
         for connection in self._loads.on_tick(passed_ns):
-            out.append(ReplaceConnection(connection, "it brings nothing any more", silent=True))
+            out.append(ReplaceConnection(connection, "it delivers nothing any more", silent=True))
             for symbol, feed in self.arbiter.feeds_of(connection):
                 self._apply_ready(symbol, feed.mark_silent(connection), out)
         for symbol in self.symbols:
@@ -315,7 +315,7 @@ class Reconstruction:
         self._usual_lag.step_clock()
         if record.step_ns > -STEP_BACK_NS or self._started.format == 1:
             return
-        # Otherwise nothing would be newer than what is known, until the clock had caught up.
+        # Otherwise nothing would count as newer than what is known until the clock had caught up.
         for symbol, pipeline in self._pipelines.items():
             pipeline.step_clock(record.step_ns)
             if symbol in self.arbiter.feeds:
@@ -370,7 +370,7 @@ class Reconstruction:
             answer = UnreadableAnswer()
         else:
             if answer.last_id == NOT_OPENED and self._started.format == 1:
-                # Recorders of format 1 took it for unreadable.
+                # Recorders of format 1 treated such an answer as unreadable.
                 answer = UnreadableAnswer()
         found = self._pipelines[record.symbol].on_snapshot(answer, record.received_ns)
         self._emit(record.symbol, found, out)
@@ -417,7 +417,7 @@ class Reconstruction:
     # ── from the arbiter to the book, and out ───────────────────────────────────────────────
 
     def _apply_ready(self, symbol: str, ready: ReleasedEvents, out: list[Output]) -> None:
-        """Hand events that are in order now to the symbol's pipeline, each with its own stamp."""
+        """Hand events that are now in order to the symbol's pipeline, each with its own stamp."""
         for received_ns, item in ready:
             found = self._pipelines[symbol].handle(item, received_ns)
             if found:
@@ -426,9 +426,9 @@ class Reconstruction:
     def _emit(self, symbol: str, found: Iterable[PipelineOutput], out: list[Output]) -> None:
         """Pass on the output of one symbol's pipeline, and act on what concerns its feed and connections.
 
-        After a snapshot joined, events wait in two places, and follow in this order. Those that the state
-        machine held for the snapshot were handled already: what came of them is in `found`. Those that the
-        arbiter had buffered because one before them was missing may be in order now, and follow last.
+        When a snapshot joins, events have been waiting in two places; they follow in this order. Those that the
+        state machine held for the snapshot have already been handled: their outputs are in `found`. Those that
+        the arbiter buffered because an earlier event was missing may now be in order, and follow last.
         """
         synced = None
         for output in found:

@@ -1,21 +1,21 @@
-"""Several connections carry the same stream; this makes one ordered stream of it, per symbol.
+"""Several connections carry the same stream; this module makes one ordered stream of it, per symbol.
 
-**What the exchange gives.** Each connection delivers a symbol's events in order, and all connections
-deliver the same events. Any of them may lose one: it was cut, or joined later. So between two connections
-the same events arrive twice, at different times, and a hole on one is often filled by the other.
+**What the exchange sends.** Each connection delivers a symbol's events in order, and all connections
+deliver the same events. Any of them may miss some: it was cut, or it joined later. With two connections
+the same events therefore arrive twice, at different times, and a hole on one is often filled by the other.
 
 **What is released.** The first copy of an event is released; later copies are dropped. An event that does
-not follow on the last one released is buffered, as long as some connection may still bring what is
-missing. When none can, it is released all the same. Its ids then do not chain, and the state machine
-behind (core/sync.py) declares the gap.
+not directly follow the last released one is buffered as long as some connection may still deliver what is
+missing. When none can, the event is released anyway. Its ids then do not chain, and the state machine
+that receives it (core/sync.py) declares the gap.
 
 **When a hole can no longer be filled.** When every connection has delivered an event beyond it; when the
-connections that have not are lost or silent; when more than `BUFFERED_MAX` events wait; or when the
-first one has waited for `HOLD_NS` of tape time. No clock is read: ticks on the tape tell the time.
+connections that have not are lost or silent; when more than `BUFFERED_MAX` events are waiting; or when the
+first of them has waited for `HOLD_NS` of tape time. No clock is read: time comes from the ticks on the tape.
 
-**When ids start again.** An event with old ids is normally a late copy, and copies carry old times. An
-event with old ids and a new time may mean that the exchange counts from lower ids again. A second event
-that follows on it proves that: then `IdsReset` is released before both of them.
+**When ids start over.** An event with old ids is normally a late copy, and copies carry old times. An
+event with old ids and a new time may mean that the exchange is counting from lower ids again. A second
+event that directly follows it proves this: then `IdsReset` is released before both of them.
 """
 
 from __future__ import annotations
@@ -29,29 +29,29 @@ from typing import Final, TypeAlias
 from booktape.core.events import DepthEvent, IdsReset, WaitingEvent
 
 BUFFERED_MAX: Final = 1_000
-"""Events of one symbol that may be buffered: well over a minute of the busiest one."""
+"""How many events of one symbol may be buffered: well over a minute of the busiest symbol."""
 
 HOLD_NS: Final = 3 * 10**9
-"""How long a buffered event waits for another connection to bring the one before it."""
+"""How long a buffered event waits for another connection to deliver the one before it."""
 
 LATER_US: Final = 1_000_000
-"""An event with old ids is no copy if its time is later than the newest one by more than this. A server
-that is behind another one sends old events with their old times, so a copy is never later."""
+"""An event with old ids is not a copy if its time is later than the newest one by more than this. A server
+that lags behind another sends old events with their old times, so a copy is never later."""
 
 _FIRST_ID: Final = attrgetter("event.first_id")
 
 ReleasedEvents: TypeAlias = list[tuple[int, DepthEvent | IdsReset]]
-"""Events in order, each with the time at which it arrived; an `IdsReset` stands before the first one with
-lower ids. Plain tuples: nearly every event is released at once, and never becomes a `WaitingEvent`."""
+"""Events in order, each with its arrival time; an `IdsReset` comes before the first event with lower ids.
+Plain tuples, because nearly every event is released at once and never becomes a `WaitingEvent`."""
 
 
 @dataclass(slots=True)
 class SymbolFeed:
-    """One symbol: the last id released, how far each connection has come, and the events that wait.
+    """One symbol: the last released id, how far each connection has come, and the events that wait.
 
-    `last_released` also moves with snapshots. `newest_id` and `newest_us` are the id and the exchange's
-    time of the newest event that was released, 0 before there was one. No event waits for
-    `silent_connections`. On tapes of format 1 no feed `sees_resets`: an old event is a copy there.
+    Snapshots also advance `last_released`. `newest_id` and `newest_us` are the id and the exchange's time
+    of the newest released event, 0 before the first. No event waits for `silent_connections`. On tapes of
+    format 1 `sees_resets` is False: an event with old ids is always a copy there.
     """
 
     last_released: int | None = None
@@ -65,21 +65,21 @@ class SymbolFeed:
     _waited_ns: int | None = None
 
     def accept(self, connection: int, event: DepthEvent, received_ns: int) -> ReleasedEvents:
-        """The events that are in order now, this one perhaps among them."""
+        """The events that are now in order, perhaps including this one."""
         self.last_by_connection[connection] = event.last_id
         released_id = self.last_released
         if released_id is not None:
             if event.last_id <= released_id:
                 return self._check_for_reset(WaitingEvent(received_ns, event))
             if event.first_id <= released_id + 1 and not self.buffered:
-                # Nearly always so, and then nothing needs to be sorted.
+                # The usual case: nothing needs to be sorted.
                 self._mark_released(event)
                 return [(received_ns, event)]
         insort(self.buffered, WaitingEvent(received_ns, event), key=_FIRST_ID)
         return self._release()
 
     def advance_to(self, update_id: int) -> ReleasedEvents:
-        """A snapshot holds everything up to this id: no connection needs to bring that any more."""
+        """A snapshot holds everything up to this id, so no connection needs to deliver it any more."""
         self.last_released = max(self.last_released or 0, update_id)
         return self._release()
 
@@ -105,12 +105,12 @@ class SymbolFeed:
         return ready
 
     def drop_connection(self, connection: int) -> ReleasedEvents:
-        """A connection is lost: what only it could have brought will not come."""
+        """A connection is lost: events that only it could have delivered will not come."""
         self.last_by_connection.pop(connection, None)
         self.silent_connections.discard(connection)
         ready = self._release()
         if not self.last_by_connection:
-            # No connection carries the symbol: what comes next may begin anywhere.
+            # No connection carries the symbol: the next event may begin at any id.
             self.reset()
         return ready
 
@@ -120,18 +120,18 @@ class SymbolFeed:
         return self._release()
 
     def reset(self) -> None:
-        """Forget all ids: what comes next may begin anywhere, and be older than what came before."""
+        """Forget all ids: the next event may begin at any id, and be older than the last one."""
         self.last_released, self.newest_id, self.newest_us = None, 0, 0
         self.last_by_connection = dict.fromkeys(self.last_by_connection)
         self.buffered, self._reset_candidate, self._waited_ns = [], None, None
 
     def begin_segment(self) -> None:
-        """Forget what a checkpoint does not hold: the next segment can be read alone."""
+        """Forget what a checkpoint does not hold: the next segment must be readable on its own."""
         self._reset_candidate, self._waited_ns = None, None
         self.silent_connections.clear()
 
     def step_clock(self, step_ns: int) -> None:
-        """Our clock was set back: the stamps of buffered events go back with it."""
+        """Our clock was set back: the stamps of buffered events move back with it."""
         self.buffered = [held.shifted(step_ns) for held in self.buffered]
         if self._reset_candidate:
             self._reset_candidate = self._reset_candidate.shifted(step_ns)
@@ -142,7 +142,7 @@ class SymbolFeed:
             self.newest_us = event.event_time_us
 
     def _check_for_reset(self, old: WaitingEvent) -> ReleasedEvents:
-        """An event with old ids: a copy, unless its time and the event after it say that ids start again."""
+        """An event with old ids: a copy, unless its time and the next event show that ids start over."""
         event, candidate = old.event, self._reset_candidate
         if not self.sees_resets:
             return []
@@ -163,7 +163,7 @@ class SymbolFeed:
         return [(second_ns, IdsReset()), (first_ns, candidate.event), (second_ns, event)]
 
     def _release(self) -> ReleasedEvents:
-        """Release what is in order now, and what waits for something that cannot come."""
+        """Release the events that are now in order, and those that wait for something that cannot come."""
         ready: ReleasedEvents = []
         while self.buffered and not self._is_waited_for(self.buffered[0].event.first_id):
             first = self.buffered.pop(0)
@@ -175,11 +175,11 @@ class SymbolFeed:
         return ready
 
     def _is_new(self, event: DepthEvent) -> bool:
-        """Whether it holds anything that was not released yet."""
+        """Whether the event holds anything that has not been released yet."""
         return self.last_released is None or event.last_id > self.last_released
 
     def _is_waited_for(self, first_id: int) -> bool:
-        """Whether something is missing before this id, and a connection may still bring it."""
+        """Whether something is missing before this id, and a connection may still deliver it."""
         if (
             self.last_released is None
             or first_id <= self.last_released + 1
@@ -193,7 +193,7 @@ class SymbolFeed:
 
 
 class FeedArbiter:
-    """The feeds of all symbols, and which connection carries which."""
+    """The feeds of all symbols, and which connection carries which symbols."""
 
     def __init__(self) -> None:
         self.feeds: dict[str, SymbolFeed] = {}
@@ -211,7 +211,7 @@ class FeedArbiter:
             self._released_at_join[connection][symbol] = feed.last_released
 
     def remove_connection(self, connection: int) -> tuple[str, ...]:
-        """Forget a connection. Returns its symbols: the feed of each must `drop_connection` it, too."""
+        """Forget a connection. Returns its symbols; the feed of each must then `drop_connection`."""
         self._released_at_join.pop(connection, None)
         return self.connections.pop(connection, ())
 
@@ -221,12 +221,12 @@ class FeedArbiter:
             yield symbol, self.feeds[symbol]
 
     def covers(self, old: int, new: int) -> bool:
-        """Whether `new` brings all that `old` still may, so that `old` can be closed without a hole.
+        """Whether `new` delivers everything that `old` still may, so that closing `old` leaves no hole.
 
-        For each symbol `new` must have delivered an event with nothing missing before it. A symbol that
-        was quiet since `new` joined has no such event. For it, all that `old` was sent before `new`
-        joined must have arrived. That is so once `old` has delivered any event that `new` delivered
-        too: a connection delivers in order.
+        For each symbol, `new` must have delivered an event with nothing missing before it. A symbol that
+        has been quiet since `new` joined has no such event. For that symbol, everything that the exchange
+        sent to `old` before `new` joined must have arrived. It has arrived once `old` has delivered, on any
+        symbol, an event that `new` delivered too, because a connection delivers in order.
         """
         if old not in self.connections or new not in self.connections:
             return old not in self.connections

@@ -1,8 +1,8 @@
 """One symbol's book: two sides, sorted only when they are read.
 
-A row is due once every N events, so most states of a book are never read. An event therefore costs one
-`dict.update` a side, in which a later change of a price overwrites an earlier one. Reading restores the
-order: level by level while few changes are pending, by one numpy merge when many are.
+A row is due once every N events, so most states of a book are never read. An event therefore costs only
+one `dict.update` per side, in which a later change at a price overwrites an earlier one. Reading restores
+the order: level by level if few changes are pending, with one numpy merge if many are.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ import numpy as np
 from booktape.core.events import DepthEvent, DepthSnapshot, Floats, Level
 
 FEW_PENDING: Final = 80
-"""Up to this number of changes bisecting is faster than one numpy merge; measured by `make bench`."""
+"""Up to this number of changes, bisecting is faster than one numpy merge; measured by `make bench`."""
 
 
 class BookSide:
-    """The levels of one side, price → size, and the changes that are not sorted in yet.
+    """The levels of one side, price → size, and the changes that are not yet sorted in.
 
-    Both sides keep their best level last, 16 bytes a level: most changes are near the best price, and
-    inserting a level moves only those behind it. Asks are sorted by the negative of their price.
+    Both sides keep their best level last, because most changes are near the best price and inserting a
+    level moves only those behind it. A level takes 16 bytes. Asks are sorted by the negative of their price.
     """
 
     __slots__ = ("_keys", "_pending", "_sign", "_sizes")
@@ -36,7 +36,7 @@ class BookSide:
         self._sizes = array("d")
 
     def update(self, levels: Iterable[Level]) -> None:
-        """Set each price to its absolute size; 0 deletes, also a level that was never here.
+        """Set the absolute size at each price; 0 deletes the level, even one that was never here.
 
         "Receiving an event that removes a price level that is not in your local order book can
         happen and is normal."
@@ -46,7 +46,7 @@ class BookSide:
     def best_first(self) -> tuple[Floats, Floats]:
         """Prices and sizes, best first, as copies that later updates do not touch."""
         self._apply_pending()
-        # Copied at once: an array cannot grow while a view of it is alive, in a traceback perhaps.
+        # Copied at once: an array cannot grow while a view of it is alive, perhaps in a traceback.
         return np.abs(np.frombuffer(self._keys)[::-1]), np.array(self._sizes)[::-1]
 
     def levels(self, most: int | None = None) -> list[Level]:
@@ -64,7 +64,7 @@ class BookSide:
         return (abs(self._keys[-1]), self._sizes[-1]) if self._keys else None
 
     def count_to(self, price: float) -> int:
-        """How many levels are as good as this price, or better."""
+        """How many levels are at this price or better."""
         self._apply_pending()
         return len(self._keys) - bisect_left(self._keys, self._sign * price)
 
@@ -96,7 +96,7 @@ class BookSide:
                 sizes.insert(at, size)
 
     def _merge_pending(self) -> None:
-        """All at once, from the farthest level that changes up to the best."""
+        """Merge all changes at once, from the farthest level that changes up to the best."""
         count = len(self._pending)
         new = self._sign * np.fromiter(self._pending.keys(), np.float64, count)
         new_sizes = np.fromiter(self._pending.values(), np.float64, count)
@@ -115,13 +115,13 @@ class BookSide:
 class OrderBook:
     """Both sides of one symbol, and the horizon of each: the price up to which all levels are known.
 
-    A horizon of None says that the whole side is known. Levels beyond a horizon are real, but others
+    A horizon of None means that the whole side is known. Levels beyond a horizon are real, but others
     may be missing between them. They are kept: nothing is pruned.
     """
 
     __slots__ = ("ask_horizon", "asks", "bid_horizon", "bids")
 
-    # Two books are equal or not by their levels, so they cannot be keys of a dict.
+    # Books are compared by their levels, which change, so a book cannot be the key of a dict.
     __hash__ = None  # type: ignore[assignment]
 
     def __init__(
@@ -141,8 +141,8 @@ class OrderBook:
         """The book that a REST answer shows.
 
         "The depth snapshots retrieved from the API have a limit on the number of price levels
-        (5000 on each side maximum)": a side that fills the limit is known down to its last price
-        only, a shorter one is complete.
+        (5000 on each side maximum)": a side that fills the limit is known only as far as its last
+        price; a shorter side is complete.
         """
         bids, asks, limit = snapshot.bids, snapshot.asks, snapshot.limit
         return cls(

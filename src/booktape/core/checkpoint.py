@@ -12,7 +12,7 @@ from booktape.core.tape_records import FORMAT, Checkpoint
 
 
 def save(sync: SymbolSync, feed: SymbolFeed, received_ns: int) -> Checkpoint:
-    """Everything `restore` needs to go on as if nothing had happened."""
+    """Everything `restore` needs to continue as if nothing had happened."""
     saved = Checkpoint(
         received_ns=received_ns,
         symbol=sync.symbol,
@@ -50,13 +50,13 @@ def save(sync: SymbolSync, feed: SymbolFeed, received_ns: int) -> Checkpoint:
 def restore(
     saved: Checkpoint, tape_format: int = FORMAT, lag: UsualLag | None = None
 ) -> tuple[SymbolSync, SymbolFeed]:
-    """The state machine, and the feed before it, that `save` was given."""
+    """The state machine that `save` was given, and the feed in front of it."""
     sync = SymbolSync(saved.symbol, tape_format, lag)
     sync.state = State(saved.state)
     sync.book = OrderBook(saved.bids, saved.asks, saved.bid_horizon, saved.ask_horizon)
     sync.epoch, sync.update_id, sync.updates = saved.epoch, saved.update_id, saved.updates
     sync.event_time_us = saved.event_time_us
-    # A checkpoint of format 1 has one moment only.
+    # A checkpoint of format 1 holds only one moment.
     sync.stamp_ns, sync.synced_ns = saved.stamp_ns or saved.known_ns, saved.synced_ns
     sync.proved_ns = saved.known_ns
     sync.attempt, sync.gap, sync.held = saved.attempt, saved.gap, list(saved.held)

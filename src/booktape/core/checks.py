@@ -1,6 +1,6 @@
 """The values of a check: what other streams of the exchange show of a book, and the result.
 
-As in core/events.py, none is changed once it is made, and those made for every message are not frozen.
+As in core/events.py, no value changes once it is made, and those made for every message are not frozen.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class TopLevels:
 
 @dataclass(slots=True)
 class BookTicker:
-    """One message of `@bookTicker`: the best level of each side; None on an empty one."""
+    """One message of `@bookTicker`: the best level of each side; None for an empty side."""
 
     symbol: str
     update_id: int
@@ -32,7 +32,7 @@ class BookTicker:
 
 @dataclass(frozen=True, slots=True)
 class BestLevels:
-    """What a pulse shows of one symbol: the best level of each side; None on an empty one."""
+    """What a pulse shows of one symbol: the best level of each side; None for an empty side."""
 
     bid: Level | None
     ask: Level | None
@@ -40,7 +40,7 @@ class BestLevels:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One level on which the book and a witness differ. A size of 0: the level is not there."""
+    """One level on which the book and a witness differ. A size of 0 means that the level is missing."""
 
     side: str
     price: float

@@ -3,8 +3,8 @@
 Units are in the names: `_us` is the exchange's clock in microseconds since 1970 (UTC), `_ns` is
 ours in nanoseconds. Prices and sizes are doubles; docs/format.md says why they are exact.
 
-None of these is changed once it is made. Yet those that are made for every event or row are not
-frozen: freezing costs half a microsecond each, or more.
+No value changes once it is made. Those made for every event or row are not frozen all the same,
+because freezing costs half a microsecond or more each.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 Level: TypeAlias = tuple[float, float]
-"""Price, size. In an event the size is absolute, and 0 deletes the level."""
+"""Price and size. In an event the size is absolute, and 0 deletes the level."""
 
 Floats: TypeAlias = NDArray[np.float64]
 
 _EVENT_BYTES: Final = 500
 _LEVEL_BYTES: Final = 120
-"""A tuple of two (56), two floats (48), and its place in a list that grew (9)."""
+"""A tuple of two (56), two floats (48), and its place in a list that has grown (9)."""
 
 WHOLE_DEPTH: Final = 5_000
-"""Levels a side. The exchange's snapshots show no more."""
+"""Levels per side. The exchange's snapshots show no more."""
 
 
 # ── what the exchange sends ──────────────────────────────────────────────────────────────────
@@ -57,7 +57,7 @@ class DepthSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class UnreadableAnswer:
-    """An answer to a request for a snapshot that is not one: an error page, half a body."""
+    """An answer to a snapshot request that is not a snapshot: an error page, or half a body."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,18 +79,18 @@ class Urgency(IntEnum):
     """Which request goes first when the exchange's limit does not allow all of them at once."""
 
     LOST = 0  # a book that was known: each second is a hole in the data
-    DOUBT = 1  # one that is called known, although the exchange shows other best levels
-    NEW = 2  # one that was never known
-    DEEPER = 3  # one whose top is known, and not yet as deep as wanted
-    AUDIT = 4  # one that is known, to be compared and to be known further
+    DOUBT = 1  # a book that counts as known, although the exchange shows other best levels
+    NEW = 2  # a book that was never known
+    DEEPER = 3  # a book whose top is known, but not yet to the depth that is wanted
+    AUDIT = 4  # a known book, to be compared and to be known further out
 
 
 @dataclass(frozen=True, slots=True)
 class FetchSnapshot:
-    """A request for I/O, as a value. Its answer comes back as one more tape record.
+    """A request for I/O, as a value. Its answer comes back as another tape record.
 
     `attempt` counts from 1 since the book was lost, so that repeats can be spaced out. Two requests are
-    equal when they ask for the same symbol and attempt, whatever their urgency and depth (`limit`).
+    equal if they have the same symbol and attempt, whatever their urgency and depth (`limit`).
     """
 
     symbol: str
@@ -101,7 +101,7 @@ class FetchSnapshot:
 
 @dataclass(slots=True)
 class WaitingEvent:
-    """An event and when it arrived. It waits for a snapshot, or for the event before it."""
+    """An event and its arrival time. It waits for a snapshot, or for the event before it."""
 
     received_ns: int
     event: DepthEvent
@@ -112,16 +112,16 @@ class WaitingEvent:
 
     @property
     def bytes(self) -> int:
-        """What it takes of memory, rounded up (CPython 3.11 to 3.14)."""
+        """The memory that it takes, rounded up (CPython 3.11 to 3.14)."""
         return _EVENT_BYTES + _LEVEL_BYTES * (len(self.event.bids) + len(self.event.asks))
 
 
 @dataclass(frozen=True, slots=True)
 class GapInterval:
-    """A time in which a book was not known. It is open while `end_ns` is None.
+    """An interval in which a book was not known. It is open while `end_ns` is None.
 
-    `epoch` is the one that ended. Both update ids are of known books: `last_update_id` is the last
-    one before the gap, `next_update_id` the first one after it; None when the symbol ended.
+    `epoch` is the epoch that ended. Both update ids belong to known books: `last_update_id` is the last
+    one before the gap, `next_update_id` the first one after it, or None if the symbol ended.
     """
 
     symbol: str
@@ -156,8 +156,8 @@ class BookLost:
 class BookSynced:
     """The book is known: a new epoch begins.
 
-    The `held` events must now be handled once more, which `SymbolPipeline` does.
-    `counts_anew`: the exchange counts from lower ids again, so the id is below that of the book before.
+    `SymbolPipeline` must now handle the `held` events again. `counts_anew`: the exchange counts from
+    lower ids again, so `update_id` is below that of the previous book.
     """
 
     symbol: str
@@ -170,7 +170,7 @@ class BookSynced:
 
 @dataclass(frozen=True, slots=True)
 class CheckFailed:
-    """A later snapshot (an audit) has other levels than the book: the book is no longer known.
+    """A later snapshot (an audit) has different levels from the book: the book is no longer known.
 
     A witness that differs does not disprove the book: it causes such a snapshot to be requested.
     """
@@ -178,31 +178,31 @@ class CheckFailed:
 
 @dataclass(frozen=True, slots=True)
 class StreamSilent:
-    """Nothing proves the book current: it is no longer known, from its last evidence on."""
+    """Nothing proves the book current: it has not been known since its last evidence."""
 
 
 @dataclass(frozen=True, slots=True)
 class IdsReset:
-    """The exchange counts this symbol's updates anew, from lower ids: the book is not known."""
+    """The exchange counts this symbol's updates from lower ids again: the book is not known."""
 
 
 @dataclass(frozen=True, slots=True)
 class BookTooLarge:
-    """The book has more levels than any real one: it is no longer known, and its memory is free."""
+    """The book has more levels than any real one: it is no longer known, and its memory is freed."""
 
 
 LossCause: TypeAlias = CheckFailed | StreamSilent | IdsReset | BookTooLarge
-"""What checks find that ends a known book. The state machine takes it as an input."""
+"""The findings of checks that end a known book. They are inputs of the state machine."""
 
 
 @dataclass(frozen=True, slots=True)
 class ForgetFeedIds:
-    """Checks have found an `IdsReset`: the symbol's feed must forget the old ids, too."""
+    """Checks have found an `IdsReset`: the symbol's feed must forget the old ids as well."""
 
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Something that happened and is no gap: a row of `notes`. `symbol` is None where it concerns all."""
+    """Something that happened and is not a gap: a row of `notes`. `symbol` is None if it concerns all."""
 
     symbol: str | None
     received_ns: int
@@ -222,8 +222,8 @@ class MalformedMessage:
 class ReplaceConnection:
     """A request for I/O: open another connection in place of this one, then close it.
 
-    `silent`: it delivers no messages although it should. So the pulse and the list of symbols should be
-    requested soon.
+    `silent`: this one delivers no messages although it should, so the pulse and the list of symbols should
+    be requested soon.
     """
 
     connection: int
@@ -233,7 +233,7 @@ class ReplaceConnection:
 
 @dataclass(frozen=True, slots=True)
 class CancelRequests:
-    """A request for I/O: no snapshot of this symbol is wanted any more, since it is not listed any more."""
+    """A request for I/O: cancel all snapshot requests for this symbol, which is no longer listed."""
 
     symbol: str
 

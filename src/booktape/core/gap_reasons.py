@@ -1,6 +1,6 @@
-"""Why a book was not known: the reasons of gaps, as they stand on tapes and in `gaps`. They never change.
+"""Why a book was not known: the reasons for gaps, as written on tapes and in `gaps`. They never change.
 
-CONTRIBUTING.md says what else a new reason needs. `verify` has a list of its own, on purpose.
+CONTRIBUTING.md says what else a new reason needs. `verify` has its own list, on purpose.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""How late events usually are here: our stamp less the exchange's time.
+"""How late events usually arrive: our stamp minus the exchange's time.
 
-Neither clock is trusted: the lag holds their difference, the way from the exchange to us and our own
-delays. Only an event that is later *than usual* waited somewhere. So it is compared with the smallest
-lag of the last minute: nothing arrives before it was sent.
+Neither clock is trusted: the lag includes the difference between them, the journey from the exchange to us
+and our own delays. Only an event that is later *than usual* has waited somewhere. So its lag is compared
+with the smallest lag of the last minute, because nothing arrives before it was sent.
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ from collections import deque
 from typing import Final
 
 TICKS: Final = 60
-"""How long a sample counts, in ticks: a minute, in which two clocks hardly drift apart."""
+"""How long a sample counts, in ticks: a minute, in which two clocks barely drift apart."""
 
 TICKS_AFTER_STEP: Final = 2
 """How long samples from before a step of our clock still count, in ticks: until there is a newer one."""
 
 LATE_NS: Final = 10**9
-"""An event that is later than usual by more than this waited somewhere, and proves nothing of that time."""
+"""An event that is later than usual by more than this has waited, and proves nothing about that time."""
 
 
 class UsualLag:
-    """The smallest lag of the last minute, one sample a tick.
+    """The smallest lag of the last minute, one sample per tick.
 
-    `usual_ns` is None before the first sample, and after a minute without any. `messages_waited`: what
-    arrives until the next tick waited somewhere, since this process stood still or all events were late.
+    `usual_ns` is None before the first sample, and after a minute without any. `messages_waited`: messages
+    that arrive before the next tick have waited, because this process stood still or all events were late.
     """
 
     def __init__(self) -> None:
@@ -35,9 +35,9 @@ class UsualLag:
         self._stepped_until = 0
 
     def on_tick(self, smallest_ns: int | None, *, paused: bool = False) -> None:
-        """A tick; since the last one this was the smallest lag, None where no book moved.
+        """One tick. `smallest_ns` is the smallest lag since the last tick, None if no book moved.
 
-        `paused`: it came late, and the messages behind it waited for this process.
+        `paused`: the tick came late, and the messages behind it waited for this process.
         """
         usual_ns, late = self.usual_ns, False
         if smallest_ns is not None and usual_ns is not None:
@@ -54,12 +54,12 @@ class UsualLag:
         self.usual_ns = min((lag_ns for lag_ns, _ in self._samples), default=None)
 
     def begin_segment(self) -> None:
-        """Forget all samples: the next segment can be read alone."""
+        """Forget all samples: the next segment must be readable on its own."""
         self.usual_ns, self.messages_waited = None, False
         self._samples.clear()
         self._stepped_until = 0
 
     def step_clock(self) -> None:
-        """Our clock was set, or the machine slept: samples from before it expire soon."""
+        """Our clock was set, or the machine slept: samples from before that expire soon."""
         last = self._stepped_until = self._tick + TICKS_AFTER_STEP - 1
         self._samples = deque((lag_ns, min(until, last)) for lag_ns, until in self._samples)

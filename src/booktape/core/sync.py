@@ -9,12 +9,12 @@
     any but ENDED: all connections lost → COLD, no longer listed → ENDED
     SYNCING, LIVE: the list shows a break → BREAK (COLD: once it is connected)
 
-`TABLE`, at the end of this file, is the machine. For each state and input the first rule whose condition
-holds is followed; where none does, nothing changes. Quotes are from "How to manage a local order book
+`TABLE`, at the end of this file, is the machine. For each state and input, the first rule whose condition
+holds is followed; if none holds, nothing changes. Quotes are from "How to manage a local order book
 correctly" in the exchange's WebSocket documentation; the table in docs/protocol.md is generated
 from this one.
 
-A row is made of a LIVE book only, and a book is LIVE only while something proves it current. When that
+Rows are made only from a LIVE book, and a book is LIVE only while something proves it current. When that
 ends, the gap begins at the last evidence (docs/proofs.md, "Now: evidence"). There is no clock here:
 every input carries its own time.
 """
@@ -75,43 +75,43 @@ SyncInput: TypeAlias = (
     | SymbolListing
 )
 AppliedEvent: TypeAlias = DepthEvent
-"""The event that has just changed the book. The same object comes out that went in: a wrapper for each is too dear."""
+"""The event that has just changed the book. It is the object that went in: a wrapper for each event costs too much."""
 
 SyncOutput: TypeAlias = FetchSnapshot | AppliedEvent | BookLost | BookSynced | GapInterval
-"""A `GapInterval` is closed."""
+"""A `GapInterval` here is always closed."""
 SyncOutputs: TypeAlias = tuple[SyncOutput, ...]
 
 HELD_MAX: Final = 3_000  # events held for a snapshot: five minutes of the busiest symbol
 
 STALE_MAX: Final = 2
 """A snapshot of a quiet symbol may come from a cache, and be older than the book that was lost. After
-more than this number of them in a row the exchange is taken to count from lower ids again."""
+more than this number of them in a row, the exchange is taken to count from lower ids again."""
 
 NOT_OPENED: Final = -1
 """`lastUpdateId` of a symbol that has not opened yet: its book is known to be empty."""
 
 
 class State(StrEnum):
-    """How much is known of a book. A string enum: strings hash fast, and rules are looked up for every event."""
+    """How much is known about a book. A string enum: strings hash fast, and rules are looked up for every event."""
 
     COLD = "cold"  # not known, and no connection carries the symbol
     SYNCING = "syncing"  # events arrive and are held; a snapshot has been requested
-    LIVE = "live"  # every level inside the horizon
+    LIVE = "live"  # every level inside the horizon is known
     BREAK = "break"  # connected, but no market data is generated: orders may vanish unseen
-    ENDED = "ended"  # the exchange does not list the symbol any more
+    ENDED = "ended"  # the exchange no longer lists the symbol
 
 
 class SymbolSync:
     """One symbol's state machine and book.
 
-    Only the rules of `TABLE` change its `state`, by way of `handle`, while records are applied. Where a recording
-    continues, `checkpoint.restore` and `Archive` set it.
+    While records are applied, only the rules of `TABLE` change its `state`, through `handle`. When a recording
+    is continued, `checkpoint.restore` and `Archive` set it.
 
     `update_id` stays at the last known state while the book is lost; so does `epoch`.
 
-    `stamp_ns` is the latest stamp among the snapshot and the events that made the book, `synced_ns`
-    what it was when the epoch began, `proved_ns` the latest moment at which anything else proved the
-    book current (`note_proof`). `usual_lag` is shared by all symbols.
+    `stamp_ns` is the latest stamp of the snapshot and the events that made the book; `synced_ns` is what
+    it was when the epoch began; `proved_ns` is the latest moment at which anything else proved the book
+    current (`note_proof`). `usual_lag` is shared by all symbols.
     """
 
     # `index(TABLE)`, set at the end of this file.
@@ -133,13 +133,13 @@ class SymbolSync:
         self.stale_answers = 0
         self.gap: GapInterval | None = None
         self.held: list[WaitingEvent] = []
-        # From the exchange's list; "" before it was read.
+        # From the exchange's list; "" until it has been read.
         self.status = TRADING if tape_format == 1 else ""
         self.tick_size = self.lot_size = ""
 
     @property
     def known_ns(self) -> int:
-        """Until when the book is known: the last moment at which it is proved to have been the exchange's."""
+        """Until when the book is known: the last moment at which it is proved to equal the exchange's."""
         return max(self.stamp_ns, self.proved_ns)
 
     @property
@@ -149,7 +149,7 @@ class SymbolSync:
 
     @property
     def lag_ns(self) -> int:
-        """How late the last event was, by our clock and the exchange's. Only after an event."""
+        """How late the last event was, by our clock and the exchange's. It means nothing before an event."""
         return self.stamp_ns - (self.event_time_us or 0) * 1_000
 
     def handle(self, item: SyncInput, received_ns: int) -> SyncOutputs:
@@ -166,8 +166,8 @@ class SymbolSync:
         self.proved_ns = max(self.proved_ns, at_ns)
 
     def step_clock(self, step_ns: int) -> None:
-        """Our clock was set back: all moments that count from now on go back with it."""
-        # 0: there was none.
+        """Our clock was set back: all moments that still count move back with it."""
+        # 0: there is none.
         self.stamp_ns += step_ns if self.stamp_ns else 0
         self.synced_ns += step_ns if self.synced_ns else 0
         self.proved_ns += step_ns if self.proved_ns else 0
@@ -176,22 +176,22 @@ class SymbolSync:
             self.gap = replace(self.gap, start_ns=self.gap.start_ns + step_ns)
 
     def begin_segment(self) -> None:
-        """Forget what a checkpoint does not hold: the next segment can be read alone."""
+        """Forget what a checkpoint does not hold: the next segment must be readable on its own."""
         self.stale_answers = 0
-        # It holds the later of the two moments only.
+        # A checkpoint holds only the later of the two moments.
         self.proved_ns = self.known_ns
 
     def known_since(self, received_ns: int) -> int:
-        """Since when the book as it is now was known here; `received_ns` stamps the record that made it so.
+        """Since when the present book has been known; `received_ns` is the stamp of the record that completed it.
 
-        An event may be stamped before the event or the snapshot that it waited for, and a book was not known
-        before the last part of it had arrived. So the latest of these stamps counts. On tapes of format 1
-        it is that of the last record.
+        An event may have an earlier stamp than the event or the snapshot that it waited for, and a book is
+        not known before its last part has arrived. So the latest of these stamps counts. On tapes of format 1
+        it is the stamp of the last record.
         """
         return received_ns if self.tape_format == 1 else self.stamp_ns
 
     def row(self, received_ns: int) -> BookRow:
-        """The whole book as it is now. `received_ns` stamps the record that made it so."""
+        """The whole book as it is now. `received_ns` is the stamp of the record that completed it."""
         return BookRow(
             self.symbol,
             self.event_time_us,
@@ -264,7 +264,7 @@ class SymbolSync:
         self.update_id = snapshot.last_id
         self.updates = self.attempt = self.stale_answers = 0
         self.event_time_us = None
-        # Never before what was known, or two gaps could overlap in time.
+        # Never before the last known moment, or two gaps could overlap in time.
         self.stamp_ns = self.synced_ns = max(self.known_ns, received_ns)
         closed = self._close_gap(self.known_since(received_ns), snapshot.last_id)
         held, self.held = tuple(self.held), []
@@ -310,7 +310,7 @@ class SymbolSync:
 
     def _on_delisted(self, _: SymbolListing, received_ns: int) -> SyncOutputs:
         self.book, self.held, self.attempt = OrderBook(), [], 0
-        # Not evidence: it moves `known_ns`, where a gap would begin should the symbol come back all the same.
+        # Not evidence: this moves `known_ns`, where a gap begins if the symbol comes back after all.
         self.note_proof(received_ns)
         closed = self._close_gap(received_ns, None)
         return (closed,) if closed else ()
@@ -321,7 +321,7 @@ class SymbolSync:
         )
 
     def _on_disconnect(self, gone: Disconnected, _: int) -> SyncOutputs:
-        # A sign of life of the connection proves nothing: one of its streams can be dead all the same.
+        # The connection's sign of life proves nothing: one of its streams can still be dead.
         alive_ns = max(self.known_ns, gone.alive_ns)
         start_ns = alive_ns if self.tape_format == 1 else self._last_evidence_ns()
         return self._open_gap(start_ns, gone.reason)
@@ -331,7 +331,7 @@ class SymbolSync:
         return ()
 
     def _last_evidence_ns(self) -> int:
-        """When the book was last proved current. A last event that came late counts from when it was due.
+        """When the book was last proved current. If the last event came late, the time at which it was due counts.
 
         Messages that waited while we, or the network, stood still prove nothing about that time.
         """
@@ -348,24 +348,24 @@ class SymbolSync:
 
     def _close_gap(self, end_ns: int, next_id: int | None) -> GapInterval | None:
         gap, self.gap = self.gap, None
-        # It never ends before it began, even if our clock was set back.
+        # A gap never ends before it began, even if our clock was set back.
         return gap and replace(gap, end_ns=max(gap.start_ns, end_ns), next_update_id=next_id)
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One row of the table: in `state`, on `input`, if `condition` holds, become `next_state` and `action`."""
+    """One row of the table: in `state`, on `input`, if `condition` holds, go to `next_state` and do `action`."""
 
     state: State
     input: type
-    # Any: each rule knows the type of its own input, which a table of rules cannot say.
+    # Any: each rule knows the type of its own input, which a table of rules cannot express.
     condition: Callable[[SymbolSync, Any], bool]
     next_state: State
     action: Callable[[SymbolSync, Any, int], SyncOutputs]
 
 
 def index(table: Iterable[Rule]) -> dict[tuple[State, type], list[Rule]]:
-    """The rules of each state and input, in the table's order; last, that nothing changes."""
+    """The rules of each state and input, in the table's order; the last one is that nothing changes."""
     rules: dict[tuple[State, type], list[Rule]] = {}
     for rule in (*table, *_nothing_changes()):
         rules.setdefault((rule.state, rule.input), []).append(rule)
@@ -385,16 +385,16 @@ _S = SymbolSync
 TABLE: Final = (
     # A symbol that the list shows in a break has no book to request.
     Rule(_COLD, Connected, _S._is_in_a_break, _BREAK, _S._ignore),
-    # "Open a stream … Get a depth snapshot". Not after the first event: a quiet symbol sends none
-    # for many seconds, and once we are subscribed a snapshot is a valid book.
+    # "Open a stream … Get a depth snapshot". We do not wait for the first event: a quiet symbol sends
+    # none for many seconds, and once we are subscribed a snapshot is a valid book.
     Rule(_COLD, Connected, _S._always, _SYNCING, _S._request_snapshot),
     # "Buffer the events received from the stream." Bounded: if no answer comes, start over.
     Rule(_SYNCING, DepthEvent, _S._is_full, _SYNCING, _S._start_over),
     Rule(_SYNCING, DepthEvent, _S._always, _SYNCING, _S._hold),
     # "If the lastUpdateId from the snapshot is strictly less than the U [of the first event],
-    # go back": at U - 1 it joins exactly, so only less than that is stale. Nor may a cached answer
-    # take us back behind the book we had, unless it comes again and again while nothing else does.
-    # Both save a false gap; neither is a safety rule.
+    # go back": at U - 1 it joins exactly, so only a lower id is stale. Nor may a cached answer take us
+    # back behind the book we had, unless such answers keep coming while nothing else does.
+    # Both conditions avoid a false gap; neither is a safety rule.
     Rule(_SYNCING, DepthSnapshot, _S._is_stale, _SYNCING, _S._on_stale_answer),
     # "Set your local order book to the retrieved snapshot. Its update ID is lastUpdateId."
     # The held events then go through the LIVE rules, which alone decide what chains.
@@ -406,35 +406,35 @@ TABLE: Final = (
     # also begin before it. An event that overlaps is applied whole: its sizes are absolute.
     Rule(_LIVE, DepthEvent, _S._chains, _LIVE, _S._apply),
     # "If the event u (last update ID) is < the update ID of your local order book, ignore the
-    # event." Equal adds nothing either. Stale events go on coming after the snapshot.
+    # event." An equal id adds nothing either. Stale events keep coming after the snapshot.
     Rule(_LIVE, DepthEvent, _S._is_old, _LIVE, _S._ignore),
-    # A symbol that opens may begin at any id.
+    # A symbol that is opening may begin at any id.
     Rule(_LIVE, DepthEvent, _S._opens_the_symbol, _LIVE, _S._apply),
     # "If the event U is > the update ID of your local order book [+ 1], something went wrong.
     # Discard your local order book and restart the process from the beginning."
     Rule(_LIVE, DepthEvent, _S._always, _SYNCING, _S._on_id_gap),
-    # A snapshot is compared elsewhere (booktape/checks) and changes nothing here, unless it, a
-    # witness or time shows that the book is wrong or old.
+    # Snapshots are compared elsewhere (booktape/checks) and change nothing here, unless a snapshot, a
+    # witness or the passing of time shows that the book is wrong or old.
     Rule(_LIVE, CheckFailed, _S._always, _SYNCING, _S._on_check_failed),
     Rule(_LIVE, StreamSilent, _S._always, _SYNCING, _S._on_silent),
     Rule(_LIVE, IdsReset, _S._always, _SYNCING, _S._on_ids_reset),
-    # A real book has some 10,000 levels a side; one that grows without end takes all memory.
+    # A real book has some 10,000 levels a side; one that grew without end would take all memory.
     Rule(_LIVE, BookTooLarge, _S._always, _SYNCING, _S._on_too_large),
     Rule(_LIVE, Disconnected, _S._always, _COLD, _S._on_disconnect),
-    # A symbol that is not listed any more ends, and that is no gap; unless an event comes all the
-    # same: then the list was wrong.
+    # A symbol that is no longer listed ends, which is not a gap. If an event still comes, the list
+    # was wrong.
     *(
         Rule(state, SymbolListing, _S._is_delisted, _ENDED, _S._on_delisted)
         for state in (_COLD, _SYNCING, _LIVE, _BREAK)
     ),
     Rule(_ENDED, DepthEvent, _S._is_old, _ENDED, _S._ignore),
     Rule(_ENDED, DepthEvent, _S._always, _SYNCING, _S._on_event_after_end),
-    # BREAK: "no market data is generated, and orders can be cancelled meanwhile". Not so in a HALT:
-    # its events go on.
+    # BREAK: "no market data is generated, and orders can be cancelled meanwhile". A HALT is different:
+    # its events continue.
     Rule(_LIVE, SymbolListing, _S._has_no_data, _BREAK, _S._on_break),
     Rule(_SYNCING, SymbolListing, _S._has_no_data, _BREAK, _S._drop_held),
     Rule(_BREAK, SymbolListing, _S._has_no_data, _BREAK, _S._ignore),
-    # It trades again: the list says so, or an event comes, which may be sooner.
+    # The symbol trades again: the list says so, or an event comes, which may be sooner.
     Rule(_BREAK, SymbolListing, _S._always, _SYNCING, _S._request_snapshot),
     Rule(_BREAK, DepthEvent, _S._always, _SYNCING, _S._start_over),
     Rule(_BREAK, Disconnected, _S._always, _COLD, _S._drop_held),

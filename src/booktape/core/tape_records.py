@@ -1,7 +1,7 @@
 """The records of a tape: everything that a book may depend on.
 
-`StreamMessage` and `DepthAnswer` hold the exchange's own bytes. The other records are ours: they hold
-what time or the operating system decided, so that reading a tape needs neither.
+`StreamMessage`, `DepthAnswer` and `TradesAnswer` hold the exchange's own bytes. The other records are
+ours: they hold what time or the operating system decided, so that reading a tape depends on neither.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from booktape.core.events import GapInterval, Level, WaitingEvent
 from booktape.core.trades import TradeState
 
 ROTATED: Final = "rotated"
-"""A segment that ended so goes on in the next one. Every other end is the reason of a gap (core/gap_reasons.py)."""
+"""A segment that ends this way continues in the next one. Any other end is a reason for a gap (core/gap_reasons.py)."""
 
 TRADING: Final = "TRADING"
 DELISTED: Final = "DELISTED"
 NO_MARKET_DATA: Final = frozenset({"BREAK", "END_OF_DAY"})
 """Statuses in which the exchange generates no market data, although orders can be cancelled. So the book
-of such a symbol is not known, however quiet its stream."""
+of such a symbol is not known, however quiet its stream is."""
 
 FORMAT: Final = 2
 """The format of tapes written now. On tapes of format 1 there is no `Tick`, a row has the stamp of its last
-record, and a gap after a lost connection begins at that connection's last sign of life."""
+record, and the gap after a lost connection begins at that connection's last sign of life."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +68,8 @@ class Connected:
 class Disconnected:
     """The connection is lost. `alive_ns` is its last sign of life.
 
-    That sign proves no book current: a subscription can be dead while its connection answers pings.
-    So a gap begins at the book's own last evidence (on tapes of format 1: at `alive_ns`).
+    That sign does not prove a book current: a subscription can be dead while its connection answers
+    pings. So the gap begins at the book's own last evidence (on tapes of format 1: at `alive_ns`).
     `reason` goes into the gap (`disconnected`, `stopped`, `killed`), `detail` into the log.
     """
 
@@ -82,10 +82,10 @@ class Disconnected:
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """Time has passed. Written once a second; the pure function knows no other clock.
+    """Time has passed. Ticks are written once a second; the pure function knows no other clock.
 
-    `elapsed_ns` is the steady time since the tick before. A late tick shows a pause of this process:
-    messages that arrived meanwhile were stamped when it ended, and stand after the tick.
+    `elapsed_ns` is the steady time since the previous tick. A late tick shows that this process paused:
+    messages that arrived during the pause were stamped when it ended, and come after the tick.
     """
 
     received_ns: int
@@ -94,10 +94,10 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class Pulse:
-    """The best levels of symbols that were quiet, from one answer that held those of all symbols.
+    """The best levels of the symbols that were quiet, from one answer that held those of all symbols.
 
-    `asked_ns` is when the request left. `tops` holds, as the exchange wrote them, the price and size of
-    the best bid and of the best ask; an empty side has price and size 0.
+    `asked_ns` is when the request was sent. `tops` holds the price and size of the best bid and of the
+    best ask, as the exchange wrote them; an empty side has price and size 0.
     """
 
     received_ns: int
@@ -118,7 +118,7 @@ class ClockOffset:
 class HoldExpired:
     """An event of this symbol has waited long enough for the missing one before it.
 
-    Only on tapes of format 1: since format 2 it follows from the ticks.
+    Only on tapes of format 1: since format 2 this follows from the ticks.
     """
 
     received_ns: int
@@ -127,7 +127,7 @@ class HoldExpired:
 
 @dataclass(frozen=True, slots=True)
 class SnapshotRequested:
-    """The request for a symbol's snapshot was just sent. Its answer comes later, or never."""
+    """The request for a symbol's snapshot has just been sent. Its answer comes later, or never."""
 
     received_ns: int
     symbol: str
@@ -138,9 +138,9 @@ class SnapshotRequested:
 class SymbolListing:
     """One symbol in the exchange's list of symbols, written when first seen and when it changes.
 
-    `status` is the exchange's word (TRADING, HALT, BREAK …), or DELISTED, which is ours, for a symbol that
-    the list no longer has. `tick_size` and `lot_size` are the steps of prices and sizes, as the exchange writes
-    them; empty where it has none.
+    `status` is the exchange's word (TRADING, HALT, BREAK …), or our own word DELISTED for a symbol that the
+    list no longer has. `tick_size` and `lot_size` are the steps of prices and sizes, as the exchange writes
+    them; empty if there is none.
     """
 
     received_ns: int
@@ -152,7 +152,7 @@ class SymbolListing:
 
 @dataclass(frozen=True, slots=True)
 class ClockStep:
-    """Our wall clock moved against the steady one: it was set, or the machine slept."""
+    """Our wall clock moved relative to the steady one: it was set, or the machine slept."""
 
     received_ns: int
     step_ns: int
@@ -160,11 +160,11 @@ class ClockStep:
 
 @dataclass(frozen=True, slots=True)
 class SegmentStart:
-    """The first record of a tape: who recorded, what, how often a row is due, and which checks were made.
+    """The first record of a tape: who recorded what, how often a row is due, and which checks were made.
 
-    `continues` names the segments that this one goes on from: the one before it, or the last ones of
-    the recorders before. None on tapes that do not name them. `shard` is 2/3 where it was the second of three
-    machines that divide the symbols. `trades`: whether the trades of the symbols were recorded, too.
+    `continues` names the segments that this one continues: the previous one, or the last ones of earlier
+    recorders. It is None on tapes that do not name them. `shard` is 2/3 for the second of three machines
+    that divide the symbols. `trades`: whether the trades of the symbols were recorded as well.
     """
 
     received_ns: int
@@ -186,9 +186,9 @@ class SegmentStart:
 class Checkpoint:
     """All that is known of one symbol, so that a segment can be read without those before it.
 
-    A symbol that is no longer recorded has one too: its epoch must never fall back.
+    A symbol that is no longer recorded has a checkpoint too, because its epoch must never go back.
 
-    The names are those on the tape. `passed`, `reached` and `ahead` are `last_released`,
+    The field names are those on the tape. `passed`, `reached` and `ahead` are `last_released`,
     `last_by_connection` and `buffered` of the symbol's feed (core/arbitration.py).
     """
 
@@ -227,7 +227,7 @@ class Checkpoint:
 class SegmentEnd:
     """The end of a segment: it `rotated` into the next one, or the recorder was `stopped` or `killed`.
 
-    After `stopped` and `killed` all connections count as lost, and a last checkpoint of each symbol
+    After `stopped` or `killed` all connections count as lost, and a last checkpoint of each symbol
     follows.
     """
 

@@ -1,25 +1,26 @@
-"""The trades of one symbol: each of them once, and the ids of those that are missing.
+"""The trades of one symbol, each of them once, and the ids of those that are missing.
 
-**What the exchange gives.** Each trade of a symbol has an id, one above that of the trade before it. Its documentation
-does not promise that; it was so for 2,889 of 2,889 trades of a real recording. So a missing trade is known by its id.
+**What the exchange sends.** Each trade of a symbol has an id, one higher than that of the previous trade. The
+exchange's documentation does not promise this, but it held for 2,889 of 2,889 trades of a real recording. So a missing
+trade is known by its id.
 
-**Which trades are new.** One above all ids so far, and one whose id is missing. Everything else is a copy and is
-dropped: two connections deliver each trade twice. No trade waits for another one, so those that only one connection
-lost arrive late, and stand in the order in which they arrived.
+**Which trades are new.** A trade is new if its id is higher than all before, or if its id is missing. Any other trade
+is a copy and is dropped: two connections deliver each trade twice. No trade waits for another, so a trade that only one
+connection lost arrives late, and trades are stored in the order in which they arrived.
 
-**Holes.** A trade that does not follow on the last one opens a hole, the ids between the two. It does so after a lost
-connection, and after a restart, since a checkpoint holds the last id. The exchange is asked for the oldest hole,
-`ASK_AFTER_NS` after it opened: by then another connection has brought what only one had lost.
+**Holes.** A trade that does not directly follow the last one opens a hole: the ids between the two. It also does so
+after a lost connection and after a restart, because a checkpoint holds the last id. The oldest hole is requested from
+the exchange `ASK_AFTER_NS` after it opened; by then another connection has delivered what only one had lost.
 
-**What stays missing** is declared in a `TradeGap`, which is final: a trade that comes after that counts as a copy. A hole
-is declared when an answer has later trades and not these, when it has been open for `OPEN_MAX_NS`, when it is larger
-than `HOLE_IDS_MAX`, when `HOLES_MAX` newer ones are open, and when the recording ends.
+**Trades that stay missing** are declared in a `TradeGap`, which is final: one that still arrives counts as a copy. A
+hole is declared when an answer has later trades but not these, when it has been open for `OPEN_MAX_NS`, when it is
+larger than `HOLE_IDS_MAX`, when `HOLES_MAX` newer ones are open, and when the recording ends.
 
-**When ids start again.** A copy has the time of its trade. So an old id with a time that is later than that of the
-newest trade, by more than a second, is no copy; a second one that follows on it proves that ids start again.
+**When ids start over.** A copy has the time of its trade. So a trade with an old id, but a time more than a second
+later than that of the newest trade, is not a copy; a second one that directly follows it proves that ids start over.
 
-Known weakness: a hole is found by the trade after it. What was traded before the first message, and after the last one,
-is not known to be missing. After our clock was set back a hole stays open for longer.
+Known weakness: a hole is found by the trade after it, so trades before the first message and after the last one are not
+known to be missing. After our clock is set back, a hole stays open for longer.
 """
 
 from __future__ import annotations
@@ -32,18 +33,18 @@ from types import MappingProxyType
 from typing import Final, TypeAlias
 
 ASK_AFTER_NS: Final = 3 * 10**9
-"""How long a hole is left to the other connections."""
+"""How long the other connections have to fill a hole."""
 
 ASK_AGAIN_NS: Final = 30 * 10**9
-"""The pause after an answer that brought nothing: the exchange's database may be behind its streams."""
+"""The pause after an answer that filled nothing: the exchange's database may lag behind its streams."""
 
 OPEN_MAX_NS: Final = 3_600 * 10**9
 HOLE_IDS_MAX: Final = 1_000_000
 HOLES_MAX: Final = 1_000
-"""Bounds of what is asked for. In an hour some 1.4 million trades can be filled (net/trades.py)."""
+"""Bounds on what is requested. Some 1.4 million trades can be filled in an hour (net/trades.py)."""
 
 LATER_US: Final = 1_000_000
-"""A trade with an old id is no copy if its time is later than that of the newest trade by more than this."""
+"""A trade with an old id is not a copy if its time is later than that of the newest trade by more than this."""
 
 NOT_SERVED: Final = "not_served"
 NOT_FILLED: Final = "not_filled"
@@ -59,14 +60,14 @@ TRADE_GAP_REASONS: Final = MappingProxyType(
         "killed": "the recorder died before they were filled",
     }
 )
-"""Why trades are missing; docs/format.md is made from it."""
+"""Why trades are missing; the table in docs/format.md is made from it."""
 
 _FIRST_ID: Final = attrgetter("first_id")
 
 
 @dataclass(slots=True)
 class Trade:
-    """One trade. REST answers do not have the time of the event, which is when the stream sent it."""
+    """One trade. `event_time_us` is when the stream sent it: None for trades from REST answers."""
 
     symbol: str
     trade_id: int
@@ -79,7 +80,7 @@ class Trade:
 
 @dataclass(slots=True)
 class TradeRow:
-    """A row of `trades`. `is_filled`: it is from a REST answer, and `received_ns` is when that arrived."""
+    """A row of `trades`. `is_filled`: it is from a REST answer, and `received_ns` is when the answer arrived."""
 
     trade: Trade
     received_ns: int
@@ -113,7 +114,7 @@ class TradeGap:
 
 @dataclass(frozen=True, slots=True)
 class TradeState:
-    """What a checkpoint holds: id and time of the newest trade, and the holes below it, the oldest first."""
+    """What a checkpoint holds: the id and time of the newest trade, and the holes below it, oldest first."""
 
     last_id: int
     newest_us: int
@@ -149,7 +150,7 @@ class TradeSequence:
         return TradeState(self.last_id, self.newest_us, list(self.holes))
 
     def begin_segment(self) -> None:
-        """Forget what a checkpoint does not hold: the next segment can be read alone."""
+        """Forget what a checkpoint does not hold: the next segment must be readable on its own."""
         self._ask_from_ns, self._reset_candidate = 0, None
 
     def on_trade(self, trade: Trade, received_ns: int) -> list[TradeOutput]:
@@ -168,7 +169,7 @@ class TradeSequence:
     def on_answer(
         self, from_id: int, trades: Iterable[Trade], received_ns: int
     ) -> list[TradeOutput]:
-        """The trades of an answer, by id: all that the exchange has from `from_id` on, up to the last of them."""
+        """The trades of an answer, ordered by id: all that the exchange has from `from_id` to the last of them."""
         out: list[TradeOutput] = []
         last_id = from_id
         for trade in trades:
@@ -182,7 +183,7 @@ class TradeSequence:
         return out
 
     def on_tick(self, now_ns: int) -> list[TradeOutput]:
-        """Time has passed: declare what has been open for too long, ask for the oldest hole that is left."""
+        """Time has passed: declare holes that have been open for too long, request the oldest one left."""
         out: list[TradeOutput] = []
         while self.holes and self.holes[0].opened_ns + OPEN_MAX_NS <= now_ns:
             out.append(self._declare(self.holes[0], now_ns, NOT_FILLED))
@@ -193,7 +194,7 @@ class TradeSequence:
         return out
 
     def end(self, now_ns: int, reason: str) -> list[TradeOutput]:
-        """The recording ends: declare what is open."""
+        """The recording ends: declare all open holes."""
         return [self._declare(hole, now_ns, reason) for hole in list(self.holes)]
 
     # ── holes ───────────────────────────────────────────────────────────────────────────────
@@ -210,7 +211,7 @@ class TradeSequence:
         return self._bound(now_ns)
 
     def _fill(self, trade: Trade) -> bool:
-        """Whether the trade was missing. What is left of its hole stays."""
+        """Whether the trade was missing. The rest of its hole stays open."""
         at = bisect_right(self.holes, trade.trade_id, key=_FIRST_ID) - 1
         if at < 0 or trade.trade_id > self.holes[at].last_id:
             return False
@@ -223,7 +224,7 @@ class TradeSequence:
         return True
 
     def _bound(self, now_ns: int) -> list[TradeOutput]:
-        """Declare the oldest holes where there are too many."""
+        """Declare the oldest holes if there are too many."""
         return [self._declare(hole, now_ns, NOT_FILLED) for hole in self.holes[:-HOLES_MAX]]
 
     def _declare(self, hole: TradeHole, now_ns: int, reason: str) -> TradeGap:
@@ -231,11 +232,12 @@ class TradeSequence:
         return TradeGap(self.symbol, hole, now_ns, reason)
 
     def _check_for_reset(self, row: TradeRow) -> list[TradeOutput]:
-        """A trade with an old id and a new time: if it follows on another one, ids start again."""
-        # Known weakness: all connections share one candidate. Of two that begin after the reset, one may always be ahead,
-        # and their trades arrive in turn (7, 5, 8, 6, 9, …): then no trade follows on the one that arrived before it.
-        # As long as that lasts, at most until ids pass the old ones, the reset is not noticed, and trades are neither
-        # stored nor declared. Connections that all stood before it, and lose nothing, notice it at the second new id.
+        """A trade with an old id and a new time: if it directly follows another such trade, ids start over."""
+        # Known weakness: all connections share one candidate. If two connections open after the reset, one may always
+        # be ahead of the other, so that their trades arrive in turn (7, 5, 8, 6, 9, …) and none directly follows the
+        # one that arrived before it. As long as that lasts, at most until ids pass the old ones, the reset goes
+        # unnoticed, and trades are neither stored nor declared. If all connections were open before the reset, and
+        # lose nothing, it is noticed at the second new id.
         candidate, self._reset_candidate = self._reset_candidate, row
         if candidate is None or row.trade.trade_id != candidate.trade.trade_id + 1:
             return []
